@@ -1,0 +1,116 @@
+/*
+ * file.h - files and directories behind a vtable, so that tests can crash the disk.
+ *
+ * Never used on a database or its -shm (closing any descriptor of those drops every POSIX lock that
+ * this process holds on them); src/sqlite reads them through SQLite's own handles.
+ *
+ * frozen: struct wr_fs. owned: struct wr_file, one thread at a time except wr_file_pread and
+ * wr_file_pwrite, which may run concurrently.
+ */
+#ifndef WR_BASE_FILE_H
+#define WR_BASE_FILE_H
+
+#include "base/base.h"
+#include "base/status.h"
+#include "base/str.h"
+
+enum wr_file_flags {
+    WR_FILE_READ = 1,
+    WR_FILE_WRITE = 2,
+    WR_FILE_CREATE = 4, /* create if absent */
+    WR_FILE_EXCL = 8,   /* with CREATE: CONFLICT when it exists; never follows a symbolic link */
+    WR_FILE_TRUNC = 16,
+};
+
+struct wr_file_info {
+    uint64_t size;
+    int64_t mtime_ms; /* Unix ms */
+    uint64_t dev, ino;
+    uint32_t mode; /* permission bits and type, as st_mode */
+    uint32_t uid, gid;
+    bool is_dir;
+};
+
+struct wr_fs;
+struct wr_file {
+    const struct wr_fs *fs;
+};
+
+/* Called once per entry other than "." and "..", in no order. Return false to stop early. */
+typedef bool wr_dir_fn(void *arg, const char *name);
+
+/* Slots fail with WR_NOTFOUND for absence, WR_CONFLICT for EXCL, WR_LIMIT for a full disk. */
+struct wr_fs {
+    enum wr_status (*open)(const struct wr_fs *fs, const char *path, unsigned flags, uint32_t mode,
+        struct wr_file **ret, struct wr_err *e);
+    void (*close)(struct wr_file *f);
+    /* Reads until `n` bytes or the end of file; *got < n only at the end. */
+    enum wr_status (*pread)(
+        struct wr_file *f, void *buf, size_t n, uint64_t off, size_t *got, struct wr_err *e);
+    /* Writes all of it. */
+    enum wr_status (*pwrite)(
+        struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e);
+    enum wr_status (*sync)(struct wr_file *f, struct wr_err *e);
+    enum wr_status (*truncate)(struct wr_file *f, uint64_t size, struct wr_err *e);
+    enum wr_status (*info)(struct wr_file *f, struct wr_file_info *ret, struct wr_err *e);
+    /* Shared read-write mapping of bytes [0, size); the file is at least that long. */
+    enum wr_status (*map)(struct wr_file *f, size_t size, void **ret, struct wr_err *e);
+    void (*unmap)(struct wr_file *f, void *p, size_t size);
+    /* Start writing a range to disk without waiting (a hint). */
+    void (*flush_hint)(struct wr_file *f, uint64_t off, uint64_t n);
+    /* Take an advisory whole-file lock without waiting: BUSY when another process has it. */
+    enum wr_status (*lock)(struct wr_file *f, struct wr_err *e);
+    enum wr_status (*set_mtime)(struct wr_file *f, int64_t mtime_ms, struct wr_err *e);
+
+    enum wr_status (*stat)(
+        const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e);
+    enum wr_status (*rename)(
+        const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e);
+    /* As rename, but CONFLICT when `to` exists (link and unlink). */
+    enum wr_status (*rename_new)(
+        const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e);
+    enum wr_status (*remove)(const struct wr_fs *fs, const char *path, struct wr_err *e);
+    enum wr_status (*mkdir)(
+        const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e);
+    enum wr_status (*sync_dir)(const struct wr_fs *fs, const char *path, struct wr_err *e);
+    enum wr_status (*list)(
+        const struct wr_fs *fs, const char *path, wr_dir_fn *fn, void *arg, struct wr_err *e);
+};
+
+const struct wr_fs *wr_fs_posix(void);
+
+/* One-line forwards to the slots, so that callers read plainly. */
+enum wr_status wr_file_open(const struct wr_fs *fs, const char *path, unsigned flags, uint32_t mode,
+    struct wr_file **ret, struct wr_err *e) WR_MUST_CHECK;
+void wr_file_close(struct wr_file *f); /* NULL-safe */
+enum wr_status wr_file_pread(struct wr_file *f, void *buf, size_t n, uint64_t off, size_t *got,
+    struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_file_pwrite(
+    struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_file_sync(struct wr_file *f, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_file_truncate(struct wr_file *f, uint64_t size, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_file_info(
+    struct wr_file *f, struct wr_file_info *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* As pread, but a short read is CORRUPT: "<what>: ends at byte N". */
+enum wr_status wr_file_pread_all(struct wr_file *f, void *buf, size_t n, uint64_t off,
+    const char *what, struct wr_err *e) WR_MUST_CHECK;
+
+/* Create `path` and its missing parents, each durable in its own parent; existing ones are fine.
+ * CONFLICT when something else has one of the names. */
+enum wr_status wr_mkdirs(
+    const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e) WR_MUST_CHECK;
+
+/* Replace `path` by `n` bytes: temporary file beside it ("<path>.tmp-<random>", gone when this
+ * fails), fsync, rename, fsync of the directory. When only the last step fails, the new contents
+ * may already be in place. */
+enum wr_status wr_file_put(const struct wr_fs *fs, const char *path, uint32_t mode, const void *p,
+    size_t n, struct wr_err *e) WR_MUST_CHECK;
+
+/* The directory part of `path` ("." when it has none) as a view of it, or of a literal; slashes at
+ * the end do not count. */
+struct wr_str wr_path_dir(const char *path);
+/* The last name of `path`: "b" of "a/b/"; empty for "/" and "". A view of it. */
+struct wr_str wr_path_base(const char *path);
+
+#endif

@@ -1,0 +1,431 @@
+/*
+ * file_posix.c - the real file system behind struct wr_fs. Knows system calls and errno; refuses to
+ * know what is in a file or in what order things must become durable.
+ *
+ * errno stays in here: every slot answers with a status and a text that names the path.
+ */
+#ifdef __linux__
+/* Open file description locks, sync_file_range and renameat2 are Linux's own. */
+#define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
+#endif
+
+#include "base/file.h"
+
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Linux moves at most 2 GiB - 4 KiB a call, and so do we, a round number below it. */
+#define IO_MAX ((size_t)1 << 30)
+
+struct posix_file {
+    struct wr_file file;
+    int fd;
+    char path[]; /* for messages */
+};
+
+static struct posix_file *posix_of(struct wr_file *f)
+{
+    assert(f->fs == wr_fs_posix());
+
+    return wr_container_of(f, struct posix_file, file);
+}
+
+/* open(2) until it is not interrupted. */
+static int open_fd(const char *path, int flags, mode_t mode)
+{
+    int fd;
+
+    do
+        fd = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int open_flags(unsigned flags)
+{
+    int how = O_RDONLY;
+
+    if (flags & WR_FILE_WRITE)
+        how = flags & WR_FILE_READ ? O_RDWR : O_WRONLY;
+    if (flags & WR_FILE_CREATE)
+        how |= O_CREAT;
+    if (flags & WR_FILE_EXCL)
+        how |= O_EXCL | O_NOFOLLOW;
+    if (flags & WR_FILE_TRUNC)
+        how |= O_TRUNC;
+    return how;
+}
+
+static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    size_t size = strlen(path) + 1;
+
+    assert(flags & (WR_FILE_READ | WR_FILE_WRITE));
+    assert(!(flags & WR_FILE_EXCL) || flags & WR_FILE_CREATE);
+
+    /* Memory first: after open(2) a failure would leave a file that nobody asked for. */
+    struct posix_file *f = wr_alloc(sizeof(*f) + size);
+    if (f == NULL)
+        return wr_fail(e, WR_NOMEM, "open %s: out of memory", path);
+    f->fd = open_fd(path, open_flags(flags), (mode_t)mode);
+    if (f->fd < 0) {
+        enum wr_status st = wr_fail_errno(e, errno, "open %s", path);
+
+        wr_free(f);
+        return st;
+    }
+    f->file.fs = fs;
+    memcpy(f->path, path, size);
+    *ret = &f->file;
+    return WR_OK;
+}
+
+static void posix_close(struct wr_file *file)
+{
+    struct posix_file *f = posix_of(file);
+
+    /* Whoever cares about the data has called sync; after EINTR the descriptor is gone on Linux. */
+    (void)close(f->fd);
+    wr_free(f);
+}
+
+static bool offset_fits(uint64_t off, uint64_t n)
+{
+    return off <= INT64_MAX && n <= INT64_MAX - off;
+}
+
+static enum wr_status posix_pread(
+    struct wr_file *file, void *buf, size_t n, uint64_t off, size_t *got, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+    size_t done = 0;
+
+    if (!offset_fits(off, n))
+        return wr_fail(e, WR_LIMIT, "read %s: offset out of range", f->path);
+    while (done < n) {
+        ssize_t r = pread(f->fd, (char *)buf + done, wr_min(n - done, IO_MAX), (off_t)(off + done));
+
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return wr_fail_errno(e, errno, "read %s at %" PRIu64, f->path, off);
+        if (r == 0)
+            break;
+        done += (size_t)r;
+    }
+    *got = done;
+    return WR_OK;
+}
+
+static enum wr_status posix_pwrite(
+    struct wr_file *file, const void *buf, size_t n, uint64_t off, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+    size_t done = 0;
+
+    if (!offset_fits(off, n))
+        return wr_fail(e, WR_LIMIT, "write %s: offset out of range", f->path);
+    while (done < n) {
+        ssize_t r =
+            pwrite(f->fd, (const char *)buf + done, wr_min(n - done, IO_MAX), (off_t)(off + done));
+
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return wr_fail_errno(e, errno, "write %s at %" PRIu64, f->path, off);
+        if (r == 0) /* not promised to be impossible, and would be a loop without an end */
+            return wr_fail(e, WR_IO, "write %s: no progress", f->path);
+        done += (size_t)r;
+    }
+    return WR_OK;
+}
+
+/* fsync, where one is possible. A failed one is never tried again: the kernel may have dropped the
+ * dirty pages, and the next fsync would then succeed over lost data. */
+static int sync_fd(int fd)
+{
+    int r;
+
+    do
+        r = fsync(fd);
+    while (r < 0 && errno == EINTR);
+    return r;
+}
+
+static enum wr_status posix_sync(struct wr_file *file, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+
+    if (sync_fd(f->fd) < 0)
+        return wr_fail_errno(e, errno, "sync %s", f->path);
+    return WR_OK;
+}
+
+static enum wr_status posix_truncate(struct wr_file *file, uint64_t size, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+    int r;
+
+    if (!offset_fits(size, 0))
+        return wr_fail(e, WR_LIMIT, "truncate %s: size out of range", f->path);
+    do
+        r = ftruncate(f->fd, (off_t)size);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return wr_fail_errno(e, errno, "truncate %s", f->path);
+    return WR_OK;
+}
+
+static struct wr_file_info info_of(const struct stat *s)
+{
+    return (struct wr_file_info){
+        .size = (uint64_t)s->st_size,
+        .mtime_ms = (int64_t)s->st_mtim.tv_sec * 1000 + s->st_mtim.tv_nsec / 1000000,
+        .dev = (uint64_t)s->st_dev,
+        .ino = (uint64_t)s->st_ino,
+        .mode = (uint32_t)s->st_mode,
+        .uid = (uint32_t)s->st_uid,
+        .gid = (uint32_t)s->st_gid,
+        .is_dir = S_ISDIR(s->st_mode),
+    };
+}
+
+static enum wr_status posix_info(struct wr_file *file, struct wr_file_info *ret, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+    struct stat s;
+
+    if (fstat(f->fd, &s) < 0)
+        return wr_fail_errno(e, errno, "stat %s", f->path);
+    *ret = info_of(&s);
+    return WR_OK;
+}
+
+static enum wr_status posix_map(struct wr_file *file, size_t size, void **ret, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+
+    assert(size > 0);
+
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+    if (p == MAP_FAILED)
+        return wr_fail_errno(e, errno, "map %s", f->path);
+    *ret = p;
+    return WR_OK;
+}
+
+static void posix_unmap(struct wr_file *file, void *p, size_t size)
+{
+    (void)file;
+    (void)munmap(p, size); /* fails for arguments only, and these came from posix_map */
+}
+
+static void posix_flush_hint(struct wr_file *file, uint64_t off, uint64_t n)
+{
+    struct posix_file *f = posix_of(file);
+
+#ifdef __linux__
+    /* A hint: where it fails, the sync that follows reports what matters. */
+    if (offset_fits(off, n))
+        (void)sync_file_range(f->fd, (off_t)off, (off_t)n, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)f;
+    (void)off;
+    (void)n;
+#endif
+}
+
+static enum wr_status posix_lock(struct wr_file *file, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; /* length 0: all of it */
+    int r = -1;
+
+    /* A lock of the open file description survives when other descriptors of this file are closed.
+     * Kernels without it say EINVAL; the process-wide lock is then all there is. */
+#ifdef F_OFD_SETLK
+    r = fcntl(f->fd, F_OFD_SETLK, &range);
+    if (r < 0 && errno == EINVAL)
+#endif
+        r = fcntl(f->fd, F_SETLK, &range);
+    if (r == 0)
+        return WR_OK;
+    if (errno == EAGAIN || errno == EACCES)
+        return wr_fail(e, WR_BUSY, "lock %s: held by another process", f->path);
+    return wr_fail_errno(e, errno, "lock %s", f->path);
+}
+
+static enum wr_status posix_set_mtime(struct wr_file *file, int64_t mtime_ms, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+    int64_t rest_ms = mtime_ms % 1000;
+
+    if (rest_ms < 0) /* before 1970: nanoseconds count forward all the same */
+        rest_ms += 1000;
+    const struct timespec times[2] = {
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = (time_t)((mtime_ms - rest_ms) / 1000), .tv_nsec = (long)rest_ms * 1000000},
+    };
+    if (futimens(f->fd, times) < 0)
+        return wr_fail_errno(e, errno, "set time of %s", f->path);
+    return WR_OK;
+}
+
+static enum wr_status posix_stat(
+    const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
+{
+    struct stat s;
+
+    (void)fs;
+    if (stat(path, &s) < 0)
+        return wr_fail_errno(e, errno, "stat %s", path);
+    *ret = info_of(&s);
+    return WR_OK;
+}
+
+static enum wr_status posix_rename(
+    const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
+{
+    (void)fs;
+    if (rename(from, to) < 0)
+        return wr_fail_errno(e, errno, "rename %s to %s", from, to);
+    return WR_OK;
+}
+
+/* For what cannot be linked: directories, and file systems without hard links. */
+static int rename_noreplace(const char *from, const char *to)
+{
+#ifdef RENAME_NOREPLACE
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+#else
+    (void)from;
+    (void)to;
+    errno = ENOTSUP;
+    return -1;
+#endif
+}
+
+/*
+ * 1. link gives the file its new name, or says that the name is taken: one atomic step.
+ * 2. unlink takes the old name away. A crash in between leaves both names on the same, complete
+ *    file; the old one is a temporary name that whoever sweeps those removes.
+ */
+static enum wr_status posix_rename_new(
+    const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
+{
+    (void)fs;
+    if (link(from, to) == 0) {
+        if (unlink(from) == 0 || errno == ENOENT)
+            return WR_OK;
+
+        enum wr_status st = wr_fail_errno(e, errno, "rename %s to %s", from, to);
+        (void)unlink(to); /* nothing happened, as far as that can be arranged */
+        return st;
+    }
+    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK) {
+        if (rename_noreplace(from, to) == 0)
+            return WR_OK;
+    }
+    return wr_fail_errno(e, errno, "rename %s to %s", from, to);
+}
+
+static enum wr_status posix_remove(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    (void)fs;
+    if (remove(path) < 0)
+        return wr_fail_errno(e, errno, "remove %s", path);
+    return WR_OK;
+}
+
+static enum wr_status posix_mkdir(
+    const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e)
+{
+    (void)fs;
+    if (mkdir(path, (mode_t)mode) < 0)
+        return wr_fail_errno(e, errno, "create directory %s", path);
+    return WR_OK;
+}
+
+static enum wr_status posix_sync_dir(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+    int fd = open_fd(path, O_RDONLY | O_DIRECTORY, 0);
+
+    (void)fs;
+    if (fd < 0)
+        return wr_fail_errno(e, errno, "open directory %s", path);
+    /* EINVAL: a file system that cannot, such as some network ones. It keeps its names its way. */
+    if (sync_fd(fd) < 0 && errno != EINVAL)
+        st = wr_fail_errno(e, errno, "sync directory %s", path);
+    (void)close(fd); /* opened for reading: nothing to lose */
+    return st;
+}
+
+static enum wr_status posix_list(
+    const struct wr_fs *fs, const char *path, wr_dir_fn *fn, void *arg, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+    DIR *dir = NULL;
+    int fd = open_fd(path, O_RDONLY | O_DIRECTORY, 0);
+
+    (void)fs;
+    if (fd >= 0)
+        dir = fdopendir(fd);
+    if (dir == NULL) {
+        st = wr_fail_errno(e, errno, "open directory %s", path);
+        if (fd >= 0)
+            (void)close(fd);
+        return st;
+    }
+    for (;;) {
+        errno = 0; /* the end and a failure both come back as NULL */
+        const struct dirent *entry = readdir(dir);
+
+        if (entry == NULL) {
+            if (errno != 0)
+                st = wr_fail_errno(e, errno, "read directory %s", path);
+            break;
+        }
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (!fn(arg, entry->d_name))
+            break;
+    }
+    (void)closedir(dir);
+    return st;
+}
+
+const struct wr_fs *wr_fs_posix(void)
+{
+    static const struct wr_fs fs = {
+        .open = posix_open,
+        .close = posix_close,
+        .pread = posix_pread,
+        .pwrite = posix_pwrite,
+        .sync = posix_sync,
+        .truncate = posix_truncate,
+        .info = posix_info,
+        .map = posix_map,
+        .unmap = posix_unmap,
+        .flush_hint = posix_flush_hint,
+        .lock = posix_lock,
+        .set_mtime = posix_set_mtime,
+        .stat = posix_stat,
+        .rename = posix_rename,
+        .rename_new = posix_rename_new,
+        .remove = posix_remove,
+        .mkdir = posix_mkdir,
+        .sync_dir = posix_sync_dir,
+        .list = posix_list,
+    };
+
+    return &fs;
+}

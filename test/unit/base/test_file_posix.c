@@ -1,0 +1,322 @@
+/*
+ * test_file_posix.c - the real file system, slot by slot.
+ */
+#include "base/file.h"
+
+#include "base/mem.h"
+#include "harness/t.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RW (WR_FILE_READ | WR_FILE_WRITE)
+
+static const struct wr_fs *fs(void)
+{
+    return wr_fs_posix();
+}
+
+static bool exists(const char *path)
+{
+    struct stat s;
+
+    return lstat(path, &s) == 0;
+}
+
+static void check_content(const char *path, const char *want)
+{
+    struct wr_bytes got = t_slurp(path);
+
+    T(got.n == strlen(want));
+    assert_memory_equal(got.p, want, got.n);
+}
+
+static void test_open_flags(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    const char *link_path = t_path(t_tmpdir(), "link");
+    struct wr_file_info info;
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    size_t live = wr_mem_live();
+
+    (void)state;
+    T_IS(WR_NOTFOUND, wr_file_open(fs(), path, WR_FILE_READ, 0, &f, &e));
+    T(wr_mem_live() == live);
+    T(strstr(e.text, path) != NULL);
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE | WR_FILE_EXCL, 0600, &f, &e));
+    T(f->fs == fs());
+    T_OK(wr_file_pwrite(f, "abc", 3, 0, &e));
+    T_OK(wr_file_info(f, &info, &e));
+    T(info.size == 3 && (info.mode & 07777) == 0600 && S_ISREG(info.mode) && !info.is_dir);
+    T(info.uid == (uint32_t)getuid() && info.gid == (uint32_t)getgid());
+    wr_file_close(f);
+
+    T_IS(WR_CONFLICT,
+        wr_file_open(fs(), path, WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL, 0600, &f, &e));
+    T_OK(wr_file_open(fs(), path, WR_FILE_WRITE | WR_FILE_CREATE, 0600, &f, &e));
+    T_OK(wr_file_info(f, &info, &e));
+    T(info.size == 3);
+    wr_file_close(f);
+    T_OK(wr_file_open(fs(), path, WR_FILE_WRITE | WR_FILE_TRUNC, 0, &f, &e));
+    T_OK(wr_file_info(f, &info, &e));
+    T(info.size == 0);
+    wr_file_close(f);
+
+    /* Not even to create the file that a dangling link points to. */
+    T(symlink(t_path(t_tmpdir(), "elsewhere"), link_path) == 0);
+    T_IS(WR_CONFLICT,
+        wr_file_open(fs(), link_path, WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL, 0600, &f, &e));
+    wr_file_close(NULL);
+}
+
+static void test_descriptors_stay_here(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    int next = dup(0); /* the lowest free number, which open will get as well */
+
+    (void)state;
+    T(next >= 0 && close(next) == 0);
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    T(fcntl(next, F_GETFD) == FD_CLOEXEC);
+    wr_file_close(f);
+    T(fcntl(next, F_GETFD) == -1);
+}
+
+static void test_read_and_write(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    char buf[16];
+    size_t got = 99;
+
+    (void)state;
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    T_OK(wr_file_pwrite(f, "world", 5, 6, &e));
+    T_OK(wr_file_pwrite(f, "hello ", 6, 0, &e));
+    T_OK(wr_file_pread(f, buf, sizeof(buf), 0, &got, &e));
+    T(got == 11 && memcmp(buf, "hello world", 11) == 0);
+    T_OK(wr_file_pread(f, buf, 5, 6, &got, &e));
+    T(got == 5 && memcmp(buf, "world", 5) == 0);
+    T_OK(wr_file_pread(f, buf, 5, 11, &got, &e));
+    T(got == 0);
+    T_OK(wr_file_pread(f, buf, 0, 0, &got, &e));
+    T(got == 0);
+    T_IS(WR_LIMIT, wr_file_pread(f, buf, 1, UINT64_MAX, &got, &e));
+    T_IS(WR_LIMIT, wr_file_pwrite(f, buf, 1, INT64_MAX, &e));
+    T_IS(WR_LIMIT, wr_file_truncate(f, UINT64_MAX, &e));
+
+    T_OK(wr_file_truncate(f, 5, &e));
+    f->fs->flush_hint(f, 0, 5);
+    f->fs->flush_hint(f, UINT64_MAX, 5);
+    T_OK(wr_file_sync(f, &e));
+    wr_file_close(f);
+    check_content(path, "hello");
+    T_OK(wr_file_open(fs(), path, WR_FILE_READ, 0, &f, &e));
+    T_IS(WR_IO, wr_file_pwrite(f, "x", 1, 0, &e));
+    T(strstr(e.text, path) != NULL);
+    wr_file_close(f);
+}
+
+static void test_map(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    void *p = NULL;
+
+    (void)state;
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    T_OK(wr_file_truncate(f, 5, &e));
+    T_OK(f->fs->map(f, 5, &p, &e));
+    memcpy(p, "12345", 5);
+    f->fs->unmap(f, p, 5);
+    wr_file_close(f);
+    check_content(path, "12345");
+    T_OK(wr_file_open(fs(), path, WR_FILE_READ, 0, &f, &e));
+    T_IS(WR_IO, f->fs->map(f, 5, &p, &e)); /* it would have to be writable */
+    wr_file_close(f);
+}
+
+/* The lock as another process sees it: 0 got it, 1 busy, 2 anything else. */
+static int lock_in_child(const char *path)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    T(pid >= 0);
+    if (pid == 0) {
+        struct wr_file *f = NULL;
+        enum wr_status st = wr_file_open(fs(), path, RW, 0, &f, NULL);
+
+        if (st == WR_OK)
+            st = f->fs->lock(f, NULL);
+        wr_file_close(f);
+        _exit(st == WR_OK ? 0 : st == WR_BUSY ? 1 : 2);
+    }
+    T(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_lock(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file *f = NULL;
+    struct wr_file *other = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    T(lock_in_child(path) == 0);
+    T_OK(f->fs->lock(f, &e));
+    T_OK(f->fs->lock(f, &e)); /* again is fine */
+    T(lock_in_child(path) == 1);
+#ifdef __linux__
+    /* The reason for OFD locks: another descriptor comes and goes, the lock stays. */
+    T_OK(wr_file_open(fs(), path, RW, 0, &other, &e));
+    T_IS(WR_BUSY, f->fs->lock(other, &e));
+    wr_file_close(other);
+    T(lock_in_child(path) == 1);
+#endif
+    wr_file_close(f);
+    T(lock_in_child(path) == 0);
+}
+
+static void test_mtime(void **state)
+{
+    static const int64_t times[] = {0, 1, 999, 1000, 1764101234567, -1, -1000, -1001, -999};
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file_info info;
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    for (size_t i = 0; i < wr_countof(times); i++) {
+        T_OK(f->fs->set_mtime(f, times[i], &e));
+        T_OK(wr_file_info(f, &info, &e));
+        T(info.mtime_ms == times[i]);
+    }
+    wr_file_close(f);
+}
+
+static void test_stat_and_remove(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *path = t_path(dir, "a");
+    const char *sub = t_path(dir, "sub");
+    struct wr_file_info info;
+    struct stat s;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_IS(WR_NOTFOUND, fs()->stat(fs(), path, &info, &e));
+    t_spew(path, "1234", 4);
+    T_OK(fs()->stat(fs(), path, &info, &e));
+    T(stat(path, &s) == 0);
+    T(info.size == 4 && info.dev == (uint64_t)s.st_dev && info.ino == (uint64_t)s.st_ino);
+    T(info.mode == (uint32_t)s.st_mode && !info.is_dir);
+    T_OK(fs()->mkdir(fs(), sub, 0700, &e));
+    T_IS(WR_CONFLICT, fs()->mkdir(fs(), sub, 0700, &e));
+    T_OK(fs()->stat(fs(), sub, &info, &e));
+    T(info.is_dir);
+    T_OK(fs()->sync_dir(fs(), dir, &e));
+    T_IS(WR_NOTFOUND, fs()->sync_dir(fs(), t_path(dir, "none"), &e));
+    T_OK(fs()->remove(fs(), sub, &e));
+    T_OK(fs()->remove(fs(), path, &e));
+    T_IS(WR_NOTFOUND, fs()->remove(fs(), path, &e));
+}
+
+static void test_renames(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *a = t_path(dir, "a");
+    const char *b = t_path(dir, "b");
+    const char *sub = t_path(dir, "sub");
+    const char *sub2 = t_path(dir, "sub2");
+    struct wr_err e = {0};
+
+    (void)state;
+    t_spew(a, "a", 1);
+    t_spew(b, "b", 1);
+    T_IS(WR_CONFLICT, fs()->rename_new(fs(), a, b, &e));
+    check_content(a, "a");
+    check_content(b, "b");
+    T_OK(fs()->rename(fs(), a, b, &e));
+    check_content(b, "a");
+    T(!exists(a));
+    T_OK(fs()->rename_new(fs(), b, a, &e));
+    check_content(a, "a");
+    T(!exists(b));
+    T_IS(WR_NOTFOUND, fs()->rename(fs(), b, a, &e));
+    T_IS(WR_NOTFOUND, fs()->rename_new(fs(), b, a, &e));
+
+    /* Directories have no hard links: the other way is taken. */
+    T_OK(fs()->mkdir(fs(), sub, 0700, &e));
+    T_OK(fs()->rename_new(fs(), sub, sub2, &e));
+    T(!exists(sub) && exists(sub2));
+    T_OK(fs()->mkdir(fs(), sub, 0700, &e));
+    T_IS(WR_CONFLICT, fs()->rename_new(fs(), sub, sub2, &e));
+}
+
+struct seen {
+    unsigned names; /* bit i: the file called by digit i */
+    unsigned calls;
+    unsigned calls_max;
+};
+
+static bool see(void *arg, const char *name)
+{
+    struct seen *s = arg;
+
+    T(strlen(name) == 1 && name[0] >= '0' && name[0] <= '9');
+    s->names |= 1u << (name[0] - '0');
+    return ++s->calls < s->calls_max;
+}
+
+static void test_list(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct seen all = {.calls_max = 100};
+    struct seen some = {.calls_max = 2};
+    struct wr_err e = {0};
+
+    (void)state;
+    for (char digit[2] = "0"; digit[0] <= '4'; digit[0]++)
+        t_spew(t_path(dir, digit), "", 0);
+    T_OK(fs()->list(fs(), dir, see, &all, &e));
+    T(all.names == 31 && all.calls == 5);
+    T_OK(fs()->list(fs(), dir, see, &some, &e));
+    T(some.calls == 2);
+    T_IS(WR_NOTFOUND, fs()->list(fs(), t_path(dir, "none"), see, &all, &e));
+    T_IS(WR_IO, fs()->list(fs(), t_path(dir, "0"), see, &all, &e));
+}
+
+static enum wr_status open_body(void *arg)
+{
+    struct wr_file *f = NULL;
+    enum wr_status st = wr_file_open(fs(), arg, RW | WR_FILE_CREATE, 0600, &f, NULL);
+
+    T(st == WR_OK || !exists(arg));
+    wr_file_close(f);
+    return st;
+}
+
+static void test_open_out_of_memory(void **state)
+{
+    char path[PATH_MAX];
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/a", t_tmpdir());
+    t_sweep_nomem(open_body, path);
+}
+
+T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
+    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_mtime), T_TEST(test_stat_and_remove),
+    T_TEST(test_renames), T_TEST(test_list), T_TEST(test_open_out_of_memory))
