@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""The checkers of tools/ on tiny trees: good ones pass, and each fault is reported by name.
+
+A checker that cannot fail checks nothing.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
+
+
+class Tree(unittest.TestCase):
+    def setUp(self):
+        self.tmp = tempfile.TemporaryDirectory()
+        self.addCleanup(self.tmp.cleanup)
+        self.root = os.path.realpath(self.tmp.name)
+
+    def write(self, path, text):
+        full = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as f:
+            f.write(text)
+        return full
+
+    def run_tool(self, name, *args):
+        result = subprocess.run(
+            [sys.executable, os.path.join(TOOLS, name)] + list(args),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return result.returncode, result.stdout
+
+    def passes(self, name, *args):
+        self.assertEqual(self.run_tool(name, *args), (0, ""))
+
+    def fails(self, want, name, *args):
+        """One fault and no other: the wanted text is on the only line."""
+        code, out = self.run_tool(name, *args)
+        self.assertEqual(code, 1)
+        self.assertIn(want, out)
+        return out
+
+
+class Floors(Tree):
+    def good(self):
+        self.write("src/base/mem.c", "#define WR_MEM_IMPLEMENTATION\n#include <stdlib.h>\n")
+        self.write("src/base/a.h", '/* "x.db-wal" in a comment, // "-shm" too */\n')
+        self.write("src/sqlite/b.c", '#include <sqlite3.h>\nconst char *n = "-wal";\n')
+        self.write("src/engine/c.c", '#include "sqlite/b.h"\n#include "base/a.h"\n')
+        self.write("src/engine/place.c", 'const char *n = "-shm";\n')
+        self.write("src/cli/d.c", '#include <weir.h>\nconst char *n = "x.db-wal is left";\n')
+        self.write("src/api/e.c", '#include "weir.h"\nconst char *n = "max-wal-bytes";\n')
+
+    def one_fault(self, path, text, want):
+        self.good()
+        self.passes("floors.py", self.root)
+        self.write(path, text)
+        self.assertEqual(self.fails(want, "floors.py", self.root).count("\n"), 1)
+
+    def test_pointing_down(self):
+        want = 'base/x.c:2: base must not see "engine/c.h"'
+        self.one_fault("src/base/x.c", '\n#include "engine/c.h"\n', want)
+
+    def test_skipping_the_api(self):
+        self.one_fault("src/cli/x.c", '#include "engine/c.h"\n', "cli must not see")
+
+    def test_angle_brackets_do_not_help(self):
+        self.one_fault("src/ltx/x.h", "# include <net/http.h>\n", "ltx must not see")
+
+    def test_public_header_below(self):
+        self.one_fault("src/engine/x.c", "#include <weir.h>\n", "below the public header")
+
+    def test_sqlite_elsewhere(self):
+        self.one_fault("src/engine/x.c", "#include <sqlite3.h>\n", "only src/sqlite includes")
+
+    def test_sidecar_names(self):
+        self.one_fault("src/engine/x.c", 'f("%s-wal");\n', "only src/sqlite makes the name")
+
+    def test_sidecar_names_after_a_tricky_string(self):
+        text = 'f("/*", \'"\', "-shm");\n'
+        self.one_fault("src/base/x.c", text, "only src/sqlite makes the name")
+
+    def test_heap(self):
+        self.one_fault("src/base/x.c", "#define WR_MEM_IMPLEMENTATION\n", "C library's heap")
+
+    def test_unknown_floor(self):
+        self.one_fault("src/cellar/x.c", "int x;\n", "is no floor")
+
+    def test_empty_tree(self):
+        self.fails("no sources", "floors.py", self.root)
+
+
+class Headers(Tree):
+    def good(self):
+        self.write("src/base/a.h", "#ifndef A\n#define A\nstruct a { int b; };\n#endif\n")
+        self.write("src/base/b.h", '#pragma once\n#include "base/a.h"\nstruct a b(void);\n')
+        self.write("include/weir.h", "#ifndef W\n#define W\nint weir_x(int y);\n#endif\n")
+
+    def one_fault(self, path, text, want):
+        self.good()
+        self.passes("headers.py", self.root)
+        self.write(path, text)
+        self.fails(want, "headers.py", self.root)
+
+    def test_needs_another(self):
+        self.one_fault("src/base/c.h", "size_t c(void);\n", "base/c.h alone, as -std=c11")
+
+    def test_no_guard(self):
+        self.one_fault("src/base/c.h", "struct c { int d; };\n", "redefinition")
+
+    def test_warning(self):
+        body = "static inline int c(int a, unsigned b) { return a < b; }"
+        text = "#ifndef C\n#define C\n" + body + "\n#endif\n"
+        self.one_fault("src/base/c.h", text, "sign-compare")
+
+    def test_public_not_c99(self):
+        self.one_fault("include/weir.h", "_Static_assert(1, \"\");\n", "weir.h alone, as -std=c99")
+
+    def test_public_not_cxx(self):
+        self.one_fault("include/weir.h", "int weir_x(int new);\n", "weir.h alone, as -std=c++11")
+
+    def test_empty_tree(self):
+        self.fails("no headers", "headers.py", self.root)
+
+
+class Symbols(Tree):
+    def build(self, sources):
+        commands = []
+        for path, text in sources.items():
+            full = self.write(path, text)
+            obj = path.replace("/", "_") + ".o"
+            subprocess.run(
+                ["cc", "-c", "-fPIC", full, "-o", os.path.join(self.root, obj)], check=True
+            )
+            commands.append({"directory": self.root, "file": path, "output": obj})
+        self.write("compile_commands.json", json.dumps(commands))
+
+    GOOD = {
+        "src/base/a.c": "int wr_a(void) { return 1; }\nint wr_b = 2;\nint weir_c = 3;\n",
+        "src/cli/main.c": "int wr_a(void);\nint main(void) { return wr_a(); }\n",
+        "test/t.c": "extern int wr_b;\nint t_helper(void) { return wr_b; }\n",
+    }
+
+    def one_fault(self, sources, want):
+        self.build(self.GOOD)
+        self.passes("symbols.py", self.root, self.root)
+        self.build({**self.GOOD, **sources})
+        self.assertEqual(self.fails(want, "symbols.py", self.root, self.root).count("\n"), 1)
+
+    def test_foreign_prefix(self):
+        self.one_fault(
+            {"src/base/x.c": "int helper(void) { return 0; }\n"},
+            "src/base/x.c: external symbol helper must start with wr_",
+        )
+
+    def test_nobody_uses(self):
+        text = "int wr_x(void) { return 0; }\nint (*weir_y)(void) = wr_x;\n"
+        self.one_fault({"src/base/x.c": text}, "src/base/x.c: nobody else uses wr_x")
+
+    def test_nobody_uses_data(self):
+        self.one_fault({"src/base/x.c": "const int wr_x = 1;\n"}, "nobody else uses wr_x")
+
+    def test_missing_object(self):
+        self.build(self.GOOD)
+        os.remove(os.path.join(self.root, "src_base_a.c.o"))
+        self.fails("src_base_a.c.o is not built", "symbols.py", self.root, self.root)
+
+    def test_no_product(self):
+        self.build({"test/t.c": "int t;\n"})
+        self.fails("no objects", "symbols.py", self.root, self.root)
+
+    def test_library_exports(self):
+        self.build(self.GOOD)
+        library = os.path.join(self.root, "libweir.so")
+        obj = os.path.join(self.root, "src_base_a.c.o")
+        subprocess.run(["cc", "-shared", obj, "-o", library], check=True)
+        self.fails("libweir.so exports wr_a", "symbols.py", self.root, self.root)
+
+
+if __name__ == "__main__":
+    unittest.main()

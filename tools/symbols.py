@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Check external symbols: usage symbols.py BUILD [ROOT], silent when all is well.
+
+Reads, with nm, the objects that BUILD/compile_commands.json lists, so leftovers of deleted sources
+do not count. Objects of sources below ROOT/src are the product, all others are tests.
+
+- Every external symbol of the product starts wr_ or weir_, except main.
+- A wr_ symbol that no other source uses, of the product or of the tests, fails: make it static or
+  delete it. weir_ is the public API; its users are elsewhere.
+- A shared library exports weir_ symbols and nothing else.
+"""
+import json
+import os
+import subprocess
+import sys
+
+
+def read_symbols(paths, dynamic=False):
+    """{path: (defined, used)}: the external names of objects, without the compiler's own."""
+    symbols = {path: (set(), set()) for path in paths}
+    command = ["nm", "-A", "-P", "-g"] + (["-D"] if dynamic else []) + paths
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+
+    for line in result.stdout.splitlines():
+        path, _, rest = line.partition(": ")
+        name, kind = rest.split()[:2]
+        if not name.startswith("_"):  # reserved: start-up code, what sanitizers and coverage add
+            symbols[path][kind in "Uwv"].add(name)
+    return symbols
+
+
+def objects_of(build):
+    """(source, object) for every source that is compiled, both absolute."""
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
+        for entry in json.load(f):
+            here = entry["directory"]
+            yield (
+                os.path.realpath(os.path.join(here, entry["file"])),
+                os.path.join(here, entry["output"]),
+            )
+
+
+def check_objects(build, root):
+    """The faults of all objects, one line each."""
+    src = os.path.join(root, "src") + os.sep
+    definers = {}  # name: sources of the product
+    users = {}  # name: any sources
+    sources = {}  # object: source
+
+    for source, obj in objects_of(build):
+        if os.path.exists(obj):
+            sources[obj] = source
+        else:
+            yield "%s is not built" % os.path.relpath(obj, build)
+    if not any(source.startswith(src) for source in sources.values()):
+        yield "no objects of %s in %s" % (src, build)
+        return
+    for obj, (defined, used) in read_symbols(list(sources)).items():
+        for name in used:
+            users.setdefault(name, set()).add(sources[obj])
+        if sources[obj].startswith(src):
+            for name in defined:
+                definers.setdefault(name, set()).add(sources[obj])
+    for name in sorted(definers):
+        where = ", ".join(sorted(os.path.relpath(s, root) for s in definers[name]))
+        if name == "main" or name.startswith("weir_"):
+            continue
+        if not name.startswith("wr_"):
+            yield "%s: external symbol %s must start with wr_, or be static" % (where, name)
+        elif not users.get(name, set()) - definers[name]:
+            yield "%s: nobody else uses %s: make it static, or delete it" % (where, name)
+
+
+def check_libraries(build):
+    for folder, _, names in os.walk(build):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if not name.endswith(".so") or os.path.islink(path):
+                continue
+            for symbol in sorted(read_symbols([path], dynamic=True)[path][0]):
+                if not symbol.startswith("weir_"):
+                    yield "%s exports %s" % (name, symbol)
+
+
+def main():
+    build = os.path.realpath(sys.argv[1])
+    root = os.path.realpath(sys.argv[2] if len(sys.argv) > 2 else os.getcwd())
+    faults = list(check_objects(build, root)) + list(check_libraries(build))
+
+    for fault in faults:
+        print(fault)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Sum up Meson's testlog.json: usage tally.py LOG.
+
+Prints what failing tests said, then "N passed, N failed", counting the subtests of tests that speak
+TAP and any other test as one. Exits with 0 only if none failed and at least one passed.
+"""
+import json
+import re
+import sys
+
+TAP = re.compile(r"^(not )?ok\b(.*)$", re.M)
+SHOWN_MAX = 200  # lines of a failing test's output
+
+
+def count(entry):
+    """(passed, failed) of one test."""
+    good = entry["result"] in ("OK", "EXPECTEDFAIL")
+    skipped = entry["result"] == "SKIP"
+    subtests = [m for m in TAP.finditer(entry.get("stdout", "")) if "# SKIP" not in m.group(2)]
+    failed = sum(1 for m in subtests if m.group(1))
+    passed = len(subtests) - failed
+
+    if not subtests:
+        return (1, 0) if good else (0, 0) if skipped else (0, 1)
+    if not good and not skipped and not failed:
+        failed = 1  # it crashed, hung, or ended early: the subtests before that passed
+    return passed, failed
+
+
+def show(entry):
+    text = entry.get("stdout", "") + entry.get("stderr", "")
+    lines = [line for line in text.splitlines() if not line.startswith("ok ")]
+
+    print("--- %s: %s (exit %s)" % (entry["name"], entry["result"], entry.get("returncode")))
+    if len(lines) > SHOWN_MAX:
+        print("... %d lines left out" % (len(lines) - SHOWN_MAX))
+    print("\n".join(lines[-SHOWN_MAX:]))
+
+
+def main():
+    passed = 0
+    failed = 0
+
+    try:
+        with open(sys.argv[1], encoding="utf-8") as f:
+            entries = [json.loads(line) for line in f if line.strip()]
+    except OSError as error:
+        print("the tests did not run: %s" % error)
+        entries = []
+    for entry in entries:
+        good, bad = count(entry)
+        passed += good
+        failed += bad
+        if bad:
+            show(entry)
+    print("%d passed, %d failed" % (passed, failed))
+    return 0 if passed > 0 and failed == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
