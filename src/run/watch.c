@@ -1,0 +1,377 @@
+/*
+ * watch.c - inotify events to callbacks. Knows directories and names, nothing of databases.
+ *
+ *   poll() sleeps without end  ->  read() one batch  ->  mark what is named in it  ->  call each
+ * once
+ *
+ * SQLite writes a transaction as many small pwrites, each an event: marking makes one call of a
+ * batch, however many events named the file.
+ *
+ * A subscription is known by the kernel's descriptor of its directory. inotify gives the same one
+ * for each path to the same directory, so several subscriptions share it without comparing paths,
+ * and never gives it out again (before 2^31 others), so events that arrive late for a directory no
+ * longer watched match nothing. Hence nothing is to be done when a directory vanishes: its
+ * subscriptions match nothing more.
+ *
+ * When the kernel's queue overflows, events are lost, and every callback is made.
+ */
+#include "run/watch.h"
+
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/sync.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#define SUBS_MAX   ((size_t)1 << 20)
+#define BATCH_SIZE ((size_t)16 << 10) /* bytes; a few hundred events */
+#define EVENTS \
+    ((uint32_t)(IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR))
+
+struct sub {
+    int dir;               /* frozen; the kernel's descriptor */
+    char *name;            /* frozen */
+    uint64_t id;           /* frozen; never 0 */
+    wr_watch_fn *fn;       /* frozen */
+    void *arg;             /* frozen */
+    struct wr_link marked; /* in the watch's list while its call is due */
+};
+
+/* A place in the table. The id is repeated so that removal need not look at every subscription. */
+struct place {
+    uint64_t id;
+    struct sub *sub;
+};
+
+struct wr_watch {
+    int inotify_fd; /* frozen; non-blocking */
+    int stop_fd;    /* frozen; -1 in manual mode */
+    struct wr_thread thread;
+
+    struct wr_mutex mutex; /* guards what follows */
+    struct place *places;  /* sorted by directory, then name */
+    size_t count, cap;
+    uint64_t id_last;
+    struct wr_list marked;
+    uint64_t calling_id;   /* whose fn runs now; 0: nobody's */
+    pthread_t caller;      /* valid while calling_id is not 0 */
+    struct wr_cond called; /* broadcast when it has returned */
+};
+
+static struct sub *sub_of(struct wr_link *link)
+{
+    return wr_container_of(link, struct sub, marked);
+}
+
+static void sub_free(struct sub *sub)
+{
+    wr_free(sub->name);
+    wr_free(sub);
+}
+
+/* Index of the first place that is not before (dir, name). */
+static size_t place_find(const struct wr_watch *w, int dir, const char *name)
+{
+    size_t low = 0;
+    size_t high = w->count;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct sub *sub = w->places[mid].sub;
+
+        if (sub->dir < dir || (sub->dir == dir && strcmp(sub->name, name) < 0))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static bool dir_is_watched(const struct wr_watch *w, int dir)
+{
+    size_t i = place_find(w, dir, ""); /* before any name */
+
+    return i < w->count && w->places[i].sub->dir == dir;
+}
+
+static void mark(struct wr_watch *w, struct sub *sub)
+{
+    if (!sub->marked.next)
+        wr_list_push(&w->marked, &sub->marked);
+}
+
+static void mark_named(struct wr_watch *w, int dir, const char *name)
+{
+    for (size_t i = place_find(w, dir, name); i < w->count; i++) {
+        struct sub *sub = w->places[i].sub;
+
+        if (sub->dir != dir || strcmp(sub->name, name) != 0)
+            return;
+        mark(w, sub);
+    }
+}
+
+/* Mark what the events of one read name. The kernel writes whole events only, with the name padded
+ * by NULs to `len`; an event about the directory itself has no name. */
+static void mark_batch(struct wr_watch *w, const char *batch, size_t size)
+{
+    size_t off = 0;
+
+    while (off + sizeof(struct inotify_event) <= size) {
+        struct inotify_event event;
+
+        memcpy(&event, batch + off, sizeof(event));
+        off += sizeof(event);
+        assert(event.len <= size - off);
+        if (event.mask & IN_Q_OVERFLOW) {
+            for (size_t i = 0; i < w->count; i++)
+                mark(w, w->places[i].sub);
+        } else if (event.len) {
+            mark_named(w, event.wd, batch + off);
+        }
+        off += event.len;
+    }
+}
+
+/* Call what is marked, without the lock: a callback wakes actors. */
+static void call_marked(struct wr_watch *w)
+{
+    struct wr_link *link;
+
+    while ((link = wr_list_first(&w->marked)) != NULL) {
+        struct sub *sub = sub_of(link);
+        wr_watch_fn *fn = sub->fn;
+        void *arg = sub->arg;
+
+        wr_list_remove(link);
+        w->calling_id = sub->id;
+        w->caller = pthread_self();
+        wr_mutex_unlock(&w->mutex);
+        fn(arg);
+        wr_mutex_lock(&w->mutex);
+        w->calling_id = 0;
+        wr_cond_broadcast(&w->called);
+    }
+}
+
+/* Read and mark one batch. False: nothing is there. */
+static bool read_batch(struct wr_watch *w)
+{
+    char batch[BATCH_SIZE];
+    ssize_t n = read(w->inotify_fd, batch, sizeof(batch));
+
+    if (n <= 0)
+        return false;
+    wr_mutex_lock(&w->mutex);
+    mark_batch(w, batch, (size_t)n);
+    wr_mutex_unlock(&w->mutex);
+    return true;
+}
+
+static void watch_main(void *arg)
+{
+    struct wr_watch *w = arg;
+    struct pollfd fds[] = {
+        {.fd = w->inotify_fd, .events = POLLIN},
+        {.fd = w->stop_fd, .events = POLLIN},
+    };
+
+    for (;;) {
+        int n = poll(fds, wr_countof(fds), -1);
+
+        if (n < 0 && errno != EINTR)
+            return; /* ENOMEM: hints end, the slow scan goes on */
+        if (n <= 0)
+            continue;
+        if (fds[1].revents)
+            return;
+        if (read_batch(w)) {
+            wr_mutex_lock(&w->mutex);
+            call_marked(w);
+            wr_mutex_unlock(&w->mutex);
+        }
+    }
+}
+
+/* What errno means where a limit of the kernel's is no fault of the path's. */
+static enum wr_status fail_inotify(struct wr_err *e, int errnum, const char *what)
+{
+    if (errnum == ENOSYS)
+        return wr_fail(e, WR_UNSUPPORTED, "%s: no inotify on this system", what);
+    if (errnum == EMFILE || errnum == ENFILE)
+        return wr_fail(e, WR_LIMIT, "%s: too many inotify instances or open files", what);
+    if (errnum == ENOSPC)
+        return wr_fail(e, WR_LIMIT, "%s: fs.inotify.max_user_watches reached", what);
+    return wr_fail_errno(e, errnum, "%s", what);
+}
+
+static void watch_release(struct wr_watch *w)
+{
+    if (w->stop_fd >= 0)
+        (void)close(w->stop_fd); /* nothing was written that could be lost */
+    if (w->inotify_fd >= 0)
+        (void)close(w->inotify_fd);
+    for (size_t i = 0; i < w->count; i++)
+        sub_free(w->places[i].sub);
+    wr_free(w->places);
+    wr_cond_release(&w->called);
+    wr_mutex_release(&w->mutex);
+    wr_free(w);
+}
+
+enum wr_status wr_watch_new(bool manual, struct wr_watch **ret, struct wr_err *e)
+{
+    struct wr_watch *w = wr_alloc(sizeof(*w));
+    enum wr_status st = WR_OK;
+
+    if (!w)
+        return wr_fail(e, WR_NOMEM, "file watch");
+    wr_mutex_init(&w->mutex);
+    wr_cond_init(&w->called);
+    wr_list_init(&w->marked);
+    w->stop_fd = -1;
+    w->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (w->inotify_fd < 0) {
+        st = fail_inotify(e, errno, "file watch");
+        goto out;
+    }
+    if (!manual) {
+        w->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (w->stop_fd < 0) {
+            st = fail_inotify(e, errno, "file watch");
+            goto out;
+        }
+        st = wr_thread_start(&w->thread, "weir-watch", 0, watch_main, w, e);
+    }
+out:
+    if (st != WR_OK) {
+        watch_release(w);
+        return st;
+    }
+    *ret = w;
+    return WR_OK;
+}
+
+void wr_watch_free(struct wr_watch *w)
+{
+    if (!w)
+        return;
+    if (w->stop_fd >= 0) {
+        const uint64_t one = 1;
+        ssize_t n = write(w->stop_fd, &one, sizeof(one));
+
+        assert(n == (ssize_t)sizeof(one)); /* the counter is 0: it cannot be full */
+        (void)n;
+        wr_thread_join(&w->thread);
+    }
+    watch_release(w);
+}
+
+/* Room for one more place. */
+static enum wr_status places_grow(struct wr_watch *w, struct wr_err *e)
+{
+    size_t cap = w->cap ? w->cap * 2 : 8;
+    struct place *places;
+
+    if (w->count < w->cap)
+        return WR_OK;
+    if (w->count >= SUBS_MAX)
+        return wr_fail(e, WR_LIMIT, "more than %zu files watched", SUBS_MAX);
+    places = wr_resize(w->places, cap, sizeof(*places));
+    if (!places)
+        return wr_fail(e, WR_NOMEM, "%zu watched files", cap);
+    w->places = places;
+    w->cap = cap;
+    return WR_OK;
+}
+
+/* Subscribe `sub`, whose name, fn and arg are set. */
+static enum wr_status place_add(
+    struct wr_watch *w, const char *dir, struct sub *sub, struct wr_err *e)
+{
+    enum wr_status st = places_grow(w, e);
+    size_t at;
+
+    if (st != WR_OK)
+        return st;
+    /* Under the lock: an event that comes at once finds the subscription. */
+    sub->dir = inotify_add_watch(w->inotify_fd, dir, EVENTS);
+    if (sub->dir < 0)
+        return fail_inotify(e, errno, dir);
+    sub->id = ++w->id_last;
+    at = place_find(w, sub->dir, sub->name);
+    memmove(&w->places[at + 1], &w->places[at], (w->count - at) * sizeof(w->places[0]));
+    w->places[at] = (struct place){.id = sub->id, .sub = sub};
+    w->count++;
+    return WR_OK;
+}
+
+enum wr_status wr_watch_add(struct wr_watch *w, const char *dir, const char *name, wr_watch_fn *fn,
+    void *arg, uint64_t *ret_id, struct wr_err *e)
+{
+    size_t n = strlen(name);
+    struct sub *sub;
+    enum wr_status st;
+
+    if (n == 0 || n > NAME_MAX || strchr(name, '/'))
+        return wr_fail(e, WR_MISUSE, "watch \"%s\": not the name of a file", name);
+    sub = wr_alloc(sizeof(*sub));
+    if (!sub)
+        return wr_fail(e, WR_NOMEM, "watch %s", name);
+    sub->fn = fn;
+    sub->arg = arg;
+    sub->name = wr_strndup(name, n);
+    if (!sub->name) {
+        st = wr_fail(e, WR_NOMEM, "watch %s", name);
+        goto out;
+    }
+    wr_mutex_lock(&w->mutex);
+    st = place_add(w, dir, sub, e);
+    if (st == WR_OK)
+        *ret_id = sub->id;
+    wr_mutex_unlock(&w->mutex);
+out:
+    if (st != WR_OK)
+        sub_free(sub);
+    return st;
+}
+
+void wr_watch_remove(struct wr_watch *w, uint64_t id)
+{
+    struct sub *sub;
+    size_t at = 0;
+
+    wr_mutex_lock(&w->mutex);
+    assert(w->calling_id != id || !pthread_equal(w->caller, pthread_self()));
+    /* One by one: ids are in no order here, and 10,000 of them take some ten microseconds. */
+    while (at < w->count && w->places[at].id != id)
+        at++;
+    assert(at < w->count);
+    sub = w->places[at].sub;
+    w->count--;
+    memmove(&w->places[at], &w->places[at + 1], (w->count - at) * sizeof(w->places[0]));
+    if (sub->marked.next)
+        wr_list_remove(&sub->marked);
+    /* Fails where the directory is gone, and the kernel's watch with it. */
+    if (!dir_is_watched(w, sub->dir))
+        (void)inotify_rm_watch(w->inotify_fd, sub->dir);
+    while (w->calling_id == id)
+        wr_cond_wait(&w->called, &w->mutex);
+    wr_mutex_unlock(&w->mutex);
+    sub_free(sub);
+}
+
+void wr_watch_poll(struct wr_watch *w)
+{
+    assert(w->stop_fd < 0);
+    while (read_batch(w))
+        ;
+    wr_mutex_lock(&w->mutex);
+    call_marked(w);
+    wr_mutex_unlock(&w->mutex);
+}
