@@ -1,0 +1,143 @@
+/*
+ * storage.h - a bucket of immutable objects, whatever holds it.
+ *
+ * A driver moves bytes between memory and one kind of remote. It knows nothing of LTX, levels,
+ * transactions or retries: keys are opaque strings, contents are opaque bytes, every call is
+ * synchronous, re-entrant, bounded by call->deadline_ms and stopped by call->cancel.
+ *
+ * Errors a driver must tell apart, because callers act on them: NOTFOUND, CONFLICT, AUTH, BUSY and
+ * TIMEOUT (a retry may help), CANCELED. Anything else is IO, CORRUPT or LIMIT. A bucket that does
+ * not exist is MISUSE with a text that says so: it must never be mistaken for an empty one.
+ */
+#ifndef WR_STORAGE_STORAGE_H
+#define WR_STORAGE_STORAGE_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/str.h"
+
+struct wr_option;
+struct wr_settings;
+struct wr_storage; /* an open bucket: ops, driver state, settings; frozen, safe from any thread */
+struct wr_upload;  /* a driver's multi-part upload in progress; used by one thread at a time */
+
+enum wr_storage_caps {
+    WR_STORAGE_COND_PUT = 1 << 0,   /* honours if_absent; create-only uploads and leases need it */
+    WR_STORAGE_LIST_TIME = 1 << 1,  /* list() reports put_opts.time_ms, so no stat() per key */
+    WR_STORAGE_HEX_LEVELS = 1 << 2, /* LTX keys are <prefix><%04x level>/..., not ltx/<level>/ */
+};
+
+struct wr_object {
+    struct wr_str key;     /* relative to the bucket root */
+    uint64_t size;         /* bytes */
+    int64_t time_ms;       /* put_opts.time_ms if the remote kept it, else its modification time */
+    struct wr_str version; /* opaque entity tag for if_match; empty if the remote has none */
+};
+
+struct wr_put_opts {
+    int64_t time_ms;        /* Unix ms to keep as the object's time; 0: let the remote decide */
+    struct wr_str if_match; /* write only over this version; empty: unconditional */
+    bool if_absent;         /* write only if the key does not exist; else CONFLICT */
+};
+
+/* Called once per object in ascending key order (bytewise). Return false to stop early. `obj` and
+ * all it points to die when the callback returns. */
+typedef bool wr_list_fn(void *arg, const struct wr_object *obj);
+
+struct wr_storage_ops {
+    const char *scheme; /* URL scheme: "s3", "file", ... */
+    unsigned caps;      /* WR_STORAGE_* */
+    size_t part_min;    /* smallest upload part except the last, bytes; 0: no multi-part */
+    const struct wr_option *options; /* settings this driver understands, NULL-name terminated */
+
+    /* Create driver state from parsed settings. No I/O: credentials are fetched on first use. */
+    enum wr_status (*open)(const struct wr_settings *set, void **self, struct wr_err *e);
+    void (*close)(void *self); /* NULL-safe */
+
+    /* Objects whose key starts with `prefix` and sorts after `after` (empty: from the start). */
+    enum wr_status (*list)(void *self, struct wr_call *c, struct wr_str prefix, struct wr_str after,
+        wr_list_fn *fn, void *arg, struct wr_err *e);
+    /* out's strings live in call->scratch. */
+    enum wr_status (*stat)(
+        void *self, struct wr_call *c, struct wr_str key, struct wr_object *out, struct wr_err *e);
+
+    /* Read up to `n` bytes at `off` into `buf`. *got < n only at the end of the object; an offset
+     * at or past the end reads 0 bytes and is OK. */
+    enum wr_status (*get)(void *self, struct wr_call *c, struct wr_str key, uint64_t off, void *buf,
+        size_t n, size_t *got, struct wr_err *e);
+
+    /* Store a whole object: all of it becomes visible, durably, or none of it does. `out` may be
+     * NULL; its strings live in call->scratch. */
+    enum wr_status (*put)(void *self, struct wr_call *c, struct wr_str key, struct wr_bytes body,
+        const struct wr_put_opts *o, struct wr_object *out, struct wr_err *e);
+
+    /* Remove `n` keys, any number. A key that is already gone counts as removed. On failure some
+     * may be gone; the text names the first that is not. */
+    enum wr_status (*remove)(
+        void *self, struct wr_call *c, const struct wr_str *keys, size_t n, struct wr_err *e);
+
+    /* The four below are NULL when part_min is 0. Parts arrive in order and may be sent in
+     * parallel; nothing is visible until commit. commit and abort free the upload in every case;
+     * abort cannot fail. `part` is the driver's to keep only until upload_part returns. */
+    enum wr_status (*upload_begin)(void *self, struct wr_call *c, struct wr_str key,
+        const struct wr_put_opts *o, struct wr_upload **out, struct wr_err *e);
+    enum wr_status (*upload_part)(
+        struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e);
+    enum wr_status (*upload_commit)(
+        struct wr_upload *u, struct wr_call *c, struct wr_object *out, struct wr_err *e);
+    void (*upload_abort)(struct wr_upload *u, struct wr_call *c);
+};
+
+/* Open the bucket that `url` names ("file:///var/backup/app", "s3://bucket/path?region=eu-west-1").
+ * `settings` is a NULL-terminated list of key, value, key, value, ..., or NULL; query parameters of
+ * the URL win over it, it wins over the environment. Unknown keys, bad values and unknown schemes
+ * are MISUSE with a text that names the nearest known one and never shows a secret. No I/O. */
+enum wr_status wr_storage_open(struct wr_str url, const char *const *settings,
+    struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Wrap driver state that tests made themselves: closes it with ops->close. `prefix` is copied. */
+enum wr_status wr_storage_wrap(const struct wr_storage_ops *ops, void *self, struct wr_str prefix,
+    struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
+
+void wr_storage_close(struct wr_storage *s); /* NULL-safe */
+
+const char *wr_storage_scheme(const struct wr_storage *s);
+unsigned wr_storage_caps(const struct wr_storage *s);
+/* What every key of this replica starts with: "" or "path/" ("./" for an S3 URL without a path). */
+struct wr_str wr_storage_prefix(const struct wr_storage *s);
+/* The URL without password and query, for messages. */
+struct wr_str wr_storage_name(const struct wr_storage *s);
+
+/* The driver's calls with arguments checked, counted by class, and idempotent ones retried with
+ * full jitter while their failure is transient and the deadline allows (net/retry.h). A put whose
+ * answer was lost and whose retry says CONFLICT is compared with what is there: equal bytes are
+ * success. So bytes for if_match must be such that no other writer would write the same. */
+enum wr_status wr_storage_list(struct wr_storage *s, struct wr_call *c, struct wr_str prefix,
+    struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_storage_stat(struct wr_storage *s, struct wr_call *c, struct wr_str key,
+    struct wr_object *out, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_storage_get(struct wr_storage *s, struct wr_call *c, struct wr_str key,
+    uint64_t off, void *buf, size_t n, size_t *got, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_storage_put(struct wr_storage *s, struct wr_call *c, struct wr_str key,
+    struct wr_bytes body, const struct wr_put_opts *o, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_storage_remove(struct wr_storage *s, struct wr_call *c, const struct wr_str *keys,
+    size_t n, struct wr_err *e) WR_MUST_CHECK;
+
+/* As wr_storage_put, and tells what is there now (its version is the next if_match); out's strings
+ * live in call->scratch. */
+enum wr_status wr_storage_put_object(struct wr_storage *s, struct wr_call *c, struct wr_str key,
+    struct wr_bytes body, const struct wr_put_opts *o, struct wr_object *out,
+    struct wr_err *e) WR_MUST_CHECK;
+
+/* Replace the defaults of net/retry.h for every call through `s`: attempts with the first one
+ * included, and the bound of the first wait. Before the handle is shared. */
+void wr_storage_set_retry(struct wr_storage *s, unsigned attempts_max, int64_t base_ms);
+
+/* Requests made through `s` since it was opened, by class; what a bill would show. */
+struct wr_storage_counts {
+    uint64_t list, get, put, remove, stat;
+    uint64_t bytes_up, bytes_down;
+};
+void wr_storage_counts(const struct wr_storage *s, struct wr_storage_counts *ret);
+
+#endif
