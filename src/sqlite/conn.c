@@ -1,0 +1,448 @@
+/*
+ * conn.c - see conn.h. Knows SQLite's API and error codes; refuses to know why it is asked.
+ */
+#include "sqlite/conn.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/url.h"
+#include "sqlite/holders.h"
+#include "sqlite/pin.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define BUSY_MS 50 /* SQLite's own patience; real patience belongs to the scheduler */
+
+struct wr_conn {
+    sqlite3 *db, *reader;
+    sqlite3_file *file, *wal; /* of db */
+    const volatile uint8_t *shm;
+    bool marked;
+    uint64_t dev, ino;
+    char *path;
+};
+
+static enum wr_status sql_fail(sqlite3 *db, int rc, const char *what, struct wr_err *e)
+{
+    int primary = rc & 0xff;
+    enum wr_status st = WR_IO;
+
+    if (primary == SQLITE_NOTADB)
+        return wr_fail(e, WR_UNSUPPORTED, "it is not an SQLite database, or it is encrypted");
+    if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
+        st = WR_BUSY;
+    else if (primary == SQLITE_NOMEM)
+        st = WR_NOMEM;
+    else if (primary == SQLITE_CORRUPT)
+        st = WR_CORRUPT;
+    else if (primary == SQLITE_FULL)
+        st = WR_LIMIT;
+    return wr_fail(
+        e, st, "%s: %s (SQLite code %d)", what, db ? sqlite3_errmsg(db) : "no memory", rc);
+}
+
+/* Step one statement; the first column of the first row as text into out, "" without a row. */
+static int sql_text(sqlite3 *db, const char *sql, char *out, size_t n)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+
+    out[0] = '\0';
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(stmt);
+        if (rc == SQLITE_ROW) {
+            const unsigned char *text = sqlite3_column_text(stmt, 0);
+
+            (void)snprintf(out, n, "%s", text ? (const char *)text : "");
+            rc = SQLITE_OK;
+        } else if (rc == SQLITE_DONE) {
+            rc = SQLITE_OK;
+        }
+    }
+    int frc = sqlite3_finalize(stmt);
+    return rc != SQLITE_OK ? rc : frc;
+}
+
+static int configure(sqlite3 *db)
+{
+    int rc = sqlite3_busy_timeout(db, BUSY_MS);
+
+    /* A pinned connection runs no SQL of the database: no triggers, no views, no functions. */
+    if (rc == SQLITE_OK)
+        rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_db_config(db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db,
+            "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-16; PRAGMA mmap_size=0", NULL, NULL,
+            NULL);
+    return rc;
+}
+
+static enum wr_status open_one(const char *path, const char *vfs, sqlite3 **ret, struct wr_err *e)
+{
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, vfs);
+
+    if (rc == SQLITE_OK)
+        rc = configure(db);
+    if (rc != SQLITE_OK) {
+        enum wr_status st = sql_fail(db, rc, "open", e);
+
+        (void)sqlite3_close(db);
+        return st;
+    }
+    *ret = db;
+    return WR_OK;
+}
+
+static const char *const locked_hint = "another process holds it exclusively "
+                                       "(locking_mode=EXCLUSIVE, or a long exclusive transaction)";
+
+/* Journal mode to WAL if it is not, as Litestream does; then the first read, which maps the WAL. */
+static enum wr_status enter_wal(struct wr_conn *c, bool *switched, struct wr_err *e)
+{
+    char mode[32], one[8];
+    int rc = sql_text(c->db, "PRAGMA journal_mode", mode, sizeof(mode));
+
+    if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
+        rc = sql_text(c->db, "PRAGMA journal_mode=wal", mode, sizeof(mode));
+        if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
+            return wr_fail(e, WR_UNSUPPORTED,
+                "it must be in WAL mode and cannot be switched (journal mode is \"%s\"): is it on "
+                "a "
+                "network file system or a read-only directory?",
+                mode);
+        }
+        *switched = true;
+    }
+    if (rc == SQLITE_OK)
+        rc = sql_text(c->db, "SELECT 1 FROM sqlite_schema LIMIT 1", one, sizeof(one));
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+        return WR_OK;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return wr_fail(e, WR_BUSY, "database is locked: %s", locked_hint);
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+        return wr_fail(e, WR_UNSUPPORTED,
+            "cannot create the -wal and -shm files beside it: the directory or the files are "
+            "read-only for this user (%s)",
+            sqlite3_errmsg(c->db));
+    default:
+        return sql_fail(c->db, rc, "read", e);
+    }
+}
+
+static enum wr_status handles(struct wr_conn *c, struct wr_err *e)
+{
+    volatile void *map = NULL;
+    int rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_FILE_POINTER, &c->file);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &c->wal);
+    if (rc != SQLITE_OK || !c->file || !c->file->pMethods || !c->wal || !c->wal->pMethods)
+        return wr_fail(e, WR_INTERNAL, "SQLite gave no file handles (code %d)", rc);
+    if (c->file->pMethods->iVersion < 2)
+        return wr_fail(
+            e, WR_UNSUPPORTED, "the VFS has no shared memory: WAL mode is impossible here");
+    rc = c->file->pMethods->xShmMap(c->file, 0, 32768, 0, &map);
+    if (rc != SQLITE_OK || !map)
+        return wr_fail(e, WR_IO, "map the wal-index: %s", sqlite3_errstr(rc));
+    c->shm = map;
+    return WR_OK;
+}
+
+static enum wr_status page_size_of(struct wr_conn *c, uint32_t *ret, struct wr_err *e)
+{
+    char text[24];
+    uint64_t n = 0;
+    int rc = sql_text(c->db, "PRAGMA page_size", text, sizeof(text));
+
+    if (rc != SQLITE_OK)
+        return sql_fail(c->db, rc, "page size", e);
+    if (!wr_parse_u64(wr_str(text), &n) || n < 512 || n > 65536)
+        return wr_fail(e, WR_CORRUPT, "page size is \"%s\"", text);
+    *ret = (uint32_t)n;
+    return WR_OK;
+}
+
+enum wr_status wr_conn_open(
+    const char *path, struct wr_conn **ret, struct wr_conn_info *ret_info, struct wr_err *e)
+{
+    struct wr_conn *c = NULL;
+    struct wr_conn_info info = {0};
+    struct stat before;
+    enum wr_status st = wr_pin_register(e);
+
+    if (st != WR_OK)
+        return st;
+    if (stat(path, &before) != 0)
+        return wr_fail_errno(e, errno, "open %s", path);
+    if (S_ISDIR(before.st_mode))
+        return wr_fail(e, WR_UNSUPPORTED, "open %s: it is a directory", path);
+    if (before.st_size == 0)
+        return wr_fail(e, WR_NOTFOUND, "open %s: the file is empty, nothing was written yet", path);
+
+    c = wr_alloc(sizeof(*c));
+    if (!c || !(c->path = wr_strndup(path, strlen(path)))) {
+        st = wr_fail(e, WR_NOMEM, "open %s: out of memory", path);
+        goto out;
+    }
+    c->dev = info.dev = (uint64_t)before.st_dev;
+    c->ino = info.ino = (uint64_t)before.st_ino;
+    st = open_one(path, WR_PIN_VFS, &c->db, e);
+    if (st == WR_OK)
+        st = enter_wal(c, &info.switched_to_wal, e);
+    if (st == WR_OK)
+        st = handles(c, e);
+    if (st == WR_OK)
+        st = page_size_of(c, &info.page_size, e);
+    if (st == WR_OK)
+        st = open_one(path, NULL, &c->reader, e);
+    /* The file may have been replaced between stat and open: then c->ino is not what we read. */
+    if (st == WR_OK && !wr_conn_in_place(c))
+        st = wr_fail(e, WR_BUSY, "the file was replaced while it was opened");
+    if (st != WR_OK) {
+        st = wr_wrap(e, st, "open %s", path);
+        goto out;
+    }
+    *ret_info = info;
+    *ret = c;
+    c = NULL;
+out:
+    wr_conn_close(c);
+    return st;
+}
+
+void wr_conn_close(struct wr_conn *c)
+{
+    if (!c)
+        return;
+    wr_conn_mark_end(c);
+    if (c->shm) {
+        wr_pin_give(c->file, WR_SLOT_WRITE);
+        wr_pin_give(c->file, WR_SLOT_CKPT);
+    }
+    (void)sqlite3_close(c->reader);
+    (void)sqlite3_close(c->db);
+    wr_free(c->path);
+    wr_free(c);
+}
+
+enum wr_status wr_conn_pin(struct wr_conn *c, struct wr_err *e)
+{
+    return wr_pin_take(c->file, WR_SLOT_CKPT, e);
+}
+
+bool wr_conn_pinned(const struct wr_conn *c)
+{
+    return wr_pin_has(c->file, WR_SLOT_CKPT);
+}
+
+static void shm_barrier(void *arg)
+{
+    struct wr_conn *c = arg;
+
+    c->file->pMethods->xShmBarrier(c->file);
+}
+
+enum wr_status wr_conn_header(struct wr_conn *c, struct wr_walidx *ret, struct wr_err *e)
+{
+    return wr_walidx_read(c->shm, shm_barrier, c, ret, e);
+}
+
+enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e)
+{
+    char one[8];
+    int rc = sql_text(c->db, "SELECT 1 FROM sqlite_schema LIMIT 1", one, sizeof(one));
+
+    return rc == SQLITE_OK ? WR_OK : sql_fail(c->db, rc, "recover the wal-index", e);
+}
+
+enum wr_status wr_conn_barrier_begin(struct wr_conn *c, int64_t budget_ns, struct wr_err *e)
+{
+    int64_t start = wr_mono_ns(wr_clock_system());
+    enum wr_status st;
+
+    do {
+        st = wr_pin_take(c->file, WR_SLOT_WRITE, e);
+    } while (st == WR_BUSY && wr_mono_ns(wr_clock_system()) - start < budget_ns);
+    return st;
+}
+
+void wr_conn_barrier_end(struct wr_conn *c)
+{
+    wr_pin_give(c->file, WR_SLOT_WRITE);
+}
+
+bool wr_conn_in_barrier(const struct wr_conn *c)
+{
+    return wr_pin_has(c->file, WR_SLOT_WRITE);
+}
+
+enum wr_status wr_conn_mark_begin(struct wr_conn *c, struct wr_err *e)
+{
+    int rc;
+
+    assert(!c->marked);
+    rc = sqlite3_exec(c->reader, "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
+    if (rc != SQLITE_OK) {
+        enum wr_status st = sql_fail(c->reader, rc, "take a read mark", e);
+
+        if (!sqlite3_get_autocommit(c->reader))
+            (void)sqlite3_exec(c->reader, "ROLLBACK", NULL, NULL, NULL);
+        return st;
+    }
+    c->marked = true;
+    return WR_OK;
+}
+
+void wr_conn_mark_end(struct wr_conn *c)
+{
+    if (!c->marked)
+        return;
+    c->marked = false;
+    (void)sqlite3_exec(c->reader, "COMMIT", NULL, NULL, NULL);
+}
+
+enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_err *e)
+{
+    int rc;
+
+    assert(wr_conn_pinned(c));
+    assert(!truncate || wr_pin_has(c->file, WR_SLOT_WRITE));
+    /* Under the barrier nobody may wait for readers: the writer lock is held. */
+    (void)sqlite3_busy_timeout(c->db, 0);
+    rc = sqlite3_wal_checkpoint_v2(c->db, "main",
+        truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    (void)sqlite3_busy_timeout(c->db, BUSY_MS);
+    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+        return WR_OK;
+    return sql_fail(c->db, rc, "checkpoint", e);
+}
+
+uint32_t wr_conn_backfill(const struct wr_conn *c)
+{
+    return *(const volatile uint32_t *)(const volatile void *)(c->shm + 96);
+}
+
+/* xRead takes an int; reads are cut well below it. */
+#define READ_MAX ((size_t)1 << 30)
+
+static int read_some(sqlite3_file *f, uint64_t off, uint8_t *buf, size_t n)
+{
+    int rc = SQLITE_OK;
+
+    while (n > 0 && rc == SQLITE_OK) {
+        size_t k = wr_min(n, READ_MAX);
+
+        rc = f->pMethods->xRead(f, buf, (int)k, (sqlite3_int64)off);
+        off += k;
+        buf += k;
+        n -= k;
+    }
+    if (rc == SQLITE_IOERR_SHORT_READ)
+        memset(buf, 0, n); /* xRead zeroed the rest of its own piece */
+    return rc;
+}
+
+enum wr_status wr_conn_read_db(
+    struct wr_conn *c, uint64_t off, void *buf, size_t n, struct wr_err *e)
+{
+    int rc = read_some(c->file, off, buf, n);
+
+    if (rc == SQLITE_OK || rc == SQLITE_IOERR_SHORT_READ)
+        return WR_OK;
+    return wr_fail(e, WR_IO, "read the database at byte %llu: %s", (unsigned long long)off,
+        sqlite3_errstr(rc));
+}
+
+enum wr_status wr_conn_read_wal(
+    struct wr_conn *c, uint64_t off, void *buf, size_t n, size_t *got, struct wr_err *e)
+{
+    int rc = read_some(c->wal, off, buf, n);
+
+    *got = n;
+    if (rc == SQLITE_IOERR_SHORT_READ) {
+        sqlite3_int64 size = 0;
+
+        rc = c->wal->pMethods->xFileSize(c->wal, &size);
+        if (rc == SQLITE_OK)
+            *got = (uint64_t)size <= off ? 0 : (size_t)wr_min((uint64_t)size - off, (uint64_t)n);
+    }
+    if (rc != SQLITE_OK) {
+        return wr_fail(
+            e, WR_IO, "read the WAL at byte %llu: %s", (unsigned long long)off, sqlite3_errstr(rc));
+    }
+    return WR_OK;
+}
+
+static enum wr_status file_bytes(sqlite3_file *f, uint64_t *ret, const char *what, struct wr_err *e)
+{
+    sqlite3_int64 size = 0;
+    int rc = f->pMethods->xFileSize(f, &size);
+
+    if (rc != SQLITE_OK)
+        return wr_fail(e, WR_IO, "size of the %s: %s", what, sqlite3_errstr(rc));
+    *ret = (uint64_t)size;
+    return WR_OK;
+}
+
+enum wr_status wr_conn_db_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e)
+{
+    return file_bytes(c->file, ret, "database", e);
+}
+
+enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e)
+{
+    return file_bytes(c->wal, ret, "WAL", e);
+}
+
+bool wr_conn_in_place(const struct wr_conn *c)
+{
+    struct stat now;
+
+    return stat(c->path, &now) == 0 && (uint64_t)now.st_dev == c->dev &&
+           (uint64_t)now.st_ino == c->ino;
+}
+
+enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e)
+{
+    sqlite3 *db = NULL;
+    char text[256] = "";
+    struct wr_buf uri;
+    enum wr_status st;
+    int rc;
+
+    /* Immutable: no locks and no sidecars, for a file that nobody else knows yet. */
+    wr_buf_init(&uri, 16384);
+    wr_buf_z(&uri, "file:");
+    wr_url_encode(&uri, wr_str(path), true);
+    wr_buf_z(&uri, "?immutable=1");
+    st = wr_buf_status(&uri);
+    if (st != WR_OK) {
+        wr_buf_release(&uri);
+        return wr_fail(e, st, "integrity check");
+    }
+    rc = sqlite3_open_v2((const char *)uri.p, &db,
+        SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_FULLMUTEX, NULL);
+    wr_buf_release(&uri);
+    if (rc == SQLITE_OK)
+        rc = sql_text(
+            db, quick ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)", text, sizeof(text));
+    if (rc != SQLITE_OK)
+        st = sql_fail(db, rc, "integrity check", e);
+    else if (strcmp(text, "ok") != 0)
+        st = wr_fail(e, WR_CORRUPT, "integrity check failed: %s", text);
+    (void)sqlite3_close(db);
+    return st;
+}

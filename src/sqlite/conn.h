@@ -1,0 +1,91 @@
+/*
+ * conn.h - the two SQLite connections that replicate one database, and what is read through them.
+ *
+ * The pinned connection (through pin.h's shim) maps the wal-index, reads the database and the WAL
+ * through SQLite's own file handles, and runs our checkpoints. The reader connection exists only to
+ * hold a read mark during the bulk phase of a checkpoint.
+ *
+ * Nothing here, or anywhere in the process, opens or closes a database or -shm by path: closing any
+ * descriptor of a file drops all POSIX locks that this process holds on it.
+ *
+ * owned: by the database's actor, except wr_conn_read_db and wr_conn_read_wal, which only use
+ * pread and may run on another thread while the connection stays open.
+ */
+#ifndef WR_SQLITE_CONN_H
+#define WR_SQLITE_CONN_H
+
+#include "base/base.h"
+#include "base/status.h"
+#include "sqlite/walidx.h"
+
+struct wr_conn;
+
+/* What opening found, for messages. */
+struct wr_conn_info {
+    uint32_t page_size;   /* bytes */
+    bool switched_to_wal; /* it was in another journal mode and is now in WAL mode */
+    uint64_t dev, ino;    /* of the file that was opened */
+};
+
+/* Open an existing database of at least one page. Switches it to WAL mode when it is in another.
+ * The caller acts on: NOTFOUND (no such file, or empty: nothing written yet), BUSY (locked now,
+ * try later), UNSUPPORTED (not a database, or WAL mode is impossible here), IO. */
+enum wr_status wr_conn_open(const char *path, struct wr_conn **ret, struct wr_conn_info *ret_info,
+    struct wr_err *e) WR_MUST_CHECK;
+
+/* Releases the pin and closes both connections without a checkpoint: the WAL stays as it is, so
+ * that the next start can prove continuity. NULL-safe. */
+void wr_conn_close(struct wr_conn *c);
+
+/* Take the checkpoint lock for good. BUSY (no text) while somebody else has it. */
+enum wr_status wr_conn_pin(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
+bool wr_conn_pinned(const struct wr_conn *c);
+
+/* The stable wal-index header. BUSY without text when it is torn. */
+enum wr_status wr_conn_header(
+    struct wr_conn *c, struct wr_walidx *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Begin and end a read on the pinned connection: SQLite rebuilds a torn index under our pin. BUSY
+ * when a live writer has it. */
+enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
+
+/* Take the writer lock by trying in a tight loop for at most `budget_ns`: SQLite's busy handler
+ * sleeps, and starves against a tight writer. BUSY (no text) when it was not to be had. */
+enum wr_status wr_conn_barrier_begin(
+    struct wr_conn *c, int64_t budget_ns, struct wr_err *e) WR_MUST_CHECK;
+void wr_conn_barrier_end(struct wr_conn *c);
+bool wr_conn_in_barrier(const struct wr_conn *c);
+
+/* Hold a read mark on the reader connection: nothing past it is backfilled, and no reset happens.
+ */
+enum wr_status wr_conn_mark_begin(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
+void wr_conn_mark_end(struct wr_conn *c);
+
+/* Run a checkpoint on the pinned connection. `truncate` needs the barrier, and gives the WAL's disk
+ * space back. OK also when readers kept it from going all the way: look at the header. */
+enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_err *e) WR_MUST_CHECK;
+
+/* Frames that are in the database file by now (nBackfill). While pinned only our own checkpoints
+ * raise it. */
+uint32_t wr_conn_backfill(const struct wr_conn *c);
+
+/* `n` bytes at `off` of the database file; zeros beyond its end. Frozen while pinned, between our
+ * own checkpoints. */
+enum wr_status wr_conn_read_db(
+    struct wr_conn *c, uint64_t off, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
+/* `n` bytes at `off` of the WAL; *got < n at its end. */
+enum wr_status wr_conn_read_wal(struct wr_conn *c, uint64_t off, void *buf, size_t n, size_t *got,
+    struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_conn_db_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Whether the path still names the file that was opened: false after a rename over it or its
+ * removal. A stat, no open. */
+bool wr_conn_in_place(const struct wr_conn *c);
+
+/* Run PRAGMA quick_check or integrity_check on a database file without a WAL that nobody else has
+ * open (one that is being restored). Takes no lock and makes no file. CORRUPT with the first
+ * complaint. */
+enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e) WR_MUST_CHECK;
+
+#endif
