@@ -1,0 +1,359 @@
+/*
+ * inputs.c - read the ends of files, then let the newest frame of each page win.
+ *
+ * The rule is the one by which files are merged: of the frames of a page, that of the newest file
+ * counts; pages beyond the newest file's commit do not. A writer that grows a database stores all
+ * the pages it grows by, so that no page cut off long ago can come back.
+ */
+#include "engine/inputs.h"
+
+#include "base/bytes.h"
+#include "base/crc64.h"
+#include "base/mem.h"
+#include "base/sync.h"
+#include "engine/crew.h"
+#include "engine/restore.h"
+#include "ltx/index.h"
+#include "storage/storage.h"
+
+/* A file this small is read in one request and kept until its pages are written. */
+#define SMALL_MAX ((uint64_t)256 << 10)
+#define KEPT_MAX                                                                    \
+    ((uint64_t)64 << 20) /* of all small files; over it they are read as large ones \
+                          */
+
+#define END_MARKER 6 /* zero bytes between the frames and the index */
+
+struct opening {
+    struct wr_storage *storage;
+    const struct wr_restore_opts *opts;
+    struct wr_inputs *x;
+    struct wr_mutex mutex;
+    uint64_t kept; /* guarded by mutex; bytes promised to small files */
+    size_t done;   /* guarded by mutex; files read */
+};
+
+static enum wr_status key_of(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    struct wr_str *ret, struct wr_err *e)
+{
+    *ret = wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max);
+    if (!ret->p)
+        return wr_fail(e, WR_NOMEM, "key of an ltx file: out of memory");
+    return WR_OK;
+}
+
+enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    uint64_t off, void *buf, size_t n, struct wr_err *e)
+{
+    struct wr_str key;
+    size_t got = 0;
+    enum wr_status st = key_of(s, c, f, &key, e);
+
+    if (st != WR_OK)
+        return st;
+    st = wr_storage_get(s, c, key, off, buf, n, &got, e);
+    /* To the caller NOTFOUND would mean that there is no backup. */
+    if (st == WR_NOTFOUND)
+        return wr_fail(e, WR_BUSY, WR_FMT ": vanished since it was listed", WR_ARG(key));
+    if (st != WR_OK)
+        return wr_wrap(e, st, "read " WR_FMT, WR_ARG(key));
+    if (got != n)
+        return wr_fail(e, WR_CORRUPT, WR_FMT ": ends at byte %llu of %llu", WR_ARG(key),
+            (unsigned long long)off + got, (unsigned long long)f->size);
+    return WR_OK;
+}
+
+static bool keep(struct opening *o, uint64_t size)
+{
+    bool yes;
+
+    if (size > SMALL_MAX)
+        return false;
+    wr_mutex_lock(&o->mutex);
+    yes = o->kept + size <= KEPT_MAX;
+    if (yes)
+        o->kept += size;
+    wr_mutex_unlock(&o->mutex);
+    return yes;
+}
+
+/* Collect the entries of the index. */
+static enum wr_status read_index(struct wr_input *in, struct wr_bytes index, uint64_t index_off,
+    uint32_t lock_offset, struct wr_err *e)
+{
+    struct wr_ltx_index walk;
+    struct wr_ltx_entry entry;
+    size_t cap = 0;
+
+    wr_ltx_index_init(&walk, index, index_off, &in->header, lock_offset);
+    for (;;) {
+        enum wr_status st = wr_ltx_index_next(&walk, &entry, e);
+
+        if (st == WR_NOTFOUND)
+            return WR_OK;
+        if (st != WR_OK)
+            return st;
+        if (in->n == cap) {
+            /* 8 bytes an entry is usual; 3 are the least, so that growth ends soon. */
+            size_t more = cap ? cap * 2 : index.n / 8 + 1;
+            struct wr_ref *p = wr_resize(in->refs, more, sizeof(*p));
+
+            if (!p)
+                return wr_fail(e, WR_NOMEM, "index of %zu pages: out of memory", more);
+            in->refs = p;
+            cap = more;
+        }
+        assert(entry.length < WR_REF_WINS);
+        in->refs[in->n++] =
+            (struct wr_ref){.off = entry.offset, .pgno = entry.pgno, .length = entry.length};
+    }
+}
+
+/* `end` is what follows the frames of the file: end marker, index, its length, trailer. */
+static enum wr_status read_end(
+    struct wr_input *in, struct wr_bytes end, uint32_t lock_offset, struct wr_err *e)
+{
+    static const uint8_t marker[END_MARKER];
+    struct wr_bytes index;
+    struct wr_ltx_trailer trailer;
+    enum wr_status st;
+
+    assert(end.p && end.n >= END_MARKER + WR_LTX_TAIL_MIN);
+    index = (struct wr_bytes){end.p + END_MARKER, end.n - END_MARKER - WR_LTX_TAIL_MIN};
+    if (memcmp(end.p, marker, END_MARKER) != 0)
+        return wr_fail(e, WR_CORRUPT, "no end marker before the page index");
+    st = wr_ltx_trailer_get(end.p + end.n - WR_LTX_TRAILER_SIZE, &trailer, e);
+    if (st != WR_OK)
+        return st;
+    in->file_checksum = trailer.file_checksum;
+    in->tail_size = end.n - 8;
+    in->tail_crc = wr_crc64(0, end.p, end.n - 8);
+    return read_index(in, index, in->file->size - index.n - WR_LTX_TAIL_MIN, lock_offset, e);
+}
+
+/* Where the end as read_end wants it begins, from the last bytes of the file. */
+static enum wr_status find_end(
+    const struct wr_ltx_file *f, struct wr_bytes tail, uint64_t *ret_off, struct wr_err *e)
+{
+    uint64_t off = 0;
+    uint64_t size = 0;
+    enum wr_status st = wr_ltx_index_locate(tail, f->size, &off, &size, e);
+
+    if (st != WR_OK)
+        return st;
+    if (off < WR_LTX_HEADER_SIZE + END_MARKER)
+        return wr_fail(e, WR_CORRUPT, "no room for an end marker before the page index");
+    if (off + size + WR_LTX_TAIL_MIN != f->size || f->size - off > SIZE_MAX / 2)
+        return wr_fail(e, WR_CORRUPT, "page index of %llu bytes", (unsigned long long)size);
+    *ret_off = off - END_MARKER;
+    return WR_OK;
+}
+
+static enum wr_status read_head(struct wr_input *in, const uint8_t *head, struct wr_err *e)
+{
+    in->head_crc = wr_crc64(0, head, WR_LTX_HEADER_SIZE);
+    return wr_ltx_header_get(head, &in->header, e);
+}
+
+static enum wr_status open_small(
+    struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
+{
+    size_t size = (size_t)in->file->size;
+    uint64_t end = 0;
+    enum wr_status st;
+
+    in->whole = true;
+    in->bytes = wr_alloc(size);
+    if (!in->bytes)
+        return wr_fail(e, WR_NOMEM, "ltx file of %zu bytes: out of memory", size);
+    st = wr_input_read(o->storage, c, in->file, 0, in->bytes, size, e);
+    if (st == WR_OK)
+        st = read_head(in, in->bytes, e);
+    if (st == WR_OK)
+        st = find_end(in->file, (struct wr_bytes){in->bytes, size}, &end, e);
+    if (st == WR_OK)
+        st = read_end(
+            in, (struct wr_bytes){in->bytes + end, size - (size_t)end}, o->opts->lock_offset, e);
+    return st;
+}
+
+static enum wr_status open_large(
+    struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
+{
+    const struct wr_ltx_file *f = in->file;
+    size_t n = (size_t)wr_min(f->size, (uint64_t)WR_LTX_TAIL_SIZE);
+    uint8_t head[WR_LTX_HEADER_SIZE];
+    uint64_t off = f->size - n;
+    uint64_t end = 0;
+    uint8_t *tail = wr_alloc(n);
+    enum wr_status st;
+
+    if (!tail)
+        return wr_fail(e, WR_NOMEM, "end of an ltx file: out of memory");
+    st = wr_input_read(o->storage, c, f, 0, head, sizeof(head), e);
+    if (st == WR_OK)
+        st = read_head(in, head, e);
+    if (st == WR_OK)
+        st = wr_input_read(o->storage, c, f, off, tail, n, e);
+    if (st == WR_OK)
+        st = find_end(f, (struct wr_bytes){tail, n}, &end, e);
+    if (st == WR_OK && end < off) {
+        wr_free(tail);
+        off = end;
+        n = (size_t)(f->size - off);
+        tail = wr_alloc(n);
+        if (!tail)
+            return wr_fail(e, WR_NOMEM, "page index of %zu bytes: out of memory", n);
+        st = wr_input_read(o->storage, c, f, off, tail, n, e);
+    }
+    if (st == WR_OK) {
+        size_t skip = (size_t)(end - off);
+
+        st = read_end(in, (struct wr_bytes){tail + skip, n - skip}, o->opts->lock_offset, e);
+    }
+    wr_free(tail);
+    return st;
+}
+
+static enum wr_status open_one(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
+{
+    struct opening *o = arg;
+    struct wr_input *in = &o->x->in[i];
+    struct wr_restore_progress p = {.phase = WR_RESTORE_INDEXING, .files_total = o->x->n};
+    enum wr_status st = keep(o, in->file->size) ? open_small(o, c, in, e) : open_large(o, c, in, e);
+
+    if (st != WR_OK) {
+        char name[WR_LTX_NAME_MAX];
+
+        wr_ltx_name_format(name, in->file->min, in->file->max);
+        return wr_wrap(e, st, "level %u file %s", in->file->level, name);
+    }
+    wr_mutex_lock(&o->mutex);
+    p.files = ++o->done;
+    wr_mutex_unlock(&o->mutex);
+    if (w == 0 && o->opts->progress)
+        o->opts->progress(o->opts->progress_arg, &p);
+    return WR_OK;
+}
+
+/* What the newest file says about the database, and that the others agree. */
+static enum wr_status agree(struct wr_inputs *x, uint32_t lock_offset, struct wr_err *e)
+{
+    const struct wr_ltx_header *last = &x->in[x->n - 1].header;
+
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->in[i].header.page_size != last->page_size)
+            return wr_fail(e, WR_CORRUPT,
+                "mismatched page sizes: %u in file %zu of the plan, %u in the last",
+                x->in[i].header.page_size, i + 1, last->page_size);
+    }
+    x->page_size = last->page_size;
+    x->commit = last->commit;
+    x->lock_pgno = wr_ltx_lock_pgno(last->page_size, lock_offset);
+    x->has_rolling = last->has_rolling;
+    x->rolling_post = last->rolling_post;
+    return WR_OK;
+}
+
+/* Mark the newest frame of each page, or find a page without any. */
+static enum wr_status elect(struct wr_inputs *x, struct wr_err *e)
+{
+    uint64_t frames = 0;
+    uint64_t pages; /* that are looked at */
+    uint8_t *seen;
+
+    for (size_t i = 0; i < x->n; i++)
+        frames += x->in[i].n;
+    /* So few frames leave a hole among so many pages (one of which may be the lock page): there is
+     * no need to look at, or to have memory for, all that a damaged header promises. */
+    pages = wr_min((uint64_t)x->commit, frames + 2);
+    seen = wr_alloc((size_t)(pages / 8 + 1));
+    if (!seen)
+        return wr_fail(
+            e, WR_NOMEM, "table of %llu pages: out of memory", (unsigned long long)pages);
+    for (size_t i = x->n; i-- > 0;) {
+        struct wr_input *in = &x->in[i];
+
+        for (size_t k = 0; k < in->n && in->refs[k].pgno <= pages; k++) {
+            uint32_t bit = in->refs[k].pgno;
+
+            if (seen[bit / 8] & 1u << bit % 8)
+                continue;
+            seen[bit / 8] = (uint8_t)(seen[bit / 8] | 1u << bit % 8);
+            in->refs[k].length |= WR_REF_WINS;
+        }
+    }
+    for (uint64_t pgno = 1; pgno <= pages; pgno++) {
+        if (pgno == x->lock_pgno || seen[pgno / 8] & 1u << pgno % 8)
+            continue;
+        wr_free(seen);
+        return wr_fail(e, WR_CORRUPT, "page %llu missing: no file of the plan has it (of %u pages)",
+            (unsigned long long)pgno, x->commit);
+    }
+    wr_free(seen);
+    return WR_OK;
+}
+
+/* Forget the frames that need not be read. */
+static void drop_losers(struct wr_input *in)
+{
+    size_t n = 0;
+    struct wr_ref *p;
+
+    for (size_t k = 0; k < in->n; k++) {
+        if (in->refs[k].length & WR_REF_WINS)
+            in->refs[n++] = in->refs[k];
+    }
+    in->n = n;
+    p = n ? wr_resize(in->refs, n, sizeof(*p)) : NULL;
+    if (p)
+        in->refs = p;
+}
+
+enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *files, size_t n, const struct wr_restore_opts *opts,
+    struct wr_inputs *ret, struct wr_err *e)
+{
+    struct wr_inputs x = {.n = n};
+    struct opening o = {.storage = s, .opts = opts, .x = &x};
+    enum wr_status st;
+
+    assert(n > 0);
+    x.in = wr_array(n, sizeof(*x.in));
+    if (!x.in)
+        return wr_fail(e, WR_NOMEM, "plan of %zu files: out of memory", n);
+    for (size_t i = 0; i < n; i++)
+        x.in[i].file = &files[i];
+    wr_mutex_init(&o.mutex);
+    st = wr_crew_run(c, opts->parallel, n, "restore", open_one, &o, e);
+    wr_mutex_release(&o.mutex);
+    if (st == WR_OK)
+        st = agree(&x, opts->lock_offset, e);
+    if (st == WR_OK)
+        st = elect(&x, e);
+    if (st != WR_OK) {
+        wr_inputs_release(&x);
+        return st;
+    }
+    for (size_t i = 0; i < n; i++) {
+        /* Nothing but its file's checksum proves a page, unless the image has one of its own. */
+        if (!x.has_rolling)
+            x.in[i].whole = true;
+        if (!x.in[i].whole)
+            drop_losers(&x.in[i]);
+    }
+    *ret = x;
+    return WR_OK;
+}
+
+void wr_inputs_release(struct wr_inputs *x)
+{
+    if (!x)
+        return;
+    for (size_t i = 0; x->in && i < x->n; i++) {
+        wr_free(x->in[i].refs);
+        wr_free(x->in[i].bytes);
+    }
+    wr_free(x->in);
+    *x = (struct wr_inputs){0};
+}

@@ -1,0 +1,67 @@
+/*
+ * inputs.h - the headers and page indexes of a plan's files: which file has the newest frame of
+ * each page, and where. It reads no page.
+ *
+ * owned, and frozen between wr_inputs_open and wr_inputs_release.
+ */
+#ifndef WR_ENGINE_INPUTS_H
+#define WR_ENGINE_INPUTS_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+#include "engine/layout.h"
+#include "ltx/ltx.h"
+
+struct wr_restore_opts;
+struct wr_storage;
+
+/* One frame. 16 bytes, because there is one for every page of the database. */
+struct wr_ref {
+    uint64_t off;    /* in its file */
+    uint32_t pgno;   /* ascending within a file */
+    uint32_t length; /* bytes of the frame, and WR_REF_WINS */
+};
+#define WR_REF_WINS ((uint32_t)1 << 31) /* the newest frame of a page that the database has */
+
+static inline uint32_t wr_ref_length(const struct wr_ref *r)
+{
+    return r->length & ~WR_REF_WINS;
+}
+
+struct wr_input {
+    const struct wr_ltx_file *file;
+    struct wr_ltx_header header;
+    struct wr_ref *refs; /* all frames if `whole`, else those that win */
+    size_t n;
+    uint8_t *bytes;    /* all of a small file, or NULL */
+    bool whole;        /* every frame has to be read, to prove the file's checksum */
+    uint64_t head_crc; /* of the header as stored */
+    uint64_t tail_crc; /* of what the file's checksum covers behind the frames ... */
+    uint64_t tail_size;
+    uint64_t file_checksum; /* ... as the trailer has it */
+};
+
+struct wr_inputs {
+    struct wr_input *in; /* oldest first */
+    size_t n;
+    uint32_t page_size, commit, lock_pgno; /* of the database to be */
+    bool has_rolling;                      /* the newest file records the image's checksum */
+    uint64_t rolling_post;
+};
+
+/* Read them all on opts->parallel threads, tell opts->progress, and decide for each page. `files`,
+ * in the order they apply, must outlive it. CORRUPT: a damaged header or index, page sizes that
+ * differ, or "page N missing" when the files do not hold the whole database; BUSY: a file has
+ * vanished since it was listed, so that a new plan may work. */
+enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *files, size_t n, const struct wr_restore_opts *opts,
+    struct wr_inputs *ret, struct wr_err *e) WR_MUST_CHECK;
+void wr_inputs_release(struct wr_inputs *x); /* NULL-safe; = {0} is empty */
+
+/* Exactly `n` bytes at `off` of a plan's file. CORRUPT if it is shorter, BUSY if it has vanished,
+ * with its key in the text. */
+enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    uint64_t off, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
+
+#endif

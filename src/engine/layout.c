@@ -1,0 +1,201 @@
+/*
+ * layout.c - keys of LTX files, listings of them. It opens none of the files.
+ */
+#include "engine/layout.h"
+
+#include "base/mem.h"
+#include "engine/crew.h"
+#include "ltx/ltx.h"
+#include "storage/storage.h"
+
+enum wr_status wr_ltx_files_add(
+    struct wr_ltx_files *a, const struct wr_ltx_file *f, struct wr_err *e)
+{
+    if (a->n == a->cap) {
+        size_t cap = a->cap ? a->cap * 2 : 64;
+        struct wr_ltx_file *p;
+
+        if (a->n >= WR_LTX_FILES_MAX)
+            return wr_fail(e, WR_LIMIT, "more than %zu ltx files", WR_LTX_FILES_MAX);
+        p = wr_resize(a->p, cap, sizeof(*p));
+        if (!p)
+            return wr_fail(e, WR_NOMEM, "list of %zu ltx files: out of memory", cap);
+        a->p = p;
+        a->cap = cap;
+    }
+    a->p[a->n++] = *f;
+    return WR_OK;
+}
+
+void wr_ltx_files_release(struct wr_ltx_files *a)
+{
+    if (!a)
+        return;
+    wr_free(a->p);
+    *a = (struct wr_ltx_files){0};
+}
+
+static int cmp_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+int wr_ltx_file_cmp(const struct wr_ltx_file *a, const struct wr_ltx_file *b)
+{
+    int d = cmp_u64(a->level, b->level);
+
+    if (d == 0)
+        d = cmp_u64(a->min, b->min);
+    return d ? d : cmp_u64(a->max, b->max);
+}
+
+struct wr_str wr_layout_ltx_dir(struct wr_arena *a, const struct wr_storage *s, unsigned level)
+{
+    struct wr_str prefix = wr_storage_prefix(s);
+
+    assert(level <= WR_LEVEL_MAX);
+    if (wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS)
+        return wr_arena_fmt(a, WR_FMT "%04x/", WR_ARG(prefix), level);
+    return wr_arena_fmt(a, WR_FMT "ltx/%u/", WR_ARG(prefix), level);
+}
+
+struct wr_str wr_layout_ltx_key(
+    struct wr_arena *a, const struct wr_storage *s, unsigned level, uint64_t min, uint64_t max)
+{
+    struct wr_str dir = wr_layout_ltx_dir(a, s, level);
+    char name[WR_LTX_NAME_MAX];
+
+    assert(min >= 1 && min <= max);
+    if (!dir.p)
+        return dir;
+    wr_ltx_name_format(name, min, max);
+    return wr_arena_fmt(a, WR_FMT "%s", WR_ARG(dir), name);
+}
+
+void wr_layout_name(char out[WR_LAYOUT_NAME_MAX], const struct wr_ltx_file *f)
+{
+    static_assert(WR_LAYOUT_NAME_MAX == WR_LTX_NAME_MAX, "one name");
+    wr_ltx_name_format(out, f->min, f->max);
+}
+
+bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct wr_ltx_file *ret)
+{
+    struct wr_str prefix = wr_storage_prefix(s), dir, name;
+    bool hex = wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS;
+    struct wr_str lead = hex ? WR_STR("000") : WR_STR("ltx/");
+    uint64_t min, max;
+
+    if (!wr_str_starts(key, prefix))
+        return false;
+    key = wr_str_skip(key, prefix.n);
+    if (!wr_str_starts(key, lead))
+        return false;
+    /* Ten levels are one digit in either notation. */
+    if (!wr_str_cut(wr_str_skip(key, lead.n), '/', &dir, &name))
+        return false;
+    if (dir.n != 1 || dir.p[0] < '0' || dir.p[0] > '9')
+        return false;
+    if (!wr_ltx_name_parse(name, &min, &max))
+        return false;
+    ret->level = (unsigned)(dir.p[0] - '0');
+    ret->min = min;
+    ret->max = max;
+    return true;
+}
+
+struct lister {
+    struct wr_storage *storage;
+    struct wr_ltx_files *out;
+    uint64_t min_from;
+    unsigned level;
+    enum wr_status st;
+    struct wr_err *e;
+};
+
+static bool list_one(void *arg, const struct wr_object *obj)
+{
+    struct lister *l = arg;
+    struct wr_ltx_file f = {.size = obj->size, .time_ms = obj->time_ms};
+
+    if (!wr_layout_ltx_parse(l->storage, obj->key, &f) || f.level != l->level)
+        return true;
+    if (f.min < l->min_from)
+        return true;
+    l->st = wr_ltx_files_add(l->out, &f, l->e);
+    return l->st == WR_OK;
+}
+
+enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
+    uint64_t min_from, struct wr_ltx_files *out, struct wr_err *e)
+{
+    struct lister l = {
+        .storage = s, .out = out, .min_from = min_from, .level = level, .st = WR_OK, .e = e};
+    struct wr_str dir = wr_layout_ltx_dir(c->scratch, s, level);
+    struct wr_str after = {0};
+    enum wr_status st;
+
+    if (!dir.p)
+        return wr_fail(e, WR_NOMEM, "list of level %u: out of memory", level);
+    if (min_from > 1) {
+        /* The greatest name whose minimum is one less; names sort as the numbers do. */
+        after = wr_arena_fmt(c->scratch, WR_FMT "%016llx-ffffffffffffffff.ltx", WR_ARG(dir),
+            (unsigned long long)(min_from - 1));
+        if (!after.p)
+            return wr_fail(e, WR_NOMEM, "list of level %u: out of memory", level);
+    }
+    st = wr_storage_list(s, c, dir, after, list_one, &l, e);
+    if (l.st != WR_OK)
+        st = l.st;
+    if (st == WR_NOTFOUND) /* a level nobody has written to is an empty one */
+        st = WR_OK;
+    if (st != WR_OK)
+        return wr_wrap(e, st, "list " WR_FMT, WR_ARG(dir));
+    return WR_OK;
+}
+
+enum wr_status wr_layout_list_all(
+    struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *out, struct wr_err *e)
+{
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
+        enum wr_status st = wr_layout_list(s, c, level, 0, out, e);
+
+        if (st != WR_OK)
+            return st;
+    }
+    return WR_OK;
+}
+
+struct stats {
+    struct wr_storage *storage;
+    struct wr_ltx_file *files; /* each worker writes only the one it was handed */
+};
+
+static enum wr_status stat_one(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
+{
+    struct stats *x = arg;
+    struct wr_ltx_file *f = &x->files[i];
+    struct wr_str key = wr_layout_ltx_key(c->scratch, x->storage, f->level, f->min, f->max);
+    struct wr_object obj = {0};
+    enum wr_status st;
+
+    (void)w; /* no state of its own */
+    if (!key.p)
+        return wr_fail(e, WR_NOMEM, "time of an ltx file: out of memory");
+    st = wr_storage_stat(x->storage, c, key, &obj, e);
+    if (st == WR_NOTFOUND)
+        return WR_OK;
+    if (st != WR_OK)
+        return wr_wrap(e, st, "time of " WR_FMT, WR_ARG(key));
+    f->time_ms = obj.time_ms;
+    return WR_OK;
+}
+
+enum wr_status wr_layout_times(struct wr_storage *s, struct wr_call *c, struct wr_ltx_file *files,
+    size_t n, unsigned threads, struct wr_err *e)
+{
+    struct stats x = {.storage = s, .files = files};
+
+    if (wr_storage_caps(s) & WR_STORAGE_LIST_TIME)
+        return WR_OK;
+    return wr_crew_run(c, threads, n, "times of ltx files", stat_one, &x, e);
+}

@@ -1,0 +1,299 @@
+/*
+ * restore.c - from a replica to a database: choose, fetch into a file beside the target, put it in
+ * place. How files are read is inputs.h, image.h and legacy.h, how names change hands place.h.
+ */
+#include "engine/restore.h"
+
+#include "base/mem.h"
+#include "engine/crew.h"
+#include "engine/image.h"
+#include "engine/inputs.h"
+#include "engine/legacy.h"
+#include "engine/place.h"
+#include "engine/plan.h"
+#include "ltx/ltx.h"
+#include "sqlite/conn.h"
+#include "storage/storage.h"
+
+#define PARALLEL 8
+
+/* What there is to restore from, and which of it will be. */
+struct source {
+    struct wr_ltx_files all;  /* every LTX file */
+    struct wr_ltx_files plan; /* those to apply */
+    struct wr_legacy *legacy; /* NULL: none that qualifies */
+};
+
+static void source_release(struct source *x)
+{
+    wr_ltx_files_release(&x->all);
+    wr_ltx_files_release(&x->plan);
+    wr_legacy_free(x->legacy);
+}
+
+static struct wr_restore_opts with_defaults(const struct wr_restore_opts *opts)
+{
+    struct wr_restore_opts o = *opts;
+
+    if (!o.fs)
+        o.fs = wr_fs_posix();
+    if (o.parallel == 0)
+        o.parallel = PARALLEL;
+    o.parallel = wr_min(o.parallel, (unsigned)WR_CREW_MAX);
+    if (o.lock_offset == 0)
+        o.lock_offset = WR_LTX_LOCK_OFFSET;
+    return o;
+}
+
+static void tell(const struct wr_restore_opts *opts, const struct wr_restore_progress *p)
+{
+    if (opts->progress)
+        opts->progress(opts->progress_arg, p);
+}
+
+static enum wr_status check_target(const struct wr_restore_opts *opts, struct wr_err *e)
+{
+    if (opts->txid && opts->time_ms)
+        return wr_fail(e, WR_MISUSE, "cannot specify both TXID & timestamp to restore");
+    return WR_OK;
+}
+
+/* All files, with times that can be compared with opts->time_ms if it is set. */
+static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_ltx_files *out, struct wr_err *e)
+{
+    enum wr_status st = wr_layout_list_all(s, c, out, e);
+
+    if (st == WR_OK && opts->time_ms)
+        st = wr_layout_times(s, c, out->p, out->n, opts->parallel, e);
+    return st;
+}
+
+static enum wr_status plan_files(const struct wr_ltx_files *all, const struct wr_restore_opts *opts,
+    struct wr_ltx_files *out, struct wr_err *e)
+{
+    const struct wr_plan_target target = {.txid = opts->txid, .time_ms = opts->time_ms};
+    size_t *chosen = wr_array(all->n, sizeof(*chosen));
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!chosen)
+        return wr_fail(e, WR_NOMEM, "plan over %zu files: out of memory", all->n);
+    st = wr_plan(all->p, all->n, &target, chosen, &n, e);
+    if (st == WR_CORRUPT)
+        wr_wrap(e, st, "cannot calc restore plan");
+    for (size_t i = 0; st == WR_OK && i < n; i++) {
+        const struct wr_ltx_file *f = &all->p[chosen[i]];
+
+        if (f->size < WR_LTX_HEADER_SIZE)
+            st = wr_fail(e, WR_CORRUPT,
+                "invalid ltx file: level=%u min=%016llx max=%016llx has size %llu bytes (minimum "
+                "%d)",
+                f->level, (unsigned long long)f->min, (unsigned long long)f->max,
+                (unsigned long long)f->size, WR_LTX_HEADER_SIZE);
+        else
+            st = wr_ltx_files_add(out, f, e);
+    }
+    wr_free(chosen);
+    return st;
+}
+
+enum wr_status wr_restore_plan(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e)
+{
+    struct wr_restore_opts o = with_defaults(opts);
+    struct wr_ltx_files all = {0};
+    enum wr_status st = check_target(&o, e);
+
+    if (st == WR_OK)
+        st = list_files(s, c, &o, &all, e);
+    if (st == WR_OK)
+        st = plan_files(&all, &o, ret, e);
+    wr_ltx_files_release(&all);
+    return st;
+}
+
+enum wr_status wr_restore_check(const struct wr_restore_opts *opts, struct wr_err *e)
+{
+    struct wr_restore_opts o = with_defaults(opts);
+    enum wr_status st = check_target(&o, e);
+
+    if (st == WR_OK)
+        st = wr_place_check(o.fs, o.path, o.overwrite, e);
+    return st;
+}
+
+/* Refuse a time that is outside of all that was kept: asking for it is most likely a mistake. */
+static enum wr_status check_range(
+    const struct source *x, const struct wr_restore_opts *opts, struct wr_err *e)
+{
+    int64_t oldest = INT64_MAX;
+    int64_t newest = INT64_MIN;
+
+    if (!opts->time_in_range || !opts->time_ms)
+        return WR_OK;
+    (void)wr_plan_times(x->all.p, x->all.n, &oldest, &newest); /* without files: nothing in range */
+    if (x->legacy) {
+        oldest = wr_min(oldest, wr_legacy_snapshot_ms(x->legacy));
+        newest = wr_max(newest, wr_legacy_newest_ms(x->legacy));
+    } else if (x->all.n == 0) {
+        return wr_fail(e, WR_NOTFOUND, "no backups found");
+    }
+    if (opts->time_ms < oldest || opts->time_ms > newest)
+        return wr_fail(e, WR_NOTFOUND, "timestamp does not exist");
+    return WR_OK;
+}
+
+/* Whether the 0.3 format has the better claim: by a snapshot nearer to the time asked for, or by
+ * the newest object of all. */
+static bool prefer_legacy(const struct source *x, const struct wr_restore_opts *opts)
+{
+    int64_t newest = INT64_MIN;
+
+    if (!x->legacy)
+        return false;
+    for (size_t i = 0; i < x->all.n; i++) {
+        const struct wr_ltx_file *f = &x->all.p[i];
+
+        /* A file that begins at 1 is a snapshot, whatever its level. */
+        if (!opts->time_ms || (f->min == 1 && f->time_ms < opts->time_ms))
+            newest = wr_max(newest, f->time_ms);
+    }
+    if (opts->time_ms)
+        return wr_legacy_snapshot_ms(x->legacy) > newest;
+    return wr_legacy_newest_ms(x->legacy) > newest;
+}
+
+/* List, choose the format, plan. Afterwards either x->legacy is set or x->plan has files. */
+static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct source *x, struct wr_err *e)
+{
+    enum wr_status st = list_files(s, c, opts, &x->all, e);
+
+    if (st == WR_OK && !opts->txid) {
+        st = wr_legacy_find(s, c, opts->time_ms, &x->legacy, e);
+        if (st == WR_NOTFOUND)
+            st = WR_OK;
+    }
+    if (st == WR_OK)
+        st = check_range(x, opts, e);
+    if (st != WR_OK || prefer_legacy(x, opts))
+        return st;
+    wr_legacy_free(x->legacy);
+    x->legacy = NULL;
+    return plan_files(&x->all, opts, &x->plan, e);
+}
+
+static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, const struct wr_ltx_files *plan, struct wr_place *place,
+    struct wr_restore_result *r, struct wr_err *e)
+{
+    const struct wr_ltx_file *last = &plan->p[plan->n - 1];
+    struct wr_inputs x = {0};
+    uint64_t fetched = 0;
+    enum wr_status st = wr_inputs_open(s, c, plan->p, plan->n, opts, &x, e);
+
+    if (st == WR_OK)
+        st = wr_image_write(s, c, &x, opts, wr_place_file(place), &fetched, e);
+    if (st == WR_OK) {
+        *r = (struct wr_restore_result){.format = WR_RESTORE_LTX,
+            .txid = last->max,
+            .time_ms = last->time_ms,
+            .commit = x.commit,
+            .page_size = x.page_size,
+            .verified = x.has_rolling};
+        r->bytes = (uint64_t)r->commit * r->page_size;
+    }
+    wr_inputs_release(&x);
+    return st;
+}
+
+struct legacy_progress {
+    const struct wr_restore_opts *opts;
+    struct wr_restore_progress p;
+};
+
+static void tell_legacy(void *arg, uint64_t bytes_done)
+{
+    struct legacy_progress *x = arg;
+
+    x->p.bytes_done = bytes_done;
+    tell(x->opts, &x->p);
+}
+
+static enum wr_status write_legacy(struct wr_call *c, const struct wr_restore_opts *opts,
+    struct wr_legacy *legacy, struct wr_place *place, struct wr_restore_result *r, struct wr_err *e)
+{
+    struct legacy_progress x = {.opts = opts, .p = {.phase = WR_RESTORE_FETCHING}};
+    struct wr_file *spool = NULL;
+    uint32_t page_size = 0;
+    uint32_t commit = 0;
+    enum wr_status st = wr_place_spool(place, &spool, e);
+
+    x.p.bytes_total = wr_legacy_bytes(legacy);
+    if (st == WR_OK)
+        st = wr_legacy_write(
+            legacy, c, wr_place_file(place), spool, tell_legacy, &x, &page_size, &commit, e);
+    if (st != WR_OK)
+        return st;
+    *r = (struct wr_restore_result){.format = WR_RESTORE_V03,
+        .time_ms = wr_legacy_end_ms(legacy),
+        .bytes = (uint64_t)commit * page_size,
+        .commit = commit,
+        .page_size = page_size};
+    return WR_OK;
+}
+
+/* SQLite's opinion. It opens the file by its temporary name, under which nobody else has it. */
+static enum wr_status check_file(
+    const struct wr_restore_opts *opts, struct wr_place *place, struct wr_err *e)
+{
+    bool quick = opts->check == WR_RESTORE_CHECK_QUICK;
+    enum wr_status st;
+
+    if (opts->check == WR_RESTORE_CHECK_NONE)
+        return WR_OK;
+    tell(opts, &(struct wr_restore_progress){.phase = WR_RESTORE_CHECKING});
+    st = wr_place_seal(place, e);
+    if (st == WR_OK)
+        st = wr_sqlite_check(wr_place_name(place), quick, e);
+    if (st != WR_OK)
+        return wr_wrap(e, st, "%s check of %s", quick ? "quick" : "integrity", opts->path);
+    return WR_OK;
+}
+
+enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_restore_result *ret, struct wr_err *e)
+{
+    struct wr_restore_opts o = with_defaults(opts);
+    struct source source = {0};
+    struct wr_place *place = NULL;
+    struct wr_restore_result r = {0};
+    enum wr_status st = wr_restore_check(&o, e);
+
+    if (st == WR_OK) {
+        tell(&o, &(struct wr_restore_progress){.phase = WR_RESTORE_PLANNING});
+        st = find_source(s, c, &o, &source, e);
+    }
+    if (st == WR_OK)
+        st = wr_place_open(o.fs, o.path, o.overwrite, &place, e);
+    if (st == WR_OK) {
+        st = source.legacy ? write_legacy(c, &o, source.legacy, place, &r, e)
+                           : write_ltx(s, c, &o, &source.plan, place, &r, e);
+        if (st != WR_OK)
+            wr_wrap(e, st, "restore %s", o.path);
+    }
+    if (st == WR_OK)
+        st = check_file(&o, place, e);
+    if (st == WR_OK) {
+        tell(&o, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
+        st = wr_call_check(c, "restore", e);
+    }
+    if (st == WR_OK)
+        st = wr_place_commit(place, e);
+    if (st == WR_OK)
+        *ret = r;
+    wr_place_close(place);
+    source_release(&source);
+    return st;
+}

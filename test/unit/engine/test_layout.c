@@ -1,0 +1,225 @@
+/*
+ * test_layout.c - names of LTX files in both trees, strictly; listings.
+ */
+#include "engine/layout.h"
+
+#include "unit/engine/restore_world.h"
+
+static void test_keys(void **state)
+{
+    struct wr_call *c = t_call();
+    struct world w;
+
+    (void)state;
+    world_init(&w, WR_STORAGE_LIST_TIME, "my/db/");
+    assert_string_equal(wr_layout_ltx_dir(c->scratch, w.storage, 9).p, "my/db/ltx/9/");
+    assert_string_equal(wr_layout_ltx_key(c->scratch, w.storage, 0, 1, 0x2a).p,
+        "my/db/ltx/0/0000000000000001-000000000000002a.ltx");
+    world_release(&w);
+
+    world_init(&w, WR_STORAGE_HEX_LEVELS, "./");
+    assert_string_equal(wr_layout_ltx_dir(c->scratch, w.storage, 9).p, "./0009/");
+    assert_string_equal(wr_layout_ltx_key(c->scratch, w.storage, 1, 1, UINT64_MAX).p,
+        "./0001/0000000000000001-ffffffffffffffff.ltx");
+    world_release(&w);
+}
+
+static void test_parse_takes_back_what_was_built(void **state)
+{
+    const unsigned caps[] = {0, WR_STORAGE_HEX_LEVELS};
+    const char *const prefixes[] = {"", "a/b/", "./"};
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (size_t k = 0; k < 6; k++) {
+        struct world w;
+
+        world_init(&w, caps[k % 2], prefixes[k / 2]);
+        for (int i = 0; i < 200; i++) {
+            unsigned level = (unsigned)wr_rand_below(&r, 10);
+            uint64_t min = (wr_rand_u64(&r) >> wr_rand_below(&r, 64)) | 1;
+            uint64_t max = min + wr_rand_below(&r, UINT64_MAX - min);
+            struct wr_call *c = t_call();
+            struct wr_str key = wr_layout_ltx_key(c->scratch, w.storage, level, min, max);
+            struct wr_ltx_file f = {.size = 5, .time_ms = 6};
+            char name[WR_LAYOUT_NAME_MAX];
+
+            T(wr_layout_ltx_parse(w.storage, key, &f));
+            wr_layout_name(name, &f);
+            T(wr_str_ends(key, wr_str(name)) && key.p[key.n - strlen(name) - 1] == '/');
+            T(f.level == level && f.min == min && f.max == max && f.size == 5 && f.time_ms == 6);
+        }
+        world_release(&w);
+    }
+}
+
+static void test_parse_is_strict(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "p/",
+        "p/ltx/",
+        "p/ltx/0",
+        "p/ltx/0/",
+        "ltx/0/0000000000000001-0000000000000001.ltx",
+        "p/ltx/10/0000000000000001-0000000000000001.ltx",
+        "p/ltx/00/0000000000000001-0000000000000001.ltx",
+        "p/ltx//0000000000000001-0000000000000001.ltx",
+        "p/ltx/a/0000000000000001-0000000000000001.ltx",
+        "p/0000/0000000000000001-0000000000000001.ltx",
+        "p/ltx/0/x/0000000000000001-0000000000000001.ltx",
+        "p/ltx/0/0000000000000001-0000000000000001.ltx.tmp",
+        "p/ltx/0/0000000000000001-000000000000001.ltx",
+        "p/ltx/0/0000000000000001-000000000000000A.ltx",
+        "p/ltx/0/0000000000000000-0000000000000001.ltx",
+        "p/ltx/0/0000000000000002-0000000000000001.ltx",
+        "p/ltx/0/ 000000000000001-0000000000000001.ltx",
+    };
+    static const char *const bad_hex[] = {
+        "p/ltx/0/0000000000000001-0000000000000001.ltx",
+        "p/000a/0000000000000001-0000000000000001.ltx",
+        "p/0010/0000000000000001-0000000000000001.ltx",
+        "p/00000/0000000000000001-0000000000000001.ltx",
+        "p/000/0000000000000001-0000000000000001.ltx",
+    };
+    struct wr_ltx_file f = {.level = 3};
+    struct world w;
+
+    (void)state;
+    world_init(&w, 0, "p/");
+    for (size_t i = 0; i < wr_countof(bad); i++)
+        T(!wr_layout_ltx_parse(w.storage, wr_str(bad[i]), &f));
+    T(f.level == 3 && f.min == 0 && f.max == 0);
+    world_release(&w);
+    world_init(&w, WR_STORAGE_HEX_LEVELS, "p/");
+    for (size_t i = 0; i < wr_countof(bad_hex); i++)
+        T(!wr_layout_ltx_parse(w.storage, wr_str(bad_hex[i]), &f));
+    world_release(&w);
+}
+
+/* Objects of level `level` as listed: their minima. */
+static void check_list(
+    struct world *w, unsigned level, uint64_t from, const uint64_t *want, size_t n)
+{
+    struct wr_ltx_files files = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_layout_list(w->storage, t_call(), level, from, &files, &e));
+    assert_int_equal(files.n, n);
+    for (size_t i = 0; i < n; i++)
+        T(files.p[i].level == level && files.p[i].min == want[i]);
+    wr_ltx_files_release(&files);
+    T(!files.p && files.n == 0);
+}
+
+static void test_list(void **state)
+{
+    const unsigned caps[] = {WR_STORAGE_LIST_TIME, WR_STORAGE_HEX_LEVELS};
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct wr_call *c = t_call();
+        struct world w;
+        struct wr_ltx_files files = {0};
+        struct wr_err e = {0};
+        const struct wr_bytes body = {(const uint8_t *)"12345", 5};
+
+        world_init(&w, caps[k], "p/");
+        check_list(&w, 0, 0, NULL, 0); /* nobody has ever written there */
+        world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, 0, 5, 9), body, 50);
+        world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, 0, 5, 5), body, 51);
+        world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, 0, 300, 300), body, 52);
+        world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, 1, 4, 9), body, 53);
+        world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, 9, 1, 9), body, 54);
+        world_store(&w, WR_STR("p/ltx/0/readme"), body, 55);
+        world_store(&w, WR_STR("p/0000/readme"), body, 55);
+        check_list(&w, 0, 0, (const uint64_t[]){5, 5, 300}, 3);
+        check_list(&w, 0, 1, (const uint64_t[]){5, 5, 300}, 3);
+        check_list(&w, 0, 5, (const uint64_t[]){5, 5, 300}, 3);
+        check_list(&w, 0, 6, (const uint64_t[]){300}, 1);
+        check_list(&w, 0, 300, (const uint64_t[]){300}, 1);
+        check_list(&w, 0, 301, NULL, 0);
+        check_list(&w, 0, UINT64_MAX, NULL, 0);
+        check_list(&w, 9, 0, (const uint64_t[]){1}, 1);
+
+        T_OK(wr_layout_list_all(w.storage, c, &files, &e));
+        T(files.n == 5);
+        for (size_t i = 1; i < files.n; i++)
+            T(wr_ltx_file_cmp(&files.p[i - 1], &files.p[i]) < 0);
+        T(files.p[0].max == 5 && files.p[0].size == 5 && files.p[0].time_ms == 51);
+        wr_ltx_files_release(&files);
+
+        world_fail(&w, 3, 1, WR_IO);
+        T_IS(WR_IO, wr_layout_list_all(w.storage, c, &files, &e));
+        wr_ltx_files_release(&files);
+        world_release(&w);
+    }
+    wr_ltx_files_release(NULL);
+}
+
+/* Without WR_STORAGE_LIST_TIME each file is asked for its time; a vanished one keeps its own. */
+static void test_times(void **state)
+{
+    const struct wr_bytes body = {(const uint8_t *)"12345", 5};
+    struct wr_call *c = t_call();
+    struct wr_ltx_files files = {0};
+    struct wr_err e = {0};
+    struct world w;
+
+    (void)state;
+    world_init(&w, 0, "");
+    for (uint64_t i = 1; i <= 50; i++)
+        world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, 0, i, i), body, (int64_t)i * 10);
+    T_OK(wr_layout_list(w.storage, c, 0, 0, &files, &e));
+    world_remove_key(&w, wr_layout_ltx_key(c->scratch, w.storage, 0, 7, 7));
+    for (unsigned threads = 1; threads <= 8; threads += 7) {
+        for (size_t i = 0; i < files.n; i++)
+            files.p[i].time_ms = 3;
+        world_fail(&w, 0, 0, WR_OK);
+        T_OK(wr_layout_times(w.storage, c, files.p, files.n, threads, &e));
+        T(w.requests == 50);
+        for (size_t i = 0; i < files.n; i++)
+            T(files.p[i].time_ms == (i == 6 ? 3 : (int64_t)(i + 1) * 10));
+    }
+    world_fail(&w, 20, 1, WR_IO);
+    T_IS(WR_IO, wr_layout_times(w.storage, c, files.p, files.n, 4, &e));
+    T(strstr(e.text, "time of ltx/0/"));
+    T_OK(wr_layout_times(w.storage, c, files.p, 0, 4, &e));
+    wr_ltx_files_release(&files);
+    world_release(&w);
+
+    world_init(&w, WR_STORAGE_LIST_TIME, "");
+    T_OK(wr_layout_times(w.storage, c, &(struct wr_ltx_file){.min = 1, .max = 1}, 1, 4, &e));
+    T(w.requests == 0);
+    world_release(&w);
+}
+
+static enum wr_status list_body(void *arg)
+{
+    struct world *w = arg;
+    struct wr_ltx_files files = {0};
+    struct wr_err e = {0};
+    enum wr_status st = wr_layout_list_all(w->storage, t_call(), &files, &e);
+
+    if (st == WR_OK)
+        st = wr_layout_times(w->storage, t_call(), files.p, files.n, 1, &e);
+    wr_ltx_files_release(&files);
+    return st;
+}
+
+static void test_nomem(void **state)
+{
+    struct wr_call *c = t_call();
+    struct world w;
+
+    (void)state;
+    world_init(&w, 0, "p/");
+    for (uint64_t i = 1; i <= 70; i++)
+        world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, 2, i, i), (struct wr_bytes){0}, 1);
+    t_sweep_nomem(list_body, &w);
+    world_release(&w);
+}
+
+T_MAIN(T_TEST(test_keys), T_TEST(test_parse_takes_back_what_was_built),
+    T_TEST(test_parse_is_strict), T_TEST(test_list), T_TEST(test_times), T_TEST(test_nomem))
