@@ -1,0 +1,230 @@
+/*
+ * capture.c - from the WAL to a set of changed pages.
+ *
+ * Truth is the wal-index header: frames up to mxFrame are committed, nothing else is. While pinned
+ * the WAL only grows, until a writer resets it, which SQLite allows only once all of it is in the
+ * database file - and only our own checkpoints put it there, after capturing it. So:
+ *
+ *   1  read the header. Torn: a writer is in the middle of its update; look again soon. Torn while
+ *      the writer lock is free: a writer died there; let SQLite recover the index under our pin.
+ *   2  other salts than before: the WAL was reset. Legal only if all of it had been captured.
+ *   3  read the frames after the last one captured, check salts and the checksum chain; the last
+ *      must be a commit whose checksum is the one in the header.
+ *
+ * How much of the WAL is in the database file is never taken from a header read beside live
+ * writers: a reset changes header and nBackfill one after the other. It is what our own checkpoints
+ * left.
+ *
+ * No page image is kept: between our own checkpoints view.h can produce each of them again.
+ */
+#include "engine/primary_int.h"
+
+#include "base/mem.h"
+#include "sqlite/wal.h"
+
+#define CHUNK     ((size_t)256 << 10)    /* bytes of WAL in one read */
+#define TORN_NS   ((int64_t)5 * 1000000) /* a live writer's update takes microseconds */
+#define RELOOK_NS ((int64_t)200 * 1000)  /* first look after a torn header */
+
+/* The index stays torn. If the writer lock is free, nobody is updating it. */
+static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
+{
+    int64_t now = wr_db_now_ns(db);
+    enum wr_status st;
+
+    if (db->torn_ns == 0)
+        db->torn_ns = now;
+    wr_db_want(db, now + RELOOK_NS);
+    if (!wr_conn_in_barrier(db->conn)) {
+        if (now - db->torn_ns < TORN_NS)
+            return WR_BUSY;
+        st = wr_conn_barrier_begin(db->conn, 0, e);
+        if (st != WR_OK)
+            return st; /* BUSY: a live writer has it */
+        wr_conn_barrier_end(db->conn);
+    }
+    st = wr_conn_recover(db->conn, e);
+    if (st == WR_BUSY)
+        return WR_BUSY;
+    if (st != WR_OK)
+        return st;
+    wr_log(DB_LOG(db), WR_WARN, "recovered the wal-index after a writer died in its update",
+        DB_NAME(db));
+    db->torn_ns = 0;
+    st = wr_conn_header(db->conn, &db->seen, e);
+    if (st == WR_OK) { /* recovery restarts the commit counter */
+        db->change_base = db->seen.change;
+        db->change_commits = 0;
+    }
+    return st;
+}
+
+enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
+{
+    struct wr_walidx h;
+    enum wr_status st = wr_conn_header(db->conn, &h, e);
+
+    assert(wr_actor_is_current(&db->actor));
+    if (st == WR_OK && !h.init)
+        st = WR_BUSY; /* nobody built the index yet: treat as torn, SQLite will */
+    if (st == WR_BUSY) {
+        st = settle_torn(db, e);
+        if (st != WR_OK)
+            return st;
+        h = db->seen;
+    }
+    db->torn_ns = 0;
+    if (!db->started) {
+        memcpy(db->pos.salt, h.salt, sizeof(h.salt));
+        db->pos.frame = 0;
+        db->change_base = h.change;
+        db->change_commits = 0;
+        db->view.backfilled = h.n_backfill; /* attach.c holds the writer lock meanwhile */
+        db->started = true;
+    } else if (memcmp(h.salt, db->pos.salt, sizeof(h.salt)) != 0) {
+        /* Only our checkpoints fill the database, and a reset needs it full: I1. */
+        if (db->view.backfilled != db->pos.frame) {
+            return wr_fail(e, WR_INTERNAL,
+                "the WAL was reset with %u frames captured and %u checkpointed: the checkpoint "
+                "lock "
+                "did not hold",
+                db->pos.frame, db->view.backfilled);
+        }
+        memcpy(db->pos.salt, h.salt, sizeof(h.salt));
+        db->pos.frame = 0;
+        wr_pgmap_clear(&db->view.frames);
+        db->view.backfilled = 0;
+        db->status.resets++;
+    } else if (h.mx_frame < db->pos.frame) {
+        return wr_fail(
+            e, WR_INTERNAL, "the WAL went back from frame %u to %u", db->pos.frame, h.mx_frame);
+    }
+    db->seen = h;
+    return WR_OK;
+}
+
+bool wr_db_behind(const struct wr_db *db)
+{
+    return db->seen.mx_frame > db->pos.frame;
+}
+
+bool wr_db_more_coming(struct wr_db *db)
+{
+    uint8_t head[WR_FRAME_HEADER];
+    struct wr_frame f;
+    size_t got = 0;
+
+    if (wr_conn_read_wal(db->conn, wr_frame_offset(db->seen.mx_frame + 1, db->view.page_size), head,
+            sizeof(head), &got, NULL) != WR_OK ||
+        got < sizeof(head))
+        return false;
+    wr_frame_get(head, &f);
+    return memcmp(f.salt, db->seen.salt, sizeof(f.salt)) == 0;
+}
+
+/* The checksum that the first frame runs on from stands in the WAL's header. */
+static enum wr_status start_chain(struct wr_db *db, struct wr_err *e)
+{
+    uint8_t head[WR_WAL_HEADER];
+    struct wr_wal_header h;
+    size_t got = 0;
+    enum wr_status st = wr_conn_read_wal(db->conn, 0, head, sizeof(head), &got, e);
+
+    if (st != WR_OK)
+        return st;
+    if (got < sizeof(head) || !wr_wal_header_get(head, &h) ||
+        memcmp(h.salt, db->pos.salt, sizeof(h.salt)) != 0)
+        return wr_fail(e, WR_CORRUPT, "the WAL's header does not match its index");
+    if (h.page_size != db->view.page_size) {
+        return wr_fail(
+            e, WR_INTERNAL, "the page size changed from %u to %u", db->view.page_size, h.page_size);
+    }
+    db->little = h.little;
+    db->pos.cksum[0] = h.cksum[0];
+    db->pos.cksum[1] = h.cksum[1];
+    return WR_OK;
+}
+
+/* One frame, the next after *pos. *last tells whether it ends a transaction. */
+static enum wr_status take_frame(struct wr_db *db, struct wr_pos *pos, const uint8_t *frame,
+    uint32_t *last_commit, struct wr_err *e)
+{
+    struct wr_frame f;
+    enum wr_status st;
+
+    wr_frame_get(frame, &f);
+    wr_frame_checksum(db->little, frame, db->view.page_size, pos->cksum);
+    if (memcmp(f.salt, pos->salt, sizeof(f.salt)) != 0 || f.cksum[0] != pos->cksum[0] ||
+        f.cksum[1] != pos->cksum[1] || f.pgno == 0) {
+        return wr_fail(
+            e, WR_CORRUPT, "WAL frame %u is damaged: its checksum does not follow", pos->frame + 1);
+    }
+    pos->frame++;
+    *last_commit = f.commit;
+    if (f.commit != 0)
+        db->change_commits++;
+    st = wr_pgmap_set(&db->view.frames, f.pgno, pos->frame);
+    if (st != WR_OK)
+        return wr_fail(e, st, "too many pages in the WAL");
+    wr_pageset_add(&db->dirty, f.pgno);
+    wr_pageset_add(&db->unnoted, f.pgno);
+    return WR_OK;
+}
+
+enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
+{
+    size_t frame_size = WR_FRAME_HEADER + (size_t)db->view.page_size;
+    uint32_t left, last_commit = 0, commit = 0;
+    struct wr_pos pos;
+    uint8_t *buf = NULL;
+    size_t per_read;
+    enum wr_status st = wr_db_look(db, e);
+
+    if (st != WR_OK || !wr_db_behind(db))
+        return st;
+    if (db->pos.frame == 0) {
+        st = start_chain(db, e);
+        if (st != WR_OK)
+            return st;
+    }
+    pos = db->pos;
+    left = db->seen.mx_frame - pos.frame;
+    per_read = wr_min(wr_max(CHUNK / frame_size, (size_t)1), (size_t)left);
+    buf = wr_array(per_read, frame_size);
+    if (!buf)
+        return wr_fail(e, WR_NOMEM, "read the WAL");
+    while (left > 0 && st == WR_OK) {
+        size_t n = wr_min(per_read, (size_t)left), got = 0;
+
+        st = wr_conn_read_wal(db->conn, wr_frame_offset(pos.frame + 1, db->view.page_size), buf,
+            n * frame_size, &got, e);
+        if (st == WR_OK && got < n * frame_size)
+            st = wr_fail(e, WR_CORRUPT, "the WAL ends before frame %u", db->seen.mx_frame);
+        for (size_t i = 0; i < n && st == WR_OK; i++) {
+            st = take_frame(db, &pos, buf + i * frame_size, &last_commit, e);
+            if (last_commit != 0)
+                commit = last_commit;
+        }
+        left -= (uint32_t)n;
+    }
+    wr_free(buf);
+    if (st != WR_OK)
+        return st;
+    if (last_commit == 0 || pos.cksum[0] != db->seen.frame_cksum[0] ||
+        pos.cksum[1] != db->seen.frame_cksum[1])
+        return wr_fail(e, WR_CORRUPT, "WAL frame %u is not the commit its index names", pos.frame);
+    db->status.frames += pos.frame - db->pos.frame;
+    db->pos = pos;
+    db->view.commit = commit;
+    /* Fewer commit frames than commits would be a lost transaction. More is possible: SQLite pads
+     * with copies of a commit frame where a power cut may tear sectors. */
+    if (db->change_commits < db->seen.change - db->change_base) {
+        return wr_fail(e, WR_INTERNAL, "captured %u commits where the wal-index counted %u",
+            db->change_commits, db->seen.change - db->change_base);
+    }
+    db->status.commits += db->change_commits;
+    db->status.changes += db->seen.change - db->change_base;
+    db->change_base = db->seen.change;
+    db->change_commits = 0;
+    return WR_OK;
+}

@@ -1,0 +1,192 @@
+/*
+ * checkpoint.c - the WAL back into the database: never a lost frame, never a long stall.
+ *
+ * Invariant I1: whenever a writer could reset the WAL, everything checkpointed has been captured.
+ *
+ * Bulk: take a read mark on the second connection, capture, which reaches at least that mark, then
+ * run a PASSIVE checkpoint, which stops at it; then let go. Writers never wait. Repeat while much
+ * is left and it helps. Capturing before the checkpoint keeps I1 even if capturing fails.
+ *
+ * Barrier: take the writer lock, so that nobody can commit; capture the tail; checkpoint it; let
+ * go. The next writer may then reset the WAL and overwrite a short, warm file. When the file is
+ * much longer than it need be, TRUNCATE in place of PASSIVE gives the space back.
+ *
+ * Both hold a read mark or the writer lock while they checkpoint, which is what makes them immune
+ * to SQLite's WAL-reset bug (3.7.0 to 3.51.2). A reader that pins an old mark keeps the checkpoint
+ * from finishing: never wait for it under the barrier, come back later.
+ */
+#include "engine/primary_int.h"
+
+#include "sqlite/holders.h"
+#include "sqlite/wal.h"
+
+#define BULK_LEFT       64u /* frames that the barrier may handle alone */
+#define BULK_ROUNDS     8
+#define BARRIER_NS      ((int64_t)3 * 1000000) /* patience for the writer lock */
+#define BUSY_NS         ((int64_t)2 * 1000000) /* until the next try for the writer lock */
+#define STUCK_SAY       6u                     /* fruitless checkpoints before a word about it */
+#define STUCK_MIN_NS    ((int64_t)50 * 1000000)
+#define STUCK_MAX_NS    ((int64_t)10 * 1000000000)
+#define TRUNCATE_FACTOR 8u /* a WAL file that many times the threshold is cut */
+
+static uint32_t left(const struct wr_db *db)
+{
+    return db->seen.mx_frame - wr_min(db->view.backfilled, db->seen.mx_frame);
+}
+
+bool wr_db_checkpoint_due(struct wr_db *db)
+{
+    int64_t now = wr_db_now_ns(db);
+    bool idle = now >= db->idle_ckpt_ns;
+
+    if (left(db) == 0) {
+        db->idle_ckpt_ns = WR_NEVER;
+        return false;
+    }
+    if (!idle && db->seen.mx_frame < db->checkpoint_frames)
+        return false;
+    if (wr_db_streaming(db))
+        return false; /* its end wakes us */
+    if (now < db->stuck_until_ns) {
+        wr_db_want(db, db->stuck_until_ns);
+        return false;
+    }
+    return true;
+}
+
+static enum wr_status bulk(struct wr_db *db, struct wr_err *e)
+{
+    for (int i = 0; i < BULK_ROUNDS && left(db) > BULK_LEFT; i++) {
+        uint32_t before = db->view.backfilled;
+        enum wr_status st = wr_conn_mark_begin(db->conn, e);
+
+        if (st != WR_OK)
+            return st == WR_BUSY ? WR_OK : st;
+        st = wr_db_capture(db, e);
+        if (st == WR_OK)
+            st = wr_conn_checkpoint(db->conn, false, e);
+        db->view.backfilled = wr_max(db->view.backfilled, wr_conn_backfill(db->conn));
+        wr_conn_mark_end(db->conn);
+        if (st == WR_OK)
+            st = wr_db_look(db, e);
+        if (st != WR_OK)
+            return st;
+        if (db->view.backfilled <= before)
+            break;
+    }
+    return WR_OK;
+}
+
+/* What is about to leave the WAL goes to the journal first. A journal that cannot be written costs
+ * a full comparison after a crash, nothing else. */
+static void note_captured(struct wr_db *db)
+{
+    struct wr_err e = {0};
+
+    if (wr_pageset_empty(&db->unnoted))
+        return;
+    if (wr_ledger_note(db->ledger, &db->unnoted, &db->pos, &e) != WR_OK)
+        wr_log(DB_LOG(db), WR_DEBUG, "cannot note captured pages", DB_NAME(db),
+            WR_F_Z("error", e.text));
+    wr_pageset_clear(&db->unnoted);
+}
+
+static enum wr_status sealed(struct wr_db *db, bool truncate, struct wr_err *e)
+{
+    uint32_t filled;
+    enum wr_status st = wr_db_capture(db, e);
+
+    if (st != WR_OK)
+        return st;
+    assert(db->pos.frame == db->seen.mx_frame);
+    note_captured(db);
+    st = wr_conn_checkpoint(db->conn, truncate, e);
+    /* A TRUNCATE that got through has reset the index: it had copied everything. */
+    filled = wr_conn_backfill(db->conn);
+    if (truncate && filled == 0 && st == WR_OK)
+        filled = db->pos.frame;
+    db->view.backfilled = wr_max(db->view.backfilled, filled);
+    if (st == WR_OK)
+        st = wr_db_look(db, e);
+    return st;
+}
+
+static enum wr_status barrier(struct wr_db *db, bool *ret_held, struct wr_err *e)
+{
+    uint64_t wal_bytes = 0, bound;
+    int64_t start;
+    enum wr_status st = wr_conn_wal_bytes(db->conn, &wal_bytes, e);
+
+    *ret_held = false;
+    if (st != WR_OK)
+        return st;
+    bound = wr_frame_offset(db->checkpoint_frames * TRUNCATE_FACTOR + 1, db->view.page_size);
+    st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
+    if (st == WR_BUSY)
+        return WR_OK;
+    if (st != WR_OK)
+        return st;
+    *ret_held = true;
+    start = wr_db_now_ns(db);
+    st = sealed(db, wal_bytes > bound, e);
+    wr_conn_barrier_end(db->conn);
+    db->status.barrier_max_ns = wr_max(db->status.barrier_max_ns, wr_db_now_ns(db) - start);
+    return st;
+}
+
+/* A busy writer kept its lock: it will not always. Soon again. */
+static void put_off(struct wr_db *db)
+{
+    db->status.barriers_failed++;
+    db->stuck_until_ns = wr_db_now_ns(db) + BUSY_NS;
+    wr_db_want(db, db->stuck_until_ns);
+}
+
+/* A reader pins an old part of the WAL: nothing helps until it ends. */
+static void stuck(struct wr_db *db)
+{
+    int64_t wait = STUCK_MIN_NS << wr_min(db->stuck, 8u);
+    char who[64] = "";
+
+    db->stuck++;
+    db->stuck_until_ns = wr_db_now_ns(db) + wr_min(wait, STUCK_MAX_NS);
+    wr_db_want(db, db->stuck_until_ns);
+    if (db->stuck != STUCK_SAY)
+        return;
+    for (int slot = WR_SHM_SLOT_READ0; slot < WR_SHM_SLOT_READ0 + WR_READ_MARKS && !who[0]; slot++)
+        wr_holder_of_slot(db->path, slot, who, sizeof(who));
+    wr_log(DB_LOG(db), WR_WARN,
+        "a long read keeps the WAL from being checkpointed; it grows until that read ends",
+        DB_NAME(db), WR_F_Z("reader", who[0] ? who : "unknown"),
+        WR_F_U64("wal_frames", db->seen.mx_frame));
+}
+
+enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
+{
+    bool held = false;
+    enum wr_status st;
+
+    wr_db_go(db, DB_CHECKPOINT);
+    st = bulk(db, e);
+    if (st == WR_OK) {
+        note_captured(db);
+        st = barrier(db, &held, e);
+    }
+    /* A torn header inside: somebody else's update; nothing was lost, try again soon. */
+    if (st == WR_BUSY)
+        st = WR_OK;
+    if (st != WR_OK)
+        return st;
+    wr_db_go(db, DB_SYNCING);
+    if (held && left(db) == 0) {
+        db->stuck = 0;
+        db->stuck_until_ns = 0;
+        db->status.checkpoints++;
+        db->idle_ckpt_ns = WR_NEVER;
+    } else if (held) {
+        stuck(db);
+    } else {
+        put_off(db);
+    }
+    return WR_OK;
+}

@@ -1,0 +1,507 @@
+/*
+ * ledger.c - see ledger.h. Knows checksums and their proof; refuses to know pages' contents.
+ */
+#include "engine/ledger.h"
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "engine/journal.h"
+#include "ltx/ltx.h"
+
+#define HEAD       4096
+#define GROW_BYTES ((uint64_t)64 << 10) /* the file grows in such steps */
+
+struct wr_ledger {
+    struct wr_file *file;
+    uint8_t *map;
+    size_t map_bytes;
+    uint32_t page_size, lock_pgno;
+    struct wr_ledger_state now;
+    struct wr_journal *journal;
+    struct wr_pageset pending;
+    uint32_t notes; /* since the last closed TXID, those that could not be written included */
+};
+
+static const char ledger_magic[8] = {'w', 'e', 'i', 'r', 'l', 'd', 'g', '1'};
+
+static uint64_t *entries(const struct wr_ledger *l)
+{
+    return (uint64_t *)(void *)(l->map + HEAD);
+}
+
+static uint64_t capacity(const struct wr_ledger *l) /* pages that fit the mapping */
+{
+    return (l->map_bytes - HEAD) / 8;
+}
+
+static void header_write(struct wr_ledger *l)
+{
+    uint8_t *p = l->map;
+
+    memcpy(p, ledger_magic, 8);
+    wr_put_le32(p + 8, l->page_size);
+    wr_put_le32(p + 12, l->now.commit);
+    wr_put_le64(p + 16, l->now.txid);
+    wr_put_le64(p + 24, l->now.rolling);
+    memcpy(p + 32, l->now.pos.salt, 8);
+    wr_put_le32(p + 40, l->now.pos.frame);
+    wr_put_le32(p + 44, l->now.pos.cksum[0]);
+    wr_put_le32(p + 48, l->now.pos.cksum[1]);
+    wr_put_le32(p + 52, l->lock_pgno);
+}
+
+/* False when it is not a ledger of this database's shape. */
+static bool header_read(struct wr_ledger *l)
+{
+    const uint8_t *p = l->map;
+
+    if (memcmp(p, ledger_magic, 8) != 0 || wr_le32(p + 8) != l->page_size ||
+        wr_le32(p + 52) != l->lock_pgno)
+        return false;
+    l->now.commit = wr_le32(p + 12);
+    l->now.txid = wr_le64(p + 16);
+    l->now.rolling = wr_le64(p + 24);
+    memcpy(l->now.pos.salt, p + 32, 8);
+    l->now.pos.frame = wr_le32(p + 40);
+    l->now.pos.cksum[0] = wr_le32(p + 44);
+    l->now.pos.cksum[1] = wr_le32(p + 48);
+    return l->now.txid != 0 && l->now.commit <= capacity(l);
+}
+
+/* Write zeros instead of making a hole: storing to a mapped hole of a full disk is a SIGBUS. */
+static enum wr_status extend(struct wr_ledger *l, uint64_t from, uint64_t to, struct wr_err *e)
+{
+    static const uint8_t zeros[8192];
+    enum wr_status st = WR_OK;
+
+    while (from < to && st == WR_OK) {
+        size_t n = (size_t)wr_min(to - from, (uint64_t)sizeof(zeros));
+
+        st = wr_file_pwrite(l->file, zeros, n, from, e);
+        from += n;
+    }
+    return st;
+}
+
+/* Make room for `commit` pages, and map it. Existing entries stay. */
+static enum wr_status reserve(struct wr_ledger *l, uint32_t commit, struct wr_err *e)
+{
+    uint64_t want = HEAD + (uint64_t)commit * 8;
+    struct wr_file_info info;
+    void *map = NULL;
+    enum wr_status st;
+
+    want = (want + want / 4 + GROW_BYTES - 1) / GROW_BYTES * GROW_BYTES;
+    if (l->map && (uint64_t)commit <= capacity(l))
+        return WR_OK;
+    st = wr_file_info(l->file, &info, e);
+    if (st == WR_OK && info.size < want)
+        st = extend(l, info.size, want, e);
+    else if (st == WR_OK)
+        want = info.size;
+    if (st == WR_OK)
+        st = l->file->fs->map(l->file, (size_t)want, &map, e);
+    if (st != WR_OK)
+        return wr_wrap(e, st, "grow the ledger");
+    if (l->map)
+        l->file->fs->unmap(l->file, l->map, l->map_bytes);
+    l->map = map;
+    l->map_bytes = (size_t)want;
+    return WR_OK;
+}
+
+static uint64_t xor_of(const struct wr_ledger *l, uint32_t commit)
+{
+    uint64_t x = 0;
+
+    for (uint32_t i = 0; i < commit; i++)
+        x ^= entries(l)[i];
+    return x | WR_LTX_CHECKSUM_EMPTY;
+}
+
+/* What the journal says about the moment the process died. After a power cut it may also say what
+ * the ledger, as the disk has it, never came to know. */
+struct replay {
+    struct wr_ledger *l;
+    struct wr_journal_rec close; /* the last one that the header does not know; seq 0: none */
+    struct wr_buf undo;          /* its entries */
+    uint64_t seq;                /* of the last record */
+    struct wr_pos noted;
+    bool has_noted;
+};
+
+static void add_captured(struct wr_pageset *out, const struct wr_journal_rec *r, struct wr_bytes b)
+{
+    size_t step = r->kind == WR_JOURNAL_CLOSE ? 12 : 4;
+
+    for (uint32_t i = 0; i < r->n; i++)
+        wr_pageset_add(out, wr_le32(b.p + i * step));
+}
+
+static enum wr_status replay_close(
+    struct replay *rp, const struct wr_journal_rec *r, struct wr_bytes b, struct wr_err *e)
+{
+    struct wr_ledger *l = rp->l;
+
+    if (r->txid > l->now.txid) { /* it did not get through */
+        rp->close = *r;
+        wr_buf_clear(&rp->undo);
+        wr_buf_put(&rp->undo, b.p, b.n);
+        return wr_buf_status(&rp->undo) == WR_OK ? WR_OK : wr_fail(e, WR_NOMEM, "read the journal");
+    }
+    wr_pageset_clear(&l->pending); /* closed: no longer pending */
+    l->notes = 0;
+    /* The header may be torn behind its TXID; this is what it was to say. */
+    rp->noted = r->pos;
+    rp->has_noted = r->txid == l->now.txid && r->rolling == l->now.rolling;
+    return WR_OK;
+}
+
+static enum wr_status replay_one(
+    void *arg, const struct wr_journal_rec *r, struct wr_bytes b, struct wr_err *e)
+{
+    struct replay *rp = arg;
+    struct wr_ledger *l = rp->l;
+
+    rp->seq = r->seq;
+    if (r->kind == WR_JOURNAL_CLOSE)
+        return replay_close(rp, r, b, e);
+    if (r->txid != l->now.txid || r->rolling != l->now.rolling)
+        return WR_OK;
+    /* The first note of a TXID stands alone; another one counts only if none is missing before it,
+     * for its position covers the pages of all of them. */
+    if (r->commit_before == 1)
+        wr_pageset_clear(&l->pending);
+    else if (r->commit_before != l->notes + 1)
+        return WR_OK;
+    add_captured(&l->pending, r, b);
+    l->notes = r->commit_before;
+    rp->noted = r->pos;
+    rp->has_noted = true;
+    return WR_OK;
+}
+
+/* Whether the process died between the journal's last record, a close, and the header. */
+static bool half_closed(const struct wr_ledger *l, const struct replay *rp)
+{
+    return rp->close.seq > 0 && rp->close.seq == rp->seq && rp->close.txid_before == l->now.txid &&
+           rp->close.rolling_before == l->now.rolling;
+}
+
+/* Take a half-made close back: old checksums, its record away, its pages pending again. */
+static enum wr_status undo_close(struct wr_ledger *l, const struct replay *rp, struct wr_err *e)
+{
+    enum wr_status st;
+
+    for (uint32_t i = 0; i < rp->close.n; i++) {
+        const uint8_t *p = rp->undo.p + (size_t)i * 12;
+        uint32_t pgno = wr_le32(p);
+
+        if (pgno >= 1 && pgno <= capacity(l))
+            entries(l)[pgno - 1] = wr_le64(p + 4);
+        wr_pageset_add(&l->pending, pgno);
+    }
+    /* Not all of the header: its position must stay what it was without any note. */
+    l->now.commit = rp->close.commit_before;
+    wr_put_le32(l->map + 12, l->now.commit);
+    st = wr_journal_drop_last(l->journal, &rp->close, e);
+    l->notes = 0; /* the note that follows stands for all before it */
+    return st == WR_OK ? wr_ledger_note(l, &l->pending, &l->now.pos, e) : st;
+}
+
+/* Load what is there and prove it; an unproven ledger becomes an empty one. */
+static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
+{
+    struct replay rp = {.l = l};
+    enum wr_status st;
+
+    if (!header_read(l))
+        return wr_ledger_reset(l, e);
+    wr_buf_init(&rp.undo, (size_t)WR_JOURNAL_ENTRIES_MAX * 12);
+    st = wr_journal_each(l->journal, replay_one, &rp, e);
+    if (st == WR_OK && rp.has_noted)
+        l->now.pos = rp.noted;
+    if (st == WR_OK && half_closed(l, &rp))
+        st = undo_close(l, &rp, e);
+    if (st == WR_OK) {
+        if (xor_of(l, l->now.commit) != l->now.rolling)
+            st = wr_ledger_reset(l, e);
+    }
+    wr_buf_release(&rp.undo);
+    return st;
+}
+
+enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
+    uint32_t lock_pgno, struct wr_ledger **ret, struct wr_err *e)
+{
+    struct wr_ledger *l = wr_alloc(sizeof(*l));
+    struct wr_buf path;
+    enum wr_status st;
+
+    if (!l)
+        return wr_fail(e, WR_NOMEM, "open the ledger");
+    l->page_size = page_size;
+    l->lock_pgno = lock_pgno;
+    wr_pageset_init(&l->pending);
+    wr_buf_init(&path, 4096);
+    wr_buf_fmt(&path, "%s/ledger", dir);
+    st = wr_buf_status(&path);
+    if (st == WR_OK) {
+        st = wr_file_open(fs, (const char *)path.p, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE,
+            0600, &l->file, e);
+    }
+    wr_buf_release(&path);
+    if (st == WR_OK)
+        st = fs->lock(l->file, e);
+    if (st == WR_OK)
+        st = reserve(l, 1, e);
+    if (st == WR_OK)
+        st = wr_journal_open(fs, dir, &l->journal, e);
+    if (st == WR_OK)
+        st = load(l, e);
+    if (st != WR_OK) {
+        wr_ledger_close(l);
+        return wr_wrap(e, st, "open the ledger in %s", dir);
+    }
+    *ret = l;
+    return WR_OK;
+}
+
+void wr_ledger_close(struct wr_ledger *l)
+{
+    if (!l)
+        return;
+    if (l->map)
+        l->file->fs->unmap(l->file, l->map, l->map_bytes);
+    wr_file_close(l->file);
+    wr_journal_close(l->journal);
+    wr_pageset_release(&l->pending);
+    wr_free(l);
+}
+
+struct wr_ledger_state wr_ledger_state(const struct wr_ledger *l)
+{
+    return l->now;
+}
+
+uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno)
+{
+    return pgno >= 1 && pgno <= l->now.commit ? entries(l)[pgno - 1] : 0;
+}
+
+uint64_t wr_ledger_rolling_after(
+    const struct wr_ledger *l, const struct wr_ledger_change *changes, size_t n, uint32_t commit)
+{
+    uint64_t x = l->now.rolling;
+    size_t i = 0;
+
+    while (i < n) {
+        x = wr_ltx_rolling(x, wr_ledger_page(l, changes[i].pgno), changes[i].now);
+        i++;
+    }
+    for (uint32_t pgno = commit + 1; pgno <= l->now.commit; pgno++)
+        x = wr_ltx_rolling(x, wr_ledger_page(l, pgno), 0);
+    return x;
+}
+
+/* The old checksums of all that is about to change, as the entries of a close. */
+static void undo_entries(const struct wr_ledger *l, const struct wr_ledger_change *changes,
+    size_t n, uint32_t commit, struct wr_buf *out)
+{
+    uint8_t entry[12];
+
+    for (size_t i = 0; i < n; i++) {
+        wr_put_le32(entry, changes[i].pgno);
+        wr_put_le64(entry + 4, wr_ledger_page(l, changes[i].pgno));
+        wr_buf_put(out, entry, sizeof(entry));
+    }
+    for (uint32_t pgno = commit + 1; pgno <= l->now.commit; pgno++) {
+        wr_put_le32(entry, pgno);
+        wr_put_le64(entry + 4, wr_ledger_page(l, pgno));
+        wr_buf_put(out, entry, sizeof(entry));
+    }
+}
+
+enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
+    const struct wr_ledger_change *changes, size_t n, uint32_t commit, const struct wr_pos *pos,
+    struct wr_err *e)
+{
+    uint64_t rolling = wr_ledger_rolling_after(l, changes, n, commit);
+    uint64_t total = n + (l->now.commit > commit ? l->now.commit - commit : 0);
+    struct wr_buf undo;
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE,
+        .txid_before = l->now.txid,
+        .txid = txid,
+        .rolling_before = l->now.rolling,
+        .rolling = rolling,
+        .pos = *pos,
+        .commit_before = l->now.commit,
+        .commit = commit};
+    enum wr_status st;
+
+    assert(txid > l->now.txid && l->now.txid > 0);
+    if (total > WR_JOURNAL_ENTRIES_MAX)
+        return wr_fail(e, WR_LIMIT, "%llu pages changed at once", (unsigned long long)total);
+    st = reserve(l, commit, e);
+    if (st != WR_OK)
+        return st;
+    wr_buf_init(&undo, (size_t)WR_JOURNAL_ENTRIES_MAX * 12);
+    undo_entries(l, changes, n, commit, &undo);
+    rec.n = (uint32_t)total;
+    st = wr_buf_status(&undo);
+    if (st == WR_OK)
+        st = wr_journal_append(l->journal, &rec, wr_buf_bytes(&undo), e);
+    wr_buf_release(&undo);
+    if (st != WR_OK)
+        return st;
+
+    for (size_t i = 0; i < n; i++)
+        entries(l)[changes[i].pgno - 1] = changes[i].now;
+    for (uint32_t pgno = commit + 1; pgno <= l->now.commit; pgno++)
+        entries(l)[pgno - 1] = 0;
+    l->now =
+        (struct wr_ledger_state){.txid = txid, .rolling = rolling, .commit = commit, .pos = *pos};
+    l->notes = 0;
+    header_write(l);
+    wr_pageset_clear(&l->pending);
+    return WR_OK;
+}
+
+enum wr_status wr_ledger_note(
+    struct wr_ledger *l, const struct wr_pageset *pages, const struct wr_pos *pos, struct wr_err *e)
+{
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CAPTURE,
+        .txid_before = l->now.txid,
+        .txid = l->now.txid,
+        .rolling_before = l->now.rolling,
+        .rolling = l->now.rolling,
+        .pos = *pos,
+        .commit_before = l->notes + 1,
+        .commit = l->now.commit};
+    struct wr_buf b;
+    enum wr_status st;
+
+    if (l->now.txid == 0)
+        return WR_OK; /* an empty ledger promises nothing */
+    /* Counted before it is known to be written: a note that is missing makes those after it void,
+     * and the position stays where the pages are known. */
+    l->notes++;
+    if (pages->all)
+        return WR_OK;
+    wr_buf_init(&b, WR_PAGESET_MAX * 4);
+    for (size_t i = 0; i < pages->map.cap; i++) {
+        uint8_t entry[4];
+
+        if (pages->map.keys[i] != 0) {
+            wr_put_le32(entry, pages->map.keys[i]);
+            wr_buf_put(&b, entry, sizeof(entry));
+            rec.n++;
+        }
+    }
+    st = wr_buf_status(&b);
+    if (st == WR_OK)
+        st = wr_journal_append(l->journal, &rec, wr_buf_bytes(&b), e);
+    wr_buf_release(&b);
+    if (st == WR_OK)
+        l->now.pos = *pos;
+    return st;
+}
+
+struct since {
+    uint64_t txid, rolling; /* where the next close must start; then where it led */
+    bool found;
+    struct wr_pageset pages;
+};
+
+static enum wr_status since_one(
+    void *arg, const struct wr_journal_rec *r, struct wr_bytes b, struct wr_err *e)
+{
+    struct since *s = arg;
+
+    (void)e;
+    if (r->kind == WR_JOURNAL_CLOSE && r->txid_before == s->txid &&
+        r->rolling_before == s->rolling) {
+        add_captured(&s->pages, r, b);
+        s->txid = r->txid;
+        s->rolling = r->rolling;
+    }
+    return WR_OK;
+}
+
+enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t rolling,
+    struct wr_pageset *out, bool *ret_known, struct wr_err *e)
+{
+    struct since s = {.txid = txid, .rolling = rolling};
+    enum wr_status st = WR_OK;
+
+    *ret_known = false;
+    if (l->now.txid == 0 || txid > l->now.txid)
+        return WR_OK;
+    wr_pageset_init(&s.pages);
+    if (txid < l->now.txid)
+        st = wr_journal_each(l->journal, since_one, &s, e);
+    if (st == WR_OK && s.txid == l->now.txid && s.rolling == l->now.rolling) {
+        *ret_known = true;
+        wr_pageset_add_set(out, &s.pages);
+    }
+    wr_pageset_release(&s.pages);
+    return st;
+}
+
+const struct wr_pageset *wr_ledger_pending(const struct wr_ledger *l)
+{
+    return &l->pending;
+}
+
+enum wr_status wr_ledger_ack(struct wr_ledger *l, uint64_t txid, struct wr_err *e)
+{
+    return wr_journal_trim(l->journal, txid, e);
+}
+
+enum wr_status wr_ledger_fill_begin(struct wr_ledger *l, uint32_t commit, struct wr_err *e)
+{
+    enum wr_status st = wr_ledger_reset(l, e);
+
+    if (st == WR_OK)
+        st = reserve(l, commit, e);
+    if (st == WR_OK) {
+        memset(entries(l), 0, (size_t)capacity(l) * 8);
+        l->now.commit = commit;
+    }
+    return st;
+}
+
+void wr_ledger_fill(struct wr_ledger *l, uint32_t pgno, uint64_t checksum)
+{
+    assert(l->now.txid == 0 && pgno >= 1 && pgno <= l->now.commit);
+    entries(l)[pgno - 1] = checksum;
+}
+
+uint64_t wr_ledger_fill_rolling(const struct wr_ledger *l)
+{
+    return xor_of(l, l->now.commit);
+}
+
+enum wr_status wr_ledger_fill_end(
+    struct wr_ledger *l, uint64_t txid, const struct wr_pos *pos, struct wr_err *e)
+{
+    enum wr_status st = wr_journal_clear(l->journal, e);
+
+    if (st != WR_OK)
+        return st;
+    l->now.txid = txid;
+    l->now.rolling = xor_of(l, l->now.commit);
+    l->now.pos = *pos;
+    header_write(l);
+    return WR_OK;
+}
+
+enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e)
+{
+    memset(l->map, 0, HEAD);
+    l->now = (struct wr_ledger_state){.rolling = WR_LTX_CHECKSUM_EMPTY};
+    l->notes = 0;
+    wr_pageset_clear(&l->pending);
+    return l->journal ? wr_journal_clear(l->journal, e) : WR_OK;
+}

@@ -1,0 +1,92 @@
+/*
+ * ledger.h - eight bytes a page: the checksum of each page at the last closed TXID.
+ *
+ * A mapped file beside the database: 4096 bytes of header, then the LTX page checksum
+ * (ltx.h, wr_ltx_page_checksum) of page 1, 2, 3 ..., 0 where there is no page. Its XOR is the
+ * rolling checksum of the database. Every LTX file we write carries that of the database after it,
+ * so the ledger proves itself: if its XOR is the one in the replica's newest file, the ledger is
+ * the replica's state, and after a gap the pages that differ from it are all that must be sent. If
+ * not, it is thrown away. It needs no sync and no repair, and deleting it is always safe.
+ *
+ *   header: "weirldg1", page size u32, commit u32, TXID u64, rolling u64, WAL salt 8 bytes, frame
+ *   u32, frame checksum 2 x u32, lock page u32; little-endian; page checksums in machine order
+ *
+ * Closing a TXID appends the old checksums to the journal first, then changes the pages, then the
+ * header. A kill in between is found by the XOR and undone from the journal.
+ *
+ * owned: by the database's actor.
+ */
+#ifndef WR_ENGINE_LEDGER_H
+#define WR_ENGINE_LEDGER_H
+
+#include "base/base.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "engine/pageset.h"
+#include "engine/pos.h"
+
+struct wr_ledger;
+
+struct wr_ledger_state {
+    uint64_t txid;     /* last closed; 0: the ledger is empty */
+    uint64_t rolling;  /* of the database at txid */
+    uint32_t commit;   /* its size in pages */
+    struct wr_pos pos; /* captured up to here, with the pages that wr_ledger_pending lists */
+};
+
+struct wr_ledger_change {
+    uint32_t pgno;
+    uint64_t now; /* new checksum */
+};
+
+/* Open `<dir>/ledger` and the journal beside it, creating both. A ledger of another page size, of
+ * another lock page, or one that cannot be proven, comes back empty. NOMEM, IO, LIMIT (disk full);
+ * BUSY when another process has it open. */
+enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
+    uint32_t lock_pgno, struct wr_ledger **ret, struct wr_err *e) WR_MUST_CHECK;
+void wr_ledger_close(struct wr_ledger *l); /* NULL-safe */
+
+struct wr_ledger_state wr_ledger_state(const struct wr_ledger *l);
+uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno); /* 0: no such page */
+
+/* Rolling checksum if `changes` (ascending, none above `commit`) were applied and the database had
+ * `commit` pages. Changes nothing. */
+uint64_t wr_ledger_rolling_after(
+    const struct wr_ledger *l, const struct wr_ledger_change *changes, size_t n, uint32_t commit);
+
+/* Close a TXID above the current one. The pages' new checksums as in rolling_after. LIMIT when the
+ * change is too large to journal: start over with wr_ledger_fill. After any failure the ledger is
+ * as it was, or empty. */
+enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
+    const struct wr_ledger_change *changes, size_t n, uint32_t commit, const struct wr_pos *pos,
+    struct wr_err *e) WR_MUST_CHECK;
+
+/* Note pages that were captured after the last closed TXID, up to `pos`, before their frames may
+ * vanish from the WAL. */
+enum wr_status wr_ledger_note(struct wr_ledger *l, const struct wr_pageset *pages,
+    const struct wr_pos *pos, struct wr_err *e) WR_MUST_CHECK;
+
+/* Pages that differ, or may differ, from the state at `txid` with rolling checksum `rolling`: those
+ * of every TXID closed since, added to `out`. False, and nothing added, when no unbroken history
+ * from exactly that state to the ledger's is known. */
+enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t rolling,
+    struct wr_pageset *out, bool *ret_known, struct wr_err *e) WR_MUST_CHECK;
+
+/* Pages that were noted, or half closed, when the process died. As opened; empty later. */
+const struct wr_pageset *wr_ledger_pending(const struct wr_ledger *l);
+
+/* All replicas have `txid`. */
+enum wr_status wr_ledger_ack(struct wr_ledger *l, uint64_t txid, struct wr_err *e) WR_MUST_CHECK;
+
+/* Start over: empty it, then put every page of the database, then declare the result. */
+enum wr_status wr_ledger_fill_begin(
+    struct wr_ledger *l, uint32_t commit, struct wr_err *e) WR_MUST_CHECK;
+void wr_ledger_fill(struct wr_ledger *l, uint32_t pgno, uint64_t checksum);
+uint64_t wr_ledger_fill_rolling(const struct wr_ledger *l); /* of what was filled in */
+enum wr_status wr_ledger_fill_end(
+    struct wr_ledger *l, uint64_t txid, const struct wr_pos *pos, struct wr_err *e) WR_MUST_CHECK;
+
+/* Forget everything: the next start cannot rely on it. */
+enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHECK;
+
+#endif

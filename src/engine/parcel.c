@@ -1,0 +1,295 @@
+/*
+ * parcel.c - see parcel.h. Makes and hands out bytes; refuses to know where they go.
+ */
+#include "engine/parcel.h"
+
+#include "base/mem.h"
+#include "ltx/enc.h"
+
+#define RUN_BYTES ((size_t)256 << 10) /* one read of the database while streaming */
+#define NAMES_MAX 64u                 /* files of one range of TXIDs in the outbox at a time */
+
+enum wr_status wr_parcel_new(const struct wr_fs *fs, const struct wr_ltx_header *header,
+    unsigned level, uint32_t lock_offset, struct wr_parcel **ret, struct wr_err *e)
+{
+    struct wr_parcel *p = wr_alloc(sizeof(*p));
+
+    if (!p)
+        return wr_fail(e, WR_NOMEM, "make an LTX file");
+    p->fs = fs;
+    p->header = *header;
+    p->level = level;
+    p->lock_offset = lock_offset;
+    atomic_init(&p->refs_, 1);
+    wr_buf_init(&p->bytes, SIZE_MAX / 2);
+    *ret = p;
+    return WR_OK;
+}
+
+struct wr_parcel *wr_parcel_ref(struct wr_parcel *p)
+{
+    (void)atomic_fetch_add(&p->refs_, 1);
+    return p;
+}
+
+void wr_parcel_unref(struct wr_parcel *p)
+{
+    if (!p || atomic_fetch_sub(&p->refs_, 1) != 1)
+        return;
+    if (p->path)
+        (void)p->fs->remove(p->fs, p->path, NULL); /* a leftover is cleaned at the next start */
+    wr_buf_release(&p->bytes);
+    wr_view_release(&p->view);
+    wr_free(p->path);
+    wr_free(p->pages);
+    wr_free(p);
+}
+
+bool wr_parcel_streamed(const struct wr_parcel *p)
+{
+    return p->view.conn != NULL;
+}
+
+bool wr_parcel_alone(const struct wr_parcel *p)
+{
+    return atomic_load(&p->refs_) == 1;
+}
+
+static enum wr_status check_stop(const struct wr_parcel *p, struct wr_err *e)
+{
+    return atomic_load(&p->stop) ? wr_fail(e, WR_CANCELED, "the database is being detached")
+                                 : WR_OK;
+}
+
+/* Where encoded bytes go: memory first, then a file. */
+struct filling {
+    struct wr_parcel *p;
+    const char *outbox;
+    struct wr_file *file;
+    uint64_t off;
+};
+
+/* Create the parcel's file under the `nth` name that it may have; CONFLICT when that is taken. */
+static enum wr_status create_nth(struct filling *f, unsigned nth, struct wr_err *e)
+{
+    char name[WR_LTX_NAME_MAX];
+    struct wr_buf path;
+    char *copy = NULL;
+    enum wr_status st;
+
+    wr_ltx_name_format(name, f->p->header.min_txid, f->p->header.max_txid);
+    wr_buf_init(&path, 8192);
+    wr_buf_fmt(&path, nth ? "%s/%s.%u" : "%s/%s", f->outbox, name, nth);
+    st = wr_buf_status(&path);
+    if (st == WR_OK && !(copy = wr_strndup((const char *)path.p, path.n)))
+        st = WR_NOMEM;
+    wr_buf_release(&path);
+    if (st != WR_OK)
+        return wr_fail(e, st, "outbox path");
+    st = wr_file_open(f->p->fs, copy, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL,
+        0600, &f->file, e);
+    if (st == WR_OK)
+        f->p->path = copy;
+    else
+        wr_free(copy);
+    return st;
+}
+
+static enum wr_status spill(struct filling *f, struct wr_err *e)
+{
+    enum wr_status st = wr_mkdirs(f->p->fs, f->outbox, 0700, e);
+
+    /* Two replicas that join at one place have two files of one name, each with its own life. */
+    for (unsigned nth = 0; st == WR_OK && !f->file; nth++) {
+        st = create_nth(f, nth, e);
+        if (st == WR_CONFLICT && nth < NAMES_MAX)
+            st = WR_OK;
+    }
+    if (st == WR_OK)
+        st = wr_file_pwrite(f->file, f->p->bytes.p, f->p->bytes.n, 0, e);
+    if (st != WR_OK) { /* the contents stay in memory */
+        if (f->p->path)
+            (void)f->p->fs->remove(f->p->fs, f->p->path, NULL);
+        wr_free(f->p->path);
+        f->p->path = NULL;
+        return st;
+    }
+    f->off = f->p->bytes.n;
+    wr_buf_release(&f->p->bytes);
+    return WR_OK;
+}
+
+static enum wr_status fill_sink(void *arg, struct wr_bytes piece, struct wr_err *e)
+{
+    struct filling *f = arg;
+    enum wr_status st = WR_OK;
+
+    if (!f->file && f->p->bytes.n + piece.n > WR_PARCEL_MEMORY_MAX)
+        st = spill(f, e);
+    if (st != WR_OK)
+        return st;
+    if (f->file) {
+        st = wr_file_pwrite(f->file, piece.p, piece.n, f->off, e);
+        f->off += piece.n;
+        return st;
+    }
+    wr_buf_put(&f->p->bytes, piece.p, piece.n);
+    st = wr_buf_status(&f->p->bytes);
+    return st == WR_OK ? WR_OK : wr_fail(e, st, "LTX file in memory");
+}
+
+/* Encode the listed pages of the view into sink. */
+static enum wr_status encode_list(const struct wr_parcel *p, const struct wr_view *view,
+    const uint32_t *pages, size_t n, wr_ltx_sink_fn *sink, void *arg,
+    struct wr_ltx_trailer *trailer, uint64_t *size, struct wr_err *e)
+{
+    struct wr_ltx_enc *enc = NULL;
+    uint8_t *page = wr_alloc(view->page_size);
+    enum wr_status st = WR_OK;
+
+    if (!page)
+        st = wr_fail(e, WR_NOMEM, "encode an LTX file");
+    if (st == WR_OK)
+        st = wr_ltx_enc_new(&p->header, p->lock_offset, sink, arg, &enc, e);
+    for (size_t i = 0; i < n && st == WR_OK; i++) {
+        st = check_stop(p, e);
+        if (st == WR_OK)
+            st = wr_view_page(view, pages[i], page, e);
+        if (st == WR_OK)
+            st = wr_ltx_enc_page(enc, pages[i], page, e);
+    }
+    if (st == WR_OK)
+        st = wr_ltx_enc_finish(enc, trailer, size, e);
+    wr_ltx_enc_free(enc);
+    wr_free(page);
+    return st;
+}
+
+/* Encode all pages of the view into sink, the database in large reads. */
+static enum wr_status encode_all(const struct wr_parcel *p, const struct wr_view *view,
+    wr_ltx_sink_fn *sink, void *arg, struct wr_ltx_trailer *trailer, uint64_t *size,
+    struct wr_err *e)
+{
+    struct wr_ltx_enc *enc = NULL;
+    uint32_t per_run = (uint32_t)(RUN_BYTES / view->page_size);
+    uint8_t *run = wr_alloc(RUN_BYTES);
+    enum wr_status st = WR_OK;
+
+    if (!run)
+        st = wr_fail(e, WR_NOMEM, "encode an LTX file");
+    if (st == WR_OK)
+        st = wr_ltx_enc_new(&p->header, p->lock_offset, sink, arg, &enc, e);
+    for (uint32_t first = 1; first <= view->commit && st == WR_OK; first += per_run) {
+        uint32_t n = wr_min(per_run, view->commit - first + 1);
+
+        st = check_stop(p, e);
+        if (st == WR_OK)
+            st = wr_view_run(view, first, n, run, e);
+        for (uint32_t i = 0; i < n && st == WR_OK; i++) {
+            if (first + i != view->lock_pgno)
+                st = wr_ltx_enc_page(enc, first + i, run + (size_t)i * view->page_size, e);
+        }
+        if (first > UINT32_MAX - per_run)
+            break;
+    }
+    if (st == WR_OK)
+        st = wr_ltx_enc_finish(enc, trailer, size, e);
+    wr_ltx_enc_free(enc);
+    wr_free(run);
+    return st;
+}
+
+enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
+    const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e)
+{
+    struct filling f = {.p = p, .outbox = outbox};
+    struct wr_ltx_trailer trailer = {0};
+    enum wr_status st = encode_list(p, view, pages, n, fill_sink, &f, &trailer, &p->size, e);
+
+    wr_file_close(f.file);
+    p->checksum = trailer.file_checksum;
+    return st;
+}
+
+enum wr_status wr_parcel_stash(struct wr_parcel *p, const char *outbox, struct wr_err *e)
+{
+    struct filling f = {.p = p, .outbox = outbox};
+    enum wr_status st;
+
+    if (p->path || wr_parcel_streamed(p))
+        return WR_OK;
+    st = spill(&f, e);
+    wr_file_close(f.file);
+    return st;
+}
+
+static enum wr_status send_file(const struct wr_parcel *p,
+    enum wr_status (*sink)(void *, struct wr_bytes, struct wr_err *), void *arg, struct wr_err *e)
+{
+    uint8_t *buf = wr_alloc(RUN_BYTES);
+    struct wr_file *f = NULL;
+    enum wr_status st;
+
+    if (!buf)
+        return wr_fail(e, WR_NOMEM, "read the outbox");
+    st = wr_file_open(p->fs, p->path, WR_FILE_READ, 0, &f, e);
+    for (uint64_t off = 0; off < p->size && st == WR_OK;) {
+        size_t n = (size_t)wr_min(p->size - off, (uint64_t)RUN_BYTES);
+
+        st = wr_file_pread_all(f, buf, n, off, p->path, e);
+        if (st == WR_OK)
+            st = sink(arg, (struct wr_bytes){buf, n}, e);
+        off += n;
+    }
+    wr_file_close(f);
+    wr_free(buf);
+    return st;
+}
+
+enum wr_status wr_parcel_send(const struct wr_parcel *p,
+    enum wr_status (*sink)(void *, struct wr_bytes, struct wr_err *), void *arg, struct wr_err *e)
+{
+    struct wr_ltx_trailer trailer;
+    uint64_t size;
+
+    if (wr_parcel_streamed(p)) {
+        if (p->pages) {
+            return encode_list(p, &p->view, p->pages, p->n_pages, sink, arg, &trailer, &size, e);
+        }
+        return encode_all(p, &p->view, sink, arg, &trailer, &size, e);
+    }
+    if (p->path)
+        return send_file(p, sink, arg, e);
+    return sink(arg, wr_buf_bytes(&p->bytes), e);
+}
+
+struct cleaning {
+    const struct wr_fs *fs;
+    const char *dir;
+};
+
+static bool clean_one(void *arg, const char *name)
+{
+    struct cleaning *c = arg;
+    uint64_t min, max, nth;
+    struct wr_str stem = wr_str(name), head, tail;
+    struct wr_buf path;
+
+    if (wr_str_cut_last(stem, '.', &head, &tail) && wr_parse_u64(tail, &nth))
+        stem = head;
+    if (!wr_ltx_name_parse(stem, &min, &max))
+        return true;
+    wr_buf_init(&path, 8192);
+    wr_buf_fmt(&path, "%s/%s", c->dir, name);
+    if (wr_buf_status(&path) == WR_OK)
+        (void)c->fs->remove(c->fs, (const char *)path.p, NULL);
+    wr_buf_release(&path);
+    return true;
+}
+
+void wr_outbox_clean(const struct wr_fs *fs, const char *outbox)
+{
+    struct cleaning c = {fs, outbox};
+
+    (void)fs->list(fs, outbox, clean_one, &c, NULL);
+}

@@ -1,0 +1,71 @@
+/*
+ * parcel.h - one LTX file on its way to a replica: in memory, in the outbox on disk, or still to be
+ * read from the database while it is sent.
+ *
+ * A file needs no local copy when it can be sent at once and is small. It waits in the outbox, a
+ * directory of the database's local state, when it is large or its replica lags. Nothing there is
+ * ever synced: if the process dies the database still has the pages, and ledger and journal know
+ * which.
+ *
+ * frozen once made, and reference-counted: several replicas may send the same one at a time.
+ */
+#ifndef WR_ENGINE_PARCEL_H
+#define WR_ENGINE_PARCEL_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "engine/view.h"
+#include "ltx/ltx.h"
+
+#include <stdatomic.h>
+
+#define WR_PARCEL_MEMORY_MAX ((size_t)512 << 10) /* bytes; larger ones go to the outbox */
+
+struct wr_parcel {
+    struct wr_ltx_header header;
+    unsigned level;
+    uint64_t size;       /* bytes; 0 while unknown (streamed) */
+    uint64_t checksum;   /* of the file; 0 while unknown */
+    struct wr_buf bytes; /* the file, if it is in memory */
+    char *path;          /* the file, if it is in the outbox; else NULL */
+    struct wr_view view; /* streamed: where the pages are; conn NULL otherwise */
+    uint32_t *pages;     /* streamed: which, ascending; NULL: all of the database */
+    size_t n_pages;
+    const struct wr_fs *fs;
+    uint32_t lock_offset;
+    atomic_bool stop; /* streamed: give up, the connection is about to be closed */
+    atomic_uint refs_;
+};
+
+/* One reference. `header` is copied. NOMEM. */
+enum wr_status wr_parcel_new(const struct wr_fs *fs, const struct wr_ltx_header *header,
+    unsigned level, uint32_t lock_offset, struct wr_parcel **ret, struct wr_err *e) WR_MUST_CHECK;
+struct wr_parcel *wr_parcel_ref(struct wr_parcel *p);
+void wr_parcel_unref(struct wr_parcel *p); /* NULL-safe; the last one frees, and removes the file */
+
+/* Encode `n` pages (ascending) of `view` as the parcel's contents, in memory or, above
+ * WR_PARCEL_MEMORY_MAX, in `<outbox>/`. The view must not change meanwhile. */
+enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
+    const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
+
+/* Move the contents from memory to the outbox. Before anybody else has a reference. */
+enum wr_status wr_parcel_stash(
+    struct wr_parcel *p, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
+
+/* Hand the whole file, as it was encoded, to `sink` in pieces; for a streamed parcel read the pages
+ * and encode them now. CANCELED once `stop` is set. */
+enum wr_status wr_parcel_send(const struct wr_parcel *p,
+    enum wr_status (*sink)(void *arg, struct wr_bytes piece, struct wr_err *e), void *arg,
+    struct wr_err *e) WR_MUST_CHECK;
+
+bool wr_parcel_streamed(const struct wr_parcel *p);
+
+/* Whether the caller's is the only reference: nobody reads the view any more. */
+bool wr_parcel_alone(const struct wr_parcel *p);
+
+/* Remove what an earlier process left in the outbox. */
+void wr_outbox_clean(const struct wr_fs *fs, const char *outbox);
+
+#endif

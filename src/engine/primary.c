@@ -1,0 +1,570 @@
+/*
+ * primary.c - the database actor: its states, its one step, and messages to it.
+ *
+ * A step looks at the wal-index (a memory compare) and does what is due: capture and ship, let a
+ * replica join, checkpoint. It then names the time of its next wish, or none: an idle database
+ * sleeps until inotify reports a write to its WAL. That event comes before the writer publishes its
+ * commit in the index, and publishing raises no event. So a look that finds frames which the index
+ * does not announce yet is repeated, at growing intervals, until it does.
+ */
+#include "engine/primary.h"
+
+#include "base/mem.h"
+#include "engine/primary_int.h"
+#include "run/watch.h"
+
+#define SCAN_WATCHED_NS    ((int64_t)60 * 1000000000)
+#define SCAN_UNWATCHED_NS  ((int64_t)1000000000)
+#define LOOK_MIN_NS        ((int64_t)100 * 1000)
+#define LOOK_MAX_DOUBLINGS 17u /* 13 s apart at the most */
+#define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
+#define IDLE_CKPT_NS       ((int64_t)60 * 1000000000)
+#define FRAMES_DEFAULT     800
+#define SYNC_POLL_NS       ((int64_t)20 * 1000000)
+
+#define TO(s) (1u << DB_##s)
+static const unsigned db_may_go[DB_STATE_MAX] = {
+    [DB_CLOSED] = TO(OPENING),
+    [DB_WAITING] = TO(OPENING) | TO(CLOSED),
+    [DB_OPENING] = TO(SYNCING) | TO(WAITING) | TO(CLOSED),
+    [DB_SYNCING] = TO(CHECKPOINT) | TO(BROKEN) | TO(CLOSED),
+    [DB_CHECKPOINT] = TO(SYNCING) | TO(BROKEN) | TO(CLOSED),
+    [DB_BROKEN] = TO(OPENING) | TO(CLOSED),
+};
+#undef TO
+
+static const char *const state_names[DB_STATE_MAX] = {
+    [DB_CLOSED] = "closed",
+    [DB_WAITING] = "waiting",
+    [DB_OPENING] = "opening",
+    [DB_SYNCING] = "syncing",
+    [DB_CHECKPOINT] = "checkpoint",
+    [DB_BROKEN] = "broken",
+};
+
+void wr_db_go(struct wr_db *db, enum db_state next)
+{
+    assert(db_may_go[db->state] & (1u << next));
+    db->state = next;
+    assert(next != DB_SYNCING || wr_conn_pinned(db->conn));
+}
+
+int64_t wr_db_now_ns(const struct wr_db *db)
+{
+    return wr_mono_ns(wr_sched_clock(db->actor.sched));
+}
+
+void wr_db_want(struct wr_db *db, int64_t at_ns)
+{
+    db->next_ns = wr_min(db->next_ns, at_ns);
+}
+
+/* Note a failure (or its end) for status, and log it when it is news. */
+void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what)
+{
+    bool news = st != db->last_error || strcmp(db->status.error_text, e->text) != 0;
+
+    db->status.error = st;
+    (void)snprintf(db->status.error_text, sizeof(db->status.error_text), "%s", e->text);
+    db->last_error = st;
+    if (st != WR_OK && news) {
+        wr_log(DB_LOG(db), st == WR_NOTFOUND ? WR_INFO : WR_ERROR, what, DB_NAME(db),
+            WR_F_Z("error", e->text));
+    }
+}
+
+void wr_db_detach(struct wr_db *db)
+{
+    assert(!wr_db_streaming(db));
+    for (size_t i = 0; i < db->n_replicas; i++)
+        db->replicas[i].joined = false;
+    wr_view_release(&db->view);
+    wr_conn_close(db->conn);
+    db->conn = NULL;
+    db->started = false;
+    wr_ledger_close(db->ledger);
+    db->ledger = NULL;
+    wr_pageset_clear(&db->dirty);
+    wr_pageset_clear(&db->unnoted);
+    db->txid = 0;
+}
+
+static void on_file_event(void *arg)
+{
+    struct wr_db *db = arg;
+
+    wr_mutex_lock(&db->mutex);
+    db->looked = true;
+    wr_mutex_unlock(&db->mutex);
+    wr_sched_wake(&db->actor);
+}
+
+static void on_replica(void *arg)
+{
+    struct wr_db *db = arg;
+
+    wr_sched_wake(&db->actor);
+}
+
+/* Leave BROKEN as soon as nobody reads through the connection any more. What a replica was being
+ * sent is forgotten: it lists again, and joins again. */
+static void let_go(struct wr_db *db)
+{
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        struct db_replica *dr = &db->replicas[i];
+
+        if (dr->stream)
+            atomic_store(&dr->stream->stop, true);
+        if (dr->joined) {
+            dr->joined = false;
+            wr_replica_rejoin(dr->r, "the database was detached");
+        }
+    }
+    if (wr_db_streaming(db))
+        return; /* the replica wakes us when it has stopped */
+    wr_db_detach(db);
+    wr_db_go(db, DB_OPENING);
+}
+
+/* A protocol violation, or a failure in the middle: let go, and prove everything again. */
+static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
+{
+    wr_db_trouble(db, st, e, "replication is interrupted, proving the database's state again");
+    wr_db_go(db, DB_BROKEN);
+    wr_db_want(db, wr_db_now_ns(db) + (int64_t)200 * 1000000);
+}
+
+/* The path names another file, or none: what we hold open is no longer the user's database. */
+static void check_in_place(struct wr_db *db)
+{
+    if (wr_conn_in_place(db->conn))
+        return;
+    wr_log(DB_LOG(db), WR_WARN, "the database file was replaced or deleted, attaching again",
+        DB_NAME(db), WR_F_TXID("txid", db->txid));
+    wr_db_go(db, DB_BROKEN);
+}
+
+/* After everything that is due: when to look at a WAL that shows more than its index. */
+static void plan_looks(struct wr_db *db, bool hinted)
+{
+    if (hinted)
+        db->looks = 0;
+    if (wr_db_behind(db) || db->looks >= LOOKS_MAX || !wr_db_more_coming(db))
+        return;
+    wr_db_want(db, wr_db_now_ns(db) + (LOOK_MIN_NS << wr_min(db->looks, LOOK_MAX_DOUBLINGS)));
+    db->looks++;
+}
+
+/* One step of a database that is attached. `forced`: somebody waits for a sync. */
+static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, struct wr_err *e)
+{
+    uint32_t before = db->pos.frame;
+    bool due;
+    enum wr_status st = wr_db_look(db, e);
+
+    if (st != WR_OK)
+        return st;
+    if (wr_db_behind(db) || before != db->pos.frame)
+        db->idle_ckpt_ns = wr_db_now_ns(db) + IDLE_CKPT_NS;
+    due = wr_db_ship_due(db, forced);
+    if (wr_db_behind(db) && (due || forced || wr_db_join_due(db)))
+        st = wr_db_capture(db, e);
+    if (st != WR_OK)
+        return st;
+    if (wr_db_join_due(db) || ((due || forced) && !wr_pageset_empty(&db->dirty)))
+        st = wr_db_ship(db, e);
+    if (st == WR_OK && wr_db_checkpoint_due(db))
+        st = wr_db_checkpoint(db, e);
+    if (st != WR_OK)
+        return st;
+    plan_looks(db, hinted);
+    if (db->idle_ckpt_ns != WR_NEVER && db->seen.mx_frame > db->view.backfilled &&
+        !wr_db_streaming(db))
+        wr_db_want(db, db->idle_ckpt_ns);
+    return WR_OK;
+}
+
+static void read_replicas(struct wr_db *db)
+{
+    wr_mutex_lock(&db->mutex);
+    while (db->n_replicas < db->n_known) {
+        db->replicas[db->n_replicas].r = db->known[db->n_replicas];
+        db->replicas[db->n_replicas].interval_ns = db->known_interval_ns[db->n_replicas];
+        db->n_replicas++;
+    }
+    wr_mutex_unlock(&db->mutex);
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        struct db_replica *dr = &db->replicas[i];
+
+        wr_replica_status(dr->r, &dr->now);
+        if (dr->joined &&
+            (dr->now.state == WR_REPLICA_UNKNOWN || dr->now.state == WR_REPLICA_STOPPED ||
+                dr->now.found != dr->found_seen))
+            dr->joined = false;
+    }
+}
+
+/* What callers may see, in one place at the end of a step. */
+static void publish(struct wr_db *db, uint64_t taken, bool captured)
+{
+    db->status.state = state_names[db->state];
+    db->status.txid = db->txid;
+    db->status.commit = db->view.commit;
+    db->status.wal_frames = db->conn ? db->seen.mx_frame : 0;
+    wr_mutex_lock(&db->mutex);
+    db->shared = db->status;
+    if (captured) {
+        db->tickets_done = taken;
+        db->sync_txid = db->txid;
+    }
+    wr_cond_broadcast(&db->cond);
+    wr_mutex_unlock(&db->mutex);
+}
+
+static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
+{
+    struct wr_db *db = wr_container_of(a, struct wr_db, actor);
+    struct wr_err e = {0};
+    uint64_t taken;
+    bool forced, hinted, captured = false, any;
+    int64_t now = wr_db_now_ns(db);
+    uint64_t acked;
+
+    (void)c;
+    wr_mutex_lock(&db->mutex);
+    taken = db->tickets;
+    forced = taken > db->tickets_done;
+    hinted = db->looked;
+    db->looked = false;
+    wr_mutex_unlock(&db->mutex);
+    db->next_ns = WR_NEVER;
+    read_replicas(db);
+    if (db->conn && (hinted || now >= db->scan_due_ns) && db->state == DB_SYNCING)
+        check_in_place(db);
+    if (now >= db->scan_due_ns)
+        db->scan_due_ns = now + db->scan_ns;
+    if (db->state == DB_BROKEN)
+        let_go(db);
+    if (db->state == DB_WAITING)
+        wr_db_go(db, DB_OPENING);
+    if (db->state == DB_OPENING)
+        wr_db_attach(db);
+    if (db->state == DB_SYNCING) {
+        enum wr_status st = sync_step(db, hinted, forced, &e);
+
+        if (st == WR_OK)
+            captured = !wr_db_behind(db) && wr_pageset_empty(&db->dirty);
+        else if (st != WR_BUSY)
+            broken(db, st, &e);
+    }
+    if (db->ledger) {
+        acked = wr_db_acked(db, &any);
+        if (any && acked > 0 && wr_ledger_ack(db->ledger, acked, &e) != WR_OK)
+            wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),
+                WR_F_Z("error", e.text));
+    }
+    publish(db, taken, captured && forced);
+    wr_db_want(db, db->scan_due_ns);
+    return (struct wr_next){.when = WR_NEXT_AT, .at_ns = db->next_ns};
+}
+
+static char *join(const char *a, const char *sep, const char *b, const char *tail)
+{
+    struct wr_buf out;
+    char *z = NULL;
+
+    wr_buf_init(&out, 8192);
+    wr_buf_fmt(&out, "%s%s%s%s", a, sep, b, tail);
+    if (wr_buf_status(&out) == WR_OK)
+        z = wr_strndup((const char *)out.p, out.n);
+    wr_buf_release(&out);
+    return z;
+}
+
+static bool name_parts(struct wr_db *db, const struct wr_db_opts *o)
+{
+    struct wr_str dir = wr_path_dir(o->path), base = wr_path_base(o->path);
+
+    db->path = wr_strndup(o->path, strlen(o->path));
+    db->dir = wr_strndup(dir.p, dir.n);
+    db->name = wr_strndup(base.p, base.n);
+    if (!db->path || !db->dir || !db->name)
+        return false;
+    db->meta_dir = o->meta_dir ? wr_strndup(o->meta_dir, strlen(o->meta_dir))
+                               : join(db->dir, "/.", db->name, "-weir");
+    if (!db->meta_dir)
+        return false;
+    db->outbox = join(db->meta_dir, "/", "outbox", "");
+    return db->outbox != NULL;
+}
+
+static void free_parts(struct wr_db *db)
+{
+    wr_free(db->path);
+    wr_free(db->dir);
+    wr_free(db->name);
+    wr_free(db->meta_dir);
+    wr_free(db->outbox);
+    wr_free(db);
+}
+
+enum wr_status wr_db_new(
+    struct wr_sched *sched, const struct wr_db_opts *o, struct wr_db **ret, struct wr_err *e)
+{
+    struct wr_db *db = wr_alloc(sizeof(*db));
+    enum wr_status st;
+
+    if (!db)
+        return wr_fail(e, WR_NOMEM, "add a database");
+    db->actor = (struct wr_actor){.step = db_step, .lane = WR_LANE_LOCAL, .sched = sched};
+    db->fs = o->fs ? o->fs : wr_fs_posix();
+    db->watch = o->watch;
+    db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
+    db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
+    db->scan_ns = o->scan_ns;
+    if (db->scan_ns == 0)
+        db->scan_ns = o->watch ? SCAN_WATCHED_NS : SCAN_UNWATCHED_NS;
+    db->closed_ns = INT64_MIN;
+    db->idle_ckpt_ns = WR_NEVER;
+    db->next_ns = WR_NEVER;
+    db->status.state = db->shared.state = state_names[DB_CLOSED];
+    wr_pageset_init(&db->dirty);
+    wr_pageset_init(&db->unnoted);
+    st = name_parts(db, o) ? wr_sched_add(&db->actor, e) : wr_fail(e, WR_NOMEM, "add a database");
+    if (st != WR_OK) {
+        free_parts(db);
+        return st;
+    }
+    wr_mutex_init(&db->mutex);
+    wr_cond_init(&db->cond);
+    *ret = db;
+    return WR_OK;
+}
+
+enum wr_status wr_db_add_replica(
+    struct wr_db *db, struct wr_storage *storage, int64_t sync_interval_ns, struct wr_err *e)
+{
+    struct wr_replica_opts o = {
+        .sched = db->actor.sched, .label = db->name, .notify = on_replica, .arg = db};
+    struct wr_replica *r = NULL;
+    bool room;
+    enum wr_status st;
+
+    o.seed = (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;
+    st = wr_replica_new(storage, &o, &r, e);
+    if (st != WR_OK) {
+        wr_storage_close(storage);
+        return st;
+    }
+    wr_mutex_lock(&db->mutex);
+    room = db->n_known < WR_REPLICAS_MAX;
+    if (room) {
+        db->known[db->n_known] = r;
+        db->known_interval_ns[db->n_known] = sync_interval_ns;
+        db->n_known++;
+    }
+    wr_mutex_unlock(&db->mutex);
+    if (!room) {
+        wr_replica_free(r);
+        return wr_fail(e, WR_LIMIT, "a database can have at most %d replicas", WR_REPLICAS_MAX);
+    }
+    wr_replica_start(r);
+    return WR_OK;
+}
+
+static void watch_files(struct wr_db *db)
+{
+    char *wal = join(db->name, "-", "wal", "");
+    const char *names[2] = {db->name, wal};
+
+    for (size_t i = 0; db->watch && wal && i < 2; i++) {
+        struct wr_err e = {0};
+
+        if (wr_watch_add(db->watch, db->dir, names[i], on_file_event, db,
+                &db->watch_ids[db->n_watch], &e) == WR_OK)
+            db->n_watch++;
+        else
+            db->scan_ns = wr_min(db->scan_ns, SCAN_UNWATCHED_NS);
+    }
+    wr_free(wal);
+}
+
+void wr_db_start(struct wr_db *db)
+{
+    wr_outbox_clean(db->fs, db->outbox);
+    watch_files(db);
+    wr_db_go(db, DB_OPENING);
+    wr_sched_wake(&db->actor);
+}
+
+/* The totals of a life, for the log: what a support case starts with. */
+static void log_totals(const struct wr_db *db)
+{
+    const struct wr_db_status *s = &db->status;
+
+    wr_log(DB_LOG(db), WR_INFO, "closed db", DB_NAME(db), WR_F_TXID("txid", db->txid),
+        WR_F_U64("commits", s->commits), WR_F_U64("wal_index_commits", s->changes),
+        WR_F_U64("frames", s->frames), WR_F_U64("checkpoints", s->checkpoints),
+        WR_F_U64("wal_resets", s->resets), WR_F_U64("checkpoints_put_off", s->barriers_failed),
+        WR_F_U64("ledger_scans", s->ledger_scans), WR_F_U64("full_sends", s->full_sends),
+        WR_F_I64("longest_barrier_us", s->barrier_max_ns / 1000));
+}
+
+void wr_db_free(struct wr_db *db)
+{
+    if (!db)
+        return;
+    for (size_t i = 0; i < db->n_watch; i++)
+        wr_watch_remove(db->watch, db->watch_ids[i]);
+    for (size_t i = 0; i < db->n_known; i++)
+        wr_replica_cancel(db->known[i]);
+    wr_sched_remove(&db->actor);
+    for (size_t i = 0; i < db->n_known; i++)
+        wr_replica_free(db->known[i]);
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        wr_parcel_unref(db->replicas[i].stream);
+        db->replicas[i].stream = NULL;
+    }
+    db->n_replicas = 0;
+    log_totals(db);
+    wr_db_detach(db);
+    wr_pageset_release(&db->dirty);
+    wr_pageset_release(&db->unnoted);
+    wr_mutex_release(&db->mutex);
+    wr_cond_release(&db->cond);
+    free_parts(db);
+}
+
+void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket)
+{
+    wr_mutex_lock(&db->mutex);
+    *ret_ticket = ++db->tickets;
+    wr_mutex_unlock(&db->mutex);
+    wr_sched_wake(&db->actor);
+}
+
+/* Entries of `known` never change once they are there. */
+static size_t replica_count(struct wr_db *db)
+{
+    size_t n;
+
+    wr_mutex_lock(&db->mutex);
+    n = db->n_known;
+    wr_mutex_unlock(&db->mutex);
+    return n;
+}
+
+/* Whether all replicas that still go have `txid`; else what is in the way. */
+static enum wr_status replicas_have(struct wr_db *db, uint64_t txid, struct wr_err *e)
+{
+    bool any = false;
+    struct wr_replica_status now = {.error = WR_NOTFOUND, .error_text = "it has no replica"};
+    size_t n = replica_count(db);
+
+    for (size_t i = 0; i < n; i++) {
+        wr_replica_status(db->known[i], &now);
+        if (now.state == WR_REPLICA_STOPPED)
+            continue;
+        any = true;
+        if (now.state == WR_REPLICA_UNKNOWN || now.pos.txid < txid)
+            return WR_BUSY;
+    }
+    if (!any)
+        return wr_fail(e, now.error, "%s", now.error_text);
+    return WR_OK;
+}
+
+enum wr_status wr_db_sync_poll(
+    struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid, struct wr_err *e)
+{
+    uint64_t txid;
+    bool captured;
+    enum wr_status failed;
+    char text[WR_ERR_MAX];
+
+    wr_mutex_lock(&db->mutex);
+    captured = db->tickets_done >= ticket;
+    txid = db->sync_txid;
+    failed = db->shared.error;
+    (void)snprintf(text, sizeof(text), "%s", db->shared.error_text);
+    wr_mutex_unlock(&db->mutex);
+    if (!captured) {
+        if (failed == WR_NOTFOUND || failed == WR_UNSUPPORTED)
+            return wr_fail(e, failed, "%s", text);
+        return WR_BUSY;
+    }
+    if (remote) {
+        enum wr_status st = replicas_have(db, txid, e);
+
+        if (st != WR_OK)
+            return st;
+    }
+    *ret_txid = txid;
+    return WR_OK;
+}
+
+/* What a caller whose patience ended wants to know. */
+static enum wr_status timed_out(struct wr_db *db, struct wr_err *e)
+{
+    struct wr_replica_status now;
+    struct wr_db_status own;
+
+    wr_db_status(db, &own);
+    if (own.error != WR_OK)
+        return wr_fail(e, WR_TIMEOUT, "%s", own.error_text);
+    for (size_t i = 0; i < replica_count(db); i++) {
+        wr_replica_status(db->known[i], &now);
+        if (now.error != WR_OK)
+            return wr_fail(e, WR_TIMEOUT, "replica %zu: %s", i + 1, now.error_text);
+    }
+    return wr_fail(e, WR_TIMEOUT, "the replica did not get there in time");
+}
+
+enum wr_status wr_db_sync(struct wr_db *db, bool remote, int64_t timeout_ms,
+    struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e)
+{
+    const struct wr_clock *clock = wr_clock_system();
+    int64_t end = timeout_ms < 0 ? WR_NEVER : wr_mono_ns(clock) + timeout_ms * 1000000;
+    uint64_t ticket;
+    enum wr_status st;
+
+    wr_db_sync_begin(db, &ticket);
+    while ((st = wr_db_sync_poll(db, ticket, remote, ret_txid, e)) == WR_BUSY) {
+        struct wr_db_status now;
+
+        wr_db_status(db, &now);
+        if (now.rival)
+            return wr_fail(e, WR_BUSY, "%s", now.error_text);
+        if (wr_cancel_is(cancel))
+            return wr_fail(e, WR_CANCELED, "canceled while waiting for a sync");
+        if (wr_mono_ns(clock) >= end)
+            return timed_out(db, e);
+        wr_mutex_lock(&db->mutex);
+        /* A change between the poll and here, or a cancellation, is seen after a short wait. */
+        (void)wr_cond_wait_until(
+            &db->cond, &db->mutex, wr_min(end, wr_mono_ns(clock) + SYNC_POLL_NS));
+        wr_mutex_unlock(&db->mutex);
+    }
+    return st;
+}
+
+void wr_db_status(struct wr_db *db, struct wr_db_status *ret)
+{
+    wr_mutex_lock(&db->mutex);
+    *ret = db->shared;
+    ret->n_replicas = db->n_known;
+    wr_mutex_unlock(&db->mutex);
+}
+
+void wr_db_replica_status(
+    struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name)
+{
+    assert(i < replica_count(db));
+    wr_replica_status(db->known[i], ret);
+    *ret_name = wr_storage_name(wr_replica_storage(db->known[i]));
+}
+
+void wr_db_wake(struct wr_db *db)
+{
+    on_file_event(db);
+}

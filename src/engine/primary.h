@@ -1,0 +1,80 @@
+/*
+ * primary.h - the actor of one database that is being replicated.
+ *
+ * owned by its actor; the functions below are messages to it and may be called from any thread.
+ */
+#ifndef WR_ENGINE_PRIMARY_H
+#define WR_ENGINE_PRIMARY_H
+
+#include "base/base.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "engine/replica.h"
+#include "run/sched.h"
+
+#define WR_REPLICAS_MAX 8
+
+struct wr_db;
+struct wr_watch;
+
+struct wr_db_opts {
+    const char *path;           /* of the database; it need not exist yet */
+    const char *meta_dir;       /* local state; NULL: ".<name>-weir" beside the database */
+    const struct wr_fs *fs;     /* for local state; NULL: wr_fs_posix() */
+    struct wr_watch *watch;     /* NULL: look at the database every scan_ns only */
+    int64_t scan_ns;            /* slow look; 0: 60 s with a watch, 1 s without */
+    uint32_t checkpoint_frames; /* checkpoint above that many frames; 0: 800 */
+    uint32_t lock_offset;       /* of SQLite's lock page; 0: 0x40000000 */
+    uint64_t seed;
+};
+
+enum wr_status wr_db_new(struct wr_sched *sched, const struct wr_db_opts *o, struct wr_db **ret,
+    struct wr_err *e) WR_MUST_CHECK;
+
+/* At any time; it is listed and joins by itself. `storage` becomes the database's, also on failure.
+ * LIMIT over WR_REPLICAS_MAX. */
+enum wr_status wr_db_add_replica(struct wr_db *db, struct wr_storage *storage,
+    int64_t sync_interval_ns, struct wr_err *e) WR_MUST_CHECK;
+
+void wr_db_start(struct wr_db *db); /* once */
+
+/* Detach, and free everything; what is not sent stays for the next start. NULL-safe. */
+void wr_db_free(struct wr_db *db);
+
+/* Ask that everything committed before this call is captured and sent without waiting for the sync
+ * interval; *ret_ticket names the request. */
+void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket);
+/* Whether it is done: OK with *ret_txid when the TXID is captured (`remote` false) or in every
+ * replica that has not stopped for good; BUSY (no text) while it is not; else what keeps the
+ * database or its only replica from ever getting there. NOTFOUND: the database does not exist. */
+enum wr_status wr_db_sync_poll(struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid,
+    struct wr_err *e) WR_MUST_CHECK;
+/* BUSY with a text: another process replicates the database. */
+/* Both, waiting at most `timeout_ms` (negative: for ever); TIMEOUT names what it waited for; BUSY:
+ * another process replicates the database. `cancel` may be NULL. Not in manual mode. */
+enum wr_status wr_db_sync(struct wr_db *db, bool remote, int64_t timeout_ms,
+    struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e) WR_MUST_CHECK;
+
+struct wr_db_status {
+    const char *state; /* one word, static */
+    uint64_t txid;     /* last closed */
+    uint32_t page_size, commit;
+    uint64_t wal_frames;      /* in the WAL now */
+    uint64_t commits, frames; /* captured since it was attached */
+    uint64_t changes;         /* commits that the wal-index counted meanwhile: the same number */
+    uint64_t checkpoints, resets, barriers_failed, forks, ledger_scans, full_sends;
+    int64_t barrier_max_ns; /* longest hold of the writer lock */
+    bool rival;             /* another process has held the checkpoint lock for seconds */
+    enum wr_status error;   /* of the last failure to attach or capture */
+    char error_text[WR_ERR_MAX];
+    size_t n_replicas;
+};
+void wr_db_status(struct wr_db *db, struct wr_db_status *ret);
+/* `i` < n_replicas. *ret_name lives as long as the database. */
+void wr_db_replica_status(
+    struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name);
+
+/* For tests and hosts without a watch: look at the database now. */
+void wr_db_wake(struct wr_db *db);
+
+#endif

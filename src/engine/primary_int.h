@@ -1,0 +1,139 @@
+/*
+ * primary_int.h - the database actor's inside, shared by primary.c, attach.c, capture.c,
+ * checkpoint.c and ship.c and by nobody else.
+ *
+ *            +--------- not there, or empty <--------+
+ *            v                                       |
+ *         WAITING --appears--> OPENING --pinned--> SYNCING <---> CHECKPOINT
+ *                                 ^                  |              |
+ *                                 +----- BROKEN <----+--------------+
+ *
+ * From every state to CLOSED, on request.
+ */
+#ifndef WR_ENGINE_PRIMARY_INT_H
+#define WR_ENGINE_PRIMARY_INT_H
+
+#include "base/sync.h"
+#include "engine/ledger.h"
+#include "engine/pageset.h"
+#include "engine/parcel.h"
+#include "engine/pos.h"
+#include "engine/primary.h"
+#include "engine/view.h"
+#include "sqlite/conn.h"
+
+enum db_state {
+    DB_CLOSED,
+    DB_WAITING,    /* the file does not exist yet, or is empty */
+    DB_OPENING,    /* connecting; not pinned, or continuity not yet proven */
+    DB_SYNCING,    /* pinned: the WAL cannot be reset before we captured it */
+    DB_CHECKPOINT, /* read mark or writer lock held beside the pin: the only place we checkpoint */
+    DB_BROKEN,     /* something contradicts the protocol: detach, and prove everything again */
+    DB_STATE_MAX
+};
+
+/* One replica as the database sees it. */
+struct db_replica {
+    struct wr_replica *r;
+    struct wr_replica_status now; /* as of the start of the step */
+    int64_t interval_ns;
+    bool joined;              /* it has, or is being sent, everything up to db->txid */
+    unsigned found_seen;      /* now.found when it joined: another value means it must again */
+    struct wr_parcel *stream; /* being sent from the live database; checkpoints wait for it */
+};
+
+struct wr_db {
+    struct wr_actor actor;
+    const struct wr_fs *fs;
+    char *path, *name, *dir, *meta_dir, *outbox;
+    uint32_t lock_offset;
+    uint32_t checkpoint_frames;
+    int64_t scan_ns;
+    struct wr_watch *watch;
+    uint64_t watch_ids[2];
+    size_t n_watch;
+
+    struct wr_mutex mutex;  /* guards the group below */
+    struct wr_cond cond;    /* signalled when it changed */
+    uint64_t tickets;       /* sync requests made */
+    uint64_t tickets_taken; /* of them, seen by a step */
+    uint64_t tickets_done;  /* of them, captured: sync_txid covers them */
+    uint64_t sync_txid;
+    struct wr_db_status shared; /* copy of status for callers */
+    bool looked;                /* something hinted at a change since the last step */
+    struct wr_replica *known[WR_REPLICAS_MAX]; /* all replicas; only ever appended to */
+    int64_t known_interval_ns[WR_REPLICAS_MAX];
+    size_t n_known;
+
+    /* only the actor's step, from here on */
+    enum db_state state;
+    struct db_replica replicas[WR_REPLICAS_MAX]; /* those of `known` that steps work with */
+    size_t n_replicas;
+    struct wr_db_status status;
+
+    struct wr_conn *conn;
+    struct wr_walidx seen;     /* header as last read */
+    struct wr_view view;       /* the database at the captured position */
+    struct wr_pos pos;         /* captured up to here */
+    bool little;               /* byte order of this WAL's checksums */
+    bool started;              /* pos belongs to the WAL as we see it */
+    uint32_t change_base;      /* iChange when we began counting */
+    uint32_t change_commits;   /* commit frames captured since */
+    struct wr_pageset dirty;   /* captured, not in a closed TXID */
+    struct wr_pageset unnoted; /* of them, not yet in the journal */
+    uint32_t commit_closed;    /* database size at db->txid */
+
+    struct wr_ledger *ledger;
+    uint64_t txid;     /* last closed */
+    int64_t time_ms;   /* of its LTX file; never goes back */
+    int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
+
+    int64_t next_ns; /* earliest wish for another step; WR_NEVER */
+    unsigned looks;  /* fruitless looks at a WAL that has more than its index says */
+    int64_t torn_ns; /* since when the index is torn; 0: it is not */
+    unsigned stuck;  /* checkpoints in a row that got nowhere */
+    int64_t stuck_until_ns;
+    int64_t scan_due_ns;
+    int64_t idle_ckpt_ns;      /* when to checkpoint a database that fell silent; WR_NEVER */
+    int64_t pin_since_ns;      /* first attempt at the pin; 0: none under way */
+    enum wr_status last_error; /* as last logged */
+};
+
+#define DB_LOG(db)  wr_sched_log((db)->actor.sched)
+#define DB_NAME(db) WR_F_Z("db", (db)->name)
+
+/* primary.c */
+void wr_db_go(struct wr_db *db, enum db_state next);
+int64_t wr_db_now_ns(const struct wr_db *db);
+void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than that */
+void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what);
+void wr_db_detach(struct wr_db *db);
+
+/* attach.c: one attempt to get from OPENING to SYNCING. Any failure leaves it OPENING or WAITING,
+ * logged, with the next attempt scheduled. */
+void wr_db_attach(struct wr_db *db);
+
+/* capture.c */
+/* Read the header into db->seen. BUSY: torn, another look is scheduled. INTERNAL: broken. */
+enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* Everything committed so far into dirty and view. As db_look; CORRUPT or INTERNAL: broken. */
+enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* Whether the header says more than was captured. */
+bool wr_db_behind(const struct wr_db *db);
+/* Whether the WAL holds frames that its index does not yet announce. */
+bool wr_db_more_coming(struct wr_db *db);
+
+/* checkpoint.c */
+bool wr_db_checkpoint_due(struct wr_db *db);
+enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+
+/* ship.c */
+/* Close a TXID from what is dirty and give it to the replicas, and let replicas join. */
+enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+bool wr_db_ship_due(struct wr_db *db, bool forced);
+bool wr_db_join_due(const struct wr_db *db);
+bool wr_db_streaming(struct wr_db *db); /* a streamed file is under way; frees finished ones */
+uint64_t wr_db_acked(
+    const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */
+
+#endif

@@ -1,0 +1,436 @@
+/*
+ * replica.c - see replica.h. Knows one replica; refuses to know the database it is a replica of.
+ */
+#include "engine/replica.h"
+
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/sync.h"
+#include "engine/layout.h"
+#include "storage/writer.h"
+
+#define BACKOFF_MIN_MS 500
+#define BACKOFF_MAX_MS ((int64_t)60 * 1000)
+#define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of listing or sending one small file */
+#define STREAM_MS      ((int64_t)24 * 3600 * 1000) /* deadline of a streamed file */
+#define LOG_EVERY_MS   ((int64_t)30 * 1000)        /* of the same failure again */
+
+struct queued {
+    struct wr_link link;
+    struct wr_parcel *parcel;
+};
+
+struct wr_replica {
+    struct wr_actor actor;
+    struct wr_storage *storage;
+    void (*notify)(void *arg);
+    void *arg;
+    char *label;
+    uint64_t hint;
+    struct wr_cancel cancel;
+
+    struct wr_mutex mutex;
+    struct wr_replica_status now; /* guarded by mutex */
+    struct wr_list queue;         /* guarded by mutex; of struct queued */
+    bool want_sample;             /* guarded by mutex */
+    unsigned epoch;               /* guarded by mutex; changes when the queue is thrown away */
+
+    /* only the actor's step */
+    struct wr_rand jitter;
+    unsigned failures; /* in a row; a listing that works does not end a row of failed uploads */
+    bool send_failed;
+    int64_t logged_ms;
+};
+
+static struct wr_replica *of_actor(struct wr_actor *a)
+{
+    return wr_container_of(a, struct wr_replica, actor);
+}
+
+static void queue_clear(struct wr_replica *r)
+{
+    struct wr_link *x;
+
+    while ((x = wr_list_first(&r->queue)) != NULL) {
+        struct queued *q = wr_container_of(x, struct queued, link);
+
+        wr_list_remove(x);
+        wr_parcel_unref(q->parcel);
+        wr_free(q);
+    }
+    r->now.queued = 0;
+    r->now.queued_bytes = 0;
+    r->epoch++;
+}
+
+/* When to try again after the n-th failure in a row: full jitter below a doubling bound. */
+static struct wr_next backoff(struct wr_replica *r)
+{
+    int64_t bound = BACKOFF_MIN_MS << wr_min(r->failures, 10u);
+    int64_t ms = wr_min(bound, BACKOFF_MAX_MS);
+
+    ms = ms / 4 + (int64_t)wr_rand_below(&r->jitter, (uint64_t)(ms - ms / 4) + 1);
+    return (struct wr_next){
+        .when = WR_NEXT_AT, .at_ns = wr_mono_ns(wr_sched_clock(r->actor.sched)) + ms * 1000000};
+}
+
+static void failed(
+    struct wr_replica *r, enum wr_status st, const struct wr_err *e, const char *what)
+{
+    int64_t now_ms = wr_mono_ms(wr_sched_clock(r->actor.sched));
+
+    r->failures++;
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state != WR_REPLICA_STOPPED) { /* which has its own error, for good */
+        r->now.failing = true;
+        r->now.error = st;
+        (void)snprintf(r->now.error_text, sizeof(r->now.error_text), "%s", e->text);
+    }
+    wr_mutex_unlock(&r->mutex);
+    if (r->failures == 1 || now_ms - r->logged_ms >= LOG_EVERY_MS) {
+        r->logged_ms = now_ms;
+        wr_log(wr_sched_log(r->actor.sched), r->failures == 1 ? WR_WARN : WR_ERROR, what,
+            WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
+            WR_F_Z("error", e->text), WR_F_U64("attempts", r->failures));
+    }
+}
+
+static void succeeded(struct wr_replica *r)
+{
+    if (r->failures > 0) {
+        wr_log(wr_sched_log(r->actor.sched), WR_INFO, "replica recovered", WR_F_Z("db", r->label),
+            WR_F_STR("replica", wr_storage_name(r->storage)),
+            WR_F_U64("previous_errors", r->failures));
+    }
+    r->failures = 0;
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state != WR_REPLICA_STOPPED) {
+        r->now.failing = false;
+        r->now.error = WR_OK;
+        r->now.error_text[0] = '\0';
+    }
+    r->now.last_ok_ms = wr_wall_ms(wr_sched_clock(r->actor.sched));
+    wr_mutex_unlock(&r->mutex);
+}
+
+static struct wr_next find_position(struct wr_replica *r, struct wr_call *c, bool want_sample)
+{
+    struct wr_remote_pos pos;
+    struct wr_sample sample = {0};
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    st = wr_remote_find(r->storage, c, r->hint, &pos, &e);
+    if (st == WR_OK && want_sample && pos.txid > 0) {
+        st = wr_remote_sample(r->storage, c, &sample, &e);
+        /* A backup that is damaged says nothing about whose it is; restore will tell. */
+        if (st == WR_CORRUPT || st == WR_NOTFOUND)
+            st = WR_OK;
+    }
+    if (st != WR_OK) {
+        failed(r, st, &e, "cannot list the replica, retrying");
+        r->notify(r->arg);
+        return backoff(r);
+    }
+    if (!r->send_failed)
+        succeeded(r);
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state == WR_REPLICA_UNKNOWN) {
+        r->now.state = WR_REPLICA_READY;
+        r->now.pos = pos;
+        r->now.sample = sample;
+        r->now.sampled = want_sample;
+        r->now.found++;
+        r->want_sample = false;
+    }
+    wr_mutex_unlock(&r->mutex);
+    r->notify(r->arg);
+    return (struct wr_next){.when = WR_NEXT_IDLE};
+}
+
+struct sending {
+    struct wr_call *call;
+    struct wr_writer *writer;
+};
+
+static enum wr_status send_piece(void *arg, struct wr_bytes piece, struct wr_err *e)
+{
+    struct sending *s = arg;
+
+    return wr_writer_write(s->writer, s->call, piece, e);
+}
+
+static enum wr_status send_file(
+    struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+{
+    struct wr_put_opts o = {.time_ms = p->header.time_ms,
+        .if_absent = (wr_storage_caps(r->storage) & WR_STORAGE_COND_PUT) != 0};
+    struct sending s = {.call = c};
+    struct wr_str key =
+        wr_layout_ltx_key(c->scratch, r->storage, p->level, p->header.min_txid, p->header.max_txid);
+    uint64_t hint = p->size;
+    enum wr_status st;
+
+    if (!key.p)
+        return wr_fail(e, WR_NOMEM, "send an LTX file");
+    if (!wr_parcel_streamed(p) && !p->path)
+        return wr_storage_put(r->storage, c, key, wr_buf_bytes(&p->bytes), &o, e);
+    if (hint == 0)
+        hint = (uint64_t)p->header.commit * p->header.page_size;
+    st = wr_writer_open(r->storage, c, key, &o, hint, &s.writer, e);
+    if (st == WR_OK)
+        st = wr_parcel_send(p, send_piece, &s, e);
+    if (st != WR_OK) {
+        wr_writer_abort(s.writer, c);
+        return st;
+    }
+    return wr_writer_commit(s.writer, c, e);
+}
+
+/* An object with the file's name is there already. It may be ours: an earlier attempt whose answer
+ * got lost. The checksum at its end tells. */
+static enum wr_status settle_conflict(
+    struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+{
+    bool same = false;
+    struct wr_err why = {0};
+
+    if (p->size > 0 && wr_remote_same(r->storage, c, p->level, p->header.min_txid,
+                           p->header.max_txid, p->size, p->checksum, &same, &why) != WR_OK)
+        return wr_fail(e, WR_BUSY, "compare with the object that is there: %s", why.text);
+    if (same)
+        return WR_OK;
+    return wr_fail(e, WR_CONFLICT,
+        "txid %016llx is already there with other contents: another process writes to this replica",
+        (unsigned long long)p->header.max_txid);
+}
+
+static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsigned epoch)
+{
+    wr_mutex_lock(&r->mutex);
+    if (r->epoch == epoch) {
+        struct wr_link *x = wr_list_first(&r->queue);
+        struct queued *q = wr_container_of(x, struct queued, link);
+
+        wr_list_remove(x);
+        r->now.queued--;
+        r->now.queued_bytes -= p->bytes.n;
+        wr_parcel_unref(q->parcel);
+        wr_free(q);
+        r->now.pos = (struct wr_remote_pos){.txid = p->header.max_txid,
+            .has_rolling = p->header.has_rolling,
+            .rolling = p->header.rolling_post,
+            .page_size = p->header.page_size,
+            .commit = p->header.commit,
+            .time_ms = p->header.time_ms};
+        r->now.contested = false; /* what was in the way is behind us */
+        r->hint = p->header.max_txid;
+    }
+    if (r->now.state == WR_REPLICA_SENDING)
+        r->now.state = WR_REPLICA_READY;
+    wr_mutex_unlock(&r->mutex);
+}
+
+static struct wr_next send_next(
+    struct wr_replica *r, struct wr_call *c, struct wr_parcel *p, unsigned epoch)
+{
+    struct wr_err e = {0};
+    bool streamed = wr_parcel_streamed(p);
+    enum wr_status st;
+
+    c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
+    st = send_file(r, c, p, &e);
+    if (st == WR_CONFLICT)
+        st = settle_conflict(r, c, p, &e);
+    if (st == WR_OK) {
+        acknowledged(r, p, epoch);
+        r->send_failed = false;
+        succeeded(r);
+        wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
+            WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
+            WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", p->size));
+        wr_parcel_unref(p);
+        r->notify(r->arg);
+        return (struct wr_next){.when = WR_NEXT_NOW};
+    }
+    r->send_failed = true;
+    failed(r, st, &e, "cannot send to the replica, retrying");
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state == WR_REPLICA_SENDING)
+        r->now.state = WR_REPLICA_READY;
+    /* What a streamed file contains depends on when it is read, and whether a half-made upload took
+     * effect is not known: look again where the replica stands, after the backoff. */
+    if (r->now.state == WR_REPLICA_READY && (streamed || st == WR_CONFLICT)) {
+        r->now.state = WR_REPLICA_UNKNOWN;
+        r->now.contested = st == WR_CONFLICT;
+        queue_clear(r);
+    }
+    wr_mutex_unlock(&r->mutex);
+    wr_parcel_unref(p);
+    r->notify(r->arg);
+    return backoff(r);
+}
+
+static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
+{
+    struct wr_replica *r = of_actor(a);
+    struct wr_parcel *p = NULL;
+    struct wr_link *x;
+    enum wr_replica_state state;
+    bool want_sample;
+    unsigned epoch;
+
+    c->cancel = &r->cancel;
+    if (wr_cancel_is(&r->cancel))
+        return (struct wr_next){.when = WR_NEXT_IDLE};
+    wr_mutex_lock(&r->mutex);
+    x = wr_list_first(&r->queue);
+    if (r->now.state == WR_REPLICA_READY && x) {
+        r->now.state = WR_REPLICA_SENDING;
+        p = wr_parcel_ref(wr_container_of(x, struct queued, link)->parcel);
+    }
+    state = r->now.state;
+    epoch = r->epoch;
+    want_sample = r->want_sample;
+    wr_mutex_unlock(&r->mutex);
+    if (state == WR_REPLICA_UNKNOWN)
+        return find_position(r, c, want_sample);
+    if (!p)
+        return (struct wr_next){.when = WR_NEXT_IDLE};
+    return send_next(r, c, p, epoch);
+}
+
+enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,
+    struct wr_replica **ret, struct wr_err *e)
+{
+    struct wr_replica *r = wr_alloc(sizeof(*r));
+    enum wr_status st;
+
+    if (!r || !(r->label = wr_strndup(o->label, strlen(o->label)))) {
+        wr_free(r);
+        return wr_fail(e, WR_NOMEM, "add a replica");
+    }
+    r->actor = (struct wr_actor){.step = replica_step, .lane = WR_LANE_NET, .sched = o->sched};
+    r->notify = o->notify;
+    r->arg = o->arg;
+    r->hint = o->txid_hint;
+    wr_rand_init(&r->jitter, o->seed);
+    wr_list_init(&r->queue);
+    st = wr_sched_add(&r->actor, e);
+    if (st != WR_OK) {
+        wr_free(r->label);
+        wr_free(r);
+        return st;
+    }
+    wr_mutex_init(&r->mutex);
+    wr_cancel_init(&r->cancel);
+    r->storage = storage;
+    *ret = r;
+    return WR_OK;
+}
+
+void wr_replica_free(struct wr_replica *r)
+{
+    if (!r)
+        return;
+    wr_cancel_now(&r->cancel);
+    wr_sched_remove(&r->actor);
+    queue_clear(r);
+    wr_storage_close(r->storage);
+    wr_mutex_release(&r->mutex);
+    wr_cancel_release(&r->cancel);
+    wr_free(r->label);
+    wr_free(r);
+}
+
+void wr_replica_start(struct wr_replica *r)
+{
+    wr_sched_wake(&r->actor);
+}
+
+void wr_replica_push(struct wr_replica *r, struct wr_parcel *p)
+{
+    struct queued *q = wr_alloc(sizeof(*q));
+    bool pushed = false;
+
+    wr_mutex_lock(&r->mutex);
+    if (q && (r->now.state == WR_REPLICA_READY || r->now.state == WR_REPLICA_SENDING)) {
+        q->parcel = wr_parcel_ref(p);
+        wr_list_push(&r->queue, &q->link);
+        r->now.queued++;
+        r->now.queued_bytes += p->bytes.n;
+        pushed = true;
+    }
+    wr_mutex_unlock(&r->mutex);
+    if (pushed) {
+        wr_sched_wake(&r->actor);
+        return;
+    }
+    wr_free(q);
+    if (!q)
+        wr_replica_rejoin(r, "out of memory");
+}
+
+void wr_replica_rejoin(struct wr_replica *r, const char *why)
+{
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state != WR_REPLICA_STOPPED) {
+        r->now.state = WR_REPLICA_UNKNOWN;
+        queue_clear(r);
+    }
+    wr_mutex_unlock(&r->mutex);
+    wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "looking again where the replica stands",
+        WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
+        WR_F_Z("why", why));
+    wr_sched_wake(&r->actor);
+}
+
+void wr_replica_want_sample(struct wr_replica *r)
+{
+    wr_mutex_lock(&r->mutex);
+    r->want_sample = true;
+    wr_mutex_unlock(&r->mutex);
+    wr_replica_rejoin(r, "its newest state is not known here");
+}
+
+void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
+{
+    wr_mutex_lock(&r->mutex);
+    r->now.state = WR_REPLICA_STOPPED;
+    r->now.failing = true;
+    r->now.error = st;
+    (void)snprintf(r->now.error_text, sizeof(r->now.error_text), "%s", text);
+    queue_clear(r);
+    wr_mutex_unlock(&r->mutex);
+    wr_log(wr_sched_log(r->actor.sched), WR_ERROR, "replication to this replica has stopped",
+        WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
+        WR_F_Z("error", text));
+}
+
+void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)
+{
+    int64_t now_ms = wr_wall_ms(wr_sched_clock(r->actor.sched));
+    struct wr_link *x;
+
+    wr_mutex_lock(&r->mutex);
+    *ret = r->now;
+    x = wr_list_first(&r->queue);
+    if (x) {
+        const struct wr_parcel *p = wr_container_of(x, struct queued, link)->parcel;
+
+        ret->lag_ms = wr_max(now_ms - p->header.time_ms, (int64_t)0);
+    }
+    wr_mutex_unlock(&r->mutex);
+}
+
+struct wr_storage *wr_replica_storage(struct wr_replica *r)
+{
+    return r->storage;
+}
+
+void wr_replica_cancel(struct wr_replica *r)
+{
+    wr_cancel_now(&r->cancel);
+}

@@ -1,0 +1,85 @@
+/*
+ * replica.h - one replica of one database: an actor that finds out where the replica stands, then
+ * sends it one LTX file after the other.
+ *
+ *   UNKNOWN --listed--> READY <--> SENDING
+ *      ^                            |
+ *      +--a streamed file failed----+--another writer's object is in the way--> STOPPED
+ *
+ * A file is sent only when the one before it is durable, so what is acknowledged is a prefix. Names
+ * are created, never overwritten, where the store can tell. A failure that may pass is retried with
+ * backoff for ever; the database goes on and keeps what waits in its outbox.
+ *
+ * locked: `mutex` guards what the database's actor and callers of status look at.
+ */
+#ifndef WR_ENGINE_REPLICA_H
+#define WR_ENGINE_REPLICA_H
+
+#include "base/base.h"
+#include "base/status.h"
+#include "engine/parcel.h"
+#include "engine/remote.h"
+#include "run/sched.h"
+#include "storage/storage.h"
+
+struct wr_replica;
+
+enum wr_replica_state {
+    WR_REPLICA_UNKNOWN, /* not yet listed, or to be listed again */
+    WR_REPLICA_READY,   /* its position is known; nothing to send, or waiting to retry */
+    WR_REPLICA_SENDING,
+    WR_REPLICA_STOPPED, /* for good: an operator must act; see the error text */
+};
+
+struct wr_replica_status {
+    enum wr_replica_state state;
+    struct wr_remote_pos pos; /* newest durable TXID and its checksum; pos.txid is the position */
+    bool sampled;             /* `sample` is of pos */
+    struct wr_sample sample;
+    unsigned found;        /* how often the position was found by listing */
+    size_t queued;         /* files that wait, the one being sent included */
+    uint64_t queued_bytes; /* of those in memory */
+    int64_t lag_ms;        /* age of the oldest file that waits; 0: nothing does */
+    bool failing;          /* the last attempt failed */
+    bool contested;        /* another writer's object was in the way since the last listing */
+    int64_t last_ok_ms;    /* wall time of the last acknowledgement or listing; 0: never */
+    enum wr_status error;  /* of the last failure, OK when none since the last success */
+    char error_text[WR_ERR_MAX];
+};
+
+/* `storage` becomes the replica's. `notify(arg)` runs on the replica's thread after every change of
+ * status; it must only wake an actor. `label` names the database in logs. */
+struct wr_replica_opts {
+    struct wr_sched *sched;
+    const char *label;
+    void (*notify)(void *arg);
+    void *arg;
+    uint64_t txid_hint; /* a TXID that the replica probably has */
+    uint64_t seed;      /* of the backoff's jitter */
+};
+enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,
+    struct wr_replica **ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Stops sending, waits for the step in progress, frees everything. NULL-safe. */
+void wr_replica_free(struct wr_replica *r);
+
+void wr_replica_start(struct wr_replica *r); /* begin by listing */
+
+/* Append a file; the replica takes a reference. Its min_txid must follow what is queued or, with
+ * nothing queued, the position; files for a replica that is not READY or SENDING are dropped. */
+void wr_replica_push(struct wr_replica *r, struct wr_parcel *p);
+
+/* Forget everything queued and list again; `why` goes to the log. */
+void wr_replica_rejoin(struct wr_replica *r, const char *why);
+/* Fetch a sample of the newest state: the replica goes UNKNOWN, and is READY with `sampled` set. */
+void wr_replica_want_sample(struct wr_replica *r);
+/* Stop for good with this error. */
+void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text);
+
+void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret);
+struct wr_storage *wr_replica_storage(struct wr_replica *r);
+
+/* Cancel the request in progress, for shutdown; nothing is sent afterwards. */
+void wr_replica_cancel(struct wr_replica *r);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * engine_world.h - the engine on the manual scheduler: one database, replicas in memory, and the
+ * time that the test gives it. The application is a second SQLite connection in this process.
+ */
+#ifndef WR_TEST_ENGINE_WORLD_H
+#define WR_TEST_ENGINE_WORLD_H
+
+#include "engine/primary.h"
+#include "harness/t.h"
+#include "run/sched.h"
+
+#include <sqlite3.h>
+
+struct world {
+    const char *dir, *path;
+    struct wr_clock_manual clock;
+    struct wr_sched *sched;
+    struct wr_db *db;
+    void *bucket[4]; /* mem driver states; the test's own references */
+    size_t n_buckets;
+    sqlite3 *app;
+    int64_t interval_ns;
+    struct wr_db_opts opts;
+};
+
+/* A fresh directory and `buckets` empty replicas; no database file yet, nothing started. */
+void world_open(struct world *w, size_t buckets);
+void world_close(struct world *w);
+
+void world_start(struct world *w); /* the daemon: scheduler, database actor, replicas */
+void world_stop(struct world *w);  /* frees them; as abrupt as a kill for what is not yet stored */
+
+/* The application opens its connection (WAL mode, page size 4096 unless it exists), runs SQL. */
+void world_app(struct world *w);
+void world_app_close(struct world *w);
+void world_sql(struct world *w, const char *sql);
+
+/* Run every step that is due; let time pass for timers up to `ns` from now. */
+void world_run(struct world *w, int64_t ns);
+
+/* Sync to all replicas within 60 s of virtual time; the TXID. */
+uint64_t world_sync(struct world *w);
+
+/* Restore `txid` (0: newest) of bucket `i` and return the file's bytes (owned by the harness). */
+struct wr_bytes world_restore(struct world *w, size_t i, uint64_t txid);
+/* What a checkpointed copy of the database looks like now. */
+struct wr_bytes world_image(struct world *w);
+/* world_restore(newest) equals world_image, byte for byte. */
+void world_check(struct world *w, size_t i);
+
+struct wr_storage *world_storage(struct world *w, size_t i); /* a new handle; close it */
+
+#endif
