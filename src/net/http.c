@@ -1,0 +1,514 @@
+/*
+ * http.c - slots of {easy, multi} handles; the event loop is inside one function, where it belongs.
+ *
+ *   take a slot for the origin (newest idle one, else a new one)
+ *   set up the request            all memory is the caller's or the slot's
+ *   perform / poll until done, deadline, cancel or stall
+ *   give the slot back            with its connection, if the answer was read to the end
+ *
+ * A request that fails takes its slot with it: a connection in an unknown state is worth nothing.
+ * Cancel rouses the poll by curl_multi_wakeup, the one call libcurl allows from another thread.
+ *
+ * libcurl would resend a request by itself when a reused connection turns out dead. For requests
+ * with a body it cannot, because no rewind function is set: whether repeating is safe is something
+ * only the caller knows. Knows nothing of objects, signatures or retries.
+ */
+#include "net/http.h"
+
+#include "base/cancel.h"
+#include "base/mem.h"
+#include "base/sync.h"
+#include "net/http_int.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+
+#define HTTP_CONNECT_MS 10000
+#define HTTP_STALL_MS   60000 /* a slow link may take long to drain what the kernel took from us */
+#define HTTP_IDLE_MAX   16
+#define HTTP_IDLE_MS    60000 /* servers hang up at about this age; memory is better spent */
+#define HTTP_BUFFER_SIZE                                                    \
+    16384L /* one TLS record; larger ones gain little and add up over slots \
+            */
+
+struct slot {
+    CURL *easy;
+    CURLM *multi;
+    char *origin; /* "https://host:port" */
+    int64_t idle_since_ms;
+    struct slot *next;
+    struct wr_waker waker;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct wr_http {
+    struct wr_mutex mutex;
+    struct slot *idle; /* guarded by mutex; most recently used first */
+    size_t n_idle;     /* guarded by mutex */
+    size_t idle_max;
+    int64_t connect_ms, stall_ms;
+    bool skip_verify;
+    struct wr_trust trust; /* loading guarded by mutex */
+};
+
+/* One request in flight; lives on the stack of wr_http_do. */
+struct transfer {
+    const struct wr_http_req *req;
+    struct wr_http_resp *resp;
+    struct wr_arena *scratch;
+    size_t sent;           /* bytes of the body handed to libcurl */
+    size_t head;           /* bytes of answer headers */
+    uint64_t moved;        /* bytes in both directions, to notice a stall */
+    enum wr_status failed; /* why a callback stopped the transfer */
+    const char *why;
+};
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static CURLcode curl_ready;
+
+static void curl_start(void)
+{
+    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static void slot_free(struct slot *s)
+{
+    if (s == NULL)
+        return;
+    curl_easy_cleanup(s->easy);
+    if (s->multi != NULL)
+        (void)curl_multi_cleanup(s->multi); /* its only handle is gone */
+    wr_free(s->origin);
+    wr_free(s);
+}
+
+static void slot_wake(struct wr_waker *w)
+{
+    struct slot *s = wr_container_of(w, struct slot, waker);
+    (void)curl_multi_wakeup(s->multi); /* when it fails, the next poll ends within a second */
+}
+
+/* Scheme, host and port of a URL. */
+static struct wr_str url_origin(const char *url)
+{
+    struct wr_str s = wr_str(url);
+    const char *host = strstr(url, "://");
+    if (host == NULL)
+        return s;
+    s.n = (size_t)(host - url) + 3 + strcspn(host + 3, "/?#");
+    return s;
+}
+
+static struct slot *slot_new(struct wr_str origin)
+{
+    struct slot *s = wr_alloc(sizeof(*s));
+    if (s == NULL)
+        return NULL;
+    s->waker.wake = slot_wake;
+    s->origin = wr_strndup(origin.p, origin.n);
+    s->easy = curl_easy_init();
+    s->multi = curl_multi_init();
+    if (s->origin == NULL || s->easy == NULL || s->multi == NULL ||
+        curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK) {
+        slot_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* Take the most recently used idle slot of this origin. Its connection is the likeliest to live. */
+static struct slot *slot_take(struct wr_http *h, struct wr_str origin)
+{
+    struct slot *found = NULL;
+    wr_mutex_lock(&h->mutex);
+    for (struct slot **p = &h->idle; *p != NULL; p = &(*p)->next) {
+        if (!wr_str_eq(wr_str((*p)->origin), origin))
+            continue;
+        found = *p;
+        *p = found->next;
+        h->n_idle--;
+        break;
+    }
+    wr_mutex_unlock(&h->mutex);
+    return found != NULL ? found : slot_new(origin);
+}
+
+/* Put a slot back, and close those that were idle too long or are too many. */
+static void slot_give(struct wr_http *h, struct slot *s)
+{
+    struct slot *drop = NULL;
+    int64_t now = wr_mono_ms(wr_clock_system());
+    curl_easy_reset(s->easy); /* forgets pointers into the caller's memory; keeps the connection */
+    s->idle_since_ms = now;
+    wr_mutex_lock(&h->mutex);
+    s->next = h->idle;
+    h->idle = s;
+    h->n_idle++;
+    size_t kept = 0;
+    for (struct slot **p = &h->idle; *p != NULL;) {
+        struct slot *i = *p;
+        if (kept < h->idle_max && now - i->idle_since_ms < HTTP_IDLE_MS) {
+            kept++;
+            p = &i->next;
+            continue;
+        }
+        *p = i->next;
+        i->next = drop;
+        drop = i;
+    }
+    h->n_idle = kept;
+    wr_mutex_unlock(&h->mutex);
+    while (drop != NULL) {
+        struct slot *next = drop->next;
+        slot_free(drop);
+        drop = next;
+    }
+}
+
+/* Stop the transfer from inside a callback. */
+static size_t stop(struct transfer *t, enum wr_status st, const char *why)
+{
+    t->failed = st;
+    t->why = why;
+    return 0;
+}
+
+static size_t on_read(char *buf, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    size_t take = wr_min(size * n, t->req->body.n - t->sent);
+    if (take > 0)
+        memcpy(buf, t->req->body.p + t->sent, take);
+    t->sent += take;
+    t->moved += take;
+    return take;
+}
+
+static bool is_2xx(const struct transfer *t)
+{
+    return t->resp->status >= 200 && t->resp->status < 300;
+}
+
+static size_t on_body(char *p, size_t size, size_t count, void *arg)
+{
+    struct transfer *t = arg;
+    size_t n = size * count;
+    t->moved += n;
+    if (is_2xx(t) && t->req->into != NULL) {
+        if (n > t->req->into_size - t->resp->into_n)
+            return stop(t, WR_LIMIT, "the answer is longer than what was asked for");
+        memcpy((uint8_t *)t->req->into + t->resp->into_n, p, n);
+        t->resp->into_n += n;
+        return n;
+    }
+    struct wr_buf *out = t->req->text;
+    if (out == NULL)
+        return n;
+    size_t room = out->max - out->n;
+    if (is_2xx(t) && n > room)
+        return stop(t, WR_LIMIT, "the answer is longer than its bound");
+    wr_buf_put(out, p, wr_min(n, room));
+    if (wr_buf_status(out) != WR_OK)
+        return stop(t, wr_buf_status(out), "no memory for the answer");
+    return n;
+}
+
+/* A status line starts the head of an answer anew: those of 1xx answers and proxies come first. */
+static void on_status(struct transfer *t, struct wr_str line)
+{
+    struct wr_str rest, code;
+    uint64_t status = 0;
+    (void)wr_str_cut(line, ' ', &code, &rest);
+    (void)wr_str_cut(rest, ' ', &code, &rest);
+    if (!wr_parse_u64(code, &status) || status > 999)
+        status = 0;
+    t->resp->status = (int)status;
+    t->resp->n = 0;
+}
+
+static size_t on_header(char *p, size_t size, size_t count, void *arg)
+{
+    struct transfer *t = arg;
+    struct wr_str line = {p, size * count};
+    t->moved += line.n;
+    t->head += line.n;
+    if (t->head > WR_HTTP_HEAD_MAX)
+        return stop(t, WR_LIMIT, "the head of the answer is too long");
+    struct wr_str text = wr_str_trim(line), name, value;
+    if (wr_str_starts(text, WR_STR("HTTP/"))) {
+        on_status(t, text);
+    } else if (wr_str_cut(text, ':', &name, &value)) {
+        if (t->resp->n == WR_HTTP_HEADERS_MAX)
+            return stop(t, WR_LIMIT, "the answer has too many headers");
+        struct wr_http_header *h = &t->resp->headers[t->resp->n];
+        h->name = wr_arena_str(t->scratch, wr_str_trim(name));
+        h->value = wr_arena_str(t->scratch, wr_str_trim(value));
+        if (h->name.p == NULL || h->value.p == NULL)
+            return stop(t, WR_NOMEM, "no memory for the answer");
+        t->resp->n++;
+    }
+    return line.n;
+}
+
+/* libcurl's list of header lines. A line break in a value would let it forge the next header. */
+static enum wr_status header_list(
+    struct wr_arena *a, const struct wr_http_req *req, struct curl_slist **ret, struct wr_err *e)
+{
+    /* No "Expect: 100-continue": it costs a round trip, and a second where a server ignores it. */
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    size_t i = 0;
+    for (; list != NULL && i < req->n_headers; i++) {
+        struct wr_str name = req->headers[i].name, value = req->headers[i].value;
+        struct wr_str line = wr_arena_fmt(
+            a, value.n > 0 ? WR_FMT ": " WR_FMT : WR_FMT ";" WR_FMT, WR_ARG(name), WR_ARG(value));
+        if (line.p == NULL)
+            break;
+        if (strpbrk(line.p, "\r\n") != NULL || strlen(line.p) != line.n) {
+            curl_slist_free_all(list);
+            return wr_fail(e, WR_MISUSE, "header " WR_FMT " holds a line break", WR_ARG(name));
+        }
+        struct curl_slist *longer = curl_slist_append(list, line.p);
+        if (longer == NULL)
+            break;
+        list = longer;
+    }
+    if (list == NULL || i < req->n_headers) {
+        curl_slist_free_all(list);
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    }
+    *ret = list;
+    return WR_OK;
+}
+
+/* libcurl's setter takes any type of value, which only a macro can pass on. */
+#define SET(option, value) (ok = ok && curl_easy_setopt(s->easy, (option), (value)) == CURLE_OK)
+
+static bool set_connection(struct wr_http *h, struct slot *s)
+{
+    bool ok = true;
+    s->error[0] = '\0';
+    SET(CURLOPT_ERRORBUFFER, s->error);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_TCP_NODELAY, 1L);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)h->connect_ms);
+    SET(CURLOPT_BUFFERSIZE, HTTP_BUFFER_SIZE);
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, HTTP_BUFFER_SIZE);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    SET(CURLOPT_QUICK_EXIT, 1L); /* a canceled request does not wait for its name server */
+#endif
+    if (!wr_str_starts(wr_str(s->origin), WR_STR("https:")))
+        return ok;
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSL_VERIFYPEER, h->skip_verify ? 0L : 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, h->skip_verify ? 0L : 2L);
+    if (h->trust.store != NULL) {
+        SET(CURLOPT_CAINFO, NULL);
+        SET(CURLOPT_CAPATH, NULL);
+        SET(CURLOPT_SSL_CTX_FUNCTION, wr_trust_use);
+        SET(CURLOPT_SSL_CTX_DATA, &h->trust);
+    } else if (h->trust.file != NULL || h->trust.dir != NULL) {
+        SET(CURLOPT_CAINFO, h->trust.file);
+        SET(CURLOPT_CAPATH, h->trust.dir);
+    }
+    return ok;
+}
+
+static bool set_request(struct slot *s, struct transfer *t, struct curl_slist *headers)
+{
+    const struct wr_http_req *req = t->req;
+    bool ok = true;
+    SET(CURLOPT_URL, req->url);
+    SET(CURLOPT_PATH_AS_IS, 1L);
+    SET(CURLOPT_USERAGENT, "weir/" WEIR_VERSION_STRING);
+    SET(CURLOPT_HTTPHEADER, headers);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, t);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, t);
+    if (req->has_body) {
+        SET(CURLOPT_UPLOAD, 1L);
+        SET(CURLOPT_READFUNCTION, on_read);
+        SET(CURLOPT_READDATA, t);
+        SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->body.n);
+    } else if (strcmp(req->method, "HEAD") == 0) {
+        SET(CURLOPT_NOBODY, 1L);
+    }
+    SET(CURLOPT_CUSTOMREQUEST, req->method);
+    return ok;
+}
+
+#undef SET
+
+/* What the loop ends with when libcurl has nothing more to do. */
+static CURLcode transfer_result(struct slot *s)
+{
+    int left = 0;
+    for (CURLMsg *m = curl_multi_info_read(s->multi, &left); m != NULL;
+         m = curl_multi_info_read(s->multi, &left))
+        if (m->msg == CURLMSG_DONE)
+            return m->data.result;
+    return CURLE_FAILED_INIT;
+}
+
+/* Drive one transfer to its end. Real time for stalls, the call's clock for its deadline. */
+static enum wr_status run(struct slot *s, struct transfer *t, struct wr_call *c, int64_t stall_ms,
+    CURLcode *ret, struct wr_err *e)
+{
+    uint64_t moved = 0;
+    int64_t since = wr_mono_ms(wr_clock_system());
+    for (;;) {
+        int running = 0;
+        if (curl_multi_perform(s->multi, &running) != CURLM_OK)
+            return wr_fail(e, WR_INTERNAL, "%s: libcurl refused to work", s->origin);
+        if (running == 0)
+            break;
+        enum wr_status st = wr_call_check(c, s->origin, e);
+        if (st != WR_OK)
+            return st;
+        int64_t now = wr_mono_ms(wr_clock_system());
+        if (t->moved != moved) {
+            moved = t->moved;
+            since = now;
+        }
+        int64_t left = since + stall_ms - now;
+        if (left <= 0)
+            return wr_fail(
+                e, WR_TIMEOUT, "%s: no data for %lld ms", s->origin, (long long)stall_ms);
+        left = wr_min(left, wr_call_left_ms(c, 1000));
+        if (curl_multi_poll(s->multi, NULL, 0, (int)wr_min(left, 1000), NULL) != CURLM_OK)
+            return wr_fail(e, WR_INTERNAL, "%s: libcurl cannot wait", s->origin);
+    }
+    *ret = transfer_result(s);
+    return WR_OK;
+}
+
+/* Certificates are read for the first https request: plain http never pays for them. */
+static enum wr_status load_trust(struct wr_http *h, const struct slot *s, struct wr_err *e)
+{
+    if (h->skip_verify || !wr_str_starts(wr_str(s->origin), WR_STR("https:")))
+        return WR_OK;
+    wr_mutex_lock(&h->mutex);
+    enum wr_status st = wr_trust_load(&h->trust, e);
+    wr_mutex_unlock(&h->mutex);
+    return st;
+}
+
+static enum wr_status exchange(
+    struct wr_http *h, struct slot *s, struct transfer *t, struct wr_call *c, struct wr_err *e)
+{
+    struct curl_slist *headers = NULL;
+    CURLcode result = CURLE_OK;
+    bool added = false;
+
+    enum wr_status st = load_trust(h, s, e);
+    if (st == WR_OK)
+        st = header_list(c->scratch, t->req, &headers, e);
+    if (st != WR_OK)
+        return st;
+    if (!set_connection(h, s) || !set_request(s, t, headers)) {
+        st = wr_fail(e, WR_NOMEM, "%s: libcurl refused an option", s->origin);
+        goto out;
+    }
+    added = curl_multi_add_handle(s->multi, s->easy) == CURLM_OK;
+    if (!added) {
+        st = wr_fail(e, WR_NOMEM, "%s: libcurl refused the request", s->origin);
+        goto out;
+    }
+    if (c->cancel != NULL)
+        wr_cancel_add(c->cancel, &s->waker);
+    st = run(s, t, c, t->req->stall_ms > 0 ? t->req->stall_ms : h->stall_ms, &result, e);
+    if (c->cancel != NULL)
+        wr_cancel_remove(c->cancel, &s->waker);
+    if (st == WR_OK && t->failed != WR_OK)
+        st = wr_fail(e, t->failed, "%s: %s", s->origin, t->why);
+    else if (st == WR_OK && result != CURLE_OK)
+        st = wr_http_fail(e, result, s->origin, s->error);
+    else if (st == WR_OK && t->resp->status == 0)
+        st = wr_fail(e, WR_BUSY, "%s: the answer has no status", s->origin);
+out:
+    if (added)
+        (void)curl_multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
+    curl_slist_free_all(headers);
+    return st;
+}
+
+enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
+    struct wr_http_resp *ret, struct wr_err *e)
+{
+    assert(req->url != NULL && req->method != NULL);
+    *ret = (struct wr_http_resp){.status = 0};
+    if (req->text != NULL)
+        wr_buf_clear(req->text);
+    struct wr_str origin = url_origin(req->url);
+    enum wr_status st = wr_call_check(c, "http request", e);
+    if (st != WR_OK)
+        return st;
+    struct slot *s = slot_take(h, origin);
+    if (s == NULL)
+        return wr_fail(e, WR_NOMEM, "out of memory for a connection");
+    struct transfer t = {.req = req, .resp = ret, .scratch = c->scratch};
+    st = exchange(h, s, &t, c, e);
+    if (st == WR_OK)
+        slot_give(h, s);
+    else
+        slot_free(s);
+    return st;
+}
+
+enum wr_status wr_http_new(const struct wr_http_opts *o, struct wr_http **ret, struct wr_err *e)
+{
+    static const struct wr_http_opts defaults;
+    if (o == NULL)
+        o = &defaults;
+    (void)pthread_once(&curl_once, curl_start); /* fails only for a bad once control */
+    if (curl_ready != CURLE_OK)
+        return wr_fail(e, WR_INTERNAL, "libcurl: %s", curl_easy_strerror(curl_ready));
+    struct wr_http *h = wr_alloc(sizeof(*h));
+    if (h == NULL)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    wr_mutex_init(&h->mutex);
+    h->idle_max = o->idle_max > 0 ? o->idle_max : HTTP_IDLE_MAX;
+    h->connect_ms = o->connect_ms > 0 ? o->connect_ms : HTTP_CONNECT_MS;
+    h->stall_ms = o->stall_ms > 0 ? o->stall_ms : HTTP_STALL_MS;
+    h->skip_verify = o->skip_verify;
+    enum wr_status st = wr_trust_find(&h->trust, o->ca_file, e);
+    if (st != WR_OK) {
+        wr_http_free(h);
+        return st;
+    }
+    *ret = h;
+    return WR_OK;
+}
+
+void wr_http_free(struct wr_http *h)
+{
+    if (h == NULL)
+        return;
+    while (h->idle != NULL) {
+        struct slot *s = h->idle;
+        h->idle = s->next;
+        slot_free(s);
+    }
+    wr_trust_release(&h->trust);
+    wr_mutex_release(&h->mutex);
+    wr_free(h);
+}
+
+struct wr_str wr_http_header(const struct wr_http_resp *r, const char *name)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (wr_str_eq_nocase(r->headers[i].name, wr_str(name)))
+            return r->headers[i].value;
+    return (struct wr_str){NULL, 0};
+}
+
+size_t wr_http_idle(struct wr_http *h)
+{
+    wr_mutex_lock(&h->mutex);
+    size_t n = h->n_idle;
+    wr_mutex_unlock(&h->mutex);
+    return n;
+}

@@ -1,0 +1,108 @@
+/*
+ * http_trust.c - whose certificates to believe, read once for all connections of a client.
+ *
+ * libcurl would read them again for every slot: 850 KiB each with the usual bundle, which sixteen
+ * slots would make 13 MiB. So connections share one store, which OpenSSL locks and counts.
+ */
+/* First: OpenSSL names parameters after functions that base.h forbids. */
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "net/http_int.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <curl/curl.h>
+#include <dirent.h>
+#include <unistd.h>
+
+static enum wr_status keep(char **slot, const char *z, struct wr_err *e)
+{
+    *slot = wr_strndup(z, strlen(z));
+    return *slot != NULL ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+static bool is_set(const char *z)
+{
+    return z != NULL && z[0] != '\0';
+}
+
+/* Whether a directory holds certificates under their hashes ("002c0b4f.0"), as OpenSSL looks for.
+ */
+static bool is_hashed_dir(const char *path)
+{
+    DIR *d = opendir(path);
+    bool found = false;
+    if (d == NULL)
+        return false;
+    for (struct dirent *i = readdir(d); i != NULL && !found; i = readdir(d))
+        found = strlen(i->d_name) == 10 && strspn(i->d_name, "0123456789abcdef") == 8 &&
+                strcmp(i->d_name + 8, ".0") == 0;
+    (void)closedir(d); /* only read from */
+    return found;
+}
+
+/*
+ * A directory of hashed certificates is looked up one certificate at a time; a bundle is parsed
+ * whole, about a megabyte for each connection. So the directory is preferred where both exist.
+ */
+enum wr_status wr_trust_find(struct wr_trust *t, const char *ca_file, struct wr_err *e)
+{
+    *t = (struct wr_trust){.store = NULL};
+    const char *file = is_set(ca_file) ? ca_file : getenv(X509_get_default_cert_file_env());
+    const char *dir = is_set(ca_file) ? NULL : getenv(X509_get_default_cert_dir_env());
+    if (is_set(file) && access(file, R_OK) != 0)
+        return wr_fail(e, WR_MISUSE, "cannot read the CA certificates in %s", file);
+    if (!is_set(file) && !is_set(dir)) {
+        dir = X509_get_default_cert_dir();
+        if (!is_hashed_dir(dir)) {
+            dir = NULL;
+            file = X509_get_default_cert_file();
+            if (access(file, R_OK) != 0)
+                return WR_OK;
+        }
+    }
+    enum wr_status st = WR_OK;
+    if (is_set(file))
+        st = keep(&t->file, file, e);
+    if (st == WR_OK && is_set(dir))
+        st = keep(&t->dir, dir, e);
+    return st;
+}
+
+void wr_trust_release(struct wr_trust *t)
+{
+    X509_STORE_free(t->store);
+    wr_free(t->file);
+    wr_free(t->dir);
+    *t = (struct wr_trust){.store = NULL};
+}
+
+enum wr_status wr_trust_load(struct wr_trust *t, struct wr_err *e)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    if (t->store != NULL || (t->file == NULL && t->dir == NULL) || v->ssl_version == NULL ||
+        !wr_str_starts(wr_str(v->ssl_version), WR_STR("OpenSSL/")))
+        return WR_OK;
+    X509_STORE *store = X509_STORE_new();
+    if (store == NULL)
+        return wr_fail(e, WR_NOMEM, "out of memory for CA certificates");
+    if (X509_STORE_load_locations(store, t->file, t->dir) != 1) {
+        X509_STORE_free(store);
+        return wr_fail(e, WR_IO, "TLS: ca-file or SSL_CERT_FILE holds no certificates: %s",
+            t->file != NULL ? t->file : t->dir);
+    }
+    /* As libcurl does with its own: an issuer in the middle of a chain may be what is trusted. */
+    (void)X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+    t->store = store;
+    return WR_OK;
+}
+
+CURLcode wr_trust_use(CURL *easy, void *ssl_ctx, void *trust)
+{
+    const struct wr_trust *t = trust;
+    (void)easy;
+    SSL_CTX_set1_cert_store(ssl_ctx, t->store);
+    return CURLE_OK;
+}

@@ -1,0 +1,501 @@
+/*
+ * test_storage.c - opening by URL, and what request.c puts around a driver: retries, lost answers,
+ * ordered listings, counters. The remote is the memory driver behind the fault store.
+ */
+#include "storage/storage.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "contract/storage_contract.h"
+#include "fake/faultstore.h"
+#include "storage/drivers.h"
+
+/* ---- opening ---- */
+
+static void open_names_and_prefixes(void **state)
+{
+    static const struct {
+        const char *url, *name, *prefix;
+    } cases[] = {
+        {"mem://x", "mem://x", ""},
+        {"MEM://x/y?size-max=1MiB", "mem://x/y", ""},
+        {"file:///var/backup/app", "file:///var/backup/app", ""},
+        {"s3://bkt", "s3://bkt", "./"},
+        {"s3://bkt/", "s3://bkt/", "/"},
+        {"s3://bkt/a", "s3://bkt/a", "a/"},
+        {"s3://bkt/a/", "s3://bkt/a/", "a/"},
+        {"s3://bkt/a//b/../c/", "s3://bkt/a//b/../c/", "a/c/"},
+        {"s3://bkt/a%20b", "s3://bkt/a%20b", "a b/"},
+        {"s3://arn:aws:s3:us-west-2:1234:accesspoint/point/db", NULL, "db/"},
+        {"s3://arn:aws:s3:us-west-2:1234:accesspoint/point", NULL, "./"},
+        {"s3://arn:aws:s3:us-west-2:1234:accesspoint/point/", NULL, "/"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct wr_err e = {0};
+        struct wr_storage *s = NULL;
+        T_OK(wr_storage_open(wr_str(cases[i].url), NULL, &s, &e));
+        struct wr_str prefix = wr_storage_prefix(s);
+        if (!wr_str_eq(prefix, wr_str(cases[i].prefix)))
+            fail_msg("%s: prefix \"" WR_FMT "\"", cases[i].url, WR_ARG(prefix));
+        if (cases[i].name && !wr_str_eq_nocase(wr_storage_name(s), wr_str(cases[i].name)))
+            fail_msg("%s: name \"" WR_FMT "\"", cases[i].url, WR_ARG(wr_storage_name(s)));
+        wr_storage_close(s);
+    }
+}
+
+static void open_refuses(void **state)
+{
+    static const struct {
+        const char *url, *says;
+    } cases[] = {
+        {"gopher://x/y", "file, mem, s3"},
+        {"gopher://x/y", "\"gopher\""},
+        {"/just/a/path", NULL},
+        {"", NULL},
+        {"mem://x?part-sise=1MiB", "did you mean \"part-size\""},
+        {"mem://x?part-size=1", "part-size"},
+        {"mem://x?size-max=lots", "\"lots\" is not a size"},
+        {"file://user@host/x", "no user"},
+        {"file://", "absolute"},
+        {"file:///x?part-size=1KiB", "part-size"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct wr_err e = {0};
+        struct wr_storage *s = NULL;
+        T_IS(WR_MISUSE, wr_storage_open(wr_str(cases[i].url), NULL, &s, &e));
+        T(s == NULL);
+        if (cases[i].says && !strstr(e.text, cases[i].says))
+            fail_msg("%s: \"%s\"", cases[i].url, e.text);
+    }
+}
+
+static void name_shows_no_secret(void **state)
+{
+    struct wr_err e = {0};
+    struct wr_storage *s = NULL;
+
+    (void)state;
+    T_OK(
+        wr_storage_open(WR_STR("mem://me:hunter2@x/y?size-max=1MiB&part-size=4KiB"), NULL, &s, &e));
+    T(!strstr(wr_storage_name(s).p, "hunter2") && !strstr(wr_storage_name(s).p, "size"));
+    wr_storage_close(s);
+    T_IS(WR_MISUSE,
+        wr_storage_open(WR_STR("mem://me:hunter2@x/y?nonsense=opensesame"), NULL, &s, &e));
+    T(!strstr(e.text, "hunter2") && !strstr(e.text, "opensesame"));
+}
+
+static void settings_reach_the_driver(void **state)
+{
+    static const char *const pairs[] = {"sizeMax", "100", NULL};
+    struct wr_err e = {0};
+    struct wr_storage *s = NULL;
+    uint8_t body[101] = {0};
+
+    (void)state;
+    T_OK(wr_storage_open(WR_STR("mem://x"), pairs, &s, &e));
+    T_IS(
+        WR_LIMIT, wr_storage_put(s, t_call(), WR_STR("k"), (struct wr_bytes){body, 101}, NULL, &e));
+    T_OK(wr_storage_put(s, t_call(), WR_STR("k"), (struct wr_bytes){body, 100}, NULL, &e));
+    T(strcmp(wr_storage_scheme(s), "mem") == 0);
+    T(wr_storage_caps(s) & WR_STORAGE_COND_PUT);
+    wr_storage_close(s);
+    wr_storage_close(NULL);
+}
+
+/* A host is the first directory, and nothing is decoded. */
+static void file_urls_are_taken_as_written(void **state)
+{
+    struct wr_err e = {0};
+    struct wr_storage *s = NULL;
+    const char *dir = t_tmpdir();
+
+    (void)state;
+    struct wr_str url = wr_arena_fmt(t_call()->scratch, "file://%s/sp%%20ace//x/../y", dir + 1);
+    T_OK(wr_storage_open(url, NULL, &s, &e));
+    T_OK(wr_storage_put(
+        s, t_call(), WR_STR("k"), (struct wr_bytes){(const uint8_t *)"v", 1}, NULL, &e));
+    wr_storage_close(s);
+    T(t_slurp(t_path(dir, "sp%20ace/y/k")).n == 1);
+}
+
+static enum wr_status sweep_open(void *arg)
+{
+    struct wr_storage *s = NULL;
+    enum wr_status st = wr_storage_open(wr_str(arg), NULL, &s, NULL);
+
+    wr_storage_close(s);
+    return st;
+}
+
+static void opening_survives_no_memory(void **state)
+{
+    (void)state;
+    t_sweep_nomem(sweep_open, (void *)(uintptr_t) "mem://x/y?size-max=1MiB");
+    t_sweep_nomem(sweep_open, (void *)(uintptr_t) "file://host/dir");
+}
+
+/* ---- requests ---- */
+
+struct rig {
+    struct faultstore *f;
+    struct wr_storage *s;
+    struct wr_call *c;
+};
+
+static struct rig rig_up(uint64_t seed)
+{
+    struct rig r = {.c = t_call()};
+    struct wr_err e = {0};
+    void *mem = NULL;
+
+    T_OK(wr_storage_mem.open(NULL, &mem, &e));
+    r.f = faultstore_new(&wr_storage_mem, mem, seed, NULL);
+    T(r.f != NULL);
+    T_OK(wr_storage_wrap(faultstore_ops(r.f), r.f, WR_STR("p/"), &r.s, &e));
+    wr_storage_set_retry(r.s, 5, 0);
+    return r;
+}
+
+static struct wr_bytes text(const char *z)
+{
+    return (struct wr_bytes){(const uint8_t *)z, strlen(z)};
+}
+
+static void expect(const struct rig *r, const char *key, const char *want)
+{
+    struct wr_err e = {0};
+    char got[64];
+    size_t n = 0;
+
+    T_OK(wr_storage_get(r->s, r->c, wr_str(key), 0, got, sizeof(got), &n, &e));
+    T(n == strlen(want) && memcmp(got, want, n) == 0);
+}
+
+static void transient_failures_are_retried(void **state)
+{
+    struct rig r = rig_up(1);
+    struct wr_err e = {0};
+    struct wr_storage_counts counts;
+
+    (void)state;
+    faultstore_arm(r.f, FAULT_BEFORE, FAULT_ON_PUT, 1000, 4);
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("k"), text("v"), NULL, &e));
+    T(e.code == WR_OK && e.text[0] == '\0'); /* text is for failures only */
+    faultstore_calm(r.f);
+    wr_storage_counts(r.s, &counts);
+    T(counts.put == 5 && counts.bytes_up == 5);
+    faultstore_arm(r.f, FAULT_BEFORE, FAULT_ON_PUT, 1000, 5);
+    T_IS(WR_TIMEOUT, wr_storage_put(r.s, r.c, WR_STR("k"), text("w"), NULL, &e));
+    T(strstr(e.text, "put k") && strstr(e.text, "the request was lost"));
+    faultstore_calm(r.f);
+    expect(&r, "k", "v");
+    wr_storage_close(r.s);
+}
+
+static void lasting_failures_are_not(void **state)
+{
+    struct rig r = rig_up(2);
+    struct wr_err e = {0};
+    struct wr_storage_counts counts;
+
+    (void)state;
+    faultstore_arm(r.f, FAULT_BROKEN, FAULT_ON_PUT, 1000, 1);
+    T_IS(WR_IO, wr_storage_put(r.s, r.c, WR_STR("k"), text("v"), NULL, &e));
+    wr_storage_counts(r.s, &counts);
+    T(counts.put == 1);
+    wr_storage_close(r.s);
+}
+
+/* The first attempt took effect; its own object refuses the second one. */
+static void lost_answer_of_a_conditional_put(void **state)
+{
+    struct rig r = rig_up(3);
+    struct wr_err e = {0};
+    struct wr_put_opts o = {.if_absent = true};
+    struct wr_object out = {0}, now = {0};
+
+    (void)state;
+    faultstore_arm(r.f, FAULT_AFTER, FAULT_ON_PUT, 1000, 1);
+    T_OK(wr_storage_put_object(r.s, r.c, WR_STR("k"), text("mine"), &o, &out, &e));
+    T_OK(wr_storage_stat(r.s, r.c, WR_STR("k"), &now, &e));
+    T(wr_str_eq(out.version, now.version) && out.size == 4);
+
+    o = (struct wr_put_opts){.if_match = now.version};
+    faultstore_arm(r.f, FAULT_AFTER, FAULT_ON_PUT, 1000, 1);
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("k"), text("also mine"), &o, &e));
+    expect(&r, "k", "also mine");
+    wr_storage_close(r.s);
+}
+
+static void conflict_with_others_stays_one(void **state)
+{
+    struct rig r = rig_up(4);
+    struct wr_err e = {0};
+    struct wr_put_opts o = {.if_absent = true};
+    const char *const others[] = {"them", "longer than ours", ""};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(others); i++) {
+        struct wr_str key = WR_STR("k");
+        T_OK(wr_storage_put(r.s, r.c, key, text(others[i]), NULL, &e));
+        faultstore_arm(r.f, FAULT_BEFORE, FAULT_ON_PUT, 1000, 1);
+        T_IS(WR_CONFLICT, wr_storage_put(r.s, r.c, key, text("mine"), &o, &e));
+        expect(&r, "k", others[i]);
+    }
+    /* Without a retry the answer is not doubted, even when the bytes are the same. */
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("k"), text("mine"), NULL, &e));
+    T_IS(WR_CONFLICT, wr_storage_put(r.s, r.c, WR_STR("k"), text("mine"), &o, &e));
+    wr_storage_close(r.s);
+}
+
+static void large_lost_answers_are_compared_whole(void **state)
+{
+    const size_t n = 200000;
+    struct rig r = rig_up(5);
+    struct wr_err e = {0};
+    struct wr_put_opts o = {.if_absent = true};
+    uint8_t *body = wr_alloc(n);
+
+    (void)state;
+    T(body != NULL);
+    faultstore_arm(r.f, FAULT_AFTER, FAULT_ON_PUT, 1000, 1);
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("a"), (struct wr_bytes){body, n}, &o, &e));
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("b"), (struct wr_bytes){body, n}, NULL, &e));
+    body[n - 1] = 1;
+    faultstore_arm(r.f, FAULT_BEFORE, FAULT_ON_PUT, 1000, 1);
+    T_IS(WR_CONFLICT, wr_storage_put(r.s, r.c, WR_STR("b"), (struct wr_bytes){body, n}, &o, &e));
+    wr_free(body);
+    wr_storage_close(r.s);
+}
+
+static void a_rival_wins(void **state)
+{
+    struct rig r = rig_up(6);
+    struct wr_err e = {0};
+    struct wr_put_opts o = {.if_absent = true};
+
+    (void)state;
+    faultstore_arm(r.f, FAULT_RIVAL, FAULT_ON_PUT, 1000, 1);
+    T_IS(WR_CONFLICT, wr_storage_put(r.s, r.c, WR_STR("k"), text("mine"), &o, &e));
+    expect(&r, "k", "a rival was faster");
+    wr_storage_close(r.s);
+}
+
+static void conditions_exclude_each_other(void **state)
+{
+    struct rig r = rig_up(7);
+    struct wr_err e = {0};
+    struct wr_put_opts o = {.if_absent = true, .if_match = WR_STR("1")};
+
+    (void)state;
+    T_IS(WR_MISUSE, wr_storage_put(r.s, r.c, WR_STR("k"), text("x"), &o, &e));
+    T(wr_str_eq(wr_storage_prefix(r.s), WR_STR("p/")));
+    T(wr_str_eq(wr_storage_name(r.s), WR_STR("mem://p/")));
+    wr_storage_close(r.s);
+}
+
+static void a_deadline_ends_retries(void **state)
+{
+    struct rig r = rig_up(8);
+    struct wr_err e = {0};
+    struct wr_clock_manual clock;
+    struct wr_call c = *r.c;
+
+    (void)state;
+    wr_clock_manual_init(&clock, 0);
+    c.clock = &clock.clock;
+    c.deadline_ms = 50;
+    wr_storage_set_retry(r.s, 100, 1000000); /* a wait that no deadline allows, by all likelihood */
+    faultstore_arm(r.f, FAULT_BEFORE, FAULT_ON_GET, 1000, 100);
+    size_t n;
+    T_IS(WR_TIMEOUT, wr_storage_get(r.s, &c, WR_STR("k"), 0, &n, 1, &n, &e));
+    T(faultstore_fired(r.f, FAULT_BEFORE) < 100);
+    wr_storage_close(r.s);
+}
+
+/* ---- listings ---- */
+
+struct seen {
+    char keys[64][8];
+    size_t n;
+};
+
+static bool see(void *arg, const struct wr_object *obj)
+{
+    struct seen *s = arg;
+
+    T(s->n < 64 && obj->key.n < 8);
+    memcpy(s->keys[s->n], obj->key.p, obj->key.n);
+    s->keys[s->n++][obj->key.n] = '\0';
+    return true;
+}
+
+/* Each attempt breaks off somewhere; nothing is listed twice or left out. */
+static void broken_listings_go_on(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct rig r = rig_up(t_seed() + seed);
+        struct wr_err e = {0};
+        struct seen seen = {.n = 0};
+        char key[24];
+
+        for (int i = 0; i < 20; i++) {
+            (void)snprintf(key, sizeof(key), "k%02d", i);
+            T_OK(wr_storage_put(r.s, r.c, wr_str(key), text("x"), NULL, &e));
+        }
+        wr_storage_set_retry(r.s, 50, 0);
+        faultstore_arm(r.f, FAULT_CUT_LIST, FAULT_ON_LIST, 800, UINT64_MAX);
+        T_OK(wr_storage_list(r.s, r.c, WR_STR("k"), WR_STR("k04"), see, &seen, &e));
+        T(seen.n == 15);
+        for (size_t i = 0; i < seen.n; i++) {
+            (void)snprintf(key, sizeof(key), "k%02zu", i + 5);
+            T(strcmp(key, seen.keys[i]) == 0);
+        }
+        wr_storage_close(r.s);
+    }
+}
+
+static void stale_listings_miss_the_last(void **state)
+{
+    struct rig r = rig_up(9);
+    struct wr_err e = {0};
+    struct seen seen = {.n = 0};
+
+    (void)state;
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("a"), text("x"), NULL, &e));
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("b"), text("x"), NULL, &e));
+    faultstore_arm(r.f, FAULT_STALE, FAULT_ON_LIST, 1000, 1);
+    T_OK(wr_storage_list(r.s, r.c, WR_STR(""), WR_STR(""), see, &seen, &e));
+    T(seen.n == 1 && strcmp(seen.keys[0], "a") == 0);
+    T_OK(wr_storage_list(r.s, r.c, WR_STR(""), WR_STR(""), see, &seen, &e));
+    T(seen.n == 3);
+    wr_storage_close(r.s);
+}
+
+/* A driver that lists what its state says, in that order. */
+static enum wr_status list_given(void *self, struct wr_call *c, struct wr_str prefix,
+    struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
+{
+    (void)c;
+    (void)prefix;
+    (void)after;
+    (void)e;
+    for (const char *const *p = self; *p; p++) {
+        struct wr_object obj = {.key = wr_str(*p)};
+        if (!fn(arg, &obj))
+            break;
+    }
+    return WR_OK;
+}
+
+static void close_nothing(void *self)
+{
+    (void)self;
+}
+
+static void disordered_listings_are_refused(void **state)
+{
+    static const char *bad[][4] = {
+        {"ka", "kc", "kb", NULL}, {"ka", "ka", NULL}, {"ka", "x", NULL}, {"k", NULL}};
+    const struct wr_storage_ops ops = {.scheme = "odd", .list = list_given, .close = close_nothing};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(bad); i++) {
+        struct wr_err e = {0};
+        struct wr_storage *s = NULL;
+        struct seen seen = {.n = 0};
+        T_OK(wr_storage_wrap(&ops, (void *)bad[i], WR_STR(""), &s, &e));
+        T_IS(WR_CORRUPT, wr_storage_list(s, t_call(), WR_STR("k"), WR_STR("k"), see, &seen, &e));
+        T(strstr(e.text, "out of order"));
+        wr_storage_close(s);
+    }
+}
+
+/* ---- a long run ---- */
+
+/* Whatever happens on the way: what was acknowledged is there, and a failed put left the old object
+ * or the new one. */
+static void acknowledged_is_kept_under_faults(void **state)
+{
+    struct rig r = rig_up(t_seed());
+    struct wr_err e = {0};
+    struct wr_rand rng;
+    unsigned failed = 0;
+    char was[8][32] = {{0}}, is[32], key[4] = "k0";
+
+    (void)state;
+    wr_rand_init(&rng, t_seed());
+    for (int step = 0; step < 5000; step++) {
+        size_t i = (size_t)wr_rand_below(&rng, 8);
+        size_t n = 0;
+
+        wr_arena_reset(r.c->scratch);
+        key[1] = (char)('0' + i);
+        (void)snprintf(is, sizeof(is), "value %d", step);
+        for (int k = 0; k <= FAULT_TWICE; k++)
+            if (k != FAULT_DELAY)
+                faultstore_arm(r.f, (enum fault_kind)k, FAULT_ON_ALL, 150, UINT64_MAX);
+        enum wr_status st = wr_storage_put(r.s, r.c, wr_str(key), text(is), NULL, NULL);
+        faultstore_calm(r.f);
+
+        char got[32] = {0};
+        enum wr_status have = wr_storage_get(r.s, r.c, wr_str(key), 0, got, 31, &n, &e);
+        T(have == WR_OK || have == WR_NOTFOUND);
+        T(strcmp(got, is) == 0 || (st != WR_OK && strcmp(got, was[i]) == 0));
+        memcpy(was[i], got, sizeof(got));
+        failed += st != WR_OK;
+    }
+    T(failed > 100 && failed < 4000); /* else the run has not shown anything */
+    wr_storage_close(r.s);
+}
+
+static enum wr_status sweep_requests(void *arg)
+{
+    const struct rig *r = arg;
+    struct wr_put_opts o = {.if_absent = true};
+    struct wr_object out;
+    struct seen seen = {.n = 0};
+    struct wr_str key = WR_STR("swept");
+    char byte;
+    size_t n;
+
+    faultstore_calm(r->f);
+    faultstore_arm(r->f, FAULT_AFTER, FAULT_ON_PUT, 1000, 1);
+    enum wr_status st = wr_storage_put_object(r->s, r->c, key, text("x"), &o, &out, NULL);
+    if (st == WR_OK)
+        st = wr_storage_stat(r->s, r->c, key, &out, NULL);
+    if (st == WR_OK)
+        st = wr_storage_get(r->s, r->c, key, 0, &byte, 1, &n, NULL);
+    if (st == WR_OK)
+        st = wr_storage_list(r->s, r->c, WR_STR(""), WR_STR(""), see, &seen, NULL);
+    enum wr_status gone = wr_storage_remove(r->s, r->c, &key, 1, NULL);
+    return st == WR_OK ? gone : st;
+}
+
+static void requests_survive_no_memory(void **state)
+{
+    struct rig r = rig_up(10);
+    struct wr_err e = {0};
+
+    (void)state;
+    /* Tables grow once; what stays allocated after that belongs to the bucket. */
+    for (int i = 0; i < 3; i++)
+        T_OK(sweep_requests(&r));
+    t_sweep_nomem(sweep_requests, &r);
+    wr_storage_close(r.s);
+}
+
+T_MAIN(T_TEST(open_names_and_prefixes), T_TEST(open_refuses), T_TEST(name_shows_no_secret),
+    T_TEST(settings_reach_the_driver), T_TEST(file_urls_are_taken_as_written),
+    T_TEST(opening_survives_no_memory), T_TEST(transient_failures_are_retried),
+    T_TEST(lasting_failures_are_not), T_TEST(lost_answer_of_a_conditional_put),
+    T_TEST(conflict_with_others_stays_one), T_TEST(large_lost_answers_are_compared_whole),
+    T_TEST(a_rival_wins), T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
+    T_TEST(broken_listings_go_on), T_TEST(stale_listings_miss_the_last),
+    T_TEST(disordered_listings_are_refused), T_TEST(acknowledged_is_kept_under_faults),
+    T_TEST(requests_survive_no_memory))
