@@ -1,0 +1,292 @@
+/*
+ * weir.h - stream SQLite databases to object storage, and get them back, from inside your program.
+ *
+ *     weir *w;
+ *     weir_db *db;
+ *     weir_error err;
+ *
+ *     if (weir_open(NULL, &w, &err) || weir_db_add(w, "/var/lib/app.db", NULL, &db, &err) ||
+ *         weir_db_add_replica(db, "s3://bucket/app", NULL, &err))
+ *         fail(err.message);
+ *     ...
+ *     weir_close(w, 30000, &err);
+ *
+ * Handles are opaque. Every function is safe to call from any thread unless it says otherwise,
+ * except that a handle must not be used after it was closed. No function writes to stdout or
+ * stderr, installs a signal handler, changes the locale or the working directory, or exits. Not
+ * fork-safe: open after fork.
+ *
+ * This library must share the process's SQLite: link both to the same libsqlite3. Two copies of
+ * SQLite in one process break each other's POSIX locks.
+ *
+ * Promises: handles stay opaque; structs grow only at their end; codes may be added, never
+ * renumbered; functions are never removed before a major version.
+ */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEIR_VERSION        "0.1.0"
+#define WEIR_VERSION_NUMBER 100 /* major * 10000 + minor * 100 + patch */
+
+#ifndef WEIR_API
+#if defined(__GNUC__) && __GNUC__ >= 4
+#define WEIR_API __attribute__((visibility("default")))
+#else
+#define WEIR_API
+#endif
+#endif
+
+/* Of the library that is running, not of this header. */
+WEIR_API const char *weir_version(void);
+WEIR_API int weir_version_number(void);
+
+typedef struct weir weir;               /* a runtime: workers, connections, log, databases */
+typedef struct weir_db weir_db;         /* one database being replicated */
+typedef struct weir_cancel weir_cancel; /* a way to stop calls that wait */
+typedef uint64_t weir_txid;             /* 1-based; 0 means none */
+
+/* Result codes. New codes may be added: treat an unknown one as WEIR_IO. */
+enum {
+    WEIR_OK = 0,
+    WEIR_NOTFOUND = 1,     /* no such file, database or backup */
+    WEIR_CONFLICT = 2,     /* somebody else wrote there: see the message, decide anew */
+    WEIR_BUSY = 3,         /* held by another process, or overloaded: try again later */
+    WEIR_TIMEOUT = 4,      /* the time given ran out */
+    WEIR_CANCELED = 5,     /* weir_cancel_now was called */
+    WEIR_AUTH = 6,         /* credentials missing or refused: an operator must act */
+    WEIR_LIMIT = 7,        /* full disk, quota, or input beyond a stated bound */
+    WEIR_CORRUPT = 8,      /* a checksum or a format does not hold */
+    WEIR_IO = 9,           /* everything else that a disk or a network does */
+    WEIR_NOMEM = 10,       /* out of memory */
+    WEIR_MISUSE = 11,      /* a bad argument, setting or URL; the message says which */
+    WEIR_UNSUPPORTED = 12, /* not possible with this backend, SQLite or build */
+    WEIR_INTERNAL = 13     /* a bug of ours */
+};
+
+WEIR_API const char *weir_strerror(int code); /* static text, never NULL */
+
+/* Optional last argument of every fallible call; pass NULL if you only want the code. Written only
+ * when the call fails. */
+typedef struct weir_error {
+    int code;
+    char message[512]; /* NUL-terminated, outermost context first; secrets are never included */
+} weir_error;
+
+/* Settings are a NULL-terminated list of key, value, key, value, ... strings with the keys and the
+ * value formats of the configuration file ("region", "eu-west-1", "sync-interval", "1s", NULL);
+ * NULL is the empty list. They are copied. What the query of a URL says wins over them. An unknown
+ * key or a bad value is WEIR_MISUSE. */
+
+/* Structs that a caller fills start with their own size, so that fields can be appended without
+ * breaking old binaries. Zero the struct, set struct_size; zero means "default" elsewhere. */
+
+/* ---- Stopping what waits ---- */
+
+/* NULL when out of memory. */
+WEIR_API weir_cancel *weir_cancel_new(void);
+/* Make every call that was given `c`, now or later, return WEIR_CANCELED soon. Sticky. From any
+ * thread, not from a signal handler. NULL-safe. */
+WEIR_API void weir_cancel_now(weir_cancel *c);
+/* No call may still be using it. NULL-safe. */
+WEIR_API void weir_cancel_free(weir_cancel *c);
+
+/* ---- A runtime ---- */
+
+enum {
+    WEIR_LOG_DEBUG = 1, /* everything else */
+    WEIR_LOG_INFO = 2,  /* changes of state, and what was asked for */
+    WEIR_LOG_WARN = 3,  /* degraded and healing by itself */
+    WEIR_LOG_ERROR = 4  /* replication of something has stopped */
+};
+
+/* One log record. The same fields come twice: as one JSON object ({"db":"/a b.db","txid":"..."})
+ * and as text (db="/a b.db" txid=...). Secrets read ***. All strings die with the call. Runs on
+ * any thread, possibly on several at once; must not call back into the library. */
+typedef void weir_log_fn(
+    void *arg, int level, const char *message, const char *json_fields, const char *text_fields);
+
+typedef struct weir_options {
+    size_t struct_size;
+    uint32_t local_threads_max; /* default 2: work that waits for local disks */
+    uint32_t net_threads_max;   /* default 4: work that waits for storage */
+    uint32_t bulk_threads_max;  /* default 1: snapshots and compaction */
+    int32_t log_level;          /* WEIR_LOG_*, default INFO: records below it are not made */
+    weir_log_fn *log;           /* NULL: silent */
+    void *log_arg;
+} weir_options;
+
+/* `opt` may be NULL. */
+WEIR_API int weir_open(const weir_options *opt, weir **ret, weir_error *reterr);
+
+/* Make a last sync of every database, all within timeout_ms, then stop replicating and free
+ * everything, weir_db handles included; NULL is WEIR_OK. `w` is freed in every case. Fails with the
+ * code of the first last sync that failed, WEIR_TIMEOUT when one was cut short. A timeout of 0
+ * makes no last sync and returns WEIR_OK: what is committed stays in the local database, and is
+ * sent when replication starts again. */
+WEIR_API int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr);
+
+/* ---- Replicating ---- */
+
+/* Take charge of the database at `path`, which need not exist yet. `settings` are those of an entry
+ * under `dbs:`. Nothing leaves the machine before weir_db_add_replica. The handle stays valid until
+ * weir_db_remove or weir_close.
+ *
+ * WEIR_CONFLICT: this runtime has it already. WEIR_BUSY: another process replicates it (also seen
+ * later, by weir_db_sync and weir_db_status, when the file appears after the call). */
+WEIR_API int weir_db_add(
+    weir *w, const char *path, const char *const *settings, weir_db **ret, weir_error *reterr);
+
+/* Start replicating `db` to `url` as well ("s3://bucket/prefix?region=eu-west-1"). `settings` are
+ * those of an entry under `replicas:`. Only the URL and the settings are checked here; an
+ * unreachable replica shows in weir_replica_status, and is tried again for ever.
+ *
+ * WEIR_CONFLICT: another database of this runtime, or this one, has the same URL. */
+WEIR_API int weir_db_add_replica(
+    weir_db *db, const char *url, const char *const *settings, weir_error *reterr);
+
+/* Make a last sync within timeout_ms (0: none), stop replicating, free `db`, whatever the result.
+ */
+WEIR_API int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr);
+
+/* Block until everything committed before this call is in a local LTX file (LOCAL) or in every
+ * replica (REMOTE). *ret_txid (may be NULL) is the transaction that is now safe. `cancel` may be
+ * NULL. A negative timeout waits for ever. A failure that an operator must clear is returned at
+ * once, others are retried until the timeout, and then WEIR_TIMEOUT comes with the last one's text.
+ *
+ * WEIR_NOTFOUND: the database does not exist yet. WEIR_BUSY: another process replicates it.
+ * WEIR_CONFLICT: the replica belongs to another database, or is ahead of this one. */
+enum {
+    WEIR_SYNC_LOCAL = 0,
+    WEIR_SYNC_REMOTE = 1
+};
+WEIR_API int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel,
+    weir_txid *ret_txid, weir_error *reterr);
+
+/* Where a database stands. Set struct_size before the call; pointers live as long as `db`. */
+typedef struct weir_db_info {
+    size_t struct_size;
+    const char *path;
+    const char
+        *state; /* one static word: waiting, opening, syncing, checkpoint, cold, broken, closed */
+    weir_txid txid; /* newest captured in a local LTX file */
+    uint32_t replica_count;
+    int32_t error_code; /* of the failure that now holds it up, WEIR_OK if none */
+    char error[512];
+} weir_db_info;
+WEIR_API int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr);
+
+/* Where its i-th replica stands, in the order of weir_db_add_replica. WEIR_NOTFOUND past the end.
+ */
+typedef struct weir_replica_info {
+    size_t struct_size;
+    const char *url;    /* secrets in it read *** */
+    weir_txid txid;     /* everything up to it is in the replica */
+    int64_t lag_ms;     /* age of the oldest captured transaction that is not; 0 when in sync */
+    int32_t error_code; /* of the last attempt, WEIR_OK if it succeeded or none was made */
+    char error[512];
+} weir_replica_info;
+WEIR_API int weir_replica_status(
+    weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);
+
+/* ---- Restoring ---- */
+
+enum {
+    WEIR_CHECK_NONE = 0,  /* checksums of pages and files only; these are always verified */
+    WEIR_CHECK_QUICK = 1, /* PRAGMA quick_check before the database appears */
+    WEIR_CHECK_FULL = 2   /* PRAGMA integrity_check before the database appears */
+};
+
+enum {
+    WEIR_FORMAT_LTX = 1,
+    WEIR_FORMAT_LEGACY = 2 /* snapshots and WAL segments as Litestream 0.3 wrote them */
+};
+
+enum {
+    WEIR_PHASE_PLAN = 0,  /* listing the replica; totals are not known yet */
+    WEIR_PHASE_FETCH = 1, /* bytes count what has been read of the replica */
+    WEIR_PHASE_SYNC = 2,  /* writing to disk, renaming */
+    WEIR_PHASE_CHECK = 3  /* the integrity check runs */
+};
+
+typedef struct weir_progress {
+    int32_t phase;
+    uint32_t files_done, files_total;
+    uint64_t bytes_done, bytes_total;
+} weir_progress;
+
+/* Called a few times a second, from one thread at a time, not always the caller's. */
+typedef void weir_progress_fn(void *arg, const weir_progress *p);
+
+typedef struct weir_restore_options {
+    size_t struct_size;
+    weir_txid txid;    /* 0: latest */
+    int64_t time_ms;   /* Unix ms: the last state strictly before it; 0: no bound. Not with txid. */
+    uint32_t parallel; /* objects read at once; default 8 */
+    int32_t check;     /* WEIR_CHECK_*; a database that fails does not appear: WEIR_CORRUPT */
+    int32_t overwrite; /* nonzero: replace what is at `path`, once the new database is complete */
+    const char *const *settings; /* as for weir_db_add_replica; what does not matter is ignored */
+    weir_cancel *cancel;
+    weir_progress_fn *progress; /* NULL: none */
+    void *progress_arg;
+} weir_restore_options;
+
+/* Set struct_size before the call. */
+typedef struct weir_restore_result {
+    size_t struct_size;
+    weir_txid txid;      /* of the restored state; 0 with WEIR_FORMAT_LEGACY */
+    int64_t time_ms;     /* when that state was captured, Unix ms; 0 when unknown */
+    uint64_t bytes;      /* size of the database */
+    uint64_t bytes_read; /* from the replica */
+    uint32_t files;      /* read from the replica */
+    int32_t format;      /* WEIR_FORMAT_* */
+    int32_t verified;    /* the WEIR_CHECK_* that passed */
+} weir_restore_result;
+
+/* Rebuild a database at `path`; it appears complete, synced to disk, or not at all. Missing parent
+ * directories are made. `opt` and `ret` may be NULL.
+ *
+ * WEIR_NOTFOUND: the replica holds nothing to restore, or nothing at that transaction or time.
+ * WEIR_CONFLICT: `path`, or a -wal, -shm or -journal beside it, exists and overwrite is not set (an
+ * empty file with none of these beside it is replaced). WEIR_CORRUPT: the backup is damaged or has
+ * a gap, or the check failed. */
+WEIR_API int weir_restore(weir *w, const char *url, const char *path,
+    const weir_restore_options *opt, weir_restore_result *ret, weir_error *reterr);
+
+/* ---- Looking into a replica ---- */
+
+#define WEIR_LEVEL_SNAPSHOT 9
+#define WEIR_LEVEL_ALL      (-1)
+
+typedef struct weir_file {
+    int32_t level;
+    weir_txid min_txid, max_txid;
+    uint64_t size;    /* bytes */
+    int64_t time_ms;  /* Unix ms */
+    const char *name; /* without directories; dies with the call */
+} weir_file;
+
+/* One file; nonzero stops the listing, which then returns WEIR_OK. On the calling thread. */
+typedef int weir_file_fn(void *arg, const weir_file *file);
+
+/* The files that weir_restore would read with the same options, in the order of their transactions.
+ * Touches no local file. WEIR_NOTFOUND and WEIR_CORRUPT as weir_restore. */
+WEIR_API int weir_plan(weir *w, const char *url, const weir_restore_options *opt, weir_file_fn *fn,
+    void *arg, weir_error *reterr);
+
+/* The LTX files of one level (0 to WEIR_LEVEL_SNAPSHOT), or of all by ascending level, each in the
+ * order of their transactions. None at all is WEIR_OK. `settings` as for weir_restore; `cancel` may
+ * be NULL. */
+WEIR_API int weir_ltx_list(weir *w, const char *url, const char *const *settings, int level,
+    weir_cancel *cancel, weir_file_fn *fn, void *arg, weir_error *reterr);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

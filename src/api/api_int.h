@@ -1,0 +1,63 @@
+/*
+ * api_int.h - what the files of the public API share: handles, and the crossing of the border.
+ */
+#ifndef WR_API_API_INT_H
+#define WR_API_API_INT_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+#include "base/sync.h"
+#include "engine/primary.h"
+#include "run/sched.h"
+#include "run/watch.h"
+#include "storage/storage.h"
+
+#include <weir.h>
+
+struct weir_cancel {
+    struct wr_cancel token;
+};
+
+struct weir_db {
+    struct weir *w;
+    struct wr_db *db;
+    char *path;                  /* absolute or as given: what makes it the same database */
+    char *urls[WR_REPLICAS_MAX]; /* redacted, for status */
+    size_t n_urls;
+    struct weir_db *next;
+};
+
+struct weir {
+    struct wr_sched *sched;
+    struct wr_watch *watch; /* NULL: inotify is not to be had */
+    weir_log_fn *log;
+    void *log_arg;
+    struct wr_log engine_log;
+    struct wr_mutex mutex; /* guards dbs and the urls in them */
+    struct weir_db *dbs;
+};
+
+/* Copy a failure out; returns its code. OK writes nothing. */
+int wr_api_return(weir_error *reterr, enum wr_status st, const struct wr_err *e);
+
+/* How many bytes of a caller's struct we may use: never more than we know. */
+size_t wr_api_struct(size_t caller, size_t ours);
+
+/* A call for work on the caller's thread. `a` is the caller's to release. */
+struct wr_call wr_api_call(weir *w, struct wr_arena *a, weir_cancel *cancel);
+
+/* Settings of a replica that are ours and not the storage's. *ret_rest is heap memory for
+ * wr_storage_open, NULL-terminated; its strings are the caller's. */
+struct api_replica_settings {
+    int64_t sync_interval_ns;
+    const char **rest;
+};
+enum wr_status wr_api_replica_settings(
+    const char *const *settings, struct api_replica_settings *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Settings of a database. */
+enum wr_status wr_api_db_settings(
+    const char *const *settings, struct wr_db_opts *ret, struct wr_err *e) WR_MUST_CHECK;
+
+#endif

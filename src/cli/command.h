@@ -1,0 +1,87 @@
+/*
+ * command.h - what a command is, and what all of them share.
+ */
+#ifndef WR_CLI_COMMAND_H
+#define WR_CLI_COMMAND_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/status.h"
+#include "cli/args.h"
+#include "daemon/config.h"
+#include "daemon/logfmt.h"
+
+#include <weir.h>
+
+/* Exit codes, for scripts. 1 is every failure that has no code of its own, wrong usage included. */
+enum wr_exit {
+    WR_EXIT_OK = 0,
+    WR_EXIT_FAILED = 1,
+    WR_EXIT_NO_BACKUP = 3,
+    WR_EXIT_AUTH = 4,
+    WR_EXIT_CORRUPT = 5,
+    WR_EXIT_BUSY = 6,
+    WR_EXIT_CONFLICT = 7,
+    WR_EXIT_NOT_SYNCED = 8,
+};
+
+struct wr_cli {
+    struct wr_arena *arena; /* lives as long as the process */
+    const char *program;    /* "weir", or the name it was called by */
+    struct wr_logger log;   /* to stderr, unless the command decides otherwise */
+};
+
+struct wr_command {
+    const char *name;
+    const char *alias; /* an older name, or NULL */
+    const char *summary;
+    const char *about;           /* a sentence or two */
+    const char *const *synopsis; /* what follows the name, one form each; NULL ends it */
+    const char *const *examples; /* likewise */
+    const struct wr_flag *flags;
+    /* argv without the program and the command. Returns the exit code. */
+    int (*run)(struct wr_cli *cli, size_t argc, char *const *argv);
+};
+
+extern const struct wr_command wr_command_replicate, wr_command_restore, wr_command_databases,
+    wr_command_ltx, wr_command_version;
+
+/* By name or alias; NULL when there is none. */
+const struct wr_command *wr_command_find(const char *name);
+const char *wr_command_nearest(const char *name); /* NULL when none is close */
+
+/* Usage texts on stdout. */
+void wr_help_program(const struct wr_cli *cli);
+void wr_help_command(const struct wr_cli *cli, const struct wr_command *cmd);
+
+/* Parse a command's flags. False when the command is over, its help or an error printed and
+ * *ret_exit set. The positionals live in the arena. */
+bool wr_cli_parse(struct wr_cli *cli, const struct wr_command *cmd, size_t argc, char *const *argv,
+    void *options, struct wr_args *ret, int *ret_exit) WR_MUST_CHECK;
+
+/* Print "Error: ..." on stderr and, unless NULL, "Try: ...". Returns WR_EXIT_FAILED. */
+int wr_cli_fail(const char *message, const char *try_this);
+
+/* AUTH and CORRUPT have exit codes with every command; all else is FAILED. */
+int wr_cli_exit_code(int code);
+
+/* Load `path` (NULL: the default) and print its warnings on stderr; or "Error: ..." and NULL. */
+struct wr_config *wr_cli_config(struct wr_cli *cli, const char *path, bool expand_env);
+
+/* Open the library with its records going to cli->log; or "Error: ..." and NULL. */
+weir *wr_cli_open(struct wr_cli *cli);
+
+/* Where a restore or a listing reads: the replicas of a database in the configuration, or a URL. */
+struct wr_target {
+    const char *db_path; /* NULL for a URL */
+    const struct wr_config_replica *replicas;
+    size_t n;
+};
+/* `arg` is a DB_PATH or a REPLICA_URL. False after "Error: ...". */
+bool wr_cli_target(struct wr_cli *cli, const char *arg, const char *config_path, bool expand_env,
+    struct wr_target *ret) WR_MUST_CHECK;
+
+/* A URL without its secrets, for people. */
+const char *wr_cli_url(struct wr_cli *cli, const char *url);
+
+#endif

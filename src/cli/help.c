@@ -1,0 +1,76 @@
+/*
+ * help.c - the table of commands and what they print about themselves.
+ */
+#include "cli/command.h"
+#include "daemon/nearest.h"
+
+static const struct wr_command *const commands[] = {
+    &wr_command_replicate,
+    &wr_command_restore,
+    &wr_command_databases,
+    &wr_command_ltx,
+    &wr_command_version,
+};
+
+const struct wr_command *wr_command_find(const char *name)
+{
+    struct wr_str s = wr_str(name);
+
+    for (size_t i = 0; i < wr_countof(commands); i++)
+        if (wr_str_eq(s, wr_str(commands[i]->name)) ||
+            (commands[i]->alias && wr_str_eq(s, wr_str(commands[i]->alias))))
+            return commands[i];
+    return NULL;
+}
+
+const char *wr_command_nearest(const char *name)
+{
+    struct wr_nearest near;
+
+    wr_nearest_init(&near, wr_str(name));
+    for (size_t i = 0; i < wr_countof(commands); i++)
+        wr_nearest_offer(&near, commands[i]->name);
+    wr_nearest_offer(&near, "help");
+    return wr_nearest_get(&near);
+}
+
+void wr_help_program(const struct wr_cli *cli)
+{
+    (void)printf("%s replicates SQLite databases to object storage, and restores them.\n\n"
+                 "Usage:\n\n  %s COMMAND [flags] [arguments]\n\nCommands:\n\n",
+        cli->program, cli->program);
+    for (size_t i = 0; i < wr_countof(commands); i++)
+        (void)printf("  %-11s  %s\n", commands[i]->name, commands[i]->summary);
+    (void)printf("  %-11s  %s\n\n", "help", "explain a command: help COMMAND");
+    (void)printf("Example:\n\n"
+                 "  %s replicate /var/lib/app.db s3://bucket/app\n"
+                 "  %s restore -o /var/lib/app.db s3://bucket/app\n",
+        cli->program, cli->program);
+}
+
+static const char *flag_value(const struct wr_flag *f)
+{
+    return f->value ? f->value : "";
+}
+
+void wr_help_command(const struct wr_cli *cli, const struct wr_command *cmd)
+{
+    size_t width = 0;
+
+    for (const struct wr_flag *f = cmd->flags; f->name; f++)
+        width = wr_max(width, strlen(f->name) + 1 + strlen(flag_value(f)));
+    (void)printf("%s\n\nUsage:\n\n", cmd->about);
+    for (size_t i = 0; cmd->synopsis[i]; i++)
+        (void)printf("  %s %s %s\n", cli->program, cmd->name, cmd->synopsis[i]);
+    if (cmd->flags->name)
+        (void)printf("\nFlags:\n\n");
+    for (const struct wr_flag *f = cmd->flags; f->name; f++) {
+        const char *value = flag_value(f);
+
+        (void)printf("  -%s %s%*s  %s\n", f->name, value,
+            (int)(width - strlen(f->name) - 1 - strlen(value)), "", f->help);
+    }
+    (void)printf("\nExample:\n\n");
+    for (size_t i = 0; cmd->examples[i]; i++)
+        (void)printf("  %s %s %s\n", cli->program, cmd->name, cmd->examples[i]);
+}

@@ -1,0 +1,111 @@
+/*
+ * main.c - find the command and run it.
+ */
+#include "cli/command.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* The original's variables for keys, for configurations that rely on them. */
+static bool copy_env(const char *from, const char *to)
+{
+    const char *value = getenv(from);
+
+    return !value || getenv(to) || setenv(to, value, 1) == 0;
+}
+
+/* A peer that is gone and a file at its size limit come back as errors of the write. */
+static bool ignore_write_signals(void)
+{
+    const struct sigaction ignored = {.sa_handler = SIG_IGN};
+
+    return sigaction(SIGPIPE, &ignored, NULL) == 0 && sigaction(SIGXFSZ, &ignored, NULL) == 0;
+}
+
+/* What we were called, without directories; "weir" if that is no name for a person. */
+static const char *program_name(const char *argv0)
+{
+    const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+    const char *base = slash ? slash + 1 : argv0;
+
+    return base && base[0] ? base : "weir";
+}
+
+static int unknown_command(const struct wr_cli *cli, const char *name)
+{
+    char message[200];
+    const char *best = wr_command_nearest(name);
+
+    (void)snprintf(message, sizeof(message), "%s %.100s: unknown command%s%s%s", cli->program, name,
+        best ? " (did you mean " : "", best ? best : "", best ? "?)" : "");
+    return wr_cli_fail(message, NULL);
+}
+
+static int run_help(const struct wr_cli *cli, const char *name)
+{
+    const struct wr_command *cmd;
+
+    if (!name) {
+        wr_help_program(cli);
+        return WR_EXIT_OK;
+    }
+    cmd = wr_command_find(name);
+    if (!cmd)
+        return unknown_command(cli, name);
+    wr_help_command(cli, cmd);
+    return WR_EXIT_OK;
+}
+
+static bool is_help(const char *arg)
+{
+    struct wr_str s = wr_str(arg);
+
+    return wr_str_eq(s, WR_STR("help")) || wr_str_eq(s, WR_STR("-h")) ||
+           wr_str_eq(s, WR_STR("-help")) || wr_str_eq(s, WR_STR("--help"));
+}
+
+static int run(struct wr_cli *cli, size_t argc, char *const *argv)
+{
+    const struct wr_command *cmd;
+
+    if (argc >= 2 && is_help(argv[1]))
+        return run_help(cli, argc > 2 ? argv[2] : NULL);
+    if (argc >= 2 && (wr_str_eq(wr_str(argv[1]), WR_STR("--version")) ||
+                         wr_str_eq(wr_str(argv[1]), WR_STR("-version"))))
+        return wr_command_version.run(cli, 0, argv);
+    if (argc < 2 || argv[1][0] == '-') {
+        wr_help_program(cli);
+        return WR_EXIT_FAILED;
+    }
+    cmd = wr_command_find(argv[1]);
+    if (!cmd)
+        return unknown_command(cli, argv[1]);
+    if (cmd->alias && wr_str_eq(wr_str(cmd->alias), wr_str(argv[1])))
+        (void)fprintf(stderr, "Warning: '%s' command is deprecated, please use '%s' instead\n",
+            cmd->alias, cmd->name);
+    return cmd->run(cli, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+    struct wr_arena arena;
+    struct wr_cli cli = {.arena = &arena, .program = program_name(argc ? argv[0] : NULL)};
+    const char *level = getenv("LOG_LEVEL");
+    int code;
+
+    if (!copy_env("LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID") ||
+        !copy_env("LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"))
+        return wr_cli_fail("cannot set environment variables", NULL);
+    if (!ignore_write_signals())
+        return wr_cli_fail("cannot set up signals", NULL);
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    wr_logger_init(&cli.log, STDERR_FILENO, WR_LOG_FORMAT_TEXT,
+        level && level[0] ? wr_config_log_level(level) : WEIR_LOG_INFO);
+    code = run(&cli, (size_t)argc, argv);
+    wr_logger_release(&cli.log);
+    wr_arena_release(&arena);
+    /* A full disk behind a redirected listing shows only here. */
+    if (fflush(stdout) != 0 && code == WR_EXIT_OK)
+        code = wr_cli_fail("cannot write to standard output", NULL);
+    return code;
+}

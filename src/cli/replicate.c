@@ -1,0 +1,167 @@
+/*
+ * replicate.c - the command that replicates: its flags, and what its end means to the caller.
+ */
+#include "cli/command.h"
+#include "daemon/serve.h"
+
+#include <unistd.h>
+
+struct options {
+    const char *config, *exec, *log_level, *sync_interval;
+    bool no_expand_env, restore_if_missing, once;
+    int64_t shutdown_sync_timeout_ms; /* -1: not given */
+};
+
+static const struct wr_flag flags[] = {
+    {"config", WR_FLAG_TEXT, offsetof(struct options, config), "PATH",
+        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+    {"no-expand-env", WR_FLAG_BOOL, offsetof(struct options, no_expand_env), NULL,
+        "leave $VARIABLES in the configuration alone"},
+    {"exec", WR_FLAG_TEXT, offsetof(struct options, exec), "CMD",
+        "run CMD, end when it ends, with its exit code"},
+    {"once", WR_FLAG_BOOL, offsetof(struct options, once), NULL, "sync everything once, then end"},
+    {"restore-if-db-not-exists", WR_FLAG_BOOL, offsetof(struct options, restore_if_missing), NULL,
+        "restore databases that do not exist first"},
+    {"log-level", WR_FLAG_TEXT, offsetof(struct options, log_level), "LEVEL",
+        "debug, info (the default), warn or error"},
+    {"sync-interval", WR_FLAG_TEXT, offsetof(struct options, sync_interval), "DURATION",
+        "how often to send changes of DB_PATH (default 1s)"},
+    {"shutdown-sync-timeout", WR_FLAG_DURATION, offsetof(struct options, shutdown_sync_timeout_ms),
+        "DURATION", "time for the last sync at the end (default 30s)"},
+    {0},
+};
+
+static int exit_code(const struct wr_served *r)
+{
+    if (r->child_exit)
+        return r->child_exit;
+    switch (r->code) {
+    case WEIR_BUSY:
+        return WR_EXIT_BUSY;
+    case WEIR_CONFLICT:
+        return WR_EXIT_CONFLICT;
+    case WEIR_OK:
+    case WEIR_AUTH:
+    case WEIR_CORRUPT:
+        return wr_cli_exit_code(r->code);
+    default:
+        return r->step == WR_SERVE_START ? WR_EXIT_FAILED : WR_EXIT_NOT_SYNCED;
+    }
+}
+
+/* The configuration, from the file or from the arguments; NULL after "Error: ...". */
+static struct wr_config *configure(
+    struct wr_cli *cli, const struct options *o, const struct wr_args *args)
+{
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+    char message[256];
+    int64_t ns;
+
+    if (args->n == 0) {
+        if (o->sync_interval) {
+            (void)wr_cli_fail("-sync-interval needs DB_PATH and REPLICA_URL; in a configuration "
+                              "file it is a key of the replica",
+                NULL);
+            return NULL;
+        }
+        return wr_cli_config(cli, o->config, !o->no_expand_env);
+    }
+    if (args->n == 1) {
+        (void)snprintf(message, sizeof(message), "must specify at least one replica URL for %.200s",
+            args->positional[0]);
+        (void)wr_cli_fail(message, "weir replicate /path/to/db s3://bucket/prefix");
+        return NULL;
+    }
+    if (o->config) {
+        (void)wr_cli_fail("cannot specify a replica URL and the -config flag", NULL);
+        return NULL;
+    }
+    if (o->sync_interval && (!wr_parse_duration(wr_str(o->sync_interval), &ns) || ns <= 0)) {
+        (void)wr_cli_fail("-sync-interval must be a duration such as 1s, and greater than 0", NULL);
+        return NULL;
+    }
+    if (wr_config_adhoc(cli->arena, args->positional[0], args->positional + 1, args->n - 1,
+            o->sync_interval, &c, &e) != WR_OK) {
+        (void)wr_cli_fail(e.text, NULL);
+        return NULL;
+    }
+    return c;
+}
+
+/* The flag beats the environment, which beats the file. */
+static void set_up_log(struct wr_cli *cli, const struct options *o, const struct wr_config *c)
+{
+    const char *env = getenv("LOG_LEVEL");
+    int level = WEIR_LOG_INFO;
+
+    if (o->log_level)
+        level = wr_config_log_level(o->log_level);
+    else if (env && env[0])
+        level = wr_config_log_level(env);
+    else if (c->logging.level)
+        level = wr_config_log_level(c->logging.level);
+    wr_logger_release(&cli->log);
+    wr_logger_init(
+        &cli->log, c->logging.to_stderr ? STDERR_FILENO : STDOUT_FILENO, c->logging.format, level);
+}
+
+static int run(struct wr_cli *cli, size_t argc, char *const *argv)
+{
+    struct options o = {.shutdown_sync_timeout_ms = -1};
+    struct wr_serve_options serve;
+    struct wr_served result;
+    struct wr_config *c;
+    struct wr_args args;
+    int code;
+
+    if (!wr_cli_parse(cli, &wr_command_replicate, argc, argv, &o, &args, &code))
+        return code;
+    c = configure(cli, &o, &args);
+    if (!c)
+        return WR_EXIT_FAILED;
+    serve = (struct wr_serve_options){
+        .program = cli->program,
+        .exec = o.exec ? o.exec : c->exec,
+        .once = o.once,
+        .restore_if_missing = o.restore_if_missing,
+        .shutdown_sync_timeout_ms = o.shutdown_sync_timeout_ms >= 0 ? o.shutdown_sync_timeout_ms
+                                                                    : c->shutdown_sync_timeout_ms,
+        .second_exit = WR_EXIT_NOT_SYNCED,
+    };
+    if (o.once && serve.exec)
+        return wr_cli_fail("cannot specify -once flag with -exec", NULL);
+    /* The child inherits the level, as one that replicates itself may expect. */
+    if (o.log_level && setenv("LOG_LEVEL", o.log_level, 1) != 0)
+        return wr_cli_fail("cannot set LOG_LEVEL", NULL);
+
+    set_up_log(cli, &o, c);
+    wr_say(&cli->log, WEIR_LOG_INFO, cli->program, WR_F_Z("version", weir_version()),
+        WR_F_U64("dbs", c->ndbs));
+    wr_serve(c, &serve, &cli->log, cli->arena, &result);
+    if (result.code != WEIR_OK)
+        (void)wr_cli_fail(result.message, NULL);
+    return exit_code(&result);
+}
+
+static const char *const synopsis[] = {
+    "[flags] DB_PATH REPLICA_URL [REPLICA_URL...]", "[flags]", NULL};
+static const char *const examples[] = {
+    "/var/lib/app.db s3://bucket/app",
+    "-config /etc/litestream.yml",
+    "-exec 'myapp -port 8080' /var/lib/app.db s3://bucket/app",
+    "-once /var/lib/app.db file:///mnt/backup/app",
+    NULL,
+};
+
+const struct wr_command wr_command_replicate = {
+    .name = "replicate",
+    .summary = "replicate databases until stopped",
+    .about =
+        "Replicate one database to the given URLs, or all databases of the configuration file.\n"
+        "SIGINT, SIGTERM and SIGHUP stop it with a last sync; a second one ends it at once.",
+    .synopsis = synopsis,
+    .examples = examples,
+    .flags = flags,
+    .run = run,
+};

@@ -1,0 +1,243 @@
+/*
+ * restore.c - the command that restores: flags, checks of the output path, progress, the result.
+ */
+#include "base/file.h"
+#include "cli/command.h"
+#include "cli/restore_int.h"
+#include "daemon/signals.h"
+
+#include <unistd.h>
+
+static const struct wr_flag flags[] = {
+    {"o", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, output), "PATH",
+        "where to restore to (default: the path of the database in the configuration)"},
+    {"config", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, config), "PATH",
+        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+    {"no-expand-env", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, no_expand_env), NULL,
+        "leave $VARIABLES in the configuration alone"},
+    {"txid", WR_FLAG_TXID, offsetof(struct wr_restore_flags, txid), "TXID",
+        "restore the state as of this transaction, 16 hex digits"},
+    {"timestamp", WR_FLAG_TIME, offsetof(struct wr_restore_flags, time_ms), "TIME",
+        "restore the last state before this time: 2006-01-02T15:04:05Z, or -2h, or \"2h ago\""},
+    {"if-db-not-exists", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, if_db_not_exists), NULL,
+        "succeed without doing anything when the output exists"},
+    {"if-replica-exists", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, if_replica_exists), NULL,
+        "succeed without doing anything when there is no backup"},
+    {"force", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, force), NULL,
+        "replace an existing database, once the new one is complete"},
+    {"dry-run", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, dry_run), NULL,
+        "list the files that would be read, write nothing"},
+    {"integrity-check", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, check), "MODE",
+        "check the restored database: none (the default), quick or full"},
+    {"parallelism", WR_FLAG_COUNT, offsetof(struct wr_restore_flags, parallel), "N",
+        "files to read at once (default 8)"},
+    {"json", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, json), NULL,
+        "print the result, or the plan, as JSON"},
+    {"quiet", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, quiet), NULL,
+        "no progress, and only errors"},
+    {0},
+};
+
+/* -1 for a word that is none of them. */
+static int32_t check_mode(const char *word)
+{
+    static const char *const words[] = {
+        [WEIR_CHECK_NONE] = "none", [WEIR_CHECK_QUICK] = "quick", [WEIR_CHECK_FULL] = "full"};
+
+    for (size_t i = 0; word && i < wr_countof(words); i++)
+        if (wr_str_eq(wr_str(word), wr_str(words[i])))
+            return (int32_t)i;
+    return word ? -1 : WEIR_CHECK_NONE;
+}
+
+enum output {
+    OUTPUT_FREE,   /* go on; a file without content counts as none */
+    OUTPUT_EXISTS, /* something is there */
+    OUTPUT_BAD,    /* and it cannot be replaced, or is hidden from us: the error was printed */
+};
+
+static enum output bad_output(const char *text, const char *path, const char *rest)
+{
+    char message[700];
+
+    (void)snprintf(message, sizeof(message), "%s: %.500s%s", text, path, rest);
+    (void)wr_cli_fail(message, NULL);
+    return OUTPUT_BAD;
+}
+
+/* A -wal that an old database left behind would be played into the new one by SQLite. */
+static enum output check_sidecars(const char *path)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+    const struct wr_fs *fs = wr_fs_posix();
+    struct wr_file_info info;
+    char name[4200];
+
+    for (size_t i = 0; i < wr_countof(suffixes); i++) {
+        int n = snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+
+        if (n < 0 || (size_t)n >= sizeof(name))
+            return bad_output("cannot restore, path too long", path, "");
+        if (fs->stat(fs, name, &info, NULL) == WR_OK)
+            return bad_output("cannot restore, SQLite sidecar path already exists", name,
+                ". Use -force to overwrite");
+    }
+    return OUTPUT_FREE;
+}
+
+static enum output check_output(const char *path, const struct wr_restore_flags *o)
+{
+    const struct wr_fs *fs = wr_fs_posix();
+    struct wr_file_info info = {0};
+    struct wr_err e = {0};
+    enum wr_status st = fs->stat(fs, path, &info, &e);
+
+    if (st != WR_OK && st != WR_NOTFOUND) {
+        (void)wr_cli_fail(e.text, NULL);
+        return OUTPUT_BAD;
+    }
+    if (st == WR_OK && info.is_dir)
+        return bad_output("cannot restore, output path is a directory", path, "");
+    if (st == WR_OK && o->if_db_not_exists)
+        return OUTPUT_EXISTS;
+    if (o->force)
+        return OUTPUT_FREE;
+    if (st == WR_OK && info.size > 0)
+        return bad_output("cannot restore, output path already exists and is not empty", path,
+            ". Use -force to overwrite");
+    return check_sidecars(path);
+}
+
+/* Everything that can be told to be wrong before anything is opened. False after "Error: ...". */
+static bool check_flags(const struct wr_restore_flags *o, const struct wr_args *args)
+{
+    char message[100];
+
+    if (args->n == 0)
+        (void)wr_cli_fail("database path or replica URL required",
+            "weir restore -o /path/to/db s3://bucket/prefix");
+    else if (args->n > 1)
+        (void)wr_cli_fail("too many arguments", NULL);
+    else if (o->txid && o->time_ms)
+        (void)wr_cli_fail("cannot specify both -txid and -timestamp", NULL);
+    else if (check_mode(o->check) < 0) {
+        (void)snprintf(message, sizeof(message), "invalid -integrity-check value: %.50s", o->check);
+        (void)wr_cli_fail(message, NULL);
+    } else
+        return true;
+    return false;
+}
+
+static int exit_code(struct wr_cli *cli, const struct wr_restore *r, int rc, const weir_error *err)
+{
+    if (rc == WEIR_NOTFOUND && r->flags->if_replica_exists) {
+        wr_say(&cli->log, WEIR_LOG_INFO, "no matching backups found",
+            WR_F_Z("replica", wr_cli_url(cli, r->target.replicas[0].url)));
+        return wr_restore_print_skipped(r, "no matching backups found");
+    }
+    (void)wr_cli_fail(err->message, NULL);
+    return rc == WEIR_NOTFOUND ? WR_EXIT_NO_BACKUP : wr_cli_exit_code(rc);
+}
+
+/* Try the replicas in their order: with one of them lost, its backup is in the others. */
+static int restore_any(struct wr_cli *cli, struct wr_restore *r, weir *w)
+{
+    weir_error err = {0};
+    int rc = WEIR_NOTFOUND;
+
+    for (size_t i = 0; i < r->target.n; i++) {
+        if (i > 0 && !r->flags->quiet)
+            (void)fprintf(stderr, "Warning: %s: %s; trying the next replica\n",
+                wr_cli_url(cli, r->target.replicas[i - 1].url), err.message);
+        r->replica = &r->target.replicas[i];
+        r->opt.settings = r->replica->settings;
+        rc = r->flags->dry_run ? wr_cli_restore_plan(r, w, &err) : wr_restore_run(r, w, &err);
+        if (rc == WEIR_OK || rc == WEIR_CANCELED || rc == WEIR_CONFLICT)
+            break;
+    }
+    return rc == WEIR_OK ? wr_restore_print(r) : exit_code(cli, r, rc, &err);
+}
+
+static int restore(struct wr_cli *cli, struct wr_restore *r)
+{
+    struct wr_signals signals;
+    struct wr_err e = {0};
+    weir_cancel *cancel = weir_cancel_new();
+    int code = WR_EXIT_FAILED;
+    weir *w;
+
+    if (!cancel)
+        return wr_cli_fail("out of memory", NULL);
+    if (wr_signals_start(&signals, cancel, WR_EXIT_FAILED, &e) != WR_OK) {
+        weir_cancel_free(cancel);
+        return wr_cli_fail(e.text, NULL);
+    }
+    r->opt.cancel = cancel;
+    w = wr_cli_open(cli);
+    if (w)
+        code = restore_any(cli, r, w);
+    (void)weir_close(w, 0, NULL); /* nothing is being replicated */
+    wr_signals_stop(&signals);
+    weir_cancel_free(cancel);
+    return code;
+}
+
+static int run(struct wr_cli *cli, size_t argc, char *const *argv)
+{
+    struct wr_restore_flags o = {0};
+    struct wr_restore r = {.cli = cli, .flags = &o};
+    struct wr_args args;
+    enum output output;
+    int code;
+
+    if (!wr_cli_parse(cli, &wr_command_restore, argc, argv, &o, &args, &code))
+        return code;
+    if (!check_flags(&o, &args) ||
+        !wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &r.target))
+        return WR_EXIT_FAILED;
+    r.path = o.output ? o.output : r.target.db_path;
+    if (!r.path)
+        return wr_cli_fail("-o is required when restoring from a replica URL",
+            "weir restore -o /path/to/db s3://bucket/prefix");
+    if (!wr_restore_expand(&r))
+        return WR_EXIT_FAILED;
+    if (o.quiet && cli->log.level < WEIR_LOG_ERROR)
+        cli->log.level = WEIR_LOG_ERROR;
+    output = o.dry_run ? OUTPUT_FREE : check_output(r.path, &o);
+    if (output == OUTPUT_EXISTS) {
+        wr_say(
+            &cli->log, WEIR_LOG_INFO, "database already exists, skipping", WR_F_Z("path", r.path));
+        return wr_restore_print_skipped(&r, "database already exists");
+    }
+    if (output == OUTPUT_BAD)
+        return WR_EXIT_FAILED;
+    r.opt = (weir_restore_options){
+        .struct_size = sizeof(r.opt),
+        .txid = o.txid,
+        .time_ms = o.time_ms,
+        .parallel = o.parallel,
+        .check = check_mode(o.check),
+        .overwrite = o.force,
+    };
+    return restore(cli, &r);
+}
+
+static const char *const synopsis[] = {"[flags] DB_PATH", "[flags] -o PATH REPLICA_URL", NULL};
+static const char *const examples[] = {
+    "-o /var/lib/app.db s3://bucket/app",
+    "-o /tmp/yesterday.db -timestamp -24h s3://bucket/app",
+    "-if-db-not-exists -if-replica-exists /var/lib/app.db",
+    "-dry-run -o /tmp/app.db s3://bucket/app",
+    NULL,
+};
+
+const struct wr_command wr_command_restore = {
+    .name = "restore",
+    .summary = "restore a database from a replica",
+    .about = "Restore a database of the configuration file, or from a replica URL. The database\n"
+             "appears complete or not at all. Backups of Litestream 0.3 are read as well.",
+    .synopsis = synopsis,
+    .examples = examples,
+    .flags = flags,
+    .run = run,
+};

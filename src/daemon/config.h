@@ -1,0 +1,77 @@
+/*
+ * config.h - the configuration file, checked, as databases, replica URLs and settings.
+ *
+ * frozen once loaded; everything lives in the arena it was loaded into. It knows what the keys
+ * mean to the program, not what they mean to a backend: those go on as settings.
+ */
+#ifndef WR_DAEMON_CONFIG_H
+#define WR_DAEMON_CONFIG_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/status.h"
+#include "base/str.h"
+
+struct wr_warning;
+
+#define WR_SYNC_INTERVAL_DEFAULT "1s"
+#define WR_SHUTDOWN_TIMEOUT_MS   30000
+
+struct wr_config_replica {
+    const char *url;             /* as given, or built from type, bucket and path */
+    const char *type;            /* "s3", "file", ...: the scheme of the URL */
+    const char *sync_interval;   /* as text, for the log */
+    const char *const *settings; /* key, value, ..., NULL, for weir_db_add_replica */
+};
+
+struct wr_config_db {
+    const char *path; /* absolute */
+    bool restore_if_missing;
+    const char *const *settings; /* key, value, ..., NULL, for weir_db_add */
+    const struct wr_config_replica *replicas;
+    size_t nreplicas; /* at least 1 */
+};
+
+enum wr_log_format {
+    WR_LOG_FORMAT_TEXT,
+    WR_LOG_FORMAT_JSON,
+    WR_LOG_FORMAT_PRETTY,
+};
+
+struct wr_config_logging {
+    enum wr_log_format format;
+    bool to_stderr;
+    const char *level; /* NULL: not set */
+};
+
+struct wr_config {
+    const struct wr_config_db *dbs;
+    size_t ndbs;
+    const char *exec; /* NULL: none */
+    struct wr_config_logging logging;
+    int64_t shutdown_sync_timeout_ms;
+    const struct wr_warning *warnings; /* doc.h; one for each key that does nothing */
+};
+
+/* $LITESTREAM_CONFIG, else /etc/litestream.yml. */
+const char *wr_config_default_path(void);
+
+/* Read `path` (NULL: the default). MISUSE with "file:line:column: ..." for what cannot be meant,
+ * NOTFOUND "config file not found: ...". */
+enum wr_status wr_config_load(struct wr_arena *a, const char *path, bool expand_env,
+    struct wr_config **ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* What a file with one database and these replica URLs would say. `sync_interval` may be NULL. */
+enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char *const *urls,
+    size_t nurls, const char *sync_interval, struct wr_config **ret,
+    struct wr_err *e) WR_MUST_CHECK;
+
+/* The database with this path, after the expansion that wr_expand_path makes. MISUSE "database not
+ * found in config: ...", with the nearest one when there is one. */
+enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, const char *path,
+    const struct wr_config_db **ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Level names as in the file, any case, "trace" being debug: WEIR_LOG_*, or INFO when unknown. */
+int wr_config_log_level(const char *name);
+
+#endif

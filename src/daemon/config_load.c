@@ -1,0 +1,190 @@
+/*
+ * config_load.c - where a configuration comes from: a file, or the arguments of a command.
+ */
+#include "base/buf.h"
+#include "base/file.h"
+#include "daemon/config_int.h"
+#include "daemon/expand.h"
+#include "daemon/nearest.h"
+
+#include <weir.h>
+
+#define FILE_MAX ((size_t)4 << 20) /* bytes, before and after expansion */
+
+const char *wr_config_default_path(void)
+{
+    const char *path = getenv("LITESTREAM_CONFIG");
+
+    return path && path[0] ? path : "/etc/litestream.yml";
+}
+
+static enum wr_status read_file(
+    struct wr_arena *a, const char *path, struct wr_str *ret, struct wr_err *e)
+{
+    struct wr_file *f = NULL;
+    struct wr_file_info info;
+    enum wr_status st;
+    size_t got = 0;
+    char *p;
+
+    st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, e);
+    if (st == WR_NOTFOUND)
+        return wr_fail(e, WR_NOTFOUND, "config file not found: %s", path);
+    if (st != WR_OK)
+        return st;
+    st = wr_file_info(f, &info, e);
+    if (st != WR_OK)
+        goto out;
+    if (info.is_dir || info.size > FILE_MAX) {
+        st = wr_fail(e, WR_MISUSE, "%s: %s", path, info.is_dir ? "is a directory" : "too large");
+        goto out;
+    }
+    p = wr_arena_alloc(a, (size_t)info.size + 1);
+    if (!p) {
+        st = wr_fail(e, WR_NOMEM, "out of memory");
+        goto out;
+    }
+    st = wr_file_pread(f, p, (size_t)info.size, 0, &got, e);
+    *ret = (struct wr_str){p, got};
+out:
+    wr_file_close(f);
+    return st;
+}
+
+struct unset {
+    struct wr_warnings *warnings;
+    const char *file;
+    struct wr_str text;
+};
+
+/* Examples in comments are no mistakes, so a line that begins with '#' is passed over. */
+static void warn_unset(void *arg, struct wr_str name, size_t off)
+{
+    const struct unset *u = arg;
+    size_t line = 1, start = 0, first;
+
+    for (size_t i = 0; i < off; i++)
+        if (u->text.p[i] == '\n') {
+            line++;
+            start = i + 1;
+        }
+    first = start;
+    while (first < off && (u->text.p[first] == ' ' || u->text.p[first] == '\t'))
+        first++;
+    if (u->text.p[first] != '#')
+        wr_warnings_add(u->warnings, "%s:%zu:%zu: environment variable \"" WR_FMT "\" is not set",
+            u->file, line, off - start + 1, WR_ARG(name));
+}
+
+enum wr_status wr_config_load(
+    struct wr_arena *a, const char *path, bool expand_env, struct wr_config **ret, struct wr_err *e)
+{
+    struct wr_config *c = wr_arena_alloc(a, sizeof(*c));
+    struct wr_warnings warnings;
+    struct wr_str text = {0};
+    struct wr_buf buf;
+    struct wr_doc doc;
+    enum wr_status st;
+
+    if (!c)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    if (!path)
+        path = wr_config_default_path();
+    wr_warnings_init(&warnings, a);
+    wr_buf_init(&buf, FILE_MAX);
+
+    st = read_file(a, path, &text, e);
+    if (st != WR_OK)
+        goto out;
+    if (expand_env) {
+        struct unset u = {.warnings = &warnings, .file = path, .text = text};
+
+        wr_expand_env(&buf, text, warn_unset, &u);
+        text = wr_buf_view(&buf);
+        st = wr_buf_status(&buf);
+        if (st != WR_OK) {
+            st = wr_fail(e, st, "expand %s: %s", path, wr_status_text(st));
+            goto out;
+        }
+    }
+    st = wr_doc_open(&doc, a, &warnings, path, text, e);
+    if (st != WR_OK)
+        goto out;
+    st = wr_config_read(&doc, c, e);
+    wr_doc_close(&doc);
+    if (st == WR_OK && warnings.nomem)
+        st = wr_fail(e, WR_NOMEM, "out of memory");
+    c->warnings = warnings.first;
+    if (st == WR_OK)
+        *ret = c;
+out:
+    wr_buf_release(&buf);
+    return st;
+}
+
+enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char *const *urls,
+    size_t nurls, const char *sync_interval, struct wr_config **ret, struct wr_err *e)
+{
+    static const char *const no_settings[] = {NULL};
+    struct wr_config *c = wr_arena_alloc(a, sizeof(*c));
+    struct wr_config_db *db = wr_arena_alloc(a, sizeof(*db));
+    struct wr_config_replica *r = wr_arena_array(a, nurls, sizeof(*r));
+    enum wr_status st;
+
+    if (!c || !db || !r)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    *db = (struct wr_config_db){.settings = no_settings, .replicas = r, .nreplicas = nurls};
+    st = wr_expand_path(a, wr_str(path), &db->path, e);
+    for (size_t i = 0; st == WR_OK && i < nurls; i++)
+        st = wr_config_replica_url(a, urls[i], sync_interval, &r[i], e);
+    if (st != WR_OK)
+        return st;
+    *c = (struct wr_config){
+        .dbs = db, .ndbs = 1, .shutdown_sync_timeout_ms = WR_SHUTDOWN_TIMEOUT_MS};
+    *ret = c;
+    return WR_OK;
+}
+
+enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, const char *path,
+    const struct wr_config_db **ret, struct wr_err *e)
+{
+    struct wr_nearest near;
+    const char *full, *best;
+    enum wr_status st = wr_expand_path(a, wr_str(path), &full, e);
+
+    if (st != WR_OK)
+        return st;
+    wr_nearest_init(&near, wr_str(full));
+    for (size_t i = 0; i < c->ndbs; i++) {
+        if (wr_str_eq(wr_str(c->dbs[i].path), wr_str(full))) {
+            *ret = &c->dbs[i];
+            return WR_OK;
+        }
+        wr_nearest_offer(&near, c->dbs[i].path);
+    }
+    best = wr_nearest_get(&near);
+    if (best)
+        return wr_fail(
+            e, WR_MISUSE, "database not found in config: %s (did you mean %s?)", full, best);
+    return wr_fail(e, WR_MISUSE, "database not found in config: %s", full);
+}
+
+int wr_config_log_level(const char *name)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {
+        {"trace", WEIR_LOG_DEBUG},
+        {"debug", WEIR_LOG_DEBUG},
+        {"info", WEIR_LOG_INFO},
+        {"warn", WEIR_LOG_WARN},
+        {"warning", WEIR_LOG_WARN},
+        {"error", WEIR_LOG_ERROR},
+    };
+
+    for (size_t i = 0; i < wr_countof(levels); i++)
+        if (wr_str_eq_nocase(wr_str(name), wr_str(levels[i].name)))
+            return levels[i].level;
+    return WEIR_LOG_INFO;
+}

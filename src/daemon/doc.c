@@ -1,0 +1,217 @@
+/*
+ * doc.c - libyaml's document tree, looked up by key, with "file:line:column" for every complaint.
+ *
+ * Anchors and aliases are libyaml's business: an alias is the same node again. Nothing here follows
+ * children without a bound, so a document that contains itself does no harm.
+ */
+#include "daemon/doc.h"
+
+#include <stdarg.h>
+
+#define MERGE_DEPTH_MAX 4
+#define MESSAGE_MAX     400
+
+void wr_warnings_init(struct wr_warnings *w, struct wr_arena *a)
+{
+    *w = (struct wr_warnings){.arena = a};
+    w->last = &w->first;
+}
+
+static void add_text(struct wr_warnings *w, const char *text)
+{
+    struct wr_warning *x;
+    struct wr_str copy;
+
+    if (w->n == WR_WARNINGS_MAX)
+        return;
+    for (x = w->first; x; x = x->next) /* what an anchor shares is still one mistake */
+        if (wr_str_eq(wr_str(x->text), wr_str(text)))
+            return;
+    x = wr_arena_alloc(w->arena, sizeof(*x));
+    copy = wr_arena_str(w->arena, wr_str(text));
+    if (!x || !copy.p) {
+        w->nomem = true;
+        return;
+    }
+    x->text = copy.p;
+    *w->last = x;
+    w->last = &x->next;
+    w->n++;
+}
+
+void wr_warnings_add(struct wr_warnings *w, const char *fmt, ...)
+{
+    char text[MESSAGE_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap); /* a cut sentence is better than none */
+    va_end(ap);
+    add_text(w, text);
+}
+
+enum wr_status wr_doc_open(struct wr_doc *d, struct wr_arena *a, struct wr_warnings *warnings,
+    const char *name, struct wr_str text, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+    yaml_parser_t parser;
+
+    *d = (struct wr_doc){.name = name, .arena = a, .warnings = warnings};
+    if (!yaml_parser_initialize(&parser))
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text.p, text.n);
+    if (!yaml_parser_load(&parser, &d->yaml)) {
+        if (parser.error == YAML_MEMORY_ERROR)
+            st = wr_fail(e, WR_NOMEM, "out of memory");
+        else if (parser.error == YAML_READER_ERROR)
+            st = wr_fail(
+                e, WR_MISUSE, "%s: %s at byte %zu", name, parser.problem, parser.problem_offset);
+        else
+            st = wr_fail(e, WR_MISUSE, "%s:%zu:%zu: %s%s%s", name, parser.problem_mark.line + 1,
+                parser.problem_mark.column + 1, parser.context ? parser.context : "",
+                parser.context ? ": " : "", parser.problem ? parser.problem : "not YAML");
+    }
+    yaml_parser_delete(&parser);
+    return st;
+}
+
+void wr_doc_close(struct wr_doc *d)
+{
+    yaml_document_delete(&d->yaml);
+}
+
+const yaml_node_t *wr_doc_root(struct wr_doc *d)
+{
+    return yaml_document_get_root_node(&d->yaml);
+}
+
+struct wr_str wr_doc_text(const yaml_node_t *node)
+{
+    if (!node || node->type != YAML_SCALAR_NODE)
+        return WR_STR("");
+    return (struct wr_str){(const char *)node->data.scalar.value, node->data.scalar.length};
+}
+
+static bool is_empty(const yaml_node_t *node)
+{
+    struct wr_str s = wr_doc_text(node);
+
+    if (node->type != YAML_SCALAR_NODE)
+        return false;
+    if (s.n == 0)
+        return true;
+    return node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           (wr_str_eq(s, WR_STR("~")) || wr_str_eq_nocase(s, WR_STR("null")));
+}
+
+bool wr_doc_pair(struct wr_doc *d, const yaml_node_t *map, size_t i, const yaml_node_t **ret_key,
+    const yaml_node_t **ret_value)
+{
+    const yaml_node_pair_t *p;
+
+    if (!map || map->type != YAML_MAPPING_NODE)
+        return false;
+    p = map->data.mapping.pairs.start;
+    if (i >= (size_t)(map->data.mapping.pairs.top - p))
+        return false;
+    *ret_key = yaml_document_get_node(&d->yaml, p[i].key);
+    *ret_value = yaml_document_get_node(&d->yaml, p[i].value);
+    return *ret_key && *ret_value;
+}
+
+const yaml_node_t *wr_doc_item(struct wr_doc *d, const yaml_node_t *list, size_t i)
+{
+    const yaml_node_item_t *p;
+
+    if (!list || list->type != YAML_SEQUENCE_NODE)
+        return NULL;
+    p = list->data.sequence.items.start;
+    if (i >= (size_t)(list->data.sequence.items.top - p))
+        return NULL;
+    return yaml_document_get_node(&d->yaml, p[i]);
+}
+
+/* The value of `key` in the mapping itself. */
+static const yaml_node_t *get_own(struct wr_doc *d, const yaml_node_t *map, const char *key)
+{
+    const yaml_node_t *k, *v, *found = NULL;
+
+    for (size_t i = 0; wr_doc_pair(d, map, i, &k, &v); i++)
+        if (wr_str_eq(wr_doc_text(k), wr_str(key)))
+            found = v;
+    return found;
+}
+
+/* Merges nest: the mapping behind a `<<` may have one of its own. Of several the first wins. */
+static const yaml_node_t *get_merged(
+    struct wr_doc *d, const yaml_node_t *map, const char *key, unsigned depth)
+{
+    const yaml_node_t *found = get_own(d, map, key), *merge, *item;
+
+    if (found || depth == MERGE_DEPTH_MAX)
+        return found;
+    merge = get_own(d, map, "<<");
+    if (!merge)
+        return NULL;
+    if (merge->type != YAML_SEQUENCE_NODE)
+        return get_merged(d, merge, key, depth + 1);
+    for (size_t i = 0; !found && (item = wr_doc_item(d, merge, i)); i++)
+        found = get_merged(d, item, key, depth + 1);
+    return found;
+}
+
+const yaml_node_t *wr_doc_get(struct wr_doc *d, const yaml_node_t *map, const char *key)
+{
+    const yaml_node_t *v = get_merged(d, map, key, 0);
+
+    return v && !is_empty(v) ? v : NULL;
+}
+
+static const char *type_text(yaml_node_type_t type)
+{
+    switch (type) {
+    case YAML_SCALAR_NODE:
+        return "a single value";
+    case YAML_SEQUENCE_NODE:
+        return "a list";
+    case YAML_MAPPING_NODE:
+        return "a mapping";
+    case YAML_NO_NODE:
+        break;
+    }
+    return "nothing";
+}
+
+enum wr_status wr_doc_is(struct wr_doc *d, const yaml_node_t *node, yaml_node_type_t type,
+    const char *what, struct wr_err *e)
+{
+    if (node->type == type)
+        return WR_OK;
+    return wr_doc_fail(
+        d, node, e, "%s must be %s, not %s", what, type_text(type), type_text(node->type));
+}
+
+enum wr_status wr_doc_fail(
+    struct wr_doc *d, const yaml_node_t *node, struct wr_err *e, const char *fmt, ...)
+{
+    char text[MESSAGE_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap); /* a cut sentence is better than none */
+    va_end(ap);
+    return wr_fail(e, WR_MISUSE, "%s:%zu:%zu: %s", d->name, node->start_mark.line + 1,
+        node->start_mark.column + 1, text);
+}
+
+void wr_doc_warn(struct wr_doc *d, const yaml_node_t *node, const char *fmt, ...)
+{
+    char text[MESSAGE_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap); /* a cut sentence is better than none */
+    va_end(ap);
+    wr_warnings_add(d->warnings, "%s:%zu:%zu: %s", d->name, node->start_mark.line + 1,
+        node->start_mark.column + 1, text);
+}

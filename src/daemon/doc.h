@@ -1,0 +1,73 @@
+/*
+ * doc.h - a YAML document as a tree one can ask questions, with places for error messages.
+ *
+ * owned. It knows YAML, not what the keys mean. Nodes live as long as the document.
+ */
+#ifndef WR_DAEMON_DOC_H
+#define WR_DAEMON_DOC_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/status.h"
+#include "base/str.h"
+
+#include <yaml.h>
+
+/* A sentence for the user that stops nothing. */
+struct wr_warning {
+    struct wr_warning *next;
+    const char *text;
+};
+
+/* Warnings in the order they were found, in an arena; what comes after WR_WARNINGS_MAX is dropped.
+ */
+#define WR_WARNINGS_MAX 100
+struct wr_warnings {
+    struct wr_arena *arena;
+    struct wr_warning *first, **last; /* last: where the next one is linked */
+    size_t n;
+    bool nomem; /* one could not be kept */
+};
+void wr_warnings_init(struct wr_warnings *w, struct wr_arena *a);
+void wr_warnings_add(struct wr_warnings *w, const char *fmt, ...) WR_PRINTF(2, 3);
+
+struct wr_doc {
+    const char *name; /* of the file, for messages */
+    struct wr_arena *arena;
+    struct wr_warnings *warnings;
+    yaml_document_t yaml;
+};
+
+/* Parse the first document in `text`. MISUSE "name:line:column: ..." for what is not YAML. On
+ * success wr_doc_close is due. */
+enum wr_status wr_doc_open(struct wr_doc *d, struct wr_arena *a, struct wr_warnings *warnings,
+    const char *name, struct wr_str text, struct wr_err *e) WR_MUST_CHECK;
+void wr_doc_close(struct wr_doc *d);
+
+/* The top node; NULL for an empty document. */
+const yaml_node_t *wr_doc_root(struct wr_doc *d);
+
+/* The value of `key`: of several the last, else through `<<` merges. NULL when there is none or it
+ * is empty: no value, `null`, `~`, or "" (an unset variable, usually). `map` may be NULL. */
+const yaml_node_t *wr_doc_get(struct wr_doc *d, const yaml_node_t *map, const char *key);
+
+/* The i-th key and value of a mapping, as written; false past the end. */
+bool wr_doc_pair(struct wr_doc *d, const yaml_node_t *map, size_t i, const yaml_node_t **ret_key,
+    const yaml_node_t **ret_value);
+
+/* The i-th element of a sequence; NULL past the end. */
+const yaml_node_t *wr_doc_item(struct wr_doc *d, const yaml_node_t *list, size_t i);
+
+/* The text of a scalar, empty for anything else. Lives as long as the document. */
+struct wr_str wr_doc_text(const yaml_node_t *node);
+
+/* Fail unless `node` is of the kind; `what` names it ("dbs[0].path"). */
+enum wr_status wr_doc_is(struct wr_doc *d, const yaml_node_t *node, yaml_node_type_t type,
+    const char *what, struct wr_err *e) WR_MUST_CHECK;
+
+/* MISUSE with "name:line:column: " of `node` in front. */
+enum wr_status wr_doc_fail(struct wr_doc *d, const yaml_node_t *node, struct wr_err *e,
+    const char *fmt, ...) WR_PRINTF(4, 5);
+void wr_doc_warn(struct wr_doc *d, const yaml_node_t *node, const char *fmt, ...) WR_PRINTF(3, 4);
+
+#endif

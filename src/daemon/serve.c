@@ -1,0 +1,377 @@
+/*
+ * serve.c - the life of `replicate`.
+ *
+ *   1  restore the databases that are missing, where that is wanted
+ *   2  take charge of every database and its replicas
+ *   3  one of: sync everything once; run the child to its end; wait for a signal
+ *   4  close: one last sync of all databases within the time allowed, unless 3 was just that
+ *
+ * Whatever goes wrong in 1 or 2 ends it before anything was promised. After a child or a signal the
+ * last sync is made in every case, also when the child failed, and its result is ours.
+ */
+#include "daemon/serve.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/url.h"
+#include "daemon/child.h"
+#include "daemon/signals.h"
+
+#include <signal.h>
+
+#include <weir.h>
+
+#define ONCE_SLICE_MS     2000  /* how often a stuck one-shot sync is noticed */
+#define FIRST_SLICE_MS    2000  /* how often a first sync looks up */
+#define FIRST_BUSY_SLICES 4     /* patience with another process that has the database */
+#define ONCE_STUCK_MS     60000 /* without progress while a replica reports errors */
+#define ONCE_HELD_MS      10000 /* while the database does: usually another process has it */
+
+struct server {
+    const struct wr_config *config;
+    const struct wr_serve_options *options;
+    struct wr_logger *log;
+    struct wr_arena *arena;
+    struct wr_signals signals;
+    weir_cancel *cancel;
+    char **argv; /* of the child; NULL without one */
+    weir *w;
+    weir_db **dbs; /* as many as the configuration has; NULL from the first that was not added */
+    struct wr_served *ret;
+};
+
+static bool failed(
+    struct server *s, enum wr_serve_step step, int code, const char *what, const char *message)
+{
+    if (s->ret->code == WEIR_OK) {
+        s->ret->code = code;
+        s->ret->step = step;
+        /* A cut path is better than a cut reason. */
+        (void)snprintf(s->ret->message, sizeof(s->ret->message), "%.400s%s%.600s", what,
+            what[0] ? ": " : "", message);
+    }
+    return false;
+}
+
+static bool out_of_memory(struct server *s)
+{
+    return failed(s, WR_SERVE_START, WEIR_NOMEM, "", weir_strerror(WEIR_NOMEM));
+}
+
+static struct wr_str safe_url(struct server *s, const char *url)
+{
+    struct wr_str r = wr_url_redact(s->arena, wr_str(url));
+
+    return r.p ? r : WR_STR("?");
+}
+
+/* Restore one database from the first of its replicas that has a backup. */
+static bool restore_one(struct server *s, const struct wr_config_db *db)
+{
+    const struct wr_log_field path = WR_F_Z("path", db->path);
+    struct wr_file_info info;
+    struct wr_err e = {0};
+    enum wr_status st = wr_fs_posix()->stat(wr_fs_posix(), db->path, &info, &e);
+
+    if (st == WR_OK) {
+        wr_say(s->log, WEIR_LOG_INFO, "database exists, skipping restore", path);
+        return true;
+    }
+    if (st != WR_NOTFOUND) /* unreadable is not absent: never risk to write over it */
+        return failed(s, WR_SERVE_START, (int)st, "restore failed", e.text);
+    wr_say(s->log, WEIR_LOG_INFO, "attempting restore before replication", path);
+    for (size_t i = 0; i < db->nreplicas; i++) {
+        weir_restore_options opt = {
+            .struct_size = sizeof(opt), .settings = db->replicas[i].settings, .cancel = s->cancel};
+        weir_restore_result result = {.struct_size = sizeof(result)};
+        weir_error err = {0};
+        int rc;
+
+        rc = weir_restore(s->w, db->replicas[i].url, db->path, &opt, &result, &err);
+        if (rc == WEIR_OK) {
+            wr_say(s->log, WEIR_LOG_INFO, "restore completed", path,
+                WR_F_STR("replica", safe_url(s, db->replicas[i].url)),
+                WR_F_TXID("txid", result.txid));
+            return true;
+        }
+        if (rc != WEIR_NOTFOUND)
+            return failed(s, WR_SERVE_START, rc, "restore failed", err.message);
+    }
+    wr_say(s->log, WEIR_LOG_INFO, "no backup found, starting fresh", path);
+    return true;
+}
+
+static bool restore_missing(struct server *s)
+{
+    for (size_t i = 0; i < s->config->ndbs; i++) {
+        const struct wr_config_db *db = &s->config->dbs[i];
+
+        if ((s->options->restore_if_missing || db->restore_if_missing) && !restore_one(s, db))
+            return false;
+        if (wr_signals_asked(&s->signals))
+            return failed(
+                s, WR_SERVE_START, WEIR_CANCELED, "restore failed", weir_strerror(WEIR_CANCELED));
+    }
+    return true;
+}
+
+static bool add_db(struct server *s, size_t i)
+{
+    const struct wr_config_db *db = &s->config->dbs[i];
+    weir_error err = {0};
+    int rc = weir_db_add(s->w, db->path, db->settings, &s->dbs[i], &err);
+
+    if (rc != WEIR_OK)
+        return failed(s, WR_SERVE_START, rc, db->path, err.message);
+    wr_say(s->log, WEIR_LOG_INFO, "initialized db", WR_F_Z("path", db->path));
+    for (size_t j = 0; j < db->nreplicas; j++) {
+        const struct wr_config_replica *r = &db->replicas[j];
+
+        rc = weir_db_add_replica(s->dbs[i], r->url, r->settings, &err);
+        if (rc != WEIR_OK)
+            return failed(s, WR_SERVE_START, rc, db->path, err.message);
+        wr_say(s->log, WEIR_LOG_INFO, "replicating to", WR_F_Z("db", db->path),
+            WR_F_Z("type", r->type), WR_F_Z("sync-interval", r->sync_interval),
+            WR_F_STR("url", safe_url(s, r->url)));
+    }
+    return true;
+}
+
+static bool add_all(struct server *s)
+{
+    s->dbs = wr_arena_array(s->arena, s->config->ndbs, sizeof(weir_db *));
+    if (!s->dbs)
+        return out_of_memory(s);
+    for (size_t i = 0; i < s->config->ndbs; i++)
+        if (!add_db(s, i))
+            return false;
+    return true;
+}
+
+/* What keeps one database from being synced, as far as is known now. */
+struct trouble {
+    int code; /* WEIR_OK: nothing but time */
+    char text[512];
+    int64_t patience_ms; /* how long to wait for it to pass */
+    uint64_t progress;   /* the sum of what the replicas have */
+};
+
+static struct trouble find_trouble(weir_db *db)
+{
+    weir_db_info info = {.struct_size = sizeof(info)};
+    weir_replica_info r = {.struct_size = sizeof(r)};
+    struct trouble t = {0};
+
+    if (weir_db_status(db, &info, NULL) == WEIR_OK && info.error_code != WEIR_OK) {
+        t = (struct trouble){.code = info.error_code, .patience_ms = ONCE_HELD_MS};
+        (void)snprintf(t.text, sizeof(t.text), "%s", info.error); /* of the same size */
+    }
+    for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++) {
+        t.progress += r.txid;
+        if (r.error_code == WEIR_OK || t.code != WEIR_OK)
+            continue;
+        t.code = r.error_code;
+        t.patience_ms = ONCE_STUCK_MS;
+        (void)snprintf(t.text, sizeof(t.text), "%s", r.error); /* of the same size */
+    }
+    return t;
+}
+
+/*
+ * Sync one database to all its replicas. It may take hours for a first snapshot, so there is no
+ * deadline; but a database that another process holds, or a replica that does nothing but fail for
+ * a minute, will not get better while somebody waits for the exit code.
+ */
+static bool sync_once(struct server *s, weir_db *db, const char *path)
+{
+    uint64_t last_progress = 0;
+    int64_t stuck_ms = 0;
+    weir_error err = {0};
+    int rc;
+
+    wr_say(s->log, WEIR_LOG_INFO, "syncing database", WR_F_Z("path", path));
+    for (;;) {
+        struct trouble t;
+
+        rc = weir_db_sync(db, WEIR_SYNC_REMOTE, ONCE_SLICE_MS, s->cancel, NULL, &err);
+        if (rc == WEIR_OK)
+            return true;
+        if (rc != WEIR_TIMEOUT)
+            return failed(s, WR_SERVE_ONCE, rc, path, err.message);
+        t = find_trouble(db);
+        stuck_ms = t.code == WEIR_OK || t.progress != last_progress ? 0 : stuck_ms + ONCE_SLICE_MS;
+        last_progress = t.progress;
+        if (t.code != WEIR_OK && stuck_ms >= t.patience_ms)
+            return failed(s, WR_SERVE_ONCE, t.code, path, t.text);
+    }
+}
+
+static void run_once(struct server *s)
+{
+    bool ok = true;
+
+    /* One broken database must not keep the others from their backup. */
+    for (size_t i = 0; i < s->config->ndbs; i++)
+        if (!wr_signals_asked(&s->signals))
+            ok = sync_once(s, s->dbs[i], s->config->dbs[i].path) && ok;
+    if (wr_signals_asked(&s->signals))
+        (void)failed(s, WR_SERVE_ONCE, WEIR_CANCELED, "", "interrupted");
+    else if (ok)
+        wr_say(s->log, WEIR_LOG_INFO, "one-shot replication complete",
+            WR_F_U64("dbs", s->config->ndbs));
+}
+
+static void say_stopping(struct server *s, int sig)
+{
+    struct wr_str msg =
+        wr_arena_fmt(s->arena, "signal received, %s shutting down", s->options->program);
+
+    wr_say(s->log, WEIR_LOG_INFO, msg.p ? msg.p : "signal received",
+        WR_F_Z("signal", wr_signal_text(sig)));
+}
+
+/*
+ * With a single database there is nobody else to serve: what can never be replicated ends the
+ * program, with a reason. Waits until the first sync is through, until it is clear that it never
+ * will be, or until told to stop; what may pass (an unreachable store, a missing file) is waited
+ * for elsewhere. With several databases the log tells, and the others go on.
+ */
+static bool first_sync(struct server *s)
+{
+    weir_error err = {0};
+    int busy = 0, rc = WEIR_TIMEOUT;
+
+    if (s->config->ndbs != 1)
+        return true;
+    while (!wr_signals_asked(&s->signals)) {
+        rc = weir_db_sync(s->dbs[0], WEIR_SYNC_REMOTE, FIRST_SLICE_MS, s->cancel, NULL, &err);
+        if (rc == WEIR_BUSY && ++busy <= FIRST_BUSY_SLICES)
+            wr_signals_wait_ms(&s->signals, FIRST_SLICE_MS); /* a predecessor is leaving */
+        else if (rc != WEIR_TIMEOUT)
+            break;
+    }
+    switch (rc) {
+    case WEIR_BUSY:
+    case WEIR_CONFLICT:
+    case WEIR_UNSUPPORTED:
+        return failed(s, WR_SERVE_START, rc, s->config->dbs[0].path, err.message);
+    default:
+        return true;
+    }
+}
+
+static void run_until_signal(struct server *s)
+{
+    int sig;
+
+    do
+        sig = wr_signals_wait(&s->signals, false);
+    while (sig == 0);
+    say_stopping(s, sig);
+}
+
+/* Run the child to its end, passing the first signal on. */
+static void run_child(struct server *s)
+{
+    struct wr_err e = {0};
+    bool passed_on = false;
+    pid_t pid = 0;
+    enum wr_status st = wr_child_start(s->argv, &pid, &e);
+
+    if (st != WR_OK) {
+        (void)failed(s, WR_SERVE_START, (int)st, "", e.text);
+        return;
+    }
+    wr_signals_set_child(&s->signals, pid);
+    while (!wr_child_ended(pid, &s->ret->child_exit)) {
+        int sig = wr_signals_wait(&s->signals, passed_on);
+
+        if (sig == 0)
+            continue;
+        say_stopping(s, sig);
+        /* Ctrl-C in a terminal has reached the child already; twice might mean something else. */
+        if (!s->signals.from_terminal)
+            (void)kill(pid, sig); /* it may be gone already */
+        passed_on = true;
+    }
+    wr_signals_set_child(&s->signals, 0);
+    wr_say(s->log, WEIR_LOG_INFO, "subprocess exited, shutting down",
+        WR_F_I64("exit_code", s->ret->child_exit));
+}
+
+/* Steps 1 to 3. Whether a last sync makes sense. */
+static bool run(struct server *s)
+{
+    if (s->config->ndbs == 0)
+        wr_say(
+            s->log, WEIR_LOG_ERROR, "no databases specified in configuration", WR_F_U64("dbs", 0));
+    if (!restore_missing(s) || !add_all(s))
+        return false;
+    if (s->options->once) {
+        run_once(s);
+        return false; /* what was asked for is done, or failed for a reason that is still there */
+    }
+    if (s->argv)
+        run_child(s);
+    else if (first_sync(s))
+        run_until_signal(s);
+    else
+        return false;
+    return true;
+}
+
+static void serve(struct server *s)
+{
+    const weir_options opt = {
+        .struct_size = sizeof(opt),
+        .log_level = s->log->level,
+        .log = wr_logger_write,
+        .log_arg = s->log,
+    };
+    weir_error err = {0};
+    int rc = weir_open(&opt, &s->w, &err);
+    bool last_sync;
+
+    if (rc != WEIR_OK) {
+        (void)failed(s, WR_SERVE_START, rc, "", err.message);
+        return;
+    }
+    last_sync = run(s);
+    rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
+    if (last_sync && rc != WEIR_OK)
+        (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);
+    if (s->ret->code == WEIR_OK)
+        wr_say(s->log, WEIR_LOG_INFO, "shut down", WR_F_Z("program", s->options->program));
+    else
+        wr_say(
+            s->log, WEIR_LOG_ERROR, "shut down after a failure", WR_F_Z("error", s->ret->message));
+}
+
+void wr_serve(const struct wr_config *c, const struct wr_serve_options *o, struct wr_logger *log,
+    struct wr_arena *a, struct wr_served *ret)
+{
+    struct server s = {.config = c, .options = o, .log = log, .arena = a, .ret = ret};
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    *ret = (struct wr_served){0};
+    if (o->exec) { /* before anything is promised that a bad command would break */
+        st = wr_child_split(a, wr_str(o->exec), &s.argv, &e);
+        if (st != WR_OK) {
+            (void)failed(&s, WR_SERVE_START, (int)st, "", e.text);
+            return;
+        }
+    }
+    s.cancel = weir_cancel_new();
+    if (!s.cancel) {
+        (void)out_of_memory(&s);
+        return;
+    }
+    st = wr_signals_start(&s.signals, s.cancel, o->second_exit, &e);
+    if (st == WR_OK) {
+        serve(&s);
+        wr_signals_stop(&s.signals);
+    } else {
+        (void)failed(&s, WR_SERVE_START, (int)st, "", e.text);
+    }
+    weir_cancel_free(s.cancel);
+}

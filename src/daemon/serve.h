@@ -1,0 +1,39 @@
+/*
+ * serve.h - replicate what a configuration lists: once, beside a child, or until told to stop.
+ */
+#ifndef WR_DAEMON_SERVE_H
+#define WR_DAEMON_SERVE_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "daemon/config.h"
+#include "daemon/logfmt.h"
+
+struct wr_serve_options {
+    const char *program; /* our name, for the log */
+    const char *exec;    /* NULL: no child */
+    bool once;           /* one sync of everything, then end; not with exec */
+    bool restore_if_missing;
+    int64_t shutdown_sync_timeout_ms;
+    int second_exit; /* exit code when a second signal ends the process at once */
+};
+
+/* Which part of the work an error belongs to. */
+enum wr_serve_step {
+    WR_SERVE_START,     /* nothing was replicated yet */
+    WR_SERVE_ONCE,      /* the sync that was asked for */
+    WR_SERVE_LAST_SYNC, /* the one at the end */
+};
+
+struct wr_served {
+    int code; /* WEIR_*: of the first failure, WEIR_OK if there was none */
+    enum wr_serve_step step;
+    char message[1024]; /* empty when code is WEIR_OK */
+    int child_exit;     /* what a shell would report; 0 without a child */
+};
+
+/* Blocks until all is over. To be called from the main thread while it is the only one. */
+void wr_serve(const struct wr_config *c, const struct wr_serve_options *o, struct wr_logger *log,
+    struct wr_arena *a, struct wr_served *ret);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * signals.c - a thread in sigwaitinfo, and what others wait for.
+ */
+#include "daemon/signals.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+static sigset_t our_signals(void)
+{
+    sigset_t set;
+
+    /* These fail only for numbers that are no signals. */
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGCHLD);
+    return set;
+}
+
+/* Under the lock: one signal that asks us to stop. */
+static void asked_to_stop(struct wr_signals *s, int sig, bool from_terminal)
+{
+    if (s->stop_signal) {
+        if (s->child > 0 && !from_terminal)
+            (void)kill(s->child, sig); /* it may be gone already */
+        _exit(s->second_exit);
+    }
+    s->stop_signal = sig;
+    s->from_terminal = from_terminal;
+}
+
+static void run(void *arg)
+{
+    struct wr_signals *s = arg;
+    const sigset_t set = our_signals();
+    bool stopping = false;
+
+    while (!stopping) {
+        siginfo_t info = {0};
+        int sig = sigwaitinfo(&set, &info);
+        bool first = false;
+
+        if (sig < 0 && errno == EINTR)
+            continue;
+        wr_mutex_lock(&s->mutex);
+        if (sig == SIGCHLD) {
+            s->child_changed = true;
+        } else if (sig > 0) {
+            first = !s->stop_signal;
+            asked_to_stop(s, sig, info.si_code > 0);
+        }
+        stopping = s->stopping || sig < 0;
+        wr_cond_broadcast(&s->cond);
+        wr_mutex_unlock(&s->mutex);
+        if (first)
+            weir_cancel_now(s->cancel);
+    }
+}
+
+enum wr_status wr_signals_start(
+    struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e)
+{
+    const struct sigaction by_default = {.sa_handler = SIG_DFL};
+    const sigset_t set = our_signals();
+    enum wr_status st;
+
+    *s = (struct wr_signals){.cancel = cancel, .second_exit = second_exit};
+    /* A parent may have left SIGCHLD ignored: then children would vanish with their exit codes. */
+    if (sigaction(SIGCHLD, &by_default, NULL) != 0)
+        return wr_fail_errno(e, errno, "cannot set up signals");
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+        return wr_fail(e, WR_INTERNAL, "cannot block signals");
+    wr_mutex_init(&s->mutex);
+    wr_cond_init(&s->cond);
+    st = wr_thread_start(&s->thread, "signals", 0, run, s, e);
+    if (st != WR_OK) {
+        wr_cond_release(&s->cond);
+        wr_mutex_release(&s->mutex);
+    }
+    return st;
+}
+
+void wr_signals_stop(struct wr_signals *s)
+{
+    wr_mutex_lock(&s->mutex);
+    s->stopping = true;
+    wr_mutex_unlock(&s->mutex);
+    (void)pthread_kill(s->thread.t, SIGCHLD); /* rouses it; the thread has not been joined yet */
+    wr_thread_join(&s->thread);
+    wr_cond_release(&s->cond);
+    wr_mutex_release(&s->mutex);
+}
+
+void wr_signals_set_child(struct wr_signals *s, pid_t child)
+{
+    wr_mutex_lock(&s->mutex);
+    s->child = child;
+    wr_mutex_unlock(&s->mutex);
+}
+
+int wr_signals_asked(struct wr_signals *s)
+{
+    int sig;
+
+    wr_mutex_lock(&s->mutex);
+    sig = s->stop_signal;
+    wr_mutex_unlock(&s->mutex);
+    return sig;
+}
+
+int wr_signals_wait(struct wr_signals *s, bool only_child)
+{
+    int sig = 0;
+
+    wr_mutex_lock(&s->mutex);
+    while (!s->child_changed && (only_child || !s->stop_signal))
+        wr_cond_wait(&s->cond, &s->mutex);
+    if (s->child_changed)
+        s->child_changed = false; /* first: the child may be what the signal has just ended */
+    else
+        sig = s->stop_signal;
+    wr_mutex_unlock(&s->mutex);
+    return sig;
+}
+
+void wr_signals_wait_ms(struct wr_signals *s, int64_t ms)
+{
+    int64_t end = wr_mono_ns(wr_clock_system()) + ms * 1000000;
+
+    wr_mutex_lock(&s->mutex);
+    while (!s->stop_signal && wr_cond_wait_until(&s->cond, &s->mutex, end))
+        ;
+    wr_mutex_unlock(&s->mutex);
+}
+
+const char *wr_signal_text(int sig)
+{
+    switch (sig) {
+    case SIGINT:
+        return "interrupt";
+    case SIGTERM:
+        return "terminated";
+    case SIGHUP:
+        return "hangup";
+    default:
+        return "signal";
+    }
+}

@@ -1,0 +1,55 @@
+/*
+ * signals.h - SIGINT, SIGTERM, SIGHUP and SIGCHLD as events, on a thread of their own.
+ *
+ * locked. No handler is installed; the signals stay blocked and a thread waits for them, so that
+ * nothing ever runs in a signal handler.
+ */
+#ifndef WR_DAEMON_SIGNALS_H
+#define WR_DAEMON_SIGNALS_H
+
+#include "base/base.h"
+#include "base/status.h"
+#include "base/sync.h"
+
+#include <sys/types.h>
+
+#include <weir.h>
+
+struct wr_signals {
+    struct wr_mutex mutex;
+    struct wr_cond cond;
+    struct wr_thread thread;
+    weir_cancel *cancel; /* NULL: none */
+    int second_exit;
+    int stop_signal; /* guarded: the first that asked us to stop, 0 before */
+    bool
+        from_terminal; /* written before stop_signal: it came from the kernel, to our whole group */
+    bool child_changed; /* guarded: a SIGCHLD came since the last wait */
+    pid_t child;        /* guarded: 0 when there is none */
+    bool stopping;      /* guarded */
+};
+
+/* Block the signals and start the thread; to be called before any other thread is. The first signal
+ * that asks to stop cancels `cancel`; the second one ends the process at once with `second_exit`.
+ */
+enum wr_status wr_signals_start(
+    struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e) WR_MUST_CHECK;
+void wr_signals_stop(struct wr_signals *s); /* the signals stay blocked */
+
+/* The child to which a second signal is passed on before we end; 0: none. */
+void wr_signals_set_child(struct wr_signals *s, pid_t child);
+
+/* The first signal that asked to stop, or 0. */
+int wr_signals_asked(struct wr_signals *s);
+
+/* Wait until asked to stop (returns the signal) or a child changed (returns 0). With `only_child`
+ * only the latter ends it. */
+int wr_signals_wait(struct wr_signals *s, bool only_child);
+
+/* Wait `ms` milliseconds, or until asked to stop. */
+void wr_signals_wait_ms(struct wr_signals *s, int64_t ms);
+
+/* "interrupt", "terminated", "hangup". */
+const char *wr_signal_text(int sig);
+
+#endif

@@ -1,0 +1,230 @@
+/*
+ * fake_weir.h - a library that does nothing but note what it is asked, and answer as scripted.
+ *
+ * Included by one file of a test program, which then has no other definition of these functions.
+ */
+#ifndef WR_TEST_FAKE_WEIR_H
+#define WR_TEST_FAKE_WEIR_H
+
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include <weir.h>
+
+/* Results, by call; a list is used up, its last entry stays. Lists end with -1. */
+static struct {
+    char calls[4096]; /* "open add(/a.db) sync(/a.db) ..." */
+    int open, db_add, add_replica, close;
+    const int *sync, *restore;
+    weir_db_info db;           /* of every database */
+    weir_replica_info replica; /* of every database's only replica */
+    int progress;              /* the replica's txid grows with every look for so many looks */
+    void (*at_add_replica)(void), (*at_close)(void), (*at_restore)(void);
+    weir_restore_options restore_opt; /* of the last restore or plan */
+    weir_restore_result restored;
+    const weir_file *files; /* for plans and listings */
+    size_t nfiles;
+    int level;
+} fake;
+
+static void note(const char *fmt, ...) WR_PRINTF(1, 2);
+static void note(const char *fmt, ...)
+{
+    size_t n = strlen(fake.calls);
+    va_list ap;
+
+    if (n)
+        n += (size_t)snprintf(fake.calls + n, sizeof(fake.calls) - n, " ");
+    va_start(ap, fmt);
+    (void)vsnprintf(fake.calls + n, sizeof(fake.calls) - n, fmt, ap);
+    va_end(ap);
+}
+
+static int answer(int code, weir_error *e)
+{
+    if (code != WEIR_OK && e) {
+        e->code = code;
+        (void)snprintf(e->message, sizeof(e->message), "%s", weir_strerror(code));
+    }
+    return code;
+}
+
+static int next(const int **list)
+{
+    int code = *list ? (*list)[0] : WEIR_OK;
+
+    if (*list && (*list)[1] != -1)
+        (*list)++;
+    return code;
+}
+
+struct weir {
+    int unused;
+};
+struct weir_db {
+    char path[256];
+};
+struct weir_cancel {
+    atomic_int canceled;
+};
+static weir the_runtime;
+static weir_db the_dbs[8];
+static size_t ndbs;
+static weir_cancel the_cancel;
+
+const char *weir_version(void)
+{
+    return "1.2.3";
+}
+
+const char *weir_strerror(int code)
+{
+    static const char *const texts[] = {"ok", "not found", "conflict", "busy", "timeout",
+        "canceled", "auth", "limit", "corrupt", "io", "nomem", "misuse", "unsupported", "internal"};
+
+    return code >= 0 && (size_t)code < wr_countof(texts) ? texts[code] : "?";
+}
+
+weir_cancel *weir_cancel_new(void)
+{
+    the_cancel.canceled = 0;
+    return &the_cancel;
+}
+
+void weir_cancel_now(weir_cancel *c)
+{
+    c->canceled = 1;
+}
+
+void weir_cancel_free(weir_cancel *c)
+{
+    (void)c;
+}
+
+int weir_open(const weir_options *opt, weir **ret, weir_error *e)
+{
+    note("open");
+    ndbs = 0;
+    if (opt->struct_size != sizeof(*opt))
+        return answer(WEIR_MISUSE, e);
+    *ret = &the_runtime;
+    return answer(fake.open, e);
+}
+
+int weir_close(weir *w, int64_t timeout_ms, weir_error *e)
+{
+    if (!w)
+        return WEIR_OK;
+    note("close(%lld)", (long long)timeout_ms);
+    if (fake.at_close)
+        fake.at_close();
+    return answer(fake.close, e);
+}
+
+int weir_db_add(
+    weir *w, const char *path, const char *const *settings, weir_db **ret, weir_error *e)
+{
+    (void)w;
+    (void)settings;
+    note("add(%s)", path);
+    *ret = &the_dbs[ndbs++];
+    (void)snprintf((*ret)->path, sizeof((*ret)->path), "%s", path);
+    return answer(fake.db_add, e);
+}
+
+int weir_db_add_replica(weir_db *db, const char *url, const char *const *settings, weir_error *e)
+{
+    (void)db;
+    note("replica(%s,%s=%s)", url, settings[0], settings[1]);
+    if (fake.at_add_replica)
+        fake.at_add_replica();
+    return answer(fake.add_replica, e);
+}
+
+int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid,
+    weir_error *e)
+{
+    int code = next(&fake.sync);
+
+    (void)timeout_ms;
+    (void)ret_txid;
+    if (how != WEIR_SYNC_REMOTE)
+        return answer(WEIR_MISUSE, e);
+    if (code != WEIR_TIMEOUT)
+        note("sync(%s)", db->path);
+    return answer(cancel->canceled ? WEIR_CANCELED : code, e);
+}
+
+int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *e)
+{
+    (void)db;
+    (void)e;
+    *ret = fake.db;
+    return WEIR_OK;
+}
+
+int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *e)
+{
+    (void)db;
+    if (i > 0)
+        return answer(WEIR_NOTFOUND, e);
+    if (fake.progress > 0) {
+        fake.progress--;
+        fake.replica.txid++;
+    }
+    *ret = fake.replica;
+    return WEIR_OK;
+}
+
+int weir_restore(weir *w, const char *url, const char *path, const weir_restore_options *opt,
+    weir_restore_result *ret, weir_error *e)
+{
+    int code = next(&fake.restore);
+
+    (void)w;
+    note("restore(%s,%s)", url, path);
+    fake.restore_opt = *opt;
+    if (fake.at_restore)
+        fake.at_restore();
+    if (opt->progress) {
+        const weir_progress p = {.phase = WEIR_PHASE_FETCH, .bytes_done = 1, .bytes_total = 2};
+
+        opt->progress(opt->progress_arg, &p);
+    }
+    if (ret && code == WEIR_OK)
+        *ret = fake.restored;
+    return answer(code, e);
+}
+
+int weir_plan(weir *w, const char *url, const weir_restore_options *opt, weir_file_fn *fn,
+    void *arg, weir_error *e)
+{
+    int code = next(&fake.restore);
+
+    (void)w;
+    note("plan(%s)", url);
+    fake.restore_opt = *opt;
+    for (size_t i = 0; i < fake.nfiles; i++)
+        if (fn(arg, &fake.files[i]) != 0)
+            break;
+    return answer(code, e);
+}
+
+int weir_ltx_list(weir *w, const char *url, const char *const *settings, int level,
+    weir_cancel *cancel, weir_file_fn *fn, void *arg, weir_error *e)
+{
+    (void)w;
+    (void)settings;
+    (void)cancel;
+    note("list(%s,%d)", url, level);
+    fake.level = level;
+    for (size_t i = 0; i < fake.nfiles; i++)
+        if (fn(arg, &fake.files[i]) != 0)
+            break;
+    return answer(next(&fake.restore), e);
+}
+
+#endif

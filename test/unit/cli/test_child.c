@@ -1,0 +1,229 @@
+/*
+ * The child: how its command line is split, what it inherits, how its end is reported.
+ */
+#include "base/rand.h"
+#include "daemon/child.h"
+#include "harness/t.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* `want` is the words, each in brackets. */
+static void expect(const char *command, const char *want)
+{
+    struct wr_err e = {0};
+    char **argv = NULL, got[512] = "";
+
+    T_OK(wr_child_split(t_call()->scratch, wr_str(command), &argv, &e));
+    for (size_t i = 0; argv[i]; i++) {
+        size_t n = strlen(got);
+
+        (void)snprintf(got + n, sizeof(got) - n, "[%s]", argv[i]);
+    }
+    assert_string_equal(got, want);
+}
+
+static void bad(const char *command, const char *want)
+{
+    struct wr_err e = {0};
+    char **argv = NULL;
+
+    T_IS(WR_MISUSE, wr_child_split(t_call()->scratch, wr_str(command), &argv, &e));
+    assert_string_equal(e.text, want);
+}
+
+static void test_split(void **state)
+{
+    (void)state;
+    expect("myapp", "[myapp]");
+    expect("  myapp  -port\t8080 \n", "[myapp][-port][8080]");
+    expect("a 'b c' d", "[a][b c][d]");
+    expect("a \"b c\" d", "[a][b c][d]");
+    expect("a b'c d'e\"f g\"", "[a][bc def g]");
+    expect("a '' \"\"", "[a][][]");
+    expect("a \\  b\\ c", "[a][ ][b c]");
+    expect("a \\' \\\" \\\\ \\;", "[a]['][\"][\\][;]");
+    expect("'a\\b' \"c\\d\" \"\\\"\\\\\\$\\`\"", "[a\\b][c\\d][\"\\$`]");
+    expect("sh -c 'a; b && c | d > e'", "[sh][-c][a; b && c | d > e]");
+    expect("a \"x;y\" $HOME *", "[a][x;y][$HOME][*]"); /* nothing is substituted */
+}
+
+static void test_split_refused(void **state)
+{
+    static const char chars[] = ";&|<>()";
+
+    (void)state;
+    for (size_t i = 0; chars[i]; i++) {
+        char command[16], want[128];
+
+        (void)snprintf(command, sizeof(command), "a b%c c", chars[i]);
+        (void)snprintf(want, sizeof(want),
+            "cannot parse exec command: unquoted '%c'; use sh -c '...' for shell syntax", chars[i]);
+        bad(command, want);
+    }
+    bad("", "exec command is empty");
+    bad(" \t ", "exec command is empty");
+    bad("a 'b", "cannot parse exec command: no closing '");
+    bad("a \"b\\\"", "cannot parse exec command: no closing \"");
+    bad("a \\", "cannot parse exec command: ends with a backslash");
+}
+
+static void test_split_limits(void **state)
+{
+    static char big[(128 << 10) + 2], many[4097 * 2 + 1];
+    struct wr_err e = {0};
+    char **argv = NULL;
+
+    (void)state;
+    memset(big, 'a', sizeof(big) - 1);
+    T_IS(WR_LIMIT, wr_child_split(t_call()->scratch, wr_str(big), &argv, &e));
+    for (size_t i = 0; i < sizeof(many) - 1; i++)
+        many[i] = i % 2 ? ' ' : 'a';
+    T_IS(WR_LIMIT, wr_child_split(t_call()->scratch, wr_str(many), &argv, &e));
+    T_OK(wr_child_split(t_call()->scratch, wr_str(many + 2), &argv, &e)); /* one less */
+    T(argv[4095] && !argv[4096]);
+}
+
+/* Words quoted at random come back as they were. */
+static void test_split_random(void **state)
+{
+    static const char alphabet[] = "ab '\"\\;|$\n";
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (int round = 0; round < 3000; round++) {
+        char command[1024], words[4][8];
+        size_t nwords = 1 + wr_rand_below(&r, 4), at = 0;
+        struct wr_arena a;
+        struct wr_err e = {0};
+        char **argv = NULL;
+
+        for (size_t i = 0; i < nwords; i++) {
+            size_t n = wr_rand_below(&r, sizeof(words[i]));
+
+            for (size_t j = 0; j < n; j++) {
+                char c = alphabet[wr_rand_below(&r, sizeof(alphabet) - 1)];
+                uint64_t how = wr_rand_below(&r, 3);
+
+                words[i][j] = c;
+                if (how == 0 && c != '\'')
+                    at += (size_t)snprintf(command + at, 8, "'%c'", c);
+                else if (how == 1 && c != '"' && c != '\\')
+                    at += (size_t)snprintf(command + at, 8, "\"%c\"", c);
+                else
+                    at += (size_t)snprintf(command + at, 8, "\\%c", c);
+            }
+            words[i][n] = 0;
+            at += (size_t)snprintf(command + at, 8, "%s ", n ? "" : "''");
+        }
+        wr_arena_init(&a, WR_ARENA_MAX);
+        T_OK(wr_child_split(&a, wr_str(command), &argv, &e));
+        for (size_t i = 0; i < nwords; i++)
+            assert_string_equal(argv[i], words[i]);
+        T(!argv[nwords]);
+        wr_arena_release(&a);
+    }
+}
+
+/* Run a shell command as a child to its end. */
+static int run(const char *script)
+{
+    char sh[] = "sh", c[] = "-c", copy[512], *argv[] = {sh, c, copy, NULL};
+    struct wr_err e = {0};
+    siginfo_t info;
+    pid_t pid = 0;
+    int code = -1;
+
+    (void)snprintf(copy, sizeof(copy), "%s", script);
+    T_OK(wr_child_start(argv, &pid, &e));
+    T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0); /* it stays to be asked about */
+    T(wr_child_ended(pid, &code));
+    return code;
+}
+
+static void test_exit_codes(void **state)
+{
+    (void)state;
+    T(run("exit 0") == 0);
+    T(run("exit 7") == 7);
+    T(run("kill -TERM $$") == 128 + SIGTERM);
+    T(run("kill -KILL $$") == 128 + SIGKILL);
+}
+
+static void test_still_running(void **state)
+{
+    char cat[] = "sleep", forever[] = "1000", *argv[] = {cat, forever, NULL};
+    struct wr_err e = {0};
+    siginfo_t info;
+    pid_t pid = 0;
+    int code = -1;
+
+    (void)state;
+    T_OK(wr_child_start(argv, &pid, &e));
+    T(!wr_child_ended(pid, &code) && code == -1);
+    T(kill(pid, SIGINT) == 0);
+    T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+    T(wr_child_ended(pid, &code) && code == 128 + SIGINT);
+    T(wr_child_ended(pid, &code) && code == 1); /* asked again, it is gone: no success */
+}
+
+/* Environment and output are ours; stdin is empty; our signal mask and ignored signals are not. */
+static void test_inheritance(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "out");
+    struct sigaction old;
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t term, old_mask;
+    char script[400];
+
+    (void)state;
+    T(setenv("T_CHILD", "from us", 1) == 0);
+    (void)snprintf(
+        script, sizeof(script), "echo \"$T_CHILD\" > '%s'; read x && exit 9; exit 3", path);
+    T(run(script) == 3);
+    T(t_slurp(path).n == 8);
+
+    T(sigemptyset(&term) == 0 && sigaddset(&term, SIGTERM) == 0);
+    T(pthread_sigmask(SIG_BLOCK, &term, &old_mask) == 0);
+    T(sigaction(SIGPIPE, &ignore, &old) == 0);
+    T(run("kill -TERM $$; exit 9") == 128 + SIGTERM);
+    T(run("kill -PIPE $$; exit 9") == 128 + SIGPIPE);
+    T(sigaction(SIGPIPE, &old, NULL) == 0);
+    T(pthread_sigmask(SIG_SETMASK, &old_mask, NULL) == 0);
+}
+
+static void test_no_program(void **state)
+{
+    char name[] = "no-such-program-anywhere", *argv[] = {name, NULL};
+    struct wr_err e = {0};
+    pid_t pid = 0;
+
+    (void)state;
+    T_IS(WR_NOTFOUND, wr_child_start(argv, &pid, &e));
+    T(strstr(e.text, "cannot start exec command: no-such-program-anywhere: "));
+}
+
+static enum wr_status sweep(void *arg)
+{
+    struct wr_arena a;
+    char **argv = NULL;
+    enum wr_status st;
+
+    (void)arg;
+    wr_arena_init(&a, WR_ARENA_MAX);
+    st = wr_child_split(&a, WR_STR("a 'b c' \"\""), &argv, NULL);
+    wr_arena_release(&a);
+    return st;
+}
+
+static void test_nomem(void **state)
+{
+    (void)state;
+    t_sweep_nomem(sweep, NULL);
+}
+
+T_MAIN(T_TEST(test_split), T_TEST(test_split_refused), T_TEST(test_split_limits),
+    T_TEST(test_split_random), T_TEST(test_exit_codes), T_TEST(test_still_running),
+    T_TEST(test_inheritance), T_TEST(test_no_program), T_TEST(test_nomem))

@@ -1,0 +1,527 @@
+/*
+ * The commands over a library that answers as scripted: what they print, where, and their exit
+ * codes.
+ */
+#include "cli/command.h"
+#include "harness/t.h"
+#include "unit/cli/fake_weir.h"
+
+#include <fcntl.h>
+
+#include <jansson.h>
+
+#define TIME_MS 1777032000000 /* 2026-04-24T12:00:00Z */
+
+static char out[16384], err[16384]; /* what the last command printed */
+static const char *dir;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof(fake));
+    dir = t_tmpdir();
+    return setenv("TERM", "dumb", 1) || unsetenv("LITESTREAM_CONFIG");
+}
+
+static void take(const char *path, char *text, size_t size)
+{
+    struct wr_bytes b = t_slurp(path);
+
+    T(b.n < size);
+    if (b.n)
+        memcpy(text, b.p, b.n);
+    text[b.n] = 0;
+}
+
+static int redirect(int fd, const char *path)
+{
+    int saved = dup(fd), file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    T(saved >= 0 && file >= 0 && dup2(file, fd) == fd && close(file) == 0);
+    return saved;
+}
+
+/* Run a command with a NULL-terminated list of arguments; its exit code. */
+static int run(const struct wr_command *cmd, const char *const *list)
+{
+    const char *out_path = t_path(dir, "out"), *err_path = t_path(dir, "err");
+    static char copies[16][1024], *argv[17];
+    struct wr_arena arena;
+    struct wr_cli cli = {.arena = &arena, .program = "weir"};
+    int saved_out, saved_err, code;
+    size_t argc = 0;
+
+    for (; list[argc]; argc++) {
+        (void)snprintf(copies[argc], sizeof(copies[argc]), "%s", list[argc]);
+        argv[argc] = copies[argc];
+    }
+    argv[argc] = NULL;
+    fake.calls[0] = 0;
+    T(fflush(stdout) == 0);
+    saved_out = redirect(STDOUT_FILENO, out_path);
+    saved_err = redirect(STDERR_FILENO, err_path);
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    wr_logger_init(&cli.log, STDERR_FILENO, WR_LOG_FORMAT_TEXT, WEIR_LOG_WARN);
+    code = cmd->run(&cli, argc, argv);
+    wr_logger_release(&cli.log);
+    wr_arena_release(&arena);
+    (void)fflush(stdout);
+    (void)fflush(stderr);
+    (void)dup2(saved_out, STDOUT_FILENO);
+    (void)dup2(saved_err, STDERR_FILENO);
+    (void)close(saved_out);
+    (void)close(saved_err);
+    take(out_path, out, sizeof(out));
+    take(err_path, err, sizeof(err));
+    return code;
+}
+
+#define RUN(cmd, ...) run(&wr_command_##cmd, (const char *const[]){__VA_ARGS__, NULL})
+
+#define EXPECT(want_code, want_out, want_err, call) \
+    do {                                            \
+        int code_ = (call);                         \
+        assert_string_equal(err, want_err);         \
+        assert_string_equal(out, want_out);         \
+        assert_int_equal(code_, want_code);         \
+    } while (0)
+
+static const char *write_config(const char *text)
+{
+    const char *path = t_path(dir, "c.yml");
+
+    t_spew(path, text, strlen(text));
+    return path;
+}
+
+static void test_version(void **state)
+{
+    (void)state;
+    assert_string_equal(WEIR_VERSION, WEIR_VERSION_STRING); /* the header's, and the build's */
+    EXPECT(0, "1.2.3\n", "", run(&wr_command_version, (const char *const[]){NULL}));
+    T(RUN(version, "-verbose") == 0);
+    T(strstr(out, "weir 1.2.3") && strstr(out, "OS/Arch:"));
+}
+
+static void test_help(void **state)
+{
+    static const char *const names[] = {"replicate", "restore", "databases", "ltx", "version"};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        const struct wr_command *cmd = wr_command_find(names[i]);
+        char usage[64];
+
+        assert_non_null(cmd);
+        T(run(cmd, (const char *const[]){"-h", NULL}) == 0);
+        (void)snprintf(usage, sizeof(usage), "Usage:\n\n  weir %s ", names[i]);
+        T(strstr(out, usage) && strstr(out, "Example:\n\n  weir ") && !err[0]);
+        for (const struct wr_flag *f = cmd->flags; f->name; f++) {
+            (void)snprintf(usage, sizeof(usage), "\n  -%s ", f->name);
+            T(strstr(out, usage));
+        }
+    }
+    T(wr_command_find("wal") == &wr_command_ltx && !wr_command_find("bogus"));
+    assert_string_equal(wr_command_nearest("resotre"), "restore");
+    assert_null(wr_command_nearest("bogus"));
+}
+
+static void test_bad_flag(void **state)
+{
+    (void)state;
+    EXPECT(1, "",
+        "Error: flag provided but not defined: -txd (did you mean -txid?)\nTry: weir restore -h\n",
+        RUN(restore, "-txd", "1"));
+}
+
+static void test_databases(void **state)
+{
+    const char *c = write_config("dbs:\n- path: /var/lib/app.db\n  replicas:\n"
+                                 "  - url: s3://b/app?secret-access-key=x\n  - path: /r\n");
+
+    (void)state;
+    EXPECT(0,
+        "path             replica  url\n"
+        "/var/lib/app.db  s3       s3://b/app?secret-access-key=***\n"
+        "/var/lib/app.db  file     file:///r\n",
+        "", RUN(databases, "-config", c));
+    EXPECT(0,
+        "[\n  {\n    \"path\": \"/var/lib/app.db\",\n    \"replica\": \"s3\",\n"
+        "    \"url\": \"s3://b/app?secret-access-key=***\"\n  },\n  {\n    \"path\": "
+        "\"/var/lib/app.db\",\n"
+        "    \"replica\": \"file\",\n    \"url\": \"file:///r\"\n  }\n]\n",
+        "", RUN(databases, "-json", "-config", c));
+    EXPECT(0, "[]\n", "", RUN(databases, "-json", "-config", write_config("")));
+    EXPECT(1, "", "Error: too many arguments\n", RUN(databases, "x"));
+    EXPECT(1, "", "Error: config file not found: /nonexistent\n",
+        RUN(databases, "-config", "/nonexistent"));
+}
+
+static void test_config_warning(void **state)
+{
+    const char *c = write_config("zzz: 1\n");
+    char want[600];
+
+    (void)state;
+    (void)snprintf(want, sizeof(want), "Warning: %s:1:1: unknown key \"zzz\" is ignored\n", c);
+    EXPECT(0, "path  replica  url\n", want, RUN(databases, "-config", c));
+}
+
+static const weir_file files[] = {
+    {.level = 9, .min_txid = 1, .max_txid = 4, .size = 8192, .time_ms = TIME_MS, .name = "a.ltx"},
+    {.level = 0, .min_txid = 5, .max_txid = 255, .size = 7, .time_ms = TIME_MS, .name = "b.ltx"},
+};
+
+static void test_ltx(void **state)
+{
+    (void)state;
+    fake.files = files;
+    fake.nfiles = 2;
+    EXPECT(0,
+        "level  min_txid          max_txid          size  created\n"
+        "9      0000000000000001  0000000000000004  8192  2026-04-24T12:00:00Z\n"
+        "0      0000000000000005  00000000000000ff  7     2026-04-24T12:00:00Z\n",
+        "", RUN(ltx, "s3://b/a", "-level", "all"));
+    assert_string_equal(fake.calls, "open list(s3://b/a,-1) close(0)");
+    fake.nfiles = 1;
+    EXPECT(0,
+        "[\n  {\n    \"level\": 9,\n    \"min_txid\": \"0000000000000001\",\n"
+        "    \"max_txid\": \"0000000000000004\",\n    \"size\": 8192,\n"
+        "    \"timestamp\": \"2026-04-24T12:00:00Z\"\n  }\n]\n",
+        "", RUN(ltx, "-json", "s3://b/a"));
+    T(fake.level == 0);
+    fake.nfiles = 0;
+    EXPECT(0, "[]\n", "", RUN(ltx, "-json", "s3://b/a"));
+}
+
+static void test_ltx_errors(void **state)
+{
+    static const int auth[] = {WEIR_AUTH, -1};
+
+    (void)state;
+    EXPECT(1, "", "Error: database path or replica URL required\nTry: weir ltx /path/to/db\n",
+        RUN(ltx, "-json"));
+    EXPECT(1, "", "Error: too many arguments\n", RUN(ltx, "a", "b"));
+    EXPECT(1, "", "Error: cannot specify a replica URL and the -config flag\n",
+        RUN(ltx, "-config", "x", "s3://b/a"));
+    fake.restore = auth;
+    EXPECT(4, "", "Error: auth\n", RUN(ltx, "s3://b/a"));
+    fake.files = files;
+    fake.nfiles = 2; /* half a listing is not printed as one */
+    EXPECT(4, "", "Error: auth\n", RUN(ltx, "-json", "s3://b/a"));
+}
+
+static void test_restore_json(void **state)
+{
+    const char *db = t_path(dir, "new.db");
+    json_t *j;
+
+    (void)state;
+    fake.restored = (weir_restore_result){.struct_size = sizeof(weir_restore_result),
+        .txid = 4,
+        .time_ms = TIME_MS,
+        .bytes = 8192,
+        .bytes_read = 700,
+        .files = 2,
+        .format = WEIR_FORMAT_LTX,
+        .verified = WEIR_CHECK_QUICK};
+    T(RUN(restore, "-json", "-o", db, "s3://b/a", "-integrity-check", "quick", "-parallelism", "3",
+          "-timestamp", "2026-04-24T12:00:01Z") == 0);
+    T(fake.restore_opt.time_ms == TIME_MS + 1000 && fake.restore_opt.txid == 0);
+    T(fake.restore_opt.check == WEIR_CHECK_QUICK && fake.restore_opt.parallel == 3);
+    T(!fake.restore_opt.overwrite && fake.restore_opt.cancel);
+    assert_string_equal(err, "");
+    j = json_loads(out, JSON_REJECT_DUPLICATES, NULL);
+    T(j);
+    assert_string_equal(json_string_value(json_object_get(j, "db_path")), db);
+    assert_string_equal(json_string_value(json_object_get(j, "replica")), "s3");
+    assert_string_equal(json_string_value(json_object_get(j, "txid")), "0000000000000004");
+    assert_string_equal(json_string_value(json_object_get(j, "integrity_check")), "quick");
+    assert_string_equal(json_string_value(json_object_get(j, "timestamp")), "2026-04-24T12:00:00Z");
+    T(json_is_integer(json_object_get(j, "duration_ms")));
+    T(json_integer_value(json_object_get(j, "size")) == 8192);
+    json_decref(j);
+
+    fake.restored.format = WEIR_FORMAT_LEGACY;
+    fake.restored.txid = 0;
+    T(RUN(restore, "-json", "-o", db, "s3://b/a") == 0);
+    T(strstr(out, "\"txid\": \"\"") && strstr(out, "\"format\": \"v0.3\""));
+}
+
+static void test_restore_text(void **state)
+{
+    const char *db = t_path(dir, "new.db");
+    char want[1000];
+
+    (void)state;
+    fake.restored = (weir_restore_result){
+        .txid = 4, .time_ms = TIME_MS, .bytes = 8192, .verified = WEIR_CHECK_FULL};
+    T(RUN(restore, "-o", db, "s3://user:secret@b/a?x=secret", "-force", "-txid",
+          "00000000000000ff") == 0);
+    T(fake.restore_opt.overwrite && fake.restore_opt.txid == 255);
+    T(!strstr(err, "secret"));
+    (void)snprintf(want, sizeof(want), "restored %s from s3://", db);
+    T(strncmp(err, want, strlen(want)) == 0);
+    T(strstr(err, "txid 0000000000000004, as of 2026-04-24T12:00:00Z, 8.1 kB in "));
+    T(strstr(err, "s, passed integrity check: full\n"));
+    assert_string_equal(out, "");
+    EXPECT(0, "", "", RUN(restore, "-quiet", "-o", db, "s3://b/a"));
+}
+
+static void test_restore_plan(void **state)
+{
+    (void)state;
+    fake.files = files;
+    fake.nfiles = 1;
+    EXPECT(0,
+        "Restore plan:\n"
+        "  source: s3://mybkt/db\n"
+        "  target: /var/lib/db\n"
+        "  replica: s3\n"
+        "  txid range: 0000000000000001 - 0000000000000004\n"
+        "\n"
+        "Files to fetch:\n"
+        "level  file   min_txid          max_txid          size  timestamp\n"
+        "9      a.ltx  0000000000000001  0000000000000004  8192  2026-04-24T12:00:00Z\n",
+        "", RUN(restore, "-dry-run", "-o", "/var/lib/db", "s3://mybkt/db"));
+    assert_string_equal(fake.calls, "open plan(s3://mybkt/db) close(0)");
+    EXPECT(0,
+        "{\n"
+        "  \"source\": \"s3://mybkt/db\",\n"
+        "  \"target_path\": \"/var/lib/db\",\n"
+        "  \"replica\": \"s3\",\n"
+        "  \"min_txid\": \"0000000000000001\",\n"
+        "  \"max_txid\": \"0000000000000004\",\n"
+        "  \"files\": [\n"
+        "    {\n"
+        "      \"level\": 9,\n"
+        "      \"name\": \"a.ltx\",\n"
+        "      \"min_txid\": \"0000000000000001\",\n"
+        "      \"max_txid\": \"0000000000000004\",\n"
+        "      \"size\": 8192,\n"
+        "      \"timestamp\": \"2026-04-24T12:00:00Z\"\n"
+        "    }\n"
+        "  ]\n"
+        "}\n",
+        "", RUN(restore, "-dry-run", "-json", "-o", "/var/lib/db", "s3://mybkt/db"));
+}
+
+static void test_restore_usage(void **state)
+{
+    (void)state;
+    EXPECT(1, "",
+        "Error: database path or replica URL required\n"
+        "Try: weir restore -o /path/to/db s3://bucket/prefix\n",
+        RUN(restore, "-json"));
+    EXPECT(1, "", "Error: too many arguments\n", RUN(restore, "s3://b/a", "x"));
+    EXPECT(1, "",
+        "Error: -o is required when restoring from a replica URL\n"
+        "Try: weir restore -o /path/to/db s3://bucket/prefix\n",
+        RUN(restore, "s3://b/a"));
+    EXPECT(1, "", "Error: cannot specify both -txid and -timestamp\n",
+        RUN(restore, "-txid", "00000000000000ff", "-timestamp", "-1h", "s3://b/a"));
+    EXPECT(1, "", "Error: invalid -integrity-check value: fast\n",
+        RUN(restore, "-integrity-check", "fast", "s3://b/a"));
+    EXPECT(1, "", "Error: database not found in config: /x.db\n",
+        RUN(restore, "-config", write_config(""), "/x.db"));
+    T(!fake.calls[0]);
+}
+
+static void test_restore_output(void **state)
+{
+    const char *db = t_path(dir, "a.db"), *wal = t_path(dir, "a.db-wal");
+    char want[1000];
+
+    (void)state;
+    (void)snprintf(
+        want, sizeof(want), "Error: cannot restore, output path is a directory: %s\n", dir);
+    EXPECT(1, "", want, RUN(restore, "-force", "-o", dir, "s3://b/a"));
+
+    t_spew(db, "x", 1);
+    (void)snprintf(want, sizeof(want),
+        "Error: cannot restore, output path already exists and is not empty: %s. Use -force to "
+        "overwrite\n",
+        db);
+    EXPECT(1, "", want, RUN(restore, "-o", db, "s3://b/a"));
+    T(!fake.calls[0]);
+    EXPECT(0, "", "", RUN(restore, "-if-db-not-exists", "-o", db, "s3://b/a"));
+    T(!fake.calls[0]);
+    T(RUN(restore, "-json", "-if-db-not-exists", "-o", db, "s3://b/a") == 0);
+    T(strstr(out, "\"skipped\": \"database already exists\""));
+    T(RUN(restore, "-quiet", "-force", "-o", db, "s3://b/a") == 0);
+    T(strstr(fake.calls, "restore("));
+
+    t_spew(db, "", 0); /* an empty file is no database */
+    T(RUN(restore, "-quiet", "-o", db, "s3://b/a") == 0);
+    T(unlink(db) == 0);
+    t_spew(wal, "x", 1); /* it would be played into the new database */
+    (void)snprintf(want, sizeof(want),
+        "Error: cannot restore, SQLite sidecar path already exists: %s. Use -force to overwrite\n",
+        wal);
+    EXPECT(1, "", want, RUN(restore, "-o", db, "s3://b/a"));
+}
+
+static void expect_exit(int code, int want)
+{
+    const int list[] = {code, -1};
+    char text[64];
+
+    fake.restore = list;
+    (void)snprintf(text, sizeof(text), "Error: %s\n", weir_strerror(code));
+    EXPECT(want, "", text, RUN(restore, "-quiet", "-o", "/nonexistent/a.db", "s3://b/a"));
+    fake.restore = NULL;
+}
+
+static void test_restore_exit_codes(void **state)
+{
+    static const int none[] = {WEIR_NOTFOUND, -1};
+
+    (void)state;
+    expect_exit(WEIR_NOTFOUND, 3);
+    expect_exit(WEIR_AUTH, 4);
+    expect_exit(WEIR_CORRUPT, 5);
+    expect_exit(WEIR_IO, 1);
+    expect_exit(WEIR_CONFLICT, 1);
+    expect_exit(WEIR_CANCELED, 1);
+    fake.restore = none;
+    EXPECT(0, "", "",
+        RUN(restore, "-quiet", "-if-replica-exists", "-o", "/nonexistent/a.db", "s3://b/a"));
+    T(RUN(restore, "-json", "-if-replica-exists", "-o", "/nonexistent/a.db", "s3://b/a") == 0);
+    T(strstr(out, "\"skipped\": \"no matching backups found\""));
+    EXPECT(3, "", "Error: not found\n",
+        RUN(restore, "-dry-run", "-json", "-o", "/nonexistent/a.db", "s3://b/a"));
+}
+
+static void test_restore_from_config(void **state)
+{
+    static const int second[] = {WEIR_IO, WEIR_OK, -1};
+    const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
+                                 "  - url: s3://b/app\n  - path: /r\n");
+
+    (void)state;
+    fake.restore = second; /* one replica lost: the other has the backup */
+    T(RUN(restore, "-config", c, "/nonexistent/app.db") == 0);
+    assert_string_equal(fake.calls,
+        "open restore(s3://b/app,/nonexistent/app.db) restore(file:///r,/nonexistent/app.db) "
+        "close(0)");
+    T(strncmp(err, "Warning: s3://b/app: io; trying the next replica\nrestored ", 58) == 0);
+    T(RUN(restore, "-config", c, "-o", "/nonexistent/x", "/nonexistent/app.db") == 0);
+    assert_string_equal(fake.calls, "open restore(s3://b/app,/nonexistent/x) close(0)");
+}
+
+static void test_replicate_usage(void **state)
+{
+    (void)state;
+    EXPECT(1, "",
+        "Error: must specify at least one replica URL for /a.db\n"
+        "Try: weir replicate /path/to/db s3://bucket/prefix\n",
+        RUN(replicate, "/a.db"));
+    EXPECT(1, "", "Error: cannot specify a replica URL and the -config flag\n",
+        RUN(replicate, "-config", "x", "/a.db", "s3://b/a"));
+    EXPECT(1, "", "Error: cannot specify -once flag with -exec\n",
+        RUN(replicate, "/a.db", "s3://b/a", "-once", "-exec", "true"));
+    EXPECT(1, "", "Error: -sync-interval must be a duration such as 1s, and greater than 0\n",
+        RUN(replicate, "/a.db", "s3://b/a", "-sync-interval", "10"));
+    EXPECT(
+        1, "", "Error: not a replica URL: /r (write file:///r)\n", RUN(replicate, "/a.db", "/r"));
+}
+
+static void test_replicate(void **state)
+{
+    (void)state;
+    T(RUN(replicate, "-once", "-sync-interval", "5s", "/n/a.db", "s3://b/a", "file:///r") == 0);
+    assert_string_equal(fake.calls,
+        "open add(/n/a.db) replica(s3://b/a,sync-interval=5s) replica(file:///r,sync-interval=5s) "
+        "sync(/n/a.db) close(0)");
+    T(strstr(out, " level=INFO msg=weir version=1.2.3") && strstr(out, "msg=\"replicating to\""));
+    assert_string_equal(err, "");
+    T(RUN(replicate, "-once", "-log-level", "error", "/n/a.db", "s3://b/a") == 0);
+    T(!out[0]);
+    assert_string_equal(getenv("LOG_LEVEL"), "error"); /* for the child */
+    T(unsetenv("LOG_LEVEL") == 0);
+    T(RUN(replicate, "-exec", "true", "/n/a.db", "s3://b/a") == 0);
+    T(strstr(fake.calls, "close(30000)"));
+    T(RUN(replicate, "-exec", "true", "-shutdown-sync-timeout", "2s", "/n/a.db", "s3://b/a") == 0);
+    T(strstr(fake.calls, "close(2000)"));
+}
+
+static void test_replicate_config_logging(void **state)
+{
+    const char *c = write_config("logging: {type: json, stderr: true}\nshutdown-sync-timeout: 5s\n"
+                                 "dbs: [{path: /n/a.db, replica: {url: 's3://b/a'}}]\n");
+
+    (void)state;
+    T(RUN(replicate, "-exec", "true", "-config", c) == 0);
+    T(!out[0] && strncmp(err, "{\"time\":\"", 9) == 0 && strstr(fake.calls, "close(5000)"));
+}
+
+/* The exit code after a sync that ended with `sync`. */
+static int once(int sync)
+{
+    const int list[] = {sync, -1};
+    int code;
+
+    fake.sync = list;
+    code = RUN(replicate, "-once", "/n/a.db", "s3://b/a");
+    fake.sync = NULL;
+    return code;
+}
+
+static void test_replicate_exit_codes(void **state)
+{
+    (void)state;
+    T(once(WEIR_OK) == 0);
+    T(once(WEIR_IO) == 8);
+    T(once(WEIR_AUTH) == 4);
+    T(once(WEIR_BUSY) == 6);
+    T(once(WEIR_CONFLICT) == 7);
+    T(once(WEIR_NOTFOUND) == 8);
+    T(strstr(err, "Error: /n/a.db: not found\n"));
+    T(RUN(replicate, "-exec", "sh -c 'exit 5'", "/n/a.db", "s3://b/a") == 5);
+    fake.close = WEIR_TIMEOUT;
+    T(RUN(replicate, "-exec", "true", "/n/a.db", "s3://b/a") == 8);
+    fake.close = WEIR_IO;
+    T(RUN(replicate, "-exec", "true", "/n/a.db", "s3://b/a") == 8);
+    T(RUN(replicate, "-exec", "sh -c 'exit 5'", "/n/a.db", "s3://b/a") == 5);
+    T(strstr(err, "Error: last sync failed: io\n"));
+    fake.db_add = WEIR_MISUSE;
+    T(RUN(replicate, "/n/a.db", "s3://b/a") == 1);
+}
+
+static enum wr_status sweep_databases(void *arg)
+{
+    int code = run(&wr_command_databases, arg);
+
+    T(code == 0 || (code == 1 && strncmp(err, "Error: ", 7) == 0));
+    return code == 0 ? WR_OK : WR_NOMEM;
+}
+
+static enum wr_status sweep_plan(void *arg)
+{
+    int code = run(&wr_command_restore, arg);
+
+    T(code == 0 || (code == 1 && strncmp(err, "Error: ", 7) == 0));
+    return code == 0 ? WR_OK : WR_NOMEM;
+}
+
+static void test_nomem(void **state)
+{
+    const char *databases[] = {"-config", NULL, NULL};
+    const char *plan[] = {"-dry-run", "-o", "/x.db", "s3://b/a", NULL};
+
+    (void)state;
+    databases[1] = write_config("dbs:\n- path: /var/lib/app.db\n  replicas:\n"
+                                "  - url: s3://b/app\n  - path: /r\n");
+    t_sweep_nomem(sweep_databases, databases);
+    fake.files = files;
+    fake.nfiles = 2;
+    t_sweep_nomem(sweep_plan, plan);
+}
+
+#define C_TEST(f) cmocka_unit_test_setup(f, set_up)
+T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(test_databases),
+    C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
+    C_TEST(test_restore_json), C_TEST(test_restore_text), C_TEST(test_restore_plan),
+    C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
+    C_TEST(test_restore_from_config), C_TEST(test_replicate_usage), C_TEST(test_replicate),
+    C_TEST(test_replicate_config_logging), C_TEST(test_replicate_exit_codes), C_TEST(test_nomem))

@@ -1,0 +1,480 @@
+/*
+ * The configuration file: what it may say, what becomes of it, and every complaint with its place.
+ */
+#include "base/mem.h"
+#include "base/rand.h"
+#include "daemon/config.h"
+#include "daemon/doc.h"
+#include "harness/t.h"
+
+#include <weir.h>
+
+static char file[4096];
+
+static enum wr_status load(const char *text, struct wr_config **ret, struct wr_err *e)
+{
+    (void)snprintf(file, sizeof(file), "%s", t_path(t_tmpdir(), "c.yml"));
+    t_spew(file, text, strlen(text));
+    return wr_config_load(t_call()->scratch, file, true, ret, e);
+}
+
+static struct wr_config *good(const char *text)
+{
+    struct wr_err e = {0};
+    struct wr_config *c = NULL;
+
+    T_OK(load(text, &c, &e));
+    return c;
+}
+
+static void expect_warnings(const struct wr_config *c, const char *const *want, size_t n)
+{
+    const struct wr_warning *w = c->warnings;
+
+    for (size_t i = 0; i < n; i++, w = w->next) {
+        char text[5000];
+
+        assert_non_null(w);
+        (void)snprintf(text, sizeof(text), "%s:%s", file, want[i]);
+        assert_string_equal(w->text, text);
+    }
+    if (w)
+        fail_msg("unexpected warning: %s", w->text);
+}
+#define NO_WARNING(c) expect_warnings((c), NULL, 0)
+
+static void bad(const char *text, const char *want)
+{
+    struct wr_err e = {0};
+    struct wr_config *c = NULL;
+    char full[5000];
+
+    T_IS(WR_MISUSE, load(text, &c, &e));
+    (void)snprintf(full, sizeof(full), "%s:%s", file, want);
+    assert_string_equal(e.text, full);
+}
+
+static const char *setting(const char *const *kv, const char *key)
+{
+    for (; kv[0]; kv += 2)
+        if (strcmp(kv[0], key) == 0)
+            return kv[1];
+    return NULL;
+}
+
+static size_t settings_count(const char *const *kv)
+{
+    size_t n = 0;
+
+    while (kv[2 * n])
+        n++;
+    return n;
+}
+
+static void test_small(void **state)
+{
+    struct wr_config *c = good("dbs:\n"
+                               "  - path: /var/lib/app.db\n"
+                               "    replica:\n"
+                               "      url: s3://bucket/app?region=eu-west-1\n");
+
+    (void)state;
+    NO_WARNING(c);
+    T(c->ndbs == 1 && c->dbs[0].nreplicas == 1);
+    assert_string_equal(c->dbs[0].path, "/var/lib/app.db");
+    assert_string_equal(c->dbs[0].replicas[0].url, "s3://bucket/app?region=eu-west-1");
+    assert_string_equal(c->dbs[0].replicas[0].type, "s3");
+    assert_string_equal(c->dbs[0].replicas[0].sync_interval, "1s");
+    assert_string_equal(setting(c->dbs[0].replicas[0].settings, "sync-interval"), "1s");
+    T(settings_count(c->dbs[0].replicas[0].settings) == 1);
+    T(settings_count(c->dbs[0].settings) == 0);
+    T(!c->exec && !c->dbs[0].restore_if_missing && !c->logging.to_stderr && !c->logging.level);
+    T(c->logging.format == WR_LOG_FORMAT_TEXT);
+    T(c->shutdown_sync_timeout_ms == 30000);
+}
+
+static void test_full(void **state)
+{
+    const struct wr_config_replica *r;
+    struct wr_config *c = good("exec: \"myapp -serve\"\n"
+                               "shutdown-sync-timeout: 1m\n"
+                               "logging:\n"
+                               "  level: debug\n"
+                               "  type: json\n"
+                               "  stderr: yes\n"
+                               "dbs:\n"
+                               "  - path: sqlite:///a.db\n"
+                               "    meta-path: /meta\n"
+                               "    min-checkpoint-page-count: 500\n"
+                               "    restore-if-db-not-exists: true\n"
+                               "    replicas:\n"
+                               "      - type: s3\n"
+                               "        bucket: b\n"
+                               "        path: /x/y\n"
+                               "        region: r\n"
+                               "        access-key-id: AKIA\n"
+                               "        secret-access-key: 'se#cret'\n"
+                               "        force-path-style: true\n"
+                               "        sync-interval: 10s\n"
+                               "      - path: /backup//a\n"
+                               "      - url: webdavs://h/p\n"
+                               "  - path: /b.db\n"
+                               "    replica: {type: gs, bucket: g}\n");
+
+    (void)state;
+    NO_WARNING(c);
+    assert_string_equal(c->exec, "myapp -serve");
+    T(c->shutdown_sync_timeout_ms == 60000);
+    T(c->logging.format == WR_LOG_FORMAT_JSON && c->logging.to_stderr);
+    assert_string_equal(c->logging.level, "debug");
+    T(c->ndbs == 2 && c->dbs[0].nreplicas == 3 && c->dbs[0].restore_if_missing);
+    assert_string_equal(c->dbs[0].path, "/a.db");
+    assert_string_equal(setting(c->dbs[0].settings, "meta-path"), "/meta");
+    assert_string_equal(setting(c->dbs[0].settings, "min-checkpoint-page-count"), "500");
+    T(settings_count(c->dbs[0].settings) == 2);
+
+    r = c->dbs[0].replicas;
+    assert_string_equal(r[0].url, "s3://b/x/y");
+    assert_string_equal(setting(r[0].settings, "region"), "r");
+    assert_string_equal(setting(r[0].settings, "secret-access-key"), "se#cret");
+    assert_string_equal(setting(r[0].settings, "force-path-style"), "true");
+    assert_string_equal(setting(r[0].settings, "sync-interval"), "10s");
+    T(settings_count(r[0].settings) == 5);
+    assert_string_equal(r[1].url, "file:///backup/a");
+    assert_string_equal(r[1].type, "file");
+    assert_string_equal(r[2].url, "webdavs://h/p");
+    assert_string_equal(r[2].type, "webdavs");
+    assert_string_equal(c->dbs[1].replicas[0].url, "gs://g/");
+}
+
+static void test_defaults(void **state)
+{
+    const struct wr_config_replica *r;
+    struct wr_config *c = good("access-key-id: A\n"
+                               "region: top\n"
+                               "bucket: all\n"
+                               "sync-interval: 5s\n"
+                               "dbs:\n"
+                               "  - path: /a.db\n"
+                               "    replicas:\n"
+                               "      - {type: s3, path: a}\n"
+                               "      - {url: 's3://other/a', region: own, sync-interval: 2s}\n"
+                               "      - {path: /backup}\n");
+
+    (void)state;
+    NO_WARNING(c); /* a default that one replica has no use for is no mistake */
+    r = c->dbs[0].replicas;
+    assert_string_equal(r[0].url, "s3://all/a");
+    assert_string_equal(setting(r[0].settings, "region"), "top");
+    assert_string_equal(setting(r[0].settings, "access-key-id"), "A");
+    assert_string_equal(r[0].sync_interval, "5s");
+    assert_string_equal(r[1].url, "s3://other/a"); /* a global bucket does not clash with a URL */
+    assert_string_equal(setting(r[1].settings, "region"), "own");
+    assert_string_equal(setting(r[1].settings, "sync-interval"), "2s");
+    T(settings_count(r[2].settings) == 1); /* not the keys of S3 */
+}
+
+static void test_unknown_keys(void **state)
+{
+    static const char *const want[] = {
+        "1:1: unknown key \"regoin\" is ignored, did you mean \"region\"?",
+        "2:1: \"addr\" has no effect in this version",
+        "3:1: unknown key \"zzz\" is ignored",
+        "5:3: unknown key \"levle\" is ignored, did you mean \"level\"?",
+        "8:5: unknown key \"meta-paht\" is ignored, did you mean \"meta-path\"?",
+        "11:7: unknown key \"sync-intervall\" is ignored, did you mean \"sync-interval\"?",
+        "12:7: \"retention\" has no effect in this version",
+        "13:15: \"region\" has no meaning for a file replica and is ignored",
+    };
+    struct wr_config *c = good("regoin: x\n"
+                               "addr: :9090\n"
+                               "zzz: 1\n"
+                               "logging:\n"
+                               "  levle: info\n"
+                               "dbs:\n"
+                               "  - path: /a.db\n"
+                               "    meta-paht: /m\n"
+                               "    replica:\n"
+                               "      url: file:///b\n"
+                               "      sync-intervall: 1s\n"
+                               "      retention: 24h\n"
+                               "      region: r\n");
+
+    (void)state;
+    expect_warnings(c, want, wr_countof(want));
+}
+
+static void test_merge_and_anchor(void **state)
+{
+    static const char *const want[] = {"4:3: unknown key \"oops\" is ignored"};
+    const struct wr_config_replica *r;
+    struct wr_config *c = good("dbs:\n"
+                               "- path: /a.db\n"
+                               "  replica: &r {type: s3, bucket: b, path: a, region: one}\n"
+                               "  oops: 1\n"
+                               "- path: /b.db\n"
+                               "  replica: {<<: *r, path: b}\n"
+                               "- path: /c.db\n"
+                               "  replicas: [{<<: [{region: two}, *r], path: c}]\n"
+                               "- path: /d.db\n"
+                               "  replica: *r\n");
+
+    (void)state;
+    expect_warnings(c, want, 1);
+    r = c->dbs[1].replicas;
+    assert_string_equal(r->url, "s3://b/b");
+    assert_string_equal(setting(r->settings, "region"), "one");
+    r = c->dbs[2].replicas;
+    assert_string_equal(r->url, "s3://b/c");
+    assert_string_equal(setting(r->settings, "region"), "two");
+}
+
+static void test_shared_mistake_once(void **state)
+{
+    static const char *const want[] = {"3:38: unknown key \"oops\" is ignored"};
+    struct wr_config *c = good("dbs:\n"
+                               "- path: /a.db\n"
+                               "  replica: &r {url: 's3://b/shared', oops: 1}\n"
+                               "- path: /b.db\n"
+                               "  replica: *r\n");
+
+    (void)state;
+    expect_warnings(c, want, 1);
+}
+
+static void test_env(void **state)
+{
+    static const char *const want[] = {
+        "3:17: environment variable \"T_UNSET\" is not set",
+    };
+    struct wr_config *c, *raw = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T(setenv("T_BUCKET", "from-env", 1) == 0 && unsetenv("T_UNSET") == 0);
+    c = good("# ${T_UNSET} in a comment is fine\n"
+             "dbs: [{path: /a.db, replica: {url: 's3://$T_BUCKET/a'}}]\n"
+             "access-key-id: \"${T_UNSET}\"\n");
+    expect_warnings(c, want, 1);
+    assert_string_equal(c->dbs[0].replicas[0].url, "s3://from-env/a");
+    T(settings_count(c->dbs[0].replicas[0].settings) == 1); /* an empty key is none */
+
+    T_OK(wr_config_load(t_call()->scratch, file, false, &raw, &e));
+    assert_string_equal(raw->dbs[0].replicas[0].url, "s3://$T_BUCKET/a");
+}
+
+static void test_empty(void **state)
+{
+    (void)state;
+    T(good("")->ndbs == 0);
+    T(good("# nothing\n")->ndbs == 0);
+    T(good("dbs:\n")->ndbs == 0);
+    T(good("dbs: []\nlogging:\nexec: ~\n")->ndbs == 0);
+}
+
+static void test_bad_shape(void **state)
+{
+    (void)state;
+    bad("- a\n", "1:1: the configuration must be a mapping, not a list");
+    bad("dbs: x\n", "1:6: dbs must be a list, not a single value");
+    bad("dbs:\n  - x\n", "2:5: an entry of dbs must be a mapping, not a single value");
+    bad("dbs:\n  - path: [a]\n", "2:11: path must be a single value, not a list");
+    bad("dbs:\n  - replica: {url: 's3://b/a'}\n", "2:5: database config #1: must specify 'path'");
+    bad("dbs:\n  - dir: /x\n",
+        "2:10: database config #1: 'dir' is not supported by this version, list each 'path'");
+    bad("dbs:\n  - path: /a.db\n", "2:5: must specify replica for database");
+    bad("dbs:\n  - path: /a.db\n    replicas: []\n", "2:5: must specify replica for database");
+    bad("dbs:\n  - path: /a.db\n    replica: x\n",
+        "3:14: dbs[0].replica must be a mapping, not a single value");
+    bad("dbs:\n  - path: /a.db\n    replica: {url: 's3://b/a'}\n    replicas: [{url: "
+        "'s3://b/c'}]\n",
+        "4:15: cannot specify 'replica' and 'replicas' on a database");
+    bad("dbs:\n  - &d {path: /a.db, replica: {url: 's3://b/a'}}\n  - *d\n",
+        "2:5: /a.db is listed twice: put both replicas under one 'replicas'");
+    bad("logging: {type: xml}\n", "1:17: logging.type must be text, json or pretty, not \"xml\"");
+    bad("logging: {stderr: maybe}\n", "1:19: stderr must be true or false");
+    bad("shutdown-sync-timeout: 30\n",
+        "1:24: shutdown-sync-timeout must be a duration such as 30s");
+    bad("a: b: c\n", "1:5: mapping values are not allowed in this context");
+}
+
+/* One replica under one database, on line 1 from column 30. */
+static void bad_replica(const char *replica, const char *want)
+{
+    char text[500], full[500];
+
+    (void)snprintf(text, sizeof(text), "dbs: [{path: /a.db, replica: %s}]", replica);
+    (void)snprintf(full, sizeof(full), "1:%s", want);
+    bad(text, full);
+}
+
+static void test_bad_replica(void **state)
+{
+    (void)state;
+    bad_replica("{type: s3, path: a}", "30: bucket required for s3 replica");
+    bad_replica("{type: file, bucket: b}", "30: file replica path required");
+    bad_replica("{type: sftp}", "30: url required for sftp replica (sftp://...)");
+    bad_replica("{type: gcs}", "30: unknown replica type in config: \"gcs\"");
+    bad_replica("{url: /backup}", "30: replica url scheme required: /backup");
+    bad_replica("{path: 's3://b/a'}",
+        "30: replica path cannot be a url, please use the 'url' field instead");
+    bad_replica("{url: 's3://b/a', path: x}", "30: cannot specify url & path for s3 replica");
+    bad_replica("{url: 's3://b/a', bucket: x}", "30: cannot specify url & bucket for s3 replica");
+    bad_replica(
+        "{type: s3, bucket: b, path: 'a?b'}", "30: replica path cannot contain '?' or '#': a?b");
+    bad_replica("{url: 's3://b/a', sync-interval: 10}",
+        "63: dbs[0].replica.sync-interval: \"10\" is not a duration such as 1s");
+    bad_replica("{url: 's3://b/a', sync-interval: 0s}",
+        "63: dbs[0].replica.sync-interval: sync interval must be greater than 0 (got 0s)");
+    bad_replica("{url: 's3://b/a', age: {recipients: [x]}}", "53: age encryption is not supported");
+    bad("age: {recipients: [x]}\ndbs: [{path: /a.db, replica: {url: 's3://b/a'}}]",
+        "1:6: age encryption is not supported");
+    bad_replica("{url: 's3://b/a', sse-customer-key-path: /k}",
+        "71: sse-customer-key-path is not supported, use sse-customer-key with a $VARIABLE");
+    bad_replica("{url: 's3://b/a', region: {a: b}}",
+        "56: dbs[0].replica.region must be a single value, not a mapping");
+}
+
+static void test_files(void **state)
+{
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+    const char *dir = t_tmpdir();
+
+    (void)state;
+    T(setenv("LITESTREAM_CONFIG", "/nonexistent/c.yml", 1) == 0);
+    assert_string_equal(wr_config_default_path(), "/nonexistent/c.yml");
+    T_IS(WR_NOTFOUND, wr_config_load(t_call()->scratch, NULL, true, &c, &e));
+    assert_string_equal(e.text, "config file not found: /nonexistent/c.yml");
+    T(unsetenv("LITESTREAM_CONFIG") == 0);
+    assert_string_equal(wr_config_default_path(), "/etc/litestream.yml");
+    T_IS(WR_MISUSE, wr_config_load(t_call()->scratch, dir, true, &c, &e));
+}
+
+static void test_adhoc(void **state)
+{
+    static const char *const urls[] = {"s3://b/a", "file:///backup"};
+    static const char *const plain[] = {"/backup"}, *const word[] = {"backup"};
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+    struct wr_arena *a = t_call()->scratch;
+
+    (void)state;
+    T_OK(wr_config_adhoc(a, "/a//b.db", urls, 2, "3s", &c, &e));
+    T(c->ndbs == 1 && c->dbs[0].nreplicas == 2 && c->shutdown_sync_timeout_ms == 30000);
+    assert_string_equal(c->dbs[0].path, "/a/b.db");
+    assert_string_equal(c->dbs[0].replicas[0].url, "s3://b/a");
+    assert_string_equal(c->dbs[0].replicas[1].type, "file");
+    assert_string_equal(setting(c->dbs[0].replicas[1].settings, "sync-interval"), "3s");
+    T_OK(wr_config_adhoc(a, "/a.db", urls, 1, NULL, &c, &e));
+    assert_string_equal(c->dbs[0].replicas[0].sync_interval, "1s");
+    T_IS(WR_MISUSE, wr_config_adhoc(a, "/a.db", plain, 1, NULL, &c, &e));
+    assert_string_equal(e.text, "not a replica URL: /backup (write file:///backup)");
+    T_IS(WR_MISUSE, wr_config_adhoc(a, "/a.db", word, 1, NULL, &c, &e));
+    assert_string_equal(e.text, "not a replica URL: backup");
+}
+
+static void test_find(void **state)
+{
+    const struct wr_config_db *db = NULL;
+    struct wr_err e = {0};
+    struct wr_config *c = good("dbs:\n- {path: /data/app.db, replica: {path: /b/1}}\n"
+                               "- {path: /data/web.db, replica: {path: /b/2}}\n");
+
+    (void)state;
+    T_OK(wr_config_find(t_call()->scratch, c, "sqlite:///data/./web.db", &db, &e));
+    T(db == &c->dbs[1]);
+    T_IS(WR_MISUSE, wr_config_find(t_call()->scratch, c, "/data/ap.db", &db, &e));
+    assert_string_equal(
+        e.text, "database not found in config: /data/ap.db (did you mean /data/app.db?)");
+    T_IS(WR_MISUSE, wr_config_find(t_call()->scratch, c, "/x", &db, &e));
+    assert_string_equal(e.text, "database not found in config: /x");
+}
+
+static void test_log_level(void **state)
+{
+    (void)state;
+    T(wr_config_log_level("trace") == WEIR_LOG_DEBUG);
+    T(wr_config_log_level("DEBUG") == WEIR_LOG_DEBUG);
+    T(wr_config_log_level("Warning") == WEIR_LOG_WARN);
+    T(wr_config_log_level("warn") == WEIR_LOG_WARN);
+    T(wr_config_log_level("error") == WEIR_LOG_ERROR);
+    T(wr_config_log_level("nonsense") == WEIR_LOG_INFO);
+}
+
+/* A good file with bytes changed: it may be refused or warned about, never crash or hang. */
+static void test_mutations(void **state)
+{
+    static const char seed_text[] =
+        "region: &x eu\nlogging: {type: json}\ndbs:\n- path: /a.db\n  replicas:\n"
+        "  - &r {type: s3, bucket: b, path: p, <<: {region: *x}}\n  - <<: [*r]\n    path: q\n"
+        "- path: $T_BUCKET\n  replica: *r\n";
+    static const char alphabet[] = "&*{}[]<:-,#$\"' \nax~%|>!\xff\0";
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (int round = 0; round < 1000; round++) {
+        struct wr_config *c = NULL;
+        struct wr_arena a;
+        struct wr_err e = {0};
+        char text[sizeof(seed_text)];
+        enum wr_status st;
+
+        memcpy(text, seed_text, sizeof(text));
+        for (size_t i = 1 + wr_rand_below(&r, 4); i > 0; i--)
+            text[wr_rand_below(&r, sizeof(text) - 1)] =
+                alphabet[wr_rand_below(&r, sizeof(alphabet) - 1)];
+        t_spew(file, text, sizeof(text) - 1);
+        wr_arena_init(&a, WR_ARENA_MAX);
+        st = wr_config_load(&a, file, true, &c, &e);
+        T(st == WR_OK || (st == WR_MISUSE && e.text[0]));
+        T(st != WR_OK || c);
+        wr_arena_release(&a);
+    }
+}
+
+static enum wr_status sweep_load(void *arg)
+{
+    struct wr_config *c = NULL;
+    struct wr_arena a;
+    enum wr_status st;
+
+    (void)arg;
+    wr_arena_init(&a, WR_ARENA_MAX);
+    st = wr_config_load(&a, file, true, &c, NULL);
+    if (st == WR_OK)
+        T(c->ndbs == 1 && c->warnings); /* a warning is not lost silently */
+    wr_arena_release(&a);
+    return st;
+}
+
+static enum wr_status sweep_adhoc(void *arg)
+{
+    static const char *const urls[] = {"s3://b/a"};
+    struct wr_config *c = NULL;
+    struct wr_arena a;
+    enum wr_status st;
+
+    (void)arg;
+    wr_arena_init(&a, WR_ARENA_MAX);
+    st = wr_config_adhoc(&a, "/a.db", urls, 1, NULL, &c, NULL);
+    wr_arena_release(&a);
+    return st;
+}
+
+static void test_nomem(void **state)
+{
+    (void)state;
+    T(setenv("T_BUCKET", "b", 1) == 0);
+    (void)good("region: x\nzzz: 1\ndbs:\n- path: /a.db\n  meta-path: /m\n"
+               "  replica: {type: s3, bucket: $T_BUCKET, path: p}\n");
+    t_sweep_nomem(sweep_load, NULL);
+    t_sweep_nomem(sweep_adhoc, NULL);
+}
+
+T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_unknown_keys),
+    T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once), T_TEST(test_env),
+    T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_files),
+    T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level), T_TEST(test_mutations),
+    T_TEST(test_nomem))

@@ -1,0 +1,194 @@
+/*
+ * Log lines: the three formats to the letter, time zones, and lines from several threads.
+ */
+#include "harness/t.h"
+#include "base/sync.h"
+#include "daemon/logfmt.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <jansson.h>
+#include <weir.h>
+
+#define NOV_24 1795545793065 /* 2026-11-24T18:43:13.065Z */
+
+static void expect(enum wr_log_format format, const struct wr_log_line *line, const char *want)
+{
+    struct wr_buf buf;
+
+    wr_buf_init(&buf, 1 << 16);
+    wr_logfmt(&buf, format, line);
+    wr_buf_byte(&buf, 0);
+    T(wr_buf_status(&buf) == WR_OK);
+    assert_string_equal((const char *)buf.p, want);
+    wr_buf_release(&buf);
+}
+
+static void set_zone(const char *tz)
+{
+    T(setenv("TZ", tz, 1) == 0);
+    tzset();
+}
+
+static const struct wr_log_line plain = {
+    .wall_ms = NOV_24,
+    .level = WEIR_LOG_INFO,
+    .message = "initialized db",
+    .json_fields = "{\"path\":\"/p/app.db\"}",
+    .text_fields = "path=/p/app.db",
+};
+
+static void test_text(void **state)
+{
+    struct wr_log_line line = plain;
+
+    (void)state;
+    set_zone("UTC0");
+    expect(WR_LOG_FORMAT_TEXT, &line,
+        "time=2026-11-24T18:43:13.065Z level=INFO msg=\"initialized db\" path=/p/app.db\n");
+    line.text_fields = "";
+    line.message = "weir";
+    line.level = WEIR_LOG_ERROR;
+    expect(WR_LOG_FORMAT_TEXT, &line, "time=2026-11-24T18:43:13.065Z level=ERROR msg=weir\n");
+    line.text_fields = NULL;
+    line.level = WEIR_LOG_DEBUG;
+    line.message = "a\nb";
+    expect(WR_LOG_FORMAT_TEXT, &line, "time=2026-11-24T18:43:13.065Z level=DEBUG msg=\"a\\nb\"\n");
+}
+
+static void test_json(void **state)
+{
+    struct wr_log_line line = plain;
+
+    (void)state;
+    set_zone("UTC0");
+    expect(WR_LOG_FORMAT_JSON, &line,
+        "{\"time\":\"2026-11-24T18:43:13.065Z\",\"level\":\"INFO\",\"msg\":\"initialized db\","
+        "\"path\":\"/p/app.db\"}\n");
+    line.json_fields = "{}";
+    line.message = "say \"x\"";
+    line.level = WEIR_LOG_WARN;
+    expect(WR_LOG_FORMAT_JSON, &line,
+        "{\"time\":\"2026-11-24T18:43:13.065Z\",\"level\":\"WARN\",\"msg\":\"say \\\"x\\\"\"}\n");
+    line.json_fields = NULL;
+    line.message = "";
+    expect(WR_LOG_FORMAT_JSON, &line,
+        "{\"time\":\"2026-11-24T18:43:13.065Z\",\"level\":\"WARN\",\"msg\":\"\"}\n");
+}
+
+static void test_pretty(void **state)
+{
+    struct wr_log_line line = plain;
+
+    (void)state;
+    set_zone("UTC0");
+    expect(WR_LOG_FORMAT_PRETTY, &line, "18:43:13 INF initialized db path=/p/app.db\n");
+    line.level = WEIR_LOG_WARN;
+    line.text_fields = NULL;
+    expect(WR_LOG_FORMAT_PRETTY, &line, "18:43:13 WRN initialized db\n");
+}
+
+static void test_zones(void **state)
+{
+    struct wr_log_line line = {.wall_ms = NOV_24, .level = WEIR_LOG_INFO, .message = "x"};
+
+    (void)state;
+    set_zone("CET-1");
+    expect(WR_LOG_FORMAT_TEXT, &line, "time=2026-11-24T19:43:13.065+01:00 level=INFO msg=x\n");
+    set_zone("NST3:30");
+    expect(WR_LOG_FORMAT_TEXT, &line, "time=2026-11-24T15:13:13.065-03:30 level=INFO msg=x\n");
+    set_zone("UTC0");
+    line.wall_ms = -1;
+    expect(WR_LOG_FORMAT_TEXT, &line, "time=1969-12-31T23:59:59.999Z level=INFO msg=x\n");
+}
+
+static void test_logger_level_and_fields(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "log");
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    struct wr_clock_manual clock;
+    struct wr_logger l;
+    struct wr_bytes got;
+    const char *want = "time=2026-11-24T18:43:13.065Z level=INFO msg=hello db=/a n=7\n"
+                       "time=2026-11-24T18:43:13.065Z level=ERROR msg=bad\n";
+
+    (void)state;
+    set_zone("UTC0");
+    T(fd >= 0);
+    wr_clock_manual_init(&clock, NOV_24);
+    wr_logger_init(&l, fd, WR_LOG_FORMAT_TEXT, WEIR_LOG_INFO);
+    l.clock = &clock.clock;
+    wr_say(&l, WEIR_LOG_INFO, "hello", WR_F_Z("db", "/a"), WR_F_U64("n", 7));
+    wr_say(&l, WEIR_LOG_DEBUG, "not this", WR_F_U64("n", 7));
+    wr_logger_write(&l, WEIR_LOG_DEBUG, "nor this", "{}", "");
+    wr_logger_write(&l, WEIR_LOG_ERROR, "bad", "{}", "");
+    wr_logger_release(&l);
+    T(close(fd) == 0);
+    got = t_slurp(path);
+    T(got.n == strlen(want) && memcmp(got.p, want, got.n) == 0);
+}
+
+#define THREADS 4
+#define LINES   200
+
+static void talk(void *arg)
+{
+    for (int i = 0; i < LINES; i++)
+        wr_say((struct wr_logger *)arg, WEIR_LOG_INFO, "from a thread", WR_F_I64("i", i));
+}
+
+/* Every line arrives whole, whoever else is writing. */
+static void test_threads(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "log");
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
+    struct wr_thread threads[THREADS];
+    struct wr_err e = {0};
+    struct wr_logger l;
+    struct wr_bytes got;
+    struct wr_str rest, line;
+    size_t lines = 0;
+
+    (void)state;
+    T(fd >= 0);
+    wr_logger_init(&l, fd, WR_LOG_FORMAT_JSON, WEIR_LOG_INFO);
+    for (size_t i = 0; i < THREADS; i++)
+        T_OK(wr_thread_start(&threads[i], "talk", 0, talk, &l, &e));
+    for (size_t i = 0; i < THREADS; i++)
+        wr_thread_join(&threads[i]);
+    wr_logger_release(&l);
+    T(close(fd) == 0);
+    got = t_slurp(path);
+    rest = (struct wr_str){(const char *)got.p, got.n};
+    while (wr_str_cut(rest, '\n', &line, &rest)) {
+        json_t *j = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, NULL);
+
+        T(j && json_string_length(json_object_get(j, "msg")) == 13);
+        json_decref(j);
+        lines++;
+    }
+    T(lines == (size_t)THREADS * LINES && rest.n == 0);
+}
+
+static enum wr_status sweep(void *arg)
+{
+    wr_say((struct wr_logger *)arg, WEIR_LOG_INFO, "x", WR_F_Z("k", "v"));
+    return WR_OK; /* a line may be lost, nothing else */
+}
+
+static void test_nomem(void **state)
+{
+    int fd = open("/dev/null", O_WRONLY);
+    struct wr_logger l;
+
+    (void)state;
+    T(fd >= 0);
+    wr_logger_init(&l, fd, WR_LOG_FORMAT_JSON, WEIR_LOG_INFO);
+    t_sweep_nomem(sweep, &l);
+    wr_logger_release(&l);
+    T(close(fd) == 0);
+}
+
+T_MAIN(T_TEST(test_text), T_TEST(test_json), T_TEST(test_pretty), T_TEST(test_zones),
+    T_TEST(test_logger_level_and_fields), T_TEST(test_threads), T_TEST(test_nomem))

@@ -1,0 +1,308 @@
+/*
+ * The life of `replicate` over a library that answers as scripted: what is called in which order,
+ * what ends it, and which failure it reports.
+ */
+#include "daemon/serve.h"
+#include "harness/t.h"
+#include "unit/cli/fake_weir.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#define R1 "replica(s3://b/a,sync-interval=1s)"
+#define R2 "replica(file:///r,sync-interval=1s)"
+
+static const char *const urls[] = {"s3://b/a", "file:///r"};
+static char db_path[512];
+static struct wr_served served;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fake, 0, sizeof(fake));
+    fake.replica.struct_size = sizeof(fake.replica);
+    (void)snprintf(db_path, sizeof(db_path), "/nonexistent/a.db");
+    return 0;
+}
+
+static void serve_config(const struct wr_config *c, struct wr_serve_options o)
+{
+    struct wr_logger log;
+    int fd = open("/dev/null", O_WRONLY);
+
+    T(fd >= 0);
+    wr_logger_init(&log, fd, WR_LOG_FORMAT_JSON, WEIR_LOG_DEBUG);
+    o.program = "weir";
+    o.second_exit = 8;
+    o.shutdown_sync_timeout_ms = 1234;
+    wr_serve(c, &o, &log, t_call()->scratch, &served);
+    wr_logger_release(&log);
+    T(close(fd) == 0);
+}
+
+/* One database with `n` replicas. */
+static void serve(size_t n, struct wr_serve_options o)
+{
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    T_OK(wr_config_adhoc(t_call()->scratch, db_path, urls, n, NULL, &c, &e));
+    serve_config(c, o);
+}
+
+static void expect(int code, enum wr_serve_step step, const char *message, const char *calls)
+{
+    assert_string_equal(fake.calls, calls);
+    assert_string_equal(served.message, message);
+    T(served.code == code);
+    T(code == WEIR_OK || served.step == step);
+}
+
+static void test_once(void **state)
+{
+    (void)state;
+    serve(2, (struct wr_serve_options){.once = true});
+    expect(WEIR_OK, 0, "",
+        "open add(/nonexistent/a.db) " R1 " " R2 " sync(/nonexistent/a.db) close(0)");
+    T(served.child_exit == 0);
+}
+
+static void test_once_waits_while_it_moves(void **state)
+{
+    static int sync[80];
+
+    (void)state;
+    for (size_t i = 0; i < 70; i++)
+        sync[i] = WEIR_TIMEOUT; /* more than a minute of slices */
+    sync[70] = WEIR_OK;
+    sync[71] = -1;
+    fake.sync = sync;
+    serve(1, (struct wr_serve_options){.once = true}); /* no trouble reported: it just takes long */
+    T(served.code == WEIR_OK);
+
+    fake.sync = sync;
+    fake.replica.error_code = WEIR_BUSY; /* trouble, but it moves */
+    fake.progress = 1000;
+    serve(1, (struct wr_serve_options){.once = true});
+    T(served.code == WEIR_OK);
+}
+
+static void test_once_gives_up_when_stuck(void **state)
+{
+    static const int sync[] = {WEIR_TIMEOUT, -1};
+
+    (void)state;
+    fake.sync = sync;
+    fake.replica.error_code = WEIR_IO;
+    (void)snprintf(fake.replica.error, sizeof(fake.replica.error), "connection refused");
+    serve(1, (struct wr_serve_options){.once = true});
+    expect(WEIR_IO, WR_SERVE_ONCE, "/nonexistent/a.db: connection refused",
+        "open add(/nonexistent/a.db) " R1 " close(0)");
+}
+
+static void test_once_gives_up_when_held(void **state)
+{
+    static const int sync[] = {WEIR_TIMEOUT, -1};
+
+    (void)state;
+    fake.sync = sync;
+    fake.db.error_code = WEIR_BUSY;
+    (void)snprintf(fake.db.error, sizeof(fake.db.error), "held by process 7");
+    serve(1, (struct wr_serve_options){.once = true});
+    expect(WEIR_BUSY, WR_SERVE_ONCE, "/nonexistent/a.db: held by process 7",
+        "open add(/nonexistent/a.db) " R1 " close(0)");
+}
+
+/* One database that fails does not keep the others from their sync. */
+static void test_once_goes_on(void **state)
+{
+    static const int sync[] = {WEIR_AUTH, WEIR_OK, -1};
+    const char *file = t_path(t_tmpdir(), "c.yml");
+    const char *text = "dbs:\n- {path: /n/a, replica: {path: /r/a}}\n"
+                       "- {path: /n/b, replica: {path: /r/b}}\n";
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    t_spew(file, text, strlen(text));
+    T_OK(wr_config_load(t_call()->scratch, file, true, &c, &e));
+    fake.sync = sync;
+    serve_config(c, (struct wr_serve_options){.once = true});
+    expect(WEIR_AUTH, WR_SERVE_ONCE, "/n/a: auth",
+        "open add(/n/a) replica(file:///r/a,sync-interval=1s) add(/n/b) "
+        "replica(file:///r/b,sync-interval=1s) sync(/n/a) sync(/n/b) close(0)");
+}
+
+static void test_start_fails(void **state)
+{
+    (void)state;
+    fake.add_replica = WEIR_MISUSE; /* nothing was promised: no last sync */
+    serve(2, (struct wr_serve_options){.once = true});
+    expect(WEIR_MISUSE, WR_SERVE_START, "/nonexistent/a.db: misuse",
+        "open add(/nonexistent/a.db) " R1 " close(0)");
+    (void)set_up(NULL);
+    fake.db_add = WEIR_BUSY;
+    serve(1, (struct wr_serve_options){0});
+    expect(WEIR_BUSY, WR_SERVE_START, "/nonexistent/a.db: busy",
+        "open add(/nonexistent/a.db) close(0)");
+    (void)set_up(NULL);
+    fake.open = WEIR_NOMEM;
+    serve(1, (struct wr_serve_options){0});
+    expect(WEIR_NOMEM, WR_SERVE_START, "nomem", "open");
+}
+
+/* The signal is blocked here; it has arrived when the thread that waits for it has canceled. */
+static void raise_term(void)
+{
+    T(kill(getpid(), SIGTERM) == 0);
+    while (!the_cancel.canceled)
+        T(sched_yield() == 0);
+}
+
+static void test_signal(void **state)
+{
+    (void)state;
+    fake.at_add_replica = raise_term;
+    serve(1, (struct wr_serve_options){0});
+    expect(WEIR_OK, 0, "", "open add(/nonexistent/a.db) " R1 " close(1234)");
+    (void)set_up(NULL);
+    fake.at_add_replica = raise_term;
+    fake.close = WEIR_TIMEOUT;
+    serve(1, (struct wr_serve_options){0});
+    expect(WEIR_TIMEOUT, WR_SERVE_LAST_SYNC, "last sync failed: timeout",
+        "open add(/nonexistent/a.db) " R1 " close(1234)");
+}
+
+static void test_signal_while_once(void **state)
+{
+    (void)state;
+    fake.at_add_replica = raise_term;
+    serve(1, (struct wr_serve_options){.once = true});
+    T(served.code == WEIR_CANCELED && served.step == WR_SERVE_ONCE);
+    T(strstr(fake.calls, "close(0)"));
+}
+
+static void raise_and_hang(void)
+{
+    T(kill(getpid(), SIGTERM) == 0);
+    for (;;)
+        (void)pause(); /* the second signal ends this process */
+}
+
+static void test_second_signal(void **state)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    (void)state;
+    T(pid >= 0);
+    if (pid == 0) {
+        fake.at_add_replica = raise_term;
+        fake.at_close = raise_and_hang;
+        serve(1, (struct wr_serve_options){0});
+        _exit(99);
+    }
+    T(waitpid(pid, &status, 0) == pid);
+    T(WIFEXITED(status) && WEXITSTATUS(status) == 8);
+}
+
+static void test_child(void **state)
+{
+    (void)state;
+    serve(1, (struct wr_serve_options){.exec = "sh -c 'exit 0'"});
+    expect(WEIR_OK, 0, "", "open add(/nonexistent/a.db) " R1 " close(1234)");
+    T(served.child_exit == 0);
+    serve(1, (struct wr_serve_options){.exec = "sh -c 'exit 7'"});
+    T(served.code == WEIR_OK && served.child_exit == 7);
+    fake.close = WEIR_IO; /* both are reported */
+    serve(1, (struct wr_serve_options){.exec = "sh -c 'kill -9 $$'"});
+    T(served.code == WEIR_IO && served.step == WR_SERVE_LAST_SYNC);
+    T(served.child_exit == 137);
+}
+
+/* The child asks us to stop, is told so itself, and gets to say goodbye before the last sync. */
+static void test_signal_passed_to_child(void **state)
+{
+    (void)state;
+    serve(1, (struct wr_serve_options){.exec = "sh -c 'trap \"exit 5\" TERM; kill -TERM $PPID; "
+                                               "while :; do sleep 0.01; done'"});
+    T(served.code == WEIR_OK && served.child_exit == 5);
+    T(strstr(fake.calls, "close(1234)"));
+}
+
+static void test_bad_child(void **state)
+{
+    (void)state;
+    serve(1, (struct wr_serve_options){.exec = "a; b"}); /* found out before anything is opened */
+    T(served.code == WEIR_MISUSE && served.step == WR_SERVE_START && !fake.calls[0]);
+    serve(1, (struct wr_serve_options){.exec = "no-such-program-anywhere"});
+    T(served.code == WEIR_NOTFOUND && served.step == WR_SERVE_START);
+    T(strstr(fake.calls, "close(1234)")); /* what was captured meanwhile is sent */
+}
+
+static void test_restore_missing(void **state)
+{
+    static const int second[] = {WEIR_NOTFOUND, WEIR_OK, -1}, none[] = {WEIR_NOTFOUND, -1},
+                     bad[] = {WEIR_CORRUPT, -1};
+    const struct wr_serve_options o = {.once = true, .restore_if_missing = true};
+
+    (void)state;
+    fake.restore = second;
+    serve(2, o);
+    expect(WEIR_OK, 0, "",
+        "open restore(s3://b/a,/nonexistent/a.db) restore(file:///r,/nonexistent/a.db) "
+        "add(/nonexistent/a.db) " R1 " " R2 " sync(/nonexistent/a.db) close(0)");
+    (void)set_up(NULL);
+    fake.restore = none; /* no backup: a fresh start */
+    serve(1, o);
+    T(served.code == WEIR_OK && strstr(fake.calls, " sync("));
+    (void)set_up(NULL);
+    fake.restore = bad; /* never start an empty database over a damaged backup */
+    serve(2, o);
+    expect(WEIR_CORRUPT, WR_SERVE_START, "restore failed: corrupt",
+        "open restore(s3://b/a,/nonexistent/a.db) close(0)");
+}
+
+static void test_restore_only_what_is_missing(void **state)
+{
+    (void)state;
+    (void)snprintf(db_path, sizeof(db_path), "%s", t_path(t_tmpdir(), "a.db"));
+    t_spew(db_path, "", 0);
+    serve(1, (struct wr_serve_options){.once = true, .restore_if_missing = true});
+    T(served.code == WEIR_OK && !strstr(fake.calls, "restore"));
+    (void)set_up(NULL);
+    serve(1, (struct wr_serve_options){.once = true});
+    T(!strstr(fake.calls, "restore"));
+}
+
+static void test_signal_while_restoring(void **state)
+{
+    static const int canceled[] = {WEIR_CANCELED, -1};
+
+    (void)state;
+    fake.restore = canceled;
+    fake.at_restore = raise_term;
+    serve(1, (struct wr_serve_options){.restore_if_missing = true});
+    expect(WEIR_CANCELED, WR_SERVE_START, "restore failed: canceled",
+        "open restore(s3://b/a,/nonexistent/a.db) close(0)");
+}
+
+static void test_no_databases(void **state)
+{
+    const struct wr_config c = {0};
+
+    (void)state;
+    serve_config(&c, (struct wr_serve_options){.exec = "sh -c 'exit 0'"});
+    expect(WEIR_OK, 0, "", "open close(1234)");
+}
+
+#define S_TEST(f) cmocka_unit_test_setup(f, set_up)
+T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
+    S_TEST(test_once_gives_up_when_stuck), S_TEST(test_once_gives_up_when_held),
+    S_TEST(test_once_goes_on), S_TEST(test_start_fails), S_TEST(test_signal),
+    S_TEST(test_signal_while_once), S_TEST(test_second_signal), S_TEST(test_child),
+    S_TEST(test_signal_passed_to_child), S_TEST(test_bad_child), S_TEST(test_restore_missing),
+    S_TEST(test_restore_only_what_is_missing), S_TEST(test_signal_while_restoring),
+    S_TEST(test_no_databases))
