@@ -9,6 +9,8 @@
  */
 #include "engine/primary.h"
 
+#include "base/bytes.h"
+#include "base/crypto.h"
 #include "base/mem.h"
 #include "engine/primary_int.h"
 #include "run/watch.h"
@@ -298,6 +300,31 @@ static bool name_parts(struct wr_db *db, const struct wr_db_opts *o)
     return db->outbox != NULL;
 }
 
+/* A number for this path on this machine. A replica whose newest file bears it was written from
+ * here, even if all local state is gone. */
+static uint64_t node_of(const char *path)
+{
+    const struct wr_fs *fs = wr_fs_posix();
+    uint8_t id[64], sum[WR_SHA256_SIZE];
+    struct wr_file *f = NULL;
+    size_t n = 0;
+    struct wr_buf b;
+    uint64_t node = 0;
+
+    if (wr_file_open(fs, "/etc/machine-id", WR_FILE_READ, 0, &f, NULL) == WR_OK) {
+        if (wr_file_pread(f, id, sizeof(id), 0, &n, NULL) != WR_OK)
+            n = 0; /* without one the path alone has to do */
+        wr_file_close(f);
+    }
+    wr_buf_init(&b, 8192);
+    wr_buf_put(&b, id, n);
+    wr_buf_z(&b, path);
+    if (wr_buf_status(&b) == WR_OK && wr_sha256(wr_buf_bytes(&b), sum, NULL) == WR_OK)
+        node = wr_be64(sum);
+    wr_buf_release(&b);
+    return node;
+}
+
 static void free_parts(struct wr_db *db)
 {
     wr_free(db->path);
@@ -319,6 +346,7 @@ enum wr_status wr_db_new(
     db->actor = (struct wr_actor){.step = db_step, .lane = WR_LANE_LOCAL, .sched = sched};
     db->fs = o->fs ? o->fs : wr_fs_posix();
     db->watch = o->watch;
+    db->node_id = node_of(o->path);
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
     db->scan_ns = o->scan_ns;

@@ -61,6 +61,7 @@ static enum wr_status read_header(struct wr_storage *s, struct wr_call *c,
     *ret = (struct wr_remote_pos){.txid = f->max,
         .has_rolling = h.has_rolling,
         .rolling = h.rolling_post,
+        .node_id = h.node_id,
         .page_size = h.page_size,
         .commit = h.commit,
         .time_ms = h.time_ms};
@@ -106,7 +107,7 @@ static enum wr_status sample_page(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK) {
         st = wr_ltx_frame_decode((struct wr_bytes){frame, length}, page_size, ref->pgno, page, e);
     }
-    if (st == WR_OK && !repeats_one_byte(page, page_size)) {
+    if (st == WR_OK && ref->pgno != 1 && !repeats_one_byte(page, page_size)) {
         ret->pgno[ret->n] = ref->pgno;
         ret->checksum[ret->n] = wr_ltx_page_checksum(ref->pgno, page, page_size);
         ret->n++;

@@ -15,6 +15,7 @@ struct wr_remote_pos {
     uint64_t txid;    /* newest; 0: the replica is empty */
     bool has_rolling; /* the newest file records the checksum of the database after it */
     uint64_t rolling;
+    uint64_t node_id;   /* of the newest file's writer; 0: unknown (Litestream's own, or merged) */
     uint32_t page_size; /* bytes; 0 when empty */
     uint32_t commit;    /* database size in pages */
     int64_t time_ms;    /* of the newest file */
@@ -33,8 +34,9 @@ struct wr_sample {
     uint64_t checksum[WR_SAMPLE_MAX]; /* wr_ltx_page_checksum */
 };
 
-/* Fetch up to WR_SAMPLE_MAX pages, spread over the database; pages of one repeated byte, which any
- * two databases may share, are left out. Errors as wr_restore_plan and wr_inputs_open. */
+/* Fetch up to WR_SAMPLE_MAX pages, spread over the database; page 1 and pages of one
+ * repeated byte, which two databases of one program share, are left out. Errors as wr_restore_plan
+ * and wr_inputs_open. */
 enum wr_status wr_remote_sample(
     struct wr_storage *s, struct wr_call *c, struct wr_sample *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -222,6 +222,7 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
         r->now.pos = (struct wr_remote_pos){.txid = p->header.max_txid,
             .has_rolling = p->header.has_rolling,
             .rolling = p->header.rolling_post,
+            .node_id = p->header.node_id,
             .page_size = p->header.page_size,
             .commit = p->header.commit,
             .time_ms = p->header.time_ms};

@@ -21,6 +21,7 @@
 #define INLINE_PAGES_BYTES ((uint64_t)8 << 20) /* pages up to that size are encoded at once */
 #define QUEUE_MAX          256u                /* files that may wait for a failing replica */
 #define QUEUE_STASH        1u /* with that many waiting, the next goes to the outbox at once */
+#define SAME_QUARTERS      4u /* a quarter of the sampled pages must be equal */
 #define FAILING_CLOSE_NS   ((int64_t)1000000000) /* shortest interval while nothing can be sent */
 
 uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
@@ -168,6 +169,7 @@ static struct wr_ltx_header header_of(const struct wr_db *db, uint64_t min, uint
         .min_txid = min,
         .max_txid = now.txid,
         .time_ms = db->time_ms,
+        .node_id = db->node_id,
         .has_rolling = true,
         .rolling_pre = pre,
         .rolling_post = now.rolling};
@@ -290,14 +292,20 @@ struct join {
     bool nothing; /* it is there already */
 };
 
-/* Two states of one database have pages in common; two databases do not. */
-static bool foreign(const struct wr_db *db, const struct wr_sample *s)
+/*
+ * Whether the replica's newest state, which is not in our history, is of another database. It is
+ * ours if this path on this machine wrote it. Else two states of one database have most pages in
+ * common, and databases that one program made for two tenants may share a few.
+ */
+static bool foreign(const struct wr_db *db, const struct wr_replica_status *r)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        if (wr_ledger_page(db->ledger, s->pgno[i]) == s->checksum[i])
-            return false;
-    }
-    return s->n > 0;
+    size_t same = 0;
+
+    if (r->pos.node_id == db->node_id && db->node_id != 0)
+        return false;
+    for (size_t i = 0; i < r->sample.n; i++)
+        same += wr_ledger_page(db->ledger, r->sample.pgno[i]) == r->sample.checksum[i];
+    return same * SAME_QUARTERS < r->sample.n || r->sample.n == 0;
 }
 
 /* BUSY: it cannot join now, or ever. */
@@ -331,7 +339,7 @@ static enum wr_status plan_join(
         j->nothing = true;
         return WR_BUSY;
     }
-    if (foreign(db, &dr->now.sample)) {
+    if (foreign(db, &dr->now)) {
         wr_replica_stop(dr->r, WR_CONFLICT,
             "the replica holds another database: none of the pages sampled from its newest state "
             "is "

@@ -58,6 +58,25 @@ static void log_line(void *arg, enum wr_log_level level, const char *msg,
     wr_buf_release(&b);
 }
 
+static struct wr_storage *faulty_storage(struct world *w, size_t i)
+{
+    struct wr_storage *s = NULL;
+    struct wr_err e = {0};
+    struct faultstore *f =
+        faultstore_new(&wr_storage_mem, wr_storage_mem_ref(w->bucket[i]), w->arm_seed++, &w->clock);
+
+    T_OK(wr_storage_wrap(faultstore_ops(f), f, WR_STR(""), &s, &e));
+    wr_storage_set_retry(s, 2, 0); /* the waits of retries are real time */
+    w->arm(w, f);
+    w->fault[i] = f;
+    return s;
+}
+
+void world_low_lock_page(void)
+{
+    (void)sqlite3_test_control(SQLITE_TESTCTRL_PENDING_BYTE, WORLD_LOW_LOCK);
+}
+
 void world_start(struct world *w)
 {
     struct wr_log log = {.sink = getenv("WEIR_TEST_LOG") ? log_line : NULL};
@@ -67,8 +86,11 @@ void world_start(struct world *w)
     w->opts.path = w->path;
     T_OK(wr_sched_new(&so, &w->sched, &e));
     T_OK(wr_db_new(w->sched, &w->opts, &w->db, &e));
-    for (size_t i = 0; i < w->n_buckets; i++)
-        T_OK(wr_db_add_replica(w->db, world_storage(w, i), w->interval_ns, &e));
+    for (size_t i = 0; i < w->n_buckets; i++) {
+        struct wr_storage *s = w->arm ? faulty_storage(w, i) : world_storage(w, i);
+
+        T_OK(wr_db_add_replica(w->db, s, w->interval_ns, &e));
+    }
     wr_db_start(w->db);
 }
 
@@ -116,7 +138,7 @@ void world_run(struct world *w, int64_t ns)
             break;
         wr_clock_manual_advance(&w->clock, wr_max(next - w->clock.mono_now_ns, (int64_t)0));
     }
-    wr_clock_manual_advance(&w->clock, end - w->clock.mono_now_ns);
+    wr_clock_manual_advance(&w->clock, wr_max(end - w->clock.mono_now_ns, (int64_t)0));
 }
 
 uint64_t world_sync(struct world *w)
@@ -152,8 +174,7 @@ struct wr_bytes world_restore(struct world *w, size_t i, uint64_t txid)
     return t_slurp(out);
 }
 
-/* In another process: closing a descriptor of the database here would drop SQLite's locks. */
-static void copy_file(const char *from, const char *to)
+void world_copy(const char *from, const char *to)
 {
     char *argv[] = {(char *)(uintptr_t) "cp", (char *)(uintptr_t)from, (char *)(uintptr_t)to, NULL};
     char *envp[] = {(char *)(uintptr_t) "PATH=/bin:/usr/bin", NULL};
@@ -177,9 +198,9 @@ struct wr_bytes world_image(struct world *w)
     (void)unlink(db);
     (void)unlink(wal);
     (void)unlink(t_path(w->dir, "image.db-shm"));
-    copy_file(w->path, db);
+    world_copy(w->path, db);
     if (access(wal_of, F_OK) == 0)
-        copy_file(wal_of, wal);
+        world_copy(wal_of, wal);
     T(sqlite3_open(db, &copy) == SQLITE_OK);
     T(sqlite3_exec(copy, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) == SQLITE_OK);
     T(sqlite3_close(copy) == SQLITE_OK);

@@ -6,6 +6,7 @@
 #define WR_TEST_ENGINE_WORLD_H
 
 #include "engine/primary.h"
+#include "fake/faultstore.h"
 #include "harness/t.h"
 #include "run/sched.h"
 
@@ -21,6 +22,10 @@ struct world {
     sqlite3 *app;
     int64_t interval_ns;
     struct wr_db_opts opts;
+    /* NULL, or what arms the faults of a replica's store when the daemon starts. */
+    void (*arm)(struct world *w, struct faultstore *f);
+    uint64_t arm_seed;
+    struct faultstore *fault[4]; /* while started with `arm` */
 };
 
 /* A fresh directory and `buckets` empty replicas; no database file yet, nothing started. */
@@ -43,8 +48,13 @@ uint64_t world_sync(struct world *w);
 
 /* Restore `txid` (0: newest) of bucket `i` and return the file's bytes (owned by the harness). */
 struct wr_bytes world_restore(struct world *w, size_t i, uint64_t txid);
+/* Copy a file in another process: closing a descriptor here would drop SQLite's locks on it. */
+void world_copy(const char *from, const char *to);
 /* What a checkpointed copy of the database looks like now. */
 struct wr_bytes world_image(struct world *w);
+/* Let SQLite and every world put the lock page where small databases have it. Once, at first. */
+#define WORLD_LOW_LOCK 0x10000u
+void world_low_lock_page(void);
 /* world_restore(newest) equals world_image, byte for byte. */
 void world_check(struct world *w, size_t i);
 
