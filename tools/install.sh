@@ -26,7 +26,7 @@ need_build_tools() {
     need_command ninja ninja-build
     need_command pkg-config pkg-config
     need_library 'sqlite3 >= 3.31' libsqlite3-dev
-    need_library 'libcurl >= 7.84' libcurl4-openssl-dev
+    need_library 'libcurl >= 7.85' libcurl4-openssl-dev
     need_library libcrypto libssl-dev
     need_library liblz4 liblz4-dev
     need_library expat libexpat1-dev

@@ -21,9 +21,6 @@
 #include "base/sync.h"
 
 #define FILE_MAX ((size_t)1 << 20) /* bytes of a credentials file */
-#define TEXT_MAX                                                                     \
-    ((size_t)4096) /* bytes of one set of credentials; tokens have a thousand or two \
-                    */
 
 /* Three strings in one allocation that can be wiped as a whole. */
 struct creds_text {
@@ -51,7 +48,7 @@ static enum wr_status text_set(
 {
     /* Room for all of it first: growing later would leave a copy behind that is never wiped. */
     size_t n = from->access_key.n + from->secret_key.n + from->token.n;
-    wr_buf_init(&t->text, TEXT_MAX);
+    wr_buf_init(&t->text, WR_AWS_CREDS_MAX);
     if (wr_buf_grow(&t->text, n) == NULL) {
         enum wr_status st = wr_buf_status(&t->text);
         text_release(t);
@@ -67,16 +64,14 @@ static enum wr_status text_set(
     return WR_OK;
 }
 
-static enum wr_status text_copy(
-    const struct creds_text *t, struct wr_arena *a, struct wr_aws_creds *ret, struct wr_err *e)
+static void text_copy(
+    const struct creds_text *t, char text[WR_AWS_CREDS_MAX], struct wr_aws_creds *ret)
 {
-    struct wr_str all = wr_arena_str(a, wr_buf_view(&t->text));
-    if (all.p == NULL)
-        return wr_fail(e, WR_NOMEM, "out of memory for AWS credentials");
-    ret->access_key = (struct wr_str){all.p, t->access_n};
-    ret->secret_key = (struct wr_str){all.p + t->access_n, t->secret_n};
-    ret->token = (struct wr_str){all.p + t->access_n + t->secret_n, t->token_n};
-    return WR_OK;
+    if (t->text.n > 0)
+        memcpy(text, t->text.p, t->text.n);
+    ret->access_key = (struct wr_str){text, t->access_n};
+    ret->secret_key = (struct wr_str){text + t->access_n, t->secret_n};
+    ret->token = (struct wr_str){text + t->access_n + t->secret_n, t->token_n};
 }
 
 static bool complete(const struct wr_aws_creds *c)
@@ -270,16 +265,18 @@ void wr_awscreds_free(struct wr_awscreds *p)
 }
 
 enum wr_status wr_awscreds_get(
-    struct wr_awscreds *p, struct wr_arena *a, struct wr_aws_creds *ret, struct wr_err *e)
+    struct wr_awscreds *p, char text[WR_AWS_CREDS_MAX], struct wr_aws_creds *ret, struct wr_err *e)
 {
-    if (p->explicit.access_n > 0)
-        return text_copy(&p->explicit, a, ret, e);
     enum wr_status st = WR_OK;
+    if (p->explicit.access_n > 0) {
+        text_copy(&p->explicit, text, ret);
+        return WR_OK;
+    }
     wr_mutex_lock(&p->mutex);
     if (p->found.access_n == 0)
         st = look(p, e);
     if (st == WR_OK)
-        st = text_copy(&p->found, a, ret, e);
+        text_copy(&p->found, text, ret);
     wr_mutex_unlock(&p->mutex);
     return st;
 }

@@ -4,7 +4,6 @@
 #ifndef WR_NET_AWSCREDS_H
 #define WR_NET_AWSCREDS_H
 
-#include "base/arena.h"
 #include "base/base.h"
 #include "base/status.h"
 #include "base/str.h"
@@ -24,11 +23,14 @@ enum wr_status wr_awscreds_new(const struct wr_aws_creds *explicit, struct wr_st
     struct wr_awscreds **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
 
-/* The credentials to use now, in `a`: the explicit ones, else AWS_ACCESS_KEY_ID and so on, else
- * LITESTREAM_ACCESS_KEY_ID and so on, else the profile's in AWS_SHARED_CREDENTIALS_FILE or
+#define WR_AWS_CREDS_MAX 4096 /* bytes of one set; tokens have a thousand or two */
+
+/* The credentials to use now, in `text`, which the caller wipes after use: the explicit ones, else
+ * AWS_ACCESS_KEY_ID and so on, else LITESTREAM_ACCESS_KEY_ID and so on, else the profile's in
+ * AWS_SHARED_CREDENTIALS_FILE or
  * ~/.aws/credentials. AUTH with a text that lists where it looked when there are none. */
-enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_arena *a, struct wr_aws_creds *ret,
-    struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_awscreds_get(struct wr_awscreds *p, char text[WR_AWS_CREDS_MAX],
+    struct wr_aws_creds *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* A server refused them: look again at the next get, somebody may have renewed the file. False for
  * explicit ones, which do not change. */

@@ -19,7 +19,7 @@
 
 #define ARENA_SIZE_MAX ((size_t)32 << 20) /* bytes; a listing page needs about one MiB */
 #define MESSAGE_MAX    200                /* bytes of a server's message that are shown */
-#define SIGNED_HEADERS 4                  /* host, date, hash, token */
+#define OWN_HEADERS    6                  /* host, hash, date, token, consistency, signature */
 
 enum lesson {
     LESSON_NONE,
@@ -74,19 +74,42 @@ static enum wr_status get_region(
     return ret->p != NULL ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory for a request");
 }
 
+/* Send what was signed: the headers of `in`, and the signature behind them. */
+static enum wr_status send_signed(struct wr_s3 *s, struct wr_s3_talk *t, const struct wr_sigv4 *in,
+    const struct wr_s3_request *r, const struct wr_http_header *headers, struct wr_str host,
+    struct wr_err *e)
+{
+    struct wr_str url =
+        wr_arena_fmt(&t->arena, WR_FMT "://" WR_FMT WR_FMT "%s" WR_FMT, WR_ARG(s->cfg.scheme),
+            WR_ARG(host), WR_ARG(in->path), in->query.n > 0 ? "?" : "", WR_ARG(in->query));
+    if (url.p == NULL)
+        return wr_fail(e, WR_NOMEM, "out of memory for a request");
+    const struct wr_http_req req = {.method = r->method,
+        .url = url.p,
+        .headers = headers,
+        .n_headers = in->n_headers + 1,
+        .body = r->body,
+        .has_body = r->has_body,
+        .stall_ms = r->stall_ms,
+        .into = r->into,
+        .into_size = r->into_size,
+        .text = &t->text};
+    return wr_http_do(s->http, &t->call, &req, &t->resp, e);
+}
+
 /* Sign and send what `to_sign` and `r` say; headers that depend on time and keys are added. */
 static enum wr_status sign_and_send(struct wr_s3 *s, struct wr_s3_talk *t,
     const struct wr_sigv4 *to_sign, const struct wr_s3_request *r, struct wr_str host,
     struct wr_err *e)
 {
-    struct wr_http_header headers[WR_S3_HEADERS_MAX + SIGNED_HEADERS + 2];
+    struct wr_http_header headers[WR_S3_HEADERS_MAX + OWN_HEADERS];
     struct wr_sigv4 in = *to_sign;
     struct wr_aws_creds creds;
     struct wr_str authorization;
-    char date[WR_SIGV4_DATE_MAX];
+    char date[WR_SIGV4_DATE_MAX], keys[WR_AWS_CREDS_MAX];
     size_t n = 0;
 
-    enum wr_status st = wr_awscreds_get(s->creds, &t->arena, &creds, e);
+    enum wr_status st = wr_awscreds_get(s->creds, keys, &creds, e);
     if (st != WR_OK)
         return st;
     in.time_ms = wr_wall_ms(t->call.clock) + atomic_load(&s->skew_ms);
@@ -105,26 +128,12 @@ static enum wr_status sign_and_send(struct wr_s3 *s, struct wr_s3_talk *t,
     in.access_key = creds.access_key;
     in.secret_key = creds.secret_key;
     st = wr_sigv4_sign(&t->arena, &in, &authorization, e);
-    if (st != WR_OK)
-        return st;
-    headers[n++] = (struct wr_http_header){WR_STR("authorization"), authorization};
-
-    struct wr_str url =
-        wr_arena_fmt(&t->arena, WR_FMT "://" WR_FMT WR_FMT "%s" WR_FMT, WR_ARG(s->cfg.scheme),
-            WR_ARG(host), WR_ARG(in.path), in.query.n > 0 ? "?" : "", WR_ARG(in.query));
-    if (url.p == NULL)
-        return wr_fail(e, WR_NOMEM, "out of memory for a request");
-    struct wr_http_req req = {.method = r->method,
-        .url = url.p,
-        .headers = headers,
-        .n_headers = n,
-        .body = r->body,
-        .has_body = r->has_body,
-        .stall_ms = r->stall_ms,
-        .into = r->into,
-        .into_size = r->into_size,
-        .text = &t->text};
-    return wr_http_do(s->http, &t->call, &req, &t->resp, e);
+    if (st == WR_OK) {
+        headers[n] = (struct wr_http_header){WR_STR("authorization"), authorization};
+        st = send_signed(s, t, &in, r, headers, host, e);
+    }
+    wr_wipe(keys, sizeof(keys));
+    return st;
 }
 
 static enum wr_status send_once(

@@ -235,6 +235,9 @@ static enum wr_status read_query(struct wr_settings *s, struct wr_str query, str
         else
             st = offer(s, key, text, FROM_QUERY, e);
     }
+    /* Without memory the walk ends early; a setting must never get lost that way. */
+    if (st == WR_OK && query.n > 0)
+        st = wr_fail(e, WR_NOMEM, "url query: out of memory");
     wr_arena_release(&a);
     return st;
 }
