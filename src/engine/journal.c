@@ -234,7 +234,7 @@ enum wr_status wr_journal_each(struct wr_journal *j, wr_journal_fn *fn, void *ar
 
         while (off < jf->size) {
             struct wr_journal_rec r;
-            struct wr_bytes entries;
+            struct wr_bytes entries = {0};
             enum wr_status st = record_at(j, jf->f, off, &r, &entries, e);
 
             if (st == WR_NOTFOUND)

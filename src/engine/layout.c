@@ -148,9 +148,7 @@ enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned 
         st = l.st;
     if (st == WR_NOTFOUND) /* a level nobody has written to is an empty one */
         st = WR_OK;
-    if (st != WR_OK)
-        return wr_wrap(e, st, "list " WR_FMT, WR_ARG(dir));
-    return WR_OK;
+    return st;
 }
 
 enum wr_status wr_layout_list_all(

@@ -78,8 +78,10 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t 
         st = list_from(s, c, 0, &best, e);
     if (st != WR_OK)
         return st;
+    if (best.max > 0)
+        return read_header(s, c, &best, ret, e);
     *ret = (struct wr_remote_pos){0};
-    return best.max == 0 ? WR_OK : read_header(s, c, &best, ret, e);
+    return WR_OK;
 }
 
 static bool repeats_one_byte(const uint8_t *page, uint32_t page_size)

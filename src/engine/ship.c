@@ -19,10 +19,13 @@
 #include "sqlite/wal.h"
 
 #define INLINE_PAGES_BYTES ((uint64_t)8 << 20) /* pages up to that size are encoded at once */
-#define QUEUE_MAX          256u                /* files that may wait for a failing replica */
-#define QUEUE_STASH        1u /* with that many waiting, the next goes to the outbox at once */
-#define SAME_QUARTERS      4u /* a quarter of the sampled pages must be equal */
-#define FAILING_CLOSE_NS   ((int64_t)1000000000) /* shortest interval while nothing can be sent */
+/* So much at once does not wait for the interval: files then stay small enough for one request and
+ * a small buffer each, and at that rate requests are the least of the bill. */
+#define EARLY_BYTES      ((uint64_t)4 << 20)
+#define QUEUE_MAX        256u /* files that may wait for a failing replica */
+#define QUEUE_STASH      1u   /* with that many waiting, the next goes to the outbox at once */
+#define SAME_QUARTERS    4u   /* a quarter of the sampled pages must be equal */
+#define FAILING_CLOSE_NS ((int64_t)1000000000) /* shortest interval while nothing can be sent */
 
 uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
 {
@@ -73,11 +76,12 @@ bool wr_db_join_due(const struct wr_db *db)
 bool wr_db_ship_due(struct wr_db *db, bool forced)
 {
     int64_t now = wr_db_now_ns(db);
+    uint64_t dirty_bytes = (uint64_t)db->dirty.map.n * db->view.page_size;
     bool joined = false;
 
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
-        int64_t at = db->closed_ns;
+        int64_t at = dirty_bytes >= EARLY_BYTES ? INT64_MIN : db->closed_ns;
 
         if (!dr->joined)
             continue;

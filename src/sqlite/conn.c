@@ -86,6 +86,26 @@ static int configure(sqlite3 *db)
     return rc;
 }
 
+/* Why the database cannot be opened, for whoever has to do something about it. */
+static enum wr_status open_fail(sqlite3 *db, int rc, const char *what, struct wr_err *e)
+{
+    switch (rc & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return wr_fail(e, WR_BUSY,
+            "database is locked: another process holds it exclusively "
+            "(locking_mode=EXCLUSIVE, or a long exclusive transaction)");
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+        return wr_fail(e, WR_UNSUPPORTED,
+            "cannot create the -wal and -shm files beside it: the directory or the files are "
+            "read-only for this user (%s)",
+            sqlite3_errmsg(db));
+    default:
+        return sql_fail(db, rc, what, e);
+    }
+}
+
 static enum wr_status open_one(const char *path, const char *vfs, sqlite3 **ret, struct wr_err *e)
 {
     sqlite3 *db = NULL;
@@ -94,7 +114,7 @@ static enum wr_status open_one(const char *path, const char *vfs, sqlite3 **ret,
     if (rc == SQLITE_OK)
         rc = configure(db);
     if (rc != SQLITE_OK) {
-        enum wr_status st = sql_fail(db, rc, "open", e);
+        enum wr_status st = open_fail(db, rc, "open", e);
 
         (void)sqlite3_close(db);
         return st;
@@ -102,9 +122,6 @@ static enum wr_status open_one(const char *path, const char *vfs, sqlite3 **ret,
     *ret = db;
     return WR_OK;
 }
-
-static const char *const locked_hint = "another process holds it exclusively "
-                                       "(locking_mode=EXCLUSIVE, or a long exclusive transaction)";
 
 /* Journal mode to WAL if it is not, as Litestream does; then the first read, which maps the WAL. */
 static enum wr_status enter_wal(struct wr_conn *c, bool *switched, struct wr_err *e)
@@ -116,30 +133,15 @@ static enum wr_status enter_wal(struct wr_conn *c, bool *switched, struct wr_err
         rc = sql_text(c->db, "PRAGMA journal_mode=wal", mode, sizeof(mode));
         if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
             return wr_fail(e, WR_UNSUPPORTED,
-                "it must be in WAL mode and cannot be switched (journal mode is \"%s\"): is it on "
-                "a "
-                "network file system or a read-only directory?",
+                "it must be in WAL mode and cannot be switched (journal mode is \"%s\"): "
+                "is it on a network file system or a read-only directory?",
                 mode);
         }
         *switched = true;
     }
     if (rc == SQLITE_OK)
         rc = sql_text(c->db, "SELECT 1 FROM sqlite_schema LIMIT 1", one, sizeof(one));
-    switch (rc & 0xff) {
-    case SQLITE_OK:
-        return WR_OK;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return wr_fail(e, WR_BUSY, "database is locked: %s", locked_hint);
-    case SQLITE_CANTOPEN:
-    case SQLITE_READONLY:
-        return wr_fail(e, WR_UNSUPPORTED,
-            "cannot create the -wal and -shm files beside it: the directory or the files are "
-            "read-only for this user (%s)",
-            sqlite3_errmsg(c->db));
-    default:
-        return sql_fail(c->db, rc, "read", e);
-    }
+    return rc == SQLITE_OK ? WR_OK : open_fail(c->db, rc, "read", e);
 }
 
 static enum wr_status handles(struct wr_conn *c, struct wr_err *e)
@@ -189,7 +191,7 @@ enum wr_status wr_conn_open(
         return wr_fail_errno(e, errno, "open %s", path);
     if (S_ISDIR(before.st_mode))
         return wr_fail(e, WR_UNSUPPORTED, "open %s: it is a directory", path);
-    if (before.st_size == 0)
+    if (before.st_size <= 1) /* SQLite takes a file of one byte for an empty one, too */
         return wr_fail(e, WR_NOTFOUND, "open %s: the file is empty, nothing was written yet", path);
 
     c = wr_alloc(sizeof(*c));
@@ -262,9 +264,21 @@ enum wr_status wr_conn_header(struct wr_conn *c, struct wr_walidx *ret, struct w
 
 enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e)
 {
+    bool held = wr_conn_in_barrier(c);
     char one[8];
-    int rc = sql_text(c->db, "SELECT 1 FROM sqlite_schema LIMIT 1", one, sizeof(one));
+    int rc;
 
+    /* Recovery needs the writer lock. If SQLite had to wait for it, it would sleep and retry for up
+     * to ten seconds. */
+    if (!held) {
+        enum wr_status st = wr_pin_take(c->file, WR_SLOT_WRITE, e);
+
+        if (st != WR_OK)
+            return st;
+    }
+    rc = sql_text(c->db, "SELECT 1 FROM sqlite_schema LIMIT 1", one, sizeof(one));
+    if (!held)
+        wr_pin_give(c->file, WR_SLOT_WRITE);
     return rc == SQLITE_OK ? WR_OK : sql_fail(c->db, rc, "recover the wal-index", e);
 }
 
@@ -439,7 +453,9 @@ enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e)
     if (rc == SQLITE_OK)
         rc = sql_text(
             db, quick ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)", text, sizeof(text));
-    if (rc != SQLITE_OK)
+    if ((rc & 0xff) == SQLITE_NOTADB)
+        st = wr_fail(e, WR_CORRUPT, "integrity check failed: %s", sqlite3_errmsg(db));
+    else if (rc != SQLITE_OK)
         st = sql_fail(db, rc, "integrity check", e);
     else if (strcmp(text, "ok") != 0)
         st = wr_fail(e, WR_CORRUPT, "integrity check failed: %s", text);

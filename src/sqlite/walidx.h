@@ -40,7 +40,7 @@ struct wr_walidx {
 
 /* Decode a stable copy. `barrier` (with `arg`) is a memory barrier between the two reads. BUSY
  * without text when the pair is torn, or its checksum wrong: look again later. UNSUPPORTED when
- * header of another version. */
+ * both agree on another version. */
 enum wr_status wr_walidx_read(const volatile uint8_t *map, void (*barrier)(void *arg), void *arg,
     struct wr_walidx *ret, struct wr_err *e) WR_MUST_CHECK;
 
