@@ -55,7 +55,7 @@ struct httpd {
 static void *must(void *p)
 {
     if (p == NULL) {
-        fprintf(stderr, "httpd: out of memory\n");
+        (void)fprintf(stderr, "httpd: out of memory\n");
         abort();
     }
     return p;
@@ -92,10 +92,17 @@ void httpd_add_body(struct httpd_answer *a, const void *p, size_t n)
 
 void httpd_add_text(struct httpd_answer *a, const char *fmt, ...)
 {
+    char small[512];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(small, sizeof(small), fmt, ap);
     va_end(ap);
+    if (n < 0)
+        abort();
+    if ((size_t)n < sizeof(small)) {
+        httpd_add_body(a, small, (size_t)n);
+        return;
+    }
     char *text = must(malloc((size_t)n + 1));
     va_start(ap, fmt);
     (void)vsnprintf(text, (size_t)n + 1, fmt, ap);
@@ -357,7 +364,7 @@ struct httpd *httpd_start(httpd_handler *handler, void *arg)
     if (d->fd < 0 || bind(d->fd, (struct sockaddr *)&sa, n) != 0 || listen(d->fd, 128) != 0 ||
         getsockname(d->fd, (struct sockaddr *)&sa, &n) != 0 ||
         pthread_create(&d->thread, NULL, run_server, d) != 0) {
-        fprintf(stderr, "httpd: cannot start\n");
+        (void)fprintf(stderr, "httpd: cannot start\n");
         abort();
     }
     d->port = ntohs(sa.sin_port);

@@ -93,7 +93,7 @@ static void make_tag(const uint8_t *p, size_t n, char tag[48], unsigned parts)
     if (EVP_Digest(p != NULL ? p : (const uint8_t *)"", n, md, NULL, EVP_md5(), NULL) != 1)
         abort();
     tag[0] = '"';
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         (void)snprintf(tag + 1 + 2 * i, 3, "%02x", (unsigned)md[i]);
     if (parts > 0)
         (void)snprintf(tag + 33, 15, "-%u\"", parts);
@@ -152,6 +152,7 @@ static bool is_there(struct object **at, const char *key)
 static void drop(struct object **at)
 {
     struct object *o = *at;
+    assert(o != NULL);
     *at = o->next;
     free(o->key);
     free(o->p);
@@ -303,7 +304,7 @@ static void unescape(char *z)
     while (*z != '\0') {
         if (strncmp(z, "&amp;", 5) == 0 || strncmp(z, "&lt;", 4) == 0 ||
             strncmp(z, "&gt;", 4) == 0) {
-            *out++ = z[1] == 'a' ? '&' : z[1] == 'l' ? '<' : '>';
+            *out++ = (char)(z[1] == 'a' ? '&' : z[1] == 'l' ? '<' : '>');
             z = strchr(z, ';') + 1;
         } else if (strncmp(z, "&#", 2) == 0) {
             *out++ = (char)strtoull(z + 2, &z, 10);

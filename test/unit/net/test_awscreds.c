@@ -25,8 +25,9 @@ static void set(const char *name, const char *value)
 static void expect(struct wr_awscreds *p, const char *access, const char *secret, const char *token)
 {
     struct wr_aws_creds got;
+    char text[WR_AWS_CREDS_MAX];
     struct wr_err e = {0};
-    T_OK(wr_awscreds_get(p, t_call()->scratch, &got, &e));
+    T_OK(wr_awscreds_get(p, text, &got, &e));
     T(wr_str_eq(got.access_key, wr_str(access)));
     T(wr_str_eq(got.secret_key, wr_str(secret)));
     T(wr_str_eq(got.token, wr_str(token)));
@@ -153,14 +154,15 @@ static void the_file_is_read_again_after_forget(void **state)
     wr_awscreds_free(p);
 }
 
-static void expect_none(const char *profile, const char *text)
+static void expect_none(const char *profile, const char *said)
 {
     struct wr_awscreds *p = chain(profile);
     struct wr_aws_creds got;
+    char text[WR_AWS_CREDS_MAX];
     struct wr_err e = {0};
-    T_IS(WR_AUTH, wr_awscreds_get(p, t_call()->scratch, &got, &e));
+    T_IS(WR_AUTH, wr_awscreds_get(p, text, &got, &e));
     T(strstr(e.text, "no AWS credentials found: looked at") != NULL);
-    T(strstr(e.text, text) != NULL);
+    T(strstr(e.text, said) != NULL);
     T(strstr(e.text, "AKHALF") == NULL);
     wr_awscreds_free(p);
 }
@@ -184,6 +186,7 @@ static void strange_files(void **state)
 {
     struct wr_awscreds *p = chain("");
     struct wr_aws_creds got;
+    char text[WR_AWS_CREDS_MAX];
     struct wr_err e = {0};
     (void)state;
     home_with("");
@@ -194,7 +197,7 @@ static void strange_files(void **state)
     expect_none("", "not there");
     set("AWS_SHARED_CREDENTIALS_FILE", t_tmpdir());
     T(wr_awscreds_forget(p));
-    T(wr_awscreds_get(p, t_call()->scratch, &got, &e) != WR_OK);
+    T(wr_awscreds_get(p, text, &got, &e) != WR_OK);
     wr_awscreds_free(p);
 }
 
@@ -202,14 +205,12 @@ static enum wr_status sweep_body(void *arg)
 {
     struct wr_awscreds *p = NULL;
     struct wr_aws_creds got;
+    char text[WR_AWS_CREDS_MAX];
     const struct wr_aws_creds given = {WR_STR("AK"), WR_STR("SK"), WR_STR("T")};
-    struct wr_arena a;
-    wr_arena_init(&a, WR_ARENA_MAX);
     enum wr_status st = wr_awscreds_new(arg != NULL ? &given : &none, WR_STR("other"), &p, NULL);
     if (st == WR_OK)
-        st = wr_awscreds_get(p, &a, &got, NULL);
+        st = wr_awscreds_get(p, text, &got, NULL);
     wr_awscreds_free(p);
-    wr_arena_release(&a);
     return st;
 }
 

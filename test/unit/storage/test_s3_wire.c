@@ -2,6 +2,7 @@
  * test_s3_wire.c - the S3 driver against a strict fake server: what is on the wire, what is learnt
  * from answers, and what is made of bad ones. Calls the driver itself, without storage.c's retries.
  */
+#include "base/cancel.h"
 #include "base/url.h"
 #include "fake/s3d.h"
 #include "harness/t.h"
@@ -764,6 +765,59 @@ static void conditional_commits(void **state)
     }
 }
 
+/* Parts in flight are given up at once, and the server is told even if the caller was canceled. */
+static void abort_stops_parts_and_cleans_up(void **state)
+{
+    (void)state;
+    for (int canceled = 0; canceled < 2; canceled++) {
+        struct bench b = set_up(NULL);
+        struct wr_err e = {0};
+        struct wr_upload *u = NULL;
+        struct wr_cancel token;
+        wr_cancel_init(&token);
+        b.c->cancel = &token;
+        httpd_fault(
+            b.h, &(struct httpd_fault){.kind = HTTPD_STALL, .match = "partNumber", .times = 9});
+        T_OK(OPS.upload_begin(b.s, b.c, WR_STR("p/up"), &plain, &u, &e));
+        T_OK(OPS.upload_part(u, b.c, bytes("one"), &e));
+        T_OK(OPS.upload_part(u, b.c, bytes("two"), &e));
+        httpd_await(b.h, "partNumber=1&");
+        httpd_await(b.h, "partNumber=2&");
+        T(s3d_uploads(b.d) == 1);
+        if (canceled)
+            wr_cancel_now(&token);
+        int64_t start = wr_mono_ms(b.c->clock);
+        OPS.upload_abort(u, b.c);
+        T(wr_mono_ms(b.c->clock) - start < 30000); /* far below the stall limit */
+        T(s3d_uploads(b.d) == 0);
+        b.c->cancel = NULL;
+        wr_cancel_release(&token);
+        tear_down(&b);
+    }
+}
+
+/* A canceled commit ends while its parts stall. */
+static void cancel_stops_a_commit(void **state)
+{
+    struct bench b = set_up(NULL);
+    struct wr_err e = {0};
+    struct wr_upload *u = NULL;
+    struct wr_cancel token;
+    (void)state;
+    wr_cancel_init(&token);
+    b.c->cancel = &token;
+    httpd_fault(b.h, &(struct httpd_fault){.kind = HTTPD_STALL, .match = "partNumber", .times = 9});
+    T_OK(OPS.upload_begin(b.s, b.c, WR_STR("p/up"), &plain, &u, &e));
+    T_OK(OPS.upload_part(u, b.c, bytes("one"), &e));
+    httpd_await(b.h, "partNumber=1&");
+    wr_cancel_now(&token);
+    T_IS(WR_CANCELED, OPS.upload_commit(u, b.c, NULL, &e));
+    T(s3d_uploads(b.d) == 0 && s3d_objects(b.d) == 0);
+    b.c->cancel = NULL;
+    wr_cancel_release(&token);
+    tear_down(&b);
+}
+
 /* Somebody creates the object between our look and our commit. */
 static void a_race_lost_at_commit_is_a_conflict(void **state)
 {
@@ -839,4 +893,6 @@ T_MAIN(T_TEST(puts_carry_time_and_class), T_TEST(customer_keys_go_with_every_obj
     T_TEST(an_upload_without_parts_is_an_empty_object), T_TEST(small_parts_are_explained),
     T_TEST(lost_parts_are_sent_again), T_TEST(a_part_that_fails_ends_the_upload),
     T_TEST(errors_inside_a_200_are_errors), T_TEST(a_lost_commit_is_busy),
-    T_TEST(conditional_commits), T_TEST(a_race_lost_at_commit_is_a_conflict), T_TEST(out_of_memory))
+    T_TEST(conditional_commits), T_TEST(abort_stops_parts_and_cleans_up),
+    T_TEST(cancel_stops_a_commit), T_TEST(a_race_lost_at_commit_is_a_conflict),
+    T_TEST(out_of_memory))

@@ -168,7 +168,7 @@ static void random_keys_survive(void **state)
         struct wr_arena a;
         struct wr_buf b;
         struct wr_err e = {0};
-        struct wr_str keys[40];
+        struct wr_str keys[40] = {{NULL, 0}};
         char text[40][12];
         size_t n = 1 + wr_rand_below(&r, 40);
         wr_arena_init(&a, WR_ARENA_MAX);

@@ -1,0 +1,298 @@
+/*
+ * test_ledger.c - the ledger in daily life: random histories, full disks, strangers' files.
+ */
+#include "unit/engine/ledger_model.h"
+
+static void test_random_history(void **state)
+{
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 1);
+    for (int round = 0; round < 3; round++) {
+        model_fill(&m, 1 + draw(&m, 1000));
+        for (int i = 0; i < 1200; i++) {
+            random_step(&m);
+            if (draw(&m, 8) == 0)
+                check_history(&m);
+        }
+    }
+    model_release(&m);
+}
+
+/* ---- disks that fill up ---- */
+
+static void test_full_disk_keeps_the_state(void **state)
+{
+    struct model m;
+    struct wr_err e = {0};
+    struct state *s = wr_alloc(sizeof(*s));
+    int refused = 0;
+
+    (void)state;
+    T(s != NULL);
+    model_open(&m, t_path(t_tmpdir(), "a"), 6);
+    model_fill(&m, 1);
+    for (int i = 0; i < 800; i++) {
+        enum wr_status st;
+
+        if (draw(&m, 3)) {
+            random_step(&m);
+            continue;
+        }
+        model_capture(&m, last(&m)->commit, draw(&m, 30));
+        disk.full = true;
+        if (draw(&m, 2)) {
+            next_state(&m, s);
+            st = close_state(&m, s, &e);
+            if (st == WR_OK)
+                model_closed(&m, s);
+        } else {
+            st = note_captured(&m, &e);
+            m.gap = true;
+        }
+        disk.full = false;
+        T(st == WR_LIMIT);
+        refused++;
+        check_state(m.l, last(&m));
+        check_history(&m);
+        if (draw(&m, 2)) {
+            wr_ledger_close(m.l);
+            open_ledger(&m);
+            check_state(m.l, last(&m));
+            check_pending(&m, m.l, last(&m));
+            m.noted = wr_ledger_state(m.l).pos;
+        }
+    }
+    T(refused > 100);
+    model_release(&m);
+    wr_free(s);
+}
+
+/* A note that could not be written, and one after it that could: the position must not cover what
+ * is missing between them. */
+static void test_failed_note_voids_those_after_it(void **state)
+{
+    struct model m;
+    struct wr_err e = {0};
+    struct wr_pos first;
+    struct wr_pageset all, one;
+    struct wr_pos far = pos_at(1000);
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 7);
+    model_fill(&m, 1);
+    model_capture(&m, last(&m)->commit, 3);
+    T_OK(note_captured(&m, &e));
+    first = m.noted;
+    model_capture(&m, last(&m)->commit, 3);
+    disk.full = true;
+    T_IS(WR_LIMIT, note_captured(&m, &e));
+    disk.full = false;
+    wr_pageset_init(&one);
+    wr_pageset_add(&one, 1);
+    T_OK(wr_ledger_note(m.l, &one, &far, &e));
+    wr_ledger_close(m.l);
+    open_ledger(&m);
+    check_pending(&m, m.l, last(&m));
+    struct wr_pos pos = wr_ledger_state(m.l).pos;
+    T(pos_same(&pos, &first));
+
+    /* "All of them" is not written down either: the position stays. */
+    wr_pageset_init(&all);
+    wr_pageset_set_all(&all);
+    T_OK(wr_ledger_note(m.l, &all, &far, &e));
+    T_OK(wr_ledger_note(m.l, &one, &far, &e));
+    wr_ledger_close(m.l);
+    open_ledger(&m);
+    check_state(m.l, last(&m));
+    check_pending(&m, m.l, last(&m));
+    pos = wr_ledger_state(m.l).pos;
+    T(pos_same(&pos, &first));
+
+    /* The next close takes everything in, and notes count again. */
+    m.noted = first;
+    model_close(&m);
+    model_capture(&m, last(&m)->commit, 3);
+    T_OK(note_captured(&m, &e));
+    wr_ledger_close(m.l);
+    open_ledger(&m);
+    check_pending(&m, m.l, last(&m));
+    pos = wr_ledger_state(m.l).pos;
+    T(pos_same(&pos, &m.noted));
+    wr_pageset_release(&one);
+    model_release(&m);
+}
+
+/* ---- strangers ---- */
+
+static void expect_empty(const char *dir, uint32_t page_size, uint32_t lock_pgno)
+{
+    struct wr_ledger *l = NULL;
+    struct wr_err e = {0};
+    struct wr_ledger_state now;
+
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, page_size, lock_pgno, &l, &e));
+    now = wr_ledger_state(l);
+    T(now.txid == 0 && now.commit == 0 && now.rolling == WR_LTX_CHECKSUM_EMPTY);
+    T(wr_pageset_empty(wr_ledger_pending(l)));
+    T(wr_ledger_page(l, 1) == 0);
+    wr_ledger_close(l);
+}
+
+static void make_ledger(struct model *m, const char *dir, uint64_t salt)
+{
+    struct wr_err e = {0};
+
+    model_open(m, dir, salt);
+    model_fill(m, 5);
+    model_capture(m, last(m)->commit, 10);
+    model_close(m);
+    model_capture(m, last(m)->commit, 10);
+    T_OK(note_captured(m, &e));
+}
+
+static void test_other_shapes_and_damage_come_back_empty(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct model m;
+    struct image im = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    make_ledger(&m, t_path(dir, "a"), 8);
+    wr_ledger_close(m.l);
+    image_take(&im, m.dir);
+    expect_empty(m.dir, 8192, LOCK_PGNO);
+    expect_empty(m.dir, 4096, LOCK_PGNO); /* once empty, it stays so */
+    image_put(&im, m.dir);
+    expect_empty(m.dir, 4096, LOCK_PGNO + 1);
+
+    for (int i = 0; i < 400; i++) {
+        /* Size and TXID have no proof of their own, only the checksums have. */
+        size_t at = (size_t)draw(&m, 44);
+        uint8_t flip = (uint8_t)(1 + draw(&m, 255));
+
+        at += at < 12 ? 0 : 12;
+        if (draw(&m, 2))
+            at = 4096 + (size_t)draw(&m, (uint64_t)last(&m)->commit * 8);
+        im.p[0][at] ^= flip;
+        image_put(&im, m.dir);
+        im.p[0][at] ^= flip;
+        T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+        if (wr_ledger_state(m.l).txid != 0) { /* the damage did not matter, or was undone */
+            check_state(m.l, last(&m));
+            check_pending(&m, m.l, last(&m));
+        }
+        wr_ledger_close(m.l);
+    }
+    image_release(&im);
+    m.l = NULL;
+    model_release(&m);
+}
+
+static void test_second_open_is_busy(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_ledger *a = NULL, *b = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &a, &e));
+    T_IS(WR_BUSY, wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &b, &e));
+    T(b == NULL && strstr(e.text, "open the ledger in") != NULL);
+    wr_ledger_close(a);
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &b, &e));
+    wr_ledger_close(b);
+    wr_ledger_close(NULL);
+    T_IS(
+        WR_NOTFOUND, wr_ledger_open(wr_fs_posix(), t_path(dir, "absent"), 4096, LOCK_PGNO, &b, &e));
+}
+
+static void test_reset_forgets(void **state)
+{
+    struct model m;
+    struct wr_err e = {0};
+
+    (void)state;
+    make_ledger(&m, t_path(t_tmpdir(), "a"), 10);
+    T_OK(wr_ledger_reset(m.l, &e));
+    T(wr_ledger_state(m.l).txid == 0);
+    T_OK(note_captured(&m, &e)); /* promises nothing, costs nothing */
+    wr_ledger_close(m.l);
+    m.l = NULL;
+    expect_empty(m.dir, 4096, LOCK_PGNO);
+    model_release(&m);
+}
+
+/* ---- memory ---- */
+
+struct sweep {
+    struct image im;
+    const char *dir;
+    struct model *m;
+    struct state *s;
+};
+
+static enum wr_status sweep_all(void *arg)
+{
+    struct sweep *w = arg;
+    struct model *m = w->m;
+    struct wr_ledger_change changes[PAGES];
+    size_t n = changes_of(w->s, changes);
+    struct wr_pageset set, out;
+    struct wr_err e = {0};
+    bool known;
+    enum wr_status st;
+
+    image_put(&w->im, w->dir);
+    wr_pageset_init(&set);
+    wr_pageset_init(&out);
+    wr_pageset_add(&set, 3);
+    st = wr_ledger_open(wr_fs_posix(), w->dir, 4096, LOCK_PGNO, &m->l, &e);
+    if (st == WR_OK)
+        st = wr_ledger_note(m->l, &set, &w->s->pos, &e);
+    if (st == WR_OK) {
+        st = wr_ledger_close_txid(m->l, w->s->txid, changes, n, w->s->commit, &w->s->pos, &e);
+        check_state(m->l, st == WR_OK ? w->s : last(m));
+    }
+    if (st == WR_OK)
+        st = wr_ledger_since(m->l, last(m)->txid, last(m)->rolling, &out, &known, &e);
+    if (st == WR_OK) {
+        T(known);
+        for (size_t i = 0; i < n; i++)
+            T(has(&out, changes[i].pgno));
+    }
+    if (st == WR_OK)
+        st = wr_ledger_ack(m->l, w->s->txid, &e);
+    wr_ledger_close(m->l);
+    m->l = NULL;
+    wr_pageset_release(&set);
+    wr_pageset_release(&out);
+    return st;
+}
+
+static void test_no_memory(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct model m;
+    struct sweep w = {.m = &m, .dir = t_path(dir, "copy"), .s = wr_alloc(sizeof(*w.s))};
+
+    (void)state;
+    T(w.s != NULL && mkdir(w.dir, 0700) == 0);
+    make_ledger(&m, t_path(dir, "a"), 11);
+    wr_ledger_close(m.l);
+    m.l = NULL;
+    image_take(&w.im, m.dir);
+    model_capture(&m, last(&m)->commit, 20);
+    next_state(&m, w.s);
+    t_sweep_nomem(sweep_all, &w);
+    image_release(&w.im);
+    wr_free(w.s);
+    model_release(&m);
+}
+
+T_MAIN(T_TEST(test_random_history), T_TEST(test_full_disk_keeps_the_state),
+    T_TEST(test_failed_note_voids_those_after_it),
+    T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
+    T_TEST(test_reset_forgets), T_TEST(test_no_memory))

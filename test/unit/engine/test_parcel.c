@@ -1,0 +1,442 @@
+/*
+ * test_parcel.c - LTX files in memory, in the outbox and streamed: the same bytes on every way, and
+ * nothing left behind.
+ */
+#include "engine/parcel.h"
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "harness/ltx_util.h"
+#include "unit/engine/live_db.h"
+
+#include <sys/stat.h>
+
+struct fixture {
+    struct live live;
+    struct wr_bytes image;
+    const char *outbox;
+    uint32_t *pages; /* every page but the lock page */
+    size_t n;
+};
+
+static void fixture_open(struct fixture *f, size_t bytes)
+{
+    char text[64];
+
+    live_open(&f->live, 4096);
+    for (int i = 0; i < 4; i++)
+        live_write(&f->live, 30000);
+    (void)snprintf(text, sizeof(text), "INSERT INTO t VALUES(9, randomblob(%zu))", bytes);
+    live_sql(&f->live, text);
+    live_look(&f->live);
+    f->image = live_image(&f->live);
+    f->outbox = t_path(f->live.dir, "state/outbox"); /* does not exist yet, nor does its parent */
+    f->pages = wr_array(f->live.view.commit, sizeof(*f->pages));
+    T(f->pages && f->live.view.commit > f->live.view.lock_pgno);
+    f->n = 0;
+    for (uint32_t p = 1; p <= f->live.view.commit; p++) {
+        if (p != f->live.view.lock_pgno)
+            f->pages[f->n++] = p;
+    }
+}
+
+static void fixture_close(struct fixture *f)
+{
+    wr_free(f->pages);
+    live_close(&f->live);
+}
+
+static struct wr_parcel *parcel_new(struct fixture *f, uint64_t min, uint64_t max)
+{
+    struct wr_ltx_header h = {.page_size = 4096,
+        .commit = f->live.view.commit,
+        .min_txid = min,
+        .max_txid = max,
+        .time_ms = 1795373351761};
+    struct wr_parcel *p = NULL;
+    struct wr_err e = {0};
+
+    T_OK(wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &p, &e));
+    return p;
+}
+
+static enum wr_status collect(void *arg, struct wr_bytes piece, struct wr_err *e)
+{
+    struct wr_buf *b = arg;
+
+    wr_buf_put(b, piece.p, piece.n);
+    return wr_buf_status(b) == WR_OK ? WR_OK : wr_fail(e, wr_buf_status(b), "collect");
+}
+
+/* What a replica gets; release it. */
+static struct wr_buf sent(const struct wr_parcel *p)
+{
+    struct wr_buf b;
+    struct wr_err e = {0};
+
+    wr_buf_init(&b, (size_t)1 << 26);
+    T_OK(wr_parcel_send(p, collect, &b, &e));
+    return b;
+}
+
+static bool same(const struct wr_buf *a, const struct wr_buf *b)
+{
+    return a->n == b->n && memcmp(a->p, b->p, a->n) == 0;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* The file decodes to exactly these pages of the image. */
+static void check_pages(
+    const struct fixture *f, struct wr_bytes file, const uint32_t *pages, size_t n)
+{
+    struct t_ltx m;
+    struct wr_err e = {0};
+    size_t i = 0;
+
+    T_OK(t_ltx_read(file, true, LIVE_LOCK, &m, &e));
+    T(m.commit == f->live.view.commit && m.page_size == 4096);
+    for (uint32_t p = 1; p < T_LTX_PAGES; p++) {
+        if (i == n || p != pages[i]) {
+            T(m.pages[p] == NULL);
+            continue;
+        }
+        T(m.pages[p] && memcmp(m.pages[p], f->image.p + (size_t)(p - 1) * 4096, 4096) == 0);
+        i++;
+    }
+    T(i == n);
+    t_ltx_release(&m);
+}
+
+static void test_every_way_gives_the_same_bytes(void **state)
+{
+    struct fixture f;
+    struct wr_parcel *p, *q;
+    struct wr_buf memory, disk, stream;
+    struct wr_err e = {0};
+    uint32_t some[] = {1, 2, 5, 16, 18, 30};
+    char *path;
+
+    (void)state;
+    fixture_open(&f, 200000);
+    p = parcel_new(&f, 7, 9);
+    T(!wr_parcel_streamed(p));
+    T_OK(wr_parcel_fill(p, &f.live.view, some, wr_countof(some), f.outbox, &e));
+    T(p->path == NULL && p->bytes.n == p->size && !exists(f.outbox));
+    memory = sent(p);
+    T(memory.n == p->size);
+    check_pages(&f, wr_buf_bytes(&memory), some, wr_countof(some));
+    T(p->checksum == (wr_be64(memory.p + memory.n - 8)));
+
+    T_OK(wr_parcel_stash(p, f.outbox, &e));
+    T(p->path && p->bytes.n == 0 && p->bytes.p == NULL && p->size == memory.n);
+    disk = sent(p);
+    T(same(&memory, &disk));
+    T_OK(wr_parcel_stash(p, f.outbox, &e)); /* is there already */
+    path = wr_strndup(p->path, strlen(p->path));
+    T(path && exists(path) && strstr(path, "0000000000000007-0000000000000009.ltx"));
+
+    q = parcel_new(&f, 7, 9);
+    T_OK(wr_view_copy(&q->view, &f.live.view, &e));
+    q->pages = wr_array(wr_countof(some), sizeof(*some));
+    T(q->pages != NULL);
+    memcpy(q->pages, some, sizeof(some));
+    q->n_pages = wr_countof(some);
+    T(wr_parcel_streamed(q));
+    T_OK(wr_parcel_stash(q, f.outbox, &e)); /* is nowhere */
+    T(q->path == NULL);
+    stream = sent(q);
+    T(same(&memory, &stream));
+    wr_parcel_unref(q);
+
+    T(wr_parcel_alone(p));
+    T(wr_parcel_ref(p) == p && !wr_parcel_alone(p));
+    wr_parcel_unref(p);
+    T(wr_parcel_alone(p) && exists(path));
+    wr_parcel_unref(p);
+    T(!exists(path));
+    wr_parcel_unref(NULL);
+    wr_free(path);
+    wr_buf_release(&memory);
+    wr_buf_release(&disk);
+    wr_buf_release(&stream);
+    fixture_close(&f);
+}
+
+/* Too large for memory; a snapshot; and all pages, read from the database while they are sent. */
+static void test_large_files(void **state)
+{
+    struct fixture f;
+    struct wr_parcel *p, *q;
+    struct wr_buf disk, list, all;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, 1500000);
+    T(f.n * 4096 > 2 * WR_PARCEL_MEMORY_MAX && f.n < T_LTX_PAGES);
+    p = parcel_new(&f, 1, 3);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    T(p->path && p->bytes.p == NULL && p->size > WR_PARCEL_MEMORY_MAX);
+    disk = sent(p);
+    T(disk.n == p->size);
+    check_pages(&f, wr_buf_bytes(&disk), f.pages, f.n);
+    T(t_slurp(p->path).n == p->size);
+
+    q = parcel_new(&f, 1, 3);
+    T_OK(wr_view_copy(&q->view, &f.live.view, &e));
+    all = sent(q);
+    T(same(&disk, &all));
+    q->pages = f.pages;
+    q->n_pages = f.n;
+    list = sent(q);
+    T(same(&disk, &list));
+    q->pages = NULL;
+
+    atomic_store(&q->stop, true);
+    struct wr_buf none;
+    wr_buf_init(&none, (size_t)1 << 26);
+    T_IS(WR_CANCELED, wr_parcel_send(q, collect, &none, &e));
+    wr_buf_release(&none);
+    wr_parcel_unref(q);
+    wr_parcel_unref(p);
+    wr_buf_release(&disk);
+    wr_buf_release(&list);
+    wr_buf_release(&all);
+    fixture_close(&f);
+}
+
+/* Two replicas that join at the same place are sent two files of the same name. Neither may
+ * overwrite the other's, nor take it away. */
+static void test_two_files_of_one_name(void **state)
+{
+    struct fixture f;
+    struct wr_parcel *p[3];
+    struct wr_buf first, again;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, 200000);
+    for (size_t i = 0; i < wr_countof(p); i++) {
+        p[i] = parcel_new(&f, 5, 5);
+        T_OK(wr_parcel_fill(p[i], &f.live.view, f.pages, 3 + i, f.outbox, &e));
+        T_OK(wr_parcel_stash(p[i], f.outbox, &e));
+    }
+    first = sent(p[0]);
+    check_pages(&f, wr_buf_bytes(&first), f.pages, 3);
+    again = sent(p[2]);
+    check_pages(&f, wr_buf_bytes(&again), f.pages, 5);
+    wr_buf_release(&again);
+    wr_parcel_unref(p[1]);
+    wr_parcel_unref(p[0]);
+    again = sent(p[2]);
+    check_pages(&f, wr_buf_bytes(&again), f.pages, 5);
+    wr_parcel_unref(p[2]);
+    wr_buf_release(&first);
+    wr_buf_release(&again);
+    fixture_close(&f);
+}
+
+static enum wr_status refuse(void *arg, struct wr_bytes piece, struct wr_err *e)
+{
+    (void)arg;
+    (void)piece;
+    return wr_fail(e, WR_AUTH, "no");
+}
+
+static void test_failures_on_the_way_out(void **state)
+{
+    struct fixture f;
+    struct wr_parcel *p;
+    struct wr_err e = {0};
+    struct wr_buf b;
+
+    (void)state;
+    fixture_open(&f, 200000);
+    p = parcel_new(&f, 5, 5);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
+    T_IS(WR_AUTH, wr_parcel_send(p, refuse, NULL, &e));
+    T_OK(wr_parcel_stash(p, f.outbox, &e));
+    T_IS(WR_AUTH, wr_parcel_send(p, refuse, NULL, &e));
+    T(truncate(p->path, 10) == 0);
+    wr_buf_init(&b, (size_t)1 << 26);
+    T_IS(WR_CORRUPT, wr_parcel_send(p, collect, &b, &e));
+    T(unlink(p->path) == 0);
+    T_IS(WR_NOTFOUND, wr_parcel_send(p, collect, &b, &e));
+    wr_parcel_unref(p);
+
+    /* Nowhere to put it: it stays in memory, whole. */
+    p = parcel_new(&f, 5, 5);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
+    t_spew(t_path(f.live.dir, "file"), "x", 1);
+    T_IS(WR_CONFLICT, wr_parcel_stash(p, t_path(f.live.dir, "file"), &e));
+    T(p->path == NULL);
+    wr_buf_clear(&b);
+    T_OK(wr_parcel_send(p, collect, &b, &e));
+    check_pages(&f, wr_buf_bytes(&b), f.pages, 4);
+    wr_parcel_unref(p);
+    wr_buf_release(&b);
+    fixture_close(&f);
+}
+
+/* ---- a full disk ---- */
+
+static uint64_t room; /* bytes that still fit */
+
+struct tight_file {
+    struct wr_file file;
+    struct wr_file *real;
+};
+
+static enum wr_status tight_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    static struct tight_file f; /* one at a time */
+
+    f.file.fs = fs;
+    *ret = &f.file;
+    return wr_file_open(wr_fs_posix(), path, flags, mode, &f.real, e);
+}
+
+static struct wr_file *real_of(struct wr_file *f)
+{
+    return wr_container_of(f, struct tight_file, file)->real;
+}
+
+static void tight_close(struct wr_file *f)
+{
+    wr_file_close(real_of(f));
+}
+
+static enum wr_status tight_pread(
+    struct wr_file *f, void *buf, size_t n, uint64_t off, size_t *got, struct wr_err *e)
+{
+    return wr_file_pread(real_of(f), buf, n, off, got, e);
+}
+
+static enum wr_status tight_pwrite(
+    struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e)
+{
+    if (off + n > room)
+        return wr_fail(e, WR_LIMIT, "disk full on purpose");
+    return wr_file_pwrite(real_of(f), buf, n, off, e);
+}
+
+static void test_full_disk(void **state)
+{
+    struct wr_fs fs = *wr_fs_posix();
+    struct fixture f;
+    struct wr_parcel *p;
+    struct wr_err e = {0};
+    const char *name;
+    struct wr_buf b;
+
+    (void)state;
+    fs.open = tight_open;
+    fs.close = tight_close;
+    fs.pread = tight_pread;
+    fs.pwrite = tight_pwrite;
+    fixture_open(&f, 1500000);
+    name = t_path(f.outbox, "0000000000000005-0000000000000005.ltx");
+    /* No byte fits; or the first part does, not the rest. */
+    for (room = 0; room <= WR_PARCEL_MEMORY_MAX + 100000; room += WR_PARCEL_MEMORY_MAX + 100000) {
+        p = parcel_new(&f, 5, 5);
+        p->fs = &fs;
+        T_IS(WR_LIMIT, wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+        wr_parcel_unref(p);
+        T(!exists(name));
+    }
+    room = 0;
+    p = parcel_new(&f, 5, 5);
+    p->fs = &fs;
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
+    T_IS(WR_LIMIT, wr_parcel_stash(p, f.outbox, &e));
+    T(p->path == NULL && !exists(name));
+    b = sent(p); /* still whole, in memory */
+    check_pages(&f, wr_buf_bytes(&b), f.pages, 4);
+    wr_buf_release(&b);
+    room = UINT64_MAX;
+    T_OK(wr_parcel_stash(p, f.outbox, &e));
+    b = sent(p);
+    check_pages(&f, wr_buf_bytes(&b), f.pages, 4);
+    wr_buf_release(&b);
+    wr_parcel_unref(p);
+    T(!exists(name));
+    fixture_close(&f);
+}
+
+/* ---- what an earlier process left ---- */
+
+static void test_clean_removes_only_what_is_ours(void **state)
+{
+    static const char *const ours[] = {"0000000000000001-0000000000000001.ltx",
+        "0000000000000002-00000000000000ff.ltx", "0000000000000002-00000000000000ff.ltx.1",
+        "0000000000000002-00000000000000ff.ltx.64"};
+    static const char *const theirs[] = {"notes", "0000000000000002-0000000000000001.ltx",
+        "0000000000000001-0000000000000001.ltx.tmp", "0000000000000001-0000000000000001.ltx.1.2",
+        "0000000000000001-0000000000000001.LTX", "1-1.ltx", "ltx.1"};
+    const char *dir = t_tmpdir();
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(ours); i++)
+        t_spew(t_path(dir, ours[i]), "x", 1);
+    for (size_t i = 0; i < wr_countof(theirs); i++)
+        t_spew(t_path(dir, theirs[i]), "x", 1);
+    wr_outbox_clean(wr_fs_posix(), dir);
+    for (size_t i = 0; i < wr_countof(ours); i++)
+        T(!exists(t_path(dir, ours[i])));
+    for (size_t i = 0; i < wr_countof(theirs); i++)
+        T(exists(t_path(dir, theirs[i])));
+    wr_outbox_clean(wr_fs_posix(), t_path(dir, "absent"));
+}
+
+/* ---- memory ---- */
+
+static enum wr_status sweep(void *arg)
+{
+    struct fixture *f = arg;
+    struct wr_ltx_header h = {
+        .page_size = 4096, .commit = f->live.view.commit, .min_txid = 5, .max_txid = 5};
+    struct wr_parcel *p = NULL, *q = NULL;
+    struct wr_buf b, c;
+    struct wr_err e = {0};
+    enum wr_status st = wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &p, &e);
+
+    wr_buf_init(&b, (size_t)1 << 26);
+    wr_buf_init(&c, (size_t)1 << 26);
+    if (st == WR_OK)
+        st = wr_parcel_fill(p, &f->live.view, f->pages, 6, f->outbox, &e);
+    if (st == WR_OK)
+        st = wr_parcel_stash(p, f->outbox, &e);
+    if (st == WR_OK)
+        st = wr_parcel_send(p, collect, &b, &e);
+    if (st == WR_OK)
+        st = wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &q, &e);
+    if (st == WR_OK)
+        st = wr_view_copy(&q->view, &f->live.view, &e);
+    if (st == WR_OK)
+        st = wr_parcel_send(q, collect, &c, &e);
+    if (st == WR_OK)
+        T(b.n < c.n);
+    wr_parcel_unref(p);
+    wr_parcel_unref(q);
+    wr_buf_release(&b);
+    wr_buf_release(&c);
+    return st;
+}
+
+static void test_no_memory(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f, 100000);
+    t_sweep_nomem(sweep, &f);
+    fixture_close(&f);
+}
+
+T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
+    T_TEST(test_two_files_of_one_name), T_TEST(test_failures_on_the_way_out),
+    T_TEST(test_full_disk), T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))

@@ -1,0 +1,218 @@
+/*
+ * test_remote.c - where a replica stands, against a model of its history; and whether an object is
+ * the file that we think it is.
+ */
+#include "engine/remote.h"
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "engine/layout.h"
+#include "harness/ltx_util.h"
+#include "unit/engine/spy_store.h"
+
+#define TXIDS 60
+
+/* The state at each TXID is told by these. */
+static uint64_t rolling_of(uint64_t txid)
+{
+    return (txid * UINT64_C(0x9e3779b97f4a7c15)) | WR_LTX_CHECKSUM_EMPTY;
+}
+
+static void put_file(struct wr_storage *s, unsigned level, uint64_t min, uint64_t max, bool rolling)
+{
+    struct wr_call *c = t_call();
+    uint8_t file[WR_LTX_HEADER_SIZE + 60] = {0};
+    struct wr_ltx_header h = {.page_size = 4096,
+        .commit = (uint32_t)max + 10,
+        .min_txid = min,
+        .max_txid = max,
+        .time_ms = 1000 + (int64_t)max,
+        .has_rolling = rolling};
+    struct wr_err e = {0};
+
+    if (rolling) {
+        h.rolling_pre = min == 1 ? WR_LTX_CHECKSUM_EMPTY : rolling_of(min - 1);
+        h.rolling_post = rolling_of(max);
+    }
+    T_OK(wr_ltx_header_put(file, &h, &e));
+    T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, level, min, max),
+        (struct wr_bytes){file, sizeof(file)}, NULL, &e));
+}
+
+static void check_pos(const struct wr_remote_pos *pos, uint64_t txid, bool rolling)
+{
+    T(pos->txid == txid && pos->has_rolling == rolling);
+    T(pos->rolling == (rolling ? rolling_of(txid) : 0));
+    T(pos->page_size == 4096 && pos->commit == (uint32_t)txid + 10);
+    T(pos->time_ms == 1000 + (int64_t)txid);
+}
+
+static void test_empty_replica(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_remote_pos pos = {.txid = 9};
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_remote_find(s, t_call(), 0, &pos, &e));
+    T(pos.txid == 0 && !pos.has_rolling && pos.page_size == 0);
+    pos.txid = 9;
+    T_OK(wr_remote_find(s, t_call(), 77, &pos, &e));
+    T(pos.txid == 0);
+    wr_storage_close(s);
+}
+
+/* Histories as capture, compaction, snapshots and retention leave them. */
+static void test_random_histories(void **state)
+{
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (int round = 0; round < 300; round++) {
+        struct spy spy;
+        struct wr_storage_ops ops;
+        struct wr_storage *s = spy_open(&spy, &ops);
+        uint64_t newest = 0, kept_from = 1 + wr_rand_below(&r, TXIDS), ends[TXIDS + 1];
+        bool rolling = wr_rand_below(&r, 2);
+        size_t n = 0;
+
+        while (newest < 1 + wr_rand_below(&r, TXIDS)) {
+            uint64_t min = newest + 1, max = min + (wr_rand_below(&r, 4) ? 0 : 3);
+
+            /* Files that retention has removed are in the level above. */
+            put_file(
+                s, max < kept_from ? 1 + (unsigned)wr_rand_below(&r, 3) : 0, min, max, rolling);
+            if (wr_rand_below(&r, 10) == 0)
+                put_file(s, WR_LEVEL_SNAPSHOT, 1, max, rolling);
+            newest = max;
+            ends[n++] = max;
+        }
+        for (size_t i = 0; i <= n + 1; i++) {
+            uint64_t hint = i < n ? ends[i] : i == n ? 0 : newest + 1 + wr_rand_below(&r, 5);
+            struct wr_remote_pos pos = {0};
+            struct wr_err e = {0};
+
+            T_OK(wr_remote_find(s, t_call(), hint, &pos, &e));
+            check_pos(&pos, newest, rolling);
+        }
+        wr_storage_close(s);
+    }
+}
+
+static void test_snapshot_alone(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    (void)state;
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 40, true);
+    for (uint64_t hint = 0; hint < 50; hint++) {
+        T_OK(wr_remote_find(s, t_call(), hint, &pos, &e));
+        check_pos(&pos, 40, true);
+    }
+    wr_storage_close(s);
+}
+
+static void test_damaged_newest_file(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_call *c = t_call();
+    struct wr_remote_pos pos = {.txid = 7};
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, 5, 5);
+    uint8_t junk[200] = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    put_file(s, 0, 4, 4, true);
+    T_OK(wr_storage_put(s, c, key, (struct wr_bytes){junk, 50}, NULL, &e));
+    T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+    T(strstr(e.text, "newest file") && strstr(e.text, "0000000000000005"));
+    T(strstr(e.text, "50 bytes") && pos.txid == 7);
+    T_OK(wr_storage_put(s, c, key, (struct wr_bytes){junk, 200}, NULL, &e));
+    T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+    spy.fail_list = WR_BUSY;
+    T_IS(WR_BUSY, wr_remote_find(s, c, 0, &pos, &e));
+    spy.fail_list = WR_OK;
+    spy.fail_get = WR_AUTH;
+    T_IS(WR_AUTH, wr_remote_find(s, c, 0, &pos, &e));
+    T(pos.txid == 7);
+    wr_storage_close(s);
+}
+
+static void test_same_object(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_call *c = t_call();
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, 5, 5);
+    struct wr_rand r;
+    struct t_ltx m;
+    struct t_ltx_out o;
+    uint8_t *longer;
+    uint64_t sum;
+    bool same = false;
+    struct wr_err e = {0};
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    t_ltx_random(&r, &m, 512, 20, 5, 0);
+    t_ltx_out_init(&o);
+    T_OK(t_ltx_write(&m, WR_LTX_LOCK_OFFSET, &o, &e));
+    sum = wr_be64(o.buf.p + o.buf.n - 8);
+
+    T_IS(WR_NOTFOUND, wr_remote_same(s, c, 0, 5, 5, o.buf.n, sum, &same, &e));
+    T_OK(wr_storage_put(s, c, key, wr_buf_bytes(&o.buf), NULL, &e));
+    T_OK(wr_remote_same(s, c, 0, 5, 5, o.buf.n, sum, &same, &e));
+    T(same);
+    T_OK(wr_remote_same(s, c, 0, 5, 5, o.buf.n, sum ^ 1, &same, &e));
+    T(!same);
+    T_OK(wr_remote_same(s, c, 0, 5, 5, o.buf.n + 1, sum, &same, &e));
+    T(!same);
+    T_OK(wr_remote_same(s, c, 0, 5, 5, o.buf.n + 100, sum, &same, &e));
+    T(!same);
+    /* The right end, but more behind it. */
+    longer = wr_alloc(o.buf.n + 1);
+    T(longer != NULL);
+    memcpy(longer, o.buf.p, o.buf.n);
+    T_OK(wr_storage_put(s, c, key, (struct wr_bytes){longer, o.buf.n + 1}, NULL, &e));
+    T_OK(wr_remote_same(s, c, 0, 5, 5, o.buf.n, sum, &same, &e));
+    T(!same);
+    wr_free(longer);
+    wr_buf_release(&o.buf);
+    t_ltx_release(&m);
+    wr_storage_close(s);
+}
+
+static enum wr_status find_once(void *arg)
+{
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    return wr_remote_find(arg, t_call(), 3, &pos, &e);
+}
+
+static void test_no_memory(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+
+    (void)state;
+    put_file(s, 0, 1, 2, true);
+    put_file(s, 0, 3, 4, true);
+    t_sweep_nomem(find_once, s);
+    wr_storage_close(s);
+}
+
+T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_snapshot_alone),
+    T_TEST(test_damaged_newest_file), T_TEST(test_same_object), T_TEST(test_no_memory))

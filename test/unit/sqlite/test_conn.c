@@ -1,0 +1,486 @@
+/*
+ * test_conn.c - the two connections: what opening says about every kind of file, and what is read,
+ * locked and checkpointed through them while another process works on the database.
+ */
+#include "sqlite/conn.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "sqlite/wal.h"
+#include "unit/sqlite/other_process.h"
+
+#define MS ((int64_t)1000000)
+
+static void make_db(const char *path, const char *script)
+{
+    sqlite3 *db = NULL;
+    char *msg = NULL;
+
+    T(sqlite3_open(path, &db) == SQLITE_OK);
+    if (sqlite3_exec(db, script, NULL, NULL, &msg) != SQLITE_OK)
+        fail_msg("%s: %s", script, msg);
+    T(sqlite3_close(db) == SQLITE_OK);
+}
+
+static struct wr_conn *open_conn(const char *path)
+{
+    struct wr_conn *c = NULL;
+    struct wr_conn_info info;
+    struct wr_err e = {0};
+
+    T_OK(wr_conn_open(path, &c, &info, &e));
+    return c;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* ---- opening ---- */
+
+static void expect_refused(const char *path, enum wr_status want, const char *text)
+{
+    struct wr_conn *c = NULL;
+    struct wr_conn_info info;
+    struct wr_err e = {0};
+
+    T_IS(want, wr_conn_open(path, &c, &info, &e));
+    T(c == NULL);
+    if (!strstr(e.text, text) || !strstr(e.text, path))
+        fail_msg("\"%s\" and the path are not in: %s", text, e.text);
+}
+
+static void test_what_is_no_database(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a");
+    uint8_t noise[4096];
+    struct wr_rand r;
+
+    (void)state;
+    expect_refused(path, WR_NOTFOUND, "No such file");
+    T(!exists(path)); /* and none is made */
+    t_spew(path, "", 0);
+    expect_refused(path, WR_NOTFOUND, "the file is empty, nothing was written yet");
+    expect_refused(dir, WR_UNSUPPORTED, "it is a directory");
+    wr_rand_init(&r, t_seed());
+    t_spew(path, "S", 1); /* what SQLite takes for an empty one */
+    expect_refused(path, WR_NOTFOUND, "the file is empty");
+    for (size_t n = 2; n <= sizeof(noise); n *= 2) {
+        wr_rand_fill(&r, noise, sizeof(noise));
+        t_spew(path, noise, n);
+        expect_refused(path, WR_UNSUPPORTED, "it is not an SQLite database, or it is encrypted");
+        T(t_slurp(path).n == n);
+    }
+}
+
+static void test_switch_to_wal(void **state)
+{
+    static const uint32_t sizes[] = {512, 4096, 65536};
+    const char *dir = t_tmpdir();
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(sizes); i++) {
+        char name[16], script[128];
+        struct wr_conn *c = NULL;
+        struct wr_conn_info info;
+        struct wr_walidx h;
+        struct wr_err e = {0};
+        struct stat st;
+        const char *path;
+
+        (void)snprintf(name, sizeof(name), "%u", sizes[i]);
+        path = t_path(dir, name);
+        (void)snprintf(script, sizeof(script), "PRAGMA page_size=%u; CREATE TABLE t(a)", sizes[i]);
+        make_db(path, script);
+        T(stat(path, &st) == 0);
+        T_OK(wr_conn_open(path, &c, &info, &e));
+        T(info.switched_to_wal && info.page_size == sizes[i]);
+        T(info.dev == (uint64_t)st.st_dev && info.ino == (uint64_t)st.st_ino);
+        T_OK(wr_conn_header(c, &h, &e));
+        T(h.init);
+        T(!wr_conn_pinned(c) && !wr_conn_in_barrier(c));
+        wr_conn_close(c);
+
+        T_OK(wr_conn_open(path, &c, &info, &e));
+        T(!info.switched_to_wal && info.page_size == sizes[i]);
+        wr_conn_close(c);
+    }
+    wr_conn_close(NULL);
+}
+
+static void test_locked_exclusively(void **state)
+{
+    const char *dir = t_tmpdir(), *wal = t_path(dir, "wal"), *rollback = t_path(dir, "rollback");
+    struct other app = other_start();
+
+    (void)state;
+    assert_string_equal(other_ask(&app, 'o', wal), "0");
+    other_expect(&app,
+        "PRAGMA journal_mode=wal; CREATE TABLE t(a); PRAGMA locking_mode=EXCLUSIVE;"
+        "INSERT INTO t VALUES(1)",
+        "0 ");
+    expect_refused(wal, WR_BUSY, "another process holds it exclusively");
+    assert_string_equal(other_ask(&app, 'c', ""), "0");
+    wr_conn_close(open_conn(wal));
+
+    assert_string_equal(other_ask(&app, 'o', rollback), "0");
+    other_expect(&app, "CREATE TABLE t(a); BEGIN EXCLUSIVE", "0 ");
+    expect_refused(rollback, WR_BUSY, "database is locked");
+    other_expect(&app, "COMMIT", "0 ");
+    /* A reader of a rollback database is enough to keep the mode from being switched. */
+    other_expect(&app, "INSERT INTO t VALUES(1); BEGIN; SELECT a FROM t", "0 1");
+    expect_refused(rollback, WR_BUSY, "locked");
+    other_expect(&app, "COMMIT", "0 ");
+    wr_conn_close(open_conn(rollback));
+    other_end(&app);
+}
+
+static void test_read_only_directory(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a");
+    char parent[512];
+    struct other poor = other_start();
+    const char *got;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a); INSERT INTO t VALUES(1)");
+    (void)snprintf(parent, sizeof(parent), "%s/..", dir);
+    T(chmod(parent, 0755) == 0 && chmod(path, 0444) == 0 && chmod(dir, 0555) == 0);
+    if (getuid() == 0) /* whom no mode stops */
+        assert_string_equal(other_ask(&poor, 'u', "65534"), "1");
+    got = other_ask(&poor, 'w', path);
+    if (strncmp(got, "12 ", 3) != 0 || !strstr(got, "read-only"))
+        fail_msg("opening said: %s", got);
+    /* In WAL mode already: the index cannot be made. */
+    T(chmod(path, 0644) == 0 && chmod(dir, 0755) == 0);
+    make_db(path, "PRAGMA journal_mode=wal");
+    T(!exists(t_path(dir, "a-shm")));
+    T(chmod(path, 0444) == 0 && chmod(dir, 0555) == 0);
+    got = other_ask(&poor, 'w', path);
+    if (strncmp(got, "12 ", 3) != 0 || !strstr(got, "read-only"))
+        fail_msg("opening said: %s", got);
+    T(chmod(dir, 0755) == 0);
+    other_end(&poor);
+}
+
+static void test_in_place(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a"), *other = t_path(dir, "b");
+    struct wr_conn *c;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    make_db(other, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T(wr_conn_in_place(c));
+    T(rename(other, path) == 0);
+    T(!wr_conn_in_place(c));
+    wr_conn_close(c);
+    T(unlink(t_path(dir, "a-wal")) == 0 && unlink(t_path(dir, "a-shm")) == 0);
+    c = open_conn(path);
+    T(wr_conn_in_place(c));
+    T(unlink(path) == 0);
+    T(!wr_conn_in_place(c));
+    wr_conn_close(c);
+}
+
+/* ---- reading ---- */
+
+static void test_reads_are_the_files(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a");
+    struct other app = other_start();
+    struct wr_bytes db, wal;
+    struct wr_conn *c;
+    struct wr_err e = {0};
+    struct wr_rand r;
+    uint64_t bytes = 0;
+    uint8_t *buf;
+
+    (void)state;
+    make_db(path,
+        "PRAGMA journal_mode=wal; CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(90000))");
+    db = t_slurp(path); /* before it is open here */
+    buf = wr_alloc(db.n + 20000);
+    T(buf != NULL);
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    T(wr_conn_pinned(c));
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    other_expect(&app, "INSERT INTO t VALUES(randomblob(50000))", "0 ");
+    T_OK(wr_conn_db_bytes(c, &bytes, &e));
+    T(bytes == db.n); /* frozen */
+    wal = t_slurp(t_path(dir, "a-wal"));
+    T_OK(wr_conn_wal_bytes(c, &bytes, &e));
+    T(bytes == wal.n && wal.n > 50000);
+
+    wr_rand_init(&r, t_seed());
+    for (int i = 0; i < 3000; i++) {
+        size_t off = (size_t)wr_rand_below(&r, db.n + 10000), n = (size_t)wr_rand_below(&r, 9000);
+        size_t got = 0, have;
+
+        memset(buf, 0xee, n + 1);
+        T_OK(wr_conn_read_db(c, off, buf, n, &e));
+        have = off < db.n ? wr_min(n, db.n - off) : 0;
+        T(have == 0 || memcmp(buf, db.p + off, have) == 0);
+        for (size_t k = have; k < n; k++)
+            T(buf[k] == 0);
+        T(buf[n] == 0xee);
+
+        T_OK(wr_conn_read_wal(c, off, buf, n, &got, &e));
+        have = off < wal.n ? wr_min(n, wal.n - off) : 0;
+        T(got == have && (have == 0 || memcmp(buf, wal.p + off, have) == 0));
+        T(buf[n] == 0xee);
+    }
+    wr_free(buf);
+    wr_conn_close(c);
+    other_end(&app);
+}
+
+static void test_close_leaves_the_wal(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a"), *wal = t_path(dir, "a-wal");
+    struct other app = other_start();
+    struct wr_conn *c;
+    struct wr_bytes before, after;
+    struct wr_err e = {0};
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    other_expect(&app, "INSERT INTO t VALUES(42)", "0 ");
+    assert_string_equal(other_ask(&app, 'c', ""), "0"); /* the last but one does not checkpoint */
+    before = t_slurp(wal);
+    T(before.n > WR_WAL_HEADER);
+    wr_conn_close(c);
+    after = t_slurp(wal);
+    T(after.n == before.n && memcmp(after.p, before.p, after.n) == 0);
+
+    /* The pin is gone, and nothing is lost. */
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    other_expect(&app, "SELECT a FROM t", "0 42");
+    other_expect(&app, "PRAGMA wal_checkpoint(TRUNCATE)", "0 0");
+    other_end(&app);
+}
+
+/* ---- locks and checkpoints ---- */
+
+static void test_mark_caps_the_backfill(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct other app = other_start();
+    struct wr_conn *c;
+    struct wr_walidx at_mark, h;
+    struct wr_err e = {0};
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    other_expect(&app, "INSERT INTO t VALUES(1)", "0 ");
+    T_OK(wr_conn_mark_begin(c, &e));
+    T_OK(wr_conn_header(c, &at_mark, &e));
+    for (int i = 0; i < 10; i++)
+        other_expect(&app, "INSERT INTO t VALUES(randomblob(5000))", "0 ");
+    T_OK(wr_conn_checkpoint(c, false, &e));
+    T(wr_conn_backfill(c) == at_mark.mx_frame);
+    other_expect(&app, "INSERT INTO t VALUES(2)", "0 "); /* nothing is reset meanwhile */
+    T_OK(wr_conn_header(c, &h, &e));
+    T(h.mx_frame > at_mark.mx_frame && memcmp(h.salt, at_mark.salt, 8) == 0);
+    T(h.n_backfill == wr_conn_backfill(c));
+    wr_conn_mark_end(c);
+    wr_conn_mark_end(c);
+    T_OK(wr_conn_checkpoint(c, false, &e));
+    T(wr_conn_backfill(c) == h.mx_frame);
+
+    /* A foreign reader in the way is no failure. */
+    other_expect(&app, "INSERT INTO t VALUES(3); BEGIN; SELECT count(*) FROM t", "0 13");
+    make_db(path, "PRAGMA busy_timeout=5000; INSERT INTO t VALUES(4)");
+    T_OK(wr_conn_checkpoint(c, false, &e));
+    T_OK(wr_conn_header(c, &h, &e));
+    T(h.n_backfill < h.mx_frame);
+    T_OK(wr_conn_barrier_begin(c, 0, &e));
+    T_OK(wr_conn_checkpoint(c, true, &e));
+    T(wr_conn_backfill(c) < h.mx_frame);
+    wr_conn_barrier_end(c);
+    other_expect(&app, "COMMIT", "0 ");
+    wr_conn_close(c);
+    other_end(&app);
+}
+
+static void test_barrier_seals_the_wal(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct other app = other_start();
+    struct wr_conn *c;
+    struct wr_walidx h;
+    struct wr_err e = {0};
+    uint64_t bytes = 1;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    other_expect(&app, "INSERT INTO t VALUES(1); BEGIN IMMEDIATE", "0 ");
+    T_IS(WR_BUSY, wr_conn_barrier_begin(c, 2 * MS, &e));
+    T(e.text[0] == '\0' && !wr_conn_in_barrier(c));
+    other_expect(&app, "COMMIT", "0 ");
+    T_OK(wr_conn_barrier_begin(c, 2 * MS, &e));
+    T(wr_conn_in_barrier(c) && wr_conn_pinned(c));
+    other_expect(&app, "INSERT INTO t VALUES(2)", "5 ");
+    T_OK(wr_conn_header(c, &h, &e));
+    T_OK(wr_conn_checkpoint(c, false, &e));
+    T(wr_conn_backfill(c) == h.mx_frame);
+    T_OK(wr_conn_checkpoint(c, true, &e));
+    T_OK(wr_conn_wal_bytes(c, &bytes, &e));
+    T(bytes == 0 && wr_conn_backfill(c) == 0);
+    wr_conn_barrier_end(c);
+    T(!wr_conn_in_barrier(c));
+    other_expect(&app, "INSERT INTO t VALUES(2); SELECT count(*) FROM t", "0 2");
+    wr_conn_close(c);
+    other_end(&app);
+}
+
+static void test_barrier_starves_nobody(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct other app = other_start();
+    struct wr_conn *c;
+    struct wr_err e = {0};
+    int won = 0;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    other_expect(&app, "PRAGMA synchronous=OFF", "0 ");
+    other_tell(&app, 'l', "1500");
+    for (int i = 0; i < 300; i++) {
+        enum wr_status st = wr_conn_barrier_begin(c, 20 * MS, &e);
+
+        if (st == WR_OK) {
+            T_OK(wr_conn_checkpoint(c, false, &e));
+            wr_conn_barrier_end(c);
+            won++;
+        } else {
+            T(st == WR_BUSY);
+        }
+    }
+    assert_string_equal(other_hear(&app), "0"); /* no commit of the application failed */
+    T(won > 0);
+    other_expect(&app, "SELECT count(*) FROM t", "0 1500");
+    wr_conn_close(c);
+    other_end(&app);
+}
+
+static void test_recover_a_torn_index(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a");
+    struct other app = other_start(), victim = other_start();
+    struct wr_conn *c;
+    struct wr_walidx before, after;
+    struct wr_err e = {0};
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    other_expect(&app, "INSERT INTO t VALUES(1)", "0 ");
+    T_OK(wr_conn_header(c, &before, &e));
+    T_OK(wr_conn_recover(c, &e)); /* of a whole one does nothing */
+
+    other_expect(&app, "BEGIN IMMEDIATE", "0 ");
+    assert_string_equal(other_ask(&victim, 't', t_path(dir, "a-shm")), "1");
+    T_IS(WR_BUSY, wr_conn_header(c, &after, &e));
+    T(e.text[0] == '\0');
+    T_IS(WR_BUSY, wr_conn_recover(c, &e)); /* the live writer is about to settle it */
+    other_kill(&app);
+    T_OK(wr_conn_recover(c, &e));
+    T_OK(wr_conn_header(c, &after, &e));
+    T(after.mx_frame == before.mx_frame && after.n_page == before.n_page);
+    T(memcmp(after.salt, before.salt, 8) == 0);
+    T(wr_conn_pinned(c));
+    wr_conn_close(c);
+    other_kill(&victim);
+}
+
+/* ---- checks of restored files ---- */
+
+static void test_sqlite_check(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a");
+    struct wr_bytes good;
+    struct wr_err e = {0};
+    uint8_t *bad;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a, b UNIQUE); WITH RECURSIVE n(i) AS"
+                  "(SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<500)"
+                  "INSERT INTO t SELECT i, hex(i) FROM n");
+    T_OK(wr_sqlite_check(path, true, &e));
+    T_OK(wr_sqlite_check(path, false, &e));
+    good = t_slurp(path);
+    bad = wr_alloc(good.n);
+    T(bad && good.n > (size_t)3 * 4096);
+
+    memcpy(bad, good.p, good.n);
+    memset(bad + 4096, 0x55, 4096);
+    t_spew(path, bad, good.n);
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, true, &e));
+    T(strstr(e.text, "integrity check") != NULL);
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, false, &e));
+
+    /* An index without its row: only the full check looks. */
+    memcpy(bad, good.p, good.n);
+    for (size_t i = 4096; i + 6 < good.n; i++) {
+        if (memcmp(bad + i, "343939", 6) == 0) { /* hex(499) */
+            bad[i] = '9';
+            break;
+        }
+    }
+    t_spew(path, bad, good.n);
+    T_OK(wr_sqlite_check(path, true, &e));
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, false, &e));
+
+    memset(bad, 0x55, good.n);
+    t_spew(path, bad, good.n);
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, true, &e));
+    wr_free(bad);
+    T_IS(WR_IO, wr_sqlite_check(t_path(dir, "absent"), true, &e));
+    T(!exists(t_path(dir, "absent")));
+}
+
+static enum wr_status open_and_close(void *arg)
+{
+    struct wr_conn *c = NULL;
+    struct wr_conn_info info;
+    struct wr_err e = {0};
+    enum wr_status st = wr_conn_open(arg, &c, &info, &e);
+
+    wr_conn_close(c);
+    return st;
+}
+
+static void test_no_memory(void **state)
+{
+    char path[512];
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s", t_path(t_tmpdir(), "a"));
+    make_db(path, "CREATE TABLE t(a)");
+    t_sweep_nomem(open_and_close, path);
+}
+
+T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_switch_to_wal),
+    T_TEST(test_locked_exclusively), T_TEST(test_read_only_directory), T_TEST(test_in_place),
+    T_TEST(test_reads_are_the_files), T_TEST(test_close_leaves_the_wal),
+    T_TEST(test_mark_caps_the_backfill), T_TEST(test_barrier_seals_the_wal),
+    T_TEST(test_barrier_starves_nobody), T_TEST(test_recover_a_torn_index),
+    T_TEST(test_sqlite_check), T_TEST(test_no_memory))
