@@ -9,6 +9,9 @@
 
 #include <unistd.h>
 
+#define TIMEOUT_MAX_MS ((int64_t)1000 * 3600 * 1000) /* longer is for ever, and does not overflow \
+                                                      */
+
 const char *weir_version(void)
 {
     return WEIR_VERSION;
@@ -151,7 +154,7 @@ static enum wr_status last_sync(weir_db *h, int64_t end_ns, struct wr_err *e)
 
 int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr)
 {
-    int64_t end = wr_mono_ns(wr_clock_system()) + timeout_ms * 1000000;
+    int64_t end = wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000;
     struct wr_err first = {0};
     enum wr_status st = WR_OK;
     weir_db *h;
@@ -202,15 +205,20 @@ static char *absolute(const char *path)
     return z;
 }
 
-static bool known_path(weir *w, const char *path)
+/* Make it findable, unless the path is taken. */
+static bool enlist(weir *w, weir_db *h)
 {
     bool known = false;
 
     wr_mutex_lock(&w->mutex);
-    for (weir_db *h = w->dbs; h; h = h->next)
-        known = known || strcmp(h->path, path) == 0;
+    for (weir_db *d = w->dbs; d; d = d->next)
+        known = known || strcmp(d->path, h->path) == 0;
+    if (!known) {
+        h->next = w->dbs;
+        w->dbs = h;
+    }
     wr_mutex_unlock(&w->mutex);
-    return known;
+    return !known;
 }
 
 int weir_db_add(
@@ -235,22 +243,19 @@ int weir_db_add(
     h->w = w;
     o.path = h->path;
     o.watch = w->watch;
-    st = known_path(w, h->path)
-             ? wr_fail(&e, WR_CONFLICT,
-                   "%s is listed twice: a database can be replicated only once, to "
-                   "several replicas",
-                   h->path)
-             : wr_db_new(w->sched, &o, &h->db, &e);
+    st = wr_db_new(w->sched, &o, &h->db, &e);
+    if (st == WR_OK && !enlist(w, h)) {
+        wr_db_free(h->db);
+        st = wr_fail(&e, WR_CONFLICT,
+            "%s is listed twice: a database can be replicated only once, to several replicas",
+            h->path);
+    }
     if (st != WR_OK) {
         wr_free(h->path);
         wr_free(h);
         return wr_api_return(reterr, st, &e);
     }
     wr_db_start(h->db);
-    wr_mutex_lock(&w->mutex);
-    h->next = w->dbs;
-    w->dbs = h;
-    wr_mutex_unlock(&w->mutex);
     *ret = h;
     return WEIR_OK;
 }
@@ -338,7 +343,8 @@ int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
         return WEIR_OK;
     w = db->w;
     if (timeout_ms > 0 && db->n_urls > 0)
-        st = last_sync(db, wr_mono_ns(wr_clock_system()) + timeout_ms * 1000000, &e);
+        st = last_sync(
+            db, wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000, &e);
     wr_mutex_lock(&w->mutex);
     for (weir_db **p = &w->dbs; *p; p = &(*p)->next) {
         if (*p == db) {

@@ -37,6 +37,7 @@ static enum wr_status connect(struct wr_db *db, struct wr_err *e)
         &db->view, db->conn, info.page_size, wr_ltx_lock_pgno(info.page_size, db->lock_offset));
     db->status.page_size = info.page_size;
     db->started = false;
+    db->skipped.frame = 0;
     db->torn_ns = 0;
     return WR_OK;
 }
@@ -74,6 +75,15 @@ static enum wr_status first_look(struct wr_db *db, struct wr_err *e)
         return st;
     st = wr_db_look(db, e);
     wr_conn_barrier_end(db->conn);
+    if (st == WR_OK && db->view.backfilled == db->seen.mx_frame && db->seen.mx_frame > 0) {
+        /* All of it is in the database: a writer may overwrite it at any moment, and nothing of it
+         * is needed. */
+        db->pos.frame = db->seen.mx_frame;
+        db->pos.cksum[0] = db->seen.frame_cksum[0];
+        db->pos.cksum[1] = db->seen.frame_cksum[1];
+        db->view.commit = db->seen.n_page;
+        db->skipped = db->pos;
+    }
     return st;
 }
 
@@ -83,8 +93,8 @@ static enum wr_status size_at_position(struct wr_db *db, struct wr_err *e)
     uint64_t bytes = 0;
     enum wr_status st;
 
-    if (db->pos.frame > 0)
-        return WR_OK; /* capture took it from the commit frame */
+    if (db->pos.frame > 0 || db->view.commit > 0)
+        return WR_OK; /* from the commit frame, or the index */
     if (db->seen.n_page > 0) {
         db->view.commit = db->seen.n_page;
         return WR_OK;
@@ -106,6 +116,12 @@ static bool continues(struct wr_db *db, const struct wr_pos *was)
     struct wr_frame f;
     size_t got = 0;
 
+    if (db->skipped.frame >
+        0) { /* what lies before it was not read: `was` must be that very place */
+        return memcmp(was->salt, db->skipped.salt, sizeof(was->salt)) == 0 &&
+               was->frame == db->skipped.frame && was->cksum[0] == db->skipped.cksum[0] &&
+               was->cksum[1] == db->skipped.cksum[1];
+    }
     if (memcmp(was->salt, db->pos.salt, sizeof(was->salt)) != 0 || was->frame > db->pos.frame)
         return false;
     if (was->frame == 0)
@@ -121,6 +137,7 @@ static bool continues(struct wr_db *db, const struct wr_pos *was)
 /* The frames up to `was` were captured by an earlier process: only the rest is dirty. */
 static enum wr_status dirty_since(struct wr_db *db, const struct wr_pos *was, struct wr_err *e)
 {
+    uint32_t from = db->skipped.frame > 0 ? 0 : was->frame; /* all that was read is newer */
     struct wr_pgmap_entry *all = wr_array(db->view.frames.n ? db->view.frames.n : 1, sizeof(*all));
 
     if (!all)
@@ -128,7 +145,7 @@ static enum wr_status dirty_since(struct wr_db *db, const struct wr_pos *was, st
     wr_pgmap_sorted(&db->view.frames, all);
     wr_pageset_clear(&db->dirty);
     for (size_t i = 0; i < db->view.frames.n; i++) {
-        if (all[i].value > was->frame)
+        if (all[i].value > from)
             wr_pageset_add(&db->dirty, all[i].pgno);
     }
     wr_free(all);
@@ -150,6 +167,10 @@ static enum wr_status each_page(struct wr_db *db,
     for (uint64_t first = 1; first <= db->view.commit && st == WR_OK; first += per_run) {
         uint32_t n = (uint32_t)wr_min((uint64_t)per_run, db->view.commit - first + 1);
 
+        if (atomic_load(&db->closing)) {
+            st = wr_fail(e, WR_CANCELED, "canceled while reading the database");
+            break;
+        }
         st = wr_view_run(&db->view, (uint32_t)first, n, run, e);
         for (uint32_t i = 0; i < n && st == WR_OK; i++) {
             uint32_t pgno = (uint32_t)first + i;
@@ -257,7 +278,9 @@ static enum wr_status prove(struct wr_db *db, struct wr_err *e)
     was = wr_ledger_state(db->ledger);
     db->txid = was.txid;
     db->commit_closed = was.commit;
+    /* What is dirty now is in no note yet; the next note's position will claim that it is. */
     wr_pageset_clear(&db->unnoted);
+    wr_pageset_add_set(&db->unnoted, &db->dirty);
     return WR_OK;
 }
 

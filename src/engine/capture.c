@@ -79,7 +79,9 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
         db->pos.frame = 0;
         db->change_base = h.change;
         db->change_commits = 0;
-        db->view.backfilled = h.n_backfill; /* attach.c holds the writer lock meanwhile */
+        /* attach.c holds the writer lock meanwhile; a writer killed in mid-reset may have left it
+         * larger than the WAL. */
+        db->view.backfilled = wr_min(h.n_backfill, h.mx_frame);
         db->started = true;
     } else if (memcmp(h.salt, db->pos.salt, sizeof(h.salt)) != 0) {
         /* Only our checkpoints fill the database, and a reset needs it full: I1. */
@@ -108,6 +110,20 @@ bool wr_db_behind(const struct wr_db *db)
     return db->seen.mx_frame > db->pos.frame;
 }
 
+/* In an empty WAL a writer that never reset it starts with salts of its own. They are in the WAL's
+ * header, with its first frames, before they are in the index. */
+static bool new_wal_coming(struct wr_db *db, const struct wr_frame *first)
+{
+    uint8_t head[WR_WAL_HEADER];
+    struct wr_wal_header h;
+    size_t got = 0;
+
+    return wr_conn_read_wal(db->conn, 0, head, sizeof(head), &got, NULL) == WR_OK &&
+           got == sizeof(head) && wr_wal_header_get(head, &h) &&
+           memcmp(h.salt, db->seen.salt, sizeof(h.salt)) != 0 &&
+           memcmp(h.salt, first->salt, sizeof(h.salt)) == 0;
+}
+
 bool wr_db_more_coming(struct wr_db *db)
 {
     uint8_t head[WR_FRAME_HEADER];
@@ -119,7 +135,8 @@ bool wr_db_more_coming(struct wr_db *db)
         got < sizeof(head))
         return false;
     wr_frame_get(head, &f);
-    return memcmp(f.salt, db->seen.salt, sizeof(f.salt)) == 0;
+    return memcmp(f.salt, db->seen.salt, sizeof(f.salt)) == 0 ||
+           (db->seen.mx_frame == 0 && new_wal_coming(db, &f));
 }
 
 /* The checksum that the first frame runs on from stands in the WAL's header. */
@@ -216,6 +233,9 @@ enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
     db->status.frames += pos.frame - db->pos.frame;
     db->pos = pos;
     db->view.commit = commit;
+    /* An index recovery starts the count over. */
+    if (db->seen.change < db->change_base)
+        db->change_base = db->seen.change - wr_min(db->seen.change, db->change_commits);
     /* Fewer commit frames than commits would be a lost transaction. More is possible: SQLite pads
      * with copies of a commit frame where a power cut may tear sectors. */
     if (db->change_commits < db->seen.change - db->change_base) {

@@ -22,6 +22,8 @@
 
 #define BULK_LEFT       64u /* frames that the barrier may handle alone */
 #define BULK_ROUNDS     8
+#define BARRIER_LEFT    512u /* more than that is not copied while writers wait ... */
+#define PUT_OFFS_MAX    16u  /* ... unless a writer is so fast that it never gets less */
 #define BARRIER_NS      ((int64_t)3 * 1000000) /* patience for the writer lock */
 #define BUSY_NS         ((int64_t)2 * 1000000) /* until the next try for the writer lock */
 #define STUCK_SAY       6u                     /* fruitless checkpoints before a word about it */
@@ -65,6 +67,8 @@ static enum wr_status bulk(struct wr_db *db, struct wr_err *e)
         st = wr_db_capture(db, e);
         if (st == WR_OK)
             st = wr_conn_checkpoint(db->conn, false, e);
+        if (st == WR_BUSY)
+            st = WR_OK;
         db->view.backfilled = wr_max(db->view.backfilled, wr_conn_backfill(db->conn));
         wr_conn_mark_end(db->conn);
         if (st == WR_OK)
@@ -101,11 +105,11 @@ static enum wr_status sealed(struct wr_db *db, bool truncate, struct wr_err *e)
     assert(db->pos.frame == db->seen.mx_frame);
     note_captured(db);
     st = wr_conn_checkpoint(db->conn, truncate, e);
-    /* A TRUNCATE that got through has reset the index: it had copied everything. */
-    filled = wr_conn_backfill(db->conn);
-    if (truncate && filled == 0 && st == WR_OK)
-        filled = db->pos.frame;
+    /* A TRUNCATE that got through has reset the index after copying everything. */
+    filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
     db->view.backfilled = wr_max(db->view.backfilled, filled);
+    if (st == WR_BUSY) /* a reader is in the way; what that means is decided by what is left */
+        st = WR_OK;
     if (st == WR_OK)
         st = wr_db_look(db, e);
     return st;
@@ -138,6 +142,7 @@ static enum wr_status barrier(struct wr_db *db, bool *ret_held, struct wr_err *e
 static void put_off(struct wr_db *db)
 {
     db->status.barriers_failed++;
+    db->put_offs++;
     db->stuck_until_ns = wr_db_now_ns(db) + BUSY_NS;
     wr_db_want(db, db->stuck_until_ns);
 }
@@ -168,10 +173,18 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
 
     wr_db_go(db, DB_CHECKPOINT);
     st = bulk(db, e);
-    if (st == WR_OK) {
+    if (st == WR_OK)
         note_captured(db);
-        st = barrier(db, &held, e);
+    /* The bulk passes stopped short of the end and so synced nothing: do it while writers go on. */
+    if (st == WR_OK)
+        st = wr_conn_sync_db(db->conn, e);
+    if (st == WR_OK && left(db) > BARRIER_LEFT && db->put_offs < PUT_OFFS_MAX) {
+        wr_db_go(db, DB_SYNCING);
+        put_off(db);
+        return WR_OK;
     }
+    if (st == WR_OK)
+        st = barrier(db, &held, e);
     /* A torn header inside: somebody else's update; nothing was lost, try again soon. */
     if (st == WR_BUSY)
         st = WR_OK;
@@ -180,6 +193,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
     wr_db_go(db, DB_SYNCING);
     if (held && left(db) == 0) {
         db->stuck = 0;
+        db->put_offs = 0;
         db->stuck_until_ns = 0;
         db->status.checkpoints++;
         db->idle_ckpt_ns = WR_NEVER;

@@ -7,10 +7,12 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "engine/journal.h"
+#include "engine/squeeze.h"
 #include "ltx/ltx.h"
 
-#define HEAD       4096
-#define GROW_BYTES ((uint64_t)64 << 10) /* the file grows in such steps */
+#define HEAD          4096
+#define GROW_BYTES    ((uint64_t)64 << 10) /* the file grows in such steps */
+#define JOURNAL_BYTES ((uint64_t)16 << 20)
 
 struct wr_ledger {
     struct wr_file *file;
@@ -20,7 +22,8 @@ struct wr_ledger {
     struct wr_ledger_state now;
     struct wr_journal *journal;
     struct wr_pageset pending;
-    uint32_t notes; /* since the last closed TXID, those that could not be written included */
+    uint64_t journal_max; /* bytes of journal above which it is squeezed */
+    uint32_t notes;       /* since the last closed TXID, those that could not be written included */
 };
 
 static const char ledger_magic[8] = {'w', 'e', 'i', 'r', 'l', 'd', 'g', '1'};
@@ -241,6 +244,7 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
 
     if (!l)
         return wr_fail(e, WR_NOMEM, "open the ledger");
+    l->journal_max = JOURNAL_BYTES;
     l->page_size = page_size;
     l->lock_pgno = lock_pgno;
     wr_pageset_init(&l->pending);
@@ -323,6 +327,19 @@ static void undo_entries(const struct wr_ledger *l, const struct wr_ledger_chang
     }
 }
 
+/* Keep the journal of a long outage short. A failure costs history, not truth: carry on. */
+static void bound_journal(struct wr_ledger *l)
+{
+    const struct wr_journal_rec now = {
+        .txid = l->now.txid, .rolling = l->now.rolling, .commit = l->now.commit, .pos = l->now.pos};
+
+    if (wr_journal_bytes(l->journal) <= l->journal_max)
+        return;
+    if (wr_journal_squeeze(l->journal, &now, &l->notes, NULL) != WR_OK)
+        l->notes++; /* one may be lost: later ones do not count */
+    l->journal_max = wr_max(JOURNAL_BYTES, wr_journal_bytes(l->journal) * 4);
+}
+
 enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     const struct wr_ledger_change *changes, size_t n, uint32_t commit, const struct wr_pos *pos,
     struct wr_err *e)
@@ -346,6 +363,7 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     st = reserve(l, commit, e);
     if (st != WR_OK)
         return st;
+    bound_journal(l);
     wr_buf_init(&undo, (size_t)WR_JOURNAL_ENTRIES_MAX * 12);
     undo_entries(l, changes, n, commit, &undo);
     rec.n = (uint32_t)total;
@@ -377,13 +395,14 @@ enum wr_status wr_ledger_note(
         .rolling_before = l->now.rolling,
         .rolling = l->now.rolling,
         .pos = *pos,
-        .commit_before = l->notes + 1,
         .commit = l->now.commit};
     struct wr_buf b;
     enum wr_status st;
 
     if (l->now.txid == 0)
         return WR_OK; /* an empty ledger promises nothing */
+    bound_journal(l);
+    rec.commit_before = l->notes + 1;
     /* Counted before it is known to be written: a note that is missing makes those after it void,
      * and the position stays where the pages are known. */
     l->notes++;

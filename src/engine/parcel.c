@@ -211,6 +211,17 @@ enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     return st;
 }
 
+void wr_parcel_forget(struct wr_parcel *p)
+{
+    if (p->path)
+        (void)p->fs->remove(p->fs, p->path, NULL);
+    wr_free(p->path);
+    p->path = NULL;
+    wr_buf_release(&p->bytes);
+    p->size = 0;
+    p->checksum = 0;
+}
+
 enum wr_status wr_parcel_stash(struct wr_parcel *p, const char *outbox, struct wr_err *e)
 {
     struct filling f = {.p = p, .outbox = outbox};

@@ -50,6 +50,9 @@ void wr_parcel_unref(struct wr_parcel *p); /* NULL-safe; the last one frees, and
 enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
 
+/* Drop the contents, to be made in another way. */
+void wr_parcel_forget(struct wr_parcel *p);
+
 /* Move the contents from memory to the outbox. Before anybody else has a reference. */
 enum wr_status wr_parcel_stash(
     struct wr_parcel *p, const char *outbox, struct wr_err *e) WR_MUST_CHECK;

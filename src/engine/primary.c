@@ -22,6 +22,9 @@
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
 #define IDLE_CKPT_NS       ((int64_t)60 * 1000000000)
 #define FRAMES_DEFAULT     800
+#define MACHINE_ID_MIN     16u                      /* bytes */
+#define BROKEN_MIN_NS      ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
+#define BROKEN_MAX_NS      ((int64_t)60 * 1000000000)
 #define SYNC_POLL_NS       ((int64_t)20 * 1000000)
 
 #define TO(s) (1u << DB_##s)
@@ -64,10 +67,11 @@ void wr_db_want(struct wr_db *db, int64_t at_ns)
 /* Note a failure (or its end) for status, and log it when it is news. */
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what)
 {
-    bool news = st != db->last_error || strcmp(db->status.error_text, e->text) != 0;
+    const char *text = st == WR_OK ? "" : e->text;
+    bool news = st != db->last_error || strcmp(db->status.error_text, text) != 0;
 
     db->status.error = st;
-    (void)snprintf(db->status.error_text, sizeof(db->status.error_text), "%s", e->text);
+    (void)snprintf(db->status.error_text, sizeof(db->status.error_text), "%s", text);
     db->last_error = st;
     if (st != WR_OK && news) {
         wr_log(DB_LOG(db), st == WR_NOTFOUND ? WR_INFO : WR_ERROR, what, DB_NAME(db),
@@ -133,7 +137,10 @@ static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 {
     wr_db_trouble(db, st, e, "replication is interrupted, proving the database's state again");
     wr_db_go(db, DB_BROKEN);
-    wr_db_want(db, wr_db_now_ns(db) + (int64_t)200 * 1000000);
+    db->open_ns =
+        wr_db_now_ns(db) + wr_min(BROKEN_MIN_NS << wr_min(db->breaks, 10u), BROKEN_MAX_NS);
+    db->breaks++;
+    wr_db_want(db, db->open_ns);
 }
 
 /* The path names another file, or none: what we hold open is no longer the user's database. */
@@ -160,13 +167,13 @@ static void plan_looks(struct wr_db *db, bool hinted)
 /* One step of a database that is attached. `forced`: somebody waits for a sync. */
 static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, struct wr_err *e)
 {
-    uint32_t before = db->pos.frame;
+    uint32_t before = db->pos.frame, seen_before = db->seen.mx_frame;
     bool due;
     enum wr_status st = wr_db_look(db, e);
 
     if (st != WR_OK)
         return st;
-    if (wr_db_behind(db) || before != db->pos.frame)
+    if (db->seen.mx_frame != seen_before || before != db->pos.frame)
         db->idle_ckpt_ns = wr_db_now_ns(db) + IDLE_CKPT_NS;
     due = wr_db_ship_due(db, forced);
     if (wr_db_behind(db) && (due || forced || wr_db_join_due(db)))
@@ -182,12 +189,13 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     plan_looks(db, hinted);
     if (db->idle_ckpt_ns != WR_NEVER && db->seen.mx_frame > db->view.backfilled &&
         !wr_db_streaming(db))
-        wr_db_want(db, db->idle_ckpt_ns);
+        wr_db_want(db, wr_max(db->idle_ckpt_ns, db->stuck_until_ns));
     return WR_OK;
 }
 
 static void read_replicas(struct wr_db *db)
 {
+    (void)wr_db_streaming(db); /* lets go of streamed files that have ended */
     wr_mutex_lock(&db->mutex);
     while (db->n_replicas < db->n_known) {
         db->replicas[db->n_replicas].r = db->known[db->n_replicas];
@@ -206,15 +214,33 @@ static void read_replicas(struct wr_db *db)
     }
 }
 
+/* The lowest TXID that a replica may want to go on from; 0: not known of one of them. */
+static uint64_t history_floor(const struct wr_db *db)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        const struct wr_replica_status *now = &db->replicas[i].now;
+
+        if (now->state != WR_REPLICA_STOPPED)
+            least = wr_min(least, now->found > 0 ? now->pos.txid : 0);
+    }
+    return least == UINT64_MAX ? 0 : least;
+}
+
 /* What callers may see, in one place at the end of a step. */
 static void publish(struct wr_db *db, uint64_t taken, bool captured)
 {
+    bool any;
+    uint64_t acked = wr_db_acked(db, &any);
+
     db->status.state = state_names[db->state];
     db->status.txid = db->txid;
     db->status.commit = db->view.commit;
     db->status.wal_frames = db->conn ? db->seen.mx_frame : 0;
     wr_mutex_lock(&db->mutex);
     db->shared = db->status;
+    db->acked = acked;
     if (captured) {
         db->tickets_done = taken;
         db->sync_txid = db->txid;
@@ -228,9 +254,9 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
     struct wr_db *db = wr_container_of(a, struct wr_db, actor);
     struct wr_err e = {0};
     uint64_t taken;
-    bool forced, hinted, captured = false, any;
+    bool forced, hinted, captured = false;
     int64_t now = wr_db_now_ns(db);
-    uint64_t acked;
+    uint64_t floor;
 
     (void)c;
     wr_mutex_lock(&db->mutex);
@@ -241,7 +267,7 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
     wr_mutex_unlock(&db->mutex);
     db->next_ns = WR_NEVER;
     read_replicas(db);
-    if (db->conn && (hinted || now >= db->scan_due_ns) && db->state == DB_SYNCING)
+    if (db->conn && (hinted || forced || now >= db->scan_due_ns) && db->state == DB_SYNCING)
         check_in_place(db);
     if (now >= db->scan_due_ns)
         db->scan_due_ns = now + db->scan_ns;
@@ -249,8 +275,10 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
         let_go(db);
     if (db->state == DB_WAITING)
         wr_db_go(db, DB_OPENING);
-    if (db->state == DB_OPENING)
+    if (db->state == DB_OPENING && now >= db->open_ns)
         wr_db_attach(db);
+    else if (db->state == DB_OPENING)
+        wr_db_want(db, db->open_ns);
     if (db->state == DB_SYNCING) {
         enum wr_status st = sync_step(db, hinted, forced, &e);
 
@@ -258,10 +286,12 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
             captured = !wr_db_behind(db) && wr_pageset_empty(&db->dirty);
         else if (st != WR_BUSY)
             broken(db, st, &e);
+        if (captured)
+            db->breaks = 0;
     }
     if (db->ledger) {
-        acked = wr_db_acked(db, &any);
-        if (any && acked > 0 && wr_ledger_ack(db->ledger, acked, &e) != WR_OK)
+        floor = history_floor(db);
+        if (floor > 0 && wr_ledger_ack(db->ledger, floor, &e) != WR_OK)
             wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),
                 WR_F_Z("error", e.text));
     }
@@ -313,13 +343,15 @@ static uint64_t node_of(const char *path)
 
     if (wr_file_open(fs, "/etc/machine-id", WR_FILE_READ, 0, &f, NULL) == WR_OK) {
         if (wr_file_pread(f, id, sizeof(id), 0, &n, NULL) != WR_OK)
-            n = 0; /* without one the path alone has to do */
+            n = 0;
         wr_file_close(f);
     }
     wr_buf_init(&b, 8192);
     wr_buf_put(&b, id, n);
     wr_buf_z(&b, path);
-    if (wr_buf_status(&b) == WR_OK && wr_sha256(wr_buf_bytes(&b), sum, NULL) == WR_OK)
+    /* Containers often have no machine id, and the same path: then there is no number. */
+    if (n >= MACHINE_ID_MIN && wr_buf_status(&b) == WR_OK &&
+        wr_sha256(wr_buf_bytes(&b), sum, NULL) == WR_OK)
         node = wr_be64(sum);
     wr_buf_release(&b);
     return node;
@@ -444,6 +476,7 @@ void wr_db_free(struct wr_db *db)
         return;
     for (size_t i = 0; i < db->n_watch; i++)
         wr_watch_remove(db->watch, db->watch_ids[i]);
+    atomic_store(&db->closing, true);
     for (size_t i = 0; i < db->n_known; i++)
         wr_replica_cancel(db->known[i]);
     wr_sched_remove(&db->actor);
@@ -485,6 +518,7 @@ static size_t replica_count(struct wr_db *db)
 /* Whether all replicas that still go have `txid`; else what is in the way. */
 static enum wr_status replicas_have(struct wr_db *db, uint64_t txid, struct wr_err *e)
 {
+    uint64_t acked;
     bool any = false;
     struct wr_replica_status now = {.error = WR_NOTFOUND, .error_text = "it has no replica"};
     size_t n = replica_count(db);
@@ -494,12 +528,14 @@ static enum wr_status replicas_have(struct wr_db *db, uint64_t txid, struct wr_e
         if (now.state == WR_REPLICA_STOPPED)
             continue;
         any = true;
-        if (now.state == WR_REPLICA_UNKNOWN || now.pos.txid < txid)
-            return WR_BUSY;
     }
     if (!any)
         return wr_fail(e, now.error, "%s", now.error_text);
-    return WR_OK;
+    /* Not their positions: a number counts only for a replica that has joined this history. */
+    wr_mutex_lock(&db->mutex);
+    acked = db->acked;
+    wr_mutex_unlock(&db->mutex);
+    return acked >= txid ? WR_OK : WR_BUSY;
 }
 
 enum wr_status wr_db_sync_poll(
@@ -552,7 +588,9 @@ enum wr_status wr_db_sync(struct wr_db *db, bool remote, int64_t timeout_ms,
     struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e)
 {
     const struct wr_clock *clock = wr_clock_system();
-    int64_t end = timeout_ms < 0 ? WR_NEVER : wr_mono_ns(clock) + timeout_ms * 1000000;
+    int64_t end = timeout_ms < 0 || timeout_ms > WR_NEVER / 4000000
+                      ? WR_NEVER
+                      : wr_mono_ns(clock) + timeout_ms * 1000000;
     uint64_t ticket;
     enum wr_status st;
 

@@ -22,6 +22,8 @@
 #include "engine/view.h"
 #include "sqlite/conn.h"
 
+#include <stdatomic.h>
+
 enum db_state {
     DB_CLOSED,
     DB_WAITING,    /* the file does not exist yet, or is empty */
@@ -54,12 +56,14 @@ struct wr_db {
     uint64_t watch_ids[2];
     size_t n_watch;
 
+    atomic_bool closing;    /* the actor is being removed: end long reads */
     struct wr_mutex mutex;  /* guards the group below */
     struct wr_cond cond;    /* signalled when it changed */
     uint64_t tickets;       /* sync requests made */
     uint64_t tickets_taken; /* of them, seen by a step */
     uint64_t tickets_done;  /* of them, captured: sync_txid covers them */
     uint64_t sync_txid;
+    uint64_t acked;             /* TXID that every replica has which has not stopped; 0: none */
     struct wr_db_status shared; /* copy of status for callers */
     bool looked;                /* something hinted at a change since the last step */
     struct wr_replica *known[WR_REPLICAS_MAX]; /* all replicas; only ever appended to */
@@ -77,6 +81,7 @@ struct wr_db {
     struct wr_view view;       /* the database at the captured position */
     struct wr_pos pos;         /* captured up to here */
     bool little;               /* byte order of this WAL's checksums */
+    struct wr_pos skipped;     /* frame > 0: attached here, with all before it in the database */
     bool started;              /* pos belongs to the WAL as we see it */
     uint32_t change_base;      /* iChange when we began counting */
     uint32_t change_commits;   /* commit frames captured since */
@@ -89,14 +94,17 @@ struct wr_db {
     int64_t time_ms;   /* of its LTX file; never goes back */
     int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
 
-    int64_t next_ns; /* earliest wish for another step; WR_NEVER */
-    unsigned looks;  /* fruitless looks at a WAL that has more than its index says */
-    int64_t torn_ns; /* since when the index is torn; 0: it is not */
-    unsigned stuck;  /* checkpoints in a row that got nowhere */
+    int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
+    unsigned looks;    /* fruitless looks at a WAL that has more than its index says */
+    int64_t torn_ns;   /* since when the index is torn; 0: it is not */
+    unsigned put_offs; /* barriers put off in a row because of a writer */
+    unsigned stuck;    /* checkpoints in a row that got nowhere */
     int64_t stuck_until_ns;
     int64_t scan_due_ns;
-    int64_t idle_ckpt_ns;      /* when to checkpoint a database that fell silent; WR_NEVER */
-    int64_t pin_since_ns;      /* first attempt at the pin; 0: none under way */
+    unsigned breaks;      /* times in a row that DB_BROKEN was entered without a capture since */
+    int64_t open_ns;      /* not attaching before that */
+    int64_t idle_ckpt_ns; /* when to checkpoint a database that fell silent; WR_NEVER */
+    int64_t pin_since_ns; /* first attempt at the pin; 0: none under way */
     enum wr_status last_error; /* as last logged */
 };
 

@@ -11,6 +11,9 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
+/* No replica gets there; what claims to would leave no room for the next one. */
+#define TXID_SANE (UINT64_MAX / 2)
+
 /* The file that reaches furthest; of several the one of the lowest level, which we wrote. */
 static void furthest(const struct wr_ltx_files *files, struct wr_ltx_file *best)
 {
@@ -78,6 +81,11 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t 
         st = list_from(s, c, 0, &best, e);
     if (st != WR_OK)
         return st;
+    if (best.max > TXID_SANE) {
+        return wr_fail(e, WR_CORRUPT,
+            "an object of level %u claims txid %016llx: it is not of this replica, remove it",
+            best.level, (unsigned long long)best.max);
+    }
     if (best.max > 0)
         return read_header(s, c, &best, ret, e);
     *ret = (struct wr_remote_pos){0};

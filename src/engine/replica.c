@@ -351,27 +351,40 @@ void wr_replica_start(struct wr_replica *r)
     wr_sched_wake(&r->actor);
 }
 
-void wr_replica_push(struct wr_replica *r, struct wr_parcel *p)
+/* Whether the file begins where the replica will be when it has sent all that waits. */
+static bool follows(struct wr_replica *r, const struct wr_parcel *p)
+{
+    uint64_t end = r->now.pos.txid;
+    struct wr_link *last = r->queue.head.prev;
+
+    if (!wr_list_empty(&r->queue))
+        end = wr_container_of(last, struct queued, link)->parcel->header.max_txid;
+    if (p->level == WR_LEVEL_SNAPSHOT)
+        return p->header.min_txid == 1 && p->header.max_txid > end;
+    return p->header.min_txid == end + 1;
+}
+
+bool wr_replica_push(struct wr_replica *r, struct wr_parcel *p, unsigned found)
 {
     struct queued *q = wr_alloc(sizeof(*q));
-    bool pushed = false;
+    bool pushed = false, wake = false;
 
     wr_mutex_lock(&r->mutex);
-    if (q && (r->now.state == WR_REPLICA_READY || r->now.state == WR_REPLICA_SENDING)) {
+    if (q && (r->now.state == WR_REPLICA_READY || r->now.state == WR_REPLICA_SENDING) &&
+        r->now.found == found && follows(r, p)) {
         q->parcel = wr_parcel_ref(p);
         wr_list_push(&r->queue, &q->link);
         r->now.queued++;
         r->now.queued_bytes += p->bytes.n;
         pushed = true;
+        wake = !r->now.failing || r->now.queued == 1; /* else its backoff says when */
     }
     wr_mutex_unlock(&r->mutex);
-    if (pushed) {
+    if (wake)
         wr_sched_wake(&r->actor);
-        return;
-    }
-    wr_free(q);
-    if (!q)
-        wr_replica_rejoin(r, "out of memory");
+    if (!pushed)
+        wr_free(q);
+    return pushed;
 }
 
 void wr_replica_rejoin(struct wr_replica *r, const char *why)

@@ -65,9 +65,11 @@ void wr_replica_free(struct wr_replica *r);
 
 void wr_replica_start(struct wr_replica *r); /* begin by listing */
 
-/* Append a file; the replica takes a reference. Its min_txid must follow what is queued or, with
- * nothing queued, the position; files for a replica that is not READY or SENDING are dropped. */
-void wr_replica_push(struct wr_replica *r, struct wr_parcel *p);
+/* Append a file; the replica takes a reference. `found` is the status' value that the caller's
+ * knowledge of the position rests on. False, and nothing queued, when the replica has been listed
+ * again meanwhile, is not READY or SENDING, or the file does not begin where the queue, or else the
+ * position, ends: what the caller believed is out of date, let it join again. */
+bool wr_replica_push(struct wr_replica *r, struct wr_parcel *p, unsigned found);
 
 /* Forget everything queued and list again; `why` goes to the log. */
 void wr_replica_rejoin(struct wr_replica *r, const char *why);

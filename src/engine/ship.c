@@ -201,7 +201,10 @@ static void push_to_joined(struct wr_db *db, struct wr_parcel *p)
             wr_replica_rejoin(dr->r, "too many files wait for it");
             continue;
         }
-        wr_replica_push(dr->r, p);
+        if (!wr_replica_push(dr->r, p, dr->now.found)) {
+            dr->joined = false;
+            wr_replica_rejoin(dr->r, "its position changed");
+        }
     }
 }
 
@@ -240,12 +243,15 @@ static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t 
 {
     struct wr_ltx_header h = header_of(db, before + 1, rolling_before);
     struct wr_parcel *p = NULL;
+    struct wr_err why = {0};
     enum wr_status st = wr_parcel_new(db->fs, &h, 0, db->lock_offset, &p, e);
 
     if (st == WR_OK)
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
-    if (st == WR_OK && any_waiting(db))
-        st = wr_parcel_stash(p, db->outbox, e);
+    if (st == WR_OK && any_waiting(db) && wr_parcel_stash(p, db->outbox, &why) != WR_OK) {
+        wr_log(DB_LOG(db), WR_DEBUG, "cannot use the outbox, keeping a file in memory", DB_NAME(db),
+            WR_F_Z("error", why.text));
+    }
     if (st == WR_OK)
         push_to_joined(db, p);
     wr_parcel_unref(p);
@@ -259,7 +265,6 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
     struct wr_ledger_change *changes = NULL;
     uint32_t *pages = NULL;
     size_t n = 0;
-    int64_t now_ms = wr_wall_ms(wr_sched_clock(db->actor.sched));
     enum wr_status st;
 
     assert(txid > db->txid);
@@ -269,17 +274,26 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
         st = checksum_pages(db, pages, n, &changes, e);
     if (st == WR_OK)
         st = wr_ledger_close_txid(db->ledger, txid, changes, n, db->view.commit, &db->pos, e);
+    if (st == WR_LIMIT) { /* too much for the journal: attach anew with a fresh ledger */
+        wr_wrap(e, st, "starting the ledger over");
+        if (wr_ledger_reset(db->ledger, NULL) != WR_OK)
+            wr_log(DB_LOG(db), WR_DEBUG, "cannot clear the journal", DB_NAME(db));
+    }
     if (st == WR_OK) {
         db->txid = txid;
-        db->time_ms = wr_max(db->time_ms, now_ms);
         db->closed_ns = wr_db_now_ns(db);
         db->commit_closed = db->view.commit;
         wr_pageset_clear(&db->dirty);
         wr_pageset_clear(&db->unnoted);
         if (any_joined(db)) {
             st = make_and_push(db, before.txid, before.rolling, pages, n, e);
-            if (st != WR_OK)
+            if (st != WR_OK && st != WR_CORRUPT && st != WR_IO) {
+                /* No memory, or no room in the outbox. The ledger has moved on and knows the way
+                 * from where the replicas are: they join again, with a file read while it is sent.
+                 */
                 unjoin_all(db, e->text);
+                st = WR_OK;
+            }
         }
     }
     wr_free(changes);
@@ -309,7 +323,16 @@ static bool foreign(const struct wr_db *db, const struct wr_replica_status *r)
         return false;
     for (size_t i = 0; i < r->sample.n; i++)
         same += wr_ledger_page(db->ledger, r->sample.pgno[i]) == r->sample.checksum[i];
-    return same * SAME_QUARTERS < r->sample.n || r->sample.n == 0;
+    /* Without a page to compare there is no sign that it is. */
+    return same * SAME_QUARTERS < r->sample.n;
+}
+
+static void join_by_snapshot(struct join *j)
+{
+    j->level = WR_LEVEL_SNAPSHOT;
+    j->min = 1;
+    j->rolling_pre = WR_LTX_CHECKSUM_EMPTY;
+    wr_pageset_set_all(&j->pages);
 }
 
 /* BUSY: it cannot join now, or ever. */
@@ -323,14 +346,11 @@ static enum wr_status plan_join(
 
     *j = (struct join){.level = 0, .min = at->txid + 1, .rolling_pre = at->rolling};
     wr_pageset_init(&j->pages);
-    if (at->txid == 0 || at->page_size != db->view.page_size) {
-        j->level = WR_LEVEL_SNAPSHOT;
-        j->min = 1;
-        j->rolling_pre = WR_LTX_CHECKSUM_EMPTY;
-        wr_pageset_set_all(&j->pages);
+    if (at->txid == 0) {
+        join_by_snapshot(j);
         return WR_OK;
     }
-    if (at->has_rolling)
+    if (at->has_rolling && at->page_size == db->view.page_size)
         st = wr_ledger_since(db->ledger, at->txid, at->rolling, &j->pages, &known, e);
     if (st != WR_OK)
         return st;
@@ -365,10 +385,27 @@ static enum wr_status plan_join(
         "its next transaction, its past stays restorable",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
         WR_F_TXID("replica_txid", at->txid), WR_F_TXID("txid", now.txid));
-    if (!at->has_rolling)
+    if (at->page_size != db->view.page_size)
+        join_by_snapshot(j); /* nothing can be applied across a change of page size */
+    else if (!at->has_rolling)
         j->rolling_pre = WR_LTX_CHECKSUM_EMPTY;
     wr_pageset_set_all(&j->pages);
     return WR_OK;
+}
+
+/* The pages will be read from the live database while they are sent. Takes *pages over. */
+static enum wr_status make_streamed(struct wr_db *db, struct db_replica *dr, struct wr_parcel *p,
+    uint32_t **pages, size_t n, struct wr_err *e)
+{
+    enum wr_status st = wr_view_copy(&p->view, &db->view, e);
+
+    wr_parcel_forget(p);
+    p->pages = *pages;
+    p->n_pages = n;
+    *pages = NULL;
+    if (st == WR_OK)
+        dr->stream = wr_parcel_ref(p);
+    return st;
 }
 
 static enum wr_status join_one(struct wr_db *db, struct db_replica *dr, struct wr_err *e)
@@ -390,22 +427,16 @@ static enum wr_status join_one(struct wr_db *db, struct db_replica *dr, struct w
     if (st == WR_OK && !j.nothing && !(large && j.pages.all))
         st = list_pages(db, &j.pages, &pages, &n, e);
     if (st == WR_OK && !j.nothing && large) {
-        st = wr_view_copy(&p->view, &db->view, e);
-        p->pages = pages;
-        p->n_pages = n;
-        pages = NULL;
-        if (st == WR_OK)
-            dr->stream = wr_parcel_ref(p);
+        st = make_streamed(db, dr, p, &pages, n, e);
     } else if (st == WR_OK && !j.nothing) {
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
+        if (st == WR_LIMIT) /* the outbox is full: read the pages while they are sent */
+            st = make_streamed(db, dr, p, &pages, n, e);
     }
     if (st == WR_OK) {
-        dr->joined = true;
+        dr->joined = !p || wr_replica_push(dr->r, p, dr->now.found);
         dr->found_seen = dr->now.found;
-        if (p) {
-            wr_replica_push(dr->r, p);
-            dr->now.queued++;
-        }
+        dr->now.queued += p != NULL;
         wr_log(DB_LOG(db), WR_INFO, "replica joined", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_TXID("replica_txid", dr->now.pos.txid), WR_F_TXID("txid", db->txid),
@@ -444,9 +475,11 @@ enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
 {
     bool above;
     uint64_t next = next_txid(db, &above);
+    int64_t now_ms = wr_wall_ms(wr_sched_clock(db->actor.sched));
     enum wr_status st = WR_OK;
 
     assert(db->ledger && wr_ledger_state(db->ledger).txid > 0);
+    db->time_ms = wr_max(db->time_ms, now_ms);
     if (!wr_pageset_empty(&db->dirty) || above)
         st = close_txid(db, next, e);
     for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {

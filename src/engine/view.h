@@ -6,8 +6,8 @@
  * therefore: the newest frame of a page up to that position, if the database file does not have it
  * yet, else the page in the database file, else zeros. Nothing is copied to keep it.
  *
- * A frame that is in the database file must not be read from the WAL: once all of them are, a writer
- * may reset the WAL and overwrite them at any moment.
+ * A frame that is in the database file must not be read from the WAL: once all of them are, a
+ * writer may reset the WAL and overwrite them at any moment.
  *
  * owned. A copy may be read on another thread as long as no checkpoint of ours runs.
  */

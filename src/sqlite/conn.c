@@ -16,12 +16,23 @@
 
 #define BUSY_MS 50 /* SQLite's own patience; real patience belongs to the scheduler */
 
+enum {
+    FILE_DB,
+    FILE_WAL,
+    FILE_SHM,
+    FILES
+};
+
+struct file_id {
+    uint64_t dev, ino;
+};
+
 struct wr_conn {
     sqlite3 *db, *reader;
     sqlite3_file *file, *wal; /* of db */
     const volatile uint8_t *shm;
     bool marked;
-    uint64_t dev, ino;
+    struct file_id is[FILES]; /* what the paths named when they were opened */
     char *path;
 };
 
@@ -32,7 +43,7 @@ static enum wr_status sql_fail(sqlite3 *db, int rc, const char *what, struct wr_
 
     if (primary == SQLITE_NOTADB)
         return wr_fail(e, WR_UNSUPPORTED, "it is not an SQLite database, or it is encrypted");
-    if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
+    if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_PROTOCOL)
         st = WR_BUSY;
     else if (primary == SQLITE_NOMEM)
         st = WR_NOMEM;
@@ -177,6 +188,20 @@ static enum wr_status page_size_of(struct wr_conn *c, uint32_t *ret, struct wr_e
     return WR_OK;
 }
 
+/* Which file one of the paths names now: a stat, no open. */
+static bool identify(const struct wr_conn *c, int which, struct file_id *ret)
+{
+    static const char *const tails[FILES] = {"", "-wal", "-shm"};
+    char path[4096 + 8];
+    struct stat now;
+    int n = snprintf(path, sizeof(path), "%s%s", c->path, tails[which]);
+
+    if (n < 0 || (size_t)n >= sizeof(path) || stat(path, &now) != 0)
+        return false;
+    *ret = (struct file_id){(uint64_t)now.st_dev, (uint64_t)now.st_ino};
+    return true;
+}
+
 enum wr_status wr_conn_open(
     const char *path, struct wr_conn **ret, struct wr_conn_info *ret_info, struct wr_err *e)
 {
@@ -199,8 +224,7 @@ enum wr_status wr_conn_open(
         st = wr_fail(e, WR_NOMEM, "open %s: out of memory", path);
         goto out;
     }
-    c->dev = info.dev = (uint64_t)before.st_dev;
-    c->ino = info.ino = (uint64_t)before.st_ino;
+    c->is[FILE_DB] = (struct file_id){(uint64_t)before.st_dev, (uint64_t)before.st_ino};
     st = open_one(path, WR_PIN_VFS, &c->db, e);
     if (st == WR_OK)
         st = enter_wal(c, &info.switched_to_wal, e);
@@ -209,8 +233,11 @@ enum wr_status wr_conn_open(
     if (st == WR_OK)
         st = page_size_of(c, &info.page_size, e);
     if (st == WR_OK)
-        st = open_one(path, NULL, &c->reader, e);
-    /* The file may have been replaced between stat and open: then c->ino is not what we read. */
+        st = open_one(path, WR_MARK_VFS, &c->reader, e);
+    if (st == WR_OK &&
+        (!identify(c, FILE_WAL, &c->is[FILE_WAL]) || !identify(c, FILE_SHM, &c->is[FILE_SHM])))
+        st = wr_fail(e, WR_BUSY, "its -wal and -shm files vanished while it was opened");
+    /* The file may have been replaced between stat and open: then is[] is not what we read. */
     if (st == WR_OK && !wr_conn_in_place(c))
         st = wr_fail(e, WR_BUSY, "the file was replaced while it was opened");
     if (st != WR_OK) {
@@ -339,9 +366,16 @@ enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_er
     rc = sqlite3_wal_checkpoint_v2(c->db, "main",
         truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     (void)sqlite3_busy_timeout(c->db, BUSY_MS);
-    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
-        return WR_OK;
-    return sql_fail(c->db, rc, "checkpoint", e);
+    if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+        return WR_BUSY;
+    return rc == SQLITE_OK ? WR_OK : sql_fail(c->db, rc, "checkpoint", e);
+}
+
+enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e)
+{
+    int rc = c->file->pMethods->xSync(c->file, SQLITE_SYNC_NORMAL);
+
+    return rc == SQLITE_OK ? WR_OK : wr_fail(e, WR_IO, "sync the database: %s", sqlite3_errstr(rc));
 }
 
 uint32_t wr_conn_backfill(const struct wr_conn *c)
@@ -423,10 +457,13 @@ enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err
 
 bool wr_conn_in_place(const struct wr_conn *c)
 {
-    struct stat now;
+    for (int i = 0; i < FILES; i++) {
+        struct file_id now;
 
-    return stat(c->path, &now) == 0 && (uint64_t)now.st_dev == c->dev &&
-           (uint64_t)now.st_ino == c->ino;
+        if (!identify(c, i, &now) || now.dev != c->is[i].dev || now.ino != c->is[i].ino)
+            return false;
+    }
+    return true;
 }
 
 enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e)

@@ -24,7 +24,6 @@ struct wr_conn;
 struct wr_conn_info {
     uint32_t page_size;   /* bytes */
     bool switched_to_wal; /* it was in another journal mode and is now in WAL mode */
-    uint64_t dev, ino;    /* of the file that was opened */
 };
 
 /* Open an existing database of at least one page. Switches it to WAL mode when it is in another.
@@ -62,8 +61,12 @@ enum wr_status wr_conn_mark_begin(struct wr_conn *c, struct wr_err *e) WR_MUST_C
 void wr_conn_mark_end(struct wr_conn *c);
 
 /* Run a checkpoint on the pinned connection. `truncate` needs the barrier, and gives the WAL's disk
- * space back. OK also when readers kept it from going all the way: look at the header. */
+ * space back. OK: it did all it could; a TRUNCATE copied everything and reset the WAL. BUSY (no
+ * text): readers were in the way; see wr_conn_backfill for what was copied all the same. */
 enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_err *e) WR_MUST_CHECK;
+
+/* Sync the database file: moves the cost of a checkpoint's fsync out of the barrier. */
+enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
 
 /* Frames that are in the database file by now (nBackfill). While pinned only our own checkpoints
  * raise it. */
@@ -79,8 +82,9 @@ enum wr_status wr_conn_read_wal(struct wr_conn *c, uint64_t off, void *buf, size
 enum wr_status wr_conn_db_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Whether the path still names the file that was opened: false after a rename over it or its
- * removal. A stat, no open. */
+/* Whether the paths of database, WAL and wal-index still name the files that were opened. SQLite
+ * keeps the latter two while any connection is open, so other ones mean that somebody put another
+ * database in place, by rename or by copying over it. Stats, no open. */
 bool wr_conn_in_place(const struct wr_conn *c);
 
 /* Run PRAGMA quick_check or integrity_check on a database file without a WAL that nobody else has

@@ -11,7 +11,7 @@ struct pin_file {
     sqlite3_file real[]; /* the wrapped VFS's own file, szOsFile bytes of it */
 };
 
-static sqlite3_vfs pin_vfs;
+static sqlite3_vfs pin_vfs, mark_vfs;
 static sqlite3_vfs *pin_base; /* the VFS below; set once, before pin_vfs is registered */
 static pthread_once_t pin_once = PTHREAD_ONCE_INIT;
 static int pin_rc;
@@ -169,6 +169,12 @@ static int pin_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fla
     return rc;
 }
 
+static int mark_sleep(sqlite3_vfs *vfs, int microseconds)
+{
+    (void)vfs;
+    return microseconds;
+}
+
 static void pin_register_once(void)
 {
     pin_base = sqlite3_vfs_find(NULL);
@@ -184,6 +190,12 @@ static void pin_register_once(void)
     pin_vfs.szOsFile = pin_base->szOsFile + (int)sizeof(struct pin_file);
     pin_vfs.xOpen = pin_open;
     pin_rc = sqlite3_vfs_register(&pin_vfs, 0);
+    mark_vfs = *pin_base;
+    mark_vfs.zName = WR_MARK_VFS;
+    mark_vfs.pNext = NULL;
+    mark_vfs.xSleep = mark_sleep;
+    if (pin_rc == SQLITE_OK)
+        pin_rc = sqlite3_vfs_register(&mark_vfs, 0);
 }
 
 enum wr_status wr_pin_register(struct wr_err *e)

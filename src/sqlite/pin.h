@@ -19,12 +19,18 @@
 
 #define WR_PIN_VFS "weir-pin" /* name of the shim, over the default VFS of the process */
 
+/* The default VFS without patience: SQLite's loop that waits for an index to become whole (up to
+ * ten seconds) runs through at once and says PROTOCOL. For the connection that takes read marks: if
+ * a writer died in mid-update only we, on the pinned connection, can repair the index, so waiting
+ * for it in the same thread would be waiting for ourselves. */
+#define WR_MARK_VFS "weir-mark"
+
 enum wr_pin_slot {
     WR_SLOT_WRITE = 0, /* WAL_WRITE_LOCK */
     WR_SLOT_CKPT = 1,  /* WAL_CKPT_LOCK */
 };
 
-/* Register the shim, once in a process; later calls do nothing. */
+/* Register both, once in a process; later calls do nothing. */
 enum wr_status wr_pin_register(struct wr_err *e) WR_MUST_CHECK;
 
 /* Take a slot for good without waiting. BUSY (no text) when another connection has it. `f` is a

@@ -76,14 +76,6 @@ static void run(struct bench *b, int64_t ms)
     wr_clock_manual_advance(&b->clock, wr_max(end - b->clock.mono_now_ns, (int64_t)0));
 }
 
-static struct wr_replica_status status(struct bench *b)
-{
-    struct wr_replica_status s;
-
-    wr_replica_status(b->r, &s);
-    return s;
-}
-
 /* A file of two pages that say which TXID it is of; `twist` makes it another one. */
 static struct wr_parcel *parcel(uint64_t txid, unsigned twist, int64_t time_ms)
 {
@@ -118,11 +110,27 @@ static struct wr_parcel *parcel(uint64_t txid, unsigned twist, int64_t time_ms)
     return p;
 }
 
+static struct wr_replica_status status(struct bench *b)
+{
+    struct wr_replica_status s;
+
+    wr_replica_status(b->r, &s);
+    return s;
+}
+
+static unsigned now_found(struct wr_replica *r)
+{
+    struct wr_replica_status now;
+
+    wr_replica_status(r, &now);
+    return now.found;
+}
+
 static void push(struct bench *b, uint64_t txid)
 {
     struct wr_parcel *p = parcel(txid, 0, b->clock.wall_now_ms);
 
-    wr_replica_push(b->r, p);
+    (void)wr_replica_push(b->r, p, status(b).found);
     wr_parcel_unref(p);
 }
 
@@ -238,15 +246,15 @@ static void test_files_are_dropped_unless_it_is_ready(void **state)
 
     (void)state;
     bench_open(&b);
-    wr_replica_push(b.r, p);
+    (void)wr_replica_push(b.r, p, status(&b).found);
     T(wr_parcel_alone(p) && status(&b).queued == 0);
     start(&b);
-    wr_replica_push(b.r, p);
+    (void)wr_replica_push(b.r, p, status(&b).found);
     T(!wr_parcel_alone(p) && status(&b).queued == 1);
     T(status(&b).queued_bytes == p->bytes.n);
     wr_replica_stop(b.r, WR_CONFLICT, "somebody else");
     T(wr_parcel_alone(p) && status(&b).queued == 0 && status(&b).queued_bytes == 0);
-    wr_replica_push(b.r, p);
+    (void)wr_replica_push(b.r, p, status(&b).found);
     T(wr_parcel_alone(p));
     run(&b, 100000);
     T(b.spy.puts == 0);
@@ -416,7 +424,7 @@ static void test_failed_stream_is_looked_for(void **state)
     start(&b);
     b.spy.fail_put = WR_IO;
     p = streamed(&l, 4);
-    wr_replica_push(b.r, p);
+    (void)wr_replica_push(b.r, p, status(&b).found);
     push(&b, 5);
     T(status(&b).queued == 2);
     run(&b, 0);
@@ -426,7 +434,7 @@ static void test_failed_stream_is_looked_for(void **state)
     run(&b, 10000);
     T(status(&b).state == WR_REPLICA_READY && status(&b).found == 2);
     T(status(&b).failing); /* a listing that works does not make uploads work */
-    wr_replica_push(b.r, p);
+    (void)wr_replica_push(b.r, p, status(&b).found);
     run(&b, 0);
     T(status(&b).pos.txid == 4 && !status(&b).failing && wr_parcel_alone(p));
 
@@ -434,7 +442,7 @@ static void test_failed_stream_is_looked_for(void **state)
     wr_parcel_unref(p);
     p = streamed(&l, 6);
     b.spy.after_put = WR_TIMEOUT;
-    wr_replica_push(b.r, p);
+    (void)wr_replica_push(b.r, p, status(&b).found);
     run(&b, 10000);
     T(status(&b).state == WR_REPLICA_READY && status(&b).found == 3);
     T(status(&b).pos.txid == 6 && status(&b).queued == 0);
@@ -444,7 +452,7 @@ static void test_failed_stream_is_looked_for(void **state)
     wr_parcel_unref(p);
     p = streamed(&l, 7);
     atomic_store(&p->stop, true);
-    wr_replica_push(b.r, p);
+    (void)wr_replica_push(b.r, p, status(&b).found);
     run(&b, 0);
     T(wr_parcel_alone(p) && status(&b).pos.txid == 6);
     wr_parcel_unref(p);
@@ -610,7 +618,7 @@ static void test_free_while_sending(void **state)
     wr_replica_start(r);
     while (s.state != WR_REPLICA_READY)
         wr_replica_status(r, &s);
-    wr_replica_push(r, p);
+    (void)wr_replica_push(r, p, now_found(r));
     wr_mutex_lock(&h.mutex);
     while (!h.inside)
         wr_cond_wait(&h.cond, &h.mutex);
@@ -707,6 +715,31 @@ static enum wr_status make_one(void *arg)
     return st;
 }
 
+/* A long step of the database believed an old position: the file would have left a hole for ever.
+ */
+static void test_a_file_that_does_not_follow_is_refused(void **state)
+{
+    struct bench b;
+    struct wr_parcel *p = parcel(1, 0, WALL), *hole = parcel(3, 0, WALL),
+                     *next = parcel(2, 0, WALL);
+
+    (void)state;
+    bench_open(&b);
+    start(&b);
+    T(!wr_replica_push(b.r, p, status(&b).found + 1)); /* listed again meanwhile */
+    T(wr_replica_push(b.r, p, status(&b).found));
+    T(!wr_replica_push(b.r, hole, status(&b).found));
+    T(!wr_replica_push(b.r, p, status(&b).found));
+    T(wr_replica_push(b.r, next, status(&b).found));
+    run(&b, 0);
+    T(status(&b).pos.txid == 2 && !in_bucket(&b, 3));
+    T(!wr_replica_push(b.r, next, status(&b).found));
+    wr_parcel_unref(p);
+    wr_parcel_unref(hole);
+    wr_parcel_unref(next);
+    bench_close(&b);
+}
+
 static void test_no_memory(void **state)
 {
     struct bench b;
@@ -718,11 +751,12 @@ static void test_no_memory(void **state)
     t_sweep_nomem(make_one, &b);
     start(&b);
     wr_mem_fail_after(0);
-    wr_replica_push(b.r, p);
+    T(!wr_replica_push(b.r, p, status(&b).found));
     wr_mem_fail_after(-1);
-    T(status(&b).state == WR_REPLICA_UNKNOWN && wr_parcel_alone(p)); /* it will join again */
+    T(status(&b).queued == 0 && wr_parcel_alone(p));
+    T(wr_replica_push(b.r, p, status(&b).found));
     run(&b, 0);
-    T(status(&b).state == WR_REPLICA_READY && status(&b).found == 2);
+    T(status(&b).pos.txid == 1);
     wr_parcel_unref(p);
     bench_close(&b);
 }
@@ -734,4 +768,5 @@ T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_position_is_found_by_listing)
     T_TEST(test_failed_stream_is_looked_for), T_TEST(test_rejoin_forgets_and_lists),
     T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
     T_TEST(test_cancel_is_for_good), T_TEST(test_free_while_sending),
-    T_TEST(test_prefix_under_random_faults), T_TEST(test_no_memory))
+    T_TEST(test_prefix_under_random_faults), T_TEST(test_a_file_that_does_not_follow_is_refused),
+    T_TEST(test_no_memory))

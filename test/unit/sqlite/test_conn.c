@@ -96,7 +96,7 @@ static void test_switch_to_wal(void **state)
         T(stat(path, &st) == 0);
         T_OK(wr_conn_open(path, &c, &info, &e));
         T(info.switched_to_wal && info.page_size == sizes[i]);
-        T(info.dev == (uint64_t)st.st_dev && info.ino == (uint64_t)st.st_ino);
+
         T_OK(wr_conn_header(c, &h, &e));
         T(h.init);
         T(!wr_conn_pinned(c) && !wr_conn_in_barrier(c));
@@ -297,14 +297,14 @@ static void test_mark_caps_the_backfill(void **state)
     T_OK(wr_conn_checkpoint(c, false, &e));
     T(wr_conn_backfill(c) == h.mx_frame);
 
-    /* A foreign reader in the way is no failure. */
+    /* A foreign reader in the way: a PASSIVE does what it can, a TRUNCATE says so. */
     other_expect(&app, "INSERT INTO t VALUES(3); BEGIN; SELECT count(*) FROM t", "0 13");
     make_db(path, "PRAGMA busy_timeout=5000; INSERT INTO t VALUES(4)");
     T_OK(wr_conn_checkpoint(c, false, &e));
     T_OK(wr_conn_header(c, &h, &e));
     T(h.n_backfill < h.mx_frame);
     T_OK(wr_conn_barrier_begin(c, 0, &e));
-    T_OK(wr_conn_checkpoint(c, true, &e));
+    T_IS(WR_BUSY, wr_conn_checkpoint(c, true, &e));
     T(wr_conn_backfill(c) < h.mx_frame);
     wr_conn_barrier_end(c);
     other_expect(&app, "COMMIT", "0 ");

@@ -1,0 +1,23 @@
+/*
+ * squeeze.h - a journal that has grown long in an outage, made short again.
+ *
+ * The journal keeps a record for every TXID that some replica lacks. After hours without one they
+ * name the same pages over and over. All that is needed is which pages changed between where the
+ * replica is and now.
+ */
+#ifndef WR_ENGINE_SQUEEZE_H
+#define WR_ENGINE_SQUEEZE_H
+
+#include "base/base.h"
+#include "base/status.h"
+#include "engine/journal.h"
+
+/* Replace all closes by one from where the oldest begins to `now` (its txid, rolling, commit and
+ * pos are used), and all notes since by one. *notes is their number as the writer counted; if one
+ * of them is missing, none is kept and the number stays, which voids later ones, too. A replica
+ * that stands in between will need all pages. If the process dies half-way, or the pages are too
+ * many to list, the journal is empty: the history is unknown then, never wrong. */
+enum wr_status wr_journal_squeeze(struct wr_journal *j, const struct wr_journal_rec *now,
+    uint32_t *notes, struct wr_err *e) WR_MUST_CHECK;
+
+#endif
