@@ -2,7 +2,8 @@
 """Sum up Meson's testlog.json: usage tally.py LOG.
 
 Prints what failing tests said, then "N passed, N failed", counting the subtests of tests that speak
-TAP and any other test as one. Exits with 0 only if none failed and at least one passed.
+TAP and any other test as one; ", N skipped" follows if there were such. Exits with 0 only if none
+failed and at least one passed.
 """
 import json
 import re
@@ -40,6 +41,7 @@ def show(entry):
 def main():
     passed = 0
     failed = 0
+    skipped = 0
 
     try:
         with open(sys.argv[1], encoding="utf-8") as f:
@@ -51,9 +53,10 @@ def main():
         good, bad = count(entry)
         passed += good
         failed += bad
+        skipped += entry["result"] == "SKIP"
         if bad:
             show(entry)
-    print("%d passed, %d failed" % (passed, failed))
+    print("%d passed, %d failed%s" % (passed, failed, ", %d skipped" % skipped if skipped else ""))
     return 0 if passed > 0 and failed == 0 else 1
 
 

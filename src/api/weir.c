@@ -9,8 +9,9 @@
 
 #include <unistd.h>
 
-#define TIMEOUT_MAX_MS ((int64_t)1000 * 3600 * 1000) /* longer is for ever, and does not overflow \
-                                                      */
+#define TIMEOUT_MAX_MS                                                         \
+    ((int64_t)1000 * 3600 * 1000) /* longer is for ever, and does not overflow \
+                                   */
 
 const char *weir_version(void)
 {
