@@ -1,6 +1,6 @@
 /*
- * primary_int.h - the database actor's inside, shared by primary.c, attach.c, capture.c,
- * checkpoint.c and ship.c and by nobody else.
+ * primary_int.h - the database actor's inside, shared by primary.c, requests.c, attach.c,
+ * capture.c, checkpoint.c, ship.c and join.c and by nobody else.
  *
  *            +--------- not there, or empty <--------+
  *            v                                       |
@@ -139,8 +139,18 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e) WR_MUST_CHEC
 /* ship.c */
 /* Close a TXID from what is dirty and give it to the replicas, and let replicas join. */
 enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* The pages of the set that the database has, but the lock page, ascending; heap memory. */
+enum wr_status wr_db_list_pages(const struct wr_db *db, const struct wr_pageset *set,
+    uint32_t **ret, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
+/* Of a file that leads from before `min`, with rolling checksum `pre`, to db->txid. */
+struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t pre);
 bool wr_db_ship_due(struct wr_db *db, bool forced);
 bool wr_db_join_due(const struct wr_db *db);
+bool wr_db_may_join(const struct db_replica *dr);
+
+/* join.c: send the replica one file that leads from where it is to db->txid; nothing is dirty. */
+enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e) WR_MUST_CHECK;
+
 bool wr_db_streaming(struct wr_db *db); /* a streamed file is under way; frees finished ones */
 uint64_t wr_db_acked(
     const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */

@@ -8,7 +8,7 @@
 
 struct squeeze {
     const struct wr_journal_rec *now;
-    struct wr_journal_rec first; /* the oldest close; seq 0: none */
+    struct wr_journal_rec first, last; /* of the closes that follow one another; seq 0: none */
     struct wr_pageset closed, noted;
     uint32_t n_noted; /* records in noted */
 };
@@ -23,10 +23,16 @@ static enum wr_status take(
     (void)e;
     if (!close && (r->txid != s->now->txid || r->rolling != s->now->rolling))
         return WR_OK; /* taken in by a later close */
-    if (close && s->first.seq == 0)
-        s->first = *r;
-    if (close) { /* what was noted before it is taken in by it */
-        wr_pageset_clear(&s->noted);
+    if (close) {
+        /* After a power cut the journal may hold closes that never reached the ledger. Where one
+         * does not begin at the end of the one before it, a branch has ended that leads nowhere. */
+        if (s->first.seq == 0 || r->txid_before != s->last.txid ||
+            r->rolling_before != s->last.rolling) {
+            s->first = *r;
+            wr_pageset_clear(&s->closed);
+        }
+        s->last = *r;
+        wr_pageset_clear(&s->noted); /* what was noted before it is taken in by it */
         s->n_noted = 0;
     } else {
         s->n_noted++;
@@ -72,10 +78,11 @@ enum wr_status wr_journal_squeeze(
     st = wr_journal_each(j, take, &s, e);
     if (st == WR_OK)
         st = wr_journal_clear(j, e);
-    if (st == WR_OK && s.first.seq > 0 && !s.closed.all && s.first.txid_before < now->txid) {
-        struct wr_journal_rec rec = *now;
+    if (st == WR_OK && s.first.seq > 0 && !s.closed.all && s.last.txid == now->txid &&
+        s.last.rolling == now->rolling) {
+        /* With the last close's position: now's is that of the notes, which may get lost here. */
+        struct wr_journal_rec rec = s.last;
 
-        rec.kind = WR_JOURNAL_CLOSE;
         rec.txid_before = s.first.txid_before;
         rec.rolling_before = s.first.rolling_before;
         rec.commit_before = s.first.commit_before;

@@ -1,0 +1,141 @@
+/*
+ * requests.c - what other threads ask of a database: sync it, tell how it is. Messages behind its
+ * mutex, answered by its steps; nothing here touches what belongs to the actor.
+ */
+#include "engine/primary_int.h"
+
+#define SYNC_POLL_NS ((int64_t)20 * 1000000)
+
+void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket)
+{
+    wr_mutex_lock(&db->mutex);
+    *ret_ticket = ++db->tickets;
+    wr_mutex_unlock(&db->mutex);
+    wr_sched_wake(&db->actor);
+}
+
+/* Entries of `known` never change once they are there. */
+static size_t replica_count(struct wr_db *db)
+{
+    size_t n;
+
+    wr_mutex_lock(&db->mutex);
+    n = db->n_known;
+    wr_mutex_unlock(&db->mutex);
+    return n;
+}
+
+/* Whether all replicas that still go have `txid`; else what is in the way. */
+static enum wr_status replicas_have(struct wr_db *db, uint64_t txid, struct wr_err *e)
+{
+    uint64_t acked;
+    bool any = false;
+    struct wr_replica_status now = {.error = WR_NOTFOUND, .error_text = "it has no replica"};
+    size_t n = replica_count(db);
+
+    for (size_t i = 0; i < n; i++) {
+        wr_replica_status(db->known[i], &now);
+        if (now.state == WR_REPLICA_STOPPED)
+            continue;
+        any = true;
+    }
+    if (!any)
+        return wr_fail(e, now.error, "%s", now.error_text);
+    /* Not their positions: a number counts only for a replica that has joined this history. */
+    wr_mutex_lock(&db->mutex);
+    acked = db->acked;
+    wr_mutex_unlock(&db->mutex);
+    return acked >= txid ? WR_OK : WR_BUSY;
+}
+
+enum wr_status wr_db_sync_poll(
+    struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid, struct wr_err *e)
+{
+    uint64_t txid;
+    bool captured;
+    enum wr_status failed;
+    char text[WR_ERR_MAX];
+
+    wr_mutex_lock(&db->mutex);
+    captured = db->tickets_done >= ticket;
+    txid = db->sync_txid;
+    failed = db->shared.error;
+    (void)snprintf(text, sizeof(text), "%s", db->shared.error_text);
+    wr_mutex_unlock(&db->mutex);
+    if (!captured) {
+        if (failed == WR_NOTFOUND || failed == WR_UNSUPPORTED)
+            return wr_fail(e, failed, "%s", text);
+        return WR_BUSY;
+    }
+    if (remote) {
+        enum wr_status st = replicas_have(db, txid, e);
+
+        if (st != WR_OK)
+            return st;
+    }
+    *ret_txid = txid;
+    return WR_OK;
+}
+
+/* What a caller whose patience ended wants to know. */
+static enum wr_status timed_out(struct wr_db *db, struct wr_err *e)
+{
+    struct wr_replica_status now;
+    struct wr_db_status own;
+
+    wr_db_status(db, &own);
+    if (own.error != WR_OK)
+        return wr_fail(e, WR_TIMEOUT, "%s", own.error_text);
+    for (size_t i = 0; i < replica_count(db); i++) {
+        wr_replica_status(db->known[i], &now);
+        if (now.error != WR_OK)
+            return wr_fail(e, WR_TIMEOUT, "replica %zu: %s", i + 1, now.error_text);
+    }
+    return wr_fail(e, WR_TIMEOUT, "the replica did not get there in time");
+}
+
+enum wr_status wr_db_sync(struct wr_db *db, bool remote, int64_t timeout_ms,
+    struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e)
+{
+    const struct wr_clock *clock = wr_clock_system();
+    int64_t end = timeout_ms < 0 || timeout_ms > WR_NEVER / 4000000
+                      ? WR_NEVER
+                      : wr_mono_ns(clock) + timeout_ms * 1000000;
+    uint64_t ticket;
+    enum wr_status st;
+
+    wr_db_sync_begin(db, &ticket);
+    while ((st = wr_db_sync_poll(db, ticket, remote, ret_txid, e)) == WR_BUSY) {
+        struct wr_db_status now;
+
+        wr_db_status(db, &now);
+        if (now.rival)
+            return wr_fail(e, WR_BUSY, "%s", now.error_text);
+        if (wr_cancel_is(cancel))
+            return wr_fail(e, WR_CANCELED, "canceled while waiting for a sync");
+        if (wr_mono_ns(clock) >= end)
+            return timed_out(db, e);
+        wr_mutex_lock(&db->mutex);
+        /* A change between the poll and here, or a cancellation, is seen after a short wait. */
+        (void)wr_cond_wait_until(
+            &db->cond, &db->mutex, wr_min(end, wr_mono_ns(clock) + SYNC_POLL_NS));
+        wr_mutex_unlock(&db->mutex);
+    }
+    return st;
+}
+
+void wr_db_status(struct wr_db *db, struct wr_db_status *ret)
+{
+    wr_mutex_lock(&db->mutex);
+    *ret = db->shared;
+    ret->n_replicas = db->n_known;
+    wr_mutex_unlock(&db->mutex);
+}
+
+void wr_db_replica_status(
+    struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name)
+{
+    assert(i < replica_count(db));
+    wr_replica_status(db->known[i], ret);
+    *ret_name = wr_storage_name(wr_replica_storage(db->known[i]));
+}
