@@ -1,0 +1,168 @@
+"""Full disks: of the replica, of the local state, of the target of a restore."""
+import os
+
+import kit
+from badkit import add, case, digest, rows
+
+MIB = 1 << 20
+
+
+def fill(directory):
+    """Take what is left, and return the file to remove."""
+    path = os.path.join(directory, "filler")
+    with open(path, "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(bytes(4096))
+        except OSError:
+            pass
+    return path
+
+
+@case
+def replica_full(c):
+    """Said, retried, nothing half written is listed; after space is freed all of it arrives."""
+    path = c.database()
+    disk = c.tmpfs("disk", 2 * MIB)
+    url = "file://" + disk + "/replica"
+    p = c.replicate(path, url)
+    p.has(path, url)
+    filler = fill(disk)
+    add(path, 100)
+    p.says("cannot send to the replica, retrying", "No space left on device", disk)
+    c.check(not p.ended(), "it gave up: " + p.text())
+    out = c.restored(url)
+    c.check(out and rows(out) == (3, 3), "the state before cannot be restored")
+    add(path, 10)
+    os.remove(filler)
+    p.has(path, url)
+    c.expect(p.stop(), 0)
+    c.nothing_lost(path, url)
+    strange = kit.objects(disk + "/replica")[1]
+    c.check(not strange, "left in the replica: %s" % strange)
+
+
+@case
+def replica_full_at_the_end(c):
+    """Full when it is told to stop: 8, and the next start sends the rest."""
+    path = c.database()
+    disk = c.tmpfs("disk", 2 * MIB)
+    url = "file://" + disk + "/replica"
+    c.once(path, url)
+    filler = fill(disk)
+    add(path, 100)
+    p = c.replicate(path, url, "-shutdown-sync-timeout", "500ms")
+    p.says("No space left on device")
+    c.expect(p.stop(), 8, "last sync failed", "No space left on device")
+    os.remove(filler)
+    c.once(path, url)
+    c.nothing_lost(path, url)
+
+
+@case
+def local_state_full(c):
+    """The disk of database and local state is full: said; it goes on by itself once there is room."""
+    disk = c.tmpfs("disk", 3 * MIB)
+    path = c.database("disk/app.db")
+    p = c.replicate(path)
+    p.has(path)
+    add(path, 20)
+    filler = fill(disk)
+    for _ in range(3):
+        try:
+            add(path, 1)
+        except Exception:  # the application's own business
+            break
+    os.remove(filler)
+    add(path, 5)
+    p.has(path)
+    c.expect(p.stop(), 0)
+    c.nothing_lost(path)
+
+
+@case
+def meta_path_full(c):
+    """Only the local state's disk is full, from the start."""
+    disk = c.tmpfs("disk", MIB)
+    path = c.database()
+    filler = fill(disk)
+    with open(c.path("weir.yml"), "w", encoding="utf-8") as f:
+        f.write("dbs:\n  - path: %s\n    meta-path: %s/meta\n    replica: {url: '%s', sync-interval: 20ms}\n"
+                % (path, disk, c.url))
+    p = c.start("replicate", "-config", c.path("weir.yml"))
+    p.says("No space left on device", disk)
+    c.check(not p.ended(), "it gave up: " + p.text())
+    add(path, 5)
+    os.remove(filler)
+    p.has(path)
+    filler = fill(disk)
+    for _ in range(20):
+        add(path, 2)
+    p.has(path)
+    os.remove(filler)
+    add(path, 3)
+    p.has(path)
+    c.expect(p.stop(), 0)
+    c.nothing_lost(path)
+
+
+@case
+def outbox_full(c):
+    """Replica unreachable, so files wait; the local disk fills up; later all is well."""
+    disk = c.tmpfs("disk", MIB)
+    path = c.database()
+    with open(c.path("weir.yml"), "w", encoding="utf-8") as f:
+        f.write("dbs:\n  - path: %s\n    meta-path: %s/meta\n    replica: {url: '%s', sync-interval: 20ms}\n"
+                % (path, disk, c.url))
+    p = c.start("replicate", "-config", c.path("weir.yml"))
+    p.has(path)
+    top = os.path.join(c.path("replica"), "ltx")
+    os.rename(top, top + "-aside")
+    with open(top, "w", encoding="utf-8") as f:
+        f.write("in the way")
+    filler = fill(disk)
+    for _ in range(8):
+        add(path, 30)
+    p.says("retrying")
+    os.remove(top)
+    os.rename(top + "-aside", top)
+    os.remove(filler)
+    p.has(path)
+    c.expect(p.stop(), 0)
+    c.nothing_lost(path)
+
+
+@case
+def restore_full(c):
+    """No room for the restored database: the target stays, the temporary file is gone."""
+    path = c.database(rows=600)
+    c.once(path)
+    disk = c.tmpfs("disk", MIB)
+    target = c.database("disk/target.db", rows=2)
+    before = digest(target)
+    c.refuses(1, ("restore", "-force", "-o", target, c.url), target, "No space left on device")
+    c.untouched(target, before)
+    c.refuses(1, ("restore", "-o", disk + "/new.db", c.url), disk + "/new.db", "No space left on device")
+    c.check(os.listdir(disk) == ["target.db"], "left behind: %s" % os.listdir(disk))
+    c.refuses(1, ("replicate", "-restore-if-db-not-exists", "-once", disk + "/new.db", c.url),
+              "restore failed", "No space left on device")
+    c.check(os.listdir(disk) == ["target.db"], "left behind: %s" % os.listdir(disk))
+
+
+@case
+def full_device(c):
+    """Output to a full device is an error too."""
+    path = c.database()
+    c.once(path)
+    for args in (("ltx", c.url), ("version",), ("restore", "-dry-run", "-o", c.path("x.db"), c.url)):
+        out = c.run("full", *args, exe=script(c))
+        c.expect(out, 1, "cannot write to standard output")
+
+
+def script(c):
+    """A shell script in place of weir, that sends standard output to /dev/full."""
+    name = c.path("full.sh")
+    with open(name, "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\nshift\nexec %s \"$@\" >/dev/full\n" % c.exe)
+    os.chmod(name, 0o755)
+    return name

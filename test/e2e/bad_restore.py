@@ -1,0 +1,218 @@
+"""What a restore refuses: targets that exist, states that do not, replicas that are damaged."""
+import json
+import os
+import random
+import shutil
+
+import kit
+from badkit import add, case, digest, rows
+
+HEADER, TRAILER = 100, 16
+AT_LEAST = 4  # files of a replica with several transactions
+
+
+def replicated(c, transactions=AT_LEAST, count=20):
+    """A database and its replica, which is stopped."""
+    path = c.database(rows=count)
+    for _ in range(transactions):
+        c.once(path)
+        add(path, 3)
+    c.once(path)
+    return path
+
+
+@case
+def over_a_database(c):
+    path = replicated(c)
+    target = c.database("target.db", rows=1)
+    add(target, 1)
+    before = digest(target)
+    c.refuses(1, ("restore", "-o", target, c.url), target, "already exists", "Use -force to overwrite")
+    c.untouched(target, before)
+    c.expect(c.run("restore", "-if-db-not-exists", "-o", target, c.url), 0, "database already exists")
+    c.untouched(target, before)
+    c.expect(c.run("restore", "-force", "-o", target, c.url), 0, "restored " + target)
+    c.check(rows(target) == rows(path), "not the replica's state")
+    c.refuses(1, ("restore", "-force", "-o", c.work, c.url), c.work, "is a directory")
+    c.refuses(1, ("restore", "-o", c.path("none", "x.db"), c.url), c.path("none"), "No such file or directory")
+
+
+@case
+def leftover_sidecars(c):
+    """A -wal without its database would be played into the restored one."""
+    path = replicated(c)
+    for tail in ("-wal", "-shm", "-journal"):
+        target = c.path("target.db")
+        with open(target + tail, "wb") as f:
+            f.write(b"x" * 100)
+        c.refuses(1, ("restore", "-o", target, c.url), target + tail, "already exists", "-force")
+        c.check(not os.path.exists(target) and os.path.getsize(target + tail) == 100, "something was done")
+        c.expect(c.run("restore", "-force", "-o", target, c.url), 0)
+        c.check(not os.path.exists(target + tail), target + tail + " is still there")
+        c.check(rows(target) == rows(path), "not the replica's state")
+        os.remove(target)
+
+
+@case
+def nothing_to_restore(c):
+    target = c.path("target.db")
+    url = "file://" + c.path("none")
+    c.refuses(3, ("restore", "-o", target, url), "no matching backup files available", url)
+    c.refuses(3, ("restore", "-dry-run", "-o", target, url), "no matching backup files available", url)
+    c.expect(c.run("restore", "-if-replica-exists", "-o", target, url), 0, "no matching backups found", url)
+    out = c.run("restore", "-if-replica-exists", "-json", "-o", target, url)
+    c.expect(out, 0)
+    c.check(not os.path.exists(target), "a database appeared")
+    c.check(not os.path.exists(c.path("none")), "restoring made a replica")
+    p = c.replicate(c.database(), url, "-restore-if-db-not-exists")
+    p.says("database exists, skipping restore", "replica joined")
+    c.expect(p.stop(), 0)
+
+
+@case
+def no_such_state(c):
+    path = replicated(c)
+    target = c.path("target.db")
+    newest = max(kit.txids(c.path("replica")))
+    c.refuses(3, ("restore", "-o", target, "-txid", "%016x" % (newest + 1), c.url), c.url,
+              "transaction not available: %016x" % (newest + 1), "nearest one before it is %016x" % newest)
+    c.refuses(3, ("restore", "-o", target, "-timestamp", "2001-01-01T00:00:00Z", c.url), c.url,
+              "no matching backup files available")
+    c.expect(c.run("restore", "-if-replica-exists", "-o", target, "-timestamp", "2001-01-01T00:00:00Z", c.url),
+             0, "no matching backups found")
+    c.check(not os.path.exists(target), "a database appeared")
+    c.expect(c.run("restore", "-o", target, "-timestamp", "2101-01-01T00:00:00Z", c.url), 0,
+             "txid %016x" % newest)
+    c.check(rows(target) == rows(path), "not the newest state")
+
+
+def damages(size):
+    """(name, what to do with the bytes): each must be noticed."""
+    rnd = random.Random(size)
+
+    def flip(at):
+        return lambda b: b[:at] + bytes([b[at] ^ (1 << rnd.randrange(8))]) + b[at + 1:]
+    where = {"magic": 0, "header": rnd.randrange(4, 76), "page header": HEADER + 3, "page": size // 2,
+             "index": size - TRAILER - rnd.randrange(10, 18), "trailer": size - rnd.randrange(1, 17)}
+    for name, at in where.items():
+        yield "bit flipped in the " + name, flip(at)
+    for at in (0, 1, HEADER - 1, HEADER, size // 2, size - TRAILER, size - 1):
+        yield "cut to %d bytes" % at, lambda b, at=at: b[:at]
+    yield "zeros in the middle", lambda b: b[:size // 2] + bytes(64) + b[size // 2 + 64:]
+    yield "more at the end", lambda b: b + b"x"
+    yield "all zeros", lambda b: bytes(len(b))
+
+
+@case
+def damaged(c):
+    """Every damage of every file is refused with 5, naming it; the target stays as it is."""
+    path = replicated(c, 2)
+    replica = c.path("replica")
+    target = c.database("target.db", rows=1)
+    before = digest(target)
+    files = kit.objects(replica)[0]
+    for name in (min(files.values()), max(files.values())):
+        whole = kit.read(name)
+        for what, damage in damages(len(whole)):
+            with open(name, "wb") as f:
+                f.write(damage(whole))
+            out = c.run("restore", "-force", "-o", target, c.url)
+            said = "%s, %s: %s" % (os.path.basename(name), what, out.text)
+            c.check(out.code == 5, "exit code %s: %s" % (out.code, said))
+            c.check(os.path.basename(name)[:33] in out.text or level_range(name) in out.text, "names no file: " + said)
+            c.untouched(target, before)
+        with open(name, "wb") as f:
+            f.write(whole)
+    c.nothing_lost(path)
+
+
+def level_range(name):
+    lo, hi = os.path.basename(name)[:-4].split("-")
+    return "min=%s max=%s" % (lo, hi)
+
+
+@case
+def missing_file(c):
+    """A file in the middle is gone: what lies after the gap is not restored in silence."""
+    path = replicated(c)
+    files = kit.objects(c.path("replica"))[0]
+    gone = sorted(files)[1]
+    os.rename(files[gone], c.path("aside"))
+    target = c.path("target.db")
+    out = c.refuses(5, ("restore", "-o", target, c.url), "%016x" % gone[1])
+    c.check(not os.path.exists(target), "a database appeared: " + out.text)
+    os.rename(c.path("aside"), files[gone])
+    c.nothing_lost(path)
+
+
+@case
+def absurd_names(c):
+    """Names that are almost ours, foreign files, directories, links: ignored, and left alone."""
+    path = replicated(c)
+    replica = c.path("replica")
+    level0, level9 = os.path.join(replica, "ltx", "0"), os.path.join(replica, "ltx", "9")
+    one = sorted(kit.objects(replica)[0].values())[0]
+    names = ["0000000000000002-0000000000000001.ltx", "0000000000000000-0000000000000000.ltx",
+             "ffffffffffffffff-fffffffffffffffff.ltx", "0000000000000001-0000000000000001.ltx.bak",
+             "000000000000000G-0000000000000001.ltx", "1-2.ltx", ".ltx", "\n", "a" * 255, "\xff\xfe",
+             "..ltx", "0000000000000001-0000000000000001.LTX", "%00", "README"]
+    for level in (level0, level9):
+        for name in names:
+            shutil.copy(one, os.path.join(level, name))
+    os.makedirs(os.path.join(level0, "0000000000000001-0000000000000009.ltx.d", "x"))
+    os.makedirs(os.path.join(replica, "ltx", "17"))
+    shutil.copy(one, os.path.join(replica, "ltx", "17", os.path.basename(one)))
+    shutil.copy(one, os.path.join(replica, "notes.txt"))
+    os.symlink(replica, os.path.join(replica, "loop"))
+    foreign = digest(replica)
+    c.nothing_lost(path)
+    c.expect(c.run("ltx", "-level", "all", c.url), 0)
+    c.check(digest(replica) == foreign, "foreign files were changed")
+    add(path, 1)
+    c.once(path)
+    c.nothing_lost(path)
+    c.check(os.path.exists(os.path.join(level0, "README")), "a foreign file is gone")
+
+
+@case
+def largest_txid(c):
+    """A file that claims the last TXID there is. Whatever is said, nothing of the rest is lost."""
+    path = replicated(c)
+    one = sorted(kit.objects(c.path("replica"))[0].values())[-1]
+    name = os.path.join(os.path.dirname(one), "f" * 16 + "-" + "f" * 16 + ".ltx")
+    shutil.copy(one, name)
+    target = c.path("target.db")
+    out = c.run("restore", "-o", target, c.url)
+    c.expect(out, 5, "f" * 16)
+    c.check(not os.path.exists(target), "a database appeared: " + out.text)
+    newest = max(t for t in kit.txids(c.path("replica")) if t < 1 << 63)
+    out = c.restored(txid=newest)
+    c.check(out and rows(out) == rows(path), "the newest real state cannot be restored")
+
+
+@case
+def not_a_replica(c):
+    """A file where the replica's directory should be."""
+    path = c.database()
+    with open(c.path("replica"), "w") as f:
+        f.write("x")
+    out = c.run("restore", "-o", c.path("target.db"), c.url)
+    c.check(out.code in (1, 3) and c.path("replica") in out.text, "%s: %s" % (out.code, out.text))
+    p = c.replicate(path)
+    p.says("Not a directory", c.path("replica"))
+    os.remove(c.path("replica"))
+    p.has(path)
+    c.expect(p.stop(), 0)
+
+
+@case
+def restore_json(c):
+    """Results and refusals as JSON stay parseable."""
+    replicated(c)
+    target = c.path("target.db")
+    out = c.run("restore", "-json", "-quiet", "-o", target, c.url)
+    c.expect(out, 0)
+    c.check(json.loads(out.text)["txid"], "no txid: " + out.text)
+    out = c.run("restore", "-json", "-quiet", "-if-db-not-exists", "-o", target, c.url)
+    c.expect(out, 0)
+    json.loads(out.text)
