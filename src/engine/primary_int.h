@@ -146,7 +146,6 @@ enum wr_status wr_db_list_pages(const struct wr_db *db, const struct wr_pageset 
 struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t pre);
 bool wr_db_ship_due(struct wr_db *db, bool forced);
 bool wr_db_join_due(const struct wr_db *db);
-bool wr_db_may_join(const struct db_replica *dr);
 
 /* join.c: send the replica one file that leads from where it is to db->txid; nothing is dirty. */
 enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e) WR_MUST_CHECK;

@@ -50,7 +50,7 @@ bool wr_db_streaming(struct wr_db *db)
     return any;
 }
 
-bool wr_db_may_join(const struct db_replica *dr)
+static bool may_join(const struct db_replica *dr)
 {
     return !dr->joined && dr->now.state == WR_REPLICA_READY && !dr->stream;
 }
@@ -58,7 +58,7 @@ bool wr_db_may_join(const struct db_replica *dr)
 bool wr_db_join_due(const struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
-        if (wr_db_may_join(&db->replicas[i]))
+        if (may_join(&db->replicas[i]))
             return true;
     }
     return false;
@@ -138,8 +138,11 @@ static enum wr_status checksum_pages(struct wr_db *db, const uint32_t *pages, si
     uint8_t *page = wr_alloc(db->view.page_size);
     enum wr_status st = WR_OK;
 
-    if (!changes || !page)
-        st = wr_fail(e, WR_NOMEM, "checksum changed pages");
+    if (!changes || !page) {
+        wr_free(changes);
+        wr_free(page);
+        return wr_fail(e, WR_NOMEM, "checksum changed pages");
+    }
     for (size_t i = 0; i < n && st == WR_OK; i++) {
         st = wr_view_page(&db->view, pages[i], page, e);
         if (st == WR_OK) {
@@ -301,10 +304,10 @@ static uint64_t next_txid(const struct wr_db *db, bool *ret_above)
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
 
-        if (wr_db_may_join(dr) && dr->now.pos.txid >= next) {
+        if (may_join(dr) && dr->now.pos.txid >= next) {
             next = dr->now.pos.txid + 1;
             *ret_above = true;
-        } else if (wr_db_may_join(dr) && dr->now.pos.txid == db->txid && db->txid > 0 &&
+        } else if (may_join(dr) && dr->now.pos.txid == db->txid && db->txid > 0 &&
                    (!dr->now.pos.has_rolling ||
                        dr->now.pos.rolling != wr_ledger_state(db->ledger).rolling)) {
             *ret_above = true; /* the same number, another state: take the next one */
@@ -325,7 +328,7 @@ enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
     if (!wr_pageset_empty(&db->dirty) || above)
         st = close_txid(db, next, e);
     for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {
-        if (wr_db_may_join(&db->replicas[i]))
+        if (may_join(&db->replicas[i]))
             st = wr_db_join(db, &db->replicas[i], e);
     }
     return st;

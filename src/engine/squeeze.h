@@ -15,8 +15,9 @@
 /* Replace all closes by one from where the oldest begins to `now` (its txid, rolling, commit and
  * pos are used), and all notes since by one. *notes is their number as the writer counted; if one
  * of them is missing, none is kept and the number stays, which voids later ones, too. A replica
- * that stands in between will need all pages. If the process dies half-way, or the pages are too
- * many to list, the journal is empty: the history is unknown then, never wrong. */
+ * that stands in between, or before closes that a power cut took back, will need all pages. If the
+ * process dies half-way, or the pages are too many to list, the journal is empty or without the
+ * notes: less is known then, never anything wrong. */
 enum wr_status wr_journal_squeeze(struct wr_journal *j, const struct wr_journal_rec *now,
     uint32_t *notes, struct wr_err *e) WR_MUST_CHECK;
 

@@ -68,6 +68,6 @@ enum wr_status wr_walidx_read(const volatile uint8_t *map, void (*barrier)(void 
     copy_volatile(info, map + 96, sizeof(info));
     ret->n_backfill = u32_at(info);
     for (int i = 0; i < WR_READ_MARKS; i++)
-        ret->read_mark[i] = u32_at(info + 4 + 4 * i);
+        ret->read_mark[i] = u32_at(info + 4 + 4 * (size_t)i);
     return WR_OK;
 }
