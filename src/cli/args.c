@@ -100,7 +100,7 @@ static enum wr_status set_value(
         return WR_OK;
     case WR_FLAG_TXID:
         if (value.n != 16 || !wr_parse_hex64(value, &u) || u == 0)
-            return bad_value(f, value, "invalid txid format", e);
+            return bad_value(f, value, "a TXID is 16 hex digits, not all 0", e);
         *(uint64_t *)dest = u;
         return WR_OK;
     case WR_FLAG_TIME:

@@ -1,6 +1,11 @@
 /*
  * main.c - find the command and run it.
  */
+#include <features.h>
+#ifdef __GLIBC__
+#include <malloc.h> /* before base.h, which poisons what it declares */
+#endif
+
 #include "cli/command.h"
 
 #include <signal.h>
@@ -22,6 +27,17 @@ static bool ignore_write_signals(void)
     return sigaction(SIGPIPE, &ignored, NULL) == 0 && sigaction(SIGXFSZ, &ignored, NULL) == 0;
 }
 
+/* One heap for all threads, and freed memory back to the system: with glibc's defaults each thread
+ * keeps a heap of its own, and a daemon that should be small is a fifth larger. */
+static void tune_heap(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+#endif
+}
+
 /* What we were called, without directories; "weir" if that is no name for a person. */
 static const char *program_name(const char *argv0)
 {
@@ -39,6 +55,15 @@ static int unknown_command(const struct wr_cli *cli, const char *name)
     (void)snprintf(message, sizeof(message), "%s %.100s: unknown command%s%s%s", cli->program, name,
         best ? " (did you mean " : "", best ? best : "", best ? "?)" : "");
     return wr_cli_fail(message, NULL);
+}
+
+static int flag_first(const struct wr_cli *cli, const char *flag)
+{
+    char message[200], help[64];
+
+    (void)snprintf(message, sizeof(message), "the command comes before its flags: %.100s", flag);
+    (void)snprintf(help, sizeof(help), "%.50s help", cli->program);
+    return wr_cli_fail(message, help);
 }
 
 static int run_help(const struct wr_cli *cli, const char *name)
@@ -73,10 +98,12 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
     if (argc >= 2 && (wr_str_eq(wr_str(argv[1]), WR_STR("--version")) ||
                          wr_str_eq(wr_str(argv[1]), WR_STR("-version"))))
         return wr_command_version.run(cli, 0, argv);
-    if (argc < 2 || argv[1][0] == '-') {
+    if (argc < 2) {
         wr_help_program(cli);
         return WR_EXIT_FAILED;
     }
+    if (argv[1][0] == '-')
+        return flag_first(cli, argv[1]);
     cmd = wr_command_find(argv[1]);
     if (!cmd)
         return unknown_command(cli, argv[1]);
@@ -93,6 +120,7 @@ int main(int argc, char **argv)
     const char *level = getenv("LOG_LEVEL");
     int code;
 
+    tune_heap();
     if (!copy_env("LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID") ||
         !copy_env("LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"))
         return wr_cli_fail("cannot set environment variables", NULL);

@@ -25,7 +25,7 @@ static const struct wr_flag flags[] = {
     {"log-level", WR_FLAG_TEXT, offsetof(struct options, log_level), "LEVEL",
         "debug, info (the default), warn or error"},
     {"sync-interval", WR_FLAG_TEXT, offsetof(struct options, sync_interval), "DURATION",
-        "how often to send changes of DB_PATH (default 1s)"},
+        "how often to send changes of DB_PATH (default 1s; 0: at once)"},
     {"shutdown-sync-timeout", WR_FLAG_DURATION, offsetof(struct options, shutdown_sync_timeout_ms),
         "DURATION", "time for the last sync at the end (default 30s)"},
     {0},
@@ -77,8 +77,11 @@ static struct wr_config *configure(
         (void)wr_cli_fail("cannot specify a replica URL and the -config flag", NULL);
         return NULL;
     }
-    if (o->sync_interval && (!wr_parse_duration(wr_str(o->sync_interval), &ns) || ns <= 0)) {
-        (void)wr_cli_fail("-sync-interval must be a duration such as 1s, and greater than 0", NULL);
+    if (o->sync_interval && (!wr_parse_duration(wr_str(o->sync_interval), &ns) || ns < 0)) {
+        (void)snprintf(message, sizeof(message),
+            "-sync-interval must be a duration such as 1s, or 0 for at once: %.100s",
+            o->sync_interval);
+        (void)wr_cli_fail(message, NULL);
         return NULL;
     }
     if (wr_config_adhoc(cli->arena, args->positional[0], args->positional + 1, args->n - 1,

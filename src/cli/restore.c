@@ -128,6 +128,22 @@ static bool check_flags(const struct wr_restore_flags *o, const struct wr_args *
     return false;
 }
 
+/* "Error: ..." with the replica in front where the failure is the replica's. */
+static int fail(struct wr_cli *cli, const struct wr_restore *r, int rc, const weir_error *err)
+{
+    const char *url = wr_cli_url(cli, r->replica->url);
+    char message[1200], list[600];
+
+    if (rc != WEIR_NOTFOUND && rc != WEIR_AUTH && rc != WEIR_CORRUPT) {
+        (void)wr_cli_fail(err->message, NULL);
+        return wr_cli_exit_code(rc);
+    }
+    (void)snprintf(message, sizeof(message), "%.500s: %.600s", url, err->message);
+    (void)snprintf(list, sizeof(list), "%.50s ltx -level all %.500s", cli->program, url);
+    (void)wr_cli_fail(message, rc == WEIR_NOTFOUND ? list : NULL);
+    return rc == WEIR_NOTFOUND ? WR_EXIT_NO_BACKUP : wr_cli_exit_code(rc);
+}
+
 static int exit_code(struct wr_cli *cli, const struct wr_restore *r, int rc, const weir_error *err)
 {
     if (rc == WEIR_NOTFOUND && r->flags->if_replica_exists) {
@@ -135,8 +151,7 @@ static int exit_code(struct wr_cli *cli, const struct wr_restore *r, int rc, con
             WR_F_Z("replica", wr_cli_url(cli, r->target.replicas[0].url)));
         return wr_restore_print_skipped(r, "no matching backups found");
     }
-    (void)wr_cli_fail(err->message, NULL);
-    return rc == WEIR_NOTFOUND ? WR_EXIT_NO_BACKUP : wr_cli_exit_code(rc);
+    return fail(cli, r, rc, err);
 }
 
 /* Try the replicas in their order: with one of them lost, its backup is in the others. */

@@ -45,6 +45,18 @@ static void offer_keys(struct wr_nearest *n, const struct wr_key *keys)
             wr_nearest_offer(n, keys->name);
 }
 
+/* Whether the mapping has the key of its pair `at` before. The last one counts, as in the original:
+ * a second list of databases would take the first one's place. */
+static bool given_before(struct wr_doc *d, const yaml_node_t *map, size_t at, struct wr_str name)
+{
+    const yaml_node_t *k, *v;
+
+    for (size_t i = 0; i < at && wr_doc_pair(d, map, i, &k, &v); i++)
+        if (wr_str_eq(wr_doc_text(k), name))
+            return true;
+    return false;
+}
+
 void wr_config_check_keys(
     struct wr_doc *d, const yaml_node_t *map, const struct wr_key *keys, const struct wr_key *more)
 {
@@ -60,6 +72,9 @@ void wr_config_check_keys(
             known = find_key(more, name);
         if (known && (known->use & WR_KEY_LATER))
             wr_doc_warn(d, k, "\"%s\" has no effect in this version", known->name);
+        else if (known && given_before(d, map, i, name))
+            wr_doc_warn(
+                d, k, "\"%s\" was given before, what it said there is ignored", known->name);
         if (known || wr_str_eq(name, WR_STR("<<")))
             continue;
         wr_nearest_init(&near, name);

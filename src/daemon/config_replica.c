@@ -244,9 +244,9 @@ static enum wr_status read_sync_interval(struct wr_doc *d, const yaml_node_t *no
     if (!wr_parse_duration(s, &ns))
         return wr_doc_fail(d, v, e, "%s.sync-interval: \"" WR_FMT "\" is not a duration such as 1s",
             what, WR_ARG(s));
-    if (ns <= 0)
+    if (ns < 0)
         return wr_doc_fail(d, v, e,
-            "%s.sync-interval: sync interval must be greater than 0 (got " WR_FMT ")", what,
+            "%s.sync-interval: sync interval must not be negative (got " WR_FMT ")", what,
             WR_ARG(s));
     return keep(d->arena, s, ret, e);
 }

@@ -45,6 +45,8 @@ static bool failed(
     if (s->ret->code == WEIR_OK) {
         s->ret->code = code;
         s->ret->step = step;
+        if (strstr(message, what)) /* it says so itself */
+            what = "";
         /* A cut path is better than a cut reason. */
         (void)snprintf(s->ret->message, sizeof(s->ret->message), "%.400s%s%.600s", what,
             what[0] ? ": " : "", message);
@@ -249,6 +251,8 @@ static bool first_sync(struct server *s)
         else if (rc != WEIR_TIMEOUT)
             break;
     }
+    if (wr_signals_asked(&s->signals))
+        return true; /* what was in the way may be gone: the last sync will find out */
     switch (rc) {
     case WEIR_BUSY:
     case WEIR_CONFLICT:

@@ -15,6 +15,7 @@
 #include "engine/primary_int.h"
 
 #include "base/mem.h"
+#include "engine/node.h"
 #include "sqlite/holders.h"
 #include "sqlite/wal.h"
 
@@ -108,30 +109,50 @@ static enum wr_status size_at_position(struct wr_db *db, struct wr_err *e)
     return WR_OK;
 }
 
-/* Whether the WAL we captured goes on from `was`: same salts, and the same checksum at its frame.
- */
-static bool continues(struct wr_db *db, const struct wr_pos *was)
+/* What the WAL has where `was` says it was. False: no frame of that generation. */
+static bool frame_at(struct wr_db *db, const struct wr_pos *was, struct wr_frame *ret)
 {
     uint8_t head[WR_FRAME_HEADER];
-    struct wr_frame f;
     size_t got = 0;
 
-    if (db->skipped.frame >
-        0) { /* what lies before it was not read: `was` must be that very place */
-        return memcmp(was->salt, db->skipped.salt, sizeof(was->salt)) == 0 &&
-               was->frame == db->skipped.frame && was->cksum[0] == db->skipped.cksum[0] &&
-               was->cksum[1] == db->skipped.cksum[1];
-    }
+    if (was->frame == 0 ||
+        wr_conn_read_wal(db->conn, wr_frame_offset(was->frame, db->view.page_size), head,
+            sizeof(head), &got, NULL) != WR_OK ||
+        got < sizeof(head))
+        return false;
+    wr_frame_get(head, ret);
+    return memcmp(ret->salt, was->salt, sizeof(was->salt)) == 0;
+}
+
+/* Whether the database went another way after `was`: its WAL, not reset since, ends before it or
+ * has another frame there. A power cut does that to commits that were not synced. */
+static bool forked(struct wr_db *db, const struct wr_pos *was)
+{
+    struct wr_frame f;
+
+    if (was->frame == 0 || memcmp(was->salt, db->pos.salt, sizeof(was->salt)) != 0)
+        return false;
+    if (was->frame > db->pos.frame)
+        return true;
+    return frame_at(db, was, &f) && (f.cksum[0] != was->cksum[0] || f.cksum[1] != was->cksum[1]);
+}
+
+/* Whether the WAL goes on from `was`, and all that came after it was read. */
+static bool continues(struct wr_db *db, const struct wr_pos *was)
+{
+    const struct wr_pos *skipped = &db->skipped;
+    struct wr_frame f;
+
+    /* What lies before `skipped` was not read: `was` must be that very place. */
+    if (skipped->frame > 0)
+        return memcmp(was->salt, skipped->salt, sizeof(was->salt)) == 0 &&
+               was->frame == skipped->frame && was->cksum[0] == skipped->cksum[0] &&
+               was->cksum[1] == skipped->cksum[1];
     if (memcmp(was->salt, db->pos.salt, sizeof(was->salt)) != 0 || was->frame > db->pos.frame)
         return false;
     if (was->frame == 0)
         return db->pos.frame > 0; /* an empty WAL proves nothing: a new one has salts 0, too */
-    if (wr_conn_read_wal(db->conn, wr_frame_offset(was->frame, db->view.page_size), head,
-            sizeof(head), &got, NULL) != WR_OK ||
-        got < sizeof(head))
-        return false;
-    wr_frame_get(head, &f);
-    return f.cksum[0] == was->cksum[0] && f.cksum[1] == was->cksum[1];
+    return frame_at(db, was, &f) && f.cksum[0] == was->cksum[0] && f.cksum[1] == was->cksum[1];
 }
 
 /* The frames up to `was` were captured by an earlier process: only the rest is dirty. */
@@ -231,7 +252,7 @@ static enum wr_status new_ledger(struct wr_db *db, struct wr_err *e)
 static enum wr_status compare_with_ledger(struct wr_db *db, struct wr_err *e)
 {
     struct wr_ledger_state was = wr_ledger_state(db->ledger);
-    bool fork = memcmp(was.pos.salt, db->pos.salt, sizeof(was.pos.salt)) == 0 && was.pos.frame > 0;
+    bool fork = forked(db, &was.pos);
     enum wr_status st;
 
     wr_pageset_clear(&db->dirty);
@@ -259,6 +280,8 @@ static enum wr_status prove(struct wr_db *db, struct wr_err *e)
 
     if (!db->ledger) {
         st = wr_mkdirs(db->fs, db->meta_dir, 0700, e);
+        if (st == WR_OK && db->node_id == 0)
+            st = wr_node_id(db->fs, db->meta_dir, db->path, &db->node_id, e);
         if (st == WR_OK) {
             st = wr_ledger_open(
                 db->fs, db->meta_dir, db->view.page_size, db->view.lock_pgno, &db->ledger, e);

@@ -102,6 +102,7 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
             e, WR_INTERNAL, "the WAL went back from frame %u to %u", db->pos.frame, h.mx_frame);
     }
     db->seen = h;
+    db->wal_high = wr_max(db->wal_high, h.mx_frame);
     return WR_OK;
 }
 

@@ -8,8 +8,9 @@
  * is left and it helps. Capturing before the checkpoint keeps I1 even if capturing fails.
  *
  * Barrier: take the writer lock, so that nobody can commit; capture the tail; checkpoint it; let
- * go. The next writer may then reset the WAL and overwrite a short, warm file. When the file is
- * much longer than it need be, TRUNCATE in place of PASSIVE gives the space back.
+ * go. The next writer may then reset the WAL and overwrite a short, warm file. When the file has
+ * become much longer than it need be, and it is quiet, TRUNCATE in place of PASSIVE gives the space
+ * back.
  *
  * Both hold a read mark or the writer lock while they checkpoint, which is what makes them immune
  * to SQLite's WAL-reset bug (3.7.0 to 3.51.2). A reader that pins an old mark keeps the checkpoint
@@ -22,30 +23,38 @@
 
 #define BULK_LEFT       64u /* frames that the barrier may handle alone */
 #define BULK_ROUNDS     8
-#define BARRIER_LEFT    512u /* more than that is not copied while writers wait ... */
-#define PUT_OFFS_MAX    16u  /* ... unless a writer is so fast that it never gets less */
+#define BARRIER_LEFT    2048u /* more than that is not copied while writers wait ... */
+#define PUT_OFFS_MAX    4u    /* ... unless a writer is so fast that it never gets less */
 #define BARRIER_NS      ((int64_t)3 * 1000000) /* patience for the writer lock */
 #define BUSY_NS         ((int64_t)2 * 1000000) /* until the next try for the writer lock */
 #define STUCK_SAY       6u                     /* fruitless checkpoints before a word about it */
 #define STUCK_MIN_NS    ((int64_t)50 * 1000000)
 #define STUCK_MAX_NS    ((int64_t)10 * 1000000000)
-#define TRUNCATE_FACTOR 8u /* a WAL file that many times the threshold is cut */
+#define TRUNCATE_FACTOR 8u  /* a WAL that many times the threshold is cut when it is quiet ... */
+#define TRUNCATE_FORCED 64u /* ... and that many times, when it is not */
 
 static uint32_t left(const struct wr_db *db)
 {
     return db->seen.mx_frame - wr_min(db->view.backfilled, db->seen.mx_frame);
 }
 
+bool wr_db_wal_is_long(const struct wr_db *db)
+{
+    return db->wal_high > db->checkpoint_frames * TRUNCATE_FACTOR;
+}
+
 bool wr_db_checkpoint_due(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);
-    bool idle = now >= db->idle_ckpt_ns;
+    bool silent = now >= db->idle_ckpt_ns;
+    bool cut = wr_db_wal_is_long(db) && silent;
 
-    if (left(db) == 0) {
-        db->idle_ckpt_ns = WR_NEVER;
+    if (left(db) == 0 && !cut) {
+        if (!wr_db_wal_is_long(db))
+            db->idle_ckpt_ns = WR_NEVER;
         return false;
     }
-    if (!idle && db->seen.mx_frame < db->checkpoint_frames)
+    if (!silent && db->seen.mx_frame < db->checkpoint_frames)
         return false;
     if (wr_db_streaming(db))
         return false; /* its end wakes us */
@@ -59,7 +68,7 @@ bool wr_db_checkpoint_due(struct wr_db *db)
 static enum wr_status bulk(struct wr_db *db, struct wr_err *e)
 {
     for (int i = 0; i < BULK_ROUNDS && left(db) > BULK_LEFT; i++) {
-        uint32_t before = db->view.backfilled;
+        uint32_t before = db->view.backfilled, was_left = left(db);
         enum wr_status st = wr_conn_mark_begin(db->conn, e);
 
         if (st != WR_OK)
@@ -75,7 +84,8 @@ static enum wr_status bulk(struct wr_db *db, struct wr_err *e)
             st = wr_db_look(db, e);
         if (st != WR_OK)
             return st;
-        if (db->view.backfilled <= before)
+        /* A writer that is as fast as we are: more rounds would only chase it. */
+        if (db->view.backfilled <= before || left(db) > was_left / 2)
             break;
     }
     return WR_OK;
@@ -117,33 +127,35 @@ static enum wr_status sealed(struct wr_db *db, bool truncate, struct wr_err *e)
 
 static enum wr_status barrier(struct wr_db *db, bool *ret_held, struct wr_err *e)
 {
-    uint64_t wal_bytes = 0, bound;
+    /* Cutting a long file takes tens of milliseconds under the writer lock: for quiet moments,
+     * unless it has grown out of all proportion. */
+    bool truncate =
+        wr_db_wal_is_long(db) && (wr_db_now_ns(db) >= db->idle_ckpt_ns ||
+                                     db->wal_high > db->checkpoint_frames * TRUNCATE_FORCED);
     int64_t start;
-    enum wr_status st = wr_conn_wal_bytes(db->conn, &wal_bytes, e);
+    enum wr_status st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
 
     *ret_held = false;
-    if (st != WR_OK)
-        return st;
-    bound = wr_frame_offset(db->checkpoint_frames * TRUNCATE_FACTOR + 1, db->view.page_size);
-    st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
     if (st == WR_BUSY)
         return WR_OK;
     if (st != WR_OK)
         return st;
     *ret_held = true;
     start = wr_db_now_ns(db);
-    st = sealed(db, wal_bytes > bound, e);
+    st = sealed(db, truncate, e);
     wr_conn_barrier_end(db->conn);
     db->status.barrier_max_ns = wr_max(db->status.barrier_max_ns, wr_db_now_ns(db) - start);
+    if (truncate && st == WR_OK && db->seen.mx_frame == 0)
+        db->wal_high = 0;
     return st;
 }
 
-/* A busy writer kept its lock: it will not always. Soon again. */
+/* A busy writer kept its lock, or was too fast: it will not always be. Soon again. */
 static void put_off(struct wr_db *db)
 {
     db->status.barriers_failed++;
     db->put_offs++;
-    db->stuck_until_ns = wr_db_now_ns(db) + BUSY_NS;
+    db->stuck_until_ns = wr_db_now_ns(db) + (BUSY_NS << wr_min(db->put_offs, 4u));
     wr_db_want(db, db->stuck_until_ns);
 }
 
@@ -168,7 +180,7 @@ static void stuck(struct wr_db *db)
 
 enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
 {
-    bool held = false;
+    bool held = false, was_silent = wr_db_now_ns(db) >= db->idle_ckpt_ns;
     enum wr_status st;
 
     wr_db_go(db, DB_CHECKPOINT);
@@ -196,7 +208,10 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         db->put_offs = 0;
         db->stuck_until_ns = 0;
         db->status.checkpoints++;
-        db->idle_ckpt_ns = WR_NEVER;
+        /* Not again in this silence: a reader that kept the WAL from being cut may stay for long.
+         */
+        if (was_silent || !wr_db_wal_is_long(db))
+            db->idle_ckpt_ns = WR_NEVER;
     } else if (held) {
         stuck(db);
     } else {

@@ -9,8 +9,6 @@
  */
 #include "engine/primary.h"
 
-#include "base/bytes.h"
-#include "base/crypto.h"
 #include "base/mem.h"
 #include "engine/primary_int.h"
 #include "run/watch.h"
@@ -21,8 +19,8 @@
 #define LOOK_MAX_DOUBLINGS 17u /* 13 s apart at the most */
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
 #define IDLE_CKPT_NS       ((int64_t)60 * 1000000000)
+#define LONG_CKPT_NS       ((int64_t)1000000000) /* the same when the WAL is worth cutting */
 #define FRAMES_DEFAULT     800
-#define MACHINE_ID_MIN     16u                      /* bytes */
 #define BROKEN_MIN_NS      ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
 #define BROKEN_MAX_NS      ((int64_t)60 * 1000000000)
 
@@ -173,7 +171,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     if (st != WR_OK)
         return st;
     if (db->seen.mx_frame != seen_before || before != db->pos.frame)
-        db->idle_ckpt_ns = wr_db_now_ns(db) + IDLE_CKPT_NS;
+        db->idle_ckpt_ns = wr_db_now_ns(db) + (wr_db_wal_is_long(db) ? LONG_CKPT_NS : IDLE_CKPT_NS);
     due = wr_db_ship_due(db, forced);
     if (wr_db_behind(db) && (due || forced || wr_db_join_due(db)))
         st = wr_db_capture(db, e);
@@ -186,8 +184,8 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     if (st != WR_OK)
         return st;
     plan_looks(db, hinted);
-    if (db->idle_ckpt_ns != WR_NEVER && db->seen.mx_frame > db->view.backfilled &&
-        !wr_db_streaming(db))
+    if (db->idle_ckpt_ns != WR_NEVER && !wr_db_streaming(db) &&
+        (db->seen.mx_frame > db->view.backfilled || wr_db_wal_is_long(db)))
         wr_db_want(db, wr_max(db->idle_ckpt_ns, db->stuck_until_ns));
     return WR_OK;
 }
@@ -329,33 +327,6 @@ static bool name_parts(struct wr_db *db, const struct wr_db_opts *o)
     return db->outbox != NULL;
 }
 
-/* A number for this path on this machine. A replica whose newest file bears it was written from
- * here, even if all local state is gone. */
-static uint64_t node_of(const char *path)
-{
-    const struct wr_fs *fs = wr_fs_posix();
-    uint8_t id[64], sum[WR_SHA256_SIZE];
-    struct wr_file *f = NULL;
-    size_t n = 0;
-    struct wr_buf b;
-    uint64_t node = 0;
-
-    if (wr_file_open(fs, "/etc/machine-id", WR_FILE_READ, 0, &f, NULL) == WR_OK) {
-        if (wr_file_pread(f, id, sizeof(id), 0, &n, NULL) != WR_OK)
-            n = 0;
-        wr_file_close(f);
-    }
-    wr_buf_init(&b, 8192);
-    wr_buf_put(&b, id, n);
-    wr_buf_z(&b, path);
-    /* Containers often have no machine id, and the same path: then there is no number. */
-    if (n >= MACHINE_ID_MIN && wr_buf_status(&b) == WR_OK &&
-        wr_sha256(wr_buf_bytes(&b), sum, NULL) == WR_OK)
-        node = wr_be64(sum);
-    wr_buf_release(&b);
-    return node;
-}
-
 static void free_parts(struct wr_db *db)
 {
     wr_free(db->path);
@@ -377,7 +348,6 @@ enum wr_status wr_db_new(
     db->actor = (struct wr_actor){.step = db_step, .lane = WR_LANE_LOCAL, .sched = sched};
     db->fs = o->fs ? o->fs : wr_fs_posix();
     db->watch = o->watch;
-    db->node_id = node_of(o->path);
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
     db->scan_ns = o->scan_ns;

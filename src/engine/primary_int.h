@@ -97,6 +97,7 @@ struct wr_db {
     int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
     unsigned looks;    /* fruitless looks at a WAL that has more than its index says */
     int64_t torn_ns;   /* since when the index is torn; 0: it is not */
+    uint32_t wal_high; /* most frames that the WAL held since it was cut */
     unsigned put_offs; /* barriers put off in a row because of a writer */
     unsigned stuck;    /* checkpoints in a row that got nowhere */
     int64_t stuck_until_ns;
@@ -134,6 +135,7 @@ bool wr_db_more_coming(struct wr_db *db);
 
 /* checkpoint.c */
 bool wr_db_checkpoint_due(struct wr_db *db);
+bool wr_db_wal_is_long(const struct wr_db *db); /* much longer than it need be */
 enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 
 /* ship.c */

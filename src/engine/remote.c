@@ -59,6 +59,11 @@ static enum wr_status read_header(struct wr_storage *s, struct wr_call *c,
         st = wr_fail(e, WR_CORRUPT, "the object has only %zu bytes", got);
     if (st == WR_OK)
         st = wr_ltx_header_get(head, &h, e);
+    /* A copy under another name would lead us away from the chain, to where no restore follows. */
+    if (st == WR_OK && (h.min_txid != f->min || h.max_txid != f->max)) {
+        st = wr_fail(e, WR_CORRUPT, "it holds %016llx-%016llx, so the name is wrong: remove it",
+            (unsigned long long)h.min_txid, (unsigned long long)h.max_txid);
+    }
     if (st != WR_OK)
         return wr_wrap(e, st, "newest file " WR_FMT, WR_ARG(key));
     *ret = (struct wr_remote_pos){.txid = f->max,
@@ -81,7 +86,7 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t 
         st = list_from(s, c, 0, &best, e);
     if (st != WR_OK)
         return st;
-    if (best.max > TXID_SANE) {
+    if (best.max >= TXID_SANE) {
         return wr_fail(e, WR_CORRUPT,
             "an object of level %u claims txid %016llx: it is not of this replica, remove it",
             best.level, (unsigned long long)best.max);

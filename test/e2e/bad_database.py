@@ -213,11 +213,17 @@ def renamed_over(c):
 
 @case
 def copied_over(c):
-    """Its bytes replaced in place while it runs, as cp does."""
+    """Another file's bytes copied over it, as the manual says: weir stopped, its local state deleted."""
     path, other, p = two_states(c)
     newest = max(kit.txids(c.path("replica")))
+    c.expect(p.stop(), 0)
     with open(other, "rb") as f, open(path, "r+b") as g:
         shutil.copyfileobj(f, g)
+    for name in (path + "-wal", path + "-shm"):
+        os.remove(name)
+    shutil.rmtree(c.path(".app.db-weir"))
+    p = c.replicate(path)
+    p.has(path)
     add(path, 2)
     p.has(path)
     c.expect(p.stop(), 0)

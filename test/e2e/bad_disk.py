@@ -107,29 +107,25 @@ def meta_path_full(c):
 
 
 @case
-def outbox_full(c):
-    """Replica unreachable, so files wait; the local disk fills up; later all is well."""
-    disk = c.tmpfs("disk", MIB)
+def both_full(c):
+    """Files wait for a full replica, and the disk they should wait on is full, too."""
+    disk, there = c.tmpfs("disk", MIB), c.tmpfs("there", 2 * MIB)
     path = c.database()
+    url = "file://" + there + "/replica"
     with open(c.path("weir.yml"), "w", encoding="utf-8") as f:
         f.write("dbs:\n  - path: %s\n    meta-path: %s/meta\n    replica: {url: '%s', sync-interval: 20ms}\n"
-                % (path, disk, c.url))
+                % (path, disk, url))
     p = c.start("replicate", "-config", c.path("weir.yml"))
-    p.has(path)
-    top = os.path.join(c.path("replica"), "ltx")
-    os.rename(top, top + "-aside")
-    with open(top, "w", encoding="utf-8") as f:
-        f.write("in the way")
-    filler = fill(disk)
+    p.has(path, url)
+    fillers = fill(there), fill(disk)
     for _ in range(8):
         add(path, 30)
-    p.says("retrying")
-    os.remove(top)
-    os.rename(top + "-aside", top)
-    os.remove(filler)
-    p.has(path)
+    p.says("cannot send to the replica, retrying")
+    for filler in fillers:
+        os.remove(filler)
+    p.has(path, url)
     c.expect(p.stop(), 0)
-    c.nothing_lost(path)
+    c.nothing_lost(path, url)
 
 
 @case

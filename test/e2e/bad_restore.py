@@ -34,7 +34,8 @@ def over_a_database(c):
     c.expect(c.run("restore", "-force", "-o", target, c.url), 0, "restored " + target)
     c.check(rows(target) == rows(path), "not the replica's state")
     c.refuses(1, ("restore", "-force", "-o", c.work, c.url), c.work, "is a directory")
-    c.refuses(1, ("restore", "-o", c.path("none", "x.db"), c.url), c.path("none"), "No such file or directory")
+    c.refuses(1, ("restore", "-o", target + "/x.db", c.url), target, "Not a directory")
+    c.expect(c.run("restore", "-o", c.path("new", "er", "x.db"), c.url), 0)
 
 
 @case
@@ -139,7 +140,8 @@ def missing_file(c):
     gone = sorted(files)[1]
     os.rename(files[gone], c.path("aside"))
     target = c.path("target.db")
-    out = c.refuses(5, ("restore", "-o", target, c.url), "%016x" % gone[1])
+    out = c.refuses(5, ("restore", "-o", target, c.url), "%016x" % (gone[1] - 1),
+                    "%016x" % (gone[1] + 1), c.url)
     c.check(not os.path.exists(target), "a database appeared: " + out.text)
     os.rename(c.path("aside"), files[gone])
     c.nothing_lost(path)
@@ -175,19 +177,29 @@ def absurd_names(c):
 
 
 @case
-def largest_txid(c):
-    """A file that claims the last TXID there is. Whatever is said, nothing of the rest is lost."""
+def absurd_txid(c):
+    """A copy of a file under a name far beyond the others: refused by name, and gone when removed."""
     path = replicated(c)
-    one = sorted(kit.objects(c.path("replica"))[0].values())[-1]
-    name = os.path.join(os.path.dirname(one), "f" * 16 + "-" + "f" * 16 + ".ltx")
-    shutil.copy(one, name)
+    newest = max(kit.txids(c.path("replica")))
+    one = c.path("replica", "ltx", "0", "%016x-%016x.ltx" % (newest, newest))
     target = c.path("target.db")
-    out = c.run("restore", "-o", target, c.url)
-    c.expect(out, 5, "f" * 16)
-    c.check(not os.path.exists(target), "a database appeared: " + out.text)
-    newest = max(t for t in kit.txids(c.path("replica")) if t < 1 << 63)
-    out = c.restored(txid=newest)
-    c.check(out and rows(out) == rows(path), "the newest real state cannot be restored")
+    for txid in ("f" * 16, "7" + "f" * 15, "0" * 12 + "1000"):
+        name = os.path.join(os.path.dirname(one), txid + "-" + txid + ".ltx")
+        shutil.copy(one, name)
+        c.refuses(5, ("restore", "-o", target, c.url), txid, c.url)
+        c.check(not os.path.exists(target), "a database appeared")
+        out = c.restored(txid=newest)
+        c.check(out and rows(out) == rows(path), "the newest real state cannot be restored")
+        before = digest(c.path("replica"))
+        p = c.replicate(path)
+        p.says("cannot list the replica, retrying", txid, "remove it")
+        c.check(digest(c.path("replica")) == before, "it wrote behind the absurd file")
+        os.remove(name)
+        p.says("replica joined")
+        c.expect(p.stop(), 0)
+    add(path, 1)
+    c.once(path)
+    c.nothing_lost(path)
 
 
 @case
@@ -203,6 +215,33 @@ def not_a_replica(c):
     os.remove(c.path("replica"))
     p.has(path)
     c.expect(p.stop(), 0)
+
+
+@case
+def replica_deleted(c):
+    """Somebody deletes the replica while weir runs: what is left is refused, not half restored."""
+    path = c.database(rows=20)
+    p = c.replicate(path)
+    p.has(path)
+    shutil.rmtree(c.path("replica"))
+    add(path, 1)
+    p.stop()
+    if os.path.exists(c.path("replica")):
+        out = c.run("restore", "-o", c.path("target.db"), c.url)
+        c.check(out.code in (3, 5) or rows(c.path("target.db")) == rows(path), "restored something else")
+        shutil.rmtree(c.path("replica"))
+    c.once(path)
+    c.nothing_lost(path)
+
+
+@case
+def replica_deleted_between(c):
+    """The same while nothing runs: all of it is sent again."""
+    path = replicated(c)
+    shutil.rmtree(c.path("replica"))
+    add(path, 1)
+    c.once(path)
+    c.nothing_lost(path)
 
 
 @case

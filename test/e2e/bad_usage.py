@@ -28,8 +28,7 @@ USAGE = (
     (("restore", "-o", "{out}", "ftp://host/x"), 1, ('"ftp"', "known:", "file", "s3")),
     (("ltx", "ftp://host/x"), 1, ('"ftp"', "known:", "file", "s3")),
     (("replicate", "-sync-interval", "10", "{db}", "{url}"), 1, ("-sync-interval", "10", "such as 1s")),
-    (("replicate", "-sync-interval", "-1s", "{db}", "{url}"), 1, ("-sync-interval", "-1s", "greater than 0")),
-    (("replicate", "-sync-interval", "0s", "{db}", "{url}"), 1, ("-sync-interval", "greater than 0")),
+    (("replicate", "-sync-interval", "-1s", "{db}", "{url}"), 1, ("-sync-interval", "-1s", "0 for at once")),
     (("replicate", "-sync-interval", "99999999999h", "{db}", "{url}"), 1, ("-sync-interval",)),
     (("replicate", "-sync-interval", "1s"), 1, ("-sync-interval needs DB_PATH and REPLICA_URL",)),
     (("replicate", "-shutdown-sync-timeout", "x", "{db}", "{url}"), 1, ("-shutdown-sync-timeout", "30s")),
@@ -64,8 +63,8 @@ CONFIGS = (
     # the file, exit code, what it says; {f} is the file's name
     ("dbs:\n  - path: {db}\n    replicas:\n      - url: {url}\n        sync-intervall: 1s\n", 0,
      ("Warning: {f}:5:9: ", '"sync-intervall"', "sync-interval")),
-    ("dbs:\n  - path: {db}\n    replica: {{url: '{url}'}}\n    monitor-intervl: 1s\n", 0,
-     ("Warning: {f}:4:5: ", '"monitor-intervl"', "monitor-interval")),
+    ("dbs:\n  - path: {db}\n    replica: {{url: '{url}'}}\n    meta-pth: x\n", 0,
+     ("Warning: {f}:4:5: ", '"meta-pth"', '"meta-path"')),
     ("dbz: []\n", 0, ("Warning: {f}:1:1: ", '"dbz"', "dbs")),
     ("dbs:\n  - path: {db}\n    replica: {{url: '{url}'}}\n  - path: {db}\n    replica: {{url: '{url}2'}}\n", 1,
      ("{f}:4:", "{db}")),
@@ -79,10 +78,10 @@ CONFIGS = (
     ("dbs: [\n", 1, ("{f}:2:",)),
     ("dbs: 7\n", 1, ("{f}:1:",)),
     ("\tdbs: []\n", 1, ("{f}:1:",)),
-    ("dbs: []\ndbs: []\n", 1, ("{f}:2:", "dbs")),
+    ("dbs: []\ndbs: []\n", 0, ("Warning: {f}:2:1: ", '"dbs" was given before')),
     ("a: &a [*a]\n", None, ()),
     ("x" * 100000, 1, ("{f}:1:",)),
-    ("\0", 1, ("{f}:1:",)),
+    ("\0", 1, ("{f}:", "byte 0")),
     ("dbs:\n  - path: $NO_SUCH_VARIABLE\n    replica: {{url: '{url}'}}\n", 1, ("{f}:2:", "path")),
 )
 
@@ -101,7 +100,9 @@ def configs(c):
         for t in texts:
             c.check(t.format(**names) in out.text, "%r does not say %r: %s" % (text[:200], t, out.text[:600]))
     c.refuses(1, ("replicate", "-config", c.work), c.work)
-    c.refuses(1, ("restore", "-config", names["f"], c.path("other.db")), "database not found in config")
+    with open(names["f"], "w", encoding="utf-8") as f:
+        f.write("dbs:\n  - path: {db}\n    replica: {{url: '{url}'}}\n".format(**names))
+    c.refuses(1, ("restore", "-config", names["f"], c.path("ap.db")), "database not found in config")
 
 
 @case

@@ -157,6 +157,8 @@ class Case(kit.Findings):
             self.judge(p.args, p.text())
         for path in self.mounts:
             subprocess.run(["umount", "-l", path], check=False)
+        for directory, _, _ in os.walk(self.work):
+            os.chmod(directory, 0o755)  # or it cannot be removed
         return super().end()
 
 

@@ -141,6 +141,24 @@ void world_run(struct world *w, int64_t ns)
     wr_clock_manual_advance(&w->clock, wr_max(end - w->clock.mono_now_ns, (int64_t)0));
 }
 
+uint64_t world_pass(struct world *w, int64_t ns, uint64_t steps_max)
+{
+    int64_t end = w->clock.mono_now_ns + ns;
+    uint64_t steps = 0;
+
+    while (steps < steps_max) {
+        int64_t next = wr_sched_pump(w->sched, 1);
+
+        steps++;
+        if (next > end)
+            break;
+        if (next != 0)
+            wr_clock_manual_advance(&w->clock, wr_max(next - w->clock.mono_now_ns, (int64_t)0));
+    }
+    wr_clock_manual_advance(&w->clock, wr_max(end - w->clock.mono_now_ns, (int64_t)0));
+    return steps;
+}
+
 uint64_t world_sync(struct world *w)
 {
     struct wr_err e = {0};

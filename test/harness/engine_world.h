@@ -43,6 +43,10 @@ void world_sql(struct world *w, const char *sql);
 /* Run every step that is due; let time pass for timers up to `ns` from now. */
 void world_run(struct world *w, int64_t ns);
 
+/* As world_run, but without an event: timers only. Gives up after `steps_max` steps; how many it
+ * ran. */
+uint64_t world_pass(struct world *w, int64_t ns, uint64_t steps_max);
+
 /* Sync to all replicas within 60 s of virtual time; the TXID. */
 uint64_t world_sync(struct world *w);
 

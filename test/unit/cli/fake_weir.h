@@ -22,7 +22,7 @@ static struct {
     weir_db_info db;           /* of every database */
     weir_replica_info replica; /* of every database's only replica */
     int progress;              /* the replica's txid grows with every look for so many looks */
-    void (*at_add_replica)(void), (*at_close)(void), (*at_restore)(void);
+    void (*at_add_replica)(void), (*at_sync)(void), (*at_close)(void), (*at_restore)(void);
     weir_restore_options restore_opt; /* of the last restore or plan */
     weir_restore_result restored;
     const weir_file *files; /* for plans and listings */
@@ -147,15 +147,17 @@ int weir_db_add_replica(weir_db *db, const char *url, const char *const *setting
 int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid,
     weir_error *e)
 {
-    int code = next(&fake.sync);
+    int code = cancel->canceled ? WEIR_CANCELED : next(&fake.sync);
 
     (void)timeout_ms;
     (void)ret_txid;
+    if (fake.at_sync)
+        fake.at_sync();
     if (how != WEIR_SYNC_REMOTE)
         return answer(WEIR_MISUSE, e);
     if (code != WEIR_TIMEOUT)
         note("sync(%s)", db->path);
-    return answer(cancel->canceled ? WEIR_CANCELED : code, e);
+    return answer(code, e);
 }
 
 int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *e)

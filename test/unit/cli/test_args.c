@@ -114,7 +114,8 @@ static void test_values(void **state)
     T_OK(PARSE("-txid", "00000000000000fF"));
     T(o.txid == 255);
     T_IS(WR_MISUSE, PARSE("-txid", "ff"));
-    assert_string_equal(e.text, "invalid value \"ff\" for flag -txid: invalid txid format");
+    assert_string_equal(
+        e.text, "invalid value \"ff\" for flag -txid: a TXID is 16 hex digits, not all 0");
     T_IS(WR_MISUSE, PARSE("-txid", "0000000000000000"));
     T_IS(WR_MISUSE, PARSE("-txid", "000000000000000g"));
     T_OK(PARSE("-level", "9"));

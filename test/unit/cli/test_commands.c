@@ -364,10 +364,12 @@ static void test_restore_output(void **state)
 static void expect_exit(int code, int want)
 {
     const int list[] = {code, -1};
-    char text[64];
+    bool of_replica = want >= 3; /* it says in which one, without secrets, and what to do */
+    char text[200];
 
     fake.restore = list;
-    (void)snprintf(text, sizeof(text), "Error: %s\n", weir_strerror(code));
+    (void)snprintf(text, sizeof(text), "Error: %s%s\n%s", of_replica ? "s3://b/a: " : "",
+        weir_strerror(code), code == WEIR_NOTFOUND ? "Try: weir ltx -level all s3://b/a\n" : "");
     EXPECT(want, "", text, RUN(restore, "-quiet", "-o", "/nonexistent/a.db", "s3://b/a"));
     fake.restore = NULL;
 }
@@ -388,8 +390,10 @@ static void test_restore_exit_codes(void **state)
         RUN(restore, "-quiet", "-if-replica-exists", "-o", "/nonexistent/a.db", "s3://b/a"));
     T(RUN(restore, "-json", "-if-replica-exists", "-o", "/nonexistent/a.db", "s3://b/a") == 0);
     T(strstr(out, "\"skipped\": \"no matching backups found\""));
-    EXPECT(3, "", "Error: not found\n",
+    EXPECT(3, "", "Error: s3://b/a: not found\nTry: weir ltx -level all s3://b/a\n",
         RUN(restore, "-dry-run", "-json", "-o", "/nonexistent/a.db", "s3://b/a"));
+    T(RUN(restore, "-quiet", "-o", "/nonexistent/a.db", "s3://user:secret@b/a?x=secret") == 3);
+    T(strstr(err, "Error: s3://") && !strstr(err, "secret"));
 }
 
 static void test_restore_from_config(void **state)
@@ -420,7 +424,7 @@ static void test_replicate_usage(void **state)
         RUN(replicate, "-config", "x", "/a.db", "s3://b/a"));
     EXPECT(1, "", "Error: cannot specify -once flag with -exec\n",
         RUN(replicate, "/a.db", "s3://b/a", "-once", "-exec", "true"));
-    EXPECT(1, "", "Error: -sync-interval must be a duration such as 1s, and greater than 0\n",
+    EXPECT(1, "", "Error: -sync-interval must be a duration such as 1s, or 0 for at once: 10\n",
         RUN(replicate, "/a.db", "s3://b/a", "-sync-interval", "10"));
     EXPECT(
         1, "", "Error: not a replica URL: /r (write file:///r)\n", RUN(replicate, "/a.db", "/r"));

@@ -204,6 +204,26 @@ static void test_unknown_keys(void **state)
     expect_warnings(c, want, wr_countof(want));
 }
 
+/* The last one counts. */
+static void test_key_twice(void **state)
+{
+    static const char *const want[] = {
+        "3:1: \"dbs\" was given before, what it said there is ignored",
+        "5:34: \"url\" was given before, what it said there is ignored",
+    };
+    struct wr_config *c = good("dbs:\n"
+                               "- {path: /a.db, replica: {url: 's3://b/a'}}\n"
+                               "dbs:\n"
+                               "- path: /b.db\n"
+                               "  replica: {url: 's3://b/first', url: 's3://b/b'}\n");
+
+    (void)state;
+    expect_warnings(c, want, wr_countof(want));
+    T(c->ndbs == 1);
+    assert_string_equal(c->dbs[0].path, "/b.db");
+    assert_string_equal(c->dbs[0].replicas[0].url, "s3://b/b");
+}
+
 static void test_merge_and_anchor(void **state)
 {
     static const char *const want[] = {"4:3: unknown key \"oops\" is ignored"};
@@ -324,8 +344,8 @@ static void test_bad_replica(void **state)
         "{type: s3, bucket: b, path: 'a?b'}", "30: replica path cannot contain '?' or '#': a?b");
     bad_replica("{url: 's3://b/a', sync-interval: 10}",
         "63: dbs[0].replica.sync-interval: \"10\" is not a duration such as 1s");
-    bad_replica("{url: 's3://b/a', sync-interval: 0s}",
-        "63: dbs[0].replica.sync-interval: sync interval must be greater than 0 (got 0s)");
+    bad_replica("{url: 's3://b/a', sync-interval: -1s}",
+        "63: dbs[0].replica.sync-interval: sync interval must not be negative (got -1s)");
     bad_replica("{url: 's3://b/a', age: {recipients: [x]}}", "53: age encryption is not supported");
     bad("age: {recipients: [x]}\ndbs: [{path: /a.db, replica: {url: 's3://b/a'}}]",
         "1:6: age encryption is not supported");
@@ -474,7 +494,7 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_unknown_keys),
-    T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once), T_TEST(test_env),
-    T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_files),
-    T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level), T_TEST(test_mutations),
-    T_TEST(test_nomem))
+    T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
+    T_TEST(test_env), T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica),
+    T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),
+    T_TEST(test_mutations), T_TEST(test_nomem))

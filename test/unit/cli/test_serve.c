@@ -175,6 +175,31 @@ static void test_signal(void **state)
         "open add(/nonexistent/a.db) " R1 " close(1234)");
 }
 
+/* What kept the first sync from being made may be gone by the time of the last one. */
+static void test_signal_while_busy(void **state)
+{
+    static const int busy[] = {WEIR_BUSY, -1};
+
+    (void)state;
+    fake.sync = busy;
+    fake.at_sync = raise_term;
+    serve(1, (struct wr_serve_options){0});
+    expect(
+        WEIR_OK, 0, "", "open add(/nonexistent/a.db) " R1 " sync(/nonexistent/a.db) close(1234)");
+}
+
+static void test_path_said_once(void **state)
+{
+    static const int sync[] = {WEIR_TIMEOUT, -1};
+
+    (void)state;
+    fake.sync = sync;
+    fake.db.error_code = WEIR_BUSY;
+    (void)snprintf(fake.db.error, sizeof(fake.db.error), "open /nonexistent/a.db: locked");
+    serve(1, (struct wr_serve_options){.once = true});
+    assert_string_equal(served.message, "open /nonexistent/a.db: locked");
+}
+
 static void test_signal_while_once(void **state)
 {
     (void)state;
@@ -305,4 +330,4 @@ T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
     S_TEST(test_signal_while_once), S_TEST(test_second_signal), S_TEST(test_child),
     S_TEST(test_signal_passed_to_child), S_TEST(test_bad_child), S_TEST(test_restore_missing),
     S_TEST(test_restore_only_what_is_missing), S_TEST(test_signal_while_restoring),
-    S_TEST(test_no_databases))
+    S_TEST(test_no_databases), S_TEST(test_signal_while_busy), S_TEST(test_path_said_once))

@@ -148,6 +148,33 @@ static void test_damaged_newest_file(void **state)
     wr_storage_close(s);
 }
 
+/* A copy of a file under a higher name, and names that leave no TXID for us. */
+static void test_misnamed_newest_file(void **state)
+{
+    static const uint64_t names[] = {7, UINT64_MAX / 2, UINT64_MAX};
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_call *c = t_call();
+    struct wr_remote_pos pos = {.txid = 3};
+    struct wr_err e = {0};
+
+    (void)state;
+    put_file(s, 0, 4, 4, true);
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        uint8_t copy[WR_LTX_HEADER_SIZE + 60];
+        size_t got = 0;
+        struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, names[i], names[i]);
+
+        T_OK(wr_storage_get(
+            s, c, wr_layout_ltx_key(c->scratch, s, 0, 4, 4), 0, copy, sizeof(copy), &got, &e));
+        T_OK(wr_storage_put(s, c, key, (struct wr_bytes){copy, got}, NULL, &e));
+        T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+        T(strstr(e.text, "remove it") && pos.txid == 3);
+    }
+    wr_storage_close(s);
+}
+
 static void test_same_object(void **state)
 {
     struct spy spy;
@@ -215,4 +242,5 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_snapshot_alone),
-    T_TEST(test_damaged_newest_file), T_TEST(test_same_object), T_TEST(test_no_memory))
+    T_TEST(test_damaged_newest_file), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
+    T_TEST(test_no_memory))
