@@ -292,12 +292,13 @@ static enum wr_status prove(struct wr_db *db, struct wr_err *e)
     was = wr_ledger_state(db->ledger);
     if (was.txid == 0)
         st = new_ledger(db, e);
-    else if (continues(db, &was.pos))
+    else if (!db->distrust && continues(db, &was.pos))
         st = dirty_since(db, &was.pos, e);
     else
         st = compare_with_ledger(db, e);
     if (st != WR_OK)
         return st;
+    db->distrust = false;
     was = wr_ledger_state(db->ledger);
     db->txid = was.txid;
     db->commit_closed = was.commit;

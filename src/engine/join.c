@@ -69,8 +69,17 @@ static enum wr_status plan_join(
         st = wr_ledger_since(db->ledger, at->txid, at->rolling, &j->pages, &known, e);
     if (st != WR_OK)
         return st;
-    if (known) {
+    if (known && at->has_base) {
         j->nothing = at->txid == now.txid;
+        return WR_OK;
+    }
+    if (known) {
+        wr_log(DB_LOG(db), WR_WARN,
+            "the replica has lost its beginning, nothing can be restored from it; sending a "
+            "snapshot",
+            DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+            WR_F_TXID("replica_txid", at->txid));
+        join_by_snapshot(j);
         return WR_OK;
     }
     if (!dr->now.sampled) {
@@ -100,8 +109,8 @@ static enum wr_status plan_join(
         "its next transaction, its past stays restorable",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
         WR_F_TXID("replica_txid", at->txid), WR_F_TXID("txid", now.txid));
-    if (at->page_size != db->view.page_size)
-        join_by_snapshot(j); /* nothing can be applied across a change of page size */
+    if (at->page_size != db->view.page_size || !at->has_base)
+        join_by_snapshot(j); /* nothing to apply it to */
     else if (!at->has_rolling)
         j->rolling_pre = WR_LTX_CHECKSUM_EMPTY;
     wr_pageset_set_all(&j->pages);

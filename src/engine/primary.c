@@ -143,9 +143,14 @@ static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 /* The path names another file, or none: what we hold open is no longer the user's database. */
 static void check_in_place(struct wr_db *db)
 {
-    if (wr_conn_in_place(db->conn))
+    bool in_place = wr_conn_in_place(db->conn);
+
+    if (in_place && !wr_conn_touched(db->conn))
         return;
-    wr_log(DB_LOG(db), WR_WARN, "the database file was replaced or deleted, attaching again",
+    db->distrust = in_place; /* then the WAL may well go on where it was, over other pages */
+    wr_log(DB_LOG(db), WR_WARN,
+        in_place ? "somebody wrote to the database file past SQLite's locks, comparing every page"
+                 : "the database file was replaced or deleted, attaching again",
         DB_NAME(db), WR_F_TXID("txid", db->txid));
     wr_db_go(db, DB_BROKEN);
 }

@@ -82,6 +82,7 @@ struct wr_db {
     struct wr_pos pos;         /* captured up to here */
     bool little;               /* byte order of this WAL's checksums */
     struct wr_pos skipped;     /* frame > 0: attached here, with all before it in the database */
+    bool distrust;             /* the database file was written by others: believe no position */
     bool started;              /* pos belongs to the WAL as we see it */
     uint32_t change_base;      /* iChange when we began counting */
     uint32_t change_commits;   /* commit frames captured since */

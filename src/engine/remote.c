@@ -25,6 +25,44 @@ static void furthest(const struct wr_ltx_files *files, struct wr_ltx_file *best)
     }
 }
 
+struct first {
+    const struct wr_storage *storage;
+    bool base;
+};
+
+/* Names sort by their first TXID: if any file of a level begins at 1, its first does. */
+static bool look_at_first(void *arg, const struct wr_object *obj)
+{
+    struct first *f = arg;
+    struct wr_ltx_file file;
+
+    if (!wr_layout_ltx_parse(f->storage, obj->key, &file))
+        return true;
+    f->base = file.min == 1;
+    return false;
+}
+
+/* A replica whose beginning was deleted goes on as if nothing were wrong, and restores nothing. */
+static enum wr_status find_base(
+    struct wr_storage *s, struct wr_call *c, bool *ret_base, struct wr_err *e)
+{
+    struct first f = {.storage = s};
+    enum wr_status st = WR_OK;
+
+    for (unsigned n = 0; n <= WR_LEVEL_MAX && st == WR_OK && !f.base; n++) {
+        /* A snapshot nearly always answers, else the very first file: 9, 0, 1, 2 … 8. */
+        struct wr_str dir = wr_layout_ltx_dir(c->scratch, s, n == 0 ? WR_LEVEL_SNAPSHOT : n - 1);
+
+        if (!dir.p)
+            return wr_fail(e, WR_NOMEM, "list the replica");
+        st = wr_storage_list(s, c, dir, (struct wr_str){0}, look_at_first, &f, e);
+        if (st == WR_NOTFOUND)
+            st = WR_OK;
+    }
+    *ret_base = f.base;
+    return st;
+}
+
 static enum wr_status list_from(struct wr_storage *s, struct wr_call *c, uint64_t from,
     struct wr_ltx_file *best, struct wr_err *e)
 {
@@ -91,8 +129,10 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t 
             "an object of level %u claims txid %016llx: it is not of this replica, remove it",
             best.level, (unsigned long long)best.max);
     }
-    if (best.max > 0)
-        return read_header(s, c, &best, ret, e);
+    if (best.max > 0) {
+        st = read_header(s, c, &best, ret, e);
+        return st == WR_OK ? find_base(s, c, &ret->has_base, e) : st;
+    }
     *ret = (struct wr_remote_pos){0};
     return WR_OK;
 }

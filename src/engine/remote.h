@@ -13,6 +13,7 @@ struct wr_storage;
 
 struct wr_remote_pos {
     uint64_t txid;    /* newest; 0: the replica is empty */
+    bool has_base;    /* some file begins at TXID 1: without one nothing can be restored */
     bool has_rolling; /* the newest file records the checksum of the database after it */
     uint64_t rolling;
     uint64_t node_id;   /* of the newest file's writer; 0: unknown (Litestream's own, or merged) */

@@ -221,6 +221,7 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
         wr_free(q);
         r->now.pos = (struct wr_remote_pos){.txid = p->header.max_txid,
             .has_rolling = p->header.has_rolling,
+            .has_base = true,
             .rolling = p->header.rolling_post,
             .node_id = p->header.node_id,
             .page_size = p->header.page_size,
@@ -360,7 +361,7 @@ static bool follows(struct wr_replica *r, const struct wr_parcel *p)
     if (!wr_list_empty(&r->queue))
         end = wr_container_of(last, struct queued, link)->parcel->header.max_txid;
     if (p->level == WR_LEVEL_SNAPSHOT)
-        return p->header.min_txid == 1 && p->header.max_txid > end;
+        return p->header.min_txid == 1 && p->header.max_txid >= end;
     return p->header.min_txid == end + 1;
 }
 

@@ -29,7 +29,8 @@ uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
         if (dr->now.state == WR_REPLICA_STOPPED)
             continue;
         *ret_any = true;
-        least = wr_min(least, dr->joined ? dr->now.pos.txid : 0);
+        /* A number without the beginning it rests on is nothing that could be restored. */
+        least = wr_min(least, dr->joined && dr->now.pos.has_base ? dr->now.pos.txid : 0);
     }
     return *ret_any ? least : 0;
 }

@@ -32,6 +32,7 @@ struct wr_conn {
     sqlite3_file *file, *wal; /* of db */
     const volatile uint8_t *shm;
     bool marked;
+    struct stat own;          /* of the database, after our last write to it */
     struct file_id is[FILES]; /* what the paths named when they were opened */
     char *path;
 };
@@ -267,9 +268,21 @@ void wr_conn_close(struct wr_conn *c)
     wr_free(c);
 }
 
+static void note_own_write(struct wr_conn *c)
+{
+    struct stat now;
+
+    if (stat(c->path, &now) == 0)
+        c->own = now;
+}
+
 enum wr_status wr_conn_pin(struct wr_conn *c, struct wr_err *e)
 {
-    return wr_pin_take(c->file, WR_SLOT_CKPT, e);
+    enum wr_status st = wr_pin_take(c->file, WR_SLOT_CKPT, e);
+
+    if (st == WR_OK)
+        note_own_write(c); /* from now on nobody else may */
+    return st;
 }
 
 bool wr_conn_pinned(const struct wr_conn *c)
@@ -366,6 +379,7 @@ enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_er
     rc = sqlite3_wal_checkpoint_v2(c->db, "main",
         truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     (void)sqlite3_busy_timeout(c->db, BUSY_MS);
+    note_own_write(c);
     if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
         return WR_BUSY;
     return rc == SQLITE_OK ? WR_OK : sql_fail(c->db, rc, "checkpoint", e);
@@ -464,6 +478,15 @@ bool wr_conn_in_place(const struct wr_conn *c)
             return false;
     }
     return true;
+}
+
+bool wr_conn_touched(const struct wr_conn *c)
+{
+    struct stat now;
+
+    return stat(c->path, &now) == 0 &&
+           (now.st_size != c->own.st_size || now.st_mtim.tv_sec != c->own.st_mtim.tv_sec ||
+               now.st_mtim.tv_nsec != c->own.st_mtim.tv_nsec);
 }
 
 enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e)

@@ -87,6 +87,10 @@ enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err
  * database in place, by rename or by copying over it. Stats, no open. */
 bool wr_conn_in_place(const struct wr_conn *c);
 
+/* Whether somebody else wrote the database file since it was opened, or since our last checkpoint:
+ * under the pin nobody may. By size and modification time. */
+bool wr_conn_touched(const struct wr_conn *c);
+
 /* Run PRAGMA quick_check or integrity_check on a database file without a WAL that nobody else has
  * open (one that is being restored). Takes no lock and makes no file. CORRUPT with the first
  * complaint. */

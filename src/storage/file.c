@@ -160,10 +160,20 @@ static enum wr_status file_list(void *self, struct wr_call *c, struct wr_str pre
 {
     struct wr_disk *d = self;
     struct wr_str dir, rest;
+    struct wr_file_info info;
+    enum wr_status st;
 
     if ((wr_str_cut_last(prefix, '/', &dir, &rest) && !plain(dir)) ||
         (prefix.n && memchr(prefix.p, '\0', prefix.n)))
         return wr_fail(e, WR_MISUSE, "file: prefix is not a plain relative path");
+    /* A missing root is an empty bucket; one that is a file is a mistake, and not empty. */
+    st = d->fs->stat(d->fs, d->root.n ? d->root.p : "/", &info, e);
+    if (st == WR_NOTFOUND)
+        return WR_OK;
+    if (st == WR_OK && !info.is_dir)
+        st = wr_fail(e, WR_MISUSE, "file: " WR_FMT ": Not a directory", WR_ARG(d->root));
+    if (st != WR_OK)
+        return st;
     return wr_disk_walk(d->fs, c, d->root, prefix, after, fn, arg, e);
 }
 
