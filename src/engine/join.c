@@ -84,23 +84,18 @@ static enum wr_status plan_join(
     }
     if (!dr->now.sampled) {
         wr_replica_want_sample(dr->r);
-        j->nothing = true;
         return WR_BUSY;
     }
     if (foreign(db, &dr->now)) {
         wr_replica_stop(dr->r, WR_CONFLICT,
             "the replica holds another database: none of the pages sampled from its newest state "
-            "is "
-            "in this one. Nothing was overwritten. Use another URL for this database");
-        j->nothing = true;
+            "is in this one. Nothing was overwritten. Use another URL for this database");
         return WR_BUSY;
     }
     if (dr->now.contested) {
         wr_replica_stop(dr->r, WR_CONFLICT,
             "another process writes to this replica: stop it, or give each its own URL; nothing "
-            "was "
-            "overwritten");
-        j->nothing = true;
+            "was overwritten");
         return WR_BUSY;
     }
     db->status.full_sends++;

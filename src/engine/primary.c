@@ -143,9 +143,9 @@ static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 /* The path names another file, or none: what we hold open is no longer the user's database. */
 static void check_in_place(struct wr_db *db)
 {
-    bool in_place = wr_conn_in_place(db->conn);
+    bool touched = false, in_place = wr_conn_in_place(db->conn, &touched);
 
-    if (in_place && !wr_conn_touched(db->conn))
+    if (in_place && !touched)
         return;
     db->distrust = in_place; /* then the WAL may well go on where it was, over other pages */
     wr_log(DB_LOG(db), WR_WARN,

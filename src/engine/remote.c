@@ -14,15 +14,40 @@
 /* No replica gets there; what claims to would leave no room for the next one. */
 #define TXID_SANE (UINT64_MAX / 2)
 
-/* The file that reaches furthest; of several the one of the lowest level, which we wrote. */
-static void furthest(const struct wr_ltx_files *files, struct wr_ltx_file *best)
+struct found {
+    struct wr_ltx_file best; /* reaches furthest; of several the lowest level, which we wrote */
+    bool base;               /* a file begins at TXID 1 */
+};
+
+static void take_in(const struct wr_ltx_files *files, struct found *found)
 {
+    struct wr_ltx_file *best = &found->best;
+
     for (size_t i = 0; i < files->n; i++) {
         const struct wr_ltx_file *f = &files->p[i];
 
         if (f->max > best->max || (f->max == best->max && f->level < best->level))
             *best = *f;
+        found->base = found->base || f->min == 1;
     }
+}
+
+static enum wr_status list_from(
+    struct wr_storage *s, struct wr_call *c, uint64_t from, struct found *found, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    for (unsigned level = 0; level <= WR_LEVEL_MAX && st == WR_OK; level++) {
+        struct wr_ltx_files files = {0};
+        /* Snapshots all start at TXID 1: a hint cannot narrow them. */
+        uint64_t min = level == WR_LEVEL_SNAPSHOT ? 0 : from;
+
+        st = wr_layout_list(s, c, level, min, &files, e);
+        if (st == WR_OK)
+            take_in(&files, found);
+        wr_ltx_files_release(&files);
+    }
+    return st;
 }
 
 struct first {
@@ -42,16 +67,16 @@ static bool look_at_first(void *arg, const struct wr_object *obj)
     return false;
 }
 
-/* A replica whose beginning was deleted goes on as if nothing were wrong, and restores nothing. */
+/* A replica whose beginning was deleted goes on as if nothing were wrong, and restores nothing.
+ * Nearly always a snapshot has shown it; else the first file of a level may, which a hint hides. */
 static enum wr_status find_base(
     struct wr_storage *s, struct wr_call *c, bool *ret_base, struct wr_err *e)
 {
     struct first f = {.storage = s};
     enum wr_status st = WR_OK;
 
-    for (unsigned n = 0; n <= WR_LEVEL_MAX && st == WR_OK && !f.base; n++) {
-        /* A snapshot nearly always answers, else the very first file: 9, 0, 1, 2 … 8. */
-        struct wr_str dir = wr_layout_ltx_dir(c->scratch, s, n == 0 ? WR_LEVEL_SNAPSHOT : n - 1);
+    for (unsigned level = 0; level < WR_LEVEL_SNAPSHOT && st == WR_OK && !f.base; level++) {
+        struct wr_str dir = wr_layout_ltx_dir(c->scratch, s, level);
 
         if (!dir.p)
             return wr_fail(e, WR_NOMEM, "list the replica");
@@ -60,24 +85,6 @@ static enum wr_status find_base(
             st = WR_OK;
     }
     *ret_base = f.base;
-    return st;
-}
-
-static enum wr_status list_from(struct wr_storage *s, struct wr_call *c, uint64_t from,
-    struct wr_ltx_file *best, struct wr_err *e)
-{
-    enum wr_status st = WR_OK;
-
-    for (unsigned level = 0; level <= WR_LEVEL_MAX && st == WR_OK; level++) {
-        struct wr_ltx_files files = {0};
-        /* Snapshots all start at TXID 1: a hint cannot narrow them. */
-        uint64_t min = level == WR_LEVEL_SNAPSHOT ? 0 : from;
-
-        st = wr_layout_list(s, c, level, min, &files, e);
-        if (st == WR_OK)
-            furthest(&files, best);
-        wr_ltx_files_release(&files);
-    }
     return st;
 }
 
@@ -117,24 +124,32 @@ static enum wr_status read_header(struct wr_storage *s, struct wr_call *c,
 enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t hint,
     struct wr_remote_pos *ret, struct wr_err *e)
 {
-    struct wr_ltx_file best = {0};
-    enum wr_status st = list_from(s, c, hint, &best, e);
+    struct found found = {0};
+    const struct wr_ltx_file *best = &found.best;
+    bool whole = hint == 0;
+    enum wr_status st = list_from(s, c, hint, &found, e);
 
-    if (st == WR_OK && hint > 0 && best.max < hint)
-        st = list_from(s, c, 0, &best, e);
+    if (st == WR_OK && best->max < hint) {
+        st = list_from(s, c, 0, &found, e);
+        whole = true;
+    }
     if (st != WR_OK)
         return st;
-    if (best.max >= TXID_SANE) {
+    if (best->max >= TXID_SANE) {
         return wr_fail(e, WR_CORRUPT,
             "an object of level %u claims txid %016llx: it is not of this replica, remove it",
-            best.level, (unsigned long long)best.max);
+            best->level, (unsigned long long)best->max);
     }
-    if (best.max > 0) {
-        st = read_header(s, c, &best, ret, e);
-        return st == WR_OK ? find_base(s, c, &ret->has_base, e) : st;
+    if (best->max == 0) {
+        *ret = (struct wr_remote_pos){0};
+        return WR_OK;
     }
-    *ret = (struct wr_remote_pos){0};
-    return WR_OK;
+    st = read_header(s, c, best, ret, e);
+    if (st == WR_OK && !found.base && !whole)
+        st = find_base(s, c, &found.base, e);
+    if (st == WR_OK)
+        ret->has_base = found.base;
+    return st;
 }
 
 static bool repeats_one_byte(const uint8_t *page, uint32_t page_size)

@@ -25,6 +25,8 @@ enum {
 
 struct file_id {
     uint64_t dev, ino;
+    int64_t size;
+    struct timespec mtime;
 };
 
 struct wr_conn {
@@ -32,8 +34,8 @@ struct wr_conn {
     sqlite3_file *file, *wal; /* of db */
     const volatile uint8_t *shm;
     bool marked;
-    struct stat own;          /* of the database, after our last write to it */
-    struct file_id is[FILES]; /* what the paths named when they were opened */
+    struct file_id is[FILES]; /* what the paths named when they were opened; the database's size
+                               * and time are those after our last write to it */
     char *path;
 };
 
@@ -189,6 +191,19 @@ static enum wr_status page_size_of(struct wr_conn *c, uint32_t *ret, struct wr_e
     return WR_OK;
 }
 
+static struct file_id id_of(const struct stat *s)
+{
+    return (struct file_id){.dev = (uint64_t)s->st_dev,
+        .ino = (uint64_t)s->st_ino,
+        .size = (int64_t)s->st_size,
+        .mtime = s->st_mtim};
+}
+
+static bool same_file(const struct file_id *a, const struct file_id *b)
+{
+    return a->dev == b->dev && a->ino == b->ino;
+}
+
 /* Which file one of the paths names now: a stat, no open. */
 static bool identify(const struct wr_conn *c, int which, struct file_id *ret)
 {
@@ -199,7 +214,7 @@ static bool identify(const struct wr_conn *c, int which, struct file_id *ret)
 
     if (n < 0 || (size_t)n >= sizeof(path) || stat(path, &now) != 0)
         return false;
-    *ret = (struct file_id){(uint64_t)now.st_dev, (uint64_t)now.st_ino};
+    *ret = id_of(&now);
     return true;
 }
 
@@ -225,7 +240,7 @@ enum wr_status wr_conn_open(
         st = wr_fail(e, WR_NOMEM, "open %s: out of memory", path);
         goto out;
     }
-    c->is[FILE_DB] = (struct file_id){(uint64_t)before.st_dev, (uint64_t)before.st_ino};
+    c->is[FILE_DB] = id_of(&before);
     st = open_one(path, WR_PIN_VFS, &c->db, e);
     if (st == WR_OK)
         st = enter_wal(c, &info.switched_to_wal, e);
@@ -239,7 +254,7 @@ enum wr_status wr_conn_open(
         (!identify(c, FILE_WAL, &c->is[FILE_WAL]) || !identify(c, FILE_SHM, &c->is[FILE_SHM])))
         st = wr_fail(e, WR_BUSY, "its -wal and -shm files vanished while it was opened");
     /* The file may have been replaced between stat and open: then is[] is not what we read. */
-    if (st == WR_OK && !wr_conn_in_place(c))
+    if (st == WR_OK && !wr_conn_in_place(c, NULL))
         st = wr_fail(e, WR_BUSY, "the file was replaced while it was opened");
     if (st != WR_OK) {
         st = wr_wrap(e, st, "open %s", path);
@@ -270,10 +285,10 @@ void wr_conn_close(struct wr_conn *c)
 
 static void note_own_write(struct wr_conn *c)
 {
-    struct stat now;
+    struct file_id now;
 
-    if (stat(c->path, &now) == 0)
-        c->own = now;
+    if (identify(c, FILE_DB, &now) && same_file(&now, &c->is[FILE_DB]))
+        c->is[FILE_DB] = now;
 }
 
 enum wr_status wr_conn_pin(struct wr_conn *c, struct wr_err *e)
@@ -469,24 +484,19 @@ enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err
     return file_bytes(c->wal, ret, "WAL", e);
 }
 
-bool wr_conn_in_place(const struct wr_conn *c)
+bool wr_conn_in_place(const struct wr_conn *c, bool *ret_touched)
 {
-    for (int i = 0; i < FILES; i++) {
-        struct file_id now;
+    const struct file_id *own = &c->is[FILE_DB];
+    struct file_id now[FILES], *db = &now[FILE_DB];
 
-        if (!identify(c, i, &now) || now.dev != c->is[i].dev || now.ino != c->is[i].ino)
+    for (int i = 0; i < FILES; i++) {
+        if (!identify(c, i, &now[i]) || !same_file(&now[i], &c->is[i]))
             return false;
     }
+    if (ret_touched)
+        *ret_touched = db->size != own->size || db->mtime.tv_sec != own->mtime.tv_sec ||
+                       db->mtime.tv_nsec != own->mtime.tv_nsec;
     return true;
-}
-
-bool wr_conn_touched(const struct wr_conn *c)
-{
-    struct stat now;
-
-    return stat(c->path, &now) == 0 &&
-           (now.st_size != c->own.st_size || now.st_mtim.tv_sec != c->own.st_mtim.tv_sec ||
-               now.st_mtim.tv_nsec != c->own.st_mtim.tv_nsec);
 }
 
 enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e)

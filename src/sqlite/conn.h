@@ -84,12 +84,10 @@ enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err
 
 /* Whether the paths of database, WAL and wal-index still name the files that were opened. SQLite
  * keeps the latter two while any connection is open, so other ones mean that somebody put another
- * database in place, by rename or by copying over it. Stats, no open. */
-bool wr_conn_in_place(const struct wr_conn *c);
-
-/* Whether somebody else wrote the database file since it was opened, or since our last checkpoint:
- * under the pin nobody may. By size and modification time. */
-bool wr_conn_touched(const struct wr_conn *c);
+ * database in place, by rename or by copying over it. If they do, *ret_touched (or NULL) is whether
+ * somebody else wrote the database file since the pin was taken, or since our last checkpoint:
+ * under the pin nobody may. By size and modification time. Stats, no open. */
+bool wr_conn_in_place(const struct wr_conn *c, bool *ret_touched);
 
 /* Run PRAGMA quick_check or integrity_check on a database file without a WAL that nobody else has
  * open (one that is being restored). Takes no lock and makes no file. CORRUPT with the first

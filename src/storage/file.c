@@ -65,7 +65,7 @@ void wr_disk_version(const struct wr_file_info *info, char out[WR_FILE_VERSION_M
         (unsigned long long)info->size, (unsigned long long)info->mtime_ms);
 }
 
-bool wr_disk_blocked(const struct wr_fs *fs, char *path)
+size_t wr_disk_blocked(const struct wr_fs *fs, char *path)
 {
     for (size_t i = strlen(path); i-- > 1;) {
         struct wr_file_info info = {0};
@@ -75,9 +75,9 @@ bool wr_disk_blocked(const struct wr_fs *fs, char *path)
         bool found = fs->stat(fs, path, &info, NULL) == WR_OK;
         path[i] = '/';
         if (found)
-            return !info.is_dir;
+            return info.is_dir ? 0 : i;
     }
-    return false;
+    return 0;
 }
 
 /* The path of `key`, to be released in every case. */
@@ -160,20 +160,10 @@ static enum wr_status file_list(void *self, struct wr_call *c, struct wr_str pre
 {
     struct wr_disk *d = self;
     struct wr_str dir, rest;
-    struct wr_file_info info;
-    enum wr_status st;
 
     if ((wr_str_cut_last(prefix, '/', &dir, &rest) && !plain(dir)) ||
         (prefix.n && memchr(prefix.p, '\0', prefix.n)))
         return wr_fail(e, WR_MISUSE, "file: prefix is not a plain relative path");
-    /* A missing root is an empty bucket; one that is a file is a mistake, and not empty. */
-    st = d->fs->stat(d->fs, d->root.n ? d->root.p : "/", &info, e);
-    if (st == WR_NOTFOUND)
-        return WR_OK;
-    if (st == WR_OK && !info.is_dir)
-        st = wr_fail(e, WR_MISUSE, "file: " WR_FMT ": Not a directory", WR_ARG(d->root));
-    if (st != WR_OK)
-        return st;
     return wr_disk_walk(d->fs, c, d->root, prefix, after, fn, arg, e);
 }
 
@@ -184,7 +174,7 @@ static enum wr_status look(
 {
     enum wr_status st = d->fs->stat(d->fs, path, ret, e);
 
-    if (st == WR_IO && wr_disk_blocked(d->fs, path))
+    if (st == WR_IO && wr_disk_blocked(d->fs, path) > 0)
         st = WR_NOTFOUND;
     if (st == WR_NOTFOUND || (st == WR_OK && !S_ISREG(ret->mode)))
         return wr_fail(e, WR_NOTFOUND, "no such object");

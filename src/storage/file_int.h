@@ -33,9 +33,10 @@ bool wr_disk_hidden(struct wr_str name);
  * none of our own names. */
 enum wr_status wr_disk_check(struct wr_str key, struct wr_err *e) WR_MUST_CHECK;
 
-/* Whether `path` cannot exist because something above it is a file. The system has a code of its
- * own for that, but for a bucket it means "no such object". `path` is used and restored. */
-bool wr_disk_blocked(const struct wr_fs *fs, char *path);
+/* How many bytes of `path` name the file that keeps it from existing; 0: none does. The system has
+ * a code of its own for that, but within a bucket it means "no such object". `path` is used and
+ * restored. */
+size_t wr_disk_blocked(const struct wr_fs *fs, char *path);
 
 /* wr_storage_ops.list for the files below `root`, a view as in struct wr_disk. */
 enum wr_status wr_disk_walk(const struct wr_fs *fs, struct wr_call *c, struct wr_str root,

@@ -8,7 +8,8 @@
  *
  * Then a walk that enters directories where they stand yields keys in order, and holds no more than
  * the directories on its way. What `prefix` and `after` exclude by name is not even looked at. What
- * vanishes during the walk was never there; a missing root is an empty bucket.
+ * vanishes during the walk was never there; a missing root is an empty bucket, one that is a file
+ * is a mistake.
  */
 #include "storage/file_int.h"
 
@@ -173,8 +174,15 @@ static enum wr_status enter(struct walk *w, struct wr_err *e)
         st = w->fs->list(w->fs, (const char *)w->path.p, collect, w, e);
     if (st == WR_NOTFOUND)
         return WR_OK;
-    if (st == WR_IO && wr_disk_blocked(w->fs, (char *)w->path.p))
-        return WR_OK;
+    if (st == WR_IO) {
+        size_t blocked = wr_disk_blocked(w->fs, (char *)w->path.p);
+
+        if (blocked >= w->root_n)
+            return WR_OK;
+        if (blocked > 0)
+            return wr_fail(
+                e, WR_MISUSE, "file: %.*s: Not a directory", (int)blocked, (char *)w->path.p);
+    }
     if (st == WR_OK && w->st != WR_OK)
         st = wr_fail(e, w->st, "list: %s: %s", w->st == WR_LIMIT ? "directory or path" : "memory",
             wr_status_text(w->st));

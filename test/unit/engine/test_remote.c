@@ -103,6 +103,33 @@ static void test_random_histories(void **state)
     }
 }
 
+/* A replica whose beginning was deleted was gone on with as if nothing were wrong. */
+static void test_beginning_is_known_whatever_the_hint(void **state)
+{
+    static const unsigned levels[] = {0, 1, WR_LEVEL_SNAPSHOT};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * wr_countof(levels); i++) {
+        struct spy spy;
+        struct wr_storage_ops ops;
+        struct wr_storage *s = spy_open(&spy, &ops);
+        uint64_t first = 1 + i % 2;
+
+        put_file(s, levels[i / 2], first, 10, true);
+        for (uint64_t txid = 11; txid <= 15; txid++)
+            put_file(s, 0, txid, txid, true);
+        for (uint64_t hint = 0; hint < 20; hint++) {
+            struct wr_remote_pos pos = {0};
+            struct wr_err e = {0};
+
+            T_OK(wr_remote_find(s, t_call(), hint, &pos, &e));
+            check_pos(&pos, 15, true);
+            T(pos.has_base == (first == 1));
+        }
+        wr_storage_close(s);
+    }
+}
+
 static void test_snapshot_alone(void **state)
 {
     struct spy spy;
@@ -241,6 +268,7 @@ static void test_no_memory(void **state)
     wr_storage_close(s);
 }
 
-T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_snapshot_alone),
+T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories),
+    T_TEST(test_beginning_is_known_whatever_the_hint), T_TEST(test_snapshot_alone),
     T_TEST(test_damaged_newest_file), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
     T_TEST(test_no_memory))

@@ -173,15 +173,15 @@ static void test_in_place(void **state)
     make_db(path, "CREATE TABLE t(a)");
     make_db(other, "CREATE TABLE t(a)");
     c = open_conn(path);
-    T(wr_conn_in_place(c));
+    T(wr_conn_in_place(c, NULL));
     T(rename(other, path) == 0);
-    T(!wr_conn_in_place(c));
+    T(!wr_conn_in_place(c, NULL));
     wr_conn_close(c);
     T(unlink(t_path(dir, "a-wal")) == 0 && unlink(t_path(dir, "a-shm")) == 0);
     c = open_conn(path);
-    T(wr_conn_in_place(c));
+    T(wr_conn_in_place(c, NULL));
     T(unlink(path) == 0);
-    T(!wr_conn_in_place(c));
+    T(!wr_conn_in_place(c, NULL));
     wr_conn_close(c);
 }
 

@@ -118,11 +118,25 @@ static void spellings(void **state)
     }
 }
 
+struct refusal {
+    const char *query, *says;
+};
+
+static void all_refused(const struct refusal *cases, size_t n)
+{
+    struct wr_err e = {0};
+    struct wr_settings *s = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        T_IS(WR_MISUSE, parse(cases[i].query, NULL, &s, &e));
+        if (!strstr(e.text, cases[i].says))
+            fail_msg("%s: %s", cases[i].query, e.text);
+    }
+}
+
 static void suggestions(void **state)
 {
-    static const struct {
-        const char *query, *says;
-    } cases[] = {
+    static const struct refusal cases[] = {
         {"regoin=x", "did you mean \"region\""},
         {"sign-paylod=x", "did you mean \"sign-payload\""},
         {"signpayload=x", "did you mean \"sign-payload\""},
@@ -134,20 +148,14 @@ static void suggestions(void **state)
     struct wr_settings *s = NULL;
 
     (void)state;
-    for (size_t i = 0; i < wr_countof(cases); i++) {
-        T_IS(WR_MISUSE, parse(cases[i].query, NULL, &s, &e));
-        if (!strstr(e.text, cases[i].says))
-            fail_msg("%s: %s", cases[i].query, e.text);
-    }
+    all_refused(cases, wr_countof(cases));
     T_IS(WR_MISUSE, parse("zebra=x", NULL, &s, &e));
     T(strstr(e.text, "zebra") && !strstr(e.text, "did you mean"));
 }
 
 static void bad_values(void **state)
 {
-    static const struct {
-        const char *query, *says;
-    } cases[] = {
+    static const struct refusal cases[] = {
         {"sign-payload=maybe", "\"maybe\" is not true or false"},
         {"sign-payload=", "is not true or false"},
         {"concurrency=-1", "whole number"},
@@ -159,15 +167,9 @@ static void bad_values(void **state)
         {"partSize=1&part-size=2", "\"part-size\" is given twice"},
         {"region=a%00b", "text"},
     };
-    struct wr_err e = {0};
-    struct wr_settings *s = NULL;
 
     (void)state;
-    for (size_t i = 0; i < wr_countof(cases); i++) {
-        T_IS(WR_MISUSE, parse(cases[i].query, NULL, &s, &e));
-        if (!strstr(e.text, cases[i].says))
-            fail_msg("%s: %s", cases[i].query, e.text);
-    }
+    all_refused(cases, wr_countof(cases));
 }
 
 static void pairs_come_in_pairs(void **state)
