@@ -12,6 +12,10 @@
  * become much longer than it need be, and it is quiet, TRUNCATE in place of PASSIVE gives the space
  * back.
  *
+ * A file that is being sent from the live database (frozen.h) does not keep either from running:
+ * the pages that it has yet to read, and that would be overwritten, are copied aside first. That
+ * costs a write each, so meanwhile checkpoints come at a longer WAL.
+ *
  * Both hold a read mark or the writer lock while they checkpoint, which is what makes them immune
  * to SQLite's WAL-reset bug (3.7.0 to 3.51.2). A reader that pins an old mark keeps the checkpoint
  * from finishing: never wait for it under the barrier, come back later.
@@ -30,6 +34,9 @@
 #define STUCK_SAY       6u                     /* fruitless checkpoints before a word about it */
 #define STUCK_MIN_NS    ((int64_t)50 * 1000000)
 #define STUCK_MAX_NS    ((int64_t)10 * 1000000000)
+#define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
+#define KEEP_STEP       ((uint64_t)64 << 20) /* bytes that one step copies aside for it, ... */
+#define KEEP_SEALED     ((uint64_t)8 << 20)  /* ... and that it does while writers wait */
 #define TRUNCATE_FACTOR 8u  /* a WAL that many times the threshold is cut when it is quiet ... */
 #define TRUNCATE_FORCED 64u /* ... and that many times, when it is not */
 
@@ -48,16 +55,15 @@ bool wr_db_checkpoint_due(struct wr_db *db)
     int64_t now = wr_db_now_ns(db);
     bool silent = now >= db->idle_ckpt_ns;
     bool cut = wr_db_wal_is_long(db) && silent;
+    uint32_t frames = db->checkpoint_frames * (wr_db_streaming(db) ? STREAM_FACTOR : 1);
 
     if (left(db) == 0 && !cut) {
         if (!wr_db_wal_is_long(db))
             db->idle_ckpt_ns = WR_NEVER;
         return false;
     }
-    if (!silent && db->seen.mx_frame < db->checkpoint_frames)
+    if (!silent && db->seen.mx_frame < frames)
         return false;
-    if (wr_db_streaming(db))
-        return false; /* its end wakes us */
     if (now < db->stuck_until_ns) {
         wr_db_want(db, db->stuck_until_ns);
         return false;
@@ -65,24 +71,62 @@ bool wr_db_checkpoint_due(struct wr_db *db)
     return true;
 }
 
-static enum wr_status bulk(struct wr_db *db, struct wr_err *e)
+/* How one attempt at a checkpoint went. */
+struct attempt {
+    bool held;    /* the barrier was had */
+    bool more;    /* there was more to copy aside than it had time for */
+    bool blocked; /* it cannot be copied aside */
+};
+
+/* Whether a checkpoint of what was captured takes nothing from files that are being sent. */
+static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
+{
+    struct wr_err e = {0};
+    bool all = false;
+
+    if (wr_db_streams_keep(db, bytes, &all, &e) != WR_OK) {
+        a->blocked = true;
+        if (db->stuck == 0) {
+            wr_log(DB_LOG(db), WR_WARN,
+                "cannot copy aside the old pages that a file being sent has yet to read; the WAL "
+                "grows until it is sent",
+                DB_NAME(db), WR_F_Z("error", e.text));
+        }
+    }
+    a->more = !all && !a->blocked;
+    return all;
+}
+
+/* One checkpoint; BUSY of a reader in the way is decided by what is left. */
+static enum wr_status checkpoint(struct wr_db *db, bool truncate, struct wr_err *e)
+{
+    enum wr_status st = wr_conn_checkpoint(db->conn, truncate, e);
+    /* A TRUNCATE that got through has reset the index after copying everything. */
+    uint32_t filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
+
+    db->view.backfilled = wr_max(db->view.backfilled, filled);
+    wr_db_streams_filled(db);
+    return st == WR_BUSY ? WR_OK : st;
+}
+
+static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
     for (int i = 0; i < BULK_ROUNDS && left(db) > BULK_LEFT; i++) {
         uint32_t before = db->view.backfilled, was_left = left(db);
         enum wr_status st = wr_conn_mark_begin(db->conn, e);
+        bool may = false;
 
         if (st != WR_OK)
             return st == WR_BUSY ? WR_OK : st;
         st = wr_db_capture(db, e);
         if (st == WR_OK)
-            st = wr_conn_checkpoint(db->conn, false, e);
-        if (st == WR_BUSY)
-            st = WR_OK;
-        db->view.backfilled = wr_max(db->view.backfilled, wr_conn_backfill(db->conn));
+            may = keep(db, KEEP_STEP, a);
+        if (st == WR_OK && may)
+            st = checkpoint(db, false, e);
         wr_conn_mark_end(db->conn);
-        if (st == WR_OK)
+        if (st == WR_OK && may)
             st = wr_db_look(db, e);
-        if (st != WR_OK)
+        if (st != WR_OK || !may)
             return st;
         /* A writer that is as fast as we are: more rounds would only chase it. */
         if (db->view.backfilled <= before || left(db) > was_left / 2)
@@ -105,27 +149,19 @@ static void note_captured(struct wr_db *db)
     wr_pageset_clear(&db->unnoted);
 }
 
-static enum wr_status sealed(struct wr_db *db, bool truncate, struct wr_err *e)
+static enum wr_status sealed(struct wr_db *db, bool truncate, struct attempt *a, struct wr_err *e)
 {
-    uint32_t filled;
     enum wr_status st = wr_db_capture(db, e);
 
-    if (st != WR_OK)
+    if (st != WR_OK || !keep(db, KEEP_SEALED, a))
         return st;
     assert(db->pos.frame == db->seen.mx_frame);
     note_captured(db);
-    st = wr_conn_checkpoint(db->conn, truncate, e);
-    /* A TRUNCATE that got through has reset the index after copying everything. */
-    filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
-    db->view.backfilled = wr_max(db->view.backfilled, filled);
-    if (st == WR_BUSY) /* a reader is in the way; what that means is decided by what is left */
-        st = WR_OK;
-    if (st == WR_OK)
-        st = wr_db_look(db, e);
-    return st;
+    st = checkpoint(db, truncate, e);
+    return st == WR_OK ? wr_db_look(db, e) : st;
 }
 
-static enum wr_status barrier(struct wr_db *db, bool *ret_held, struct wr_err *e)
+static enum wr_status barrier(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
     /* Cutting a long file takes tens of milliseconds under the writer lock: for quiet moments,
      * unless it has grown out of all proportion. */
@@ -135,14 +171,13 @@ static enum wr_status barrier(struct wr_db *db, bool *ret_held, struct wr_err *e
     int64_t start;
     enum wr_status st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
 
-    *ret_held = false;
     if (st == WR_BUSY)
         return WR_OK;
     if (st != WR_OK)
         return st;
-    *ret_held = true;
+    a->held = true;
     start = wr_db_now_ns(db);
-    st = sealed(db, truncate, e);
+    st = sealed(db, truncate, a, e);
     wr_conn_barrier_end(db->conn);
     db->status.barrier_max_ns = wr_max(db->status.barrier_max_ns, wr_db_now_ns(db) - start);
     if (truncate && st == WR_OK && db->seen.mx_frame == 0)
@@ -159,15 +194,22 @@ static void put_off(struct wr_db *db)
     wr_db_want(db, db->stuck_until_ns);
 }
 
-/* A reader pins an old part of the WAL: nothing helps until it ends. */
+/* Nothing helps for now: come back, ever later. */
 static void stuck(struct wr_db *db)
 {
     int64_t wait = STUCK_MIN_NS << wr_min(db->stuck, 8u);
-    char who[64] = "";
 
     db->stuck++;
     db->stuck_until_ns = wr_db_now_ns(db) + wr_min(wait, STUCK_MAX_NS);
     wr_db_want(db, db->stuck_until_ns);
+}
+
+/* A reader pins an old part of the WAL. */
+static void stuck_on_reader(struct wr_db *db)
+{
+    char who[64] = "";
+
+    stuck(db);
     if (db->stuck != STUCK_SAY)
         return;
     for (int slot = WR_SHM_SLOT_READ0; slot < WR_SHM_SLOT_READ0 + WR_READ_MARKS && !who[0]; slot++)
@@ -178,32 +220,48 @@ static void stuck(struct wr_db *db)
         WR_F_U64("wal_frames", db->seen.mx_frame));
 }
 
-enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
+static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
-    bool held = false, was_silent = wr_db_now_ns(db) >= db->idle_ckpt_ns;
-    enum wr_status st;
+    enum wr_status st = bulk(db, a, e);
 
-    wr_db_go(db, DB_CHECKPOINT);
-    st = bulk(db, e);
     if (st == WR_OK)
         note_captured(db);
     /* The bulk passes stopped short of the end and so synced nothing: do it while writers go on. */
     if (st == WR_OK)
         st = wr_conn_sync_db(db->conn, e);
-    if (st == WR_OK && left(db) > BARRIER_LEFT && db->put_offs < PUT_OFFS_MAX) {
-        wr_db_go(db, DB_SYNCING);
-        put_off(db);
+    if (st != WR_OK || a->more || a->blocked)
+        return st;
+    if (left(db) > BARRIER_LEFT && db->put_offs < PUT_OFFS_MAX)
         return WR_OK;
+    /* What a few frames cut off may be much: that is not left for the barrier. */
+    if (wr_db_streaming(db)) {
+        st = wr_db_capture(db, e);
+        if (st != WR_OK || !keep(db, KEEP_STEP, a))
+            return st;
     }
-    if (st == WR_OK)
-        st = barrier(db, &held, e);
-    /* A torn header inside: somebody else's update; nothing was lost, try again soon. */
-    if (st == WR_BUSY)
-        st = WR_OK;
-    if (st != WR_OK)
+    return barrier(db, a, e);
+}
+
+enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
+{
+    bool was_silent = wr_db_now_ns(db) >= db->idle_ckpt_ns;
+    struct attempt a = {0};
+    enum wr_status st = WR_OK;
+
+    wr_db_go(db, DB_CHECKPOINT);
+    if (wr_db_streams_hold(db)) {
+        st = both_phases(db, &a, e);
+        wr_db_streams_let(db);
+    }
+    /* A torn header: somebody else's update; nothing was lost, try again soon. */
+    if (st != WR_OK && st != WR_BUSY)
         return st;
     wr_db_go(db, DB_SYNCING);
-    if (held && left(db) == 0) {
+    if (a.blocked) {
+        stuck(db);
+    } else if (a.more) { /* the stream reads on meanwhile */
+        wr_db_want(db, wr_db_now_ns(db));
+    } else if (a.held && left(db) == 0) {
         db->stuck = 0;
         db->put_offs = 0;
         db->stuck_until_ns = 0;
@@ -212,8 +270,8 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
          */
         if (was_silent || !wr_db_wal_is_long(db))
             db->idle_ckpt_ns = WR_NEVER;
-    } else if (held) {
-        stuck(db);
+    } else if (a.held) {
+        stuck_on_reader(db);
     } else {
         put_off(db);
     }

@@ -5,12 +5,13 @@
  *   empty                         a snapshot of everything, level 9, from TXID 1
  *   a state in our history        the pages that changed since
  *   anything else                 all pages, as the next TXID after its newest: its past stays
- * A file of many pages is read from the live database while it is sent; no checkpoint of ours runs
- * until then, so that the image stands still.
+ * A file of many pages is read from the live database while it is sent, as of the moment of joining
+ * (frozen.h).
  */
 #include "engine/primary_int.h"
 
 #include "base/mem.h"
+#include "engine/frozen.h"
 #include "engine/layout.h"
 
 #define INLINE_PAGES_BYTES ((uint64_t)8 << 20) /* pages up to that size are encoded at once */
@@ -56,7 +57,7 @@ static enum wr_status plan_join(
 {
     const struct wr_remote_pos *at = &dr->now.pos;
     struct wr_ledger_state now = wr_ledger_state(db->ledger);
-    bool known = false;
+    bool known = false, snapshot;
     enum wr_status st = WR_OK;
 
     *j = (struct join){.level = 0, .min = at->txid + 1, .rolling_pre = at->rolling};
@@ -99,13 +100,17 @@ static enum wr_status plan_join(
         return WR_BUSY;
     }
     db->status.full_sends++;
+    snapshot = at->page_size != db->view.page_size || !at->has_base; /* nothing to apply it to */
     wr_log(DB_LOG(db), WR_WARN,
-        "the replica's newest state is not in this database's known history; sending all pages as "
-        "its next transaction, its past stays restorable",
+        snapshot
+            ? "the replica's newest state is not in this database's known history, and changes "
+              "cannot be applied to it; sending a snapshot"
+            : "the replica's newest state is not in this database's known history; sending all "
+              "pages as its next transaction, its past stays restorable",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
         WR_F_TXID("replica_txid", at->txid), WR_F_TXID("txid", now.txid));
-    if (at->page_size != db->view.page_size || !at->has_base)
-        join_by_snapshot(j); /* nothing to apply it to */
+    if (snapshot)
+        join_by_snapshot(j);
     else if (!at->has_rolling)
         j->rolling_pre = WR_LTX_CHECKSUM_EMPTY;
     wr_pageset_set_all(&j->pages);
@@ -116,15 +121,15 @@ static enum wr_status plan_join(
 static enum wr_status make_streamed(struct wr_db *db, struct db_replica *dr, struct wr_parcel *p,
     uint32_t **pages, size_t n, struct wr_err *e)
 {
-    enum wr_status st = wr_view_copy(&p->view, &db->view, e);
+    struct wr_frozen *frozen = NULL;
+    enum wr_status st = wr_frozen_new(db->fs, db->outbox, &db->view, db->pos.frame, &frozen, e);
 
-    wr_parcel_forget(p);
-    p->pages = *pages;
-    p->n_pages = n;
+    if (st != WR_OK)
+        return st;
+    wr_parcel_stream(p, frozen, *pages, n);
     *pages = NULL;
-    if (st == WR_OK)
-        dr->stream = wr_parcel_ref(p);
-    return st;
+    dr->stream = wr_parcel_ref(p);
+    return WR_OK;
 }
 
 enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e)

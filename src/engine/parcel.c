@@ -4,6 +4,7 @@
 #include "engine/parcel.h"
 
 #include "base/mem.h"
+#include "engine/frozen.h"
 #include "ltx/enc.h"
 
 #define RUN_BYTES ((size_t)256 << 10) /* one read of the database while streaming */
@@ -39,7 +40,7 @@ void wr_parcel_unref(struct wr_parcel *p)
     if (p->path)
         (void)p->fs->remove(p->fs, p->path, NULL); /* a leftover is cleaned at the next start */
     wr_buf_release(&p->bytes);
-    wr_view_release(&p->view);
+    wr_frozen_free(p->frozen);
     wr_free(p->path);
     wr_free(p->pages);
     wr_free(p);
@@ -47,18 +48,12 @@ void wr_parcel_unref(struct wr_parcel *p)
 
 bool wr_parcel_streamed(const struct wr_parcel *p)
 {
-    return p->view.conn != NULL;
+    return p->frozen != NULL;
 }
 
 bool wr_parcel_alone(const struct wr_parcel *p)
 {
     return atomic_load(&p->refs_) == 1;
-}
-
-static enum wr_status check_stop(const struct wr_parcel *p, struct wr_err *e)
-{
-    return atomic_load(&p->stop) ? wr_fail(e, WR_CANCELED, "the database is being detached")
-                                 : WR_OK;
 }
 
 /* Where encoded bytes go: memory first, then a file. */
@@ -138,59 +133,53 @@ static enum wr_status fill_sink(void *arg, struct wr_bytes piece, struct wr_err 
     return st == WR_OK ? WR_OK : wr_fail(e, st, "LTX file in memory");
 }
 
-/* Encode the listed pages of the view into sink. */
-static enum wr_status encode_list(const struct wr_parcel *p, const struct wr_view *view,
-    const uint32_t *pages, size_t n, wr_ltx_sink_fn *sink, void *arg,
-    struct wr_ltx_trailer *trailer, uint64_t *size, struct wr_err *e)
-{
-    struct wr_ltx_enc *enc = NULL;
-    uint8_t *page = wr_alloc(view->page_size);
-    enum wr_status st = WR_OK;
+/* Which pages are encoded, and from where. */
+struct source {
+    const struct wr_view *view; /* or NULL: frozen */
+    struct wr_frozen *frozen;
+    const uint32_t *pages; /* ascending; NULL: 1 .. n, all of the database */
+    uint32_t n;
+};
 
-    if (!page)
-        st = wr_fail(e, WR_NOMEM, "encode an LTX file");
-    if (st == WR_OK)
-        st = wr_ltx_enc_new(&p->header, p->lock_offset, sink, arg, &enc, e);
-    for (size_t i = 0; i < n && st == WR_OK; i++) {
-        st = check_stop(p, e);
-        if (st == WR_OK)
-            st = wr_view_page(view, pages[i], page, e);
-        if (st == WR_OK)
-            st = wr_ltx_enc_page(enc, pages[i], page, e);
-    }
-    if (st == WR_OK)
-        st = wr_ltx_enc_finish(enc, trailer, size, e);
-    wr_ltx_enc_free(enc);
-    wr_free(page);
-    return st;
+static uint32_t nth_page(const struct source *s, uint32_t i)
+{
+    return s->pages ? s->pages[i] : i + 1;
 }
 
-/* Encode all pages of the view into sink, the database in large reads. */
-static enum wr_status encode_all(const struct wr_parcel *p, const struct wr_view *view,
+static enum wr_status read_run(
+    const struct source *s, uint32_t first, uint32_t n, uint8_t *buf, struct wr_err *e)
+{
+    if (!s->view)
+        return wr_frozen_read(s->frozen, first, n, buf, e);
+    return n == 1 ? wr_view_page(s->view, first, buf, e) : wr_view_run(s->view, first, n, buf, e);
+}
+
+/* The source's pages as an LTX file into `sink`; neighbours are read together. */
+static enum wr_status encode(const struct wr_parcel *p, const struct source *s,
     wr_ltx_sink_fn *sink, void *arg, struct wr_ltx_trailer *trailer, uint64_t *size,
     struct wr_err *e)
 {
     struct wr_ltx_enc *enc = NULL;
-    uint32_t per_run = (uint32_t)(RUN_BYTES / view->page_size);
-    uint8_t *run = wr_alloc(RUN_BYTES);
+    uint32_t page_size = p->header.page_size;
+    uint32_t per_run = wr_max(wr_min((uint32_t)(RUN_BYTES / page_size), s->n), 1u);
+    uint32_t lock_pgno = wr_ltx_lock_pgno(page_size, p->lock_offset);
+    uint8_t *run = wr_array(per_run, page_size);
     enum wr_status st = WR_OK;
 
     if (!run)
         st = wr_fail(e, WR_NOMEM, "encode an LTX file");
     if (st == WR_OK)
         st = wr_ltx_enc_new(&p->header, p->lock_offset, sink, arg, &enc, e);
-    for (uint32_t first = 1; first <= view->commit && st == WR_OK; first += per_run) {
-        uint32_t n = wr_min(per_run, view->commit - first + 1);
+    for (uint32_t i = 0, n; i < s->n && st == WR_OK; i += n) {
+        uint32_t first = nth_page(s, i);
 
-        st = check_stop(p, e);
-        if (st == WR_OK)
-            st = wr_view_run(view, first, n, run, e);
-        for (uint32_t i = 0; i < n && st == WR_OK; i++) {
-            if (first + i != view->lock_pgno)
-                st = wr_ltx_enc_page(enc, first + i, run + (size_t)i * view->page_size, e);
+        for (n = 1; n < per_run && n < s->n - i && nth_page(s, i + n) == first + n;)
+            n++;
+        st = read_run(s, first, n, run, e);
+        for (uint32_t k = 0; k < n && st == WR_OK; k++) {
+            if (first + k != lock_pgno)
+                st = wr_ltx_enc_page(enc, first + k, run + (size_t)k * page_size, e);
         }
-        if (first > UINT32_MAX - per_run)
-            break;
     }
     if (st == WR_OK)
         st = wr_ltx_enc_finish(enc, trailer, size, e);
@@ -204,15 +193,17 @@ enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
 {
     struct filling f = {.p = p, .outbox = outbox};
     struct wr_ltx_trailer trailer = {0};
-    enum wr_status st = encode_list(p, view, pages, n, fill_sink, &f, &trailer, &p->size, e);
+    struct source s = {.view = view, .pages = pages, .n = (uint32_t)n};
+    enum wr_status st = encode(p, &s, fill_sink, &f, &trailer, &p->size, e);
 
     wr_file_close(f.file);
     p->checksum = trailer.file_checksum;
     return st;
 }
 
-void wr_parcel_forget(struct wr_parcel *p)
+void wr_parcel_stream(struct wr_parcel *p, struct wr_frozen *frozen, uint32_t *pages, size_t n)
 {
+    assert(!p->frozen && !p->pages);
     if (p->path)
         (void)p->fs->remove(p->fs, p->path, NULL);
     wr_free(p->path);
@@ -220,6 +211,9 @@ void wr_parcel_forget(struct wr_parcel *p)
     wr_buf_release(&p->bytes);
     p->size = 0;
     p->checksum = 0;
+    p->frozen = frozen;
+    p->pages = pages;
+    p->n_pages = n;
 }
 
 enum wr_status wr_parcel_stash(struct wr_parcel *p, const char *outbox, struct wr_err *e)
@@ -264,10 +258,10 @@ enum wr_status wr_parcel_send(const struct wr_parcel *p,
     uint64_t size;
 
     if (wr_parcel_streamed(p)) {
-        if (p->pages) {
-            return encode_list(p, &p->view, p->pages, p->n_pages, sink, arg, &trailer, &size, e);
-        }
-        return encode_all(p, &p->view, sink, arg, &trailer, &size, e);
+        struct source s = {.frozen = p->frozen, .pages = p->pages};
+
+        s.n = p->pages ? (uint32_t)p->n_pages : p->header.commit;
+        return encode(p, &s, sink, arg, &trailer, &size, e);
     }
     if (p->path)
         return send_file(p, sink, arg, e);
@@ -288,7 +282,7 @@ static bool clean_one(void *arg, const char *name)
 
     if (wr_str_cut_last(stem, '.', &head, &tail) && wr_parse_u64(tail, &nth))
         stem = head;
-    if (!wr_ltx_name_parse(stem, &min, &max))
+    if (!wr_str_eq(stem, WR_STR(WR_FROZEN_STEM)) && !wr_ltx_name_parse(stem, &min, &max))
         return true;
     wr_buf_init(&path, 8192);
     wr_buf_fmt(&path, "%s/%s", c->dir, name);

@@ -26,16 +26,15 @@
 struct wr_parcel {
     struct wr_ltx_header header;
     unsigned level;
-    uint64_t size;       /* bytes; 0 while unknown (streamed) */
-    uint64_t checksum;   /* of the file; 0 while unknown */
-    struct wr_buf bytes; /* the file, if it is in memory */
-    char *path;          /* the file, if it is in the outbox; else NULL */
-    struct wr_view view; /* streamed: where the pages are; conn NULL otherwise */
-    uint32_t *pages;     /* streamed: which, ascending; NULL: all of the database */
+    uint64_t size;            /* bytes; 0 while unknown (streamed) */
+    uint64_t checksum;        /* of the file; 0 while unknown */
+    struct wr_buf bytes;      /* the file, if it is in memory */
+    char *path;               /* the file, if it is in the outbox; else NULL */
+    struct wr_frozen *frozen; /* streamed: where the pages are; NULL otherwise */
+    uint32_t *pages;          /* streamed: which, ascending; NULL: all of the database */
     size_t n_pages;
     const struct wr_fs *fs;
     uint32_t lock_offset;
-    atomic_bool stop; /* streamed: give up, the connection is about to be closed */
     atomic_uint refs_;
 };
 
@@ -50,15 +49,16 @@ void wr_parcel_unref(struct wr_parcel *p); /* NULL-safe; the last one frees, and
 enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
 
-/* Drop the contents, to be made in another way. */
-void wr_parcel_forget(struct wr_parcel *p);
+/* Drop what was filled in, and let the contents be read from `frozen` while it is sent: `n` pages
+ * (ascending), or all if `pages` is NULL. Both become the parcel's, which can be sent once. */
+void wr_parcel_stream(struct wr_parcel *p, struct wr_frozen *frozen, uint32_t *pages, size_t n);
 
 /* Move the contents from memory to the outbox. Before anybody else has a reference. */
 enum wr_status wr_parcel_stash(
     struct wr_parcel *p, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
 
 /* Hand the whole file, as it was encoded, to `sink` in pieces; for a streamed parcel read the pages
- * and encode them now. CANCELED once `stop` is set. */
+ * and encode them now. CANCELED once those were stopped. */
 enum wr_status wr_parcel_send(const struct wr_parcel *p,
     enum wr_status (*sink)(void *arg, struct wr_bytes piece, struct wr_err *e), void *arg,
     struct wr_err *e) WR_MUST_CHECK;

@@ -113,11 +113,10 @@ static void on_replica(void *arg)
  * sent is forgotten: it lists again, and joins again. */
 static void let_go(struct wr_db *db)
 {
+    wr_db_streams_stop(db);
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
-        if (dr->stream)
-            atomic_store(&dr->stream->stop, true);
         if (dr->joined) {
             dr->joined = false;
             wr_replica_rejoin(dr->r, "the database was detached");
@@ -189,7 +188,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     if (st != WR_OK)
         return st;
     plan_looks(db, hinted);
-    if (db->idle_ckpt_ns != WR_NEVER && !wr_db_streaming(db) &&
+    if (db->idle_ckpt_ns != WR_NEVER &&
         (db->seen.mx_frame > db->view.backfilled || wr_db_wal_is_long(db)))
         wr_db_want(db, wr_max(db->idle_ckpt_ns, db->stuck_until_ns));
     return WR_OK;
@@ -441,6 +440,7 @@ static void log_totals(const struct wr_db *db)
         WR_F_U64("frames", s->frames), WR_F_U64("checkpoints", s->checkpoints),
         WR_F_U64("wal_resets", s->resets), WR_F_U64("checkpoints_put_off", s->barriers_failed),
         WR_F_U64("ledger_scans", s->ledger_scans), WR_F_U64("full_sends", s->full_sends),
+        WR_F_U64("kept_pages", s->kept_pages),
         WR_F_I64("longest_barrier_us", s->barrier_max_ns / 1000));
 }
 

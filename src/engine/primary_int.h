@@ -1,6 +1,6 @@
 /*
  * primary_int.h - the database actor's inside, shared by primary.c, requests.c, attach.c,
- * capture.c, checkpoint.c, ship.c and join.c and by nobody else.
+ * capture.c, checkpoint.c, ship.c, join.c and streams.c and by nobody else.
  *
  *            +--------- not there, or empty <--------+
  *            v                                       |
@@ -41,7 +41,7 @@ struct db_replica {
     int64_t interval_ns;
     bool joined;              /* it has, or is being sent, everything up to db->txid */
     unsigned found_seen;      /* now.found when it joined: another value means it must again */
-    struct wr_parcel *stream; /* being sent from the live database; checkpoints wait for it */
+    struct wr_parcel *stream; /* being sent from the live database */
 };
 
 struct wr_db {
@@ -153,8 +153,20 @@ bool wr_db_join_due(const struct wr_db *db);
 /* join.c: send the replica one file that leads from where it is to db->txid; nothing is dirty. */
 enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e) WR_MUST_CHECK;
 
-bool wr_db_streaming(struct wr_db *db); /* a streamed file is under way; frees finished ones */
 uint64_t wr_db_acked(
     const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */
+
+/* streams.c: files that are read from the live database while they are sent */
+bool wr_db_streaming(struct wr_db *db); /* whether any is under way; frees those that ended */
+void wr_db_streams_stop(struct wr_db *db);
+/* Around checkpoints: no stream reads between hold, which fails if one is in a long read, and let.
+ */
+bool wr_db_streams_hold(struct wr_db *db) WR_MUST_CHECK;
+void wr_db_streams_let(struct wr_db *db);
+/* Before each: keep what it could take from them, at most `bytes` for each stream; it may run only
+ * if that was all. */
+enum wr_status wr_db_streams_keep(
+    struct wr_db *db, uint64_t bytes, bool *ret_all, struct wr_err *e) WR_MUST_CHECK;
+void wr_db_streams_filled(struct wr_db *db); /* after each, whatever came of it */
 
 #endif

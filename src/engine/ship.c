@@ -35,22 +35,6 @@ uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
     return *ret_any ? least : 0;
 }
 
-bool wr_db_streaming(struct wr_db *db)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        struct db_replica *dr = &db->replicas[i];
-
-        if (dr->stream && wr_parcel_alone(dr->stream)) {
-            wr_parcel_unref(dr->stream);
-            dr->stream = NULL;
-        }
-        any = any || dr->stream;
-    }
-    return any;
-}
-
 static bool may_join(const struct db_replica *dr)
 {
     return !dr->joined && dr->now.state == WR_REPLICA_READY && !dr->stream;

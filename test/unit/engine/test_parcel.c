@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "engine/frozen.h"
 #include "harness/ltx_util.h"
 #include "unit/engine/live_db.h"
 
@@ -57,6 +58,26 @@ static struct wr_parcel *parcel_new(struct fixture *f, uint64_t min, uint64_t ma
     struct wr_err e = {0};
 
     T_OK(wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &p, &e));
+    return p;
+}
+
+/* To be read from the live database; `pages` NULL: all of it. */
+static struct wr_parcel *streamed(
+    struct fixture *f, uint64_t min, uint64_t max, const uint32_t *pages, size_t n)
+{
+    struct wr_parcel *p = parcel_new(f, min, max);
+    struct wr_frozen *frozen = NULL;
+    uint32_t *copy = NULL;
+    struct wr_err e = {0};
+
+    if (pages) {
+        copy = wr_array(n, sizeof(*copy));
+        T(copy != NULL);
+        memcpy(copy, pages, n * sizeof(*copy));
+    }
+    T_OK(wr_frozen_new(wr_fs_posix(), f->outbox, &f->live.view, UINT32_MAX, &frozen, &e));
+    wr_parcel_stream(p, frozen, copy, n);
+    T(wr_parcel_streamed(p));
     return p;
 }
 
@@ -139,13 +160,7 @@ static void test_every_way_gives_the_same_bytes(void **state)
     path = wr_strndup(p->path, strlen(p->path));
     T(path && exists(path) && strstr(path, "0000000000000007-0000000000000009.ltx"));
 
-    q = parcel_new(&f, 7, 9);
-    T_OK(wr_view_copy(&q->view, &f.live.view, &e));
-    q->pages = wr_array(wr_countof(some), sizeof(*some));
-    T(q->pages != NULL);
-    memcpy(q->pages, some, sizeof(some));
-    q->n_pages = wr_countof(some);
-    T(wr_parcel_streamed(q));
+    q = streamed(&f, 7, 9, some, wr_countof(some));
     T_OK(wr_parcel_stash(q, f.outbox, &e)); /* is nowhere */
     T(q->path == NULL);
     stream = sent(q);
@@ -185,17 +200,17 @@ static void test_large_files(void **state)
     check_pages(&f, wr_buf_bytes(&disk), f.pages, f.n);
     T(t_slurp(p->path).n == p->size);
 
-    q = parcel_new(&f, 1, 3);
-    T_OK(wr_view_copy(&q->view, &f.live.view, &e));
+    q = streamed(&f, 1, 3, NULL, 0);
     all = sent(q);
     T(same(&disk, &all));
-    q->pages = f.pages;
-    q->n_pages = f.n;
+    wr_parcel_unref(q);
+    q = streamed(&f, 1, 3, f.pages, f.n);
     list = sent(q);
     T(same(&disk, &list));
-    q->pages = NULL;
+    wr_parcel_unref(q);
 
-    atomic_store(&q->stop, true);
+    q = streamed(&f, 1, 3, NULL, 0);
+    wr_frozen_stop(q->frozen);
     struct wr_buf none;
     wr_buf_init(&none, (size_t)1 << 26);
     T_IS(WR_CANCELED, wr_parcel_send(q, collect, &none, &e));
@@ -373,10 +388,10 @@ static void test_clean_removes_only_what_is_ours(void **state)
 {
     static const char *const ours[] = {"0000000000000001-0000000000000001.ltx",
         "0000000000000002-00000000000000ff.ltx", "0000000000000002-00000000000000ff.ltx.1",
-        "0000000000000002-00000000000000ff.ltx.64"};
+        "0000000000000002-00000000000000ff.ltx.64", "kept.0", "kept.12"};
     static const char *const theirs[] = {"notes", "0000000000000002-0000000000000001.ltx",
         "0000000000000001-0000000000000001.ltx.tmp", "0000000000000001-0000000000000001.ltx.1.2",
-        "0000000000000001-0000000000000001.LTX", "1-1.ltx", "ltx.1"};
+        "0000000000000001-0000000000000001.LTX", "1-1.ltx", "ltx.1", "kept.me", "kept.1.2"};
     const char *dir = t_tmpdir();
 
     (void)state;
@@ -400,6 +415,7 @@ static enum wr_status sweep(void *arg)
     struct wr_ltx_header h = {
         .page_size = 4096, .commit = f->live.view.commit, .min_txid = 5, .max_txid = 5};
     struct wr_parcel *p = NULL, *q = NULL;
+    struct wr_frozen *frozen = NULL;
     struct wr_buf b, c;
     struct wr_err e = {0};
     enum wr_status st = wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &p, &e);
@@ -415,7 +431,9 @@ static enum wr_status sweep(void *arg)
     if (st == WR_OK)
         st = wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &q, &e);
     if (st == WR_OK)
-        st = wr_view_copy(&q->view, &f->live.view, &e);
+        st = wr_frozen_new(wr_fs_posix(), f->outbox, &f->live.view, UINT32_MAX, &frozen, &e);
+    if (st == WR_OK)
+        wr_parcel_stream(q, frozen, NULL, 0);
     if (st == WR_OK)
         st = wr_parcel_send(q, collect, &c, &e);
     if (st == WR_OK)

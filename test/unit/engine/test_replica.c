@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/sync.h"
+#include "engine/frozen.h"
 #include "engine/layout.h"
 #include "fake/faultstore.h"
 #include "harness/ltx_util.h"
@@ -403,10 +404,12 @@ static struct wr_parcel *streamed(struct live *l, uint64_t txid)
         .max_txid = txid,
         .time_ms = WALL};
     struct wr_parcel *p = NULL;
+    struct wr_frozen *frozen = NULL;
     struct wr_err e = {0};
 
     T_OK(wr_parcel_new(wr_fs_posix(), &h, WR_LEVEL_SNAPSHOT, LIVE_LOCK, &p, &e));
-    T_OK(wr_view_copy(&p->view, &l->view, &e));
+    T_OK(wr_frozen_new(wr_fs_posix(), l->dir, &l->view, UINT32_MAX, &frozen, &e));
+    wr_parcel_stream(p, frozen, NULL, 0);
     return p;
 }
 
@@ -434,6 +437,8 @@ static void test_failed_stream_is_looked_for(void **state)
     run(&b, 10000);
     T(status(&b).state == WR_REPLICA_READY && status(&b).found == 2);
     T(status(&b).failing); /* a listing that works does not make uploads work */
+    wr_parcel_unref(p);
+    p = streamed(&l, 4);
     (void)wr_replica_push(b.r, p, status(&b).found);
     run(&b, 0);
     T(status(&b).pos.txid == 4 && !status(&b).failing && wr_parcel_alone(p));
@@ -451,7 +456,7 @@ static void test_failed_stream_is_looked_for(void **state)
     b.spy.after_put = WR_OK;
     wr_parcel_unref(p);
     p = streamed(&l, 7);
-    atomic_store(&p->stop, true);
+    wr_frozen_stop(p->frozen);
     (void)wr_replica_push(b.r, p, status(&b).found);
     run(&b, 0);
     T(wr_parcel_alone(p) && status(&b).pos.txid == 6);

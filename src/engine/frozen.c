@@ -1,0 +1,332 @@
+/*
+ * frozen.c - see frozen.h. Keeps old pages; refuses to know who wants them.
+ *
+ * What a checkpoint may write: the newest frame of a page, if it is not in the database file yet.
+ * Such a page belongs to the image itself if that frame was captured with it (not above `top`), and
+ * needs no keeping: it is in the WAL until it is in the database. When all of the image's own
+ * frames are in the database, the WAL may be reset; then every frame in it is newer than the image.
+ */
+#include "engine/frozen.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/sync.h"
+
+#include <stdatomic.h>
+
+#define RUN_BYTES ((size_t)256 << 10) /* pages moved at once */
+#define NAMES_MAX 64u                 /* images of one database at a time */
+#define NAP_NS    ((int64_t)100 * 1000000)
+
+struct wr_frozen {
+    const struct wr_fs *fs;
+    const char *outbox;
+
+    struct wr_mutex mutex;
+    struct wr_cond cond; /* signalled when `taken` became false */
+    bool taken;          /* guarded by mutex: somebody uses what follows below */
+    bool wanted;         /* guarded by mutex: the actor waits, readers stand back */
+    atomic_bool stop;
+
+    /* owned by whoever set `taken` */
+    struct wr_view view;
+    uint32_t top;    /* frames above it are newer than the image; 0: all */
+    uint32_t next;   /* lowest page that is yet to be read */
+    uint8_t *kept;   /* a bit for each page; NULL: none */
+    uint64_t n_kept; /* pages */
+    struct wr_file *file;
+    char *path;
+};
+
+/* Frames of the WAL up to `backfilled` are in the database file. Once all of the image's are, a
+ * writer may reset the WAL at any moment. */
+static void filled(struct wr_frozen *f, uint32_t backfilled)
+{
+    if (f->top == 0)
+        return; /* the WAL is of another generation, or of no interest any more */
+    f->view.backfilled = wr_max(f->view.backfilled, backfilled);
+    if (backfilled >= f->top) {
+        wr_pgmap_release(&f->view.frames);
+        f->top = 0;
+    }
+}
+
+enum wr_status wr_frozen_new(const struct wr_fs *fs, const char *outbox, const struct wr_view *now,
+    uint32_t frame, struct wr_frozen **ret, struct wr_err *e)
+{
+    struct wr_frozen *f = wr_alloc(sizeof(*f));
+    enum wr_status st;
+
+    if (!f)
+        return wr_fail(e, WR_NOMEM, "freeze the database");
+    st = wr_view_copy(&f->view, now, e);
+    if (st != WR_OK) {
+        wr_free(f);
+        return st;
+    }
+    f->fs = fs;
+    f->outbox = outbox;
+    f->top = frame;
+    f->next = 1;
+    filled(f, now->backfilled);
+    wr_mutex_init(&f->mutex);
+    wr_cond_init(&f->cond);
+    *ret = f;
+    return WR_OK;
+}
+
+void wr_frozen_free(struct wr_frozen *f)
+{
+    if (!f)
+        return;
+    assert(!f->taken);
+    wr_file_close(f->file);
+    if (f->path)
+        (void)f->fs->remove(f->fs, f->path, NULL); /* a leftover is cleaned at the next start */
+    wr_free(f->path);
+    wr_free(f->kept);
+    wr_view_release(&f->view);
+    wr_mutex_release(&f->mutex);
+    wr_cond_release(&f->cond);
+    wr_free(f);
+}
+
+void wr_frozen_stop(struct wr_frozen *f)
+{
+    atomic_store(&f->stop, true);
+}
+
+bool wr_frozen_stopped(const struct wr_frozen *f)
+{
+    return atomic_load(&f->stop);
+}
+
+uint64_t wr_frozen_kept(const struct wr_frozen *f)
+{
+    return f->n_kept;
+}
+
+static bool is_kept(const struct wr_frozen *f, uint32_t pgno)
+{
+    return f->kept && (f->kept[(pgno - 1) / 8] & (1u << (pgno - 1) % 8));
+}
+
+static uint64_t offset(const struct wr_frozen *f, uint32_t pgno)
+{
+    return (uint64_t)(pgno - 1) * f->view.page_size;
+}
+
+/* Two threads wait for each other here, not for anything that a test's clock could bring. */
+static int64_t real_ns(void)
+{
+    return wr_mono_ns(wr_clock_system());
+}
+
+static void give(struct wr_frozen *f)
+{
+    wr_mutex_lock(&f->mutex);
+    f->taken = false;
+    wr_cond_broadcast(&f->cond);
+    wr_mutex_unlock(&f->mutex);
+}
+
+/* A checkpoint under way ends by itself; the naps are for one that never does. */
+static enum wr_status take_to_read(struct wr_frozen *f, struct wr_err *e)
+{
+    bool mine;
+
+    wr_mutex_lock(&f->mutex);
+    while ((f->taken || f->wanted) && !wr_frozen_stopped(f))
+        (void)wr_cond_wait_until(&f->cond, &f->mutex, real_ns() + NAP_NS);
+    mine = !wr_frozen_stopped(f);
+    if (mine)
+        f->taken = true;
+    wr_mutex_unlock(&f->mutex);
+    return mine ? WR_OK : wr_fail(e, WR_CANCELED, "the database is being detached");
+}
+
+enum wr_status wr_frozen_read(
+    struct wr_frozen *f, uint32_t first, uint32_t n, uint8_t *buf, struct wr_err *e)
+{
+    enum wr_status st = take_to_read(f, e);
+    uint32_t size = f->view.page_size;
+
+    if (st != WR_OK)
+        return st;
+    assert(first >= f->next && n > 0 && n <= f->view.commit - first + 1);
+    st = wr_view_run(&f->view, first, n, buf, e);
+    for (uint32_t p = first; p < first + n && st == WR_OK && f->kept; p++) {
+        if (is_kept(f, p))
+            st = wr_file_pread_all(
+                f->file, buf + (size_t)(p - first) * size, size, offset(f, p), f->path, e);
+    }
+    if (st == WR_OK)
+        f->next = first + n;
+    give(f);
+    return st;
+}
+
+enum wr_status wr_frozen_hold(struct wr_frozen *f, int64_t patience_ns)
+{
+    int64_t until = real_ns() + patience_ns;
+    enum wr_status st = WR_OK;
+
+    wr_mutex_lock(&f->mutex);
+    f->wanted = true;
+    while (f->taken && st == WR_OK) {
+        if (!wr_cond_wait_until(&f->cond, &f->mutex, until) && f->taken)
+            st = WR_BUSY;
+    }
+    if (st == WR_OK)
+        f->taken = true;
+    f->wanted = false;
+    wr_cond_broadcast(&f->cond);
+    wr_mutex_unlock(&f->mutex);
+    return st;
+}
+
+void wr_frozen_let(struct wr_frozen *f)
+{
+    give(f);
+}
+
+/* The file and the bits, at the first page that is kept. */
+static enum wr_status begin_keeping(struct wr_frozen *f, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    if (!f->kept && !(f->kept = wr_alloc(((size_t)f->view.commit + 7) / 8)))
+        return wr_fail(e, WR_NOMEM, "keep old pages");
+    if (!f->file)
+        st = wr_mkdirs(f->fs, f->outbox, 0700, e);
+    for (unsigned nth = 0; st == WR_OK && !f->file; nth++) {
+        struct wr_buf path;
+        char *copy = NULL;
+
+        wr_buf_init(&path, 8192);
+        wr_buf_fmt(&path, "%s/" WR_FROZEN_STEM ".%u", f->outbox, nth);
+        st = wr_buf_status(&path);
+        if (st == WR_OK && !(copy = wr_strndup((const char *)path.p, path.n)))
+            st = WR_NOMEM;
+        wr_buf_release(&path);
+        if (st != WR_OK)
+            return wr_fail(e, st, "keep old pages");
+        st = wr_file_open(f->fs, copy, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL,
+            0600, &f->file, e);
+        if (st == WR_OK)
+            f->path = copy;
+        else
+            wr_free(copy);
+        if (st == WR_CONFLICT && nth < NAMES_MAX)
+            st = WR_OK;
+    }
+    return st;
+}
+
+/* Pages to keep are handed over one by one, ascending, and moved in runs. */
+struct keeping {
+    struct wr_frozen *f;
+    uint8_t *buf;
+    uint32_t per_run;
+    uint32_t first, n; /* the run that grows */
+    size_t room;       /* pages that may still be kept */
+    bool all;          /* none had to be left */
+};
+
+static enum wr_status move_run(struct keeping *k, struct wr_err *e)
+{
+    struct wr_frozen *f = k->f;
+    enum wr_status st;
+
+    if (k->n == 0)
+        return WR_OK;
+    st = begin_keeping(f, e);
+    if (st == WR_OK)
+        st = wr_view_run(&f->view, k->first, k->n, k->buf, e);
+    if (st == WR_OK) {
+        st = wr_file_pwrite(
+            f->file, k->buf, (size_t)k->n * f->view.page_size, offset(f, k->first), e);
+    }
+    for (uint32_t p = k->first; st == WR_OK && p < k->first + k->n; p++)
+        f->kept[(p - 1) / 8] |= (uint8_t)(1u << (p - 1) % 8);
+    if (st == WR_OK)
+        f->n_kept += k->n;
+    k->n = 0;
+    return st;
+}
+
+static enum wr_status keep_one(struct keeping *k, uint32_t pgno, struct wr_err *e)
+{
+    struct wr_frozen *f = k->f;
+    enum wr_status st = WR_OK;
+
+    if (pgno < f->next || pgno > f->view.commit || pgno == f->view.lock_pgno || is_kept(f, pgno))
+        return WR_OK;
+    if (k->room == 0) {
+        k->all = false;
+        return WR_OK;
+    }
+    if (k->n > 0 && (pgno != k->first + k->n || k->n == k->per_run))
+        st = move_run(k, e);
+    if (k->n == 0)
+        k->first = pgno;
+    k->n++;
+    k->room--;
+    return st;
+}
+
+static enum wr_status keep_overwritten(
+    struct keeping *k, const struct wr_view *now, struct wr_err *e)
+{
+    uint32_t above = wr_max(k->f->top, now->backfilled);
+    struct wr_pgmap_entry *all = wr_array(now->frames.n ? now->frames.n : 1, sizeof(*all));
+    enum wr_status st = WR_OK;
+
+    if (!all)
+        return wr_fail(e, WR_NOMEM, "keep old pages");
+    wr_pgmap_sorted(&now->frames, all);
+    for (size_t i = 0; i < now->frames.n && st == WR_OK; i++) {
+        if (all[i].value > above)
+            st = keep_one(k, all[i].pgno, e);
+    }
+    wr_free(all);
+    return st == WR_OK ? move_run(k, e) : st;
+}
+
+/* A checkpoint cuts the database file to its new size. */
+static enum wr_status keep_cut_off(struct keeping *k, const struct wr_view *now, struct wr_err *e)
+{
+    uint64_t first = wr_max((uint64_t)now->commit + 1, (uint64_t)k->f->next);
+    enum wr_status st = WR_OK;
+
+    for (uint64_t p = first; p <= k->f->view.commit && st == WR_OK && k->all; p++)
+        st = keep_one(k, (uint32_t)p, e);
+    return st == WR_OK ? move_run(k, e) : st;
+}
+
+enum wr_status wr_frozen_keep(
+    struct wr_frozen *f, const struct wr_view *now, size_t max, bool *ret_all, struct wr_err *e)
+{
+    struct keeping k = {.f = f, .room = max, .all = true};
+    enum wr_status st;
+
+    assert(f->taken);
+    *ret_all = false;
+    k.per_run = wr_max((uint32_t)(RUN_BYTES / f->view.page_size), 1u);
+    k.buf = wr_array(k.per_run, f->view.page_size);
+    if (!k.buf)
+        return wr_fail(e, WR_NOMEM, "keep old pages");
+    st = keep_overwritten(&k, now, e);
+    if (st == WR_OK)
+        st = keep_cut_off(&k, now, e);
+    wr_free(k.buf);
+    *ret_all = st == WR_OK && k.all;
+    return st;
+}
+
+void wr_frozen_filled(struct wr_frozen *f, uint32_t backfilled)
+{
+    assert(f->taken);
+    filled(f, backfilled);
+}

@@ -1,0 +1,211 @@
+/*
+ * test_primary_stream.c - the database while a large file is read from it and sent, on real
+ * threads: a replica that takes a first part and then waits for the test.
+ */
+#include "base/sync.h"
+#include "harness/engine_world.h"
+#include "storage/drivers.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ROWS   4000 /* of about a page */
+#define WAIT_S 60
+
+/* Lets one part of each upload pass, and holds the next until it is opened. */
+static struct {
+    struct wr_mutex mutex;
+    struct wr_cond cond;
+    unsigned parts; /* guarded by mutex, like the rest */
+    bool open;
+    enum wr_status answer; /* to the part that was held */
+} gate;
+
+static enum wr_status gated_part(
+    struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
+{
+    enum wr_status st;
+
+    wr_mutex_lock(&gate.mutex);
+    gate.parts++;
+    wr_cond_broadcast(&gate.cond);
+    while (gate.parts > 1 && !gate.open)
+        wr_cond_wait(&gate.cond, &gate.mutex);
+    st = gate.answer;
+    gate.answer = WR_OK;
+    wr_mutex_unlock(&gate.mutex);
+    if (st != WR_OK)
+        return wr_fail(e, st, "refused on purpose");
+    return wr_storage_mem.upload_part(u, c, part, e);
+}
+
+static void gate_open(enum wr_status answer)
+{
+    wr_mutex_lock(&gate.mutex);
+    gate.open = true;
+    gate.answer = answer;
+    wr_cond_broadcast(&gate.cond);
+    wr_mutex_unlock(&gate.mutex);
+}
+
+/* A database of some 16 MB whose first snapshot has begun and does not go on. */
+static void begin(struct world *w, struct wr_storage_ops *ops)
+{
+    static const struct wr_log quiet = {0};
+    struct wr_sched_opts so = {.clock = wr_clock_system(), .log = &quiet};
+    struct wr_storage *s = NULL;
+    struct wr_err e = {0};
+    bool waits;
+
+    wr_mutex_init(&gate.mutex);
+    wr_cond_init(&gate.cond);
+    gate.parts = 0;
+    gate.open = false;
+    gate.answer = WR_OK;
+    world_open(w, 1);
+    world_app(w);
+    world_sql(w, "PRAGMA synchronous=OFF; CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
+                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<4000)"
+                 "INSERT INTO t SELECT i, randomblob(3500) FROM n");
+    *ops = wr_storage_mem;
+    ops->upload_part = gated_part;
+    w->opts.path = w->path;
+    T_OK(wr_sched_new(&so, &w->sched, &e));
+    T_OK(wr_db_new(w->sched, &w->opts, &w->db, &e));
+    T_OK(wr_storage_wrap(ops, wr_storage_mem_ref(w->bucket[0]), WR_STR(""), &s, &e));
+    T_OK(wr_db_add_replica(w->db, s, 0, &e));
+    wr_db_start(w->db);
+    wr_mutex_lock(&gate.mutex);
+    waits = true;
+    while (gate.parts < 2 && waits)
+        waits = wr_cond_wait_until(
+            &gate.cond, &gate.mutex, wr_mono_ns(wr_clock_system()) + WAIT_S * INT64_C(1000000000));
+    wr_mutex_unlock(&gate.mutex);
+    T(gate.parts == 2);
+}
+
+static void end(struct world *w)
+{
+    world_close(w);
+    wr_cond_release(&gate.cond);
+    wr_mutex_release(&gate.mutex);
+}
+
+static uint64_t checkpoints(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s.checkpoints;
+}
+
+/* Until there were `n` checkpoints, for a while at the most. */
+static bool wait_checkpoints(struct world *w, uint64_t n)
+{
+    for (int i = 0; i < WAIT_S * 1000 && checkpoints(w) < n; i++) {
+        wr_db_wake(w->db);
+        (void)usleep(1000);
+    }
+    return checkpoints(w) >= n;
+}
+
+static uint64_t file_bytes(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static uint64_t synced(struct world *w)
+{
+    struct wr_err e = {0};
+    uint64_t txid = 0;
+
+    T_OK(wr_db_sync(w->db, true, WAIT_S * 1000, NULL, &txid, &e));
+    return txid;
+}
+
+static void same_bytes(struct wr_bytes a, struct wr_bytes b)
+{
+    T(a.n == b.n && memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* The WAL used to grow until the first snapshot was sent, however long that took. */
+static void test_the_wal_stays_short_while_a_snapshot_is_sent(void **state)
+{
+    struct wr_storage_ops ops;
+    struct world w;
+    struct wr_bytes then;
+    struct wr_db_status s;
+    char wal[512];
+    uint64_t txid, before;
+
+    (void)state;
+    begin(&w, &ops);
+    (void)snprintf(wal, sizeof(wal), "%s-wal", w.path);
+    then = world_image(&w);
+    /* Each round writes all of the database: 4000 frames, above the threshold of 3200. */
+    for (uint64_t round = 0; round < 6; round++) {
+        before = checkpoints(&w);
+        world_sql(&w, "UPDATE t SET b=randomblob(3500)");
+        T(wait_checkpoints(&w, before + 1));
+    }
+    T(file_bytes(wal) < (uint64_t)3 * ROWS * 4096);
+    world_sql(&w, "DELETE FROM t WHERE a % 5; VACUUM");
+    before = checkpoints(&w);
+    for (int i = 0; i < 5; i++) /* of 800 frames */
+        world_sql(&w, "UPDATE t SET b=randomblob(3500)");
+    T(wait_checkpoints(&w, before + 1) && file_bytes(w.path) < then.n);
+    gate_open(WR_OK);
+    txid = synced(&w);
+    T(txid >= 2);
+    wr_db_status(w.db, &s);
+    T(s.kept_pages > ROWS / 2 && s.kept_pages < (uint64_t)ROWS * 2);
+    same_bytes(world_restore(&w, 0, 1), then);
+    world_check(&w, 0);
+    end(&w);
+}
+
+/* The upload fails in the middle: what was kept for it is let go, and the next attempt sends the
+ * database as it is then. */
+static void test_a_snapshot_fails_after_checkpoints(void **state)
+{
+    struct wr_storage_ops ops;
+    struct world w;
+    char kept[512];
+
+    (void)state;
+    begin(&w, &ops);
+    (void)snprintf(kept, sizeof(kept), "%s/.app.db-weir/outbox/kept.0", w.dir);
+    world_sql(&w, "UPDATE t SET b=randomblob(3500)");
+    T(wait_checkpoints(&w, 1));
+    T(file_bytes(kept) > 0);
+    gate_open(WR_IO);
+    (void)synced(&w);
+    T(access(kept, F_OK) != 0);
+    world_check(&w, 0);
+    end(&w);
+}
+
+/* Shutdown does not wait for the replica to take the rest. */
+static void test_closed_while_a_snapshot_is_sent(void **state)
+{
+    struct wr_storage_ops ops;
+    struct world w;
+
+    (void)state;
+    begin(&w, &ops);
+    world_sql(&w, "UPDATE t SET b=randomblob(3500)");
+    T(wait_checkpoints(&w, 1));
+    gate_open(WR_IO);
+    world_stop(&w);
+    /* The next start finds the replica empty, and the database as it is. */
+    w.n_buckets = 1;
+    world_start(&w);
+    T(world_sync(&w) >= 1);
+    world_check(&w, 0);
+    end(&w);
+}
+
+T_MAIN(T_TEST(test_the_wal_stays_short_while_a_snapshot_is_sent),
+    T_TEST(test_a_snapshot_fails_after_checkpoints), T_TEST(test_closed_while_a_snapshot_is_sent))
