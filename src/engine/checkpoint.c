@@ -55,7 +55,8 @@ bool wr_db_checkpoint_due(struct wr_db *db)
     int64_t now = wr_db_now_ns(db);
     bool silent = now >= db->idle_ckpt_ns;
     bool cut = wr_db_wal_is_long(db) && silent;
-    uint32_t frames = db->checkpoint_frames * (wr_db_streaming(db) ? STREAM_FACTOR : 1);
+    bool read_from = wr_db_streaming(db) || wr_db_proving(db);
+    uint32_t frames = db->checkpoint_frames * (read_from ? STREAM_FACTOR : 1);
 
     if (left(db) == 0 && !cut) {
         if (!wr_db_wal_is_long(db))
@@ -141,7 +142,7 @@ static void note_captured(struct wr_db *db)
 {
     struct wr_err e = {0};
 
-    if (wr_pageset_empty(&db->unnoted))
+    if (wr_pageset_empty(&db->unnoted) || wr_db_proving(db)) /* the ledger is not ours yet */
         return;
     if (wr_ledger_note(db->ledger, &db->unnoted, &db->pos, &e) != WR_OK)
         wr_log(DB_LOG(db), WR_DEBUG, "cannot note captured pages", DB_NAME(db),
@@ -234,7 +235,7 @@ static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr
     if (left(db) > BARRIER_LEFT && db->put_offs < PUT_OFFS_MAX)
         return WR_OK;
     /* What a few frames cut off may be much: that is not left for the barrier. */
-    if (wr_db_streaming(db)) {
+    if (wr_db_streaming(db) || wr_db_proving(db)) {
         st = wr_db_capture(db, e);
         if (st != WR_OK || !keep(db, KEEP_STEP, a))
             return st;
@@ -246,6 +247,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
 {
     bool was_silent = wr_db_now_ns(db) >= db->idle_ckpt_ns;
     struct attempt a = {0};
+    enum db_state from = db->state;
     enum wr_status st = WR_OK;
 
     wr_db_go(db, DB_CHECKPOINT);
@@ -256,7 +258,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
     /* A torn header: somebody else's update; nothing was lost, try again soon. */
     if (st != WR_OK && st != WR_BUSY)
         return st;
-    wr_db_go(db, DB_SYNCING);
+    wr_db_go(db, from);
     if (a.blocked) {
         stuck(db);
     } else if (a.more) { /* the stream reads on meanwhile */

@@ -20,6 +20,7 @@
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
 #define IDLE_CKPT_NS       ((int64_t)60 * 1000000000)
 #define LONG_CKPT_NS       ((int64_t)1000000000) /* the same when the WAL is worth cutting */
+#define SCAN_BYTES         ((uint64_t)16 << 20)
 #define FRAMES_DEFAULT     800
 #define BROKEN_MIN_NS      ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
 #define BROKEN_MAX_NS      ((int64_t)60 * 1000000000)
@@ -28,9 +29,10 @@
 static const unsigned db_may_go[DB_STATE_MAX] = {
     [DB_CLOSED] = TO(OPENING),
     [DB_WAITING] = TO(OPENING) | TO(CLOSED),
-    [DB_OPENING] = TO(SYNCING) | TO(WAITING) | TO(CLOSED),
+    [DB_OPENING] = TO(PROVING) | TO(WAITING) | TO(CLOSED),
+    [DB_PROVING] = TO(SYNCING) | TO(CHECKPOINT) | TO(OPENING) | TO(BROKEN) | TO(CLOSED),
     [DB_SYNCING] = TO(CHECKPOINT) | TO(BROKEN) | TO(CLOSED),
-    [DB_CHECKPOINT] = TO(SYNCING) | TO(BROKEN) | TO(CLOSED),
+    [DB_CHECKPOINT] = TO(PROVING) | TO(SYNCING) | TO(OPENING) | TO(BROKEN) | TO(CLOSED),
     [DB_BROKEN] = TO(OPENING) | TO(CLOSED),
 };
 #undef TO
@@ -39,6 +41,7 @@ static const char *const state_names[DB_STATE_MAX] = {
     [DB_CLOSED] = "closed",
     [DB_WAITING] = "waiting",
     [DB_OPENING] = "opening",
+    [DB_PROVING] = "proving",
     [DB_SYNCING] = "syncing",
     [DB_CHECKPOINT] = "checkpoint",
     [DB_BROKEN] = "broken",
@@ -48,7 +51,7 @@ void wr_db_go(struct wr_db *db, enum db_state next)
 {
     assert(db_may_go[db->state] & (1u << next));
     db->state = next;
-    assert(next != DB_SYNCING || wr_conn_pinned(db->conn));
+    assert((next != DB_PROVING && next != DB_SYNCING) || wr_conn_pinned(db->conn));
 }
 
 int64_t wr_db_now_ns(const struct wr_db *db)
@@ -81,6 +84,7 @@ void wr_db_detach(struct wr_db *db)
     assert(!wr_db_streaming(db));
     for (size_t i = 0; i < db->n_replicas; i++)
         db->replicas[i].joined = false;
+    wr_db_prove_drop(db);
     wr_view_release(&db->view);
     wr_conn_close(db->conn);
     db->conn = NULL;
@@ -268,7 +272,8 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
     wr_mutex_unlock(&db->mutex);
     db->next_ns = WR_NEVER;
     read_replicas(db);
-    if (db->conn && (hinted || forced || now >= db->scan_due_ns) && db->state == DB_SYNCING)
+    if ((hinted || forced || now >= db->scan_due_ns) &&
+        (db->state == DB_PROVING || db->state == DB_SYNCING))
         check_in_place(db);
     if (now >= db->scan_due_ns)
         db->scan_due_ns = now + db->scan_ns;
@@ -280,6 +285,8 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
         wr_db_attach(db);
     else if (db->state == DB_OPENING)
         wr_db_want(db, db->open_ns);
+    if (db->state == DB_PROVING)
+        wr_db_attach_on(db);
     if (db->state == DB_SYNCING) {
         enum wr_status st = sync_step(db, hinted, forced, &e);
 
@@ -354,6 +361,7 @@ enum wr_status wr_db_new(
     db->watch = o->watch;
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
+    db->scan_bytes = o->scan_bytes ? o->scan_bytes : SCAN_BYTES;
     db->scan_ns = o->scan_ns;
     if (db->scan_ns == 0)
         db->scan_ns = o->watch ? SCAN_WATCHED_NS : SCAN_UNWATCHED_NS;
@@ -450,7 +458,6 @@ void wr_db_free(struct wr_db *db)
         return;
     for (size_t i = 0; i < db->n_watch; i++)
         wr_watch_remove(db->watch, db->watch_ids[i]);
-    atomic_store(&db->closing, true);
     for (size_t i = 0; i < db->n_known; i++)
         wr_replica_cancel(db->known[i]);
     wr_sched_remove(&db->actor);

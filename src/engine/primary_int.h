@@ -1,13 +1,12 @@
 /*
- * primary_int.h - the database actor's inside, shared by primary.c, requests.c, attach.c,
+ * primary_int.h - the database actor's inside, shared by primary.c, requests.c, attach.c, prove.c,
  * capture.c, checkpoint.c, ship.c, join.c and streams.c and by nobody else.
  *
- *            +--------- not there, or empty <--------+
- *            v                                       |
- *         WAITING --appears--> OPENING --pinned--> SYNCING <---> CHECKPOINT
- *                                 ^                  |              |
- *                                 +----- BROKEN <----+--------------+
+ *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
+ *        |                              ^   ^                 |                   |
+ *        +-----------appears------------+   +---- BROKEN <----+-------------------+
  *
+ * CHECKPOINT is entered from PROVING and SYNCING, and left to where it came from, or to BROKEN.
  * From every state to CLOSED, on request.
  */
 #ifndef WR_ENGINE_PRIMARY_INT_H
@@ -27,11 +26,28 @@
 enum db_state {
     DB_CLOSED,
     DB_WAITING,    /* the file does not exist yet, or is empty */
-    DB_OPENING,    /* connecting; not pinned, or continuity not yet proven */
+    DB_OPENING,    /* connecting; not pinned */
+    DB_PROVING,    /* pinned; the database is being compared with what was replicated */
     DB_SYNCING,    /* pinned: the WAL cannot be reset before we captured it */
     DB_CHECKPOINT, /* read mark or writer lock held beside the pin: the only place we checkpoint */
     DB_BROKEN,     /* something contradicts the protocol: detach, and prove everything again */
     DB_STATE_MAX
+};
+
+/* A reading of the whole database, to compare it with its ledger or to build that. */
+enum proof_kind {
+    PROOF_COMPARE,
+    PROOF_FILL,
+};
+
+struct db_proof {
+    enum proof_kind kind;
+    bool fork;               /* the database went another way than what was replicated */
+    struct wr_frozen *image; /* the database at `pos`; NULL: no reading is under way */
+    struct wr_pos pos;
+    uint32_t commit; /* pages in it */
+    uint32_t next;   /* page to be read next */
+    int64_t said_ns; /* when it was last said how far it is */
 };
 
 /* One replica as the database sees it. */
@@ -52,11 +68,11 @@ struct wr_db {
     uint32_t lock_offset;
     uint32_t checkpoint_frames;
     int64_t scan_ns;
+    uint64_t scan_bytes;
     struct wr_watch *watch;
     uint64_t watch_ids[2];
     size_t n_watch;
 
-    atomic_bool closing;    /* the actor is being removed: end long reads */
     struct wr_mutex mutex;  /* guards the group below */
     struct wr_cond cond;    /* signalled when it changed */
     uint64_t tickets;       /* sync requests made */
@@ -91,6 +107,7 @@ struct wr_db {
     uint32_t commit_closed;    /* database size at db->txid */
 
     struct wr_ledger *ledger;
+    struct db_proof proof;
     uint64_t txid;     /* last closed */
     int64_t time_ms;   /* of its LTX file; never goes back */
     int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
@@ -120,9 +137,17 @@ void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than 
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what);
 void wr_db_detach(struct wr_db *db);
 
-/* attach.c: one attempt to get from OPENING to SYNCING. Any failure leaves it OPENING or WAITING,
- * logged, with the next attempt scheduled. */
+/* attach.c: one attempt to get from OPENING to PROVING, and a step on from there to SYNCING. Any
+ * failure leads to OPENING or WAITING, logged, with the next attempt scheduled. */
 void wr_db_attach(struct wr_db *db);
+void wr_db_attach_on(struct wr_db *db);
+
+/* prove.c: what of the database has to be sent, into `dirty` */
+enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* Go on; *ret_done: ledger, txid and dirty agree with the database. */
+enum wr_status wr_db_prove(struct wr_db *db, bool *ret_done, struct wr_err *e) WR_MUST_CHECK;
+bool wr_db_proving(const struct wr_db *db); /* whether the database is being read for it */
+void wr_db_prove_drop(struct wr_db *db);
 
 /* capture.c */
 /* Read the header into db->seen. BUSY: torn, another look is scheduled. INTERNAL: broken. */
@@ -156,11 +181,11 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
 uint64_t wr_db_acked(
     const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */
 
-/* streams.c: files that are read from the live database while they are sent */
-bool wr_db_streaming(struct wr_db *db); /* whether any is under way; frees those that ended */
+/* streams.c: what is read from the live database over many steps: files that are being sent, and
+ * the image that is being proven */
+bool wr_db_streaming(struct wr_db *db); /* whether a file is being sent; frees those that ended */
 void wr_db_streams_stop(struct wr_db *db);
-/* Around checkpoints: no stream reads between hold, which fails if one is in a long read, and let.
- */
+/* Around checkpoints: nobody reads between hold, which fails if one is in a long read, and let. */
 bool wr_db_streams_hold(struct wr_db *db) WR_MUST_CHECK;
 void wr_db_streams_let(struct wr_db *db);
 /* Before each: keep what it could take from them, at most `bytes` for each stream; it may run only

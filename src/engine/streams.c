@@ -1,6 +1,6 @@
 /*
- * streams.c - files that are read from the live database while they are sent, as the database's
- * actor sees them: which are under way, and how a checkpoint goes around them.
+ * streams.c - images of the live database that are being read while it goes on: those of files that
+ * are being sent, and the one that is being proven. How a checkpoint goes around them.
  */
 #include "engine/primary_int.h"
 
@@ -9,8 +9,11 @@
 /* One read of a stream takes milliseconds; longer ones are waited out by coming back. */
 #define HOLD_NS ((int64_t)50 * 1000000)
 
-static struct wr_frozen *frozen_of(const struct wr_db *db, size_t i)
+/* The i-th of as many as there are replicas, and one; NULL: there is none. */
+static struct wr_frozen *image_of(const struct wr_db *db, size_t i)
 {
+    if (i == db->n_replicas)
+        return db->proof.image;
     return db->replicas[i].stream ? db->replicas[i].stream->frozen : NULL;
 }
 
@@ -34,23 +37,23 @@ bool wr_db_streaming(struct wr_db *db)
 void wr_db_streams_stop(struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
-        if (frozen_of(db, i))
-            wr_frozen_stop(frozen_of(db, i));
+        if (image_of(db, i))
+            wr_frozen_stop(image_of(db, i));
     }
 }
 
 static void let(struct wr_db *db, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (frozen_of(db, i))
-            wr_frozen_let(frozen_of(db, i));
+        if (image_of(db, i))
+            wr_frozen_let(image_of(db, i));
     }
 }
 
 bool wr_db_streams_hold(struct wr_db *db)
 {
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        if (frozen_of(db, i) && wr_frozen_hold(frozen_of(db, i), HOLD_NS) != WR_OK) {
+    for (size_t i = 0; i <= db->n_replicas; i++) {
+        if (image_of(db, i) && wr_frozen_hold(image_of(db, i), HOLD_NS) != WR_OK) {
             let(db, i);
             return false;
         }
@@ -60,7 +63,7 @@ bool wr_db_streams_hold(struct wr_db *db)
 
 void wr_db_streams_let(struct wr_db *db)
 {
-    let(db, db->n_replicas);
+    let(db, db->n_replicas + 1);
 }
 
 enum wr_status wr_db_streams_keep(struct wr_db *db, uint64_t bytes, bool *ret_all, struct wr_err *e)
@@ -68,12 +71,12 @@ enum wr_status wr_db_streams_keep(struct wr_db *db, uint64_t bytes, bool *ret_al
     enum wr_status st = WR_OK;
     bool all = true;
 
-    for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {
+    for (size_t i = 0; i <= db->n_replicas && st == WR_OK; i++) {
         bool this_one = true;
 
-        if (frozen_of(db, i)) {
+        if (image_of(db, i)) {
             st = wr_frozen_keep(
-                frozen_of(db, i), &db->view, (size_t)(bytes / db->view.page_size), &this_one, e);
+                image_of(db, i), &db->view, (size_t)(bytes / db->view.page_size), &this_one, e);
         }
         all = all && this_one;
     }
@@ -83,8 +86,8 @@ enum wr_status wr_db_streams_keep(struct wr_db *db, uint64_t bytes, bool *ret_al
 
 void wr_db_streams_filled(struct wr_db *db)
 {
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        if (frozen_of(db, i))
-            wr_frozen_filled(frozen_of(db, i), db->view.backfilled);
+    for (size_t i = 0; i <= db->n_replicas; i++) {
+        if (image_of(db, i))
+            wr_frozen_filled(image_of(db, i), db->view.backfilled);
     }
 }

@@ -17,6 +17,7 @@
 #include <ftw.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SEED_DEFAULT     20061
@@ -220,6 +221,13 @@ void t_spew(const char *path, const void *p, size_t n)
         fail_msg("cannot write %s", path);
     if (fclose(f) != 0)
         fail_msg("cannot write %s", path);
+}
+
+void t_sleep_ms(int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000 * 1000000)};
+
+    (void)nanosleep(&t, NULL);
 }
 
 struct wr_call *t_call(void)

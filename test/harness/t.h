@@ -48,6 +48,8 @@ const char *t_data(const char *name);
 struct wr_bytes t_slurp(const char *path);
 void t_spew(const char *path, const void *p, size_t n);
 
+void t_sleep_ms(int64_t ms); /* for other threads to show what they do */
+
 /* A new call with scratch memory, the system clock and no deadline; the harness owns it. */
 struct wr_call *t_call(void);
 

@@ -431,7 +431,7 @@ static void test_a_reader_that_waits_is_stopped(void **state)
     m = freeze(&l);
     T_OK(wr_frozen_hold(m.f, 1000 * MS));
     T_OK(wr_thread_start(&t, "reader", 0, read_one_by_one, &r, &e));
-    (void)usleep(20000); /* enough for a reader that does not wait to show */
+    t_sleep_ms(20); /* enough for a reader that does not wait to show */
     T(!atomic_load(&r.begun));
     wr_frozen_stop(m.f);
     wr_thread_join(&t); /* while it is held */

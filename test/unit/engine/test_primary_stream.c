@@ -104,7 +104,7 @@ static bool wait_checkpoints(struct world *w, uint64_t n)
 {
     for (int i = 0; i < WAIT_S * 1000 && checkpoints(w) < n; i++) {
         wr_db_wake(w->db);
-        (void)usleep(1000);
+        t_sleep_ms(1);
     }
     return checkpoints(w) >= n;
 }

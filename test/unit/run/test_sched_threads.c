@@ -105,13 +105,6 @@ static void count_threads(unsigned *ret_threads, uint64_t *ret_switches)
     (void)closedir(dir);
 }
 
-static void sleep_ms(int64_t ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000 * MS)};
-
-    (void)nanosleep(&t, NULL);
-}
-
 /* The storm: threads post messages and wake, actors take them out. */
 
 #define POSTERS   3
@@ -301,7 +294,7 @@ static void test_idle_makes_no_switch(void **state)
     /* On a busy machine they may take a while to lie down; what wakes now and then never stops. */
     for (unsigned i = 0; i < 10 && !still; i++) {
         count_threads(&threads, &switches);
-        sleep_ms(300);
+        t_sleep_ms(300);
         count_threads(&threads_after, &switches_after);
         still = threads_after == threads && switches_after == switches;
     }
@@ -392,7 +385,7 @@ static void test_a_timer_is_minded_when_its_minder_runs_a_step(void **state)
 /* Opens the gate after a while, if the other thread has done its worst by then or not. */
 static void open_later(void *arg)
 {
-    sleep_ms(20);
+    t_sleep_ms(20);
     tally_add(arg, 1);
 }
 

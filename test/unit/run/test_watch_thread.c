@@ -169,7 +169,6 @@ static void remover_main(void *arg)
 
 static void test_removal_waits_for_the_callback(void **state)
 {
-    const struct timespec pause = {.tv_nsec = 10 * MS};
     const char *dir = t_tmpdir();
     struct wr_watch *w = watch();
     struct remover r = {.w = w};
@@ -184,7 +183,7 @@ static void test_removal_waits_for_the_callback(void **state)
     write_times(t_path(dir, "f"), 1);
     T(flag_called(&f, 1));
     T_OK(wr_thread_start(&r.thread, "remover", 0, remover_main, &r, &e));
-    (void)nanosleep(&pause, NULL); /* give it the chance to return too early */
+    t_sleep_ms(10); /* give it the chance to return too early */
     write_times(t_path(dir, "f"), 1);
     flag_let_go(&f);
     wr_thread_join(&r.thread);
