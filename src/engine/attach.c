@@ -136,8 +136,10 @@ void wr_db_attach(struct wr_db *db)
      * that cannot lead to a checkpoint would only let the WAL grow. */
     if (!any_found(db))
         return;
-    if (!db->conn)
+    if (!db->conn) {
+        wr_db_arm(db); /* an empty file that is written is told by nothing else */
         st = connect(db, &e);
+    }
     if (st == WR_OK)
         st = take_pin(db, &e);
     if (st == WR_OK)

@@ -2,10 +2,13 @@
  * primary.c - the database actor: its states, its one step, and messages to it.
  *
  * A step looks at the wal-index (a memory compare) and does what is due: capture and ship, let a
- * replica join, checkpoint. It then names the time of its next wish, or none: an idle database
- * sleeps until inotify reports a write to its WAL. That event comes before the writer publishes its
- * commit in the index, and publishing raises no event. So a look that finds frames which the index
- * does not announce yet is repeated, at growing intervals, until it does.
+ * replica join, checkpoint. It then names the time of its next wish, or none.
+ *
+ * While the database is being written it is looked at every millisecond or so. When nothing new was
+ * seen for a few milliseconds, inotify is asked to tell the next write to its files, and an idle
+ * database sleeps until then. That event comes before the writer publishes its commit in the index,
+ * and publishing raises no event. So a look that finds frames which the index does not announce yet
+ * is repeated, at growing intervals, until it does.
  */
 #include "engine/primary.h"
 
@@ -13,10 +16,13 @@
 #include "engine/primary_int.h"
 #include "run/watch.h"
 
-#define SCAN_WATCHED_NS    ((int64_t)60 * 1000000000)
-#define SCAN_UNWATCHED_NS  ((int64_t)1000000000)
+#define SCAN_WATCHED_NS   ((int64_t)60 * 1000000000)
+#define SCAN_UNWATCHED_NS ((int64_t)1000000000)
+/* The n-th fruitless look in a row is followed by the next one after 100 us << n. */
 #define LOOK_MIN_NS        ((int64_t)100 * 1000)
 #define LOOK_MAX_DOUBLINGS 17u /* 13 s apart at the most */
+#define LOOKS_BUSY         3u  /* where to begin behind one that was not fruitless: 0.8 ms */
+#define LOOKS_QUIET        6u  /* 6 ms without news: leave it to the watch */
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
 #define IDLE_CKPT_NS       ((int64_t)60 * 1000000000)
 #define LONG_CKPT_NS       ((int64_t)1000000000) /* the same when the WAL is worth cutting */
@@ -84,6 +90,8 @@ void wr_db_detach(struct wr_db *db)
     assert(!wr_db_streaming(db));
     for (size_t i = 0; i < db->n_replicas; i++)
         db->replicas[i].joined = false;
+    db->armed = false;
+    db->looks = 0;
     wr_db_prove_drop(db);
     wr_view_release(&db->view);
     wr_conn_close(db->conn);
@@ -158,27 +166,48 @@ static void check_in_place(struct wr_db *db)
     wr_db_go(db, DB_BROKEN);
 }
 
-/* After everything that is due: when to look at a WAL that shows more than its index. */
-static void plan_looks(struct wr_db *db, bool hinted)
+void wr_db_arm(struct wr_db *db)
 {
-    if (hinted)
+    struct wr_err e = {0};
+
+    for (size_t i = 0; i < db->n_watch; i++) {
+        if (wr_watch_arm(db->watch, db->watch_ids[i], &e) != WR_OK)
+            db->scan_ns = wr_min(db->scan_ns, SCAN_UNWATCHED_NS);
+    }
+    db->armed = true;
+}
+
+/* After everything that is due: when to look again. */
+static void plan_looks(struct wr_db *db, bool hinted, bool news)
+{
+    if (news)
+        db->looks = LOOKS_BUSY;
+    if (hinted) {
         db->looks = 0;
-    if (wr_db_behind(db) || db->looks >= LOOKS_MAX || !wr_db_more_coming(db))
-        return;
-    wr_db_want(db, wr_db_now_ns(db) + (LOOK_MIN_NS << wr_min(db->looks, LOOK_MAX_DOUBLINGS)));
-    db->looks++;
+        db->armed = false;
+    }
+    if (db->looks < LOOKS_QUIET ||
+        (db->looks < LOOKS_MAX && !wr_db_behind(db) && wr_db_more_coming(db))) {
+        wr_db_want(db, wr_db_now_ns(db) + (LOOK_MIN_NS << wr_min(db->looks, LOOK_MAX_DOUBLINGS)));
+        db->looks++;
+    } else if (!db->armed) {
+        wr_db_arm(db);
+        db->recheck = true; /* what was written before that raised no event */
+        wr_db_want(db, wr_db_now_ns(db));
+    }
 }
 
 /* One step of a database that is attached. `forced`: somebody waits for a sync. */
 static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, struct wr_err *e)
 {
-    uint32_t before = db->pos.frame, seen_before = db->seen.mx_frame;
-    bool due;
+    struct wr_walidx before = db->seen;
+    bool due, news;
     enum wr_status st = wr_db_look(db, e);
 
     if (st != WR_OK)
         return st;
-    if (db->seen.mx_frame != seen_before || before != db->pos.frame)
+    news = db->seen.mx_frame != before.mx_frame || db->seen.change != before.change;
+    if (news)
         db->idle_ckpt_ns = wr_db_now_ns(db) + (wr_db_wal_is_long(db) ? LONG_CKPT_NS : IDLE_CKPT_NS);
     due = wr_db_ship_due(db, forced);
     if (wr_db_behind(db) && (due || forced || wr_db_join_due(db)))
@@ -191,7 +220,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
         st = wr_db_checkpoint(db, e);
     if (st != WR_OK)
         return st;
-    plan_looks(db, hinted);
+    plan_looks(db, hinted, news);
     if (db->idle_ckpt_ns != WR_NEVER &&
         (db->seen.mx_frame > db->view.backfilled || wr_db_wal_is_long(db)))
         wr_db_want(db, wr_max(db->idle_ckpt_ns, db->stuck_until_ns));
@@ -259,7 +288,7 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
     struct wr_db *db = wr_container_of(a, struct wr_db, actor);
     struct wr_err e = {0};
     uint64_t taken;
-    bool forced, hinted, captured = false;
+    bool forced, hinted, check, captured = false;
     int64_t now = wr_db_now_ns(db);
     uint64_t floor;
 
@@ -272,8 +301,9 @@ static struct wr_next db_step(struct wr_actor *a, struct wr_call *c)
     wr_mutex_unlock(&db->mutex);
     db->next_ns = WR_NEVER;
     read_replicas(db);
-    if ((hinted || forced || now >= db->scan_due_ns) &&
-        (db->state == DB_PROVING || db->state == DB_SYNCING))
+    check = hinted || forced || db->recheck || now >= db->scan_due_ns;
+    db->recheck = false;
+    if (check && (db->state == DB_PROVING || db->state == DB_SYNCING))
         check_in_place(db);
     if (now >= db->scan_due_ns)
         db->scan_due_ns = now + db->scan_ns;

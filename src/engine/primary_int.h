@@ -113,7 +113,9 @@ struct wr_db {
     int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
 
     int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
-    unsigned looks;    /* fruitless looks at a WAL that has more than its index says */
+    unsigned looks;    /* looks in a row that found nothing new */
+    bool armed;        /* the watch tells the next write to the files */
+    bool recheck;      /* the last step armed it: look once more, and at the files, too */
     int64_t torn_ns;   /* since when the index is torn; 0: it is not */
     uint32_t wal_high; /* most frames that the WAL held since it was cut */
     unsigned put_offs; /* barriers put off in a row because of a writer */
@@ -135,6 +137,7 @@ void wr_db_go(struct wr_db *db, enum db_state next);
 int64_t wr_db_now_ns(const struct wr_db *db);
 void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than that */
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what);
+void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
 void wr_db_detach(struct wr_db *db);
 
 /* attach.c: one attempt to get from OPENING to PROVING, and a step on from there to SYNCING. Any

@@ -4,18 +4,20 @@
  *   poll() sleeps without end  ->  read() one batch  ->  mark what is named in it  ->  call each
  *   once  ->  rest a millisecond
  *
- * SQLite writes a transaction as many small pwrites, each an event: marking makes one call of a
- * batch, however many events named the file. The rest lets a batch gather: without it a busy writer
- * costs two context switches a pwrite, on its own processor. The first event after a pause is never
- * late, the next ones at most by the rest.
+ * Marking makes one call of a batch, however many events named the file; the rest lets a batch
+ * gather. The first event after a pause is never late, the next ones at most by the rest.
  *
- * A subscription is known by the kernel's descriptor of its directory. inotify gives the same one
- * for each path to the same directory, so several subscriptions share it without comparing paths,
- * and never gives it out again (before 2^31 others), so events that arrive late for a directory no
- * longer watched match nothing. Hence nothing is to be done when a directory vanishes: its
- * subscriptions match nothing more.
+ * A place in the table is a kernel's descriptor and a name. For a directory, the name is that of a
+ * file in it. inotify gives the same descriptor for each path to the same directory, so several
+ * subscriptions share it without comparing paths, and never gives it out again (before 2^31
+ * others), so events that arrive late for a directory no longer watched match nothing. Hence
+ * nothing is to be done when a directory vanishes: its places match nothing more.
  *
- * When the kernel's queue overflows, events are lost, and every callback is made.
+ * For an armed file it is the descriptor of the file itself, and no name. The kernel drops it with
+ * the first event and says so (IN_IGNORED); then the place goes, too.
+ *
+ * When the kernel's queue overflows, events are lost: every callback is made, and nothing counts as
+ * armed any more.
  */
 #include "run/watch.h"
 
@@ -34,21 +36,20 @@
 
 #define SUBS_MAX   ((size_t)1 << 20)
 #define BATCH_SIZE ((size_t)16 << 10) /* bytes; a few hundred events */
-#define EVENTS \
-    ((uint32_t)(IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR))
+#define EVENTS     ((uint32_t)(IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR))
 
 struct sub {
-    int dir;               /* frozen; the kernel's descriptor */
-    char *name;            /* frozen */
+    char *path;            /* frozen; the directory as given, and name */
+    const char *name;      /* frozen; the end of path */
     uint64_t id;           /* frozen; never 0 */
     wr_watch_fn *fn;       /* frozen */
     void *arg;             /* frozen */
     struct wr_link marked; /* in the watch's list while its call is due */
 };
 
-/* A place in the table. The id is repeated so that removal need not look at every subscription. */
 struct place {
-    uint64_t id;
+    int wd;           /* the kernel's descriptor, of a directory or of an armed file */
+    const char *name; /* of the file in that directory; "" if it is the file */
     struct sub *sub;
 };
 
@@ -58,7 +59,7 @@ struct wr_watch {
     struct wr_thread thread;
 
     struct wr_mutex mutex; /* guards what follows */
-    struct place *places;  /* sorted by directory, then name */
+    struct place *places;  /* sorted by descriptor, then name */
     size_t count, cap;
     uint64_t id_last;
     struct wr_list marked;
@@ -74,21 +75,21 @@ static struct sub *sub_of(struct wr_link *link)
 
 static void sub_free(struct sub *sub)
 {
-    wr_free(sub->name);
+    wr_free(sub->path);
     wr_free(sub);
 }
 
-/* Index of the first place that is not before (dir, name). */
-static size_t place_find(const struct wr_watch *w, int dir, const char *name)
+/* Index of the first place that is not before (wd, name). */
+static size_t place_find(const struct wr_watch *w, int wd, const char *name)
 {
     size_t low = 0;
     size_t high = w->count;
 
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        const struct sub *sub = w->places[mid].sub;
+        const struct place *p = &w->places[mid];
 
-        if (sub->dir < dir || (sub->dir == dir && strcmp(sub->name, name) < 0))
+        if (p->wd < wd || (p->wd == wd && strcmp(p->name, name) < 0))
             low = mid + 1;
         else
             high = mid;
@@ -96,11 +97,17 @@ static size_t place_find(const struct wr_watch *w, int dir, const char *name)
     return low;
 }
 
-static bool dir_is_watched(const struct wr_watch *w, int dir)
+static bool is_watched(const struct wr_watch *w, int wd)
 {
-    size_t i = place_find(w, dir, ""); /* before any name */
+    size_t i = place_find(w, wd, ""); /* the first of its places */
 
-    return i < w->count && w->places[i].sub->dir == dir;
+    return i < w->count && w->places[i].wd == wd;
+}
+
+static void place_take_out(struct wr_watch *w, size_t at)
+{
+    w->count--;
+    memmove(&w->places[at], &w->places[at + 1], (w->count - at) * sizeof(w->places[0]));
 }
 
 static void mark(struct wr_watch *w, struct sub *sub)
@@ -109,19 +116,40 @@ static void mark(struct wr_watch *w, struct sub *sub)
         wr_list_push(&w->marked, &sub->marked);
 }
 
-static void mark_named(struct wr_watch *w, int dir, const char *name)
+static void mark_named(struct wr_watch *w, int wd, const char *name)
 {
-    for (size_t i = place_find(w, dir, name); i < w->count; i++) {
-        struct sub *sub = w->places[i].sub;
+    for (size_t i = place_find(w, wd, name); i < w->count; i++) {
+        const struct place *p = &w->places[i];
 
-        if (sub->dir != dir || strcmp(sub->name, name) != 0)
+        if (p->wd != wd || strcmp(p->name, name) != 0)
             return;
-        mark(w, sub);
+        mark(w, p->sub);
+    }
+}
+
+/* The kernel has dropped the descriptor. Places of a directory stay: they are their subscriptions.
+ */
+static void disarmed(struct wr_watch *w, int wd)
+{
+    size_t i = place_find(w, wd, "");
+
+    while (i < w->count && w->places[i].wd == wd && !w->places[i].name[0])
+        place_take_out(w, i);
+}
+
+static void overflowed(struct wr_watch *w)
+{
+    for (size_t i = w->count; i-- > 0;) {
+        mark(w, w->places[i].sub);
+        if (!w->places[i].name[0]) {
+            (void)inotify_rm_watch(w->inotify_fd, w->places[i].wd); /* if the kernel has not yet */
+            place_take_out(w, i);
+        }
     }
 }
 
 /* Mark what the events of one read name. The kernel writes whole events only, with the name padded
- * by NULs to `len`; an event about the directory itself has no name. */
+ * by NULs to `len`; an event about a watched file, or a directory itself, has none. */
 static void mark_batch(struct wr_watch *w, const char *batch, size_t size)
 {
     size_t off = 0;
@@ -132,12 +160,12 @@ static void mark_batch(struct wr_watch *w, const char *batch, size_t size)
         memcpy(&event, batch + off, sizeof(event));
         off += sizeof(event);
         assert(event.len <= size - off);
-        if (event.mask & IN_Q_OVERFLOW) {
-            for (size_t i = 0; i < w->count; i++)
-                mark(w, w->places[i].sub);
-        } else if (event.len) {
-            mark_named(w, event.wd, batch + off);
-        }
+        if (event.mask & IN_Q_OVERFLOW)
+            overflowed(w);
+        else if (event.mask & IN_IGNORED)
+            disarmed(w, event.wd);
+        else
+            mark_named(w, event.wd, event.len ? batch + off : "");
         off += event.len;
     }
 }
@@ -222,8 +250,10 @@ static void watch_release(struct wr_watch *w)
         (void)close(w->stop_fd); /* nothing was written that could be lost */
     if (w->inotify_fd >= 0)
         (void)close(w->inotify_fd);
-    for (size_t i = 0; i < w->count; i++)
-        sub_free(w->places[i].sub);
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->places[i].name[0]) /* each has one such place */
+            sub_free(w->places[i].sub);
+    }
     wr_free(w->places);
     wr_cond_release(&w->called);
     wr_mutex_release(&w->mutex);
@@ -296,76 +326,134 @@ static enum wr_status places_grow(struct wr_watch *w, struct wr_err *e)
     return WR_OK;
 }
 
-/* Subscribe `sub`, whose name, fn and arg are set. */
-static enum wr_status place_add(
+static void place_put(struct wr_watch *w, const struct place *p)
+{
+    size_t at = place_find(w, p->wd, p->name);
+
+    assert(w->count < w->cap);
+    memmove(&w->places[at + 1], &w->places[at], (w->count - at) * sizeof(w->places[0]));
+    w->places[at] = *p;
+    w->count++;
+}
+
+/* Have the next write to the file told. */
+static enum wr_status arm(struct wr_watch *w, struct sub *sub, struct wr_err *e)
+{
+    enum wr_status st = places_grow(w, e);
+    int wd;
+
+    if (st != WR_OK)
+        return st;
+    wd = inotify_add_watch(w->inotify_fd, sub->path, IN_MODIFY | IN_ONESHOT);
+    if (wd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return WR_OK;
+    if (wd < 0)
+        return fail_inotify(e, errno, sub->path);
+    for (size_t i = place_find(w, wd, ""); i < w->count && w->places[i].wd == wd; i++) {
+        if (w->places[i].sub == sub)
+            return WR_OK; /* it was armed and is, once */
+    }
+    place_put(w, &(struct place){.wd = wd, .name = "", .sub = sub});
+    return WR_OK;
+}
+
+/* Subscribe `sub`, whose path, name, fn and arg are set. */
+static enum wr_status subscribe(
     struct wr_watch *w, const char *dir, struct sub *sub, struct wr_err *e)
 {
     enum wr_status st = places_grow(w, e);
-    size_t at;
+    int wd;
 
     if (st != WR_OK)
         return st;
     /* Under the lock: an event that comes at once finds the subscription. */
-    sub->dir = inotify_add_watch(w->inotify_fd, dir, EVENTS);
-    if (sub->dir < 0)
+    wd = inotify_add_watch(w->inotify_fd, dir, EVENTS);
+    if (wd < 0)
         return fail_inotify(e, errno, dir);
     sub->id = ++w->id_last;
-    at = place_find(w, sub->dir, sub->name);
-    memmove(&w->places[at + 1], &w->places[at], (w->count - at) * sizeof(w->places[0]));
-    w->places[at] = (struct place){.id = sub->id, .sub = sub};
-    w->count++;
+    place_put(w, &(struct place){.wd = wd, .name = sub->name, .sub = sub});
     return WR_OK;
+}
+
+/* One by one: ids are in no order here, and 10,000 of them take some ten microseconds. */
+static struct sub *sub_find(const struct wr_watch *w, uint64_t id)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->places[i].sub->id == id)
+            return w->places[i].sub;
+    }
+    assert(false);
+    return NULL;
+}
+
+/* Without its callback: nobody else may hold on to it. */
+static void unsubscribe(struct wr_watch *w, const struct sub *sub)
+{
+    for (size_t i = w->count; i-- > 0;) {
+        int wd = w->places[i].wd;
+
+        if (w->places[i].sub != sub)
+            continue;
+        place_take_out(w, i);
+        /* Fails where the file or directory is gone, and the kernel's watch with it. */
+        if (!is_watched(w, wd))
+            (void)inotify_rm_watch(w->inotify_fd, wd);
+    }
 }
 
 enum wr_status wr_watch_add(struct wr_watch *w, const char *dir, const char *name, wr_watch_fn *fn,
     void *arg, uint64_t *ret_id, struct wr_err *e)
 {
-    size_t n = strlen(name);
+    size_t n = strlen(name), n_dir = strlen(dir);
     struct sub *sub;
     enum wr_status st;
 
     if (n == 0 || n > NAME_MAX || strchr(name, '/'))
         return wr_fail(e, WR_MISUSE, "watch \"%s\": not the name of a file", name);
     sub = wr_alloc(sizeof(*sub));
-    if (!sub)
+    if (!sub || !(sub->path = wr_alloc(n_dir + n + 2))) {
+        wr_free(sub);
         return wr_fail(e, WR_NOMEM, "watch %s", name);
+    }
     sub->fn = fn;
     sub->arg = arg;
-    sub->name = wr_strndup(name, n);
-    if (!sub->name) {
-        st = wr_fail(e, WR_NOMEM, "watch %s", name);
-        goto out;
-    }
+    (void)snprintf(sub->path, n_dir + n + 2, "%s/%s", dir, name);
+    sub->name = sub->path + n_dir + 1;
     wr_mutex_lock(&w->mutex);
-    st = place_add(w, dir, sub, e);
+    st = subscribe(w, dir, sub, e);
+    if (st == WR_OK) {
+        st = arm(w, sub, e);
+        if (st != WR_OK)
+            unsubscribe(w, sub);
+    }
     if (st == WR_OK)
         *ret_id = sub->id;
     wr_mutex_unlock(&w->mutex);
-out:
     if (st != WR_OK)
         sub_free(sub);
+    return st;
+}
+
+enum wr_status wr_watch_arm(struct wr_watch *w, uint64_t id, struct wr_err *e)
+{
+    enum wr_status st;
+
+    wr_mutex_lock(&w->mutex);
+    st = arm(w, sub_find(w, id), e);
+    wr_mutex_unlock(&w->mutex);
     return st;
 }
 
 void wr_watch_remove(struct wr_watch *w, uint64_t id)
 {
     struct sub *sub;
-    size_t at = 0;
 
     wr_mutex_lock(&w->mutex);
     assert(w->calling_id != id || !pthread_equal(w->caller, pthread_self()));
-    /* One by one: ids are in no order here, and 10,000 of them take some ten microseconds. */
-    while (at < w->count && w->places[at].id != id)
-        at++;
-    assert(at < w->count);
-    sub = w->places[at].sub;
-    w->count--;
-    memmove(&w->places[at], &w->places[at + 1], (w->count - at) * sizeof(w->places[0]));
+    sub = sub_find(w, id);
+    unsubscribe(w, sub);
     if (sub->marked.next)
         wr_list_remove(&sub->marked);
-    /* Fails where the directory is gone, and the kernel's watch with it. */
-    if (!dir_is_watched(w, sub->dir))
-        (void)inotify_rm_watch(w->inotify_fd, sub->dir);
     while (w->calling_id == id)
         wr_cond_wait(&w->called, &w->mutex);
     wr_mutex_unlock(&w->mutex);

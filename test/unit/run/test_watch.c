@@ -46,6 +46,13 @@ static unsigned seen(struct wr_watch *w, unsigned *counter)
     return n;
 }
 
+static void arm(struct wr_watch *w, uint64_t id)
+{
+    struct wr_err e = {0};
+
+    T_OK(wr_watch_arm(w, id, &e));
+}
+
 /* The file stays open, so that nothing but the writes is seen. */
 static void write_times(const char *path, unsigned times)
 {
@@ -65,22 +72,27 @@ static void test_each_kind_of_change(void **state)
     const char *moved = t_path(elsewhere, "moved");
     struct wr_watch *w = watch();
     unsigned n = 0;
+    uint64_t id;
 
     (void)state;
-    add(w, dir, "a.db-wal", &n);
+    id = add(w, dir, "a.db-wal", &n);
     T(seen(w, &n) == 0);
     write_times(file, 0);
     T(seen(w, &n) == 1); /* created */
+    arm(w, id);
     write_times(file, 0);
     T(seen(w, &n) == 0); /* opened and closed: no change */
     write_times(file, 1);
     T(seen(w, &n) == 1);
+    arm(w, id);
     write_times(file, 1);
     T(seen(w, &n) == 1); /* the same byte at the same place */
+    arm(w, id);
     T(truncate(file, 0) == 0);
     T(seen(w, &n) == 1);
     T(rename(file, moved) == 0);
     T(seen(w, &n) == 1);
+    arm(w, id); /* there is none */
     write_times(moved, 1);
     T(seen(w, &n) == 0);
     T(rename(moved, file) == 0);
@@ -89,6 +101,64 @@ static void test_each_kind_of_change(void **state)
     T(seen(w, &n) == 1);
     write_times(file, 1); /* a file that comes and goes stays watched */
     T(seen(w, &n) == 1);
+    wr_watch_free(w);
+}
+
+/* A writer in full flight pays for one event, not for thousands. */
+static void test_a_write_is_told_once(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *file = t_path(dir, "f");
+    struct wr_watch *w = watch();
+    unsigned n = 0;
+    uint64_t id;
+
+    (void)state;
+    write_times(file, 1);
+    id = add(w, dir, "f", &n);
+    T(seen(w, &n) == 0);
+    write_times(file, 100);
+    T(seen(w, &n) == 1);
+    write_times(file, 100);
+    T(seen(w, &n) == 0);
+    arm(w, id);
+    arm(w, id); /* twice is once */
+    write_times(file, 100);
+    T(seen(w, &n) == 1);
+    write_times(file, 100);
+    T(seen(w, &n) == 0);
+    for (int i = 0; i < 100; i++) { /* with the kernel's news of the last one still on the way */
+        arm(w, id);
+        write_times(file, 1);
+    }
+    T(seen(w, &n) == 1);
+    wr_watch_free(w);
+}
+
+/* The file that was armed is not the one that has the name now. */
+static void test_an_armed_file_is_replaced(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *file = t_path(dir, "f");
+    const char *other = t_path(dir, "g");
+    struct wr_watch *w = watch();
+    unsigned n = 0;
+    uint64_t id;
+
+    (void)state;
+    write_times(file, 1);
+    write_times(other, 1);
+    id = add(w, dir, "f", &n);
+    T(rename(other, file) == 0);
+    T(seen(w, &n) == 1);
+    write_times(file, 1);
+    T(seen(w, &n) == 0);
+    arm(w, id);
+    write_times(file, 1);
+    T(seen(w, &n) == 1);
+    T(unlink(file) == 0);
+    T(seen(w, &n) == 1);
+    wr_watch_remove(w, id);
     wr_watch_free(w);
 }
 
@@ -152,9 +222,12 @@ static void test_subscriptions_share_a_directory(void **state)
     write_times(t_path(dir, "f"), 1);
     T(seen(w, &a) == 1 && b == 1 && c == 0);
     b = 0;
+    arm(w, id_a);
+    arm(w, id_b); /* the same file, and so the same descriptor */
     wr_watch_remove(w, id_a);
     write_times(t_path(dir, "f"), 1);
     T(seen(w, &b) == 1 && a == 0);
+    arm(w, id_b);
     write_times(t_path(dir, "f"), 1);
     wr_watch_remove(w, id_b); /* with an event on the way */
     T(seen(w, &b) == 0);
@@ -164,7 +237,7 @@ static void test_subscriptions_share_a_directory(void **state)
     write_times(t_path(dir, "g"), 1);
     T(seen(w, &c) == 0);
     add(w, dir, "g", &c); /* the directory was given up; again */
-    T(seen(w, &c) == 0);  /* the event from before does not count */
+    T(seen(w, &c) == 0);
     write_times(t_path(dir, "g"), 1);
     T(seen(w, &c) == 1);
     wr_watch_free(w);
@@ -180,6 +253,7 @@ static void test_a_vanished_directory_is_silent(void **state)
     unsigned n = 0;
     unsigned again = 0;
     uint64_t id;
+    uint64_t id_again;
     uint64_t id_none = 7;
 
     (void)state;
@@ -194,10 +268,11 @@ static void test_a_vanished_directory_is_silent(void **state)
     T(mkdir(dir, 0700) == 0);
     write_times(file, 1);
     T(seen(w, &n) == 0);
-    add(w, dir, "f", &again); /* who wants it anew asks anew */
+    id_again = add(w, dir, "f", &again); /* who wants it anew asks anew */
     write_times(file, 1);
     T(seen(w, &again) == 1 && n == 0);
     wr_watch_remove(w, id);
+    arm(w, id_again);
     write_times(file, 1);
     T(seen(w, &again) == 1);
     wr_watch_free(w);
@@ -235,7 +310,7 @@ static void test_overflow_calls_everyone(void **state)
     uint64_t events_max = 0;
     unsigned n = 0;
     unsigned quiet = 0;
-    int fd[2];
+    uint64_t id;
 
     (void)state;
     T(wr_parse_u64(wr_str_trim((struct wr_str){(const char *)limit.p, limit.n}), &events_max));
@@ -244,14 +319,20 @@ static void test_overflow_calls_everyone(void **state)
         skip(); /* a machine that was told to keep them all */
     }
     add(w, dir, "a", &n);
-    add(w, quiet_dir, "q", &quiet);
-    fd[0] = open(t_path(dir, "a"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    fd[1] = open(t_path(dir, "b"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    for (uint64_t i = 0; i < events_max + 10; i++)
-        T(pwrite(fd[i % 2], "x", 1, 0) == 1);
+    write_times(t_path(quiet_dir, "q"), 1);
+    id = add(w, quiet_dir, "q", &quiet);
+    for (uint64_t i = 0; i < events_max / 2 + 10; i++) { /* two events each */
+        T(mkdir(t_path(dir, i % 2 ? "a" : "b"), 0700) == 0);
+        T(rmdir(t_path(dir, i % 2 ? "a" : "b")) == 0);
+    }
     T(seen(w, &n) == 1);
     T(quiet == 1);
-    T(close(fd[0]) == 0 && close(fd[1]) == 0);
+    quiet = 0;
+    write_times(t_path(quiet_dir, "q"), 1);
+    T(seen(w, &quiet) == 0); /* nothing is armed any more */
+    arm(w, id);
+    write_times(t_path(quiet_dir, "q"), 1);
+    T(seen(w, &quiet) == 1);
     wr_watch_free(w);
 }
 
@@ -266,8 +347,11 @@ static void test_overflow_calls_everyone(void **state)
 struct model_sub {
     uint64_t id; /* 0: none */
     size_t dir, name;
+    bool armed;
     unsigned calls, want;
 };
+
+static bool exists[DIRS][NAMES];
 
 /* Deliver, and compare what was with what should have been. */
 static void settle(struct wr_watch *w, struct model_sub subs[SUBS])
@@ -290,7 +374,7 @@ static void one_life(struct wr_rand *r, const char *const dirs[DIRS])
         size_t dir = (size_t)wr_rand_below(r, DIRS);
         size_t name = (size_t)wr_rand_below(r, NAMES);
 
-        switch (wr_rand_below(r, 4)) {
+        switch (wr_rand_below(r, 5)) {
         case 0:
             if (m->id) {
                 wr_watch_remove(w, m->id);
@@ -301,17 +385,28 @@ static void one_life(struct wr_rand *r, const char *const dirs[DIRS])
                 m->dir = dir;
                 m->name = name;
                 m->id = add(w, dirs[dir], names[name], &m->calls);
+                m->armed = exists[dir][name];
             }
             break;
         case 1:
             settle(w, subs);
             break;
+        case 2:
+            if (m->id) {
+                arm(w, m->id);
+                m->armed = exists[m->dir][m->name];
+            }
+            break;
         default:
             write_times(t_path(dirs[dir], names[name]), 1);
             for (size_t i = 0; i < SUBS; i++) {
-                if (subs[i].id && subs[i].dir == dir && subs[i].name == name)
+                if (subs[i].id && subs[i].dir == dir && subs[i].name == name &&
+                    (subs[i].armed || !exists[dir][name])) {
                     subs[i].want = 1;
+                    subs[i].armed = false;
+                }
             }
+            exists[dir][name] = true;
             break;
         }
     }
@@ -341,8 +436,11 @@ static enum wr_status sweep_body(void *arg)
     uint64_t id;
     enum wr_status st = wr_watch_new(*manual, &w, &e);
 
+    write_times(t_path(dir, "f"), 1);
     for (unsigned i = 0; i < 20 && st == WR_OK; i++)
         st = wr_watch_add(w, dir, "f", count, &n, &id, &e);
+    if (st == WR_OK)
+        st = wr_watch_arm(w, id, &e);
     T(st == WR_OK || e.code == st);
     wr_watch_free(w);
     return st;
@@ -381,7 +479,8 @@ static void test_no_descriptor_is_a_limit(void **state)
     T(!w && wr_mem_live() == live);
 }
 
-T_MAIN(T_TEST(test_each_kind_of_change), T_TEST(test_only_the_whole_name_counts),
+T_MAIN(T_TEST(test_each_kind_of_change), T_TEST(test_a_write_is_told_once),
+    T_TEST(test_an_armed_file_is_replaced), T_TEST(test_only_the_whole_name_counts),
     T_TEST(test_many_writes_make_one_call), T_TEST(test_subscriptions_share_a_directory),
     T_TEST(test_a_vanished_directory_is_silent), T_TEST(test_what_is_no_directory_or_no_name),
     T_TEST(test_overflow_calls_everyone), T_TEST(test_random_subscriptions_match_the_model),

@@ -254,11 +254,11 @@ static void test_removal_while_events_arrive(void **state)
     struct wr_watch *w = watch();
     struct wr_err e = {0};
     struct flag steady;
-    uint64_t id = 0;
+    uint64_t id = 0, id_steady = 0;
 
     (void)state;
     flag_init(&steady);
-    T_OK(wr_watch_add(w, dir, "f", flag_call, &steady, &id, &e));
+    T_OK(wr_watch_add(w, dir, "f", flag_call, &steady, &id_steady, &e));
     T_OK(wr_thread_start(&s.thread, "scribbler", 0, scribbler_main, &s, &e));
     T(flag_called(&steady, 1));
     for (unsigned i = 0; i < 1000; i++) {
@@ -266,8 +266,12 @@ static void test_removal_while_events_arrive(void **state)
 
         T(calls);
         T_OK(wr_watch_add(w, dir, "f", count_heap, &calls, &id, &e));
-        if (i % 50 == 0)
-            T(flag_called(&steady, flag_calls(&steady) + 1));
+        if (i % 50 == 0) {
+            unsigned before = flag_calls(&steady);
+
+            T_OK(wr_watch_arm(w, id_steady, &e));
+            T(flag_called(&steady, before + 1));
+        }
         wr_watch_remove(w, id);
         wr_free(calls); /* a late call would write here */
         calls = NULL;
