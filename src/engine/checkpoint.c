@@ -25,7 +25,7 @@
 #include "sqlite/holders.h"
 #include "sqlite/wal.h"
 
-#define BULK_LEFT       64u /* frames that the barrier may handle alone */
+#define BULK_LEFT       64u /* frames that are not worth a pass */
 #define BULK_ROUNDS     8
 #define BARRIER_LEFT    2048u /* more than that is not copied while writers wait ... */
 #define PUT_OFFS_MAX    4u    /* ... unless a writer is so fast that it never gets less */
@@ -77,6 +77,7 @@ struct attempt {
     bool held;    /* the barrier was had */
     bool more;    /* there was more to copy aside than it had time for */
     bool blocked; /* it cannot be copied aside */
+    bool chased;  /* a writer is as fast as the passes: another would leave as much */
 };
 
 /* Whether a checkpoint of what was captured takes nothing from files that are being sent. */
@@ -89,8 +90,8 @@ static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
         a->blocked = true;
         if (db->stuck == 0) {
             wr_log(DB_LOG(db), WR_WARN,
-                "cannot copy aside the old pages that a file being sent has yet to read; the WAL "
-                "grows until it is sent",
+                "cannot copy aside old pages that are yet to be read from the database; the WAL "
+                "grows until they were",
                 DB_NAME(db), WR_F_Z("error", e.text));
         }
     }
@@ -110,8 +111,10 @@ static enum wr_status checkpoint(struct wr_db *db, bool truncate, struct wr_err 
     return st == WR_BUSY ? WR_OK : st;
 }
 
+/* Passes until little is left, or they do not help. */
 static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
+    a->chased = false;
     for (int i = 0; i < BULK_ROUNDS && left(db) > BULK_LEFT; i++) {
         uint32_t before = db->view.backfilled, was_left = left(db);
         enum wr_status st = wr_conn_mark_begin(db->conn, e);
@@ -129,8 +132,8 @@ static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e
             st = wr_db_look(db, e);
         if (st != WR_OK || !may)
             return st;
-        /* A writer that is as fast as we are: more rounds would only chase it. */
-        if (db->view.backfilled <= before || left(db) > was_left / 2)
+        a->chased = db->view.backfilled > before && left(db) > was_left / 4 * 3;
+        if (db->view.backfilled <= before || a->chased) /* a reader, or a writer */
             break;
     }
     return WR_OK;
@@ -227,12 +230,20 @@ static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr
 
     if (st == WR_OK)
         note_captured(db);
-    /* The bulk passes stopped short of the end and so synced nothing: do it while writers go on. */
+    /* The passes stopped short of the end and so did not sync the database: do it while writers go
+     * on. What they add meanwhile is less than before, and would be copied and synced under the
+     * barrier: once more. */
     if (st == WR_OK)
         st = wr_conn_sync_db(db->conn, e);
+    if (st == WR_OK && !a->more && !a->blocked)
+        st = wr_db_look(db, e);
+    if (st == WR_OK && !a->more && !a->blocked)
+        st = bulk(db, a, e);
     if (st != WR_OK || a->more || a->blocked)
         return st;
-    if (left(db) > BARRIER_LEFT && db->put_offs < PUT_OFFS_MAX)
+    /* A large transaction came just now: copy it while writers go on. If they would add as much
+     * again, waiting only makes it worse, for them too. */
+    if (left(db) > BARRIER_LEFT && !a->chased && db->put_offs < PUT_OFFS_MAX)
         return WR_OK;
     /* What a few frames cut off may be much: that is not left for the barrier. */
     if (wr_db_streaming(db) || wr_db_proving(db)) {

@@ -1,6 +1,6 @@
 /*
- * primary_int.h - the database actor's inside, shared by primary.c, requests.c, attach.c, prove.c,
- * capture.c, checkpoint.c, ship.c, join.c and streams.c and by nobody else.
+ * primary_int.h - the database actor's inside, shared by primary.c, life.c, requests.c, attach.c,
+ * prove.c, capture.c, checkpoint.c, ship.c, join.c and streams.c and by nobody else.
  *
  *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
  *        |                              ^   ^                 |                   |
@@ -132,7 +132,10 @@ struct wr_db {
 #define DB_LOG(db)  wr_sched_log((db)->actor.sched)
 #define DB_NAME(db) WR_F_Z("db", (db)->name)
 
+#define DB_SCAN_UNWATCHED_NS ((int64_t)1000000000) /* a slow look where no watch helps */
+
 /* primary.c */
+struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c);
 void wr_db_go(struct wr_db *db, enum db_state next);
 int64_t wr_db_now_ns(const struct wr_db *db);
 void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than that */

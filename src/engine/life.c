@@ -1,0 +1,193 @@
+/*
+ * life.c - how a database actor comes to be, gets its replicas, and ends.
+ */
+#include "engine/primary.h"
+
+#include "base/mem.h"
+#include "engine/primary_int.h"
+#include "run/watch.h"
+
+#define SCAN_WATCHED_NS ((int64_t)60 * 1000000000)
+#define SCAN_BYTES      ((uint64_t)16 << 20)
+#define FRAMES_DEFAULT  800
+
+static void on_file_event(void *arg)
+{
+    wr_db_wake(arg);
+}
+
+static void on_replica(void *arg)
+{
+    struct wr_db *db = arg;
+
+    wr_sched_wake(&db->actor);
+}
+
+static char *join(const char *a, const char *sep, const char *b, const char *tail)
+{
+    struct wr_buf out;
+    char *z = NULL;
+
+    wr_buf_init(&out, 8192);
+    wr_buf_fmt(&out, "%s%s%s%s", a, sep, b, tail);
+    if (wr_buf_status(&out) == WR_OK)
+        z = wr_strndup((const char *)out.p, out.n);
+    wr_buf_release(&out);
+    return z;
+}
+
+static bool name_parts(struct wr_db *db, const struct wr_db_opts *o)
+{
+    struct wr_str dir = wr_path_dir(o->path), base = wr_path_base(o->path);
+
+    db->path = wr_strndup(o->path, strlen(o->path));
+    db->dir = wr_strndup(dir.p, dir.n);
+    db->name = wr_strndup(base.p, base.n);
+    if (!db->path || !db->dir || !db->name)
+        return false;
+    db->meta_dir = o->meta_dir ? wr_strndup(o->meta_dir, strlen(o->meta_dir))
+                               : join(db->dir, "/.", db->name, "-weir");
+    if (!db->meta_dir)
+        return false;
+    db->outbox = join(db->meta_dir, "/", "outbox", "");
+    return db->outbox != NULL;
+}
+
+static void free_parts(struct wr_db *db)
+{
+    wr_free(db->path);
+    wr_free(db->dir);
+    wr_free(db->name);
+    wr_free(db->meta_dir);
+    wr_free(db->outbox);
+    wr_free(db);
+}
+
+enum wr_status wr_db_new(
+    struct wr_sched *sched, const struct wr_db_opts *o, struct wr_db **ret, struct wr_err *e)
+{
+    struct wr_db *db = wr_alloc(sizeof(*db));
+    enum wr_status st;
+
+    if (!db)
+        return wr_fail(e, WR_NOMEM, "add a database");
+    db->actor = (struct wr_actor){.step = wr_db_step, .lane = WR_LANE_LOCAL, .sched = sched};
+    db->fs = o->fs ? o->fs : wr_fs_posix();
+    db->watch = o->watch;
+    db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
+    db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
+    db->scan_bytes = o->scan_bytes ? o->scan_bytes : SCAN_BYTES;
+    db->scan_ns = o->scan_ns;
+    if (db->scan_ns == 0)
+        db->scan_ns = o->watch ? SCAN_WATCHED_NS : DB_SCAN_UNWATCHED_NS;
+    db->closed_ns = INT64_MIN;
+    db->idle_ckpt_ns = WR_NEVER;
+    db->next_ns = WR_NEVER;
+    db->status.state = db->shared.state = "closed";
+    wr_pageset_init(&db->dirty);
+    wr_pageset_init(&db->unnoted);
+    st = name_parts(db, o) ? wr_sched_add(&db->actor, e) : wr_fail(e, WR_NOMEM, "add a database");
+    if (st != WR_OK) {
+        free_parts(db);
+        return st;
+    }
+    wr_mutex_init(&db->mutex);
+    wr_cond_init(&db->cond);
+    *ret = db;
+    return WR_OK;
+}
+
+enum wr_status wr_db_add_replica(
+    struct wr_db *db, struct wr_storage *storage, int64_t sync_interval_ns, struct wr_err *e)
+{
+    struct wr_replica_opts o = {
+        .sched = db->actor.sched, .label = db->name, .notify = on_replica, .arg = db};
+    struct wr_replica *r = NULL;
+    bool room;
+    enum wr_status st;
+
+    o.seed = (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;
+    st = wr_replica_new(storage, &o, &r, e);
+    if (st != WR_OK) {
+        wr_storage_close(storage);
+        return st;
+    }
+    wr_mutex_lock(&db->mutex);
+    room = db->n_known < WR_REPLICAS_MAX;
+    if (room) {
+        db->known[db->n_known] = r;
+        db->known_interval_ns[db->n_known] = sync_interval_ns;
+        db->n_known++;
+    }
+    wr_mutex_unlock(&db->mutex);
+    if (!room) {
+        wr_replica_free(r);
+        return wr_fail(e, WR_LIMIT, "a database can have at most %d replicas", WR_REPLICAS_MAX);
+    }
+    wr_replica_start(r);
+    return WR_OK;
+}
+
+static void watch_files(struct wr_db *db)
+{
+    char *wal = join(db->name, "-", "wal", "");
+    const char *names[2] = {db->name, wal};
+
+    for (size_t i = 0; db->watch && wal && i < 2; i++) {
+        struct wr_err e = {0};
+
+        if (wr_watch_add(db->watch, db->dir, names[i], on_file_event, db,
+                &db->watch_ids[db->n_watch], &e) == WR_OK)
+            db->n_watch++;
+        else
+            db->scan_ns = wr_min(db->scan_ns, DB_SCAN_UNWATCHED_NS);
+    }
+    wr_free(wal);
+}
+
+void wr_db_start(struct wr_db *db)
+{
+    wr_outbox_clean(db->fs, db->outbox);
+    watch_files(db);
+    wr_db_go(db, DB_OPENING);
+    wr_sched_wake(&db->actor);
+}
+
+/* The totals of a life, for the log: what a support case starts with. */
+static void log_totals(const struct wr_db *db)
+{
+    const struct wr_db_status *s = &db->status;
+
+    wr_log(DB_LOG(db), WR_INFO, "closed db", DB_NAME(db), WR_F_TXID("txid", db->txid),
+        WR_F_U64("commits", s->commits), WR_F_U64("wal_index_commits", s->changes),
+        WR_F_U64("frames", s->frames), WR_F_U64("checkpoints", s->checkpoints),
+        WR_F_U64("wal_resets", s->resets), WR_F_U64("checkpoints_put_off", s->barriers_failed),
+        WR_F_U64("ledger_scans", s->ledger_scans), WR_F_U64("full_sends", s->full_sends),
+        WR_F_U64("kept_pages", s->kept_pages),
+        WR_F_I64("longest_barrier_us", s->barrier_max_ns / 1000));
+}
+
+void wr_db_free(struct wr_db *db)
+{
+    if (!db)
+        return;
+    for (size_t i = 0; i < db->n_watch; i++)
+        wr_watch_remove(db->watch, db->watch_ids[i]);
+    for (size_t i = 0; i < db->n_known; i++)
+        wr_replica_cancel(db->known[i]);
+    wr_sched_remove(&db->actor);
+    for (size_t i = 0; i < db->n_known; i++)
+        wr_replica_free(db->known[i]);
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        wr_parcel_unref(db->replicas[i].stream);
+        db->replicas[i].stream = NULL;
+    }
+    db->n_replicas = 0;
+    log_totals(db);
+    wr_db_detach(db);
+    wr_pageset_release(&db->dirty);
+    wr_pageset_release(&db->unnoted);
+    wr_mutex_release(&db->mutex);
+    wr_cond_release(&db->cond);
+    free_parts(db);
+}
