@@ -155,17 +155,15 @@ void wr_db_attach(struct wr_db *db)
         return;
     }
     db->status.commits = db->status.changes = db->status.frames = 0; /* those were there before */
+    wr_db_trouble(db, WR_OK, &e, "attached");
     wr_db_go(db, DB_PROVING);
 }
 
 static void attached(struct wr_db *db)
 {
-    struct wr_err none = {0};
-
     for (size_t i = 0; i < db->n_replicas; i++)
         db->time_ms = wr_max(db->time_ms, db->replicas[i].now.pos.time_ms);
     wr_db_go(db, DB_SYNCING);
-    wr_db_trouble(db, WR_OK, &none, "attached");
     wr_log(DB_LOG(db), WR_INFO, "attached", DB_NAME(db), WR_F_TXID("txid", db->txid),
         WR_F_U64("page_size", db->view.page_size), WR_F_U64("pages", db->view.commit),
         WR_F_U64("changed_pages", db->dirty.map.n));
@@ -184,6 +182,8 @@ void wr_db_attach_on(struct wr_db *db)
             return; /* another look is scheduled */
         if (st == WR_OK && wr_db_checkpoint_due(db))
             st = wr_db_checkpoint(db, &e);
+        if (st == WR_OK && db->state != DB_PROVING)
+            return; /* the file is no longer ours */
     }
     if (st == WR_OK)
         st = wr_db_prove(db, &done, &e);

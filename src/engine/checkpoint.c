@@ -28,10 +28,11 @@
 #define BULK_LEFT       64u /* frames that are not worth a pass */
 #define BULK_ROUNDS     8
 #define BARRIER_LEFT    2048u /* more than that is not copied while writers wait ... */
+#define CHASED_LEFT     8192u /* ... or would be less next time ... */
 #define PUT_OFFS_MAX    4u    /* ... unless a writer is so fast that it never gets less */
-#define BARRIER_NS      ((int64_t)3 * 1000000) /* patience for the writer lock */
-#define BUSY_NS         ((int64_t)2 * 1000000) /* until the next try for the writer lock */
-#define STUCK_SAY       6u                     /* fruitless checkpoints before a word about it */
+#define BARRIER_NS      ((int64_t)50 * 1000000) /* patience for the writer lock; nobody waits */
+#define BUSY_NS         ((int64_t)2 * 1000000)  /* until the next try for the writer lock */
+#define STUCK_SAY       6u                      /* fruitless checkpoints before a word about it */
 #define STUCK_MIN_NS    ((int64_t)50 * 1000000)
 #define STUCK_MAX_NS    ((int64_t)10 * 1000000000)
 #define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
@@ -77,6 +78,7 @@ struct attempt {
     bool held;    /* the barrier was had */
     bool more;    /* there was more to copy aside than it had time for */
     bool blocked; /* it cannot be copied aside */
+    bool late;    /* so much was written before the barrier was had that it was let go */
     bool chased;  /* a writer is as fast as the passes: another would leave as much */
 };
 
@@ -107,7 +109,6 @@ static enum wr_status checkpoint(struct wr_db *db, bool truncate, struct wr_err 
     uint32_t filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
 
     db->view.backfilled = wr_max(db->view.backfilled, filled);
-    wr_db_streams_filled(db);
     return st == WR_BUSY ? WR_OK : st;
 }
 
@@ -157,7 +158,11 @@ static enum wr_status sealed(struct wr_db *db, bool truncate, struct attempt *a,
 {
     enum wr_status st = wr_db_capture(db, e);
 
-    if (st != WR_OK || !keep(db, KEEP_SEALED, a))
+    if (st != WR_OK)
+        return st;
+    /* What came while we waited for the lock is copied while writers go on. */
+    a->late = left(db) > (a->chased ? CHASED_LEFT : BARRIER_LEFT) && db->put_offs < PUT_OFFS_MAX;
+    if (a->late || !keep(db, KEEP_SEALED, a))
         return st;
     assert(db->pos.frame == db->seen.mx_frame);
     note_captured(db);
@@ -261,11 +266,16 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
     enum db_state from = db->state;
     enum wr_status st = WR_OK;
 
-    wr_db_go(db, DB_CHECKPOINT);
-    if (wr_db_streams_hold(db)) {
-        st = both_phases(db, &a, e);
-        wr_db_streams_let(db);
+    /* A busy database raises no file events, and our own writes would hide a foreign one. */
+    if (!wr_db_check_in_place(db))
+        return WR_OK;
+    if (!wr_db_streams_hold(db)) {
+        stuck(db); /* a read takes long: the disk is slow, or hangs */
+        return WR_OK;
     }
+    wr_db_go(db, DB_CHECKPOINT);
+    st = both_phases(db, &a, e);
+    wr_db_streams_let(db);
     /* A torn header: somebody else's update; nothing was lost, try again soon. */
     if (st != WR_OK && st != WR_BUSY)
         return st;
@@ -274,7 +284,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         stuck(db);
     } else if (a.more) { /* the stream reads on meanwhile */
         wr_db_want(db, wr_db_now_ns(db));
-    } else if (a.held && left(db) == 0) {
+    } else if (a.held && !a.late && left(db) == 0) {
         db->stuck = 0;
         db->put_offs = 0;
         db->stuck_until_ns = 0;
@@ -283,7 +293,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
          */
         if (was_silent || !wr_db_wal_is_long(db))
             db->idle_ckpt_ns = WR_NEVER;
-    } else if (a.held) {
+    } else if (a.held && !a.late) {
         stuck_on_reader(db);
     } else {
         put_off(db);

@@ -1,10 +1,12 @@
 /*
  * frozen.c - see frozen.h. Keeps old pages; refuses to know who wants them.
  *
- * What a checkpoint may write: the newest frame of a page, if it is not in the database file yet.
- * Such a page belongs to the image itself if that frame was captured with it (not above `top`), and
- * needs no keeping: it is in the WAL until it is in the database. When all of the image's own
- * frames are in the database, the WAL may be reset; then every frame in it is newer than the image.
+ * A checkpoint touches the pages of which the WAL has a frame that is not in the database file yet,
+ * and those beyond the database's new end. Of these, all that belong to the image and are yet to be
+ * read are kept before the first one, also where the newest frame is the image's own: a writer may
+ * add a newer one before the checkpoint looks, and SQLite then leaves the older one out, though it
+ * counts it as copied. So once everything was kept, the image is in the database file and the file
+ * of kept pages, and needs the WAL no more.
  */
 #include "engine/frozen.h"
 
@@ -31,29 +33,16 @@ struct wr_frozen {
 
     /* owned by whoever set `taken` */
     struct wr_view view;
-    uint32_t top;    /* frames above it are newer than the image; 0: all */
     uint32_t next;   /* lowest page that is yet to be read */
+    uint64_t cut;    /* pages from here on are kept */
     uint8_t *kept;   /* a bit for each page; NULL: none */
     uint64_t n_kept; /* pages */
     struct wr_file *file;
     char *path;
 };
 
-/* Frames of the WAL up to `backfilled` are in the database file. Once all of the image's are, a
- * writer may reset the WAL at any moment. */
-static void filled(struct wr_frozen *f, uint32_t backfilled)
-{
-    if (f->top == 0)
-        return; /* the WAL is of another generation, or of no interest any more */
-    f->view.backfilled = wr_max(f->view.backfilled, backfilled);
-    if (backfilled >= f->top) {
-        wr_pgmap_release(&f->view.frames);
-        f->top = 0;
-    }
-}
-
 enum wr_status wr_frozen_new(const struct wr_fs *fs, const char *outbox, const struct wr_view *now,
-    uint32_t frame, struct wr_frozen **ret, struct wr_err *e)
+    struct wr_frozen **ret, struct wr_err *e)
 {
     struct wr_frozen *f = wr_alloc(sizeof(*f));
     enum wr_status st;
@@ -67,9 +56,8 @@ enum wr_status wr_frozen_new(const struct wr_fs *fs, const char *outbox, const s
     }
     f->fs = fs;
     f->outbox = outbox;
-    f->top = frame;
     f->next = 1;
-    filled(f, now->backfilled);
+    f->cut = (uint64_t)now->commit + 1;
     wr_mutex_init(&f->mutex);
     wr_cond_init(&f->cond);
     *ret = f;
@@ -227,7 +215,7 @@ static enum wr_status begin_keeping(struct wr_frozen *f, struct wr_err *e)
 /* Pages to keep are handed over one by one, ascending, and moved in runs. */
 struct keeping {
     struct wr_frozen *f;
-    uint8_t *buf;
+    uint8_t *buf; /* from the first run on */
     uint32_t per_run;
     uint32_t first, n; /* the run that grows */
     size_t room;       /* pages that may still be kept */
@@ -241,6 +229,8 @@ static enum wr_status move_run(struct keeping *k, struct wr_err *e)
 
     if (k->n == 0)
         return WR_OK;
+    if (!k->buf && !(k->buf = wr_array(k->per_run, f->view.page_size)))
+        return wr_fail(e, WR_NOMEM, "keep old pages");
     st = begin_keeping(f, e);
     if (st == WR_OK)
         st = wr_view_run(&f->view, k->first, k->n, k->buf, e);
@@ -256,13 +246,16 @@ static enum wr_status move_run(struct keeping *k, struct wr_err *e)
     return st;
 }
 
+static bool is_wanted(const struct wr_frozen *f, uint32_t pgno)
+{
+    return pgno >= f->next && pgno <= f->view.commit && pgno != f->view.lock_pgno &&
+           !is_kept(f, pgno);
+}
+
 static enum wr_status keep_one(struct keeping *k, uint32_t pgno, struct wr_err *e)
 {
-    struct wr_frozen *f = k->f;
     enum wr_status st = WR_OK;
 
-    if (pgno < f->next || pgno > f->view.commit || pgno == f->view.lock_pgno || is_kept(f, pgno))
-        return WR_OK;
     if (k->room == 0) {
         k->all = false;
         return WR_OK;
@@ -276,33 +269,61 @@ static enum wr_status keep_one(struct keeping *k, uint32_t pgno, struct wr_err *
     return st;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    const uint32_t *x = a;
+    const uint32_t *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* Pages with a frame that is not in the database file. Few of a long WAL are wanted, and writers
+ * may be waiting: only those are sorted. */
 static enum wr_status keep_overwritten(
     struct keeping *k, const struct wr_view *now, struct wr_err *e)
 {
-    uint32_t above = wr_max(k->f->top, now->backfilled);
-    struct wr_pgmap_entry *all = wr_array(now->frames.n ? now->frames.n : 1, sizeof(*all));
+    const struct wr_pgmap *m = &now->frames;
+    uint32_t *pages = NULL;
+    size_t n = 0;
     enum wr_status st = WR_OK;
 
-    if (!all)
-        return wr_fail(e, WR_NOMEM, "keep old pages");
-    wr_pgmap_sorted(&now->frames, all);
-    for (size_t i = 0; i < now->frames.n && st == WR_OK; i++) {
-        if (all[i].value > above)
-            st = keep_one(k, all[i].pgno, e);
+    for (int fill = 0; fill < 2; fill++) {
+        if (fill && n == 0)
+            return WR_OK;
+        if (fill && !(pages = wr_array(n, sizeof(*pages))))
+            return wr_fail(e, WR_NOMEM, "keep old pages");
+        n = 0;
+        for (size_t i = 0; i < m->cap; i++) {
+            if (m->keys[i] == 0 || m->values[i] <= now->backfilled || !is_wanted(k->f, m->keys[i]))
+                continue;
+            if (fill)
+                pages[n] = m->keys[i];
+            n++;
+        }
     }
-    wr_free(all);
+    qsort(pages, n, sizeof(*pages), ascending);
+    for (size_t i = 0; i < n && st == WR_OK && k->all; i++)
+        st = keep_one(k, pages[i], e);
+    wr_free(pages);
     return st == WR_OK ? move_run(k, e) : st;
 }
 
 /* A checkpoint cuts the database file to its new size. */
 static enum wr_status keep_cut_off(struct keeping *k, const struct wr_view *now, struct wr_err *e)
 {
-    uint64_t first = wr_max((uint64_t)now->commit + 1, (uint64_t)k->f->next);
+    struct wr_frozen *f = k->f;
+    uint64_t first = wr_max((uint64_t)now->commit + 1, (uint64_t)f->next);
     enum wr_status st = WR_OK;
 
-    for (uint64_t p = first; p <= k->f->view.commit && st == WR_OK && k->all; p++)
-        st = keep_one(k, (uint32_t)p, e);
-    return st == WR_OK ? move_run(k, e) : st;
+    for (uint64_t p = first; p < f->cut && st == WR_OK && k->all; p++) {
+        if (is_wanted(f, (uint32_t)p))
+            st = keep_one(k, (uint32_t)p, e);
+    }
+    if (st == WR_OK)
+        st = move_run(k, e);
+    if (st == WR_OK && k->all)
+        f->cut = wr_min(f->cut, first);
+    return st;
 }
 
 enum wr_status wr_frozen_keep(
@@ -314,19 +335,12 @@ enum wr_status wr_frozen_keep(
     assert(f->taken);
     *ret_all = false;
     k.per_run = wr_max((uint32_t)(RUN_BYTES / f->view.page_size), 1u);
-    k.buf = wr_array(k.per_run, f->view.page_size);
-    if (!k.buf)
-        return wr_fail(e, WR_NOMEM, "keep old pages");
     st = keep_overwritten(&k, now, e);
-    if (st == WR_OK)
+    if (st == WR_OK && k.all)
         st = keep_cut_off(&k, now, e);
     wr_free(k.buf);
     *ret_all = st == WR_OK && k.all;
+    if (*ret_all)
+        wr_pgmap_release(&f->view.frames);
     return st;
-}
-
-void wr_frozen_filled(struct wr_frozen *f, uint32_t backfilled)
-{
-    assert(f->taken);
-    filled(f, backfilled);
 }

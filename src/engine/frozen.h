@@ -2,8 +2,8 @@
  * frozen.h - the image of a database at one moment, readable for as long as sending it takes.
  *
  * A view (view.h) stands still only until our next checkpoint, and a WAL that is not checkpointed
- * grows without end. So, before a checkpoint overwrites or cuts off a page that is yet to be read,
- * its old contents goes to a file of kept pages in the outbox: at the most one image of each page
+ * grows without end. So, before a checkpoint, the pages of the image that are yet to be read and
+ * that it may touch go to a file of kept pages in the outbox: at the most one copy of each page
  * that changes meanwhile, and none of a page that was read before it changed.
  *
  * The kept pages are a sparse file with page p at (p - 1) * page_size, "<outbox>/kept.<n>". It is
@@ -24,10 +24,10 @@
 
 struct wr_frozen;
 
-/* The image that `now` shows, which is copied; `frame` is the last captured frame of its WAL. `fs`
- * and `outbox` are where pages are kept, and outlive it. NOMEM. */
+/* The image that `now`, just captured, shows; it is copied. `fs` and `outbox` are where pages are
+ * kept, and outlive it. NOMEM. */
 enum wr_status wr_frozen_new(const struct wr_fs *fs, const char *outbox, const struct wr_view *now,
-    uint32_t frame, struct wr_frozen **ret, struct wr_err *e) WR_MUST_CHECK;
+    struct wr_frozen **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_frozen_free(struct wr_frozen *f); /* NULL-safe; nobody reads or holds it any more */
 
 /* Pages first .. first+n-1 into n * page_size bytes; the lock page is undefined. Those below
@@ -44,14 +44,11 @@ bool wr_frozen_stopped(const struct wr_frozen *f);
 enum wr_status wr_frozen_hold(struct wr_frozen *f, int64_t patience_ns) WR_MUST_CHECK;
 void wr_frozen_let(struct wr_frozen *f);
 
-/* Keep what a checkpoint of `now` could overwrite or cut off, at most `max` pages; *ret_all is
- * whether that was all, so that it may run. After a failure (LIMIT: the disk is full) it must not
- * run; the image is as good as before. */
+/* Keep what a checkpoint of `now` could take, at most `max` pages; *ret_all is whether that was
+ * all, so that it may run. `now` is captured at least up to where the checkpoint will stop. After a
+ * failure (LIMIT: the disk is full) it must not run; the image is as good as before. */
 enum wr_status wr_frozen_keep(struct wr_frozen *f, const struct wr_view *now, size_t max,
     bool *ret_all, struct wr_err *e) WR_MUST_CHECK;
-/* Frames of the current WAL up to `backfilled` are in the database file now. Before any of them can
- * be overwritten by a writer. */
-void wr_frozen_filled(struct wr_frozen *f, uint32_t backfilled);
 
 uint64_t wr_frozen_kept(const struct wr_frozen *f); /* pages; while held or not in use */
 

@@ -122,11 +122,16 @@ static enum wr_status make_streamed(struct wr_db *db, struct db_replica *dr, str
     uint32_t **pages, size_t n, struct wr_err *e)
 {
     struct wr_frozen *frozen = NULL;
-    enum wr_status st = wr_frozen_new(db->fs, db->outbox, &db->view, db->pos.frame, &frozen, e);
+    uint64_t sum = wr_ledger_state(db->ledger).rolling; /* of all pages */
+    enum wr_status st = wr_frozen_new(db->fs, db->outbox, &db->view, &frozen, e);
 
     if (st != WR_OK)
         return st;
-    wr_parcel_stream(p, frozen, *pages, n);
+    if (*pages)
+        sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum ^= wr_ledger_page(db->ledger, (*pages)[i]);
+    wr_parcel_stream(p, frozen, *pages, n, sum);
     *pages = NULL;
     dr->stream = wr_parcel_ref(p);
     return WR_OK;

@@ -171,11 +171,11 @@ void wr_db_free(struct wr_db *db)
 {
     if (!db)
         return;
-    for (size_t i = 0; i < db->n_watch; i++)
-        wr_watch_remove(db->watch, db->watch_ids[i]);
     for (size_t i = 0; i < db->n_known; i++)
         wr_replica_cancel(db->known[i]);
     wr_sched_remove(&db->actor);
+    for (size_t i = 0; i < db->n_watch; i++) /* after the steps that arm them */
+        wr_watch_remove(db->watch, db->watch_ids[i]);
     for (size_t i = 0; i < db->n_known; i++)
         wr_replica_free(db->known[i]);
     for (size_t i = 0; i < db->n_replicas; i++) {

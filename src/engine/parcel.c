@@ -164,6 +164,7 @@ static enum wr_status encode(const struct wr_parcel *p, const struct source *s,
     uint32_t per_run = wr_max(wr_min((uint32_t)(RUN_BYTES / page_size), s->n), 1u);
     uint32_t lock_pgno = wr_ltx_lock_pgno(page_size, p->lock_offset);
     uint8_t *run = wr_array(per_run, page_size);
+    uint64_t sum = 0;
     enum wr_status st = WR_OK;
 
     if (!run)
@@ -177,10 +178,20 @@ static enum wr_status encode(const struct wr_parcel *p, const struct source *s,
             n++;
         st = read_run(s, first, n, run, e);
         for (uint32_t k = 0; k < n && st == WR_OK; k++) {
-            if (first + k != lock_pgno)
-                st = wr_ltx_enc_page(enc, first + k, run + (size_t)k * page_size, e);
+            const uint8_t *page = run + (size_t)k * page_size;
+
+            if (first + k == lock_pgno)
+                continue;
+            if (s->frozen)
+                sum ^= wr_ltx_page_checksum(first + k, page, page_size);
+            st = wr_ltx_enc_page(enc, first + k, page, e);
         }
     }
+    /* Read over minutes, beside writers and checkpoints: do not take it on trust. */
+    if (st == WR_OK && s->frozen &&
+        (sum | WR_LTX_CHECKSUM_EMPTY) != (p->sum | WR_LTX_CHECKSUM_EMPTY))
+        st = wr_fail(e, WR_INTERNAL, "the pages read are not those of txid %016llx",
+            (unsigned long long)p->header.max_txid);
     if (st == WR_OK)
         st = wr_ltx_enc_finish(enc, trailer, size, e);
     wr_ltx_enc_free(enc);
@@ -201,7 +212,8 @@ enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     return st;
 }
 
-void wr_parcel_stream(struct wr_parcel *p, struct wr_frozen *frozen, uint32_t *pages, size_t n)
+void wr_parcel_stream(
+    struct wr_parcel *p, struct wr_frozen *frozen, uint32_t *pages, size_t n, uint64_t sum)
 {
     assert(!p->frozen && !p->pages);
     if (p->path)
@@ -214,6 +226,7 @@ void wr_parcel_stream(struct wr_parcel *p, struct wr_frozen *frozen, uint32_t *p
     p->frozen = frozen;
     p->pages = pages;
     p->n_pages = n;
+    p->sum = sum;
 }
 
 enum wr_status wr_parcel_stash(struct wr_parcel *p, const char *outbox, struct wr_err *e)

@@ -33,6 +33,7 @@ struct wr_parcel {
     struct wr_frozen *frozen; /* streamed: where the pages are; NULL otherwise */
     uint32_t *pages;          /* streamed: which, ascending; NULL: all of the database */
     size_t n_pages;
+    uint64_t sum; /* streamed: XOR of the pages' checksums as they must be; see ltx.h */
     const struct wr_fs *fs;
     uint32_t lock_offset;
     atomic_uint refs_;
@@ -50,15 +51,18 @@ enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
 
 /* Drop what was filled in, and let the contents be read from `frozen` while it is sent: `n` pages
- * (ascending), or all if `pages` is NULL. Both become the parcel's, which can be sent once. */
-void wr_parcel_stream(struct wr_parcel *p, struct wr_frozen *frozen, uint32_t *pages, size_t n);
+ * (ascending), or all if `pages` is NULL. Both become the parcel's, which can be sent once. `sum`
+ * is the XOR of the LTX checksums of all these pages. */
+void wr_parcel_stream(
+    struct wr_parcel *p, struct wr_frozen *frozen, uint32_t *pages, size_t n, uint64_t sum);
 
 /* Move the contents from memory to the outbox. Before anybody else has a reference. */
 enum wr_status wr_parcel_stash(
     struct wr_parcel *p, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
 
 /* Hand the whole file, as it was encoded, to `sink` in pieces; for a streamed parcel read the pages
- * and encode them now. CANCELED once those were stopped. */
+ * and encode them now. CANCELED once those were stopped; INTERNAL, with all but the end handed out,
+ * when they were not the pages that they should have been: the file must not get its name. */
 enum wr_status wr_parcel_send(const struct wr_parcel *p,
     enum wr_status (*sink)(void *arg, struct wr_bytes piece, struct wr_err *e), void *arg,
     struct wr_err *e) WR_MUST_CHECK;

@@ -121,6 +121,7 @@ static void let_go(struct wr_db *db)
             wr_replica_rejoin(dr->r, "the database was detached");
         }
     }
+    wr_db_streams_reap(db);
     if (wr_db_streaming(db))
         return; /* the replica wakes us when it has stopped */
     wr_db_detach(db);
@@ -132,6 +133,7 @@ static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 {
     wr_db_trouble(db, st, e, "replication is interrupted, proving the database's state again");
     wr_db_go(db, DB_BROKEN);
+    wr_db_streams_stop(db); /* what they read from may be what is broken */
     db->open_ns =
         wr_db_now_ns(db) + wr_min(BROKEN_MIN_NS << wr_min(db->breaks, 10u), BROKEN_MAX_NS);
     db->breaks++;
@@ -139,18 +141,20 @@ static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 }
 
 /* The path names another file, or none: what we hold open is no longer the user's database. */
-static void check_in_place(struct wr_db *db)
+bool wr_db_check_in_place(struct wr_db *db)
 {
     bool touched = false, in_place = wr_conn_in_place(db->conn, &touched);
 
     if (in_place && !touched)
-        return;
+        return true;
     db->distrust = in_place; /* then the WAL may well go on where it was, over other pages */
     wr_log(DB_LOG(db), WR_WARN,
         in_place ? "somebody wrote to the database file past SQLite's locks, comparing every page"
                  : "the database file was replaced or deleted, attaching again",
         DB_NAME(db), WR_F_TXID("txid", db->txid));
     wr_db_go(db, DB_BROKEN);
+    wr_db_want(db, wr_db_now_ns(db));
+    return false;
 }
 
 void wr_db_arm(struct wr_db *db)
@@ -158,8 +162,10 @@ void wr_db_arm(struct wr_db *db)
     struct wr_err e = {0};
 
     for (size_t i = 0; i < db->n_watch; i++) {
-        if (wr_watch_arm(db->watch, db->watch_ids[i], &e) != WR_OK)
+        if (wr_watch_arm(db->watch, db->watch_ids[i], &e) != WR_OK) {
             db->scan_ns = wr_min(db->scan_ns, DB_SCAN_UNWATCHED_NS);
+            db->scan_due_ns = wr_min(db->scan_due_ns, wr_db_now_ns(db) + db->scan_ns);
+        }
     }
     db->armed = true;
 }
@@ -167,12 +173,8 @@ void wr_db_arm(struct wr_db *db)
 /* After everything that is due: when to look again. */
 static void plan_looks(struct wr_db *db, bool hinted, bool news)
 {
-    if (news)
+    if (news && !hinted)
         db->looks = LOOKS_BUSY;
-    if (hinted) {
-        db->looks = 0;
-        db->armed = false;
-    }
     if (db->looks < LOOKS_QUIET ||
         (db->looks < LOOKS_MAX && !wr_db_behind(db) && wr_db_more_coming(db))) {
         wr_db_want(db, wr_db_now_ns(db) + (LOOK_MIN_NS << wr_min(db->looks, LOOK_MAX_DOUBLINGS)));
@@ -205,7 +207,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
         st = wr_db_ship(db, e);
     if (st == WR_OK && wr_db_checkpoint_due(db))
         st = wr_db_checkpoint(db, e);
-    if (st != WR_OK)
+    if (st != WR_OK || db->state != DB_SYNCING)
         return st;
     plan_looks(db, hinted, news);
     if (db->idle_ckpt_ns != WR_NEVER &&
@@ -216,7 +218,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
 
 static void read_replicas(struct wr_db *db)
 {
-    (void)wr_db_streaming(db); /* lets go of streamed files that have ended */
+    wr_db_streams_reap(db);
     wr_mutex_lock(&db->mutex);
     while (db->n_replicas < db->n_known) {
         db->replicas[db->n_replicas].r = db->known[db->n_replicas];
@@ -286,12 +288,16 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     hinted = db->looked;
     db->looked = false;
     wr_mutex_unlock(&db->mutex);
+    if (hinted) { /* whatever this step is for: the watch tells a write only once */
+        db->looks = 0;
+        db->armed = false;
+    }
     db->next_ns = WR_NEVER;
     read_replicas(db);
     check = hinted || forced || db->recheck || now >= db->scan_due_ns;
     db->recheck = false;
     if (check && (db->state == DB_PROVING || db->state == DB_SYNCING))
-        check_in_place(db);
+        (void)wr_db_check_in_place(db);
     if (now >= db->scan_due_ns)
         db->scan_due_ns = now + db->scan_ns;
     if (db->state == DB_BROKEN)
@@ -307,9 +313,9 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     if (db->state == DB_SYNCING) {
         enum wr_status st = sync_step(db, hinted, forced, &e);
 
-        if (st == WR_OK)
+        if (st == WR_OK && db->state == DB_SYNCING)
             captured = !wr_db_behind(db) && wr_pageset_empty(&db->dirty);
-        else if (st != WR_BUSY)
+        else if (st != WR_OK && st != WR_BUSY)
             broken(db, st, &e);
         if (captured)
             db->breaks = 0;

@@ -6,8 +6,8 @@
  *        |                              ^   ^                 |                   |
  *        +-----------appears------------+   +---- BROKEN <----+-------------------+
  *
- * CHECKPOINT is entered from PROVING and SYNCING, and left to where it came from, or to BROKEN.
- * From every state to CLOSED, on request.
+ * CHECKPOINT is entered from PROVING and SYNCING, and left to where it came from; after a failure
+ * to OPENING or BROKEN. From every state to CLOSED, on request.
  */
 #ifndef WR_ENGINE_PRIMARY_INT_H
 #define WR_ENGINE_PRIMARY_INT_H
@@ -140,6 +140,7 @@ void wr_db_go(struct wr_db *db, enum db_state next);
 int64_t wr_db_now_ns(const struct wr_db *db);
 void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than that */
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what);
+bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state is BROKEN */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
 void wr_db_detach(struct wr_db *db);
 
@@ -189,7 +190,8 @@ uint64_t wr_db_acked(
 
 /* streams.c: what is read from the live database over many steps: files that are being sent, and
  * the image that is being proven */
-bool wr_db_streaming(struct wr_db *db); /* whether a file is being sent; frees those that ended */
+bool wr_db_streaming(const struct wr_db *db); /* whether a file is being sent, or was until now */
+void wr_db_streams_reap(struct wr_db *db);    /* free those that ended; not while held */
 void wr_db_streams_stop(struct wr_db *db);
 /* Around checkpoints: nobody reads between hold, which fails if one is in a long read, and let. */
 bool wr_db_streams_hold(struct wr_db *db) WR_MUST_CHECK;
@@ -198,6 +200,5 @@ void wr_db_streams_let(struct wr_db *db);
  * if that was all. */
 enum wr_status wr_db_streams_keep(
     struct wr_db *db, uint64_t bytes, bool *ret_all, struct wr_err *e) WR_MUST_CHECK;
-void wr_db_streams_filled(struct wr_db *db); /* after each, whatever came of it */
 
 #endif

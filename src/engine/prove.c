@@ -18,6 +18,7 @@
 #include "sqlite/wal.h"
 
 #define SCAN_BYTES ((size_t)1 << 20)          /* one read */
+#define SLICE_NS   ((int64_t)50 * 1000000)    /* at most so long in one step */
 #define SAY_NS     ((int64_t)10 * 1000000000) /* between words about how far it is */
 
 /* What the WAL has where `was` says it was. False: no frame of that generation. */
@@ -131,7 +132,7 @@ static enum wr_status begin(struct wr_db *db, struct wr_err *e)
         st = wr_ledger_note(db->ledger, &none, &(struct wr_pos){0}, e);
     }
     if (st == WR_OK) {
-        st = wr_frozen_new(db->fs, db->outbox, &db->view, db->pos.frame, &db->proof.image, e);
+        st = wr_frozen_new(db->fs, db->outbox, &db->view, &db->proof.image, e);
     }
     if (st == WR_OK)
         begin_scan(db, was.txid == 0 ? PROOF_FILL : PROOF_COMPARE);
@@ -169,11 +170,13 @@ static enum wr_status scan_slice(struct wr_db *db, struct wr_err *e)
     uint32_t per_run = wr_max((uint32_t)(SCAN_BYTES / size), 1u);
     uint32_t slice = wr_max((uint32_t)(db->scan_bytes / size), 1u);
     uint8_t *run = wr_array(wr_min(per_run, slice), size);
+    int64_t start = wr_db_now_ns(db);
     enum wr_status st = WR_OK;
 
     if (!run)
         return wr_fail(e, WR_NOMEM, "read the database");
-    while (slice > 0 && x->next <= x->commit && st == WR_OK) {
+    while (
+        slice > 0 && x->next <= x->commit && st == WR_OK && wr_db_now_ns(db) - start < SLICE_NS) {
         uint32_t n = wr_min(wr_min(per_run, slice), x->commit - x->next + 1);
 
         st = wr_frozen_read(x->image, x->next, n, run, e);
@@ -236,6 +239,8 @@ static enum wr_status scan_done(struct wr_db *db, struct wr_err *e)
 
 void wr_db_prove_drop(struct wr_db *db)
 {
+    if (db->proof.image)
+        db->status.kept_pages += wr_frozen_kept(db->proof.image);
     wr_frozen_free(db->proof.image);
     db->proof = (struct db_proof){0};
 }

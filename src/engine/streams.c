@@ -17,10 +17,17 @@ static struct wr_frozen *image_of(const struct wr_db *db, size_t i)
     return db->replicas[i].stream ? db->replicas[i].stream->frozen : NULL;
 }
 
-bool wr_db_streaming(struct wr_db *db)
+bool wr_db_streaming(const struct wr_db *db)
 {
-    bool any = false;
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        if (db->replicas[i].stream)
+            return true;
+    }
+    return false;
+}
 
+void wr_db_streams_reap(struct wr_db *db)
+{
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
@@ -29,9 +36,7 @@ bool wr_db_streaming(struct wr_db *db)
             wr_parcel_unref(dr->stream);
             dr->stream = NULL;
         }
-        any = any || dr->stream;
     }
-    return any;
 }
 
 void wr_db_streams_stop(struct wr_db *db)
@@ -82,12 +87,4 @@ enum wr_status wr_db_streams_keep(struct wr_db *db, uint64_t bytes, bool *ret_al
     }
     *ret_all = all && st == WR_OK;
     return st;
-}
-
-void wr_db_streams_filled(struct wr_db *db)
-{
-    for (size_t i = 0; i <= db->n_replicas; i++) {
-        if (image_of(db, i))
-            wr_frozen_filled(image_of(db, i), db->view.backfilled);
-    }
 }

@@ -9,6 +9,10 @@
  * A frame that is in the database file must not be read from the WAL: once all of them are, a
  * writer may reset the WAL and overwrite them at any moment.
  *
+ * "In the database file" is what SQLite counts as backfilled. It leaves out a frame that a writer
+ * superseded before the checkpoint looked, so after a checkpoint the view is right only once it was
+ * captured again: then it knows the newer frame.
+ *
  * owned. A copy may be read on another thread as long as no checkpoint of ours runs.
  */
 #ifndef WR_ENGINE_VIEW_H

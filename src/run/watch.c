@@ -127,14 +127,16 @@ static void mark_named(struct wr_watch *w, int wd, const char *name)
     }
 }
 
-/* The kernel has dropped the descriptor. Places of a directory stay: they are their subscriptions.
- */
+/* The kernel has dropped the descriptor, with what may have been armed just before. Places of a
+ * directory stay: they are their subscriptions. */
 static void disarmed(struct wr_watch *w, int wd)
 {
     size_t i = place_find(w, wd, "");
 
-    while (i < w->count && w->places[i].wd == wd && !w->places[i].name[0])
+    while (i < w->count && w->places[i].wd == wd && !w->places[i].name[0]) {
+        mark(w, w->places[i].sub);
         place_take_out(w, i);
+    }
 }
 
 static void overflowed(struct wr_watch *w)

@@ -12,9 +12,13 @@
 #include "sqlite/pin.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#define BUSY_MS 50 /* SQLite's own patience; real patience belongs to the scheduler */
+#define TRIES_PER_NAP 64u /* for the writer lock */
+#define NAP_NS        20000
+#define BUSY_MS       50 /* SQLite's own patience; real patience belongs to the scheduler */
 
 enum {
     FILE_DB,
@@ -340,12 +344,20 @@ enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e)
 enum wr_status wr_conn_barrier_begin(struct wr_conn *c, int64_t budget_ns, struct wr_err *e)
 {
     int64_t start = wr_mono_ns(wr_clock_system());
-    enum wr_status st;
+    const struct timespec nap = {.tv_nsec = NAP_NS};
 
-    do {
-        st = wr_pin_take(c->file, WR_SLOT_WRITE, e);
-    } while (st == WR_BUSY && wr_mono_ns(wr_clock_system()) - start < budget_ns);
-    return st;
+    for (unsigned tries = 1;; tries++) {
+        enum wr_status st = wr_pin_take(c->file, WR_SLOT_WRITE, e);
+
+        if (st != WR_BUSY || wr_mono_ns(wr_clock_system()) - start >= budget_ns)
+            return st;
+        /* The writer that holds it may be waiting for this very processor: without this, commits
+         * stood still for the milliseconds of a time slice. The naps give way to whoever is not
+         * this machine's to schedule, such as the disk of a virtual one. */
+        (void)sched_yield();
+        if (tries % TRIES_PER_NAP == 0)
+            (void)nanosleep(&nap, NULL);
+    }
 }
 
 void wr_conn_barrier_end(struct wr_conn *c)

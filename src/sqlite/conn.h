@@ -48,8 +48,9 @@ enum wr_status wr_conn_header(
  * when a live writer has it. */
 enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
 
-/* Take the writer lock by trying in a tight loop for at most `budget_ns`: SQLite's busy handler
- * sleeps, and starves against a tight writer. BUSY (no text) when it was not to be had. */
+/* Take the writer lock by trying in a tight loop for at most `budget_ns`, not in the way of whoever
+ * has it: SQLite's busy handler sleeps, and starves against a tight writer. BUSY (no text) when it
+ * was not to be had. */
 enum wr_status wr_conn_barrier_begin(
     struct wr_conn *c, int64_t budget_ns, struct wr_err *e) WR_MUST_CHECK;
 void wr_conn_barrier_end(struct wr_conn *c);

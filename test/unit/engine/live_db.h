@@ -103,6 +103,26 @@ static inline void live_look(struct live *l)
     }
 }
 
+/* XOR of the checksums of these pages of the view; NULL: of all but the lock page. */
+static inline uint64_t live_sum(const struct live *l, const uint32_t *pages, size_t n)
+{
+    uint8_t page[65536];
+    struct wr_err e = {0};
+    uint64_t sum = 0;
+
+    if (!pages)
+        n = l->view.commit;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t pgno = pages ? pages[i] : (uint32_t)i + 1;
+
+        if (pgno == l->view.lock_pgno)
+            continue;
+        T_OK(wr_view_page(&l->view, pgno, page, &e));
+        sum ^= wr_ltx_page_checksum(pgno, page, l->view.page_size);
+    }
+    return sum;
+}
+
 /* By another process: closing a descriptor of the database here would drop SQLite's locks. */
 static inline void live_copy(const char *from, const char *to)
 {

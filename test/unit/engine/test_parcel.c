@@ -18,6 +18,7 @@ struct fixture {
     const char *outbox;
     uint32_t *pages; /* every page but the lock page */
     size_t n;
+    uint64_t sum; /* of all of them */
 };
 
 static void fixture_open(struct fixture *f, size_t bytes)
@@ -39,6 +40,7 @@ static void fixture_open(struct fixture *f, size_t bytes)
         if (p != f->live.view.lock_pgno)
             f->pages[f->n++] = p;
     }
+    f->sum = live_sum(&f->live, NULL, 0);
 }
 
 static void fixture_close(struct fixture *f)
@@ -75,8 +77,8 @@ static struct wr_parcel *streamed(
         T(copy != NULL);
         memcpy(copy, pages, n * sizeof(*copy));
     }
-    T_OK(wr_frozen_new(wr_fs_posix(), f->outbox, &f->live.view, UINT32_MAX, &frozen, &e));
-    wr_parcel_stream(p, frozen, copy, n);
+    T_OK(wr_frozen_new(wr_fs_posix(), f->outbox, &f->live.view, &frozen, &e));
+    wr_parcel_stream(p, frozen, copy, n, live_sum(&f->live, pages, n));
     T(wr_parcel_streamed(p));
     return p;
 }
@@ -220,6 +222,27 @@ static void test_large_files(void **state)
     wr_buf_release(&disk);
     wr_buf_release(&list);
     wr_buf_release(&all);
+    fixture_close(&f);
+}
+
+/* Whatever made the image wrong, a file of its pages must not come into being. */
+static void test_a_streamed_file_of_wrong_pages(void **state)
+{
+    struct fixture f;
+    struct wr_parcel *p;
+    struct wr_buf sink;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, 100000);
+    for (int all = 0; all < 2; all++) {
+        p = streamed(&f, 5, 6, all ? NULL : f.pages, all ? 0 : f.n - 3);
+        p->sum ^= 1;
+        wr_buf_init(&sink, (size_t)1 << 26);
+        T_IS(WR_INTERNAL, wr_parcel_send(p, collect, &sink, &e));
+        wr_buf_release(&sink);
+        wr_parcel_unref(p);
+    }
     fixture_close(&f);
 }
 
@@ -431,9 +454,9 @@ static enum wr_status sweep(void *arg)
     if (st == WR_OK)
         st = wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &q, &e);
     if (st == WR_OK)
-        st = wr_frozen_new(wr_fs_posix(), f->outbox, &f->live.view, UINT32_MAX, &frozen, &e);
+        st = wr_frozen_new(wr_fs_posix(), f->outbox, &f->live.view, &frozen, &e);
     if (st == WR_OK)
-        wr_parcel_stream(q, frozen, NULL, 0);
+        wr_parcel_stream(q, frozen, NULL, 0, f->sum);
     if (st == WR_OK)
         st = wr_parcel_send(q, collect, &c, &e);
     if (st == WR_OK)
@@ -456,5 +479,6 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
-    T_TEST(test_two_files_of_one_name), T_TEST(test_failures_on_the_way_out),
-    T_TEST(test_full_disk), T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))
+    T_TEST(test_a_streamed_file_of_wrong_pages), T_TEST(test_two_files_of_one_name),
+    T_TEST(test_failures_on_the_way_out), T_TEST(test_full_disk),
+    T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))

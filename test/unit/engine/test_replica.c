@@ -408,8 +408,8 @@ static struct wr_parcel *streamed(struct live *l, uint64_t txid)
     struct wr_err e = {0};
 
     T_OK(wr_parcel_new(wr_fs_posix(), &h, WR_LEVEL_SNAPSHOT, LIVE_LOCK, &p, &e));
-    T_OK(wr_frozen_new(wr_fs_posix(), l->dir, &l->view, UINT32_MAX, &frozen, &e));
-    wr_parcel_stream(p, frozen, NULL, 0);
+    T_OK(wr_frozen_new(wr_fs_posix(), l->dir, &l->view, &frozen, &e));
+    wr_parcel_stream(p, frozen, NULL, 0, live_sum(l, NULL, 0));
     return p;
 }
 

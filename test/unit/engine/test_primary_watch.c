@@ -1,0 +1,219 @@
+/*
+ * test_primary_watch.c - the database and a real file watch: a write is told once, so no step may
+ * swallow it, and what is not told must be found out otherwise.
+ */
+#include "harness/engine_world.h"
+#include "run/watch.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND ((int64_t)1000000000)
+
+static struct wr_db_status status(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s;
+}
+
+/* Ten seconds pass, with nothing but the watch and timers to wake it. */
+static void pass(struct world *w, int64_t ns)
+{
+    wr_watch_poll(w->opts.watch);
+    (void)world_pass(w, ns, 10000);
+}
+
+static void begin(struct world *w)
+{
+    struct wr_err e = {0};
+
+    world_open(w, 1);
+    w->opts.scan_bytes = (uint64_t)4 * 4096;
+    T_OK(wr_watch_new(true, &w->opts.watch, &e));
+    world_app(w);
+    world_sql(w, "PRAGMA synchronous=OFF; CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
+                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200)"
+                 "INSERT INTO t SELECT i, randomblob(3500) FROM n");
+}
+
+static void end(struct world *w)
+{
+    struct wr_watch *watch = w->opts.watch;
+
+    world_close(w);
+    wr_watch_free(watch);
+}
+
+/* Writes are seen within ten seconds (the scan is every sixty), each of several times. */
+static void writes_are_seen(struct world *w)
+{
+    for (int i = 0; i < 5; i++) {
+        uint64_t before;
+
+        pass(w, 10 * SECOND);
+        before = status(w).commits;
+        world_sql(w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        pass(w, 10 * SECOND);
+        if (status(w).commits != before + 1)
+            fail_msg("write %d was not seen within 10 s", i);
+    }
+}
+
+static void test_a_write_in_a_quiet_moment(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_start(&w);
+    pass(&w, 10 * SECOND);
+    T(strcmp(status(&w).state, "syncing") == 0);
+    writes_are_seen(&w);
+    end(&w);
+}
+
+static void test_a_write_while_the_ledger_is_made(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_start(&w);
+    for (int i = 0; i < 20 && strcmp(status(&w).state, "proving") != 0; i++)
+        (void)world_pass(&w, SECOND, 1);
+    T(strcmp(status(&w).state, "proving") == 0);
+    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
+    pass(&w, 10 * SECOND);
+    T(strcmp(status(&w).state, "syncing") == 0);
+    writes_are_seen(&w);
+    end(&w);
+}
+
+/* "A torn pair is normal" */
+static void test_the_event_finds_a_torn_header(void **state)
+{
+    struct world w;
+    uint8_t *shm;
+    int fd;
+
+    (void)state;
+    begin(&w);
+    world_start(&w);
+    pass(&w, 10 * SECOND);
+    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
+    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    T(shm != MAP_FAILED);
+    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
+    wr_watch_poll(w.opts.watch);
+    shm[48 + 8] ^= 1; /* a writer is in the middle of its update */
+    (void)world_pass(&w, 0, 1);
+    shm[48 + 8] ^= 1;
+    writes_are_seen(&w);
+    end(&w);
+}
+
+/* Somebody writes to the database file past SQLite's locks while the application is
+ * busy. The watch is not armed then, so nothing looks at the file before our next checkpoint, which
+ * takes the file's new time for its own. */
+static void foreign_write(bool busy)
+{
+    struct world w;
+    const char *script;
+    char command[600];
+    uint64_t scans, checkpoints;
+
+    begin(&w);
+    w.opts.checkpoint_frames = 100;
+    world_sql(&w, "PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE u(a)");
+    world_start(&w);
+    pass(&w, 10 * SECOND);
+    T(strcmp(status(&w).state, "syncing") == 0);
+    for (int i = 0; i < 20 || status(&w).checkpoints < 1; i++) {
+        world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        pass(&w, SECOND / 1000);
+    }
+    for (int i = 0; i < 10; i++) {
+        world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        pass(&w, SECOND / 1000);
+    }
+    scans = status(&w).ledger_scans;
+    checkpoints = status(&w).checkpoints;
+    if (!busy)
+        pass(&w, 10 * SECOND);
+    (void)snprintf(command, sizeof(command),
+        "printf zzzz | dd of='%s' bs=1 seek=%d conv=notrunc 2>/dev/null", w.path,
+        150 * 4096 + 2000);
+    script = t_path(w.dir, "script");
+    t_spew(script, command, strlen(command));
+    {
+        char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t)script, NULL};
+        char *envp[] = {(char *)(uintptr_t) "PATH=/bin:/usr/bin", NULL};
+        int st = 0;
+        pid_t pid;
+
+        T(posix_spawnp(&pid, "sh", NULL, NULL, argv, envp) == 0);
+        T(waitpid(pid, &st, 0) == pid && st == 0);
+    }
+    if (!busy)
+        pass(&w, 10 * SECOND);
+    for (int i = 0; i < 200 && status(&w).checkpoints < checkpoints + 2; i++) {
+        world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        pass(&w, SECOND / 1000);
+    }
+    pass(&w, 200 * SECOND);
+    T(status(&w).ledger_scans > scans);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    end(&w);
+}
+
+static void test_a_foreign_write_in_a_quiet_moment(void **state)
+{
+    (void)state;
+    foreign_write(false);
+}
+
+static void test_a_foreign_write_beside_a_busy_writer(void **state)
+{
+    (void)state;
+    foreign_write(true);
+}
+
+/* The error of before ("waiting for the database") stands until the proof is done, and
+ * a sync that is asked for meanwhile gets it for an answer. */
+static void test_a_sync_while_proving_is_not_refused(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid;
+
+    (void)state;
+    world_open(&w, 1);
+    w.opts.scan_bytes = (uint64_t)4 * 4096;
+    world_start(&w);
+    world_run(&w, SECOND);
+    T(status(&w).error == WR_NOTFOUND);
+    world_app(&w);
+    world_sql(&w, "PRAGMA synchronous=OFF; CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
+                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200)"
+                  "INSERT INTO t SELECT i, randomblob(3500) FROM n");
+    wr_db_wake(w.db);
+    for (int i = 0; i < 200 && strcmp(status(&w).state, "proving") != 0; i++)
+        (void)world_pass(&w, SECOND, 1);
+    T(strcmp(status(&w).state, "proving") == 0);
+    wr_db_sync_begin(w.db, &ticket);
+    (void)world_pass(&w, 0, 1);
+    T(strcmp(status(&w).state, "proving") == 0);
+    T_IS(WR_BUSY, wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    world_close(&w);
+}
+
+T_MAIN(T_TEST(test_a_sync_while_proving_is_not_refused),
+    T_TEST(test_a_foreign_write_in_a_quiet_moment),
+    T_TEST(test_a_foreign_write_beside_a_busy_writer), T_TEST(test_a_write_in_a_quiet_moment),
+    T_TEST(test_a_write_while_the_ledger_is_made), T_TEST(test_the_event_finds_a_torn_header))
