@@ -24,7 +24,8 @@ enum wr_file_flags {
 
 struct wr_file_info {
     uint64_t size;
-    int64_t mtime_ms; /* Unix ms */
+    int64_t mtime_ms;   /* Unix ms */
+    int64_t changed_ms; /* bytes, times or names, by the file system's clock; cannot be set */
     uint64_t dev, ino;
     uint32_t mode; /* permission bits and type, as st_mode */
     uint32_t uid, gid;

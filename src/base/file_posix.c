@@ -189,6 +189,7 @@ static struct wr_file_info info_of(const struct stat *s)
     return (struct wr_file_info){
         .size = (uint64_t)s->st_size,
         .mtime_ms = (int64_t)s->st_mtim.tv_sec * 1000 + s->st_mtim.tv_nsec / 1000000,
+        .changed_ms = (int64_t)s->st_ctim.tv_sec * 1000 + s->st_ctim.tv_nsec / 1000000,
         .dev = (uint64_t)s->st_dev,
         .ino = (uint64_t)s->st_ino,
         .mode = (uint32_t)s->st_mode,

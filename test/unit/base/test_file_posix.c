@@ -206,6 +206,23 @@ static void test_mtime(void **state)
     wr_file_close(f);
 }
 
+static void test_change_time_cannot_be_set(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file_info before, after;
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    T_OK(wr_file_info(f, &before, &e));
+    T(before.changed_ms == before.mtime_ms);
+    T_OK(f->fs->set_mtime(f, 1000, &e));
+    T_OK(wr_file_info(f, &after, &e));
+    T(after.mtime_ms == 1000 && after.changed_ms >= before.changed_ms);
+    wr_file_close(f);
+}
+
 static void test_stat_and_remove(void **state)
 {
     const char *dir = t_tmpdir();
@@ -318,5 +335,6 @@ static void test_open_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
-    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_mtime), T_TEST(test_stat_and_remove),
-    T_TEST(test_renames), T_TEST(test_list), T_TEST(test_open_out_of_memory))
+    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_mtime), T_TEST(test_change_time_cannot_be_set),
+    T_TEST(test_stat_and_remove), T_TEST(test_renames), T_TEST(test_list),
+    T_TEST(test_open_out_of_memory))
