@@ -3,7 +3,8 @@
  *
  * Knows nothing of what the files hold. Layout and times are Litestream's, so that either program
  * reads what the other wrote: the object's time is the file's modification time, and names that end
- * in ".tmp" are nobody's objects. file_put.c writes, file_walk.c lists.
+ * in ".tmp" are nobody's objects. file_put.c writes, file_walk.c lists,
+ * file_sweep.c cleans up.
  */
 #include "storage/file_int.h"
 
@@ -147,8 +148,8 @@ static void file_close(void *self)
 
     if (!d)
         return;
-    for (size_t i = 0; i < WR_FILE_SETTLED_MAX; i++)
-        wr_free(d->settled[i]);
+    for (size_t i = 0; i < WR_FILE_DIRS_MAX; i++)
+        wr_free(d->dirs[i].path);
     wr_mutex_release(&d->mutex);
     wr_free(d);
 }

@@ -3,15 +3,16 @@
  *
  * Knows nothing of URLs and listings. The happy path:
  *
- *     1. create <key>.<16 hex>.tmp, exclusively, with the directories it needs
+ *     1. create <key>.<16 hex>.tmp, exclusively, with the directories it needs, and lock it
  *     2. write, set the time, fsync
  *     3. rename to <key>; if_absent links instead, which fails when the name is taken
  *     4. fsync the directory
  *
- * A crash before 3 leaves a .tmp file that no listing shows and anyone may delete; after 3 the
- * object is whole. Directories need an fsync of their parents: when they are created, and once more
- * for each directory that this handle writes into, as whoever created it may have died between
- * mkdir and fsync.
+ * A crash before 3 leaves a .tmp file that no listing shows; whoever is the next to write into that
+ * directory removes it (file_sweep.c), which the lock keeps off files that are being written. After
+ * 3 the object is whole. Directories need an fsync of their parents: when they are created, and
+ * once more for each directory that this handle writes into, as whoever created it may have died
+ * between mkdir and fsync.
  *
  * if_match compares and renames under a lock on <dir>/.weir-lock, which excludes all other if_match
  * puts into that directory, of any process. It does not exclude unconditional puts and removes: who
@@ -89,30 +90,45 @@ out:
     return st;
 }
 
-static bool is_settled(struct wr_disk *d, const char *dir)
+/* What is noted of `dir`, or NULL. The caller holds the mutex. */
+static struct wr_disk_dir *noted(struct wr_disk *d, const char *dir)
 {
-    bool found = false;
-
-    wr_mutex_lock(&d->mutex);
-    for (size_t i = 0; i < WR_FILE_SETTLED_MAX && !found; i++)
-        found = d->settled[i] && strcmp(d->settled[i], dir) == 0;
-    wr_mutex_unlock(&d->mutex);
-    return found;
+    assert(wr_mutex_mine(&d->mutex));
+    for (size_t i = 0; i < WR_FILE_DIRS_MAX; i++) {
+        if (d->dirs[i].path && strcmp(d->dirs[i].path, dir) == 0)
+            return &d->dirs[i];
+    }
+    return NULL;
 }
 
-/* Without memory for the note, the next put syncs once more. */
-static void note_settled(struct wr_disk *d, const char *dir)
+static bool is_done(struct wr_disk *d, const char *dir, enum wr_disk_done what)
+{
+    wr_mutex_lock(&d->mutex);
+    const struct wr_disk_dir *known = noted(d, dir);
+    bool done = known && (known->done & what);
+    wr_mutex_unlock(&d->mutex);
+    return done;
+}
+
+/* Without memory for the note, the next put does it once more. */
+static void note_done(struct wr_disk *d, const char *dir, enum wr_disk_done what)
 {
     char *copy = wr_strndup(dir, strlen(dir));
 
     if (!copy)
         return;
     wr_mutex_lock(&d->mutex);
-    char *old = d->settled[d->turn];
-    d->settled[d->turn] = copy;
-    d->turn = (d->turn + 1) % WR_FILE_SETTLED_MAX;
+    struct wr_disk_dir *known = noted(d, dir);
+    if (!known) {
+        known = &d->dirs[d->turn];
+        d->turn = (d->turn + 1) % WR_FILE_DIRS_MAX;
+        char *old = known->path;
+        *known = (struct wr_disk_dir){.path = copy};
+        copy = old;
+    }
+    known->done |= what;
     wr_mutex_unlock(&d->mutex);
-    wr_free(old);
+    wr_free(copy);
 }
 
 /* Make the names of all directories from the root down to `dir` durable. */
@@ -120,7 +136,7 @@ static enum wr_status settle(struct wr_disk *d, char *dir, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
 
-    if (is_settled(d, dir))
+    if (is_done(d, dir, WR_DISK_DURABLE))
         return WR_OK;
     for (size_t n = d->root.n; dir[n] && st == WR_OK;) {
         st = sync_parent(d->fs, dir, n, e);
@@ -129,7 +145,7 @@ static enum wr_status settle(struct wr_disk *d, char *dir, struct wr_err *e)
             n++;
     }
     if (st == WR_OK)
-        note_settled(d, dir);
+        note_done(d, dir, WR_DISK_DURABLE);
     return st;
 }
 
@@ -187,10 +203,27 @@ static enum wr_status create(struct wr_upload *u, struct wr_err *e)
             st = wr_file_open(fs, u->temp, flags, FILE_MODE, &u->f, e);
     }
     u->made = st == WR_OK;
+    /* A sweep may have got hold of the file before us: then it is as good as gone. Where there are
+     * no locks, as on some network file systems, sweeps go by age. */
+    if (st == WR_OK && fs->lock(u->f, NULL) == WR_BUSY)
+        return wr_fail(e, WR_BUSY, "file: %s was swept away", u->temp);
     /* NOTFOUND would tell the caller of a missing object, CONFLICT of a present one. */
     if (st == WR_NOTFOUND || st == WR_CONFLICT)
         st = wr_wrap(e, WR_IO, "file: create");
     return st;
+}
+
+/* Once for each directory, and before the first byte: what is left over may be what fills the disk.
+ */
+static void sweep_once(struct wr_upload *u, struct wr_call *c)
+{
+    struct wr_file_info info = {0};
+
+    if (is_done(u->d, u->dir, WR_DISK_SWEPT))
+        return;
+    note_done(u->d, u->dir, WR_DISK_SWEPT);
+    if (wr_file_info(u->f, &info, NULL) == WR_OK)
+        wr_disk_sweep(u->d->fs, c, u->dir, wr_path_base(u->temp), info.changed_ms);
 }
 
 /* Replace the object if it still is the version asked for. The caller holds the lock. */
@@ -292,9 +325,11 @@ enum wr_status wr_disk_upload_begin(void *self, struct wr_call *c, struct wr_str
     if (st == WR_OK)
         st = create(u, e);
     if (st != WR_OK) {
-        wr_free(u);
+        if (u)
+            wr_disk_upload_abort(u, c);
         return st;
     }
+    sweep_once(u, c);
     *out = u;
     return WR_OK;
 }

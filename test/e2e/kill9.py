@@ -12,6 +12,7 @@ storm     Hostile writers go on (automatic checkpoints after 50 pages, explicit 
             every object that was there at a kill is there at the end, unchanged
             each TXID restores, passes integrity_check, and its watermarks never go back
             the newest one is the database, byte for byte
+            uploads that a kill cut off leave nothing in the replica after the next start that sends
 state     Local state deleted, cut or damaged at random bytes while weir is dead.
 noted     Killed when changes were captured and checkpointed but are in no TXID yet.
 fork      The database is rolled back to an older copy: alone, with weir's local state, or its WAL
@@ -275,6 +276,14 @@ def storm_case(args, found):
     marks = case.judge_txids()
     found.check(marks == [done[w] for w in range(storm.WRITERS)],
                 "the newest TXID has %s, the writers committed %s" % (marks, done))
+    weir.start()
+    case.change(1)
+    case.matches()
+    case.stop()
+    # An empty one may be another writer's that has yet to lock it; that costs nothing.
+    left = [n for n in kit.objects(case.replica)[1]
+            if os.path.getsize(os.path.join(case.replica, "ltx", n)) > 0]
+    found.check(not left, "cut off uploads are left in the replica: %s" % left)
     print("storm: transactions=%d txids=%d %s" % (
         sum(done.values()), len(kit.txids(case.replica)),
         " ".join("%s=%d" % (k.replace(" ", "_"), v) for k, v in counts.items())), flush=True)
