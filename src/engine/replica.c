@@ -125,9 +125,12 @@ static struct wr_next find_position(struct wr_replica *r, struct wr_call *c, boo
     st = wr_remote_find(r->storage, c, r->hint, &pos, &e);
     if (st == WR_OK && want_sample && pos.txid > 0) {
         st = wr_remote_sample(r->storage, c, &sample, &e);
-        /* A backup that is damaged says nothing about whose it is; restore will tell. */
-        if (st == WR_CORRUPT || st == WR_NOTFOUND)
+        /* Damaged or incomplete, it says nothing about whose it is. Nor could anything be restored
+         * that is built on it: it is worth no more than without its beginning. */
+        if (st == WR_CORRUPT || st == WR_NOTFOUND) {
+            pos.has_base = false;
             st = WR_OK;
+        }
     }
     if (st != WR_OK) {
         failed(r, st, &e, "cannot list the replica, retrying");

@@ -203,6 +203,23 @@ def absurd_txid(c):
 
 
 @case
+def newest_damaged_and_unknown(c):
+    """The newest object is damaged and the local state gone: a snapshot, which needs none of the rest."""
+    path = replicated(c)
+    for what, damage in (("cut", lambda b: b[:len(b) // 2]),
+                         ("zeros", lambda b: b[:HEADER] + bytes(len(b) - HEADER))):
+        name = max(kit.objects(c.path("replica"))[0].items(), key=lambda o: o[0][2])[1]
+        data = damage(kit.read(name))
+        with open(name, "wb") as f:
+            f.write(data)
+        shutil.rmtree(c.path(".app.db-weir"))
+        add(path, 3)
+        c.once(path, texts=("sending a snapshot",))
+        c.nothing_lost(path)
+        c.check(kit.read(name) == data, what + ": the damaged object was overwritten")
+
+
+@case
 def not_a_replica(c):
     """A file where the replica's directory should be."""
     path = c.database()

@@ -176,6 +176,22 @@ static void put_rival(struct bench *b, uint64_t txid)
     wr_storage_close(s);
 }
 
+/* Leave only the first `n` bytes of an object. */
+static void cut(struct bench *b, uint64_t txid, size_t n)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_call *c = t_call();
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, txid, txid);
+    uint8_t buf[4096];
+    size_t got = 0;
+    struct wr_err e = {0};
+
+    T(n <= sizeof(buf));
+    T_OK(wr_storage_get(s, c, key, 0, buf, n, &got, &e));
+    T_OK(wr_storage_put(s, c, key, (struct wr_bytes){buf, got}, NULL, &e));
+    wr_storage_close(s);
+}
+
 static void start(struct bench *b)
 {
     T(status(b).state == WR_REPLICA_UNKNOWN && status(b).last_ok_ms == 0);
@@ -238,6 +254,31 @@ static void test_position_is_found_by_listing(void **state)
     run(&b, 0);
     T(status(&b).pos.txid == 6 && in_bucket(&b, 6));
     bench_close(&b);
+}
+
+/* What was built on a damaged file could not be restored either. */
+static void test_a_damaged_newest_state_is_nothing_to_build_on(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct wr_replica_status now;
+
+        bench_open(&b);
+        for (uint64_t txid = 1; txid <= 5; txid++)
+            put_rival(&b, txid);
+        if (damaged)
+            cut(&b, 5, WR_LTX_HEADER_SIZE + 20);
+        start(&b);
+        T(status(&b).pos.txid == 5 && status(&b).pos.has_base && !status(&b).sampled);
+        wr_replica_want_sample(b.r);
+        run(&b, 0);
+        now = status(&b);
+        T(now.state == WR_REPLICA_READY && now.sampled && !now.failing && now.pos.txid == 5);
+        T(now.pos.has_base == !damaged);
+        bench_close(&b);
+    }
 }
 
 static void test_files_are_dropped_unless_it_is_ready(void **state)
@@ -767,6 +808,7 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_position_is_found_by_listing),
+    T_TEST(test_a_damaged_newest_state_is_nothing_to_build_on),
     T_TEST(test_files_are_dropped_unless_it_is_ready),
     T_TEST(test_backoff_grows_and_ends_with_success), T_TEST(test_listing_is_retried),
     T_TEST(test_lost_answer_is_no_conflict), T_TEST(test_another_writers_object),
