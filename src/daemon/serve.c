@@ -20,7 +20,8 @@
 
 #include <weir.h>
 
-#define ONCE_SLICE_MS     2000  /* how often a stuck one-shot sync is noticed */
+#define ONCE_SLICE_MIN_MS 100   /* the first look at a one-shot sync; each waits twice as long */
+#define ONCE_SLICE_MS     2000  /* at most */
 #define FIRST_SLICE_MS    2000  /* how often a first sync looks up */
 #define FIRST_BUSY_SLICES 4     /* patience with another process that has the database */
 #define ONCE_STUCK_MS     60000 /* without progress while a replica reports errors */
@@ -152,7 +153,7 @@ static bool add_all(struct server *s)
 /* What keeps one database from being synced, as far as is known now. */
 struct trouble {
     int code; /* WEIR_OK: nothing but time */
-    char text[512];
+    char text[1024];
     int64_t patience_ms; /* how long to wait for it to pass */
     uint64_t progress;   /* the sum of what the replicas have */
 };
@@ -173,20 +174,42 @@ static struct trouble find_trouble(weir_db *db)
             continue;
         t.code = r.error_code;
         t.patience_ms = ONCE_STUCK_MS;
-        (void)snprintf(t.text, sizeof(t.text), "%s", r.error); /* of the same size */
+        (void)snprintf(t.text, sizeof(t.text), "%s: %s", r.url, r.error);
     }
     return t;
 }
 
 /*
+ * Whether only replicas that are damaged lack what the database held at the beginning. One that is
+ * damaged stays so until somebody removes what is. `*goal`, 0 at first, is where the beginning was:
+ * a database that is written to all the time is always ahead of its replicas.
+ */
+static bool only_damage_left(struct server *s, weir_db *db, weir_txid *goal)
+{
+    weir_replica_info r = {.struct_size = sizeof(r)};
+    weir_txid least = UINT64_MAX;
+
+    for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++)
+        if (r.error_code != WEIR_CORRUPT)
+            least = wr_min(least, r.txid);
+    if (least == UINT64_MAX)
+        return true;
+    if (*goal == 0 &&
+        weir_db_sync(db, WEIR_SYNC_LOCAL, ONCE_SLICE_MS, s->cancel, goal, NULL) != WEIR_OK)
+        return false;
+    return least >= *goal;
+}
+
+/*
  * Sync one database to all its replicas. It may take hours for a first snapshot, so there is no
  * deadline; but a database that another process holds, or a replica that does nothing but fail for
- * a minute, will not get better while somebody waits for the exit code.
+ * a minute, or is damaged, will not get better while somebody waits for the exit code.
  */
 static bool sync_once(struct server *s, weir_db *db, const char *path)
 {
     uint64_t last_progress = 0;
-    int64_t stuck_ms = 0;
+    int64_t stuck_ms = 0, slice_ms = ONCE_SLICE_MIN_MS;
+    weir_txid goal = 0;
     weir_error err = {0};
     int rc;
 
@@ -194,15 +217,17 @@ static bool sync_once(struct server *s, weir_db *db, const char *path)
     for (;;) {
         struct trouble t;
 
-        rc = weir_db_sync(db, WEIR_SYNC_REMOTE, ONCE_SLICE_MS, s->cancel, NULL, &err);
+        rc = weir_db_sync(db, WEIR_SYNC_REMOTE, slice_ms, s->cancel, NULL, &err);
         if (rc == WEIR_OK)
             return true;
         if (rc != WEIR_TIMEOUT)
             return failed(s, WR_SERVE_ONCE, rc, path, err.message);
         t = find_trouble(db);
-        stuck_ms = t.code == WEIR_OK || t.progress != last_progress ? 0 : stuck_ms + ONCE_SLICE_MS;
+        stuck_ms = t.code == WEIR_OK || t.progress != last_progress ? 0 : stuck_ms + slice_ms;
         last_progress = t.progress;
-        if (t.code != WEIR_OK && stuck_ms >= t.patience_ms)
+        slice_ms = wr_min(2 * slice_ms, (int64_t)ONCE_SLICE_MS);
+        if ((t.code != WEIR_OK && stuck_ms >= t.patience_ms) ||
+            (t.code == WEIR_CORRUPT && only_damage_left(s, db, &goal)))
             return failed(s, WR_SERVE_ONCE, t.code, path, t.text);
     }
 }

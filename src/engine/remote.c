@@ -88,29 +88,43 @@ static enum wr_status find_base(
     return st;
 }
 
+/* Take a header in; a copy under another name would lead us away from the chain, to where no
+ * restore follows. */
+static enum wr_status take_header(const struct wr_ltx_file *f, const uint8_t *head, size_t n,
+    struct wr_ltx_header *ret, struct wr_err *e)
+{
+    enum wr_status st;
+
+    if (n < WR_LTX_HEADER_SIZE)
+        return wr_fail(e, WR_CORRUPT, "the object has only %zu bytes", n);
+    st = wr_ltx_header_get(head, ret, e);
+    if (st == WR_OK && (ret->min_txid != f->min || ret->max_txid != f->max)) {
+        st = wr_fail(e, WR_CORRUPT, "it holds %016llx-%016llx, so the name is wrong",
+            (unsigned long long)ret->min_txid, (unsigned long long)ret->max_txid);
+    }
+    return st;
+}
+
 static enum wr_status read_header(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *f, struct wr_remote_pos *ret, struct wr_err *e)
 {
     struct wr_str key = wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max);
     uint8_t head[WR_LTX_HEADER_SIZE];
     struct wr_ltx_header h;
+    struct wr_err why = {0};
     size_t got = 0;
     enum wr_status st;
 
     if (!key.p)
         return wr_fail(e, WR_NOMEM, "read an LTX header");
     st = wr_storage_get(s, c, key, 0, head, sizeof(head), &got, e);
-    if (st == WR_OK && got < sizeof(head))
-        st = wr_fail(e, WR_CORRUPT, "the object has only %zu bytes", got);
-    if (st == WR_OK)
-        st = wr_ltx_header_get(head, &h, e);
-    /* A copy under another name would lead us away from the chain, to where no restore follows. */
-    if (st == WR_OK && (h.min_txid != f->min || h.max_txid != f->max)) {
-        st = wr_fail(e, WR_CORRUPT, "it holds %016llx-%016llx, so the name is wrong: remove it",
-            (unsigned long long)h.min_txid, (unsigned long long)h.max_txid);
-    }
     if (st != WR_OK)
         return wr_wrap(e, st, "newest file " WR_FMT, WR_ARG(key));
+    st = take_header(f, head, got, &h, &why);
+    if (st != WR_OK) {
+        return wr_fail(e, st, "newest file " WR_FMT ": %s%s", WR_ARG(key), why.text,
+            st == WR_CORRUPT ? ": remove it, to go on from the file before it" : "");
+    }
     *ret = (struct wr_remote_pos){.txid = f->max,
         .has_rolling = h.has_rolling,
         .rolling = h.rolling_post,

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import shutil
+import time
 
 import kit
 from badkit import add, case, digest, rows
@@ -203,8 +204,39 @@ def absurd_txid(c):
 
 
 @case
+def newest_damaged(c):
+    """The newest object is not what its name says: said at once, with what to do; 5; nothing is written."""
+    path = replicated(c)
+    replica = c.path("replica")
+    newest = max(kit.txids(replica))
+    name = kit.objects(replica)[0][0, newest, newest]
+    whole = kit.read(name)
+    add(path, 3)
+    for what, data in (("zeros", bytes(len(whole))), ("empty", b""), ("cut", whole[:HEADER - 1]),
+                       ("flipped", bytes([whole[0] ^ 1]) + whole[1:])):
+        with open(name, "wb") as f:
+            f.write(data)
+        before = digest(replica)
+        start = time.monotonic()
+        c.refuses(5, ("replicate", "-once", path, c.url), path, c.url, os.path.basename(name), "remove it")
+        c.check(time.monotonic() - start < 10, "%s: it took %.1f s" % (what, time.monotonic() - start))
+        c.check(digest(replica) == before, what + ": it wrote to the replica")
+    # A replica that is well gets everything all the same.
+    other = "file://" + c.path("other")
+    c.refuses(5, ("replicate", "-once", path, c.url, other), c.url, os.path.basename(name))
+    c.nothing_lost(path, other)
+    # While it runs, doing what the message says is enough.
+    p = c.replicate(path)
+    p.says("cannot list the replica, retrying", os.path.basename(name), "remove it")
+    os.remove(name)
+    p.has(path)
+    c.expect(p.stop(), 0)
+    c.nothing_lost(path)
+
+
+@case
 def newest_damaged_and_unknown(c):
-    """The newest object is damaged and the local state gone: a snapshot, which needs none of the rest."""
+    """The same behind its header, and the local state is gone: a snapshot, which needs none of the rest."""
     path = replicated(c)
     for what, damage in (("cut", lambda b: b[:len(b) // 2]),
                          ("zeros", lambda b: b[:HEADER] + bytes(len(b) - HEADER))):

@@ -20,7 +20,9 @@ static struct {
     int open, db_add, add_replica, close;
     const int *sync, *restore;
     weir_db_info db;           /* of every database */
-    weir_replica_info replica; /* of every database's only replica */
+    weir_replica_info replica; /* of every database's first replica */
+    weir_replica_info second;  /* of its second, if that has a URL */
+    int64_t waited_ms;         /* the time that all syncs were allowed */
     int progress;              /* the replica's txid grows with every look for so many looks */
     void (*at_add_replica)(void), (*at_sync)(void), (*at_close)(void), (*at_restore)(void);
     weir_restore_options restore_opt; /* of the last restore or plan */
@@ -147,12 +149,17 @@ int weir_db_add_replica(weir_db *db, const char *url, const char *const *setting
 int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid,
     weir_error *e)
 {
-    int code = cancel->canceled ? WEIR_CANCELED : next(&fake.sync);
+    int code = cancel->canceled ? WEIR_CANCELED : WEIR_OK;
 
-    (void)timeout_ms;
-    (void)ret_txid;
+    if (code == WEIR_OK && how == WEIR_SYNC_REMOTE)
+        code = next(&fake.sync);
+    fake.waited_ms += timeout_ms;
     if (fake.at_sync)
         fake.at_sync();
+    if (how == WEIR_SYNC_LOCAL) {
+        *ret_txid = fake.db.txid;
+        return answer(code, e);
+    }
     if (how != WEIR_SYNC_REMOTE)
         return answer(WEIR_MISUSE, e);
     if (code != WEIR_TIMEOUT)
@@ -171,6 +178,10 @@ int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *e)
 int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *e)
 {
     (void)db;
+    if (i == 1 && fake.second.url) {
+        *ret = fake.second;
+        return WEIR_OK;
+    }
     if (i > 0)
         return answer(WEIR_NOTFOUND, e);
     if (fake.progress > 0) {

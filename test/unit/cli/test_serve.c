@@ -23,6 +23,7 @@ static int set_up(void **state)
     (void)state;
     memset(&fake, 0, sizeof(fake));
     fake.replica.struct_size = sizeof(fake.replica);
+    fake.replica.url = urls[0];
     (void)snprintf(db_path, sizeof(db_path), "/nonexistent/a.db");
     return 0;
 }
@@ -98,8 +99,46 @@ static void test_once_gives_up_when_stuck(void **state)
     fake.replica.error_code = WEIR_IO;
     (void)snprintf(fake.replica.error, sizeof(fake.replica.error), "connection refused");
     serve(1, (struct wr_serve_options){.once = true});
-    expect(WEIR_IO, WR_SERVE_ONCE, "/nonexistent/a.db: connection refused",
+    expect(WEIR_IO, WR_SERVE_ONCE, "/nonexistent/a.db: s3://b/a: connection refused",
         "open add(/nonexistent/a.db) " R1 " close(0)");
+}
+
+/* It took a minute to say what was known at once. */
+static void test_once_ends_when_the_newest_object_is_damaged(void **state)
+{
+    static const int sync[] = {WEIR_TIMEOUT, -1};
+
+    (void)state;
+    fake.sync = sync;
+    fake.db.txid = 9;
+    fake.replica.error_code = WEIR_CORRUPT;
+    (void)snprintf(fake.replica.error, sizeof(fake.replica.error), "not an LTX file");
+    serve(1, (struct wr_serve_options){.once = true});
+    expect(WEIR_CORRUPT, WR_SERVE_ONCE, "/nonexistent/a.db: s3://b/a: not an LTX file",
+        "open add(/nonexistent/a.db) " R1 " close(0)");
+    T(fake.waited_ms <= 200);
+}
+
+static void second_catches_up(void)
+{
+    fake.db.txid++; /* the application does not wait for us */
+    fake.second.txid++;
+}
+
+/* A healthy replica gets what was there at the beginning, and not what never stops coming. */
+static void test_once_serves_the_other_replica_first(void **state)
+{
+    static const int sync[] = {WEIR_TIMEOUT, -1};
+
+    (void)state;
+    fake.sync = sync;
+    fake.at_sync = second_catches_up;
+    fake.db.txid = 90;
+    fake.replica.error_code = WEIR_CORRUPT;
+    fake.second = (weir_replica_info){.struct_size = sizeof(fake.second), .url = urls[1]};
+    serve(2, (struct wr_serve_options){.once = true});
+    T(served.code == WEIR_CORRUPT && served.step == WR_SERVE_ONCE);
+    T(fake.second.txid >= 91 && fake.second.txid < 100);
 }
 
 static void test_once_gives_up_when_held(void **state)
@@ -326,8 +365,10 @@ static void test_no_databases(void **state)
 #define S_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
     S_TEST(test_once_gives_up_when_stuck), S_TEST(test_once_gives_up_when_held),
-    S_TEST(test_once_goes_on), S_TEST(test_start_fails), S_TEST(test_signal),
-    S_TEST(test_signal_while_once), S_TEST(test_second_signal), S_TEST(test_child),
-    S_TEST(test_signal_passed_to_child), S_TEST(test_bad_child), S_TEST(test_restore_missing),
-    S_TEST(test_restore_only_what_is_missing), S_TEST(test_signal_while_restoring),
-    S_TEST(test_no_databases), S_TEST(test_signal_while_busy), S_TEST(test_path_said_once))
+    S_TEST(test_once_ends_when_the_newest_object_is_damaged),
+    S_TEST(test_once_serves_the_other_replica_first), S_TEST(test_once_goes_on),
+    S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
+    S_TEST(test_second_signal), S_TEST(test_child), S_TEST(test_signal_passed_to_child),
+    S_TEST(test_bad_child), S_TEST(test_restore_missing), S_TEST(test_restore_only_what_is_missing),
+    S_TEST(test_signal_while_restoring), S_TEST(test_no_databases), S_TEST(test_signal_while_busy),
+    S_TEST(test_path_said_once))

@@ -163,15 +163,19 @@ static void test_damaged_newest_file(void **state)
     T_OK(wr_storage_put(s, c, key, (struct wr_bytes){junk, 50}, NULL, &e));
     T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
     T(strstr(e.text, "newest file") && strstr(e.text, "0000000000000005"));
-    T(strstr(e.text, "50 bytes") && pos.txid == 7);
+    T(strstr(e.text, "50 bytes") && strstr(e.text, "remove it") && pos.txid == 7);
     T_OK(wr_storage_put(s, c, key, (struct wr_bytes){junk, 200}, NULL, &e));
     T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+    T(strstr(e.text, "not an LTX file") && strstr(e.text, "remove it"));
     spy.fail_list = WR_BUSY;
     T_IS(WR_BUSY, wr_remote_find(s, c, 0, &pos, &e));
     spy.fail_list = WR_OK;
     spy.fail_get = WR_AUTH;
     T_IS(WR_AUTH, wr_remote_find(s, c, 0, &pos, &e));
-    T(pos.txid == 7);
+    /* What arrived damaged need not be stored so. */
+    spy.fail_get = WR_CORRUPT;
+    T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+    T(!strstr(e.text, "remove it") && pos.txid == 7);
     wr_storage_close(s);
 }
 
