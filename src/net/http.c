@@ -1,13 +1,13 @@
 /*
- * http.c - slots of {easy, multi} handles; the event loop is inside one function, where it belongs.
+ * http.c - the life of a request; the event loop is inside one function, where it belongs.
  *
- *   take a slot for the origin (newest idle one, else a new one)
+ *   take a slot for the origin (http_pool.c)
  *   set up the request            all memory is the caller's or the slot's
- *   perform / poll until done, deadline, cancel or stall
+ *   perform / poll until done, deadline, cancel or stall (bytes go through http_transfer.c)
  *   give the slot back            with its connection, if the answer was read to the end
  *
- * A request that fails takes its slot with it: a connection in an unknown state is worth nothing.
- * Cancel rouses the poll by curl_multi_wakeup, the one call libcurl allows from another thread.
+ * A request that fails takes its slot with it. Cancel rouses the poll by curl_multi_wakeup, the one
+ * call libcurl allows from another thread.
  *
  * libcurl would resend a request by itself when a reused connection turns out dead. For requests
  * with a body it cannot, because no rewind function is set: whether repeating is safe is something
@@ -15,52 +15,24 @@
  */
 #include "net/http.h"
 
-#include "base/cancel.h"
 #include "base/mem.h"
-#include "base/sync.h"
 #include "net/http_int.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
 
 #define HTTP_CONNECT_MS 10000
 #define HTTP_STALL_MS   60000 /* a slow link may take long to drain what the kernel took from us */
 #define HTTP_IDLE_MAX   16
-#define HTTP_IDLE_MS    60000 /* servers hang up at about this age; memory is better spent */
 #define HTTP_BUFFER_SIZE                                                    \
     16384L /* one TLS record; larger ones gain little and add up over slots \
             */
 
-struct slot {
-    CURL *easy;
-    CURLM *multi;
-    char *origin; /* "https://host:port" */
-    int64_t idle_since_ms;
-    struct slot *next;
-    struct wr_waker waker;
-    char error[CURL_ERROR_SIZE];
-};
-
 struct wr_http {
-    struct wr_mutex mutex;
-    struct slot *idle; /* guarded by mutex; most recently used first */
-    size_t n_idle;     /* guarded by mutex */
-    size_t idle_max;
+    struct wr_http_pool pool;
     int64_t connect_ms, stall_ms;
     bool skip_verify;
+    struct wr_mutex mutex;
     struct wr_trust trust; /* loading guarded by mutex */
-};
-
-/* One request in flight; lives on the stack of wr_http_do. */
-struct transfer {
-    const struct wr_http_req *req;
-    struct wr_http_resp *resp;
-    struct wr_arena *scratch;
-    size_t sent;           /* bytes of the body handed to libcurl */
-    size_t head;           /* bytes of answer headers */
-    uint64_t moved;        /* bytes in both directions, to notice a stall */
-    enum wr_status failed; /* why a callback stopped the transfer */
-    const char *why;
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -69,185 +41,6 @@ static CURLcode curl_ready;
 static void curl_start(void)
 {
     curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static void slot_free(struct slot *s)
-{
-    if (s == NULL)
-        return;
-    curl_easy_cleanup(s->easy);
-    if (s->multi != NULL)
-        (void)curl_multi_cleanup(s->multi); /* its only handle is gone */
-    wr_free(s->origin);
-    wr_free(s);
-}
-
-static void slot_wake(struct wr_waker *w)
-{
-    struct slot *s = wr_container_of(w, struct slot, waker);
-    (void)curl_multi_wakeup(s->multi); /* when it fails, the next poll ends within a second */
-}
-
-/* Scheme, host and port of a URL. */
-static struct wr_str url_origin(const char *url)
-{
-    struct wr_str s = wr_str(url);
-    const char *host = strstr(url, "://");
-    if (host == NULL)
-        return s;
-    s.n = (size_t)(host - url) + 3 + strcspn(host + 3, "/?#");
-    return s;
-}
-
-static struct slot *slot_new(struct wr_str origin)
-{
-    struct slot *s = wr_alloc(sizeof(*s));
-    if (s == NULL)
-        return NULL;
-    s->waker.wake = slot_wake;
-    s->origin = wr_strndup(origin.p, origin.n);
-    s->easy = curl_easy_init();
-    s->multi = curl_multi_init();
-    if (s->origin == NULL || s->easy == NULL || s->multi == NULL ||
-        curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK) {
-        slot_free(s);
-        return NULL;
-    }
-    return s;
-}
-
-/* Take the most recently used idle slot of this origin. Its connection is the likeliest to live. */
-static struct slot *slot_take(struct wr_http *h, struct wr_str origin)
-{
-    struct slot *found = NULL;
-    wr_mutex_lock(&h->mutex);
-    for (struct slot **p = &h->idle; *p != NULL; p = &(*p)->next) {
-        if (!wr_str_eq(wr_str((*p)->origin), origin))
-            continue;
-        found = *p;
-        *p = found->next;
-        h->n_idle--;
-        break;
-    }
-    wr_mutex_unlock(&h->mutex);
-    return found != NULL ? found : slot_new(origin);
-}
-
-/* Put a slot back, and close those that were idle too long or are too many. */
-static void slot_give(struct wr_http *h, struct slot *s)
-{
-    struct slot *drop = NULL;
-    int64_t now = wr_mono_ms(wr_clock_system());
-    curl_easy_reset(s->easy); /* forgets pointers into the caller's memory; keeps the connection */
-    s->idle_since_ms = now;
-    wr_mutex_lock(&h->mutex);
-    s->next = h->idle;
-    h->idle = s;
-    h->n_idle++;
-    size_t kept = 0;
-    for (struct slot **p = &h->idle; *p != NULL;) {
-        struct slot *i = *p;
-        if (kept < h->idle_max && now - i->idle_since_ms < HTTP_IDLE_MS) {
-            kept++;
-            p = &i->next;
-            continue;
-        }
-        *p = i->next;
-        i->next = drop;
-        drop = i;
-    }
-    h->n_idle = kept;
-    wr_mutex_unlock(&h->mutex);
-    while (drop != NULL) {
-        struct slot *next = drop->next;
-        slot_free(drop);
-        drop = next;
-    }
-}
-
-/* Stop the transfer from inside a callback. */
-static size_t stop(struct transfer *t, enum wr_status st, const char *why)
-{
-    t->failed = st;
-    t->why = why;
-    return 0;
-}
-
-static size_t on_read(char *buf, size_t size, size_t n, void *arg)
-{
-    struct transfer *t = arg;
-    size_t take = wr_min(size * n, t->req->body.n - t->sent);
-    if (take > 0)
-        memcpy(buf, t->req->body.p + t->sent, take);
-    t->sent += take;
-    t->moved += take;
-    return take;
-}
-
-static bool is_2xx(const struct transfer *t)
-{
-    return t->resp->status >= 200 && t->resp->status < 300;
-}
-
-static size_t on_body(char *p, size_t size, size_t count, void *arg)
-{
-    struct transfer *t = arg;
-    size_t n = size * count;
-    t->moved += n;
-    if (is_2xx(t) && t->req->into != NULL) {
-        if (n > t->req->into_size - t->resp->into_n)
-            return stop(t, WR_LIMIT, "the answer is longer than what was asked for");
-        memcpy((uint8_t *)t->req->into + t->resp->into_n, p, n);
-        t->resp->into_n += n;
-        return n;
-    }
-    struct wr_buf *out = t->req->text;
-    if (out == NULL)
-        return n;
-    size_t room = out->max - out->n;
-    if (is_2xx(t) && n > room)
-        return stop(t, WR_LIMIT, "the answer is longer than its bound");
-    wr_buf_put(out, p, wr_min(n, room));
-    if (wr_buf_status(out) != WR_OK)
-        return stop(t, wr_buf_status(out), "no memory for the answer");
-    return n;
-}
-
-/* A status line starts the head of an answer anew: those of 1xx answers and proxies come first. */
-static void on_status(struct transfer *t, struct wr_str line)
-{
-    struct wr_str rest, code;
-    uint64_t status = 0;
-    (void)wr_str_cut(line, ' ', &code, &rest);
-    (void)wr_str_cut(rest, ' ', &code, &rest);
-    if (!wr_parse_u64(code, &status) || status > 999)
-        status = 0;
-    t->resp->status = (int)status;
-    t->resp->n = 0;
-}
-
-static size_t on_header(char *p, size_t size, size_t count, void *arg)
-{
-    struct transfer *t = arg;
-    struct wr_str line = {p, size * count};
-    t->moved += line.n;
-    t->head += line.n;
-    if (t->head > WR_HTTP_HEAD_MAX)
-        return stop(t, WR_LIMIT, "the head of the answer is too long");
-    struct wr_str text = wr_str_trim(line), name, value;
-    if (wr_str_starts(text, WR_STR("HTTP/"))) {
-        on_status(t, text);
-    } else if (wr_str_cut(text, ':', &name, &value)) {
-        if (t->resp->n == WR_HTTP_HEADERS_MAX)
-            return stop(t, WR_LIMIT, "the answer has too many headers");
-        struct wr_http_header *h = &t->resp->headers[t->resp->n];
-        h->name = wr_arena_str(t->scratch, wr_str_trim(name));
-        h->value = wr_arena_str(t->scratch, wr_str_trim(value));
-        if (h->name.p == NULL || h->value.p == NULL)
-            return stop(t, WR_NOMEM, "no memory for the answer");
-        t->resp->n++;
-    }
-    return line.n;
 }
 
 /* libcurl's list of header lines. A line break in a value would let it forge the next header. */
@@ -283,7 +76,7 @@ static enum wr_status header_list(
 /* libcurl's setter takes any type of value, which only a macro can pass on. */
 #define SET(option, value) (ok = ok && curl_easy_setopt(s->easy, (option), (value)) == CURLE_OK)
 
-static bool set_connection(struct wr_http *h, struct slot *s)
+static bool set_connection(struct wr_http *h, struct wr_http_slot *s)
 {
     bool ok = true;
     s->error[0] = '\0';
@@ -316,7 +109,8 @@ static bool set_connection(struct wr_http *h, struct slot *s)
     return ok;
 }
 
-static bool set_request(struct slot *s, struct transfer *t, struct curl_slist *headers)
+static bool set_request(
+    struct wr_http_slot *s, struct wr_http_transfer *t, struct curl_slist *headers)
 {
     const struct wr_http_req *req = t->req;
     bool ok = true;
@@ -324,13 +118,13 @@ static bool set_request(struct slot *s, struct transfer *t, struct curl_slist *h
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_USERAGENT, "weir/" WEIR_VERSION_STRING);
     SET(CURLOPT_HTTPHEADER, headers);
-    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERFUNCTION, wr_http_on_header);
     SET(CURLOPT_HEADERDATA, t);
-    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEFUNCTION, wr_http_on_body);
     SET(CURLOPT_WRITEDATA, t);
     if (req->has_body) {
         SET(CURLOPT_UPLOAD, 1L);
-        SET(CURLOPT_READFUNCTION, on_read);
+        SET(CURLOPT_READFUNCTION, wr_http_on_read);
         SET(CURLOPT_READDATA, t);
         SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->body.n);
     } else if (strcmp(req->method, "HEAD") == 0) {
@@ -343,7 +137,7 @@ static bool set_request(struct slot *s, struct transfer *t, struct curl_slist *h
 #undef SET
 
 /* What the loop ends with when libcurl has nothing more to do. */
-static CURLcode transfer_result(struct slot *s)
+static CURLcode transfer_result(struct wr_http_slot *s)
 {
     int left = 0;
     for (CURLMsg *m = curl_multi_info_read(s->multi, &left); m != NULL;
@@ -354,8 +148,8 @@ static CURLcode transfer_result(struct slot *s)
 }
 
 /* Drive one transfer to its end. Real time for stalls, the call's clock for its deadline. */
-static enum wr_status run(struct slot *s, struct transfer *t, struct wr_call *c, int64_t stall_ms,
-    CURLcode *ret, struct wr_err *e)
+static enum wr_status run(struct wr_http_slot *s, struct wr_http_transfer *t, struct wr_call *c,
+    int64_t stall_ms, CURLcode *ret, struct wr_err *e)
 {
     uint64_t moved = 0;
     int64_t since = wr_mono_ms(wr_clock_system());
@@ -386,7 +180,7 @@ static enum wr_status run(struct slot *s, struct transfer *t, struct wr_call *c,
 }
 
 /* Certificates are read for the first https request: plain http never pays for them. */
-static enum wr_status load_trust(struct wr_http *h, const struct slot *s, struct wr_err *e)
+static enum wr_status load_trust(struct wr_http *h, const struct wr_http_slot *s, struct wr_err *e)
 {
     if (h->skip_verify || !wr_str_starts(wr_str(s->origin), WR_STR("https:")))
         return WR_OK;
@@ -396,8 +190,8 @@ static enum wr_status load_trust(struct wr_http *h, const struct slot *s, struct
     return st;
 }
 
-static enum wr_status exchange(
-    struct wr_http *h, struct slot *s, struct transfer *t, struct wr_call *c, struct wr_err *e)
+static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
+    struct wr_http_transfer *t, struct wr_call *c, struct wr_err *e)
 {
     struct curl_slist *headers = NULL;
     CURLcode result = CURLE_OK;
@@ -435,6 +229,17 @@ out:
     return st;
 }
 
+/* Scheme, host and port of a URL. */
+static struct wr_str url_origin(const char *url)
+{
+    struct wr_str s = wr_str(url);
+    const char *host = strstr(url, "://");
+    if (host == NULL)
+        return s;
+    s.n = (size_t)(host - url) + 3 + strcspn(host + 3, "/?#");
+    return s;
+}
+
 enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
     struct wr_http_resp *ret, struct wr_err *e)
 {
@@ -446,15 +251,15 @@ enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_
     enum wr_status st = wr_call_check(c, "http request", e);
     if (st != WR_OK)
         return st;
-    struct slot *s = slot_take(h, origin);
+    struct wr_http_slot *s = wr_http_slot_take(&h->pool, origin);
     if (s == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory for a connection");
-    struct transfer t = {.req = req, .resp = ret, .scratch = c->scratch};
+    struct wr_http_transfer t = {.req = req, .resp = ret, .scratch = c->scratch};
     st = exchange(h, s, &t, c, e);
     if (st == WR_OK)
-        slot_give(h, s);
+        wr_http_slot_give(&h->pool, s);
     else
-        slot_free(s);
+        wr_http_slot_free(s);
     return st;
 }
 
@@ -470,7 +275,7 @@ enum wr_status wr_http_new(const struct wr_http_opts *o, struct wr_http **ret, s
     if (h == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory");
     wr_mutex_init(&h->mutex);
-    h->idle_max = o->idle_max > 0 ? o->idle_max : HTTP_IDLE_MAX;
+    wr_http_pool_init(&h->pool, o->idle_max > 0 ? o->idle_max : HTTP_IDLE_MAX);
     h->connect_ms = o->connect_ms > 0 ? o->connect_ms : HTTP_CONNECT_MS;
     h->stall_ms = o->stall_ms > 0 ? o->stall_ms : HTTP_STALL_MS;
     h->skip_verify = o->skip_verify;
@@ -487,11 +292,7 @@ void wr_http_free(struct wr_http *h)
 {
     if (h == NULL)
         return;
-    while (h->idle != NULL) {
-        struct slot *s = h->idle;
-        h->idle = s->next;
-        slot_free(s);
-    }
+    wr_http_pool_release(&h->pool);
     wr_trust_release(&h->trust);
     wr_mutex_release(&h->mutex);
     wr_free(h);
@@ -507,8 +308,5 @@ struct wr_str wr_http_header(const struct wr_http_resp *r, const char *name)
 
 size_t wr_http_idle(struct wr_http *h)
 {
-    wr_mutex_lock(&h->mutex);
-    size_t n = h->n_idle;
-    wr_mutex_unlock(&h->mutex);
-    return n;
+    return wr_http_pool_idle(&h->pool);
 }
