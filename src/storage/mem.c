@@ -1,19 +1,20 @@
 /*
- * mem.c - a bucket in memory, for tests and for embedding: a sorted array of objects under a mutex.
+ * mem.c - a bucket in memory, for tests and for embedding: a table of objects under a mutex.
  *
  * Refuses to know files, networks and how long a process lives: what it holds is gone with its last
- * reference. Objects are never changed in place; a put replaces the pointer. A listing holds the
- * lock only to find and copy the next object, so its callback may use the bucket.
+ * reference; and how objects are kept in order (mem_table.c). They are never changed in place: a
+ * put replaces the pointer. A listing holds the lock only to find and copy the next object, so its
+ * callback may use the bucket.
  */
 #include "storage/drivers.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/sync.h"
+#include "storage/mem_table.h"
 #include "storage/settings.h"
 
 #define PART_MIN      4096 /* bytes; small, so that tests reach uploads with little data */
-#define VERSION_MAX   21
 #define SIZE_MAX_INIT ((uint64_t)1 << 30)
 
 static const struct wr_option mem_options[] = {
@@ -22,22 +23,10 @@ static const struct wr_option mem_options[] = {
     {NULL, WR_OPT_STR, NULL, NULL, NULL},
 };
 
-struct item {
-    char *key;
-    size_t key_size;
-    uint8_t *body;
-    size_t size;
-    int64_t time_ms;
-    char version[VERSION_MAX];
-};
-
 struct bucket {
     struct wr_mutex mutex;
-    size_t refs;         /* this and all below: guarded by mutex */
-    struct item **items; /* by ascending key */
-    size_t n, cap;
-    uint64_t size, size_max; /* bytes of all bodies */
-    uint64_t versions;       /* given out so far */
+    size_t refs; /* this and all below: guarded by mutex */
+    struct wr_mem_table table;
     size_t uploads;
 };
 
@@ -49,42 +38,12 @@ struct wr_upload {
     struct wr_str key, if_match; /* copied into the block */
 };
 
-static struct wr_str key_of(const struct item *it)
-{
-    return (struct wr_str){it->key, it->key_size};
-}
-
-static void free_item(struct item *it)
-{
-    if (!it)
-        return;
-    wr_free(it->key);
-    wr_free(it->body);
-    wr_free(it);
-}
-
-/* The first object whose key is `key` or greater. */
-static size_t find(const struct bucket *b, struct wr_str key, bool *ret_exact)
-{
-    size_t low = 0, high = b->n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (wr_str_cmp(key_of(b->items[mid]), key) < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    *ret_exact = low < b->n && wr_str_eq(key_of(b->items[low]), key);
-    return low;
-}
-
 /* What a caller may know of `it`, in its own memory. */
 static enum wr_status describe(
-    struct wr_arena *a, const struct item *it, struct wr_object *out, struct wr_err *e)
+    struct wr_arena *a, const struct wr_mem_item *it, struct wr_object *out, struct wr_err *e)
 {
     *out = (struct wr_object){
-        .key = wr_arena_str(a, key_of(it)),
+        .key = wr_arena_str(a, wr_mem_item_key(it)),
         .size = it->size,
         .time_ms = it->time_ms,
         .version = wr_arena_str(a, wr_str(it->version)),
@@ -105,7 +64,7 @@ static enum wr_status mem_open(const struct wr_settings *set, void **self, struc
         return wr_fail(e, WR_NOMEM, "mem: out of memory");
     wr_mutex_init(&b->mutex);
     b->refs = 1;
-    b->size_max = set ? wr_settings_u64(set, "size-max") : SIZE_MAX_INIT;
+    wr_mem_table_init(&b->table, set ? wr_settings_u64(set, "size-max") : SIZE_MAX_INIT);
     *self = b;
     return WR_OK;
 }
@@ -122,9 +81,7 @@ static void mem_close(void *self)
     if (!last)
         return;
     assert(b->uploads == 0);
-    for (size_t i = 0; i < b->n; i++)
-        free_item(b->items[i]);
-    wr_free(b->items);
+    wr_mem_table_release(&b->table);
     wr_mutex_release(&b->mutex);
     wr_free(b);
 }
@@ -155,7 +112,7 @@ size_t wr_storage_mem_uploads(void *self)
 struct cursor {
     struct wr_buf key; /* of the last object, or where to start */
     bool inclusive;    /* an object at `key` itself is still to come */
-    char version[VERSION_MAX];
+    char version[WR_MEM_VERSION_MAX];
 };
 
 /* Copy the next object into the cursor and `obj`; false when there is none. */
@@ -164,15 +121,15 @@ static bool next(struct bucket *b, struct wr_str prefix, struct cursor *at, stru
     bool exact;
 
     wr_mutex_lock(&b->mutex);
-    size_t i = find(b, wr_buf_view(&at->key), &exact);
+    size_t i = wr_mem_table_find(&b->table, wr_buf_view(&at->key), &exact);
     if (exact && !at->inclusive)
         i++;
-    bool found = i < b->n && wr_str_starts(key_of(b->items[i]), prefix);
+    bool found = i < b->table.n && wr_str_starts(wr_mem_item_key(b->table.items[i]), prefix);
     if (found) {
-        const struct item *it = b->items[i];
+        const struct wr_mem_item *it = b->table.items[i];
         wr_buf_clear(&at->key);
-        wr_buf_str(&at->key, key_of(it));
-        memcpy(at->version, it->version, VERSION_MAX);
+        wr_buf_str(&at->key, wr_mem_item_key(it));
+        memcpy(at->version, it->version, WR_MEM_VERSION_MAX);
         obj->size = it->size;
         obj->time_ms = it->time_ms;
     }
@@ -216,9 +173,9 @@ static enum wr_status mem_stat(
     if (st != WR_OK)
         return st;
     wr_mutex_lock(&b->mutex);
-    size_t i = find(b, key, &exact);
+    size_t i = wr_mem_table_find(&b->table, key, &exact);
     if (exact)
-        st = describe(c->scratch, b->items[i], out, e);
+        st = describe(c->scratch, b->table.items[i], out, e);
     wr_mutex_unlock(&b->mutex);
     return exact ? st : wr_fail(e, WR_NOTFOUND, "no such object");
 }
@@ -233,9 +190,9 @@ static enum wr_status mem_get(void *self, struct wr_call *c, struct wr_str key, 
     if (st != WR_OK)
         return st;
     wr_mutex_lock(&b->mutex);
-    size_t i = find(b, key, &exact);
+    size_t i = wr_mem_table_find(&b->table, key, &exact);
     if (exact) {
-        const struct item *it = b->items[i];
+        const struct wr_mem_item *it = b->table.items[i];
         *got = off < it->size ? wr_min(n, it->size - (size_t)off) : 0;
         if (*got > 0)
             memcpy(buf, it->body + off, *got);
@@ -246,99 +203,29 @@ static enum wr_status mem_get(void *self, struct wr_call *c, struct wr_str key, 
 
 /* ---- put, remove ---- */
 
-static struct item *new_item(struct wr_str key, struct wr_bytes body, int64_t time_ms)
-{
-    struct item *it = wr_alloc(sizeof(*it));
-
-    if (!it)
-        return NULL;
-    it->key = wr_strndup(key.p, key.n);
-    it->key_size = key.n;
-    it->body = wr_alloc(body.n);
-    it->size = body.n;
-    it->time_ms = time_ms;
-    if (!it->key || !it->body) {
-        free_item(it);
-        return NULL;
-    }
-    if (body.n)
-        memcpy(it->body, body.p, body.n);
-    return it;
-}
-
-/* Room for one more object. */
-static bool reserve(struct bucket *b)
-{
-    size_t cap = b->cap ? b->cap * 2 : 16;
-
-    if (b->n < b->cap)
-        return true;
-    struct item **items = wr_resize(b->items, cap, sizeof(struct item *));
-    if (!items)
-        return false;
-    b->items = items;
-    b->cap = cap;
-    return true;
-}
-
-/* Whether `o` allows a put where `old` (or nothing) is. */
-static bool allowed(const struct item *old, bool if_absent, struct wr_str if_match)
-{
-    if (if_absent)
-        return old == NULL;
-    return if_match.n == 0 || (old && wr_str_eq(if_match, wr_str(old->version)));
-}
-
-/* Make `*it` the object of its key; on success it is the bucket's, and `*it` is what to free. */
-static enum wr_status install(
-    struct bucket *b, struct item **it, bool if_absent, struct wr_str if_match, struct wr_err *e)
-{
-    bool exact;
-    size_t i = find(b, key_of(*it), &exact);
-    struct item *old = exact ? b->items[i] : NULL;
-    uint64_t rest = b->size - (old ? old->size : 0);
-
-    assert(wr_mutex_mine(&b->mutex));
-    if (!allowed(old, if_absent, if_match))
-        return wr_fail(e, WR_CONFLICT, "%s", if_absent ? "the object exists" : "another version");
-    if ((*it)->size > b->size_max || rest > b->size_max - (*it)->size)
-        return wr_fail(
-            e, WR_LIMIT, "mem: over size-max of %llu bytes", (unsigned long long)b->size_max);
-    if (!old && !reserve(b))
-        return wr_fail(e, WR_NOMEM, "mem: out of memory");
-    if (!old) {
-        memmove(b->items + i + 1, b->items + i, (b->n - i) * sizeof(struct item *));
-        b->n++;
-    }
-    b->items[i] = *it;
-    b->size = rest + (*it)->size;
-    (void)snprintf((*it)->version, VERSION_MAX, "%llu", (unsigned long long)++b->versions);
-    *it = old;
-    return WR_OK;
-}
-
 static enum wr_status store(struct bucket *b, struct wr_call *c, struct wr_str key,
     struct wr_bytes body, const struct wr_put_opts *o, struct wr_object *out, struct wr_err *e)
 {
     struct wr_object about = {0};
-    struct item *it = new_item(key, body, o->time_ms ? o->time_ms : wr_wall_ms(c->clock));
+    struct wr_mem_item *it =
+        wr_mem_item_new(key, body, o->time_ms ? o->time_ms : wr_wall_ms(c->clock));
     /* The version is not known yet, but its size is: what can fail, fails before it is visible. */
-    char *version = wr_arena_alloc(c->scratch, VERSION_MAX);
+    char *version = wr_arena_alloc(c->scratch, WR_MEM_VERSION_MAX);
 
     about.key = wr_arena_str(c->scratch, key);
     if (!it || !version || !about.key.p) {
-        free_item(it);
+        wr_mem_item_free(it);
         return wr_fail(e, WR_NOMEM, "put: out of memory");
     }
     about.size = it->size;
     about.time_ms = it->time_ms;
     wr_mutex_lock(&b->mutex);
-    struct item *rest = it;
-    enum wr_status st = install(b, &rest, o->if_absent, o->if_match, e);
+    struct wr_mem_item *rest = it;
+    enum wr_status st = wr_mem_table_put(&b->table, &rest, o->if_absent, o->if_match, e);
     if (st == WR_OK)
-        memcpy(version, it->version, VERSION_MAX);
+        memcpy(version, it->version, WR_MEM_VERSION_MAX);
     wr_mutex_unlock(&b->mutex);
-    free_item(rest);
+    wr_mem_item_free(rest);
     about.version = wr_str(version);
     if (st == WR_OK && out)
         *out = about;
@@ -360,22 +247,18 @@ static enum wr_status mem_remove(
     enum wr_status st = WR_OK;
 
     for (size_t k = 0; k < n; k++) {
-        struct item *gone = NULL;
+        struct wr_mem_item *gone = NULL;
         bool exact;
 
         st = wr_call_check(c, "remove", e);
         if (st != WR_OK)
             return wr_wrap(e, st, WR_FMT, WR_ARG(keys[k]));
         wr_mutex_lock(&b->mutex);
-        size_t i = find(b, keys[k], &exact);
-        if (exact) {
-            gone = b->items[i];
-            b->n--;
-            b->size -= gone->size;
-            memmove(b->items + i, b->items + i + 1, (b->n - i) * sizeof(struct item *));
-        }
+        size_t i = wr_mem_table_find(&b->table, keys[k], &exact);
+        if (exact)
+            gone = wr_mem_table_take(&b->table, i);
         wr_mutex_unlock(&b->mutex);
-        free_item(gone);
+        wr_mem_item_free(gone);
     }
     return st;
 }
@@ -417,7 +300,7 @@ static enum wr_status mem_upload_begin(void *self, struct wr_call *c, struct wr_
     u->if_match = (struct wr_str){copy + key.n, o->if_match.n};
     u->if_absent = o->if_absent;
     u->time_ms = o->time_ms;
-    wr_buf_init(&u->body, (size_t)wr_min(b->size_max, (uint64_t)SIZE_MAX / 2));
+    wr_buf_init(&u->body, (size_t)wr_min(b->table.size_max, (uint64_t)SIZE_MAX / 2));
     upload_count(b, true);
     *out = u;
     return WR_OK;
