@@ -1,60 +1,24 @@
 /*
- * s3d.c - what S3 does with verified requests: a sorted list of objects, uploads, XML.
+ * s3d.c - what S3 says to requests, in HTTP and XML; s3d_auth.c verifies them, s3d_bucket.c keeps
+ * what they bring.
  *
  * Path style only, one bucket. Follows the Amazon S3 API Reference where our driver could get it
  * wrong: order of keys, what a page is, quotes around tags, 412 and 409, small parts, errors inside
  * a 200 answer.
  */
 #define WR_MEM_IMPLEMENTATION
-/* First: OpenSSL names parameters after functions that base.h forbids. */
-#include <openssl/evp.h>
-
 #include "fake/s3d.h"
 
+#include "fake/s3d_bucket.h"
+
 #include <time.h>
-
-struct object {
-    char *key;
-    uint8_t *p;
-    size_t n;
-    char tag[48];       /* with quotes */
-    char time_text[64]; /* the user's metadata, or empty */
-    char class_text[32];
-    time_t mtime;
-    struct object *next;
-};
-
-struct part {
-    unsigned number;
-    uint8_t *p;
-    size_t n;
-    char tag[48];
-    struct part *next;
-};
-
-struct upload {
-    char id[32];
-    char *key;
-    char time_text[64];
-    struct part *parts; /* ascending */
-    struct upload *next;
-};
 
 struct s3d {
     struct httpd *http;
     struct s3d_opts opts;
-    struct object *objects; /* ascending by key */
-    struct upload *uploads;
-    unsigned ids;
+    struct s3d_bucket bucket;
     char url[1024];
 };
-
-static void *must(void *p)
-{
-    if (p == NULL)
-        abort();
-    return p;
-}
 
 /* ---- answers ---- */
 
@@ -87,18 +51,10 @@ static void add_escaped(struct httpd_answer *a, const char *z)
     }
 }
 
-static void make_tag(const uint8_t *p, size_t n, char tag[48], unsigned parts)
+/* By the server's clock. */
+static time_t now(const struct s3d *s)
 {
-    uint8_t md[16];
-    if (EVP_Digest(p != NULL ? p : (const uint8_t *)"", n, md, NULL, EVP_md5(), NULL) != 1)
-        abort();
-    tag[0] = '"';
-    for (size_t i = 0; i < 16; i++)
-        (void)snprintf(tag + 1 + 2 * i, 3, "%02x", (unsigned)md[i]);
-    if (parts > 0)
-        (void)snprintf(tag + 33, 15, "-%u\"", parts);
-    else
-        (void)snprintf(tag + 33, 15, "\"");
+    return time(NULL) + s->opts.clock_ahead_s;
 }
 
 /* Both in memory that the next call overwrites. */
@@ -134,49 +90,7 @@ static char *param(const struct httpd_request *r, const char *name)
     return NULL;
 }
 
-/* ---- the bucket ---- */
-
-static struct object **find(struct s3d *s, const char *key)
-{
-    struct object **at = &s->objects;
-    while (*at != NULL && strcmp((*at)->key, key) < 0)
-        at = &(*at)->next;
-    return at;
-}
-
-static bool is_there(struct object **at, const char *key)
-{
-    return *at != NULL && strcmp((*at)->key, key) == 0;
-}
-
-static void drop(struct object **at)
-{
-    struct object *o = *at;
-    assert(o != NULL);
-    *at = o->next;
-    free(o->key);
-    free(o->p);
-    free(o);
-}
-
-/* Takes over `p`. */
-static struct object *store(
-    struct s3d *s, const char *key, uint8_t *p, size_t n, const char *time_text)
-{
-    struct object **at = find(s, key);
-    if (is_there(at, key))
-        drop(at);
-    struct object *o = must(calloc(1, sizeof(*o)));
-    o->key = must(strdup(key));
-    o->p = p;
-    o->n = n;
-    o->mtime = time(NULL) + s->opts.clock_ahead_s;
-    (void)snprintf(o->time_text, sizeof(o->time_text), "%s", time_text != NULL ? time_text : "");
-    make_tag(p, n, o->tag, 0);
-    o->next = *at;
-    *at = o;
-    return o;
-}
+/* ---- objects ---- */
 
 /* Whether a conditional request may go on; answers it if not. */
 static bool check_condition(
@@ -189,16 +103,16 @@ static bool check_condition(
         fail(s, a, "NotImplemented", "condition");
         return false;
     }
-    struct object **at = find(s, key);
-    bool there = is_there(at, key), ok = true;
+    const struct s3d_object *o = s3d_find(&s->bucket, key);
+    bool ok = true;
     if (none != NULL)
-        ok = strcmp(none, "*") == 0 && !there;
-    if (match != NULL && !there) {
+        ok = strcmp(none, "*") == 0 && o == NULL;
+    if (match != NULL && o == NULL) {
         fail(s, a, "NoSuchKey", "match");
         return false;
     }
     if (match != NULL) {
-        const char *tag = (*at)->tag;
+        const char *tag = o->tag;
         ok = s->opts.bare_tags
                  ? strlen(match) == strlen(tag) - 2 && strncmp(match, tag + 1, strlen(match)) == 0
                  : strcmp(match, tag) == 0 || (strlen(match) == strlen(tag) - 2 &&
@@ -214,10 +128,8 @@ static void do_put(
 {
     if (!check_condition(s, r, key, a))
         return;
-    uint8_t *p = must(malloc(r->n_body + 1));
-    memcpy(p, r->body, r->n_body);
-    struct object *o =
-        store(s, key, p, r->n_body, httpd_header(r, "x-amz-meta-litestream-timestamp"));
+    struct s3d_object *o = s3d_store(&s->bucket, key, r->body, r->n_body,
+        httpd_header(r, "x-amz-meta-litestream-timestamp"), now(s));
     const char *class_text = httpd_header(r, "x-amz-storage-class");
     (void)snprintf(o->class_text, sizeof(o->class_text), "%s", class_text ? class_text : "");
     httpd_add_header(a, "ETag: %s", o->tag);
@@ -226,12 +138,11 @@ static void do_put(
 static void do_get(
     struct s3d *s, const struct httpd_request *r, const char *key, struct httpd_answer *a)
 {
-    struct object **at = find(s, key);
-    if (!is_there(at, key)) {
+    const struct s3d_object *o = s3d_find(&s->bucket, key);
+    if (o == NULL) {
         fail(s, a, "NoSuchKey", key);
         return;
     }
-    const struct object *o = *at;
     const char *range = httpd_header(r, "Range");
     unsigned long long first = 0, last = 0;
     bool head = strcmp(r->method, "HEAD") == 0;
@@ -269,7 +180,7 @@ static void do_list(struct s3d *s, const struct httpd_request *r, struct httpd_a
     const char *from = token != NULL ? token + 2 : "";
     if (token == NULL && after != NULL && !s->opts.ignore_start)
         from = after;
-    const struct object *o = s->objects, *last = NULL;
+    const struct s3d_object *o = s->bucket.objects, *last = NULL;
     httpd_add_text(a, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult "
                       "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>x</Name>");
     for (; o != NULL; o = o->next) {
@@ -327,7 +238,7 @@ static char *next_text(const char **at, const char *name)
     if (e == NULL)
         return NULL;
     b += strlen(open);
-    char *out = must(malloc((size_t)(e - b) + 1));
+    char *out = s3d_must(malloc((size_t)(e - b) + 1));
     memcpy(out, b, (size_t)(e - b));
     out[e - b] = '\0';
     unescape(out);
@@ -345,13 +256,12 @@ static void do_delete_many(struct s3d *s, const struct httpd_request *r, struct 
     unsigned n = 0;
     httpd_add_text(a, "<?xml version=\"1.0\"?><DeleteResult>");
     for (char *key = next_text(&at, "Key"); key != NULL; key = next_text(&at, "Key"), n++) {
-        struct object **o = find(s, key);
         if (s->opts.stuck != NULL && strcmp(key, s->opts.stuck) == 0) {
             httpd_add_text(a, "<Error><Key>");
             add_escaped(a, key);
             httpd_add_text(a, "</Key><Code>AccessDenied</Code><Message>no</Message></Error>");
-        } else if (is_there(o, key)) {
-            drop(o);
+        } else {
+            s3d_remove(&s->bucket, key);
         }
         free(key);
     }
@@ -364,77 +274,34 @@ static void do_delete_many(struct s3d *s, const struct httpd_request *r, struct 
 
 /* ---- uploads ---- */
 
-static struct upload **find_upload(struct s3d *s, const char *id, const char *key)
-{
-    struct upload **at = &s->uploads;
-    while (*at != NULL && (strcmp((*at)->id, id) != 0 || strcmp((*at)->key, key) != 0))
-        at = &(*at)->next;
-    return at;
-}
-
-static void drop_upload(struct upload **at)
-{
-    struct upload *u = *at;
-    *at = u->next;
-    while (u->parts != NULL) {
-        struct part *p = u->parts;
-        u->parts = p->next;
-        free(p->p);
-        free(p);
-    }
-    free(u->key);
-    free(u);
-}
-
 static void do_upload_begin(
     struct s3d *s, const struct httpd_request *r, const char *key, struct httpd_answer *a)
 {
-    struct upload *u = must(calloc(1, sizeof(*u)));
-    const char *time_text = httpd_header(r, "x-amz-meta-litestream-timestamp");
-    (void)snprintf(u->id, sizeof(u->id), "up/lo+ad=%u", ++s->ids);
-    (void)snprintf(u->time_text, sizeof(u->time_text), "%s", time_text != NULL ? time_text : "");
-    u->key = must(strdup(key));
-    u->next = s->uploads;
-    s->uploads = u;
+    const struct s3d_upload *u =
+        s3d_upload_new(&s->bucket, key, httpd_header(r, "x-amz-meta-litestream-timestamp"));
     httpd_add_text(a,
         "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>",
         u->id);
 }
 
 static void do_upload_part(struct s3d *s, const struct httpd_request *r, const char *number,
-    struct upload *u, struct httpd_answer *a)
+    struct s3d_upload *u, struct httpd_answer *a)
 {
     unsigned long long k = strtoull(number, NULL, 10);
     if (k < 1 || k > 10000) {
         fail(s, a, "InvalidArgument", "partNumber");
         return;
     }
-    struct part **at = &u->parts;
-    while (*at != NULL && (*at)->number < k)
-        at = &(*at)->next;
-    if (*at == NULL || (*at)->number != k) {
-        struct part *p = must(calloc(1, sizeof(*p)));
-        p->number = (unsigned)k;
-        p->next = *at;
-        *at = p;
-    }
-    free((*at)->p);
-    (*at)->p = must(malloc(r->n_body + 1));
-    (*at)->n = r->n_body;
-    memcpy((*at)->p, r->body, r->n_body);
-    make_tag((*at)->p, (*at)->n, (*at)->tag, 0);
-    httpd_add_header(a, "ETag: %s", (*at)->tag);
+    httpd_add_header(a, "ETag: %s", s3d_upload_put(u, (unsigned)k, r->body, r->n_body)->tag);
 }
 
 /* The list in the request must name parts that are there, in order, with their tags. */
-static const char *check_parts(const struct s3d *s, const struct httpd_request *r,
-    const struct upload *u, size_t *ret_size, unsigned *ret_n)
+static const char *check_parts(
+    const struct s3d *s, const struct httpd_request *r, const struct s3d_upload *u)
 {
     const char *at = (const char *)r->body;
     size_t min = s->opts.part_min > 0 ? s->opts.part_min : (size_t)5 << 20;
-    *ret_size = 0;
-    *ret_n = 0;
-    for (const struct part *p = u->parts; p != NULL; p = p->next) {
+    for (const struct s3d_part *p = u->parts; p != NULL; p = p->next) {
         char *number = next_text(&at, "PartNumber");
         char *tag = next_text(&at, "ETag");
         bool ok = number != NULL && tag != NULL && strtoull(number, NULL, 10) == p->number &&
@@ -445,38 +312,25 @@ static const char *check_parts(const struct s3d *s, const struct httpd_request *
             return "InvalidPart";
         if (p->next != NULL && p->n < min)
             return "EntityTooSmall";
-        *ret_size += p->n;
-        ++*ret_n;
     }
-    return *ret_n == 0 || strstr(at, "<PartNumber>") != NULL ? "InvalidPart" : NULL;
+    return u->parts == NULL || strstr(at, "<PartNumber>") != NULL ? "InvalidPart" : NULL;
 }
 
 static void do_upload_commit(
-    struct s3d *s, const struct httpd_request *r, struct upload **at, struct httpd_answer *a)
+    struct s3d *s, const struct httpd_request *r, struct s3d_upload *u, struct httpd_answer *a)
 {
-    struct upload *u = *at;
-    size_t size = 0;
-    unsigned n = 0;
     if (!s->opts.commit_ignores && !check_condition(s, r, u->key, a))
         return;
-    const char *bad = check_parts(s, r, u, &size, &n);
+    const char *bad = check_parts(s, r, u);
     if (bad != NULL) {
         fail(s, a, bad, "part");
         return;
     }
-    uint8_t *all = must(malloc(size + 1));
-    size = 0;
-    for (const struct part *p = u->parts; p != NULL; p = p->next) {
-        memcpy(all + size, p->p, p->n);
-        size += p->n;
-    }
-    struct object *o = store(s, u->key, all, size, u->time_text);
-    make_tag(o->p, o->n, o->tag, n);
+    const struct s3d_object *o = s3d_upload_join(&s->bucket, u, now(s));
     httpd_add_text(a,
         "<CompleteMultipartUploadResult><ETag>&quot;%.*s&quot;</ETag>"
         "</CompleteMultipartUploadResult>",
         (int)strlen(o->tag) - 2, o->tag + 1);
-    drop_upload(at);
 }
 
 /* ---- routing ---- */
@@ -485,26 +339,26 @@ static void do_object(
     struct s3d *s, const struct httpd_request *r, const char *key, struct httpd_answer *a)
 {
     char *id = param(r, "uploadId"), *number = param(r, "partNumber"), *begin = param(r, "uploads");
-    struct upload **up = id != NULL ? find_upload(s, id, key) : NULL;
+    struct s3d_upload *up = id != NULL ? s3d_upload_find(&s->bucket, id, key) : NULL;
     bool post = strcmp(r->method, "POST") == 0, put = strcmp(r->method, "PUT") == 0;
     bool delete = strcmp(r->method, "DELETE") == 0;
-    if (up != NULL && *up == NULL)
+    if (id != NULL && up == NULL)
         fail(s, a, "NoSuchUpload", id);
     else if (up != NULL && put && number != NULL)
-        do_upload_part(s, r, number, *up, a);
+        do_upload_part(s, r, number, up, a);
     else if (up != NULL && post)
         do_upload_commit(s, r, up, a);
     else if (up != NULL && delete)
-        drop_upload(up);
+        s3d_upload_drop(&s->bucket, up);
     else if (post && begin != NULL)
         do_upload_begin(s, r, key, a);
     else if (put)
         do_put(s, r, key, a);
     else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
         do_get(s, r, key, a);
-    else if (delete &&is_there(find(s, key), key))
-        drop(find(s, key));
-    else if (!delete)
+    else if (delete)
+        s3d_remove(&s->bucket, key);
+    else
         fail(s, a, "MethodNotAllowed", r->method);
     if (delete &&a->status == 200)
         a->status = 204;
@@ -530,7 +384,7 @@ static void handle(void *arg, const struct httpd_request *r, struct httpd_answer
 {
     struct s3d *s = arg;
     char detail[4096];
-    httpd_add_header(a, "Date: %s", http_time(time(NULL) + s->opts.clock_ahead_s));
+    httpd_add_header(a, "Date: %s", http_time(now(s)));
     const char *bad = s3d_verify(r, &s->opts, detail, sizeof(detail));
     if (bad == NULL && s->opts.must_have != NULL && strstr(r->head, s->opts.must_have) == NULL)
         bad = "InvalidRequest";
@@ -556,17 +410,14 @@ static void handle(void *arg, const struct httpd_request *r, struct httpd_answer
 
 struct s3d *s3d_start(void)
 {
-    struct s3d *s = must(calloc(1, sizeof(*s)));
+    struct s3d *s = s3d_must(calloc(1, sizeof(*s)));
     s->http = httpd_start(handle, s);
     return s;
 }
 
 void s3d_empty(struct s3d *s)
 {
-    while (s->objects != NULL)
-        drop(&s->objects);
-    while (s->uploads != NULL)
-        drop_upload(&s->uploads);
+    s3d_bucket_clear(&s->bucket);
     s->opts = (struct s3d_opts){.region = NULL};
     httpd_forget(s->http);
 }
@@ -577,10 +428,7 @@ void s3d_stop(struct s3d *s)
         return;
     httpd_stop(s->http);
     s->http = NULL;
-    while (s->objects != NULL)
-        drop(&s->objects);
-    while (s->uploads != NULL)
-        drop_upload(&s->uploads);
+    s3d_bucket_clear(&s->bucket);
     free(s);
 }
 
@@ -597,7 +445,7 @@ struct httpd *s3d_httpd(struct s3d *s)
 size_t s3d_uploads(struct s3d *s)
 {
     size_t n = 0;
-    for (const struct upload *u = s->uploads; u != NULL; u = u->next)
+    for (const struct s3d_upload *u = s->bucket.uploads; u != NULL; u = u->next)
         n++;
     return n;
 }
@@ -605,7 +453,7 @@ size_t s3d_uploads(struct s3d *s)
 size_t s3d_objects(struct s3d *s)
 {
     size_t n = 0;
-    for (const struct object *o = s->objects; o != NULL; o = o->next)
+    for (const struct s3d_object *o = s->bucket.objects; o != NULL; o = o->next)
         n++;
     return n;
 }
