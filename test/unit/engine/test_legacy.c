@@ -6,43 +6,10 @@
 #include "base/bytes.h"
 #include "engine/legacy_wal.h"
 #include "engine/restore.h"
-#include "unit/engine/restore_world.h"
+#include "unit/engine/legacy_sample.h"
 
 #include <lz4frame.h>
 #include <sqlite3.h>
-
-#define GENERATION "173f586657831b72"
-
-static const char *const sample[] = {
-    "snapshots/00000000.snapshot.lz4",
-    "wal/00000000_00000000.wal.lz4",
-    "wal/00000000_00004080.wal.lz4",
-    "wal/00000000_000090f8.wal.lz4",
-    "wal/00000001_00000000.wal.lz4",
-    "wal/00000001_00001038.wal.lz4",
-    "wal/00000001_000080e0.wal.lz4",
-    "wal/00000002_00000000.wal.lz4",
-    "wal/00000002_00001038.wal.lz4",
-    "wal/00000003_00000000.wal.lz4",
-    "wal/00000003_00001038.wal.lz4",
-};
-
-static struct wr_str gen_key(const char *generation, const char *name)
-{
-    return wr_arena_fmt(t_call()->scratch, "p/generations/%s/%s", generation, name);
-}
-
-static struct wr_bytes sample_bytes(size_t i)
-{
-    return t_slurp(t_data(t_path("v0.3.13/replica/generations/" GENERATION, sample[i])));
-}
-
-/* The real replica in memory; object i was made at second i + 1. */
-static void put_sample(struct world *w)
-{
-    for (size_t i = 0; i < wr_countof(sample); i++)
-        world_store(w, gen_key(GENERATION, sample[i]), sample_bytes(i), ((int64_t)i + 1) * 1000);
-}
 
 static enum wr_status restore_to(
     struct world *w, const char *path, int64_t time_ms, struct wr_err *e)
@@ -538,65 +505,6 @@ static void test_no_database(void **state)
     world_release(&m.w);
 }
 
-/* ---- which format ---- */
-
-static void check_choice(struct world *w, int64_t time_ms, enum wr_restore_format want)
-{
-    const struct wr_restore_opts o = {
-        .path = t_path(t_tmpdir(), "db"), .time_ms = time_ms, .lock_offset = 65536};
-    struct wr_restore_result r = {0};
-    struct wr_err e = {0};
-
-    T_OK(wr_restore(w->storage, t_call(), &o, &r, &e));
-    T(r.format == want);
-}
-
-static void test_choice_of_format(void **state)
-{
-    struct wr_rand random;
-    struct story s;
-    struct world w;
-    struct wr_restore_opts o = {.path = t_path(t_tmpdir(), "db"), .txid = 1, .lock_offset = 65536};
-    struct wr_restore_result r = {0};
-    struct wr_err e = {0};
-
-    (void)state;
-    wr_rand_init(&random, t_seed());
-    story_init(&s, &random, 512, 65536, 8, true);
-    for (int i = 0; i < 16; i++)
-        story_commit(&s, 8, 1);
-    world_init(&w, WR_STORAGE_LIST_TIME, "p/");
-    put_sample(&w); /* made at seconds 1 to 11 */
-    story_put(&s, &w, 0, 1, 4);
-    story_put(&s, &w, 0, 5, 10);
-    check_choice(&w, 0, WR_RESTORE_V03);
-    check_choice(&w, 3000, WR_RESTORE_V03); /* no snapshot of ours before */
-    check_choice(&w, 4001, WR_RESTORE_LTX); /* the nearer snapshot */
-    check_choice(&w, 99000, WR_RESTORE_LTX);
-    o.txid = 4;
-    T_OK(wr_restore(w.storage, t_call(), &o, &r, &e)); /* only we have transactions */
-    T(r.format == WR_RESTORE_LTX && r.txid == 4);
-    story_put(&s, &w, 0, 11, 12);
-    check_choice(&w, 0, WR_RESTORE_LTX);
-    world_store(&w, gen_key("0000000000000001", sample[0]), sample_bytes(0), 12000);
-    check_choice(&w, 0, WR_RESTORE_LTX); /* of two equally new */
-    world_store(&w, gen_key("0000000000000001", sample[0]), sample_bytes(0), 13000);
-    check_choice(&w, 0, WR_RESTORE_V03);
-    check_choice(&w, 99000, WR_RESTORE_V03);
-
-    o.txid = 0;
-    o.time_in_range = o.overwrite = true;
-    o.time_ms = 999;
-    T_IS(WR_NOTFOUND, wr_restore(w.storage, t_call(), &o, &r, &e));
-    assert_string_equal(e.text, "timestamp does not exist");
-    o.time_ms = 13001;
-    T_IS(WR_NOTFOUND, wr_restore(w.storage, t_call(), &o, &r, &e));
-    o.time_ms = 13000;
-    T_OK(wr_restore(w.storage, t_call(), &o, &r, &e));
-    world_release(&w);
-    story_release(&s);
-}
-
 static void test_accessors(void **state)
 {
     struct wr_legacy *l = NULL;
@@ -678,5 +586,5 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_real_replica), T_TEST(test_integrity_check), T_TEST(test_every_time),
     T_TEST(test_missing_objects), T_TEST(test_damaged_objects),
     T_TEST(test_other_names_are_ignored), T_TEST(test_wals_of_sqlite), T_TEST(test_damaged_wal),
-    T_TEST(test_no_database), T_TEST(test_choice_of_format), T_TEST(test_accessors),
-    T_TEST(test_every_request_failing), T_TEST(test_nomem))
+    T_TEST(test_no_database), T_TEST(test_accessors), T_TEST(test_every_request_failing),
+    T_TEST(test_nomem))
