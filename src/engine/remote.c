@@ -206,8 +206,10 @@ static enum wr_status sample_inputs(struct wr_storage *s, struct wr_call *c,
 {
     uint8_t *page = wr_alloc(x->page_size);
     size_t total = 0, seen = 0, step;
-    enum wr_status st = page ? WR_OK : wr_fail(e, WR_NOMEM, "sample the replica");
+    enum wr_status st = WR_OK;
 
+    if (!page)
+        return wr_fail(e, WR_NOMEM, "sample the replica");
     for (size_t i = 0; i < x->n; i++) {
         for (size_t k = 0; k < x->in[i].n; k++)
             total += (x->in[i].refs[k].length & WR_REF_WINS) != 0;
