@@ -20,6 +20,7 @@ enum wr_file_flags {
     WR_FILE_CREATE = 4, /* create if absent */
     WR_FILE_EXCL = 8,   /* with CREATE: CONFLICT when it exists; never follows a symbolic link */
     WR_FILE_TRUNC = 16,
+    WR_FILE_NOFOLLOW = 32, /* IO when the path itself is a symbolic link */
 };
 
 struct wr_file_info {
@@ -29,6 +30,7 @@ struct wr_file_info {
     uint64_t dev, ino;
     uint32_t mode; /* permission bits and type, as st_mode */
     uint32_t uid, gid;
+    uint64_t links; /* names of the file */
     bool is_dir;
 };
 
@@ -62,6 +64,8 @@ struct wr_fs {
     /* Take an advisory whole-file lock without waiting: BUSY when another process has it. */
     enum wr_status (*lock)(struct wr_file *f, struct wr_err *e);
     enum wr_status (*set_mtime)(struct wr_file *f, int64_t mtime_ms, struct wr_err *e);
+    /* IO when this process may not set both; it has then set what it may. */
+    enum wr_status (*set_owner)(struct wr_file *f, uint32_t uid, uint32_t gid, struct wr_err *e);
 
     enum wr_status (*stat)(
         const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e);

@@ -60,6 +60,8 @@ static int open_flags(unsigned flags)
         how |= O_EXCL | O_NOFOLLOW;
     if (flags & WR_FILE_TRUNC)
         how |= O_TRUNC;
+    if (flags & WR_FILE_NOFOLLOW)
+        how |= O_NOFOLLOW;
     return how;
 }
 
@@ -195,6 +197,7 @@ static struct wr_file_info info_of(const struct stat *s)
         .mode = (uint32_t)s->st_mode,
         .uid = (uint32_t)s->st_uid,
         .gid = (uint32_t)s->st_gid,
+        .links = (uint64_t)s->st_nlink,
         .is_dir = S_ISDIR(s->st_mode),
     };
 }
@@ -277,6 +280,21 @@ static enum wr_status posix_set_mtime(struct wr_file *file, int64_t mtime_ms, st
     };
     if (futimens(f->fd, times) < 0)
         return wr_fail_errno(e, errno, "set time of %s", f->path);
+    return WR_OK;
+}
+
+/* One after the other: the group can often be had where the owner cannot. */
+static enum wr_status posix_set_owner(
+    struct wr_file *file, uint32_t uid, uint32_t gid, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+    int group = fchown(f->fd, (uid_t)-1, (gid_t)gid);
+    int group_errno = errno;
+
+    if (fchown(f->fd, (uid_t)uid, (gid_t)-1) < 0)
+        return wr_fail_errno(e, errno, "set owner of %s", f->path);
+    if (group < 0)
+        return wr_fail_errno(e, group_errno, "set group of %s", f->path);
     return WR_OK;
 }
 
@@ -419,6 +437,7 @@ const struct wr_fs *wr_fs_posix(void)
         .flush_hint = posix_flush_hint,
         .lock = posix_lock,
         .set_mtime = posix_set_mtime,
+        .set_owner = posix_set_owner,
         .stat = posix_stat,
         .rename = posix_rename,
         .rename_new = posix_rename_new,

@@ -206,6 +206,47 @@ static void test_mtime(void **state)
     wr_file_close(f);
 }
 
+/* Nobody is kept from giving a file what it has already; another owner takes root. */
+static void test_owner(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file_info info;
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    (void)state;
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    T_OK(f->fs->set_owner(f, (uint32_t)geteuid(), (uint32_t)getegid(), &e));
+    st = f->fs->set_owner(f, 12345, (uint32_t)getegid(), &e);
+    T_OK(wr_file_info(f, &info, &e));
+    T(st == (geteuid() == 0 ? WR_OK : WR_IO));
+    T(info.uid == (geteuid() == 0 ? 12345 : (uint32_t)geteuid()) && info.gid == getegid());
+    wr_file_close(f);
+}
+
+static void test_symbolic_link_is_not_followed(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *path = t_path(dir, "a");
+    const char *link_path = t_path(dir, "b");
+    struct wr_file_info info;
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    t_spew(path, "1234", 4);
+    T(symlink(path, link_path) == 0);
+    T_IS(WR_IO, wr_file_open(fs(), link_path, RW | WR_FILE_NOFOLLOW, 0, &f, &e));
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_NOFOLLOW, 0, &f, &e));
+    T_OK(wr_file_info(f, &info, &e));
+    T(info.links == 1);
+    T(link(path, t_path(dir, "c")) == 0);
+    T_OK(wr_file_info(f, &info, &e));
+    T(info.links == 2);
+    wr_file_close(f);
+}
+
 static void test_change_time_cannot_be_set(void **state)
 {
     const char *path = t_path(t_tmpdir(), "a");
@@ -335,6 +376,7 @@ static void test_open_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
-    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_mtime), T_TEST(test_change_time_cannot_be_set),
+    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_mtime), T_TEST(test_owner),
+    T_TEST(test_symbolic_link_is_not_followed), T_TEST(test_change_time_cannot_be_set),
     T_TEST(test_stat_and_remove), T_TEST(test_renames), T_TEST(test_list),
     T_TEST(test_open_out_of_memory))
