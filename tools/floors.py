@@ -32,8 +32,9 @@ MAY_SEE_PUBLIC = {"vfs", "api", "daemon", "cli"}
 # Where a string may contain "-wal" or "-shm" outside of src/sqlite, and why.
 MAY_NAME_SIDECARS = {
     "cli/": "messages that name the files to the user",
-    "engine/place.c": "finds leftovers beside a restore's target by stat(2) and moves them by "
-    "rename(2), which open nothing; what it opens ends in .tmp-<random>-wal and is nobody's",
+    "engine/place.c": "finds them beside a restore's target by stat(2) and moves them by rename(2), "
+    "which open nothing",
+    "engine/leftovers.c": "what it opens ends in .tmp-<random>-wal and is nobody's",
 }
 
 MAY_NAME_HEAP = "base/mem.c"

@@ -1,7 +1,8 @@
 /*
  * place.c - the names a restore uses beside its target, and the order in which they change hands.
  *
- *   <path>.tmp-<16 hex>        the new database, until it is complete; locked while in use
+ *   <path>.tmp-<16 hex>        the new database, until it is complete; locked while it is written
+ *   <path>.tmp-<16 hex>-map    what is known of its pages (draft.h); locked until the end
  *   <path>.tmp-<16 hex>-spool  the spool; not "-wal", lest SQLite take it for one when it checks
  *   <path>.old-<16 hex>[-wal|-shm|-journal]   what is being replaced, for a moment
  *
@@ -22,12 +23,16 @@
  * with the directory synced after each, for a power cut keeps no order of its own. Stopped before
  * step 3, the old database is complete in the files that steps 1 and 2 were moving. A failure that
  * we live to see is undone backwards.
+ *
+ * The map goes last: a kill after the rename leaves a map without a file, which the next run
+ * sweeps; the other way round it would leave a file that nobody can go on with.
  */
 #include "engine/place.h"
 
 #include "base/arena.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "engine/leftovers.h"
 
 #include <sys/stat.h>
 
@@ -40,13 +45,17 @@ static const char *const sidecars[] = {"-wal", "-shm", "-journal"};
 
 struct wr_place {
     const struct wr_fs *fs;
-    bool overwrite;
-    bool created;          /* there is a new file to be removed ... */
-    bool placed;           /* ... unless it has the name */
-    struct wr_arena names; /* of all the strings here */
+    unsigned flags;
+    bool created;             /* there is a new file to be removed ... */
+    bool placed;              /* ... unless it has the name, ... */
+    bool kept;                /* ... or somebody is to go on with it */
+    bool adopted;             /* an earlier run has begun it */
+    bool replaces;            /* a file at `path`, if only an empty one */
+    struct wr_file_info info; /* of that file */
+    struct wr_arena names;    /* of all the strings here */
     const char *path, *dir, *base;
-    const char *tmp, *spool_name, *old;
-    struct wr_file *file, *spool;
+    const char *tmp, *map_name, *spool_name, *old;
+    struct wr_file *file, *map, *spool;
 };
 
 static enum wr_status nomem(const char *path, struct wr_err *e)
@@ -125,93 +134,6 @@ enum wr_status wr_place_check(
     return st;
 }
 
-/* Names in a directory that one of our runs may have left. */
-struct leftovers {
-    struct wr_place *p;
-    const char *mark; /* ".tmp-" or ".old-" */
-    struct name {
-        struct name *next;
-        const char *path;
-    } * first;
-    bool failed; /* out of memory */
-};
-
-/* Whether `name` is <base><mark><16 lower-case hex digits>[-spool or a sidecar]. */
-static bool is_ours(struct wr_str name, const char *base, const char *mark)
-{
-    struct wr_str tail;
-
-    if (!wr_str_starts(name, wr_str(base)))
-        return false;
-    tail = wr_str_skip(name, strlen(base));
-    if (!wr_str_starts(tail, wr_str(mark)))
-        return false;
-    tail = wr_str_skip(tail, strlen(mark));
-    if (tail.n < (size_t)2 * TAG)
-        return false;
-    for (size_t i = 0; i < (size_t)2 * TAG; i++) {
-        if (!((tail.p[i] >= '0' && tail.p[i] <= '9') || (tail.p[i] >= 'a' && tail.p[i] <= 'f')))
-            return false;
-    }
-    tail = wr_str_skip(tail, (size_t)2 * TAG);
-    if (tail.n == 0 || wr_str_eq(tail, WR_STR("-spool")))
-        return true;
-    for (size_t i = 0; i < wr_countof(sidecars); i++) {
-        if (wr_str_eq(tail, wr_str(sidecars[i])))
-            return true;
-    }
-    return false;
-}
-
-static bool note(void *arg, const char *name)
-{
-    struct leftovers *l = arg;
-    struct wr_str path;
-    struct name *n;
-
-    if (!is_ours(wr_str(name), l->p->base, l->mark))
-        return true;
-    path = wr_arena_fmt(&l->p->names, "%s/%s", l->p->dir, name);
-    n = wr_arena_alloc(&l->p->names, sizeof(*n));
-    l->failed = !path.p || !n;
-    if (l->failed)
-        return false;
-    *n = (struct name){.next = l->first, .path = path.p};
-    l->first = n;
-    return true;
-}
-
-/* Whether some other restore is at work on this temporary file. */
-static bool in_use(const struct wr_fs *fs, const char *tmp)
-{
-    struct wr_file *f = NULL;
-    bool busy;
-
-    if (wr_file_open(fs, tmp, WR_FILE_READ | WR_FILE_WRITE, 0, &f, NULL) != WR_OK)
-        return true;
-    busy = fs->lock(f, NULL) != WR_OK;
-    wr_file_close(f);
-    return busy;
-}
-
-/* Remove what earlier runs left under `mark`; if `locked`, except what is in use. */
-static enum wr_status sweep(struct wr_place *p, const char *mark, bool locked, struct wr_err *e)
-{
-    struct leftovers l = {.p = p, .mark = mark};
-    enum wr_status st = p->fs->list(p->fs, p->dir, note, &l, e);
-
-    if (st == WR_OK && l.failed)
-        st = nomem(p->path, e);
-    if (st != WR_OK)
-        return st;
-    for (const struct name *n = l.first; n; n = n->next) {
-        /* A file that cannot be removed does no harm where it is. */
-        if (!locked || !in_use(p->fs, n->path))
-            (void)p->fs->remove(p->fs, n->path, NULL);
-    }
-    return WR_OK;
-}
-
 static enum wr_status create(
     struct wr_place *p, const char *name, uint32_t mode, struct wr_file **ret, struct wr_err *e)
 {
@@ -243,38 +165,76 @@ static enum wr_status name_all(struct wr_place *p, const char *path, struct wr_e
     p->dir = wr_arena_str(a, wr_path_dir(path)).p;
     p->base = wr_arena_str(a, wr_path_base(path)).p;
     p->tmp = wr_arena_fmt(a, "%s.tmp-%s", path, tag).p;
-    p->spool_name = wr_arena_fmt(a, "%s.tmp-%s-spool", path, tag).p;
+    p->map_name = wr_arena_fmt(a, "%s%s", p->tmp, WR_LEFTOVER_MAP).p;
+    p->spool_name = wr_arena_fmt(a, "%s%s", p->tmp, WR_LEFTOVER_SPOOL).p;
     p->old = wr_arena_fmt(a, "%s.old-%s", path, tag).p;
-    if (!p->path || !p->dir || !p->base || !p->tmp || !p->spool_name || !p->old)
+    if (!p->path || !p->dir || !p->base || !p->tmp || !p->map_name || !p->spool_name || !p->old)
         return nomem(path, e);
     return WR_OK;
 }
 
-enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, bool overwrite,
+static struct wr_leftovers leftovers_of(struct wr_place *p)
+{
+    return (struct wr_leftovers){.fs = p->fs, .names = &p->names, .dir = p->dir, .base = p->base};
+}
+
+/* Without a map there is no going on later, and that is all. */
+static void create_map(struct wr_place *p)
+{
+    if (create(p, p->map_name, 0600, &p->map, NULL) != WR_OK || p->fs->lock(p->map, NULL) == WR_OK)
+        return;
+    /* Where there are no locks nobody can know that it is free, and it would lie there for ever. */
+    (void)p->fs->remove(p->fs, p->map_name, NULL);
+    wr_file_close(p->map);
+    p->map = NULL;
+}
+
+/* Go on with what an earlier run has left, or begin; remove all else that is left. */
+static enum wr_status begin(struct wr_place *p, struct wr_err *e)
+{
+    const struct wr_leftovers at = leftovers_of(p);
+    const bool resumable = p->flags & WR_PLACE_RESUMABLE;
+    uint32_t mode = p->replaces ? p->info.mode & 0777 : 0600;
+    struct wr_leftover found = {0};
+    enum wr_status st = wr_leftovers_sweep(&at, mode, resumable ? &found : NULL, e);
+
+    if (st == WR_OK && !found.file)
+        st = create(p, p->tmp, mode, &p->file, e);
+    if (st != WR_OK)
+        return st;
+    p->created = true;
+    if (found.file) {
+        p->adopted = true;
+        p->file = found.file;
+        p->map = found.map;
+        p->tmp = found.path;
+        p->map_name = found.map_path;
+    } else if (resumable) {
+        create_map(p);
+    }
+    return WR_OK;
+}
+
+enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, unsigned flags,
     struct wr_place **ret, struct wr_err *e)
 {
-    struct wr_file_info info = {0};
-    bool there = false;
     struct wr_place *p = wr_alloc(sizeof(*p));
     enum wr_status st;
 
     if (!p)
         return nomem(path ? path : "", e);
     p->fs = fs;
-    p->overwrite = overwrite;
+    p->flags = flags;
     wr_arena_init(&p->names, NAMES_MAX);
-    st = check(fs, path, overwrite, &p->names, e);
+    st = check(fs, path, flags & WR_PLACE_OVERWRITE, &p->names, e);
     if (st == WR_OK)
         st = name_all(p, path, e);
     if (st == WR_OK)
         st = wr_mkdirs(fs, p->dir, 0700, e);
     if (st == WR_OK)
-        st = sweep(p, ".tmp-", true, e);
+        st = look(fs, path, &p->replaces, &p->info, e);
     if (st == WR_OK)
-        st = look(fs, path, &there, &info, e);
-    if (st == WR_OK)
-        st = create(p, p->tmp, there ? info.mode & 0777 : 0600, &p->file, e);
-    p->created = st == WR_OK;
+        st = begin(p, e);
     if (st != WR_OK) {
         wr_place_close(p);
         return st;
@@ -291,6 +251,16 @@ struct wr_file *wr_place_file(const struct wr_place *p)
 const char *wr_place_name(const struct wr_place *p)
 {
     return p->tmp;
+}
+
+struct wr_file *wr_place_map(const struct wr_place *p)
+{
+    return p->map;
+}
+
+bool wr_place_adopted(const struct wr_place *p)
+{
+    return p->adopted;
 }
 
 enum wr_status wr_place_spool(struct wr_place *p, struct wr_file **ret, struct wr_err *e)
@@ -393,14 +363,27 @@ enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e)
     return WR_OK;
 }
 
+/* Give it the owner of what it replaces, at the last moment: until then, a later run goes on with
+ * our own files only. Where that is not in our power it stays ours, as any new file would. */
+static void hand_over(struct wr_place *p)
+{
+    const unsigned how = WR_FILE_READ | WR_FILE_WRITE | WR_FILE_NOFOLLOW;
+
+    if (!p->replaces || !(p->flags & WR_PLACE_OVERWRITE))
+        return;
+    if (p->file || wr_file_open(p->fs, p->tmp, how, 0, &p->file, NULL) == WR_OK)
+        (void)p->fs->set_owner(p->file, p->info.uid, p->info.gid, NULL);
+}
+
 enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e)
 {
     enum wr_status st;
 
-    assert(!p->placed);
+    assert(!p->placed && !p->kept);
+    hand_over(p);
     st = wr_place_seal(p, e);
     if (st == WR_OK)
-        st = p->overwrite ? replace(p, e) : add(p, e);
+        st = p->flags & WR_PLACE_OVERWRITE ? replace(p, e) : add(p, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "replace %s", p->path);
     p->placed = true;
@@ -408,11 +391,19 @@ enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e)
     if (st != WR_OK)
         return wr_wrap(e, st, "sync directory %s", p->dir);
     /* Only now: until the new name is on disk, the old files are the database. If it fails, there
-     * are files left that the next restore removes. They are not opened to see whether somebody
-     * has them locked: they are databases, whose locks that would drop. */
-    if (p->overwrite)
-        (void)sweep(p, ".old-", false, NULL);
+     * are files left that the next restore removes. */
+    if (p->flags & WR_PLACE_OVERWRITE) {
+        const struct wr_leftovers at = leftovers_of(p);
+
+        wr_leftovers_remove_old(&at);
+    }
     return WR_OK;
+}
+
+void wr_place_keep(struct wr_place *p)
+{
+    assert(p->map);
+    p->kept = true;
 }
 
 void wr_place_close(struct wr_place *p)
@@ -420,11 +411,14 @@ void wr_place_close(struct wr_place *p)
     if (!p)
         return;
     /* Removal can fail only where the next run's sweep has a chance again. */
-    if (p->created && !p->placed)
+    if (p->created && !p->placed && !p->kept)
         (void)p->fs->remove(p->fs, p->tmp, NULL);
+    if (p->map && !p->kept)
+        (void)p->fs->remove(p->fs, p->map_name, NULL);
     if (p->spool)
         (void)p->fs->remove(p->fs, p->spool_name, NULL);
     wr_file_close(p->spool);
+    wr_file_close(p->map);
     wr_file_close(p->file);
     wr_arena_release(&p->names);
     wr_free(p);

@@ -17,25 +17,35 @@ struct wr_place; /* owned */
 enum wr_status wr_place_check(
     const struct wr_fs *fs, const char *path, bool overwrite, struct wr_err *e) WR_MUST_CHECK;
 
-/* Check, create missing parents (mode 0700), remove what a killed run left ("<path>.tmp-*" that
- * nobody has locked), and create and lock an empty file beside `path`, with the mode of the file
- * that it is to replace, else 0600. */
-enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, bool overwrite,
+enum wr_place_flags {
+    WR_PLACE_OVERWRITE = 1, /* replace the database that is there */
+    WR_PLACE_RESUMABLE = 2, /* keep a map of the file beside it, and go on with an earlier one */
+};
+
+/* Check, create missing parents (mode 0700), remove what killed runs left (leftovers.h), and create
+ * and lock an empty file beside `path`, with the mode of the file that it is to replace, else 0600.
+ * With WR_PLACE_RESUMABLE a leftover that has a map is taken instead of an empty file. */
+enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, unsigned flags,
     struct wr_place **ret, struct wr_err *e) WR_MUST_CHECK;
 struct wr_file *wr_place_file(const struct wr_place *p); /* until it is sealed */
 const char *wr_place_name(const struct wr_place *p);     /* of that file, while it has no other */
+struct wr_file *wr_place_map(const struct wr_place *p);  /* NULL: not asked for, or not possible */
+bool wr_place_adopted(const struct wr_place *p);         /* file and map are an earlier run's */
 /* A second such file for the work, which never takes a name of its own. At most once. */
 enum wr_status wr_place_spool(
     struct wr_place *p, struct wr_file **ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Sync the file and close it, with its lock, so that SQLite may open it by its name. Until commit
- * another restore to the same path may take it for a leftover; then commit fails. */
+/* Sync the file and close it, with its lock, so that SQLite may open it by its name. Where there is
+ * no map, another restore to the same path may from now on take it for a leftover; then commit
+ * fails. */
 enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
-/* Sync the file unless it is sealed, and let it take the name; only then remove what it replaces.
- * CONFLICT: a file has appeared meanwhile. On failure everything is as it was, as far as the file
- * system allows. */
+/* Give the file the owner and group of the database that it is to replace, as far as this process
+ * may, sync it, and let it take the name; only then remove what it replaces. CONFLICT: a file has
+ * appeared meanwhile. On failure everything is as it was, as far as the file system allows. */
 enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
-/* Free; removes the file unless it was committed. NULL-safe. */
+/* Leave the file and its map behind for a later run; do not commit after. Needs a map. */
+void wr_place_keep(struct wr_place *p);
+/* Free; removes the file unless it was committed or kept, and the map unless kept. NULL-safe. */
 void wr_place_close(struct wr_place *p);
 
 #endif

@@ -276,7 +276,7 @@ enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
         st = find_source(s, c, &o, &source, e);
     }
     if (st == WR_OK)
-        st = wr_place_open(o.fs, o.path, o.overwrite, &place, e);
+        st = wr_place_open(o.fs, o.path, o.overwrite ? WR_PLACE_OVERWRITE : 0, &place, e);
     if (st == WR_OK) {
         st = source.legacy ? write_legacy(c, &o, source.legacy, place, &r, e)
                            : write_ltx(s, c, &o, &source.plan, place, &r, e);

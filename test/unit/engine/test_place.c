@@ -12,6 +12,7 @@
 #include "unit/engine/restore_world.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- on the real file system ---- */
 
@@ -20,7 +21,7 @@ static struct wr_place *start(const char *path, bool overwrite)
     struct wr_place *p = NULL;
     struct wr_err e = {0};
 
-    T_OK(wr_place_open(wr_fs_posix(), path, overwrite, &p, &e));
+    T_OK(wr_place_open(wr_fs_posix(), path, overwrite ? WR_PLACE_OVERWRITE : 0, &p, &e));
     T_OK(wr_file_pwrite(wr_place_file(p), "new", 3, 0, &e));
     return p;
 }
@@ -84,7 +85,7 @@ static void test_refusals(void **state)
     (void)state;
     T_IS(WR_MISUSE, wr_place_check(fs, NULL, true, &e));
     T_IS(WR_MISUSE, wr_place_check(fs, "", true, &e));
-    T_IS(WR_MISUSE, wr_place_open(fs, NULL, true, &p, &e));
+    T_IS(WR_MISUSE, wr_place_open(fs, NULL, WR_PLACE_OVERWRITE, &p, &e));
     T_IS(WR_MISUSE, wr_place_check(fs, dir, true, &e));
     T(strstr(e.text, "cannot restore, output path is a directory: "));
     T_IS(WR_MISUSE, wr_place_check(fs, "/dev/null", true, &e));
@@ -105,7 +106,7 @@ static void test_refusals(void **state)
     T_IS(WR_CONFLICT, wr_place_check(fs, path, false, &e));
     T(strstr(e.text, "cannot restore, output path already exists and is not empty: "));
     T(strstr(e.text, "db. Use -force to overwrite"));
-    T_IS(WR_CONFLICT, wr_place_open(fs, path, false, &p, &e));
+    T_IS(WR_CONFLICT, wr_place_open(fs, path, 0, &p, &e));
     T(!p && names_in(dir) == 1);
 }
 
@@ -172,6 +173,31 @@ static void test_replace(void **state)
     check_content(path, "new");
 }
 
+/* A database that root restores is still its user's; an empty file is nobody's database. */
+static void test_owner_is_kept(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "db");
+    struct stat before, after;
+
+    (void)state;
+    for (int overwrite = 0; overwrite < 2; overwrite++) {
+        struct wr_place *p;
+        struct wr_err e = {0};
+
+        t_spew(path, "old", overwrite ? 3 : 0);
+        if (geteuid() == 0)
+            T(chown(path, 12345, 23456) == 0);
+        T(stat(path, &before) == 0);
+        p = start(path, overwrite);
+        T_OK(wr_place_seal(p, &e)); /* as for a check by SQLite */
+        T_OK(wr_place_commit(p, &e));
+        wr_place_close(p);
+        T(stat(path, &after) == 0 && after.st_ino != before.st_ino);
+        T(after.st_uid == (overwrite ? before.st_uid : geteuid()));
+        T(after.st_gid == (overwrite ? before.st_gid : getegid()));
+    }
+}
+
 /* What a killed run left is removed, what a living one works on is not, nor what only looks like
  * it. */
 static void test_leftovers(void **state)
@@ -179,7 +205,7 @@ static void test_leftovers(void **state)
     const char *dir = t_tmpdir();
     const char *path = t_path(dir, "db");
     static const char *const stale[] = {"db.tmp-0123456789abcdef", "db.tmp-0123456789abcdef-spool",
-        "db.tmp-0123456789abcdef-wal", "db.old-0123456789abcdef", "db.old-0123456789abcdef-wal"};
+        "db.tmp-0123456789abcdef-map", "db.old-0123456789abcdef", "db.old-0123456789abcdef-wal"};
     static const char *const others[] = {"db.tmp", "db.tmp-0123456789abcde",
         "db.tmp-0123456789abcdeF", "db.tmp-0123456789abcdefg", "db2.tmp-0123456789abcdef",
         "db.tmp-0123456789abcdef-w"};
@@ -210,7 +236,7 @@ static enum wr_status place_body(void *arg)
     struct wr_place *p = NULL;
     struct wr_file *spool = NULL;
     struct wr_err e = {0};
-    enum wr_status st = wr_place_open(wr_fs_posix(), path, true, &p, &e);
+    enum wr_status st = wr_place_open(wr_fs_posix(), path, WR_PLACE_OVERWRITE, &p, &e);
 
     if (st == WR_OK)
         st = wr_place_spool(p, &spool, &e);
@@ -400,6 +426,15 @@ static enum wr_status fake_sync(struct wr_file *file, struct wr_err *e)
     return WR_OK;
 }
 
+static enum wr_status fake_set_owner(
+    struct wr_file *file, uint32_t uid, uint32_t gid, struct wr_err *e)
+{
+    (void)file;
+    (void)uid;
+    (void)gid;
+    return wr_fail(e, WR_IO, "not permitted");
+}
+
 static void fake_close(struct wr_file *file)
 {
     (void)file;
@@ -427,6 +462,7 @@ static void fake_init(struct fake *f, unsigned sides, int fail_at, bool dead)
                            .close = fake_close,
                            .sync = fake_sync,
                            .lock = fake_sync,
+                           .set_owner = fake_set_owner,
                            .stat = fake_stat,
                            .rename = fake_move,
                            .rename_new = fake_move_new,
@@ -489,7 +525,7 @@ static void test_crash_anywhere(void **state)
             struct wr_err e = {0};
 
             fake_init(&f, sides, at, true);
-            T_OK(wr_place_open(&f.fs, "/x/db", true, &p, &e));
+            T_OK(wr_place_open(&f.fs, "/x/db", WR_PLACE_OVERWRITE, &p, &e));
             alive = wr_place_commit(p, &e) == WR_OK && f.ops <= at;
             for (unsigned subset = 0; subset < 1u << f.n_pending; subset++) {
                 struct names found = f.durable;
@@ -524,7 +560,7 @@ static void test_failure_anywhere(void **state)
             enum wr_status st;
 
             fake_init(&f, sides, at, false);
-            T_OK(wr_place_open(&f.fs, "/x/db", true, &p, &e));
+            T_OK(wr_place_open(&f.fs, "/x/db", WR_PLACE_OVERWRITE, &p, &e));
             st = wr_place_commit(p, &e);
             through = f.ops <= at;
             wr_place_close(p);
@@ -542,5 +578,5 @@ static void test_failure_anywhere(void **state)
 
 T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_empty_file_is_no_database), T_TEST(test_appeared_meanwhile), T_TEST(test_replace),
-    T_TEST(test_leftovers), T_TEST(test_nomem), T_TEST(test_crash_anywhere),
-    T_TEST(test_failure_anywhere))
+    T_TEST(test_owner_is_kept), T_TEST(test_leftovers), T_TEST(test_nomem),
+    T_TEST(test_crash_anywhere), T_TEST(test_failure_anywhere))

@@ -1,0 +1,44 @@
+/*
+ * leftovers.h - what earlier restores left beside their target: removed, or taken over.
+ *
+ * A restore locks the files it works on, and a killed one's locks are gone. Names that share their
+ * 16 hex digits belong together: while one of them is locked, all are left alone.
+ */
+#ifndef WR_ENGINE_LEFTOVERS_H
+#define WR_ENGINE_LEFTOVERS_H
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/file.h"
+#include "base/status.h"
+
+/* What may follow the 16 digits, beside SQLite's "-wal", "-shm" and "-journal". */
+#define WR_LEFTOVER_MAP   "-map"
+#define WR_LEFTOVER_SPOOL "-spool"
+
+/* Where to look. The strings and the arena are the caller's. */
+struct wr_leftovers {
+    const struct wr_fs *fs;
+    struct wr_arena *names; /* paths come from here */
+    const char *dir, *base; /* of the target */
+};
+
+/* An unfinished database and the map of it (draft.h), both open for reading and writing and locked.
+ * The caller closes them. */
+struct wr_leftover {
+    struct wr_file *file, *map; /* NULL, NULL: there is none */
+    const char *path, *map_path;
+};
+
+/* Remove "<base>.tmp-<16 hex>" with what belongs to it, except what is in use. With `ret`, one such
+ * file is taken over instead: of those that have a map, are regular files of this user under one
+ * name, and allow nothing that `mode` (permission bits) does not, the one whose map reaches
+ * furthest. *ret is empty when none qualifies. What cannot be removed stays. */
+enum wr_status wr_leftovers_sweep(const struct wr_leftovers *at, uint32_t mode,
+    struct wr_leftover *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Remove "<base>.old-<16 hex>" with what belongs to it, without a look at locks: these are
+ * databases, which are not to be opened. What cannot be removed stays. */
+void wr_leftovers_remove_old(const struct wr_leftovers *at);
+
+#endif
