@@ -210,7 +210,7 @@ enum {
 
 enum {
     WEIR_PHASE_PLAN = 0,  /* listing the replica; totals are not known yet */
-    WEIR_PHASE_FETCH = 1, /* bytes count what has been read of the replica */
+    WEIR_PHASE_FETCH = 1, /* bytes count what has been read of the replica, or was here already */
     WEIR_PHASE_SYNC = 2,  /* writing to disk, renaming */
     WEIR_PHASE_CHECK = 3  /* the integrity check runs */
 };
@@ -219,6 +219,7 @@ typedef struct weir_progress {
     int32_t phase;
     uint32_t files_done, files_total;
     uint64_t bytes_done, bytes_total;
+    uint64_t bytes_resumed; /* of bytes_total: what an interrupted restore has left here already */
 } weir_progress;
 
 /* Called a few times a second, from one thread at a time, not always the caller's. */
@@ -240,13 +241,14 @@ typedef struct weir_restore_options {
 /* Set struct_size before the call. */
 typedef struct weir_restore_result {
     size_t struct_size;
-    weir_txid txid;      /* of the restored state; 0 with WEIR_FORMAT_LEGACY */
-    int64_t time_ms;     /* when that state was captured, Unix ms; 0 when unknown */
-    uint64_t bytes;      /* size of the database */
-    uint64_t bytes_read; /* from the replica */
-    uint32_t files;      /* read from the replica */
-    int32_t format;      /* WEIR_FORMAT_* */
-    int32_t verified;    /* the WEIR_CHECK_* that passed */
+    weir_txid txid;         /* of the restored state; 0 with WEIR_FORMAT_LEGACY */
+    int64_t time_ms;        /* when that state was captured, Unix ms; 0 when unknown */
+    uint64_t bytes;         /* size of the database */
+    uint64_t bytes_read;    /* from the replica */
+    uint32_t files;         /* read from the replica */
+    int32_t format;         /* WEIR_FORMAT_* */
+    int32_t verified;       /* the WEIR_CHECK_* that passed */
+    uint64_t bytes_resumed; /* not read from the replica: an interrupted restore had done so */
 } weir_restore_result;
 
 /* Rebuild a database at `path`; it appears complete, synced to disk, or not at all. Missing parent
@@ -255,7 +257,10 @@ typedef struct weir_restore_result {
  * WEIR_NOTFOUND: the replica holds nothing to restore, or nothing at that transaction or time.
  * WEIR_CONFLICT: `path`, or a -wal, -shm or -journal beside it, exists and overwrite is not set (an
  * empty file with none of these beside it is replaced). WEIR_CORRUPT: the backup is damaged or has
- * a gap, or the check failed. */
+ * a gap, or the check failed.
+ *
+ * A restore that was killed, canceled or cut off from the replica is gone on with by the next one
+ * to the same path, if there was much to fetch. Its file, "<path>.tmp-<16 hex>", waits there. */
 WEIR_API int weir_restore(weir *w, const char *url, const char *path,
     const weir_restore_options *opt, weir_restore_result *ret, weir_error *reterr);
 

@@ -24,7 +24,6 @@ static enum wr_status open_replica(
 
 struct forward {
     const weir_restore_options *o;
-    uint64_t bytes;
     size_t files;
 };
 
@@ -42,9 +41,9 @@ static void forward_progress(void *arg, const struct wr_restore_progress *p)
         .files_done = (uint32_t)p->files,
         .files_total = (uint32_t)p->files_total,
         .bytes_done = p->bytes_done,
-        .bytes_total = p->bytes_total};
+        .bytes_total = p->bytes_total,
+        .bytes_resumed = p->bytes_resumed};
 
-    f->bytes = wr_max(f->bytes, p->bytes_done);
     f->files = wr_max(f->files, p->files_total);
     if (f->o->progress)
         f->o->progress(f->o->progress_arg, &out);
@@ -92,7 +91,8 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
             .txid = r.txid,
             .time_ms = r.time_ms,
             .bytes = r.bytes,
-            .bytes_read = f.bytes,
+            .bytes_read = r.bytes_read,
+            .bytes_resumed = r.bytes_resumed,
             .files = (uint32_t)f.files,
             .format = r.format == WR_RESTORE_V03 ? WEIR_FORMAT_LEGACY : WEIR_FORMAT_LTX,
             .verified = o.check};

@@ -9,15 +9,20 @@
  * of its header, its pieces and its end: CRCs of parts combine, so the order in which threads
  * finish does not matter. The image is proven by XOR of its pages' checksums, for which the order
  * does not matter either.
+ *
+ * Of a piece, what an earlier run has written is read from the draft instead: page and frame
+ * header, which is all that checksums cover, are known then. So nothing is taken on trust: a page
+ * that is not what it should be is noticed by its entry in the map, and if not there, by the same
+ * proofs.
  */
 #include "engine/image.h"
 
 #include "base/bytes.h"
 #include "base/crc64.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/sync.h"
 #include "engine/crew.h"
+#include "engine/draft.h"
 #include "engine/inputs.h"
 #include "engine/restore.h"
 #include "ltx/frame.h"
@@ -43,24 +48,29 @@ struct piece {
 struct hand {
     uint8_t *window;  /* WINDOW bytes */
     uint8_t *run;     /* RUN bytes and one page more, for a frame that only needs to be hashed */
+    uint8_t *entries; /* for the draft's map, of the pages in `run` */
     size_t filled;    /* bytes in `run` */
     uint32_t pgno;    /* of the first page in it */
     uint64_t rolling; /* of the pages this worker wrote, without the bit all checksums have */
     uint64_t pages;
+    uint64_t identity; /* of the file whose piece it is at */
+    uint64_t fetched;  /* bytes of that piece */
 };
 
 struct image {
     struct wr_storage *storage;
     const struct wr_inputs *x;
     const struct wr_restore_opts *opts;
-    struct wr_file *out;
+    struct wr_draft *out;
     struct piece *pieces;
     size_t n;
     struct hand *hands; /* one a worker */
     uint64_t bytes_total;
+    uint64_t bytes_claimed; /* that the draft is said to have */
     struct wr_mutex mutex;
-    uint64_t bytes_done, pages; /* guarded by mutex */
-    int64_t told_ms;            /* owned by the caller's thread; when progress was last told */
+    struct wr_image_bytes bytes; /* guarded by mutex */
+    uint64_t pages;              /* guarded by mutex */
+    int64_t told_ms;             /* owned by the caller's thread; when progress was last told */
 };
 
 static uint64_t ref_end(const struct wr_ref *r)
@@ -106,16 +116,13 @@ static size_t cut(const struct wr_inputs *x, struct piece *out, uint64_t *ret_by
 
 static enum wr_status flush(struct image *m, struct hand *h, struct wr_err *e)
 {
-    uint64_t off = (uint64_t)(h->pgno - 1) * m->x->page_size;
     enum wr_status st;
 
     if (h->filled == 0)
         return WR_OK;
-    st = wr_file_pwrite(m->out, h->run, h->filled, off, e);
+    st = wr_draft_put(m->out, h->pgno, (struct wr_bytes){h->run, h->filled}, h->entries, e);
     if (st != WR_OK)
-        return wr_wrap(e, st, "write page %u", h->pgno);
-    /* Let the disk begin, so that the sync at the end does not have it all to do. */
-    m->out->fs->flush_hint(m->out, off, h->filled);
+        return st;
     h->pages += h->filled / m->x->page_size;
     h->filled = 0;
     return WR_OK;
@@ -139,13 +146,28 @@ static enum wr_status next_slot(
     return WR_OK;
 }
 
+/* What a frame adds to the checksum of its file. */
+static void hash_frame(
+    struct piece *p, const uint8_t *head, size_t head_size, const uint8_t *page, uint32_t page_size)
+{
+    p->crc = wr_crc64(wr_crc64(p->crc, head, head_size), page, page_size);
+    p->hashed += head_size + page_size;
+}
+
+/* What a page adds to the checksum of the image. */
+static void sum_page(const struct image *m, struct hand *h, const struct wr_draft_page *is)
+{
+    if (m->x->has_rolling)
+        h->rolling ^= is->checksum & ~WR_LTX_CHECKSUM_EMPTY;
+}
+
 static enum wr_status do_frame(struct image *m, struct hand *h, struct piece *p,
     const struct wr_ref *r, const uint8_t *frame, struct wr_err *e)
 {
-    const struct wr_input *in = &m->x->in[p->input];
     uint32_t page_size = m->x->page_size;
     bool wins = r->length & WR_REF_WINS;
     uint8_t *page = h->run + RUN;
+    struct wr_draft_page is = {0};
     enum wr_status st;
 
     if (wins) {
@@ -157,19 +179,39 @@ static enum wr_status do_frame(struct image *m, struct hand *h, struct piece *p,
         (struct wr_bytes){frame, wr_ref_length(r)}, page_size, r->pgno, page, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "page %u at byte %llu", r->pgno, (unsigned long long)r->off);
-    if (in->whole) {
-        bool block = wr_be16(frame + 4) & WR_LTX_FRAME_BLOCK;
-        size_t head = block ? WR_LTX_FRAME_HEAD_MAX : WR_LTX_FRAME_HEAD;
-
-        p->crc = wr_crc64(wr_crc64(p->crc, frame, head), page, page_size);
-        p->hashed += head + page_size;
-    }
+    is.block = wr_be16(frame + 4) & WR_LTX_FRAME_BLOCK;
+    if (m->x->in[p->input].whole)
+        hash_frame(p, frame, is.block ? WR_LTX_FRAME_HEAD_MAX : WR_LTX_FRAME_HEAD, page, page_size);
     if (!wins)
         return WR_OK;
-    if (m->x->has_rolling)
-        h->rolling ^= wr_ltx_page_checksum(r->pgno, page, page_size) & ~WR_LTX_CHECKSUM_EMPTY;
+    if (m->x->has_rolling || h->entries)
+        is.checksum = wr_ltx_page_checksum(r->pgno, page, page_size);
+    sum_page(m, h, &is);
+    if (h->entries)
+        wr_draft_entry(h->entries + h->filled / page_size * WR_DRAFT_ENTRY, h->identity, &is);
     h->filled += page_size;
     return WR_OK;
+}
+
+/* The same from the draft, if it has the page. */
+static bool do_page(struct image *m, struct hand *h, struct piece *p, const struct wr_ref *r)
+{
+    uint8_t *page = h->run + RUN;
+    uint8_t head[WR_LTX_FRAME_HEAD_MAX];
+    struct wr_draft_page is;
+
+    if (!wr_draft_get(m->out, h->identity, r->pgno, page, &is))
+        return false;
+    if (m->x->in[p->input].whole) {
+        wr_put_be32(head, r->pgno);
+        wr_put_be16(head + 4, is.block ? WR_LTX_FRAME_BLOCK : 0);
+        wr_put_be32(head + WR_LTX_FRAME_HEAD, wr_ref_length(r) - WR_LTX_FRAME_HEAD_MAX);
+        hash_frame(
+            p, head, is.block ? WR_LTX_FRAME_HEAD_MAX : WR_LTX_FRAME_HEAD, page, m->x->page_size);
+    }
+    sum_page(m, h, &is);
+    h->pages++;
+    return true;
 }
 
 static enum wr_status hand_init(struct image *m, struct hand *h, struct wr_err *e)
@@ -178,7 +220,9 @@ static enum wr_status hand_init(struct image *m, struct hand *h, struct wr_err *
         h->window = wr_alloc((size_t)WINDOW);
     if (!h->run)
         h->run = wr_alloc(RUN + m->x->page_size);
-    if (!h->window || !h->run)
+    if (!h->entries && m->out->map)
+        h->entries = wr_array(RUN / m->x->page_size, WR_DRAFT_ENTRY);
+    if (!h->window || !h->run || (!h->entries && m->out->map))
         return wr_fail(e, WR_NOMEM, "restore buffers: out of memory");
     return WR_OK;
 }
@@ -187,6 +231,7 @@ static void tell(struct image *m, const struct wr_call *c, bool last)
 {
     struct wr_restore_progress p = {.phase = WR_RESTORE_FETCHING,
         .bytes_total = m->bytes_total,
+        .bytes_resumed = m->bytes_claimed,
         .files = m->x->n,
         .files_total = m->x->n};
     int64_t now = wr_mono_ms(c->clock);
@@ -195,10 +240,76 @@ static void tell(struct image *m, const struct wr_call *c, bool last)
         return;
     m->told_ms = now;
     wr_mutex_lock(&m->mutex);
-    p.bytes_done = m->bytes_done;
+    p.bytes_done = m->bytes.fetched + m->bytes.resumed;
     p.pages = m->pages;
     wr_mutex_unlock(&m->mutex);
     m->opts->progress(m->opts->progress_arg, &p);
+}
+
+static bool claimed(const struct image *m, uint64_t identity, const struct wr_ref *r)
+{
+    return r->length & WR_REF_WINS && wr_draft_claims(m->out, identity, r->pgno);
+}
+
+/* How many of the `n` refs to fetch in one request, the first at least: up to where so much is
+ * claimed to be here that skipping it is worth another request. */
+static size_t reach(
+    const struct image *m, const struct hand *h, const struct wr_ref *refs, size_t n)
+{
+    size_t end = 1;
+
+    for (size_t i = 1; i < n && refs[i].off - ref_end(&refs[end - 1]) <= GAP; i++) {
+        if (!claimed(m, h->identity, &refs[i]))
+            end = i + 1;
+    }
+    return end;
+}
+
+static enum wr_status do_frames(struct image *m, struct hand *h, struct wr_call *c, struct piece *p,
+    const struct wr_ref *refs, size_t n, struct wr_err *e)
+{
+    const struct wr_input *in = &m->x->in[p->input];
+    uint64_t start = refs[0].off;
+    size_t size = (size_t)(ref_end(&refs[n - 1]) - start);
+    const uint8_t *bytes = in->bytes ? in->bytes + start : h->window;
+    enum wr_status st = WR_OK;
+
+    if (!in->bytes)
+        st = wr_input_read(m->storage, c, in->file, start, h->window, size, e);
+    for (size_t k = 0; st == WR_OK && k < n; k++)
+        st = do_frame(m, h, p, &refs[k], bytes + (refs[k].off - start), e);
+    h->fetched += size;
+    return st;
+}
+
+/* Take what is here, fetch what is not. */
+static enum wr_status do_refs(
+    struct image *m, struct hand *h, struct wr_call *c, struct piece *p, struct wr_err *e)
+{
+    const struct wr_input *in = &m->x->in[p->input];
+    const struct wr_ref *refs = &in->refs[p->first];
+    bool believe = !in->bytes; /* which needs no request anyway */
+
+    h->identity = wr_draft_identity(in);
+    h->fetched = 0;
+    for (size_t k = 0; k < p->n;) {
+        enum wr_status st;
+        size_t n;
+
+        if (believe && claimed(m, h->identity, &refs[k])) {
+            if (do_page(m, h, p, &refs[k])) {
+                k++;
+                continue;
+            }
+            believe = false; /* one false claim rarely comes alone: no request for each of them */
+        }
+        n = believe ? reach(m, h, refs + k, p->n - k) : p->n - k;
+        st = do_frames(m, h, c, p, refs + k, n, e);
+        if (st != WR_OK)
+            return st;
+        k += n;
+    }
+    return flush(m, h, e);
 }
 
 static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
@@ -207,29 +318,22 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
     struct hand *h = &m->hands[w];
     struct piece *p = &m->pieces[i];
     const struct wr_input *in = &m->x->in[p->input];
-    const struct wr_ref *refs = &in->refs[p->first];
-    uint64_t start = refs[0].off;
-    size_t size = (size_t)(ref_end(&refs[p->n - 1]) - start);
-    const uint8_t *bytes = in->bytes ? in->bytes + start : NULL;
+    uint64_t size = ref_end(&in->refs[p->first + p->n - 1]) - in->refs[p->first].off;
     uint64_t before = h->pages;
     enum wr_status st = hand_init(m, h, e);
 
-    if (st == WR_OK && !bytes) {
-        st = wr_input_read(m->storage, c, in->file, start, h->window, size, e);
-        bytes = h->window;
-    }
-    for (size_t k = 0; st == WR_OK && k < p->n; k++)
-        st = do_frame(m, h, p, &refs[k], bytes + (refs[k].off - start), e);
     if (st == WR_OK)
-        st = flush(m, h, e);
+        st = do_refs(m, h, c, p, e);
     if (st != WR_OK) {
         char name[WR_LTX_NAME_MAX];
 
         wr_ltx_name_format(name, in->file->min, in->file->max);
         return wr_wrap(e, st, "level %u file %s", in->file->level, name);
     }
+    assert(h->fetched <= size);
     wr_mutex_lock(&m->mutex);
-    m->bytes_done += size;
+    m->bytes.fetched += h->fetched;
+    m->bytes.resumed += size - h->fetched;
     m->pages += h->pages - before;
     wr_mutex_unlock(&m->mutex);
     if (w == 0)
@@ -279,6 +383,21 @@ static enum wr_status prove_image(const struct image *m, struct wr_err *e)
         (unsigned long long)rolling, (unsigned long long)m->x->rolling_post, last->level, name);
 }
 
+/* What the draft is said to have of the bytes that would have to be fetched. */
+static uint64_t count_claimed(const struct image *m)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; m->out->n_claims && i < m->x->n; i++) {
+        const struct wr_input *in = &m->x->in[i];
+        uint64_t identity = wr_draft_identity(in);
+
+        for (size_t k = 0; !in->bytes && k < in->n; k++)
+            bytes += claimed(m, identity, &in->refs[k]) ? wr_ref_length(&in->refs[k]) : 0;
+    }
+    return bytes;
+}
+
 static enum wr_status image_init(struct image *m, struct wr_err *e)
 {
     m->n = cut(m->x, NULL, &m->bytes_total);
@@ -287,6 +406,7 @@ static enum wr_status image_init(struct image *m, struct wr_err *e)
     if (!m->pieces || !m->hands)
         return wr_fail(e, WR_NOMEM, "restore in %zu pieces: out of memory", m->n);
     (void)cut(m->x, m->pieces, &m->bytes_total); /* as many as counted above */
+    m->bytes_claimed = count_claimed(m);
     return WR_OK;
 }
 
@@ -295,13 +415,15 @@ static void image_release(struct image *m)
     for (unsigned w = 0; m->hands && w < m->opts->parallel; w++) {
         wr_free(m->hands[w].window);
         wr_free(m->hands[w].run);
+        wr_free(m->hands[w].entries);
     }
     wr_free(m->hands);
     wr_free(m->pieces);
 }
 
 enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, const struct wr_inputs *x,
-    const struct wr_restore_opts *opts, struct wr_file *out, uint64_t *ret_bytes, struct wr_err *e)
+    const struct wr_restore_opts *opts, struct wr_draft *out, struct wr_image_bytes *bytes,
+    struct wr_err *e)
 {
     struct image m = {.storage = s, .x = x, .opts = opts, .out = out};
     enum wr_status st;
@@ -309,19 +431,17 @@ enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, const str
     assert(opts->parallel >= 1 && x->n > 0);
     wr_mutex_init(&m.mutex);
     st = image_init(&m, e);
-    /* The lock page, which no file has, is the hole that this leaves. */
-    if (st == WR_OK)
-        st = wr_file_truncate(out, (uint64_t)x->commit * x->page_size, e);
+    if (st == WR_OK && m.bytes_claimed > 0)
+        tell(&m, c, true);
     if (st == WR_OK)
         st = wr_crew_run(c, opts->parallel, m.n, "restore", do_piece, &m, e);
     if (st == WR_OK)
         st = prove_files(&m, e);
     if (st == WR_OK)
         st = prove_image(&m, e);
-    if (st == WR_OK) {
+    if (st == WR_OK)
         tell(&m, c, true);
-        *ret_bytes = m.bytes_done;
-    }
+    *bytes = m.bytes;
     image_release(&m);
     wr_mutex_release(&m.mutex);
     return st;

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "engine/crew.h"
+#include "engine/draft.h"
 #include "engine/image.h"
 #include "engine/inputs.h"
 #include "engine/legacy.h"
@@ -15,7 +16,8 @@
 #include "sqlite/conn.h"
 #include "storage/storage.h"
 
-#define PARALLEL 8
+#define PARALLEL   8
+#define RESUME_MIN ((uint64_t)64 << 20) /* some seconds of a slow line */
 
 /* What there is to restore from, and which of it will be. */
 struct source {
@@ -42,6 +44,8 @@ static struct wr_restore_opts with_defaults(const struct wr_restore_opts *opts)
     o.parallel = wr_min(o.parallel, (unsigned)WR_CREW_MAX);
     if (o.lock_offset == 0)
         o.lock_offset = WR_LTX_LOCK_OFFSET;
+    if (o.resume_min == 0)
+        o.resume_min = RESUME_MIN;
     return o;
 }
 
@@ -184,26 +188,61 @@ static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
     return plan_files(&x->all, opts, &x->plan, e);
 }
 
+/* Whether to keep, and go on with, what there is of these files. */
+static bool resumable(const struct wr_restore_opts *opts, const struct wr_ltx_files *plan)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < plan->n && bytes < opts->resume_min; i++)
+        bytes += wr_min(plan->p[i].size, opts->resume_min);
+    return bytes >= opts->resume_min;
+}
+
+/* A restore that has come to nothing for now: let another one go on from here, if that can help and
+ * is worth the disk space. A damaged replica or a full disk will not get better by it. */
+static enum wr_status keep(struct wr_place *place, const struct wr_restore_opts *opts,
+    enum wr_status st, uint64_t bytes, struct wr_err *e)
+{
+    bool may_pass = st == WR_CANCELED || st == WR_TIMEOUT || st == WR_BUSY || st == WR_AUTH ||
+                    st == WR_IO || st == WR_NOMEM;
+
+    if (!may_pass || !wr_place_map(place) || (!wr_place_adopted(place) && bytes < opts->resume_min))
+        return wr_wrap(e, st, "restore %s", opts->path);
+    wr_place_keep(place);
+    return wr_wrap(e, st,
+        "restore %s (what was fetched is kept in %s, and the same command goes on from there)",
+        opts->path, wr_place_name(place));
+}
+
 static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, const struct wr_ltx_files *plan, struct wr_place *place,
     struct wr_restore_result *r, struct wr_err *e)
 {
     const struct wr_ltx_file *last = &plan->p[plan->n - 1];
     struct wr_inputs x = {0};
-    uint64_t fetched = 0;
+    struct wr_draft draft = {0};
+    struct wr_image_bytes bytes = {0};
     enum wr_status st = wr_inputs_open(s, c, plan->p, plan->n, opts, &x, e);
 
     if (st == WR_OK)
-        st = wr_image_write(s, c, &x, opts, wr_place_file(place), &fetched, e);
-    if (st == WR_OK) {
+        st = wr_draft_open(&draft, wr_place_file(place), wr_place_map(place), &x, e);
+    if (st == WR_OK)
+        st = wr_image_write(s, c, &x, opts, &draft, &bytes, e);
+    if (st == WR_OK)
         *r = (struct wr_restore_result){.format = WR_RESTORE_LTX,
             .txid = last->max,
             .time_ms = last->time_ms,
+            .bytes = (uint64_t)x.commit * x.page_size,
             .commit = x.commit,
             .page_size = x.page_size,
+            .bytes_read = bytes.fetched,
+            .bytes_resumed = bytes.resumed,
             .verified = x.has_rolling};
-        r->bytes = (uint64_t)r->commit * r->page_size;
-    }
+    else if (draft.failed) /* going on with this disk is no good idea */
+        wr_wrap(e, st, "restore %s", opts->path);
+    else
+        st = keep(place, opts, st, draft.unmapped ? 0 : bytes.fetched + bytes.resumed, e);
+    wr_draft_release(&draft);
     wr_inputs_release(&x);
     return st;
 }
@@ -235,12 +274,13 @@ static enum wr_status write_legacy(struct wr_call *c, const struct wr_restore_op
         st = wr_legacy_write(
             legacy, c, wr_place_file(place), spool, tell_legacy, &x, &page_size, &commit, e);
     if (st != WR_OK)
-        return st;
+        return wr_wrap(e, st, "restore %s", opts->path);
     *r = (struct wr_restore_result){.format = WR_RESTORE_V03,
         .time_ms = wr_legacy_end_ms(legacy),
         .bytes = (uint64_t)commit * page_size,
         .commit = commit,
-        .page_size = page_size};
+        .page_size = page_size,
+        .bytes_read = wr_legacy_bytes(legacy)};
     return WR_OK;
 }
 
@@ -262,6 +302,16 @@ static enum wr_status check_file(
     return WR_OK;
 }
 
+static enum wr_status open_place(const struct wr_restore_opts *opts, const struct source *x,
+    struct wr_place **ret, struct wr_err *e)
+{
+    unsigned flags = opts->overwrite ? WR_PLACE_OVERWRITE : 0;
+
+    if (!x->legacy && resumable(opts, &x->plan))
+        flags |= WR_PLACE_RESUMABLE;
+    return wr_place_open(opts->fs, opts->path, flags, ret, e);
+}
+
 enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_restore_result *ret, struct wr_err *e)
 {
@@ -276,18 +326,17 @@ enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
         st = find_source(s, c, &o, &source, e);
     }
     if (st == WR_OK)
-        st = wr_place_open(o.fs, o.path, o.overwrite ? WR_PLACE_OVERWRITE : 0, &place, e);
-    if (st == WR_OK) {
+        st = open_place(&o, &source, &place, e);
+    if (st == WR_OK)
         st = source.legacy ? write_legacy(c, &o, source.legacy, place, &r, e)
                            : write_ltx(s, c, &o, &source.plan, place, &r, e);
-        if (st != WR_OK)
-            wr_wrap(e, st, "restore %s", o.path);
-    }
     if (st == WR_OK)
         st = check_file(&o, place, e);
     if (st == WR_OK) {
         tell(&o, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
         st = wr_call_check(c, "restore", e);
+        if (st != WR_OK)
+            st = keep(place, &o, st, r.bytes_read + r.bytes_resumed, e);
     }
     if (st == WR_OK)
         st = wr_place_commit(place, e);

@@ -3,6 +3,10 @@
  *
  * The file is built under another name in the target's directory ("<path>.tmp-<16 hex>"), synced,
  * and renamed. A failure, a cancellation or a crash leaves the target as it was.
+ *
+ * Of an LTX restore that was killed, that file and a map of it (draft.h) stay, and the next restore
+ * to the same path goes on with them: whatever page is in there as the new plan wants it is not
+ * fetched again.
  */
 #ifndef WR_ENGINE_RESTORE_H
 #define WR_ENGINE_RESTORE_H
@@ -18,7 +22,7 @@ struct wr_storage;
 enum wr_restore_phase {
     WR_RESTORE_PLANNING, /* listing; nothing else is known yet */
     WR_RESTORE_INDEXING, /* reading headers and page indexes: `files` of `files_total` */
-    WR_RESTORE_FETCHING, /* reading pages: `bytes_done` of `bytes_total`, `pages` written */
+    WR_RESTORE_FETCHING, /* reading pages: `bytes_done` of `bytes_total`, `pages` in place */
     WR_RESTORE_CHECKING, /* SQLite checks the file; only if that was asked for */
     WR_RESTORE_PLACING,  /* sync and rename */
 };
@@ -26,8 +30,9 @@ enum wr_restore_phase {
 struct wr_restore_progress {
     enum wr_restore_phase phase;
     uint64_t bytes_done, bytes_total; /* of the replica's objects, compressed */
-    uint64_t pages;                   /* written so far */
-    size_t files, files_total;        /* indexes read; files of the plan */
+    uint64_t bytes_resumed; /* of bytes_total: what an earlier run has left, by its own account */
+    uint64_t pages;         /* in place so far */
+    size_t files, files_total; /* indexes read; files of the plan */
 };
 
 /* Runs on the thread that called wr_restore, at most a few times a second and once at the end. */
@@ -51,6 +56,7 @@ struct wr_restore_opts {
     unsigned parallel;  /* threads, the caller's included, 1 to 64; 0: 8 */
     enum wr_restore_check_kind check; /* any but NONE needs `fs` to be the real one */
     uint32_t lock_offset;             /* byte offset of SQLite's lock page; 0: 0x40000000 */
+    uint64_t resume_min; /* bytes of LTX files below which going on is not worth it; 0: 64 MiB */
     wr_restore_progress_fn *progress; /* NULL: none */
     void *progress_arg;
 };
@@ -67,6 +73,8 @@ struct wr_restore_result {
     uint64_t bytes;  /* of the database */
     uint32_t commit; /* pages */
     uint32_t page_size;
+    uint64_t bytes_read;    /* of the replica's objects: pages only */
+    uint64_t bytes_resumed; /* of the same: not read, since an earlier run had done so */
     /* The image's checksum equals the one that the newest file records. False when it records none,
      * as Litestream's own files do; then the checksum of every file used was verified instead. */
     bool verified;
@@ -77,8 +85,8 @@ struct wr_restore_result {
  * Memory: 16 bytes a frame of all planned files, some 8 bytes a page of each index while it is
  * read, about 3 MiB a thread, 64 MiB of small files. Once the newest frame of each page is known,
  * that is 16 bytes a page, unless the newest file records no checksum of the image: then every
- * frame has to be read to prove its file. For V03: 8 to 24 bytes for each page in one WAL index,
- * and disk space for that WAL beside the target.
+ * frame has to be read to prove its file. To go on with an earlier run: 12 bytes a page. For V03: 8
+ * to 24 bytes for each page in one WAL index, and disk space for that WAL beside the target.
  *
  * The database at `path` must not be in use: a program that still has the old one open would go on
  * with its old files. What used to be there is kept until the new file is complete and synced.
@@ -88,7 +96,12 @@ struct wr_restore_result {
  * MISUSE: the path is a directory, or both txid and time_ms are set.
  * CORRUPT: a file of the plan is damaged, the pages do not add up to the database it describes, or
  *   SQLite's check has found something.
- * CANCELED, TIMEOUT, LIMIT (disk full), AUTH, IO as below. */
+ * CANCELED, TIMEOUT, LIMIT (disk full), AUTH, IO as below.
+ *
+ * Files of less than opts->resume_min, and V03, are restored from the beginning each time, and
+ * nothing is kept. Otherwise, when CANCELED, TIMEOUT, BUSY, AUTH, NOMEM or the storage's IO ends it
+ * with at least so much fetched, or if it went on with an earlier run, what there is is kept for
+ * the next one, and the text says where. Any other failure removes it. */
 enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_restore_result *ret,
     struct wr_err *e) WR_MUST_CHECK;

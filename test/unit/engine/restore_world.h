@@ -28,7 +28,12 @@ struct world {
     enum wr_status fail_with;
     struct wr_cancel *cancel; /* instead of a failure, if not NULL */
     bool short_reads;         /* gets that touch an object's end miss its last byte */
+    uint64_t pieces;          /* gets of more than WORLD_PIECE bytes, since world_fail */
+    uint64_t piece_bytes;     /* in them */
+    void (*in_piece)(struct world *w, uint64_t nth); /* NULL, or called before the nth of them */
+    void *arg;                                       /* for it */
 };
+#define WORLD_PIECE ((size_t)60 << 10) /* larger than headers, indexes and small files of tests */
 
 static inline enum wr_status world_request(struct world *w, struct wr_err *e)
 {
@@ -52,6 +57,21 @@ static inline void world_fail(struct world *w, uint64_t from, uint64_t n, enum w
     w->fail_from = from;
     w->fail_n = n;
     w->fail_with = with;
+    w->pieces = w->piece_bytes = 0;
+}
+
+static inline void world_piece(struct world *w, size_t n)
+{
+    uint64_t nth;
+
+    if (n <= WORLD_PIECE)
+        return;
+    wr_mutex_lock(&w->mutex);
+    nth = ++w->pieces;
+    w->piece_bytes += n;
+    wr_mutex_unlock(&w->mutex);
+    if (w->in_piece)
+        w->in_piece(w, nth);
 }
 
 static inline enum wr_status world_list(void *self, struct wr_call *c, struct wr_str prefix,
@@ -76,8 +96,10 @@ static inline enum wr_status world_get(void *self, struct wr_call *c, struct wr_
     uint64_t off, void *buf, size_t n, size_t *got, struct wr_err *e)
 {
     struct world *w = self;
-    enum wr_status st = world_request(w, e);
+    enum wr_status st;
 
+    world_piece(w, n);
+    st = world_request(w, e);
     if (st == WR_OK)
         st = wr_storage_mem.get(w->bucket, c, key, off, buf, n, got, e);
     if (st == WR_OK && w->short_reads && *got == n && n > 0 && off > 0)
