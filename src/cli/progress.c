@@ -3,7 +3,9 @@
  *
  *     bar    restoring [==========>         ]  52%  104 MB of 200 MB, 38 MB/s, 3s left
  *     line   restoring: 52%, 104 MB of 200 MB, 38 MB/s, 3s left
- *     json   {"phase":"fetch","bytes":104000000,"bytes_total":200000000,"files":3,"files_total":9}
+ *     json   {"phase":"fetch","bytes":104000000,"bytes_total":200000000,"bytes_resumed":0,
+ *            "files":3,"files_total":9} on one line
+ *     first, if so, of bar and line   resuming: 84 MB of 200 MB already here
  *
  * It does not print: who owns the terminal does.
  */
@@ -76,14 +78,15 @@ static void put_amounts(
 {
     char done[WR_SIZE_TEXT_MAX], total[WR_SIZE_TEXT_MAX], rate_text[WR_SIZE_TEXT_MAX];
     int64_t took_ms = now_ms - p->start_ms;
+    uint64_t fetched = x->bytes_done - wr_min(x->bytes_done, x->bytes_resumed);
     double rate;
 
     wr_size_text(done, x->bytes_done);
     wr_size_text(total, x->bytes_total);
     wr_buf_fmt(out, "%s of %s", done, total);
-    if (took_ms < RATE_MIN_MS || x->bytes_done == 0 || x->bytes_done > x->bytes_total)
+    if (took_ms < RATE_MIN_MS || fetched == 0 || x->bytes_done > x->bytes_total)
         return;
-    rate = (double)x->bytes_done * 1000 / (double)took_ms; /* bytes a second */
+    rate = (double)fetched * 1000 / (double)took_ms; /* bytes a second */
     if (rate < 1)
         return;
     wr_size_text(rate_text, (uint64_t)rate);
@@ -129,9 +132,25 @@ static void put_line(
 static void put_json(const weir_progress *x, struct wr_buf *out)
 {
     wr_buf_fmt(out,
-        "{\"phase\":\"%s\",\"bytes\":%llu,\"bytes_total\":%llu,\"files\":%u,\"files_total\":%u}\n",
+        "{\"phase\":\"%s\",\"bytes\":%llu,\"bytes_total\":%llu,\"bytes_resumed\":%llu,"
+        "\"files\":%u,\"files_total\":%u}\n",
         phase_key(x->phase), (unsigned long long)x->bytes_done, (unsigned long long)x->bytes_total,
-        x->files_done, x->files_total);
+        (unsigned long long)x->bytes_resumed, x->files_done, x->files_total);
+}
+
+/* Not at intervals: what is resumed may be over sooner. */
+static void put_resuming(struct wr_progress *p, const weir_progress *x, struct wr_buf *out)
+{
+    char here[WR_SIZE_TEXT_MAX], total[WR_SIZE_TEXT_MAX];
+
+    if (p->resuming || x->bytes_resumed == 0 ||
+        (p->mode != WR_PROGRESS_BAR && p->mode != WR_PROGRESS_LINES))
+        return;
+    wr_size_text(here, x->bytes_resumed);
+    wr_size_text(total, x->bytes_total);
+    wr_progress_end(p, out);
+    wr_buf_fmt(out, "resuming: %s of %s already here\n", here, total);
+    p->resuming = true;
 }
 
 void wr_progress_init(struct wr_progress *p, enum wr_progress_mode mode, int64_t now_ms)
@@ -149,6 +168,7 @@ void wr_progress_put(
         [WR_PROGRESS_JSON] = JSON_INTERVAL_MS,
     };
 
+    put_resuming(p, x, out);
     if (now_ms - p->last_ms < interval_ms[p->mode])
         return;
     p->last_ms = now_ms;

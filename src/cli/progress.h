@@ -22,10 +22,12 @@ struct wr_progress {
     enum wr_progress_mode mode;
     int64_t start_ms, last_ms; /* monotonic */
     bool drawn;                /* a bar stands on the current line */
+    bool resuming;             /* that was said */
 };
 void wr_progress_init(struct wr_progress *p, enum wr_progress_mode mode, int64_t now_ms);
 
-/* Append what is to be printed now, often nothing. */
+/* Append what is to be printed now, often nothing. That much is here already is said at once, to
+ * people; programs find it in each object. */
 void wr_progress_put(
     struct wr_progress *p, const weir_progress *x, int64_t now_ms, struct wr_buf *out);
 

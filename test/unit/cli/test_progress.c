@@ -112,8 +112,44 @@ static void test_json(void **state)
     wr_progress_put(&p, &half, 999, &buf);
     expect("");
     wr_progress_put(&p, &half, 1000, &buf);
-    expect("{\"phase\":\"fetch\",\"bytes\":104000000,\"bytes_total\":200000000,\"files\":3,"
-           "\"files_total\":9}\n");
+    expect("{\"phase\":\"fetch\",\"bytes\":104000000,\"bytes_total\":200000000,"
+           "\"bytes_resumed\":0,\"files\":3,\"files_total\":9}\n");
+}
+
+/* Said at once, however short the rest, and once; the rate is that of the network. */
+static void test_resuming(void **state)
+{
+    weir_progress x = half;
+    struct wr_progress p;
+
+    (void)state;
+    x.bytes_done = 0;
+    x.bytes_resumed = 84000000;
+    wr_progress_init(&p, WR_PROGRESS_LINES, 0);
+    wr_progress_put(&p, &x, 10, &buf);
+    expect("resuming: 84 MB of 200 MB already here\n");
+    x.bytes_done = 50000000;
+    wr_progress_put(&p, &x, 5000, &buf);
+    expect("restoring: 25%, 50 MB of 200 MB\n"); /* all of it was here, as far as one can tell */
+    x.bytes_done = 104000000;
+    wr_progress_put(&p, &x, 10000, &buf);
+    expect("restoring: 52%, 104 MB of 200 MB, 2.0 MB/s, 48s left\n");
+
+    wr_progress_init(&p, WR_PROGRESS_BAR, 0);
+    wr_progress_put(&p, &(weir_progress){.phase = WEIR_PHASE_PLAN}, 100, &buf);
+    expect("\r\033[Kplanning ...");
+    wr_progress_put(&p, &x, 200, &buf);
+    expect("\r\033[Kresuming: 84 MB of 200 MB already here\n"
+           "\r\033[Krestoring [==========>         ]  52%  104 MB of 200 MB");
+
+    wr_progress_init(&p, WR_PROGRESS_JSON, 0);
+    wr_progress_put(&p, &x, 1000, &buf);
+    expect("{\"phase\":\"fetch\",\"bytes\":104000000,\"bytes_total\":200000000,"
+           "\"bytes_resumed\":84000000,\"files\":3,\"files_total\":9}\n");
+
+    wr_progress_init(&p, WR_PROGRESS_SILENT, 0);
+    wr_progress_put(&p, &x, 1000, &buf);
+    expect("");
 }
 
 static void test_silent(void **state)
@@ -186,4 +222,4 @@ static void test_random(void **state)
 
 #define P_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 T_MAIN(P_TEST(test_bar), P_TEST(test_full_bar), P_TEST(test_lines), P_TEST(test_json),
-    P_TEST(test_silent), T_TEST(test_sizes), P_TEST(test_random))
+    P_TEST(test_resuming), P_TEST(test_silent), T_TEST(test_sizes), P_TEST(test_random))
