@@ -29,7 +29,7 @@
 #define BULK_ROUNDS     8
 #define BARRIER_LEFT    2048u /* more than that is not copied while writers wait ... */
 #define CHASED_LEFT     8192u /* ... or would be less next time ... */
-#define PUT_OFFS_MAX    4u    /* ... unless a writer is so fast that it never gets less */
+#define PUT_OFFS_MAX    2u    /* ... unless a writer is so fast that it never gets less */
 #define BARRIER_NS      ((int64_t)50 * 1000000) /* patience for the writer lock; nobody waits */
 #define BUSY_NS         ((int64_t)2 * 1000000)  /* until the next try for the writer lock */
 #define STUCK_SAY       6u                      /* fruitless checkpoints before a word about it */

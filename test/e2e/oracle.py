@@ -24,7 +24,6 @@ Prints one line per finding and exits 1 when there was any; 77 when skipped.
 """
 import argparse
 import hashlib
-import hmac
 import os
 import random
 import re
@@ -34,9 +33,9 @@ import subprocess
 import sys
 import tarfile
 import time
-import urllib.request
 
 import kit
+import store as stores
 
 PACKAGE, VERSION = "litestream-vfs-linux-amd64", "0.5.17"
 SO_SHA256 = "3aadda9ae150e0f5236c0d8141e9db298361996d45d1d72500f2dd791e8ccfb9"
@@ -109,43 +108,6 @@ def hydrate(so, url, out, env, seconds):
     if verdict == "complete":
         return None
     return "%s; %s" % (verdict or "no end after %ds" % seconds, said.strip()[-300:])
-
-
-class Store:
-    """Where replicas go: a directory, or a bucket."""
-
-    def __init__(self, s3, work):
-        self.s3, self.work, self.env = s3, work, None
-        if s3:
-            self.endpoint = os.environ["WEIR_TEST_S3_ENDPOINT"]
-            self.env = dict(os.environ, AWS_ACCESS_KEY_ID=os.environ["WEIR_TEST_S3_ACCESS"],
-                            AWS_SECRET_ACCESS_KEY=os.environ["WEIR_TEST_S3_SECRET"])
-            self.make_bucket()
-
-    def url(self, name):
-        if self.s3:
-            return "s3://%s/%s?endpoint=%s&region=us-east-1&forcePathStyle=true" % (
-                BUCKET, name, self.endpoint)
-        return "file://" + os.path.join(self.work, name)
-
-    def make_bucket(self):
-        """One signed PUT: neither program creates buckets."""
-        host = self.endpoint.split("//")[1]
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        empty = hashlib.sha256(b"").hexdigest()
-        canonical = "PUT\n/%s\n\nhost:%s\nx-amz-content-sha256:%s\nx-amz-date:%s\n\n" \
-            "host;x-amz-content-sha256;x-amz-date\n%s" % (BUCKET, host, empty, now, empty)
-        scope = now[:8] + "/us-east-1/s3/aws4_request"
-        text = "AWS4-HMAC-SHA256\n%s\n%s\n%s" % (
-            now, scope, hashlib.sha256(canonical.encode()).hexdigest())
-        key = ("AWS4" + self.env["AWS_SECRET_ACCESS_KEY"]).encode()
-        for part in scope.split("/") + [text]:
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        auth = "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=host;x-amz-content-sha256;" \
-            "x-amz-date, Signature=%s" % (self.env["AWS_ACCESS_KEY_ID"], scope, key.hex())
-        request = urllib.request.Request("%s/%s" % (self.endpoint, BUCKET), method="PUT", headers={
-            "x-amz-date": now, "x-amz-content-sha256": empty, "Authorization": auth})
-        urllib.request.urlopen(request, timeout=30).close()
 
 
 # What happens to the database. Each takes a connection, a source of chance and a scale in bytes.
@@ -372,7 +334,7 @@ def main():
     args.weir = os.path.abspath(args.weir)
     so = fetch(os.path.abspath(args.cache))
     found = kit.Findings("oracle")
-    store = Store(args.s3, found.work)
+    store = stores.Store(BUCKET if args.s3 else None, found.work)
     runs = 0
     for size in map(int, args.sizes.split(",")) if not args.lock_page else ():
         for vacuum in ("none", "incremental"):

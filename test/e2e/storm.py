@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Hostile writers beside `weir replicate`; then every TXID of the replica is restored and judged.
 
-usage: storm.py WEIR SECONDS [SEED]
+usage: storm.py WEIR SECONDS [SEED] [--slow]
 
 Three processes write for SECONDS: small inserts, deletes, large and rolled-back transactions,
 VACUUM, explicit checkpoints of all kinds, an automatic checkpoint after 50 pages, reconnects. Every
@@ -13,8 +13,14 @@ state that never existed shows. Judged:
   each TXID restores, passes SQLite's integrity_check, and its watermarks agree and never go back
   the newest one is the database, byte for byte
 
+With --slow the replica is a bucket behind a slow line (radosgw.sh), and the first snapshot takes most
+of the time. That the WAL is checkpointed meanwhile is judged, too; VACUUM is rare then, since each
+writes all of a larger database into the WAL.
+
 Prints one line per finding and exits 1 when there was any.
 """
+import argparse
+import json
 import multiprocessing
 import os
 import random
@@ -25,9 +31,16 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
+import store as stores
+
 WRITERS = 3
+SLOW_BYTES = 40 << 20  # of the database at first, none of which can be compressed
+SLOW_SHARE = 0.6       # of the time, for its snapshot
+SLOW_WAL = 0.5         # of all that is written, at the most in the WAL; without checkpoints it is 1
+FRAME = 4096 + 24
 
 
 def connect(path, writer):
@@ -40,7 +53,7 @@ def connect(path, writer):
     return db
 
 
-def setup(path):
+def setup(path, filler):
     db = connect(path, 1)
     db.execute("CREATE TABLE t(writer, seq, v BLOB, PRIMARY KEY(writer, seq))")
     db.execute("CREATE TABLE counter(writer PRIMARY KEY, n)")
@@ -49,6 +62,9 @@ def setup(path):
     for w in range(WRITERS):
         db.execute("INSERT INTO counter VALUES(?, 0)", (w,))
         db.execute("INSERT INTO progress VALUES(?, 0)", (w,))
+    db.execute("CREATE TABLE filler(v BLOB)")
+    for _ in range(filler >> 20):
+        db.execute("INSERT INTO filler VALUES(randomblob(1 << 20))")
     db.close()
 
 
@@ -68,7 +84,7 @@ def transaction(db, rnd, writer, seq):
     return seq + 1
 
 
-def write(path, seconds, writer, seed, out):
+def write(path, seconds, writer, seed, vacuum, out):
     rnd = random.Random(seed * 1000 + writer)
     db = connect(path, writer)
     seq = 1
@@ -82,7 +98,7 @@ def write(path, seconds, writer, seed, out):
             elif r < 0.96:
                 mode = rnd.choice(("PASSIVE", "FULL", "RESTART", "TRUNCATE"))
                 db.execute("PRAGMA wal_checkpoint(%s)" % mode).fetchall()
-            elif r < 0.962:
+            elif r < 0.96 + vacuum:
                 db.execute("VACUUM")
             elif r < 0.975:
                 db.close()
@@ -114,27 +130,27 @@ def state(path):
     return marks, found
 
 
-def restore(weir, url, out, txid):
+def restore(weir, url, env, out, txid):
     args = [weir, "restore", "-quiet", "-force", "-o", out]
     if txid:
         args += ["-txid", txid]
-    r = subprocess.run(args + [url], capture_output=True, text=True)
+    r = subprocess.run(args + [url], capture_output=True, text=True, env=env)
     return r.returncode, r.stderr.strip()
 
 
-def judge(weir, url, replica, work, path, done, failures):
-    names = []
-    for level in os.listdir(os.path.join(replica, "ltx")):
-        for name in os.listdir(os.path.join(replica, "ltx", level)):
-            m = re.fullmatch(r"[0-9a-f]{16}-([0-9a-f]{16})\.ltx", name)
-            if m:
-                names.append(m.group(1))
-            else:
-                failures.append("unexpected file " + name)
+def txids(weir, url, env, failures):
+    r = subprocess.run([weir, "ltx", "-level", "all", "-json", url], capture_output=True, text=True, env=env)
+    if r.returncode != 0:
+        failures.append("weir ltx says %d: %s" % (r.returncode, r.stderr))
+    return sorted({f["max_txid"] for f in json.loads(r.stdout)}) if r.returncode == 0 else []
+
+
+def judge(weir, url, env, work, path, done, failures):
+    names = txids(weir, url, env, failures)
     out = os.path.join(work, "restored.db")
     before = [0] * WRITERS
-    for txid in sorted(set(names)):
-        code, text = restore(weir, url, out, txid)
+    for txid in names:
+        code, text = restore(weir, url, env, out, txid)
         if code != 0:
             failures.append("txid %s: restore says %d: %s" % (txid, code, text))
             continue
@@ -145,7 +161,7 @@ def judge(weir, url, replica, work, path, done, failures):
         before = marks
     if before != [done[w] for w in range(WRITERS)]:
         failures.append("newest txid has %s, writers committed %s" % (before, done))
-    code, text = restore(weir, url, out, None)
+    code, text = restore(weir, url, env, out, None)
     if code != 0:
         failures.append("newest: restore says %d: %s" % (code, text))
     db = connect(path, 1)
@@ -153,21 +169,42 @@ def judge(weir, url, replica, work, path, done, failures):
     with open(path, "rb") as a, open(out, "rb") as b:
         if a.read() != b.read():
             failures.append("the newest restored state is not the database, byte for byte")
-    return len(set(names))
+    return len(names)
+
+
+def watch_wal(path, longest, stop):
+    """The longest that the WAL ever was."""
+    while not stop.wait(0.02):
+        try:
+            longest[0] = max(longest[0], os.path.getsize(path + "-wal"))
+        except OSError:
+            pass
 
 
 def main():
-    weir, seconds = sys.argv[1], float(sys.argv[2])
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    p = argparse.ArgumentParser()
+    p.add_argument("weir")
+    p.add_argument("seconds", type=float)
+    p.add_argument("seed", type=int, nargs="?", default=1)
+    p.add_argument("--slow", action="store_true")
+    args = p.parse_args()
+    weir, seconds, seed = args.weir, args.seconds, args.seed
     work = tempfile.mkdtemp(prefix="weir-storm-")
-    path, replica = os.path.join(work, "app.db"), os.path.join(work, "replica")
-    url = "file://" + replica
+    path = os.path.join(work, "app.db")
+    store = stores.Store("storm" if args.slow else None, work)
+    url = near = store.url("replica")
     failures = []
-    setup(path)
+    setup(path, SLOW_BYTES if args.slow else 0)
+    if args.slow:
+        line = stores.SlowLine(store.endpoint, SLOW_BYTES / (seconds * SLOW_SHARE))
+        near = store.url("replica", line.endpoint)
+    longest, stop = [0], threading.Event()
+    threading.Thread(target=watch_wal, args=(path, longest, stop), daemon=True).start()
     log = open(os.path.join(work, "weir.log"), "w")
-    daemon = subprocess.Popen([weir, "replicate", "-sync-interval", "20ms", path, url], stdout=log, stderr=log)
+    daemon = subprocess.Popen([weir, "replicate", "-sync-interval", "20ms", "-shutdown-sync-timeout", "60s", path, near], stdout=log, stderr=log,
+                              env=store.env)
     out = multiprocessing.Queue()
-    writers = [multiprocessing.Process(target=write, args=(path, seconds, w, seed, out)) for w in range(WRITERS)]
+    writers = [multiprocessing.Process(target=write, args=(path, seconds, w, seed, 0.0001 if args.slow else 0.002, out)) for w in range(WRITERS)]
     for p in writers:
         p.start()
     done = {}
@@ -177,8 +214,11 @@ def main():
         failures += ["writer %d saw: %s" % (w, e) for e in errors]
     for p in writers:
         p.join()
+    stop.set()
+    if args.slow:
+        line.rate = 1 << 30  # what is left goes fast
     daemon.send_signal(signal.SIGTERM)
-    if daemon.wait(60) != 0:
+    if daemon.wait(90) != 0:
         failures.append("weir ended with %d" % daemon.returncode)
     log.close()
     text = open(log.name).read()
@@ -190,8 +230,14 @@ def main():
     for line in text.splitlines():
         if "level=ERROR" in line or "level=WARN" in line:
             failures.append("weir logged: " + line)
-    count = judge(weir, url, replica, work, path, done, failures)
-    print("transactions=%d txids=%d %s" % (sum(done.values()), count, m.group(0) if m else ""))
+    kept, frames = (re.search(r" %s=(\d+)" % name, text) for name in ("kept_pages", "frames"))
+    if args.slow and frames and longest[0] > int(frames.group(1)) * FRAME * SLOW_WAL:
+        failures.append("the WAL grew to %d bytes with %s frames written" % (longest[0], frames.group(1)))
+    if args.slow and not (kept and int(kept.group(1)) > 0):
+        failures.append("no checkpoint ran while the snapshot was sent: this run proves nothing")
+    count = judge(weir, url, store.env, work, path, done, failures)
+    print("transactions=%d txids=%d wal_max=%d %s" % (
+        sum(done.values()), count, longest[0], m.group(0) if m else ""))
     for f in failures[:20]:
         print("FOUND " + f)
     if failures:
