@@ -145,11 +145,18 @@ static void watch_files(struct wr_db *db)
     wr_free(wal);
 }
 
-void wr_db_start(struct wr_db *db)
+void wr_db_first_step(struct wr_db *db)
 {
     wr_outbox_clean(db->fs, db->outbox);
     watch_files(db);
     wr_db_go(db, DB_OPENING);
+}
+
+void wr_db_start(struct wr_db *db)
+{
+    wr_mutex_lock(&db->mutex);
+    db->begun = true;
+    wr_mutex_unlock(&db->mutex);
     wr_sched_wake(&db->actor);
 }
 

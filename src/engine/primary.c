@@ -277,17 +277,22 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     struct wr_db *db = wr_container_of(a, struct wr_db, actor);
     struct wr_err e = {0};
     uint64_t taken;
-    bool forced, hinted, check, captured = false;
+    bool begun, forced, hinted, check, captured = false;
     int64_t now = wr_db_now_ns(db);
     uint64_t floor;
 
     (void)c;
     wr_mutex_lock(&db->mutex);
+    begun = db->begun;
     taken = db->tickets;
     forced = taken > db->tickets_done;
     hinted = db->looked;
     db->looked = false;
     wr_mutex_unlock(&db->mutex);
+    if (!begun)
+        return (struct wr_next){.when = WR_NEXT_IDLE};
+    if (db->state == DB_CLOSED)
+        wr_db_first_step(db);
     if (hinted) { /* whatever this step is for: the watch tells a write only once */
         db->looks = 0;
         db->armed = false;

@@ -75,6 +75,7 @@ struct wr_db {
 
     struct wr_mutex mutex;  /* guards the group below */
     struct wr_cond cond;    /* signalled when it changed */
+    bool begun;             /* it was started; replicas wake it before that */
     uint64_t tickets;       /* sync requests made */
     uint64_t tickets_taken; /* of them, seen by a step */
     uint64_t tickets_done;  /* of them, captured: sync_txid covers them */
@@ -143,6 +144,9 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
 bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state is BROKEN */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
 void wr_db_detach(struct wr_db *db);
+
+/* life.c: what the first step after wr_db_start does before all else */
+void wr_db_first_step(struct wr_db *db);
 
 /* attach.c: one attempt to get from OPENING to PROVING, and a step on from there to SYNCING. Any
  * failure leads to OPENING or WAITING, logged, with the next attempt scheduled. */
