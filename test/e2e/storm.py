@@ -53,7 +53,7 @@ def connect(path, writer):
     return db
 
 
-def setup(path, filler):
+def setup(path, filler=0):
     db = connect(path, 1)
     db.execute("CREATE TABLE t(writer, seq, v BLOB, PRIMARY KEY(writer, seq))")
     db.execute("CREATE TABLE counter(writer PRIMARY KEY, n)")
