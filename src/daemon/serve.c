@@ -26,6 +26,7 @@
 #define FIRST_BUSY_SLICES 4     /* patience with another process that has the database */
 #define ONCE_STUCK_MS     60000 /* without progress while a replica reports errors */
 #define ONCE_HELD_MS      10000 /* while the database does: usually another process has it */
+#define ONCE_DAMAGED_MS   10000 /* while a replica is found damaged, time and again */
 
 struct server {
     const struct wr_config *config;
@@ -49,7 +50,7 @@ static bool failed(
         if (strstr(message, what)) /* it says so itself */
             what = "";
         /* A cut path is better than a cut reason. */
-        (void)snprintf(s->ret->message, sizeof(s->ret->message), "%.400s%s%.600s", what,
+        (void)snprintf(s->ret->message, sizeof(s->ret->message), "%.400s%s%s", what,
             what[0] ? ": " : "", message);
     }
     return false;
@@ -174,7 +175,7 @@ static struct trouble find_trouble(weir_db *db)
             continue;
         t.code = r.error_code;
         t.patience_ms = ONCE_STUCK_MS;
-        (void)snprintf(t.text, sizeof(t.text), "%s: %s", r.url, r.error);
+        (void)snprintf(t.text, sizeof(t.text), "%.400s: %s", r.url, r.error); /* as there */
     }
     return t;
 }
@@ -182,10 +183,12 @@ static struct trouble find_trouble(weir_db *db)
 /*
  * Whether only replicas that are damaged lack what the database held at the beginning. One that is
  * damaged stays so until somebody removes what is. `*goal`, 0 at first, is where the beginning was:
- * a database that is written to all the time is always ahead of its replicas.
+ * a database that is written to all the time is always ahead of its replicas. One that is ahead of
+ * the database has a history that is not ours.
  */
 static bool only_damage_left(struct server *s, weir_db *db, weir_txid *goal)
 {
+    weir_db_info info = {.struct_size = sizeof(info)};
     weir_replica_info r = {.struct_size = sizeof(r)};
     weir_txid least = UINT64_MAX;
 
@@ -197,18 +200,19 @@ static bool only_damage_left(struct server *s, weir_db *db, weir_txid *goal)
     if (*goal == 0 &&
         weir_db_sync(db, WEIR_SYNC_LOCAL, ONCE_SLICE_MS, s->cancel, goal, NULL) != WEIR_OK)
         return false;
-    return least >= *goal;
+    return least >= *goal && weir_db_status(db, &info, NULL) == WEIR_OK && least <= info.txid;
 }
 
 /*
  * Sync one database to all its replicas. It may take hours for a first snapshot, so there is no
  * deadline; but a database that another process holds, or a replica that does nothing but fail for
- * a minute, or is damaged, will not get better while somebody waits for the exit code.
+ * a minute, or is damaged each time, will not get better while somebody waits for the exit code.
+ * One bad answer is no damage: a proxy may have sent it.
  */
 static bool sync_once(struct server *s, weir_db *db, const char *path)
 {
     uint64_t last_progress = 0;
-    int64_t stuck_ms = 0, slice_ms = ONCE_SLICE_MIN_MS;
+    int64_t stuck_ms = 0, damaged_ms = 0, slice_ms = ONCE_SLICE_MIN_MS;
     weir_txid goal = 0;
     weir_error err = {0};
     int rc;
@@ -224,10 +228,11 @@ static bool sync_once(struct server *s, weir_db *db, const char *path)
             return failed(s, WR_SERVE_ONCE, rc, path, err.message);
         t = find_trouble(db);
         stuck_ms = t.code == WEIR_OK || t.progress != last_progress ? 0 : stuck_ms + slice_ms;
+        damaged_ms = t.code == WEIR_CORRUPT ? damaged_ms + slice_ms : 0;
         last_progress = t.progress;
         slice_ms = wr_min(2 * slice_ms, (int64_t)ONCE_SLICE_MS);
         if ((t.code != WEIR_OK && stuck_ms >= t.patience_ms) ||
-            (t.code == WEIR_CORRUPT && only_damage_left(s, db, &goal)))
+            (damaged_ms >= ONCE_DAMAGED_MS && only_damage_left(s, db, &goal)))
             return failed(s, WR_SERVE_ONCE, t.code, path, t.text);
     }
 }

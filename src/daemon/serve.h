@@ -28,7 +28,7 @@ enum wr_serve_step {
 struct wr_served {
     int code; /* WEIR_*: of the first failure, WEIR_OK if there was none */
     enum wr_serve_step step;
-    char message[1024]; /* empty when code is WEIR_OK */
+    char message[1536]; /* empty when code is WEIR_OK */
     int child_exit;     /* what a shell would report; 0 without a child */
 };
 
