@@ -12,11 +12,25 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
+#include <sys/stat.h>
 
 enum wr_status wr_file_open(const struct wr_fs *fs, const char *path, unsigned flags, uint32_t mode,
     struct wr_file **ret, struct wr_err *e)
 {
     return fs->open(fs, path, flags, mode, ret, e);
+}
+
+enum wr_status wr_file_open_temp(const struct wr_fs *fs, const char *path, unsigned flags,
+    struct wr_file **ret, struct wr_err *e)
+{
+    struct wr_file_info info = {0};
+    enum wr_status st = fs->lstat(fs, path, &info, e);
+
+    if (st != WR_OK)
+        return st;
+    if (!S_ISREG((mode_t)info.mode) || info.links != 1)
+        return wr_fail(e, WR_CONFLICT, "open %s: not a file of its own", path);
+    return wr_file_open(fs, path, flags | WR_FILE_NOFOLLOW, 0, ret, e);
 }
 
 void wr_file_close(struct wr_file *f)

@@ -66,12 +66,16 @@ struct wr_fs {
     enum wr_status (*set_mtime)(struct wr_file *f, int64_t mtime_ms, struct wr_err *e);
     /* IO when this process may not set both; it has then set what it may. */
     enum wr_status (*set_owner)(struct wr_file *f, uint32_t uid, uint32_t gid, struct wr_err *e);
+    enum wr_status (*set_mode)(struct wr_file *f, uint32_t mode, struct wr_err *e);
 
     enum wr_status (*stat)(
         const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e);
+    /* As stat, but of a symbolic link itself. */
+    enum wr_status (*lstat)(
+        const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e);
     enum wr_status (*rename)(
         const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e);
-    /* As rename, but CONFLICT when `to` exists (link and unlink). */
+    /* As rename, but CONFLICT when `to` exists. */
     enum wr_status (*rename_new)(
         const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e);
     enum wr_status (*remove)(const struct wr_fs *fs, const char *path, struct wr_err *e);
@@ -88,6 +92,11 @@ const struct wr_fs *wr_fs_posix(void);
 enum wr_status wr_file_open(const struct wr_fs *fs, const char *path, unsigned flags, uint32_t mode,
     struct wr_file **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_file_close(struct wr_file *f); /* NULL-safe */
+/* Open a temporary file that another process has made. CONFLICT, without opening it: it is no
+ * regular file, or has more names than this one. Opening such a thing could wait for ever, and
+ * closing it could drop the POSIX locks of a database that is in use here. */
+enum wr_status wr_file_open_temp(const struct wr_fs *fs, const char *path, unsigned flags,
+    struct wr_file **ret, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_pread(struct wr_file *f, void *buf, size_t n, uint64_t off, size_t *got,
     struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_pwrite(

@@ -298,6 +298,15 @@ static enum wr_status posix_set_owner(
     return WR_OK;
 }
 
+static enum wr_status posix_set_mode(struct wr_file *file, uint32_t mode, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+
+    if (fchmod(f->fd, (mode_t)mode) < 0)
+        return wr_fail_errno(e, errno, "set mode of %s", f->path);
+    return WR_OK;
+}
+
 static enum wr_status posix_stat(
     const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
 {
@@ -305,6 +314,18 @@ static enum wr_status posix_stat(
 
     (void)fs;
     if (stat(path, &s) < 0)
+        return wr_fail_errno(e, errno, "stat %s", path);
+    *ret = info_of(&s);
+    return WR_OK;
+}
+
+static enum wr_status posix_lstat(
+    const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
+{
+    struct stat s;
+
+    (void)fs;
+    if (lstat(path, &s) < 0)
         return wr_fail_errno(e, errno, "stat %s", path);
     *ret = info_of(&s);
     return WR_OK;
@@ -319,7 +340,7 @@ static enum wr_status posix_rename(
     return WR_OK;
 }
 
-/* For what cannot be linked: directories, and file systems without hard links. */
+/* In one step, where the system and the file system can. */
 static int rename_noreplace(const char *from, const char *to)
 {
 #ifdef RENAME_NOREPLACE
@@ -333,27 +354,28 @@ static int rename_noreplace(const char *from, const char *to)
 }
 
 /*
- * 1. link gives the file its new name, or says that the name is taken: one atomic step.
+ * Where there is no such step, as on NFS:
+ *
+ * 1. link gives the file its new name, or says that the name is taken.
  * 2. unlink takes the old name away. A crash in between leaves both names on the same, complete
- *    file; the old one is a temporary name that whoever sweeps those removes.
+ *    file; nobody opens the old one then (wr_file_open_temp).
  */
 static enum wr_status posix_rename_new(
     const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
 {
     (void)fs;
-    if (link(from, to) == 0) {
-        if (unlink(from) == 0 || errno == ENOENT)
-            return WR_OK;
+    if (rename_noreplace(from, to) == 0)
+        return WR_OK;
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP)
+        return wr_fail_errno(e, errno, "rename %s to %s", from, to);
+    if (link(from, to) < 0)
+        return wr_fail_errno(e, errno, "rename %s to %s", from, to);
+    if (unlink(from) == 0 || errno == ENOENT)
+        return WR_OK;
 
-        enum wr_status st = wr_fail_errno(e, errno, "rename %s to %s", from, to);
-        (void)unlink(to); /* nothing happened, as far as that can be arranged */
-        return st;
-    }
-    if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK) {
-        if (rename_noreplace(from, to) == 0)
-            return WR_OK;
-    }
-    return wr_fail_errno(e, errno, "rename %s to %s", from, to);
+    enum wr_status st = wr_fail_errno(e, errno, "rename %s to %s", from, to);
+    (void)unlink(to); /* nothing happened, as far as that can be arranged */
+    return st;
 }
 
 static enum wr_status posix_remove(const struct wr_fs *fs, const char *path, struct wr_err *e)
@@ -438,7 +460,9 @@ const struct wr_fs *wr_fs_posix(void)
         .lock = posix_lock,
         .set_mtime = posix_set_mtime,
         .set_owner = posix_set_owner,
+        .set_mode = posix_set_mode,
         .stat = posix_stat,
+        .lstat = posix_lstat,
         .rename = posix_rename,
         .rename_new = posix_rename_new,
         .remove = posix_remove,

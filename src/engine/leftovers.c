@@ -124,18 +124,28 @@ static bool same_group(const struct name *a, const struct name *b)
     return a->stem == b->stem && memcmp(a->path, b->path, a->stem) == 0;
 }
 
-/* The file, open and locked; NULL while another restore is at work on it. */
+/* The file, open and locked; NULL while another restore is at work on it, and for what is not to be
+ * opened. */
 static struct wr_file *lock(const struct wr_fs *fs, const char *path)
 {
     struct wr_file *f = NULL;
 
-    if (wr_file_open(fs, path, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_NOFOLLOW, 0, &f, NULL) !=
-        WR_OK)
+    if (wr_file_open_temp(fs, path, WR_FILE_READ | WR_FILE_WRITE, &f, NULL) != WR_OK)
         return NULL;
     if (fs->lock(f, NULL) == WR_OK)
         return f;
     wr_file_close(f);
     return NULL;
+}
+
+/* Whether the file has another name too, as a kill between link and unlink leaves it. It may be a
+ * database that is in use by now, and loses nothing with this name. */
+static bool has_another_name(const struct wr_fs *fs, const char *path)
+{
+    struct wr_file_info info = {0};
+
+    return fs->lstat(fs, path, &info, NULL) == WR_OK && S_ISREG((mode_t)info.mode) &&
+           info.links > 1;
 }
 
 /* Whether the file is one that we would have made, and still has its name. */
@@ -152,28 +162,18 @@ static bool trusted(struct wr_file *f, const char *path, uint32_t mode, struct w
 struct group {
     struct name *const *names;
     size_t n;
-    struct wr_file *files[GROUP_MAX]; /* locked, one a name */
+    struct wr_file *files[GROUP_MAX]; /* locked, one a name; NULL where one name is too many */
+    struct wr_file *late_map;         /* locked, if it came after the names were listed */
+    bool taken[GROUP_MAX];            /* not to be removed */
 };
 
 static void unlock(struct group *g)
 {
-    for (size_t i = 0; i < g->n; i++)
-        wr_file_close(g->files[i]);
-}
-
-/* False, with nothing locked, if one of them is in use. */
-static bool lock_all(const struct wr_fs *fs, struct group *g)
-{
-    /* From the end, so that the file itself, whose name is the shortest, comes last: a restore that
-     * has SQLite check its file has only the map locked, and the file is better not even opened. */
-    for (size_t i = g->n; i-- > 0;) {
-        g->files[i] = lock(fs, g->names[i]->path);
-        if (!g->files[i]) {
-            unlock(g);
-            return false;
-        }
+    for (size_t i = 0; i < g->n; i++) {
+        if (!g->taken[i])
+            wr_file_close(g->files[i]);
     }
-    return true;
+    wr_file_close(g->late_map);
 }
 
 /* Which of the group has this suffix; GROUP_MAX: none. */
@@ -184,6 +184,40 @@ static size_t find(const struct group *g, const char *suffix)
             return i;
     }
     return GROUP_MAX;
+}
+
+/* The map of a restore that has begun since the names were listed. False if it is in use. */
+static bool lock_late_map(const struct wr_leftovers *at, struct group *g)
+{
+    struct wr_file_info info = {0};
+    struct wr_str path = wr_arena_fmt(
+        at->names, "%.*s%s", (int)g->names[0]->stem, g->names[0]->path, WR_LEFTOVER_MAP);
+
+    if (!path.p)
+        return false;
+    if (at->fs->lstat(at->fs, path.p, &info, NULL) == WR_NOTFOUND)
+        return true;
+    g->late_map = lock(at->fs, path.p);
+    return g->late_map;
+}
+
+/* False, with nothing locked, if one of them is in use. */
+static bool lock_all(const struct wr_leftovers *at, struct group *g)
+{
+    const struct wr_fs *fs = at->fs;
+
+    /* From the end, so that the file itself, whose name is the shortest, comes last: a restore that
+     * has SQLite check its file has only the map locked, and the file is better not even opened. */
+    if (find(g, WR_LEFTOVER_MAP) == GROUP_MAX && !lock_late_map(at, g))
+        return false;
+    for (size_t i = g->n; i-- > 0;) {
+        g->files[i] = lock(fs, g->names[i]->path);
+        if (!g->files[i] && !has_another_name(fs, g->names[i]->path)) {
+            unlock(g);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Candidates for being taken over. */
@@ -211,7 +245,7 @@ static void compete(const struct wr_fs *fs, struct contest *c, struct group *g)
     size_t file = find(g, "");
     size_t map = find(g, WR_LEFTOVER_MAP);
 
-    if (file == GROUP_MAX || map == GROUP_MAX ||
+    if (file == GROUP_MAX || map == GROUP_MAX || !g->files[file] || !g->files[map] ||
         !trusted(g->files[file], g->names[file]->path, c->mode, &info) ||
         !trusted(g->files[map], g->names[map]->path, MAP_MODE, &info) ||
         (c->best.file && info.size <= c->reach))
@@ -222,17 +256,19 @@ static void compete(const struct wr_fs *fs, struct contest *c, struct group *g)
         .path = g->names[file]->path,
         .map_path = g->names[map]->path};
     c->reach = info.size;
-    g->files[file] = g->files[map] = NULL;
+    g->taken[file] = g->taken[map] = true;
 }
 
-static void judge(const struct wr_fs *fs, struct group *g, struct contest *c)
+static void judge(const struct wr_leftovers *at, struct group *g, struct contest *c)
 {
-    if (!lock_all(fs, g))
+    const struct wr_fs *fs = at->fs;
+
+    if (!lock_all(at, g))
         return;
     if (c)
         compete(fs, c, g);
     for (size_t i = 0; i < g->n; i++) {
-        if (g->files[i])
+        if (!g->taken[i])
             (void)fs->remove(fs, g->names[i]->path, NULL); /* as above */
     }
     unlock(g);
@@ -260,7 +296,7 @@ enum wr_status wr_leftovers_sweep(
             g.n++;
             i++;
         }
-        judge(at->fs, &g, ret ? &contest : NULL);
+        judge(at, &g, ret ? &contest : NULL);
     }
     if (ret)
         *ret = contest.best;

@@ -36,10 +36,11 @@
 
 #include <sys/stat.h>
 
-#define NAMES_MAX                                                                   \
-    ((size_t)8 << 20) /* bytes of path names; LIMIT is not worth telling from NOMEM \
-                       */
-#define TAG 8         /* random bytes in a name */
+#define NAMES_MAX                                                                    \
+    ((size_t)8 << 20)  /* bytes of path names; LIMIT is not worth telling from NOMEM \
+                        */
+#define TAG          8 /* random bytes in a name */
+#define CREATE_TRIES 5
 
 static const char *const sidecars[] = {"-wal", "-shm", "-journal"};
 
@@ -52,7 +53,8 @@ struct wr_place {
     bool adopted;             /* an earlier run has begun it */
     bool replaces;            /* a file at `path`, if only an empty one */
     struct wr_file_info info; /* of that file */
-    struct wr_arena names;    /* of all the strings here */
+    struct wr_file_info sealed;
+    struct wr_arena names; /* of all the strings here */
     const char *path, *dir, *base;
     const char *tmp, *map_name, *spool_name, *old;
     struct wr_file *file, *map, *spool;
@@ -134,18 +136,19 @@ enum wr_status wr_place_check(
     return st;
 }
 
-static enum wr_status create(
-    struct wr_place *p, const char *name, uint32_t mode, struct wr_file **ret, struct wr_err *e)
+/* Create a file and lock it. The lock only tells other restores that this is no leftover: where
+ * there are none, as on some network file systems, they could take it for one, but nobody else is
+ * harmed. *ret_lock says what came of it. */
+static enum wr_status create(struct wr_place *p, const char *name, uint32_t mode,
+    struct wr_file **ret, enum wr_status *ret_lock, struct wr_err *e)
 {
+    const unsigned how = WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL;
     struct wr_file *f = NULL;
-    enum wr_status st = wr_file_open(
-        p->fs, name, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL, mode, &f, e);
+    enum wr_status st = wr_file_open(p->fs, name, how, mode, &f, e);
 
     if (st != WR_OK)
         return st;
-    /* The lock only tells other restores that this is no leftover: where there are none, as on some
-     * network file systems, they could take it for one, but nobody else is harmed. */
-    (void)p->fs->lock(f, NULL);
+    *ret_lock = p->fs->lock(f, NULL);
     *ret = f;
     return WR_OK;
 }
@@ -173,6 +176,12 @@ static enum wr_status name_all(struct wr_place *p, const char *path, struct wr_e
     return WR_OK;
 }
 
+/* Permission bits for the new database. */
+static uint32_t mode_of(const struct wr_place *p)
+{
+    return p->replaces ? p->info.mode & 0777 : 0600;
+}
+
 static struct wr_leftovers leftovers_of(struct wr_place *p)
 {
     return (struct wr_leftovers){.fs = p->fs, .names = &p->names, .dir = p->dir, .base = p->base};
@@ -181,7 +190,9 @@ static struct wr_leftovers leftovers_of(struct wr_place *p)
 /* Without a map there is no going on later, and that is all. */
 static void create_map(struct wr_place *p)
 {
-    if (create(p, p->map_name, 0600, &p->map, NULL) != WR_OK || p->fs->lock(p->map, NULL) == WR_OK)
+    enum wr_status lock = WR_OK;
+
+    if (create(p, p->map_name, 0600, &p->map, &lock, NULL) != WR_OK || lock == WR_OK)
         return;
     /* Where there are no locks nobody can know that it is free, and it would lie there for ever. */
     (void)p->fs->remove(p->fs, p->map_name, NULL);
@@ -189,17 +200,36 @@ static void create_map(struct wr_place *p)
     p->map = NULL;
 }
 
+/* The new file. Another restore that is looking for leftovers at this very moment may have got hold
+ * of it before its lock, and removes it; it looks once. */
+static enum wr_status create_file(struct wr_place *p, uint32_t mode, struct wr_err *e)
+{
+    for (int i = 0; i < CREATE_TRIES; i++) {
+        enum wr_status lock = WR_OK;
+        enum wr_status st = create(p, p->tmp, mode, &p->file, &lock, e);
+
+        if (st != WR_OK || lock != WR_BUSY)
+            return st;
+        wr_file_close(p->file);
+        p->file = NULL;
+        st = name_all(p, p->path, e);
+        if (st != WR_OK)
+            return st;
+    }
+    return wr_fail(e, WR_BUSY, "restore %s: other restores to it are in the way", p->path);
+}
+
 /* Go on with what an earlier run has left, or begin; remove all else that is left. */
 static enum wr_status begin(struct wr_place *p, struct wr_err *e)
 {
     const struct wr_leftovers at = leftovers_of(p);
     const bool resumable = p->flags & WR_PLACE_RESUMABLE;
-    uint32_t mode = p->replaces ? p->info.mode & 0777 : 0600;
+    const uint32_t mode = mode_of(p);
     struct wr_leftover found = {0};
     enum wr_status st = wr_leftovers_sweep(&at, mode, resumable ? &found : NULL, e);
 
     if (st == WR_OK && !found.file)
-        st = create(p, p->tmp, mode, &p->file, e);
+        st = create_file(p, mode, e);
     if (st != WR_OK)
         return st;
     p->created = true;
@@ -265,10 +295,10 @@ bool wr_place_adopted(const struct wr_place *p)
 
 enum wr_status wr_place_spool(struct wr_place *p, struct wr_file **ret, struct wr_err *e)
 {
-    enum wr_status st;
+    enum wr_status st, lock;
 
     assert(!p->spool);
-    st = create(p, p->spool_name, 0600, &p->spool, e);
+    st = create(p, p->spool_name, 0600, &p->spool, &lock, e); /* the file's own lock protects it */
     if (st == WR_OK)
         *ret = p->spool;
     return st;
@@ -356,6 +386,8 @@ enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e)
     if (!p->file)
         return WR_OK;
     st = wr_file_sync(p->file, e);
+    if (st == WR_OK)
+        st = wr_file_info(p->file, &p->sealed, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "restore %s", p->path);
     wr_file_close(p->file);
@@ -363,25 +395,40 @@ enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e)
     return WR_OK;
 }
 
-/* Give it the owner of what it replaces, at the last moment: until then, a later run goes on with
- * our own files only. Where that is not in our power it stays ours, as any new file would. */
+/* The file that was sealed, again. Its name was all that led to it in between. */
+static enum wr_status reopen(struct wr_place *p, struct wr_err *e)
+{
+    struct wr_file_info info = {0};
+    enum wr_status st = wr_file_open_temp(p->fs, p->tmp, WR_FILE_READ | WR_FILE_WRITE, &p->file, e);
+
+    if (st == WR_OK)
+        st = wr_file_info(p->file, &info, e);
+    if (st == WR_OK && (info.dev != p->sealed.dev || info.ino != p->sealed.ino))
+        st = wr_fail(e, WR_CONFLICT, "%s is another file than was written", p->tmp);
+    return st;
+}
+
+/* Give it the owner and the mode of what it replaces, at the last moment: until then, a later run
+ * goes on with our own files only, and it may have gone on with one of another mode. Where that is
+ * not in our power it stays ours, as any new file would. */
 static void hand_over(struct wr_place *p)
 {
-    const unsigned how = WR_FILE_READ | WR_FILE_WRITE | WR_FILE_NOFOLLOW;
-
-    if (!p->replaces || !(p->flags & WR_PLACE_OVERWRITE))
-        return;
-    if (p->file || wr_file_open(p->fs, p->tmp, how, 0, &p->file, NULL) == WR_OK)
+    (void)p->fs->set_mode(p->file, mode_of(p), NULL);
+    if (p->replaces && (p->flags & WR_PLACE_OVERWRITE))
         (void)p->fs->set_owner(p->file, p->info.uid, p->info.gid, NULL);
 }
 
 enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e)
 {
-    enum wr_status st;
+    enum wr_status st = WR_OK;
 
     assert(!p->placed && !p->kept);
-    hand_over(p);
-    st = wr_place_seal(p, e);
+    if (!p->file)
+        st = reopen(p, e);
+    if (st == WR_OK) {
+        hand_over(p);
+        st = wr_place_seal(p, e);
+    }
     if (st == WR_OK)
         st = p->flags & WR_PLACE_OVERWRITE ? replace(p, e) : add(p, e);
     if (st != WR_OK)

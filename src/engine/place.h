@@ -39,9 +39,10 @@ enum wr_status wr_place_spool(
  * no map, another restore to the same path may from now on take it for a leftover; then commit
  * fails. */
 enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
-/* Give the file the owner and group of the database that it is to replace, as far as this process
- * may, sync it, and let it take the name; only then remove what it replaces. CONFLICT: a file has
- * appeared meanwhile. On failure everything is as it was, as far as the file system allows. */
+/* Give the file the mode, owner and group of the database that it is to replace, as far as this
+ * process may, sync it, and let it take the name; only then remove what it replaces. CONFLICT: a
+ * file has appeared meanwhile, or the sealed one has been exchanged. On failure everything is as it
+ * was, as far as the file system allows. */
 enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
 /* Leave the file and its map behind for a later run; do not commit after. Needs a map. */
 void wr_place_keep(struct wr_place *p);

@@ -101,7 +101,8 @@ struct wr_restore_result {
  * Files of less than opts->resume_min, and V03, are restored from the beginning each time, and
  * nothing is kept. Otherwise, when CANCELED, TIMEOUT, BUSY, AUTH, NOMEM or the storage's IO ends it
  * with at least so much fetched, or if it went on with an earlier run, what there is is kept for
- * the next one, and the text says where. Any other failure removes it. */
+ * the next one, and the text says where. Any other failure removes it, one of SQLite's check
+ * included. */
 enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_restore_result *ret,
     struct wr_err *e) WR_MUST_CHECK;

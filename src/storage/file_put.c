@@ -206,7 +206,7 @@ static enum wr_status create(struct wr_upload *u, struct wr_err *e)
     /* A sweep may have got hold of the file before us: then it is as good as gone. Where there are
      * no locks, as on some network file systems, sweeps go by age. */
     if (st == WR_OK && fs->lock(u->f, NULL) == WR_BUSY)
-        return wr_fail(e, WR_BUSY, "file: %s was swept away", u->temp);
+        return wr_fail(e, WR_BUSY, "file: %s was taken for a leftover, try again", u->temp);
     /* NOTFOUND would tell the caller of a missing object, CONFLICT of a present one. */
     if (st == WR_NOTFOUND || st == WR_CONFLICT)
         st = wr_wrap(e, WR_IO, "file: create");

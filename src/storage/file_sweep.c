@@ -66,14 +66,15 @@ static bool is_litestreams(struct wr_str name)
            is_hex(max);
 }
 
-/* Remove the file of ours at `path` if its writer is dead. The lock is held until it is gone. */
+/* Remove the file of ours at `path` if its writer is dead. The lock is held until it is gone. What
+ * has a second name, even if that of a live database, is not even opened. */
 static void remove_unlocked(const struct wr_fs *fs, const char *path, bool stale)
 {
     struct wr_file *f = NULL;
     struct wr_file_info info = {0};
     enum wr_status st;
 
-    if (wr_file_open(fs, path, WR_FILE_WRITE, 0, &f, NULL) != WR_OK)
+    if (wr_file_open_temp(fs, path, WR_FILE_WRITE, &f, NULL) != WR_OK)
         return;
     st = fs->lock(f, NULL);
     if (st == WR_OK && wr_file_info(f, &info, NULL) == WR_OK && info.size > 0)
@@ -99,8 +100,8 @@ static bool sweep_one(void *arg, const char *name)
     if (wr_buf_status(&s->path) != WR_OK)
         return false;
     const char *path = (const char *)s->path.p;
-    /* What is no file was not made by a writer, and opening a pipe would wait for its other end. */
-    if (s->fs->stat(s->fs, path, &info, NULL) != WR_OK || !S_ISREG(info.mode))
+    /* What is no file was not made by a writer. */
+    if (s->fs->lstat(s->fs, path, &info, NULL) != WR_OK || !S_ISREG((mode_t)info.mode))
         return true;
     bool stale = s->now_ms - info.changed_ms >= STALE_MS;
     if (ours)

@@ -14,9 +14,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -221,6 +223,25 @@ void t_spew(const char *path, const void *p, size_t n)
         fail_msg("cannot write %s", path);
     if (fclose(f) != 0)
         fail_msg("cannot write %s", path);
+}
+
+bool t_locked_for_others(const char *path)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct flock want = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(path, O_RDWR);
+
+        if (fd < 0 || fcntl(fd, F_GETLK, &want) != 0)
+            _exit(2);
+        _exit(want.l_type != F_UNLCK);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+        WEXITSTATUS(status) == 2)
+        fail_msg("cannot tell the locks on %s", path);
+    return WEXITSTATUS(status) == 1;
 }
 
 void t_sleep_ms(int64_t ms)

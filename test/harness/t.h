@@ -48,6 +48,9 @@ const char *t_data(const char *name);
 struct wr_bytes t_slurp(const char *path);
 void t_spew(const char *path, const void *p, size_t n);
 
+/* Whether another process finds a POSIX lock on the file. */
+bool t_locked_for_others(const char *path);
+
 void t_sleep_ms(int64_t ms); /* for other threads to show what they do */
 
 /* A new call with scratch memory, the system clock and no deadline; the harness owns it. */

@@ -247,6 +247,33 @@ static void test_symbolic_link_is_not_followed(void **state)
     wr_file_close(f);
 }
 
+/* A file with another name may be a database that is in use, whose locks a close would drop. */
+static void test_only_a_file_of_its_own_is_opened_as_temporary(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *path = t_path(dir, "a"), *soft = t_path(dir, "b"), *pipe = t_path(dir, "d");
+    struct wr_file_info info;
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_IS(WR_NOTFOUND, wr_file_open_temp(fs(), path, RW, &f, &e));
+    t_spew(path, "1234", 4);
+    T_OK(wr_file_open_temp(fs(), path, RW, &f, &e));
+    T_OK(f->fs->set_mode(f, 0640, &e));
+    T_OK(wr_file_info(f, &info, &e));
+    T((info.mode & 0777) == 0640);
+    wr_file_close(f);
+    T(symlink(path, soft) == 0 && mkfifo(pipe, 0600) == 0);
+    T_IS(WR_CONFLICT, wr_file_open_temp(fs(), soft, RW, &f, &e));
+    T_IS(WR_CONFLICT, wr_file_open_temp(fs(), pipe, RW, &f, &e));
+    T_IS(WR_CONFLICT, wr_file_open_temp(fs(), dir, RW, &f, &e));
+    T_OK(fs()->lstat(fs(), soft, &info, &e));
+    T(S_ISLNK((mode_t)info.mode));
+    T(link(path, t_path(dir, "c")) == 0);
+    T_IS(WR_CONFLICT, wr_file_open_temp(fs(), path, RW, &f, &e));
+}
+
 static void test_change_time_cannot_be_set(void **state)
 {
     const char *path = t_path(t_tmpdir(), "a");
@@ -315,7 +342,7 @@ static void test_renames(void **state)
     T_IS(WR_NOTFOUND, fs()->rename(fs(), b, a, &e));
     T_IS(WR_NOTFOUND, fs()->rename_new(fs(), b, a, &e));
 
-    /* Directories have no hard links: the other way is taken. */
+    /* Directories have no hard links. */
     T_OK(fs()->mkdir(fs(), sub, 0700, &e));
     T_OK(fs()->rename_new(fs(), sub, sub2, &e));
     T(!exists(sub) && exists(sub2));
@@ -377,6 +404,7 @@ static void test_open_out_of_memory(void **state)
 
 T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
     T_TEST(test_map), T_TEST(test_lock), T_TEST(test_mtime), T_TEST(test_owner),
-    T_TEST(test_symbolic_link_is_not_followed), T_TEST(test_change_time_cannot_be_set),
-    T_TEST(test_stat_and_remove), T_TEST(test_renames), T_TEST(test_list),
-    T_TEST(test_open_out_of_memory))
+    T_TEST(test_symbolic_link_is_not_followed),
+    T_TEST(test_only_a_file_of_its_own_is_opened_as_temporary),
+    T_TEST(test_change_time_cannot_be_set), T_TEST(test_stat_and_remove), T_TEST(test_renames),
+    T_TEST(test_list), T_TEST(test_open_out_of_memory))

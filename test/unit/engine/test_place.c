@@ -11,6 +11,7 @@
 #include "harness/t.h"
 #include "unit/engine/restore_world.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -196,6 +197,177 @@ static void test_owner_is_kept(void **state)
         T(after.st_uid == (overwrite ? before.st_uid : geteuid()));
         T(after.st_gid == (overwrite ? before.st_gid : getegid()));
     }
+}
+
+/* Opened by others than the one that restores: its group reads it. */
+static void test_mode_is_kept_when_an_earlier_draft_is_gone_on_with(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "db");
+    struct wr_place *p = NULL;
+    struct wr_err e = {0};
+    struct stat st;
+
+    (void)state;
+    T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE, &p, &e));
+    wr_place_keep(p);
+    wr_place_close(p);
+    t_spew(path, "old", 3);
+    T(chmod(path, 0664) == 0);
+    T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE | WR_PLACE_OVERWRITE, &p, &e));
+    T(wr_place_adopted(p));
+    T_OK(wr_place_commit(p, &e));
+    wr_place_close(p);
+    T(stat(path, &st) == 0 && (st.st_mode & 0777) == 0664);
+}
+
+/* While SQLite checks the sealed file, its name is all that leads to it. Whoever may change names
+ * in the directory must not be given the old database's owner for a file of theirs. */
+static void test_a_sealed_file_is_not_exchanged(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *path = t_path(dir, "db"), *theirs = t_path(t_tmpdir(), "theirs");
+
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct wr_place *p;
+        struct wr_err e = {0};
+        const char *name;
+
+        t_spew(path, "old", 3);
+        t_spew(theirs, "theirs", 6);
+        T(chmod(theirs, 0604) == 0);
+        p = start(path, true);
+        name = wr_place_name(p);
+        T_OK(wr_place_seal(p, &e));
+        if (how == 0)
+            T(rename(theirs, name) == 0);
+        else
+            T(remove(name) == 0 && (how == 1 ? symlink(theirs, name) : link(theirs, name)) == 0);
+        T_IS(WR_CONFLICT, wr_place_commit(p, &e));
+        wr_place_close(p);
+        check_content(path, "old");
+        if (how > 0) {
+            struct stat st;
+
+            check_content(theirs, "theirs");
+            T(stat(theirs, &st) == 0 && (st.st_mode & 0777) == 0604);
+        }
+        T(names_in(dir) == 1);
+        T(remove(path) == 0);
+    }
+}
+
+static enum wr_status real_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    (void)fs;
+    return wr_file_open(wr_fs_posix(), path, flags, mode, ret, e);
+}
+
+static int lock_calls, lock_busy;
+
+static enum wr_status busy_lock(struct wr_file *f, struct wr_err *e)
+{
+    (void)f;
+    return lock_calls++ < lock_busy ? wr_fail(e, WR_BUSY, "held by another process") : WR_OK;
+}
+
+/* It was gone on with without a lock, and removed at some later moment. */
+static void test_a_file_that_another_restore_took_is_given_up(void **state)
+{
+    static const int busy[] = {1, 2, 100};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(busy); i++) {
+        struct wr_fs fs = *wr_fs_posix();
+        struct wr_place *p = NULL;
+        struct wr_err e = {0};
+
+        fs.open = real_open;
+        fs.lock = busy_lock;
+        lock_calls = 0;
+        lock_busy = busy[i];
+        if (busy[i] == 100) {
+            T_IS(WR_BUSY, wr_place_open(&fs, t_path(t_tmpdir(), "db"), 0, &p, &e));
+            continue;
+        }
+        T_OK(wr_place_open(&fs, t_path(t_tmpdir(), "db"), 0, &p, &e));
+        T(lock_calls == busy[i] + 1);
+        wr_place_close(p);
+    }
+}
+
+static bool not_maps(void *arg, const char *name)
+{
+    size_t *n = arg;
+
+    *n += !wr_str_ends(wr_str(name), WR_STR("-map"));
+    return true;
+}
+
+struct names_seen {
+    wr_dir_fn *fn;
+    void *arg;
+};
+
+static bool pass_on_but_maps(void *arg, const char *name)
+{
+    const struct names_seen *x = arg;
+
+    return wr_str_ends(wr_str(name), WR_STR("-map")) || x->fn(x->arg, name);
+}
+
+static enum wr_status list_without_maps(
+    const struct wr_fs *fs, const char *path, wr_dir_fn *fn, void *arg, struct wr_err *e)
+{
+    struct names_seen x = {.fn = fn, .arg = arg};
+
+    (void)fs;
+    return wr_fs_posix()->list(wr_fs_posix(), path, pass_on_but_maps, &x, e);
+}
+
+/* The file was there when the names were listed, its map was not yet; by now SQLite checks it, and
+ * its map alone is locked. */
+static void test_a_map_that_came_after_the_listing_protects_its_file(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db");
+    struct wr_fs fs = *wr_fs_posix();
+    struct wr_place *checked = NULL, *other = NULL;
+    struct wr_err e = {0};
+    size_t n = 0;
+
+    (void)state;
+    fs.open = real_open;
+    fs.list = list_without_maps;
+    T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE, &checked, &e));
+    T_OK(wr_place_seal(checked, &e));
+    T_OK(wr_place_open(&fs, path, WR_PLACE_RESUMABLE, &other, &e));
+    T_OK(wr_fs_posix()->list(wr_fs_posix(), dir, not_maps, &n, &e));
+    T(n == 2 && !wr_place_adopted(other));
+    wr_place_close(other);
+    T_OK(wr_place_commit(checked, &e));
+    wr_place_close(checked);
+    T(names_in(dir) == 1);
+}
+
+/* What a kill between link and unlink leaves: closing it would drop the locks of whoever uses the
+ * database that it has become. */
+static void test_a_second_name_of_a_live_database_is_not_opened(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *path = t_path(dir, "db"), *second = t_path(dir, "db.tmp-0123456789abcdef");
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1};
+    int fd;
+
+    (void)state;
+    t_spew(path, "live", 4);
+    fd = open(path, O_RDWR);
+    T(fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0);
+    T(link(path, second) == 0);
+    wr_place_close(start(path, true));
+    T(t_locked_for_others(path));
+    T(!file_exists(second));
+    T(close(fd) == 0);
 }
 
 /* What a killed run left is removed, what a living one works on is not, nor what only looks like
@@ -400,7 +572,7 @@ static enum wr_status fake_stat(
     }
     if (!find(&fake_of(fs)->now, path))
         return wr_fail(e, WR_NOTFOUND, "%s", path);
-    *ret = (struct wr_file_info){.size = 1, .mode = S_IFREG | 0644};
+    *ret = (struct wr_file_info){.size = 1, .mode = S_IFREG | 0644, .links = 1};
     return WR_OK;
 }
 
@@ -424,6 +596,21 @@ static enum wr_status fake_sync(struct wr_file *file, struct wr_err *e)
     (void)file;
     (void)e;
     return WR_OK;
+}
+
+static enum wr_status fake_info(struct wr_file *file, struct wr_file_info *ret, struct wr_err *e)
+{
+    (void)file;
+    (void)e;
+    *ret = (struct wr_file_info){.size = 1, .mode = S_IFREG | 0644, .links = 1};
+    return WR_OK;
+}
+
+static enum wr_status fake_set_mode(struct wr_file *file, uint32_t mode, struct wr_err *e)
+{
+    (void)file;
+    (void)mode;
+    return wr_fail(e, WR_IO, "not permitted");
 }
 
 static enum wr_status fake_set_owner(
@@ -462,8 +649,11 @@ static void fake_init(struct fake *f, unsigned sides, int fail_at, bool dead)
                            .close = fake_close,
                            .sync = fake_sync,
                            .lock = fake_sync,
+                           .info = fake_info,
+                           .set_mode = fake_set_mode,
                            .set_owner = fake_set_owner,
                            .stat = fake_stat,
+                           .lstat = fake_stat,
                            .rename = fake_move,
                            .rename_new = fake_move_new,
                            .remove = fake_remove,
@@ -578,5 +768,9 @@ static void test_failure_anywhere(void **state)
 
 T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_empty_file_is_no_database), T_TEST(test_appeared_meanwhile), T_TEST(test_replace),
-    T_TEST(test_owner_is_kept), T_TEST(test_leftovers), T_TEST(test_nomem),
-    T_TEST(test_crash_anywhere), T_TEST(test_failure_anywhere))
+    T_TEST(test_owner_is_kept), T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
+    T_TEST(test_a_sealed_file_is_not_exchanged),
+    T_TEST(test_a_file_that_another_restore_took_is_given_up),
+    T_TEST(test_a_map_that_came_after_the_listing_protects_its_file),
+    T_TEST(test_a_second_name_of_a_live_database_is_not_opened), T_TEST(test_leftovers),
+    T_TEST(test_nomem), T_TEST(test_crash_anywhere), T_TEST(test_failure_anywhere))

@@ -221,6 +221,11 @@ static enum wr_status tight_set_owner(
     return wr_fs_posix()->set_owner(tight_of(f)->real, uid, gid, e);
 }
 
+static enum wr_status tight_set_mode(struct wr_file *f, uint32_t mode, struct wr_err *e)
+{
+    return wr_fs_posix()->set_mode(tight_of(f)->real, mode, e);
+}
+
 static const struct wr_fs *tight_disk(bool map_only, int room)
 {
     tight.fs = *wr_fs_posix();
@@ -234,6 +239,7 @@ static const struct wr_fs *tight_disk(bool map_only, int room)
     tight.fs.flush_hint = tight_flush_hint;
     tight.fs.lock = tight_lock;
     tight.fs.set_owner = tight_set_owner;
+    tight.fs.set_mode = tight_set_mode;
     tight.map_only = map_only;
     tight.with = WR_LIMIT;
     atomic_store(&tight.room, room);

@@ -48,10 +48,10 @@ static enum wr_status odd_list(
     return wr_fs_posix()->list(wr_fs_posix(), path, fn, arg, e);
 }
 
-static enum wr_status odd_stat(
+static enum wr_status odd_lstat(
     const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
 {
-    enum wr_status st = wr_fs_posix()->stat(wr_fs_posix(), path, ret, e);
+    enum wr_status st = wr_fs_posix()->lstat(wr_fs_posix(), path, ret, e);
 
     if (st == WR_OK)
         ret->changed_ms -= odd_of(fs)->age_ms;
@@ -75,7 +75,7 @@ static void odd_init(struct odd_fs *o)
     *o = (struct odd_fs){.fs = *wr_fs_posix()};
     o->fs.open = odd_open;
     o->fs.list = odd_list;
-    o->fs.stat = odd_stat;
+    o->fs.lstat = odd_lstat;
 }
 
 static void *disk_at(const struct wr_fs *fs, const char *root)
@@ -322,6 +322,28 @@ static void strangers_stay_however_old(void **state)
     T(there(root, "p.0123456789abcdef.tmp") && there(root, "d.0123456789abcdef.tmp"));
 }
 
+/* Closing any descriptor of a database drops the POSIX locks of this process on it: a link to it
+ * with one of our names must not be opened, whatever else becomes of it. */
+static void a_link_to_a_live_database_keeps_its_locks(void **state)
+{
+    const char *root = t_tmpdir(), *db = t_path(t_tmpdir(), "db");
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 120, .l_len = 1};
+    struct odd_fs odd;
+
+    (void)state;
+    odd_init(&odd);
+    odd.age_ms = 1000 * 24 * HOUR_MS;
+    t_spew(db, "database", 8);
+    int fd = open(db, O_RDWR);
+    T(fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0);
+    T(symlink(db, t_path(root, "s.0123456789abcdef.tmp")) == 0);
+    T(link(db, t_path(root, "h.0123456789abcdef.tmp")) == 0);
+    put_once(&odd.fs, root, "k");
+    T(t_locked_for_others(db));
+    T(there(root, "s.0123456789abcdef.tmp") && there(root, "h.0123456789abcdef.tmp"));
+    T(close(fd) == 0);
+}
+
 static bool count_object(void *arg, const struct wr_object *obj)
 {
     (void)obj;
@@ -389,5 +411,5 @@ T_MAIN(T_TEST(what_a_killed_upload_left_is_gone_after_the_next),
     T_TEST(a_file_that_is_not_locked_yet_is_left_alone),
     T_TEST(without_locks_a_day_must_have_passed), T_TEST(the_time_of_an_object_is_not_its_age),
     T_TEST(litestreams_own_goes_after_a_day), T_TEST(strangers_stay_however_old),
-    T_TEST(who_only_reads_removes_nothing), T_TEST(one_look_at_each_directory),
-    T_TEST(a_directory_that_cannot_be_listed_takes_uploads))
+    T_TEST(a_link_to_a_live_database_keeps_its_locks), T_TEST(who_only_reads_removes_nothing),
+    T_TEST(one_look_at_each_directory), T_TEST(a_directory_that_cannot_be_listed_takes_uploads))
