@@ -26,7 +26,7 @@
 #define FIRST_BUSY_SLICES 4     /* patience with another process that has the database */
 #define ONCE_STUCK_MS     60000 /* without progress while a replica reports errors */
 #define ONCE_HELD_MS      10000 /* while the database does: usually another process has it */
-#define ONCE_DAMAGED_MS   10000 /* while a replica is found damaged, time and again */
+#define ONCE_DAMAGED_MS   5000  /* while a replica is found damaged, time and again */
 
 struct server {
     const struct wr_config *config;
