@@ -59,6 +59,20 @@ static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
     return st;
 }
 
+/* Under the writer lock nobody is in the middle of a reset, and only our checkpoints raise the
+ * count of copied frames. */
+static void finish_reset(struct wr_db *db)
+{
+    if (!wr_db_stale_backfill(db))
+        return;
+    wr_log(DB_LOG(db), WR_WARN,
+        "a writer died while it reset the WAL; finished that for it, or the next commits would be "
+        "lost",
+        DB_NAME(db), WR_F_U64("frames", db->seen.mx_frame),
+        WR_F_U64("stale_backfill", wr_conn_backfill(db->conn)));
+    wr_conn_set_backfill(db->conn, db->view.backfilled);
+}
+
 enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
 {
     struct wr_walidx h;
@@ -79,9 +93,9 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
         db->pos.frame = 0;
         db->change_base = h.change;
         db->change_commits = 0;
-        /* attach.c holds the writer lock meanwhile; a writer killed in mid-reset may have left it
-         * larger than the WAL. */
-        db->view.backfilled = wr_min(h.n_backfill, h.mx_frame);
+        /* attach.c holds the writer lock meanwhile, so that nobody is in the middle of a reset: a
+         * count that is larger than the WAL is of the one before it. */
+        db->view.backfilled = h.n_backfill > h.mx_frame ? 0 : h.n_backfill;
         db->started = true;
     } else if (memcmp(h.salt, db->pos.salt, sizeof(h.salt)) != 0) {
         /* Only our checkpoints fill the database, and a reset needs it full: I1. */
@@ -103,7 +117,14 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
     }
     db->seen = h;
     db->wal_high = wr_max(db->wal_high, h.mx_frame);
+    if (wr_conn_in_barrier(db->conn))
+        finish_reset(db);
     return WR_OK;
+}
+
+bool wr_db_stale_backfill(const struct wr_db *db)
+{
+    return wr_conn_backfill(db->conn) > db->view.backfilled;
 }
 
 bool wr_db_behind(const struct wr_db *db)

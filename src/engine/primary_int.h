@@ -167,6 +167,9 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 /* Whether the header says more than was captured. */
 bool wr_db_behind(const struct wr_db *db);
+/* More frames are said to be in the database than are: a writer is in the middle of a reset, or
+ * died there. wr_db_look under the writer lock tells, and sets that right. */
+bool wr_db_stale_backfill(const struct wr_db *db);
 /* Whether the WAL holds frames that its index does not yet announce. */
 bool wr_db_more_coming(struct wr_db *db);
 

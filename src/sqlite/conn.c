@@ -20,6 +20,10 @@
 #define NAP_NS        20000
 #define BUSY_MS       50 /* SQLite's own patience; real patience belongs to the scheduler */
 
+/* Offsets in the wal-index: WalCkptInfo in sqlite3 src/wal.c. */
+#define SHM_BACKFILL  96u
+#define SHM_ATTEMPTED 128u /* nBackfillAttempted */
+
 enum {
     FILE_DB,
     FILE_WAL,
@@ -36,7 +40,7 @@ struct file_id {
 struct wr_conn {
     sqlite3 *db, *reader;
     sqlite3_file *file, *wal; /* of db */
-    const volatile uint8_t *shm;
+    volatile uint8_t *shm;
     bool marked;
     struct file_id is[FILES]; /* what the paths named when they were opened; the database's size
                                * and time are those after our last write to it */
@@ -421,7 +425,14 @@ enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e)
 
 uint32_t wr_conn_backfill(const struct wr_conn *c)
 {
-    return *(const volatile uint32_t *)(const volatile void *)(c->shm + 96);
+    return *(const volatile uint32_t *)(const volatile void *)(c->shm + SHM_BACKFILL);
+}
+
+void wr_conn_set_backfill(struct wr_conn *c, uint32_t frames)
+{
+    assert(wr_conn_pinned(c) && wr_conn_in_barrier(c));
+    *(volatile uint32_t *)(volatile void *)(c->shm + SHM_BACKFILL) = frames;
+    *(volatile uint32_t *)(volatile void *)(c->shm + SHM_ATTEMPTED) = frames;
 }
 
 /* xRead takes an int; reads are cut well below it. */

@@ -70,8 +70,13 @@ enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_er
 enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
 
 /* Frames that are in the database file by now (nBackfill). While pinned only our own checkpoints
- * raise it. */
+ * raise it. A writer that resets the WAL first publishes the new header and then sets it to 0
+ * (walRestartHdr in SQLite's wal.c); if it is killed in between, the count stays too large for the
+ * new frames. */
 uint32_t wr_conn_backfill(const struct wr_conn *c);
+/* Set the count to what it really is, which is what that writer would have done next: else SQLite
+ * itself would take new frames for copied ones, and lose them. Needs pin and barrier. */
+void wr_conn_set_backfill(struct wr_conn *c, uint32_t frames);
 
 /* `n` bytes at `off` of the database file; zeros beyond its end. Frozen while pinned, between our
  * own checkpoints. */
