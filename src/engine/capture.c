@@ -91,6 +91,7 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
     if (!db->started) {
         memcpy(db->pos.salt, h.salt, sizeof(h.salt));
         db->pos.frame = 0;
+        db->unchecked = false;
         db->change_base = h.change;
         db->change_commits = 0;
         /* attach.c holds the writer lock meanwhile, so that nobody is in the middle of a reset: a
@@ -108,6 +109,7 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
         }
         memcpy(db->pos.salt, h.salt, sizeof(h.salt));
         db->pos.frame = 0;
+        db->unchecked = false;
         wr_pgmap_clear(&db->view.frames);
         db->view.backfilled = 0;
         db->status.resets++;
@@ -184,6 +186,27 @@ static enum wr_status start_chain(struct wr_db *db, struct wr_err *e)
     return WR_OK;
 }
 
+/* SQLite up to 3.50 at least has a bug: a transaction that spilled into the WAL, rolled a savepoint
+ * back and committed may leave frames without salt and checksum (walRewriteChecksums starts behind
+ * them; https://sqlite.org/forum/forumpost/b490f726db). All readers see them, since they go by the
+ * index, and so do we. But a recovery ends before them: they, and all that is committed after them,
+ * would be lost with the last process that has the index. So the WAL is emptied at once. */
+static bool is_blank(const uint8_t *frame)
+{
+    static const uint8_t zeros[16];
+
+    return memcmp(frame + 8, zeros, sizeof(zeros)) == 0;
+}
+
+static void cannot_check(struct wr_db *db, uint32_t frame)
+{
+    wr_log(DB_LOG(db), WR_WARN,
+        "SQLite has committed WAL frames without checksums, a bug of its versions up to 3.50: a "
+        "crash would lose all commits from there on. Emptying the WAL, which makes them safe",
+        DB_NAME(db), WR_F_U64("frame", frame));
+    db->unchecked = true;
+}
+
 /* One frame, the next after *pos. *last tells whether it ends a transaction. */
 static enum wr_status take_frame(struct wr_db *db, struct wr_pos *pos, const uint8_t *frame,
     uint32_t *last_commit, struct wr_err *e)
@@ -192,9 +215,16 @@ static enum wr_status take_frame(struct wr_db *db, struct wr_pos *pos, const uin
     enum wr_status st;
 
     wr_frame_get(frame, &f);
-    wr_frame_checksum(db->little, frame, db->view.page_size, pos->cksum);
-    if (memcmp(f.salt, pos->salt, sizeof(f.salt)) != 0 || f.cksum[0] != pos->cksum[0] ||
-        f.cksum[1] != pos->cksum[1] || f.pgno == 0) {
+    if (is_blank(frame) && !db->unchecked)
+        cannot_check(db, pos->frame + 1);
+    if (db->unchecked) { /* sums go on from wherever that transaction left them */
+        pos->cksum[0] = f.cksum[0];
+        pos->cksum[1] = f.cksum[1];
+    } else {
+        wr_frame_checksum(db->little, frame, db->view.page_size, pos->cksum);
+    }
+    if ((memcmp(f.salt, pos->salt, sizeof(f.salt)) != 0 && !is_blank(frame)) ||
+        f.cksum[0] != pos->cksum[0] || f.cksum[1] != pos->cksum[1] || f.pgno == 0) {
         return wr_fail(
             e, WR_CORRUPT, "WAL frame %u is damaged: its checksum does not follow", pos->frame + 1);
     }
@@ -249,8 +279,8 @@ enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
     wr_free(buf);
     if (st != WR_OK)
         return st;
-    if (last_commit == 0 || pos.cksum[0] != db->seen.frame_cksum[0] ||
-        pos.cksum[1] != db->seen.frame_cksum[1])
+    if (last_commit == 0 || (!db->unchecked && (pos.cksum[0] != db->seen.frame_cksum[0] ||
+                                                   pos.cksum[1] != db->seen.frame_cksum[1])))
         return wr_fail(e, WR_CORRUPT, "WAL frame %u is not the commit its index names", pos.frame);
     db->status.frames += pos.frame - db->pos.frame;
     db->pos = pos;

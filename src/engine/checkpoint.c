@@ -55,7 +55,7 @@ bool wr_db_checkpoint_due(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);
     bool silent = now >= db->idle_ckpt_ns;
-    bool cut = wr_db_wal_is_long(db) && silent;
+    bool cut = (wr_db_wal_is_long(db) && silent) || db->unchecked;
     bool read_from = wr_db_streaming(db) || wr_db_proving(db);
     uint32_t frames = db->checkpoint_frames * (read_from ? STREAM_FACTOR : 1);
 
@@ -64,7 +64,7 @@ bool wr_db_checkpoint_due(struct wr_db *db)
             db->idle_ckpt_ns = WR_NEVER;
         return false;
     }
-    if (!silent && db->seen.mx_frame < frames)
+    if (!silent && !db->unchecked && db->seen.mx_frame < frames)
         return false;
     if (now < db->stuck_until_ns) {
         wr_db_want(db, db->stuck_until_ns);
@@ -192,8 +192,9 @@ static enum wr_status barrier(struct wr_db *db, struct attempt *a, struct wr_err
     /* Cutting a long file takes tens of milliseconds under the writer lock: for quiet moments,
      * unless it has grown out of all proportion. */
     bool truncate =
-        wr_db_wal_is_long(db) && (wr_db_now_ns(db) >= db->idle_ckpt_ns ||
-                                     db->wal_high > db->checkpoint_frames * TRUNCATE_FORCED);
+        db->unchecked ||
+        (wr_db_wal_is_long(db) && (wr_db_now_ns(db) >= db->idle_ckpt_ns ||
+                                      db->wal_high > db->checkpoint_frames * TRUNCATE_FORCED));
     int64_t start;
     enum wr_status st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
 

@@ -101,6 +101,7 @@ struct wr_db {
     struct wr_pos skipped;     /* frame > 0: attached here, with all before it in the database */
     bool distrust;             /* the database file was written by others: believe no position */
     bool started;              /* pos belongs to the WAL as we see it */
+    bool unchecked;            /* frames of this WAL have no checksum to be checked by */
     uint32_t change_base;      /* iChange when we began counting */
     uint32_t change_commits;   /* commit frames captured since */
     struct wr_pageset dirty;   /* captured, not in a closed TXID */

@@ -291,6 +291,13 @@ void wr_conn_close(struct wr_conn *c)
     wr_free(c);
 }
 
+void wr_conn_checkpoint_at_close(struct wr_conn *c)
+{
+    /* If it fails, SQLite removes nothing. */
+    (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    (void)sqlite3_db_config(c->reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+}
+
 static void note_own_write(struct wr_conn *c)
 {
     struct file_id now;

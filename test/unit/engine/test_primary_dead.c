@@ -147,5 +147,178 @@ static void test_a_stale_backfill_count_is_not_believed_while_attached(void **st
     world_close(&w);
 }
 
+/* ---- committed without checksums ---- */
+
+/* How SQLite 3.40 to 3.50 do it: https://sqlite.org/forum/forumpost/b490f726db */
+static void commit_after_a_savepoint(struct world *w)
+{
+    world_sql(w, "PRAGMA cache_size=1; SAVEPOINT s");
+    for (int i = 0; i < 7; i++)
+        world_sql(w, "INSERT INTO t(b) VALUES(randomblob(4096))");
+    world_sql(w, "ROLLBACK TO s; RELEASE s");
+    world_sql(w, "INSERT INTO t(b) VALUES(randomblob(4096))");
+}
+
+struct blank {
+    uint32_t frame, page_size;
+};
+
+/* What that leaves, for versions that do it no more. */
+static void blank_frame(uint8_t *p, const void *arg)
+{
+    const struct blank *b = arg;
+
+    memset(p + wr_frame_offset(b->frame, b->page_size) + 8, 0, 16);
+}
+
+static void flip_byte(uint8_t *p, const void *arg)
+{
+    p[*(const size_t *)arg] ^= 1;
+}
+
+static uint64_t wal_size(struct world *w)
+{
+    struct wr_file_info info = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_fs_posix()->stat(wr_fs_posix(), t_path(w->dir, "app.db-wal"), &info, &e));
+    return info.size;
+}
+
+static bool has_blank(struct world *w)
+{
+    static const uint8_t zeros[16];
+    struct wr_bytes wal = t_slurp(t_path(w->dir, "app.db-wal"));
+
+    for (uint32_t f = 1; f <= shm_now(w, SHM_MX_FRAME); f++) {
+        if (memcmp(wal.p + wr_frame_offset(f, 4096) + 8, zeros, sizeof(zeros)) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void unchecked_world(struct world *w)
+{
+    world_open(w, 1);
+    w->opts.checkpoint_frames = 5000;
+    world_app(w);
+    world_sql(w, "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    for (int i = 1; i <= 20; i++)
+        world_sql(w, "INSERT INTO t(b) VALUES(randomblob(900))");
+}
+
+static void blank_one(struct world *w)
+{
+    const struct blank b = {.frame = shm_now(w, SHM_MX_FRAME), .page_size = 4096};
+
+    edit_file(t_path(w->dir, "app.db-wal"), (size_t)wal_size(w), blank_frame, &b);
+}
+
+/* Replication stopped with "WAL frame damaged"; when it let go, a recovery lost what was committed.
+ */
+static void expect_made_safe(struct world *w)
+{
+    struct wr_db_status s;
+
+    (void)world_sync(w);
+    world_run(w, SECOND);
+    world_check(w, 0);
+    wr_db_status(w->db, &s);
+    T(s.error == WR_OK && s.wal_frames == 0);
+    assert_int_equal(wal_size(w), 0); /* so that no recovery can find less */
+    world_sql(w, "INSERT INTO t(b) VALUES(randomblob(800))");
+    (void)world_sync(w);
+    world_check(w, 0);
+    world_stop(w);
+    world_start(w);
+    (void)world_sync(w);
+    wr_db_status(w->db, &s);
+    assert_int_equal(s.ledger_scans, 0); /* the next WAL is like any other */
+    world_close(w);
+}
+
+static void test_frames_without_checksums_are_made_safe(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct world w;
+
+        unchecked_world(&w);
+        if (how % 2) {
+            world_start(&w);
+            (void)world_sync(&w);
+        }
+        if (how < 2) {
+            world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(70))");
+            blank_one(&w);
+        } else {
+            commit_after_a_savepoint(&w);
+            if (!has_blank(&w)) /* this SQLite does it no more */
+                blank_one(&w);
+        }
+        if (how % 2 == 0)
+            world_start(&w);
+        expect_made_safe(&w);
+    }
+}
+
+static int rows(struct world *w)
+{
+    sqlite3_stmt *stmt = NULL;
+    int n;
+
+    T(sqlite3_prepare_v2(w->app, "SELECT count(*) FROM t", -1, &stmt, NULL) == SQLITE_OK);
+    T(sqlite3_step(stmt) == SQLITE_ROW);
+    n = sqlite3_column_int(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    return n;
+}
+
+/* Nothing of it is lost when we are the last to close it, before it could be emptied. */
+static void test_the_last_to_close_leaves_no_frames_without_checksums(void **state)
+{
+    struct world w;
+    sqlite3 *reader = NULL;
+
+    (void)state;
+    unchecked_world(&w);
+    T(sqlite3_open(w.path, &reader) == SQLITE_OK);
+    T(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL) == SQLITE_OK);
+    world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(70))");
+    blank_one(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    T(wal_size(&w) > 0); /* the reader is in the way */
+    (void)sqlite3_db_config(w.app, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    (void)sqlite3_db_config(reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    world_app_close(&w);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    world_stop(&w);
+    T(access(t_path(w.dir, "app.db-wal"), F_OK) != 0);
+    world_app(&w);
+    assert_int_equal(rows(&w), 21);
+    world_close(&w);
+}
+
+/* Any other frame that does not fit is damage, as ever. */
+static void test_a_damaged_frame_is_not_taken(void **state)
+{
+    struct wr_db_status s;
+    struct world w;
+
+    (void)state;
+    unchecked_world(&w);
+    world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(70))");
+    edit_file(t_path(w.dir, "app.db-wal"), (size_t)wal_size(&w), flip_byte, &(size_t){5000});
+    world_start(&w);
+    world_run(&w, SECOND);
+    wr_db_status(w.db, &s);
+    assert_int_equal(s.error, WR_CORRUPT);
+    world_close(&w);
+}
+
 T_MAIN(T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
-    T_TEST(test_a_stale_backfill_count_is_not_believed_while_attached))
+    T_TEST(test_a_stale_backfill_count_is_not_believed_while_attached),
+    T_TEST(test_frames_without_checksums_are_made_safe),
+    T_TEST(test_the_last_to_close_leaves_no_frames_without_checksums),
+    T_TEST(test_a_damaged_frame_is_not_taken))
