@@ -15,7 +15,7 @@
 #define RETRY_NS      ((int64_t)250 * 1000000)
 #define RETRY_FAR_NS  ((int64_t)5 * 1000000000)
 #define PIN_SAY_NS    ((int64_t)2 * 1000000000) /* a checkpoint of the application is shorter */
-#define FIRST_LOOK_NS ((int64_t)20 * 1000000)   /* patience for the writer lock */
+#define FIRST_LOOK_NS ((int64_t)50 * 1000000)   /* patience for the writer lock */
 
 static enum wr_status connect(struct wr_db *db, struct wr_err *e)
 {
@@ -24,6 +24,7 @@ static enum wr_status connect(struct wr_db *db, struct wr_err *e)
 
     if (st != WR_OK)
         return st;
+    wr_db_watch_wal(db, wr_conn_path(db->conn));
     if (info.switched_to_wal)
         wr_log(DB_LOG(db), WR_INFO, "switched the database to WAL mode", DB_NAME(db));
     wr_view_init(
@@ -58,14 +59,33 @@ static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
         db->path, who[0] ? who : "process unknown");
 }
 
+/* A transaction is open. It is waited for, with the pin in hand; if it is a long one, say so. */
+static enum wr_status writer_in_the_way(struct wr_db *db, struct wr_err *e)
+{
+    int64_t now = wr_db_now_ns(db);
+    char who[64];
+
+    if (db->write_since_ns == 0)
+        db->write_since_ns = now;
+    if (now - db->write_since_ns < PIN_SAY_NS)
+        return WR_BUSY;
+    wr_holder_of_slot(db->path, WR_SHM_SLOT_WRITE, who, sizeof(who));
+    return wr_fail(e, WR_BUSY,
+        "a write transaction on %s has been open for seconds: %s. Waiting until it ends", db->path,
+        who[0] ? who : "process unknown");
+}
+
 /* Where the WAL stands, and how much of it is in the database: read together, with nobody writing.
  */
 static enum wr_status first_look(struct wr_db *db, struct wr_err *e)
 {
     enum wr_status st = wr_conn_barrier_begin(db->conn, FIRST_LOOK_NS, e);
 
+    if (st == WR_BUSY)
+        return writer_in_the_way(db, e);
     if (st != WR_OK)
         return st;
+    db->write_since_ns = 0;
     st = wr_db_look(db, e);
     wr_conn_barrier_end(db->conn);
     if (st == WR_OK && db->view.backfilled == db->seen.mx_frame && db->seen.mx_frame > 0) {
@@ -104,7 +124,9 @@ static enum wr_status size_at_position(struct wr_db *db, struct wr_err *e)
 /* An attempt failed: tell, and try again when it makes sense. */
 static void again(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 {
-    bool keep = st == WR_BUSY && db->conn && !wr_conn_pinned(db->conn);
+    /* Waiting for the pin, or with it for the writer lock: nothing was looked at yet. */
+    bool keep = st == WR_BUSY && db->conn && !db->started;
+    int64_t at = wr_db_now_ns(db) + (st == WR_BUSY ? RETRY_NS : RETRY_FAR_NS);
 
     if (!keep)
         wr_db_detach(db);
@@ -112,7 +134,9 @@ static void again(struct wr_db *db, enum wr_status st, const struct wr_err *e)
         wr_db_go(db, DB_OPENING);
     if (st == WR_NOTFOUND)
         wr_db_go(db, DB_WAITING);
-    wr_db_want(db, wr_db_now_ns(db) + (st == WR_BUSY ? RETRY_NS : RETRY_FAR_NS));
+    if (st != WR_NOTFOUND) /* each write of the application would be another attempt */
+        db->open_ns = at;
+    wr_db_want(db, at);
     if (st != WR_BUSY || e->text[0])
         wr_db_trouble(db, st, e, st == WR_NOTFOUND ? "waiting for the database" : "cannot attach");
 }
@@ -140,7 +164,7 @@ void wr_db_attach(struct wr_db *db)
         wr_db_arm(db); /* an empty file that is written is told by nothing else */
         st = connect(db, &e);
     }
-    if (st == WR_OK)
+    if (st == WR_OK && !wr_conn_pinned(db->conn))
         st = take_pin(db, &e);
     if (st == WR_OK)
         st = first_look(db, &e);

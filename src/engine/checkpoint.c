@@ -82,6 +82,15 @@ struct attempt {
     bool chased;  /* a writer is as fast as the passes: another would leave as much */
 };
 
+/* Whether a warning is news. */
+static bool first_word(struct wr_db *db, enum db_warned what)
+{
+    bool first = !(db->warned & what);
+
+    db->warned |= what;
+    return first;
+}
+
 /* Whether a checkpoint of what was captured takes nothing from files that are being sent. */
 static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
 {
@@ -90,7 +99,7 @@ static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
 
     if (wr_db_streams_keep(db, bytes, &all, &e) != WR_OK) {
         a->blocked = true;
-        if (db->stuck == 0) {
+        if (first_word(db, DB_WARNED_KEEP)) {
             wr_log(DB_LOG(db), WR_WARN,
                 "cannot copy aside old pages that are yet to be read from the database; the WAL "
                 "grows until they were",
@@ -101,14 +110,25 @@ static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
     return all;
 }
 
-/* One checkpoint; BUSY of a reader in the way is decided by what is left. */
-static enum wr_status checkpoint(struct wr_db *db, bool truncate, struct wr_err *e)
+/* One checkpoint; BUSY of a reader in the way is decided by what is left. Without room for the
+ * pages of the WAL in the database nothing was lost, and nothing can be done but wait. */
+static enum wr_status checkpoint(
+    struct wr_db *db, bool truncate, struct attempt *a, struct wr_err *e)
 {
     enum wr_status st = wr_conn_checkpoint(db->conn, truncate, e);
     /* A TRUNCATE that got through has reset the index after copying everything. */
     uint32_t filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
 
     db->view.backfilled = wr_max(db->view.backfilled, filled);
+    if (st == WR_LIMIT) {
+        a->blocked = true;
+        if (first_word(db, DB_WARNED_FULL)) {
+            wr_log(DB_LOG(db), WR_WARN,
+                "no room to checkpoint the WAL into the database; it grows until there is",
+                DB_NAME(db), WR_F_Z("error", e->text));
+        }
+        return WR_OK;
+    }
     return st == WR_BUSY ? WR_OK : st;
 }
 
@@ -144,11 +164,11 @@ static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e
         if (st == WR_OK && !wr_db_stale_backfill(db))
             may = keep(db, KEEP_STEP, a);
         if (st == WR_OK && may)
-            st = checkpoint(db, false, e);
+            st = checkpoint(db, false, a, e);
         wr_conn_mark_end(db->conn);
         if (st == WR_OK && may)
             st = wr_db_look(db, e);
-        if (st != WR_OK || !may)
+        if (st != WR_OK || !may || a->blocked)
             return st;
         a->chased = db->view.backfilled > before && left(db) > was_left / 4 * 3;
         if (db->view.backfilled <= before || a->chased) /* a reader, or a writer */
@@ -183,7 +203,7 @@ static enum wr_status sealed(struct wr_db *db, bool truncate, struct attempt *a,
         return st;
     assert(db->pos.frame == db->seen.mx_frame);
     note_captured(db);
-    st = checkpoint(db, truncate, e);
+    st = checkpoint(db, truncate, a, e);
     return st == WR_OK ? wr_db_look(db, e) : st;
 }
 
@@ -237,7 +257,7 @@ static void stuck_on_reader(struct wr_db *db)
     char who[64] = "";
 
     stuck(db);
-    if (db->stuck != STUCK_SAY)
+    if (db->stuck < STUCK_SAY || !first_word(db, DB_WARNED_READER))
         return;
     for (int slot = WR_SHM_SLOT_READ0; slot < WR_SHM_SLOT_READ0 + WR_READ_MARKS && !who[0]; slot++)
         wr_holder_of_slot(db->path, slot, who, sizeof(who));
@@ -290,7 +310,13 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
     if (!wr_db_check_in_place(db))
         return WR_OK;
     if (!wr_db_streams_hold(db)) {
-        stuck(db); /* a read takes long: the disk is slow, or hangs */
+        stuck(db);
+        if (db->stuck >= STUCK_SAY && first_word(db, DB_WARNED_HOLD)) {
+            wr_log(DB_LOG(db), WR_WARN,
+                "a read of the database takes long: its disk is slow, or hangs; the WAL grows "
+                "meanwhile",
+                DB_NAME(db), WR_F_U64("wal_frames", db->seen.mx_frame));
+        }
         return WR_OK;
     }
     wr_db_go(db, DB_CHECKPOINT);
@@ -306,6 +332,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         wr_db_want(db, wr_db_now_ns(db));
     } else if (a.held && !a.late && left(db) == 0) {
         db->stuck = 0;
+        db->warned = 0;
         db->put_offs = 0;
         db->stuck_until_ns = 0;
         db->status.checkpoints++;

@@ -59,6 +59,7 @@ static void free_parts(struct wr_db *db)
     wr_free(db->dir);
     wr_free(db->name);
     wr_free(db->meta_dir);
+    wr_free(db->wal_path);
     wr_free(db->outbox);
     wr_free(db);
 }
@@ -128,19 +129,41 @@ enum wr_status wr_db_add_replica(
     return WR_OK;
 }
 
-static void watch_files(struct wr_db *db)
+static void unwatch(struct wr_db *db, enum db_watched which)
 {
-    char *wal = join(db->name, "-", "wal", "");
-    const char *names[2] = {db->name, wal};
+    if (db->watching[which])
+        wr_watch_remove(db->watch, db->watch_ids[which]);
+    db->watching[which] = false;
+}
 
-    for (size_t i = 0; db->watch && wal && i < 2; i++) {
-        struct wr_err e = {0};
+/* Without memory for its name, or a watch, the file is looked at by time. */
+static void watch_file(struct wr_db *db, enum db_watched which, const char *path)
+{
+    struct wr_str dir_view = wr_path_dir(path), base_view = wr_path_base(path);
+    char *dir = wr_strndup(dir_view.p, dir_view.n), *base = wr_strndup(base_view.p, base_view.n);
+    struct wr_err e = {0};
 
-        if (wr_watch_add(db->watch, db->dir, names[i], on_file_event, db,
-                &db->watch_ids[db->n_watch], &e) == WR_OK)
-            db->n_watch++;
-        else
+    if (db->watch) {
+        unwatch(db, which);
+        db->watching[which] = dir && base &&
+                              wr_watch_add(db->watch, dir, base, on_file_event, db,
+                                  &db->watch_ids[which], &e) == WR_OK;
+        if (!db->watching[which])
             db->scan_ns = wr_min(db->scan_ns, DB_SCAN_UNWATCHED_NS);
+    }
+    wr_free(dir);
+    wr_free(base);
+}
+
+void wr_db_watch_wal(struct wr_db *db, const char *path)
+{
+    char *wal = join(path, "-", "wal", "");
+
+    if (wal && (!db->wal_path || strcmp(wal, db->wal_path) != 0)) {
+        watch_file(db, DB_WATCHED_WAL, wal);
+        wr_free(db->wal_path);
+        db->wal_path = wal;
+        wal = NULL;
     }
     wr_free(wal);
 }
@@ -148,7 +171,8 @@ static void watch_files(struct wr_db *db)
 void wr_db_first_step(struct wr_db *db)
 {
     wr_outbox_clean(db->fs, db->outbox);
-    watch_files(db);
+    watch_file(db, DB_WATCHED_FILE, db->path);
+    wr_db_watch_wal(db, db->path);
     wr_db_go(db, DB_OPENING);
 }
 
@@ -181,8 +205,8 @@ void wr_db_free(struct wr_db *db)
     for (size_t i = 0; i < db->n_known; i++)
         wr_replica_cancel(db->known[i]);
     wr_sched_remove(&db->actor);
-    for (size_t i = 0; i < db->n_watch; i++) /* after the steps that arm them */
-        wr_watch_remove(db->watch, db->watch_ids[i]);
+    unwatch(db, DB_WATCHED_FILE); /* after the steps that arm them */
+    unwatch(db, DB_WATCHED_WAL);
     for (size_t i = 0; i < db->n_known; i++)
         wr_replica_free(db->known[i]);
     for (size_t i = 0; i < db->n_replicas; i++) {

@@ -163,8 +163,8 @@ void wr_db_arm(struct wr_db *db)
 {
     struct wr_err e = {0};
 
-    for (size_t i = 0; i < db->n_watch; i++) {
-        if (wr_watch_arm(db->watch, db->watch_ids[i], &e) != WR_OK) {
+    for (size_t i = 0; i < DB_WATCHED; i++) {
+        if (db->watching[i] && wr_watch_arm(db->watch, db->watch_ids[i], &e) != WR_OK) {
             db->scan_ns = wr_min(db->scan_ns, DB_SCAN_UNWATCHED_NS);
             db->scan_due_ns = wr_min(db->scan_due_ns, wr_db_now_ns(db) + db->scan_ns);
         }

@@ -60,6 +60,20 @@ struct db_replica {
     struct wr_parcel *stream; /* being sent from the live database */
 };
 
+enum db_watched {
+    DB_WATCHED_FILE,
+    DB_WATCHED_WAL,
+    DB_WATCHED
+};
+
+/* What keeps checkpoints from getting anywhere, and was told. */
+enum db_warned {
+    DB_WARNED_READER = 1, /* a long read */
+    DB_WARNED_KEEP = 2,   /* old pages cannot be copied aside */
+    DB_WARNED_FULL = 4,   /* the database's disk is full */
+    DB_WARNED_HOLD = 8,   /* a read of the live database takes long */
+};
+
 struct wr_db {
     struct wr_actor actor;
     const struct wr_fs *fs;
@@ -70,8 +84,9 @@ struct wr_db {
     int64_t scan_ns;
     uint64_t scan_bytes;
     struct wr_watch *watch;
-    uint64_t watch_ids[2];
-    size_t n_watch;
+    uint64_t watch_ids[DB_WATCHED];
+    bool watching[DB_WATCHED];
+    char *wal_path; /* where the WAL is watched */
 
     struct wr_mutex mutex;  /* guards the group below */
     struct wr_cond cond;    /* signalled when it changed */
@@ -122,12 +137,14 @@ struct wr_db {
     uint32_t wal_high; /* most frames that the WAL held since it was cut */
     unsigned put_offs; /* barriers put off in a row because of a writer */
     unsigned stuck;    /* checkpoints in a row that got nowhere */
+    unsigned warned;   /* of enum db_warned, since the last one that got through */
     int64_t stuck_until_ns;
     int64_t scan_due_ns;
-    unsigned breaks;      /* times in a row that DB_BROKEN was entered without a capture since */
-    int64_t open_ns;      /* not attaching before that */
-    int64_t idle_ckpt_ns; /* when to checkpoint a database that fell silent; WR_NEVER */
-    int64_t pin_since_ns; /* first attempt at the pin; 0: none under way */
+    unsigned breaks;        /* times in a row that DB_BROKEN was entered without a capture since */
+    int64_t open_ns;        /* not attaching before that */
+    int64_t idle_ckpt_ns;   /* when to checkpoint a database that fell silent; WR_NEVER */
+    int64_t pin_since_ns;   /* first attempt at the pin; 0: none under way */
+    int64_t write_since_ns; /* first attempt at the writer lock to attach; 0: none under way */
     enum wr_status last_error; /* as last logged */
 };
 
@@ -147,6 +164,8 @@ void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look 
 void wr_db_detach(struct wr_db *db);
 
 /* life.c: what the first step after wr_db_start does before all else */
+/* The database at `path`, symbolic links resolved: watch the WAL that is beside it. */
+void wr_db_watch_wal(struct wr_db *db, const char *path);
 void wr_db_first_step(struct wr_db *db);
 
 /* attach.c: one attempt to get from OPENING to PROVING, and a step on from there to SYNCING. Any

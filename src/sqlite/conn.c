@@ -199,6 +199,11 @@ static enum wr_status page_size_of(struct wr_conn *c, uint32_t *ret, struct wr_e
     return WR_OK;
 }
 
+const char *wr_conn_path(const struct wr_conn *c)
+{
+    return sqlite3_db_filename(c->db, "main");
+}
+
 static struct file_id id_of(const struct stat *s)
 {
     return (struct file_id){.dev = (uint64_t)s->st_dev,
@@ -212,13 +217,15 @@ static bool same_file(const struct file_id *a, const struct file_id *b)
     return a->dev == b->dev && a->ino == b->ino;
 }
 
-/* Which file one of the paths names now: a stat, no open. */
+/* Which file one of the paths names now: a stat, no open. The path that was given may be a symbolic
+ * link, which names another database once it was changed. */
 static bool identify(const struct wr_conn *c, int which, struct file_id *ret)
 {
     static const char *const tails[FILES] = {"", "-wal", "-shm"};
+    const char *base = which == FILE_DB ? c->path : wr_conn_path(c);
     char path[4096 + 8];
     struct stat now;
-    int n = snprintf(path, sizeof(path), "%s%s", c->path, tails[which]);
+    int n = snprintf(path, sizeof(path), "%s%s", base, tails[which]);
 
     if (n < 0 || (size_t)n >= sizeof(path) || stat(path, &now) != 0)
         return false;

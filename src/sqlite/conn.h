@@ -91,6 +91,10 @@ enum wr_status wr_conn_read_wal(struct wr_conn *c, uint64_t off, void *buf, size
 enum wr_status wr_conn_db_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* Where the database really is, symbolic links resolved: its -wal and -shm are beside that file.
+ * Lives as long as the connection. */
+const char *wr_conn_path(const struct wr_conn *c);
+
 /* Whether the paths of database, WAL and wal-index still name the files that were opened. SQLite
  * keeps the latter two while any connection is open, so other ones mean that somebody put another
  * database in place, by rename or by copying over it. If they do, *ret_touched (or NULL) is whether

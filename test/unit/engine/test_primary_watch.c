@@ -94,6 +94,25 @@ static void test_a_write_while_the_ledger_is_made(void **state)
     end(&w);
 }
 
+/* The WAL is beside the file that the link leads to. */
+static void test_a_write_behind_a_symbolic_link(void **state)
+{
+    const char *real = t_path(t_tmpdir(), "real.db");
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_sql(&w, "PRAGMA wal_checkpoint(TRUNCATE)");
+    world_app_close(&w);
+    T(rename(w.path, real) == 0 && symlink(real, w.path) == 0);
+    world_app(&w);
+    world_start(&w);
+    pass(&w, 10 * SECOND);
+    T(strcmp(status(&w).state, "syncing") == 0);
+    writes_are_seen(&w);
+    end(&w);
+}
+
 /* "A torn pair is normal" */
 static void test_the_event_finds_a_torn_header(void **state)
 {
@@ -216,4 +235,5 @@ static void test_a_sync_while_proving_is_not_refused(void **state)
 T_MAIN(T_TEST(test_a_sync_while_proving_is_not_refused),
     T_TEST(test_a_foreign_write_in_a_quiet_moment),
     T_TEST(test_a_foreign_write_beside_a_busy_writer), T_TEST(test_a_write_in_a_quiet_moment),
-    T_TEST(test_a_write_while_the_ledger_is_made), T_TEST(test_the_event_finds_a_torn_header))
+    T_TEST(test_a_write_while_the_ledger_is_made), T_TEST(test_a_write_behind_a_symbolic_link),
+    T_TEST(test_the_event_finds_a_torn_header))

@@ -1,0 +1,122 @@
+/*
+ * test_primary_opening.c - what stands between a database and its replication: a lock, damage, a
+ * path that leads elsewhere.
+ */
+#include "harness/engine_world.h"
+
+#include <unistd.h>
+
+#define SECOND ((int64_t)1000000000)
+
+static int opened; /* connections, by anybody in this process */
+
+static int count_open(sqlite3 *db, const char **error, const struct sqlite3_api_routines *api)
+{
+    (void)db;
+    (void)error;
+    (void)api;
+    opened++;
+    return SQLITE_OK;
+}
+
+static void begin(struct world *w)
+{
+    world_open(w, 1);
+    world_app(w);
+    world_sql(w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t(b) VALUES('first')");
+}
+
+static struct wr_db_status status(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s;
+}
+
+/* Nothing was logged, the pin was dropped and taken again, and a sync ended without a reason. */
+static void test_a_long_transaction_is_waited_for_and_told(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_sql(&w, "BEGIN IMMEDIATE; INSERT INTO t(b) VALUES('second')");
+    world_start(&w);
+    for (int i = 0; i < 8; i++)
+        world_run(&w, SECOND / 2);
+    assert_int_equal(status(&w).error, WR_BUSY);
+    T(strstr(status(&w).error_text, "write transaction"));
+    opened = 0;
+    for (int i = 0; i < 8; i++)
+        world_run(&w, SECOND / 2);
+    assert_int_equal(opened, 0); /* one connection waits, and keeps the pin */
+    world_sql(&w, "COMMIT");
+    (void)world_sync(&w);
+    assert_int_equal(status(&w).error, WR_OK);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* An application that wrote without a pause made one attempt after the other, a whole core of them.
+ */
+static void test_a_failed_attempt_is_not_made_again_at_each_write(void **state)
+{
+    struct world w;
+    sqlite3_file *wal = NULL;
+    uint8_t byte = 0;
+
+    (void)state;
+    begin(&w);
+    T(sqlite3_file_control(w.app, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) == SQLITE_OK);
+    T(wal->pMethods->xRead(wal, &byte, 1, 100) == SQLITE_OK);
+    byte ^= 1;
+    T(wal->pMethods->xWrite(wal, &byte, 1, 100) == SQLITE_OK);
+    world_start(&w);
+    world_run(&w, SECOND);
+    assert_int_equal(status(&w).error, WR_CORRUPT);
+    opened = 0;
+    for (int i = 0; i < 1000; i++) {
+        world_sql(&w, "INSERT INTO t(b) VALUES('more')");
+        world_run(&w, SECOND / 100);
+    }
+    T(opened >= 1 && opened <= 8); /* two each time */
+    world_close(&w);
+}
+
+/* SQLite puts -wal and -shm beside the file, not beside the link. */
+static void test_a_database_behind_a_symbolic_link(void **state)
+{
+    const char *elsewhere = t_path(t_tmpdir(), "elsewhere");
+    struct wr_file_info info;
+    struct wr_err e = {0};
+    struct world w;
+
+    (void)state;
+    T_OK(wr_mkdirs(wr_fs_posix(), elsewhere, 0700, &e));
+    world_open(&w, 1);
+    t_spew(t_path(elsewhere, "real.db"), "", 0);
+    T(symlink(t_path(elsewhere, "real.db"), w.path) == 0);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t(b) VALUES('first')");
+    world_start(&w);
+    (void)world_sync(&w);
+    world_sql(&w, "INSERT INTO t(b) VALUES('second')");
+    (void)world_sync(&w);
+    assert_int_equal(status(&w).error, WR_OK);
+    T(wr_fs_posix()->stat(wr_fs_posix(), t_path(elsewhere, "real.db-wal"), &info, &e) == WR_OK);
+    w.path = t_path(elsewhere, "real.db"); /* what the check is to look at */
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+static int count_opens(void **state)
+{
+    (void)state;
+    return sqlite3_auto_extension((void (*)(void))count_open) == SQLITE_OK ? 0 : 1;
+}
+
+#define O_TEST(f) cmocka_unit_test_setup(f, count_opens)
+T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
+    O_TEST(test_a_failed_attempt_is_not_made_again_at_each_write),
+    T_TEST(test_a_database_behind_a_symbolic_link))
