@@ -90,8 +90,8 @@ void wr_db_detach(struct wr_db *db)
     db->looks = 0;
     wr_db_prove_drop(db);
     wr_view_release(&db->view);
-    if (db->unchecked)
-        wr_conn_checkpoint_at_close(db->conn);
+    if (db->conn && db->started && !db->unchecked)
+        wr_conn_leave_wal(db->conn);
     wr_conn_close(db->conn);
     db->conn = NULL;
     db->started = false;

@@ -94,8 +94,6 @@ static int configure(sqlite3 *db)
 
     /* A pinned connection runs no SQL of the database: no triggers, no views, no functions. */
     if (rc == SQLITE_OK)
-        rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (rc == SQLITE_OK)
         rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -298,11 +296,12 @@ void wr_conn_close(struct wr_conn *c)
     wr_free(c);
 }
 
-void wr_conn_checkpoint_at_close(struct wr_conn *c)
+void wr_conn_leave_wal(struct wr_conn *c)
 {
-    /* If it fails, SQLite removes nothing. */
-    (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-    (void)sqlite3_db_config(c->reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    /* It fails for options that SQLite does not know, and this one is older than what we build on.
+     */
+    (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    (void)sqlite3_db_config(c->reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
 static void note_own_write(struct wr_conn *c)

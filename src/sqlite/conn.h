@@ -32,12 +32,12 @@ struct wr_conn_info {
 enum wr_status wr_conn_open(const char *path, struct wr_conn **ret, struct wr_conn_info *ret_info,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* Releases the pin and closes both connections without a checkpoint: the WAL stays as it is, so
- * that the next start can prove continuity. NULL-safe. */
+/* Releases the pin and closes both connections. If nobody else has the database open, SQLite then
+ * checkpoints, and removes the WAL. NULL-safe. */
 void wr_conn_close(struct wr_conn *c);
-/* If nobody else has the database open by then, let SQLite checkpoint and remove the WAL all the
- * same: there is something in it that a recovery would not find. */
-void wr_conn_checkpoint_at_close(struct wr_conn *c);
+/* Let the WAL stay as it is even so: the next start can prove from it that it goes on. Only for one
+ * whose frames have all been checked: a recovery finds no other. */
+void wr_conn_leave_wal(struct wr_conn *c);
 
 /* Take the checkpoint lock for good. BUSY (no text) while somebody else has it. */
 enum wr_status wr_conn_pin(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;

@@ -255,6 +255,7 @@ static void test_close_leaves_the_wal(void **state)
     assert_string_equal(other_ask(&app, 'c', ""), "0"); /* the last but one does not checkpoint */
     before = t_slurp(wal);
     T(before.n > WR_WAL_HEADER);
+    wr_conn_leave_wal(c);
     wr_conn_close(c);
     after = t_slurp(wal);
     T(after.n == before.n && memcmp(after.p, before.p, after.n) == 0);
@@ -263,6 +264,13 @@ static void test_close_leaves_the_wal(void **state)
     assert_string_equal(other_ask(&app, 'o', path), "0");
     other_expect(&app, "SELECT a FROM t", "0 42");
     other_expect(&app, "PRAGMA wal_checkpoint(TRUNCATE)", "0 0");
+
+    /* Unless asked to leave it, the last to close is as any other. */
+    c = open_conn(path);
+    other_expect(&app, "INSERT INTO t VALUES(43)", "0 ");
+    assert_string_equal(other_ask(&app, 'c', ""), "0");
+    wr_conn_close(c);
+    T(access(wal, F_OK) != 0);
     other_end(&app);
 }
 
