@@ -14,8 +14,9 @@
 
 #define RETRY_NS      ((int64_t)250 * 1000000)
 #define RETRY_FAR_NS  ((int64_t)5 * 1000000000)
-#define PIN_SAY_NS    ((int64_t)2 * 1000000000) /* a checkpoint of the application is shorter */
-#define FIRST_LOOK_NS ((int64_t)50 * 1000000)   /* patience for the writer lock */
+#define PIN_SAY_NS    ((int64_t)2 * 1000000000)  /* a checkpoint of the application is shorter */
+#define POSITION_NS   ((int64_t)10 * 1000000000) /* a replica's position is not older at attach */
+#define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
 
 static enum wr_status connect(struct wr_db *db, struct wr_err *e)
 {
@@ -47,6 +48,7 @@ static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
         db->status.rival = false;
         return st;
     }
+    db->rival_ns = now;
     if (db->pin_since_ns == 0)
         db->pin_since_ns = now;
     if (now - db->pin_since_ns < PIN_SAY_NS)
@@ -150,6 +152,22 @@ static bool any_found(const struct wr_db *db)
     return false;
 }
 
+/* The database is ours from now on. Until now another process may have replicated it, to where we
+ * looked before that: where a replica stands is to be found out again. */
+static void forget_positions(struct wr_db *db)
+{
+    int64_t oldest = wr_max(db->rival_ns, wr_db_now_ns(db) - POSITION_NS);
+
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        struct db_replica *dr = &db->replicas[i];
+
+        if (dr->now.state == WR_REPLICA_READY && dr->found_ns < oldest) {
+            wr_replica_rejoin(dr->r, "another process may have written to it");
+            dr->now.state = WR_REPLICA_UNKNOWN;
+        }
+    }
+}
+
 void wr_db_attach(struct wr_db *db)
 {
     struct wr_err e = {0};
@@ -164,8 +182,11 @@ void wr_db_attach(struct wr_db *db)
         wr_db_arm(db); /* an empty file that is written is told by nothing else */
         st = connect(db, &e);
     }
-    if (st == WR_OK && !wr_conn_pinned(db->conn))
+    if (st == WR_OK && !wr_conn_pinned(db->conn)) {
         st = take_pin(db, &e);
+        if (st == WR_OK)
+            forget_positions(db);
+    }
     if (st == WR_OK)
         st = first_look(db, &e);
     if (st == WR_OK)

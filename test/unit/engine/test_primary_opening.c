@@ -2,6 +2,7 @@
  * test_primary_opening.c - what stands between a database and its replication: a lock, damage, a
  * path that leads elsewhere.
  */
+#include "base/str.h"
 #include "harness/engine_world.h"
 
 #include <unistd.h>
@@ -110,6 +111,57 @@ static void test_a_database_behind_a_symbolic_link(void **state)
     world_close(&w);
 }
 
+struct range {
+    uint64_t min, max;
+};
+
+static bool note_range(void *arg, const struct wr_object *obj)
+{
+    struct range **next = arg;
+    struct wr_str dir, name, min, max;
+
+    T(wr_str_cut_last(obj->key, '/', &dir, &name) && wr_str_cut(name, '-', &min, &max));
+    max.n -= strlen(".ltx");
+    T(wr_parse_hex64(min, &(*next)->min) && wr_parse_hex64(max, &(*next)->max));
+    (*next)++;
+    return true;
+}
+
+/* Two hold the same database and the same replica, and the first one leaves. What the second had
+ * found before was no longer so: it sent files that overlapped those of the first. */
+static void test_positions_are_found_again_after_a_rival(void **state)
+{
+    struct range found[64] = {{0, 0}}, *end = found;
+    struct world w, second;
+    struct wr_storage *s;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    second = w;
+    second.opts.meta_dir = t_path(w.dir, "second-state");
+    world_start(&second);
+    for (int i = 0; i < 5; i++) {
+        world_sql(&w, "INSERT INTO t(b) VALUES('of the first')");
+        world_run(&second, SECOND / 10);
+        (void)world_sync(&w);
+    }
+    world_stop(&w);
+    world_sql(&second, "INSERT INTO t(b) VALUES('of the second')");
+    world_run(&second, 10 * SECOND);
+    (void)world_sync(&second);
+    world_check(&second, 0);
+    s = world_storage(&second, 0);
+    T_OK(wr_storage_list(s, t_call(), WR_STR("ltx/0/"), (struct wr_str){0}, note_range, &end, &e));
+    wr_storage_close(s);
+    T(end - found >= 6);
+    for (struct range *r = found + 1; r < end; r++)
+        T(r->min == r[-1].max + 1);
+    world_close(&second);
+}
+
 static int count_opens(void **state)
 {
     (void)state;
@@ -119,4 +171,5 @@ static int count_opens(void **state)
 #define O_TEST(f) cmocka_unit_test_setup(f, count_opens)
 T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
     O_TEST(test_a_failed_attempt_is_not_made_again_at_each_write),
-    T_TEST(test_a_database_behind_a_symbolic_link))
+    T_TEST(test_a_database_behind_a_symbolic_link),
+    T_TEST(test_positions_are_found_again_after_a_rival))
