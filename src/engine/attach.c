@@ -152,12 +152,15 @@ static bool any_found(const struct wr_db *db)
     return false;
 }
 
-/* The database is ours from now on. Until now another process may have replicated it, to where we
- * looked before that: where a replica stands is to be found out again. */
-static void forget_positions(struct wr_db *db)
+/* The database is ours from now on. Until now another process may have replicated it: where a
+ * replica stands is to be found out again. */
+static void take_over(struct wr_db *db)
 {
     int64_t oldest = wr_max(db->rival_ns, wr_db_now_ns(db) - POSITION_NS);
 
+    if (!db->outbox_cleaned) /* nor are the files there another process' */
+        wr_outbox_clean(db->fs, db->outbox);
+    db->outbox_cleaned = true;
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
@@ -185,7 +188,7 @@ void wr_db_attach(struct wr_db *db)
     if (st == WR_OK && !wr_conn_pinned(db->conn)) {
         st = take_pin(db, &e);
         if (st == WR_OK)
-            forget_positions(db);
+            take_over(db);
     }
     if (st == WR_OK)
         st = first_look(db, &e);

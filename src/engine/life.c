@@ -171,7 +171,6 @@ void wr_db_watch_wal(struct wr_db *db, const char *path)
 
 void wr_db_first_step(struct wr_db *db)
 {
-    wr_outbox_clean(db->fs, db->outbox);
     watch_file(db, DB_WATCHED_FILE, db->path);
     wr_db_watch_wal(db, db->path);
     wr_db_go(db, DB_OPENING);

@@ -145,6 +145,7 @@ struct wr_db {
     unsigned breaks;        /* times in a row that DB_BROKEN was entered without a capture since */
     int64_t open_ns;        /* not attaching before that */
     int64_t idle_ckpt_ns;   /* when to checkpoint a database that fell silent; WR_NEVER */
+    bool outbox_cleaned;    /* of what an earlier process left there */
     int64_t rival_ns;       /* when another process last had the pin; INT64_MIN: not that we know */
     int64_t pin_since_ns;   /* first attempt at the pin; 0: none under way */
     int64_t write_since_ns; /* first attempt at the writer lock to attach; 0: none under way */

@@ -238,6 +238,11 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
     wr_mutex_unlock(&r->mutex);
 }
 
+static bool may_be_the_disk(enum wr_status st)
+{
+    return st == WR_NOTFOUND || st == WR_IO || st == WR_CORRUPT;
+}
+
 static struct wr_next send_next(
     struct wr_replica *r, struct wr_call *c, struct wr_parcel *p, unsigned epoch)
 {
@@ -266,8 +271,10 @@ static struct wr_next send_next(
     if (r->now.state == WR_REPLICA_SENDING)
         r->now.state = WR_REPLICA_READY;
     /* What a streamed file contains depends on when it is read, and whether a half-made upload took
-     * effect is not known: look again where the replica stands, after the backoff. */
-    if (r->now.state == WR_REPLICA_READY && (streamed || st == WR_CONFLICT)) {
+     * effect is not known: look again where the replica stands, after the backoff. So it is when
+     * the file in the outbox may be what cannot be read: the ledger knows the way without it. */
+    if (r->now.state == WR_REPLICA_READY &&
+        (streamed || st == WR_CONFLICT || (p->path && may_be_the_disk(st)))) {
         r->now.state = WR_REPLICA_UNKNOWN;
         r->now.contested = st == WR_CONFLICT;
         queue_clear(r);

@@ -10,6 +10,22 @@
 
 #define SECOND ((int64_t)1000000000)
 
+static bool count_name(void *arg, const char *name)
+{
+    (void)name;
+    ++*(size_t *)arg;
+    return true;
+}
+
+static size_t names_in(const char *dir)
+{
+    struct wr_err e = {0};
+    size_t n = 0;
+
+    T_OK(wr_fs_posix()->list(wr_fs_posix(), dir, count_name, &n, &e));
+    return n;
+}
+
 static const char *side(struct world *w, const char *tail)
 {
     char name[32];
@@ -306,7 +322,78 @@ static void test_what_attaching_found_survives_a_kill(void **state)
     world_close(&w);
 }
 
-T_MAIN(T_TEST(test_a_database_put_back_by_copying_over_it),
+static void break_store(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    faultstore_arm(f, FAULT_BEFORE, FAULT_ON_PUT | FAULT_ON_BEGIN, 1000, UINT64_MAX);
+}
+
+static bool remove_file(void *arg, const char *name)
+{
+    return unlink(t_path(arg, name)) == 0;
+}
+
+/* It was tried again for ever: another weir that was started beside it had cleaned its outbox. */
+static void test_files_that_wait_are_lost(void **state)
+{
+    struct world w;
+    const char *outbox;
+    struct wr_err e = {0};
+
+    (void)state;
+    world_open(&w, 1);
+    w.arm = break_store;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    world_start(&w);
+    faultstore_calm(w.fault[0]);
+    (void)world_sync(&w);
+    break_store(&w, w.fault[0]);
+    for (int i = 0; i < 6; i++) {
+        world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(2000))");
+        world_run(&w, 2 * SECOND);
+    }
+    outbox = t_path(w.dir, ".app.db-weir/outbox");
+    T_OK(wr_fs_posix()->list(wr_fs_posix(), outbox, remove_file, (void *)(uintptr_t)outbox, &e));
+    faultstore_calm(w.fault[0]);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* A second one beside it waits, and takes nothing that is not its own. */
+static void test_a_second_process_leaves_the_outbox_alone(void **state)
+{
+    struct world w, second;
+    const char *outbox;
+    size_t before = 0, after = 0;
+
+    (void)state;
+    world_open(&w, 1);
+    w.arm = break_store;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    world_start(&w);
+    faultstore_calm(w.fault[0]);
+    (void)world_sync(&w);
+    break_store(&w, w.fault[0]);
+    for (int i = 0; i < 6; i++) {
+        world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(2000))");
+        world_run(&w, 2 * SECOND);
+    }
+    outbox = t_path(w.dir, ".app.db-weir/outbox");
+    before = names_in(outbox);
+    second = w;
+    world_start(&second);
+    world_run(&second, 2 * SECOND);
+    after = names_in(outbox);
+    T(before > 0 && after == before);
+    world_stop(&second);
+    world_close(&w);
+}
+
+T_MAIN(T_TEST(test_files_that_wait_are_lost), T_TEST(test_a_second_process_leaves_the_outbox_alone),
+    T_TEST(test_a_database_put_back_by_copying_over_it),
     T_TEST(test_a_database_put_back_and_left_alone),
     T_TEST(test_a_sync_notices_a_database_put_back), T_TEST(test_a_database_put_back_by_renaming),
     T_TEST(test_the_wal_is_deleted), T_TEST(test_the_wal_is_deleted_while_the_application_has_it),
