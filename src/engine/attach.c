@@ -14,9 +14,8 @@
 
 #define RETRY_NS      ((int64_t)250 * 1000000)
 #define RETRY_FAR_NS  ((int64_t)5 * 1000000000)
-#define PIN_SAY_NS    ((int64_t)2 * 1000000000)  /* a checkpoint of the application is shorter */
-#define POSITION_NS   ((int64_t)10 * 1000000000) /* a replica's position is not older at attach */
-#define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
+#define PIN_SAY_NS    ((int64_t)2 * 1000000000) /* a checkpoint of the application is shorter */
+#define FIRST_LOOK_NS ((int64_t)50 * 1000000)   /* patience for the writer lock */
 
 static enum wr_status connect(struct wr_db *db, struct wr_err *e)
 {
@@ -48,7 +47,6 @@ static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
         db->status.rival = false;
         return st;
     }
-    db->rival_ns = now;
     if (db->pin_since_ns == 0)
         db->pin_since_ns = now;
     if (now - db->pin_since_ns < PIN_SAY_NS)
@@ -156,18 +154,15 @@ static bool any_found(const struct wr_db *db)
  * replica stands is to be found out again. */
 static void take_over(struct wr_db *db)
 {
-    int64_t oldest = wr_max(db->rival_ns, wr_db_now_ns(db) - POSITION_NS);
-
     if (!db->outbox_cleaned) /* nor are the files there another process' */
         wr_outbox_clean(db->fs, db->outbox);
     db->outbox_cleaned = true;
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
-        if (dr->now.state == WR_REPLICA_READY && dr->found_ns < oldest) {
-            wr_replica_rejoin(dr->r, "another process may have written to it");
+        wr_replica_rejoin(dr->r, "another process may have written to it");
+        if (dr->now.state != WR_REPLICA_STOPPED)
             dr->now.state = WR_REPLICA_UNKNOWN;
-        }
     }
 }
 

@@ -232,10 +232,6 @@ static void read_replicas(struct wr_db *db)
         struct db_replica *dr = &db->replicas[i];
 
         wr_replica_status(dr->r, &dr->now);
-        if (dr->found_noted != dr->now.found) {
-            dr->found_noted = dr->now.found;
-            dr->found_ns = wr_db_now_ns(db);
-        }
         if (dr->joined &&
             (dr->now.state == WR_REPLICA_UNKNOWN || dr->now.state == WR_REPLICA_STOPPED ||
                 dr->now.found != dr->found_seen))

@@ -57,8 +57,6 @@ struct db_replica {
     int64_t interval_ns;
     bool joined;              /* it has, or is being sent, everything up to db->txid */
     unsigned found_seen;      /* now.found when it joined: another value means it must again */
-    unsigned found_noted;     /* now.found at the last step */
-    int64_t found_ns;         /* when that changed: how old the position is, at least */
     struct wr_parcel *stream; /* being sent from the live database */
 };
 
@@ -146,7 +144,6 @@ struct wr_db {
     int64_t open_ns;        /* not attaching before that */
     int64_t idle_ckpt_ns;   /* when to checkpoint a database that fell silent; WR_NEVER */
     bool outbox_cleaned;    /* of what an earlier process left there */
-    int64_t rival_ns;       /* when another process last had the pin; INT64_MIN: not that we know */
     int64_t pin_since_ns;   /* first attempt at the pin; 0: none under way */
     int64_t write_since_ns; /* first attempt at the writer lock to attach; 0: none under way */
     enum wr_status last_error; /* as last logged */

@@ -114,7 +114,10 @@ static void succeeded(struct wr_replica *r)
     wr_mutex_unlock(&r->mutex);
 }
 
-static struct wr_next find_position(struct wr_replica *r, struct wr_call *c, bool want_sample)
+/* What was asked to be found again meanwhile is not what was found: the wake that came with it
+ * leads here once more. */
+static struct wr_next find_position(
+    struct wr_replica *r, struct wr_call *c, bool want_sample, unsigned epoch)
 {
     struct wr_remote_pos pos;
     struct wr_sample sample = {0};
@@ -140,7 +143,7 @@ static struct wr_next find_position(struct wr_replica *r, struct wr_call *c, boo
     if (!r->send_failed)
         succeeded(r);
     wr_mutex_lock(&r->mutex);
-    if (r->now.state == WR_REPLICA_UNKNOWN) {
+    if (r->now.state == WR_REPLICA_UNKNOWN && r->epoch == epoch) {
         r->now.state = WR_REPLICA_READY;
         r->now.pos = pos;
         r->now.sample = sample;
@@ -308,7 +311,7 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     want_sample = r->want_sample;
     wr_mutex_unlock(&r->mutex);
     if (state == WR_REPLICA_UNKNOWN)
-        return find_position(r, c, want_sample);
+        return find_position(r, c, want_sample, epoch);
     if (!p)
         return (struct wr_next){.when = WR_NEXT_IDLE};
     return send_next(r, c, p, epoch);
