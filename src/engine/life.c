@@ -77,6 +77,7 @@ enum wr_status wr_db_new(
     db->watch = o->watch;
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
+    db->seed = o->seed;
     db->scan_bytes = o->scan_bytes ? o->scan_bytes : SCAN_BYTES;
     db->scan_ns = o->scan_ns;
     if (db->scan_ns == 0)
@@ -107,7 +108,7 @@ enum wr_status wr_db_add_replica(
     bool room;
     enum wr_status st;
 
-    o.seed = (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;
+    o.seed = db->seed ? db->seed : (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;
     st = wr_replica_new(storage, &o, &r, e);
     if (st != WR_OK) {
         wr_storage_close(storage);

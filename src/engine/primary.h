@@ -26,7 +26,7 @@ struct wr_db_opts {
     uint32_t checkpoint_frames; /* checkpoint above that many frames; 0: 800 */
     uint64_t scan_bytes;        /* read of the database in one step when it must be; 0: 16 MiB */
     uint32_t lock_offset;       /* of SQLite's lock page; 0: 0x40000000 */
-    uint64_t seed;
+    uint64_t seed;              /* of all jitter, so that runs repeat; 0: another one each time */
 };
 
 enum wr_status wr_db_new(struct wr_sched *sched, const struct wr_db_opts *o, struct wr_db **ret,
