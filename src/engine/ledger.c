@@ -327,7 +327,9 @@ static void undo_entries(const struct wr_ledger *l, const struct wr_ledger_chang
     }
 }
 
-/* Keep the journal of a long outage short. A failure costs history, not truth: carry on. */
+/* Keep the journal of a long outage short. A failure costs history, not truth: carry on. Called
+ * after a record was written, not before: on a full disk nothing is, so what is known stays known.
+ */
 static void bound_journal(struct wr_ledger *l)
 {
     const struct wr_journal_rec now = {
@@ -340,12 +342,21 @@ static void bound_journal(struct wr_ledger *l)
     l->journal_max = wr_max(JOURNAL_BYTES, wr_journal_bytes(l->journal) * 4);
 }
 
+static uint64_t entries_of_close(const struct wr_ledger *l, size_t n, uint32_t commit)
+{
+    return n + (l->now.commit > commit ? l->now.commit - commit : 0);
+}
+
+bool wr_ledger_can_close(const struct wr_ledger *l, size_t n, uint32_t commit)
+{
+    return entries_of_close(l, n, commit) <= WR_JOURNAL_ENTRIES_MAX;
+}
+
 enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     const struct wr_ledger_change *changes, size_t n, uint32_t commit, const struct wr_pos *pos,
     struct wr_err *e)
 {
     uint64_t rolling = wr_ledger_rolling_after(l, changes, n, commit);
-    uint64_t total = n + (l->now.commit > commit ? l->now.commit - commit : 0);
     struct wr_buf undo;
     struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE,
         .txid_before = l->now.txid,
@@ -357,16 +368,13 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
         .commit = commit};
     enum wr_status st;
 
-    assert(txid > l->now.txid && l->now.txid > 0);
-    if (total > WR_JOURNAL_ENTRIES_MAX)
-        return wr_fail(e, WR_LIMIT, "%llu pages changed at once", (unsigned long long)total);
+    assert(txid > l->now.txid && l->now.txid > 0 && wr_ledger_can_close(l, n, commit));
     st = reserve(l, commit, e);
     if (st != WR_OK)
         return st;
-    bound_journal(l);
     wr_buf_init(&undo, (size_t)WR_JOURNAL_ENTRIES_MAX * 12);
     undo_entries(l, changes, n, commit, &undo);
-    rec.n = (uint32_t)total;
+    rec.n = (uint32_t)entries_of_close(l, n, commit);
     st = wr_buf_status(&undo);
     if (st == WR_OK)
         st = wr_journal_append(l->journal, &rec, wr_buf_bytes(&undo), e);
@@ -383,6 +391,7 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     l->notes = 0;
     header_write(l);
     wr_pageset_clear(&l->pending);
+    bound_journal(l);
     return WR_OK;
 }
 
@@ -401,7 +410,6 @@ enum wr_status wr_ledger_note(
 
     if (l->now.txid == 0)
         return WR_OK; /* an empty ledger promises nothing */
-    bound_journal(l);
     rec.commit_before = l->notes + 1;
     /* Counted before it is known to be written: a note that is missing makes those after it void,
      * and the position stays where the pages are known. */
@@ -422,8 +430,10 @@ enum wr_status wr_ledger_note(
     if (st == WR_OK)
         st = wr_journal_append(l->journal, &rec, wr_buf_bytes(&b), e);
     wr_buf_release(&b);
-    if (st == WR_OK)
+    if (st == WR_OK) {
         l->now.pos = *pos;
+        bound_journal(l);
+    }
     return st;
 }
 

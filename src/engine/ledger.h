@@ -54,9 +54,12 @@ uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno); /* 0: no such
 uint64_t wr_ledger_rolling_after(
     const struct wr_ledger *l, const struct wr_ledger_change *changes, size_t n, uint32_t commit);
 
-/* Close a TXID above the current one. The pages' new checksums as in rolling_after. LIMIT when the
- * change is too large to journal: start over with wr_ledger_fill. After any failure the ledger is
- * as it was, or empty. */
+/* Whether `n` changes, down or up to `commit` pages, fit into one record of the journal. If not:
+ * start over with wr_ledger_fill. */
+bool wr_ledger_can_close(const struct wr_ledger *l, size_t n, uint32_t commit);
+
+/* Close a TXID above the current one. The pages' new checksums as in rolling_after; they are known
+ * to fit. NOMEM, IO, LIMIT (the disk is full, and nothing else): the ledger is as it was. */
 enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     const struct wr_ledger_change *changes, size_t n, uint32_t commit, const struct wr_pos *pos,
     struct wr_err *e) WR_MUST_CHECK;

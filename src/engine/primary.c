@@ -100,6 +100,8 @@ void wr_db_detach(struct wr_db *db)
     wr_pageset_clear(&db->dirty);
     wr_pageset_clear(&db->unnoted);
     db->txid = 0;
+    db->no_rooms = 0;
+    db->room_ns = 0;
 }
 
 void wr_db_wake(struct wr_db *db)

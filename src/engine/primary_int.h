@@ -129,6 +129,8 @@ struct wr_db {
     uint64_t txid;     /* last closed */
     int64_t time_ms;   /* of its LTX file; never goes back */
     int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
+    unsigned no_rooms; /* times in a row that the local disk had no room to close the next one */
+    int64_t room_ns;   /* not trying again before that */
 
     int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
     unsigned looks;    /* looks in a row that found nothing new */
@@ -209,7 +211,7 @@ enum wr_status wr_db_list_pages(const struct wr_db *db, const struct wr_pageset 
 /* Of a file that leads from before `min`, with rolling checksum `pre`, to db->txid. */
 struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t pre);
 bool wr_db_ship_due(struct wr_db *db, bool forced);
-bool wr_db_join_due(const struct wr_db *db);
+bool wr_db_join_due(struct wr_db *db);
 
 /* join.c: send the replica one file that leads from where it is to db->txid; nothing is dirty. */
 enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e) WR_MUST_CHECK;

@@ -17,6 +17,8 @@
 #define QUEUE_MAX        256u /* files that may wait for a failing replica */
 #define QUEUE_STASH      1u   /* with that many waiting, the next goes to the outbox at once */
 #define FAILING_CLOSE_NS ((int64_t)1000000000) /* shortest interval while nothing can be sent */
+#define ROOM_MIN_NS      ((int64_t)1000000000) /* until a full disk is tried again; doubles ... */
+#define ROOM_MAX_NS      ((int64_t)30 * 1000000000) /* ... up to this */
 
 uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
 {
@@ -40,8 +42,20 @@ static bool may_join(const struct db_replica *dr)
     return !dr->joined && dr->now.state == WR_REPLICA_READY && !dr->stream;
 }
 
-bool wr_db_join_due(const struct wr_db *db)
+/* The local disk was full a moment ago: nothing can be closed, and what is dirty keeps replicas
+ * from joining. */
+static bool waits_for_room(struct wr_db *db)
 {
+    if (wr_db_now_ns(db) >= db->room_ns)
+        return false;
+    wr_db_want(db, db->room_ns);
+    return true;
+}
+
+bool wr_db_join_due(struct wr_db *db)
+{
+    if (waits_for_room(db))
+        return false;
     for (size_t i = 0; i < db->n_replicas; i++) {
         if (may_join(&db->replicas[i]))
             return true;
@@ -55,6 +69,8 @@ bool wr_db_ship_due(struct wr_db *db, bool forced)
     uint64_t dirty_bytes = (uint64_t)db->dirty.map.n * db->view.page_size;
     bool joined = false;
 
+    if (waits_for_room(db))
+        return false;
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
         int64_t at = dirty_bytes >= EARLY_BYTES ? INT64_MIN : db->closed_ns;
@@ -237,29 +253,65 @@ static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t 
     return st;
 }
 
-/* Move the ledger to TXID `txid` and send what changed to those who follow. */
+/* More pages than a record of the journal may have: attach anew with a fresh ledger. */
+static enum wr_status start_over(struct wr_db *db, size_t n, struct wr_err *e)
+{
+    if (wr_ledger_reset(db->ledger, NULL) != WR_OK)
+        wr_log(DB_LOG(db), WR_DEBUG, "cannot clear the journal", DB_NAME(db));
+    return wr_fail(e, WR_LIMIT, "%zu pages changed at once, starting the ledger over", n);
+}
+
+/* The local disk is full. The ledger is as it was, and what is dirty stays dirty: with room again
+ * the next TXID takes all of it. The WAL is captured and checkpointed meanwhile. */
+static void no_room(struct wr_db *db, struct wr_err *e)
+{
+    int64_t wait = wr_min(ROOM_MIN_NS << wr_min(db->no_rooms, 6u), ROOM_MAX_NS);
+
+    wr_wrap(
+        e, WR_LIMIT, "local disk full: %s, replication waits until there is room", db->meta_dir);
+    if (db->no_rooms++ == 0)
+        wr_db_trouble(db, WR_LIMIT, e, "no room for the next transaction");
+    db->room_ns = wr_db_now_ns(db) + wait;
+    wr_db_want(db, db->room_ns);
+}
+
+static void room_again(struct wr_db *db)
+{
+    struct wr_err none = {0};
+
+    wr_log(DB_LOG(db), WR_INFO, "the local disk has room again, replication goes on", DB_NAME(db),
+        WR_F_TXID("txid", db->txid), WR_F_U64("attempts", db->no_rooms));
+    wr_db_trouble(db, WR_OK, &none, "");
+    db->no_rooms = 0;
+}
+
+/* Move the ledger to TXID `txid` and send what changed to those who follow. OK, with nothing
+ * changed, while it waits for room. */
 static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err *e)
 {
     struct wr_ledger_state before = wr_ledger_state(db->ledger);
     struct wr_ledger_change *changes = NULL;
     uint32_t *pages = NULL;
     size_t n = 0;
-    enum wr_status st;
+    enum wr_status st, closing = WR_OK;
 
     assert(txid > db->txid);
     add_growth(db);
     st = wr_db_list_pages(db, &db->dirty, &pages, &n, e);
     if (st == WR_OK)
         st = checksum_pages(db, pages, n, &changes, e);
-    if (st == WR_OK)
-        st = wr_ledger_close_txid(db->ledger, txid, changes, n, db->view.commit, &db->pos, e);
-    if (st == WR_LIMIT) { /* too much for the journal: attach anew with a fresh ledger */
-        wr_wrap(e, st, "starting the ledger over");
-        if (wr_ledger_reset(db->ledger, NULL) != WR_OK)
-            wr_log(DB_LOG(db), WR_DEBUG, "cannot clear the journal", DB_NAME(db));
-    }
-    if (st == WR_OK) {
+    if (st == WR_OK && !wr_ledger_can_close(db->ledger, n, db->view.commit))
+        st = start_over(db, n, e);
+    else if (st == WR_OK)
+        closing = st =
+            wr_ledger_close_txid(db->ledger, txid, changes, n, db->view.commit, &db->pos, e);
+    if (closing == WR_LIMIT) {
+        no_room(db, e);
+        st = WR_OK;
+    } else if (st == WR_OK) {
         db->txid = txid;
+        if (db->no_rooms > 0)
+            room_again(db);
         db->closed_ns = wr_db_now_ns(db);
         db->commit_closed = db->view.commit;
         wr_pageset_clear(&db->dirty);
@@ -309,9 +361,13 @@ enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
     enum wr_status st = WR_OK;
 
     assert(db->ledger && wr_ledger_state(db->ledger).txid > 0);
+    if (waits_for_room(db))
+        return WR_OK;
     db->time_ms = wr_max(db->time_ms, now_ms);
     if (!wr_pageset_empty(&db->dirty) || above)
         st = close_txid(db, next, e);
+    if (st == WR_OK && waits_for_room(db))
+        return WR_OK;
     for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {
         if (may_join(&db->replicas[i]))
             st = wr_db_join(db, &db->replicas[i], e);

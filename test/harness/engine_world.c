@@ -49,12 +49,17 @@ struct wr_storage *world_storage(struct world *w, size_t i)
 static void log_line(void *arg, enum wr_log_level level, const char *msg,
     const struct wr_log_field *fields, size_t n)
 {
+    struct world *w = arg;
     struct wr_buf b;
 
-    (void)arg;
     wr_buf_init(&b, 4096);
     wr_log_text(&b, fields, n);
-    print_message("# %d %s " WR_FMT "\n", (int)level, msg, WR_ARG(wr_buf_view(&b)));
+    if (level == WR_ERROR) {
+        w->errors++;
+        (void)snprintf(w->error, sizeof(w->error), "%s " WR_FMT, msg, WR_ARG(wr_buf_view(&b)));
+    }
+    if (getenv("WEIR_TEST_LOG"))
+        print_message("# %d %s " WR_FMT "\n", (int)level, msg, WR_ARG(wr_buf_view(&b)));
     wr_buf_release(&b);
 }
 
@@ -79,10 +84,11 @@ void world_low_lock_page(void)
 
 void world_start(struct world *w)
 {
-    struct wr_log log = {.sink = getenv("WEIR_TEST_LOG") ? log_line : NULL};
+    struct wr_log log = {.sink = log_line, .arg = w};
     struct wr_sched_opts so = {.clock = &w->clock.clock, .manual = true, .log = &log};
     struct wr_err e = {0};
 
+    w->errors = 0;
     w->opts.path = w->path;
     T_OK(wr_sched_new(&so, &w->sched, &e));
     T_OK(wr_db_new(w->sched, &w->opts, &w->db, &e));

@@ -8,8 +8,8 @@
 
 #define SECOND ((int64_t)1000000000)
 
-/* The real disk, which can be full. */
-static bool full;
+/* The real disk, which can refuse to be written. */
+static bool broken;
 
 struct tight_file {
     struct wr_file file;
@@ -50,8 +50,8 @@ static enum wr_status tight_pread(
 static enum wr_status tight_pwrite(
     struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e)
 {
-    return full ? wr_fail(e, WR_LIMIT, "disk full on purpose")
-                : wr_file_pwrite(real_of(f), buf, n, off, e);
+    return broken ? wr_fail(e, WR_IO, "disk broken on purpose")
+                  : wr_file_pwrite(real_of(f), buf, n, off, e);
 }
 
 static enum wr_status tight_truncate(struct wr_file *f, uint64_t size, struct wr_err *e)
@@ -96,7 +96,7 @@ static struct wr_fs tight_fs(void)
 }
 
 /*
- *  1  a page changes; the disk is full, so no TXID can be closed: the engine lets go of the
+ *  1  a page changes; no TXID can be closed, for the disk is broken: the engine lets go of the
  * database 2  it attaches again while the replica cannot be listed: the page is dirty, and nothing
  * is sent 3  another page changes, and is noted before a checkpoint, with the position behind both
  *  4  the process dies, and the next one goes on from that position: the first page must be pending
@@ -123,11 +123,11 @@ static void test_dirty_at_attach_is_noted_before_a_checkpoint(void **state)
     w.n_buckets = 1;
     assert_int_equal(world_sync(&w), 1);
 
-    full = true;
+    broken = true;
     spy.fail_list = spy.fail_put = WR_IO;
     world_sql(&w, "UPDATE a SET x=2");
     world_run(&w, 10 * SECOND);
-    full = false;
+    broken = false;
     world_run(&w, 10 * SECOND);
     for (int i = 0; i < 60; i++)
         world_sql(&w, "UPDATE b SET x=x+1");

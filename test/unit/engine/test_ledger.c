@@ -292,7 +292,23 @@ static void test_no_memory(void **state)
     model_release(&m);
 }
 
-T_MAIN(T_TEST(test_random_history), T_TEST(test_full_disk_keeps_the_state),
-    T_TEST(test_failed_note_voids_those_after_it),
+/* What one record of the journal holds is known before it is tried: a full disk says the same. */
+static void test_what_fits_one_close(void **state)
+{
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 9);
+    model_fill(&m, 1);
+    uint32_t commit = last(&m)->commit;
+    T(wr_ledger_can_close(m.l, 0, commit) && wr_ledger_can_close(m.l, (size_t)1 << 24, commit));
+    T(!wr_ledger_can_close(m.l, ((size_t)1 << 24) + 1, commit));
+    T(wr_ledger_can_close(m.l, ((size_t)1 << 24) - commit, 0)); /* pages that are cut off count */
+    T(!wr_ledger_can_close(m.l, ((size_t)1 << 24) - commit + 1, 0));
+    model_release(&m);
+}
+
+T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
+    T_TEST(test_full_disk_keeps_the_state), T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
     T_TEST(test_reset_forgets), T_TEST(test_no_memory))

@@ -1,0 +1,227 @@
+/*
+ * test_primary_full.c - the disk of the local state is full, as it is when the database's own disk
+ * is: nothing is lost, nothing is sent twice, and it goes on by itself when there is room again.
+ */
+#include "harness/engine_world.h"
+#include "unit/engine/ledger_model.h"
+
+#define SECOND ((int64_t)1000000000)
+
+static struct wr_fs spied_fs(void)
+{
+    struct wr_fs fs = *wr_fs_posix();
+
+    fs.open = spy_open;
+    fs.close = spy_close;
+    fs.pread = spy_pread;
+    fs.pwrite = spy_pwrite;
+    fs.truncate = spy_truncate;
+    fs.info = spy_info;
+    fs.map = spy_map;
+    fs.unmap = spy_unmap;
+    fs.lock = spy_lock;
+    return fs;
+}
+
+static struct wr_db_status status(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s;
+}
+
+/* A replicated database of some 400 pages whose local disk has just become full. */
+static void fill(struct world *w, const struct wr_fs *fs, size_t buckets)
+{
+    disk.full = false;
+    world_open(w, buckets);
+    w->opts.fs = fs;
+    w->opts.checkpoint_frames = 40;
+    w->interval_ns = SECOND;
+    world_app(w);
+    world_sql(w, "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
+                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<400)"
+                 "INSERT INTO t SELECT i, randomblob(3500) FROM n");
+    world_start(w);
+    assert_int_equal(world_sync(w), 1);
+    disk.full = true;
+}
+
+/* A minute of writes, 240 pages in all. */
+static void write_on(struct world *w)
+{
+    for (int i = 0; i < 60; i++) {
+        world_sql(w, "UPDATE t SET b=randomblob(3500) WHERE a BETWEEN abs(random()) % 90 AND 93");
+        world_run(w, SECOND);
+    }
+}
+
+static uint64_t bytes_up(struct world *w, size_t i)
+{
+    struct wr_call *c = t_call();
+    struct wr_storage *s = world_storage(w, i);
+    struct wr_object o = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_stat(s, c, WR_STR("ltx/0/0000000000000002-0000000000000002.ltx"), &o, &e));
+    wr_storage_close(s);
+    return o.size;
+}
+
+/* It was taken for "too many pages for the journal": every page was sent, each time. */
+static void test_a_full_disk_is_waited_out(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_db_status s;
+
+    (void)state;
+    fill(&w, &fs, 1);
+    write_on(&w);
+    s = status(&w);
+    T(strcmp(s.state, "syncing") == 0 && s.txid == 1);
+    T(s.error == WR_LIMIT && strstr(s.error_text, "local disk full: "));
+    T(strstr(s.error_text, ".app.db-weir") && strstr(s.error_text, "replication waits"));
+    assert_int_equal(w.errors, 1); /* said once */
+    T(strstr(w.error, "local disk full: ") != NULL);
+    T(s.checkpoints > 10 && s.wal_frames < 400); /* which do not need that disk */
+
+    disk.full = false;
+    world_run(&w, 40 * SECOND);
+    s = status(&w);
+    assert_int_equal(s.txid, 2);
+    T(s.error == WR_OK && s.error_text[0] == '\0');
+    assert_int_equal(s.full_sends, 0);
+    assert_int_equal(s.ledger_scans, 1); /* the first */
+    T(bytes_up(&w, 0) < (uint64_t)110 * 4096);
+    world_check(&w, 0);
+    world_sql(&w, "UPDATE t SET b=randomblob(3500) WHERE a=1");
+    assert_int_equal(world_sync(&w), 3);
+    world_check(&w, 0);
+    assert_int_equal(w.errors, 1);
+    world_close(&w);
+}
+
+/* Somebody waits for a sync: the answer is why it does not come. */
+static void test_a_sync_on_a_full_disk(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    (void)state;
+    fill(&w, &fs, 1);
+    world_sql(&w, "UPDATE t SET b=1 WHERE a=1");
+    wr_db_sync_begin(w.db, &ticket);
+    T(world_pass(&w, 20 * SECOND, 20000) < 5000); /* it does not spin */
+    T_IS(WR_BUSY, wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    T(status(&w).error == WR_LIMIT);
+    disk.full = false;
+    world_run(&w, 40 * SECOND);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    assert_int_equal(txid, 2);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* Killed meanwhile. What was captured is in no note, so all pages are compared, and few are sent.
+ */
+static void test_killed_on_a_full_disk(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_db_status s;
+
+    (void)state;
+    fill(&w, &fs, 1);
+    write_on(&w);
+    world_stop(&w);
+    world_start(&w);
+    world_run(&w, 60 * SECOND);
+    T(status(&w).txid <= 1);
+    disk.full = false;
+    world_run(&w, 60 * SECOND);
+    s = status(&w);
+    assert_int_equal(s.txid, 2);
+    assert_int_equal(s.full_sends, 0);
+    T(bytes_up(&w, 0) < (uint64_t)110 * 4096);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* One replica lags when the disk becomes full, another one comes back in the middle of it: both
+ * get what changed, no more. */
+static void no_faults_yet(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    (void)f;
+}
+
+static void test_replicas_come_back_on_a_full_disk(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_db_status s;
+
+    (void)state;
+    world_open(&w, 2);
+    w.opts.fs = &fs;
+    w.opts.checkpoint_frames = 40;
+    w.interval_ns = SECOND;
+    w.arm = no_faults_yet;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
+                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<400)"
+                  "INSERT INTO t SELECT i, randomblob(3500) FROM n");
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    faultstore_arm(w.fault[1], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    write_on(&w);
+    disk.full = true;
+    write_on(&w);
+    faultstore_calm(w.fault[1]);
+    write_on(&w);
+    disk.full = false;
+    world_run(&w, 40 * SECOND);
+    (void)world_sync(&w);
+    s = status(&w);
+    T(s.error == WR_OK);
+    assert_int_equal(s.full_sends, 0);
+    assert_int_equal(s.ledger_scans, 1);
+    world_check(&w, 0);
+    world_check(&w, 1);
+    world_close(&w);
+}
+
+/* Grown by so much that the ledger must grow, too. */
+static void test_the_ledger_cannot_grow(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_db_status s;
+
+    (void)state;
+    fill(&w, &fs, 1);
+    world_sql(&w, "PRAGMA synchronous=OFF;"
+                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<9000)"
+                  "INSERT INTO t(b) SELECT randomblob(3500) FROM n");
+    world_run(&w, 20 * SECOND);
+    s = status(&w);
+    T(s.error == WR_LIMIT && strstr(s.error_text, "grow the ledger"));
+    T(s.txid == 1 && s.checkpoints > 0);
+    disk.full = false;
+    world_run(&w, 40 * SECOND);
+    (void)world_sync(&w);
+    s = status(&w);
+    T(s.error == WR_OK);
+    assert_int_equal(s.full_sends, 0);
+    assert_int_equal(s.ledger_scans, 1);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+T_MAIN(T_TEST(test_a_full_disk_is_waited_out), T_TEST(test_a_sync_on_a_full_disk),
+    T_TEST(test_killed_on_a_full_disk), T_TEST(test_replicas_come_back_on_a_full_disk),
+    T_TEST(test_the_ledger_cannot_grow))
