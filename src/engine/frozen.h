@@ -28,13 +28,16 @@ struct wr_frozen;
  * kept, and outlive it. NOMEM. */
 enum wr_status wr_frozen_new(const struct wr_fs *fs, const char *outbox, const struct wr_view *now,
     struct wr_frozen **ret, struct wr_err *e) WR_MUST_CHECK;
-void wr_frozen_free(struct wr_frozen *f); /* NULL-safe; nobody reads or holds it any more */
+/* NULL-safe; nobody reads or holds it any more. The view's connection may be gone if the image was
+ * stopped and held after that. */
+void wr_frozen_free(struct wr_frozen *f);
 
 /* Pages first .. first+n-1 into n * page_size bytes; the lock page is undefined. Those below
  * first+n cannot be read again. CANCELED once it was stopped; IO, CORRUPT as wr_view_run. */
 enum wr_status wr_frozen_read(
     struct wr_frozen *f, uint32_t first, uint32_t n, uint8_t *buf, struct wr_err *e) WR_MUST_CHECK;
-/* Readers give up, from any thread: the connection is about to be closed. */
+/* Readers give up, from any thread: the connection is about to be closed. It may be once the image
+ * was held after this: then the last reader is out, and none gets in again. */
 void wr_frozen_stop(struct wr_frozen *f);
 bool wr_frozen_stopped(const struct wr_frozen *f);
 

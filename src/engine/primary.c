@@ -26,6 +26,8 @@
 #define LONG_CKPT_NS       ((int64_t)1000000000)    /* the same when the WAL is worth cutting */
 #define BROKEN_MIN_NS      ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
 #define BROKEN_MAX_NS      ((int64_t)60 * 1000000000)
+#define LEAVE_RETRY_NS     ((int64_t)100 * 1000000)  /* until it is tried again to let go */
+#define LEAVE_SAY_NS       ((int64_t)2 * 1000000000) /* before a word about what it waits for */
 
 #define TO(s) (1u << DB_##s)
 static const unsigned db_may_go[DB_STATE_MAX] = {
@@ -112,11 +114,30 @@ void wr_db_wake(struct wr_db *db)
     wr_sched_wake(&db->actor);
 }
 
-/* Leave BROKEN as soon as nobody reads through the connection any more. What a replica was being
- * sent is forgotten: it lists again, and joins again. */
+/* A replica reads a page of the database just now, and does not get it. */
+static void wait_for_read(struct wr_db *db)
+{
+    int64_t now = wr_db_now_ns(db);
+
+    if (db->leave_ns == 0)
+        db->leave_ns = now;
+    if (db->leave_ns != WR_NEVER && now - db->leave_ns >= LEAVE_SAY_NS) {
+        db->leave_ns = WR_NEVER;
+        wr_log(DB_LOG(db), WR_WARN,
+            "waiting for a read of the database to end, without which it cannot be attached again; "
+            "is its disk hanging?",
+            DB_NAME(db), WR_F_Z("path", db->path));
+    }
+    wr_db_want(db, now + LEAVE_RETRY_NS);
+}
+
+/* Leave BROKEN as soon as nobody reads through the connection any more, which no network can hold
+ * up. What a replica was being sent is forgotten: it lists again, and joins again, when its request
+ * has ended. */
 static void let_go(struct wr_db *db)
 {
-    wr_db_streams_stop(db);
+    bool left = wr_db_streams_leave(db);
+
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
@@ -125,9 +146,11 @@ static void let_go(struct wr_db *db)
             wr_replica_rejoin(dr->r, "the database was detached");
         }
     }
-    wr_db_streams_reap(db);
-    if (wr_db_streaming(db))
-        return; /* the replica wakes us when it has stopped */
+    if (!left) {
+        wait_for_read(db);
+        return;
+    }
+    db->leave_ns = 0;
     wr_db_detach(db);
     wr_db_go(db, DB_OPENING);
 }

@@ -144,6 +144,7 @@ struct wr_db {
     int64_t stuck_until_ns;
     int64_t scan_due_ns;
     unsigned breaks;        /* times in a row that DB_BROKEN was entered without a capture since */
+    int64_t leave_ns;       /* since when it cannot be let go; 0: it can; WR_NEVER: that was said */
     int64_t open_ns;        /* not attaching before that */
     int64_t idle_ckpt_ns;   /* when to checkpoint a database that fell silent; WR_NEVER */
     bool outbox_cleaned;    /* of what an earlier process left there */
@@ -223,7 +224,11 @@ uint64_t wr_db_acked(
  * the image that is being proven */
 bool wr_db_streaming(const struct wr_db *db); /* whether a file is being sent, or was until now */
 void wr_db_streams_reap(struct wr_db *db);    /* free those that ended; not while held */
-void wr_db_streams_stop(struct wr_db *db);
+void wr_db_streams_stop(struct wr_db *db);    /* no more reads; who is in one ends it */
+/* Stop them and have nothing to do with them any more: replicas may go on to send what they have
+ * of these files, but never read from the database again. False: one is in a long read; those that
+ * are not are left. */
+bool wr_db_streams_leave(struct wr_db *db) WR_MUST_CHECK;
 /* Around checkpoints: nobody reads between hold, which fails if one is in a long read, and let. */
 bool wr_db_streams_hold(struct wr_db *db) WR_MUST_CHECK;
 void wr_db_streams_let(struct wr_db *db);

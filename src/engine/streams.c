@@ -47,6 +47,30 @@ void wr_db_streams_stop(struct wr_db *db)
     }
 }
 
+/* Nobody gets into a stopped image any more, so whoever holds it once has seen the last reader out:
+ * what still sends the file has no way to the database, and frees the image when it ends. */
+bool wr_db_streams_leave(struct wr_db *db)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        struct db_replica *dr = &db->replicas[i];
+
+        if (!dr->stream)
+            continue;
+        wr_frozen_stop(dr->stream->frozen);
+        if (wr_frozen_hold(dr->stream->frozen, HOLD_NS) != WR_OK) {
+            all = false;
+            continue;
+        }
+        db->status.kept_pages += wr_frozen_kept(dr->stream->frozen);
+        wr_frozen_let(dr->stream->frozen);
+        wr_parcel_unref(dr->stream);
+        dr->stream = NULL;
+    }
+    return all;
+}
+
 static void let(struct wr_db *db, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
