@@ -30,6 +30,7 @@ struct wr_frozen {
     bool taken;          /* guarded by mutex: somebody uses what follows below */
     bool wanted;         /* guarded by mutex: the actor waits, readers stand back */
     atomic_bool stop;
+    atomic_bool doubted; /* read when who set it has let go of the image */
 
     /* owned by whoever set `taken` */
     struct wr_view view;
@@ -88,6 +89,16 @@ void wr_frozen_stop(struct wr_frozen *f)
 bool wr_frozen_stopped(const struct wr_frozen *f)
 {
     return atomic_load(&f->stop);
+}
+
+void wr_frozen_doubt(struct wr_frozen *f)
+{
+    atomic_store(&f->doubted, true);
+}
+
+bool wr_frozen_doubted(const struct wr_frozen *f)
+{
+    return atomic_load(&f->doubted);
 }
 
 uint64_t wr_frozen_kept(const struct wr_frozen *f)

@@ -40,6 +40,10 @@ enum wr_status wr_frozen_read(
  * was held after this: then the last reader is out, and none gets in again. */
 void wr_frozen_stop(struct wr_frozen *f);
 bool wr_frozen_stopped(const struct wr_frozen *f);
+/* What was read from it is not what it should be. Told by who reads, asked by the actor when that
+ * one has ended. */
+void wr_frozen_doubt(struct wr_frozen *f);
+bool wr_frozen_doubted(const struct wr_frozen *f);
 
 /* The actor's part: hold, keep and checkpoint as often as need be, let go. */
 

@@ -117,21 +117,28 @@ static enum wr_status plan_join(
     return WR_OK;
 }
 
+/* Of these pages; NULL: of all. */
+static uint64_t ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n)
+{
+    uint64_t sum = 0;
+
+    if (!pages)
+        return wr_ledger_state(db->ledger).rolling;
+    for (size_t i = 0; i < n; i++)
+        sum ^= wr_ledger_page(db->ledger, pages[i]);
+    return sum;
+}
+
 /* The pages will be read from the live database while they are sent. Takes *pages over. */
 static enum wr_status make_streamed(struct wr_db *db, struct db_replica *dr, struct wr_parcel *p,
     uint32_t **pages, size_t n, struct wr_err *e)
 {
     struct wr_frozen *frozen = NULL;
-    uint64_t sum = wr_ledger_state(db->ledger).rolling; /* of all pages */
     enum wr_status st = wr_frozen_new(db->fs, db->outbox, &db->view, &frozen, e);
 
     if (st != WR_OK)
         return st;
-    if (*pages)
-        sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum ^= wr_ledger_page(db->ledger, (*pages)[i]);
-    wr_parcel_stream(p, frozen, *pages, n, sum);
+    wr_parcel_stream(p, frozen, *pages, n, ledger_sum(db, *pages, n));
     *pages = NULL;
     dr->stream = wr_parcel_ref(p);
     return WR_OK;
@@ -158,11 +165,17 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
     if (st == WR_OK && !j.nothing && large) {
         st = make_streamed(db, dr, p, &pages, n, e);
     } else if (st == WR_OK && !j.nothing) {
+        wr_parcel_expect(p, ledger_sum(db, pages, n));
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
-        if (st == WR_LIMIT) /* the outbox is full: read the pages while they are sent */
+        if (st == WR_INTERNAL) {
+            wr_db_doubt(db, dr);
+            st = WR_BUSY;
+        } else if (st == WR_LIMIT) { /* the outbox is full: read the pages while they are sent */
             st = make_streamed(db, dr, p, &pages, n, e);
+        }
     }
     if (st == WR_OK) {
+        dr->join_txid = p ? p->header.max_txid : 0;
         dr->joined = !p || wr_replica_push(dr->r, p, dr->now.found);
         dr->found_seen = dr->now.found;
         dr->now.queued += p != NULL;

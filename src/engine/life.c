@@ -85,6 +85,7 @@ enum wr_status wr_db_new(
     db->closed_ns = INT64_MIN;
     db->idle_ckpt_ns = WR_NEVER;
     db->next_ns = WR_NEVER;
+    db->doubt_ns = WR_NEVER;
     db->status.state = db->shared.state = "closed";
     wr_pageset_init(&db->dirty);
     wr_pageset_init(&db->unnoted);

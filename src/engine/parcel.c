@@ -182,21 +182,31 @@ static enum wr_status encode(const struct wr_parcel *p, const struct source *s,
 
             if (first + k == lock_pgno)
                 continue;
-            if (s->frozen)
+            if (p->has_sum)
                 sum ^= wr_ltx_page_checksum(first + k, page, page_size);
             st = wr_ltx_enc_page(enc, first + k, page, e);
         }
     }
-    /* Read over minutes, beside writers and checkpoints: do not take it on trust. */
-    if (st == WR_OK && s->frozen &&
-        (sum | WR_LTX_CHECKSUM_EMPTY) != (p->sum | WR_LTX_CHECKSUM_EMPTY))
+    /* Disks rot, and a streamed file is read over minutes, beside writers and checkpoints: do not
+     * take it on trust. */
+    if (st == WR_OK && p->has_sum &&
+        (sum | WR_LTX_CHECKSUM_EMPTY) != (p->sum | WR_LTX_CHECKSUM_EMPTY)) {
         st = wr_fail(e, WR_INTERNAL, "the pages read are not those of txid %016llx",
             (unsigned long long)p->header.max_txid);
+        if (s->frozen)
+            wr_frozen_doubt(s->frozen);
+    }
     if (st == WR_OK)
         st = wr_ltx_enc_finish(enc, trailer, size, e);
     wr_ltx_enc_free(enc);
     wr_free(run);
     return st;
+}
+
+void wr_parcel_expect(struct wr_parcel *p, uint64_t sum)
+{
+    p->has_sum = true;
+    p->sum = sum;
 }
 
 enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
@@ -226,7 +236,7 @@ void wr_parcel_stream(
     p->frozen = frozen;
     p->pages = pages;
     p->n_pages = n;
-    p->sum = sum;
+    wr_parcel_expect(p, sum);
 }
 
 enum wr_status wr_parcel_stash(struct wr_parcel *p, const char *outbox, struct wr_err *e)

@@ -33,7 +33,8 @@ struct wr_parcel {
     struct wr_frozen *frozen; /* streamed: where the pages are; NULL otherwise */
     uint32_t *pages;          /* streamed: which, ascending; NULL: all of the database */
     size_t n_pages;
-    uint64_t sum; /* streamed: XOR of the pages' checksums as they must be; see ltx.h */
+    bool has_sum; /* the next field is known: always when streamed */
+    uint64_t sum; /* XOR of the pages' checksums as they must be; see ltx.h */
     const struct wr_fs *fs;
     uint32_t lock_offset;
     atomic_uint refs_;
@@ -45,8 +46,12 @@ enum wr_status wr_parcel_new(const struct wr_fs *fs, const struct wr_ltx_header 
 struct wr_parcel *wr_parcel_ref(struct wr_parcel *p);
 void wr_parcel_unref(struct wr_parcel *p); /* NULL-safe; the last one frees, and removes the file */
 
+/* The XOR of the LTX checksums of all pages that will be encoded; before fill. */
+void wr_parcel_expect(struct wr_parcel *p, uint64_t sum);
+
 /* Encode `n` pages (ascending) of `view` as the parcel's contents, in memory or, above
- * WR_PARCEL_MEMORY_MAX, in `<outbox>/`. The view must not change meanwhile. */
+ * WR_PARCEL_MEMORY_MAX, in `<outbox>/`. The view must not change meanwhile. INTERNAL: the pages
+ * were not those that were expected; send it to nobody. */
 enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
 
@@ -62,7 +67,8 @@ enum wr_status wr_parcel_stash(
 
 /* Hand the whole file, as it was encoded, to `sink` in pieces; for a streamed parcel read the pages
  * and encode them now. CANCELED once those were stopped; INTERNAL, with all but the end handed out,
- * when they were not the pages that they should have been: the file must not get its name. */
+ * when they were not the pages that they should have been: the file must not get its name, and the
+ * image is doubted (frozen.h). */
 enum wr_status wr_parcel_send(const struct wr_parcel *p,
     enum wr_status (*sink)(void *arg, struct wr_bytes piece, struct wr_err *e), void *arg,
     struct wr_err *e) WR_MUST_CHECK;

@@ -72,8 +72,15 @@ void wr_db_want(struct wr_db *db, int64_t at_ns)
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what)
 {
     const char *text = st == WR_OK ? "" : e->text;
-    bool news = st != db->last_error || strcmp(db->status.error_text, text) != 0;
+    bool news;
 
+    if (st == WR_OK &&
+        wr_db_doubtful(db)) { /* that one stays, until a file was read as it should be */
+        db->status.error = db->last_error = WR_CORRUPT;
+        (void)snprintf(db->status.error_text, sizeof(db->status.error_text), WR_DB_DOUBT_TEXT);
+        return;
+    }
+    news = st != db->last_error || strcmp(db->status.error_text, text) != 0;
     db->status.error = st;
     (void)snprintf(db->status.error_text, sizeof(db->status.error_text), "%s", text);
     db->last_error = st;
@@ -184,6 +191,32 @@ bool wr_db_check_in_place(struct wr_db *db)
     return false;
 }
 
+/* What was read for a replica is not what the ledger says. Everything is closed: whatever differs
+ * from now on, and is not in the WAL, was not written by SQLite. */
+static void compare_again(struct wr_db *db)
+{
+    db->distrust = true;
+    wr_log(DB_LOG(db), WR_WARN,
+        "pages read for a replica are not those of the ledger, comparing every page", DB_NAME(db),
+        WR_F_TXID("txid", db->txid));
+    wr_db_go(db, DB_BROKEN);
+    wr_db_want(db, wr_db_now_ns(db));
+}
+
+/* A replica has the file that it joined with: what was read for it is what it should be. */
+static void believe(struct wr_db *db, struct db_replica *dr)
+{
+    struct wr_err none = {0};
+    bool said = wr_db_doubtful(db);
+
+    if (dr->join_txid == 0 || !dr->now.pos.has_base || dr->now.pos.txid < dr->join_txid)
+        return;
+    dr->join_txid = 0;
+    dr->doubts = 0;
+    if (said && !wr_db_doubtful(db))
+        wr_db_trouble(db, WR_OK, &none, "");
+}
+
 void wr_db_arm(struct wr_db *db)
 {
     struct wr_err e = {0};
@@ -257,6 +290,7 @@ static void read_replicas(struct wr_db *db)
         struct db_replica *dr = &db->replicas[i];
 
         wr_replica_status(dr->r, &dr->now);
+        believe(db, dr);
         if (dr->joined &&
             (dr->now.state == WR_REPLICA_UNKNOWN || dr->now.state == WR_REPLICA_STOPPED ||
                 dr->now.found != dr->found_seen))
@@ -343,7 +377,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     if (db->state == DB_PROVING)
         wr_db_attach_on(db);
     if (db->state == DB_SYNCING) {
-        enum wr_status st = sync_step(db, hinted, forced, &e);
+        bool doubt = now >= db->doubt_ns;
+        enum wr_status st = sync_step(db, hinted, forced || doubt, &e);
 
         if (st == WR_OK && db->state == DB_SYNCING)
             captured = !wr_db_behind(db) && wr_pageset_empty(&db->dirty);
@@ -351,6 +386,10 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             broken(db, st, &e);
         if (captured)
             db->breaks = 0;
+        if (db->state == DB_SYNCING && doubt && captured)
+            compare_again(db);
+        else if (db->state == DB_SYNCING)
+            wr_db_want(db, db->doubt_ns);
     }
     if (db->ledger) {
         floor = history_floor(db);

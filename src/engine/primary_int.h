@@ -45,9 +45,11 @@ struct db_proof {
     bool fork;               /* the database went another way than what was replicated */
     struct wr_frozen *image; /* the database at `pos`; NULL: no reading is under way */
     struct wr_pos pos;
-    uint32_t commit; /* pages in it */
-    uint32_t next;   /* page to be read next */
-    int64_t said_ns; /* when it was last said how far it is */
+    uint32_t commit;  /* pages in it */
+    uint32_t next;    /* page to be read next */
+    int64_t said_ns;  /* when it was last said how far it is */
+    uint32_t first;   /* page that differs though the WAL does not have it; 0: none */
+    uint32_t strange; /* such pages */
 };
 
 /* One replica as the database sees it. */
@@ -55,8 +57,11 @@ struct db_replica {
     struct wr_replica *r;
     struct wr_replica_status now; /* as of the start of the step */
     int64_t interval_ns;
-    bool joined;              /* it has, or is being sent, everything up to db->txid */
-    unsigned found_seen;      /* now.found when it joined: another value means it must again */
+    bool joined;         /* it has, or is being sent, everything up to db->txid */
+    unsigned found_seen; /* now.found when it joined: another value means it must again */
+    uint64_t join_txid;  /* of the file that it joined with; 0: none, or that failed */
+    bool doubted; /* what was read for it is not what the ledger says: it waits for a comparison */
+    unsigned doubts;          /* times in a row that it was so */
     struct wr_parcel *stream; /* being sent from the live database */
 };
 
@@ -145,6 +150,7 @@ struct wr_db {
     int64_t scan_due_ns;
     unsigned breaks;        /* times in a row that DB_BROKEN was entered without a capture since */
     int64_t leave_ns;       /* since when it cannot be let go; 0: it can; WR_NEVER: that was said */
+    int64_t doubt_ns;       /* when to compare all of them for that; WR_NEVER: no need to */
     int64_t open_ns;        /* not attaching before that */
     int64_t idle_ckpt_ns;   /* when to checkpoint a database that fell silent; WR_NEVER */
     bool outbox_cleaned;    /* of what an earlier process left there */
@@ -155,6 +161,10 @@ struct wr_db {
 
 #define DB_LOG(db)  wr_sched_log((db)->actor.sched)
 #define DB_NAME(db) WR_F_Z("db", (db)->name)
+
+#define WR_DB_DOUBT_TEXT                                                                         \
+    "again and again pages read from the database are not those that were compared before: its " \
+    "disk or memory may be failing; run PRAGMA integrity_check on it"
 
 #define DB_SCAN_UNWATCHED_NS ((int64_t)1000000000) /* a slow look where no watch helps */
 
@@ -182,7 +192,11 @@ void wr_db_attach_on(struct wr_db *db);
 enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 /* Go on; *ret_done: ledger, txid and dirty agree with the database. */
 enum wr_status wr_db_prove(struct wr_db *db, bool *ret_done, struct wr_err *e) WR_MUST_CHECK;
-bool wr_db_proving(const struct wr_db *db); /* whether the database is being read for it */
+/* Pages read for this replica were not those of the ledger. It does not join before all of them
+ * were compared: at once, or when it comes again and again, later and later. */
+void wr_db_doubt(struct wr_db *db, struct db_replica *dr);
+bool wr_db_doubtful(const struct wr_db *db); /* whether comparing them did not help */
+bool wr_db_proving(const struct wr_db *db);  /* whether the database is being read for it */
 void wr_db_prove_drop(struct wr_db *db);
 
 /* capture.c */

@@ -21,6 +21,10 @@
 #define SLICE_NS   ((int64_t)50 * 1000000)    /* at most so long in one step */
 #define SAY_NS     ((int64_t)10 * 1000000000) /* between words about how far it is */
 
+/* Between comparisons that did not help: each costs a reading, and an upload in vain. */
+#define DOUBT_MIN_NS ((int64_t)60 * 1000000000)
+#define DOUBT_MAX_NS ((int64_t)3600 * 1000000000)
+
 /* What the WAL has where `was` says it was. False: no frame of that generation. */
 static bool frame_at(struct wr_db *db, const struct wr_pos *was, struct wr_frame *ret)
 {
@@ -154,12 +158,79 @@ enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e)
     return st == WR_OK ? begin(db, e) : st;
 }
 
+bool wr_db_doubtful(const struct wr_db *db)
+{
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        if (db->replicas[i].doubts > 1 && db->replicas[i].now.state != WR_REPLICA_STOPPED)
+            return true;
+    }
+    return false;
+}
+
+void wr_db_doubt(struct wr_db *db, struct db_replica *dr)
+{
+    int64_t wait = 0;
+
+    dr->doubted = true;
+    dr->join_txid = 0;
+    if (db->doubt_ns != WR_NEVER)
+        return;
+    if (dr->doubts > 0)
+        wait = wr_min(DOUBT_MIN_NS << wr_min(dr->doubts - 1, 10u), DOUBT_MAX_NS);
+    dr->doubts++;
+    db->doubt_ns = wr_db_now_ns(db) + wait;
+    if (wr_db_doubtful(db)) {
+        struct wr_err e = {0};
+
+        wr_fail(&e, WR_CORRUPT, WR_DB_DOUBT_TEXT);
+        wr_db_trouble(db, WR_CORRUPT, &e, "pages read for a replica are not those of the ledger");
+    }
+}
+
+/* All pages were compared, whatever for. */
+static void doubt_no_more(struct wr_db *db)
+{
+    db->doubt_ns = WR_NEVER;
+    for (size_t i = 0; i < db->n_replicas; i++)
+        db->replicas[i].doubted = false;
+}
+
 static void scan_page(struct wr_db *db, uint32_t pgno, uint64_t checksum)
 {
-    if (db->proof.kind == PROOF_FILL)
+    struct db_proof *x = &db->proof;
+    uint32_t frame;
+
+    if (x->kind == PROOF_FILL) {
         wr_ledger_fill(db->ledger, pgno, checksum);
-    else if (wr_ledger_page(db->ledger, pgno) != checksum)
+    } else if (wr_ledger_page(db->ledger, pgno) != checksum) {
         wr_pageset_add(&db->dirty, pgno);
+        if (pgno <= wr_ledger_state(db->ledger).commit &&
+            !wr_pgmap_get(&db->view.frames, pgno, &frame)) {
+            x->first = x->first ? x->first : pgno;
+            x->strange++;
+        }
+    }
+}
+
+/* What came of a comparison that was made because of a doubt. */
+static void say_doubt(const struct wr_db *db)
+{
+    const struct db_proof *x = &db->proof;
+
+    if (x->strange > 0) {
+        wr_log(DB_LOG(db), WR_ERROR,
+            "pages of the database file changed without SQLite (a failing disk, a lost write, "
+            "another program?): run PRAGMA integrity_check on it; they are replicated as they are "
+            "now, what was replicated before stays restorable",
+            DB_NAME(db), WR_F_Z("path", db->path), WR_F_U64("first_page", x->first),
+            WR_F_U64("changed_pages", x->strange),
+            WR_F_TXID("good_txid", wr_ledger_state(db->ledger).txid));
+    } else {
+        wr_log(DB_LOG(db), WR_WARN,
+            "pages read for a replica were not those of the ledger, and now all are; if that "
+            "happens again, look at disk and memory of this machine",
+            DB_NAME(db));
+    }
 }
 
 /* The next few pages of the image. */
@@ -209,6 +280,8 @@ static void say_how_far(struct wr_db *db)
 
 static const char *why_compared(const struct wr_db *db)
 {
+    if (db->doubt_ns != WR_NEVER)
+        return "compared every page with the ledger, since some were read that are not its";
     if (db->distrust)
         return "compared every page with the ledger, since the database file was written by others";
     if (db->proof.fork)
@@ -234,6 +307,8 @@ static enum wr_status scan_done(struct wr_db *db, struct wr_err *e)
         WR_F_TXID("txid", was.txid), WR_F_U64("changed_pages", db->dirty.map.n),
         WR_F_U64("pages", x->commit));
     db->status.forks += x->fork;
+    if (db->doubt_ns != WR_NEVER)
+        say_doubt(db);
     return st;
 }
 
@@ -268,6 +343,8 @@ enum wr_status wr_db_prove(struct wr_db *db, bool *ret_done, struct wr_err *e)
     }
     if (st != WR_OK)
         return st;
+    if (db->distrust)
+        doubt_no_more(db);
     db->distrust = false;
     was = wr_ledger_state(db->ledger);
     db->txid = was.txid;

@@ -39,7 +39,7 @@ uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
 
 static bool may_join(const struct db_replica *dr)
 {
-    return !dr->joined && dr->now.state == WR_REPLICA_READY && !dr->stream;
+    return !dr->joined && !dr->doubted && dr->now.state == WR_REPLICA_READY && !dr->stream;
 }
 
 /* The local disk was full a moment ago: nothing can be closed, and what is dirty keeps replicas

@@ -33,6 +33,8 @@ void wr_db_streams_reap(struct wr_db *db)
 
         if (dr->stream && wr_parcel_alone(dr->stream)) {
             db->status.kept_pages += wr_frozen_kept(dr->stream->frozen);
+            if (wr_frozen_doubted(dr->stream->frozen))
+                wr_db_doubt(db, dr);
             wr_parcel_unref(dr->stream);
             dr->stream = NULL;
         }

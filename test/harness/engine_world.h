@@ -27,7 +27,7 @@ struct world {
     uint64_t arm_seed;
     struct faultstore *fault[4]; /* while started with `arm` */
     unsigned errors;             /* lines of that level in the log since the daemon was started */
-    char error[256];             /* the last of them */
+    char error[1024];            /* the last of them */
 };
 
 /* A fresh directory and `buckets` empty replicas; no database file yet, nothing started. */

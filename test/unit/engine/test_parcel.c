@@ -239,8 +239,17 @@ static void test_a_streamed_file_of_wrong_pages(void **state)
         p = streamed(&f, 5, 6, all ? NULL : f.pages, all ? 0 : f.n - 3);
         p->sum ^= 1;
         wr_buf_init(&sink, (size_t)1 << 26);
+        T(!wr_frozen_doubted(p->frozen));
         T_IS(WR_INTERNAL, wr_parcel_send(p, collect, &sink, &e));
+        T(wr_frozen_doubted(p->frozen));
         wr_buf_release(&sink);
+        wr_parcel_unref(p);
+    }
+    for (uint64_t wrong = 0; wrong < 2; wrong++) { /* the same for one that is read at once */
+        p = parcel_new(&f, 5, 6);
+        wr_parcel_expect(p, live_sum(&f.live, f.pages, f.n) ^ wrong);
+        T_IS(wrong ? WR_INTERNAL : WR_OK,
+            wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
         wr_parcel_unref(p);
     }
     fixture_close(&f);
