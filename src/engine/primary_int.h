@@ -238,7 +238,7 @@ uint64_t wr_db_acked(
  * the image that is being proven */
 bool wr_db_streaming(const struct wr_db *db); /* whether a file is being sent, or was until now */
 void wr_db_streams_reap(struct wr_db *db);    /* free those that ended; not while held */
-void wr_db_streams_stop(struct wr_db *db);    /* no more reads; who is in one ends it */
+void wr_db_streams_stop(struct wr_db *db);    /* cancel them; who is in a read ends it */
 /* Stop them and have nothing to do with them any more: replicas may go on to send what they have
  * of these files, but never read from the database again. False: one is in a long read; those that
  * are not are left. */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/sync.h"
+#include "engine/frozen.h"
 #include "engine/layout.h"
 #include "storage/writer.h"
 
@@ -31,10 +32,12 @@ struct wr_replica {
     struct wr_cancel cancel;
 
     struct wr_mutex mutex;
-    struct wr_replica_status now; /* guarded by mutex */
-    struct wr_list queue;         /* guarded by mutex; of struct queued */
-    bool want_sample;             /* guarded by mutex */
-    unsigned epoch;               /* guarded by mutex; changes when the queue is thrown away */
+    struct wr_replica_status now;    /* guarded by mutex */
+    struct wr_list queue;            /* guarded by mutex; of struct queued */
+    bool want_sample;                /* guarded by mutex */
+    unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
+    const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
+    struct wr_cancel *request; /* guarded by mutex: of what is being sent, on its step's stack */
 
     /* only the actor's step */
     struct wr_rand jitter;
@@ -246,17 +249,42 @@ static bool may_be_the_disk(enum wr_status st)
     return st == WR_NOTFOUND || st == WR_IO || st == WR_CORRUPT;
 }
 
+/* Send it, with a token of its own: one file can be given up without the replica. */
+static enum wr_status send_cancelable(
+    struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+{
+    struct wr_cancel request;
+    enum wr_status st;
+
+    wr_cancel_init(&request);
+    wr_mutex_lock(&r->mutex);
+    r->sending = p;
+    r->request = &request;
+    if (wr_cancel_is(&r->cancel))
+        wr_cancel_now(&request);
+    wr_mutex_unlock(&r->mutex);
+    c->cancel = &request;
+    st = send_file(r, c, p, e);
+    if (st == WR_CONFLICT)
+        st = settle_conflict(r, c, p, e);
+    wr_mutex_lock(&r->mutex);
+    r->sending = NULL;
+    r->request = NULL;
+    wr_mutex_unlock(&r->mutex);
+    c->cancel = &r->cancel;
+    wr_cancel_release(&request);
+    return st;
+}
+
 static struct wr_next send_next(
     struct wr_replica *r, struct wr_call *c, struct wr_parcel *p, unsigned epoch)
 {
     struct wr_err e = {0};
-    bool streamed = wr_parcel_streamed(p);
+    bool streamed = wr_parcel_streamed(p), stopped;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
-    st = send_file(r, c, p, &e);
-    if (st == WR_CONFLICT)
-        st = settle_conflict(r, c, p, &e);
+    st = send_cancelable(r, c, p, &e);
     if (st == WR_OK) {
         acknowledged(r, p, epoch);
         r->send_failed = false;
@@ -268,8 +296,12 @@ static struct wr_next send_next(
         r->notify(r->arg);
         return (struct wr_next){.when = WR_NEXT_NOW};
     }
-    r->send_failed = true;
-    failed(r, st, &e, "cannot send to the replica, retrying");
+    stopped =
+        streamed && wr_frozen_stopped(p->frozen); /* by the database: no fault of the replica */
+    if (!stopped) {
+        r->send_failed = true;
+        failed(r, st, &e, "cannot send to the replica, retrying");
+    }
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_SENDING)
         r->now.state = WR_REPLICA_READY;
@@ -285,7 +317,7 @@ static struct wr_next send_next(
     wr_mutex_unlock(&r->mutex);
     wr_parcel_unref(p);
     r->notify(r->arg);
-    return backoff(r);
+    return stopped ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
 }
 
 static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
@@ -350,7 +382,7 @@ void wr_replica_free(struct wr_replica *r)
 {
     if (!r)
         return;
-    wr_cancel_now(&r->cancel);
+    wr_replica_cancel(r);
     wr_sched_remove(&r->actor);
     queue_clear(r);
     wr_storage_close(r->storage);
@@ -458,7 +490,19 @@ struct wr_storage *wr_replica_storage(struct wr_replica *r)
     return r->storage;
 }
 
+void wr_replica_interrupt(struct wr_replica *r, const struct wr_parcel *p)
+{
+    wr_mutex_lock(&r->mutex);
+    if (r->sending == p && r->request)
+        wr_cancel_now(r->request);
+    wr_mutex_unlock(&r->mutex);
+}
+
 void wr_replica_cancel(struct wr_replica *r)
 {
+    wr_mutex_lock(&r->mutex);
     wr_cancel_now(&r->cancel);
+    if (r->request)
+        wr_cancel_now(r->request);
+    wr_mutex_unlock(&r->mutex);
 }

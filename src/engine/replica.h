@@ -81,6 +81,10 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text);
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret);
 struct wr_storage *wr_replica_storage(struct wr_replica *r);
 
+/* Cancel what is being sent if it is `p`, whose image was stopped (frozen.h): the replica lists
+ * again, and goes on. */
+void wr_replica_interrupt(struct wr_replica *r, const struct wr_parcel *p);
+
 /* Cancel the request in progress, for shutdown; nothing is sent afterwards. */
 void wr_replica_cancel(struct wr_replica *r);
 

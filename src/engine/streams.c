@@ -44,8 +44,12 @@ void wr_db_streams_reap(struct wr_db *db)
 void wr_db_streams_stop(struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
-        if (image_of(db, i))
-            wr_frozen_stop(image_of(db, i));
+        struct db_replica *dr = &db->replicas[i];
+
+        if (!dr->stream)
+            continue;
+        wr_frozen_stop(dr->stream->frozen);
+        wr_replica_interrupt(dr->r, dr->stream);
     }
 }
 
@@ -55,12 +59,12 @@ bool wr_db_streams_leave(struct wr_db *db)
 {
     bool all = true;
 
+    wr_db_streams_stop(db);
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
         if (!dr->stream)
             continue;
-        wr_frozen_stop(dr->stream->frozen);
         if (wr_frozen_hold(dr->stream->frozen, HOLD_NS) != WR_OK) {
             all = false;
             continue;
