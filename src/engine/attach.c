@@ -9,6 +9,7 @@
  */
 #include "engine/primary_int.h"
 
+#include "base/mutant.h"
 #include "sqlite/holders.h"
 #include "sqlite/wal.h"
 
@@ -27,9 +28,16 @@ static enum wr_status connect(struct wr_db *db, struct wr_err *e)
     wr_db_watch_wal(db, wr_conn_path(db->conn));
     if (info.switched_to_wal)
         wr_log(DB_LOG(db), WR_INFO, "switched the database to WAL mode", DB_NAME(db));
-    wr_view_init(
-        &db->view, db->conn, info.page_size, wr_ltx_lock_pgno(info.page_size, db->lock_offset));
+    wr_view_init(&db->view, db->conn, info.page_size,
+        wr_ltx_lock_pgno(
+            info.page_size, WR_MUTANT(LOCK_PAGE_CONST) ? WR_LTX_LOCK_OFFSET : db->lock_offset));
     db->status.page_size = info.page_size;
+    if (WR_MUTANT(CLOSE_DB)) {
+        struct wr_file *f = NULL;
+
+        if (wr_file_open(db->fs, db->path, WR_FILE_READ, 0, &f, NULL) == WR_OK)
+            wr_file_close(f);
+    }
     db->started = false;
     db->skipped.frame = 0;
     db->torn_ns = 0;

@@ -20,6 +20,7 @@
 #include "engine/primary_int.h"
 
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "sqlite/wal.h"
 
 #define CHUNK     ((size_t)256 << 10)    /* bytes of WAL in one read */
@@ -98,6 +99,8 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
          * count that is larger than the WAL is of the one before it. */
         db->view.backfilled = h.n_backfill > h.mx_frame ? 0 : h.n_backfill;
         db->started = true;
+    } else if (WR_MUTANT(NO_SALT) && h.mx_frame >= db->pos.frame) {
+        memcpy(db->pos.salt, h.salt, sizeof(h.salt));
     } else if (memcmp(h.salt, db->pos.salt, sizeof(h.salt)) != 0) {
         /* Only our checkpoints fill the database, and a reset needs it full: I1. */
         if (db->view.backfilled != db->pos.frame) {

@@ -22,6 +22,7 @@
  */
 #include "engine/primary_int.h"
 
+#include "base/mutant.h"
 #include "sqlite/holders.h"
 #include "sqlite/wal.h"
 
@@ -97,6 +98,8 @@ static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
     struct wr_err e = {0};
     bool all = false;
 
+    if (WR_MUTANT(KEEP_NOTHING))
+        return true;
     if (wr_db_streams_keep(db, bytes, &all, &e) != WR_OK) {
         a->blocked = true;
         if (first_word(db, DB_WARNED_KEEP)) {
@@ -154,7 +157,7 @@ static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e
     a->chased = false;
     for (int i = 0; i < BULK_ROUNDS && left(db) > BULK_LEFT; i++) {
         uint32_t before = db->view.backfilled, was_left = left(db);
-        enum wr_status st = wr_conn_mark_begin(db->conn, e);
+        enum wr_status st = WR_MUTANT(NO_CAP) ? WR_OK : wr_conn_mark_begin(db->conn, e);
         bool may = false;
 
         if (st != WR_OK)
@@ -193,7 +196,7 @@ static void note_captured(struct wr_db *db)
 
 static enum wr_status sealed(struct wr_db *db, bool truncate, struct attempt *a, struct wr_err *e)
 {
-    enum wr_status st = wr_db_capture(db, e);
+    enum wr_status st = WR_MUTANT(NO_SEAL) ? WR_OK : wr_db_capture(db, e);
 
     if (st != WR_OK)
         return st;
@@ -218,6 +221,8 @@ static enum wr_status barrier(struct wr_db *db, struct attempt *a, struct wr_err
     int64_t start;
     enum wr_status st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
 
+    if (WR_MUTANT(NO_BARRIER) && st == WR_OK && !truncate)
+        wr_conn_barrier_end(db->conn);
     if (st == WR_BUSY)
         return WR_OK;
     if (st != WR_OK)

@@ -14,8 +14,7 @@
 #include "engine/frozen.h"
 #include "engine/layout.h"
 
-#define INLINE_PAGES_BYTES ((uint64_t)8 << 20) /* pages up to that size are encoded at once */
-#define SAME_QUARTERS      4u                  /* a quarter of the sampled pages must be equal */
+#define SAME_QUARTERS 4u /* a quarter of the sampled pages must be equal */
 
 /* How the replica gets from where it stands to db->txid. */
 struct join {
@@ -158,8 +157,8 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
 
         st = wr_parcel_new(db->fs, &h, j.level, db->lock_offset, &p, e);
     }
-    large = j.pages.all ? (uint64_t)db->view.commit * db->view.page_size > INLINE_PAGES_BYTES
-                        : (uint64_t)j.pages.map.n * db->view.page_size > INLINE_PAGES_BYTES;
+    large = j.pages.all ? (uint64_t)db->view.commit * db->view.page_size > db->inline_bytes
+                        : (uint64_t)j.pages.map.n * db->view.page_size > db->inline_bytes;
     if (st == WR_OK && !j.nothing && !(large && j.pages.all))
         st = wr_db_list_pages(db, &j.pages, &pages, &n, e);
     if (st == WR_OK && !j.nothing && large) {

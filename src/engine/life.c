@@ -9,6 +9,7 @@
 
 #define SCAN_WATCHED_NS ((int64_t)60 * 1000000000)
 #define SCAN_BYTES      ((uint64_t)16 << 20)
+#define INLINE_BYTES    ((uint64_t)8 << 20)
 #define FRAMES_DEFAULT  800
 
 static void on_file_event(void *arg)
@@ -79,6 +80,7 @@ enum wr_status wr_db_new(
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
     db->seed = o->seed;
     db->scan_bytes = o->scan_bytes ? o->scan_bytes : SCAN_BYTES;
+    db->inline_bytes = o->inline_bytes ? o->inline_bytes : INLINE_BYTES;
     db->scan_ns = o->scan_ns;
     if (db->scan_ns == 0)
         db->scan_ns = o->watch ? SCAN_WATCHED_NS : DB_SCAN_UNWATCHED_NS;

@@ -25,6 +25,7 @@ struct wr_db_opts {
     int64_t scan_ns;            /* slow look; 0: 60 s with a watch, 1 s without */
     uint32_t checkpoint_frames; /* checkpoint above that many frames; 0: 800 */
     uint64_t scan_bytes;        /* read of the database in one step when it must be; 0: 16 MiB */
+    uint64_t inline_bytes;      /* a file of more pages is encoded while it is sent; 0: 8 MiB */
     uint32_t lock_offset;       /* of SQLite's lock page; 0: 0x40000000 */
     uint64_t seed;              /* of all jitter, so that runs repeat; 0: another one each time */
 };

@@ -88,7 +88,7 @@ struct wr_db {
     uint32_t lock_offset;
     uint32_t checkpoint_frames;
     int64_t scan_ns;
-    uint64_t scan_bytes;
+    uint64_t scan_bytes, inline_bytes;
     struct wr_watch *watch;
     uint64_t watch_ids[DB_WATCHED];
     bool watching[DB_WATCHED];

@@ -13,6 +13,7 @@
 #include "engine/primary_int.h"
 
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "engine/frozen.h"
 #include "engine/node.h"
 #include "sqlite/wal.h"
@@ -64,6 +65,8 @@ static bool continues(struct wr_db *db, const struct wr_pos *was)
         return memcmp(was->salt, skipped->salt, sizeof(was->salt)) == 0 &&
                was->frame == skipped->frame && was->cksum[0] == skipped->cksum[0] &&
                was->cksum[1] == skipped->cksum[1];
+    if (WR_MUTANT(GAP_UNSEEN) && skipped->frame == 0 && was->frame <= db->pos.frame)
+        return true;
     if (memcmp(was->salt, db->pos.salt, sizeof(was->salt)) != 0 || was->frame > db->pos.frame)
         return false;
     if (was->frame == 0)
@@ -101,7 +104,8 @@ static uint64_t first_txid(const struct wr_db *db, uint64_t rolling)
         if (at->has_rolling && at->rolling == rolling && at->commit == db->proof.commit &&
             at->page_size == db->view.page_size)
             return at->txid; /* the replica holds exactly this state */
-        newest = wr_max(newest, at->txid);
+        if (!WR_MUTANT(LOST_STATE_AT_ONE))
+            newest = wr_max(newest, at->txid);
     }
     return newest + 1;
 }
@@ -125,6 +129,8 @@ static enum wr_status begin(struct wr_db *db, struct wr_err *e)
     enum wr_status st = WR_OK;
 
     db->proof.fork = forked(db, &was.pos);
+    if (WR_MUTANT(LEDGER_AHEAD) && was.txid > 0)
+        return dirty_since(db, &db->pos, e);
     if (was.txid > 0 && !db->distrust && continues(db, &was.pos))
         return dirty_since(db, &was.pos, e);
     if (was.txid == 0) {

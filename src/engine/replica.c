@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/rand.h"
 #include "base/sync.h"
 #include "engine/frozen.h"
@@ -175,7 +176,8 @@ static enum wr_status send_file(
     struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
 {
     struct wr_put_opts o = {.time_ms = p->header.time_ms,
-        .if_absent = (wr_storage_caps(r->storage) & WR_STORAGE_COND_PUT) != 0};
+        .if_absent =
+            (wr_storage_caps(r->storage) & WR_STORAGE_COND_PUT) != 0 && !WR_MUTANT(NO_CREATE_ONLY)};
     struct sending s = {.call = c};
     struct wr_str key =
         wr_layout_ltx_key(c->scratch, r->storage, p->level, p->header.min_txid, p->header.max_txid);
@@ -265,6 +267,8 @@ static enum wr_status send_cancelable(
     wr_mutex_unlock(&r->mutex);
     c->cancel = &request;
     st = send_file(r, c, p, e);
+    if (WR_MUTANT(ACK_ON_SEND) || (WR_MUTANT(SAME_NAME_SAME_FILE) && st == WR_CONFLICT))
+        st = WR_OK;
     if (st == WR_CONFLICT)
         st = settle_conflict(r, c, p, e);
     wr_mutex_lock(&r->mutex);

@@ -27,6 +27,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/sync.h"
 #include "run/lane.h"
 
@@ -207,7 +208,7 @@ void wr_sched_run(struct wr_sched *s, struct wr_sched_slot *slot, struct wr_aren
     atomic_store_explicit(&slot->running, false, memory_order_relaxed);
     if (slot->state == SLOT_REMOVED) {
         wr_cond_broadcast(&s->step_ended);
-    } else if (slot->state == SLOT_WOKEN || next.when == WR_NEXT_NOW) {
+    } else if ((slot->state == SLOT_WOKEN && !WR_MUTANT(DEAF)) || next.when == WR_NEXT_NOW) {
         /* Nobody is roused for it: this thread looks at the queue next. */
         slot_enqueue(s, slot);
     } else {

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "base/url.h"
 #include "sqlite/holders.h"
@@ -420,9 +421,13 @@ enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_er
     assert(!truncate || wr_pin_has(c->file, WR_SLOT_WRITE));
     /* Under the barrier nobody may wait for readers: the writer lock is held. */
     (void)sqlite3_busy_timeout(c->db, 0);
+    if (WR_MUTANT(UNPIN_ON_CKPT))
+        wr_pin_give(c->file, WR_SLOT_CKPT);
     rc = sqlite3_wal_checkpoint_v2(c->db, "main",
         truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     (void)sqlite3_busy_timeout(c->db, BUSY_MS);
+    if (WR_MUTANT(UNPIN_ON_CKPT) && wr_pin_take(c->file, WR_SLOT_CKPT, e) != WR_OK)
+        return WR_BUSY;
     note_own_write(c);
     if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
         return WR_BUSY;

@@ -3,6 +3,8 @@
  */
 #include "sqlite/pin.h"
 
+#include "base/mutant.h"
+
 #include <pthread.h>
 
 struct pin_file {
@@ -225,6 +227,8 @@ enum wr_status wr_pin_take(sqlite3_file *f, enum wr_pin_slot slot, struct wr_err
     if (rc != SQLITE_OK)
         return wr_fail(e, WR_IO, "lock the wal-index: %s", sqlite3_errstr(rc));
     p->pinned |= 1u << slot;
+    if (WR_MUTANT(NO_PIN) && slot == WR_SLOT_CKPT)
+        (void)r->pMethods->xShmLock(r, (int)slot, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
     return WR_OK;
 }
 

@@ -1,0 +1,49 @@
+/*
+ * mutant.h - old bugs that can be put back in, to prove that the simulator finds them.
+ *
+ * Each stands where one line keeps a promise, and breaks it. WR_MUTANTS is defined for the
+ * simulator's own build alone: everywhere else WR_MUTANT(x) is false, and nothing is left of it.
+ */
+#ifndef WR_BASE_MUTANT_H
+#define WR_BASE_MUTANT_H
+
+#include "base/base.h"
+
+#define WR_MUTANT_LIST(X)                                                                   \
+    X(NO_PIN, "the checkpoint lock is let go as soon as it was taken")                      \
+    X(UNPIN_ON_CKPT, "the checkpoint lock is let go for each checkpoint of ours")           \
+    X(NO_CAP, "no read mark while a checkpoint runs beside writers")                        \
+    X(NO_SEAL, "the last checkpoint before a reset takes what was not captured")            \
+    X(NO_BARRIER, "the last checkpoint before a reset runs without the writer lock")        \
+    X(TORN_HEADER_TRUSTED, "a wal-index header is used while it is written")                \
+    X(NO_SALT, "a WAL that was reset is taken for the old one")                             \
+    X(LEDGER_AHEAD, "the ledger is believed without a look at the database")                \
+    X(GAP_UNSEEN, "a WAL that was reset while nobody looked is read on from where we were") \
+    X(FORK_IGNORED, "a replica's newest TXID is ours, whatever it holds")                   \
+    X(LOST_STATE_AT_ONE, "without local state TXIDs begin at 1 again")                      \
+    X(ACK_ON_SEND, "a file counts as stored when it was sent, whatever the answer")         \
+    X(NO_CREATE_ONLY, "an object that is there is overwritten")                             \
+    X(SAME_NAME_SAME_FILE, "an object that is there is taken for ours by its name")         \
+    X(NO_COMMIT_FILTER, "pages beyond the end of the database are sent")                    \
+    X(LOCK_PAGE_CONST, "the lock page is where a gigabyte ends, and nowhere else")          \
+    X(KEEP_NOTHING, "a checkpoint overwrites what is being sent, and nothing proves it")    \
+    X(NO_GROWTH, "pages that a database grew by, and that no frame holds, are left out")    \
+    X(CLOSE_DB, "the database is opened and closed by its path")                            \
+    X(SHORT_GET_OK, "an object that ends too early is padded with zeros")                   \
+    X(DEAF, "what is told while a step runs is forgotten")
+
+#ifdef WR_MUTANTS
+enum wr_mutant {
+    WR_MUTANT_NONE,
+#define WR_MUTANT_ENUM(name, text) WR_MUTANT_##name,
+    WR_MUTANT_LIST(WR_MUTANT_ENUM)
+#undef WR_MUTANT_ENUM
+    WR_MUTANT_COUNT
+};
+extern enum wr_mutant wr_mutant_now; /* set by the simulator, before anything runs */
+#define WR_MUTANT(name) (wr_mutant_now == WR_MUTANT_##name)
+#else
+#define WR_MUTANT(name) false
+#endif
+
+#endif
