@@ -1,0 +1,309 @@
+/*
+ * vfs_shm.c - the wal-index of the simulated VFS: shared memory and its eight locks.
+ *
+ * As in os_unix.c, the memory is that of the file "<database>-shm", found by its name once in a
+ * process and by the database after that. It is whole as long as somebody maps it; who finds a file
+ * that nobody maps empties it (the "dead man's switch"). So its bytes need not be in the file.
+ */
+#include "sim/vfs_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define SLOTS      8
+#define SLOT_WRITE 0
+#define HEADER     136 /* bytes: two copies of the header, and the checkpoint information */
+
+struct slot {
+    unsigned n_shared;
+    const struct vfs_file *exclusive; /* NULL: nobody */
+    int64_t since_ns;                 /* of `exclusive` */
+};
+
+struct vfs_shm {
+    struct vfs_shm *next;
+    struct disk_inode *inode;
+    unsigned refs; /* files that map it */
+    uint8_t **regions;
+    int n_regions, region_size;
+    struct slot slots[SLOTS];
+};
+
+static struct vfs_shm *indexes;
+static struct {
+    int64_t *ns; /* by process id */
+    size_t n;
+} longest;
+
+/* ---- finding one ---- */
+
+static struct vfs_shm *index_of(const struct disk_inode *inode)
+{
+    for (struct vfs_shm *s = indexes; s; s = s->next) {
+        if (s->inode == inode)
+            return s;
+    }
+    return NULL;
+}
+
+/* Opened by this process before, for the same database: no matter what the name means by now. */
+static struct vfs_shm *index_in_process(const struct vfs_file *f)
+{
+    for (const struct vfs_file *o = vfs_files; o; o = o->next) {
+        if (o->shm && o->proc == f->proc && o->inode == f->inode)
+            return o->shm;
+    }
+    return NULL;
+}
+
+static char *shm_path(const char *db_path)
+{
+    static const char tail[] = "-shm";
+    size_t n = strlen(db_path);
+    char *path = disk_resize_mem(NULL, n + sizeof(tail));
+
+    memcpy(path, db_path, n);
+    memcpy(path + n, tail, sizeof(tail));
+    return path;
+}
+
+static int open_index(const struct vfs_file *f, struct vfs_shm **ret)
+{
+    char *path = shm_path(f->path);
+    struct disk_inode *inode;
+    struct vfs_shm *s;
+    int err = disk_open(path, O_CREAT, f->inode->mode & 0777, &inode);
+
+    disk_free_mem(path);
+    if (err != 0)
+        return SQLITE_CANTOPEN;
+    s = index_of(inode);
+    if (s) {
+        disk_unref(inode);
+    } else {
+        (void)disk_truncate(inode, 0); /* shrinking has no way to fail */
+        s = disk_resize_mem(NULL, sizeof(*s));
+        *s = (struct vfs_shm){.next = indexes, .inode = inode};
+        indexes = s;
+    }
+    *ret = s;
+    return SQLITE_OK;
+}
+
+static int attach(struct vfs_file *f)
+{
+    struct vfs_shm *s = index_in_process(f);
+    int rc = s ? SQLITE_OK : open_index(f, &s);
+
+    if (rc != SQLITE_OK)
+        return rc;
+    f->shm = s;
+    s->refs++;
+    return SQLITE_OK;
+}
+
+bool vfs_shm_is(const struct vfs_file *f, const struct disk_inode *inode)
+{
+    return f->shm && f->shm->inode == inode;
+}
+
+/* ---- memory ---- */
+
+static void add_region(struct vfs_shm *s, int size)
+{
+    size_t n = (size_t)s->n_regions + 1;
+    uint8_t *p = disk_resize_mem(NULL, (size_t)size);
+
+    memset(p, 0, (size_t)size);
+    s->regions = disk_resize_mem(s->regions, n * sizeof(*s->regions));
+    s->regions[s->n_regions++] = p;
+    (void)disk_truncate(s->inode, n * (size_t)size); /* for those who look at the file */
+}
+
+int vfs_shm_map(sqlite3_file *file, int page, int size, int extend, void volatile **ret)
+{
+    struct vfs_file *f = (struct vfs_file *)(void *)file;
+
+    sim_yield(DISK_IO_NS);
+    *ret = NULL;
+    if (!f->shm) {
+        int rc = attach(f);
+
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    while (extend && page >= f->shm->n_regions)
+        add_region(f->shm, size);
+    if (page < f->shm->n_regions)
+        *ret = f->shm->regions[page];
+    return SQLITE_OK;
+}
+
+void vfs_shm_barrier(sqlite3_file *file)
+{
+    (void)file;
+    sim_yield(DISK_CALL_NS);
+}
+
+/* ---- locks ---- */
+
+static void note_hold(const struct sim_proc *p, int64_t ns)
+{
+    size_t i = (size_t)sim_proc_id(p);
+
+    if (i >= longest.n) {
+        longest.ns = disk_resize_mem(longest.ns, (i + 1) * sizeof(*longest.ns));
+        memset(longest.ns + longest.n, 0, (i + 1 - longest.n) * sizeof(*longest.ns));
+        longest.n = i + 1;
+    }
+    longest.ns[i] = wr_max(longest.ns[i], ns);
+}
+
+/* Let go of the slots in `mask` that `f` has. */
+static void let_go(struct vfs_file *f, unsigned mask)
+{
+    bool was_writer = f->shm_exclusive & mask & 1u << SLOT_WRITE;
+
+    for (int i = 0; i < SLOTS; i++) {
+        struct slot *slot = &f->shm->slots[i];
+
+        if (f->shm_shared & mask & 1u << i)
+            slot->n_shared--;
+        if (f->shm_exclusive & mask & 1u << i)
+            slot->exclusive = NULL;
+    }
+    f->shm_shared &= ~mask;
+    f->shm_exclusive &= ~mask;
+    if (was_writer) {
+        note_hold(f->proc, sim_now_ns() - f->shm->slots[SLOT_WRITE].since_ns);
+        vfs_tell_writer_gone(f);
+    }
+}
+
+static int take_shared(struct vfs_file *f, int i)
+{
+    struct slot *slot = &f->shm->slots[i];
+
+    if (f->shm_shared & 1u << i)
+        return SQLITE_OK;
+    if (slot->exclusive)
+        return SQLITE_BUSY;
+    slot->n_shared++;
+    f->shm_shared |= 1u << i;
+    return SQLITE_OK;
+}
+
+/* All of them, or none. */
+static int take_exclusive(struct vfs_file *f, int first, int n)
+{
+    for (int i = first; i < first + n; i++) {
+        if (f->shm->slots[i].exclusive || f->shm->slots[i].n_shared > 0)
+            return SQLITE_BUSY;
+    }
+    for (int i = first; i < first + n; i++) {
+        f->shm->slots[i].exclusive = f;
+        f->shm->slots[i].since_ns = sim_now_ns();
+        f->shm_exclusive |= 1u << i;
+    }
+    return SQLITE_OK;
+}
+
+int vfs_shm_lock(sqlite3_file *file, int first, int n, int flags)
+{
+    struct vfs_file *f = (struct vfs_file *)(void *)file;
+
+    assert(first >= 0 && n >= 1 && first + n <= SLOTS);
+
+    sim_yield(DISK_CALL_NS);
+    if (!f->shm)
+        return SQLITE_IOERR_SHMLOCK;
+    if (flags & SQLITE_SHM_UNLOCK) {
+        let_go(f, ((1u << n) - 1) << first);
+        return SQLITE_OK;
+    }
+    if (flags & SQLITE_SHM_SHARED)
+        return take_shared(f, first);
+    return take_exclusive(f, first, n);
+}
+
+/* ---- the end ---- */
+
+void vfs_shm_detach(struct vfs_file *f)
+{
+    struct vfs_shm *s = f->shm;
+    struct vfs_shm **at = &indexes;
+
+    if (!s)
+        return;
+    let_go(f, (1u << SLOTS) - 1);
+    f->shm = NULL;
+    if (--s->refs > 0)
+        return;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    for (int i = 0; i < s->n_regions; i++)
+        disk_free_mem(s->regions[i]);
+    disk_free_mem(s->regions);
+    disk_unref(s->inode);
+    disk_free_mem(s);
+}
+
+int vfs_shm_unmap(sqlite3_file *file, int remove)
+{
+    struct vfs_file *f = (struct vfs_file *)(void *)file;
+
+    sim_yield(DISK_CALL_NS);
+    if (!f->shm)
+        return SQLITE_OK;
+    vfs_shm_detach(f);
+    if (remove && !index_in_process(f)) {
+        char *path = shm_path(f->path);
+
+        (void)disk_unlink(path); /* it may have gone by hand */
+        disk_free_mem(path);
+    }
+    return SQLITE_OK;
+}
+
+/* ---- for the oracle ---- */
+
+/* Of the database that the path names now. */
+static const struct vfs_shm *index_of_db(const char *db_path)
+{
+    struct disk_inode *inode;
+
+    if (disk_walk(db_path, &inode) != 0)
+        return NULL;
+    for (const struct vfs_file *f = vfs_files; f; f = f->next) {
+        if (f->shm && f->inode == inode)
+            return f->shm;
+    }
+    return NULL;
+}
+
+const uint8_t *vfs_peek_shm(const char *db_path)
+{
+    const struct vfs_shm *s = index_of_db(db_path);
+
+    return s && s->n_regions > 0 ? s->regions[0] : NULL;
+}
+
+const struct sim_proc *vfs_holder(const char *db_path, int slot, int64_t *ret_since_ns)
+{
+    const struct vfs_shm *s = index_of_db(db_path);
+
+    assert(slot >= 0 && slot < SLOTS);
+
+    if (!s || !s->slots[slot].exclusive)
+        return NULL;
+    *ret_since_ns = s->slots[slot].since_ns;
+    return s->slots[slot].exclusive->proc;
+}
+
+int64_t vfs_longest_write_hold(const struct sim_proc *p)
+{
+    size_t i = (size_t)sim_proc_id(p);
+
+    return i < longest.n ? longest.ns[i] : 0;
+}
