@@ -1,0 +1,39 @@
+/*
+ * app.h - the application: processes that do to a database all that SQLite lets them do.
+ *
+ * Each has one connection and one fiber. Nothing of this may ever fail: an error other than BUSY,
+ * or BUSY after the patience that the application has, fails the run.
+ */
+#ifndef SIM_APP_H
+#define SIM_APP_H
+
+#include "sim/fiber.h"
+
+struct app_opts {
+    const char *path;
+    uint32_t page_size;   /* of a database that does not exist yet */
+    uint32_t synchronous; /* 0: OFF, 1: NORMAL, 2: FULL */
+    uint32_t auto_frames; /* wal_autocheckpoint; 0: off */
+    uint32_t cache_pages; /* few: big transactions spill into the WAL before they commit */
+    bool savepoints;      /* it rolls some back: SQLite up to 3.50 then commits frames without
+                           * checksums, which nobody finds if the wal-index is lost */
+    bool checkpoints;     /* it may: SQLite before 3.51.3 must not have two such processes */
+    bool big;             /* now and then a transaction of megabytes */
+    int64_t think_ns;     /* between transactions, at most */
+};
+
+/* A new process that works until app_stop or its death. */
+struct sim_proc *app_start(const char *name, const struct app_opts *o);
+/* Ask all of them to close and end, and wait. Killed ones are gone already. */
+void app_stop_all(void);
+
+struct app_counts {
+    uint64_t transactions, checkpoints, vacuums, rollbacks, busy, opened;
+    int64_t longest_ns; /* that one transaction took */
+};
+extern struct app_counts app_counts;
+
+/* Called after each statement that may have written, in the application's fiber; NULL: nobody. */
+extern void (*app_wrote)(void);
+
+#endif

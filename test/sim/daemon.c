@@ -1,0 +1,204 @@
+/*
+ * daemon.c - see daemon.h.
+ */
+#include "sim/daemon.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "engine/primary.h"
+#include "run/sched.h"
+#include "sim/commits.h"
+#include "sim/disk.h"
+
+uint64_t daemon_forks;
+
+struct daemon {
+    struct daemon_opts o;
+    struct sim_proc *proc;
+    struct sim_fiber *fiber;
+    struct wr_sched *sched;
+    struct wr_db *db; /* NULL before it has begun */
+    struct sim_queue orders, events;
+    bool stop, event, syncing, want_sync;
+    int64_t timeout_ns;
+    size_t commits;
+    daemon_synced_fn *synced;
+};
+
+/* What it finds by itself, and makes good, must not have happened all the same. */
+static void check_protocol(const char *text)
+{
+    static const char *const violations[] = {
+        "the checkpoint lock did not hold", "where the wal-index counted"};
+
+    for (size_t i = 0; i < wr_countof(violations); i++) {
+        if (strstr(text, violations[i]))
+            sim_fail("S2: %s", text);
+    }
+}
+
+static void log_line(void *arg, enum wr_log_level level, const char *msg,
+    const struct wr_log_field *fields, size_t n)
+{
+    struct wr_buf b;
+
+    (void)arg;
+    daemon_forks += strstr(msg, "lost transactions that were already replicated") != NULL;
+    if (!sim_tracing && level < WR_ERROR)
+        return;
+    wr_buf_init(&b, 4096);
+    wr_log_text(&b, fields, n);
+    wr_buf_byte(&b, '\0');
+    if (level == WR_ERROR && wr_buf_status(&b) == WR_OK)
+        check_protocol((const char *)b.p);
+    sim_trace("log %d %s " WR_FMT, (int)level, msg, WR_ARG(wr_buf_view(&b)));
+    wr_buf_release(&b);
+}
+
+/* Simulations have all the memory they want: what fails here is a bug of theirs. */
+static void must(enum wr_status st, const struct wr_err *e)
+{
+    if (st != WR_OK)
+        sim_fail("%s", e->text);
+}
+
+static void begin(struct daemon *d)
+{
+    const struct wr_log log = {.sink = log_line, .min_level = WR_DEBUG};
+    const struct wr_sched_opts so = {.log = &log};
+    const struct wr_db_opts o = {
+        .path = d->o.path,
+        .meta_dir = d->o.meta_dir,
+        .fs = disk_fs(),
+        .scan_ns = d->o.scan_ns,
+        .checkpoint_frames = d->o.checkpoint_frames,
+        .scan_bytes = d->o.scan_bytes,
+        .inline_bytes = d->o.inline_bytes,
+        .lock_offset = d->o.lock_offset,
+        .seed = d->o.seed,
+    };
+    struct wr_err e = {0};
+
+    must(wr_sched_new(&so, &d->sched, &e), &e);
+    must(wr_db_new(d->sched, &o, &d->db, &e), &e);
+    for (size_t i = 0; i < d->o.n_stores; i++) {
+        struct wr_storage *s = NULL;
+
+        must(wr_storage_wrap(
+                 store_ops(d->o.stores[i]), store_client(d->o.stores[i]), WR_STR(""), &s, &e),
+            &e);
+        must(wr_db_add_replica(d->db, s, d->o.interval_ns, &e), &e);
+    }
+    wr_db_start(d->db);
+}
+
+static void watch(void *arg)
+{
+    struct daemon *d = arg;
+
+    while (!d->stop) {
+        if (!d->event)
+            (void)sim_wait(&d->events, SIM_NEVER);
+        d->event = false;
+        if (!d->stop)
+            wr_db_wake(d->db);
+    }
+}
+
+static void sync_now(struct daemon *d)
+{
+    struct wr_err e = {0};
+    uint64_t txid = 0;
+    enum wr_status st = wr_db_sync(d->db, true, d->timeout_ns / 1000000, NULL, &txid, &e);
+
+    sim_trace("sync: %s, txid %llu", st == WR_OK ? "ok" : e.text, (unsigned long long)txid);
+    d->syncing = false;
+    if (st == WR_OK)
+        d->synced(txid, d->commits);
+}
+
+static void live(void *arg)
+{
+    struct daemon *d = arg;
+    struct sim_fiber *watcher = NULL;
+
+    begin(d);
+    if (d->o.watched)
+        watcher = sim_spawn(d->proc, "watch", watch, d);
+    while (!d->stop) {
+        if (!d->want_sync)
+            (void)sim_wait(&d->orders, SIM_NEVER);
+        if (d->want_sync) {
+            d->want_sync = false;
+            sync_now(d);
+        }
+    }
+    if (watcher) {
+        sim_rouse(&d->events, true);
+        sim_join(watcher);
+    }
+    wr_db_free(d->db);
+    wr_sched_free(d->sched);
+}
+
+struct daemon *daemon_start(const char *name, const struct daemon_opts *o)
+{
+    struct daemon *d = wr_alloc(sizeof(*d));
+
+    if (!d)
+        sim_fail("no memory");
+    d->o = *o;
+    d->proc = sim_proc_new(name);
+    d->fiber = sim_spawn(d->proc, "main", live, d);
+    return d;
+}
+
+struct sim_proc *daemon_proc(struct daemon *d)
+{
+    return d->proc;
+}
+
+bool daemon_runs(const struct daemon *d)
+{
+    return d && sim_proc_alive(d->proc) && !d->stop;
+}
+
+void daemon_stop(struct daemon *d)
+{
+    d->stop = true;
+    sim_proc_cont(d->proc);
+    sim_rouse(&d->orders, true);
+    sim_join(d->fiber);
+    sim_kill(
+        d->proc); /* all its threads have ended; what a process leaves open, the kernel closes */
+}
+
+void daemon_event(struct daemon *d)
+{
+    if (!daemon_runs(d))
+        return;
+    d->event = true;
+    sim_rouse(&d->events, true);
+}
+
+bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done)
+{
+    if (!daemon_runs(d) || d->syncing)
+        return false;
+    d->syncing = d->want_sync = true;
+    d->timeout_ns = timeout_ns;
+    d->synced = done;
+    d->commits = commits_n();
+    sim_rouse(&d->orders, true);
+    return true;
+}
+
+bool daemon_syncing(const struct daemon *d)
+{
+    return daemon_runs(d) && d->syncing;
+}
+
+void daemon_status(struct daemon *d, struct wr_db_status *ret)
+{
+    wr_db_status(d->db, ret);
+}

@@ -1,0 +1,51 @@
+/*
+ * daemon.h - our program as a process of the simulated machine: scheduler with its threads, one
+ * database, its replicas, and whoever asks for a sync.
+ */
+#ifndef SIM_DAEMON_H
+#define SIM_DAEMON_H
+
+#include "sim/fiber.h"
+#include "sim/store.h"
+
+struct wr_db_status;
+
+#define DAEMON_REPLICAS 2
+
+struct daemon_opts {
+    const char *path;     /* of the database */
+    const char *meta_dir; /* NULL: the usual one */
+    struct store *stores[DAEMON_REPLICAS];
+    size_t n_stores;
+    uint32_t lock_offset, checkpoint_frames;
+    int64_t scan_ns, interval_ns;
+    uint64_t scan_bytes, inline_bytes, seed;
+    bool watched; /* it hears of writes, as inotify tells them */
+};
+
+struct daemon; /* lives as long as the run */
+
+struct daemon *daemon_start(const char *name, const struct daemon_opts *o);
+struct sim_proc *daemon_proc(struct daemon *d);
+/* Whether it runs: neither killed nor stopped. */
+bool daemon_runs(const struct daemon *d);
+/* As SIGTERM without a last sync; waits until it has ended. Nothing happens if it was killed. */
+void daemon_stop(struct daemon *d);
+/* Something was written. Does not wait. NULL-safe. */
+void daemon_event(struct daemon *d);
+
+/* Ask for a sync to all replicas, in the daemon's own process; `done` runs there when it has
+ * succeeded, with the TXID and with what commits_n() was when it was asked for. At most one at a
+ * time: false while another is under way. */
+typedef void daemon_synced_fn(uint64_t txid, size_t commits);
+bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done);
+/* Whether a sync is under way. */
+bool daemon_syncing(const struct daemon *d);
+
+/* How often a daemon told that the database had lost what was replicated. */
+extern uint64_t daemon_forks;
+
+/* What it says of itself; not after its death. */
+void daemon_status(struct daemon *d, struct wr_db_status *ret);
+
+#endif

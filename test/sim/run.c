@@ -1,0 +1,140 @@
+/*
+ * run.c - see run.h.
+ */
+#if defined(__linux__)
+/* For MAP_ANONYMOUS. */
+#define _DEFAULT_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
+#endif
+
+#include "sim/run.h"
+
+#include "sim/fiber.h"
+#include "sim/tape.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE_S 60u
+
+static struct world_report *shared_report(void)
+{
+    static struct world_report *r;
+
+    if (!r) {
+        void *p = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        if (p == MAP_FAILED)
+            abort();
+        r = p;
+    }
+    return r;
+}
+
+static void child(const struct run *r, struct world_report *report, int out)
+{
+    if (!r->trace && dup2(out, STDERR_FILENO) < 0)
+        _exit(1);
+    (void)alarm(PATIENCE_S);
+    sim_tracing = r->trace;
+    if (r->tape)
+        tape_play(r->tape, r->n_tape);
+    else
+        tape_seed(r->seed);
+    world_live(report);
+    (void)fflush(NULL);
+    _exit(0);
+}
+
+/* What the child says last. Lines that are cut lose their beginning. */
+static void listen_to(int in, char *text)
+{
+    char buf[4096];
+    size_t n = 0;
+    ssize_t got;
+
+    while ((got = read(in, buf + n, sizeof(buf) - 1 - n)) > 0 || (got < 0 && errno == EINTR)) {
+        n += got > 0 ? (size_t)got : 0;
+        if (n > sizeof(buf) / 2) {
+            memmove(buf, buf + n - sizeof(buf) / 4, sizeof(buf) / 4);
+            n = sizeof(buf) / 4;
+        }
+    }
+    while (n > 0 && buf[n - 1] == '\n')
+        n--;
+    buf[n] = '\0';
+
+    const char *line = strrchr(buf, '\n');
+    (void)snprintf(text, RUN_TEXT, "%.*s", RUN_TEXT - 1, line ? line + 1 : buf);
+}
+
+static uint64_t hash_of_tape(void)
+{
+    size_t n;
+    const uint32_t *p = tape_recorded(&n);
+    uint64_t h = 1469598103934665603u;
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 1099511628211u;
+    return h;
+}
+
+void run_one(const struct run *r, struct run_result *ret)
+{
+    struct world_report *report = shared_report();
+    int status = 0, fd[2];
+    pid_t pid;
+
+    (void)fflush(NULL);
+    *ret = (struct run_result){0};
+    tape_seed(0); /* shares its memory */
+    if (pipe(fd) != 0)
+        abort();
+    pid = fork();
+    if (pid < 0)
+        abort();
+    if (pid == 0) {
+        (void)close(fd[0]);
+        child(r, report, fd[1]);
+    }
+    (void)close(fd[1]);
+    listen_to(fd[0], ret->text);
+    (void)close(fd[0]);
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            abort();
+    }
+    ret->hash = hash_of_tape();
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        ret->report = *report;
+        return;
+    }
+    ret->end = WIFEXITED(status) ? RUN_FOUND : WTERMSIG(status) == SIGALRM ? RUN_HUNG : RUN_CRASHED;
+}
+
+/* Without the time and the process in front, and without numbers. */
+static char next_mark(const char **p)
+{
+    while ((**p >= '0' && **p <= '9') || (**p >= 'a' && **p <= 'f'))
+        (*p)++;
+    return **p ? *(*p)++ : '\0';
+}
+
+bool run_alike(const struct run_result *a, const struct run_result *b)
+{
+    const char *x = strstr(a->text, "FAILED"), *y = strstr(b->text, "FAILED");
+
+    if (a->end != b->end)
+        return false;
+    if (!x || !y) /* an assertion names its line */
+        return a->end == RUN_HUNG || strcmp(a->text, b->text) == 0;
+    for (char mark = 1; mark;) {
+        mark = next_mark(&x);
+        if (mark != next_mark(&y))
+            return false;
+    }
+    return true;
+}

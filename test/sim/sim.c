@@ -1,0 +1,353 @@
+/*
+ * sim.c - weir-sim: many simulations, each in a process of its own, and what came of them.
+ *
+ *     weir-sim --seeds A..B [--jobs N]     seeds A to B-1; every failure is told
+ *     weir-sim --doublecheck A..B          that a seed gives the same run twice
+ *     weir-sim --seed N [--trace] [--save FILE]
+ *     weir-sim --replay FILE... [--trace]
+ *     weir-sim --shrink FILE [--seconds N] shorter, in place, while it fails alike
+ *     weir-sim --mutants [--max-seeds N] [--rounds N]
+ *                                          that each mutant is found (mutants.h)
+ *     --mutant NAME                        with each of these: with that bug in the product
+ *
+ * The last line counts: schedules=... crashes=... acked=... lost=... Exit status 0: nothing found.
+ */
+#if defined(__linux__)
+/* For MAP_ANONYMOUS. */
+#define _DEFAULT_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
+#endif
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "sim/fiber.h"
+#include "sim/mutants.h"
+#include "sim/run.h"
+#include "sim/shrink.h"
+#include "sim/tape.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FOUND_MAX 20 /* failures that are told of */
+
+struct options {
+    enum {
+        NOTHING,
+        SEEDS,
+        TWICE,
+        REPLAY,
+        SHRINK,
+        MUTANTS
+    } what;
+    uint64_t from, to; /* seeds */
+    const char *save;
+    char **files;
+    size_t n_files;
+    unsigned jobs, seconds, rounds;
+    uint64_t max_seeds;
+    bool trace;
+};
+
+/* Shared by all workers. */
+struct totals {
+    _Atomic uint64_t next, schedules, crashes, cuts, commits, acked, txids, restores, forks, lost,
+        virtual_ms;
+    _Atomic int64_t longest_hold_ns;
+};
+
+static void add(struct totals *t, const struct run_result *r)
+{
+    int64_t hold = atomic_load(&t->longest_hold_ns);
+
+    atomic_fetch_add(&t->schedules, 1);
+    atomic_fetch_add(&t->crashes, r->report.crashes);
+    atomic_fetch_add(&t->cuts, r->report.cuts);
+    atomic_fetch_add(&t->commits, r->report.commits);
+    atomic_fetch_add(&t->acked, r->report.acked);
+    atomic_fetch_add(&t->txids, r->report.txids);
+    atomic_fetch_add(&t->restores, r->report.restores);
+    atomic_fetch_add(&t->forks, r->report.forks);
+    atomic_fetch_add(&t->virtual_ms, r->report.virtual_ms);
+    while (r->report.longest_hold_ns > hold &&
+           !atomic_compare_exchange_weak(&t->longest_hold_ns, &hold, r->report.longest_hold_ns))
+        ;
+    if (r->end != RUN_WELL)
+        atomic_fetch_add(&t->lost, 1);
+}
+
+static struct totals *totals_new(void)
+{
+    void *p = mmap(
+        NULL, sizeof(struct totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        abort();
+    return p;
+}
+
+static const char *end_text(const struct run_result *r)
+{
+    static const char *const texts[] = {
+        [RUN_WELL] = "well", [RUN_FOUND] = "found", [RUN_CRASHED] = "crashed", [RUN_HUNG] = "hung"};
+
+    return texts[r->end];
+}
+
+static void save(const char *path)
+{
+    size_t n;
+    const uint32_t *p = tape_recorded(&n);
+    FILE *f = fopen(path, "w");
+
+    if (!f) {
+        (void)fprintf(stderr, "weir-sim: cannot write %s\n", path);
+        exit(2);
+    }
+    while (n > 0 && p[n - 1] == 0)
+        n--;
+    for (size_t i = 0; i < n; i++)
+        (void)fprintf(f, "%u%c", p[i], i % 16 == 15 || i + 1 == n ? '\n' : ' ');
+    if (fclose(f) != 0)
+        exit(2);
+}
+
+static uint32_t *load(const char *path, size_t *ret_n)
+{
+    FILE *f = fopen(path, "r");
+    uint32_t *p = wr_array(TAPE_MAX, sizeof(*p));
+    size_t n = 0;
+
+    if (!f || !p) {
+        (void)fprintf(stderr, "weir-sim: cannot read %s\n", path);
+        exit(2);
+    }
+    while (n < TAPE_MAX && fscanf(f, "%u", &p[n]) == 1)
+        n++;
+    (void)fclose(f);
+    *ret_n = n;
+    return p;
+}
+
+/* ---- seeds ---- */
+
+static void work(const struct options *o, struct totals *t)
+{
+    for (;;) {
+        const struct run r = {.seed = atomic_fetch_add(&t->next, 1), .trace = o->trace};
+        struct run_result got;
+
+        if (r.seed >= o->to)
+            return;
+        run_one(&r, &got);
+        if (o->what == TWICE) {
+            uint64_t first = got.hash;
+
+            run_one(&r, &got);
+            if (got.hash != first) {
+                got.end = RUN_FOUND;
+                (void)snprintf(got.text, sizeof(got.text), "the second run was another one");
+            }
+        }
+        if (got.end != RUN_WELL && atomic_load(&t->lost) < FOUND_MAX) {
+            (void)printf(
+                "seed %llu %s: %s\n", (unsigned long long)r.seed, end_text(&got), got.text);
+            if (o->save)
+                save(o->save);
+        }
+        add(t, &got);
+    }
+}
+
+static void in_parallel(const struct options *o, struct totals *t)
+{
+    if (o->jobs == 1) {
+        work(o, t);
+        return;
+    }
+    (void)fflush(NULL);
+    for (unsigned i = 0; i < o->jobs; i++) {
+        pid_t pid = fork();
+
+        if (pid < 0)
+            abort();
+        if (pid == 0) {
+            work(o, t);
+            (void)fflush(NULL);
+            _exit(0);
+        }
+    }
+    while (wait(NULL) > 0 || errno == EINTR)
+        ;
+}
+
+static int tell(struct totals *t)
+{
+    (void)printf(
+        "schedules=%llu crashes=%llu power_cuts=%llu commits=%llu txids=%llu restores=%llu "
+        "forks=%llu virtual_hours=%.1f longest_hold_ms=%.1f acked=%llu lost=%llu\n",
+        (unsigned long long)t->schedules, (unsigned long long)t->crashes,
+        (unsigned long long)t->cuts, (unsigned long long)t->commits, (unsigned long long)t->txids,
+        (unsigned long long)t->restores, (unsigned long long)t->forks,
+        (double)t->virtual_ms / 3600e3, (double)t->longest_hold_ns / 1e6,
+        (unsigned long long)t->acked, (unsigned long long)t->lost);
+    return t->lost > 0 || t->schedules == 0;
+}
+
+static int seeds(const struct options *o)
+{
+    struct totals *t = totals_new();
+
+    atomic_store(&t->next, o->from);
+    in_parallel(o, t);
+    return tell(t);
+}
+
+/* ---- tapes ---- */
+
+static int replay(const struct options *o)
+{
+    struct totals *t = totals_new();
+
+    for (size_t i = 0; i < o->n_files; i++) {
+        struct run r = {.trace = o->trace};
+        struct run_result got;
+        uint32_t *p = load(o->files[i], &r.n_tape);
+
+        r.tape = p;
+        run_one(&r, &got);
+        wr_free(p);
+        if (got.end != RUN_WELL)
+            (void)printf("%s %s: %s\n", o->files[i], end_text(&got), got.text);
+        add(t, &got);
+    }
+    return tell(t);
+}
+
+static void say_progress(size_t n)
+{
+    (void)fprintf(stderr, "\r%zu decisions ", n);
+}
+
+static int shrink_file(const struct options *o)
+{
+    size_t n;
+    uint32_t *p = load(o->files[0], &n);
+    struct run_result got;
+
+    n = shrink(p, n, o->seconds, say_progress);
+    (void)fputc('\n', stderr);
+    run_one(&(struct run){.tape = p, .n_tape = n}, &got);
+    save(o->files[0]);
+    (void)printf("%s %s: %s\n", o->files[0], end_text(&got), got.text);
+    wr_free(p);
+    return got.end == RUN_WELL;
+}
+
+/* ---- the command line ---- */
+
+static int usage(void)
+{
+    (void)fprintf(stderr,
+        "usage: weir-sim --seeds A..B | --seed N | --doublecheck A..B | --replay FILE... |\n"
+        "                --shrink FILE | --mutants\n"
+        "       [--jobs N] [--trace] [--save FILE] [--seconds N] [--max-seeds N] [--rounds N] "
+        "[--mutant "
+        "NAME]\n");
+    return 2;
+}
+
+static bool number(const char *text, uint64_t *ret)
+{
+    return text && wr_parse_u64(wr_str(text), ret);
+}
+
+static bool range(const char *text, struct options *o)
+{
+    struct wr_str from, to;
+
+    return text && wr_str_cut(wr_str(text), '.', &from, &to) && wr_parse_u64(from, &o->from) &&
+           to.n > 1 && to.p[0] == '.' && wr_parse_u64(wr_str_skip(to, 1), &o->to);
+}
+
+/* One option; how many words it took, 0 if it is none. */
+static int option(struct options *o, const char *name, char **rest)
+{
+    const char *value = rest[0];
+    uint64_t n = 0;
+
+    if (strcmp(name, "--trace") == 0)
+        return o->trace = true, 1;
+    if (strcmp(name, "--mutants") == 0)
+        return o->what = MUTANTS, 1;
+    if (strcmp(name, "--seeds") == 0 && range(value, o))
+        return o->what = SEEDS, 2;
+    if (strcmp(name, "--doublecheck") == 0 && range(value, o))
+        return o->what = TWICE, 2;
+    if (strcmp(name, "--save") == 0 && value)
+        return o->save = value, 2;
+    if (strcmp(name, "--mutant") == 0 && value && mutant_choose(value))
+        return 2;
+    if ((strcmp(name, "--replay") == 0 || strcmp(name, "--shrink") == 0) && value) {
+        o->what = strcmp(name, "--replay") == 0 ? REPLAY : SHRINK;
+        o->files = rest;
+        while (rest[o->n_files] && strncmp(rest[o->n_files], "--", 2) != 0)
+            o->n_files++;
+        return 1 + (int)o->n_files;
+    }
+    if (!number(value, &n))
+        return 0;
+    if (strcmp(name, "--seed") == 0) {
+        o->what = SEEDS;
+        o->from = n;
+        o->to = n + 1;
+        o->jobs = 1;
+    } else if (strcmp(name, "--jobs") == 0 && n >= 1) {
+        o->jobs = (unsigned)n;
+    } else if (strcmp(name, "--seconds") == 0) {
+        o->seconds = (unsigned)n;
+    } else if (strcmp(name, "--rounds") == 0 && n >= 1 && n <= MUTANT_ROUNDS_MAX) {
+        o->rounds = (unsigned)n;
+    } else if (strcmp(name, "--max-seeds") == 0) {
+        o->max_seeds = n;
+    } else {
+        return 0;
+    }
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct options o = {
+        .jobs = cores > 1 ? (unsigned)cores : 1, .seconds = 60, .rounds = 5, .max_seeds = 20000};
+
+    for (int i = 1; i < argc;) {
+        int took = option(&o, argv[i], argv + i + 1);
+
+        if (took == 0)
+            return usage();
+        i += took;
+    }
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    /* All fibers are one thread: SQLite needs no mutexes, and must not tell them apart. */
+    if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK)
+        abort();
+    switch (o.what) {
+    case SEEDS:
+    case TWICE:
+        return seeds(&o);
+    case REPLAY:
+        return replay(&o);
+    case SHRINK:
+        return shrink_file(&o);
+    case MUTANTS:
+        return mutants_run(o.max_seeds, o.rounds, o.jobs);
+    case NOTHING:
+        break;
+    }
+    return usage();
+}

@@ -1,0 +1,269 @@
+/*
+ * verdict.c - see verdict.h.
+ */
+#include "sim/verdict.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "engine/restore.h"
+#include "sim/commits.h"
+#include "sim/disk.h"
+#include "sim/judge.h"
+#include "sim/tape.h"
+
+#include <inttypes.h>
+#include <sqlite3.h>
+
+#define STORES_MAX    4
+#define RESTORES_MAX  4
+#define RESTORED_PATH "/restored/db"
+
+struct bucket {
+    struct store *store;
+    struct judge *judge;
+};
+
+static struct {
+    struct bucket buckets[STORES_MAX];
+    size_t n;
+    uint32_t lock_offset;
+    uint64_t objects, acked, txids, restores;
+} v;
+
+static struct bucket *bucket_of(const struct store *s)
+{
+    for (size_t i = 0; i < v.n; i++) {
+        if (v.buckets[i].store == s)
+            return &v.buckets[i];
+    }
+    sim_fail("an object in an unknown bucket");
+}
+
+/* The last TXID in the name of an LTX file; 0: it is none. */
+static uint64_t txid_of(const char *key)
+{
+    size_t n = strlen(key);
+    uint64_t x = 0;
+
+    if (n < 20 || strcmp(key + n - 4, ".ltx") != 0)
+        return 0;
+    for (const char *p = key + n - 20; p < key + n - 4; p++) {
+        if (!((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f')))
+            return 0;
+        x = x << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+    }
+    return x;
+}
+
+static size_t commit_of(size_t from, const struct judge_image *x)
+{
+    return commits_find(from, x->hash, x->commit, x->page_size);
+}
+
+static void on_put(
+    struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n)
+{
+    struct bucket *b = bucket_of(s);
+    struct judge_image image;
+    uint64_t txid = txid_of(key);
+    char why[JUDGE_TEXT];
+
+    v.objects++;
+    sim_trace("object %s, %zu bytes", key, n);
+    if (old && (old_n != n || memcmp(old, p, n) != 0))
+        sim_fail("S3: %s was written again with other bytes", key);
+    if (!judge_put(b->judge, key, p, n, why))
+        sim_fail("S4: %s: %s", key, why);
+    if (txid == 0 || !judge_find(b->judge, txid, &image))
+        return;
+    commits_look();
+    if (commit_of(0, &image) == SIZE_MAX)
+        sim_fail("S1: %s: txid %" PRIu64 " is a state that was never committed", key, txid);
+}
+
+static void on_remove(struct store *s, const char *key)
+{
+    judge_remove(bucket_of(s)->judge, key);
+}
+
+void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n)
+{
+    assert(n <= STORES_MAX);
+    v.lock_offset = lock_offset;
+    for (size_t i = 0; i < n; i++)
+        v.buckets[v.n++] = (struct bucket){.store = stores[i], .judge = judge_new(lock_offset)};
+    store_on_put = on_put;
+    store_on_remove = on_remove;
+}
+
+struct first {
+    uint64_t from;
+    struct judge_image image; /* of the first TXID from there on */
+};
+
+static bool take_first(void *arg, const struct judge_image *image)
+{
+    struct first *f = arg;
+
+    if (image->txid < f->from)
+        return true;
+    f->image = *image;
+    return false;
+}
+
+/* A bucket that joined late has no file that ends with just this TXID, but one that contains it. */
+void verdict_acked(uint64_t txid, size_t commits)
+{
+    v.acked++;
+    commits_look();
+    for (size_t i = 0; i < v.n; i++) {
+        struct first f = {.from = txid};
+
+        judge_each(v.buckets[i].judge, take_first, &f);
+        if (f.image.txid == 0)
+            sim_fail("S1: txid %" PRIu64 " was acknowledged, and cannot be restored", txid);
+        if (commits > 0 && commit_of(commits - 1, &f.image) == SIZE_MAX)
+            sim_fail("S1: txid %" PRIu64 " was acknowledged, without all of the %zu commits", txid,
+                commits);
+    }
+}
+
+/* ---- in the end ---- */
+
+struct walk {
+    size_t at; /* the commit of the image before */
+    struct judge_image last;
+};
+
+/* TXIDs follow the order of commits. */
+static bool in_order(void *arg, const struct judge_image *image)
+{
+    struct walk *w = arg;
+    size_t at = commit_of(w->at, image);
+
+    if (at == SIZE_MAX)
+        sim_fail("S1: txid %" PRIu64 " is no state that was committed after that of txid %" PRIu64,
+            image->txid, w->last.txid);
+    w->at = at;
+    w->last = *image;
+    v.txids++;
+    return true;
+}
+
+void verdict_newest(size_t n)
+{
+    commits_look();
+    for (size_t i = 0; i < n; i++) {
+        struct walk w = {0};
+        char why[JUDGE_TEXT];
+
+        judge_each(v.buckets[i].judge, in_order, &w);
+        if (!judge_at_rest(v.buckets[i].judge, why))
+            sim_fail("S1: %s", why);
+        if (commits_n() > 0 && commit_of(commits_n() - 1, &w.last) == SIZE_MAX)
+            sim_fail(
+                "L1: the newest state, txid %" PRIu64 ", is not the newest commit", w.last.txid);
+    }
+}
+
+static void restore_one(struct bucket *b, const struct judge_image *want, bool newest)
+{
+    const struct wr_restore_opts o = {.fs = disk_fs(),
+        .path = RESTORED_PATH,
+        .txid = newest ? 0 : want->txid,
+        .overwrite = true,
+        .parallel = 1 + tape_below(4),
+        .lock_offset = v.lock_offset};
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+    struct wr_restore_result r = {0};
+    struct wr_storage *s = NULL;
+    struct wr_err e = {0};
+    const uint8_t *p;
+    size_t n = 0;
+
+    wr_arena_init(&scratch, (size_t)1 << 30);
+    if (wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, &e) != WR_OK ||
+        wr_restore(s, &c, &o, &r, &e) != WR_OK)
+        sim_fail("S5: restore of txid %" PRIu64 ": %s", want->txid, e.text);
+    p = disk_peek(RESTORED_PATH, &n);
+    if (!p || r.txid != want->txid || n != (size_t)want->commit * want->page_size ||
+        judge_hash_database(p, n, want->page_size, v.lock_offset) != want->hash)
+        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
+    wr_storage_close(s);
+    wr_arena_release(&scratch);
+    v.restores++;
+}
+
+struct choice {
+    struct judge_image all[RESTORES_MAX + 1]; /* the newest, then some */
+    size_t n;
+};
+
+static bool choose(void *arg, const struct judge_image *image)
+{
+    struct choice *c = arg;
+
+    c->all[0] = *image;
+    c->n = wr_max(c->n, (size_t)1);
+    if (c->n <= RESTORES_MAX && tape_chance(60))
+        c->all[c->n++] = *image;
+    return true;
+}
+
+static void restore_some(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < v.n; i++) {
+        struct choice c = {0};
+
+        judge_each(v.buckets[i].judge, choose, &c);
+        for (size_t k = 0; k < c.n; k++)
+            restore_one(&v.buckets[i], &c.all[k], k == 0);
+    }
+}
+
+/* Work for a process of its own, to its end. */
+static void in_process(const char *name, void (*run)(void *arg), void *arg)
+{
+    struct sim_proc *p = sim_proc_new(name);
+
+    sim_join(sim_spawn(p, name, run, arg));
+    sim_kill(p);
+}
+
+void verdict_restores(void)
+{
+    in_process("restore", restore_some, NULL);
+}
+
+static void check_integrity(void *arg)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+
+    if (sqlite3_open_v2(arg, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &stmt, NULL) != SQLITE_OK ||
+        sqlite3_step(stmt) != SQLITE_ROW)
+        sim_fail("A1: integrity check: %s", sqlite3_errmsg(db));
+    if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
+        sim_fail("A1: %s", (const char *)sqlite3_column_text(stmt, 0));
+    (void)sqlite3_finalize(stmt);
+    (void)sqlite3_close(db);
+}
+
+void verdict_integrity(const char *path)
+{
+    char copy[64];
+
+    (void)snprintf(copy, sizeof(copy), "%s", path);
+    in_process("check", check_integrity, copy);
+}
+
+void verdict_report(struct world_report *ret)
+{
+    ret->objects = v.objects;
+    ret->acked = v.acked;
+    ret->txids = v.txids;
+    ret->restores = v.restores;
+}

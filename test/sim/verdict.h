@@ -1,0 +1,25 @@
+/*
+ * verdict.h - judges what is in the buckets, object by object as they appear, against what was
+ * committed. A finding fails the run. The laws are in world.h.
+ */
+#ifndef SIM_VERDICT_H
+#define SIM_VERDICT_H
+
+#include "sim/store.h"
+#include "sim/world.h"
+
+void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n);
+
+/* A sync to all replicas has succeeded: every bucket has `txid`, and it holds the first `commits`
+ * commits. */
+void verdict_acked(uint64_t txid, size_t commits);
+/* The newest state of the first `n` buckets is the newest commit. */
+void verdict_newest(size_t n);
+/* Restore the newest and some other TXIDs with the product's own code, and compare. */
+void verdict_restores(void);
+/* SQLite finds nothing wrong with the application's database. */
+void verdict_integrity(const char *path);
+
+void verdict_report(struct world_report *ret);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * world.h - one simulation: a machine with an application and our daemon, stores far away, things
+ * that go wrong, and in the end a verdict.
+ *
+ * The laws that are judged (the numbers are those of docs/testing.md):
+ *
+ *   S1  each TXID of each bucket restores to a state that the application has committed, in order;
+ *       and what a sync has acknowledged holds all that was committed when it was asked for
+ *   S2  the engine has captured as many commits as SQLite counted
+ *   S3  an object's name never gets other bytes
+ *   S4  every object keeps the rules of the format (judge.h)
+ *   S5  what our own restore makes is that state, byte for byte
+ *   A1  the application never sees an error, nor a database that fails its integrity check
+ *   A2  nobody waits longer for us than a bound
+ *   L1  when all faults have healed, a sync succeeds, and the newest TXID is the newest commit
+ *   L2  and then nothing more is asked of the stores while nothing is written
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include "base/base.h"
+
+struct world_report {
+    uint64_t crashes; /* processes killed, power cuts counted once for each process */
+    uint64_t cuts;    /* of the power */
+    uint64_t commits, acked, txids, restores, objects, forks;
+    uint64_t virtual_ms;
+    int64_t longest_hold_ns; /* of the writer lock by a daemon */
+};
+
+/* Run one simulation by the tape that was set. Returns if nothing was found wrong; once in a
+ * process. */
+void world_live(struct world_report *ret);
+
+#endif
