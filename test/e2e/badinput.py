@@ -9,7 +9,6 @@ several run at a time. -v shows every command and what it said.
 """
 import concurrent.futures
 import os
-import subprocess
 import sys
 import time
 import traceback
@@ -19,6 +18,7 @@ import bad_disk
 import bad_process
 import bad_restore
 import bad_usage
+import kit
 from badkit import CASES, Case, Skip
 
 AT_ONCE = 6
@@ -41,17 +41,8 @@ def run(exe, function, verbose):
     return box.end(), skipped
 
 
-def private_mounts():
-    """Start again in a mount namespace of our own: what is mounted there goes away with us."""
-    if os.getuid() == 0 and "BADINPUT_UNSHARED" not in os.environ:
-        os.environ["BADINPUT_UNSHARED"] = "1"
-        again = ["unshare", "--mount", "--propagation", "private"]
-        if subprocess.run([*again, "true"], capture_output=True).returncode == 0:
-            os.execvp("unshare", [*again, sys.executable, *sys.argv])
-
-
 def main():
-    private_mounts()
+    kit.private_mounts()
     verbose = "-v" in sys.argv
     names = [a for a in sys.argv[1:] if a != "-v"]
     exe, wanted = os.path.abspath(names[0]), names[1:]

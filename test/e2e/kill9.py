@@ -102,13 +102,14 @@ def digest(path):
 
 
 class Case:
-    """A database with ballast, its weir, and what was ever seen in its replica."""
+    """A database with ballast, its weir, and what was ever seen in its replica. `home`: where in the
+    work directory the database and the local state are."""
 
-    def __init__(self, args, found, name):
+    def __init__(self, args, found, name, home=""):
         self.args, self.found, self.name = args, found, name
         self.rnd = random.Random("%d %s" % (args.seed, name))
-        self.path, self.replica = found.path(name + ".db"), found.path(name + "-replica")
-        self.state_dir = found.path("." + name + ".db-weir")
+        self.path, self.replica = found.path(home, name + ".db"), found.path(name + "-replica")
+        self.state_dir = found.path(home, "." + name + ".db-weir")
         self.out = found.path(name + ".restored")
         self.url = "file://" + self.replica
         self.weir = kit.Weir(args.weir, self.path, self.url, found.path(name + ".log"),

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -20,6 +21,22 @@ FORK = "the database lost transactions that were already replicated"
 FULL_SEND = "the replica's newest state is not in this database's known history"
 
 SHOWN = 20  # findings; one cause may have hundreds
+
+
+def private_mounts():
+    """Start again in a mount namespace of our own: what is mounted there goes away with us, however
+    we end. Does nothing where that is impossible."""
+    again = ["unshare", "--mount", "--propagation", "private"]
+    if os.getuid() == 0 and "WEIR_TEST_UNSHARED" not in os.environ:
+        os.environ["WEIR_TEST_UNSHARED"] = "1"
+        if subprocess.run([*again, "true"], capture_output=True).returncode == 0:
+            os.execvp("unshare", [*again, sys.executable, *sys.argv])
+
+
+def skip(name, why):
+    """The end of a test that is impossible here. Counted and shown by ./check."""
+    print("skipped %s: %s" % (name, why), flush=True)
+    sys.exit(77)
 
 
 class Findings:
