@@ -69,20 +69,22 @@ class Findings:
 
 
 class Weir:
-    """One `weir replicate` of one database, logging to a file that further starts append to."""
+    """One `weir replicate` of one database, logging to a file that further starts append to.
+    `tracer` comes before it on the command line, and must become it."""
 
     def __init__(self, exe, db, url, log, interval="20ms", flags=(), env=None):
         self.exe, self.db, self.url, self.log = exe, db, url, log
         self.args = ["-sync-interval", interval, *flags]
         self.env = env
+        self.tracer = []
         self.process = None
         self.log_start = 0
 
     def start(self):
         self.log_start = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as out:
-            self.process = subprocess.Popen([self.exe, "replicate", *self.args, self.db, self.url],
-                                            stdout=out, stderr=out, env=self.env)
+            self.process = subprocess.Popen([*self.tracer, self.exe, "replicate", *self.args, self.db,
+                                             self.url], stdout=out, stderr=out, env=self.env)
 
     def kill(self):
         """SIGKILL; False when it had ended by itself before."""
