@@ -153,8 +153,9 @@ class Case:
     def joined(self):
         return kit.wait_until(lambda: self.weir.logged(" by="), ALLOWED_AGE)
 
-    def matches(self):
-        """Whether the newest restored state is the database. Nobody writes meanwhile."""
+    def matches(self, seconds=ALLOWED_AGE):
+        """Whether the newest restored state is the database, within that time. Nobody writes
+        meanwhile."""
         db = self.connect()
         want = kit.image(db)
         db.close()
@@ -164,7 +165,7 @@ class Case:
             code, said[0] = kit.restore(self.args.weir, self.url, self.out)
             return code == 0 and kit.read(self.out) == want
 
-        if kit.wait_until(there, ALLOWED_AGE, 0.05):
+        if kit.wait_until(there, seconds, 0.05):
             return True
         self.found.add("the newest restored state is not the database: %s" % (
             said[0] or "other bytes"))
