@@ -16,13 +16,14 @@ import traceback
 import bad_database
 import bad_disk
 import bad_process
+import bad_replica
 import bad_restore
 import bad_usage
 import kit
 from badkit import CASES, Case, Skip
 
 AT_ONCE = 6
-PARTS = (bad_database, bad_disk, bad_process, bad_restore, bad_usage)
+PARTS = (bad_database, bad_disk, bad_process, bad_replica, bad_restore, bad_usage)
 
 
 def run(exe, function, verbose):
