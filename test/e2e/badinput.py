@@ -49,7 +49,7 @@ def main():
     exe, wanted = os.path.abspath(names[0]), names[1:]
     for name in ("LITESTREAM_CONFIG", "LOG_LEVEL"):
         os.environ.pop(name, None)
-    chosen = [f for f in CASES if not wanted or f.__name__ in wanted]
+    chosen = [f for f in CASES if f.__name__ in wanted or not wanted and not hasattr(f, "slow")]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(lambda f: run(exe, f, verbose), chosen))
     for _, skipped in results:
