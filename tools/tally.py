@@ -2,7 +2,8 @@
 """Sum up Meson's testlog.json: usage tally.py LOG.
 
 Prints what failing tests said, then "N passed, N failed", counting the subtests of tests that speak
-TAP and any other test as one; ", N skipped" follows if there were such. Exits with 0 only if none
+TAP and any other test as one. What was skipped is named, with the reason if the test gave one (a line
+"skipped WHAT: WHY", or the end of a TAP line), and ", N skipped" follows. Exits with 0 only if none
 failed and at least one passed.
 """
 import json
@@ -10,6 +11,7 @@ import re
 import sys
 
 TAP = re.compile(r"^(not )?ok\b(.*)$", re.M)
+SKIPPED = re.compile(r"^(?:skipped|ok\b.*# SKIP) +(.*)$", re.M)
 SHOWN_MAX = 200  # lines of a failing test's output
 
 
@@ -26,6 +28,14 @@ def count(entry):
     if not good and not skipped and not failed:
         failed = 1  # it crashed, hung, or ended early: the subtests before that passed
     return passed, failed
+
+
+def skips(entry):
+    """What this test left out: one line each."""
+    said = SKIPPED.findall(entry.get("stdout", ""))
+    if entry["result"] == "SKIP" and not said:
+        said = (entry.get("stdout", "").split("\n\n")[0].splitlines() or [""])[-1:]
+    return ["%s: %s" % (entry["name"], why) for why in said]
 
 
 def show(entry):
@@ -53,7 +63,9 @@ def main():
         good, bad = count(entry)
         passed += good
         failed += bad
-        skipped += entry["result"] == "SKIP"
+        for line in skips(entry):
+            skipped += 1
+            print("skipped " + line)
         if bad:
             show(entry)
     print("%d passed, %d failed%s" % (passed, failed, ", %d skipped" % skipped if skipped else ""))

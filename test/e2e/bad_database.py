@@ -1,10 +1,12 @@
 """Databases that are missing, empty, none at all, locked, or changed behind our back."""
 import os
+import random
 import shutil
 import sqlite3
+import time
 
 import kit
-from badkit import NOBODY, QUICK, add, case, copy_exe, digest, python, let_go, remove, rows
+from badkit import NOBODY, QUICK, add, case, copy_exe, digest, python, let_go, remove, rows, slow
 
 EXCLUSIVE = """
 import sqlite3, sys
@@ -294,3 +296,69 @@ def foreign_replica_in_use(c):
     p.has(first)
     c.expect(p.stop(), 0)
     c.nothing_lost(first)
+
+
+@case
+def replaced_between(c):
+    """Replaced while nothing runs, the local state of the old one beside it: the new one arrives, or it is
+    refused as another database; the old one stays restorable in either case."""
+    for rows_there in (1, 40):
+        path = c.database(rows=5)
+        c.once(path)
+        old = max(kit.txids(c.path("replica")))
+        other = c.database("other.db", rows=rows_there)
+        remove(path)
+        os.rename(other, path)
+        out = c.run("replicate", "-once", path, c.url)
+        if out.code == 0:
+            c.nothing_lost(path)
+        else:
+            c.expect(out, 7, path, c.url, "the replica holds another database")
+        was = c.restored(txid=old)
+        c.check(was and rows(was) == (5, 5), "the old database cannot be restored any more")
+        remove(path)
+        shutil.rmtree(c.path(".app.db-weir"))
+        shutil.rmtree(c.path("replica"))
+
+
+@case
+def replaced_again_and_again(c):
+    """Replaced by rename five times while it runs and others write, at any moment."""
+    path, _, p = two_states(c)
+    rnd = random.Random(1)
+    for i in range(5):
+        other = c.database("next.db", rows=3 + i)
+        time.sleep(rnd.random() * 0.3)
+        add(path, 1)
+        for tail in ("-wal", "-shm"):
+            if os.path.exists(path + tail):
+                os.remove(path + tail)
+        os.rename(other, path)
+        add(path, 1)
+    p.has(path)
+    c.check(not p.ended(), "it ended: " + p.text())
+    c.expect(p.stop(), 0)
+    c.nothing_lost(path)
+    for txid in kit.txids(c.path("replica")):
+        c.check(c.restored(txid=txid), "txid %016x does not restore" % txid)
+
+
+@slow
+def directory_replaced(c):
+    """The database's directory is renamed, and another one takes its place: seen at the next slow look, within
+    a minute, since what is watched is the directory."""
+    for name in ("here", "other"):
+        os.mkdir(c.path(name))
+    path = c.database("here/app.db", rows=5)
+    c.database("other/app.db", rows=9)
+    p = c.replicate(path)
+    p.has(path, seconds=90)
+    os.rename(c.path("here"), c.path("gone"))
+    os.rename(c.path("other"), c.path("here"))
+    add(path, 2)
+    p.has(path, seconds=90)
+    add(c.path("gone", "app.db"), 3)
+    p.has(path, seconds=90)
+    c.check(not p.ended(), "it ended: " + p.text())
+    c.expect(p.stop(), 0)
+    c.nothing_lost(path)

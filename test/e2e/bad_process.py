@@ -1,5 +1,6 @@
 """Other processes: rivals for the database, the child of -exec, signals."""
 import os
+import shutil
 import signal
 import socket
 import time
@@ -222,3 +223,78 @@ def killed(c):
     p.has(path)
     c.expect(p.stop(), 0)
     c.nothing_lost(path)
+
+
+@case
+def many_at_once(c):
+    """Started together on one database: one has it, the others end with 6; killed, it is succeeded."""
+    path = c.database()
+    for _ in range(3):
+        started = [c.replicate(path) for _ in range(6)]
+        kit.wait_until(lambda: sum(p.ended() for p in started) == 5, 30)
+        running = [p for p in started if not p.ended()]
+        if not c.check(len(running) == 1, "%d of six go on" % len(running)):
+            return
+        for p in started:
+            if p.ended():
+                c.expect(p.wait(), 6, path, "another process holds the checkpoint lock")
+        add(path, 2)
+        running[0].has(path)
+        running[0].process.kill()
+        running[0].wait()
+    add(path, 1)
+    c.once(path)
+    c.nothing_lost(path)
+
+
+@case
+def second_weir_while_stopped(c):
+    """The first one is stopped (SIGSTOP): it still has the database. Afterwards it goes on."""
+    path = c.database()
+    p = c.replicate(path)
+    p.has(path)
+    p.process.send_signal(signal.SIGSTOP)
+    add(path, 2)
+    c.refuses(6, ("replicate", path, "file://" + c.path("elsewhere")), path, "pid %d" % p.process.pid)
+    c.check(not kit.txids(c.path("elsewhere")), "it was replicated all the same")
+    p.process.send_signal(signal.SIGCONT)
+    p.has(path)
+    c.expect(p.stop(), 0)
+
+
+@case
+def twins(c):
+    """A copy of the database with its local state replicates to the same URL, as after cloning a machine. One
+    of them stops to, with the reason; nothing is overwritten, and what the other commits arrives."""
+    path = c.database(rows=10)
+    c.once(path)
+    os.mkdir(c.path("clone"))
+    copy = c.path("clone", "app.db")
+    shutil.copy(path, copy)
+    shutil.copytree(c.path(".app.db-weir"), c.path("clone", ".app.db-weir"))
+    both = {path: c.replicate(path), copy: c.replicate(copy)}
+
+    def lost(p):
+        return "another process writes to this replica: stop it, or give each its own URL" in p.text()
+    for p in both.values():
+        p.says("replica joined")
+    before = {key: digest(name) for key, name in kit.objects(c.path("replica"))[0].items()}
+    for i in range(40):
+        for which in both:
+            add(which, 1 + i % 3)
+        now = kit.objects(c.path("replica"))[0]
+        for key, was in before.items():
+            c.check(key in now and digest(now[key]) == was, "txid %016x was overwritten or removed" % key[2])
+        before = {key: digest(name) for key, name in now.items()}
+        if any(lost(p) for p in both.values()):
+            break
+        time.sleep(0.05)
+    kit.wait_until(lambda: any(lost(p) for p in both.values()), 20)
+    left = [which for which, p in both.items() if not lost(p)]
+    if c.check(len(left) == 1, "%d of two go on" % len(left)):
+        add(left[0], 2)
+        both[left[0]].has(left[0])
+        for which, p in both.items():
+            c.expect(p.stop(), 0 if which == left[0] else 7)
+    for txid in kit.txids(c.path("replica")):
+        c.check(c.restored(txid=txid), "txid %016x does not restore" % txid)

@@ -9,7 +9,6 @@ several run at a time. -v shows every command and what it said.
 """
 import concurrent.futures
 import os
-import subprocess
 import sys
 import time
 import traceback
@@ -17,12 +16,14 @@ import traceback
 import bad_database
 import bad_disk
 import bad_process
+import bad_replica
 import bad_restore
 import bad_usage
+import kit
 from badkit import CASES, Case, Skip
 
 AT_ONCE = 6
-PARTS = (bad_database, bad_disk, bad_process, bad_restore, bad_usage)
+PARTS = (bad_database, bad_disk, bad_process, bad_replica, bad_restore, bad_usage)
 
 
 def run(exe, function, verbose):
@@ -41,23 +42,14 @@ def run(exe, function, verbose):
     return box.end(), skipped
 
 
-def private_mounts():
-    """Start again in a mount namespace of our own: what is mounted there goes away with us."""
-    if os.getuid() == 0 and "BADINPUT_UNSHARED" not in os.environ:
-        os.environ["BADINPUT_UNSHARED"] = "1"
-        again = ["unshare", "--mount", "--propagation", "private"]
-        if subprocess.run([*again, "true"], capture_output=True).returncode == 0:
-            os.execvp("unshare", [*again, sys.executable, *sys.argv])
-
-
 def main():
-    private_mounts()
+    kit.private_mounts()
     verbose = "-v" in sys.argv
     names = [a for a in sys.argv[1:] if a != "-v"]
     exe, wanted = os.path.abspath(names[0]), names[1:]
     for name in ("LITESTREAM_CONFIG", "LOG_LEVEL"):
         os.environ.pop(name, None)
-    chosen = [f for f in CASES if not wanted or f.__name__ in wanted]
+    chosen = [f for f in CASES if f.__name__ in wanted or not wanted and not hasattr(f, "slow")]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(lambda f: run(exe, f, verbose), chosen))
     for _, skipped in results:

@@ -28,6 +28,12 @@ def case(function):
     return function
 
 
+def slow(function):
+    """A case that takes a minute: run when it is named only."""
+    function.slow = True
+    return case(function)
+
+
 class Skip(Exception):
     """This case is impossible here."""
 

@@ -102,13 +102,14 @@ def digest(path):
 
 
 class Case:
-    """A database with ballast, its weir, and what was ever seen in its replica."""
+    """A database with ballast, its weir, and what was ever seen in its replica. `home`: where in the
+    work directory the database and the local state are."""
 
-    def __init__(self, args, found, name):
+    def __init__(self, args, found, name, home=""):
         self.args, self.found, self.name = args, found, name
         self.rnd = random.Random("%d %s" % (args.seed, name))
-        self.path, self.replica = found.path(name + ".db"), found.path(name + "-replica")
-        self.state_dir = found.path("." + name + ".db-weir")
+        self.path, self.replica = found.path(home, name + ".db"), found.path(name + "-replica")
+        self.state_dir = found.path(home, "." + name + ".db-weir")
         self.out = found.path(name + ".restored")
         self.url = "file://" + self.replica
         self.weir = kit.Weir(args.weir, self.path, self.url, found.path(name + ".log"),
@@ -152,8 +153,9 @@ class Case:
     def joined(self):
         return kit.wait_until(lambda: self.weir.logged(" by="), ALLOWED_AGE)
 
-    def matches(self):
-        """Whether the newest restored state is the database. Nobody writes meanwhile."""
+    def matches(self, seconds=ALLOWED_AGE):
+        """Whether the newest restored state is the database, within that time. Nobody writes
+        meanwhile."""
         db = self.connect()
         want = kit.image(db)
         db.close()
@@ -163,7 +165,7 @@ class Case:
             code, said[0] = kit.restore(self.args.weir, self.url, self.out)
             return code == 0 and kit.read(self.out) == want
 
-        if kit.wait_until(there, ALLOWED_AGE, 0.05):
+        if kit.wait_until(there, seconds, 0.05):
             return True
         self.found.add("the newest restored state is not the database: %s" % (
             said[0] or "other bytes"))

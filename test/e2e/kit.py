@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -20,6 +21,22 @@ FORK = "the database lost transactions that were already replicated"
 FULL_SEND = "the replica's newest state is not in this database's known history"
 
 SHOWN = 20  # findings; one cause may have hundreds
+
+
+def private_mounts():
+    """Start again in a mount namespace of our own: what is mounted there goes away with us, however
+    we end. Does nothing where that is impossible."""
+    again = ["unshare", "--mount", "--propagation", "private"]
+    if os.getuid() == 0 and "WEIR_TEST_UNSHARED" not in os.environ:
+        os.environ["WEIR_TEST_UNSHARED"] = "1"
+        if subprocess.run([*again, "true"], capture_output=True).returncode == 0:
+            os.execvp("unshare", [*again, sys.executable, *sys.argv])
+
+
+def skip(name, why):
+    """The end of a test that is impossible here. Counted and shown by ./check."""
+    print("skipped %s: %s" % (name, why), flush=True)
+    sys.exit(77)
 
 
 class Findings:
@@ -52,20 +69,22 @@ class Findings:
 
 
 class Weir:
-    """One `weir replicate` of one database, logging to a file that further starts append to."""
+    """One `weir replicate` of one database, logging to a file that further starts append to.
+    `tracer` comes before it on the command line, and must become it."""
 
     def __init__(self, exe, db, url, log, interval="20ms", flags=(), env=None):
         self.exe, self.db, self.url, self.log = exe, db, url, log
         self.args = ["-sync-interval", interval, *flags]
         self.env = env
+        self.tracer = []
         self.process = None
         self.log_start = 0
 
     def start(self):
         self.log_start = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as out:
-            self.process = subprocess.Popen([self.exe, "replicate", *self.args, self.db, self.url],
-                                            stdout=out, stderr=out, env=self.env)
+            self.process = subprocess.Popen([*self.tracer, self.exe, "replicate", *self.args, self.db,
+                                             self.url], stdout=out, stderr=out, env=self.env)
 
     def kill(self):
         """SIGKILL; False when it had ended by itself before."""

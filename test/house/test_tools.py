@@ -181,6 +181,9 @@ class Symbols(Tree):
         obj = os.path.join(self.root, "src_base_a.c.o")
         subprocess.run(["cc", "-shared", obj, "-o", library], check=True)
         self.fails("libweir.so exports wr_a", "symbols.py", self.root, self.root)
+        os.makedirs(os.path.join(self.root, "test"), exist_ok=True)
+        os.rename(library, os.path.join(self.root, "test", "libweir.so"))
+        self.passes("symbols.py", self.root, self.root)
 
 
 if __name__ == "__main__":
