@@ -134,12 +134,17 @@ struct replay {
     bool has_noted;
 };
 
+/* Page 0, which a record of ours never has, is no page. */
 static void add_captured(struct wr_pageset *out, const struct wr_journal_rec *r, struct wr_bytes b)
 {
     size_t step = r->kind == WR_JOURNAL_CLOSE ? 12 : 4;
 
-    for (uint32_t i = 0; i < r->n; i++)
-        wr_pageset_add(out, wr_le32(b.p + i * step));
+    for (uint32_t i = 0; i < r->n; i++) {
+        uint32_t pgno = wr_le32(b.p + i * step);
+
+        if (pgno > 0)
+            wr_pageset_add(out, pgno);
+    }
 }
 
 static enum wr_status replay_close(
@@ -203,8 +208,8 @@ static enum wr_status undo_close(struct wr_ledger *l, const struct replay *rp, s
 
         if (pgno >= 1 && pgno <= capacity(l))
             entries(l)[pgno - 1] = wr_le64(p + 4);
-        wr_pageset_add(&l->pending, pgno);
     }
+    add_captured(&l->pending, &rp->close, wr_buf_bytes(&rp->undo));
     /* Not all of the header: its position must stay what it was without any note. */
     l->now.commit = rp->close.commit_before;
     wr_put_le32(l->map + 12, l->now.commit);

@@ -1,6 +1,7 @@
 /*
  * test_ledger.c - the ledger in daily life: random histories, full disks, strangers' files.
  */
+#include "engine/journal.h"
 #include "unit/engine/ledger_model.h"
 
 static void test_random_history(void **state)
@@ -191,6 +192,55 @@ static void test_other_shapes_and_damage_come_back_empty(void **state)
     model_release(&m);
 }
 
+/* One more record in the journal of a ledger that is closed, as nobody of ours would write it. */
+static void add_record(struct model *m, struct wr_journal_rec *rec, struct wr_bytes entries)
+{
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+
+    wr_ledger_close(m->l);
+    m->l = NULL;
+    T_OK(wr_journal_open(wr_fs_posix(), m->dir, &j, &e));
+    T_OK(wr_journal_append(j, rec, entries, &e));
+    wr_journal_close(j);
+}
+
+static void test_a_journal_names_page_0(void **state)
+{
+    const uint8_t capture[8] = {0, 0, 0, 0, 3}, closed[12] = {0};
+    struct wr_ledger_state now;
+    struct wr_err e = {0};
+    struct model m;
+    uint32_t mark;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 10);
+    model_fill(&m, 5);
+    now = wr_ledger_state(m.l);
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CAPTURE,
+        .txid_before = now.txid,
+        .txid = now.txid,
+        .rolling_before = now.rolling,
+        .rolling = now.rolling,
+        .pos = now.pos,
+        .commit_before = 1,
+        .commit = now.commit,
+        .n = 2};
+    add_record(&m, &rec, (struct wr_bytes){capture, sizeof(capture)});
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_pending(m.l)->map.n == 1);
+    T(wr_pgmap_get(&wr_ledger_pending(m.l)->map, 3, &mark));
+
+    rec.kind = WR_JOURNAL_CLOSE;
+    rec.txid++;
+    rec.commit_before = now.commit;
+    rec.n = 1;
+    add_record(&m, &rec, (struct wr_bytes){closed, sizeof(closed)});
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_state(m.l).txid == now.txid);
+    model_release(&m);
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -295,4 +345,5 @@ static void test_no_memory(void **state)
 T_MAIN(T_TEST(test_random_history), T_TEST(test_full_disk_keeps_the_state),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
+    T_TEST(test_a_journal_names_page_0),
     T_TEST(test_reset_forgets), T_TEST(test_no_memory))
