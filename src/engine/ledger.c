@@ -218,6 +218,16 @@ static enum wr_status undo_close(struct wr_ledger *l, const struct replay *rp, s
     return st == WR_OK ? wr_ledger_note(l, &l->pending, &l->now.pos, e) : st;
 }
 
+/* The proof ends at the last page. What a lost state left behind it must not become the checksum of
+ * a page that a later TXID adds without a write. */
+static void clear_behind(struct wr_ledger *l)
+{
+    for (uint64_t i = l->now.commit; i < capacity(l); i++) {
+        if (entries(l)[i] != 0) /* an untouched page of the file stays clean */
+            entries(l)[i] = 0;
+    }
+}
+
 /* Load what is there and prove it; an unproven ledger becomes an empty one. */
 static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
 {
@@ -235,6 +245,8 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     if (st == WR_OK) {
         if (xor_of(l, l->now.commit) != l->now.rolling)
             st = wr_ledger_reset(l, e);
+        else
+            clear_behind(l);
     }
     wr_buf_release(&rp.undo);
     return st;

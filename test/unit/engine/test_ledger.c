@@ -241,6 +241,45 @@ static void test_a_journal_names_page_0(void **state)
     model_release(&m);
 }
 
+/* A power cut may leave the checksums of pages that the header, written back earlier, does not
+ * know: they must not be those of pages that a later TXID adds without writing them. */
+static void test_checksums_behind_the_last_page_come_back(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "ledger");
+    struct wr_ledger_change change = {4, WR_LTX_CHECKSUM_EMPTY | 44};
+    struct wr_ledger *l = NULL;
+    struct wr_ledger_state was;
+    struct wr_err e = {0};
+    struct wr_pos pos = pos_at(1);
+    uint64_t stale = WR_LTX_CHECKSUM_EMPTY | 33;
+
+    (void)state;
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T_OK(wr_ledger_fill_begin(l, 2, &e));
+    wr_ledger_fill(l, 1, WR_LTX_CHECKSUM_EMPTY | 11);
+    wr_ledger_fill(l, 2, WR_LTX_CHECKSUM_EMPTY | 22);
+    T_OK(wr_ledger_fill_end(l, 1, &pos, &e));
+    wr_ledger_close(l);
+
+    struct wr_bytes file = t_slurp(path);
+    uint8_t *copy = wr_alloc(file.n);
+    T(copy != NULL);
+    memcpy(copy, file.p, file.n);
+    memcpy(copy + 4096 + 2 * sizeof(stale), &stale, sizeof(stale));
+    t_spew(path, copy, file.n);
+    wr_free(copy);
+
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T(wr_ledger_state(l).txid == 1);
+    T_OK(wr_ledger_close_txid(l, 2, &change, 1, 4, &pos, &e));
+    T(wr_ledger_page(l, 3) == 0);
+    was = wr_ledger_state(l);
+    wr_ledger_close(l);
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T(wr_ledger_state(l).txid == 2 && wr_ledger_state(l).rolling == was.rolling);
+    wr_ledger_close(l);
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -346,4 +385,5 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_full_disk_keeps_the_state),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
     T_TEST(test_a_journal_names_page_0),
+    T_TEST(test_checksums_behind_the_last_page_come_back),
     T_TEST(test_reset_forgets), T_TEST(test_no_memory))
