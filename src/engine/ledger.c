@@ -127,9 +127,9 @@ static uint64_t xor_of(const struct wr_ledger *l, uint32_t commit)
  * the ledger, as the disk has it, never came to know. */
 struct replay {
     struct wr_ledger *l;
-    struct wr_journal_rec close; /* the last one that the header does not know; seq 0: none */
+    struct wr_journal_rec close; /* the last one that the header does not know */
     struct wr_buf undo;          /* its entries */
-    uint64_t seq;                /* of the last record */
+    bool ends_with_close;        /* no record follows that one */
     struct wr_pos noted;
     bool has_noted;
 };
@@ -154,6 +154,7 @@ static enum wr_status replay_close(
 
     if (r->txid > l->now.txid) { /* it did not get through */
         rp->close = *r;
+        rp->ends_with_close = true;
         wr_buf_clear(&rp->undo);
         wr_buf_put(&rp->undo, b.p, b.n);
         return wr_buf_status(&rp->undo) == WR_OK ? WR_OK : wr_fail(e, WR_NOMEM, "read the journal");
@@ -172,7 +173,7 @@ static enum wr_status replay_one(
     struct replay *rp = arg;
     struct wr_ledger *l = rp->l;
 
-    rp->seq = r->seq;
+    rp->ends_with_close = false;
     if (r->kind == WR_JOURNAL_CLOSE)
         return replay_close(rp, r, b, e);
     if (r->txid != l->now.txid || r->rolling != l->now.rolling)
@@ -193,7 +194,7 @@ static enum wr_status replay_one(
 /* Whether the process died between the journal's last record, a close, and the header. */
 static bool half_closed(const struct wr_ledger *l, const struct replay *rp)
 {
-    return rp->close.seq > 0 && rp->close.seq == rp->seq && rp->close.txid_before == l->now.txid &&
+    return rp->ends_with_close && rp->close.txid_before == l->now.txid &&
            rp->close.rolling_before == l->now.rolling;
 }
 

@@ -280,6 +280,39 @@ static void test_checksums_behind_the_last_page_come_back(void **state)
     wr_ledger_close(l);
 }
 
+/* Both files of the journal end with the same number, as when somebody has copied one: the newest
+ * record is then not the close that did not get through, nor where that one is. */
+static void test_two_records_have_one_number(void **state)
+{
+    const char *dir = t_tmpdir(), *other = t_path(dir, "other");
+    const uint8_t closed[12] = {1};
+    struct wr_ledger_state now;
+    struct wr_err e = {0};
+    struct model m;
+    struct wr_bytes file;
+
+    (void)state;
+    model_open(&m, t_path(dir, "a"), 11);
+    model_fill(&m, 5);
+    now = wr_ledger_state(m.l);
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CAPTURE, .txid_before = 1, .txid = 1};
+    add_record(&m, &rec, (struct wr_bytes){closed, 0});
+    rec = (struct wr_journal_rec){.kind = WR_JOURNAL_CLOSE,
+        .txid_before = now.txid,
+        .txid = now.txid + 1,
+        .rolling_before = now.rolling,
+        .commit_before = now.commit,
+        .n = 1};
+    struct model copy = {.dir = other};
+    T_OK(wr_mkdirs(wr_fs_posix(), other, 0700, &e));
+    add_record(&copy, &rec, (struct wr_bytes){closed, sizeof(closed)});
+    file = t_slurp(t_path(other, "journal.0"));
+    t_spew(t_path(m.dir, "journal.1"), file.p, file.n);
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_state(m.l).txid == now.txid && wr_ledger_state(m.l).rolling == now.rolling);
+    model_release(&m);
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -384,6 +417,6 @@ static void test_no_memory(void **state)
 T_MAIN(T_TEST(test_random_history), T_TEST(test_full_disk_keeps_the_state),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
-    T_TEST(test_a_journal_names_page_0),
+    T_TEST(test_a_journal_names_page_0), T_TEST(test_two_records_have_one_number),
     T_TEST(test_checksums_behind_the_last_page_come_back),
     T_TEST(test_reset_forgets), T_TEST(test_no_memory))
