@@ -195,7 +195,7 @@ static enum wr_status replay_one(
 static bool half_closed(const struct wr_ledger *l, const struct replay *rp)
 {
     return rp->ends_with_close && rp->close.txid_before == l->now.txid &&
-           rp->close.rolling_before == l->now.rolling;
+           rp->close.rolling_before == l->now.rolling && rp->close.commit_before <= capacity(l);
 }
 
 /* Take a half-made close back: old checksums, its record away, its pages pending again. */

@@ -313,6 +313,29 @@ static void test_two_records_have_one_number(void **state)
     model_release(&m);
 }
 
+static void test_a_journal_of_more_pages_than_the_ledger(void **state)
+{
+    const uint8_t closed[12] = {1};
+    struct wr_ledger_state now;
+    struct wr_err e = {0};
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 12);
+    model_fill(&m, 5);
+    now = wr_ledger_state(m.l);
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE,
+        .txid_before = now.txid,
+        .txid = now.txid + 1,
+        .rolling_before = now.rolling,
+        .commit_before = UINT32_MAX / 2,
+        .n = 1};
+    add_record(&m, &rec, (struct wr_bytes){closed, sizeof(closed)});
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_state(m.l).commit == now.commit && wr_ledger_state(m.l).rolling == now.rolling);
+    model_release(&m);
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -418,5 +441,6 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_full_disk_keeps_the_state),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
     T_TEST(test_a_journal_names_page_0), T_TEST(test_two_records_have_one_number),
+    T_TEST(test_a_journal_of_more_pages_than_the_ledger),
     T_TEST(test_checksums_behind_the_last_page_come_back),
     T_TEST(test_reset_forgets), T_TEST(test_no_memory))
