@@ -331,6 +331,7 @@ static void test_torn_and_foreign_tails(void **state)
 /* ---- a disk that fills up ---- */
 
 static bool full;
+static size_t read_max; /* bytes asked for at once */
 
 struct full_file {
     struct wr_file file;
@@ -361,6 +362,7 @@ static void full_close(struct wr_file *f)
 static enum wr_status full_pread(
     struct wr_file *f, void *buf, size_t n, uint64_t off, size_t *got, struct wr_err *e)
 {
+    read_max = wr_max(read_max, n);
     return wr_file_pread(real_of(f), buf, n, off, got, e);
 }
 
@@ -391,6 +393,31 @@ static const struct wr_fs full_fs = {
     .truncate = full_truncate,
     .info = full_info,
 };
+
+/* What a torn or foreign head claims, the file has to have before memory is taken for it. */
+static void test_a_head_claims_more_than_its_file(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE};
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
+    wr_journal_close(j);
+
+    struct wr_bytes file = t_slurp(t_path(dir, "journal.0"));
+    uint8_t head[88];
+    T(file.n == sizeof(head));
+    memcpy(head, file.p, sizeof(head));
+    wr_put_le32(head + 76, WR_JOURNAL_ENTRIES_MAX);
+    t_spew(t_path(dir, "journal.0"), head, sizeof(head));
+    read_max = 0;
+    T_OK(wr_journal_open(&full_fs, dir, &j, &e));
+    T(wr_journal_bytes(j) == 0 && read_max <= sizeof(head));
+    wr_journal_close(j);
+}
 
 static void test_failed_append_leaves_nothing(void **state)
 {
@@ -513,5 +540,5 @@ static void test_callback_ends_the_walk(void **state)
 
 T_MAIN(T_TEST(test_random_records), T_TEST(test_open_tail_outlives_its_acknowledgement),
     T_TEST(test_clear_and_empty), T_TEST(test_torn_and_foreign_tails),
-    T_TEST(test_failed_append_leaves_nothing), T_TEST(test_no_memory),
-    T_TEST(test_callback_ends_the_walk))
+    T_TEST(test_a_head_claims_more_than_its_file), T_TEST(test_failed_append_leaves_nothing),
+    T_TEST(test_no_memory), T_TEST(test_callback_ends_the_walk))

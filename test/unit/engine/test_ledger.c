@@ -442,5 +442,5 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_full_disk_keeps_the_state),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
     T_TEST(test_a_journal_names_page_0), T_TEST(test_two_records_have_one_number),
     T_TEST(test_a_journal_of_more_pages_than_the_ledger),
-    T_TEST(test_checksums_behind_the_last_page_come_back),
-    T_TEST(test_reset_forgets), T_TEST(test_no_memory))
+    T_TEST(test_checksums_behind_the_last_page_come_back), T_TEST(test_reset_forgets),
+    T_TEST(test_no_memory))
