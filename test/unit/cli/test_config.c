@@ -355,6 +355,21 @@ static void test_bad_replica(void **state)
         "56: dbs[0].replica.region must be a single value, not a mapping");
 }
 
+/* A URL with a typing error in front is still full of secrets. */
+static void test_mistyped_url_shows_no_secret(void **state)
+{
+    static const char *const urls[] = {"s3//key:hunter2@bucket/a"};
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    bad_replica("{url: 's3//key:hunter2@bucket/a'}", "30: replica url scheme required: ***");
+    bad_replica(
+        "{url: 's3:/b/a?secret-access-key=hunter2'}", "30: replica url scheme required: ***");
+    T_IS(WR_MISUSE, wr_config_adhoc(t_call()->scratch, "/a.db", urls, 1, NULL, &c, &e));
+    assert_string_equal(e.text, "not a replica URL: ***");
+}
+
 static void test_files(void **state)
 {
     struct wr_config *c = NULL;
@@ -496,5 +511,5 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_unknown_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
     T_TEST(test_env), T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica),
-    T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),
-    T_TEST(test_mutations), T_TEST(test_nomem))
+    T_TEST(test_mistyped_url_shows_no_secret), T_TEST(test_files), T_TEST(test_adhoc),
+    T_TEST(test_find), T_TEST(test_log_level), T_TEST(test_mutations), T_TEST(test_nomem))
