@@ -11,6 +11,7 @@
 #define RECORD_HEAD   88
 #define SWITCH_BYTES  ((uint64_t)256 << 10) /* a file this long looks for a successor */
 #define ENTRY_CAPTURE 4
+#define SEQ_MAX       (UINT64_MAX / 2) /* of ours: there is always a next number */
 #define ENTRY_CLOSE   12
 
 struct journal_file {
@@ -69,7 +70,7 @@ static bool head_get(const uint8_t *p, struct wr_journal_rec *r)
     r->commit_before = wr_le32(p + 68);
     r->commit = wr_le32(p + 72);
     r->n = wr_le32(p + 76);
-    return r->n <= WR_JOURNAL_ENTRIES_MAX;
+    return r->n <= WR_JOURNAL_ENTRIES_MAX && r->seq <= SEQ_MAX;
 }
 
 /* Read the record at `off` of a file of `size` bytes into j->buf. NOTFOUND: there is no intact one.

@@ -4,6 +4,7 @@
 #include "engine/journal.h"
 
 #include "base/bytes.h"
+#include "base/crc64.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "harness/t.h"
@@ -419,6 +420,36 @@ static void test_a_head_claims_more_than_its_file(void **state)
     wr_journal_close(j);
 }
 
+/* A foreign record has the last number there is; what is written after it must not be lost. */
+static void test_a_number_without_a_successor(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE, .txid = 5};
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+    uint64_t size;
+
+    (void)state;
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
+    wr_journal_close(j);
+
+    struct wr_bytes file = t_slurp(t_path(dir, "journal.0"));
+    uint8_t head[88];
+    T(file.n == sizeof(head));
+    memcpy(head, file.p, sizeof(head));
+    wr_put_le64(head + 8, UINT64_MAX);
+    wr_put_le64(head + 80, wr_crc64(0, head, 80));
+    t_spew(t_path(dir, "journal.0"), head, sizeof(head));
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
+    size = wr_journal_bytes(j);
+    wr_journal_close(j);
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T(wr_journal_bytes(j) == size);
+    wr_journal_close(j);
+}
+
 static void test_failed_append_leaves_nothing(void **state)
 {
     struct model m;
@@ -540,5 +571,6 @@ static void test_callback_ends_the_walk(void **state)
 
 T_MAIN(T_TEST(test_random_records), T_TEST(test_open_tail_outlives_its_acknowledgement),
     T_TEST(test_clear_and_empty), T_TEST(test_torn_and_foreign_tails),
-    T_TEST(test_a_head_claims_more_than_its_file), T_TEST(test_failed_append_leaves_nothing),
-    T_TEST(test_no_memory), T_TEST(test_callback_ends_the_walk))
+    T_TEST(test_a_head_claims_more_than_its_file), T_TEST(test_a_number_without_a_successor),
+    T_TEST(test_failed_append_leaves_nothing), T_TEST(test_no_memory),
+    T_TEST(test_callback_ends_the_walk))
