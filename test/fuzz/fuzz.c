@@ -39,15 +39,6 @@ uint64_t fuzz_u64(struct fuzz_in *in)
     return wr_le64(all);
 }
 
-uint32_t fuzz_u32(struct fuzz_in *in)
-{
-    struct fuzz_in part = {.n = 0};
-    struct wr_bytes b = fuzz_piece(in, 4);
-
-    part = (struct fuzz_in){b.p, b.n};
-    return (uint32_t)fuzz_u64(&part);
-}
-
 uint16_t fuzz_u16(struct fuzz_in *in)
 {
     unsigned low = fuzz_u8(in);

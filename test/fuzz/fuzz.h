@@ -25,7 +25,6 @@ struct fuzz_in {
 };
 uint8_t fuzz_u8(struct fuzz_in *in);
 uint16_t fuzz_u16(struct fuzz_in *in); /* little-endian, as all integers here */
-uint32_t fuzz_u32(struct fuzz_in *in);
 uint64_t fuzz_u64(struct fuzz_in *in);
 struct wr_bytes fuzz_piece(struct fuzz_in *in, size_t n); /* shorter at the end */
 struct wr_str fuzz_text(struct fuzz_in *in, size_t n);

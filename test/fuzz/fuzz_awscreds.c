@@ -92,7 +92,9 @@ static void ask(struct wr_str text, const char *profile)
               wr_str_eq(is.secret_key, want[1]) && wr_str_eq(is.token, want[2]));
         HOLDS(!memchr(keys, '\n', want[0].n + want[1].n + want[2].n));
     }
-    HOLDS(st == WR_OK || want[1].n < 12 || !fuzz_contains(wr_str(e.text), want[1]));
+    /* With a '+', which no message has, so that it cannot stand there by chance. */
+    if (st != WR_OK && fuzz_contains(want[1], WR_STR("+")))
+        HOLDS(!fuzz_contains(wr_str(e.text), want[1]));
     HOLDS(wr_awscreds_forget(p));
     wr_awscreds_free(p);
 }

@@ -1,9 +1,9 @@
 /*
  * fuzz_yaml.c - any text as the configuration file, environment variables in it first.
  *
- * Beyond not crashing: memory in proportion to the text; what is accepted has for each database an
- * absolute path and a replica with a URL; and written out as plain YAML, with a value of its own
- * for all that was a default, a merge or an alias, it is read again as the same configuration.
+ * Beyond not crashing: what is accepted has for each database an absolute path and a replica with a
+ * URL; a refusal says why; and what is accepted, written out as plain YAML, with a value of its own
+ * for all that was a default, a merge or an alias, is read again as the same configuration.
  */
 #include "base/buf.h"
 #include "base/url.h"
