@@ -202,8 +202,12 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
         return st;
 
     if (url.n) {
-        if (!wr_url_is(url))
+        if (!wr_url_is(url)) {
+            url = wr_url_redact(d->arena, url);
+            if (!url.p)
+                return wr_fail(e, WR_NOMEM, "out of memory");
             return wr_doc_fail(d, node, e, "replica url scheme required: " WR_FMT, WR_ARG(url));
+        }
         st = keep(d->arena, url, &r->url, e);
         if (st == WR_OK)
             st = keep_type(d->arena, r->url, &r->type, e);
@@ -331,9 +335,14 @@ enum wr_status wr_config_replica_url(struct wr_arena *a, const char *url, const 
     enum wr_status st;
 
     if (!wr_url_is(wr_str(url))) {
+        struct wr_str shown = wr_url_redact(a, wr_str(url));
+
+        if (!shown.p)
+            return wr_fail(e, WR_NOMEM, "out of memory");
         if (url[0] == '/')
-            return wr_fail(e, WR_MISUSE, "not a replica URL: %s (write file://%s)", url, url);
-        return wr_fail(e, WR_MISUSE, "not a replica URL: %s", url);
+            return wr_fail(e, WR_MISUSE, "not a replica URL: " WR_FMT " (write file://" WR_FMT ")",
+                WR_ARG(shown), WR_ARG(shown));
+        return wr_fail(e, WR_MISUSE, "not a replica URL: " WR_FMT, WR_ARG(shown));
     }
     if (!sync_interval)
         r.sync_interval = WR_SYNC_INTERVAL_DEFAULT;

@@ -185,8 +185,12 @@ static const char *type_text(yaml_node_type_t type)
 enum wr_status wr_doc_is(struct wr_doc *d, const yaml_node_t *node, yaml_node_type_t type,
     const char *what, struct wr_err *e)
 {
-    if (node->type == type)
+    struct wr_str s = wr_doc_text(node);
+
+    if (node->type == type && (s.n == 0 || !memchr(s.p, 0, s.n)))
         return WR_OK;
+    if (node->type == type) /* it would end there, and mean something else */
+        return wr_doc_fail(d, node, e, "%s has a NUL in it", what);
     return wr_doc_fail(
         d, node, e, "%s must be %s, not %s", what, type_text(type), type_text(node->type));
 }

@@ -61,7 +61,8 @@ const yaml_node_t *wr_doc_item(struct wr_doc *d, const yaml_node_t *list, size_t
 /* The text of a scalar, empty for anything else. Lives as long as the document. */
 struct wr_str wr_doc_text(const yaml_node_t *node);
 
-/* Fail unless `node` is of the kind; `what` names it ("dbs[0].path"). */
+/* Fail unless `node` is of the kind, and a scalar fit to be a C string; `what` names it
+ * ("dbs[0].path"). */
 enum wr_status wr_doc_is(struct wr_doc *d, const yaml_node_t *node, yaml_node_type_t type,
     const char *what, struct wr_err *e) WR_MUST_CHECK;
 

@@ -11,6 +11,7 @@
 #define RECORD_HEAD   88
 #define SWITCH_BYTES  ((uint64_t)256 << 10) /* a file this long looks for a successor */
 #define ENTRY_CAPTURE 4
+#define SEQ_MAX       (UINT64_MAX / 2) /* of ours: there is always a next number */
 #define ENTRY_CLOSE   12
 
 struct journal_file {
@@ -69,12 +70,13 @@ static bool head_get(const uint8_t *p, struct wr_journal_rec *r)
     r->commit_before = wr_le32(p + 68);
     r->commit = wr_le32(p + 72);
     r->n = wr_le32(p + 76);
-    return r->n <= WR_JOURNAL_ENTRIES_MAX;
+    return r->n <= WR_JOURNAL_ENTRIES_MAX && r->seq <= SEQ_MAX;
 }
 
-/* Read the record at `off` into j->buf. NOTFOUND: there is no intact one. */
-static enum wr_status record_at(struct wr_journal *j, struct wr_file *f, uint64_t off,
-    struct wr_journal_rec *r, struct wr_bytes *entries, struct wr_err *e)
+/* Read the record at `off` of a file of `size` bytes into j->buf. NOTFOUND: there is no intact one.
+ */
+static enum wr_status record_at(struct wr_journal *j, struct wr_file *f, uint64_t size,
+    uint64_t off, struct wr_journal_rec *r, struct wr_bytes *entries, struct wr_err *e)
 {
     size_t got = 0, n;
     uint8_t *p;
@@ -87,9 +89,11 @@ static enum wr_status record_at(struct wr_journal *j, struct wr_file *f, uint64_
     st = wr_file_pread(f, p, RECORD_HEAD, off, &got, e);
     if (st != WR_OK)
         return st;
-    if (got < RECORD_HEAD || !head_get(p, r))
+    if (got < RECORD_HEAD || size - off < RECORD_HEAD || !head_get(p, r))
         return WR_NOTFOUND;
     n = (size_t)r->n * entry_size(r->kind);
+    if (n > size - off - RECORD_HEAD) /* before memory is taken for a claim */
+        return WR_NOTFOUND;
     uint8_t *q = wr_buf_grow(&j->buf, n);
     if (!q)
         return wr_fail(e, WR_NOMEM, "read the journal");
@@ -115,34 +119,32 @@ static void note(struct wr_journal *j, struct journal_file *jf, const struct wr_
     j->seq = wr_max(j->seq, r->seq);
 }
 
-/* Intact records behind a torn one must not come back to life when it is written over. */
-static enum wr_status cut_tail(struct journal_file *jf, struct wr_err *e)
-{
-    struct wr_file_info info;
-    enum wr_status st = wr_file_info(jf->f, &info, e);
-
-    return st == WR_OK && info.size > jf->size ? wr_file_truncate(jf->f, jf->size, e) : st;
-}
-
-/* Find the end of the intact records, and which file is being written. */
+/* Find the end of the intact records, and which file is being written. Intact records behind a torn
+ * one must not come back to life when it is written over, so they are cut off. */
 static enum wr_status measure(struct wr_journal *j, struct wr_err *e)
 {
     uint64_t newest[2] = {0, 0};
 
     for (unsigned i = 0; i < 2; i++) {
         struct journal_file *jf = &j->file[i];
+        struct wr_file_info info;
         struct wr_journal_rec r;
         struct wr_bytes entries;
-        enum wr_status st;
+        enum wr_status st = wr_file_info(jf->f, &info, e);
 
-        while ((st = record_at(j, jf->f, jf->size, &r, &entries, e)) == WR_OK) {
+        while (st == WR_OK) {
+            st = record_at(j, jf->f, info.size, jf->size, &r, &entries, e);
+            if (st != WR_OK)
+                break;
             if (r.seq <= newest[i])
                 break; /* left over behind a shorter, newer tail */
             newest[i] = r.seq;
             note(j, jf, &r);
         }
-        if (st == WR_OK || st == WR_NOTFOUND)
-            st = cut_tail(jf, e);
+        if (st == WR_NOTFOUND)
+            st = WR_OK;
+        if (st == WR_OK && info.size > jf->size)
+            st = wr_file_truncate(jf->f, jf->size, e);
         if (st != WR_OK)
             return st;
     }
@@ -235,7 +237,7 @@ enum wr_status wr_journal_each(struct wr_journal *j, wr_journal_fn *fn, void *ar
         while (off < jf->size) {
             struct wr_journal_rec r;
             struct wr_bytes entries = {0};
-            enum wr_status st = record_at(j, jf->f, off, &r, &entries, e);
+            enum wr_status st = record_at(j, jf->f, jf->size, off, &r, &entries, e);
 
             if (st == WR_NOTFOUND)
                 st = wr_fail(e, WR_CORRUPT, "the journal changed under us");

@@ -128,19 +128,24 @@ static uint64_t xor_of(const struct wr_ledger *l, uint32_t commit)
  * the ledger, as the disk has it, never came to know. */
 struct replay {
     struct wr_ledger *l;
-    struct wr_journal_rec close; /* the last one that the header does not know; seq 0: none */
+    struct wr_journal_rec close; /* the last one that the header does not know */
     struct wr_buf undo;          /* its entries */
-    uint64_t seq;                /* of the last record */
+    bool ends_with_close;        /* no record follows that one */
     struct wr_pos noted;
     bool has_noted;
 };
 
+/* Page 0, which a record of ours never has, is no page. */
 static void add_captured(struct wr_pageset *out, const struct wr_journal_rec *r, struct wr_bytes b)
 {
     size_t step = r->kind == WR_JOURNAL_CLOSE ? 12 : 4;
 
-    for (uint32_t i = 0; i < r->n; i++)
-        wr_pageset_add(out, wr_le32(b.p + i * step));
+    for (uint32_t i = 0; i < r->n; i++) {
+        uint32_t pgno = wr_le32(b.p + i * step);
+
+        if (pgno > 0)
+            wr_pageset_add(out, pgno);
+    }
 }
 
 static enum wr_status replay_close(
@@ -150,6 +155,7 @@ static enum wr_status replay_close(
 
     if (r->txid > l->now.txid) { /* it did not get through */
         rp->close = *r;
+        rp->ends_with_close = true;
         wr_buf_clear(&rp->undo);
         wr_buf_put(&rp->undo, b.p, b.n);
         return wr_buf_status(&rp->undo) == WR_OK ? WR_OK : wr_fail(e, WR_NOMEM, "read the journal");
@@ -168,7 +174,7 @@ static enum wr_status replay_one(
     struct replay *rp = arg;
     struct wr_ledger *l = rp->l;
 
-    rp->seq = r->seq;
+    rp->ends_with_close = false;
     if (r->kind == WR_JOURNAL_CLOSE)
         return replay_close(rp, r, b, e);
     if (r->txid != l->now.txid || r->rolling != l->now.rolling)
@@ -189,8 +195,8 @@ static enum wr_status replay_one(
 /* Whether the process died between the journal's last record, a close, and the header. */
 static bool half_closed(const struct wr_ledger *l, const struct replay *rp)
 {
-    return rp->close.seq > 0 && rp->close.seq == rp->seq && rp->close.txid_before == l->now.txid &&
-           rp->close.rolling_before == l->now.rolling;
+    return rp->ends_with_close && rp->close.txid_before == l->now.txid &&
+           rp->close.rolling_before == l->now.rolling && rp->close.commit_before <= capacity(l);
 }
 
 /* Take a half-made close back: old checksums, its record away, its pages pending again. */
@@ -204,14 +210,24 @@ static enum wr_status undo_close(struct wr_ledger *l, const struct replay *rp, s
 
         if (pgno >= 1 && pgno <= capacity(l))
             entries(l)[pgno - 1] = wr_le64(p + 4);
-        wr_pageset_add(&l->pending, pgno);
     }
+    add_captured(&l->pending, &rp->close, wr_buf_bytes(&rp->undo));
     /* Not all of the header: its position must stay what it was without any note. */
     l->now.commit = rp->close.commit_before;
     wr_put_le32(l->map + 12, l->now.commit);
     st = wr_journal_drop_last(l->journal, &rp->close, e);
     l->notes = 0; /* the note that follows stands for all before it */
     return st == WR_OK ? wr_ledger_note(l, &l->pending, &l->now.pos, e) : st;
+}
+
+/* The proof ends at the last page. What a lost state left behind it must not become the checksum of
+ * a page that a later TXID adds without a write. */
+static void clear_behind(struct wr_ledger *l)
+{
+    for (uint64_t i = l->now.commit; i < capacity(l); i++) {
+        if (entries(l)[i] != 0) /* an untouched page of the file stays clean */
+            entries(l)[i] = 0;
+    }
 }
 
 /* Load what is there and prove it; an unproven ledger becomes an empty one. */
@@ -231,6 +247,8 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     if (st == WR_OK) {
         if (xor_of(l, l->now.commit) != l->now.rolling)
             st = wr_ledger_reset(l, e);
+        else
+            clear_behind(l);
     }
     wr_buf_release(&rp.undo);
     return st;

@@ -1,6 +1,8 @@
 /*
  * corpus_main.c - run a fuzz target without a fuzzer: over every file below the given paths, and
- * over each with seeded damage. So the corpora are plain tests, under any compiler.
+ * over each with seeded damage. So the corpora are plain tests, under any compiler. Memory is
+ * capped: by test/fuzz/meson.build under AddressSanitizer, whose shadow no limit would fit, else
+ * here.
  *
  *     fuzz_x [FILE or DIRECTORY]...     WEIR_TEST_SEED and WEIR_FUZZ_ROUNDS as in the other tests
  */
@@ -10,16 +12,26 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/str.h"
+#include "fuzz/fuzz.h"
 #include "harness/t.h"
 
 #include <ftw.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define HAVE_ASAN 1
+#endif
 
 enum {
     OPEN_MAX_DIRS = 16
 };
+#define MEMORY_MAX ((rlim_t)1 << 30) /* bytes of address space */
 
 static struct {
     const char *paths[64]; /* nftw knows no argument: what it is to visit */
@@ -75,9 +87,19 @@ static int visit(const char *path, const struct stat *info, int type, struct FTW
     return 0;
 }
 
+static void cap_memory(void)
+{
+#ifndef HAVE_ASAN
+    struct rlimit limit = {.rlim_cur = MEMORY_MAX, .rlim_max = MEMORY_MAX};
+
+    T(setrlimit(RLIMIT_AS, &limit) == 0);
+#endif
+}
+
 static void test_corpus(void **state)
 {
     (void)state;
+    cap_memory();
     one((const uint8_t *)"", 0);
     for (size_t i = 0; i < run.n; i++)
         assert_int_equal(nftw(run.paths[i], visit, OPEN_MAX_DIRS, FTW_PHYS), 0);

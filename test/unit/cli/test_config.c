@@ -355,6 +355,31 @@ static void test_bad_replica(void **state)
         "56: dbs[0].replica.region must be a single value, not a mapping");
 }
 
+/* A URL with a typing error in front is still full of secrets. */
+static void test_mistyped_url_shows_no_secret(void **state)
+{
+    static const char *const urls[] = {"s3//key:hunter2@bucket/a"};
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    bad_replica("{url: 's3//key:hunter2@bucket/a'}", "30: replica url scheme required: ***");
+    bad_replica(
+        "{url: 's3:/b/a?secret-access-key=hunter2'}", "30: replica url scheme required: ***");
+    T_IS(WR_MISUSE, wr_config_adhoc(t_call()->scratch, "/a.db", urls, 1, NULL, &c, &e));
+    assert_string_equal(e.text, "not a replica URL: ***");
+}
+
+/* YAML can write a NUL, C ends its strings there: two databases would share one replica. */
+static void test_text_is_cut_at_a_nul(void **state)
+{
+    (void)state;
+    bad_replica("{url: \"s3://b/a\\0b\"}", "36: dbs[0].replica.url has a NUL in it");
+    bad_replica("{type: s3, bucket: \"b\\0c\"}", "49: dbs[0].replica.bucket has a NUL in it");
+    bad("exec: \"a\\0b\"", "1:7: exec has a NUL in it");
+    bad("dbs: [{path: \"/a\\0b\", replica: {path: /r}}]", "1:14: path has a NUL in it");
+}
+
 static void test_files(void **state)
 {
     struct wr_config *c = NULL;
@@ -496,5 +521,6 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_unknown_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
     T_TEST(test_env), T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica),
+    T_TEST(test_mistyped_url_shows_no_secret), T_TEST(test_text_is_cut_at_a_nul),
     T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),
     T_TEST(test_mutations), T_TEST(test_nomem))

@@ -4,6 +4,7 @@
 #include "engine/journal.h"
 
 #include "base/bytes.h"
+#include "base/crc64.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "harness/t.h"
@@ -331,6 +332,7 @@ static void test_torn_and_foreign_tails(void **state)
 /* ---- a disk that fills up ---- */
 
 static bool full;
+static size_t read_max; /* bytes asked for at once */
 
 struct full_file {
     struct wr_file file;
@@ -361,6 +363,7 @@ static void full_close(struct wr_file *f)
 static enum wr_status full_pread(
     struct wr_file *f, void *buf, size_t n, uint64_t off, size_t *got, struct wr_err *e)
 {
+    read_max = wr_max(read_max, n);
     return wr_file_pread(real_of(f), buf, n, off, got, e);
 }
 
@@ -391,6 +394,61 @@ static const struct wr_fs full_fs = {
     .truncate = full_truncate,
     .info = full_info,
 };
+
+/* What a torn or foreign head claims, the file has to have before memory is taken for it. */
+static void test_a_head_claims_more_than_its_file(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE};
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
+    wr_journal_close(j);
+
+    struct wr_bytes file = t_slurp(t_path(dir, "journal.0"));
+    uint8_t head[88];
+    T(file.n == sizeof(head));
+    memcpy(head, file.p, sizeof(head));
+    wr_put_le32(head + 76, WR_JOURNAL_ENTRIES_MAX);
+    t_spew(t_path(dir, "journal.0"), head, sizeof(head));
+    read_max = 0;
+    T_OK(wr_journal_open(&full_fs, dir, &j, &e));
+    T(wr_journal_bytes(j) == 0 && read_max <= sizeof(head));
+    wr_journal_close(j);
+}
+
+/* A foreign record has the last number there is; what is written after it must not be lost. */
+static void test_a_number_without_a_successor(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE, .txid = 5};
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+    uint64_t size;
+
+    (void)state;
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
+    wr_journal_close(j);
+
+    struct wr_bytes file = t_slurp(t_path(dir, "journal.0"));
+    uint8_t head[88];
+    T(file.n == sizeof(head));
+    memcpy(head, file.p, sizeof(head));
+    wr_put_le64(head + 8, UINT64_MAX);
+    wr_put_le64(head + 80, wr_crc64(0, head, 80));
+    t_spew(t_path(dir, "journal.0"), head, sizeof(head));
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
+    size = wr_journal_bytes(j);
+    wr_journal_close(j);
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T(wr_journal_bytes(j) == size);
+    wr_journal_close(j);
+}
 
 static void test_failed_append_leaves_nothing(void **state)
 {
@@ -513,5 +571,6 @@ static void test_callback_ends_the_walk(void **state)
 
 T_MAIN(T_TEST(test_random_records), T_TEST(test_open_tail_outlives_its_acknowledgement),
     T_TEST(test_clear_and_empty), T_TEST(test_torn_and_foreign_tails),
+    T_TEST(test_a_head_claims_more_than_its_file), T_TEST(test_a_number_without_a_successor),
     T_TEST(test_failed_append_leaves_nothing), T_TEST(test_no_memory),
     T_TEST(test_callback_ends_the_walk))

@@ -1,6 +1,7 @@
 /*
  * test_ledger.c - the ledger in daily life: random histories, full disks, strangers' files.
  */
+#include "engine/journal.h"
 #include "unit/engine/ledger_model.h"
 
 static void test_random_history(void **state)
@@ -191,6 +192,150 @@ static void test_other_shapes_and_damage_come_back_empty(void **state)
     model_release(&m);
 }
 
+/* One more record in the journal of a ledger that is closed, as nobody of ours would write it. */
+static void add_record(struct model *m, struct wr_journal_rec *rec, struct wr_bytes entries)
+{
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+
+    wr_ledger_close(m->l);
+    m->l = NULL;
+    T_OK(wr_journal_open(wr_fs_posix(), m->dir, &j, &e));
+    T_OK(wr_journal_append(j, rec, entries, &e));
+    wr_journal_close(j);
+}
+
+static void test_a_journal_names_page_0(void **state)
+{
+    const uint8_t capture[8] = {0, 0, 0, 0, 3}, closed[12] = {0};
+    struct wr_ledger_state now;
+    struct wr_err e = {0};
+    struct model m;
+    uint32_t mark;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 10);
+    model_fill(&m, 5);
+    now = wr_ledger_state(m.l);
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CAPTURE,
+        .txid_before = now.txid,
+        .txid = now.txid,
+        .rolling_before = now.rolling,
+        .rolling = now.rolling,
+        .pos = now.pos,
+        .commit_before = 1,
+        .commit = now.commit,
+        .n = 2};
+    add_record(&m, &rec, (struct wr_bytes){capture, sizeof(capture)});
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_pending(m.l)->map.n == 1);
+    T(wr_pgmap_get(&wr_ledger_pending(m.l)->map, 3, &mark));
+
+    rec.kind = WR_JOURNAL_CLOSE;
+    rec.txid++;
+    rec.commit_before = now.commit;
+    rec.n = 1;
+    add_record(&m, &rec, (struct wr_bytes){closed, sizeof(closed)});
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_state(m.l).txid == now.txid);
+    model_release(&m);
+}
+
+/* A power cut may leave the checksums of pages that the header, written back earlier, does not
+ * know: they must not be those of pages that a later TXID adds without writing them. */
+static void test_checksums_behind_the_last_page_come_back(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "ledger");
+    struct wr_ledger_change change = {4, WR_LTX_CHECKSUM_EMPTY | 44};
+    struct wr_ledger *l = NULL;
+    struct wr_ledger_state was;
+    struct wr_err e = {0};
+    struct wr_pos pos = pos_at(1);
+    uint64_t stale = WR_LTX_CHECKSUM_EMPTY | 33;
+
+    (void)state;
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T_OK(wr_ledger_fill_begin(l, 2, &e));
+    wr_ledger_fill(l, 1, WR_LTX_CHECKSUM_EMPTY | 11);
+    wr_ledger_fill(l, 2, WR_LTX_CHECKSUM_EMPTY | 22);
+    T_OK(wr_ledger_fill_end(l, 1, &pos, &e));
+    wr_ledger_close(l);
+
+    struct wr_bytes file = t_slurp(path);
+    uint8_t *copy = wr_alloc(file.n);
+    T(copy != NULL);
+    memcpy(copy, file.p, file.n);
+    memcpy(copy + 4096 + 2 * sizeof(stale), &stale, sizeof(stale));
+    t_spew(path, copy, file.n);
+    wr_free(copy);
+
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T(wr_ledger_state(l).txid == 1);
+    T_OK(wr_ledger_close_txid(l, 2, &change, 1, 4, &pos, &e));
+    T(wr_ledger_page(l, 3) == 0);
+    was = wr_ledger_state(l);
+    wr_ledger_close(l);
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T(wr_ledger_state(l).txid == 2 && wr_ledger_state(l).rolling == was.rolling);
+    wr_ledger_close(l);
+}
+
+/* Both files of the journal end with the same number, as when somebody has copied one: the newest
+ * record is then not the close that did not get through, nor where that one is. */
+static void test_two_records_have_one_number(void **state)
+{
+    const char *dir = t_tmpdir(), *other = t_path(dir, "other");
+    const uint8_t closed[12] = {1};
+    struct wr_ledger_state now;
+    struct wr_err e = {0};
+    struct model m;
+    struct wr_bytes file;
+
+    (void)state;
+    model_open(&m, t_path(dir, "a"), 11);
+    model_fill(&m, 5);
+    now = wr_ledger_state(m.l);
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CAPTURE, .txid_before = 1, .txid = 1};
+    add_record(&m, &rec, (struct wr_bytes){closed, 0});
+    rec = (struct wr_journal_rec){.kind = WR_JOURNAL_CLOSE,
+        .txid_before = now.txid,
+        .txid = now.txid + 1,
+        .rolling_before = now.rolling,
+        .commit_before = now.commit,
+        .n = 1};
+    struct model copy = {.dir = other};
+    T_OK(wr_mkdirs(wr_fs_posix(), other, 0700, &e));
+    add_record(&copy, &rec, (struct wr_bytes){closed, sizeof(closed)});
+    file = t_slurp(t_path(other, "journal.0"));
+    t_spew(t_path(m.dir, "journal.1"), file.p, file.n);
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_state(m.l).txid == now.txid && wr_ledger_state(m.l).rolling == now.rolling);
+    model_release(&m);
+}
+
+static void test_a_journal_of_more_pages_than_the_ledger(void **state)
+{
+    const uint8_t closed[12] = {1};
+    struct wr_ledger_state now;
+    struct wr_err e = {0};
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 12);
+    model_fill(&m, 5);
+    now = wr_ledger_state(m.l);
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE,
+        .txid_before = now.txid,
+        .txid = now.txid + 1,
+        .rolling_before = now.rolling,
+        .commit_before = UINT32_MAX / 2,
+        .n = 1};
+    add_record(&m, &rec, (struct wr_bytes){closed, sizeof(closed)});
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T(wr_ledger_state(m.l).commit == now.commit && wr_ledger_state(m.l).rolling == now.rolling);
+    model_release(&m);
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -311,4 +456,7 @@ static void test_what_fits_one_close(void **state)
 T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
     T_TEST(test_full_disk_keeps_the_state), T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
-    T_TEST(test_reset_forgets), T_TEST(test_no_memory))
+    T_TEST(test_a_journal_names_page_0), T_TEST(test_two_records_have_one_number),
+    T_TEST(test_a_journal_of_more_pages_than_the_ledger),
+    T_TEST(test_checksums_behind_the_last_page_come_back), T_TEST(test_reset_forgets),
+    T_TEST(test_no_memory))
