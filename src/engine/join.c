@@ -98,6 +98,7 @@ static enum wr_status plan_join(
             "was overwritten");
         return WR_BUSY;
     }
+    wr_db_renumber_syncs(db);
     db->status.full_sends++;
     snapshot = at->page_size != db->view.page_size || !at->has_base; /* nothing to apply it to */
     wr_log(DB_LOG(db), WR_WARN,

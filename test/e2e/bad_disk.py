@@ -98,7 +98,7 @@ def meta_path_full(c):
     filler = fill(disk)
     for _ in range(20):
         add(path, 2)
-    p.has(path)
+    p.says("local disk full", disk, "replication waits until there is room")
     os.remove(filler)
     add(path, 3)
     p.has(path)
@@ -120,7 +120,7 @@ def both_full(c):
     fillers = fill(there), fill(disk)
     for _ in range(8):
         add(path, 30)
-    p.says("cannot send to the replica, retrying")
+    p.says("local disk full", disk)
     for filler in fillers:
         os.remove(filler)
     p.has(path, url)

@@ -94,6 +94,10 @@ static bool learn_file(void)
         return false;
     c.page_size = (uint32_t)p[16] << 8 | p[17];
     c.page_size = c.page_size == 1 ? 65536 : c.page_size;
+    if (c.page_size < 512) { /* whoever made it died, and its journal will be played back */
+        c.page_size = 0;
+        return false;
+    }
     memset(c.page_hash, 0, sizeof(c.page_hash));
     c.hash = 0;
     c.pages = 0;
