@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/crc64.h"
 #include "base/mem.h"
+#include "engine/pageset.h"
 
 #define JOURNAL_MAGIC 0x314a5257u /* "WRJ1" */
 #define RECORD_HEAD   88
@@ -28,9 +29,20 @@ struct wr_journal {
     struct wr_buf buf;
 };
 
-static size_t entry_size(enum wr_journal_kind kind)
+size_t wr_journal_entry(enum wr_journal_kind kind)
 {
     return kind == WR_JOURNAL_CLOSE ? ENTRY_CLOSE : ENTRY_CAPTURE;
+}
+
+void wr_journal_pages(
+    const struct wr_journal_rec *rec, struct wr_bytes entries, struct wr_pageset *out)
+{
+    for (size_t at = 0; at < entries.n; at += wr_journal_entry(rec->kind)) {
+        uint32_t pgno = wr_le32(entries.p + at);
+
+        if (pgno > 0)
+            wr_pageset_add(out, pgno);
+    }
 }
 
 static void head_put(uint8_t *p, const struct wr_journal_rec *r)
@@ -91,7 +103,7 @@ static enum wr_status record_at(struct wr_journal *j, struct wr_file *f, uint64_
         return st;
     if (got < RECORD_HEAD || size - off < RECORD_HEAD || !head_get(p, r))
         return WR_NOTFOUND;
-    n = (size_t)r->n * entry_size(r->kind);
+    n = (size_t)r->n * wr_journal_entry(r->kind);
     if (n > size - off - RECORD_HEAD) /* before memory is taken for a claim */
         return WR_NOTFOUND;
     uint8_t *q = wr_buf_grow(&j->buf, n);
@@ -109,7 +121,7 @@ static enum wr_status record_at(struct wr_journal *j, struct wr_file *f, uint64_
 
 static void note(struct wr_journal *j, struct journal_file *jf, const struct wr_journal_rec *r)
 {
-    jf->size += RECORD_HEAD + (uint64_t)r->n * entry_size(r->kind);
+    jf->size += RECORD_HEAD + (uint64_t)r->n * wr_journal_entry(r->kind);
     if (r->kind == WR_JOURNAL_CLOSE) {
         jf->txid_last = r->txid;
         jf->open_tail = false;
@@ -200,7 +212,7 @@ enum wr_status wr_journal_append(
     enum wr_status st;
     uint8_t *p;
 
-    assert(entries.n == (size_t)rec->n * entry_size(rec->kind));
+    assert(entries.n == (size_t)rec->n * wr_journal_entry(rec->kind));
     if (jf->size > SWITCH_BYTES && j->file[!j->active].size == 0) {
         j->active = !j->active;
         jf = &j->file[j->active];
@@ -245,7 +257,7 @@ enum wr_status wr_journal_each(struct wr_journal *j, wr_journal_fn *fn, void *ar
                 st = fn(arg, &r, entries, e);
             if (st != WR_OK)
                 return st;
-            off += RECORD_HEAD + (uint64_t)r.n * entry_size(r.kind);
+            off += RECORD_HEAD + (uint64_t)r.n * wr_journal_entry(r.kind);
         }
     }
     return WR_OK;
@@ -255,7 +267,7 @@ enum wr_status wr_journal_drop_last(
     struct wr_journal *j, const struct wr_journal_rec *rec, struct wr_err *e)
 {
     struct journal_file *jf = &j->file[j->active];
-    uint64_t size = RECORD_HEAD + (uint64_t)rec->n * entry_size(rec->kind);
+    uint64_t size = RECORD_HEAD + (uint64_t)rec->n * wr_journal_entry(rec->kind);
     enum wr_status st;
 
     assert(rec->seq == j->seq && jf->size >= size);

@@ -47,6 +47,15 @@ struct wr_journal_rec {
     uint32_t n;                     /* entries */
 };
 
+struct wr_pageset;
+
+/* Bytes of one entry. */
+size_t wr_journal_entry(enum wr_journal_kind kind);
+/* Add the pages that the entries of a record name. Page 0, which a record of ours never has, is no
+ * page. */
+void wr_journal_pages(
+    const struct wr_journal_rec *rec, struct wr_bytes entries, struct wr_pageset *out);
+
 struct wr_journal;
 
 /* Open or create `<dir>/journal.0` and `.1`. NOMEM, IO, LIMIT (disk full). */

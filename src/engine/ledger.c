@@ -135,19 +135,6 @@ struct replay {
     bool has_noted;
 };
 
-/* Page 0, which a record of ours never has, is no page. */
-static void add_captured(struct wr_pageset *out, const struct wr_journal_rec *r, struct wr_bytes b)
-{
-    size_t step = r->kind == WR_JOURNAL_CLOSE ? 12 : 4;
-
-    for (uint32_t i = 0; i < r->n; i++) {
-        uint32_t pgno = wr_le32(b.p + i * step);
-
-        if (pgno > 0)
-            wr_pageset_add(out, pgno);
-    }
-}
-
 static enum wr_status replay_close(
     struct replay *rp, const struct wr_journal_rec *r, struct wr_bytes b, struct wr_err *e)
 {
@@ -185,7 +172,7 @@ static enum wr_status replay_one(
         wr_pageset_clear(&l->pending);
     else if (r->commit_before != l->notes + 1)
         return WR_OK;
-    add_captured(&l->pending, r, b);
+    wr_journal_pages(r, b, &l->pending);
     l->notes = r->commit_before;
     rp->noted = r->pos;
     rp->has_noted = true;
@@ -211,7 +198,7 @@ static enum wr_status undo_close(struct wr_ledger *l, const struct replay *rp, s
         if (pgno >= 1 && pgno <= capacity(l))
             entries(l)[pgno - 1] = wr_le64(p + 4);
     }
-    add_captured(&l->pending, &rp->close, wr_buf_bytes(&rp->undo));
+    wr_journal_pages(&rp->close, wr_buf_bytes(&rp->undo), &l->pending);
     /* Not all of the header: its position must stay what it was without any note. */
     l->now.commit = rp->close.commit_before;
     wr_put_le32(l->map + 12, l->now.commit);
@@ -470,7 +457,7 @@ static enum wr_status since_one(
     (void)e;
     if (r->kind == WR_JOURNAL_CLOSE && r->txid_before == s->txid &&
         r->rolling_before == s->rolling) {
-        add_captured(&s->pages, r, b);
+        wr_journal_pages(r, b, &s->pages);
         s->txid = r->txid;
         s->rolling = r->rolling;
     }

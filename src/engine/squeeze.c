@@ -37,8 +37,7 @@ static enum wr_status take(
     } else {
         s->n_noted++;
     }
-    for (size_t at = 0; at < entries.n; at += close ? 12 : 4)
-        wr_pageset_add(into, wr_le32(entries.p + at));
+    wr_journal_pages(r, entries, into);
     return WR_OK;
 }
 
@@ -57,7 +56,7 @@ static enum wr_status append(struct wr_journal *j, struct wr_journal_rec *rec,
         if (set->map.keys[i] == 0)
             continue;
         wr_put_le32(entry, set->map.keys[i]);
-        wr_buf_put(&b, entry, rec->kind == WR_JOURNAL_CLOSE ? 12 : 4);
+        wr_buf_put(&b, entry, wr_journal_entry(rec->kind));
         rec->n++;
     }
     st = wr_buf_status(&b);

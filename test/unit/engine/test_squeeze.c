@@ -486,6 +486,25 @@ static enum wr_status squeeze_once(void *arg)
     return st;
 }
 
+/* A foreign record names a page that there is not: it ended the process. */
+static void test_page_0_is_no_page(void **state)
+{
+    const uint8_t entries[24] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3};
+    struct wr_journal_rec rec = {
+        .kind = WR_JOURNAL_CLOSE, .txid_before = 1, .txid = 2, .rolling = 7, .commit = 9, .n = 2};
+    const struct wr_journal_rec now = {.txid = 2, .rolling = 7, .commit = 9};
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+    uint32_t notes = 0;
+
+    (void)state;
+    T_OK(wr_journal_open(wr_fs_posix(), t_tmpdir(), &j, &e));
+    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){entries, sizeof(entries)}, &e));
+    T_OK(wr_journal_squeeze(j, &now, &notes, &e));
+    T(wr_journal_bytes(j) == 88 + 12); /* page 3 alone */
+    wr_journal_close(j);
+}
+
 static void test_no_memory(void **state)
 {
     struct writer *w = wr_alloc(sizeof(*w));
@@ -509,4 +528,5 @@ static void test_no_memory(void **state)
 T_MAIN(T_TEST(test_random_histories), T_TEST(test_a_lost_note_stays_lost),
     T_TEST(test_a_full_disk_leaves_less_history_and_no_lies),
     T_TEST(test_a_power_cut_leaves_dead_ends), T_TEST(test_the_journal_of_an_outage_is_bounded),
-    T_TEST(test_a_full_disk_keeps_what_is_known), T_TEST(test_no_memory))
+    T_TEST(test_a_full_disk_keeps_what_is_known), T_TEST(test_page_0_is_no_page),
+    T_TEST(test_no_memory))
