@@ -307,28 +307,29 @@ static enum wr_status posix_set_mode(struct wr_file *file, uint32_t mode, struct
     return WR_OK;
 }
 
-static enum wr_status posix_stat(
-    const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
+static enum wr_status look(
+    const char *path, int at_flags, struct wr_file_info *ret, struct wr_err *e)
 {
     struct stat s;
 
-    (void)fs;
-    if (stat(path, &s) < 0)
+    if (fstatat(AT_FDCWD, path, &s, at_flags) < 0)
         return wr_fail_errno(e, errno, "stat %s", path);
     *ret = info_of(&s);
     return WR_OK;
 }
 
+static enum wr_status posix_stat(
+    const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
+{
+    (void)fs;
+    return look(path, 0, ret, e);
+}
+
 static enum wr_status posix_lstat(
     const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
 {
-    struct stat s;
-
     (void)fs;
-    if (lstat(path, &s) < 0)
-        return wr_fail_errno(e, errno, "stat %s", path);
-    *ret = info_of(&s);
-    return WR_OK;
+    return look(path, AT_SYMLINK_NOFOLLOW, ret, e);
 }
 
 static enum wr_status posix_rename(

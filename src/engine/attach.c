@@ -15,8 +15,9 @@
 
 #define RETRY_NS      ((int64_t)250 * 1000000)
 #define RETRY_FAR_NS  ((int64_t)5 * 1000000000)
-#define PIN_SAY_NS    ((int64_t)2 * 1000000000) /* a checkpoint of the application is shorter */
+#define SAY_NS        ((int64_t)2 * 1000000000) /* checkpoints and most transactions are shorter */
 #define FIRST_LOOK_NS ((int64_t)50 * 1000000)   /* patience for the writer lock */
+#define WHO           64                        /* bytes of a process's name */
 
 static enum wr_status connect(struct wr_db *db, struct wr_err *e)
 {
@@ -44,10 +45,25 @@ static enum wr_status connect(struct wr_db *db, struct wr_err *e)
     return WR_OK;
 }
 
-static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
+/* What is waited for since *since_ns (0: from now on) is not to be had. Whether it is time to say
+ * so; then ret_who names the process that locks `slot`. */
+static bool waits_long(struct wr_db *db, int64_t *since_ns, int slot, char ret_who[WHO])
 {
     int64_t now = wr_db_now_ns(db);
-    char who[64];
+
+    if (*since_ns == 0)
+        *since_ns = now;
+    if (now - *since_ns < SAY_NS)
+        return false;
+    wr_holder_of_slot(wr_conn_path(db->conn), slot, ret_who, WHO);
+    if (!ret_who[0])
+        (void)snprintf(ret_who, WHO, "process unknown");
+    return true;
+}
+
+static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
+{
+    char who[WHO];
     enum wr_status st = wr_conn_pin(db->conn, e);
 
     if (st != WR_BUSY) {
@@ -55,32 +71,25 @@ static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
         db->status.rival = false;
         return st;
     }
-    if (db->pin_since_ns == 0)
-        db->pin_since_ns = now;
-    if (now - db->pin_since_ns < PIN_SAY_NS)
+    if (!waits_long(db, &db->pin_since_ns, WR_SHM_SLOT_CKPT, who))
         return WR_BUSY;
     db->status.rival = true;
-    wr_holder_of_slot(db->path, WR_SHM_SLOT_CKPT, who, sizeof(who));
     return wr_fail(e, WR_BUSY,
         "another process holds the checkpoint lock of %s: %s; is a second weir, or Litestream, "
         "replicating it? Waiting until it lets go",
-        db->path, who[0] ? who : "process unknown");
+        db->path, who);
 }
 
 /* A transaction is open. It is waited for, with the pin in hand; if it is a long one, say so. */
 static enum wr_status writer_in_the_way(struct wr_db *db, struct wr_err *e)
 {
-    int64_t now = wr_db_now_ns(db);
-    char who[64];
+    char who[WHO];
 
-    if (db->write_since_ns == 0)
-        db->write_since_ns = now;
-    if (now - db->write_since_ns < PIN_SAY_NS)
+    if (!waits_long(db, &db->write_since_ns, WR_SHM_SLOT_WRITE, who))
         return WR_BUSY;
-    wr_holder_of_slot(db->path, WR_SHM_SLOT_WRITE, who, sizeof(who));
     return wr_fail(e, WR_BUSY,
         "a write transaction on %s has been open for seconds: %s. Waiting until it ends", db->path,
-        who[0] ? who : "process unknown");
+        who);
 }
 
 /* Where the WAL stands, and how much of it is in the database: read together, with nobody writing.

@@ -214,11 +214,12 @@ static void cannot_check(struct wr_db *db, uint32_t frame)
 static enum wr_status take_frame(struct wr_db *db, struct wr_pos *pos, const uint8_t *frame,
     uint32_t *last_commit, struct wr_err *e)
 {
+    bool blank = is_blank(frame);
     struct wr_frame f;
     enum wr_status st;
 
     wr_frame_get(frame, &f);
-    if (is_blank(frame) && !db->unchecked)
+    if (blank && !db->unchecked)
         cannot_check(db, pos->frame + 1);
     if (db->unchecked) { /* sums go on from wherever that transaction left them */
         pos->cksum[0] = f.cksum[0];
@@ -226,8 +227,8 @@ static enum wr_status take_frame(struct wr_db *db, struct wr_pos *pos, const uin
     } else {
         wr_frame_checksum(db->little, frame, db->view.page_size, pos->cksum);
     }
-    if ((memcmp(f.salt, pos->salt, sizeof(f.salt)) != 0 && !is_blank(frame)) ||
-        f.cksum[0] != pos->cksum[0] || f.cksum[1] != pos->cksum[1] || f.pgno == 0) {
+    if ((!blank && memcmp(f.salt, pos->salt, sizeof(f.salt)) != 0) || f.cksum[0] != pos->cksum[0] ||
+        f.cksum[1] != pos->cksum[1] || f.pgno == 0) {
         return wr_fail(
             e, WR_CORRUPT, "WAL frame %u is damaged: its checksum does not follow", pos->frame + 1);
     }

@@ -137,7 +137,7 @@ static enum wr_status checkpoint(
 
 /* A count of copied frames that is too large would make SQLite skip as many. It is set right under
  * the writer lock (wr_db_look). BUSY: a live writer has it, and may be the one that resets. */
-static enum wr_status finish_reset(struct wr_db *db, struct wr_err *e)
+static enum wr_status settle_backfill(struct wr_db *db, struct wr_err *e)
 {
     enum wr_status st;
 
@@ -265,7 +265,7 @@ static void stuck_on_reader(struct wr_db *db)
     if (db->stuck < STUCK_SAY || !first_word(db, DB_WARNED_READER))
         return;
     for (int slot = WR_SHM_SLOT_READ0; slot < WR_SHM_SLOT_READ0 + WR_READ_MARKS && !who[0]; slot++)
-        wr_holder_of_slot(db->path, slot, who, sizeof(who));
+        wr_holder_of_slot(wr_conn_path(db->conn), slot, who, sizeof(who));
     wr_log(DB_LOG(db), WR_WARN,
         "a long read keeps the WAL from being checkpointed; it grows until that read ends",
         DB_NAME(db), WR_F_Z("reader", who[0] ? who : "unknown"),
@@ -274,7 +274,7 @@ static void stuck_on_reader(struct wr_db *db)
 
 static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
-    enum wr_status st = finish_reset(db, e);
+    enum wr_status st = settle_backfill(db, e);
 
     if (st == WR_OK)
         st = bulk(db, a, e);

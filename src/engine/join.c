@@ -50,6 +50,15 @@ static void join_by_snapshot(struct join *j)
     wr_pageset_set_all(&j->pages);
 }
 
+/* In the replica the TXID that a sync was to be told may be of another state; the one that is meant
+ * is in what it gets now. */
+static void renumber_syncs(struct wr_db *db)
+{
+    wr_mutex_lock(&db->mutex);
+    db->sync_txid = wr_max(db->sync_txid, db->txid);
+    wr_mutex_unlock(&db->mutex);
+}
+
 /* BUSY: it cannot join now, or ever. */
 static enum wr_status plan_join(
     struct wr_db *db, const struct db_replica *dr, struct join *j, struct wr_err *e)
@@ -98,7 +107,7 @@ static enum wr_status plan_join(
             "was overwritten");
         return WR_BUSY;
     }
-    wr_db_renumber_syncs(db);
+    renumber_syncs(db);
     db->status.full_sends++;
     snapshot = at->page_size != db->view.page_size || !at->has_base; /* nothing to apply it to */
     wr_log(DB_LOG(db), WR_WARN,

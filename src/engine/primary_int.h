@@ -225,9 +225,6 @@ enum wr_status wr_db_list_pages(const struct wr_db *db, const struct wr_pageset 
     uint32_t **ret, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
 /* Of a file that leads from before `min`, with rolling checksum `pre`, to db->txid. */
 struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t pre);
-/* In a replica the TXID that a sync was to be told is of another state; the one meant is in the
- * last one closed. */
-void wr_db_renumber_syncs(struct wr_db *db);
 bool wr_db_ship_due(struct wr_db *db, bool forced);
 bool wr_db_join_due(struct wr_db *db);
 

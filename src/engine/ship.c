@@ -356,13 +356,6 @@ static uint64_t next_txid(const struct wr_db *db, bool *ret_above)
     return next;
 }
 
-void wr_db_renumber_syncs(struct wr_db *db)
-{
-    wr_mutex_lock(&db->mutex);
-    db->sync_txid = wr_max(db->sync_txid, db->txid);
-    wr_mutex_unlock(&db->mutex);
-}
-
 enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
 {
     bool above;
@@ -376,8 +369,6 @@ enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
     db->time_ms = wr_max(db->time_ms, now_ms);
     if (!wr_pageset_empty(&db->dirty) || above)
         st = close_txid(db, next, e);
-    if (st == WR_OK && above)
-        wr_db_renumber_syncs(db);
     if (st == WR_OK && waits_for_room(db))
         return WR_OK;
     for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {

@@ -26,17 +26,22 @@ bool wr_db_streaming(const struct wr_db *db)
     return false;
 }
 
+static void drop(struct wr_db *db, struct db_replica *dr)
+{
+    db->status.kept_pages += wr_frozen_kept(dr->stream->frozen);
+    wr_parcel_unref(dr->stream);
+    dr->stream = NULL;
+}
+
 void wr_db_streams_reap(struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
         if (dr->stream && wr_parcel_alone(dr->stream)) {
-            db->status.kept_pages += wr_frozen_kept(dr->stream->frozen);
             if (wr_frozen_doubted(dr->stream->frozen))
                 wr_db_doubt(db, dr);
-            wr_parcel_unref(dr->stream);
-            dr->stream = NULL;
+            drop(db, dr);
         }
     }
 }
@@ -69,10 +74,8 @@ bool wr_db_streams_leave(struct wr_db *db)
             all = false;
             continue;
         }
-        db->status.kept_pages += wr_frozen_kept(dr->stream->frozen);
         wr_frozen_let(dr->stream->frozen);
-        wr_parcel_unref(dr->stream);
-        dr->stream = NULL;
+        drop(db, dr);
     }
     return all;
 }
