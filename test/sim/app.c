@@ -22,7 +22,6 @@ struct app {
     char sql[SQL_MAX]; /* what runs now, for messages */
 };
 
-struct app_counts app_counts;
 void (*app_wrote)(void);
 
 static struct app *apps[APPS_MAX];
@@ -33,7 +32,6 @@ static bool stopping;
 static int run(struct app *a, const char *fmt, ...) WR_PRINTF(2, 3);
 static int run(struct app *a, const char *fmt, ...)
 {
-    int64_t start = sim_now_ns();
     va_list ap;
     int rc;
 
@@ -44,10 +42,7 @@ static int run(struct app *a, const char *fmt, ...)
     rc = sqlite3_exec(a->db, a->sql, NULL, NULL, NULL);
     if (app_wrote)
         app_wrote();
-    app_counts.longest_ns = wr_max(app_counts.longest_ns, sim_now_ns() - start);
-    if (rc == SQLITE_BUSY)
-        app_counts.busy++;
-    else if (rc != SQLITE_OK)
+    if (rc != SQLITE_OK && rc != SQLITE_BUSY)
         sim_fail("%s: %s (%d)", a->sql, sqlite3_errmsg(a->db), sqlite3_extended_errcode(a->db));
     return rc;
 }
@@ -63,7 +58,6 @@ static void open_it(struct app *a)
 {
     char sql[SQL_MAX];
 
-    app_counts.opened++;
     if (sqlite3_open(a->o.path, &a->db) != SQLITE_OK)
         sim_fail("open: %s", sqlite3_errmsg(a->db));
     (void)sqlite3_busy_timeout(a->db, BUSY_MS);
@@ -104,7 +98,6 @@ static void transaction(struct app *a, bool keep)
     }
     if (tape_below(3) == 1)
         (void)run(a, "DELETE FROM t WHERE a %% 7 = %u", tape_below(7));
-    app_counts.rollbacks += !keep;
     must(a, keep ? "COMMIT" : "ROLLBACK");
 }
 
@@ -122,7 +115,6 @@ static void checkpoint(struct app *a)
 
     if (!a->o.checkpoints)
         return;
-    app_counts.checkpoints++;
     /* It may find the database pinned: that is BUSY, in a row, and no error. */
     (void)sqlite3_busy_timeout(a->db, 0);
     (void)run(a, "PRAGMA wal_checkpoint(%s)", how[tape_below(4)]);
@@ -154,7 +146,6 @@ static void work(struct app *a)
         checkpoint(a);
         break;
     case 11:
-        app_counts.vacuums++;
         must(a, tape_below(3) == 1 ? "VACUUM" : "PRAGMA incremental_vacuum(3)");
         break;
     case 12:
@@ -176,7 +167,6 @@ static void work(struct app *a)
                               : "DROP TABLE IF EXISTS u");
         break;
     }
-    app_counts.transactions++;
 }
 
 static void live(void *arg)

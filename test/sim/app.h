@@ -27,12 +27,6 @@ struct sim_proc *app_start(const char *name, const struct app_opts *o);
 /* Ask all of them to close and end, and wait. Killed ones are gone already. */
 void app_stop_all(void);
 
-struct app_counts {
-    uint64_t transactions, checkpoints, vacuums, rollbacks, busy, opened;
-    int64_t longest_ns; /* that one transaction took */
-};
-extern struct app_counts app_counts;
-
 /* Called after each statement that may have written, in the application's fiber; NULL: nobody. */
 extern void (*app_wrote)(void);
 

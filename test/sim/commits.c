@@ -32,7 +32,6 @@ static struct {
     /* how far the WAL has been read */
     uint8_t salt[8];
     uint32_t frames;
-    uint64_t longest_wal;
     struct commit *all;
     size_t n, cap;
 } c;
@@ -72,8 +71,7 @@ static void set_pages(uint32_t n)
 
 static void note_commit(void)
 {
-    const struct commit now = {
-        .hash = c.hash, .pages = c.pages, .page_size = c.page_size, .at_ns = sim_now_ns()};
+    const struct commit now = {.hash = c.hash, .pages = c.pages, .page_size = c.page_size};
 
     if (c.n == c.cap) {
         c.cap = c.cap ? 2 * c.cap : 256;
@@ -118,7 +116,6 @@ static void read_frames(uint32_t max, bool quiet)
     size_t n = 0, step = FRAME_HEADER + (size_t)c.page_size;
     const uint8_t *wal = disk_peek(c.wal_path, &n);
 
-    c.longest_wal = wr_max(c.longest_wal, (uint64_t)n);
     for (; c.frames < max; c.frames++) {
         size_t at = WAL_HEADER + c.frames * step;
         uint32_t commit;
@@ -232,9 +229,4 @@ size_t commits_find(size_t from, uint64_t hash, uint32_t pages, uint32_t page_si
             return i;
     }
     return SIZE_MAX;
-}
-
-uint64_t commits_longest_wal(void)
-{
-    return c.longest_wal;
 }

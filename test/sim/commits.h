@@ -18,7 +18,6 @@ struct commit {
     uint64_t hash;      /* judge_hash_database of the image */
     uint32_t pages;     /* of the database, the lock page included */
     uint32_t page_size; /* bytes */
-    int64_t at_ns;
 };
 
 /* `path` and the byte that SQLite's lock page begins at; the disk and the VFS are there. */
@@ -32,8 +31,5 @@ size_t commits_n(void);
 const struct commit *commits_at(size_t i); /* i < commits_n() */
 /* The first commit from `from` on with this image; SIZE_MAX: none. */
 size_t commits_find(size_t from, uint64_t hash, uint32_t pages, uint32_t page_size);
-
-/* The longest WAL that was seen, bytes. */
-uint64_t commits_longest_wal(void);
 
 #endif

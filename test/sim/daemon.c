@@ -193,11 +193,6 @@ bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done)
     return true;
 }
 
-bool daemon_syncing(const struct daemon *d)
-{
-    return daemon_runs(d) && d->syncing;
-}
-
 void daemon_status(struct daemon *d, struct wr_db_status *ret)
 {
     wr_db_status(d->db, ret);

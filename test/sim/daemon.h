@@ -39,8 +39,6 @@ void daemon_event(struct daemon *d);
  * time: false while another is under way. */
 typedef void daemon_synced_fn(uint64_t txid, size_t commits);
 bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done);
-/* Whether a sync is under way. */
-bool daemon_syncing(const struct daemon *d);
 
 /* How often a daemon told that the database had lost what was replicated. */
 extern uint64_t daemon_forks;

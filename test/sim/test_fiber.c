@@ -3,33 +3,13 @@
  * processes do nothing more, and the same tape gives the same run.
  */
 #include "harness/t.h"
-#include "sim/fiber.h"
+#include "sim/child.h"
 #include "sim/tape.h"
 
 #include "base/clock.h"
 #include "base/sync.h"
 
-#include <sys/wait.h>
 #include <unistd.h>
-
-/* A simulation is once in a process: run it in a child; its exit code. */
-static int in_child(uint64_t seed, void (*run)(void *arg), void *arg)
-{
-    int status = 0;
-    pid_t pid;
-
-    (void)fflush(NULL);
-    pid = fork();
-    T(pid >= 0);
-    if (pid == 0) {
-        (void)freopen("/dev/null", "w", stderr);
-        tape_seed(seed);
-        sim_run(run, arg);
-        _exit(0);
-    }
-    T(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
 
 #define WORKERS 4
 #define TURNS   20
@@ -66,7 +46,7 @@ static void run_order(uint64_t seed, char *ret)
     int fd[2];
 
     T(pipe(fd) == 0);
-    T(in_child(seed, take_turns, &fd[1]) == 0);
+    child_run(seed, take_turns, &fd[1]);
     T(close(fd[1]) == 0);
     T(read(fd[0], ret, WORKERS * TURNS) == WORKERS * TURNS);
     T(close(fd[0]) == 0);
@@ -117,7 +97,7 @@ static void time_passes_when_all_wait(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 20; seed++)
-        T(in_child(seed, time_body, NULL) == 0);
+        child_run(seed, time_body, NULL);
 }
 
 static struct sim_proc *exited;
@@ -178,7 +158,7 @@ static void killed_and_stopped_processes_do_nothing(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 20; seed++)
-        T(in_child(seed, kill_body, NULL) == 0);
+        child_run(seed, kill_body, NULL);
 }
 
 static void deadlock_body(void *arg)
@@ -192,7 +172,7 @@ static void deadlock_body(void *arg)
 static void a_deadlock_is_a_failure(void **state)
 {
     (void)state;
-    T(in_child(1, deadlock_body, NULL) == SIM_FAILED);
+    child_fails(1, deadlock_body, NULL, "waits for what never comes");
 }
 
 struct shared {
@@ -247,7 +227,7 @@ static void the_products_threads_are_fibers(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 50; seed++)
-        T(in_child(seed, threads_body, NULL) == 0);
+        child_run(seed, threads_body, NULL);
 }
 
 static void a_cut_tape_ends_in_dull_choices(void **state)
