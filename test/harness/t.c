@@ -11,6 +11,7 @@
 
 #include "harness/t.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -223,6 +224,22 @@ void t_spew(const char *path, const void *p, size_t n)
         fail_msg("cannot write %s", path);
     if (fclose(f) != 0)
         fail_msg("cannot write %s", path);
+}
+
+static bool count_name(void *arg, const char *name)
+{
+    (void)name;
+    ++*(size_t *)arg;
+    return true;
+}
+
+size_t t_names_in(const char *dir)
+{
+    struct wr_err e = {0};
+    size_t n = 0;
+
+    T_OK(wr_fs_posix()->list(wr_fs_posix(), dir, count_name, &n, &e));
+    return n;
 }
 
 bool t_locked_for_others(const char *path)

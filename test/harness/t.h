@@ -47,6 +47,7 @@ const char *t_data(const char *name);
 /* The whole of a file in heap memory that the harness frees at exit. */
 struct wr_bytes t_slurp(const char *path);
 void t_spew(const char *path, const void *p, size_t n);
+size_t t_names_in(const char *dir); /* how many there are */
 
 /* Whether another process finds a POSIX lock on the file. */
 bool t_locked_for_others(const char *path);

@@ -199,22 +199,6 @@ static const struct wr_fs broken_fs = {
     .sync_dir = broken_sync_dir,
 };
 
-static bool count_name(void *arg, const char *name)
-{
-    (void)name;
-    ++*(int *)arg;
-    return true;
-}
-
-static int names_in(const char *dir)
-{
-    int n = 0;
-    struct wr_err e = {0};
-
-    T_OK(fs()->list(fs(), dir, count_name, &n, &e));
-    return n;
-}
-
 static void test_put(void **state)
 {
     const char *dir = t_tmpdir();
@@ -229,14 +213,14 @@ static void test_put(void **state)
     check_content(path, "second");
     T_OK(wr_file_put(fs(), path, 0600, NULL, 0, &e));
     check_content(path, "");
-    T(names_in(dir) == 1);
+    T(t_names_in(dir) == 1);
     T_IS(WR_NOTFOUND, wr_file_put(fs(), t_path(dir, "none/a"), 0600, "x", 1, &e));
-    T(names_in(dir) == 1);
+    T(t_names_in(dir) == 1);
 
     /* Over a directory the rename fails, and leaves nothing. */
     T(mkdir(t_path(dir, "sub"), 0700) == 0);
     T_IS(WR_IO, wr_file_put(fs(), t_path(dir, "sub"), 0600, "x", 1, &e));
-    T(names_in(dir) == 2);
+    T(t_names_in(dir) == 2);
 
     /* A bare name lies in the current directory. */
     int here = open(".", O_RDONLY | O_DIRECTORY);
@@ -263,7 +247,7 @@ static void test_put_on_a_failing_disk(void **state)
         disk.left = nth;
         disk.removes = 0;
         st = wr_file_put(&broken_fs, path, 0600, "newer", 5, &e);
-        T(names_in(dir) == 1);
+        T(t_names_in(dir) == 1);
         if (st != WR_OK) {
             failures++;
             T(st == WR_IO && strstr(e.text, "broken on purpose") != NULL);
@@ -296,7 +280,7 @@ static void test_out_of_memory(void **state)
     (void)state;
     (void)snprintf(path, sizeof(path), "%s/put", dir);
     t_sweep_nomem(put_body, path);
-    T(names_in(dir) == 1);
+    T(t_names_in(dir) == 1);
     (void)snprintf(path, sizeof(path), "%s/x/y/z", dir);
     t_sweep_nomem(mkdirs_body, path);
     T(exists(path));

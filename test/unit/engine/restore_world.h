@@ -317,22 +317,6 @@ static inline void story_put(
     wr_buf_release(&b);
 }
 
-static inline bool count_name(void *arg, const char *name)
-{
-    (void)name;
-    ++*(size_t *)arg;
-    return true;
-}
-
-static inline size_t names_in(const char *dir)
-{
-    size_t n = 0;
-    struct wr_err e = {0};
-
-    T_OK(wr_fs_posix()->list(wr_fs_posix(), dir, count_name, &n, &e));
-    return n;
-}
-
 static inline bool file_exists(const char *path)
 {
     FILE *f = fopen(path, "rb");

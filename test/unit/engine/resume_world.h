@@ -107,7 +107,7 @@ static inline void rig_check(const struct rig *g)
         T(n <= size && memcmp(got, want->data + at, n) == 0);
     (void)fclose(f);
     T(size == 0);
-    assert_int_equal(names_in(g->dir), 1);
+    assert_int_equal(t_names_in(g->dir), 1);
 }
 
 /* Restore to the end; it is what it should be, and alone. The result is removed. */

@@ -10,6 +10,7 @@
 #include "harness/t.h"
 
 #define RECS 4000
+#define HEAD 88 /* bytes of a record before its entries */
 
 struct rec {
     struct wr_journal_rec r;
@@ -395,23 +396,32 @@ static const struct wr_fs full_fs = {
     .info = full_info,
 };
 
+/* A journal with one record that has no entries: the bytes of its head. */
+static void written_head(const char *dir, struct wr_journal_rec *rec, uint8_t head[HEAD])
+{
+    struct wr_journal *j = NULL;
+    struct wr_bytes file;
+    struct wr_err e = {0};
+
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T_OK(wr_journal_append(j, rec, (struct wr_bytes){0}, &e));
+    wr_journal_close(j);
+    file = t_slurp(t_path(dir, "journal.0"));
+    T(file.n == HEAD);
+    memcpy(head, file.p, HEAD);
+}
+
 /* What a torn or foreign head claims, the file has to have before memory is taken for it. */
 static void test_a_head_claims_more_than_its_file(void **state)
 {
     const char *dir = t_tmpdir();
     struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE};
+    uint8_t head[HEAD];
     struct wr_journal *j = NULL;
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
-    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
-    wr_journal_close(j);
-
-    struct wr_bytes file = t_slurp(t_path(dir, "journal.0"));
-    uint8_t head[88];
-    T(file.n == sizeof(head));
-    memcpy(head, file.p, sizeof(head));
+    written_head(dir, &rec, head);
     wr_put_le32(head + 76, WR_JOURNAL_ENTRIES_MAX);
     t_spew(t_path(dir, "journal.0"), head, sizeof(head));
     read_max = 0;
@@ -425,19 +435,13 @@ static void test_a_number_without_a_successor(void **state)
 {
     const char *dir = t_tmpdir();
     struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE, .txid = 5};
+    uint8_t head[HEAD];
     struct wr_journal *j = NULL;
     struct wr_err e = {0};
     uint64_t size;
 
     (void)state;
-    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
-    T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
-    wr_journal_close(j);
-
-    struct wr_bytes file = t_slurp(t_path(dir, "journal.0"));
-    uint8_t head[88];
-    T(file.n == sizeof(head));
-    memcpy(head, file.p, sizeof(head));
+    written_head(dir, &rec, head);
     wr_put_le64(head + 8, UINT64_MAX);
     wr_put_le64(head + 80, wr_crc64(0, head, 80));
     t_spew(t_path(dir, "journal.0"), head, sizeof(head));

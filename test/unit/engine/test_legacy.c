@@ -51,7 +51,7 @@ static void test_integrity_check(void **state)
         o.check = (enum wr_restore_check_kind)kind;
         T_OK(wr_restore(w.storage, t_call(), &o, &r, &e));
         check_same(o.path, t_slurp(t_data("v0.3.13/expected-restore.db")));
-        T(names_in(dir) == 1);
+        T(t_names_in(dir) == 1);
     }
     /* Pages that are as they were written, but were never a database. */
     wr_rand_init(&random, t_seed());
@@ -67,7 +67,7 @@ static void test_integrity_check(void **state)
         st = wr_restore(w.storage, t_call(), &o, &r, &e);
         T(st != WR_OK && strstr(e.text, "check of "));
         check_same(o.path, t_slurp(t_data("v0.3.13/expected-restore.db")));
-        T(names_in(dir) == 1);
+        T(t_names_in(dir) == 1);
     }
     story_release(&s);
     world_release(&w);

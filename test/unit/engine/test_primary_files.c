@@ -10,22 +10,6 @@
 
 #define SECOND ((int64_t)1000000000)
 
-static bool count_name(void *arg, const char *name)
-{
-    (void)name;
-    ++*(size_t *)arg;
-    return true;
-}
-
-static size_t names_in(const char *dir)
-{
-    struct wr_err e = {0};
-    size_t n = 0;
-
-    T_OK(wr_fs_posix()->list(wr_fs_posix(), dir, count_name, &n, &e));
-    return n;
-}
-
 static const char *side(struct world *w, const char *tail)
 {
     char name[32];
@@ -328,6 +312,24 @@ static void break_store(struct world *w, struct faultstore *f)
     faultstore_arm(f, FAULT_BEFORE, FAULT_ON_PUT | FAULT_ON_BEGIN, 1000, UINT64_MAX);
 }
 
+/* Files wait for a replica that is out of reach, in the directory that is returned. */
+static const char *files_wait(struct world *w)
+{
+    world_open(w, 1);
+    w->arm = break_store;
+    world_app(w);
+    world_sql(w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    world_start(w);
+    faultstore_calm(w->fault[0]);
+    (void)world_sync(w);
+    break_store(w, w->fault[0]);
+    for (int i = 0; i < 6; i++) {
+        world_sql(w, "INSERT INTO t(b) VALUES(randomblob(2000))");
+        world_run(w, 2 * SECOND);
+    }
+    return t_path(w->dir, ".app.db-weir/outbox");
+}
+
 static bool remove_file(void *arg, const char *name)
 {
     return unlink(t_path(arg, name)) == 0;
@@ -341,19 +343,7 @@ static void test_files_that_wait_are_lost(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    world_open(&w, 1);
-    w.arm = break_store;
-    world_app(&w);
-    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
-    world_start(&w);
-    faultstore_calm(w.fault[0]);
-    (void)world_sync(&w);
-    break_store(&w, w.fault[0]);
-    for (int i = 0; i < 6; i++) {
-        world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(2000))");
-        world_run(&w, 2 * SECOND);
-    }
-    outbox = t_path(w.dir, ".app.db-weir/outbox");
+    outbox = files_wait(&w);
     T_OK(wr_fs_posix()->list(wr_fs_posix(), outbox, remove_file, (void *)(uintptr_t)outbox, &e));
     faultstore_calm(w.fault[0]);
     (void)world_sync(&w);
@@ -369,24 +359,12 @@ static void test_a_second_process_leaves_the_outbox_alone(void **state)
     size_t before = 0, after = 0;
 
     (void)state;
-    world_open(&w, 1);
-    w.arm = break_store;
-    world_app(&w);
-    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
-    world_start(&w);
-    faultstore_calm(w.fault[0]);
-    (void)world_sync(&w);
-    break_store(&w, w.fault[0]);
-    for (int i = 0; i < 6; i++) {
-        world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(2000))");
-        world_run(&w, 2 * SECOND);
-    }
-    outbox = t_path(w.dir, ".app.db-weir/outbox");
-    before = names_in(outbox);
+    outbox = files_wait(&w);
+    before = t_names_in(outbox);
     second = w;
     world_start(&second);
     world_run(&second, 2 * SECOND);
-    after = names_in(outbox);
+    after = t_names_in(outbox);
     T(before > 0 && after == before);
     world_stop(&second);
     world_close(&w);

@@ -39,92 +39,101 @@ static void no_news(void *arg)
     (void)arg;
 }
 
-static void test_free_while_sending(void **state)
-{
-    struct wr_sched *sched = NULL;
-    struct wr_sched_opts so = {0};
+/* A replica on threads of its own, whose puts hang until they are canceled. */
+struct rig {
+    struct wr_sched *sched;
     struct spy spy;
     struct wr_storage_ops ops;
-    struct wr_replica *r = NULL;
+    struct wr_replica *r;
+    struct hang h;
+};
+
+static void rig_open(struct rig *b)
+{
+    struct wr_sched_opts so = {0};
     struct wr_replica_opts o = {.label = "app.db", .notify = no_news};
-    struct wr_replica_status s = {0};
-    struct hang h = {0};
-    struct wr_parcel *p = parcel(1, 0, WALL);
     struct wr_err e = {0};
 
-    (void)state;
-    wr_mutex_init(&h.mutex);
-    wr_cond_init(&h.cond);
-    T_OK(wr_sched_new(&so, &sched, &e));
-    o.sched = sched;
-    T_OK(wr_replica_new(spy_open(&spy, &ops), &o, &r, &e));
-    spy.in_put = hang_in_put;
-    spy.arg = &h;
-    wr_replica_start(r);
+    *b = (struct rig){0};
+    wr_mutex_init(&b->h.mutex);
+    wr_cond_init(&b->h.cond);
+    T_OK(wr_sched_new(&so, &b->sched, &e));
+    o.sched = b->sched;
+    T_OK(wr_replica_new(spy_open(&b->spy, &b->ops), &o, &b->r, &e));
+    b->spy.in_put = hang_in_put;
+    b->spy.arg = &b->h;
+}
+
+/* After the replica was freed. */
+static void rig_close(struct rig *b)
+{
+    wr_sched_free(b->sched);
+    wr_cond_release(&b->h.cond);
+    wr_mutex_release(&b->h.mutex);
+}
+
+static void wait_ready(struct rig *b)
+{
+    struct wr_replica_status s = {0};
+
+    wr_replica_start(b->r);
     while (s.state != WR_REPLICA_READY)
-        wr_replica_status(r, &s);
-    (void)wr_replica_push(r, p, now_found(r));
-    wr_mutex_lock(&h.mutex);
-    while (!h.inside)
-        wr_cond_wait(&h.cond, &h.mutex);
-    wr_mutex_unlock(&h.mutex);
-    wr_replica_free(r); /* comes back at once, not after a minute */
-    T(h.canceled && wr_parcel_alone(p));
+        wr_replica_status(b->r, &s);
+}
+
+static void wait_inside(struct rig *b)
+{
+    wr_mutex_lock(&b->h.mutex);
+    while (!b->h.inside)
+        wr_cond_wait(&b->h.cond, &b->h.mutex);
+    wr_mutex_unlock(&b->h.mutex);
+}
+
+static void test_free_while_sending(void **state)
+{
+    struct rig b;
+    struct wr_parcel *p = parcel(1, 0, WALL);
+
+    (void)state;
+    rig_open(&b);
+    wait_ready(&b);
+    (void)wr_replica_push(b.r, p, now_found(b.r));
+    wait_inside(&b);
+    wr_replica_free(b.r); /* comes back at once, not after a minute */
+    T(b.h.canceled && wr_parcel_alone(p));
     wr_parcel_unref(p);
     wr_replica_free(NULL);
-    wr_sched_free(sched);
-    wr_cond_release(&h.cond);
-    wr_mutex_release(&h.mutex);
+    rig_close(&b);
 }
 
 /* One file is given up; the replica is not. */
 static void test_interrupt_ends_one_request(void **state)
 {
-    struct wr_sched *sched = NULL;
-    struct wr_sched_opts so = {0};
-    struct spy spy;
-    struct wr_storage_ops ops;
-    struct wr_replica *r = NULL;
-    struct wr_replica_opts o = {.label = "app.db", .notify = no_news};
+    struct rig b;
     struct wr_replica_status s = {0};
-    struct hang h = {0};
     struct wr_parcel *p = parcel(1, 0, WALL), *other = parcel(2, 0, WALL);
-    struct wr_err e = {0};
 
     (void)state;
-    wr_mutex_init(&h.mutex);
-    wr_cond_init(&h.cond);
-    T_OK(wr_sched_new(&so, &sched, &e));
-    o.sched = sched;
-    T_OK(wr_replica_new(spy_open(&spy, &ops), &o, &r, &e));
-    spy.in_put = hang_in_put;
-    spy.arg = &h;
-    wr_replica_interrupt(r, p); /* nothing is being sent */
-    wr_replica_start(r);
-    while (s.state != WR_REPLICA_READY)
-        wr_replica_status(r, &s);
-    T(wr_replica_push(r, p, now_found(r)) && wr_replica_push(r, other, now_found(r)));
-    wr_mutex_lock(&h.mutex);
-    while (!h.inside)
-        wr_cond_wait(&h.cond, &h.mutex);
-    wr_mutex_unlock(&h.mutex);
-    wr_replica_interrupt(r, other); /* another one than is being sent */
+    rig_open(&b);
+    wr_replica_interrupt(b.r, p); /* nothing is being sent */
+    wait_ready(&b);
+    T(wr_replica_push(b.r, p, now_found(b.r)) && wr_replica_push(b.r, other, now_found(b.r)));
+    wait_inside(&b);
+    wr_replica_interrupt(b.r, other); /* another one than is being sent */
     t_sleep_ms(20);
-    wr_replica_status(r, &s);
+    wr_replica_status(b.r, &s);
     T(s.state == WR_REPLICA_SENDING && !s.failing);
-    wr_replica_interrupt(r, p);
+    wr_replica_interrupt(b.r, p);
     for (int i = 0; i < 10000 && s.pos.txid < 2; i++) {
         t_sleep_ms(1);
-        wr_replica_status(r, &s);
+        wr_replica_status(b.r, &s);
     }
-    T(s.pos.txid == 2 && h.canceled && !s.failing);
-    wr_replica_free(r);
+    T(s.pos.txid == 2 && b.h.canceled && !s.failing);
+    wr_replica_free(b.r);
     T(wr_parcel_alone(p) && wr_parcel_alone(other));
     wr_parcel_unref(p);
     wr_parcel_unref(other);
-    wr_sched_free(sched);
-    wr_cond_release(&h.cond);
-    wr_mutex_release(&h.mutex);
+    rig_close(&b);
 }
 
 T_MAIN(T_TEST(test_free_while_sending), T_TEST(test_interrupt_ends_one_request))

@@ -16,7 +16,7 @@
 /* Nothing is left of a failed restore; after a good one there is the database alone. */
 static void check_dir(const char *dir, size_t want)
 {
-    assert_int_equal(names_in(dir), want);
+    assert_int_equal(t_names_in(dir), want);
 }
 
 static void check_file(const char *path, const void *want, size_t n)

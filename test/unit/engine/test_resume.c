@@ -29,7 +29,7 @@ static void test_a_killed_restore_is_gone_on_with(void **state)
         T(pieces >= 6 && whole.bytes_resumed == 0 && g.w.piece_bytes == whole.bytes_read);
         for (uint64_t nth = 1; nth <= pieces; nth++) {
             rig_killed(&g, nth);
-            T(names_in(g.dir) == 2);
+            T(t_names_in(g.dir) == 2);
             r = rig_restored(&g, (unsigned)nth);
             assert_int_equal(g.w.pieces, pieces - (nth - 1));
             T(g.w.piece_bytes == r.bytes_read);
@@ -357,14 +357,14 @@ static void test_two_restores_do_not_share_a_file(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T(!wr_place_adopted(a) && !wr_place_adopted(b) && names_in(dir) == 4);
+    T(!wr_place_adopted(a) && !wr_place_adopted(b) && t_names_in(dir) == 4);
     T_OK(wr_place_seal(a, &e)); /* while SQLite checks it */
     c = open_place(path);
-    T(!wr_place_adopted(c) && names_in(dir) == 6);
+    T(!wr_place_adopted(c) && t_names_in(dir) == 6);
     wr_place_close(c);
     T_OK(wr_place_commit(a, &e));
     wr_place_close(a);
-    T(file_exists(path) && names_in(dir) == 3);
+    T(file_exists(path) && t_names_in(dir) == 3);
     T_OK(wr_place_seal(b, &e)); /* and is killed while it does */
     wr_place_keep(b);
     wr_place_close(b);
@@ -372,11 +372,11 @@ static void test_two_restores_do_not_share_a_file(void **state)
     a = open_place(path);
     T(wr_place_adopted(a));
     b = open_place(path); /* neither shares nor removes what is being gone on with */
-    T(!wr_place_adopted(b) && names_in(dir) == 4);
+    T(!wr_place_adopted(b) && t_names_in(dir) == 4);
     wr_place_close(b);
-    T(names_in(dir) == 2);
+    T(t_names_in(dir) == 2);
     wr_place_close(a);
-    T(names_in(dir) == 0);
+    T(t_names_in(dir) == 0);
 }
 
 static void restore_beside(struct world *w, uint64_t nth)
@@ -391,7 +391,7 @@ static void restore_beside(struct world *w, uint64_t nth)
     w->in_piece = NULL;
     T_OK(wr_restore(w->storage, t_call(), &o, &r, &e));
     T(r.bytes_resumed == 0);
-    T(names_in(g->dir) == 3); /* its own, and the two of the one around it */
+    T(t_names_in(g->dir) == 3); /* its own, and the two of the one around it */
 }
 
 static void test_a_restore_within_a_restore(void **state)
@@ -419,7 +419,7 @@ static void test_the_furthest_is_chosen(void **state)
     rig_killed(&g, 2);
     b = left_in(g.dir);
     left_again(&a, g.dir);
-    T(names_in(g.dir) == 4 && strcmp(a.file_name, b.file_name) != 0);
+    T(t_names_in(g.dir) == 4 && strcmp(a.file_name, b.file_name) != 0);
     T(rig_restored(&g, 1).bytes_resumed > (uint64_t)8 << 20);
     left_release(&a);
     left_release(&b);

@@ -48,7 +48,7 @@ static void test_a_failed_restore_is_kept_if_that_can_help(void **state)
         if (endings[i].with == WR_OK)
             c->cancel = g.w.cancel = &cancel;
         T_IS(endings[i].want, wr_restore(g.w.storage, c, &o, &r, &e));
-        T(names_in(g.dir) == (endings[i].kept ? 2 : 0));
+        T(t_names_in(g.dir) == (endings[i].kept ? 2 : 0));
         T(!strstr(e.text, "goes on from there") == !endings[i].kept);
         T(!strstr(e.text, g.dir) == false);
         g.w.in_piece = NULL;
@@ -75,7 +75,7 @@ static void test_a_failure_before_the_first_page_keeps_what_there_was(void **sta
 
         world_fail(&g.w, nth, UINT64_MAX, WR_IO);
         done = wr_restore(g.w.storage, t_call(), &o, &r, &e) == WR_OK;
-        T(names_in(g.dir) == (done ? 1 : 2));
+        T(t_names_in(g.dir) == (done ? 1 : 2));
         T(!done || r.bytes_resumed > (uint64_t)8 << 20);
     }
     rig_check(&g);
@@ -106,7 +106,7 @@ static void test_canceled_at_the_last_moment(void **state)
     o.progress = cancel_placing;
     o.progress_arg = &cancel;
     T_IS(WR_CANCELED, wr_restore(g.w.storage, c, &o, &r, &e));
-    T(names_in(g.dir) == 2 && strstr(e.text, "goes on from there"));
+    T(t_names_in(g.dir) == 2 && strstr(e.text, "goes on from there"));
     T(rig_restored(&g, 2).bytes_read == 0);
     c->cancel = NULL;
     wr_cancel_release(&cancel);
@@ -128,7 +128,7 @@ static void test_little_is_not_kept(void **state)
         world_fail(&g.w, UINT64_MAX, UINT64_MAX, WR_IO);
         g.w.in_piece = fail_third;
         T_IS(WR_IO, wr_restore(g.w.storage, t_call(), &o, &r, &e));
-        T(names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
+        T(t_names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
     }
     rig_release(&g);
 }
@@ -284,7 +284,7 @@ static void test_a_full_disk_leaves_nothing(void **state)
         g.fs = tight_disk(false, room);
         o = rig_opts(&g, 2);
         T_IS(WR_LIMIT, wr_restore(g.w.storage, t_call(), &o, &r, &e));
-        T(names_in(g.dir) == 0);
+        T(t_names_in(g.dir) == 0);
     }
     rig_release(&g);
 }
@@ -303,7 +303,7 @@ static void test_a_bad_disk_leaves_nothing(void **state)
     tight.with = WR_IO;
     o = rig_opts(&g, 2);
     T_IS(WR_IO, wr_restore(g.w.storage, t_call(), &o, &r, &e));
-    T(names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
+    T(t_names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
     rig_release(&g);
 }
 
@@ -322,7 +322,7 @@ static void test_a_failure_without_a_map_leaves_nothing(void **state)
     world_fail(&g.w, UINT64_MAX, UINT64_MAX, WR_IO);
     g.w.in_piece = fail_third;
     T_IS(WR_IO, wr_restore(g.w.storage, t_call(), &o, &r, &e));
-    T(names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
+    T(t_names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
     rig_release(&g);
 }
 
@@ -348,7 +348,7 @@ static void test_without_locks_nothing_is_kept(void **state)
     world_fail(&g.w, UINT64_MAX, UINT64_MAX, WR_IO);
     g.w.in_piece = fail_third;
     T_IS(WR_IO, wr_restore(g.w.storage, t_call(), &o, &r, &e));
-    T(names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
+    T(t_names_in(g.dir) == 0 && !strstr(e.text, "goes on from there"));
     rig_release(&g);
 }
 
