@@ -21,6 +21,9 @@
     X(GAP_UNSEEN, "a WAL that was reset while nobody looked is read on from where we were") \
     X(FORK_IGNORED, "a replica's newest TXID is ours, whatever it holds")                   \
     X(LOST_STATE_AT_ONE, "without local state TXIDs begin at 1 again")                      \
+    X(NO_LEAP, "a new history begins right behind the newest TXID")                         \
+    X(NO_LEDGER_SYNC, "a power cut forgets TXIDs that are under way")                       \
+    X(STALE_LIST, "where a replica stands was listed before the checkpoint lock was had")   \
     X(ACK_ON_SEND, "a file counts as stored when it was sent, whatever the answer")         \
     X(NO_CREATE_ONLY, "an object that is there is overwritten")                             \
     X(SAME_NAME_SAME_FILE, "an object that is there is taken for ours by its name")         \

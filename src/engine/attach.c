@@ -174,7 +174,7 @@ static void take_over(struct wr_db *db)
     if (!db->outbox_cleaned) /* nor are the files there another process' */
         wr_outbox_clean(db->fs, db->outbox);
     db->outbox_cleaned = true;
-    for (size_t i = 0; i < db->n_replicas; i++) {
+    for (size_t i = 0; i < db->n_replicas && !WR_MUTANT(STALE_LIST); i++) {
         struct db_replica *dr = &db->replicas[i];
 
         wr_replica_rejoin(dr->r, "another process may have written to it");

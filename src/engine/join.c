@@ -4,17 +4,24 @@
  * It gets one file that leads from there to here:
  *   empty                         a snapshot of everything, level 9, from TXID 1
  *   a state in our history        the pages that changed since
- *   anything else                 all pages, as the next TXID after its newest: its past stays
+ *   anything else                 all pages, as a TXID far above its newest: its past stays
  * A file of many pages is read from the live database while it is sent, as of the moment of joining
  * (frozen.h).
  */
 #include "engine/primary_int.h"
 
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "engine/frozen.h"
 #include "engine/layout.h"
 
 #define SAME_QUARTERS 4u /* a quarter of the sampled pages must be equal */
+#define CONTESTS_MAX  3u /* times that a file of our own may have been in the way */
+
+/* TXIDs that a new history leaves out behind that of the replica. Requests of a process that was
+ * killed may take effect minutes later: none of them may come to stand above, or beside, what is
+ * sent now. A file for each second of twelve days. */
+#define LEAP ((uint64_t)1 << 20)
 
 /* How the replica gets from where it stands to db->txid. */
 struct join {
@@ -59,57 +66,76 @@ static void renumber_syncs(struct wr_db *db)
     wr_mutex_unlock(&db->mutex);
 }
 
-/* BUSY: it cannot join now, or ever. */
-static enum wr_status plan_join(
-    struct wr_db *db, const struct db_replica *dr, struct join *j, struct wr_err *e)
+/* Where a replica that has to join stands. */
+enum standing {
+    STANDS_EMPTY,
+    STANDS_HERE,      /* at the state of the ledger */
+    STANDS_BEHIND,    /* at a state in our history */
+    STANDS_BASELESS,  /* so, but what it rests on is gone */
+    STANDS_ELSEWHERE, /* in a past of this database that we do not know */
+    STANDS_UNSEEN,    /* elsewhere: of which database is not known before pages are sampled */
+    STANDS_FOREIGN,   /* at a state of another database */
+    STANDS_CONTESTED  /* where another process that lives has brought it */
+};
+
+/* A file that a killed process of ours had sent may arrive after we have listed, and be in our way
+ * once. More often it is somebody who lives. */
+static bool contested(const struct wr_db *db, const struct db_replica *dr)
+{
+    return dr->now.contested && (dr->now.pos.node_id != db->node_id || db->node_id == 0 ||
+                                    dr->contests >= CONTESTS_MAX);
+}
+
+/* With the pages that changed since, if it is in our history. */
+static enum wr_status find_standing(const struct wr_db *db, const struct db_replica *dr,
+    struct wr_pageset *pages, enum standing *ret, struct wr_err *e)
 {
     const struct wr_remote_pos *at = &dr->now.pos;
-    struct wr_ledger_state now = wr_ledger_state(db->ledger);
-    bool known = false, snapshot;
+    bool known = false;
     enum wr_status st = WR_OK;
 
-    *j = (struct join){.level = 0, .min = at->txid + 1, .rolling_pre = at->rolling};
-    wr_pageset_init(&j->pages);
-    if (at->txid == 0) {
-        join_by_snapshot(j);
-        return WR_OK;
-    }
-    if (at->has_rolling && at->page_size == db->view.page_size)
-        st = wr_ledger_since(db->ledger, at->txid, at->rolling, &j->pages, &known, e);
-    if (st != WR_OK)
-        return st;
-    if (known && at->has_base) {
-        j->nothing = at->txid == now.txid;
-        return WR_OK;
-    }
-    if (known) {
-        wr_log(DB_LOG(db), WR_WARN,
-            "the replica has lost its beginning, nothing can be restored from it; sending a "
-            "snapshot",
-            DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
-            WR_F_TXID("replica_txid", at->txid));
-        join_by_snapshot(j);
-        return WR_OK;
-    }
-    if (!dr->now.sampled) {
-        wr_replica_want_sample(dr->r);
-        return WR_BUSY;
-    }
-    if (foreign(db, &dr->now)) {
-        wr_replica_stop(dr->r, WR_CONFLICT,
-            "the replica holds another database: none of the pages sampled from its newest state "
-            "is in this one. Nothing was overwritten. Use another URL for this database");
-        return WR_BUSY;
-    }
-    if (dr->now.contested) {
-        wr_replica_stop(dr->r, WR_CONFLICT,
-            "another process writes to this replica: stop it, or give each its own URL; nothing "
-            "was overwritten");
-        return WR_BUSY;
-    }
+    if (at->txid > 0 && at->has_rolling && at->page_size == db->view.page_size)
+        st = wr_ledger_since(db->ledger, at->txid, at->rolling, pages, &known, e);
+    if (at->txid == 0)
+        *ret = STANDS_EMPTY;
+    else if (known && !at->has_base)
+        *ret = STANDS_BASELESS;
+    else if (known)
+        *ret = at->txid == wr_ledger_state(db->ledger).txid ? STANDS_HERE : STANDS_BEHIND;
+    else if (!dr->now.sampled)
+        *ret = STANDS_UNSEEN;
+    else if (foreign(db, &dr->now))
+        *ret = STANDS_FOREIGN;
+    else
+        *ret = contested(db, dr) ? STANDS_CONTESTED : STANDS_ELSEWHERE;
+    return st;
+}
+
+enum wr_status wr_db_join_least(
+    const struct wr_db *db, const struct db_replica *dr, uint64_t *ret, struct wr_err *e)
+{
+    struct wr_pageset pages;
+    enum standing where = STANDS_EMPTY;
+    enum wr_status st;
+
+    wr_pageset_init(&pages);
+    st = find_standing(db, dr, &pages, &where, e);
+    wr_pageset_release(&pages);
+    *ret = 0;
+    if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
+        *ret = dr->now.pos.txid + (dr->now.contested || WR_MUTANT(NO_LEAP) ? 1 : LEAP);
+    return st;
+}
+
+/* Nothing of it is in our history: all pages, as a state of their own. */
+static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct join *j)
+{
+    const struct wr_remote_pos *at = &dr->now.pos;
+    bool snapshot = at->page_size != db->view.page_size || !at->has_base; /* no base to change */
+
     renumber_syncs(db);
     db->status.full_sends++;
-    snapshot = at->page_size != db->view.page_size || !at->has_base; /* nothing to apply it to */
+    dr->contests += dr->now.contested;
     wr_log(DB_LOG(db), WR_WARN,
         snapshot
             ? "the replica's newest state is not in this database's known history, and changes "
@@ -117,12 +143,61 @@ static enum wr_status plan_join(
             : "the replica's newest state is not in this database's known history; sending all "
               "pages as its next transaction, its past stays restorable",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
-        WR_F_TXID("replica_txid", at->txid), WR_F_TXID("txid", now.txid));
+        WR_F_TXID("replica_txid", at->txid), WR_F_TXID("txid", db->txid));
     if (snapshot)
         join_by_snapshot(j);
     else if (!at->has_rolling)
         j->rolling_pre = WR_LTX_CHECKSUM_EMPTY;
     wr_pageset_set_all(&j->pages);
+}
+
+/* BUSY: it cannot join now, or ever. */
+static enum wr_status plan_join(
+    struct wr_db *db, struct db_replica *dr, struct join *j, struct wr_err *e)
+{
+    const struct wr_remote_pos *at = &dr->now.pos;
+    enum standing where = STANDS_EMPTY;
+    enum wr_status st;
+
+    *j = (struct join){.level = 0, .min = at->txid + 1, .rolling_pre = at->rolling};
+    wr_pageset_init(&j->pages);
+    st = find_standing(db, dr, &j->pages, &where, e);
+    if (st != WR_OK)
+        return st;
+    switch (where) {
+    case STANDS_EMPTY:
+        join_by_snapshot(j);
+        break;
+    case STANDS_HERE:
+        j->nothing = true;
+        break;
+    case STANDS_BEHIND:
+        break;
+    case STANDS_BASELESS:
+        wr_log(DB_LOG(db), WR_WARN,
+            "the replica has lost its beginning, nothing can be restored from it; sending a "
+            "snapshot",
+            DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+            WR_F_TXID("replica_txid", at->txid));
+        join_by_snapshot(j);
+        break;
+    case STANDS_UNSEEN:
+        wr_replica_want_sample(dr->r);
+        return WR_BUSY;
+    case STANDS_FOREIGN:
+        wr_replica_stop(dr->r, WR_CONFLICT,
+            "the replica holds another database: none of the pages sampled from its newest state "
+            "is in this one. Nothing was overwritten. Use another URL for this database");
+        return WR_BUSY;
+    case STANDS_CONTESTED:
+        wr_replica_stop(dr->r, WR_CONFLICT,
+            "another process writes to this replica: stop it, or give each its own URL; nothing "
+            "was overwritten");
+        return WR_BUSY;
+    case STANDS_ELSEWHERE:
+        join_by_everything(db, dr, j);
+        break;
+    }
     return WR_OK;
 }
 
@@ -183,6 +258,10 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
             st = make_streamed(db, dr, p, &pages, n, e);
         }
     }
+    /* Until it has arrived nothing shows that its TXID is taken, and it may arrive after a power cut
+     * that takes back what we know. */
+    if (st == WR_OK && p && !WR_MUTANT(NO_LEDGER_SYNC))
+        st = wr_ledger_sync(db->ledger, e);
     if (st == WR_OK) {
         dr->join_txid = p ? p->header.max_txid : 0;
         dr->joined = !p || wr_replica_push(dr->r, p, dr->now.found);

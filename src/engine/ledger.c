@@ -533,6 +533,11 @@ enum wr_status wr_ledger_fill_end(
     return WR_OK;
 }
 
+enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e)
+{
+    return wr_file_sync(l->file, e);
+}
+
 enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e)
 {
     memset(l->map, 0, HEAD);

@@ -6,7 +6,8 @@
  * rolling checksum of the database. Every LTX file we write carries that of the database after it,
  * so the ledger proves itself: if its XOR is the one in the replica's newest file, the ledger is
  * the replica's state, and after a gap the pages that differ from it are all that must be sent. If
- * not, it is thrown away. It needs no sync and no repair, and deleting it is always safe.
+ * not, it is thrown away. It needs no repair, and deleting it is always safe. It is synced only
+ * where a TXID was taken that its successor must not give to something else (join.c).
  *
  *   header: "weirldg1", page size u32, commit u32, TXID u64, rolling u64, WAL salt 8 bytes, frame
  *   u32, frame checksum 2 x u32, lock page u32; little-endian; page checksums in machine order
@@ -88,6 +89,9 @@ void wr_ledger_fill(struct wr_ledger *l, uint32_t pgno, uint64_t checksum);
 uint64_t wr_ledger_fill_rolling(const struct wr_ledger *l); /* of what was filled in */
 enum wr_status wr_ledger_fill_end(
     struct wr_ledger *l, uint64_t txid, const struct wr_pos *pos, struct wr_err *e) WR_MUST_CHECK;
+
+/* What the ledger says survives a power cut. */
+enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHECK;
 
 /* Forget everything: the next start cannot rely on it. */
 enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHECK;

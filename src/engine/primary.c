@@ -93,8 +93,10 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
 void wr_db_detach(struct wr_db *db)
 {
     assert(!wr_db_streaming(db));
-    for (size_t i = 0; i < db->n_replicas; i++)
+    for (size_t i = 0; i < db->n_replicas; i++) {
         db->replicas[i].joined = false;
+        db->replicas[i].contests = 0;
+    }
     db->armed = false;
     db->looks = 0;
     wr_db_prove_drop(db);

@@ -62,6 +62,7 @@ struct db_replica {
     uint64_t join_txid;  /* of the file that it joined with; 0: none, or that failed */
     bool doubted; /* what was read for it is not what the ledger says: it waits for a comparison */
     unsigned doubts;          /* times in a row that it was so */
+    unsigned contests;        /* times that it joined with a file in its way since we attached */
     struct wr_parcel *stream; /* being sent from the live database */
 };
 
@@ -230,6 +231,9 @@ bool wr_db_join_due(struct wr_db *db);
 
 /* join.c: send the replica one file that leads from where it is to db->txid; nothing is dirty. */
 enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e) WR_MUST_CHECK;
+/* And the least that db->txid must be for that. */
+enum wr_status wr_db_join_least(const struct wr_db *db, const struct db_replica *dr, uint64_t *ret,
+    struct wr_err *e) WR_MUST_CHECK;
 
 uint64_t wr_db_acked(
     const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */

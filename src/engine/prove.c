@@ -96,18 +96,14 @@ static enum wr_status dirty_since(struct wr_db *db, const struct wr_pos *was, st
 /* Which TXID the database as it is now shall have, when we do not know what we did before. */
 static uint64_t first_txid(const struct wr_db *db, uint64_t rolling)
 {
-    uint64_t newest = 0;
-
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct wr_remote_pos *at = &db->replicas[i].now.pos;
 
         if (at->has_rolling && at->rolling == rolling && at->commit == db->proof.commit &&
             at->page_size == db->view.page_size)
             return at->txid; /* the replica holds exactly this state */
-        if (!WR_MUTANT(LOST_STATE_AT_ONE))
-            newest = wr_max(newest, at->txid);
     }
-    return newest + 1;
+    return 1; /* it gets a greater one where a replica needs that to join */
 }
 
 static void begin_scan(struct wr_db *db, enum proof_kind kind)

@@ -335,40 +335,35 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
     return st;
 }
 
-/* The TXID that the next close must get: above ours and above every replica's that is to join. */
-static uint64_t next_txid(const struct wr_db *db, bool *ret_above)
+/* The least TXID that lets all replicas join that are to. */
+static enum wr_status least_txid(const struct wr_db *db, uint64_t *ret, struct wr_err *e)
 {
-    uint64_t next = db->txid + 1;
+    enum wr_status st = WR_OK;
 
-    *ret_above = false;
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        const struct db_replica *dr = &db->replicas[i];
+    *ret = 0;
+    for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {
+        uint64_t least = 0;
 
-        if (may_join(dr) && dr->now.pos.txid >= next) {
-            next = dr->now.pos.txid + 1;
-            *ret_above = true;
-        } else if (may_join(dr) && dr->now.pos.txid == db->txid && db->txid > 0 &&
-                   (!dr->now.pos.has_rolling ||
-                       dr->now.pos.rolling != wr_ledger_state(db->ledger).rolling)) {
-            *ret_above = true; /* the same number, another state: take the next one */
-        }
+        if (may_join(&db->replicas[i]))
+            st = wr_db_join_least(db, &db->replicas[i], &least, e);
+        *ret = wr_max(*ret, least);
     }
-    return next;
+    return st;
 }
 
 enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
 {
-    bool above;
-    uint64_t next = next_txid(db, &above);
     int64_t now_ms = wr_wall_ms(wr_sched_clock(db->actor.sched));
-    enum wr_status st = WR_OK;
+    uint64_t least = 0;
+    enum wr_status st;
 
     assert(db->ledger && wr_ledger_state(db->ledger).txid > 0);
     if (waits_for_room(db))
         return WR_OK;
     db->time_ms = wr_max(db->time_ms, now_ms);
-    if (!wr_pageset_empty(&db->dirty) || above)
-        st = close_txid(db, next, e);
+    st = least_txid(db, &least, e);
+    if (st == WR_OK && (!wr_pageset_empty(&db->dirty) || least > db->txid))
+        st = close_txid(db, wr_max(db->txid + 1, least), e);
     if (st == WR_OK && waits_for_room(db))
         return WR_OK;
     for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {

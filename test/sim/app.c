@@ -101,6 +101,18 @@ static void transaction(struct app *a, bool keep)
     must(a, keep ? "COMMIT" : "ROLLBACK");
 }
 
+/* What was allocated and is free again is never written: the database grows by pages that no frame
+ * holds. */
+static void grow_unwritten(struct app *a)
+{
+    const unsigned n = (unsigned)tape_between(1, (uint64_t)a->o.page_size * 8);
+
+    must(a, "BEGIN IMMEDIATE");
+    if (run(a, "INSERT INTO t(a, b) VALUES(1000000000, zeroblob(%u))", n) == SQLITE_OK)
+        (void)run(a, "DELETE FROM t WHERE a = 1000000000");
+    must(a, "COMMIT");
+}
+
 /* A long read keeps every checkpoint from finishing. */
 static void long_read(struct app *a)
 {
@@ -123,7 +135,7 @@ static void checkpoint(struct app *a)
 
 static void work(struct app *a)
 {
-    switch (tape_below(20)) {
+    switch (tape_below(21)) {
     default:
         must(a, "INSERT INTO t(b) VALUES(randomblob(200))");
         break;
@@ -165,6 +177,9 @@ static void work(struct app *a)
         must(a, tape_below(2) ? "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS u(x);"
                                 "INSERT INTO u VALUES(1); COMMIT"
                               : "DROP TABLE IF EXISTS u");
+        break;
+    case 20:
+        grow_unwritten(a);
         break;
     }
 }

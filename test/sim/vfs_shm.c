@@ -5,6 +5,7 @@
  * process and by the database after that. It is whole as long as somebody maps it; who finds a file
  * that nobody maps empties it (the "dead man's switch"). So its bytes need not be in the file.
  */
+#include "sim/tape.h"
 #include "sim/vfs_int.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 
 #define SLOTS      8
 #define SLOT_WRITE 0
-#define HEADER     136 /* bytes: two copies of the header, and the checkpoint information */
+#define COPY       48 /* bytes of a header; the index begins with two copies */
+#define WORD       4  /* what a processor writes at once, at least */
 
 struct slot {
     unsigned n_shared;
@@ -139,9 +141,29 @@ int vfs_shm_map(sqlite3_file *file, int page, int size, int extend, void volatil
     return SQLITE_OK;
 }
 
+/*
+ * Who writes a header (walIndexWriteHdr in wal.c) writes the second copy, comes here, and then
+ * writes the first with a memcpy, in which nothing lets others run; but other processors see it half
+ * done, in any order of its words, and a process can die there. So some of its words are written
+ * here. Nobody else holds the writer lock with copies that differ, but who is about to recover.
+ */
+static void tear(const struct vfs_file *f)
+{
+    uint8_t *first = f->shm && f->shm->n_regions > 0 ? f->shm->regions[0] : NULL;
+    uint32_t words;
+
+    if (!first || !(f->shm_exclusive & 1u << SLOT_WRITE) || memcmp(first, first + COPY, COPY) == 0)
+        return;
+    words = tape_below(4) == 3 ? tape_below(1u << COPY / WORD) : 0;
+    for (unsigned i = 0; i < COPY / WORD; i++) {
+        if (words & 1u << i)
+            memcpy(first + (size_t)i * WORD, first + COPY + (size_t)i * WORD, WORD);
+    }
+}
+
 void vfs_shm_barrier(sqlite3_file *file)
 {
-    (void)file;
+    tear((const struct vfs_file *)(const void *)file);
     sim_yield(DISK_CALL_NS);
 }
 

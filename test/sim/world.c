@@ -22,12 +22,13 @@
 #define LOCK_OFFSET 0x10000u /* SQLite's lock page, where small databases have it */
 #define APPS        3
 #define HEALED_NS   (600 * SECOND) /* in which everything must be well again */
+#define LATE_NS     (5 * SECOND)   /* for which there is no daemon at first, at most */
 #define QUIET_NS    (30 * SECOND)  /* in which nothing must be asked of a store */
 #define HOLD_MAX_NS (300 * MS)     /* of the writer lock, while no process is stopped */
 
 /* What kinds of things go wrong in this run; each is there in some runs and not in others. */
 struct habits {
-    bool kills, cuts, stops, rivals, losses, outages, jumps, disk, travel;
+    bool kills, cuts, stops, rivals, losses, outages, jumps, disk, travel, late;
     uint32_t events;
     int64_t pause_ns;
 };
@@ -77,6 +78,7 @@ static void draw_habits(struct world *w)
     h->jumps = tape_chance(200);
     h->disk = tape_chance(200);
     h->travel = tape_chance(150);
+    h->late = tape_chance(300);
     h->events = (uint32_t)tape_between(1, 24);
     h->pause_ns = (int64_t)tape_between(1, 200) * MS;
 }
@@ -422,6 +424,8 @@ static void life(void *arg)
     make_directory();
 
     start_app(w, 0);
+    if (w->may.late)
+        sim_sleep((int64_t)tape_between(0, (uint64_t)LATE_NS));
     start_daemon(w);
     for (uint32_t i = 0; i < w->may.events; i++) {
         sim_sleep((int64_t)tape_between(0, (uint64_t)w->may.pause_ns));

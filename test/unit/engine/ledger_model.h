@@ -84,6 +84,11 @@ static inline enum wr_status spy_pwrite(
     return wr_file_pwrite(spy_of(f)->real, buf, n, off, e);
 }
 
+static inline enum wr_status spy_sync(struct wr_file *f, struct wr_err *e)
+{
+    return wr_file_sync(spy_of(f)->real, e);
+}
+
 static inline enum wr_status spy_truncate(struct wr_file *f, uint64_t size, struct wr_err *e)
 {
     if (disk.before)
@@ -116,6 +121,7 @@ static const struct wr_fs spy_fs = {
     .close = spy_close,
     .pread = spy_pread,
     .pwrite = spy_pwrite,
+    .sync = spy_sync,
     .truncate = spy_truncate,
     .info = spy_info,
     .map = spy_map,

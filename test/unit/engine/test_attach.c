@@ -54,6 +54,11 @@ static enum wr_status tight_pwrite(
                   : wr_file_pwrite(real_of(f), buf, n, off, e);
 }
 
+static enum wr_status tight_sync(struct wr_file *f, struct wr_err *e)
+{
+    return wr_file_sync(real_of(f), e);
+}
+
 static enum wr_status tight_truncate(struct wr_file *f, uint64_t size, struct wr_err *e)
 {
     return wr_file_truncate(real_of(f), size, e);
@@ -87,6 +92,7 @@ static struct wr_fs tight_fs(void)
     fs.close = tight_close;
     fs.pread = tight_pread;
     fs.pwrite = tight_pwrite;
+    fs.sync = tight_sync;
     fs.truncate = tight_truncate;
     fs.info = tight_info;
     fs.map = tight_map;

@@ -15,6 +15,7 @@ static struct wr_fs spied_fs(void)
     fs.close = spy_close;
     fs.pread = spy_pread;
     fs.pwrite = spy_pwrite;
+    fs.sync = spy_sync;
     fs.truncate = spy_truncate;
     fs.info = spy_info;
     fs.map = spy_map;
