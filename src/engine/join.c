@@ -15,7 +15,7 @@
 #include "engine/frozen.h"
 #include "engine/layout.h"
 
-#define SAME_QUARTERS 4u /* a quarter of the sampled pages must be equal */
+#define SAME_QUARTERS 3u /* of the sampled pages must be equal, if another machine wrote it */
 #define CONTESTS_MAX  3u /* times that a file of our own may have been in the way */
 
 /* TXIDs that a new history leaves out behind that of the replica. Requests of a process that was
@@ -32,21 +32,25 @@ struct join {
     bool nothing; /* it is there already */
 };
 
+/* Written by this path on this machine. */
+static bool our_own(const struct wr_db *db, const struct wr_replica_status *r)
+{
+    return r->pos.node_id == db->node_id && db->node_id != 0;
+}
+
 /*
- * Whether the replica's newest state, which is not in our history, is of another database. It is
- * ours if this path on this machine wrote it. Else two states of one database have most pages in
- * common, and databases that one program made for two tenants may share a few.
+ * Whether the replica's newest state, which is not in our history, is of another database. Two
+ * states of one database have most pages in common; databases that one program made for two tenants
+ * may share a few.
  */
 static bool foreign(const struct wr_db *db, const struct wr_replica_status *r)
 {
     size_t same = 0;
 
-    if (r->pos.node_id == db->node_id && db->node_id != 0)
-        return false;
     for (size_t i = 0; i < r->sample.n; i++)
         same += wr_ledger_page(db->ledger, r->sample.pgno[i]) == r->sample.checksum[i];
     /* Without a page to compare there is no sign that it is. */
-    return same * SAME_QUARTERS < r->sample.n;
+    return same * 4 < r->sample.n * SAME_QUARTERS;
 }
 
 static void join_by_snapshot(struct join *j)
@@ -71,19 +75,33 @@ enum standing {
     STANDS_EMPTY,
     STANDS_HERE,      /* at the state of the ledger */
     STANDS_BEHIND,    /* at a state in our history */
-    STANDS_BASELESS,  /* so, but what it rests on is gone */
+    STANDS_BROKEN,    /* so, but its files do not lead there, or not only there */
     STANDS_ELSEWHERE, /* in a past of this database that we do not know */
     STANDS_UNSEEN,    /* elsewhere: of which database is not known before pages are sampled */
+    STANDS_UNKNOWN,   /* elsewhere: and never will be */
     STANDS_FOREIGN,   /* at a state of another database */
     STANDS_CONTESTED  /* where another process that lives has brought it */
 };
 
-/* A file that a killed process of ours had sent may arrive after we have listed, and be in our way
- * once. More often it is somebody who lives. */
+/* In the way of a send, or between our files, is what a killed process of ours had sent and what
+ * arrived after we had listed. That happens once; somebody who lives comes again. */
 static bool contested(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->now.contested && (dr->now.pos.node_id != db->node_id || db->node_id == 0 ||
-                                    dr->contests >= CONTESTS_MAX);
+    return dr->now.contested && (!our_own(db, &dr->now) || dr->contests >= CONTESTS_MAX);
+}
+
+/* Of one that is not in our history. */
+static enum standing elsewhere(const struct wr_db *db, const struct db_replica *dr)
+{
+    if (!dr->now.sampled && !dr->now.unknowable)
+        return STANDS_UNSEEN;
+    if (contested(db, dr))
+        return STANDS_CONTESTED;
+    if (our_own(db, &dr->now))
+        return STANDS_ELSEWHERE;
+    if (dr->now.unknowable)
+        return STANDS_UNKNOWN;
+    return foreign(db, &dr->now) ? STANDS_FOREIGN : STANDS_ELSEWHERE;
 }
 
 /* With the pages that changed since, if it is in our history. */
@@ -98,16 +116,12 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
         st = wr_ledger_since(db->ledger, at->txid, at->rolling, pages, &known, e);
     if (at->txid == 0)
         *ret = STANDS_EMPTY;
-    else if (known && !at->has_base)
-        *ret = STANDS_BASELESS;
-    else if (known)
-        *ret = at->txid == wr_ledger_state(db->ledger).txid ? STANDS_HERE : STANDS_BEHIND;
-    else if (!dr->now.sampled)
-        *ret = STANDS_UNSEEN;
-    else if (foreign(db, &dr->now))
-        *ret = STANDS_FOREIGN;
+    else if (!known)
+        *ret = elsewhere(db, dr);
+    else if (!at->whole)
+        *ret = dr->contests >= CONTESTS_MAX ? STANDS_CONTESTED : STANDS_BROKEN;
     else
-        *ret = contested(db, dr) ? STANDS_CONTESTED : STANDS_ELSEWHERE;
+        *ret = at->txid == wr_ledger_state(db->ledger).txid ? STANDS_HERE : STANDS_BEHIND;
     return st;
 }
 
@@ -131,7 +145,7 @@ enum wr_status wr_db_join_least(
 static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct join *j)
 {
     const struct wr_remote_pos *at = &dr->now.pos;
-    bool snapshot = at->page_size != db->view.page_size || !at->has_base; /* no base to change */
+    bool snapshot = at->page_size != db->view.page_size || !at->whole; /* no base to change */
 
     renumber_syncs(db);
     db->status.full_sends++;
@@ -173,10 +187,11 @@ static enum wr_status plan_join(
         break;
     case STANDS_BEHIND:
         break;
-    case STANDS_BASELESS:
+    case STANDS_BROKEN:
+        dr->contests += dr->now.contested;
         wr_log(DB_LOG(db), WR_WARN,
-            "the replica has lost its beginning, nothing can be restored from it; sending a "
-            "snapshot",
+            "the replica's files are no whole chain: some were deleted, or another process wrote "
+            "between them; sending a snapshot",
             DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_TXID("replica_txid", at->txid));
         join_by_snapshot(j);
@@ -186,8 +201,13 @@ static enum wr_status plan_join(
         return WR_BUSY;
     case STANDS_FOREIGN:
         wr_replica_stop(dr->r, WR_CONFLICT,
-            "the replica holds another database: none of the pages sampled from its newest state "
-            "is in this one. Nothing was overwritten. Use another URL for this database");
+            "the replica holds another database: most pages sampled from its newest state are not "
+            "in this one. Nothing was overwritten. Use another URL for this database");
+        return WR_BUSY;
+    case STANDS_UNKNOWN:
+        wr_replica_stop(dr->r, WR_CONFLICT,
+            "the replica's newest state is damaged or incomplete, and does not tell whether it is "
+            "of this database. Nothing was overwritten. Remove the replica, or use another URL");
         return WR_BUSY;
     case STANDS_CONTESTED:
         wr_replica_stop(dr->r, WR_CONFLICT,
@@ -258,8 +278,8 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
             st = make_streamed(db, dr, p, &pages, n, e);
         }
     }
-    /* Until it has arrived nothing shows that its TXID is taken, and it may arrive after a power cut
-     * that takes back what we know. */
+    /* Until it has arrived nothing shows that its TXID is taken, and it may arrive after a power
+     * cut that takes back what we know. */
     if (st == WR_OK && p && !WR_MUTANT(NO_LEDGER_SYNC))
         st = wr_ledger_sync(db->ledger, e);
     if (st == WR_OK) {

@@ -211,7 +211,7 @@ static void believe(struct wr_db *db, struct db_replica *dr)
     struct wr_err none = {0};
     bool said = wr_db_doubtful(db);
 
-    if (dr->join_txid == 0 || !dr->now.pos.has_base || dr->now.pos.txid < dr->join_txid)
+    if (dr->join_txid == 0 || !dr->now.pos.whole || dr->now.pos.txid < dr->join_txid)
         return;
     dr->join_txid = 0;
     dr->doubts = 0;

@@ -3,9 +3,11 @@
  */
 #include "engine/remote.h"
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "engine/inputs.h"
 #include "engine/layout.h"
+#include "engine/plan.h"
 #include "engine/restore.h"
 #include "ltx/frame.h"
 #include "ltx/ltx.h"
@@ -14,78 +16,81 @@
 /* No replica gets there; what claims to would leave no room for the next one. */
 #define TXID_SANE (UINT64_MAX / 2)
 
-struct found {
-    struct wr_ltx_file best; /* reaches furthest; of several the lowest level, which we wrote */
-    bool base;               /* a file begins at TXID 1 */
-};
-
-static void take_in(const struct wr_ltx_files *files, struct found *found)
-{
-    struct wr_ltx_file *best = &found->best;
-
-    for (size_t i = 0; i < files->n; i++) {
-        const struct wr_ltx_file *f = &files->p[i];
-
-        if (f->max > best->max || (f->max == best->max && f->level < best->level))
-            *best = *f;
-        found->base = found->base || f->min == 1;
-    }
-}
-
-static enum wr_status list_from(
-    struct wr_storage *s, struct wr_call *c, uint64_t from, struct found *found, struct wr_err *e)
+/* All files from `since` on, by wr_ltx_file_cmp. Snapshots all begin at TXID 1: these are listed
+ * from there. */
+static enum wr_status list_since(struct wr_storage *s, struct wr_call *c, uint64_t since,
+    struct wr_ltx_files *ret, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
 
-    for (unsigned level = 0; level <= WR_LEVEL_MAX && st == WR_OK; level++) {
-        struct wr_ltx_files files = {0};
-        /* Snapshots all start at TXID 1: a hint cannot narrow them. */
-        uint64_t min = level == WR_LEVEL_SNAPSHOT ? 0 : from;
-
-        st = wr_layout_list(s, c, level, min, &files, e);
-        if (st == WR_OK)
-            take_in(&files, found);
-        wr_ltx_files_release(&files);
-    }
+    wr_ltx_files_release(ret);
+    for (unsigned level = 0; level <= WR_LEVEL_MAX && st == WR_OK; level++)
+        st = wr_layout_list(s, c, level, level == WR_LEVEL_SNAPSHOT ? 0 : since, ret, e);
     return st;
 }
 
-struct first {
-    const struct wr_storage *storage;
-    bool base;
-};
-
-/* Names sort by their first TXID: if any file of a level begins at 1, its first does. */
-static bool look_at_first(void *arg, const struct wr_object *obj)
+/* The one that reaches furthest; of several that of the lowest level, which we wrote. NULL: none.
+ */
+static const struct wr_ltx_file *furthest(const struct wr_ltx_files *files)
 {
-    struct first *f = arg;
-    struct wr_ltx_file file;
+    const struct wr_ltx_file *best = NULL;
 
-    if (!wr_layout_ltx_parse(f->storage, obj->key, &file))
-        return true;
-    f->base = file.min == 1;
+    for (size_t i = 0; i < files->n; i++) {
+        if (!best || files->p[i].max > best->max)
+            best = &files->p[i];
+    }
+    return best;
+}
+
+/* Two files of level 0 that share a TXID behind the newest snapshot. */
+static bool compete(const struct wr_ltx_files *files)
+{
+    uint64_t snapshot = 0, end = 0;
+
+    for (size_t i = 0; i < files->n; i++) {
+        if (files->p[i].min == 1 && files->p[i].level == WR_LEVEL_SNAPSHOT)
+            snapshot = files->p[i].max;
+    }
+    for (size_t i = 0; i < files->n && files->p[i].level == 0; i++) {
+        const struct wr_ltx_file *f = &files->p[i];
+
+        if (f->max > snapshot && f->min <= end)
+            return true;
+        end = wr_max(end, f->max);
+    }
     return false;
 }
 
-/* A replica whose beginning was deleted goes on as if nothing were wrong, and restores nothing.
- * Nearly always a snapshot has shown it; else the first file of a level may, which a hint hides. */
-static enum wr_status find_base(
-    struct wr_storage *s, struct wr_call *c, bool *ret_base, struct wr_err *e)
+static int by_cmp(const void *a, const void *b)
 {
-    struct first f = {.storage = s};
-    enum wr_status st = WR_OK;
+    return wr_ltx_file_cmp(a, b);
+}
 
-    for (unsigned level = 0; level < WR_LEVEL_SNAPSHOT && st == WR_OK && !f.base; level++) {
-        struct wr_str dir = wr_layout_ltx_dir(c->scratch, s, level);
+/* Whether a restore of the newest state has one way to go. What leads to `since` is taken for one
+ * file, as nothing of it was listed. */
+static enum wr_status is_whole(
+    struct wr_ltx_files *files, uint64_t since, bool *ret, struct wr_err *e)
+{
+    const struct wr_plan_target newest = {0};
+    struct wr_ltx_file past = {.min = 1, .max = since, .level = WR_LEVEL_SNAPSHOT - 1};
+    struct wr_err why = {0};
+    size_t *chain = NULL, n = 0;
+    uint64_t end;
+    enum wr_status st = since > 0 ? wr_ltx_files_add(files, &past, e) : WR_OK;
 
-        if (!dir.p)
-            return wr_fail(e, WR_NOMEM, "list the replica");
-        st = wr_storage_list(s, c, dir, (struct wr_str){0}, look_at_first, &f, e);
-        if (st == WR_NOTFOUND)
-            st = WR_OK;
-    }
-    *ret_base = f.base;
-    return st;
+    *ret = false;
+    if (st != WR_OK)
+        return st;
+    end = furthest(files)->max;
+    if (since > 0)
+        qsort(files->p, files->n, sizeof(*files->p), by_cmp);
+    chain = wr_array(files->n, sizeof(*chain));
+    if (!chain)
+        return wr_fail(e, WR_NOMEM, "list the replica");
+    *ret = !compete(files) && wr_plan(files->p, files->n, &newest, chain, &n, &why) == WR_OK &&
+           files->p[chain[n - 1]].max == end;
+    wr_free(chain);
+    return WR_OK;
 }
 
 /* Take a header in; a copy under another name would lead us away from the chain, to where no
@@ -135,40 +140,57 @@ static enum wr_status read_header(struct wr_storage *s, struct wr_call *c,
     return WR_OK;
 }
 
-enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t hint,
+enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t since,
     struct wr_remote_pos *ret, struct wr_err *e)
 {
-    struct found found = {0};
-    const struct wr_ltx_file *best = &found.best;
-    bool whole = hint == 0;
-    enum wr_status st = list_from(s, c, hint, &found, e);
+    struct wr_ltx_files files = {0};
+    struct wr_ltx_file best = {0};
+    bool whole = false;
+    enum wr_status st = list_since(s, c, since, &files, e);
 
-    if (st == WR_OK && best->max < hint) {
-        st = list_from(s, c, 0, &found, e);
-        whole = true;
+    if (st == WR_OK && files.n > 0)
+        best = *furthest(&files);
+    if (st == WR_OK && since > 0 && best.max < since) {
+        since = 0;
+        st = list_since(s, c, since, &files, e);
+        best = files.n > 0 ? *furthest(&files) : (struct wr_ltx_file){0};
     }
-    if (st != WR_OK)
-        return st;
-    if (best->max >= TXID_SANE) {
-        return wr_fail(e, WR_CORRUPT,
+    if (st == WR_OK && best.max >= TXID_SANE) {
+        st = wr_fail(e, WR_CORRUPT,
             "an object of level %u claims txid %016llx: it is not of this replica, remove it",
-            best->level, (unsigned long long)best->max);
+            best.level, (unsigned long long)best.max);
     }
-    if (best->max == 0) {
+    if (st == WR_OK && best.max > 0)
+        st = is_whole(&files, since, &whole, e);
+    if (st == WR_OK && best.max > 0)
+        st = read_header(s, c, &best, ret, e);
+    else if (st == WR_OK)
         *ret = (struct wr_remote_pos){0};
-        return WR_OK;
-    }
-    st = read_header(s, c, best, ret, e);
-    if (st == WR_OK && !found.base && !whole)
-        st = find_base(s, c, &found.base, e);
     if (st == WR_OK)
-        ret->has_base = found.base;
+        ret->whole = whole;
+    wr_ltx_files_release(&files);
     return st;
 }
 
-static bool repeats_one_byte(const uint8_t *page, uint32_t page_size)
+static bool has_text(const uint8_t *p, size_t n, const char *text)
 {
-    return memcmp(page, page + 1, page_size - 1) == 0;
+    size_t len = strlen(text);
+
+    for (size_t i = 0; i + len <= n; i++) {
+        if (memcmp(p + i, text, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Pages that say nothing about whose they are. Of the pages of a tree (file format, 1.6) those
+ * without cells, and those with a row of the schema. */
+static bool says_nothing(uint32_t pgno, const uint8_t *page, uint32_t page_size)
+{
+    bool tree = page[0] == 2 || page[0] == 5 || page[0] == 10 || page[0] == 13;
+
+    return pgno == 1 || memcmp(page, page + 1, page_size - 1) == 0 ||
+           (tree && wr_be16(page + 3) == 0) || has_text(page, page_size, "CREATE ");
 }
 
 static enum wr_status sample_page(struct wr_storage *s, struct wr_call *c,
@@ -191,7 +213,7 @@ static enum wr_status sample_page(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK) {
         st = wr_ltx_frame_decode((struct wr_bytes){frame, length}, page_size, ref->pgno, page, e);
     }
-    if (st == WR_OK && ref->pgno != 1 && !repeats_one_byte(page, page_size)) {
+    if (st == WR_OK && !says_nothing(ref->pgno, page, page_size)) {
         ret->pgno[ret->n] = ref->pgno;
         ret->checksum[ret->n] = wr_ltx_page_checksum(ref->pgno, page, page_size);
         ret->n++;

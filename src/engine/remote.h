@@ -13,7 +13,7 @@ struct wr_storage;
 
 struct wr_remote_pos {
     uint64_t txid;    /* newest; 0: the replica is empty */
-    bool has_base;    /* some file begins at TXID 1: without one nothing can be restored */
+    bool whole;       /* one chain of files leads to it, and no others compete with them */
     bool has_rolling; /* the newest file records the checksum of the database after it */
     uint64_t rolling;
     uint64_t node_id;   /* of the newest file's writer; 0: unknown (Litestream's own, or merged) */
@@ -22,9 +22,14 @@ struct wr_remote_pos {
     int64_t time_ms;    /* of the newest file */
 };
 
-/* `hint` is a TXID that the replica probably has (0: unknown): listing starts there. A replica that
- * has nothing from there on is listed whole. CORRUPT when the newest file's header is damaged. */
-enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t hint,
+/* `since` is 0, or a TXID that the replica had, in one whole chain: then only what begins behind it
+ * is listed, and judged. A replica that has nothing there is listed whole. CORRUPT when the newest
+ * file's header is damaged.
+ *
+ * Not whole: the beginning or something between was deleted, or level 0 has two files that hold the
+ * same TXID, and no snapshot makes that the past. Then there are two writers, or were: which of the
+ * files a restore takes is luck, and what it makes of them may be a mixture. */
+enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t since,
     struct wr_remote_pos *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* Checksums of some pages of the replica's newest state: what tells one database from another. */
@@ -35,9 +40,9 @@ struct wr_sample {
     uint64_t checksum[WR_SAMPLE_MAX]; /* wr_ltx_page_checksum */
 };
 
-/* Fetch up to WR_SAMPLE_MAX pages, spread over the database; page 1 and pages of one
- * repeated byte, which two databases of one program share, are left out. Errors as wr_restore_plan
- * and wr_inputs_open. */
+/* Fetch up to WR_SAMPLE_MAX pages, spread over the database. What two databases of one program share
+ * is left out: page 1, pages of one repeated byte, pages of a tree without an entry, and those with
+ * SQL of the schema. Errors as wr_restore_plan and wr_inputs_open. */
 enum wr_status wr_remote_sample(
     struct wr_storage *s, struct wr_call *c, struct wr_sample *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -17,6 +17,9 @@
 #define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of listing or sending one small file */
 #define STREAM_MS      ((int64_t)24 * 3600 * 1000) /* deadline of a streamed file */
 #define LOG_EVERY_MS   ((int64_t)30 * 1000)        /* of the same failure again */
+#define CHECK_MS       ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
+#define CHECK_SOON_MS  ((int64_t)60 * 1000) /* after a file that may overlap those of another */
+#define DAMAGED_MAX    3u                   /* answers that are damaged, until that is believed */
 
 struct queued {
     struct wr_link link;
@@ -29,13 +32,13 @@ struct wr_replica {
     void (*notify)(void *arg);
     void *arg;
     char *label;
-    uint64_t hint;
     struct wr_cancel cancel;
 
     struct wr_mutex mutex;
     struct wr_replica_status now;    /* guarded by mutex */
     struct wr_list queue;            /* guarded by mutex; of struct queued */
     bool want_sample;                /* guarded by mutex */
+    struct wr_remote_pos left;       /* guarded by mutex; where it was when it became contested */
     unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
     const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
     struct wr_cancel *request; /* guarded by mutex: of what is being sent, on its step's stack */
@@ -45,6 +48,10 @@ struct wr_replica {
     unsigned failures; /* in a row; a listing that works does not end a row of failed uploads */
     bool send_failed;
     int64_t logged_ms;
+    unsigned damaged; /* samples in a row */
+    uint64_t seen,
+        since;        /* TXIDs it had at the last listing, and at the one before; 0: not known */
+    int64_t check_ms; /* when to list again */
 };
 
 static struct wr_replica *of_actor(struct wr_actor *a)
@@ -118,6 +125,37 @@ static void succeeded(struct wr_replica *r)
     wr_mutex_unlock(&r->mutex);
 }
 
+/* What the newest state is made of. Damaged or incomplete, it says nothing about whose it is, and
+ * nothing could be restored that is built on it. One bad answer is no damage, though: a proxy may
+ * have sent it. */
+static enum wr_status take_sample(struct wr_replica *r, struct wr_call *c,
+    struct wr_remote_pos *pos, struct wr_sample *ret, bool *ret_unknowable, struct wr_err *e)
+{
+    enum wr_status st = wr_remote_sample(r->storage, c, ret, e);
+    bool damaged = st == WR_CORRUPT || st == WR_NOTFOUND;
+
+    r->damaged = damaged ? r->damaged + 1 : 0;
+    if (!damaged || r->damaged < DAMAGED_MAX)
+        return st;
+    pos->whole = false;
+    *ret_unknowable = true;
+    return WR_OK;
+}
+
+static int64_t mono_ms(const struct wr_replica *r)
+{
+    return wr_mono_ms(wr_sched_clock(r->actor.sched));
+}
+
+/* It was listed, and had `txid`. What a slow sender began before the last listing shows behind the
+ * one before it. */
+static void note_listing(struct wr_replica *r, uint64_t txid)
+{
+    r->since = r->seen;
+    r->seen = txid;
+    r->check_ms = mono_ms(r) + CHECK_MS;
+}
+
 /* What was asked to be found again meanwhile is not what was found: the wake that came with it
  * leads here once more. */
 static struct wr_next find_position(
@@ -126,19 +164,13 @@ static struct wr_next find_position(
     struct wr_remote_pos pos;
     struct wr_sample sample = {0};
     struct wr_err e = {0};
+    bool unknowable = false;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = wr_remote_find(r->storage, c, r->hint, &pos, &e);
-    if (st == WR_OK && want_sample && pos.txid > 0) {
-        st = wr_remote_sample(r->storage, c, &sample, &e);
-        /* Damaged or incomplete, it says nothing about whose it is. Nor could anything be restored
-         * that is built on it: it is worth no more than without its beginning. */
-        if (st == WR_CORRUPT || st == WR_NOTFOUND) {
-            pos.has_base = false;
-            st = WR_OK;
-        }
-    }
+    st = wr_remote_find(r->storage, c, 0, &pos, &e);
+    if (st == WR_OK && want_sample && pos.txid > 0)
+        st = take_sample(r, c, &pos, &sample, &unknowable, &e);
     if (st != WR_OK) {
         failed(r, st, &e, "cannot list the replica, retrying");
         r->notify(r->arg);
@@ -146,12 +178,18 @@ static struct wr_next find_position(
     }
     if (!r->send_failed)
         succeeded(r);
+    r->seen = 0;
+    note_listing(r, pos.txid);
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_UNKNOWN && r->epoch == epoch) {
+        /* What was in the way is not there. */
+        if (pos.whole && pos.txid == r->left.txid && pos.rolling == r->left.rolling)
+            r->now.contested = false;
         r->now.state = WR_REPLICA_READY;
         r->now.pos = pos;
         r->now.sample = sample;
-        r->now.sampled = want_sample;
+        r->now.sampled = want_sample && !unknowable;
+        r->now.unknowable = unknowable;
         r->now.found++;
         r->want_sample = false;
     }
@@ -232,18 +270,24 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
         wr_free(q);
         r->now.pos = (struct wr_remote_pos){.txid = p->header.max_txid,
             .has_rolling = p->header.has_rolling,
-            .has_base = true,
+            .whole = r->now.pos.whole || p->level == WR_LEVEL_SNAPSHOT,
             .rolling = p->header.rolling_post,
             .node_id = p->header.node_id,
             .page_size = p->header.page_size,
             .commit = p->header.commit,
             .time_ms = p->header.time_ms};
         r->now.contested = false; /* what was in the way is behind us */
-        r->hint = p->header.max_txid;
     }
     if (r->now.state == WR_REPLICA_SENDING)
         r->now.state = WR_REPLICA_READY;
     wr_mutex_unlock(&r->mutex);
+}
+
+/* Create-only keeps names apart: of what spans TXIDs parts may be there under other names. */
+static void check_soon(struct wr_replica *r, const struct wr_parcel *p)
+{
+    if (p->header.min_txid < p->header.max_txid)
+        r->check_ms = wr_min(r->check_ms, mono_ms(r) + CHECK_SOON_MS);
 }
 
 static bool may_be_the_disk(enum wr_status st)
@@ -291,6 +335,7 @@ static struct wr_next send_next(
     st = send_cancelable(r, c, p, &e);
     if (st == WR_OK) {
         acknowledged(r, p, epoch);
+        check_soon(r, p);
         r->send_failed = false;
         succeeded(r);
         wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
@@ -311,17 +356,69 @@ static struct wr_next send_next(
         r->now.state = WR_REPLICA_READY;
     /* What a streamed file contains depends on when it is read, and whether a half-made upload took
      * effect is not known: look again where the replica stands, after the backoff. So it is when
-     * the file in the outbox may be what cannot be read: the ledger knows the way without it. */
+     * the file in the outbox may be what cannot be read: the ledger knows the way without it; and
+     * when there is no bucket: the next one of that name is empty. */
     if (r->now.state == WR_REPLICA_READY &&
-        (streamed || st == WR_CONFLICT || (p->path && may_be_the_disk(st)))) {
+        (streamed || st == WR_CONFLICT || st == WR_MISUSE || st == WR_NOTFOUND ||
+            (p->path && may_be_the_disk(st)))) {
         r->now.state = WR_REPLICA_UNKNOWN;
         r->now.contested = st == WR_CONFLICT;
+        r->left = r->now.pos;
         queue_clear(r);
     }
     wr_mutex_unlock(&r->mutex);
     wr_parcel_unref(p);
     r->notify(r->arg);
     return stopped ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
+}
+
+/* While we write, somebody else may empty the replica, or write to it under other names. True when
+ * it is as we left it. */
+static bool still_ours(struct wr_replica *r, struct wr_call *c, enum wr_status *ret_st)
+{
+    struct wr_remote_pos at, pos;
+    struct wr_err e = {0};
+    bool same;
+
+    wr_mutex_lock(&r->mutex);
+    pos = r->now.pos;
+    wr_mutex_unlock(&r->mutex);
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    *ret_st = wr_remote_find(r->storage, c, r->since, &at, &e);
+    if (*ret_st != WR_OK) {
+        failed(r, *ret_st, &e, "cannot list the replica, retrying");
+        return false;
+    }
+    same = at.txid == pos.txid && at.rolling == pos.rolling && at.whole == pos.whole;
+    if (same) {
+        note_listing(r, at.txid);
+        return true;
+    }
+    wr_log(wr_sched_log(r->actor.sched), WR_WARN,
+        at.txid < pos.txid ? "files that were sent are gone from the replica"
+                           : "the replica has files that were not sent from here",
+        WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
+        WR_F_TXID("sent_txid", pos.txid), WR_F_TXID("found_txid", at.txid));
+    wr_mutex_lock(&r->mutex);
+    r->now.contested = at.txid >= pos.txid;
+    r->left = pos;
+    wr_mutex_unlock(&r->mutex);
+    wr_replica_rejoin(r, "it is not as we left it");
+    return false;
+}
+
+/* The first file that waits is not sent before the replica was looked at. */
+static struct wr_next check(struct wr_replica *r, struct wr_call *c)
+{
+    enum wr_status st = WR_OK;
+    bool ours = still_ours(r, c, &st);
+
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state == WR_REPLICA_SENDING)
+        r->now.state = WR_REPLICA_READY;
+    wr_mutex_unlock(&r->mutex);
+    r->notify(r->arg);
+    return ours || st == WR_OK ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
 }
 
 static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
@@ -350,6 +447,10 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
         return find_position(r, c, want_sample, epoch);
     if (!p)
         return (struct wr_next){.when = WR_NEXT_IDLE};
+    if (mono_ms(r) >= r->check_ms) {
+        wr_parcel_unref(p);
+        return check(r, c);
+    }
     return send_next(r, c, p, epoch);
 }
 
@@ -366,7 +467,6 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     r->actor = (struct wr_actor){.step = replica_step, .lane = WR_LANE_NET, .sched = o->sched};
     r->notify = o->notify;
     r->arg = o->arg;
-    r->hint = o->txid_hint;
     wr_rand_init(&r->jitter, o->seed);
     wr_list_init(&r->queue);
     st = wr_sched_add(&r->actor, e);

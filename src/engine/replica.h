@@ -35,13 +35,14 @@ struct wr_replica_status {
     enum wr_replica_state state;
     struct wr_remote_pos pos; /* newest durable TXID and its checksum; pos.txid is the position */
     bool sampled;             /* `sample` is of pos */
+    bool unknowable;          /* instead of that: pos is damaged, and does not tell whose it is */
     struct wr_sample sample;
     unsigned found;        /* how often the position was found by listing */
     size_t queued;         /* files that wait, the one being sent included */
     uint64_t queued_bytes; /* of those in memory */
     int64_t lag_ms;        /* age of the oldest file that waits; 0: nothing does */
     bool failing;          /* the last attempt failed */
-    bool contested;        /* another writer's object was in the way since the last listing */
+    bool contested;        /* the last listing found what we did not send, or it was in our way */
     int64_t last_ok_ms;    /* wall time of the last acknowledgement or listing; 0: never */
     enum wr_status error;  /* of the last failure, OK when none since the last success */
     char error_text[WR_ERR_MAX];
@@ -54,7 +55,6 @@ struct wr_replica_opts {
     const char *label;
     void (*notify)(void *arg);
     void *arg;
-    uint64_t txid_hint; /* a TXID that the replica probably has */
     uint64_t seed;      /* of the backoff's jitter */
 };
 enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,

@@ -33,7 +33,7 @@ uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
             continue;
         *ret_any = true;
         /* A number without the beginning it rests on is nothing that could be restored. */
-        least = wr_min(least, dr->joined && dr->now.pos.has_base ? dr->now.pos.txid : 0);
+        least = wr_min(least, dr->joined && dr->now.pos.whole ? dr->now.pos.txid : 0);
     }
     return *ret_any ? least : 0;
 }

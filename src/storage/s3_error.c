@@ -29,7 +29,8 @@ static const struct row rows[] = {
     {"InvalidBucketName", WR_MISUSE, "correct the replica's URL"},
     {"NoSuchAccessPoint", WR_MISUSE, "correct the replica's URL"},
     {"PreconditionFailed", WR_CONFLICT, NULL},
-    {"ConditionalRequestConflict", WR_CONFLICT, NULL},
+    {"ConditionalRequestConflict", WR_BUSY, NULL}, /* another request was under way: nothing is said
+                                                      about what is there */
 
     {"AccessDenied", WR_AUTH, permission},
     {"AllAccessDisabled", WR_AUTH, permission},
@@ -94,7 +95,6 @@ static enum wr_status by_http_status(int http_status, const char **ret_advice)
         return WR_AUTH;
     case 404:
         return WR_NOTFOUND;
-    case 409:
     case 412:
         return WR_CONFLICT;
     case 413:
@@ -105,6 +105,7 @@ static enum wr_status by_http_status(int http_status, const char **ret_advice)
         return WR_UNSUPPORTED;
     case 307:
     case 408:
+    case 409:
     case 425:
     case 429:
         return WR_BUSY;

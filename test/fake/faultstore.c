@@ -84,6 +84,8 @@ static enum wr_status strike(
         return wr_fail(e, WR_BUSY, "injected: slow down");
     if (*ret_hit == FAULT_BROKEN)
         return wr_fail(e, WR_IO, "injected: broken");
+    if (*ret_hit == FAULT_GONE)
+        return wr_fail(e, WR_MISUSE, "injected: no such bucket");
     if (*ret_hit == FAULT_DELAY && f->clock)
         wr_clock_manual_advance(f->clock, (int64_t)draw(f, DELAY_MAX));
     return WR_OK;
@@ -126,6 +128,7 @@ void faultstore_arm(
         [FAULT_AFTER] = FAULT_ON_ALL & ~(unsigned)FAULT_ON_BEGIN,
         [FAULT_BUSY] = FAULT_ON_ALL,
         [FAULT_BROKEN] = FAULT_ON_ALL,
+        [FAULT_GONE] = FAULT_ON_ALL,
         [FAULT_DELAY] = FAULT_ON_ALL,
         [FAULT_STALE] = FAULT_ON_LIST,
         [FAULT_CUT_LIST] = FAULT_ON_LIST,

@@ -14,6 +14,7 @@ enum fault_kind {
     FAULT_AFTER,     /* TIMEOUT, though it happened: the answer was lost */
     FAULT_BUSY,      /* BUSY for this call and the next ones, a burst of 1 to 4; nothing happened */
     FAULT_BROKEN,    /* IO, and nothing happened: not transient */
+    FAULT_GONE,      /* MISUSE, and nothing happened: there is no such bucket */
     FAULT_DELAY,     /* the clock moves on by up to a second before the call */
     FAULT_STALE,     /* a list misses what was put last */
     FAULT_CUT_LIST,  /* a list passes some objects on, then TIMEOUT */

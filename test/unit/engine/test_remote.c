@@ -103,8 +103,17 @@ static void test_random_histories(void **state)
     }
 }
 
+static bool whole(struct wr_storage *s, uint64_t since)
+{
+    struct wr_remote_pos pos = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_remote_find(s, t_call(), since, &pos, &e));
+    return pos.whole;
+}
+
 /* A replica whose beginning was deleted was gone on with as if nothing were wrong. */
-static void test_beginning_is_known_whatever_the_hint(void **state)
+static void test_beginning_is_known(void **state)
 {
     static const unsigned levels[] = {0, 1, WR_LEVEL_SNAPSHOT};
 
@@ -118,16 +127,55 @@ static void test_beginning_is_known_whatever_the_hint(void **state)
         put_file(s, levels[i / 2], first, 10, true);
         for (uint64_t txid = 11; txid <= 15; txid++)
             put_file(s, 0, txid, txid, true);
-        for (uint64_t hint = 0; hint < 20; hint++) {
-            struct wr_remote_pos pos = {0};
-            struct wr_err e = {0};
-
-            T_OK(wr_remote_find(s, t_call(), hint, &pos, &e));
-            check_pos(&pos, 15, true);
-            T(pos.has_base == (first == 1));
-        }
+        T(whole(s, 0) == (first == 1));
+        T(whole(s, 12)); /* it was, as of there */
+        T(whole(s, 17) == (first == 1));
         wr_storage_close(s);
     }
+}
+
+/* A file was deleted from the middle; -once exited with 0 ever after, and each restore failed. */
+static void test_a_hole_shows(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+
+    (void)state;
+    for (uint64_t txid = 1; txid <= 9; txid++) {
+        if (txid != 6)
+            put_file(s, 0, txid, txid, true);
+    }
+    T(!whole(s, 0) && !whole(s, 4) && whole(s, 7));
+    put_file(s, 2, 5, 6, true);
+    T(whole(s, 0));
+    put_file(s, 0, 11, 11, true);
+    T(!whole(s, 0));
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 10, true);
+    T(whole(s, 0));
+    wr_storage_close(s);
+}
+
+/* Two writers: no name of one was a name of the other, neither noticed, and no restore worked. */
+static void test_files_that_compete_show(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+
+    (void)state;
+    for (uint64_t txid = 1; txid <= 8; txid++)
+        put_file(s, 0, txid, txid, true);
+    T(whole(s, 0));
+    put_file(s, 1, 1, 6, true); /* compacted: says the same */
+    T(whole(s, 0) && whole(s, 1));
+    put_file(s, 0, 2, 5, true);
+    T(!whole(s, 0) && !whole(s, 1) && whole(s, 5));
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 4, true);
+    T(!whole(s, 0));
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 8, true);
+    T(whole(s, 0) && whole(s, 1));
+    wr_storage_close(s);
 }
 
 static void test_snapshot_alone(void **state)
@@ -273,6 +321,7 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories),
-    T_TEST(test_beginning_is_known_whatever_the_hint), T_TEST(test_snapshot_alone),
+    T_TEST(test_beginning_is_known),
+    T_TEST(test_a_hole_shows), T_TEST(test_files_that_compete_show), T_TEST(test_snapshot_alone),
     T_TEST(test_damaged_newest_file), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
     T_TEST(test_no_memory))

@@ -361,7 +361,7 @@ static void error_answers(void **state)
         {"403 X", "AccessDenied", WR_AUTH}, {"403 X", "", WR_AUTH},
         {"403 X", "InvalidAccessKeyId", WR_AUTH}, {"400 X", "ExpiredToken", WR_AUTH},
         {"404 X", "NoSuchKey", WR_NOTFOUND}, {"404 X", "NoSuchBucket", WR_MISUSE},
-        {"409 X", "ConditionalRequestConflict", WR_CONFLICT},
+        {"409 X", "ConditionalRequestConflict", WR_BUSY}, {"409 X", "", WR_BUSY},
         {"409 X", "OperationAborted", WR_BUSY}, {"412 X", "PreconditionFailed", WR_CONFLICT},
         {"413 X", "EntityTooLarge", WR_LIMIT}, {"418 X", "", WR_IO},
         {"400 X", "XAmzContentSHA256Mismatch", WR_BUSY}, {"502 X", "", WR_BUSY},

@@ -1,0 +1,469 @@
+/*
+ * test_primary_shared.c - replicas that somebody else writes to, or takes from, or has made:
+ * nothing is overwritten, nobody stays in the dark, and what is restored is one database.
+ */
+#include "harness/engine_world.h"
+
+#include "base/mem.h"
+#include "engine/layout.h"
+#include "storage/drivers.h"
+
+#include <unistd.h>
+
+#define SECOND ((int64_t)1000000000)
+#define MINUTE (60 * SECOND)
+#define NAME   64 /* bytes of a key */
+
+static struct wr_replica_status replica(struct world *w)
+{
+    struct wr_replica_status r;
+    struct wr_str name;
+
+    wr_db_replica_status(w->db, 0, &r, &name);
+    return r;
+}
+
+static struct wr_db_status status(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s;
+}
+
+static bool stopped(struct world *w, const char *why)
+{
+    struct wr_replica_status r = replica(w);
+
+    return r.state == WR_REPLICA_STOPPED && r.error == WR_CONFLICT && strstr(r.error_text, why);
+}
+
+/* ---- the bucket ---- */
+
+static struct wr_ltx_files listed(struct world *w)
+{
+    struct wr_storage *s = world_storage(w, 0);
+    struct wr_ltx_files files = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_layout_list_all(s, t_call(), &files, &e));
+    wr_storage_close(s);
+    return files;
+}
+
+static size_t count_files(struct world *w)
+{
+    struct wr_ltx_files files = listed(w);
+    size_t n = files.n;
+
+    wr_ltx_files_release(&files);
+    return n;
+}
+
+struct object {
+    struct wr_ltx_file is;
+    uint8_t *body;
+};
+
+static struct object get(struct world *w, const struct wr_ltx_file *f)
+{
+    struct wr_storage *s = world_storage(w, 0);
+    struct wr_call *c = t_call();
+    struct object o = {.is = *f, .body = wr_alloc((size_t)f->size)};
+    struct wr_err e = {0};
+    size_t got = 0;
+
+    T(o.body != NULL);
+    T_OK(wr_storage_get(s, c, wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max), 0, o.body,
+        (size_t)f->size, &got, &e));
+    T(got == f->size);
+    wr_storage_close(s);
+    return o;
+}
+
+static void put(struct world *w, struct object *o)
+{
+    struct wr_storage *s = world_storage(w, 0);
+    struct wr_call *c = t_call();
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, o->is.level, o->is.min, o->is.max),
+        (struct wr_bytes){o->body, (size_t)o->is.size}, NULL, &e));
+    wr_storage_close(s);
+    wr_free(o->body);
+}
+
+static void remove_file(struct world *w, const struct wr_ltx_file *f)
+{
+    struct wr_storage *s = world_storage(w, 0);
+    struct wr_call *c = t_call();
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max);
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_remove(s, c, &key, 1, &e));
+    wr_storage_close(s);
+}
+
+static void remove_all(struct world *w)
+{
+    struct wr_ltx_files files = listed(w);
+
+    for (size_t i = 0; i < files.n; i++)
+        remove_file(w, &files.p[i]);
+    wr_ltx_files_release(&files);
+}
+
+/* The second half of every file of the bucket, its trailer with it. */
+static void damage_all(struct world *w)
+{
+    struct wr_ltx_files files = listed(w);
+
+    for (size_t i = 0; i < files.n; i++) {
+        struct object o = get(w, &files.p[i]);
+
+        memset(o.body + o.is.size / 2, 0xa5, (size_t)(o.is.size - o.is.size / 2));
+        put(w, &o);
+    }
+    wr_ltx_files_release(&files);
+}
+
+/* ---- databases ---- */
+
+/* Of some 60 pages. */
+static void made(struct world *w)
+{
+    world_open(w, 1);
+    w->interval_ns = SECOND;
+    world_app(w);
+    world_sql(w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(x) AS (SELECT 1 "
+                 "UNION ALL SELECT x+1 FROM c WHERE x<60) INSERT INTO t SELECT x, "
+                 "randomblob(3000) FROM c");
+    world_start(w);
+    assert_int_equal(world_sync(w), 1);
+}
+
+static void change(struct world *w)
+{
+    world_sql(w, "UPDATE t SET b=randomblob(3000) WHERE a=7");
+}
+
+/* A copy of the database of `from`, as of now, on the same bucket. */
+static void cloned(struct world *w, struct world *from)
+{
+    struct wr_bytes image = world_image(from);
+
+    T(image.n > 0);
+    world_open(w, 0);
+    w->n_buckets = 1;
+    w->bucket[0] = wr_storage_mem_ref(from->bucket[0]);
+    w->interval_ns = SECOND;
+    world_copy(t_path(from->dir, "image.db"), w->path);
+    world_app(w);
+}
+
+static void no_faults_yet(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    (void)f;
+}
+
+/* Of a clone that was behind: from TXID 1 to 5 in one file. */
+static void sent_as_one_file(struct world *w)
+{
+    w->arm = no_faults_yet;
+    world_start(w);
+    assert_int_equal(world_sync(w), 1); /* it is there already */
+    faultstore_arm(w->fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    for (int i = 0; i < 4; i++) {
+        change(w);
+        world_run(w, 2 * SECOND);
+    }
+    T(status(w).txid == 5);
+    world_stop(w);
+    w->arm = NULL;
+    world_start(w);
+    assert_int_equal(world_sync(w), 5);
+}
+
+/* ---- two writers ---- */
+
+/* No name of one was a name of the other. Both were told that all was well, and no restore worked.
+ * The one that is ahead in the end goes on, with a snapshot; the other stops. */
+static void test_two_writers_whose_names_differ(void **state)
+{
+    (void)state;
+    for (int ahead = 0; ahead < 2; ahead++) {
+        struct world a, b;
+        struct wr_ltx_files files;
+
+        made(&a);
+        cloned(&b, &a);
+        sent_as_one_file(&b); /* 2-5 */
+        for (int i = 0; i < (ahead ? 7 : 2); i++) {
+            change(&a); /* 2-2, 3-3 ... */
+            (void)world_sync(&a);
+        }
+        files = listed(&a);
+        assert_int_equal(files.n, ahead ? 9 : 4);
+        wr_ltx_files_release(&files);
+
+        world_run(&a, 31 * MINUTE);
+        change(&a);
+        world_run(&a, 10 * SECOND);
+        world_run(&b, 31 * MINUTE);
+        change(&b);
+        world_run(&b, 10 * SECOND);
+        T(stopped(ahead ? &b : &a, "another process writes to this replica"));
+        (void)world_sync(ahead ? &a : &b);
+        world_check(ahead ? &a : &b, 0);
+        world_close(&b);
+        world_close(&a);
+    }
+}
+
+/* The same, noticed by a start. */
+static void test_files_of_two_writers_are_found_by_a_start(void **state)
+{
+    struct world a, b;
+
+    (void)state;
+    made(&a);
+    cloned(&b, &a);
+    sent_as_one_file(&b);
+    for (int i = 0; i < 7; i++) {
+        change(&a);
+        (void)world_sync(&a);
+    }
+    world_stop(&a);
+    world_start(&a);
+    (void)world_sync(&a);
+    world_check(&a, 0);
+    T(replica(&a).pos.whole);
+    world_close(&b);
+    world_close(&a);
+}
+
+/* A process was killed when the store had its file, and the store had not yet put it in place; and
+ * a power cut took back the commits that were in it. Its successor took that for a rival and
+ * stopped. */
+static void test_a_file_of_our_own_past_comes_late(void **state)
+{
+    struct world w;
+    struct wr_ltx_files files;
+    struct object late;
+    char meta[600], shm[600];
+
+    (void)state;
+    made(&w);
+    world_app_close(&w);
+    world_stop(&w);
+    T(world_image(&w).n > 0);
+    world_copy(t_path(w.dir, "image.db"), t_path(w.dir, "then.db"));
+    world_app(&w);
+    world_start(&w);
+    change(&w);
+    assert_int_equal(world_sync(&w), 2);
+    world_app_close(&w);
+    world_stop(&w);
+    files = listed(&w);
+    assert_int_equal(files.n, 2);
+    late = get(&w, &files.p[0]);
+    assert_int_equal(late.is.max, 2);
+    remove_file(&w, &late.is);
+    wr_ltx_files_release(&files);
+    (void)snprintf(meta, sizeof(meta), "%s/.app.db-weir/ledger", w.dir);
+    (void)snprintf(shm, sizeof(shm), "%s-shm", w.path);
+    (void)unlink(meta);
+    (void)unlink(shm);
+    (void)snprintf(shm, sizeof(shm), "%s-wal", w.path);
+    (void)unlink(shm);
+    world_copy(t_path(w.dir, "then.db"), w.path);
+
+    world_app(&w);
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    put(&w, &late);
+    world_sql(&w, "UPDATE t SET b='x' WHERE a=9");
+    assert_int_equal(world_sync(&w), 3);
+    assert_int_equal(status(&w).full_sends, 1);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* Requests of a killed process may arrive after its successor has listed: none may stand above what
+ * that sends. */
+static void test_a_new_history_begins_far_above(void **state)
+{
+    struct world w;
+    char ledger[600];
+
+    (void)state;
+    made(&w);
+    change(&w);
+    assert_int_equal(world_sync(&w), 2);
+    world_stop(&w);
+    (void)snprintf(ledger, sizeof(ledger), "%s/.app.db-weir/ledger", w.dir);
+    T(unlink(ledger) == 0);
+    change(&w);
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 2 + (1 << 20));
+    change(&w);
+    assert_int_equal(world_sync(&w), 3 + (1 << 20));
+    assert_int_equal(status(&w).full_sends, 1);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* ---- what is gone ---- */
+
+/* Acknowledged for ever, and not to be restored. */
+static void test_a_replica_is_emptied_under_us(void **state)
+{
+    struct world w;
+
+    (void)state;
+    made(&w);
+    remove_all(&w);
+    change(&w);
+    assert_int_equal(world_sync(&w), 2); /* nothing shows it yet */
+    world_run(&w, 31 * MINUTE);
+    change(&w);
+    (void)world_sync(&w);
+    world_run(&w, 10 * SECOND);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* While there is no bucket it is looked for again: the next one of that name is empty. */
+static void test_the_bucket_is_deleted_and_made_anew(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    w.arm = no_faults_yet;
+    w.interval_ns = SECOND;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(7, 1)");
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    remove_all(&w);
+    faultstore_arm(w.fault[0], FAULT_GONE, FAULT_ON_ALL, 1000, UINT64_MAX);
+    change(&w);
+    world_run(&w, 10 * SECOND);
+    T(replica(&w).failing);
+    faultstore_calm(w.fault[0]);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* ---- whose it is ---- */
+
+/* Forty tables, most of them empty, and a few rows of its own. */
+static void tenant(struct world *w, size_t buckets)
+{
+    world_open(w, buckets);
+    world_app(w);
+    for (int i = 0; i < 40; i++) {
+        char sql[200];
+
+        (void)snprintf(sql, sizeof(sql),
+            "CREATE TABLE t%d(a INTEGER PRIMARY KEY, some_column_with_a_name, b UNIQUE)", i);
+        world_sql(w, sql);
+        if (i < 5) {
+            (void)snprintf(sql, sizeof(sql),
+                "INSERT INTO t%d(b) VALUES(hex(randomblob(99))), (hex(randomblob(99)))", i);
+            world_sql(w, sql);
+        }
+    }
+}
+
+/* Each took the other's replica over, with a warning. */
+static void test_databases_of_one_program(void **state)
+{
+    struct world a, b;
+    size_t n;
+
+    (void)state;
+    tenant(&a, 1);
+    world_start(&a);
+    (void)world_sync(&a);
+    world_stop(&a);
+    n = count_files(&a);
+    tenant(&b, 0);
+    b.n_buckets = 1;
+    b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+    world_start(&b);
+    world_run(&b, MINUTE);
+    T(stopped(&b, "holds another database"));
+    assert_int_equal(count_files(&a), n);
+    world_check(&a, 0);
+    world_close(&b);
+    world_close(&a);
+}
+
+/* Whose they are was not asked any more when they were damaged, or when some were gone. */
+static void test_damaged_files_of_somebody_else(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct world a, b;
+        struct wr_ltx_files files;
+        size_t n;
+
+        made(&a);
+        change(&a);
+        (void)world_sync(&a);
+        world_stop(&a);
+        files = listed(&a);
+        assert_int_equal(files.n, 2);
+        if (gone)
+            remove_file(&a, &files.p[1]);
+        else
+            damage_all(&a);
+        wr_ltx_files_release(&files);
+        n = count_files(&a);
+        tenant(&b, 0);
+        b.n_buckets = 1;
+        b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+        world_start(&b);
+        world_run(&b, 2 * MINUTE);
+        T(stopped(&b, "does not tell whether"));
+        assert_int_equal(count_files(&a), n);
+        world_close(&b);
+
+        world_start(&a); /* whose it is: it goes on */
+        (void)world_sync(&a);
+        if (gone)
+            world_check(&a, 0);
+        world_close(&a);
+    }
+}
+
+/* And one bad answer is no damage. */
+static void test_one_bad_answer_is_no_damage(void **state)
+{
+    struct world a, b;
+
+    (void)state;
+    made(&a);
+    world_stop(&a);
+    tenant(&b, 0);
+    b.n_buckets = 1;
+    b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+    b.arm = no_faults_yet;
+    world_start(&b);
+    faultstore_arm(b.fault[0], FAULT_SHORT_GET, FAULT_ON_ALL, 1000, 1);
+    world_run(&b, MINUTE);
+    T(stopped(&b, "holds another database"));
+    world_close(&b);
+    world_close(&a);
+}
+
+T_MAIN(T_TEST(test_two_writers_whose_names_differ),
+    T_TEST(test_files_of_two_writers_are_found_by_a_start),
+    T_TEST(test_a_file_of_our_own_past_comes_late), T_TEST(test_a_new_history_begins_far_above),
+    T_TEST(test_a_replica_is_emptied_under_us), T_TEST(test_the_bucket_is_deleted_and_made_anew),
+    T_TEST(test_databases_of_one_program), T_TEST(test_damaged_files_of_somebody_else),
+    T_TEST(test_one_bad_answer_is_no_damage))
