@@ -18,11 +18,6 @@
 #define SAME_QUARTERS 3u /* of the sampled pages must be equal, if another machine wrote it */
 #define CONTESTS_MAX  3u /* times that a file of our own may have been in the way */
 
-/* TXIDs that a new history leaves out behind that of the replica. Requests of a process that was
- * killed may take effect minutes later: none of them may come to stand above, or beside, what is
- * sent now. A file for each second of twelve days. */
-#define LEAP ((uint64_t)1 << 20)
-
 /* How the replica gets from where it stands to db->txid. */
 struct join {
     unsigned level;
@@ -137,7 +132,7 @@ enum wr_status wr_db_join_least(
     wr_pageset_release(&pages);
     *ret = 0;
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        *ret = dr->now.pos.txid + (dr->now.contested || WR_MUTANT(NO_LEAP) ? 1 : LEAP);
+        *ret = dr->now.pos.txid + (dr->now.contested || WR_MUTANT(NO_LEAP) ? 1 : WR_TXID_LEAP);
     return st;
 }
 

@@ -14,6 +14,7 @@
 #define HEAD          4096
 #define GROW_BYTES    ((uint64_t)64 << 10) /* the file grows in such steps */
 #define JOURNAL_BYTES ((uint64_t)16 << 20)
+#define FLOOR_SANE    (UINT64_MAX / 4) /* no database gets there */
 
 struct wr_ledger {
     struct wr_file *file;
@@ -25,6 +26,7 @@ struct wr_ledger {
     struct wr_pageset pending;
     uint64_t journal_max; /* bytes of journal above which it is squeezed */
     uint32_t notes;       /* since the last closed TXID, those that could not be written included */
+    uint64_t floor;
 };
 
 static const char ledger_magic[8] = {'w', 'e', 'i', 'r', 'l', 'd', 'g', '1'};
@@ -53,6 +55,17 @@ static void header_write(struct wr_ledger *l)
     wr_put_le32(p + 44, l->now.pos.cksum[0]);
     wr_put_le32(p + 48, l->now.pos.cksum[1]);
     wr_put_le32(p + 52, l->lock_pgno);
+    wr_put_le64(p + 56, l->floor);
+}
+
+/* TXIDs were taken, whatever else is wrong with the file. */
+static void floor_read(struct wr_ledger *l)
+{
+    uint64_t closed = wr_le64(l->map + 16), floor = wr_le64(l->map + 56);
+
+    if (memcmp(l->map, ledger_magic, 8) != 0)
+        return;
+    l->floor = wr_max(closed < FLOOR_SANE ? closed : 0, floor < FLOOR_SANE ? floor : 0);
 }
 
 /* False when it is not a ledger of this database's shape. */
@@ -223,6 +236,7 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     struct replay rp = {.l = l};
     enum wr_status st;
 
+    floor_read(l);
     if (!header_read(l))
         return wr_ledger_reset(l, e);
     wr_buf_init(&rp.undo, (size_t)WR_JOURNAL_ENTRIES_MAX * 12);
@@ -241,10 +255,26 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     return st;
 }
 
+/* That a ledger is there survives a power cut, too; its directory may be new as well. */
+static enum wr_status sync_names(const struct wr_fs *fs, const char *dir, struct wr_err *e)
+{
+    struct wr_buf above;
+    enum wr_status st = fs->sync_dir(fs, dir, e);
+
+    wr_buf_init(&above, 4096);
+    wr_buf_str(&above, wr_path_dir(dir));
+    wr_buf_byte(&above, '\0');
+    if (st == WR_OK && (st = wr_buf_status(&above)) == WR_OK)
+        st = fs->sync_dir(fs, (const char *)above.p, e);
+    wr_buf_release(&above);
+    return st;
+}
+
 enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
     uint32_t lock_pgno, struct wr_ledger **ret, struct wr_err *e)
 {
     struct wr_ledger *l = wr_alloc(sizeof(*l));
+    struct wr_file_info was = {0};
     struct wr_buf path;
     enum wr_status st;
 
@@ -265,9 +295,13 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
     if (st == WR_OK)
         st = fs->lock(l->file, e);
     if (st == WR_OK)
+        st = wr_file_info(l->file, &was, e);
+    if (st == WR_OK)
         st = reserve(l, 1, e);
     if (st == WR_OK)
         st = wr_journal_open(fs, dir, &l->journal, e);
+    if (st == WR_OK && was.size == 0)
+        st = sync_names(fs, dir, e);
     if (st == WR_OK)
         st = load(l, e);
     if (st != WR_OK) {
@@ -495,6 +529,11 @@ enum wr_status wr_ledger_ack(struct wr_ledger *l, uint64_t txid, struct wr_err *
     return wr_journal_trim(l->journal, txid, e);
 }
 
+uint64_t wr_ledger_floor(const struct wr_ledger *l)
+{
+    return l->floor;
+}
+
 enum wr_status wr_ledger_fill_begin(struct wr_ledger *l, uint32_t commit, struct wr_err *e)
 {
     enum wr_status st = wr_ledger_reset(l, e);
@@ -540,8 +579,10 @@ enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e)
 
 enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e)
 {
+    l->floor = wr_max(l->floor, l->now.txid);
     memset(l->map, 0, HEAD);
     l->now = (struct wr_ledger_state){.rolling = WR_LTX_CHECKSUM_EMPTY};
+    header_write(l);
     l->notes = 0;
     wr_pageset_clear(&l->pending);
     return l->journal ? wr_journal_clear(l->journal, e) : WR_OK;

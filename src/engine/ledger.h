@@ -10,7 +10,8 @@
  * where a TXID was taken that its successor must not give to something else (join.c).
  *
  *   header: "weirldg1", page size u32, commit u32, TXID u64, rolling u64, WAL salt 8 bytes, frame
- *   u32, frame checksum 2 x u32, lock page u32; little-endian; page checksums in machine order
+ *   u32, frame checksum 2 x u32, lock page u32, floor u64; little-endian; page checksums in machine
+ *   order
  *
  * Closing a TXID appends the old checksums to the journal first, then changes the pages, then the
  * header. A kill in between is found by the XOR and undone from the journal.
@@ -49,6 +50,10 @@ void wr_ledger_close(struct wr_ledger *l); /* NULL-safe */
 
 struct wr_ledger_state wr_ledger_state(const struct wr_ledger *l);
 uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno); /* 0: no such page */
+
+/* A TXID that was closed here before the ledger was emptied, or came back empty; 0: none is known.
+ */
+uint64_t wr_ledger_floor(const struct wr_ledger *l);
 
 /* Rolling checksum if `changes` (ascending, none above `commit`) were applied and the database had
  * `commit` pages. Changes nothing. */

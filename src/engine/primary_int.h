@@ -52,6 +52,11 @@ struct db_proof {
     uint32_t strange; /* such pages */
 };
 
+/* TXIDs that a new history leaves out behind those that were taken. Requests of a process that was
+ * killed may take effect minutes later: none of them may come to stand above, or beside, what is
+ * sent now. A file for each second of twelve days. */
+#define WR_TXID_LEAP ((uint64_t)1 << 20)
+
 /* One replica as the database sees it. */
 struct db_replica {
     struct wr_replica *r;

@@ -103,7 +103,8 @@ static uint64_t first_txid(const struct wr_db *db, uint64_t rolling)
             at->page_size == db->view.page_size)
             return at->txid; /* the replica holds exactly this state */
     }
-    return 1; /* it gets a greater one where a replica needs that to join */
+    /* It gets a greater one where a replica needs that to join. */
+    return wr_ledger_floor(db->ledger) > 0 ? wr_ledger_floor(db->ledger) + WR_TXID_LEAP : 1;
 }
 
 static void begin_scan(struct wr_db *db, enum proof_kind kind)

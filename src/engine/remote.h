@@ -40,9 +40,9 @@ struct wr_sample {
     uint64_t checksum[WR_SAMPLE_MAX]; /* wr_ltx_page_checksum */
 };
 
-/* Fetch up to WR_SAMPLE_MAX pages, spread over the database. What two databases of one program share
- * is left out: page 1, pages of one repeated byte, pages of a tree without an entry, and those with
- * SQL of the schema. Errors as wr_restore_plan and wr_inputs_open. */
+/* Fetch up to WR_SAMPLE_MAX pages, spread over the database. What two databases of one program
+ * share is left out: page 1, pages of one repeated byte, pages of a tree without an entry, and
+ * those with SQL of the schema. Errors as wr_restore_plan and wr_inputs_open. */
 enum wr_status wr_remote_sample(
     struct wr_storage *s, struct wr_call *c, struct wr_sample *ret, struct wr_err *e) WR_MUST_CHECK;
 

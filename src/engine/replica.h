@@ -55,7 +55,7 @@ struct wr_replica_opts {
     const char *label;
     void (*notify)(void *arg);
     void *arg;
-    uint64_t seed;      /* of the backoff's jitter */
+    uint64_t seed; /* of the backoff's jitter */
 };
 enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,
     struct wr_replica **ret, struct wr_err *e) WR_MUST_CHECK;

@@ -12,7 +12,7 @@
 #define PAGE_SMALL   50
 #define LATENCY_MIN  1000 /* microseconds */
 #define LATENCY_MAX  200000
-#define LATENCY_FAR  4000000 /* of a store that is far away */
+#define PONDER_MAX   3000000
 #define LAG_MAX      10000 /* milliseconds */
 #define PERMILLE_MAX 100
 
@@ -51,10 +51,7 @@ struct store *store_new(const char *name)
     draw_driver(s);
     s->weak = tape_below(4) == 3;
     draw_faults(s);
-    /* What takes seconds overtakes the life of its sender: only conditions keep that in order. */
-    s->latency_us = (uint32_t)tape_between(
-        LATENCY_MIN, s->ops.caps & WR_STORAGE_COND_PUT && tape_chance(200) ? LATENCY_FAR
-                                                                          : LATENCY_MAX);
+    s->latency_us = (uint32_t)tape_between(LATENCY_MIN, LATENCY_MAX);
     s->page_max = tape_below(2) ? (size_t)tape_between(1, PAGE_SMALL) : PAGE_COMMON;
     s->lag_ns = s->weak ? (int64_t)tape_between(1, LAG_MAX) * MS : 0;
     store_net_start(s);
@@ -78,6 +75,12 @@ void store_heal(struct store *s)
     s->burst = 0;
     s->denied_until = 0;
     s->outage_until = 0;
+}
+
+void store_ponder(struct store *s)
+{
+    if (s->ops.caps & WR_STORAGE_COND_PUT)
+        s->ponder_us = PONDER_MAX;
 }
 
 void store_outage(struct store *s, int64_t until_ns)

@@ -28,6 +28,9 @@ const struct wr_storage_ops *store_ops(const struct store *s);
 void *store_client(struct store *s);
 bool store_is_weak(const struct store *s); /* was made so; healing does not change the answer */
 
+/* What it has received whole takes up to some seconds to take effect, and may outlive who sent it.
+ * Only conditions keep that in order: nothing changes for a store without them. */
+void store_ponder(struct store *s);
 /* No fault from now on, and no weakness; what is under way arrives, within two minutes. */
 void store_heal(struct store *s);
 void store_outage(struct store *s, int64_t until_ns); /* every request fails until then */

@@ -60,6 +60,7 @@ struct store {
     bool weak;
     uint32_t permille[STORE_FAULTS]; /* 0: not armed */
     uint32_t latency_us;             /* the longest of common ones, one way */
+    uint32_t ponder_us;              /* how long a write may take to take effect */
     size_t page_max;                 /* objects in an answer to a list */
     int64_t lag_ns;                  /* how old a stale list is */
 

@@ -158,6 +158,8 @@ static void send_off(struct store *s, struct store_request *r)
     r->seq = ++s->sent;
     r->sent_ns = written + wr_min(latency, common) / 2;
     r->arrives_ns = written + latency;
+    if (r->verb == STORE_PUT || r->verb == STORE_UPLOAD_COMMIT)
+        r->arrives_ns += (int64_t)tape_below(s->ponder_us + 1) * US;
     if (!store_strikes(s, STORE_LOST_REQUEST)) {
         link_in(s, r);
         return;

@@ -166,7 +166,7 @@ static void killed(void *arg)
 
     store_heal(s);
     (void)sim_spawn(p, "put", put_one, s);
-    sim_sleep((int64_t)tape_between(1, 100000) * 1000);
+    sim_sleep((int64_t)tape_between(1, 20000) * 1000);
     sim_kill(p);
     CHECK(store_counts.after_death == 0);
     sim_sleep(10 * S);

@@ -17,6 +17,7 @@
 #define STORES_MAX    4
 #define RESTORES_MAX  4
 #define RESTORED_PATH "/restored/db"
+#define RESTORED_NOW  "/restored/now" /* by those beside whom all goes on */
 
 struct bucket {
     struct store *store;
@@ -27,7 +28,7 @@ static struct {
     struct bucket buckets[STORES_MAX];
     size_t n;
     uint32_t lock_offset;
-    uint64_t objects, acked, txids, restores;
+    uint64_t objects, acked, txids, restores, acked_txid;
 } v;
 
 static struct bucket *bucket_of(const struct store *s)
@@ -115,6 +116,7 @@ static bool take_first(void *arg, const struct judge_image *image)
 void verdict_acked(uint64_t txid, size_t commits)
 {
     v.acked++;
+    v.acked_txid = txid;
     commits_look();
     for (size_t i = 0; i < v.n; i++) {
         struct first f = {.from = txid};
@@ -166,32 +168,50 @@ void verdict_newest(size_t n)
     }
 }
 
-static void restore_one(struct bucket *b, const struct judge_image *want, bool newest)
+/* With the product's own code. */
+static enum wr_status restore(struct bucket *b, const char *path, uint64_t txid,
+    struct wr_restore_result *ret, struct wr_err *e)
 {
     const struct wr_restore_opts o = {.fs = disk_fs(),
-        .path = RESTORED_PATH,
-        .txid = newest ? 0 : want->txid,
+        .path = path,
+        .txid = txid,
         .overwrite = true,
         .parallel = 1 + tape_below(4),
+        .resume_min = 1,
         .lock_offset = v.lock_offset};
     struct wr_arena scratch;
     struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
-    struct wr_restore_result r = {0};
     struct wr_storage *s = NULL;
-    struct wr_err e = {0};
-    const uint8_t *p;
-    size_t n = 0;
+    enum wr_status st;
 
     wr_arena_init(&scratch, (size_t)1 << 30);
-    if (wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, &e) != WR_OK ||
-        wr_restore(s, &c, &o, &r, &e) != WR_OK)
-        sim_fail("S5: restore of txid %" PRIu64 ": %s", want->txid, e.text);
-    p = disk_peek(RESTORED_PATH, &n);
-    if (!p || r.txid != want->txid || n != (size_t)want->commit * want->page_size ||
-        judge_hash_database(p, n, want->page_size, v.lock_offset) != want->hash)
-        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
+    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
+    if (st == WR_OK)
+        st = wr_restore(s, &c, &o, ret, e);
     wr_storage_close(s);
     wr_arena_release(&scratch);
+    return st;
+}
+
+/* Whether the file is this state. */
+static bool is_image(const char *path, const struct judge_image *want)
+{
+    size_t n = 0;
+    const uint8_t *p = disk_peek(path, &n);
+
+    return p && n == (size_t)want->commit * want->page_size &&
+           judge_hash_database(p, n, want->page_size, v.lock_offset) == want->hash;
+}
+
+static void restore_one(struct bucket *b, const struct judge_image *want, bool newest)
+{
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    if (restore(b, RESTORED_PATH, newest ? 0 : want->txid, &r, &e) != WR_OK)
+        sim_fail("S5: restore of txid %" PRIu64 ": %s", want->txid, e.text);
+    if (r.txid != want->txid || !is_image(RESTORED_PATH, want))
+        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
     v.restores++;
 }
 
@@ -258,6 +278,76 @@ void verdict_integrity(const char *path)
 
     (void)snprintf(copy, sizeof(copy), "%s", path);
     in_process("check", check_integrity, copy);
+}
+
+/* ---- at any time ---- */
+
+/* The newest state, while all goes on and fails. What it makes was committed, and is not older than
+ * what had been acknowledged. */
+static void restore_now(void *arg)
+{
+    struct bucket *b = &v.buckets[tape_below((uint32_t)v.n)];
+    const uint64_t acked = v.acked_txid;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct judge_image image;
+    enum wr_status st;
+
+    (void)arg;
+    st = restore(b, RESTORED_NOW, 0, &r, &e);
+    sim_trace("restore: %s, txid %" PRIu64, st == WR_OK ? "ok" : e.text, r.txid);
+    if (st == WR_CORRUPT && !store_is_weak(b->store))
+        sim_fail("S5: a replica that nothing has damaged does not restore: %s", e.text);
+    if (st != WR_OK)
+        return;
+    if (r.txid < acked)
+        sim_fail("S5: restored txid %" PRIu64 ", when %" PRIu64 " was acknowledged", r.txid, acked);
+    if (!judge_find(b->judge, r.txid, &image) || !is_image(RESTORED_NOW, &image))
+        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
+    v.restores++;
+}
+
+static void restore_and_end(void *arg)
+{
+    restore_now(arg);
+    sim_kill(sim_proc_current());
+}
+
+struct sim_proc *verdict_restore_now(void)
+{
+    struct sim_proc *p = sim_proc_new("restore");
+
+    (void)sim_spawn(p, "restore", restore_and_end, NULL);
+    return p;
+}
+
+/* S6. Bits flip in what is stored: that is told, or does not matter, but is never restored. */
+static void restore_rotten(void *arg)
+{
+    const struct judge_image *want = arg;
+    struct bucket *b = &v.buckets[0];
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    const char *key = NULL;
+    enum wr_status st;
+
+    if (!store_rot(b->store, &key))
+        return;
+    st = restore(b, RESTORED_PATH, 0, &r, &e);
+    sim_trace("rot in %s: %s", key, st == WR_OK ? "restored" : e.text);
+    if (st == WR_OK && (r.txid != want->txid || !is_image(RESTORED_PATH, want)))
+        sim_fail("S6: a bit flipped in %s, and what was restored is something else", key);
+    if (st != WR_OK && st != WR_CORRUPT)
+        sim_fail("S6: a bit flipped in %s: %s", key, e.text);
+}
+
+void verdict_rot(void)
+{
+    struct choice c = {0};
+
+    judge_each(v.buckets[0].judge, choose, &c);
+    if (c.n > 0)
+        in_process("restore", restore_rotten, &c.all[0]);
 }
 
 void verdict_report(struct world_report *ret)

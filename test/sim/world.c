@@ -29,6 +29,7 @@
 /* What kinds of things go wrong in this run; each is there in some runs and not in others. */
 struct habits {
     bool kills, cuts, stops, rivals, losses, outages, jumps, disk, travel, late;
+    bool hasty; /* short lives, of processes whose writes take effect when they are gone */
     uint32_t events;
     int64_t pause_ns;
 };
@@ -39,6 +40,7 @@ struct world {
     struct sim_proc *apps[APPS];
     struct daemon_opts opts;
     struct daemon *daemon, *rival;
+    struct sim_proc *restore; /* one that runs, or has ended; NULL: none */
     struct store *stores[DAEMON_REPLICAS];
     bool stopped; /* some process was, so that others may have waited for it */
     uint8_t *old; /* the database at an earlier time, or NULL */
@@ -79,8 +81,14 @@ static void draw_habits(struct world *w)
     h->disk = tape_chance(200);
     h->travel = tape_chance(150);
     h->late = tape_chance(300);
+    h->hasty = tape_chance(100);
     h->events = (uint32_t)tape_between(1, 24);
     h->pause_ns = (int64_t)tape_between(1, 200) * MS;
+    if (h->hasty) { /* who has lost all state and finds nothing cannot know what is under way */
+        h->kills = h->cuts = true;
+        h->losses = h->travel = false;
+        h->pause_ns = 2 * SECOND;
+    }
 }
 
 static void draw_app(struct world *w)
@@ -91,12 +99,12 @@ static void draw_app(struct world *w)
         .path = DB,
         .page_size = sizes[tape_below(8) % 5 % wr_countof(sizes)],
         /* A power cut may do anything to a database that is not synced. */
-        .synchronous = 2 - tape_below(w->may.cuts ? 2 : 3),
+        .synchronous = w->may.hasty ? 1 : 2 - tape_below(w->may.cuts ? 2 : 3),
         .savepoints = !w->may.kills && !w->may.cuts,
         .auto_frames = tape_below(3) * 10,
         .cache_pages = 2 + tape_below(30),
         .big = tape_chance(200),
-        .think_ns = (int64_t)tape_between(1, 50) * MS,
+        .think_ns = (int64_t)tape_between(w->may.hasty ? 20 : 1, 50) * MS,
     };
 }
 
@@ -116,6 +124,8 @@ static void draw_daemon(struct world *w)
     };
     for (size_t i = 0; i < w->opts.n_stores; i++)
         w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
+    for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)
+        store_ponder(w->stores[i]);
 }
 
 /* ---- processes ---- */
@@ -163,6 +173,8 @@ static void kill_all(struct world *w)
         if (app_lives(w, i))
             kill_one(w, w->apps[i]);
     }
+    if (w->restore && sim_proc_alive(w->restore))
+        kill_one(w, w->restore);
 }
 
 /* ---- what happens ---- */
@@ -175,7 +187,7 @@ static void power_cut(struct world *w)
     disk_power_cut();
     commits_forget();
     start_app(w, 0);
-    if (tape_below(2) == 0)
+    if (w->may.hasty || tape_below(2) == 0)
         start_daemon(w);
 }
 
@@ -276,9 +288,18 @@ static void disk_trouble(struct world *w)
     disk_arm(what, NULL, 0);
 }
 
+/* Somebody restores beside everything else, and is killed as anybody. */
+static void restore_beside(struct world *w)
+{
+    if (w->may.kills && w->restore && sim_proc_alive(w->restore) && tape_below(2))
+        kill_one(w, w->restore);
+    if (!w->restore || !sim_proc_alive(w->restore))
+        w->restore = verdict_restore_now();
+}
+
 static void happen(struct world *w)
 {
-    switch (tape_below(16)) {
+    switch (tape_below(17)) {
     case 1:
     case 2:
         start_app(w, tape_below(APPS));
@@ -331,6 +352,9 @@ static void happen(struct world *w)
     case 14:
         if (w->may.kills && daemon_runs(w->daemon))
             daemon_stop(w->daemon);
+        break;
+    case 15:
+        restore_beside(w);
         break;
     default:
         if (daemon_runs(w->daemon))
@@ -442,8 +466,11 @@ static void life(void *arg)
         sim_fail(
             "A2: the writer lock was held for %lld ms", (long long)(w->r->longest_hold_ns / MS));
     daemon_stop(w->daemon);
+    if (w->restore)
+        sim_kill(w->restore);
     verdict_restores();
     verdict_integrity(DB);
+    verdict_rot();
 }
 
 void world_live(struct world_report *ret)

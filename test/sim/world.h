@@ -9,7 +9,9 @@
  *   S2  the engine has captured as many commits as SQLite counted
  *   S3  an object's name never gets other bytes
  *   S4  every object keeps the rules of the format (judge.h)
- *   S5  what our own restore makes is that state, byte for byte
+ *   S5  what our own restore makes is that state, byte for byte; beside everything else, too, and
+ *       then nothing that is older than what was acknowledged
+ *   S6  damage to what is stored is told, or does not matter; it is never restored
  *   A1  the application never sees an error, nor a database that fails its integrity check
  *   A2  nobody waits longer for us than a bound
  *   L1  when all faults have healed, a sync succeeds, and the newest TXID is the newest commit

@@ -116,6 +116,13 @@ static inline enum wr_status spy_lock(struct wr_file *f, struct wr_err *e)
     return wr_fs_posix()->lock(spy_of(f)->real, e);
 }
 
+static inline enum wr_status spy_sync_dir(
+    const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    (void)fs;
+    return wr_fs_posix()->sync_dir(wr_fs_posix(), path, e);
+}
+
 static const struct wr_fs spy_fs = {
     .open = spy_open,
     .close = spy_close,
@@ -127,6 +134,7 @@ static const struct wr_fs spy_fs = {
     .map = spy_map,
     .unmap = spy_unmap,
     .lock = spy_lock,
+    .sync_dir = spy_sync_dir,
 };
 
 /* ---- the model ---- */
