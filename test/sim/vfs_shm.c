@@ -143,9 +143,10 @@ int vfs_shm_map(sqlite3_file *file, int page, int size, int extend, void volatil
 
 /*
  * Who writes a header (walIndexWriteHdr in wal.c) writes the second copy, comes here, and then
- * writes the first with a memcpy, in which nothing lets others run; but other processors see it half
- * done, in any order of its words, and a process can die there. So some of its words are written
- * here. Nobody else holds the writer lock with copies that differ, but who is about to recover.
+ * writes the first with a memcpy, in which nothing lets others run; but other processors see it
+ * half done, in any order of its words, and a process can die there. So some of its words are
+ * written here. Nobody else holds the writer lock with copies that differ, but who is about to
+ * recover.
  */
 static void tear(const struct vfs_file *f)
 {
