@@ -132,7 +132,7 @@ enum wr_status wr_db_join_least(
     wr_pageset_release(&pages);
     *ret = 0;
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        *ret = dr->now.pos.txid + (dr->now.contested || WR_MUTANT(NO_LEAP) ? 1 : WR_TXID_LEAP);
+        *ret = dr->now.pos.txid + (dr->now.contested ? 1 : WR_TXID_LEAP);
     return st;
 }
 

@@ -29,6 +29,7 @@
 /* What kinds of things go wrong in this run; each is there in some runs and not in others. */
 struct habits {
     bool kills, cuts, stops, rivals, losses, outages, jumps, disk, travel, late;
+    bool vast;  /* files that take long to be read from a database that is written */
     bool hasty; /* short lives, of processes whose writes take effect when they are gone */
     uint32_t events;
     int64_t pause_ns;
@@ -81,6 +82,8 @@ static void draw_habits(struct world *w)
     h->disk = tape_chance(200);
     h->travel = tape_chance(150);
     h->late = tape_chance(300);
+    h->vast = tape_chance(100);
+    h->late = h->late || h->vast;
     h->hasty = tape_chance(100);
     h->events = (uint32_t)tape_between(1, 24);
     h->pause_ns = (int64_t)tape_between(1, 200) * MS;
@@ -103,7 +106,7 @@ static void draw_app(struct world *w)
         .savepoints = !w->may.kills && !w->may.cuts,
         .auto_frames = tape_below(3) * 10,
         .cache_pages = 2 + tape_below(30),
-        .big = tape_chance(200),
+        .big = w->may.vast || tape_chance(200),
         .think_ns = (int64_t)tape_between(w->may.hasty ? 20 : 1, 50) * MS,
     };
 }
@@ -122,6 +125,10 @@ static void draw_daemon(struct world *w)
         .seed = 1 + tape_below(1000),
         .watched = tape_chance(700),
     };
+    if (w->may.vast) {
+        w->opts.checkpoint_frames = 10;
+        w->opts.inline_bytes = 4096;
+    }
     for (size_t i = 0; i < w->opts.n_stores; i++)
         w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
     for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)
