@@ -390,7 +390,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             db->breaks = 0;
         if (db->state == DB_SYNCING && doubt && captured)
             compare_again(db);
-        else if (db->state == DB_SYNCING)
+        else if (db->state == DB_SYNCING &&
+                 !doubt) /* one that is due waits for what was captured */
             wr_db_want(db, db->doubt_ns);
     }
     if (db->ledger) {

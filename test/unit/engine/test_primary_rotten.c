@@ -4,6 +4,7 @@
  */
 #include "harness/engine_world.h"
 #include "storage/drivers.h"
+#include "unit/engine/ledger_model.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -46,11 +47,12 @@ static struct wr_db_status status(struct world *w)
 
 /* A replicated database of that many rows, each of about a page; the last one is in the WAL only.
  */
-static void replicated(struct world *w, unsigned rows)
+static void replicated(struct world *w, const struct wr_fs *fs, unsigned rows)
 {
     char sql[300];
 
     world_open(w, 1);
+    w->opts.fs = fs;
     w->interval_ns = SECOND;
     world_app(w);
     (void)snprintf(sql, sizeof(sql),
@@ -72,7 +74,7 @@ static void a_new_replica(unsigned rows, bool written)
     struct wr_db_status s;
     struct wr_err e = {0};
 
-    replicated(&w, rows);
+    replicated(&w, NULL, rows);
     world_stop(&w);
     was = world_image(&w);
     rot(w.path, 60);
@@ -117,15 +119,15 @@ static struct {
     struct world *w;
     bool failing;
     unsigned uploads;
-} disk;
+} flaky;
 
 /* Called with the first part in hand, some pages before the end. */
 static enum wr_status rotten_begin(void *self, struct wr_call *c, struct wr_str key,
     const struct wr_put_opts *o, struct wr_upload **out, struct wr_err *e)
 {
-    if (disk.failing)
-        rot(disk.w->path, 2500);
-    disk.uploads++;
+    if (flaky.failing)
+        rot(flaky.w->path, 2500);
+    flaky.uploads++;
     return wr_storage_mem.upload_begin(self, c, key, o, out, e);
 }
 
@@ -138,9 +140,9 @@ static void test_it_happens_again_and_again(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    replicated(&w, 2500);
-    disk.w = &w;
-    disk.failing = true;
+    replicated(&w, NULL, 2500);
+    flaky.w = &w;
+    flaky.failing = true;
     ops.upload_begin = rotten_begin;
     T_OK(wr_storage_mem.open(NULL, &w.bucket[1], &e));
     w.n_buckets = 2;
@@ -150,8 +152,8 @@ static void test_it_happens_again_and_again(void **state)
     now = status(&w);
     T(now.error == WR_CORRUPT && strstr(now.error_text, "PRAGMA integrity_check"));
     T(now.ledger_scans >= 4 && now.ledger_scans <= 10); /* the first included */
-    T(disk.uploads >= 3 && disk.uploads <= 10);
-    disk.failing = false;
+    T(flaky.uploads >= 3 && flaky.uploads <= 10);
+    flaky.failing = false;
     world_run(&w, 2 * 3600 * SECOND);
     (void)world_sync(&w);
     world_check(&w, 0);
@@ -161,5 +163,61 @@ static void test_it_happens_again_and_again(void **state)
     world_close(&w);
 }
 
+/* ---- and the local disk is full ---- */
+
+static struct wr_fs spied_fs(void)
+{
+    struct wr_fs fs = *wr_fs_posix();
+
+    fs.open = spy_open;
+    fs.close = spy_close;
+    fs.pread = spy_pread;
+    fs.pwrite = spy_pwrite;
+    fs.sync = spy_sync;
+    fs.truncate = spy_truncate;
+    fs.info = spy_info;
+    fs.map = spy_map;
+    fs.unmap = spy_unmap;
+    fs.lock = spy_lock;
+    return fs;
+}
+
+/* The steps of 20 s in which a comparison is due that must wait for room; `k` steps after a replica
+ * was added for which all pages are read. */
+static uint64_t full_after(unsigned k)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t steps;
+
+    disk.full = false;
+    replicated(&w, &fs, 100);
+    rot(w.path, 60);
+    T_OK(wr_storage_mem.open(NULL, &w.bucket[1], &e));
+    w.n_buckets = 2;
+    T_OK(wr_db_add_replica(w.db, world_storage(&w, 1), SECOND, &e));
+    (void)world_pass(&w, SECOND, k);
+    disk.full = true;
+    world_sql(&w, "UPDATE t SET b=1 WHERE a=1");
+    steps = world_pass(&w, 20 * SECOND, 20000);
+    disk.full = false;
+    world_run(&w, 60 * SECOND);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_check(&w, 1);
+    world_close(&w);
+    return steps;
+}
+
+/* The comparison was due in the past, step after step: a core of them. */
+static void test_a_comparison_waits_for_room_without_spinning(void **state)
+{
+    (void)state;
+    for (unsigned k = 1; k < 12; k++)
+        T(full_after(k) < 5000);
+}
+
 T_MAIN(T_TEST(test_a_rotten_page_and_a_new_replica), T_TEST(test_a_rotten_page_in_a_small_database),
-    T_TEST(test_it_happens_again_and_again))
+    T_TEST(test_it_happens_again_and_again),
+    T_TEST(test_a_comparison_waits_for_room_without_spinning))
