@@ -48,8 +48,8 @@ struct wr_replica_status {
     char error_text[WR_ERR_MAX];
 };
 
-/* `storage` becomes the replica's. `notify(arg)` runs on the replica's thread after every change of
- * status; it must only wake an actor. `label` names the database in logs. */
+/* `storage` becomes the replica's. `notify(arg)` runs after every change of status, on the thread
+ * that made it; it must only wake an actor. `label` names the database in logs. */
 struct wr_replica_opts {
     struct wr_sched *sched;
     const char *label;
