@@ -219,10 +219,23 @@ void wr_db_attach(struct wr_db *db)
     wr_db_go(db, DB_PROVING);
 }
 
+/* Syncs wait for a TXID above the last closed one: the ledger that counted so far was lost. */
+static bool syncs_are_ahead(struct wr_db *db)
+{
+    bool ahead;
+
+    wr_mutex_lock(&db->mutex);
+    ahead = db->sync_txid > db->txid;
+    wr_mutex_unlock(&db->mutex);
+    return ahead;
+}
+
 static void attached(struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++)
         db->time_ms = wr_max(db->time_ms, db->replicas[i].now.pos.time_ms);
+    if (syncs_are_ahead(db))
+        wr_db_renumber_syncs(db);
     wr_db_go(db, DB_SYNCING);
     wr_log(DB_LOG(db), WR_INFO, "attached", DB_NAME(db), WR_F_TXID("txid", db->txid),
         WR_F_U64("page_size", db->view.page_size), WR_F_U64("pages", db->view.commit),

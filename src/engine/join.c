@@ -56,15 +56,6 @@ static void join_by_snapshot(struct join *j)
     wr_pageset_set_all(&j->pages);
 }
 
-/* In the replica the TXID that a sync was to be told may be of another state; the one that is meant
- * is in what it gets now. */
-static void renumber_syncs(struct wr_db *db)
-{
-    wr_mutex_lock(&db->mutex);
-    db->sync_txid = wr_max(db->sync_txid, db->txid);
-    wr_mutex_unlock(&db->mutex);
-}
-
 /* Where a replica that has to join stands. */
 enum standing {
     STANDS_EMPTY,
@@ -142,7 +133,7 @@ static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct j
     const struct wr_remote_pos *at = &dr->now.pos;
     bool snapshot = at->page_size != db->view.page_size || !at->whole; /* no base to change */
 
-    renumber_syncs(db);
+    wr_db_renumber_syncs(db);
     db->status.full_sends++;
     dr->contests += dr->now.contested;
     wr_log(DB_LOG(db), WR_WARN,

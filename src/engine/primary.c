@@ -314,6 +314,14 @@ static uint64_t history_floor(const struct wr_db *db)
     return least == UINT64_MAX ? 0 : least;
 }
 
+void wr_db_renumber_syncs(struct wr_db *db)
+{
+    wr_mutex_lock(&db->mutex);
+    db->sync_txid = db->txid + !wr_pageset_empty(&db->dirty);
+    db->acked = 0; /* counted in other numbers; the end of the step tells anew */
+    wr_mutex_unlock(&db->mutex);
+}
+
 /* What callers may see, in one place at the end of a step. */
 static void publish(struct wr_db *db, uint64_t taken, bool captured)
 {

@@ -181,6 +181,9 @@ void wr_db_go(struct wr_db *db, enum db_state next);
 int64_t wr_db_now_ns(const struct wr_db *db);
 void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than that */
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what);
+/* The TXID that syncs were to be told is of another state, or will never be; what they asked for is
+ * in the last closed one, and in what is dirty. */
+void wr_db_renumber_syncs(struct wr_db *db);
 bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state is BROKEN */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
 void wr_db_detach(struct wr_db *db);

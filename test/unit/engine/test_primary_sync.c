@@ -4,7 +4,108 @@
 #include "harness/engine_world.h"
 #include "storage/drivers.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #define SECOND ((int64_t)1000000000)
+
+static struct wr_db_status status(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s;
+}
+
+static void faults_later(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    (void)f;
+}
+
+/* A sync of TXID 3 was captured, and the replica, which has 1, cannot be reached. */
+static uint64_t captured(struct world *w)
+{
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    world_open(w, 1);
+    w->interval_ns = SECOND;
+    w->arm = faults_later;
+    world_app(w);
+    world_sql(w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 5)");
+    world_start(w);
+    assert_int_equal(world_sync(w), 1);
+    faultstore_arm(w->fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_sql(w, "UPDATE t SET b=6");
+    world_run(w, 2 * SECOND);
+    world_sql(w, "UPDATE t SET b=5");
+    wr_db_sync_begin(w->db, &ticket);
+    world_run(w, 2 * SECOND);
+    T_IS(WR_BUSY, wr_db_sync_poll(w->db, ticket, true, &txid, &e));
+    T_OK(wr_db_sync_poll(w->db, ticket, false, &txid, &e));
+    assert_int_equal(txid, 3);
+    return ticket;
+}
+
+/* Its directory is deleted under the daemon, which then notices that the database was touched. */
+static void lose_local_state(struct world *w)
+{
+    static const char *const names[] = {"ledger", "journal.0", "journal.1"};
+    char path[600];
+
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/.app.db-weir/%s", w->dir, names[i]);
+        T(unlink(path) == 0);
+    }
+    T(utimensat(AT_FDCWD, w->path, NULL, 0) == 0);
+}
+
+/* The replica was found to hold exactly this state, as TXID 1, and the sync waited for a TXID 3
+ * that nobody was to make. */
+static void test_a_sync_over_numbers_that_begin_anew(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    (void)state;
+    ticket = captured(&w);
+    lose_local_state(&w);
+    world_run(&w, 60 * SECOND);
+    assert_int_equal(status(&w).txid, 1);
+    T_IS(WR_BUSY, wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    faultstore_calm(w.fault[0]);
+    world_run(&w, 120 * SECOND);
+    world_check(&w, 0);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    assert_int_equal(txid, 1);
+    world_close(&w);
+}
+
+/* The same with a commit that came before the database was let go: only the next TXID has it. */
+static void test_a_sync_over_new_numbers_waits_for_what_is_dirty(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    (void)state;
+    ticket = captured(&w);
+    lose_local_state(&w);
+    world_sql(&w, "UPDATE t SET b=7");
+    world_run(&w, 60 * SECOND);
+    T_IS(WR_BUSY, wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    faultstore_calm(w.fault[0]);
+    world_run(&w, 120 * SECOND);
+    world_check(&w, 0);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    assert_int_equal(txid, status(&w).txid);
+    world_close(&w);
+}
+
+/* ---- replicas that have stopped ---- */
 
 static void add_foreign(struct world *first, struct world *second)
 {
@@ -51,4 +152,6 @@ static void test_a_replica_that_stops_is_not_waited_for(void **state)
     world_close(&first);
 }
 
-T_MAIN(T_TEST(test_a_replica_that_stops_is_not_waited_for))
+T_MAIN(T_TEST(test_a_sync_over_numbers_that_begin_anew),
+    T_TEST(test_a_sync_over_new_numbers_waits_for_what_is_dirty),
+    T_TEST(test_a_replica_that_stops_is_not_waited_for))
