@@ -25,40 +25,34 @@ static size_t replica_count(struct wr_db *db)
     return n;
 }
 
-/* Whether all replicas that still go have `txid`; else what is in the way. */
-static enum wr_status replicas_have(struct wr_db *db, uint64_t txid, struct wr_err *e)
+/* Whether there is a replica that still goes; else what stopped the last one. */
+static enum wr_status any_goes(struct wr_db *db, struct wr_err *e)
 {
-    uint64_t acked;
-    bool any = false;
     struct wr_replica_status now = {.error = WR_NOTFOUND, .error_text = "it has no replica"};
     size_t n = replica_count(db);
 
     for (size_t i = 0; i < n; i++) {
         wr_replica_status(db->known[i], &now);
-        if (now.state == WR_REPLICA_STOPPED)
-            continue;
-        any = true;
+        if (now.state != WR_REPLICA_STOPPED)
+            return WR_OK;
     }
-    if (!any)
-        return wr_fail(e, now.error, "%s", now.error_text);
-    /* Not their positions: a number counts only for a replica that has joined this history. */
-    wr_mutex_lock(&db->mutex);
-    acked = db->acked;
-    wr_mutex_unlock(&db->mutex);
-    return acked >= txid ? WR_OK : WR_BUSY;
+    return wr_fail(e, now.error, "%s", now.error_text);
 }
 
 enum wr_status wr_db_sync_poll(
     struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid, struct wr_err *e)
 {
     uint64_t txid;
-    bool captured;
-    enum wr_status failed;
+    bool captured, acked;
+    enum wr_status failed, st = WR_OK;
     char text[WR_ERR_MAX];
 
+    /* Both numbers at once: between two looks a step may have given syncs another TXID. And not the
+     * replicas' positions: a number counts only for a replica that has joined this history. */
     wr_mutex_lock(&db->mutex);
     captured = db->tickets_done >= ticket;
     txid = db->sync_txid;
+    acked = db->acked >= txid;
     failed = db->shared.error;
     (void)snprintf(text, sizeof(text), "%s", db->shared.error_text);
     wr_mutex_unlock(&db->mutex);
@@ -67,14 +61,13 @@ enum wr_status wr_db_sync_poll(
             return wr_fail(e, failed, "%s", text);
         return WR_BUSY;
     }
-    if (remote) {
-        enum wr_status st = replicas_have(db, txid, e);
-
-        if (st != WR_OK)
-            return st;
-    }
-    *ret_txid = txid;
-    return WR_OK;
+    if (remote)
+        st = any_goes(db, e);
+    if (st == WR_OK && remote && !acked)
+        st = WR_BUSY;
+    if (st == WR_OK)
+        *ret_txid = txid;
+    return st;
 }
 
 /* What a caller whose patience ended wants to know. */

@@ -105,6 +105,49 @@ static void test_a_sync_over_new_numbers_waits_for_what_is_dirty(void **state)
     world_close(&w);
 }
 
+/* ---- a poll, and the database goes on in the middle of it ---- */
+
+static struct {
+    struct world *w; /* NULL: not now */
+    int64_t (*wall_ms)(const struct wr_clock *c);
+} meanwhile;
+
+static int64_t wall_ms_and_more(const struct wr_clock *c)
+{
+    struct world *w = meanwhile.w;
+
+    meanwhile.w = NULL;
+    if (w)
+        world_run(w, 120 * SECOND);
+    return meanwhile.wall_ms(c);
+}
+
+/* The TXID of before and the acknowledgement of after were compared, and TXID 3 was reported to be
+ * in a replica that never had one. */
+static void test_a_poll_while_syncs_are_given_other_numbers(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    (void)state;
+    ticket = captured(&w);
+    lose_local_state(&w);
+    world_sql(&w, "UPDATE t SET b=7");
+    faultstore_calm(w.fault[0]);
+    meanwhile.wall_ms = w.clock.clock.wall_ms;
+    w.clock.clock.wall_ms = wall_ms_and_more;
+    meanwhile.w = &w;
+    if (wr_db_sync_poll(w.db, ticket, true, &txid, &e) == WR_OK)
+        T(txid > 3);
+    T(!meanwhile.w);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    T(txid > 3);
+    assert_int_equal(txid, status(&w).txid);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* ---- replicas that have stopped ---- */
 
 static void add_foreign(struct world *first, struct world *second)
@@ -154,4 +197,5 @@ static void test_a_replica_that_stops_is_not_waited_for(void **state)
 
 T_MAIN(T_TEST(test_a_sync_over_numbers_that_begin_anew),
     T_TEST(test_a_sync_over_new_numbers_waits_for_what_is_dirty),
+    T_TEST(test_a_poll_while_syncs_are_given_other_numbers),
     T_TEST(test_a_replica_that_stops_is_not_waited_for))
