@@ -161,7 +161,8 @@ WEIR_API int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
  * once, others are retried until the timeout, and then WEIR_TIMEOUT comes with the last one's text.
  *
  * WEIR_NOTFOUND: the database does not exist yet. WEIR_BUSY: another process replicates it.
- * WEIR_CONFLICT: the replica belongs to another database, or is ahead of this one. */
+ * WEIR_CONFLICT: a replica belongs to another database, or is ahead of this one. Its text names all
+ * that do; the others have everything. */
 enum {
     WEIR_SYNC_LOCAL = 0,
     WEIR_SYNC_REMOTE = 1

@@ -261,11 +261,23 @@ static void say_stopping(struct server *s, int sig)
         WR_F_Z("signal", wr_signal_text(sig)));
 }
 
+/* Whether a replica has no quarrel with another writer or database. */
+static bool any_goes_on(weir_db *db)
+{
+    weir_replica_info r = {.struct_size = sizeof(r)};
+
+    for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++)
+        if (r.error_code != WEIR_CONFLICT)
+            return true;
+    return false;
+}
+
 /*
  * With a single database there is nobody else to serve: what can never be replicated ends the
  * program, with a reason. Waits until the first sync is through, until it is clear that it never
  * will be, or until told to stop; what may pass (an unreachable store, a missing file) is waited
- * for elsewhere. With several databases the log tells, and the others go on.
+ * for elsewhere. With several databases the log tells, and the others go on; so it is with several
+ * replicas, of which one belongs to somebody else.
  */
 static bool first_sync(struct server *s)
 {
@@ -283,6 +295,8 @@ static bool first_sync(struct server *s)
     }
     if (wr_signals_asked(&s->signals))
         return true; /* what was in the way may be gone: the last sync will find out */
+    if (rc == WEIR_CONFLICT && any_goes_on(s->dbs[0]))
+        return true;
     switch (rc) {
     case WEIR_BUSY:
     case WEIR_CONFLICT:

@@ -47,8 +47,9 @@ void wr_db_free(struct wr_db *db);
  * interval; *ret_ticket names the request. */
 void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket);
 /* Whether it is done: OK with *ret_txid when the TXID is captured (`remote` false) or in every
- * replica that has not stopped for good; BUSY (no text) while it is not; else what keeps the
- * database or its only replica from ever getting there. NOTFOUND: the database does not exist. */
+ * replica; BUSY (no text) while it is not; else what keeps the database or a replica from ever
+ * getting there: what replicas have stopped with for good is told, of all of them, when those that
+ * have not are done. NOTFOUND: the database does not exist, or has no replica. */
 enum wr_status wr_db_sync_poll(struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid,
     struct wr_err *e) WR_MUST_CHECK;
 /* BUSY with a text: another process replicates the database. */

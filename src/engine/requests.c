@@ -25,18 +25,53 @@ static size_t replica_count(struct wr_db *db)
     return n;
 }
 
-/* Whether there is a replica that still goes; else what stopped the last one. */
-static enum wr_status any_goes(struct wr_db *db, struct wr_err *e)
+/* How many of the first `n` replicas have not stopped for good. */
+static size_t count_going(struct wr_db *db, size_t n)
 {
-    struct wr_replica_status now = {.error = WR_NOTFOUND, .error_text = "it has no replica"};
-    size_t n = replica_count(db);
+    struct wr_replica_status now;
+    size_t going = 0;
 
     for (size_t i = 0; i < n; i++) {
         wr_replica_status(db->known[i], &now);
-        if (now.state != WR_REPLICA_STOPPED)
-            return WR_OK;
+        going += now.state != WR_REPLICA_STOPPED;
     }
-    return wr_fail(e, now.error, "%s", now.error_text);
+    return going;
+}
+
+/* What stopped each of those that have; the code is the first one's. */
+static enum wr_status tell_stopped(struct wr_db *db, size_t n, size_t stopped, struct wr_err *e)
+{
+    struct wr_replica_status now;
+    enum wr_status st = WR_OK;
+    char text[WR_ERR_MAX] = "";
+    size_t share = sizeof(text) / stopped, off = 0; /* each is named, if not in full */
+
+    for (size_t i = 0; i < n && off + share <= sizeof(text); i++) {
+        struct wr_str name = wr_storage_name(wr_replica_storage(db->known[i]));
+        int written;
+
+        wr_replica_status(db->known[i], &now);
+        if (now.state != WR_REPLICA_STOPPED)
+            continue;
+        written = snprintf(text + off, share, "%s" WR_FMT ": %s", st == WR_OK ? "" : "; ",
+            WR_ARG(name), now.error_text);
+        off += wr_min((size_t)wr_max(written, 0), share - 1);
+        if (st == WR_OK)
+            st = now.error;
+    }
+    return wr_fail(e, st, "%s", text);
+}
+
+/* `acked`: those that can have what was asked for do. */
+static enum wr_status in_replicas(struct wr_db *db, bool acked, struct wr_err *e)
+{
+    size_t n = replica_count(db), going = count_going(db, n);
+
+    if (n == 0)
+        return wr_fail(e, WR_NOTFOUND, "it has no replica");
+    if (going > 0 && !acked)
+        return WR_BUSY;
+    return going == n ? WR_OK : tell_stopped(db, n, n - going, e);
 }
 
 enum wr_status wr_db_sync_poll(
@@ -61,10 +96,9 @@ enum wr_status wr_db_sync_poll(
             return wr_fail(e, failed, "%s", text);
         return WR_BUSY;
     }
+    /* After that: a replica that still goes now did then. */
     if (remote)
-        st = any_goes(db, e);
-    if (st == WR_OK && remote && !acked)
-        st = WR_BUSY;
+        st = in_replicas(db, acked, e);
     if (st == WR_OK)
         *ret_txid = txid;
     return st;

@@ -286,6 +286,28 @@ def foreign_replica(c):
 
 
 @case
+def foreign_replica_beside_a_good_one(c):
+    """It is no success, though the other replica gets everything: of -once, and of the last sync."""
+    first, second = c.database("first.db", rows=20), c.database("second.db", rows=25)
+    good = "file://" + c.path("good")
+    c.once(first)
+    before = digest(c.path("replica"))
+    texts = (c.url, "the replica holds another database", "Use another URL")
+    out = c.run("replicate", "-once", second, good, c.url)
+    c.expect(out, 7, second, *texts)
+    c.check("one-shot replication complete" not in out.text, "it was said to be complete")
+    c.nothing_lost(second, good)
+    p = c.start("replicate", second, good, c.url)
+    add(second, 3)
+    p.has(second, good)
+    c.check(not p.ended(), "it does not serve the other replica")
+    add(second, 2)
+    c.expect(p.stop(), 7, "last sync", *texts)
+    c.nothing_lost(second, good)
+    c.check(digest(c.path("replica")) == before, "the first one's replica was changed")
+
+
+@case
 def foreign_replica_in_use(c):
     """The same while the first one is being replicated."""
     first, second = c.database("first.db", rows=20), c.database("second.db", rows=25)

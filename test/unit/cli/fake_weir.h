@@ -25,6 +25,7 @@ static struct {
     int64_t waited_ms;         /* the time that all syncs were allowed */
     int progress;              /* the replica's txid grows with every look for so many looks */
     void (*at_add_replica)(void), (*at_sync)(void), (*at_close)(void), (*at_restore)(void);
+    void (*at_replica_status)(void);
     weir_restore_options restore_opt; /* of the last restore or plan */
     weir_restore_result restored;
     const weir_file *files; /* for plans and listings */
@@ -178,6 +179,8 @@ int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *e)
 int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *e)
 {
     (void)db;
+    if (fake.at_replica_status)
+        fake.at_replica_status();
     if (i == 1 && fake.second.url) {
         *ret = fake.second;
         return WEIR_OK;

@@ -250,6 +250,33 @@ static void test_signal(void **state)
         "open add(/nonexistent/a.db) " R1 " close(1234)");
 }
 
+static void raise_term_at_first(void)
+{
+    fake.at_replica_status = NULL;
+    raise_term();
+}
+
+/* A replica that is somebody else's is no reason to stop serving the one beside it; at the end it
+ * is one to fail. */
+static void test_one_replica_of_two_has_stopped(void **state)
+{
+    static const int sync[] = {WEIR_CONFLICT, -1};
+
+    (void)state;
+    fake.sync = sync;
+    fake.replica.error_code = WEIR_CONFLICT;
+    fake.second = (weir_replica_info){.struct_size = sizeof(fake.second), .url = urls[1]};
+    fake.close = WEIR_CONFLICT;
+    fake.at_replica_status = raise_term_at_first; /* when the first sync is over */
+    serve(2, (struct wr_serve_options){0});
+    T(served.code == WEIR_CONFLICT && served.step == WR_SERVE_LAST_SYNC);
+    (void)set_up(NULL);
+    fake.sync = sync; /* with no other one it is */
+    fake.replica.error_code = WEIR_CONFLICT;
+    serve(1, (struct wr_serve_options){0});
+    T(served.code == WEIR_CONFLICT && served.step == WR_SERVE_START);
+}
+
 /* What kept the first sync from being made may be gone by the time of the last one. */
 static void test_signal_while_busy(void **state)
 {
@@ -408,4 +435,4 @@ T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
     S_TEST(test_second_signal), S_TEST(test_child), S_TEST(test_signal_passed_to_child),
     S_TEST(test_bad_child), S_TEST(test_restore_missing), S_TEST(test_restore_only_what_is_missing),
     S_TEST(test_signal_while_restoring), S_TEST(test_no_databases), S_TEST(test_signal_while_busy),
-    S_TEST(test_path_said_once))
+    S_TEST(test_one_replica_of_two_has_stopped), S_TEST(test_path_said_once))

@@ -195,7 +195,44 @@ static void test_a_replica_that_stops_is_not_waited_for(void **state)
     world_close(&first);
 }
 
+/* One replica had everything, one was somebody else's, and a sync of both was a success: so said
+ * -once, and the last sync before the end. */
+static void test_a_sync_tells_of_replicas_that_got_nothing(void **state)
+{
+    struct world first, second;
+    struct wr_replica_status r;
+    struct wr_err e = {0};
+    struct wr_str name;
+    uint64_t ticket, txid = 0;
+    const char *both;
+
+    (void)state;
+    two_databases(&first, &second);
+    second.arm = faults_later;
+    world_start(&second);
+    (void)world_sync(&second);
+    add_foreign(&first, &second);
+    add_foreign(&first, &second);
+    faultstore_arm(second.fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_sql(&second, "INSERT INTO t VALUES(2, 'two')");
+    wr_db_sync_begin(second.db, &ticket);
+    world_run(&second, 20 * SECOND);
+    wr_db_replica_status(second.db, 2, &r, &name);
+    assert_int_equal(r.state, WR_REPLICA_STOPPED);
+    T_IS(WR_BUSY, wr_db_sync_poll(second.db, ticket, true, &txid, &e)); /* the first still can */
+    faultstore_calm(second.fault[0]);
+    world_run(&second, 120 * SECOND);
+    world_check(&second, 0);
+    T_IS(WR_CONFLICT, wr_db_sync_poll(second.db, ticket, true, &txid, &e));
+    both = strstr(e.text, "mem://: the replica holds another database");
+    T(both && strstr(both + 1, "; mem://: the replica holds another database"));
+    T_OK(wr_db_sync_poll(second.db, ticket, false, &txid, &e));
+    world_close(&second);
+    world_close(&first);
+}
+
 T_MAIN(T_TEST(test_a_sync_over_numbers_that_begin_anew),
     T_TEST(test_a_sync_over_new_numbers_waits_for_what_is_dirty),
     T_TEST(test_a_poll_while_syncs_are_given_other_numbers),
-    T_TEST(test_a_replica_that_stops_is_not_waited_for))
+    T_TEST(test_a_replica_that_stops_is_not_waited_for),
+    T_TEST(test_a_sync_tells_of_replicas_that_got_nothing))
