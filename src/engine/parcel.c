@@ -3,6 +3,7 @@
  */
 #include "engine/parcel.h"
 
+#include "base/crc64.h"
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "engine/frozen.h"
@@ -120,6 +121,7 @@ static enum wr_status fill_sink(void *arg, struct wr_bytes piece, struct wr_err 
     struct filling *f = arg;
     enum wr_status st = WR_OK;
 
+    f->p->crc = wr_crc64(f->p->crc, piece.p, piece.n);
     if (!f->file && f->p->bytes.n + piece.n > WR_PARCEL_MEMORY_MAX)
         st = spill(f, e);
     if (st != WR_OK)
@@ -234,6 +236,7 @@ void wr_parcel_stream(
     wr_buf_release(&p->bytes);
     p->size = 0;
     p->checksum = 0;
+    p->crc = 0;
     p->frozen = frozen;
     p->pages = pages;
     p->n_pages = n;
@@ -252,11 +255,16 @@ enum wr_status wr_parcel_stash(struct wr_parcel *p, const char *outbox, struct w
     return st;
 }
 
+/* Whoever waits there for days may find that the disk gives back something else. The replica would
+ * keep that under a name that is never written again, and say that it has the TXID. So the last
+ * piece is held back until all bytes are known to be those that were encoded: without it there is
+ * no object. */
 static enum wr_status send_file(const struct wr_parcel *p,
     enum wr_status (*sink)(void *, struct wr_bytes, struct wr_err *), void *arg, struct wr_err *e)
 {
     uint8_t *buf = wr_alloc(RUN_BYTES);
     struct wr_file *f = NULL;
+    uint64_t crc = 0;
     enum wr_status st;
 
     if (!buf)
@@ -266,6 +274,12 @@ static enum wr_status send_file(const struct wr_parcel *p,
         size_t n = (size_t)wr_min(p->size - off, (uint64_t)RUN_BYTES);
 
         st = wr_file_pread_all(f, buf, n, off, p->path, e);
+        if (st == WR_OK) {
+            crc = wr_crc64(crc, buf, n);
+            if (off + n == p->size && crc != p->crc)
+                st = wr_fail(e, WR_CORRUPT,
+                    "%s is not what was written there; is this disk failing?", p->path);
+        }
         if (st == WR_OK)
             st = sink(arg, (struct wr_bytes){buf, n}, e);
         off += n;

@@ -27,7 +27,8 @@ struct wr_parcel {
     struct wr_ltx_header header;
     unsigned level;
     uint64_t size;            /* bytes; 0 while unknown (streamed) */
-    uint64_t checksum;        /* of the file; 0 while unknown */
+    uint64_t checksum;        /* the one in its trailer; 0 while unknown */
+    uint64_t crc;             /* CRC-64 of all its bytes, once encoded */
     struct wr_buf bytes;      /* the file, if it is in memory */
     char *path;               /* the file, if it is in the outbox; else NULL */
     struct wr_frozen *frozen; /* streamed: where the pages are; NULL otherwise */
@@ -68,7 +69,8 @@ enum wr_status wr_parcel_stash(
 /* Hand the whole file, as it was encoded, to `sink` in pieces; for a streamed parcel read the pages
  * and encode them now. CANCELED once those were stopped; INTERNAL, with all but the end handed out,
  * when they were not the pages that they should have been: the file must not get its name, and the
- * image is doubted (frozen.h). */
+ * image is doubted (frozen.h). So it is with CORRUPT: the outbox does not have what was put there.
+ */
 enum wr_status wr_parcel_send(const struct wr_parcel *p,
     enum wr_status (*sink)(void *arg, struct wr_bytes piece, struct wr_err *e), void *arg,
     struct wr_err *e) WR_MUST_CHECK;

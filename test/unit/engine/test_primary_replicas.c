@@ -293,6 +293,58 @@ static void test_a_full_outbox_in_an_outage(void **state)
     world_close(&w);
 }
 
+/* ---- an outbox that rots ---- */
+
+struct waiting {
+    const char *dir, *path;
+};
+
+static bool find_waiting(void *arg, const char *name)
+{
+    struct waiting *f = arg;
+
+    T(f->path == NULL);
+    f->path = t_path(f->dir, name);
+    return true;
+}
+
+/* The replica got it as it was, under its final name, and could not be restored any more. */
+static void test_a_file_rots_while_it_waits(void **state)
+{
+    struct waiting f = {0};
+    struct wr_err e = {0};
+    struct world w;
+    struct wr_bytes file;
+    struct wr_db_status s;
+    uint8_t *bytes;
+
+    (void)state;
+    world_open(&w, 1);
+    w.arm = faults_later;
+    large(&w, 1);
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    faultstore_arm(w.fault[0], FAULT_BEFORE, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_sql(&w, "INSERT INTO t VALUES(NULL, randomblob(3000000))"); /* too large for memory */
+    world_run(&w, 10 * SECOND);
+    f.dir = t_path(w.dir, ".app.db-weir/outbox");
+    T_OK(wr_fs_posix()->list(wr_fs_posix(), f.dir, find_waiting, &f, &e));
+    T(f.path != NULL);
+    file = t_slurp(f.path);
+    bytes = wr_alloc(file.n);
+    T(bytes && file.n > 3000000);
+    memcpy(bytes, file.p, file.n);
+    bytes[1000000] ^= 1;
+    t_spew(f.path, bytes, file.n);
+    wr_free(bytes);
+    faultstore_calm(w.fault[0]);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    wr_db_status(w.db, &s);
+    T(s.full_sends == 0 && s.error == WR_OK && replica(&w, 0).error == WR_OK);
+    world_close(&w);
+}
+
 /* ---- times ---- */
 
 /* The time in a file is the clock's when it was made, also of the first; it never goes back, not
@@ -411,5 +463,5 @@ T_MAIN(T_TEST(test_another_page_size_is_another_database),
     T_TEST(test_a_failed_first_upload_is_made_again_without_a_write),
     T_TEST(test_a_commit_after_the_first_upload_is_sent),
     T_TEST(test_a_full_outbox_makes_files_stream), T_TEST(test_a_full_outbox_in_an_outage),
-    T_TEST(test_the_times_of_files_are_the_clocks), T_TEST(test_one_replica_of_two_is_gone),
-    T_TEST(test_a_replica_that_was_never_there))
+    T_TEST(test_a_file_rots_while_it_waits), T_TEST(test_the_times_of_files_are_the_clocks),
+    T_TEST(test_one_replica_of_two_is_gone), T_TEST(test_a_replica_that_was_never_there))
