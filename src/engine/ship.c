@@ -242,10 +242,15 @@ static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t 
     struct wr_ltx_header h = wr_db_header(db, before + 1, rolling_before);
     struct wr_parcel *p = NULL;
     struct wr_err why = {0};
+    uint64_t sum = 0;
     enum wr_status st = wr_parcel_new(db->fs, &h, 0, db->lock_offset, &p, e);
 
-    if (st == WR_OK)
+    for (size_t i = 0; i < n; i++)
+        sum ^= wr_ledger_page(db->ledger, pages[i]);
+    if (st == WR_OK) { /* they are read again, and may be others: a disk that rots */
+        wr_parcel_expect(p, sum);
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
+    }
     if (st == WR_OK && any_waiting(db) && wr_parcel_stash(p, db->outbox, &why) != WR_OK) {
         wr_log(DB_LOG(db), WR_DEBUG, "cannot use the outbox, keeping a file in memory", DB_NAME(db),
             WR_F_Z("error", why.text));
@@ -322,9 +327,9 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
         if (any_joined(db)) {
             st = make_and_push(db, before.txid, before.rolling, pages, n, e);
             if (st != WR_OK && st != WR_CORRUPT && st != WR_IO) {
-                /* No memory, or no room in the outbox. The ledger has moved on and knows the way
-                 * from where the replicas are: they join again, with a file read while it is sent.
-                 */
+                /* No memory, no room in the outbox, or pages that are not those of the ledger. It
+                 * has moved on and knows the way from where the replicas are: they join again, with
+                 * a file read while it is sent, or when all pages were compared. */
                 unjoin_all(db, e->text);
                 st = WR_OK;
             }

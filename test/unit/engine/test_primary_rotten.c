@@ -163,7 +163,7 @@ static void test_it_happens_again_and_again(void **state)
     world_close(&w);
 }
 
-/* ---- and the local disk is full ---- */
+/* ---- between two reads ---- */
 
 static struct wr_fs spied_fs(void)
 {
@@ -181,6 +181,59 @@ static struct wr_fs spied_fs(void)
     fs.lock = spy_lock;
     return fs;
 }
+
+/* Called when the checksums of a TXID go to the journal; the pages themselves are read after it. */
+static void rot_once(void *arg, const void *p, size_t n, uint64_t off, const char *name)
+{
+    const char *path = arg;
+
+    (void)p;
+    (void)n;
+    (void)off;
+    if (strncmp(name, "journal", 7) != 0)
+        return;
+    disk.before = NULL;
+    rot(path, 60);
+}
+
+/* The page that went into the file was not the one whose checksum went into its header. All of it
+ * was acknowledged, and could not be restored. */
+static void test_a_page_rots_after_its_checksum_was_taken(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_bytes was, then;
+
+    (void)state;
+    disk.full = false;
+    replicated(&w, &fs, 100);
+    was = world_image(&w);
+    world_stop(&w);
+    w.opts.checkpoint_frames = 20;
+    w.interval_ns = 20 * SECOND;
+    world_start(&w);
+    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
+    assert_int_equal(world_sync(&w), 2); /* the next one has to wait */
+    world_sql(&w, "UPDATE t SET b=randomblob(3500)");
+    world_run(&w, 5 * SECOND);
+    T(status(&w).checkpoints > 0 && status(&w).txid == 2);
+    disk.arg = (void *)(uintptr_t)w.path;
+    disk.before = rot_once;
+    T(world_sync(&w) >= 3);
+    T(!disk.before);
+    world_run(&w, 60 * SECOND);
+    world_sql(&w, "UPDATE t SET b='y' WHERE a=1"); /* the WAL has the page as it was no more */
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    T(w.errors == 1 && strstr(w.error, "PRAGMA integrity_check"));
+    T(strstr(w.error, "first_page=60 ") || strstr(w.error, "first_page=60\n"));
+    T(status(&w).error == WR_OK && status(&w).full_sends == 0);
+    then = world_restore(&w, 0, 1);
+    T(then.n == was.n && memcmp(then.p, was.p, was.n) == 0);
+    world_close(&w);
+}
+
+/* ---- and the local disk is full ---- */
 
 /* The steps of 20 s in which a comparison is due that must wait for room; `k` steps after a replica
  * was added for which all pages are read. */
@@ -219,5 +272,5 @@ static void test_a_comparison_waits_for_room_without_spinning(void **state)
 }
 
 T_MAIN(T_TEST(test_a_rotten_page_and_a_new_replica), T_TEST(test_a_rotten_page_in_a_small_database),
-    T_TEST(test_it_happens_again_and_again),
+    T_TEST(test_it_happens_again_and_again), T_TEST(test_a_page_rots_after_its_checksum_was_taken),
     T_TEST(test_a_comparison_waits_for_room_without_spinning))
