@@ -167,13 +167,11 @@ static bool any_found(const struct wr_db *db)
     return false;
 }
 
-/* The database is ours from now on. Until now another process may have replicated it: where a
- * replica stands is to be found out again. */
+/* The database is ours, and will be: until it was, another process may have replicated it, so where
+ * a replica stands is to be found out again. Not for each attempt that comes to nothing: a listing
+ * has its price. */
 static void take_over(struct wr_db *db)
 {
-    if (!db->outbox_cleaned) /* nor are the files there another process' */
-        wr_outbox_clean(db->fs, db->outbox);
-    db->outbox_cleaned = true;
     for (size_t i = 0; i < db->n_replicas && !WR_MUTANT(STALE_LIST); i++) {
         struct db_replica *dr = &db->replicas[i];
 
@@ -199,8 +197,9 @@ void wr_db_attach(struct wr_db *db)
     }
     if (st == WR_OK && !wr_conn_pinned(db->conn)) {
         st = take_pin(db, &e);
-        if (st == WR_OK)
-            take_over(db);
+        if (st == WR_OK && !db->outbox_cleaned) /* the files there are no other process' */
+            wr_outbox_clean(db->fs, db->outbox);
+        db->outbox_cleaned = db->outbox_cleaned || st == WR_OK;
     }
     if (st == WR_OK)
         st = first_look(db, &e);
@@ -214,6 +213,7 @@ void wr_db_attach(struct wr_db *db)
         again(db, st, &e);
         return;
     }
+    take_over(db);
     db->status.commits = db->status.changes = db->status.frames = 0; /* those were there before */
     wr_db_trouble(db, WR_OK, &e, "attached");
     wr_db_go(db, DB_PROVING);

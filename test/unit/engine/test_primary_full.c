@@ -3,7 +3,10 @@
  * is: nothing is lost, nothing is sent twice, and it goes on by itself when there is room again.
  */
 #include "harness/engine_world.h"
+#include "storage/drivers.h"
 #include "unit/engine/ledger_model.h"
+
+#include <unistd.h>
 
 #define SECOND ((int64_t)1000000000)
 
@@ -223,6 +226,76 @@ static void test_the_ledger_cannot_grow(void **state)
     world_close(&w);
 }
 
+/* ---- it cannot be attached ---- */
+
+static unsigned lists;
+
+static enum wr_status counted_list(void *self, struct wr_call *c, struct wr_str prefix,
+    struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
+{
+    lists++;
+    return wr_storage_mem.list(self, c, prefix, after, fn, arg, e);
+}
+
+static void add_counted(struct world *w, const struct wr_storage_ops *ops)
+{
+    struct wr_storage *s = NULL;
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_wrap(ops, wr_storage_mem_ref(w->bucket[0]), WR_STR(""), &s, &e));
+    T_OK(wr_db_add_replica(w->db, s, SECOND, &e));
+}
+
+static void remove_local_state(struct world *w)
+{
+    const char *dir = t_path(w->dir, ".app.db-weir");
+
+    for (size_t i = 0; i < FILES; i++)
+        T(unlink(t_path(dir, file_names[i])) == 0);
+}
+
+/* It listed all that the replica holds every five seconds, at some cents an hour. */
+static void test_attempts_to_attach_list_nothing(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct wr_storage_ops ops = wr_storage_mem;
+    struct world w;
+    unsigned once;
+
+    (void)state;
+    ops.list = counted_list;
+    disk.full = false;
+    world_open(&w, 1);
+    w.opts.fs = &fs;
+    w.interval_ns = SECOND;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 1)");
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    world_stop(&w);
+    remove_local_state(&w);
+    disk.full = true;
+    w.n_buckets = 0;
+    lists = 0;
+    world_start(&w);
+    add_counted(&w, &ops);
+    world_run(&w, SECOND / 100);
+    once = lists;
+    world_run(&w, 3600 * SECOND);
+    T(status(&w).error == WR_LIMIT);
+    T(once > 0 && lists <= 2 * once);
+    world_sql(&w, "INSERT INTO t VALUES(2, 2)");
+    disk.full = false;
+    world_run(&w, 60 * SECOND);
+    T(status(&w).error == WR_OK && strcmp(status(&w).state, "syncing") == 0);
+    T(lists <= 4 * once); /* but what it goes by is not an hour old */
+    T(lists > once);
+    w.n_buckets = 1;
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 T_MAIN(T_TEST(test_a_full_disk_is_waited_out), T_TEST(test_a_sync_on_a_full_disk),
     T_TEST(test_killed_on_a_full_disk), T_TEST(test_replicas_come_back_on_a_full_disk),
-    T_TEST(test_the_ledger_cannot_grow))
+    T_TEST(test_the_ledger_cannot_grow), T_TEST(test_attempts_to_attach_list_nothing))
