@@ -15,9 +15,10 @@
 
 #define RETRY_NS      ((int64_t)250 * 1000000)
 #define RETRY_FAR_NS  ((int64_t)5 * 1000000000)
-#define SAY_NS        ((int64_t)2 * 1000000000) /* checkpoints and most transactions are shorter */
-#define FIRST_LOOK_NS ((int64_t)50 * 1000000)   /* patience for the writer lock */
-#define WHO           64                        /* bytes of a process's name */
+#define RETRY_MAX_NS  ((int64_t)60 * 1000000000) /* of attempts that read much */
+#define SAY_NS        ((int64_t)2 * 1000000000)  /* checkpoints and most transactions are shorter */
+#define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
+#define WHO           64                         /* bytes of a process's name */
 
 static enum wr_status connect(struct wr_db *db, struct wr_err *e)
 {
@@ -138,12 +139,23 @@ static enum wr_status size_at_position(struct wr_db *db, struct wr_err *e)
     return WR_OK;
 }
 
+/* How long to wait after an attempt that failed. One that came as far as proving had the replicas
+ * listed, and all of the database read, perhaps. */
+static int64_t patience(struct wr_db *db, enum wr_status st)
+{
+    if (st == WR_BUSY)
+        return RETRY_NS;
+    if (db->state == DB_OPENING)
+        return RETRY_FAR_NS;
+    return wr_min(RETRY_FAR_NS << wr_min(db->breaks++, 4u), RETRY_MAX_NS);
+}
+
 /* An attempt failed: tell, and try again when it makes sense. */
 static void again(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 {
     /* Waiting for the pin, or with it for the writer lock: nothing was looked at yet. */
     bool keep = st == WR_BUSY && db->conn && !db->started;
-    int64_t at = wr_db_now_ns(db) + (st == WR_BUSY ? RETRY_NS : RETRY_FAR_NS);
+    int64_t at = wr_db_now_ns(db) + patience(db, st);
 
     if (!keep)
         wr_db_detach(db);

@@ -155,7 +155,7 @@ struct wr_db {
     unsigned warned;   /* of enum db_warned, since the last one that got through */
     int64_t stuck_until_ns;
     int64_t scan_due_ns;
-    unsigned breaks;        /* times in a row that DB_BROKEN was entered without a capture since */
+    unsigned breaks;        /* times in a row that it, or proving, broke off with no capture */
     int64_t leave_ns;       /* since when it cannot be let go; 0: it can; WR_NEVER: that was said */
     int64_t doubt_ns;       /* when to compare all of them for that; WR_NEVER: no need to */
     int64_t open_ns;        /* not attaching before that */

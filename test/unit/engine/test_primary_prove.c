@@ -252,7 +252,35 @@ static void test_replaced_while_it_is_compared(void **state)
     world_close(&w);
 }
 
-T_MAIN(T_TEST(test_others_get_their_turn_meanwhile), T_TEST(test_compared_while_it_is_written),
-    T_TEST(test_a_ledger_is_made_while_it_is_written),
+/* The file was cut off, so that SQLite refuses to checkpoint. The attempt was made again every five
+ * seconds: to read the database, and to list the replicas. */
+static void test_attempts_come_less_and_less_often(void **state)
+{
+    struct world w;
+    struct wr_db_status s;
+    const char *good;
+
+    (void)state;
+    replicated(&w);
+    lose_the_wal(&w);
+    world_sql(&w, "UPDATE t SET b=randomblob(3500) WHERE a % 6 = 0");
+    good = t_path(w.dir, "good.db");
+    world_copy(w.path, good);
+    T(truncate(w.path, 100 * 4096) == 0);
+    world_start(&w);
+    world_run(&w, 3600 * SECOND);
+    wr_db_status(w.db, &s);
+    T(s.error != WR_OK && s.ledger_scans >= 50 && s.ledger_scans <= 70);
+    world_copy(good, w.path);
+    world_run(&w, 70 * SECOND);
+    T(world_sync(&w) >= 2);
+    world_check(&w, 0);
+    wr_db_status(w.db, &s);
+    T(s.error == WR_OK && strcmp(s.state, "syncing") == 0);
+    world_close(&w);
+}
+
+T_MAIN(T_TEST(test_attempts_come_less_and_less_often), T_TEST(test_others_get_their_turn_meanwhile),
+    T_TEST(test_compared_while_it_is_written), T_TEST(test_a_ledger_is_made_while_it_is_written),
     T_TEST(test_a_new_ledger_serves_the_next_start), T_TEST(test_killed_while_it_is_compared),
     T_TEST(test_killed_before_foreign_writes_are_found), T_TEST(test_replaced_while_it_is_compared))
