@@ -179,6 +179,28 @@ static bool any_found(const struct wr_db *db)
     return false;
 }
 
+/* Whether files there may be ours. A replica that was asked to list again may be at the end of a
+ * send from there until it has. */
+static bool uses_outbox(const struct db_replica *dr)
+{
+    bool sends = dr->now.state == WR_REPLICA_SENDING ||
+                 (dr->now.state == WR_REPLICA_UNKNOWN && dr->now.found > 0);
+
+    return dr->stream || dr->now.queued > 0 || sends;
+}
+
+void wr_db_tidy_outbox(struct wr_db *db)
+{
+    assert(wr_conn_pinned(db->conn) && !wr_db_proving(db));
+    for (size_t i = 0; i < db->n_replicas && !db->outbox_cleaned; i++) {
+        if (uses_outbox(&db->replicas[i]))
+            return;
+    }
+    if (!db->outbox_cleaned)
+        wr_outbox_clean(db->fs, db->outbox);
+    db->outbox_cleaned = true;
+}
+
 /* The database is ours, and will be: until it was, another process may have replicated it, so where
  * a replica stands is to be found out again. Not for each attempt that comes to nothing: a listing
  * has its price. */
@@ -207,12 +229,10 @@ void wr_db_attach(struct wr_db *db)
         wr_db_arm(db); /* an empty file that is written is told by nothing else */
         st = connect(db, &e);
     }
-    if (st == WR_OK && !wr_conn_pinned(db->conn)) {
+    if (st == WR_OK && !wr_conn_pinned(db->conn))
         st = take_pin(db, &e);
-        if (st == WR_OK && !db->outbox_cleaned) /* the files there are no other process' */
-            wr_outbox_clean(db->fs, db->outbox);
-        db->outbox_cleaned = db->outbox_cleaned || st == WR_OK;
-    }
+    if (st == WR_OK)
+        wr_db_tidy_outbox(db);
     if (st == WR_OK)
         st = first_look(db, &e);
     if (st == WR_OK)

@@ -80,7 +80,7 @@ bool wr_parcel_streamed(const struct wr_parcel *p);
 /* Whether the caller's is the only reference: nobody reads the view any more. */
 bool wr_parcel_alone(const struct wr_parcel *p);
 
-/* Remove what an earlier process left in the outbox. */
+/* Remove all files that are, or once were, parcels' or images' (frozen.h) from the outbox. */
 void wr_outbox_clean(const struct wr_fs *fs, const char *outbox);
 
 #endif

@@ -106,6 +106,7 @@ void wr_db_detach(struct wr_db *db)
     wr_conn_close(db->conn);
     db->conn = NULL;
     db->started = false;
+    db->outbox_cleaned = false;
     wr_ledger_close(db->ledger);
     db->ledger = NULL;
     wr_pageset_clear(&db->dirty);
@@ -257,6 +258,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
 
     if (st != WR_OK)
         return st;
+    wr_db_tidy_outbox(db);
     news = db->seen.mx_frame != before.mx_frame || db->seen.change != before.change;
     if (news)
         db->idle_ckpt_ns = wr_db_now_ns(db) + (wr_db_wal_is_long(db) ? LONG_CKPT_NS : IDLE_CKPT_NS);

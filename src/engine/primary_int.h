@@ -160,7 +160,7 @@ struct wr_db {
     int64_t doubt_ns;       /* when to compare all of them for that; WR_NEVER: no need to */
     int64_t open_ns;        /* not attaching before that */
     int64_t idle_ckpt_ns;   /* when to checkpoint a database that fell silent; WR_NEVER */
-    bool outbox_cleaned;    /* of what an earlier process left there */
+    bool outbox_cleaned;    /* of what others left there that had the pin before us */
     int64_t pin_since_ns;   /* first attempt at the pin; 0: none under way */
     int64_t write_since_ns; /* first attempt at the writer lock to attach; 0: none under way */
     enum wr_status last_error; /* as last logged */
@@ -197,6 +197,9 @@ void wr_db_first_step(struct wr_db *db);
  * failure leads to OPENING or WAITING, logged, with the next attempt scheduled. */
 void wr_db_attach(struct wr_db *db);
 void wr_db_attach_on(struct wr_db *db);
+/* Once for each pin, as soon as nothing there is ours: remove what is in the outbox. Those who put
+ * it there had the pin, and have it no more. */
+void wr_db_tidy_outbox(struct wr_db *db);
 
 /* prove.c: what of the database has to be sent, into `dirty` */
 enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;

@@ -8,6 +8,9 @@
 #include "engine/layout.h"
 #include "storage/drivers.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #define SECOND ((int64_t)1000000000)
 
 static struct wr_replica_status replica(struct world *w, size_t i)
@@ -345,6 +348,90 @@ static void test_a_file_rots_while_it_waits(void **state)
     world_close(&w);
 }
 
+/* ---- what others left in the outbox ---- */
+
+/* As a second weir does that had the pin for a while, and was killed. */
+static void rival_was_here(struct world *w)
+{
+    const char *dir = t_path(w->dir, ".app.db-weir/outbox");
+    struct wr_err e = {0};
+
+    T_OK(wr_mkdirs(wr_fs_posix(), dir, 0700, &e));
+    t_spew(t_path(dir, "00000000000000aa-00000000000000aa.ltx"), "x", 1);
+    t_spew(t_path(dir, "kept.7"), "x", 1);
+    T(utimensat(AT_FDCWD, w->path, NULL, 0) == 0); /* we attach again */
+}
+
+static bool count_one(void *arg, const char *name)
+{
+    size_t *n = arg;
+
+    (void)name;
+    (*n)++;
+    return true;
+}
+
+static size_t count_outbox(struct world *w)
+{
+    size_t n = 0;
+    struct wr_err e = {0};
+
+    T_OK(wr_fs_posix()->list(
+        wr_fs_posix(), t_path(w->dir, ".app.db-weir/outbox"), count_one, &n, &e));
+    return n;
+}
+
+/* Only what was there at the start was ever removed. */
+static void test_a_rivals_files_are_removed_from_the_outbox(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    large(&w, 1);
+    world_start(&w);
+    (void)world_sync(&w);
+    rival_was_here(&w);
+    world_run(&w, 60 * SECOND);
+    assert_int_equal(count_outbox(&w), 0);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* But not what is ours: as long as that may be, theirs stay. */
+static void test_a_rivals_files_beside_ours(void **state)
+{
+    const unsigned puts = FAULT_ON_PUT | FAULT_ON_BEGIN | FAULT_ON_PART | FAULT_ON_COMMIT;
+    struct world w;
+    struct wr_db_status s;
+
+    (void)state;
+    world_open(&w, 2);
+    w.arm = faults_later;
+    large(&w, 1);
+    world_start(&w);
+    (void)world_sync(&w);
+    faultstore_arm(w.fault[1], FAULT_BEFORE, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_sql(&w, "INSERT INTO t VALUES(NULL, randomblob(3000000))"); /* too large for memory */
+    world_run(&w, 20 * SECOND);
+    assert_int_equal(count_outbox(&w), 1);
+    rival_was_here(&w);
+    world_run(&w, 60 * SECOND); /* who knows what is being sent: the second one does not answer */
+    assert_int_equal(count_outbox(&w), 2);
+    faultstore_arm(w.fault[1], FAULT_BEFORE, puts, 1000, UINT64_MAX);
+    world_run(&w, 120 * SECOND);
+    T(replica(&w, 1).failing && replica(&w, 1).queued == 1);
+    assert_int_equal(count_outbox(&w), 1); /* what it joins with */
+    faultstore_calm(w.fault[1]);
+    (void)world_sync(&w);
+    assert_int_equal(count_outbox(&w), 0);
+    world_check(&w, 0);
+    world_check(&w, 1);
+    wr_db_status(w.db, &s);
+    T(s.full_sends == 0);
+    world_close(&w);
+}
+
 /* ---- times ---- */
 
 /* The time in a file is the clock's when it was made, also of the first; it never goes back, not
@@ -463,5 +550,7 @@ T_MAIN(T_TEST(test_another_page_size_is_another_database),
     T_TEST(test_a_failed_first_upload_is_made_again_without_a_write),
     T_TEST(test_a_commit_after_the_first_upload_is_sent),
     T_TEST(test_a_full_outbox_makes_files_stream), T_TEST(test_a_full_outbox_in_an_outage),
-    T_TEST(test_a_file_rots_while_it_waits), T_TEST(test_the_times_of_files_are_the_clocks),
+    T_TEST(test_a_file_rots_while_it_waits),
+    T_TEST(test_a_rivals_files_are_removed_from_the_outbox),
+    T_TEST(test_a_rivals_files_beside_ours), T_TEST(test_the_times_of_files_are_the_clocks),
     T_TEST(test_one_replica_of_two_is_gone), T_TEST(test_a_replica_that_was_never_there))
