@@ -113,7 +113,9 @@ static enum wr_status first_look(struct wr_db *db, struct wr_err *e)
         db->pos.cksum[0] = db->seen.frame_cksum[0];
         db->pos.cksum[1] = db->seen.frame_cksum[1];
         db->view.commit = db->seen.n_page;
+        db->little = !db->seen.big_endian_cksum;
         db->skipped = db->pos;
+        st = wr_db_check_skipped(db, e);
     }
     return st;
 }

@@ -112,7 +112,6 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
         }
         memcpy(db->pos.salt, h.salt, sizeof(h.salt));
         db->pos.frame = 0;
-        db->unchecked = false;
         wr_pgmap_clear(&db->view.frames);
         db->view.backfilled = 0;
         db->status.resets++;
@@ -167,7 +166,7 @@ bool wr_db_more_coming(struct wr_db *db)
 }
 
 /* The checksum that the first frame runs on from stands in the WAL's header. */
-static enum wr_status start_chain(struct wr_db *db, struct wr_err *e)
+static enum wr_status start_chain(struct wr_db *db, struct wr_pos *pos, struct wr_err *e)
 {
     uint8_t head[WR_WAL_HEADER];
     struct wr_wal_header h;
@@ -177,15 +176,15 @@ static enum wr_status start_chain(struct wr_db *db, struct wr_err *e)
     if (st != WR_OK)
         return st;
     if (got < sizeof(head) || !wr_wal_header_get(head, &h) ||
-        memcmp(h.salt, db->pos.salt, sizeof(h.salt)) != 0)
+        memcmp(h.salt, pos->salt, sizeof(h.salt)) != 0)
         return wr_fail(e, WR_CORRUPT, "the WAL's header does not match its index");
     if (h.page_size != db->view.page_size) {
         return wr_fail(
             e, WR_INTERNAL, "the page size changed from %u to %u", db->view.page_size, h.page_size);
     }
     db->little = h.little;
-    db->pos.cksum[0] = h.cksum[0];
-    db->pos.cksum[1] = h.cksum[1];
+    pos->cksum[0] = h.cksum[0];
+    pos->cksum[1] = h.cksum[1];
     return WR_OK;
 }
 
@@ -193,7 +192,8 @@ static enum wr_status start_chain(struct wr_db *db, struct wr_err *e)
  * back and committed may leave frames without salt and checksum (walRewriteChecksums starts behind
  * them; https://sqlite.org/forum/forumpost/b490f726db). All readers see them, since they go by the
  * index, and so do we. But a recovery ends before them: they, and all that is committed after them,
- * would be lost with the last process that has the index. So the WAL is emptied at once. */
+ * would be lost with the last process that has the index. Even if all of them are in the database
+ * already: the older frames would then be put over them. So the WAL is emptied at once. */
 static bool is_blank(const uint8_t *frame)
 {
     static const uint8_t zeros[16];
@@ -204,10 +204,21 @@ static bool is_blank(const uint8_t *frame)
 static void cannot_check(struct wr_db *db, uint32_t frame)
 {
     wr_log(DB_LOG(db), WR_WARN,
-        "SQLite has committed WAL frames without checksums, a bug of its versions up to 3.50: a "
-        "crash would lose all commits from there on. Emptying the WAL, which makes them safe",
+        "the WAL has committed frames whose checksums do not follow, which SQLite up to 3.50 may "
+        "leave there: after a crash all commits from there on would be undone. Emptying the WAL, "
+        "which makes them safe",
         DB_NAME(db), WR_F_U64("frame", frame));
     db->unchecked = true;
+}
+
+/* Whether the frame follows *pos, which goes on to it. */
+static bool follows(
+    const struct wr_db *db, const struct wr_frame *f, const uint8_t *frame, struct wr_pos *pos)
+{
+    wr_frame_checksum(db->little, frame, db->view.page_size, pos->cksum);
+    pos->frame++;
+    return memcmp(f->salt, pos->salt, sizeof(f->salt)) == 0 && f->cksum[0] == pos->cksum[0] &&
+           f->cksum[1] == pos->cksum[1] && f->pgno != 0;
 }
 
 /* One frame, the next after *pos. *last tells whether it ends a transaction. */
@@ -244,43 +255,141 @@ static enum wr_status take_frame(struct wr_db *db, struct wr_pos *pos, const uin
     return WR_OK;
 }
 
+/* What frames are read into, at most `n` at a time. */
+struct reads {
+    uint8_t *buf;
+    size_t frame_size, per_read;
+};
+
+static enum wr_status reads_init(
+    struct reads *r, const struct wr_db *db, uint32_t n, struct wr_err *e)
+{
+    r->frame_size = WR_FRAME_HEADER + (size_t)db->view.page_size;
+    r->per_read = wr_min(wr_max(CHUNK / r->frame_size, (size_t)1), (size_t)n);
+    r->buf = wr_array(r->per_read, r->frame_size);
+    return r->buf ? WR_OK : wr_fail(e, WR_NOMEM, "read the WAL");
+}
+
+/* As many of the frames from `first` to `last` as fit: *ret_n. */
+static enum wr_status reads_get(struct wr_db *db, struct reads *r, uint32_t first, uint32_t last,
+    size_t *ret_n, struct wr_err *e)
+{
+    size_t n = wr_min(r->per_read, (size_t)last - first + 1), got = 0;
+    enum wr_status st = wr_conn_read_wal(
+        db->conn, wr_frame_offset(first, db->view.page_size), r->buf, n * r->frame_size, &got, e);
+
+    if (st == WR_OK && got < n * r->frame_size)
+        st = wr_fail(e, WR_CORRUPT, "the WAL ends before frame %u", last);
+    *ret_n = n;
+    return st;
+}
+
+/* How far the chain of checksums goes, from the WAL's header on. CORRUPT: not to its end. */
+static enum wr_status check_to(
+    struct wr_db *db, const struct wr_pos *end, uint32_t *ret_broken, struct wr_err *e)
+{
+    struct wr_pos pos = *end;
+    struct reads r = {0};
+    enum wr_status st = reads_init(&r, db, end->frame, e);
+
+    pos.frame = 0;
+    if (st == WR_OK)
+        st = start_chain(db, &pos, e);
+    while (st == WR_OK && pos.frame < end->frame) {
+        size_t n = 0;
+
+        st = reads_get(db, &r, pos.frame + 1, end->frame, &n, e);
+        for (size_t i = 0; i < n && st == WR_OK; i++) {
+            const uint8_t *frame = r.buf + i * r.frame_size;
+            struct wr_frame f;
+
+            wr_frame_get(frame, &f);
+            if (!follows(db, &f, frame, &pos))
+                st = wr_fail(e, WR_CORRUPT, "the checksum does not follow");
+        }
+    }
+    if (st == WR_OK && (pos.cksum[0] != end->cksum[0] || pos.cksum[1] != end->cksum[1]))
+        st = wr_fail(e, WR_CORRUPT, "the last checksum is not that of the index");
+    *ret_broken = pos.frame;
+    wr_free(r.buf);
+    return st;
+}
+
+enum wr_status wr_db_check_skipped(struct wr_db *db, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    struct wr_walidx now;
+    uint32_t broken = 0;
+    enum wr_status st;
+
+    assert(db->pos.frame > 0 && db->pos.frame == db->skipped.frame);
+    db->unchecked = true; /* until it is known */
+    st = check_to(db, &db->skipped, &broken, &why);
+    if (st == WR_OK) {
+        db->unchecked = false;
+        return WR_OK;
+    }
+    if (st != WR_CORRUPT) {
+        *e = why;
+        return st;
+    }
+    /* A writer that overwrote frames while they were read had announced before that there are none.
+     */
+    st = wr_conn_header(db->conn, &now, e);
+    if (st != WR_OK)
+        return st;
+    db->unchecked =
+        now.mx_frame >= db->pos.frame && memcmp(now.salt, db->pos.salt, sizeof(now.salt)) == 0;
+    if (db->unchecked)
+        cannot_check(db, broken);
+    return WR_OK;
+}
+
+bool wr_db_all_checked(
+    bool started, bool unchecked, const struct wr_pos *pos, const struct wr_walidx *now)
+{
+    return started && !unchecked && now->mx_frame > 0 && now->mx_frame == pos->frame &&
+           memcmp(now->salt, pos->salt, sizeof(pos->salt)) == 0;
+}
+
+/* The frames after *pos that the header announces. *ret_last is the last commit's size of the
+ * database, 0 if another frame follows it. */
+static enum wr_status take_frames(struct wr_db *db, struct wr_pos *pos, uint32_t *ret_last,
+    uint32_t *ret_commit, struct wr_err *e)
+{
+    struct reads r = {0};
+    enum wr_status st = reads_init(&r, db, db->seen.mx_frame - pos->frame, e);
+
+    while (st == WR_OK && pos->frame < db->seen.mx_frame) {
+        size_t n = 0;
+
+        st = reads_get(db, &r, pos->frame + 1, db->seen.mx_frame, &n, e);
+        for (size_t i = 0; i < n && st == WR_OK; i++) {
+            st = take_frame(db, pos, r.buf + i * r.frame_size, ret_last, e);
+            if (*ret_last != 0)
+                *ret_commit = *ret_last;
+        }
+    }
+    wr_free(r.buf);
+    return st;
+}
+
 enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
 {
-    size_t frame_size = WR_FRAME_HEADER + (size_t)db->view.page_size;
-    uint32_t left, last_commit = 0, commit = 0;
+    uint32_t last_commit = 0, commit = 0;
     struct wr_pos pos;
-    uint8_t *buf = NULL;
-    size_t per_read;
     enum wr_status st = wr_db_look(db, e);
 
     if (st != WR_OK || !wr_db_behind(db))
         return st;
-    if (db->pos.frame == 0) {
-        st = start_chain(db, e);
-        if (st != WR_OK)
-            return st;
-    }
     pos = db->pos;
-    left = db->seen.mx_frame - pos.frame;
-    per_read = wr_min(wr_max(CHUNK / frame_size, (size_t)1), (size_t)left);
-    buf = wr_array(per_read, frame_size);
-    if (!buf)
-        return wr_fail(e, WR_NOMEM, "read the WAL");
-    while (left > 0 && st == WR_OK) {
-        size_t n = wr_min(per_read, (size_t)left), got = 0;
-
-        st = wr_conn_read_wal(db->conn, wr_frame_offset(pos.frame + 1, db->view.page_size), buf,
-            n * frame_size, &got, e);
-        if (st == WR_OK && got < n * frame_size)
-            st = wr_fail(e, WR_CORRUPT, "the WAL ends before frame %u", db->seen.mx_frame);
-        for (size_t i = 0; i < n && st == WR_OK; i++) {
-            st = take_frame(db, &pos, buf + i * frame_size, &last_commit, e);
-            if (last_commit != 0)
-                commit = last_commit;
-        }
-        left -= (uint32_t)n;
+    if (pos.frame == 0) {
+        st = start_chain(db, &pos, e);
+        if (st == WR_OK)
+            db->unchecked = false; /* nothing behind another header is found any more */
     }
-    wr_free(buf);
+    if (st == WR_OK)
+        st = take_frames(db, &pos, &last_commit, &commit, e);
     if (st != WR_OK)
         return st;
     if (last_commit == 0 || (!db->unchecked && (pos.cksum[0] != db->seen.frame_cksum[0] ||

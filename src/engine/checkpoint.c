@@ -123,6 +123,8 @@ static enum wr_status checkpoint(
     uint32_t filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
 
     db->view.backfilled = wr_max(db->view.backfilled, filled);
+    if (truncate && st == WR_OK)
+        db->unchecked = false; /* there is nothing in the file */
     if (st == WR_LIMIT) {
         a->blocked = true;
         if (first_word(db, DB_WARNED_FULL)) {

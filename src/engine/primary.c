@@ -90,6 +90,15 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
     }
 }
 
+/* Whether the WAL may stay as it is even if we are the last to close it. */
+static bool may_leave_wal(const struct wr_db *db)
+{
+    struct wr_walidx now;
+
+    return wr_conn_header(db->conn, &now, NULL) == WR_OK &&
+           wr_db_all_checked(db->started, db->unchecked, &db->pos, &now);
+}
+
 void wr_db_detach(struct wr_db *db)
 {
     assert(!wr_db_streaming(db));
@@ -101,7 +110,7 @@ void wr_db_detach(struct wr_db *db)
     db->looks = 0;
     wr_db_prove_drop(db);
     wr_view_release(&db->view);
-    if (db->conn && db->started && !db->unchecked)
+    if (db->conn && may_leave_wal(db))
         wr_conn_leave_wal(db->conn);
     wr_conn_close(db->conn);
     db->conn = NULL;

@@ -129,7 +129,7 @@ struct wr_db {
     struct wr_pos skipped;     /* frame > 0: attached here, with all before it in the database */
     bool distrust;             /* the database file was written by others: believe no position */
     bool started;              /* pos belongs to the WAL as we see it */
-    bool unchecked;            /* frames of this WAL have no checksum to be checked by */
+    bool unchecked;            /* a recovery may not find all frames of this WAL up to pos */
     uint32_t change_base;      /* iChange when we began counting */
     uint32_t change_commits;   /* commit frames captured since */
     struct wr_pageset dirty;   /* captured, not in a closed TXID */
@@ -217,6 +217,12 @@ void wr_db_prove_drop(struct wr_db *db);
 enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 /* Everything committed so far into dirty and view. As db_look; CORRUPT or INTERNAL: broken. */
 enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* Whether a recovery finds the frames that were skipped, without which it would put older ones over
+ * what is in the database: else `unchecked` holds. BUSY, NOMEM, IO: it is not known. */
+enum wr_status wr_db_check_skipped(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* Whether it finds all that the index announces `now`, since all of that was checked. Pure. */
+bool wr_db_all_checked(
+    bool started, bool unchecked, const struct wr_pos *pos, const struct wr_walidx *now);
 /* Whether the header says more than was captured. */
 bool wr_db_behind(const struct wr_db *db);
 /* More frames are said to be in the database than are: a writer is in the middle of a reset, or

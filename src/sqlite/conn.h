@@ -36,7 +36,8 @@ enum wr_status wr_conn_open(const char *path, struct wr_conn **ret, struct wr_co
  * checkpoints, and removes the WAL. NULL-safe. */
 void wr_conn_close(struct wr_conn *c);
 /* Let the WAL stay as it is even so: the next start can prove from it that it goes on. Only for one
- * whose frames have all been checked: a recovery finds no other. */
+ * whose frames have all been checked: a recovery finds no other, and puts those before them over
+ * newer pages of the database. */
 void wr_conn_leave_wal(struct wr_conn *c);
 
 /* Take the checkpoint lock for good. BUSY (no text) while somebody else has it. */

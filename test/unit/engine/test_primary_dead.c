@@ -5,10 +5,12 @@
 #include "harness/engine_world.h"
 
 #include "base/bytes.h"
+#include "engine/primary_int.h"
 #include "sqlite/wal.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -159,21 +161,21 @@ static void commit_after_a_savepoint(struct world *w)
     world_sql(w, "INSERT INTO t(b) VALUES(randomblob(4096))");
 }
 
-struct blank {
-    uint32_t frame, page_size;
-};
-
 /* What that leaves, for versions that do it no more. */
-static void blank_frame(uint8_t *p, const void *arg)
+static void blank_sum(uint8_t *p, const void *arg)
 {
-    const struct blank *b = arg;
-
-    memset(p + wr_frame_offset(b->frame, b->page_size) + 8, 0, 16);
+    memset(p + *(const size_t *)arg, 0, 16);
 }
 
 static void flip_byte(uint8_t *p, const void *arg)
 {
     p[*(const size_t *)arg] ^= 1;
+}
+
+static void no_edit(uint8_t *p, const void *arg)
+{
+    (void)p;
+    (void)arg;
 }
 
 static uint64_t wal_size(struct world *w)
@@ -209,9 +211,9 @@ static void unchecked_world(struct world *w)
 
 static void blank_one(struct world *w)
 {
-    const struct blank b = {.frame = shm_now(w, SHM_MX_FRAME), .page_size = 4096};
+    size_t at = (size_t)wr_frame_offset(shm_now(w, SHM_MX_FRAME), 4096) + 8;
 
-    edit_file(t_path(w->dir, "app.db-wal"), (size_t)wal_size(w), blank_frame, &b);
+    edit_file(t_path(w->dir, "app.db-wal"), (size_t)wal_size(w), blank_sum, &at);
 }
 
 /* Replication stopped with "WAL frame damaged"; when it let go, a recovery lost what was committed.
@@ -262,42 +264,199 @@ static void test_frames_without_checksums_are_made_safe(void **state)
     }
 }
 
-static int rows(struct world *w)
+static int number(struct world *w, const char *sql)
 {
     sqlite3_stmt *stmt = NULL;
     int n;
 
-    T(sqlite3_prepare_v2(w->app, "SELECT count(*) FROM t", -1, &stmt, NULL) == SQLITE_OK);
+    T(sqlite3_prepare_v2(w->app, sql, -1, &stmt, NULL) == SQLITE_OK);
     T(sqlite3_step(stmt) == SQLITE_ROW);
     n = sqlite3_column_int(stmt, 0);
     (void)sqlite3_finalize(stmt);
     return n;
 }
 
+static int rows(struct world *w)
+{
+    return number(w, "SELECT count(*) FROM t");
+}
+
+static sqlite3 *reader_of(struct world *w)
+{
+    sqlite3 *reader = NULL;
+
+    T(sqlite3_open(w->path, &reader) == SQLITE_OK);
+    T(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL) == SQLITE_OK);
+    return reader;
+}
+
+/* Everybody leaves, the daemon last, and the application comes back. */
+static void last_to_close(struct world *w, sqlite3 *reader)
+{
+    (void)sqlite3_db_config(w->app, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    world_app_close(w);
+    if (reader)
+        (void)sqlite3_db_config(reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    world_stop(w);
+    T(access(t_path(w->dir, "app.db-wal"), F_OK) != 0);
+    world_app(w);
+}
+
 /* Nothing of it is lost when we are the last to close it, before it could be emptied. */
 static void test_the_last_to_close_leaves_no_frames_without_checksums(void **state)
 {
     struct world w;
-    sqlite3 *reader = NULL;
+    sqlite3 *reader;
 
     (void)state;
     unchecked_world(&w);
-    T(sqlite3_open(w.path, &reader) == SQLITE_OK);
-    T(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL) == SQLITE_OK);
+    reader = reader_of(&w);
     world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(70))");
     blank_one(&w);
     world_start(&w);
     (void)world_sync(&w);
     T(wal_size(&w) > 0); /* the reader is in the way */
-    (void)sqlite3_db_config(w.app, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    (void)sqlite3_db_config(reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    world_app_close(&w);
-    T(sqlite3_close(reader) == SQLITE_OK);
-    world_stop(&w);
-    T(access(t_path(w.dir, "app.db-wal"), F_OK) != 0);
-    world_app(&w);
+    last_to_close(&w, reader);
     assert_int_equal(rows(&w), 21);
     world_close(&w);
+}
+
+/* Twenty rows, each updated three times, and all of it in the database. `edit` makes a frame in the
+ * middle one that does not follow: a recovery would put the first update over the last. */
+static void skipped_world(
+    struct world *w, void (*edit)(uint8_t *p, const void *arg), sqlite3 **ret_reader)
+{
+    size_t at;
+
+    unchecked_world(w);
+    world_sql(w, "UPDATE t SET b='old'; UPDATE t SET b='new'");
+    at = (size_t)wr_frame_offset(shm_now(w, SHM_MX_FRAME), 4096) + 8;
+    world_sql(w, "UPDATE t SET b='newest'");
+    if (ret_reader)
+        *ret_reader = reader_of(w); /* nobody resets it */
+    world_sql(w, "PRAGMA wal_checkpoint");
+    assert_int_equal(shm_now(w, SHM_BACKFILL), shm_now(w, SHM_MX_FRAME));
+    edit_file(t_path(w->dir, "app.db-wal"), (size_t)wal_size(w), edit, &at);
+}
+
+static int newest(struct world *w)
+{
+    return number(w, "SELECT count(*) FROM t WHERE b='newest'");
+}
+
+/* They were not looked at. A kill then left a WAL by which the next one to come lost pages. */
+static void test_frames_that_were_skipped_are_made_safe(void **state)
+{
+    struct wr_db_status s;
+    struct world w;
+
+    (void)state;
+    for (int how = 0; how < 2; how++) {
+        skipped_world(&w, how ? flip_byte : blank_sum, NULL);
+        world_start(&w);
+        (void)world_sync(&w);
+        assert_int_equal(wal_size(&w), 0);
+        world_check(&w, 0);
+        assert_int_equal(newest(&w), 20);
+        wr_db_status(w.db, &s);
+        T(s.error == WR_OK && s.commits == 0);
+        world_close(&w);
+    }
+}
+
+/* Frames that are in order are left alone, and those behind them captured. */
+static void test_frames_that_were_skipped_and_are_in_order_stay(void **state)
+{
+    struct wr_db_status s;
+    struct world w;
+    sqlite3 *reader;
+    uint64_t size;
+
+    (void)state;
+    skipped_world(&w, no_edit, &reader);
+    size = wal_size(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    assert_int_equal(wal_size(&w), size);
+    world_sql(&w, "INSERT INTO t(b) VALUES('behind them')");
+    T(wal_size(&w) > size);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    wr_db_status(w.db, &s);
+    T(s.error == WR_OK && s.commits == 1 && s.resets == 0);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    world_close(&w);
+}
+
+/* A read keeps the WAL from being emptied, and the database is attached anew meanwhile. */
+static void test_what_is_unchecked_is_so_after_attaching_again(void **state)
+{
+    struct world w;
+    sqlite3 *reader;
+
+    (void)state;
+    skipped_world(&w, blank_sum, &reader);
+    world_start(&w);
+    (void)world_sync(&w);
+    for (int i = 0; i < 3; i++) {
+        T(utimensat(AT_FDCWD, w.path, NULL, 0) == 0); /* as if somebody had written to it */
+        world_run(&w, SECOND);
+        (void)world_sync(&w);
+    }
+    T(wal_size(&w) > 0);
+    last_to_close(&w, reader);
+    assert_int_equal(newest(&w), 20);
+    world_close(&w);
+}
+
+/* They were left behind without having been captured, and so without a look. */
+static void test_what_was_not_captured_is_not_left_behind(void **state)
+{
+    struct world w;
+
+    (void)state;
+    unchecked_world(&w);
+    w.interval_ns = 10 * SECOND;
+    world_start(&w);
+    (void)world_sync(&w);
+    world_sql(&w, "INSERT INTO t(b) VALUES('a'); INSERT INTO t(b) VALUES('b')");
+    world_run(&w, SECOND / 10);
+    commit_after_a_savepoint(&w);
+    world_sql(&w, "INSERT INTO t(b) VALUES('after')");
+    if (!has_blank(&w))
+        blank_one(&w);
+    assert_int_equal(rows(&w), 24);
+    world_run(&w, SECOND / 10);
+    last_to_close(&w, NULL);
+    assert_int_equal(rows(&w), 24);
+    world_close(&w);
+}
+
+/* A WAL of n frames of which some have no checksum, and all that can be known of it. */
+static void test_a_wal_is_left_behind_only_if_all_of_it_was_checked(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 1u << 12; c++) {
+        uint32_t n = c & 3, pos_frame = c >> 2 & 3, blanks = c >> 4 & 7;
+        bool started = c >> 7 & 1, same_salt = c >> 8 & 1, skipped = c >> 9 & 1;
+        bool checked = c >> 10 & 1, known = c >> 11 & 1;
+        uint32_t found = 0, looked_at = skipped && !checked ? 0 : pos_frame;
+        struct wr_pos pos = {.salt = {7}, .frame = pos_frame};
+        struct wr_walidx now = {.init = true, .mx_frame = n, .salt = {same_salt ? 7 : 8}};
+        bool unchecked = looked_at < pos_frame || known, leave;
+
+        for (uint32_t f = 1; f <= looked_at; f++)
+            unchecked = unchecked || blanks >> (f - 1) & 1;
+        while (found < n && !(blanks >> found & 1))
+            found++; /* by a recovery */
+        leave = wr_db_all_checked(started, unchecked, &pos, &now);
+        if (leave)
+            T(started && same_salt && found == n && n > 0);
+        if (started && same_salt && n > 0 && pos_frame == n && found == n && !known &&
+            (!skipped || checked))
+            T(leave);
+    }
 }
 
 /* Any other frame that does not fit is damage, as ever. */
@@ -321,4 +480,9 @@ T_MAIN(T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
     T_TEST(test_a_stale_backfill_count_is_not_believed_while_attached),
     T_TEST(test_frames_without_checksums_are_made_safe),
     T_TEST(test_the_last_to_close_leaves_no_frames_without_checksums),
+    T_TEST(test_frames_that_were_skipped_are_made_safe),
+    T_TEST(test_frames_that_were_skipped_and_are_in_order_stay),
+    T_TEST(test_what_is_unchecked_is_so_after_attaching_again),
+    T_TEST(test_what_was_not_captured_is_not_left_behind),
+    T_TEST(test_a_wal_is_left_behind_only_if_all_of_it_was_checked),
     T_TEST(test_a_damaged_frame_is_not_taken))
