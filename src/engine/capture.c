@@ -26,6 +26,7 @@
 #define CHUNK     ((size_t)256 << 10)    /* bytes of WAL in one read */
 #define TORN_NS   ((int64_t)5 * 1000000) /* a live writer's update takes microseconds */
 #define RELOOK_NS ((int64_t)200 * 1000)  /* first look after a torn header */
+#define RESET_NS  ((int64_t)1000 * 1000) /* a live writer's reset takes microseconds */
 
 /* The index stays torn. If the writer lock is free, nobody is updating it. */
 static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
@@ -64,6 +65,7 @@ static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
  * count of copied frames. */
 static void finish_reset(struct wr_db *db)
 {
+    assert(wr_conn_in_barrier(db->conn));
     if (!wr_db_stale_backfill(db))
         return;
     wr_log(DB_LOG(db), WR_WARN,
@@ -74,7 +76,7 @@ static void finish_reset(struct wr_db *db)
     wr_conn_set_backfill(db->conn, db->view.backfilled);
 }
 
-enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
+static enum wr_status look(struct wr_db *db, struct wr_err *e)
 {
     struct wr_walidx h;
     enum wr_status st = wr_conn_header(db->conn, &h, e);
@@ -121,9 +123,31 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
     }
     db->seen = h;
     db->wal_high = wr_max(db->wal_high, h.mx_frame);
-    if (wr_conn_in_barrier(db->conn))
-        finish_reset(db);
     return WR_OK;
+}
+
+enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
+{
+    enum wr_status st = look(db, e);
+
+    if (st != WR_OK || !wr_db_stale_backfill(db))
+        return st;
+    if (wr_conn_in_barrier(db->conn)) {
+        finish_reset(db);
+        return WR_OK;
+    }
+    st = wr_conn_barrier_begin(db->conn, 0, e);
+    if (st == WR_BUSY) { /* a live writer has it, and may be the one that resets */
+        wr_db_want(db, wr_db_now_ns(db) + RESET_NS);
+        return WR_OK;
+    }
+    if (st != WR_OK)
+        return st;
+    st = look(db, e);
+    if (st == WR_OK)
+        finish_reset(db);
+    wr_conn_barrier_end(db->conn);
+    return st;
 }
 
 bool wr_db_stale_backfill(const struct wr_db *db)

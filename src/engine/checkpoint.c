@@ -137,22 +137,6 @@ static enum wr_status checkpoint(
     return st == WR_BUSY ? WR_OK : st;
 }
 
-/* A count of copied frames that is too large would make SQLite skip as many. It is set right under
- * the writer lock (wr_db_look). BUSY: a live writer has it, and may be the one that resets. */
-static enum wr_status settle_backfill(struct wr_db *db, struct wr_err *e)
-{
-    enum wr_status st;
-
-    if (!wr_db_stale_backfill(db))
-        return WR_OK;
-    st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
-    if (st != WR_OK)
-        return st;
-    st = wr_db_look(db, e);
-    wr_conn_barrier_end(db->conn);
-    return st;
-}
-
 /* Passes until little is left, or they do not help. */
 static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
@@ -165,7 +149,8 @@ static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e
         if (st != WR_OK)
             return st == WR_BUSY ? WR_OK : st;
         st = wr_db_capture(db, e);
-        /* From here on the mark keeps the WAL from being reset. */
+        /* From here on the mark keeps the WAL from being reset. By a count that is too large SQLite
+         * would skip as many frames. */
         if (st == WR_OK && !wr_db_stale_backfill(db))
             may = keep(db, KEEP_STEP, a);
         if (st == WR_OK && may)
@@ -276,10 +261,8 @@ static void stuck_on_reader(struct wr_db *db)
 
 static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
-    enum wr_status st = settle_backfill(db, e);
+    enum wr_status st = bulk(db, a, e);
 
-    if (st == WR_OK)
-        st = bulk(db, a, e);
     if (st == WR_OK)
         note_captured(db);
     /* The passes stopped short of the end and so did not sync the database: do it while writers go

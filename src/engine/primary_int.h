@@ -226,7 +226,8 @@ bool wr_db_all_checked(
 /* Whether the header says more than was captured. */
 bool wr_db_behind(const struct wr_db *db);
 /* More frames are said to be in the database than are: a writer is in the middle of a reset, or
- * died there. wr_db_look under the writer lock tells, and sets that right. */
+ * died there. Then what is committed is seen by nobody, and the next writer builds on pages that
+ * are too old. wr_db_look sets that right as soon as the writer lock is to be had. */
 bool wr_db_stale_backfill(const struct wr_db *db);
 /* Whether the WAL holds frames that its index does not yet announce. */
 bool wr_db_more_coming(struct wr_db *db);

@@ -149,6 +149,77 @@ static void test_a_stale_backfill_count_is_not_believed_while_attached(void **st
     world_close(&w);
 }
 
+static int number(struct world *w, const char *sql)
+{
+    sqlite3_stmt *stmt = NULL;
+    int n;
+
+    T(sqlite3_prepare_v2(w->app, sql, -1, &stmt, NULL) == SQLITE_OK);
+    T(sqlite3_step(stmt) == SQLITE_ROW);
+    n = sqlite3_column_int(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    return n;
+}
+
+static int rows(struct world *w)
+{
+    return number(w, "SELECT count(*) FROM t");
+}
+
+/* It was set right by the next checkpoint only. Until then nobody saw what was committed, and each
+ * commit was built on pages without the one before. */
+static void test_commits_behind_a_half_reset_are_seen(void **state)
+{
+    struct wr_db_status s;
+    struct world w;
+    uint32_t stale;
+
+    (void)state;
+    half_reset_world(&w, true);
+    stale = shm_now(&w, SHM_BACKFILL);
+    for (uint32_t i = 1; i <= stale + 5; i++) {
+        world_sql(&w, "INSERT INTO t(b) VALUES('x')");
+        (void)sqlite3_db_release_memory(w.app); /* as if each came from another process */
+        world_run(&w, SECOND / 100);
+        assert_int_equal(rows(&w), 100 + i);
+    }
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    wr_db_status(w.db, &s);
+    T(s.error == WR_OK);
+    world_close(&w);
+}
+
+static void test_a_half_reset_is_finished_before_the_next_commit(void **state)
+{
+    struct world w;
+
+    (void)state;
+    half_reset_world(&w, true);
+    world_run(&w, 0);
+    assert_int_equal(shm_now(&w, SHM_BACKFILL), 0);
+    world_close(&w);
+}
+
+/* The writer lock is taken, maybe by the one that resets. */
+static void test_a_half_reset_is_finished_when_the_writer_lock_is_free(void **state)
+{
+    sqlite3 *other = NULL;
+    struct world w;
+
+    (void)state;
+    half_reset_world(&w, true);
+    T(sqlite3_open(w.path, &other) == SQLITE_OK);
+    T(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    world_run(&w, SECOND / 10);
+    T(shm_now(&w, SHM_BACKFILL) > 50);
+    T(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+    T(world_pass(&w, 2 * SECOND / 1000, 1000) < 10);
+    assert_int_equal(shm_now(&w, SHM_BACKFILL), 0);
+    T(sqlite3_close(other) == SQLITE_OK);
+    world_close(&w);
+}
+
 /* ---- committed without checksums ---- */
 
 /* How SQLite 3.40 to 3.50 do it: https://sqlite.org/forum/forumpost/b490f726db */
@@ -262,23 +333,6 @@ static void test_frames_without_checksums_are_made_safe(void **state)
             world_start(&w);
         expect_made_safe(&w);
     }
-}
-
-static int number(struct world *w, const char *sql)
-{
-    sqlite3_stmt *stmt = NULL;
-    int n;
-
-    T(sqlite3_prepare_v2(w->app, sql, -1, &stmt, NULL) == SQLITE_OK);
-    T(sqlite3_step(stmt) == SQLITE_ROW);
-    n = sqlite3_column_int(stmt, 0);
-    (void)sqlite3_finalize(stmt);
-    return n;
-}
-
-static int rows(struct world *w)
-{
-    return number(w, "SELECT count(*) FROM t");
 }
 
 static sqlite3 *reader_of(struct world *w)
@@ -478,6 +532,9 @@ static void test_a_damaged_frame_is_not_taken(void **state)
 
 T_MAIN(T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
     T_TEST(test_a_stale_backfill_count_is_not_believed_while_attached),
+    T_TEST(test_commits_behind_a_half_reset_are_seen),
+    T_TEST(test_a_half_reset_is_finished_before_the_next_commit),
+    T_TEST(test_a_half_reset_is_finished_when_the_writer_lock_is_free),
     T_TEST(test_frames_without_checksums_are_made_safe),
     T_TEST(test_the_last_to_close_leaves_no_frames_without_checksums),
     T_TEST(test_frames_that_were_skipped_are_made_safe),
