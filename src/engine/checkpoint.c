@@ -320,7 +320,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         stuck(db);
     } else if (a.more) { /* the stream reads on meanwhile */
         wr_db_want(db, wr_db_now_ns(db));
-    } else if (a.held && !a.late && left(db) == 0) {
+    } else if (a.held && !a.late && left(db) == 0 && !db->unchecked) {
         db->stuck = 0;
         db->warned = 0;
         db->put_offs = 0;

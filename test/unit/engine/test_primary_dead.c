@@ -464,6 +464,30 @@ static void test_what_is_unchecked_is_so_after_attaching_again(void **state)
     world_close(&w);
 }
 
+/* It was tried again at the next write only, or a minute later. */
+static void test_an_unchecked_wal_is_emptied_when_the_read_ends(void **state)
+{
+    struct world w;
+    sqlite3 *reader;
+
+    (void)state;
+    unchecked_world(&w);
+    w.opts.scan_ns = 3600 * SECOND;
+    world_start(&w);
+    (void)world_sync(&w);
+    world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(70))");
+    blank_one(&w);
+    reader = reader_of(&w);
+    (void)world_sync(&w);
+    T(wal_size(&w) > 0);
+    T(world_pass(&w, 60 * SECOND, 1000) < 100); /* and no storm of attempts */
+    T(wal_size(&w) > 0);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    (void)world_pass(&w, 11 * SECOND, 1000);
+    assert_int_equal(wal_size(&w), 0);
+    world_close(&w);
+}
+
 /* They were left behind without having been captured, and so without a look. */
 static void test_what_was_not_captured_is_not_left_behind(void **state)
 {
@@ -540,6 +564,7 @@ T_MAIN(T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
     T_TEST(test_frames_that_were_skipped_are_made_safe),
     T_TEST(test_frames_that_were_skipped_and_are_in_order_stay),
     T_TEST(test_what_is_unchecked_is_so_after_attaching_again),
+    T_TEST(test_an_unchecked_wal_is_emptied_when_the_read_ends),
     T_TEST(test_what_was_not_captured_is_not_left_behind),
     T_TEST(test_a_wal_is_left_behind_only_if_all_of_it_was_checked),
     T_TEST(test_a_damaged_frame_is_not_taken))
