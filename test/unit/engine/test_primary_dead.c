@@ -554,6 +554,40 @@ static void test_a_damaged_frame_is_not_taken(void **state)
     world_close(&w);
 }
 
+/* While a read kept the WAL from being emptied nothing was checked. */
+static void test_a_damaged_frame_behind_a_blank_one_is_not_taken(void **state)
+{
+    struct wr_db_status s;
+    struct world w;
+    sqlite3 *reader;
+    size_t at;
+
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        unchecked_world(&w);
+        w.interval_ns = SECOND;
+        commit_after_a_savepoint(&w);
+        if (!has_blank(&w))
+            blank_one(&w);
+        reader = reader_of(&w);
+        world_start(&w);
+        (void)world_sync(&w);
+        for (int i = 0; i < 20; i++) {
+            world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(700))");
+            if (i % 4 == 0)
+                (void)world_sync(&w);
+        }
+        at = (size_t)wr_frame_offset(shm_now(&w, SHM_MX_FRAME), 4096) + 1000;
+        if (damaged)
+            edit_file(t_path(w.dir, "app.db-wal"), (size_t)wal_size(&w), flip_byte, &at);
+        world_run(&w, 2 * SECOND);
+        wr_db_status(w.db, &s);
+        assert_int_equal(s.error, damaged ? WR_CORRUPT : WR_OK);
+        T(sqlite3_close(reader) == SQLITE_OK);
+        world_close(&w);
+    }
+}
+
 T_MAIN(T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
     T_TEST(test_a_stale_backfill_count_is_not_believed_while_attached),
     T_TEST(test_commits_behind_a_half_reset_are_seen),
@@ -567,4 +601,5 @@ T_MAIN(T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
     T_TEST(test_an_unchecked_wal_is_emptied_when_the_read_ends),
     T_TEST(test_what_was_not_captured_is_not_left_behind),
     T_TEST(test_a_wal_is_left_behind_only_if_all_of_it_was_checked),
-    T_TEST(test_a_damaged_frame_is_not_taken))
+    T_TEST(test_a_damaged_frame_is_not_taken),
+    T_TEST(test_a_damaged_frame_behind_a_blank_one_is_not_taken))
