@@ -271,6 +271,7 @@ static void attached(struct wr_db *db)
     if (syncs_are_ahead(db))
         wr_db_renumber_syncs(db);
     wr_db_go(db, DB_SYNCING);
+    wr_db_was_busy(db);
     wr_log(DB_LOG(db), WR_INFO, "attached", DB_NAME(db), WR_F_TXID("txid", db->txid),
         WR_F_U64("page_size", db->view.page_size), WR_F_U64("pages", db->view.commit),
         WR_F_U64("changed_pages", db->dirty.map.n));

@@ -258,6 +258,11 @@ static void plan_looks(struct wr_db *db, bool hinted, bool news)
     }
 }
 
+void wr_db_was_busy(struct wr_db *db)
+{
+    db->idle_ckpt_ns = wr_db_now_ns(db) + (wr_db_wal_is_long(db) ? LONG_CKPT_NS : IDLE_CKPT_NS);
+}
+
 /* One step of a database that is attached. `forced`: somebody waits for a sync. */
 static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, struct wr_err *e)
 {
@@ -270,7 +275,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     wr_db_tidy_outbox(db);
     news = db->seen.mx_frame != before.mx_frame || db->seen.change != before.change;
     if (news)
-        db->idle_ckpt_ns = wr_db_now_ns(db) + (wr_db_wal_is_long(db) ? LONG_CKPT_NS : IDLE_CKPT_NS);
+        wr_db_was_busy(db);
     due = wr_db_ship_due(db, forced);
     if (wr_db_behind(db) && (due || forced || wr_db_join_due(db)))
         st = wr_db_capture(db, e);

@@ -185,6 +185,7 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
  * in the last closed one, and in what is dirty. */
 void wr_db_renumber_syncs(struct wr_db *db);
 bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state is BROKEN */
+void wr_db_was_busy(struct wr_db *db);       /* until now: from here on it may be silent */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
 void wr_db_detach(struct wr_db *db);
 

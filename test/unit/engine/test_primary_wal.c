@@ -235,6 +235,32 @@ static void test_an_interval_does_not_keep_a_silent_database_from_its_checkpoint
     world_close(&w);
 }
 
+/* One that was there before, of a database that nobody writes, stayed for good. */
+static void test_a_long_wal_found_at_attach_is_cut(void **state)
+{
+    struct wr_file_info info;
+    struct wr_err e = {0};
+    struct world w;
+
+    (void)state;
+    for (int copied = 0; copied < 2; copied++) {
+        world_open(&w, 1);
+        w.opts.checkpoint_frames = 8;
+        w.opts.scan_ns = 3600 * SECOND;
+        world_app(&w);
+        fill(&w, 100);
+        if (copied)
+            world_sql(&w, "PRAGMA wal_checkpoint");
+        world_start(&w);
+        (void)world_sync(&w);
+        (void)world_pass(&w, 63 * SECOND, 10000);
+        T_OK(wr_fs_posix()->stat(wr_fs_posix(), t_path(w.dir, "app.db-wal"), &info, &e));
+        assert_int_equal(info.size, 0);
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* Once a minute has passed and nothing is left to do, an idle database is left alone but for the
  * slow look. */
 static void test_a_silent_database_costs_nothing(void **state)
@@ -287,5 +313,5 @@ T_MAIN(T_TEST(test_a_blocked_truncate_is_not_a_checkpoint),
     T_TEST(test_the_first_commit_into_an_empty_wal_is_seen),
     T_TEST(test_a_reader_of_a_silent_database_costs_few_steps),
     T_TEST(test_an_interval_does_not_keep_a_silent_database_from_its_checkpoint),
-    T_TEST(test_a_silent_database_costs_nothing),
+    T_TEST(test_a_long_wal_found_at_attach_is_cut), T_TEST(test_a_silent_database_costs_nothing),
     T_TEST(test_a_long_transaction_puts_the_checkpoint_off))
