@@ -217,6 +217,20 @@ static void take_over(struct wr_db *db)
     }
 }
 
+/* What was waited for is a lock on a file that is no longer there. */
+static void leave_replaced(struct wr_db *db)
+{
+    if (!db->conn || wr_conn_in_place(db->conn, NULL))
+        return;
+    wr_log(DB_LOG(db), WR_WARN,
+        "the database file was replaced or deleted while its locks were waited for, opening it "
+        "again",
+        DB_NAME(db));
+    wr_db_detach(db);
+    db->pin_since_ns = db->write_since_ns = 0;
+    db->status.rival = false;
+}
+
 void wr_db_attach(struct wr_db *db)
 {
     struct wr_err e = {0};
@@ -227,6 +241,7 @@ void wr_db_attach(struct wr_db *db)
      * that cannot lead to a checkpoint would only let the WAL grow. */
     if (!any_found(db))
         return;
+    leave_replaced(db);
     if (!db->conn) {
         wr_db_arm(db); /* an empty file that is written is told by nothing else */
         st = connect(db, &e);
@@ -239,6 +254,8 @@ void wr_db_attach(struct wr_db *db)
         st = first_look(db, &e);
     if (st == WR_OK)
         st = wr_db_capture(db, &e);
+    if (st == WR_OK && !wr_conn_in_place(db->conn, NULL))
+        st = WR_BUSY; /* replaced just now: nothing of it is sent */
     if (st == WR_OK)
         st = size_at_position(db, &e);
     if (st == WR_OK)

@@ -59,6 +59,41 @@ static void test_a_long_transaction_is_waited_for_and_told(void **state)
     world_close(&w);
 }
 
+static void move(struct world *w, const char *tail)
+{
+    char from[512], to[512];
+
+    (void)snprintf(from, sizeof(from), "%s%s", w->path, tail);
+    (void)snprintf(to, sizeof(to), "%s/gone%s", w->dir, tail);
+    T(rename(from, to) == 0);
+}
+
+/* Nothing was replicated before the transaction on the old file ended, and then that file was. */
+static void test_a_database_replaced_while_its_lock_is_waited_for(void **state)
+{
+    sqlite3 *new = NULL;
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_sql(&w, "BEGIN IMMEDIATE");
+    world_start(&w);
+    world_run(&w, 4 * SECOND);
+    assert_int_equal(status(&w).error, WR_BUSY);
+    move(&w, "");
+    move(&w, "-wal");
+    move(&w, "-shm");
+    T(sqlite3_open(w.path, &new) == SQLITE_OK);
+    T(sqlite3_exec(new, "PRAGMA journal_mode=wal; CREATE TABLE other(x)", NULL, NULL, NULL) ==
+        SQLITE_OK);
+    world_run(&w, SECOND);
+    assert_int_equal(world_sync(&w), 1); /* and the transaction is still open */
+    assert_int_equal(status(&w).error, WR_OK);
+    world_check(&w, 0);
+    T(sqlite3_close(new) == SQLITE_OK);
+    world_close(&w);
+}
+
 /* An application that wrote without a pause made one attempt after the other, a whole core of them.
  */
 static void test_a_failed_attempt_is_not_made_again_at_each_write(void **state)
@@ -170,6 +205,7 @@ static int count_opens(void **state)
 
 #define O_TEST(f) cmocka_unit_test_setup(f, count_opens)
 T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
+    T_TEST(test_a_database_replaced_while_its_lock_is_waited_for),
     O_TEST(test_a_failed_attempt_is_not_made_again_at_each_write),
     T_TEST(test_a_database_behind_a_symbolic_link),
     T_TEST(test_positions_are_found_again_after_a_rival))
