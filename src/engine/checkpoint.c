@@ -113,8 +113,35 @@ static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
     return all;
 }
 
-/* One checkpoint; BUSY of a reader in the way is decided by what is left. Without room for the
- * pages of the WAL in the database nothing was lost, and nothing can be done but wait. */
+/* The database's disk is full. Nothing was lost, and nothing can be done but wait. The local disk,
+ * which may be the same, keeps its word in status. */
+static void no_room(struct wr_db *db, struct attempt *a, struct wr_err *e)
+{
+    a->blocked = true;
+    if (!first_word(db, DB_WARNED_FULL))
+        return;
+    wr_wrap(e, WR_LIMIT, "%s", WR_DB_FULL_TEXT);
+    if (db->no_rooms > 0) {
+        wr_log(DB_LOG(db), WR_WARN, "cannot checkpoint", DB_NAME(db), WR_F_Z("error", e->text));
+    } else {
+        wr_db_trouble(db, WR_LIMIT, e, "cannot checkpoint");
+    }
+}
+
+static void room_again(struct wr_db *db)
+{
+    struct wr_err none = {0};
+
+    if (!(db->warned & DB_WARNED_FULL))
+        return;
+    db->warned &= ~(unsigned)DB_WARNED_FULL;
+    wr_log(DB_LOG(db), WR_INFO, "the database's disk has room again, the WAL is being checkpointed",
+        DB_NAME(db), WR_F_U64("wal_frames", db->seen.mx_frame));
+    if (db->no_rooms == 0)
+        wr_db_trouble(db, WR_OK, &none, "");
+}
+
+/* One checkpoint; BUSY of a reader in the way is decided by what is left. */
 static enum wr_status checkpoint(
     struct wr_db *db, bool truncate, struct attempt *a, struct wr_err *e)
 {
@@ -126,15 +153,21 @@ static enum wr_status checkpoint(
     if (truncate && st == WR_OK)
         db->unchecked = false; /* there is nothing in the file */
     if (st == WR_LIMIT) {
-        a->blocked = true;
-        if (first_word(db, DB_WARNED_FULL)) {
-            wr_log(DB_LOG(db), WR_WARN,
-                "no room to checkpoint the WAL into the database; it grows until there is",
-                DB_NAME(db), WR_F_Z("error", e->text));
-        }
+        no_room(db, a, e);
         return WR_OK;
     }
     return st == WR_BUSY ? WR_OK : st;
+}
+
+/* Of what the passes copied. */
+static enum wr_status sync_database(struct wr_db *db, struct attempt *a, struct wr_err *e)
+{
+    enum wr_status st = wr_conn_sync_db(db->conn, e);
+
+    if (st != WR_LIMIT)
+        return st;
+    no_room(db, a, e);
+    return WR_OK;
 }
 
 /* Passes until little is left, or they do not help. */
@@ -269,7 +302,7 @@ static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr
      * on. What they add meanwhile is less than before, and would be copied and synced under the
      * barrier: once more. */
     if (st == WR_OK)
-        st = wr_conn_sync_db(db->conn, e);
+        st = sync_database(db, a, e);
     if (st == WR_OK && !a->more && !a->blocked)
         st = wr_db_look(db, e);
     if (st == WR_OK && !a->more && !a->blocked)
@@ -293,6 +326,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
 {
     bool was_silent = wr_db_now_ns(db) >= db->idle_ckpt_ns;
     struct attempt a = {0};
+    uint32_t before = db->view.backfilled;
     enum db_state from = db->state;
     enum wr_status st = WR_OK;
 
@@ -316,6 +350,8 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
     if (st != WR_OK && st != WR_BUSY)
         return st;
     wr_db_go(db, from);
+    if (a.held && !a.blocked && (left(db) == 0 || db->view.backfilled > before))
+        room_again(db);
     if (a.blocked) {
         stuck(db);
     } else if (a.more) { /* the stream reads on meanwhile */

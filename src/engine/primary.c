@@ -68,25 +68,36 @@ void wr_db_want(struct wr_db *db, int64_t at_ns)
     db->next_ns = wr_min(db->next_ns, at_ns);
 }
 
+/* What goes on to be so, whatever else has ended. */
+static enum wr_status lasting(const struct wr_db *db, const char **ret_text)
+{
+    if (wr_db_doubtful(db)) { /* until a file was read as it should be */
+        *ret_text = WR_DB_DOUBT_TEXT;
+        return WR_CORRUPT;
+    }
+    if (db->warned & DB_WARNED_FULL) { /* until a checkpoint gets on */
+        *ret_text = WR_DB_FULL_TEXT;
+        return WR_LIMIT;
+    }
+    *ret_text = "";
+    return WR_OK;
+}
+
 /* Note a failure (or its end) for status, and log it when it is news. */
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what)
 {
-    const char *text = st == WR_OK ? "" : e->text;
-    bool news;
+    const char *text = e->text;
+    bool failure = st != WR_OK, news;
 
-    if (st == WR_OK &&
-        wr_db_doubtful(db)) { /* that one stays, until a file was read as it should be */
-        db->status.error = db->last_error = WR_CORRUPT;
-        (void)snprintf(db->status.error_text, sizeof(db->status.error_text), WR_DB_DOUBT_TEXT);
-        return;
-    }
+    if (!failure)
+        st = lasting(db, &text);
     news = st != db->last_error || strcmp(db->status.error_text, text) != 0;
     db->status.error = st;
     (void)snprintf(db->status.error_text, sizeof(db->status.error_text), "%s", text);
     db->last_error = st;
-    if (st != WR_OK && news) {
+    if (failure && news) {
         wr_log(DB_LOG(db), st == WR_NOTFOUND ? WR_INFO : WR_ERROR, what, DB_NAME(db),
-            WR_F_Z("error", e->text));
+            WR_F_Z("error", text));
     }
 }
 
@@ -123,6 +134,7 @@ void wr_db_detach(struct wr_db *db)
     db->txid = 0;
     db->no_rooms = 0;
     db->room_ns = 0;
+    db->warned = 0;
 }
 
 void wr_db_wake(struct wr_db *db)

@@ -69,7 +69,7 @@ struct wr_db_status {
     uint64_t kept_pages;    /* copied aside for files that were being sent from the live database */
     int64_t barrier_max_ns; /* longest hold of the writer lock */
     bool rival;             /* another process has held the checkpoint lock for seconds */
-    enum wr_status error;   /* of the last failure to attach or capture */
+    enum wr_status error;   /* of the last failure to attach or capture; LIMIT: a disk is full */
     char error_text[WR_ERR_MAX];
     size_t n_replicas;
 };

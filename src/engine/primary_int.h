@@ -173,6 +173,8 @@ struct wr_db {
     "again and again pages read from the database are not those that were compared before: its " \
     "disk or memory may be failing; run PRAGMA integrity_check on it"
 
+#define WR_DB_FULL_TEXT "no room to checkpoint the WAL into the database, it grows until there is"
+
 #define DB_SCAN_UNWATCHED_NS ((int64_t)1000000000) /* a slow look where no watch helps */
 
 /* primary.c */

@@ -413,6 +413,15 @@ void wr_conn_mark_end(struct wr_conn *c)
     (void)sqlite3_exec(c->reader, "COMMIT", NULL, NULL, NULL);
 }
 
+/* The disk is full, or its user has no more of it: SQLite says so for ENOSPC of a write only. */
+static bool no_room(sqlite3_file *f)
+{
+    int err = 0;
+
+    return f->pMethods->xFileControl(f, SQLITE_FCNTL_LAST_ERRNO, &err) == SQLITE_OK &&
+           (err == ENOSPC || err == EDQUOT || err == EFBIG);
+}
+
 enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_err *e)
 {
     int rc;
@@ -431,6 +440,8 @@ enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_er
     note_own_write(c);
     if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
         return WR_BUSY;
+    if ((rc & 0xff) == SQLITE_IOERR && (no_room(c->file) || no_room(c->wal)))
+        return wr_fail(e, WR_LIMIT, "checkpoint: no space left, or none of the quota");
     return rc == SQLITE_OK ? WR_OK : sql_fail(c->db, rc, "checkpoint", e);
 }
 
@@ -438,6 +449,8 @@ enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e)
 {
     int rc = c->file->pMethods->xSync(c->file, SQLITE_SYNC_NORMAL);
 
+    if (rc != SQLITE_OK && no_room(c->file))
+        return wr_fail(e, WR_LIMIT, "sync the database: no space left, or none of the quota");
     return rc == SQLITE_OK ? WR_OK : wr_fail(e, WR_IO, "sync the database: %s", sqlite3_errstr(rc));
 }
 

@@ -67,10 +67,12 @@ void wr_conn_mark_end(struct wr_conn *c);
 
 /* Run a checkpoint on the pinned connection. `truncate` needs the barrier, and gives the WAL's disk
  * space back. OK: it did all it could; a TRUNCATE copied everything and reset the WAL. BUSY (no
- * text): readers were in the way; see wr_conn_backfill for what was copied all the same. */
+ * text): readers were in the way; see wr_conn_backfill for what was copied all the same. LIMIT: the
+ * database's disk is full, or a quota used up. */
 enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_err *e) WR_MUST_CHECK;
 
-/* Sync the database file: moves the cost of a checkpoint's fsync out of the barrier. */
+/* Sync the database file: moves the cost of a checkpoint's fsync out of the barrier. LIMIT as
+ * there. */
 enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
 
 /* Frames that are in the database file by now (nBackfill). While pinned only our own checkpoints

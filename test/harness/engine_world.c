@@ -50,14 +50,15 @@ static void log_line(void *arg, enum wr_log_level level, const char *msg,
     const struct wr_log_field *fields, size_t n)
 {
     struct world *w = arg;
+    char *last = level == WR_ERROR ? w->error : level == WR_WARN ? w->warning : w->info;
     struct wr_buf b;
 
     wr_buf_init(&b, 4096);
     wr_log_text(&b, fields, n);
-    if (level == WR_ERROR) {
-        w->errors++;
-        (void)snprintf(w->error, sizeof(w->error), "%s " WR_FMT, msg, WR_ARG(wr_buf_view(&b)));
-    }
+    w->errors += level == WR_ERROR;
+    w->warnings += level == WR_WARN;
+    if (level != WR_DEBUG)
+        (void)snprintf(last, sizeof(w->error), "%s " WR_FMT, msg, WR_ARG(wr_buf_view(&b)));
     if (getenv("WEIR_TEST_LOG"))
         print_message("# %d %s " WR_FMT "\n", (int)level, msg, WR_ARG(wr_buf_view(&b)));
     wr_buf_release(&b);
@@ -88,7 +89,7 @@ void world_start(struct world *w)
     struct wr_sched_opts so = {.clock = &w->clock.clock, .manual = true, .log = &log};
     struct wr_err e = {0};
 
-    w->errors = 0;
+    w->errors = w->warnings = 0;
     w->opts.path = w->path;
     T_OK(wr_sched_new(&so, &w->sched, &e));
     T_OK(wr_db_new(w->sched, &w->opts, &w->db, &e));

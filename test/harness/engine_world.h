@@ -26,8 +26,9 @@ struct world {
     void (*arm)(struct world *w, struct faultstore *f);
     uint64_t arm_seed;
     struct faultstore *fault[4]; /* while started with `arm` */
-    unsigned errors;             /* lines of that level in the log since the daemon was started */
-    char error[1024];            /* the last of them */
+    /* Lines of these levels in the log since the daemon was started, and the last ones. */
+    unsigned errors, warnings;
+    char error[1024], warning[1024], info[1024];
 };
 
 /* A fresh directory and `buckets` empty replicas; no database file yet, nothing started. */
