@@ -216,13 +216,17 @@ static void note_captured(struct wr_db *db)
 
 static enum wr_status sealed(struct wr_db *db, bool truncate, struct attempt *a, struct wr_err *e)
 {
-    enum wr_status st = WR_MUTANT(NO_SEAL) ? WR_OK : wr_db_capture(db, e);
+    enum wr_status st = wr_db_look(db, e);
 
     if (st != WR_OK)
         return st;
-    /* What came while we waited for the lock is copied while writers go on. */
+    /* What came while we waited for the lock is read and copied while writers go on. */
     a->late = left(db) > (a->chased ? CHASED_LEFT : BARRIER_LEFT) && db->put_offs < PUT_OFFS_MAX;
-    if (a->late || !keep(db, KEEP_SEALED, a))
+    if (a->late)
+        return WR_OK;
+    if (!WR_MUTANT(NO_SEAL))
+        st = wr_db_capture(db, e);
+    if (st != WR_OK || !keep(db, KEEP_SEALED, a))
         return st;
     assert(db->pos.frame == db->seen.mx_frame);
     note_captured(db);

@@ -206,6 +206,77 @@ static void test_a_broken_disk_is_no_full_one(void **state)
     world_close(&w);
 }
 
+/* ---- others, just before a lock is taken ---- */
+
+static void write_much(void *arg)
+{
+    write_pages(arg, 3000);
+}
+
+/* The writer who waited for the lock had them read, and their checksums taken, before that was left
+ * for later. */
+static void test_what_came_before_a_barrier_is_not_read_in_it(void **state)
+{
+    struct world w;
+
+    (void)state;
+    replicated(&w);
+    w.opts.scan_ns = 3600 * SECOND;
+    vfs.on_lock = write_much;
+    vfs.arg = &w;
+    write_pages(&w, 100);
+    world_run(&w, 10 * SECOND);
+    T(!vfs.on_lock);
+    T(vfs.sealed_bytes < (uint64_t)100 * 4096);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    T(status(&w).checkpoints > 0);
+    world_close(&w);
+}
+
+static void move(struct world *w, const char *from, const char *to, const char *tail)
+{
+    char a[512], b[512];
+
+    (void)snprintf(a, sizeof(a), "%s/%s%s", w->dir, from, tail);
+    (void)snprintf(b, sizeof(b), "%s/%s%s", w->dir, to, tail);
+    T(rename(a, b) == 0);
+}
+
+static void replace(void *arg)
+{
+    struct world *w = arg;
+
+    for (int i = 0; i < 3; i++)
+        move(w, "app.db", "gone", ((const char *[]){"", "-wal", "-shm"})[i]);
+    move(w, "new", "app.db", "");
+}
+
+/* It was sent, though it was no longer there when its locks were had. */
+static void test_a_database_replaced_while_it_is_attached(void **state)
+{
+    sqlite3 *new = NULL;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE old(a)");
+    T(sqlite3_open(t_path(w.dir, "new"), &new) == SQLITE_OK);
+    T(sqlite3_exec(new, "CREATE TABLE new(a); CREATE TABLE newer(a)", NULL, NULL, NULL) ==
+        SQLITE_OK);
+    T(sqlite3_close(new) == SQLITE_OK);
+    vfs.on_lock = replace;
+    vfs.arg = &w;
+    world_start(&w);
+    world_run(&w, SECOND);
+    T(!vfs.on_lock);
+    assert_int_equal(world_sync(&w), 1);
+    world_check(&w, 0);
+    assert_int_equal(w.errors, 0);
+    world_close(&w);
+}
+
 /* ---- a read that keeps the WAL from being checkpointed ---- */
 
 static void test_each_long_read_is_told_once(void **state)
@@ -236,4 +307,6 @@ static void test_each_long_read_is_told_once(void **state)
 
 T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_a_broken_disk_is_no_full_one, setup),
+    cmocka_unit_test_setup(test_what_came_before_a_barrier_is_not_read_in_it, setup),
+    cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
     cmocka_unit_test_setup(test_each_long_read_is_told_once, setup))
