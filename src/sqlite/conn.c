@@ -263,7 +263,7 @@ enum wr_status wr_conn_open(
     if (st == WR_OK)
         st = page_size_of(c, &info.page_size, e);
     if (st == WR_OK)
-        st = open_one(path, WR_MARK_VFS, &c->reader, e);
+        st = open_one(wr_conn_path(c), WR_MARK_VFS, &c->reader, e);
     if (st == WR_OK &&
         (!identify(c, FILE_WAL, &c->is[FILE_WAL]) || !identify(c, FILE_SHM, &c->is[FILE_SHM])))
         st = wr_fail(e, WR_BUSY, "its -wal and -shm files vanished while it was opened");

@@ -9,6 +9,8 @@
 #include "sqlite/wal.h"
 #include "unit/sqlite/other_process.h"
 
+#include <errno.h>
+
 #define MS ((int64_t)1000000)
 
 static void make_db(const char *path, const char *script)
@@ -183,6 +185,54 @@ static void test_in_place(void **state)
     T(unlink(path) == 0);
     T(!wr_conn_in_place(c, NULL));
     wr_conn_close(c);
+}
+
+static const char *link_path, *link_to[2];
+static int links;
+
+static void point(const char *target)
+{
+    T(unlink(link_path) == 0 || errno == ENOENT);
+    T(symlink(target, link_path) == 0);
+}
+
+/* Called when a connection was opened: the first, and the second. */
+static int switch_link(sqlite3 *db, const char **error, const struct sqlite3_api_routines *api)
+{
+    (void)db;
+    (void)error;
+    (void)api;
+    if (links < 2)
+        point(link_to[links++]);
+    return SQLITE_OK;
+}
+
+/* The mark was held on the database that the link led to just then. */
+static void test_both_connections_are_to_one_file(void **state)
+{
+    const char *dir = t_tmpdir(), *a = t_path(dir, "a"), *b = t_path(dir, "b");
+    struct other app = other_start();
+    struct wr_conn *c;
+    struct wr_err e = {0};
+
+    (void)state;
+    make_db(a, "PRAGMA journal_mode=wal; CREATE TABLE t(a)");
+    make_db(b, "PRAGMA journal_mode=wal; CREATE TABLE t(a)");
+    assert_string_equal(other_ask(&app, 'o', a), "0");
+    other_expect(&app, "INSERT INTO t VALUES(42)", "0 ");
+    link_path = t_path(dir, "link");
+    link_to[0] = b;
+    link_to[1] = a;
+    point(a);
+    T(sqlite3_auto_extension((void (*)(void))switch_link) == SQLITE_OK);
+    c = open_conn(link_path);
+    T(sqlite3_cancel_auto_extension((void (*)(void))switch_link) == 1);
+    assert_int_equal(links, 2);
+    T_OK(wr_conn_mark_begin(c, &e));
+    other_expect(&app, "PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE)", "0 1"); /* busy */
+    wr_conn_mark_end(c);
+    wr_conn_close(c);
+    other_end(&app);
 }
 
 /* ---- reading ---- */
@@ -488,7 +538,7 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_switch_to_wal),
     T_TEST(test_locked_exclusively), T_TEST(test_read_only_directory), T_TEST(test_in_place),
-    T_TEST(test_reads_are_the_files), T_TEST(test_close_leaves_the_wal),
-    T_TEST(test_mark_caps_the_backfill), T_TEST(test_barrier_seals_the_wal),
-    T_TEST(test_barrier_starves_nobody), T_TEST(test_recover_a_torn_index),
-    T_TEST(test_sqlite_check), T_TEST(test_no_memory))
+    T_TEST(test_both_connections_are_to_one_file), T_TEST(test_reads_are_the_files),
+    T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),
+    T_TEST(test_barrier_seals_the_wal), T_TEST(test_barrier_starves_nobody),
+    T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check), T_TEST(test_no_memory))
