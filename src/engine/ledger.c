@@ -15,6 +15,7 @@
 #define GROW_BYTES    ((uint64_t)64 << 10) /* the file grows in such steps */
 #define JOURNAL_BYTES ((uint64_t)16 << 20)
 #define FLOOR_SANE    (UINT64_MAX / 4) /* no database gets there */
+#define AT_DISTRUST   64 /* in the header */
 
 struct wr_ledger {
     struct wr_file *file;
@@ -56,6 +57,7 @@ static void header_write(struct wr_ledger *l)
     wr_put_le32(p + 48, l->now.pos.cksum[1]);
     wr_put_le32(p + 52, l->lock_pgno);
     wr_put_le64(p + 56, l->floor);
+    p[AT_DISTRUST] = 0;
 }
 
 /* TXIDs were taken, whatever else is wrong with the file. */
@@ -243,6 +245,8 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     st = wr_journal_each(l->journal, replay_one, &rp, e);
     if (st == WR_OK && rp.has_noted)
         l->now.pos = rp.noted;
+    if (l->map[AT_DISTRUST])
+        l->now.pos = (struct wr_pos){0};
     if (st == WR_OK && half_closed(l, &rp))
         st = undo_close(l, &rp, e);
     if (st == WR_OK) {
@@ -475,6 +479,12 @@ enum wr_status wr_ledger_note(
         bound_journal(l);
     }
     return st;
+}
+
+void wr_ledger_distrust(struct wr_ledger *l)
+{
+    l->map[AT_DISTRUST] = 1;
+    l->now.pos = (struct wr_pos){0};
 }
 
 struct since {

@@ -10,8 +10,8 @@
  * where a TXID was taken that its successor must not give to something else (join.c).
  *
  *   header: "weirldg1", page size u32, commit u32, TXID u64, rolling u64, WAL salt 8 bytes, frame
- *   u32, frame checksum 2 x u32, lock page u32, floor u64; little-endian; page checksums in machine
- *   order
+ *   u32, frame checksum 2 x u32, lock page u32, floor u64, 1 if no position is to be believed;
+ *   little-endian; page checksums in machine order
  *
  * Closing a TXID appends the old checksums to the journal first, then changes the pages, then the
  * header. A kill in between is found by the XOR and undone from the journal.
@@ -74,6 +74,10 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
  * vanish from the WAL. */
 enum wr_status wr_ledger_note(struct wr_ledger *l, const struct wr_pageset *pages,
     const struct wr_pos *pos, struct wr_err *e) WR_MUST_CHECK;
+
+/* The database was written by others: whoever opens the ledger has no position (frame 0) until a
+ * TXID is closed; now there is none until pages are noted. It needs no room on the disk. */
+void wr_ledger_distrust(struct wr_ledger *l);
 
 /* Pages that differ, or may differ, from the state at `txid` with rolling checksum `rolling`: those
  * of every TXID closed since, added to `out`. False, and nothing added, when no unbroken history

@@ -122,7 +122,6 @@ static void begin_scan(struct wr_db *db, enum proof_kind kind)
 static enum wr_status begin(struct wr_db *db, struct wr_err *e)
 {
     struct wr_ledger_state was = wr_ledger_state(db->ledger);
-    struct wr_pageset none;
     enum wr_status st = WR_OK;
 
     db->proof.fork = forked(db, &was.pos);
@@ -135,8 +134,7 @@ static enum wr_status begin(struct wr_db *db, struct wr_err *e)
     } else if (db->distrust) {
         /* Should we die before all pages are compared, the next start must not believe it either.
          */
-        wr_pageset_init(&none);
-        st = wr_ledger_note(db->ledger, &none, &(struct wr_pos){0}, e);
+        wr_ledger_distrust(db->ledger);
     }
     if (st == WR_OK) {
         st = wr_frozen_new(db->fs, db->outbox, &db->view, &db->proof.image, e);

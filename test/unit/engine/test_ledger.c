@@ -70,6 +70,38 @@ static void test_full_disk_keeps_the_state(void **state)
     wr_free(s);
 }
 
+/* What was noted before, and what is noted after, is no position for the next process. */
+static void test_distrust_lasts_until_a_txid_is_closed(void **state)
+{
+    struct model m;
+    struct wr_err e = {0};
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 7);
+    model_fill(&m, 1);
+    model_capture(&m, last(&m)->commit, 3);
+    T_OK(note_captured(&m, &e));
+    T(wr_ledger_state(m.l).pos.frame > 0);
+    disk.full = true;
+    wr_ledger_distrust(m.l);
+    disk.full = false;
+    assert_int_equal(wr_ledger_state(m.l).pos.frame, 0);
+    for (int i = 0; i < 2; i++) {
+        wr_ledger_close(m.l);
+        open_ledger(&m);
+        assert_int_equal(wr_ledger_state(m.l).pos.frame, 0);
+        check_state(m.l, last(&m));
+        model_capture(&m, last(&m)->commit, 3);
+        T_OK(note_captured(&m, &e));
+        T(wr_ledger_state(m.l).pos.frame > 0);
+    }
+    model_close(&m);
+    wr_ledger_close(m.l);
+    open_ledger(&m);
+    T(wr_ledger_state(m.l).pos.frame > 0);
+    model_release(&m);
+}
+
 /* A note that could not be written, and one after it that could: the position must not cover what
  * is missing between them. */
 static void test_failed_note_voids_those_after_it(void **state)
@@ -454,7 +486,8 @@ static void test_what_fits_one_close(void **state)
 }
 
 T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
-    T_TEST(test_full_disk_keeps_the_state), T_TEST(test_failed_note_voids_those_after_it),
+    T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
+    T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
     T_TEST(test_a_journal_names_page_0), T_TEST(test_two_records_have_one_number),
     T_TEST(test_a_journal_of_more_pages_than_the_ledger),

@@ -6,6 +6,8 @@
 #include "storage/drivers.h"
 #include "unit/engine/ledger_model.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SECOND ((int64_t)1000000000)
@@ -155,6 +157,38 @@ static void test_killed_on_a_full_disk(void **state)
     world_close(&w);
 }
 
+/* That the file was written past SQLite could not be noted on a full disk. So it was not attached,
+ * and the application was left to checkpoint by itself. */
+static void test_compared_on_a_full_disk(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_db_status s;
+
+    (void)state;
+    for (int killed = 0; killed < 2; killed++) {
+        fill(&w, &fs, 1);
+        T(utimensat(AT_FDCWD, w.path, NULL, 0) == 0); /* as if somebody had written to it */
+        write_on(&w);
+        s = status(&w);
+        T(strcmp(s.state, "syncing") == 0 && s.ledger_scans == 2);
+        T(s.checkpoints > 10 && s.wal_frames < 400);
+        T(s.error == WR_LIMIT && s.txid == 1);
+        if (killed) { /* the next one must know */
+            world_stop(&w);
+            disk.full = false;
+            world_start(&w);
+        }
+        disk.full = false;
+        world_run(&w, 60 * SECOND);
+        (void)world_sync(&w);
+        s = status(&w);
+        T(s.error == WR_OK && s.ledger_scans == (killed ? 1 : 2) && s.full_sends == 0);
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* One replica lags when the disk becomes full, another one comes back in the middle of it: both
  * get what changed, no more. */
 static void no_faults_yet(struct world *w, struct faultstore *f)
@@ -297,5 +331,6 @@ static void test_attempts_to_attach_list_nothing(void **state)
 }
 
 T_MAIN(T_TEST(test_a_full_disk_is_waited_out), T_TEST(test_a_sync_on_a_full_disk),
-    T_TEST(test_killed_on_a_full_disk), T_TEST(test_replicas_come_back_on_a_full_disk),
-    T_TEST(test_the_ledger_cannot_grow), T_TEST(test_attempts_to_attach_list_nothing))
+    T_TEST(test_killed_on_a_full_disk), T_TEST(test_compared_on_a_full_disk),
+    T_TEST(test_replicas_come_back_on_a_full_disk), T_TEST(test_the_ledger_cannot_grow),
+    T_TEST(test_attempts_to_attach_list_nothing))
