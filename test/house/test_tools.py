@@ -186,5 +186,134 @@ class Symbols(Tree):
         self.passes("symbols.py", self.root, self.root)
 
 
+class Coverage(Tree):
+    """Real counters of tiny programs. Each folder of the gate has a file that is reached."""
+
+    A_H = (
+        "static inline int wr_sign(int x)\n"
+        "{\n"
+        "    if (x < 0)\n"
+        "        return -1;\n"
+        "    return x > 0;\n"
+        "}\n"
+    )
+    A_C = '#include "a.h"\nint wr_a(int x);\nint wr_a(int x)\n{\n    return wr_sign(x);\n}\n'
+
+    MAIN = (
+        '#include "base/a.h"\n'
+        "int wr_a(int x);\n"
+        "int wr_ltx(void), wr_sqlite(void), wr_storage(void), wr_engine(void);\n"
+        "int main(void)\n"
+        "{\n"
+        "    return wr_ltx() + wr_sqlite() + wr_storage() + wr_engine() + (%s);\n"
+        "}\n"
+    )
+
+    def go(self, *values, a_c=A_C):
+        """Judge after a program for each of the values of 0, which are C, has run."""
+        sources = [self.write("src/base/a.c", a_c)]
+        self.write("src/base/a.h", self.A_H)
+        for floor in ("ltx", "sqlite", "storage", "engine"):
+            text = "int wr_%s(void);\nint wr_%s(void)\n{\n    return 0;\n}\n" % (floor, floor)
+            sources.append(self.write("src/%s/%s.c" % (floor, floor), text))
+        for i, value in enumerate(values):
+            main = self.write("test/t%d.c" % i, self.MAIN % value)
+            out = os.path.join(self.root, "build%d" % i)
+            os.makedirs(out)
+            command = ["gcc", "--coverage", "-I", os.path.join(self.root, "src"), "-o", "t", main]
+            subprocess.run(command + sources, cwd=out, check=True)
+            subprocess.run(["./t"], cwd=out, check=True)
+        return self.again("--last")
+
+    def again(self, *args):
+        return self.run_tool("coverage", "--root", self.root, "--build", self.root, *args)
+
+    def lines_of(self, path):
+        code, out = self.again("--lines", os.path.join(self.root, path))
+        self.assertEqual(code, 0)
+        return out
+
+    def test_all_is_reached(self):
+        code, out = self.go("wr_a(-1) + wr_a(1) + wr_a(0)")
+        self.assertEqual((code, out.count("\n")), (0, 1))
+        self.assertIn("100.0 % of the lines", out)
+        self.assertIn("src/base/a.h", self.again("--last", "-v")[1])
+
+    def test_programs_add_up(self):
+        self.assertEqual(self.go("wr_a(-1) + 1", "wr_a(0)")[0], 0)
+        self.assertEqual(self.lines_of("src/base/a.h"), "")
+
+    def test_units_add_up(self):
+        """A header's function is compiled into each source that calls it."""
+        self.assertEqual(self.go("wr_a(-1) + 1 + wr_sign(0)")[0], 0)
+
+    def test_missed(self):
+        code, out = self.go("wr_a(0)")
+        self.assertEqual(code, 1)
+        self.assertIn("src/base: 83.3 % of the lines are covered, 95 are asked for", out)
+        self.assertIn("src/base: 50.0 % of the branches are covered, 90 are asked for", out)
+        self.assertNotIn("src/ltx:", out)
+        self.assertEqual(
+            self.lines_of("src/base/a.h"),
+            "src/base/a.h:3:   1/2     if (x < 0)\nsrc/base/a.h:4:     #         return -1;\n",
+        )
+
+    def test_file_that_no_test_reaches(self):
+        """An object that no program is linked with has notes, but no counters."""
+        self.assertEqual(self.go("wr_a(-1) + 1", "wr_a(0)")[0], 0)
+        other = self.write("src/base/b.c", "int wr_b(int x);\nint wr_b(int x)\n{\n    return x;\n}\n")
+        subprocess.run(["gcc", "--coverage", "-c", other], cwd=self.root, check=True)
+        code, out = self.again("--last")
+        self.assertEqual(code, 1)
+        self.assertIn("src/base: 75.0 % of the lines", out)
+
+    MARKED = (
+        "int wr_a(int x);\n"
+        "int wr_a(int x)\n"
+        "{\n"
+        "    if (x > 9) { /* uncovered:%s */\n"
+        "        x--;\n"
+        "\n"
+        "        return x > 99 ? 2 : 3;\n"
+        "    }\n"
+        "    return x < 0 ? -5 : 3;\n"
+        "}\n"
+    )
+
+    def test_marked(self):
+        value = "wr_a(-1) + wr_a(0) + wr_sign(-1) + wr_sign(1) + 2"
+        code, out = self.go(value, a_c=self.MARKED % " only on a Tuesday")
+        self.assertEqual((code, out.count("\n")), (0, 1))
+
+    def test_mark_ends_with_its_block(self):
+        self.go("wr_a(0) - 3", a_c=self.MARKED % " only on a Tuesday")
+        want = "src/base/a.c:9:   1/2     return x < 0 ? -5 : 3;\n"
+        self.assertEqual(self.lines_of("src/base/a.c"), want)
+
+    def test_mark_without_a_reason(self):
+        code, out = self.go("wr_a(0) - 3", a_c=self.MARKED % "")
+        self.assertEqual(code, 1)
+        self.assertIn("src/base/a.c:4: not counted, for no reason", out)
+
+    def test_mark_of_what_is_reached(self):
+        value = "wr_a(101) + wr_a(10) + wr_a(-1) + wr_a(0) - 3"
+        code, out = self.go(value, a_c=self.MARKED % " never")
+        self.assertEqual(code, 1)
+        self.assertIn("src/base/a.c:4: is said to be uncovered, but is not", out)
+
+    def test_nothing_was_built(self):
+        code, out = self.again("--last")
+        self.assertEqual(code, 1)
+        self.assertIn("no objects", out)
+
+    def test_folder_without_lines(self):
+        self.write("src/base/b.c", "int wr_b(void);\nint wr_b(void)\n{\n    return 1;\n}\n")
+        other = os.path.join(self.root, "src/base/b.c")
+        subprocess.run(["gcc", "--coverage", "-c", other], cwd=self.root, check=True)
+        code, out = self.again("--last")
+        self.assertEqual(code, 1)
+        self.assertIn("src/ltx: no lines were counted", out)
+
+
 if __name__ == "__main__":
     unittest.main()
