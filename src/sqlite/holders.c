@@ -25,7 +25,7 @@ static struct wr_str field(struct wr_str *line)
     return head;
 }
 
-static bool line_matches(struct wr_str line, uint64_t ino, uint64_t byte, uint64_t *ret_pid)
+bool wr_holder_in_line(struct wr_str line, uint64_t ino, uint64_t byte, uint64_t *ret_pid)
 {
     struct wr_str place, dev, inode;
     uint64_t pid, first, last, n;
@@ -71,21 +71,21 @@ static void name_of(uint64_t pid, char *out, size_t n)
 
 void wr_holder_of_slot(const char *db_path, int slot, char *out, size_t n)
 {
-    char shm[4096], line[256];
+    char shm[4096 + 8], line[256]; /* what does not fit is too long for stat as well */
     struct stat info;
     uint64_t pid;
     FILE *f;
-    int len = snprintf(shm, sizeof(shm), "%s-shm", db_path);
 
     out[0] = '\0';
-    if (len < 0 || (size_t)len >= sizeof(shm) || stat(shm, &info) != 0)
+    (void)snprintf(shm, sizeof(shm), "%s-shm", db_path);
+    if (stat(shm, &info) != 0)
         return;
     f = fopen("/proc/locks", "re");
     if (!f)
         return;
     while (fgets(line, sizeof(line), f)) {
-        if (line_matches(wr_str_trim(wr_str(line)), (uint64_t)info.st_ino,
-                (uint64_t)(SHM_BASE + slot), &pid)) {
+        if (wr_holder_in_line(
+                wr_str(line), (uint64_t)info.st_ino, (uint64_t)(SHM_BASE + slot), &pid)) {
             name_of(pid, out, n);
             break;
         }

@@ -98,5 +98,48 @@ static void test_we_are_not_named(void **state)
     other_end(&app);
 }
 
-T_MAIN(T_TEST(test_names_the_holder), T_TEST(test_reader_is_found_by_its_mark),
+#define INODE 524301
+#define BYTE  121
+
+/* The pid that a line names for the lock on BYTE; 0: none. */
+static uint64_t pid_in(const char *line)
+{
+    uint64_t pid = 0;
+
+    return wr_holder_in_line(wr_str(line), INODE, BYTE, &pid) ? pid : 0;
+}
+
+static void test_lines_of_the_kernel(void **state)
+{
+    char own[128];
+
+    (void)state;
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:524301 121 121\n") == 4711);
+    T(pid_in("12: OFDLCK ADVISORY  READ  4711 fd:01:524301 120 122\n") == 4711);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:524301 0 EOF\n") == 4711);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:524301 122 EOF\n") == 0);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:524301 110 120\n") == 0);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:524302 121 121\n") == 0);
+    T(pid_in("1: FLOCK  ADVISORY  WRITE 4711 fd:01:524301 0 EOF\n") == 0);
+    T(pid_in("1: -> POSIX  ADVISORY  WRITE 4711 fd:01:524301 121 121\n") == 0); /* waits for it */
+    T(pid_in("1: OFDLCK ADVISORY  WRITE -1 fd:01:524301 121 121\n") == 0);
+    (void)snprintf(
+        own, sizeof(own), "1: POSIX ADVISORY WRITE %d fd:01:524301 121 121", (int)getpid());
+    T(pid_in(own) == 0);
+}
+
+/* A kernel that writes them in another way is not believed. */
+static void test_lines_of_no_kernel(void **state)
+{
+    (void)state;
+    T(pid_in("") == 0);
+    T(pid_in("1: POSIX  ADVISORY  WRITE\n") == 0);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 524301 121 121\n") == 0);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:x 121 121\n") == 0);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:524301\n") == 0);
+    T(pid_in("1: POSIX  ADVISORY  WRITE 4711 fd:01:524301 all\n") == 0);
+}
+
+T_MAIN(T_TEST(test_lines_of_the_kernel), T_TEST(test_lines_of_no_kernel),
+    T_TEST(test_names_the_holder), T_TEST(test_reader_is_found_by_its_mark),
     T_TEST(test_we_are_not_named))
