@@ -25,9 +25,7 @@ static sqlite3_file *below(sqlite3_file *f)
 
 static int pin_close(sqlite3_file *f)
 {
-    sqlite3_file *r = below(f);
-
-    return r->pMethods ? r->pMethods->xClose(r) : SQLITE_OK;
+    return below(f)->pMethods->xClose(below(f));
 }
 
 static int pin_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
@@ -136,26 +134,22 @@ static int pin_shm_unmap(sqlite3_file *f, int remove)
     return below(f)->pMethods->xShmUnmap(below(f), remove);
 }
 
+#define PIN_METHODS                                                                             \
+    .xClose = pin_close, .xRead = pin_read, .xWrite = pin_write, .xTruncate = pin_truncate,     \
+    .xSync = pin_sync, .xFileSize = pin_size, .xLock = pin_lock, .xUnlock = pin_unlock,         \
+    .xCheckReservedLock = pin_reserved, .xFileControl = pin_control, .xSectorSize = pin_sector, \
+    .xDeviceCharacteristics = pin_device
+
 /* Version 2: without xFetch nothing of the database is ever mapped through the shim. */
-static const sqlite3_io_methods pin_methods = {
-    .iVersion = 2,
-    .xClose = pin_close,
-    .xRead = pin_read,
-    .xWrite = pin_write,
-    .xTruncate = pin_truncate,
-    .xSync = pin_sync,
-    .xFileSize = pin_size,
-    .xLock = pin_lock,
-    .xUnlock = pin_unlock,
-    .xCheckReservedLock = pin_reserved,
-    .xFileControl = pin_control,
-    .xSectorSize = pin_sector,
-    .xDeviceCharacteristics = pin_device,
+static const sqlite3_io_methods pin_methods = {.iVersion = 2,
+    PIN_METHODS,
     .xShmMap = pin_shm_map,
     .xShmLock = pin_shm_lock,
     .xShmBarrier = pin_shm_barrier,
-    .xShmUnmap = pin_shm_unmap,
-};
+    .xShmUnmap = pin_shm_unmap};
+
+/* Over a VFS without shared memory: SQLite must see that WAL mode is impossible. */
+static const sqlite3_io_methods plain_methods = {.iVersion = 1, PIN_METHODS};
 
 static int pin_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out)
 {
@@ -166,8 +160,11 @@ static int pin_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fla
     p->base.pMethods = NULL;
     p->pinned = 0;
     rc = pin_base->xOpen(pin_base, name, p->real, flags, out);
-    if (p->real->pMethods)
-        p->base.pMethods = &pin_methods;
+    if (p->real->pMethods) {
+        bool shm = p->real->pMethods->iVersion >= 2 && p->real->pMethods->xShmMap;
+
+        p->base.pMethods = shm ? &pin_methods : &plain_methods;
+    }
     return rc;
 }
 

@@ -222,6 +222,26 @@ static void test_open_while_files_are_replaced(void **state)
     other_end(&p.app);
 }
 
+/* A system without shared memory: no WAL mode, and it is not tried. */
+static void test_open_without_shared_memory(void **state)
+{
+    struct place p = place_new("delete");
+    struct wr_conn *c = NULL;
+    struct wr_conn_info info;
+    struct wr_err e = {0};
+
+    (void)state;
+    bad.no_shm = true;
+    T_IS(WR_UNSUPPORTED, wr_conn_open(p.path, &c, &info, &e));
+    T(strstr(e.text, "it must be in WAL mode and cannot be switched") != NULL);
+    other_expect(&p.app, "PRAGMA journal_mode", "0 delete");
+    other_expect(&p.app, "PRAGMA journal_mode=wal", "0 wal");
+    T_IS(WR_UNSUPPORTED, wr_conn_open(p.path, &c, &info, &e));
+    bad.no_shm = false;
+    check_free(&p);
+    other_end(&p.app);
+}
+
 /* The application died in a transaction, in a rollback mode: opening undoes it. */
 static void test_open_rolls_back(void **state)
 {
@@ -423,6 +443,7 @@ static void test_check_of_what_cannot_be_read(void **state)
 T_MAIN(T_TEST(test_open_with_bad_blocks), T_TEST(test_open_without_locks),
     T_TEST(test_open_without_index), T_TEST(test_open_without_memory),
     T_TEST(test_open_while_it_leaves_wal_mode), T_TEST(test_open_while_files_are_replaced),
-    T_TEST(test_open_rolls_back), T_TEST(test_calls_that_fail_can_be_made_again),
-    T_TEST(test_checkpoint_on_a_bad_disk), T_TEST(test_mark_that_fails),
-    T_TEST(test_recovery_that_fails), T_TEST(test_check_of_what_cannot_be_read))
+    T_TEST(test_open_without_shared_memory), T_TEST(test_open_rolls_back),
+    T_TEST(test_calls_that_fail_can_be_made_again), T_TEST(test_checkpoint_on_a_bad_disk),
+    T_TEST(test_mark_that_fails), T_TEST(test_recovery_that_fails),
+    T_TEST(test_check_of_what_cannot_be_read))
