@@ -84,6 +84,7 @@ uint32_t wr_conn_backfill(const struct wr_conn *c);
  * itself would take new frames for copied ones, and lose them. Needs pin and barrier. */
 void wr_conn_set_backfill(struct wr_conn *c, uint32_t frames);
 
+#define WR_CONN_READ_MAX ((size_t)1 << 30) /* bytes at once: SQLite counts them in an int */
 /* `n` bytes at `off` of the database file; zeros beyond its end. Frozen while pinned, between our
  * own checkpoints. */
 enum wr_status wr_conn_read_db(

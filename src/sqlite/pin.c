@@ -188,13 +188,12 @@ static void pin_register_once(void)
     pin_vfs.pNext = NULL;
     pin_vfs.szOsFile = pin_base->szOsFile + (int)sizeof(struct pin_file);
     pin_vfs.xOpen = pin_open;
-    pin_rc = sqlite3_vfs_register(&pin_vfs, 0);
+    (void)sqlite3_vfs_register(&pin_vfs, 0); /* fails only where SQLite was not initialized */
     mark_vfs = *pin_base;
     mark_vfs.zName = WR_MARK_VFS;
     mark_vfs.pNext = NULL;
     mark_vfs.xSleep = mark_sleep;
-    if (pin_rc == SQLITE_OK)
-        pin_rc = sqlite3_vfs_register(&mark_vfs, 0);
+    (void)sqlite3_vfs_register(&mark_vfs, 0);
 }
 
 enum wr_status wr_pin_register(struct wr_err *e)

@@ -76,6 +76,24 @@ static void test_what_is_no_database(void **state)
     }
 }
 
+static void test_damaged_schema(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_bytes was;
+    uint8_t *p;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    was = t_slurp(path);
+    p = wr_alloc(was.n);
+    T(p && was.n > 100);
+    memcpy(p, was.p, was.n);
+    p[100] = 0x55; /* no kind of page */
+    t_spew(path, p, was.n);
+    wr_free(p);
+    expect_refused(path, WR_CORRUPT, "malformed");
+}
+
 static void test_switch_to_wal(void **state)
 {
     static const uint32_t sizes[] = {512, 4096, 65536};
@@ -460,11 +478,20 @@ static void test_recover_a_torn_index(void **state)
     T(e.text[0] == '\0');
     T_IS(WR_BUSY, wr_conn_recover(c, &e)); /* the live writer is about to settle it */
     other_kill(&app);
+    T_IS(WR_BUSY, wr_conn_mark_begin(c, &e)); /* which is for the pinned connection to mend */
     T_OK(wr_conn_recover(c, &e));
     T_OK(wr_conn_header(c, &after, &e));
     T(after.mx_frame == before.mx_frame && after.n_page == before.n_page);
     T(memcmp(after.salt, before.salt, 8) == 0);
     T(wr_conn_pinned(c));
+
+    /* Under the writer lock as well, and it stays ours. */
+    assert_string_equal(other_ask(&victim, 't', t_path(dir, "a-shm")), "1");
+    T_OK(wr_conn_barrier_begin(c, 0, &e));
+    T_OK(wr_conn_recover(c, &e));
+    T_OK(wr_conn_header(c, &after, &e));
+    T(after.mx_frame == before.mx_frame && wr_conn_in_barrier(c));
+    T_OK(wr_conn_mark_begin(c, &e));
     wr_conn_close(c);
     other_kill(&victim);
 }
@@ -526,6 +553,13 @@ static enum wr_status open_and_close(void *arg)
     return st;
 }
 
+static enum wr_status check_it(void *arg)
+{
+    struct wr_err e = {0};
+
+    return wr_sqlite_check(arg, true, &e);
+}
+
 static void test_no_memory(void **state)
 {
     char path[512];
@@ -534,9 +568,10 @@ static void test_no_memory(void **state)
     (void)snprintf(path, sizeof(path), "%s", t_path(t_tmpdir(), "a"));
     make_db(path, "CREATE TABLE t(a)");
     t_sweep_nomem(open_and_close, path);
+    t_sweep_nomem(check_it, path);
 }
 
-T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_switch_to_wal),
+T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_damaged_schema), T_TEST(test_switch_to_wal),
     T_TEST(test_locked_exclusively), T_TEST(test_read_only_directory), T_TEST(test_in_place),
     T_TEST(test_both_connections_are_to_one_file), T_TEST(test_reads_are_the_files),
     T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),

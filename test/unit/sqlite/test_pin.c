@@ -279,7 +279,33 @@ static void test_register_once(void **state)
     T(sqlite3_vfs_find(WR_PIN_VFS) == vfs);
 }
 
-T_MAIN(T_TEST(test_only_we_can_checkpoint), T_TEST(test_recovery_under_the_pin),
-    T_TEST(test_truncate_under_the_writer_lock),
+/* The first test: registering is done once. In a copy of the process, which has no other VFS then.
+ */
+static void test_no_vfs_at_all(void **state)
+{
+    int status = 0;
+    pid_t pid;
+
+    (void)state;
+    (void)fflush(NULL);
+    pid = fork();
+    T(pid >= 0);
+    if (pid == 0) {
+        struct wr_err e = {0};
+        sqlite3_vfs *vfs;
+
+        (void)sqlite3_initialize();
+        while ((vfs = sqlite3_vfs_find(NULL)))
+            (void)sqlite3_vfs_unregister(vfs);
+        if (wr_pin_register(&e) != WR_INTERNAL || !strstr(e.text, "SQLite has no usable VFS"))
+            _exit(1);
+        _exit(wr_pin_register(&e) == WR_INTERNAL ? 0 : 2); /* and it stays so */
+    }
+    T(waitpid(pid, &status, 0) == pid);
+    T(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+T_MAIN(T_TEST(test_no_vfs_at_all), T_TEST(test_only_we_can_checkpoint),
+    T_TEST(test_recovery_under_the_pin), T_TEST(test_truncate_under_the_writer_lock),
     T_TEST(test_second_pin_is_busy_until_the_first_dies), T_TEST(test_ranges_against_a_model),
     T_TEST(test_register_once))
