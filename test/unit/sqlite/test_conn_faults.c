@@ -8,8 +8,8 @@
 #include "sqlite/conn.h"
 
 #include "base/mem.h"
+#include "fake/bad_vfs.h"
 #include "sqlite/wal.h"
-#include "unit/sqlite/bad_vfs.h"
 #include "unit/sqlite/other_process.h"
 
 #include <errno.h>

@@ -66,12 +66,17 @@ static inline int bad_close(sqlite3_file *f)
 {
     return bad_below(f)->pMethods->xClose(bad_below(f));
 }
-static inline int bad_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off) BAD_CALL(
-    BAD_READ, xRead, p, n, off) static inline int bad_write(sqlite3_file *f, const void *p, int n,
-    sqlite3_int64 off) BAD_CALL(BAD_WRITE, xWrite, p, n,
-    off) static inline int bad_truncate(sqlite3_file *f, sqlite3_int64 n) BAD_CALL(BAD_WRITE,
-    xTruncate, n) static inline int bad_sync(sqlite3_file *f, int flags) BAD_CALL(BAD_SYNC, xSync,
-    flags) static inline int bad_size(sqlite3_file *f, sqlite3_int64 *n)
+static inline int bad_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
+    BAD_CALL(BAD_READ, xRead, p, n, off) static inline int bad_write(
+        sqlite3_file *f, const void *p, int n, sqlite3_int64 off) BAD_CALL(BAD_WRITE, xWrite, p, n,
+        off) static inline int bad_truncate(sqlite3_file *f, sqlite3_int64 n)
+        BAD_CALL(BAD_WRITE, xTruncate, n) static inline int bad_sync(sqlite3_file *f, int flags)
+{
+    (void)f; /* no power is cut here */
+    (void)flags;
+    return bad_now(BAD_SYNC);
+}
+static inline int bad_size(sqlite3_file *f, sqlite3_int64 *n)
     BAD_CALL(BAD_SIZE, xFileSize, n) static inline int bad_lock(sqlite3_file *f, int level)
         BAD_CALL(BAD_LOCK, xLock, level) static inline int bad_unlock(sqlite3_file *f, int level)
             BAD_CALL(0, xUnlock, level) static inline int bad_reserved(sqlite3_file *f, int *out)
