@@ -588,7 +588,131 @@ static void test_a_damaged_frame_behind_a_blank_one_is_not_taken(void **state)
     }
 }
 
-T_MAIN(T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
+/* ---- what no writer leaves ---- */
+
+/* The index as another program would leave it that writes to it past all locks. */
+struct index_now {
+    uint32_t mx_frame;
+    bool other_salt;
+};
+
+static void set_index(uint8_t *p, const void *arg)
+{
+    const struct index_now *now = arg;
+    uint32_t sum[2] = {0, 0};
+
+    memcpy(p + SHM_MX_FRAME, &now->mx_frame, 4);
+    if (now->other_salt)
+        p[SHM_SALT + 7] ^= 0x55;
+    wr_wal_checksum(true, p, SHM_CKSUM, sum);
+    memcpy(p + SHM_CKSUM, sum, sizeof(sum));
+    memcpy(p + 48, p, 48);
+}
+
+/* Replicated, with frames in the WAL that are captured and not checkpointed; then the index becomes
+ * that. Says so, and proves everything again: what SQLite itself would read is what is replicated.
+ */
+static void index_becomes(const struct index_now *now, const char *want)
+{
+    struct world w;
+    struct wr_db_status s;
+
+    unchecked_world(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    edit_file(t_path(w.dir, "app.db-shm"), SHM_SIZE, set_index, now);
+    world_run(&w, SECOND / 10);
+    wr_db_status(w.db, &s);
+    assert_int_equal(s.error, WR_INTERNAL);
+    if (w.errors != 1 || !strstr(w.error, want))
+        fail_msg("%u errors, the last: %s", w.errors, w.error);
+    world_close(&w);
+}
+
+static void test_an_index_that_goes_back_is_told(void **state)
+{
+    (void)state;
+    index_becomes(&(struct index_now){.mx_frame = 3}, "the WAL went back from frame");
+}
+
+static void test_a_reset_past_our_lock_is_told(void **state)
+{
+    (void)state;
+    index_becomes(
+        &(struct index_now){.mx_frame = 3, .other_salt = true}, "the checkpoint lock did not hold");
+}
+
+/* The WAL itself is not what its index says. */
+struct damage {
+    size_t at; /* of the byte that is flipped */
+    const char *want;
+};
+
+static void wal_of_another(const struct damage *d)
+{
+    struct world w;
+    struct wr_db_status s;
+
+    unchecked_world(&w);
+    edit_file(t_path(w.dir, "app.db-wal"), (size_t)wal_size(&w), flip_byte, &d->at);
+    world_start(&w);
+    world_run(&w, SECOND);
+    wr_db_status(w.db, &s);
+    assert_int_equal(s.error, WR_CORRUPT);
+    if (!strstr(s.error_text, d->want))
+        fail_msg("byte %zu: %s", d->at, s.error_text);
+    world_close(&w);
+}
+
+static void test_a_wal_with_another_header_is_not_taken(void **state)
+{
+    static const struct damage header[] = {
+        {0, "the WAL's header does not match its index"},  /* magic */
+        {11, "the WAL's header does not match its index"}, /* page size, and so the checksum */
+        {16, "the WAL's header does not match its index"}, /* salt */
+        {WR_WAL_HEADER + 3, "WAL frame 1 is damaged"},     /* page number */
+        {WR_WAL_HEADER + 8, "WAL frame 1 is damaged"},     /* salt */
+        {WR_WAL_HEADER + 16, "WAL frame 1 is damaged"},    /* either half of the checksum */
+        {WR_WAL_HEADER + 20, "WAL frame 1 is damaged"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(header); i++)
+        wal_of_another(&header[i]);
+}
+
+/* The index announces frames that are not there, or ends within a transaction. */
+static void index_announces(int more, const char *want)
+{
+    struct world w;
+    struct wr_db_status s;
+    struct index_now now = {0};
+
+    unchecked_world(&w);
+    world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(20000))"); /* of several frames */
+    now.mx_frame = (uint32_t)((int)shm_now(&w, SHM_MX_FRAME) + more);
+    edit_file(t_path(w.dir, "app.db-shm"), SHM_SIZE, set_index, &now);
+    world_start(&w);
+    world_run(&w, SECOND);
+    wr_db_status(w.db, &s);
+    assert_int_equal(s.error, WR_CORRUPT);
+    if (!strstr(s.error_text, want))
+        fail_msg("%d more: %s", more, s.error_text);
+    world_close(&w);
+}
+
+static void test_an_index_of_another_wal_is_not_believed(void **state)
+{
+    (void)state;
+    index_announces(1, "the WAL ends before frame");
+    index_announces(100, "the WAL ends before frame");
+    index_announces(-1, "is not the commit its index names");
+}
+
+T_MAIN(T_TEST(test_an_index_that_goes_back_is_told), T_TEST(test_a_reset_past_our_lock_is_told),
+    T_TEST(test_a_wal_with_another_header_is_not_taken),
+    T_TEST(test_an_index_of_another_wal_is_not_believed),
+    T_TEST(test_a_stale_backfill_count_is_not_believed_at_attach),
     T_TEST(test_a_stale_backfill_count_is_not_believed_while_attached),
     T_TEST(test_commits_behind_a_half_reset_are_seen),
     T_TEST(test_a_half_reset_is_finished_before_the_next_commit),

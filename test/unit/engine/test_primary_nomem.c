@@ -7,6 +7,7 @@
 #include "harness/engine_world.h"
 
 #include "base/mem.h"
+#include "storage/drivers.h"
 
 #define SECOND ((int64_t)1000000000)
 
@@ -49,4 +50,62 @@ static void test_memory_runs_out_once(void **state)
     T(n > 50);
 }
 
-T_MAIN(T_TEST(test_memory_runs_out_once))
+/* A scheduler, a database, a replica, and their end. */
+static enum wr_status make(void *arg)
+{
+    struct wr_clock_manual clock;
+    struct wr_sched_opts so = {.clock = &clock.clock, .manual = true};
+    const struct wr_db_opts *o = arg;
+    struct wr_sched *sched = NULL;
+    struct wr_db *db = NULL;
+    struct wr_storage *s = NULL;
+    void *bucket = NULL;
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    wr_clock_manual_init(&clock, 0);
+    st = wr_sched_new(&so, &sched, &e);
+    if (st == WR_OK)
+        st = wr_db_new(sched, o, &db, &e);
+    if (st == WR_OK)
+        st = wr_storage_mem.open(NULL, &bucket, &e);
+    if (st == WR_OK)
+        st = wr_storage_wrap(&wr_storage_mem, bucket, WR_STR(""), &s, &e);
+    if (st == WR_OK)
+        st = wr_db_add_replica(db, s, SECOND, &e);
+    else if (bucket)
+        wr_storage_mem.close(bucket);
+    wr_db_free(db);
+    wr_sched_free(sched);
+    return st;
+}
+
+static void test_no_memory_to_make_one(void **state)
+{
+    struct wr_db_opts o = {.path = "/nowhere/at/all.db"};
+
+    (void)state;
+    t_sweep_nomem(make, &o);
+    o.meta_dir = "/nowhere/else";
+    t_sweep_nomem(make, &o);
+}
+
+static void test_one_replica_too_many(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+
+    (void)state;
+    world_open(&w, 1);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a)");
+    world_start(&w);
+    for (int i = 1; i < WR_REPLICAS_MAX; i++)
+        T_OK(wr_db_add_replica(w.db, world_storage(&w, 0), SECOND, &e));
+    T_IS(WR_LIMIT, wr_db_add_replica(w.db, world_storage(&w, 0), SECOND, &e));
+    T(strstr(e.text, "at most 8 replicas") != NULL);
+    world_close(&w); /* the one that was refused is not waited for */
+}
+
+T_MAIN(T_TEST(test_memory_runs_out_once), T_TEST(test_no_memory_to_make_one),
+    T_TEST(test_one_replica_too_many))
