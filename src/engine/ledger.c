@@ -15,7 +15,7 @@
 #define GROW_BYTES    ((uint64_t)64 << 10) /* the file grows in such steps */
 #define JOURNAL_BYTES ((uint64_t)16 << 20)
 #define FLOOR_SANE    (UINT64_MAX / 4) /* no database gets there */
-#define AT_DISTRUST   64 /* in the header */
+#define AT_DISTRUST   64               /* in the header */
 
 struct wr_ledger {
     struct wr_file *file;

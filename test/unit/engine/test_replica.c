@@ -77,7 +77,8 @@ static void test_position_is_found_by_listing(void **state)
     bench_close(&b);
 }
 
-/* What was built on a damaged file could not be restored either; but one bad answer is no damage. */
+/* What was built on a damaged file could not be restored either; but one bad answer is no damage.
+ */
 static void test_a_damaged_newest_state_is_nothing_to_build_on(void **state)
 {
     struct bench b;
