@@ -68,9 +68,9 @@ struct image {
     uint64_t bytes_total;
     uint64_t bytes_claimed; /* that the draft is said to have */
     struct wr_mutex mutex;
-    struct wr_image_bytes bytes; /* guarded by mutex */
-    uint64_t pages;              /* guarded by mutex */
-    int64_t told_ms;             /* owned by the caller's thread; when progress was last told */
+    struct wr_image_report report; /* guarded by mutex */
+    uint64_t pages;                /* guarded by mutex */
+    int64_t told_ms;               /* owned by the caller's thread; when progress was last told */
 };
 
 static uint64_t ref_end(const struct wr_ref *r)
@@ -240,7 +240,7 @@ static void tell(struct image *m, const struct wr_call *c, bool last)
         return;
     m->told_ms = now;
     wr_mutex_lock(&m->mutex);
-    p.bytes_done = m->bytes.fetched + m->bytes.resumed;
+    p.bytes_done = m->report.fetched + m->report.resumed;
     p.pages = m->pages;
     wr_mutex_unlock(&m->mutex);
     m->opts->progress(m->opts->progress_arg, &p);
@@ -312,6 +312,14 @@ static enum wr_status do_refs(
     return flush(m, h, e);
 }
 
+static void blame(struct image *m, const struct wr_ltx_file *f)
+{
+    wr_mutex_lock(&m->mutex);
+    if (!m->report.bad)
+        m->report.bad = f;
+    wr_mutex_unlock(&m->mutex);
+}
+
 static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
 {
     struct image *m = arg;
@@ -327,13 +335,15 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
     if (st != WR_OK) {
         char name[WR_LTX_NAME_MAX];
 
+        if (st == WR_CORRUPT)
+            blame(m, in->file);
         wr_ltx_name_format(name, in->file->min, in->file->max);
         return wr_wrap(e, st, "level %u file %s", in->file->level, name);
     }
     assert(h->fetched <= size);
     wr_mutex_lock(&m->mutex);
-    m->bytes.fetched += h->fetched;
-    m->bytes.resumed += size - h->fetched;
+    m->report.fetched += h->fetched;
+    m->report.resumed += size - h->fetched;
     m->pages += h->pages - before;
     wr_mutex_unlock(&m->mutex);
     if (w == 0)
@@ -342,7 +352,7 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
 }
 
 /* The checksums of the files that were read whole. */
-static enum wr_status prove_files(const struct image *m, struct wr_err *e)
+static enum wr_status prove_files(struct image *m, struct wr_err *e)
 {
     size_t k = 0;
 
@@ -356,6 +366,7 @@ static enum wr_status prove_files(const struct image *m, struct wr_err *e)
         if (in->whole && (crc | WR_LTX_CHECKSUM_EMPTY) != in->file_checksum) {
             char name[WR_LTX_NAME_MAX];
 
+            blame(m, in->file);
             wr_ltx_name_format(name, in->file->min, in->file->max);
             return wr_fail(
                 e, WR_CORRUPT, "level %u file %s: file checksum mismatch", in->file->level, name);
@@ -422,7 +433,7 @@ static void image_release(struct image *m)
 }
 
 enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, const struct wr_inputs *x,
-    const struct wr_restore_opts *opts, struct wr_draft *out, struct wr_image_bytes *bytes,
+    const struct wr_restore_opts *opts, struct wr_draft *out, struct wr_image_report *report,
     struct wr_err *e)
 {
     struct image m = {.storage = s, .x = x, .opts = opts, .out = out};
@@ -441,7 +452,7 @@ enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, const str
         st = prove_image(&m, e);
     if (st == WR_OK)
         tell(&m, c, true);
-    *bytes = m.bytes;
+    *report = m.report;
     image_release(&m);
     wr_mutex_release(&m.mutex);
     return st;

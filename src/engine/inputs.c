@@ -42,6 +42,16 @@ static enum wr_status key_of(struct wr_storage *s, struct wr_call *c, const stru
     return WR_OK;
 }
 
+enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e)
+{
+    if (f->size >= WR_LTX_HEADER_SIZE)
+        return WR_OK;
+    return wr_fail(e, WR_CORRUPT,
+        "invalid ltx file: level=%u min=%016llx max=%016llx has size %llu bytes (minimum %d)",
+        f->level, (unsigned long long)f->min, (unsigned long long)f->max,
+        (unsigned long long)f->size, WR_LTX_HEADER_SIZE);
+}
+
 enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     uint64_t off, void *buf, size_t n, struct wr_err *e)
 {
@@ -215,19 +225,35 @@ static enum wr_status open_large(
     return st;
 }
 
+static enum wr_status open_input(
+    struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
+{
+    char name[WR_LTX_NAME_MAX];
+    enum wr_status st = wr_input_check(in->file, e);
+
+    if (st != WR_OK)
+        return st;
+    st = keep(o, in->file->size) ? open_small(o, c, in, e) : open_large(o, c, in, e);
+    if (st == WR_OK)
+        return WR_OK;
+    wr_ltx_name_format(name, in->file->min, in->file->max);
+    return wr_wrap(e, st, "level %u file %s", in->file->level, name);
+}
+
 static enum wr_status open_one(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
 {
     struct opening *o = arg;
-    struct wr_input *in = &o->x->in[i];
     struct wr_restore_progress p = {.phase = WR_RESTORE_INDEXING, .files_total = o->x->n};
-    enum wr_status st = keep(o, in->file->size) ? open_small(o, c, in, e) : open_large(o, c, in, e);
+    enum wr_status st = open_input(o, c, &o->x->in[i], e);
 
-    if (st != WR_OK) {
-        char name[WR_LTX_NAME_MAX];
-
-        wr_ltx_name_format(name, in->file->min, in->file->max);
-        return wr_wrap(e, st, "level %u file %s", in->file->level, name);
+    if (st == WR_CORRUPT) {
+        wr_mutex_lock(&o->mutex);
+        if (!o->x->bad)
+            o->x->bad = o->x->in[i].file;
+        wr_mutex_unlock(&o->mutex);
     }
+    if (st != WR_OK)
+        return st;
     wr_mutex_lock(&o->mutex);
     p.files = ++o->done;
     wr_mutex_unlock(&o->mutex);
@@ -253,6 +279,16 @@ static enum wr_status agree(struct wr_inputs *x, uint32_t lock_offset, struct wr
     x->has_rolling = last->has_rolling;
     x->rolling_post = last->rolling_post;
     return WR_OK;
+}
+
+/* The file that should have page `pgno`: the last by which the database grew to have it. */
+static const struct wr_ltx_file *who_lacks(const struct wr_inputs *x, uint64_t pgno)
+{
+    size_t i = x->n - 1;
+
+    while (i > 0 && x->in[i - 1].header.commit >= pgno)
+        i--;
+    return x->in[i].file;
 }
 
 /* Mark the newest frame of each page, or find a page without any. */
@@ -287,6 +323,7 @@ static enum wr_status elect(struct wr_inputs *x, struct wr_err *e)
         if (pgno == x->lock_pgno || seen[pgno / 8] & 1u << pgno % 8)
             continue;
         wr_free(seen);
+        x->suspect = who_lacks(x, pgno);
         return wr_fail(e, WR_CORRUPT, "page %llu missing: no file of the plan has it (of %u pages)",
             (unsigned long long)pgno, x->commit);
     }
@@ -312,38 +349,33 @@ static void drop_losers(struct wr_input *in)
 
 enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *files, size_t n, const struct wr_restore_opts *opts,
-    struct wr_inputs *ret, struct wr_err *e)
+    struct wr_inputs *x, struct wr_err *e)
 {
-    struct wr_inputs x = {.n = n};
-    struct opening o = {.storage = s, .opts = opts, .x = &x};
+    struct opening o = {.storage = s, .opts = opts, .x = x};
     enum wr_status st;
 
-    assert(n > 0);
-    x.in = wr_array(n, sizeof(*x.in));
-    if (!x.in)
+    assert(n > 0 && !x->in);
+    x->in = wr_array(n, sizeof(*x->in));
+    if (!x->in)
         return wr_fail(e, WR_NOMEM, "plan of %zu files: out of memory", n);
+    x->n = n;
     for (size_t i = 0; i < n; i++)
-        x.in[i].file = &files[i];
+        x->in[i].file = &files[i];
     wr_mutex_init(&o.mutex);
     st = wr_crew_run(c, opts->parallel, n, "restore", open_one, &o, e);
     wr_mutex_release(&o.mutex);
     if (st == WR_OK)
-        st = agree(&x, opts->lock_offset, e);
+        st = agree(x, opts->lock_offset, e);
     if (st == WR_OK)
-        st = elect(&x, e);
-    if (st != WR_OK) {
-        wr_inputs_release(&x);
-        return st;
-    }
-    for (size_t i = 0; i < n; i++) {
+        st = elect(x, e);
+    for (size_t i = 0; st == WR_OK && i < n; i++) {
         /* Nothing but its file's checksum proves a page, unless the image has one of its own. */
-        if (!x.has_rolling)
-            x.in[i].whole = true;
-        if (!x.in[i].whole)
-            drop_losers(&x.in[i]);
+        if (!x->has_rolling || x->all_whole)
+            x->in[i].whole = true;
+        if (!x->in[i].whole)
+            drop_losers(&x->in[i]);
     }
-    *ret = x;
-    return WR_OK;
+    return st;
 }
 
 void wr_inputs_release(struct wr_inputs *x)

@@ -43,21 +43,29 @@ struct wr_input {
 };
 
 struct wr_inputs {
+    bool all_whole;      /* set by the caller: prove every file, also where the image can be */
     struct wr_input *in; /* oldest first */
     size_t n;
     uint32_t page_size, commit, lock_pgno; /* of the database to be */
     bool has_rolling;                      /* the newest file records the image's checksum */
     uint64_t rolling_post;
+    const struct wr_ltx_file *bad;     /* after CORRUPT: the file that is damaged, if one is */
+    const struct wr_ltx_file *suspect; /* or the one that lacks a page, if the others are right */
 };
 
 /* Read them all on opts->parallel threads, tell opts->progress, and decide for each page. `files`,
  * in the order they apply, must outlive it. CORRUPT: a damaged header or index, page sizes that
  * differ, or "page N missing" when the files do not hold the whole database; BUSY: a file has
- * vanished since it was listed, so that a new plan may work. */
+ * vanished since it was listed, so that a new plan may work. *x is = {0}, but for all_whole, and
+ * is to be released after a failure, too: it then has the headers that could be read, and page size
+ * 0 in the others. */
 enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *files, size_t n, const struct wr_restore_opts *opts,
-    struct wr_inputs *ret, struct wr_err *e) WR_MUST_CHECK;
+    struct wr_inputs *x, struct wr_err *e) WR_MUST_CHECK;
 void wr_inputs_release(struct wr_inputs *x); /* NULL-safe; = {0} is empty */
+
+/* CORRUPT if `f` is too small to begin with a header. */
+enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e) WR_MUST_CHECK;
 
 /* Exactly `n` bytes at `off` of a plan's file. CORRUPT if it is shorter, BUSY if it has vanished,
  * with its key in the text. */

@@ -221,7 +221,7 @@ static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *last = &plan->p[plan->n - 1];
     struct wr_inputs x = {0};
     struct wr_draft draft = {0};
-    struct wr_image_bytes bytes = {0};
+    struct wr_image_report bytes = {0};
     enum wr_status st = wr_inputs_open(s, c, plan->p, plan->n, opts, &x, e);
 
     if (st == WR_OK)
