@@ -30,8 +30,7 @@ static bool within(const struct wr_ltx_file *f, const struct wr_plan_target *t)
     return !t->time_ms || f->time_ms < t->time_ms;
 }
 
-/* Whether `a` is to be preferred to `b`, both being candidates. */
-static bool better(const struct wr_ltx_file *a, const struct wr_ltx_file *b)
+bool wr_plan_better(const struct wr_ltx_file *a, const struct wr_ltx_file *b)
 {
     if (a->max != b->max)
         return a->max > b->max;
@@ -51,7 +50,7 @@ static size_t advance(
     for (; k->i < k->n && files[k->i].min - 1 <= cur; k->i++) {
         if (!within(&files[k->i], t))
             continue;
-        if (k->best == NONE || better(&files[k->i], &files[k->best]))
+        if (k->best == NONE || wr_plan_better(&files[k->i], &files[k->best]))
             k->best = k->i;
     }
     if (k->best != NONE && files[k->best].max <= cur)
@@ -68,7 +67,7 @@ static size_t choose(const struct wr_ltx_file *files, struct cursor levels[WR_LE
     for (unsigned level = 0; level < WR_LEVEL_SNAPSHOT; level++) {
         size_t i = advance(files, &levels[level], cur, t);
 
-        if (i != NONE && (next == NONE || better(&files[i], &files[next])))
+        if (i != NONE && (next == NONE || wr_plan_better(&files[i], &files[next])))
             next = i;
     }
     return next;

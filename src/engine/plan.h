@@ -30,6 +30,9 @@ enum wr_status wr_plan(const struct wr_ltx_file *files, size_t n,
     const struct wr_plan_target *target, size_t *out, size_t *ret_n,
     struct wr_err *e) WR_MUST_CHECK;
 
+/* Whether `a` is to be preferred to `b` where both could come next. */
+bool wr_plan_better(const struct wr_ltx_file *a, const struct wr_ltx_file *b);
+
 /* The oldest and newest time among `files`, in any order; false when there is none. */
 bool wr_plan_times(
     const struct wr_ltx_file *files, size_t n, int64_t *ret_oldest_ms, int64_t *ret_newest_ms);
