@@ -255,10 +255,14 @@ typedef struct weir_restore_result {
 /* Rebuild a database at `path`; it appears complete, synced to disk, or not at all. Missing parent
  * directories are made. `opt` and `ret` may be NULL.
  *
+ * Where a file of the replica is damaged, or does not continue the one before it because two
+ * processes have written, others are used if they lead to the same transaction, and the log has a
+ * warning; the progress begins again. The newest state is never replaced by an older one.
+ *
  * WEIR_NOTFOUND: the replica holds nothing to restore, or nothing at that transaction or time.
  * WEIR_CONFLICT: `path`, or a -wal, -shm or -journal beside it, exists and overwrite is not set (an
  * empty file with none of these beside it is replaced). WEIR_CORRUPT: the backup is damaged or has
- * a gap, or the check failed.
+ * a gap, and the message says which transaction is still there, or the check failed.
  *
  * A restore that was killed, canceled or cut off from the replica is gone on with by the next one
  * to the same path, if there was much to fetch. Its file, "<path>.tmp-<16 hex>", waits there. */
@@ -281,7 +285,8 @@ typedef struct weir_file {
 /* One file; nonzero stops the listing, which then returns WEIR_OK. On the calling thread. */
 typedef int weir_file_fn(void *arg, const weir_file *file);
 
-/* The files that weir_restore would read with the same options, in the order of their transactions.
+/* The files that weir_restore would read with the same options, in the order of their transactions,
+ * unless it finds that one of them is no good: this goes by their names, and reads none of them.
  * Touches no local file. WEIR_NOTFOUND and WEIR_CORRUPT as weir_restore. */
 WEIR_API int weir_plan(weir *w, const char *url, const weir_restore_options *opt, weir_file_fn *fn,
     void *arg, weir_error *reterr);

@@ -44,7 +44,8 @@ static void forward_progress(void *arg, const struct wr_restore_progress *p)
         .bytes_total = p->bytes_total,
         .bytes_resumed = p->bytes_resumed};
 
-    f->files = wr_max(f->files, p->files_total);
+    if (p->files_total) /* of the last plan, should there be more than one */
+        f->files = p->files_total;
     if (f->o->progress)
         f->o->progress(f->o->progress_arg, &out);
 }

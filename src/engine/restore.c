@@ -5,9 +5,8 @@
 #include "engine/restore.h"
 
 #include "base/mem.h"
+#include "engine/chain.h"
 #include "engine/crew.h"
-#include "engine/draft.h"
-#include "engine/image.h"
 #include "engine/inputs.h"
 #include "engine/legacy.h"
 #include "engine/place.h"
@@ -86,18 +85,8 @@ static enum wr_status plan_files(const struct wr_ltx_files *all, const struct wr
     st = wr_plan(all->p, all->n, &target, chosen, &n, e);
     if (st == WR_CORRUPT)
         wr_wrap(e, st, "cannot calc restore plan");
-    for (size_t i = 0; st == WR_OK && i < n; i++) {
-        const struct wr_ltx_file *f = &all->p[chosen[i]];
-
-        if (f->size < WR_LTX_HEADER_SIZE)
-            st = wr_fail(e, WR_CORRUPT,
-                "invalid ltx file: level=%u min=%016llx max=%016llx has size %llu bytes (minimum "
-                "%d)",
-                f->level, (unsigned long long)f->min, (unsigned long long)f->max,
-                (unsigned long long)f->size, WR_LTX_HEADER_SIZE);
-        else
-            st = wr_ltx_files_add(out, f, e);
-    }
+    for (size_t i = 0; st == WR_OK && i < n; i++)
+        st = wr_ltx_files_add(out, &all->p[chosen[i]], e);
     wr_free(chosen);
     return st;
 }
@@ -113,6 +102,8 @@ enum wr_status wr_restore_plan(struct wr_storage *s, struct wr_call *c,
         st = list_files(s, c, &o, &all, e);
     if (st == WR_OK)
         st = plan_files(&all, &o, ret, e);
+    for (size_t i = 0; st == WR_OK && i < ret->n; i++)
+        st = wr_input_check(&ret->p[i], e);
     wr_ltx_files_release(&all);
     return st;
 }
@@ -215,35 +206,28 @@ static enum wr_status keep(struct wr_place *place, const struct wr_restore_opts 
 }
 
 static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
-    const struct wr_restore_opts *opts, const struct wr_ltx_files *plan, struct wr_place *place,
+    const struct wr_restore_opts *opts, struct source *x, struct wr_place *place,
     struct wr_restore_result *r, struct wr_err *e)
 {
-    const struct wr_ltx_file *last = &plan->p[plan->n - 1];
-    struct wr_inputs x = {0};
-    struct wr_draft draft = {0};
-    struct wr_image_report bytes = {0};
-    enum wr_status st = wr_inputs_open(s, c, plan->p, plan->n, opts, &x, e);
+    struct wr_chain_report is = {0};
+    enum wr_status st = wr_chain_fetch(
+        s, c, opts, &x->all, &x->plan, wr_place_file(place), wr_place_map(place), &is, e);
+    const struct wr_ltx_file *last = &x->plan.p[x->plan.n - 1];
 
-    if (st == WR_OK)
-        st = wr_draft_open(&draft, wr_place_file(place), wr_place_map(place), &x, e);
-    if (st == WR_OK)
-        st = wr_image_write(s, c, &x, opts, &draft, &bytes, e);
     if (st == WR_OK)
         *r = (struct wr_restore_result){.format = WR_RESTORE_LTX,
             .txid = last->max,
             .time_ms = last->time_ms,
-            .bytes = (uint64_t)x.commit * x.page_size,
-            .commit = x.commit,
-            .page_size = x.page_size,
-            .bytes_read = bytes.fetched,
-            .bytes_resumed = bytes.resumed,
-            .verified = x.has_rolling};
-    else if (draft.failed) /* going on with this disk is no good idea */
+            .bytes = (uint64_t)is.commit * is.page_size,
+            .commit = is.commit,
+            .page_size = is.page_size,
+            .bytes_read = is.fetched,
+            .bytes_resumed = is.resumed,
+            .verified = is.verified};
+    else if (is.disk_failed) /* going on with this disk is no good idea */
         wr_wrap(e, st, "restore %s", opts->path);
     else
-        st = keep(place, opts, st, draft.unmapped ? 0 : bytes.fetched + bytes.resumed, e);
-    wr_draft_release(&draft);
-    wr_inputs_release(&x);
+        st = keep(place, opts, st, is.unmapped ? 0 : is.fetched + is.resumed, e);
     return st;
 }
 
@@ -329,7 +313,7 @@ enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
         st = open_place(&o, &source, &place, e);
     if (st == WR_OK)
         st = source.legacy ? write_legacy(c, &o, source.legacy, place, &r, e)
-                           : write_ltx(s, c, &o, &source.plan, place, &r, e);
+                           : write_ltx(s, c, &o, &source, place, &r, e);
     if (st == WR_OK)
         st = check_file(&o, place, e);
     if (st == WR_OK) {

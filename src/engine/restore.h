@@ -7,6 +7,9 @@
  * Of an LTX restore that was killed, that file and a map of it (draft.h) stay, and the next restore
  * to the same path goes on with them: whatever page is in there as the new plan wants it is not
  * fetched again.
+ *
+ * A plan goes by names. Should a file of it be damaged, or not continue the one before it, others
+ * that lead to the same TXID are looked for (chain.h): to fail is right only when there are none.
  */
 #ifndef WR_ENGINE_RESTORE_H
 #define WR_ENGINE_RESTORE_H
@@ -35,7 +38,8 @@ struct wr_restore_progress {
     size_t files, files_total; /* indexes read; files of the plan */
 };
 
-/* Runs on the thread that called wr_restore, at most a few times a second and once at the end. */
+/* Runs on the thread that called wr_restore, at most a few times a second and once at the end. What
+ * it tells begins again with WR_RESTORE_INDEXING when the restore goes on with other files. */
 typedef void wr_restore_progress_fn(void *arg, const struct wr_restore_progress *p);
 
 /* What SQLite is to say to the new file before it takes its name. The values are the public
@@ -94,7 +98,8 @@ struct wr_restore_result {
  * NOTFOUND: nothing to restore, or not that transaction or time; no file was touched.
  * CONFLICT: a database or a sidecar (-wal, -shm, -journal) is there and `overwrite` is not set.
  * MISUSE: the path is a directory, or both txid and time_ms are set.
- * CORRUPT: a file of the plan is damaged, the pages do not add up to the database it describes, or
+ * CORRUPT: a file of the plan is damaged, or the pages do not add up to the database it describes,
+ *   and no other files lead to the same TXID; the text says which earlier one they lead to. Or
  *   SQLite's check has found something.
  * CANCELED, TIMEOUT, LIMIT (disk full), AUTH, IO as below.
  *
@@ -107,8 +112,9 @@ enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_restore_result *ret,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* Only the plan, LTX only: the files that wr_restore would use for opts->txid or opts->time_ms, in
- * the order they apply, appended to *ret. opts->path may be NULL. Errors as wr_plan. */
+/* Only the plan, LTX only: the files that wr_restore would begin with for opts->txid or
+ * opts->time_ms, in the order they apply, appended to *ret. opts->path may be NULL. Errors as
+ * wr_plan; CORRUPT too for a file that is too small to be one. */
 enum wr_status wr_restore_plan(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -487,8 +487,8 @@ static void test_truncated_file(void **state)
         world_store(&v.w, v.key, (struct wr_bytes){v.file.p, n}, 1000);
         T_IS(WR_CORRUPT, wr_restore(v.w.storage, t_call(), &o, &r, &e));
         if (n == 99)
-            assert_string_equal(e.text, "invalid ltx file: level=9 min=0000000000000001 "
-                                        "max=0000000000000001 has size 99 bytes (minimum 100)");
+            T(strstr(e.text, "invalid ltx file: level=9 min=0000000000000001 "
+                             "max=0000000000000001 has size 99 bytes (minimum 100)"));
         check_dir(dir, 0);
     }
     victim_release(&v);

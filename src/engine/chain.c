@@ -1,0 +1,357 @@
+/*
+ * chain.c - try a chain; know what is wrong with it; try another.
+ *
+ * All is well: the plan's headers and indexes are read, their rolling checksums continue each
+ * other, its pages are fetched, and give the checksum that the newest file records.
+ *
+ * What can be wrong, and what is done:
+ *   two files do not continue each other   look for files that do. If there are none go on: the
+ *                                          image decides, for a file may have all pages
+ *   a file is damaged                      look for a chain without it
+ *   the image is not what it should be,    if there are joins that nobody can check, because a file
+ *   and no file is known to be damaged     begins within the one before or has no rolling
+ *                                          checksums: look for a chain with fewer of them. Then
+ *                                          fetch again and prove every file, which may find one
+ *                                          that is damaged. Then do without one of these joins
+ *   a page is missing                      the same, and at last do without the file that should
+ *                                          have brought it
+ *
+ * The draft outlives all this: a page is taken from it only as what the chain at hand says it is,
+ * so that what other chains left is either right or written again.
+ */
+#include "engine/chain.h"
+
+#include "engine/detour.h"
+#include "engine/draft.h"
+#include "engine/image.h"
+#include "engine/inputs.h"
+#include "engine/restore.h"
+#include "ltx/ltx.h"
+#include "storage/storage.h"
+
+#define LABEL_MAX (WR_LTX_NAME_MAX + 16)
+#define WHY_MAX   (2 * LABEL_MAX + 100)
+
+#define ATTEMPTS_MAX 20 /* chains that are read; headers are not enough to tell these apart */
+
+struct chain {
+    struct wr_storage *storage;
+    const struct wr_restore_opts *opts;
+    const struct wr_ltx_files *all;
+    struct wr_ltx_files *plan;
+    struct wr_file *file, *map;
+    struct wr_chain_report *r;
+    struct wr_detour detour; /* empty before something is wrong */
+    unsigned attempts;
+    bool whole;                              /* prove every file */
+    bool unproven;                           /* the last attempt got to its pages, not all of
+                                                whose files it proved */
+    const struct wr_ltx_file *bad, *suspect; /* of the last attempt, in `plan` */
+    char misfit[WHY_MAX];                    /* of the plan by names, if it is gone on with */
+};
+
+/* "level 0 file 0000000000000001-000000000000002a.ltx" */
+static const char *name_of(char out[LABEL_MAX], const struct wr_ltx_file *f)
+{
+    char name[WR_LTX_NAME_MAX];
+
+    wr_ltx_name_format(name, f->min, f->max);
+    (void)snprintf(out, LABEL_MAX, "level %u file %s", f->level, name); /* it fits */
+    return out;
+}
+
+static enum wr_status survey(struct chain *k, struct wr_err *e)
+{
+    if (k->detour.facts)
+        return WR_OK;
+    return wr_detour_init(
+        &k->detour, k->storage, k->opts, k->all, k->plan->p[k->plan->n - 1].max, e);
+}
+
+static bool same_files(const struct wr_ltx_files *a, const struct wr_ltx_files *b)
+{
+    for (size_t i = 0; a->n == b->n && i < a->n; i++) {
+        if (wr_ltx_file_cmp(&a->p[i], &b->p[i]) != 0)
+            return false;
+    }
+    return a->n == b->n;
+}
+
+/* Take the best chain that is known now, unless it is the same. NOTFOUND: there is none. */
+static enum wr_status turn(
+    struct chain *k, struct wr_call *c, const char *what, const char *why, struct wr_err *e)
+{
+    struct wr_ltx_files other = {0};
+    enum wr_status st = wr_detour_find(&k->detour, c, k->detour.end, &other, e);
+
+    if (st == WR_OK && same_files(&other, k->plan))
+        st = wr_fail(e, WR_NOTFOUND, "no other files");
+    if (st != WR_OK) {
+        wr_ltx_files_release(&other);
+        return st;
+    }
+    wr_log(c->log, WR_WARN, what, WR_F_STR("replica", wr_storage_name(k->storage)),
+        WR_F_TXID("txid", k->detour.end), WR_F_Z("reason", why));
+    wr_ltx_files_release(k->plan);
+    *k->plan = other;
+    k->whole = false;
+    return WR_OK;
+}
+
+/* The first file that does not continue the one before it, or 0. */
+static size_t misfit(const struct wr_inputs *x)
+{
+    for (size_t i = 1; i < x->n; i++) {
+        const struct wr_fact before = wr_fact_of(&x->in[i - 1].header);
+        const struct wr_fact after = wr_fact_of(&x->in[i].header);
+
+        if (wr_fit(x->in[i - 1].file, &before, x->in[i].file, &after) == WR_FIT_NO)
+            return i;
+    }
+    return 0;
+}
+
+/* The plan by names has a misfit at `i`. NOTFOUND: there is no better one. */
+static enum wr_status turn_at(
+    struct chain *k, struct wr_call *c, const struct wr_inputs *x, size_t i, struct wr_err *e)
+{
+    char before[LABEL_MAX], after[LABEL_MAX], *why = k->misfit;
+    enum wr_status st = survey(k, e);
+
+    if (st != WR_OK)
+        return st;
+    wr_detour_learn(&k->detour, x);
+    (void)snprintf(why, WHY_MAX, "%s does not continue %s: its checksum of the database differs",
+        name_of(after, x->in[i].file), name_of(before, x->in[i - 1].file));
+    st = turn(k, c,
+        "two processes have written to the replica; restoring by way of the files that fit each "
+        "other",
+        why, e);
+    if (st == WR_OK)
+        why[0] = '\0';
+    return st;
+}
+
+static enum wr_status open_inputs(
+    struct chain *k, struct wr_call *c, struct wr_inputs *x, struct wr_err *e)
+{
+    size_t i = 0;
+    enum wr_status st;
+
+    x->all_whole = k->whole;
+    st = wr_inputs_open(k->storage, c, k->plan->p, k->plan->n, k->opts, x, e);
+    if (st == WR_OK && k->attempts == 1)
+        i = misfit(x);
+    if (i > 0) {
+        st = turn_at(k, c, x, i, e);
+        if (st == WR_NOTFOUND)
+            return WR_OK;
+        wr_inputs_release(x);
+        if (st == WR_OK)
+            st = wr_inputs_open(k->storage, c, k->plan->p, k->plan->n, k->opts, x, e);
+    }
+    return st;
+}
+
+/* Remember what its inputs say of a chain that came to nothing. */
+static enum wr_status look_back(
+    struct chain *k, const struct wr_inputs *x, enum wr_status st, struct wr_err *e)
+{
+    struct wr_err own = {0};
+    enum wr_status ready = survey(k, &own);
+
+    if (ready != WR_OK) {
+        *e = own;
+        return ready;
+    }
+    wr_detour_learn(&k->detour, x);
+    if (!k->bad && k->misfit[0])
+        wr_wrap(e, st, "%s", k->misfit);
+    return st;
+}
+
+/* Fetch what k->plan makes. After CORRUPT k says what is known of the cause. */
+static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_inputs x = {0};
+    struct wr_draft draft = {0};
+    struct wr_image_report report = {0};
+    enum wr_status st;
+
+    k->attempts++;
+    k->unproven = false;
+    st = open_inputs(k, c, &x, e);
+    k->bad = x.bad;
+    k->suspect = x.suspect;
+    if (st == WR_OK)
+        st = wr_draft_open(&draft, k->file, k->map, &x, e);
+    if (st == WR_OK) {
+        st = wr_image_write(k->storage, c, &x, k->opts, &draft, &report, e);
+        k->bad = report.bad;
+        for (size_t i = 0; i < x.n; i++)
+            k->unproven = k->unproven || !x.in[i].whole;
+    }
+    if (st == WR_CORRUPT)
+        st = look_back(k, &x, st, e);
+    k->r->commit = x.commit;
+    k->r->page_size = x.page_size;
+    k->r->verified = x.has_rolling;
+    /* What this run has fetched for another chain was not left by an earlier one. */
+    k->r->resumed = k->attempts == 1 ? report.resumed : wr_min(k->r->resumed, report.resumed);
+    k->r->fetched += report.fetched;
+    k->r->unmapped = draft.unmapped;
+    k->r->disk_failed = draft.failed;
+    wr_draft_release(&draft);
+    wr_inputs_release(&x);
+    return st;
+}
+
+static enum wr_status set_aside(struct chain *k, struct wr_call *c, const struct wr_ltx_file *f,
+    const char *why, struct wr_err *e)
+{
+    k->detour.facts[wr_detour_index(&k->detour, f)].aside = true;
+    return turn(k, c,
+        "a file of the replica is damaged; restoring by way of others, which lead to the same "
+        "transaction",
+        why, e);
+}
+
+/* The join behind file `i` of the plan. */
+static struct wr_join join_at(const struct chain *k, size_t i, enum wr_fit *ret)
+{
+    const struct wr_detour *d = &k->detour;
+    const struct wr_join j = {
+        wr_detour_index(d, &k->plan->p[i]), wr_detour_index(d, &k->plan->p[i + 1])};
+
+    *ret = wr_fit(
+        &d->files.p[j.before], &d->facts[j.before], &d->files.p[j.after], &d->facts[j.after]);
+    return j;
+}
+
+/* How well the plan's files belong together, by all that is known of them. */
+static enum wr_fit fit_of(const struct chain *k)
+{
+    enum wr_fit worst = WR_FIT_YES;
+
+    for (size_t i = 0; i + 1 < k->plan->n; i++) {
+        enum wr_fit fit;
+
+        (void)join_at(k, i, &fit);
+        worst = wr_min(worst, fit);
+    }
+    return worst;
+}
+
+/* Do without one of the joins that cannot be checked. */
+static enum wr_status ban_some(
+    struct chain *k, struct wr_call *c, const char *what, const char *why, struct wr_err *e)
+{
+    struct wr_detour *d = &k->detour;
+    unsigned tries = 0;
+
+    for (size_t i = 0; i + 1 < k->plan->n && tries < WR_DETOUR_BANS; i++) {
+        enum wr_fit fit;
+        struct wr_join join = join_at(k, i, &fit);
+        enum wr_status st;
+
+        if (fit == WR_FIT_YES || d->n_bans == WR_DETOUR_BANS)
+            continue;
+        d->bans[d->n_bans++] = join;
+        st = turn(k, c, what, why, e);
+        if (st != WR_NOTFOUND)
+            return st;
+        d->n_bans--;
+        tries++;
+    }
+    return wr_fail(e, WR_NOTFOUND, "no other files");
+}
+
+/* The plan's files do not make the database, and none is known to be damaged. */
+static enum wr_status do_not_add_up(
+    struct chain *k, struct wr_call *c, const char *why, struct wr_err *e)
+{
+    static const char what[] = "files of the replica do not add up to the database; restoring by "
+                               "way of others, which lead to the same transaction";
+    enum wr_fit fit = fit_of(k);
+    enum wr_status st = WR_NOTFOUND;
+
+    if (fit != WR_FIT_YES)
+        st = turn(k, c, what, why, e);
+    /* Of files that do not fit each other it is no news that they do not add up. */
+    if (st == WR_NOTFOUND && fit != WR_FIT_NO && k->unproven) {
+        wr_log(c->log, WR_WARN,
+            "the pages fetched do not add up to the database; reading all files in full, to find "
+            "the damaged one",
+            WR_F_STR("replica", wr_storage_name(k->storage)), WR_F_TXID("txid", k->detour.end),
+            WR_F_Z("reason", why));
+        k->whole = true;
+        return WR_OK;
+    }
+    if (st == WR_NOTFOUND)
+        st = ban_some(k, c, what, why, e);
+    if (st == WR_NOTFOUND && k->suspect)
+        st = set_aside(k, c, k->suspect, why, e);
+    return st;
+}
+
+/* After an attempt that failed with `why`: set out for another. NOTFOUND: there is none. */
+static enum wr_status try_another(
+    struct chain *k, struct wr_call *c, const char *why, struct wr_err *e)
+{
+    enum wr_status st = survey(k, e);
+
+    if (st != WR_OK)
+        return st;
+    if (k->attempts >= ATTEMPTS_MAX)
+        return wr_fail(e, WR_NOTFOUND, "too many chains were tried");
+    return k->bad ? set_aside(k, c, k->bad, why, e) : do_not_add_up(k, c, why, e);
+}
+
+/* The first failure, and what can still be done. */
+static enum wr_status give_up(
+    struct chain *k, struct wr_call *c, const struct wr_err *first, struct wr_err *e)
+{
+    struct wr_ltx_files far = {0};
+    uint64_t end = 0;
+
+    if (k->bad)
+        k->detour.facts[wr_detour_index(&k->detour, k->bad)].aside = true;
+    /* Only a hint: no failure of it matters. */
+    if (wr_detour_find(&k->detour, c, 0, &far, NULL) == WR_OK)
+        end = far.p[far.n - 1].max;
+    wr_ltx_files_release(&far);
+    if (end == 0 || end >= k->detour.end)
+        return wr_fail(e, WR_CORRUPT, "%s", first->text);
+    return wr_fail(e, WR_CORRUPT,
+        "%s (no other files lead to txid %016llx; what can still be restored ends with -txid "
+        "%016llx)",
+        first->text, (unsigned long long)k->detour.end, (unsigned long long)end);
+}
+
+enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, const struct wr_ltx_files *all, struct wr_ltx_files *plan,
+    struct wr_file *file, struct wr_file *map, struct wr_chain_report *r, struct wr_err *e)
+{
+    struct chain k = {
+        .storage = s, .opts = opts, .all = all, .plan = plan, .file = file, .map = map, .r = r};
+    struct wr_err first = {0}, last = {0};
+    enum wr_status st = attempt(&k, c, &last);
+
+    while (st == WR_CORRUPT) {
+        struct wr_err why = last;
+
+        if (first.code == WR_OK)
+            first = why;
+        st = try_another(&k, c, why.text, &last);
+        if (st == WR_OK)
+            st = attempt(&k, c, &last);
+        else if (st == WR_NOTFOUND)
+            break;
+    }
+    if (st == WR_NOTFOUND)
+        st = give_up(&k, c, &first, &last);
+    wr_detour_release(&k.detour);
+    if (st != WR_OK && e)
+        *e = last;
+    return st;
+}

@@ -1,0 +1,40 @@
+/*
+ * chain.h - fetch the database that a chain of LTX files makes; if one of them is damaged, or they
+ * do not fit, by another chain that leads to the same transaction.
+ */
+#ifndef WR_ENGINE_CHAIN_H
+#define WR_ENGINE_CHAIN_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+#include "engine/layout.h"
+
+struct wr_file;
+struct wr_restore_opts;
+struct wr_storage;
+
+/* What came of it; the numbers of bytes also after a failure. */
+struct wr_chain_report {
+    uint32_t commit, page_size;
+    bool verified;             /* by a checksum of the whole image */
+    uint64_t fetched, resumed; /* bytes of pages, as in image.h */
+    bool unmapped;             /* the map is of no use */
+    bool disk_failed;          /* the failure is the local disk's */
+};
+
+/* `plan`, not empty and chosen from `all`, is what goes by the names. It is tried first, and
+ * replaced by what was used. `file` and `map` are for draft.h. *r is = {0}.
+ *
+ * Another chain is taken only if it ends at the same TXID as `plan`; a warning in the log says so.
+ * Headers are read for that only once something is wrong, and each at most once; no more than 20
+ * chains are tried.
+ *
+ * CORRUPT: no chain gives the database; the text is of the first that was tried, and says what
+ * transaction can still be restored. Else as wr_inputs_open, wr_draft_open, wr_image_write. */
+enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, const struct wr_ltx_files *all, struct wr_ltx_files *plan,
+    struct wr_file *file, struct wr_file *map, struct wr_chain_report *r,
+    struct wr_err *e) WR_MUST_CHECK;
+
+#endif
