@@ -16,7 +16,7 @@
 #include "engine/layout.h"
 
 #define SAME_QUARTERS 3u /* of the sampled pages must be equal, if another machine wrote it */
-#define CONTESTS_MAX  3u /* times that a file of our own may have been in the way */
+#define CONTESTS_MAX  1u /* times that a file of our own past may have been in the way */
 
 /* How the replica gets from where it stands to db->txid. */
 struct join {
@@ -105,7 +105,7 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
     else if (!known)
         *ret = elsewhere(db, dr);
     else if (!at->whole)
-        *ret = dr->contests >= CONTESTS_MAX ? STANDS_CONTESTED : STANDS_BROKEN;
+        *ret = dr->now.contested && dr->contests >= CONTESTS_MAX ? STANDS_CONTESTED : STANDS_BROKEN;
     else
         *ret = at->txid == wr_ledger_state(db->ledger).txid ? STANDS_HERE : STANDS_BEHIND;
     return st;
