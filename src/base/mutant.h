@@ -32,7 +32,6 @@
     X(KEEP_NOTHING, "a checkpoint overwrites what is being sent, and nothing proves it")    \
     X(NO_GROWTH, "pages that a database grew by, and that no frame holds, are left out")    \
     X(CLOSE_DB, "the database is opened and closed by its path")                            \
-    X(SHORT_GET_OK, "an object that ends too early is padded with zeros")                   \
     X(DEAF, "what is told while a step runs is forgotten")
 
 #ifdef WR_MUTANTS

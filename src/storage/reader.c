@@ -9,7 +9,6 @@
 #include "storage/reader.h"
 
 #include "base/mem.h"
-#include "base/mutant.h"
 
 #define WINDOW_MIN ((size_t)4096)
 
@@ -66,10 +65,6 @@ static enum wr_status fill(struct wr_reader *r, struct wr_call *c, struct wr_err
         return wr_fail(e, WR_CORRUPT,
             "read " WR_FMT ": goes on after byte %llu, where it should end", WR_ARG(r->key),
             (unsigned long long)r->size);
-    if (WR_MUTANT(SHORT_GET_OK)) {
-        memset(r->buf + got, 0, want - got);
-        got = want;
-    }
     if (got < want)
         return wr_fail(e, WR_CORRUPT, "read " WR_FMT ": ends at byte %llu of %llu", WR_ARG(r->key),
             (unsigned long long)r->next + got, (unsigned long long)r->size);
