@@ -165,19 +165,25 @@ static enum wr_status enter_wal(struct wr_conn *c, bool *switched, struct wr_err
     return rc == SQLITE_OK ? WR_OK : open_fail(c->db, rc, "read", e);
 }
 
+static bool has_files(const struct wr_conn *c)
+{
+    return c->file && c->file->pMethods && c->wal && c->wal->pMethods;
+}
+
 static enum wr_status handles(struct wr_conn *c, struct wr_err *e)
 {
     volatile void *map = NULL;
-    int rc;
+    int rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_FILE_POINTER, &c->file);
 
-    /* These fail for a name that is no database's. Since enter_wal the connection holds a lock that
-     * keeps others from leaving WAL mode. */
-    (void)sqlite3_file_control(c->db, "main", SQLITE_FCNTL_FILE_POINTER, &c->file);
-    (void)sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &c->wal);
-    assert(c->file->pMethods && c->wal->pMethods);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &c->wal);
+    if (rc != SQLITE_OK || !has_files(c)) /* uncovered: enter_wal has opened both */
+        return wr_fail(e, WR_INTERNAL, "SQLite gave no file handles (code %d)", rc);
     rc = c->file->pMethods->xShmMap(c->file, 0, 32768, 0, &map);
     if (rc != SQLITE_OK)
         return wr_fail(e, WR_IO, "map the wal-index: %s", sqlite3_errstr(rc));
+    if (!map) /* uncovered: enter_wal has mapped it */
+        return wr_fail(e, WR_INTERNAL, "SQLite has no wal-index");
     c->shm = map;
     return WR_OK;
 }
@@ -190,8 +196,8 @@ static enum wr_status page_size_of(struct wr_conn *c, uint32_t *ret, struct wr_e
 
     if (rc != SQLITE_OK)
         return sql_fail(c->db, rc, "page size", e);
-    (void)wr_parse_u64(wr_str(text), &n);
-    assert(n >= 512 && n <= 65536); /* SQLite's word */
+    if (!wr_parse_u64(wr_str(text), &n) || n < 512 || n > 65536) /* uncovered: SQLite's word */
+        return wr_fail(e, WR_CORRUPT, "page size is \"%s\"", text);
     *ret = (uint32_t)n;
     return WR_OK;
 }
