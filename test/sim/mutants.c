@@ -44,6 +44,13 @@ static uint64_t hunt(uint64_t first, uint64_t max_seeds, struct run_result *ret)
     return 0;
 }
 
+static const char *what_of(const struct run_result *r)
+{
+    const char *what = strstr(r->text, "FAILED: ");
+
+    return what ? what + strlen("FAILED: ") : r->text;
+}
+
 static int by_size(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -51,14 +58,27 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* A seed that found it once does so until the simulator changes. */
+static bool found_again(enum wr_mutant which, uint64_t known)
+{
+    struct run_result r = {0};
+
+    run_one(&(struct run){.seed = known}, &r);
+    if (r.end != RUN_WELL)
+        (void)printf("%-20s found by seed %llu: %s\n", mutants[which].name,
+            (unsigned long long)known, what_of(&r));
+    return r.end != RUN_WELL;
+}
+
 /* Whether it is always found. */
-static bool kill_mutant(enum wr_mutant which, uint64_t max_seeds, unsigned rounds)
+static bool kill_mutant(enum wr_mutant which, uint64_t known, uint64_t max_seeds, unsigned rounds)
 {
     uint64_t took[MUTANT_ROUNDS_MAX];
     struct run_result first = {0}, other;
-    const char *what;
 
     wr_mutant_now = which;
+    if (known > 0 && found_again(which, known))
+        return true;
     for (unsigned i = 0; i < rounds; i++) {
         took[i] = hunt(i * 1000000, max_seeds, i == 0 ? &first : &other);
         if (took[i] == 0) {
@@ -68,27 +88,26 @@ static bool kill_mutant(enum wr_mutant which, uint64_t max_seeds, unsigned round
         }
     }
     qsort(took, rounds, sizeof(took[0]), by_size);
-    what = strstr(first.text, "FAILED: ");
     (void)printf("%-20s found, median %llu seeds (%llu to %llu): %s\n", mutants[which].name,
         (unsigned long long)took[rounds / 2], (unsigned long long)took[0],
-        (unsigned long long)took[rounds - 1], what ? what + strlen("FAILED: ") : first.text);
+        (unsigned long long)took[rounds - 1], what_of(&first));
     return true;
 }
 
-static void work(
-    unsigned job, unsigned jobs, uint64_t max_seeds, unsigned rounds, enum wr_mutant only)
+static void work(unsigned job, unsigned jobs, uint64_t known, uint64_t max_seeds, unsigned rounds,
+    enum wr_mutant only)
 {
     bool all = true;
 
     for (unsigned i = 1; i < WR_MUTANT_COUNT; i++) {
         if (only ? i == (unsigned)only && job == 0 : i % jobs == job)
-            all = kill_mutant((enum wr_mutant)i, max_seeds, rounds) && all;
+            all = kill_mutant((enum wr_mutant)i, known, max_seeds, rounds) && all;
     }
     (void)fflush(NULL);
     _exit(!all);
 }
 
-int mutants_run(uint64_t max_seeds, unsigned rounds, unsigned jobs)
+int mutants_run(uint64_t known, uint64_t max_seeds, unsigned rounds, unsigned jobs)
 {
     const enum wr_mutant only = wr_mutant_now;
     bool all = true;
@@ -101,7 +120,7 @@ int mutants_run(uint64_t max_seeds, unsigned rounds, unsigned jobs)
         if (pid < 0)
             abort();
         if (pid == 0)
-            work(job, jobs, max_seeds, rounds, only);
+            work(job, jobs, known, max_seeds, rounds, only);
     }
     while (wait(&status) > 0 || errno == EINTR)
         all = all && status == 0;

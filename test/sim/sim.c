@@ -8,6 +8,8 @@
  *     weir-sim --shrink FILE [--seconds N] shorter, in place, while it fails alike
  *     weir-sim --mutants [--max-seeds N] [--rounds N]
  *                                          that each mutant is found (mutants.h)
+ *     --known SEED                         with that: one that has found it before, and is tried
+ * first
  *     --mutant NAME                        with each of these: with that bug in the product
  *
  * The last line counts: schedules=... crashes=... acked=... lost=... Exit status 0: nothing found.
@@ -48,7 +50,7 @@ struct options {
     char **files;
     size_t n_files;
     unsigned jobs, seconds, rounds;
-    uint64_t max_seeds;
+    uint64_t max_seeds, known;
     bool trace;
 };
 
@@ -255,7 +257,7 @@ static int usage(void)
         "usage: weir-sim --seeds A..B | --seed N | --doublecheck A..B | --replay FILE... |\n"
         "                --shrink FILE | --mutants\n"
         "       [--jobs N] [--trace] [--save FILE] [--seconds N] [--max-seeds N] [--rounds N] "
-        "[--mutant "
+        "[--known SEED] [--mutant "
         "NAME]\n");
     return 2;
 }
@@ -313,6 +315,8 @@ static int option(struct options *o, const char *name, char **rest)
         o->rounds = (unsigned)n;
     } else if (strcmp(name, "--max-seeds") == 0) {
         o->max_seeds = n;
+    } else if (strcmp(name, "--known") == 0) {
+        o->known = n;
     } else {
         return 0;
     }
@@ -345,7 +349,7 @@ int main(int argc, char **argv)
     case SHRINK:
         return shrink_file(&o);
     case MUTANTS:
-        return mutants_run(o.max_seeds, o.rounds, o.jobs);
+        return mutants_run(o.known, o.max_seeds, o.rounds, o.jobs);
     case NOTHING:
         break;
     }
