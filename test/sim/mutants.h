@@ -10,8 +10,8 @@
 bool mutant_choose(const char *name);
 
 /* For each mutant (or the chosen one), seeds from 1 on until one finds it, `rounds` times from
- * other seeds; a line each with the median. `known` is tried first, and enough; 0: none. Returns 0 if
- * each was found, within `max_seeds` each time. */
+ * other seeds; a line each with the median. `known` is tried first, and enough; 0: none. Returns 0
+ * if each was found, within `max_seeds` each time. */
 #define MUTANT_ROUNDS_MAX 21
 int mutants_run(uint64_t known, uint64_t max_seeds, unsigned rounds, unsigned jobs);
 
