@@ -215,6 +215,32 @@ def evil_contents(c):
     c.check(count > 40, "only %d cases" % count)
 
 
+@case
+def way_around(c):
+    """A damaged file where others lead to the same state: 0, with a warning. Where none do: 5, and what is left."""
+    good = good_pages(c)
+    last = {**good, 2: bytes(PAGE)}
+    target = c.path("target.db")
+    files = {(0, 1, 1): ltx(good), (0, 2, 2): ltx({2: last[2]}, 2, 2, commit=len(good)), (9, 1, 2): ltx(last, 1, 2)}
+    for what, spoil in {"cut": lambda d: d[:-1], "short": lambda d: d[:40], "a bit": lambda d: d[:300] + b"?" + d[301:],
+                        "another magic": lambda d: b"LTX9" + d[4:]}.items():
+        for bad in ((9, 1, 2), (0, 2, 2)):
+            put(c, {**files, bad: spoil(files[bad])})
+            out = c.run("restore", "-o", target, c.url)
+            c.expect(out, 0)
+            c.check(pages(target) == last, "%s in %s: restored something else" % (what, bad))
+            os.remove(target)
+            c.check(("a file of the replica is damaged" in out.text) == (bad[0] == 9),
+                    "%s in %s: %s" % (what, bad, out.text))
+        put(c, {key: spoil(data) if key[2] == 2 else data for key, data in files.items()})
+        out = c.run("restore", "-o", target, c.url)
+        c.expect(out, 5, "-txid 0000000000000001")
+        c.check(not os.path.exists(target), "%s: an older state is there" % what)
+        c.expect(c.run("restore", "-txid", "0000000000000001", "-o", target, c.url), 0)
+        c.check(pages(target) == good, "%s: restored something else" % what)
+        os.remove(target)
+
+
 def around(c):
     """Everything in the work directory but logs, as it is now."""
     return sorted(os.path.join(d, f) for d, _, files in os.walk(c.work) for f in files)
