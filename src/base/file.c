@@ -133,6 +133,9 @@ static enum wr_status ensure_dir(
         if (st != WR_CONFLICT)
             return st;
         st = fs->stat(fs, path, &info, e); /* someone was quicker: what did they make? */
+        if (st == WR_NOTFOUND) /* as a link to a volume that is not mounted; no absence to go by */
+            return wr_fail(e, WR_CONFLICT,
+                "create directory %s: exists, but is a link that leads nowhere", path);
     }
     if (st == WR_OK && !info.is_dir)
         return wr_fail(e, WR_CONFLICT, "create directory %s: exists and is not a directory", path);

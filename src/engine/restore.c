@@ -296,37 +296,52 @@ static enum wr_status open_place(const struct wr_restore_opts *opts, const struc
     return wr_place_open(opts->fs, opts->path, flags, ret, e);
 }
 
-enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
-    const struct wr_restore_opts *opts, struct wr_restore_result *ret, struct wr_err *e)
+/* Fetch what was found, and put it in its place. */
+static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct source *source, struct wr_restore_result *ret,
+    struct wr_err *e)
 {
-    struct wr_restore_opts o = with_defaults(opts);
-    struct source source = {0};
     struct wr_place *place = NULL;
     struct wr_restore_result r = {0};
-    enum wr_status st = wr_restore_check(&o, e);
+    enum wr_status st = open_place(opts, source, &place, e);
 
+    if (st == WR_OK)
+        st = source->legacy ? write_legacy(c, opts, source->legacy, place, &r, e)
+                            : write_ltx(s, c, opts, source, place, &r, e);
+    if (st == WR_OK)
+        st = check_file(opts, place, e);
     if (st == WR_OK) {
-        tell(&o, &(struct wr_restore_progress){.phase = WR_RESTORE_PLANNING});
-        st = find_source(s, c, &o, &source, e);
-    }
-    if (st == WR_OK)
-        st = open_place(&o, &source, &place, e);
-    if (st == WR_OK)
-        st = source.legacy ? write_legacy(c, &o, source.legacy, place, &r, e)
-                           : write_ltx(s, c, &o, &source, place, &r, e);
-    if (st == WR_OK)
-        st = check_file(&o, place, e);
-    if (st == WR_OK) {
-        tell(&o, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
+        tell(opts, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
         st = wr_call_check(c, "restore", e);
         if (st != WR_OK)
-            st = keep(place, &o, st, r.bytes_read + r.bytes_resumed, e);
+            st = keep(place, opts, st, r.bytes_read + r.bytes_resumed, e);
     }
     if (st == WR_OK)
         st = wr_place_commit(place, e);
     if (st == WR_OK)
         *ret = r;
     wr_place_close(place);
+    return st;
+}
+
+enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_restore_result *ret, struct wr_err *e)
+{
+    struct wr_restore_opts o = with_defaults(opts);
+    struct source source = {0};
+    enum wr_status st = wr_restore_check(&o, e);
+
+    if (st == WR_OK) {
+        tell(&o, &(struct wr_restore_progress){.phase = WR_RESTORE_PLANNING});
+        st = find_source(s, c, &o, &source, e);
+    }
+    if (st == WR_OK) {
+        st = restore_from(s, c, &o, &source, ret, e);
+        /* To the caller NOTFOUND means that there is no backup, and that it may begin without one.
+         * There is one; whatever is missing by now is a file or a directory of this machine. */
+        if (st == WR_NOTFOUND)
+            st = wr_wrap(e, WR_IO, "restore %s", o.path);
+    }
     source_release(&source);
     return st;
 }

@@ -95,7 +95,8 @@ struct wr_restore_result {
  * The database at `path` must not be in use: a program that still has the old one open would go on
  * with its old files. What used to be there is kept until the new file is complete and synced.
  *
- * NOTFOUND: nothing to restore, or not that transaction or time; no file was touched.
+ * NOTFOUND: nothing to restore, or not that transaction or time; no file was touched. What is
+ *   missing on this machine is IO, or CONFLICT where a directory leads nowhere.
  * CONFLICT: a database or a sidecar (-wal, -shm, -journal) is there and `overwrite` is not set.
  * MISUSE: the path is a directory, or both txid and time_ms are set.
  * CORRUPT: a file of the plan is damaged, or the pages do not add up to the database it describes,
