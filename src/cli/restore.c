@@ -154,23 +154,38 @@ static int exit_code(struct wr_cli *cli, const struct wr_restore *r, int rc, con
     return fail(cli, r, rc, err);
 }
 
+static bool ends_the_search(int rc)
+{
+    return rc == WEIR_OK || rc == WEIR_CANCELED || rc == WEIR_CONFLICT;
+}
+
+bool wr_restore_tells(int told, int rc)
+{
+    return ends_the_search(rc) || (told == WEIR_NOTFOUND && rc != WEIR_NOTFOUND);
+}
+
 /* Try the replicas in their order: with one of them lost, its backup is in the others. */
 static int restore_any(struct wr_cli *cli, struct wr_restore *r, weir *w)
 {
-    weir_error err = {0};
-    int rc = WEIR_NOTFOUND;
+    const struct wr_config_replica *teller = r->target.replicas;
+    weir_error err = {0}, told = {0};
+    int rc = WEIR_NOTFOUND, answer = WEIR_NOTFOUND;
 
-    for (size_t i = 0; i < r->target.n; i++) {
+    for (size_t i = 0; i < r->target.n && !ends_the_search(rc); i++) {
         if (i > 0 && !r->flags->quiet)
             (void)fprintf(stderr, "Warning: %s: %s; trying the next replica\n",
-                wr_cli_url(cli, r->target.replicas[i - 1].url), err.message);
+                wr_cli_url(cli, r->replica->url), err.message);
         r->replica = &r->target.replicas[i];
         r->opt.settings = r->replica->settings;
         rc = r->flags->dry_run ? wr_cli_restore_plan(r, w, &err) : wr_restore_run(r, w, &err);
-        if (rc == WEIR_OK || rc == WEIR_CANCELED || rc == WEIR_CONFLICT)
-            break;
+        if (i > 0 && !wr_restore_tells(answer, rc))
+            continue;
+        answer = rc;
+        told = err;
+        teller = r->replica;
     }
-    return rc == WEIR_OK ? wr_restore_print(r) : exit_code(cli, r, rc, &err);
+    r->replica = teller;
+    return answer == WEIR_OK ? wr_restore_print(r) : exit_code(cli, r, answer, &told);
 }
 
 static int restore(struct wr_cli *cli, struct wr_restore *r)

@@ -42,6 +42,11 @@ bool wr_restore_expand(struct wr_restore *r) WR_MUST_CHECK;
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err);
 int wr_cli_restore_plan(struct wr_restore *r, weir *w, weir_error *err);
 
+/* Whether, of the replicas tried so far, the one that said `rc` is to be told of instead of an
+ * earlier one that said `told`, which did not end the search. That there is no backup is believed
+ * only if every replica says so; else the first failure of another kind may hide one. */
+bool wr_restore_tells(int told, int rc);
+
 /* Print what came of it, or why there was nothing to do. The exit code. */
 int wr_restore_print(struct wr_restore *r);
 int wr_restore_print_skipped(const struct wr_restore *r, const char *why);

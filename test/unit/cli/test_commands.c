@@ -3,6 +3,7 @@
  * codes.
  */
 #include "cli/command.h"
+#include "cli/restore_int.h"
 #include "harness/t.h"
 #include "unit/cli/fake_weir.h"
 
@@ -413,6 +414,67 @@ static void test_restore_from_config(void **state)
     assert_string_equal(fake.calls, "open restore(s3://b/app,/nonexistent/x) close(0)");
 }
 
+/* Which of these answers, given one after the other, is told of: as it should be. */
+static size_t told_of(const int *rc, size_t n)
+{
+    int last = rc[n - 1];
+
+    if (last == WEIR_OK || last == WEIR_CANCELED || last == WEIR_CONFLICT)
+        return n - 1;
+    for (size_t i = 0; i < n; i++) {
+        if (rc[i] != WEIR_NOTFOUND)
+            return i;
+    }
+    return 0;
+}
+
+/* Every series of answers, up to the one that ends the search. */
+static void test_any_replicas_failures(void **state)
+{
+    static const int codes[] = {WEIR_NOTFOUND, WEIR_IO, WEIR_AUTH, WEIR_CORRUPT, WEIR_MISUSE,
+        WEIR_BUSY, WEIR_OK, WEIR_CANCELED, WEIR_CONFLICT};
+    const size_t base = wr_countof(codes);
+
+    (void)state;
+    for (size_t series = 0; series < base * base * base * base; series++) {
+        int rc[4], n = 0, teller = 0;
+
+        for (size_t rest = series; n < 4; rest /= base) {
+            rc[n++] = codes[rest % base];
+            if (rest % base >= base - 3)
+                break; /* it ends the search */
+        }
+        for (int i = 1; i < n; i++) {
+            if (wr_restore_tells(rc[teller], rc[i]))
+                teller = i;
+        }
+        T((size_t)teller == told_of(rc, (size_t)n));
+    }
+}
+
+/* The first replica, which has the backup, refuses the credentials; the second is empty. */
+static void test_an_empty_replica_hid_the_failure_of_another(void **state)
+{
+    static const int lists[][3] = {{WEIR_AUTH, WEIR_NOTFOUND, -1},
+        {WEIR_CORRUPT, WEIR_NOTFOUND, -1}, {WEIR_IO, WEIR_NOTFOUND, -1},
+        {WEIR_NOTFOUND, WEIR_AUTH, -1}};
+    static const int codes[] = {4, 5, 1, 4};
+    static const char *const texts[] = {"Error: s3://b/app: auth\n", "Error: s3://b/app: corrupt\n",
+        "Error: io\n", "Error: file:///r: auth\n"};
+    const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
+                                 "  - url: s3://b/app\n  - path: /r\n");
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(codes); i++) {
+        fake.restore = lists[i];
+        EXPECT(codes[i], "", texts[i],
+            RUN(restore, "-quiet", "-if-replica-exists", "-config", c, "/nonexistent/app.db"));
+        fake.restore = lists[i];
+        EXPECT(codes[i], "", texts[i],
+            RUN(restore, "-quiet", "-dry-run", "-config", c, "/nonexistent/app.db"));
+    }
+}
+
 static void test_replicate_usage(void **state)
 {
     (void)state;
@@ -527,5 +589,7 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(te
     C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
     C_TEST(test_restore_json), C_TEST(test_restore_text), C_TEST(test_restore_plan),
     C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
-    C_TEST(test_restore_from_config), C_TEST(test_replicate_usage), C_TEST(test_replicate),
-    C_TEST(test_replicate_config_logging), C_TEST(test_replicate_exit_codes), C_TEST(test_nomem))
+    C_TEST(test_restore_from_config), C_TEST(test_any_replicas_failures),
+    C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
+    C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
+    C_TEST(test_replicate_exit_codes), C_TEST(test_nomem))
