@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define TAG_DIGITS 16
-#define MAP_MODE   0600
 
 static const char *const suffixes[] = {
     WR_LEFTOVER_MAP, WR_LEFTOVER_SPOOL, "-wal", "-shm", "-journal"};
@@ -149,12 +148,12 @@ static bool has_another_name(const struct wr_fs *fs, const char *path)
 }
 
 /* Whether the file is one that we would have made, and still has its name. */
-static bool trusted(struct wr_file *f, const char *path, uint32_t mode, struct wr_file_info *ret)
+static bool trusted(struct wr_file *f, const char *path, struct wr_file_info *ret)
 {
     struct wr_file_info named = {0};
 
     return wr_file_info(f, ret, NULL) == WR_OK && S_ISREG((mode_t)ret->mode) &&
-           ret->uid == (uint32_t)geteuid() && ret->links == 1 && (ret->mode & 0777 & ~mode) == 0 &&
+           ret->uid == (uint32_t)geteuid() && ret->links == 1 && (ret->mode & 0077) == 0 &&
            f->fs->stat(f->fs, path, &named, NULL) == WR_OK && named.dev == ret->dev &&
            named.ino == ret->ino;
 }
@@ -222,7 +221,6 @@ static bool lock_all(const struct wr_leftovers *at, struct group *g)
 
 /* Candidates for being taken over. */
 struct contest {
-    uint32_t mode;
     struct wr_leftover best;
     uint64_t reach; /* bytes of its map */
 };
@@ -246,8 +244,8 @@ static void compete(const struct wr_fs *fs, struct contest *c, struct group *g)
     size_t map = find(g, WR_LEFTOVER_MAP);
 
     if (file == GROUP_MAX || map == GROUP_MAX || !g->files[file] || !g->files[map] ||
-        !trusted(g->files[file], g->names[file]->path, c->mode, &info) ||
-        !trusted(g->files[map], g->names[map]->path, MAP_MODE, &info) ||
+        !trusted(g->files[file], g->names[file]->path, &info) ||
+        !trusted(g->files[map], g->names[map]->path, &info) ||
         (c->best.file && info.size <= c->reach))
         return;
     discard(fs, &c->best);
@@ -275,9 +273,9 @@ static void judge(const struct wr_leftovers *at, struct group *g, struct contest
 }
 
 enum wr_status wr_leftovers_sweep(
-    const struct wr_leftovers *at, uint32_t mode, struct wr_leftover *ret, struct wr_err *e)
+    const struct wr_leftovers *at, struct wr_leftover *ret, struct wr_err *e)
 {
-    struct contest contest = {.mode = mode};
+    struct contest contest = {0};
     struct listing l = {0};
     struct name **all;
     enum wr_status st = list(at, ".tmp-", &l, e);

@@ -136,15 +136,16 @@ enum wr_status wr_place_check(
     return st;
 }
 
-/* Create a file and lock it. The lock only tells other restores that this is no leftover: where
- * there are none, as on some network file systems, they could take it for one, but nobody else is
- * harmed. *ret_lock says what came of it. */
-static enum wr_status create(struct wr_place *p, const char *name, uint32_t mode,
-    struct wr_file **ret, enum wr_status *ret_lock, struct wr_err *e)
+/* Create a file for this user alone and lock it: others may see it once it is handed over, and one
+ * that is to be read-only then must be opened for writing until then. The lock only tells other
+ * restores that this is no leftover: where there are none, as on some network file systems, they
+ * could take it for one, but nobody else is harmed. *ret_lock says what came of it. */
+static enum wr_status create(struct wr_place *p, const char *name, struct wr_file **ret,
+    enum wr_status *ret_lock, struct wr_err *e)
 {
     const unsigned how = WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL;
     struct wr_file *f = NULL;
-    enum wr_status st = wr_file_open(p->fs, name, how, mode, &f, e);
+    enum wr_status st = wr_file_open(p->fs, name, how, 0600, &f, e);
 
     if (st != WR_OK)
         return st;
@@ -176,12 +177,6 @@ static enum wr_status name_all(struct wr_place *p, const char *path, struct wr_e
     return WR_OK;
 }
 
-/* Permission bits for the new database. */
-static uint32_t mode_of(const struct wr_place *p)
-{
-    return p->replaces ? p->info.mode & 0777 : 0600;
-}
-
 static struct wr_leftovers leftovers_of(struct wr_place *p)
 {
     return (struct wr_leftovers){.fs = p->fs, .names = &p->names, .dir = p->dir, .base = p->base};
@@ -192,7 +187,7 @@ static void create_map(struct wr_place *p)
 {
     enum wr_status lock = WR_OK;
 
-    if (create(p, p->map_name, 0600, &p->map, &lock, NULL) != WR_OK || lock == WR_OK)
+    if (create(p, p->map_name, &p->map, &lock, NULL) != WR_OK || lock == WR_OK)
         return;
     /* Where there are no locks nobody can know that it is free, and it would lie there for ever. */
     (void)p->fs->remove(p->fs, p->map_name, NULL);
@@ -202,11 +197,11 @@ static void create_map(struct wr_place *p)
 
 /* The new file. Another restore that is looking for leftovers at this very moment may have got hold
  * of it before its lock, and removes it; it looks once. */
-static enum wr_status create_file(struct wr_place *p, uint32_t mode, struct wr_err *e)
+static enum wr_status create_file(struct wr_place *p, struct wr_err *e)
 {
     for (int i = 0; i < CREATE_TRIES; i++) {
         enum wr_status lock = WR_OK;
-        enum wr_status st = create(p, p->tmp, mode, &p->file, &lock, e);
+        enum wr_status st = create(p, p->tmp, &p->file, &lock, e);
 
         if (st != WR_OK || lock != WR_BUSY)
             return st;
@@ -224,12 +219,11 @@ static enum wr_status begin(struct wr_place *p, struct wr_err *e)
 {
     const struct wr_leftovers at = leftovers_of(p);
     const bool resumable = p->flags & WR_PLACE_RESUMABLE;
-    const uint32_t mode = mode_of(p);
     struct wr_leftover found = {0};
-    enum wr_status st = wr_leftovers_sweep(&at, mode, resumable ? &found : NULL, e);
+    enum wr_status st = wr_leftovers_sweep(&at, resumable ? &found : NULL, e);
 
     if (st == WR_OK && !found.file)
-        st = create_file(p, mode, e);
+        st = create_file(p, e);
     if (st != WR_OK)
         return st;
     p->created = true;
@@ -298,7 +292,7 @@ enum wr_status wr_place_spool(struct wr_place *p, struct wr_file **ret, struct w
     enum wr_status st, lock;
 
     assert(!p->spool);
-    st = create(p, p->spool_name, 0600, &p->spool, &lock, e); /* the file's own lock protects it */
+    st = create(p, p->spool_name, &p->spool, &lock, e); /* the file's own lock protects it */
     if (st == WR_OK)
         *ret = p->spool;
     return st;
@@ -409,11 +403,11 @@ static enum wr_status reopen(struct wr_place *p, struct wr_err *e)
 }
 
 /* Give it the owner and the mode of what it replaces, at the last moment: until then, a later run
- * goes on with our own files only, and it may have gone on with one of another mode. Where that is
- * not in our power it stays ours, as any new file would. */
+ * goes on with our own files only. Where that is not in our power it stays ours, as any new file
+ * would. */
 static void hand_over(struct wr_place *p)
 {
-    (void)p->fs->set_mode(p->file, mode_of(p), NULL);
+    (void)p->fs->set_mode(p->file, p->replaces ? p->info.mode & 0777 : 0600, NULL);
     if (p->replaces && (p->flags & WR_PLACE_OVERWRITE))
         (void)p->fs->set_owner(p->file, p->info.uid, p->info.gid, NULL);
 }

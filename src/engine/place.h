@@ -23,7 +23,7 @@ enum wr_place_flags {
 };
 
 /* Check, create missing parents (mode 0700), remove what killed runs left (leftovers.h), and create
- * and lock an empty file beside `path`, with the mode of the file that it is to replace, else 0600.
+ * and lock an empty file beside `path`, of mode 0600 until it is committed.
  * With WR_PLACE_RESUMABLE a leftover that has a map is taken instead of an empty file. */
 enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, unsigned flags,
     struct wr_place **ret, struct wr_err *e) WR_MUST_CHECK;

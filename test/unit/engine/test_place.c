@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct wr_place *start(const char *path, bool overwrite)
@@ -194,6 +195,52 @@ static void test_owner_is_kept(void **state)
         T(after.st_uid == (overwrite ? before.st_uid : geteuid()));
         T(after.st_gid == (overwrite ? before.st_gid : getegid()));
     }
+}
+
+static enum wr_status replace_body(const char *path)
+{
+    struct wr_place *p = NULL;
+    struct wr_err e = {0};
+    enum wr_status st = wr_place_open(wr_fs_posix(), path, WR_PLACE_OVERWRITE, &p, &e);
+    struct stat now;
+
+    if (st == WR_OK && (stat(wr_place_name(p), &now) != 0 || (now.st_mode & 0777) != 0600))
+        st = WR_INTERNAL;
+    if (st == WR_OK)
+        st = wr_place_seal(p, &e); /* as for a check by SQLite */
+    if (st == WR_OK)
+        st = wr_place_commit(p, &e);
+    wr_place_close(p);
+    return st;
+}
+
+/* It was made with the mode that it was to have in the end, and could not be opened again. */
+static void test_a_read_only_database_could_not_be_replaced_after_its_check(void **state)
+{
+    static const mode_t modes[] = {0400, 0440, 0444, 0640};
+    const char *dir = t_tmpdir(), *path = "db"; /* what is above `dir` need not let others in */
+    int status = 0;
+    pid_t child;
+
+    (void)state;
+    T(chdir(dir) == 0 && chmod(dir, 0777) == 0);
+    for (size_t i = 0; i < wr_countof(modes); i++) {
+        struct stat st;
+
+        t_spew(path, "old", 3);
+        T(chmod(path, modes[i]) == 0);
+        if (geteuid() == 0)
+            T(chown(path, 12345, 12345) == 0);
+        child = fork();
+        T(child >= 0);
+        if (child == 0) /* root may open anything */
+            _exit(geteuid() != 0 || setuid(12345) == 0 ? (int)replace_body(path) : 99);
+        T(waitpid(child, &status, 0) == child);
+        T(WIFEXITED(status) && WEXITSTATUS(status) == WR_OK);
+        T(stat(path, &st) == 0 && (st.st_mode & 0777) == modes[i] && st.st_size == 0);
+        T(remove(path) == 0);
+    }
+    T(chdir("/") == 0);
 }
 
 /* Opened by others than the one that restores: its group reads it. */
@@ -430,7 +477,9 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_empty_file_is_no_database), T_TEST(test_appeared_meanwhile), T_TEST(test_replace),
-    T_TEST(test_owner_is_kept), T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
+    T_TEST(test_owner_is_kept),
+    T_TEST(test_a_read_only_database_could_not_be_replaced_after_its_check),
+    T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
     T_TEST(test_a_sealed_file_is_not_exchanged),
     T_TEST(test_a_file_that_another_restore_took_is_given_up),
     T_TEST(test_a_map_that_came_after_the_listing_protects_its_file),
