@@ -246,7 +246,7 @@ static void compete(const struct wr_fs *fs, struct contest *c, struct group *g)
     if (file == GROUP_MAX || map == GROUP_MAX || !g->files[file] || !g->files[map] ||
         !trusted(g->files[file], g->names[file]->path, &info) ||
         !trusted(g->files[map], g->names[map]->path, &info) ||
-        (c->best.file && info.size <= c->reach))
+        info.size <= c->reach) /* and an empty map, which was but a lock, reaches nowhere */
         return;
     discard(fs, &c->best);
     c->best = (struct wr_leftover){.file = g->files[file],

@@ -2,7 +2,8 @@
  * place.c - the names a restore uses beside its target, and the order in which they change hands.
  *
  *   <path>.tmp-<16 hex>        the new database, until it is complete; locked while it is written
- *   <path>.tmp-<16 hex>-map    what is known of its pages (draft.h); locked until the end
+ *   <path>.tmp-<16 hex>-map    what is known of its pages (draft.h), empty if nobody is to go on
+ *                              with it; locked until the end, also while SQLite has the other
  *   <path>.tmp-<16 hex>-spool  the spool; not "-wal", lest SQLite take it for one when it checks
  *   <path>.old-<16 hex>[-wal|-shm|-journal]   what is being replaced, for a moment
  *
@@ -182,29 +183,32 @@ static struct wr_leftovers leftovers_of(struct wr_place *p)
     return (struct wr_leftovers){.fs = p->fs, .names = &p->names, .dir = p->dir, .base = p->base};
 }
 
-/* Without a map there is no going on later, and that is all. */
-static void create_map(struct wr_place *p)
+/* False: another restore has got hold of it before its lock. Without a map there is no going on
+ * later, and that is all. */
+static bool create_map(struct wr_place *p)
 {
     enum wr_status lock = WR_OK;
 
     if (create(p, p->map_name, &p->map, &lock, NULL) != WR_OK || lock == WR_OK)
-        return;
+        return true;
     /* Where there are no locks nobody can know that it is free, and it would lie there for ever. */
     (void)p->fs->remove(p->fs, p->map_name, NULL);
     wr_file_close(p->map);
     p->map = NULL;
+    return lock != WR_BUSY;
 }
 
-/* The new file. Another restore that is looking for leftovers at this very moment may have got hold
- * of it before its lock, and removes it; it looks once. */
-static enum wr_status create_file(struct wr_place *p, struct wr_err *e)
+/* The new file and its map. Another restore that is looking for leftovers at this very moment may
+ * get hold of one of them before its lock, and removes it; it looks once. */
+static enum wr_status create_files(struct wr_place *p, struct wr_err *e)
 {
     for (int i = 0; i < CREATE_TRIES; i++) {
         enum wr_status lock = WR_OK;
         enum wr_status st = create(p, p->tmp, &p->file, &lock, e);
 
-        if (st != WR_OK || lock != WR_BUSY)
+        if (st != WR_OK || (lock != WR_BUSY && create_map(p)))
             return st;
+        (void)p->fs->remove(p->fs, p->tmp, NULL); /* the next sweep would */
         wr_file_close(p->file);
         p->file = NULL;
         st = name_all(p, p->path, e);
@@ -218,12 +222,11 @@ static enum wr_status create_file(struct wr_place *p, struct wr_err *e)
 static enum wr_status begin(struct wr_place *p, struct wr_err *e)
 {
     const struct wr_leftovers at = leftovers_of(p);
-    const bool resumable = p->flags & WR_PLACE_RESUMABLE;
     struct wr_leftover found = {0};
-    enum wr_status st = wr_leftovers_sweep(&at, resumable ? &found : NULL, e);
+    enum wr_status st = wr_leftovers_sweep(&at, p->flags & WR_PLACE_RESUMABLE ? &found : NULL, e);
 
     if (st == WR_OK && !found.file)
-        st = create_file(p, e);
+        st = create_files(p, e);
     if (st != WR_OK)
         return st;
     p->created = true;
@@ -233,8 +236,6 @@ static enum wr_status begin(struct wr_place *p, struct wr_err *e)
         p->map = found.map;
         p->tmp = found.path;
         p->map_name = found.map_path;
-    } else if (resumable) {
-        create_map(p);
     }
     return WR_OK;
 }
@@ -279,7 +280,7 @@ const char *wr_place_name(const struct wr_place *p)
 
 struct wr_file *wr_place_map(const struct wr_place *p)
 {
-    return p->map;
+    return p->flags & WR_PLACE_RESUMABLE ? p->map : NULL;
 }
 
 bool wr_place_adopted(const struct wr_place *p)
@@ -443,7 +444,7 @@ enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e)
 
 void wr_place_keep(struct wr_place *p)
 {
-    assert(p->map);
+    assert(wr_place_map(p));
     p->kept = true;
 }
 

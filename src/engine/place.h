@@ -19,7 +19,7 @@ enum wr_status wr_place_check(
 
 enum wr_place_flags {
     WR_PLACE_OVERWRITE = 1, /* replace the database that is there */
-    WR_PLACE_RESUMABLE = 2, /* keep a map of the file beside it, and go on with an earlier one */
+    WR_PLACE_RESUMABLE = 2, /* have a map of the file for a later run, go on with an earlier one */
 };
 
 /* Check, create missing parents (mode 0700), remove what killed runs left (leftovers.h), and create
@@ -35,9 +35,8 @@ bool wr_place_adopted(const struct wr_place *p);         /* file and map are an 
 enum wr_status wr_place_spool(
     struct wr_place *p, struct wr_file **ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Sync the file and close it, with its lock, so that SQLite may open it by its name. Where there is
- * no map, another restore to the same path may from now on take it for a leftover; then commit
- * fails. */
+/* Sync the file and close it, with its lock, so that SQLite may open it by its name. The lock of
+ * another file beside it keeps other restores to the same path from taking it for a leftover. */
 enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
 /* Give the file the mode, owner and group of the database that it is to replace, as far as this
  * process may, sync it, and let it take the name; only then remove what it replaces. CONFLICT: a

@@ -42,7 +42,7 @@ static void test_new_database(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T(!file_exists(path) && t_names_in(t_path(dir, "a/b")) == 1);
+    T(!file_exists(path) && t_names_in(t_path(dir, "a/b")) == 2);
     check_content(wr_place_name(p), "new");
     T_OK(wr_place_commit(p, &e));
     wr_place_close(p);
@@ -66,7 +66,7 @@ static void test_abandoned(void **state)
     t_spew(path, "old", 3);
     p = start(path, true);
     T_OK(wr_place_spool(p, &spool, &e));
-    T(t_names_in(dir) == 3);
+    T(t_names_in(dir) == 4);
     wr_place_close(p);
     T(t_names_in(dir) == 1);
     check_content(path, "old");
@@ -253,6 +253,7 @@ static void test_mode_is_kept_when_an_earlier_draft_is_gone_on_with(void **state
 
     (void)state;
     T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE, &p, &e));
+    T_OK(wr_file_pwrite(wr_place_map(p), "m", 1, 0, &e));
     wr_place_keep(p);
     wr_place_close(p);
     t_spew(path, "old", 3);
@@ -308,21 +309,23 @@ static enum wr_status real_open(const struct wr_fs *fs, const char *path, unsign
     return wr_file_open(wr_fs_posix(), path, flags, mode, ret, e);
 }
 
-static int lock_calls, lock_busy;
+static unsigned lock_calls, lock_busy; /* how many there were, and which of them fail: bits */
 
 static enum wr_status busy_lock(struct wr_file *f, struct wr_err *e)
 {
     (void)f;
-    return lock_calls++ < lock_busy ? wr_fail(e, WR_BUSY, "held by another process") : WR_OK;
+    return lock_busy >> lock_calls++ & 1 ? wr_fail(e, WR_BUSY, "held by another process") : WR_OK;
 }
 
 /* It was gone on with without a lock, and removed at some later moment. */
 static void test_a_file_that_another_restore_took_is_given_up(void **state)
 {
-    static const int busy[] = {1, 2, 100};
+    static const unsigned busy[] = {1, 3, 2, 1 + 4, ~0u}; /* the file, or the map behind it */
+    static const unsigned calls[] = {3, 4, 4, 5};
 
     (void)state;
     for (size_t i = 0; i < wr_countof(busy); i++) {
+        const char *dir = t_tmpdir();
         struct wr_fs fs = *wr_fs_posix();
         struct wr_place *p = NULL;
         struct wr_err e = {0};
@@ -331,14 +334,55 @@ static void test_a_file_that_another_restore_took_is_given_up(void **state)
         fs.lock = busy_lock;
         lock_calls = 0;
         lock_busy = busy[i];
-        if (busy[i] == 100) {
-            T_IS(WR_BUSY, wr_place_open(&fs, t_path(t_tmpdir(), "db"), 0, &p, &e));
-            continue;
+        if (i == wr_countof(calls)) {
+            T_IS(WR_BUSY, wr_place_open(&fs, t_path(dir, "db"), 0, &p, &e));
+        } else {
+            T_OK(wr_place_open(&fs, t_path(dir, "db"), 0, &p, &e));
+            T(lock_calls == calls[i] && t_names_in(dir) == 2);
+            wr_place_close(p);
         }
-        T_OK(wr_place_open(&fs, t_path(t_tmpdir(), "db"), 0, &p, &e));
-        T(lock_calls == busy[i] + 1);
-        wr_place_close(p);
+        T(t_names_in(dir) == 0);
     }
+}
+
+/* What is too small to be resumed had no map, and so no lock while SQLite checked it. */
+static void test_a_small_file_was_swept_during_its_check(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db");
+
+    (void)state;
+    for (unsigned flags = 0; flags <= WR_PLACE_RESUMABLE; flags += WR_PLACE_RESUMABLE) {
+        struct wr_place *checked = start(path, true), *other = NULL;
+        struct wr_err e = {0};
+
+        T(!wr_place_map(checked));
+        T_OK(wr_place_seal(checked, &e));
+        T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_OVERWRITE | flags, &other, &e));
+        T(!wr_place_adopted(other));
+        wr_place_close(other);
+        T_OK(wr_place_commit(checked, &e));
+        wr_place_close(checked);
+        check_content(path, "new");
+        T(t_names_in(dir) == 1);
+    }
+}
+
+/* Killed: it has no map in which there is anything. */
+static void test_a_small_leftover_is_not_gone_on_with(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db");
+    struct wr_place *p = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    t_spew(t_path(dir, "db.tmp-0123456789abcdef"), "half", 4);
+    t_spew(t_path(dir, "db.tmp-0123456789abcdef-map"), "", 0);
+    T(chmod(t_path(dir, "db.tmp-0123456789abcdef"), 0600) == 0);
+    T(chmod(t_path(dir, "db.tmp-0123456789abcdef-map"), 0600) == 0);
+    T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE, &p, &e));
+    T(!wr_place_adopted(p) && t_names_in(dir) == 2);
+    wr_place_close(p);
+    T(t_names_in(dir) == 0);
 }
 
 static bool not_maps(void *arg, const char *name)
@@ -482,6 +526,8 @@ T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
     T_TEST(test_a_sealed_file_is_not_exchanged),
     T_TEST(test_a_file_that_another_restore_took_is_given_up),
+    T_TEST(test_a_small_file_was_swept_during_its_check),
+    T_TEST(test_a_small_leftover_is_not_gone_on_with),
     T_TEST(test_a_map_that_came_after_the_listing_protects_its_file),
     T_TEST(test_a_second_name_of_a_live_database_is_not_opened), T_TEST(test_leftovers),
     T_TEST(test_nomem))

@@ -346,6 +346,7 @@ static struct wr_place *open_place(const char *path)
 
     T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE, &p, &e));
     T(wr_place_map(p));
+    T_OK(wr_file_pwrite(wr_place_map(p), "m", 1, 0, &e));
     return p;
 }
 
