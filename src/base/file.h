@@ -73,6 +73,9 @@ struct wr_fs {
     /* As stat, but of a symbolic link itself. */
     enum wr_status (*lstat)(
         const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e);
+    /* The path of what is there without symbolic links and dots, absolute; the caller frees it. */
+    enum wr_status (*resolve)(
+        const struct wr_fs *fs, const char *path, char **ret, struct wr_err *e);
     enum wr_status (*rename)(
         const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e);
     /* As rename, but CONFLICT when `to` exists. */

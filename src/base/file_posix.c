@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -332,6 +334,18 @@ static enum wr_status posix_lstat(
     return look(path, AT_SYMLINK_NOFOLLOW, ret, e);
 }
 
+static enum wr_status posix_resolve(
+    const struct wr_fs *fs, const char *path, char **ret, struct wr_err *e)
+{
+    char real[PATH_MAX];
+
+    (void)fs;
+    if (realpath(path, real) == NULL)
+        return wr_fail_errno(e, errno, "resolve %s", path);
+    *ret = wr_strndup(real, strlen(real));
+    return *ret ? WR_OK : wr_fail(e, WR_NOMEM, "resolve %s: out of memory", path);
+}
+
 static enum wr_status posix_rename(
     const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
 {
@@ -464,6 +478,7 @@ const struct wr_fs *wr_fs_posix(void)
         .set_mode = posix_set_mode,
         .stat = posix_stat,
         .lstat = posix_lstat,
+        .resolve = posix_resolve,
         .rename = posix_rename,
         .rename_new = posix_rename_new,
         .remove = posix_remove,

@@ -70,7 +70,7 @@ static enum wr_status nomem(const char *path, struct wr_err *e)
 static enum wr_status look(const struct wr_fs *fs, const char *path, bool *ret_there,
     struct wr_file_info *ret, struct wr_err *e)
 {
-    enum wr_status st = fs->stat(fs, path, ret, e);
+    enum wr_status st = fs->lstat(fs, path, ret, e);
 
     if (st != WR_OK && st != WR_NOTFOUND)
         return st;
@@ -89,16 +89,45 @@ static enum wr_status look_sidecar(const struct wr_fs *fs, const char *path, con
     return look(fs, name.p, ret_there, &info, e);
 }
 
-static enum wr_status check(const struct wr_fs *fs, const char *path, bool overwrite,
-    struct wr_arena *names, struct wr_err *e)
+/* What a symbolic link at `path` leads to, else `path` itself: where SQLite has a database's files.
+ * The new one must not lie beside the link, where it may be another file system, and everyone who
+ * knows the file by its own path would go on with the old one. */
+static enum wr_status follow(const struct wr_fs *fs, const char *path, struct wr_arena *names,
+    const char **ret, struct wr_err *e)
 {
     struct wr_file_info info = {0};
     bool there = false;
+    char *real = NULL;
     enum wr_status st;
 
     if (!path || !path[0])
         return wr_fail(e, WR_MISUSE, "cannot restore, no output path");
     st = look(fs, path, &there, &info, e);
+    if (st != WR_OK)
+        return st;
+    *ret = path;
+    if (!there || !S_ISLNK((mode_t)info.mode))
+        return WR_OK;
+    st = fs->resolve(fs, path, &real, e);
+    if (st == WR_NOTFOUND)
+        return wr_fail(e, WR_CONFLICT,
+            "cannot restore, output path is a symbolic link that leads nowhere: %s. Mount or "
+            "create "
+            "what it leads to, or remove it",
+            path);
+    if (st != WR_OK)
+        return st;
+    *ret = wr_arena_str(names, wr_str(real)).p;
+    wr_free(real);
+    return *ret ? WR_OK : nomem(path, e);
+}
+
+static enum wr_status check(const struct wr_fs *fs, const char *path, bool overwrite,
+    struct wr_arena *names, struct wr_err *e)
+{
+    struct wr_file_info info = {0};
+    bool there = false;
+    enum wr_status st = look(fs, path, &there, &info, e);
     if (st != WR_OK)
         return st;
     if (there && info.is_dir)
@@ -132,7 +161,9 @@ enum wr_status wr_place_check(
     enum wr_status st;
 
     wr_arena_init(&names, NAMES_MAX);
-    st = check(fs, path, overwrite, &names, e);
+    st = follow(fs, path, &names, &path, e);
+    if (st == WR_OK)
+        st = check(fs, path, overwrite, &names, e);
     wr_arena_release(&names);
     return st;
 }
@@ -251,7 +282,9 @@ enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, unsigned 
     p->fs = fs;
     p->flags = flags;
     wr_arena_init(&p->names, NAMES_MAX);
-    st = check(fs, path, flags & WR_PLACE_OVERWRITE, &p->names, e);
+    st = follow(fs, path, &p->names, &path, e);
+    if (st == WR_OK)
+        st = check(fs, path, flags & WR_PLACE_OVERWRITE, &p->names, e);
     if (st == WR_OK)
         st = name_all(p, path, e);
     if (st == WR_OK)

@@ -97,7 +97,8 @@ struct wr_restore_result {
  *
  * NOTFOUND: nothing to restore, or not that transaction or time; no file was touched. What is
  *   missing on this machine is IO, or CONFLICT where a directory leads nowhere.
- * CONFLICT: a database or a sidecar (-wal, -shm, -journal) is there and `overwrite` is not set.
+ * CONFLICT: a database or a sidecar (-wal, -shm, -journal) is there and `overwrite` is not set; or
+ *   the path is a symbolic link that leads nowhere. One that leads to a file stands for that file.
  * MISUSE: the path is a directory, or both txid and time_ms are set.
  * CORRUPT: a file of the plan is damaged, or the pages do not add up to the database it describes,
  *   and no other files lead to the same TXID; the text says which earlier one they lead to. Or

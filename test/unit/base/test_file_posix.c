@@ -383,6 +383,25 @@ static void test_list(void **state)
     T_IS(WR_IO, fs()->list(fs(), t_path(dir, "0"), see, &all, &e));
 }
 
+static void test_resolve(void **state)
+{
+    const char *dir = t_tmpdir(), *soft = t_path(dir, "soft");
+    struct wr_err e = {0};
+    char *a = NULL, *b = NULL;
+
+    (void)state;
+    t_spew(t_path(dir, "file"), "", 0);
+    T(symlink("./file", soft) == 0);
+    T_OK(fs()->resolve(fs(), soft, &a, &e));
+    T_OK(fs()->resolve(fs(), t_path(dir, "file"), &b, &e));
+    T(a[0] == '/' && strcmp(a, b) == 0 && wr_str_ends(wr_str(a), WR_STR("/file")));
+    wr_free(a);
+    wr_free(b);
+    T(remove(t_path(dir, "file")) == 0);
+    T_IS(WR_NOTFOUND, fs()->resolve(fs(), soft, &a, &e));
+    T(strstr(e.text, soft));
+}
+
 static enum wr_status open_body(void *arg)
 {
     struct wr_file *f = NULL;
@@ -407,4 +426,4 @@ T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_
     T_TEST(test_symbolic_link_is_not_followed),
     T_TEST(test_only_a_file_of_its_own_is_opened_as_temporary),
     T_TEST(test_change_time_cannot_be_set), T_TEST(test_stat_and_remove), T_TEST(test_renames),
-    T_TEST(test_list), T_TEST(test_open_out_of_memory))
+    T_TEST(test_list), T_TEST(test_resolve), T_TEST(test_open_out_of_memory))

@@ -302,6 +302,74 @@ static void test_a_sealed_file_is_not_exchanged(void **state)
     }
 }
 
+static bool is_link(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* The link was replaced, and the file that it led to was left as it was. */
+static void test_a_link_to_a_database_was_replaced(void **state)
+{
+    const char *dir = t_tmpdir(), *vol = t_tmpdir();
+    const char *path = t_path(dir, "db"), *real = t_path(vol, "real");
+    struct wr_place *p = NULL;
+    struct wr_err e = {0};
+    struct stat st;
+
+    (void)state;
+    T(symlink(real, path) == 0);
+    t_spew(real, "old", 3);
+    T(chmod(real, 0640) == 0);
+    t_spew(t_path(vol, "real-wal"), "w", 1);
+    t_spew(t_path(dir, "db-wal"), "other", 5); /* nobody's, as SQLite sees it */
+    T_IS(WR_CONFLICT, wr_place_check(wr_fs_posix(), path, false, &e));
+    p = start(path, true);
+    T(strncmp(wr_place_name(p), vol, strlen(vol)) == 0 && t_names_in(dir) == 2);
+    T_OK(wr_place_commit(p, &e));
+    wr_place_close(p);
+    T(is_link(path) && t_names_in(dir) == 2 && t_names_in(vol) == 1);
+    check_content(real, "new");
+    T(stat(real, &st) == 0 && (st.st_mode & 0777) == 0640);
+
+    t_spew(real, "", 0); /* no database: nothing is replaced */
+    t_spew(t_path(vol, "real-wal"), "w", 1);
+    T_IS(WR_CONFLICT, wr_place_open(wr_fs_posix(), path, 0, &p, &e));
+    T(remove(t_path(vol, "real-wal")) == 0);
+    p = start(path, false);
+    T_OK(wr_place_commit(p, &e));
+    wr_place_close(p);
+    check_content(real, "new");
+    T(is_link(path) && t_names_in(vol) == 1);
+    T(remove(real) == 0 && mkdir(real, 0700) == 0);
+    T_IS(WR_MISUSE, wr_place_check(wr_fs_posix(), path, true, &e));
+}
+
+/* A volume that is not mounted: the link was removed, and the database put where it had been. */
+static void test_a_link_that_leads_nowhere_was_removed(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db");
+    struct wr_place *p = NULL;
+
+    (void)state;
+    T(symlink(t_path(dir, "vol/db"), path) == 0);
+    for (unsigned flags = 0; flags <= WR_PLACE_OVERWRITE; flags++) {
+        struct wr_err e = {0};
+
+        T_IS(WR_CONFLICT, wr_place_check(wr_fs_posix(), path, flags, &e));
+        T(strstr(e.text, "symbolic link that leads nowhere: ") && strstr(e.text, path));
+        T_IS(WR_CONFLICT, wr_place_open(wr_fs_posix(), path, flags, &p, &e));
+        T(!p && is_link(path) && t_names_in(dir) == 1);
+    }
+    T(remove(path) == 0 && symlink("db", path) == 0); /* to itself */
+    {
+        struct wr_err e = {0};
+
+        T_IS(WR_IO, wr_place_check(wr_fs_posix(), path, true, &e));
+    }
+}
+
 static enum wr_status real_open(const struct wr_fs *fs, const char *path, unsigned flags,
     uint32_t mode, struct wr_file **ret, struct wr_err *e)
 {
@@ -524,7 +592,8 @@ T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_owner_is_kept),
     T_TEST(test_a_read_only_database_could_not_be_replaced_after_its_check),
     T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
-    T_TEST(test_a_sealed_file_is_not_exchanged),
+    T_TEST(test_a_sealed_file_is_not_exchanged), T_TEST(test_a_link_to_a_database_was_replaced),
+    T_TEST(test_a_link_that_leads_nowhere_was_removed),
     T_TEST(test_a_file_that_another_restore_took_is_given_up),
     T_TEST(test_a_small_file_was_swept_during_its_check),
     T_TEST(test_a_small_leftover_is_not_gone_on_with),

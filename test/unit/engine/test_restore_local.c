@@ -132,6 +132,15 @@ static enum wr_status blind_lstat(
     return st == WR_OK ? wr_fs_posix()->lstat(wr_fs_posix(), path, ret, e) : st;
 }
 
+static enum wr_status blind_resolve(
+    const struct wr_fs *fs, const char *path, char **ret, struct wr_err *e)
+{
+    enum wr_status st = look(e);
+
+    (void)fs;
+    return st == WR_OK ? wr_fs_posix()->resolve(wr_fs_posix(), path, ret, e) : st;
+}
+
 static enum wr_status blind_rename(
     const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
 {
@@ -199,6 +208,7 @@ static const struct wr_fs *blind_disk(int at)
         .set_mode = blind_set_mode,
         .stat = blind_stat,
         .lstat = blind_lstat,
+        .resolve = blind_resolve,
         .rename = blind_rename,
         .rename_new = blind_rename_new,
         .remove = blind_remove,
@@ -209,7 +219,8 @@ static const struct wr_fs *blind_disk(int at)
     return &blind.fs;
 }
 
-/* Any call, of a restore that replaces a database (1) and its WAL, or is resumable (2). */
+/* Any call, of a restore that replaces a database behind a link (1) and its WAL, or is resumable
+ * (2). */
 static void test_a_missing_local_file_was_told_as_a_missing_backup(void **state)
 {
     struct rig g;
@@ -229,8 +240,9 @@ static void test_a_missing_local_file_was_told_as_a_missing_backup(void **state)
 
             o.path = t_path(dir, how & 1 ? "db" : "new/db");
             if (how & 1) {
-                t_spew(o.path, "old", 3);
-                t_spew(t_path(dir, "db-wal"), "w", 1);
+                t_spew(t_path(dir, "real"), "old", 3);
+                t_spew(t_path(dir, "real-wal"), "w", 1);
+                T(symlink("real", o.path) == 0);
             }
             o.overwrite = how & 1;
             o.resume_min = how & 2 ? 1 : 0;
