@@ -32,9 +32,11 @@
 
 #include "base/arena.h"
 #include "base/crypto.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "engine/leftovers.h"
 
+#include <inttypes.h>
 #include <sys/stat.h>
 
 #define NAMES_MAX                                                                    \
@@ -436,17 +438,42 @@ static enum wr_status reopen(struct wr_place *p, struct wr_err *e)
     return st;
 }
 
+#define OWNER_TEXT_MAX 24
+static void owner_text(char out[OWNER_TEXT_MAX], const struct wr_file_info *info)
+{
+    (void)snprintf(out, OWNER_TEXT_MAX, "%" PRIu32 ":%" PRIu32, info->uid, info->gid); /* it fits */
+}
+
+static void warn_of_owner(
+    const struct wr_place *p, const struct wr_file_info *is, const struct wr_log *log)
+{
+    char was_text[OWNER_TEXT_MAX], is_text[OWNER_TEXT_MAX];
+
+    owner_text(was_text, &p->info);
+    owner_text(is_text, is);
+    wr_log(log, WR_WARN,
+        "the restored database has another owner than the one it replaces, whose users may not be "
+        "able to open it",
+        WR_F_Z("path", p->path), WR_F_Z("was", was_text), WR_F_Z("is", is_text));
+}
+
 /* Give it the owner and the mode of what it replaces, at the last moment: until then, a later run
  * goes on with our own files only. Where that is not in our power it stays ours, as any new file
  * would. */
-static void hand_over(struct wr_place *p)
+static void hand_over(struct wr_place *p, const struct wr_log *log)
 {
+    struct wr_file_info is = {0};
+
     (void)p->fs->set_mode(p->file, p->replaces ? p->info.mode & 0777 : 0600, NULL);
-    if (p->replaces && (p->flags & WR_PLACE_OVERWRITE))
-        (void)p->fs->set_owner(p->file, p->info.uid, p->info.gid, NULL);
+    if (!p->replaces || !(p->flags & WR_PLACE_OVERWRITE))
+        return;
+    (void)p->fs->set_owner(p->file, p->info.uid, p->info.gid, NULL); /* what came of it, is seen */
+    if (wr_file_info(p->file, &is, NULL) == WR_OK &&
+        (is.uid != p->info.uid || is.gid != p->info.gid))
+        warn_of_owner(p, &is, log);
 }
 
-enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e)
+enum wr_status wr_place_commit(struct wr_place *p, const struct wr_log *log, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
 
@@ -454,7 +481,7 @@ enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e)
     if (!p->file)
         st = reopen(p, e);
     if (st == WR_OK) {
-        hand_over(p);
+        hand_over(p, log);
         st = wr_place_seal(p, e);
     }
     if (st == WR_OK)

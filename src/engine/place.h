@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/status.h"
 
+struct wr_log;
 struct wr_place; /* owned */
 
 /* Whether a database may be put at `path`. If that is a symbolic link, here and below it stands for
@@ -40,10 +41,11 @@ enum wr_status wr_place_spool(
  * another file beside it keeps other restores to the same path from taking it for a leftover. */
 enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
 /* Give the file the mode, owner and group of the database that it is to replace, as far as this
- * process may, sync it, and let it take the name; only then remove what it replaces. CONFLICT: a
- * file has appeared meanwhile, or the sealed one has been exchanged. On failure everything is as it
- * was, as far as the file system allows. */
-enum wr_status wr_place_commit(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
+ * process may, which is warned of where it may not; sync it, and let it take the name; only then
+ * remove what it replaces. CONFLICT: a file has appeared meanwhile, or the sealed one has been
+ * exchanged. On failure everything is as it was, as far as the file system allows. */
+enum wr_status wr_place_commit(
+    struct wr_place *p, const struct wr_log *log, struct wr_err *e) WR_MUST_CHECK;
 /* Leave the file and its map behind for a later run; do not commit after. Needs a map. */
 void wr_place_keep(struct wr_place *p);
 /* Free; removes the file unless it was committed or kept, and the map unless kept. NULL-safe. */

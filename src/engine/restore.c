@@ -317,7 +317,7 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
             st = keep(place, opts, st, r.bytes_read + r.bytes_resumed, e);
     }
     if (st == WR_OK)
-        st = wr_place_commit(place, e);
+        st = wr_place_commit(place, c->log, e);
     if (st == WR_OK)
         *ret = r;
     wr_place_close(place);

@@ -6,6 +6,7 @@
 
 #include "engine/place.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "harness/t.h"
 #include "unit/engine/restore_world.h"
@@ -44,7 +45,7 @@ static void test_new_database(void **state)
     (void)state;
     T(!file_exists(path) && t_names_in(t_path(dir, "a/b")) == 2);
     check_content(wr_place_name(p), "new");
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     check_content(path, "new");
     T(t_names_in(t_path(dir, "a/b")) == 1);
@@ -119,7 +120,7 @@ static void test_empty_file_is_no_database(void **state)
     (void)state;
     t_spew(path, "", 0);
     p = start(path, false);
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     check_content(path, "new");
     T(t_names_in(dir) == 1);
@@ -136,7 +137,7 @@ static void test_appeared_meanwhile(void **state)
         struct wr_err e = {0};
 
         t_spew(t_path(dir, names[i]), "theirs", 6);
-        T_IS(WR_CONFLICT, wr_place_commit(p, &e));
+        T_IS(WR_CONFLICT, wr_place_commit(p, NULL, &e));
         wr_place_close(p);
         T(t_names_in(dir) == 1);
         check_content(t_path(dir, names[i]), "theirs");
@@ -156,7 +157,7 @@ static void test_replace(void **state)
     T(chmod(path, 0640) == 0);
     p = start(path, true);
     check_content(path, "old");
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     check_content(path, "new");
     T_OK(wr_fs_posix()->stat(wr_fs_posix(), path, &info, &e));
@@ -166,7 +167,7 @@ static void test_replace(void **state)
     t_spew(t_path(dir, "db-shm"), "s", 1);
     t_spew(t_path(dir, "db-journal"), "j", 1);
     p = start(path, true);
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     T(t_names_in(dir) == 1);
     check_content(path, "new");
@@ -189,11 +190,84 @@ static void test_owner_is_kept(void **state)
         T(stat(path, &before) == 0);
         p = start(path, overwrite);
         T_OK(wr_place_seal(p, &e)); /* as for a check by SQLite */
-        T_OK(wr_place_commit(p, &e));
+        T_OK(wr_place_commit(p, NULL, &e));
         wr_place_close(p);
         T(stat(path, &after) == 0 && after.st_ino != before.st_ino);
         T(after.st_uid == (overwrite ? before.st_uid : geteuid()));
         T(after.st_gid == (overwrite ? before.st_gid : getegid()));
+    }
+}
+
+static enum wr_status real_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    (void)fs;
+    return wr_file_open(wr_fs_posix(), path, flags, mode, ret, e);
+}
+
+struct warnings {
+    int n;
+    char was[64], is[64];
+};
+
+static void note_warning(void *arg, enum wr_log_level level, const char *msg,
+    const struct wr_log_field *fields, size_t n)
+{
+    struct warnings *w = arg;
+
+    T(level == WR_WARN && strstr(msg, "another owner") && n == 3);
+    w->n++;
+    (void)snprintf(w->was, sizeof(w->was), "%.*s", (int)fields[1].v.s.n, fields[1].v.s.p);
+    (void)snprintf(w->is, sizeof(w->is), "%.*s", (int)fields[2].v.s.n, fields[2].v.s.p);
+}
+
+static enum wr_status no_owner(struct wr_file *f, uint32_t uid, uint32_t gid, struct wr_err *e)
+{
+    (void)f;
+    (void)uid;
+    (void)gid;
+    return wr_fail(e, WR_IO, "not permitted");
+}
+
+static enum wr_status other_owner(
+    const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e)
+{
+    enum wr_status st = wr_fs_posix()->lstat(wr_fs_posix(), path, ret, e);
+
+    (void)fs;
+    if (st == WR_OK)
+        ret->uid = 4000000000u;
+    return st;
+}
+
+/* The application could not open it any more, and nothing had told why. */
+static void test_a_lost_owner_was_not_told(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db");
+
+    (void)state;
+    for (int how = 0; how < 3; how++) { /* the owner is lost; no database is replaced; it is kept */
+        struct warnings w = {0};
+        const struct wr_log log = {.sink = note_warning, .arg = &w};
+        struct wr_fs fs = *wr_fs_posix();
+        struct wr_place *p = NULL;
+        char was[64], is[64];
+        struct wr_err e = {0};
+
+        if (how != 2) {
+            fs.set_owner = no_owner;
+            fs.lstat = other_owner;
+        }
+        fs.open = real_open;
+        t_spew(path, "", 0);
+        T_OK(wr_place_open(&fs, path, how != 1 ? WR_PLACE_OVERWRITE : 0, &p, &e));
+        T_OK(wr_place_commit(p, &log, &e));
+        wr_place_close(p);
+        T(w.n == (how == 0));
+        (void)snprintf(was, sizeof(was), "4000000000:%u", (unsigned)getegid());
+        (void)snprintf(is, sizeof(is), "%u:%u", (unsigned)geteuid(), (unsigned)getegid());
+        if (how == 0)
+            T(strcmp(w.was, was) == 0 && strcmp(w.is, is) == 0);
     }
 }
 
@@ -209,7 +283,7 @@ static enum wr_status replace_body(const char *path)
     if (st == WR_OK)
         st = wr_place_seal(p, &e); /* as for a check by SQLite */
     if (st == WR_OK)
-        st = wr_place_commit(p, &e);
+        st = wr_place_commit(p, NULL, &e);
     wr_place_close(p);
     return st;
 }
@@ -260,7 +334,7 @@ static void test_mode_is_kept_when_an_earlier_draft_is_gone_on_with(void **state
     T(chmod(path, 0664) == 0);
     T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE | WR_PLACE_OVERWRITE, &p, &e));
     T(wr_place_adopted(p));
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     T(stat(path, &st) == 0 && (st.st_mode & 0777) == 0664);
 }
@@ -288,7 +362,7 @@ static void test_a_sealed_file_is_not_exchanged(void **state)
             T(rename(theirs, name) == 0);
         else
             T(remove(name) == 0 && (how == 1 ? symlink(theirs, name) : link(theirs, name)) == 0);
-        T_IS(WR_CONFLICT, wr_place_commit(p, &e));
+        T_IS(WR_CONFLICT, wr_place_commit(p, NULL, &e));
         wr_place_close(p);
         check_content(path, "old");
         if (how > 0) {
@@ -327,7 +401,7 @@ static void test_a_link_to_a_database_was_replaced(void **state)
     T_IS(WR_CONFLICT, wr_place_check(wr_fs_posix(), path, false, &e));
     p = start(path, true);
     T(strncmp(wr_place_name(p), vol, strlen(vol)) == 0 && t_names_in(dir) == 2);
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     T(is_link(path) && t_names_in(dir) == 2 && t_names_in(vol) == 1);
     check_content(real, "new");
@@ -338,7 +412,7 @@ static void test_a_link_to_a_database_was_replaced(void **state)
     T_IS(WR_CONFLICT, wr_place_open(wr_fs_posix(), path, 0, &p, &e));
     T(remove(t_path(vol, "real-wal")) == 0);
     p = start(path, false);
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     check_content(real, "new");
     T(is_link(path) && t_names_in(vol) == 1);
@@ -368,13 +442,6 @@ static void test_a_link_that_leads_nowhere_was_removed(void **state)
 
         T_IS(WR_IO, wr_place_check(wr_fs_posix(), path, true, &e));
     }
-}
-
-static enum wr_status real_open(const struct wr_fs *fs, const char *path, unsigned flags,
-    uint32_t mode, struct wr_file **ret, struct wr_err *e)
-{
-    (void)fs;
-    return wr_file_open(wr_fs_posix(), path, flags, mode, ret, e);
 }
 
 static unsigned lock_calls, lock_busy; /* how many there were, and which of them fail: bits */
@@ -428,7 +495,7 @@ static void test_a_small_file_was_swept_during_its_check(void **state)
         T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_OVERWRITE | flags, &other, &e));
         T(!wr_place_adopted(other));
         wr_place_close(other);
-        T_OK(wr_place_commit(checked, &e));
+        T_OK(wr_place_commit(checked, NULL, &e));
         wr_place_close(checked);
         check_content(path, "new");
         T(t_names_in(dir) == 1);
@@ -501,7 +568,7 @@ static void test_a_map_that_came_after_the_listing_protects_its_file(void **stat
     T_OK(wr_fs_posix()->list(wr_fs_posix(), dir, not_maps, &n, &e));
     T(n == 2 && !wr_place_adopted(other));
     wr_place_close(other);
-    T_OK(wr_place_commit(checked, &e));
+    T_OK(wr_place_commit(checked, NULL, &e));
     wr_place_close(checked);
     T(t_names_in(dir) == 1);
 }
@@ -550,10 +617,10 @@ static void test_leftovers(void **state)
         T(!file_exists(t_path(dir, stale[i])));
     T(file_exists(t_path(dir, stale[3]))); /* may be all that is left of a database */
     p = start(path, true);
-    T_OK(wr_place_commit(p, &e));
+    T_OK(wr_place_commit(p, NULL, &e));
     wr_place_close(p);
     T(!file_exists(t_path(dir, stale[3])) && !file_exists(t_path(dir, stale[4])));
-    T_OK(wr_place_commit(living, &e));
+    T_OK(wr_place_commit(living, NULL, &e));
     wr_place_close(living);
     T(t_names_in(dir) == 1 + wr_countof(others));
 }
@@ -569,7 +636,7 @@ static enum wr_status place_body(void *arg)
     if (st == WR_OK)
         st = wr_place_spool(p, &spool, &e);
     if (st == WR_OK)
-        st = wr_place_commit(p, &e);
+        st = wr_place_commit(p, NULL, &e);
     wr_place_close(p);
     return st;
 }
@@ -589,7 +656,7 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_empty_file_is_no_database), T_TEST(test_appeared_meanwhile), T_TEST(test_replace),
-    T_TEST(test_owner_is_kept),
+    T_TEST(test_owner_is_kept), T_TEST(test_a_lost_owner_was_not_told),
     T_TEST(test_a_read_only_database_could_not_be_replaced_after_its_check),
     T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
     T_TEST(test_a_sealed_file_is_not_exchanged), T_TEST(test_a_link_to_a_database_was_replaced),

@@ -294,7 +294,7 @@ static void test_crash_anywhere(void **state)
 
             fake_init(&f, sides, at, true);
             T_OK(wr_place_open(&f.fs, "/x/db", WR_PLACE_OVERWRITE, &p, &e));
-            alive = wr_place_commit(p, &e) == WR_OK && f.ops <= at;
+            alive = wr_place_commit(p, NULL, &e) == WR_OK && f.ops <= at;
             for (unsigned subset = 0; subset < 1u << f.n_pending; subset++) {
                 struct names found = f.durable;
 
@@ -329,7 +329,7 @@ static void test_failure_anywhere(void **state)
 
             fake_init(&f, sides, at, false);
             T_OK(wr_place_open(&f.fs, "/x/db", WR_PLACE_OVERWRITE, &p, &e));
-            st = wr_place_commit(p, &e);
+            st = wr_place_commit(p, NULL, &e);
             through = f.ops <= at;
             wr_place_close(p);
             T(st == WR_OK || st == WR_IO);

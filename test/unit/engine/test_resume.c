@@ -363,7 +363,7 @@ static void test_two_restores_do_not_share_a_file(void **state)
     c = open_place(path);
     T(!wr_place_adopted(c) && t_names_in(dir) == 6);
     wr_place_close(c);
-    T_OK(wr_place_commit(a, &e));
+    T_OK(wr_place_commit(a, NULL, &e));
     wr_place_close(a);
     T(file_exists(path) && t_names_in(dir) == 3);
     T_OK(wr_place_seal(b, &e)); /* and is killed while it does */
