@@ -35,7 +35,7 @@ struct wr_restore {
     bool lost; /* a file could not be added */
 };
 
-/* Make r->path absolute. False after "Error: ...". */
+/* Make r->path absolute, and see that it can be printed. False after "Error: ...". */
 bool wr_restore_expand(struct wr_restore *r) WR_MUST_CHECK;
 
 /* Restore from, or plan for, r->replica. WEIR_* and its message. */

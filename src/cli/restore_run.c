@@ -43,14 +43,27 @@ static enum wr_progress_mode choose_mode(const struct wr_restore_flags *o)
     return WR_PROGRESS_LINES;
 }
 
+static int json_failed(void)
+{
+    return wr_cli_fail("cannot print as JSON: is the path not UTF-8?", NULL);
+}
+
 bool wr_restore_expand(struct wr_restore *r)
 {
     struct wr_err e = {0};
+    json_t *path;
 
-    if (wr_expand_path(r->cli->arena, wr_str(r->path), &r->path, &e) == WR_OK)
+    if (wr_expand_path(r->cli->arena, wr_str(r->path), &r->path, &e) != WR_OK) {
+        (void)wr_cli_fail(e.text, NULL);
+        return false;
+    }
+    if (!r->flags->json)
         return true;
-    (void)wr_cli_fail(e.text, NULL);
-    return false;
+    path = json_string(r->path);
+    if (!path) /* now: when the database is in place, an error would be a lie */
+        (void)json_failed();
+    json_decref(path);
+    return path;
 }
 
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err)
@@ -121,11 +134,6 @@ int wr_cli_restore_plan(struct wr_restore *r, weir *w, weir_error *err)
         r->files = NULL;
     }
     return rc;
-}
-
-static int json_failed(void)
-{
-    return wr_cli_fail("cannot print as JSON: is the path not UTF-8?", NULL);
 }
 
 static int print_plan(struct wr_restore *r)

@@ -249,6 +249,19 @@ static void test_restore_json(void **state)
     T(strstr(out, "\"txid\": \"\"") && strstr(out, "\"format\": \"v0.3\""));
 }
 
+/* The database was in its place, and then the exit code was 1. */
+static void test_a_path_that_json_cannot_hold_was_restored(void **state)
+{
+    static const char *const error = "Error: cannot print as JSON: is the path not UTF-8?\n";
+    const char *db = t_path(dir, "\xff.db");
+
+    (void)state;
+    EXPECT(1, "", error, RUN(restore, "-json", "-o", db, "s3://b/a"));
+    EXPECT(1, "", error, RUN(restore, "-json", "-dry-run", "-o", db, "s3://b/a"));
+    T(!fake.calls[0]);
+    T(RUN(restore, "-o", db, "s3://b/a") == 0);
+}
+
 static void test_restore_text(void **state)
 {
     const char *db = t_path(dir, "new.db");
@@ -587,7 +600,8 @@ static void test_nomem(void **state)
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(test_databases),
     C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
-    C_TEST(test_restore_json), C_TEST(test_restore_text), C_TEST(test_restore_plan),
+    C_TEST(test_restore_json), C_TEST(test_restore_text),
+    C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
     C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
     C_TEST(test_restore_from_config), C_TEST(test_any_replicas_failures),
     C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
