@@ -1,5 +1,5 @@
 /*
- * restore.c - the command that restores: flags, checks of the output path, progress, the result.
+ * restore.c - the command that restores: flags, the replicas one by one, the exit code.
  */
 #include "base/file.h"
 #include "cli/command.h"
@@ -50,62 +50,14 @@ static int32_t check_mode(const char *word)
     return word ? -1 : WEIR_CHECK_NONE;
 }
 
-enum output {
-    OUTPUT_FREE,   /* go on; a file without content counts as none */
-    OUTPUT_EXISTS, /* something is there */
-    OUTPUT_BAD,    /* and it cannot be replaced, or is hidden from us: the error was printed */
-};
-
-static enum output bad_output(const char *text, const char *path, const char *rest)
-{
-    char message[700];
-
-    (void)snprintf(message, sizeof(message), "%s: %.500s%s", text, path, rest);
-    (void)wr_cli_fail(message, NULL);
-    return OUTPUT_BAD;
-}
-
-/* A -wal that an old database left behind would be played into the new one by SQLite. */
-static enum output check_sidecars(const char *path)
-{
-    static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
-    const struct wr_fs *fs = wr_fs_posix();
-    struct wr_file_info info;
-    char name[4200];
-
-    for (size_t i = 0; i < wr_countof(suffixes); i++) {
-        int n = snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
-
-        if (n < 0 || (size_t)n >= sizeof(name))
-            return bad_output("cannot restore, path too long", path, "");
-        if (fs->stat(fs, name, &info, NULL) == WR_OK)
-            return bad_output("cannot restore, SQLite sidecar path already exists", name,
-                ". Use -force to overwrite");
-    }
-    return OUTPUT_FREE;
-}
-
-static enum output check_output(const char *path, const struct wr_restore_flags *o)
+/* Whether a database, or what passes for one, is there. What else may be there is for the restore
+ * to judge. */
+static bool exists(const char *path)
 {
     const struct wr_fs *fs = wr_fs_posix();
     struct wr_file_info info = {0};
-    struct wr_err e = {0};
-    enum wr_status st = fs->stat(fs, path, &info, &e);
 
-    if (st != WR_OK && st != WR_NOTFOUND) {
-        (void)wr_cli_fail(e.text, NULL);
-        return OUTPUT_BAD;
-    }
-    if (st == WR_OK && info.is_dir)
-        return bad_output("cannot restore, output path is a directory", path, "");
-    if (st == WR_OK && o->if_db_not_exists)
-        return OUTPUT_EXISTS;
-    if (o->force)
-        return OUTPUT_FREE;
-    if (st == WR_OK && info.size > 0)
-        return bad_output("cannot restore, output path already exists and is not empty", path,
-            ". Use -force to overwrite");
-    return check_sidecars(path);
+    return fs->stat(fs, path, &info, NULL) == WR_OK && !info.is_dir;
 }
 
 /* Everything that can be told to be wrong before anything is opened. False after "Error: ...". */
@@ -217,7 +169,6 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
     struct wr_restore_flags o = {0};
     struct wr_restore r = {.cli = cli, .flags = &o};
     struct wr_args args;
-    enum output output;
     int code;
 
     if (!wr_cli_parse(cli, &wr_command_restore, argc, argv, &o, &args, &code))
@@ -233,14 +184,11 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         return WR_EXIT_FAILED;
     if (o.quiet && cli->log.level < WEIR_LOG_ERROR)
         cli->log.level = WEIR_LOG_ERROR;
-    output = o.dry_run ? OUTPUT_FREE : check_output(r.path, &o);
-    if (output == OUTPUT_EXISTS) {
+    if (o.if_db_not_exists && !o.dry_run && exists(r.path)) {
         wr_say(
             &cli->log, WEIR_LOG_INFO, "database already exists, skipping", WR_F_Z("path", r.path));
         return wr_restore_print_skipped(&r, "database already exists");
     }
-    if (output == OUTPUT_BAD)
-        return WR_EXIT_FAILED;
     r.opt = (weir_restore_options){
         .struct_size = sizeof(r.opt),
         .txid = o.txid,
