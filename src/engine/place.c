@@ -25,6 +25,8 @@
  * step 3, the old database is complete in the files that steps 1 and 2 were moving. A failure that
  * we live to see is undone backwards.
  *
+ * Where nothing may be replaced, an empty file takes the same way: .old, a last look, the new name.
+ *
  * The map goes last: a kill after the rename leaves a map without a file, which the next run
  * sweeps; the other way round it would leave a file that nobody can go on with.
  */
@@ -396,17 +398,30 @@ static enum wr_status replace(struct wr_place *p, struct wr_err *e)
     return st;
 }
 
-/* Nothing may be lost here: what is there now must be nothing, or an empty file. */
+/* Nothing may be lost here: what is there must be nothing, or an empty file. That is moved away and
+ * looked at again: an application may have begun to write to it since it was seen to be empty. */
 static enum wr_status add(struct wr_place *p, struct wr_err *e)
 {
+    struct wr_file_info info = {0};
+    bool moved = false;
+    bool there = false;
     enum wr_status st = check(p->fs, p->path, false, &p->names, e);
 
-    if (st != WR_OK)
-        return st;
-    st = p->fs->remove(p->fs, p->path, e);
-    if (st != WR_OK && st != WR_NOTFOUND)
-        return st;
-    return p->fs->rename_new(p->fs, p->tmp, p->path, e);
+    if (st == WR_OK)
+        st = move(p, p->path, p->old, "", &moved, e);
+    if (st == WR_OK && moved)
+        st = look(p->fs, p->old, &there, &info, e);
+    if (st == WR_OK && info.size > 0)
+        st = wr_fail(e, WR_CONFLICT, "something has been written to it meanwhile");
+    if (st == WR_OK)
+        st = check(p->fs, p->path, false, &p->names, e);
+    if (st == WR_OK)
+        st = p->fs->rename_new(p->fs, p->tmp, p->path, e);
+    if (moved && st == WR_OK)
+        (void)p->fs->remove(p->fs, p->old, NULL); /* an empty file, which does no harm */
+    else if (moved)
+        put_back(p, st, e);
+    return st;
 }
 
 enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e)

@@ -42,8 +42,14 @@ enum wr_status wr_place_spool(
 enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
 /* Give the file the mode, owner and group of the database that it is to replace, as far as this
  * process may, which is warned of where it may not; sync it, and let it take the name; only then
- * remove what it replaces. CONFLICT: a file has appeared meanwhile, or the sealed one has been
- * exchanged. On failure everything is as it was, as far as the file system allows. */
+ * remove what it replaces. CONFLICT: a file has appeared meanwhile, or what was an empty one has
+ * content, or the sealed one has been exchanged. On failure everything is as it was, as far as the
+ * file system allows.
+ *
+ * Names are all that this can look at. Who has opened the old database, or the empty file, and
+ * writes to it after the last look at it, writes to a file that is gone; and a -wal that appears
+ * between the last look and the rename comes to lie beside the new database. That nobody uses the
+ * path meanwhile is up to the caller. */
 enum wr_status wr_place_commit(
     struct wr_place *p, const struct wr_log *log, struct wr_err *e) WR_MUST_CHECK;
 /* Leave the file and its map behind for a later run; do not commit after. Needs a map. */

@@ -33,6 +33,13 @@ static void check_content(const char *path, const char *want)
     T(got.n == strlen(want) && memcmp(got.p, want, got.n) == 0);
 }
 
+static enum wr_status real_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    (void)fs;
+    return wr_file_open(wr_fs_posix(), path, flags, mode, ret, e);
+}
+
 static void test_new_database(void **state)
 {
     const char *dir = t_tmpdir();
@@ -144,6 +151,46 @@ static void test_appeared_meanwhile(void **state)
     }
 }
 
+static struct late {
+    const char *path, *writes_to;
+} late; /* an application that begins to write when all has been looked at */
+
+static enum wr_status late_rename_new(
+    const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
+{
+    (void)fs;
+    if (late.writes_to && strcmp(from, late.path) == 0) {
+        t_spew(late.writes_to, "theirs", 6);
+        late.writes_to = NULL;
+    }
+    return wr_fs_posix()->rename_new(wr_fs_posix(), from, to, e);
+}
+
+/* What came between the look at an empty file and its removal was removed with it. */
+static void test_what_was_written_to_an_empty_file_was_removed(void **state)
+{
+    static const char *const names[] = {"db", "db-journal", "db-wal"};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        const char *dir = t_tmpdir(), *path = t_path(dir, "db"), *name = t_path(dir, names[i]);
+        struct wr_fs fs = *wr_fs_posix();
+        struct wr_place *p = NULL;
+        struct wr_err e = {0};
+
+        fs.open = real_open;
+        fs.rename_new = late_rename_new;
+        t_spew(path, "", 0);
+        T_OK(wr_place_open(&fs, path, 0, &p, &e));
+        late = (struct late){.path = path, .writes_to = name};
+        T_IS(WR_CONFLICT, wr_place_commit(p, NULL, &e));
+        T(!late.writes_to);
+        wr_place_close(p);
+        check_content(name, "theirs");
+        T(file_exists(path) && t_names_in(dir) == (i ? 2 : 1));
+    }
+}
+
 static void test_replace(void **state)
 {
     const char *dir = t_tmpdir();
@@ -196,13 +243,6 @@ static void test_owner_is_kept(void **state)
         T(after.st_uid == (overwrite ? before.st_uid : geteuid()));
         T(after.st_gid == (overwrite ? before.st_gid : getegid()));
     }
-}
-
-static enum wr_status real_open(const struct wr_fs *fs, const char *path, unsigned flags,
-    uint32_t mode, struct wr_file **ret, struct wr_err *e)
-{
-    (void)fs;
-    return wr_file_open(wr_fs_posix(), path, flags, mode, ret, e);
 }
 
 struct warnings {
@@ -655,7 +695,8 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
-    T_TEST(test_empty_file_is_no_database), T_TEST(test_appeared_meanwhile), T_TEST(test_replace),
+    T_TEST(test_empty_file_is_no_database), T_TEST(test_appeared_meanwhile),
+    T_TEST(test_what_was_written_to_an_empty_file_was_removed), T_TEST(test_replace),
     T_TEST(test_owner_is_kept), T_TEST(test_a_lost_owner_was_not_told),
     T_TEST(test_a_read_only_database_could_not_be_replaced_after_its_check),
     T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
