@@ -72,6 +72,27 @@ def nothing_to_restore(c):
 
 
 @case
+def local_path_leads_nowhere(c):
+    """A directory or a database that is a link to a volume that is not mounted: refused, not "no backup"."""
+    path = replicated(c)
+    volume = c.path("volume")
+    os.symlink(volume, c.path("data"))
+    os.symlink(os.path.join(volume, "app.db"), c.path("link.db"))
+    for target in (c.path("data", "app.db"), c.path("link.db")):
+        for flags in ((), ("-if-replica-exists",), ("-force",)):
+            c.refuses(1, ("restore", *flags, "-o", target, c.url), "leads nowhere")
+        c.refuses(7, ("replicate", "-restore-if-db-not-exists", "-exec", "touch " + c.path("started"), target, c.url),
+                  "leads nowhere")
+    c.check(not os.path.exists(c.path("started")), "the application was started")
+    c.check(os.path.islink(c.path("link.db")), "the link is gone")
+    os.mkdir(volume)
+    c.expect(c.run("restore", "-o", c.path("data", "app.db"), c.url), 0)
+    c.expect(c.run("restore", "-force", "-o", c.path("link.db"), c.url), 0)
+    c.check(os.path.islink(c.path("link.db")) and rows(os.path.join(volume, "app.db")) == rows(path),
+            "not restored where the link leads")
+
+
+@case
 def no_such_state(c):
     path = replicated(c)
     target = c.path("target.db")
