@@ -116,8 +116,7 @@ static enum wr_status follow(const struct wr_fs *fs, const char *path, struct wr
     if (st == WR_NOTFOUND)
         return wr_fail(e, WR_CONFLICT,
             "cannot restore, output path is a symbolic link that leads nowhere: %s. Mount or "
-            "create "
-            "what it leads to, or remove it",
+            "create what it leads to, or remove it",
             path);
     if (st != WR_OK)
         return st;
