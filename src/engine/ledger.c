@@ -5,17 +5,20 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/crc64.h"
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "engine/journal.h"
+#include "engine/remote.h"
 #include "engine/squeeze.h"
 #include "ltx/ltx.h"
 
 #define HEAD          4096
 #define GROW_BYTES    ((uint64_t)64 << 10) /* the file grows in such steps */
 #define JOURNAL_BYTES ((uint64_t)16 << 20)
-#define FLOOR_SANE    (UINT64_MAX / 4) /* no database gets there */
-#define AT_DISTRUST   64               /* in the header */
+#define COPIES        3u /* of the header */
+#define COPY_EVERY    ((size_t)1024)
+#define AT_CHECKSUM   80 /* in a copy */
 
 struct wr_ledger {
     struct wr_file *file;
@@ -28,9 +31,12 @@ struct wr_ledger {
     uint64_t journal_max; /* bytes of journal above which it is squeezed */
     uint32_t notes;       /* since the last closed TXID, those that could not be written included */
     uint64_t floor;
+    bool distrust;
+    uint64_t stores;         /* of the header, ever */
+    unsigned newest, synced; /* copies of the header; the latter is on disk, in any case */
 };
 
-static const char ledger_magic[8] = {'w', 'e', 'i', 'r', 'l', 'd', 'g', '1'};
+static const char ledger_magic[8] = {'w', 'e', 'i', 'r', 'l', 'd', 'g', '2'};
 
 static uint64_t *entries(const struct wr_ledger *l)
 {
@@ -42,10 +48,29 @@ static uint64_t capacity(const struct wr_ledger *l) /* pages that fit the mappin
     return (l->map_bytes - HEAD) / 8;
 }
 
+static uint8_t *copy_at(const struct wr_ledger *l, unsigned i)
+{
+    return l->map + i * COPY_EVERY;
+}
+
+/* Neither the newest copy, which is all there is when we are killed, nor the one that is on disk.
+ */
+static uint8_t *spare_copy(struct wr_ledger *l)
+{
+    unsigned i = 0;
+
+    while (i == l->newest || i == l->synced)
+        i++;
+    assert(i < COPIES);
+    l->newest = i;
+    return copy_at(l, i);
+}
+
 static void header_write(struct wr_ledger *l)
 {
-    uint8_t *p = l->map;
+    uint8_t *p = spare_copy(l);
 
+    l->stores++;
     memcpy(p, ledger_magic, 8);
     wr_put_le32(p + 8, l->page_size);
     wr_put_le32(p + 12, l->now.commit);
@@ -57,26 +82,41 @@ static void header_write(struct wr_ledger *l)
     wr_put_le32(p + 48, l->now.pos.cksum[1]);
     wr_put_le32(p + 52, l->lock_pgno);
     wr_put_le64(p + 56, l->floor);
-    p[AT_DISTRUST] = 0;
+    wr_put_le64(p + 64, l->distrust);
+    wr_put_le64(p + 72, l->stores);
+    wr_put_le64(p + AT_CHECKSUM, wr_crc64(0, p, AT_CHECKSUM));
 }
 
-/* TXIDs were taken, whatever else is wrong with the file. */
-static void floor_read(struct wr_ledger *l)
+static bool is_whole(const uint8_t *p)
 {
-    uint64_t closed = wr_le64(l->map + 16), floor = wr_le64(l->map + 56);
+    return memcmp(p, ledger_magic, 8) == 0 &&
+           wr_le64(p + AT_CHECKSUM) == wr_crc64(0, p, AT_CHECKSUM) &&
+           wr_le64(p + 16) < WR_TXID_SANE && wr_le64(p + 56) < WR_TXID_SANE &&
+           wr_le64(p + 72) < WR_TXID_SANE;
+}
 
-    if (memcmp(l->map, ledger_magic, 8) != 0)
-        return;
-    l->floor = wr_max(closed < FLOOR_SANE ? closed : 0, floor < FLOOR_SANE ? floor : 0);
+/* Find the newest copy. TXIDs that any of them knows were taken, whatever else is wrong. */
+static void copies_read(struct wr_ledger *l)
+{
+    for (unsigned i = 0; i < COPIES; i++) {
+        const uint8_t *p = copy_at(l, i);
+
+        if (!is_whole(p))
+            continue;
+        l->floor = wr_max(l->floor, wr_max(wr_le64(p + 16), wr_le64(p + 56)));
+        if (wr_le64(p + 72) > l->stores) {
+            l->stores = wr_le64(p + 72);
+            l->newest = l->synced = i; /* what was there was synced as the file was opened */
+        }
+    }
 }
 
 /* False when it is not a ledger of this database's shape. */
 static bool header_read(struct wr_ledger *l)
 {
-    const uint8_t *p = l->map;
+    const uint8_t *p = copy_at(l, l->newest);
 
-    if (memcmp(p, ledger_magic, 8) != 0 || wr_le32(p + 8) != l->page_size ||
-        wr_le32(p + 52) != l->lock_pgno)
+    if (l->stores == 0 || wr_le32(p + 8) != l->page_size || wr_le32(p + 52) != l->lock_pgno)
         return false;
     l->now.commit = wr_le32(p + 12);
     l->now.txid = wr_le64(p + 16);
@@ -85,6 +125,7 @@ static bool header_read(struct wr_ledger *l)
     l->now.pos.frame = wr_le32(p + 40);
     l->now.pos.cksum[0] = wr_le32(p + 44);
     l->now.pos.cksum[1] = wr_le32(p + 48);
+    l->distrust = wr_le64(p + 64) != 0;
     return l->now.txid != 0 && l->now.commit <= capacity(l);
 }
 
@@ -164,9 +205,7 @@ static enum wr_status replay_close(
     }
     wr_pageset_clear(&l->pending); /* closed: no longer pending */
     l->notes = 0;
-    /* The header may be torn behind its TXID; this is what it was to say. */
-    rp->noted = r->pos;
-    rp->has_noted = r->txid == l->now.txid && r->rolling == l->now.rolling;
+    rp->has_noted = false; /* the header's position counts */
     return WR_OK;
 }
 
@@ -198,7 +237,7 @@ static enum wr_status replay_one(
 static bool half_closed(const struct wr_ledger *l, const struct replay *rp)
 {
     return rp->ends_with_close && rp->close.txid_before == l->now.txid &&
-           rp->close.rolling_before == l->now.rolling && rp->close.commit_before <= capacity(l);
+           rp->close.rolling_before == l->now.rolling && rp->close.commit_before == l->now.commit;
 }
 
 /* Take a half-made close back: old checksums, its record away, its pages pending again. */
@@ -214,9 +253,6 @@ static enum wr_status undo_close(struct wr_ledger *l, const struct replay *rp, s
             entries(l)[pgno - 1] = wr_le64(p + 4);
     }
     wr_journal_pages(&rp->close, wr_buf_bytes(&rp->undo), &l->pending);
-    /* Not all of the header: its position must stay what it was without any note. */
-    l->now.commit = rp->close.commit_before;
-    wr_put_le32(l->map + 12, l->now.commit);
     st = wr_journal_drop_last(l->journal, &rp->close, e);
     l->notes = 0; /* the note that follows stands for all before it */
     return st == WR_OK ? wr_ledger_note(l, &l->pending, &l->now.pos, e) : st;
@@ -238,14 +274,14 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     struct replay rp = {.l = l};
     enum wr_status st;
 
-    floor_read(l);
+    copies_read(l);
     if (!header_read(l))
         return wr_ledger_reset(l, e);
     wr_buf_init(&rp.undo, (size_t)WR_JOURNAL_ENTRIES_MAX * 12);
     st = wr_journal_each(l->journal, replay_one, &rp, e);
     if (st == WR_OK && rp.has_noted)
         l->now.pos = rp.noted;
-    if (l->map[AT_DISTRUST])
+    if (l->distrust)
         l->now.pos = (struct wr_pos){0};
     if (st == WR_OK && half_closed(l, &rp))
         st = undo_close(l, &rp, e);
@@ -300,6 +336,8 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
         st = fs->lock(l->file, e);
     if (st == WR_OK)
         st = wr_file_info(l->file, &was, e);
+    if (st == WR_OK)
+        st = wr_file_sync(l->file, e);
     if (st == WR_OK)
         st = reserve(l, 1, e);
     if (st == WR_OK)
@@ -396,6 +434,15 @@ bool wr_ledger_can_close(const struct wr_ledger *l, size_t n, uint32_t commit)
     return entries_of_close(l, n, commit) <= WR_JOURNAL_ENTRIES_MAX;
 }
 
+/* What no replica would be believed to have is not given away. */
+static enum wr_status check_txid(uint64_t txid, struct wr_err *e)
+{
+    if (txid < WR_TXID_SANE)
+        return WR_OK;
+    return wr_fail(e, WR_CORRUPT, "no txid is left, the next one were %016llx: begin a new replica",
+        (unsigned long long)txid);
+}
+
 enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     const struct wr_ledger_change *changes, size_t n, uint32_t commit, const struct wr_pos *pos,
     struct wr_err *e)
@@ -413,7 +460,9 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     enum wr_status st;
 
     assert(txid > l->now.txid && l->now.txid > 0 && wr_ledger_can_close(l, n, commit));
-    st = reserve(l, commit, e);
+    st = check_txid(txid, e);
+    if (st == WR_OK)
+        st = reserve(l, commit, e);
     if (st != WR_OK)
         return st;
     wr_buf_init(&undo, (size_t)WR_JOURNAL_ENTRIES_MAX * 12);
@@ -433,6 +482,7 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     l->now =
         (struct wr_ledger_state){.txid = txid, .rolling = rolling, .commit = commit, .pos = *pos};
     l->notes = 0;
+    l->distrust = false;
     header_write(l);
     wr_pageset_clear(&l->pending);
     bound_journal(l);
@@ -483,8 +533,9 @@ enum wr_status wr_ledger_note(
 
 void wr_ledger_distrust(struct wr_ledger *l)
 {
-    l->map[AT_DISTRUST] = 1;
     l->now.pos = (struct wr_pos){0};
+    l->distrust = true;
+    header_write(l);
 }
 
 struct since {
@@ -571,27 +622,34 @@ uint64_t wr_ledger_fill_rolling(const struct wr_ledger *l)
 enum wr_status wr_ledger_fill_end(
     struct wr_ledger *l, uint64_t txid, const struct wr_pos *pos, struct wr_err *e)
 {
-    enum wr_status st = wr_journal_clear(l->journal, e);
+    enum wr_status st = check_txid(txid, e);
 
+    if (st == WR_OK)
+        st = wr_journal_clear(l->journal, e);
     if (st != WR_OK)
         return st;
     l->now.txid = txid;
     l->now.rolling = xor_of(l, l->now.commit);
     l->now.pos = *pos;
+    l->distrust = false;
     header_write(l);
     return WR_OK;
 }
 
 enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e)
 {
-    return wr_file_sync(l->file, e);
+    enum wr_status st = wr_file_sync(l->file, e);
+
+    if (st == WR_OK)
+        l->synced = l->newest;
+    return st;
 }
 
 enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e)
 {
     l->floor = wr_max(l->floor, l->now.txid);
-    memset(l->map, 0, HEAD);
     l->now = (struct wr_ledger_state){.rolling = WR_LTX_CHECKSUM_EMPTY};
+    l->distrust = false;
     header_write(l);
     l->notes = 0;
     wr_pageset_clear(&l->pending);

@@ -9,9 +9,19 @@
  * not, it is thrown away. It needs no repair, and deleting it is always safe. It is synced only
  * where a TXID was taken that its successor must not give to something else (join.c).
  *
- *   header: "weirldg1", page size u32, commit u32, TXID u64, rolling u64, WAL salt 8 bytes, frame
- *   u32, frame checksum 2 x u32, lock page u32, floor u64, 1 if no position is to be believed;
+ *   header: at 0, 1024 and 2048 of the file a copy of "weirldg2", page size u32, commit u32, TXID
+ *   u64, rolling u64, WAL salt 8 bytes, frame u32, frame checksum 2 x u32, lock page u32, floor
+ * u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64;
  *   little-endian; page checksums in machine order
+ *
+ * Of the copies whose CRC is right the one with the most stores counts; without one the ledger is
+ * empty. Each store goes to a copy that is neither the newest nor the one that was newest at the
+ * last sync. So:
+ *
+ *   1. A kill in a store, after any part of it, leaves the state before it.
+ *   2. A power cut may leave any mixture of the two other copies and the page checksums, but the
+ * one of the last sync is not even touched: the TXIDs that were taken by then are known, also when
+ *      the pages prove none of the copies. The floor is the highest TXID that a right copy names.
  *
  * Closing a TXID appends the old checksums to the journal first, then changes the pages, then the
  * header. A kill in between is found by the XOR and undone from the journal.
@@ -52,7 +62,7 @@ struct wr_ledger_state wr_ledger_state(const struct wr_ledger *l);
 uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno); /* 0: no such page */
 
 /* A TXID that was closed here before the ledger was emptied, or came back empty; 0: none is known.
- */
+ * At least what wr_ledger_state said as wr_ledger_sync was last called. */
 uint64_t wr_ledger_floor(const struct wr_ledger *l);
 
 /* Rolling checksum if `changes` (ascending, none above `commit`) were applied and the database had
@@ -65,7 +75,8 @@ uint64_t wr_ledger_rolling_after(
 bool wr_ledger_can_close(const struct wr_ledger *l, size_t n, uint32_t commit);
 
 /* Close a TXID above the current one. The pages' new checksums as in rolling_after; they are known
- * to fit. NOMEM, IO, LIMIT (the disk is full, and nothing else): the ledger is as it was. */
+ * to fit. NOMEM, IO, CORRUPT (no sane TXID), LIMIT (the disk is full, and nothing else): the ledger
+ * is as it was. */
 enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     const struct wr_ledger_change *changes, size_t n, uint32_t commit, const struct wr_pos *pos,
     struct wr_err *e) WR_MUST_CHECK;
@@ -91,7 +102,8 @@ const struct wr_pageset *wr_ledger_pending(const struct wr_ledger *l);
 /* All replicas have `txid`. */
 enum wr_status wr_ledger_ack(struct wr_ledger *l, uint64_t txid, struct wr_err *e) WR_MUST_CHECK;
 
-/* Start over: empty it, then put every page of the database, then declare the result. */
+/* Start over: empty it, then put every page of the database, then declare the result; CORRUPT when
+ * its TXID is not a sane one. */
 enum wr_status wr_ledger_fill_begin(
     struct wr_ledger *l, uint32_t commit, struct wr_err *e) WR_MUST_CHECK;
 void wr_ledger_fill(struct wr_ledger *l, uint32_t pgno, uint64_t checksum);

@@ -13,9 +13,6 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-/* No replica gets there; what claims to would leave no room for the next one. */
-#define TXID_SANE (UINT64_MAX / 2)
-
 /* All files from `since` on, by wr_ltx_file_cmp. Snapshots all begin at TXID 1: these are listed
  * from there. */
 static enum wr_status list_since(struct wr_storage *s, struct wr_call *c, uint64_t since,
@@ -155,7 +152,7 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t 
         st = list_since(s, c, since, &files, e);
         best = files.n > 0 ? *furthest(&files) : (struct wr_ltx_file){0};
     }
-    if (st == WR_OK && best.max >= TXID_SANE) {
+    if (st == WR_OK && best.max >= WR_TXID_SANE) {
         st = wr_fail(e, WR_CORRUPT,
             "an object of level %u claims txid %016llx: it is not of this replica, remove it",
             best.level, (unsigned long long)best.max);

@@ -11,6 +11,9 @@
 
 struct wr_storage;
 
+/* No database gets there: a TXID from here on is damage, and none is given away. */
+#define WR_TXID_SANE (UINT64_MAX / 2)
+
 struct wr_remote_pos {
     uint64_t txid;    /* newest; 0: the replica is empty */
     bool whole;       /* one chain of files leads to it, and no others compete with them */

@@ -3,9 +3,10 @@
  * have them after a power cut.
  *
  * The input is a flag byte, the ledger's header and entries, the records of the journal, and what
- * the database does next. With flag 1 the header's fixed fields and its checksum are made right;
+ * the database does next. With flag 1 the header's fixed fields and its checksums are made right;
  * with flag 2 each record gets its magic, and its checksum; with flag 4 bytes follow the records;
- * with flag 8 the ledger's file ends where the input does.
+ * with flag 8 the ledger's file ends where the input does; with flag 16 there is a second copy of
+ * the header, older or newer, which is right.
  *
  * Beyond not crashing: the journal has the records that an obvious reader finds; the ledger opens,
  * empty or proven: its pages have the checksum that it says; opened once more it says the same; a
@@ -32,7 +33,8 @@ enum {
     FIX_HEAD = 1,
     FIX_RECORDS = 2,
     TAIL = 4,
-    SHORT = 8
+    SHORT = 8,
+    SECOND = 16
 };
 
 static const uint8_t *entry(const uint8_t *ledger, uint32_t i)
@@ -47,6 +49,25 @@ static uint64_t native(const uint8_t *p)
 
     memcpy(&v, p, sizeof(v));
     return v;
+}
+
+static void seal_head(uint8_t *p)
+{
+    memcpy(p, "weirldg2", 8);
+    wr_put_le32(p + 8, PAGE_SIZE);
+    wr_put_le32(p + 52, LOCK_PGNO);
+    wr_put_le64(p + 80, wr_crc64(0, p, 80));
+}
+
+/* A copy beside the first one, of another state or of no state at all. */
+static void add_second(struct fuzz_in *in, uint8_t *all)
+{
+    struct wr_bytes head = fuzz_piece(in, 80);
+    uint8_t *p = all + 1024 * (1 + fuzz_u8(in) % 2);
+
+    if (head.n > 0)
+        memcpy(p, head.p, head.n);
+    seal_head(p);
 }
 
 static void make_ledger(struct fuzz_in *in, unsigned flags, struct memfs *m)
@@ -64,14 +85,15 @@ static void make_ledger(struct fuzz_in *in, unsigned flags, struct memfs *m)
     if (flags & FIX_HEAD) {
         uint32_t commit = wr_le32(all + 12) % 256;
 
-        memcpy(all, "weirldg1", 8);
-        wr_put_le32(all + 8, PAGE_SIZE);
         wr_put_le32(all + 12, commit);
-        wr_put_le32(all + 52, LOCK_PGNO);
+        all[72] = 9;
         for (uint32_t i = 0; i < commit && i < 255; i++)
             sum ^= native(entry(all, i));
         wr_put_le64(all + 24, sum | WR_LTX_CHECKSUM_EMPTY);
+        seal_head(all);
     }
+    if (flags & SECOND)
+        add_second(in, all);
     (void)memfs_add(
         m, "d/ledger", (struct wr_bytes){all, flags & SHORT ? HEAD + entries.n : FILE_SIZE});
 }

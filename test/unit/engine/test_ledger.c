@@ -1,7 +1,9 @@
 /*
  * test_ledger.c - the ledger in daily life: random histories, full disks, strangers' files.
  */
+#include "base/bytes.h"
 #include "engine/journal.h"
+#include "engine/remote.h"
 #include "unit/engine/ledger_model.h"
 
 static void test_random_history(void **state)
@@ -202,11 +204,9 @@ static void test_other_shapes_and_damage_come_back_empty(void **state)
     expect_empty(m.dir, 4096, LOCK_PGNO + 1);
 
     for (int i = 0; i < 400; i++) {
-        /* Size and TXID have no proof of their own, only the checksums have. */
-        size_t at = (size_t)draw(&m, 44);
+        size_t at = (size_t)(draw(&m, 3) * 1024 + draw(&m, 88)); /* in a copy of the header */
         uint8_t flip = (uint8_t)(1 + draw(&m, 255));
 
-        at += at < 12 ? 0 : 12;
         if (draw(&m, 2))
             at = 4096 + (size_t)draw(&m, (uint64_t)last(&m)->commit * 8);
         im.p[0][at] ^= flip;
@@ -368,6 +368,61 @@ static void test_a_journal_of_more_pages_than_the_ledger(void **state)
     model_release(&m);
 }
 
+/* The bytes of a TXID that nobody closed, in some copies of the header. */
+static void test_a_txid_that_nobody_closed(void **state)
+{
+    static const uint64_t wrong[] = {UINT64_MAX, UINT64_MAX / 4, (uint64_t)1 << 40, 9};
+    const char *dir = t_tmpdir();
+    struct image im = {0};
+    struct model m;
+    struct wr_err e = {0};
+
+    (void)state;
+    model_open(&m, t_path(dir, "a"), 13);
+    model_fill(&m, 7);
+    wr_ledger_close(m.l);
+    image_take(&im, m.dir);
+    for (size_t i = 0; i < wr_countof(wrong) * 7 * 2; i++) {
+        struct image bad = {0};
+
+        image_copy(&bad, &im);
+        for (size_t copy = 0; copy < 3; copy++) {
+            if ((i / 2 % 7 + 1) & ((size_t)1 << copy))
+                wr_put_le64(bad.p[0] + copy * 1024 + (i % 2 ? 56 : 16), wrong[i / 14]);
+        }
+        image_put(&bad, m.dir);
+        image_release(&bad);
+        T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+        T(wr_ledger_state(m.l).txid == 0 || wr_ledger_state(m.l).txid == 7);
+        T_OK(wr_ledger_reset(m.l, &e));
+        T(wr_ledger_floor(m.l) == 0 || wr_ledger_floor(m.l) == 7);
+        wr_ledger_close(m.l);
+    }
+    image_release(&im);
+    m.l = NULL;
+    model_release(&m);
+}
+
+static void test_txids_run_out(void **state)
+{
+    const struct wr_pos pos = pos_at(1);
+    struct model m;
+    struct wr_err e = {0};
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 14);
+    T_OK(wr_ledger_fill_begin(m.l, 1, &e));
+    T_IS(WR_CORRUPT, wr_ledger_fill_end(m.l, WR_TXID_SANE, &pos, &e));
+    T(wr_ledger_state(m.l).txid == 0);
+    model_fill(&m, WR_TXID_SANE - 1);
+    T_IS(WR_CORRUPT, wr_ledger_close_txid(m.l, WR_TXID_SANE, NULL, 0, last(&m)->commit, &pos, &e));
+    check_state(m.l, last(&m));
+    wr_ledger_close(m.l);
+    open_ledger(&m);
+    check_state(m.l, last(&m));
+    model_release(&m);
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -489,6 +544,7 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
     T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
+    T_TEST(test_a_txid_that_nobody_closed), T_TEST(test_txids_run_out),
     T_TEST(test_a_journal_names_page_0), T_TEST(test_two_records_have_one_number),
     T_TEST(test_a_journal_of_more_pages_than_the_ledger),
     T_TEST(test_checksums_behind_the_last_page_come_back), T_TEST(test_reset_forgets),
