@@ -119,15 +119,62 @@ static enum wr_status sync_parent(const struct wr_fs *fs, const char *path, stru
     return st;
 }
 
-/* Create one directory whose parent exists; also durably, if it was not there. */
+static bool no_more(void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return false;
+}
+
+/* Whether the directory that `path` lies in can be opened. */
+static bool has_readable_parent(const struct wr_fs *fs, const char *path)
+{
+    struct wr_str view = wr_path_dir(path);
+    char *dir = wr_strndup(view.p, view.n);
+    bool readable = dir == NULL || fs->list(fs, dir, no_more, NULL, NULL) == WR_OK;
+
+    wr_free(dir);
+    return readable;
+}
+
+enum wr_status wr_dir_settle(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    struct wr_str base = wr_path_base(path);
+
+    if (base.n == 0 || wr_str_eq(base, WR_STR(".")) || wr_str_eq(base, WR_STR("..")))
+        return WR_OK;
+
+    enum wr_status st = sync_parent(fs, path, e);
+    return st == WR_IO && !has_readable_parent(fs, path) ? WR_OK : st;
+}
+
+/* The same of the directory that `path` lies in. */
+static enum wr_status settle_parent(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    struct wr_str view = wr_path_dir(path);
+    char *dir = wr_strndup(view.p, view.n);
+
+    if (dir == NULL)
+        return wr_fail(e, WR_NOMEM, "create directory %s: out of memory", path);
+
+    enum wr_status st = wr_dir_settle(fs, dir, e);
+    wr_free(dir);
+    return st;
+}
+
+/* Create one directory whose parent exists; also durably, if it was not there. `made`: whether it
+ * was not, and before the call the same of its parent. */
 static enum wr_status ensure_dir(
-    const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e)
+    const struct wr_fs *fs, const char *path, uint32_t mode, bool *made, struct wr_err *e)
 {
     struct wr_file_info info;
     enum wr_status st = fs->stat(fs, path, &info, e);
 
     if (st == WR_NOTFOUND) {
-        st = fs->mkdir(fs, path, mode, e);
+        st = *made ? WR_OK : settle_parent(fs, path, e);
+        if (st == WR_OK)
+            st = fs->mkdir(fs, path, mode, e);
+        *made = true;
         if (st == WR_OK)
             return sync_parent(fs, path, e);
         if (st != WR_CONFLICT)
@@ -136,6 +183,8 @@ static enum wr_status ensure_dir(
         if (st == WR_NOTFOUND) /* as a link to a volume that is not mounted; no absence to go by */
             return wr_fail(e, WR_CONFLICT,
                 "create directory %s: exists, but is a link that leads nowhere", path);
+        if (st == WR_OK && info.is_dir)
+            return sync_parent(fs, path, e); /* they may not have come to it */
     }
     if (st == WR_OK && !info.is_dir)
         return wr_fail(e, WR_CONFLICT, "create directory %s: exists and is not a directory", path);
@@ -146,6 +195,7 @@ enum wr_status wr_mkdirs(const struct wr_fs *fs, const char *path, uint32_t mode
 {
     enum wr_status st = WR_OK;
     size_t n = strlen(path);
+    bool made = false;
     char *part = wr_strndup(path, n);
 
     if (part == NULL)
@@ -156,9 +206,11 @@ enum wr_status wr_mkdirs(const struct wr_fs *fs, const char *path, uint32_t mode
 
         char sep = part[i];
         part[i] = '\0';
-        st = ensure_dir(fs, part, mode, e);
+        st = ensure_dir(fs, part, mode, &made, e);
         part[i] = sep;
     }
+    if (st == WR_OK && !made)
+        st = wr_dir_settle(fs, part, e);
     wr_free(part);
     return st;
 }

@@ -113,8 +113,14 @@ enum wr_status wr_file_info(
 enum wr_status wr_file_pread_all(struct wr_file *f, void *buf, size_t n, uint64_t off,
     const char *what, struct wr_err *e) WR_MUST_CHECK;
 
-/* Create `path` and its missing parents, each durable in its own parent; existing ones are fine.
- * CONFLICT when something else has one of the names. */
+/* Make the name of a directory durable that somebody has made, and may have died before he did so.
+ * Nothing, if this process may not read the directory above it: then it did not make it. */
+enum wr_status wr_dir_settle(
+    const struct wr_fs *fs, const char *path, struct wr_err *e) WR_MUST_CHECK;
+
+/* Create `path` and its missing parents, each durable in its own parent; existing ones are fine,
+ * and the last of them is settled: a process that died may have made it. One fsync for a `path`
+ * that is there. CONFLICT when something else has one of the names. */
 enum wr_status wr_mkdirs(
     const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e) WR_MUST_CHECK;
 

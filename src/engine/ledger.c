@@ -295,26 +295,10 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     return st;
 }
 
-/* That a ledger is there survives a power cut, too; its directory may be new as well. */
-static enum wr_status sync_names(const struct wr_fs *fs, const char *dir, struct wr_err *e)
-{
-    struct wr_buf above;
-    enum wr_status st = fs->sync_dir(fs, dir, e);
-
-    wr_buf_init(&above, 4096);
-    wr_buf_str(&above, wr_path_dir(dir));
-    wr_buf_byte(&above, '\0');
-    if (st == WR_OK && (st = wr_buf_status(&above)) == WR_OK)
-        st = fs->sync_dir(fs, (const char *)above.p, e);
-    wr_buf_release(&above);
-    return st;
-}
-
 enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
     uint32_t lock_pgno, struct wr_ledger **ret, struct wr_err *e)
 {
     struct wr_ledger *l = wr_alloc(sizeof(*l));
-    struct wr_file_info was = {0};
     struct wr_buf path;
     enum wr_status st;
 
@@ -335,15 +319,13 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
     if (st == WR_OK)
         st = fs->lock(l->file, e);
     if (st == WR_OK)
-        st = wr_file_info(l->file, &was, e);
-    if (st == WR_OK)
         st = wr_file_sync(l->file, e);
     if (st == WR_OK)
         st = reserve(l, 1, e);
     if (st == WR_OK)
         st = wr_journal_open(fs, dir, &l->journal, e);
-    if (st == WR_OK && was.size == 0)
-        st = sync_names(fs, dir, e);
+    if (st == WR_OK) /* always: whoever made the files may have died before he came to it */
+        st = fs->sync_dir(fs, dir, e);
     if (st == WR_OK)
         st = load(l, e);
     if (st != WR_OK) {

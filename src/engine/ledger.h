@@ -51,7 +51,8 @@ struct wr_ledger_change {
     uint64_t now; /* new checksum */
 };
 
-/* Open `<dir>/ledger` and the journal beside it, creating both. A ledger of another page size, of
+/* Open `<dir>/ledger` and the journal beside it, creating both, in a directory whose own name is
+ * durable (wr_mkdirs). A ledger of another page size, of
  * another lock page, or one that cannot be proven, comes back empty. NOMEM, IO, LIMIT (disk full);
  * BUSY when another process has it open. */
 enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,

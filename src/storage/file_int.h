@@ -27,7 +27,7 @@ struct wr_disk_dir {
 
 struct wr_disk {
     const struct wr_fs *fs;
-    struct wr_str root; /* without trailing slash, "" for "/"; follows the struct; frozen */
+    struct wr_str root; /* without trailing slash, "" for "/"; NUL behind it; frozen */
     struct wr_mutex mutex;
     struct wr_disk_dir dirs[WR_FILE_DIRS_MAX]; /* guarded by mutex */
     size_t turn;                               /* slot to use next; guarded by mutex */

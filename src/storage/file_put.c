@@ -11,8 +11,8 @@
  * A crash before 3 leaves a .tmp file that no listing shows; whoever is the next to write into that
  * directory removes it (file_sweep.c), which the lock keeps off files that are being written. After
  * 3 the object is whole. Directories need an fsync of their parents: when they are created, and
- * once more for each directory that this handle writes into, as whoever created it may have died
- * between mkdir and fsync.
+ * once more for the root and each directory that this handle writes into, as whoever created it may
+ * have died between mkdir and fsync.
  *
  * if_match compares and renames under a lock on <dir>/.weir-lock, which excludes all other if_match
  * puts into that directory, of any process. It does not exclude unconditional puts and removes: who
@@ -56,8 +56,9 @@ static enum wr_status sync_parent(const struct wr_fs *fs, char *path, size_t n, 
     return st;
 }
 
-/* Create what is missing of `dir`, each new directory durable before anything is put into it. */
-static enum wr_status make_dirs(const struct wr_fs *fs, char *dir, struct wr_err *e)
+/* Create what is missing of `dir`, each new directory durable before anything is put into it. Those
+ * from `root_n` bytes on are settled later in any case. */
+static enum wr_status make_dirs(const struct wr_fs *fs, char *dir, size_t root_n, struct wr_err *e)
 {
     size_t size = strlen(dir);
     size_t n = size; /* dir[0..n) exists; bytes beyond are cut into segments */
@@ -72,7 +73,7 @@ static enum wr_status make_dirs(const struct wr_fs *fs, char *dir, struct wr_err
     }
     if (n > 0 && st != WR_OK)
         goto out;
-    st = WR_OK;
+    st = n > 0 && n < root_n ? wr_dir_settle(fs, dir, e) : WR_OK;
     while (n < size && st == WR_OK) {
         dir[n] = '/';
         st = fs->mkdir(fs, dir, DIR_MODE, e);
@@ -131,13 +132,27 @@ static void note_done(struct wr_disk *d, const char *dir, enum wr_disk_done what
     wr_free(copy);
 }
 
-/* Make the names of all directories from the root down to `dir` durable. */
-static enum wr_status settle(struct wr_disk *d, char *dir, struct wr_err *e)
+/* The root's own name, which another process may have made. */
+static enum wr_status settle_root(struct wr_disk *d, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
 
+    if (d->root.n > 0 && !is_done(d, d->root.p, WR_DISK_DURABLE)) {
+        st = wr_dir_settle(d->fs, d->root.p, e);
+        if (st == WR_OK)
+            note_done(d, d->root.p, WR_DISK_DURABLE);
+    }
+    return st;
+}
+
+/* Make the names of all directories from the root down to `dir` durable. */
+static enum wr_status settle(struct wr_disk *d, char *dir, struct wr_err *e)
+{
+    enum wr_status st;
+
     if (is_done(d, dir, WR_DISK_DURABLE))
         return WR_OK;
+    st = settle_root(d, e);
     for (size_t n = d->root.n; dir[n] && st == WR_OK;) {
         st = sync_parent(d->fs, dir, n, e);
         n++;
@@ -198,7 +213,7 @@ static enum wr_status create(struct wr_upload *u, struct wr_err *e)
     enum wr_status st = wr_file_open(fs, u->temp, flags, FILE_MODE, &u->f, e);
 
     if (st == WR_NOTFOUND) {
-        st = make_dirs(fs, u->dir, e);
+        st = make_dirs(fs, u->dir, u->d->root.n, e);
         if (st == WR_OK)
             st = wr_file_open(fs, u->temp, flags, FILE_MODE, &u->f, e);
     }

@@ -85,8 +85,10 @@ static void test_pread_all(void **state)
 /* A disk whose `left`-th call from now fails once; negative: never. */
 static struct {
     int left;
-    bool blind; /* the next stat finds nothing: someone creates the name right after it */
+    bool blind;      /* the next stat finds nothing: someone creates the name right after it */
+    bool unreadable; /* no directory can be opened */
     int dir_syncs;
+    char synced[PATH_MAX]; /* the first of them */
     int removes;
 } disk;
 
@@ -183,8 +185,20 @@ static enum wr_status broken_sync_dir(const struct wr_fs *self, const char *path
     enum wr_status st = broken(e);
 
     (void)self;
-    disk.dir_syncs++;
+    if (disk.dir_syncs++ == 0)
+        (void)snprintf(disk.synced, sizeof(disk.synced), "%s", path);
+    if (disk.unreadable)
+        return wr_fail(e, WR_IO, "open directory %s: Permission denied", path);
     return st == WR_OK ? fs()->sync_dir(fs(), path, e) : st;
+}
+
+static enum wr_status broken_list(
+    const struct wr_fs *self, const char *path, wr_dir_fn *fn, void *arg, struct wr_err *e)
+{
+    (void)self;
+    if (disk.unreadable)
+        return wr_fail(e, WR_IO, "open directory %s: Permission denied", path);
+    return fs()->list(fs(), path, fn, arg, e);
 }
 
 static const struct wr_fs broken_fs = {
@@ -197,6 +211,7 @@ static const struct wr_fs broken_fs = {
     .remove = broken_remove,
     .mkdir = broken_mkdir,
     .sync_dir = broken_sync_dir,
+    .list = broken_list,
 };
 
 static void test_put(void **state)
@@ -296,10 +311,10 @@ static void test_mkdirs(void **state)
     disk.left = -1;
     disk.dir_syncs = 0;
     T_OK(wr_mkdirs(&broken_fs, t_path(dir, "a/b/c"), 0700, &e));
-    T(disk.dir_syncs == 3); /* each new name is durable */
+    T(disk.dir_syncs == 4); /* each new name is durable, and that of what they are in */
     T(stat(t_path(dir, "a/b/c"), &s) == 0 && S_ISDIR(s.st_mode) && (s.st_mode & 07777) == 0700);
     T_OK(wr_mkdirs(&broken_fs, t_path(dir, "a/b/c"), 0700, &e));
-    T(disk.dir_syncs == 3);
+    T(disk.dir_syncs == 5); /* no more than one for what is there */
     T_OK(wr_mkdirs(fs(), t_path(dir, "a//b///d/"), 0700, &e));
     T(exists(t_path(dir, "a/b/d")));
     T_OK(wr_mkdirs(fs(), "/", 0700, &e));
@@ -308,6 +323,48 @@ static void test_mkdirs(void **state)
     T_IS(WR_CONFLICT, wr_mkdirs(fs(), t_path(dir, "file"), 0700, &e));
     T_IS(WR_CONFLICT, wr_mkdirs(fs(), t_path(dir, "file/below"), 0700, &e));
     T(strstr(e.text, "not a directory") != NULL);
+}
+
+/* Whoever made a directory was killed before its fsync: who finds it there syncs it. */
+static void test_a_directory_found_is_lost_in_a_power_cut(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_err e = {0};
+
+    (void)state;
+    disk.left = -1;
+    T(mkdir(t_path(dir, "a"), 0700) == 0);
+    disk.dir_syncs = 0;
+    T_OK(wr_mkdirs(&broken_fs, t_path(dir, "a"), 0700, &e));
+    assert_string_equal(disk.synced, dir);
+    /* Before anything is made in it, for whoever tries again finds that. */
+    disk.dir_syncs = 0;
+    T_OK(wr_mkdirs(&broken_fs, t_path(dir, "a/b"), 0700, &e));
+    assert_string_equal(disk.synced, dir);
+    T(disk.dir_syncs == 2);
+    /* Whoever was quicker may not have come to it either. */
+    disk.dir_syncs = 0;
+    T(chdir(dir) == 0 && mkdir("c", 0700) == 0);
+    disk.blind = true;
+    T_OK(wr_mkdirs(&broken_fs, "c", 0700, &e));
+    T(disk.dir_syncs == 1 && strcmp(disk.synced, ".") == 0);
+    T(chdir("/") == 0);
+}
+
+/* A directory of others, which we may pass but not read: they made what is in it. */
+static void test_a_directory_above_cannot_be_read(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_err e = {0};
+
+    (void)state;
+    disk.left = -1;
+    disk.unreadable = true;
+    T_OK(wr_mkdirs(&broken_fs, dir, 0700, &e));
+    T_OK(wr_dir_settle(&broken_fs, "/", &e));
+    T_OK(wr_dir_settle(&broken_fs, ".", &e));
+    T_IS(WR_IO, wr_mkdirs(&broken_fs, t_path(dir, "new"), 0700, &e)); /* this one we made */
+    disk.unreadable = false;
 }
 
 /* Between looking and creating, someone else creates. */
@@ -352,4 +409,6 @@ static void test_mkdirs_on_a_failing_disk(void **state)
 
 T_MAIN(T_TEST(test_path_parts), T_TEST(test_pread_all), T_TEST(test_put),
     T_TEST(test_put_on_a_failing_disk), T_TEST(test_out_of_memory), T_TEST(test_mkdirs),
-    T_TEST(test_mkdirs_race), T_TEST(test_mkdirs_on_a_failing_disk))
+    T_TEST(test_a_directory_found_is_lost_in_a_power_cut),
+    T_TEST(test_a_directory_above_cannot_be_read), T_TEST(test_mkdirs_race),
+    T_TEST(test_mkdirs_on_a_failing_disk))

@@ -423,6 +423,32 @@ static void test_txids_run_out(void **state)
     model_release(&m);
 }
 
+static const char *synced_dir;
+
+static enum wr_status note_sync_dir(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    synced_dir = path;
+    return spy_sync_dir(fs, path, e);
+}
+
+/* Whoever made the files was killed before the names were on disk. */
+static void test_a_ledger_found_is_lost_in_a_power_cut(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_fs fs = spy_fs;
+    struct wr_ledger *l = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    fs.sync_dir = note_sync_dir;
+    for (int i = 0; i < 2; i++) {
+        synced_dir = NULL;
+        T_OK(wr_ledger_open(&fs, dir, 4096, LOCK_PGNO, &l, &e));
+        T(synced_dir && strcmp(synced_dir, dir) == 0);
+        wr_ledger_close(l);
+    }
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -544,8 +570,8 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
     T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
-    T_TEST(test_a_txid_that_nobody_closed), T_TEST(test_txids_run_out),
-    T_TEST(test_a_journal_names_page_0), T_TEST(test_two_records_have_one_number),
-    T_TEST(test_a_journal_of_more_pages_than_the_ledger),
+    T_TEST(test_a_ledger_found_is_lost_in_a_power_cut), T_TEST(test_a_txid_that_nobody_closed),
+    T_TEST(test_txids_run_out), T_TEST(test_a_journal_names_page_0),
+    T_TEST(test_two_records_have_one_number), T_TEST(test_a_journal_of_more_pages_than_the_ledger),
     T_TEST(test_checksums_behind_the_last_page_come_back), T_TEST(test_reset_forgets),
     T_TEST(test_no_memory))

@@ -7,6 +7,9 @@
 #include "contract/storage_contract.h"
 #include "storage/drivers.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 struct place {
     const char *root; /* what open opened last */
 };
@@ -35,9 +38,10 @@ struct trace {
     struct wr_fs fs;
     int64_t fail_at; /* steps until one fails; negative: none */
     bool failed;
-    char failed_at; /* letter of the step that failed */
-    bool early;     /* nothing had been written by then */
-    char log[2048]; /* one letter a step that changes something */
+    char failed_at;    /* letter of the step that failed */
+    bool early;        /* nothing had been written by then */
+    char synced[1024]; /* directories, each with a line feed */
+    char log[2048];    /* one letter a step that changes something */
     size_t n;
 };
 
@@ -191,6 +195,10 @@ static enum wr_status t_sync_dir(const struct wr_fs *fs, const char *path, struc
 {
     const struct wr_fs *p = wr_fs_posix();
     enum wr_status st = step(fs, 'S', e);
+    char *synced = trace_of(fs)->synced;
+    size_t n = strlen(synced), room = sizeof(trace_of(fs)->synced) - n;
+
+    (void)snprintf(synced + n, room, "%s\n", path);
 
     return st == WR_OK ? p->sync_dir(p, path, e) : st;
 }
@@ -264,11 +272,12 @@ static void bytes_before_name_before_answer(void **state)
     (void)state;
     trace_init(&t);
     void *disk = disk_at(&t.fs, root);
-    /* The file cannot be created; two directories are missing: each is made and synced into its
-     * parent. Then the file, locked; a look for what others left (our own is not looked at); then
-     * the names of all directories below the root; then the rename. */
+    /* The file cannot be created; two directories are missing: the one above them is synced into
+     * its parent, then each is made and synced. Then the file, locked; a look for what others left
+     * (our own is not looked at); then the names of the root and of all directories below; then the
+     * rename. */
     T(put(disk, "a/k", "v", plain) == WR_OK);
-    assert_string_equal(steps(&t), "o???mSmSoliLwsSRSi");
+    assert_string_equal(steps(&t), "o???SmSmSoliLwsSSRSi");
     /* The next one in that directory pays for itself only. */
     T(put(disk, "a/l", "v", (struct wr_put_opts){.time_ms = 1000}) == WR_OK);
     assert_string_equal(steps(&t), "olwtsRSi");
@@ -278,8 +287,33 @@ static void bytes_before_name_before_answer(void **state)
     /* A new handle does not know whether its predecessor got as far as the fsync. */
     disk = disk_at(&t.fs, root);
     T(put(disk, "a/k", "w", plain) == WR_OK);
-    assert_string_equal(steps(&t), "oliLwsSRSi");
+    assert_string_equal(steps(&t), "oliLwsSSRSi");
     wr_storage_file.close(disk);
+}
+
+/* Whoever made a directory was killed before its fsync: who finds it there syncs it. */
+static void a_directory_found_is_lost_in_a_power_cut(void **state)
+{
+    const char *dir = t_tmpdir(), *root = t_path(dir, "above/r");
+    char want[1024];
+    struct trace t;
+
+    (void)state;
+    for (int made = 1; made <= 3; made++) {
+        T(mkdir(t_path(dir, made == 1 ? "above" : made == 2 ? "above/r" : "above/r/a"), 0700) == 0);
+        trace_init(&t);
+        void *disk = disk_at(&t.fs, root);
+        T(put(disk, "a/k", "v", (struct wr_put_opts){0}) == WR_OK);
+        (void)snprintf(want, sizeof(want), "%s\n", dir);
+        T(made != 1 || strstr(t.synced, want));
+        (void)snprintf(want, sizeof(want), "%s/above\n", dir);
+        T(strstr(t.synced, want) != NULL);
+        (void)snprintf(want, sizeof(want), "%s\n", root);
+        T(strstr(t.synced, want) != NULL);
+        wr_storage_file.close(disk);
+        T(unlink(t_path(root, "a/k")) == 0 && rmdir(t_path(root, "a")) == 0);
+        T(made > 1 || rmdir(root) == 0);
+    }
 }
 
 static void removals_sync_each_directory_once(void **state)
@@ -611,12 +645,12 @@ static void survives_no_memory(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest own[] = {T_TEST(bytes_before_name_before_answer),
-        T_TEST(removals_sync_each_directory_once), T_TEST(any_step_may_fail),
-        T_TEST(any_step_of_a_listing_may_fail), T_TEST(listings_skip_by_name),
-        T_TEST(a_root_that_is_a_file_is_refused), T_TEST(keys_cannot_leave_the_root),
-        T_TEST(strangers_are_not_listed), T_TEST(modes_are_private),
-        T_TEST(versions_do_not_come_back), T_TEST(replacing_takes_the_lock),
-        T_TEST(roots_are_absolute), T_TEST(survives_no_memory)};
+        T_TEST(a_directory_found_is_lost_in_a_power_cut), T_TEST(removals_sync_each_directory_once),
+        T_TEST(any_step_may_fail), T_TEST(any_step_of_a_listing_may_fail),
+        T_TEST(listings_skip_by_name), T_TEST(a_root_that_is_a_file_is_refused),
+        T_TEST(keys_cannot_leave_the_root), T_TEST(strangers_are_not_listed),
+        T_TEST(modes_are_private), T_TEST(versions_do_not_come_back),
+        T_TEST(replacing_takes_the_lock), T_TEST(roots_are_absolute), T_TEST(survives_no_memory)};
     static struct place place;
     static struct contract_factory factory = {.open = open_fresh,
         .again = open_again,
