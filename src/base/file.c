@@ -33,6 +33,14 @@ enum wr_status wr_file_open_temp(const struct wr_fs *fs, const char *path, unsig
     return wr_file_open(fs, path, flags | WR_FILE_NOFOLLOW, 0, ret, e);
 }
 
+bool wr_file_has_another_name(const struct wr_fs *fs, const char *path)
+{
+    struct wr_file_info info = {0};
+
+    return fs->lstat(fs, path, &info, NULL) == WR_OK && S_ISREG((mode_t)info.mode) &&
+           info.links > 1;
+}
+
 void wr_file_close(struct wr_file *f)
 {
     if (f != NULL)

@@ -100,6 +100,10 @@ void wr_file_close(struct wr_file *f); /* NULL-safe */
  * closing it could drop the POSIX locks of a database that is in use here. */
 enum wr_status wr_file_open_temp(const struct wr_fs *fs, const char *path, unsigned flags,
     struct wr_file **ret, struct wr_err *e) WR_MUST_CHECK;
+/* Whether a temporary file has another name too, as a kill between link and unlink leaves it. That
+ * may be a database that is in use by now, which loses nothing with this name. False for what is no
+ * regular file. */
+bool wr_file_has_another_name(const struct wr_fs *fs, const char *path);
 enum wr_status wr_file_pread(struct wr_file *f, void *buf, size_t n, uint64_t off, size_t *got,
     struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_pwrite(

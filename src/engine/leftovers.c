@@ -137,16 +137,6 @@ static struct wr_file *lock(const struct wr_fs *fs, const char *path)
     return NULL;
 }
 
-/* Whether the file has another name too, as a kill between link and unlink leaves it. It may be a
- * database that is in use by now, and loses nothing with this name. */
-static bool has_another_name(const struct wr_fs *fs, const char *path)
-{
-    struct wr_file_info info = {0};
-
-    return fs->lstat(fs, path, &info, NULL) == WR_OK && S_ISREG((mode_t)info.mode) &&
-           info.links > 1;
-}
-
 /* Whether the file is one that we would have made, and still has its name. */
 static bool trusted(struct wr_file *f, const char *path, struct wr_file_info *ret)
 {
@@ -211,7 +201,7 @@ static bool lock_all(const struct wr_leftovers *at, struct group *g)
         return false;
     for (size_t i = g->n; i-- > 0;) {
         g->files[i] = lock(fs, g->names[i]->path);
-        if (!g->files[i] && !has_another_name(fs, g->names[i]->path)) {
+        if (!g->files[i] && !wr_file_has_another_name(fs, g->names[i]->path)) {
             unlock(g);
             return false;
         }

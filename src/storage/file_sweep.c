@@ -9,7 +9,8 @@
  *
  * One of ours that can be locked is left over, unless it is empty: a writer has the lock before it
  * writes, but the file before the lock. An empty one, and where locks do not work any one, is left
- * over when nothing happened to it for a day; so is Litestream's. Anything else is somebody else's.
+ * over when nothing happened to it for a day; so is Litestream's. One of ours with a second name is
+ * an object that got its name by link(2), and left over. Anything else is somebody else's.
  *
  * Age is the time of the last change of any kind, which nobody can set; the modification time is
  * the object's, and may be of years ago while its file is still being written.
@@ -67,15 +68,19 @@ static bool is_litestreams(struct wr_str name)
 }
 
 /* Remove the file of ours at `path` if its writer is dead. The lock is held until it is gone. What
- * has a second name, even if that of a live database, is not even opened. */
+ * has a second name, even if that of a live database, is not even opened: it has been written, and
+ * is there without this one. */
 static void remove_unlocked(const struct wr_fs *fs, const char *path, bool stale)
 {
     struct wr_file *f = NULL;
     struct wr_file_info info = {0};
     enum wr_status st;
 
-    if (wr_file_open_temp(fs, path, WR_FILE_WRITE, &f, NULL) != WR_OK)
+    if (wr_file_open_temp(fs, path, WR_FILE_WRITE, &f, NULL) != WR_OK) {
+        if (wr_file_has_another_name(fs, path))
+            (void)fs->remove(fs, path, NULL); /* as below */
         return;
+    }
     st = fs->lock(f, NULL);
     if (st == WR_OK && wr_file_info(f, &info, NULL) == WR_OK && info.size > 0)
         stale = true;

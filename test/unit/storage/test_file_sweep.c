@@ -340,8 +340,20 @@ static void a_link_to_a_live_database_keeps_its_locks(void **state)
     T(link(db, t_path(root, "h.0123456789abcdef.tmp")) == 0);
     put_once(&odd.fs, root, "k");
     T(t_locked_for_others(db));
-    T(there(root, "s.0123456789abcdef.tmp") && there(root, "h.0123456789abcdef.tmp"));
+    T(there(root, "s.0123456789abcdef.tmp") && !there(root, "h.0123456789abcdef.tmp"));
     T(close(fd) == 0);
+}
+
+/* Where names are given by link and unlink, as on NFS. */
+static void a_kill_between_link_and_unlink_leaves_a_name_for_ever(void **state)
+{
+    const char *root = t_tmpdir();
+
+    (void)state;
+    put_once(wr_fs_posix(), root, "k");
+    T(link(t_path(root, "k"), t_path(root, OURS)) == 0);
+    put_once(wr_fs_posix(), root, "l");
+    T(!there(root, OURS) && there(root, "k"));
 }
 
 static bool count_object(void *arg, const struct wr_object *obj)
@@ -411,5 +423,7 @@ T_MAIN(T_TEST(what_a_killed_upload_left_is_gone_after_the_next),
     T_TEST(a_file_that_is_not_locked_yet_is_left_alone),
     T_TEST(without_locks_a_day_must_have_passed), T_TEST(the_time_of_an_object_is_not_its_age),
     T_TEST(litestreams_own_goes_after_a_day), T_TEST(strangers_stay_however_old),
-    T_TEST(a_link_to_a_live_database_keeps_its_locks), T_TEST(who_only_reads_removes_nothing),
-    T_TEST(one_look_at_each_directory), T_TEST(a_directory_that_cannot_be_listed_takes_uploads))
+    T_TEST(a_link_to_a_live_database_keeps_its_locks),
+    T_TEST(a_kill_between_link_and_unlink_leaves_a_name_for_ever),
+    T_TEST(who_only_reads_removes_nothing), T_TEST(one_look_at_each_directory),
+    T_TEST(a_directory_that_cannot_be_listed_takes_uploads))
