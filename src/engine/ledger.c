@@ -295,6 +295,22 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     return st;
 }
 
+/* Write every byte back as it is. The file may be a copy that has holes, or shares its blocks with
+ * another: then this is what needs room, instead of a store to the mapping. */
+static enum wr_status occupy(struct wr_file *f, struct wr_err *e)
+{
+    uint8_t piece[8192];
+    size_t got = sizeof(piece);
+    enum wr_status st = WR_OK;
+
+    for (uint64_t off = 0; st == WR_OK && got == sizeof(piece); off += got) {
+        st = wr_file_pread(f, piece, sizeof(piece), off, &got, e);
+        if (st == WR_OK)
+            st = wr_file_pwrite(f, piece, got, off, e);
+    }
+    return st;
+}
+
 enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
     uint32_t lock_pgno, struct wr_ledger **ret, struct wr_err *e)
 {
@@ -320,6 +336,8 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
         st = fs->lock(l->file, e);
     if (st == WR_OK)
         st = wr_file_sync(l->file, e);
+    if (st == WR_OK)
+        st = occupy(l->file, e);
     if (st == WR_OK)
         st = reserve(l, 1, e);
     if (st == WR_OK)

@@ -6,6 +6,8 @@
 #include "engine/remote.h"
 #include "unit/engine/ledger_model.h"
 
+#include <unistd.h>
+
 static void test_random_history(void **state)
 {
     struct model m;
@@ -449,6 +451,25 @@ static void test_a_ledger_found_is_lost_in_a_power_cut(void **state)
     }
 }
 
+/* A sparse copy: with no room left, a store to the mapping would be a SIGBUS. */
+static void test_a_ledger_with_holes_on_a_full_disk(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "ledger");
+    struct wr_ledger *l = NULL;
+    struct wr_err e = {0};
+    struct stat s;
+
+    (void)state;
+    t_spew(path, "", 0);
+    T(truncate(path, 1 << 20) == 0);
+    disk.full = true;
+    T_IS(WR_LIMIT, wr_ledger_open(&spy_fs, dir, 4096, LOCK_PGNO, &l, &e));
+    disk.full = false;
+    T_OK(wr_ledger_open(&spy_fs, dir, 4096, LOCK_PGNO, &l, &e));
+    T(stat(path, &s) == 0 && s.st_size == 1 << 20 && s.st_blocks * 512 >= s.st_size);
+    wr_ledger_close(l);
+}
+
 static void test_second_open_is_busy(void **state)
 {
     const char *dir = t_tmpdir();
@@ -570,7 +591,8 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
     T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
-    T_TEST(test_a_ledger_found_is_lost_in_a_power_cut), T_TEST(test_a_txid_that_nobody_closed),
+    T_TEST(test_a_ledger_found_is_lost_in_a_power_cut),
+    T_TEST(test_a_ledger_with_holes_on_a_full_disk), T_TEST(test_a_txid_that_nobody_closed),
     T_TEST(test_txids_run_out), T_TEST(test_a_journal_names_page_0),
     T_TEST(test_two_records_have_one_number), T_TEST(test_a_journal_of_more_pages_than_the_ledger),
     T_TEST(test_checksums_behind_the_last_page_come_back), T_TEST(test_reset_forgets),
