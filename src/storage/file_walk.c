@@ -10,6 +10,10 @@
  * the directories on its way. What `prefix` and `after` exclude by name is not even looked at. What
  * vanishes during the walk was never there; a missing root is an empty bucket, one that is a file
  * is a mistake.
+ *
+ * The objects of a level, <prefix>ltx/<digit>/, lie directly in it. Directories there are
+ * strangers' and are not entered: one that cannot be read, or leads around in a circle, must not
+ * keep the level from being listed.
  */
 #include "storage/file_int.h"
 
@@ -42,6 +46,7 @@ struct walk {
     struct wr_str prefix, after;
     struct wr_buf path; /* root, '/', key */
     size_t root_n;      /* with the slash: where the key begins */
+    bool flat;          /* the prefix names a level */
     struct frame frames[DEPTH_MAX];
     size_t depth;
     enum wr_status st; /* of the callback that reads a directory */
@@ -153,7 +158,7 @@ static enum wr_status look(struct walk *w, struct frame *f, struct wr_err *e)
             return st;
         bool object =
             st == WR_OK && S_ISREG(en.info.mode) && !wr_disk_hidden((struct wr_str){en.p, en.n});
-        if (object || (st == WR_OK && en.info.is_dir))
+        if (object || (st == WR_OK && en.info.is_dir && !w->flat))
             f->entries[kept++] = en;
     }
     f->n = kept;
@@ -240,6 +245,19 @@ static enum wr_status run(struct walk *w, wr_list_fn *fn, void *arg, struct wr_e
     return st;
 }
 
+/* Whether the directory of a prefix is "ltx/<digit>", or ends in that. */
+static bool is_level(struct wr_str dir)
+{
+    struct wr_str above, level, name;
+
+    if (!wr_str_cut_last(dir, '/', &above, &level) || level.n != 1 || level.p[0] < '0' ||
+        level.p[0] > '9')
+        return false;
+    if (!wr_str_cut_last(above, '/', &above, &name))
+        name = above;
+    return wr_str_eq(name, WR_STR("ltx"));
+}
+
 enum wr_status wr_disk_walk(const struct wr_fs *fs, struct wr_call *c, struct wr_str root,
     struct wr_str prefix, struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
 {
@@ -255,6 +273,7 @@ enum wr_status wr_disk_walk(const struct wr_fs *fs, struct wr_call *c, struct wr
     if (wr_str_cut_last(prefix, '/', &dir, &rest)) {
         wr_buf_str(&w->path, dir);
         wr_buf_byte(&w->path, '/');
+        w->flat = is_level(dir);
     }
     enum wr_status st = wr_buf_status(&w->path);
     if (st != WR_OK)

@@ -435,6 +435,35 @@ static void any_step_of_a_listing_may_fail(void **state)
 
 /* What `after` excludes is not looked at: a poll for new files costs what is new, and a look at the
  * start itself, which might be a directory. */
+/* A directory in a level is nobody's object: neither one that cannot be read, nor a circle. */
+static void a_directory_in_a_level_stops_the_listing(void **state)
+{
+    const char *root = t_tmpdir();
+    struct trace t;
+    struct wr_err e = {0};
+    size_t n = 0;
+
+    (void)state;
+    trace_init(&t);
+    void *disk = disk_at(&t.fs, root);
+    T(put(disk, "ltx/0/1", "v", (struct wr_put_opts){0}) == WR_OK);
+    T(put(disk, "a/ltx/9/1", "v", (struct wr_put_opts){0}) == WR_OK);
+    T(put(disk, "ltx/x/y/1", "v", (struct wr_put_opts){0}) == WR_OK);
+    T(mkdir(t_path(root, "ltx/0/junk"), 0) == 0);
+    T(symlink(".", t_path(root, "ltx/0/loop")) == 0);
+    T(symlink(".", t_path(root, "a/ltx/9/loop")) == 0);
+    (void)steps(&t);
+    T_OK(wr_storage_file.list(disk, t_call(), WR_STR("ltx/0/"), WR_STR(""), count_object, &n, &e));
+    T(n == 1);
+    assert_string_equal(steps(&t), "L???");
+    T_OK(
+        wr_storage_file.list(disk, t_call(), WR_STR("a/ltx/9/"), WR_STR(""), count_object, &n, &e));
+    T(n == 2);
+    T_OK(wr_storage_file.list(disk, t_call(), WR_STR("ltx/x/"), WR_STR(""), count_object, &n, &e));
+    T(n == 3); /* no level */
+    wr_storage_file.close(disk);
+}
+
 static void listings_skip_by_name(void **state)
 {
     struct trace t;
@@ -647,10 +676,11 @@ int main(int argc, char **argv)
     static const struct CMUnitTest own[] = {T_TEST(bytes_before_name_before_answer),
         T_TEST(a_directory_found_is_lost_in_a_power_cut), T_TEST(removals_sync_each_directory_once),
         T_TEST(any_step_may_fail), T_TEST(any_step_of_a_listing_may_fail),
-        T_TEST(listings_skip_by_name), T_TEST(a_root_that_is_a_file_is_refused),
-        T_TEST(keys_cannot_leave_the_root), T_TEST(strangers_are_not_listed),
-        T_TEST(modes_are_private), T_TEST(versions_do_not_come_back),
-        T_TEST(replacing_takes_the_lock), T_TEST(roots_are_absolute), T_TEST(survives_no_memory)};
+        T_TEST(a_directory_in_a_level_stops_the_listing), T_TEST(listings_skip_by_name),
+        T_TEST(a_root_that_is_a_file_is_refused), T_TEST(keys_cannot_leave_the_root),
+        T_TEST(strangers_are_not_listed), T_TEST(modes_are_private),
+        T_TEST(versions_do_not_come_back), T_TEST(replacing_takes_the_lock),
+        T_TEST(roots_are_absolute), T_TEST(survives_no_memory)};
     static struct place place;
     static struct contract_factory factory = {.open = open_fresh,
         .again = open_again,
