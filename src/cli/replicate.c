@@ -132,6 +132,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
                                                                     : c->shutdown_sync_timeout_ms,
         .second_exit = WR_EXIT_NOT_SYNCED,
     };
+    if (c->ndbs == 0)
+        return wr_cli_fail("no databases specified in configuration", NULL);
     if (o.once && serve.exec)
         return wr_cli_fail("cannot specify -once flag with -exec", NULL);
     /* The child inherits the level, as one that replicates itself may expect. */

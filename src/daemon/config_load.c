@@ -2,11 +2,14 @@
  * config_load.c - where a configuration comes from: a file, or the arguments of a command.
  */
 #include "base/buf.h"
-#include "base/file.h"
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
 #include "daemon/nearest.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <weir.h>
 
 #define FILE_MAX ((size_t)4 << 20) /* bytes, before and after expansion */
@@ -18,36 +21,42 @@ const char *wr_config_default_path(void)
     return path && path[0] ? path : "/etc/litestream.yml";
 }
 
-static enum wr_status read_file(
-    struct wr_arena *a, const char *path, struct wr_str *ret, struct wr_err *e)
+/* To the end, or to one byte more than may be there. From the start, and not at offsets: a pipe, as
+ * a shell makes of <(...), has neither size nor offset. */
+static enum wr_status read_all(int fd, const char *path, struct wr_buf *out, struct wr_err *e)
 {
-    struct wr_file *f = NULL;
-    struct wr_file_info info;
-    enum wr_status st;
-    size_t got = 0;
-    char *p;
+    char piece[8192];
+    ssize_t n;
 
-    st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, e);
-    if (st == WR_NOTFOUND)
+    for (;;) {
+        n = read(fd, piece, sizeof(piece));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return wr_fail_errno(e, errno, "read %s", path);
+        if (n == 0)
+            return wr_buf_status(out) == WR_OK ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+        if (out->n + (size_t)n > FILE_MAX)
+            return wr_fail(e, WR_MISUSE, "%s: too large", path);
+        wr_buf_put(out, piece, (size_t)n);
+    }
+}
+
+static enum wr_status read_file(const char *path, struct wr_buf *out, struct wr_err *e)
+{
+    struct stat s;
+    enum wr_status st = WR_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0 && errno == ENOENT)
         return wr_fail(e, WR_NOTFOUND, "config file not found: %s", path);
-    if (st != WR_OK)
-        return st;
-    st = wr_file_info(f, &info, e);
-    if (st != WR_OK)
-        goto out;
-    if (info.is_dir || info.size > FILE_MAX) {
-        st = wr_fail(e, WR_MISUSE, "%s: %s", path, info.is_dir ? "is a directory" : "too large");
-        goto out;
-    }
-    p = wr_arena_alloc(a, (size_t)info.size + 1);
-    if (!p) {
-        st = wr_fail(e, WR_NOMEM, "out of memory");
-        goto out;
-    }
-    st = wr_file_pread(f, p, (size_t)info.size, 0, &got, e);
-    *ret = (struct wr_str){p, got};
-out:
-    wr_file_close(f);
+    if (fd < 0)
+        return wr_fail_errno(e, errno, "open %s", path);
+    if (fstat(fd, &s) == 0 && S_ISDIR(s.st_mode))
+        st = wr_fail(e, WR_MISUSE, "%s: is a directory", path);
+    if (st == WR_OK)
+        st = read_all(fd, path, out, e);
+    (void)close(fd); /* opened for reading: nothing to lose */
     return st;
 }
 
@@ -82,7 +91,7 @@ enum wr_status wr_config_load(
     struct wr_config *c = wr_arena_alloc(a, sizeof(*c));
     struct wr_warnings warnings;
     struct wr_str text = {0};
-    struct wr_buf buf;
+    struct wr_buf file, buf;
     struct wr_doc doc;
     enum wr_status st;
 
@@ -91,11 +100,13 @@ enum wr_status wr_config_load(
     if (!path)
         path = wr_config_default_path();
     wr_warnings_init(&warnings, a);
+    wr_buf_init(&file, FILE_MAX);
     wr_buf_init(&buf, FILE_MAX);
 
-    st = read_file(a, path, &text, e);
+    st = read_file(path, &file, e);
     if (st != WR_OK)
         goto out;
+    text = wr_buf_view(&file);
     if (expand_env) {
         struct unset u = {.warnings = &warnings, .file = path, .text = text};
 
@@ -118,6 +129,7 @@ enum wr_status wr_config_load(
     if (st == WR_OK)
         *ret = c;
 out:
+    wr_buf_release(&file);
     wr_buf_release(&buf);
     return st;
 }

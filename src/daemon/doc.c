@@ -50,6 +50,27 @@ void wr_warnings_add(struct wr_warnings *w, const char *fmt, ...)
     add_text(w, text);
 }
 
+/* MISUSE when something follows the document: nobody would read it. A last "---" is nothing. */
+static enum wr_status only_one(yaml_parser_t *parser, const char *name, struct wr_err *e)
+{
+    yaml_document_t next;
+    enum wr_status st = WR_OK;
+
+    if (!yaml_parser_load(parser, &next)) {
+        return parser->error == YAML_MEMORY_ERROR
+                   ? wr_fail(e, WR_NOMEM, "out of memory")
+                   : wr_fail(e, WR_MISUSE, "%s:%zu:%zu: not YAML, behind the first document", name,
+                         parser->problem_mark.line + 1, parser->problem_mark.column + 1);
+    }
+    const yaml_node_t *root = yaml_document_get_root_node(&next);
+    if (root && (root->type != YAML_SCALAR_NODE || root->data.scalar.length > 0)) {
+        st = wr_fail(e, WR_MISUSE, "%s:%zu:%zu: a second document: only one is read", name,
+            next.start_mark.line + 1, next.start_mark.column + 1);
+    }
+    yaml_document_delete(&next);
+    return st;
+}
+
 enum wr_status wr_doc_open(struct wr_doc *d, struct wr_arena *a, struct wr_warnings *warnings,
     const char *name, struct wr_str text, struct wr_err *e)
 {
@@ -70,6 +91,10 @@ enum wr_status wr_doc_open(struct wr_doc *d, struct wr_arena *a, struct wr_warni
             st = wr_fail(e, WR_MISUSE, "%s:%zu:%zu: %s%s%s", name, parser.problem_mark.line + 1,
                 parser.problem_mark.column + 1, parser.context ? parser.context : "",
                 parser.context ? ": " : "", parser.problem ? parser.problem : "not YAML");
+    } else {
+        st = only_one(&parser, name, e);
+        if (st != WR_OK)
+            yaml_document_delete(&d->yaml);
     }
     yaml_parser_delete(&parser);
     return st;

@@ -38,8 +38,8 @@ struct wr_doc {
     yaml_document_t yaml;
 };
 
-/* Parse the first document in `text`. MISUSE "name:line:column: ..." for what is not YAML. On
- * success wr_doc_close is due. */
+/* Parse the document in `text`. MISUSE "name:line:column: ..." for what is not YAML, or more than
+ * one document. On success wr_doc_close is due. */
 enum wr_status wr_doc_open(struct wr_doc *d, struct wr_arena *a, struct wr_warnings *warnings,
     const char *name, struct wr_str text, struct wr_err *e) WR_MUST_CHECK;
 void wr_doc_close(struct wr_doc *d);

@@ -349,9 +349,6 @@ static void run_child(struct server *s)
 /* Steps 1 to 3. Whether a last sync makes sense. */
 static bool run(struct server *s)
 {
-    if (s->config->ndbs == 0)
-        wr_say(
-            s->log, WEIR_LOG_ERROR, "no databases specified in configuration", WR_F_U64("dbs", 0));
     if (!restore_missing(s) || !add_all(s))
         return false;
     if (s->options->once) {

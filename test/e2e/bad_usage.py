@@ -1,5 +1,6 @@
 """Command lines and configuration files that cannot be meant, and secrets, which must never show."""
 import os
+import threading
 
 import kit
 from badkit import CANARY, case
@@ -79,6 +80,8 @@ CONFIGS = (
     ("dbs: 7\n", 1, ("{f}:1:",)),
     ("\tdbs: []\n", 1, ("{f}:1:",)),
     ("dbs: []\ndbs: []\n", 0, ("Warning: {f}:2:1: ", '"dbs" was given before')),
+    ("dbs: []\n---\ndbs: []\n", 1, ("{f}:2:1: ", "second document")),
+    ("---\ndbs: []\n---\n", 0, ()),
     ("a: &a [*a]\n", None, ()),
     ("x" * 100000, 1, ("{f}:1:",)),
     ("\0", 1, ("{f}:", "byte 0")),
@@ -100,6 +103,16 @@ def configs(c):
         for t in texts:
             c.check(t.format(**names) in out.text, "%r does not say %r: %s" % (text[:200], t, out.text[:600]))
     c.refuses(1, ("replicate", "-config", c.work), c.work)
+    with open(names["f"], "w", encoding="utf-8") as f:
+        f.write("dbs: []\n")
+    c.refuses(1, ("replicate", "-config", names["f"]), "no databases")
+    pipe = c.path("pipe")
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: open(pipe, "w", encoding="utf-8").write(
+        "dbs:\n  - path: {db}\n    replica: {{url: '{url}'}}\n".format(**names)))
+    writer.start()
+    c.expect(c.run("databases", "-config", pipe), 0, names["db"])
+    writer.join()
     with open(names["f"], "w", encoding="utf-8") as f:
         f.write("dbs:\n  - path: {db}\n    replica: {{url: '{url}'}}\n".format(**names))
     c.refuses(1, ("restore", "-config", names["f"], c.path("ap.db")), "database not found in config")
