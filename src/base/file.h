@@ -25,6 +25,7 @@ enum wr_file_flags {
 
 struct wr_file_info {
     uint64_t size;
+    uint64_t allocated; /* bytes of the disk that it has; less than `size`: it has holes */
     int64_t mtime_ms;   /* Unix ms */
     int64_t changed_ms; /* bytes, times or names, by the file system's clock; cannot be set */
     uint64_t dev, ino;

@@ -192,6 +192,7 @@ static struct wr_file_info info_of(const struct stat *s)
 {
     return (struct wr_file_info){
         .size = (uint64_t)s->st_size,
+        .allocated = (uint64_t)s->st_blocks * 512, /* stat(2) counts them so */
         .mtime_ms = (int64_t)s->st_mtim.tv_sec * 1000 + s->st_mtim.tv_nsec / 1000000,
         .changed_ms = (int64_t)s->st_ctim.tv_sec * 1000 + s->st_ctim.tv_nsec / 1000000,
         .dev = (uint64_t)s->st_dev,

@@ -295,14 +295,17 @@ static enum wr_status load(struct wr_ledger *l, struct wr_err *e)
     return st;
 }
 
-/* Write every byte back as it is. The file may be a copy that has holes, or shares its blocks with
- * another: then this is what needs room, instead of a store to the mapping. */
-static enum wr_status occupy(struct wr_file *f, struct wr_err *e)
+/* A copy may have holes. Write every byte of it back as it is: then this is what needs room,
+ * instead of a store to the mapping. */
+static enum wr_status fill_holes(struct wr_file *f, struct wr_err *e)
 {
+    struct wr_file_info is = {0};
     uint8_t piece[8192];
     size_t got = sizeof(piece);
-    enum wr_status st = WR_OK;
+    enum wr_status st = wr_file_info(f, &is, e);
 
+    if (st != WR_OK || is.allocated >= is.size)
+        return st;
     for (uint64_t off = 0; st == WR_OK && got == sizeof(piece); off += got) {
         st = wr_file_pread(f, piece, sizeof(piece), off, &got, e);
         if (st == WR_OK)
@@ -337,7 +340,7 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
     if (st == WR_OK)
         st = wr_file_sync(l->file, e);
     if (st == WR_OK)
-        st = occupy(l->file, e);
+        st = fill_holes(l->file, e);
     if (st == WR_OK)
         st = reserve(l, 1, e);
     if (st == WR_OK)

@@ -87,7 +87,7 @@ static enum wr_status truncate_file(struct wr_file *f, uint64_t size, struct wr_
 static enum wr_status info_file(struct wr_file *f, struct wr_file_info *ret, struct wr_err *e)
 {
     (void)e;
-    *ret = (struct wr_file_info){.size = of(f)->n, .links = 1};
+    *ret = (struct wr_file_info){.size = of(f)->n, .allocated = of(f)->n, .links = 1};
     return WR_OK;
 }
 

@@ -12,6 +12,7 @@ struct wr_file_info disk_info(const struct disk_inode *f)
     disk_fill_stat(f, &s);
     return (struct wr_file_info){
         .size = (uint64_t)s.st_size,
+        .allocated = (uint64_t)s.st_size,
         .mtime_ms = f->mtime_ns / 1000000,
         .changed_ms = f->changed_ns / 1000000,
         .dev = (uint64_t)s.st_dev,
