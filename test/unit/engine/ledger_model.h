@@ -137,6 +137,24 @@ static const struct wr_fs spy_fs = {
     .sync_dir = spy_sync_dir,
 };
 
+/* The real file system with these in its place. */
+static inline struct wr_fs spied_fs(void)
+{
+    struct wr_fs fs = *wr_fs_posix();
+
+    fs.open = spy_open;
+    fs.close = spy_close;
+    fs.pread = spy_pread;
+    fs.pwrite = spy_pwrite;
+    fs.sync = spy_sync;
+    fs.truncate = spy_truncate;
+    fs.info = spy_info;
+    fs.map = spy_map;
+    fs.unmap = spy_unmap;
+    fs.lock = spy_lock;
+    return fs;
+}
+
 /* ---- the model ---- */
 
 struct state {

@@ -12,23 +12,6 @@
 
 #define SECOND ((int64_t)1000000000)
 
-static struct wr_fs spied_fs(void)
-{
-    struct wr_fs fs = *wr_fs_posix();
-
-    fs.open = spy_open;
-    fs.close = spy_close;
-    fs.pread = spy_pread;
-    fs.pwrite = spy_pwrite;
-    fs.sync = spy_sync;
-    fs.truncate = spy_truncate;
-    fs.info = spy_info;
-    fs.map = spy_map;
-    fs.unmap = spy_unmap;
-    fs.lock = spy_lock;
-    return fs;
-}
-
 static struct wr_db_status status(struct world *w)
 {
     struct wr_db_status s;

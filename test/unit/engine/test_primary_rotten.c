@@ -165,23 +165,6 @@ static void test_it_happens_again_and_again(void **state)
 
 /* ---- between two reads ---- */
 
-static struct wr_fs spied_fs(void)
-{
-    struct wr_fs fs = *wr_fs_posix();
-
-    fs.open = spy_open;
-    fs.close = spy_close;
-    fs.pread = spy_pread;
-    fs.pwrite = spy_pwrite;
-    fs.sync = spy_sync;
-    fs.truncate = spy_truncate;
-    fs.info = spy_info;
-    fs.map = spy_map;
-    fs.unmap = spy_unmap;
-    fs.lock = spy_lock;
-    return fs;
-}
-
 /* Called when the checksums of a TXID go to the journal; the pages themselves are read after it. */
 static void rot_once(void *arg, const void *p, size_t n, uint64_t off, const char *name)
 {
