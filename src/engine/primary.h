@@ -46,10 +46,11 @@ void wr_db_free(struct wr_db *db);
 /* Ask that everything committed before this call is captured and sent without waiting for the sync
  * interval; *ret_ticket names the request. */
 void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket);
-/* Whether it is done: OK with *ret_txid when the TXID is captured (`remote` false) or in every
- * replica; BUSY (no text) while it is not; else what keeps the database or a replica from ever
- * getting there: what replicas have stopped with for good is told, of all of them, when those that
- * have not are done. NOTFOUND: the database does not exist, or has no replica. */
+/* Whether it is done: OK with *ret_txid when the TXID is captured (`remote` false), or with one
+ * that holds it and is in every replica; BUSY (no text) while it is not; else what keeps the
+ * database or a replica from ever getting there: what replicas have stopped with for good is told,
+ * of all of them, when those that have not are done. NOTFOUND: the database does not exist, or has
+ * no replica. */
 enum wr_status wr_db_sync_poll(struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid,
     struct wr_err *e) WR_MUST_CHECK;
 /* BUSY with a text: another process replicates the database. */

@@ -77,8 +77,8 @@ static enum wr_status in_replicas(struct wr_db *db, bool acked, struct wr_err *e
 enum wr_status wr_db_sync_poll(
     struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid, struct wr_err *e)
 {
-    uint64_t txid;
-    bool captured, acked;
+    uint64_t txid, acked;
+    bool captured;
     enum wr_status failed, st = WR_OK;
     char text[WR_ERR_MAX];
 
@@ -87,7 +87,7 @@ enum wr_status wr_db_sync_poll(
     wr_mutex_lock(&db->mutex);
     captured = db->tickets_done >= ticket;
     txid = db->sync_txid;
-    acked = db->acked >= txid;
+    acked = db->acked;
     failed = db->shared.error;
     (void)snprintf(text, sizeof(text), "%s", db->shared.error_text);
     wr_mutex_unlock(&db->mutex);
@@ -98,9 +98,10 @@ enum wr_status wr_db_sync_poll(
     }
     /* After that: a replica that still goes now did then. */
     if (remote)
-        st = in_replicas(db, acked, e);
+        st = in_replicas(db, acked >= txid, e);
+    /* In the replica the one asked for may lie within a file, and be another state by its name. */
     if (st == WR_OK)
-        *ret_txid = txid;
+        *ret_txid = remote ? wr_max(txid, acked) : txid;
     return st;
 }
 
