@@ -79,6 +79,14 @@ static enum wr_status sync_file(struct wr_file *f, struct wr_err *e)
     return WR_OK;
 }
 
+static enum wr_status sync_names(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    (void)fs;
+    (void)path;
+    (void)e;
+    return WR_OK;
+}
+
 static enum wr_status truncate_file(struct wr_file *f, uint64_t size, struct wr_err *e)
 {
     return set_size(of(f), size, e);
@@ -131,6 +139,7 @@ void memfs_init(struct memfs *m, size_t size_max)
                 .unmap = unmap_file,
                 .flush_hint = flush_hint,
                 .lock = sync_file,
+                .sync_dir = sync_names,
             },
     };
 }
