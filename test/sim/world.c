@@ -468,13 +468,13 @@ static void life(void *arg)
     app_stop_all();
     expect_sync(w);
     verdict_newest(w->opts.n_stores);
+    if (w->restore)
+        sim_kill(w->restore);
     expect_silence();
     if (!w->stopped && w->r->longest_hold_ns > HOLD_MAX_NS)
         sim_fail(
             "A2: the writer lock was held for %lld ms", (long long)(w->r->longest_hold_ns / MS));
     daemon_stop(w->daemon);
-    if (w->restore)
-        sim_kill(w->restore);
     verdict_restores();
     verdict_integrity(DB);
     verdict_rot();
