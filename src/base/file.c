@@ -113,11 +113,18 @@ struct wr_str wr_path_base(const char *path)
     return (struct wr_str){path + start, end - start};
 }
 
+/* The directory that `path` lies in; the caller frees it. NULL: out of memory. */
+static char *parent_of(const char *path)
+{
+    struct wr_str dir = wr_path_dir(path);
+
+    return wr_strndup(dir.p, dir.n);
+}
+
 /* fsync the directory that `path` lies in. */
 static enum wr_status sync_parent(const struct wr_fs *fs, const char *path, struct wr_err *e)
 {
-    struct wr_str view = wr_path_dir(path);
-    char *dir = wr_strndup(view.p, view.n);
+    char *dir = parent_of(path);
 
     if (dir == NULL)
         return wr_fail(e, WR_NOMEM, "sync directory of %s: out of memory", path);
@@ -137,8 +144,7 @@ static bool no_more(void *arg, const char *name)
 /* Whether the directory that `path` lies in can be opened. */
 static bool has_readable_parent(const struct wr_fs *fs, const char *path)
 {
-    struct wr_str view = wr_path_dir(path);
-    char *dir = wr_strndup(view.p, view.n);
+    char *dir = parent_of(path);
     bool readable = dir == NULL || fs->list(fs, dir, no_more, NULL, NULL) == WR_OK;
 
     wr_free(dir);
@@ -159,8 +165,7 @@ enum wr_status wr_dir_settle(const struct wr_fs *fs, const char *path, struct wr
 /* The same of the directory that `path` lies in. */
 static enum wr_status settle_parent(const struct wr_fs *fs, const char *path, struct wr_err *e)
 {
-    struct wr_str view = wr_path_dir(path);
-    char *dir = wr_strndup(view.p, view.n);
+    char *dir = parent_of(path);
 
     if (dir == NULL)
         return wr_fail(e, WR_NOMEM, "create directory %s: out of memory", path);

@@ -210,13 +210,7 @@ static enum wr_status plan_join(
 /* Of these pages; NULL: of all. */
 static uint64_t ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n)
 {
-    uint64_t sum = 0;
-
-    if (!pages)
-        return wr_ledger_state(db->ledger).rolling;
-    for (size_t i = 0; i < n; i++)
-        sum ^= wr_ledger_page(db->ledger, pages[i]);
-    return sum;
+    return pages ? wr_db_ledger_sum(db, pages, n) : wr_ledger_state(db->ledger).rolling;
 }
 
 /* The pages will be read from the live database while they are sent. Takes *pages over. */

@@ -257,6 +257,8 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
 enum wr_status wr_db_join_least(const struct wr_db *db, const struct db_replica *dr, uint64_t *ret,
     struct wr_err *e) WR_MUST_CHECK;
 
+/* What the checksums of these pages, as of the last closed TXID, add up to. */
+uint64_t wr_db_ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n);
 uint64_t wr_db_acked(
     const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */
 

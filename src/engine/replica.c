@@ -372,27 +372,28 @@ static struct wr_next send_next(
     return stopped ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
 }
 
-/* While we write, somebody else may empty the replica, or write to it under other names. True when
- * it is as we left it. */
-static bool still_ours(struct wr_replica *r, struct wr_call *c, enum wr_status *ret_st)
+/* While we write, somebody else may empty the replica, or write to it under other names. If it is
+ * not as we left it, it is UNKNOWN then. */
+static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
 {
     struct wr_remote_pos at, pos;
     struct wr_err e = {0};
     bool same;
+    enum wr_status st;
 
     wr_mutex_lock(&r->mutex);
     pos = r->now.pos;
     wr_mutex_unlock(&r->mutex);
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    *ret_st = wr_remote_find(r->storage, c, r->since, &at, &e);
-    if (*ret_st != WR_OK) {
-        failed(r, *ret_st, &e, "cannot list the replica, retrying");
-        return false;
+    st = wr_remote_find(r->storage, c, r->since, &at, &e);
+    if (st != WR_OK) {
+        failed(r, st, &e, "cannot list the replica, retrying");
+        return st;
     }
     same = at.txid == pos.txid && at.rolling == pos.rolling && at.whole == pos.whole;
     if (same) {
         note_listing(r, at.txid);
-        return true;
+        return WR_OK;
     }
     wr_log(wr_sched_log(r->actor.sched), WR_WARN,
         at.txid < pos.txid ? "files that were sent are gone from the replica"
@@ -404,21 +405,20 @@ static bool still_ours(struct wr_replica *r, struct wr_call *c, enum wr_status *
     r->left = pos;
     wr_mutex_unlock(&r->mutex);
     wr_replica_rejoin(r, "it is not as we left it");
-    return false;
+    return WR_OK;
 }
 
 /* The first file that waits is not sent before the replica was looked at. */
 static struct wr_next check(struct wr_replica *r, struct wr_call *c)
 {
-    enum wr_status st = WR_OK;
-    bool ours = still_ours(r, c, &st);
+    enum wr_status st = look_again(r, c);
 
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_SENDING)
         r->now.state = WR_REPLICA_READY;
     wr_mutex_unlock(&r->mutex);
     r->notify(r->arg);
-    return ours || st == WR_OK ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
+    return st == WR_OK ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
 }
 
 static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)

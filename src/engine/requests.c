@@ -101,7 +101,7 @@ enum wr_status wr_db_sync_poll(
         st = in_replicas(db, acked >= txid, e);
     /* In the replica the one asked for may lie within a file, and be another state by its name. */
     if (st == WR_OK)
-        *ret_txid = remote ? wr_max(txid, acked) : txid;
+        *ret_txid = remote ? acked : txid;
     return st;
 }
 

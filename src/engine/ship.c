@@ -206,6 +206,15 @@ static void push_to_joined(struct wr_db *db, struct wr_parcel *p)
     }
 }
 
+uint64_t wr_db_ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum ^= wr_ledger_page(db->ledger, pages[i]);
+    return sum;
+}
+
 static bool any_waiting(const struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
@@ -242,13 +251,10 @@ static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t 
     struct wr_ltx_header h = wr_db_header(db, before + 1, rolling_before);
     struct wr_parcel *p = NULL;
     struct wr_err why = {0};
-    uint64_t sum = 0;
     enum wr_status st = wr_parcel_new(db->fs, &h, 0, db->lock_offset, &p, e);
 
-    for (size_t i = 0; i < n; i++)
-        sum ^= wr_ledger_page(db->ledger, pages[i]);
     if (st == WR_OK) { /* they are read again, and may be others: a disk that rots */
-        wr_parcel_expect(p, sum);
+        wr_parcel_expect(p, wr_db_ledger_sum(db, pages, n));
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
     }
     if (st == WR_OK && any_waiting(db) && wr_parcel_stash(p, db->outbox, &why) != WR_OK) {
