@@ -41,6 +41,7 @@ WHILE_RESTORING = (("pwrite64", "EIO"), ("pwrite64", "ENOSPC"), ("fsync", "EIO")
                    ("ftruncate", "ENOSPC"), ("rename", "EIO"), ("openat", "EMFILE"), ("fchmod", "EIO"),
                    ("fchown", "EPERM"))
 OF_THE_REPLICA = ("pread64", "openat")  # the loader makes such calls, too
+PATIENCE = 20  # seconds until a call that is made now and then is made on a busy machine
 
 
 def commits(case, app_errors):
@@ -66,11 +67,14 @@ class Fault:
         self.strace = subprocess.Popen(args, stderr=subprocess.DEVNULL)
         self.traced = kit.wait_until(lambda: tracer_of(pid) == self.strace.pid, 10)
 
+    def struck(self):
+        """How often, so far."""
+        return kit.read(self.log).count(b"(INJECTED)")
+
     def end(self):
-        """How often it struck."""
         self.strace.send_signal(signal.SIGINT)
         self.strace.wait(20)
-        return kit.read(self.log).count(b"(INJECTED)")
+        return self.struck()
 
 
 def tracer_of(pid):
@@ -93,7 +97,7 @@ def running(args, found, number, call, error, when):
     fault = Fault(weir.process.pid, call, error, when, found.path("strace%d" % number))
     found.check(fault.traced, "strace does not attach")
     end = time.monotonic() + args.seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or not fault.struck() and time.monotonic() < end + PATIENCE:
         commits(case, said)
         time.sleep(0.1)
     struck = fault.end()
