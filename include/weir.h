@@ -196,6 +196,12 @@ typedef struct weir_replica_info {
 WEIR_API int weir_replica_status(
     weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);
 
+/* For how many milliseconds the replication of some database has now been holding its writer lock:
+ * the longest of all; 0 when it holds none. It takes the lock for milliseconds, to checkpoint; a
+ * large number means that a disk hangs and that applications wait, and that only the end of this
+ * process helps them. For a watchdog. Never blocks for long. */
+WEIR_API int64_t weir_held_ms(weir *w);
+
 /* ---- Restoring ---- */
 
 enum {

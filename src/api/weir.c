@@ -394,6 +394,19 @@ int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr)
     return WEIR_OK;
 }
 
+int64_t weir_held_ms(weir *w)
+{
+    int64_t longest_ns = 0;
+
+    if (!w)
+        return 0;
+    wr_mutex_lock(&w->mutex);
+    for (const weir_db *h = w->dbs; h; h = h->next)
+        longest_ns = wr_max(longest_ns, wr_db_sealed_ns(h->db));
+    wr_mutex_unlock(&w->mutex);
+    return longest_ns / 1000000;
+}
+
 int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr)
 {
     struct wr_err e = {0};

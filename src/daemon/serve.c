@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/url.h"
 #include "daemon/child.h"
+#include "daemon/service.h"
 #include "daemon/signals.h"
 
 #include <signal.h>
@@ -34,6 +35,7 @@ struct server {
     struct wr_logger *log;
     struct wr_arena *arena;
     struct wr_signals signals;
+    struct wr_service service;
     weir_cancel *cancel;
     char **argv; /* of the child; NULL without one */
     weir *w;
@@ -346,11 +348,27 @@ static void run_child(struct server *s)
         WR_F_I64("exit_code", s->ret->child_exit));
 }
 
+static int64_t held_ms(void *arg)
+{
+    return weir_held_ms(arg);
+}
+
+/* A service manager that cannot be told anything is no reason to leave data unprotected. */
+static void tell(struct server *s, enum wr_status st, const struct wr_err *e)
+{
+    if (st != WR_OK)
+        wr_say(s->log, WEIR_LOG_WARN, "cannot keep the service manager informed",
+            WR_F_Z("error", e->text));
+}
+
 /* Steps 1 to 3. Whether a last sync makes sense. */
 static bool run(struct server *s)
 {
+    struct wr_err e = {0};
+
     if (!restore_missing(s) || !add_all(s))
         return false;
+    tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);
     if (s->options->once) {
         run_once(s);
         return false; /* what was asked for is done, or failed for a reason that is still there */
@@ -373,6 +391,7 @@ static void serve(struct server *s)
         .log_arg = s->log,
     };
     weir_error err = {0};
+    struct wr_err e = {0};
     int rc = weir_open(&opt, &s->w, &err);
     bool last_sync;
 
@@ -380,7 +399,9 @@ static void serve(struct server *s)
         (void)failed(s, WR_SERVE_START, rc, "", err.message);
         return;
     }
+    tell(s, wr_service_begin(&s->service, &e), &e);
     last_sync = run(s);
+    wr_service_end(&s->service);
     rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
     if (last_sync && rc != WEIR_OK)
         (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);

@@ -97,7 +97,7 @@ static enum wr_status writer_in_the_way(struct wr_db *db, struct wr_err *e)
  */
 static enum wr_status first_look(struct wr_db *db, struct wr_err *e)
 {
-    enum wr_status st = wr_conn_barrier_begin(db->conn, FIRST_LOOK_NS, e);
+    enum wr_status st = wr_db_seal(db, FIRST_LOOK_NS, e);
 
     if (st == WR_BUSY)
         return writer_in_the_way(db, e);
@@ -105,7 +105,7 @@ static enum wr_status first_look(struct wr_db *db, struct wr_err *e)
         return st;
     db->write_since_ns = 0;
     st = wr_db_look(db, e);
-    wr_conn_barrier_end(db->conn);
+    wr_db_unseal(db);
     if (st == WR_OK && db->view.backfilled == db->seen.mx_frame && db->seen.mx_frame > 0) {
         /* All of it is in the database: a writer may overwrite it at any moment, and nothing of it
          * is needed. */

@@ -40,10 +40,10 @@ static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
     if (!wr_conn_in_barrier(db->conn)) {
         if (now - db->torn_ns < TORN_NS)
             return WR_BUSY;
-        st = wr_conn_barrier_begin(db->conn, 0, e);
+        st = wr_db_seal(db, 0, e);
         if (st != WR_OK)
             return st; /* BUSY: a live writer has it */
-        wr_conn_barrier_end(db->conn);
+        wr_db_unseal(db);
     }
     st = wr_conn_recover(db->conn, e);
     if (st == WR_BUSY)
@@ -136,7 +136,7 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
         finish_reset(db);
         return WR_OK;
     }
-    st = wr_conn_barrier_begin(db->conn, 0, e);
+    st = wr_db_seal(db, 0, e);
     if (st == WR_BUSY) { /* a live writer has it, and may be the one that resets */
         wr_db_want(db, wr_db_now_ns(db) + RESET_NS);
         return WR_OK;
@@ -146,7 +146,7 @@ enum wr_status wr_db_look(struct wr_db *db, struct wr_err *e)
     st = look(db, e);
     if (st == WR_OK)
         finish_reset(db);
-    wr_conn_barrier_end(db->conn);
+    wr_db_unseal(db);
     return st;
 }
 

@@ -242,20 +242,17 @@ static enum wr_status barrier(struct wr_db *db, struct attempt *a, struct wr_err
         db->unchecked ||
         (wr_db_wal_is_long(db) && (wr_db_now_ns(db) >= db->idle_ckpt_ns ||
                                       db->wal_high > db->checkpoint_frames * TRUNCATE_FORCED));
-    int64_t start;
-    enum wr_status st = wr_conn_barrier_begin(db->conn, BARRIER_NS, e);
+    enum wr_status st = wr_db_seal(db, BARRIER_NS, e);
 
     if (WR_MUTANT(NO_BARRIER) && st == WR_OK && !truncate)
-        wr_conn_barrier_end(db->conn);
+        wr_db_unseal(db);
     if (st == WR_BUSY)
         return WR_OK;
     if (st != WR_OK)
         return st;
     a->held = true;
-    start = wr_db_now_ns(db);
     st = sealed(db, truncate, a, e);
-    wr_conn_barrier_end(db->conn);
-    db->status.barrier_max_ns = wr_max(db->status.barrier_max_ns, wr_db_now_ns(db) - start);
+    wr_db_unseal(db);
     if (truncate && st == WR_OK && db->seen.mx_frame == 0)
         db->wal_high = 0;
     return st;

@@ -86,6 +86,7 @@ enum wr_status wr_db_new(
         db->scan_ns = o->watch ? SCAN_WATCHED_NS : DB_SCAN_UNWATCHED_NS;
     db->closed_ns = INT64_MIN;
     db->idle_ckpt_ns = WR_NEVER;
+    atomic_init(&db->sealed_since_ns, WR_NEVER);
     db->next_ns = WR_NEVER;
     db->doubt_ns = WR_NEVER;
     db->status.state = db->shared.state = "closed";

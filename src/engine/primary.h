@@ -79,6 +79,10 @@ void wr_db_status(struct wr_db *db, struct wr_db_status *ret);
 void wr_db_replica_status(
     struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name);
 
+/* For how many nanoseconds writers have been kept out by us; 0: they are not. Milliseconds, unless
+ * this process was stopped or a disk hangs. Waits for nothing. */
+int64_t wr_db_sealed_ns(const struct wr_db *db);
+
 /* For tests and hosts without a watch: look at the database now. */
 void wr_db_wake(struct wr_db *db);
 

@@ -101,6 +101,8 @@ struct wr_db {
     bool watching[DB_WATCHED];
     char *wal_path; /* where the WAL is watched */
 
+    _Atomic int64_t sealed_since_ns; /* since when we have the writer lock; WR_NEVER: we have not */
+
     struct wr_mutex mutex;  /* guards the group below */
     struct wr_cond cond;    /* signalled when it changed */
     bool begun;             /* it was started; replicas wake it before that */
@@ -234,6 +236,10 @@ bool wr_db_behind(const struct wr_db *db);
 bool wr_db_stale_backfill(const struct wr_db *db);
 /* Whether the WAL holds frames that its index does not yet announce. */
 bool wr_db_more_coming(struct wr_db *db);
+
+/* seal.c: take the writer lock, trying for budget_ns, and give it back. BUSY: a writer has it. */
+enum wr_status wr_db_seal(struct wr_db *db, int64_t budget_ns, struct wr_err *e) WR_MUST_CHECK;
+void wr_db_unseal(struct wr_db *db);
 
 /* checkpoint.c */
 bool wr_db_checkpoint_due(struct wr_db *db);

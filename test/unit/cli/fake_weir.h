@@ -23,6 +23,7 @@ static struct {
     weir_replica_info replica; /* of every database's first replica */
     weir_replica_info second;  /* of its second, if that has a URL */
     int64_t waited_ms;         /* the time that all syncs were allowed */
+    _Atomic int64_t held_ms;   /* for how long the writer lock is had */
     int progress;              /* the replica's txid grows with every look for so many looks */
     void (*at_add_replica)(void), (*at_sync)(void), (*at_close)(void), (*at_restore)(void);
     void (*at_replica_status)(void);
@@ -193,6 +194,12 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     }
     *ret = fake.replica;
     return WEIR_OK;
+}
+
+int64_t weir_held_ms(weir *w)
+{
+    (void)w;
+    return atomic_load(&fake.held_ms);
 }
 
 int weir_restore(weir *w, const char *url, const char *path, const weir_restore_options *opt,

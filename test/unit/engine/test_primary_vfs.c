@@ -20,8 +20,9 @@ static struct {
     int last_errno;             /* behind them */
     void (*on_lock)(void *arg); /* the writer lock is about to be taken; once */
     void *arg;
-    bool sealed;           /* it is held */
-    uint64_t sealed_bytes; /* of the WAL that were read meanwhile */
+    void (*on_read)(void *arg); /* of the WAL, while it is held; `arg` as above */
+    bool sealed;                /* it is held */
+    uint64_t sealed_bytes;      /* of the WAL that were read meanwhile */
 } vfs;
 
 static int vfs_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
@@ -60,8 +61,11 @@ static int vfs_shm_lock(sqlite3_file *f, int first, int n, int flags)
 
 static int vfs_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
 {
-    if (vfs.sealed)
+    if (vfs.sealed) {
         vfs.sealed_bytes += (uint64_t)n;
+        if (vfs.on_read)
+            vfs.on_read(vfs.arg);
+    }
     return wal_base->xRead(f, p, n, off);
 }
 
@@ -213,6 +217,11 @@ static void write_much(void *arg)
     write_pages(arg, 3000);
 }
 
+static void write_a_little(void *arg)
+{
+    write_pages(arg, 3);
+}
+
 /* The writer who waited for the lock had them read, and their checksums taken, before that was left
  * for later. */
 static void test_what_came_before_a_barrier_is_not_read_in_it(void **state)
@@ -231,6 +240,37 @@ static void test_what_came_before_a_barrier_is_not_read_in_it(void **state)
     (void)world_sync(&w);
     world_check(&w, 0);
     T(status(&w).checkpoints > 0);
+    world_close(&w);
+}
+
+/* A disk that hangs for a minute: who asks meanwhile is told for how long. */
+static void hang(void *arg)
+{
+    struct world *w = arg;
+
+    T(wr_db_sealed_ns(w->db) > 0);
+    wr_clock_manual_advance(&w->clock, 60 * SECOND);
+    T(wr_db_sealed_ns(w->db) >= 60 * SECOND);
+    vfs.on_read = NULL;
+}
+
+static void test_how_long_writers_have_been_kept_waiting(void **state)
+{
+    struct world w;
+
+    (void)state;
+    replicated(&w);
+    assert_int_equal(wr_db_sealed_ns(w.db), 0);
+    vfs.on_lock = write_a_little;
+    vfs.on_read = hang;
+    vfs.arg = &w;
+    write_pages(&w, 100);
+    world_run(&w, 10 * SECOND);
+    T(!vfs.on_read);
+    assert_int_equal(wr_db_sealed_ns(w.db), 0);
+    T(status(&w).barrier_max_ns >= 60 * SECOND);
+    (void)world_sync(&w);
+    world_check(&w, 0);
     world_close(&w);
 }
 
@@ -308,5 +348,6 @@ static void test_each_long_read_is_told_once(void **state)
 T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_a_broken_disk_is_no_full_one, setup),
     cmocka_unit_test_setup(test_what_came_before_a_barrier_is_not_read_in_it, setup),
+    cmocka_unit_test_setup(test_how_long_writers_have_been_kept_waiting, setup),
     cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
     cmocka_unit_test_setup(test_each_long_read_is_told_once, setup))
