@@ -39,6 +39,7 @@
 #define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
 #define KEEP_STEP       ((uint64_t)64 << 20) /* bytes that one step copies aside for it, ... */
 #define KEEP_SEALED     ((uint64_t)8 << 20)  /* ... and that it does while writers wait */
+#define CUT_NS          ((int64_t)60 * 1000000000) /* until a silent WAL is tried to be cut again */
 #define TRUNCATE_FACTOR 8u  /* a WAL that many times the threshold is cut when it is quiet ... */
 #define TRUNCATE_FORCED 64u /* ... and that many times, when it is not */
 
@@ -363,10 +364,11 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         db->put_offs = 0;
         db->stuck_until_ns = 0;
         db->status.checkpoints++;
-        /* Not again in this silence: a reader that kept the WAL from being cut may stay for long.
-         */
-        if (was_silent || !wr_db_wal_is_long(db))
+        /* A reader that kept the WAL from being cut may stay for long: seldom again. */
+        if (!wr_db_wal_is_long(db))
             db->idle_ckpt_ns = WR_NEVER;
+        else if (was_silent)
+            db->idle_ckpt_ns = wr_db_now_ns(db) + CUT_NS;
     } else if (a.held && !a.late) {
         stuck_on_reader(db);
     } else {

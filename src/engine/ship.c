@@ -8,7 +8,6 @@
 #include "engine/primary_int.h"
 
 #include "base/mem.h"
-#include "base/mutant.h"
 #include "engine/layout.h"
 #include "sqlite/wal.h"
 
@@ -96,8 +95,6 @@ static void add_growth(struct wr_db *db)
 {
     uint32_t mark;
 
-    if (WR_MUTANT(NO_GROWTH))
-        return;
     for (uint32_t p = db->commit_closed + 1; p <= db->view.commit && !db->dirty.all; p++) {
         if (p != db->view.lock_pgno && !wr_pgmap_get(&db->dirty.map, p, &mark))
             wr_pageset_add(&db->dirty, p);

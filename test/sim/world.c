@@ -25,6 +25,7 @@
 #define LATE_NS     (5 * SECOND)   /* for which there is no daemon at first, at most */
 #define QUIET_NS    (30 * SECOND)  /* in which nothing must be asked of a store */
 #define HOLD_MAX_NS (300 * MS)     /* of the writer lock, while no process is stopped */
+#define LONG_WAL    8u             /* times the checkpoint's threshold */
 
 /* What kinds of things go wrong in this run; each is there in some runs and not in others. */
 struct habits {
@@ -430,6 +431,17 @@ static void expect_silence(void)
             (unsigned long long)(requests() - before));
 }
 
+/* L3. Nobody reads, nobody writes: nothing is in the way of cutting it. */
+static void expect_short_wal(const struct world *w)
+{
+    const uint64_t frame = w->app.page_size + 24u;
+    size_t n = 0;
+
+    sim_sleep(2 * QUIET_NS); /* a reader may have been in the way at first */
+    if (disk_peek(DB "-wal", &n) && n > 32 + frame * w->opts.checkpoint_frames * LONG_WAL)
+        sim_fail("L3: the WAL of a silent database has %zu bytes", n);
+}
+
 static void make_directory(void)
 {
     struct wr_err e = {0};
@@ -471,6 +483,7 @@ static void life(void *arg)
     if (w->restore)
         sim_kill(w->restore);
     expect_silence();
+    expect_short_wal(w);
     if (!w->stopped && w->r->longest_hold_ns > HOLD_MAX_NS)
         sim_fail(
             "A2: the writer lock was held for %lld ms", (long long)(w->r->longest_hold_ns / MS));

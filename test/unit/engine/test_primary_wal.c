@@ -243,7 +243,7 @@ static void test_a_long_wal_found_at_attach_is_cut(void **state)
     struct world w;
 
     (void)state;
-    for (int copied = 0; copied < 2; copied++) {
+    for (int copied = 0; copied < 3; copied++) {
         world_open(&w, 1);
         w.opts.checkpoint_frames = 8;
         w.opts.scan_ns = 3600 * SECOND;
@@ -251,6 +251,8 @@ static void test_a_long_wal_found_at_attach_is_cut(void **state)
         fill(&w, 100);
         if (copied)
             world_sql(&w, "PRAGMA wal_checkpoint");
+        if (copied == 2) /* the index says one frame or two, the file is as long as before */
+            world_sql(&w, "CREATE TABLE small(a)");
         world_start(&w);
         (void)world_sync(&w);
         (void)world_pass(&w, 63 * SECOND, 10000);
@@ -259,6 +261,34 @@ static void test_a_long_wal_found_at_attach_is_cut(void **state)
         world_check(&w, 0);
         world_close(&w);
     }
+}
+
+/* A reader was in the way when the database fell silent, and left an hour later. */
+static void test_a_long_wal_is_cut_when_the_reader_has_left(void **state)
+{
+    struct wr_file_info info;
+    struct wr_err e = {0};
+    sqlite3 *reader;
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    w.opts.checkpoint_frames = 8;
+    w.opts.scan_ns = 3600 * SECOND;
+    world_app(&w);
+    fill(&w, 100);
+    reader = reader_begin(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    T(world_pass(&w, 3600 * SECOND, 10000) < 1000);
+    T_OK(wr_fs_posix()->stat(wr_fs_posix(), t_path(w.dir, "app.db-wal"), &info, &e));
+    T(info.size > 0);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    (void)world_pass(&w, 61 * SECOND, 1000);
+    T_OK(wr_fs_posix()->stat(wr_fs_posix(), t_path(w.dir, "app.db-wal"), &info, &e));
+    assert_int_equal(info.size, 0);
+    world_check(&w, 0);
+    world_close(&w);
 }
 
 /* Once a minute has passed and nothing is left to do, an idle database is left alone but for the
@@ -313,5 +343,7 @@ T_MAIN(T_TEST(test_a_blocked_truncate_is_not_a_checkpoint),
     T_TEST(test_the_first_commit_into_an_empty_wal_is_seen),
     T_TEST(test_a_reader_of_a_silent_database_costs_few_steps),
     T_TEST(test_an_interval_does_not_keep_a_silent_database_from_its_checkpoint),
-    T_TEST(test_a_long_wal_found_at_attach_is_cut), T_TEST(test_a_silent_database_costs_nothing),
+    T_TEST(test_a_long_wal_found_at_attach_is_cut),
+    T_TEST(test_a_long_wal_is_cut_when_the_reader_has_left),
+    T_TEST(test_a_silent_database_costs_nothing),
     T_TEST(test_a_long_transaction_puts_the_checkpoint_off))
