@@ -281,18 +281,6 @@ static bool syncs_are_ahead(struct wr_db *db)
     return ahead;
 }
 
-/* What it held before we came is not in the index: only its length tells. */
-static uint32_t wal_length(struct wr_db *db)
-{
-    uint64_t bytes = 0;
-    struct wr_err e = {0};
-
-    /* Who cannot tell has no long one to cut, and finds out more when it is to be read. */
-    if (wr_conn_wal_bytes(db->conn, &bytes, &e) != WR_OK)
-        return 0;
-    return (uint32_t)wr_min(bytes / (WR_FRAME_HEADER + db->view.page_size), (uint64_t)UINT32_MAX);
-}
-
 static void attached(struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++)
@@ -300,7 +288,7 @@ static void attached(struct wr_db *db)
     if (syncs_are_ahead(db))
         wr_db_renumber_syncs(db);
     wr_db_go(db, DB_SYNCING);
-    db->wal_high = wr_max(db->wal_high, wal_length(db));
+    wr_db_measure_wal(db);
     wr_db_was_busy(db);
     wr_log(DB_LOG(db), WR_INFO, "attached", DB_NAME(db), WR_F_TXID("txid", db->txid),
         WR_F_U64("page_size", db->view.page_size), WR_F_U64("pages", db->view.commit),

@@ -53,6 +53,19 @@ bool wr_db_wal_is_long(const struct wr_db *db)
     return db->wal_high > db->checkpoint_frames * TRUNCATE_FACTOR;
 }
 
+void wr_db_measure_wal(struct wr_db *db)
+{
+    const uint64_t frame = WR_FRAME_HEADER + db->view.page_size;
+    uint64_t bytes = 0;
+    struct wr_err e = {0};
+
+    if (wr_conn_wal_bytes(db->conn, &bytes, &e) != WR_OK)
+        return; /* it is not known to be long, and is looked at again */
+    db->wal_high = wr_max(db->wal_high, (uint32_t)wr_min(bytes / frame, (uint64_t)UINT32_MAX));
+    if (wr_db_wal_is_long(db) && db->idle_ckpt_ns == WR_NEVER)
+        wr_db_was_busy(db);
+}
+
 bool wr_db_checkpoint_due(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);

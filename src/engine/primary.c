@@ -402,6 +402,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     db->recheck = false;
     if (check && (db->state == DB_PROVING || db->state == DB_SYNCING))
         (void)wr_db_check_in_place(db);
+    if (now >= db->scan_due_ns && db->state == DB_SYNCING)
+        wr_db_measure_wal(db);
     if (now >= db->scan_due_ns)
         db->scan_due_ns = now + db->scan_ns;
     if (db->state == DB_BROKEN)

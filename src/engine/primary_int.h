@@ -151,7 +151,7 @@ struct wr_db {
     bool armed;        /* the watch tells the next write to the files */
     bool recheck;      /* the last step armed it: look once more, and at the files, too */
     int64_t torn_ns;   /* since when the index is torn; 0: it is not */
-    uint32_t wal_high; /* most frames that the WAL held since it was cut */
+    uint32_t wal_high; /* most frames that the WAL's file had room for since it was cut */
     unsigned put_offs; /* barriers put off in a row because of a writer */
     unsigned stuck;    /* checkpoints in a row that got nowhere */
     unsigned warned;   /* of enum db_warned, since the last one that got through */
@@ -244,6 +244,9 @@ void wr_db_unseal(struct wr_db *db);
 /* checkpoint.c */
 bool wr_db_checkpoint_due(struct wr_db *db);
 bool wr_db_wal_is_long(const struct wr_db *db); /* much longer than it need be */
+/* Look how long its file is. The index does not tell what was in it before we came, nor what
+ * transactions that were rolled back have left there. */
+void wr_db_measure_wal(struct wr_db *db);
 enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 
 /* ship.c */

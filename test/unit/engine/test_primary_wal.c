@@ -263,6 +263,33 @@ static void test_a_long_wal_found_at_attach_is_cut(void **state)
     }
 }
 
+/* What it wrote is in the file, and in no index. */
+static void test_what_was_rolled_back_makes_no_long_wal(void **state)
+{
+    struct wr_file_info info;
+    struct wr_err e = {0};
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    w.opts.checkpoint_frames = 8;
+    w.opts.scan_ns = 60 * SECOND;
+    world_app(&w);
+    fill(&w, 1);
+    world_start(&w);
+    (void)world_sync(&w);
+    (void)world_pass(&w, 63 * SECOND, 10000);
+    world_sql(&w, "PRAGMA cache_size = 5; BEGIN; CREATE TABLE big(a); "
+                  "INSERT INTO big VALUES(zeroblob(1000000)); ROLLBACK");
+    T_OK(wr_fs_posix()->stat(wr_fs_posix(), t_path(w.dir, "app.db-wal"), &info, &e));
+    T(info.size > 500000);
+    (void)world_pass(&w, 63 * SECOND, 10000);
+    T_OK(wr_fs_posix()->stat(wr_fs_posix(), t_path(w.dir, "app.db-wal"), &info, &e));
+    assert_int_equal(info.size, 0);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* A reader was in the way when the database fell silent, and left an hour later. */
 static void test_a_long_wal_is_cut_when_the_reader_has_left(void **state)
 {
@@ -344,6 +371,7 @@ T_MAIN(T_TEST(test_a_blocked_truncate_is_not_a_checkpoint),
     T_TEST(test_a_reader_of_a_silent_database_costs_few_steps),
     T_TEST(test_an_interval_does_not_keep_a_silent_database_from_its_checkpoint),
     T_TEST(test_a_long_wal_found_at_attach_is_cut),
+    T_TEST(test_what_was_rolled_back_makes_no_long_wal),
     T_TEST(test_a_long_wal_is_cut_when_the_reader_has_left),
     T_TEST(test_a_silent_database_costs_nothing),
     T_TEST(test_a_long_transaction_puts_the_checkpoint_off))
