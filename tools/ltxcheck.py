@@ -16,6 +16,7 @@ import struct
 import sys
 
 TOP = 1 << 63
+ONES = (1 << 64) - 1
 EMPTY = TOP
 HEADER = struct.Struct(">4sIIIQQqQQQ8sQ4sQQ")
 MASK32 = 0xFFFFFFFF
@@ -44,7 +45,7 @@ CRC64 = crc64_table()
 
 class Crc64:
     def __init__(self):
-        self.state = (1 << 64) - 1
+        self.state = ONES
 
     def add(self, data):
         state, table = self.state, CRC64
@@ -53,14 +54,17 @@ class Crc64:
         self.state = state
 
     def value(self):
-        return self.state ^ ((1 << 64) - 1)
+        return self.state ^ ONES
 
 
 def page_checksum(pgno, data):
     crc = Crc64()
     crc.add(struct.pack(">I", pgno))
     crc.add(data)
-    return TOP | crc.value()
+    x = crc.value()
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & ONES
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & ONES
+    return TOP | x ^ x >> 31
 
 
 def xxh32(data):
@@ -209,7 +213,7 @@ class Ltx:
         need(max(wal_off, wal_size) < TOP, "negative WAL offset or size")
         need(wal_off or not wal_size, "WAL size without WAL offset")
         need(wal_off or salt == bytes(8), "WAL salt without WAL offset")
-        self.rolling = (before, after) if tag == b"WRC1" else None
+        self.rolling = (before, after) if tag == b"WRC2" else None
         if self.rolling:
             need(before & TOP and after & TOP, "rolling checksum without bit 63")
             need(self.min > 1 or before == EMPTY, "snapshot of a non-empty database")

@@ -10,7 +10,7 @@
 #include "engine/inputs.h"
 #include "ltx/ltx.h"
 
-static const uint8_t MAGIC[8] = {'W', 'E', 'I', 'R', 'M', 'A', 'P', '1'};
+static const uint8_t MAGIC[8] = {'W', 'E', 'I', 'R', 'M', 'A', 'P', '2'};
 
 enum {
     ENTRY = WR_DRAFT_ENTRY,

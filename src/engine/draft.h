@@ -13,7 +13,7 @@
  *
  * and the 12 bytes that a page 0 would have are the header:
  *
- *   0  8  magic "WEIRMAP1", of which the digit is the version
+ *   0  8  magic "WEIRMAP2", of which the digit is the version
  *   8  4  page size
  *
  * The identity of an LTX file is the CRC-64 of 40 bytes: first and last TXID, size, the CRC-64 of

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "engine/pageset.h"
 
-#define JOURNAL_MAGIC 0x314a5257u /* "WRJ1" */
+#define JOURNAL_MAGIC 0x324a5257u /* "WRJ2" */
 #define RECORD_HEAD   88
 #define SWITCH_BYTES  ((uint64_t)256 << 10) /* a file this long looks for a successor */
 #define ENTRY_CAPTURE 4

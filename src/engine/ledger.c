@@ -36,7 +36,7 @@ struct wr_ledger {
     unsigned newest, synced; /* copies of the header; the latter is on disk, in any case */
 };
 
-static const char ledger_magic[8] = {'w', 'e', 'i', 'r', 'l', 'd', 'g', '2'};
+static const char ledger_magic[8] = {'w', 'e', 'i', 'r', 'l', 'd', 'g', '3'};
 
 static uint64_t *entries(const struct wr_ledger *l)
 {

@@ -9,7 +9,7 @@
  * not, it is thrown away. It needs no repair, and deleting it is always safe. It is synced only
  * where a TXID was taken that its successor must not give to something else (join.c).
  *
- *   header: at 0, 1024 and 2048 of the file a copy of "weirldg2", page size u32, commit u32, TXID
+ *   header: at 0, 1024 and 2048 of the file a copy of "weirldg3", page size u32, commit u32, TXID
  *   u64, rolling u64, WAL salt 8 bytes, frame u32, frame checksum 2 x u32, lock page u32, floor
  * u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64;
  *   little-endian; page checksums in machine order

@@ -17,7 +17,7 @@
  *   64   8  WAL salts
  *   72   8  node id
  *   80  20  reserved: readers hash them and look no further. Ours:
- *              80  4  "WRC1", of which the digit is the version
+ *              80  4  "WRC2", of which the digit is the version
  *              84  8  rolling checksum before the file
  *              92  8  rolling checksum after it
  *
@@ -32,7 +32,7 @@
 #include "base/crc64.h"
 
 static const uint8_t MAGIC[4] = {'L', 'T', 'X', '1'};
-static const uint8_t TAG[4] = {'W', 'R', 'C', '1'};
+static const uint8_t TAG[4] = {'W', 'R', 'C', '2'};
 
 enum {
     NO_CHECKSUM = 2,
@@ -254,13 +254,25 @@ bool wr_ltx_name_parse(struct wr_str name, uint64_t *ret_min_txid, uint64_t *ret
 
 /* ---- checksums ---- */
 
+/* The last steps of SplitMix64: each bit of the result depends on each bit of `x`, and not in a
+ * linear way. */
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
+    return x ^ x >> 31;
+}
+
+/* A CRC alone is linear: bytes that change in the same way at the same place of two pages change
+ * both CRCs by the same amount, whatever else is in the pages, and in a sum by exclusive or that
+ * cancels out. An UPDATE of a flag in rows of equal length does just that. */
 uint64_t wr_ltx_page_checksum(uint32_t pgno, const uint8_t *data, uint32_t page_size)
 {
     uint8_t no[4];
 
     assert(pgno != 0);
     wr_put_be32(no, pgno);
-    return WR_LTX_CHECKSUM_EMPTY | wr_crc64(wr_crc64(0, no, sizeof(no)), data, page_size);
+    return WR_LTX_CHECKSUM_EMPTY | mix(wr_crc64(wr_crc64(0, no, sizeof(no)), data, page_size));
 }
 
 uint64_t wr_ltx_rolling(uint64_t rolling, uint64_t was, uint64_t is)

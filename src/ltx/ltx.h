@@ -68,7 +68,8 @@ void wr_ltx_name_format(char out[WR_LTX_NAME_MAX], uint64_t min_txid, uint64_t m
 /* Exactly such a name: lower-case digits, 1 <= min <= max. Else false and nothing written. */
 bool wr_ltx_name_parse(struct wr_str name, uint64_t *ret_min_txid, uint64_t *ret_max_txid);
 
-/* Checksum of one page of a database, with bit 63 set. It depends on the page's number. */
+/* Checksum of one page of a database, with bit 63 set. It depends on the page's number. Sums of
+ * these tell databases apart, so it is mixed after the CRC; the original's is the bare CRC. */
 uint64_t wr_ltx_page_checksum(uint32_t pgno, const uint8_t *data, uint32_t page_size);
 /* The rolling checksum after a page whose checksum was `was` became one with `is`. 0 stands for a
  * page that did not exist before, or does not any more. The lock page never takes part. */

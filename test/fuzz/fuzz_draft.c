@@ -57,7 +57,7 @@ static void take(struct fuzz_in *in, unsigned flags, struct before *b)
     if (pages.n > 0)
         memcpy(b->pages, pages.p, pages.n);
     if (flags & FIX_HEAD)
-        memcpy(b->map, "WEIRMAP1\0\2\0\0", ENTRY);
+        memcpy(b->map, "WEIRMAP2\0\2\0\0", ENTRY);
     for (uint32_t p = 1; (flags & FIX_ENTRIES) && p < sizeof(b->map) / ENTRY; p++) {
         struct wr_draft_page page = {sum_of(b->pages + (size_t)(p - 1) * PAGE_SIZE, p), p & 1};
 
@@ -71,7 +71,7 @@ static uint32_t claims(const struct before *b, uint32_t commit)
 {
     size_t n = b->map_n / ENTRY;
 
-    if (n < 2 || memcmp(b->map, "WEIRMAP1\0\2\0\0", ENTRY) != 0)
+    if (n < 2 || memcmp(b->map, "WEIRMAP2\0\2\0\0", ENTRY) != 0)
         return 0;
     return (uint32_t)wr_min(n - 1, (size_t)commit);
 }

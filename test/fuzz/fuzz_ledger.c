@@ -53,7 +53,7 @@ static uint64_t native(const uint8_t *p)
 
 static void seal_head(uint8_t *p)
 {
-    memcpy(p, "weirldg2", 8);
+    memcpy(p, "weirldg3", 8);
     wr_put_le32(p + 8, PAGE_SIZE);
     wr_put_le32(p + 52, LOCK_PGNO);
     wr_put_le64(p + 80, wr_crc64(0, p, 80));

@@ -72,7 +72,7 @@ struct wr_bytes t_ltx_encode(const struct t_ltx *m)
     put_int(&o, m->wal_size, 8);
     put(&o, m->salt, 8);
     put_int(&o, m->node, 8);
-    put(&o, m->rolling ? "WRC1" : "\0\0\0\0", 4);
+    put(&o, m->rolling ? "WRC2" : "\0\0\0\0", 4);
     put_int(&o, m->rolling ? m->pre : 0, 8);
     put_int(&o, m->rolling ? m->post : 0, 8);
     c = crc(0, o.p, 100);
@@ -252,7 +252,7 @@ static void decode_header(struct in *s, struct t_ltx *m)
     m->wal_size = get_int(s, 8);
     memcpy(m->salt, get(s, 8), 8);
     m->node = get_int(s, 8);
-    m->rolling = memcmp(get(s, 4), "WRC1", 4) == 0;
+    m->rolling = memcmp(get(s, 4), "WRC2", 4) == 0;
     m->pre = m->rolling ? get_int(s, 8) : 0;
     m->post = m->rolling ? get_int(s, 8) : 0;
     s->at = 100;
@@ -346,9 +346,11 @@ uint64_t t_ltx_page_sum(uint32_t pgno, const uint8_t *data, uint32_t page_size)
     uint64_t c;
 
     put_int(&o, pgno, 4);
-    c = TOP | crc(crc(0, o.p, 4), data, page_size);
+    c = crc(crc(0, o.p, 4), data, page_size);
     wr_free(o.p);
-    return c;
+    c = (c ^ (c >> 30)) * 0xBF58476D1CE4E5B9u;
+    c = (c ^ (c >> 27)) * 0x94D049BB133111EBu;
+    return TOP | (c ^ (c >> 31));
 }
 
 uint64_t t_ltx_sum(const struct t_ltx *m)

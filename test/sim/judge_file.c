@@ -110,7 +110,7 @@ static bool check_rolling(struct scan *s, const uint8_t *h)
 {
     struct judge_file *f = s->f;
 
-    f->has_rolling = memcmp(h + 80, "WRC1", 4) == 0;
+    f->has_rolling = memcmp(h + 80, "WRC2", 4) == 0;
     if (!f->has_rolling)
         return true;
     f->pre = number(h + 84, 8);

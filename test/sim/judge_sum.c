@@ -60,26 +60,25 @@ uint64_t judge_crc(uint64_t crc, const uint8_t *p, size_t n)
     return ~c;
 }
 
+/* Every bit of the result depends on every bit of `x`. */
+static uint64_t scatter(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
+    return x ^ x >> 31;
+}
+
 uint64_t judge_page_sum(uint32_t pgno, const uint8_t *p, size_t n)
 {
     const uint8_t number[4] = {
         (uint8_t)(pgno >> 24), (uint8_t)(pgno >> 16), (uint8_t)(pgno >> 8), (uint8_t)pgno};
 
-    return JUDGE_SUM_TOP | judge_crc(judge_crc(0, number, sizeof(number)), p, n);
+    return JUDGE_SUM_TOP | scatter(judge_crc(judge_crc(0, number, sizeof(number)), p, n));
 }
 
 uint32_t judge_lock_page(uint32_t page_size, uint32_t lock_offset)
 {
     return lock_offset / page_size + 1;
-}
-
-/* A step of SplitMix64: every bit of the result depends on every bit of `x`. */
-static uint64_t mix(uint64_t x)
-{
-    x += UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    return x ^ x >> 31;
 }
 
 uint64_t judge_hash_page(uint32_t pgno, const uint8_t *p, size_t n)
@@ -91,7 +90,7 @@ uint64_t judge_hash_page(uint32_t pgno, const uint8_t *p, size_t n)
         h = (h ^ word(p)) * UINT64_C(0x9FB21C651E98DF25);
         h ^= h >> 32;
     }
-    h = mix(h);
+    h = scatter(h + UINT64_C(0x9E3779B97F4A7C15));
     return h ? h : 1;
 }
 

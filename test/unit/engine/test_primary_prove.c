@@ -280,7 +280,67 @@ static void test_attempts_come_less_and_less_often(void **state)
     world_close(&w);
 }
 
+/* ---- the same change to an even number of rows ---- */
+
+/* Rows of equal length with a flag, a page each. */
+static void with_flags(struct world *w)
+{
+    world_open(w, 1);
+    world_app(w);
+    world_sql(w, "CREATE TABLE t(a INTEGER PRIMARY KEY, flag, b);"
+                 "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i+1 FROM n WHERE i<1060)"
+                 "INSERT INTO t SELECT i, 'todo', randomblob(3072) FROM n");
+    world_start(w);
+    assert_int_equal(world_sync(w), 1);
+}
+
+static void test_equal_changes_while_the_ledger_is_lost(void **state)
+{
+    struct world w;
+
+    (void)state;
+    with_flags(&w);
+    world_stop(&w);
+    world_sql(&w, "UPDATE t SET flag='done' WHERE a IN (1010, 1020)");
+    remove_local_state(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+static void entries(struct world *w, uint8_t *p, bool put)
+{
+    FILE *f = fopen(t_path(w->dir, ".app.db-weir/ledger"), "r+b");
+
+    T(f && fseek(f, 4096, SEEK_SET) == 0);
+    T(put ? fwrite(p, 1, 4096, f) == 4096 : fread(p, 1, 4096, f) == 4096);
+    T(fclose(f) == 0);
+}
+
+/* A power cut: the ledger's header had been written back, and its entries had not. */
+static void test_equal_changes_and_a_torn_ledger(void **state)
+{
+    static uint8_t old[4096];
+    struct world w;
+
+    (void)state;
+    with_flags(&w);
+    entries(&w, old, false);
+    world_sql(&w, "UPDATE t SET flag='done' WHERE a IN (1010, 1020)");
+    assert_int_equal(world_sync(&w), 2);
+    world_stop(&w);
+    entries(&w, old, true);
+    world_start(&w);
+    world_sql(&w, "UPDATE t SET flag='more' WHERE a = 1010");
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 T_MAIN(T_TEST(test_attempts_come_less_and_less_often), T_TEST(test_others_get_their_turn_meanwhile),
     T_TEST(test_compared_while_it_is_written), T_TEST(test_a_ledger_is_made_while_it_is_written),
     T_TEST(test_a_new_ledger_serves_the_next_start), T_TEST(test_killed_while_it_is_compared),
-    T_TEST(test_killed_before_foreign_writes_are_found), T_TEST(test_replaced_while_it_is_compared))
+    T_TEST(test_killed_before_foreign_writes_are_found), T_TEST(test_replaced_while_it_is_compared),
+    T_TEST(test_equal_changes_while_the_ledger_is_lost),
+    T_TEST(test_equal_changes_and_a_torn_ledger))

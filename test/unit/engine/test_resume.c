@@ -292,7 +292,7 @@ static void test_a_map_of_another_kind_is_ignored(void **state)
     T(rig_restored(&g, 1).bytes_resumed == 0);
 
     memcpy(l.map, head, sizeof(head));
-    l.map[7] = '2'; /* of another version */
+    l.map[7] = '1'; /* of another version */
     left_again(&l, g.dir);
     T(rig_restored(&g, 1).bytes_resumed == 0);
 
