@@ -124,7 +124,7 @@ static void add_record(
         bool close = wr_le32(head + 4) & 1;
 
         size = close ? 12 : 4;
-        wr_put_le32(head, 0x314a5257u);
+        wr_put_le32(head, 0x324a5257u);
         wr_put_le32(head + 4, close ? WR_JOURNAL_CLOSE : WR_JOURNAL_CAPTURE);
         entries.n = entries.n / size * size;
         wr_put_le32(head + 76, (uint32_t)(entries.n / size));
@@ -165,7 +165,7 @@ static size_t intact(const struct memfs_file *f, uint64_t *out, size_t max)
         uint32_t kind = wr_le32(p + 4);
         uint64_t size = (uint64_t)wr_le32(p + 76) * (kind == WR_JOURNAL_CLOSE ? 12 : 4);
 
-        if (wr_le32(p) != 0x314a5257u || kind < 1 || kind > 2 || size > f->n - at - RECORD_HEAD)
+        if (wr_le32(p) != 0x324a5257u || kind < 1 || kind > 2 || size > f->n - at - RECORD_HEAD)
             break;
         if (wr_crc64(wr_crc64(0, p, 80), p + RECORD_HEAD, (size_t)size) != wr_le64(p + 80))
             break;

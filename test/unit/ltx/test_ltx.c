@@ -57,8 +57,7 @@ static void test_header_layout(void **state)
     T(same(&h, &back));
 }
 
-/* Reserved bytes in somebody else's use, or in an earlier version of ours, are none of our business.
- */
+/* Reserved bytes in use by others, or by an earlier version of ours, are not our business. */
 static void test_foreign_reserved_bytes(void **state)
 {
     struct wr_ltx_header h = sample(), back;
