@@ -23,10 +23,11 @@
 #include "base/mutant.h"
 #include "sqlite/wal.h"
 
-#define CHUNK     ((size_t)256 << 10)    /* bytes of WAL in one read */
-#define TORN_NS   ((int64_t)5 * 1000000) /* a live writer's update takes microseconds */
-#define RELOOK_NS ((int64_t)200 * 1000)  /* first look after a torn header */
-#define RESET_NS  ((int64_t)1000 * 1000) /* a live writer's reset takes microseconds */
+#define CHUNK     ((size_t)256 << 10)          /* bytes of WAL in one read */
+#define TORN_NS   ((int64_t)5 * 1000000)       /* a live writer's update takes microseconds */
+#define RELOOK_NS ((int64_t)200 * 1000)        /* first look after a torn header */
+#define RESET_NS  ((int64_t)1000 * 1000)       /* a live writer's reset takes microseconds */
+#define SETTLE_NS ((int64_t)200 * 1000 * 1000) /* patience for the writer lock to lower a count */
 
 /* The index stays torn. If the writer lock is free, nobody is updating it. */
 static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
@@ -68,12 +69,29 @@ static void finish_reset(struct wr_db *db)
     assert(wr_conn_in_barrier(db->conn));
     if (!wr_db_stale_backfill(db))
         return;
-    wr_log(DB_LOG(db), WR_WARN,
-        "a writer died while it reset the WAL; finished that for it, or the next commits would be "
-        "lost",
-        DB_NAME(db), WR_F_U64("frames", db->seen.mx_frame),
-        WR_F_U64("stale_backfill", wr_conn_backfill(db->conn)));
+    if (!db->copy_again) {
+        wr_log(DB_LOG(db), WR_WARN,
+            "a writer died while it reset the WAL; finished that for it, or the next commits would "
+            "be lost",
+            DB_NAME(db), WR_F_U64("frames", db->seen.mx_frame),
+            WR_F_U64("stale_backfill", wr_conn_backfill(db->conn)));
+    }
     wr_conn_set_backfill(db->conn, db->view.backfilled);
+    db->copy_again = false;
+}
+
+void wr_db_settle_backfill(struct wr_db *db)
+{
+    struct wr_err e = {0};
+
+    if (!db->copy_again)
+        return;
+    if (wr_conn_in_barrier(db->conn)) {
+        finish_reset(db);
+    } else if (wr_db_seal(db, SETTLE_NS, &e) == WR_OK) {
+        finish_reset(db);
+        wr_db_unseal(db);
+    }
 }
 
 static enum wr_status look(struct wr_db *db, struct wr_err *e)
@@ -100,6 +118,8 @@ static enum wr_status look(struct wr_db *db, struct wr_err *e)
         /* attach.c holds the writer lock meanwhile, so that nobody is in the middle of a reset: a
          * count that is larger than the WAL is of the one before it. */
         db->view.backfilled = h.n_backfill > h.mx_frame ? 0 : h.n_backfill;
+        db->durable = 0; /* whoever copied them may not have synced them */
+        db->copy_again = false;
         db->started = true;
     } else if (WR_MUTANT(NO_SALT) && h.mx_frame >= db->pos.frame) {
         memcpy(db->pos.salt, h.salt, sizeof(h.salt));
@@ -116,6 +136,7 @@ static enum wr_status look(struct wr_db *db, struct wr_err *e)
         db->pos.frame = 0;
         wr_pgmap_clear(&db->view.frames);
         db->view.backfilled = 0;
+        db->durable = 0;
         db->status.resets++;
     } else if (h.mx_frame < db->pos.frame) {
         return wr_fail(

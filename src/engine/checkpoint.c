@@ -127,8 +127,21 @@ static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
     return all;
 }
 
-/* The database's disk is full. Nothing was lost, and nothing can be done but wait. The local disk,
- * which may be the same, keeps its word in status. */
+/* A write or a sync of the database failed. What the kernel could not write it tells once, and then
+ * takes for clean: the next sync succeeds without it. But SQLite counts what a pass has copied
+ * before that is synced. So the count goes back to what is surely on the disk, and all else, which
+ * is still in the WAL, is copied again. */
+static void copy_again(struct wr_db *db)
+{
+    if (db->view.backfilled <= db->durable)
+        return;
+    db->view.backfilled = db->durable;
+    db->copy_again = true;
+    wr_db_settle_backfill(db);
+}
+
+/* The database's disk is full, and nothing can be done but wait. The local disk, which may be the
+ * same, keeps its word in status. */
 static void no_room(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
     a->blocked = true;
@@ -166,6 +179,10 @@ static enum wr_status checkpoint(
     db->view.backfilled = wr_max(db->view.backfilled, filled);
     if (truncate && st == WR_OK)
         db->unchecked = false; /* there is nothing in the file */
+    if (st == WR_OK && wr_conn_in_barrier(db->conn) && filled == db->pos.frame)
+        db->durable = filled; /* all of it: SQLite has synced it */
+    if (st != WR_OK && st != WR_BUSY)
+        copy_again(db);
     if (st == WR_LIMIT) {
         no_room(db, a, e);
         return WR_OK;
@@ -178,6 +195,10 @@ static enum wr_status sync_database(struct wr_db *db, struct attempt *a, struct 
 {
     enum wr_status st = wr_conn_sync_db(db->conn, e);
 
+    if (st == WR_OK)
+        db->durable = db->view.backfilled;
+    else
+        copy_again(db);
     if (st != WR_LIMIT)
         return st;
     no_room(db, a, e);

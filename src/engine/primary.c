@@ -120,6 +120,8 @@ void wr_db_detach(struct wr_db *db)
     db->armed = false;
     db->looks = 0;
     wr_db_prove_drop(db);
+    if (db->conn && db->started)
+        wr_db_settle_backfill(db);
     wr_view_release(&db->view);
     if (db->conn && may_leave_wal(db))
         wr_conn_leave_wal(db->conn);

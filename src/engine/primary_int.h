@@ -126,6 +126,8 @@ struct wr_db {
     struct wr_conn *conn;
     struct wr_walidx seen;     /* header as last read */
     struct wr_view view;       /* the database at the captured position */
+    uint32_t durable;          /* of view.backfilled: those that a sync has covered */
+    bool copy_again;           /* SQLite's count must go back to view.backfilled */
     struct wr_pos pos;         /* captured up to here */
     bool little;               /* byte order of this WAL's checksums */
     struct wr_pos skipped;     /* frame > 0: attached here, with all before it in the database */
@@ -234,6 +236,9 @@ bool wr_db_behind(const struct wr_db *db);
  * died there. Then what is committed is seen by nobody, and the next writer builds on pages that
  * are too old. wr_db_look sets that right as soon as the writer lock is to be had. */
 bool wr_db_stale_backfill(const struct wr_db *db);
+/* After `copy_again` was set: SQLite's count of copied frames goes back to ours. If a writer keeps
+ * its lock for long, wr_db_look does it as soon as it can. */
+void wr_db_settle_backfill(struct wr_db *db);
 /* Whether the WAL holds frames that its index does not yet announce. */
 bool wr_db_more_coming(struct wr_db *db);
 
