@@ -6,8 +6,9 @@
  * rolling checksum of the database. Every LTX file we write carries that of the database after it,
  * so the ledger proves itself: if its XOR is the one in the replica's newest file, the ledger is
  * the replica's state, and after a gap the pages that differ from it are all that must be sent. If
- * not, it is thrown away. It needs no repair, and deleting it is always safe. It is synced only
- * where a TXID was taken that its successor must not give to something else (join.c).
+ * not, it is thrown away. It needs no repair. Deleting it costs a full read, and the knowledge which
+ * TXIDs were taken for files that may still be under way: it is synced only where that counts
+ * (join.c, ship.c).
  *
  *   header: at 0, 1024 and 2048 of the file a copy of "weirldg3", page size u32, commit u32, TXID
  *   u64, rolling u64, WAL salt 8 bytes, frame u32, frame checksum 2 x u32, lock page u32, floor

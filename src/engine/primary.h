@@ -47,7 +47,8 @@ void wr_db_free(struct wr_db *db);
  * interval; *ret_ticket names the request. */
 void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket);
 /* Whether it is done: OK with *ret_txid when the TXID is captured (`remote` false), or with one
- * that holds it and is in every replica; BUSY (no text) while it is not; else what keeps the
+ * that holds it and is in every replica, though a replica that has joined later than another may
+ * have it only within a file that goes further; BUSY (no text) while it is not; else what keeps the
  * database or a replica from ever getting there: what replicas have stopped with for good is told,
  * of all of them, when those that have not are done. NOTFOUND: the database does not exist, or has
  * no replica. */

@@ -1,0 +1,267 @@
+/*
+ * test_primary_taken.c - TXIDs that were given away for files that may still be under way: they are
+ * not given away again, and are known as taken before a file of them is sent.
+ */
+#include "harness/engine_world.h"
+
+#include "base/mem.h"
+#include "engine/layout.h"
+#include "storage/drivers.h"
+#include "unit/engine/ledger_model.h"
+
+#include <unistd.h>
+
+#define SECOND ((int64_t)1000000000)
+
+static void no_faults_yet(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    (void)f;
+}
+
+static void made(struct world *w, size_t n_buckets)
+{
+    world_open(w, n_buckets);
+    w->interval_ns = SECOND;
+    world_app(w);
+    world_sql(w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(x) AS (SELECT 1 "
+                 "UNION ALL SELECT x+1 FROM c WHERE x<60) INSERT INTO t SELECT x, "
+                 "randomblob(3000) FROM c");
+}
+
+static void change(struct world *w)
+{
+    world_sql(w, "UPDATE t SET b=randomblob(3000) WHERE a=7");
+}
+
+/* The file of the bucket that ends last. */
+static struct wr_ltx_file newest(struct world *w, size_t bucket)
+{
+    struct wr_storage *s = world_storage(w, bucket);
+    struct wr_ltx_files files = {0};
+    struct wr_ltx_file f = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_layout_list_all(s, t_call(), &files, &e));
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].max > f.max)
+            f = files.p[i];
+    }
+    wr_ltx_files_release(&files);
+    wr_storage_close(s);
+    return f;
+}
+
+struct object {
+    struct wr_ltx_file is;
+    uint8_t *body;
+};
+
+/* Take the newest file out of the bucket: the store has it, and has not yet put it in place. */
+static struct object under_way(struct world *w)
+{
+    struct wr_storage *s = world_storage(w, 0);
+    struct wr_call *c = t_call();
+    struct object o = {.is = newest(w, 0)};
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, o.is.level, o.is.min, o.is.max);
+    struct wr_err e = {0};
+    size_t got = 0;
+
+    o.body = wr_alloc((size_t)o.is.size);
+    T(o.body != NULL);
+    T_OK(wr_storage_get(s, c, key, 0, o.body, (size_t)o.is.size, &got, &e));
+    T_OK(wr_storage_remove(s, c, &key, 1, &e));
+    wr_storage_close(s);
+    return o;
+}
+
+static void arrive(struct world *w, struct object *o)
+{
+    struct wr_storage *s = world_storage(w, 0);
+    struct wr_call *c = t_call();
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, o->is.level, o->is.min, o->is.max),
+        (struct wr_bytes){o->body, (size_t)o->is.size}, NULL, &e));
+    wr_storage_close(s);
+    wr_free(o->body);
+}
+
+/* What a power cut may leave: whole copies of the header, and page checksums that prove none. */
+static void tear_ledger(struct world *w)
+{
+    FILE *f = fopen(t_path(w->dir, ".app.db-weir/ledger"), "r+b");
+    uint8_t x[8];
+
+    T(f && fseek(f, 4096 + 8L * 20, SEEK_SET) == 0 && fread(x, 1, 8, f) == 8);
+    x[3] ^= 0x55;
+    T(fseek(f, 4096 + 8L * 20, SEEK_SET) == 0 && fwrite(x, 1, 8, f) == 8 && fclose(f) == 0);
+}
+
+/* A power cut takes commits back that were not synced. */
+static void go_back_to(struct world *w, const char *then)
+{
+    static const char *const tails[] = {"-wal", "-shm"};
+
+    for (size_t i = 0; i < wr_countof(tails); i++) {
+        char path[600];
+
+        (void)snprintf(path, sizeof(path), "%s%s", w->path, tails[i]);
+        (void)unlink(path);
+    }
+    world_copy(then, w->path);
+}
+
+/* The database is back where the replica is; the TXIDs in between were taken all the same. */
+static void test_taken_numbers_and_a_replica_that_holds_the_state(void **state)
+{
+    struct world w;
+    struct object late;
+
+    (void)state;
+    made(&w, 1);
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    world_app_close(&w);
+    world_stop(&w);
+    T(world_image(&w).n > 0);
+    world_copy(t_path(w.dir, "image.db"), t_path(w.dir, "then.db"));
+
+    /* 2 to 5 wait while the store is out of reach; the next process joins with one file of them. */
+    world_app(&w);
+    w.arm = no_faults_yet;
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    faultstore_arm(w.fault[0], FAULT_BROKEN, FAULT_ON_PUT, 1000, UINT64_MAX);
+    for (int i = 0; i < 4; i++) {
+        change(&w);
+        world_run(&w, 2 * SECOND);
+    }
+    world_stop(&w);
+    world_start(&w);
+    faultstore_arm(w.fault[0], FAULT_AFTER, FAULT_ON_PUT, 1000, UINT64_MAX);
+    world_run(&w, SECOND / 20);
+    world_app_close(&w);
+    world_stop(&w);
+    w.arm = NULL;
+    late = under_way(&w);
+    T(late.is.min == 2 && late.is.max == 5);
+    tear_ledger(&w);
+    go_back_to(&w, t_path(w.dir, "then.db"));
+
+    world_app(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    change(&w);
+    T(world_sync(&w) > 5);
+    arrive(&w, &late);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* ---- known as taken before they are sent ---- */
+
+static struct {
+    bool counting;
+    unsigned syncs, most; /* of the ledger; those above that fail */
+} ledger;
+
+static enum wr_status ledger_sync(struct wr_file *f, struct wr_err *e)
+{
+    if (ledger.counting && strcmp(spy_of(f)->name, "ledger") == 0 && ++ledger.syncs > ledger.most)
+        return wr_fail(e, WR_IO, "the disk fails");
+    return wr_file_sync(spy_of(f)->real, e);
+}
+
+static void swap_buckets(struct world *w)
+{
+    void *first = w->bucket[0];
+
+    w->bucket[0] = w->bucket[1];
+    w->bucket[1] = first;
+}
+
+/* Alone, its local state lost: a history that the other replica does not have. */
+static void live_without_the_other(struct world *w)
+{
+    w->n_buckets = 1;
+    T(unlink(t_path(w->dir, ".app.db-weir/ledger")) == 0);
+    change(w);
+    world_start(w);
+    (void)world_sync(w);
+    world_stop(w);
+    w->n_buckets = 2;
+}
+
+/* The second replica needs a leap to join. The first one has the state, and gets a file that spans
+ * the leap, too. */
+static void test_a_leap_is_synced_before_any_replica_gets_it(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct wr_ltx_file before;
+    struct world w;
+
+    (void)state;
+    disk.full = false;
+    fs.sync = ledger_sync;
+    memset(&ledger, 0, sizeof(ledger));
+    made(&w, 2);
+    w.opts.fs = &fs;
+    world_start(&w);
+    (void)world_sync(&w);
+    world_stop(&w);
+    swap_buckets(&w);
+    live_without_the_other(&w);
+    swap_buckets(&w);
+    live_without_the_other(&w);
+    before = newest(&w, 0);
+
+    ledger.counting = true;
+    ledger.most = 1; /* that of opening it */
+    world_start(&w);
+    world_run(&w, 3 * SECOND);
+    T(ledger.syncs > 1);
+    assert_int_equal(newest(&w, 0).max, before.max);
+
+    ledger.counting = false;
+    world_run(&w, 200 * SECOND);
+    (void)world_sync(&w);
+    T(newest(&w, 0).max > before.max);
+    world_check(&w, 0);
+    world_check(&w, 1);
+    world_close(&w);
+}
+
+/* A sync that failed has told so once, and left the pages clean: the next one succeeds whatever the
+ * disk has, unless something was stored since. */
+static void test_a_sync_after_a_failed_one_stores_again(void **state)
+{
+    const char *dir = t_path(t_tmpdir(), "ledger-dir");
+    struct wr_fs fs = spied_fs();
+    struct wr_pos pos = {.frame = 3};
+    struct wr_ledger *l = NULL;
+    struct wr_err e = {0};
+    struct wr_bytes failed, now;
+
+    (void)state;
+    disk.full = false;
+    fs.sync = ledger_sync;
+    memset(&ledger, 0, sizeof(ledger));
+    T(mkdir(dir, 0700) == 0);
+    T_OK(wr_ledger_open(&fs, dir, 4096, LOCK_PGNO, &l, &e));
+    T_OK(wr_ledger_fill_begin(l, 1, &e));
+    wr_ledger_fill(l, 1, WR_LTX_CHECKSUM_EMPTY | 1);
+    T_OK(wr_ledger_fill_end(l, 1000, &pos, &e));
+    ledger.counting = true;
+    T_IS(WR_IO, wr_ledger_sync(l, &e));
+    ledger.counting = false;
+    failed = t_slurp(t_path(dir, "ledger"));
+    T_OK(wr_ledger_sync(l, &e));
+    now = t_slurp(t_path(dir, "ledger"));
+    T(memcmp(failed.p, now.p, 4096) != 0);
+    wr_ledger_close(l);
+}
+
+T_MAIN(T_TEST(test_taken_numbers_and_a_replica_that_holds_the_state),
+    T_TEST(test_a_leap_is_synced_before_any_replica_gets_it),
+    T_TEST(test_a_sync_after_a_failed_one_stores_again))
