@@ -105,18 +105,34 @@ bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct w
 
 struct lister {
     struct wr_storage *storage;
+    struct wr_call *call;
     struct wr_ltx_files *out;
+    int64_t patience_ms; /* for the next key; WR_NEVER: any time */
+    size_t keys;
     uint64_t min_from;
     unsigned level;
     enum wr_status st;
     struct wr_err *e;
 };
 
+/* Names that are none of ours count, too: they come for as long as a server likes. */
+static bool go_on(struct lister *l)
+{
+    if (l->patience_ms != WR_NEVER)
+        l->call->deadline_ms = wr_mono_ms(l->call->clock) + l->patience_ms;
+    if (l->keys++ < WR_LTX_FILES_MAX)
+        return true;
+    l->st = wr_fail(l->e, WR_LIMIT, "level %u: more than %zu objects", l->level, WR_LTX_FILES_MAX);
+    return false;
+}
+
 static bool list_one(void *arg, const struct wr_object *obj)
 {
     struct lister *l = arg;
     struct wr_ltx_file f = {.size = obj->size, .time_ms = obj->time_ms};
 
+    if (!go_on(l))
+        return false;
     if (!wr_layout_ltx_parse(l->storage, obj->key, &f) || f.level != l->level)
         return true;
     if (f.min < l->min_from)
@@ -128,8 +144,14 @@ static bool list_one(void *arg, const struct wr_object *obj)
 enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, struct wr_ltx_files *out, struct wr_err *e)
 {
-    struct lister l = {
-        .storage = s, .out = out, .min_from = min_from, .level = level, .st = WR_OK, .e = e};
+    struct lister l = {.storage = s,
+        .call = c,
+        .out = out,
+        .patience_ms = c->deadline_ms == WR_NEVER ? WR_NEVER : wr_call_left_ms(c, INT64_MAX),
+        .min_from = min_from,
+        .level = level,
+        .st = WR_OK,
+        .e = e};
     struct wr_str dir = wr_layout_ltx_dir(c->scratch, s, level);
     struct wr_str after = {0};
     enum wr_status st;

@@ -61,7 +61,11 @@ void wr_layout_name(char out[WR_LAYOUT_NAME_MAX], const struct wr_ltx_file *f);
 bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct wr_ltx_file *ret);
 
 /* Append the files of one level with min >= `min_from` (0: all), ascending by (min, max). Times are
- * the listing's: see wr_layout_times. On failure files already appended stay. */
+ * the listing's: see wr_layout_times. On failure files already appended stay.
+ *
+ * A deadline is for the next key, as a large replica has many pages of them: each key that comes
+ * moves c->deadline_ms, so that as much time is left as there was at first. LIMIT when there are
+ * more than WR_LTX_FILES_MAX keys, whatever they are. */
 enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
 /* All levels, in the order of wr_ltx_file_cmp. */

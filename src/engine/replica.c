@@ -14,7 +14,7 @@
 
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS ((int64_t)60 * 1000)
-#define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of listing or sending one small file */
+#define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
 #define STREAM_MS      ((int64_t)24 * 3600 * 1000) /* deadline of a streamed file */
 #define LOG_EVERY_MS   ((int64_t)30 * 1000)        /* of the same failure again */
 #define CHECK_MS       ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */

@@ -159,6 +159,7 @@ static enum wr_status s3_list(void *self, struct wr_call *c, struct wr_str prefi
     wr_s3_talk_init(&t, c, PAGE_MAX);
     wr_buf_init(&token, 4096);
     for (;;) {
+        t.call.deadline_ms = c->deadline_ms; /* which `fn` may have moved */
         st = list_page(self, &t, prefix, after, wr_buf_view(&token), &page, e);
         if (st != WR_OK || !emit(&page, after, fn, arg) || !page.truncated)
             break;

@@ -54,7 +54,8 @@ struct wr_storage_ops {
     enum wr_status (*open)(const struct wr_settings *set, void **self, struct wr_err *e);
     void (*close)(void *self); /* NULL-safe */
 
-    /* Objects whose key starts with `prefix` and sorts after `after` (empty: from the start). */
+    /* Objects whose key starts with `prefix` and sorts after `after` (empty: from the start). `fn`
+     * may move the call's deadline: it holds for the request that is made next. */
     enum wr_status (*list)(void *self, struct wr_call *c, struct wr_str prefix, struct wr_str after,
         wr_list_fn *fn, void *arg, struct wr_err *e);
     /* out's strings live in call->scratch. */

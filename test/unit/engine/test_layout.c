@@ -221,5 +221,102 @@ static void test_nomem(void **state)
     world_release(&w);
 }
 
+/* ---- a store that is slow, or never comes to an end ---- */
+
+struct slow {
+    struct wr_clock_manual clock;
+    uint64_t keys; /* LTX files, each of which takes 50 s; 0: other objects, and no end */
+};
+
+/* The next number of as many digits. */
+static void count_up(char *digits, size_t n)
+{
+    while (n > 0 && ++digits[--n] > '9')
+        digits[n] = '0';
+}
+
+static enum wr_status slow_list(void *self, struct wr_call *c, struct wr_str prefix,
+    struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
+{
+    struct slow *s = self;
+    char key[100];
+    struct wr_object obj = {.size = 500};
+    enum wr_status st = WR_OK;
+
+    (void)after;
+    (void)snprintf(key, sizeof(key), WR_FMT "00000000.tmp", WR_ARG(prefix));
+    obj.key = wr_str(key);
+    while (s->keys == 0) {
+        count_up(key + prefix.n, 8);
+        if (!fn(arg, &obj))
+            return WR_OK;
+    }
+    for (unsigned i = 1; i <= s->keys && st == WR_OK; i++) {
+        wr_clock_manual_advance(&s->clock, (int64_t)50 * 1000000000);
+        (void)snprintf(key, sizeof(key), WR_FMT "%016x-%016x.ltx", WR_ARG(prefix), i, i);
+        obj.key = wr_str(key);
+        st = wr_call_check(c, "page", e);
+        if (st == WR_OK && !fn(arg, &obj))
+            break;
+    }
+    return st;
+}
+
+static void slow_close(void *self)
+{
+    (void)self;
+}
+
+static struct wr_storage *slow_open(struct slow *s, struct wr_storage_ops *ops)
+{
+    struct wr_storage *h = NULL;
+    struct wr_err e = {0};
+
+    wr_clock_manual_init(&s->clock, 0);
+    *ops = (struct wr_storage_ops){.scheme = "slow", .close = slow_close, .list = slow_list};
+    T_OK(wr_storage_wrap(ops, s, WR_STR(""), &h, &e));
+    wr_storage_set_retry(h, 1, 0);
+    return h;
+}
+
+/* Two minutes were all there was for any number of pages: a replica of 900,000 files was never
+ * listed to its end. */
+static void test_a_long_listing_has_the_time_it_takes(void **state)
+{
+    struct slow slow = {.keys = 20};
+    struct wr_storage_ops ops;
+    struct wr_storage *s = slow_open(&slow, &ops);
+    struct wr_ltx_files files = {0};
+    struct wr_call c = *t_call();
+    struct wr_err e = {0};
+
+    (void)state;
+    c.clock = &slow.clock.clock;
+    c.deadline_ms = 120 * 1000;
+    T_OK(wr_layout_list_all(s, &c, &files, &e));
+    assert_int_equal(files.n, 20 * (WR_LEVEL_MAX + 1));
+    wr_ltx_files_release(&files);
+    c.deadline_ms = wr_mono_ms(c.clock) + 40 * 1000; /* but not for ever for one */
+    T_IS(WR_TIMEOUT, wr_layout_list_all(s, &c, &files, &e));
+    assert_int_equal(files.n, 0);
+    wr_storage_close(s);
+}
+
+static void test_a_listing_without_an_end_is_given_up(void **state)
+{
+    struct slow slow = {.keys = 0};
+    struct wr_storage_ops ops;
+    struct wr_storage *s = slow_open(&slow, &ops);
+    struct wr_ltx_files files = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    T_IS(WR_LIMIT, wr_layout_list(s, t_call(), 0, 0, &files, &e));
+    assert_int_equal(files.n, 0);
+    wr_storage_close(s);
+}
+
 T_MAIN(T_TEST(test_keys), T_TEST(test_parse_takes_back_what_was_built),
-    T_TEST(test_parse_is_strict), T_TEST(test_list), T_TEST(test_times), T_TEST(test_nomem))
+    T_TEST(test_parse_is_strict), T_TEST(test_list), T_TEST(test_times), T_TEST(test_nomem),
+    T_TEST(test_a_long_listing_has_the_time_it_takes),
+    T_TEST(test_a_listing_without_an_end_is_given_up))
