@@ -108,7 +108,7 @@ struct lister {
     struct wr_call *call;
     struct wr_ltx_files *out;
     int64_t patience_ms; /* for the next key; WR_NEVER: any time */
-    size_t keys;
+    size_t keys, left;   /* seen, and wanted */
     uint64_t min_from;
     unsigned level;
     enum wr_status st;
@@ -138,16 +138,23 @@ static bool list_one(void *arg, const struct wr_object *obj)
     if (f.min < l->min_from)
         return true;
     l->st = wr_ltx_files_add(l->out, &f, l->e);
-    return l->st == WR_OK;
+    return l->st == WR_OK && --l->left > 0;
 }
 
 enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, struct wr_ltx_files *out, struct wr_err *e)
 {
+    return wr_layout_list_some(s, c, level, min_from, SIZE_MAX, out, e);
+}
+
+enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsigned level,
+    uint64_t min_from, size_t n, struct wr_ltx_files *out, struct wr_err *e)
+{
     struct lister l = {.storage = s,
         .call = c,
         .out = out,
         .patience_ms = c->deadline_ms == WR_NEVER ? WR_NEVER : wr_call_left_ms(c, INT64_MAX),
+        .left = n,
         .min_from = min_from,
         .level = level,
         .st = WR_OK,
@@ -156,6 +163,7 @@ enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned 
     struct wr_str after = {0};
     enum wr_status st;
 
+    assert(n > 0);
     if (!dir.p)
         return wr_fail(e, WR_NOMEM, "list of level %u: out of memory", level);
     if (min_from > 1) {

@@ -68,6 +68,9 @@ bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct w
  * more than WR_LTX_FILES_MAX keys, whatever they are. */
 enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
+/* The first `n` of them at most. */
+enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsigned level,
+    uint64_t min_from, size_t n, struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
 /* All levels, in the order of wr_ltx_file_cmp. */
 enum wr_status wr_layout_list_all(struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *out,
     struct wr_err *e) WR_MUST_CHECK;

@@ -13,6 +13,8 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
+#define RUN_MAX 1000 /* files of a page of a listing, as S3 has them */
+
 /* All files from `since` on, by wr_ltx_file_cmp. Snapshots all begin at TXID 1: these are listed
  * from there. */
 static enum wr_status list_since(struct wr_storage *s, struct wr_call *c, uint64_t since,
@@ -63,29 +65,87 @@ static int by_cmp(const void *a, const void *b)
     return wr_ltx_file_cmp(a, b);
 }
 
-/* Whether a restore of the newest state has one way to go. What leads to `since` is taken for one
- * file, as nothing of it was listed. */
-static enum wr_status is_whole(
-    struct wr_ltx_files *files, uint64_t since, bool *ret, struct wr_err *e)
+/* Which snapshots there are; in any order. */
+static uint64_t sum_of(const struct wr_ltx_file *f)
+{
+    uint64_t x = f->level == WR_LEVEL_SNAPSHOT ? f->max * UINT64_C(0x9e3779b97f4a7c15) + f->min : 0;
+
+    return x ^ x >> 29;
+}
+
+static uint64_t sum_snapshots(const struct wr_ltx_files *files)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < files->n; i++)
+        sum += sum_of(&files->p[i]);
+    return sum;
+}
+
+/* Whether a file is where it was, and up to RUN_MAX that follow it in its level have no hole. */
+static enum wr_status still_runs(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *from, bool *ret, struct wr_err *e)
+{
+    struct wr_ltx_files run = {0};
+    enum wr_status st = wr_layout_list_some(s, c, from->level, from->min, RUN_MAX, &run, e);
+    uint64_t end = from->min - 1;
+    bool there = false, hole = false;
+
+    for (size_t i = 0; i < run.n; i++) {
+        there = there || wr_ltx_file_cmp(&run.p[i], from) == 0;
+        hole = hole || run.p[i].min - 1 > end;
+        end = wr_max(end, run.p[i].max);
+    }
+    *ret = there && !hole;
+    wr_ltx_files_release(&run);
+    return st;
+}
+
+/* Whether what was the beginning still is. Of level 9 all was listed. */
+static enum wr_status still_begins(struct wr_storage *s, struct wr_call *c,
+    const struct wr_remote_seen *seen, const struct wr_ltx_files *files, bool *ret,
+    struct wr_err *e)
+{
+    const struct wr_ltx_file *base = &seen->base, *next = &seen->next;
+    enum wr_status st = WR_OK;
+
+    *ret = sum_snapshots(files) == seen->snapshots;
+    if (*ret && base->max > 0 && base->level != WR_LEVEL_SNAPSHOT)
+        st = still_runs(s, c, base, ret, e);
+    if (st == WR_OK && *ret && next->max > 0 && next->min <= seen->since &&
+        next->level != base->level)
+        st = still_runs(s, c, next, ret, e);
+    return st;
+}
+
+/* What leads to `since` is taken for one file, as nothing of it was listed. */
+static enum wr_status add_past(struct wr_ltx_files *files, uint64_t since, struct wr_err *e)
+{
+    struct wr_ltx_file past = {.min = 1, .max = since, .level = WR_LEVEL_SNAPSHOT - 1};
+    enum wr_status st = wr_ltx_files_add(files, &past, e);
+
+    if (st == WR_OK)
+        qsort(files->p, files->n, sizeof(*files->p), by_cmp);
+    return st;
+}
+
+/* Whether a restore of the newest state has one way to go. */
+static enum wr_status judge(const struct wr_ltx_files *files, struct wr_remote_seen *seen,
+    struct wr_remote_pos *ret, struct wr_err *e)
 {
     const struct wr_plan_target newest = {0};
-    struct wr_ltx_file past = {.min = 1, .max = since, .level = WR_LEVEL_SNAPSHOT - 1};
     struct wr_err why = {0};
-    size_t *chain = NULL, n = 0;
-    uint64_t end;
-    enum wr_status st = since > 0 ? wr_ltx_files_add(files, &past, e) : WR_OK;
+    size_t *chain = wr_array(files->n, sizeof(*chain)), n = 0;
 
-    *ret = false;
-    if (st != WR_OK)
-        return st;
-    end = furthest(files)->max;
-    if (since > 0)
-        qsort(files->p, files->n, sizeof(*files->p), by_cmp);
-    chain = wr_array(files->n, sizeof(*chain));
     if (!chain)
         return wr_fail(e, WR_NOMEM, "list the replica");
-    *ret = !compete(files) && wr_plan(files->p, files->n, &newest, chain, &n, &why) == WR_OK &&
-           files->p[chain[n - 1]].max == end;
+    ret->mixed = compete(files);
+    ret->whole = !ret->mixed && wr_plan(files->p, files->n, &newest, chain, &n, &why) == WR_OK &&
+                 files->p[chain[n - 1]].max == furthest(files)->max;
+    if (seen->since == 0) {
+        seen->base = ret->whole ? files->p[chain[0]] : (struct wr_ltx_file){0};
+        seen->next = ret->whole && n > 1 ? files->p[chain[1]] : (struct wr_ltx_file){0};
+    }
     wr_free(chain);
     return WR_OK;
 }
@@ -137,36 +197,68 @@ static enum wr_status read_header(struct wr_storage *s, struct wr_call *c,
     return WR_OK;
 }
 
-enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t since,
+/* List from seen->since on, or all where that is not enough: then it is 0. */
+static enum wr_status list_enough(struct wr_storage *s, struct wr_call *c,
+    struct wr_remote_seen *seen, struct wr_ltx_files *ret, struct wr_err *e)
+{
+    enum wr_status st = list_since(s, c, seen->since, ret, e);
+    bool enough = st == WR_OK && ret->n > 0 && furthest(ret)->max >= seen->since;
+
+    if (st != WR_OK || seen->since == 0)
+        return st;
+    if (enough)
+        st = still_begins(s, c, seen, ret, &enough, e);
+    if (st != WR_OK || enough)
+        return st;
+    seen->since = 0;
+    return list_since(s, c, 0, ret, e);
+}
+
+enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr_remote_seen *seen,
     struct wr_remote_pos *ret, struct wr_err *e)
 {
+    struct wr_remote_seen now = *seen;
+    struct wr_remote_pos verdict = {0};
     struct wr_ltx_files files = {0};
     struct wr_ltx_file best = {0};
-    bool whole = false;
-    enum wr_status st = list_since(s, c, since, &files, e);
+    enum wr_status st = list_enough(s, c, &now, &files, e);
 
     if (st == WR_OK && files.n > 0)
         best = *furthest(&files);
-    if (st == WR_OK && since > 0 && best.max < since) {
-        since = 0;
-        st = list_since(s, c, since, &files, e);
-        best = files.n > 0 ? *furthest(&files) : (struct wr_ltx_file){0};
-    }
     if (st == WR_OK && best.max >= WR_TXID_SANE) {
         st = wr_fail(e, WR_CORRUPT,
             "an object of level %u claims txid %016llx: it is not of this replica, remove it",
             best.level, (unsigned long long)best.max);
     }
+    if (st == WR_OK)
+        now.snapshots = sum_snapshots(&files);
+    if (st == WR_OK && now.since > 0)
+        st = add_past(&files, now.since, e);
     if (st == WR_OK && best.max > 0)
-        st = is_whole(&files, since, &whole, e);
+        st = judge(&files, &now, &verdict, e);
     if (st == WR_OK && best.max > 0)
         st = read_header(s, c, &best, ret, e);
     else if (st == WR_OK)
         *ret = (struct wr_remote_pos){0};
-    if (st == WR_OK)
-        ret->whole = whole;
+    if (st == WR_OK) {
+        ret->whole = verdict.whole;
+        ret->mixed = verdict.mixed;
+        now.since = seen->since;
+        *seen = now;
+    }
     wr_ltx_files_release(&files);
     return st;
+}
+
+void wr_remote_sent(struct wr_remote_seen *seen, const struct wr_ltx_file *f)
+{
+    seen->snapshots += sum_of(f);
+    if (f->level == WR_LEVEL_SNAPSHOT) {
+        seen->base = *f;
+        seen->next = (struct wr_ltx_file){0};
+    } else if (seen->next.max == 0 && seen->base.max > 0) {
+        seen->next = *f;
+    }
 }
 
 static bool has_text(const uint8_t *p, size_t n, const char *text)

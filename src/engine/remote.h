@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/call.h"
 #include "base/status.h"
+#include "engine/layout.h"
 
 struct wr_storage;
 
@@ -17,6 +18,7 @@ struct wr_storage;
 struct wr_remote_pos {
     uint64_t txid;    /* newest; 0: the replica is empty */
     bool whole;       /* one chain of files leads to it, and no others compete with them */
+    bool mixed;       /* not whole, and not because something is gone: there are others */
     bool has_rolling; /* the newest file records the checksum of the database after it */
     uint64_t rolling;
     uint64_t node_id;   /* of the newest file's writer; 0: unknown (Litestream's own, or merged) */
@@ -25,15 +27,28 @@ struct wr_remote_pos {
     int64_t time_ms;    /* of the newest file */
 };
 
-/* `since` is 0, or a TXID that the replica had, in one whole chain: then only what begins behind it
- * is listed, and judged. A replica that has nothing there is listed whole. CORRUPT when the newest
- * file's header is damaged.
+/* What is known of a replica's files from one listing to the next. = {0}: nothing. */
+struct wr_remote_seen {
+    uint64_t since;          /* a TXID that it had, in one whole chain; 0: list all */
+    struct wr_ltx_file base; /* what a restore of the newest state begins with; max is 0: unknown */
+    struct wr_ltx_file next; /* and what follows that; max is 0: nothing, or unknown */
+    uint64_t snapshots;      /* a sum over the names of level 9 */
+};
+
+/* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is
+ * listed when there is nothing, when level 9 has other files than were seen, and when the files
+ * that were its beginning are not there as they were: that takes one request, of a page, which also
+ * shows a hole in what follows them. `seen` is brought up to date, but for `since`. CORRUPT when
+ * the newest file's header is damaged.
  *
  * Not whole: the beginning or something between was deleted, or level 0 has two files that hold the
  * same TXID, and no snapshot makes that the past. Then there are two writers, or were: which of the
  * files a restore takes is luck, and what it makes of them may be a mixture. */
-enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, uint64_t since,
+enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr_remote_seen *seen,
     struct wr_remote_pos *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* A file that was sent since is there now. */
+void wr_remote_sent(struct wr_remote_seen *seen, const struct wr_ltx_file *f);
 
 /* Checksums of some pages of the replica's newest state: what tells one database from another. */
 #define WR_SAMPLE_MAX 32

@@ -17,7 +17,9 @@
 #define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
 #define STREAM_MS      ((int64_t)24 * 3600 * 1000) /* deadline of a streamed file */
 #define LOG_EVERY_MS   ((int64_t)30 * 1000)        /* of the same failure again */
-#define CHECK_MS       ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
+#define CHECK_MS       ((int64_t)30 * 60 * 1000)  /* between two looks at a replica that we write */
+#define FULL_MS        ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
+#define FULL_SHARE     200                  /* ... take one part in so many of the time, or less */
 #define CHECK_SOON_MS  ((int64_t)60 * 1000) /* after a file that may overlap those of another */
 #define DAMAGED_MAX    3u                   /* answers that are damaged, until that is believed */
 
@@ -48,10 +50,11 @@ struct wr_replica {
     unsigned failures; /* in a row; a listing that works does not end a row of failed uploads */
     bool send_failed;
     int64_t logged_ms;
-    unsigned damaged; /* samples in a row */
-    uint64_t seen,
-        since;        /* TXIDs it had at the last listing, and at the one before; 0: not known */
-    int64_t check_ms; /* when to list again */
+    unsigned damaged;           /* samples in a row */
+    uint64_t listed;            /* TXID it had at the last listing; 0: not known */
+    struct wr_remote_seen seen; /* as of then; since is of the one before */
+    int64_t check_ms;           /* when to list again */
+    int64_t full_ms;            /* and when all of it */
 };
 
 static struct wr_replica *of_actor(struct wr_actor *a)
@@ -151,9 +154,18 @@ static int64_t mono_ms(const struct wr_replica *r)
  * one before it. */
 static void note_listing(struct wr_replica *r, uint64_t txid)
 {
-    r->since = r->seen;
-    r->seen = txid;
+    r->seen.since = r->listed;
+    r->listed = txid;
     r->check_ms = mono_ms(r) + CHECK_MS;
+}
+
+/* All was listed, from `began_ms` on. Where that takes minutes, in which nothing is sent, it is
+ * done less often. */
+static void plan_full(struct wr_replica *r, int64_t began_ms)
+{
+    int64_t now_ms = mono_ms(r);
+
+    r->full_ms = now_ms + wr_max(FULL_MS, (now_ms - began_ms) * FULL_SHARE);
 }
 
 /* What was asked to be found again meanwhile is not what was found: the wake that came with it
@@ -165,10 +177,13 @@ static struct wr_next find_position(
     struct wr_sample sample = {0};
     struct wr_err e = {0};
     bool unknowable = false;
+    int64_t began_ms = mono_ms(r);
     enum wr_status st;
 
-    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = wr_remote_find(r->storage, c, 0, &pos, &e);
+    c->deadline_ms = began_ms + REQUEST_MS;
+    r->listed = 0;
+    r->seen = (struct wr_remote_seen){0};
+    st = wr_remote_find(r->storage, c, &r->seen, &pos, &e);
     if (st == WR_OK && want_sample && pos.txid > 0)
         st = take_sample(r, c, &pos, &sample, &unknowable, &e);
     if (st != WR_OK) {
@@ -178,8 +193,8 @@ static struct wr_next find_position(
     }
     if (!r->send_failed)
         succeeded(r);
-    r->seen = 0;
     note_listing(r, pos.txid);
+    plan_full(r, began_ms);
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_UNKNOWN && r->epoch == epoch) {
         /* What was in the way is not there. */
@@ -283,9 +298,13 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
     wr_mutex_unlock(&r->mutex);
 }
 
-/* Create-only keeps names apart: of what spans TXIDs parts may be there under other names. */
-static void check_soon(struct wr_replica *r, const struct wr_parcel *p)
+/* It is there, and shows at the next look. Create-only keeps names apart: of what spans TXIDs parts
+ * may be there under other names, so that this look is soon. */
+static void note_sent(struct wr_replica *r, const struct wr_parcel *p)
 {
+    wr_remote_sent(
+        &r->seen, &(struct wr_ltx_file){
+                      .level = p->level, .min = p->header.min_txid, .max = p->header.max_txid});
     if (p->header.min_txid < p->header.max_txid)
         r->check_ms = wr_min(r->check_ms, mono_ms(r) + CHECK_SOON_MS);
 }
@@ -335,7 +354,7 @@ static struct wr_next send_next(
     st = send_cancelable(r, c, p, &e);
     if (st == WR_OK) {
         acknowledged(r, p, epoch);
-        check_soon(r, p);
+        note_sent(r, p);
         r->send_failed = false;
         succeeded(r);
         wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
@@ -376,32 +395,40 @@ static struct wr_next send_next(
  * not as we left it, it is UNKNOWN then. */
 static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
 {
+    struct wr_remote_seen seen = r->seen;
     struct wr_remote_pos at, pos;
     struct wr_err e = {0};
-    bool same;
+    int64_t began_ms = mono_ms(r);
+    bool full = began_ms >= r->full_ms, same, gone;
     enum wr_status st;
 
     wr_mutex_lock(&r->mutex);
     pos = r->now.pos;
     wr_mutex_unlock(&r->mutex);
-    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = wr_remote_find(r->storage, c, r->since, &at, &e);
+    c->deadline_ms = began_ms + REQUEST_MS;
+    if (full)
+        seen.since = 0;
+    st = wr_remote_find(r->storage, c, &seen, &at, &e);
     if (st != WR_OK) {
         failed(r, st, &e, "cannot list the replica, retrying");
         return st;
     }
-    same = at.txid == pos.txid && at.rolling == pos.rolling && at.whole == pos.whole;
-    if (same) {
+    same = at.txid == pos.txid && at.rolling == pos.rolling;
+    gone = at.txid < pos.txid || (same && !at.mixed);
+    if (same && at.whole == pos.whole) {
+        r->seen = seen;
         note_listing(r, at.txid);
+        if (full)
+            plan_full(r, began_ms);
         return WR_OK;
     }
     wr_log(wr_sched_log(r->actor.sched), WR_WARN,
-        at.txid < pos.txid ? "files that were sent are gone from the replica"
-                           : "the replica has files that were not sent from here",
+        gone ? "files that were sent are gone from the replica"
+             : "the replica has files that were not sent from here",
         WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
         WR_F_TXID("sent_txid", pos.txid), WR_F_TXID("found_txid", at.txid));
     wr_mutex_lock(&r->mutex);
-    r->now.contested = at.txid >= pos.txid;
+    r->now.contested = !gone;
     r->left = pos;
     wr_mutex_unlock(&r->mutex);
     wr_replica_rejoin(r, "it is not as we left it");

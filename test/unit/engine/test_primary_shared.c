@@ -334,6 +334,47 @@ static void test_a_replica_is_emptied_under_us(void **state)
     world_close(&w);
 }
 
+static void remove_some(struct world *w, unsigned level, uint64_t below)
+{
+    struct wr_ltx_files files = listed(w);
+
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level == level && files.p[i].max < below)
+            remove_file(w, &files.p[i]);
+    }
+    wr_ltx_files_release(&files);
+}
+
+/* A rule of the bucket expires what is old: the snapshot, and the first changes. What came after
+ * two looks was acknowledged for ever. */
+static void test_the_beginning_of_a_live_replica_expires(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 3; what++) {
+        struct world w;
+
+        made(&w);
+        for (int i = 0; i < 4; i++) {
+            world_run(&w, 31 * MINUTE);
+            change(&w);
+            (void)world_sync(&w);
+        }
+        if (what != 1)
+            remove_some(&w, WR_LEVEL_SNAPSHOT, UINT64_MAX);
+        if (what != 0)
+            remove_some(&w, 0, 3);
+        for (int i = 0; i < 2; i++) {
+            world_run(&w, 31 * MINUTE);
+            change(&w);
+            (void)world_sync(&w);
+        }
+        T(strstr(w.warning, "no whole chain") && w.warnings == 2 && w.errors == 0);
+        T(replica(&w).state != WR_REPLICA_STOPPED);
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* While there is no bucket it is looked for again: the next one of that name is empty. */
 static void test_the_bucket_is_deleted_and_made_anew(void **state)
 {
@@ -464,6 +505,7 @@ static void test_one_bad_answer_is_no_damage(void **state)
 T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_files_of_two_writers_are_found_by_a_start),
     T_TEST(test_a_file_of_our_own_past_comes_late), T_TEST(test_a_new_history_begins_far_above),
-    T_TEST(test_a_replica_is_emptied_under_us), T_TEST(test_the_bucket_is_deleted_and_made_anew),
-    T_TEST(test_databases_of_one_program), T_TEST(test_damaged_files_of_somebody_else),
-    T_TEST(test_one_bad_answer_is_no_damage))
+    T_TEST(test_a_replica_is_emptied_under_us),
+    T_TEST(test_the_beginning_of_a_live_replica_expires),
+    T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
+    T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_one_bad_answer_is_no_damage))

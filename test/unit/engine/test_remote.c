@@ -48,6 +48,18 @@ static void check_pos(const struct wr_remote_pos *pos, uint64_t txid, bool rolli
     T(pos->time_ms == 1000 + (int64_t)txid);
 }
 
+/* As a look does that found the TXID `since` before: 0 for the first one. */
+static enum wr_status find(
+    struct wr_storage *s, uint64_t since, struct wr_remote_pos *ret, struct wr_err *e)
+{
+    struct wr_remote_seen seen = {0};
+    struct wr_remote_pos pos;
+    enum wr_status st = since > 0 ? wr_remote_find(s, t_call(), &seen, &pos, e) : WR_OK;
+
+    seen.since = since;
+    return st == WR_OK ? wr_remote_find(s, t_call(), &seen, ret, e) : st;
+}
+
 static void test_empty_replica(void **state)
 {
     struct spy spy;
@@ -57,10 +69,10 @@ static void test_empty_replica(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_remote_find(s, t_call(), 0, &pos, &e));
+    T_OK(find(s, 0, &pos, &e));
     T(pos.txid == 0 && !pos.has_rolling && pos.page_size == 0);
     pos.txid = 9;
-    T_OK(wr_remote_find(s, t_call(), 77, &pos, &e));
+    T_OK(find(s, 77, &pos, &e));
     T(pos.txid == 0);
     wr_storage_close(s);
 }
@@ -96,7 +108,7 @@ static void test_random_histories(void **state)
             struct wr_remote_pos pos = {0};
             struct wr_err e = {0};
 
-            T_OK(wr_remote_find(s, t_call(), hint, &pos, &e));
+            T_OK(find(s, hint, &pos, &e));
             check_pos(&pos, newest, rolling);
         }
         wr_storage_close(s);
@@ -108,7 +120,7 @@ static bool whole(struct wr_storage *s, uint64_t since)
     struct wr_remote_pos pos = {0};
     struct wr_err e = {0};
 
-    T_OK(wr_remote_find(s, t_call(), since, &pos, &e));
+    T_OK(find(s, since, &pos, &e));
     return pos.whole;
 }
 
@@ -156,6 +168,93 @@ static void test_a_hole_shows(void **state)
     wr_storage_close(s);
 }
 
+static void remove_one(struct wr_storage *s, unsigned level, uint64_t min, uint64_t max)
+{
+    struct wr_call *c = t_call();
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, level, min, max);
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_remove(s, c, &key, 1, &e));
+}
+
+/* All that lay before the last look was taken for one file that is there for ever. */
+static void test_a_look_sees_the_beginning_go(void **state)
+{
+    static const struct {
+        unsigned base, next; /* levels of what it begins with */
+        unsigned level;      /* of what is removed */
+        uint64_t min, max;   /* 0: nothing is */
+        unsigned lists;      /* beside one for each level */
+    } cases[] = {
+        {9, 0, 0, 0, 0, 1},
+        {9, 0, 9, 1, 4, 10},
+        {9, 0, 0, 5, 5, 11},
+        {9, 0, 0, 8, 8, 11},
+        {9, 1, 0, 0, 0, 1},
+        {9, 1, 1, 5, 7, 11},
+        {0, 0, 0, 0, 0, 1},
+        {0, 0, 0, 1, 4, 11},
+        {0, 0, 0, 5, 5, 11},
+        {2, 0, 0, 0, 0, 2},
+        {2, 0, 0, 5, 5, 12},
+        {2, 1, 2, 1, 4, 11},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct wr_remote_seen seen = {0};
+        struct spy spy;
+        struct wr_storage_ops ops;
+        struct wr_storage *s = spy_open(&spy, &ops);
+        struct wr_remote_pos pos;
+        struct wr_err e = {0};
+
+        put_file(s, cases[i].base, 1, 4, true);
+        if (cases[i].next)
+            put_file(s, cases[i].next, 5, 7, true);
+        for (uint64_t txid = cases[i].next ? 8 : 5; txid <= 20; txid++)
+            put_file(s, 0, txid, txid, true);
+        T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+        T(pos.whole && seen.since == 0 && seen.base.max == 4 && seen.next.min == 5);
+        seen.since = 15;
+        if (cases[i].min)
+            remove_one(s, cases[i].level, cases[i].min, cases[i].max);
+        spy.lists = 0;
+        T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+        assert_int_equal(spy.lists, WR_LEVEL_MAX + 1 + cases[i].lists);
+        T(pos.whole == (cases[i].min == 0) && !pos.mixed && pos.txid == 20);
+        wr_storage_close(s);
+    }
+}
+
+/* What was sent itself is nothing new, and needs no listing of all. */
+static void test_a_look_knows_what_was_sent(void **state)
+{
+    struct wr_remote_seen seen = {0};
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+    for (uint64_t txid = 1; txid <= 5; txid++) {
+        struct wr_ltx_file f = {
+            .level = txid == 1 ? WR_LEVEL_SNAPSHOT : 0, .min = txid, .max = txid};
+
+        put_file(s, f.level, txid, txid, true);
+        wr_remote_sent(&seen, &f);
+    }
+    T(seen.base.level == WR_LEVEL_SNAPSHOT && seen.base.max == 1 && seen.next.max == 2);
+    seen.since = 4;
+    spy.lists = 0;
+    T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+    assert_int_equal(spy.lists, WR_LEVEL_MAX + 2);
+    T(pos.whole && pos.txid == 5);
+    wr_storage_close(s);
+}
+
 /* Two writers: no name of one was a name of the other, neither noticed, and no restore worked. */
 static void test_files_that_compete_show(void **state)
 {
@@ -189,7 +288,7 @@ static void test_snapshot_alone(void **state)
     (void)state;
     put_file(s, WR_LEVEL_SNAPSHOT, 1, 40, true);
     for (uint64_t hint = 0; hint < 50; hint++) {
-        T_OK(wr_remote_find(s, t_call(), hint, &pos, &e));
+        T_OK(find(s, hint, &pos, &e));
         check_pos(&pos, 40, true);
     }
     wr_storage_close(s);
@@ -209,20 +308,20 @@ static void test_damaged_newest_file(void **state)
     (void)state;
     put_file(s, 0, 4, 4, true);
     T_OK(wr_storage_put(s, c, key, (struct wr_bytes){junk, 50}, NULL, &e));
-    T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+    T_IS(WR_CORRUPT, find(s, 0, &pos, &e));
     T(strstr(e.text, "newest file") && strstr(e.text, "0000000000000005"));
     T(strstr(e.text, "50 bytes") && strstr(e.text, "remove it") && pos.txid == 7);
     T_OK(wr_storage_put(s, c, key, (struct wr_bytes){junk, 200}, NULL, &e));
-    T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+    T_IS(WR_CORRUPT, find(s, 0, &pos, &e));
     T(strstr(e.text, "not an LTX file") && strstr(e.text, "remove it"));
     spy.fail_list = WR_BUSY;
-    T_IS(WR_BUSY, wr_remote_find(s, c, 0, &pos, &e));
+    T_IS(WR_BUSY, find(s, 0, &pos, &e));
     spy.fail_list = WR_OK;
     spy.fail_get = WR_AUTH;
-    T_IS(WR_AUTH, wr_remote_find(s, c, 0, &pos, &e));
+    T_IS(WR_AUTH, find(s, 0, &pos, &e));
     /* What arrived damaged need not be stored so. */
     spy.fail_get = WR_CORRUPT;
-    T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+    T_IS(WR_CORRUPT, find(s, 0, &pos, &e));
     T(!strstr(e.text, "remove it") && pos.txid == 7);
     wr_storage_close(s);
 }
@@ -248,7 +347,7 @@ static void test_misnamed_newest_file(void **state)
         T_OK(wr_storage_get(
             s, c, wr_layout_ltx_key(c->scratch, s, 0, 4, 4), 0, copy, sizeof(copy), &got, &e));
         T_OK(wr_storage_put(s, c, key, (struct wr_bytes){copy, got}, NULL, &e));
-        T_IS(WR_CORRUPT, wr_remote_find(s, c, 0, &pos, &e));
+        T_IS(WR_CORRUPT, find(s, 0, &pos, &e));
         T(strstr(e.text, "remove it") && pos.txid == 3);
     }
     wr_storage_close(s);
@@ -304,7 +403,7 @@ static enum wr_status find_once(void *arg)
     struct wr_remote_pos pos;
     struct wr_err e = {0};
 
-    return wr_remote_find(arg, t_call(), 3, &pos, &e);
+    return find(arg, 3, &pos, &e);
 }
 
 static void test_no_memory(void **state)
@@ -390,6 +489,8 @@ static void test_sample(void **state)
 }
 
 T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_beginning_is_known),
-    T_TEST(test_a_hole_shows), T_TEST(test_files_that_compete_show), T_TEST(test_snapshot_alone),
-    T_TEST(test_damaged_newest_file), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
-    T_TEST(test_no_memory), T_TEST(test_sample))
+    T_TEST(test_a_hole_shows), T_TEST(test_a_look_sees_the_beginning_go),
+    T_TEST(test_a_look_knows_what_was_sent), T_TEST(test_files_that_compete_show),
+    T_TEST(test_snapshot_alone), T_TEST(test_damaged_newest_file),
+    T_TEST(test_misnamed_newest_file), T_TEST(test_same_object), T_TEST(test_no_memory),
+    T_TEST(test_sample))

@@ -262,6 +262,42 @@ static void test_cancel_is_for_good(void **state)
     bench_close(&b); /* with files in the queue */
 }
 
+/* ---- looks ---- */
+
+static void remove_file(struct bench *b, uint64_t txid)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_call *c = t_call();
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, txid, txid);
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_remove(s, c, &key, 1, &e));
+    wr_storage_close(s);
+}
+
+/* Far from both ends, where no look sees it that lists only these. */
+static void test_a_hole_in_the_middle_shows_within_hours(void **state)
+{
+    struct bench b;
+    uint64_t txid = 1200;
+
+    (void)state;
+    bench_open(&b);
+    for (uint64_t i = 1; i <= txid; i++)
+        put_rival(&b, i);
+    start(&b);
+    for (int half_hours = 1; half_hours <= 15; half_hours++) {
+        run(&b, (int64_t)30 * 60 * 1000);
+        push(&b, ++txid);
+        run(&b, 0);
+        if (half_hours == 3)
+            remove_file(&b, 1100);
+        T(status(&b).found == (half_hours < 12 ? 1 : 2));
+    }
+    T(!status(&b).pos.whole && !status(&b).contested);
+    bench_close(&b);
+}
+
 /* ---- memory ---- */
 
 static enum wr_status make_one(void *arg)
@@ -316,4 +352,4 @@ T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_position_is_found_by_listing)
     T_TEST(test_files_are_dropped_unless_it_is_ready), T_TEST(test_rejoin_forgets_and_lists),
     T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
     T_TEST(test_cancel_is_for_good), T_TEST(test_a_file_that_does_not_follow_is_refused),
-    T_TEST(test_no_memory))
+    T_TEST(test_a_hole_in_the_middle_shows_within_hours), T_TEST(test_no_memory))
