@@ -9,6 +9,7 @@
 #include "engine/layout.h"
 #include "engine/plan.h"
 #include "engine/restore.h"
+#include "engine/route.h"
 #include "ltx/frame.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
@@ -129,27 +130,6 @@ static enum wr_status add_past(struct wr_ltx_files *files, uint64_t since, struc
     return st;
 }
 
-/* Whether a restore of the newest state has one way to go. */
-static enum wr_status judge(const struct wr_ltx_files *files, struct wr_remote_seen *seen,
-    struct wr_remote_pos *ret, struct wr_err *e)
-{
-    const struct wr_plan_target newest = {0};
-    struct wr_err why = {0};
-    size_t *chain = wr_array(files->n, sizeof(*chain)), n = 0;
-
-    if (!chain)
-        return wr_fail(e, WR_NOMEM, "list the replica");
-    ret->mixed = compete(files);
-    ret->whole = !ret->mixed && wr_plan(files->p, files->n, &newest, chain, &n, &why) == WR_OK &&
-                 files->p[chain[n - 1]].max == furthest(files)->max;
-    if (seen->since == 0) {
-        seen->base = ret->whole ? files->p[chain[0]] : (struct wr_ltx_file){0};
-        seen->next = ret->whole && n > 1 ? files->p[chain[1]] : (struct wr_ltx_file){0};
-    }
-    wr_free(chain);
-    return WR_OK;
-}
-
 /* Take a header in; a copy under another name would lead us away from the chain, to where no
  * restore follows. */
 static enum wr_status take_header(const struct wr_ltx_file *f, const uint8_t *head, size_t n,
@@ -167,34 +147,131 @@ static enum wr_status take_header(const struct wr_ltx_file *f, const uint8_t *he
     return st;
 }
 
-static enum wr_status read_header(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *f, struct wr_remote_pos *ret, struct wr_err *e)
+/* *ret_damaged: that the file is not what it should be, and not its answer. */
+static enum wr_status fetch_header(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, struct wr_ltx_header *ret, bool *ret_damaged, struct wr_err *e)
 {
     struct wr_str key = wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max);
     uint8_t head[WR_LTX_HEADER_SIZE];
-    struct wr_ltx_header h;
     struct wr_err why = {0};
     size_t got = 0;
     enum wr_status st;
 
+    *ret_damaged = false;
     if (!key.p)
         return wr_fail(e, WR_NOMEM, "read an LTX header");
     st = wr_storage_get(s, c, key, 0, head, sizeof(head), &got, e);
     if (st != WR_OK)
-        return wr_wrap(e, st, "newest file " WR_FMT, WR_ARG(key));
-    st = take_header(f, head, got, &h, &why);
-    if (st != WR_OK) {
-        return wr_fail(e, st, "newest file " WR_FMT ": %s%s", WR_ARG(key), why.text,
-            st == WR_CORRUPT ? ": remove it, to go on from the file before it" : "");
+        return wr_wrap(e, st, "header of " WR_FMT, WR_ARG(key));
+    st = take_header(f, head, got, ret, &why);
+    *ret_damaged = st == WR_CORRUPT;
+    return st == WR_OK ? st : wr_fail(e, st, WR_FMT ": %s", WR_ARG(key), why.text);
+}
+
+static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, struct wr_ltx_header *ret, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    bool damaged;
+    enum wr_status st = fetch_header(s, c, f, ret, &damaged, &why);
+
+    if (st == WR_OK)
+        return st;
+    return wr_fail(e, st, "newest file %s%s", why.text,
+        damaged ? ": remove it, to go on from the file before it" : "");
+}
+
+/* What the header of a file says, if it is to be had: one in an archive is not. `aside`: it is
+ * damaged, and one bad answer is no damage. */
+static enum wr_status learn(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    struct wr_fact *ret, struct wr_err *e)
+{
+    struct wr_ltx_header h;
+    struct wr_err why = {0};
+    bool damaged;
+    enum wr_status st = fetch_header(s, c, f, &h, &damaged, &why);
+
+    if (damaged)
+        st = fetch_header(s, c, f, &h, &damaged, &why);
+    *ret = st == WR_OK ? wr_fact_of(&h) : (struct wr_fact){.aside = damaged};
+    if (st == WR_NOTFOUND)
+        return wr_fail(e, WR_BUSY, "%s: vanished since it was listed", why.text);
+    if (st == WR_AUTH || st == WR_IO || damaged)
+        st = WR_OK;
+    return st == WR_OK ? st : wr_fail(e, st, "%s", why.text);
+}
+
+struct judging {
+    struct wr_storage *s;
+    struct wr_call *c;
+    const struct wr_ltx_files *files;
+    const struct wr_ltx_file *best; /* the newest file */
+    struct wr_fact best_fact;
+    const size_t *chain; /* the plan of the newest state */
+    size_t n;
+};
+
+static enum wr_status fact_of(
+    struct judging *j, const struct wr_ltx_file *f, struct wr_fact *ret, struct wr_err *e)
+{
+    if (f == j->best) {
+        *ret = j->best_fact;
+        return WR_OK;
     }
-    *ret = (struct wr_remote_pos){.txid = f->max,
-        .has_rolling = h.has_rolling,
-        .rolling = h.rolling_post,
-        .node_id = h.node_id,
-        .page_size = h.page_size,
-        .commit = h.commit,
-        .time_ms = h.time_ms};
+    return learn(j->s, j->c, f, ret, e);
+}
+
+static bool tells(const struct wr_fact *f)
+{
+    return f->read && f->has_rolling;
+}
+
+/* Whether the plan goes on from its first file as that ends. A snapshot of somebody else, or of a
+ * past of ours, takes the place of the one before it whatever its TXID is. */
+static enum wr_status check_base(struct judging *j, struct wr_remote_pos *ret, struct wr_err *e)
+{
+    const struct wr_ltx_file *base = &j->files->p[j->chain[0]];
+    const struct wr_ltx_file *next = j->n > 1 ? &j->files->p[j->chain[1]] : j->best;
+    struct wr_fact was = {0}, is = {0};
+    enum wr_status st = fact_of(j, base, &was, e);
+
+    if (st == WR_OK && tells(&was) && next != base)
+        st = fact_of(j, next, &is, e);
+    if (st != WR_OK)
+        return st;
+    if (was.aside || is.aside)
+        ret->whole = false;
+    else if (tells(&is) && (j->n > 1 ? wr_fit(base, &was, next, &is) != WR_FIT_YES
+                                     : was.rolling_post != is.rolling_post))
+        ret->mixed = true;
     return WR_OK;
+}
+
+/* Whether a restore of the newest state has one way to go. */
+static enum wr_status judge(
+    struct judging *j, struct wr_remote_seen *seen, struct wr_remote_pos *ret, struct wr_err *e)
+{
+    const struct wr_ltx_files *files = j->files;
+    const struct wr_plan_target newest = {0};
+    struct wr_err why = {0};
+    size_t *chain = wr_array(files->n, sizeof(*chain));
+    enum wr_status st = WR_OK;
+
+    if (!chain)
+        return wr_fail(e, WR_NOMEM, "list the replica");
+    j->chain = chain;
+    ret->mixed = compete(files);
+    ret->whole = wr_plan(files->p, files->n, &newest, chain, &j->n, &why) == WR_OK &&
+                 files->p[chain[j->n - 1]].max == j->best->max;
+    if (seen->since == 0 && ret->whole && !ret->mixed)
+        st = check_base(j, ret, e);
+    ret->whole = ret->whole && !ret->mixed;
+    if (seen->since == 0) {
+        seen->base = ret->whole ? files->p[chain[0]] : (struct wr_ltx_file){0};
+        seen->next = ret->whole && j->n > 1 ? files->p[chain[1]] : (struct wr_ltx_file){0};
+    }
+    wr_free(chain);
+    return st;
 }
 
 /* List from seen->since on, or all where that is not enough: then it is 0. */
@@ -214,35 +291,60 @@ static enum wr_status list_enough(struct wr_storage *s, struct wr_call *c,
     return list_since(s, c, 0, ret, e);
 }
 
+static struct wr_remote_pos pos_of(const struct wr_ltx_header *h)
+{
+    return (struct wr_remote_pos){.txid = h->max_txid,
+        .has_rolling = h->has_rolling,
+        .rolling = h->rolling_post,
+        .node_id = h->node_id,
+        .page_size = h->page_size,
+        .commit = h->commit,
+        .time_ms = h->time_ms};
+}
+
+/* Of files that were listed; there is one. */
+static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
+    struct wr_ltx_files *files, struct wr_remote_seen *seen, struct wr_remote_pos *ret,
+    struct wr_err *e)
+{
+    struct judging j = {.s = s, .c = c, .files = files};
+    const struct wr_ltx_file *best = furthest(files);
+    struct wr_ltx_header h;
+    enum wr_status st;
+
+    if (best->max >= WR_TXID_SANE) {
+        return wr_fail(e, WR_CORRUPT,
+            "an object of level %u claims txid %016llx: it is not of this replica, remove it",
+            best->level, (unsigned long long)best->max);
+    }
+    st = read_newest(s, c, best, &h, e);
+    if (st == WR_OK && seen->since > 0)
+        st = add_past(files, seen->since, e);
+    if (st != WR_OK)
+        return st;
+    j.best = furthest(files);
+    j.best_fact = wr_fact_of(&h);
+    *ret = pos_of(&h);
+    return judge(&j, seen, ret, e);
+}
+
 enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr_remote_seen *seen,
     struct wr_remote_pos *ret, struct wr_err *e)
 {
     struct wr_remote_seen now = *seen;
-    struct wr_remote_pos verdict = {0};
+    struct wr_remote_pos pos = {0};
     struct wr_ltx_files files = {0};
-    struct wr_ltx_file best = {0};
     enum wr_status st = list_enough(s, c, &now, &files, e);
 
-    if (st == WR_OK && files.n > 0)
-        best = *furthest(&files);
-    if (st == WR_OK && best.max >= WR_TXID_SANE) {
-        st = wr_fail(e, WR_CORRUPT,
-            "an object of level %u claims txid %016llx: it is not of this replica, remove it",
-            best.level, (unsigned long long)best.max);
-    }
-    if (st == WR_OK)
-        now.snapshots = sum_snapshots(&files);
-    if (st == WR_OK && now.since > 0)
-        st = add_past(&files, now.since, e);
-    if (st == WR_OK && best.max > 0)
-        st = judge(&files, &now, &verdict, e);
-    if (st == WR_OK && best.max > 0)
-        st = read_header(s, c, &best, ret, e);
-    else if (st == WR_OK)
-        *ret = (struct wr_remote_pos){0};
     if (st == WR_OK) {
-        ret->whole = verdict.whole;
-        ret->mixed = verdict.mixed;
+        now.snapshots = sum_snapshots(&files);
+        if (files.n > 0)
+            st = find_among(s, c, &files, &now, &pos, e);
+        else
+            now.base = now.next = (struct wr_ltx_file){0};
+    }
+    if (st == WR_OK) {
+        *ret = pos;
         now.since = seen->since;
         *seen = now;
     }

@@ -15,6 +15,7 @@ struct spy {
     unsigned puts, lists;
     enum wr_status fail_put, fail_list, fail_get; /* not OK: nothing happens, and this is said */
     enum wr_status after_put;                     /* it happens, and this is said */
+    const char *fail_in;                          /* fail_get is for keys with this; NULL: all */
     void (*in_put)(void *arg, struct wr_call *c, struct wr_str key);
     void *arg;
 };
@@ -53,7 +54,7 @@ static inline enum wr_status spy_get(void *self, struct wr_call *c, struct wr_st
 {
     struct spy *s = self;
 
-    if (s->fail_get != WR_OK)
+    if (s->fail_get != WR_OK && (!s->fail_in || strstr(key.p, s->fail_in)))
         return spy_say(s->fail_get, e);
     return wr_storage_mem.get(s->inner, c, key, off, buf, n, got, e);
 }

@@ -314,6 +314,76 @@ static void test_a_new_history_begins_far_above(void **state)
     world_close(&w);
 }
 
+static size_t count_snapshots(struct world *w)
+{
+    struct wr_ltx_files files = listed(w);
+    size_t n = 0;
+
+    for (size_t i = 0; i < files.n; i++)
+        n += files.p[i].level == WR_LEVEL_SNAPSHOT;
+    wr_ltx_files_release(&files);
+    return n;
+}
+
+/* The snapshot that a predecessor sends to the emptied replica at TXID 5 is under way; that one's
+ * machine is gone with all local state, and its successor began at TXID 1 again. */
+static struct object late_snapshot(struct world *w)
+{
+    struct wr_ltx_files files;
+    struct object late;
+
+    made(w);
+    for (int i = 0; i < 4; i++) {
+        change(w);
+        (void)world_sync(w);
+    }
+    world_stop(w);
+    remove_all(w);
+    world_start(w);
+    assert_int_equal(world_sync(w), 5);
+    world_stop(w);
+    files = listed(w);
+    T(files.n == 1 && files.p[0].level == WR_LEVEL_SNAPSHOT);
+    late = get(w, &files.p[0]);
+    wr_ltx_files_release(&files);
+    remove_all(w);
+    T(unlink(t_path(w->dir, ".app.db-weir/ledger")) == 0);
+    world_sql(w, "UPDATE t SET b='committed since' WHERE a BETWEEN 20 AND 40");
+    world_start(w);
+    assert_int_equal(world_sync(w), 1);
+    for (int i = 0; i < 7; i++) {
+        change(w);
+        (void)world_sync(w);
+    }
+    return late;
+}
+
+/* What was restored began with it, and had ours on top: pages of two histories. No look and no
+ * start noticed, as the newest TXID was ours. */
+static void test_a_late_snapshot_with_a_lower_txid(void **state)
+{
+    (void)state;
+    for (int restart = 0; restart < 2; restart++) {
+        struct world w;
+        struct object late = late_snapshot(&w);
+
+        put(&w, &late);
+        if (restart) {
+            world_stop(&w);
+            world_start(&w);
+        } else {
+            world_run(&w, 31 * MINUTE);
+        }
+        change(&w);
+        (void)world_sync(&w);
+        world_run(&w, 10 * SECOND);
+        assert_int_equal(count_snapshots(&w), 3);
+        T(replica(&w).pos.whole && replica(&w).state != WR_REPLICA_STOPPED);
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* ---- what is gone ---- */
 
 /* Acknowledged for ever, and not to be restored. */
@@ -505,7 +575,7 @@ static void test_one_bad_answer_is_no_damage(void **state)
 T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_files_of_two_writers_are_found_by_a_start),
     T_TEST(test_a_file_of_our_own_past_comes_late), T_TEST(test_a_new_history_begins_far_above),
-    T_TEST(test_a_replica_is_emptied_under_us),
+    T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
     T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_one_bad_answer_is_no_damage))

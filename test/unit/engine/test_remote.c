@@ -19,7 +19,9 @@ static uint64_t rolling_of(uint64_t txid)
     return (txid * UINT64_C(0x9e3779b97f4a7c15)) | WR_LTX_CHECKSUM_EMPTY;
 }
 
-static void put_file(struct wr_storage *s, unsigned level, uint64_t min, uint64_t max, bool rolling)
+/* `twist` makes the state that it leads to another one. */
+static void put_twisted(
+    struct wr_storage *s, unsigned level, uint64_t min, uint64_t max, bool rolling, uint64_t twist)
 {
     struct wr_call *c = t_call();
     uint8_t file[WR_LTX_HEADER_SIZE + 60] = {0};
@@ -33,11 +35,16 @@ static void put_file(struct wr_storage *s, unsigned level, uint64_t min, uint64_
 
     if (rolling) {
         h.rolling_pre = min == 1 ? WR_LTX_CHECKSUM_EMPTY : rolling_of(min - 1);
-        h.rolling_post = rolling_of(max);
+        h.rolling_post = rolling_of(max) ^ twist;
     }
     T_OK(wr_ltx_header_put(file, &h, &e));
     T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, level, min, max),
         (struct wr_bytes){file, sizeof(file)}, NULL, &e));
+}
+
+static void put_file(struct wr_storage *s, unsigned level, uint64_t min, uint64_t max, bool rolling)
+{
+    put_twisted(s, level, min, max, rolling, 0);
 }
 
 static void check_pos(const struct wr_remote_pos *pos, uint64_t txid, bool rolling)
@@ -277,6 +284,112 @@ static void test_files_that_compete_show(void **state)
     wr_storage_close(s);
 }
 
+/* A snapshot and eight files behind it; *ret has seen them. */
+static struct wr_storage *made(
+    struct spy *spy, struct wr_storage_ops *ops, struct wr_remote_seen *ret)
+{
+    struct wr_storage *s = spy_open(spy, ops);
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 1, true);
+    for (uint64_t txid = 2; txid <= 8; txid++)
+        put_file(s, 0, txid, txid, true);
+    *ret = (struct wr_remote_seen){0};
+    T_OK(wr_remote_find(s, t_call(), ret, &pos, &e));
+    T(pos.whole);
+    ret->since = 7;
+    return s;
+}
+
+/* Any restore begins with the newest snapshot. That of a dead predecessor or of a stranger took the
+ * place of ours when it had a greater TXID, and nobody noticed unless that was the newest of all.
+ */
+static void test_a_snapshot_that_the_rest_does_not_continue_shows(void **state)
+{
+    static const struct {
+        uint64_t max, twist;
+        bool rolling, whole;
+    } cases[] = {
+        {5, 0, true, true},  /* of our own past, late: it says the same */
+        {5, 2, true, false}, /* not of ours */
+        {5, 0, false, true}, /* Litestream's: nothing tells */
+        {8, 0, true, true},  /* of the newest state */
+        {8, 2, true, false},
+        {8, 0, false, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct wr_remote_seen seen;
+        struct spy spy;
+        struct wr_storage_ops ops;
+        struct wr_storage *s = made(&spy, &ops, &seen);
+        struct wr_remote_pos pos;
+        struct wr_err e = {0};
+
+        put_twisted(s, WR_LEVEL_SNAPSHOT, 1, cases[i].max, cases[i].rolling, cases[i].twist);
+        T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+        T(pos.whole == cases[i].whole && pos.mixed == !pos.whole);
+        check_pos(&pos, 8, true);
+        T_OK(find(s, 0, &pos, &e));
+        T(pos.whole == cases[i].whole && pos.mixed == !pos.whole);
+        wr_storage_close(s);
+    }
+}
+
+/* It ends within a file that follows it: whether they fit nothing tells. */
+static void test_a_snapshot_that_ends_within_a_file_is_not_believed(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    (void)state;
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 1, true);
+    put_file(s, 0, 2, 7, true);
+    put_file(s, 0, 8, 8, true);
+    T_OK(find(s, 0, &pos, &e));
+    T(pos.whole);
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 5, true);
+    T_OK(find(s, 0, &pos, &e));
+    T(!pos.whole && pos.mixed);
+    wr_storage_close(s);
+}
+
+/* A damaged one is nothing that a restore could begin with; one in an archive may be whole; and one
+ * that cannot be had now is asked for again. */
+static void test_a_beginning_that_cannot_be_read(void **state)
+{
+    struct wr_remote_seen seen;
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = made(&spy, &ops, &seen);
+    struct wr_call *c = t_call();
+    uint8_t junk[200] = {0};
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    (void)state;
+    spy.fail_in = "ltx/9/";
+    spy.fail_get = WR_BUSY;
+    T_IS(WR_BUSY, find(s, 0, &pos, &e));
+    spy.fail_get = WR_NOTFOUND;
+    T_IS(WR_BUSY, find(s, 0, &pos, &e));
+    T(strstr(e.text, "vanished"));
+    spy.fail_get = WR_IO;
+    T_OK(find(s, 0, &pos, &e));
+    T(pos.whole);
+    spy.fail_get = WR_OK;
+    T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, WR_LEVEL_SNAPSHOT, 1, 1),
+        (struct wr_bytes){junk, sizeof(junk)}, NULL, &e));
+    T_OK(find(s, 0, &pos, &e));
+    T(!pos.whole && !pos.mixed);
+    wr_storage_close(s);
+}
+
 static void test_snapshot_alone(void **state)
 {
     struct spy spy;
@@ -491,6 +604,8 @@ static void test_sample(void **state)
 T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_beginning_is_known),
     T_TEST(test_a_hole_shows), T_TEST(test_a_look_sees_the_beginning_go),
     T_TEST(test_a_look_knows_what_was_sent), T_TEST(test_files_that_compete_show),
-    T_TEST(test_snapshot_alone), T_TEST(test_damaged_newest_file),
-    T_TEST(test_misnamed_newest_file), T_TEST(test_same_object), T_TEST(test_no_memory),
-    T_TEST(test_sample))
+    T_TEST(test_a_snapshot_that_the_rest_does_not_continue_shows),
+    T_TEST(test_a_snapshot_that_ends_within_a_file_is_not_believed),
+    T_TEST(test_a_beginning_that_cannot_be_read), T_TEST(test_snapshot_alone),
+    T_TEST(test_damaged_newest_file), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
+    T_TEST(test_no_memory), T_TEST(test_sample))
