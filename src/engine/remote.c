@@ -14,7 +14,8 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define RUN_MAX 1000 /* files of a page of a listing, as S3 has them */
+#define RUN_MAX    1000 /* files of a page of a listing, as S3 has them */
+#define COVERS_MAX 16   /* files with others within them: a snapshot puts an end to more */
 
 /* All files from `since` on, by wr_ltx_file_cmp. Snapshots all begin at TXID 1: these are listed
  * from there. */
@@ -42,10 +43,12 @@ static const struct wr_ltx_file *furthest(const struct wr_ltx_files *files)
     return best;
 }
 
-/* Two files of level 0 that share a TXID behind the newest snapshot. */
-static bool compete(const struct wr_ltx_files *files)
+/* Two files of level 0 that share TXIDs behind the newest snapshot, neither of them within the
+ * other: a plan takes both. */
+static bool overlap(const struct wr_ltx_files *files)
 {
-    uint64_t snapshot = 0, end = 0;
+    const struct wr_ltx_file *last = NULL; /* the first of those that reach furthest so far */
+    uint64_t snapshot = 0;
 
     for (size_t i = 0; i < files->n; i++) {
         if (files->p[i].min == 1 && files->p[i].level == WR_LEVEL_SNAPSHOT)
@@ -54,11 +57,24 @@ static bool compete(const struct wr_ltx_files *files)
     for (size_t i = 0; i < files->n && files->p[i].level == 0; i++) {
         const struct wr_ltx_file *f = &files->p[i];
 
-        if (f->max > snapshot && f->min <= end)
+        if (last && f->max <= last->max)
+            continue;
+        if (last && f->max > snapshot && f->min > last->min && f->min <= last->max)
             return true;
-        end = wr_max(end, f->max);
+        last = f;
     }
     return false;
+}
+
+/* Whether another file of level 0 lies within this one, where no two overlap otherwise. */
+static bool covers(const struct wr_ltx_files *files, size_t i)
+{
+    const struct wr_ltx_file *f = &files->p[i];
+
+    if (f->level != 0)
+        return false;
+    return (i > 0 && f[-1].min == f->min) ||
+           (i + 1 < files->n && f[1].level == 0 && f[1].min <= f->max);
 }
 
 static int by_cmp(const void *a, const void *b)
@@ -247,6 +263,31 @@ static enum wr_status check_base(struct judging *j, struct wr_remote_pos *ret, s
     return WR_OK;
 }
 
+/* A file within a greater one is in nobody's way: whatever leads to the end of that one or beyond
+ * takes that one. Such is what comes late of a process that was killed. But it may as well be ours,
+ * and the greater one somebody else's: then ours do not go on from it. */
+static enum wr_status check_covers(struct judging *j, struct wr_remote_pos *ret, struct wr_err *e)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k + 1 < j->n && !ret->mixed; k++) {
+        const struct wr_ltx_file *f = &j->files->p[j->chain[k]];
+        const struct wr_ltx_file *next = &j->files->p[j->chain[k + 1]];
+        struct wr_fact was = {0}, is = {0};
+        enum wr_status st;
+
+        if (!covers(j->files, j->chain[k]))
+            continue;
+        st = ++n <= COVERS_MAX ? fact_of(j, f, &was, e) : WR_OK;
+        if (st == WR_OK && tells(&was))
+            st = fact_of(j, next, &is, e);
+        if (st != WR_OK)
+            return st;
+        ret->mixed = !tells(&was) || !tells(&is) || wr_fit(f, &was, next, &is) != WR_FIT_YES;
+    }
+    return WR_OK;
+}
+
 /* Whether a restore of the newest state has one way to go. */
 static enum wr_status judge(
     struct judging *j, struct wr_remote_seen *seen, struct wr_remote_pos *ret, struct wr_err *e)
@@ -260,11 +301,13 @@ static enum wr_status judge(
     if (!chain)
         return wr_fail(e, WR_NOMEM, "list the replica");
     j->chain = chain;
-    ret->mixed = compete(files);
+    ret->mixed = overlap(files);
     ret->whole = wr_plan(files->p, files->n, &newest, chain, &j->n, &why) == WR_OK &&
                  files->p[chain[j->n - 1]].max == j->best->max;
     if (seen->since == 0 && ret->whole && !ret->mixed)
         st = check_base(j, ret, e);
+    if (st == WR_OK && ret->whole && !ret->mixed)
+        st = check_covers(j, ret, e);
     ret->whole = ret->whole && !ret->mixed;
     if (seen->since == 0) {
         seen->base = ret->whole ? files->p[chain[0]] : (struct wr_ltx_file){0};

@@ -358,6 +358,62 @@ static struct object late_snapshot(struct world *w)
     return late;
 }
 
+/* Take the file of level 0 that ends at `max` out of the bucket: the store has it, and has not yet
+ * put it in place. */
+static struct object under_way(struct world *w, uint64_t max)
+{
+    struct wr_ltx_files files = listed(w);
+    struct object o = {0};
+
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level == 0 && files.p[i].max == max)
+            o = get(w, &files.p[i]);
+    }
+    wr_ltx_files_release(&files);
+    T(o.body != NULL);
+    remove_file(w, &o.is);
+    return o;
+}
+
+/* It lies within what its successor sent instead, by the same history or behind a leap. The newest
+ * state was right, and a snapshot of everything was sent all the same. */
+static void test_a_late_file_within_ours_costs_no_snapshot(void **state)
+{
+    (void)state;
+    for (int leap = 0; leap < 2; leap++) {
+        struct world w;
+        struct object late;
+
+        made(&w);
+        world_stop(&w);
+        w.arm = no_faults_yet;
+        world_start(&w);
+        assert_int_equal(world_sync(&w), 1);
+        if (!leap)
+            faultstore_arm(w.fault[0], FAULT_AFTER, FAULT_ON_PUT, 1000, UINT64_MAX);
+        change(&w);
+        world_run(&w, SECOND);
+        world_stop(&w); /* killed, without an answer */
+        w.arm = NULL;
+        late = under_way(&w, 2);
+        if (leap)
+            T(unlink(t_path(w.dir, ".app.db-weir/ledger")) == 0);
+        change(&w);
+        world_start(&w);
+        assert_int_equal(world_sync(&w), leap ? 1 + (1 << 20) : 3);
+        put(&w, &late);
+        for (int i = 0; i < 3; i++) {
+            world_run(&w, i ? 31 * MINUTE : 2 * MINUTE);
+            change(&w);
+            (void)world_sync(&w);
+        }
+        assert_int_equal(count_snapshots(&w), 1);
+        T(w.errors == 0 && !strstr(w.warning, "not sent from here"));
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* What was restored began with it, and had ours on top: pages of two histories. No look and no
  * start noticed, as the newest TXID was ours. */
 static void test_a_late_snapshot_with_a_lower_txid(void **state)
@@ -575,6 +631,7 @@ static void test_one_bad_answer_is_no_damage(void **state)
 T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_files_of_two_writers_are_found_by_a_start),
     T_TEST(test_a_file_of_our_own_past_comes_late), T_TEST(test_a_new_history_begins_far_above),
+    T_TEST(test_a_late_file_within_ours_costs_no_snapshot),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "engine/layout.h"
+#include "engine/plan.h"
 #include "harness/ltx_util.h"
 #include "unit/engine/spy_store.h"
 
@@ -273,15 +274,88 @@ static void test_files_that_compete_show(void **state)
     for (uint64_t txid = 1; txid <= 8; txid++)
         put_file(s, 0, txid, txid, true);
     T(whole(s, 0));
-    put_file(s, 1, 1, 6, true); /* compacted: says the same */
+    put_file(s, 1, 2, 6, true); /* compacted: says the same */
     T(whole(s, 0) && whole(s, 1));
-    put_file(s, 0, 2, 5, true);
-    T(!whole(s, 0) && !whole(s, 1) && whole(s, 5));
+    put_file(s, 0, 9, 10, true);
+    put_file(s, 0, 10, 12, true);
+    put_file(s, 0, 13, 13, true);
+    T(!whole(s, 0) && !whole(s, 1) && whole(s, 12));
     put_file(s, WR_LEVEL_SNAPSHOT, 1, 4, true);
     T(!whole(s, 0));
-    put_file(s, WR_LEVEL_SNAPSHOT, 1, 8, true);
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 12, true);
     T(whole(s, 0) && whole(s, 1));
     wr_storage_close(s);
+}
+
+/* 2-5 was created beside 2-2, 3-3, 4-4 and 5-5 by somebody else, or these came late from a killed
+ * process that had sent no more than one of them. */
+static void test_a_file_within_another_shows_unless_the_rest_goes_on(void **state)
+{
+    static const struct {
+        uint64_t min, max, twist;
+        bool rolling, whole;
+    } cases[] = {
+        {2, 5, 0, true, true},
+        {2, 5, 2, true, false},
+        {2, 5, 0, false, false}, /* nothing tells */
+        {3, 5, 0, true, true},
+        {2, 2, 2, true, true}, /* within 2-5 there */
+        {4, 9, 2, true, true}, /* the newest state is another one */
+        {4, 8, 2, true, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct spy spy;
+        struct wr_storage_ops ops;
+        struct wr_storage *s = spy_open(&spy, &ops);
+        struct wr_remote_pos pos;
+        struct wr_err e = {0};
+
+        put_file(s, WR_LEVEL_SNAPSHOT, 1, 1, true);
+        if (cases[i].max == 2)
+            put_file(s, 0, 2, 5, true);
+        for (uint64_t txid = cases[i].max == 2 ? 6 : 2; txid <= 8; txid++)
+            put_file(s, 0, txid, txid, true);
+        put_twisted(s, 0, cases[i].min, cases[i].max, cases[i].rolling, cases[i].twist);
+        for (uint64_t since = 0; since < 2; since++) {
+            T_OK(find(s, since, &pos, &e));
+            T(pos.whole == cases[i].whole && pos.mixed == !pos.whole);
+            T(pos.txid == wr_max(cases[i].max, (uint64_t)8));
+            T(pos.rolling == (rolling_of(pos.txid) ^ (cases[i].max >= 8 ? cases[i].twist : 0)));
+        }
+        wr_storage_close(s);
+    }
+}
+
+/* Against all pairs of files, by the rule that restores go by. */
+static void test_what_lies_within_another_is_in_no_plan(void **state)
+{
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (int round = 0; round < 2000; round++) {
+        struct wr_ltx_file files[8];
+        size_t n = 0, chain[8], used = 0;
+        struct wr_plan_target newest = {0};
+        struct wr_err e = {0};
+
+        for (uint64_t min = 1; min <= 6; min++) {
+            for (uint64_t max = min; max <= 6 && n < wr_countof(files); max++) {
+                if (wr_rand_below(&r, 3) == 0)
+                    files[n++] = (struct wr_ltx_file){.min = min, .max = max};
+            }
+        }
+        if (n == 0 || wr_plan(files, n, &newest, chain, &used, &e) != WR_OK)
+            continue;
+        for (size_t k = 0; k < used; k++) {
+            const struct wr_ltx_file *f = &files[chain[k]];
+
+            for (size_t i = 0; i < n; i++)
+                T(i == chain[k] || files[i].min > f->min || files[i].max < f->max);
+        }
+    }
 }
 
 /* A snapshot and eight files behind it; *ret has seen them. */
@@ -604,6 +678,8 @@ static void test_sample(void **state)
 T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_beginning_is_known),
     T_TEST(test_a_hole_shows), T_TEST(test_a_look_sees_the_beginning_go),
     T_TEST(test_a_look_knows_what_was_sent), T_TEST(test_files_that_compete_show),
+    T_TEST(test_a_file_within_another_shows_unless_the_rest_goes_on),
+    T_TEST(test_what_lies_within_another_is_in_no_plan),
     T_TEST(test_a_snapshot_that_the_rest_does_not_continue_shows),
     T_TEST(test_a_snapshot_that_ends_within_a_file_is_not_believed),
     T_TEST(test_a_beginning_that_cannot_be_read), T_TEST(test_snapshot_alone),
