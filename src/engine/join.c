@@ -16,7 +16,8 @@
 #include "engine/layout.h"
 
 #define SAME_QUARTERS 3u /* of the sampled pages must be equal, if another machine wrote it */
-#define CONTESTS_MAX  1u /* times that a file of our own past may have been in the way */
+#define CONTESTS_MAX  1u /* times that a file of our own past may have been in the way ... */
+#define CONTESTS_NS   ((int64_t)6 * 3600 * 1000000000) /* ... in that time */
 
 /* How the replica gets from where it stands to db->txid. */
 struct join {
@@ -69,11 +70,25 @@ enum standing {
     STANDS_CONTESTED  /* where another process that lives has brought it */
 };
 
+static bool comes_again(const struct wr_db *db, const struct db_replica *dr)
+{
+    return dr->contests >= CONTESTS_MAX && wr_db_now_ns(db) - dr->contest_ns < CONTESTS_NS;
+}
+
+/* It joins, with a file in its way or not. */
+static void note_contest(const struct wr_db *db, struct db_replica *dr)
+{
+    if (!dr->now.contested)
+        return;
+    dr->contests = comes_again(db, dr) ? dr->contests + 1 : 1;
+    dr->contest_ns = wr_db_now_ns(db);
+}
+
 /* In the way of a send, or between our files, is what a killed process of ours had sent and what
- * arrived after we had listed. That happens once; somebody who lives comes again. */
+ * arrived after we had listed. That happens once in a long time; somebody who lives comes again. */
 static bool contested(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->now.contested && (!our_own(db, &dr->now) || dr->contests >= CONTESTS_MAX);
+    return dr->now.contested && (!our_own(db, &dr->now) || comes_again(db, dr));
 }
 
 /* Of one that is not in our history. */
@@ -105,7 +120,7 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
     else if (!known)
         *ret = elsewhere(db, dr);
     else if (!at->whole)
-        *ret = dr->now.contested && dr->contests >= CONTESTS_MAX ? STANDS_CONTESTED : STANDS_BROKEN;
+        *ret = dr->now.contested && comes_again(db, dr) ? STANDS_CONTESTED : STANDS_BROKEN;
     else
         *ret = at->txid == wr_ledger_state(db->ledger).txid ? STANDS_HERE : STANDS_BEHIND;
     return st;
@@ -135,7 +150,7 @@ static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct j
 
     wr_db_renumber_syncs(db);
     db->status.full_sends++;
-    dr->contests += dr->now.contested;
+    note_contest(db, dr);
     wr_log(DB_LOG(db), WR_WARN,
         snapshot
             ? "the replica's newest state is not in this database's known history, and changes "
@@ -174,7 +189,7 @@ static enum wr_status plan_join(
     case STANDS_BEHIND:
         break;
     case STANDS_BROKEN:
-        dr->contests += dr->now.contested;
+        note_contest(db, dr);
         wr_log(DB_LOG(db), WR_WARN,
             "the replica's files are no whole chain: some were deleted, or another process wrote "
             "between them; sending a snapshot",

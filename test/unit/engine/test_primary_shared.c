@@ -104,6 +104,23 @@ static void remove_file(struct world *w, const struct wr_ltx_file *f)
     wr_storage_close(s);
 }
 
+/* Take the file of level 0 that ends at `max` out of the bucket: the store has it, and has not yet
+ * put it in place. */
+static struct object under_way(struct world *w, uint64_t max)
+{
+    struct wr_ltx_files files = listed(w);
+    struct object o = {0};
+
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level == 0 && files.p[i].max == max)
+            o = get(w, &files.p[i]);
+    }
+    wr_ltx_files_release(&files);
+    T(o.body != NULL);
+    remove_file(w, &o.is);
+    return o;
+}
+
 static void remove_all(struct world *w)
 {
     struct wr_ltx_files files = listed(w);
@@ -243,51 +260,82 @@ static void test_files_of_two_writers_are_found_by_a_start(void **state)
     world_close(&a);
 }
 
+/* TXIDs 2 to 4 were sent by a process, and a power cut took the commits back; the files that end in
+ * 2 and in 4 are yet to come. */
+static void power_cut(struct world *w, struct object ret_late[2])
+{
+    char shm[600];
+
+    made(w);
+    world_app_close(w);
+    world_stop(w);
+    T(world_image(w).n > 0);
+    world_copy(t_path(w->dir, "image.db"), t_path(w->dir, "then.db"));
+    world_app(w);
+    world_start(w);
+    for (uint64_t txid = 2; txid <= 4; txid++) {
+        change(w);
+        assert_int_equal(world_sync(w), txid);
+    }
+    world_app_close(w);
+    world_stop(w);
+    ret_late[1] = under_way(w, 4);
+    remove_file(w, &(struct wr_ltx_file){.min = 3, .max = 3});
+    ret_late[0] = under_way(w, 2);
+    (void)unlink(t_path(w->dir, ".app.db-weir/ledger"));
+    (void)snprintf(shm, sizeof(shm), "%s-shm", w->path);
+    (void)unlink(shm);
+    (void)snprintf(shm, sizeof(shm), "%s-wal", w->path);
+    (void)unlink(shm);
+    world_copy(t_path(w->dir, "then.db"), w->path);
+    world_app(w);
+    world_start(w);
+    assert_int_equal(world_sync(w), 1);
+}
+
 /* A process was killed when the store had its file, and the store had not yet put it in place; and
  * a power cut took back the commits that were in it. Its successor took that for a rival and
  * stopped. */
 static void test_a_file_of_our_own_past_comes_late(void **state)
 {
     struct world w;
-    struct wr_ltx_files files;
-    struct object late;
-    char meta[600], shm[600];
+    struct object late[2];
 
     (void)state;
-    made(&w);
-    world_app_close(&w);
-    world_stop(&w);
-    T(world_image(&w).n > 0);
-    world_copy(t_path(w.dir, "image.db"), t_path(w.dir, "then.db"));
-    world_app(&w);
-    world_start(&w);
-    change(&w);
-    assert_int_equal(world_sync(&w), 2);
-    world_app_close(&w);
-    world_stop(&w);
-    files = listed(&w);
-    assert_int_equal(files.n, 2);
-    late = get(&w, &files.p[0]);
-    assert_int_equal(late.is.max, 2);
-    remove_file(&w, &late.is);
-    wr_ltx_files_release(&files);
-    (void)snprintf(meta, sizeof(meta), "%s/.app.db-weir/ledger", w.dir);
-    (void)snprintf(shm, sizeof(shm), "%s-shm", w.path);
-    (void)unlink(meta);
-    (void)unlink(shm);
-    (void)snprintf(shm, sizeof(shm), "%s-wal", w.path);
-    (void)unlink(shm);
-    world_copy(t_path(w.dir, "then.db"), w.path);
-
-    world_app(&w);
-    world_start(&w);
-    assert_int_equal(world_sync(&w), 1);
-    put(&w, &late);
+    power_cut(&w, late);
+    put(&w, &late[0]);
+    wr_free(late[1].body);
     world_sql(&w, "UPDATE t SET b='x' WHERE a=9");
     assert_int_equal(world_sync(&w), 3);
     assert_int_equal(status(&w).full_sends, 1);
     world_check(&w, 0);
     world_close(&w);
+}
+
+/* Two such files in months stopped one that was alone with its replica. Two in an hour still do. */
+static void test_two_late_files_in_a_long_time_do_not_stop_it(void **state)
+{
+    (void)state;
+    for (int soon = 0; soon < 2; soon++) {
+        struct world w;
+        struct object late[2];
+
+        power_cut(&w, late);
+        put(&w, &late[0]);
+        world_sql(&w, "UPDATE t SET b='x' WHERE a=9");
+        assert_int_equal(world_sync(&w), 3);
+        world_run(&w, soon ? 20 * MINUTE : 7 * 60 * MINUTE);
+        put(&w, &late[1]);
+        world_sql(&w, "UPDATE t SET b='y' WHERE a=9");
+        world_run(&w, MINUTE);
+        T(stopped(&w, "another process writes to this replica") == (soon != 0));
+        if (!soon) {
+            assert_int_equal(world_sync(&w), 5);
+            assert_int_equal(status(&w).full_sends, 2);
+            world_check(&w, 0);
+        }
+        world_close(&w);
+    }
 }
 
 /* Requests of a killed process may arrive after its successor has listed: none may stand above what
@@ -356,23 +404,6 @@ static struct object late_snapshot(struct world *w)
         (void)world_sync(w);
     }
     return late;
-}
-
-/* Take the file of level 0 that ends at `max` out of the bucket: the store has it, and has not yet
- * put it in place. */
-static struct object under_way(struct world *w, uint64_t max)
-{
-    struct wr_ltx_files files = listed(w);
-    struct object o = {0};
-
-    for (size_t i = 0; i < files.n; i++) {
-        if (files.p[i].level == 0 && files.p[i].max == max)
-            o = get(w, &files.p[i]);
-    }
-    wr_ltx_files_release(&files);
-    T(o.body != NULL);
-    remove_file(w, &o.is);
-    return o;
 }
 
 /* It lies within what its successor sent instead, by the same history or behind a leap. The newest
@@ -630,7 +661,10 @@ static void test_one_bad_answer_is_no_damage(void **state)
 
 T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_files_of_two_writers_are_found_by_a_start),
-    T_TEST(test_a_file_of_our_own_past_comes_late), T_TEST(test_a_new_history_begins_far_above),
+    T_TEST(test_a_file_of_our_own_past_comes_late),
+    T_TEST(test_two_late_files_in_a_long_time_do_not_stop_it),
+
+    T_TEST(test_a_new_history_begins_far_above),
     T_TEST(test_a_late_file_within_ours_costs_no_snapshot),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
