@@ -18,6 +18,8 @@
 #define SAME_QUARTERS 3u /* of the sampled pages must be equal, if another machine wrote it */
 #define CONTESTS_MAX  1u /* times that a file of our own past may have been in the way ... */
 #define CONTESTS_NS   ((int64_t)6 * 3600 * 1000000000) /* ... in that time */
+#define WAITS_MAX     7u /* waits for somebody else to go on writing, the first one of ... */
+#define WAIT_MS       ((int64_t)4000) /* ... four seconds, each twice the one before */
 
 /* How the replica gets from where it stands to db->txid. */
 struct join {
@@ -67,6 +69,7 @@ enum standing {
     STANDS_UNSEEN,    /* elsewhere: of which database is not known before pages are sampled */
     STANDS_UNKNOWN,   /* elsewhere: and never will be */
     STANDS_FOREIGN,   /* at a state of another database */
+    STANDS_DISPUTED,  /* where another process has brought it, which may be dead */
     STANDS_CONTESTED  /* where another process that lives has brought it */
 };
 
@@ -78,6 +81,7 @@ static bool comes_again(const struct wr_db *db, const struct db_replica *dr)
 /* It joins, with a file in its way or not. */
 static void note_contest(const struct wr_db *db, struct db_replica *dr)
 {
+    dr->waits = 0;
     if (!dr->now.contested)
         return;
     dr->contests = comes_again(db, dr) ? dr->contests + 1 : 1;
@@ -85,10 +89,21 @@ static void note_contest(const struct wr_db *db, struct db_replica *dr)
 }
 
 /* In the way of a send, or between our files, is what a killed process of ours had sent and what
- * arrived after we had listed. That happens once in a long time; somebody who lives comes again. */
+ * arrived after we had listed. That happens once in a long time; somebody who lives comes again.
+ *
+ * On a machine that took over from another one it is what that one had sent last, and it continues
+ * what we found there. All else that is not of this machine is of somebody who lives, and so is
+ * whatever came while we waited. */
 static bool contested(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->now.contested && (!our_own(db, &dr->now) || comes_again(db, dr));
+    const struct wr_remote_pos *at = &dr->now.pos;
+
+    if (!dr->now.contested)
+        return false;
+    if (our_own(db, &dr->now) || comes_again(db, dr))
+        return comes_again(db, dr);
+    return !dr->now.continues ||
+           (dr->waits > 0 && (at->txid != dr->waits_txid || at->rolling != dr->waits_rolling));
 }
 
 /* Of one that is not in our history. */
@@ -102,7 +117,9 @@ static enum standing elsewhere(const struct wr_db *db, const struct db_replica *
         return STANDS_ELSEWHERE;
     if (dr->now.unknowable)
         return STANDS_UNKNOWN;
-    return foreign(db, &dr->now) ? STANDS_FOREIGN : STANDS_ELSEWHERE;
+    if (foreign(db, &dr->now))
+        return STANDS_FOREIGN;
+    return dr->now.contested && dr->waits < WAITS_MAX ? STANDS_DISPUTED : STANDS_ELSEWHERE;
 }
 
 /* With the pages that changed since, if it is in our history. */
@@ -138,7 +155,7 @@ enum wr_status wr_db_join_least(
     wr_pageset_release(&pages);
     *ret = 0;
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        *ret = dr->now.pos.txid + (dr->now.contested ? 1 : WR_TXID_LEAP);
+        *ret = dr->now.pos.txid + (dr->now.contested && our_own(db, &dr->now) ? 1 : WR_TXID_LEAP);
     return st;
 }
 
@@ -166,6 +183,25 @@ static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct j
     wr_pageset_set_all(&j->pages);
 }
 
+/* A dead process sends nothing more. To go on at once would be to take turns with one that lives.
+ */
+static void wait_for_others(struct wr_db *db, struct db_replica *dr)
+{
+    const struct wr_remote_pos *at = &dr->now.pos;
+
+    if (dr->waits == 0) {
+        wr_log(DB_LOG(db), WR_WARN,
+            "another machine has written to the replica; waiting some minutes to see whether it "
+            "goes on",
+            DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+            WR_F_TXID("replica_txid", at->txid));
+    }
+    dr->waits_txid = at->txid;
+    dr->waits_rolling = at->rolling;
+    wr_replica_wait(dr->r, WAIT_MS << dr->waits++,
+        "another machine has written to this replica: waiting to see whether it goes on");
+}
+
 /* BUSY: it cannot join now, or ever. */
 static enum wr_status plan_join(
     struct wr_db *db, struct db_replica *dr, struct join *j, struct wr_err *e)
@@ -184,9 +220,11 @@ static enum wr_status plan_join(
         join_by_snapshot(j);
         break;
     case STANDS_HERE:
+        dr->waits = 0;
         j->nothing = true;
         break;
     case STANDS_BEHIND:
+        dr->waits = 0;
         break;
     case STANDS_BROKEN:
         note_contest(db, dr);
@@ -209,6 +247,9 @@ static enum wr_status plan_join(
         wr_replica_stop(dr->r, WR_CONFLICT,
             "the replica's newest state is damaged or incomplete, and does not tell whether it is "
             "of this database. Nothing was overwritten. Remove the replica, or use another URL");
+        return WR_BUSY;
+    case STANDS_DISPUTED:
+        wait_for_others(db, dr);
         return WR_BUSY;
     case STANDS_CONTESTED:
         wr_replica_stop(dr->r, WR_CONFLICT,

@@ -339,6 +339,8 @@ static struct wr_remote_pos pos_of(const struct wr_ltx_header *h)
     return (struct wr_remote_pos){.txid = h->max_txid,
         .has_rolling = h->has_rolling,
         .rolling = h->rolling_post,
+        .from = h->min_txid,
+        .rolling_pre = h->rolling_pre,
         .node_id = h->node_id,
         .page_size = h->page_size,
         .commit = h->commit,

@@ -21,6 +21,7 @@ struct wr_remote_pos {
     bool mixed;       /* not whole, and not because something is gone: there are others */
     bool has_rolling; /* the newest file records the checksum of the database after it */
     uint64_t rolling;
+    uint64_t from, rolling_pre; /* first TXID of the newest file, and the checksum before it */
     uint64_t node_id;   /* of the newest file's writer; 0: unknown (Litestream's own, or merged) */
     uint32_t page_size; /* bytes; 0 when empty */
     uint32_t commit;    /* database size in pages */

@@ -41,6 +41,7 @@ struct wr_replica {
     struct wr_list queue;            /* guarded by mutex; of struct queued */
     bool want_sample;                /* guarded by mutex */
     struct wr_remote_pos left;       /* guarded by mutex; where it was when it became contested */
+    int64_t wait_ms;                 /* guarded by mutex; not listing again before that */
     unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
     const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
     struct wr_cancel *request; /* guarded by mutex: of what is being sent, on its step's stack */
@@ -200,6 +201,8 @@ static struct wr_next find_position(
         /* What was in the way is not there. */
         if (pos.whole && pos.txid == r->left.txid && pos.rolling == r->left.rolling)
             r->now.contested = false;
+        r->now.continues = r->now.contested && pos.has_rolling && pos.from == r->left.txid + 1 &&
+                           pos.rolling_pre == r->left.rolling;
         r->now.state = WR_REPLICA_READY;
         r->now.pos = pos;
         r->now.sample = sample;
@@ -454,6 +457,7 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     struct wr_parcel *p = NULL;
     struct wr_link *x;
     enum wr_replica_state state;
+    int64_t wait_ms;
     bool want_sample;
     unsigned epoch;
 
@@ -469,7 +473,10 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     state = r->now.state;
     epoch = r->epoch;
     want_sample = r->want_sample;
+    wait_ms = r->wait_ms;
     wr_mutex_unlock(&r->mutex);
+    if (state == WR_REPLICA_UNKNOWN && mono_ms(r) < wait_ms)
+        return (struct wr_next){.when = WR_NEXT_AT, .at_ns = wait_ms * 1000000};
     if (state == WR_REPLICA_UNKNOWN)
         return find_position(r, c, want_sample, epoch);
     if (!p)
@@ -576,6 +583,19 @@ void wr_replica_rejoin(struct wr_replica *r, const char *why)
         WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
         WR_F_Z("why", why));
     wr_sched_wake(&r->actor);
+}
+
+void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text)
+{
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state != WR_REPLICA_STOPPED) {
+        r->wait_ms = mono_ms(r) + ms;
+        r->now.failing = true;
+        r->now.error = WR_BUSY; /* not CONFLICT, which is for good */
+        (void)snprintf(r->now.error_text, sizeof(r->now.error_text), "%s", text);
+    }
+    wr_mutex_unlock(&r->mutex);
+    wr_replica_rejoin(r, text);
 }
 
 void wr_replica_want_sample(struct wr_replica *r)

@@ -43,6 +43,7 @@ struct wr_replica_status {
     int64_t lag_ms;        /* age of the oldest file that waits; 0: nothing does */
     bool failing;          /* the last attempt failed */
     bool contested;        /* the last listing found what we did not send, or it was in our way */
+    bool continues;        /* contested by one file, which continues what we had sent */
     int64_t last_ok_ms;    /* wall time of the last acknowledgement or listing; 0: never */
     enum wr_status error;  /* of the last failure, OK when none since the last success */
     char error_text[WR_ERR_MAX];
@@ -73,6 +74,8 @@ bool wr_replica_push(struct wr_replica *r, struct wr_parcel *p, unsigned found);
 
 /* Forget everything queued and list again; `why` goes to the log. */
 void wr_replica_rejoin(struct wr_replica *r, const char *why);
+/* The same, but not before `ms` have passed, and with BUSY as what is wrong until then. */
+void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text);
 /* Fetch a sample of the newest state: the replica goes UNKNOWN, and is READY with `sampled` set. */
 void wr_replica_want_sample(struct wr_replica *r);
 /* Stop for good with this error. */

@@ -338,6 +338,96 @@ static void test_two_late_files_in_a_long_time_do_not_stop_it(void **state)
     }
 }
 
+/* `b` is on a new machine, restored from what `a` has sent up to TXID 1; then TXID 2 of `a` comes.
+ */
+static void taken_over(struct world *a, struct world *b)
+{
+    struct object late;
+
+    made(a);
+    cloned(b, a);
+    change(a);
+    assert_int_equal(world_sync(a), 2);
+    late = under_way(a, 2);
+    world_start(b);
+    assert_int_equal(world_sync(b), 1);
+    put(a, &late);
+    change(b);
+    world_run(b, 30 * SECOND);
+    T(replica(b).state != WR_REPLICA_STOPPED && replica(b).pos.txid == 2);
+    T(replica(b).error == WR_BUSY && strstr(replica(b).error_text, "see whether it goes on"));
+}
+
+/* It stopped the new one for ever. */
+static void test_a_late_file_of_a_dead_machine(void **state)
+{
+    struct world a, b;
+
+    (void)state;
+    taken_over(&a, &b);
+    world_stop(&a); /* it was killed long ago */
+    world_run(&b, 10 * MINUTE);
+    assert_int_equal(world_sync(&b), 2 + (1 << 20));
+    T(!replica(&b).failing && b.errors == 0);
+    assert_int_equal(status(&b).full_sends, 1);
+    world_check(&b, 0);
+    world_run(&b, 31 * MINUTE);
+    change(&b);
+    (void)world_sync(&b);
+    world_check(&b, 0);
+    world_close(&b);
+    world_close(&a);
+}
+
+static void test_a_machine_that_lives_is_found_by_waiting(void **state)
+{
+    struct world a, b;
+
+    (void)state;
+    taken_over(&a, &b);
+    change(&a);
+    assert_int_equal(world_sync(&a), 3);
+    world_run(&b, 10 * MINUTE);
+    T(stopped(&b, "another process writes to this replica"));
+    world_check(&a, 0);
+    world_close(&b);
+    world_close(&a);
+}
+
+/* While it is silent it looks dead. When it goes on, one of the two is stopped, be the other one as
+ * silent meanwhile or not. */
+static void test_a_machine_that_rests_is_found_when_it_goes_on(void **state)
+{
+    (void)state;
+    for (int silent = 0; silent < 2; silent++) {
+        struct world a, b;
+
+        taken_over(&a, &b);
+        world_run(&b, 10 * MINUTE);
+        assert_int_equal(world_sync(&b), 2 + (1 << 20));
+        world_run(&a, 31 * MINUTE);
+        change(&a);
+        world_run(&a, 30 * SECOND);
+        T(strstr(replica(&a).error_text, "see whether it goes on"));
+        if (!silent) {
+            change(&b);
+            (void)world_sync(&b);
+        }
+        world_run(&a, 10 * MINUTE);
+        T(stopped(&a, "another process writes to this replica") == !silent);
+        if (silent) {
+            (void)world_sync(&a);
+            world_run(&b, 31 * MINUTE);
+            change(&b);
+            world_run(&b, 30 * SECOND);
+            T(stopped(&b, "another process writes to this replica"));
+        }
+        world_check(silent ? &a : &b, 0);
+        world_close(&b);
+        world_close(&a);
+    }
+}
+
 /* Requests of a killed process may arrive after its successor has listed: none may stand above what
  * that sends. */
 static void test_a_new_history_begins_far_above(void **state)
@@ -663,7 +753,9 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_files_of_two_writers_are_found_by_a_start),
     T_TEST(test_a_file_of_our_own_past_comes_late),
     T_TEST(test_two_late_files_in_a_long_time_do_not_stop_it),
-
+    T_TEST(test_a_late_file_of_a_dead_machine),
+    T_TEST(test_a_machine_that_lives_is_found_by_waiting),
+    T_TEST(test_a_machine_that_rests_is_found_when_it_goes_on),
     T_TEST(test_a_new_history_begins_far_above),
     T_TEST(test_a_late_file_within_ours_costs_no_snapshot),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
