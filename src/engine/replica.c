@@ -394,6 +394,17 @@ static struct wr_next send_next(
     return stopped ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
 }
 
+/* Whether it is what waits to be sent first, from `pos` on: an earlier attempt whose answer got
+ * lost. mutex held. */
+static bool is_next(struct wr_replica *r, const struct wr_remote_pos *at)
+{
+    struct wr_link *x = wr_list_first(&r->queue);
+    const struct wr_parcel *p = x ? wr_container_of(x, struct queued, link)->parcel : NULL;
+
+    return p && at->has_rolling && p->header.has_rolling && at->from == p->header.min_txid &&
+           at->txid == p->header.max_txid && at->rolling == p->header.rolling_post;
+}
+
 /* While we write, somebody else may empty the replica, or write to it under other names. If it is
  * not as we left it, it is UNKNOWN then. */
 static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
@@ -402,7 +413,7 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     struct wr_remote_pos at, pos;
     struct wr_err e = {0};
     int64_t began_ms = mono_ms(r);
-    bool full = began_ms >= r->full_ms, same, gone;
+    bool full = began_ms >= r->full_ms, same, gone, next;
     enum wr_status st;
 
     wr_mutex_lock(&r->mutex);
@@ -416,9 +427,12 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
         failed(r, st, &e, "cannot list the replica, retrying");
         return st;
     }
+    wr_mutex_lock(&r->mutex);
+    next = is_next(r, &at);
+    wr_mutex_unlock(&r->mutex);
     same = at.txid == pos.txid && at.rolling == pos.rolling;
     gone = at.txid < pos.txid || (same && !at.mixed);
-    if (same && at.whole == pos.whole) {
+    if ((same || next) && at.whole == pos.whole) {
         r->seen = seen;
         note_listing(r, at.txid);
         if (full)

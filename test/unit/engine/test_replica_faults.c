@@ -111,6 +111,30 @@ static void test_lost_answer_is_no_conflict(void **state)
     bench_close(&b);
 }
 
+/* A look came before the second attempt, found the file, and took it for a stranger's: what waited
+ * was thrown away, and a warning said so. */
+static void test_a_lost_answer_is_no_stranger_to_a_look(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    put_rival(&b, 1);
+    start(&b);
+    run(&b, (int64_t)30 * 60 * 1000 - 100);
+    b.spy.after_put = WR_TIMEOUT;
+    push(&b, 2);
+    push(&b, 3);
+    run(&b, 0);
+    T(status(&b).failing && status(&b).pos.txid == 1 && in_bucket(&b, 2));
+    b.spy.after_put = WR_OK;
+    b.spy.lists = 0;
+    run(&b, 60000);
+    T(b.spy.lists > 0 && status(&b).found == 1 && !status(&b).contested);
+    T(status(&b).pos.txid == 3 && status(&b).queued == 0 && !status(&b).failing);
+    bench_close(&b);
+}
+
 static void test_another_writers_object(void **state)
 {
     struct bench b;
@@ -263,5 +287,6 @@ static void test_prefix_under_random_faults(void **state)
 }
 
 T_MAIN(T_TEST(test_backoff_grows_and_ends_with_success), T_TEST(test_listing_is_retried),
-    T_TEST(test_lost_answer_is_no_conflict), T_TEST(test_another_writers_object),
-    T_TEST(test_failed_stream_is_looked_for), T_TEST(test_prefix_under_random_faults))
+    T_TEST(test_lost_answer_is_no_conflict), T_TEST(test_a_lost_answer_is_no_stranger_to_a_look),
+    T_TEST(test_another_writers_object), T_TEST(test_failed_stream_is_looked_for),
+    T_TEST(test_prefix_under_random_faults))
