@@ -69,6 +69,7 @@ enum standing {
     STANDS_UNSEEN,    /* elsewhere: of which database is not known before pages are sampled */
     STANDS_UNKNOWN,   /* elsewhere: and never will be */
     STANDS_FOREIGN,   /* at a state of another database */
+    STANDS_TOO_FAR,   /* elsewhere: and too few TXIDs are left for a new history behind it */
     STANDS_DISPUTED,  /* where another process has brought it, which may be dead */
     STANDS_CONTESTED  /* where another process that lives has brought it */
 };
@@ -109,16 +110,20 @@ static bool contested(const struct wr_db *db, const struct db_replica *dr)
 /* Of one that is not in our history. */
 static enum standing elsewhere(const struct wr_db *db, const struct db_replica *dr)
 {
+    bool far = dr->now.pos.txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP;
+
     if (!dr->now.sampled && !dr->now.unknowable)
         return STANDS_UNSEEN;
     if (contested(db, dr))
         return STANDS_CONTESTED;
     if (our_own(db, &dr->now))
-        return STANDS_ELSEWHERE;
+        return far ? STANDS_TOO_FAR : STANDS_ELSEWHERE;
     if (dr->now.unknowable)
         return STANDS_UNKNOWN;
     if (foreign(db, &dr->now))
         return STANDS_FOREIGN;
+    if (far)
+        return STANDS_TOO_FAR;
     return dr->now.contested && dr->waits < WAITS_MAX ? STANDS_DISPUTED : STANDS_ELSEWHERE;
 }
 
@@ -242,6 +247,12 @@ static enum wr_status plan_join(
         wr_replica_stop(dr->r, WR_CONFLICT,
             "the replica holds another database: most pages sampled from its newest state are not "
             "in this one. Nothing was overwritten. Use another URL for this database");
+        return WR_BUSY;
+    case STANDS_TOO_FAR:
+        wr_replica_stop(dr->r, WR_CONFLICT,
+            "the replica's newest txid is so high that none is left to go on behind it. Nothing "
+            "was overwritten. Remove its newest file if it is not of this replica, or use another "
+            "URL");
         return WR_BUSY;
     case STANDS_UNKNOWN:
         wr_replica_stop(dr->r, WR_CONFLICT,

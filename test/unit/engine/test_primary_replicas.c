@@ -4,8 +4,11 @@
  */
 #include "harness/engine_world.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "engine/layout.h"
+#include "engine/primary_int.h"
+#include "ltx/enc.h"
 #include "storage/drivers.h"
 
 #include <fcntl.h>
@@ -147,6 +150,76 @@ static void test_an_object_with_an_absurd_txid(void **state)
         world_check(&w, 0);
         wr_storage_close(s);
         wr_free(buf);
+        world_close(&w);
+    }
+}
+
+static enum wr_status to_buf(void *arg, struct wr_bytes p, struct wr_err *e)
+{
+    (void)e;
+    wr_buf_put(arg, p.p, p.n);
+    return WR_OK;
+}
+
+/* The database as it is, as a snapshot of TXID `max`, as Litestream makes them. */
+static void put_snapshot(struct world *w, size_t i, uint64_t max)
+{
+    struct wr_bytes image = world_image(w);
+    struct wr_ltx_header h = {.page_size = 4096,
+        .commit = (uint32_t)(image.n / 4096),
+        .min_txid = 1,
+        .max_txid = max,
+        .time_ms = INT64_C(1795373351761)};
+    struct wr_storage *s = world_storage(w, i);
+    struct wr_call *c = t_call();
+    struct wr_ltx_enc *enc = NULL;
+    struct wr_ltx_trailer t;
+    struct wr_buf b;
+    uint64_t size;
+    struct wr_err e = {0};
+
+    wr_buf_init(&b, (size_t)1 << 24);
+    T_OK(wr_ltx_enc_new(&h, WR_LTX_LOCK_OFFSET, to_buf, &b, &enc, &e));
+    for (uint32_t p = 1; p <= h.commit; p++)
+        T_OK(wr_ltx_enc_page(enc, p, image.p + (size_t)(p - 1) * 4096, &e));
+    T_OK(wr_ltx_enc_finish(enc, &t, &size, &e));
+    wr_ltx_enc_free(enc);
+    T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, WR_LEVEL_SNAPSHOT, 1, max),
+        wr_buf_bytes(&b), NULL, &e));
+    wr_buf_release(&b);
+    wr_storage_close(s);
+}
+
+/* A new history behind it had no TXID left: the database was broken off, and began anew, for ever,
+ * and the other replica got nothing meanwhile. */
+static void test_a_replica_that_is_too_far_on_stops_alone(void **state)
+{
+    static const uint64_t far[] = {WR_TXID_SANE - 10, WR_TXID_SANE - 2 * WR_TXID_LEAP};
+
+    (void)state;
+    for (size_t k = 0; k < wr_countof(far); k++) {
+        struct world w;
+        struct wr_db_status s;
+
+        world_open(&w, 2);
+        w.interval_ns = SECOND;
+        world_app(&w);
+        world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(x) AS (SELECT 1 "
+                      "UNION ALL SELECT x+1 FROM c WHERE x<60) INSERT INTO t SELECT x, "
+                      "randomblob(3000) FROM c");
+        put_snapshot(&w, 1, far[k]);
+        world_start(&w);
+        for (uint64_t txid = 1; txid <= 60; txid++) {
+            world_sql(&w, "UPDATE t SET b=randomblob(3000) WHERE a=7");
+            world_run(&w, SECOND);
+            T(replica(&w, 0).pos.txid >= txid - 1);
+        }
+        wr_db_status(w.db, &s);
+        T(s.error == WR_OK && s.ledger_scans == 1);
+        T(replica(&w, 1).state == WR_REPLICA_STOPPED && replica(&w, 1).error == WR_CONFLICT);
+        T(strstr(replica(&w, 1).error_text, "none is left to go on behind it"));
+        assert_int_equal(count_files(&w), replica(&w, 0).pos.txid);
+        world_check(&w, 0);
         world_close(&w);
     }
 }
@@ -547,6 +620,7 @@ static void test_a_replica_that_was_never_there(void **state)
 
 T_MAIN(T_TEST(test_another_page_size_is_another_database),
     T_TEST(test_an_object_with_an_absurd_txid),
+    T_TEST(test_a_replica_that_is_too_far_on_stops_alone),
     T_TEST(test_a_failed_first_upload_is_made_again_without_a_write),
     T_TEST(test_a_commit_after_the_first_upload_is_sent),
     T_TEST(test_a_full_outbox_makes_files_stream), T_TEST(test_a_full_outbox_in_an_outage),
