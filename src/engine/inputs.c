@@ -378,14 +378,33 @@ enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
+enum wr_status wr_input_open(struct wr_storage *s, struct wr_call *c, uint32_t lock_offset,
+    struct wr_input *in, struct wr_err *e)
+{
+    const struct wr_restore_opts opts = {.lock_offset = lock_offset};
+    struct opening o = {.storage = s, .opts = &opts};
+    enum wr_status st;
+
+    wr_mutex_init(&o.mutex);
+    st = open_input(&o, c, in, e);
+    wr_mutex_release(&o.mutex);
+    return st;
+}
+
+void wr_input_release(struct wr_input *in)
+{
+    wr_free(in->refs);
+    wr_free(in->bytes);
+    in->refs = NULL;
+    in->bytes = NULL;
+}
+
 void wr_inputs_release(struct wr_inputs *x)
 {
     if (!x)
         return;
-    for (size_t i = 0; x->in && i < x->n; i++) {
-        wr_free(x->in[i].refs);
-        wr_free(x->in[i].bytes);
-    }
+    for (size_t i = 0; x->in && i < x->n; i++)
+        wr_input_release(&x->in[i]);
     wr_free(x->in);
     *x = (struct wr_inputs){0};
 }

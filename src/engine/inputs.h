@@ -64,6 +64,12 @@ enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
     struct wr_inputs *x, struct wr_err *e) WR_MUST_CHECK;
 void wr_inputs_release(struct wr_inputs *x); /* NULL-safe; = {0} is empty */
 
+/* Only the header and the index of in->file; *in is else = {0}, and is to be released after a
+ * failure, too. A small file is read in one request, and left in in->bytes. Errors as above. */
+enum wr_status wr_input_open(struct wr_storage *s, struct wr_call *c, uint32_t lock_offset,
+    struct wr_input *in, struct wr_err *e) WR_MUST_CHECK;
+void wr_input_release(struct wr_input *in);
+
 /* CORRUPT if `f` is too small to begin with a header. */
 enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e) WR_MUST_CHECK;
 

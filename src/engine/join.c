@@ -4,7 +4,8 @@
  * It gets one file that leads from there to here:
  *   empty                         a snapshot of everything, level 9, from TXID 1
  *   a state in our history        the pages that changed since
- *   anything else                 all pages, as a TXID far above its newest: its past stays
+ *   anything else                 all pages, as a TXID far above its newest: its past stays; as a
+ *                                 snapshot, if its files were not looked at
  * A file of many pages is read from the live database while it is sent, as of the moment of joining
  * (frozen.h).
  */
@@ -112,12 +113,12 @@ static enum standing elsewhere(const struct wr_db *db, const struct db_replica *
 {
     bool far = dr->now.pos.txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP;
 
+    if (our_own(db, &dr->now)) /* no sample is asked */
+        return contested(db, dr) ? STANDS_CONTESTED : far ? STANDS_TOO_FAR : STANDS_ELSEWHERE;
     if (!dr->now.sampled && !dr->now.unknowable)
         return STANDS_UNSEEN;
     if (contested(db, dr))
         return STANDS_CONTESTED;
-    if (our_own(db, &dr->now))
-        return far ? STANDS_TOO_FAR : STANDS_ELSEWHERE;
     if (dr->now.unknowable)
         return STANDS_UNKNOWN;
     if (foreign(db, &dr->now))
@@ -168,15 +169,17 @@ enum wr_status wr_db_join_least(
 static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct join *j)
 {
     const struct wr_remote_pos *at = &dr->now.pos;
-    bool snapshot = at->page_size != db->view.page_size || !at->whole; /* no base to change */
+    /* What cannot be changed is no base, nor what may be damaged: if it was not sampled, its files
+     * were not looked at. */
+    bool snapshot = at->page_size != db->view.page_size || !at->whole || !dr->now.sampled;
 
     wr_db_renumber_syncs(db);
     db->status.full_sends++;
     note_contest(db, dr);
     wr_log(DB_LOG(db), WR_WARN,
         snapshot
-            ? "the replica's newest state is not in this database's known history, and changes "
-              "cannot be applied to it; sending a snapshot"
+            ? "the replica's newest state is not in this database's known history; sending a "
+              "snapshot, its past stays restorable"
             : "the replica's newest state is not in this database's known history; sending all "
               "pages as its next transaction, its past stays restorable",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),

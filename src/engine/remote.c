@@ -5,12 +5,9 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "engine/inputs.h"
 #include "engine/layout.h"
 #include "engine/plan.h"
-#include "engine/restore.h"
 #include "engine/route.h"
-#include "ltx/frame.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
@@ -406,99 +403,6 @@ void wr_remote_sent(struct wr_remote_seen *seen, const struct wr_ltx_file *f)
     } else if (seen->next.max == 0 && seen->base.max > 0) {
         seen->next = *f;
     }
-}
-
-static bool has_text(const uint8_t *p, size_t n, const char *text)
-{
-    size_t len = strlen(text);
-
-    for (size_t i = 0; i + len <= n; i++) {
-        if (memcmp(p + i, text, len) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Pages that say nothing about whose they are. Of the pages of a tree (file format, 1.6) those
- * without cells, and those with a row of the schema. */
-static bool says_nothing(uint32_t pgno, const uint8_t *page, uint32_t page_size)
-{
-    bool tree = page[0] == 2 || page[0] == 5 || page[0] == 10 || page[0] == 13;
-
-    return pgno == 1 || memcmp(page, page + 1, page_size - 1) == 0 ||
-           (tree && wr_be16(page + 3) == 0) || has_text(page, page_size, "CREATE ");
-}
-
-static enum wr_status sample_page(struct wr_storage *s, struct wr_call *c,
-    const struct wr_input *in, const struct wr_ref *ref, uint8_t *page, struct wr_sample *ret,
-    struct wr_err *e)
-{
-    struct wr_str key =
-        wr_layout_ltx_key(c->scratch, s, in->file->level, in->file->min, in->file->max);
-    uint32_t page_size = in->header.page_size, length = wr_ref_length(ref);
-    uint8_t *frame = wr_alloc(length);
-    size_t got = 0;
-    enum wr_status st = WR_OK;
-
-    if (!key.p || !frame)
-        st = wr_fail(e, WR_NOMEM, "sample the replica");
-    if (st == WR_OK)
-        st = wr_storage_get(s, c, key, ref->off, frame, length, &got, e);
-    if (st == WR_OK && got < length)
-        st = wr_fail(e, WR_CORRUPT, WR_FMT ": ends inside page %u", WR_ARG(key), ref->pgno);
-    if (st == WR_OK) {
-        st = wr_ltx_frame_decode((struct wr_bytes){frame, length}, page_size, ref->pgno, page, e);
-    }
-    if (st == WR_OK && !says_nothing(ref->pgno, page, page_size)) {
-        ret->pgno[ret->n] = ref->pgno;
-        ret->checksum[ret->n] = wr_ltx_page_checksum(ref->pgno, page, page_size);
-        ret->n++;
-    }
-    wr_free(frame);
-    return st;
-}
-
-/* Every k-th of the winning frames, so that they spread over files and pages. */
-static enum wr_status sample_inputs(struct wr_storage *s, struct wr_call *c,
-    const struct wr_inputs *x, struct wr_sample *ret, struct wr_err *e)
-{
-    uint8_t *page = wr_alloc(x->page_size);
-    size_t total = 0, seen = 0, step;
-    enum wr_status st = WR_OK;
-
-    if (!page)
-        return wr_fail(e, WR_NOMEM, "sample the replica");
-    for (size_t i = 0; i < x->n; i++) {
-        for (size_t k = 0; k < x->in[i].n; k++)
-            total += (x->in[i].refs[k].length & WR_REF_WINS) != 0;
-    }
-    step = total / WR_SAMPLE_MAX + 1;
-    for (size_t i = 0; i < x->n && st == WR_OK; i++) {
-        for (size_t k = 0; k < x->in[i].n && st == WR_OK; k++) {
-            if ((x->in[i].refs[k].length & WR_REF_WINS) && seen++ % step == 0)
-                st = sample_page(s, c, &x->in[i], &x->in[i].refs[k], page, ret, e);
-        }
-    }
-    wr_free(page);
-    return st;
-}
-
-enum wr_status wr_remote_sample(
-    struct wr_storage *s, struct wr_call *c, struct wr_sample *ret, struct wr_err *e)
-{
-    struct wr_restore_opts o = {.parallel = 1, .lock_offset = WR_LTX_LOCK_OFFSET};
-    struct wr_ltx_files plan = {0};
-    struct wr_inputs x = {0};
-    enum wr_status st = wr_restore_plan(s, c, &o, &plan, e);
-
-    *ret = (struct wr_sample){0};
-    if (st == WR_OK)
-        st = wr_inputs_open(s, c, plan.p, plan.n, &o, &x, e);
-    if (st == WR_OK)
-        st = sample_inputs(s, c, &x, ret, e);
-    wr_inputs_release(&x);
-    wr_ltx_files_release(&plan);
-    return st == WR_OK ? WR_OK : wr_wrap(e, st, "sample the replica's newest state");
 }
 
 enum wr_status wr_remote_same(struct wr_storage *s, struct wr_call *c, unsigned level, uint64_t min,

@@ -55,20 +55,6 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr
 /* A file that was sent since is there now. */
 void wr_remote_sent(struct wr_remote_seen *seen, const struct wr_ltx_file *f);
 
-/* Checksums of some pages of the replica's newest state: what tells one database from another. */
-#define WR_SAMPLE_MAX 32
-struct wr_sample {
-    size_t n;
-    uint32_t pgno[WR_SAMPLE_MAX];
-    uint64_t checksum[WR_SAMPLE_MAX]; /* wr_ltx_page_checksum */
-};
-
-/* Fetch up to WR_SAMPLE_MAX pages, spread over the database. What two databases of one program
- * share is left out: page 1, pages of one repeated byte, pages of a tree without an entry, and
- * those with SQL of the schema. Errors as wr_restore_plan and wr_inputs_open. */
-enum wr_status wr_remote_sample(
-    struct wr_storage *s, struct wr_call *c, struct wr_sample *ret, struct wr_err *e) WR_MUST_CHECK;
-
 /* Whether the object `level`/`min`-`max` in the replica is the file with this size and checksum
  * (compared by its last 16 bytes). NOTFOUND when it is gone. */
 enum wr_status wr_remote_same(struct wr_storage *s, struct wr_call *c, unsigned level, uint64_t min,

@@ -12,16 +12,17 @@
 #include "engine/layout.h"
 #include "storage/writer.h"
 
-#define BACKOFF_MIN_MS 500
-#define BACKOFF_MAX_MS ((int64_t)60 * 1000)
-#define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
-#define STREAM_MS      ((int64_t)24 * 3600 * 1000) /* deadline of a streamed file */
-#define LOG_EVERY_MS   ((int64_t)30 * 1000)        /* of the same failure again */
-#define CHECK_MS       ((int64_t)30 * 60 * 1000)  /* between two looks at a replica that we write */
-#define FULL_MS        ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
-#define FULL_SHARE     200                  /* ... take one part in so many of the time, or less */
-#define CHECK_SOON_MS  ((int64_t)60 * 1000) /* after a file that may overlap those of another */
-#define DAMAGED_MAX    3u                   /* answers that are damaged, until that is believed */
+#define BACKOFF_MIN_MS  500
+#define BACKOFF_MAX_MS  ((int64_t)60 * 1000)
+#define REQUEST_MS      ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
+#define STREAM_MS       ((int64_t)24 * 3600 * 1000) /* deadline of a streamed file */
+#define LOG_EVERY_MS    ((int64_t)30 * 1000)        /* of the same failure again */
+#define CHECK_MS        ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
+#define FULL_MS         ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
+#define FULL_SHARE      200                  /* ... take one part in so many of the time, or less */
+#define CHECK_SOON_MS   ((int64_t)60 * 1000) /* after a file that may overlap those of another */
+#define SAMPLE_PARALLEL 8u
+#define DAMAGED_MAX     3u /* answers that are damaged, until that is believed */
 
 struct queued {
     struct wr_link link;
@@ -135,7 +136,8 @@ static void succeeded(struct wr_replica *r)
 static enum wr_status take_sample(struct wr_replica *r, struct wr_call *c,
     struct wr_remote_pos *pos, struct wr_sample *ret, bool *ret_unknowable, struct wr_err *e)
 {
-    enum wr_status st = wr_remote_sample(r->storage, c, ret, e);
+    unsigned parallel = wr_sched_manual(r->actor.sched) ? 1 : SAMPLE_PARALLEL;
+    enum wr_status st = wr_sample_take(r->storage, c, parallel, REQUEST_MS, ret, e);
     bool damaged = st == WR_CORRUPT || st == WR_NOTFOUND;
 
     r->damaged = damaged ? r->damaged + 1 : 0;

@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "engine/parcel.h"
 #include "engine/remote.h"
+#include "engine/sample.h"
 #include "run/sched.h"
 #include "storage/storage.h"
 

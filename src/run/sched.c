@@ -281,6 +281,11 @@ const struct wr_log *wr_sched_log(const struct wr_sched *s)
     return &s->log;
 }
 
+bool wr_sched_manual(const struct wr_sched *s)
+{
+    return s->manual;
+}
+
 enum wr_status wr_sched_add(struct wr_actor *a, struct wr_err *e)
 {
     struct wr_sched *s = a->sched;

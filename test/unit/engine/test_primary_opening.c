@@ -191,7 +191,7 @@ static void test_positions_are_found_again_after_a_rival(void **state)
     s = world_storage(&second, 0);
     T_OK(wr_storage_list(s, t_call(), WR_STR("ltx/0/"), (struct wr_str){0}, note_range, &end, &e));
     wr_storage_close(s);
-    T(end - found >= 6);
+    T(end - found >= 5); /* the second one joins with a snapshot */
     for (struct range *r = found + 1; r < end; r++)
         T(r->min == r[-1].max + 1);
     world_close(&second);

@@ -729,6 +729,34 @@ static void test_damaged_files_of_somebody_else(void **state)
     }
 }
 
+static void count_gets(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    faultstore_arm(f, FAULT_DELAY, FAULT_ON_GET, 1000, UINT64_MAX);
+}
+
+/* All of them were asked for their pages, to learn what nobody wanted to know; and that they are
+ * damaged does not matter to one who builds nothing on them. */
+static void test_our_own_files_are_not_read(void **state)
+{
+    struct world w;
+
+    (void)state;
+    made(&w);
+    change(&w);
+    (void)world_sync(&w);
+    world_stop(&w);
+    damage_all(&w);
+    T(unlink(t_path(w.dir, ".app.db-weir/ledger")) == 0);
+    change(&w);
+    w.arm = count_gets;
+    world_start(&w);
+    (void)world_sync(&w);
+    assert_int_equal(faultstore_fired(w.fault[0], FAULT_DELAY), 2); /* the newest one's header */
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* And one bad answer is no damage. */
 static void test_one_bad_answer_is_no_damage(void **state)
 {
@@ -761,4 +789,5 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
-    T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_one_bad_answer_is_no_damage))
+    T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_our_own_files_are_not_read),
+    T_TEST(test_one_bad_answer_is_no_damage))

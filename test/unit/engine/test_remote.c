@@ -606,75 +606,6 @@ static void test_no_memory(void **state)
     wr_storage_close(s);
 }
 
-/* A replica of the files that a database left; its pages, as they are at last,
- * are in `ret`. */
-static void put_history(struct wr_storage *s, struct wr_rand *r, struct t_ltx_world *ret)
-{
-    struct wr_call *c = t_call();
-    struct wr_err e = {0};
-
-    *ret = (struct t_ltx_world){.r = r,
-        .page_size = 512,
-        .lock = wr_ltx_lock_pgno(512, WR_LTX_LOCK_OFFSET),
-        .db = {.page_size = 512}};
-    for (int i = 0; i < 12; i++) {
-        struct t_ltx m = t_ltx_world_next(ret);
-        struct t_ltx_out o;
-
-        t_ltx_out_init(&o);
-        T_OK(t_ltx_write(&m, WR_LTX_LOCK_OFFSET, &o, &e));
-        T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, 0, m.min, m.max),
-            wr_buf_bytes(&o.buf), NULL, &e));
-        wr_buf_release(&o.buf);
-        t_ltx_release(&m);
-    }
-}
-
-static enum wr_status sample_once(void *arg)
-{
-    struct wr_sample sample;
-    struct wr_err e = {0};
-
-    return wr_remote_sample(arg, t_call(), &sample, &e);
-}
-
-static void test_sample(void **state)
-{
-    struct spy spy;
-    struct wr_storage_ops ops;
-    struct wr_rand r;
-    struct wr_err e = {0};
-    size_t all = 0;
-
-    (void)state;
-    wr_rand_init(&r, t_seed());
-    for (int round = 0; round < 20; round++) {
-        struct wr_storage *s = spy_open(&spy, &ops);
-        struct wr_sample sample = {0};
-        struct t_ltx_world w;
-
-        put_history(s, &r, &w);
-        T_OK(wr_remote_sample(s, t_call(), &sample, &e));
-        all += sample.n;
-        for (size_t i = 0; i < sample.n; i++) {
-            const uint8_t *page = w.db.pages[sample.pgno[i]];
-
-            T(page && sample.pgno[i] > 1 && sample.pgno[i] <= w.commit);
-            T(sample.checksum[i] == wr_ltx_page_checksum(sample.pgno[i], page, 512));
-            T(memcmp(page, page + 1, 511) != 0);
-        }
-        if (round == 0) {
-            t_sweep_nomem(sample_once, s);
-            spy.fail_get = WR_AUTH;
-            T_IS(WR_AUTH, wr_remote_sample(s, t_call(), &sample, &e));
-            T(strstr(e.text, "sample the replica") && sample.n == 0);
-        }
-        t_ltx_release(&w.db);
-        wr_storage_close(s);
-    }
-    T(all > 20);
-}
-
 T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_beginning_is_known),
     T_TEST(test_a_hole_shows), T_TEST(test_a_look_sees_the_beginning_go),
     T_TEST(test_a_look_knows_what_was_sent), T_TEST(test_files_that_compete_show),
@@ -684,4 +615,4 @@ T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_be
     T_TEST(test_a_snapshot_that_ends_within_a_file_is_not_believed),
     T_TEST(test_a_beginning_that_cannot_be_read), T_TEST(test_snapshot_alone),
     T_TEST(test_damaged_newest_file), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
-    T_TEST(test_no_memory), T_TEST(test_sample))
+    T_TEST(test_no_memory))
