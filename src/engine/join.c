@@ -16,11 +16,11 @@
 #include "engine/frozen.h"
 #include "engine/layout.h"
 
-#define SAME_QUARTERS 3u /* of the sampled pages must be equal, if another machine wrote it */
-#define CONTESTS_MAX  1u /* times that a file of our own past may have been in the way ... */
-#define CONTESTS_NS   ((int64_t)6 * 3600 * 1000000000) /* ... in that time */
-#define WAITS_MAX     7u /* waits for somebody else to go on writing, the first one of ... */
-#define WAIT_MS       ((int64_t)4000) /* ... four seconds, each twice the one before */
+#define FEW_PAGES    8u /* sampled; of more at least half must be equal */
+#define CONTESTS_MAX 1u /* times that a file of our own past may have been in the way ... */
+#define CONTESTS_NS  ((int64_t)6 * 3600 * 1000000000) /* ... in that time */
+#define WAITS_MAX    7u /* waits for somebody else to go on writing, the first one of ... */
+#define WAIT_MS      ((int64_t)4000) /* ... four seconds, each twice the one before */
 
 /* How the replica gets from where it stands to db->txid. */
 struct join {
@@ -37,19 +37,39 @@ static bool our_own(const struct wr_db *db, const struct wr_replica_status *r)
     return r->pos.node_id == db->node_id && db->node_id != 0;
 }
 
+/* Whether page 1 of the database is that of the sample, as far as it tells of the schema. */
+static enum wr_status same_schema(
+    const struct wr_db *db, const struct wr_sample *sample, bool *ret, struct wr_err *e)
+{
+    uint8_t *page = wr_alloc(db->view.page_size);
+    enum wr_status st = page ? wr_view_page(&db->view, 1, page, e)
+                             : wr_fail(e, WR_NOMEM, "compare the schema with the replica's");
+
+    if (st == WR_OK)
+        *ret = wr_sample_schema(page, db->view.page_size) == sample->schema;
+    wr_free(page);
+    return st;
+}
+
 /*
  * Whether the replica's newest state, which is not in our history, is of another database. Two
- * states of one database have most pages in common; databases that one program made for two tenants
- * may share a few.
+ * states of one database have many pages in common; databases that one program made for two tenants
+ * may share a few. Where there are few pages, the first change after a restore may be in all of
+ * them: then it takes another schema, too.
  */
-static bool foreign(const struct wr_db *db, const struct wr_replica_status *r)
+static enum wr_status is_foreign(
+    const struct wr_db *db, const struct wr_sample *sample, bool *ret, struct wr_err *e)
 {
     size_t same = 0;
+    bool schema = true;
+    enum wr_status st = WR_OK;
 
-    for (size_t i = 0; i < r->sample.n; i++)
-        same += wr_ledger_page(db->ledger, r->sample.pgno[i]) == r->sample.checksum[i];
-    /* Without a page to compare there is no sign that it is. */
-    return same * 4 < r->sample.n * SAME_QUARTERS;
+    for (size_t i = 0; i < sample->n; i++)
+        same += wr_ledger_page(db->ledger, sample->pgno[i]) == sample->checksum[i];
+    if (sample->n < FEW_PAGES && same == 0)
+        st = same_schema(db, sample, &schema, e);
+    *ret = sample->n < FEW_PAGES ? !schema : same * 2 < sample->n;
+    return st;
 }
 
 static void join_by_snapshot(struct join *j)
@@ -108,24 +128,32 @@ static bool contested(const struct wr_db *db, const struct db_replica *dr)
            (dr->waits > 0 && (at->txid != dr->waits_txid || at->rolling != dr->waits_rolling));
 }
 
-/* Of one that is not in our history. */
-static enum standing elsewhere(const struct wr_db *db, const struct db_replica *dr)
+/* Of one that is of this database. */
+static enum standing not_foreign(const struct db_replica *dr, bool ours)
 {
-    bool far = dr->now.pos.txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP;
-
-    if (our_own(db, &dr->now)) /* no sample is asked */
-        return contested(db, dr) ? STANDS_CONTESTED : far ? STANDS_TOO_FAR : STANDS_ELSEWHERE;
-    if (!dr->now.sampled && !dr->now.unknowable)
-        return STANDS_UNSEEN;
-    if (contested(db, dr))
-        return STANDS_CONTESTED;
-    if (dr->now.unknowable)
-        return STANDS_UNKNOWN;
-    if (foreign(db, &dr->now))
-        return STANDS_FOREIGN;
-    if (far)
+    if (dr->now.pos.txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
-    return dr->now.contested && dr->waits < WAITS_MAX ? STANDS_DISPUTED : STANDS_ELSEWHERE;
+    return !ours && dr->now.contested && dr->waits < WAITS_MAX ? STANDS_DISPUTED : STANDS_ELSEWHERE;
+}
+
+/* Of one that is not in our history. */
+static enum wr_status elsewhere(
+    const struct wr_db *db, const struct db_replica *dr, enum standing *ret, struct wr_err *e)
+{
+    bool ours = our_own(db, &dr->now), foreign = false;
+    enum wr_status st = WR_OK;
+
+    if (!ours && !dr->now.sampled && !dr->now.unknowable)
+        *ret = STANDS_UNSEEN;
+    else if (contested(db, dr))
+        *ret = STANDS_CONTESTED;
+    else if (ours)
+        *ret = not_foreign(dr, true);
+    else if (dr->now.unknowable)
+        *ret = STANDS_UNKNOWN;
+    else if ((st = is_foreign(db, &dr->now.sample, &foreign, e)) == WR_OK)
+        *ret = foreign ? STANDS_FOREIGN : not_foreign(dr, false);
+    return st;
 }
 
 /* With the pages that changed since, if it is in our history. */
@@ -140,8 +168,8 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
         st = wr_ledger_since(db->ledger, at->txid, at->rolling, pages, &known, e);
     if (at->txid == 0)
         *ret = STANDS_EMPTY;
-    else if (!known)
-        *ret = elsewhere(db, dr);
+    else if (st == WR_OK && !known)
+        st = elsewhere(db, dr, ret, e);
     else if (!at->whole)
         *ret = dr->now.contested && comes_again(db, dr) ? STANDS_CONTESTED : STANDS_BROKEN;
     else

@@ -17,8 +17,10 @@
 #include "storage/storage.h"
 
 #define AT_ONCE    8u
-#define WANTED_MAX 128u /* pages that are fetched at most: many say nothing */
+#define WANTED_MAX 128u /* pages that are fetched at most, beside page 1: many say nothing */
 #define ROUNDS     4u   /* in each, every fourth of them */
+#define TREE_ABOVE 5u   /* first byte of a page above the leaves of a table */
+#define FILE_HEAD  100u /* bytes of page 1: the header of a database file */
 #define FRAME_MIN  8u   /* bytes; no frame with its entry in the index is smaller */
 
 struct wanted {
@@ -40,7 +42,7 @@ struct taking {
     struct wr_input in[AT_ONCE];
     struct wanted *batch[AT_ONCE];
     size_t n;
-    struct wanted wanted[WANTED_MAX]; /* ascending */
+    struct wanted wanted[1 + WANTED_MAX]; /* ascending; page 1 is the first */
 };
 
 static bool has_text(const uint8_t *p, size_t n, const char *text)
@@ -55,13 +57,14 @@ static bool has_text(const uint8_t *p, size_t n, const char *text)
 }
 
 /* Pages that say nothing about whose they are. Of the pages of a tree (file format, 1.6) those
- * without cells, and those with a row of the schema. */
+ * without cells, those with a row of the schema, and those above the leaves of a table: row numbers
+ * and page numbers come out the same in databases that were filled alike. */
 static bool says_nothing(const uint8_t *page, uint32_t page_size)
 {
-    bool tree = page[0] == 2 || page[0] == 5 || page[0] == 10 || page[0] == 13;
+    bool tree = page[0] == 2 || page[0] == 10 || page[0] == 13;
 
-    return memcmp(page, page + 1, page_size - 1) == 0 || (tree && wr_be16(page + 3) == 0) ||
-           has_text(page, page_size, "CREATE ");
+    return memcmp(page, page + 1, page_size - 1) == 0 || page[0] == TREE_ABOVE ||
+           (tree && wr_be16(page + 3) == 0) || has_text(page, page_size, "CREATE ");
 }
 
 static void set_deadline(const struct taking *t, struct wr_call *c)
@@ -94,6 +97,7 @@ static enum wr_status begin(struct taking *t, const struct wr_ltx_header *newest
     t->seen = wr_alloc((size_t)(t->pages / 8 + 1));
     if (!t->seen)
         return wr_fail(e, WR_NOMEM, "table of %llu pages", (unsigned long long)t->pages);
+    t->wanted[t->n++].pgno = 1;
     step = t->pages / WANTED_MAX + 1;
     for (uint64_t pgno = 2; pgno <= t->pages; pgno += step) {
         if (pgno != lock)
@@ -179,7 +183,9 @@ static enum wr_status fetch(struct taking *t, struct wr_call *c, struct wanted *
         st = wr_ltx_frame_decode(
             (struct wr_bytes){frame, want->length}, t->page_size, want->pgno, page, e);
     }
-    if (st == WR_OK) {
+    if (st == WR_OK && want->pgno == 1) {
+        want->checksum = wr_sample_schema(page, t->page_size);
+    } else if (st == WR_OK) {
         want->says = !says_nothing(page, t->page_size);
         want->checksum = wr_ltx_page_checksum(want->pgno, page, t->page_size);
     }
@@ -204,6 +210,8 @@ static enum wr_status fetch_one(
 
 static void keep(const struct wanted *want, struct wr_sample *ret)
 {
+    if (want->pgno == 1)
+        ret->schema = want->checksum;
     if (!want->says || ret->n == WR_SAMPLE_MAX)
         return;
     ret->pgno[ret->n] = want->pgno;
@@ -226,6 +234,12 @@ static enum wr_status fetch_round(
             keep(t->batch[i], ret);
     }
     return st;
+}
+
+uint64_t wr_sample_schema(const uint8_t *page, uint32_t page_size)
+{
+    assert(page_size > FILE_HEAD);
+    return wr_ltx_page_checksum(1, page + FILE_HEAD, page_size - FILE_HEAD);
 }
 
 enum wr_status wr_sample_take(struct wr_storage *s, struct wr_call *c, unsigned parallel,

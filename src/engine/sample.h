@@ -15,11 +15,16 @@ struct wr_sample {
     size_t n;
     uint32_t pgno[WR_SAMPLE_MAX];
     uint64_t checksum[WR_SAMPLE_MAX]; /* wr_ltx_page_checksum */
+    uint64_t schema;                  /* wr_sample_schema */
 };
 
-/* Fetch up to WR_SAMPLE_MAX pages, spread over the database. What two databases of one program
- * share is left out: page 1, pages of one repeated byte, pages of a tree without an entry, and
- * those with SQL of the schema.
+/* A checksum of page 1 that stays as long as no table or index comes, goes or changes: of what is
+ * behind the header of the database file, the root of the schema. Two programs differ in it. */
+uint64_t wr_sample_schema(const uint8_t *page, uint32_t page_size);
+
+/* Fetch page 1, and up to WR_SAMPLE_MAX pages, spread over the database. What two databases of one
+ * program share is left out: page 1, pages of one repeated byte, pages of a tree without an entry,
+ * and those with SQL of the schema.
  *
  * Every file that leads to the newest state is asked for its header and page index, `parallel` (1
  * to 8) at once: there may be thousands. So `c` need not have a deadline: the listing, each file

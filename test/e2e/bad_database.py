@@ -286,6 +286,18 @@ def foreign_replica(c):
 
 
 @case
+def small_database_on_another_machine(c):
+    """Restored, and changed in its only page before weir attaches: the same database all the same."""
+    path = c.database(rows=1)
+    c.once(path)
+    other = c.path("other.db")
+    os.rename(c.restored(), other)
+    add(other, 1)
+    c.once(other)
+    c.nothing_lost(other)
+
+
+@case
 def foreign_replica_beside_a_good_one(c):
     """It is no success, though the other replica gets everything: of -once, and of the last sync."""
     first, second = c.database("first.db", rows=20), c.database("second.db", rows=25)

@@ -287,7 +287,7 @@ static void test_another_database_at_the_replica_stops_it(void **state)
     other.bucket[0] = wr_storage_mem_ref(w.bucket[0]);
     world_app(&other);
     world_sql(&other,
-        "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, randomblob(9000))");
+        "CREATE TABLE t(a INTEGER PRIMARY KEY, c); INSERT INTO t VALUES(1, randomblob(9000))");
     world_start(&other);
     wr_db_sync_begin(other.db, &ticket);
     world_run(&other, 5 * SECOND);

@@ -691,6 +691,89 @@ static void test_databases_of_one_program(void **state)
     world_close(&a);
 }
 
+/* Restored on another machine; then the application ran before we did, and changed one row of two:
+ * that was another database. */
+static void test_a_small_database_restored_elsewhere(void **state)
+{
+    struct world a, b;
+
+    (void)state;
+    world_open(&a, 1);
+    world_app(&a);
+    world_sql(&a, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 'one')");
+    world_start(&a);
+    (void)world_sync(&a);
+    world_stop(&a);
+    cloned(&b, &a);
+    world_sql(&b, "INSERT INTO t VALUES(2, 'two')");
+    world_start(&b);
+    (void)world_sync(&b);
+    world_check(&b, 0);
+    world_close(&b);
+    world_close(&a);
+}
+
+/* Half of its pages are enough of a larger one. */
+static void test_a_database_restored_elsewhere_that_changed(void **state)
+{
+    (void)state;
+    for (int much = 0; much < 2; much++) {
+        struct world a, b;
+
+        made(&a);
+        world_stop(&a);
+        cloned(&b, &a);
+        world_sql(&b, much ? "UPDATE t SET b=randomblob(3000) WHERE a%5<3"
+                           : "UPDATE t SET b=randomblob(3000) WHERE a%5<2");
+        world_start(&b);
+        world_run(&b, MINUTE);
+        T(stopped(&b, "holds another database") == much);
+        world_check(much ? &a : &b, 0);
+        world_close(&b);
+        world_close(&a);
+    }
+}
+
+/* Small ones, too, and where neither has a row. */
+static void test_databases_of_two_programs(void **state)
+{
+    static const int rows[] = {0, 1, 5, 60};
+
+    (void)state;
+    for (size_t i = 0; i < 16; i++) {
+        struct world a, b;
+        char sql[200];
+
+        world_open(&a, 1);
+        world_app(&a);
+        world_sql(&a, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+        (void)snprintf(sql, sizeof(sql),
+            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) INSERT INTO t SELECT x, "
+            "randomblob(3000) FROM c LIMIT %d",
+            rows[i / 4]);
+        world_sql(&a, sql);
+        world_start(&a);
+        (void)world_sync(&a);
+        world_stop(&a);
+        world_open(&b, 0);
+        b.n_buckets = 1;
+        b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+        world_app(&b);
+        world_sql(&b, "CREATE TABLE u(a INTEGER PRIMARY KEY, c, d)");
+        (void)snprintf(sql, sizeof(sql),
+            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) INSERT INTO u SELECT x, "
+            "1, randomblob(3000) FROM c LIMIT %d",
+            rows[i % 4]);
+        world_sql(&b, sql);
+        world_start(&b);
+        world_run(&b, MINUTE);
+        T(stopped(&b, "holds another database"));
+        assert_int_equal(count_files(&a), 1);
+        world_close(&b);
+        world_close(&a);
+    }
+}
+
 /* Whose they are was not asked any more when they were damaged, or when some were gone. */
 static void test_damaged_files_of_somebody_else(void **state)
 {
@@ -789,5 +872,7 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
+    T_TEST(test_a_small_database_restored_elsewhere),
+    T_TEST(test_a_database_restored_elsewhere_that_changed), T_TEST(test_databases_of_two_programs),
     T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_our_own_files_are_not_read),
     T_TEST(test_one_bad_answer_is_no_damage))

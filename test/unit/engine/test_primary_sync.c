@@ -171,7 +171,7 @@ static void two_databases(struct world *first, struct world *second)
     second->opts.scan_ns = 3600 * SECOND;
     world_app(second);
     world_sql(second,
-        "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, randomblob(9000))");
+        "CREATE TABLE t(a INTEGER PRIMARY KEY, c); INSERT INTO t VALUES(1, randomblob(9000))");
 }
 
 /* The last one that was waited for stopped, and nobody told the database. */
