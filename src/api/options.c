@@ -59,6 +59,9 @@ enum wr_status wr_api_db_settings(
             if (!wr_parse_u64(wr_str(value), &n) || n == 0 || n > UINT32_MAX / 16)
                 return wr_fail(e, WR_MISUSE, "%s: \"%s\" is not a number of pages", key, value);
             ret->checkpoint_frames = (uint32_t)n;
+        } else if (strcmp(key, "adopt-replica") == 0) {
+            if (!wr_parse_bool(wr_str(value), &ret->adopt))
+                return wr_fail(e, WR_MISUSE, "%s: \"%s\" is not true or false", key, value);
         } else {
             return wr_fail(e, WR_MISUSE, "unknown database setting \"%s\"", key);
         }

@@ -8,7 +8,7 @@
 
 struct options {
     const char *config, *exec, *log_level, *sync_interval;
-    bool no_expand_env, restore_if_missing, once;
+    bool no_expand_env, restore_if_missing, once, adopt;
     int64_t shutdown_sync_timeout_ms; /* -1: not given */
 };
 
@@ -22,6 +22,8 @@ static const struct wr_flag flags[] = {
     {"once", WR_FLAG_BOOL, offsetof(struct options, once), NULL, "sync everything once, then end"},
     {"restore-if-db-not-exists", WR_FLAG_BOOL, offsetof(struct options, restore_if_missing), NULL,
         "restore databases that do not exist first"},
+    {"adopt", WR_FLAG_BOOL, offsetof(struct options, adopt), NULL,
+        "this is the replica's database, though it looks like another; not to be left on"},
     {"log-level", WR_FLAG_TEXT, offsetof(struct options, log_level), "LEVEL",
         "debug, info (the default), warn or error"},
     {"sync-interval", WR_FLAG_TEXT, offsetof(struct options, sync_interval), "DURATION",
@@ -128,12 +130,17 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         .exec = o.exec ? o.exec : c->exec,
         .once = o.once,
         .restore_if_missing = o.restore_if_missing,
+        .adopt = o.adopt,
         .shutdown_sync_timeout_ms = o.shutdown_sync_timeout_ms >= 0 ? o.shutdown_sync_timeout_ms
                                                                     : c->shutdown_sync_timeout_ms,
         .second_exit = WR_EXIT_NOT_SYNCED,
     };
     if (c->ndbs == 0)
         return wr_cli_fail("no databases specified in configuration", NULL);
+    if (o.adopt && c->ndbs > 1)
+        return wr_cli_fail("-adopt is for one database; of several, set adopt-replica: true in the "
+                           "configuration of those that are meant",
+            NULL);
     if (o.once && serve.exec)
         return wr_cli_fail("cannot specify -once flag with -exec", NULL);
     /* The child inherits the level, as one that replicates itself may expect. */

@@ -67,6 +67,7 @@ static const struct wr_key db_keys[] = {
     {"checkpoint-interval", WR_KEY_LATER},
     {"busy-timeout", WR_KEY_LATER},
     {"min-checkpoint-page-count", WR_KEY_FOR_ALL},
+    {"adopt-replica", WR_KEY_FOR_ALL},
     {"truncate-page-n", WR_KEY_LATER},
     {"max-sync-wal-bytes", WR_KEY_LATER},
     {"max-checkpoint-page-count", WR_KEY_LATER},

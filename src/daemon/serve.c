@@ -120,12 +120,37 @@ static bool restore_missing(struct server *s)
     return true;
 }
 
+/* With one that says that its replicas are its own. NULL: out of memory. */
+static const char *const *adopting(struct server *s, const char *const *settings)
+{
+    size_t n = 0;
+    const char **r;
+
+    while (settings && settings[n])
+        n += 2;
+    r = wr_arena_array(s->arena, n + 3, sizeof(*r));
+    if (!r)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        r[i] = settings[i];
+    r[n] = "adopt-replica";
+    r[n + 1] = "true";
+    r[n + 2] = NULL;
+    return r;
+}
+
 static bool add_db(struct server *s, size_t i)
 {
     const struct wr_config_db *db = &s->config->dbs[i];
+    const char *const *settings = db->settings;
     weir_error err = {0};
-    int rc = weir_db_add(s->w, db->path, db->settings, &s->dbs[i], &err);
+    int rc;
 
+    if (s->options->adopt)
+        settings = adopting(s, settings);
+    if (s->options->adopt && !settings)
+        return out_of_memory(s);
+    rc = weir_db_add(s->w, db->path, settings, &s->dbs[i], &err);
     if (rc != WEIR_OK)
         return failed(s, WR_SERVE_START, rc, db->path, err.message);
     wr_say(s->log, WEIR_LOG_INFO, "initialized db", WR_F_Z("path", db->path));

@@ -14,6 +14,7 @@ struct wr_serve_options {
     const char *exec;    /* NULL: no child */
     bool once;           /* one sync of everything, then end; not with exec */
     bool restore_if_missing;
+    bool adopt; /* every database continues what its replicas hold, whoever wrote it */
     int64_t shutdown_sync_timeout_ms;
     int second_exit; /* exit code when a second signal ends the process at once */
 };

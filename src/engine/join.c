@@ -140,7 +140,7 @@ static enum standing not_foreign(const struct db_replica *dr, bool ours)
 static enum wr_status elsewhere(
     const struct wr_db *db, const struct db_replica *dr, enum standing *ret, struct wr_err *e)
 {
-    bool ours = our_own(db, &dr->now), foreign = false;
+    bool ours = our_own(db, &dr->now) || db->adopt, foreign = false;
     enum wr_status st = WR_OK;
 
     if (!ours && !dr->now.sampled && !dr->now.unknowable)
@@ -277,7 +277,8 @@ static enum wr_status plan_join(
     case STANDS_FOREIGN:
         wr_replica_stop(dr->r, WR_CONFLICT,
             "the replica holds another database: most pages sampled from its newest state are not "
-            "in this one. Nothing was overwritten. Use another URL for this database");
+            "in this one. Nothing was overwritten. Use another URL for this database; if it is the "
+            "same one after all, start with -adopt (the setting adopt-replica)");
         return WR_BUSY;
     case STANDS_TOO_FAR:
         wr_replica_stop(dr->r, WR_CONFLICT,
@@ -288,7 +289,8 @@ static enum wr_status plan_join(
     case STANDS_UNKNOWN:
         wr_replica_stop(dr->r, WR_CONFLICT,
             "the replica's newest state is damaged or incomplete, and does not tell whether it is "
-            "of this database. Nothing was overwritten. Remove the replica, or use another URL");
+            "of this database. Nothing was overwritten. If it is, start with -adopt (the setting "
+            "adopt-replica); else use another URL");
         return WR_BUSY;
     case STANDS_DISPUTED:
         wait_for_others(db, dr);

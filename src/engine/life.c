@@ -79,6 +79,7 @@ enum wr_status wr_db_new(
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
     db->seed = o->seed;
+    db->adopt = o->adopt;
     db->scan_bytes = o->scan_bytes ? o->scan_bytes : SCAN_BYTES;
     db->inline_bytes = o->inline_bytes ? o->inline_bytes : INLINE_BYTES;
     db->scan_ns = o->scan_ns;

@@ -27,7 +27,8 @@ struct wr_db_opts {
     uint64_t scan_bytes;        /* read of the database in one step when it must be; 0: 16 MiB */
     uint64_t inline_bytes;      /* a file of more pages is encoded while it is sent; 0: 8 MiB */
     uint32_t lock_offset;       /* of SQLite's lock page; 0: 0x40000000 */
-    uint64_t seed;              /* of all jitter, so that runs repeat; 0: another one each time */
+    bool adopt;    /* a replica whose newest state is not known here is this database's, unasked */
+    uint64_t seed; /* of all jitter, so that runs repeat; 0: another one each time */
 };
 
 enum wr_status wr_db_new(struct wr_sched *sched, const struct wr_db_opts *o, struct wr_db **ret,

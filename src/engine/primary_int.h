@@ -95,6 +95,7 @@ struct wr_db {
     char *path, *name, *dir, *meta_dir, *outbox;
     uint64_t node_id; /* of this database on this machine, in the files it writes */
     uint64_t seed;
+    bool adopt;
     uint32_t lock_offset;
     uint32_t checkpoint_frames;
     int64_t scan_ns;

@@ -298,6 +298,27 @@ def small_database_on_another_machine(c):
 
 
 @case
+def vacuumed_on_another_machine(c):
+    """Restored, and rewritten before weir attaches: that looks like another database, and it can be said that it
+    is not."""
+    path = c.database(rows=40)
+    c.once(path)
+    old = max(kit.txids(c.path("replica")))
+    other = c.path("other.db")
+    os.rename(c.restored(), other)
+    db = sqlite3.connect(other)
+    db.execute("UPDATE t SET v = v || 'x'")
+    db.commit()
+    db.close()
+    c.refuses(7, ("replicate", "-once", other, c.url), other, "the replica holds another database", "-adopt")
+    c.expect(c.run("replicate", "-once", "-adopt", other, c.url), 0)
+    c.nothing_lost(other)
+    c.once(other)  # from now on nobody asks
+    was = c.restored(txid=old)
+    c.check(was and rows(was) == rows(path), "the past cannot be restored any more")
+
+
+@case
 def foreign_replica_beside_a_good_one(c):
     """It is no success, though the other replica gets everything: of -once, and of the last sync."""
     first, second = c.database("first.db", rows=20), c.database("second.db", rows=25)

@@ -131,9 +131,12 @@ int weir_close(weir *w, int64_t timeout_ms, weir_error *e)
 int weir_db_add(
     weir *w, const char *path, const char *const *settings, weir_db **ret, weir_error *e)
 {
+    bool adopt = false;
+
     (void)w;
-    (void)settings;
-    note("add(%s)", path);
+    for (size_t i = 0; settings && settings[i]; i += 2)
+        adopt = adopt || strcmp(settings[i], "adopt-replica") == 0;
+    note(adopt ? "add(%s,adopt)" : "add(%s)", path);
     *ret = &the_dbs[ndbs++];
     (void)snprintf((*ret)->path, sizeof((*ret)->path), "%s", path);
     return answer(fake.db_add, e);

@@ -474,7 +474,16 @@ static void test_an_empty_replica_hid_the_failure_of_another(void **state)
 
 static void test_replicate_usage(void **state)
 {
+    const char *two = t_path(dir, "two.yml");
+    static const char text[] = "dbs:\n- {path: /n/a, replica: {path: /r/a}}\n"
+                               "- {path: /n/b, replica: {path: /r/b}}\n";
+
     (void)state;
+    t_spew(two, text, strlen(text));
+    EXPECT(1, "",
+        "Error: -adopt is for one database; of several, set adopt-replica: true in the "
+        "configuration of those that are meant\n",
+        RUN(replicate, "-adopt", "-config", two));
     EXPECT(1, "",
         "Error: must specify at least one replica URL for /a.db\n"
         "Try: weir replicate /path/to/db s3://bucket/prefix\n",

@@ -106,6 +106,7 @@ static void test_full(void **state)
                                "  - path: sqlite:///a.db\n"
                                "    meta-path: /meta\n"
                                "    min-checkpoint-page-count: 500\n"
+                               "    adopt-replica: true\n"
                                "    restore-if-db-not-exists: true\n"
                                "    replicas:\n"
                                "      - type: s3\n"
@@ -131,7 +132,8 @@ static void test_full(void **state)
     assert_string_equal(c->dbs[0].path, "/a.db");
     assert_string_equal(setting(c->dbs[0].settings, "meta-path"), "/meta");
     assert_string_equal(setting(c->dbs[0].settings, "min-checkpoint-page-count"), "500");
-    T(settings_count(c->dbs[0].settings) == 2);
+    assert_string_equal(setting(c->dbs[0].settings, "adopt-replica"), "true");
+    T(settings_count(c->dbs[0].settings) == 3);
 
     r = c->dbs[0].replicas;
     assert_string_equal(r[0].url, "s3://b/x/y");

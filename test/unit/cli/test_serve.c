@@ -369,6 +369,14 @@ static void test_bad_child(void **state)
     T(strstr(fake.calls, "close(1234)")); /* what was captured meanwhile is sent */
 }
 
+static void test_adopt(void **state)
+{
+    (void)state;
+    serve(1, (struct wr_serve_options){.once = true, .adopt = true});
+    expect(WEIR_OK, 0, "",
+        "open add(/nonexistent/a.db,adopt) " R1 " sync(/nonexistent/a.db) close(0)");
+}
+
 static void test_restore_missing(void **state)
 {
     static const int second[] = {WEIR_NOTFOUND, WEIR_OK, -1}, none[] = {WEIR_NOTFOUND, -1},
@@ -433,6 +441,7 @@ T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
     S_TEST(test_once_serves_the_other_replica_first), S_TEST(test_once_goes_on),
     S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
     S_TEST(test_second_signal), S_TEST(test_child), S_TEST(test_signal_passed_to_child),
-    S_TEST(test_bad_child), S_TEST(test_restore_missing), S_TEST(test_restore_only_what_is_missing),
-    S_TEST(test_signal_while_restoring), S_TEST(test_no_databases), S_TEST(test_signal_while_busy),
+    S_TEST(test_bad_child), S_TEST(test_adopt), S_TEST(test_restore_missing),
+    S_TEST(test_restore_only_what_is_missing), S_TEST(test_signal_while_restoring),
+    S_TEST(test_no_databases), S_TEST(test_signal_while_busy),
     S_TEST(test_one_replica_of_two_has_stopped), S_TEST(test_path_said_once))

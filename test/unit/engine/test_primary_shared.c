@@ -209,13 +209,15 @@ static void sent_as_one_file(struct world *w)
 static void test_two_writers_whose_names_differ(void **state)
 {
     (void)state;
-    for (int ahead = 0; ahead < 2; ahead++) {
+    for (int round = 0; round < 4; round++) {
         struct world a, b;
         struct wr_ltx_files files;
+        int ahead = round & 1;
 
         made(&a);
         cloned(&b, &a);
-        sent_as_one_file(&b); /* 2-5 */
+        b.opts.adopt = (round & 2) != 0; /* which says nothing of rivals */
+        sent_as_one_file(&b);            /* 2-5 */
         for (int i = 0; i < (ahead ? 7 : 2); i++) {
             change(&a); /* 2-2, 3-3 ... */
             (void)world_sync(&a);
@@ -713,6 +715,31 @@ static void test_a_small_database_restored_elsewhere(void **state)
     world_close(&a);
 }
 
+/* And when nothing shows that it is the same, it can be said. */
+static void test_a_replica_is_adopted(void **state)
+{
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct world a, b;
+
+        made(&a);
+        world_stop(&a);
+        if (damaged)
+            damage_all(&a);
+        tenant(&b, 0);
+        b.n_buckets = 1;
+        b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+        b.opts.adopt = true;
+        world_start(&b);
+        (void)world_sync(&b);
+        world_check(&b, 0);
+        if (!damaged)
+            T(world_restore(&b, 0, 1).n == world_image(&a).n); /* the past stays */
+        world_close(&b);
+        world_close(&a);
+    }
+}
+
 /* Half of its pages are enough of a larger one. */
 static void test_a_database_restored_elsewhere_that_changed(void **state)
 {
@@ -872,7 +899,7 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
-    T_TEST(test_a_small_database_restored_elsewhere),
+    T_TEST(test_a_small_database_restored_elsewhere), T_TEST(test_a_replica_is_adopted),
     T_TEST(test_a_database_restored_elsewhere_that_changed), T_TEST(test_databases_of_two_programs),
     T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_our_own_files_are_not_read),
     T_TEST(test_one_bad_answer_is_no_damage))
