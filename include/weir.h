@@ -144,7 +144,9 @@ WEIR_API int weir_db_add(
     weir *w, const char *path, const char *const *settings, weir_db **ret, weir_error *reterr);
 
 /* Start replicating `db` to `url` as well ("s3://bucket/prefix?region=eu-west-1"). `settings` are
- * those of an entry under `replicas:`. Only the URL and the settings are checked here; an
+ * those of an entry under `replicas:`, and "adopt-replica" "true" where the caller knows that the
+ * database continues that replica, as after weir_restore from it: else one that has little in
+ * common with it is refused. Only the URL and the settings are checked here; an
  * unreachable replica shows in weir_replica_status, and is tried again for ever.
  *
  * WEIR_CONFLICT: another database of this runtime, or this one, has the same URL. */

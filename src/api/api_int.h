@@ -51,6 +51,7 @@ struct wr_call wr_api_call(weir *w, struct wr_arena *a, weir_cancel *cancel);
  * wr_storage_open, NULL-terminated; its strings are the caller's. */
 struct api_replica_settings {
     int64_t sync_interval_ns;
+    bool adopt;
     const char **rest;
 };
 enum wr_status wr_api_replica_settings(

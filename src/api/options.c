@@ -7,6 +7,13 @@
 
 #define SYNC_INTERVAL_NS ((int64_t)1000000000)
 
+static enum wr_status boolean(const char *key, const char *value, bool *ret, struct wr_err *e)
+{
+    if (!wr_parse_bool(wr_str(value), ret))
+        return wr_fail(e, WR_MISUSE, "%s: \"%s\" is not true or false", key, value);
+    return WR_OK;
+}
+
 static enum wr_status duration(const char *key, const char *value, int64_t *ret, struct wr_err *e)
 {
     int64_t ns;
@@ -34,6 +41,8 @@ enum wr_status wr_api_replica_settings(
     for (size_t i = 0; i < n && st == WR_OK; i += 2) {
         if (strcmp(settings[i], "sync-interval") == 0) {
             st = duration(settings[i], settings[i + 1], &ret->sync_interval_ns, e);
+        } else if (strcmp(settings[i], "adopt-replica") == 0) {
+            st = boolean(settings[i], settings[i + 1], &ret->adopt, e);
         } else {
             rest[k++] = settings[i];
             rest[k++] = settings[i + 1];
@@ -60,8 +69,10 @@ enum wr_status wr_api_db_settings(
                 return wr_fail(e, WR_MISUSE, "%s: \"%s\" is not a number of pages", key, value);
             ret->checkpoint_frames = (uint32_t)n;
         } else if (strcmp(key, "adopt-replica") == 0) {
-            if (!wr_parse_bool(wr_str(value), &ret->adopt))
-                return wr_fail(e, WR_MISUSE, "%s: \"%s\" is not true or false", key, value);
+            enum wr_status st = boolean(key, value, &ret->adopt, e);
+
+            if (st != WR_OK)
+                return st;
         } else {
             return wr_fail(e, WR_MISUSE, "unknown database setting \"%s\"", key);
         }

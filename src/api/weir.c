@@ -324,7 +324,8 @@ int weir_db_add_replica(
         if (st != WR_OK) {
             wr_storage_close(storage);
         } else {
-            st = wr_db_add_replica(db->db, storage, own.sync_interval_ns, &e);
+            st = own.adopt ? wr_db_adopt_replica(db->db, storage, own.sync_interval_ns, &e)
+                           : wr_db_add_replica(db->db, storage, own.sync_interval_ns, &e);
             if (st != WR_OK)
                 unclaim_url(db, wr_str(name));
         }

@@ -40,6 +40,7 @@ struct server {
     char **argv; /* of the child; NULL without one */
     weir *w;
     weir_db **dbs; /* as many as the configuration has; NULL from the first that was not added */
+    const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
     struct wr_served *ret;
 };
 
@@ -70,8 +71,28 @@ static struct wr_str safe_url(struct server *s, const char *url)
     return r.p ? r : WR_STR("?");
 }
 
-/* Restore one database from the first of its replicas that has a backup. */
-static bool restore_one(struct server *s, const struct wr_config_db *db)
+/* With the one that says that what the replica holds is of the database. NULL: out of memory. */
+static const char *const *adopting(struct server *s, const char *const *settings)
+{
+    size_t n = 0;
+    const char **r;
+
+    while (settings && settings[n])
+        n += 2;
+    r = wr_arena_array(s->arena, n + 3, sizeof(*r));
+    if (!r)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        r[i] = settings[i];
+    r[n] = "adopt-replica";
+    r[n + 1] = "true";
+    r[n + 2] = NULL;
+    return r;
+}
+
+/* Restore one database from the first of its replicas that has a backup; that is *ret then. */
+static bool restore_one(
+    struct server *s, const struct wr_config_db *db, const struct wr_config_replica **ret)
 {
     const struct wr_log_field path = WR_F_Z("path", db->path);
     struct wr_file_info info;
@@ -97,6 +118,7 @@ static bool restore_one(struct server *s, const struct wr_config_db *db)
             wr_say(s->log, WEIR_LOG_INFO, "restore completed", path,
                 WR_F_STR("replica", safe_url(s, db->replicas[i].url)),
                 WR_F_TXID("txid", result.txid));
+            *ret = &db->replicas[i];
             return true;
         }
         if (rc != WEIR_NOTFOUND)
@@ -108,10 +130,14 @@ static bool restore_one(struct server *s, const struct wr_config_db *db)
 
 static bool restore_missing(struct server *s)
 {
+    s->restored_from = wr_arena_array(s->arena, s->config->ndbs, sizeof(*s->restored_from));
+    if (!s->restored_from)
+        return out_of_memory(s);
     for (size_t i = 0; i < s->config->ndbs; i++) {
         const struct wr_config_db *db = &s->config->dbs[i];
 
-        if ((s->options->restore_if_missing || db->restore_if_missing) && !restore_one(s, db))
+        if ((s->options->restore_if_missing || db->restore_if_missing) &&
+            !restore_one(s, db, &s->restored_from[i]))
             return false;
         if (wr_signals_asked(&s->signals))
             return failed(
@@ -120,50 +146,41 @@ static bool restore_missing(struct server *s)
     return true;
 }
 
-/* With one that says that its replicas are its own. NULL: out of memory. */
-static const char *const *adopting(struct server *s, const char *const *settings)
+/* What is restored here continues its replica, whatever is done to it before we attach. */
+static bool add_replica(struct server *s, size_t i, const struct wr_config_replica *r)
 {
-    size_t n = 0;
-    const char **r;
+    const char *path = s->config->dbs[i].path;
+    bool adopt = r == s->restored_from[i];
+    const char *const *settings = adopt ? adopting(s, r->settings) : r->settings;
+    weir_error err = {0};
+    int rc;
 
-    while (settings && settings[n])
-        n += 2;
-    r = wr_arena_array(s->arena, n + 3, sizeof(*r));
-    if (!r)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        r[i] = settings[i];
-    r[n] = "adopt-replica";
-    r[n + 1] = "true";
-    r[n + 2] = NULL;
-    return r;
+    if (adopt && !settings)
+        return out_of_memory(s);
+    rc = weir_db_add_replica(s->dbs[i], r->url, settings, &err);
+    if (rc != WEIR_OK)
+        return failed(s, WR_SERVE_START, rc, path, err.message);
+    wr_say(s->log, WEIR_LOG_INFO, "replicating to", WR_F_Z("db", path), WR_F_Z("type", r->type),
+        WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", safe_url(s, r->url)));
+    return true;
 }
 
 static bool add_db(struct server *s, size_t i)
 {
     const struct wr_config_db *db = &s->config->dbs[i];
-    const char *const *settings = db->settings;
+    const char *const *settings = s->options->adopt ? adopting(s, db->settings) : db->settings;
     weir_error err = {0};
     int rc;
 
-    if (s->options->adopt)
-        settings = adopting(s, settings);
     if (s->options->adopt && !settings)
         return out_of_memory(s);
     rc = weir_db_add(s->w, db->path, settings, &s->dbs[i], &err);
     if (rc != WEIR_OK)
         return failed(s, WR_SERVE_START, rc, db->path, err.message);
     wr_say(s->log, WEIR_LOG_INFO, "initialized db", WR_F_Z("path", db->path));
-    for (size_t j = 0; j < db->nreplicas; j++) {
-        const struct wr_config_replica *r = &db->replicas[j];
-
-        rc = weir_db_add_replica(s->dbs[i], r->url, r->settings, &err);
-        if (rc != WEIR_OK)
-            return failed(s, WR_SERVE_START, rc, db->path, err.message);
-        wr_say(s->log, WEIR_LOG_INFO, "replicating to", WR_F_Z("db", db->path),
-            WR_F_Z("type", r->type), WR_F_Z("sync-interval", r->sync_interval),
-            WR_F_STR("url", safe_url(s, r->url)));
-    }
+    for (size_t j = 0; j < db->nreplicas; j++)
+        if (!add_replica(s, i, &db->replicas[j]))
+            return false;
     return true;
 }
 

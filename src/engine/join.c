@@ -140,7 +140,7 @@ static enum standing not_foreign(const struct db_replica *dr, bool ours)
 static enum wr_status elsewhere(
     const struct wr_db *db, const struct db_replica *dr, enum standing *ret, struct wr_err *e)
 {
-    bool ours = our_own(db, &dr->now) || db->adopt, foreign = false;
+    bool ours = our_own(db, &dr->now) || dr->adopted, foreign = false;
     enum wr_status st = WR_OK;
 
     if (!ours && !dr->now.sampled && !dr->now.unknowable)

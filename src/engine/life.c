@@ -104,8 +104,8 @@ enum wr_status wr_db_new(
     return WR_OK;
 }
 
-enum wr_status wr_db_add_replica(
-    struct wr_db *db, struct wr_storage *storage, int64_t sync_interval_ns, struct wr_err *e)
+static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
+    int64_t sync_interval_ns, bool adopt, struct wr_err *e)
 {
     struct wr_replica_opts o = {
         .sched = db->actor.sched, .label = db->name, .notify = on_replica, .arg = db};
@@ -124,6 +124,7 @@ enum wr_status wr_db_add_replica(
     if (room) {
         db->known[db->n_known] = r;
         db->known_interval_ns[db->n_known] = sync_interval_ns;
+        db->known_adopted[db->n_known] = adopt;
         db->n_known++;
     }
     wr_mutex_unlock(&db->mutex);
@@ -133,6 +134,18 @@ enum wr_status wr_db_add_replica(
     }
     wr_replica_start(r);
     return WR_OK;
+}
+
+enum wr_status wr_db_add_replica(
+    struct wr_db *db, struct wr_storage *storage, int64_t sync_interval_ns, struct wr_err *e)
+{
+    return add_replica(db, storage, sync_interval_ns, db->adopt, e);
+}
+
+enum wr_status wr_db_adopt_replica(
+    struct wr_db *db, struct wr_storage *storage, int64_t sync_interval_ns, struct wr_err *e)
+{
+    return add_replica(db, storage, sync_interval_ns, true, e);
 }
 
 static void unwatch(struct wr_db *db, enum db_watched which)

@@ -315,6 +315,7 @@ static void read_replicas(struct wr_db *db)
     while (db->n_replicas < db->n_known) {
         db->replicas[db->n_replicas].r = db->known[db->n_replicas];
         db->replicas[db->n_replicas].interval_ns = db->known_interval_ns[db->n_replicas];
+        db->replicas[db->n_replicas].adopted = db->known_adopted[db->n_replicas];
         db->n_replicas++;
     }
     wr_mutex_unlock(&db->mutex);

@@ -27,8 +27,8 @@ struct wr_db_opts {
     uint64_t scan_bytes;        /* read of the database in one step when it must be; 0: 16 MiB */
     uint64_t inline_bytes;      /* a file of more pages is encoded while it is sent; 0: 8 MiB */
     uint32_t lock_offset;       /* of SQLite's lock page; 0: 0x40000000 */
-    bool adopt;    /* a replica whose newest state is not known here is this database's, unasked */
-    uint64_t seed; /* of all jitter, so that runs repeat; 0: another one each time */
+    bool adopt;                 /* every replica as by wr_db_adopt_replica */
+    uint64_t seed;              /* of all jitter, so that runs repeat; 0: another one each time */
 };
 
 enum wr_status wr_db_new(struct wr_sched *sched, const struct wr_db_opts *o, struct wr_db **ret,
@@ -37,6 +37,9 @@ enum wr_status wr_db_new(struct wr_sched *sched, const struct wr_db_opts *o, str
 /* At any time; it is listed and joins by itself. `storage` becomes the database's, also on failure.
  * LIMIT over WR_REPLICAS_MAX. */
 enum wr_status wr_db_add_replica(struct wr_db *db, struct wr_storage *storage,
+    int64_t sync_interval_ns, struct wr_err *e) WR_MUST_CHECK;
+/* The same; its newest state is this database's, whoever wrote it. */
+enum wr_status wr_db_adopt_replica(struct wr_db *db, struct wr_storage *storage,
     int64_t sync_interval_ns, struct wr_err *e) WR_MUST_CHECK;
 
 void wr_db_start(struct wr_db *db); /* once */

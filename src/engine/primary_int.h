@@ -63,6 +63,7 @@ struct db_replica {
     struct wr_replica *r;
     struct wr_replica_status now; /* as of the start of the step */
     int64_t interval_ns;
+    bool adopted;        /* whose its newest state is, is not asked */
     bool joined;         /* it has, or is being sent, everything up to db->txid */
     unsigned found_seen; /* now.found when it joined: another value means it must again */
     uint64_t join_txid;  /* of the file that it joined with; 0: none, or that failed */
@@ -119,6 +120,7 @@ struct wr_db {
     bool looked;                /* something hinted at a change since the last step */
     struct wr_replica *known[WR_REPLICAS_MAX]; /* all replicas; only ever appended to */
     int64_t known_interval_ns[WR_REPLICAS_MAX];
+    bool known_adopted[WR_REPLICAS_MAX];
     size_t n_known;
 
     /* only the actor's step, from here on */

@@ -128,15 +128,20 @@ int weir_close(weir *w, int64_t timeout_ms, weir_error *e)
     return answer(fake.close, e);
 }
 
+static bool adopts(const char *const *settings)
+{
+    for (size_t i = 0; settings && settings[i]; i += 2) {
+        if (strcmp(settings[i], "adopt-replica") == 0)
+            return strcmp(settings[i + 1], "true") == 0;
+    }
+    return false;
+}
+
 int weir_db_add(
     weir *w, const char *path, const char *const *settings, weir_db **ret, weir_error *e)
 {
-    bool adopt = false;
-
     (void)w;
-    for (size_t i = 0; settings && settings[i]; i += 2)
-        adopt = adopt || strcmp(settings[i], "adopt-replica") == 0;
-    note(adopt ? "add(%s,adopt)" : "add(%s)", path);
+    note("add(%s%s)", path, adopts(settings) ? ",adopt" : "");
     *ret = &the_dbs[ndbs++];
     (void)snprintf((*ret)->path, sizeof((*ret)->path), "%s", path);
     return answer(fake.db_add, e);
@@ -145,7 +150,7 @@ int weir_db_add(
 int weir_db_add_replica(weir_db *db, const char *url, const char *const *settings, weir_error *e)
 {
     (void)db;
-    note("replica(%s,%s=%s)", url, settings[0], settings[1]);
+    note("replica(%s,%s=%s%s)", url, settings[0], settings[1], adopts(settings) ? ",adopt" : "");
     if (fake.at_add_replica)
         fake.at_add_replica();
     return answer(fake.add_replica, e);
