@@ -1,5 +1,7 @@
 /*
- * node.c - see node.h. The file holds 16 hex digits and a newline.
+ * node.c - see node.h. The file holds the number, and where it was made: each 16 hex digits, a
+ * blank between, a newline behind. One of older versions holds the number alone, which is taken
+ * over.
  */
 #include "engine/node.h"
 
@@ -8,35 +10,55 @@
 #include "base/crypto.h"
 
 #define MACHINE_ID_MIN 16u /* bytes; less is an empty file, as images have it */
+#define TEXT_SIZE      34u
+#define NUMBER_SIZE    17u /* of a file that says no place */
 
-/* False: the machine has no id. */
-static bool from_machine(const char *db_path, uint64_t *ret)
+struct node {
+    uint64_t number;
+    uint64_t place; /* of machine id, if there is one, and path; 0: not known */
+};
+
+/* 0 bytes: the machine has none. */
+static size_t machine_id(uint8_t id[64])
 {
-    uint8_t id[64], sum[WR_SHA256_SIZE];
     struct wr_file *f = NULL;
     size_t n = 0;
-    struct wr_buf b;
-    bool ok = false;
 
     if (wr_file_open(wr_fs_posix(), "/etc/machine-id", WR_FILE_READ, 0, &f, NULL) != WR_OK)
-        return false;
-    if (wr_file_pread(f, id, sizeof(id), 0, &n, NULL) != WR_OK)
+        return 0;
+    if (wr_file_pread(f, id, 64, 0, &n, NULL) != WR_OK)
         n = 0;
     wr_file_close(f);
+    return n >= MACHINE_ID_MIN ? n : 0;
+}
+
+/* What is to be kept here, if nothing is yet. */
+static enum wr_status make(const char *db_path, struct node *ret, struct wr_err *e)
+{
+    uint8_t id[64], sum[WR_SHA256_SIZE];
+    size_t n = machine_id(id);
+    struct wr_buf b;
+    enum wr_status st;
+
     wr_buf_init(&b, 8192);
     wr_buf_put(&b, id, n);
     wr_buf_z(&b, db_path);
-    if (n >= MACHINE_ID_MIN && wr_buf_status(&b) == WR_OK)
-        ok = wr_sha256(wr_buf_bytes(&b), sum, NULL) == WR_OK;
+    st = wr_buf_status(&b) == WR_OK ? wr_sha256(wr_buf_bytes(&b), sum, e)
+                                    : wr_fail(e, wr_buf_status(&b), "path of the database");
     wr_buf_release(&b);
-    if (ok)
-        *ret = wr_be64(sum) | 1;
-    return ok;
+    if (st != WR_OK)
+        return st;
+    ret->place = ret->number = wr_be64(sum) | 1;
+    if (n == 0) {
+        st = wr_random(&ret->number, sizeof(ret->number), e);
+        ret->number |= 1;
+    }
+    return st;
 }
 
-static bool kept(const struct wr_fs *fs, const char *path, uint64_t *ret)
+static bool kept(const struct wr_fs *fs, const char *path, struct node *ret)
 {
-    char text[17];
+    char text[TEXT_SIZE + 1];
     struct wr_file *f = NULL;
     size_t n = 0;
 
@@ -45,20 +67,27 @@ static bool kept(const struct wr_fs *fs, const char *path, uint64_t *ret)
     if (wr_file_pread(f, text, sizeof(text), 0, &n, NULL) != WR_OK)
         n = 0;
     wr_file_close(f);
-    return n == sizeof(text) && text[16] == '\n' &&
-           wr_parse_hex64((struct wr_str){text, 16}, ret) && *ret != 0;
+    if (n != TEXT_SIZE && n != NUMBER_SIZE)
+        return false;
+    ret->place = 0;
+    return text[n - 1] == '\n' && (n == NUMBER_SIZE || text[16] == ' ') &&
+           wr_parse_hex64((struct wr_str){text, 16}, &ret->number) && ret->number != 0 &&
+           (n == NUMBER_SIZE || wr_parse_hex64((struct wr_str){text + 17, 16}, &ret->place));
 }
 
 /* Not synced, like all local state: a torn one is made anew. */
 static enum wr_status keep(
-    const struct wr_fs *fs, const char *path, const char text[18], struct wr_err *e)
+    const struct wr_fs *fs, const char *path, const struct node *node, struct wr_err *e)
 {
+    char text[TEXT_SIZE + 1];
     struct wr_file *f = NULL;
     enum wr_status st =
         wr_file_open(fs, path, WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_TRUNC, 0600, &f, e);
 
+    (void)snprintf(text, sizeof(text), "%016llx %016llx\n", (unsigned long long)node->number,
+        (unsigned long long)node->place);
     if (st == WR_OK)
-        st = wr_file_pwrite(f, text, 17, 0, e);
+        st = wr_file_pwrite(f, text, TEXT_SIZE, 0, e);
     wr_file_close(f);
     return st;
 }
@@ -66,11 +95,12 @@ static enum wr_status keep(
 enum wr_status wr_node_id(
     const struct wr_fs *fs, const char *dir, const char *db_path, uint64_t *ret, struct wr_err *e)
 {
-    char text[18];
-    uint64_t id = 0;
+    struct node here = {0}, was = {0};
     struct wr_buf path;
-    enum wr_status st;
+    enum wr_status st = make(db_path, &here, e);
 
+    if (st != WR_OK)
+        return st;
     wr_buf_init(&path, 8192);
     wr_buf_fmt(&path, "%s/node", dir);
     st = wr_buf_status(&path);
@@ -78,17 +108,12 @@ enum wr_status wr_node_id(
         wr_buf_release(&path);
         return wr_fail(e, st, "path of the local state");
     }
-    if (!kept(fs, (const char *)path.p, &id)) {
-        if (!from_machine(db_path, &id)) {
-            st = wr_random(&id, sizeof(id), e);
-            id |= 1;
-        }
-        (void)snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)id);
-        if (st == WR_OK)
-            st = keep(fs, (const char *)path.p, text, e);
-    }
+    if (kept(fs, (const char *)path.p, &was) && (was.place == 0 || was.place == here.place))
+        here.number = was.number;
+    if (here.number != was.number || here.place != was.place)
+        st = keep(fs, (const char *)path.p, &here, e);
     wr_buf_release(&path);
     if (st == WR_OK)
-        *ret = id;
+        *ret = here.number;
     return st;
 }

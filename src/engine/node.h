@@ -13,7 +13,11 @@
 
 /* The number kept in `<dir>/node`; made at the first call. From machine id and database path where
  * the machine has an id, so that it comes out the same when local state was lost; at random
- * elsewhere, for in containers many databases have the same path. Never 0. */
+ * elsewhere, for in containers many databases have the same path. Never 0.
+ *
+ * A directory that was copied or moved from another path or machine gets a number of its own: what
+ * the old one wrote is not this one's. `db_path` is absolute, with symbolic links resolved, so that
+ * one file has one path. */
 enum wr_status wr_node_id(const struct wr_fs *fs, const char *dir, const char *db_path,
     uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -94,7 +94,7 @@ struct wr_db {
     struct wr_actor actor;
     const struct wr_fs *fs;
     char *path, *name, *dir, *meta_dir, *outbox;
-    uint64_t node_id; /* of this database on this machine, in the files it writes */
+    uint64_t node_id; /* of this path on this machine, in the files it writes */
     uint64_t seed;
     bool adopt;
     uint32_t lock_offset;

@@ -151,7 +151,7 @@ enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e)
     assert(!db->ledger && !db->proof.image);
     st = wr_mkdirs(db->fs, db->meta_dir, 0700, e);
     if (st == WR_OK && db->node_id == 0)
-        st = wr_node_id(db->fs, db->meta_dir, db->path, &db->node_id, e);
+        st = wr_node_id(db->fs, db->meta_dir, wr_conn_path(db->conn), &db->node_id, e);
     if (st == WR_OK) {
         st = wr_ledger_open(
             db->fs, db->meta_dir, db->view.page_size, db->view.lock_pgno, &db->ledger, e);

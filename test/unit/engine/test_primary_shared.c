@@ -8,6 +8,7 @@
 #include "engine/layout.h"
 #include "storage/drivers.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SECOND ((int64_t)1000000000)
@@ -715,6 +716,71 @@ static void test_a_small_database_restored_elsewhere(void **state)
     world_close(&a);
 }
 
+/* With all that is beside it, as `cp -r` does. */
+static void cloned_with_state(struct world *w, struct world *from)
+{
+    static const char *const names[] = {"ledger", "journal.0", "journal.1", "node"};
+
+    cloned(w, from);
+    T(mkdir(t_path(w->dir, ".app.db-weir"), 0700) == 0);
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        const char *path = t_path(t_path(from->dir, ".app.db-weir"), names[i]);
+
+        if (access(path, F_OK) == 0)
+            world_copy(path, t_path(t_path(w->dir, ".app.db-weir"), names[i]));
+    }
+}
+
+/* A template was copied with its local state, by which the files of the original were the copy's
+ * own: what became of it took the replica over. */
+static void test_copied_local_state_makes_no_owner(void **state)
+{
+    struct world a, b;
+    size_t n;
+
+    (void)state;
+    made(&a);
+    world_stop(&a);
+    cloned_with_state(&b, &a);
+    world_sql(&a, "UPDATE t SET b=randomblob(3000)");
+    world_start(&a);
+    assert_int_equal(world_sync(&a), 2);
+    world_stop(&a);
+    n = count_files(&a);
+    world_sql(&b, "UPDATE t SET b=randomblob(3000)");
+    world_start(&b);
+    world_run(&b, MINUTE);
+    T(stopped(&b, "holds another database"));
+    assert_int_equal(count_files(&a), n);
+    world_check(&a, 0);
+    world_close(&b);
+    world_close(&a);
+}
+
+/* And one that was moved goes on where it was: by the ledger, or without one by its pages. */
+static void test_a_database_that_was_moved_goes_on(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        struct world a, b;
+        struct wr_db_status s;
+
+        made(&a);
+        world_stop(&a);
+        cloned_with_state(&b, &a);
+        if (lost)
+            T(unlink(t_path(b.dir, ".app.db-weir/ledger")) == 0);
+        change(&b);
+        world_start(&b);
+        (void)world_sync(&b);
+        world_check(&b, 0);
+        wr_db_status(b.db, &s);
+        assert_int_equal(s.full_sends, lost);
+        world_close(&b);
+        world_close(&a);
+    }
+}
+
 /* And when nothing shows that it is the same, it can be said. */
 static void test_a_replica_is_adopted(void **state)
 {
@@ -900,6 +966,8 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
     T_TEST(test_a_small_database_restored_elsewhere), T_TEST(test_a_replica_is_adopted),
+    T_TEST(test_copied_local_state_makes_no_owner),
+    T_TEST(test_a_database_that_was_moved_goes_on),
     T_TEST(test_a_database_restored_elsewhere_that_changed), T_TEST(test_databases_of_two_programs),
     T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_our_own_files_are_not_read),
     T_TEST(test_one_bad_answer_is_no_damage))

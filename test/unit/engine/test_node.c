@@ -1,0 +1,98 @@
+/*
+ * test_node.c - the number that tells our own files: when it stays, and when it must not.
+ */
+#include "engine/node.h"
+
+#include "harness/t.h"
+
+static uint64_t node_of(const char *dir, const char *db_path)
+{
+    uint64_t id = 0;
+    struct wr_err e = {0};
+
+    T_OK(wr_node_id(wr_fs_posix(), dir, db_path, &id, &e));
+    T(id != 0);
+    return id;
+}
+
+static const char *copied(const char *dir)
+{
+    const char *to = t_tmpdir();
+    struct wr_bytes b = t_slurp(t_path(dir, "node"));
+
+    t_spew(t_path(to, "node"), b.p, b.n);
+    return to;
+}
+
+static void test_it_stays(void **state)
+{
+    const char *dir = t_tmpdir();
+    uint64_t id = node_of(dir, "/srv/a.db");
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        T(node_of(dir, "/srv/a.db") == id);
+    T(node_of(copied(dir), "/srv/a.db") == id); /* kept elsewhere: meta-path has changed */
+}
+
+/* The copy of a directory had the number of the original, whose files were then its own. */
+static void test_a_copy_has_a_number_of_its_own(void **state)
+{
+    const char *dir = t_tmpdir(), *copy;
+    uint64_t id = node_of(dir, "/srv/a/app.db"), other;
+
+    (void)state;
+    copy = copied(dir);
+    other = node_of(copy, "/srv/b/app.db");
+    T(other != id);
+    T(node_of(copy, "/srv/b/app.db") == other);
+    T(node_of(dir, "/srv/a/app.db") == id);
+}
+
+/* They do not say where they were made. */
+static void test_a_file_of_an_older_version_is_taken_over(void **state)
+{
+    static const char old[] = "00000000000000ab\n";
+    const char *dir = t_tmpdir();
+
+    (void)state;
+    t_spew(t_path(dir, "node"), old, strlen(old));
+    T(node_of(dir, "/srv/a.db") == 0xab);
+    T(node_of(copied(dir), "/srv/a.db") == 0xab);
+    T(node_of(copied(dir), "/srv/b.db") != 0xab); /* once */
+}
+
+static void test_a_damaged_file_is_made_anew(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_bytes good;
+    uint8_t text[64];
+    size_t n;
+
+    (void)state;
+    (void)node_of(dir, "/srv/a.db");
+    good = t_slurp(t_path(dir, "node"));
+    n = good.n;
+    T(n < sizeof(text));
+    memcpy(text, good.p, n);
+    for (size_t cut = 0; cut <= n; cut++) {
+        uint64_t id;
+
+        t_spew(t_path(dir, "node"), text, cut);
+        id = node_of(dir, "/srv/a.db");
+        T(node_of(dir, "/srv/a.db") == id);
+        T(t_slurp(t_path(dir, "node")).n == n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint8_t was = text[i];
+
+        text[i] = 'x';
+        t_spew(t_path(dir, "node"), text, n);
+        (void)node_of(dir, "/srv/a.db");
+        T(memchr(t_slurp(t_path(dir, "node")).p, 'x', n) == NULL);
+        text[i] = was;
+    }
+}
+
+T_MAIN(T_TEST(test_it_stays), T_TEST(test_a_copy_has_a_number_of_its_own),
+    T_TEST(test_a_file_of_an_older_version_is_taken_over), T_TEST(test_a_damaged_file_is_made_anew))
