@@ -200,10 +200,32 @@ struct trouble {
     int code; /* WEIR_OK: nothing but time */
     char text[1024];
     int64_t patience_ms; /* how long to wait for it to pass */
-    uint64_t progress;   /* the sum of what the replicas have */
+    uint64_t progress;   /* the sum of what the replicas have that lack something */
 };
 
-static struct trouble find_trouble(weir_db *db)
+/* Where the beginning was: a database that is written to all the time is always ahead of its
+ * replicas. *ret stays 0 while that is not known. */
+static void find_goal(struct server *s, weir_db *db, weir_txid *ret)
+{
+    weir_db_info info = {.struct_size = sizeof(info)};
+
+    if (*ret > 0 || weir_db_status(db, &info, NULL) != WEIR_OK || info.error_code != WEIR_OK)
+        return;
+    if (weir_db_sync(db, WEIR_SYNC_LOCAL, ONCE_SLICE_MS, s->cancel, ret, NULL) != WEIR_OK)
+        *ret = 0;
+}
+
+/* Whether a replica lacks what the database held at the beginning, for all that is known. One that
+ * is ahead of the database has a history that is not ours: so the database is asked last. */
+static bool lacks(weir_db *db, const weir_replica_info *r, weir_txid goal)
+{
+    weir_db_info info = {.struct_size = sizeof(info)};
+
+    return goal == 0 || r->txid < goal || weir_db_status(db, &info, NULL) != WEIR_OK ||
+           r->txid > info.txid;
+}
+
+static struct trouble find_trouble(weir_db *db, weir_txid goal)
 {
     weir_db_info info = {.struct_size = sizeof(info)};
     weir_replica_info r = {.struct_size = sizeof(r)};
@@ -214,7 +236,8 @@ static struct trouble find_trouble(weir_db *db)
         (void)snprintf(t.text, sizeof(t.text), "%s", info.error); /* of the same size */
     }
     for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++) {
-        t.progress += r.txid;
+        if (lacks(db, &r, goal))
+            t.progress += r.txid;
         if (r.error_code == WEIR_OK || t.code != WEIR_OK)
             continue;
         t.code = r.error_code;
@@ -224,33 +247,23 @@ static struct trouble find_trouble(weir_db *db)
     return t;
 }
 
-/*
- * Whether only replicas that are damaged lack what the database held at the beginning. One that is
- * damaged stays so until somebody removes what is. `*goal`, 0 at first, is where the beginning was:
- * a database that is written to all the time is always ahead of its replicas. One that is ahead of
- * the database has a history that is not ours.
- */
-static bool only_damage_left(struct server *s, weir_db *db, weir_txid *goal)
+/* Whether only replicas that are damaged lack what the database held at the beginning. One that is
+ * damaged stays so until somebody removes what is. */
+static bool only_damage_left(weir_db *db, weir_txid goal)
 {
-    weir_db_info info = {.struct_size = sizeof(info)};
     weir_replica_info r = {.struct_size = sizeof(r)};
-    weir_txid least = UINT64_MAX;
 
     for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++)
-        if (r.error_code != WEIR_CORRUPT)
-            least = wr_min(least, r.txid);
-    if (least == UINT64_MAX)
-        return true;
-    if (*goal == 0 &&
-        weir_db_sync(db, WEIR_SYNC_LOCAL, ONCE_SLICE_MS, s->cancel, goal, NULL) != WEIR_OK)
-        return false;
-    return least >= *goal && weir_db_status(db, &info, NULL) == WEIR_OK && least <= info.txid;
+        if (r.error_code != WEIR_CORRUPT && lacks(db, &r, goal))
+            return false;
+    return true;
 }
 
 /*
  * Sync one database to all its replicas. It may take hours for a first snapshot, so there is no
  * deadline; but a database that another process holds, or a replica that does nothing but fail for
  * a minute, or is damaged each time, will not get better while somebody waits for the exit code.
+ * What the others get meanwhile of an application that writes does not make it better either.
  * One bad answer is no damage: a proxy may have sent it.
  */
 static bool sync_once(struct server *s, weir_db *db, const char *path)
@@ -270,13 +283,15 @@ static bool sync_once(struct server *s, weir_db *db, const char *path)
             return true;
         if (rc != WEIR_TIMEOUT)
             return failed(s, WR_SERVE_ONCE, rc, path, err.message);
-        t = find_trouble(db);
+        t = find_trouble(db, goal);
+        if (t.code != WEIR_OK)
+            find_goal(s, db, &goal);
         stuck_ms = t.code == WEIR_OK || t.progress != last_progress ? 0 : stuck_ms + slice_ms;
         damaged_ms = t.code == WEIR_CORRUPT ? damaged_ms + slice_ms : 0;
         last_progress = t.progress;
         slice_ms = wr_min(2 * slice_ms, (int64_t)ONCE_SLICE_MS);
         if ((t.code != WEIR_OK && stuck_ms >= t.patience_ms) ||
-            (damaged_ms >= ONCE_DAMAGED_MS && only_damage_left(s, db, &goal)))
+            (damaged_ms >= ONCE_DAMAGED_MS && only_damage_left(db, goal)))
             return failed(s, WR_SERVE_ONCE, t.code, path, t.text);
     }
 }

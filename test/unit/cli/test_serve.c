@@ -177,6 +177,47 @@ static void test_once_serves_the_other_replica_first(void **state)
     T(fake.second.txid >= 91 && fake.second.txid < 110);
 }
 
+/* One got what the application wrote meanwhile, the other one nothing: it never ended. */
+static void test_once_gives_up_on_one_while_the_other_moves(void **state)
+{
+    static int sync[80];
+
+    (void)state;
+    for (size_t i = 0; i < 78; i++)
+        sync[i] = WEIR_TIMEOUT; /* more than a minute of slices */
+    sync[78] = WEIR_OK;
+    sync[79] = -1;
+    fake.sync = sync;
+    fake.at_sync = second_catches_up;
+    fake.db.txid = 90;
+    fake.replica.error_code = WEIR_IO;
+    fake.second =
+        (weir_replica_info){.struct_size = sizeof(fake.second), .url = urls[1], .txid = 80};
+    serve(2, (struct wr_serve_options){.once = true});
+    T(served.code == WEIR_IO && served.step == WR_SERVE_ONCE);
+    T(fake.second.txid >= 91); /* the healthy one got what was there */
+}
+
+/* But one that lacks what was there at the beginning, and gets on, is waited for. */
+static void test_once_waits_for_one_that_gets_on(void **state)
+{
+    static int sync[80];
+
+    (void)state;
+    for (size_t i = 0; i < 78; i++)
+        sync[i] = WEIR_TIMEOUT;
+    sync[78] = WEIR_OK;
+    sync[79] = -1;
+    fake.sync = sync;
+    fake.db.txid = 1000;
+    fake.replica.error_code = WEIR_IO;
+    fake.progress = 1000;
+    fake.second =
+        (weir_replica_info){.struct_size = sizeof(fake.second), .url = urls[1], .txid = 1000};
+    serve(2, (struct wr_serve_options){.once = true});
+    T(served.code == WEIR_OK);
+}
+
 static void test_once_gives_up_when_held(void **state)
 {
     static const int sync[] = {WEIR_TIMEOUT, -1};
@@ -439,7 +480,9 @@ T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
     S_TEST(test_once_gives_up_when_stuck), S_TEST(test_once_gives_up_when_held),
     S_TEST(test_once_ends_when_the_newest_object_is_damaged),
     S_TEST(test_once_survives_one_bad_answer), S_TEST(test_once_counts_damage_in_a_row),
-    S_TEST(test_once_serves_the_other_replica_first), S_TEST(test_once_goes_on),
+    S_TEST(test_once_serves_the_other_replica_first),
+    S_TEST(test_once_gives_up_on_one_while_the_other_moves),
+    S_TEST(test_once_waits_for_one_that_gets_on), S_TEST(test_once_goes_on),
     S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
     S_TEST(test_second_signal), S_TEST(test_child), S_TEST(test_signal_passed_to_child),
     S_TEST(test_bad_child), S_TEST(test_adopt), S_TEST(test_restore_missing),
