@@ -129,11 +129,13 @@ static bool contested(const struct wr_db *db, const struct db_replica *dr)
 }
 
 /* Of one that is of this database. */
-static enum standing not_foreign(const struct db_replica *dr, bool ours)
+static enum standing not_foreign(const struct wr_db *db, const struct db_replica *dr)
 {
+    bool disputed = dr->now.contested && !our_own(db, &dr->now);
+
     if (dr->now.pos.txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
-    return !ours && dr->now.contested && dr->waits < WAITS_MAX ? STANDS_DISPUTED : STANDS_ELSEWHERE;
+    return disputed && dr->waits < WAITS_MAX ? STANDS_DISPUTED : STANDS_ELSEWHERE;
 }
 
 /* Of one that is not in our history. */
@@ -148,11 +150,11 @@ static enum wr_status elsewhere(
     else if (contested(db, dr))
         *ret = STANDS_CONTESTED;
     else if (ours)
-        *ret = not_foreign(dr, true);
+        *ret = not_foreign(db, dr);
     else if (dr->now.unknowable)
         *ret = STANDS_UNKNOWN;
     else if ((st = is_foreign(db, &dr->now.sample, &foreign, e)) == WR_OK)
-        *ret = foreign ? STANDS_FOREIGN : not_foreign(dr, false);
+        *ret = foreign ? STANDS_FOREIGN : not_foreign(db, dr);
     return st;
 }
 

@@ -531,7 +531,7 @@ static void test_a_late_file_within_ours_costs_no_snapshot(void **state)
             change(&w);
             (void)world_sync(&w);
         }
-        assert_int_equal(count_snapshots(&w), 1);
+        assert_int_equal(count_snapshots(&w), 1 + leap); /* a new history begins with one */
         T(w.errors == 0 && !strstr(w.warning, "not sent from here"));
         world_check(&w, 0);
         world_close(&w);
@@ -928,7 +928,8 @@ static void test_our_own_files_are_not_read(void **state)
     w.arm = count_gets;
     world_start(&w);
     (void)world_sync(&w);
-    assert_int_equal(faultstore_fired(w.fault[0], FAULT_DELAY), 2); /* the newest one's header */
+    /* The headers of the newest and of the first, for each of two listings. */
+    assert_int_equal(faultstore_fired(w.fault[0], FAULT_DELAY), 4);
     world_check(&w, 0);
     world_close(&w);
 }
