@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -263,6 +264,9 @@ static enum wr_status posix_lock(struct wr_file *file, struct wr_err *e)
     if (r < 0 && errno == EINVAL)
 #endif
         r = fcntl(f->fd, F_SETLK, &range);
+    if (r < 0 &&
+        errno == EBADF) /* a directory: it cannot be opened for writing, as the above asks */
+        r = flock(f->fd, LOCK_EX | LOCK_NB);
     if (r == 0)
         return WR_OK;
     if (errno == EAGAIN || errno == EACCES)

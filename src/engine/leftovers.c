@@ -24,16 +24,10 @@ static const char *const suffixes[] = {
 
 #define GROUP_MAX (wr_countof(suffixes) + 1)
 
-struct name {
-    struct name *next;
-    const char *path;
-    size_t stem; /* bytes of `path` before the suffix */
-};
-
 struct listing {
     const struct wr_leftovers *at;
     const char *mark; /* ".tmp-" or ".old-" */
-    struct name *first;
+    const struct wr_leftover_name *first;
     size_t n;
     bool failed; /* out of memory */
 };
@@ -70,7 +64,7 @@ static bool note(void *arg, const char *name)
 {
     struct listing *l = arg;
     struct wr_str path;
-    struct name *n;
+    struct wr_leftover_name *n;
     size_t stem = 0;
 
     if (!is_ours(wr_str(name), l->at->base, l->mark, &stem))
@@ -80,7 +74,8 @@ static bool note(void *arg, const char *name)
     l->failed = !path.p || !n;
     if (l->failed)
         return false;
-    *n = (struct name){.next = l->first, .path = path.p, .stem = path.n - strlen(name) + stem};
+    *n = (struct wr_leftover_name){
+        .next = l->first, .path = path.p, .stem = path.n - strlen(name) + stem};
     l->first = n;
     l->n++;
     return true;
@@ -101,24 +96,26 @@ static enum wr_status list(
 
 static int by_path(const void *a, const void *b)
 {
-    return strcmp((*(struct name *const *)a)->path, (*(struct name *const *)b)->path);
+    return strcmp((*(const struct wr_leftover_name *const *)a)->path,
+        (*(const struct wr_leftover_name *const *)b)->path);
 }
 
 /* The names in order, so that those of a group follow each other. */
-static struct name **sorted(const struct listing *l)
+static const struct wr_leftover_name **sorted(const struct listing *l)
 {
-    struct name **all = wr_arena_array(l->at->names, l->n, sizeof(struct name *));
+    const struct wr_leftover_name **all =
+        wr_arena_array(l->at->names, l->n, sizeof(struct wr_leftover_name *));
     size_t i = 0;
 
     if (!all)
         return NULL;
-    for (struct name *n = l->first; n; n = n->next)
+    for (const struct wr_leftover_name *n = l->first; n; n = n->next)
         all[i++] = n;
-    qsort(all, l->n, sizeof(struct name *), by_path);
+    qsort(all, l->n, sizeof(struct wr_leftover_name *), by_path);
     return all;
 }
 
-static bool same_group(const struct name *a, const struct name *b)
+static bool same_group(const struct wr_leftover_name *a, const struct wr_leftover_name *b)
 {
     return a->stem == b->stem && memcmp(a->path, b->path, a->stem) == 0;
 }
@@ -149,7 +146,7 @@ static bool trusted(struct wr_file *f, const char *path, struct wr_file_info *re
 }
 
 struct group {
-    struct name *const *names;
+    const struct wr_leftover_name *const *names;
     size_t n;
     struct wr_file *files[GROUP_MAX]; /* locked, one a name; NULL where one name is too many */
     struct wr_file *late_map;         /* locked, if it came after the names were listed */
@@ -267,7 +264,7 @@ enum wr_status wr_leftovers_sweep(
 {
     struct contest contest = {0};
     struct listing l = {0};
-    struct name **all;
+    const struct wr_leftover_name **all;
     enum wr_status st = list(at, ".tmp-", &l, e);
 
     if (ret)
@@ -291,12 +288,15 @@ enum wr_status wr_leftovers_sweep(
     return WR_OK;
 }
 
-void wr_leftovers_remove_old(const struct wr_leftovers *at)
+const struct wr_leftover_name *wr_leftovers_old(const struct wr_leftovers *at)
 {
     struct listing l = {0};
 
-    if (list(at, ".old-", &l, NULL) != WR_OK)
-        return;
-    for (const struct name *n = l.first; n; n = n->next)
-        (void)at->fs->remove(at->fs, n->path, NULL); /* as above */
+    return list(at, ".old-", &l, NULL) == WR_OK ? l.first : NULL;
+}
+
+void wr_leftovers_remove_old(const struct wr_fs *fs, const struct wr_leftover_name *first)
+{
+    for (const struct wr_leftover_name *n = first; n; n = n->next)
+        (void)fs->remove(fs, n->path, NULL); /* as above */
 }

@@ -37,8 +37,18 @@ struct wr_leftover {
 enum wr_status wr_leftovers_sweep(
     const struct wr_leftovers *at, struct wr_leftover *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Remove "<base>.old-<16 hex>" with what belongs to it, without a look at locks: these are
- * databases, which are not to be opened. What cannot be removed stays. */
-void wr_leftovers_remove_old(const struct wr_leftovers *at);
+/* A path, in the arena. */
+struct wr_leftover_name {
+    const struct wr_leftover_name *next;
+    const char *path;
+    size_t stem; /* bytes of `path` before the suffix */
+};
+
+/* All "<base>.old-<16 hex>" with what belongs to it; NULL: none, or none that could be found. */
+const struct wr_leftover_name *wr_leftovers_old(const struct wr_leftovers *at);
+
+/* Remove these without a look at locks: they are databases, which are not to be opened. What cannot
+ * be removed stays. */
+void wr_leftovers_remove_old(const struct wr_fs *fs, const struct wr_leftover_name *first);
 
 #endif

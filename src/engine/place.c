@@ -23,7 +23,8 @@
  *
  * with the directory synced after each, for a power cut keeps no order of its own. Stopped before
  * step 3, the old database is complete in the files that steps 1 and 2 were moving. A failure that
- * we live to see is undone backwards.
+ * we live to see is undone, unless somebody else has put a database there by then: the old one
+ * stays whole under its .old name. Restores to one path take turns from step 1 to step 4.
  *
  * Where nothing may be replaced, an empty file takes the same way: .old, a last look, the new name.
  *
@@ -40,12 +41,16 @@
 
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define NAMES_MAX                                                                    \
     ((size_t)8 << 20)  /* bytes of path names; LIMIT is not worth telling from NOMEM \
                         */
 #define TAG          8 /* random bytes in a name */
 #define CREATE_TRIES 5
+
+#define LOCK_NAP_NS 5000000L
+#define LOCK_TRIES  1000 /* five seconds */
 
 static const char *const sidecars[] = {"-wal", "-shm", "-journal"};
 
@@ -62,6 +67,7 @@ struct wr_place {
     struct wr_arena names; /* of all the strings here */
     const char *path, *dir, *base;
     const char *tmp, *map_name, *spool_name, *old;
+    const struct wr_leftover_name *stale; /* .old files that were there when it was opened */
     struct wr_file *file, *map, *spool;
 };
 
@@ -217,6 +223,51 @@ static struct wr_leftovers leftovers_of(struct wr_place *p)
     return (struct wr_leftovers){.fs = p->fs, .names = &p->names, .dir = p->dir, .base = p->base};
 }
 
+/* The lock that a restore has while names change hands: of the directory, so that no file is left.
+ * NULL where it cannot be had. Others have it for a few syncs; somebody who has it for another
+ * purpose, or is stopped, keeps nobody from restoring: without it, too, a name that is taken is
+ * not taken away. */
+static struct wr_file *lock_dir(const struct wr_place *p)
+{
+    const struct timespec nap = {.tv_nsec = LOCK_NAP_NS};
+    struct wr_file *f = NULL;
+    enum wr_status st;
+
+    if (wr_file_open(p->fs, p->dir, WR_FILE_READ, 0, &f, NULL) != WR_OK)
+        return NULL;
+    for (int i = 0; (st = p->fs->lock(f, NULL)) == WR_BUSY && i < LOCK_TRIES; i++)
+        (void)nanosleep(&nap, NULL);
+    if (st == WR_OK)
+        return f;
+    wr_file_close(f);
+    return NULL;
+}
+
+/* What is left of databases by now. Under the lock: what others are replacing is not. */
+static void note_old(struct wr_place *p)
+{
+    const struct wr_leftovers at = leftovers_of(p);
+    struct wr_file *lock = lock_dir(p);
+
+    p->stale = wr_leftovers_old(&at);
+    wr_file_close(lock);
+}
+
+/* What this restore has replaced, and what was left when it began: of what came later, somebody
+ * was told, or is at work on it. */
+static void remove_old(struct wr_place *p)
+{
+    struct wr_str name;
+
+    (void)p->fs->remove(p->fs, p->old, NULL); /* what stays is removed by the next restore */
+    for (size_t i = 0; i < wr_countof(sidecars); i++) {
+        name = wr_arena_fmt(&p->names, "%s%s", p->old, sidecars[i]);
+        if (name.p)
+            (void)p->fs->remove(p->fs, name.p, NULL);
+    }
+    wr_leftovers_remove_old(p->fs, p->stale);
+}
+
 /* False: another restore has got hold of it before its lock. Without a map there is no going on
  * later, and that is all. */
 static bool create_map(struct wr_place *p)
@@ -296,6 +347,8 @@ enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, unsigned 
         st = look(fs, path, &p->replaces, &p->info, e);
     if (st == WR_OK)
         st = begin(p, e);
+    if (st == WR_OK && flags & WR_PLACE_OVERWRITE)
+        note_old(p);
     if (st != WR_OK) {
         wr_place_close(p);
         return st;
@@ -350,24 +403,36 @@ static enum wr_status move(struct wr_place *p, const char *from, const char *to,
     return st == WR_NOTFOUND ? WR_OK : st;
 }
 
-/* Steps 1 and 2, backwards. */
-static void put_back(struct wr_place *p, enum wr_status st, struct wr_err *e)
+/* Steps 1 and 2, backwards, but the database first: sidecars beside another one, which somebody may
+ * have put there meanwhile, would be applied to that, and be missing from their own. */
+static void put_back(struct wr_place *p, bool database, enum wr_status st, struct wr_err *e)
 {
-    bool failed = false;
+    struct wr_file_info info = {0};
+    bool there = true;
+    bool back = false;
     bool moved;
+    bool failed = look(p->fs, p->path, &there, &info, NULL) != WR_OK || there;
 
-    for (size_t i = wr_countof(sidecars); i-- > 0;)
+    if (!failed && database)
+        failed = move(p, p->old, p->path, "", &back, NULL) != WR_OK || !back;
+    for (size_t i = wr_countof(sidecars); (!failed || back) && i-- > 0;)
         failed |= move(p, p->old, p->path, sidecars[i], &moved, NULL) != WR_OK;
-    failed |= move(p, p->old, p->path, "", &moved, NULL) != WR_OK;
     (void)p->fs->sync_dir(p->fs, p->dir, NULL); /* the failure that led here is the one to tell */
-    if (failed)
-        wr_wrap(e, st, "the previous database is left as %s", p->old);
+    if (failed && back)
+        wr_wrap(e, st,
+            "the previous database is back, but a -wal, -shm or -journal of it is left as %s-*, "
+            "without which it may lack its last transactions",
+            p->old);
+    else if (failed)
+        wr_wrap(e, st,
+            "the previous database is left as %s, with its -wal, -shm and -journal beside it",
+            p->old);
 }
 
-static enum wr_status set_aside(struct wr_place *p, struct wr_err *e)
+static enum wr_status set_aside(struct wr_place *p, bool *ret_database, struct wr_err *e)
 {
     bool moved;
-    enum wr_status st = move(p, p->path, p->old, "", &moved, e);
+    enum wr_status st = move(p, p->path, p->old, "", ret_database, e);
 
     if (st == WR_OK)
         st = p->fs->sync_dir(p->fs, p->dir, e);
@@ -382,6 +447,7 @@ static enum wr_status replace(struct wr_place *p, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
     bool any = false;
+    bool database = false;
 
     for (size_t i = 0; st == WR_OK && !any && i < wr_countof(sidecars); i++)
         st = look_sidecar(p->fs, p->path, sidecars[i], &p->names, &any, e);
@@ -389,11 +455,11 @@ static enum wr_status replace(struct wr_place *p, struct wr_err *e)
         return st;
     if (!any)
         return p->fs->rename(p->fs, p->tmp, p->path, e);
-    st = set_aside(p, e);
+    st = set_aside(p, &database, e);
     if (st == WR_OK)
         st = p->fs->rename_new(p->fs, p->tmp, p->path, e);
     if (st != WR_OK)
-        put_back(p, st, e);
+        put_back(p, database, st, e);
     return st;
 }
 
@@ -419,7 +485,7 @@ static enum wr_status add(struct wr_place *p, struct wr_err *e)
     if (moved && st == WR_OK)
         (void)p->fs->remove(p->fs, p->old, NULL); /* an empty file, which does no harm */
     else if (moved)
-        put_back(p, st, e);
+        put_back(p, true, st, e);
     return st;
 }
 
@@ -487,8 +553,27 @@ static void hand_over(struct wr_place *p, const struct wr_log *log)
         warn_of_owner(p, &is, log);
 }
 
+/* From here on there is no way back, but what the names allow. */
+static enum wr_status take_name(struct wr_place *p, struct wr_err *e)
+{
+    enum wr_status st = p->flags & WR_PLACE_OVERWRITE ? replace(p, e) : add(p, e);
+
+    if (st != WR_OK)
+        return wr_wrap(e, st, "replace %s", p->path);
+    p->placed = true;
+    st = p->fs->sync_dir(p->fs, p->dir, e);
+    if (st != WR_OK)
+        return wr_wrap(e, st, "sync directory %s", p->dir);
+    /* Only now: until the new name is on disk, the old files are the database. If it fails, there
+     * are files left that the next restore removes. */
+    if (p->flags & WR_PLACE_OVERWRITE)
+        remove_old(p);
+    return WR_OK;
+}
+
 enum wr_status wr_place_commit(struct wr_place *p, const struct wr_log *log, struct wr_err *e)
 {
+    struct wr_file *lock;
     enum wr_status st = WR_OK;
 
     assert(!p->placed && !p->kept);
@@ -498,22 +583,12 @@ enum wr_status wr_place_commit(struct wr_place *p, const struct wr_log *log, str
         hand_over(p, log);
         st = wr_place_seal(p, e);
     }
-    if (st == WR_OK)
-        st = p->flags & WR_PLACE_OVERWRITE ? replace(p, e) : add(p, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "replace %s", p->path);
-    p->placed = true;
-    st = p->fs->sync_dir(p->fs, p->dir, e);
-    if (st != WR_OK)
-        return wr_wrap(e, st, "sync directory %s", p->dir);
-    /* Only now: until the new name is on disk, the old files are the database. If it fails, there
-     * are files left that the next restore removes. */
-    if (p->flags & WR_PLACE_OVERWRITE) {
-        const struct wr_leftovers at = leftovers_of(p);
-
-        wr_leftovers_remove_old(&at);
-    }
-    return WR_OK;
+    lock = lock_dir(p);
+    st = take_name(p, e);
+    wr_file_close(lock);
+    return st;
 }
 
 void wr_place_keep(struct wr_place *p)

@@ -188,6 +188,23 @@ static void test_lock(void **state)
     T(lock_in_child(path) == 0);
 }
 
+static void test_lock_of_a_directory(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_file *f = NULL;
+    struct wr_file *other = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_file_open(fs(), dir, WR_FILE_READ, 0, &f, &e));
+    T_OK(wr_file_open(fs(), dir, WR_FILE_READ, 0, &other, &e));
+    T_OK(f->fs->lock(f, &e));
+    T_IS(WR_BUSY, other->fs->lock(other, &e));
+    wr_file_close(f);
+    T_OK(other->fs->lock(other, &e));
+    wr_file_close(other);
+}
+
 static void test_mtime(void **state)
 {
     static const int64_t times[] = {0, 1, 999, 1000, 1764101234567, -1, -1000, -1001, -999};
@@ -422,8 +439,8 @@ static void test_open_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
-    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_mtime), T_TEST(test_owner),
-    T_TEST(test_symbolic_link_is_not_followed),
+    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_lock_of_a_directory), T_TEST(test_mtime),
+    T_TEST(test_owner), T_TEST(test_symbolic_link_is_not_followed),
     T_TEST(test_only_a_file_of_its_own_is_opened_as_temporary),
     T_TEST(test_change_time_cannot_be_set), T_TEST(test_stat_and_remove), T_TEST(test_renames),
     T_TEST(test_list), T_TEST(test_resolve), T_TEST(test_open_out_of_memory))

