@@ -328,6 +328,20 @@ static enum wr_status give_up(
         first->text, (unsigned long long)k->detour.end, (unsigned long long)end);
 }
 
+/* Of a snapshot and a file of another level that begins at TXID 1, too, and goes on, the latter has
+ * it all: as a compaction leaves it, and no sign of anything wrong. */
+static void drop_covered(struct wr_ltx_files *plan)
+{
+    size_t first = 0;
+
+    for (size_t i = 1; i < plan->n; i++) {
+        if (plan->p[i].min == 1)
+            first = i;
+    }
+    plan->n -= first;
+    memmove(plan->p, plan->p + first, plan->n * sizeof(*plan->p));
+}
+
 enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, const struct wr_ltx_files *all, struct wr_ltx_files *plan,
     struct wr_file *file, struct wr_file *map, struct wr_chain_report *r, struct wr_err *e)
@@ -335,8 +349,10 @@ enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
     struct chain k = {
         .storage = s, .opts = opts, .all = all, .plan = plan, .file = file, .map = map, .r = r};
     struct wr_err first = {0}, last = {0};
-    enum wr_status st = attempt(&k, c, &last);
+    enum wr_status st;
 
+    drop_covered(plan);
+    st = attempt(&k, c, &last);
     while (st == WR_CORRUPT) {
         struct wr_err why = last;
 

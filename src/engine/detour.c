@@ -1,8 +1,13 @@
 /*
  * detour.c - guess a route, read the headers along it, and guess again if they do not fit.
  *
- * A header that was not read is taken to fit, so that no more are read than a route needs. What
- * ends this: every round but the last reads a header at least, and there is a maximum of rounds.
+ * A header that was not read is taken to fit, so that no more are read than a route needs. But one
+ * whose file is no newer than one without rolling checksums is taken to have none either: where
+ * Litestream wrote, all ways are equally unproven, and those that were not looked at would seem the
+ * better ones, one after the other, until all headers were read.
+ *
+ * What ends this: every round but the last reads a header at least, and there is a maximum of
+ * rounds.
  */
 #include "engine/detour.h"
 
@@ -144,6 +149,19 @@ static bool settled(const struct wr_detour *d, const size_t *route, size_t n)
     return true;
 }
 
+/* Guess which of the files that were not read have no rolling checksums. */
+static void presume(struct wr_detour *d)
+{
+    uint64_t plain = 0; /* up to this TXID */
+
+    for (size_t i = 0; i < d->files.n; i++) {
+        if (d->facts[i].read && !d->facts[i].has_rolling)
+            plain = wr_max(plain, d->files.p[i].max);
+    }
+    for (size_t i = 0; i < d->files.n; i++)
+        d->facts[i].plain = d->files.p[i].max <= plain;
+}
+
 /* The first route of which every header is known. `route` has room for all files. */
 static enum wr_status search(struct wr_detour *d, struct wr_call *c, uint64_t to, size_t *route,
     size_t *ret_n, struct wr_err *e)
@@ -157,6 +175,7 @@ static enum wr_status search(struct wr_detour *d, struct wr_call *c, uint64_t to
     for (; d->rounds < ROUNDS_MAX; d->rounds++) {
         enum wr_status st = wr_call_check(c, "restore", e);
 
+        presume(d);
         if (st == WR_OK)
             st = wr_route(&map, to, route, ret_n, e);
         if (st != WR_OK || settled(d, route, *ret_n))

@@ -47,6 +47,11 @@ struct wr_fact wr_fact_of(const struct wr_ltx_header *h)
         .rolling_post = h->rolling_post};
 }
 
+static bool is_plain(const struct wr_fact *f)
+{
+    return f->read ? !f->has_rolling : f->plain;
+}
+
 enum wr_fit wr_fit(const struct wr_ltx_file *a, const struct wr_fact *fa,
     const struct wr_ltx_file *b, const struct wr_fact *fb)
 {
@@ -55,7 +60,7 @@ enum wr_fit wr_fit(const struct wr_ltx_file *a, const struct wr_fact *fa,
         return WR_FIT_NO;
     if (fa->read && fb->read && fa->page_size != fb->page_size)
         return WR_FIT_NO;
-    if (a->max >= b->min || (fa->read && !fa->has_rolling) || (fb->read && !fb->has_rolling))
+    if (a->max >= b->min || is_plain(fa) || is_plain(fb))
         return WR_FIT_UNPROVEN;
     if (fa->read && fb->read && fa->rolling_post != fb->rolling_pre)
         return WR_FIT_NO;

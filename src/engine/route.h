@@ -16,6 +16,7 @@ struct wr_ltx_header;
 /* What is known of a file. = {0}: its name. */
 struct wr_fact {
     bool aside; /* it is of no use */
+    bool plain; /* not read, but taken to have no rolling checksums */
     bool read;  /* its header was, and says the rest */
     bool has_rolling;
     uint32_t page_size;
@@ -27,7 +28,7 @@ enum wr_fit {
     WR_FIT_NO,
     WR_FIT_UNPROVEN, /* by their TXIDs, and nothing tells more */
     WR_FIT_YES,      /* one begins with the database that the other ended with; taken for true of
-                        headers that were not read */
+                        headers that were not read, unless `plain` */
 };
 
 /* Whether `b` can be applied when `a` was the last that was. Where `b` begins within `a`, or one

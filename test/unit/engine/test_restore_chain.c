@@ -532,6 +532,44 @@ static void put_pairs(struct two *t, bool whole)
     put_tiny(t, 2 * RIVALS + 2, 2 * RIVALS + 2, 2 * RIVALS + 1, 2 * RIVALS + 2, whole ? 7 : 9);
 }
 
+/* A compaction of all there is, above the first snapshot: "two processes have written to it". */
+static void test_a_file_that_covers_the_snapshot_was_taken_for_a_rivals(void **state)
+{
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        struct two t;
+
+        two_init(&t, 1, 6, rolling);
+        story_put(&t.a, &t.w, 9, 1, 1);
+        story_put(&t.a, &t.w, 1, 1, 5);
+        story_put(&t.a, &t.w, 0, 6, 6);
+        check_restores(&t, NEWEST, &t.a, 6, 0);
+        check_restores(&t, TXID(5), &t.a, 5, 0);
+        check_restores(&t, TXID(1), &t.a, 1, 0);
+        two_release(&t);
+    }
+}
+
+/* Ways that had not been looked at seemed better than one whose files record no checksums. */
+static void test_every_header_was_read_for_one_damaged_file(void **state)
+{
+    struct two t;
+
+    (void)state;
+    two_init(&t, 1, 36, false);
+    put_singles(&t, &t.a, 1, 36);
+    for (uint64_t i = 1; i <= 36; i += 3)
+        story_put(&t.a, &t.w, 1, i, i + 2);
+    for (uint64_t i = 1; i <= 36; i += 9)
+        story_put(&t.a, &t.w, 2, i, i + 8);
+    check_restores(&t, NEWEST, &t.a, 36, 0);
+    put_damaged(&t, &t.a, 2, 10, 18, MIDDLE);
+    check_restores(&t, NEWEST, &t.a, 36, 1);
+    /* Listings, 4 files, 3 headers instead of the damaged one, 6 files. */
+    T(t.w.requests <= WR_LEVEL_SNAPSHOT + 4 + 4 + 3 + 6);
+    two_release(&t);
+}
+
 static void test_hundreds_of_misfits(void **state)
 {
     (void)state;
@@ -898,7 +936,9 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_damaged_snapshot), T_TEST(test_damaged_compacted_file),
     T_TEST(test_newest_file_damaged), T_TEST(test_nothing_left),
     T_TEST(test_wrong_page_in_a_large_file), T_TEST(test_file_that_lacks_a_page),
-    T_TEST(test_good_case_costs_nothing), T_TEST(test_hundreds_of_misfits),
+    T_TEST(test_good_case_costs_nothing),
+    T_TEST(test_a_file_that_covers_the_snapshot_was_taken_for_a_rivals),
+    T_TEST(test_every_header_was_read_for_one_damaged_file), T_TEST(test_hundreds_of_misfits),
     T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
     T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
     T_TEST(test_fetched_pages_are_not_fetched_again), T_TEST(test_random_replicas))

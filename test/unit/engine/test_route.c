@@ -161,6 +161,7 @@ static void random_replica(struct wr_rand *random, struct replica *r)
         r->facts[i].read = wr_rand_below(random, 4) > 0;
         r->facts[i].has_rolling = wr_rand_below(random, 6) > 0;
         r->facts[i].aside = wr_rand_below(random, 10) == 0;
+        r->facts[i].plain = wr_rand_below(random, 3) == 0;
         r->facts[i].page_size = wr_rand_below(random, 12) ? 512 : 1024;
     }
     r->n_bans = wr_rand_below(random, 3);
@@ -246,6 +247,11 @@ static void test_fit(void **state)
     T(FIT(a, far) == WR_FIT_NO && FIT(next, a) == WR_FIT_NO && FIT(a, same) == WR_FIT_NO);
     r.facts[rival].read = false;
     T(FIT(a, rival) == WR_FIT_YES);
+    r.facts[rival].plain = true;
+    T(FIT(a, rival) == WR_FIT_UNPROVEN);
+    r.facts[rival].plain = false;
+    r.facts[next].plain = true; /* it was read */
+    T(FIT(a, next) == WR_FIT_YES);
     r.facts[a].has_rolling = false;
     T(FIT(a, rival) == WR_FIT_UNPROVEN && FIT(a, next) == WR_FIT_UNPROVEN);
     r.facts[next].page_size = 1024;
