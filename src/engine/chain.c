@@ -32,7 +32,9 @@
 #define LABEL_MAX (WR_LTX_NAME_MAX + 16)
 #define WHY_MAX   (2 * LABEL_MAX + 100)
 
-#define ATTEMPTS_MAX 20 /* chains that are read; headers are not enough to tell these apart */
+/* Chains that are read and come to nothing though no file is known to be damaged; headers are not
+ * enough to tell these apart. Those that show one to be end by themselves. */
+#define BLIND_MAX 20
 
 struct chain {
     struct wr_storage *storage;
@@ -42,12 +44,14 @@ struct chain {
     struct wr_file *file, *map;
     struct wr_chain_report *r;
     struct wr_detour detour; /* empty before something is wrong */
-    unsigned attempts;
-    bool whole;                              /* prove every file */
-    bool unproven;                           /* the last attempt got to its pages, not all of
-                                                whose files it proved */
-    const struct wr_ltx_file *bad, *suspect; /* of the last attempt, in `plan` */
-    char misfit[WHY_MAX];                    /* of the plan by names, if it is gone on with */
+    unsigned attempts, blind;
+    bool limited;                      /* there might be another chain */
+    bool whole;                        /* prove every file */
+    bool unproven;                     /* the last attempt got to its pages, not all of whose files
+                                          it proved */
+    size_t n_bad;                      /* files that the last attempt showed to be damaged */
+    const struct wr_ltx_file *suspect; /* of the last attempt, in `plan` */
+    char misfit[WHY_MAX];              /* of the plan by names, if it is gone on with */
 };
 
 /* "level 0 file 0000000000000001-000000000000002a.ltx" */
@@ -165,7 +169,15 @@ static enum wr_status look_back(
         return ready;
     }
     wr_detour_learn(&k->detour, x);
-    if (!k->bad && k->misfit[0])
+    for (size_t i = 0; i < x->n; i++) {
+        if (!x->in[i].bad)
+            continue;
+        k->detour.facts[wr_detour_index(&k->detour, x->in[i].file)].aside = true;
+        k->n_bad++;
+    }
+    if (k->n_bad > 1)
+        wr_wrap(e, st, "%zu files are damaged, one of them", k->n_bad);
+    if (k->n_bad == 0 && k->misfit[0])
         wr_wrap(e, st, "%s", k->misfit);
     return st;
 }
@@ -180,14 +192,13 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
 
     k->attempts++;
     k->unproven = false;
+    k->n_bad = 0;
     st = open_inputs(k, c, &x, e);
-    k->bad = x.bad;
     k->suspect = x.suspect;
     if (st == WR_OK)
         st = wr_draft_open(&draft, k->file, k->map, &x, e);
     if (st == WR_OK) {
         st = wr_image_write(k->storage, c, &x, k->opts, &draft, &report, e);
-        k->bad = report.bad;
         for (size_t i = 0; i < x.n; i++)
             k->unproven = k->unproven || !x.in[i].whole;
     }
@@ -206,10 +217,10 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
     return st;
 }
 
-static enum wr_status set_aside(struct chain *k, struct wr_call *c, const struct wr_ltx_file *f,
-    const char *why, struct wr_err *e)
+/* Those were set aside. */
+static enum wr_status without_damaged(
+    struct chain *k, struct wr_call *c, const char *why, struct wr_err *e)
 {
-    k->detour.facts[wr_detour_index(&k->detour, f)].aside = true;
     return turn(k, c,
         "a file of the replica is damaged; restoring by way of others, which lead to the same "
         "transaction",
@@ -289,8 +300,10 @@ static enum wr_status do_not_add_up(
     }
     if (st == WR_NOTFOUND)
         st = ban_some(k, c, what, why, e);
-    if (st == WR_NOTFOUND && k->suspect)
-        st = set_aside(k, c, k->suspect, why, e);
+    if (st == WR_NOTFOUND && k->suspect) {
+        k->detour.facts[wr_detour_index(&k->detour, k->suspect)].aside = true;
+        st = without_damaged(k, c, why, e);
+    }
     return st;
 }
 
@@ -302,9 +315,11 @@ static enum wr_status try_another(
 
     if (st != WR_OK)
         return st;
-    if (k->attempts >= ATTEMPTS_MAX)
-        return wr_fail(e, WR_NOTFOUND, "too many chains were tried");
-    return k->bad ? set_aside(k, c, k->bad, why, e) : do_not_add_up(k, c, why, e);
+    if (k->n_bad > 0)
+        return without_damaged(k, c, why, e);
+    k->limited = ++k->blind >= BLIND_MAX;
+    return k->limited ? wr_fail(e, WR_NOTFOUND, "too many chains were tried")
+                      : do_not_add_up(k, c, why, e);
 }
 
 /* The first failure, and what can still be done. */
@@ -314,8 +329,10 @@ static enum wr_status give_up(
     struct wr_ltx_files far = {0};
     uint64_t end = 0;
 
-    if (k->bad)
-        k->detour.facts[wr_detour_index(&k->detour, k->bad)].aside = true;
+    if (k->limited)
+        return wr_fail(e, WR_CORRUPT,
+            "%s (gave up after %u ways through the files; there may be more)", first->text,
+            k->attempts);
     /* Only a hint: no failure of it matters. */
     if (wr_detour_find(&k->detour, c, 0, &far, NULL) == WR_OK)
         end = far.p[far.n - 1].max;

@@ -27,8 +27,8 @@ struct wr_chain_report {
  * replaced by what was used. `file` and `map` are for draft.h. *r is = {0}.
  *
  * Another chain is taken only if it ends at the same TXID as `plan`; a warning in the log says so.
- * Headers are read for that only once something is wrong, and each at most once; no more than 20
- * chains are tried.
+ * Headers are read for that only once something is wrong, and each at most once. Each chain that is
+ * tried shows files to be damaged, or is one of 20.
  *
  * CORRUPT: no chain gives the database; the text is of the first that was tried, and says what
  * transaction can still be restored. Else as wr_inputs_open, wr_draft_open, wr_image_write. */

@@ -43,6 +43,8 @@ enum wr_status wr_detour_init(struct wr_detour *d, struct wr_storage *s,
         if (!d->facts)
             st = wr_fail(e, WR_NOMEM, "facts of %zu files: out of memory", d->files.n);
     }
+    for (size_t i = 0; st == WR_OK && i < d->files.n; i++)
+        d->facts[i].aside = wr_input_check(&d->files.p[i], NULL) != WR_OK;
     if (st != WR_OK)
         wr_detour_release(d);
     return st;
@@ -99,11 +101,10 @@ static enum wr_status probe_one(
     const struct wr_ltx_file *f = &p->detour->files.p[i];
     uint8_t head[WR_LTX_HEADER_SIZE];
     struct wr_ltx_header h;
-    enum wr_status st = wr_input_check(f, e);
+    enum wr_status st;
 
     (void)w;
-    if (st == WR_OK)
-        st = wr_input_read(p->detour->storage, c, f, 0, head, sizeof(head), e);
+    st = wr_input_read(p->detour->storage, c, f, 0, head, sizeof(head), e);
     if (st == WR_OK)
         st = wr_ltx_header_get(head, &h, e);
     if (st == WR_OK)

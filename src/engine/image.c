@@ -59,7 +59,7 @@ struct hand {
 
 struct image {
     struct wr_storage *storage;
-    const struct wr_inputs *x;
+    struct wr_inputs *x;
     const struct wr_restore_opts *opts;
     struct wr_draft *out;
     struct piece *pieces;
@@ -69,6 +69,7 @@ struct image {
     uint64_t bytes_claimed; /* that the draft is said to have */
     struct wr_mutex mutex;
     struct wr_image_report report; /* guarded by mutex */
+    struct wr_err corrupt;         /* guarded by mutex; of the first file seen to be damaged */
     uint64_t pages;                /* guarded by mutex */
     int64_t told_ms;               /* owned by the caller's thread; when progress was last told */
 };
@@ -312,12 +313,23 @@ static enum wr_status do_refs(
     return flush(m, h, e);
 }
 
-static void blame(struct image *m, const struct wr_ltx_file *f)
+static void spoil(struct image *m, struct wr_input *in, const struct wr_err *e)
 {
     wr_mutex_lock(&m->mutex);
-    if (!m->report.bad)
-        m->report.bad = f;
+    in->bad = true;
+    if (m->corrupt.code == WR_OK)
+        m->corrupt = *e;
     wr_mutex_unlock(&m->mutex);
+}
+
+static bool spoilt(struct image *m)
+{
+    bool yes;
+
+    wr_mutex_lock(&m->mutex);
+    yes = m->corrupt.code != WR_OK;
+    wr_mutex_unlock(&m->mutex);
+    return yes;
 }
 
 static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
@@ -325,20 +337,27 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
     struct image *m = arg;
     struct hand *h = &m->hands[w];
     struct piece *p = &m->pieces[i];
-    const struct wr_input *in = &m->x->in[p->input];
+    struct wr_input *in = &m->x->in[p->input];
     uint64_t size = ref_end(&in->refs[p->first + p->n - 1]) - in->refs[p->first].off;
     uint64_t before = h->pages;
-    enum wr_status st = hand_init(m, h, e);
+    enum wr_status st;
 
+    /* This image is lost; but of what is at hand, know all that is damaged, for the next one. */
+    if (!in->bytes && spoilt(m))
+        return WR_OK;
+    st = hand_init(m, h, e);
     if (st == WR_OK)
         st = do_refs(m, h, c, p, e);
     if (st != WR_OK) {
         char name[WR_LTX_NAME_MAX];
 
-        if (st == WR_CORRUPT)
-            blame(m, in->file);
         wr_ltx_name_format(name, in->file->min, in->file->max);
-        return wr_wrap(e, st, "level %u file %s", in->file->level, name);
+        wr_wrap(e, st, "level %u file %s", in->file->level, name);
+        if (st != WR_CORRUPT)
+            return st;
+        spoil(m, in, e);
+        h->filled = 0;
+        return WR_OK;
     }
     assert(h->fetched <= size);
     wr_mutex_lock(&m->mutex);
@@ -351,28 +370,31 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
     return WR_OK;
 }
 
-/* The checksums of the files that were read whole. */
+/* The checksums of the files that were read whole; of all of them, for as above. */
 static enum wr_status prove_files(struct image *m, struct wr_err *e)
 {
+    bool lost = spoilt(m);
     size_t k = 0;
 
     for (size_t i = 0; i < m->x->n; i++) {
-        const struct wr_input *in = &m->x->in[i];
+        struct wr_input *in = &m->x->in[i];
         uint64_t crc = in->head_crc;
 
         for (; k < m->n && m->pieces[k].input == i; k++)
             crc = wr_crc64_combine(crc, m->pieces[k].crc, m->pieces[k].hashed);
         crc = wr_crc64_combine(crc, in->tail_crc, in->tail_size);
-        if (in->whole && (crc | WR_LTX_CHECKSUM_EMPTY) != in->file_checksum) {
+        if (in->whole && (!lost || in->bytes) &&
+            (crc | WR_LTX_CHECKSUM_EMPTY) != in->file_checksum) {
             char name[WR_LTX_NAME_MAX];
+            struct wr_err own = {0};
 
-            blame(m, in->file);
             wr_ltx_name_format(name, in->file->min, in->file->max);
-            return wr_fail(
-                e, WR_CORRUPT, "level %u file %s: file checksum mismatch", in->file->level, name);
+            (void)wr_fail(&own, WR_CORRUPT, "level %u file %s: file checksum mismatch",
+                in->file->level, name);
+            spoil(m, in, &own);
         }
     }
-    return WR_OK;
+    return m->corrupt.code == WR_OK ? WR_OK : wr_fail(e, WR_CORRUPT, "%s", m->corrupt.text);
 }
 
 /* The checksum of the whole image. */
@@ -432,7 +454,7 @@ static void image_release(struct image *m)
     wr_free(m->pieces);
 }
 
-enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, const struct wr_inputs *x,
+enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, struct wr_inputs *x,
     const struct wr_restore_opts *opts, struct wr_draft *out, struct wr_image_report *report,
     struct wr_err *e)
 {

@@ -19,15 +19,15 @@ struct wr_storage;
 struct wr_image_report {
     uint64_t fetched; /* bytes of the plan's pages, as they are in the replica's objects, read */
     uint64_t resumed; /* the same, not read: the draft had these pages */
-    const struct wr_ltx_file *bad; /* after CORRUPT: the file that is damaged, if it is known */
 };
 
 /* Write the image to `out`, on opts->parallel threads with about 2.6 MiB each, and tell
  * opts->progress. Pages that the draft turns out to have are not fetched. The file is not synced.
  * OK means that it is proven: by the image's checksum if x->has_rolling, and by the checksum of
  * each file that was read whole, which is every file when not x->has_rolling. CORRUPT, with the
- * file's key, otherwise. *report, zero before, is written in any case. */
-enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, const struct wr_inputs *x,
+ * file's name, otherwise; the files of `x` that were seen to be damaged are marked, which are all
+ * such among the small ones. *report, zero before, is written in any case. */
+enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, struct wr_inputs *x,
     const struct wr_restore_opts *opts, struct wr_draft *out, struct wr_image_report *report,
     struct wr_err *e) WR_MUST_CHECK;
 

@@ -29,8 +29,9 @@ struct opening {
     const struct wr_restore_opts *opts;
     struct wr_inputs *x;
     struct wr_mutex mutex;
-    uint64_t kept; /* guarded by mutex; bytes promised to small files */
-    size_t done;   /* guarded by mutex; files read */
+    uint64_t kept;         /* guarded by mutex; bytes promised to small files */
+    size_t done;           /* guarded by mutex; files read */
+    struct wr_err corrupt; /* guarded by mutex; of the first that was seen to be damaged */
 };
 
 static enum wr_status key_of(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
@@ -229,15 +230,23 @@ static enum wr_status open_input(
     struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
 {
     char name[WR_LTX_NAME_MAX];
-    enum wr_status st = wr_input_check(in->file, e);
+    enum wr_status st;
 
-    if (st != WR_OK)
-        return st;
     st = keep(o, in->file->size) ? open_small(o, c, in, e) : open_large(o, c, in, e);
     if (st == WR_OK)
         return WR_OK;
     wr_ltx_name_format(name, in->file->min, in->file->max);
     return wr_wrap(e, st, "level %u file %s", in->file->level, name);
+}
+
+/* It is damaged, and may not be the only one: whoever does without it wants to know all. */
+static void spoil(struct opening *o, struct wr_input *in, const struct wr_err *e)
+{
+    in->bad = true;
+    wr_mutex_lock(&o->mutex);
+    if (o->corrupt.code == WR_OK)
+        o->corrupt = *e;
+    wr_mutex_unlock(&o->mutex);
 }
 
 static enum wr_status open_one(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
@@ -247,10 +256,8 @@ static enum wr_status open_one(void *arg, unsigned w, size_t i, struct wr_call *
     enum wr_status st = open_input(o, c, &o->x->in[i], e);
 
     if (st == WR_CORRUPT) {
-        wr_mutex_lock(&o->mutex);
-        if (!o->x->bad)
-            o->x->bad = o->x->in[i].file;
-        wr_mutex_unlock(&o->mutex);
+        spoil(o, &o->x->in[i], e);
+        return WR_OK;
     }
     if (st != WR_OK)
         return st;
@@ -260,6 +267,24 @@ static enum wr_status open_one(void *arg, unsigned w, size_t i, struct wr_call *
     if (w == 0 && o->opts->progress)
         o->opts->progress(o->opts->progress_arg, &p);
     return WR_OK;
+}
+
+static enum wr_status open_all(struct opening *o, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_inputs *x = o->x;
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; i < x->n; i++) {
+        struct wr_err own = {0};
+
+        if (wr_input_check(x->in[i].file, &own) == WR_CORRUPT)
+            spoil(o, &x->in[i], &own);
+    }
+    if (o->corrupt.code == WR_OK)
+        st = wr_crew_run(c, o->opts->parallel, x->n, "restore", open_one, o, e);
+    if (st == WR_OK && o->corrupt.code != WR_OK)
+        st = wr_fail(e, WR_CORRUPT, "%s", o->corrupt.text);
+    return st;
 }
 
 /* What the newest file says about the database, and that the others agree. */
@@ -362,7 +387,7 @@ enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
     for (size_t i = 0; i < n; i++)
         x->in[i].file = &files[i];
     wr_mutex_init(&o.mutex);
-    st = wr_crew_run(c, opts->parallel, n, "restore", open_one, &o, e);
+    st = open_all(&o, c, e);
     wr_mutex_release(&o.mutex);
     if (st == WR_OK)
         st = agree(x, opts->lock_offset, e);

@@ -2,7 +2,7 @@
  * inputs.h - the headers and page indexes of a plan's files: which file has the newest frame of
  * each page, and where. It reads no page.
  *
- * owned, and frozen between wr_inputs_open and wr_inputs_release.
+ * owned, and frozen between wr_inputs_open and wr_inputs_release, but for the marks of the damaged.
  */
 #ifndef WR_ENGINE_INPUTS_H
 #define WR_ENGINE_INPUTS_H
@@ -36,6 +36,7 @@ struct wr_input {
     size_t n;
     uint8_t *bytes;    /* all of a small file, or NULL */
     bool whole;        /* every frame has to be read, to prove the file's checksum */
+    bool bad;          /* after CORRUPT, here or in wr_image_write: it is damaged */
     uint64_t head_crc; /* of the header as stored */
     uint64_t tail_crc; /* of what the file's checksum covers behind the frames ... */
     uint64_t tail_size;
@@ -49,16 +50,16 @@ struct wr_inputs {
     uint32_t page_size, commit, lock_pgno; /* of the database to be */
     bool has_rolling;                      /* the newest file records the image's checksum */
     uint64_t rolling_post;
-    const struct wr_ltx_file *bad;     /* after CORRUPT: the file that is damaged, if one is */
-    const struct wr_ltx_file *suspect; /* or the one that lacks a page, if the others are right */
+    const struct wr_ltx_file *suspect; /* after CORRUPT, none being bad: the one that lacks a page,
+                                          if the others are right */
 };
 
 /* Read them all on opts->parallel threads, tell opts->progress, and decide for each page. `files`,
- * in the order they apply, must outlive it. CORRUPT: a damaged header or index, page sizes that
- * differ, or "page N missing" when the files do not hold the whole database; BUSY: a file has
- * vanished since it was listed, so that a new plan may work. *x is = {0}, but for all_whole, and
- * is to be released after a failure, too: it then has the headers that could be read, and page size
- * 0 in the others. */
+ * in the order they apply, must outlive it. CORRUPT: damaged headers or indexes, all of which are
+ * marked, or without a request files that are too small to be any; page sizes that differ, or "page
+ * N missing" when the files do not hold the whole database; BUSY: a file has vanished since it was
+ * listed, so that a new plan may work. *x is = {0}, but for all_whole, and is to be released after
+ * a failure, too: it then has the headers that could be read, and page size 0 in the others. */
 enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *files, size_t n, const struct wr_restore_opts *opts,
     struct wr_inputs *x, struct wr_err *e) WR_MUST_CHECK;

@@ -570,6 +570,24 @@ static void test_every_header_was_read_for_one_damaged_file(void **state)
     two_release(&t);
 }
 
+/* All 39 transactions were there, but the 20th damaged file was one too many. */
+static void test_many_damaged_files_were_too_many(void **state)
+{
+    struct two t;
+
+    (void)state;
+    two_init(&t, 1, 39, true);
+    put_singles(&t, &t.a, 1, 39);
+    for (unsigned level = 1; level <= 3; level++) {
+        for (uint64_t i = 2; i < 39; i += 2)
+            put_damaged(&t, &t.a, level, i, i + 1, (enum damage)(i / 2 % DAMAGES));
+    }
+    check_restores(&t, NEWEST, &t.a, 39, SOME);
+    T(strstr(t.said, "files are damaged, one of them"));
+    T(t.warnings <= 9); /* for each level: too short; by their ends; by their pages */
+    two_release(&t);
+}
+
 static void test_hundreds_of_misfits(void **state)
 {
     (void)state;
@@ -938,7 +956,8 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_wrong_page_in_a_large_file), T_TEST(test_file_that_lacks_a_page),
     T_TEST(test_good_case_costs_nothing),
     T_TEST(test_a_file_that_covers_the_snapshot_was_taken_for_a_rivals),
-    T_TEST(test_every_header_was_read_for_one_damaged_file), T_TEST(test_hundreds_of_misfits),
+    T_TEST(test_every_header_was_read_for_one_damaged_file),
+    T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_hundreds_of_misfits),
     T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
     T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
     T_TEST(test_fetched_pages_are_not_fetched_again), T_TEST(test_random_replicas))
