@@ -13,14 +13,19 @@
  *                                          checksums: look for a chain with fewer of them. Then
  *                                          fetch again and prove every file, which may find one
  *                                          that is damaged. Then do without one of these joins
- *   a page is missing                      the same, and at last do without the file that should
+ *   a page is missing                      the same, and then do without the file that should
  *                                          have brought it
+ *   nothing of all that helps: a file      take chains that have little in common with those that
+ *   is not what it says, with checksums    came to nothing
+ *   that are right
  *
  * The draft outlives all this: a page is taken from it only as what the chain at hand says it is,
  * so that what other chains left is either right or written again.
  */
 #include "engine/chain.h"
 
+#include "base/bytes.h"
+#include "base/crc64.h"
 #include "engine/detour.h"
 #include "engine/draft.h"
 #include "engine/image.h"
@@ -36,6 +41,9 @@
  * enough to tell these apart. Those that show one to be end by themselves. */
 #define BLIND_MAX 20
 
+/* Routes that lead where another one did before this is believed to be all. */
+#define SUSPECT_MAX 100
+
 struct chain {
     struct wr_storage *storage;
     const struct wr_restore_opts *opts;
@@ -45,10 +53,12 @@ struct chain {
     struct wr_chain_report *r;
     struct wr_detour detour; /* empty before something is wrong */
     unsigned attempts, blind;
-    bool limited;                      /* there might be another chain */
-    bool whole;                        /* prove every file */
-    bool unproven;                     /* the last attempt got to its pages, not all of whose files
-                                          it proved */
+    bool limited;              /* there might be another chain */
+    bool whole;                /* prove every file */
+    bool unproven;             /* the last attempt got to its pages, not all of whose files
+                                  it proved */
+    uint64_t tried[BLIND_MAX]; /* chains that came to nothing, by a checksum of their files */
+    size_t n_tried;
     size_t n_bad;                      /* files that the last attempt showed to be damaged */
     const struct wr_ltx_file *suspect; /* of the last attempt, in `plan` */
     char misfit[WHY_MAX];              /* of the plan by names, if it is gone on with */
@@ -72,23 +82,54 @@ static enum wr_status survey(struct chain *k, struct wr_err *e)
         &k->detour, k->storage, k->opts, k->all, k->plan->p[k->plan->n - 1].max, e);
 }
 
-static bool same_files(const struct wr_ltx_files *a, const struct wr_ltx_files *b)
+static uint64_t sum_of(const struct wr_ltx_files *files)
 {
-    for (size_t i = 0; a->n == b->n && i < a->n; i++) {
-        if (wr_ltx_file_cmp(&a->p[i], &b->p[i]) != 0)
-            return false;
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < files->n; i++) {
+        uint8_t id[4 + 8 + 8];
+
+        wr_put_be32(id, files->p[i].level);
+        wr_put_be64(id + 4, files->p[i].min);
+        wr_put_be64(id + 12, files->p[i].max);
+        sum = wr_crc64(sum, id, sizeof(id));
     }
-    return a->n == b->n;
+    return sum;
 }
 
-/* Take the best chain that is known now, unless it is the same. NOTFOUND: there is none. */
-static enum wr_status turn(
-    struct chain *k, struct wr_call *c, const char *what, const char *why, struct wr_err *e)
+static bool was_tried(const struct chain *k, const struct wr_ltx_files *files)
+{
+    uint64_t sum = sum_of(files);
+
+    for (size_t i = 0; i < k->n_tried; i++) {
+        if (k->tried[i] == sum)
+            return true;
+    }
+    return false;
+}
+
+/* All of these took part in something that came to nothing. */
+static void suspect(struct chain *k, const struct wr_ltx_files *files)
+{
+    for (size_t i = 0; i < files->n; i++)
+        k->detour.facts[wr_detour_index(&k->detour, &files->p[i])].suspicion++;
+}
+
+/* Take the best chain that is known now, unless it was tried. NOTFOUND: there is none. With
+ * `suspecting` one that was is a reason to look for a chain that has less in common with it. */
+static enum wr_status turn(struct chain *k, struct wr_call *c, const char *what, const char *why,
+    bool suspecting, struct wr_err *e)
 {
     struct wr_ltx_files other = {0};
     enum wr_status st = wr_detour_find(&k->detour, c, k->detour.end, &other, e);
 
-    if (st == WR_OK && same_files(&other, k->plan))
+    for (unsigned i = 0; suspecting && i < SUSPECT_MAX && st == WR_OK && was_tried(k, &other);
+         i++) {
+        suspect(k, &other);
+        wr_ltx_files_release(&other);
+        st = wr_detour_find(&k->detour, c, k->detour.end, &other, e);
+    }
+    if (st == WR_OK && was_tried(k, &other))
         st = wr_fail(e, WR_NOTFOUND, "no other files");
     if (st != WR_OK) {
         wr_ltx_files_release(&other);
@@ -130,7 +171,7 @@ static enum wr_status turn_at(
     st = turn(k, c,
         "two processes have written to the replica; restoring by way of the files that fit each "
         "other",
-        why, e);
+        why, false, e);
     if (st == WR_OK)
         why[0] = '\0';
     return st;
@@ -224,7 +265,7 @@ static enum wr_status without_damaged(
     return turn(k, c,
         "a file of the replica is damaged; restoring by way of others, which lead to the same "
         "transaction",
-        why, e);
+        why, false, e);
 }
 
 /* The join behind file `i` of the plan. */
@@ -268,7 +309,7 @@ static enum wr_status ban_some(
         if (fit == WR_FIT_YES || d->n_bans == WR_DETOUR_BANS)
             continue;
         d->bans[d->n_bans++] = join;
-        st = turn(k, c, what, why, e);
+        st = turn(k, c, what, why, false, e);
         if (st != WR_NOTFOUND)
             return st;
         d->n_bans--;
@@ -286,8 +327,10 @@ static enum wr_status do_not_add_up(
     enum wr_fit fit = fit_of(k);
     enum wr_status st = WR_NOTFOUND;
 
+    if (!was_tried(k, k->plan))
+        k->tried[k->n_tried++] = sum_of(k->plan);
     if (fit != WR_FIT_YES)
-        st = turn(k, c, what, why, e);
+        st = turn(k, c, what, why, false, e);
     /* Of files that do not fit each other it is no news that they do not add up. */
     if (st == WR_NOTFOUND && fit != WR_FIT_NO && k->unproven) {
         wr_log(c->log, WR_WARN,
@@ -301,9 +344,14 @@ static enum wr_status do_not_add_up(
     if (st == WR_NOTFOUND)
         st = ban_some(k, c, what, why, e);
     if (st == WR_NOTFOUND && k->suspect) {
-        k->detour.facts[wr_detour_index(&k->detour, k->suspect)].aside = true;
+        struct wr_fact *fact = &k->detour.facts[wr_detour_index(&k->detour, k->suspect)];
+
+        fact->aside = true;
         st = without_damaged(k, c, why, e);
+        fact->aside = st != WR_NOTFOUND;
     }
+    if (st == WR_NOTFOUND)
+        st = turn(k, c, what, why, true, e);
     return st;
 }
 

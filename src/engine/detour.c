@@ -74,10 +74,11 @@ size_t wr_detour_index(const struct wr_detour *d, const struct wr_ltx_file *f)
 
 static void know(struct wr_detour *d, size_t i, const struct wr_ltx_header *h)
 {
-    bool aside = d->facts[i].aside;
+    struct wr_fact was = d->facts[i];
 
     d->facts[i] = wr_fact_of(h);
-    d->facts[i].aside = aside;
+    d->facts[i].aside = was.aside;
+    d->facts[i].suspicion = was.suspicion;
 }
 
 void wr_detour_learn(struct wr_detour *d, const struct wr_inputs *x)

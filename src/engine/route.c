@@ -27,6 +27,7 @@ struct place {
 /* The best way to a file. */
 struct node {
     size_t files; /* 0: there is none */
+    uint64_t suspicion;
     size_t unproven;
     size_t from; /* the file before it, or NONE */
 };
@@ -80,6 +81,8 @@ static bool cheaper(const struct node *a, const struct node *b)
 {
     if (b->files == 0)
         return true;
+    if (a->suspicion != b->suspicion)
+        return a->suspicion < b->suspicion;
     return a->unproven != b->unproven ? a->unproven < b->unproven : a->files < b->files;
 }
 
@@ -119,7 +122,7 @@ static bool reach(struct search *s, size_t i)
     if (m->facts[i].aside)
         return true;
     if (f->min == 1) {
-        *best = (struct node){.files = 1, .from = NONE};
+        *best = (struct node){.files = 1, .suspicion = m->facts[i].suspicion, .from = NONE};
         return true;
     }
     for (size_t k = lower_bound(s->by_max, m->n, f->min - 1);
@@ -135,12 +138,25 @@ static bool reach(struct search *s, size_t i)
             continue;
         fit = wr_fit(&m->files[before], &m->facts[before], f, &m->facts[i]);
         is = (struct node){.files = way->files + 1,
+            .suspicion = way->suspicion + m->facts[i].suspicion,
             .unproven = way->unproven + (fit == WR_FIT_UNPROVEN),
             .from = before};
         if (fit != WR_FIT_NO && cheaper(&is, best) && !banned(m, before, i))
             *best = is;
     }
     return true;
+}
+
+/* Whether file `i` is the one to end with, rather than `best`, which has the same last TXID. */
+static bool better_end(const struct search *s, size_t i, size_t best)
+{
+    const struct node *a = &s->nodes[i], *b = &s->nodes[best];
+
+    if (a->suspicion != b->suspicion)
+        return a->suspicion < b->suspicion;
+    if (a->unproven != b->unproven)
+        return a->unproven < b->unproven;
+    return wr_plan_better(&s->map->files[i], &s->map->files[best]);
 }
 
 /* The file to end with, or NONE. */
@@ -157,8 +173,7 @@ static size_t choose_end(const struct search *s, uint64_t end)
             break;
         if (way->files == 0 || (end && f->max != end))
             continue;
-        if (best == NONE || way->unproven < s->nodes[best].unproven ||
-            (way->unproven == s->nodes[best].unproven && wr_plan_better(f, &s->map->files[best])))
+        if (best == NONE || better_end(s, i, best))
             best = i;
     }
     return best;

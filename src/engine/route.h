@@ -20,6 +20,7 @@ struct wr_fact {
     bool read;  /* its header was, and says the rest */
     bool has_rolling;
     uint32_t page_size;
+    uint32_t suspicion; /* how often a chain with it was tried for nothing */
     uint64_t rolling_pre, rolling_post;
 };
 struct wr_fact wr_fact_of(const struct wr_ltx_header *h);
@@ -49,8 +50,9 @@ struct wr_map {
 };
 
 /* The chain from TXID 1 to `end`, or with 0 as far as any goes: indexes to `out` (room for m->n),
- * their number to *ret_n. Of several one with the fewest unproven joins; then the one whose last
- * file wr_plan_better prefers; then one of few files. NOTFOUND: none. Needs 56 bytes a file. */
+ * their number to *ret_n. Of several one with the least suspicion, then with the fewest unproven
+ * joins; then the one whose last file wr_plan_better prefers; then one of few files. NOTFOUND:
+ * none. Needs 64 bytes a file. */
 enum wr_status wr_route(const struct wr_map *m, uint64_t end, size_t *out, size_t *ret_n,
     struct wr_err *e) WR_MUST_CHECK;
 

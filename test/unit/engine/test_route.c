@@ -48,21 +48,28 @@ static size_t add_known(
 /* ---- random replicas ---- */
 
 struct best {
-    size_t unproven, files, last;
+    size_t suspicion, unproven, files, last;
     bool found;
 };
 
-static void consider(
-    const struct replica *r, struct best *b, size_t last, size_t unproven, size_t n)
+static void consider(const struct replica *r, struct best *b, size_t last, struct best is)
 {
-    bool better = !b->found || unproven < b->unproven;
+    size_t unproven = is.unproven, n = is.files;
+    bool better = !b->found || is.suspicion < b->suspicion;
 
+    if (!better && is.suspicion > b->suspicion)
+        return;
+    better = better || unproven < b->unproven;
     if (!better && unproven == b->unproven && last != b->last)
         better = wr_plan_better(&r->f[last], &r->f[b->last]);
     if (!better && unproven == b->unproven && last == b->last)
         better = n < b->files;
     if (better)
-        *b = (struct best){.unproven = unproven, .files = n, .last = last, .found = true};
+        *b = (struct best){.suspicion = is.suspicion,
+            .unproven = unproven,
+            .files = n,
+            .last = last,
+            .found = true};
 }
 
 static bool banned(const struct replica *r, size_t a, size_t b)
@@ -77,7 +84,8 @@ static bool banned(const struct replica *r, size_t a, size_t b)
 /* All chains, by depth; none is longer than there are TXIDs. */
 static void all_chains(const struct replica *r, uint64_t end, struct best *b)
 {
-    size_t chain[TXID_MAX + 1], next[TXID_MAX + 1], unproven[TXID_MAX + 1];
+    size_t chain[TXID_MAX + 1], next[TXID_MAX + 1];
+    struct best way[TXID_MAX + 1]; /* what is so far */
     size_t depth = 0;
 
     next[0] = 0;
@@ -91,20 +99,22 @@ static void all_chains(const struct replica *r, uint64_t end, struct best *b)
             depth--;
             continue;
         }
-        unproven[depth] = depth ? unproven[depth - 1] : 0;
+        way[depth] = depth ? way[depth - 1] : (struct best){0};
+        way[depth].files++;
+        way[depth].suspicion += r->facts[i].suspicion;
         if (depth == 0) {
             fit = r->f[i].min == 1 && !r->facts[i].aside ? WR_FIT_YES : WR_FIT_NO;
         } else if (!banned(r, chain[depth - 1], i)) {
             size_t a = chain[depth - 1];
 
             fit = wr_fit(&r->f[a], &r->facts[a], &r->f[i], &r->facts[i]);
-            unproven[depth] += fit == WR_FIT_UNPROVEN;
+            way[depth].unproven += fit == WR_FIT_UNPROVEN;
         }
         if (fit == WR_FIT_NO)
             continue;
         chain[depth] = i;
         if (r->f[i].max == end) {
-            consider(r, b, i, unproven[depth], depth + 1);
+            consider(r, b, i, way[depth]);
             continue;
         }
         next[++depth] = 0;
@@ -115,7 +125,7 @@ static void check(const struct replica *r, uint64_t end)
 {
     const struct wr_map m = map_of(r);
     size_t out[FILES_MAX];
-    size_t n = 0, unproven = 0;
+    size_t n = 0, unproven = 0, suspicion = 0;
     struct best want = {0};
     struct wr_err e = {0};
     enum wr_status st = wr_route(&m, end, out, &n, &e);
@@ -125,6 +135,9 @@ static void check(const struct replica *r, uint64_t end)
     if (st != WR_OK)
         return;
     T(n == want.files && out[n - 1] == want.last && r->f[out[0]].min == 1);
+    for (size_t k = 0; k < n; k++)
+        suspicion += r->facts[out[k]].suspicion;
+    T(suspicion == want.suspicion);
     for (size_t k = 1; k < n; k++) {
         enum wr_fit fit =
             wr_fit(&r->f[out[k - 1]], &r->facts[out[k - 1]], &r->f[out[k]], &r->facts[out[k]]);
@@ -161,6 +174,7 @@ static void random_replica(struct wr_rand *random, struct replica *r)
         r->facts[i].read = wr_rand_below(random, 4) > 0;
         r->facts[i].has_rolling = wr_rand_below(random, 6) > 0;
         r->facts[i].aside = wr_rand_below(random, 10) == 0;
+        r->facts[i].suspicion = wr_rand_below(random, 5) ? 0 : (uint32_t)wr_rand_below(random, 3);
         r->facts[i].plain = wr_rand_below(random, 3) == 0;
         r->facts[i].page_size = wr_rand_below(random, 12) ? 512 : 1024;
     }
