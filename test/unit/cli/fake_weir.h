@@ -19,6 +19,8 @@ static struct {
     char calls[4096]; /* "open add(/a.db) sync(/a.db) ..." */
     int open, db_add, add_replica, close;
     const int *sync, *restore;
+    const int *list;           /* NULL: as restore */
+    const uint64_t *reach;     /* by listing: the newest TXID, instead of `files` */
     weir_db_info db;           /* of every database */
     weir_replica_info replica; /* of every database's first replica */
     weir_replica_info second;  /* of its second, if that has a URL */
@@ -252,10 +254,16 @@ int weir_ltx_list(weir *w, const char *url, const char *const *settings, int lev
     (void)cancel;
     note("list(%s,%d)", url, level);
     fake.level = level;
+    if (fake.reach) {
+        const weir_file file = {.min_txid = 1, .max_txid = *fake.reach++};
+
+        (void)fn(arg, &file);
+        return answer(next(&fake.list), e);
+    }
     for (size_t i = 0; i < fake.nfiles; i++)
         if (fn(arg, &fake.files[i]) != 0)
             break;
-    return answer(next(&fake.restore), e);
+    return answer(next(fake.list ? &fake.list : &fake.restore), e);
 }
 
 #endif

@@ -396,19 +396,65 @@ static void test_restore_exit_codes(void **state)
 
 static void test_restore_from_config(void **state)
 {
-    static const int second[] = {WEIR_IO, WEIR_OK, -1};
+    static const int second[] = {WEIR_IO, WEIR_OK, -1}, listed[] = {WEIR_OK, -1};
     const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
                                  "  - url: s3://b/app\n  - path: /r\n");
 
     (void)state;
+    fake.list = listed;
     fake.restore = second; /* one replica lost: the other has the backup */
     T(RUN(restore, "-config", c, "/nonexistent/app.db") == 0);
     assert_string_equal(fake.calls,
-        "open restore(s3://b/app,/nonexistent/app.db) restore(file:///r,/nonexistent/app.db) "
-        "close(0)");
+        "open list(s3://b/app,-1) list(file:///r,-1) restore(s3://b/app,/nonexistent/app.db) "
+        "restore(file:///r,/nonexistent/app.db) close(0)");
     T(strncmp(err, "Warning: s3://b/app: io; trying the next replica\nrestored ", 58) == 0);
     T(RUN(restore, "-config", c, "-o", "/nonexistent/x", "/nonexistent/app.db") == 0);
-    assert_string_equal(fake.calls, "open restore(s3://b/app,/nonexistent/x) close(0)");
+    assert_string_equal(fake.calls,
+        "open list(s3://b/app,-1) list(file:///r,-1) restore(s3://b/app,/nonexistent/x) close(0)");
+    T(RUN(restore, "-timestamp", "-1h", "-config", c, "/nonexistent/app.db") == 0);
+    assert_string_equal(fake.calls, "open restore(s3://b/app,/nonexistent/app.db) close(0)");
+    fake.list = NULL;
+}
+
+/* The first replica had been out of reach for long: what it had was restored, and all was well. */
+static void test_the_first_replica_was_taken_however_old(void **state)
+{
+    static const uint64_t reach[] = {3, 6, 5}, level[] = {6, 6, 6};
+    static const int ok[] = {WEIR_OK, -1}, first_bad[] = {WEIR_CORRUPT, WEIR_OK, -1},
+                     lost[] = {WEIR_OK, WEIR_IO, WEIR_OK, -1};
+    const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
+                                 "  - path: /r\n  - path: /s\n  - path: /t\n");
+#define LISTED "open list(file:///r,-1) list(file:///s,-1) list(file:///t,-1) "
+
+    (void)state;
+    fake.list = ok;
+    fake.restore = ok;
+    fake.reach = reach;
+    EXPECT(0, "", "", RUN(restore, "-quiet", "-config", c, "/nonexistent/app.db"));
+    assert_string_equal(fake.calls, LISTED "restore(file:///s,/nonexistent/app.db) close(0)");
+    fake.reach = level;
+    EXPECT(0, "", "", RUN(restore, "-quiet", "-config", c, "/nonexistent/app.db"));
+    assert_string_equal(fake.calls, LISTED "restore(file:///r,/nonexistent/app.db) close(0)");
+    /* An older state is better than none, but not without a word. */
+    fake.reach = reach;
+    fake.restore = first_bad;
+    EXPECT(0, "",
+        "Warning: file:///s: corrupt; it has transactions up to 0000000000000006, of which those "
+        "after 0000000000000005 are not in the restored database\n",
+        RUN(restore, "-quiet", "-config", c, "/nonexistent/app.db"));
+    assert_string_equal(fake.calls,
+        LISTED "restore(file:///s,/nonexistent/app.db) restore(file:///t,/nonexistent/app.db) "
+               "close(0)");
+    fake.reach = reach;
+    fake.restore = ok;
+    fake.list = lost;
+    EXPECT(0, "",
+        "Warning: file:///s: io; it may have newer transactions than the restored database\n",
+        RUN(restore, "-quiet", "-config", c, "/nonexistent/app.db"));
+    assert_string_equal(fake.calls, LISTED "restore(file:///t,/nonexistent/app.db) close(0)");
+    fake.list = NULL;
+    fake.reach = NULL;
+#undef LISTED
 }
 
 /* Which of these answers, given one after the other, is told of: as it should be. */
@@ -455,13 +501,14 @@ static void test_an_empty_replica_hid_the_failure_of_another(void **state)
     static const int lists[][3] = {{WEIR_AUTH, WEIR_NOTFOUND, -1},
         {WEIR_CORRUPT, WEIR_NOTFOUND, -1}, {WEIR_IO, WEIR_NOTFOUND, -1},
         {WEIR_NOTFOUND, WEIR_AUTH, -1}};
-    static const int codes[] = {4, 5, 1, 4};
+    static const int codes[] = {4, 5, 1, 4}, listed[] = {WEIR_NOTFOUND, -1};
     static const char *const texts[] = {"Error: s3://b/app: auth\n", "Error: s3://b/app: corrupt\n",
         "Error: io\n", "Error: file:///r: auth\n"};
     const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
                                  "  - url: s3://b/app\n  - path: /r\n");
 
     (void)state;
+    fake.list = listed;
     for (size_t i = 0; i < wr_countof(codes); i++) {
         fake.restore = lists[i];
         EXPECT(codes[i], "", texts[i],
@@ -470,6 +517,7 @@ static void test_an_empty_replica_hid_the_failure_of_another(void **state)
         EXPECT(codes[i], "", texts[i],
             RUN(restore, "-quiet", "-dry-run", "-config", c, "/nonexistent/app.db"));
     }
+    fake.list = NULL;
 }
 
 static void test_replicate_usage(void **state)
@@ -596,7 +644,7 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(te
     C_TEST(test_restore_json), C_TEST(test_restore_text),
     C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
     C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
-    C_TEST(test_restore_from_config), C_TEST(test_any_replicas_failures),
-    C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
-    C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
+    C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
+    C_TEST(test_any_replicas_failures), C_TEST(test_an_empty_replica_hid_the_failure_of_another),
+    C_TEST(test_replicate_usage), C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
     C_TEST(test_replicate_exit_codes), C_TEST(test_nomem))
