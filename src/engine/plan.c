@@ -168,6 +168,19 @@ enum wr_status wr_plan(const struct wr_ltx_file *files, size_t n,
     return st;
 }
 
+uint64_t wr_plan_gap(
+    const struct wr_ltx_file *files, size_t n, const struct wr_plan_target *target, uint64_t end)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (files[i].level < WR_LEVEL_SNAPSHOT && files[i].min - 1 > end &&
+            within(&files[i], target) && (first == 0 || files[i].min < first))
+            first = files[i].min;
+    }
+    return first;
+}
+
 bool wr_plan_times(
     const struct wr_ltx_file *files, size_t n, int64_t *ret_oldest_ms, int64_t *ret_newest_ms)
 {

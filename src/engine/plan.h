@@ -30,6 +30,11 @@ enum wr_status wr_plan(const struct wr_ltx_file *files, size_t n,
     const struct wr_plan_target *target, size_t *out, size_t *ret_n,
     struct wr_err *e) WR_MUST_CHECK;
 
+/* The first TXID of the first file that qualifies for `target` and that no chain reaches, of those
+ * that such a plan, which ends at `end`, leaves out behind a gap; 0: there is none. */
+uint64_t wr_plan_gap(
+    const struct wr_ltx_file *files, size_t n, const struct wr_plan_target *target, uint64_t end);
+
 /* Whether `a` is to be preferred to `b` where both could come next. */
 bool wr_plan_better(const struct wr_ltx_file *a, const struct wr_ltx_file *b);
 

@@ -72,8 +72,24 @@ static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
-static enum wr_status plan_files(const struct wr_ltx_files *all, const struct wr_restore_opts *opts,
-    struct wr_ltx_files *out, struct wr_err *e)
+/* With a time, the newest state before it that has a chain is what Litestream restores, too, also
+ * if there are files behind a gap: a compaction that came after that time may have taken the place
+ * of those between. But that it is not all must be known. */
+static void warn_of_gap(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_files *all,
+    const struct wr_plan_target *target, uint64_t end)
+{
+    uint64_t next = target->time_ms ? wr_plan_gap(all->p, all->n, target, end) : 0;
+
+    if (next)
+        wr_log(c->log, WR_WARN,
+            "files from before that time lie behind a gap; the state that is restored is older",
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_TXID("txid", end),
+            WR_F_TXID("next", next));
+}
+
+static enum wr_status plan_files(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_files *all, const struct wr_restore_opts *opts, struct wr_ltx_files *out,
+    struct wr_err *e)
 {
     const struct wr_plan_target target = {.txid = opts->txid, .time_ms = opts->time_ms};
     size_t *chosen = wr_array(all->n, sizeof(*chosen));
@@ -87,6 +103,8 @@ static enum wr_status plan_files(const struct wr_ltx_files *all, const struct wr
         wr_wrap(e, st, "cannot calc restore plan");
     for (size_t i = 0; st == WR_OK && i < n; i++)
         st = wr_ltx_files_add(out, &all->p[chosen[i]], e);
+    if (st == WR_OK)
+        warn_of_gap(s, c, all, &target, all->p[chosen[n - 1]].max);
     wr_free(chosen);
     return st;
 }
@@ -101,7 +119,7 @@ enum wr_status wr_restore_plan(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK)
         st = list_files(s, c, &o, &all, e);
     if (st == WR_OK)
-        st = plan_files(&all, &o, ret, e);
+        st = plan_files(s, c, &all, &o, ret, e);
     for (size_t i = 0; st == WR_OK && i < ret->n; i++)
         st = wr_input_check(&ret->p[i], e);
     wr_ltx_files_release(&all);
@@ -176,7 +194,7 @@ static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
         return st;
     wr_legacy_free(x->legacy);
     x->legacy = NULL;
-    return plan_files(&x->all, opts, &x->plan, e);
+    return plan_files(s, c, &x->all, opts, &x->plan, e);
 }
 
 /* Whether to keep, and go on with, what there is of these files. */

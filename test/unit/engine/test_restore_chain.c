@@ -621,6 +621,24 @@ static void test_a_file_that_lies_hid_a_whole_chain(void **state)
     two_release(&t);
 }
 
+/* For the newest state a gap is an error; by time, an older state was restored without a word. */
+static void test_a_gap_before_the_time_was_not_told(void **state)
+{
+    struct two t;
+
+    (void)state;
+    two_init(&t, 1, 6, true);
+    put_singles(&t, &t.a, 1, 3);
+    put_singles(&t, &t.a, 5, 6);
+    check_restores(&t, BEFORE(6001), &t.a, 3, 1);
+    T(strstr(t.said, "behind a gap") && strstr(t.said, "next=0000000000000005"));
+    check_restores(&t, BEFORE(5001), &t.a, 3, 1);
+    check_restores(&t, BEFORE(5000), &t.a, 3, 0);
+    story_put(&t.a, &t.w, 9, 1, 4);
+    check_restores(&t, BEFORE(6001), &t.a, 6, 0);
+    two_release(&t);
+}
+
 static void test_hundreds_of_misfits(void **state)
 {
     (void)state;
@@ -991,6 +1009,7 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_a_file_that_covers_the_snapshot_was_taken_for_a_rivals),
     T_TEST(test_every_header_was_read_for_one_damaged_file),
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
-    T_TEST(test_hundreds_of_misfits), T_TEST(test_chains_that_are_tried_are_bounded),
-    T_TEST(test_every_request_failing), T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
+    T_TEST(test_a_gap_before_the_time_was_not_told), T_TEST(test_hundreds_of_misfits),
+    T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
+    T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
     T_TEST(test_fetched_pages_are_not_fetched_again), T_TEST(test_random_replicas))
