@@ -7,7 +7,7 @@
  * What can be wrong, and what is done:
  *   two files do not continue each other   look for files that do. If there are none go on: the
  *                                          image decides, for a file may have all pages
- *   a file is damaged                      look for a chain without it
+ *   a file is damaged, or cannot be read   look for a chain without it
  *   the image is not what it should be,    if there are joins that nobody can check, because a file
  *   and no file is known to be damaged     begins within the one before or has no rolling
  *                                          checksums: look for a chain with fewer of them. Then
@@ -41,6 +41,9 @@
  * enough to tell these apart. Those that show one to be end by themselves. */
 #define BLIND_MAX 20
 
+/* Chains that fail since a file of theirs cannot be read. */
+#define UNREAD_MAX 3
+
 /* Routes that lead where another one did before this is believed to be all. */
 #define SUSPECT_MAX 100
 
@@ -52,13 +55,14 @@ struct chain {
     struct wr_file *file, *map;
     struct wr_chain_report *r;
     struct wr_detour detour; /* empty before something is wrong */
-    unsigned attempts, blind;
+    unsigned attempts, blind, unread;
     bool limited;              /* there might be another chain */
     bool whole;                /* prove every file */
     bool unproven;             /* the last attempt got to its pages, not all of whose files
                                   it proved */
     uint64_t tried[BLIND_MAX]; /* chains that came to nothing, by a checksum of their files */
     size_t n_tried;
+    enum wr_status last;               /* what came of the last attempt */
     size_t n_bad;                      /* files that the last attempt showed to be damaged */
     const struct wr_ltx_file *suspect; /* of the last attempt, in `plan` */
     char misfit[WHY_MAX];              /* of the plan by names, if it is gone on with */
@@ -216,7 +220,7 @@ static enum wr_status look_back(
         k->detour.facts[wr_detour_index(&k->detour, x->in[i].file)].aside = true;
         k->n_bad++;
     }
-    if (k->n_bad > 1)
+    if (k->n_bad > 1 && st == WR_CORRUPT)
         wr_wrap(e, st, "%zu files are damaged, one of them", k->n_bad);
     if (k->n_bad == 0 && k->misfit[0])
         wr_wrap(e, st, "%s", k->misfit);
@@ -243,7 +247,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
         for (size_t i = 0; i < x.n; i++)
             k->unproven = k->unproven || !x.in[i].whole;
     }
-    if (st == WR_CORRUPT)
+    if (st == WR_CORRUPT || (st == WR_IO && !draft.failed && k->unread++ < UNREAD_MAX))
         st = look_back(k, &x, st, e);
     k->r->commit = x.commit;
     k->r->page_size = x.page_size;
@@ -255,6 +259,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
     k->r->disk_failed = draft.failed;
     wr_draft_release(&draft);
     wr_inputs_release(&x);
+    k->last = st;
     return st;
 }
 
@@ -262,6 +267,11 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
 static enum wr_status without_damaged(
     struct chain *k, struct wr_call *c, const char *why, struct wr_err *e)
 {
+    if (k->last == WR_IO)
+        return turn(k, c,
+            "a file of the replica cannot be read; restoring by way of others, which lead to the "
+            "same transaction",
+            why, false, e);
     return turn(k, c,
         "a file of the replica is damaged; restoring by way of others, which lead to the same "
         "transaction",
@@ -377,6 +387,10 @@ static enum wr_status give_up(
     struct wr_ltx_files far = {0};
     uint64_t end = 0;
 
+    if (first->code == WR_IO) { /* which may pass */
+        *e = *first;
+        return WR_IO;
+    }
     if (k->limited)
         return wr_fail(e, WR_CORRUPT,
             "%s (gave up after %u ways through the files; there may be more)", first->text,
@@ -418,16 +432,15 @@ enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
 
     drop_covered(plan);
     st = attempt(&k, c, &last);
-    while (st == WR_CORRUPT) {
+    while (st == WR_CORRUPT || (st == WR_IO && k.n_bad > 0)) {
         struct wr_err why = last;
 
-        if (first.code == WR_OK)
+        if (first.code != WR_IO && (first.code == WR_OK || st == WR_IO))
             first = why;
         st = try_another(&k, c, why.text, &last);
-        if (st == WR_OK)
-            st = attempt(&k, c, &last);
-        else if (st == WR_NOTFOUND)
+        if (st != WR_OK)
             break;
+        st = attempt(&k, c, &last);
     }
     if (st == WR_NOTFOUND)
         st = give_up(&k, c, &first, &last);

@@ -27,6 +27,8 @@ struct wr_chain_report {
  * replaced by what was used. `file` and `map` are for draft.h. *r is = {0}.
  *
  * Another chain is taken only if it ends at the same TXID as `plan`; a warning in the log says so.
+ * A file that cannot be read is done without just as well, thrice at most: then it is the storage.
+ *
  * Headers are read for that only once something is wrong, and each at most once. Each chain that is
  * tried shows files to be damaged, or is one of 20.
  *

@@ -313,10 +313,17 @@ static enum wr_status do_refs(
     return flush(m, h, e);
 }
 
-static void spoil(struct image *m, struct wr_input *in, const struct wr_err *e)
+static void set_bad(struct image *m, struct wr_input *in)
 {
     wr_mutex_lock(&m->mutex);
     in->bad = true;
+    wr_mutex_unlock(&m->mutex);
+}
+
+static void spoil(struct image *m, struct wr_input *in, const struct wr_err *e)
+{
+    set_bad(m, in);
+    wr_mutex_lock(&m->mutex);
     if (m->corrupt.code == WR_OK)
         m->corrupt = *e;
     wr_mutex_unlock(&m->mutex);
@@ -353,6 +360,8 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
 
         wr_ltx_name_format(name, in->file->min, in->file->max);
         wr_wrap(e, st, "level %u file %s", in->file->level, name);
+        if (st == WR_IO)
+            set_bad(m, in);
         if (st != WR_CORRUPT)
             return st;
         spoil(m, in, e);

@@ -26,7 +26,8 @@ struct wr_image_report {
  * OK means that it is proven: by the image's checksum if x->has_rolling, and by the checksum of
  * each file that was read whole, which is every file when not x->has_rolling. CORRUPT, with the
  * file's name, otherwise; the files of `x` that were seen to be damaged are marked, which are all
- * such among the small ones. *report, zero before, is written in any case. */
+ * such among the small ones. IO: of the storage, with a mark too, or of the draft. *report, zero
+ * before, is written in any case. */
 enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, struct wr_inputs *x,
     const struct wr_restore_opts *opts, struct wr_draft *out, struct wr_image_report *report,
     struct wr_err *e) WR_MUST_CHECK;

@@ -259,6 +259,7 @@ static enum wr_status open_one(void *arg, unsigned w, size_t i, struct wr_call *
         spoil(o, &o->x->in[i], e);
         return WR_OK;
     }
+    o->x->in[i].bad = st == WR_IO;
     if (st != WR_OK)
         return st;
     wr_mutex_lock(&o->mutex);

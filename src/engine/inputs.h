@@ -36,7 +36,8 @@ struct wr_input {
     size_t n;
     uint8_t *bytes;    /* all of a small file, or NULL */
     bool whole;        /* every frame has to be read, to prove the file's checksum */
-    bool bad;          /* after CORRUPT, here or in wr_image_write: it is damaged */
+    bool bad;          /* after CORRUPT, here or in wr_image_write: it is damaged; after IO: it is
+                          one that could not be read */
     uint64_t head_crc; /* of the header as stored */
     uint64_t tail_crc; /* of what the file's checksum covers behind the frames ... */
     uint64_t tail_size;
