@@ -16,6 +16,7 @@
 #include "storage/storage.h"
 
 #define PARALLEL   8
+#define PLANS_MAX  4                    /* a file has vanished under the others */
 #define RESUME_MIN ((uint64_t)64 << 20) /* some seconds of a slow line */
 
 /* What there is to restore from, and which of it will be. */
@@ -342,6 +343,50 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
+static int by_file(const void *a, const void *b)
+{
+    return wr_ltx_file_cmp(a, b);
+}
+
+/* Whether a file that was listed is not any more. */
+static bool vanished(const struct wr_ltx_files *was, const struct wr_ltx_files *is)
+{
+    for (size_t i = 0; i < was->n; i++) {
+        if (is->n == 0 || !bsearch(&was->p[i], is->p, is->n, sizeof(*is->p), by_file))
+            return true;
+    }
+    return false;
+}
+
+/* After BUSY: whether there is another way by now, which is *x then. It leads as far: that the
+ * newest files are gone is no reason to restore an older state. */
+static bool plan_again(
+    struct wr_storage *s, struct wr_call *c, const struct wr_restore_opts *opts, struct source *x)
+{
+    struct source fresh = {0};
+    const struct wr_ltx_file *end, *was;
+    bool newest = !opts->txid && !opts->time_ms;
+    bool yes = !x->legacy && find_source(s, c, opts, &fresh, NULL) == WR_OK && !fresh.legacy &&
+               vanished(&x->all, &fresh.all);
+
+    if (yes) {
+        was = &x->plan.p[x->plan.n - 1];
+        end = &fresh.plan.p[fresh.plan.n - 1];
+        yes = !newest || end->max >= was->max;
+    }
+    if (yes) {
+        struct source old = *x;
+
+        wr_log(c->log, WR_INFO,
+            "files of the replica have vanished since they were listed; planning again",
+            WR_F_STR("replica", wr_storage_name(s)));
+        *x = fresh;
+        fresh = old;
+    }
+    source_release(&fresh);
+    return yes;
+}
+
 enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_restore_result *ret, struct wr_err *e)
 {
@@ -354,7 +399,11 @@ enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
         st = find_source(s, c, &o, &source, e);
     }
     if (st == WR_OK) {
-        st = restore_from(s, c, &o, &source, ret, e);
+        for (int i = 0; i < PLANS_MAX; i++) {
+            st = restore_from(s, c, &o, &source, ret, e);
+            if (st != WR_BUSY || i + 1 == PLANS_MAX || !plan_again(s, c, &o, &source))
+                break;
+        }
         /* To the caller NOTFOUND means that there is no backup, and that it may begin without one.
          * There is one; whatever is missing by now is a file or a directory of this machine. */
         if (st == WR_NOTFOUND)

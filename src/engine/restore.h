@@ -10,6 +10,8 @@
  *
  * A plan goes by names. Should a file of it be damaged, or not continue the one before it, others
  * that lead to the same TXID are looked for (chain.h): to fail is right only when there are none.
+ * Should a file be gone since it was listed, as a compaction leaves it, there is a new plan, thrice
+ * at most.
  */
 #ifndef WR_ENGINE_RESTORE_H
 #define WR_ENGINE_RESTORE_H

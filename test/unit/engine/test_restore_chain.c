@@ -664,6 +664,73 @@ static void test_one_file_that_cannot_be_read_ended_it(void **state)
     two_release(&t);
 }
 
+/* A compaction and its clean-up, between the listing and the first request for a page. */
+struct compaction {
+    struct two *t;
+    unsigned n, at_most; /* times it came and went */
+    bool newest_lost;
+};
+
+static struct wr_str single(struct two *t, uint64_t txid)
+{
+    return wr_layout_ltx_key(t_call()->scratch, t->w.storage, 0, txid, txid);
+}
+
+static void compact(struct compaction *x)
+{
+    struct two *t = x->t;
+    unsigned level = ++x->n;
+
+    if (x->newest_lost) {
+        world_remove_key(&t->w, single(t, 8));
+        return;
+    }
+    story_put(&t->a, &t->w, level, 2, 8);
+    if (level == 1) {
+        for (uint64_t i = 2; i <= 8; i++)
+            world_remove_key(&t->w, single(t, i));
+    } else {
+        world_remove_key(
+            &t->w, wr_layout_ltx_key(t_call()->scratch, t->w.storage, level - 1, 2, 8));
+    }
+}
+
+static void at_progress(void *arg, const struct wr_restore_progress *p)
+{
+    struct compaction *x = arg;
+
+    /* One of the two files, on the caller's thread: the other is yet to be read. */
+    if (p->phase == WR_RESTORE_INDEXING && p->files == 1 && x->n < x->at_most)
+        compact(x);
+}
+
+/* The replica held it all the time. */
+static void test_a_file_that_vanished_ended_it(void **state)
+{
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    for (int how = 0; how < 3; how++) { /* within bounds; too often; there is less now */
+        struct two t;
+        struct compaction x = {.t = &t, .at_most = how == 1 ? 6 : 3, .newest_lost = how == 2};
+        const struct wr_restore_opts o = {
+            .parallel = 1, .progress = at_progress, .progress_arg = &x};
+
+        two_init(&t, 1, 8, true);
+        put_singles(&t, &t.a, 1, 8);
+        if (how == 0) {
+            check_restores(&t, o, &t.a, 8, 0);
+        } else {
+            T_IS(WR_BUSY, restore_with(&t, o, &r, &e));
+            T(strstr(e.text, "vanished"));
+            assert_int_equal(t_names_in(t.dir), 0);
+        }
+        T(x.n == (how == 0 ? 3 : how == 1 ? 4 : 1));
+        two_release(&t);
+    }
+}
+
 static void test_hundreds_of_misfits(void **state)
 {
     (void)state;
@@ -1041,7 +1108,7 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_every_header_was_read_for_one_damaged_file),
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
     T_TEST(test_a_gap_before_the_time_was_not_told),
-    T_TEST(test_one_file_that_cannot_be_read_ended_it), T_TEST(test_hundreds_of_misfits),
-    T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
-    T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
+    T_TEST(test_one_file_that_cannot_be_read_ended_it), T_TEST(test_a_file_that_vanished_ended_it),
+    T_TEST(test_hundreds_of_misfits), T_TEST(test_chains_that_are_tried_are_bounded),
+    T_TEST(test_every_request_failing), T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
     T_TEST(test_fetched_pages_are_not_fetched_again), T_TEST(test_random_replicas))
