@@ -8,6 +8,7 @@
  *   two files do not continue each other   look for files that do. If there are none go on: the
  *                                          image decides, for a file may have all pages
  *   a file is damaged, or cannot be read   look for a chain without it
+ *   a file has another one's name          the same; if there is none, go on with it
  *   the image is not what it should be,    if there are joins that nobody can check, because a file
  *   and no file is known to be damaged     begins within the one before or has no rolling
  *                                          checksums: look for a chain with fewer of them. Then
@@ -56,11 +57,13 @@ struct chain {
     struct wr_chain_report *r;
     struct wr_detour detour; /* empty before something is wrong */
     unsigned attempts, blind, unread;
-    bool limited;              /* there might be another chain */
-    bool whole;                /* prove every file */
-    bool unproven;             /* the last attempt got to its pages, not all of whose files
-                                  it proved */
-    uint64_t tried[BLIND_MAX]; /* chains that came to nothing, by a checksum of their files */
+    bool lenient;                 /* names may lie */
+    struct wr_ltx_files misnamed; /* the first chain in which one did */
+    bool limited;                 /* there might be another chain */
+    bool whole;                   /* prove every file */
+    bool unproven;                /* the last attempt got to its pages, not all of whose files
+                                     it proved */
+    uint64_t tried[BLIND_MAX];    /* chains that came to nothing, by a checksum of their files */
     size_t n_tried;
     enum wr_status last;               /* what came of the last attempt */
     size_t n_bad;                      /* files that the last attempt showed to be damaged */
@@ -181,6 +184,37 @@ static enum wr_status turn_at(
     return st;
 }
 
+static enum wr_status copy_files(
+    const struct wr_ltx_files *from, struct wr_ltx_files *to, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; st == WR_OK && i < from->n; i++)
+        st = wr_ltx_files_add(to, &from->p[i], e);
+    return st;
+}
+
+/* Files that are not what their names say are as good as damaged: the state would be another one
+ * than was asked for. */
+static enum wr_status check_names(struct chain *k, struct wr_inputs *x, struct wr_err *e)
+{
+    struct wr_input *first = NULL;
+    char label[LABEL_MAX];
+
+    for (size_t i = 0; !k->lenient && i < x->n; i++) {
+        x->in[i].bad = x->in[i].misnamed;
+        if (!first && x->in[i].bad)
+            first = &x->in[i];
+    }
+    if (!first)
+        return WR_OK;
+    if (k->misnamed.n == 0 && copy_files(k->plan, &k->misnamed, e) != WR_OK)
+        return WR_NOMEM;
+    return wr_fail(e, WR_CORRUPT, "%s: its header says %016llx-%016llx",
+        name_of(label, first->file), (unsigned long long)first->header.min_txid,
+        (unsigned long long)first->header.max_txid);
+}
+
 static enum wr_status open_inputs(
     struct chain *k, struct wr_call *c, struct wr_inputs *x, struct wr_err *e)
 {
@@ -189,6 +223,8 @@ static enum wr_status open_inputs(
 
     x->all_whole = k->whole;
     st = wr_inputs_open(k->storage, c, k->plan->p, k->plan->n, k->opts, x, e);
+    if (st == WR_OK)
+        st = check_names(k, x, e);
     if (st == WR_OK && k->attempts == 1)
         i = misfit(x);
     if (i > 0) {
@@ -421,6 +457,50 @@ static void drop_covered(struct wr_ltx_files *plan)
     memmove(plan->p, plan->p + first, plan->n * sizeof(*plan->p));
 }
 
+/* Try chains until one is right. NOTFOUND: there is none; *first is the failure to tell. */
+static enum wr_status find(
+    struct chain *k, struct wr_call *c, struct wr_err *first, struct wr_err *last)
+{
+    enum wr_status st = attempt(k, c, last);
+
+    while (st == WR_CORRUPT || (st == WR_IO && k->n_bad > 0)) {
+        struct wr_err why = *last;
+
+        if (first->code != WR_IO && (first->code == WR_OK || st == WR_IO))
+            *first = why;
+        st = try_another(k, c, why.text, last);
+        if (st != WR_OK)
+            break;
+        st = attempt(k, c, last);
+    }
+    return st;
+}
+
+/* Nothing leads there but files with names that are not theirs: believe the names. */
+static enum wr_status find_misnamed(
+    struct chain *k, struct wr_call *c, struct wr_err *first, struct wr_err *last)
+{
+    wr_log(c->log, WR_WARN,
+        "a file of the replica has another one's name, and nothing else leads there; the state "
+        "may be another one",
+        WR_F_STR("replica", wr_storage_name(k->storage)), WR_F_TXID("txid", k->detour.end),
+        WR_F_Z("reason", first->text));
+    wr_detour_release(&k->detour);
+    wr_ltx_files_release(k->plan);
+    *k->plan = k->misnamed;
+    *k = (struct chain){.storage = k->storage,
+        .opts = k->opts,
+        .all = k->all,
+        .plan = k->plan,
+        .file = k->file,
+        .map = k->map,
+        .r = k->r,
+        .attempts = k->attempts,
+        .lenient = true};
+    *first = (struct wr_err){0};
+    return find(k, c, first, last);
+}
+
 enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, const struct wr_ltx_files *all, struct wr_ltx_files *plan,
     struct wr_file *file, struct wr_file *map, struct wr_chain_report *r, struct wr_err *e)
@@ -431,20 +511,13 @@ enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
     enum wr_status st;
 
     drop_covered(plan);
-    st = attempt(&k, c, &last);
-    while (st == WR_CORRUPT || (st == WR_IO && k.n_bad > 0)) {
-        struct wr_err why = last;
-
-        if (first.code != WR_IO && (first.code == WR_OK || st == WR_IO))
-            first = why;
-        st = try_another(&k, c, why.text, &last);
-        if (st != WR_OK)
-            break;
-        st = attempt(&k, c, &last);
-    }
+    st = find(&k, c, &first, &last);
+    if (st == WR_NOTFOUND && k.misnamed.n > 0)
+        st = find_misnamed(&k, c, &first, &last);
     if (st == WR_NOTFOUND)
         st = give_up(&k, c, &first, &last);
     wr_detour_release(&k.detour);
+    wr_ltx_files_release(&k.misnamed);
     if (st != WR_OK && e)
         *e = last;
     return st;

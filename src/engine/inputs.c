@@ -162,8 +162,12 @@ static enum wr_status find_end(
 
 static enum wr_status read_head(struct wr_input *in, const uint8_t *head, struct wr_err *e)
 {
+    enum wr_status st = wr_ltx_header_get(head, &in->header, e);
+
     in->head_crc = wr_crc64(0, head, WR_LTX_HEADER_SIZE);
-    return wr_ltx_header_get(head, &in->header, e);
+    in->misnamed = st == WR_OK &&
+                   (in->header.min_txid != in->file->min || in->header.max_txid != in->file->max);
+    return st;
 }
 
 static enum wr_status open_small(

@@ -38,6 +38,7 @@ struct wr_input {
     bool whole;        /* every frame has to be read, to prove the file's checksum */
     bool bad;          /* after CORRUPT, here or in wr_image_write: it is damaged; after IO: it is
                           one that could not be read */
+    bool misnamed;     /* its header tells other TXIDs than its name */
     uint64_t head_crc; /* of the header as stored */
     uint64_t tail_crc; /* of what the file's checksum covers behind the frames ... */
     uint64_t tail_size;

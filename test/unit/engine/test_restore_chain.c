@@ -731,6 +731,34 @@ static void test_a_file_that_vanished_ended_it(void **state)
     }
 }
 
+/* Under the name of 1-4 there was 1-2: that was restored, and called 4. */
+static void test_a_name_that_lies_was_believed(void **state)
+{
+    struct two t;
+    struct wr_buf b;
+
+    (void)state;
+    two_init(&t, 1, 4, true);
+    wr_buf_init(&b, (size_t)1 << 28);
+    story_file(&t.a, 1, 2, &b);
+    world_store(
+        &t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 9, 1, 4), wr_buf_bytes(&b), 4000);
+    wr_buf_release(&b);
+    put_singles(&t, &t.a, 1, 4);
+    check_restores(&t, NEWEST, &t.a, 4, 1);
+    T(strstr(t.said, "its header says 0000000000000001-0000000000000002"));
+    world_remove_key(&t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 0, 3, 3));
+    {
+        struct wr_restore_result r = {0};
+        struct wr_err e = {0};
+
+        T_OK(restore_with(&t, NEWEST, &r, &e)); /* as ever, but not without a word */
+        T(holds(t.path, &t.a, 2) && t.warnings == 1);
+        T(strstr(t.said, "another one's name"));
+    }
+    two_release(&t);
+}
+
 static void test_hundreds_of_misfits(void **state)
 {
     (void)state;
@@ -1109,6 +1137,7 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
     T_TEST(test_a_gap_before_the_time_was_not_told),
     T_TEST(test_one_file_that_cannot_be_read_ended_it), T_TEST(test_a_file_that_vanished_ended_it),
-    T_TEST(test_hundreds_of_misfits), T_TEST(test_chains_that_are_tried_are_bounded),
-    T_TEST(test_every_request_failing), T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
+    T_TEST(test_a_name_that_lies_was_believed), T_TEST(test_hundreds_of_misfits),
+    T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
+    T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
     T_TEST(test_fetched_pages_are_not_fetched_again), T_TEST(test_random_replicas))
