@@ -42,6 +42,7 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NAMES_MAX                                                                    \
     ((size_t)8 << 20)  /* bytes of path names; LIMIT is not worth telling from NOMEM \
@@ -538,13 +539,16 @@ static void warn_of_owner(
 }
 
 /* Give it the owner and the mode of what it replaces, at the last moment: until then, a later run
- * goes on with our own files only. Where that is not in our power it stays ours, as any new file
+ * goes on with our own files only. Of an empty file that another user has made, the database takes
+ * neither: it could be open to all. Where that is not in our power it stays ours, as any new file
  * would. */
 static void hand_over(struct wr_place *p, const struct wr_log *log)
 {
     struct wr_file_info is = {0};
+    bool has_mode =
+        p->replaces && (p->flags & WR_PLACE_OVERWRITE || p->info.uid == (uint32_t)geteuid());
 
-    (void)p->fs->set_mode(p->file, p->replaces ? p->info.mode & 0777 : 0600, NULL);
+    (void)p->fs->set_mode(p->file, has_mode ? p->info.mode & 0777 : 0600, NULL);
     if (!p->replaces || !(p->flags & WR_PLACE_OVERWRITE))
         return;
     (void)p->fs->set_owner(p->file, p->info.uid, p->info.gid, NULL); /* what came of it, is seen */

@@ -245,6 +245,27 @@ static void test_owner_is_kept(void **state)
     }
 }
 
+/* It was open to everybody, though it had become ours. */
+static void test_the_mode_of_somebody_elses_empty_file_was_taken(void **state)
+{
+    for (int theirs = 0; theirs < 2; theirs++) {
+        const char *path = t_path(t_tmpdir(), "db");
+        struct wr_place *p;
+        struct stat now;
+        struct wr_err e = {0};
+
+        t_spew(path, "", 0);
+        T(chmod(path, 0666) == 0);
+        if (theirs && (geteuid() != 0 || chown(path, 12345, 23456) != 0))
+            break;
+        p = start(path, false);
+        T_OK(wr_place_commit(p, NULL, &e));
+        wr_place_close(p);
+        T(stat(path, &now) == 0 && (now.st_mode & 0777) == (theirs ? 0600 : 0666));
+    }
+    (void)state;
+}
+
 struct warnings {
     int n;
     char was[64], is[64];
@@ -840,4 +861,5 @@ T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_a_second_name_of_a_live_database_is_not_opened), T_TEST(test_leftovers),
     T_TEST(test_the_old_wal_was_laid_beside_somebody_elses_database),
     T_TEST(test_a_database_that_another_restore_set_aside_meanwhile_was_removed),
-    T_TEST(test_two_restores_changed_names_at_once), T_TEST(test_nomem))
+    T_TEST(test_two_restores_changed_names_at_once),
+    T_TEST(test_the_mode_of_somebody_elses_empty_file_was_taken), T_TEST(test_nomem))
