@@ -19,6 +19,7 @@
     X(NO_SALT, "a WAL that was reset is taken for the old one")                             \
     X(LEDGER_AHEAD, "the ledger is believed without a look at the database")                \
     X(GAP_UNSEEN, "a WAL that was reset while nobody looked is read on from where we were") \
+    X(FILE_UNSEEN, "another file in its place is taken for the database as we left it")     \
     X(FORK_IGNORED, "a replica's newest TXID is ours, whatever it holds")                   \
     X(LOST_STATE_AT_ONE, "without local state TXIDs begin at 1 again")                      \
     X(NO_LEAP, "a new history begins right behind the newest TXID")                         \

@@ -116,6 +116,8 @@ static enum wr_status first_look(struct wr_db *db, struct wr_err *e)
         db->little = !db->seen.big_endian_cksum;
         db->skipped = db->pos;
         st = wr_db_check_skipped(db, e);
+        /* They belong to another file: whoever recovered the index would put them over this one. */
+        db->unchecked = db->unchecked || db->distrust;
     }
     return st;
 }
@@ -160,7 +162,7 @@ static void again(struct wr_db *db, enum wr_status st, const struct wr_err *e)
     int64_t at = wr_db_now_ns(db) + patience(db, st);
 
     if (!keep)
-        wr_db_detach(db);
+        wr_db_detach(db, false);
     if (db->state != DB_OPENING)
         wr_db_go(db, DB_OPENING);
     if (st == WR_NOTFOUND)
@@ -220,13 +222,13 @@ static void take_over(struct wr_db *db)
 /* What was waited for is a lock on a file that is no longer there. */
 static void leave_replaced(struct wr_db *db)
 {
-    if (!db->conn || wr_conn_in_place(db->conn, NULL))
+    if (!db->conn || wr_conn_in_place(db->conn))
         return;
     wr_log(DB_LOG(db), WR_WARN,
         "the database file was replaced or deleted while its locks were waited for, opening it "
         "again",
         DB_NAME(db));
-    wr_db_detach(db);
+    wr_db_detach(db, false);
     db->pin_since_ns = db->write_since_ns = 0;
     db->status.rival = false;
 }
@@ -254,7 +256,7 @@ void wr_db_attach(struct wr_db *db)
         st = first_look(db, &e);
     if (st == WR_OK)
         st = wr_db_capture(db, &e);
-    if (st == WR_OK && !wr_conn_in_place(db->conn, NULL))
+    if (st == WR_OK && !wr_conn_in_place(db->conn))
         st = WR_BUSY; /* replaced just now: nothing of it is sent */
     if (st == WR_OK)
         st = size_at_position(db, &e);

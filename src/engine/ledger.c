@@ -19,6 +19,8 @@
 #define COPIES        3u /* of the header */
 #define COPY_EVERY    ((size_t)1024)
 #define AT_CHECKSUM   80 /* in a copy */
+#define AT_FILE       88 /* and what is known of the database file */
+#define AT_FILE_SUM   128
 
 struct wr_ledger {
     struct wr_file *file;
@@ -66,6 +68,27 @@ static uint8_t *spare_copy(struct wr_ledger *l)
     return copy_at(l, i);
 }
 
+static void file_write(const struct wr_ledger *l, uint8_t *p)
+{
+    wr_put_le64(p + AT_FILE, l->now.file.ino);
+    wr_put_le64(p + AT_FILE + 8, l->now.file.size);
+    wr_put_le64(p + AT_FILE + 16, (uint64_t)l->now.file.mtime_ns);
+    wr_put_le64(p + AT_FILE + 24, (uint64_t)l->now.file.change_ns);
+    wr_put_le64(p + AT_FILE + 32, l->now.rest);
+    wr_put_le64(p + AT_FILE_SUM, wr_crc64(0, p, AT_FILE_SUM));
+}
+
+static void file_read(struct wr_ledger *l, const uint8_t *p)
+{
+    if (wr_le64(p + AT_FILE_SUM) != wr_crc64(0, p, AT_FILE_SUM))
+        return;
+    l->now.file.ino = wr_le64(p + AT_FILE);
+    l->now.file.size = wr_le64(p + AT_FILE + 8);
+    l->now.file.mtime_ns = (int64_t)wr_le64(p + AT_FILE + 16);
+    l->now.file.change_ns = (int64_t)wr_le64(p + AT_FILE + 24);
+    l->now.rest = wr_le64(p + AT_FILE + 32);
+}
+
 static void header_write(struct wr_ledger *l)
 {
     uint8_t *p = spare_copy(l);
@@ -85,6 +108,7 @@ static void header_write(struct wr_ledger *l)
     wr_put_le64(p + 64, l->distrust);
     wr_put_le64(p + 72, l->stores);
     wr_put_le64(p + AT_CHECKSUM, wr_crc64(0, p, AT_CHECKSUM));
+    file_write(l, p);
 }
 
 static bool is_whole(const uint8_t *p)
@@ -126,6 +150,7 @@ static bool header_read(struct wr_ledger *l)
     l->now.pos.cksum[0] = wr_le32(p + 44);
     l->now.pos.cksum[1] = wr_le32(p + 48);
     l->distrust = wr_le64(p + 64) != 0;
+    file_read(l, p);
     return l->now.txid != 0 && l->now.commit <= capacity(l);
 }
 
@@ -482,8 +507,8 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
         entries(l)[changes[i].pgno - 1] = changes[i].now;
     for (uint32_t pgno = commit + 1; pgno <= l->now.commit; pgno++)
         entries(l)[pgno - 1] = 0;
-    l->now =
-        (struct wr_ledger_state){.txid = txid, .rolling = rolling, .commit = commit, .pos = *pos};
+    l->now = (struct wr_ledger_state){
+        .txid = txid, .rolling = rolling, .commit = commit, .pos = *pos, .file = l->now.file};
     l->notes = 0;
     l->distrust = false;
     header_write(l);
@@ -537,7 +562,29 @@ enum wr_status wr_ledger_note(
 void wr_ledger_distrust(struct wr_ledger *l)
 {
     l->now.pos = (struct wr_pos){0};
+    l->now.file = (struct wr_file_mark){0};
+    l->now.rest = 0;
     l->distrust = true;
+    header_write(l);
+}
+
+void wr_ledger_mark(struct wr_ledger *l, const struct wr_file_mark *file)
+{
+    if (wr_file_mark_equal(&l->now.file, file))
+        return;
+    l->now.file = *file;
+    l->now.rest = 0;
+    header_write(l);
+}
+
+void wr_ledger_rest(
+    struct wr_ledger *l, const struct wr_file_mark *file, const struct wr_pos *pos, uint64_t run)
+{
+    assert(l->now.txid > 0);
+    l->now.file = *file;
+    l->now.pos = *pos;
+    l->now.rest = run;
+    l->distrust = false;
     header_write(l);
 }
 

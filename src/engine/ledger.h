@@ -15,6 +15,11 @@
  * u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64;
  *   little-endian; page checksums in machine order
  *
+ *   behind it, at 88 of the copy, what is known of the database file: inode u64, size u64, time of
+ *   its contents and of anything i64 ns each, a number for this run of the machine if the file
+ *   alone is the database at TXID u64, CRC-64 of all bytes of the copy before it u64. Where that is
+ *   wrong, as in a ledger of a version that knew none of this, nothing is known of the file.
+ *
  * Of the copies whose CRC is right the one with the most stores counts; without one the ledger is
  * empty. Each store goes to a copy that is neither the newest nor the one that was newest at the
  * last sync. So:
@@ -37,14 +42,17 @@
 #include "base/status.h"
 #include "engine/pageset.h"
 #include "engine/pos.h"
+#include "sqlite/conn.h"
 
 struct wr_ledger;
 
 struct wr_ledger_state {
-    uint64_t txid;     /* last closed; 0: the ledger is empty */
-    uint64_t rolling;  /* of the database at txid */
-    uint32_t commit;   /* its size in pages */
-    struct wr_pos pos; /* captured up to here, with the pages that wr_ledger_pending lists */
+    uint64_t txid;            /* last closed; 0: the ledger is empty */
+    uint64_t rolling;         /* of the database at txid */
+    uint32_t commit;          /* its size in pages */
+    struct wr_pos pos;        /* captured up to here, with the pages that wr_ledger_pending lists */
+    struct wr_file_mark file; /* the database file; after a write it has another one */
+    uint64_t rest; /* this run of the machine, if `file` alone was the database at txid; 0: no */
 };
 
 struct wr_ledger_change {
@@ -89,8 +97,17 @@ enum wr_status wr_ledger_note(struct wr_ledger *l, const struct wr_pageset *page
     const struct wr_pos *pos, struct wr_err *e) WR_MUST_CHECK;
 
 /* The database was written by others: whoever opens the ledger has no position (frame 0) until a
- * TXID is closed; now there is none until pages are noted. It needs no room on the disk. */
+ * TXID is closed or the file is at rest; now there is none until pages are noted. Nothing is known
+ * of the file. It needs no room on the disk. */
 void wr_ledger_distrust(struct wr_ledger *l);
+
+/* This is the file to which all belongs that the ledger says. No room, no sync: a cache. */
+void wr_ledger_mark(struct wr_ledger *l, const struct wr_file_mark *file);
+/* And without any WAL it is the database at the last closed TXID, `pos` included. It is believed
+ * until a TXID is closed, and as long as the machine runs (`run`, not 0): times of files that were
+ * not synced may go back in a power cut. */
+void wr_ledger_rest(
+    struct wr_ledger *l, const struct wr_file_mark *file, const struct wr_pos *pos, uint64_t run);
 
 /* Pages that differ, or may differ, from the state at `txid` with rolling checksum `rolling`: those
  * of every TXID closed since, added to `out`. False, and nothing added, when no unbroken history

@@ -233,7 +233,7 @@ void wr_db_free(struct wr_db *db)
     }
     db->n_replicas = 0;
     log_totals(db);
-    wr_db_detach(db);
+    wr_db_detach(db, true);
     wr_pageset_release(&db->dirty);
     wr_pageset_release(&db->unnoted);
     wr_mutex_release(&db->mutex);

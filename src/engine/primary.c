@@ -26,6 +26,8 @@
 #define LONG_CKPT_NS       ((int64_t)1000000000)    /* the same when the WAL is worth cutting */
 #define BROKEN_MIN_NS      ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
 #define BROKEN_MAX_NS      ((int64_t)60 * 1000000000)
+#define MARK_NS            ((int64_t)10 * 1000000)   /* the clock of files has moved by then ... */
+#define MARK_TRIES         9u                        /* ... or does so in seconds: five in all */
 #define LEAVE_RETRY_NS     ((int64_t)100 * 1000000)  /* until it is tried again to let go */
 #define LEAVE_SAY_NS       ((int64_t)2 * 1000000000) /* before a word about what it waits for */
 
@@ -101,16 +103,7 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
     }
 }
 
-/* Whether the WAL may stay as it is even if we are the last to close it. */
-static bool may_leave_wal(const struct wr_db *db)
-{
-    struct wr_walidx now;
-
-    return wr_conn_header(db->conn, &now, NULL) == WR_OK &&
-           wr_db_all_checked(db->started, db->unchecked, &db->pos, &now);
-}
-
-void wr_db_detach(struct wr_db *db)
+void wr_db_detach(struct wr_db *db, bool for_good)
 {
     assert(!wr_db_streaming(db));
     for (size_t i = 0; i < db->n_replicas; i++) {
@@ -122,9 +115,9 @@ void wr_db_detach(struct wr_db *db)
     wr_db_prove_drop(db);
     if (db->conn && db->started)
         wr_db_settle_backfill(db);
+    if (db->conn)
+        wr_db_leave(db, for_good);
     wr_view_release(&db->view);
-    if (db->conn && may_leave_wal(db))
-        wr_conn_leave_wal(db->conn);
     wr_conn_close(db->conn);
     db->conn = NULL;
     db->started = false;
@@ -184,7 +177,7 @@ static void let_go(struct wr_db *db)
         return;
     }
     db->leave_ns = 0;
-    wr_db_detach(db);
+    wr_db_detach(db, false);
     wr_db_go(db, DB_OPENING);
 }
 
@@ -203,11 +196,14 @@ static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 /* The path names another file, or none: what we hold open is no longer the user's database. */
 bool wr_db_check_in_place(struct wr_db *db)
 {
-    bool touched = false, in_place = wr_conn_in_place(db->conn, &touched);
+    unsigned changes = wr_conn_changes(db->conn);
+    bool in_place = (changes & ~(unsigned)WR_CONN_TOUCHED) == 0;
 
-    if (in_place && !touched)
+    if (changes == 0)
         return true;
-    db->distrust = in_place; /* then the WAL may well go on where it was, over other pages */
+    db->distrust = true; /* the WAL may well go on where it was, over other pages */
+    if (db->ledger)      /* before it is let go, which may take its time, or be the end */
+        wr_ledger_distrust(db->ledger);
     wr_log(DB_LOG(db), WR_WARN,
         in_place ? "somebody wrote to the database file past SQLite's locks, comparing every page"
                  : "the database file was replaced or deleted, attaching again",
@@ -222,6 +218,7 @@ bool wr_db_check_in_place(struct wr_db *db)
 static void compare_again(struct wr_db *db)
 {
     db->distrust = true;
+    wr_ledger_distrust(db->ledger);
     wr_log(DB_LOG(db), WR_WARN,
         "pages read for a replica are not those of the ledger, comparing every page", DB_NAME(db),
         WR_F_TXID("txid", db->txid));
@@ -272,6 +269,28 @@ static void plan_looks(struct wr_db *db, bool hinted, bool news)
     }
 }
 
+void wr_db_mark_later(struct wr_db *db)
+{
+    db->mark_due = true;
+    db->mark_late = 0;
+}
+
+/* Let the ledger know the file as our last checkpoint left it, as soon as a later write must leave
+ * other times. Where times are whole seconds that takes two of them. */
+static void mark_file(struct wr_db *db)
+{
+    struct wr_file_mark file;
+
+    if (!db->mark_due)
+        return;
+    if (wr_conn_mark_now(db->conn, 0, &file)) {
+        wr_ledger_mark(db->ledger, &file);
+        db->mark_due = false;
+    } else if (db->mark_late < MARK_TRIES) {
+        wr_db_want(db, wr_db_now_ns(db) + (MARK_NS << db->mark_late++));
+    }
+}
+
 void wr_db_was_busy(struct wr_db *db)
 {
     db->idle_ckpt_ns = wr_db_now_ns(db) + (wr_db_wal_is_long(db) ? LONG_CKPT_NS : IDLE_CKPT_NS);
@@ -301,6 +320,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
         st = wr_db_checkpoint(db, e);
     if (st != WR_OK || db->state != DB_SYNCING)
         return st;
+    mark_file(db);
     plan_looks(db, hinted, news);
     if (db->idle_ckpt_ns != WR_NEVER &&
         (db->seen.mx_frame > db->view.backfilled || wr_db_wal_is_long(db)))

@@ -1,6 +1,6 @@
 /*
- * primary_int.h - the database actor's inside, shared by primary.c, life.c, requests.c, attach.c,
- * prove.c, capture.c, checkpoint.c, ship.c, join.c and streams.c and by nobody else.
+ * primary_int.h - the database actor's inside, shared by primary.c, life.c, leave.c, requests.c,
+ * attach.c, prove.c, capture.c, checkpoint.c, ship.c, join.c and streams.c and by nobody else.
  *
  *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
  *        |                              ^   ^                 |                   |
@@ -44,6 +44,7 @@ enum proof_kind {
 struct db_proof {
     enum proof_kind kind;
     bool fork;               /* the database went another way than what was replicated */
+    bool other_file;         /* or its file is not the one that the ledger knows */
     struct wr_frozen *image; /* the database at `pos`; NULL: no reading is under way */
     struct wr_pos pos;
     uint32_t commit;  /* pages in it */
@@ -164,6 +165,8 @@ struct wr_db {
     unsigned stuck;    /* checkpoints in a row that got nowhere */
     unsigned warned;   /* of enum db_warned, since the last one that got through */
     int64_t stuck_until_ns;
+    bool mark_due;      /* the ledger does not know the file as it is now ... */
+    unsigned mark_late; /* ... since its time was too young so many times */
     int64_t scan_due_ns;
     unsigned breaks;        /* times in a row that it, or proving, broke off with no capture */
     int64_t leave_ns;       /* since when it cannot be let go; 0: it can; WR_NEVER: that was said */
@@ -197,9 +200,10 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
  * in the last closed one, and in what is dirty. */
 void wr_db_renumber_syncs(struct wr_db *db);
 bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state is BROKEN */
+void wr_db_mark_later(struct wr_db *db);     /* the file was written: tell the ledger of it */
 void wr_db_was_busy(struct wr_db *db);       /* until now: from here on it may be silent */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
-void wr_db_detach(struct wr_db *db);
+void wr_db_detach(struct wr_db *db, bool for_good); /* for_good: it is not attached again */
 
 /* life.c: what the first step after wr_db_start does before all else */
 /* The database at `path`, symbolic links resolved: watch the WAL that is beside it. */
@@ -247,6 +251,11 @@ bool wr_db_stale_backfill(const struct wr_db *db);
 void wr_db_settle_backfill(struct wr_db *db);
 /* Whether the WAL holds frames that its index does not yet announce. */
 bool wr_db_more_coming(struct wr_db *db);
+
+/* leave.c: what is to be done before the connections are closed; nobody else reads through them */
+void wr_db_leave(struct wr_db *db, bool for_good);
+/* A number for this run of the machine: another one after it has started anew. 0: not known. */
+uint64_t wr_db_machine_run(const struct wr_db *db);
 
 /* seal.c: take the writer lock, trying for budget_ns, and give it back. BUSY: a writer has it. */
 enum wr_status wr_db_seal(struct wr_db *db, int64_t budget_ns, struct wr_err *e) WR_MUST_CHECK;

@@ -1,10 +1,11 @@
 /*
  * prove.c - how a database that has just been pinned relates to the last closed TXID.
  *
- *   The WAL goes on from the noted position: the changed pages are those noted plus those captured
- *   after it.
- *   It does not, for it was reset or lost while we were away: compare every page with the ledger.
- *   There is no ledger: build one.
+ *   The database file is the one that the ledger knows, by its inode, size and times, and the WAL
+ *   goes on from the noted position: the changed pages are those noted plus those captured after
+ * it. The file is that one, and was the database as it was left at a stop: what changed is in the
+ * WAL. It is another one, or the WAL does not go on, for it was reset or lost while we were away:
+ * compare every page with the ledger. There is no ledger: build one.
  *
  * Nothing is guessed: in doubt a page is compared, or sent. Reading all of a large database takes
  * minutes, so it is done a slice a step, of the image (frozen.h) at the moment of attaching; the
@@ -74,6 +75,14 @@ static bool continues(struct wr_db *db, const struct wr_pos *was)
     return frame_at(db, was, &f) && f.cksum[0] == was->cksum[0] && f.cksum[1] == was->cksum[1];
 }
 
+/* Whether `was` was all in the file, which nobody has written to since: then all that came later is
+ * in the WAL, whichever it is, and was read from its start. */
+static bool rested(struct wr_db *db, const struct wr_ledger_state *was)
+{
+    return was->rest != 0 && db->skipped.frame == 0 && db->view.backfilled == 0 &&
+           was->rest == wr_db_machine_run(db);
+}
+
 /* The frames up to `was` were captured by an earlier process: only the rest is dirty. */
 static enum wr_status dirty_since(struct wr_db *db, const struct wr_pos *was, struct wr_err *e)
 {
@@ -121,17 +130,26 @@ static void begin_scan(struct wr_db *db, enum proof_kind kind)
 /* The ledger is there and proven to be that of a database of this shape. */
 static enum wr_status begin(struct wr_db *db, struct wr_err *e)
 {
+    const struct wr_pos start = {0};
     struct wr_ledger_state was = wr_ledger_state(db->ledger);
+    struct wr_file_mark file = wr_conn_mark(db->conn);
+    bool same =
+        wr_file_mark_equal(&was.file, &file) || WR_MUTANT(FILE_UNSEEN) || WR_MUTANT(GAP_UNSEEN);
     enum wr_status st = WR_OK;
 
+    db->mark_due = true;
+    db->proof.other_file = !same;
     db->proof.fork = forked(db, &was.pos);
     if (WR_MUTANT(LEDGER_AHEAD) && was.txid > 0)
         return dirty_since(db, &db->pos, e);
-    if (was.txid > 0 && !db->distrust && continues(db, &was.pos))
+    /* The WAL tells what was written after a position, and not which file that was. */
+    if (was.txid > 0 && !db->distrust && same && continues(db, &was.pos))
         return dirty_since(db, &was.pos, e);
+    if (was.txid > 0 && !db->distrust && same && rested(db, &was))
+        return dirty_since(db, &start, e);
     if (was.txid == 0) {
         st = wr_ledger_fill_begin(db->ledger, db->view.commit, e);
-    } else if (db->distrust) {
+    } else if (db->distrust || (!same && continues(db, &was.pos))) {
         /* Should we die before all pages are compared, the next start must not believe it either.
          */
         wr_ledger_distrust(db->ledger);
@@ -289,6 +307,9 @@ static const char *why_compared(const struct wr_db *db)
         return "the database lost transactions that were already replicated (power cut?); its "
                "state "
                "now becomes the next transaction, the lost ones stay restorable";
+    if (db->proof.other_file)
+        return "the database file is not as we left it (checkpointed by others, restored, "
+               "replaced?): compared every page with the ledger";
     return "the WAL was reset while we were away: compared every page with the ledger";
 }
 

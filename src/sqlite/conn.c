@@ -19,13 +19,15 @@
 
 #define TRIES_PER_NAP 64u /* for the writer lock */
 #define NAP_NS        20000
+#define TICK_NS       1000000 /* between looks at the clock of files, which moves in milliseconds */
+#define NS_PER_S      INT64_C(1000000000)
 #define BUSY_MS       50 /* SQLite's own patience; real patience belongs to the scheduler */
 
 /* Offsets in the wal-index: WalCkptInfo in sqlite3 src/wal.c. */
 #define SHM_BACKFILL  96u
 #define SHM_ATTEMPTED 128u /* nBackfillAttempted */
 
-enum {
+enum { /* in the order of the bits of enum wr_conn_change */
     FILE_DB,
     FILE_WAL,
     FILE_SHM,
@@ -35,7 +37,7 @@ enum {
 struct file_id {
     uint64_t dev, ino;
     int64_t size;
-    struct timespec mtime;
+    int64_t mtime_ns, change_ns;
 };
 
 struct wr_conn {
@@ -207,12 +209,18 @@ const char *wr_conn_path(const struct wr_conn *c)
     return sqlite3_db_filename(c->db, "main");
 }
 
+static int64_t ns_of(const struct timespec *t)
+{
+    return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
+}
+
 static struct file_id id_of(const struct stat *s)
 {
     return (struct file_id){.dev = (uint64_t)s->st_dev,
         .ino = (uint64_t)s->st_ino,
         .size = (int64_t)s->st_size,
-        .mtime = s->st_mtim};
+        .mtime_ns = ns_of(&s->st_mtim),
+        .change_ns = ns_of(&s->st_ctim)};
 }
 
 static bool same_file(const struct file_id *a, const struct file_id *b)
@@ -272,7 +280,7 @@ enum wr_status wr_conn_open(
         (!identify(c, FILE_WAL, &c->is[FILE_WAL]) || !identify(c, FILE_SHM, &c->is[FILE_SHM])))
         st = wr_fail(e, WR_BUSY, "its -wal and -shm files vanished while it was opened");
     /* The file may have been replaced between stat and open: then is[] is not what we read. */
-    if (st == WR_OK && !wr_conn_in_place(c, NULL))
+    if (st == WR_OK && !wr_conn_in_place(c))
         st = wr_fail(e, WR_BUSY, "the file was replaced while it was opened");
     if (st != WR_OK) {
         st = wr_wrap(e, st, "open %s", path);
@@ -526,18 +534,86 @@ enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err
     return file_bytes(c->wal, ret, "WAL", e);
 }
 
-bool wr_conn_in_place(const struct wr_conn *c, bool *ret_touched)
+unsigned wr_conn_changes(const struct wr_conn *c)
 {
     const struct file_id *own = &c->is[FILE_DB];
-    struct file_id now[FILES], *db = &now[FILE_DB];
+    unsigned changes = 0;
+    struct file_id now;
 
     for (int i = 0; i < FILES; i++) {
-        if (!identify(c, i, &now[i]) || !same_file(&now[i], &c->is[i]))
-            return false;
+        if (!identify(c, i, &now) || !same_file(&now, &c->is[i]))
+            changes |= 1u << i;
+        else if (i == FILE_DB && (now.size != own->size || now.mtime_ns != own->mtime_ns))
+            changes |= WR_CONN_TOUCHED;
     }
-    if (ret_touched)
-        *ret_touched = db->size != own->size || db->mtime.tv_sec != own->mtime.tv_sec ||
-                       db->mtime.tv_nsec != own->mtime.tv_nsec;
+    return changes;
+}
+
+bool wr_conn_in_place(const struct wr_conn *c)
+{
+    return (wr_conn_changes(c) & ~(unsigned)WR_CONN_TOUCHED) == 0;
+}
+
+static struct wr_file_mark mark_of(const struct file_id *f)
+{
+    return (struct wr_file_mark){.ino = f->ino,
+        .size = (uint64_t)f->size,
+        .mtime_ns = f->mtime_ns,
+        .change_ns = f->change_ns};
+}
+
+struct wr_file_mark wr_conn_mark(const struct wr_conn *c)
+{
+    return mark_of(&c->is[FILE_DB]);
+}
+
+bool wr_mtime_is_old(int64_t mtime_ns, int64_t now_ns)
+{
+    /* No file system is so fine by chance: this one has whole seconds, or even ones. */
+    if (mtime_ns % NS_PER_S == 0)
+        return now_ns - mtime_ns >= 2 * NS_PER_S;
+    return now_ns > mtime_ns;
+}
+
+bool wr_file_mark_equal(const struct wr_file_mark *a, const struct wr_file_mark *b)
+{
+    return a->ino != 0 && a->ino == b->ino && a->size == b->size && a->mtime_ns == b->mtime_ns &&
+           a->change_ns == b->change_ns;
+}
+
+/* The time that a file gets that is written now: the kernel's as of its last tick. */
+static int64_t file_clock_ns(void)
+{
+    struct timespec t = {0};
+
+#ifdef CLOCK_REALTIME_COARSE
+    if (clock_gettime(CLOCK_REALTIME_COARSE, &t) != 0)
+        return 0; /* every file is young */
+    return ns_of(&t);
+#else
+    if (clock_gettime(CLOCK_REALTIME, &t) != 0)
+        return 0; /* every file is young */
+    return ns_of(&t) - NS_PER_S / 10;
+#endif
+}
+
+bool wr_conn_mark_now(struct wr_conn *c, int64_t patience_ns, struct wr_file_mark *ret)
+{
+    const struct timespec nap = {.tv_nsec = TICK_NS};
+    struct file_id now;
+
+    assert(wr_conn_pinned(c));
+    for (int64_t slept = 0; !wr_mtime_is_old(c->is[FILE_DB].mtime_ns, file_clock_ns());
+         slept += TICK_NS) {
+        if (slept >= patience_ns)
+            return false;
+        (void)nanosleep(&nap, NULL);
+    }
+    /* Only now: what was written up to that moment may have left the time as it was, and what is
+     * written from now on cannot. */
+    if (!identify(c, FILE_DB, &now) || wr_conn_changes(c) != 0)
+        return false;
+    *ret = mark_of(&now);
     return true;
 }
 

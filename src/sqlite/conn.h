@@ -99,12 +99,42 @@ enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err
  * Lives as long as the connection. */
 const char *wr_conn_path(const struct wr_conn *c);
 
-/* Whether the paths of database, WAL and wal-index still name the files that were opened. SQLite
- * keeps the latter two while any connection is open, so other ones mean that somebody put another
- * database in place, by rename or by copying over it. If they do, *ret_touched (or NULL) is whether
- * somebody else wrote the database file since the pin was taken, or since our last checkpoint:
- * under the pin nobody may. By size and modification time. Stats, no open. */
-bool wr_conn_in_place(const struct wr_conn *c, bool *ret_touched);
+/* What somebody else did to the files. SQLite keeps -wal and -shm while any connection is open, so
+ * other ones mean that somebody deleted them, or put another database in place, by rename or by
+ * copying over it. */
+enum wr_conn_change {
+    WR_CONN_DB_GONE = 1,  /* the path names another file than the one that was opened, or none */
+    WR_CONN_WAL_GONE = 2, /* and those of its WAL and wal-index */
+    WR_CONN_SHM_GONE = 4,
+    WR_CONN_TOUCHED = 8, /* the file was written since the pin was taken, or our last checkpoint */
+};
+
+/* Of enum wr_conn_change. Under the pin nobody else may write the database file; that is told by
+ * its size and modification time. Stats, no open. */
+unsigned wr_conn_changes(const struct wr_conn *c);
+/* Whether the paths still name the files that were opened. */
+bool wr_conn_in_place(const struct wr_conn *c);
+
+/* What tells a database file from any other, and from itself before it was written. Not the device:
+ * its number may be another one after each start of the machine. */
+struct wr_file_mark {
+    uint64_t ino, size;          /* ino 0: nothing is known */
+    int64_t mtime_ns, change_ns; /* wall clock: contents; whatever is known of the file */
+};
+
+/* The file as it was when the pin was taken, or after our last checkpoint. */
+struct wr_file_mark wr_conn_mark(const struct wr_conn *c);
+
+/* The file as it is now; needs the pin. False: it is not in place, it was touched, or its time is
+ * so young that a write that follows might leave it as it is. Waits `patience_ns` for that to pass,
+ * some milliseconds at most where files have fine times. */
+bool wr_conn_mark_now(
+    struct wr_conn *c, int64_t patience_ns, struct wr_file_mark *ret) WR_MUST_CHECK;
+
+/* Whether a write at `now_ns`, of the clock that gives files their times, or later, must give the
+ * file another time than `mtime_ns`. Pure. */
+bool wr_mtime_is_old(int64_t mtime_ns, int64_t now_ns);
+bool wr_file_mark_equal(const struct wr_file_mark *a, const struct wr_file_mark *b);
 
 /* Run PRAGMA quick_check or integrity_check on a database file without a WAL that nobody else has
  * open (one that is being restored). Takes no lock and makes no file. CORRUPT with the first

@@ -94,7 +94,19 @@ static int64_t wall_ns(void)
 /* Never twice the same time: a change that happens is seen. */
 void disk_note_change(struct disk_inode *f)
 {
+    if (wall_ns() - f->changed_ns >= DISK_TIMES_NS) {
+        f->kept_mtime_ns = f->mtime_ns;
+        f->kept_changed_ns = f->changed_ns;
+    }
     f->changed_ns = wr_max(wall_ns(), f->changed_ns + 1);
+}
+
+void disk_times_meet_cut(struct disk_inode *f)
+{
+    if (wall_ns() - f->changed_ns >= DISK_TIMES_NS)
+        return;
+    f->mtime_ns = f->kept_mtime_ns;
+    f->changed_ns = f->kept_changed_ns;
 }
 
 void disk_touch(struct disk_inode *f)
@@ -131,6 +143,8 @@ struct disk_inode *disk_inode_new(uint32_t mode)
 
     *f = (struct disk_inode){.ino = take_ino(), .mode = mode, .cut_to = DISK_NO_CUT};
     disk_touch(f);
+    f->kept_mtime_ns = f->mtime_ns;
+    f->kept_changed_ns = f->changed_ns;
     if (disk.last)
         disk.last->next = f;
     else

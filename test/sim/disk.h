@@ -40,7 +40,8 @@ int disk_stat(const char *path, struct stat *ret);
  * durable before). A size that was not synced is the old one, the new one or, when it grew, one in
  * between. Names that were not synced are there or not, in the order in which they were made: one
  * order for the whole disk, or in other runs one per directory. Syncing a file does not make its
- * name durable, and names may be durable before the bytes.
+ * name durable, and names may be durable before the bytes. Times that are younger than five seconds
+ * are those before them, whatever was synced.
  */
 void disk_power_cut(void);
 

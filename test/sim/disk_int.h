@@ -16,6 +16,10 @@
 
 #define DISK_NO_CUT SIZE_MAX
 
+/* Until the times of a file are durable. fdatasync does not wait for them, and SQLite does not call
+ * fsync. */
+#define DISK_TIMES_NS INT64_C(5000000000)
+
 enum disk_sector {
     SECTOR_CLEAN,
     SECTOR_DIRTY, /* written, and not durable yet */
@@ -44,6 +48,8 @@ struct disk_inode {
     uint32_t links; /* names as seen */
     uint32_t refs;  /* names seen, durable and in between; open files */
     int64_t mtime_ns, changed_ns;
+    int64_t kept_mtime_ns, kept_changed_ns; /* those that a power cut leaves, while the others are
+                                             * younger than DISK_TIMES_NS */
 
     /* files */
     uint8_t *seen, *durable;
@@ -100,8 +106,9 @@ void disk_reserve(uint8_t **p, size_t *cap, size_t size);
 struct disk_inode *disk_inode_new(uint32_t mode); /* S_IFREG or S_IFDIR and permissions; no refs */
 void disk_ref(struct disk_inode *f);
 void disk_unref(struct disk_inode *f);
-void disk_note_change(struct disk_inode *f); /* its times or names have changed now */
-void disk_touch(struct disk_inode *f);       /* its contents have */
+void disk_note_change(struct disk_inode *f);    /* its times or names have changed now */
+void disk_times_meet_cut(struct disk_inode *f); /* a power cut takes the younger ones back */
+void disk_touch(struct disk_inode *f);          /* its contents have */
 bool disk_is_dir(const struct disk_inode *f);
 void disk_fill_stat(const struct disk_inode *f, struct stat *ret);
 /* Whether an armed fault strikes the process that is running. */

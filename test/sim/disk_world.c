@@ -238,6 +238,7 @@ void disk_power_cut(void)
     for (struct disk_inode *f = disk.first; f; f = f->next) {
         if (!disk_is_dir(f))
             cut_file(f);
+        disk_times_meet_cut(f);
     }
     disk_counts.power_cuts++;
 }

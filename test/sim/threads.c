@@ -7,6 +7,7 @@
  * real ones. Outside sim_run there is one thread, and nobody to wait for.
  */
 #include "sim/threads.h"
+#include "sim/disk.h"
 #include "sim/fiber.h"
 #include "sim/tape.h"
 
@@ -232,6 +233,8 @@ int __wrap_clock_gettime(clockid_t which, struct timespec *ret)
 
     if (which == CLOCK_REALTIME)
         ns += EPOCH_S * NS_PER_S + wall_jump_ms * 1000000;
+    else if (which == CLOCK_REALTIME_COARSE) /* of files: disk.c */
+        ns += SIM_EPOCH_MS * 1000000;
     ret->tv_sec = (time_t)(ns / NS_PER_S);
     ret->tv_nsec = (long)(ns % NS_PER_S);
     return 0;

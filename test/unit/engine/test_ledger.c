@@ -587,6 +587,107 @@ static void test_what_fits_one_close(void **state)
     model_release(&m);
 }
 
+/* ---- which file it is about ---- */
+
+static const struct wr_file_mark a_file = {
+    .ino = 7, .size = 8192, .mtime_ns = 1234567891011, .change_ns = 1234567891213};
+
+/* What the next process finds. */
+static struct wr_ledger_state reopened(struct model *m)
+{
+    wr_ledger_close(m->l);
+    open_ledger(m);
+    check_state(m->l, last(m));
+    return wr_ledger_state(m->l);
+}
+
+/* The positions proved what was written after them, and nothing told to which file. */
+static void test_the_file_that_it_is_about_was_not_known(void **state)
+{
+    struct wr_ledger_state is;
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 7);
+    model_fill(&m, 1);
+    T(reopened(&m).file.ino == 0);
+    wr_ledger_mark(m.l, &a_file);
+    is = reopened(&m);
+    T(wr_file_mark_equal(&is.file, &a_file) && is.rest == 0);
+    model_capture(&m, last(&m)->commit, 3);
+    model_close(&m);
+    is = reopened(&m); /* closing writes no file */
+    T(wr_file_mark_equal(&is.file, &a_file) && is.rest == 0);
+    wr_ledger_distrust(m.l);
+    T(reopened(&m).file.ino == 0);
+    model_release(&m);
+}
+
+static void test_a_file_at_rest_is_so_until_a_txid_is_closed(void **state)
+{
+    struct wr_file_mark other = a_file;
+    struct wr_pos pos = pos_at(1000);
+    struct wr_ledger_state is;
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 7);
+    model_fill(&m, 1);
+    for (int how = 0; how < 3; how++) {
+        wr_ledger_distrust(m.l);
+        wr_ledger_rest(m.l, &a_file, &pos, 42);
+        is = reopened(&m);
+        T(wr_file_mark_equal(&is.file, &a_file) && is.rest == 42);
+        T(memcmp(&is.pos, &pos, sizeof(pos)) == 0);
+        wr_ledger_mark(m.l, &a_file);
+        T(reopened(&m).rest == 42);
+        other.change_ns++;
+        if (how == 0) {
+            wr_ledger_mark(m.l, &other);
+        } else if (how == 1) {
+            wr_ledger_distrust(m.l);
+        } else {
+            model_capture(&m, last(&m)->commit, 3);
+            model_close(&m);
+        }
+        T(wr_ledger_state(m.l).rest == 0 && reopened(&m).rest == 0);
+    }
+    model_release(&m);
+}
+
+/* One of an older version knows nothing of the file; all else counts. So does a mark that was torn.
+ */
+static void test_a_ledger_without_a_file(void **state)
+{
+    const char *dir = t_path(t_tmpdir(), "a"), *path;
+    struct wr_bytes was;
+    struct model m;
+    uint8_t *p;
+
+    (void)state;
+    model_open(&m, dir, 7);
+    model_fill(&m, 1);
+    wr_ledger_mark(m.l, &a_file);
+    wr_ledger_close(m.l);
+    path = t_path(dir, "ledger");
+    was = t_slurp(path);
+    p = wr_alloc(was.n);
+    T(p != NULL);
+    for (size_t at = 88; at < 136; at++) {
+        memcpy(p, was.p, was.n);
+        for (size_t copy = 0; copy < 3; copy++)
+            p[copy * 1024 + at] ^= 1;
+        t_spew(path, p, was.n);
+        open_ledger(&m);
+        check_state(m.l, last(&m));
+        T(wr_ledger_state(m.l).file.ino == 0);
+        wr_ledger_close(m.l);
+    }
+    wr_free(p);
+    open_ledger(&m);
+    model_release(&m);
+}
+
 T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
     T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
     T_TEST(test_failed_note_voids_those_after_it),
@@ -596,4 +697,5 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
     T_TEST(test_txids_run_out), T_TEST(test_a_journal_names_page_0),
     T_TEST(test_two_records_have_one_number), T_TEST(test_a_journal_of_more_pages_than_the_ledger),
     T_TEST(test_checksums_behind_the_last_page_come_back), T_TEST(test_reset_forgets),
-    T_TEST(test_no_memory))
+    T_TEST(test_no_memory), T_TEST(test_the_file_that_it_is_about_was_not_known),
+    T_TEST(test_a_file_at_rest_is_so_until_a_txid_is_closed), T_TEST(test_a_ledger_without_a_file))

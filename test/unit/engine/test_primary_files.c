@@ -237,6 +237,127 @@ static void test_the_database_is_deleted_and_made_anew_at_once(void **state)
     scene_close(&s);
 }
 
+/* ---- with the side files left where they are ---- */
+
+/* Nobody has it open but us, and all of the WAL is in the file: SQLite ignores it then. */
+static void all_copied(struct scene *s)
+{
+    struct wr_db_status now;
+
+    replicated(s);
+    world_run(&s->w, 130 * SECOND);
+    wr_db_status(s->w.db, &now);
+    T(now.checkpoints > 0 && now.wal_frames > 0);
+    T(t_slurp(side(&s->w, "-wal")).n > 0);
+}
+
+/* The application finds the backup, whole, and the replica holds what it finds. */
+static void is_the_backup(struct scene *s)
+{
+    struct wr_bytes want = t_slurp(s->backup), is;
+
+    app_open(s);
+    other_expect(&s->app, "PRAGMA integrity_check", "0 ok");
+    other_expect(&s->app, "SELECT count(*) FROM t", "0 1");
+    app_close(s);
+    is = t_slurp(s->w.path);
+    T(is.n == want.n && memcmp(is.p, want.p, is.n) == 0);
+    (void)world_sync(&s->w);
+    world_check(&s->w, 0);
+}
+
+/* We left the WAL, and were the only one to open the file again: its frames lay over the backup. */
+static void test_a_backup_was_overwritten_by_the_wal_of_what_it_replaced(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    all_copied(&s);
+    world_copy(s.backup, s.w.path);
+    world_run(&s.w, 10 * SECOND);
+    is_the_backup(&s);
+    goes_on(&s);
+    scene_close(&s);
+}
+
+static void test_a_renamed_backup_was_overwritten_by_that_wal(void **state)
+{
+    const char *copy;
+    struct scene s;
+
+    (void)state;
+    all_copied(&s);
+    copy = t_path(s.w.dir, "copy.db");
+    world_copy(s.backup, copy);
+    T(rename(copy, s.w.path) == 0);
+    world_run(&s.w, 10 * SECOND);
+    is_the_backup(&s);
+    goes_on(&s);
+    scene_close(&s);
+}
+
+/* Nothing was to be copied, and so nothing is. */
+static void test_a_backup_was_overwritten_at_a_stop_right_after_it(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    all_copied(&s);
+    world_copy(s.backup, s.w.path);
+    world_stop(&s.w);
+    T(access(side(&s.w, "-wal"), F_OK) != 0 || t_slurp(side(&s.w, "-wal")).n == 0);
+    world_start(&s.w);
+    is_the_backup(&s);
+    scene_close(&s);
+}
+
+/* Half of it in the file, half of it not: who is stopped in order and is the last leaves none. */
+static void test_a_wal_was_left_behind_at_a_stop(void **state)
+{
+    struct wr_db_status now;
+    struct scene s;
+
+    (void)state;
+    for (int copied = 0; copied < 2; copied++) {
+        replicated(&s);
+        if (copied)
+            world_run(&s.w, 130 * SECOND);
+        world_stop(&s.w);
+        T(access(side(&s.w, "-wal"), F_OK) != 0 && access(side(&s.w, "-shm"), F_OK) != 0);
+        world_copy(s.backup, s.w.path);
+        world_start(&s.w);
+        is_the_backup(&s);
+        wr_db_status(s.w.db, &now);
+        assert_int_equal(now.ledger_scans, 1);
+        scene_close(&s);
+    }
+}
+
+/* The WAL went on, or there was none, and nothing told which file it was about. */
+static void test_a_file_put_in_place_while_stopped_was_taken_for_the_old_one(void **state)
+{
+    struct scene s;
+    const char *wal;
+
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        replicated(&s);
+        wal = t_path(s.w.dir, "wal");
+        world_copy(side(&s.w, "-wal"), wal);
+        world_stop(&s.w);
+        if (how & 1)
+            T(rename(s.backup, s.w.path) == 0);
+        else
+            world_copy(s.backup, s.w.path);
+        if (how & 2) /* as a kill leaves it */
+            world_copy(wal, side(&s.w, "-wal"));
+        world_start(&s.w);
+        (void)world_sync(&s.w);
+        world_check(&s.w, 0);
+        scene_close(&s);
+    }
+}
+
 /* ---- replaced in an outage, then killed ---- */
 
 static void no_faults_yet(struct world *w, struct faultstore *f)
@@ -377,4 +498,9 @@ T_MAIN(T_TEST(test_files_that_wait_are_lost), T_TEST(test_a_second_process_leave
     T_TEST(test_the_wal_is_deleted), T_TEST(test_the_wal_is_deleted_while_the_application_has_it),
     T_TEST(test_the_database_is_deleted_and_made_anew),
     T_TEST(test_the_database_is_deleted_and_made_anew_at_once),
-    T_TEST(test_what_attaching_found_survives_a_kill))
+    T_TEST(test_what_attaching_found_survives_a_kill),
+    T_TEST(test_a_backup_was_overwritten_by_the_wal_of_what_it_replaced),
+    T_TEST(test_a_renamed_backup_was_overwritten_by_that_wal),
+    T_TEST(test_a_backup_was_overwritten_at_a_stop_right_after_it),
+    T_TEST(test_a_wal_was_left_behind_at_a_stop),
+    T_TEST(test_a_file_put_in_place_while_stopped_was_taken_for_the_old_one))

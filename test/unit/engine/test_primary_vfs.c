@@ -24,6 +24,7 @@ static struct {
     void (*on_pass)(void *arg); /* frames are being captured, and nobody is kept out; once */
     bool sealed;                /* it is held */
     uint64_t sealed_bytes;      /* of the WAL that were read meanwhile */
+    uint64_t db_bytes;          /* of the database that were read */
 } vfs;
 
 #define PAGES 4096
@@ -32,6 +33,12 @@ static struct {
     bool unsynced[PAGES]; /* written, and no sync came yet */
     bool lost[PAGES];     /* one came and failed: the kernel has dropped them */
 } disk_has;
+
+static int vfs_db_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
+{
+    vfs.db_bytes += (uint64_t)n;
+    return base->xRead(f, p, n, off);
+}
 
 static int vfs_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 {
@@ -104,6 +111,7 @@ static int vfs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags
     } else if (rc == SQLITE_OK && flags & SQLITE_OPEN_MAIN_DB) {
         base = f->pMethods;
         db_methods = *base;
+        db_methods.xRead = vfs_db_read;
         db_methods.xWrite = vfs_write;
         db_methods.xSync = vfs_sync;
         db_methods.xFileControl = vfs_control;
@@ -427,6 +435,40 @@ static void test_each_long_read_is_told_once(void **state)
     world_close(&w);
 }
 
+/* ---- started again ---- */
+
+/* The WAL is gone, which is no reason to read all of a database that nobody has written to; nor is
+ * a WAL that the application has begun since. */
+static void test_all_was_read_after_an_orderly_stop(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    world_app(&w);
+    world_sql(&w, "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    write_pages(&w, 500);
+    world_start(&w);
+    (void)world_sync(&w);
+    world_app_close(&w);
+    for (int written = 0; written < 2; written++) {
+        world_stop(&w);
+        T(access(t_path(w.dir, "app.db-wal"), F_OK) != 0);
+        if (written) {
+            world_app(&w);
+            world_sql(&w, "PRAGMA wal_autocheckpoint=0; UPDATE t SET b='x' WHERE a=7");
+        }
+        vfs.db_bytes = 0;
+        world_start(&w);
+        assert_int_equal(world_sync(&w), 1 + written);
+        world_run(&w, SECOND);
+        T(vfs.db_bytes < (uint64_t)(written ? 20 : 10) * 4096);
+        T(status(&w).ledger_scans == 0 && status(&w).full_sends == 0);
+    }
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_a_broken_disk_is_no_full_one, setup),
     cmocka_unit_test_setup(test_what_a_failed_sync_has_lost_is_copied_again, setup),
@@ -434,4 +476,5 @@ T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_what_came_before_a_barrier_is_not_read_in_it, setup),
     cmocka_unit_test_setup(test_how_long_writers_have_been_kept_waiting, setup),
     cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
-    cmocka_unit_test_setup(test_each_long_read_is_told_once, setup))
+    cmocka_unit_test_setup(test_each_long_read_is_told_once, setup),
+    cmocka_unit_test_setup(test_all_was_read_after_an_orderly_stop, setup))

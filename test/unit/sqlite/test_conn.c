@@ -193,15 +193,15 @@ static void test_in_place(void **state)
     make_db(path, "CREATE TABLE t(a)");
     make_db(other, "CREATE TABLE t(a)");
     c = open_conn(path);
-    T(wr_conn_in_place(c, NULL));
+    T(wr_conn_in_place(c));
     T(rename(other, path) == 0);
-    T(!wr_conn_in_place(c, NULL));
+    T(!wr_conn_in_place(c));
     wr_conn_close(c);
     T(unlink(t_path(dir, "a-wal")) == 0 && unlink(t_path(dir, "a-shm")) == 0);
     c = open_conn(path);
-    T(wr_conn_in_place(c, NULL));
+    T(wr_conn_in_place(c));
     T(unlink(path) == 0);
-    T(!wr_conn_in_place(c, NULL));
+    T(!wr_conn_in_place(c));
     wr_conn_close(c);
 }
 
@@ -571,9 +571,51 @@ static void test_no_memory(void **state)
     t_sweep_nomem(check_it, path);
 }
 
+/* ---- whether a file was written ---- */
+
+/* A file that was written within a tick of its clock has the time of the write before. */
+static void test_a_young_time_is_no_proof(void **state)
+{
+    const int64_t s = 1000000000, fine = 1790000000 * s + 500, whole = 1790000000 * s;
+
+    (void)state;
+    T(!wr_mtime_is_old(fine, fine - 1) && !wr_mtime_is_old(fine, fine));
+    T(wr_mtime_is_old(fine, fine + 1));
+    T(!wr_mtime_is_old(whole, whole + 1) && !wr_mtime_is_old(whole, whole + 2 * s - 1));
+    T(wr_mtime_is_old(whole, whole + 2 * s));
+    T(!wr_mtime_is_old(fine, INT64_MIN / 2)); /* a clock that is wrong */
+}
+
+static void test_a_write_gives_another_mark(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_file_mark first, second;
+    struct wr_conn *c;
+    struct wr_err e = {0};
+
+    (void)state;
+    make_db(path, "PRAGMA journal_mode=wal; CREATE TABLE t(a)");
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    T(wr_conn_mark_now(c, 100000000, &first));
+    second = wr_conn_mark(c);
+    T(wr_file_mark_equal(&first, &second));
+    T(wr_conn_mark_now(c, 100000000, &second) && wr_file_mark_equal(&first, &second));
+    T(utimensat(AT_FDCWD, path, NULL, 0) == 0); /* as if somebody had written to it */
+    T(wr_conn_changes(c) == WR_CONN_TOUCHED && wr_conn_in_place(c));
+    T(!wr_conn_mark_now(c, 100000000, &second));
+    wr_conn_close(c);
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    second = wr_conn_mark(c);
+    T(!wr_file_mark_equal(&first, &second) && first.ino == second.ino);
+    wr_conn_close(c);
+}
+
 T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_damaged_schema), T_TEST(test_switch_to_wal),
     T_TEST(test_locked_exclusively), T_TEST(test_read_only_directory), T_TEST(test_in_place),
     T_TEST(test_both_connections_are_to_one_file), T_TEST(test_reads_are_the_files),
     T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),
     T_TEST(test_barrier_seals_the_wal), T_TEST(test_barrier_starves_nobody),
-    T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check), T_TEST(test_no_memory))
+    T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check), T_TEST(test_no_memory),
+    T_TEST(test_a_young_time_is_no_proof), T_TEST(test_a_write_gives_another_mark))

@@ -167,7 +167,7 @@ static void test_open_while_it_leaves_wal_mode(void **state)
         bad_set(BAD_ALL & ~(unsigned)BAD_MALLOC, n, SQLITE_OK);
         if (wr_conn_open(p.path, &c, &info, &e) == WR_OK) {
             T_OK(wr_conn_header(c, &h, &e));
-            T(h.init && wr_conn_in_place(c, NULL));
+            T(h.init && wr_conn_in_place(c));
             other_expect(&p.app, "SELECT count(*) FROM t; PRAGMA journal_mode", "0 wal");
             opened++;
         }
@@ -212,7 +212,7 @@ static void test_open_while_files_are_replaced(void **state)
             refused += st == WR_BUSY;
             /* Refused now, or it shows whenever one looks. */
             if (st == WR_OK && bad.fired && what == 0)
-                T(!wr_conn_in_place(c, NULL) || n == 1);
+                T(!wr_conn_in_place(c) || n == 1);
             wr_conn_close(c);
             (void)unlink(shm);
             (void)unlink(t_path(p.dir, "a-wal"));

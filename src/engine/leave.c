@@ -1,0 +1,132 @@
+/*
+ * leave.c - letting go of a database: what becomes of its WAL, and what the next start can know.
+ *
+ * A WAL that stays behind, all of it in the database file already, is ignored as long as somebody
+ * has the wal-index. Who opens the database after that recovers the index, and puts those frames
+ * over the file, whatever it is by then: a backup that was copied over it, or renamed to its name,
+ * would be destroyed. So:
+ *
+ *   at a stop    everything is captured and checkpointed, the ledger notes the file, and SQLite
+ *                removes the WAL if we are the last to close it. The next start knows from the file
+ *                alone that nothing was written.
+ *   replaced     the rest of the WAL is copied to the file that we have open, whatever its name is
+ *                now, and the WAL is emptied.
+ *   touched      somebody wrote to the file past SQLite's locks. If all of the WAL was in it by
+ *                then, it is emptied, which writes nothing to the file. If not, SQLite does what it
+ *                does without us; but a WAL that was deleted is not copied over the file.
+ *   else         an attempt has failed, and another follows: the WAL stays, and proves that.
+ */
+#include "engine/primary_int.h"
+
+#include "base/crc64.h"
+
+#define SEAL_NS     ((int64_t)50 * 1000000) /* patience for the writer lock, as for a barrier */
+#define SETTLE_NS   ((int64_t)20 * 1000000) /* for the clock of files to move: 10 ms at the most */
+#define SEALED_LEFT 2048u /* more frames than that are not copied under the lock */
+#define RUN_FILE    "/proc/sys/kernel/random/boot_id"
+
+uint64_t wr_db_machine_run(const struct wr_db *db)
+{
+    char text[64];
+    struct wr_file *f = NULL;
+    size_t n = 0;
+
+    if (wr_file_open(db->fs, RUN_FILE, WR_FILE_READ, 0, &f, NULL) != WR_OK)
+        return 0;
+    if (wr_file_pread(f, text, sizeof(text), 0, &n, NULL) != WR_OK)
+        n = 0;
+    wr_file_close(f);
+    return n > 0 ? wr_crc64(0, text, n) | 1 : 0;
+}
+
+/* Whether the WAL may stay as it is even if we are the last to close it. */
+static bool may_leave_wal(const struct wr_db *db)
+{
+    struct wr_walidx now;
+
+    return wr_conn_header(db->conn, &now, NULL) == WR_OK &&
+           wr_db_all_checked(db->started, db->unchecked, &db->pos, &now);
+}
+
+/* Under the writer lock: whether the header is that of the position, or of an empty WAL after it.
+ */
+static bool read_header(struct wr_db *db, struct wr_walidx *ret)
+{
+    return wr_conn_header(db->conn, ret, NULL) == WR_OK && ret->init && !wr_db_stale_backfill(db) &&
+           memcmp(ret->salt, db->pos.salt, sizeof(ret->salt)) == 0;
+}
+
+/* What TRUNCATE copies before it empties the WAL goes to the file that we have open: not over what
+ * somebody else has put there. Readers may be in the way: they have the index, and so the frames
+ * stay ignored. */
+static void empty_wal(struct wr_db *db, bool overwritten)
+{
+    struct wr_err e = {0};
+    struct wr_walidx now;
+
+    if (wr_db_seal(db, SEAL_NS, &e) != WR_OK)
+        return;
+    if (!overwritten || (read_header(db, &now) && now.mx_frame == db->view.backfilled)) {
+        if (wr_conn_checkpoint(db->conn, true, &e) != WR_OK)
+            wr_log(
+                DB_LOG(db), WR_DEBUG, "cannot empty the WAL", DB_NAME(db), WR_F_Z("error", e.text));
+    }
+    wr_db_unseal(db);
+}
+
+/* Under the writer lock: the file becomes the database at the last closed TXID, without any WAL. */
+static bool settle(struct wr_db *db)
+{
+    struct wr_err e = {0};
+    struct wr_walidx now;
+
+    if (!read_header(db, &now) || now.mx_frame != db->pos.frame ||
+        now.mx_frame - db->view.backfilled > SEALED_LEFT)
+        return false;
+    if (now.mx_frame > db->view.backfilled && wr_conn_checkpoint(db->conn, false, &e) != WR_OK)
+        return false;
+    return wr_conn_backfill(db->conn) == now.mx_frame;
+}
+
+/* Whoever writes between that and the close of our connections writes to the WAL, or the file is
+ * another one after it. */
+static void stop(struct wr_db *db)
+{
+    struct wr_file_mark file;
+    struct wr_err e = {0};
+    bool whole = false;
+
+    if (!db->ledger || db->txid == 0)
+        return;
+    if (wr_pageset_empty(&db->dirty) && wr_db_seal(db, SEAL_NS, &e) == WR_OK) {
+        whole = settle(db);
+        wr_db_unseal(db);
+    }
+    if (!wr_conn_mark_now(db->conn, SETTLE_NS, &file))
+        return;
+    if (whole)
+        wr_ledger_rest(db->ledger, &file, &db->pos, wr_db_machine_run(db));
+    else
+        wr_ledger_mark(db->ledger, &file);
+}
+
+void wr_db_leave(struct wr_db *db, bool for_good)
+{
+    unsigned changes = wr_conn_changes(db->conn);
+
+    if (!wr_conn_pinned(db->conn) || !db->started)
+        return;
+    if (changes == 0 && !db->distrust) {
+        if (for_good)
+            stop(db);
+        else if (may_leave_wal(db))
+            wr_conn_leave_wal(db->conn);
+        return;
+    }
+    db->distrust = true;
+    if (db->ledger)
+        wr_ledger_distrust(db->ledger);
+    empty_wal(db, changes & WR_CONN_TOUCHED);
+    if (changes & WR_CONN_TOUCHED && changes & WR_CONN_WAL_GONE)
+        wr_conn_leave_wal(db->conn); /* nobody will find it, and SQLite shall not copy it either */
+}
