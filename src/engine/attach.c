@@ -106,7 +106,9 @@ static enum wr_status first_look(struct wr_db *db, struct wr_err *e)
     db->write_since_ns = 0;
     st = wr_db_look(db, e);
     wr_db_unseal(db);
-    if (st == WR_OK && db->view.backfilled == db->seen.mx_frame && db->seen.mx_frame > 0) {
+    if (st == WR_OK && db->seen.mx_frame == 0) {
+        st = wr_db_check_empty(db, e);
+    } else if (st == WR_OK && db->view.backfilled == db->seen.mx_frame) {
         /* All of it is in the database: a writer may overwrite it at any moment, and nothing of it
          * is needed. */
         db->pos.frame = db->seen.mx_frame;

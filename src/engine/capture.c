@@ -366,6 +366,21 @@ static enum wr_status check_to(
     return st;
 }
 
+enum wr_status wr_db_check_empty(struct wr_db *db, struct wr_err *e)
+{
+    uint8_t head[WR_WAL_HEADER];
+    struct wr_wal_header h;
+    size_t got = 0;
+    enum wr_status st = wr_conn_read_wal(db->conn, 0, head, sizeof(head), &got, e);
+
+    assert(db->pos.frame == 0 && db->seen.mx_frame == 0);
+    if (st == WR_OK) {
+        db->unchecked = got == sizeof(head) && wr_wal_header_get(head, &h) &&
+                        memcmp(h.salt, db->seen.salt, sizeof(h.salt)) != 0;
+    }
+    return st;
+}
+
 enum wr_status wr_db_check_skipped(struct wr_db *db, struct wr_err *e)
 {
     struct wr_err why = {0};
@@ -385,13 +400,11 @@ enum wr_status wr_db_check_skipped(struct wr_db *db, struct wr_err *e)
         return st;
     }
     /* A writer that overwrote frames while they were read had announced before that there are none.
-     */
+     * Until the new WAL's header is seen, they may be what a recovery finds. */
     st = wr_conn_header(db->conn, &now, e);
     if (st != WR_OK)
         return st;
-    db->unchecked =
-        now.mx_frame >= db->pos.frame && memcmp(now.salt, db->pos.salt, sizeof(now.salt)) == 0;
-    if (db->unchecked)
+    if (now.mx_frame >= db->pos.frame && memcmp(now.salt, db->pos.salt, sizeof(now.salt)) == 0)
         cannot_check(db, broken);
     return WR_OK;
 }

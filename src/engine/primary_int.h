@@ -237,6 +237,10 @@ enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 /* Whether a recovery finds the frames that were skipped, without which it would put older ones over
  * what is in the database: else `unchecked` holds. BUSY, NOMEM, IO: it is not known. */
 enum wr_status wr_db_check_skipped(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* The index is empty: whether there are older frames in the WAL's file that it does find, as long
+ * as no writer has begun the file anew. It may stop in the middle of them: then `unchecked` holds.
+ * IO: it is not known. */
+enum wr_status wr_db_check_empty(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 /* Whether it finds all that the index announces `now`, since all of that was checked. Pure. */
 bool wr_db_all_checked(
     bool started, bool unchecked, const struct wr_pos *pos, const struct wr_walidx *now);

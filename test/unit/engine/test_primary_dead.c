@@ -464,6 +464,51 @@ static void test_what_is_unchecked_is_so_after_attaching_again(void **state)
     world_close(&w);
 }
 
+static void reset_whole(uint8_t *p, const void *arg)
+{
+    const uint32_t zero = 0;
+
+    reset_half(p, arg);
+    memcpy(p + SHM_BACKFILL, &zero, 4);
+}
+
+/* A writer died after it had published its reset, and before it wrote the header of the new WAL.
+ * The index is empty, and was taken for that of a healthy WAL; the old frames are still in the
+ * file, and one does not follow. After a power cut those before it were put over newer pages. */
+static void test_old_frames_behind_an_empty_index_came_back(void **state)
+{
+    struct world w;
+    sqlite3 *reader;
+
+    (void)state;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        skipped_world(&w, damaged ? flip_byte : blank_sum, &reader);
+        T(sqlite3_close(reader) == SQLITE_OK);
+        edit_file(t_path(w.dir, "app.db-shm"), SHM_SIZE, reset_whole, NULL);
+        world_start(&w);
+        (void)world_sync(&w);
+        (void)world_pass(&w, 20 * SECOND, 10000);
+        assert_int_equal(wal_size(&w), 0);
+        assert_int_equal(newest(&w), 20);
+        world_close(&w);
+    }
+}
+
+/* Its header was the new one: no recovery finds old frames behind it. */
+static void test_an_empty_wal_that_was_begun_stays(void **state)
+{
+    struct world w;
+
+    (void)state;
+    unchecked_world(&w);
+    world_sql(&w, "PRAGMA wal_checkpoint(RESTART); INSERT INTO t(b) VALUES('x')");
+    world_start(&w);
+    (void)world_sync(&w);
+    (void)world_pass(&w, 20 * SECOND, 10000);
+    T(wal_size(&w) > 0);
+    world_close(&w);
+}
+
 /* It was tried again at the next write only, or a minute later. */
 static void test_an_unchecked_wal_is_emptied_when_the_read_ends(void **state)
 {
@@ -726,4 +771,6 @@ T_MAIN(T_TEST(test_an_index_that_goes_back_is_told), T_TEST(test_a_reset_past_ou
     T_TEST(test_what_was_not_captured_is_not_left_behind),
     T_TEST(test_a_wal_is_left_behind_only_if_all_of_it_was_checked),
     T_TEST(test_a_damaged_frame_is_not_taken),
-    T_TEST(test_a_damaged_frame_behind_a_blank_one_is_not_taken))
+    T_TEST(test_a_damaged_frame_behind_a_blank_one_is_not_taken),
+    T_TEST(test_old_frames_behind_an_empty_index_came_back),
+    T_TEST(test_an_empty_wal_that_was_begun_stays))
