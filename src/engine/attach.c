@@ -292,6 +292,7 @@ static void attached(struct wr_db *db)
     if (syncs_are_ahead(db))
         wr_db_renumber_syncs(db);
     wr_db_go(db, DB_SYNCING);
+    db->synced_ns = wr_db_now_ns(db);
     wr_db_measure_wal(db);
     wr_db_was_busy(db);
     wr_log(DB_LOG(db), WR_INFO, "attached", DB_NAME(db), WR_F_TXID("txid", db->txid),

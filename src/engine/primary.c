@@ -351,6 +351,21 @@ static void read_replicas(struct wr_db *db)
     }
 }
 
+/* Whether nothing is left to do that might break off as it did before. A replica that has yet to
+ * join may be what fails, and lists anew before that; one that is out of reach for long is not. */
+static bool is_calm(const struct wr_db *db)
+{
+    if (wr_db_now_ns(db) - db->synced_ns >= BROKEN_MAX_NS)
+        return true;
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        const struct db_replica *dr = &db->replicas[i];
+
+        if (dr->stream || (!dr->joined && dr->now.state != WR_REPLICA_STOPPED))
+            return false;
+    }
+    return true;
+}
+
 /* The lowest TXID that a replica may want to go on from; 0: not known of one of them. */
 static uint64_t history_floor(const struct wr_db *db)
 {
@@ -447,7 +462,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             captured = !wr_db_behind(db) && wr_pageset_empty(&db->dirty);
         else if (st != WR_OK && st != WR_BUSY)
             broken(db, st, &e);
-        if (captured)
+        if (captured && is_calm(db))
             db->breaks = 0;
         if (db->state == DB_SYNCING && doubt && captured)
             compare_again(db);

@@ -25,6 +25,7 @@ static struct {
     bool sealed;                /* it is held */
     uint64_t sealed_bytes;      /* of the WAL that were read meanwhile */
     uint64_t db_bytes;          /* of the database that were read */
+    int64_t bad_page;           /* of it, cannot be read; 0: all can */
 } vfs;
 
 #define PAGES 4096
@@ -37,6 +38,8 @@ static struct {
 static int vfs_db_read(sqlite3_file *f, void *p, int n, sqlite3_int64 off)
 {
     vfs.db_bytes += (uint64_t)n;
+    if (vfs.bad_page > 0 && off <= (vfs.bad_page - 1) * 4096 && off + n > (vfs.bad_page - 1) * 4096)
+        return SQLITE_IOERR_READ;
     return base->xRead(f, p, n, off);
 }
 
@@ -469,6 +472,42 @@ static void test_all_was_read_after_an_orderly_stop(void **state)
     world_close(&w);
 }
 
+/* ---- what fails each time ---- */
+
+/* A replica that is to join needs a page that cannot be read. It was tried five times a second, for
+ * ever: until it listed, all was well, and so the pauses never grew. */
+static void test_a_join_that_always_fails_was_a_storm(void **state)
+{
+    struct world w;
+    unsigned before;
+
+    (void)state;
+    world_open(&w, 2);
+    w.n_buckets = 1;
+    world_app(&w);
+    world_sql(&w, "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    write_pages(&w, 200);
+    world_sql(&w, "PRAGMA wal_checkpoint(TRUNCATE); UPDATE t SET b='x' WHERE a=1");
+    world_start(&w);
+    (void)world_sync(&w);
+    world_stop(&w);
+    w.n_buckets = 2; /* another replica is added, and the first has everything */
+    vfs.bad_page = 100;
+    world_start(&w);
+    world_run(&w, 10 * SECOND);
+    before = w.errors;
+    (void)world_pass(&w, 600 * SECOND, 100000);
+    T(w.errors > before && w.errors - before < 30);
+    vfs.bad_page = 0;
+    (void)world_pass(&w, 130 * SECOND, 100000);
+    T(status(&w).error == WR_OK);
+    world_sql(&w, "UPDATE t SET b='y' WHERE a=1");
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_check(&w, 1);
+    world_close(&w);
+}
+
 T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_a_broken_disk_is_no_full_one, setup),
     cmocka_unit_test_setup(test_what_a_failed_sync_has_lost_is_copied_again, setup),
@@ -477,4 +516,5 @@ T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_how_long_writers_have_been_kept_waiting, setup),
     cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
     cmocka_unit_test_setup(test_each_long_read_is_told_once, setup),
-    cmocka_unit_test_setup(test_all_was_read_after_an_orderly_stop, setup))
+    cmocka_unit_test_setup(test_all_was_read_after_an_orderly_stop, setup),
+    cmocka_unit_test_setup(test_a_join_that_always_fails_was_a_storm, setup))
