@@ -14,6 +14,7 @@
  *   touched      somebody wrote to the file past SQLite's locks. If all of the WAL was in it by
  *                then, it is emptied, which writes nothing to the file. If not, SQLite does what it
  *                does without us; but a WAL that was deleted is not copied over the file.
+ *   -shm gone    the WAL stays: those that open the database now make an index of their own.
  *   else         an attempt has failed, and another follows: the WAL stays, and proves that.
  */
 #include "engine/primary_int.h"
@@ -126,6 +127,11 @@ void wr_db_leave(struct wr_db *db, bool for_good)
     db->distrust = true;
     if (db->ledger)
         wr_ledger_distrust(db->ledger);
+    /* Others may have begun another index over this WAL: ours says nothing of it any more. */
+    if (changes & WR_CONN_SHM_GONE && !(changes & WR_CONN_WAL_GONE)) {
+        wr_conn_leave_wal(db->conn);
+        return;
+    }
     empty_wal(db, changes & WR_CONN_TOUCHED);
     if (changes & WR_CONN_TOUCHED && changes & WR_CONN_WAL_GONE)
         wr_conn_leave_wal(db->conn); /* nobody will find it, and SQLite shall not copy it either */

@@ -121,6 +121,7 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     wr_conn_close(db->conn);
     db->conn = NULL;
     db->started = false;
+    db->shm_gone = false;
     db->outbox_cleaned = false;
     wr_ledger_close(db->ledger);
     db->ledger = NULL;
@@ -193,6 +194,20 @@ static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
     wr_db_want(db, db->open_ns);
 }
 
+/* Index and locks that have no name any more are still those of the applications that had them
+ * open. With new ones we would see nothing of what they commit. */
+static void say_shm_gone(struct wr_db *db)
+{
+    if (db->shm_gone)
+        return;
+    db->shm_gone = true;
+    wr_log(DB_LOG(db), WR_WARN,
+        "the -shm file of the database was deleted or replaced; what uses the old one is still "
+        "replicated, and nothing else: stop the application and weir, then start both, before "
+        "anything else opens the database",
+        DB_NAME(db), WR_F_Z("path", db->path));
+}
+
 /* The path names another file, or none: what we hold open is no longer the user's database. */
 bool wr_db_check_in_place(struct wr_db *db)
 {
@@ -201,12 +216,18 @@ bool wr_db_check_in_place(struct wr_db *db)
 
     if (changes == 0)
         return true;
+    if (changes == WR_CONN_SHM_GONE) {
+        say_shm_gone(db);
+        return true;
+    }
     db->distrust = true; /* the WAL may well go on where it was, over other pages */
     if (db->ledger)      /* before it is let go, which may take its time, or be the end */
         wr_ledger_distrust(db->ledger);
     wr_log(DB_LOG(db), WR_WARN,
         in_place ? "somebody wrote to the database file past SQLite's locks, comparing every page"
-                 : "the database file was replaced or deleted, attaching again",
+        : changes & WR_CONN_DB_GONE ? "the database file was replaced or deleted, attaching again"
+                                    : "the -wal file of the database was replaced or deleted, "
+                                      "attaching again",
         DB_NAME(db), WR_F_TXID("txid", db->txid));
     wr_db_go(db, DB_BROKEN);
     wr_db_want(db, wr_db_now_ns(db));

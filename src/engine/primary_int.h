@@ -169,6 +169,7 @@ struct wr_db {
     unsigned mark_late; /* ... since its time was too young so many times */
     int64_t scan_due_ns;
     unsigned breaks;        /* times in a row that it, or proving, broke off before it was calm */
+    bool shm_gone;          /* its file has no name any more, which was told */
     int64_t synced_ns;      /* since when it is attached and proven */
     int64_t leave_ns;       /* since when it cannot be let go; 0: it can; WR_NEVER: that was said */
     int64_t doubt_ns;       /* when to compare all of them for that; WR_NEVER: no need to */

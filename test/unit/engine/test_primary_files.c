@@ -202,6 +202,30 @@ static void test_the_wal_is_deleted_while_the_application_has_it(void **state)
     scene_close(&s);
 }
 
+/* The application goes on with the index that it has open; we made a new one, and saw nothing of
+ * it, without a word. */
+static void test_the_index_is_deleted_while_the_application_has_it(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    replicated(&s);
+    app_open(&s);
+    app_sql(&s, "INSERT INTO t VALUES(4, 'four')");
+    T(unlink(side(&s.w, "-shm")) == 0);
+    world_run(&s.w, SECOND);
+    for (int i = 0; i < 3; i++) {
+        app_sql(&s, "INSERT INTO t VALUES(NULL, 'more')");
+        world_run(&s.w, 10 * SECOND);
+        (void)world_sync(&s.w);
+    }
+    T(world_sync(&s.w) >= 7);
+    world_check(&s.w, 0);
+    T(s.w.warnings == 1 && strstr(s.w.warning, "-shm"));
+    app_close(&s);
+    scene_close(&s);
+}
+
 static void test_the_database_is_deleted_and_made_anew(void **state)
 {
     struct scene s;
@@ -503,4 +527,5 @@ T_MAIN(T_TEST(test_files_that_wait_are_lost), T_TEST(test_a_second_process_leave
     T_TEST(test_a_renamed_backup_was_overwritten_by_that_wal),
     T_TEST(test_a_backup_was_overwritten_at_a_stop_right_after_it),
     T_TEST(test_a_wal_was_left_behind_at_a_stop),
-    T_TEST(test_a_file_put_in_place_while_stopped_was_taken_for_the_old_one))
+    T_TEST(test_a_file_put_in_place_while_stopped_was_taken_for_the_old_one),
+    T_TEST(test_the_index_is_deleted_while_the_application_has_it))
