@@ -127,11 +127,9 @@ static bool keep(struct wr_db *db, uint64_t bytes, struct attempt *a)
     return all;
 }
 
-/* A write or a sync of the database failed. What the kernel could not write it tells once, and then
- * takes for clean: the next sync succeeds without it. But SQLite counts what a pass has copied
- * before that is synced. So the count goes back to what is surely on the disk, and all else, which
- * is still in the WAL, is copied again. */
-static void copy_again(struct wr_db *db)
+/* What the kernel could not write it tells once, and then takes for clean: the next sync succeeds
+ * without it. But SQLite counts what a pass has copied before that is synced. */
+void wr_db_copy_again(struct wr_db *db)
 {
     if (db->view.backfilled <= db->durable)
         return;
@@ -182,7 +180,7 @@ static enum wr_status checkpoint(
     if (st == WR_OK && wr_conn_in_barrier(db->conn) && filled == db->pos.frame)
         db->durable = filled; /* all of it: SQLite has synced it */
     if (st != WR_OK && st != WR_BUSY)
-        copy_again(db);
+        wr_db_copy_again(db);
     if (st == WR_LIMIT) {
         no_room(db, a, e);
         return WR_OK;
@@ -198,7 +196,7 @@ static enum wr_status sync_database(struct wr_db *db, struct attempt *a, struct 
     if (st == WR_OK)
         db->durable = db->view.backfilled;
     else
-        copy_again(db);
+        wr_db_copy_again(db);
     if (st != WR_LIMIT)
         return st;
     no_room(db, a, e);

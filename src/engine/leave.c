@@ -84,8 +84,14 @@ static bool settle(struct wr_db *db)
     if (!read_header(db, &now) || now.mx_frame != db->pos.frame ||
         now.mx_frame - db->view.backfilled > SEALED_LEFT)
         return false;
-    if (now.mx_frame > db->view.backfilled && wr_conn_checkpoint(db->conn, false, &e) != WR_OK)
-        return false;
+    if (now.mx_frame > db->view.backfilled) {
+        enum wr_status st = wr_conn_checkpoint(db->conn, false, &e);
+
+        if (st != WR_OK && st != WR_BUSY)
+            wr_db_copy_again(db);
+        if (st != WR_OK)
+            return false;
+    }
     return wr_conn_backfill(db->conn) == now.mx_frame;
 }
 
