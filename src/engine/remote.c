@@ -6,13 +6,11 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "engine/layout.h"
-#include "engine/plan.h"
-#include "engine/route.h"
+#include "engine/whole.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define RUN_MAX    1000 /* files of a page of a listing, as S3 has them */
-#define COVERS_MAX 16   /* files with others within them: a snapshot puts an end to more */
+#define RUN_MAX 1000 /* files of a page of a listing, as S3 has them */
 
 /* All files from `since` on, by wr_ltx_file_cmp. Snapshots all begin at TXID 1: these are listed
  * from there. */
@@ -38,40 +36,6 @@ static const struct wr_ltx_file *furthest(const struct wr_ltx_files *files)
             best = &files->p[i];
     }
     return best;
-}
-
-/* Two files of level 0 that share TXIDs behind the newest snapshot, neither of them within the
- * other: a plan takes both. */
-static bool overlap(const struct wr_ltx_files *files)
-{
-    const struct wr_ltx_file *last = NULL; /* the first of those that reach furthest so far */
-    uint64_t snapshot = 0;
-
-    for (size_t i = 0; i < files->n; i++) {
-        if (files->p[i].min == 1 && files->p[i].level == WR_LEVEL_SNAPSHOT)
-            snapshot = files->p[i].max;
-    }
-    for (size_t i = 0; i < files->n && files->p[i].level == 0; i++) {
-        const struct wr_ltx_file *f = &files->p[i];
-
-        if (last && f->max <= last->max)
-            continue;
-        if (last && f->max > snapshot && f->min > last->min && f->min <= last->max)
-            return true;
-        last = f;
-    }
-    return false;
-}
-
-/* Whether another file of level 0 lies within this one, where no two overlap otherwise. */
-static bool covers(const struct wr_ltx_files *files, size_t i)
-{
-    const struct wr_ltx_file *f = &files->p[i];
-
-    if (f->level != 0)
-        return false;
-    return (i > 0 && f[-1].min == f->min) ||
-           (i + 1 < files->n && f[1].level == 0 && f[1].min <= f->max);
 }
 
 static int by_cmp(const void *a, const void *b)
@@ -143,175 +107,17 @@ static enum wr_status add_past(struct wr_ltx_files *files, uint64_t since, struc
     return st;
 }
 
-/* Take a header in; a copy under another name would lead us away from the chain, to where no
- * restore follows. */
-static enum wr_status take_header(const struct wr_ltx_file *f, const uint8_t *head, size_t n,
-    struct wr_ltx_header *ret, struct wr_err *e)
-{
-    enum wr_status st;
-
-    if (n < WR_LTX_HEADER_SIZE)
-        return wr_fail(e, WR_CORRUPT, "the object has only %zu bytes", n);
-    st = wr_ltx_header_get(head, ret, e);
-    if (st == WR_OK && (ret->min_txid != f->min || ret->max_txid != f->max)) {
-        st = wr_fail(e, WR_CORRUPT, "it holds %016llx-%016llx, so the name is wrong",
-            (unsigned long long)ret->min_txid, (unsigned long long)ret->max_txid);
-    }
-    return st;
-}
-
-/* *ret_damaged: that the file is not what it should be, and not its answer. */
-static enum wr_status fetch_header(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *f, struct wr_ltx_header *ret, bool *ret_damaged, struct wr_err *e)
-{
-    struct wr_str key = wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max);
-    uint8_t head[WR_LTX_HEADER_SIZE];
-    struct wr_err why = {0};
-    size_t got = 0;
-    enum wr_status st;
-
-    *ret_damaged = false;
-    if (!key.p)
-        return wr_fail(e, WR_NOMEM, "read an LTX header");
-    st = wr_storage_get(s, c, key, 0, head, sizeof(head), &got, e);
-    if (st != WR_OK)
-        return wr_wrap(e, st, "header of " WR_FMT, WR_ARG(key));
-    st = take_header(f, head, got, ret, &why);
-    *ret_damaged = st == WR_CORRUPT;
-    return st == WR_OK ? st : wr_fail(e, st, WR_FMT ": %s", WR_ARG(key), why.text);
-}
-
 static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *f, struct wr_ltx_header *ret, struct wr_err *e)
 {
     struct wr_err why = {0};
     bool damaged;
-    enum wr_status st = fetch_header(s, c, f, ret, &damaged, &why);
+    enum wr_status st = wr_whole_header(s, c, f, ret, &damaged, &why);
 
     if (st == WR_OK)
         return st;
     return wr_fail(e, st, "newest file %s%s", why.text,
         damaged ? ": remove it, to go on from the file before it" : "");
-}
-
-/* What the header of a file says, if it is to be had: one in an archive is not. `aside`: it is
- * damaged, and one bad answer is no damage. */
-static enum wr_status learn(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
-    struct wr_fact *ret, struct wr_err *e)
-{
-    struct wr_ltx_header h;
-    struct wr_err why = {0};
-    bool damaged;
-    enum wr_status st = fetch_header(s, c, f, &h, &damaged, &why);
-
-    if (damaged)
-        st = fetch_header(s, c, f, &h, &damaged, &why);
-    *ret = st == WR_OK ? wr_fact_of(&h) : (struct wr_fact){.aside = damaged};
-    if (st == WR_NOTFOUND)
-        return wr_fail(e, WR_BUSY, "%s: vanished since it was listed", why.text);
-    if (st == WR_AUTH || st == WR_IO || damaged)
-        st = WR_OK;
-    return st == WR_OK ? st : wr_fail(e, st, "%s", why.text);
-}
-
-struct judging {
-    struct wr_storage *s;
-    struct wr_call *c;
-    const struct wr_ltx_files *files;
-    const struct wr_ltx_file *best; /* the newest file */
-    struct wr_fact best_fact;
-    const size_t *chain; /* the plan of the newest state */
-    size_t n;
-};
-
-static enum wr_status fact_of(
-    struct judging *j, const struct wr_ltx_file *f, struct wr_fact *ret, struct wr_err *e)
-{
-    if (f == j->best) {
-        *ret = j->best_fact;
-        return WR_OK;
-    }
-    return learn(j->s, j->c, f, ret, e);
-}
-
-static bool tells(const struct wr_fact *f)
-{
-    return f->read && f->has_rolling;
-}
-
-/* Whether the plan goes on from its first file as that ends. A snapshot of somebody else, or of a
- * past of ours, takes the place of the one before it whatever its TXID is. */
-static enum wr_status check_base(struct judging *j, struct wr_remote_pos *ret, struct wr_err *e)
-{
-    const struct wr_ltx_file *base = &j->files->p[j->chain[0]];
-    const struct wr_ltx_file *next = j->n > 1 ? &j->files->p[j->chain[1]] : j->best;
-    struct wr_fact was = {0}, is = {0};
-    enum wr_status st = fact_of(j, base, &was, e);
-
-    if (st == WR_OK && tells(&was) && next != base)
-        st = fact_of(j, next, &is, e);
-    if (st != WR_OK)
-        return st;
-    if (was.aside || is.aside)
-        ret->whole = false;
-    else if (tells(&is) && (j->n > 1 ? wr_fit(base, &was, next, &is) != WR_FIT_YES
-                                     : was.rolling_post != is.rolling_post))
-        ret->mixed = true;
-    return WR_OK;
-}
-
-/* A file within a greater one is in nobody's way: whatever leads to the end of that one or beyond
- * takes that one. Such is what comes late of a process that was killed. But it may as well be ours,
- * and the greater one somebody else's: then ours do not go on from it. */
-static enum wr_status check_covers(struct judging *j, struct wr_remote_pos *ret, struct wr_err *e)
-{
-    size_t n = 0;
-
-    for (size_t k = 0; k + 1 < j->n && !ret->mixed; k++) {
-        const struct wr_ltx_file *f = &j->files->p[j->chain[k]];
-        const struct wr_ltx_file *next = &j->files->p[j->chain[k + 1]];
-        struct wr_fact was = {0}, is = {0};
-        enum wr_status st;
-
-        if (!covers(j->files, j->chain[k]))
-            continue;
-        st = ++n <= COVERS_MAX ? fact_of(j, f, &was, e) : WR_OK;
-        if (st == WR_OK && tells(&was))
-            st = fact_of(j, next, &is, e);
-        if (st != WR_OK)
-            return st;
-        ret->mixed = !tells(&was) || !tells(&is) || wr_fit(f, &was, next, &is) != WR_FIT_YES;
-    }
-    return WR_OK;
-}
-
-/* Whether a restore of the newest state has one way to go. */
-static enum wr_status judge(
-    struct judging *j, struct wr_remote_seen *seen, struct wr_remote_pos *ret, struct wr_err *e)
-{
-    const struct wr_ltx_files *files = j->files;
-    const struct wr_plan_target newest = {0};
-    struct wr_err why = {0};
-    size_t *chain = wr_array(files->n, sizeof(*chain));
-    enum wr_status st = WR_OK;
-
-    if (!chain)
-        return wr_fail(e, WR_NOMEM, "list the replica");
-    j->chain = chain;
-    ret->mixed = overlap(files);
-    ret->whole = wr_plan(files->p, files->n, &newest, chain, &j->n, &why) == WR_OK &&
-                 files->p[chain[j->n - 1]].max == j->best->max;
-    if (seen->since == 0 && ret->whole && !ret->mixed)
-        st = check_base(j, ret, e);
-    if (st == WR_OK && ret->whole && !ret->mixed)
-        st = check_covers(j, ret, e);
-    ret->whole = ret->whole && !ret->mixed;
-    if (seen->since == 0) {
-        seen->base = ret->whole ? files->p[chain[0]] : (struct wr_ltx_file){0};
-        seen->next = ret->whole && j->n > 1 ? files->p[chain[1]] : (struct wr_ltx_file){0};
-    }
-    wr_free(chain);
-    return st;
 }
 
 /* List from seen->since on, or all where that is not enough: then it is 0. */
@@ -349,7 +155,7 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     struct wr_ltx_files *files, struct wr_remote_seen *seen, struct wr_remote_pos *ret,
     struct wr_err *e)
 {
-    struct judging j = {.s = s, .c = c, .files = files};
+    struct wr_whole w = {.files = files, .all = seen->since == 0};
     const struct wr_ltx_file *best = furthest(files);
     struct wr_ltx_header h;
     enum wr_status st;
@@ -364,10 +170,19 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
         st = add_past(files, seen->since, e);
     if (st != WR_OK)
         return st;
-    j.best = furthest(files);
-    j.best_fact = wr_fact_of(&h);
+    w.best = furthest(files);
+    w.best_fact = wr_fact_of(&h);
+    st = wr_whole_judge(s, c, &w, e);
+    if (st != WR_OK)
+        return st;
     *ret = pos_of(&h);
-    return judge(&j, seen, ret, e);
+    ret->whole = w.whole;
+    ret->mixed = w.mixed;
+    if (w.all) {
+        seen->base = w.base;
+        seen->next = w.next;
+    }
+    return WR_OK;
 }
 
 enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr_remote_seen *seen,
