@@ -183,11 +183,13 @@ static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct source *x, struct wr_err *e)
 {
     enum wr_status st = list_files(s, c, opts, &x->all, e);
+    enum wr_status legacy = WR_NOTFOUND;
+    struct wr_err why = {0};
 
     if (st == WR_OK && !opts->txid) {
-        st = wr_legacy_find(s, c, opts->time_ms, &x->legacy, e);
-        if (st == WR_NOTFOUND)
-            st = WR_OK;
+        legacy = wr_legacy_find(s, c, opts->time_ms, &x->legacy, &why);
+        if (legacy == WR_CANCELED || legacy == WR_NOMEM || (legacy != WR_OK && x->all.n == 0))
+            st = legacy == WR_NOTFOUND ? WR_OK : wr_fail(e, legacy, "%s", why.text);
     }
     if (st == WR_OK)
         st = check_range(x, opts, e);
@@ -195,7 +197,12 @@ static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
         return st;
     wr_legacy_free(x->legacy);
     x->legacy = NULL;
-    return plan_files(s, c, &x->all, opts, &x->plan, e);
+    st = plan_files(s, c, &x->all, opts, &x->plan, e);
+    if (st == WR_OK && legacy != WR_OK && legacy != WR_NOTFOUND)
+        wr_log(c->log, WR_WARN,
+            "backups of Litestream 0.3 cannot be listed; restoring from the newer format",
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_Z("reason", why.text));
+    return st;
 }
 
 /* Whether to keep, and go on with, what there is of these files. */

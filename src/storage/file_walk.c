@@ -13,7 +13,7 @@
  *
  * The objects of a level, <prefix>ltx/<digit>/, lie directly in it. Directories there are
  * strangers' and are not entered: one that cannot be read, or leads around in a circle, must not
- * keep the level from being listed.
+ * keep the level from being listed. Nor must a link that leads to itself.
  */
 #include "storage/file_int.h"
 
@@ -136,6 +136,17 @@ static int by_key(const void *a, const void *b)
     return order ? order : byte_at(x, n) - byte_at(y, n);
 }
 
+/* Whether an entry of a level, in the walk's path, is a link that leads nowhere one can look, and
+ * by its name no object anyway. */
+static bool is_stray_link(const struct walk *w, struct wr_str name)
+{
+    struct wr_file_info info = {0};
+
+    return w->flat && !wr_str_ends(name, WR_STR(".ltx")) &&
+           w->fs->lstat(w->fs, (const char *)w->path.p, &info, NULL) == WR_OK &&
+           S_ISLNK((mode_t)info.mode);
+}
+
 /* Learn size, time and kind of every entry; drop what is neither an object nor a directory. */
 static enum wr_status look(struct walk *w, struct frame *f, struct wr_err *e)
 {
@@ -153,6 +164,8 @@ static enum wr_status look(struct walk *w, struct frame *f, struct wr_err *e)
         st = wr_call_check(w->c, "list", e);
         if (st == WR_OK)
             st = w->fs->stat(w->fs, (const char *)w->path.p, &en.info, e);
+        if (st == WR_IO && is_stray_link(w, (struct wr_str){en.p, en.n}))
+            st = WR_NOTFOUND;
         cut_path(w, f->path_n);
         if (st != WR_OK && st != WR_NOTFOUND)
             return st;

@@ -759,6 +759,20 @@ static void test_a_name_that_lies_was_believed(void **state)
     two_release(&t);
 }
 
+/* There was all that it needed, in the newer format. */
+static void test_an_older_format_that_cannot_be_listed_ended_it(void **state)
+{
+    struct two t;
+
+    (void)state;
+    two_init(&t, 1, 4, true);
+    put_singles(&t, &t.a, 1, 4);
+    world_fail(&t.w, WR_LEVEL_SNAPSHOT + 2, 1, WR_IO); /* behind the levels */
+    check_restores(&t, NEWEST, &t.a, 4, 1);
+    T(strstr(t.said, "0.3 cannot be listed") && strstr(t.said, "made to fail"));
+    two_release(&t);
+}
+
 static void test_hundreds_of_misfits(void **state)
 {
     (void)state;
@@ -1137,7 +1151,8 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
     T_TEST(test_a_gap_before_the_time_was_not_told),
     T_TEST(test_one_file_that_cannot_be_read_ended_it), T_TEST(test_a_file_that_vanished_ended_it),
-    T_TEST(test_a_name_that_lies_was_believed), T_TEST(test_hundreds_of_misfits),
+    T_TEST(test_a_name_that_lies_was_believed),
+    T_TEST(test_an_older_format_that_cannot_be_listed_ended_it), T_TEST(test_hundreds_of_misfits),
     T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
     T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
     T_TEST(test_fetched_pages_are_not_fetched_again), T_TEST(test_random_replicas))

@@ -224,6 +224,7 @@ static void trace_init(struct trace *t)
             .lock = t_lock,
             .set_mtime = t_set_mtime,
             .stat = t_stat,
+            .lstat = wr_fs_posix()->lstat,
             .rename = t_rename,
             .rename_new = t_rename_new,
             .remove = t_remove,
@@ -461,6 +462,9 @@ static void a_directory_in_a_level_stops_the_listing(void **state)
     T(n == 2);
     T_OK(wr_storage_file.list(disk, t_call(), WR_STR("ltx/x/"), WR_STR(""), count_object, &n, &e));
     T(n == 3); /* no level */
+    T(symlink("self", t_path(root, "ltx/0/self")) == 0);
+    T_OK(wr_storage_file.list(disk, t_call(), WR_STR("ltx/0/"), WR_STR(""), count_object, &n, &e));
+    T(n == 4);
     wr_storage_file.close(disk);
 }
 
