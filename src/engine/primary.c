@@ -202,7 +202,8 @@ static void say_shm_gone(struct wr_db *db)
         return;
     db->shm_gone = true;
     wr_log(DB_LOG(db), WR_WARN,
-        "the -shm file of the database was deleted or replaced; what uses the old one is still "
+        "the wal-index (shm) file of the database was deleted or replaced; what uses the old one "
+        "is still "
         "replicated, and nothing else: stop the application and weir, then start both, before "
         "anything else opens the database",
         DB_NAME(db), WR_F_Z("path", db->path));
@@ -226,7 +227,7 @@ bool wr_db_check_in_place(struct wr_db *db)
     wr_log(DB_LOG(db), WR_WARN,
         in_place ? "somebody wrote to the database file past SQLite's locks, comparing every page"
         : changes & WR_CONN_DB_GONE ? "the database file was replaced or deleted, attaching again"
-                                    : "the -wal file of the database was replaced or deleted, "
+                                    : "the WAL of the database was replaced or deleted, "
                                       "attaching again",
         DB_NAME(db), WR_F_TXID("txid", db->txid));
     wr_db_go(db, DB_BROKEN);

@@ -16,7 +16,7 @@ LTX_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.ltx")
 FIELD = re.compile(r'([a-z_-]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
 # What the log calls the way in which a start found out where it stands.
-GAP_REPAIRED = "the WAL was reset while we were away: compared every page with the ledger"
+GAP_REPAIRED = ": compared every page with the ledger"  # for one reason or another
 FORK = "the database lost transactions that were already replicated"
 FULL_SEND = "the replica's newest state is not in this database's known history"
 

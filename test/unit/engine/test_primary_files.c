@@ -221,7 +221,7 @@ static void test_the_index_is_deleted_while_the_application_has_it(void **state)
     }
     T(world_sync(&s.w) >= 7);
     world_check(&s.w, 0);
-    T(s.w.warnings == 1 && strstr(s.w.warning, "-shm"));
+    T(s.w.warnings == 1 && strstr(s.w.warning, "(shm)"));
     app_close(&s);
     scene_close(&s);
 }
