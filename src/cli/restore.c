@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/restore_int.h"
+#include "daemon/reach.h"
 #include "daemon/signals.h"
 
 #include <unistd.h>
@@ -116,56 +117,18 @@ bool wr_restore_tells(int told, int rc)
     return ends_the_search(rc) || (told == WEIR_NOTFOUND && rc != WEIR_NOTFOUND);
 }
 
-/* A replica, and how far its files go by their names. */
-struct candidate {
-    const struct wr_config_replica *replica;
-    weir_txid reach;  /* 0: not known */
-    bool unreachable; /* it could not be asked */
-    weir_error err;   /* why; or of the restore that failed */
-};
-
-static int look_at_file(void *arg, const weir_file *f)
-{
-    struct candidate *x = arg;
-
-    x->reach = wr_max(x->reach, f->max_txid);
-    return 0;
-}
-
-/* The one that reaches furthest first, equals as they were: what is asked for is the newest state,
- * and a replica may have been out of reach for long. */
-static int rank(struct wr_restore *r, weir *w, struct candidate *list)
-{
-    for (size_t i = 0; i < r->target.n; i++) {
-        struct candidate is = list[i];
-        size_t k = i;
-        int rc = weir_ltx_list(w, is.replica->url, is.replica->settings, WEIR_LEVEL_ALL,
-            r->opt.cancel, look_at_file, &is, &is.err);
-
-        if (rc == WEIR_CANCELED)
-            return rc;
-        is.unreachable = rc != WEIR_OK && rc != WEIR_NOTFOUND;
-        if (is.unreachable)
-            is.reach = 0;
-        for (; k > 0 && list[k - 1].reach < is.reach; k--)
-            list[k] = list[k - 1];
-        list[k] = is;
-    }
-    return WEIR_OK;
-}
-
 /* Of what is not in the restored database, but may be in replicas: `done` is where it is from. */
 static void warn_of_newer(
-    struct wr_cli *cli, const struct candidate *list, size_t n, const struct candidate *done)
+    struct wr_cli *cli, const struct wr_reach *list, size_t n, const struct wr_reach *done)
 {
-    for (const struct candidate *x = list; x < list + n; x++) {
+    for (const struct wr_reach *x = list; x < list + n; x++) {
         const char *url = wr_cli_url(cli, x->replica->url);
 
-        if (x->reach > done->reach)
+        if (x->txid > done->txid)
             (void)fprintf(stderr,
                 "Warning: %s: %s; it has transactions up to %016llx, of which those after %016llx "
                 "are not in the restored database\n",
-                url, x->err.message, (unsigned long long)x->reach, (unsigned long long)done->reach);
+                url, x->err.message, (unsigned long long)x->txid, (unsigned long long)done->txid);
         else if (x->unreachable && x != done)
             (void)fprintf(stderr,
                 "Warning: %s: %s; it may have newer transactions than the restored database\n", url,
@@ -174,7 +137,7 @@ static void warn_of_newer(
 }
 
 /* Try them in their order: with one of them lost, its backup is in the others. */
-static int restore_first(struct wr_cli *cli, struct wr_restore *r, weir *w, struct candidate *list)
+static int restore_first(struct wr_cli *cli, struct wr_restore *r, weir *w, struct wr_reach *list)
 {
     const struct wr_config_replica *teller = list[0].replica;
     weir_error err = {0}, told = {0};
@@ -202,15 +165,15 @@ static int restore_first(struct wr_cli *cli, struct wr_restore *r, weir *w, stru
 
 static int restore_any(struct wr_cli *cli, struct wr_restore *r, weir *w)
 {
-    struct candidate *list = wr_arena_array(cli->arena, r->target.n, sizeof(*list));
+    struct wr_reach *list = wr_arena_array(cli->arena, r->target.n, sizeof(*list));
     int rc = WEIR_OK;
 
     if (!list)
         return wr_cli_fail("out of memory", NULL);
     for (size_t i = 0; i < r->target.n; i++)
-        list[i] = (struct candidate){.replica = &r->target.replicas[i]};
+        list[i] = (struct wr_reach){.replica = &r->target.replicas[i]};
     if (r->target.n > 1 && !r->flags->txid && !r->flags->time_ms)
-        rc = rank(r, w, list);
+        rc = wr_reach_rank(w, r->target.replicas, r->target.n, r->opt.cancel, list);
     if (rc == WEIR_CANCELED) {
         (void)wr_cli_fail(weir_strerror(rc), NULL);
         return wr_cli_exit_code(rc);

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/url.h"
 #include "daemon/child.h"
+#include "daemon/reach.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
 
@@ -90,15 +91,19 @@ static const char *const *adopting(struct server *s, const char *const *settings
     return r;
 }
 
-/* Restore one database from the first of its replicas that has a backup; that is *ret then. */
+/* Restore one database from the replica that reaches furthest, or the next one where that has no
+ * backup after all; the one is *ret then. */
 static bool restore_one(
     struct server *s, const struct wr_config_db *db, const struct wr_config_replica **ret)
 {
     const struct wr_log_field path = WR_F_Z("path", db->path);
+    struct wr_reach *list = wr_arena_array(s->arena, db->nreplicas, sizeof(*list));
     struct wr_file_info info;
     struct wr_err e = {0};
     enum wr_status st = wr_fs_posix()->stat(wr_fs_posix(), db->path, &info, &e);
 
+    if (!list)
+        return out_of_memory(s);
     if (st == WR_OK) {
         wr_say(s->log, WEIR_LOG_INFO, "database exists, skipping restore", path);
         return true;
@@ -106,19 +111,28 @@ static bool restore_one(
     if (st != WR_NOTFOUND) /* unreadable is not absent: never risk to write over it */
         return failed(s, WR_SERVE_START, (int)st, "restore failed", e.text);
     wr_say(s->log, WEIR_LOG_INFO, "attempting restore before replication", path);
+    if (wr_reach_rank(s->w, db->replicas, db->nreplicas, s->cancel, list) != WEIR_OK)
+        return failed(
+            s, WR_SERVE_START, WEIR_CANCELED, "restore failed", weir_strerror(WEIR_CANCELED));
     for (size_t i = 0; i < db->nreplicas; i++) {
+        if (list[i].unreachable)
+            wr_say(s->log, WEIR_LOG_WARN, "a replica that may have newer transactions is not seen",
+                path, WR_F_STR("replica", safe_url(s, list[i].replica->url)),
+                WR_F_Z("error", list[i].err.message));
+    }
+    for (size_t i = 0; i < db->nreplicas; i++) {
+        const struct wr_config_replica *from = list[i].replica;
         weir_restore_options opt = {
-            .struct_size = sizeof(opt), .settings = db->replicas[i].settings, .cancel = s->cancel};
+            .struct_size = sizeof(opt), .settings = from->settings, .cancel = s->cancel};
         weir_restore_result result = {.struct_size = sizeof(result)};
         weir_error err = {0};
         int rc;
 
-        rc = weir_restore(s->w, db->replicas[i].url, db->path, &opt, &result, &err);
+        rc = weir_restore(s->w, from->url, db->path, &opt, &result, &err);
         if (rc == WEIR_OK) {
             wr_say(s->log, WEIR_LOG_INFO, "restore completed", path,
-                WR_F_STR("replica", safe_url(s, db->replicas[i].url)),
-                WR_F_TXID("txid", result.txid));
-            *ret = &db->replicas[i];
+                WR_F_STR("replica", safe_url(s, from->url)), WR_F_TXID("txid", result.txid));
+            *ret = from;
             return true;
         }
         if (rc != WEIR_NOTFOUND)

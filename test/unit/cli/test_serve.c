@@ -421,14 +421,16 @@ static void test_adopt(void **state)
 static void test_restore_missing(void **state)
 {
     static const int second[] = {WEIR_NOTFOUND, WEIR_OK, -1}, none[] = {WEIR_NOTFOUND, -1},
-                     bad[] = {WEIR_CORRUPT, -1};
+                     bad[] = {WEIR_CORRUPT, -1}, listed[] = {WEIR_OK, -1};
     const struct wr_serve_options o = {.once = true, .restore_if_missing = true};
 
     (void)state;
+    fake.list = listed;
     fake.restore = second;
     serve(2, o);
     expect(WEIR_OK, 0, "",
-        "open restore(s3://b/a,/nonexistent/a.db) restore(file:///r,/nonexistent/a.db) "
+        "open list(s3://b/a,-1) list(file:///r,-1) restore(s3://b/a,/nonexistent/a.db) "
+        "restore(file:///r,/nonexistent/a.db) "
         "add(/nonexistent/a.db) " R1 " replica(file:///r,sync-interval=1s,adopt) "
         "sync(/nonexistent/a.db) close(0)"); /* the one that it continues, and no other */
     (void)set_up(NULL);
@@ -436,10 +438,31 @@ static void test_restore_missing(void **state)
     serve(1, o);
     T(served.code == WEIR_OK && strstr(fake.calls, " sync(") && !strstr(fake.calls, "adopt"));
     (void)set_up(NULL);
+    fake.list = listed;
     fake.restore = bad; /* never start an empty database over a damaged backup */
     serve(2, o);
     expect(WEIR_CORRUPT, WR_SERVE_START, "restore failed: corrupt",
-        "open restore(s3://b/a,/nonexistent/a.db) close(0)");
+        "open list(s3://b/a,-1) list(file:///r,-1) restore(s3://b/a,/nonexistent/a.db) close(0)");
+}
+
+/* The first one was out of reach for weeks. */
+static void test_restore_from_the_replica_that_reaches_furthest(void **state)
+{
+    static const int ok[] = {WEIR_OK, -1}, away[] = {WEIR_OK, WEIR_IO, -1};
+    static const weir_txid reach[] = {3, 6};
+    const struct wr_serve_options o = {.once = true, .restore_if_missing = true};
+
+    (void)state;
+    fake.reach = reach;
+    fake.list = fake.restore = ok;
+    serve(2, o);
+    T(served.code == WEIR_OK && strstr(fake.calls, ") restore(file:///r,/nonexistent/a.db) add("));
+    (void)set_up(NULL);
+    fake.reach = reach;
+    fake.list = away; /* what the other one has is not known */
+    fake.restore = ok;
+    serve(2, o);
+    T(served.code == WEIR_OK && strstr(fake.calls, ") restore(s3://b/a,/nonexistent/a.db) add("));
 }
 
 static void test_restore_only_what_is_missing(void **state)
@@ -486,6 +509,7 @@ T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
     S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
     S_TEST(test_second_signal), S_TEST(test_child), S_TEST(test_signal_passed_to_child),
     S_TEST(test_bad_child), S_TEST(test_adopt), S_TEST(test_restore_missing),
+    S_TEST(test_restore_from_the_replica_that_reaches_furthest),
     S_TEST(test_restore_only_what_is_missing), S_TEST(test_signal_while_restoring),
     S_TEST(test_no_databases), S_TEST(test_signal_while_busy),
     S_TEST(test_one_replica_of_two_has_stopped), S_TEST(test_path_said_once))
