@@ -6,8 +6,8 @@
  * rolling checksum of the database. Every LTX file we write carries that of the database after it,
  * so the ledger proves itself: if its XOR is the one in the replica's newest file, the ledger is
  * the replica's state, and after a gap the pages that differ from it are all that must be sent. If
- * not, it is thrown away. It needs no repair. Deleting it costs a full read, and the knowledge which
- * TXIDs were taken for files that may still be under way: it is synced only where that counts
+ * not, it is thrown away. It needs no repair. Deleting it costs a full read, and the knowledge
+ * which TXIDs were taken for files that may still be under way: it is synced only where that counts
  * (join.c, ship.c).
  *
  *   header: at 0, 1024 and 2048 of the file a copy of "weirldg3", page size u32, commit u32, TXID

@@ -269,8 +269,8 @@ void wr_db_unseal(struct wr_db *db);
 
 /* checkpoint.c */
 bool wr_db_checkpoint_due(struct wr_db *db);
-/* A write or a sync of the database failed: SQLite's count of what is in it goes back to what surely
- * is, and all else, which is still in the WAL, will be copied again. */
+/* A write or a sync of the database failed: SQLite's count of what is in it goes back to what
+ * surely is, and all else, which is still in the WAL, will be copied again. */
 void wr_db_copy_again(struct wr_db *db);
 bool wr_db_wal_is_long(const struct wr_db *db); /* much longer than it need be */
 /* Look how long its file is. The index does not tell what was in it before we came, nor what
