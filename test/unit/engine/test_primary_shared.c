@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/layout.h"
 #include "storage/drivers.h"
+#include "unit/engine/world_bucket.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,106 +42,16 @@ static bool stopped(struct world *w, const char *why)
 
 /* ---- the bucket ---- */
 
-static struct wr_ltx_files listed(struct world *w)
-{
-    struct wr_storage *s = world_storage(w, 0);
-    struct wr_ltx_files files = {0};
-    struct wr_err e = {0};
-
-    T_OK(wr_layout_list_all(s, t_call(), &files, &e));
-    wr_storage_close(s);
-    return files;
-}
-
-static size_t count_files(struct world *w)
-{
-    struct wr_ltx_files files = listed(w);
-    size_t n = files.n;
-
-    wr_ltx_files_release(&files);
-    return n;
-}
-
-struct object {
-    struct wr_ltx_file is;
-    uint8_t *body;
-};
-
-static struct object get(struct world *w, const struct wr_ltx_file *f)
-{
-    struct wr_storage *s = world_storage(w, 0);
-    struct wr_call *c = t_call();
-    struct object o = {.is = *f, .body = wr_alloc((size_t)f->size)};
-    struct wr_err e = {0};
-    size_t got = 0;
-
-    T(o.body != NULL);
-    T_OK(wr_storage_get(s, c, wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max), 0, o.body,
-        (size_t)f->size, &got, &e));
-    T(got == f->size);
-    wr_storage_close(s);
-    return o;
-}
-
-static void put(struct world *w, struct object *o)
-{
-    struct wr_storage *s = world_storage(w, 0);
-    struct wr_call *c = t_call();
-    struct wr_err e = {0};
-
-    T_OK(wr_storage_put(s, c, wr_layout_ltx_key(c->scratch, s, o->is.level, o->is.min, o->is.max),
-        (struct wr_bytes){o->body, (size_t)o->is.size}, NULL, &e));
-    wr_storage_close(s);
-    wr_free(o->body);
-}
-
-static void remove_file(struct world *w, const struct wr_ltx_file *f)
-{
-    struct wr_storage *s = world_storage(w, 0);
-    struct wr_call *c = t_call();
-    struct wr_str key = wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max);
-    struct wr_err e = {0};
-
-    T_OK(wr_storage_remove(s, c, &key, 1, &e));
-    wr_storage_close(s);
-}
-
-/* Take the file of level 0 that ends at `max` out of the bucket: the store has it, and has not yet
- * put it in place. */
-static struct object under_way(struct world *w, uint64_t max)
-{
-    struct wr_ltx_files files = listed(w);
-    struct object o = {0};
-
-    for (size_t i = 0; i < files.n; i++) {
-        if (files.p[i].level == 0 && files.p[i].max == max)
-            o = get(w, &files.p[i]);
-    }
-    wr_ltx_files_release(&files);
-    T(o.body != NULL);
-    remove_file(w, &o.is);
-    return o;
-}
-
-static void remove_all(struct world *w)
-{
-    struct wr_ltx_files files = listed(w);
-
-    for (size_t i = 0; i < files.n; i++)
-        remove_file(w, &files.p[i]);
-    wr_ltx_files_release(&files);
-}
-
 /* The second half of every file of the bucket, its trailer with it. */
 static void damage_all(struct world *w)
 {
-    struct wr_ltx_files files = listed(w);
+    struct wr_ltx_files files = bucket_list(w);
 
     for (size_t i = 0; i < files.n; i++) {
-        struct object o = get(w, &files.p[i]);
+        struct object o = bucket_get(w, &files.p[i]);
 
         memset(o.body + o.is.size / 2, 0xa5, (size_t)(o.is.size - o.is.size / 2));
-        put(w, &o);
+        bucket_put(w, &o);
     }
     wr_ltx_files_release(&files);
 }
@@ -223,7 +134,7 @@ static void test_two_writers_whose_names_differ(void **state)
             change(&a); /* 2-2, 3-3 ... */
             (void)world_sync(&a);
         }
-        files = listed(&a);
+        files = bucket_list(&a);
         assert_int_equal(files.n, ahead ? 9 : 4);
         wr_ltx_files_release(&files);
 
@@ -282,9 +193,9 @@ static void power_cut(struct world *w, struct object ret_late[2])
     }
     world_app_close(w);
     world_stop(w);
-    ret_late[1] = under_way(w, 4);
-    remove_file(w, &(struct wr_ltx_file){.min = 3, .max = 3});
-    ret_late[0] = under_way(w, 2);
+    ret_late[1] = bucket_under_way(w, 4);
+    bucket_remove(w, &(struct wr_ltx_file){.min = 3, .max = 3});
+    ret_late[0] = bucket_under_way(w, 2);
     (void)unlink(t_path(w->dir, ".app.db-weir/ledger"));
     (void)snprintf(shm, sizeof(shm), "%s-shm", w->path);
     (void)unlink(shm);
@@ -306,7 +217,7 @@ static void test_a_file_of_our_own_past_comes_late(void **state)
 
     (void)state;
     power_cut(&w, late);
-    put(&w, &late[0]);
+    bucket_put(&w, &late[0]);
     wr_free(late[1].body);
     world_sql(&w, "UPDATE t SET b='x' WHERE a=9");
     assert_int_equal(world_sync(&w), 3);
@@ -324,11 +235,11 @@ static void test_two_late_files_in_a_long_time_do_not_stop_it(void **state)
         struct object late[2];
 
         power_cut(&w, late);
-        put(&w, &late[0]);
+        bucket_put(&w, &late[0]);
         world_sql(&w, "UPDATE t SET b='x' WHERE a=9");
         assert_int_equal(world_sync(&w), 3);
         world_run(&w, soon ? 20 * MINUTE : 7 * 60 * MINUTE);
-        put(&w, &late[1]);
+        bucket_put(&w, &late[1]);
         world_sql(&w, "UPDATE t SET b='y' WHERE a=9");
         world_run(&w, MINUTE);
         T(stopped(&w, "another process writes to this replica") == (soon != 0));
@@ -351,10 +262,10 @@ static void taken_over(struct world *a, struct world *b)
     cloned(b, a);
     change(a);
     assert_int_equal(world_sync(a), 2);
-    late = under_way(a, 2);
+    late = bucket_under_way(a, 2);
     world_start(b);
     assert_int_equal(world_sync(b), 1);
-    put(a, &late);
+    bucket_put(a, &late);
     change(b);
     world_run(b, 30 * SECOND);
     T(replica(b).state != WR_REPLICA_STOPPED && replica(b).pos.txid == 2);
@@ -457,7 +368,7 @@ static void test_a_new_history_begins_far_above(void **state)
 
 static size_t count_snapshots(struct world *w)
 {
-    struct wr_ltx_files files = listed(w);
+    struct wr_ltx_files files = bucket_list(w);
     size_t n = 0;
 
     for (size_t i = 0; i < files.n; i++)
@@ -479,15 +390,15 @@ static struct object late_snapshot(struct world *w)
         (void)world_sync(w);
     }
     world_stop(w);
-    remove_all(w);
+    bucket_remove_all(w);
     world_start(w);
     assert_int_equal(world_sync(w), 5);
     world_stop(w);
-    files = listed(w);
+    files = bucket_list(w);
     T(files.n == 1 && files.p[0].level == WR_LEVEL_SNAPSHOT);
-    late = get(w, &files.p[0]);
+    late = bucket_get(w, &files.p[0]);
     wr_ltx_files_release(&files);
-    remove_all(w);
+    bucket_remove_all(w);
     T(unlink(t_path(w->dir, ".app.db-weir/ledger")) == 0);
     world_sql(w, "UPDATE t SET b='committed since' WHERE a BETWEEN 20 AND 40");
     world_start(w);
@@ -519,13 +430,13 @@ static void test_a_late_file_within_ours_costs_no_snapshot(void **state)
         world_run(&w, SECOND);
         world_stop(&w); /* killed, without an answer */
         w.arm = NULL;
-        late = under_way(&w, 2);
+        late = bucket_under_way(&w, 2);
         if (leap)
             T(unlink(t_path(w.dir, ".app.db-weir/ledger")) == 0);
         change(&w);
         world_start(&w);
         assert_int_equal(world_sync(&w), leap ? 1 + (1 << 20) : 3);
-        put(&w, &late);
+        bucket_put(&w, &late);
         for (int i = 0; i < 3; i++) {
             world_run(&w, i ? 31 * MINUTE : 2 * MINUTE);
             change(&w);
@@ -547,7 +458,7 @@ static void test_a_late_snapshot_with_a_lower_txid(void **state)
         struct world w;
         struct object late = late_snapshot(&w);
 
-        put(&w, &late);
+        bucket_put(&w, &late);
         if (restart) {
             world_stop(&w);
             world_start(&w);
@@ -573,7 +484,7 @@ static void test_a_replica_is_emptied_under_us(void **state)
 
     (void)state;
     made(&w);
-    remove_all(&w);
+    bucket_remove_all(&w);
     change(&w);
     assert_int_equal(world_sync(&w), 2); /* nothing shows it yet */
     world_run(&w, 31 * MINUTE);
@@ -586,11 +497,11 @@ static void test_a_replica_is_emptied_under_us(void **state)
 
 static void remove_some(struct world *w, unsigned level, uint64_t below)
 {
-    struct wr_ltx_files files = listed(w);
+    struct wr_ltx_files files = bucket_list(w);
 
     for (size_t i = 0; i < files.n; i++) {
         if (files.p[i].level == level && files.p[i].max < below)
-            remove_file(w, &files.p[i]);
+            bucket_remove(w, &files.p[i]);
     }
     wr_ltx_files_release(&files);
 }
@@ -638,7 +549,7 @@ static void test_the_bucket_is_deleted_and_made_anew(void **state)
     world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(7, 1)");
     world_start(&w);
     assert_int_equal(world_sync(&w), 1);
-    remove_all(&w);
+    bucket_remove_all(&w);
     faultstore_arm(w.fault[0], FAULT_GONE, FAULT_ON_ALL, 1000, UINT64_MAX);
     change(&w);
     world_run(&w, 10 * SECOND);
@@ -681,14 +592,14 @@ static void test_databases_of_one_program(void **state)
     world_start(&a);
     (void)world_sync(&a);
     world_stop(&a);
-    n = count_files(&a);
+    n = bucket_count(&a);
     tenant(&b, 0);
     b.n_buckets = 1;
     b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
     world_start(&b);
     world_run(&b, MINUTE);
     T(stopped(&b, "holds another database"));
-    assert_int_equal(count_files(&a), n);
+    assert_int_equal(bucket_count(&a), n);
     world_check(&a, 0);
     world_close(&b);
     world_close(&a);
@@ -746,12 +657,12 @@ static void test_copied_local_state_makes_no_owner(void **state)
     world_start(&a);
     assert_int_equal(world_sync(&a), 2);
     world_stop(&a);
-    n = count_files(&a);
+    n = bucket_count(&a);
     world_sql(&b, "UPDATE t SET b=randomblob(3000)");
     world_start(&b);
     world_run(&b, MINUTE);
     T(stopped(&b, "holds another database"));
-    assert_int_equal(count_files(&a), n);
+    assert_int_equal(bucket_count(&a), n);
     world_check(&a, 0);
     world_close(&b);
     world_close(&a);
@@ -861,7 +772,7 @@ static void test_databases_of_two_programs(void **state)
         world_start(&b);
         world_run(&b, MINUTE);
         T(stopped(&b, "holds another database"));
-        assert_int_equal(count_files(&a), 1);
+        assert_int_equal(bucket_count(&a), 1);
         world_close(&b);
         world_close(&a);
     }
@@ -880,21 +791,21 @@ static void test_damaged_files_of_somebody_else(void **state)
         change(&a);
         (void)world_sync(&a);
         world_stop(&a);
-        files = listed(&a);
+        files = bucket_list(&a);
         assert_int_equal(files.n, 2);
         if (gone)
-            remove_file(&a, &files.p[1]);
+            bucket_remove(&a, &files.p[1]);
         else
             damage_all(&a);
         wr_ltx_files_release(&files);
-        n = count_files(&a);
+        n = bucket_count(&a);
         tenant(&b, 0);
         b.n_buckets = 1;
         b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
         world_start(&b);
         world_run(&b, 2 * MINUTE);
         T(stopped(&b, "does not tell whether"));
-        assert_int_equal(count_files(&a), n);
+        assert_int_equal(bucket_count(&a), n);
         world_close(&b);
 
         world_start(&a); /* whose it is: it goes on */
