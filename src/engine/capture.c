@@ -80,6 +80,18 @@ static void finish_reset(struct wr_db *db)
     db->copy_again = false;
 }
 
+/* Whether nobody can be resetting the WAL: that takes a count of all frames, by a header of which
+ * we have the salts, and under the pin the count is ours. */
+static bool no_reset(struct wr_db *db)
+{
+    struct wr_walidx h;
+    struct wr_err e = {0};
+
+    return wr_conn_header(db->conn, &h, &e) == WR_OK && h.init &&
+           memcmp(h.salt, db->pos.salt, sizeof(h.salt)) == 0 &&
+           wr_conn_backfill(db->conn) < h.mx_frame;
+}
+
 void wr_db_settle_backfill(struct wr_db *db)
 {
     struct wr_err e = {0};
@@ -91,6 +103,9 @@ void wr_db_settle_backfill(struct wr_db *db)
     } else if (wr_db_seal(db, SETTLE_NS, &e) == WR_OK) {
         finish_reset(db);
         wr_db_unseal(db);
+    } else if (no_reset(db)) {
+        wr_conn_set_backfill(db->conn, db->view.backfilled);
+        db->copy_again = false;
     }
 }
 
@@ -456,6 +471,12 @@ enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
         st = take_frames(db, &pos, &last_commit, &commit, e);
     if (st != WR_OK)
         return st;
+    /* Of another database in its place, which shares index and WAL with us, nothing is ours. */
+    if (wr_conn_changes(db->conn) & (WR_CONN_DB_GONE | WR_CONN_WAL_GONE)) {
+        db->recheck = true;
+        wr_db_want(db, wr_db_now_ns(db));
+        return WR_BUSY;
+    }
     if (last_commit == 0 ||
         (!(db->unchecked && no_sum(pos.cksum)) &&
             (pos.cksum[0] != db->seen.frame_cksum[0] || pos.cksum[1] != db->seen.frame_cksum[1])))

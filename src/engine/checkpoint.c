@@ -384,7 +384,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
     if (st != WR_OK && st != WR_BUSY)
         return st;
     wr_db_go(db, from);
-    if (db->view.backfilled != before || a.held)
+    if (db->view.backfilled != before)
         wr_db_mark_later(db);
     if (a.held && !a.blocked && (left(db) == 0 || db->view.backfilled > before))
         room_again(db);

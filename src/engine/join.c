@@ -179,6 +179,25 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
     return st;
 }
 
+/* A file of our own path was in the way, or came unasked: the dead process that sent it may have
+ * sent one of the next TXID, too. Ours gets that name, so that one of the two is told of the other.
+ */
+static bool meets_its_past(const struct wr_db *db, const struct db_replica *dr)
+{
+    return dr->now.contested && our_own(db, &dr->now);
+}
+
+/* Of one that stands elsewhere: whether nothing can be put on top of what it has. What cannot be
+ * changed is no base, nor what may be damaged: if it was not sampled, its files were not looked at.
+ */
+static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
+{
+    const struct wr_remote_pos *at = &dr->now.pos;
+
+    return at->page_size != db->view.page_size || !at->whole ||
+           (!dr->now.sampled && !meets_its_past(db, dr));
+}
+
 enum wr_status wr_db_join_least(
     const struct wr_db *db, const struct db_replica *dr, uint64_t *ret, struct wr_err *e)
 {
@@ -191,7 +210,8 @@ enum wr_status wr_db_join_least(
     wr_pageset_release(&pages);
     *ret = 0;
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        *ret = dr->now.pos.txid + (dr->now.contested && our_own(db, &dr->now) ? 1 : WR_TXID_LEAP);
+        *ret = dr->now.pos.txid +
+               (meets_its_past(db, dr) && !needs_snapshot(db, dr) ? 1 : WR_TXID_LEAP);
     return st;
 }
 
@@ -199,9 +219,7 @@ enum wr_status wr_db_join_least(
 static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct join *j)
 {
     const struct wr_remote_pos *at = &dr->now.pos;
-    /* What cannot be changed is no base, nor what may be damaged: if it was not sampled, its files
-     * were not looked at. */
-    bool snapshot = at->page_size != db->view.page_size || !at->whole || !dr->now.sampled;
+    bool snapshot = needs_snapshot(db, dr);
 
     wr_db_renumber_syncs(db);
     db->status.full_sends++;

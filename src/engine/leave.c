@@ -9,11 +9,11 @@
  *   at a stop    everything is captured and checkpointed, the ledger notes the file, and SQLite
  *                removes the WAL if we are the last to close it. The next start knows from the file
  *                alone that nothing was written.
- *   replaced     the rest of the WAL is copied to the file that we have open, whatever its name is
- *                now, and the WAL is emptied.
- *   touched      somebody wrote to the file past SQLite's locks. If all of the WAL was in it by
- *                then, it is emptied, which writes nothing to the file. If not, SQLite does what it
- *                does without us; but a WAL that was deleted is not copied over the file.
+ *   replaced     if the WAL ends where we have read it to, the rest of it is copied to the file
+ * that we have open, whatever its name is now, and it is emptied. If not, whoever opened the other
+ * file has begun to use it, and it is theirs. touched      somebody wrote to the file past SQLite's
+ * locks. If all of the WAL was in it by then, it is emptied, which writes nothing to the file. If
+ * not, SQLite does what it does without us; but a WAL that was deleted is not copied over the file.
  *   -shm gone    the WAL stays: those that open the database now make an index of their own.
  *   else         an attempt has failed, and another follows: the WAL stays, and proves that.
  */
@@ -58,8 +58,8 @@ static bool read_header(struct wr_db *db, struct wr_walidx *ret)
 }
 
 /* What TRUNCATE copies before it empties the WAL goes to the file that we have open: not over what
- * somebody else has put there. Readers may be in the way: they have the index, and so the frames
- * stay ignored. */
+ * somebody else has put there, and nothing that we have not read from the WAL that we have open.
+ * Readers may be in the way: they have the index, and so the frames stay ignored. */
 static void empty_wal(struct wr_db *db, bool overwritten)
 {
     struct wr_err e = {0};
@@ -67,7 +67,8 @@ static void empty_wal(struct wr_db *db, bool overwritten)
 
     if (wr_db_seal(db, SEAL_NS, &e) != WR_OK)
         return;
-    if (!overwritten || (read_header(db, &now) && now.mx_frame == db->view.backfilled)) {
+    if (read_header(db, &now) &&
+        now.mx_frame == (overwritten ? db->view.backfilled : db->pos.frame)) {
         if (wr_conn_checkpoint(db->conn, true, &e) != WR_OK)
             wr_log(
                 DB_LOG(db), WR_DEBUG, "cannot empty the WAL", DB_NAME(db), WR_F_Z("error", e.text));
@@ -95,6 +96,17 @@ static bool settle(struct wr_db *db)
     return wr_conn_backfill(db->conn) == now.mx_frame;
 }
 
+/* Under the writer lock: a writer was killed while it reset the WAL, and left the count of the one
+ * before. Only we checkpoint, and have not yet. */
+static void mend_count(struct wr_db *db)
+{
+    struct wr_walidx now;
+
+    if (wr_conn_header(db->conn, &now, NULL) == WR_OK && now.init &&
+        memcmp(now.salt, db->pos.salt, sizeof(now.salt)) != 0 && wr_conn_backfill(db->conn) > 0)
+        wr_conn_set_backfill(db->conn, 0);
+}
+
 /* Whoever writes between that and the close of our connections writes to the WAL, or the file is
  * another one after it. */
 static void stop(struct wr_db *db)
@@ -106,6 +118,7 @@ static void stop(struct wr_db *db)
     if (!db->ledger || db->txid == 0)
         return;
     if (wr_pageset_empty(&db->dirty) && wr_db_seal(db, SEAL_NS, &e) == WR_OK) {
+        mend_count(db);
         whole = settle(db);
         wr_db_unseal(db);
     }
@@ -123,22 +136,21 @@ void wr_db_leave(struct wr_db *db, bool for_good)
 
     if (!wr_conn_pinned(db->conn) || !db->started)
         return;
-    if (changes == 0 && !db->distrust) {
-        if (for_good)
+    if (changes == 0) {
+        if (for_good && !db->distrust)
             stop(db);
-        else if (may_leave_wal(db))
+        /* By a count that could not be put right the close would skip frames, and drop them. */
+        if (db->copy_again || (!for_good && may_leave_wal(db)))
             wr_conn_leave_wal(db->conn);
         return;
     }
     db->distrust = true;
     if (db->ledger)
         wr_ledger_distrust(db->ledger);
-    /* Others may have begun another index over this WAL: ours says nothing of it any more. */
-    if (changes & WR_CONN_SHM_GONE && !(changes & WR_CONN_WAL_GONE)) {
+    /* Under another index nobody sees our locks, nor we what it says. */
+    if (!(changes & WR_CONN_SHM_GONE) || changes & WR_CONN_DB_GONE)
+        empty_wal(db, changes & WR_CONN_TOUCHED);
+    /* SQLite shall copy nothing on its own, nor remove by its name a WAL that is not this one. */
+    if (changes != WR_CONN_TOUCHED)
         wr_conn_leave_wal(db->conn);
-        return;
-    }
-    empty_wal(db, changes & WR_CONN_TOUCHED);
-    if (changes & WR_CONN_TOUCHED && changes & WR_CONN_WAL_GONE)
-        wr_conn_leave_wal(db->conn); /* nobody will find it, and SQLite shall not copy it either */
 }

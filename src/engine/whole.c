@@ -150,6 +150,8 @@ static enum wr_status check_covers(struct judging *j, struct wr_err *e)
             st = fact_of(j, next, &is, e);
         if (st != WR_OK)
             return st;
+        if ((n <= COVERS_MAX && !was.read && !was.aside) || (tells(&was) && !is.read && !is.aside))
+            continue; /* it is in an archive, say, or not for us to read: that is no verdict */
         j->w->mixed = !tells(&was) || !tells(&is) || wr_fit(f, &was, next, &is) != WR_FIT_YES;
     }
     return WR_OK;

@@ -473,7 +473,7 @@ uint32_t wr_conn_backfill(const struct wr_conn *c)
 
 void wr_conn_set_backfill(struct wr_conn *c, uint32_t frames)
 {
-    assert(wr_conn_pinned(c) && wr_conn_in_barrier(c));
+    assert(wr_conn_pinned(c));
     *(volatile uint32_t *)(volatile void *)(c->shm + SHM_BACKFILL) = frames;
     *(volatile uint32_t *)(volatile void *)(c->shm + SHM_ATTEMPTED) = frames;
 }
@@ -569,9 +569,14 @@ struct wr_file_mark wr_conn_mark(const struct wr_conn *c)
 
 bool wr_mtime_is_old(int64_t mtime_ns, int64_t now_ns)
 {
-    /* No file system is so fine by chance: this one has whole seconds, or even ones. */
-    if (mtime_ns % NS_PER_S == 0)
-        return now_ns - mtime_ns >= 2 * NS_PER_S;
+    static const int64_t steps_ns[] = {NS_PER_S, NS_PER_S / 10, NS_PER_S / 100, NS_PER_S / 1000};
+
+    /* No fine time is so round by chance: that of this file system has such steps, or twice such.
+     */
+    for (size_t i = 0; i < wr_countof(steps_ns); i++) {
+        if (mtime_ns % steps_ns[i] == 0)
+            return now_ns - mtime_ns >= 2 * steps_ns[i];
+    }
     return now_ns > mtime_ns;
 }
 

@@ -81,7 +81,8 @@ enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e) WR_MUST_CHEC
  * new frames. */
 uint32_t wr_conn_backfill(const struct wr_conn *c);
 /* Set the count to what it really is, which is what that writer would have done next: else SQLite
- * itself would take new frames for copied ones, and lose them. Needs pin and barrier. */
+ * itself would take new frames for copied ones, and lose them. Needs the pin, and that nobody is
+ * resetting the WAL: the barrier, or a count below the number of frames. */
 void wr_conn_set_backfill(struct wr_conn *c, uint32_t frames);
 
 #define WR_CONN_READ_MAX ((size_t)1 << 30) /* bytes at once: SQLite counts them in an int */

@@ -320,6 +320,64 @@ static void test_a_renamed_backup_was_overwritten_by_that_wal(void **state)
     scene_close(&s);
 }
 
+/* What the application has committed since stays, and makes no sense of the file. */
+static void still_has_it(struct scene *s)
+{
+    world_run(&s->w, 10 * SECOND);
+    other_expect(&s->app, "SELECT count(*) FROM t WHERE b = 'since'", "0 1");
+    app_close(s);
+    (void)world_sync(&s->w);
+    app_open(s);
+    other_expect(&s->app, "SELECT count(*) FROM t WHERE b = 'since'", "0 1");
+    other_expect(&s->app, "PRAGMA integrity_check", "0 ok");
+    world_check(&s->w, 0);
+    app_close(s);
+    scene_close(s);
+}
+
+/* It shares the WAL with us, and had begun it anew: we emptied it. */
+static void test_a_commit_to_a_renamed_backup_was_taken_away(void **state)
+{
+    const char *copy;
+    struct scene s;
+
+    (void)state;
+    all_copied(&s);
+    copy = t_path(s.w.dir, "copy.db");
+    world_copy(s.backup, copy);
+    T(rename(copy, s.w.path) == 0);
+    app_open(&s);
+    app_sql(&s, "INSERT INTO t VALUES(NULL, 'since')");
+    still_has_it(&s);
+}
+
+/* It shares the index with us, but not the WAL: we copied old frames by the new index. */
+static void test_a_deleted_wal_was_copied_by_the_index_of_another(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    all_copied(&s);
+    T(unlink(side(&s.w, "-wal")) == 0);
+    app_open(&s);
+    app_sql(&s, "INSERT INTO t VALUES(NULL, 'since')");
+    still_has_it(&s);
+}
+
+/* It shares nothing with us: we copied the rest of a WAL that is gone under it. */
+static void test_a_deleted_wal_was_copied_under_an_application(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    replicated(&s);
+    remove_side_files(&s.w);
+    app_open(&s);
+    app_sql(&s, "INSERT INTO t VALUES(NULL, 'since')");
+    app_sql(&s, "INSERT INTO t VALUES(NULL, randomblob(20000))");
+    still_has_it(&s);
+}
+
 /* Nothing was to be copied, and so nothing is. */
 static void test_a_backup_was_overwritten_at_a_stop_right_after_it(void **state)
 {
@@ -525,6 +583,9 @@ T_MAIN(T_TEST(test_files_that_wait_are_lost), T_TEST(test_a_second_process_leave
     T_TEST(test_what_attaching_found_survives_a_kill),
     T_TEST(test_a_backup_was_overwritten_by_the_wal_of_what_it_replaced),
     T_TEST(test_a_renamed_backup_was_overwritten_by_that_wal),
+    T_TEST(test_a_commit_to_a_renamed_backup_was_taken_away),
+    T_TEST(test_a_deleted_wal_was_copied_by_the_index_of_another),
+    T_TEST(test_a_deleted_wal_was_copied_under_an_application),
     T_TEST(test_a_backup_was_overwritten_at_a_stop_right_after_it),
     T_TEST(test_a_wal_was_left_behind_at_a_stop),
     T_TEST(test_a_file_put_in_place_while_stopped_was_taken_for_the_old_one),

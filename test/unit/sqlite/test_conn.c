@@ -583,6 +583,8 @@ static void test_a_young_time_is_no_proof(void **state)
     T(wr_mtime_is_old(fine, fine + 1));
     T(!wr_mtime_is_old(whole, whole + 1) && !wr_mtime_is_old(whole, whole + 2 * s - 1));
     T(wr_mtime_is_old(whole, whole + 2 * s));
+    T(!wr_mtime_is_old(whole + 10000000, whole + 29999999)); /* steps of 10 ms */
+    T(wr_mtime_is_old(whole + 10000000, whole + 30000000));
     T(!wr_mtime_is_old(fine, INT64_MIN / 2)); /* a clock that is wrong */
 }
 
