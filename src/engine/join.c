@@ -179,23 +179,20 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
     return st;
 }
 
-/* A file of our own path was in the way, or came unasked: the dead process that sent it may have
- * sent one of the next TXID, too. Ours gets that name, so that one of the two is told of the other.
- */
-static bool meets_its_past(const struct wr_db *db, const struct db_replica *dr)
+/* Of one that stands elsewhere: whether changes can be put on top of what it has. */
+static bool is_base(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->now.contested && our_own(db, &dr->now);
+    return dr->now.pos.page_size == db->view.page_size && dr->now.pos.whole;
 }
 
-/* Of one that stands elsewhere: whether nothing can be put on top of what it has. What cannot be
- * changed is no base, nor what may be damaged: if it was not sampled, its files were not looked at.
- */
+/* Nor shall they if it may be damaged: what was not sampled was not looked at. But a snapshot of a
+ * TXID that a dead process of ours may have given away, too, meets no file of that name, and
+ * nothing tells the two apart: then its own name is better. */
 static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
 {
-    const struct wr_remote_pos *at = &dr->now.pos;
+    bool leapt = db->txid - dr->now.pos.txid >= WR_TXID_LEAP;
 
-    return at->page_size != db->view.page_size || !at->whole ||
-           (!dr->now.sampled && !meets_its_past(db, dr));
+    return !is_base(db, dr) || (!dr->now.sampled && leapt);
 }
 
 enum wr_status wr_db_join_least(
@@ -211,7 +208,7 @@ enum wr_status wr_db_join_least(
     *ret = 0;
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
         *ret = dr->now.pos.txid +
-               (meets_its_past(db, dr) && !needs_snapshot(db, dr) ? 1 : WR_TXID_LEAP);
+               (dr->now.contested && our_own(db, &dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP);
     return st;
 }
 
