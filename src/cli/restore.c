@@ -170,10 +170,11 @@ static int restore_any(struct wr_cli *cli, struct wr_restore *r, weir *w)
 
     if (!list)
         return wr_cli_fail("out of memory", NULL);
-    for (size_t i = 0; i < r->target.n; i++)
-        list[i] = (struct wr_reach){.replica = &r->target.replicas[i]};
-    if (r->target.n > 1 && !r->flags->txid && !r->flags->time_ms)
+    if (!r->flags->txid && !r->flags->time_ms)
         rc = wr_reach_rank(w, r->target.replicas, r->target.n, r->opt.cancel, list);
+    else
+        for (size_t i = 0; i < r->target.n; i++)
+            list[i].replica = &r->target.replicas[i];
     if (rc == WEIR_CANCELED) {
         (void)wr_cli_fail(weir_strerror(rc), NULL);
         return wr_cli_exit_code(rc);

@@ -136,6 +136,7 @@ void wr_db_leave(struct wr_db *db, bool for_good)
 
     if (!wr_conn_pinned(db->conn) || !db->started)
         return;
+    wr_db_settle_backfill(db);
     if (changes == 0) {
         if (for_good && !db->distrust)
             stop(db);

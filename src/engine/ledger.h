@@ -12,8 +12,8 @@
  *
  *   header: at 0, 1024 and 2048 of the file a copy of "weirldg3", page size u32, commit u32, TXID
  *   u64, rolling u64, WAL salt 8 bytes, frame u32, frame checksum 2 x u32, lock page u32, floor
- * u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64;
- *   little-endian; page checksums in machine order
+ * u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64; all of
+ * it little-endian; page checksums in machine order
  *
  *   behind it, at 88 of the copy, what is known of the database file: inode u64, size u64, time of
  *   its contents and of anything i64 ns each, a number for this run of the machine if the file
@@ -26,8 +26,9 @@
  *
  *   1. A kill in a store, after any part of it, leaves the state before it.
  *   2. A power cut may leave any mixture of the two other copies and the page checksums, but the
- * one of the last sync is not even touched: the TXIDs that were taken by then are known, also when
- *      the pages prove none of the copies. The floor is the highest TXID that a right copy names.
+ *      one of the last sync is not even touched: the TXIDs that were taken by then are known, also
+ *      when the pages prove none of the copies. The floor is the highest TXID that a right copy
+ *      names.
  *
  * Closing a TXID appends the old checksums to the journal first, then changes the pages, then the
  * header. A kill in between is found by the XOR and undone from the journal.

@@ -113,8 +113,6 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     db->armed = false;
     db->looks = 0;
     wr_db_prove_drop(db);
-    if (db->conn && db->started)
-        wr_db_settle_backfill(db);
     if (db->conn)
         wr_db_leave(db, for_good);
     wr_view_release(&db->view);
@@ -203,9 +201,8 @@ static void say_shm_gone(struct wr_db *db)
     db->shm_gone = true;
     wr_log(DB_LOG(db), WR_WARN,
         "the wal-index (shm) file of the database was deleted or replaced; what uses the old one "
-        "is still "
-        "replicated, and nothing else: stop the application and weir, then start both, before "
-        "anything else opens the database",
+        "is still replicated, and nothing else: stop the application and weir, then start both, "
+        "before anything else opens the database",
         DB_NAME(db), WR_F_Z("path", db->path));
 }
 

@@ -1,11 +1,13 @@
 /*
  * prove.c - how a database that has just been pinned relates to the last closed TXID.
  *
- *   The database file is the one that the ledger knows, by its inode, size and times, and the WAL
- *   goes on from the noted position: the changed pages are those noted plus those captured after
- * it. The file is that one, and was the database as it was left at a stop: what changed is in the
- * WAL. It is another one, or the WAL does not go on, for it was reset or lost while we were away:
- * compare every page with the ledger. There is no ledger: build one.
+ *   1. The database file is the one that the ledger knows, by its inode, size and times, and the
+ *      WAL goes on from the noted position: the changed pages are those noted plus those that were
+ *      captured after it.
+ *   2. The file is that one, and was the whole database at a stop: what changed is in the WAL.
+ *   3. It is another one, or the WAL does not go on, for it was reset or lost while we were away:
+ *      compare every page with the ledger.
+ *   4. There is no ledger: build one.
  *
  * Nothing is guessed: in doubt a page is compared, or sent. Reading all of a large database takes
  * minutes, so it is done a slice a step, of the image (frozen.h) at the moment of attaching; the

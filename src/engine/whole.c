@@ -130,31 +130,47 @@ static enum wr_status check_base(struct judging *j, struct wr_err *e)
     return WR_OK;
 }
 
+/* Neither read nor found damaged: it is in an archive, say, or not for us to read. */
+static bool no_verdict(const struct wr_fact *f)
+{
+    return !f->read && !f->aside;
+}
+
+/* Whether the plan goes on from its file `k`, which covers others. */
+static enum wr_status check_cover(struct judging *j, size_t k, struct wr_err *e)
+{
+    const struct wr_ltx_file *f = nth(j, k), *next = nth(j, k + 1);
+    struct wr_fact was = {0}, is = {0};
+    enum wr_status st = fact_of(j, f, &was, e);
+
+    if (st != WR_OK || no_verdict(&was))
+        return st;
+    if (tells(&was)) {
+        st = fact_of(j, next, &is, e);
+        if (st != WR_OK || no_verdict(&is))
+            return st;
+    }
+    j->w->mixed = !tells(&was) || !tells(&is) || wr_fit(f, &was, next, &is) != WR_FIT_YES;
+    return WR_OK;
+}
+
 /* A file within a greater one is in nobody's way: whatever leads to the end of that one or beyond
  * takes that one. Such is what comes late of a process that was killed. But it may as well be ours,
  * and the greater one somebody else's: then ours do not go on from it. */
 static enum wr_status check_covers(struct judging *j, struct wr_err *e)
 {
     size_t n = 0;
+    enum wr_status st = WR_OK;
 
-    for (size_t k = 0; k + 1 < j->n && !j->w->mixed; k++) {
-        const struct wr_ltx_file *f = nth(j, k);
-        const struct wr_ltx_file *next = nth(j, k + 1);
-        struct wr_fact was = {0}, is = {0};
-        enum wr_status st;
-
+    for (size_t k = 0; k + 1 < j->n && st == WR_OK && !j->w->mixed; k++) {
         if (!covers(j->w->files, j->chain[k]))
             continue;
-        st = ++n <= COVERS_MAX ? fact_of(j, f, &was, e) : WR_OK;
-        if (st == WR_OK && tells(&was))
-            st = fact_of(j, next, &is, e);
-        if (st != WR_OK)
-            return st;
-        if ((n <= COVERS_MAX && !was.read && !was.aside) || (tells(&was) && !is.read && !is.aside))
-            continue; /* it is in an archive, say, or not for us to read: that is no verdict */
-        j->w->mixed = !tells(&was) || !tells(&is) || wr_fit(f, &was, next, &is) != WR_FIT_YES;
+        if (++n > COVERS_MAX)
+            j->w->mixed = true;
+        else
+            st = check_cover(j, k, e);
     }
-    return WR_OK;
+    return st;
 }
 
 enum wr_status wr_whole_header(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,

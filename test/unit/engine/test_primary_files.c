@@ -290,6 +290,15 @@ static void is_the_backup(struct scene *s)
     world_check(&s->w, 0);
 }
 
+/* It is in the place of the database, which keeps its side files. */
+static void rename_backup(struct scene *s)
+{
+    const char *copy = t_path(s->w.dir, "copy.db");
+
+    world_copy(s->backup, copy);
+    T(rename(copy, s->w.path) == 0);
+}
+
 /* We left the WAL, and were the only one to open the file again: its frames lay over the backup. */
 static void test_a_backup_was_overwritten_by_the_wal_of_what_it_replaced(void **state)
 {
@@ -306,14 +315,11 @@ static void test_a_backup_was_overwritten_by_the_wal_of_what_it_replaced(void **
 
 static void test_a_renamed_backup_was_overwritten_by_that_wal(void **state)
 {
-    const char *copy;
     struct scene s;
 
     (void)state;
     all_copied(&s);
-    copy = t_path(s.w.dir, "copy.db");
-    world_copy(s.backup, copy);
-    T(rename(copy, s.w.path) == 0);
+    rename_backup(&s);
     world_run(&s.w, 10 * SECOND);
     is_the_backup(&s);
     goes_on(&s);
@@ -338,14 +344,11 @@ static void still_has_it(struct scene *s)
 /* It shares the WAL with us, and had begun it anew: we emptied it. */
 static void test_a_commit_to_a_renamed_backup_was_taken_away(void **state)
 {
-    const char *copy;
     struct scene s;
 
     (void)state;
     all_copied(&s);
-    copy = t_path(s.w.dir, "copy.db");
-    world_copy(s.backup, copy);
-    T(rename(copy, s.w.path) == 0);
+    rename_backup(&s);
     app_open(&s);
     app_sql(&s, "INSERT INTO t VALUES(NULL, 'since')");
     still_has_it(&s);
