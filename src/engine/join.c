@@ -209,6 +209,9 @@ enum wr_status wr_db_join_least(
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
         *ret = dr->now.pos.txid +
                (dr->now.contested && our_own(db, &dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP);
+    /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */
+    if (where == STANDS_BROKEN && dr->now.contested)
+        *ret = dr->now.pos.txid + 1;
     return st;
 }
 

@@ -536,6 +536,49 @@ static void test_the_beginning_of_a_live_replica_expires(void **state)
     }
 }
 
+/* A snapshot that was sent because the beginning was gone, of the newest TXID, rots later. The next
+ * one had its name, in which it was found to be in its own way, and the replica stopped for good.
+ */
+static void test_a_snapshot_of_the_newest_txid_rots(void **state)
+{
+    (void)state;
+    for (int live = 0; live < 2; live++) {
+        struct world w;
+        struct wr_ltx_files files;
+
+        made(&w);
+        change(&w);
+        assert_int_equal(world_sync(&w), 2);
+        remove_some(&w, WR_LEVEL_SNAPSHOT, UINT64_MAX);
+        world_stop(&w);
+        world_start(&w);
+        assert_int_equal(world_sync(&w), 2);
+        files = bucket_list(&w);
+        for (size_t i = 0; i < files.n; i++) {
+            if (files.p[i].level == WR_LEVEL_SNAPSHOT && files.p[i].max == 2) {
+                struct object o = bucket_get(&w, &files.p[i]);
+
+                memset(o.body, 0xa5, 100);
+                bucket_put(&w, &o);
+            }
+        }
+        wr_ltx_files_release(&files);
+        if (live) {
+            world_run(&w, 7 * 60 * MINUTE);
+        } else {
+            world_stop(&w);
+            world_start(&w);
+        }
+        world_run(&w, 10 * MINUTE);
+        change(&w);
+        (void)world_sync(&w);
+        world_run(&w, 10 * MINUTE);
+        T(replica(&w).state != WR_REPLICA_STOPPED);
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* While there is no bucket it is looked for again: the next one of that name is empty. */
 static void test_the_bucket_is_deleted_and_made_anew(void **state)
 {
@@ -876,6 +919,7 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_a_late_file_within_ours_costs_no_snapshot),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
+    T_TEST(test_a_snapshot_of_the_newest_txid_rots),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
     T_TEST(test_a_small_database_restored_elsewhere), T_TEST(test_a_replica_is_adopted),
     T_TEST(test_copied_local_state_makes_no_owner), T_TEST(test_a_database_that_was_moved_goes_on),
