@@ -170,8 +170,9 @@ static int restore_any(struct wr_cli *cli, struct wr_restore *r, weir *w)
 
     if (!list)
         return wr_cli_fail("out of memory", NULL);
-    if (!r->flags->txid && !r->flags->time_ms)
-        rc = wr_reach_rank(w, r->target.replicas, r->target.n, r->opt.cancel, list);
+    if (!r->flags->txid)
+        rc = wr_reach_rank(
+            w, r->target.replicas, r->target.n, r->flags->time_ms, r->opt.cancel, list);
     else
         for (size_t i = 0; i < r->target.n; i++)
             list[i].replica = &r->target.replicas[i];

@@ -11,15 +11,26 @@ static int look_at_file(void *arg, const weir_file *f)
     return 0;
 }
 
-int wr_reach_rank(weir *w, const struct wr_config_replica *replicas, size_t n, weir_cancel *cancel,
-    struct wr_reach *ret)
+static int ask(weir *w, int64_t time_ms, weir_cancel *cancel, struct wr_reach *x)
+{
+    const weir_restore_options opt = {.struct_size = sizeof(opt),
+        .settings = x->replica->settings,
+        .time_ms = time_ms,
+        .cancel = cancel};
+
+    if (time_ms)
+        return weir_plan(w, x->replica->url, &opt, look_at_file, x, &x->err);
+    return weir_ltx_list(
+        w, x->replica->url, x->replica->settings, WEIR_LEVEL_ALL, cancel, look_at_file, x, &x->err);
+}
+
+int wr_reach_rank(weir *w, const struct wr_config_replica *replicas, size_t n, int64_t time_ms,
+    weir_cancel *cancel, struct wr_reach *ret)
 {
     for (size_t i = 0; i < n; i++) {
         struct wr_reach is = {.replica = &replicas[i]};
         size_t k = i;
-        int rc = n == 1 ? WEIR_OK
-                        : weir_ltx_list(w, is.replica->url, is.replica->settings, WEIR_LEVEL_ALL,
-                              cancel, look_at_file, &is, &is.err);
+        int rc = n == 1 ? WEIR_OK : ask(w, time_ms, cancel, &is);
 
         if (rc == WEIR_CANCELED)
             return rc;

@@ -111,7 +111,7 @@ static bool restore_one(
     if (st != WR_NOTFOUND) /* unreadable is not absent: never risk to write over it */
         return failed(s, WR_SERVE_START, (int)st, "restore failed", e.text);
     wr_say(s->log, WEIR_LOG_INFO, "attempting restore before replication", path);
-    if (wr_reach_rank(s->w, db->replicas, db->nreplicas, s->cancel, list) != WEIR_OK)
+    if (wr_reach_rank(s->w, db->replicas, db->nreplicas, 0, s->cancel, list) != WEIR_OK)
         return failed(
             s, WR_SERVE_START, WEIR_CANCELED, "restore failed", weir_strerror(WEIR_CANCELED));
     for (size_t i = 0; i < db->nreplicas; i++) {

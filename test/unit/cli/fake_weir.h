@@ -20,7 +20,7 @@ static struct {
     int open, db_add, add_replica, close;
     const int *sync, *restore;
     const int *list;           /* NULL: as restore */
-    const uint64_t *reach;     /* by listing: the newest TXID, instead of `files` */
+    const uint64_t *reach;     /* by listing or plan: the newest TXID, instead of `files` */
     weir_db_info db;           /* of every database */
     weir_replica_info replica; /* of every database's first replica */
     weir_replica_info second;  /* of its second, if that has a URL */
@@ -235,11 +235,18 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
 int weir_plan(weir *w, const char *url, const weir_restore_options *opt, weir_file_fn *fn,
     void *arg, weir_error *e)
 {
-    int code = next(&fake.restore);
+    int code;
 
     (void)w;
     note("plan(%s)", url);
     fake.restore_opt = *opt;
+    if (fake.reach) {
+        const weir_file file = {.min_txid = 1, .max_txid = *fake.reach++};
+
+        (void)fn(arg, &file);
+        return answer(next(&fake.list), e);
+    }
+    code = next(&fake.restore);
     for (size_t i = 0; i < fake.nfiles; i++)
         if (fn(arg, &fake.files[i]) != 0)
             break;

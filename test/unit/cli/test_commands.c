@@ -411,7 +411,7 @@ static void test_restore_from_config(void **state)
     T(RUN(restore, "-config", c, "-o", "/nonexistent/x", "/nonexistent/app.db") == 0);
     assert_string_equal(fake.calls,
         "open list(s3://b/app,-1) list(file:///r,-1) restore(s3://b/app,/nonexistent/x) close(0)");
-    T(RUN(restore, "-timestamp", "-1h", "-config", c, "/nonexistent/app.db") == 0);
+    T(RUN(restore, "-txid", "0000000000000001", "-config", c, "/nonexistent/app.db") == 0);
     assert_string_equal(fake.calls, "open restore(s3://b/app,/nonexistent/app.db) close(0)");
     fake.list = NULL;
 }
@@ -455,6 +455,26 @@ static void test_the_first_replica_was_taken_however_old(void **state)
     fake.list = NULL;
     fake.reach = NULL;
 #undef LISTED
+}
+
+/* So it was with a time before which the first one had been out of reach, too. */
+static void test_the_first_replica_was_taken_for_a_time(void **state)
+{
+    static const uint64_t reach[] = {3, 6};
+    static const int ok[] = {WEIR_OK, -1};
+    const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
+                                 "  - path: /r\n  - path: /s\n");
+
+    (void)state;
+    fake.list = ok;
+    fake.restore = ok;
+    fake.reach = reach;
+    EXPECT(0, "", "",
+        RUN(restore, "-quiet", "-timestamp", "-1h", "-config", c, "/nonexistent/app.db"));
+    assert_string_equal(fake.calls, "open plan(file:///r) plan(file:///s) "
+                                    "restore(file:///s,/nonexistent/app.db) close(0)");
+    fake.reach = NULL;
+    fake.list = NULL;
 }
 
 /* Which of these answers, given one after the other, is told of: as it should be. */
@@ -645,6 +665,7 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(te
     C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
     C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
     C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
-    C_TEST(test_any_replicas_failures), C_TEST(test_an_empty_replica_hid_the_failure_of_another),
-    C_TEST(test_replicate_usage), C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
+    C_TEST(test_the_first_replica_was_taken_for_a_time), C_TEST(test_any_replicas_failures),
+    C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
+    C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
     C_TEST(test_replicate_exit_codes), C_TEST(test_nomem))
