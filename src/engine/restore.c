@@ -178,6 +178,22 @@ static bool prefer_legacy(const struct source *x, const struct wr_restore_opts *
     return wr_legacy_newest_ms(x->legacy) > newest;
 }
 
+/* Times of files are those of copies where a replica was copied, and may say that an old backup of
+ * 0.3 is the newer one. */
+static void warn_of_legacy(struct wr_storage *s, struct wr_call *c, const struct source *x)
+{
+    uint64_t txid = 0;
+
+    for (size_t i = 0; i < x->all.n; i++)
+        txid = wr_max(txid, x->all.p[i].max);
+    if (txid)
+        wr_log(c->log, WR_WARN,
+            "by the times of the files a backup of Litestream 0.3 is newer than those in the newer "
+            "format, and is restored; if they were copied, that may be wrong: -txid restores the "
+            "latter",
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_TXID("txid", txid));
+}
+
 /* List, choose the format, plan. Afterwards either x->legacy is set or x->plan has files. */
 static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct source *x, struct wr_err *e)
@@ -193,8 +209,12 @@ static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
     }
     if (st == WR_OK)
         st = check_range(x, opts, e);
-    if (st != WR_OK || prefer_legacy(x, opts))
+    if (st != WR_OK)
         return st;
+    if (prefer_legacy(x, opts)) {
+        warn_of_legacy(s, c, x);
+        return WR_OK;
+    }
     wr_legacy_free(x->legacy);
     x->legacy = NULL;
     st = plan_files(s, c, &x->all, opts, &x->plan, e);
