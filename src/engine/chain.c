@@ -234,6 +234,8 @@ static enum wr_status open_inputs(
         wr_inputs_release(x);
         if (st == WR_OK)
             st = wr_inputs_open(k->storage, c, k->plan->p, k->plan->n, k->opts, x, e);
+        if (st == WR_OK)
+            st = check_names(k, x, e);
     }
     return st;
 }

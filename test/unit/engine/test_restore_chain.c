@@ -760,6 +760,29 @@ static void test_a_name_that_lies_was_believed(void **state)
 }
 
 /* There was all that it needed, in the newer format. */
+/* Two had written, and the file by which the way of one of them ends has a name that lies: its
+ * state was restored under the name of a later one. */
+static void test_a_name_that_lies_on_the_other_way(void **state)
+{
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct two t;
+    struct wr_buf b;
+
+    (void)state;
+    two_init(&t, 2, 8, true);
+    put_singles(&t, &t.a, 1, 6);
+    story_put(&t.b, &t.w, 0, 5, 8);
+    wr_buf_init(&b, (size_t)1 << 28);
+    story_file(&t.a, 7, 7, &b);
+    world_store(
+        &t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 1, 7, 8), wr_buf_bytes(&b), 8000);
+    wr_buf_release(&b);
+    if (restore_with(&t, NEWEST, &r, &e) == WR_OK)
+        T(holds(t.path, &t.a, 8) || strstr(t.said, "another one's name"));
+    two_release(&t);
+}
+
 static void test_an_older_format_that_cannot_be_listed_ended_it(void **state)
 {
     struct two t;
@@ -1151,7 +1174,7 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
     T_TEST(test_a_gap_before_the_time_was_not_told),
     T_TEST(test_one_file_that_cannot_be_read_ended_it), T_TEST(test_a_file_that_vanished_ended_it),
-    T_TEST(test_a_name_that_lies_was_believed),
+    T_TEST(test_a_name_that_lies_was_believed), T_TEST(test_a_name_that_lies_on_the_other_way),
     T_TEST(test_an_older_format_that_cannot_be_listed_ended_it), T_TEST(test_hundreds_of_misfits),
     T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
     T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
