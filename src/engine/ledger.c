@@ -28,6 +28,7 @@ struct wr_ledger {
     size_t map_bytes;
     uint32_t page_size, lock_pgno;
     struct wr_ledger_state now;
+    struct wr_pos closed; /* the header's; those of notes are in the journal, with their pages */
     struct wr_journal *journal;
     struct wr_pageset pending;
     uint64_t journal_max; /* bytes of journal above which it is squeezed */
@@ -99,10 +100,10 @@ static void header_write(struct wr_ledger *l)
     wr_put_le32(p + 12, l->now.commit);
     wr_put_le64(p + 16, l->now.txid);
     wr_put_le64(p + 24, l->now.rolling);
-    memcpy(p + 32, l->now.pos.salt, 8);
-    wr_put_le32(p + 40, l->now.pos.frame);
-    wr_put_le32(p + 44, l->now.pos.cksum[0]);
-    wr_put_le32(p + 48, l->now.pos.cksum[1]);
+    memcpy(p + 32, l->closed.salt, 8);
+    wr_put_le32(p + 40, l->closed.frame);
+    wr_put_le32(p + 44, l->closed.cksum[0]);
+    wr_put_le32(p + 48, l->closed.cksum[1]);
     wr_put_le32(p + 52, l->lock_pgno);
     wr_put_le64(p + 56, l->floor);
     wr_put_le64(p + 64, l->distrust);
@@ -145,10 +146,11 @@ static bool header_read(struct wr_ledger *l)
     l->now.commit = wr_le32(p + 12);
     l->now.txid = wr_le64(p + 16);
     l->now.rolling = wr_le64(p + 24);
-    memcpy(l->now.pos.salt, p + 32, 8);
-    l->now.pos.frame = wr_le32(p + 40);
-    l->now.pos.cksum[0] = wr_le32(p + 44);
-    l->now.pos.cksum[1] = wr_le32(p + 48);
+    memcpy(l->closed.salt, p + 32, 8);
+    l->closed.frame = wr_le32(p + 40);
+    l->closed.cksum[0] = wr_le32(p + 44);
+    l->closed.cksum[1] = wr_le32(p + 48);
+    l->now.pos = l->closed;
     l->distrust = wr_le64(p + 64) != 0;
     file_read(l, p);
     return l->now.txid != 0 && l->now.commit <= capacity(l);
@@ -509,6 +511,7 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
         entries(l)[pgno - 1] = 0;
     l->now = (struct wr_ledger_state){
         .txid = txid, .rolling = rolling, .commit = commit, .pos = *pos, .file = l->now.file};
+    l->closed = *pos;
     l->notes = 0;
     l->distrust = false;
     header_write(l);
@@ -561,7 +564,7 @@ enum wr_status wr_ledger_note(
 
 void wr_ledger_distrust(struct wr_ledger *l)
 {
-    l->now.pos = (struct wr_pos){0};
+    l->closed = l->now.pos = (struct wr_pos){0};
     l->now.file = (struct wr_file_mark){0};
     l->now.rest = 0;
     l->distrust = true;
@@ -582,7 +585,7 @@ void wr_ledger_rest(
 {
     assert(l->now.txid > 0);
     l->now.file = *file;
-    l->now.pos = *pos;
+    l->closed = l->now.pos = *pos;
     l->now.rest = run;
     l->distrust = false;
     header_write(l);
@@ -680,7 +683,7 @@ enum wr_status wr_ledger_fill_end(
         return st;
     l->now.txid = txid;
     l->now.rolling = xor_of(l, l->now.commit);
-    l->now.pos = *pos;
+    l->closed = l->now.pos = *pos;
     l->distrust = false;
     header_write(l);
     return WR_OK;
@@ -703,6 +706,7 @@ enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e)
 {
     l->floor = wr_max(l->floor, l->now.txid);
     l->now = (struct wr_ledger_state){.rolling = WR_LTX_CHECKSUM_EMPTY};
+    l->closed = (struct wr_pos){0};
     l->distrust = false;
     header_write(l);
     l->notes = 0;

@@ -655,6 +655,48 @@ static void test_a_file_at_rest_is_so_until_a_txid_is_closed(void **state)
     model_release(&m);
 }
 
+/* The notes that give the position its sense are in the journal. The header had that position, too,
+ * as soon as anything else was written to it, and after a power cut, or with a note missing, was
+ * all that was left of them. */
+static void test_the_header_had_a_position_without_its_notes(void **state)
+{
+    struct wr_pos far = pos_at(1000), is;
+    struct wr_file_mark file = a_file;
+    struct wr_err e = {0};
+    struct wr_pageset one;
+    struct model m;
+
+    (void)state;
+    wr_pageset_init(&one);
+    wr_pageset_add(&one, 1);
+    for (int how = 0; how < 4; how++) {
+        model_open(&m, t_path(t_tmpdir(), "a"), 7);
+        model_fill(&m, 1);
+        model_capture(&m, last(&m)->commit, 3);
+        model_close(&m);
+        model_capture(&m, last(&m)->commit, 3);
+        disk.full = !(how & 2);
+        T_IS(disk.full ? WR_LIMIT : WR_OK, note_captured(&m, &e));
+        disk.full = false;
+        T_OK(wr_ledger_note(m.l, &one, &far, &e));
+        file.change_ns++;
+        if (how & 1)
+            wr_ledger_mark(m.l, &file);
+        else
+            T_OK(wr_ledger_sync(m.l, &e));
+        wr_ledger_close(m.l);
+        if (how & 2) {
+            T(truncate(t_path(m.dir, "journal.0"), 0) == 0);
+            T(truncate(t_path(m.dir, "journal.1"), 0) == 0);
+        }
+        open_ledger(&m);
+        is = wr_ledger_state(m.l).pos;
+        T(pos_same(&is, &last(&m)->pos));
+        model_release(&m);
+    }
+    wr_pageset_release(&one);
+}
+
 /* One of an older version knows nothing of the file; all else counts. So does a mark that was torn.
  */
 static void test_a_ledger_without_a_file(void **state)
@@ -698,4 +740,5 @@ T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
     T_TEST(test_two_records_have_one_number), T_TEST(test_a_journal_of_more_pages_than_the_ledger),
     T_TEST(test_checksums_behind_the_last_page_come_back), T_TEST(test_reset_forgets),
     T_TEST(test_no_memory), T_TEST(test_the_file_that_it_is_about_was_not_known),
-    T_TEST(test_a_file_at_rest_is_so_until_a_txid_is_closed), T_TEST(test_a_ledger_without_a_file))
+    T_TEST(test_a_file_at_rest_is_so_until_a_txid_is_closed), T_TEST(test_a_ledger_without_a_file),
+    T_TEST(test_the_header_had_a_position_without_its_notes))

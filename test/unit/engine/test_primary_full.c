@@ -140,6 +140,33 @@ static void test_killed_on_a_full_disk(void **state)
     world_close(&w);
 }
 
+/* Stopped when there was room again, and before it was tried. Pages that no note could hold were
+ * forgotten: a note after them was there, and the position that goes with it. The replica became a
+ * database that never was. */
+static void test_pages_were_forgotten_of_which_the_note_was_missing(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+
+    (void)state;
+    fill(&w, &fs, 1);
+    write_on(&w);
+    disk.full = false;
+    for (int i = 200; i < 260; i++) {
+        char sql[80];
+
+        (void)snprintf(sql, sizeof(sql), "UPDATE t SET b=randomblob(3500) WHERE a=%d", i);
+        world_sql(&w, sql);
+    }
+    world_run(&w, 0);
+    assert_int_equal(status(&w).txid, 1);
+    world_stop(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* That the file was written past SQLite could not be noted on a full disk. So it was not attached,
  * and the application was left to checkpoint by itself. */
 static void test_compared_on_a_full_disk(void **state)
@@ -314,6 +341,7 @@ static void test_attempts_to_attach_list_nothing(void **state)
 }
 
 T_MAIN(T_TEST(test_a_full_disk_is_waited_out), T_TEST(test_a_sync_on_a_full_disk),
-    T_TEST(test_killed_on_a_full_disk), T_TEST(test_compared_on_a_full_disk),
-    T_TEST(test_replicas_come_back_on_a_full_disk), T_TEST(test_the_ledger_cannot_grow),
-    T_TEST(test_attempts_to_attach_list_nothing))
+    T_TEST(test_killed_on_a_full_disk),
+    T_TEST(test_pages_were_forgotten_of_which_the_note_was_missing),
+    T_TEST(test_compared_on_a_full_disk), T_TEST(test_replicas_come_back_on_a_full_disk),
+    T_TEST(test_the_ledger_cannot_grow), T_TEST(test_attempts_to_attach_list_nothing))
