@@ -21,10 +21,10 @@
 
 #include "base/crc64.h"
 
-#define SEAL_NS     ((int64_t)50 * 1000000) /* patience for the writer lock, as for a barrier */
-#define SETTLE_NS   ((int64_t)20 * 1000000) /* for the clock of files to move: 10 ms at the most */
-#define SEALED_LEFT 2048u /* more frames than that are not copied under the lock */
-#define RUN_FILE    "/proc/sys/kernel/random/boot_id"
+#define SEAL_NS   ((int64_t)50 * 1000000) /* patience for the writer lock, as for a barrier */
+#define SETTLE_NS ((int64_t)20 * 1000000) /* for the clock of files to move: 10 ms at the most */
+#define LEFT_MAX  2048u /* more frames than that are not copied before the ledger is told */
+#define RUN_FILE  "/proc/sys/kernel/random/boot_id"
 
 uint64_t wr_db_machine_run(const struct wr_db *db)
 {
@@ -76,24 +76,38 @@ static void empty_wal(struct wr_db *db, bool overwritten)
     wr_db_unseal(db);
 }
 
-/* Under the writer lock: the file becomes the database at the last closed TXID, without any WAL. */
+/* Under a read mark, or the writer lock: the file becomes the database at the last closed TXID,
+ * without any WAL. */
 static bool settle(struct wr_db *db)
 {
     struct wr_err e = {0};
     struct wr_walidx now;
 
     if (!read_header(db, &now) || now.mx_frame != db->pos.frame ||
-        now.mx_frame - db->view.backfilled > SEALED_LEFT)
+        now.mx_frame - db->view.backfilled > LEFT_MAX)
         return false;
     if (now.mx_frame > db->view.backfilled) {
         enum wr_status st = wr_conn_checkpoint(db->conn, false, &e);
 
+        db->view.backfilled = wr_max(db->view.backfilled, wr_conn_backfill(db->conn));
         if (st != WR_OK && st != WR_BUSY)
             wr_db_copy_again(db);
         if (st != WR_OK)
             return false;
     }
-    return wr_conn_backfill(db->conn) == now.mx_frame;
+    return db->view.backfilled == now.mx_frame;
+}
+
+/* The same while writers go on, for it is synced, too. If one has added to it meanwhile, the WAL
+ * stays as it is. */
+static void settle_ahead(struct wr_db *db)
+{
+    struct wr_err e = {0};
+
+    if (wr_conn_mark_begin(db->conn, &e) != WR_OK)
+        return;
+    (void)settle(db);
+    wr_conn_mark_end(db->conn);
 }
 
 /* Under the writer lock: a writer was killed while it reset the WAL, and left the count of the one
@@ -117,6 +131,8 @@ static void stop(struct wr_db *db)
 
     if (!db->ledger || db->txid == 0)
         return;
+    if (wr_pageset_empty(&db->dirty))
+        settle_ahead(db);
     if (wr_pageset_empty(&db->dirty) && wr_db_seal(db, SEAL_NS, &e) == WR_OK) {
         mend_count(db);
         whole = settle(db);

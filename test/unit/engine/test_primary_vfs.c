@@ -24,6 +24,8 @@ static struct {
     void (*on_pass)(void *arg); /* frames are being captured, and nobody is kept out; once */
     bool sealed;                /* it is held */
     uint64_t sealed_bytes;      /* of the WAL that were read meanwhile */
+    uint64_t sealed_written;    /* of the database that were written, or synced, meanwhile */
+    uint64_t unsynced;          /* of it that were written since the last sync */
     uint64_t db_bytes;          /* of the database that were read */
     int64_t bad_page;           /* of it, cannot be read; 0: all can */
 } vfs;
@@ -47,6 +49,8 @@ static int vfs_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
 {
     if (vfs.write_rc)
         return vfs.write_rc;
+    vfs.sealed_written += vfs.sealed ? (uint64_t)n : 0;
+    vfs.unsynced += (uint64_t)n;
     if (off / 4096 < PAGES) {
         disk_has.unsynced[off / 4096] = true;
         disk_has.lost[off / 4096] = false;
@@ -59,6 +63,8 @@ static int vfs_sync(sqlite3_file *f, int flags)
     for (size_t i = 0; i < PAGES && vfs.sync_rc; i++)
         disk_has.lost[i] = disk_has.lost[i] || disk_has.unsynced[i];
     memset(disk_has.unsynced, 0, sizeof(disk_has.unsynced));
+    vfs.sealed_written += vfs.sealed ? vfs.unsynced : 0;
+    vfs.unsynced = 0;
     return vfs.sync_rc ? vfs.sync_rc : base->xSync(f, flags);
 }
 
@@ -474,6 +480,28 @@ static void test_all_was_read_after_an_orderly_stop(void **state)
 
 /* ---- what fails each time ---- */
 
+/* Nobody waits for the copying and the sync at a stop, as in any other checkpoint. */
+static void test_writers_waited_for_the_whole_wal_at_a_stop(void **state)
+{
+    struct world w;
+
+    (void)state;
+    replicated(&w);
+    write_pages(&w, 30);
+    (void)world_sync(&w);
+    assert_int_equal(status(&w).checkpoints, 0);
+    vfs.sealed_written = vfs.unsynced = 0;
+    world_stop(&w);
+    assert_int_equal(vfs.sealed_written, 0);
+    assert_int_equal(vfs.unsynced, 0);
+    world_sql(&w, "UPDATE t SET b=1 WHERE a=1");
+    world_start(&w);
+    (void)world_sync(&w);
+    assert_int_equal(status(&w).ledger_scans, 0); /* all of it was there */
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* A replica that is to join needs a page that cannot be read. It was tried five times a second, for
  * ever: until it listed, all was well, and so the pauses never grew. */
 static void test_a_join_that_always_fails_was_a_storm(void **state)
@@ -517,4 +545,5 @@ T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
     cmocka_unit_test_setup(test_each_long_read_is_told_once, setup),
     cmocka_unit_test_setup(test_all_was_read_after_an_orderly_stop, setup),
-    cmocka_unit_test_setup(test_a_join_that_always_fails_was_a_storm, setup))
+    cmocka_unit_test_setup(test_a_join_that_always_fails_was_a_storm, setup),
+    cmocka_unit_test_setup(test_writers_waited_for_the_whole_wal_at_a_stop, setup))
