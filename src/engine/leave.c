@@ -110,15 +110,32 @@ static void settle_ahead(struct wr_db *db)
     wr_conn_mark_end(db->conn);
 }
 
-/* Under the writer lock: a writer was killed while it reset the WAL, and left the count of the one
- * before. Only we checkpoint, and have not yet. */
-static void mend_count(struct wr_db *db)
+/* A writer was killed while it reset the WAL, and left the count of the one before: only we
+ * checkpoint, and have not yet. Or what we have copied was lost in a sync. */
+static bool counts_too_much(const struct wr_db *db, uint32_t *ret_right)
 {
     struct wr_walidx now;
 
-    if (wr_conn_header(db->conn, &now, NULL) == WR_OK && now.init &&
-        memcmp(now.salt, db->pos.salt, sizeof(now.salt)) != 0 && wr_conn_backfill(db->conn) > 0)
-        wr_conn_set_backfill(db->conn, 0);
+    if (wr_conn_header(db->conn, &now, NULL) != WR_OK || !now.init)
+        return false; /* who recovers it begins to count anew */
+    *ret_right = memcmp(now.salt, db->pos.salt, sizeof(now.salt)) == 0 ? db->view.backfilled : 0;
+    return wr_conn_backfill(db->conn) > *ret_right;
+}
+
+/* False: a busy writer, who may be resetting it just now. */
+static bool mend_count(struct wr_db *db)
+{
+    struct wr_err e = {0};
+    uint32_t right = 0;
+
+    if (!counts_too_much(db, &right))
+        return true;
+    if (wr_db_seal(db, SEAL_NS, &e) != WR_OK)
+        return false;
+    if (counts_too_much(db, &right))
+        wr_conn_set_backfill(db->conn, right);
+    wr_db_unseal(db);
+    return true;
 }
 
 /* Whoever writes between that and the close of our connections writes to the WAL, or the file is
@@ -134,7 +151,6 @@ static void stop(struct wr_db *db)
     if (wr_pageset_empty(&db->dirty))
         settle_ahead(db);
     if (wr_pageset_empty(&db->dirty) && wr_db_seal(db, SEAL_NS, &e) == WR_OK) {
-        mend_count(db);
         whole = settle(db);
         wr_db_unseal(db);
     }
@@ -156,8 +172,8 @@ void wr_db_leave(struct wr_db *db, bool for_good)
     if (changes == 0) {
         if (for_good && !db->distrust)
             stop(db);
-        /* By a count that could not be put right the close would skip frames, and drop them. */
-        if (db->copy_again || (!for_good && may_leave_wal(db)))
+        /* By a count that is not put right the close would skip frames, and drop them. */
+        if (!mend_count(db) || (!for_good && may_leave_wal(db)))
             wr_conn_leave_wal(db->conn);
         return;
     }

@@ -220,6 +220,45 @@ static void test_a_half_reset_is_finished_when_the_writer_lock_is_free(void **st
     world_close(&w);
 }
 
+/* All others left before it was finished: it was seen while one of them had the writer lock, or
+ * what was captured was not sent yet. When the database was closed, the frames were taken for
+ * copied, and went with the WAL. */
+static void test_commits_behind_a_half_reset_went_with_a_stop(void **state)
+{
+    struct world w;
+
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        half_reset_world(&w, true);
+        for (int i = 0; i < 3; i++) { /* who has reset a WAL keeps the salts of the next reset */
+            world_sql(&w, "UPDATE t SET b=randomblob(900)");
+            world_run(&w, 100 * SECOND);
+        }
+        if (how & 2) {
+            world_stop(&w);
+            w.interval_ns = 3600 * SECOND;
+            world_start(&w);
+            (void)world_sync(&w);
+            world_sql(&w, "UPDATE t SET b=randomblob(900)");
+            (void)world_sync(&w);
+            world_sql(&w, "UPDATE t SET b=randomblob(800)");
+            world_run(&w, 100 * SECOND);
+        }
+        T(shm_now(&w, SHM_BACKFILL) > 10 && shm_now(&w, SHM_BACKFILL) == shm_now(&w, SHM_MX_FRAME));
+        edit_file(t_path(w.dir, "app.db-shm"), SHM_SIZE, reset_half, NULL);
+        world_sql(&w, "BEGIN IMMEDIATE");
+        if (how & 1)
+            world_run(&w, 0);
+        world_sql(&w, "INSERT INTO t(b) VALUES('last'); COMMIT");
+        T(shm_now(&w, SHM_BACKFILL) > shm_now(&w, SHM_MX_FRAME));
+        world_app_close(&w);
+        world_stop(&w);
+        world_app(&w);
+        assert_int_equal(rows(&w), 101);
+        world_close(&w);
+    }
+}
+
 /* ---- committed without checksums ---- */
 
 /* How SQLite 3.40 to 3.50 do it: https://sqlite.org/forum/forumpost/b490f726db */
@@ -762,6 +801,7 @@ T_MAIN(T_TEST(test_an_index_that_goes_back_is_told), T_TEST(test_a_reset_past_ou
     T_TEST(test_commits_behind_a_half_reset_are_seen),
     T_TEST(test_a_half_reset_is_finished_before_the_next_commit),
     T_TEST(test_a_half_reset_is_finished_when_the_writer_lock_is_free),
+    T_TEST(test_commits_behind_a_half_reset_went_with_a_stop),
     T_TEST(test_frames_without_checksums_are_made_safe),
     T_TEST(test_the_last_to_close_leaves_no_frames_without_checksums),
     T_TEST(test_frames_that_were_skipped_are_made_safe),
