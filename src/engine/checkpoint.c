@@ -174,6 +174,8 @@ static enum wr_status checkpoint(
     /* A TRUNCATE that got through has reset the index after copying everything. */
     uint32_t filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
 
+    if (filled != db->view.backfilled || st != WR_OK) /* which may have written a part */
+        wr_db_mark_later(db);
     db->view.backfilled = wr_max(db->view.backfilled, filled);
     if (truncate && st == WR_OK)
         db->unchecked = false; /* there is nothing in the file */
@@ -384,8 +386,6 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
     if (st != WR_OK && st != WR_BUSY)
         return st;
     wr_db_go(db, from);
-    if (db->view.backfilled != before)
-        wr_db_mark_later(db);
     if (a.held && !a.blocked && (left(db) == 0 || db->view.backfilled > before))
         room_again(db);
     if (a.blocked) {

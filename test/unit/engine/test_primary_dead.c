@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECOND ((int64_t)1000000000)
@@ -595,6 +596,29 @@ static void test_what_was_not_captured_is_not_left_behind(void **state)
     world_close(&w);
 }
 
+/* Emptying it had copied frames, too, and the ledger knew the file as it was before. */
+static void test_a_file_was_another_one_after_its_wal_was_emptied(void **state)
+{
+    struct wr_file_mark file, known;
+    struct world w;
+
+    (void)state;
+    unchecked_world(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    world_run(&w, SECOND);
+    world_sql(&w, "INSERT INTO t(b) VALUES('a')");
+    blank_one(&w);
+    (void)world_sync(&w);
+    assert_int_equal(wal_size(&w), 0);
+    T(nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL) == 0); /* for the clock of files */
+    world_run(&w, 20 * SECOND);
+    file = wr_conn_mark(w.db->conn);
+    known = wr_ledger_state(w.db->ledger).file;
+    T(wr_file_mark_equal(&file, &known));
+    world_close(&w);
+}
+
 /* A WAL of n frames of which some have no checksum, and all that can be known of it. */
 static void test_a_wal_is_left_behind_only_if_all_of_it_was_checked(void **state)
 {
@@ -810,6 +834,7 @@ T_MAIN(T_TEST(test_an_index_that_goes_back_is_told), T_TEST(test_a_reset_past_ou
     T_TEST(test_an_unchecked_wal_is_emptied_when_the_read_ends),
     T_TEST(test_what_was_not_captured_is_not_left_behind),
     T_TEST(test_a_wal_is_left_behind_only_if_all_of_it_was_checked),
+    T_TEST(test_a_file_was_another_one_after_its_wal_was_emptied),
     T_TEST(test_a_damaged_frame_is_not_taken),
     T_TEST(test_a_damaged_frame_behind_a_blank_one_is_not_taken),
     T_TEST(test_old_frames_behind_an_empty_index_came_back),
