@@ -15,6 +15,7 @@
     X(NO_CAP, "no read mark while a checkpoint runs beside writers")                        \
     X(NO_SEAL, "the last checkpoint before a reset takes what was not captured")            \
     X(NO_BARRIER, "the last checkpoint before a reset runs without the writer lock")        \
+    X(PATIENT_BARRIER, "a checkpoint waits for readers while writers wait for it")          \
     X(TORN_HEADER_TRUSTED, "a wal-index header is used while it is written")                \
     X(NO_SALT, "a WAL that was reset is taken for the old one")                             \
     X(LEDGER_AHEAD, "the ledger is believed without a look at the database")                \

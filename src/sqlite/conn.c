@@ -441,7 +441,7 @@ enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_er
     assert(wr_conn_pinned(c));
     assert(!truncate || wr_pin_has(c->file, WR_SLOT_WRITE));
     /* Under the barrier nobody may wait for readers: the writer lock is held. */
-    (void)sqlite3_busy_timeout(c->db, 0);
+    (void)sqlite3_busy_timeout(c->db, WR_MUTANT(PATIENT_BARRIER) ? 100 * BUSY_MS : 0);
     if (WR_MUTANT(UNPIN_ON_CKPT))
         wr_pin_give(c->file, WR_SLOT_CKPT);
     rc = sqlite3_wal_checkpoint_v2(c->db, "main",

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "sim/tape.h"
+#include "sim/waits.h"
 
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -39,6 +40,7 @@ static int run(struct app *a, const char *fmt, ...)
     (void)vsnprintf(a->sql, sizeof(a->sql), fmt, ap);
     va_end(ap);
     sim_trace("%s", a->sql);
+    waits_begin();
     rc = sqlite3_exec(a->db, a->sql, NULL, NULL, NULL);
     if (app_wrote)
         app_wrote();

@@ -58,6 +58,7 @@ struct sim_proc {
     char name[24];
     int id;
     bool dead, stopped;
+    int64_t continued_ns; /* 0: never */
 };
 
 bool sim_tracing;
@@ -435,7 +436,28 @@ void sim_proc_stop(struct sim_proc *p)
 
 void sim_proc_cont(struct sim_proc *p)
 {
+    if (p->stopped)
+        p->continued_ns = sim.now_ns;
     p->stopped = false;
+}
+
+int64_t sim_proc_stopped_until(const struct sim_proc *p)
+{
+    return p->stopped ? SIM_NEVER : p->continued_ns;
+}
+
+void *sim_note(struct sim_notes *notes, const struct sim_proc *p, size_t size)
+{
+    size_t id = (size_t)p->id;
+
+    if (id >= notes->n) {
+        notes->p = wr_resize(notes->p, id + 1, size);
+        if (!notes->p)
+            abort();
+        memset(notes->p + notes->n * size, 0, (id + 1 - notes->n) * size);
+        notes->n = id + 1;
+    }
+    return notes->p + id * size;
 }
 
 void sim_run(void (*main)(void *arg), void *arg)

@@ -31,9 +31,20 @@ void sim_kill(struct sim_proc *p);
 /* SIGSTOP and SIGCONT: its fibers are not run, its waits go on. */
 void sim_proc_stop(struct sim_proc *p);
 void sim_proc_cont(struct sim_proc *p);
+/* When it was continued last; SIM_NEVER: it is stopped, 0: it never was. */
+int64_t sim_proc_stopped_until(const struct sim_proc *p);
 /* What the kernel does when any process ends: `fn` drops its locks and closes its files. It must
  * not let others run. At most 8 of them, for the whole run. */
 void sim_at_exit(void (*fn)(struct sim_proc *p));
+
+/* Something about each process, as much as a part wants to know. = {0} is empty. */
+struct sim_notes {
+    uint8_t *p; /* by process id */
+    size_t n;
+};
+/* The `size` bytes about `p`, zeros at first, always the same size for the same notes. They stay
+ * there until the next call. */
+void *sim_note(struct sim_notes *notes, const struct sim_proc *p, size_t size);
 
 /* A thread of `p`. The name is for traces. */
 struct sim_fiber *sim_spawn(

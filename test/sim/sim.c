@@ -58,13 +58,19 @@ struct options {
 struct totals {
     _Atomic uint64_t next, schedules, crashes, cuts, commits, acked, txids, restores, forks, lost,
         virtual_ms;
-    _Atomic int64_t longest_hold_ns;
+    _Atomic int64_t longest_hold_ns, longest_wait_ns;
 };
+
+static void raise_to(_Atomic int64_t *to, int64_t x)
+{
+    int64_t was = atomic_load(to);
+
+    while (x > was && !atomic_compare_exchange_weak(to, &was, x))
+        ;
+}
 
 static void add(struct totals *t, const struct run_result *r)
 {
-    int64_t hold = atomic_load(&t->longest_hold_ns);
-
     atomic_fetch_add(&t->schedules, 1);
     atomic_fetch_add(&t->crashes, r->report.crashes);
     atomic_fetch_add(&t->cuts, r->report.cuts);
@@ -74,9 +80,8 @@ static void add(struct totals *t, const struct run_result *r)
     atomic_fetch_add(&t->restores, r->report.restores);
     atomic_fetch_add(&t->forks, r->report.forks);
     atomic_fetch_add(&t->virtual_ms, r->report.virtual_ms);
-    while (r->report.longest_hold_ns > hold &&
-           !atomic_compare_exchange_weak(&t->longest_hold_ns, &hold, r->report.longest_hold_ns))
-        ;
+    raise_to(&t->longest_hold_ns, r->report.longest_hold_ns);
+    raise_to(&t->longest_wait_ns, r->report.longest_wait_ns);
     if (r->end != RUN_WELL)
         atomic_fetch_add(&t->lost, 1);
 }
@@ -190,12 +195,14 @@ static int tell(struct totals *t)
 {
     (void)printf(
         "schedules=%llu crashes=%llu power_cuts=%llu commits=%llu txids=%llu restores=%llu "
-        "forks=%llu virtual_hours=%.1f longest_hold_ms=%.1f acked=%llu lost=%llu\n",
+        "forks=%llu virtual_hours=%.1f longest_hold_ms=%.1f longest_wait_ms=%.1f acked=%llu "
+        "lost=%llu\n",
         (unsigned long long)t->schedules, (unsigned long long)t->crashes,
         (unsigned long long)t->cuts, (unsigned long long)t->commits, (unsigned long long)t->txids,
         (unsigned long long)t->restores, (unsigned long long)t->forks,
         (double)t->virtual_ms / 3600e3, (double)t->longest_hold_ns / 1e6,
-        (unsigned long long)t->acked, (unsigned long long)t->lost);
+        (double)t->longest_wait_ns / 1e6, (unsigned long long)t->acked,
+        (unsigned long long)t->lost);
     return t->lost > 0 || t->schedules == 0;
 }
 

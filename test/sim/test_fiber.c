@@ -133,12 +133,17 @@ static void kill_body(void *arg)
     sim_sleep(10000000);
     if (turns < 9)
         sim_fail("it did not run");
+    sim_proc_cont(p); /* nothing to continue */
+    if (sim_proc_stopped_until(p) != 0)
+        sim_fail("it was not stopped");
     sim_proc_stop(p);
     then = turns;
     sim_sleep(10000000);
-    if (turns != then)
+    if (turns != then || sim_proc_stopped_until(p) != SIM_NEVER)
         sim_fail("it was stopped and ran");
     sim_proc_cont(p);
+    if (sim_proc_stopped_until(p) != sim_now_ns())
+        sim_fail("it was continued now");
     sim_sleep(10000000);
     if (turns == then)
         sim_fail("it does not go on");

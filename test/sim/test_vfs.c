@@ -115,6 +115,56 @@ static void the_writer_lock_dies_with_its_process(void **state)
         child_run(t_seed() + i, wal_locks, NULL);
 }
 
+/* ---- waits ---- */
+
+static struct vfs_wait waited; /* the last one */
+static int64_t waited_ns;      /* all of them */
+
+static void note_wait(const struct vfs_wait *w)
+{
+    waited = *w;
+    waited_ns += w->to_ns - w->from_ns;
+}
+
+static void kill_soon(void *arg)
+{
+    sim_sleep(45 * MS);
+    sim_kill(arg);
+}
+
+static void wait_for_writer(void *arg)
+{
+    struct sim_proc *p;
+    int64_t start;
+    sqlite3 *db;
+
+    (void)arg;
+    kit_sqlite();
+    kit_tables("PRAGMA journal_mode=wal");
+    db = kit_db("SELECT * FROM t");
+    vfs_on_wait = note_wait;
+    p = start_holder("BEGIN IMMEDIATE");
+    CHECK(kit_sql(db, "SELECT * FROM t") == SQLITE_OK && waited_ns == 0);
+
+    start = sim_now_ns();
+    (void)sim_spawn(sim_proc_new("killer"), "killer", kill_soon, p);
+    CHECK(kit_sql(db, "INSERT INTO t VALUES(1, 1)") == SQLITE_OK);
+    CHECK(waited.holder == p && waited_ns > 30 * MS && waited_ns <= sim_now_ns() - start);
+    /* The last sleep goes on when the lock is free. */
+    CHECK(waited.held_ns > 0 && waited.from_ns + waited.held_ns < waited.to_ns);
+
+    waited_ns = 0; /* nobody has the lock */
+    CHECK(kit_sql(db, "INSERT INTO t VALUES(2, 2)") == SQLITE_OK && waited_ns == 0);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
+static void who_waits_for_whom_is_told(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 10; i++)
+        child_run(t_seed() + i, wait_for_writer, NULL);
+}
+
 /* ---- POSIX drops the locks ---- */
 
 static void close_stray(void *arg)
@@ -247,7 +297,7 @@ static void sqlite_sees_faults_and_virtual_time(void **state)
 }
 
 T_MAIN(T_TEST(levels_exclude_each_other_and_die_with_their_process),
-    T_TEST(the_writer_lock_dies_with_its_process),
+    T_TEST(the_writer_lock_dies_with_its_process), T_TEST(who_waits_for_whom_is_told),
     T_TEST(closing_a_database_that_sqlite_has_locked_fails_the_run),
     T_TEST(the_index_lives_as_long_as_somebody_maps_it),
     T_TEST(sqlite_sees_faults_and_virtual_time))

@@ -41,6 +41,7 @@ void vfs_release(struct vfs_file *f)
 
     vfs_shm_detach(f);
     f->locks = 0;
+    vfs_wait_let_go(f->inode);
     while (*at != f)
         at = &(*at)->next;
     *at = f->next;
@@ -199,8 +200,11 @@ static int sim_randomness(sqlite3_vfs *vfs, int n, char *out)
 
 static int sim_sleep_us(sqlite3_vfs *vfs, int us)
 {
+    int64_t since = sim_now_ns();
+
     (void)vfs;
     sim_sleep((int64_t)us * 1000);
+    vfs_wait_slept(since);
     return us;
 }
 

@@ -30,13 +30,23 @@ extern bool vfs_unfetch;
  * lock on the database file has (rollback journal modes). NULL: nobody is told. */
 extern void (*vfs_on_writer_gone)(const char *db_path);
 
+/* A sleep of SQLite's after a lock of a wal-index had been refused to it. */
+struct vfs_wait {
+    const struct sim_proc *holder; /* who had the lock when it was asked for; may be dead */
+    int64_t from_ns, to_ns;        /* the sleep */
+    int64_t held_ns;               /* how long of it the lock was not free */
+};
+/* Called after each, in the process that slept. NULL: nobody is told. */
+extern void (*vfs_on_wait)(const struct vfs_wait *w);
+
 /* For the oracle: the wal-index's first 136 bytes, or NULL when no process maps it. */
 const uint8_t *vfs_peek_shm(const char *db_path);
 
 /* How long slot `slot` of the wal-index has been held exclusively, and by which process: for bounds
  * on what others wait for. NULL: by nobody. */
 const struct sim_proc *vfs_holder(const char *db_path, int slot, int64_t *ret_since_ns);
-/* The longest that a process held the writer lock and has let go of it since, nanoseconds. */
+/* The longest that a process held the writer lock, has let go of it since, and was not stopped
+ * meanwhile; nanoseconds. */
 int64_t vfs_longest_write_hold(const struct sim_proc *p);
 /* Locks of any kind that `p` holds through SQLite on the file with this path. */
 bool vfs_has_locks(const struct sim_proc *p, const char *path);

@@ -103,14 +103,25 @@ static unsigned locks_of_others(const struct vfs_file *f)
     return locks;
 }
 
+/* One of the others has one of `locks`. */
+static int refuse(const struct vfs_file *f, unsigned locks)
+{
+    const struct vfs_file *o = vfs_files;
+
+    while (o == f || o->inode != f->inode || !(o->locks & locks))
+        o = o->next;
+    vfs_wait_refused(f->inode, o->proc);
+    return SQLITE_BUSY;
+}
+
 /* Whoever cannot have EXCLUSIVE yet keeps PENDING, so that no new reader gets in its way. */
 static int lock_exclusive(struct vfs_file *f, unsigned others)
 {
     if (others & LOCK_PENDING)
-        return SQLITE_BUSY;
+        return refuse(f, LOCK_PENDING);
     f->locks |= LOCK_PENDING;
     if (others & LOCK_SHARED)
-        return SQLITE_BUSY;
+        return refuse(f, LOCK_SHARED);
     f->locks |= LOCK_EXCLUSIVE;
     return SQLITE_OK;
 }
@@ -118,7 +129,7 @@ static int lock_exclusive(struct vfs_file *f, unsigned others)
 static int file_lock(sqlite3_file *file, int level)
 {
     struct vfs_file *f = file_of(file);
-    unsigned others;
+    unsigned others, against;
 
     assert(level != SQLITE_LOCK_PENDING);
 
@@ -128,8 +139,9 @@ static int file_lock(sqlite3_file *file, int level)
     others = locks_of_others(f);
     if (level == SQLITE_LOCK_EXCLUSIVE)
         return lock_exclusive(f, others);
-    if (others & (level == SQLITE_LOCK_SHARED ? LOCK_PENDING : LOCK_RESERVED))
-        return SQLITE_BUSY;
+    against = level == SQLITE_LOCK_SHARED ? LOCK_PENDING : LOCK_RESERVED;
+    if (others & against)
+        return refuse(f, against);
     f->locks |= level == SQLITE_LOCK_SHARED ? LOCK_SHARED : LOCK_RESERVED;
     return SQLITE_OK;
 }
@@ -146,6 +158,7 @@ static int file_unlock(sqlite3_file *file, int level)
 
     bool was_exclusive = f->locks & LOCK_EXCLUSIVE;
     f->locks = level == SQLITE_LOCK_SHARED ? LOCK_SHARED : 0;
+    vfs_wait_let_go(f->inode);
     if (was_exclusive)
         vfs_tell_writer_gone(f);
     return SQLITE_OK;

@@ -38,6 +38,14 @@ extern const sqlite3_io_methods vfs_methods, vfs_methods_unfetch;
 void vfs_release(struct vfs_file *f);
 void vfs_tell_writer_gone(const struct vfs_file *f);
 
+/* ---- waits ---- */
+
+/* The running process could not have a lock, a slot or a file's, which `holder` has. */
+void vfs_wait_refused(const void *lock, const struct sim_proc *holder);
+void vfs_wait_let_go(const void *lock);
+/* The running process has slept on behalf of SQLite. Tells vfs_on_wait. */
+void vfs_wait_slept(int64_t since_ns);
+
 /* ---- the wal-index ---- */
 
 int vfs_shm_map(sqlite3_file *file, int page, int size, int extend, void volatile **ret);

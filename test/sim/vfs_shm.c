@@ -32,10 +32,7 @@ struct vfs_shm {
 };
 
 static struct vfs_shm *indexes;
-static struct {
-    int64_t *ns; /* by process id */
-    size_t n;
-} longest;
+static struct sim_notes longest; /* int64_t of nanoseconds */
 
 /* ---- finding one ---- */
 
@@ -172,14 +169,10 @@ void vfs_shm_barrier(sqlite3_file *file)
 
 static void note_hold(const struct sim_proc *p, int64_t ns)
 {
-    size_t i = (size_t)sim_proc_id(p);
+    int64_t *most = sim_note(&longest, p, sizeof(*most));
 
-    if (i >= longest.n) {
-        longest.ns = disk_resize_mem(longest.ns, (i + 1) * sizeof(*longest.ns));
-        memset(longest.ns + longest.n, 0, (i + 1 - longest.n) * sizeof(*longest.ns));
-        longest.n = i + 1;
-    }
-    longest.ns[i] = wr_max(longest.ns[i], ns);
+    if (sim_proc_stopped_until(p) <= sim_now_ns() - ns)
+        *most = wr_max(*most, ns);
 }
 
 /* Let go of the slots in `mask` that `f` has. */
@@ -194,6 +187,8 @@ static void let_go(struct vfs_file *f, unsigned mask)
             slot->n_shared--;
         if (f->shm_exclusive & mask & 1u << i)
             slot->exclusive = NULL;
+        if (!slot->exclusive && slot->n_shared == 0)
+            vfs_wait_let_go(slot);
     }
     f->shm_shared &= ~mask;
     f->shm_exclusive &= ~mask;
@@ -203,6 +198,22 @@ static void let_go(struct vfs_file *f, unsigned mask)
     }
 }
 
+/* One of those who share the slot, or who has it alone. */
+static const struct sim_proc *holder_of(const struct vfs_shm *s, int i)
+{
+    const struct vfs_file *f = s->slots[i].exclusive;
+
+    for (f = f ? f : vfs_files; f->shm != s || !((f->shm_shared | f->shm_exclusive) & 1u << i);)
+        f = f->next;
+    return f->proc;
+}
+
+static int refuse(const struct vfs_file *f, int i)
+{
+    vfs_wait_refused(&f->shm->slots[i], holder_of(f->shm, i));
+    return SQLITE_BUSY;
+}
+
 static int take_shared(struct vfs_file *f, int i)
 {
     struct slot *slot = &f->shm->slots[i];
@@ -210,7 +221,7 @@ static int take_shared(struct vfs_file *f, int i)
     if (f->shm_shared & 1u << i)
         return SQLITE_OK;
     if (slot->exclusive)
-        return SQLITE_BUSY;
+        return refuse(f, i);
     slot->n_shared++;
     f->shm_shared |= 1u << i;
     return SQLITE_OK;
@@ -221,7 +232,7 @@ static int take_exclusive(struct vfs_file *f, int first, int n)
 {
     for (int i = first; i < first + n; i++) {
         if (f->shm->slots[i].exclusive || f->shm->slots[i].n_shared > 0)
-            return SQLITE_BUSY;
+            return refuse(f, i);
     }
     for (int i = first; i < first + n; i++) {
         f->shm->slots[i].exclusive = f;
@@ -326,7 +337,5 @@ const struct sim_proc *vfs_holder(const char *db_path, int slot, int64_t *ret_si
 
 int64_t vfs_longest_write_hold(const struct sim_proc *p)
 {
-    size_t i = (size_t)sim_proc_id(p);
-
-    return i < longest.n ? longest.ns[i] : 0;
+    return *(int64_t *)sim_note(&longest, p, sizeof(int64_t));
 }

@@ -13,7 +13,8 @@
  *       then nothing that is older than what was acknowledged
  *   S6  damage to what is stored is told, or does not matter; it is never restored
  *   A1  the application never sees an error, nor a database that fails its integrity check
- *   A2  nobody waits longer for us than a bound
+ *   A2  no call of the application waits longer for us than a bound (waits.h), and we hold the
+ *       writer lock no longer than that
  *   L1  when all faults have healed, a sync succeeds, and the newest TXID is the newest commit
  *   L2  and then nothing more is asked of the stores while nothing is written
  *   L3  and the WAL is short: the disk space of a long one is given back
@@ -29,6 +30,7 @@ struct world_report {
     uint64_t commits, acked, txids, restores, objects, forks;
     uint64_t virtual_ms;
     int64_t longest_hold_ns; /* of the writer lock by a daemon */
+    int64_t longest_wait_ns; /* of an application for a daemon, in one call */
 };
 
 /* Run one simulation by the tape that was set. Returns if nothing was found wrong; once in a
