@@ -4,6 +4,7 @@
 #include "sim/app.h"
 
 #include "base/mem.h"
+#include "sim/disk.h"
 #include "sim/tape.h"
 #include "sim/waits.h"
 
@@ -20,16 +21,38 @@ struct app {
     struct sim_proc *proc;
     struct sim_fiber *fiber;
     sqlite3 *db;
+    uint64_t struck;   /* disk_struck when a call last succeeded */
     char sql[SQL_MAX]; /* what runs now, for messages */
 };
 
 void (*app_wrote)(void);
+uint64_t app_disk_errors;
 
 static struct app *apps[APPS_MAX];
 static size_t n_apps;
 static bool stopping;
 
-/* BUSY is an answer; anything else that is wrong is the end of the run. */
+static bool is_disk_error(int rc)
+{
+    return (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_FULL ||
+           (rc & 0xff) == SQLITE_CANTOPEN;
+}
+
+/* BUSY is an answer, and so is an error of a disk that has failed since all was well; anything else
+ * that is wrong is the end of the run. */
+static int judge(struct app *a, const char *what, int rc)
+{
+    if (rc == SQLITE_OK) {
+        a->struck = disk_struck(a->proc);
+    } else if (is_disk_error(rc) && disk_struck(a->proc) > a->struck) {
+        sim_trace("%s", sqlite3_errmsg(a->db));
+        app_disk_errors++;
+    } else if (rc != SQLITE_BUSY) {
+        sim_fail("A1: %s: %s (%d)", what, sqlite3_errmsg(a->db), sqlite3_extended_errcode(a->db));
+    }
+    return rc;
+}
+
 static int run(struct app *a, const char *fmt, ...) WR_PRINTF(2, 3);
 static int run(struct app *a, const char *fmt, ...)
 {
@@ -44,24 +67,37 @@ static int run(struct app *a, const char *fmt, ...)
     rc = sqlite3_exec(a->db, a->sql, NULL, NULL, NULL);
     if (app_wrote)
         app_wrote();
-    if (rc != SQLITE_OK && rc != SQLITE_BUSY)
-        sim_fail("%s: %s (%d)", a->sql, sqlite3_errmsg(a->db), sqlite3_extended_errcode(a->db));
-    return rc;
+    return judge(a, a->sql, rc);
 }
 
-/* What must not be busy for longer than the application waits. */
-static void must(struct app *a, const char *sql)
+/* What must not be busy for longer than the application waits. When its disk fails nothing is left
+ * of the transaction; false. */
+static bool must(struct app *a, const char *sql)
 {
-    if (run(a, "%s", sql) != SQLITE_OK)
+    int rc = run(a, "%s", sql);
+
+    if (rc == SQLITE_BUSY)
         sim_fail("%s: busy for %d s", sql, BUSY_MS / 1000);
+    if (rc != SQLITE_OK && !sqlite3_get_autocommit(a->db))
+        (void)run(a, "ROLLBACK");
+    return rc == SQLITE_OK;
+}
+
+/* End a transaction, unless SQLite has rolled it back because of the disk. */
+static void finish(struct app *a, const char *sql)
+{
+    if (!sqlite3_get_autocommit(a->db))
+        (void)must(a, sql);
 }
 
 static void open_it(struct app *a)
 {
     char sql[SQL_MAX];
 
-    if (sqlite3_open(a->o.path, &a->db) != SQLITE_OK)
-        sim_fail("open: %s", sqlite3_errmsg(a->db));
+    while (judge(a, "open", sqlite3_open(a->o.path, &a->db)) != SQLITE_OK) {
+        (void)sqlite3_close(a->db);
+        sim_sleep(SECOND / 100);
+    }
     (void)sqlite3_busy_timeout(a->db, BUSY_MS);
     (void)snprintf(sql, sizeof(sql),
         "PRAGMA page_size=%u; PRAGMA auto_vacuum=2; PRAGMA journal_mode=wal; PRAGMA synchronous=%u;"
@@ -75,7 +111,8 @@ static void open_it(struct app *a)
             sim_fail("open: busy for %d s", BUSY_MS / 1000);
         sim_sleep((int64_t)tape_between(1, 100) * 1000000);
     }
-    must(a, "CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b)");
+    while (!must(a, "CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b)"))
+        sim_sleep(SECOND / 100);
 }
 
 static void close_it(struct app *a)
@@ -88,7 +125,8 @@ static void close_it(struct app *a)
 /* A transaction of several statements; what it did is kept or not. */
 static void transaction(struct app *a, bool keep)
 {
-    must(a, "BEGIN IMMEDIATE");
+    if (!must(a, "BEGIN IMMEDIATE"))
+        return;
     for (uint32_t n = tape_below(4) + 1; n > 0; n--) {
         (void)run(a, "INSERT INTO t(b) VALUES(randomblob(%u))", (unsigned)tape_between(1, 3000));
         sim_sleep((int64_t)tape_between(0, (uint64_t)a->o.think_ns / 4));
@@ -100,7 +138,7 @@ static void transaction(struct app *a, bool keep)
     }
     if (tape_below(3) == 1)
         (void)run(a, "DELETE FROM t WHERE a %% 7 = %u", tape_below(7));
-    must(a, keep ? "COMMIT" : "ROLLBACK");
+    finish(a, keep ? "COMMIT" : "ROLLBACK");
 }
 
 /* What was allocated and is free again is never written: the database grows by pages that no frame
@@ -109,18 +147,20 @@ static void grow_unwritten(struct app *a)
 {
     const unsigned n = (unsigned)tape_between(1, (uint64_t)a->o.page_size * 8);
 
-    must(a, "BEGIN IMMEDIATE");
+    if (!must(a, "BEGIN IMMEDIATE"))
+        return;
     if (run(a, "INSERT INTO t(a, b) VALUES(1000000000, zeroblob(%u))", n) == SQLITE_OK)
         (void)run(a, "DELETE FROM t WHERE a = 1000000000");
-    must(a, "COMMIT");
+    finish(a, "COMMIT");
 }
 
 /* A long read keeps every checkpoint from finishing. */
 static void long_read(struct app *a)
 {
-    must(a, "BEGIN; SELECT count(*) FROM t");
+    if (!must(a, "BEGIN; SELECT count(*) FROM t"))
+        return;
     sim_sleep((int64_t)tape_between(0, 2 * SECOND));
-    must(a, "COMMIT");
+    finish(a, "COMMIT");
 }
 
 static void checkpoint(struct app *a)
@@ -139,7 +179,7 @@ static void work(struct app *a)
 {
     switch (tape_below(21)) {
     default:
-        must(a, "INSERT INTO t(b) VALUES(randomblob(200))");
+        (void)must(a, "INSERT INTO t(b) VALUES(randomblob(200))");
         break;
     case 4:
     case 5:
@@ -160,7 +200,7 @@ static void work(struct app *a)
         checkpoint(a);
         break;
     case 11:
-        must(a, tape_below(3) == 1 ? "VACUUM" : "PRAGMA incremental_vacuum(3)");
+        (void)must(a, tape_below(3) == 1 ? "VACUUM" : "PRAGMA incremental_vacuum(3)");
         break;
     case 12:
         if (a->o.big)
@@ -176,9 +216,9 @@ static void work(struct app *a)
         open_it(a);
         break;
     case 15:
-        must(a, tape_below(2) ? "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS u(x);"
-                                "INSERT INTO u VALUES(1); COMMIT"
-                              : "DROP TABLE IF EXISTS u");
+        (void)must(a, tape_below(2) ? "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS u(x);"
+                                      "INSERT INTO u VALUES(1); COMMIT"
+                                    : "DROP TABLE IF EXISTS u");
         break;
     case 20:
         grow_unwritten(a);

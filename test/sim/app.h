@@ -2,7 +2,9 @@
  * app.h - the application: processes that do to a database all that SQLite lets them do.
  *
  * Each has one connection and one fiber. Nothing of this may ever fail: an error other than BUSY,
- * or BUSY after the patience that the application has, fails the run.
+ * or BUSY after the patience that the application has, fails the run. Only an error of the disk
+ * that has struck this very process is an answer. Then the application goes on as SQLite lets it,
+ * and of a COMMIT that has failed so nobody but the wal-index knows whether it happened.
  */
 #ifndef SIM_APP_H
 #define SIM_APP_H
@@ -26,6 +28,9 @@ struct app_opts {
 struct sim_proc *app_start(const char *name, const struct app_opts *o);
 /* Ask all of them to close and end, and wait. Killed ones are gone already. */
 void app_stop_all(void);
+
+/* How many calls have failed because of the disk. */
+extern uint64_t app_disk_errors;
 
 /* Called after each statement that may have written, in the application's fiber; NULL: nobody. */
 extern void (*app_wrote)(void);

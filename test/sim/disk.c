@@ -13,17 +13,19 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#define SIZE_LIMIT ((uint64_t)1 << 30) /* of a file: a bug, not a workload, makes a larger one */
-#define MAPPED_CAP ((size_t)16 << 20)  /* how far a mapped file can grow: its bytes cannot move */
+#define SIZE_LIMIT  ((uint64_t)1 << 30) /* of a file: a bug, not a workload, makes a larger one */
+#define VICTIMS_MAX 4
+#define MAPPED_CAP  ((size_t)16 << 20) /* how far a mapped file can grow: its bytes cannot move */
 
 struct disk disk;
 struct disk_counts disk_counts;
 bool (*disk_posix_locked)(const struct sim_proc *p, const struct disk_inode *f);
 
-static struct {
+static struct victim {
     const struct sim_proc *whose;
-    uint32_t permille;
-} armed[DISK_FAULTS];
+    uint32_t permille; /* 0: a free place */
+} armed[DISK_FAULTS][VICTIMS_MAX];
+static struct sim_notes strikes; /* uint64_t */
 
 /* ---- memory ---- */
 
@@ -213,8 +215,15 @@ void disk_fill_stat(const struct disk_inode *f, struct stat *ret)
 
 bool disk_strikes(enum disk_fault what)
 {
-    return armed[what].whose && armed[what].whose == sim_proc_current() &&
-           tape_chance(armed[what].permille);
+    const struct sim_proc *now = sim_proc_current();
+
+    for (const struct victim *v = armed[what]; v < armed[what] + VICTIMS_MAX; v++) {
+        if (v->whose == now && v->permille > 0 && tape_chance(v->permille)) {
+            ++*(uint64_t *)sim_note(&strikes, now, sizeof(uint64_t));
+            return true;
+        }
+    }
+    return false;
 }
 
 int disk_read(struct disk_inode *f, void *p, size_t n, uint64_t off, size_t *ret_got)
@@ -326,6 +335,22 @@ void disk_init(void)
 
 void disk_arm(enum disk_fault what, const struct sim_proc *whose, uint32_t permille)
 {
-    armed[what].whose = permille > 0 ? whose : NULL;
-    armed[what].permille = permille;
+    struct victim *place = NULL;
+
+    for (struct victim *v = armed[what]; v < armed[what] + VICTIMS_MAX; v++) {
+        if (!whose || v->whose == whose || (v->whose && !sim_proc_alive(v->whose)))
+            *v = (struct victim){0};
+        if (!v->whose)
+            place = v;
+    }
+    if (permille == 0)
+        return;
+    if (!place)
+        sim_fail("disk: more than %d victims", VICTIMS_MAX);
+    *place = (struct victim){.whose = whose, .permille = permille};
+}
+
+uint64_t disk_struck(const struct sim_proc *p)
+{
+    return *(uint64_t *)sim_note(&strikes, p, sizeof(uint64_t));
 }

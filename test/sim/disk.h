@@ -59,8 +59,8 @@ struct disk_counts {
 };
 extern struct disk_counts disk_counts;
 
-/* Faults that strike system calls of one process (NULL: nobody's), SQLite's and our own, until
- * disarmed by permille 0. Each kind has one victim at a time. */
+/* Faults that strike system calls of a process, SQLite's and our own, until disarmed by permille 0
+ * (NULL: for all processes). Each kind has a few victims at a time. */
 enum disk_fault {
     DISK_FULL,      /* a write gets ENOSPC, perhaps after a part of it was written */
     DISK_EIO_READ,  /* a read fails */
@@ -70,5 +70,7 @@ enum disk_fault {
     DISK_FAULTS
 };
 void disk_arm(enum disk_fault what, const struct sim_proc *whose, uint32_t permille);
+/* How many of its calls were struck so far. */
+uint64_t disk_struck(const struct sim_proc *p);
 
 #endif

@@ -12,13 +12,16 @@
 
 #include <sys/mman.h>
 
+#define APART ((uint64_t)2 << 56) /* from the seeds that anybody tries */
+
 struct record {
     size_t n;
     uint32_t decided[TAPE_MAX];
 };
 
 static struct {
-    struct wr_rand random;
+    struct wr_rand random[2]; /* the second is for what is drawn apart */
+    bool apart;
     const uint32_t *played; /* NULL: drawn from `random` */
     size_t n_played;
     struct record *record;
@@ -42,12 +45,19 @@ static void start(const uint32_t *p, size_t n)
     tape.record->n = 0;
     tape.played = p;
     tape.n_played = n;
+    tape.apart = false;
 }
 
 void tape_seed(uint64_t seed)
 {
     start(NULL, 0);
-    wr_rand_init(&tape.random, seed);
+    wr_rand_init(&tape.random[0], seed);
+    wr_rand_init(&tape.random[1], seed ^ APART);
+}
+
+void tape_apart(bool on)
+{
+    tape.apart = on;
 }
 
 void tape_play(const uint32_t *p, size_t n)
@@ -72,7 +82,7 @@ uint32_t tape_below(uint32_t n)
     if (n == 1 || r->n == TAPE_MAX) /* nothing to decide: not worth a place on the tape */
         return 0;
     if (!tape.played)
-        x = (uint32_t)wr_rand_below(&tape.random, n);
+        x = (uint32_t)wr_rand_below(&tape.random[tape.apart], n);
     else if (r->n < tape.n_played)
         x = tape.played[r->n] % n; /* a shrunk tape is played to other questions */
     r->decided[r->n++] = x;

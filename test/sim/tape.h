@@ -25,6 +25,10 @@ void tape_share(void);
 uint32_t tape_below(uint32_t n);
 /* True with a probability of `permille`. */
 bool tape_chance(uint32_t permille);
+/* Draw from a second stream of the same seed, or again from the first. What a simulation learned to
+ * decide later is drawn apart: seeds that do not meet it live as they did before. On the tape is
+ * all of it, in order. Nothing may let others run in between. */
+void tape_apart(bool on);
 /* In [lo, hi], lo being the dull end; small distances from it are likelier than large ones. */
 uint64_t tape_between(uint64_t lo, uint64_t hi);
 

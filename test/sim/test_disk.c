@@ -211,6 +211,7 @@ static void fail_io(void *arg)
     CHECK(wr_file_pwrite(f, p, 100, 0, &kit_err) == WR_LIMIT);
     CHECK(strcmp(kit_err.text, "write /f at 0: No space left on device") == 0);
     CHECK(wr_file_info(f, &info, &kit_err) == WR_OK && info.size < 100);
+    disk_arm(DISK_FULL, sim_proc_current(), 0);
     disk_arm(DISK_FULL, other, 1000); /* somebody else's */
     CHECK(wr_file_pwrite(f, p, 100, 0, &kit_err) == WR_OK);
     disk_arm(DISK_EIO_WRITE, sim_proc_current(), 1000);

@@ -235,6 +235,27 @@ static void the_products_threads_are_fibers(void **state)
         child_run(seed, threads_body, NULL);
 }
 
+static void what_is_drawn_apart_changes_nothing_else(void **state)
+{
+    uint32_t alone[100], other = 0, same = 0;
+    const uint32_t *all;
+    size_t n;
+
+    (void)state;
+    tape_seed(7);
+    for (size_t i = 0; i < wr_countof(alone); i++)
+        alone[i] = tape_below(1000);
+    tape_seed(7);
+    for (size_t i = 0; i < wr_countof(alone); i++) {
+        tape_apart(true);
+        same += tape_below(1000) == alone[i];
+        tape_apart(false);
+        other += tape_below(1000) != alone[i];
+    }
+    all = tape_recorded(&n);
+    T(other == 0 && same < 10 && n == 2 * wr_countof(alone) && all[1] == alone[0]);
+}
+
 static void a_cut_tape_ends_in_dull_choices(void **state)
 {
     uint32_t played[3] = {5, 7, 1000003};
@@ -258,4 +279,5 @@ static void a_cut_tape_ends_in_dull_choices(void **state)
 
 T_MAIN(T_TEST(the_same_tape_gives_the_same_run), T_TEST(time_passes_when_all_wait),
     T_TEST(killed_and_stopped_processes_do_nothing), T_TEST(a_deadlock_is_a_failure),
-    T_TEST(the_products_threads_are_fibers), T_TEST(a_cut_tape_ends_in_dull_choices))
+    T_TEST(the_products_threads_are_fibers), T_TEST(a_cut_tape_ends_in_dull_choices),
+    T_TEST(what_is_drawn_apart_changes_nothing_else))

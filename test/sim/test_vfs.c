@@ -289,6 +289,54 @@ static void fail_calls(void *arg)
     CHECK(sqlite3_close(db) == SQLITE_OK);
 }
 
+static void insert_and_fail(void *arg)
+{
+    sqlite3 *db = kit_db("PRAGMA synchronous=FULL");
+
+    disk_arm(DISK_EIO_SYNC, sim_proc_current(), 1000);
+    *(int *)arg = kit_sql(db, "INSERT INTO t(x) VALUES(1)");
+    sim_sleep(100 * MS);
+    *(int *)arg += kit_sql(db, "INSERT INTO t(x) VALUES(2)");
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
+/* Two disks fail at a time; who is well does not see it, and what has failed did not happen. */
+static void fail_two(void *arg)
+{
+    struct sim_proc *p[2] = {sim_proc_new("a"), sim_proc_new("b")};
+    struct sim_fiber *f[2];
+    int rc[2] = {0, 0};
+    sqlite3 *db;
+
+    (void)arg;
+    kit_sqlite();
+    kit_tables("PRAGMA journal_mode=wal");
+    db = kit_db("PRAGMA synchronous=FULL");
+    for (int i = 0; i < 2; i++)
+        f[i] = sim_spawn(p[i], "f", insert_and_fail, &rc[i]);
+    sim_sleep(50 * MS);
+    CHECK(rc[0] == SQLITE_IOERR && rc[1] == SQLITE_IOERR);
+    CHECK(disk_struck(p[0]) == 1 && disk_struck(p[1]) == 1);
+    disk_arm(DISK_EIO_SYNC, p[0], 0);
+    CHECK(kit_sql(db, "INSERT INTO t(x) VALUES(3)") == SQLITE_OK);
+    CHECK(disk_struck(sim_proc_current()) == 0);
+    for (int i = 0; i < 2; i++)
+        sim_join(f[i]);
+    CHECK(rc[0] == SQLITE_IOERR && rc[1] == 2 * SQLITE_IOERR);
+    disk_arm(DISK_EIO_SYNC, NULL, 0);
+    CHECK(kit_ask(db, "SELECT count(*) FROM t WHERE x = 2 OR x = 3") == 2);
+    CHECK(
+        kit_ask(db, "SELECT count(*) FROM t") == 2 && kit_ask(db, "PRAGMA integrity_check") == -1);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
+static void a_disk_fails_some_processes_and_not_others(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 10; i++)
+        child_run(t_seed() + i, fail_two, NULL);
+}
+
 static void sqlite_sees_faults_and_virtual_time(void **state)
 {
     (void)state;
@@ -300,4 +348,4 @@ T_MAIN(T_TEST(levels_exclude_each_other_and_die_with_their_process),
     T_TEST(the_writer_lock_dies_with_its_process), T_TEST(who_waits_for_whom_is_told),
     T_TEST(closing_a_database_that_sqlite_has_locked_fails_the_run),
     T_TEST(the_index_lives_as_long_as_somebody_maps_it),
-    T_TEST(sqlite_sees_faults_and_virtual_time))
+    T_TEST(a_disk_fails_some_processes_and_not_others), T_TEST(sqlite_sees_faults_and_virtual_time))

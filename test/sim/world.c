@@ -33,6 +33,7 @@
 struct habits {
     bool kills, cuts, stops, rivals, losses, outages, jumps, disk, travel, late;
     bool vast;  /* files that take long to be read from a database that is written */
+    bool sick;  /* the applications' disk fails them now and then */
     bool hasty; /* short lives, of processes whose writes take effect when they are gone */
     uint32_t events;
     int64_t pause_ns;
@@ -46,6 +47,7 @@ struct world {
     struct daemon *daemon, *rival;
     struct sim_proc *restore; /* one that runs, or has ended; NULL: none */
     struct store *stores[DAEMON_REPLICAS];
+    bool healed;
     uint8_t *old; /* the database at an earlier time, or NULL */
     size_t old_n;
     struct world_report *r;
@@ -89,6 +91,9 @@ static void draw_habits(struct world *w)
     h->hasty = tape_chance(100);
     h->events = (uint32_t)tape_between(1, 24);
     h->pause_ns = (int64_t)tape_between(1, 200) * MS;
+    tape_apart(true);
+    h->sick = tape_chance(150);
+    tape_apart(false);
     if (h->hasty) { /* who has lost all state and finds nothing cannot know what is under way */
         h->kills = h->cuts = true;
         h->losses = h->travel = false;
@@ -267,16 +272,20 @@ static void travel_back(struct world *w)
 {
     const uint8_t *now;
     size_t n = 0;
+    bool wal;
 
     stop_all(w);
     start_daemon(w); /* whose end is the last one */
     start_app(w, 0);
     sim_sleep(SECOND);
     stop_all(w);
-    if (disk_peek(DB "-wal", &n) && n > 0)
+    wal = disk_peek(DB "-wal", &n) && n > 0;
+    if (wal && !w->may.sick) /* else the last to close it may have failed to */
         sim_fail("A3: a WAL of %zu bytes stays behind, for whatever is put under it", n);
     now = disk_peek(DB, &n);
-    if (w->old) {
+    if (wal) {
+        sim_trace("a WAL stays behind, the copy too");
+    } else if (w->old) {
         sim_trace("an older copy");
         disk_plant(DB, w->old, w->old_n);
         commits_forget();
@@ -299,11 +308,61 @@ static void disk_trouble(struct world *w)
         DISK_FULL, DISK_EIO_READ, DISK_EIO_WRITE, DISK_EIO_SYNC};
     enum disk_fault what = kinds[tape_below(wr_countof(kinds))];
 
+    const struct sim_proc *p;
+
     if (!daemon_runs(w->daemon))
         return;
-    disk_arm(what, daemon_proc(w->daemon), (uint32_t)tape_between(1, 500));
+    p = daemon_proc(w->daemon);
+    disk_arm(what, p, (uint32_t)tape_between(1, 500));
     sim_sleep((int64_t)tape_between(0, (uint64_t)SECOND));
-    disk_arm(what, NULL, 0);
+    disk_arm(what, p, 0);
+}
+
+struct sickness {
+    enum disk_fault what;
+    uint32_t who, permille;
+    int64_t after_ns, lasts_ns;
+};
+
+static struct sickness draw_sickness(const struct world *w)
+{
+    /* The last one only where no power cut finds what SQLite knows to be synced: a database that
+     * could lose a part of a checkpoint is corrupt without us. */
+    static const enum disk_fault kinds[] = {
+        DISK_FULL, DISK_EIO_WRITE, DISK_EIO_READ, DISK_EIO_SYNC};
+    const bool all = w->app.synchronous == 2 || !w->may.cuts;
+    struct sickness s;
+
+    tape_apart(true);
+    s = (struct sickness){
+        .what = kinds[tape_below(all ? wr_countof(kinds) : wr_countof(kinds) - 1)],
+        .who = tape_below(APPS),
+        .permille = (uint32_t)tape_between(1, 500),
+        .after_ns = (int64_t)tape_between(1000, (uint64_t)SECOND),
+        .lasts_ns = (int64_t)tape_between(1000, (uint64_t)SECOND / 2),
+    };
+    tape_apart(false);
+    return s;
+}
+
+/* The disk fails one application after the other, beside all that happens. */
+static void be_sick(void *arg)
+{
+    struct world *w = arg;
+
+    while (!w->healed) {
+        const struct sickness s = draw_sickness(w);
+        const struct sim_proc *p;
+
+        sim_sleep(s.after_ns);
+        if (w->healed || !app_lives(w, s.who))
+            continue;
+        p = w->apps[s.who];
+        sim_trace("%s has a sick disk", sim_proc_name(p));
+        disk_arm(s.what, p, s.permille);
+        sim_sleep(s.lasts_ns);
+        disk_arm(s.what, p, 0);
+    }
 }
 
 /* Somebody restores beside everything else, and is killed as anybody. */
@@ -393,6 +452,7 @@ static void synced(uint64_t txid, size_t commits)
 
 static void heal(struct world *w)
 {
+    w->healed = true;
     for (int f = 0; f < DISK_FAULTS; f++)
         disk_arm((enum disk_fault)f, NULL, 0);
     for (size_t i = 0; i < w->opts.n_stores; i++)
@@ -479,6 +539,8 @@ static void life(void *arg)
     make_directories();
     machine_starts(w);
 
+    if (w->may.sick)
+        (void)sim_spawn(sim_proc_current(), "sick", be_sick, w);
     start_app(w, 0);
     if (w->may.late)
         sim_sleep((int64_t)tape_between(0, (uint64_t)LATE_NS));
@@ -517,5 +579,6 @@ void world_live(struct world_report *ret)
     ret->longest_wait_ns = waits_longest_ns();
     ret->commits = commits_n();
     ret->forks = daemon_forks;
+    ret->disk_errors = app_disk_errors;
     ret->virtual_ms = (uint64_t)(sim_now_ns() / MS);
 }

@@ -12,7 +12,8 @@
  *   S5  what our own restore makes is that state, byte for byte; beside everything else, too, and
  *       then nothing that is older than what was acknowledged
  *   S6  damage to what is stored is told, or does not matter; it is never restored
- *   A1  the application never sees an error, nor a database that fails its integrity check
+ *   A1  the application never sees an error, but of a disk that has failed itself, nor a database
+ *       that fails its integrity check
  *   A2  no call of the application waits longer for us than a bound (waits.h), and we hold the
  *       writer lock no longer than that
  *   L1  when all faults have healed, a sync succeeds, and the newest TXID is the newest commit
@@ -28,6 +29,7 @@ struct world_report {
     uint64_t crashes; /* processes killed, power cuts counted once for each process */
     uint64_t cuts;    /* of the power */
     uint64_t commits, acked, txids, restores, objects, forks;
+    uint64_t disk_errors; /* that an application was told of */
     uint64_t virtual_ms;
     int64_t longest_hold_ns; /* of the writer lock by a daemon */
     int64_t longest_wait_ns; /* of an application for a daemon, in one call */
