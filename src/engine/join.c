@@ -97,7 +97,8 @@ enum standing {
 
 static bool comes_again(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->contests >= CONTESTS_MAX && wr_db_now_ns(db) - dr->contest_ns < CONTESTS_NS;
+    return !WR_MUTANT(TAKE_TURNS) && dr->contests >= CONTESTS_MAX &&
+           wr_db_now_ns(db) - dr->contest_ns < CONTESTS_NS;
 }
 
 /* It joins, with a file in its way or not. */

@@ -13,6 +13,7 @@
 #define WAL_HEADER   32u
 #define FRAME_HEADER 24u
 #define PAGES_MAX    100000u
+#define DBS_MAX      2
 
 /* Of the wal-index header, 48 bytes in the machine's order, kept twice. */
 #define SHM_HEADER 48u
@@ -21,7 +22,8 @@
 #define AT_MAX     16u
 #define AT_SALT    32u
 
-static struct {
+/* What is known of one database. */
+struct db {
     char path[64], wal_path[72];
     uint32_t lock_offset;
     /* the image */
@@ -32,9 +34,14 @@ static struct {
     /* how far the WAL has been read */
     uint8_t salt[8];
     uint32_t frames;
+};
+
+static struct db dbs[DBS_MAX], *c; /* the one that is looked at */
+static size_t n_dbs;
+static struct {
     struct commit *all;
     size_t n, cap;
-} c;
+} list;
 
 static uint32_t be32(const uint8_t *p)
 {
@@ -52,79 +59,79 @@ static uint32_t host32(const uint8_t *p)
 static void set_page(uint32_t pgno, const uint8_t *p)
 {
     uint64_t h =
-        pgno == c.lock_offset / c.page_size + 1 ? 0 : judge_hash_page(pgno, p, c.page_size);
+        pgno == c->lock_offset / c->page_size + 1 ? 0 : judge_hash_page(pgno, p, c->page_size);
 
     if (pgno < 1 || pgno > PAGES_MAX)
         sim_fail("the application wrote page %u", pgno);
-    c.hash ^= c.page_hash[pgno] ^ h;
-    c.page_hash[pgno] = h;
+    c->hash ^= c->page_hash[pgno] ^ h;
+    c->page_hash[pgno] = h;
 }
 
 static void set_pages(uint32_t n)
 {
-    for (uint32_t pgno = n + 1; pgno <= c.pages; pgno++) {
-        c.hash ^= c.page_hash[pgno];
-        c.page_hash[pgno] = 0;
+    for (uint32_t pgno = n + 1; pgno <= c->pages; pgno++) {
+        c->hash ^= c->page_hash[pgno];
+        c->page_hash[pgno] = 0;
     }
-    c.pages = n;
+    c->pages = n;
 }
 
 static void note_commit(void)
 {
-    const struct commit now = {.hash = c.hash, .pages = c.pages, .page_size = c.page_size};
+    const struct commit now = {.hash = c->hash, .pages = c->pages, .page_size = c->page_size};
 
-    if (c.n == c.cap) {
-        c.cap = c.cap ? 2 * c.cap : 256;
-        c.all = wr_resize(c.all, c.cap, sizeof(*c.all));
-        assert(c.all);
+    if (list.n == list.cap) {
+        list.cap = list.cap ? 2 * list.cap : 256;
+        list.all = wr_resize(list.all, list.cap, sizeof(*list.all));
+        assert(list.all);
     }
-    c.all[c.n++] = now;
+    list.all[list.n++] = now;
 }
 
 /* The image as the database file has it. False: there is no database yet. */
 static bool learn_file(void)
 {
     size_t n = 0;
-    const uint8_t *p = disk_peek(c.path, &n);
+    const uint8_t *p = disk_peek(c->path, &n);
     uint32_t pages;
 
     if (!p || n < 512)
         return false;
-    c.page_size = (uint32_t)p[16] << 8 | p[17];
-    c.page_size = c.page_size == 1 ? 65536 : c.page_size;
-    if (c.page_size < 512) { /* whoever made it died, and its journal will be played back */
-        c.page_size = 0;
+    c->page_size = (uint32_t)p[16] << 8 | p[17];
+    c->page_size = c->page_size == 1 ? 65536 : c->page_size;
+    if (c->page_size < 512) { /* whoever made it died, and its journal will be played back */
+        c->page_size = 0;
         return false;
     }
-    memset(c.page_hash, 0, sizeof(c.page_hash));
-    c.hash = 0;
-    c.pages = 0;
+    memset(c->page_hash, 0, sizeof(c->page_hash));
+    c->hash = 0;
+    c->pages = 0;
     /* The size in the header counts only if the version beside it is the current one, and while a
      * checkpoint is under way the rest of the pages is still in the WAL. */
-    pages = (uint32_t)(n / c.page_size);
+    pages = (uint32_t)(n / c->page_size);
     if (memcmp(p + 24, p + 92, 4) == 0 && be32(p + 28))
         pages = wr_min(pages, be32(p + 28));
     for (uint32_t pgno = 1; pgno <= pages; pgno++)
-        set_page(pgno, p + (size_t)(pgno - 1) * c.page_size);
-    c.pages = pages;
+        set_page(pgno, p + (size_t)(pgno - 1) * c->page_size);
+    c->pages = pages;
     return true;
 }
 
 /* Frames up to `max`; a commit each, or, with `quiet`, none. */
 static void read_frames(uint32_t max, bool quiet)
 {
-    size_t n = 0, step = FRAME_HEADER + (size_t)c.page_size;
-    const uint8_t *wal = disk_peek(c.wal_path, &n);
+    size_t n = 0, step = FRAME_HEADER + (size_t)c->page_size;
+    const uint8_t *wal = disk_peek(c->wal_path, &n);
 
-    for (; c.frames < max; c.frames++) {
-        size_t at = WAL_HEADER + c.frames * step;
+    for (; c->frames < max; c->frames++) {
+        size_t at = WAL_HEADER + c->frames * step;
         uint32_t commit;
 
         if (!wal || at + step > n)
-            sim_fail("the wal-index has %u frames, the WAL ends in frame %u", max, c.frames + 1);
+            sim_fail("the wal-index has %u frames, the WAL ends in frame %u", max, c->frames + 1);
         commit = be32(wal + at + 4);
         set_page(be32(wal + at), wal + at + FRAME_HEADER);
-        c.pages = wr_max(c.pages, be32(wal + at));
+        c->pages = wr_max(c->pages, be32(wal + at));
         if (commit) {
             set_pages(commit);
             if (!quiet)
@@ -136,7 +143,7 @@ static void read_frames(uint32_t max, bool quiet)
 /* The stable wal-index header; NULL: there is none, or it is torn. */
 static const uint8_t *stable_header(void)
 {
-    const uint8_t *shm = vfs_peek_shm(c.path);
+    const uint8_t *shm = vfs_peek_shm(c->path);
 
     return shm && shm[AT_INIT] && memcmp(shm, shm + SHM_HEADER, SHM_HEADER) == 0 ? shm : NULL;
 }
@@ -144,86 +151,99 @@ static const uint8_t *stable_header(void)
 /* All of it from the disk. Rollback journal modes have no wal-index. */
 static void learn(const uint8_t *shm)
 {
-    const size_t before = c.n;
+    const size_t before = list.n;
 
-    c.page_size = 0;
+    c->page_size = 0;
     if (!learn_file() && !shm)
         return;
-    c.frames = 0;
+    c->frames = 0;
     if (shm) {
         uint32_t size = *(const uint16_t *)(const void *)(shm + AT_SIZE);
 
-        if (host32(shm + AT_MAX) > 0 && !c.page_size)
-            c.page_size = size == 1 ? 65536 : size;
-        memcpy(c.salt, shm + AT_SALT, sizeof(c.salt));
+        if (host32(shm + AT_MAX) > 0 && !c->page_size)
+            c->page_size = size == 1 ? 65536 : size;
+        memcpy(c->salt, shm + AT_SALT, sizeof(c->salt));
         read_frames(host32(shm + AT_MAX), true);
     }
-    if (c.pages == 0)
+    if (c->pages == 0)
         return;
-    c.known = shm != NULL;
-    if (before == 0 || c.all[before - 1].hash != c.hash || c.all[before - 1].pages != c.pages)
+    c->known = shm != NULL;
+    if (before == 0 || list.all[before - 1].hash != c->hash ||
+        list.all[before - 1].pages != c->pages)
         note_commit();
 }
 
-static void look(const char *path)
+static void look_at(struct db *db)
 {
     const uint8_t *shm;
 
-    if (strcmp(path, c.path) != 0)
-        return;
+    c = db;
     shm = stable_header();
-    if (!c.known) {
+    if (!c->known) {
         learn(shm);
         return;
     }
     if (!shm)
         return; /* a writer died in the middle: whoever repairs the index lets go of the lock, too
                  */
-    if (memcmp(shm + AT_SALT, c.salt, sizeof(c.salt)) != 0) {
-        sim_trace("the WAL was reset after frame %u", c.frames);
-        memcpy(c.salt, shm + AT_SALT, sizeof(c.salt));
-        c.frames = 0;
+    if (memcmp(shm + AT_SALT, c->salt, sizeof(c->salt)) != 0) {
+        sim_trace("the WAL was reset after frame %u", c->frames);
+        memcpy(c->salt, shm + AT_SALT, sizeof(c->salt));
+        c->frames = 0;
     }
-    if (host32(shm + AT_MAX) < c.frames)
-        sim_fail("the WAL went back from frame %u to %u", c.frames, host32(shm + AT_MAX));
-    if (host32(shm + AT_MAX) > c.frames)
-        sim_trace("commits: frames %u to %u", c.frames + 1, host32(shm + AT_MAX));
+    if (host32(shm + AT_MAX) < c->frames)
+        sim_fail("the WAL went back from frame %u to %u", c->frames, host32(shm + AT_MAX));
+    if (host32(shm + AT_MAX) > c->frames)
+        sim_trace("commits: frames %u to %u", c->frames + 1, host32(shm + AT_MAX));
     read_frames(host32(shm + AT_MAX), false);
+}
+
+static void look(const char *path)
+{
+    for (size_t i = 0; i < n_dbs; i++) {
+        if (strcmp(path, dbs[i].path) == 0)
+            look_at(&dbs[i]);
+    }
 }
 
 void commits_init(const char *path, uint32_t lock_offset)
 {
-    (void)snprintf(c.path, sizeof(c.path), "%s", path);
-    (void)snprintf(c.wal_path, sizeof(c.wal_path), "%s-wal", path);
-    c.lock_offset = lock_offset;
+    struct db *db = &dbs[n_dbs++];
+
+    assert(n_dbs <= DBS_MAX);
+    (void)snprintf(db->path, sizeof(db->path), "%s", path);
+    (void)snprintf(db->wal_path, sizeof(db->wal_path), "%s-wal", path);
+    db->lock_offset = lock_offset;
     vfs_on_writer_gone = look;
 }
 
 void commits_look(void)
 {
-    look(c.path);
+    for (size_t i = 0; i < n_dbs; i++)
+        look_at(&dbs[i]);
 }
 
 void commits_forget(void)
 {
-    c.known = false;
+    for (size_t i = 0; i < n_dbs; i++)
+        dbs[i].known = false;
 }
 
 size_t commits_n(void)
 {
-    return c.n;
+    return list.n;
 }
 
 const struct commit *commits_at(size_t i)
 {
-    assert(i < c.n);
-    return &c.all[i];
+    assert(i < list.n);
+    return &list.all[i];
 }
 
 size_t commits_find(size_t from, uint64_t hash, uint32_t pages, uint32_t page_size)
 {
-    for (size_t i = from; i < c.n; i++) {
-        const struct commit *x = &c.all[i];
+    for (size_t i = from; i < list.n; i++) {
+        const struct commit *x = &list.all[i];
 
         if (x->hash == hash && x->pages == pages && x->page_size == page_size)
             return i;

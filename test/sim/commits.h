@@ -20,7 +20,8 @@ struct commit {
     uint32_t page_size; /* bytes */
 };
 
-/* `path` and the byte that SQLite's lock page begins at; the disk and the VFS are there. */
+/* `path` and the byte that SQLite's lock page begins at; the disk and the VFS are there. Of another
+ * one, a second time, the commits are counted along. */
 void commits_init(const char *path, uint32_t lock_offset);
 /* Read what is there now. Else it is read whenever a writer lets go. */
 void commits_look(void);

@@ -19,7 +19,7 @@ struct daemon {
     struct wr_sched *sched;
     struct wr_db *db; /* NULL before it has begun */
     struct sim_queue orders, events;
-    bool stop, event, syncing, want_sync;
+    bool begun, stop, event, syncing, want_sync;
     int64_t timeout_ns;
     size_t commits;
     daemon_synced_fn *synced;
@@ -90,6 +90,7 @@ static void begin(struct daemon *d)
         must(wr_db_add_replica(d->db, s, d->o.interval_ns, &e), &e);
     }
     wr_db_start(d->db);
+    d->begun = true;
 }
 
 static void watch(void *arg)
@@ -196,4 +197,13 @@ bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done)
 void daemon_status(struct daemon *d, struct wr_db_status *ret)
 {
     wr_db_status(d->db, ret);
+}
+
+bool daemon_replica(struct daemon *d, struct wr_replica_status *ret)
+{
+    struct wr_str name;
+
+    if (d->begun)
+        wr_db_replica_status(d->db, 0, ret, &name);
+    return d->begun;
 }

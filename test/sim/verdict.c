@@ -28,6 +28,7 @@ static struct {
     struct bucket buckets[STORES_MAX];
     size_t n;
     uint32_t lock_offset;
+    bool shared; /* by two who do not know of each other */
     uint64_t objects, acked, txids, restores, acked_txid;
 } v;
 
@@ -73,6 +74,8 @@ static void on_put(
     sim_trace("object %s, %zu bytes", key, n);
     if (old && (old_n != n || memcmp(old, p, n) != 0))
         sim_fail("S3: %s was written again with other bytes", key);
+    if (v.shared)
+        return;
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
     if (txid == 0 || !judge_find(b->judge, txid, &image))
@@ -95,6 +98,11 @@ void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n)
         v.buckets[v.n++] = (struct bucket){.store = stores[i], .judge = judge_new(lock_offset)};
     store_on_put = on_put;
     store_on_remove = on_remove;
+}
+
+void verdict_shared(void)
+{
+    v.shared = true;
 }
 
 struct first {
@@ -348,6 +356,87 @@ void verdict_rot(void)
     judge_each(v.buckets[0].judge, choose, &c);
     if (c.n > 0)
         in_process("restore", restore_rotten, &c.all[0]);
+}
+
+/* ---- of a bucket that two have written to ---- */
+
+struct txids {
+    uint64_t *p; /* ascending, each once */
+    size_t n, cap;
+};
+
+static bool note_txid(void *arg, const char *key, const uint8_t *p, size_t n)
+{
+    struct txids *t = arg;
+    uint64_t txid = txid_of(key);
+    size_t i = t->n;
+
+    (void)p;
+    (void)n;
+    while (i > 0 && t->p[i - 1] > txid)
+        i--;
+    if (txid == 0 || (i > 0 && t->p[i - 1] == txid))
+        return true;
+    if (t->n == t->cap) {
+        t->cap = t->cap ? 2 * t->cap : 64;
+        t->p = wr_resize(t->p, t->cap, sizeof(*t->p));
+        if (!t->p)
+            sim_fail("no memory");
+    }
+    memmove(&t->p[i + 1], &t->p[i], (t->n++ - i) * sizeof(*t->p));
+    t->p[i] = txid;
+    return true;
+}
+
+/* The database file at `path`; hash 0: it is none. */
+static struct judge_image image_of(const char *path)
+{
+    size_t n = 0;
+    const uint8_t *p = disk_peek(path, &n);
+    uint32_t size = p && n >= 18 ? (uint32_t)p[16] << 8 | p[17] : 0;
+
+    size = size == 1 ? 65536 : size;
+    if (size < 512 || n % size != 0)
+        return (struct judge_image){0};
+    return (struct judge_image){.hash = judge_hash_database(p, n, size, v.lock_offset),
+        .page_size = size,
+        .commit = (uint32_t)(n / size)};
+}
+
+static void restore_all(void *arg)
+{
+    const char *path = arg;
+    struct bucket *b = &v.buckets[0];
+    struct judge_image image = {0};
+    struct txids t = {0};
+
+    commits_look();
+    store_each(b->store, note_txid, &t);
+    for (size_t i = t.n; i-- > 0;) {
+        const bool newest = i + 1 == t.n;
+        struct wr_restore_result r = {0};
+        struct wr_err e = {0};
+        enum wr_status st = restore(b, RESTORED_PATH, newest ? 0 : t.p[i], &r, &e);
+
+        image = st == WR_OK ? image_of(RESTORED_PATH) : image;
+        if (st == WR_OK && commit_of(0, &image) == SIZE_MAX)
+            sim_fail("S1: restored txid %" PRIu64 ", which nobody has committed", r.txid);
+        if (newest && path && image.hash != image_of(path).hash)
+            sim_fail("L1: the newest state is not that of the one that goes on");
+        if (st != WR_OK && (newest || (st != WR_CORRUPT && st != WR_NOTFOUND)))
+            sim_fail("S5: restore of txid %" PRIu64 ": %s", t.p[i], e.text);
+        v.restores += st == WR_OK;
+        v.txids++;
+    }
+    wr_free(t.p);
+}
+
+void verdict_no_mixture(const char *path)
+{
+    char copy[64] = "";
+
+    (void)snprintf(copy, sizeof(copy), "%s", path ? path : "");
+    in_process("restore", restore_all, path ? copy : NULL);
 }
 
 void verdict_report(struct world_report *ret)

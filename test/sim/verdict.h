@@ -10,6 +10,10 @@
 
 void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n);
 
+/* From now on two databases are sent to the same place: a TXID may have two images, and only names
+ * are judged, until verdict_no_mixture. */
+void verdict_shared(void);
+
 /* A sync to all replicas has succeeded: every bucket has `txid`, and it holds the first `commits`
  * commits. */
 void verdict_acked(uint64_t txid, size_t commits);
@@ -23,6 +27,11 @@ struct sim_proc *verdict_restore_now(void);
 void verdict_rot(void);
 /* SQLite finds nothing wrong with the application's database. */
 void verdict_integrity(const char *path);
+
+/* Every TXID of the first bucket, restored with the product's own code, is a state that was
+ * committed, by whomever. The newest one must restore, and is the database at `path`, at rest,
+ * unless that is NULL; of an older one may be told that its files do not fit. */
+void verdict_no_mixture(const char *path);
 
 void verdict_report(struct world_report *ret);
 

@@ -12,6 +12,7 @@
 #include "sim/store.h"
 #include "sim/tape.h"
 #include "sim/threads.h"
+#include "sim/twins.h"
 #include "sim/verdict.h"
 #include "sim/vfs.h"
 #include "sim/waits.h"
@@ -33,6 +34,7 @@
 struct habits {
     bool kills, cuts, stops, rivals, losses, outages, jumps, disk, travel, late;
     bool vast;  /* files that take long to be read from a database that is written */
+    bool twins; /* nothing of all this, but a copied machine (twins.h) */
     bool sick;  /* the applications' disk fails them now and then */
     bool hasty; /* short lives, of processes whose writes take effect when they are gone */
     uint32_t events;
@@ -93,6 +95,7 @@ static void draw_habits(struct world *w)
     h->pause_ns = (int64_t)tape_between(1, 200) * MS;
     tape_apart(true);
     h->sick = tape_chance(150);
+    h->twins = tape_chance(50);
     tape_apart(false);
     if (h->hasty) { /* who has lost all state and finds nothing cannot know what is under way */
         h->kills = h->cuts = true;
@@ -539,6 +542,10 @@ static void life(void *arg)
     make_directories();
     machine_starts(w);
 
+    if (w->may.twins && store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT) {
+        twins_live(&w->app, &w->opts);
+        return;
+    }
     if (w->may.sick)
         (void)sim_spawn(sim_proc_current(), "sick", be_sick, w);
     start_app(w, 0);
