@@ -328,57 +328,29 @@ static enum wr_status plan_join(
     return WR_OK;
 }
 
-/* Of these pages; NULL: of all. */
-static uint64_t ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n)
+/* One whose pages are read while it is sent is a stream until it has arrived. */
+static enum wr_status make_file(struct wr_db *db, struct db_replica *dr, const struct join *j,
+    struct wr_parcel **ret, struct wr_err *e)
 {
-    return pages ? wr_db_ledger_sum(db, pages, n) : wr_ledger_state(db->ledger).rolling;
-}
+    struct wr_ltx_header h = wr_db_header(db, j->min, j->rolling_pre);
+    enum wr_status st = wr_db_make(db, &h, j->level, &j->pages, ret, e);
 
-/* The pages will be read from the live database while they are sent. Takes *pages over. */
-static enum wr_status make_streamed(struct wr_db *db, struct db_replica *dr, struct wr_parcel *p,
-    uint32_t **pages, size_t n, struct wr_err *e)
-{
-    struct wr_frozen *frozen = NULL;
-    enum wr_status st = wr_frozen_new(db->fs, db->outbox, &db->view, &frozen, e);
-
-    if (st != WR_OK)
+    if (st == WR_OK && wr_parcel_streamed(*ret))
+        dr->stream = wr_parcel_ref(*ret);
+    if (st != WR_INTERNAL)
         return st;
-    wr_parcel_stream(p, frozen, *pages, n, ledger_sum(db, *pages, n));
-    *pages = NULL;
-    dr->stream = wr_parcel_ref(p);
-    return WR_OK;
+    wr_db_doubt(db, dr);
+    return WR_BUSY;
 }
 
 enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e)
 {
     struct wr_parcel *p = NULL;
     struct join j;
-    uint32_t *pages = NULL;
-    size_t n = 0;
-    bool large;
     enum wr_status st = plan_join(db, dr, &j, e);
 
-    if (st == WR_OK && !j.nothing) {
-        struct wr_ltx_header h = wr_db_header(db, j.min, j.rolling_pre);
-
-        st = wr_parcel_new(db->fs, &h, j.level, db->lock_offset, &p, e);
-    }
-    large = j.pages.all ? (uint64_t)db->view.commit * db->view.page_size > db->inline_bytes
-                        : (uint64_t)j.pages.map.n * db->view.page_size > db->inline_bytes;
-    if (st == WR_OK && !j.nothing && !(large && j.pages.all))
-        st = wr_db_list_pages(db, &j.pages, &pages, &n, e);
-    if (st == WR_OK && !j.nothing && large) {
-        st = make_streamed(db, dr, p, &pages, n, e);
-    } else if (st == WR_OK && !j.nothing) {
-        wr_parcel_expect(p, ledger_sum(db, pages, n));
-        st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
-        if (st == WR_INTERNAL) {
-            wr_db_doubt(db, dr);
-            st = WR_BUSY;
-        } else if (st == WR_LIMIT) { /* the outbox is full: read the pages while they are sent */
-            st = make_streamed(db, dr, p, &pages, n, e);
-        }
-    }
+    if (st == WR_OK && !j.nothing)
+        st = make_file(db, dr, &j, &p, e);
     /* Until it has arrived nothing shows that its TXID is taken, and it may arrive after a power
      * cut that takes back what we know. */
     if (st == WR_OK && p && !WR_MUTANT(NO_LEDGER_SYNC))
@@ -386,6 +358,7 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
     if (st == WR_OK) {
         dr->join_txid = p ? p->header.max_txid : 0;
         dr->joined = !p || wr_replica_push(dr->r, p, dr->now.found);
+        dr->joined_anew = p && j.level == WR_LEVEL_SNAPSHOT;
         dr->found_seen = dr->now.found;
         dr->now.queued += p != NULL;
         wr_log(DB_LOG(db), WR_INFO, "replica joined", DB_NAME(db),
@@ -396,7 +369,6 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
                                    : "changed pages"));
     }
     wr_parcel_unref(p);
-    wr_free(pages);
     wr_pageset_release(&j.pages);
     return st == WR_BUSY ? WR_OK : st;
 }

@@ -633,6 +633,11 @@ enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t roll
     return st;
 }
 
+uint64_t wr_ledger_history(const struct wr_ledger *l)
+{
+    return wr_journal_bytes(l->journal);
+}
+
 const struct wr_pageset *wr_ledger_pending(const struct wr_ledger *l)
 {
     return &l->pending;

@@ -117,6 +117,9 @@ void wr_ledger_rest(
 enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t rolling,
     struct wr_pageset *out, bool *ret_known, struct wr_err *e) WR_MUST_CHECK;
 
+/* What it takes to know that: bytes of the journal. */
+uint64_t wr_ledger_history(const struct wr_ledger *l);
+
 /* Pages that were noted, or half closed, when the process died. As opened; empty later. */
 const struct wr_pageset *wr_ledger_pending(const struct wr_ledger *l);
 

@@ -11,6 +11,7 @@
 #define SCAN_BYTES      ((uint64_t)16 << 20)
 #define INLINE_BYTES    ((uint64_t)8 << 20)
 #define FRAMES_DEFAULT  800
+#define FEW_FILES       4
 
 static void on_file_event(void *arg)
 {
@@ -77,6 +78,10 @@ enum wr_status wr_db_new(
     db->fs = o->fs ? o->fs : wr_fs_posix();
     db->watch = o->watch;
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
+    db->cadence = o->cadence;
+    db->retention = o->retention;
+    if (db->cadence.few == 0)
+        db->cadence.few = FEW_FILES;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
     db->seed = o->seed;
     db->adopt = o->adopt;
@@ -113,6 +118,7 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
     bool room;
     enum wr_status st;
 
+    o.history = db->cadence.levels > 0 || db->cadence.snapshot_ms > 0;
     o.seed = db->seed ? db->seed : (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;
     st = wr_replica_new(storage, &o, &r, e);
     if (st != WR_OK) {
@@ -230,6 +236,7 @@ void wr_db_free(struct wr_db *db)
     for (size_t i = 0; i < db->n_replicas; i++) {
         wr_parcel_unref(db->replicas[i].stream);
         db->replicas[i].stream = NULL;
+        wr_db_levels_drop(db, &db->replicas[i]);
     }
     db->n_replicas = 0;
     log_totals(db);

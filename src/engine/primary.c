@@ -109,6 +109,7 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     for (size_t i = 0; i < db->n_replicas; i++) {
         db->replicas[i].joined = false;
         db->replicas[i].contests = 0;
+        wr_db_levels_drop(db, &db->replicas[i]);
     }
     db->armed = false;
     db->looks = 0;
@@ -126,6 +127,7 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     wr_pageset_clear(&db->dirty);
     wr_pageset_clear(&db->unnoted);
     db->txid = 0;
+    db->closed_ms = 0;
     db->no_rooms = 0;
     db->room_ns = 0;
     db->warned = 0;
@@ -335,6 +337,8 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
         return st;
     if (wr_db_join_due(db) || ((due || forced) && !wr_pageset_empty(&db->dirty)))
         st = wr_db_ship(db, e);
+    if (st == WR_OK)
+        st = wr_db_compact(db, e);
     if (st == WR_OK && wr_db_checkpoint_due(db))
         st = wr_db_checkpoint(db, e);
     if (st != WR_OK || db->state != DB_SYNCING)
@@ -355,6 +359,7 @@ static void read_replicas(struct wr_db *db)
         db->replicas[db->n_replicas].r = db->known[db->n_replicas];
         db->replicas[db->n_replicas].interval_ns = db->known_interval_ns[db->n_replicas];
         db->replicas[db->n_replicas].adopted = db->known_adopted[db->n_replicas];
+        db->replicas[db->n_replicas].keeper = wr_replica_keeper(db->known[db->n_replicas]);
         db->n_replicas++;
     }
     wr_mutex_unlock(&db->mutex);
@@ -490,7 +495,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             wr_db_want(db, db->doubt_ns);
     }
     if (db->ledger) {
-        floor = history_floor(db);
+        floor = wr_db_levels_floor(db, history_floor(db));
         if (floor > 0 && wr_ledger_ack(db->ledger, floor, &e) != WR_OK)
             wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),
                 WR_F_Z("error", e.text));

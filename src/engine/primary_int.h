@@ -1,6 +1,7 @@
 /*
  * primary_int.h - the database actor's inside, shared by primary.c, life.c, leave.c, requests.c,
- * attach.c, prove.c, capture.c, checkpoint.c, ship.c, join.c and streams.c and by nobody else.
+ * attach.c, prove.c, capture.c, checkpoint.c, ship.c, make.c, join.c, compact.c
+ * and streams.c and by nobody else.
  *
  *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
  *        |                              ^   ^                 |                   |
@@ -14,6 +15,7 @@
 
 #include "base/mutant.h"
 #include "base/sync.h"
+#include "engine/keeper.h"
 #include "engine/ledger.h"
 #include "engine/pageset.h"
 #include "engine/parcel.h"
@@ -59,6 +61,25 @@ struct db_proof {
  * sent now. A file for each second of twelve days. */
 #define WR_TXID_LEAP (WR_MUTANT(NO_LEAP) ? 1 : (uint64_t)1 << 20)
 
+/* What is known of one level of a replica. */
+enum level_state {
+    LEVEL_UNREAD, /* where it ends, its newest file tells */
+    LEVEL_ASKED,  /* which is being read */
+    LEVEL_LOST,   /* not in a history that is known: it begins anew where the database is */
+    LEVEL_KNOWN,
+};
+
+struct db_level {
+    enum level_state state;
+    uint64_t txid, rolling;   /* it ends there */
+    struct wr_ltx_file tried; /* or with this one, if that has arrived; max is 0: none was tried */
+    int64_t made_ms;          /* wall time; of a snapshot */
+    unsigned below;           /* files of the level below that came since */
+    int64_t since_ms;         /* wall time of the first of them */
+    int64_t retry_ns;         /* not before that */
+    unsigned failures;        /* in a row */
+};
+
 /* One replica as the database sees it. */
 struct db_replica {
     struct wr_replica *r;
@@ -75,6 +96,15 @@ struct db_replica {
     unsigned waits;     /* times that it was left alone, for who brought it where it stands */
     uint64_t waits_txid, waits_rolling; /* which is there */
     struct wr_parcel *stream;           /* being sent from the live database */
+
+    struct wr_keeper *keeper; /* NULL: it gets no files but of level 0, and what it begins with */
+    struct db_level levels[WR_LEVEL_MAX + 1];
+    unsigned levels_found;                       /* now.found when they were looked at */
+    bool joined_anew;                            /* with a snapshot */
+    bool retain_due;                             /* files came that take the place of others */
+    int64_t retain_ns;                           /* not looking for those before that */
+    unsigned retain_failures;                    /* in a row */
+    struct wr_parcel *history[WR_LEVEL_MAX + 1]; /* files of them, under way or to be */
 };
 
 enum db_watched {
@@ -99,6 +129,8 @@ struct wr_db {
     uint64_t seed;
     bool adopt;
     uint32_t lock_offset;
+    struct wr_cadence cadence;
+    struct wr_retention retention;
     uint32_t checkpoint_frames;
     int64_t scan_ns;
     uint64_t scan_bytes, inline_bytes;
@@ -151,6 +183,7 @@ struct wr_db {
     struct db_proof proof;
     uint64_t txid;     /* last closed */
     int64_t time_ms;   /* of its LTX file; never goes back */
+    int64_t closed_ms; /* the same; 0: it was closed in another life */
     int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
     unsigned no_rooms; /* times in a row that the local disk had no room to close the next one */
     int64_t room_ns;   /* not trying again before that */
@@ -289,6 +322,11 @@ struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t
 bool wr_db_ship_due(struct wr_db *db, bool forced);
 bool wr_db_join_due(struct wr_db *db);
 
+/* make.c: a file with header `h` of these pages of the database, which is as of the last closed
+ * TXID. INTERNAL: they are not those of the ledger. */
+enum wr_status wr_db_make(struct wr_db *db, const struct wr_ltx_header *h, unsigned level,
+    const struct wr_pageset *set, struct wr_parcel **ret, struct wr_err *e) WR_MUST_CHECK;
+
 /* join.c: send the replica one file that leads from where it is to db->txid; nothing is dirty. */
 enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err *e) WR_MUST_CHECK;
 /* And the least that db->txid must be for that. */
@@ -299,6 +337,17 @@ enum wr_status wr_db_join_least(const struct wr_db *db, const struct db_replica 
 uint64_t wr_db_ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n);
 uint64_t wr_db_acked(
     const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */
+
+/* compact.c: files of the levels above 0, and snapshots in between */
+/* A TXID was closed. */
+void wr_db_levels_note(struct wr_db *db);
+/* Go on: all replicas, one file each at a time. Needs nothing dirty for a new one. */
+enum wr_status wr_db_compact(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
+/* The lowest TXID that a level goes on from, where that is at most `floor`; else `floor`. */
+uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor);
+/* What is under way is of no use any more: its database is let go. */
+void wr_db_levels_drop(struct wr_db *db, struct db_replica *dr);
+void wr_db_level_drop(struct wr_db *db, struct db_replica *dr, unsigned level);
 
 /* streams.c: what is read from the live database over many steps: files that are being sent, and
  * the image that is being proven */

@@ -150,6 +150,18 @@ static struct wr_remote_pos pos_of(const struct wr_ltx_header *h)
         .time_ms = h->time_ms};
 }
 
+/* Of all files, the one of each level that reaches furthest. */
+static void note_newest(const struct wr_ltx_files *files, struct wr_remote_seen *seen)
+{
+    memset(seen->newest, 0, sizeof(seen->newest));
+    for (size_t i = 0; i < files->n; i++) {
+        struct wr_ltx_file *n = &seen->newest[files->p[i].level];
+
+        if (files->p[i].max > n->max)
+            *n = files->p[i];
+    }
+}
+
 /* Of files that were listed; there is one. */
 static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     struct wr_ltx_files *files, struct wr_remote_seen *seen, struct wr_remote_pos *ret,
@@ -195,6 +207,8 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr
 
     if (st == WR_OK) {
         now.snapshots = sum_snapshots(&files);
+        if (now.since == 0)
+            note_newest(&files, &now);
         if (files.n > 0)
             st = find_among(s, c, &files, &now, &pos, e);
         else

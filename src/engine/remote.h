@@ -34,6 +34,8 @@ struct wr_remote_seen {
     struct wr_ltx_file base; /* what a restore of the newest state begins with; max is 0: unknown */
     struct wr_ltx_file next; /* and what follows that; max is 0: nothing, or unknown */
     uint64_t snapshots;      /* a sum over the names of level 9 */
+    struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level, when all was listed last; max is
+                                                    0: it had none */
 };
 
 /* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is

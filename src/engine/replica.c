@@ -5,12 +5,12 @@
 
 #include "base/list.h"
 #include "base/mem.h"
-#include "base/mutant.h"
 #include "base/rand.h"
 #include "base/sync.h"
 #include "engine/frozen.h"
+#include "engine/keeper.h"
 #include "engine/layout.h"
-#include "storage/writer.h"
+#include "engine/send.h"
 
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  ((int64_t)60 * 1000)
@@ -34,6 +34,7 @@ struct wr_replica {
     struct wr_storage *storage;
     void (*notify)(void *arg);
     void *arg;
+    struct wr_keeper *keeper; /* NULL: none */
     char *label;
     struct wr_cancel cancel;
 
@@ -198,6 +199,8 @@ static struct wr_next find_position(
         succeeded(r);
     note_listing(r, pos.txid);
     plan_full(r, began_ms);
+    if (r->keeper)
+        wr_keeper_forget(r->keeper);
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_UNKNOWN && r->epoch == epoch) {
         /* What was in the way is not there. */
@@ -210,70 +213,13 @@ static struct wr_next find_position(
         r->now.sample = sample;
         r->now.sampled = want_sample && !unknowable;
         r->now.unknowable = unknowable;
+        memcpy(r->now.newest, r->seen.newest, sizeof(r->now.newest));
         r->now.found++;
         r->want_sample = false;
     }
     wr_mutex_unlock(&r->mutex);
     r->notify(r->arg);
     return (struct wr_next){.when = WR_NEXT_IDLE};
-}
-
-struct sending {
-    struct wr_call *call;
-    struct wr_writer *writer;
-};
-
-static enum wr_status send_piece(void *arg, struct wr_bytes piece, struct wr_err *e)
-{
-    struct sending *s = arg;
-
-    return wr_writer_write(s->writer, s->call, piece, e);
-}
-
-static enum wr_status send_file(
-    struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
-{
-    struct wr_put_opts o = {.time_ms = p->header.time_ms,
-        .if_absent =
-            (wr_storage_caps(r->storage) & WR_STORAGE_COND_PUT) != 0 && !WR_MUTANT(NO_CREATE_ONLY)};
-    struct sending s = {.call = c};
-    struct wr_str key =
-        wr_layout_ltx_key(c->scratch, r->storage, p->level, p->header.min_txid, p->header.max_txid);
-    uint64_t hint = p->size;
-    enum wr_status st;
-
-    if (!key.p)
-        return wr_fail(e, WR_NOMEM, "send an LTX file");
-    if (!wr_parcel_streamed(p) && !p->path)
-        return wr_storage_put(r->storage, c, key, wr_buf_bytes(&p->bytes), &o, e);
-    if (hint == 0)
-        hint = (uint64_t)p->header.commit * p->header.page_size;
-    st = wr_writer_open(r->storage, c, key, &o, hint, &s.writer, e);
-    if (st == WR_OK)
-        st = wr_parcel_send(p, send_piece, &s, e);
-    if (st != WR_OK) {
-        wr_writer_abort(s.writer, c);
-        return st;
-    }
-    return wr_writer_commit(s.writer, c, e);
-}
-
-/* An object with the file's name is there already. It may be ours: an earlier attempt whose answer
- * got lost. The checksum at its end tells. */
-static enum wr_status settle_conflict(
-    struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
-{
-    bool same = false;
-    struct wr_err why = {0};
-
-    if (p->size > 0 && wr_remote_same(r->storage, c, p->level, p->header.min_txid,
-                           p->header.max_txid, p->size, p->checksum, &same, &why) != WR_OK)
-        return wr_fail(e, WR_BUSY, "compare with the object that is there: %s", why.text);
-    if (same)
-        return WR_OK;
-    return wr_fail(e, WR_CONFLICT,
-        "txid %016llx is already there with other contents: another process writes to this replica",
-        (unsigned long long)p->header.max_txid);
 }
 
 static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsigned epoch)
@@ -307,10 +253,16 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
  * may be there under other names, so that this look is soon. */
 static void note_sent(struct wr_replica *r, const struct wr_parcel *p)
 {
-    wr_remote_sent(
-        &r->seen, &(struct wr_ltx_file){
-                      .level = p->level, .min = p->header.min_txid, .max = p->header.max_txid});
-    if (p->header.min_txid < p->header.max_txid)
+    const struct wr_ltx_file f = {.level = p->level,
+        .min = p->header.min_txid,
+        .max = p->header.max_txid,
+        .time_ms = p->header.time_ms,
+        .size = p->size};
+
+    wr_remote_sent(&r->seen, &f);
+    if (r->keeper)
+        wr_keeper_note(r->keeper, &f);
+    if (f.min < f.max)
         r->check_ms = wr_min(r->check_ms, mono_ms(r) + CHECK_SOON_MS);
 }
 
@@ -334,11 +286,7 @@ static enum wr_status send_cancelable(
         wr_cancel_now(&request);
     wr_mutex_unlock(&r->mutex);
     c->cancel = &request;
-    st = send_file(r, c, p, e);
-    if (WR_MUTANT(ACK_ON_SEND) || (WR_MUTANT(SAME_NAME_SAME_FILE) && st == WR_CONFLICT))
-        st = WR_OK;
-    if (st == WR_CONFLICT)
-        st = settle_conflict(r, c, p, e);
+    st = wr_send(r->storage, c, p, e);
     wr_mutex_lock(&r->mutex);
     r->sending = NULL;
     r->request = NULL;
@@ -504,6 +452,18 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     return send_next(r, c, p, epoch);
 }
 
+static enum wr_status add_keeper(struct wr_replica *r, struct wr_storage *storage,
+    const struct wr_replica_opts *o, struct wr_err *e)
+{
+    const struct wr_keeper_opts ko = {.sched = o->sched,
+        .storage = storage,
+        .label = o->label,
+        .notify = o->notify,
+        .arg = o->arg};
+
+    return o->history ? wr_keeper_new(&ko, &r->keeper, e) : WR_OK;
+}
+
 enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,
     struct wr_replica **ret, struct wr_err *e)
 {
@@ -519,8 +479,11 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     r->arg = o->arg;
     wr_rand_init(&r->jitter, o->seed);
     wr_list_init(&r->queue);
-    st = wr_sched_add(&r->actor, e);
+    st = add_keeper(r, storage, o, e);
+    if (st == WR_OK)
+        st = wr_sched_add(&r->actor, e);
     if (st != WR_OK) {
+        wr_keeper_free(r->keeper);
         wr_free(r->label);
         wr_free(r);
         return st;
@@ -538,6 +501,7 @@ void wr_replica_free(struct wr_replica *r)
         return;
     wr_replica_cancel(r);
     wr_sched_remove(&r->actor);
+    wr_keeper_free(r->keeper);
     queue_clear(r);
     wr_storage_close(r->storage);
     wr_mutex_release(&r->mutex);
@@ -658,6 +622,11 @@ struct wr_storage *wr_replica_storage(struct wr_replica *r)
     return r->storage;
 }
 
+struct wr_keeper *wr_replica_keeper(struct wr_replica *r)
+{
+    return r->keeper;
+}
+
 void wr_replica_interrupt(struct wr_replica *r, const struct wr_parcel *p)
 {
     wr_mutex_lock(&r->mutex);
@@ -673,4 +642,6 @@ void wr_replica_cancel(struct wr_replica *r)
     if (r->request)
         wr_cancel_now(r->request);
     wr_mutex_unlock(&r->mutex);
+    if (r->keeper)
+        wr_keeper_cancel(r->keeper);
 }

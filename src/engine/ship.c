@@ -348,6 +348,8 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
         if (db->no_rooms > 0)
             room_again(db);
         db->closed_ns = wr_db_now_ns(db);
+        db->closed_ms = db->time_ms;
+        wr_db_levels_note(db);
         db->commit_closed = db->view.commit;
         wr_pageset_clear(&db->dirty);
         wr_pageset_clear(&db->unnoted);

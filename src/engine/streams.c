@@ -9,18 +9,31 @@
 /* One read of a stream takes milliseconds; longer ones are waited out by coming back. */
 #define HOLD_NS ((int64_t)50 * 1000000)
 
-/* The i-th of as many as there are replicas, and one; NULL: there is none. */
+/* Of each replica its newest state and a file of each level above 0; and the image that is proven.
+ */
+#define IMAGES_EACH (WR_LEVEL_MAX + 1)
+#define IMAGES(db)  (IMAGES_EACH * (db)->n_replicas + 1)
+
+static struct wr_frozen *read_by(const struct wr_parcel *p)
+{
+    return p ? p->frozen : NULL;
+}
+
+/* The i-th; NULL: there is none. */
 static struct wr_frozen *image_of(const struct wr_db *db, size_t i)
 {
-    if (i == db->n_replicas)
+    const struct db_replica *dr = &db->replicas[i / IMAGES_EACH];
+    size_t level = i % IMAGES_EACH;
+
+    if (i == IMAGES_EACH * db->n_replicas)
         return db->proof.image;
-    return db->replicas[i].stream ? db->replicas[i].stream->frozen : NULL;
+    return read_by(level ? dr->history[level] : dr->stream);
 }
 
 bool wr_db_streaming(const struct wr_db *db)
 {
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        if (db->replicas[i].stream)
+    for (size_t i = 0; i < IMAGES(db) - 1; i++) {
+        if (image_of(db, i))
             return true;
     }
     return false;
@@ -51,11 +64,26 @@ void wr_db_streams_stop(struct wr_db *db)
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
-        if (!dr->stream)
-            continue;
-        wr_frozen_stop(dr->stream->frozen);
-        wr_replica_interrupt(dr->r, dr->stream);
+        if (dr->stream) {
+            wr_frozen_stop(dr->stream->frozen);
+            wr_replica_interrupt(dr->r, dr->stream);
+        }
+        for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
+            if (!read_by(dr->history[level]))
+                continue;
+            wr_frozen_stop(dr->history[level]->frozen);
+            wr_keeper_interrupt(dr->keeper, dr->history[level]);
+        }
     }
+}
+
+/* Nobody is in a read of it, and none gets in: it is stopped. */
+static bool is_left(struct wr_frozen *f)
+{
+    if (wr_frozen_hold(f, HOLD_NS) != WR_OK)
+        return false;
+    wr_frozen_let(f);
+    return true;
 }
 
 /* Nobody gets into a stopped image any more, so whoever holds it once has seen the last reader out:
@@ -68,14 +96,14 @@ bool wr_db_streams_leave(struct wr_db *db)
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
-        if (!dr->stream)
-            continue;
-        if (wr_frozen_hold(dr->stream->frozen, HOLD_NS) != WR_OK) {
-            all = false;
-            continue;
+        if (dr->stream && is_left(dr->stream->frozen))
+            drop(db, dr);
+        all = all && !dr->stream;
+        for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
+            if (read_by(dr->history[level]) && is_left(dr->history[level]->frozen))
+                wr_db_level_drop(db, dr, level);
+            all = all && !read_by(dr->history[level]);
         }
-        wr_frozen_let(dr->stream->frozen);
-        drop(db, dr);
     }
     return all;
 }
@@ -90,7 +118,7 @@ static void let(struct wr_db *db, size_t n)
 
 bool wr_db_streams_hold(struct wr_db *db)
 {
-    for (size_t i = 0; i <= db->n_replicas; i++) {
+    for (size_t i = 0; i < IMAGES(db); i++) {
         if (image_of(db, i) && wr_frozen_hold(image_of(db, i), HOLD_NS) != WR_OK) {
             let(db, i);
             return false;
@@ -101,7 +129,7 @@ bool wr_db_streams_hold(struct wr_db *db)
 
 void wr_db_streams_let(struct wr_db *db)
 {
-    let(db, db->n_replicas + 1);
+    let(db, IMAGES(db));
 }
 
 enum wr_status wr_db_streams_keep(struct wr_db *db, uint64_t bytes, bool *ret_all, struct wr_err *e)
@@ -109,7 +137,7 @@ enum wr_status wr_db_streams_keep(struct wr_db *db, uint64_t bytes, bool *ret_al
     enum wr_status st = WR_OK;
     bool all = true;
 
-    for (size_t i = 0; i <= db->n_replicas && st == WR_OK; i++) {
+    for (size_t i = 0; i < IMAGES(db) && st == WR_OK; i++) {
         bool this_one = true;
 
         if (image_of(db, i)) {

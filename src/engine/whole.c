@@ -109,6 +109,14 @@ static bool tells(const struct wr_fact *f)
     return f->read && f->has_rolling;
 }
 
+/* A file of a higher level may begin before a snapshot that was made meanwhile, and then nothing
+ * tells whether it goes on from there. Level 0 is as it was captured. */
+static bool may_straddle(const struct wr_ltx_file *base, const struct wr_ltx_file *next)
+{
+    return next->level > 0 && next->level < WR_LEVEL_SNAPSHOT && next->min <= base->max &&
+           next->max > base->max;
+}
+
 /* Whether the plan goes on from its first file as that ends. A snapshot of somebody else, or of a
  * past of ours, takes the place of the one before it whatever its TXID is. */
 static enum wr_status check_base(struct judging *j, struct wr_err *e)
@@ -124,8 +132,9 @@ static enum wr_status check_base(struct judging *j, struct wr_err *e)
         return st;
     if (was.aside || is.aside)
         j->w->whole = false;
-    else if (tells(&is) && (j->n > 1 ? wr_fit(base, &was, next, &is) != WR_FIT_YES
-                                     : was.rolling_post != is.rolling_post))
+    else if (tells(&is) && !may_straddle(base, next) &&
+             (j->n > 1 ? wr_fit(base, &was, next, &is) != WR_FIT_YES
+                       : was.rolling_post != is.rolling_post))
         j->w->mixed = true;
     return WR_OK;
 }

@@ -75,6 +75,8 @@ static void begin(struct daemon *d)
         .scan_bytes = d->o.scan_bytes,
         .inline_bytes = d->o.inline_bytes,
         .lock_offset = d->o.lock_offset,
+        .cadence = d->o.cadence,
+        .retention = d->o.retention,
         .seed = d->o.seed,
     };
     struct wr_err e = {0};

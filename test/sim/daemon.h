@@ -5,6 +5,8 @@
 #ifndef SIM_DAEMON_H
 #define SIM_DAEMON_H
 
+#include "engine/cadence.h"
+#include "engine/retain.h"
 #include "sim/fiber.h"
 #include "sim/store.h"
 
@@ -21,6 +23,8 @@ struct daemon_opts {
     uint32_t lock_offset, checkpoint_frames;
     int64_t scan_ns, interval_ns;
     uint64_t scan_bytes, inline_bytes, seed;
+    struct wr_cadence cadence;
+    struct wr_retention retention;
     bool watched; /* it hears of writes, as inotify tells them */
 };
 

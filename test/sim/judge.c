@@ -212,16 +212,16 @@ static bool check_gaps(const struct judge *j, char why[JUDGE_TEXT])
 
 bool judge_at_rest(const struct judge *j, char why[JUDGE_TEXT])
 {
-    uint64_t ends[JUDGE_SNAPSHOTS] = {0};
+    const struct judge_known *last[JUDGE_SNAPSHOTS] = {0};
 
     for (size_t i = 0; i < j->n; i++) {
-        const struct judge_known *k = j->files[i];
+        const struct judge_known *k = j->files[i], **before = &last[k->level % JUDGE_SNAPSHOTS];
 
         if (k->gone || k->level == 0 || k->level == JUDGE_SNAPSHOTS)
             continue;
-        if (k->f.min <= ends[k->level])
+        if (*before && k->f.min <= (*before)->f.max && k->f.min != (*before)->f.min)
             return judge_bad_file(why, k, "overlaps the one before it");
-        ends[k->level] = k->f.max;
+        *before = k;
     }
     return check_gaps(j, why);
 }

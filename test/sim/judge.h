@@ -87,8 +87,8 @@ void judge_each(const struct judge *j, judge_each_fn *fn, void *arg);
 
 /* The laws of a bucket at rest, on the files there are now: in each level from 1 on but that of
  * snapshots ranges are disjoint, and from the newest snapshot on there is no gap that no file
- * spans. In level 0 a file that its client had given up may arrive after a longer one in its place.
- */
+ * spans. A file that its client had given up may arrive after a longer one in its place, which
+ * begins where it does. */
 bool judge_at_rest(const struct judge *j, char why[JUDGE_TEXT]);
 
 #endif

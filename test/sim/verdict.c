@@ -85,9 +85,24 @@ static void on_put(
         sim_fail("S1: %s: txid %" PRIu64 " is a state that was never committed", key, txid);
 }
 
+static bool take_last(void *arg, const struct judge_image *image)
+{
+    *(uint64_t *)arg = image->txid;
+    return true;
+}
+
+/* Whoever deletes leaves the newest state, at every moment; his own, if he is not alone. */
 static void on_remove(struct store *s, const char *key)
 {
-    judge_remove(bucket_of(s)->judge, key);
+    struct judge *j = bucket_of(s)->judge;
+    uint64_t before = 0, after = 0;
+
+    judge_each(j, take_last, &before);
+    judge_remove(j, key);
+    judge_each(j, take_last, &after);
+    sim_trace("object %s is gone", key);
+    if (after != before && !v.shared)
+        sim_fail("R1: %s is gone, and with it the way to txid %" PRIu64, key, before);
 }
 
 void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n)

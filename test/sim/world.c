@@ -17,18 +17,19 @@
 #include "sim/vfs.h"
 #include "sim/waits.h"
 
-#define MS          INT64_C(1000000)
-#define SECOND      INT64_C(1000000000)
-#define DB          "/db/app.db"
-#define META        "/db/.app.db-weir"
-#define LOCK_OFFSET 0x10000u /* SQLite's lock page, where small databases have it */
-#define RUNS        "/proc/sys/kernel/random" /* where the system says which run it is */
-#define APPS        3
-#define HEALED_NS   (600 * SECOND) /* in which everything must be well again */
-#define LATE_NS     (5 * SECOND)   /* for which there is no daemon at first, at most */
-#define QUIET_NS    (30 * SECOND)  /* in which nothing must be asked of a store */
-#define HOLD_MAX_NS WAITS_MAX_NS   /* of the writer lock, if the process is not stopped meanwhile */
-#define LONG_WAL    8u             /* times the checkpoint's threshold */
+#define MS              INT64_C(1000000)
+#define SECOND          INT64_C(1000000000)
+#define DB              "/db/app.db"
+#define META            "/db/.app.db-weir"
+#define LOCK_OFFSET     0x10000u /* SQLite's lock page, where small databases have it */
+#define RUNS            "/proc/sys/kernel/random" /* where the system says which run it is */
+#define APPS            3
+#define HEALED_NS       (600 * SECOND) /* in which everything must be well again */
+#define LATE_NS         (5 * SECOND)   /* for which there is no daemon at first, at most */
+#define QUIET_NS        (30 * SECOND)  /* in which nothing must be asked of a store */
+#define LEVELS_QUIET_NS (15 * 60 * SECOND)
+#define HOLD_MAX_NS     WAITS_MAX_NS /* of the writer lock, if the process is not stopped meanwhile */
+#define LONG_WAL        8u           /* times the checkpoint's threshold */
 
 /* What kinds of things go wrong in this run; each is there in some runs and not in others. */
 struct habits {
@@ -121,6 +122,24 @@ static void draw_app(struct world *w)
     };
 }
 
+/* A day of levels, snapshots and retention in the seconds that a run has. Nothing is drawn for it,
+ * so that the others live as they did before. */
+static void draw_history(struct world *w)
+{
+    uint32_t kind = (uint32_t)(w->opts.seed % 12);
+    int64_t ms = 40 << kind % 4;
+
+    if (kind >= 6)
+        return;
+    w->opts.cadence = (struct wr_cadence){.levels = 1 + kind % 3,
+        .level_ms = {ms, 3 * ms, 9 * ms},
+        .snapshot_ms = kind % 2 ? 8 * ms : 0,
+        .few = 1 + kind % 3};
+    if (kind % 3 > 0)
+        w->opts.retention =
+            (struct wr_retention){.keep_ms = 12 * ms, .l0_ms = ms, .grace_ms = 1 + ms * (kind / 3)};
+}
+
 static void draw_daemon(struct world *w)
 {
     w->opts = (struct daemon_opts){
@@ -139,6 +158,7 @@ static void draw_daemon(struct world *w)
         w->opts.checkpoint_frames = 10;
         w->opts.inline_bytes = 4096;
     }
+    draw_history(w);
     for (size_t i = 0; i < w->opts.n_stores; i++)
         w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
     for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)
@@ -491,12 +511,13 @@ static uint64_t requests(void)
     return store_counts.requests - store_counts.doubled;
 }
 
-/* L2. A moment for what follows a sync: checkpoints, the journal, another look. */
-static void expect_silence(void)
+/* L2. A moment for what follows a sync: checkpoints, the journal, another look; and for a file of a
+ * higher level that could not be sent, which is tried again minutes later. */
+static void expect_silence(const struct world *w)
 {
     uint64_t before;
 
-    sim_sleep(QUIET_NS);
+    sim_sleep(w->opts.cadence.levels > 0 ? LEVELS_QUIET_NS : QUIET_NS);
     before = requests();
     sim_sleep(QUIET_NS);
     if (requests() != before)
@@ -564,7 +585,7 @@ static void life(void *arg)
     verdict_newest(w->opts.n_stores);
     if (w->restore)
         sim_kill(w->restore);
-    expect_silence();
+    expect_silence(w);
     expect_short_wal(w);
     if (w->r->longest_hold_ns > HOLD_MAX_NS)
         sim_fail(

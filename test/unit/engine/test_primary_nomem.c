@@ -20,6 +20,7 @@ static bool live_with_failure(int64_t nth)
     world_open(&w, 2);
     w.interval_ns = SECOND;
     w.opts.checkpoint_frames = 10;
+    w.opts.cadence = (struct wr_cadence){.levels = 1, .level_ms = {1000}, .snapshot_ms = 2000};
     world_app(&w);
     world_sql(&w, "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
                   "INSERT INTO t VALUES(1, randomblob(20000))");
@@ -87,6 +88,7 @@ static void test_no_memory_to_make_one(void **state)
     (void)state;
     t_sweep_nomem(make, &o);
     o.meta_dir = "/nowhere/else";
+    o.cadence.levels = 1;
     t_sweep_nomem(make, &o);
 }
 

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/rand.h"
-#include "engine/layout.h"
+#include "engine/plan.h"
 #include "storage/drivers.h"
 
 #include <sys/stat.h>
@@ -261,6 +261,18 @@ static void step(struct life *l)
     }
 }
 
+/* What was promised is restored in any case, and what was not must be what it was, or gone. */
+static bool is_gone(const struct life *l, const struct wr_ltx_files *files, uint64_t txid)
+{
+    const struct wr_plan_target t = {.txid = txid};
+    size_t *chain = test_calloc(files->n, sizeof(*chain)), n;
+    struct wr_err e = {0};
+    bool gone = wr_plan(files->p, files->n, &t, chain, &n, &e) == WR_NOTFOUND;
+
+    test_free(chain);
+    return gone && l->w.opts.retention.keep_ms > 0;
+}
+
 /* Every TXID that a file of the bucket ends at. */
 static void judge(struct life *l, size_t bucket)
 {
@@ -270,10 +282,16 @@ static void judge(struct life *l, size_t bucket)
 
     T_OK(wr_layout_list_all(s, t_call(), &files, &e));
     T(files.n > 0);
-    for (size_t i = 0; i < files.n; i++)
-        (void)world_restore(&l->w, bucket, files.p[i].max);
+    for (size_t i = 0; i < files.n; i++) {
+        if (!is_gone(l, &files, files.p[i].max))
+            (void)world_restore(&l->w, bucket, files.p[i].max);
+    }
     for (size_t i = 0; i < wr_min(l->n_kept, (size_t)KEPT_MAX); i++) {
-        struct wr_bytes got = world_restore(&l->w, bucket, l->kept[i].txid);
+        struct wr_bytes got;
+
+        if (is_gone(l, &files, l->kept[i].txid))
+            continue;
+        got = world_restore(&l->w, bucket, l->kept[i].txid);
 
         assert_int_equal(got.n, l->kept[i].image.n);
         assert_memory_equal(got.p, l->kept[i].image.p, got.n);
@@ -294,6 +312,14 @@ static void live(uint64_t seed)
     l->w.interval_ns = below(l, 2) ? SECOND : 0;
     l->w.opts.checkpoint_frames = (uint32_t)below(l, 60) + 5;
     l->w.opts.lock_offset = WORLD_LOW_LOCK;
+    l->w.opts.cadence = (struct wr_cadence){.levels = (unsigned)below(l, 4),
+        .level_ms = {500 + (int64_t)below(l, 4000), 4000, 10000},
+        .snapshot_ms = below(l, 2) ? 10000 : 0,
+        .few = 1 + (unsigned)below(l, 3)};
+    if (below(l, 2))
+        l->w.opts.retention = (struct wr_retention){.keep_ms = 1 + (int64_t)below(l, 20000),
+            .l0_ms = 1 + (int64_t)below(l, 8000),
+            .grace_ms = 1 + (int64_t)below(l, 3000)};
     app_open(l);
     for (int i = 0; i < 120; i++)
         step(l);
@@ -301,8 +327,10 @@ static void live(uint64_t seed)
     l->calm = true;
     daemon_start(l);
     keep(l, world_sync(&l->w));
-    for (size_t i = 0; i < l->w.n_buckets; i++)
+    for (size_t i = 0; i < l->w.n_buckets; i++) {
         judge(l, i);
+        world_check(&l->w, i);
+    }
     l->running = false;
     world_close(&l->w);
     test_free(l);

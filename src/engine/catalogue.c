@@ -1,0 +1,151 @@
+/*
+ * catalogue.c - see catalogue.h. Knows names; refuses to know what is in the files.
+ */
+#include "engine/catalogue.h"
+
+#include "base/arena.h"
+#include "base/mem.h"
+#include "storage/storage.h"
+
+#define BATCH    1000 /* keys of one request, as S3 has them */
+#define GRACE_MS ((int64_t)5 * 60 * 1000)
+
+static int by_cmp(const void *a, const void *b)
+{
+    return wr_ltx_file_cmp(a, b);
+}
+
+void wr_catalogue_forget(struct wr_catalogue *k)
+{
+    wr_ltx_files_release(&k->files);
+    k->known = false;
+}
+
+void wr_catalogue_release(struct wr_catalogue *k)
+{
+    wr_catalogue_forget(k);
+    wr_ltx_files_release(&k->doomed);
+}
+
+enum wr_status wr_catalogue_fill(
+    struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c, struct wr_err *e)
+{
+    enum wr_status st;
+
+    if (k->known)
+        return WR_OK;
+    wr_ltx_files_release(&k->files);
+    st = wr_layout_list_all(s, c, &k->files, e);
+    k->known = st == WR_OK;
+    return st;
+}
+
+enum wr_status wr_catalogue_add(
+    struct wr_catalogue *k, const struct wr_ltx_file *f, size_t n, struct wr_err *e)
+{
+    size_t out = 0;
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; i < n && st == WR_OK; i++)
+        st = wr_ltx_files_add(&k->files, &f[i], e);
+    if (n == 0 || st != WR_OK)
+        return st;
+    qsort(k->files.p, k->files.n, sizeof(*k->files.p), by_cmp);
+    for (size_t i = 0; i < k->files.n; i++) {
+        if (out == 0 || wr_ltx_file_cmp(&k->files.p[out - 1], &k->files.p[i]) != 0)
+            k->files.p[out++] = k->files.p[i];
+    }
+    k->files.n = out;
+    return WR_OK;
+}
+
+/* Those that are not kept, each since when that is so. */
+static enum wr_status doom(
+    struct wr_catalogue *k, const bool *keep, int64_t now_ms, struct wr_err *e)
+{
+    struct wr_ltx_files doomed = {0};
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; i < k->files.n && st == WR_OK; i++) {
+        struct wr_ltx_file f = k->files.p[i];
+        const struct wr_ltx_file *was =
+            k->doomed.n ? bsearch(&f, k->doomed.p, k->doomed.n, sizeof(f), by_cmp) : NULL;
+
+        if (keep[i])
+            continue;
+        f.time_ms = was ? was->time_ms : now_ms;
+        st = wr_ltx_files_add(&doomed, &f, e);
+    }
+    wr_ltx_files_release(&k->doomed);
+    k->doomed = doomed;
+    return st;
+}
+
+/* Delete up to BATCH of the doomed from *i on, and leave them out of the lists. */
+static enum wr_status remove_some(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    int64_t until_ms, size_t *i, size_t *ret_n, struct wr_err *e)
+{
+    struct wr_str *keys = wr_array(BATCH, sizeof(*keys));
+    struct wr_arena names;
+    size_t n = 0;
+    enum wr_status st = keys ? WR_OK : wr_fail(e, WR_NOMEM, "delete files of a replica");
+
+    wr_arena_init(&names, WR_ARENA_MAX);
+    for (; st == WR_OK && *i < k->doomed.n && n < BATCH; (*i)++) {
+        const struct wr_ltx_file *f = &k->doomed.p[*i];
+
+        if (f->time_ms > until_ms)
+            continue;
+        keys[n] = wr_layout_ltx_key(&names, s, f->level, f->min, f->max);
+        if (!keys[n++].p)
+            st = wr_fail(e, WR_NOMEM, "delete files of a replica");
+    }
+    if (st == WR_OK && n > 0)
+        st = wr_storage_remove(s, c, keys, n, e);
+    *ret_n += n;
+    wr_arena_release(&names);
+    wr_free(keys);
+    return st;
+}
+
+/* Leave out of `files` the doomed that were deleted, and these out of the doomed. */
+static void strike_out(struct wr_catalogue *k, int64_t until_ms)
+{
+    size_t out = 0, left = 0, d = 0;
+
+    for (size_t i = 0; i < k->files.n; i++) {
+        while (d < k->doomed.n && wr_ltx_file_cmp(&k->doomed.p[d], &k->files.p[i]) < 0)
+            d++;
+        if (d == k->doomed.n || wr_ltx_file_cmp(&k->doomed.p[d], &k->files.p[i]) != 0 ||
+            k->doomed.p[d].time_ms > until_ms)
+            k->files.p[out++] = k->files.p[i];
+    }
+    k->files.n = out;
+    for (size_t i = 0; i < k->doomed.n; i++) {
+        if (k->doomed.p[i].time_ms > until_ms)
+            k->doomed.p[left++] = k->doomed.p[i];
+    }
+    k->doomed.n = left;
+}
+
+enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    const struct wr_retention *r, size_t *ret_n, struct wr_err *e)
+{
+    int64_t now_ms = wr_mono_ms(c->clock);
+    int64_t until_ms = now_ms - (r->grace_ms > 0 ? r->grace_ms : GRACE_MS);
+    bool *keep = wr_array(k->files.n ? k->files.n : 1, sizeof(*keep));
+    enum wr_status st = keep ? wr_retain(k->files.p, k->files.n, r, keep, e)
+                             : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
+
+    *ret_n = 0;
+    if (st == WR_OK)
+        st = doom(k, keep, now_ms, e);
+    for (size_t i = 0; st == WR_OK && i < k->doomed.n;)
+        st = remove_some(k, s, c, until_ms, &i, ret_n, e);
+    if (st == WR_OK)
+        strike_out(k, until_ms);
+    else
+        wr_catalogue_forget(k);
+    wr_free(keep);
+    return st;
+}

@@ -1,0 +1,39 @@
+/*
+ * catalogue.h - what is in a replica, as its writer knows it: listed once, then kept up to date.
+ *
+ * owned.
+ */
+#ifndef WR_ENGINE_CATALOGUE_H
+#define WR_ENGINE_CATALOGUE_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+#include "engine/layout.h"
+#include "engine/retain.h"
+
+struct wr_storage;
+
+/* = {0}: nothing is known. */
+struct wr_catalogue {
+    bool known;
+    struct wr_ltx_files files;  /* sorted by wr_ltx_file_cmp */
+    struct wr_ltx_files doomed; /* of them, not kept; sorted; time_ms: monotonic, since when */
+};
+void wr_catalogue_release(struct wr_catalogue *k); /* = {0} again */
+void wr_catalogue_forget(struct wr_catalogue *k);  /* but for since when files are doomed */
+
+/* List the replica, unless that was done. */
+enum wr_status wr_catalogue_fill(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    struct wr_err *e) WR_MUST_CHECK;
+/* These are there, too, in any order, some of which may be known. */
+enum wr_status wr_catalogue_add(
+    struct wr_catalogue *k, const struct wr_ltx_file *f, size_t n, struct wr_err *e) WR_MUST_CHECK;
+
+/* Delete the files that retain.h does not keep, and has not kept for r->grace_ms; *ret_n: how many.
+ * Whatever else is deleted, and whenever it ends, all that is promised can be restored. After a
+ * failure nothing is known. */
+enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    const struct wr_retention *r, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
+
+#endif

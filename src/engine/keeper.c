@@ -1,0 +1,345 @@
+/*
+ * keeper.c - see keeper.h. Knows one replica; refuses to know when a file is due.
+ */
+#include "engine/keeper.h"
+
+#include "base/mem.h"
+#include "base/sync.h"
+#include "engine/catalogue.h"
+#include "engine/parcel.h"
+#include "engine/remote.h"
+#include "engine/send.h"
+#include "engine/whole.h"
+#include "run/sched.h"
+#include "storage/storage.h"
+
+#define REQUEST_MS ((int64_t)120 * 1000)       /* deadline of a header */
+#define SEND_MS    ((int64_t)24 * 3600 * 1000) /* deadline of a file */
+
+#define NEWS_MAX ((size_t)1 << 16) /* files; more are cheaper to list */
+
+enum task {
+    TASK_NONE,
+    TASK_SEND,
+    TASK_READ,
+    TASK_RETAIN,
+    TASK_ENDED, /* the report waits */
+};
+
+struct job {
+    enum task task;
+    struct wr_parcel *parcel;      /* of TASK_SEND; a reference */
+    struct wr_ltx_file file;       /* of TASK_READ */
+    struct wr_retention retention; /* of TASK_RETAIN */
+};
+
+struct wr_keeper {
+    struct wr_actor actor;
+    struct wr_storage *storage;
+    void (*notify)(void *arg);
+    void *arg;
+    char *label;
+
+    struct wr_mutex mutex; /* guards the group below */
+    struct job job;
+    struct wr_keeper_report report; /* of TASK_ENDED */
+    struct wr_ltx_files news;       /* what came since the catalogue was brought up to date */
+    bool forget;                    /* it cannot be */
+    bool over;                      /* nothing is begun any more */
+    struct wr_cancel *request;      /* of what it is at, on its step's stack */
+
+    struct wr_catalogue catalogue; /* only the actor's step */
+};
+
+void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
+{
+    wr_mutex_lock(&k->mutex);
+    if (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK) {
+        wr_ltx_files_release(&k->news);
+        k->forget = true;
+    }
+    wr_mutex_unlock(&k->mutex);
+}
+
+static void report_end(struct wr_keeper_report *r, const struct wr_ltx_header *h)
+{
+    r->txid = h->max_txid;
+    r->has_rolling = h->has_rolling;
+    r->rolling = h->rolling_post;
+}
+
+static enum wr_status read_file(struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_file *f,
+    struct wr_keeper_report *r, struct wr_err *e)
+{
+    struct wr_ltx_header h;
+    bool damaged;
+    enum wr_status st;
+
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    st = wr_whole_header(k->storage, c, f, &h, &damaged, e);
+    if (st == WR_OK)
+        report_end(r, &h);
+    return st;
+}
+
+/* What takes the place of other files has to be there, whatever the store has answered. */
+static enum wr_status verify(
+    struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+{
+    const struct wr_ltx_header *h = &p->header;
+    const struct wr_ltx_file f = {.level = p->level, .min = h->min_txid, .max = h->max_txid};
+    struct wr_ltx_header is;
+    bool same = true, damaged;
+    enum wr_status st;
+
+    if (p->size > 0)
+        st = wr_remote_same(
+            k->storage, c, p->level, h->min_txid, h->max_txid, p->size, p->checksum, &same, e);
+    else
+        st = wr_whole_header(k->storage, c, &f, &is, &damaged, e);
+    return st != WR_OK || same ? st : wr_fail(e, WR_CORRUPT, "a file that was sent is damaged");
+}
+
+/* What is in the way has the same range of TXIDs: an earlier attempt of ours, or Litestream's. The
+ * level goes on from there, if it is of this history. */
+static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p,
+    struct wr_keeper_report *r, struct wr_err *e)
+{
+    enum wr_status st;
+
+    c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
+    st = wr_send(k->storage, c, p, e);
+    if (st == WR_CONFLICT)
+        return read_file(k, c, &r->file, r, e);
+    if (st != WR_OK)
+        return st;
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    st = verify(k, c, p, e);
+    if (st != WR_OK)
+        return st;
+    wr_keeper_note(k, &r->file);
+    r->sent = true;
+    report_end(r, &p->header);
+    wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", k->label),
+        WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
+        WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", p->size));
+    return st;
+}
+
+/* The catalogue as of now. What comes while it is listed may be in both. */
+static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_ltx_files news;
+    enum wr_status st;
+
+    wr_mutex_lock(&k->mutex);
+    news = k->news;
+    k->news = (struct wr_ltx_files){0};
+    if (k->forget)
+        wr_catalogue_forget(&k->catalogue);
+    k->forget = false;
+    wr_mutex_unlock(&k->mutex);
+    st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);
+    if (st == WR_OK)
+        st = wr_catalogue_add(&k->catalogue, news.p, news.n, e);
+    if (st != WR_OK)
+        wr_catalogue_forget(&k->catalogue);
+    wr_ltx_files_release(&news);
+    return st;
+}
+
+static enum wr_status retain(
+    struct wr_keeper *k, struct wr_call *c, const struct wr_retention *r, struct wr_err *e)
+{
+    size_t n = 0;
+    enum wr_status st;
+
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    st = bring_up_to_date(k, c, e);
+    c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
+    if (st == WR_OK)
+        st = wr_catalogue_retain(&k->catalogue, k->storage, c, r, &n, e);
+    if (n > 0)
+        wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "files nobody needs any more were deleted",
+            WR_F_Z("db", k->label), WR_F_STR("replica", wr_storage_name(k->storage)),
+            WR_F_U64("files", n));
+    return st;
+}
+
+static struct wr_ltx_file file_of(const struct wr_parcel *p)
+{
+    return (struct wr_ltx_file){.level = p->level,
+        .min = p->header.min_txid,
+        .max = p->header.max_txid,
+        .time_ms = p->header.time_ms,
+        .size = p->size};
+}
+
+static void work(
+    struct wr_keeper *k, struct wr_call *c, const struct job *j, struct wr_keeper_report *r)
+{
+    struct wr_err e = {0};
+
+    switch (j->task) {
+    case TASK_SEND:
+        r->file = file_of(j->parcel);
+        r->st = send_parcel(k, c, j->parcel, r, &e);
+        break;
+    case TASK_READ:
+        r->file = j->file;
+        r->was_read = true;
+        r->st = read_file(k, c, &j->file, r, &e);
+        break;
+    case TASK_RETAIN:
+        r->st = retain(k, c, &j->retention, &e);
+        break;
+    case TASK_NONE:
+    case TASK_ENDED:
+        break;
+    }
+    (void)snprintf(r->text, sizeof(r->text), "%s", e.text);
+}
+
+static struct wr_next keeper_step(struct wr_actor *a, struct wr_call *c)
+{
+    struct wr_keeper *k = wr_container_of(a, struct wr_keeper, actor);
+    struct wr_keeper_report r = {0};
+    struct wr_cancel request;
+    struct job j;
+
+    wr_cancel_init(&request);
+    wr_mutex_lock(&k->mutex);
+    j = k->job;
+    if (k->over || j.task == TASK_ENDED)
+        j = (struct job){0};
+    k->request = &request;
+    wr_mutex_unlock(&k->mutex);
+    c->cancel = &request;
+    work(k, c, &j, &r);
+    wr_mutex_lock(&k->mutex);
+    k->request = NULL;
+    if (j.task != TASK_NONE)
+        k->job.parcel = NULL;
+    wr_mutex_unlock(&k->mutex);
+    wr_cancel_release(&request);
+    wr_parcel_unref(j.parcel); /* before it is told: then the image is the database's alone */
+    if (j.task == TASK_NONE)
+        return (struct wr_next){.when = WR_NEXT_IDLE};
+    wr_mutex_lock(&k->mutex);
+    k->job.task = TASK_ENDED;
+    k->report = r;
+    wr_mutex_unlock(&k->mutex);
+    k->notify(k->arg);
+    return (struct wr_next){.when = WR_NEXT_IDLE};
+}
+
+enum wr_status wr_keeper_new(
+    const struct wr_keeper_opts *o, struct wr_keeper **ret, struct wr_err *e)
+{
+    struct wr_keeper *k = wr_alloc(sizeof(*k));
+    enum wr_status st;
+
+    if (!k || !(k->label = wr_strndup(o->label, strlen(o->label)))) {
+        wr_free(k);
+        return wr_fail(e, WR_NOMEM, "add a replica");
+    }
+    k->actor = (struct wr_actor){.step = keeper_step, .lane = WR_LANE_BULK, .sched = o->sched};
+    k->storage = o->storage;
+    k->notify = o->notify;
+    k->arg = o->arg;
+    st = wr_sched_add(&k->actor, e);
+    if (st != WR_OK) {
+        wr_free(k->label);
+        wr_free(k);
+        return st;
+    }
+    wr_mutex_init(&k->mutex);
+    *ret = k;
+    return WR_OK;
+}
+
+void wr_keeper_free(struct wr_keeper *k)
+{
+    if (!k)
+        return;
+    wr_keeper_cancel(k);
+    wr_sched_remove(&k->actor);
+    wr_parcel_unref(k->job.parcel);
+    wr_ltx_files_release(&k->news);
+    wr_catalogue_release(&k->catalogue);
+    wr_mutex_release(&k->mutex);
+    wr_free(k->label);
+    wr_free(k);
+}
+
+bool wr_keeper_busy(struct wr_keeper *k)
+{
+    bool busy;
+
+    wr_mutex_lock(&k->mutex);
+    busy = k->job.task != TASK_NONE;
+    wr_mutex_unlock(&k->mutex);
+    return busy;
+}
+
+static void give(struct wr_keeper *k, const struct job *j)
+{
+    wr_mutex_lock(&k->mutex);
+    assert(k->job.task == TASK_NONE);
+    k->job = *j;
+    wr_mutex_unlock(&k->mutex);
+    wr_sched_wake(&k->actor);
+}
+
+void wr_keeper_send(struct wr_keeper *k, struct wr_parcel *p)
+{
+    give(k, &(struct job){.task = TASK_SEND, .parcel = wr_parcel_ref(p)});
+}
+
+void wr_keeper_read(struct wr_keeper *k, const struct wr_ltx_file *f)
+{
+    give(k, &(struct job){.task = TASK_READ, .file = *f});
+}
+
+void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r)
+{
+    give(k, &(struct job){.task = TASK_RETAIN, .retention = *r});
+}
+
+void wr_keeper_forget(struct wr_keeper *k)
+{
+    wr_mutex_lock(&k->mutex);
+    k->forget = true;
+    wr_mutex_unlock(&k->mutex);
+}
+
+bool wr_keeper_take(struct wr_keeper *k, struct wr_keeper_report *ret)
+{
+    bool ended;
+
+    wr_mutex_lock(&k->mutex);
+    ended = k->job.task == TASK_ENDED;
+    if (ended) {
+        *ret = k->report;
+        k->job = (struct job){0};
+    }
+    wr_mutex_unlock(&k->mutex);
+    return ended;
+}
+
+void wr_keeper_interrupt(struct wr_keeper *k, const struct wr_parcel *p)
+{
+    wr_mutex_lock(&k->mutex);
+    if (k->job.parcel == p && k->request)
+        wr_cancel_now(k->request);
+    wr_mutex_unlock(&k->mutex);
+}
+
+void wr_keeper_cancel(struct wr_keeper *k)
+{
+    wr_mutex_lock(&k->mutex);
+    k->over = true;
+    if (k->request)
+        wr_cancel_now(k->request);
+    wr_mutex_unlock(&k->mutex);
+}

@@ -1,0 +1,67 @@
+/*
+ * keeper.h - an actor beside a replica's (replica.h), for what is not urgent: it sends a file of a
+ * level above 0, reads where such a file ends, or deletes what nobody will miss.
+ *
+ * A replica's newest state does not wait for it, nor does it need it. One thing at a time; nothing
+ * is tried twice: whoever asked is told, and asks again when there may be more to send.
+ *
+ * locked: every function may be called from any thread, but free.
+ */
+#ifndef WR_ENGINE_KEEPER_H
+#define WR_ENGINE_KEEPER_H
+
+#include "base/base.h"
+#include "base/status.h"
+#include "engine/layout.h"
+#include "engine/retain.h"
+
+struct wr_keeper; /* owned */
+struct wr_parcel;
+struct wr_sched;
+struct wr_storage;
+
+struct wr_keeper_opts {
+    struct wr_sched *sched;
+    struct wr_storage *storage; /* the replica's; it outlives the keeper */
+    const char *label;          /* of the database, in logs */
+    void (*notify)(void *arg);  /* something has ended; it must only wake an actor */
+    void *arg;
+};
+enum wr_status wr_keeper_new(
+    const struct wr_keeper_opts *o, struct wr_keeper **ret, struct wr_err *e) WR_MUST_CHECK;
+/* Cancels what it is at, and waits for that. NULL-safe. */
+void wr_keeper_free(struct wr_keeper *k);
+
+bool wr_keeper_busy(struct wr_keeper *k); /* what was asked for has not ended, or was not taken */
+
+/* One of the three, and not while it is busy. */
+void wr_keeper_send(struct wr_keeper *k, struct wr_parcel *p); /* takes a reference */
+void wr_keeper_read(struct wr_keeper *k, const struct wr_ltx_file *f);
+/* Delete what retain.h does not keep, and did not keep r->grace_ms ago. The replica is listed the
+ * first time, and after a failure; else what was sent since is known. */
+void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r);
+
+/* A file of level 0 is in the replica now. */
+void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f);
+/* Others may have written to the replica, or deleted something. */
+void wr_keeper_forget(struct wr_keeper *k);
+
+/* How it ended. */
+struct wr_keeper_report {
+    enum wr_status st;       /* OK: the file is in the replica, and ends as follows */
+    struct wr_ltx_file file; /* level 0: it was for retention, and no more is told */
+    bool was_read;           /* it was not to be sent */
+    bool sent;               /* it was, and is as it was to be */
+    uint64_t txid;
+    bool has_rolling;
+    uint64_t rolling;      /* of the database at txid */
+    char text[WR_ERR_MAX]; /* of a failure */
+};
+/* False: nothing has ended since the last one. */
+bool wr_keeper_take(struct wr_keeper *k, struct wr_keeper_report *ret);
+
+/* Give up what is being sent if it is `p`; and whatever it is, now and from now on. */
+void wr_keeper_interrupt(struct wr_keeper *k, const struct wr_parcel *p);
+void wr_keeper_cancel(struct wr_keeper *k);
+
+#endif

@@ -1,0 +1,212 @@
+/*
+ * retain.c - see retain.h.
+ *
+ * What is too old is left out, all of it; then the promised points are looked at from the first one
+ * on, and where no chain of what is kept leads to one, the chain that a plan over all files takes
+ * is kept, too. So whatever the files are like, no promise is broken; and where levels follow each
+ * other without holes, nothing has to be added but the way to the first point.
+ */
+#include "engine/retain.h"
+
+#include "base/mem.h"
+#include "base/mutant.h"
+#include "engine/plan.h"
+
+struct end {
+    uint64_t txid;
+    size_t file;
+};
+
+struct retaining {
+    const struct wr_ltx_file *files;
+    size_t n;
+    bool *keep;
+    struct end *ends;  /* of all files, ascending by TXID */
+    bool *possible;    /* by file: a chain of all files leads to the point that it ends at */
+    bool *promised;    /* by file: that point is */
+    uint64_t *reached; /* points that what is kept leads to, ascending */
+    size_t n_reached;
+    size_t *chain; /* of a plan */
+};
+
+static int by_txid(const void *a, const void *b)
+{
+    const struct end *x = a, *y = b;
+
+    if (x->txid != y->txid)
+        return x->txid < y->txid ? -1 : 1;
+    return x->file < y->file ? -1 : x->file > y->file;
+}
+
+/* A file that nothing can begin or go on with. */
+static bool is_odd(const struct wr_ltx_file *f)
+{
+    return f->level == WR_LEVEL_SNAPSHOT && f->min != 1;
+}
+
+/* Whether a file that is kept can be applied to a point that was reached. */
+static bool applies(const struct retaining *x, const struct wr_ltx_file *f)
+{
+    size_t lo = 0, hi = x->n_reached; /* the first point of at least min - 1 */
+
+    if (f->min == 1)
+        return true;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (x->reached[mid] < f->min - 1)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < x->n_reached && x->reached[lo] < f->max;
+}
+
+/* Walk the points in order of TXID: whatever leads to one has come before it. SIZE_MAX: what is
+ * kept leads to all that were promised; else the first file whose end it does not lead to. */
+static size_t first_lost(struct retaining *x)
+{
+    x->n_reached = 0;
+    for (size_t i = 0; i < x->n;) {
+        uint64_t txid = x->ends[i].txid;
+        size_t promised = SIZE_MAX;
+        bool there = false;
+
+        for (; i < x->n && x->ends[i].txid == txid; i++) {
+            size_t k = x->ends[i].file;
+
+            promised = x->promised[k] ? k : promised;
+            there = there || (x->keep[k] && !is_odd(&x->files[k]) && applies(x, &x->files[k]));
+        }
+        if (there)
+            x->reached[x->n_reached++] = txid;
+        else if (promised != SIZE_MAX)
+            return promised;
+    }
+    return SIZE_MAX;
+}
+
+/* Keep what a plan over all files takes to the end of this one, which is possible. */
+static enum wr_status keep_chain(struct retaining *x, size_t file, struct wr_err *e)
+{
+    const struct wr_plan_target t = {.txid = x->files[file].max};
+    size_t n = 0;
+    enum wr_status st = wr_plan(x->files, x->n, &t, x->chain, &n, e);
+
+    for (size_t i = 0; st == WR_OK && i < n; i++)
+        x->keep[x->chain[i]] = true;
+    return st;
+}
+
+/* The newest point, of those that can be reached at all, from before a time. SIZE_MAX: none. */
+static size_t last_before(const struct retaining *x, int64_t time_ms)
+{
+    size_t best = SIZE_MAX;
+
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->files[i].time_ms < time_ms && x->possible[i] &&
+            (best == SIZE_MAX || x->files[i].max > x->files[best].max))
+            best = i;
+    }
+    return best;
+}
+
+static void keep_newest_of_levels(struct retaining *x)
+{
+    for (size_t i = 0, best = 0; i < x->n; i++) {
+        if (i == 0 || x->files[i].level != x->files[i - 1].level ||
+            x->files[i].max > x->files[best].max)
+            best = i;
+        if (i + 1 == x->n || x->files[i + 1].level != x->files[i].level)
+            x->keep[best] = true;
+    }
+}
+
+static int64_t newest_ms(const struct retaining *x)
+{
+    int64_t newest = x->files[0].time_ms;
+
+    for (size_t i = 1; i < x->n; i++)
+        newest = wr_max(newest, x->files[i].time_ms);
+    return newest;
+}
+
+static int64_t back(int64_t from, int64_t ms)
+{
+    return ms > 0 && from > INT64_MIN + ms ? from - ms : INT64_MIN;
+}
+
+/* Keep what is young enough, and say which points are promised. */
+static void choose(struct retaining *x, const struct wr_retention *r)
+{
+    int64_t newest = newest_ms(x);
+    int64_t cut = back(newest, r->keep_ms);
+    int64_t l0_cut = r->l0_ms > 0 ? wr_max(cut, back(newest, r->l0_ms)) : cut;
+    size_t first = last_before(x, cut), last = last_before(x, INT64_MAX);
+
+    for (size_t i = 0; i < x->n; i++) {
+        x->keep[i] = x->files[i].time_ms >= (x->files[i].level == 0 ? l0_cut : cut);
+        x->promised[i] = x->keep[i] && x->possible[i];
+    }
+    keep_newest_of_levels(x);
+    if (first != SIZE_MAX)
+        x->promised[first] = true;
+    if (last != SIZE_MAX)
+        x->promised[last] = true;
+}
+
+/* Which points there are at all. */
+static void find_possible(struct retaining *x)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < x->n; i++)
+        x->keep[i] = true;
+    (void)first_lost(x); /* nothing is promised yet */
+    for (size_t i = 0; i < x->n; i++) {
+        while (k < x->n_reached && x->reached[k] < x->ends[i].txid)
+            k++;
+        x->possible[x->ends[i].file] = k < x->n_reached && x->reached[k] == x->ends[i].txid;
+    }
+}
+
+static enum wr_status retaining_init(struct retaining *x, struct wr_err *e)
+{
+    x->ends = wr_array(x->n, sizeof(*x->ends));
+    x->possible = wr_array(x->n, sizeof(*x->possible));
+    x->promised = wr_array(x->n, sizeof(*x->promised));
+    x->reached = wr_array(x->n, sizeof(*x->reached));
+    x->chain = wr_array(x->n, sizeof(*x->chain));
+    if (!x->ends || !x->possible || !x->promised || !x->reached || !x->chain)
+        return wr_fail(e, WR_NOMEM, "retention of %zu files: out of memory", x->n);
+    for (size_t i = 0; i < x->n; i++)
+        x->ends[i] = (struct end){.txid = x->files[i].max, .file = i};
+    qsort(x->ends, x->n, sizeof(*x->ends), by_txid);
+    return WR_OK;
+}
+
+static void retaining_release(struct retaining *x)
+{
+    wr_free(x->ends);
+    wr_free(x->possible);
+    wr_free(x->promised);
+    wr_free(x->reached);
+    wr_free(x->chain);
+}
+
+enum wr_status wr_retain(const struct wr_ltx_file *files, size_t n, const struct wr_retention *r,
+    bool *keep, struct wr_err *e)
+{
+    struct retaining x = {.files = files, .n = n, .keep = keep};
+    enum wr_status st = n > 0 ? retaining_init(&x, e) : WR_OK;
+    size_t lost;
+
+    if (st == WR_OK && n > 0) {
+        find_possible(&x);
+        choose(&x, r);
+        while (st == WR_OK && (lost = first_lost(&x)) != SIZE_MAX && !WR_MUTANT(KEEP_NO_WAY))
+            st = keep_chain(&x, lost, e);
+    }
+    retaining_release(&x);
+    return st;
+}

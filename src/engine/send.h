@@ -1,0 +1,23 @@
+/*
+ * send.h - put one LTX file into a replica, under its name, and know afterwards that it is there.
+ *
+ * Names are created, never overwritten, where the store can tell. There nothing is assumed of an
+ * object that is in the way: its end says whether it is the same file.
+ */
+#ifndef WR_ENGINE_SEND_H
+#define WR_ENGINE_SEND_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+
+struct wr_parcel;
+struct wr_storage;
+
+/* OK: the replica has it. CONFLICT: there is an object of that name with other contents, and it is
+ * left alone; BUSY: there is one, and what it is could not be read. Else as wr_storage_put, and for
+ * what is read from here while it is sent as wr_parcel_send. */
+enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
+    struct wr_err *e) WR_MUST_CHECK;
+
+#endif
