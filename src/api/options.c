@@ -7,6 +7,9 @@
 
 #define SYNC_INTERVAL_NS ((int64_t)1000000000)
 
+#define SECOND_MS ((int64_t)1000)
+#define HOUR_MS   ((int64_t)3600 * 1000)
+
 static enum wr_status boolean(const char *key, const char *value, bool *ret, struct wr_err *e)
 {
     if (!wr_parse_bool(wr_str(value), ret))
@@ -55,27 +58,97 @@ enum wr_status wr_api_replica_settings(
     return st;
 }
 
+static enum wr_status duration_ms(
+    const char *key, const char *value, int64_t *ret, struct wr_err *e)
+{
+    int64_t ns = 0;
+    enum wr_status st = duration(key, value, &ns, e);
+
+    if (st == WR_OK && ns > 0 && ns < 1000000)
+        st = wr_fail(e, WR_MISUSE, "%s: \"%s\" is less than a millisecond", key, value);
+    *ret = ns / 1000000;
+    return st;
+}
+
+/* "30s,5m,1h"; nothing: no level. */
+static enum wr_status levels(
+    const char *key, const char *value, struct wr_cadence *ret, struct wr_err *e)
+{
+    struct wr_str rest = wr_str(value), one;
+    enum wr_status st = WR_OK;
+
+    ret->levels = 0;
+    while (st == WR_OK && rest.n > 0) {
+        char text[32];
+
+        (void)wr_str_cut(rest, ',', &one, &rest);
+        if (ret->levels == WR_LEVELS_MAX || one.n >= sizeof(text))
+            return wr_fail(e, WR_MISUSE, "%s: \"%s\" are no levels", key, value);
+        memcpy(text, one.p, one.n);
+        text[one.n] = '\0';
+        st = duration_ms(key, text, &ret->level_ms[ret->levels], e);
+        if (st == WR_OK && ret->level_ms[ret->levels++] == 0)
+            st = wr_fail(e, WR_MISUSE, "%s: an interval must be greater than 0", key);
+    }
+    return st;
+}
+
+/* As Litestream has it. */
+static void set_defaults(struct wr_db_opts *o)
+{
+    o->cadence = (struct wr_cadence){.levels = 3,
+        .level_ms = {30 * SECOND_MS, 300 * SECOND_MS, HOUR_MS},
+        .snapshot_ms = 24 * HOUR_MS};
+    o->retention = (struct wr_retention){.keep_ms = 24 * HOUR_MS, .l0_ms = 300 * SECOND_MS};
+}
+
+static enum wr_status checkpoint_pages(
+    const char *key, const char *value, uint32_t *ret, struct wr_err *e)
+{
+    uint64_t n;
+
+    if (!wr_parse_u64(wr_str(value), &n) || n == 0 || n > UINT32_MAX / 16)
+        return wr_fail(e, WR_MISUSE, "%s: \"%s\" is not a number of pages", key, value);
+    *ret = (uint32_t)n;
+    return WR_OK;
+}
+
+static enum wr_status db_setting(
+    const char *key, const char *value, struct wr_db_opts *o, bool *ret_retain, struct wr_err *e)
+{
+    if (strcmp(key, "meta-path") == 0) {
+        o->meta_dir = value;
+        return WR_OK;
+    }
+    if (strcmp(key, "min-checkpoint-page-count") == 0)
+        return checkpoint_pages(key, value, &o->checkpoint_frames, e);
+    if (strcmp(key, "adopt-replica") == 0)
+        return boolean(key, value, &o->adopt, e);
+    if (strcmp(key, "levels") == 0)
+        return levels(key, value, &o->cadence, e);
+    if (strcmp(key, "snapshot.interval") == 0)
+        return duration_ms(key, value, &o->cadence.snapshot_ms, e);
+    if (strcmp(key, "snapshot.retention") == 0)
+        return duration_ms(key, value, &o->retention.keep_ms, e);
+    if (strcmp(key, "l0-retention") == 0)
+        return duration_ms(key, value, &o->retention.l0_ms, e);
+    if (strcmp(key, "retention.grace") == 0)
+        return duration_ms(key, value, &o->retention.grace_ms, e);
+    if (strcmp(key, "retention.enabled") == 0)
+        return boolean(key, value, ret_retain, e);
+    return wr_fail(e, WR_MISUSE, "unknown database setting \"%s\"", key);
+}
+
 enum wr_status wr_api_db_settings(
     const char *const *settings, struct wr_db_opts *ret, struct wr_err *e)
 {
-    for (size_t i = 0; settings && settings[i]; i += 2) {
-        const char *key = settings[i], *value = settings[i + 1];
-        uint64_t n;
+    bool retain = true;
+    enum wr_status st = WR_OK;
 
-        if (strcmp(key, "meta-path") == 0) {
-            ret->meta_dir = value;
-        } else if (strcmp(key, "min-checkpoint-page-count") == 0) {
-            if (!wr_parse_u64(wr_str(value), &n) || n == 0 || n > UINT32_MAX / 16)
-                return wr_fail(e, WR_MISUSE, "%s: \"%s\" is not a number of pages", key, value);
-            ret->checkpoint_frames = (uint32_t)n;
-        } else if (strcmp(key, "adopt-replica") == 0) {
-            enum wr_status st = boolean(key, value, &ret->adopt, e);
-
-            if (st != WR_OK)
-                return st;
-        } else {
-            return wr_fail(e, WR_MISUSE, "unknown database setting \"%s\"", key);
-        }
-    }
-    return WR_OK;
+    set_defaults(ret);
+    for (size_t i = 0; st == WR_OK && settings && settings[i]; i += 2)
+        st = db_setting(settings[i], settings[i + 1], ret, &retain, e);
+    if (!retain)
+        ret->retention = (struct wr_retention){0};
+    return st;
 }

@@ -12,6 +12,7 @@
  *     exec: "myapp -serve"
  *     logging: {level: info, type: text, stderr: false}
  *     shutdown-sync-timeout: 30s
+ *     snapshot: {interval: 24h}          and more of that kind: config_history.c
  *
  * A key that does nothing gets one warning with its place and the nearest key that does something;
  * a value that cannot be meant stops the program, because a backup that silently does not happen
@@ -31,11 +32,11 @@ static const struct wr_key top_keys[] = {
     {"addr", WR_KEY_LATER},
     {"mcp-addr", WR_KEY_LATER},
     {"socket", WR_KEY_LATER},
-    {"levels", WR_KEY_LATER},
-    {"snapshot", WR_KEY_LATER},
+    {"levels", WR_KEY_READ},
+    {"snapshot", WR_KEY_READ},
     {"validation", WR_KEY_LATER},
-    {"retention", WR_KEY_LATER},
-    {"l0-retention", WR_KEY_LATER},
+    {"retention", WR_KEY_READ},
+    {"l0-retention", WR_KEY_READ},
     {"l0-retention-check-interval", WR_KEY_LATER},
     {"verify-compaction", WR_KEY_LATER},
     {"shutdown-sync-interval", WR_KEY_LATER},
@@ -71,7 +72,7 @@ static const struct wr_key db_keys[] = {
     {"truncate-page-n", WR_KEY_LATER},
     {"max-sync-wal-bytes", WR_KEY_LATER},
     {"max-checkpoint-page-count", WR_KEY_LATER},
-    {"snapshot", WR_KEY_LATER},
+    {"snapshot", WR_KEY_READ},
     {NULL, 0},
 };
 
@@ -222,6 +223,8 @@ static enum wr_status read_db(struct wr_doc *d, const yaml_node_t *node, const y
             st = wr_pairs_add(&pairs, d->arena, k->name, wr_str(value), e);
     }
     if (st == WR_OK)
+        st = wr_config_history(d, top, node, &pairs, e);
+    if (st == WR_OK)
         st = wr_pairs_copy(&pairs, d->arena, &ret->settings, e);
     return st != WR_OK ? st : read_replicas(d, node, top, index, ret, e);
 }
@@ -302,5 +305,7 @@ enum wr_status wr_config_read(struct wr_doc *d, struct wr_config *c, struct wr_e
         st = get_text(d, top, "exec", &c->exec, e);
     if (st == WR_OK)
         st = read_timeout(d, top, &c->shutdown_sync_timeout_ms, e);
+    if (st == WR_OK)
+        st = wr_config_history_top(d, top, e);
     return st != WR_OK ? st : read_dbs(d, top, c, e);
 }

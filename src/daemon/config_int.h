@@ -52,6 +52,14 @@ enum wr_status wr_config_replica(struct wr_doc *d, const yaml_node_t *node,
     const yaml_node_t *defaults, const char *what, struct wr_config_replica *ret,
     struct wr_err *e) WR_MUST_CHECK;
 
+/* What is kept of a database's past, as settings for weir_db_add; and a look, once, at what the top
+ * of the file says of it. */
+#define WR_CONFIG_LEVELS_MAX 8
+enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const yaml_node_t *db,
+    struct wr_pairs *out, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_config_history_top(
+    struct wr_doc *d, const yaml_node_t *top, struct wr_err *e) WR_MUST_CHECK;
+
 /* Read a whole document; everything of *c but its warnings. */
 enum wr_status wr_config_read(
     struct wr_doc *d, struct wr_config *c, struct wr_err *e) WR_MUST_CHECK;

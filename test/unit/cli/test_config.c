@@ -185,7 +185,7 @@ static void test_unknown_keys(void **state)
         "5:3: unknown key \"levle\" is ignored, did you mean \"level\"?",
         "8:5: unknown key \"meta-paht\" is ignored, did you mean \"meta-path\"?",
         "11:7: unknown key \"sync-intervall\" is ignored, did you mean \"sync-interval\"?",
-        "12:7: \"retention\" has no effect in this version",
+        "12:7: \"auto-recover\" has no effect in this version",
         "13:15: \"region\" has no meaning for a file replica and is ignored",
     };
     struct wr_config *c = good("regoin: x\n"
@@ -199,11 +199,87 @@ static void test_unknown_keys(void **state)
                                "    replica:\n"
                                "      url: file:///b\n"
                                "      sync-intervall: 1s\n"
-                               "      retention: 24h\n"
+                               "      auto-recover: true\n"
                                "      region: r\n");
 
     (void)state;
     expect_warnings(c, want, wr_countof(want));
+}
+
+static void test_history(void **state)
+{
+    static const char text[] = "levels: [{interval: 10s}, {interval: 1h}]\n"
+                               "snapshot: {interval: 12h, retention: 72h}\n"
+                               "l0-retention: 0s\n"
+                               "retention: {enabled: false, grace: 90s}\n"
+                               "dbs:\n"
+                               "  - path: /a.db\n"
+                               "    replica: {url: file:///a}\n"
+                               "  - path: /b.db\n"
+                               "    snapshot: {retention: 2w}\n"
+                               "    replicas: [{url: file:///b, retention: 1h}, {url: file:///c}]\n"
+                               "  - path: /c.db\n"
+                               "    replicas:\n"
+                               "      - {url: file:///d}\n"
+                               "      - {url: file:///e, retention: 36h, snapshot-interval: 6h}\n";
+    struct wr_config *c = good(text);
+
+    (void)state;
+    NO_WARNING(c);
+    assert_string_equal(setting(c->dbs[0].settings, "levels"), "10s,1h");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.interval"), "12h");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.retention"), "72h");
+    assert_string_equal(setting(c->dbs[0].settings, "l0-retention"), "0s");
+    assert_string_equal(setting(c->dbs[0].settings, "retention.enabled"), "false");
+    assert_string_equal(setting(c->dbs[0].settings, "retention.grace"), "90s");
+    assert_string_equal(setting(c->dbs[1].settings, "snapshot.interval"), "12h");
+    assert_string_equal(setting(c->dbs[1].settings, "snapshot.retention"), "2w");
+    /* as Litestream 0.3 had it */
+    assert_string_equal(setting(c->dbs[2].settings, "snapshot.interval"), "6h");
+    assert_string_equal(setting(c->dbs[2].settings, "snapshot.retention"), "36h");
+    c = good("levels: []\ndbs: [{path: /a.db, replica: {url: file:///a}}]\n");
+    assert_string_equal(setting(c->dbs[0].settings, "levels"), "");
+}
+
+static void bad_history(const char *key, const char *want)
+{
+    char text[1000];
+
+    (void)snprintf(
+        text, sizeof(text), "%s\ndbs: [{path: /a.db, replica: {url: file:///a}}]\n", key);
+    bad(text, want);
+}
+
+static void test_bad_history(void **state)
+{
+    (void)state;
+    bad_history("levels: 30s", "1:9: levels must be a list, not a single value");
+    bad_history("levels: [30s]", "1:10: an entry of levels must be a mapping, not a single value");
+    bad_history("levels: [{}]", "1:10: levels[0].interval is missing");
+    bad_history("levels: [{interval: 5m}, {interval: 30}]",
+        "1:37: levels[1].interval: \"30\" is not a duration such as 24h");
+    bad_history("levels: [{interval: 0s}]",
+        "1:21: levels[0].interval: compaction interval must be greater than 0 (got 0s)");
+    bad_history("levels: [{interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}, "
+                "{interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}]",
+        "1:138: compaction level cannot exceed 8");
+    bad_history("snapshot: 24h", "1:11: snapshot must be a mapping, not a single value");
+    bad_history("snapshot: {interval: 0s}",
+        "1:22: snapshot.interval: snapshot interval must be greater than 0 (got 0s)");
+    bad_history("snapshot: {retention: -1h}",
+        "1:23: snapshot.retention: snapshot retention must be greater than 0 (got -1h)");
+    bad_history(
+        "l0-retention: -1s", "1:15: l0-retention: l0 retention must not be negative (got -1s)");
+    bad_history("l0-retention: 300", "1:15: l0-retention: \"300\" is not a duration such as 24h");
+    bad_history("retention: {enabled: maybe}", "1:22: retention.enabled must be true or false");
+    bad_history("retention: 24h", "1:12: retention must be a mapping, not a single value");
+    bad("dbs:\n"
+        "  - path: /a.db\n"
+        "    replicas:\n"
+        "      - {url: file:///a, retention: 24h}\n"
+        "      - {url: file:///b, retention: 72h}\n",
+        "5:37: retention: the replicas of one database have one history, give all the same value "
+        "or use 'snapshot' of the database");
 }
 
 /* The last one counts. */
@@ -515,7 +591,8 @@ static void test_nomem(void **state)
     (void)state;
     T(setenv("T_BUCKET", "b", 1) == 0);
     (void)good("region: x\nzzz: 1\ndbs:\n- path: /a.db\n  meta-path: /m\n"
-               "  replica: {type: s3, bucket: $T_BUCKET, path: p}\n");
+               "  replica: {type: s3, bucket: $T_BUCKET, path: p}\nlevels: [{interval: 30s}]\n"
+               "snapshot: {interval: 1h, retention: 2h}\nl0-retention: 1m\n");
     t_sweep_nomem(sweep_load, NULL);
     t_sweep_nomem(sweep_adhoc, NULL);
 }
@@ -523,6 +600,6 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_unknown_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
     T_TEST(test_env), T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica),
-    T_TEST(test_mistyped_url_shows_no_secret), T_TEST(test_text_is_cut_at_a_nul),
-    T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),
-    T_TEST(test_mutations), T_TEST(test_nomem))
+    T_TEST(test_history), T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
+    T_TEST(test_text_is_cut_at_a_nul), T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find),
+    T_TEST(test_log_level), T_TEST(test_mutations), T_TEST(test_nomem))

@@ -1,0 +1,197 @@
+/*
+ * config_history.c - what is kept of a database's past: levels, snapshots, retention.
+ *
+ *     levels:                            of all databases; an empty list: none
+ *       - interval: 30s
+ *     l0-retention: 5m
+ *     retention: {enabled: true, grace: 5m}
+ *     snapshot:                          here, or of one database
+ *       interval: 24h
+ *       retention: 24h
+ *
+ * Litestream 0.3 had `snapshot-interval` and `retention` on each replica; they mean the database's
+ * where that has no other.
+ */
+#include "base/buf.h"
+#include "daemon/config_int.h"
+
+static const struct wr_key snapshot_keys[] = {
+    {"interval", WR_KEY_READ},
+    {"retention", WR_KEY_READ},
+    {NULL, 0},
+};
+
+static const struct wr_key retention_keys[] = {
+    {"enabled", WR_KEY_READ},
+    {"grace", WR_KEY_READ},
+    {NULL, 0},
+};
+
+static const struct wr_key level_keys[] = {
+    {"interval", WR_KEY_READ},
+    {NULL, 0},
+};
+
+struct history {
+    struct wr_doc *doc;
+    struct wr_pairs *out;
+};
+
+/* `what`: where it stands, and what it is to be called. 0 is no interval, but an end of keeping. */
+static enum wr_status check_duration(const struct history *h, const yaml_node_t *v,
+    const char *what, const char *name, bool may_be_zero, struct wr_err *e)
+{
+    struct wr_str text = wr_doc_text(v);
+    int64_t ns;
+
+    if (!wr_parse_duration(text, &ns))
+        return wr_doc_fail(
+            h->doc, v, e, "%s: \"" WR_FMT "\" is not a duration such as 24h", what, WR_ARG(text));
+    if (ns < 0 || (ns == 0 && !may_be_zero))
+        return wr_doc_fail(h->doc, v, e, "%s: %s must %s (got " WR_FMT ")", what, name,
+            may_be_zero ? "not be negative" : "be greater than 0", WR_ARG(text));
+    return WR_OK;
+}
+
+/* One duration as the setting `key`. */
+static enum wr_status add_duration(const struct history *h, const yaml_node_t *v, const char *key,
+    const char *name, bool may_be_zero, struct wr_err *e)
+{
+    enum wr_status st;
+
+    if (!v)
+        return WR_OK;
+    st = check_duration(h, v, key, name, may_be_zero, e);
+    return st == WR_OK ? wr_pairs_add(h->out, h->doc->arena, key, wr_doc_text(v), e) : st;
+}
+
+/* The setting is a list with commas. */
+static enum wr_status read_levels(const struct history *h, const yaml_node_t *top, struct wr_err *e)
+{
+    const yaml_node_t *list = wr_doc_get(h->doc, top, "levels"), *item;
+    struct wr_buf text;
+    enum wr_status st = WR_OK;
+
+    if (!list)
+        return WR_OK;
+    st = wr_doc_is(h->doc, list, YAML_SEQUENCE_NODE, "levels", e);
+    wr_buf_init(&text, 4096);
+    for (size_t i = 0; st == WR_OK && (item = wr_doc_item(h->doc, list, i)) != NULL; i++) {
+        const yaml_node_t *v;
+        char what[64];
+
+        if (i == WR_CONFIG_LEVELS_MAX) {
+            st = wr_doc_fail(h->doc, item, e, "compaction level cannot exceed 8");
+            break;
+        }
+        (void)snprintf(what, sizeof(what), "levels[%zu].interval", i);
+        st = wr_doc_is(h->doc, item, YAML_MAPPING_NODE, "an entry of levels", e);
+        if (st != WR_OK)
+            break;
+        wr_config_check_keys(h->doc, item, level_keys, NULL);
+        v = wr_doc_get(h->doc, item, "interval");
+        st = v ? check_duration(h, v, what, "compaction interval", false, e)
+               : wr_doc_fail(h->doc, item, e, "%s is missing", what);
+        if (st == WR_OK)
+            wr_buf_fmt(&text, "%s" WR_FMT, i ? "," : "", WR_ARG(wr_doc_text(v)));
+    }
+    if (st == WR_OK && wr_buf_status(&text) != WR_OK)
+        st = wr_fail(e, WR_NOMEM, "out of memory");
+    if (st == WR_OK)
+        st = wr_pairs_add(h->out, h->doc->arena, "levels", wr_buf_view(&text), e);
+    wr_buf_release(&text);
+    return st;
+}
+
+/* A mapping with known keys, or nothing. */
+static enum wr_status get_map(const struct history *h, const yaml_node_t *from, const char *key,
+    const struct wr_key *keys, const yaml_node_t **ret, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    *ret = wr_doc_get(h->doc, from, key);
+    if (*ret)
+        st = wr_doc_is(h->doc, *ret, YAML_MAPPING_NODE, key, e);
+    if (*ret && st == WR_OK)
+        wr_config_check_keys(h->doc, *ret, keys, NULL);
+    return st;
+}
+
+/* Of the replicas of a database, the one that says so; two that say different things are no way to
+ * keep one history. */
+static enum wr_status of_replicas(const struct history *h, const yaml_node_t *db, const char *key,
+    const yaml_node_t **ret, struct wr_err *e)
+{
+    const yaml_node_t *one = wr_doc_get(h->doc, db, "replica");
+    const yaml_node_t *list = wr_doc_get(h->doc, db, "replicas");
+    const yaml_node_t *r = one ? one : wr_doc_item(h->doc, list, 0);
+
+    for (size_t i = 1; r; i++) {
+        const yaml_node_t *v = r->type == YAML_MAPPING_NODE ? wr_doc_get(h->doc, r, key) : NULL;
+
+        if (v && *ret && !wr_str_eq(wr_doc_text(v), wr_doc_text(*ret)))
+            return wr_doc_fail(h->doc, v, e,
+                "%s: the replicas of one database have one history, give all the same value or "
+                "use 'snapshot' of the database",
+                key);
+        *ret = v ? v : *ret;
+        r = list && !one ? wr_doc_item(h->doc, list, i) : NULL;
+    }
+    return WR_OK;
+}
+
+/* Of the database, of its replicas, or of all: the nearest one counts. */
+static enum wr_status read_snapshot(const struct history *h, const yaml_node_t *top,
+    const yaml_node_t *db, const char *key, const char *old, const char *setting, const char *name,
+    struct wr_err *e)
+{
+    const yaml_node_t *own, *all, *v;
+    enum wr_status st = get_map(h, db, "snapshot", snapshot_keys, &own, e);
+
+    v = wr_doc_get(h->doc, own, key);
+    if (st == WR_OK && !v)
+        st = of_replicas(h, db, old, &v, e);
+    if (st != WR_OK)
+        return st;
+    all = wr_doc_get(h->doc, top, "snapshot");
+    if (!v)
+        v = wr_doc_get(h->doc, all, key);
+    return add_duration(h, v, setting, name, false, e);
+}
+
+enum wr_status wr_config_history_top(struct wr_doc *d, const yaml_node_t *top, struct wr_err *e)
+{
+    const struct history h = {.doc = d};
+    const yaml_node_t *v;
+    enum wr_status st = get_map(&h, top, "snapshot", snapshot_keys, &v, e);
+
+    return st == WR_OK ? get_map(&h, top, "retention", retention_keys, &v, e) : st;
+}
+
+enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const yaml_node_t *db,
+    struct wr_pairs *out, struct wr_err *e)
+{
+    const struct history h = {.doc = d, .out = out};
+    const yaml_node_t *retention = wr_doc_get(d, top, "retention");
+    const yaml_node_t *enabled = wr_doc_get(d, retention, "enabled");
+    bool ignored;
+    enum wr_status st = read_levels(&h, top, e);
+
+    if (st == WR_OK)
+        st = read_snapshot(&h, top, db, "interval", "snapshot-interval", "snapshot.interval",
+            "snapshot interval", e);
+    if (st == WR_OK)
+        st = read_snapshot(
+            &h, top, db, "retention", "retention", "snapshot.retention", "snapshot retention", e);
+    if (st == WR_OK)
+        st = add_duration(
+            &h, wr_doc_get(d, top, "l0-retention"), "l0-retention", "l0 retention", true, e);
+    if (st == WR_OK)
+        st = add_duration(
+            &h, wr_doc_get(d, retention, "grace"), "retention.grace", "retention grace", false, e);
+    if (st == WR_OK && enabled && !wr_parse_bool(wr_doc_text(enabled), &ignored))
+        return wr_doc_fail(d, enabled, e, "retention.enabled must be true or false");
+    if (st == WR_OK && enabled)
+        st = wr_pairs_add(out, d->arena, "retention.enabled", wr_doc_text(enabled), e);
+    return st;
+}
