@@ -89,7 +89,7 @@ static void note_end(const struct wr_db *db, struct db_level *lv, const struct w
     lv->txid = r->txid;
     lv->rolling = r->rolling;
     lv->failures = 0;
-    if (!r->sent) /* how many came since is not known */
+    if (!r->sent && !r->was_read) /* another one is there: how many came since is not known */
         count_below(db, lv, db->cadence.few);
 }
 
@@ -205,24 +205,19 @@ static bool may_retry(struct wr_db *db, const struct db_level *lv)
     return false;
 }
 
-/* Read where a level ends, of which that is not known. False: of none. */
-static bool ask(struct wr_db *db, struct db_replica *dr)
+/* A level that goes on from nowhere does so from here. */
+static void begin_lost(const struct wr_db *db, struct db_replica *dr)
 {
     for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
-        struct db_level *lv = &dr->levels[level];
-
-        if (!is_kept(db, level))
-            continue;
-        if (lv->state == LEVEL_LOST)
-            begin(db, lv);
-        if ((lv->state != LEVEL_UNREAD && lv->tried.max == 0) || !may_retry(db, lv))
-            continue;
-        if (lv->state == LEVEL_UNREAD)
-            lv->state = LEVEL_ASKED;
-        wr_keeper_read(dr->keeper, lv->tried.max > 0 ? &lv->tried : &dr->now.newest[level]);
-        return true;
+        if (is_kept(db, level) && dr->levels[level].state == LEVEL_LOST)
+            begin(db, &dr->levels[level]);
     }
-    return false;
+}
+
+/* Where it ends, a file in the replica tells. */
+static bool is_unread(const struct db_level *lv)
+{
+    return lv->state == LEVEL_UNREAD || lv->tried.max > 0;
 }
 
 /* When the level, one that is kept, is to get its next file. */
@@ -236,15 +231,41 @@ static int64_t due_ms(const struct wr_db *db, const struct db_level *lv, unsigne
 static bool is_due(struct wr_db *db, const struct db_level *lv, unsigned level)
 {
     bool enough = level == WR_LEVEL_SNAPSHOT || lv->below >= db->cadence.few;
+    bool more = is_unread(lv) || db->txid > lv->txid;
     int64_t wait_ms;
 
-    if (!is_kept(db, level) || lv->state != LEVEL_KNOWN || lv->tried.max > 0 ||
-        db->txid <= lv->txid || !enough || !may_retry(db, lv))
+    if (!is_kept(db, level) || !enough || !more || !may_retry(db, lv))
         return false;
     wait_ms = due_ms(db, lv, level) - now_ms(db);
     if (wait_ms > 0)
         wr_db_want(db, wr_db_now_ns(db) + wait_ms * 1000000);
     return wait_ms <= 0;
+}
+
+/* Up to which level files are due; 0: none is. */
+static unsigned find_top(struct wr_db *db, const struct db_replica *dr)
+{
+    unsigned top = 0;
+
+    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++)
+        top = is_due(db, &dr->levels[level], level) ? level : top;
+    return top;
+}
+
+/* Read where a level ends, of those up to `top`. False: there is no need to. */
+static bool ask(struct wr_db *db, struct db_replica *dr, unsigned top)
+{
+    for (unsigned level = 1; level <= top; level++) {
+        struct db_level *lv = &dr->levels[level];
+
+        if (!is_kept(db, level) || !is_unread(lv))
+            continue;
+        if (lv->state == LEVEL_UNREAD)
+            lv->state = LEVEL_ASKED;
+        wr_keeper_read(dr->keeper, lv->tried.max > 0 ? &lv->tried : &dr->now.newest[level]);
+        return true;
+    }
+    return false;
 }
 
 /* Which pages, and after what. False: the way from there is not known. */
@@ -302,18 +323,15 @@ static enum wr_status make(
 
 /* With a file of a level those below it get theirs, up to the same TXID, so that no file straddles
  * the end of one of a level above, or of a snapshot. */
-static enum wr_status make_due(struct wr_db *db, struct db_replica *dr, struct wr_err *e)
+static enum wr_status make_up_to(
+    struct wr_db *db, struct db_replica *dr, unsigned top, struct wr_err *e)
 {
-    unsigned top = 0;
     enum wr_status st = WR_OK;
 
-    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++)
-        top = is_due(db, &dr->levels[level], level) ? level : top;
     for (unsigned level = 1; level <= top && st == WR_OK; level++) {
         const struct db_level *lv = &dr->levels[level];
 
-        if (is_kept(db, level) && lv->state == LEVEL_KNOWN && lv->tried.max == 0 &&
-            lv->txid < db->txid)
+        if (is_kept(db, level) && lv->state == LEVEL_KNOWN && lv->txid < db->txid)
             st = make(db, dr, level, e);
     }
     return st;
@@ -334,18 +352,21 @@ static bool may_send(const struct db_replica *dr, const struct wr_parcel *p)
 /* What the keeper is to do next, which is idle. */
 static enum wr_status give_work(struct wr_db *db, struct db_replica *dr, struct wr_err *e)
 {
-    unsigned level = next_level(dr);
+    unsigned level = next_level(dr), top;
     enum wr_status st = WR_OK;
 
-    if (level == 0 && ask(db, dr))
-        return WR_OK;
     if (level == 0 && retention_is_due(db, dr)) {
         dr->retain_due = false;
         wr_keeper_retain(dr->keeper, &db->retention);
         return WR_OK;
     }
-    if (level == 0 && wr_pageset_empty(&db->dirty)) {
-        st = make_due(db, dr, e);
+    if (level == 0) {
+        begin_lost(db, dr);
+        top = find_top(db, dr);
+        if (ask(db, dr, top))
+            return WR_OK;
+        if (wr_pageset_empty(&db->dirty))
+            st = make_up_to(db, dr, top, e);
         level = next_level(dr);
     }
     if (level > 0 && may_send(dr, dr->history[level]))
