@@ -12,16 +12,25 @@
 
 #define RUN_MAX 1000 /* files of a page of a listing, as S3 has them */
 
-/* All files from `since` on, by wr_ltx_file_cmp. Snapshots all begin at TXID 1: these are listed
- * from there. */
-static enum wr_status list_since(struct wr_storage *s, struct wr_call *c, uint64_t since,
-    struct wr_ltx_files *ret, struct wr_err *e)
+/* The first TXID that a file which leads on from `since` may begin with. One of a higher level may
+ * begin long before that, and be all that does: those of level 0 within it may be deleted. But it
+ * came later, and begins behind where the level ended then. Snapshots all begin at TXID 1. */
+static uint64_t level_since(const struct wr_remote_seen *seen, unsigned level)
+{
+    if (level == WR_LEVEL_SNAPSHOT)
+        return 0;
+    return level == 0 ? seen->since : wr_min(seen->since, seen->ends[level] + 1);
+}
+
+/* All files from there on, by wr_ltx_file_cmp. */
+static enum wr_status list_since(struct wr_storage *s, struct wr_call *c,
+    const struct wr_remote_seen *seen, struct wr_ltx_files *ret, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
 
     wr_ltx_files_release(ret);
     for (unsigned level = 0; level <= WR_LEVEL_MAX && st == WR_OK; level++)
-        st = wr_layout_list(s, c, level, level == WR_LEVEL_SNAPSHOT ? 0 : since, ret, e);
+        st = wr_layout_list(s, c, level, level_since(seen, level), ret, e);
     return st;
 }
 
@@ -124,7 +133,7 @@ static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c,
 static enum wr_status list_enough(struct wr_storage *s, struct wr_call *c,
     struct wr_remote_seen *seen, struct wr_ltx_files *ret, struct wr_err *e)
 {
-    enum wr_status st = list_since(s, c, seen->since, ret, e);
+    enum wr_status st = list_since(s, c, seen, ret, e);
     bool enough = st == WR_OK && ret->n > 0 && furthest(ret)->max >= seen->since;
 
     if (st != WR_OK || seen->since == 0)
@@ -134,7 +143,7 @@ static enum wr_status list_enough(struct wr_storage *s, struct wr_call *c,
     if (st != WR_OK || enough)
         return st;
     seen->since = 0;
-    return list_since(s, c, 0, ret, e);
+    return list_since(s, c, seen, ret, e);
 }
 
 static struct wr_remote_pos pos_of(const struct wr_ltx_header *h)
@@ -150,10 +159,11 @@ static struct wr_remote_pos pos_of(const struct wr_ltx_header *h)
         .time_ms = h->time_ms};
 }
 
-/* Of all files, the one of each level that reaches furthest. */
+/* Of each level the file that reaches furthest, of all or of those that came. */
 static void note_newest(const struct wr_ltx_files *files, struct wr_remote_seen *seen)
 {
-    memset(seen->newest, 0, sizeof(seen->newest));
+    if (seen->since == 0)
+        memset(seen->newest, 0, sizeof(seen->newest));
     for (size_t i = 0; i < files->n; i++) {
         struct wr_ltx_file *n = &seen->newest[files->p[i].level];
 
@@ -207,8 +217,7 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr
 
     if (st == WR_OK) {
         now.snapshots = sum_snapshots(&files);
-        if (now.since == 0)
-            note_newest(&files, &now);
+        note_newest(&files, &now);
         if (files.n > 0)
             st = find_among(s, c, &files, &now, &pos, e);
         else

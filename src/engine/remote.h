@@ -34,15 +34,16 @@ struct wr_remote_seen {
     struct wr_ltx_file base; /* what a restore of the newest state begins with; max is 0: unknown */
     struct wr_ltx_file next; /* and what follows that; max is 0: nothing, or unknown */
     uint64_t snapshots;      /* a sum over the names of level 9 */
-    struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level, when all was listed last; max is
-                                                    0: it had none */
+    uint64_t
+        ends[WR_LEVEL_MAX + 1]; /* of each level, when it had `since`; 0: nothing, or unknown */
+    struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level; max is 0: it had none */
 };
 
 /* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is
  * listed when there is nothing, when level 9 has other files than were seen, and when the files
  * that were its beginning are not there as they were: that takes one request, of a page, which also
- * shows a hole in what follows them. `seen` is brought up to date, but for `since`. CORRUPT when
- * the newest file's header is damaged.
+ * shows a hole in what follows them. `seen` is brought up to date, but for `since` and `ends`.
+ * CORRUPT when the newest file's header is damaged.
  *
  * Not whole: the beginning or something between was deleted, or level 0 has two files that hold the
  * same TXID, and no snapshot makes that the past. Then there are two writers, or were: which of the

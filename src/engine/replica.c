@@ -53,11 +53,12 @@ struct wr_replica {
     unsigned failures; /* in a row; a listing that works does not end a row of failed uploads */
     bool send_failed;
     int64_t logged_ms;
-    unsigned damaged;           /* samples in a row */
-    uint64_t listed;            /* TXID it had at the last listing; 0: not known */
-    struct wr_remote_seen seen; /* as of then; since is of the one before */
-    int64_t check_ms;           /* when to list again */
-    int64_t full_ms;            /* and when all of it */
+    unsigned damaged;                /* samples in a row */
+    uint64_t listed;                 /* TXID it had at the last listing; 0: not known */
+    uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
+    struct wr_remote_seen seen;      /* as of then; since and ends are of the one before */
+    int64_t check_ms;                /* when to list again */
+    int64_t full_ms;                 /* and when all of it */
 };
 
 static struct wr_replica *of_actor(struct wr_actor *a)
@@ -159,7 +160,10 @@ static int64_t mono_ms(const struct wr_replica *r)
 static void note_listing(struct wr_replica *r, uint64_t txid)
 {
     r->seen.since = r->listed;
+    memcpy(r->seen.ends, r->ends, sizeof(r->ends));
     r->listed = txid;
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+        r->ends[level] = r->seen.newest[level].max;
     r->check_ms = mono_ms(r) + CHECK_MS;
 }
 

@@ -352,6 +352,33 @@ static void test_what_is_old_goes(void **state)
     world_close(&h.w);
 }
 
+/* What retention deletes is not what somebody else has deleted: the looks at the replica find it as
+ * it was left, hour after hour. */
+static void test_looks_do_not_miss_what_was_too_old(void **state)
+{
+    struct history h;
+    struct wr_ltx_file f = {0};
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.retention = (struct wr_retention){.keep_ms = 2 * 3600000, .l0_ms = 300000};
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    for (unsigned i = 0; i < 3 * 720; i++) {
+        char sql[80];
+
+        (void)snprintf(sql, sizeof(sql), "UPDATE t SET b='%u' WHERE a=%u", i, i % 60 + 1);
+        world_sql(&h.w, sql);
+        (void)world_sync(&h.w);
+        world_run(&h.w, 5 * SECOND);
+    }
+    T(count_level(&h.w, 0, &f) < 200);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 /* Who may not delete is told once, and goes on. */
 static void test_who_may_not_delete_goes_on(void **state)
 {
@@ -422,5 +449,6 @@ T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_ta
     T_TEST(test_a_level_begins_anew_without_its_journal),
     T_TEST(test_a_file_in_the_way_is_gone_on_from), T_TEST(test_a_snapshot_comes_in_time),
     T_TEST(test_large_files_are_streamed), T_TEST(test_what_is_old_goes),
-    T_TEST(test_who_may_not_delete_goes_on), T_TEST(test_a_failing_store_gets_its_level_later),
+    T_TEST(test_looks_do_not_miss_what_was_too_old), T_TEST(test_who_may_not_delete_goes_on),
+    T_TEST(test_a_failing_store_gets_its_level_later),
     T_TEST(test_intervals_begin_where_litestreams_do))
