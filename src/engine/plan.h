@@ -1,8 +1,9 @@
 /*
  * plan.h - which files, in which order, make the database as of a transaction, a time, or now.
  *
- * Pure: no I/O, no clock, no memory. Restore, verification and retention ask the same function, so
- * that nothing is ever deleted that a restore would have chosen.
+ * Pure: no I/O, no clock, no memory. Restore and verification ask the same function. Retention
+ * (retain.h) follows the same rule of what leads on from what, and its tests ask this function
+ * whether every promised point still has a plan.
  */
 #ifndef WR_ENGINE_PLAN_H
 #define WR_ENGINE_PLAN_H

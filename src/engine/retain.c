@@ -2,15 +2,14 @@
  * retain.c - see retain.h.
  *
  * What is too old is left out, all of it; then the promised points are looked at from the first one
- * on, and where no chain of what is kept leads to one, the chain that a plan over all files takes
- * is kept, too. So whatever the files are like, no promise is broken; and where levels follow each
- * other without holes, nothing has to be added but the way to the first point.
+ * on, and where no chain of what is kept leads to one, one of all files is kept, too. So whatever
+ * the files are like, no promise is broken; and where levels follow each other without holes,
+ * nothing has to be added but the way to the first point.
  */
 #include "engine/retain.h"
 
 #include "base/mem.h"
 #include "base/mutant.h"
-#include "engine/plan.h"
 
 struct end {
     uint64_t txid;
@@ -22,11 +21,12 @@ struct retaining {
     size_t n;
     bool *keep;
     struct end *ends;  /* of all files, ascending by TXID */
-    bool *possible;    /* by file: a chain of all files leads to the point that it ends at */
+    bool *usable;      /* by file: a chain of all files leads to its beginning */
+    bool *possible;    /* by file: one does to the point that it ends at */
     bool *promised;    /* by file: that point is */
     uint64_t *reached; /* points that what is kept leads to, ascending */
     size_t n_reached;
-    size_t *chain; /* of a plan */
+    uint64_t *chain; /* room for points */
 };
 
 static int by_txid(const void *a, const void *b)
@@ -62,40 +62,54 @@ static bool applies(const struct retaining *x, const struct wr_ltx_file *f)
     return lo < x->n_reached && x->reached[lo] < f->max;
 }
 
-/* Walk the points in order of TXID: whatever leads to one has come before it. SIZE_MAX: what is
- * kept leads to all that were promised; else the first file whose end it does not lead to. */
-static size_t first_lost(struct retaining *x)
+/* The points of a chain, the last of which is that of ends[..n) and not reached, become reached.
+ * Backwards, each time with the file that begins first: it makes the fewest files. No point that
+ * was reached before lies between the first one of the chain and the last, so nobody looks at an
+ * end twice. */
+static void keep_chain(struct retaining *x, size_t n)
+{
+    uint64_t from = x->ends[n - 1].txid; /* the next file must end there or behind */
+    size_t n_chain = 0, best;
+
+    do {
+        for (best = SIZE_MAX; n > 0 && x->ends[n - 1].txid >= from; n--) {
+            size_t k = x->ends[n - 1].file;
+
+            if (x->usable[k] && (best == SIZE_MAX || x->files[k].min < x->files[best].min))
+                best = k;
+        }
+        assert(best != SIZE_MAX);
+        x->keep[best] = true;
+        x->chain[n_chain++] = x->files[best].max;
+        from = x->files[best].min - 1;
+    } while (!applies(x, &x->files[best]));
+    while (n_chain > 0)
+        x->reached[x->n_reached++] = x->chain[--n_chain];
+}
+
+/* Walk the points in order of TXID: whatever leads to one has come before it. Where what is kept
+ * does not lead to one that was promised, more is kept. Tell which files were of use. */
+static void walk(struct retaining *x, bool *ret_use)
 {
     x->n_reached = 0;
     for (size_t i = 0; i < x->n;) {
         uint64_t txid = x->ends[i].txid;
-        size_t promised = SIZE_MAX;
-        bool there = false;
+        bool there = false, promised = false;
 
         for (; i < x->n && x->ends[i].txid == txid; i++) {
             size_t k = x->ends[i].file;
+            bool use = x->keep[k] && !is_odd(&x->files[k]) && applies(x, &x->files[k]);
 
-            promised = x->promised[k] ? k : promised;
-            there = there || (x->keep[k] && !is_odd(&x->files[k]) && applies(x, &x->files[k]));
+            promised = promised || x->promised[k];
+            there = there || use;
+            if (ret_use)
+                ret_use[k] = use;
         }
         if (there)
             x->reached[x->n_reached++] = txid;
-        else if (promised != SIZE_MAX)
-            return promised;
+        else if (promised)
+            keep_chain(x, i);
     }
-    return SIZE_MAX;
-}
-
-/* Keep what a plan over all files takes to the end of this one, which is possible. */
-static enum wr_status keep_chain(struct retaining *x, size_t file, struct wr_err *e)
-{
-    const struct wr_plan_target t = {.txid = x->files[file].max};
-    size_t n = 0;
-    enum wr_status st = wr_plan(x->files, x->n, &t, x->chain, &n, e);
-
-    for (size_t i = 0; st == WR_OK && i < n; i++)
-        x->keep[x->chain[i]] = true;
-    return st;
 }
 
 /* The newest point, of those that can be reached at all, from before a time. SIZE_MAX: none. */
@@ -162,7 +176,7 @@ static void find_possible(struct retaining *x)
 
     for (size_t i = 0; i < x->n; i++)
         x->keep[i] = true;
-    (void)first_lost(x); /* nothing is promised yet */
+    walk(x, x->usable); /* nothing is promised yet */
     for (size_t i = 0; i < x->n; i++) {
         while (k < x->n_reached && x->reached[k] < x->ends[i].txid)
             k++;
@@ -173,11 +187,12 @@ static void find_possible(struct retaining *x)
 static enum wr_status retaining_init(struct retaining *x, struct wr_err *e)
 {
     x->ends = wr_array(x->n, sizeof(*x->ends));
+    x->usable = wr_array(x->n, sizeof(*x->usable));
     x->possible = wr_array(x->n, sizeof(*x->possible));
     x->promised = wr_array(x->n, sizeof(*x->promised));
     x->reached = wr_array(x->n, sizeof(*x->reached));
     x->chain = wr_array(x->n, sizeof(*x->chain));
-    if (!x->ends || !x->possible || !x->promised || !x->reached || !x->chain)
+    if (!x->ends || !x->usable || !x->possible || !x->promised || !x->reached || !x->chain)
         return wr_fail(e, WR_NOMEM, "retention of %zu files: out of memory", x->n);
     for (size_t i = 0; i < x->n; i++)
         x->ends[i] = (struct end){.txid = x->files[i].max, .file = i};
@@ -188,6 +203,7 @@ static enum wr_status retaining_init(struct retaining *x, struct wr_err *e)
 static void retaining_release(struct retaining *x)
 {
     wr_free(x->ends);
+    wr_free(x->usable);
     wr_free(x->possible);
     wr_free(x->promised);
     wr_free(x->reached);
@@ -199,13 +215,12 @@ enum wr_status wr_retain(const struct wr_ltx_file *files, size_t n, const struct
 {
     struct retaining x = {.files = files, .n = n, .keep = keep};
     enum wr_status st = n > 0 ? retaining_init(&x, e) : WR_OK;
-    size_t lost;
 
     if (st == WR_OK && n > 0) {
         find_possible(&x);
         choose(&x, r);
-        while (st == WR_OK && (lost = first_lost(&x)) != SIZE_MAX && !WR_MUTANT(KEEP_NO_WAY))
-            st = keep_chain(&x, lost, e);
+        if (!WR_MUTANT(KEEP_NO_WAY))
+            walk(&x, NULL);
     }
     retaining_release(&x);
     return st;

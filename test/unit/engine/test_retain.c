@@ -9,6 +9,8 @@
 #include "engine/plan.h"
 #include "harness/t.h"
 
+#include <time.h>
+
 #define FILES_MAX 64
 
 struct listing {
@@ -229,6 +231,37 @@ static void test_nothing_is_deleted_for_ever(void **state)
     T(is.n == 0);
 }
 
+/* A level that was given up and begun anew again and again: each hole is filled, and none of them
+ * costs a look at all files. */
+static void test_many_holes_take_no_time(void **state)
+{
+    enum {
+        N = 50000
+    };
+    const struct wr_retention r = {.keep_ms = 2 * N, .l0_ms = 10};
+    struct wr_ltx_file *f = wr_array(2 * N, sizeof(*f));
+    bool *keep = wr_array(2 * N, sizeof(*keep));
+    struct wr_err e = {0};
+    clock_t began;
+    size_t n = 0, l0 = 0;
+
+    (void)state;
+    T(f && keep);
+    for (uint64_t t = 1; t <= N; t++)
+        f[n++] = (struct wr_ltx_file){.min = t, .max = t, .time_ms = (int64_t)t};
+    for (uint64_t t = 1; t + 4 <= N; t += 4)
+        f[n++] =
+            (struct wr_ltx_file){.level = 1, .min = t, .max = t + 1, .time_ms = (int64_t)t + 1};
+    began = clock();
+    T_OK(wr_retain(f, n, &r, keep, &e));
+    T((clock() - began) / CLOCKS_PER_SEC < 5);
+    for (size_t i = 0; i < N; i++)
+        l0 += keep[i];
+    T(l0 >= N / 2 - 8 && l0 <= N / 2 + 16);
+    wr_free(f);
+    wr_free(keep);
+}
+
 static enum wr_status sweep(void *arg)
 {
     const struct wr_retention r = {.keep_ms = 1};
@@ -248,5 +281,5 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_no_promise_is_ever_broken), T_TEST(test_what_is_covered_goes),
-    T_TEST(test_files_in_a_hole_stay), T_TEST(test_nothing_is_deleted_for_ever),
-    T_TEST(test_no_memory))
+    T_TEST(test_files_in_a_hole_stay), T_TEST(test_many_holes_take_no_time),
+    T_TEST(test_nothing_is_deleted_for_ever), T_TEST(test_no_memory))
