@@ -49,9 +49,10 @@ struct wr_remote_seen {
  * same TXID, and no snapshot makes that the past. Then there are two writers, or were: which of the
  * files a restore takes is luck, and what it makes of them may be a mixture. So it is when, of a
  * replica that was listed whole, what follows the first file of the plan does not begin with the
- * database that this one ends with. A file within another one does no harm if the plan, which takes
- * the greater one, is seen to go on from it. Each of these joints costs two requests, and only
- * rolling checksums tell. */
+ * database that this one ends with; a file of a higher level may begin within it, and is judged by
+ * a third file that does, if there is one. A file within another one does no harm if the plan,
+ * which takes the greater one, is seen to go on from it. Each of these joints costs two requests,
+ * and only rolling checksums tell. */
 enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr_remote_seen *seen,
     struct wr_remote_pos *ret, struct wr_err *e) WR_MUST_CHECK;
 

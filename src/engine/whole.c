@@ -109,12 +109,36 @@ static bool tells(const struct wr_fact *f)
     return f->read && f->has_rolling;
 }
 
-/* A file of a higher level may begin before a snapshot that was made meanwhile, and then nothing
- * tells whether it goes on from there. Level 0 is as it was captured. */
-static bool may_straddle(const struct wr_ltx_file *base, const struct wr_ltx_file *next)
+/* A file that ends with `base`, or else begins behind it. NULL: there is none. */
+static const struct wr_ltx_file *witness_of(
+    const struct wr_ltx_files *files, const struct wr_ltx_file *base)
 {
-    return next->level > 0 && next->level < WR_LEVEL_SNAPSHOT && next->min <= base->max &&
-           next->max > base->max;
+    const struct wr_ltx_file *found = NULL;
+
+    for (size_t i = 0; i < files->n; i++) {
+        const struct wr_ltx_file *f = &files->p[i];
+
+        if (f->max == base->max && f != base)
+            return f;
+        if (f->min == base->max + 1 && !found)
+            found = f;
+    }
+    return found;
+}
+
+/* What goes on from `base` begins within it: a file of a higher level does, which ends where the
+ * database was when its time came. Only a third file tells whether they are of one history, and
+ * where that was deleted for its age nothing speaks against it. */
+static enum wr_status check_overlap(
+    struct judging *j, const struct wr_ltx_file *base, const struct wr_fact *was, struct wr_err *e)
+{
+    const struct wr_ltx_file *f = witness_of(j->w->files, base);
+    struct wr_fact is = {0};
+    enum wr_status st = f ? fact_of(j, f, &is, e) : WR_OK;
+
+    if (st == WR_OK && tells(&is))
+        j->w->mixed = was->rolling_post != (f->max == base->max ? is.rolling_post : is.rolling_pre);
+    return st;
 }
 
 /* Whether the plan goes on from its first file as that ends. A snapshot of somebody else, or of a
@@ -126,15 +150,17 @@ static enum wr_status check_base(struct judging *j, struct wr_err *e)
     struct wr_fact was = {0}, is = {0};
     enum wr_status st = fact_of(j, base, &was, e);
 
+    if (st == WR_OK && tells(&was) && j->n > 1 && next->level > 0 && next->min > 1 &&
+        next->min <= base->max)
+        return check_overlap(j, base, &was, e);
     if (st == WR_OK && tells(&was) && next != base)
         st = fact_of(j, next, &is, e);
     if (st != WR_OK)
         return st;
     if (was.aside || is.aside)
         j->w->whole = false;
-    else if (tells(&is) && !may_straddle(base, next) &&
-             (j->n > 1 ? wr_fit(base, &was, next, &is) != WR_FIT_YES
-                       : was.rolling_post != is.rolling_post))
+    else if (tells(&is) && (j->n > 1 ? wr_fit(base, &was, next, &is) != WR_FIT_YES
+                                     : was.rolling_post != is.rolling_post))
         j->w->mixed = true;
     return WR_OK;
 }

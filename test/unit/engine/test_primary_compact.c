@@ -54,16 +54,21 @@ static void write_for(struct history *h, unsigned seconds)
     }
 }
 
-static void write_lightly_for(struct history *h, unsigned seconds)
+static void write_every(struct history *h, unsigned seconds, unsigned n)
 {
-    for (unsigned i = 0; i < seconds; i++) {
+    for (unsigned i = 0; i < n; i++) {
         char sql[80];
 
         (void)snprintf(sql, sizeof(sql), "UPDATE t SET b='%u' WHERE a=%u", i, i % 60 + 1);
         world_sql(&h->w, sql);
         (void)world_sync(&h->w);
-        world_run(&h->w, SECOND);
+        world_run(&h->w, seconds * SECOND);
     }
+}
+
+static void write_lightly_for(struct history *h, unsigned seconds)
+{
+    write_every(h, 1, seconds);
 }
 
 static size_t count_level(struct world *w, unsigned level, struct wr_ltx_file *ret_last)
@@ -365,15 +370,37 @@ static void test_looks_do_not_miss_what_was_too_old(void **state)
     h.w.opts.retention = (struct wr_retention){.keep_ms = 2 * 3600000, .l0_ms = 300000};
     world_start(&h.w);
     (void)world_sync(&h.w);
-    for (unsigned i = 0; i < 3 * 720; i++) {
-        char sql[80];
-
-        (void)snprintf(sql, sizeof(sql), "UPDATE t SET b='%u' WHERE a=%u", i, i % 60 + 1);
-        world_sql(&h.w, sql);
-        (void)world_sync(&h.w);
-        world_run(&h.w, 5 * SECOND);
-    }
+    write_every(&h, 5, 3 * 720);
     T(count_level(&h.w, 0, &f) < 200);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
+/* A snapshot ends in the middle of what a file of a level covers, which the next restore applies to
+ * it. That is no trace of somebody else: not at the start, and not at a look at all of it. */
+static void test_a_snapshot_within_a_level_is_no_stranger(void **state)
+{
+    struct history h;
+    struct wr_ltx_file f = {0};
+    size_t n;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.cadence.snapshot_ms = 45000;
+    h.w.opts.retention = (struct wr_retention){.keep_ms = 600000, .l0_ms = 20000};
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    write_lightly_for(&h, 1020);
+    n = count_level(&h.w, 9, &f);
+    world_stop(&h.w);
+    h.w.opts.cadence.snapshot_ms = 100 * 60000;
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    T(count_level(&h.w, 9, &f) == n);
+    write_every(&h, 7, 7 * 514);
+    T(count_level(&h.w, 9, &f) <= 3);
     T(h.w.warnings == 0 && h.w.errors == 0);
     world_check(&h.w, 0);
     world_close(&h.w);
@@ -449,6 +476,7 @@ T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_ta
     T_TEST(test_a_level_begins_anew_without_its_journal),
     T_TEST(test_a_file_in_the_way_is_gone_on_from), T_TEST(test_a_snapshot_comes_in_time),
     T_TEST(test_large_files_are_streamed), T_TEST(test_what_is_old_goes),
+    T_TEST(test_a_snapshot_within_a_level_is_no_stranger),
     T_TEST(test_looks_do_not_miss_what_was_too_old), T_TEST(test_who_may_not_delete_goes_on),
     T_TEST(test_a_failing_store_gets_its_level_later),
     T_TEST(test_intervals_begin_where_litestreams_do))

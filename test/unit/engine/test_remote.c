@@ -433,6 +433,43 @@ static void test_a_snapshot_that_ends_within_a_file_is_not_believed(void **state
     wr_storage_close(s);
 }
 
+/* But files of higher levels go on from wherever the database was: there a third file tells. */
+static void test_a_snapshot_within_a_file_of_a_level(void **state)
+{
+    static const struct {
+        uint64_t min, max; /* of the third file, of level 0; 0: there is none */
+        uint64_t twist;    /* of the snapshot */
+        bool whole;
+    } cases[] = {
+        {5, 5, 0, true},
+        {5, 5, 3, false},
+        {6, 6, 0, true},
+        {6, 6, 3, false},
+        {0, 0, 0, true},
+        {0, 0, 3, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct spy spy;
+        struct wr_storage_ops ops;
+        struct wr_storage *s = spy_open(&spy, &ops);
+        struct wr_remote_pos pos;
+        struct wr_err e = {0};
+
+        put_file(s, WR_LEVEL_SNAPSHOT, 1, 1, true);
+        put_twisted(s, WR_LEVEL_SNAPSHOT, 1, 5, true, cases[i].twist);
+        put_file(s, 1, 2, 4, true);
+        put_file(s, 1, 5, 7, true);
+        if (cases[i].max)
+            put_file(s, 0, cases[i].min, cases[i].max, true);
+        put_file(s, 0, 8, 8, true);
+        T_OK(find(s, 0, &pos, &e));
+        T(pos.whole == cases[i].whole && pos.mixed == !pos.whole);
+        wr_storage_close(s);
+    }
+}
+
 /* A damaged one is nothing that a restore could begin with; one in an archive may be whole; and one
  * that cannot be had now is asked for again. */
 static void test_a_beginning_that_cannot_be_read(void **state)
@@ -613,6 +650,6 @@ T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_be
     T_TEST(test_what_lies_within_another_is_in_no_plan),
     T_TEST(test_a_snapshot_that_the_rest_does_not_continue_shows),
     T_TEST(test_a_snapshot_that_ends_within_a_file_is_not_believed),
-    T_TEST(test_a_beginning_that_cannot_be_read), T_TEST(test_snapshot_alone),
-    T_TEST(test_damaged_newest_file), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
-    T_TEST(test_no_memory))
+    T_TEST(test_a_snapshot_within_a_file_of_a_level), T_TEST(test_a_beginning_that_cannot_be_read),
+    T_TEST(test_snapshot_alone), T_TEST(test_damaged_newest_file),
+    T_TEST(test_misnamed_newest_file), T_TEST(test_same_object), T_TEST(test_no_memory))
