@@ -131,13 +131,16 @@ static void strike_out(struct wr_catalogue *k, int64_t until_ms)
 enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     const struct wr_retention *r, size_t *ret_n, struct wr_err *e)
 {
+    struct wr_retention now = *r;
     int64_t now_ms = wr_mono_ms(c->clock);
     int64_t until_ms = now_ms - (r->grace_ms > 0 ? r->grace_ms : GRACE_MS);
     bool *keep = wr_array(k->files.n ? k->files.n : 1, sizeof(*keep));
-    enum wr_status st = keep ? wr_retain(k->files.p, k->files.n, r, keep, e)
-                             : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
+    enum wr_status st = keep ? WR_OK : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
 
     *ret_n = 0;
+    now.now_ms = wr_wall_ms(c->clock);
+    if (st == WR_OK)
+        st = wr_retain(k->files.p, k->files.n, &now, keep, e);
     if (st == WR_OK)
         st = doom(k, keep, now_ms, e);
     for (size_t i = 0; st == WR_OK && i < k->doomed.n;)

@@ -153,7 +153,7 @@ static int64_t back(int64_t from, int64_t ms)
 /* Keep what is young enough, and say which points are promised. */
 static void choose(struct retaining *x, const struct wr_retention *r)
 {
-    int64_t newest = newest_ms(x);
+    int64_t newest = r->now_ms > 0 ? wr_min(newest_ms(x), r->now_ms) : newest_ms(x);
     int64_t cut = back(newest, r->keep_ms);
     int64_t l0_cut = r->l0_ms > 0 ? wr_max(cut, back(newest, r->l0_ms)) : cut;
     size_t first = last_before(x, cut), last = last_before(x, INT64_MAX);

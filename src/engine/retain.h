@@ -10,7 +10,7 @@
  *   - of the last l0_ms, every point.
  *
  * Time is that of the files, and counted back from the newest of them: while nothing is written
- * nothing gets old.
+ * nothing gets old. A file from the future was made while a clock was wrong, and makes nothing old.
  */
 #ifndef WR_ENGINE_RETAIN_H
 #define WR_ENGINE_RETAIN_H
@@ -25,6 +25,7 @@ struct wr_retention {
     /* Who reads a file has so much time after another one took its place; 0: 5 minutes. Not for
      * wr_retain. */
     int64_t grace_ms;
+    int64_t now_ms; /* files from after that are from the future; 0: none is */
 };
 
 /* Set keep[i] for each of the `n` files, sorted by wr_ltx_file_cmp. Every promised point can be

@@ -214,6 +214,25 @@ static void test_files_in_a_hole_stay(void **state)
     T(restores(&is, 6) && restores(&is, 20));
 }
 
+/* The clock was a year ahead for a moment. What was made then does not make all else old. */
+static void test_a_file_from_the_future_makes_nothing_old(void **state)
+{
+    const struct wr_retention r = {.keep_ms = 1000, .l0_ms = 200, .now_ms = 3100};
+    struct listing all = {0}, is;
+
+    (void)state;
+    add(&all, 9, 1, 1, 1000);
+    for (uint64_t t = 2; t <= 20; t++)
+        add(&all, 0, t, t, (int64_t)(1000 + 100 * t));
+    add(&all, 1, 2, 11, 2100);
+    add(&all, 1, 12, 19, 2900);
+    add(&all, 0, 21, 21, INT64_C(31536000000));
+    is = kept(&all, &r);
+    T(restores(&is, 11) && restores(&is, 19) && restores(&is, 20) && restores(&is, 21));
+    T(count(&is, 0) == 9 + 3); /* to the state that the time begins with, and the last ones */
+    T(count(&is, 1) == 2);
+}
+
 static void test_nothing_is_deleted_for_ever(void **state)
 {
     const struct wr_retention r = {0};
@@ -282,4 +301,5 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_no_promise_is_ever_broken), T_TEST(test_what_is_covered_goes),
     T_TEST(test_files_in_a_hole_stay), T_TEST(test_many_holes_take_no_time),
-    T_TEST(test_nothing_is_deleted_for_ever), T_TEST(test_no_memory))
+    T_TEST(test_a_file_from_the_future_makes_nothing_old), T_TEST(test_nothing_is_deleted_for_ever),
+    T_TEST(test_no_memory))
