@@ -220,15 +220,18 @@ static bool is_unread(const struct db_level *lv)
     return lv->state == LEVEL_UNREAD || lv->tried.max > 0;
 }
 
-/* When the level, one that is kept, is to get its next file. */
-static int64_t due_ms(const struct wr_db *db, const struct db_level *lv, unsigned level)
+/* When the level, one that is kept, is to get its next file. Times from the future are of a clock
+ * that was set back since: nobody waits for them. */
+static int64_t due_ms(const struct wr_db *db, struct db_level *lv, unsigned level)
 {
+    lv->made_ms = wr_min(lv->made_ms, now_ms(db));
+    lv->since_ms = wr_min(lv->since_ms, now_ms(db));
     if (level == WR_LEVEL_SNAPSHOT)
         return wr_cadence_end(lv->made_ms, db->cadence.snapshot_ms);
     return wr_cadence_end(lv->since_ms, db->cadence.level_ms[level - 1]);
 }
 
-static bool is_due(struct wr_db *db, const struct db_level *lv, unsigned level)
+static bool is_due(struct wr_db *db, struct db_level *lv, unsigned level)
 {
     bool enough = level == WR_LEVEL_SNAPSHOT || lv->below >= db->cadence.few;
     bool more = is_unread(lv) || db->txid > lv->txid;
@@ -243,7 +246,7 @@ static bool is_due(struct wr_db *db, const struct db_level *lv, unsigned level)
 }
 
 /* Up to which level files are due; 0: none is. */
-static unsigned find_top(struct wr_db *db, const struct db_replica *dr)
+static unsigned find_top(struct wr_db *db, struct db_replica *dr)
 {
     unsigned top = 0;
 

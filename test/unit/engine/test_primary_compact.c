@@ -377,6 +377,46 @@ static void test_looks_do_not_miss_what_was_too_old(void **state)
     world_close(&h.w);
 }
 
+/* The clock was a week ahead, and somebody has set it right. What was captured meanwhile has a time
+ * from the future: it neither makes all else old, nor do the next files wait for that time. */
+static void test_a_clock_that_was_ahead(void **state)
+{
+    const int64_t week_ms = INT64_C(7) * 24 * 3600000;
+    struct history h;
+    struct wr_ltx_file f = {0};
+    size_t n, snapshots;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.cadence.snapshot_ms = 60000;
+    h.w.opts.retention = (struct wr_retention){.keep_ms = 3600000, .l0_ms = 20000};
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    write_for(&h, 100);
+    h.w.clock.wall_now_ms += week_ms;
+    write_for(&h, 2);
+    h.w.clock.wall_now_ms -= week_ms;
+    write_for(&h, 2);
+    n = count_level(&h.w, 1, &f);
+    snapshots = count_level(&h.w, 9, &f);
+    write_every(&h, 5, 180);
+    T(count_level(&h.w, 1, &f) >= n + 20);
+    T(count_level(&h.w, 9, &f) >= snapshots + 10);
+    for (uint64_t txid = 2; txid <= 90; txid++) {
+        struct wr_ltx_files files = bucket_list(&h.w);
+
+        for (size_t i = 0; i < files.n; i++) {
+            if (files.p[i].level == 1 && files.p[i].max == txid)
+                expect_image(&h, txid);
+        }
+        wr_ltx_files_release(&files);
+    }
+    T(count_since(&h.w, 1, 2) - count_since(&h.w, 1, 100) >= 3);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 /* A snapshot ends in the middle of what a file of a level covers, which the next restore applies to
  * it. That is no trace of somebody else: not at the start, and not at a look at all of it. */
 static void test_a_snapshot_within_a_level_is_no_stranger(void **state)
@@ -476,7 +516,7 @@ T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_ta
     T_TEST(test_a_level_begins_anew_without_its_journal),
     T_TEST(test_a_file_in_the_way_is_gone_on_from), T_TEST(test_a_snapshot_comes_in_time),
     T_TEST(test_large_files_are_streamed), T_TEST(test_what_is_old_goes),
-    T_TEST(test_a_snapshot_within_a_level_is_no_stranger),
+    T_TEST(test_a_clock_that_was_ahead), T_TEST(test_a_snapshot_within_a_level_is_no_stranger),
     T_TEST(test_looks_do_not_miss_what_was_too_old), T_TEST(test_who_may_not_delete_goes_on),
     T_TEST(test_a_failing_store_gets_its_level_later),
     T_TEST(test_intervals_begin_where_litestreams_do))
