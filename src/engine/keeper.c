@@ -44,7 +44,8 @@ struct wr_keeper {
     struct job job;
     struct wr_keeper_report report; /* of TASK_ENDED */
     struct wr_ltx_files news;       /* what came since the catalogue was brought up to date */
-    bool forget;                    /* it cannot be */
+    bool follow;                    /* news counts: the catalogue was listed, or is being */
+    bool forget;                    /* it cannot be brought up to date */
     bool over;                      /* nothing is begun any more */
     struct wr_cancel *request;      /* of what it is at, on its step's stack */
 
@@ -54,9 +55,10 @@ struct wr_keeper {
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
 {
     wr_mutex_lock(&k->mutex);
-    if (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK) {
+    if (k->follow && (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK)) {
         wr_ltx_files_release(&k->news);
         k->forget = true;
+        k->follow = false;
     }
     wr_mutex_unlock(&k->mutex);
 }
@@ -138,6 +140,7 @@ static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, s
     if (k->forget)
         wr_catalogue_forget(&k->catalogue);
     k->forget = false;
+    k->follow = true;
     wr_mutex_unlock(&k->mutex);
     st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);
     if (st == WR_OK)
@@ -309,7 +312,9 @@ void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r)
 void wr_keeper_forget(struct wr_keeper *k)
 {
     wr_mutex_lock(&k->mutex);
+    wr_ltx_files_release(&k->news);
     k->forget = true;
+    k->follow = false;
     wr_mutex_unlock(&k->mutex);
 }
 

@@ -12,10 +12,11 @@
 
 struct spy {
     void *inner; /* of the memory driver */
-    unsigned puts, lists;
-    enum wr_status fail_put, fail_list, fail_get; /* not OK: nothing happens, and this is said */
-    enum wr_status after_put;                     /* it happens, and this is said */
-    const char *fail_in;                          /* fail_get is for keys with this; NULL: all */
+    unsigned puts, lists, removes;
+    /* Not OK: nothing happens, and this is said. */
+    enum wr_status fail_put, fail_list, fail_get, fail_remove;
+    enum wr_status after_put; /* it happens, and this is said */
+    const char *fail_in;      /* fail_get is for keys with this; NULL: all */
     void (*in_put)(void *arg, struct wr_call *c, struct wr_str key);
     void *arg;
 };
@@ -77,7 +78,12 @@ static inline enum wr_status spy_put(void *self, struct wr_call *c, struct wr_st
 static inline enum wr_status spy_remove(
     void *self, struct wr_call *c, const struct wr_str *keys, size_t n, struct wr_err *e)
 {
-    return wr_storage_mem.remove(((struct spy *)self)->inner, c, keys, n, e);
+    struct spy *s = self;
+
+    s->removes++;
+    if (s->fail_remove != WR_OK)
+        return spy_say(s->fail_remove, e);
+    return wr_storage_mem.remove(s->inner, c, keys, n, e);
 }
 
 /* As the memory driver, but all in one put. */

@@ -1,0 +1,285 @@
+/*
+ * test_keeper.c - one thing at a time, each of which ends with a report, whatever the store does.
+ */
+#include "engine/keeper.h"
+
+#include "base/mem.h"
+#include "unit/engine/replica_bench.h"
+
+struct keeping {
+    struct bench b; /* its clock, scheduler and store */
+    struct wr_storage *s;
+    struct wr_keeper *k;
+};
+
+static void begin(struct keeping *x)
+{
+    struct wr_sched_opts so = {.clock = &x->b.clock.clock, .manual = true};
+    struct wr_keeper_opts o = {.label = "app.db", .notify = on_change, .arg = &x->b};
+    struct wr_err e = {0};
+
+    x->b = (struct bench){0};
+    wr_clock_manual_init(&x->b.clock, WALL);
+    T_OK(wr_sched_new(&so, &x->b.sched, &e));
+    x->s = spy_open(&x->b.spy, &x->b.ops);
+    o.sched = x->b.sched;
+    o.storage = x->s;
+    T_OK(wr_keeper_new(&o, &x->k, &e));
+}
+
+static void end(struct keeping *x)
+{
+    wr_keeper_free(x->k);
+    wr_storage_close(x->s);
+    wr_sched_free(x->b.sched);
+}
+
+static struct wr_parcel *of_level_1(uint64_t txid, unsigned twist)
+{
+    struct wr_parcel *p = parcel(txid, twist, WALL);
+
+    p->level = 1;
+    return p;
+}
+
+static struct wr_keeper_report report(struct keeping *x)
+{
+    struct wr_keeper_report r = {0};
+
+    T(!wr_keeper_take(x->k, &r) && wr_keeper_busy(x->k));
+    run(&x->b, 1000);
+    T(wr_keeper_busy(x->k)); /* until it is told */
+    T(wr_keeper_take(x->k, &r) && !wr_keeper_busy(x->k) && !wr_keeper_take(x->k, &r));
+    return r;
+}
+
+static struct wr_keeper_report send(struct keeping *x, uint64_t txid, unsigned twist)
+{
+    struct wr_parcel *p = of_level_1(txid, twist);
+
+    wr_keeper_send(x->k, p);
+    wr_parcel_unref(p);
+    return report(x);
+}
+
+static struct wr_keeper_report read(struct keeping *x, uint64_t txid)
+{
+    wr_keeper_read(x->k, &(struct wr_ltx_file){.level = 1, .min = txid, .max = txid});
+    return report(x);
+}
+
+static struct wr_keeper_report retain(struct keeping *x)
+{
+    wr_keeper_retain(x->k, &(struct wr_retention){.keep_ms = 1000, .l0_ms = 100, .grace_ms = 1000});
+    return report(x);
+}
+
+static void test_a_file_is_sent_and_read(void **state)
+{
+    struct keeping x;
+    struct wr_keeper_report r;
+
+    (void)state;
+    begin(&x);
+    r = send(&x, 7, 0);
+    T(r.st == WR_OK);
+    T(r.file.level == 1 && r.sent && r.txid == 7 && r.has_rolling && x.b.notified == 1);
+    T(r.rolling == (7 | WR_LTX_CHECKSUM_EMPTY));
+    r = read(&x, 7);
+    T(r.st == WR_OK);
+    T(r.file.level == 1 && !r.sent && r.txid == 7 && r.rolling == (7 | WR_LTX_CHECKSUM_EMPTY));
+    r = send(&x, 7, 0); /* an earlier attempt whose answer got lost */
+    T(r.st == WR_OK && r.sent);
+    r = send(&x, 7, 1); /* another one: the level goes on from what is there */
+    T(r.st == WR_OK && !r.sent && r.txid == 7);
+    r = read(&x, 8);
+    T(r.st == WR_NOTFOUND && r.file.level == 1 && r.text[0]);
+    T(x.b.spy.lists == 0);
+    end(&x);
+}
+
+static void tear(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct spy *s = arg;
+
+    (void)c;
+    (void)key;
+    s->fail_get = WR_NOTFOUND;
+}
+
+static void test_a_store_that_fails(void **state)
+{
+    struct keeping x;
+    struct wr_keeper_report r;
+
+    (void)state;
+    begin(&x);
+    x.b.spy.fail_put = WR_IO;
+    r = send(&x, 7, 0);
+    T(r.st == WR_IO && r.file.level == 1 && !r.sent && r.text[0] && x.b.spy.puts == 1);
+    x.b.spy.fail_put = WR_OK;
+    x.b.spy.in_put = tear; /* it said that it has it, and has not */
+    x.b.spy.arg = &x.b.spy;
+    r = send(&x, 7, 0);
+    T(r.st == WR_NOTFOUND && !r.sent);
+    x.b.spy.in_put = NULL;
+    r = read(&x, 7);
+    T(r.st == WR_NOTFOUND);
+    x.b.spy.fail_get = WR_OK;
+    x.b.spy.fail_list = WR_IO;
+    r = retain(&x);
+    T(r.st == WR_IO && r.file.level == 0);
+    x.b.spy.fail_list = WR_OK;
+    r = retain(&x);
+    T(r.st == WR_OK && r.file.level == 0);
+    end(&x);
+}
+
+static void put_level(struct keeping *x, unsigned level, uint64_t txid)
+{
+    struct wr_parcel *p = parcel(txid, 0, x->b.clock.wall_now_ms);
+    struct wr_put_opts o = {.time_ms = x->b.clock.wall_now_ms};
+    struct wr_ltx_file f = {.level = level, .min = txid, .max = txid, .time_ms = o.time_ms};
+    struct wr_call *c = t_call();
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_put(x->s, c, wr_layout_ltx_key(c->scratch, x->s, level, txid, txid),
+        wr_buf_bytes(&p->bytes), &o, &e));
+    wr_parcel_unref(p);
+    wr_keeper_note(x->k, &f);
+}
+
+/* It is listed once; from there on what was sent is known, until others may have written. */
+static void test_the_replica_is_listed_once(void **state)
+{
+    struct keeping x;
+    unsigned listed;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    T(retain(&x).st == WR_OK);
+    listed = x.b.spy.lists;
+    T(listed > 0);
+    for (uint64_t t = 2; t < 30; t++) {
+        put_level(&x, 0, t);
+        put_level(&x, 1, t);
+        T(retain(&x).st == WR_OK);
+    }
+    T(x.b.spy.lists == listed && x.b.spy.removes > 10);
+    wr_keeper_forget(x.k);
+    put_level(&x, 0, 30);
+    T(retain(&x).st == WR_OK);
+    T(x.b.spy.lists == 2 * listed);
+    T(retain(&x).st == WR_OK);
+    T(x.b.spy.lists == 2 * listed);
+    end(&x);
+}
+
+/* Who never asks what can be deleted pays for no memory of what was sent. */
+static void test_news_is_for_those_who_ask(void **state)
+{
+    struct wr_ltx_file f = {.min = 1, .max = 1};
+    struct keeping x;
+    size_t live;
+
+    (void)state;
+    begin(&x);
+    live = wr_mem_live();
+    for (f.max = 1; f.max < 1000; f.min = ++f.max)
+        wr_keeper_note(x.k, &f);
+    T(wr_mem_live() == live);
+    put_level(&x, 9, 1);
+    T(retain(&x).st == WR_OK);
+    live = wr_mem_live();
+    wr_keeper_note(x.k, &f);
+    T(wr_mem_live() > live);
+    end(&x);
+}
+
+/* What was given and not begun is given back; nothing is begun after the end. */
+static void test_it_is_canceled(void **state)
+{
+    struct keeping x;
+    struct wr_parcel *p = of_level_1(7, 0);
+    struct wr_keeper_report r;
+
+    (void)state;
+    begin(&x);
+    wr_keeper_interrupt(x.k, p); /* not what it is at */
+    wr_keeper_cancel(x.k);
+    wr_keeper_send(x.k, p);
+    run(&x.b, 1000);
+    T(!wr_keeper_take(x.k, &r) && x.b.spy.puts == 0);
+    end(&x);
+    T(wr_parcel_alone(p));
+    wr_parcel_unref(p);
+    wr_keeper_free(NULL);
+}
+
+static struct wr_keeper *interrupted;
+static struct wr_parcel *its;
+
+static void interrupt(void *arg, struct wr_call *c, struct wr_str key)
+{
+    (void)arg;
+    (void)key;
+    T(!wr_cancel_is(c->cancel));
+    wr_keeper_interrupt(interrupted, its);
+    T(wr_cancel_is(c->cancel));
+}
+
+static void test_one_file_is_given_up(void **state)
+{
+    struct keeping x;
+
+    (void)state;
+    begin(&x);
+    interrupted = x.k;
+    its = of_level_1(7, 0);
+    x.b.spy.in_put = interrupt;
+    x.b.spy.fail_put = WR_CANCELED;
+    wr_keeper_send(x.k, its);
+    T(report(&x).st == WR_CANCELED);
+    T(wr_parcel_alone(its));
+    wr_parcel_unref(its);
+    x.b.spy.in_put = NULL;
+    x.b.spy.fail_put = WR_OK;
+    T(send(&x, 7, 0).st == WR_OK);
+    end(&x);
+}
+
+/* Made, asked once, and freed. */
+static enum wr_status sweep(void *arg)
+{
+    struct keeping *x = arg;
+    struct wr_keeper_opts o = {
+        .sched = x->b.sched, .storage = x->s, .label = "app.db", .notify = on_change, .arg = &x->b};
+    struct wr_keeper_report r = {0};
+    struct wr_keeper *k = NULL;
+    enum wr_status st = wr_keeper_new(&o, &k, NULL);
+
+    if (st == WR_OK) {
+        wr_keeper_retain(k, &(struct wr_retention){.keep_ms = 1000});
+        run(&x->b, 1);
+        T(wr_keeper_take(k, &r));
+        st = r.st;
+    }
+    wr_keeper_free(k);
+    return st;
+}
+
+static void test_no_memory(void **state)
+{
+    struct keeping x;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    t_sweep_nomem(sweep, &x);
+    end(&x);
+}
+
+T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_store_that_fails),
+    T_TEST(test_the_replica_is_listed_once), T_TEST(test_news_is_for_those_who_ask),
+    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
