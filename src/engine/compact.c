@@ -63,11 +63,10 @@ static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
         const struct wr_ltx_file *f = &dr->now.newest[level];
         bool lost = f->max == 0 || f->max > db->txid || dr->joined_anew;
 
-        dr->levels[level] = (struct db_level){.state = lost ? LEVEL_LOST : LEVEL_UNREAD};
-        if (level == WR_LEVEL_SNAPSHOT && !lost) { /* each begins at TXID 1: no need to read it */
-            dr->levels[level] =
-                (struct db_level){.state = LEVEL_KNOWN, .txid = f->max, .made_ms = f->time_ms};
-        }
+        dr->levels[level] = (struct db_level){
+            .state = lost ? LEVEL_LOST : LEVEL_UNREAD, .txid = f->max, .made_ms = f->time_ms};
+        if (level == WR_LEVEL_SNAPSHOT && !lost) /* each begins at TXID 1: no need to read it */
+            dr->levels[level].state = LEVEL_KNOWN;
     }
     dr->levels_found = dr->now.found;
 }
@@ -234,7 +233,7 @@ static int64_t due_ms(const struct wr_db *db, struct db_level *lv, unsigned leve
 static bool is_due(struct wr_db *db, struct db_level *lv, unsigned level)
 {
     bool enough = level == WR_LEVEL_SNAPSHOT || lv->below >= db->cadence.few;
-    bool more = is_unread(lv) || db->txid > lv->txid;
+    bool more = db->txid > lv->txid || lv->tried.max > 0;
     int64_t wait_ms;
 
     if (!is_kept(db, level) || !enough || !more || !may_retry(db, lv))
@@ -411,11 +410,12 @@ static struct db_level *furthest_back(struct wr_db *db, uint64_t floor)
 
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
+        bool counts = dr->levels_found > 0 && dr->now.state != WR_REPLICA_STOPPED;
 
-        for (unsigned level = 1; dr->keeper && level <= db->cadence.levels; level++) {
+        for (unsigned level = 1; counts && level <= db->cadence.levels; level++) {
             struct db_level *lv = &dr->levels[level];
 
-            if (lv->state == LEVEL_KNOWN && lv->txid < (least ? least->txid : floor))
+            if (lv->state != LEVEL_LOST && lv->txid < (least ? least->txid : floor))
                 least = lv;
         }
     }

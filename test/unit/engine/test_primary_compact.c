@@ -219,6 +219,34 @@ static void test_a_level_goes_on_after_a_restart(void **state)
     world_close(&h.w);
 }
 
+/* The journal is emptied as replicas get on; but not of what a level goes on from, though its end
+ * was not read yet. */
+static void test_the_journal_was_emptied_before_a_level_went_on(void **state)
+{
+    struct history h;
+    struct wr_ltx_file was = {0}, is = {0};
+
+    (void)state;
+    begin(&h, 1);
+    world_sql(&h.w, "WITH RECURSIVE c(x) AS (SELECT 100 UNION ALL SELECT x+1 FROM c WHERE x<700) "
+                    "INSERT INTO t SELECT x, randomblob(3000) FROM c");
+    write_lightly_for(&h, 330);
+    T(count_level(&h.w, 2, &was) >= 1);
+    world_stop(&h.w);
+    h.w.opts.cadence.levels = 2; /* nor of what one does that has none yet */
+    world_start(&h.w);
+    for (int i = 0; i < 150; i++) {
+        world_sql(&h.w, "UPDATE t SET b=randomblob(3000) WHERE a>99");
+        (void)world_sync(&h.w);
+        world_run(&h.w, SECOND);
+    }
+    write_lightly_for(&h, 400);
+    T(count_level(&h.w, 2, &is) >= 2 && is.max > was.max);
+    expect_run(&h.w, 2);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 /* Without local state the way from the level's end is not known: it begins anew, and what lies
  * between stays at level 0. */
 static void test_a_level_begins_anew_without_its_journal(void **state)
@@ -513,6 +541,7 @@ static void test_intervals_begin_where_litestreams_do(void **state)
 
 T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_take_in_those_below),
     T_TEST(test_a_quiet_database_costs_nothing), T_TEST(test_a_level_goes_on_after_a_restart),
+    T_TEST(test_the_journal_was_emptied_before_a_level_went_on),
     T_TEST(test_a_level_begins_anew_without_its_journal),
     T_TEST(test_a_file_in_the_way_is_gone_on_from), T_TEST(test_a_snapshot_comes_in_time),
     T_TEST(test_large_files_are_streamed), T_TEST(test_what_is_old_goes),
