@@ -174,7 +174,7 @@ static enum wr_status checkpoint(
     /* A TRUNCATE that got through has reset the index after copying everything. */
     uint32_t filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
 
-    if (filled != db->view.backfilled || st != WR_OK) /* which may have written a part */
+    if (filled != db->view.backfilled || (st != WR_OK && st != WR_BUSY)) /* a part was written */
         wr_db_mark_later(db);
     db->view.backfilled = wr_max(db->view.backfilled, filled);
     if (truncate && st == WR_OK)
