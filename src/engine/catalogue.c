@@ -10,11 +10,6 @@
 #define BATCH    1000 /* keys of one request, as S3 has them */
 #define GRACE_MS ((int64_t)5 * 60 * 1000)
 
-static int by_cmp(const void *a, const void *b)
-{
-    return wr_ltx_file_cmp(a, b);
-}
-
 void wr_catalogue_forget(struct wr_catalogue *k)
 {
     wr_ltx_files_release(&k->files);
@@ -50,7 +45,7 @@ enum wr_status wr_catalogue_add(
         st = wr_ltx_files_add(&k->files, &f[i], e);
     if (n == 0 || st != WR_OK)
         return st;
-    qsort(k->files.p, k->files.n, sizeof(*k->files.p), by_cmp);
+    wr_ltx_files_sort(&k->files);
     for (size_t i = 0; i < k->files.n; i++) {
         if (out == 0 || wr_ltx_file_cmp(&k->files.p[out - 1], &k->files.p[i]) != 0)
             k->files.p[out++] = k->files.p[i];
@@ -68,8 +63,7 @@ static enum wr_status doom(
 
     for (size_t i = 0; i < k->files.n && st == WR_OK; i++) {
         struct wr_ltx_file f = k->files.p[i];
-        const struct wr_ltx_file *was =
-            k->doomed.n ? bsearch(&f, k->doomed.p, k->doomed.n, sizeof(f), by_cmp) : NULL;
+        const struct wr_ltx_file *was = wr_ltx_files_find(&k->doomed, &f);
 
         if (keep[i])
             continue;

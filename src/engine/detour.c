@@ -59,14 +59,9 @@ void wr_detour_release(struct wr_detour *d)
     *d = (struct wr_detour){0};
 }
 
-static int by_cmp(const void *a, const void *b)
-{
-    return wr_ltx_file_cmp(a, b);
-}
-
 size_t wr_detour_index(const struct wr_detour *d, const struct wr_ltx_file *f)
 {
-    const struct wr_ltx_file *p = bsearch(f, d->files.p, d->files.n, sizeof(*d->files.p), by_cmp);
+    const struct wr_ltx_file *p = wr_ltx_files_find(&d->files, f);
 
     assert(p);
     return (size_t)(p - d->files.p);

@@ -49,6 +49,23 @@ int wr_ltx_file_cmp(const struct wr_ltx_file *a, const struct wr_ltx_file *b)
     return d ? d : cmp_u64(a->max, b->max);
 }
 
+static int by_cmp(const void *a, const void *b)
+{
+    return wr_ltx_file_cmp(a, b);
+}
+
+void wr_ltx_files_sort(struct wr_ltx_files *a)
+{
+    if (a->n > 0)
+        qsort(a->p, a->n, sizeof(*a->p), by_cmp);
+}
+
+const struct wr_ltx_file *wr_ltx_files_find(
+    const struct wr_ltx_files *a, const struct wr_ltx_file *f)
+{
+    return a->n > 0 ? bsearch(f, a->p, a->n, sizeof(*a->p), by_cmp) : NULL;
+}
+
 struct wr_str wr_layout_ltx_dir(struct wr_arena *a, const struct wr_storage *s, unsigned level)
 {
     struct wr_str prefix = wr_storage_prefix(s);

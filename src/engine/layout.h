@@ -44,6 +44,10 @@ void wr_ltx_files_release(struct wr_ltx_files *a); /* NULL-safe; empty again */
 
 /* By level, then min, then max: the order plan.h wants and a listing of level after level has. */
 int wr_ltx_file_cmp(const struct wr_ltx_file *a, const struct wr_ltx_file *b);
+void wr_ltx_files_sort(struct wr_ltx_files *a); /* into that order */
+/* The file of `a`, which is in that order, with the level, min and max of `f`; NULL: none has. */
+const struct wr_ltx_file *wr_ltx_files_find(
+    const struct wr_ltx_files *a, const struct wr_ltx_file *f);
 
 /* The directory of a level, with its final '/', and the key of a file; in the arena,
  * NUL-terminated. {NULL, 0} when out of memory. */

@@ -47,11 +47,6 @@ static const struct wr_ltx_file *furthest(const struct wr_ltx_files *files)
     return best;
 }
 
-static int by_cmp(const void *a, const void *b)
-{
-    return wr_ltx_file_cmp(a, b);
-}
-
 /* Which snapshots there are; in any order. */
 static uint64_t sum_of(const struct wr_ltx_file *f)
 {
@@ -112,7 +107,7 @@ static enum wr_status add_past(struct wr_ltx_files *files, uint64_t since, struc
     enum wr_status st = wr_ltx_files_add(files, &past, e);
 
     if (st == WR_OK)
-        qsort(files->p, files->n, sizeof(*files->p), by_cmp);
+        wr_ltx_files_sort(files);
     return st;
 }
 

@@ -370,16 +370,11 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
-static int by_file(const void *a, const void *b)
-{
-    return wr_ltx_file_cmp(a, b);
-}
-
 /* Whether a file that was listed is not any more. */
 static bool vanished(const struct wr_ltx_files *was, const struct wr_ltx_files *is)
 {
     for (size_t i = 0; i < was->n; i++) {
-        if (is->n == 0 || !bsearch(&was->p[i], is->p, is->n, sizeof(*is->p), by_file))
+        if (!wr_ltx_files_find(is, &was->p[i]))
             return true;
     }
     return false;
