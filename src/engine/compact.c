@@ -114,22 +114,12 @@ static void note_failure(const struct wr_db *db, const struct db_replica *dr, st
             WR_F_U64("level", r->file.level), WR_F_Z("error", r->text));
 }
 
-void wr_db_level_drop(struct wr_db *db, struct db_replica *dr, unsigned level)
-{
-    struct wr_parcel **p = &dr->history[level];
-
-    if (*p && wr_parcel_streamed(*p))
-        db->status.kept_pages += wr_frozen_kept((*p)->frozen);
-    wr_parcel_unref(*p);
-    *p = NULL;
-}
-
 void wr_db_levels_drop(struct wr_db *db, struct db_replica *dr)
 {
     for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
         if (dr->history[level]) /* it is still to be made */
             count_below(db, &dr->levels[level], db->cadence.few);
-        wr_db_level_drop(db, dr, level);
+        wr_db_stream_drop(db, &dr->history[level]);
     }
 }
 
@@ -184,7 +174,7 @@ static void take_report(struct wr_db *db, struct db_replica *dr)
     if (dr->history[r.file.level] && wr_parcel_streamed(dr->history[r.file.level]) &&
         wr_frozen_doubted(dr->history[r.file.level]->frozen))
         wr_db_doubt(db, dr);
-    wr_db_level_drop(db, dr, r.file.level);
+    wr_db_stream_drop(db, &dr->history[r.file.level]);
     if (lv->state == LEVEL_UNREAD) /* it was listed again meanwhile */
         return;
     if (r.st == WR_OK) {

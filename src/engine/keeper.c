@@ -85,20 +85,18 @@ static enum wr_status read_file(struct wr_keeper *k, struct wr_call *c, const st
 }
 
 /* What takes the place of other files has to be there, whatever the store has answered. */
-static enum wr_status verify(
-    struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+static enum wr_status verify(struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p,
+    const struct wr_ltx_file *f, struct wr_err *e)
 {
-    const struct wr_ltx_header *h = &p->header;
-    const struct wr_ltx_file f = {.level = p->level, .min = h->min_txid, .max = h->max_txid};
     struct wr_ltx_header is;
     bool same = true, damaged;
     enum wr_status st;
 
     if (p->size > 0)
-        st = wr_remote_same(
-            k->storage, c, p->level, h->min_txid, h->max_txid, p->size, p->checksum, &same, e);
+        st =
+            wr_remote_same(k->storage, c, f->level, f->min, f->max, f->size, p->checksum, &same, e);
     else
-        st = wr_whole_header(k->storage, c, &f, &is, &damaged, e);
+        st = wr_whole_header(k->storage, c, f, &is, &damaged, e);
     return st != WR_OK || same ? st : wr_fail(e, WR_CORRUPT, "a file that was sent is damaged");
 }
 
@@ -116,7 +114,7 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
     if (st != WR_OK)
         return st;
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = verify(k, c, p, e);
+    st = verify(k, c, p, &r->file, e);
     if (st != WR_OK)
         return st;
     wr_keeper_note(k, &r->file);
@@ -169,15 +167,6 @@ static enum wr_status retain(
     return st;
 }
 
-static struct wr_ltx_file file_of(const struct wr_parcel *p)
-{
-    return (struct wr_ltx_file){.level = p->level,
-        .min = p->header.min_txid,
-        .max = p->header.max_txid,
-        .time_ms = p->header.time_ms,
-        .size = p->size};
-}
-
 static void work(
     struct wr_keeper *k, struct wr_call *c, const struct job *j, struct wr_keeper_report *r)
 {
@@ -185,7 +174,7 @@ static void work(
 
     switch (j->task) {
     case TASK_SEND:
-        r->file = file_of(j->parcel);
+        r->file = wr_parcel_listed(j->parcel);
         r->st = send_parcel(k, c, j->parcel, r, &e);
         break;
     case TASK_READ:

@@ -48,6 +48,15 @@ void wr_parcel_unref(struct wr_parcel *p)
     wr_free(p);
 }
 
+struct wr_ltx_file wr_parcel_listed(const struct wr_parcel *p)
+{
+    return (struct wr_ltx_file){.level = p->level,
+        .min = p->header.min_txid,
+        .max = p->header.max_txid,
+        .time_ms = p->header.time_ms,
+        .size = p->size};
+}
+
 bool wr_parcel_streamed(const struct wr_parcel *p)
 {
     return p->frozen != NULL;

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "engine/layout.h"
 #include "engine/view.h"
 #include "ltx/ltx.h"
 
@@ -76,6 +77,9 @@ enum wr_status wr_parcel_send(const struct wr_parcel *p,
     struct wr_err *e) WR_MUST_CHECK;
 
 bool wr_parcel_streamed(const struct wr_parcel *p);
+
+/* What a listing says of it once it is in a replica; size 0 while that is unknown. */
+struct wr_ltx_file wr_parcel_listed(const struct wr_parcel *p);
 
 /* Whether the caller's is the only reference: nobody reads the view any more. */
 bool wr_parcel_alone(const struct wr_parcel *p);

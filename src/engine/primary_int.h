@@ -347,13 +347,14 @@ enum wr_status wr_db_compact(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor);
 /* What is under way is of no use any more: its database is let go. */
 void wr_db_levels_drop(struct wr_db *db, struct db_replica *dr);
-void wr_db_level_drop(struct wr_db *db, struct db_replica *dr, unsigned level);
 
 /* streams.c: what is read from the live database over many steps: files that are being sent, and
  * the image that is being proven */
 bool wr_db_streaming(const struct wr_db *db); /* whether a file is being sent, or was until now */
-void wr_db_streams_reap(struct wr_db *db);    /* free those that ended; not while held */
-void wr_db_streams_stop(struct wr_db *db);    /* cancel them; who is in a read ends it */
+/* Have nothing to do with a file any more, streamed or not; *p may be NULL, and is afterwards. */
+void wr_db_stream_drop(struct wr_db *db, struct wr_parcel **p);
+void wr_db_streams_reap(struct wr_db *db); /* free those that ended; not while held */
+void wr_db_streams_stop(struct wr_db *db); /* cancel them; who is in a read ends it */
 /* Stop them and have nothing to do with them any more: replicas may go on to send what they have
  * of these files, but never read from the database again. False: one is in a long read; those that
  * are not are left. */

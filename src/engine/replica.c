@@ -257,11 +257,7 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
  * may be there under other names, so that this look is soon. */
 static void note_sent(struct wr_replica *r, const struct wr_parcel *p)
 {
-    const struct wr_ltx_file f = {.level = p->level,
-        .min = p->header.min_txid,
-        .max = p->header.max_txid,
-        .time_ms = p->header.time_ms,
-        .size = p->size};
+    const struct wr_ltx_file f = wr_parcel_listed(p);
 
     wr_remote_sent(&r->seen, &f);
     if (r->keeper)

@@ -39,11 +39,12 @@ bool wr_db_streaming(const struct wr_db *db)
     return false;
 }
 
-static void drop(struct wr_db *db, struct db_replica *dr)
+void wr_db_stream_drop(struct wr_db *db, struct wr_parcel **p)
 {
-    db->status.kept_pages += wr_frozen_kept(dr->stream->frozen);
-    wr_parcel_unref(dr->stream);
-    dr->stream = NULL;
+    if (read_by(*p))
+        db->status.kept_pages += wr_frozen_kept(read_by(*p));
+    wr_parcel_unref(*p);
+    *p = NULL;
 }
 
 void wr_db_streams_reap(struct wr_db *db)
@@ -54,7 +55,7 @@ void wr_db_streams_reap(struct wr_db *db)
         if (dr->stream && wr_parcel_alone(dr->stream)) {
             if (wr_frozen_doubted(dr->stream->frozen))
                 wr_db_doubt(db, dr);
-            drop(db, dr);
+            wr_db_stream_drop(db, &dr->stream);
         }
     }
 }
@@ -97,11 +98,11 @@ bool wr_db_streams_leave(struct wr_db *db)
         struct db_replica *dr = &db->replicas[i];
 
         if (dr->stream && is_left(dr->stream->frozen))
-            drop(db, dr);
+            wr_db_stream_drop(db, &dr->stream);
         all = all && !dr->stream;
         for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
             if (read_by(dr->history[level]) && is_left(dr->history[level]->frozen))
-                wr_db_level_drop(db, dr, level);
+                wr_db_stream_drop(db, &dr->history[level]);
             all = all && !read_by(dr->history[level]);
         }
     }
