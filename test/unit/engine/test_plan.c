@@ -6,34 +6,10 @@
 #include "base/rand.h"
 #include "harness/t.h"
 
-#define TXID_MAX  12
-#define FILES_MAX 24
+#define LISTING_MAX 24
+#include "unit/engine/listing.h"
 
-struct listing {
-    struct wr_ltx_file f[FILES_MAX];
-    size_t n;
-};
-
-static void add(struct listing *l, unsigned level, uint64_t min, uint64_t max, int64_t time_ms)
-{
-    struct wr_ltx_file f = {
-        .level = level, .min = min, .max = max, .time_ms = time_ms, .size = 1000};
-    size_t i = l->n++;
-
-    assert_true(l->n <= FILES_MAX);
-    for (; i > 0 && wr_ltx_file_cmp(&l->f[i - 1], &f) > 0; i--)
-        l->f[i] = l->f[i - 1];
-    l->f[i] = f;
-}
-
-static bool has(const struct listing *l, const struct wr_ltx_file *f)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        if (wr_ltx_file_cmp(&l->f[i], f) == 0)
-            return true;
-    }
-    return false;
-}
+#define TXID_MAX 12
 
 static bool within(const struct wr_ltx_file *f, const struct wr_plan_target *t)
 {
@@ -105,7 +81,7 @@ static size_t literal(const struct listing *l, const struct wr_plan_target *t, s
 
 static void random_listing(struct wr_rand *r, struct listing *l)
 {
-    size_t n = wr_rand_below(r, FILES_MAX);
+    size_t n = wr_rand_below(r, LISTING_MAX);
 
     l->n = 0;
     for (size_t i = 0; i < n; i++) {
@@ -113,8 +89,8 @@ static void random_listing(struct wr_rand *r, struct listing *l)
 
         f.min = snapshot(&f) && wr_rand_below(r, 8) ? 1 : wr_rand_below(r, TXID_MAX) + 1;
         f.max = f.min + wr_rand_below(r, TXID_MAX + 1 - f.min);
-        if (!has(l, &f))
-            add(l, f.level, f.min, f.max, (int64_t)wr_rand_below(r, 20) + 1);
+        if (!listing_has(l, &f))
+            listing_add(l, f.level, f.min, f.max, (int64_t)wr_rand_below(r, 20) + 1);
     }
 }
 
@@ -122,7 +98,7 @@ static void random_listing(struct wr_rand *r, struct listing *l)
 static void check_case(const struct listing *l, const struct wr_plan_target *t)
 {
     bool ends[TXID_MAX + 1];
-    size_t out[FILES_MAX], want[FILES_MAX];
+    size_t out[LISTING_MAX], want[LISTING_MAX];
     size_t n = 0;
     size_t n_want = literal(l, t, want);
     uint64_t far = 0;
@@ -177,9 +153,9 @@ static void test_losing_files(void **state)
     wr_rand_init(&r, t_seed() + 1);
     for (int i = 0; i < 5000; i++) {
         const struct wr_plan_target t = {.txid = wr_rand_below(&r, TXID_MAX) + 1};
-        size_t out[FILES_MAX], again[FILES_MAX];
+        size_t out[LISTING_MAX], again[LISTING_MAX];
         size_t n, n_again, lost;
-        struct wr_ltx_file kept[FILES_MAX];
+        struct wr_ltx_file kept[LISTING_MAX];
         bool used = false;
 
         random_listing(&r, &l);
@@ -205,17 +181,17 @@ static void test_losing_files(void **state)
 static void test_ties(void **state)
 {
     struct listing l = {0};
-    size_t out[FILES_MAX];
+    size_t out[LISTING_MAX];
     size_t n;
     struct wr_err e = {0};
 
     (void)state;
-    add(&l, 9, 1, 3, 1);
-    add(&l, 0, 4, 6, 1);
-    add(&l, 1, 4, 6, 1);
-    add(&l, 2, 3, 6, 1);
-    add(&l, 3, 3, 6, 1);
-    add(&l, 1, 2, 5, 1);
+    listing_add(&l, 9, 1, 3, 1);
+    listing_add(&l, 0, 4, 6, 1);
+    listing_add(&l, 1, 4, 6, 1);
+    listing_add(&l, 2, 3, 6, 1);
+    listing_add(&l, 3, 3, 6, 1);
+    listing_add(&l, 1, 2, 5, 1);
     T_OK(wr_plan(l.f, l.n, &(struct wr_plan_target){0}, out, &n, &e));
     T(n == 2 && l.f[out[0]].level == 9);
     T(l.f[out[1]].level == 3 && l.f[out[1]].min == 3); /* begins first, then the higher level */
@@ -224,14 +200,14 @@ static void test_ties(void **state)
 static void test_snapshot_at_target_is_all(void **state)
 {
     struct listing l = {0};
-    size_t out[FILES_MAX];
+    size_t out[LISTING_MAX];
     size_t n;
     struct wr_err e = {0};
 
     (void)state;
-    add(&l, 9, 1, 3, 1);
-    add(&l, 9, 1, 5, 2);
-    add(&l, 0, 4, 4, 1);
+    listing_add(&l, 9, 1, 3, 1);
+    listing_add(&l, 9, 1, 5, 2);
+    listing_add(&l, 0, 4, 4, 1);
     T_OK(wr_plan(l.f, l.n, &(struct wr_plan_target){.txid = 5}, out, &n, &e));
     T(n == 1 && l.f[out[0]].max == 5);
     T_OK(wr_plan(l.f, l.n, &(struct wr_plan_target){.txid = 4}, out, &n, &e));
@@ -241,13 +217,13 @@ static void test_snapshot_at_target_is_all(void **state)
 static void test_time_is_strict(void **state)
 {
     struct listing l = {0};
-    size_t out[FILES_MAX];
+    size_t out[LISTING_MAX];
     size_t n;
     struct wr_err e = {0};
 
     (void)state;
-    add(&l, 9, 1, 3, 1000);
-    add(&l, 0, 4, 4, 2000);
+    listing_add(&l, 9, 1, 3, 1000);
+    listing_add(&l, 0, 4, 4, 2000);
     T_IS(WR_NOTFOUND, wr_plan(l.f, l.n, &(struct wr_plan_target){.time_ms = 1000}, out, &n, &e));
     T_OK(wr_plan(l.f, l.n, &(struct wr_plan_target){.time_ms = 2000}, out, &n, &e));
     T(n == 1);
@@ -258,13 +234,13 @@ static void test_time_is_strict(void **state)
 static void test_extreme_txids(void **state)
 {
     struct listing l = {0};
-    size_t out[FILES_MAX];
+    size_t out[LISTING_MAX];
     size_t n;
     struct wr_err e = {0};
 
     (void)state;
-    add(&l, 9, 1, UINT64_MAX - 1, 1);
-    add(&l, 0, UINT64_MAX, UINT64_MAX, 1);
+    listing_add(&l, 9, 1, UINT64_MAX - 1, 1);
+    listing_add(&l, 0, UINT64_MAX, UINT64_MAX, 1);
     T_OK(wr_plan(l.f, l.n, &(struct wr_plan_target){0}, out, &n, &e));
     T(n == 2);
     T_OK(wr_plan(l.f, l.n, &(struct wr_plan_target){.txid = UINT64_MAX}, out, &n, &e));
@@ -274,7 +250,7 @@ static void test_extreme_txids(void **state)
 static void test_texts(void **state)
 {
     struct listing l = {0};
-    size_t out[FILES_MAX];
+    size_t out[LISTING_MAX];
     size_t n;
     struct wr_err e = {0};
 
@@ -285,9 +261,9 @@ static void test_texts(void **state)
     T_IS(WR_MISUSE,
         wr_plan(NULL, 0, &(struct wr_plan_target){.txid = 1, .time_ms = 1}, out, &n, &e));
     assert_string_equal(e.text, "cannot specify both TXID & timestamp to restore");
-    add(&l, 9, 1, 3, 1);
-    add(&l, 0, 5, 5, 1);
-    add(&l, 1, 6, 7, 1);
+    listing_add(&l, 9, 1, 3, 1);
+    listing_add(&l, 0, 5, 5, 1);
+    listing_add(&l, 1, 6, 7, 1);
     T_IS(WR_CORRUPT, wr_plan(l.f, l.n, &(struct wr_plan_target){0}, out, &n, &e));
     assert_string_equal(e.text, "non-contiguous ltx files: have up to 0000000000000003 but next "
                                 "file starts at 0000000000000005");
@@ -306,9 +282,9 @@ static void test_times(void **state)
 
     (void)state;
     T(!wr_plan_times(NULL, 0, &oldest, &newest) && oldest == 7 && newest == 8);
-    add(&l, 0, 1, 1, 30);
-    add(&l, 0, 2, 2, 10);
-    add(&l, 9, 1, 1, 20);
+    listing_add(&l, 0, 1, 1, 30);
+    listing_add(&l, 0, 2, 2, 10);
+    listing_add(&l, 9, 1, 1, 20);
     T(wr_plan_times(l.f, l.n, &oldest, &newest) && oldest == 10 && newest == 30);
 }
 

@@ -71,21 +71,6 @@ static void write_lightly_for(struct history *h, unsigned seconds)
     write_every(h, 1, seconds);
 }
 
-static size_t count_level(struct world *w, unsigned level, struct wr_ltx_file *ret_last)
-{
-    struct wr_ltx_files files = bucket_list(w);
-    size_t n = 0;
-
-    for (size_t i = 0; i < files.n; i++) {
-        if (files.p[i].level == level) {
-            n++;
-            *ret_last = files.p[i];
-        }
-    }
-    wr_ltx_files_release(&files);
-    return n;
-}
-
 /* Files of a level follow each other; of level 1 all begin behind the snapshot. */
 static void expect_run(struct world *w, unsigned level)
 {
@@ -146,7 +131,7 @@ static void test_a_level_gets_a_file_an_interval(void **state)
     (void)state;
     begin(&h, 1);
     write_for(&h, 125);
-    T(count_level(&h.w, 1, &last) == 4);
+    T(bucket_count_level(&h.w, 1, &last) == 4);
     expect_run(&h.w, 1);
     for (uint64_t txid = 2; txid <= 125; txid++)
         expect_image(&h, txid);
@@ -169,9 +154,9 @@ static void test_levels_above_take_in_those_below(void **state)
     world_start(&h.w);
     (void)world_sync(&h.w);
     write_for(&h, 300);
-    T(count_level(&h.w, 1, &last) >= 50);
-    T(count_level(&h.w, 2, &last) >= 8);
-    T(count_level(&h.w, 3, &last) >= 1);
+    T(bucket_count_level(&h.w, 1, &last) >= 50);
+    T(bucket_count_level(&h.w, 2, &last) >= 8);
+    T(bucket_count_level(&h.w, 3, &last) >= 1);
     for (unsigned level = 1; level <= 3; level++)
         expect_run(&h.w, level);
     expect_same_without_below(&h, 2);
@@ -190,10 +175,10 @@ static void test_a_quiet_database_costs_nothing(void **state)
     begin(&h, 1);
     write_for(&h, 2);
     world_run(&h.w, 3600 * SECOND);
-    T(count_level(&h.w, 1, &last) == 0);
+    T(bucket_count_level(&h.w, 1, &last) == 0);
     write_for(&h, 3);
     world_run(&h.w, 60 * SECOND);
-    T(count_level(&h.w, 1, &last) == 1);
+    T(bucket_count_level(&h.w, 1, &last) == 1);
     n = bucket_count(&h.w);
     world_run(&h.w, 2 * 3600 * SECOND);
     T(bucket_count(&h.w) == n);
@@ -209,11 +194,11 @@ static void test_a_level_goes_on_after_a_restart(void **state)
     (void)state;
     begin(&h, 1);
     write_for(&h, 45);
-    T(count_level(&h.w, 1, &last) == 1);
+    T(bucket_count_level(&h.w, 1, &last) == 1);
     world_stop(&h.w);
     world_start(&h.w);
     write_for(&h, 60);
-    T(count_level(&h.w, 1, &last) >= 3);
+    T(bucket_count_level(&h.w, 1, &last) >= 3);
     expect_run(&h.w, 1);
     expect_same_without_below(&h, 1);
     world_close(&h.w);
@@ -231,7 +216,7 @@ static void test_the_journal_was_emptied_before_a_level_went_on(void **state)
     world_sql(&h.w, "WITH RECURSIVE c(x) AS (SELECT 100 UNION ALL SELECT x+1 FROM c WHERE x<700) "
                     "INSERT INTO t SELECT x, randomblob(3000) FROM c");
     write_lightly_for(&h, 330);
-    T(count_level(&h.w, 2, &was) >= 1);
+    T(bucket_count_level(&h.w, 2, &was) >= 1);
     world_stop(&h.w);
     h.w.opts.cadence.levels = 2; /* nor of what one does that has none yet */
     world_start(&h.w);
@@ -241,7 +226,7 @@ static void test_the_journal_was_emptied_before_a_level_went_on(void **state)
         world_run(&h.w, SECOND);
     }
     write_lightly_for(&h, 400);
-    T(count_level(&h.w, 2, &is) >= 2 && is.max > was.max);
+    T(bucket_count_level(&h.w, 2, &is) >= 2 && is.max > was.max);
     expect_run(&h.w, 2);
     world_check(&h.w, 0);
     world_close(&h.w);
@@ -257,13 +242,13 @@ static void test_a_level_begins_anew_without_its_journal(void **state)
     (void)state;
     begin(&h, 1);
     write_for(&h, 45);
-    T(count_level(&h.w, 1, &was) == 1);
+    T(bucket_count_level(&h.w, 1, &was) == 1);
     world_stop(&h.w);
     T(unlink(t_path(h.w.dir, ".app.db-weir/journal.0")) == 0);
     T(unlink(t_path(h.w.dir, ".app.db-weir/journal.1")) == 0);
     world_start(&h.w);
     write_for(&h, 60);
-    T(count_level(&h.w, 1, &is) == 2);
+    T(bucket_count_level(&h.w, 1, &is) == 2);
     T(is.min > was.max + 1);
     for (uint64_t txid = 2; txid <= 105; txid++)
         expect_image(&h, txid);
@@ -281,7 +266,7 @@ static void test_a_file_in_the_way_is_gone_on_from(void **state)
     (void)state;
     begin(&h, 1);
     write_for(&h, 45);
-    T(count_level(&h.w, 1, &f) == 1);
+    T(bucket_count_level(&h.w, 1, &f) == 1);
     o = bucket_get(&h.w, &f);
     bucket_remove(&h.w, &f);
     world_stop(&h.w);
@@ -289,7 +274,7 @@ static void test_a_file_in_the_way_is_gone_on_from(void **state)
     write_for(&h, 3);
     bucket_put(&h.w, &o);
     write_for(&h, 60);
-    T(count_level(&h.w, 1, &last) >= 2);
+    T(bucket_count_level(&h.w, 1, &last) >= 2);
     T(last.min > f.max);
     world_check(&h.w, 0);
     T(h.w.errors == 0);
@@ -304,12 +289,12 @@ static void test_a_snapshot_comes_in_time(void **state)
     (void)state;
     begin(&h, 2);
     write_for(&h, 5);
-    T(count_level(&h.w, 9, &last) == 1);
+    T(bucket_count_level(&h.w, 9, &last) == 1);
     world_run(&h.w, 25 * 3600 * SECOND);
-    T(count_level(&h.w, 9, &last) == 2);
+    T(bucket_count_level(&h.w, 9, &last) == 2);
     T(last.max == 6);
     world_run(&h.w, 50 * 3600 * SECOND); /* nothing new */
-    T(count_level(&h.w, 9, &last) == 2);
+    T(bucket_count_level(&h.w, 9, &last) == 2);
     remove_below(&h.w, 9, 6);
     world_check(&h.w, 0);
     world_check(&h.w, 1);
@@ -332,8 +317,8 @@ static void test_large_files_are_streamed(void **state)
     world_start(&h.w);
     (void)world_sync(&h.w);
     write_for(&h, 125);
-    T(count_level(&h.w, 1, &last) >= 4);
-    T(count_level(&h.w, 9, &last) >= 3);
+    T(bucket_count_level(&h.w, 1, &last) >= 4);
+    T(bucket_count_level(&h.w, 9, &last) >= 3);
     expect_run(&h.w, 1);
     expect_same_without_below(&h, 1);
     world_close(&h.w);
@@ -373,11 +358,11 @@ static void test_what_is_old_goes(void **state)
     world_start(&h.w);
     (void)world_sync(&h.w);
     write_lightly_for(&h, 1500);
-    kept = count_level(&h.w, 0, &f);
+    kept = bucket_count_level(&h.w, 0, &f);
     T(kept >= 60 && kept <= 60 + 300 + 120);
     T(count_since(&h.w, 0, last - 59) == 60); /* a point a second for the last minute */
-    T(count_level(&h.w, 9, &f) <= 5 && count_level(&h.w, 9, &f) >= 3);
-    T(count_level(&h.w, 1, &f) <= 52);
+    T(bucket_count_level(&h.w, 9, &f) <= 5 && bucket_count_level(&h.w, 9, &f) >= 3);
+    T(bucket_count_level(&h.w, 1, &f) <= 52);
     for (uint64_t txid = last - 59; txid <= last; txid++)
         (void)world_restore(&h.w, 0, txid);
     world_check(&h.w, 0);
@@ -399,7 +384,7 @@ static void test_looks_do_not_miss_what_was_too_old(void **state)
     world_start(&h.w);
     (void)world_sync(&h.w);
     write_every(&h, 5, 3 * 720);
-    T(count_level(&h.w, 0, &f) < 200);
+    T(bucket_count_level(&h.w, 0, &f) < 200);
     T(h.w.warnings == 0 && h.w.errors == 0);
     world_check(&h.w, 0);
     world_close(&h.w);
@@ -426,11 +411,11 @@ static void test_a_clock_that_was_ahead(void **state)
     write_for(&h, 2);
     h.w.clock.wall_now_ms -= week_ms;
     write_for(&h, 2);
-    n = count_level(&h.w, 1, &f);
-    snapshots = count_level(&h.w, 9, &f);
+    n = bucket_count_level(&h.w, 1, &f);
+    snapshots = bucket_count_level(&h.w, 9, &f);
     write_every(&h, 5, 180);
-    T(count_level(&h.w, 1, &f) >= n + 20);
-    T(count_level(&h.w, 9, &f) >= snapshots + 10);
+    T(bucket_count_level(&h.w, 1, &f) >= n + 20);
+    T(bucket_count_level(&h.w, 9, &f) >= snapshots + 10);
     for (uint64_t txid = 2; txid <= 90; txid++) {
         struct wr_ltx_files files = bucket_list(&h.w);
 
@@ -461,14 +446,14 @@ static void test_a_snapshot_within_a_level_is_no_stranger(void **state)
     world_start(&h.w);
     (void)world_sync(&h.w);
     write_lightly_for(&h, 1020);
-    n = count_level(&h.w, 9, &f);
+    n = bucket_count_level(&h.w, 9, &f);
     world_stop(&h.w);
     h.w.opts.cadence.snapshot_ms = 100 * 60000;
     world_start(&h.w);
     (void)world_sync(&h.w);
-    T(count_level(&h.w, 9, &f) == n);
+    T(bucket_count_level(&h.w, 9, &f) == n);
     write_every(&h, 7, 7 * 514);
-    T(count_level(&h.w, 9, &f) <= 3);
+    T(bucket_count_level(&h.w, 9, &f) <= 3);
     T(h.w.warnings == 0 && h.w.errors == 0);
     world_check(&h.w, 0);
     world_close(&h.w);
@@ -490,12 +475,12 @@ static void test_who_may_not_delete_goes_on(void **state)
     faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_REMOVE, 1000, UINT64_MAX);
     write_lightly_for(&h, 1000);
     T(h.w.warnings == 1 && strstr(h.w.warning, "retention.enabled") != NULL);
-    T(count_level(&h.w, 0, &f) == 1000);
-    T(count_level(&h.w, 1, &f) >= 32);
+    T(bucket_count_level(&h.w, 0, &f) == 1000);
+    T(bucket_count_level(&h.w, 1, &f) >= 32);
     faultstore_calm(h.w.fault[0]);
     world_check(&h.w, 0);
     write_lightly_for(&h, 1000);
-    T(count_level(&h.w, 0, &f) < 800);
+    T(bucket_count_level(&h.w, 0, &f) < 800);
     world_check(&h.w, 0);
     world_close(&h.w);
 }
@@ -513,15 +498,15 @@ static void test_a_failing_store_gets_its_level_later(void **state)
     h.w.arm = no_faults_yet;
     world_start(&h.w);
     write_for(&h, 20);
-    n = count_level(&h.w, 1, &last);
+    n = bucket_count_level(&h.w, 1, &last);
     faultstore_arm(h.w.fault[0], FAULT_BUSY, FAULT_ON_ALL, 1000, UINT64_MAX);
     world_sql(&h.w, "DELETE FROM t WHERE a=3");
     world_run(&h.w, 600 * SECOND);
-    T(count_level(&h.w, 1, &last) == n);
+    T(bucket_count_level(&h.w, 1, &last) == n);
     faultstore_calm(h.w.fault[0]);
     world_run(&h.w, 120 * SECOND);
     write_for(&h, 40);
-    T(count_level(&h.w, 1, &last) > n);
+    T(bucket_count_level(&h.w, 1, &last) > n);
     expect_run(&h.w, 1);
     world_check(&h.w, 0);
     world_close(&h.w);

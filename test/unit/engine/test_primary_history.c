@@ -46,17 +46,6 @@ static void touch(struct world *w, unsigned i)
     wr_db_wake(w->db);
 }
 
-static size_t count_level(struct world *w, unsigned level)
-{
-    struct wr_ltx_files files = bucket_list(w);
-    size_t n = 0;
-
-    for (size_t i = 0; i < files.n; i++)
-        n += files.p[i].level == level;
-    wr_ltx_files_release(&files);
-    return n;
-}
-
 static void write_rounds(struct world *w, unsigned n, bool let_go)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -94,7 +83,7 @@ static void live(uint64_t inline_bytes, bool let_go)
         world_check(&w, 0);
         world_check(&w, 1);
     }
-    T(count_level(&w, 9) > 0 && count_level(&w, 1) > 0);
+    T(bucket_count_level(&w, 9, NULL) > 0 && bucket_count_level(&w, 1, NULL) > 0);
     world_close(&w);
 }
 

@@ -366,17 +366,6 @@ static void test_a_new_history_begins_far_above(void **state)
     world_close(&w);
 }
 
-static size_t count_snapshots(struct world *w)
-{
-    struct wr_ltx_files files = bucket_list(w);
-    size_t n = 0;
-
-    for (size_t i = 0; i < files.n; i++)
-        n += files.p[i].level == WR_LEVEL_SNAPSHOT;
-    wr_ltx_files_release(&files);
-    return n;
-}
-
 /* The snapshot that a predecessor sends to the emptied replica at TXID 5 is under way; that one's
  * machine is gone with all local state, and its successor began at TXID 1 again. */
 static struct object late_snapshot(struct world *w)
@@ -442,7 +431,8 @@ static void test_a_late_file_within_ours_costs_no_snapshot(void **state)
             change(&w);
             (void)world_sync(&w);
         }
-        assert_int_equal(count_snapshots(&w), 1 + leap); /* a new history begins with one */
+        assert_int_equal(bucket_count_level(&w, WR_LEVEL_SNAPSHOT, NULL),
+            1 + leap); /* a new history begins with one */
         T(w.errors == 0 && !strstr(w.warning, "not sent from here"));
         world_check(&w, 0);
         world_close(&w);
@@ -468,7 +458,7 @@ static void test_a_late_snapshot_with_a_lower_txid(void **state)
         change(&w);
         (void)world_sync(&w);
         world_run(&w, 10 * SECOND);
-        assert_int_equal(count_snapshots(&w), 3);
+        assert_int_equal(bucket_count_level(&w, WR_LEVEL_SNAPSHOT, NULL), 3);
         T(replica(&w).pos.whole && replica(&w).state != WR_REPLICA_STOPPED);
         world_check(&w, 0);
         world_close(&w);

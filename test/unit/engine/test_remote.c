@@ -450,7 +450,7 @@ static void test_a_snapshot_within_a_file_of_a_level(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < wr_countof(cases); i++) {
         struct spy spy;
         struct wr_storage_ops ops;
         struct wr_storage *s = spy_open(&spy, &ops);

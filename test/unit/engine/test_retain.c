@@ -11,34 +11,20 @@
 
 #include <time.h>
 
-#define FILES_MAX 64
+#define LISTING_MAX 64
+#include "unit/engine/listing.h"
 
-struct listing {
-    struct wr_ltx_file f[FILES_MAX];
-    size_t n;
-};
-
+/* Unless it is there. */
 static void add(struct listing *l, unsigned level, uint64_t min, uint64_t max, int64_t time_ms)
 {
-    struct wr_ltx_file f = {
-        .level = level, .min = min, .max = max, .time_ms = time_ms, .size = 1000};
-    size_t i = l->n;
-
-    T(l->n < FILES_MAX);
-    for (size_t k = 0; k < l->n; k++) {
-        if (wr_ltx_file_cmp(&l->f[k], &f) == 0)
-            return;
-    }
-    for (; i > 0 && wr_ltx_file_cmp(&l->f[i - 1], &f) > 0; i--)
-        l->f[i] = l->f[i - 1];
-    l->f[i] = f;
-    l->n++;
+    if (!listing_has(l, &(struct wr_ltx_file){.level = level, .min = min, .max = max}))
+        listing_add(l, level, min, max, time_ms);
 }
 
 static bool restores(const struct listing *l, uint64_t txid)
 {
     struct wr_plan_target t = {.txid = txid};
-    size_t chain[FILES_MAX], n = 0;
+    size_t chain[LISTING_MAX], n = 0;
     struct wr_err e = {0};
 
     return wr_plan(l->f, l->n, &t, chain, &n, &e) == WR_OK;
@@ -47,7 +33,7 @@ static bool restores(const struct listing *l, uint64_t txid)
 static struct listing kept(const struct listing *l, const struct wr_retention *r)
 {
     struct listing out = {0};
-    bool keep[FILES_MAX] = {0};
+    bool keep[LISTING_MAX] = {0};
     struct wr_err e = {0};
 
     T_OK(wr_retain(l->f, l->n, r, keep, &e));
@@ -105,7 +91,7 @@ static void random_life(struct wr_rand *r, struct listing *l)
     int64_t now = 1000;
 
     add(l, WR_LEVEL_SNAPSHOT, 1, 1, now);
-    while (l->n < FILES_MAX - 6) {
+    while (l->n < LISTING_MAX - 6) {
         uint64_t next = txid + 1 + (wr_rand_below(r, 8) ? 0 : wr_rand_below(r, 5));
 
         now += (int64_t)wr_rand_below(r, 30);
@@ -285,7 +271,7 @@ static enum wr_status sweep(void *arg)
 {
     const struct wr_retention r = {.keep_ms = 1};
     const struct listing *l = arg;
-    bool keep[FILES_MAX];
+    bool keep[LISTING_MAX];
 
     return wr_retain(l->f, l->n, &r, keep, NULL);
 }

@@ -30,6 +30,25 @@ static inline size_t bucket_count(struct world *w)
     return n;
 }
 
+/* How many files of a level there are, and the last of them, which stays what it was if there is
+ * none; NULL: whichever. */
+static inline size_t bucket_count_level(
+    struct world *w, unsigned level, struct wr_ltx_file *ret_last)
+{
+    struct wr_ltx_files files = bucket_list(w);
+    size_t n = 0;
+
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level != level)
+            continue;
+        n++;
+        if (ret_last)
+            *ret_last = files.p[i];
+    }
+    wr_ltx_files_release(&files);
+    return n;
+}
+
 struct object {
     struct wr_ltx_file is;
     uint8_t *body;
