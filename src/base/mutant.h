@@ -9,32 +9,33 @@
 
 #include "base/base.h"
 
-#define WR_MUTANT_LIST(X)                                                                   \
-    X(NO_PIN, "the checkpoint lock is let go as soon as it was taken")                      \
-    X(UNPIN_ON_CKPT, "the checkpoint lock is let go for each checkpoint of ours")           \
-    X(NO_CAP, "no read mark while a checkpoint runs beside writers")                        \
-    X(NO_SEAL, "the last checkpoint before a reset takes what was not captured")            \
-    X(NO_BARRIER, "the last checkpoint before a reset runs without the writer lock")        \
-    X(PATIENT_BARRIER, "a checkpoint waits for readers while writers wait for it")          \
-    X(TORN_HEADER_TRUSTED, "a wal-index header is used while it is written")                \
-    X(NO_SALT, "a WAL that was reset is taken for the old one")                             \
-    X(LEDGER_AHEAD, "the ledger is believed without a look at the database")                \
-    X(GAP_UNSEEN, "a WAL that was reset while nobody looked is read on from where we were") \
-    X(FILE_UNSEEN, "another file in its place is taken for the database as we left it")     \
-    X(FORK_IGNORED, "a replica's newest TXID is ours, whatever it holds")                   \
-    X(LOST_STATE_AT_ONE, "without local state TXIDs begin at 1 again")                      \
-    X(NO_LEAP, "a new history begins right behind the newest TXID")                         \
-    X(NO_LEDGER_SYNC, "a power cut forgets TXIDs that are under way")                       \
-    X(STALE_LIST, "where a replica stands was listed before the checkpoint lock was had")   \
-    X(ACK_ON_SEND, "a file counts as stored when it was sent, whatever the answer")         \
-    X(NO_CREATE_ONLY, "an object that is there is overwritten")                             \
-    X(TAKE_TURNS, "whoever else writes to a replica is answered, each time anew")           \
-    X(SAME_NAME_SAME_FILE, "an object that is there is taken for ours by its name")         \
-    X(NO_COMMIT_FILTER, "pages beyond the end of the database are sent")                    \
-    X(LOCK_PAGE_CONST, "the lock page is where a gigabyte ends, and nowhere else")          \
-    X(KEEP_NOTHING, "a checkpoint overwrites what is being sent, and nothing proves it")    \
-    X(KEEP_NO_WAY, "what is old is deleted, whatever a restore needs of it")                \
-    X(CLOSE_DB, "the database is opened and closed by its path")                            \
+#define WR_MUTANT_LIST(X)                                                                     \
+    X(NO_PIN, "the checkpoint lock is let go as soon as it was taken")                        \
+    X(UNPIN_ON_CKPT, "the checkpoint lock is let go for each checkpoint of ours")             \
+    X(NO_CAP, "no read mark while a checkpoint runs beside writers")                          \
+    X(NO_SEAL, "the last checkpoint before a reset takes what was not captured")              \
+    X(NO_BARRIER, "the last checkpoint before a reset runs without the writer lock")          \
+    X(PATIENT_BARRIER, "a checkpoint waits for readers while writers wait for it")            \
+    X(TORN_HEADER_TRUSTED, "a wal-index header is used while it is written")                  \
+    X(NO_SALT, "a WAL that was reset is taken for the old one")                               \
+    X(LEDGER_AHEAD, "the ledger is believed without a look at the database")                  \
+    X(NOTED_IN_HEADER, "the ledger names as captured what only lost notes have the pages of") \
+    X(GAP_UNSEEN, "a WAL that was reset while nobody looked is read on from where we were")   \
+    X(FILE_UNSEEN, "another file in its place is taken for the database as we left it")       \
+    X(FORK_IGNORED, "a replica's newest TXID is ours, whatever it holds")                     \
+    X(LOST_STATE_AT_ONE, "without local state TXIDs begin at 1 again")                        \
+    X(NO_LEAP, "a new history begins right behind the newest TXID")                           \
+    X(NO_LEDGER_SYNC, "a power cut forgets TXIDs that are under way")                         \
+    X(STALE_LIST, "where a replica stands was listed before the checkpoint lock was had")     \
+    X(ACK_ON_SEND, "a file counts as stored when it was sent, whatever the answer")           \
+    X(NO_CREATE_ONLY, "an object that is there is overwritten")                               \
+    X(TAKE_TURNS, "whoever else writes to a replica is answered, each time anew")             \
+    X(SAME_NAME_SAME_FILE, "an object that is there is taken for ours by its name")           \
+    X(NO_COMMIT_FILTER, "pages beyond the end of the database are sent")                      \
+    X(LOCK_PAGE_CONST, "the lock page is where a gigabyte ends, and nowhere else")            \
+    X(KEEP_NOTHING, "a checkpoint overwrites what is being sent, and nothing proves it")      \
+    X(KEEP_NO_WAY, "what is old is deleted, whatever a restore needs of it")                  \
+    X(CLOSE_DB, "the database is opened and closed by its path")                              \
     X(DEAF, "what is told while a step runs is forgotten")
 
 #ifdef WR_MUTANTS

@@ -557,6 +557,8 @@ enum wr_status wr_ledger_note(
     wr_buf_release(&b);
     if (st == WR_OK) {
         l->now.pos = *pos;
+        if (WR_MUTANT(NOTED_IN_HEADER))
+            l->closed = *pos;
         bound_journal(l);
     }
     return st;

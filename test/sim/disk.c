@@ -254,9 +254,24 @@ void disk_put(struct disk_inode *f, const void *p, size_t n, size_t off)
     disk_touch(f);
 }
 
+/* How much of a write that needs room finds some; the other kind needs none. */
+static size_t room_for(const struct disk_inode *f, size_t n, uint64_t off)
+{
+    size_t there = off < f->size ? f->size - (size_t)off : 0;
+
+    if (!f->small || !disk.small_full || n <= there)
+        return n;
+    disk_counts.full++;
+    tape_apart(true);
+    n = there + tape_below((uint32_t)(n - there));
+    tape_apart(false);
+    return n;
+}
+
 int disk_write(struct disk_inode *f, const void *p, size_t n, uint64_t off)
 {
     int err = 0;
+    size_t fits;
 
     if (n == 0)
         return 0;
@@ -269,6 +284,11 @@ int disk_write(struct disk_inode *f, const void *p, size_t n, uint64_t off)
     if (disk_strikes(DISK_FULL)) {
         disk_counts.full++;
         n = tape_below((uint32_t)n); /* as much as there was room for */
+        err = ENOSPC;
+    }
+    fits = room_for(f, n, off);
+    if (fits < n) {
+        n = fits;
         err = ENOSPC;
     }
     if (n > 0)
@@ -348,6 +368,20 @@ void disk_arm(enum disk_fault what, const struct sim_proc *whose, uint32_t permi
     if (!place)
         sim_fail("disk: more than %d victims", VICTIMS_MAX);
     *place = (struct victim){.whose = whose, .permille = permille};
+}
+
+void disk_mount_small(const char *path)
+{
+    struct disk_inode *dir;
+
+    if (disk_walk(path, &dir) != 0 || !disk_is_dir(dir))
+        sim_fail("disk: no directory %s", path);
+    dir->small = true;
+}
+
+void disk_fill_small(bool full)
+{
+    disk.small_full = full;
 }
 
 uint64_t disk_struck(const struct sim_proc *p)

@@ -70,6 +70,11 @@ enum disk_fault {
     DISK_FAULTS
 };
 void disk_arm(enum disk_fault what, const struct sim_proc *whose, uint32_t permille);
+/* From here down, what is made in the directory is a small file system of its own, whoever writes
+ * to it; there may be several. While they are full, a write there that makes a file longer gets
+ * ENOSPC, perhaps after a part of it was written. */
+void disk_mount_small(const char *path);
+void disk_fill_small(bool full);
 /* How many of its calls were struck so far. */
 uint64_t disk_struck(const struct sim_proc *p);
 

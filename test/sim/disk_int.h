@@ -64,6 +64,8 @@ struct disk_inode {
     /* directories */
     struct disk_names names, durable_names;
     bool marked; /* scratch of disk_names.c */
+
+    bool small; /* it is below disk_mount_small */
 };
 
 /* One change of names that happens as a whole. */
@@ -82,6 +84,7 @@ struct disk {
     /* Names become durable in one order for the whole disk; if not, in one per directory. */
     bool whole_journal;
     bool reuse_ino;              /* a new file gets the number of one that is gone */
+    bool small_full;             /* disk_fill_small */
     uint32_t writeback_permille; /* how often a write makes the kernel write something out */
     uint64_t next_ino;
     uint64_t *free_inos; /* of files that are gone, the newest last */

@@ -194,6 +194,7 @@ int disk_open(const char *path, int how, uint32_t mode, struct disk_inode **ret)
         return ENOENT;
     if (!f) {
         f = disk_inode_new(S_IFREG | (mode & 07777));
+        f->small = dir->small;
         change(new_op(), dir, name, f);
     } else if (how & O_TRUNC && f->size > 0) {
         (void)disk_truncate(f, 0); /* shrinking has no way to fail */
@@ -270,14 +271,16 @@ int disk_unlink(const char *path)
 int disk_mkdir(const char *path, uint32_t mode)
 {
     char name[NAME_LEN_MAX + 1];
-    struct disk_inode *dir;
+    struct disk_inode *dir, *made;
     int err = walk_to_last(path, &dir, name);
 
     if (err != 0)
         return err;
     if (!name[0] || find(dir, name))
         return EEXIST;
-    change(new_op(), dir, name, disk_inode_new(S_IFDIR | (mode & 07777)));
+    made = disk_inode_new(S_IFDIR | (mode & 07777));
+    made->small = dir->small;
+    change(new_op(), dir, name, made);
     return 0;
 }
 

@@ -231,6 +231,40 @@ static void faults_strike_their_victim(void **state)
     child_run(t_seed(), fail_io, NULL);
 }
 
+static void fill_a_part(void *arg)
+{
+    const struct wr_fs *fs = disk_fs();
+    struct wr_file *f, *g;
+    struct wr_file_info info;
+    char p[100] = "";
+
+    (void)arg;
+    disk_init();
+    CHECK(fs->mkdir(fs, "/small", 0700, &kit_err) == WR_OK);
+    disk_mount_small("/small");
+    CHECK(fs->mkdir(fs, "/small/below", 0700, &kit_err) == WR_OK);
+    f = kit_open("/small/below/f");
+    g = kit_open("/g");
+    CHECK(wr_file_pwrite(f, p, 50, 0, &kit_err) == WR_OK);
+    disk_fill_small(true);
+    CHECK(wr_file_pwrite(f, p, 50, 0, &kit_err) == WR_OK); /* it needs no room */
+    CHECK(wr_file_pwrite(f, p, 100, 0, &kit_err) == WR_LIMIT);
+    CHECK(wr_file_info(f, &info, &kit_err) == WR_OK && info.size >= 50 && info.size < 100);
+    CHECK(wr_file_pwrite(g, p, 100, 0, &kit_err) == WR_OK); /* another file system */
+    disk_fill_small(false);
+    CHECK(wr_file_pwrite(f, p, 100, 0, &kit_err) == WR_OK);
+    CHECK(disk_counts.full == 1);
+    wr_file_close(f);
+    wr_file_close(g);
+}
+
+static void a_small_file_system_is_full_for_who_needs_room_there(void **state)
+{
+    (void)state;
+    child_run(t_seed(), fill_a_part, NULL);
+}
+
 T_MAIN(T_TEST(slots_answer_as_posix_does), T_TEST(a_map_is_the_file),
     T_TEST(an_advisory_lock_goes_with_its_process), T_TEST(inode_numbers_are_reused_or_not),
-    T_TEST(faults_strike_their_victim))
+    T_TEST(faults_strike_their_victim),
+    T_TEST(a_small_file_system_is_full_for_who_needs_room_there))

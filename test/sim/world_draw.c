@@ -1,0 +1,101 @@
+/*
+ * world_draw.c - how a run is: what may go wrong in it, what the application and our program are
+ * like.
+ */
+#include "sim/tape.h"
+#include "sim/world_int.h"
+
+void world_draw_habits(struct world *w)
+{
+    struct habits *h = &w->may;
+
+    h->kills = tape_chance(600);
+    h->cuts = tape_chance(300);
+    h->stops = tape_chance(250);
+    h->rivals = tape_chance(200);
+    h->losses = tape_chance(200);
+    h->outages = tape_chance(250);
+    h->jumps = tape_chance(200);
+    h->disk = tape_chance(200);
+    h->travel = tape_chance(150);
+    h->late = tape_chance(300);
+    h->vast = tape_chance(100);
+    h->late = h->late || h->vast;
+    h->hasty = tape_chance(100);
+    h->events = (uint32_t)tape_between(1, 24);
+    h->pause_ns = (int64_t)tape_between(1, 200) * MS;
+    tape_apart(true);
+    h->sick = tape_chance(150);
+    h->twins = tape_chance(50);
+    h->full = tape_chance(100);
+    tape_apart(false);
+    if (h->hasty) { /* who has lost all state and finds nothing cannot know what is under way */
+        h->kills = h->cuts = true;
+        h->losses = h->travel = false;
+        h->pause_ns = 2 * SECOND;
+    }
+}
+
+void world_draw_app(struct world *w)
+{
+    static const uint32_t sizes[] = {4096, 512, 1024, 65536};
+
+    w->app = (struct app_opts){
+        .path = DB,
+        .page_size = sizes[tape_below(8) % 5 % wr_countof(sizes)],
+        /* A power cut may do anything to a database that is not synced. */
+        .synchronous = w->may.hasty ? 1 : 2 - tape_below(w->may.cuts ? 2 : 3),
+        .savepoints = !w->may.kills && !w->may.cuts,
+        .auto_frames = tape_below(3) * 10,
+        .cache_pages = 2 + tape_below(30),
+        .big = w->may.vast || tape_chance(200),
+        .think_ns = (int64_t)tape_between(w->may.hasty ? 20 : 1, 50) * MS,
+    };
+}
+
+/* A day of levels, snapshots and retention in the seconds that a run has. Nothing is drawn for it,
+ * so that the others live as they did before. */
+static void draw_history(struct world *w)
+{
+    uint32_t kind = (uint32_t)(w->opts.seed % 12);
+    int64_t ms = 40 << kind % 4;
+
+    if (kind >= 6)
+        return;
+    w->opts.cadence = (struct wr_cadence){.levels = 1 + kind % 3,
+        .level_ms = {ms, 3 * ms, 9 * ms},
+        .snapshot_ms = kind % 2 ? 8 * ms : 0,
+        .few = 1 + kind % 3};
+    if (kind % 3 > 0)
+        w->opts.retention =
+            (struct wr_retention){.keep_ms = 12 * ms, .l0_ms = ms, .grace_ms = 1 + ms * (kind / 3)};
+}
+
+void world_draw_daemon(struct world *w)
+{
+    w->opts = (struct daemon_opts){
+        .path = DB,
+        .n_stores = 1 + tape_chance(300),
+        .lock_offset = LOCK_OFFSET,
+        .checkpoint_frames = (uint32_t)tape_between(10, 200),
+        .scan_ns = (int64_t)tape_between(10, 1000) * MS,
+        .interval_ns = (int64_t)tape_between(1, 1000) * MS,
+        .scan_bytes = 16384 << tape_below(8),
+        .inline_bytes = tape_chance(500) ? 4096 << tape_below(6) : 0,
+        .seed = 1 + tape_below(1000),
+        .watched = tape_chance(700),
+    };
+    if (w->may.vast) {
+        w->opts.checkpoint_frames = 10;
+        w->opts.inline_bytes = 4096;
+    }
+    if (w->may.full) { /* much that is captured and checkpointed before it is closed */
+        w->opts.checkpoint_frames = 10;
+        w->opts.interval_ns = wr_max(w->opts.interval_ns, 50 * MS);
+    }
+    draw_history(w);
+    for (size_t i = 0; i < w->opts.n_stores; i++)
+        w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
+    for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)
+        store_ponder(w->stores[i]);
+}

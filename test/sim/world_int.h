@@ -1,0 +1,63 @@
+/*
+ * world_int.h - what the parts of a run share: world.c is how it goes and what must hold in the
+ * end, world_draw.c how this one is, world_events.c what happens in it.
+ */
+#ifndef SIM_WORLD_INT_H
+#define SIM_WORLD_INT_H
+
+#include "sim/app.h"
+#include "sim/daemon.h"
+#include "sim/store.h"
+#include "sim/world.h"
+
+#define MS          INT64_C(1000000)
+#define SECOND      INT64_C(1000000000)
+#define DB          "/db/app.db"
+#define META        "/db/.app.db-weir"
+#define LOCK_OFFSET 0x10000u /* SQLite's lock page, where small databases have it */
+#define RUNS        "/proc/sys/kernel/random" /* where the system says which run it is */
+#define APPS        3
+
+/* What kinds of things go wrong in this run; each is there in some runs and not in others. */
+struct habits {
+    bool kills, cuts, stops, rivals, losses, outages, jumps, disk, travel, late;
+    bool vast;  /* files that take long to be read from a database that is written */
+    bool twins; /* nothing of all this, but a copied machine (twins.h) */
+    bool sick;  /* the applications' disk fails them now and then */
+    bool full;  /* our state is on a disk of its own, which is full now and then */
+    bool hasty; /* short lives, of processes whose writes take effect when they are gone */
+    uint32_t events;
+    int64_t pause_ns;
+};
+
+struct world {
+    struct habits may;
+    struct app_opts app;
+    struct sim_proc *apps[APPS];
+    struct daemon_opts opts;
+    struct daemon *daemon, *rival;
+    struct sim_proc *restore; /* one that runs, or has ended; NULL: none */
+    struct store *stores[DAEMON_REPLICAS];
+    bool healed;
+    uint8_t *old; /* the database at an earlier time, or NULL */
+    size_t old_n;
+    struct world_report *r;
+};
+
+void world_draw_habits(struct world *w);
+void world_draw_app(struct world *w);
+void world_draw_daemon(struct world *w); /* and its stores */
+
+/* The next thing that the tape wants. */
+void world_event(struct world *w);
+/* Fibers beside all that happens, until it is healed: an application's disk fails; there is no room
+ * for our state. */
+void world_be_sick(void *w);
+void world_be_full(void *w);
+
+void world_start_app(struct world *w, size_t i); /* unless it lives */
+void world_start_daemon(struct world *w);
+/* This run of the machine is not the one before. */
+void world_machine_starts(const struct world *w);
+
+#endif
