@@ -248,6 +248,8 @@ typedef struct weir_restore_options {
     weir_cancel *cancel;
     weir_progress_fn *progress; /* NULL: none */
     void *progress_arg;
+    int32_t delta; /* nonzero, with overwrite: what is at `path` is an older copy of the database.
+                      Its pages are taken over, and only those that differ are fetched. */
 } weir_restore_options;
 
 /* Set struct_size before the call. */
@@ -261,6 +263,7 @@ typedef struct weir_restore_result {
     int32_t format;         /* WEIR_FORMAT_* */
     int32_t verified;       /* the WEIR_CHECK_* that passed */
     uint64_t bytes_resumed; /* not read from the replica: an interrupted restore had done so */
+    uint64_t bytes_kept;    /* of the database: taken over from the older copy */
 } weir_restore_result;
 
 /* Rebuild a database at `path`; it appears complete, synced to disk, or not at all. Missing parent

@@ -68,6 +68,7 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
         .txid = o.txid,
         .time_ms = o.time_ms,
         .overwrite = o.overwrite != 0,
+        .delta = o.delta && o.overwrite,
         .parallel = o.parallel,
         .check = (enum wr_restore_check_kind)o.check,
         .progress = forward_progress,
@@ -94,6 +95,7 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
             .bytes = r.bytes,
             .bytes_read = r.bytes_read,
             .bytes_resumed = r.bytes_resumed,
+            .bytes_kept = r.bytes_kept,
             .files = (uint32_t)f.files,
             .format = r.format == WR_RESTORE_V03 ? WEIR_FORMAT_LEGACY : WEIR_FORMAT_LTX,
             .verified = o.check};

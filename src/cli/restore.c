@@ -26,6 +26,8 @@ static const struct wr_flag flags[] = {
         "succeed without doing anything when there is no backup"},
     {"force", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, force), NULL,
         "replace an existing database, once the new one is complete"},
+    {"delta", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, delta), NULL,
+        "replace an older copy of the database, and fetch only the pages that differ"},
     {"dry-run", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, dry_run), NULL,
         "list the files that would be read, write nothing"},
     {"integrity-check", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, check), "MODE",
@@ -238,7 +240,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         .time_ms = o.time_ms,
         .parallel = o.parallel,
         .check = check_mode(o.check),
-        .overwrite = o.force,
+        .overwrite = o.force || o.delta,
+        .delta = o.delta,
     };
     return restore(cli, &r);
 }

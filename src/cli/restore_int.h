@@ -15,7 +15,7 @@ struct wr_restore_flags {
     uint64_t txid;
     int64_t time_ms;
     uint32_t parallel;
-    bool no_expand_env, if_db_not_exists, if_replica_exists, force, dry_run, json, quiet;
+    bool no_expand_env, if_db_not_exists, if_replica_exists, force, delta, dry_run, json, quiet;
 };
 
 struct wr_restore {

@@ -169,13 +169,13 @@ static int print_result_json(struct wr_restore *r)
         txid_text(txid, r->result.txid);
     if (r->result.time_ms)
         wr_format_time(time, r->result.time_ms);
-    return wr_json_print(json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:i, s:s, s:s}",
+    return wr_json_print(json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:i, s:s, s:s}",
                "db_path", r->path, "replica", r->replica->type, "txid", txid, "duration_ms",
                (json_int_t)r->took_ms, "integrity_check", check_text(r->result.verified), "size",
                (json_int_t)r->result.bytes, "bytes_read", (json_int_t)r->result.bytes_read,
-               "bytes_resumed", (json_int_t)r->result.bytes_resumed, "files", (int)r->result.files,
-               "timestamp", time, "format",
-               r->result.format == WEIR_FORMAT_LEGACY ? "v0.3" : "ltx"))
+               "bytes_resumed", (json_int_t)r->result.bytes_resumed, "bytes_kept",
+               (json_int_t)r->result.bytes_kept, "files", (int)r->result.files, "timestamp", time,
+               "format", r->result.format == WEIR_FORMAT_LEGACY ? "v0.3" : "ltx"))
                ? WR_EXIT_OK
                : json_failed();
 }
@@ -183,10 +183,11 @@ static int print_result_json(struct wr_restore *r)
 static void print_result(struct wr_restore *r)
 {
     char size[WR_SIZE_TEXT_MAX], txid[TXID_TEXT_MAX], time[WR_TIME_TEXT_MAX] = "";
-    char resumed[WR_SIZE_TEXT_MAX];
+    char resumed[WR_SIZE_TEXT_MAX], kept[WR_SIZE_TEXT_MAX];
 
     wr_size_text(size, r->result.bytes);
     wr_size_text(resumed, r->result.bytes_resumed);
+    wr_size_text(kept, r->result.bytes_kept);
     txid_text(txid, r->result.txid);
     if (r->result.time_ms)
         wr_format_time_seconds(time, r->result.time_ms);
@@ -198,6 +199,8 @@ static void print_result(struct wr_restore *r)
     (void)fprintf(stderr, "%s in %.1fs", size, (double)r->took_ms / 1000);
     if (r->result.bytes_resumed)
         (void)fprintf(stderr, " (%s fetched by an earlier run)", resumed);
+    if (r->result.bytes_kept)
+        (void)fprintf(stderr, " (%s kept of what was there)", kept);
     (void)fprintf(stderr, "%s%s\n", r->result.verified ? ", passed integrity check: " : "",
         r->result.verified ? check_text(r->result.verified) : "");
 }

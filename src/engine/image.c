@@ -407,7 +407,7 @@ static enum wr_status prove_files(struct image *m, struct wr_err *e)
 }
 
 /* The checksum of the whole image. */
-static enum wr_status prove_image(const struct image *m, struct wr_err *e)
+static enum wr_status prove_image(struct image *m, struct wr_err *e)
 {
     const struct wr_ltx_file *last = m->x->in[m->x->n - 1].file;
     uint64_t rolling = WR_LTX_CHECKSUM_EMPTY;
@@ -416,8 +416,9 @@ static enum wr_status prove_image(const struct image *m, struct wr_err *e)
     if (!m->x->has_rolling)
         return WR_OK;
     for (unsigned w = 0; w < m->opts->parallel; w++)
-        rolling ^= m->hands[w].rolling;
-    if (rolling == m->x->rolling_post)
+        m->report.rolling ^= m->hands[w].rolling;
+    rolling |= m->report.rolling;
+    if (m->x->part || rolling == m->x->rolling_post)
         return WR_OK;
     wr_ltx_name_format(name, last->min, last->max);
     return wr_fail(e, WR_CORRUPT,

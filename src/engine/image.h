@@ -19,15 +19,17 @@ struct wr_storage;
 struct wr_image_report {
     uint64_t fetched; /* bytes of the plan's pages, as they are in the replica's objects, read */
     uint64_t resumed; /* the same, not read: the draft had these pages */
+    uint64_t
+        rolling; /* XOR of the checksums of the image's pages, without bit 63; x->has_rolling */
 };
 
 /* Write the image to `out`, on opts->parallel threads with about 2.6 MiB each, and tell
  * opts->progress. Pages that the draft turns out to have are not fetched. The file is not synced.
- * OK means that it is proven: by the image's checksum if x->has_rolling, and by the checksum of
- * each file that was read whole, which is every file when not x->has_rolling. CORRUPT, with the
- * file's name, otherwise; the files of `x` that were seen to be damaged are marked, which are all
- * such among the small ones. IO: of the storage, with a mark too, or of the draft. *report, zero
- * before, is written in any case. */
+ * OK means that it is proven: by the image's checksum if x->has_rolling, unless only `part` of
+ * it is there, and by the checksum of each file that was read whole, which is every file when not
+ * x->has_rolling. CORRUPT, with the file's name, otherwise; the files of `x` that were seen to be
+ * damaged are marked, which are all such among the small ones. IO: of the storage, with a mark too,
+ * or of the draft. *report, zero before, is written in any case. */
 enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, struct wr_inputs *x,
     const struct wr_restore_opts *opts, struct wr_draft *out, struct wr_image_report *report,
     struct wr_err *e) WR_MUST_CHECK;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/chain.h"
 #include "engine/crew.h"
+#include "engine/delta.h"
 #include "engine/inputs.h"
 #include "engine/legacy.h"
 #include "engine/place.h"
@@ -225,14 +226,19 @@ static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
-/* Whether to keep, and go on with, what there is of these files. */
-static bool resumable(const struct wr_restore_opts *opts, const struct wr_ltx_files *plan)
+static uint64_t bytes_of(const struct wr_ltx_files *files)
 {
     uint64_t bytes = 0;
 
-    for (size_t i = 0; i < plan->n && bytes < opts->resume_min; i++)
-        bytes += wr_min(plan->p[i].size, opts->resume_min);
-    return bytes >= opts->resume_min;
+    for (size_t i = 0; i < files->n; i++)
+        bytes += wr_min(files->p[i].size, UINT64_MAX - bytes);
+    return bytes;
+}
+
+/* Whether to keep, and go on with, what there is of these files. */
+static bool resumable(const struct wr_restore_opts *opts, const struct wr_ltx_files *plan)
+{
+    return bytes_of(plan) >= opts->resume_min;
 }
 
 /* A restore that has come to nothing for now: let another one go on from here, if that can help and
@@ -251,7 +257,43 @@ static enum wr_status keep(struct wr_place *place, const struct wr_restore_opts 
         opts->path, wr_place_name(place));
 }
 
-static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
+/* With what the database that is there has of the new one. *ret_done is false where that leads
+ * nowhere, and all has to be fetched. */
+static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct source *x, struct wr_place *place,
+    struct wr_restore_result *r, bool *ret_done, struct wr_err *e)
+{
+    const struct wr_ltx_file *last = &x->plan.p[x->plan.n - 1];
+    struct wr_file *file = wr_place_file(place);
+    struct wr_delta_report is = {0};
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    *ret_done = false;
+    if (!opts->delta || wr_place_adopted(place))
+        return WR_OK;
+    st = wr_delta_fetch(s, c, opts, &x->all, last, bytes_of(&x->plan), file, &is, &why);
+    if (st == WR_NOTFOUND || st == WR_CORRUPT || st == WR_BUSY) {
+        wr_log(c->log, WR_INFO, "the database that is there is of no help; fetching all pages",
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_Z("reason", why.text));
+        return wr_file_truncate(file, 0, e);
+    }
+    if (st != WR_OK)
+        return wr_fail(e, st, "restore %s: %s", opts->path, why.text);
+    *ret_done = true;
+    *r = (struct wr_restore_result){.format = WR_RESTORE_LTX,
+        .txid = last->max,
+        .time_ms = last->time_ms,
+        .bytes = (uint64_t)is.commit * is.page_size,
+        .commit = is.commit,
+        .page_size = is.page_size,
+        .bytes_read = is.fetched,
+        .bytes_kept = (uint64_t)is.kept * is.page_size,
+        .verified = true};
+    return WR_OK;
+}
+
+static enum wr_status write_chain(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct source *x, struct wr_place *place,
     struct wr_restore_result *r, struct wr_err *e)
 {
@@ -275,6 +317,16 @@ static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
     else
         st = keep(place, opts, st, is.unmapped ? 0 : is.fetched + is.resumed, e);
     return st;
+}
+
+static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct source *x, struct wr_place *place,
+    struct wr_restore_result *r, struct wr_err *e)
+{
+    bool done;
+    enum wr_status st = write_delta(s, c, opts, x, place, r, &done, e);
+
+    return st != WR_OK || done ? st : write_chain(s, c, opts, x, place, r, e);
 }
 
 struct legacy_progress {

@@ -59,6 +59,7 @@ struct wr_restore_opts {
     int64_t time_ms;    /* as of just before this Unix time; 0: not by time */
     bool time_in_range; /* refuse a time before the oldest or after the newest file */
     bool overwrite;     /* replace a database that is there, and its sidecars */
+    bool delta;         /* with overwrite: take over what that one has of the new one (delta.h) */
     unsigned parallel;  /* threads, the caller's included, 1 to 64; 0: 8 */
     enum wr_restore_check_kind check; /* any but NONE needs `fs` to be the real one */
     uint32_t lock_offset;             /* byte offset of SQLite's lock page; 0: 0x40000000 */
@@ -81,6 +82,7 @@ struct wr_restore_result {
     uint32_t page_size;
     uint64_t bytes_read;    /* of the replica's objects: pages only */
     uint64_t bytes_resumed; /* of the same: not read, since an earlier run had done so */
+    uint64_t bytes_kept;    /* of the database: taken over from the one that was there */
     /* The image's checksum equals the one that the newest file records. False when it records none,
      * as Litestream's own files do; then the checksum of every file used was verified instead. */
     bool verified;

@@ -1,0 +1,288 @@
+/*
+ * delta.c - see delta.h.
+ *
+ * Why a file may be applied before those older than it: a page counts as it is in the first file
+ * that has it, on the way back. Files that overlap do no harm. Say one ends at b, and all above cur
+ * have been applied, cur < b: a page of it that none of those has did not change after cur, so that
+ * as of b it is what it is in the end.
+ *
+ * Proof is the XOR of the checksums of all pages, kept and fetched. While pages are still missing
+ * that agrees with the right one by an accident of 1 in 2^63, as it does for a restore.
+ */
+#include "engine/delta.h"
+
+#include "base/mem.h"
+#include "engine/draft.h"
+#include "engine/image.h"
+#include "engine/inputs.h"
+#include "engine/restore.h"
+#include "engine/whole.h"
+#include "ltx/ltx.h"
+#include "sqlite/dbfile.h"
+
+#define CHUNK      ((size_t)1 << 20) /* bytes of the older database read at once */
+#define BUDGET     ((uint64_t)256 << 10)
+#define FRAME_MIN  12 /* bytes: what a page takes in a file at least */
+#define PROGRESS_N 64 /* chunks */
+
+/* In place of the checksum of a page, which has bit 63 set. */
+enum {
+    LACKING = 0, /* the older database ends before it */
+    FETCHED = 1,
+};
+
+struct delta {
+    struct wr_storage *storage;
+    const struct wr_restore_opts *opts;
+    const struct wr_ltx_files *all;
+    struct wr_draft draft;
+    struct wr_ltx_header end; /* of the newest file */
+    uint32_t lock_pgno;
+    uint64_t *sums;       /* of page 1, 2, ... */
+    uint64_t rolling;     /* of all pages, without bit 63 */
+    uint32_t lacking;     /* pages */
+    uint64_t read, limit; /* bytes of objects */
+    struct wr_delta_report *r;
+};
+
+static bool holds(const struct wr_ltx_file *f, uint64_t cur, uint64_t end)
+{
+    return f->level < WR_LEVEL_SNAPSHOT && f->min <= cur && f->max >= cur && f->max <= end;
+}
+
+const struct wr_ltx_file *wr_delta_next(
+    const struct wr_ltx_files *all, uint64_t cur, uint64_t end, uint64_t budget)
+{
+    const struct wr_ltx_file *wide = NULL, *narrow = NULL;
+
+    for (size_t i = 0; i < all->n; i++) {
+        const struct wr_ltx_file *f = &all->p[i];
+
+        if (!holds(f, cur, end))
+            continue;
+        if (f->size <= budget && (!wide || f->min < wide->min))
+            wide = f;
+        if (!narrow || f->min > narrow->min)
+            narrow = f;
+    }
+    return wide ? wide : narrow;
+}
+
+static uint64_t bare(uint64_t checksum)
+{
+    return checksum & ~WR_LTX_CHECKSUM_EMPTY;
+}
+
+static bool is_there(const struct delta *d)
+{
+    return d->lacking == 0 && (d->rolling | WR_LTX_CHECKSUM_EMPTY) == d->end.rolling_post;
+}
+
+static void tell(const struct delta *d, enum wr_restore_phase phase)
+{
+    if (d->opts->progress)
+        d->opts->progress(d->opts->progress_arg, &(struct wr_restore_progress){.phase = phase,
+                                                     .bytes_done = d->r->fetched,
+                                                     .bytes_total = d->r->fetched,
+                                                     .files = d->r->files,
+                                                     .files_total = d->r->files});
+}
+
+/* Take over `n` pages from `pgno` on. */
+static enum wr_status keep_pages(
+    struct delta *d, uint32_t pgno, uint8_t *pages, size_t n, struct wr_err *e)
+{
+    uint32_t page_size = d->end.page_size;
+
+    for (size_t i = 0; i < n; i++, pgno++) {
+        uint8_t *page = pages + i * page_size;
+
+        if (pgno == d->lock_pgno) { /* no file has it, and nothing is ever in it */
+            memset(page, 0, page_size);
+            continue;
+        }
+        d->sums[pgno - 1] = wr_ltx_page_checksum(pgno, page, page_size);
+        d->rolling ^= bare(d->sums[pgno - 1]);
+        d->lacking--;
+        d->r->kept++;
+    }
+    return wr_draft_put(
+        &d->draft, pgno - (uint32_t)n, (struct wr_bytes){pages, n * page_size}, NULL, e);
+}
+
+/* What is wrong with the older database is a reason to do without it. */
+static enum wr_status no_help(enum wr_status st, const struct wr_err *why, struct wr_err *e)
+{
+    return wr_fail(e, st == WR_IO ? WR_NOTFOUND : st, "%s", why->text);
+}
+
+static enum wr_status read_old(
+    struct delta *d, struct wr_dbfile *old, uint32_t at, size_t n, uint8_t *out, struct wr_err *e)
+{
+    uint32_t page_size = d->end.page_size;
+    struct wr_err own = {0};
+    enum wr_status st = wr_dbfile_read(old, out, n * page_size, (uint64_t)at * page_size, &own);
+
+    return st == WR_OK ? WR_OK : no_help(st, &own, e);
+}
+
+/* Copy the older database, as far as the new one goes. */
+static enum wr_status keep_all(
+    struct delta *d, struct wr_call *c, struct wr_dbfile *old, uint32_t pages, struct wr_err *e)
+{
+    size_t a_chunk = CHUNK / d->end.page_size;
+    uint8_t *chunk = wr_alloc(CHUNK);
+    enum wr_status st = WR_OK;
+
+    if (!chunk)
+        return wr_fail(e, WR_NOMEM, "restore buffers: out of memory");
+    for (uint32_t at = 0; st == WR_OK && at < pages;) {
+        size_t n = wr_min(a_chunk, (size_t)(pages - at));
+
+        st = wr_call_check(c, "restore", e);
+        if (st == WR_OK)
+            st = read_old(d, old, at, n, chunk, e);
+        if (st == WR_OK)
+            st = keep_pages(d, at + 1, chunk, n, e);
+        at += (uint32_t)n;
+        if (at / a_chunk % PROGRESS_N == 0)
+            tell(d, WR_RESTORE_INDEXING);
+    }
+    wr_free(chunk);
+    return st;
+}
+
+/* Room for the new database, with all that is here of it. */
+static enum wr_status begin(struct delta *d, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_dbfile *old = NULL;
+    struct wr_err own = {0};
+    uint64_t size = 0, pages;
+    enum wr_status st = wr_dbfile_open(d->opts->path, &old, &size, &own);
+
+    if (st != WR_OK)
+        return no_help(st, &own, e);
+    pages = wr_min(size / d->end.page_size, (uint64_t)d->end.commit);
+    if (d->end.commit - pages > d->limit / FRAME_MIN) {
+        st = wr_fail(
+            e, WR_NOTFOUND, "it has %llu of %u pages", (unsigned long long)pages, d->end.commit);
+        goto out;
+    }
+    d->lacking = d->end.commit - (d->lock_pgno <= d->end.commit);
+    d->sums = wr_array(d->end.commit, sizeof(*d->sums));
+    if (!d->sums)
+        st = wr_fail(e, WR_NOMEM, "table of %u pages: out of memory", d->end.commit);
+    if (st == WR_OK)
+        st = wr_file_truncate(d->draft.file, (uint64_t)d->end.commit * d->end.page_size, e);
+    if (st == WR_OK)
+        st = keep_all(d, c, old, (uint32_t)pages, e);
+out:
+    wr_dbfile_close(old);
+    return st;
+}
+
+/* Mark the frames that are to be read for their pages, and take those pages from the older
+ * database. Others are left to a file that is proven by all of its frames. */
+static size_t choose(struct delta *d, struct wr_input *in)
+{
+    size_t left = 0, wins = 0;
+
+    for (size_t i = 0; i < in->n; i++) {
+        struct wr_ref r = in->refs[i];
+        uint64_t *sum = r.pgno <= d->end.commit ? &d->sums[r.pgno - 1] : NULL;
+
+        if (sum && *sum != FETCHED) {
+            if (*sum == LACKING) {
+                d->lacking--;
+            } else {
+                d->rolling ^= bare(*sum);
+                d->r->kept--;
+            }
+            *sum = FETCHED;
+            r.length |= WR_REF_WINS;
+            wins++;
+        } else if (!in->whole) {
+            continue;
+        }
+        in->refs[left++] = r;
+    }
+    in->n = left;
+    return wins;
+}
+
+/* Apply a file whose index was read. */
+static enum wr_status apply(
+    struct delta *d, struct wr_call *c, struct wr_input *in, struct wr_err *e)
+{
+    struct wr_restore_opts quiet = *d->opts;
+    struct wr_inputs x = {.in = in,
+        .n = 1,
+        .page_size = d->end.page_size,
+        .commit = d->end.commit,
+        .lock_pgno = d->lock_pgno,
+        .has_rolling = true,
+        .part = true};
+    struct wr_image_report report = {0};
+    enum wr_status st;
+
+    if (in->header.page_size != d->end.page_size)
+        return wr_fail(e, WR_NOTFOUND, "the page size was another one then");
+    d->r->files++;
+    if (choose(d, in) == 0)
+        return WR_OK;
+    quiet.progress = NULL;
+    st = wr_image_write(d->storage, c, &x, &quiet, &d->draft, &report, e);
+    d->rolling ^= report.rolling;
+    d->r->fetched += report.fetched;
+    if (st == WR_OK)
+        tell(d, WR_RESTORE_FETCHING);
+    return st;
+}
+
+/* Back from the last TXID, which is `end`, to where all adds up. */
+static enum wr_status go_back(struct delta *d, struct wr_call *c, uint64_t end, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    for (uint64_t cur = end; st == WR_OK && !is_there(d);) {
+        struct wr_input in = {0};
+
+        in.file = cur > 0 ? wr_delta_next(d->all, cur, end, wr_max(d->read, BUDGET)) : NULL;
+        if (!in.file)
+            return wr_fail(e, WR_NOTFOUND, "no files lead from it to that transaction");
+        d->read += in.file->size;
+        if (d->read > d->limit)
+            return wr_fail(e, WR_NOTFOUND, "too much has changed since");
+        st = wr_input_open(d->storage, c, d->opts->lock_offset, &in, e);
+        if (st == WR_OK)
+            st = apply(d, c, &in, e);
+        wr_input_release(&in);
+        cur = in.file->min - 1;
+    }
+    return st;
+}
+
+enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, const struct wr_ltx_files *all,
+    const struct wr_ltx_file *end, uint64_t limit, struct wr_file *out, struct wr_delta_report *ret,
+    struct wr_err *e)
+{
+    struct delta d = {.storage = s, .opts = opts, .all = all, .limit = limit, .r = ret};
+    bool damaged;
+    enum wr_status st = wr_whole_header(s, c, end, &d.end, &damaged, e);
+
+    *ret = (struct wr_delta_report){0};
+    if (st == WR_OK && (!d.end.has_rolling || d.end.max_txid != end->max))
+        st = wr_fail(e, WR_NOTFOUND, "the newest file does not record the database's checksum");
+    if (st != WR_OK)
+        return st;
+    d.lock_pgno = wr_ltx_lock_pgno(d.end.page_size, opts->lock_offset);
+    d.draft = (struct wr_draft){.file = out, .page_size = d.end.page_size};
+    ret->commit = d.end.commit;
+    ret->page_size = d.end.page_size;
+    st = begin(&d, c, e);
+    if (st == WR_OK)
+        st = go_back(&d, c, end->max, e);
+    wr_free(d.sums);
+    return st;
+}

@@ -1,0 +1,50 @@
+/*
+ * delta.h - make the database as of a transaction from an older one that is here, and fetch only
+ * the pages in which they differ.
+ *
+ * Nobody knows which transaction the older one is of, and nobody has to: files are applied from the
+ * newest one back, each page once, until the image has the checksum that the newest file records.
+ * From there on back all pages are already here.
+ *
+ * The files are not those of a plan, which begins with the newest snapshot, but whatever leads back
+ * without one: narrow ones at first, as the difference may be small, and then as wide as all before
+ * them together.
+ */
+#ifndef WR_ENGINE_DELTA_H
+#define WR_ENGINE_DELTA_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+#include "engine/layout.h"
+
+struct wr_file;
+struct wr_restore_opts;
+struct wr_storage;
+
+struct wr_delta_report {
+    uint32_t commit, page_size; /* of the database */
+    uint32_t kept;              /* pages that were not fetched */
+    uint64_t fetched;           /* bytes of pages, of the replica's objects */
+    size_t files;               /* that they are from */
+};
+
+/* What to go back with when all of TXIDs above `cur` has been applied, of which the last is `end`:
+ * of the files that hold `cur`, and nothing behind `end`, the widest of at most `budget` bytes; if
+ * there is none, the narrowest. NULL: no file but a snapshot leads there. Pure. */
+const struct wr_ltx_file *wr_delta_next(
+    const struct wr_ltx_files *all, uint64_t cur, uint64_t end, uint64_t budget);
+
+/* Write the database that `end`, one of `all`, ends with to `out`, an empty file, with what
+ * opts->path has of it; that file is only read. Gives up where more than `limit` bytes would be
+ * read of the replica's objects. Needs 8 bytes a page.
+ *
+ * NOTFOUND: that one, or these files, do not lead there, and the text says why; CORRUPT and BUSY:
+ * one of the files is damaged, or gone. In these cases it is worth trying without, when `out` has
+ * been emptied. Else as wr_whole_header, wr_input_open and wr_image_write. */
+enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, const struct wr_ltx_files *all,
+    const struct wr_ltx_file *end, uint64_t limit, struct wr_file *out, struct wr_delta_report *ret,
+    struct wr_err *e) WR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * test_restore_delta.c - restores that take over what an older copy has: whatever that copy is, the
+ * result is the database or the old file as it was, and where it is a recent one little is fetched.
+ */
+#include "engine/delta.h"
+
+#include "unit/engine/resume_world.h"
+
+/* Put a copy of image `txid` where the database goes. */
+static void put_old(const struct rig *g, size_t txid)
+{
+    const struct image *is = &g->s.image[txid];
+
+    t_spew(g->path, is->data, (size_t)is->commit * g->s.page_size);
+}
+
+static void check_is(const struct rig *g, size_t txid)
+{
+    const struct image *want = &g->s.image[txid];
+    struct wr_bytes got = t_slurp(g->path);
+
+    assert_int_equal(got.n, (size_t)want->commit * g->s.page_size);
+    T(memcmp(got.p, want->data, got.n) == 0);
+    assert_int_equal(t_names_in(g->dir), 1);
+}
+
+static struct wr_restore_opts delta_opts(const struct rig *g, unsigned parallel)
+{
+    struct wr_restore_opts o = rig_opts(g, parallel);
+
+    o.overwrite = o.delta = true;
+    o.resume_min = UINT64_MAX;
+    return o;
+}
+
+static struct wr_restore_result restore_over(struct rig *g, uint64_t txid)
+{
+    struct wr_restore_opts o = delta_opts(g, 3);
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    o.txid = txid;
+    T_OK(wr_restore(g->w.storage, t_call(), &o, &r, &e));
+    check_is(g, txid ? txid : g->s.n);
+    T(r.txid == (txid ? txid : g->s.n) && r.verified == g->s.rolling);
+    return r;
+}
+
+/* ---- which file next ---- */
+
+static void test_the_way_back(void **state)
+{
+    struct wr_ltx_file files[] = {
+        {.level = 0, .min = 9, .max = 9, .size = 10},
+        {.level = 0, .min = 10, .max = 10, .size = 10},
+        {.level = 1, .min = 5, .max = 8, .size = 30},
+        {.level = 1, .min = 7, .max = 10, .size = 40},
+        {.level = 2, .min = 1, .max = 9, .size = 1000},
+        {.level = 9, .min = 1, .max = 10, .size = 5},
+    };
+    const struct wr_ltx_files all = {.p = files, .n = wr_countof(files)};
+
+    (void)state;
+    T(wr_delta_next(&all, 10, 10, 10) == &files[1]); /* not the snapshot */
+    T(wr_delta_next(&all, 10, 10, 40) == &files[3]);
+    T(wr_delta_next(&all, 9, 10, 5) == &files[0]); /* none is so small */
+    T(wr_delta_next(&all, 9, 10, 1000) == &files[4]);
+    T(wr_delta_next(&all, 9, 9, 40) == &files[0]); /* the other one goes too far */
+    T(wr_delta_next(&all, 6, 10, 100) == &files[2]);
+    T(!wr_delta_next(&all, 11, 11, 100));
+}
+
+/* ---- what becomes of it ---- */
+
+static void random_files(struct rig *g)
+{
+    for (int k = 0; k < 8; k++) {
+        unsigned level = (unsigned)wr_rand_below(&g->random, 9) + 1;
+        uint64_t min = level == 9 ? 1 : wr_rand_below(&g->random, g->s.n) + 1;
+
+        story_put(&g->s, &g->w, level, min, min + wr_rand_below(&g->random, g->s.n + 1 - min));
+    }
+}
+
+/* An older copy, a newer one, or what somebody has written to since. */
+static void test_random_copies(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        struct rig g;
+
+        rig_init(&g, round % 5 > 0, 512, 150);
+        for (int i = 0; i < 8; i++)
+            rig_commit(&g, 100 + (uint32_t)wr_rand_below(&g.random, 150),
+                (uint32_t)wr_rand_below(&g.random, 12));
+        random_files(&g);
+        for (int k = 0; k < 8; k++) {
+            size_t old = wr_rand_below(&g.random, g.s.n) + 1;
+            uint64_t txid = wr_rand_below(&g.random, g.s.n + 1);
+            struct wr_restore_result r;
+
+            put_old(&g, old);
+            if (k == 0) { /* somebody has */
+                struct wr_bytes b = t_slurp(g.path);
+                uint8_t *p = wr_arena_alloc(t_call()->scratch, b.n);
+
+                memcpy(p, b.p, b.n);
+                p[wr_rand_below(&g.random, b.n)] ^= 1;
+                t_spew(g.path, p, b.n - wr_rand_below(&g.random, 3));
+            }
+            r = restore_over(&g, txid);
+            T(r.bytes_kept <= r.bytes && (g.s.rolling || r.bytes_kept == 0));
+            if (g.s.rolling && k > 0 && old == (txid ? txid : g.s.n))
+                T(r.bytes_read == 0 && r.bytes_kept > 0);
+        }
+        rig_release(&g);
+    }
+}
+
+/* A hundredth of the pages differs, the newest snapshot is newer than the copy, and the files by
+ * which it could have been told are gone. */
+static void test_what_is_fetched(void **state)
+{
+    struct wr_restore_result all, some;
+    struct wr_storage_counts before, after;
+    struct wr_restore_opts o;
+    struct wr_err e = {0};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 8000);
+    for (int i = 0; i < 20; i++)
+        rig_commit(&g, 8000, 5);
+    for (uint64_t i = 2; i <= 17; i += 4)
+        story_put(&g.s, &g.w, 1, i, i + 3);
+    for (uint64_t i = 2; i <= 17; i++)
+        world_remove_key(&g.w, wr_layout_ltx_key(t_call()->scratch, g.w.storage, 0, i, i));
+    story_put(&g.s, &g.w, 9, 1, 21);
+    o = delta_opts(&g, 3);
+    o.delta = false;
+    T_OK(wr_restore(g.w.storage, t_call(), &o, &all, &e));
+    put_old(&g, 3);
+    wr_storage_counts(g.w.storage, &before);
+    some = restore_over(&g, 0);
+    wr_storage_counts(g.w.storage, &after);
+    T(some.bytes_read * 50 < all.bytes_read);
+    T(after.bytes_down - before.bytes_down < all.bytes_read / 25); /* with indexes */
+    T(some.bytes_kept > some.bytes / 100 * 98);
+    T(all.bytes_kept == 0);
+    rig_release(&g);
+}
+
+/* Of these nothing can be taken over, and all is fetched. */
+static void test_what_is_no_help(void **state)
+{
+    static const char junk[] = "not a database, and not even a page of one";
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, SMALL);
+    rig_commit(&g, SMALL, 3);
+    T(restore_over(&g, 0).bytes_kept == 0); /* there is none */
+    t_spew(g.path, junk, sizeof(junk));
+    T(restore_over(&g, 0).bytes_kept == 0);
+    t_spew(g.path, "", 0);
+    T(restore_over(&g, 0).bytes_kept == 0);
+    put_old(&g, 1);
+    T(restore_over(&g, 0).bytes_kept > 0); /* for this one is */
+    put_old(&g, 2);
+    T(restore_over(&g, 1).bytes_kept == 0); /* there is no way back in time */
+    put_old(&g, 1);
+    world_remove_key(&g.w, wr_layout_ltx_key(t_call()->scratch, g.w.storage, 0, 2, 2));
+    story_put(&g.s, &g.w, 9, 1, 2);
+    T(restore_over(&g, 0).bytes_kept == 0); /* nothing but snapshots */
+    put_old(&g, 2);
+    T(restore_over(&g, 0).bytes_read == 0); /* but for the very same */
+    rig_release(&g);
+}
+
+/* A file on the way back is damaged. Others lead there. */
+static void test_a_damaged_file_on_the_way(void **state)
+{
+    struct wr_call *c = t_call();
+    uint8_t junk[3000];
+    struct wr_str key;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 300);
+    for (int i = 0; i < 4; i++)
+        rig_commit(&g, 300, 5);
+    story_put(&g.s, &g.w, 9, 1, 5);
+    wr_rand_fill(&g.random, junk, sizeof(junk));
+    key = wr_layout_ltx_key(c->scratch, g.w.storage, 0, 4, 4);
+    world_remove_key(&g.w, key);
+    world_store(&g.w, key, (struct wr_bytes){junk, sizeof(junk)}, 4000);
+    put_old(&g, 2);
+    T(restore_over(&g, 0).bytes_kept == 0);
+    rig_release(&g);
+}
+
+/* Whatever fails, the copy is there as it was, or the database is. */
+static void test_requests_that_fail(void **state)
+{
+    static const enum wr_status with[] = {WR_IO, WR_AUTH, WR_NOTFOUND, WR_TIMEOUT};
+    unsigned failed = 0;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 300);
+    for (int i = 0; i < 4; i++)
+        rig_commit(&g, 300, 5);
+    wr_storage_set_retry(g.w.storage, 1, 1);
+    for (uint64_t nth = 1; nth < 30; nth++) {
+        const struct wr_restore_opts o = delta_opts(&g, 1);
+        struct wr_restore_result r = {0};
+        struct wr_err e = {0};
+        enum wr_status st;
+
+        put_old(&g, 2);
+        world_fail(&g.w, nth, 1, with[nth % wr_countof(with)]);
+        st = wr_restore(g.w.storage, t_call(), &o, &r, &e);
+        check_is(&g, st == WR_OK ? 5 : 2);
+        failed += st != WR_OK;
+        world_fail(&g.w, 0, 0, WR_OK);
+    }
+    T(failed >= 5);
+    rig_release(&g);
+}
+
+static enum wr_status sweep_one(void *arg)
+{
+    struct rig *g = arg;
+    const struct wr_restore_opts o = delta_opts(g, 1);
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    put_old(g, 2);
+    return wr_restore(g->w.storage, t_call(), &o, &r, &e);
+}
+
+static void test_no_memory(void **state)
+{
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 20);
+    for (int i = 0; i < 3; i++)
+        rig_commit(&g, 20, 2);
+    t_sweep_nomem(sweep_one, &g);
+    check_is(&g, 4);
+    rig_release(&g);
+}
+
+T_MAIN(T_TEST(test_the_way_back), T_TEST(test_random_copies), T_TEST(test_what_is_fetched),
+    T_TEST(test_what_is_no_help), T_TEST(test_a_damaged_file_on_the_way),
+    T_TEST(test_requests_that_fail), T_TEST(test_no_memory))
