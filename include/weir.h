@@ -311,6 +311,59 @@ WEIR_API int weir_plan(weir *w, const char *url, const weir_restore_options *opt
 WEIR_API int weir_ltx_list(weir *w, const char *url, const char *const *settings, int level,
     weir_cancel *cancel, weir_file_fn *fn, void *arg, weir_error *reterr);
 
+/* A TXID that weir_restore can be asked for, and what it would read. */
+typedef struct weir_point {
+    weir_txid txid;
+    int64_t time_ms; /* Unix ms: a restore compares this with the time that it is asked for */
+    uint32_t files;  /* that would be read */
+    uint64_t bytes;  /* in them */
+    int32_t level;   /* of the last of them */
+    int32_t finest;  /* the lowest level that has a file that ends here */
+    uint32_t run;  /* the same number: points that follow each other, made by files of one level */
+    int32_t exact; /* 0: time_ms is when the file arrived in the store, which is later */
+    /* What a restore with time_ms + 1 ends at: `txid`, unless the times of files do not ascend;
+     * then this state can be had by its TXID only. 0: none, or not known since times are not exact.
+     */
+    weir_txid by_time;
+} weir_point;
+
+/* One point; nonzero stops the listing, which then returns WEIR_OK. On the calling thread. */
+typedef int weir_point_fn(void *arg, const weir_point *point);
+
+typedef struct weir_points_options {
+    size_t struct_size;
+    int64_t since_ms; /* leave out points from before this Unix time; 0: none */
+    int64_t until_ms; /* and those that are not from before this one; 0: none */
+    /* Nonzero: all times exact. On S3 listings do not have them, and this is one request for each
+     * file of the replica; without it only the first and the last point of each run are asked for,
+     * if there are not more than 100 runs, and the newest. */
+    int32_t exact;
+    uint32_t parallel;           /* requests at once; default 8 */
+    const char *const *settings; /* as for weir_restore */
+    weir_cancel *cancel;
+} weir_points_options;
+
+/* Of the whole replica, whatever the options leave out. Set struct_size before the call. */
+typedef struct weir_points_result {
+    size_t struct_size;
+    weir_txid newest; /* what weir_restore would take, unless there is a gap; 0: no point */
+    int64_t newest_ms;
+    /* TXIDs from this one on are in files that nothing leads to, behind the newest point; 0: none.
+     * weir_restore then takes a point by its TXID or time only, and else returns WEIR_CORRUPT. */
+    weir_txid gap;
+    /* The oldest snapshot and the newest object of Litestream 0.3, Unix ms; 0: none. A restore by
+     * time, or of the newest state, may take these instead; they have no TXIDs. */
+    int64_t legacy_from_ms, legacy_to_ms;
+} weir_points_result;
+
+/* All points of a replica, ascending by TXID. This goes by names: that a file is damaged shows when
+ * it is read. Touches no local file. `opt` and `ret` may be NULL.
+ *
+ * WEIR_NOTFOUND: there is no backup at all. A replica with nothing but a gap, or backups of 0.3, or
+ * nothing between the times, has no points, and is WEIR_OK. */
+WEIR_API int weir_points(weir *w, const char *url, const weir_points_options *opt,
+    weir_point_fn *fn, void *arg, weir_points_result *ret, weir_error *reterr);
+
 #ifdef __cplusplus
 }
 #endif

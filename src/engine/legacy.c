@@ -44,7 +44,7 @@ struct wr_legacy {
     struct wr_storage *storage;
     struct object snapshot;
     struct objects segments; /* that follow the snapshot, in order */
-    int64_t newest_ms;
+    int64_t oldest_ms, newest_ms;
 };
 
 static bool parse_digits(struct wr_str s, size_t n_min, size_t n_max, uint64_t *ret)
@@ -160,6 +160,8 @@ static enum wr_status choose(
         const struct object *o = &all->p[i];
 
         l->newest_ms = wr_max(l->newest_ms, o->time_ms);
+        if (!o->off_digits)
+            l->oldest_ms = wr_min(l->oldest_ms, o->time_ms);
         if (o->off_digits || (time_ms && o->time_ms > time_ms))
             continue;
         if (!best || newer(o, best))
@@ -200,6 +202,7 @@ enum wr_status wr_legacy_find(struct wr_storage *s, struct wr_call *c, int64_t t
         return wr_fail(e, WR_NOMEM, "list of generations: out of memory");
     }
     l->storage = s;
+    l->oldest_ms = INT64_MAX;
     l->newest_ms = INT64_MIN;
     st = wr_storage_list(s, c, x.dir, (struct wr_str){0}, list_one, &x, e);
     if (x.st != WR_OK)
@@ -228,6 +231,11 @@ void wr_legacy_free(struct wr_legacy *l)
 int64_t wr_legacy_snapshot_ms(const struct wr_legacy *l)
 {
     return l->snapshot.time_ms;
+}
+
+int64_t wr_legacy_oldest_ms(const struct wr_legacy *l)
+{
+    return l->oldest_ms;
 }
 
 int64_t wr_legacy_newest_ms(const struct wr_legacy *l)

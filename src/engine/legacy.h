@@ -22,9 +22,10 @@ enum wr_status wr_legacy_find(struct wr_storage *s, struct wr_call *c, int64_t t
 void wr_legacy_free(struct wr_legacy *l); /* NULL-safe */
 
 int64_t wr_legacy_snapshot_ms(const struct wr_legacy *l); /* when the chosen snapshot was made */
-int64_t wr_legacy_newest_ms(const struct wr_legacy *l);   /* the newest object of any generation */
-int64_t wr_legacy_end_ms(const struct wr_legacy *l);      /* the newest object that will be used */
-uint64_t wr_legacy_bytes(const struct wr_legacy *l);      /* of the objects that will be used */
+int64_t wr_legacy_oldest_ms(const struct wr_legacy *l); /* the oldest snapshot of any generation */
+int64_t wr_legacy_newest_ms(const struct wr_legacy *l); /* the newest object of any generation */
+int64_t wr_legacy_end_ms(const struct wr_legacy *l);    /* the newest object that will be used */
+uint64_t wr_legacy_bytes(const struct wr_legacy *l);    /* of the objects that will be used */
 
 /* Called on the caller's thread after each object, with the compressed bytes read so far. */
 typedef void wr_legacy_progress_fn(void *arg, uint64_t bytes_done);

@@ -21,7 +21,8 @@ struct wr_point {
     unsigned level;   /* of that file */
     unsigned finest;  /* the lowest level that has a file that ends here, 0 to WR_LEVEL_MAX */
     size_t run;       /* by wr_points_runs */
-    uint64_t by_time; /* by wr_points_by_time */
+    uint64_t by_time; /* by wr_points_by_time; 0: none, or not asked for */
+    bool exact;       /* by wr_survey: time_ms is the file's own and not that of its arrival */
 };
 
 /* owned. = {0} is empty. */

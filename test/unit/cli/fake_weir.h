@@ -34,6 +34,10 @@ static struct {
     const weir_file *files; /* for plans and listings */
     size_t nfiles;
     int level;
+    const weir_point *points;
+    size_t npoints;
+    weir_points_options points_opt; /* of the last weir_points */
+    weir_points_result points_result;
 } fake;
 
 static void note(const char *fmt, ...) WR_PRINTF(1, 2);
@@ -271,6 +275,23 @@ int weir_ltx_list(weir *w, const char *url, const char *const *settings, int lev
         if (fn(arg, &fake.files[i]) != 0)
             break;
     return answer(next(fake.list ? &fake.list : &fake.restore), e);
+}
+
+int weir_points(weir *w, const char *url, const weir_points_options *opt, weir_point_fn *fn,
+    void *arg, weir_points_result *ret, weir_error *e)
+{
+    int code = next(&fake.restore);
+
+    (void)w;
+    note("points(%s)", url);
+    fake.points_opt = *opt;
+    if (code != WEIR_OK)
+        return answer(code, e);
+    for (size_t i = 0; i < fake.npoints; i++)
+        if (fn(arg, &fake.points[i]) != 0)
+            break;
+    *ret = fake.points_result;
+    return WEIR_OK;
 }
 
 #endif

@@ -106,7 +106,8 @@ static void test_version(void **state)
 
 static void test_help(void **state)
 {
-    static const char *const names[] = {"replicate", "restore", "databases", "ltx", "version"};
+    static const char *const names[] = {
+        "replicate", "restore", "databases", "ltx", "points", "version"};
 
     (void)state;
     for (size_t i = 0; i < wr_countof(names); i++) {
@@ -210,6 +211,138 @@ static void test_ltx_errors(void **state)
     fake.files = files;
     fake.nfiles = 2; /* half a listing is not printed as one */
     EXPECT(4, "", "Error: auth\n", RUN(ltx, "-json", "s3://b/a"));
+}
+
+/* A snapshot, one point every 5 minutes, and then every TXID; of one the time says nothing. */
+static const weir_point points[] = {
+    {1, TIME_MS, 1, 4096, 9, 9, 0, 1, 1},
+    {7, TIME_MS + 300000, 2, 5000, 1, 1, 1, 1, 7},
+    {12, TIME_MS + 600020, 3, 6000, 2, 1, 1, 1, 13},
+    {13, TIME_MS + 600010, 4, UINT64_MAX, 0, 0, 2, 1, 13},
+    {14, TIME_MS + 601510, 5, 6100, 0, 0, 2, 1, 14},
+};
+
+static void test_points(void **state)
+{
+    (void)state;
+    fake.points = points;
+    fake.npoints = wr_countof(points);
+    fake.points_result = (weir_points_result){.newest = 14, .newest_ms = TIME_MS + 601510};
+    EXPECT(0,
+        "from_txid         to_txid           from                     to                       "
+        "points  step\n"
+        "0000000000000001  0000000000000001  2026-04-24T12:00:00Z     2026-04-24T12:00:00Z     "
+        "1       -\n"
+        "0000000000000007  000000000000000c  2026-04-24T12:05:00Z     2026-04-24T12:10:00.02Z  "
+        "2       5m\n"
+        "000000000000000d  000000000000000e  2026-04-24T12:10:00.01Z  2026-04-24T12:10:01.51Z  "
+        "all 2   1.5s\n"
+        "newest: 000000000000000e, 2026-04-24T12:10:01.51Z\n"
+        "with -txid only: 1 of these points, as files of later states have times that are no "
+        "later\n",
+        "", RUN(points, "s3://b/a"));
+    assert_string_equal(fake.calls, "open points(s3://b/a) close(0)");
+    T(!fake.points_opt.exact && !fake.points_opt.since_ms && !fake.points_opt.until_ms);
+    fake.points += 2;
+    fake.npoints = 2;
+    EXPECT(0,
+        "txid              timestamp                files  size                  restore\n"
+        "000000000000000c  2026-04-24T12:10:00.02Z  3      6000                  -txid\n"
+        "000000000000000d  2026-04-24T12:10:00.01Z  4      18446744073709551615  -txid, "
+        "-timestamp\n"
+        "newest: 000000000000000e, 2026-04-24T12:10:01.51Z\n"
+        "with -txid only: 1 of these points, as files of later states have times that are no "
+        "later\n",
+        "",
+        RUN(points, "-all", "-since", "2026-04-24T12:00:00Z", "-until", "2026-04-24T13:00:00Z",
+            "s3://b/a"));
+    T(fake.points_opt.exact && fake.points_opt.since_ms == TIME_MS &&
+        fake.points_opt.until_ms == TIME_MS + 3600000);
+}
+
+static void test_points_json(void **state)
+{
+    (void)state;
+    fake.points = points + 3;
+    fake.npoints = 1;
+    fake.points_result = (weir_points_result){
+        .newest = 14, .newest_ms = TIME_MS, .legacy_from_ms = 1000, .legacy_to_ms = TIME_MS};
+    EXPECT(0,
+        "[\n  {\n    \"replica\": \"s3\",\n    \"url\": \"s3://b/a\",\n"
+        "    \"newest_txid\": \"000000000000000e\",\n"
+        "    \"newest_timestamp\": \"2026-04-24T12:00:00Z\",\n    \"gap_txid\": null,\n"
+        "    \"v0.3_from\": \"1970-01-01T00:00:01Z\",\n"
+        "    \"v0.3_to\": \"2026-04-24T12:00:00Z\",\n    \"points\": [\n      {\n"
+        "        \"txid\": \"000000000000000d\",\n"
+        "        \"timestamp\": \"2026-04-24T12:10:00.01Z\",\n        \"files\": 4,\n"
+        "        \"size\": 9223372036854775807,\n        \"level\": 0,\n"
+        "        \"timestamp_txid\": \"000000000000000d\"\n      }\n    ]\n  }\n]\n",
+        "", RUN(points, "-json", "s3://b/a"));
+    T(fake.points_opt.exact);
+}
+
+static void test_points_that_are_not_all(void **state)
+{
+    static const char *const header = "from_txid  to_txid  from  to  points  step\n";
+    char want[600];
+
+    (void)state;
+    fake.points_result = (weir_points_result){.gap = 5};
+    EXPECT(5, header,
+        "Error: s3://b/a: TXIDs from 0000000000000005 on lie behind a gap and cannot be restored; "
+        "a snapshot closes it, which a running replicate sends when it finds the gap\n"
+        "Try: weir ltx -level all s3://b/a\n",
+        RUN(points, "s3://b/a"));
+    fake.points_result = (weir_points_result){.newest = 3, .newest_ms = TIME_MS, .gap = 5};
+    T(RUN(points, "s3://b/a") == 5);
+    T(strstr(err, "Try: weir restore -o /path/to/db -txid 0000000000000003 s3://b/a\n"));
+    fake.points_result = (weir_points_result){.legacy_from_ms = 1000, .legacy_to_ms = TIME_MS};
+    (void)snprintf(want, sizeof(want),
+        "%sLitestream 0.3: backups from 1970-01-01T00:00:01Z to 2026-04-24T12:00:00Z; restore "
+        "takes them, unless by -txid, where they are newer\n",
+        header);
+    EXPECT(0, want, "", RUN(points, "s3://b/a"));
+    fake.points = &(const weir_point){1, TIME_MS, 1, 4096, 9, 9, 0, 0, 0};
+    fake.npoints = 1;
+    fake.points_result = (weir_points_result){.newest = 1, .newest_ms = TIME_MS};
+    T(RUN(points, "s3://b/a") == 0);
+    T(strstr(out, "\ntimes: of arrival in the store; -all has those that restore compares\n"));
+}
+
+static void test_points_of_each_replica(void **state)
+{
+    static const int first[] = {WEIR_NOTFOUND, WEIR_OK, -1}, second[] = {WEIR_OK, WEIR_AUTH, -1};
+    const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
+                                 "  - url: s3://b/app\n  - path: /r\n");
+
+    (void)state;
+    fake.points = points;
+    fake.npoints = 1;
+    T(RUN(points, "-config", c, "/nonexistent/app.db") == 0);
+    assert_string_equal(fake.calls, "open points(s3://b/app) points(file:///r) close(0)");
+    T(strncmp(out, "replica: s3://b/app\nfrom_txid ", 30) == 0);
+    T(strstr(out, "\n\nreplica: file:///r\nfrom_txid "));
+    fake.restore = first;
+    T(RUN(points, "-config", c, "/nonexistent/app.db") == 3);
+    assert_string_equal(err, "Error: s3://b/app: not found\nTry: weir ltx -level all s3://b/app\n");
+    T(strncmp(out, "replica: file:///r\nfrom_txid ", 29) == 0);
+    fake.restore = second;
+    T(RUN(points, "-json", "-config", c, "/nonexistent/app.db") == 4);
+    assert_string_equal(err, "Error: file:///r: auth\n");
+    T(strstr(out, "\"points\": [") && strstr(out, "\"error\": \"auth\""));
+}
+
+static void test_points_usage(void **state)
+{
+    (void)state;
+    EXPECT(1, "", "Error: database path or replica URL required\nTry: weir points /path/to/db\n",
+        RUN(points, "-json"));
+    EXPECT(1, "", "Error: too many arguments\n", RUN(points, "a", "b"));
+    EXPECT(1, "", "Error: -since must be before -until\n",
+        RUN(points, "-since", "-1h", "-until", "-2h", "s3://b/a"));
+    EXPECT(1, "", "Error: cannot specify a replica URL and the -config flag\n",
+        RUN(points, "-config", "x", "s3://b/a"));
+    T(!fake.calls[0]);
 }
 
 static void test_restore_json(void **state)
@@ -660,11 +793,13 @@ static void test_nomem(void **state)
 
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(test_databases),
-    C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
-    C_TEST(test_restore_json), C_TEST(test_restore_text),
-    C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
-    C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
-    C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
+    C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors), C_TEST(test_points),
+    C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
+    C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_restore_json),
+    C_TEST(test_restore_text), C_TEST(test_a_path_that_json_cannot_hold_was_restored),
+    C_TEST(test_restore_plan), C_TEST(test_restore_usage), C_TEST(test_restore_output),
+    C_TEST(test_restore_exit_codes), C_TEST(test_restore_from_config),
+    C_TEST(test_the_first_replica_was_taken_however_old),
     C_TEST(test_the_first_replica_was_taken_for_a_time), C_TEST(test_any_replicas_failures),
     C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
     C_TEST(test_replicate), C_TEST(test_replicate_config_logging),

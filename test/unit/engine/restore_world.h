@@ -32,6 +32,7 @@ struct world {
     uint64_t piece_bytes;     /* in them */
     void (*in_piece)(struct world *w, uint64_t nth); /* NULL, or called before the nth of them */
     void *arg;                                       /* for it */
+    int64_t listed_late_ms; /* listings have times that are so much later, as those of S3 */
 };
 #define WORLD_PIECE ((size_t)60 << 10) /* larger than headers, indexes and small files of tests */
 
@@ -74,13 +75,30 @@ static inline void world_piece(struct world *w, size_t n)
         w->in_piece(w, nth);
 }
 
+struct world_listing {
+    struct world *w;
+    wr_list_fn *fn;
+    void *arg;
+};
+
+static inline bool world_list_one(void *arg, const struct wr_object *obj)
+{
+    const struct world_listing *l = arg;
+    struct wr_object late = *obj;
+
+    late.time_ms += l->w->listed_late_ms;
+    return l->fn(l->arg, &late);
+}
+
 static inline enum wr_status world_list(void *self, struct wr_call *c, struct wr_str prefix,
     struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
 {
     struct world *w = self;
+    struct world_listing l = {.w = w, .fn = fn, .arg = arg};
     enum wr_status st = world_request(w, e);
 
-    return st == WR_OK ? wr_storage_mem.list(w->bucket, c, prefix, after, fn, arg, e) : st;
+    return st == WR_OK ? wr_storage_mem.list(w->bucket, c, prefix, after, world_list_one, &l, e)
+                       : st;
 }
 
 static inline enum wr_status world_stat(

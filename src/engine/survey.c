@@ -1,0 +1,159 @@
+/*
+ * survey.c - see survey.h. List, find the points, ask for the times that are wanted.
+ */
+#include "engine/survey.h"
+
+#include "base/mem.h"
+#include "engine/crew.h"
+#include "engine/legacy.h"
+#include "engine/plan.h"
+#include "storage/storage.h"
+
+#define PARALLEL 8u
+
+struct looking {
+    struct wr_storage *storage;
+    struct wr_call *call;
+    const struct wr_survey_opts *opts;
+    unsigned threads;
+    bool exact; /* every file's time is its own */
+    struct wr_ltx_files files;
+    struct wr_survey *ret;
+};
+
+static enum wr_status list_files(struct looking *x, struct wr_err *e)
+{
+    enum wr_status st = wr_layout_list_all(x->storage, x->call, &x->files, e);
+
+    if (st == WR_OK && x->opts->exact)
+        st = wr_layout_times(x->storage, x->call, x->files.p, x->files.n, x->threads, e);
+    return st;
+}
+
+static enum wr_status find_points(struct looking *x, struct wr_err *e)
+{
+    static const struct wr_plan_target newest = {0};
+    struct wr_points *a = &x->ret->points;
+    enum wr_status st = wr_points_find(x->files.p, x->files.n, a, e);
+
+    if (st == WR_OK && x->exact)
+        st = wr_points_by_time(x->files.p, x->files.n, a, e);
+    if (st != WR_OK)
+        return st;
+    for (size_t i = 0; i < a->n; i++)
+        a->p[i].exact = x->exact;
+    if (a->n > 0)
+        x->ret->newest = a->p[a->n - 1];
+    x->ret->gap = wr_plan_gap(x->files.p, x->files.n, &newest, x->ret->newest.txid);
+    return WR_OK;
+}
+
+static void leave_out(struct wr_points *a, int64_t since_ms, int64_t until_ms)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < a->n; i++) {
+        if (a->p[i].time_ms >= since_ms && (!until_ms || a->p[i].time_ms < until_ms))
+            a->p[n++] = a->p[i];
+    }
+    a->n = n;
+}
+
+/* The first and the last point of each run, and the newest; none but that if there are too many.
+ * Room for the bound is at `out`. */
+static size_t choose_ends(struct wr_survey *x, struct wr_point **out)
+{
+    const struct wr_points *a = &x->points;
+    size_t n = 0;
+
+    if (x->newest.txid)
+        out[n++] = &x->newest;
+    if (a->n == 0 || a->p[a->n - 1].run >= WR_SURVEY_RUNS_MAX)
+        return n;
+    for (size_t i = 0; i < a->n; i++) {
+        bool first = i == 0 || a->p[i - 1].run != a->p[i].run;
+        bool last = i + 1 == a->n || a->p[i + 1].run != a->p[i].run;
+
+        if (first || last)
+            out[n++] = &a->p[i];
+    }
+    return n;
+}
+
+static enum wr_status ask_for_ends(struct looking *x, struct wr_err *e)
+{
+    struct wr_point *ends[2 * WR_SURVEY_RUNS_MAX + 1];
+    size_t n = choose_ends(x->ret, ends);
+    struct wr_ltx_file *files = wr_array(n, sizeof(*files));
+    enum wr_status st;
+
+    if (!files)
+        return wr_fail(e, WR_NOMEM, "times of %zu points: out of memory", n);
+    for (size_t i = 0; i < n; i++)
+        files[i] = x->files.p[ends[i]->last];
+    st = wr_layout_times(x->storage, x->call, files, n, x->threads, e);
+    for (size_t i = 0; st == WR_OK && i < n; i++) {
+        ends[i]->time_ms = files[i].time_ms;
+        ends[i]->exact = true;
+    }
+    wr_free(files);
+    return st;
+}
+
+static enum wr_status look_for_legacy(struct looking *x, struct wr_err *e)
+{
+    struct wr_legacy *legacy = NULL;
+    struct wr_err why = {0};
+    enum wr_status st = wr_legacy_find(x->storage, x->call, 0, &legacy, &why);
+
+    if (st == WR_OK) {
+        x->ret->legacy_from_ms = wr_legacy_oldest_ms(legacy);
+        x->ret->legacy_to_ms = wr_legacy_newest_ms(legacy);
+        wr_legacy_free(legacy);
+        return WR_OK;
+    }
+    if (st == WR_NOTFOUND)
+        return x->files.n > 0 ? WR_OK
+                              : wr_fail(e, WR_NOTFOUND, "no matching backup files available");
+    if (st == WR_CANCELED || st == WR_NOMEM || x->files.n == 0)
+        return wr_fail(e, st, "%s", why.text);
+    wr_log(x->call->log, WR_WARN, "backups of Litestream 0.3 cannot be listed",
+        WR_F_STR("replica", wr_storage_name(x->storage)), WR_F_Z("reason", why.text));
+    return WR_OK;
+}
+
+enum wr_status wr_survey(struct wr_storage *s, struct wr_call *c, const struct wr_survey_opts *opts,
+    struct wr_survey *ret, struct wr_err *e)
+{
+    struct looking x = {.storage = s,
+        .call = c,
+        .opts = opts,
+        .threads = wr_min(opts->parallel ? opts->parallel : PARALLEL, (unsigned)WR_CREW_MAX),
+        .exact = opts->exact || wr_storage_caps(s) & WR_STORAGE_LIST_TIME,
+        .ret = ret};
+    enum wr_status st = list_files(&x, e);
+
+    assert(!ret->points.p);
+    if (st == WR_OK)
+        st = look_for_legacy(&x, e);
+    if (st == WR_OK)
+        st = find_points(&x, e);
+    if (st == WR_OK) {
+        leave_out(&ret->points, opts->since_ms, opts->until_ms);
+        wr_points_runs(&ret->points);
+        if (!x.exact)
+            st = ask_for_ends(&x, e);
+    }
+    if (st == WR_OK && !ret->newest.txid && !ret->gap && !ret->legacy_to_ms)
+        st = wr_fail(e, WR_NOTFOUND, "no matching backup files available");
+    wr_ltx_files_release(&x.files);
+    return st;
+}
+
+void wr_survey_release(struct wr_survey *x)
+{
+    if (!x)
+        return;
+    wr_points_release(&x->points);
+    *x = (struct wr_survey){0};
+}
