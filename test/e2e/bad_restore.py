@@ -1,10 +1,12 @@
 """What a restore refuses: targets that exist, states that do not, replicas that are damaged."""
+import datetime
 import json
 import os
 import random
 import shutil
 import time
 
+import fakes3
 import kit
 from badkit import add, case, digest, rows
 
@@ -324,3 +326,64 @@ def restore_json(c):
     out = c.run("restore", "-json", "-quiet", "-if-db-not-exists", "-o", target, c.url)
     c.expect(out, 0)
     json.loads(out.text)
+
+
+def just_after(stamp):
+    when = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")) + datetime.timedelta(milliseconds=1)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def points_of(c, url):
+    out = c.run("points", "-json", url)
+    c.expect(out, 0)
+    return json.loads(out.text)[0]
+
+
+@case
+def points(c):
+    """What `points` lists is what restores give, by TXID and by time, from a directory and from S3."""
+    fake = fakes3.FakeS3(c.path("bucket"))
+    urls = c.url, fake.url("x", more="&access-key-id=key&secret-access-key=secret")
+    path = c.database(rows=20)
+    for _ in range(AT_LEAST):
+        add(path, 3)
+        for url in urls:
+            c.once(path, url)
+    for url in urls:
+        replica, target = points_of(c, url), c.path("target.db")
+        listed = replica["points"]
+        c.check(len(listed) >= AT_LEAST, "too few points: %s" % listed)
+        c.check(replica["newest_txid"] == listed[-1]["txid"] and not replica["gap_txid"], "%s" % replica)
+        for p in listed:
+            found = []
+            for flags in (("-txid", p["txid"]), ("-timestamp", just_after(p["timestamp"]))):
+                out = c.run("restore", "-json", "-quiet", "-force", "-o", target, *flags, url)
+                c.expect(out, 0)
+                found.append((json.loads(out.text)["txid"], json.loads(out.text)["timestamp"], rows(target)))
+            c.check(found[0][0] == found[1][0] == p["txid"] and found[0][2] == found[1][2],
+                    "%s gives %s" % (p, found))
+            c.check(found[1][1] == p["timestamp"], "%s gives %s" % (p, found))
+        text = c.run("points", url)
+        c.expect(text, 0, listed[0]["txid"], listed[-1]["timestamp"], "newest: " + listed[-1]["txid"])
+    fake.requests.clear()
+    c.run("points", urls[1])
+    heads = [r for r in fake.requests if r[0] == "HEAD"]
+    c.check(len(heads) < len(listed), "asks for each file: %s" % fake.requests)
+    fake.stop()
+
+
+@case
+def points_that_are_missing(c):
+    """A gap is named, with what can still be had; where there is nothing the exit code says so."""
+    c.refuses(3, ("points", c.url), c.url, "no matching backup files available", "weir ltx -level all")
+    replicated(c)
+    listed = points_of(c, c.url)["points"]
+    lost = int(listed[-2]["txid"], 16)
+    for (_, _, high), name in kit.objects(c.path("replica"))[0].items():
+        if high == lost:
+            os.remove(name)
+    out = c.refuses(5, ("points", "-all", c.url), listed[0]["txid"], "TXIDs from " + listed[-1]["txid"],
+                    "restore -o /path/to/db -txid " + listed[-3]["txid"])
+    c.check("\n" + listed[-1]["txid"] not in out.text, "lists what is lost: " + out.text)
+    c.refuses(5, ("restore", "-o", c.path("target.db"), c.url), listed[-1]["txid"])
+    c.check(c.restored(txid=int(listed[-3]["txid"], 16)), "not what was promised")

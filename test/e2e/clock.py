@@ -8,6 +8,7 @@ and nothing warns. In between it is restarted, or killed. Judged at the end:
 
   the times of the TXIDs never go back while weir runs, and no TXID is lost by them
   restore -timestamp of the time of a TXID gives a state at or before it, or is refused; never another
+  and just the one that points says, which lists every TXID
   each TXID restores, its watermarks agree, and the newest is the database byte for byte
 
 Prints one line per finding and exits 1 when there was any.
@@ -30,6 +31,23 @@ JUMPS = (0, 3600, -3600, 3650 * DAY, 0, -365 * DAY, -365 * DAY + 1, 30 * DAY, -2
 def quiet(found, weir):
     for line in weir.lines():
         found.check("level=WARN" not in line and "level=ERROR" not in line, "weir logged: " + line)
+
+
+def just_after(stamp):
+    after = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")) + datetime.timedelta(milliseconds=1)
+    return after.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def judge_points(found, exe, case, txids):
+    r = subprocess.run([exe, "points", "-json", case.url], capture_output=True, text=True)
+    points = json.loads(r.stdout)[0]["points"]
+    found.check({p["txid"] for p in points} == txids, "points lists others than ltx: %s" % points)
+    for p in points:
+        found.where = "point %s, %s: " % (p["txid"], p["timestamp"])
+        r = subprocess.run([exe, "restore", "-dry-run", "-json", "-o", case.out, "-timestamp",
+                            just_after(p["timestamp"]), case.url], capture_output=True, text=True)
+        ends = json.loads(r.stdout)["max_txid"] if r.returncode == 0 else ""
+        found.check(ends == p["timestamp_txid"], "its time restores %r, not %r" % (ends, p["timestamp_txid"]))
 
 
 def main():
@@ -77,11 +95,11 @@ def main():
         times = [t for txid, t in listed if low <= int(txid, 16) <= high]
         found.check(times == sorted(times), "the times of %016x to %016x go back: %s" % (low, high, times))
     back = sum(a > b for (_, a), (_, b) in zip(listed, listed[1:]))
+    judge_points(found, args.weir, case, {txid for txid, _ in listed})
     refused = 0
     for txid, stamp in listed:
         found.where = "timestamp of %s, %s: " % (txid, stamp)
-        after = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")) + datetime.timedelta(milliseconds=1)
-        flags = ("-timestamp", after.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+        flags = ("-timestamp", just_after(stamp))
         code, said = kit.restore(args.weir, case.url, case.out, flags=flags)
         refused += code != 0
         if code == 0:

@@ -3,6 +3,7 @@
 Objects are files below a directory, LTX files where a file:// URL has them. It looks at the access
 key and at nothing else of the signature; that signatures are right is s3_radosgw's business.
 """
+import datetime
 import hashlib
 import http.server
 import os
@@ -18,6 +19,8 @@ import xml.sax.saxutils
 import store
 
 ACCESS = re.compile(r"Credential=([^/]*)/")
+TIME = "x-amz-meta-litestream-timestamp"
+NEW_YEAR = 1767225600
 ERROR = "<?xml version='1.0'?><Error><Code>%s</Code><Message>%s</Message></Error>"
 
 
@@ -28,6 +31,7 @@ class FakeS3:
     def __init__(self, top, tls=None):
         self.top, self.keys, self.lie = top, None, None
         self.requests, self.lock = [], threading.Lock()
+        self.times = {}  # of objects: the one that came with it
         fake = self
 
         class Handler(_Handler):
@@ -124,11 +128,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             with open(name + "~", "wb") as f:
                 f.write(body)
             os.rename(name + "~", name)
+            s.times[key] = self.headers.get(TIME)
             return 200, [("ETag", tag(body))], b""
         if self.command in ("GET", "HEAD") and os.path.isfile(name):
             with open(name, "rb") as f:
                 data = f.read()
             headers = [("ETag", tag(data)), ("Last-Modified", self.date_time_string(int(os.path.getmtime(name))))]
+            if s.times.get(key):
+                headers.append((TIME, s.times[key]))
             wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             if not wanted:
                 return 200, headers, data, len(data)
@@ -147,7 +154,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def list(self, query):
         s, prefix, after = self.server_state, query.get("prefix", ""), query.get("start-after", "")
         found = [k for k in sorted(s.keys_there()) if k.startswith(prefix) and k > after]
-        return 200, [], listing((k, os.path.getsize(s.file(k))) for k in found)
+        return 200, [], listing((k, os.path.getsize(s.file(k)), os.path.getmtime(s.file(k))) for k in found)
 
 
 def tag(data):
@@ -155,13 +162,19 @@ def tag(data):
 
 
 def listing(objects, more=""):
-    """A page of ListObjectsV2. `more`: the token of the next, if there is one."""
+    """A page of ListObjectsV2, of (key, size) or (key, size, when it came). `more`: the token of the next,
+    if there is one."""
     return ("<?xml version='1.0'?><ListBucketResult><IsTruncated>%s</IsTruncated>%s%s</ListBucketResult>" % (
         "true" if more else "false",
         "<NextContinuationToken>%s</NextContinuationToken>" % more if more else "",
-        "".join("<Contents><Key>%s</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;%032x"
-                "&quot;</ETag><Size>%d</Size></Contents>" % (xml.sax.saxutils.escape(key), size, size)
-                for key, size in objects))).encode()
+        "".join("<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>&quot;%032x"
+                "&quot;</ETag><Size>%d</Size></Contents>" % (
+                    xml.sax.saxutils.escape(key), time_text(when[0] if when else NEW_YEAR), size, size)
+                for key, size, *when in objects))).encode()
+
+
+def time_text(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 class BadLine(store.SlowLine):
