@@ -213,12 +213,13 @@ enum wr_status wr_layout_list_all(
 struct stats {
     struct wr_storage *storage;
     struct wr_ltx_file *files; /* each worker writes only the one it was handed */
+    const size_t *which;       /* NULL: all of them */
 };
 
 static enum wr_status stat_one(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
 {
     struct stats *x = arg;
-    struct wr_ltx_file *f = &x->files[i];
+    struct wr_ltx_file *f = &x->files[x->which ? x->which[i] : i];
     struct wr_str key = wr_layout_ltx_key(c->scratch, x->storage, f->level, f->min, f->max);
     struct wr_object obj = {0};
     enum wr_status st;
@@ -236,9 +237,9 @@ static enum wr_status stat_one(void *arg, unsigned w, size_t i, struct wr_call *
 }
 
 enum wr_status wr_layout_times(struct wr_storage *s, struct wr_call *c, struct wr_ltx_file *files,
-    size_t n, unsigned threads, struct wr_err *e)
+    const size_t *which, size_t n, unsigned threads, struct wr_err *e)
 {
-    struct stats x = {.storage = s, .files = files};
+    struct stats x = {.storage = s, .files = files, .which = which};
 
     if (wr_storage_caps(s) & WR_STORAGE_LIST_TIME)
         return WR_OK;

@@ -79,10 +79,11 @@ enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsi
 enum wr_status wr_layout_list_all(struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *out,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* Where listings do not carry the time a file was made (no WR_STORAGE_LIST_TIME), ask for it file
- * by file, on up to `threads` threads, the caller's included. Needed before a decision by time,
- * wasteful before any other. A file that is gone meanwhile keeps the listing's time. */
+/* Where listings do not carry the time a file was made (no WR_STORAGE_LIST_TIME), ask for that of
+ * files[which[0..n)], a request each, on up to `threads` threads, the caller's included. `which`
+ * may be NULL: files[0..n). What a decision by time needs to know, and it need not be all, is
+ * times.h's business. A file that is gone meanwhile keeps the listing's time. */
 enum wr_status wr_layout_times(struct wr_storage *s, struct wr_call *c, struct wr_ltx_file *files,
-    size_t n, unsigned threads, struct wr_err *e) WR_MUST_CHECK;
+    const size_t *which, size_t n, unsigned threads, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

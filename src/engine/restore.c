@@ -12,6 +12,7 @@
 #include "engine/legacy.h"
 #include "engine/place.h"
 #include "engine/plan.h"
+#include "engine/times.h"
 #include "ltx/ltx.h"
 #include "sqlite/conn.h"
 #include "storage/storage.h"
@@ -63,6 +64,26 @@ static enum wr_status check_target(const struct wr_restore_opts *opts, struct wr
     return WR_OK;
 }
 
+/* Learn of the files' times what a plan for opts->time_ms depends on. */
+static enum wr_status find_times(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_ltx_files *all, struct wr_err *e)
+{
+    struct wr_times *x = NULL;
+    const size_t *which = NULL;
+    size_t n = 0;
+    enum wr_status st;
+
+    if (wr_storage_caps(s) & WR_STORAGE_LIST_TIME)
+        return WR_OK;
+    if (opts->time_in_range) /* the oldest and the newest count, too */
+        return wr_layout_times(s, c, all->p, NULL, all->n, opts->parallel, e);
+    st = wr_times_new(all->p, all->n, opts->time_ms, &x, e);
+    while (st == WR_OK && (n = wr_times_next(x, &which)) > 0)
+        st = wr_layout_times(s, c, all->p, which, n, opts->parallel, e);
+    wr_times_free(x);
+    return st;
+}
+
 /* All files, with times that can be compared with opts->time_ms if it is set. */
 static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *out, struct wr_err *e)
@@ -70,7 +91,7 @@ static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
     enum wr_status st = wr_layout_list_all(s, c, out, e);
 
     if (st == WR_OK && opts->time_ms)
-        st = wr_layout_times(s, c, out->p, out->n, opts->parallel, e);
+        st = find_times(s, c, opts, out, e);
     return st;
 }
 
@@ -179,6 +200,28 @@ static bool prefer_legacy(const struct source *x, const struct wr_restore_opts *
     return wr_legacy_newest_ms(x->legacy) > newest;
 }
 
+/* Where there is a backup of 0.3, prefer_legacy goes by when snapshots were made: ask for these. */
+static enum wr_status find_snapshot_times(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct source *x, struct wr_err *e)
+{
+    size_t *which;
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!x->legacy || !opts->time_ms)
+        return WR_OK;
+    which = wr_array(x->all.n, sizeof(*which));
+    if (!which)
+        return wr_fail(e, WR_NOMEM, "times of %zu files: out of memory", x->all.n);
+    for (size_t i = 0; i < x->all.n; i++) {
+        if (x->all.p[i].min == 1)
+            which[n++] = i;
+    }
+    st = wr_layout_times(s, c, x->all.p, which, n, opts->parallel, e);
+    wr_free(which);
+    return st;
+}
+
 /* Times of files are those of copies where a replica was copied, and may say that an old backup of
  * 0.3 is the newer one. */
 static void warn_of_legacy(struct wr_storage *s, struct wr_call *c, const struct source *x)
@@ -208,6 +251,8 @@ static enum wr_status find_source(struct wr_storage *s, struct wr_call *c,
         if (legacy == WR_CANCELED || legacy == WR_NOMEM || (legacy != WR_OK && x->all.n == 0))
             st = legacy == WR_NOTFOUND ? WR_OK : wr_fail(e, legacy, "%s", why.text);
     }
+    if (st == WR_OK)
+        st = find_snapshot_times(s, c, opts, x, e);
     if (st == WR_OK)
         st = check_range(x, opts, e);
     if (st != WR_OK)

@@ -3,7 +3,6 @@
  */
 #include "engine/survey.h"
 
-#include "base/mem.h"
 #include "engine/crew.h"
 #include "engine/legacy.h"
 #include "engine/plan.h"
@@ -26,7 +25,7 @@ static enum wr_status list_files(struct looking *x, struct wr_err *e)
     enum wr_status st = wr_layout_list_all(x->storage, x->call, &x->files, e);
 
     if (st == WR_OK && x->opts->exact)
-        st = wr_layout_times(x->storage, x->call, x->files.p, x->files.n, x->threads, e);
+        st = wr_layout_times(x->storage, x->call, x->files.p, NULL, x->files.n, x->threads, e);
     return st;
 }
 
@@ -83,20 +82,17 @@ static size_t choose_ends(struct wr_survey *x, struct wr_point **out)
 static enum wr_status ask_for_ends(struct looking *x, struct wr_err *e)
 {
     struct wr_point *ends[2 * WR_SURVEY_RUNS_MAX + 1];
+    size_t which[wr_countof(ends)] = {0};
     size_t n = choose_ends(x->ret, ends);
-    struct wr_ltx_file *files = wr_array(n, sizeof(*files));
     enum wr_status st;
 
-    if (!files)
-        return wr_fail(e, WR_NOMEM, "times of %zu points: out of memory", n);
     for (size_t i = 0; i < n; i++)
-        files[i] = x->files.p[ends[i]->last];
-    st = wr_layout_times(x->storage, x->call, files, n, x->threads, e);
+        which[i] = ends[i]->last;
+    st = wr_layout_times(x->storage, x->call, x->files.p, which, n, x->threads, e);
     for (size_t i = 0; st == WR_OK && i < n; i++) {
-        ends[i]->time_ms = files[i].time_ms;
+        ends[i]->time_ms = x->files.p[which[i]].time_ms;
         ends[i]->exact = true;
     }
-    wr_free(files);
     return st;
 }
 

@@ -21,6 +21,7 @@ import store
 ACCESS = re.compile(r"Credential=([^/]*)/")
 TIME = "x-amz-meta-litestream-timestamp"
 NEW_YEAR = 1767225600
+PAGE = 1000  # keys
 ERROR = "<?xml version='1.0'?><Error><Code>%s</Code><Message>%s</Message></Error>"
 
 
@@ -152,9 +153,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return 501, [], (ERROR % ("NotImplemented", "not in this fake")).encode()
 
     def list(self, query):
-        s, prefix, after = self.server_state, query.get("prefix", ""), query.get("start-after", "")
+        s, prefix = self.server_state, query.get("prefix", "")
+        after = query.get("continuation-token") or query.get("start-after", "")
         found = [k for k in sorted(s.keys_there()) if k.startswith(prefix) and k > after]
-        return 200, [], listing((k, os.path.getsize(s.file(k)), os.path.getmtime(s.file(k))) for k in found)
+        page = found[:PAGE]
+        return 200, [], listing(((k, os.path.getsize(s.file(k)), os.path.getmtime(s.file(k))) for k in page),
+                                page[-1] if len(found) > PAGE else "")
 
 
 def tag(data):

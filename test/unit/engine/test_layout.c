@@ -177,20 +177,24 @@ static void test_times(void **state)
         for (size_t i = 0; i < files.n; i++)
             files.p[i].time_ms = 3;
         world_fail(&w, 0, 0, WR_OK);
-        T_OK(wr_layout_times(w.storage, c, files.p, files.n, threads, &e));
+        T_OK(wr_layout_times(w.storage, c, files.p, NULL, files.n, threads, &e));
         T(w.requests == 50);
         for (size_t i = 0; i < files.n; i++)
             T(files.p[i].time_ms == (i == 6 ? 3 : (int64_t)(i + 1) * 10));
     }
+    files.p[3].time_ms = files.p[4].time_ms = 3;
+    world_fail(&w, 0, 0, WR_OK);
+    T_OK(wr_layout_times(w.storage, c, files.p, (const size_t[]){4, 9}, 2, 4, &e));
+    T(w.requests == 2 && files.p[3].time_ms == 3 && files.p[4].time_ms == 50);
     world_fail(&w, 20, 1, WR_IO);
-    T_IS(WR_IO, wr_layout_times(w.storage, c, files.p, files.n, 4, &e));
+    T_IS(WR_IO, wr_layout_times(w.storage, c, files.p, NULL, files.n, 4, &e));
     T(strstr(e.text, "time of ltx/0/"));
-    T_OK(wr_layout_times(w.storage, c, files.p, 0, 4, &e));
+    T_OK(wr_layout_times(w.storage, c, files.p, NULL, 0, 4, &e));
     wr_ltx_files_release(&files);
     world_release(&w);
 
     world_init(&w, WR_STORAGE_LIST_TIME, "");
-    T_OK(wr_layout_times(w.storage, c, &(struct wr_ltx_file){.min = 1, .max = 1}, 1, 4, &e));
+    T_OK(wr_layout_times(w.storage, c, &(struct wr_ltx_file){.min = 1, .max = 1}, NULL, 1, 4, &e));
     T(w.requests == 0);
     world_release(&w);
 }
@@ -203,7 +207,7 @@ static enum wr_status list_body(void *arg)
     enum wr_status st = wr_layout_list_all(w->storage, t_call(), &files, &e);
 
     if (st == WR_OK)
-        st = wr_layout_times(w->storage, t_call(), files.p, files.n, 1, &e);
+        st = wr_layout_times(w->storage, t_call(), files.p, NULL, files.n, 1, &e);
     wr_ltx_files_release(&files);
     return st;
 }
