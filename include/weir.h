@@ -335,8 +335,8 @@ typedef struct weir_points_options {
     int64_t since_ms; /* leave out points from before this Unix time; 0: none */
     int64_t until_ms; /* and those that are not from before this one; 0: none */
     /* Nonzero: all times exact. On S3 listings do not have them, and this is one request for each
-     * file of the replica; without it only the first and the last point of each run are asked for,
-     * if there are not more than 100 runs, and the newest. */
+     * file that arrived after since_ms or in the hour before it; without it only the first and the
+     * last point of each run are asked for, if there are not more than 100 runs, and the newest. */
     int32_t exact;
     uint32_t parallel;           /* requests at once; default 8 */
     const char *const *settings; /* as for weir_restore */

@@ -12,7 +12,7 @@ static const struct wr_flag flags[] = {
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct wr_points_flags, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"all", WR_FLAG_BOOL, offsetof(struct wr_points_flags, all), NULL,
-        "a line for each point; on S3 this asks for the time of each file"},
+        "a line for each point; on S3 this asks for the time of each file, see -since"},
     {"since", WR_FLAG_TIME, offsetof(struct wr_points_flags, since_ms), "TIME",
         "leave out what is older: 2006-01-02T15:04:05Z, or -2h, or \"2h ago\""},
     {"until", WR_FLAG_TIME, offsetof(struct wr_points_flags, until_ms), "TIME",

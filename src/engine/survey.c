@@ -3,29 +3,50 @@
  */
 #include "engine/survey.h"
 
+#include "base/mem.h"
 #include "engine/crew.h"
 #include "engine/legacy.h"
 #include "engine/plan.h"
 #include "storage/storage.h"
 
 #define PARALLEL 8u
+#define SKEW_MS  ((int64_t)3600 * 1000) /* a clock may be ahead of the store's by this */
 
 struct looking {
     struct wr_storage *storage;
     struct wr_call *call;
     const struct wr_survey_opts *opts;
     unsigned threads;
-    bool exact; /* every file's time is its own */
+    bool exact; /* the time of every point that is wanted is its own */
     struct wr_ltx_files files;
     struct wr_survey *ret;
 };
+
+/* Of all files that are not older than what is wanted: none arrives before it is made. */
+static enum wr_status ask_for_times(struct looking *x, struct wr_err *e)
+{
+    const struct wr_ltx_files *a = &x->files;
+    size_t *which = wr_array(a->n, sizeof(*which));
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!which)
+        return wr_fail(e, WR_NOMEM, "times of %zu files: out of memory", a->n);
+    for (size_t i = 0; i < a->n; i++) {
+        if (!x->opts->since_ms || a->p[i].time_ms >= x->opts->since_ms - SKEW_MS)
+            which[n++] = i;
+    }
+    st = wr_layout_times(x->storage, x->call, a->p, which, n, x->threads, e);
+    wr_free(which);
+    return st;
+}
 
 static enum wr_status list_files(struct looking *x, struct wr_err *e)
 {
     enum wr_status st = wr_layout_list_all(x->storage, x->call, &x->files, e);
 
-    if (st == WR_OK && x->opts->exact)
-        st = wr_layout_times(x->storage, x->call, x->files.p, NULL, x->files.n, x->threads, e);
+    if (st == WR_OK && x->opts->exact && !(wr_storage_caps(x->storage) & WR_STORAGE_LIST_TIME))
+        st = ask_for_times(x, e);
     return st;
 }
 
@@ -58,16 +79,16 @@ static void leave_out(struct wr_points *a, int64_t since_ms, int64_t until_ms)
     a->n = n;
 }
 
-/* The first and the last point of each run, and the newest; none but that if there are too many.
- * Room for the bound is at `out`. */
-static size_t choose_ends(struct wr_survey *x, struct wr_point **out)
+/* The first and the last point of each run, unless all are exact or there are too many; and the
+ * newest. Room for the bound is at `out`. */
+static size_t choose_ends(const struct looking *x, struct wr_point **out)
 {
-    const struct wr_points *a = &x->points;
+    const struct wr_points *a = &x->ret->points;
     size_t n = 0;
 
-    if (x->newest.txid)
-        out[n++] = &x->newest;
-    if (a->n == 0 || a->p[a->n - 1].run >= WR_SURVEY_RUNS_MAX)
+    if (x->ret->newest.txid)
+        out[n++] = &x->ret->newest;
+    if (x->exact || a->n == 0 || a->p[a->n - 1].run >= WR_SURVEY_RUNS_MAX)
         return n;
     for (size_t i = 0; i < a->n; i++) {
         bool first = i == 0 || a->p[i - 1].run != a->p[i].run;
@@ -83,7 +104,7 @@ static enum wr_status ask_for_ends(struct looking *x, struct wr_err *e)
 {
     struct wr_point *ends[2 * WR_SURVEY_RUNS_MAX + 1];
     size_t which[wr_countof(ends)] = {0};
-    size_t n = choose_ends(x->ret, ends);
+    size_t n = choose_ends(x, ends);
     enum wr_status st;
 
     for (size_t i = 0; i < n; i++)
@@ -137,7 +158,8 @@ enum wr_status wr_survey(struct wr_storage *s, struct wr_call *c, const struct w
     if (st == WR_OK) {
         leave_out(&ret->points, opts->since_ms, opts->until_ms);
         wr_points_runs(&ret->points);
-        if (!x.exact)
+        /* Of all exact ones the newest may be too old to have been asked. */
+        if (!x.exact || ret->newest.time_ms < opts->since_ms)
             st = ask_for_ends(&x, e);
     }
     if (st == WR_OK && !ret->newest.txid && !ret->gap && !ret->legacy_to_ms)

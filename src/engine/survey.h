@@ -16,9 +16,11 @@
 struct wr_storage;
 
 struct wr_survey_opts {
-    int64_t since_ms;  /* leave out points from before this Unix time; 0: none */
-    int64_t until_ms;  /* and those that are not from before this one; 0: none */
-    bool exact;        /* all times, at a request a file where listings do not have them */
+    int64_t since_ms; /* leave out points from before this Unix time; 0: none */
+    int64_t until_ms; /* and those that are not from before this one; 0: none */
+    /* All times. Where listings do not have them, this is a request for each file that has arrived
+     * since an hour before since_ms; who wrote it had a clock that was not ahead by more. */
+    bool exact;
     unsigned parallel; /* threads, the caller's included, 1 to 64; 0: 8 */
 };
 

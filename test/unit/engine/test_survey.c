@@ -162,6 +162,32 @@ static void test_between_two_times(void **state)
     world_release(&w);
 }
 
+/* Exact times of what is wanted, and of nothing that is older. */
+static void test_exact_since(void **state)
+{
+    const struct wr_survey_opts recent = {.since_ms = 9000000, .until_ms = 9100000, .exact = true};
+    const struct wr_survey_opts none = {.since_ms = 90000000, .exact = true};
+    struct wr_survey x;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 0, "");
+    w.listed_late_ms = LATE_MS;
+    for (uint64_t i = 1; i <= 100; i++)
+        touch(&w, 0, i, i, (int64_t)i * 100000);
+    x = look(&w, &recent);
+    T(stats(&w) == 100 - 53); /* from 54, which is 3,600 seconds before 90 */
+    T(x.points.n == 1 && x.points.p[0].txid == 90 && x.points.p[0].time_ms == 9000000);
+    T(x.points.p[0].exact && x.points.p[0].by_time == 90);
+    T(x.newest.txid == 100 && x.newest.time_ms == 10000000 && x.newest.exact);
+    wr_survey_release(&x);
+    x = look(&w, &none);
+    T(stats(&w) == 47 + 1); /* the newest, which is too old to be printed */
+    T(x.points.n == 0 && x.newest.time_ms == 10000000 && x.newest.exact);
+    wr_survey_release(&x);
+    world_release(&w);
+}
+
 static void test_behind_a_gap(void **state)
 {
     const struct wr_survey_opts plain = {0};
@@ -232,12 +258,17 @@ static void test_every_request_failing(void **state)
     world_release(&w);
 }
 
+struct sweep {
+    struct world w;
+    struct wr_survey_opts o;
+};
+
 static enum wr_status survey_body(void *arg)
 {
-    const struct wr_survey_opts plain = {.parallel = 1};
+    struct sweep *v = arg;
     struct wr_survey x = {0};
     struct wr_err e = {0};
-    enum wr_status st = wr_survey(((struct world *)arg)->storage, t_call(), &plain, &x, &e);
+    enum wr_status st = wr_survey(v->w.storage, t_call(), &v->o, &x, &e);
 
     wr_survey_release(&x);
     return st;
@@ -246,19 +277,19 @@ static enum wr_status survey_body(void *arg)
 static void test_nomem(void **state)
 {
     (void)state;
-    for (int exact = 0; exact < 2; exact++) {
-        struct world w;
+    for (int k = 0; k < 3; k++) {
+        struct sweep v = {.o = {.parallel = 1, .exact = k == 1}};
 
-        world_init(&w, exact ? WR_STORAGE_LIST_TIME : 0, "p/");
-        put_sample(&w);
+        world_init(&v.w, k == 2 ? WR_STORAGE_LIST_TIME : 0, "p/");
+        put_sample(&v.w);
         for (uint64_t i = 1; i <= 3; i++)
-            touch(&w, 0, i, i, (int64_t)i);
-        t_sweep_nomem(survey_body, &w);
-        world_release(&w);
+            touch(&v.w, 0, i, i, (int64_t)i);
+        t_sweep_nomem(survey_body, &v);
+        world_release(&v.w);
     }
 }
 
 T_MAIN(T_TEST(test_a_restore_of_what_is_printed), T_TEST(test_few_requests),
-    T_TEST(test_too_many_runs_to_ask_for), T_TEST(test_between_two_times),
+    T_TEST(test_too_many_runs_to_ask_for), T_TEST(test_between_two_times), T_TEST(test_exact_since),
     T_TEST(test_behind_a_gap), T_TEST(test_backups_of_0_3), T_TEST(test_every_request_failing),
     T_TEST(test_nomem))
