@@ -252,6 +252,58 @@ static void test_a_clock_that_was_ahead(void **state)
     T(end_of(&m, &m.listed, 150001, &gap) == 99); /* as all of the files say */
 }
 
+/* One that is found is not taken for the only one: 134 is among those that are asked, 124 is not.
+ */
+static void test_no_plan_is_trusted_any_more(void **state)
+{
+    static struct model m;
+    uint64_t gap;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 200; i++)
+        listing_add(&m.is, 0, i, i, (int64_t)i * 1000 + (i == 134 || i == 124 ? 99999999 : 0));
+    m.listed = m.is;
+    for (size_t i = 0; i < m.is.n; i++)
+        m.listed.f[i].time_ms = (int64_t)m.is.f[i].max * 1000 + 800;
+    find(&m, 150001);
+    T(m.asked[133] && m.rounds < 10);
+    T(end_of(&m, &m.listed, 150001, &gap) == 123);
+}
+
+/* Two files lead to each TXID, and it is the one that no plan would take that is from before. */
+static void test_times_that_lead_on_step_by_step(void **state)
+{
+    static struct model m;
+    uint64_t gap;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 200; i++) {
+        listing_add(&m.is, 0, i, i, 1000);
+        if (i > 1)
+            listing_add(&m.is, 1, i - 1, i, 9000);
+    }
+    m.listed = m.is;
+    find(&m, 5000);
+    T(end_of(&m, &m.listed, 5000, &gap) == 200);
+    T(m.rounds < 80 && m.n_asked == m.is.n);
+}
+
+/* What ends first behind a gap was made first, what begins first may not have been. */
+static void test_a_gap_is_warned_of(void **state)
+{
+    static struct model m;
+
+    (void)state;
+    listing_add(&m.is, 0, 1, 1, 1000);
+    listing_add(&m.is, 0, 4, 4, 4000);
+    listing_add(&m.is, 0, 5, 5, 5000);
+    listing_add(&m.is, 1, 3, 5, 5000);
+    m.listed = m.is;
+    check(&m, 4001, TIME_OF_END);
+    check(&m, 5001, TIME_OF_END);
+    check(&m, 3001, TIME_OF_END);
+}
+
 static void test_nothing_to_ask(void **state)
 {
     static struct model m;
@@ -288,4 +340,5 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_few_times_end_where_all_do), T_TEST(test_two_thousand_files),
     T_TEST(test_a_thousand_snapshots), T_TEST(test_a_clock_that_was_ahead),
-    T_TEST(test_nothing_to_ask), T_TEST(test_nomem))
+    T_TEST(test_no_plan_is_trusted_any_more), T_TEST(test_times_that_lead_on_step_by_step),
+    T_TEST(test_a_gap_is_warned_of), T_TEST(test_nothing_to_ask), T_TEST(test_nomem))
