@@ -60,4 +60,17 @@ bool wr_parse_time(struct wr_str s, int64_t *ret_ms);
 void wr_format_time(char out[WR_TIME_TEXT_MAX], int64_t ms);         /* 2026-11-22T18:54:31.42Z */
 void wr_format_time_seconds(char out[WR_TIME_TEXT_MAX], int64_t ms); /* 2026-11-22T18:54:31Z */
 
+/* Periods of the calendar, in UTC; a week begins on Monday, as ISO 8601 has it. */
+enum wr_period {
+    WR_PERIOD_HOUR,
+    WR_PERIOD_DAY,
+    WR_PERIOD_WEEK,
+    WR_PERIOD_MONTH,
+    WR_PERIOD_YEAR,
+    WR_PERIODS
+};
+/* The number of the period in which a Unix time in ms lies: the next one's is greater by one. Times
+ * outside of the years 1 to 9999 are taken for the first or the last instant of these. */
+int64_t wr_time_period(enum wr_period period, int64_t ms);
+
 #endif

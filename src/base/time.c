@@ -161,11 +161,22 @@ bool wr_parse_time(struct wr_str s, int64_t *ret_ms)
     return true;
 }
 
+/* Rounded down, also before 1970. */
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+static int64_t within_calendar(int64_t ms)
+{
+    return wr_min(wr_max(ms, UNIX_SECONDS_MIN * 1000), UNIX_SECONDS_MAX * 1000 + 999);
+}
+
 /* Print without zone; the milliseconds that remain. */
 static int format(char out[WR_TIME_TEXT_MAX], int64_t ms, int *ret_n)
 {
-    int64_t clamped = wr_min(wr_max(ms, UNIX_SECONDS_MIN * 1000), UNIX_SECONDS_MAX * 1000 + 999);
-    int64_t seconds = clamped / 1000 - (clamped % 1000 < 0); /* rounded down, also before 1970 */
+    int64_t clamped = within_calendar(ms);
+    int64_t seconds = floor_div(clamped, 1000);
     struct civil c = civil_of(seconds);
 
     *ret_n = snprintf(out, WR_TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", c.year, c.month,
@@ -194,4 +205,27 @@ void wr_format_time_seconds(char out[WR_TIME_TEXT_MAX], int64_t ms)
     (void)format(out, ms, &n); /* the milliseconds are what is to be left out */
     out[n] = 'Z';
     out[n + 1] = '\0';
+}
+
+int64_t wr_time_period(enum wr_period period, int64_t ms)
+{
+    int64_t seconds = floor_div(within_calendar(ms), 1000);
+    struct civil c;
+
+    switch (period) {
+    case WR_PERIOD_HOUR:
+        return floor_div(seconds, 3600);
+    case WR_PERIOD_DAY:
+        return floor_div(seconds, SECONDS_PER_DAY);
+    case WR_PERIOD_WEEK: /* the first of January 1970 was a Thursday */
+        return floor_div(floor_div(seconds, SECONDS_PER_DAY) + 3, 7);
+    case WR_PERIOD_MONTH:
+        c = civil_of(seconds);
+        return c.year * INT64_C(12) + c.month - 1;
+    case WR_PERIOD_YEAR:
+    case WR_PERIODS:
+        break;
+    }
+    c = civil_of(seconds);
+    return c.year;
 }

@@ -189,5 +189,43 @@ static void test_out_of_range(void **state)
     assert_string_equal(text, "9999-12-31T23:59:59Z");
 }
 
-T_MAIN(T_TEST(test_every_day), T_TEST(test_known), T_TEST(test_bad), T_TEST(test_mutations),
-    T_TEST(test_offsets), T_TEST(test_out_of_range))
+static int64_t period(enum wr_period p, const char *text)
+{
+    int64_t ms = 0;
+
+    T(wr_parse_time(wr_str(text), &ms));
+    return wr_time_period(p, ms);
+}
+
+/* Each day from 1890 to 2150: the week is told by the days, all else by how the day is written. */
+static void test_periods(void **state)
+{
+    const int64_t day_ms = INT64_C(86400000);
+    char is[WR_TIME_TEXT_MAX], next[WR_TIME_TEXT_MAX];
+
+    (void)state;
+    for (int64_t day = -29220; day < 65745; day++) {
+        int64_t ms = day * day_ms;
+        int64_t week =
+            wr_time_period(WR_PERIOD_WEEK, ms + day_ms) - wr_time_period(WR_PERIOD_WEEK, ms);
+
+        wr_format_time(is, ms);
+        wr_format_time(next, ms + day_ms);
+        T(wr_time_period(WR_PERIOD_DAY, ms) == day);
+        T(wr_time_period(WR_PERIOD_DAY, ms - 1) == day - 1);
+        T(wr_time_period(WR_PERIOD_HOUR, ms + day_ms - 1) == 24 * day + 23);
+        T(week == ((day + 70000 * 7 + 4) % 7 == 0)); /* it is a Sunday */
+        T(wr_time_period(WR_PERIOD_MONTH, ms + day_ms) - wr_time_period(WR_PERIOD_MONTH, ms) ==
+            (memcmp(is, next, 7) != 0));
+        T(wr_time_period(WR_PERIOD_YEAR, ms + day_ms) - wr_time_period(WR_PERIOD_YEAR, ms) ==
+            (memcmp(is, next, 4) != 0));
+    }
+    T(period(WR_PERIOD_YEAR, "2026-11-26T12:00:00Z") == 2026);
+    T(period(WR_PERIOD_WEEK, "2026-11-23T00:00:00Z") ==
+        period(WR_PERIOD_WEEK, "2026-11-29T23:59:59.999Z"));
+    T(wr_time_period(WR_PERIOD_YEAR, INT64_MIN) == 1 &&
+        wr_time_period(WR_PERIOD_YEAR, INT64_MAX) == 9999);
+}
+
+T_MAIN(T_TEST(test_periods), T_TEST(test_every_day), T_TEST(test_known), T_TEST(test_bad),
+    T_TEST(test_mutations), T_TEST(test_offsets), T_TEST(test_out_of_range))
