@@ -13,7 +13,7 @@
 void wr_catalogue_forget(struct wr_catalogue *k)
 {
     wr_ltx_files_release(&k->files);
-    k->known = false;
+    k->known = k->timed = false;
 }
 
 void wr_catalogue_release(struct wr_catalogue *k)
@@ -32,6 +32,21 @@ enum wr_status wr_catalogue_fill(
     wr_ltx_files_release(&k->files);
     st = wr_layout_list_all(s, c, &k->files, e);
     k->known = st == WR_OK;
+    return st;
+}
+
+enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    unsigned threads, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    assert(k->known);
+    if (!k->timed)
+        st = wr_layout_times(s, c, k->files.p, k->files.n, threads, e);
+    if (st != WR_OK)
+        wr_catalogue_forget(k);
+    else
+        k->timed = true;
     return st;
 }
 
@@ -56,7 +71,7 @@ enum wr_status wr_catalogue_add(
 
 /* Those that are not kept, each since when that is so. */
 static enum wr_status doom(
-    struct wr_catalogue *k, const bool *keep, int64_t now_ms, struct wr_err *e)
+    struct wr_catalogue *k, const enum wr_kept *kept, int64_t now_ms, struct wr_err *e)
 {
     struct wr_ltx_files doomed = {0};
     enum wr_status st = WR_OK;
@@ -65,7 +80,7 @@ static enum wr_status doom(
         struct wr_ltx_file f = k->files.p[i];
         const struct wr_ltx_file *was = wr_ltx_files_find(&k->doomed, &f);
 
-        if (keep[i])
+        if (kept[i] != WR_KEPT_NOT)
             continue;
         f.time_ms = was ? was->time_ms : now_ms;
         st = wr_ltx_files_add(&doomed, &f, e);
@@ -128,21 +143,21 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
     struct wr_retention now = *r;
     int64_t now_ms = wr_mono_ms(c->clock);
     int64_t until_ms = now_ms - (r->grace_ms > 0 ? r->grace_ms : GRACE_MS);
-    bool *keep = wr_array(k->files.n ? k->files.n : 1, sizeof(*keep));
-    enum wr_status st = keep ? WR_OK : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
+    enum wr_kept *kept = wr_array(k->files.n ? k->files.n : 1, sizeof(*kept));
+    enum wr_status st = kept ? WR_OK : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
 
     *ret_n = 0;
     now.now_ms = wr_wall_ms(c->clock);
     if (st == WR_OK)
-        st = wr_retain(k->files.p, k->files.n, &now, keep, e);
+        st = wr_retain(k->files.p, k->files.n, &now, kept, e);
     if (st == WR_OK)
-        st = doom(k, keep, now_ms, e);
+        st = doom(k, kept, now_ms, e);
     for (size_t i = 0; st == WR_OK && i < k->doomed.n;)
         st = remove_some(k, s, c, until_ms, &i, ret_n, e);
     if (st == WR_OK)
         strike_out(k, until_ms);
     else
         wr_catalogue_forget(k);
-    wr_free(keep);
+    wr_free(kept);
     return st;
 }

@@ -17,6 +17,7 @@ struct wr_storage;
 /* = {0}: nothing is known. */
 struct wr_catalogue {
     bool known;
+    bool timed;                 /* times are those that files were made at, not of a listing */
     struct wr_ltx_files files;  /* sorted by wr_ltx_file_cmp */
     struct wr_ltx_files doomed; /* of them, not kept; sorted; time_ms: monotonic, since when */
 };
@@ -26,6 +27,11 @@ void wr_catalogue_forget(struct wr_catalogue *k);  /* but for since when files a
 /* List the replica, unless that was done. */
 enum wr_status wr_catalogue_fill(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     struct wr_err *e) WR_MUST_CHECK;
+/* Where listings do not carry the time a file was made, ask for it file by file, unless that was
+ * done, on up to `threads` threads: for rules that go by the calendar a file must have one time,
+ * whoever lists it. Of a catalogue that is filled. After a failure nothing is known. */
+enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    unsigned threads, struct wr_err *e) WR_MUST_CHECK;
 /* These are there, too, in any order, some of which may be known. */
 enum wr_status wr_catalogue_add(
     struct wr_catalogue *k, const struct wr_ltx_file *f, size_t n, struct wr_err *e) WR_MUST_CHECK;

@@ -16,6 +16,8 @@
 #define REQUEST_MS ((int64_t)120 * 1000)       /* deadline of a header */
 #define SEND_MS    ((int64_t)24 * 3600 * 1000) /* deadline of a file */
 
+#define TIMES_THREADS 8 /* that ask for the times of files, at a start */
+
 #define NEWS_MAX ((size_t)1 << 16) /* files; more are cheaper to list */
 
 enum task {
@@ -158,6 +160,8 @@ static enum wr_status retain(
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
     st = bring_up_to_date(k, c, e);
     c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
+    if (st == WR_OK && wr_retention_has_periods(r))
+        st = wr_catalogue_times(&k->catalogue, k->storage, c, TIMES_THREADS, e);
     if (st == WR_OK)
         st = wr_catalogue_retain(&k->catalogue, k->storage, c, r, &n, e);
     if (n > 0)

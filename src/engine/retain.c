@@ -10,16 +10,23 @@
 
 #include "base/mem.h"
 #include "base/mutant.h"
+#include "engine/plan.h"
 
 struct end {
     uint64_t txid;
     size_t file;
 };
 
+/* A file that ends at a point, and when that was. */
+struct moment {
+    int64_t time_ms;
+    size_t file;
+};
+
 struct retaining {
     const struct wr_ltx_file *files;
     size_t n;
-    bool *keep;
+    enum wr_kept *kept;
     struct end *ends;  /* of all files, ascending by TXID */
     bool *usable;      /* by file: a chain of all files leads to its beginning */
     bool *possible;    /* by file: one does to the point that it ends at */
@@ -36,6 +43,20 @@ static int by_txid(const void *a, const void *b)
     if (x->txid != y->txid)
         return x->txid < y->txid ? -1 : 1;
     return x->file < y->file ? -1 : x->file > y->file;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct moment *x = a, *y = b;
+
+    if (x->time_ms != y->time_ms)
+        return x->time_ms < y->time_ms ? -1 : 1;
+    return x->file < y->file ? -1 : x->file > y->file;
+}
+
+static enum wr_status out_of_memory(const struct retaining *x, struct wr_err *e)
+{
+    return wr_fail(e, WR_NOMEM, "retention of %zu files: out of memory", x->n);
 }
 
 /* A file that nothing can begin or go on with. */
@@ -62,6 +83,13 @@ static bool applies(const struct retaining *x, const struct wr_ltx_file *f)
     return lo < x->n_reached && x->reached[lo] < f->max;
 }
 
+/* Unless it is kept already. */
+static void keep(struct retaining *x, size_t i, enum wr_kept why)
+{
+    if (x->kept[i] == WR_KEPT_NOT)
+        x->kept[i] = why;
+}
+
 /* The points of a chain, the last of which is that of ends[..n) and not reached, become reached.
  * Backwards, each time with the file that begins first: it makes the fewest files. No point that
  * was reached before lies between the first one of the chain and the last, so nobody looks at an
@@ -79,7 +107,7 @@ static void keep_chain(struct retaining *x, size_t n)
                 best = k;
         }
         assert(best != SIZE_MAX);
-        x->keep[best] = true;
+        keep(x, best, WR_KEPT_WAY);
         x->chain[n_chain++] = x->files[best].max;
         from = x->files[best].min - 1;
     } while (!applies(x, &x->files[best]));
@@ -98,7 +126,8 @@ static void walk(struct retaining *x, bool *ret_use)
 
         for (; i < x->n && x->ends[i].txid == txid; i++) {
             size_t k = x->ends[i].file;
-            bool use = x->keep[k] && !is_odd(&x->files[k]) && applies(x, &x->files[k]);
+            bool use =
+                x->kept[k] != WR_KEPT_NOT && !is_odd(&x->files[k]) && applies(x, &x->files[k]);
 
             promised = promised || x->promised[k];
             there = there || use;
@@ -132,8 +161,67 @@ static void keep_newest_of_levels(struct retaining *x)
             x->files[i].max > x->files[best].max)
             best = i;
         if (i + 1 == x->n || x->files[i + 1].level != x->files[i].level)
-            x->keep[best] = true;
+            keep(x, best, WR_KEPT_NEWEST);
     }
+}
+
+/* They are the last files, and those of them that reach furthest the very last. */
+static void keep_snapshots(struct retaining *x, uint32_t count)
+{
+    for (size_t i = x->n; i > 0 && count > 0 && x->files[i - 1].level == WR_LEVEL_SNAPSHOT; i--) {
+        if (is_odd(&x->files[i - 1]))
+            continue;
+        keep(x, i - 1, WR_KEPT_SNAPSHOT);
+        x->promised[i - 1] = true;
+        count--;
+    }
+}
+
+/* Whether `a` is to be the point of a period rather than `b`. */
+static bool stands_for_more(const struct wr_ltx_file *a, const struct wr_ltx_file *b)
+{
+    bool single = a->level == WR_LEVEL_SNAPSHOT;
+
+    if (single != (b->level == WR_LEVEL_SNAPSHOT))
+        return single;
+    return wr_plan_better(a, b);
+}
+
+/* One point each for the last `count` periods of a kind; `m` is ascending by time. */
+static void keep_periods(
+    struct retaining *x, const struct moment *m, size_t n, enum wr_period kind, uint32_t count)
+{
+    for (; n > 0 && count > 0; count--) {
+        int64_t period = wr_time_period(kind, m[n - 1].time_ms);
+        size_t best = m[n - 1].file;
+
+        for (; n > 0 && wr_time_period(kind, m[n - 1].time_ms) == period; n--) {
+            if (stands_for_more(&x->files[m[n - 1].file], &x->files[best]))
+                best = m[n - 1].file;
+        }
+        keep(x, best, WR_KEPT_PERIOD + kind);
+        x->promised[best] = true;
+    }
+}
+
+/* Of what is not from the future, that is not younger than `newest_ms`. */
+static enum wr_status keep_all_periods(
+    struct retaining *x, const struct wr_retention *r, int64_t newest_ms, struct wr_err *e)
+{
+    struct moment *m = wr_array(x->n, sizeof(*m));
+    size_t n = 0;
+
+    if (!m)
+        return out_of_memory(x, e);
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->possible[i] && !is_odd(&x->files[i]) && x->files[i].time_ms <= newest_ms)
+            m[n++] = (struct moment){.time_ms = x->files[i].time_ms, .file = i};
+    }
+    qsort(m, n, sizeof(*m), by_time);
+    for (enum wr_period kind = WR_PERIOD_HOUR; kind < WR_PERIODS; kind++)
+        keep_periods(x, m, n, kind, r->periods[kind]);
+    wr_free(m);
+    return WR_OK;
 }
 
 static int64_t newest_ms(const struct retaining *x)
@@ -150,8 +238,8 @@ static int64_t back(int64_t from, int64_t ms)
     return ms > 0 && from > INT64_MIN + ms ? from - ms : INT64_MIN;
 }
 
-/* Keep what is young enough, and say which points are promised. */
-static void choose(struct retaining *x, const struct wr_retention *r)
+/* Keep what the rules name, and say which points are promised. */
+static enum wr_status choose(struct retaining *x, const struct wr_retention *r, struct wr_err *e)
 {
     int64_t newest = r->now_ms > 0 ? wr_min(newest_ms(x), r->now_ms) : newest_ms(x);
     int64_t cut = back(newest, r->keep_ms);
@@ -159,14 +247,18 @@ static void choose(struct retaining *x, const struct wr_retention *r)
     size_t first = last_before(x, cut), last = last_before(x, INT64_MAX);
 
     for (size_t i = 0; i < x->n; i++) {
-        x->keep[i] = x->files[i].time_ms >= (x->files[i].level == 0 ? l0_cut : cut);
-        x->promised[i] = x->keep[i] && x->possible[i];
+        bool young = x->files[i].time_ms >= (x->files[i].level == 0 ? l0_cut : cut);
+
+        x->kept[i] = young ? WR_KEPT_TIME : WR_KEPT_NOT;
+        x->promised[i] = young && x->possible[i];
     }
     keep_newest_of_levels(x);
     if (first != SIZE_MAX)
         x->promised[first] = true;
     if (last != SIZE_MAX)
         x->promised[last] = true;
+    keep_snapshots(x, r->snapshots);
+    return wr_retention_has_periods(r) ? keep_all_periods(x, r, newest, e) : WR_OK;
 }
 
 /* Which points there are at all. */
@@ -175,7 +267,7 @@ static void find_possible(struct retaining *x)
     size_t k = 0;
 
     for (size_t i = 0; i < x->n; i++)
-        x->keep[i] = true;
+        x->kept[i] = WR_KEPT_WAY;
     walk(x, x->usable); /* nothing is promised yet */
     for (size_t i = 0; i < x->n; i++) {
         while (k < x->n_reached && x->reached[k] < x->ends[i].txid)
@@ -193,7 +285,7 @@ static enum wr_status retaining_init(struct retaining *x, struct wr_err *e)
     x->reached = wr_array(x->n, sizeof(*x->reached));
     x->chain = wr_array(x->n, sizeof(*x->chain));
     if (!x->ends || !x->usable || !x->possible || !x->promised || !x->reached || !x->chain)
-        return wr_fail(e, WR_NOMEM, "retention of %zu files: out of memory", x->n);
+        return out_of_memory(x, e);
     for (size_t i = 0; i < x->n; i++)
         x->ends[i] = (struct end){.txid = x->files[i].max, .file = i};
     qsort(x->ends, x->n, sizeof(*x->ends), by_txid);
@@ -210,16 +302,25 @@ static void retaining_release(struct retaining *x)
     wr_free(x->chain);
 }
 
-enum wr_status wr_retain(const struct wr_ltx_file *files, size_t n, const struct wr_retention *r,
-    bool *keep, struct wr_err *e)
+bool wr_retention_has_periods(const struct wr_retention *r)
 {
-    struct retaining x = {.files = files, .n = n, .keep = keep};
+    bool any = false;
+
+    for (size_t i = 0; i < WR_PERIODS; i++)
+        any = any || r->periods[i] > 0;
+    return any;
+}
+
+enum wr_status wr_retain(const struct wr_ltx_file *files, size_t n, const struct wr_retention *r,
+    enum wr_kept *kept, struct wr_err *e)
+{
+    struct retaining x = {.files = files, .n = n, .kept = kept};
     enum wr_status st = n > 0 ? retaining_init(&x, e) : WR_OK;
 
     if (st == WR_OK && n > 0) {
         find_possible(&x);
-        choose(&x, r);
-        if (!WR_MUTANT(KEEP_NO_WAY))
+        st = choose(&x, r, e);
+        if (st == WR_OK && !WR_MUTANT(KEEP_NO_WAY))
             walk(&x, NULL);
     }
     retaining_release(&x);

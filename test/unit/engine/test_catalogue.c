@@ -171,6 +171,81 @@ static void test_a_file_that_comes_again_has_its_time(void **state)
     end(&x);
 }
 
+struct late {
+    wr_list_fn *fn;
+    void *arg;
+};
+
+static bool tell_late(void *arg, const struct wr_object *obj)
+{
+    struct late *l = arg;
+    struct wr_object o = *obj;
+
+    o.time_ms += 600000;
+    return l->fn(l->arg, &o);
+}
+
+/* As S3 lists: not when a file was made, but when it had arrived, here ten minutes later. */
+static enum wr_status list_late(void *self, struct wr_call *c, struct wr_str prefix,
+    struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
+{
+    struct late l = {.fn = fn, .arg = arg};
+
+    return spy_list(self, c, prefix, after, tell_late, &l, e);
+}
+
+static unsigned stats;
+
+static enum wr_status count_stat(
+    void *self, struct wr_call *c, struct wr_str key, struct wr_object *out, struct wr_err *e)
+{
+    stats++;
+    return spy_stat(self, c, key, out, e);
+}
+
+/* A snapshot at the end of each day, and a restart in the middle of the next: were a file of the
+ * other day after it, the days would take each other's snapshots away. */
+static void test_a_file_is_of_one_day_whoever_lists_it(void **state)
+{
+    const int64_t day_ms = 24 * 3600000;
+    const struct wr_retention r = {
+        .keep_ms = 1, .l0_ms = 1, .grace_ms = 1, .periods = {[WR_PERIOD_DAY] = 4}};
+    struct shelf x;
+    struct wr_err e = {0};
+    size_t n;
+
+    (void)state;
+    x = (struct shelf){0};
+    x.s = spy_open(&x.spy, &x.ops);
+    x.ops.caps &= ~(unsigned)WR_STORAGE_LIST_TIME;
+    x.ops.list = list_late;
+    x.ops.stat = count_stat;
+    stats = 0;
+    wr_clock_manual_init(&x.clock, 100 * day_ms);
+    x.c = t_call();
+    x.c->clock = &x.clock.clock;
+    for (uint64_t day = 1; day <= 10; day++) {
+        struct wr_ltx_file f = file(9, 1, day);
+
+        later(&x, day_ms / 2);
+        f.time_ms = 100 * day_ms + (int64_t)day * day_ms - 1000;
+        T_OK(wr_catalogue_fill(&x.k, x.s, x.c, &e));
+        T_OK(wr_catalogue_times(&x.k, x.s, x.c, 4, &e));
+        later(&x, day_ms / 2);
+        put(&x, f);
+        T_OK(wr_catalogue_add(&x.k, &f, 1, &e));
+        for (int i = 0; i < 3; i++) {
+            T_OK(wr_catalogue_times(&x.k, x.s, x.c, 4, &e));
+            T_OK(wr_catalogue_retain(&x.k, x.s, x.c, &r, &n, &e));
+            later(&x, 2);
+        }
+        T(there(&x) == wr_min(day, (uint64_t)4));
+        wr_catalogue_forget(&x.k);
+    }
+    T(stats == 1 + 2 + 3 + 4 * 6); /* once each day, of each file */
+    end(&x);
+}
+
 static enum wr_status only_say_so(
     void *self, struct wr_call *c, const struct wr_str *keys, size_t n, struct wr_err *e)
 {
@@ -218,4 +293,4 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_readers_have_their_time), T_TEST(test_what_came_is_added),
     T_TEST(test_a_store_that_fails), T_TEST(test_a_file_that_comes_again_has_its_time),
-    T_TEST(test_no_memory))
+    T_TEST(test_a_file_is_of_one_day_whoever_lists_it), T_TEST(test_no_memory))
