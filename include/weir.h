@@ -137,8 +137,12 @@ WEIR_API int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr);
 /* Take charge of the database at `path`, which need not exist yet. `settings` are those of an entry
  * under `dbs:`, and for what is kept of its past "levels" ("30s,5m,1h"; "": none),
  * "snapshot.interval" ("0s": only the first), "snapshot.retention", "l0-retention",
- * "retention.enabled" and "retention.grace"; without them Litestream's defaults. Nothing leaves the
- * machine before weir_db_add_replica. The handle stays valid until weir_db_remove or weir_close.
+ * "retention.enabled" and "retention.grace"; without them Litestream's defaults. Beyond these times
+ * "snapshot.keep" ("3") keeps so many of the newest snapshots, and "snapshot.keep-hourly",
+ * "-daily", "-weekly", "-monthly" and "-yearly" a point of each of the last so many periods, in
+ * UTC: its newest snapshot, or its newest point if it has none; 100000 at most, 0: none. Nothing
+ * leaves the machine before weir_db_add_replica. The handle stays valid until weir_db_remove or
+ * weir_close.
  *
  * WEIR_CONFLICT: this runtime has it already. WEIR_BUSY: another process replicates it (also seen
  * later, by weir_db_sync and weir_db_status, when the file appears after the call). */

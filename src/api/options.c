@@ -113,9 +113,41 @@ static enum wr_status checkpoint_pages(
     return WR_OK;
 }
 
+/* "snapshot.keep" and its like. *ret_ours: it is one of them. */
+static enum wr_status keep_count(
+    const char *key, const char *value, struct wr_retention *r, bool *ret_ours, struct wr_err *e)
+{
+    static const char *const of_periods[WR_PERIODS] = {
+        [WR_PERIOD_HOUR] = "snapshot.keep-hourly",
+        [WR_PERIOD_DAY] = "snapshot.keep-daily",
+        [WR_PERIOD_WEEK] = "snapshot.keep-weekly",
+        [WR_PERIOD_MONTH] = "snapshot.keep-monthly",
+        [WR_PERIOD_YEAR] = "snapshot.keep-yearly",
+    };
+    uint32_t *count = strcmp(key, "snapshot.keep") == 0 ? &r->snapshots : NULL;
+    uint64_t n;
+
+    for (size_t i = 0; i < WR_PERIODS; i++)
+        count = strcmp(key, of_periods[i]) == 0 ? &r->periods[i] : count;
+    *ret_ours = count != NULL;
+    if (!count)
+        return WR_OK;
+    if (!wr_parse_u64(wr_str(value), &n) || n > WR_RETAIN_COUNT_MAX)
+        return wr_fail(e, WR_MISUSE,
+            "%s: \"%s\" is not how many to keep: a number up to %d, 0 for none", key, value,
+            WR_RETAIN_COUNT_MAX);
+    *count = (uint32_t)n;
+    return WR_OK;
+}
+
 static enum wr_status db_setting(
     const char *key, const char *value, struct wr_db_opts *o, bool *ret_retain, struct wr_err *e)
 {
+    bool counts;
+    enum wr_status st = keep_count(key, value, &o->retention, &counts, e);
+
+    if (counts)
+        return st;
     if (strcmp(key, "meta-path") == 0) {
         o->meta_dir = value;
         return WR_OK;

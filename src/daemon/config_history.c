@@ -8,6 +8,8 @@
  *     snapshot:                          here, or of one database
  *       interval: 24h
  *       retention: 24h
+ *       keep: 3                          of the newest; and of the last so many periods one each:
+ *       keep-hourly: 24                  and keep-daily, keep-weekly, keep-monthly, keep-yearly
  *
  * Litestream 0.3 had `snapshot-interval` and `retention` on each replica; they mean the database's
  * where that has no other.
@@ -18,8 +20,19 @@
 static const struct wr_key snapshot_keys[] = {
     {"interval", WR_KEY_READ},
     {"retention", WR_KEY_READ},
+    {"keep", WR_KEY_READ},
+    {"keep-hourly", WR_KEY_READ},
+    {"keep-daily", WR_KEY_READ},
+    {"keep-weekly", WR_KEY_READ},
+    {"keep-monthly", WR_KEY_READ},
+    {"keep-yearly", WR_KEY_READ},
     {NULL, 0},
 };
+
+/* Settings with a number, of which the keys are what follows "snapshot.". */
+static const char *const keep_settings[] = {"snapshot.keep", "snapshot.keep-hourly",
+    "snapshot.keep-daily", "snapshot.keep-weekly", "snapshot.keep-monthly", "snapshot.keep-yearly"};
+#define KEEP_MAX 100000 /* as weir_db_add has it */
 
 static const struct wr_key retention_keys[] = {
     {"enabled", WR_KEY_READ},
@@ -159,6 +172,31 @@ static enum wr_status read_snapshot(const struct history *h, const yaml_node_t *
     return add_duration(h, v, setting, name, false, e);
 }
 
+/* How many to keep, each key by itself: of the database, or of all. */
+static enum wr_status read_keep(
+    const struct history *h, const yaml_node_t *top, const yaml_node_t *db, struct wr_err *e)
+{
+    const yaml_node_t *own = wr_doc_get(h->doc, db, "snapshot");
+    const yaml_node_t *all = wr_doc_get(h->doc, top, "snapshot");
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; i < wr_countof(keep_settings) && st == WR_OK; i++) {
+        const char *setting = keep_settings[i], *key = setting + strlen("snapshot.");
+        const yaml_node_t *v = wr_doc_get(h->doc, own, key);
+        uint64_t n;
+
+        v = v ? v : wr_doc_get(h->doc, all, key);
+        if (!v)
+            continue;
+        if (!wr_parse_u64(wr_doc_text(v), &n) || n > KEEP_MAX)
+            return wr_doc_fail(h->doc, v, e,
+                "%s: must be a number up to %d, 0 for none (got " WR_FMT ")", setting, KEEP_MAX,
+                WR_ARG(wr_doc_text(v)));
+        st = wr_pairs_add(h->out, h->doc->arena, setting, wr_doc_text(v), e);
+    }
+    return st;
+}
+
 enum wr_status wr_config_history_top(struct wr_doc *d, const yaml_node_t *top, struct wr_err *e)
 {
     const struct history h = {.doc = d};
@@ -183,6 +221,8 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
     if (st == WR_OK)
         st = read_snapshot(
             &h, top, db, "retention", "retention", "snapshot.retention", "snapshot retention", e);
+    if (st == WR_OK)
+        st = read_keep(&h, top, db, e);
     if (st == WR_OK)
         st = add_duration(
             &h, wr_doc_get(d, top, "l0-retention"), "l0-retention", "l0 retention", true, e);

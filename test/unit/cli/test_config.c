@@ -208,20 +208,22 @@ static void test_unknown_keys(void **state)
 
 static void test_history(void **state)
 {
-    static const char text[] = "levels: [{interval: 10s}, {interval: 1h}]\n"
-                               "snapshot: {interval: 12h, retention: 72h}\n"
-                               "l0-retention: 0s\n"
-                               "retention: {enabled: false, grace: 90s}\n"
-                               "dbs:\n"
-                               "  - path: /a.db\n"
-                               "    replica: {url: file:///a}\n"
-                               "  - path: /b.db\n"
-                               "    snapshot: {retention: 2w}\n"
-                               "    replicas: [{url: file:///b, retention: 1h}, {url: file:///c}]\n"
-                               "  - path: /c.db\n"
-                               "    replicas:\n"
-                               "      - {url: file:///d}\n"
-                               "      - {url: file:///e, retention: 36h, snapshot-interval: 6h}\n";
+    static const char text[] =
+        "levels: [{interval: 10s}, {interval: 1h}]\n"
+        "snapshot: {interval: 12h, retention: 72h, keep: 3, keep-daily: 7, "
+        "keep-hourly: 24, keep-weekly: 5, keep-monthly: 12, keep-yearly: 0}\n"
+        "l0-retention: 0s\n"
+        "retention: {enabled: false, grace: 90s}\n"
+        "dbs:\n"
+        "  - path: /a.db\n"
+        "    replica: {url: file:///a}\n"
+        "  - path: /b.db\n"
+        "    snapshot: {retention: 2w, keep-daily: 30}\n"
+        "    replicas: [{url: file:///b, retention: 1h}, {url: file:///c}]\n"
+        "  - path: /c.db\n"
+        "    replicas:\n"
+        "      - {url: file:///d}\n"
+        "      - {url: file:///e, retention: 36h, snapshot-interval: 6h}\n";
     struct wr_config *c = good(text);
 
     (void)state;
@@ -229,11 +231,19 @@ static void test_history(void **state)
     assert_string_equal(setting(c->dbs[0].settings, "levels"), "10s,1h");
     assert_string_equal(setting(c->dbs[0].settings, "snapshot.interval"), "12h");
     assert_string_equal(setting(c->dbs[0].settings, "snapshot.retention"), "72h");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.keep"), "3");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.keep-hourly"), "24");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.keep-daily"), "7");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.keep-weekly"), "5");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.keep-monthly"), "12");
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.keep-yearly"), "0");
     assert_string_equal(setting(c->dbs[0].settings, "l0-retention"), "0s");
     assert_string_equal(setting(c->dbs[0].settings, "retention.enabled"), "false");
     assert_string_equal(setting(c->dbs[0].settings, "retention.grace"), "90s");
     assert_string_equal(setting(c->dbs[1].settings, "snapshot.interval"), "12h");
     assert_string_equal(setting(c->dbs[1].settings, "snapshot.retention"), "2w");
+    assert_string_equal(setting(c->dbs[1].settings, "snapshot.keep-daily"), "30");
+    assert_string_equal(setting(c->dbs[1].settings, "snapshot.keep-weekly"), "5");
     /* as Litestream 0.3 had it */
     assert_string_equal(setting(c->dbs[2].settings, "snapshot.interval"), "6h");
     assert_string_equal(setting(c->dbs[2].settings, "snapshot.retention"), "36h");
@@ -268,6 +278,12 @@ static void test_bad_history(void **state)
         "1:22: snapshot.interval: snapshot interval must be greater than 0 (got 0s)");
     bad_history("snapshot: {retention: -1h}",
         "1:23: snapshot.retention: snapshot retention must be greater than 0 (got -1h)");
+    bad_history("snapshot: {keep: -1}",
+        "1:18: snapshot.keep: must be a number up to 100000, 0 for none (got -1)");
+    bad_history("snapshot: {keep-daily: 7d}",
+        "1:24: snapshot.keep-daily: must be a number up to 100000, 0 for none (got 7d)");
+    bad_history("snapshot: {keep-yearly: 100001}",
+        "1:25: snapshot.keep-yearly: must be a number up to 100000, 0 for none (got 100001)");
     bad_history(
         "l0-retention: -1s", "1:15: l0-retention: l0 retention must not be negative (got -1s)");
     bad_history("l0-retention: 300", "1:15: l0-retention: \"300\" is not a duration such as 24h");

@@ -390,6 +390,52 @@ static void test_looks_do_not_miss_what_was_too_old(void **state)
     world_close(&h.w);
 }
 
+/* A month with a transaction each two hours, and a restart in each week. A snapshot of each of the
+ * last days and weeks stays, what lies between goes, and no look at the replica misses it. */
+static void test_a_snapshot_a_day_and_a_week_stays(void **state)
+{
+    struct history h;
+    struct wr_ltx_file f = {0};
+    struct wr_ltx_files files;
+    size_t n = 0;
+
+    (void)state;
+    begin(&h, 1);
+    for (int week = 0; week < 4; week++) {
+        world_stop(&h.w);
+        h.w.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000,
+            .l0_ms = 300000,
+            .periods = {[WR_PERIOD_DAY] = 5, [WR_PERIOD_WEEK] = 4}};
+        world_start(&h.w);
+        for (unsigned i = 0; i < 7 * 12; i++) {
+            uint64_t txid;
+            char sql[80];
+
+            (void)snprintf(sql, sizeof(sql), "UPDATE t SET b='%u' WHERE a=%u", i, i % 60 + 1);
+            world_sql(&h.w, sql);
+            txid = world_sync(&h.w);
+            T(txid <= KEPT);
+            h.kept[txid - 1] = world_image(&h.w);
+            world_run(&h.w, 7200 * SECOND);
+        }
+    }
+    /* two or three of the weeks end before the days begin */
+    T(bucket_count_level(&h.w, 9, &f) >= 5 + 2 && bucket_count_level(&h.w, 9, &f) <= 5 + 3);
+    T(bucket_count_level(&h.w, 0, &f) < 50);
+    files = bucket_list(&h.w);
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level == 9 && h.kept[files.p[i].max - 1].n > 0) {
+            expect_image(&h, files.p[i].max);
+            n++;
+        }
+    }
+    wr_ltx_files_release(&files);
+    T(n >= 5 + 2);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 /* The clock was a week ahead, and somebody has set it right. What was captured meanwhile has a time
  * from the future: it neither makes all else old, nor do the next files wait for that time. */
 static void test_a_clock_that_was_ahead(void **state)
@@ -531,6 +577,6 @@ T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_ta
     T_TEST(test_a_file_in_the_way_is_gone_on_from), T_TEST(test_a_snapshot_comes_in_time),
     T_TEST(test_large_files_are_streamed), T_TEST(test_what_is_old_goes),
     T_TEST(test_a_clock_that_was_ahead), T_TEST(test_a_snapshot_within_a_level_is_no_stranger),
-    T_TEST(test_looks_do_not_miss_what_was_too_old), T_TEST(test_who_may_not_delete_goes_on),
-    T_TEST(test_a_failing_store_gets_its_level_later),
+    T_TEST(test_a_snapshot_a_day_and_a_week_stays), T_TEST(test_looks_do_not_miss_what_was_too_old),
+    T_TEST(test_who_may_not_delete_goes_on), T_TEST(test_a_failing_store_gets_its_level_later),
     T_TEST(test_intervals_begin_where_litestreams_do))
