@@ -298,6 +298,7 @@ typedef struct weir_file {
     uint64_t size;    /* bytes */
     int64_t time_ms;  /* Unix ms */
     const char *name; /* without directories; dies with the call */
+    const char *kept; /* of weir_retention alone; static */
 } weir_file;
 
 /* One file; nonzero stops the listing, which then returns WEIR_OK. On the calling thread. */
@@ -367,6 +368,17 @@ typedef struct weir_points_result {
  * nothing between the times, has no points, and is WEIR_OK. */
 WEIR_API int weir_points(weir *w, const char *url, const weir_points_options *opt,
     weir_point_fn *fn, void *arg, weir_points_result *ret, weir_error *reterr);
+
+/* What retention would do to a replica now, by `db_settings` as for weir_db_add, of which the ones
+ * about other things are checked and ignored: all its files, in the order of weir_ltx_list. `kept`
+ * is NULL for those that a runtime which replicates there would find too old, and delete
+ * "retention.grace" later; else the reason in a word: "time" (of snapshot.retention or
+ * l0-retention), "newest" (of its level), "count" (snapshot.keep), "hour", "day", "week", "month",
+ * "year" (it is that one's point), or "chain" (another point that is kept needs it). Deletes
+ * nothing. `settings` as for weir_restore; `cancel` may be NULL. */
+WEIR_API int weir_retention(weir *w, const char *url, const char *const *db_settings,
+    const char *const *settings, weir_cancel *cancel, weir_file_fn *fn, void *arg,
+    weir_error *reterr);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/sync.h"
 #include "engine/primary.h"
+#include "engine/retain.h"
 #include "run/sched.h"
 #include "run/watch.h"
 #include "storage/storage.h"
@@ -56,6 +57,13 @@ struct api_replica_settings {
 };
 enum wr_status wr_api_replica_settings(
     const char *const *settings, struct api_replica_settings *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* The replica at `url`, by settings as for weir_db_add_replica. */
+enum wr_status wr_api_open_replica(const char *url, const char *const *settings,
+    struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
+/* Each of them to `fn`, with what it is kept for unless that is NULL, until it has enough. */
+void wr_api_tell_files(
+    weir_file_fn *fn, void *arg, const struct wr_ltx_files *files, const enum wr_kept *kept);
 
 /* Settings of a database. */
 enum wr_status wr_api_db_settings(

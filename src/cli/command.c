@@ -94,7 +94,8 @@ static bool target_url(struct wr_cli *cli, const char *url, struct wr_target *re
         (void)wr_cli_fail(e.text, NULL);
         return false;
     }
-    *ret = (struct wr_target){.replicas = c->dbs[0].replicas, .n = 1};
+    *ret =
+        (struct wr_target){.settings = c->dbs[0].settings, .replicas = c->dbs[0].replicas, .n = 1};
     return true;
 }
 
@@ -121,7 +122,10 @@ bool wr_cli_target(struct wr_cli *cli, const char *arg, const char *config_path,
         (void)wr_cli_fail(e.text, NULL);
         return false;
     }
-    *ret = (struct wr_target){.db_path = db->path, .replicas = db->replicas, .n = db->nreplicas};
+    *ret = (struct wr_target){.db_path = db->path,
+        .settings = db->settings,
+        .replicas = db->replicas,
+        .n = db->nreplicas};
     return true;
 }
 

@@ -44,7 +44,7 @@ struct wr_command {
 };
 
 extern const struct wr_command wr_command_replicate, wr_command_restore, wr_command_databases,
-    wr_command_ltx, wr_command_points, wr_command_version;
+    wr_command_ltx, wr_command_points, wr_command_retention, wr_command_version;
 
 /* By name or alias; NULL when there is none. */
 const struct wr_command *wr_command_find(const char *name);
@@ -71,9 +71,10 @@ struct wr_config *wr_cli_config(struct wr_cli *cli, const char *path, bool expan
 /* Open the library with its records going to cli->log; or "Error: ..." and NULL. */
 weir *wr_cli_open(struct wr_cli *cli);
 
-/* Where a restore or a listing reads: the replicas of a database in the configuration, or a URL. */
+/* Where a restore or a look reads: the replicas of a database in the configuration, or a URL. */
 struct wr_target {
-    const char *db_path; /* NULL for a URL */
+    const char *db_path;         /* NULL for a URL */
+    const char *const *settings; /* of the database, for weir_db_add; of a URL the defaults */
     const struct wr_config_replica *replicas;
     size_t n;
 };

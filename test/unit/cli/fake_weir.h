@@ -294,4 +294,20 @@ int weir_points(weir *w, const char *url, const weir_points_options *opt, weir_p
     return WEIR_OK;
 }
 
+int weir_retention(weir *w, const char *url, const char *const *db_settings,
+    const char *const *settings, weir_cancel *cancel, weir_file_fn *fn, void *arg, weir_error *e)
+{
+    (void)w;
+    (void)settings;
+    (void)cancel;
+    note("retention(%s", url);
+    for (size_t i = 0; db_settings[i]; i += 2)
+        note("%s=%s", db_settings[i], db_settings[i + 1]);
+    note(")");
+    for (size_t i = 0; i < fake.nfiles; i++)
+        if (fn(arg, &fake.files[i]) != 0)
+            break;
+    return answer(next(&fake.restore), e);
+}
+
 #endif

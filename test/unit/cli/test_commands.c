@@ -107,7 +107,7 @@ static void test_version(void **state)
 static void test_help(void **state)
 {
     static const char *const names[] = {
-        "replicate", "restore", "databases", "ltx", "points", "version"};
+        "replicate", "restore", "databases", "ltx", "points", "retention", "version"};
 
     (void)state;
     for (size_t i = 0; i < wr_countof(names); i++) {
@@ -343,6 +343,93 @@ static void test_points_usage(void **state)
     EXPECT(1, "", "Error: cannot specify a replica URL and the -config flag\n",
         RUN(points, "-config", "x", "s3://b/a"));
     T(!fake.calls[0]);
+}
+
+static const weir_file judged[] = {
+    {.level = 0, .min_txid = 5, .max_txid = 255, .size = 7, .time_ms = TIME_MS},
+    {.level = 9, .min_txid = 1, .max_txid = 4, .size = 8192, .time_ms = TIME_MS, .kept = "day"},
+};
+
+static void test_retention(void **state)
+{
+    const char *c;
+
+    (void)state;
+    fake.files = judged;
+    fake.nfiles = 2;
+    EXPECT(0,
+        "level  min_txid          max_txid          size  created\n"
+        "0      0000000000000005  00000000000000ff  7     2026-04-24T12:00:00Z\n"
+        "s3://b/a: 1 of 2 files would be deleted, 7 B of 8.1 kB\n",
+        "", RUN(retention, "s3://b/a"));
+    assert_string_equal(fake.calls, "open retention(s3://b/a ) close(0)");
+    EXPECT(0,
+        "level  min_txid          max_txid          size  created               kept\n"
+        "0      0000000000000005  00000000000000ff  7     2026-04-24T12:00:00Z  -\n"
+        "9      0000000000000001  0000000000000004  8192  2026-04-24T12:00:00Z  day\n"
+        "s3://b/a: 1 of 2 files would be deleted, 7 B of 8.1 kB\n",
+        "", RUN(retention, "s3://b/a", "-all", "-keep-daily", "3", "-retention", "2h"));
+    assert_string_equal(fake.calls,
+        "open retention(s3://b/a snapshot.retention=2h snapshot.keep-daily=3 ) close(0)");
+    fake.files = judged + 1;
+    fake.nfiles = 1;
+    EXPECT(0, "s3://b/a: 0 of 1 files would be deleted, 0 B of 8.1 kB\n", "",
+        RUN(retention, "s3://b/a"));
+    fake.nfiles = 0;
+    c = write_config("snapshot: {keep-daily: 7}\nretention: {enabled: false}\n"
+                     "dbs:\n- path: /n/a.db\n  replicas: [{url: 's3://b/a'}, {url: 's3://b/b'}]\n");
+    EXPECT(0,
+        "s3://b/a: 0 of 0 files would be deleted, 0 B of 0 B\n"
+        "s3://b/b: 0 of 0 files would be deleted, 0 B of 0 B\n",
+        "Warning: retention.enabled is false: nothing is ever deleted\n",
+        RUN(retention, "-config", c, "/n/a.db", "-keep", "2"));
+    assert_string_equal(fake.calls,
+        "open retention(s3://b/a snapshot.keep-daily=7 retention.enabled=false snapshot.keep=2 ) "
+        "retention(s3://b/b snapshot.keep-daily=7 retention.enabled=false snapshot.keep=2 ) "
+        "close(0)");
+}
+
+static void test_retention_json(void **state)
+{
+    json_t *j, *one, *list;
+
+    (void)state;
+    fake.files = judged;
+    fake.nfiles = 2;
+    T(RUN(retention, "-json", "-all", "s3://b/a") == 0);
+    j = json_loads(out, JSON_REJECT_DUPLICATES, NULL);
+    one = json_array_get(j, 0);
+    T(json_array_size(j) == 1);
+    assert_string_equal(json_string_value(json_object_get(one, "replica")), "s3://b/a");
+    T(json_integer_value(json_object_get(one, "file_count")) == 2);
+    T(json_integer_value(json_object_get(one, "delete_count")) == 1);
+    T(json_integer_value(json_object_get(one, "bytes")) == 8199);
+    T(json_integer_value(json_object_get(one, "delete_bytes")) == 7);
+    list = json_object_get(one, "files");
+    T(json_array_size(list) == 2);
+    T(json_is_null(json_object_get(json_array_get(list, 0), "kept")));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 1), "kept")), "day");
+    json_decref(j);
+    T(RUN(retention, "-json", "s3://b/a") == 0);
+    j = json_loads(out, JSON_REJECT_DUPLICATES, NULL);
+    T(json_array_size(json_object_get(json_array_get(j, 0), "files")) == 1);
+    json_decref(j);
+}
+
+/* Of several replicas the others are told. */
+static void test_retention_errors(void **state)
+{
+    static const int first[] = {WEIR_AUTH, WEIR_OK, -1};
+    const char *c =
+        write_config("dbs:\n- path: /n/a.db\n  replicas: [{url: 's3://b/a'}, {url: 's3://b/b'}]\n");
+
+    (void)state;
+    EXPECT(1, "", "Error: database path or replica URL required\nTry: weir retention /path/to/db\n",
+        RUN(retention, "-json"));
+    EXPECT(1, "", "Error: too many arguments\n", RUN(retention, "a", "b"));
+    fake.restore = first;
+    EXPECT(4, "s3://b/b: 0 of 0 files would be deleted, 0 B of 0 B\n", "Error: s3://b/a: auth\n",
+        RUN(retention, "-config", c, "/n/a.db"));
 }
 
 static void test_restore_json(void **state)
@@ -777,9 +864,18 @@ static enum wr_status sweep_plan(void *arg)
     return code == 0 ? WR_OK : WR_NOMEM;
 }
 
+static enum wr_status sweep_retention(void *arg)
+{
+    int code = run(&wr_command_retention, arg);
+
+    T(code == 0 || (code == 1 && strncmp(err, "Error: ", 7) == 0));
+    return code == 0 ? WR_OK : WR_NOMEM;
+}
+
 static void test_nomem(void **state)
 {
     const char *databases[] = {"-config", NULL, NULL};
+    const char *retention[] = {"-all", "-keep", "1", "s3://b/a", NULL};
     const char *plan[] = {"-dry-run", "-o", "/x.db", "s3://b/a", NULL};
 
     (void)state;
@@ -789,13 +885,16 @@ static void test_nomem(void **state)
     fake.files = files;
     fake.nfiles = 2;
     t_sweep_nomem(sweep_plan, plan);
+    fake.files = judged;
+    t_sweep_nomem(sweep_retention, retention);
 }
 
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(test_databases),
     C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors), C_TEST(test_points),
     C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
-    C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_restore_json),
+    C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_retention),
+    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_restore_json),
     C_TEST(test_restore_text), C_TEST(test_a_path_that_json_cannot_hold_was_restored),
     C_TEST(test_restore_plan), C_TEST(test_restore_usage), C_TEST(test_restore_output),
     C_TEST(test_restore_exit_codes), C_TEST(test_restore_from_config),
