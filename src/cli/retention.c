@@ -177,18 +177,6 @@ static int look_at_all(struct wr_cli *cli, const struct options *o, const struct
     return code;
 }
 
-static void warn_if_disabled(const struct wr_target *target)
-{
-    bool enabled = true;
-
-    for (size_t i = 0; target->settings[i]; i += 2) {
-        if (strcmp(target->settings[i], "retention.enabled") == 0)
-            (void)wr_parse_bool(wr_str(target->settings[i + 1]), &enabled);
-    }
-    if (!enabled)
-        (void)fprintf(stderr, "Warning: retention.enabled is false: nothing is ever deleted\n");
-}
-
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 {
     struct options o = {0};
@@ -204,7 +192,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         return wr_cli_fail("too many arguments", NULL);
     if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &target))
         return WR_EXIT_FAILED;
-    warn_if_disabled(&target);
+    if (!wr_config_retains(target.settings))
+        (void)fprintf(stderr, "Warning: retention.enabled is false: nothing is ever deleted\n");
     return look_at_all(cli, &o, &target);
 }
 

@@ -71,6 +71,9 @@ enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char 
 enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, const char *path,
     const struct wr_config_db **ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* Whether files of a database with these settings are ever deleted: retention.enabled. */
+bool wr_config_retains(const char *const *settings);
+
 /* Level names as in the file, any case, "trace" being debug: WEIR_LOG_*, or INFO when unknown. */
 int wr_config_log_level(const char *name);
 

@@ -235,3 +235,14 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
         st = wr_pairs_add(out, d->arena, "retention.enabled", wr_doc_text(enabled), e);
     return st;
 }
+
+bool wr_config_retains(const char *const *settings)
+{
+    bool enabled = true;
+
+    for (size_t i = 0; settings[i]; i += 2) {
+        if (strcmp(settings[i], "retention.enabled") == 0)
+            (void)wr_parse_bool(wr_str(settings[i + 1]), &enabled); /* checked when it was read */
+    }
+    return enabled;
+}

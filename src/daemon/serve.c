@@ -198,6 +198,20 @@ static bool add_db(struct server *s, size_t i)
     return true;
 }
 
+/* Once, as it is a key of the whole file. */
+static void say_what_nobody_deletes(struct server *s)
+{
+    for (size_t i = 0; i < s->config->ndbs; i++) {
+        if (wr_config_retains(s->config->dbs[i].settings))
+            continue;
+        wr_say(s->log, WEIR_LOG_WARN,
+            "retention disabled; cloud provider lifecycle policies must handle retention",
+            WR_F_Z("hint", "nothing is deleted from replicas; a rule of the bucket that does it "
+                           "must leave the newest snapshot and what came after it"));
+        return;
+    }
+}
+
 static bool add_all(struct server *s)
 {
     s->dbs = wr_arena_array(s->arena, s->config->ndbs, sizeof(weir_db *));
@@ -437,6 +451,7 @@ static bool run(struct server *s)
 {
     struct wr_err e = {0};
 
+    say_what_nobody_deletes(s);
     if (!restore_missing(s) || !add_all(s))
         return false;
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);

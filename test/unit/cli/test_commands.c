@@ -815,6 +815,23 @@ static void test_replicate_config_logging(void **state)
     T(!out[0] && strncmp(err, "{\"time\":\"", 9) == 0 && strstr(fake.calls, "close(5000)"));
 }
 
+static void test_replicate_warns_that_nothing_is_deleted(void **state)
+{
+    const char *c = write_config("retention: {enabled: false}\ndbs:\n"
+                                 "- {path: /n/a.db, replica: {url: 's3://b/a'}}\n"
+                                 "- {path: /n/b.db, replica: {url: 's3://b/b'}}\n");
+    const char *first;
+
+    (void)state;
+    T(RUN(replicate, "-once", "-config", c) == 0);
+    first = strstr(out, "level=WARN msg=\"retention disabled;");
+    T(first && !strstr(first + 1, "level=WARN") && strstr(first, "hint=\"nothing is deleted"));
+    c = write_config("retention: {enabled: true}\n"
+                     "dbs: [{path: /n/a.db, replica: {url: 's3://b/a'}}]\n");
+    T(RUN(replicate, "-once", "-config", c) == 0);
+    T(!strstr(out, "level=WARN"));
+}
+
 /* The exit code after a sync that ended with `sync`. */
 static int once(int sync)
 {
@@ -902,4 +919,5 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(te
     C_TEST(test_the_first_replica_was_taken_for_a_time), C_TEST(test_any_replicas_failures),
     C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
     C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
-    C_TEST(test_replicate_exit_codes), C_TEST(test_nomem))
+    C_TEST(test_replicate_warns_that_nothing_is_deleted), C_TEST(test_replicate_exit_codes),
+    C_TEST(test_nomem))
