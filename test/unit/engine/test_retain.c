@@ -361,7 +361,7 @@ static void test_a_year_costs_a_file_a_month(void **state)
      * that is the end of the month and the year; eleven months more, and a year */
     T(count(&is, 9) == 7 + 2 + 11 + 1);
     T(count(&is, 0) == 1);
-    T(count(&is, 1) == 9 + 3); /* of two days, and the way to the point before them */
+    T(count(&is, 1) == 9 + 3);     /* of two days, and the way to the point before them */
     T(restores(&is, 1 + 4 * 366)); /* the end of 2024 */
     T(restores(&is, 1 + 4 * (366 + 31)) && !restores(&is, 1 + 4 * (366 + 30)));
 }
