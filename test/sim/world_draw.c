@@ -67,8 +67,11 @@ static void draw_history(struct world *w)
         .snapshot_ms = kind % 2 ? 8 * ms : 0,
         .few = 1 + kind % 3};
     if (kind % 3 > 0)
-        w->opts.retention =
-            (struct wr_retention){.keep_ms = 12 * ms, .l0_ms = ms, .grace_ms = 1 + ms * (kind / 3)};
+        w->opts.retention = (struct wr_retention){.keep_ms = 12 * ms,
+            .l0_ms = ms,
+            .grace_ms = 1 + ms * (kind / 3),
+            .snapshots = kind % 4,
+            .periods = {[WR_PERIOD_HOUR] = kind / 4, [WR_PERIOD_DAY] = kind / 4}};
 }
 
 void world_draw_daemon(struct world *w)

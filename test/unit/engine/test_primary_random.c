@@ -319,7 +319,9 @@ static void live(uint64_t seed)
     if (below(l, 2))
         l->w.opts.retention = (struct wr_retention){.keep_ms = 1 + (int64_t)below(l, 20000),
             .l0_ms = 1 + (int64_t)below(l, 8000),
-            .grace_ms = 1 + (int64_t)below(l, 3000)};
+            .grace_ms = 1 + (int64_t)below(l, 3000),
+            .snapshots = (uint32_t)below(l, 3),
+            .periods = {[WR_PERIOD_HOUR] = (uint32_t)below(l, 2)}};
     app_open(l);
     for (int i = 0; i < 120; i++)
         step(l);
