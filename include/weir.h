@@ -201,6 +201,11 @@ typedef struct weir_replica_info {
     int64_t lag_ms;     /* age of the oldest captured transaction that is not; 0 when in sync */
     int32_t error_code; /* of the last attempt, WEIR_OK if it succeeded or none was made */
     char error[512];
+    /* Requests since weir_db_add_replica, as a bill has them, repeated ones included. A part of a
+     * large object is a put, and so are the beginning and the end of one; a listing is one, however
+     * many pages it has, and so is a deletion of up to 1000 objects. */
+    uint64_t put_requests, list_requests, get_requests, head_requests, delete_requests;
+    uint64_t bytes_up, bytes_down; /* of objects */
 } weir_replica_info;
 WEIR_API int weir_replica_status(
     weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);

@@ -427,6 +427,13 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     info.url = db->urls[i];
     info.txid = s.pos.txid;
     info.lag_ms = s.lag_ms;
+    info.put_requests = s.requests.put;
+    info.list_requests = s.requests.list;
+    info.get_requests = s.requests.get;
+    info.head_requests = s.requests.stat;
+    info.delete_requests = s.requests.remove;
+    info.bytes_up = s.requests.bytes_up;
+    info.bytes_down = s.requests.bytes_down;
     info.error_code = (int32_t)s.error;
     (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));

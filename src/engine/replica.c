@@ -495,6 +495,19 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     return WR_OK;
 }
 
+/* What it has cost, in the words of a bill. */
+static void log_requests(const struct wr_replica *r)
+{
+    struct wr_storage_counts n;
+
+    wr_storage_counts(r->storage, &n);
+    wr_log(wr_sched_log(r->actor.sched), WR_INFO, "closed replica", WR_F_Z("db", r->label),
+        WR_F_STR("replica", wr_storage_name(r->storage)), WR_F_U64("put", n.put),
+        WR_F_U64("list", n.list), WR_F_U64("get", n.get), WR_F_U64("head", n.stat),
+        WR_F_U64("delete", n.remove), WR_F_U64("bytes_up", n.bytes_up),
+        WR_F_U64("bytes_down", n.bytes_down));
+}
+
 void wr_replica_free(struct wr_replica *r)
 {
     if (!r)
@@ -502,6 +515,7 @@ void wr_replica_free(struct wr_replica *r)
     wr_replica_cancel(r);
     wr_sched_remove(&r->actor);
     wr_keeper_free(r->keeper);
+    log_requests(r);
     queue_clear(r);
     wr_storage_close(r->storage);
     wr_mutex_release(&r->mutex);
@@ -615,6 +629,7 @@ void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)
         ret->lag_ms = wr_max(now_ms - p->header.time_ms, (int64_t)0);
     }
     wr_mutex_unlock(&r->mutex);
+    wr_storage_counts(r->storage, &ret->requests);
 }
 
 struct wr_storage *wr_replica_storage(struct wr_replica *r)

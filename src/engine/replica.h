@@ -50,6 +50,7 @@ struct wr_replica_status {
     int64_t last_ok_ms;   /* wall time of the last acknowledgement or listing; 0: never */
     enum wr_status error; /* of the last failure, OK when none since the last success */
     char error_text[WR_ERR_MAX];
+    struct wr_storage_counts requests; /* the keeper's included, from the beginning on */
 };
 
 /* `storage` becomes the replica's. `notify(arg)` runs after every change of status, on the thread

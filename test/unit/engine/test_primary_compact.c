@@ -165,8 +165,23 @@ static void test_levels_above_take_in_those_below(void **state)
 }
 
 /* Few files are not worth one more, and nothing is done while nothing is written. */
+static struct wr_storage_counts requests(struct world *w)
+{
+    struct wr_replica_status s;
+    struct wr_str name;
+
+    wr_db_replica_status(w->db, 0, &s, &name);
+    return s.requests;
+}
+
+static uint64_t sum(const struct wr_storage_counts *n)
+{
+    return n->list + n->get + n->put + n->remove + n->stat;
+}
+
 static void test_a_quiet_database_costs_nothing(void **state)
 {
+    struct wr_storage_counts before, after;
     struct history h;
     struct wr_ltx_file last = {0};
     size_t n;
@@ -180,8 +195,39 @@ static void test_a_quiet_database_costs_nothing(void **state)
     world_run(&h.w, 60 * SECOND);
     T(bucket_count_level(&h.w, 1, &last) == 1);
     n = bucket_count(&h.w);
+    before = requests(&h.w);
+    T(sum(&before) > 0 && before.bytes_up > 0);
     world_run(&h.w, 2 * 3600 * SECOND);
     T(bucket_count(&h.w) == n);
+    after = requests(&h.w);
+    T(sum(&after) == sum(&before) && after.bytes_up == before.bytes_up);
+    world_close(&h.w);
+}
+
+/* With the defaults, in the second hour: what a bill has of a database that is written to each
+ * second. */
+static void test_what_an_hour_of_writing_costs(void **state)
+{
+    struct wr_storage_counts before, after;
+    struct history h;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000, .l0_ms = 300000};
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    write_lightly_for(&h, 3600);
+    before = requests(&h.w);
+    write_lightly_for(&h, 3600);
+    after = requests(&h.w);
+    /* one for each second and each file of a level, which is looked at once; two looks at what is
+     * there, by level; and a deletion each minute */
+    T(after.put - before.put >= 3600 && after.put - before.put <= 3600 + 120 + 12 + 1 + 3);
+    T(after.get - before.get <= 120 + 12 + 1 + 6);
+    T(after.list - before.list <= 2 * (WR_LEVEL_MAX + 1 + 2));
+    T(after.remove - before.remove <= 60 + 1);
+    T(after.stat == before.stat);
     world_close(&h.w);
 }
 
@@ -390,9 +436,9 @@ static void test_looks_do_not_miss_what_was_too_old(void **state)
     world_close(&h.w);
 }
 
-/* A month with a transaction each two hours, and a restart in each week. A snapshot of each of the
- * last days and weeks stays, what lies between goes, and no look at the replica misses it. */
-static void test_a_snapshot_a_day_and_a_week_stays(void **state)
+/* Sixty hours with a transaction each ten minutes, and restarts. A snapshot of each of the last
+ * hours and days stays, what lies between goes, and no look at the replica misses it. */
+static void test_a_snapshot_an_hour_and_a_day_stays(void **state)
 {
     struct history h;
     struct wr_ltx_file f = {0};
@@ -401,13 +447,14 @@ static void test_a_snapshot_a_day_and_a_week_stays(void **state)
 
     (void)state;
     begin(&h, 1);
-    for (int week = 0; week < 4; week++) {
+    for (int run = 0; run < 4; run++) {
         world_stop(&h.w);
-        h.w.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000,
+        h.w.opts.cadence.snapshot_ms = 3600000;
+        h.w.opts.retention = (struct wr_retention){.keep_ms = 3600000,
             .l0_ms = 300000,
-            .periods = {[WR_PERIOD_DAY] = 5, [WR_PERIOD_WEEK] = 4}};
+            .periods = {[WR_PERIOD_HOUR] = 5, [WR_PERIOD_DAY] = 3}};
         world_start(&h.w);
-        for (unsigned i = 0; i < 7 * 12; i++) {
+        for (unsigned i = 0; i < 15 * 6; i++) {
             uint64_t txid;
             char sql[80];
 
@@ -416,10 +463,10 @@ static void test_a_snapshot_a_day_and_a_week_stays(void **state)
             txid = world_sync(&h.w);
             T(txid <= KEPT);
             h.kept[txid - 1] = world_image(&h.w);
-            world_run(&h.w, 7200 * SECOND);
+            world_run(&h.w, 600 * SECOND);
         }
     }
-    /* two or three of the weeks end before the days begin */
+    /* two of the days ended before the hours begin, or one, and one of today */
     T(bucket_count_level(&h.w, 9, &f) >= 5 + 2 && bucket_count_level(&h.w, 9, &f) <= 5 + 3);
     T(bucket_count_level(&h.w, 0, &f) < 50);
     files = bucket_list(&h.w);
@@ -571,12 +618,14 @@ static void test_intervals_begin_where_litestreams_do(void **state)
 }
 
 T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_take_in_those_below),
-    T_TEST(test_a_quiet_database_costs_nothing), T_TEST(test_a_level_goes_on_after_a_restart),
+    T_TEST(test_a_quiet_database_costs_nothing), T_TEST(test_what_an_hour_of_writing_costs),
+    T_TEST(test_a_level_goes_on_after_a_restart),
     T_TEST(test_the_journal_was_emptied_before_a_level_went_on),
     T_TEST(test_a_level_begins_anew_without_its_journal),
     T_TEST(test_a_file_in_the_way_is_gone_on_from), T_TEST(test_a_snapshot_comes_in_time),
     T_TEST(test_large_files_are_streamed), T_TEST(test_what_is_old_goes),
     T_TEST(test_a_clock_that_was_ahead), T_TEST(test_a_snapshot_within_a_level_is_no_stranger),
-    T_TEST(test_a_snapshot_a_day_and_a_week_stays), T_TEST(test_looks_do_not_miss_what_was_too_old),
-    T_TEST(test_who_may_not_delete_goes_on), T_TEST(test_a_failing_store_gets_its_level_later),
+    T_TEST(test_a_snapshot_an_hour_and_a_day_stays),
+    T_TEST(test_looks_do_not_miss_what_was_too_old), T_TEST(test_who_may_not_delete_goes_on),
+    T_TEST(test_a_failing_store_gets_its_level_later),
     T_TEST(test_intervals_begin_where_litestreams_do))
