@@ -58,6 +58,11 @@ static size_t count(const struct listing *l, unsigned level)
     return n;
 }
 
+static bool is_point(const struct listing *all, const bool *possible, size_t i)
+{
+    return possible[i] && (all->f[i].level != WR_LEVEL_SNAPSHOT || all->f[i].min == 1);
+}
+
 /* The file of `all` that has the point of a period; NULL: there is none. */
 static const struct wr_ltx_file *point_of(
     const struct listing *all, const bool *possible, enum wr_period kind, int64_t period)
@@ -68,7 +73,7 @@ static const struct wr_ltx_file *point_of(
         const struct wr_ltx_file *f = &all->f[i];
         bool single = f->level == WR_LEVEL_SNAPSHOT, is = best && best->level == WR_LEVEL_SNAPSHOT;
 
-        if (!possible[i] || (single && f->min != 1) || wr_time_period(kind, f->time_ms) != period)
+        if (!is_point(all, possible, i) || wr_time_period(kind, f->time_ms) != period)
             continue;
         if (!best || (single && !is) || (single == is && f->max > best->max))
             best = f;
@@ -85,7 +90,7 @@ static int64_t period_before(
     for (size_t i = 0; i < all->n; i++) {
         int64_t is = wr_time_period(kind, all->f[i].time_ms);
 
-        if (is < end && point_of(all, possible, kind, is))
+        if (is < end && is_point(all, possible, i))
             last = wr_max(last, is);
     }
     return last == INT64_MIN ? end : last;
