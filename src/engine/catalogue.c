@@ -42,7 +42,7 @@ enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, 
 
     assert(k->known);
     if (!k->timed)
-        st = wr_layout_times(s, c, k->files.p, k->files.n, threads, e);
+        st = wr_layout_times(s, c, k->files.p, NULL, k->files.n, threads, e);
     if (st != WR_OK)
         wr_catalogue_forget(k);
     else
