@@ -31,6 +31,12 @@ struct wr_ltx_file {
     unsigned level;    /* 0 to WR_LEVEL_MAX */
 };
 
+/* Kept as a snapshot, and none: nothing can begin or go on with it. */
+static inline bool wr_ltx_file_odd(const struct wr_ltx_file *f)
+{
+    return f->level == WR_LEVEL_SNAPSHOT && f->min != 1;
+}
+
 /* A growing array. owned. = {0} is empty. */
 struct wr_ltx_files {
     struct wr_ltx_file *p;

@@ -36,12 +36,6 @@ struct finding {
     struct wr_points points;
 };
 
-/* A file that nothing can begin or go on with. */
-static bool is_odd(const struct wr_ltx_file *f)
-{
-    return f->level == WR_LEVEL_SNAPSHOT && f->min != 1;
-}
-
 static bool is_snapshot(const struct wr_ltx_file *f)
 {
     return f->level == WR_LEVEL_SNAPSHOT;
@@ -131,7 +125,7 @@ enum wr_status wr_points_find(
         return wr_fail(e, WR_NOMEM, "points of %zu files: out of memory", n);
     }
     for (size_t i = 0; i < n; i++) {
-        if (!is_odd(&files[i]))
+        if (!wr_ltx_file_odd(&files[i]))
             x.ends[x.n_ends++] = &files[i];
     }
     if (x.n_ends > 0)
@@ -226,7 +220,7 @@ enum wr_status wr_points_by_time(
 
     wr_heap_init(&x.early, begins_before, NULL);
     for (size_t i = 0; st == WR_OK && i < n; i++) {
-        if (!is_odd(&files[i]))
+        if (!wr_ltx_file_odd(&files[i]))
             x.files[x.n++] = files[i];
     }
     for (size_t i = 0; st == WR_OK && i < a->n; i++)

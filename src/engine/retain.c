@@ -59,12 +59,6 @@ static enum wr_status out_of_memory(const struct retaining *x, struct wr_err *e)
     return wr_fail(e, WR_NOMEM, "retention of %zu files: out of memory", x->n);
 }
 
-/* A file that nothing can begin or go on with. */
-static bool is_odd(const struct wr_ltx_file *f)
-{
-    return f->level == WR_LEVEL_SNAPSHOT && f->min != 1;
-}
-
 /* Whether a file that is kept can be applied to a point that was reached. */
 static bool applies(const struct retaining *x, const struct wr_ltx_file *f)
 {
@@ -126,8 +120,8 @@ static void walk(struct retaining *x, bool *ret_use)
 
         for (; i < x->n && x->ends[i].txid == txid; i++) {
             size_t k = x->ends[i].file;
-            bool use =
-                x->kept[k] != WR_KEPT_NOT && !is_odd(&x->files[k]) && applies(x, &x->files[k]);
+            bool use = x->kept[k] != WR_KEPT_NOT && !wr_ltx_file_odd(&x->files[k]) &&
+                       applies(x, &x->files[k]);
 
             promised = promised || x->promised[k];
             there = there || use;
@@ -169,7 +163,7 @@ static void keep_newest_of_levels(struct retaining *x)
 static void keep_snapshots(struct retaining *x, uint32_t count)
 {
     for (size_t i = x->n; i > 0 && count > 0 && x->files[i - 1].level == WR_LEVEL_SNAPSHOT; i--) {
-        if (is_odd(&x->files[i - 1]))
+        if (wr_ltx_file_odd(&x->files[i - 1]))
             continue;
         keep(x, i - 1, WR_KEPT_SNAPSHOT);
         x->promised[i - 1] = true;
@@ -214,7 +208,7 @@ static enum wr_status keep_all_periods(
     if (!m)
         return out_of_memory(x, e);
     for (size_t i = 0; i < x->n; i++) {
-        if (x->possible[i] && !is_odd(&x->files[i]) && x->files[i].time_ms <= newest_ms)
+        if (x->possible[i] && !wr_ltx_file_odd(&x->files[i]) && x->files[i].time_ms <= newest_ms)
             m[n++] = (struct moment){.time_ms = x->files[i].time_ms, .file = i};
     }
     qsort(m, n, sizeof(*m), by_time);
