@@ -182,7 +182,7 @@ static void want_what_follows(struct wr_times *x, uint64_t end)
     for (size_t i = 0; i < x->n; i++) {
         const struct wr_ltx_file *f = &x->files[i];
 
-        if (f->max <= end || (f->level == WR_LEVEL_SNAPSHOT && f->min != 1))
+        if (f->max <= end || wr_ltx_file_odd(f))
             continue;
         if (f->min - 1 <= end) {
             if (f->level < WR_LEVEL_SNAPSHOT || is_power_of_2(snapshots++))
