@@ -22,7 +22,7 @@
 
 static bool leads(const struct wr_ltx_file *f, const struct wr_restore_opts *opts, uint64_t end)
 {
-    if (f->level == WR_LEVEL_SNAPSHOT && f->min != 1)
+    if (wr_ltx_file_odd(f))
         return false;
     return f->max <= end && (!opts->time_ms || f->time_ms < opts->time_ms);
 }
