@@ -1,0 +1,85 @@
+/*
+ * verify.h - prove from a replica's objects alone that every point in it can be restored.
+ *
+ * A point is a TXID at which a file ends and to which a chain of files leads (retain.h). One walk
+ * (walk.h) over all files has the checksums of the pages as of each point in turn (sums.h). The
+ * file that leads on from there, and every other one that begins there, is read in full and must
+ * give the database whose checksum it records; all that end at the same TXID must agree on it. So
+ * each file is read once, or twice where it is checked at its beginning and needed only later, as
+ * others that lead to its end are no good.
+ *
+ * What is not proven: that a restore may begin anywhere within a file that spans transactions,
+ * which is checked at the first point where it can be applied. And files without checksums of the
+ * database, as Litestream writes them, have those of their bytes, and each other, to be right by.
+ */
+#ifndef WR_ENGINE_VERIFY_H
+#define WR_ENGINE_VERIFY_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+
+struct wr_storage;
+
+enum wr_finding_kind {
+    WR_FINDING_FILE = 1, /* this file is no good */
+    WR_FINDING_LOST = 2, /* points that files are named after, and that cannot be restored */
+};
+
+/* Something that is wrong. Dies with the call. */
+struct wr_finding {
+    enum wr_finding_kind kind;
+    const char *key;   /* FILE: of the object; else NULL */
+    unsigned level;    /* FILE: of it */
+    uint64_t min, max; /* FILE: the TXIDs in its name; LOST: the first and the last of the points */
+    uint64_t points;   /* LOST: how many there are */
+    const char *text;  /* what is wrong, for people */
+};
+typedef void wr_finding_fn(void *arg, const struct wr_finding *f);
+
+struct wr_verify_progress {
+    size_t files, files_total;        /* read; to be read as things stand */
+    uint64_t bytes_done, bytes_total; /* of these */
+};
+typedef void wr_verify_progress_fn(void *arg, const struct wr_verify_progress *p);
+
+struct wr_verify_opts {
+    unsigned parallel;      /* threads, the caller's included, 1 to 64; 0: 4 */
+    uint32_t lock_offset;   /* byte offset of SQLite's lock page; 0: 0x40000000 */
+    wr_finding_fn *finding; /* on the calling thread; NULL: only the status counts */
+    void *finding_arg;
+    wr_verify_progress_fn *progress; /* on the calling thread, after each file; NULL: none */
+    void *progress_arg;
+};
+
+struct wr_verify_result {
+    uint64_t points; /* that can be restored */
+    uint64_t proven; /* of them: a file records the checksum of the database, and it is right */
+    uint64_t plain;  /* the others: no file that ends there records one */
+    uint64_t lost;   /* that cannot be restored, and should */
+    uint64_t findings;
+    uint64_t files; /* that there are */
+    uint64_t files_read;
+    uint64_t files_old;  /* to whose ends nothing leads any more, as retention leaves some */
+    uint64_t files_gone; /* deleted since they were listed */
+    uint64_t bytes_read;
+    uint64_t first_txid, last_txid, proven_txid; /* of points, the last proven one; 0: none */
+    int64_t first_ms, last_ms, proven_ms;        /* times of the files that lead there */
+    uint64_t plain_first, plain_last;            /* the range of those not proven; 0: none */
+};
+
+/* Read all that can be restored from. *ret is written in every case, as far as it went.
+ *
+ * Memory: 8 bytes a page of the largest database, 36 a page of the largest file while that is read,
+ * what digest.h takes, 250 bytes a listed file while gaps are looked for. What a header promises
+ * takes none. No disk.
+ *
+ * Files that are deleted meanwhile are retention's: the replica is listed again, 20 times at most,
+ * and the walk goes on over what is there by then.
+ *
+ * CORRUPT: there were findings; the text is of the first. NOTFOUND: there is no LTX file. BUSY: too
+ * many files vanished. All else is no verdict on the replica: it could not be read to the end. */
+enum wr_status wr_verify(struct wr_storage *s, struct wr_call *c, const struct wr_verify_opts *opts,
+    struct wr_verify_result *ret, struct wr_err *e) WR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * verify_int.h - what the files of a verification share.
+ */
+#ifndef WR_ENGINE_VERIFY_INT_H
+#define WR_ENGINE_VERIFY_INT_H
+
+#include "engine/digest.h"
+#include "engine/layout.h"
+#include "engine/sums.h"
+#include "engine/verify.h"
+#include "engine/walk.h"
+
+enum wr_verify_state {
+    WR_VERIFY_UNREAD,
+    WR_VERIFY_GOOD,
+    WR_VERIFY_BAD,
+    WR_VERIFY_VANISHED, /* it was not there when it was to be read */
+};
+
+/* What is known of a file. */
+struct wr_verify_mark {
+    uint64_t rolling; /* of the database that it makes; only if WR_VERIFY_GOOD */
+    uint8_t state;
+    bool recorded; /* its header says so, too */
+};
+
+struct wr_verify_run {
+    struct wr_storage *storage;
+    const struct wr_verify_opts *opts;
+    struct wr_verify_result *r;
+    struct wr_call call; /* with scratch of our own, reset at each point */
+    struct wr_ltx_files files;
+    struct wr_verify_mark *marks; /* one a file */
+    struct wr_walk walk;
+    struct wr_sums sums; /* the database at walk.cur */
+    const struct wr_ltx_file **plan;
+    struct wr_ahead ahead;
+    struct wr_verify_progress progress;
+    uint64_t *points; /* so far, ascending */
+    size_t n_points, cap_points;
+    unsigned listings;
+    bool stale;          /* a file has vanished */
+    struct wr_err first; /* of the findings */
+};
+
+static inline struct wr_verify_mark *wr_verify_mark_of(
+    const struct wr_verify_run *v, const struct wr_ltx_file *f)
+{
+    return &v->marks[f - v->files.p];
+}
+
+/* The object's key, until the scratch is reset. */
+const char *wr_verify_key(struct wr_verify_run *v, const struct wr_ltx_file *f);
+
+void wr_verify_tell(struct wr_verify_run *v, const struct wr_finding *f);
+/* And do without it. */
+void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text);
+
+/* List the replica, and be ready to walk on from where the walk is. As wr_layout_list_all; BUSY:
+ * once too often. */
+enum wr_status wr_verify_list(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
+
+/* Go on to the last point there is. What is wrong with files is told on the way. */
+enum wr_status wr_verify_walk(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * verify_walk.c - from point to point, with the database as checksums.
+ *
+ * The happy path, from the database at TXID `cur`:
+ *
+ *   1. Files that apply there for the first time are read and tried. What they would make of the
+ *      database is noted beside their names. Snapshots wait: they need no database to be tried.
+ *   2. The one that ends first is read, tried and applied: that is the next point.
+ *   3. All that end there must have come to the same checksum.
+ *
+ * Ways it fails: a file is no good, and is done without from then on; it has vanished, and then the
+ * replica is listed again, and the walk goes on from where it is over what there is now.
+ */
+#include "engine/verify_int.h"
+
+#include "base/mem.h"
+
+static void tell_progress(struct wr_verify_run *v, const struct wr_ltx_file *f)
+{
+    v->progress.files++;
+    v->progress.bytes_done += f->size;
+    v->progress.files_total = wr_max(v->progress.files_total, v->progress.files);
+    v->progress.bytes_total = wr_max(v->progress.bytes_total, v->progress.bytes_done);
+    if (v->opts->progress)
+        v->opts->progress(v->opts->progress_arg, &v->progress);
+}
+
+/* Read a file and try it on the database at walk.cur. What comes of it is in its mark; `ch` is to
+ * be released. */
+static enum wr_status try_file(
+    struct wr_verify_run *v, const struct wr_ltx_file *f, struct wr_change *ch, struct wr_err *e)
+{
+    struct wr_verify_mark *m = wr_verify_mark_of(v, f);
+    struct wr_err why = {0};
+    uint64_t rolling = 0;
+    enum wr_status st = wr_ahead_get(&v->ahead, &v->call, f, ch, &why);
+
+    if (st == WR_NOTFOUND) {
+        m->state = WR_VERIFY_VANISHED;
+        v->stale = true;
+        return WR_OK;
+    }
+    if (st == WR_OK)
+        st = wr_sums_try(&v->sums, ch, f->min > 1 && f->min - 1 == v->walk.cur, &rolling, &why);
+    if (st == WR_CORRUPT) {
+        wr_verify_tell_file(v, f, why.text);
+    } else if (st != WR_OK) {
+        return wr_fail(e, st, "read %s: %s", wr_verify_key(v, f), why.text);
+    } else {
+        if (m->state == WR_VERIFY_UNREAD)
+            v->r->files_read++;
+        *m = (struct wr_verify_mark){
+            .rolling = rolling, .state = WR_VERIFY_GOOD, .recorded = ch->header.has_rolling};
+    }
+    tell_progress(v, f);
+    return WR_OK;
+}
+
+static enum wr_status look_at(
+    struct wr_verify_run *v, const struct wr_ltx_file *f, struct wr_err *e)
+{
+    struct wr_change ch = {0};
+    enum wr_status st = try_file(v, f, &ch, e);
+
+    wr_change_release(&ch);
+    return st;
+}
+
+/* 1. */
+static enum wr_status look_at_new(struct wr_verify_run *v, struct wr_err *e)
+{
+    const struct wr_walk *w = &v->walk;
+    enum wr_status st = WR_OK;
+
+    for (size_t k = w->from; k < w->to && st == WR_OK; k++) {
+        const struct wr_ltx_file *f = w->order[k];
+
+        if (f->max > w->cur && f->min > 1 && f != wr_walk_next(w) &&
+            wr_verify_mark_of(v, f)->state == WR_VERIFY_UNREAD)
+            st = look_at(v, f, e);
+    }
+    return st;
+}
+
+/* 2. *ret_on: there is a next point. */
+static enum wr_status advance(struct wr_verify_run *v, bool *ret_on, struct wr_err *e)
+{
+    const struct wr_ltx_file *f;
+    enum wr_status st = WR_OK;
+
+    *ret_on = false;
+    while (st == WR_OK && !*ret_on && !v->stale && (f = wr_walk_next(&v->walk)) != NULL) {
+        struct wr_verify_mark *m = wr_verify_mark_of(v, f);
+        struct wr_change ch = {0};
+
+        if (m->state == WR_VERIFY_UNREAD || m->state == WR_VERIFY_GOOD)
+            st = try_file(v, f, &ch, e);
+        if (st == WR_OK && m->state == WR_VERIFY_GOOD) {
+            st = wr_sums_apply(&v->sums, &ch, m->rolling, e);
+            *ret_on = st == WR_OK;
+        } else if (st == WR_OK) {
+            wr_walk_drop(&v->walk);
+        }
+        wr_change_release(&ch);
+    }
+    if (*ret_on)
+        wr_walk_take(&v->walk);
+    return st;
+}
+
+static enum wr_status add_point(struct wr_verify_run *v, struct wr_err *e)
+{
+    if (v->n_points == v->cap_points) {
+        size_t cap = v->cap_points ? v->cap_points * 2 : 64;
+        uint64_t *p = wr_resize(v->points, cap, sizeof(*p));
+
+        if (!p)
+            return wr_fail(e, WR_NOMEM, "list of %zu points: out of memory", cap);
+        v->points = p;
+        v->cap_points = cap;
+    }
+    v->points[v->n_points++] = v->walk.cur;
+    return WR_OK;
+}
+
+static void count_point(struct wr_verify_run *v, int64_t time_ms, bool proven)
+{
+    struct wr_verify_result *r = v->r;
+    uint64_t txid = v->walk.cur;
+
+    if (r->points++ == 0) {
+        r->first_txid = txid;
+        r->first_ms = time_ms;
+    }
+    r->last_txid = txid;
+    r->last_ms = time_ms;
+    if (proven) {
+        r->proven++;
+        r->proven_txid = txid;
+        r->proven_ms = time_ms;
+        return;
+    }
+    if (r->plain++ == 0)
+        r->plain_first = txid;
+    r->plain_last = txid;
+}
+
+/* 3. The first one that the walk passes is the one that was applied. */
+static enum wr_status arrive(struct wr_verify_run *v, struct wr_err *e)
+{
+    const struct wr_ltx_file *by = NULL, *f;
+    bool proven = false;
+    enum wr_status st = WR_OK;
+
+    while (st == WR_OK && (f = wr_walk_pass(&v->walk)) != NULL) {
+        const struct wr_verify_mark *m = wr_verify_mark_of(v, f);
+        char text[200];
+
+        by = by ? by : f;
+        if (m->state == WR_VERIFY_UNREAD)
+            st = look_at(v, f, e);
+        if (st != WR_OK || m->state != WR_VERIFY_GOOD)
+            continue;
+        if (m->rolling == v->sums.rolling) {
+            proven = proven || m->recorded;
+            if (f->min == 1) /* a restore of what follows begins with it */
+                wr_sums_cut(&v->sums);
+            continue;
+        }
+        (void)snprintf(text, sizeof(text), "it ends with another database than %s does",
+            wr_verify_key(v, by)); /* cut short, it still says what */
+        wr_verify_tell_file(v, f, text);
+    }
+    if (st == WR_OK)
+        st = add_point(v, e);
+    if (st == WR_OK)
+        count_point(v, by->time_ms, proven);
+    return st;
+}
+
+enum wr_status wr_verify_walk(struct wr_verify_run *v, struct wr_err *e)
+{
+    bool on = true;
+    enum wr_status st = WR_OK;
+
+    while (st == WR_OK && on) {
+        st = wr_call_check(&v->call, "verify", e);
+        if (st == WR_OK && v->stale)
+            st = wr_verify_list(v, e);
+        if (st == WR_OK)
+            st = wr_walk_open(&v->walk, e);
+        if (st == WR_OK)
+            st = look_at_new(v, e);
+        if (st == WR_OK)
+            st = advance(v, &on, e);
+        if (st == WR_OK && on)
+            st = arrive(v, e);
+        on = on || v->stale;
+        wr_arena_reset(v->call.scratch);
+    }
+    return st;
+}

@@ -1,0 +1,442 @@
+/*
+ * test_verify.c - verification of replicas that are as they should be, of files that others wrote,
+ * of replicas that change meanwhile, and with requests that fail.
+ */
+#include "engine/verify.h"
+
+#include "unit/engine/verify_world.h"
+
+static void test_no_false_alarm(void **state)
+{
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (int round = 0; round < 150; round++) {
+        bool rolling = round % 3 != 0;
+        struct wr_ltx_files all = {0};
+        struct wr_verify_result ret;
+        struct found found;
+        struct story s;
+        struct world w;
+        struct wr_err e = {0};
+
+        world_init(&w, WR_STORAGE_LIST_TIME, "db/");
+        replica_story(&s, &r, 512, 1 + (size_t)wr_rand_below(&r, STORY_MAX), rolling);
+        replica_put(&s, &w, &all);
+        T_OK(verify_it(&w, 1 + (unsigned)wr_rand_below(&r, 4), &found, &ret, &e));
+        T(ret.findings == 0 && ret.lost == 0 && ret.files == all.n && ret.files_gone == 0);
+        T(ret.last_txid == s.n && ret.last_ms == (int64_t)s.n * 1000);
+        T(ret.proven == (rolling ? ret.points : 0) && ret.plain == ret.points - ret.proven);
+        T(rolling ? ret.proven_txid == s.n : ret.plain_last == s.n && ret.plain_first > 0);
+        T(ret.bytes_read > 0 && ret.files_read + ret.files_old <= all.n + ret.files_old);
+        wr_ltx_files_release(&all);
+        story_release(&s);
+        world_release(&w);
+    }
+}
+
+/* ---- files that others wrote ---- */
+
+static enum wr_status verify_dir(
+    const char *name, struct wr_verify_result *ret, struct wr_err *reterr)
+{
+    const struct wr_verify_opts o = {0};
+    struct wr_call *c = t_call();
+    struct wr_storage *s = NULL;
+    struct wr_str url = wr_arena_fmt(c->scratch, "file://%s", t_data(name));
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    T_OK(wr_storage_open(url, NULL, &s, &e));
+    st = wr_verify(s, c, &o, ret, reterr);
+    wr_storage_close(s);
+    return st;
+}
+
+static void test_accepted_fixtures(void **state)
+{
+    static const char *const names[] = {"crafted-accepted/t1", "crafted-accepted/t11_L0only",
+        "crafted-accepted/t15_node", "crafted-accepted/t17_L8", "crafted-accepted/t18_L2snap",
+        "crafted-accepted/t2", "crafted-accepted/t6_reserved", "crafted-accepted/t9_overlap",
+        "frame-format/f1_frame", "real-0.5.17-write"};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        struct wr_verify_result ret;
+        struct wr_err e = {0};
+
+        T_OK(verify_dir(t_path("ltx", names[i]), &ret, &e));
+        T(ret.points > 0 && ret.plain == ret.points && ret.proven == 0 && ret.findings == 0);
+    }
+}
+
+static void test_rejected_fixtures(void **state)
+{
+    static const struct {
+        const char *name, *text;
+    } cases[] = {
+        {"f2_frame_nocsum", "page"},
+        {"f4_commit0", "0 pages"},
+        {"f6_psmismatch", "pages of"},
+        {"t10_gap", "are missing; the last one before them is 0000000000000003"},
+        {"t12_hdrflag1", "flags"},
+        {"t14_trailing", "ltx/9/"},
+        {"t16_saltnooff", "salt"},
+        {"t3", "ltx/9/"},
+        {"t4", "ltx/9/"},
+        {"t7_snapgap", "page 3 missing"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct wr_verify_result ret;
+        struct wr_err e = {0};
+
+        T_IS(WR_CORRUPT, verify_dir(t_path("ltx/crafted-rejected", cases[i].name), &ret, &e));
+        if (!strstr(e.text, cases[i].text))
+            fail_msg("%s: %s", cases[i].name, e.text);
+        T(ret.findings > 0);
+    }
+}
+
+static void test_nothing_there(void **state)
+{
+    struct wr_verify_result ret;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_IS(WR_NOTFOUND, verify_dir("ltx/none", &ret, &e));
+    assert_string_equal(e.text, "no matching backup files available");
+    T_IS(WR_NOTFOUND, verify_dir("v0.3.13/replica", &ret, &e));
+    T(strstr(e.text, "only backups of Litestream 0.3"));
+    T(ret.points == 0 && ret.findings == 0);
+}
+
+/* ---- a replica that is known by hand ---- */
+
+/* Snapshots at 1 and 12, level 0 from 2 to 20, level 1 by fives from 2 on. */
+struct hand {
+    struct wr_rand r;
+    struct story s;
+    struct world w;
+    struct found found;
+    struct wr_verify_result ret;
+};
+
+static void hand_init(struct hand *h, bool rolling)
+{
+    wr_rand_init(&h->r, t_seed());
+    world_init(&h->w, WR_STORAGE_LIST_TIME, "");
+    replica_story(&h->s, &h->r, 1024, 20, rolling);
+    story_put(&h->s, &h->w, 9, 1, 1);
+    story_put(&h->s, &h->w, 9, 1, 12);
+    for (uint64_t t = 2; t <= 20; t++)
+        story_put(&h->s, &h->w, 0, t, t);
+    for (uint64_t t = 2; t < 17; t += 5)
+        story_put(&h->s, &h->w, 1, t, t + 4);
+}
+
+static void hand_release(struct hand *h)
+{
+    story_release(&h->s);
+    world_release(&h->w);
+}
+
+static struct wr_str hand_key(struct hand *h, unsigned level, uint64_t min, uint64_t max)
+{
+    return wr_layout_ltx_key(t_call()->scratch, h->w.storage, level, min, max);
+}
+
+static void hand_remove(struct hand *h, unsigned level, uint64_t min, uint64_t max)
+{
+    world_remove_key(&h->w, hand_key(h, level, min, max));
+}
+
+static void hand_spoil(struct hand *h, unsigned level, uint64_t min, uint64_t max)
+{
+    static const uint8_t rubbish[200] = {1, 2, 3};
+
+    world_store(&h->w, hand_key(h, level, min, max), (struct wr_bytes){rubbish, sizeof(rubbish)},
+        (int64_t)max * 1000);
+}
+
+static enum wr_status hand_verify(struct hand *h, struct wr_err *e)
+{
+    return verify_it(&h->w, 2, &h->found, &h->ret, e);
+}
+
+/* Where other files lead to the same TXID nothing is lost, but it is told. */
+static void test_damage_without_loss(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    T_OK(hand_verify(&h, &e));
+    T(h.ret.points == 20 && h.ret.proven == 20 && h.ret.files_read == 24);
+    hand_spoil(&h, 1, 7, 11);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 1 && h.found.lost == 0 && h.ret.lost == 0 && h.ret.points == 20);
+    T(strstr(e.text, "ltx/1/0000000000000007-000000000000000b.ltx: "));
+    hand_spoil(&h, 9, 1, 12);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 2 && h.ret.points == 20);
+    hand_release(&h);
+}
+
+static void test_damage_with_loss(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    hand_spoil(&h, 0, 4, 4);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e)); /* to 6 nothing but level 0 leads */
+    T(h.found.files == 1 && h.found.lost == 1 && h.ret.lost == 2 && h.ret.points == 18);
+    assert_string_equal(h.found.text, " 4-5 cannot be restored: files that lead there are no good; "
+                                      "the last one before them is 0000000000000003");
+    hand_spoil(&h, 0, 18, 18);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 2 && h.found.lost == 2 && h.ret.lost == 5 && h.ret.last_txid == 17);
+    hand_spoil(&h, 9, 1, 1);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.ret.first_txid == 12 && h.ret.points == 6 && h.ret.proven_txid == 17);
+    hand_release(&h);
+}
+
+/* Each is whole, and of another database. */
+static void test_file_of_another_history(void **state)
+{
+    static const struct wr_ltx_file files[] = {{.level = 0, .min = 5, .max = 5},
+        {.level = 1, .min = 7, .max = 11}, {.level = 9, .min = 1, .max = 12},
+        {.level = 9, .min = 1, .max = 1}};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(files); i++) {
+        struct hand h;
+        struct story other;
+        struct wr_err e = {0};
+
+        hand_init(&h, true);
+        replica_story(&other, &h.r, 1024, 20, true);
+        story_put(&other, &h.w, files[i].level, files[i].min, files[i].max);
+        T_IS(WR_CORRUPT, hand_verify(&h, &e));
+        T(h.ret.findings > 0);
+        story_release(&other);
+        hand_release(&h);
+    }
+}
+
+/* Without checksums of the database, files that end at the same TXID tell on each other. */
+static void test_plain_files_that_disagree(void **state)
+{
+    struct hand h;
+    struct story other;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, false);
+    T_OK(hand_verify(&h, &e));
+    T(h.ret.plain == 20 && h.ret.plain_first == 1 && h.ret.plain_last == 20);
+    replica_story(&other, &h.r, 1024, 20, false);
+    story_put(&other, &h.w, 9, 1, 12);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 1 && strstr(e.text, "it ends with another database than ltx/0/"));
+    story_release(&other);
+    hand_release(&h);
+}
+
+static void test_missing(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    hand_remove(&h, 0, 20, 20); /* an older state of the replica is no damage */
+    T_OK(hand_verify(&h, &e));
+    T(h.ret.last_txid == 19);
+    hand_remove(&h, 0, 14, 14);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e)); /* 16 is level 1's */
+    T(h.found.files == 0 && h.found.lost == 1 && h.ret.lost == 1);
+    assert_string_equal(h.found.text, " 15-15 cannot be restored: files that lead there are "
+                                      "missing; the last one before them is 000000000000000d");
+    hand_remove(&h, 0, 17, 17);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.ret.lost == 3 && h.ret.last_txid == 16);
+    hand_release(&h);
+}
+
+/* ---- while it changes ---- */
+
+struct mover {
+    struct hand *h;
+    size_t at; /* after so many files */
+    void (*move)(struct hand *h);
+};
+
+static void move(void *arg, const struct wr_verify_progress *p)
+{
+    struct mover *m = arg;
+
+    T(p->files <= p->files_total && p->bytes_done <= p->bytes_total);
+    if (p->files == m->at)
+        m->move(m->h);
+}
+
+static enum wr_status verify_moving(struct hand *h, size_t at, void (*fn)(struct hand *h))
+{
+    struct mover m = {.h = h, .at = at, .move = fn};
+    const struct wr_verify_opts o = {.parallel = 1,
+        .lock_offset = LOCK_OFFSET,
+        .finding = found_add,
+        .finding_arg = &h->found,
+        .progress = move,
+        .progress_arg = &m};
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    h->found = (struct found){0};
+    st = wr_verify(h->w.storage, t_call(), &o, &h->ret, &e);
+    return st;
+}
+
+/* All that level 1 covers, and the first snapshot: 11 is the first state that is kept. */
+static void retention(struct hand *h)
+{
+    for (uint64_t t = 2; t <= 16; t++)
+        hand_remove(h, 0, t, t);
+    hand_remove(h, 9, 1, 1);
+    hand_remove(h, 1, 2, 6);
+}
+
+static void compaction(struct hand *h)
+{
+    story_put(&h->s, &h->w, 1, 17, 19);
+    for (uint64_t t = 2; t <= 19; t++)
+        hand_remove(h, 0, t, t);
+}
+
+static void disaster(struct hand *h)
+{
+    hand_remove(h, 0, 18, 18);
+    hand_remove(h, 0, 17, 17);
+}
+
+static void end(struct hand *h)
+{
+    disaster(h);
+    retention(h);
+    hand_remove(h, 0, 19, 19);
+    hand_remove(h, 0, 20, 20);
+    hand_remove(h, 9, 1, 12);
+    hand_remove(h, 1, 7, 11);
+    hand_remove(h, 1, 12, 16);
+}
+
+static void test_files_vanish(void **state)
+{
+    (void)state;
+    for (size_t at = 1; at <= 24; at++) {
+        struct hand h;
+
+        hand_init(&h, true);
+        T(verify_moving(&h, at, retention) == WR_OK);
+        T(h.ret.last_txid == 20 && h.ret.lost == 0);
+        hand_release(&h);
+        hand_init(&h, true);
+        T(verify_moving(&h, at, compaction) == WR_OK);
+        T(h.ret.last_txid == 20 && h.ret.lost == 0);
+        hand_release(&h);
+        hand_init(&h, true);
+        T(verify_moving(&h, at, disaster) == (h.ret.last_txid == 20 ? WR_OK : WR_CORRUPT));
+        T(at > 10 || (h.ret.lost == 2 && h.ret.last_txid == 16));
+        hand_release(&h);
+        hand_init(&h, true);
+        T(verify_moving(&h, at, end) == (h.ret.last_txid == 20 ? WR_OK : WR_NOTFOUND));
+        T(at > 20 || h.ret.last_txid < 20);
+        hand_release(&h);
+    }
+}
+
+/* ---- faults ---- */
+
+static void test_storage_fails(void **state)
+{
+    static const enum wr_status faults[] = {WR_IO, WR_AUTH};
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    for (size_t k = 0; k < wr_countof(faults); k++) {
+        for (uint64_t at = 1; at <= 34; at++) {
+            world_fail(&h.w, at, 1, faults[k]);
+            T_IS(faults[k], hand_verify(&h, &e));
+            T(h.ret.findings == 0 && strstr(e.text, "made to fail"));
+        }
+    }
+    /* one bad answer is no damage */
+    world_fail(&h.w, 15, 1, WR_CORRUPT);
+    T_OK(hand_verify(&h, &e));
+    /* and one that is not there, once it is listed again, is */
+    world_fail(&h.w, 15, 1, WR_NOTFOUND);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(strstr(h.found.text, "is not there") || h.found.lost > 0);
+    world_fail(&h.w, 0, 0, WR_OK);
+    hand_release(&h);
+}
+
+static void test_cancel(void **state)
+{
+    struct hand h;
+    struct wr_cancel cancel;
+    struct wr_call *c = t_call();
+    const struct wr_verify_opts o = {.lock_offset = LOCK_OFFSET};
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    wr_cancel_init(&cancel);
+    wr_cancel_now(&cancel);
+    c->cancel = &cancel;
+    T_IS(WR_CANCELED, wr_verify(h.w.storage, c, &o, &h.ret, &e));
+    c->cancel = NULL;
+    wr_cancel_release(&cancel);
+    hand_release(&h);
+}
+
+static enum wr_status verify_once(void *arg)
+{
+    struct hand *h = arg;
+    const struct wr_verify_opts o = {.parallel = 1, .lock_offset = LOCK_OFFSET};
+    struct wr_verify_result ret;
+    struct wr_err e = {0};
+    enum wr_status st = wr_verify(h->w.storage, t_call(), &o, &ret, &e);
+
+    T(st != WR_OK || ret.points == 20);
+    if (st != WR_CORRUPT)
+        return st;
+    return ret.lost == 2 ? WR_OK : WR_INTERNAL;
+}
+
+static void test_nomem(void **state)
+{
+    struct hand h;
+
+    (void)state;
+    hand_init(&h, true);
+    t_sweep_nomem(verify_once, &h);
+    hand_spoil(&h, 0, 4, 4);
+    t_sweep_nomem(verify_once, &h);
+    hand_release(&h);
+}
+
+T_MAIN(T_TEST(test_no_false_alarm), T_TEST(test_accepted_fixtures), T_TEST(test_rejected_fixtures),
+    T_TEST(test_nothing_there), T_TEST(test_damage_without_loss), T_TEST(test_damage_with_loss),
+    T_TEST(test_file_of_another_history), T_TEST(test_plain_files_that_disagree),
+    T_TEST(test_missing), T_TEST(test_files_vanish), T_TEST(test_storage_fails),
+    T_TEST(test_cancel), T_TEST(test_nomem))

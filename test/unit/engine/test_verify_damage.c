@@ -1,0 +1,315 @@
+/*
+ * test_verify_damage.c - replicas are damaged in every way that comes to mind, and verification
+ * must say so exactly when it is true: by a slow and obvious model of what can be restored.
+ *
+ * WEIR_TEST_DAMAGES is how many there are; 300 by default.
+ */
+#include "engine/verify.h"
+
+#include "harness/ltx_util.h"
+#include "unit/engine/verify_world.h"
+
+enum damage {
+    FLIP,
+    CUT,
+    EXTEND,
+    DELETE,
+    SWAP,
+    STALE, /* what another database has under the same name */
+    RENAME,
+    HOLE, /* several files in a row are deleted */
+    DAMAGES,
+};
+
+static const char *const names[] = {
+    "flip", "cut", "extend", "delete", "swap", "stale", "rename", "hole"};
+
+struct bench {
+    struct wr_rand *r;
+    struct story s, other;
+    struct world w;
+    struct wr_ltx_files all; /* in the bucket now */
+    bool bad[512];           /* by file: it is not what the database's history has there */
+    struct wr_ltx_file hit;
+    char what[200];
+};
+
+static struct wr_str key_of(struct bench *b, const struct wr_ltx_file *f)
+{
+    return wr_layout_ltx_key(t_call()->scratch, b->w.storage, f->level, f->min, f->max);
+}
+
+static struct wr_bytes body_of(struct bench *b, const struct wr_ltx_file *f)
+{
+    static uint8_t room[1 << 20];
+    size_t got = 0;
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_get(b->w.storage, t_call(), key_of(b, f), 0, room, sizeof(room), &got, &e));
+    T(got < sizeof(room));
+    return (struct wr_bytes){room, got};
+}
+
+static void put_body(struct bench *b, const struct wr_ltx_file *f, const void *p, size_t n)
+{
+    world_store(&b->w, key_of(b, f), (struct wr_bytes){p, n}, f->time_ms);
+}
+
+static uint8_t *copy_of(struct wr_bytes body, size_t more)
+{
+    uint8_t *p = test_calloc(1, body.n + more + 1);
+
+    memcpy(p, body.p, body.n);
+    return p;
+}
+
+static void cut_name(struct bench *b, size_t i)
+{
+    world_remove_key(&b->w, key_of(b, &b->all.p[i]));
+    memmove(&b->all.p[i], &b->all.p[i + 1], (b->all.n - i - 1) * sizeof(b->all.p[0]));
+    memmove(&b->bad[i], &b->bad[i + 1], (b->all.n - i - 1) * sizeof(b->bad[0]));
+    b->all.n--;
+}
+
+/* Whether a file says what the database was, by a decoder that is not ours. */
+static bool is_right(struct bench *b, const struct wr_ltx_file *f)
+{
+    struct wr_bytes is = body_of(b, f);
+    struct t_ltx got, want;
+    struct wr_buf buf;
+    bool right = false;
+
+    wr_buf_init(&buf, (size_t)1 << 24);
+    story_file(&b->s, f->min, f->max, &buf);
+    if (buf.n == is.n && memcmp(buf.p, is.p, is.n) == 0) {
+        wr_buf_release(&buf);
+        return true;
+    }
+    T(!t_ltx_decode(wr_buf_bytes(&buf), &want));
+    if (!t_ltx_decode(is, &got))
+        right = t_ltx_same(&got, &want);
+    t_ltx_release(&got);
+    t_ltx_release(&want);
+    wr_buf_release(&buf);
+    return right;
+}
+
+static void rename_file(struct bench *b, size_t i)
+{
+    struct wr_ltx_file f = b->all.p[i];
+    struct wr_bytes body = body_of(b, &f);
+    uint8_t *p = copy_of(body, 0);
+    struct wr_err e = {0};
+
+    if (wr_rand_below(b->r, 2))
+        f.level = (unsigned)wr_rand_below(b->r, WR_LEVEL_MAX + 1);
+    if (wr_rand_below(b->r, 2))
+        f.min = 1 + wr_rand_below(b->r, f.max);
+    if (wr_rand_below(b->r, 2))
+        f.max = f.min + wr_rand_below(b->r, b->s.n + 2);
+    cut_name(b, i);
+    if (!wr_ltx_files_find(&b->all, &f)) {
+        put_body(b, &f, p, body.n);
+        f.size = body.n;
+        T_OK(wr_ltx_files_add(&b->all, &f, &e));
+        wr_ltx_files_sort(&b->all);
+    }
+    test_free(p);
+}
+
+/* Do it, to file `i`. */
+static void damage(struct bench *b, enum damage kind, size_t i)
+{
+    struct wr_ltx_file f = b->all.p[i], g = b->all.p[wr_rand_below(b->r, b->all.n)];
+    struct wr_bytes body = body_of(b, &f);
+    size_t n = body.n;
+    uint8_t *p = copy_of(body, 40);
+
+    b->hit = f;
+    (void)snprintf(b->what, sizeof(b->what), "%s level %u %llu-%llu", names[kind], f.level,
+        (unsigned long long)f.min, (unsigned long long)f.max);
+    switch (kind) {
+    case FLIP:
+        p[wr_rand_below(b->r, n)] ^= (uint8_t)(1u << wr_rand_below(b->r, 8));
+        put_body(b, &f, p, n);
+        break;
+    case CUT:
+        put_body(b, &f, p, (size_t)wr_rand_below(b->r, n));
+        break;
+    case EXTEND:
+        put_body(b, &f, p, n + 1 + (size_t)wr_rand_below(b->r, 30));
+        break;
+    case SWAP:
+        body = body_of(b, &g);
+        put_body(b, &f, body.p, body.n);
+        put_body(b, &g, p, n);
+        break;
+    case STALE:
+        story_put(&b->other, &b->w, f.level, f.min, f.max);
+        break;
+    case RENAME:
+        rename_file(b, i);
+        break;
+    case DELETE:
+        cut_name(b, i);
+        break;
+    case HOLE:
+        for (size_t k = 1 + (size_t)wr_rand_below(b->r, 4); k > 0 && i < b->all.n; k--)
+            cut_name(b, i);
+        break;
+    case DAMAGES:
+        break;
+    }
+    test_free(p);
+}
+
+/* ---- the model ---- */
+
+struct model {
+    bool named[STORY_MAX * 2 + 8], can[STORY_MAX * 2 + 8]; /* by names; by files that are right */
+    uint64_t newest;                                       /* by names */
+    size_t points;
+    bool wrong; /* a file that can be of use by its name is not right */
+    bool gap;   /* a file ends where none leads to by names ... */
+    bool sure;  /* ... behind the newest point, or it is odd */
+};
+
+static void reach(const struct bench *b, bool right, bool *point)
+{
+    point[0] = true;
+    for (uint64_t from = 0; from <= STORY_MAX * 2 + 2; from++) {
+        for (size_t i = 0; i < b->all.n && point[from]; i++) {
+            const struct wr_ltx_file *f = &b->all.p[i];
+
+            if (!wr_ltx_file_odd(f) && !(right && b->bad[i]) && f->min - 1 <= from && from < f->max)
+                point[f->max] = true;
+        }
+    }
+}
+
+static struct model judge(struct bench *b)
+{
+    struct model m = {0};
+
+    for (size_t i = 0; i < b->all.n; i++)
+        b->bad[i] = b->all.p[i].max > b->s.n || !is_right(b, &b->all.p[i]);
+    reach(b, false, m.named);
+    reach(b, true, m.can);
+    for (uint64_t t = 1; t < wr_countof(m.named); t++) {
+        m.newest = m.named[t] ? t : m.newest;
+        m.points += m.can[t];
+    }
+    for (size_t i = 0; i < b->all.n; i++) {
+        const struct wr_ltx_file *f = &b->all.p[i];
+        bool use = false;
+
+        for (uint64_t from = f->min - 1; from < f->max && !wr_ltx_file_odd(f); from++)
+            use = use || m.named[from];
+        m.wrong = m.wrong || (use && b->bad[i]);
+        m.gap = m.gap || !m.named[f->max];
+        m.sure = m.sure || (!m.named[f->max] && (f->max > m.newest || wr_ltx_file_odd(f)));
+    }
+    return m;
+}
+
+/* Whether a snapshot is the only witness of what it says: no other file ends with it, and none that
+ * goes on from it is first of use there. If all of it is another database's, nobody can know. */
+static bool is_lonely(const struct bench *b, const struct model *m, const struct wr_ltx_file *f)
+{
+    for (size_t i = 0; i < b->all.n && f->min == 1; i++) {
+        const struct wr_ltx_file *g = &b->all.p[i];
+        bool before = g->min == 1;
+
+        if (g->max == f->max && wr_ltx_file_cmp(f, g) != 0)
+            return false;
+        for (uint64_t from = g->min - 1; from < f->max && !before; from++)
+            before = m->named[from];
+        if (!before && g->min - 1 <= f->max && g->max > f->max && !wr_ltx_file_odd(g))
+            return false;
+    }
+    return f->min == 1;
+}
+
+/* ---- one after the other ---- */
+
+struct counts {
+    size_t all, wrong, sure, maybe, maybe_told, harmless;
+};
+
+static void check(struct bench *b, enum damage kind, struct counts *n)
+{
+    struct wr_verify_result ret;
+    struct found found;
+    struct wr_err e = {0};
+    struct model m = judge(b);
+    enum wr_status st = verify_it(&b->w, 2, &found, &ret, &e);
+
+    n->all++;
+    if (b->all.n == 0) {
+        T_IS(WR_NOTFOUND, st);
+        return;
+    }
+    if (kind == STALE && is_lonely(b, &m, &b->hit))
+        return;
+    if (m.wrong || m.sure) {
+        n->wrong += m.wrong;
+        n->sure += !m.wrong;
+        if (st != WR_CORRUPT)
+            fail_msg("%s: not found", b->what);
+    } else if (m.gap) {
+        n->maybe++;
+        n->maybe_told += st == WR_CORRUPT;
+        T(st == WR_CORRUPT || st == WR_OK);
+        T(found.files == 0);
+    } else {
+        n->harmless++;
+        if (st != WR_OK)
+            fail_msg("%s: false alarm: %s", b->what, e.text);
+    }
+    /* A file of another history may be a point, only of that one. */
+    if (kind != STALE && (ret.points > m.points || (ret.points < m.points && found.files == 0)))
+        fail_msg("%s: %llu points, not %zu", b->what, (unsigned long long)ret.points, m.points);
+    T((st == WR_OK) == (ret.findings == 0));
+}
+
+static void one(struct wr_rand *r, enum damage kind, struct counts *n)
+{
+    struct bench *b = test_calloc(1, sizeof(*b));
+    size_t transactions = 1 + (size_t)wr_rand_below(r, STORY_MAX);
+    struct wr_verify_result ret;
+    struct found found;
+    struct wr_err e = {0};
+
+    b->r = r;
+    world_init(&b->w, WR_STORAGE_LIST_TIME, "");
+    replica_story(&b->s, r, 512, transactions, true);
+    replica_story(&b->other, r, 512, transactions, true);
+    replica_put(&b->s, &b->w, &b->all);
+    T_OK(verify_it(&b->w, 1, &found, &ret, &e));
+    damage(b, kind, (size_t)wr_rand_below(r, b->all.n));
+    check(b, kind, n);
+    wr_ltx_files_release(&b->all);
+    story_release(&b->s);
+    story_release(&b->other);
+    world_release(&b->w);
+    test_free(b);
+}
+
+static void test_every_damage_is_told(void **state)
+{
+    const char *damages = getenv("WEIR_TEST_DAMAGES");
+    struct counts n = {0};
+    uint64_t rounds = 300;
+    struct wr_rand r;
+
+    (void)state;
+    if (damages)
+        T(wr_parse_u64(wr_str(damages), &rounds));
+    wr_rand_init(&r, t_seed());
+    for (uint64_t i = 0; i < rounds; i++)
+        one(&r, (enum damage)(i % DAMAGES), &n);
+    print_message("# %zu damages: %zu files, %zu ends, %zu of %zu holes told; %zu harmless\n",
+        n.all, n.wrong, n.sure, n.maybe_told, n.maybe, n.harmless);
+}
+
+T_MAIN(T_TEST(test_every_damage_is_told))
