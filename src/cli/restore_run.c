@@ -1,47 +1,9 @@
 /*
  * restore_run.c - run a restore or its dry run, show how far it is, print what came of it.
  */
-#include "cli/progress.h"
+#include "cli/display.h"
 #include "cli/restore_int.h"
 #include "daemon/expand.h"
-
-#include <unistd.h>
-
-/* Callbacks come from any thread, one at a time; the bar goes to the same place as the log. */
-struct display {
-    struct wr_progress progress;
-    struct wr_buf buf;
-};
-
-static void flush_display(struct display *d)
-{
-    struct wr_str s = wr_buf_view(&d->buf);
-
-    if (s.n)
-        (void)fwrite(s.p, 1, s.n, stderr); /* a lost bar is no failure */
-    wr_buf_clear(&d->buf);
-}
-
-static void show_progress(void *arg, const weir_progress *p)
-{
-    struct display *d = arg;
-
-    wr_progress_put(&d->progress, p, wr_mono_ms(wr_clock_system()), &d->buf);
-    flush_display(d);
-}
-
-static enum wr_progress_mode choose_mode(const struct wr_restore_flags *o)
-{
-    const char *term = getenv("TERM");
-
-    if (o->quiet)
-        return WR_PROGRESS_SILENT;
-    if (o->json)
-        return WR_PROGRESS_JSON;
-    if (isatty(STDERR_FILENO) && term && !wr_str_eq(wr_str(term), WR_STR("dumb")))
-        return WR_PROGRESS_BAR;
-    return WR_PROGRESS_LINES;
-}
 
 static int json_failed(void)
 {
@@ -68,23 +30,21 @@ bool wr_restore_expand(struct wr_restore *r)
 
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err)
 {
-    struct display d;
+    struct wr_display d;
     int64_t start_ms = wr_mono_ms(wr_clock_system());
-    enum wr_progress_mode mode = choose_mode(r->flags);
+    enum wr_progress_mode mode =
+        r->flags->quiet ? WR_PROGRESS_SILENT : wr_display_mode(r->flags->json);
     int log_level = r->cli->log.level, rc;
 
-    wr_buf_init(&d.buf, 4096);
-    wr_progress_init(&d.progress, mode, start_ms);
-    r->opt.progress = show_progress;
+    wr_display_start(&d, mode, start_ms);
+    r->opt.progress = wr_display_show;
     r->opt.progress_arg = &d;
     r->result = (weir_restore_result){.struct_size = sizeof(r->result)};
     if (mode == WR_PROGRESS_BAR) /* what the bar shows need not be logged across it */
         r->cli->log.level = wr_max(log_level, WEIR_LOG_WARN);
     rc = weir_restore(w, r->replica->url, r->path, &r->opt, &r->result, err);
     r->cli->log.level = log_level;
-    wr_progress_end(&d.progress, &d.buf);
-    flush_display(&d);
-    wr_buf_release(&d.buf);
+    wr_display_end(&d);
     r->took_ms = wr_mono_ms(wr_clock_system()) - start_ms;
     return rc;
 }
