@@ -233,7 +233,8 @@ enum {
     WEIR_PHASE_PLAN = 0,  /* listing the replica; totals are not known yet */
     WEIR_PHASE_FETCH = 1, /* bytes count what has been read of the replica, or was here already */
     WEIR_PHASE_SYNC = 2,  /* writing to disk, renaming */
-    WEIR_PHASE_CHECK = 3  /* the integrity check runs */
+    WEIR_PHASE_CHECK = 3, /* the integrity check runs */
+    WEIR_PHASE_VERIFY = 4 /* bytes count what has been read; the totals may still grow */
 };
 
 typedef struct weir_progress {
@@ -384,6 +385,66 @@ WEIR_API int weir_points(weir *w, const char *url, const weir_points_options *op
 WEIR_API int weir_retention(weir *w, const char *url, const char *const *db_settings,
     const char *const *settings, weir_cancel *cancel, weir_file_fn *fn, void *arg,
     weir_error *reterr);
+
+/* ---- Verifying a replica ---- */
+
+enum {
+    WEIR_FINDING_FILE = 1, /* this object is damaged, or does not fit the others */
+    WEIR_FINDING_LOST = 2  /* transactions that objects are named after, and nothing restores */
+};
+
+/* Something that is wrong with a replica. All pointers die with the call. */
+typedef struct weir_finding {
+    int32_t kind;                 /* WEIR_FINDING_* */
+    int32_t level;                /* FILE: of the object; else -1 */
+    const char *key;              /* FILE: of the object, in its bucket or directory; else NULL */
+    weir_txid min_txid, max_txid; /* FILE: those of its name; LOST: the first and last one lost */
+    uint64_t points;              /* LOST: how many of them could be restored, were all well */
+    const char *text;             /* what is wrong, one sentence or two */
+} weir_finding;
+
+/* On the calling thread. */
+typedef void weir_finding_fn(void *arg, const weir_finding *finding);
+
+typedef struct weir_verify_options {
+    size_t struct_size;
+    uint32_t parallel;           /* objects read at once; default 4 */
+    const char *const *settings; /* as for weir_restore */
+    weir_cancel *cancel;
+    weir_progress_fn *progress; /* NULL: none */
+    void *progress_arg;
+} weir_verify_options;
+
+/* Set struct_size before the call. A point is a transaction that can be restored. */
+typedef struct weir_verify_result {
+    size_t struct_size;
+    uint64_t points;
+    uint64_t points_proven; /* an object records the checksum of that database, and it is right */
+    uint64_t points_structure; /* all others: Litestream's objects record none, and are whole */
+    uint64_t points_lost;      /* cannot be restored, and should be */
+    uint64_t findings;
+    uint64_t files;      /* in the replica */
+    uint64_t files_read; /* some are of no use any more, and are not */
+    uint64_t files_old;  /* that no restore can use, as retention leaves them for a while */
+    uint64_t files_gone; /* deleted while this ran: no finding */
+    uint64_t bytes_read;
+    weir_txid first_txid, last_txid, proven_txid; /* of the points; the last proven one; 0: none */
+    int64_t first_ms, last_ms, proven_ms;         /* when these objects were made, Unix ms */
+    weir_txid structure_first, structure_last;    /* the range of points_structure; 0: none */
+} weir_verify_result;
+
+/* Prove from the objects of a replica alone that every point in it can be restored: each object
+ * that a restore may use is read in full, once as a rule, must be whole, continue what comes before
+ * it, and give the database that it records. Nothing is written, here or there. `opt`, `fn` and
+ * `ret` may be NULL; `ret` is also written, as far as it went, when the call fails. The replica may
+ * be written to meanwhile.
+ *
+ * WEIR_CORRUPT: there were findings; the message is the first one. WEIR_NOTFOUND: there is no
+ * backup, or only one of Litestream 0.3, which this does not read. Any other failure is no verdict:
+ * the replica could not be read to its end. What cannot be told: objects newer than all others that
+ * were deleted. */
+WEIR_API int weir_verify(weir *w, const char *url, const weir_verify_options *opt,
+    weir_finding_fn *fn, void *arg, weir_verify_result *ret, weir_error *reterr);
 
 #ifdef __cplusplus
 }

@@ -58,7 +58,7 @@ struct api_replica_settings {
 enum wr_status wr_api_replica_settings(
     const char *const *settings, struct api_replica_settings *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* The replica at `url`, by settings as for weir_db_add_replica. */
+/* The storage of a replica that is only read; what is ours of its settings does not matter. */
 enum wr_status wr_api_open_replica(const char *url, const char *const *settings,
     struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
 /* Each of them to `fn`, with what it is kept for unless that is NULL, until it has enough. */

@@ -11,21 +11,6 @@
 
 #define TIMES_THREADS 8 /* that ask for the times of files */
 
-enum wr_status wr_api_open_replica(
-    const char *url, const char *const *settings, struct wr_storage **ret, struct wr_err *e)
-{
-    struct api_replica_settings own = {0};
-    enum wr_status st;
-
-    if (!url)
-        return wr_fail(e, WR_MISUSE, "no replica URL");
-    st = wr_api_replica_settings(settings, &own, e);
-    if (st == WR_OK)
-        st = wr_storage_open(wr_str(url), own.rest, ret, e);
-    wr_free(own.rest);
-    return st;
-}
-
 static const char *word_of(enum wr_kept kept)
 {
     static const char *const words[] = {

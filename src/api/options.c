@@ -58,6 +58,21 @@ enum wr_status wr_api_replica_settings(
     return st;
 }
 
+enum wr_status wr_api_open_replica(
+    const char *url, const char *const *settings, struct wr_storage **ret, struct wr_err *e)
+{
+    struct api_replica_settings own = {0};
+    enum wr_status st;
+
+    if (!url)
+        return wr_fail(e, WR_MISUSE, "no replica URL");
+    st = wr_api_replica_settings(settings, &own, e);
+    if (st == WR_OK)
+        st = wr_storage_open(wr_str(url), own.rest, ret, e);
+    wr_free(own.rest);
+    return st;
+}
+
 static enum wr_status duration_ms(
     const char *key, const char *value, int64_t *ret, struct wr_err *e)
 {

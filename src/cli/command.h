@@ -44,7 +44,7 @@ struct wr_command {
 };
 
 extern const struct wr_command wr_command_replicate, wr_command_restore, wr_command_databases,
-    wr_command_ltx, wr_command_points, wr_command_retention, wr_command_version;
+    wr_command_ltx, wr_command_points, wr_command_retention, wr_command_verify, wr_command_version;
 
 /* By name or alias; NULL when there is none. */
 const struct wr_command *wr_command_find(const char *name);

@@ -9,6 +9,7 @@ static const struct wr_command *const commands[] = {
     &wr_command_restore,
     &wr_command_databases,
     &wr_command_ltx,
+    &wr_command_verify,
     &wr_command_points,
     &wr_command_retention,
     &wr_command_version,

@@ -1,5 +1,5 @@
 /*
- * progress.c - a bar, lines, or JSON for the progress of a restore.
+ * progress.c - a bar, lines, or JSON for the progress of a restore or a verification.
  *
  *     bar    restoring [==========>         ]  52%  104 MB of 200 MB, 38 MB/s, 3s left
  *     line   restoring: 52%, 104 MB of 200 MB, 38 MB/s, 3s left
@@ -26,6 +26,8 @@ static const char *phase_text(int32_t phase)
         return "writing";
     case WEIR_PHASE_CHECK:
         return "checking";
+    case WEIR_PHASE_VERIFY:
+        return "verifying";
     default:
         return "restoring";
     }
@@ -40,6 +42,8 @@ static const char *phase_key(int32_t phase)
         return "sync";
     case WEIR_PHASE_CHECK:
         return "check";
+    case WEIR_PHASE_VERIFY:
+        return "verify";
     default:
         return "fetch";
     }
@@ -96,7 +100,7 @@ static void put_amounts(
 
 static bool has_amounts(const weir_progress *x)
 {
-    return x->phase == WEIR_PHASE_FETCH && x->bytes_total > 0;
+    return (x->phase == WEIR_PHASE_FETCH || x->phase == WEIR_PHASE_VERIFY) && x->bytes_total > 0;
 }
 
 static void put_bar(

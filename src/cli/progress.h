@@ -1,5 +1,5 @@
 /*
- * progress.h - how far a restore is, for a terminal, a log file or a program.
+ * progress.h - how far a restore or a verification is, for a terminal, a log file or a program.
  *
  * owned by the thread that renders. Pure: the time comes in, text goes out.
  */

@@ -1,9 +1,9 @@
 /*
  * plan.h - which files, in which order, make the database as of a transaction, a time, or now.
  *
- * Pure: no I/O, no clock, no memory. Restore and verification ask the same function. Retention
- * (retain.h) follows the same rule of what leads on from what, and its tests ask this function
- * whether every promised point still has a plan.
+ * Pure: no I/O, no clock, no memory. Restore asks it. Retention (retain.h) and verification
+ * (walk.h) follow the same rule of what leads on from what, and the tests of retention ask this
+ * function whether every promised point still has a plan.
  */
 #ifndef WR_ENGINE_PLAN_H
 #define WR_ENGINE_PLAN_H

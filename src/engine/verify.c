@@ -20,7 +20,7 @@ const char *wr_verify_key(struct wr_verify_run *v, const struct wr_ltx_file *f)
     return key.p ? key.p : "?";
 }
 
-void wr_verify_tell(struct wr_verify_run *v, const struct wr_finding *f)
+static void tell(struct wr_verify_run *v, const struct wr_finding *f)
 {
     if (v->r->findings++ == 0)
         (void)wr_fail(
@@ -32,12 +32,12 @@ void wr_verify_tell(struct wr_verify_run *v, const struct wr_finding *f)
 void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text)
 {
     wr_verify_mark_of(v, f)->state = WR_VERIFY_BAD;
-    wr_verify_tell(v, &(struct wr_finding){.kind = WR_FINDING_FILE,
-                          .key = wr_verify_key(v, f),
-                          .level = f->level,
-                          .min = f->min,
-                          .max = f->max,
-                          .text = text});
+    tell(v, &(struct wr_finding){.kind = WR_FINDING_FILE,
+                .key = wr_verify_key(v, f),
+                .level = f->level,
+                .min = f->min,
+                .max = f->max,
+                .text = text});
 }
 
 /* What the walk will read if all is as it should be. */
@@ -140,11 +140,11 @@ static void tell_lost(struct wr_verify_run *v, const struct wr_lost *x)
         x->missing ? "files that lead there are missing" : "files that lead there are no good",
         before); /* they fit */
     v->r->lost += x->points;
-    wr_verify_tell(v, &(struct wr_finding){.kind = WR_FINDING_LOST,
-                          .min = x->first,
-                          .max = x->last,
-                          .points = x->points,
-                          .text = text});
+    tell(v, &(struct wr_finding){.kind = WR_FINDING_LOST,
+                .min = x->first,
+                .max = x->last,
+                .points = x->points,
+                .text = text});
 }
 
 /* What the names promise and the walk did not come by. What was deleted since the replica was

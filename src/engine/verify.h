@@ -71,7 +71,7 @@ struct wr_verify_result {
 /* Read all that can be restored from. *ret is written in every case, as far as it went.
  *
  * Memory: 8 bytes a page of the largest database, 36 a page of the largest file while that is read,
- * what digest.h takes, 250 bytes a listed file while gaps are looked for. What a header promises
+ * what digest.h takes, and for each listed file 130 bytes, 350 at the end. What a header promises
  * takes none. No disk.
  *
  * Files that are deleted meanwhile are retention's: the replica is listed again, 20 times at most,

@@ -52,8 +52,7 @@ static inline struct wr_verify_mark *wr_verify_mark_of(
 /* The object's key, until the scratch is reset. */
 const char *wr_verify_key(struct wr_verify_run *v, const struct wr_ltx_file *f);
 
-void wr_verify_tell(struct wr_verify_run *v, const struct wr_finding *f);
-/* And do without it. */
+/* A file is no good: tell, and do without it from now on. */
 void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text);
 
 /* List the replica, and be ready to walk on from where the walk is. As wr_layout_list_all; BUSY:

@@ -194,6 +194,7 @@ def evil_contents(c):
     out, _ = measured(c, "restore", "-o", target, c.url)
     c.expect(out, 0)
     c.check(pages(target) == good, "a good file made by this test is restored to something else")
+    c.expect(c.run("verify", c.url), 0, "1 point can be restored")
     os.remove(target)
     count = 0
     for what, files in evil_files(good):
@@ -210,6 +211,9 @@ def evil_contents(c):
             os.remove(c.path("there", entry))
         c.check(memory < MEMORY_MIB, "%s: %d MiB of memory" % (what, memory))
         c.check(took < SECONDS / 2, "%s: took %.1f s" % (what, took))
+        out, memory = measured(c, "verify", c.url)
+        c.check(out.code == 5, "%s: verify: exit code %s: %s" % (what, out.code, out.text))
+        c.check(memory < MEMORY_MIB, "%s: verify: %d MiB of memory" % (what, memory))
         c.check(digest(c.path("replica")) == before, "%s: the replica was changed" % what)
         count += 1
     c.check(count > 40, "only %d cases" % count)

@@ -19,7 +19,8 @@ static struct {
     char calls[4096]; /* "open add(/a.db) sync(/a.db) ..." */
     int open, db_add, add_replica, close;
     const int *sync, *restore;
-    const int *list;           /* NULL: as restore */
+    const int *list; /* NULL: as restore */
+    const int *verify;
     const uint64_t *reach;     /* by listing or plan: the newest TXID, instead of `files` */
     weir_db_info db;           /* of every database */
     weir_replica_info replica; /* of every database's first replica */
@@ -38,6 +39,10 @@ static struct {
     size_t npoints;
     weir_points_options points_opt; /* of the last weir_points */
     weir_points_result points_result;
+    const weir_finding *findings; /* for verifications */
+    size_t nfindings;
+    weir_verify_result verified;
+    weir_verify_options verify_opt; /* of the last one */
 } fake;
 
 static void note(const char *fmt, ...) WR_PRINTF(1, 2);
@@ -308,6 +313,21 @@ int weir_retention(weir *w, const char *url, const char *const *db_settings,
         if (fn(arg, &fake.files[i]) != 0)
             break;
     return answer(next(&fake.restore), e);
+}
+
+int weir_verify(weir *w, const char *url, const weir_verify_options *opt, weir_finding_fn *fn,
+    void *arg, weir_verify_result *ret, weir_error *e)
+{
+    const weir_progress p = {.phase = WEIR_PHASE_VERIFY, .bytes_done = 1, .bytes_total = 2};
+
+    (void)w;
+    note("verify(%s)", url);
+    fake.verify_opt = *opt;
+    opt->progress(opt->progress_arg, &p);
+    for (size_t i = 0; i < fake.nfindings; i++)
+        fn(arg, &fake.findings[i]);
+    *ret = fake.verified;
+    return answer(next(&fake.verify), e);
 }
 
 #endif

@@ -107,7 +107,7 @@ static void test_version(void **state)
 static void test_help(void **state)
 {
     static const char *const names[] = {
-        "replicate", "restore", "databases", "ltx", "points", "retention", "version"};
+        "replicate", "restore", "databases", "ltx", "points", "retention", "verify", "version"};
 
     (void)state;
     for (size_t i = 0; i < wr_countof(names); i++) {
@@ -430,6 +430,129 @@ static void test_retention_errors(void **state)
     fake.restore = first;
     EXPECT(4, "s3://b/b: 0 of 0 files would be deleted, 0 B of 0 B\n", "Error: s3://b/a: auth\n",
         RUN(retention, "-config", c, "/n/a.db"));
+}
+
+static const weir_verify_result verified = {.points = 12,
+    .points_proven = 12,
+    .files = 9,
+    .files_read = 8,
+    .bytes_read = 2048,
+    .first_txid = 1,
+    .last_txid = 0x1f,
+    .proven_txid = 0x1f,
+    .first_ms = TIME_MS,
+    .last_ms = TIME_MS,
+    .proven_ms = TIME_MS};
+
+static const weir_finding findings[] = {
+    {.kind = WEIR_FINDING_FILE,
+        .level = 0,
+        .key = "ltx/0/x.ltx",
+        .min_txid = 2,
+        .max_txid = 3,
+        .text = "it is torn"},
+    {.kind = WEIR_FINDING_LOST,
+        .level = -1,
+        .min_txid = 3,
+        .max_txid = 5,
+        .points = 2,
+        .text = "cannot be restored"},
+};
+
+static bool begins(const char *want)
+{
+    return strncmp(out, want, strlen(want)) == 0;
+}
+
+static void test_verify(void **state)
+{
+    static const int good[] = {WEIR_OK, -1};
+
+    (void)state;
+    fake.verify = good;
+    fake.verified = verified;
+    T(RUN(verify, "-parallelism", "3", "s3://b/a") == 0);
+    T(begins(
+        "s3://b/a: 12 points can be restored, from txid 0000000000000001 "
+        "(2026-04-24T12:00:00Z) to 000000000000001f (2026-04-24T12:00:00Z): all proven; 8 files, "
+        "2.0 kB read in 0."));
+    assert_string_equal(err, "");
+    assert_string_equal(fake.calls, "open verify(s3://b/a) close(0)");
+    T(fake.verify_opt.parallel == 3 && fake.verify_opt.cancel);
+    fake.verified.points_proven = 10;
+    fake.verified.points_structure = 2;
+    fake.verified.structure_first = 1;
+    fake.verified.structure_last = 4;
+    fake.verified.files_old = 3;
+    T(RUN(verify, "s3://b/a") == 0);
+    T(strstr(out, "s; of no use any more: 3, as retention leaves some\n"));
+    T(strstr(out, ": 10 proven, 2 whole by their files, which record no checksum of the database "
+                  "(txid 0000000000000001 to 0000000000000004); 8 files"));
+    T(RUN(verify, "-json", "s3://b/a") == 0);
+    T(strstr(out, "[\n  {\n    \"replica\": \"s3\",\n    \"url\": \"s3://b/a\",\n    "
+                  "\"status\": \"ok\",\n    \"error\": \"\",\n    \"points\": 12,\n"));
+    T(strstr(out, "\"proven_txid\": \"000000000000001f\"") && strstr(out, "\"findings\": []"));
+}
+
+static void test_verify_findings(void **state)
+{
+    static const int bad[] = {WEIR_CORRUPT, -1};
+
+    (void)state;
+    fake.verify = bad;
+    fake.verified = verified;
+    fake.verified.findings = fake.nfindings = 1;
+    fake.findings = findings;
+    T(RUN(verify, "s3://b/a") == 5);
+    T(begins("s3://b/a: ltx/0/x.ltx: it is torn\ns3://b/a: 12 points can be restored, "));
+    T(strstr(out, "\ns3://b/a: nothing is lost: "));
+    fake.nfindings = 2;
+    fake.verified.points_lost = 2;
+    T(RUN(verify, "s3://b/a") == 5);
+    T(strstr(out, "s3://b/a: 2 points from txid 0000000000000003 to 0000000000000005 cannot be "
+                  "restored\n"));
+    T(strstr(out, ": all proven; 2 cannot; 8 files, "));
+    T(strstr(out, "\ns3://b/a: the newest state can be restored; "));
+    fake.verified.last_txid = 2;
+    T(RUN(verify, "s3://b/a") == 5);
+    T(strstr(out, "\ns3://b/a: the newest state cannot be restored: replicate the database to "));
+    fake.verified = (weir_verify_result){.findings = 2, .points_lost = 2};
+    T(RUN(verify, "s3://b/a") == 5);
+    T(strstr(out, "s3://b/a: no point can be restored; 2 cannot; 0 files, 0 B read in "));
+    T(RUN(verify, "-json", "s3://b/a") == 5);
+    T(strstr(out, "\"status\": \"damaged\"") && strstr(out, "\"error\": \"corrupt\""));
+    T(strstr(out, "\"kind\": \"file\",\n        \"key\": \"ltx/0/x.ltx\"") &&
+        strstr(out, "\"kind\": \"lost\",\n        \"points\": 2"));
+}
+
+/* Each of several replicas is verified, and the exit code is that of the worst. */
+static void test_verify_replicas(void **state)
+{
+    static const int codes[][4] = {{WEIR_OK, WEIR_NOTFOUND, -1}, {WEIR_AUTH, WEIR_OK, -1},
+        {WEIR_CORRUPT, WEIR_AUTH, -1}, {WEIR_IO, WEIR_NOTFOUND, -1}, {WEIR_OK, WEIR_CORRUPT, -1}};
+    static const int exits[] = {3, 4, 5, 1, 5};
+    static const int canceled[] = {WEIR_CANCELED, -1};
+    const char *c = write_config("dbs:\n- path: /var/lib/app.db\n  replicas:\n"
+                                 "  - url: s3://b/app?secret-access-key=x\n  - path: /r\n");
+
+    (void)state;
+    fake.verified = verified;
+    for (size_t i = 0; i < wr_countof(exits); i++) {
+        fake.calls[0] = '\0';
+        fake.verify = codes[i];
+        T(RUN(verify, "-config", c, "/var/lib/app.db") == exits[i]);
+        T(strstr(fake.calls, " verify(file:///r) close(0)"));
+    }
+    fake.calls[0] = '\0';
+    fake.verify = codes[1];
+    T(RUN(verify, "-config", c, "/var/lib/app.db") == 4);
+    T(strstr(err, "Error: s3://b/app?secret-access-key=***: auth\n"));
+    fake.verify = canceled;
+    fake.calls[0] = '\0';
+    T(RUN(verify, "-config", c, "/var/lib/app.db") == 1 && !strstr(fake.calls, "/r"));
+    EXPECT(1, "", "Error: database path or replica URL required\nTry: weir verify /path/to/db\n",
+        RUN(verify, "-json"));
+    EXPECT(1, "", "Error: too many arguments\n", RUN(verify, "a", "b"));
 }
 
 static void test_restore_json(void **state)
@@ -911,7 +1034,8 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(te
     C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors), C_TEST(test_points),
     C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
     C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_retention),
-    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_restore_json),
+    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
+    C_TEST(test_verify_findings), C_TEST(test_verify_replicas), C_TEST(test_restore_json),
     C_TEST(test_restore_text), C_TEST(test_a_path_that_json_cannot_hold_was_restored),
     C_TEST(test_restore_plan), C_TEST(test_restore_usage), C_TEST(test_restore_output),
     C_TEST(test_restore_exit_codes), C_TEST(test_restore_from_config),

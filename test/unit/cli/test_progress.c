@@ -69,6 +69,23 @@ static void test_bar(void **state)
     expect("");
 }
 
+static void test_verifying(void **state)
+{
+    weir_progress x = half;
+    struct wr_progress p;
+
+    (void)state;
+    x.phase = WEIR_PHASE_VERIFY;
+    wr_progress_init(&p, WR_PROGRESS_BAR, 0);
+    wr_progress_put(&p, &x, 200, &buf);
+    expect("\r\033[Kverifying [==========>         ]  52%  104 MB of 200 MB");
+    wr_progress_init(&p, WR_PROGRESS_JSON, 0);
+    wr_progress_put(&p, &x, 2000, &buf);
+    expect(
+        "{\"phase\":\"verify\",\"bytes\":104000000,\"bytes_total\":200000000,\"bytes_resumed\":0,"
+        "\"files\":3,\"files_total\":9}\n");
+}
+
 static void test_full_bar(void **state)
 {
     weir_progress x = half;
@@ -221,5 +238,6 @@ static void test_random(void **state)
 }
 
 #define P_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-T_MAIN(P_TEST(test_bar), P_TEST(test_full_bar), P_TEST(test_lines), P_TEST(test_json),
-    P_TEST(test_resuming), P_TEST(test_silent), T_TEST(test_sizes), P_TEST(test_random))
+T_MAIN(P_TEST(test_bar), P_TEST(test_verifying), P_TEST(test_full_bar), P_TEST(test_lines),
+    P_TEST(test_json), P_TEST(test_resuming), P_TEST(test_silent), T_TEST(test_sizes),
+    P_TEST(test_random))

@@ -1,0 +1,216 @@
+#!/usr/bin/python3
+"""`weir verify` of a replica that a real `weir replicate` writes to, and of that one damaged.
+
+usage: verify.py WEIR [--seconds N] [--seed N]
+
+The times are those of history.py: a day of levels, snapshots and retention in seconds. Judged:
+
+  while the replica is written to, compacted and deleted from, and weir is killed now and then, nothing is found
+  what is verified in the end restores: every point that the names promise, each to a database that is whole
+  a replica with one file damaged is never found whole: a flipped bit, a cut, a swap, a file of another database
+  where a file is missing, what is found agrees with what restores
+  exit codes and JSON are what the manual says
+
+Prints one line per finding and exits 1 when there was any.
+"""
+import argparse
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import time
+
+import history
+import kit
+
+
+class Run:
+    def __init__(self, args, found):
+        self.args, self.found = args, found
+        self.rnd = random.Random(args.seed)
+        self.path, self.replica = found.path("app.db"), found.path("replica")
+        self.url = "file://" + self.replica
+        self.config = found.path("weir.yml")
+        with open(self.config, "w") as f:
+            f.write(history.CONFIG % (self.path, self.url))
+        self.weir = history.Configured(args.weir, self.path, self.url, found.path("log"), self.config)
+        self.times = 0
+        db = sqlite3.connect(self.path, isolation_level=None)
+        db.executescript("PRAGMA journal_mode=wal; CREATE TABLE count(n); INSERT INTO count VALUES(0);"
+                         "CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+        db.close()
+
+    def verify(self, *args):
+        """The exit code, and the report; what is not JSON is a finding."""
+        r = subprocess.run([self.args.weir, "verify", "-json", *args], capture_output=True, text=True)
+        try:
+            return r.returncode, json.loads(r.stdout)[0]
+        except (ValueError, IndexError):
+            self.found.add("verify %s: %d, %s %s" % (args, r.returncode, r.stdout, r.stderr))
+            return r.returncode, None
+
+    def good(self, when):
+        code, report = self.verify(self.url)
+        self.times += 1
+        self.found.check(code == 0, "%s: verify says %d: %s" % (when, code, report))
+        return report
+
+    def live(self):
+        writer = history.Writer(self.path, self.args.seed)
+        self.weir.start()
+        writer.start()
+        kit.wait_until(lambda: kit.objects(self.replica)[0])
+        end = time.monotonic() + self.args.seconds
+        next_kill = time.monotonic() + 5
+        while time.monotonic() < end:
+            self.good("while it is written to")
+            if time.monotonic() > next_kill:
+                self.weir.kill()
+                self.good("after a kill")
+                self.weir.start()
+                next_kill = time.monotonic() + 5
+        writer.ended.set()
+        writer.join()
+        self.found.check(not writer.error, "the application: %s" % writer.error)
+        self.found.check(self.weir.stop() == 0, "weir did not end well")
+
+    def judge_end(self):
+        """All that was verified restores."""
+        report = self.good("at the end")
+        txids = kit.txids(self.replica)
+        restored = [t for t in txids if self.restores(t)]
+        print("verified %d times; at the end %d files, %d points, %d bytes in %d ms" % (
+            self.times, report["files"], report["points"], report["bytes_read"], report["duration_ms"]))
+        self.found.check(report["points"] == report["points_proven"] == len(restored),
+                         "%d points, %d proven, %d restore" % (report["points"], report["points_proven"],
+                                                               len(restored)))
+        self.found.check(int(report["last_txid"], 16) == txids[-1], "not to the newest TXID")
+        self.found.check(report["status"] == "ok" and report["findings"] == [], "status of a good replica")
+        code, report = self.verify("-config", self.config, self.path)
+        self.found.check(code == 0 and report["url"] == self.url, "by the database: %d %s" % (code, report))
+
+    def restores(self, txid, url=None):
+        out = self.found.path("restored")
+        code, _ = kit.restore(self.args.weir, url or self.url, out, txid)
+        if code != 0:
+            return False
+        db = sqlite3.connect(out)
+        whole = db.execute("PRAGMA quick_check").fetchone()[0]
+        db.close()
+        self.found.check(whole == "ok", "txid %x: %s" % (txid, whole))
+        return True
+
+    # ---- damage ----
+
+    def damages(self, files):
+        """(name, what it does to the replica in `top`): each must be told."""
+        rnd, other = self.rnd, self.other()
+
+        def path(top, key):
+            return os.path.join(top, "ltx", str(key[0]), "%016x-%016x.ltx" % key[1:])
+
+        def rewrite(change):
+            def do(top, key):
+                body = kit.read(path(top, key))
+                with open(path(top, key), "wb") as f:
+                    f.write(change(body))
+            return do
+
+        def flip(b):
+            at = rnd.randrange(len(b))
+            return b[:at] + bytes([b[at] ^ (1 << rnd.randrange(8))]) + b[at + 1:]
+
+        def swap(top, key):
+            a, b = path(top, key), path(top, rnd.choice([k for k in files if k != key]))
+            os.rename(a, a + ".x")
+            os.rename(b, a)
+            os.rename(a + ".x", b)
+
+        def stale(top, key):
+            shutil.copy(rnd.choice(other), path(top, key))
+
+        yield "a flipped bit", rewrite(flip)
+        yield "a cut", rewrite(lambda b: b[:rnd.randrange(len(b))])
+        yield "more at the end", rewrite(lambda b: b + b"x")
+        yield "zeros", rewrite(lambda b: bytes(len(b)))
+        yield "two files swapped", swap
+        yield "a file of another database", stale
+        yield "a file missing", lambda top, key: os.remove(path(top, key))
+
+    def other(self):
+        """The files of a replica of another database."""
+        path, replica = self.found.path("other.db"), self.found.path("other")
+        if not os.path.exists(replica):
+            db = sqlite3.connect(path)
+            db.executescript("PRAGMA journal_mode=wal; CREATE TABLE x(v); INSERT INTO x VALUES(1)")
+            db.close()
+            subprocess.run([self.args.weir, "replicate", "-once", path, "file://" + replica],
+                           capture_output=True, check=True)
+        return list(kit.objects(replica)[0].values())
+
+    def useful(self):
+        """Files that a restore can use, by their names."""
+        files = kit.objects(self.replica)[0]
+        points, grown = {0}, True
+        while grown:
+            grown = False
+            for k in files:
+                if k[2] not in points and any(k[1] - 1 <= p < k[2] for p in points):
+                    points.add(k[2])
+                    grown = True
+        return [k for k in files if any(k[1] - 1 <= p < k[2] for p in points)]
+
+    def harm(self):
+        top = self.found.path("harmed")
+        files = self.useful()
+        told = 0
+        for _ in range(self.args.rounds):
+            for name, do in self.damages(files):
+                key = self.rnd.choice(files)
+                shutil.rmtree(top, ignore_errors=True)
+                shutil.copytree(self.replica, top)
+                do(top, key)
+                code, report = self.verify("file://" + top)
+                told += code == 5
+                if name == "a file missing":
+                    # some are retention's to delete; but what is found good restores
+                    if code == 0 and self.rnd.random() < 0.3:
+                        newest = int(report["last_txid"], 16)
+                        self.found.check(self.restores(newest, "file://" + top),
+                                         "%s of %s: verified, and %x does not restore" % (name, key, newest))
+                    self.found.check(code in (0, 5), "%s: exit code %d" % (name, code))
+                    continue
+                self.found.check(code == 5 and report["status"] == "damaged" and report["findings"],
+                                 "%s in %s: verify says %d" % (name, key, code))
+        print("damages told: %d" % told)
+
+    def judge_codes(self):
+        code, report = self.verify("file://" + self.found.path("none"))
+        self.found.check(code == 3 and report["status"] == "no backup", "of nothing: %d %s" % (code, report))
+        r = subprocess.run([self.args.weir, "verify", self.url], capture_output=True, text=True)
+        self.found.check(r.returncode == 0 and "all proven" in r.stdout, "as text: %s %s" % (r.stdout, r.stderr))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("weir")
+    p.add_argument("--seconds", type=int, default=20)
+    p.add_argument("--rounds", type=int, default=8)
+    p.add_argument("--seed", type=int, default=1)
+    found = kit.Findings("verify")
+    run = Run(p.parse_args(), found)
+    try:
+        run.live()
+    finally:
+        if run.weir.process.poll() is None:
+            run.weir.kill()
+    run.judge_end()
+    run.harm()
+    run.judge_codes()
+    raise SystemExit(found.end())
+
+
+if __name__ == "__main__":
+    main()
