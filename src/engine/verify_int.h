@@ -19,7 +19,8 @@ enum wr_verify_state {
 
 /* What is known of a file. */
 struct wr_verify_mark {
-    uint64_t rolling; /* of the database that it makes; only if WR_VERIFY_GOOD */
+    uint64_t rolling; /* if WR_VERIFY_GOOD: of the database that it makes ... */
+    uint64_t base;    /* ... of the one at this TXID, where it was tried first */
     uint8_t state;
     bool recorded; /* its header says so, too */
 };
@@ -49,6 +50,12 @@ static inline struct wr_verify_mark *wr_verify_mark_of(
     return &v->marks[f - v->files.p];
 }
 
+/* Whether a file begins right behind that TXID, so that it must say so. */
+static inline bool wr_verify_follows(const struct wr_ltx_file *f, uint64_t txid)
+{
+    return f->min > 1 && f->min - 1 == txid;
+}
+
 /* The object's key, until the scratch is reset. */
 const char *wr_verify_key(struct wr_verify_run *v, const struct wr_ltx_file *f);
 
@@ -61,5 +68,11 @@ enum wr_status wr_verify_list(struct wr_verify_run *v, struct wr_err *e) WR_MUST
 
 /* Go on to the last point there is. What is wrong with files is told on the way. */
 enum wr_status wr_verify_walk(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
+
+/* Put the database that `f`, which is `ch` and was good at its base, makes of that one in place of
+ * v->sums. *ret_done is set if that was possible. It may be after another listing if v->stale is
+ * set. As wr_storage_get, NOMEM. */
+enum wr_status wr_verify_go_back(struct wr_verify_run *v, const struct wr_ltx_file *f,
+    const struct wr_change *ch, bool *ret_done, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -25,34 +25,31 @@ static void tell_progress(struct wr_verify_run *v, const struct wr_ltx_file *f)
         v->opts->progress(v->opts->progress_arg, &v->progress);
 }
 
-/* Read a file and try it on the database at walk.cur. What comes of it is in its mark; `ch` is to
- * be released. */
-static enum wr_status try_file(
-    struct wr_verify_run *v, const struct wr_ltx_file *f, struct wr_change *ch, struct wr_err *e)
+/* Read a file and try it on the database at walk.cur. *ret_why has a code if it is no good. */
+static enum wr_status try_file(struct wr_verify_run *v, const struct wr_ltx_file *f,
+    struct wr_change *ch, struct wr_err *ret_why, struct wr_err *e)
 {
     struct wr_verify_mark *m = wr_verify_mark_of(v, f);
-    struct wr_err why = {0};
     uint64_t rolling = 0;
-    enum wr_status st = wr_ahead_get(&v->ahead, &v->call, f, ch, &why);
+    enum wr_status st = wr_ahead_get(&v->ahead, &v->call, f, ch, ret_why);
 
     if (st == WR_NOTFOUND) {
         m->state = WR_VERIFY_VANISHED;
         v->stale = true;
         return WR_OK;
     }
-    if (st == WR_OK)
-        st = wr_sums_try(&v->sums, ch, f->min > 1 && f->min - 1 == v->walk.cur, &rolling, &why);
-    if (st == WR_CORRUPT) {
-        wr_verify_tell_file(v, f, why.text);
-    } else if (st != WR_OK) {
-        return wr_fail(e, st, "read %s: %s", wr_verify_key(v, f), why.text);
-    } else {
-        if (m->state == WR_VERIFY_UNREAD)
-            v->r->files_read++;
-        *m = (struct wr_verify_mark){
-            .rolling = rolling, .state = WR_VERIFY_GOOD, .recorded = ch->header.has_rolling};
-    }
+    if (st != WR_OK && st != WR_CORRUPT)
+        return wr_fail(e, st, "read %s: %s", wr_verify_key(v, f), ret_why->text);
     tell_progress(v, f);
+    v->r->files_read += m->state == WR_VERIFY_UNREAD;
+    if (st == WR_OK)
+        st = wr_sums_try(&v->sums, ch, wr_verify_follows(f, v->walk.cur), &rolling, ret_why);
+    if (st == WR_OK) {
+        m->base = m->state == WR_VERIFY_UNREAD ? v->walk.cur : m->base;
+        m->rolling = rolling;
+        m->recorded = ch->header.has_rolling;
+        m->state = WR_VERIFY_GOOD;
+    }
     return WR_OK;
 }
 
@@ -60,8 +57,11 @@ static enum wr_status look_at(
     struct wr_verify_run *v, const struct wr_ltx_file *f, struct wr_err *e)
 {
     struct wr_change ch = {0};
-    enum wr_status st = try_file(v, f, &ch, e);
+    struct wr_err why = {0};
+    enum wr_status st = try_file(v, f, &ch, &why, e);
 
+    if (why.code == WR_CORRUPT)
+        wr_verify_tell_file(v, f, why.text);
     wr_change_release(&ch);
     return st;
 }
@@ -82,6 +82,30 @@ static enum wr_status look_at_new(struct wr_verify_run *v, struct wr_err *e)
     return st;
 }
 
+/* Apply a file, unless it is no good or has vanished. One that was good where it begins, and is not
+ * any more, may hold another past than files within it do that came late: what a killed process had
+ * sent. A restore goes from there to its end, and so do we. */
+static enum wr_status apply(
+    struct wr_verify_run *v, const struct wr_ltx_file *f, bool *ret_done, struct wr_err *e)
+{
+    struct wr_verify_mark *m = wr_verify_mark_of(v, f);
+    bool was_good = m->state == WR_VERIFY_GOOD;
+    struct wr_change ch = {0};
+    struct wr_err why = {0};
+    enum wr_status st = try_file(v, f, &ch, &why, e);
+
+    if (st == WR_OK && why.code == WR_CORRUPT && was_good)
+        st = wr_verify_go_back(v, f, &ch, ret_done, e);
+    else if (st == WR_OK && m->state == WR_VERIFY_GOOD) {
+        st = wr_sums_apply(&v->sums, &ch, m->rolling, e);
+        *ret_done = st == WR_OK;
+    }
+    if (st == WR_OK && why.code == WR_CORRUPT && !*ret_done && !v->stale)
+        wr_verify_tell_file(v, f, why.text);
+    wr_change_release(&ch);
+    return st;
+}
+
 /* 2. *ret_on: there is a next point. */
 static enum wr_status advance(struct wr_verify_run *v, bool *ret_on, struct wr_err *e)
 {
@@ -90,18 +114,12 @@ static enum wr_status advance(struct wr_verify_run *v, bool *ret_on, struct wr_e
 
     *ret_on = false;
     while (st == WR_OK && !*ret_on && !v->stale && (f = wr_walk_next(&v->walk)) != NULL) {
-        struct wr_verify_mark *m = wr_verify_mark_of(v, f);
-        struct wr_change ch = {0};
+        unsigned state = wr_verify_mark_of(v, f)->state;
 
-        if (m->state == WR_VERIFY_UNREAD || m->state == WR_VERIFY_GOOD)
-            st = try_file(v, f, &ch, e);
-        if (st == WR_OK && m->state == WR_VERIFY_GOOD) {
-            st = wr_sums_apply(&v->sums, &ch, m->rolling, e);
-            *ret_on = st == WR_OK;
-        } else if (st == WR_OK) {
+        if (state == WR_VERIFY_UNREAD || state == WR_VERIFY_GOOD)
+            st = apply(v, f, ret_on, e);
+        if (st == WR_OK && !*ret_on && !v->stale)
             wr_walk_drop(&v->walk);
-        }
-        wr_change_release(&ch);
     }
     if (*ret_on)
         wr_walk_take(&v->walk);

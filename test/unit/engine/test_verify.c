@@ -4,6 +4,7 @@
  */
 #include "engine/verify.h"
 
+#include "engine/restore.h"
 #include "unit/engine/verify_world.h"
 
 static void test_no_false_alarm(void **state)
@@ -270,6 +271,66 @@ static void test_missing(void **state)
     hand_release(&h);
 }
 
+static enum wr_status verify_late(void *arg)
+{
+    struct hand *h = arg;
+    const struct wr_verify_opts o = {.parallel = 1, .lock_offset = LOCK_OFFSET};
+    struct wr_verify_result ret;
+    struct wr_err e = {0};
+    enum wr_status st = wr_verify(h->w.storage, t_call(), &o, &ret, &e);
+
+    if (st != WR_CORRUPT)
+        return st;
+    return ret.findings == 1 && ret.points == 24 ? WR_OK : WR_INTERNAL;
+}
+
+/* As hand_init, and a file that came late lies within a greater one: 22 within 22-25. */
+static void hand_init_late(struct hand *h)
+{
+    struct image *late;
+
+    hand_init(h, true);
+    story_commit(&h->s, 12, 0);
+    story_put(&h->s, &h->w, 0, 21, 21);
+    story_commit(&h->s, 12, 0); /* 22, of which nobody knows */
+    story_rewrite(&h->s, 1, 12);
+    story_put(&h->s, &h->w, 0, 22, 22);
+    late = &h->s.image[h->s.n--];
+    wr_free(late->data);
+    wr_free(late->changed);
+    for (int i = 0; i < 5; i++)
+        story_commit(&h->s, 12, 1);
+    story_put(&h->s, &h->w, 0, 22, 25);
+    story_put(&h->s, &h->w, 0, 26, 26);
+}
+
+/* Its past is another one: both can be restored, and what follows continues the greater one. */
+static void test_late_file_within_a_greater_one(void **state)
+{
+    struct hand h;
+    struct wr_restore_opts o = {.lock_offset = LOCK_OFFSET};
+    const uint64_t txids[] = {22, 25, 26};
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init_late(&h);
+    T_OK(hand_verify(&h, &e));
+    T(h.ret.points == 24 && h.ret.proven == 24 && h.ret.last_txid == 26);
+    for (size_t i = 0; i < wr_countof(txids); i++) {
+        struct wr_restore_result r = {0};
+
+        o.path = t_path(t_tmpdir(), "db");
+        o.txid = txids[i];
+        T_OK(wr_restore(h.w.storage, t_call(), &o, &r, &e));
+        T(r.verified);
+    }
+    hand_spoil(&h, 9, 1, 12); /* there is another way back */
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 1 && h.ret.points == 24 && h.ret.last_txid == 26);
+    t_sweep_nomem(verify_late, &h);
+    hand_release(&h);
+}
+
 /* ---- while it changes ---- */
 
 struct mover {
@@ -362,6 +423,37 @@ static void test_files_vanish(void **state)
     }
 }
 
+static void first_ways(struct hand *h)
+{
+    hand_remove(h, 9, 1, 12);
+    hand_remove(h, 0, 14, 14);
+    hand_remove(h, 0, 15, 15);
+}
+
+static void all_ways(struct hand *h)
+{
+    for (uint64_t t = 13; t <= 21; t++)
+        hand_remove(h, 0, t, t);
+    hand_remove(h, 1, 12, 16);
+}
+
+/* What leads back to a point goes at the moment when it is needed, or before. */
+static void test_files_vanish_on_the_way_back(void **state)
+{
+    (void)state;
+    for (size_t at = 1; at <= 30; at++) {
+        struct hand h;
+
+        hand_init_late(&h);
+        T(verify_moving(&h, at, first_ways) == WR_OK);
+        T(h.ret.last_txid == 26);
+        hand_release(&h);
+        hand_init_late(&h);
+        T(verify_moving(&h, at, all_ways) == (h.ret.last_txid == 26 ? WR_OK : WR_CORRUPT));
+        hand_release(&h);
+    }
+}
+
 /* ---- faults ---- */
 
 static void test_storage_fails(void **state)
@@ -438,5 +530,6 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_no_false_alarm), T_TEST(test_accepted_fixtures), T_TEST(test_rejected_fixtures),
     T_TEST(test_nothing_there), T_TEST(test_damage_without_loss), T_TEST(test_damage_with_loss),
     T_TEST(test_file_of_another_history), T_TEST(test_plain_files_that_disagree),
-    T_TEST(test_missing), T_TEST(test_files_vanish), T_TEST(test_storage_fails),
-    T_TEST(test_cancel), T_TEST(test_nomem))
+    T_TEST(test_missing), T_TEST(test_late_file_within_a_greater_one), T_TEST(test_files_vanish),
+    T_TEST(test_files_vanish_on_the_way_back), T_TEST(test_storage_fails), T_TEST(test_cancel),
+    T_TEST(test_nomem))
