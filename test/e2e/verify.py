@@ -9,6 +9,7 @@ The times are those of history.py: a day of levels, snapshots and retention in s
   what is verified in the end restores: every point that the names promise, each to a database that is whole
   a replica with one file damaged is never found whole: a flipped bit, a cut, a swap, a file of another database
   where a file is missing, what is found agrees with what restores
+  in a bucket it is the same; a store that refuses is no damage
   exit codes and JSON are what the manual says
 
 Prints one line per finding and exits 1 when there was any.
@@ -22,6 +23,7 @@ import sqlite3
 import subprocess
 import time
 
+import fakes3
 import history
 import kit
 
@@ -186,6 +188,30 @@ class Run:
                                  "%s in %s: verify says %d" % (name, key, code))
         print("damages told: %d" % told)
 
+    # ---- the same in a bucket ----
+
+    def judge_bucket(self):
+        """Over S3 it is the same; a storage that refuses is no damage; an object that is listed and not there is."""
+        shutil.copytree(self.replica, self.found.path("bucket", "x"))
+        fake = fakes3.FakeS3(self.found.path("bucket"))
+        os.environ.update(AWS_ACCESS_KEY_ID="good", AWS_SECRET_ACCESS_KEY="x")
+        report = self.verify(self.url)[1]
+        code, over_s3 = self.verify(fake.url("x"))
+        self.found.check(code == 0 and over_s3["points_proven"] == report["points_proven"],
+                         "in a bucket: %d %s" % (code, over_s3))
+        gets = [path for method, path in fake.requests if method == "GET" and path.endswith(".ltx")]
+        self.found.check(len(gets) <= report["files"], "%d requests for %d files" % (len(gets), report["files"]))
+        fake.keys = {"other"}
+        code, over_s3 = self.verify(fake.url("x"))
+        self.found.check(code == 4 and over_s3["status"] == "failed" and not over_s3["findings"],
+                         "without a key: %d %s" % (code, over_s3))
+        fake.keys, gone = None, gets[len(gets) // 2]
+        fake.lie = lambda method, path, query, answer: (
+            404, [], (fakes3.ERROR % ("NoSuchKey", "gone")).encode()) if method == "GET" and path == gone else None
+        code, over_s3 = self.verify(fake.url("x"))
+        self.found.check(code == 5 and "is not there" in over_s3["error"], "one is gone: %d %s" % (code, over_s3))
+        fake.stop()
+
     def judge_codes(self):
         code, report = self.verify("file://" + self.found.path("none"))
         self.found.check(code == 3 and report["status"] == "no backup", "of nothing: %d %s" % (code, report))
@@ -208,6 +234,7 @@ def main():
             run.weir.kill()
     run.judge_end()
     run.harm()
+    run.judge_bucket()
     run.judge_codes()
     raise SystemExit(found.end())
 
