@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "engine/restore.h"
+#include "engine/verify.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
 #include "sim/judge.h"
@@ -238,6 +239,32 @@ static void restore_one(struct bucket *b, const struct judge_image *want, bool n
     v.restores++;
 }
 
+static void note_finding(void *arg, const struct wr_finding *f)
+{
+    (void)arg;
+    sim_trace("found: %s %016" PRIx64 "-%016" PRIx64 " %s", f->key ? f->key : "", f->min, f->max,
+        f->text);
+}
+
+/* S7. What verification says of a bucket. */
+static enum wr_status verify(struct bucket *b, struct wr_verify_result *ret, struct wr_err *e)
+{
+    const struct wr_verify_opts o = {
+        .parallel = 2, .lock_offset = v.lock_offset, .finding = note_finding};
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+    struct wr_storage *s = NULL;
+    enum wr_status st;
+
+    wr_arena_init(&scratch, (size_t)1 << 30);
+    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
+    if (st == WR_OK)
+        st = wr_verify(s, &c, &o, ret, e);
+    wr_storage_close(s);
+    wr_arena_release(&scratch);
+    return st;
+}
+
 struct choice {
     struct judge_image all[RESTORES_MAX + 1]; /* the newest, then some */
     size_t n;
@@ -254,6 +281,21 @@ static bool choose(void *arg, const struct judge_image *image)
     return true;
 }
 
+/* At rest all is as it should be. */
+static void verify_one(struct bucket *b, uint64_t newest)
+{
+    struct wr_verify_result r = {0};
+    struct wr_err e = {0};
+    enum wr_status st = verify(b, &r, &e);
+
+    if (newest == 0 && st == WR_NOTFOUND)
+        return;
+    if (st != WR_OK)
+        sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
+    if (r.last_txid != newest || r.proven_txid != newest)
+        sim_fail("S7: verified to txid %" PRIu64 ", the newest is %" PRIu64, r.last_txid, newest);
+}
+
 static void restore_some(void *arg)
 {
     (void)arg;
@@ -263,6 +305,7 @@ static void restore_some(void *arg)
         judge_each(v.buckets[i].judge, choose, &c);
         for (size_t k = 0; k < c.n; k++)
             restore_one(&v.buckets[i], &c.all[k], k == 0);
+        verify_one(&v.buckets[i], c.n > 0 ? c.all[0].txid : 0);
     }
 }
 
@@ -351,8 +394,9 @@ static void restore_rotten(void *arg)
     struct bucket *b = &v.buckets[0];
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
+    struct wr_verify_result told = {0};
     const char *key = NULL;
-    enum wr_status st;
+    enum wr_status st, is;
 
     if (!store_rot(b->store, &key))
         return;
@@ -362,6 +406,9 @@ static void restore_rotten(void *arg)
         sim_fail("S6: a bit flipped in %s, and what was restored is something else", key);
     if (st != WR_OK && st != WR_CORRUPT)
         sim_fail("S6: a bit flipped in %s: %s", key, e.text);
+    is = verify(b, &told, &e);
+    if (is != WR_CORRUPT && (is != WR_OK || st != WR_OK))
+        sim_fail("S7: a bit flipped in %s, and verified: %s", key, is == WR_OK ? "ok" : e.text);
 }
 
 void verdict_rot(void)
@@ -423,16 +470,19 @@ static void restore_all(void *arg)
     const char *path = arg;
     struct bucket *b = &v.buckets[0];
     struct judge_image image = {0};
+    struct wr_verify_result told = {0};
     struct txids t = {0};
+    struct wr_err e = {0};
+    bool damaged = false;
+    enum wr_status st;
 
     commits_look();
     store_each(b->store, note_txid, &t);
     for (size_t i = t.n; i-- > 0;) {
         const bool newest = i + 1 == t.n;
         struct wr_restore_result r = {0};
-        struct wr_err e = {0};
-        enum wr_status st = restore(b, RESTORED_PATH, newest ? 0 : t.p[i], &r, &e);
 
+        st = restore(b, RESTORED_PATH, newest ? 0 : t.p[i], &r, &e);
         image = st == WR_OK ? image_of(RESTORED_PATH) : image;
         if (st == WR_OK && commit_of(0, &image) == SIZE_MAX)
             sim_fail("S1: restored txid %" PRIu64 ", which nobody has committed", r.txid);
@@ -442,8 +492,13 @@ static void restore_all(void *arg)
             sim_fail("S5: restore of txid %" PRIu64 ": %s", t.p[i], e.text);
         v.restores += st == WR_OK;
         v.txids++;
+        damaged = damaged || st == WR_CORRUPT;
     }
     wr_free(t.p);
+    st = verify(b, &told, &e);
+    if (t.n > 0 && st != WR_CORRUPT && (st != WR_OK || damaged))
+        sim_fail("S7: verified: %s; %s", st == WR_OK ? "ok" : e.text,
+            damaged ? "not all of it restores" : "no verdict");
 }
 
 void verdict_no_mixture(const char *path)

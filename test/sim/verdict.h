@@ -19,11 +19,11 @@ void verdict_shared(void);
 void verdict_acked(uint64_t txid, size_t commits);
 /* The newest state of the first `n` buckets is the newest commit. */
 void verdict_newest(size_t n);
-/* Restore the newest and some other TXIDs with the product's own code, and compare. */
+/* Restore the newest and some other TXIDs with the product's own code, and compare; verify all. */
 void verdict_restores(void);
 /* Begin to restore the newest state as it is now, in a process of its own that may be killed. */
 struct sim_proc *verdict_restore_now(void);
-/* Let a bit of the first bucket flip, and restore. */
+/* Let a bit of the first bucket flip, restore and verify. */
 void verdict_rot(void);
 /* SQLite finds nothing wrong with the application's database. */
 void verdict_integrity(const char *path);
