@@ -14,9 +14,9 @@ struct gaps {
     struct wr_ltx_file *files;
     size_t n;
     enum wr_gap *gap;
-    bool *use;        /* by file: a chain leads to where it begins */
-    bool *keep;       /* by file: room for retention's verdict */
-    uint64_t *points; /* ascending */
+    bool *use;          /* by file: a chain leads to where it begins */
+    enum wr_kept *kept; /* by file: room for retention's verdict */
+    uint64_t *points;   /* ascending */
     size_t n_points;
     int64_t newest_ms;
 };
@@ -59,7 +59,9 @@ static bool is_point(const struct gaps *x, uint64_t txid)
     return lo < x->n_points && x->points[lo] == txid;
 }
 
-/* Whether retention with that cut would leave all of x->files[from..to). */
+/* Whether retention with that cut would leave all of x->files[from..to). Points that are kept by
+ * number need no other question: what else stays because of them is the way to the last of them,
+ * which that cut leaves, too, or is of no use. */
 static enum wr_status leaves(const struct gaps *x, size_t from, size_t to, int64_t cut_ms,
     bool only_level_0, bool *ret, struct wr_err *e)
 {
@@ -71,10 +73,10 @@ static enum wr_status leaves(const struct gaps *x, size_t from, size_t to, int64
     *ret = false;
     if (age_ms == 0) /* nothing is too old */
         return WR_OK;
-    st = wr_retain(x->files, x->n, &r, x->keep, e);
+    st = wr_retain(x->files, x->n, &r, x->kept, e);
     *ret = true;
     for (size_t i = from; i < to && *ret; i++)
-        *ret = x->keep[i];
+        *ret = x->kept[i] != WR_KEPT_NOT;
     return st;
 }
 
@@ -153,16 +155,16 @@ enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, enum wr_gap *gap, st
     enum wr_status st;
 
     x.use = wr_array(n, sizeof(*x.use));
-    x.keep = wr_array(n, sizeof(*x.keep));
+    x.kept = wr_array(n, sizeof(*x.kept));
     x.points = wr_array(n, sizeof(*x.points));
-    if (x.use && x.keep && x.points)
+    if (x.use && x.kept && x.points)
         st = find_points(&x, e);
     else
         st = wr_fail(e, WR_NOMEM, "gaps between %zu files: out of memory", n);
     if (st == WR_OK)
         st = judge(&x, e);
     wr_free(x.use);
-    wr_free(x.keep);
+    wr_free(x.kept);
     wr_free(x.points);
     return st;
 }

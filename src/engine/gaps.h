@@ -30,7 +30,7 @@ enum wr_gap {
     WR_GAP_LOST, /* none does, and one should */
 };
 
-/* Set gap[i] for each of the `n` files, sorted by wr_ltx_file_cmp. Needs 100 bytes a file. NOMEM.
+/* Set gap[i] for each of the `n` files, sorted by wr_ltx_file_cmp. Needs 150 bytes a file. NOMEM.
  */
 enum wr_status wr_gaps(
     struct wr_ltx_file *files, size_t n, enum wr_gap *gap, struct wr_err *e) WR_MUST_CHECK;

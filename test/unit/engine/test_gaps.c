@@ -61,7 +61,7 @@ struct life {
     struct wr_retention keep;
     int64_t grace_ms;
     uint64_t txid, ends[4];
-    int64_t now;
+    int64_t now, scale;
 };
 
 /* With a file of a level those below it get theirs, and with a snapshot all. */
@@ -70,7 +70,7 @@ static void live(struct wr_rand *r, struct life *x)
     uint64_t next = x->txid + 1 + (wr_rand_below(r, 8) ? 0 : wr_rand_below(r, 5));
     unsigned top = 0;
 
-    x->now += 1 + (int64_t)wr_rand_below(r, 30);
+    x->now += x->scale * (1 + (int64_t)wr_rand_below(r, 30));
     add(&x->l, 0, x->txid + 1, next, x->now);
     x->txid = next;
     while (top < 4 && wr_rand_below(r, 4) == 0)
@@ -88,7 +88,7 @@ static void live(struct wr_rand *r, struct life *x)
  * `upto`: no more than so many are deleted. */
 static void retain(struct life *x, size_t upto)
 {
-    bool keep[LISTING_MAX] = {0};
+    enum wr_kept keep[LISTING_MAX] = {WR_KEPT_NOT};
     struct listing doomed = {0};
     struct wr_err e = {0};
 
@@ -96,7 +96,7 @@ static void retain(struct life *x, size_t upto)
     for (size_t i = 0; i < x->l.n; i++) {
         struct wr_ltx_file f = x->l.f[i];
 
-        if (keep[i])
+        if (keep[i] != WR_KEPT_NOT)
             continue;
         f.time_ms = x->now;
         for (size_t k = 0; k < x->doomed.n; k++) {
@@ -117,16 +117,23 @@ static void retain(struct life *x, size_t upto)
     }
 }
 
+/* Every third life is weeks long, and something of it is kept by number, too. */
 static struct life *born(struct wr_rand *r)
 {
     struct life *x = test_calloc(1, sizeof(*x));
+    bool by_number = wr_rand_below(r, 3) == 0;
+    int64_t scale = by_number ? INT64_C(1) << (12 + wr_rand_below(r, 12)) : 1;
 
-    *x = (struct life){.keep = {.keep_ms = 100 + (int64_t)wr_rand_below(r, 600),
-                           .l0_ms = (int64_t)wr_rand_below(r, 200)},
-        .grace_ms = (int64_t)wr_rand_below(r, 100),
+    *x = (struct life){.keep = {.keep_ms = scale * (100 + (int64_t)wr_rand_below(r, 600)),
+                           .l0_ms = scale * (int64_t)wr_rand_below(r, 200)},
+        .grace_ms = scale * (int64_t)wr_rand_below(r, 100),
+        .scale = scale,
         .txid = 1,
         .ends = {0, 1, 1, 1},
         .now = 1000};
+    for (size_t i = 0; by_number && i < WR_PERIODS; i++)
+        x->keep.periods[i] = (uint32_t)(wr_rand_below(r, 2) * wr_rand_below(r, 60));
+    x->keep.snapshots = by_number ? (uint32_t)wr_rand_below(r, 4) : 0;
     add(&x->l, WR_LEVEL_SNAPSHOT, 1, 1, x->now);
     return x;
 }
@@ -236,6 +243,26 @@ static void test_beginning_of_a_level(void **state)
     T(count(&l, WR_GAP_LOST) == 0);
 }
 
+/* Of level 0 stays what an hour is known by, though a level leads there, and the way to the next
+ * hour's point: by age alone retention would not have left that. */
+static void test_points_of_hours(void **state)
+{
+    const int64_t hour = 3600000;
+    struct listing l = {0};
+
+    (void)state;
+    add(&l, 9, 1, 1, 0);
+    add(&l, 1, 2, 10, hour - 1);
+    add(&l, 0, 10, 10, hour - 1);
+    add(&l, 0, 11, 20, 2 * hour - 1);
+    add(&l, 9, 1, 60, 24 * hour);
+    for (uint64_t t = 96; t <= 120; t++)
+        add(&l, 0, t, t, 48 * hour + (int64_t)t);
+    add(&l, 9, 1, 100, 48 * hour + 100);
+    T(count(&l, WR_GAP_LOST) == 0);
+    T(count(&l, WR_GAP_OLD) == 4);
+}
+
 /* Kept as a snapshot, and none. */
 static void test_odd(void **state)
 {
@@ -294,4 +321,5 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_retention_is_no_loss), T_TEST(test_nothing_is_missing),
     T_TEST(test_hole_in_level_0), T_TEST(test_hole_at_the_end), T_TEST(test_no_base),
-    T_TEST(test_beginning_of_a_level), T_TEST(test_odd), T_TEST(test_runs), T_TEST(test_nomem))
+    T_TEST(test_beginning_of_a_level), T_TEST(test_points_of_hours), T_TEST(test_odd),
+    T_TEST(test_runs), T_TEST(test_nomem))

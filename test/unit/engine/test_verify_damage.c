@@ -243,7 +243,8 @@ static bool is_retained(const struct bench *b)
             const struct wr_retention r = {
                 .keep_ms = i ? (int64_t)b->s.n * 1000 - was->p[i].time_ms - 1 : 0,
                 .l0_ms = k ? (int64_t)b->s.n * 1000 - was->p[k].time_ms - 1 : 0};
-            bool keep[512] = {0}, over = false, good = true;
+            enum wr_kept keep[512] = {WR_KEPT_NOT};
+            bool over = false, good = true;
 
             if (r.keep_ms < 0 || r.l0_ms < 0)
                 continue;
@@ -251,7 +252,7 @@ static bool is_retained(const struct bench *b)
             for (size_t j = was->n; j-- > 0 && good;) {
                 bool gone = !wr_ltx_files_find(&b->all, &was->p[j]);
 
-                good = gone ? !keep[j] : (keep[j] || !over);
+                good = gone ? keep[j] == WR_KEPT_NOT : keep[j] != WR_KEPT_NOT || !over;
                 over = over || gone;
             }
             if (good)

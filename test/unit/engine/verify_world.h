@@ -63,14 +63,14 @@ static inline void replica_names(const struct story *s, struct wr_ltx_files *all
 static inline void replica_retain(struct wr_ltx_files *all, int64_t keep_ms, int64_t l0_ms)
 {
     const struct wr_retention ret = {.keep_ms = keep_ms, .l0_ms = l0_ms};
-    bool keep[512] = {0};
+    enum wr_kept keep[512] = {WR_KEPT_NOT};
     size_t n = 0;
     struct wr_err e = {0};
 
     T(all->n <= 512);
     T_OK(wr_retain(all->p, all->n, &ret, keep, &e));
     for (size_t i = 0; i < all->n; i++) {
-        if (keep[i])
+        if (keep[i] != WR_KEPT_NOT)
             all->p[n++] = all->p[i];
     }
     all->n = n;
