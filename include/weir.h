@@ -137,7 +137,8 @@ WEIR_API int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr);
 /* Take charge of the database at `path`, which need not exist yet. `settings` are those of an entry
  * under `dbs:`, and for what is kept of its past "levels" ("30s,5m,1h"; "": none),
  * "snapshot.interval" ("0s": only the first), "snapshot.retention", "l0-retention",
- * "retention.enabled" and "retention.grace"; without them Litestream's defaults. Beyond these times
+ * "retention.enabled" and "retention.grace"; without them Litestream's defaults. With
+ * "validation.interval" every replica is verified (weir_verify) so often. Beyond these times
  * "snapshot.keep" ("3") keeps so many of the newest snapshots, and "snapshot.keep-hourly",
  * "-daily", "-weekly", "-monthly" and "-yearly" a point of each of the last so many periods, in
  * UTC: its newest snapshot, or its newest point if it has none; 100000 at most, 0: none. Nothing
@@ -206,6 +207,12 @@ typedef struct weir_replica_info {
      * many pages it has, and so is a deletion of up to 1000 objects. */
     uint64_t put_requests, list_requests, get_requests, head_requests, delete_requests;
     uint64_t bytes_up, bytes_down; /* of objects */
+    /* By "validation.interval", as of verified_ms, Unix ms (0: never yet): the newest state that
+     * was proven to be restorable, what was found wrong (weir_verify), and how many states that
+     * files are there for cannot be restored. */
+    weir_txid verified_txid;
+    int64_t verified_ms;
+    uint64_t findings, points_lost;
 } weir_replica_info;
 WEIR_API int weir_replica_status(
     weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);

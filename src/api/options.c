@@ -181,6 +181,8 @@ static enum wr_status db_setting(
         return duration_ms(key, value, &o->retention.l0_ms, e);
     if (strcmp(key, "retention.grace") == 0)
         return duration_ms(key, value, &o->retention.grace_ms, e);
+    if (strcmp(key, "validation.interval") == 0)
+        return duration_ms(key, value, &o->verify_ms, e);
     if (strcmp(key, "retention.enabled") == 0)
         return boolean(key, value, ret_retain, e);
     return wr_fail(e, WR_MISUSE, "unknown database setting \"%s\"", key);

@@ -434,6 +434,10 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     info.delete_requests = s.requests.remove;
     info.bytes_up = s.requests.bytes_up;
     info.bytes_down = s.requests.bytes_down;
+    info.verified_txid = s.verified.proven_txid;
+    info.verified_ms = s.verified.ended_ms;
+    info.findings = s.verified.findings;
+    info.points_lost = s.verified.lost;
     info.error_code = (int32_t)s.error;
     (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));

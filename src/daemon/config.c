@@ -34,7 +34,7 @@ static const struct wr_key top_keys[] = {
     {"socket", WR_KEY_LATER},
     {"levels", WR_KEY_READ},
     {"snapshot", WR_KEY_READ},
-    {"validation", WR_KEY_LATER},
+    {"validation", WR_KEY_READ},
     {"retention", WR_KEY_READ},
     {"l0-retention", WR_KEY_READ},
     {"l0-retention-check-interval", WR_KEY_LATER},

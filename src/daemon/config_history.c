@@ -5,6 +5,7 @@
  *       - interval: 30s
  *     l0-retention: 5m
  *     retention: {enabled: true, grace: 5m}
+ *     validation: {interval: 24h}        how often it is proven
  *     snapshot:                          here, or of one database
  *       interval: 24h
  *       retention: 24h
@@ -37,6 +38,11 @@ static const char *const keep_settings[] = {"snapshot.keep", "snapshot.keep-hour
 static const struct wr_key retention_keys[] = {
     {"enabled", WR_KEY_READ},
     {"grace", WR_KEY_READ},
+    {NULL, 0},
+};
+
+static const struct wr_key validation_keys[] = {
+    {"interval", WR_KEY_READ},
     {NULL, 0},
 };
 
@@ -133,7 +139,7 @@ static enum wr_status get_map(const struct history *h, const yaml_node_t *from, 
 /* Of the replicas of a database, the one that says so; two that say different things are no way to
  * keep one history. */
 static enum wr_status of_replicas(const struct history *h, const yaml_node_t *db, const char *key,
-    const yaml_node_t **ret, struct wr_err *e)
+    const char *instead, const yaml_node_t **ret, struct wr_err *e)
 {
     const yaml_node_t *one = wr_doc_get(h->doc, db, "replica");
     const yaml_node_t *list = wr_doc_get(h->doc, db, "replicas");
@@ -145,8 +151,8 @@ static enum wr_status of_replicas(const struct history *h, const yaml_node_t *db
         if (v && *ret && !wr_str_eq(wr_doc_text(v), wr_doc_text(*ret)))
             return wr_doc_fail(h->doc, v, e,
                 "%s: the replicas of one database have one history, give all the same value or "
-                "use 'snapshot' of the database",
-                key);
+                "use %s",
+                key, instead);
         *ret = v ? v : *ret;
         r = list && !one ? wr_doc_item(h->doc, list, i) : NULL;
     }
@@ -163,7 +169,7 @@ static enum wr_status read_snapshot(const struct history *h, const yaml_node_t *
 
     v = wr_doc_get(h->doc, own, key);
     if (st == WR_OK && !v)
-        st = of_replicas(h, db, old, &v, e);
+        st = of_replicas(h, db, old, "'snapshot' of the database", &v, e);
     if (st != WR_OK)
         return st;
     all = wr_doc_get(h->doc, top, "snapshot");
@@ -197,13 +203,28 @@ static enum wr_status read_keep(
     return st;
 }
 
+/* Of the replicas of the database, as Litestream 0.3 had it, or of all. */
+static enum wr_status read_validation(
+    const struct history *h, const yaml_node_t *top, const yaml_node_t *db, struct wr_err *e)
+{
+    const yaml_node_t *v = NULL;
+    enum wr_status st = of_replicas(h, db, "validation-interval", "'validation'", &v, e);
+
+    if (st == WR_OK && !v)
+        v = wr_doc_get(h->doc, wr_doc_get(h->doc, top, "validation"), "interval");
+    return st == WR_OK ? add_duration(h, v, "validation.interval", "validation interval", true, e)
+                       : st;
+}
+
 enum wr_status wr_config_history_top(struct wr_doc *d, const yaml_node_t *top, struct wr_err *e)
 {
     const struct history h = {.doc = d};
     const yaml_node_t *v;
     enum wr_status st = get_map(&h, top, "snapshot", snapshot_keys, &v, e);
 
-    return st == WR_OK ? get_map(&h, top, "retention", retention_keys, &v, e) : st;
+    if (st == WR_OK)
+        st = get_map(&h, top, "retention", retention_keys, &v, e);
+    return st == WR_OK ? get_map(&h, top, "validation", validation_keys, &v, e) : st;
 }
 
 enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const yaml_node_t *db,
@@ -229,6 +250,8 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
     if (st == WR_OK)
         st = add_duration(
             &h, wr_doc_get(d, retention, "grace"), "retention.grace", "retention grace", false, e);
+    if (st == WR_OK)
+        st = read_validation(&h, top, db, e);
     if (st == WR_OK && enabled && !wr_parse_bool(wr_doc_text(enabled), &ignored))
         return wr_doc_fail(d, enabled, e, "retention.enabled must be true or false");
     if (st == WR_OK && enabled)

@@ -25,7 +25,7 @@ const struct wr_key wr_config_replica_keys[] = {
     {"age", WR_KEY_READ},
     {"sse-customer-key-path", WR_KEY_READ},
     {"name", WR_KEY_LATER},
-    {"validation-interval", WR_KEY_LATER},
+    {"validation-interval", WR_KEY_READ},
     {"retention", WR_KEY_READ},
     {"retention-check-interval", WR_KEY_LATER},
     {"snapshot-interval", WR_KEY_READ},

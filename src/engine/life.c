@@ -80,6 +80,7 @@ enum wr_status wr_db_new(
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->cadence = o->cadence;
     db->retention = o->retention;
+    db->verify_ms = o->verify_ms;
     if (db->cadence.few == 0)
         db->cadence.few = FEW_FILES;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
@@ -119,6 +120,8 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
     enum wr_status st;
 
     o.history = db->cadence.levels > 0 || db->cadence.snapshot_ms > 0;
+    o.verify_ns = db->verify_ms * 1000000;
+    o.lock_offset = db->lock_offset;
     o.seed = db->seed ? db->seed : (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;
     st = wr_replica_new(storage, &o, &r, e);
     if (st != WR_OK) {

@@ -31,6 +31,7 @@ struct wr_db_opts {
     uint32_t lock_offset;          /* of SQLite's lock page; 0: 0x40000000 */
     struct wr_cadence cadence;     /* of compaction and snapshots */
     struct wr_retention retention; /* where there is a cadence; = {0}: nothing is deleted */
+    int64_t verify_ms;             /* each replica is verified so often; 0: never */
     bool adopt;                    /* every replica as by wr_db_adopt_replica */
     uint64_t seed; /* of all jitter, so that runs repeat; 0: another one each time */
 };

@@ -131,6 +131,7 @@ struct wr_db {
     uint32_t lock_offset;
     struct wr_cadence cadence;
     struct wr_retention retention;
+    int64_t verify_ms;
     uint32_t checkpoint_frames;
     int64_t scan_ns;
     uint64_t scan_bytes, inline_bytes;

@@ -34,7 +34,8 @@ struct wr_replica {
     struct wr_storage *storage;
     void (*notify)(void *arg);
     void *arg;
-    struct wr_keeper *keeper; /* NULL: none */
+    struct wr_keeper *keeper;     /* NULL: none */
+    struct wr_verifier *verifier; /* the same */
     char *label;
     struct wr_cancel cancel;
 
@@ -452,16 +453,24 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     return send_next(r, c, p, epoch);
 }
 
-static enum wr_status add_keeper(struct wr_replica *r, struct wr_storage *storage,
+/* The actors beside it that were asked for. */
+static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storage,
     const struct wr_replica_opts *o, struct wr_err *e)
 {
+    const struct wr_verifier_opts vo = {.sched = o->sched,
+        .storage = storage,
+        .label = o->label,
+        .interval_ns = o->verify_ns,
+        .lock_offset = o->lock_offset};
     const struct wr_keeper_opts ko = {.sched = o->sched,
         .storage = storage,
         .label = o->label,
         .notify = o->notify,
         .arg = o->arg};
 
-    return o->history ? wr_keeper_new(&ko, &r->keeper, e) : WR_OK;
+    enum wr_status st = o->history ? wr_keeper_new(&ko, &r->keeper, e) : WR_OK;
+
+    return st == WR_OK && o->verify_ns > 0 ? wr_verifier_new(&vo, &r->verifier, e) : st;
 }
 
 enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,
@@ -479,10 +488,11 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     r->arg = o->arg;
     wr_rand_init(&r->jitter, o->seed);
     wr_list_init(&r->queue);
-    st = add_keeper(r, storage, o, e);
+    st = add_others(r, storage, o, e);
     if (st == WR_OK)
         st = wr_sched_add(&r->actor, e);
     if (st != WR_OK) {
+        wr_verifier_free(r->verifier);
         wr_keeper_free(r->keeper);
         wr_free(r->label);
         wr_free(r);
@@ -514,6 +524,7 @@ void wr_replica_free(struct wr_replica *r)
         return;
     wr_replica_cancel(r);
     wr_sched_remove(&r->actor);
+    wr_verifier_free(r->verifier);
     wr_keeper_free(r->keeper);
     log_requests(r);
     queue_clear(r);
@@ -527,6 +538,8 @@ void wr_replica_free(struct wr_replica *r)
 void wr_replica_start(struct wr_replica *r)
 {
     wr_sched_wake(&r->actor);
+    if (r->verifier)
+        wr_verifier_start(r->verifier);
 }
 
 /* Whether the file begins where the replica will be when it has sent all that waits. */
@@ -630,6 +643,8 @@ void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)
     }
     wr_mutex_unlock(&r->mutex);
     wr_storage_counts(r->storage, &ret->requests);
+    if (r->verifier)
+        wr_verifier_report(r->verifier, &ret->verified);
 }
 
 struct wr_storage *wr_replica_storage(struct wr_replica *r)
@@ -657,6 +672,8 @@ void wr_replica_cancel(struct wr_replica *r)
     if (r->request)
         wr_cancel_now(r->request);
     wr_mutex_unlock(&r->mutex);
+    if (r->verifier)
+        wr_verifier_cancel(r->verifier);
     if (r->keeper)
         wr_keeper_cancel(r->keeper);
 }

@@ -20,6 +20,7 @@
 #include "engine/parcel.h"
 #include "engine/remote.h"
 #include "engine/sample.h"
+#include "engine/verifier.h"
 #include "run/sched.h"
 #include "storage/storage.h"
 
@@ -50,7 +51,8 @@ struct wr_replica_status {
     int64_t last_ok_ms;   /* wall time of the last acknowledgement or listing; 0: never */
     enum wr_status error; /* of the last failure, OK when none since the last success */
     char error_text[WR_ERR_MAX];
-    struct wr_storage_counts requests; /* the keeper's included, from the beginning on */
+    struct wr_storage_counts requests;  /* the keeper's included, from the beginning on */
+    struct wr_verifier_report verified; /* = {0} where there is no verifier */
 };
 
 /* `storage` becomes the replica's. `notify(arg)` runs after every change of status, on the thread
@@ -60,8 +62,10 @@ struct wr_replica_opts {
     const char *label;
     void (*notify)(void *arg);
     void *arg;
-    bool history;  /* it has a keeper */
-    uint64_t seed; /* of the backoff's jitter */
+    bool history;         /* it has a keeper */
+    int64_t verify_ns;    /* it has a verifier, which works so often; 0: none */
+    uint32_t lock_offset; /* byte offset of SQLite's lock page, for that */
+    uint64_t seed;        /* of the backoff's jitter */
 };
 enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,
     struct wr_replica **ret, struct wr_err *e) WR_MUST_CHECK;

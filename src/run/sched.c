@@ -224,6 +224,7 @@ enum wr_status wr_sched_new(const struct wr_sched_opts *o, struct wr_sched **ret
         [WR_LANE_LOCAL] = 2,
         [WR_LANE_NET] = 4,
         [WR_LANE_BULK] = 1,
+        [WR_LANE_CHECK] = 1,
     };
     unsigned threads_max[WR_LANE_MAX] = {0};
     struct wr_sched *s = wr_alloc(sizeof(*s));

@@ -18,6 +18,7 @@ enum wr_lane {
     WR_LANE_LOCAL, /* milliseconds: SQLite, local files */
     WR_LANE_NET,   /* one request or two: uploads, listings */
     WR_LANE_BULK,  /* minutes: snapshots, compactions, restores */
+    WR_LANE_CHECK, /* hours, and nobody waits: verification */
     WR_LANE_MAX
 };
 
@@ -48,7 +49,7 @@ struct wr_actor {
 struct wr_sched_opts {
     const struct wr_clock *clock;      /* NULL: the system's */
     const struct wr_log *log;          /* copied; NULL: silent */
-    unsigned threads_max[WR_LANE_MAX]; /* 0: 2, 4, 1 */
+    unsigned threads_max[WR_LANE_MAX]; /* 0: 2, 4, 1, 1 */
     bool manual;                       /* start no thread: the host calls wr_sched_pump */
 };
 

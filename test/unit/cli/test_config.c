@@ -214,6 +214,7 @@ static void test_history(void **state)
         "keep-hourly: 24, keep-weekly: 5, keep-monthly: 12, keep-yearly: 0}\n"
         "l0-retention: 0s\n"
         "retention: {enabled: false, grace: 90s}\n"
+        "validation: {interval: 8h}\n"
         "dbs:\n"
         "  - path: /a.db\n"
         "    replica: {url: file:///a}\n"
@@ -223,7 +224,8 @@ static void test_history(void **state)
         "  - path: /c.db\n"
         "    replicas:\n"
         "      - {url: file:///d}\n"
-        "      - {url: file:///e, retention: 36h, snapshot-interval: 6h}\n";
+        "      - {url: file:///e, retention: 36h, snapshot-interval: 6h, "
+        "validation-interval: 2h}\n";
     struct wr_config *c = good(text);
 
     (void)state;
@@ -240,6 +242,7 @@ static void test_history(void **state)
     assert_string_equal(setting(c->dbs[0].settings, "l0-retention"), "0s");
     assert_string_equal(setting(c->dbs[0].settings, "retention.enabled"), "false");
     assert_string_equal(setting(c->dbs[0].settings, "retention.grace"), "90s");
+    assert_string_equal(setting(c->dbs[0].settings, "validation.interval"), "8h");
     assert_string_equal(setting(c->dbs[1].settings, "snapshot.interval"), "12h");
     assert_string_equal(setting(c->dbs[1].settings, "snapshot.retention"), "2w");
     assert_string_equal(setting(c->dbs[1].settings, "snapshot.keep-daily"), "30");
@@ -247,6 +250,7 @@ static void test_history(void **state)
     /* as Litestream 0.3 had it */
     assert_string_equal(setting(c->dbs[2].settings, "snapshot.interval"), "6h");
     assert_string_equal(setting(c->dbs[2].settings, "snapshot.retention"), "36h");
+    assert_string_equal(setting(c->dbs[2].settings, "validation.interval"), "2h");
     c = good("levels: []\ndbs: [{path: /a.db, replica: {url: file:///a}}]\n");
     assert_string_equal(setting(c->dbs[0].settings, "levels"), "");
 }
@@ -289,6 +293,9 @@ static void test_bad_history(void **state)
     bad_history("l0-retention: 300", "1:15: l0-retention: \"300\" is not a duration such as 24h");
     bad_history("retention: {enabled: maybe}", "1:22: retention.enabled must be true or false");
     bad_history("retention: 24h", "1:12: retention must be a mapping, not a single value");
+    bad_history("validation: 24h", "1:13: validation must be a mapping, not a single value");
+    bad_history("validation: {interval: -1s}",
+        "1:24: validation.interval: validation interval must not be negative (got -1s)");
     bad("dbs:\n"
         "  - path: /a.db\n"
         "    replicas:\n"

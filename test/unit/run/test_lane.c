@@ -69,7 +69,7 @@ int64_t wr_sched_next(const struct wr_sched *s, enum wr_lane *ret_lane)
 
 static void setup(struct wr_sched *s, int64_t idle_max_ns, const struct wr_clock *clock)
 {
-    static const unsigned threads_max[WR_LANE_MAX] = {3, 2, 1};
+    static const unsigned threads_max[WR_LANE_MAX] = {3, 2, 1, 1};
     struct wr_err e = {0};
 
     *s = (struct wr_sched){.timer_ns = WR_NEVER};
@@ -111,7 +111,7 @@ static void hold(struct wr_sched *s, bool on)
 
 static unsigned sum(const unsigned n[WR_LANE_MAX])
 {
-    return n[WR_LANE_LOCAL] + n[WR_LANE_NET] + n[WR_LANE_BULK];
+    return n[WR_LANE_LOCAL] + n[WR_LANE_NET] + n[WR_LANE_BULK] + n[WR_LANE_CHECK];
 }
 
 typedef bool condition(const struct wr_sched *s, unsigned n);
@@ -318,7 +318,7 @@ static void test_timers_are_of_the_given_clock(void **state)
 
 static enum wr_status sweep_body(void *arg)
 {
-    static const unsigned threads_max[WR_LANE_MAX] = {1, 1, 1};
+    static const unsigned threads_max[WR_LANE_MAX] = {1, 1, 1, 1};
     struct wr_sched s = {.timer_ns = WR_NEVER};
     struct wr_err e = {0};
     enum wr_status st = wr_lanes_init(&s.lanes, &s, wr_clock_system(), threads_max, 20000 * MS, &e);

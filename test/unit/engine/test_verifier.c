@@ -1,0 +1,139 @@
+/*
+ * test_verifier.c - replicas that are proven again and again while they are written to: what is
+ * known of them by then, what it costs, and what is said of damage.
+ */
+#include "engine/verifier.h"
+
+#include "unit/engine/history_world.h"
+
+#define HOUR (3600 * SECOND)
+
+static void begin_verified(struct history *h, size_t buckets)
+{
+    begin(h, buckets);
+    world_stop(&h->w);
+    h->w.opts.verify_ms = 3600000;
+    world_start(&h->w);
+    (void)world_sync(&h->w);
+}
+
+static void end(struct history *h)
+{
+    world_close(&h->w);
+}
+
+static struct wr_replica_status status_of(struct history *h, size_t i)
+{
+    struct wr_replica_status s;
+    struct wr_str name;
+
+    wr_db_replica_status(h->w.db, i, &s, &name);
+    return s;
+}
+
+/* Half an hour passes, then another one; nothing was written in the second. */
+static void test_every_hour(void **state)
+{
+    struct wr_verifier_report is;
+    struct history h;
+    uint64_t reads, txid;
+
+    (void)state;
+    begin_verified(&h, 2);
+    write_every(&h, 60, 29);
+    is = status_of(&h, 0).verified;
+    T(is.ended_ms == 0 && is.proven_txid == 0 && is.error == WR_OK);
+    txid = world_sync(&h.w);
+    world_run(&h.w, HOUR / 2 + 120 * SECOND);
+    for (size_t i = 0; i < 2; i++) {
+        is = status_of(&h, i).verified;
+        T(is.ended_ms > 0 && is.findings == 0 && is.lost == 0 && is.error == WR_OK);
+        assert_int_equal(is.proven_txid, txid);
+    }
+    T(strstr(h.w.info, "replica verified"));
+    reads = status_of(&h, 0).requests.get;
+    world_run(&h.w, HOUR - 300 * SECOND);
+    T(status_of(&h, 0).requests.get == reads); /* nothing was due */
+    world_run(&h.w, 400 * SECOND);
+    T(status_of(&h, 0).requests.get > reads);
+    T(status_of(&h, 0).verified.ended_ms > is.ended_ms);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    end(&h);
+}
+
+/* A bit flips, and is told with its file; what can be restored is still known. */
+static void test_damage_is_told(void **state)
+{
+    struct wr_verifier_report is;
+    struct wr_ltx_file f = {0};
+    struct object o;
+    struct history h;
+    uint64_t txid;
+
+    (void)state;
+    begin_verified(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.cadence = (struct wr_cadence){0}; /* else a level soon leads to the same state */
+    world_start(&h.w);
+    write_every(&h, 1, 20);
+    txid = world_sync(&h.w);
+    T(bucket_count_level(&h.w, 0, &f) > 3);
+    o = bucket_get(&h.w, &f);
+    o.body[f.size - 1] ^= 1; /* of the checksum: in a page it might decode to the same */
+    bucket_remove(&h.w, &f);
+    bucket_put(&h.w, &o);
+    world_run(&h.w, HOUR + SECOND);
+    is = status_of(&h, 0).verified;
+    T(is.error == WR_CORRUPT && is.findings > 0 && is.lost == 1 && is.ended_ms > 0);
+    T(is.proven_txid > 0 && is.proven_txid < txid);
+    T(strstr(is.error_text, ".ltx"));
+    T(strstr(h.w.error, "a replica is damaged") && h.w.errors == 1);
+    T(strstr(h.w.warning, "damage in a replica"));
+    end(&h);
+}
+
+/* That a store does not answer is no damage; it is tried again, sooner, and what was known stays.
+ */
+static void test_a_store_that_does_not_answer(void **state)
+{
+    struct wr_verifier_report was, is;
+    struct history h;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.verify_ms = 3600000;
+    h.w.arm = no_faults_yet;
+    world_start(&h.w);
+    write_every(&h, 1, 5);
+    world_run(&h.w, HOUR + SECOND);
+    was = status_of(&h, 0).verified;
+    T(was.ended_ms > 0 && was.error == WR_OK);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_run(&h.w, HOUR + SECOND);
+    is = status_of(&h, 0).verified;
+    T(is.ended_ms == was.ended_ms && is.proven_txid == was.proven_txid && is.error == WR_IO);
+    T(strstr(h.w.warning, "cannot verify a replica"));
+    faultstore_calm(h.w.fault[0]);
+    world_run(&h.w, 1500 * SECOND);
+    is = status_of(&h, 0).verified;
+    T(is.ended_ms > was.ended_ms && is.error == WR_OK);
+    end(&h);
+}
+
+/* Nothing was sent yet: that is not damage. */
+static void test_an_empty_replica(void **state)
+{
+    struct history h;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.verify_ms = 1;
+    world_start(&h.w);
+    T(h.w.errors == 0 && h.w.warnings == 0);
+    end(&h);
+}
+
+T_MAIN(T_TEST(test_every_hour), T_TEST(test_damage_is_told),
+    T_TEST(test_a_store_that_does_not_answer), T_TEST(test_an_empty_replica))
