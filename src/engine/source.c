@@ -1,0 +1,246 @@
+/*
+ * source.c - see source.h. It reads names and times, and of files nothing.
+ */
+#include "engine/source.h"
+
+#include "base/mem.h"
+#include "engine/legacy.h"
+#include "engine/plan.h"
+#include "engine/restore.h"
+#include "engine/times.h"
+#include "storage/storage.h"
+
+void wr_source_release(struct wr_source *x)
+{
+    wr_ltx_files_release(&x->all);
+    wr_ltx_files_release(&x->plan);
+    wr_legacy_free(x->legacy);
+}
+
+/* Learn of the files' times what a plan for opts->time_ms depends on. */
+static enum wr_status find_times(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_ltx_files *all, struct wr_err *e)
+{
+    struct wr_times *x = NULL;
+    const size_t *which = NULL;
+    size_t n = 0;
+    enum wr_status st;
+
+    if (wr_storage_caps(s) & WR_STORAGE_LIST_TIME)
+        return WR_OK;
+    if (opts->time_in_range) /* the oldest and the newest count, too */
+        return wr_layout_times(s, c, all->p, NULL, all->n, opts->parallel, e);
+    st = wr_times_new(all->p, all->n, opts->time_ms, &x, e);
+    while (st == WR_OK && (n = wr_times_next(x, &which)) > 0)
+        st = wr_layout_times(s, c, all->p, which, n, opts->parallel, e);
+    wr_times_free(x);
+    return st;
+}
+
+/* All files, with times that can be compared with opts->time_ms if it is set. */
+static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_ltx_files *out, struct wr_err *e)
+{
+    enum wr_status st = wr_layout_list_all(s, c, out, e);
+
+    if (st == WR_OK && opts->time_ms)
+        st = find_times(s, c, opts, out, e);
+    return st;
+}
+
+/* With a time, the newest state before it that has a chain is what Litestream restores, too, also
+ * if there are files behind a gap: a compaction that came after that time may have taken the place
+ * of those between. But that it is not all must be known. */
+static void warn_of_gap(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_files *all,
+    const struct wr_plan_target *target, uint64_t end)
+{
+    uint64_t next = target->time_ms ? wr_plan_gap(all->p, all->n, target, end) : 0;
+
+    if (next)
+        wr_log(c->log, WR_WARN,
+            "files from before that time lie behind a gap; the state that is restored is older",
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_TXID("txid", end),
+            WR_F_TXID("next", next));
+}
+
+static enum wr_status plan_files(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_files *all, const struct wr_restore_opts *opts, struct wr_ltx_files *out,
+    struct wr_err *e)
+{
+    const struct wr_plan_target target = {.txid = opts->txid, .time_ms = opts->time_ms};
+    size_t *chosen = wr_array(all->n, sizeof(*chosen));
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!chosen)
+        return wr_fail(e, WR_NOMEM, "plan over %zu files: out of memory", all->n);
+    st = wr_plan(all->p, all->n, &target, chosen, &n, e);
+    if (st == WR_CORRUPT)
+        wr_wrap(e, st, "cannot calc restore plan");
+    for (size_t i = 0; st == WR_OK && i < n; i++)
+        st = wr_ltx_files_add(out, &all->p[chosen[i]], e);
+    if (st == WR_OK)
+        warn_of_gap(s, c, all, &target, all->p[chosen[n - 1]].max);
+    wr_free(chosen);
+    return st;
+}
+
+enum wr_status wr_source_plan(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e)
+{
+    struct wr_ltx_files all = {0};
+    enum wr_status st = list_files(s, c, opts, &all, e);
+
+    if (st == WR_OK)
+        st = plan_files(s, c, &all, opts, ret, e);
+    wr_ltx_files_release(&all);
+    return st;
+}
+
+/* Refuse a time that is outside of all that was kept: asking for it is most likely a mistake. */
+static enum wr_status check_range(
+    const struct wr_source *x, const struct wr_restore_opts *opts, struct wr_err *e)
+{
+    int64_t oldest = INT64_MAX;
+    int64_t newest = INT64_MIN;
+
+    if (!opts->time_in_range || !opts->time_ms)
+        return WR_OK;
+    (void)wr_plan_times(x->all.p, x->all.n, &oldest, &newest); /* without files: nothing in range */
+    if (x->legacy) {
+        oldest = wr_min(oldest, wr_legacy_snapshot_ms(x->legacy));
+        newest = wr_max(newest, wr_legacy_newest_ms(x->legacy));
+    } else if (x->all.n == 0) {
+        return wr_fail(e, WR_NOTFOUND, "no backups found");
+    }
+    if (opts->time_ms < oldest || opts->time_ms > newest)
+        return wr_fail(e, WR_NOTFOUND, "timestamp does not exist");
+    return WR_OK;
+}
+
+/* Whether the 0.3 format has the better claim: by a snapshot nearer to the time asked for, or by
+ * the newest object of all. */
+static bool prefer_legacy(const struct wr_source *x, const struct wr_restore_opts *opts)
+{
+    int64_t newest = INT64_MIN;
+
+    if (!x->legacy)
+        return false;
+    for (size_t i = 0; i < x->all.n; i++) {
+        const struct wr_ltx_file *f = &x->all.p[i];
+
+        /* A file that begins at 1 is a snapshot, whatever its level. */
+        if (!opts->time_ms || (f->min == 1 && f->time_ms < opts->time_ms))
+            newest = wr_max(newest, f->time_ms);
+    }
+    if (opts->time_ms)
+        return wr_legacy_snapshot_ms(x->legacy) > newest;
+    return wr_legacy_newest_ms(x->legacy) > newest;
+}
+
+/* Where there is a backup of 0.3, prefer_legacy goes by when snapshots were made: ask for these. */
+static enum wr_status find_snapshot_times(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_source *x, struct wr_err *e)
+{
+    size_t *which;
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!x->legacy || !opts->time_ms)
+        return WR_OK;
+    which = wr_array(x->all.n, sizeof(*which));
+    if (!which)
+        return wr_fail(e, WR_NOMEM, "times of %zu files: out of memory", x->all.n);
+    for (size_t i = 0; i < x->all.n; i++) {
+        if (x->all.p[i].min == 1)
+            which[n++] = i;
+    }
+    st = wr_layout_times(s, c, x->all.p, which, n, opts->parallel, e);
+    wr_free(which);
+    return st;
+}
+
+/* Times of files are those of copies where a replica was copied, and may say that an old backup of
+ * 0.3 is the newer one. */
+static void warn_of_legacy(struct wr_storage *s, struct wr_call *c, const struct wr_source *x)
+{
+    uint64_t txid = 0;
+
+    for (size_t i = 0; i < x->all.n; i++)
+        txid = wr_max(txid, x->all.p[i].max);
+    if (txid)
+        wr_log(c->log, WR_WARN,
+            "by the times of the files a backup of Litestream 0.3 is newer than those in the newer "
+            "format, and is restored; if they were copied, that may be wrong: -txid restores the "
+            "latter",
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_TXID("txid", txid));
+}
+
+enum wr_status wr_source_find(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_source *x, struct wr_err *e)
+{
+    enum wr_status st = list_files(s, c, opts, &x->all, e);
+    enum wr_status legacy = WR_NOTFOUND;
+    struct wr_err why = {0};
+
+    if (st == WR_OK && !opts->txid) {
+        legacy = wr_legacy_find(s, c, opts->time_ms, &x->legacy, &why);
+        if (legacy == WR_CANCELED || legacy == WR_NOMEM || (legacy != WR_OK && x->all.n == 0))
+            st = legacy == WR_NOTFOUND ? WR_OK : wr_fail(e, legacy, "%s", why.text);
+    }
+    if (st == WR_OK)
+        st = find_snapshot_times(s, c, opts, x, e);
+    if (st == WR_OK)
+        st = check_range(x, opts, e);
+    if (st != WR_OK)
+        return st;
+    if (prefer_legacy(x, opts)) {
+        warn_of_legacy(s, c, x);
+        return WR_OK;
+    }
+    wr_legacy_free(x->legacy);
+    x->legacy = NULL;
+    st = plan_files(s, c, &x->all, opts, &x->plan, e);
+    if (st == WR_OK && legacy != WR_OK && legacy != WR_NOTFOUND)
+        wr_log(c->log, WR_WARN,
+            "backups of Litestream 0.3 cannot be listed; restoring from the newer format",
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_Z("reason", why.text));
+    return st;
+}
+
+/* Whether a file that was listed is not any more. */
+static bool vanished(const struct wr_ltx_files *was, const struct wr_ltx_files *is)
+{
+    for (size_t i = 0; i < was->n; i++) {
+        if (!wr_ltx_files_find(is, &was->p[i]))
+            return true;
+    }
+    return false;
+}
+
+bool wr_source_find_again(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_source *x)
+{
+    struct wr_source fresh = {0};
+    const struct wr_ltx_file *end, *was;
+    bool newest = !opts->txid && !opts->time_ms;
+    bool yes = !x->legacy && wr_source_find(s, c, opts, &fresh, NULL) == WR_OK && !fresh.legacy &&
+               vanished(&x->all, &fresh.all);
+
+    if (yes) {
+        was = &x->plan.p[x->plan.n - 1];
+        end = &fresh.plan.p[fresh.plan.n - 1];
+        yes = !newest || end->max >= was->max;
+    }
+    if (yes) {
+        struct wr_source old = *x;
+
+        wr_log(c->log, WR_INFO,
+            "files of the replica have vanished since they were listed; planning again",
+            WR_F_STR("replica", wr_storage_name(s)));
+        *x = fresh;
+        fresh = old;
+    }
+    wr_source_release(&fresh);
+    return yes;
+}
