@@ -19,6 +19,7 @@ exits 1 when there was any.
 """
 import argparse
 import hashlib
+import json
 import os
 import random
 import sqlite3
@@ -100,14 +101,26 @@ class Run:
         self.weir = Configured(args.weir, self.path, "file://" + self.replica, found.path("log"), config)
         self.states = {}  # TXID: what it gave, and the count in it
         self.kills = 0
+        self.deltas = []  # bytes kept by each restore over an older state
         db = sqlite3.connect(self.path, isolation_level=None)
         db.executescript("PRAGMA journal_mode=wal; CREATE TABLE count(n); INSERT INTO count VALUES(0);"
                          "CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
         db.close()
 
+    def restore(self, txid=None):
+        """Over what the last one gave, in every second case with its help."""
+        url = "file://" + self.replica
+        if not os.path.exists(self.out) or self.rnd.random() < 0.5:
+            return kit.restore(self.args.weir, url, self.out, txid)
+        r = subprocess.run([self.args.weir, "restore", "-json", "-delta", "-o", self.out, url]
+                           + (["-txid", "%016x" % txid] if txid else []), capture_output=True, text=True)
+        if r.returncode == 0:
+            self.deltas.append(json.loads(r.stdout)["bytes_kept"])
+        return r.returncode, r.stderr.strip()
+
     def ask(self, txid, promised):
         """Restore `txid`, and compare with what it gave before and with its neighbours."""
-        code, said = kit.restore(self.args.weir, "file://" + self.replica, self.out, txid)
+        code, said = self.restore(txid)
         if code == 3 and not promised:
             return
         if not self.found.check(code == 0, "txid %x: restore says %s" % (txid, said)):
@@ -172,8 +185,10 @@ class Run:
     def judge_levels(self):
         files = kit.objects(self.replica)[0]
         count = {level: sum(k[0] == level for k in files) for level in range(10)}
-        print("files a level: %s, kills %d, points asked for %d" % (
-            {k: v for k, v in count.items() if v}, self.kills, len(self.states)))
+        helped = sum(kept > 0 for kept in self.deltas)
+        print("files a level: %s, kills %d, points asked for %d, %d of %d older states were of help" % (
+            {k: v for k, v in count.items() if v}, self.kills, len(self.states), helped, len(self.deltas)))
+        self.found.check(helped > 0, "no older state was of help")
         for level in (1, 2, 3, 9):
             self.found.check(count[level] > 0, "level %d has no file" % level)
         # 20 files a second; what is found old is deleted when it was so for its grace, once a second or so
@@ -192,7 +207,7 @@ class Run:
         for txid in self.promised(files)[::7]:
             self.ask(txid, True)
         self.found.check(kit.checkpointed(self.path), "cannot checkpoint the source")
-        code, said = kit.restore(self.args.weir, "file://" + self.replica, self.out)
+        code, said = self.restore()
         self.found.check(code == 0, "restore says %s" % said)
         difference = kit.same_bytes(self.path, self.out)
         self.found.check(not difference, "our restore differs, %s" % difference)
