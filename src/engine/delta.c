@@ -22,8 +22,9 @@
 
 #define CHUNK      ((size_t)1 << 20) /* bytes of the older database read at once */
 #define BUDGET     ((uint64_t)256 << 10)
-#define FRAME_MIN  12 /* bytes: what a page takes in a file at least */
-#define PROGRESS_N 64 /* chunks */
+#define FRAME_MIN  12   /* bytes: what a page takes in a file at least */
+#define FILES_MAX  1000 /* one after the other */
+#define PROGRESS_N 64   /* chunks */
 
 /* In place of the checksum of a page, which has bit 63 set. */
 enum {
@@ -83,7 +84,6 @@ static void tell(const struct delta *d, enum wr_restore_phase phase)
     if (d->opts->progress)
         d->opts->progress(d->opts->progress_arg, &(struct wr_restore_progress){.phase = phase,
                                                      .bytes_done = d->r->fetched,
-                                                     .bytes_total = d->r->fetched,
                                                      .files = d->r->files,
                                                      .files_total = d->r->files});
 }
@@ -170,10 +170,12 @@ static enum wr_status begin(struct delta *d, struct wr_call *c, struct wr_err *e
     }
     d->lacking = d->end.commit - (d->lock_pgno <= d->end.commit);
     d->sums = wr_array(d->end.commit, sizeof(*d->sums));
-    if (!d->sums)
-        st = wr_fail(e, WR_NOMEM, "table of %u pages: out of memory", d->end.commit);
-    if (st == WR_OK)
+    if (!d->sums) /* for a size that nothing has proven yet */
+        st = wr_fail(e, WR_NOTFOUND, "table of %u pages: out of memory", d->end.commit);
+    if (st == WR_OK) {
         st = wr_file_truncate(d->draft.file, (uint64_t)d->end.commit * d->end.page_size, e);
+        d->draft.failed = st != WR_OK;
+    }
     if (st == WR_OK)
         st = keep_all(d, c, old, (uint32_t)pages, e);
 out:
@@ -251,7 +253,7 @@ static enum wr_status go_back(struct delta *d, struct wr_call *c, uint64_t end, 
         if (!in.file)
             return wr_fail(e, WR_NOTFOUND, "no files lead from it to that transaction");
         d->read += in.file->size;
-        if (d->read > d->limit)
+        if (d->read > d->limit || d->r->files == FILES_MAX)
             return wr_fail(e, WR_NOTFOUND, "too much has changed since");
         st = wr_input_open(d->storage, c, d->opts->lock_offset, &in, e);
         if (st == WR_OK)
@@ -260,6 +262,25 @@ static enum wr_status go_back(struct delta *d, struct wr_call *c, uint64_t end, 
         cur = in.file->min - 1;
     }
     return st;
+}
+
+/* Where two processes have written, files may end there with different databases, and which of them
+ * is the one to restore takes more than a name to tell (chain.h). */
+static enum wr_status agree(
+    struct delta *d, struct wr_call *c, const struct wr_ltx_file *end, struct wr_err *e)
+{
+    for (size_t i = 0; i < d->all->n; i++) {
+        const struct wr_ltx_file *f = &d->all->p[i];
+        struct wr_ltx_header h;
+        bool damaged;
+
+        if (f->max != end->max || wr_ltx_file_cmp(f, end) == 0)
+            continue;
+        if (wr_whole_header(d->storage, c, f, &h, &damaged, NULL) == WR_OK &&
+            (!h.has_rolling || h.rolling_post != d->end.rolling_post))
+            return wr_fail(e, WR_NOTFOUND, "files that end there end with different databases");
+    }
+    return wr_call_check(c, "restore", e);
 }
 
 enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
@@ -274,6 +295,8 @@ enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
     *ret = (struct wr_delta_report){0};
     if (st == WR_OK && (!d.end.has_rolling || d.end.max_txid != end->max))
         st = wr_fail(e, WR_NOTFOUND, "the newest file does not record the database's checksum");
+    if (st == WR_OK)
+        st = agree(&d, c, end, e);
     if (st != WR_OK)
         return st;
     d.lock_pgno = wr_ltx_lock_pgno(d.end.page_size, opts->lock_offset);
@@ -283,6 +306,7 @@ enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
     st = begin(&d, c, e);
     if (st == WR_OK)
         st = go_back(&d, c, end->max, e);
+    ret->disk_failed = d.draft.failed;
     wr_free(d.sums);
     return st;
 }

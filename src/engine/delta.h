@@ -27,6 +27,7 @@ struct wr_delta_report {
     uint32_t kept;              /* pages that were not fetched */
     uint64_t fetched;           /* bytes of pages, of the replica's objects */
     size_t files;               /* that they are from */
+    bool disk_failed;           /* the failure is the local disk's */
 };
 
 /* What to go back with when all of TXIDs above `cur` has been applied, of which the last is `end`:
@@ -37,11 +38,12 @@ const struct wr_ltx_file *wr_delta_next(
 
 /* Write the database that `end`, one of `all`, ends with to `out`, an empty file, with what
  * opts->path has of it; that file is only read. Gives up where more than `limit` bytes would be
- * read of the replica's objects. Needs 8 bytes a page.
+ * read of the replica's objects, or a thousand of them. Needs 8 bytes a page.
  *
- * NOTFOUND: that one, or these files, do not lead there, and the text says why; CORRUPT and BUSY:
- * one of the files is damaged, or gone. In these cases it is worth trying without, when `out` has
- * been emptied. Else as wr_whole_header, wr_input_open and wr_image_write. */
+ * NOTFOUND: that one, or these files, do not lead there, or more than one database ends there, and
+ * the text says why; CORRUPT, BUSY, IO and AUTH without ret->disk_failed: one of the files is
+ * damaged, gone, or not to be read. Others may do: in these cases it is worth trying without, when
+ * `out` has been emptied. Else as wr_whole_header, wr_input_open and wr_image_write. */
 enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, const struct wr_ltx_files *all,
     const struct wr_ltx_file *end, uint64_t limit, struct wr_file *out, struct wr_delta_report *ret,

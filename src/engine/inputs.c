@@ -236,6 +236,9 @@ static enum wr_status open_input(
     char name[WR_LTX_NAME_MAX];
     enum wr_status st;
 
+    st = wr_input_check(in->file, e);
+    if (st != WR_OK)
+        return st;
     st = keep(o, in->file->size) ? open_small(o, c, in, e) : open_large(o, c, in, e);
     if (st == WR_OK)
         return WR_OK;

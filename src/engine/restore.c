@@ -46,6 +46,8 @@ static enum wr_status check_target(const struct wr_restore_opts *opts, struct wr
 {
     if (opts->txid && opts->time_ms)
         return wr_fail(e, WR_MISUSE, "cannot specify both TXID & timestamp to restore");
+    if (opts->time_ms < 0)
+        return wr_fail(e, WR_MISUSE, "there are no backups from before 1970");
     return WR_OK;
 }
 
@@ -114,6 +116,12 @@ static struct wr_restore_result result_of(
         .page_size = page_size};
 }
 
+/* A restore by the plan may succeed where this came of going beyond it. */
+static bool may_do_without(enum wr_status st)
+{
+    return st == WR_NOTFOUND || st == WR_CORRUPT || st == WR_BUSY || st == WR_IO || st == WR_AUTH;
+}
+
 /* With what the database that is there has of the new one. *ret_done is false where that leads
  * nowhere, and all has to be fetched. */
 static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
@@ -127,11 +135,17 @@ static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
     enum wr_status st;
 
     *ret_done = false;
-    if (!opts->delta || wr_place_adopted(place))
+    if (!opts->delta)
         return WR_OK;
+    if (wr_place_adopted(place)) {
+        wr_log(c->log, WR_WARN,
+            "going on with what a killed restore has left; the database that is there is not used",
+            WR_F_STR("replica", wr_storage_name(s)));
+        return WR_OK;
+    }
     st = wr_delta_fetch(s, c, opts, &x->all, last, bytes_of(&x->plan), file, &is, &why);
-    if (st == WR_NOTFOUND || st == WR_CORRUPT || st == WR_BUSY) {
-        wr_log(c->log, WR_INFO, "the database that is there is of no help; fetching all pages",
+    if (!is.disk_failed && may_do_without(st)) {
+        wr_log(c->log, WR_WARN, "nothing of what is there can be used; fetching all pages",
             WR_F_STR("replica", wr_storage_name(s)), WR_F_Z("reason", why.text));
         return wr_file_truncate(file, 0, e);
     }
@@ -259,7 +273,7 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK) {
         tell(opts, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
         st = wr_call_check(c, "restore", e);
-        if (st != WR_OK)
+        if (st != WR_OK && r.bytes_kept == 0) /* else no map tells what is there */
             st = keep(place, opts, st, r.bytes_read + r.bytes_resumed, e);
     }
     if (st == WR_OK)

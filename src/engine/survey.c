@@ -33,7 +33,8 @@ static enum wr_status ask_for_times(struct looking *x, struct wr_err *e)
     if (!which)
         return wr_fail(e, WR_NOMEM, "times of %zu files: out of memory", a->n);
     for (size_t i = 0; i < a->n; i++) {
-        if (!x->opts->since_ms || a->p[i].time_ms >= x->opts->since_ms - SKEW_MS)
+        if (!x->opts->since_ms || x->opts->since_ms <= INT64_MIN + SKEW_MS ||
+            a->p[i].time_ms >= x->opts->since_ms - SKEW_MS)
             which[n++] = i;
     }
     st = wr_layout_times(x->storage, x->call, a->p, which, n, x->threads, e);
@@ -73,10 +74,18 @@ static void leave_out(struct wr_points *a, int64_t since_ms, int64_t until_ms)
     size_t n = 0;
 
     for (size_t i = 0; i < a->n; i++) {
-        if (a->p[i].time_ms >= since_ms && (!until_ms || a->p[i].time_ms < until_ms))
+        if ((!since_ms || a->p[i].time_ms >= since_ms) && (!until_ms || a->p[i].time_ms < until_ms))
             a->p[n++] = a->p[i];
     }
     a->n = n;
+}
+
+/* Then its time is asked for once. */
+static bool newest_is_last(const struct looking *x)
+{
+    const struct wr_points *a = &x->ret->points;
+
+    return a->n > 0 && a->p[a->n - 1].txid == x->ret->newest.txid;
 }
 
 /* The first and the last point of each run, unless all are exact or there are too many; and the
@@ -84,19 +93,18 @@ static void leave_out(struct wr_points *a, int64_t since_ms, int64_t until_ms)
 static size_t choose_ends(const struct looking *x, struct wr_point **out)
 {
     const struct wr_points *a = &x->ret->points;
+    bool few = !x->exact && a->n > 0 && a->p[a->n - 1].run < WR_SURVEY_RUNS_MAX;
     size_t n = 0;
 
-    if (x->ret->newest.txid)
-        out[n++] = &x->ret->newest;
-    if (x->exact || a->n == 0 || a->p[a->n - 1].run >= WR_SURVEY_RUNS_MAX)
-        return n;
-    for (size_t i = 0; i < a->n; i++) {
+    for (size_t i = 0; few && i < a->n; i++) {
         bool first = i == 0 || a->p[i - 1].run != a->p[i].run;
         bool last = i + 1 == a->n || a->p[i + 1].run != a->p[i].run;
 
         if (first || last)
             out[n++] = &a->p[i];
     }
+    if (x->ret->newest.txid && !(few && newest_is_last(x)))
+        out[n++] = &x->ret->newest;
     return n;
 }
 
@@ -114,6 +122,8 @@ static enum wr_status ask_for_ends(struct looking *x, struct wr_err *e)
         ends[i]->time_ms = x->files.p[which[i]].time_ms;
         ends[i]->exact = true;
     }
+    if (st == WR_OK && newest_is_last(x) && !x->ret->newest.exact)
+        x->ret->newest = x->ret->points.p[x->ret->points.n - 1];
     return st;
 }
 
@@ -159,7 +169,7 @@ enum wr_status wr_survey(struct wr_storage *s, struct wr_call *c, const struct w
         leave_out(&ret->points, opts->since_ms, opts->until_ms);
         wr_points_runs(&ret->points);
         /* Of all exact ones the newest may be too old to have been asked. */
-        if (!x.exact || ret->newest.time_ms < opts->since_ms)
+        if (!x.exact || (opts->since_ms && ret->newest.time_ms < opts->since_ms))
             st = ask_for_ends(&x, e);
     }
     if (st == WR_OK && !ret->newest.txid && !ret->gap && !ret->legacy_to_ms)

@@ -177,12 +177,18 @@ static void test_what_is_no_help(void **state)
     rig_release(&g);
 }
 
+static void replace(struct rig *g, uint64_t txid, const uint8_t *p, size_t n)
+{
+    struct wr_str key = wr_layout_ltx_key(t_call()->scratch, g->w.storage, 0, txid, txid);
+
+    world_remove_key(&g->w, key);
+    world_store(&g->w, key, (struct wr_bytes){p, n}, 4000);
+}
+
 /* A file on the way back is damaged. Others lead there. */
 static void test_a_damaged_file_on_the_way(void **state)
 {
-    struct wr_call *c = t_call();
     uint8_t junk[3000];
-    struct wr_str key;
     struct rig g;
 
     (void)state;
@@ -191,11 +197,142 @@ static void test_a_damaged_file_on_the_way(void **state)
         rig_commit(&g, 300, 5);
     story_put(&g.s, &g.w, 9, 1, 5);
     wr_rand_fill(&g.random, junk, sizeof(junk));
-    key = wr_layout_ltx_key(c->scratch, g.w.storage, 0, 4, 4);
-    world_remove_key(&g.w, key);
-    world_store(&g.w, key, (struct wr_bytes){junk, sizeof(junk)}, 4000);
+    replace(&g, 4, junk, sizeof(junk));
     put_old(&g, 2);
     T(restore_over(&g, 0).bytes_kept == 0);
+    rig_release(&g);
+}
+
+/* Its header was read beyond its end. */
+static void test_a_file_shorter_than_a_header(void **state)
+{
+    uint8_t junk[50] = "LTX1";
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 300);
+    for (int i = 0; i < 4; i++)
+        rig_commit(&g, 300, 5);
+    story_put(&g.s, &g.w, 9, 1, 5);
+    replace(&g, 4, junk, sizeof(junk));
+    put_old(&g, 2);
+    T(restore_over(&g, 0).bytes_kept == 0);
+    rig_release(&g);
+}
+
+static enum wr_status archived_with;
+
+static enum wr_status get_archived(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
+    void *buf, size_t n, size_t *got, struct wr_err *e)
+{
+    if (key.n > 6 && memcmp(key.p, "ltx/0/", 6) == 0)
+        return wr_fail(e, archived_with, "it is in the archive");
+    return world_get(self, c, key, off, buf, n, got, e);
+}
+
+/* Files that no plan needs could not be read, and that was the end of it. */
+static void test_files_beyond_the_plan_cannot_be_read(void **state)
+{
+    static const enum wr_status with[] = {WR_IO, WR_AUTH};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 300);
+    for (int i = 0; i < 4; i++)
+        rig_commit(&g, 300, 5);
+    story_put(&g.s, &g.w, 9, 1, 5);
+    g.w.ops.get = get_archived;
+    for (size_t i = 0; i < wr_countof(with); i++) {
+        archived_with = with[i];
+        put_old(&g, 2);
+        T(restore_over(&g, 0).bytes_kept == 0);
+    }
+    rig_release(&g);
+}
+
+/* Another one that is the same up to transaction `n`. */
+static void story_fork(struct story *to, const struct story *from, size_t n)
+{
+    story_init(to, from->random, from->page_size, from->lock_offset, from->pages_max, true);
+    for (size_t i = 1; i <= n; i++) {
+        const struct image *is = &from->image[i];
+        size_t size = (size_t)is->commit * from->page_size;
+
+        to->image[i] = *is;
+        to->image[i].data = wr_alloc(size);
+        to->image[i].changed = wr_alloc((size_t)from->pages_max + 1);
+        T(to->image[i].data && to->image[i].changed);
+        memcpy(to->image[i].data, is->data, size);
+        memcpy(to->image[i].changed, is->changed, (size_t)from->pages_max + 1);
+    }
+    to->n = n;
+}
+
+/* Two processes have written, and the copy is what the one wrote whose files do not count. Its own
+ * file proved it. */
+static void test_a_copy_of_another_history(void **state)
+{
+    struct story lost;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 300);
+    for (int i = 0; i < 3; i++)
+        rig_commit(&g, 300, 5);
+    story_fork(&lost, &g.s, 2);
+    story_commit(&lost, 300, 7);
+    story_commit(&lost, 300, 7);
+    story_put(&lost, &g.w, 1, 4, 4); /* which goes on from another 3 than is there */
+    t_spew(g.path, lost.image[4].data, (size_t)300 * 512);
+    T(restore_over(&g, 0).txid == 4);
+    story_release(&lost);
+    rig_release(&g);
+}
+
+static void test_a_time_from_before_1970(void **state)
+{
+    struct wr_restore_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 20);
+    o = delta_opts(&g, 1);
+    o.time_ms = INT64_MIN;
+    T_IS(WR_MISUSE, wr_restore(g.w.storage, t_call(), &o, &r, &e));
+    rig_release(&g);
+}
+
+static void cancel_placing(void *arg, const struct wr_restore_progress *p)
+{
+    if (p->phase == WR_RESTORE_PLACING)
+        wr_cancel_now(arg);
+}
+
+/* The file was kept, with a promise to go on from it, and nobody could have. */
+static void test_canceled_at_its_end(void **state)
+{
+    struct wr_restore_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_cancel cancel;
+    struct wr_call c = *t_call();
+    struct wr_err e = {0};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 300);
+    rig_commit(&g, 300, 5);
+    put_old(&g, 1);
+    o = delta_opts(&g, 1);
+    o.resume_min = 1;
+    o.progress = cancel_placing;
+    o.progress_arg = c.cancel = &cancel;
+    wr_cancel_init(&cancel);
+    T_IS(WR_CANCELED, wr_restore(g.w.storage, &c, &o, &r, &e));
+    T(!strstr(e.text, "kept"));
+    check_is(&g, 1);
+    wr_cancel_release(&cancel);
     rig_release(&g);
 }
 
@@ -254,4 +391,6 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_the_way_back), T_TEST(test_random_copies), T_TEST(test_what_is_fetched),
     T_TEST(test_what_is_no_help), T_TEST(test_a_damaged_file_on_the_way),
-    T_TEST(test_requests_that_fail), T_TEST(test_no_memory))
+    T_TEST(test_a_file_shorter_than_a_header), T_TEST(test_files_beyond_the_plan_cannot_be_read),
+    T_TEST(test_a_copy_of_another_history), T_TEST(test_a_time_from_before_1970),
+    T_TEST(test_canceled_at_its_end), T_TEST(test_requests_that_fail), T_TEST(test_no_memory))
