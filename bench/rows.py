@@ -6,7 +6,9 @@ where a value is text for people. Whatever is compared is measured in turn withi
 the machine's mood changes by the minute; figures are medians, with the extremes in brackets.
 """
 import itertools
+import json
 import os
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -322,6 +324,58 @@ def restore(rig, programs, size):
 # ---- 6 ----
 
 
+def run_weir(program, *args):
+    """A command of weir's: its JSON, seconds, MB of memory at most."""
+    start = time.monotonic()
+    p = subprocess.Popen([program.path, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                         env=r.clean_env())
+    said = p.stdout.read()
+    _, status, usage = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    need(p.returncode == 0, f"{args[0]} ended with {p.returncode}")
+    return json.loads(said), time.monotonic() - start, usage.ru_maxrss / 1024
+
+
+def stale(rig, programs, size):
+    """Of a copy that a hundredth of the pages is missing in: how much is fetched; and the proof of it all."""
+    weir = programs[0]
+    home = rig.fresh("stale")
+    db, old, out = home / "app.db", home / "old.db", home / "out.db"
+    url = f"file://{home / 'replica'}"
+    rig.load(db, "fill", bytes=size.restore_bytes)
+    with r.Daemon(rig, weir, db, home / "replica", "1s"):
+        pass
+    run_weir(weir, "restore", "-json", "-o", old, url)
+    with r.Daemon(rig, weir, db, home / "replica", "1s"):
+        rig.load(db, "update", rate=500, count=max(old.stat().st_size // 4096 // 100 // 2, 1), seed=3)
+    runs = []
+    for n in range(size.runs):
+        shutil.copyfile(old, out)
+        said, seconds, memory = run_weir(weir, "restore", "-json", "-delta", "-o", out, url)
+        full, full_s, _ = run_weir(weir, "restore", "-json", "-force", "-o", home / "full.db", url)
+        need(n or same_rows(db, out), "the restored database differs")
+        proof, proof_s, proof_mb = run_weir(weir, "verify", "-json", url)
+        runs.append({
+            "run": n, "kept": said["bytes_kept"] / said["size"], "fetched": said["bytes_read"] / full["bytes_read"],
+            "seconds": seconds, "full_s": full_s, "memory": memory, "verify_s": proof_s, "verify_mb": proof_mb,
+            "verified": proof[0]["bytes_read"],
+        })
+    big = f"{size.restore_bytes / MB:.0f} MB"
+    table = [
+        (f"{big}, stale: pages kept", weir.name, spread(of(runs, "kept"), "x", 4), ""),
+        ("stale: fetched, of all", weir.name, spread(of(runs, "fetched"), "x", 4), "<= 0.02 x"),
+        ("stale: restore -delta", weir.name, spread(of(runs, "seconds"), "s", 2), ""),
+        ("stale: restore -force", weir.name, spread(of(runs, "full_s"), "s", 2), ""),
+        ("stale: memory of -delta", weir.name, spread(of(runs, "memory"), "MB"), ""),
+        (f"verify {runs[0]['verified'] / MB:.0f} MB", weir.name, spread(of(runs, "verify_s"), "s", 2), ""),
+        ("verify: memory", weir.name, spread(of(runs, "verify_mb"), "MB"), ""),
+    ]
+    return {"table": table, "runs": runs}
+
+
+# ---- 7 ----
+
+
 def one_upload(rig, program, kind, interval, size):
     home, db, replica = seeded(rig, "upload", kind="append", rows=50_000)
     level0 = program.level0_dir(replica)
@@ -367,5 +421,6 @@ ROWS = {
     "flood": flood,
     "idle": idle,
     "restore": restore,
+    "stale": stale,
     "upload": upload,
 }
