@@ -108,8 +108,7 @@ static const char *what_to_do(const struct report *x)
     if (x->newest_lost < x->r.last_txid)
         return "the newest state can be restored; what is lost of the past stays lost";
     return "the newest state cannot be restored: replicate the database to another URL, to which "
-           "all is sent anew; or remove the objects named above and start the replication again, "
-           "which then sends a snapshot";
+           "all is sent anew, and keep this one for its past";
 }
 
 static void print_range(const weir_verify_result *r)

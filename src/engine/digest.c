@@ -83,6 +83,8 @@ static enum wr_status read_file(struct wr_storage *s, struct wr_call *c,
 
     if (st == WR_CORRUPT) {
         wr_change_release(ret);
+        if (e)
+            *e = (struct wr_err){0};
         st = read_once(s, c, f, lock_offset, ret, e);
     }
     return st;

@@ -18,6 +18,7 @@
 #define QUEUE_MAX        256u /* files that may wait for a failing replica */
 #define QUEUE_STASH      1u   /* with that many waiting, the next goes to the outbox at once */
 #define FAILING_CLOSE_NS ((int64_t)1000000000) /* shortest interval while nothing can be sent */
+#define CLOCK_SLACK_MS   ((int64_t)600 * 1000) /* by which a clock is set back without a trace */
 #define ROOM_MIN_NS      ((int64_t)1000000000) /* until a full disk is tried again; doubles ... */
 #define ROOM_MAX_NS      ((int64_t)30 * 1000000000) /* ... up to this */
 
@@ -386,6 +387,20 @@ static uint64_t next_txid(const struct wr_db *db)
     return taken > db->txid ? taken + WR_TXID_LEAP : db->txid + 1;
 }
 
+/* Times of files ascend over a clock that is corrected by minutes. One that was ahead by years for
+ * a moment must not date all that comes after it: nothing would get old, and no restore by time
+ * would find anything. */
+void wr_db_note_time(struct wr_db *db, int64_t now_ms)
+{
+    if (db->time_ms > now_ms + CLOCK_SLACK_MS) {
+        wr_log(DB_LOG(db), WR_WARN,
+            "the clock was ahead, or is behind: new files get earlier times than those before them",
+            DB_NAME(db), WR_F_I64("seconds", (db->time_ms - now_ms) / 1000));
+        db->time_ms = now_ms;
+    }
+    db->time_ms = wr_max(db->time_ms, now_ms);
+}
+
 enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
 {
     int64_t now_ms = wr_wall_ms(wr_sched_clock(db->actor.sched));
@@ -395,7 +410,7 @@ enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
     assert(db->ledger && wr_ledger_state(db->ledger).txid > 0);
     if (waits_for_room(db))
         return WR_OK;
-    db->time_ms = wr_max(db->time_ms, now_ms);
+    wr_db_note_time(db, now_ms);
     st = least_txid(db, &least, e);
     if (st == WR_OK && (!wr_pageset_empty(&db->dirty) || least > db->txid))
         st = close_txid(db, wr_max(next_txid(db), least), e);

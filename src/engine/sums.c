@@ -56,7 +56,7 @@ static bool is_snapshot(const struct wr_change *ch)
  * they were cut off. Or the first one that never was; 0: none. It ends there, whatever the header
  * says. */
 static uint32_t grow(const struct wr_sums *s, const struct wr_change *ch, uint32_t base,
-    uint32_t extent, uint64_t *rolling)
+    uint32_t extent, uint64_t *rolling, bool *ret_regrown)
 {
     uint32_t lock = wr_ltx_lock_pgno(ch->header.page_size, s->lock_offset);
     size_t k = ch->n;
@@ -68,17 +68,19 @@ static uint32_t grow(const struct wr_sums *s, const struct wr_change *ch, uint32
             k++;
         else if (pgno != lock && (pgno > extent || s->sum[pgno - 1] == 0))
             return (uint32_t)pgno;
-        else if (pgno != lock)
+        else if (pgno != lock) {
             *rolling = wr_ltx_rolling(*rolling, 0, s->sum[pgno - 1]);
+            *ret_regrown = true;
+        }
     }
     return 0;
 }
 
 enum wr_status wr_sums_try(const struct wr_sums *s, const struct wr_change *ch, bool exact,
-    uint64_t *ret_rolling, struct wr_err *e)
+    uint64_t *ret_rolling, bool *ret_regrown, struct wr_err *e)
 {
     const struct wr_ltx_header *h = &ch->header;
-    bool fresh = is_snapshot(ch);
+    bool fresh = is_snapshot(ch), regrown = false;
     uint32_t base = fresh ? 0 : s->commit;
     uint64_t rolling = fresh ? WR_LTX_CHECKSUM_EMPTY : s->rolling;
     uint32_t page;
@@ -91,7 +93,7 @@ enum wr_status wr_sums_try(const struct wr_sums *s, const struct wr_change *ch, 
             "it does not continue the file before it: that ends with checksum %016llx, and it "
             "begins with %016llx",
             (unsigned long long)rolling, (unsigned long long)h->rolling_pre);
-    page = grow(s, ch, base, fresh ? 0 : s->extent, &rolling);
+    page = grow(s, ch, base, fresh ? 0 : s->extent, &rolling, &regrown);
     if (page)
         return wr_fail(e, WR_CORRUPT, "page %u missing: no file before it has it (of %u pages)",
             page, h->commit);
@@ -105,6 +107,8 @@ enum wr_status wr_sums_try(const struct wr_sums *s, const struct wr_change *ch, 
             "the database is not the one that it records: checksum %016llx, not %016llx",
             (unsigned long long)rolling, (unsigned long long)h->rolling_post);
     *ret_rolling = rolling;
+    if (ret_regrown)
+        *ret_regrown = regrown;
     return WR_OK;
 }
 

@@ -42,9 +42,10 @@ void wr_sums_cut(struct wr_sums *s); /* forget what was cut off: a restore begin
  * TXID 1 starts from no pages. `exact`: the database is the one before the file, not a later one.
  *
  * CORRUPT: it has another page size, lacks a page, does not continue this database, or does not
- * make the one that it records. */
+ * make the one that it records. *ret_regrown, unless NULL: pages of it are those that were cut off
+ * before. */
 enum wr_status wr_sums_try(const struct wr_sums *s, const struct wr_change *ch, bool exact,
-    uint64_t *ret_rolling, struct wr_err *e) WR_MUST_CHECK;
+    uint64_t *ret_rolling, bool *ret_regrown, struct wr_err *e) WR_MUST_CHECK;
 
 /* Do what wr_sums_try, just before, has found good; `rolling` is what it told. NOMEM: nothing was
  * done. */

@@ -29,15 +29,20 @@ static void tell(struct wr_verify_run *v, const struct wr_finding *f)
         v->opts->finding(v->opts->finding_arg, f);
 }
 
-void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text)
+void wr_verify_tell_fork(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text)
 {
-    wr_verify_mark_of(v, f)->state = WR_VERIFY_BAD;
     tell(v, &(struct wr_finding){.kind = WR_FINDING_FILE,
                 .key = wr_verify_key(v, f),
                 .level = f->level,
                 .min = f->min,
                 .max = f->max,
                 .text = text});
+}
+
+void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text)
+{
+    wr_verify_mark_of(v, f)->state = WR_VERIFY_BAD;
+    wr_verify_tell_fork(v, f, text);
 }
 
 /* What the walk will read if all is as it should be. */
@@ -99,6 +104,22 @@ static void carry_over(
     }
 }
 
+/* Levels are listed one after the other, and what came meanwhile may be in the listing of one and
+ * not of another: the walk may have gone over TXIDs of which it knew no file. Those files are for
+ * the next time. */
+static void leave_out_late(struct wr_verify_run *v, const struct wr_ltx_files *was, uint64_t cur)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < v->files.n; i++) {
+        const struct wr_ltx_file *f = &v->files.p[i];
+
+        if (f->max > cur || wr_ltx_files_find(was, f))
+            v->files.p[n++] = *f;
+    }
+    v->files.n = n;
+}
+
 /* List the replica, and walk on from where the walk is. */
 enum wr_status wr_verify_list(struct wr_verify_run *v, struct wr_err *e)
 {
@@ -116,6 +137,8 @@ enum wr_status wr_verify_list(struct wr_verify_run *v, struct wr_err *e)
     v->stale = false;
     wr_walk_release(&v->walk);
     st = wr_layout_list_all(v->storage, &v->call, &v->files, e);
+    if (st == WR_OK && v->listings > 1)
+        leave_out_late(v, &was, cur);
     if (st == WR_OK && !(v->marks = wr_array(v->files.n, sizeof(*v->marks))))
         st = wr_fail(e, WR_NOMEM, "list of %zu files: out of memory", v->files.n);
     if (st == WR_OK)

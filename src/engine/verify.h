@@ -8,6 +8,11 @@
  * each file is read once, or twice where it is checked at its beginning and needed only later, as
  * others that lead to its end are no good.
  *
+ * Where two processes have written, files end at one TXID with different databases: that is told,
+ * and the walk goes on by way of the one that what follows continues, which takes making that
+ * database once more, from a plan's files (verify_back.c). So does a file that takes pages from
+ * before the database shrank: a restore must have them, too. All this at most 100 times.
+ *
  * What is not proven: that a restore may begin anywhere within a file that spans transactions,
  * which is checked at the first point where it can be applied. And files without checksums of the
  * database, as Litestream writes them, have those of their bytes, and each other, to be right by.
@@ -78,7 +83,7 @@ struct wr_verify_result {
  * and the walk goes on over what is there by then.
  *
  * CORRUPT: there were findings; the text is of the first. NOTFOUND: there is no LTX file. BUSY: too
- * many files vanished. All else is no verdict on the replica: it could not be read to the end. */
+ * many files vanished. LIMIT: too many databases had to be made once more. All else is no verdict on the replica: it could not be read to the end. */
 enum wr_status wr_verify(struct wr_storage *s, struct wr_call *c, const struct wr_verify_opts *opts,
     struct wr_verify_result *ret, struct wr_err *e) WR_MUST_CHECK;
 

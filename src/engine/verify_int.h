@@ -21,6 +21,7 @@ enum wr_verify_state {
 struct wr_verify_mark {
     uint64_t rolling; /* if WR_VERIFY_GOOD: of the database that it makes ... */
     uint64_t base;    /* ... of the one at this TXID, where it was tried first */
+    int64_t time_ms;  /* and when it was made, by its header */
     uint8_t state;
     bool recorded; /* its header says so, too */
 };
@@ -40,6 +41,7 @@ struct wr_verify_run {
     uint64_t *points; /* so far, ascending */
     size_t n_points, cap_points;
     unsigned listings;
+    unsigned backs;      /* databases that were made once more */
     bool stale;          /* a file has vanished */
     struct wr_err first; /* of the findings */
 };
@@ -61,6 +63,8 @@ const char *wr_verify_key(struct wr_verify_run *v, const struct wr_ltx_file *f);
 
 /* A file is no good: tell, and do without it from now on. */
 void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text);
+/* Two processes have written: tell, and keep the file, as others may go on from it. */
+void wr_verify_tell_fork(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text);
 
 /* List the replica, and be ready to walk on from where the walk is. As wr_layout_list_all; BUSY:
  * once too often. */
@@ -71,8 +75,22 @@ enum wr_status wr_verify_walk(struct wr_verify_run *v, struct wr_err *e) WR_MUST
 
 /* Put the database that `f`, which is `ch` and was good at its base, makes of that one in place of
  * v->sums. *ret_done is set if that was possible. It may be after another listing if v->stale is
- * set. As wr_storage_get, NOMEM. */
+ * set. As wr_storage_get, NOMEM; LIMIT: this was needed too often. */
 enum wr_status wr_verify_go_back(struct wr_verify_run *v, const struct wr_ltx_file *f,
     const struct wr_change *ch, bool *ret_done, struct wr_err *e) WR_MUST_CHECK;
+
+/* Whether a file does not continue the database at walk.cur, but that of another file which ends
+ * there. */
+bool wr_verify_is_crossing(
+    const struct wr_verify_run *v, const struct wr_ltx_file *f, const struct wr_change *ch);
+
+/* As wr_verify_go_back for such a file, if it is one. */
+enum wr_status wr_verify_cross_over(struct wr_verify_run *v, const struct wr_ltx_file *f,
+    const struct wr_change *ch, bool *ret_done, struct wr_err *e) WR_MUST_CHECK;
+
+/* Whether the files of a restore, too, have what `f` takes from pages that were cut off before. If
+ * not *ret_why has a code. Errors as above. */
+enum wr_status wr_verify_grown(struct wr_verify_run *v, const struct wr_ltx_file *f,
+    const struct wr_change *ch, struct wr_err *ret_why, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -31,6 +31,7 @@ static enum wr_status try_file(struct wr_verify_run *v, const struct wr_ltx_file
 {
     struct wr_verify_mark *m = wr_verify_mark_of(v, f);
     uint64_t rolling = 0;
+    bool regrown = false;
     enum wr_status st = wr_ahead_get(&v->ahead, &v->call, f, ch, ret_why);
 
     if (st == WR_NOTFOUND) {
@@ -43,10 +44,22 @@ static enum wr_status try_file(struct wr_verify_run *v, const struct wr_ltx_file
     tell_progress(v, f);
     v->r->files_read += m->state == WR_VERIFY_UNREAD;
     if (st == WR_OK)
-        st = wr_sums_try(&v->sums, ch, wr_verify_follows(f, v->walk.cur), &rolling, ret_why);
+        st = wr_sums_try(
+            &v->sums, ch, wr_verify_follows(f, v->walk.cur), &rolling, &regrown, ret_why);
+    if (st == WR_OK && regrown) { /* the walk may have had pages that no restore has */
+        enum wr_status made = wr_verify_grown(v, f, ch, ret_why, e);
+
+        if (made != WR_OK)
+            return made;
+        st = ret_why->code;
+    }
+    if (st == WR_OK && m->state == WR_VERIFY_GOOD && m->rolling != rolling)
+        st = wr_fail(ret_why, WR_CORRUPT,
+            "two processes have written: it makes another database where it begins than later on");
     if (st == WR_OK) {
         m->base = m->state == WR_VERIFY_UNREAD ? v->walk.cur : m->base;
         m->rolling = rolling;
+        m->time_ms = ch->header.time_ms;
         m->recorded = ch->header.has_rolling;
         m->state = WR_VERIFY_GOOD;
     }
@@ -60,7 +73,8 @@ static enum wr_status look_at(
     struct wr_err why = {0};
     enum wr_status st = try_file(v, f, &ch, &why, e);
 
-    if (why.code == WR_CORRUPT)
+    /* Of another line, to which the walk may cross over: it is tried again then. */
+    if (why.code == WR_CORRUPT && !wr_verify_is_crossing(v, f, &ch))
         wr_verify_tell_file(v, f, why.text);
     wr_change_release(&ch);
     return st;
@@ -94,8 +108,12 @@ static enum wr_status apply(
     struct wr_err why = {0};
     enum wr_status st = try_file(v, f, &ch, &why, e);
 
-    if (st == WR_OK && why.code == WR_CORRUPT && was_good)
+    if (st == WR_OK && why.code == WR_CORRUPT && was_good) {
         st = wr_verify_go_back(v, f, &ch, ret_done, e);
+        if (*ret_done && !ch.header.has_rolling) /* nothing else proves which of them counts */
+            wr_verify_tell_fork(v, f, why.text);
+    } else if (st == WR_OK && why.code == WR_CORRUPT)
+        st = wr_verify_cross_over(v, f, &ch, ret_done, e);
     else if (st == WR_OK && m->state == WR_VERIFY_GOOD) {
         st = wr_sums_apply(&v->sums, &ch, m->rolling, e);
         *ret_done = st == WR_OK;
@@ -185,14 +203,15 @@ static enum wr_status arrive(struct wr_verify_run *v, struct wr_err *e)
                 wr_sums_cut(&v->sums);
             continue;
         }
-        (void)snprintf(text, sizeof(text), "it ends with another database than %s does",
+        (void)snprintf(text, sizeof(text),
+            "two processes have written: it ends with another database than %s does",
             wr_verify_key(v, by)); /* cut short, it still says what */
-        wr_verify_tell_file(v, f, text);
+        wr_verify_tell_fork(v, f, text);
     }
     if (st == WR_OK)
         st = add_point(v, e);
     if (st == WR_OK)
-        count_point(v, by->time_ms, proven);
+        count_point(v, wr_verify_mark_of(v, by)->time_ms, proven);
     return st;
 }
 

@@ -281,6 +281,24 @@ static inline void story_rewrite(struct story *s, uint32_t from, uint32_t to)
     story_sum(s);
 }
 
+/* Another one that is the same up to transaction `n`. */
+static inline void story_fork(struct story *to, const struct story *from, size_t n)
+{
+    story_init(to, from->random, from->page_size, from->lock_offset, from->pages_max, true);
+    for (size_t i = 1; i <= n; i++) {
+        const struct image *is = &from->image[i];
+        size_t size = (size_t)is->commit * from->page_size;
+
+        to->image[i] = *is;
+        to->image[i].data = wr_alloc(size);
+        to->image[i].changed = wr_alloc((size_t)from->pages_max + 1);
+        T(to->image[i].data && to->image[i].changed);
+        memcpy(to->image[i].data, is->data, size);
+        memcpy(to->image[i].changed, is->changed, (size_t)from->pages_max + 1);
+    }
+    to->n = n;
+}
+
 static inline enum wr_status story_sink(void *arg, struct wr_bytes p, struct wr_err *e)
 {
     struct wr_buf *b = arg;

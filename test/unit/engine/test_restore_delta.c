@@ -250,24 +250,6 @@ static void test_files_beyond_the_plan_cannot_be_read(void **state)
     rig_release(&g);
 }
 
-/* Another one that is the same up to transaction `n`. */
-static void story_fork(struct story *to, const struct story *from, size_t n)
-{
-    story_init(to, from->random, from->page_size, from->lock_offset, from->pages_max, true);
-    for (size_t i = 1; i <= n; i++) {
-        const struct image *is = &from->image[i];
-        size_t size = (size_t)is->commit * from->page_size;
-
-        to->image[i] = *is;
-        to->image[i].data = wr_alloc(size);
-        to->image[i].changed = wr_alloc((size_t)from->pages_max + 1);
-        T(to->image[i].data && to->image[i].changed);
-        memcpy(to->image[i].data, is->data, size);
-        memcpy(to->image[i].changed, is->changed, (size_t)from->pages_max + 1);
-    }
-    to->n = n;
-}
-
 /* Two processes have written, and the copy is what the one wrote whose files do not count. Its own
  * file proved it. */
 static void test_a_copy_of_another_history(void **state)

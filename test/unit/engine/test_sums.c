@@ -43,25 +43,25 @@ static void spoil(struct wr_rand *r, const struct wr_sums *s, struct wr_change *
 
     sum = ch->sum[i];
     ch->sum[i] ^= (uint64_t)1 << wr_rand_below(r, 63);
-    T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, &e));
+    T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, NULL, &e));
     ch->sum[i] = sum;
     ch->header.rolling_post ^= 1;
-    T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, &e));
+    T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, NULL, &e));
     ch->header = was.header;
     if (exact && ch->header.min_txid > 1) {
         ch->header.rolling_pre ^= 1;
-        T_IS(WR_CORRUPT, wr_sums_try(s, ch, true, &rolling, &e));
-        T_OK(wr_sums_try(s, ch, false, &rolling, &e));
+        T_IS(WR_CORRUPT, wr_sums_try(s, ch, true, &rolling, NULL, &e));
+        T_OK(wr_sums_try(s, ch, false, &rolling, NULL, &e));
         ch->header = was.header;
     }
     ch->header.has_rolling = false;
     ch->header.commit = UINT32_MAX;
-    T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, &e));
+    T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, NULL, &e));
     T(strstr(e.text, "missing"));
     ch->header = was.header;
     ch->header.page_size *= 2;
     if (ch->header.min_txid > 1)
-        T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, &e));
+        T_IS(WR_CORRUPT, wr_sums_try(s, ch, exact, &rolling, NULL, &e));
     ch->header = was.header;
 }
 
@@ -85,7 +85,7 @@ static void test_a_life(void **state)
             uint64_t rolling = 0;
             struct wr_err e = {0};
 
-            T_OK(wr_sums_try(&s, &ch, m.min > 1, &rolling, &e));
+            T_OK(wr_sums_try(&s, &ch, m.min > 1, &rolling, NULL, &e));
             if (ch.n > 0)
                 spoil(&r, &s, &ch, m.min > 1);
             T_OK(wr_sums_apply(&s, &ch, rolling, &e));
@@ -114,10 +114,10 @@ static void test_snapshot_replaces(void **state)
     }
     for (uint32_t p = 1; p <= 3; p++)
         T_OK(wr_change_add(&b, p, WR_LTX_CHECKSUM_EMPTY | p * 99, &e));
-    T_OK(wr_sums_try(&s, &a, false, &rolling, &e));
+    T_OK(wr_sums_try(&s, &a, false, &rolling, NULL, &e));
     T_OK(wr_sums_apply(&s, &a, rolling, &e));
     T(s.commit == 20 && s.sum[8] == 0);
-    T_OK(wr_sums_try(&s, &b, false, &rolling, &e));
+    T_OK(wr_sums_try(&s, &b, false, &rolling, NULL, &e));
     T(rolling == (WR_LTX_CHECKSUM_EMPTY | (99 ^ 198 ^ 297)));
     T_OK(wr_sums_apply(&s, &b, rolling, &e));
     T(s.commit == 3 && s.page_size == 1024 && s.sum[2] == (WR_LTX_CHECKSUM_EMPTY | 297));
@@ -141,15 +141,15 @@ static void test_pages_that_come_back(void **state)
         T_OK(wr_change_add(&a, p, WR_LTX_CHECKSUM_EMPTY | p * 77, &e));
     T_OK(wr_change_add(&c, 4, WR_LTX_CHECKSUM_EMPTY | 1000, &e));
     T_OK(wr_change_add(&c, 6, WR_LTX_CHECKSUM_EMPTY | 2000, &e));
-    T_OK(wr_sums_try(&s, &a, false, &rolling, &e));
+    T_OK(wr_sums_try(&s, &a, false, &rolling, NULL, &e));
     T_OK(wr_sums_apply(&s, &a, rolling, &e));
-    T_OK(wr_sums_try(&s, &b, true, &rolling, &e));
+    T_OK(wr_sums_try(&s, &b, true, &rolling, NULL, &e));
     T(rolling == (WR_LTX_CHECKSUM_EMPTY | (77 ^ 154)));
     T_OK(wr_sums_apply(&s, &b, rolling, &e));
-    T_OK(wr_sums_try(&s, &c, true, &rolling, &e));
+    T_OK(wr_sums_try(&s, &c, true, &rolling, NULL, &e));
     T(rolling == (WR_LTX_CHECKSUM_EMPTY | (77 ^ 154 ^ 231 ^ 1000 ^ 385 ^ 2000)));
     wr_sums_cut(&s);
-    T_IS(WR_CORRUPT, wr_sums_try(&s, &c, true, &rolling, &e));
+    T_IS(WR_CORRUPT, wr_sums_try(&s, &c, true, &rolling, NULL, &e));
     T(strstr(e.text, "page 3 missing"));
     wr_change_release(&a);
     wr_change_release(&b);
