@@ -1,14 +1,17 @@
 /*
- * catalogue.c - see catalogue.h. Knows names; refuses to know what is in the files.
+ * catalogue.c - see catalogue.h. Knows names; of what is in the files only when they were made.
  */
 #include "engine/catalogue.h"
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "engine/whole.h"
+#include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define BATCH    1000 /* keys of one request, as S3 has them */
-#define GRACE_MS ((int64_t)5 * 60 * 1000)
+#define BATCH       1000 /* keys of one request, as S3 has them */
+#define GRACE_MS    ((int64_t)5 * 60 * 1000)
+#define SKEW_MAX_MS ((int64_t)3600 * 1000) /* between a file's time and that of its object */
 
 void wr_catalogue_forget(struct wr_catalogue *k)
 {
@@ -35,6 +38,46 @@ enum wr_status wr_catalogue_fill(
     return st;
 }
 
+/* Whether a file was made when the storage says so, as far as its header can be read. */
+static enum wr_status check_time(
+    struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f, struct wr_err *e)
+{
+    struct wr_ltx_header h;
+    struct wr_err why = {0};
+    bool damaged;
+    enum wr_status st = wr_whole_header(s, c, f, &h, &damaged, &why);
+
+    if (st == WR_NOTFOUND || st == WR_CORRUPT)
+        return WR_OK;
+    if (st != WR_OK)
+        return wr_fail(e, st, "%s", why.text);
+    if (h.time_ms - f->time_ms <= SKEW_MAX_MS && f->time_ms - h.time_ms <= SKEW_MAX_MS)
+        return WR_OK;
+    return wr_fail(e, WR_CONFLICT,
+        "the snapshot up to %016llx has another time than was written into it, as in a copy that "
+        "did not keep times: points of hours, days or years cannot be told; copy it with its times",
+        (unsigned long long)f->max);
+}
+
+/* The oldest and the newest snapshot, for all. */
+static enum wr_status check_times(
+    const struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c, struct wr_err *e)
+{
+    size_t first = k->files.n;
+
+    while (first > 0 && k->files.p[first - 1].level == WR_LEVEL_SNAPSHOT)
+        first--;
+    for (size_t i = first; i < k->files.n; i++) {
+        enum wr_status st = WR_OK;
+
+        if (i == first || i + 1 == k->files.n)
+            st = check_time(s, c, &k->files.p[i], e);
+        if (st != WR_OK)
+            return st;
+    }
+    return WR_OK;
+}
+
 enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     unsigned threads, struct wr_err *e)
 {
@@ -43,6 +86,8 @@ enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, 
     assert(k->known);
     if (!k->timed)
         st = wr_layout_times(s, c, k->files.p, NULL, k->files.n, threads, e);
+    if (st == WR_OK && !k->timed)
+        st = check_times(k, s, c, e);
     if (st != WR_OK)
         wr_catalogue_forget(k);
     else

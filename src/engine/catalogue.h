@@ -29,7 +29,9 @@ enum wr_status wr_catalogue_fill(struct wr_catalogue *k, struct wr_storage *s, s
     struct wr_err *e) WR_MUST_CHECK;
 /* Where listings do not carry the time a file was made, ask for it file by file, unless that was
  * done, on up to `threads` threads: for rules that go by the calendar a file must have one time,
- * whoever lists it. Of a catalogue that is filled. After a failure nothing is known. */
+ * whoever lists it. Of a catalogue that is filled. CONFLICT: the oldest or the newest snapshot was
+ * made at another time, so that none of these times can be gone by. After a failure nothing is
+ * known. */
 enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     unsigned threads, struct wr_err *e) WR_MUST_CHECK;
 /* These are there, too, in any order, some of which may be known. */
