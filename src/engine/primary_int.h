@@ -315,7 +315,6 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e) WR_MUST_CHEC
 /* ship.c */
 /* Close a TXID from what is dirty and give it to the replicas, and let replicas join. */
 enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
-void wr_db_note_time(struct wr_db *db, int64_t now_ms); /* what is closed next is of that time */
 /* The pages of the set that the database has, but the lock page, ascending; heap memory. */
 enum wr_status wr_db_list_pages(const struct wr_db *db, const struct wr_pageset *set,
     uint32_t **ret, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;

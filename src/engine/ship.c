@@ -390,7 +390,7 @@ static uint64_t next_txid(const struct wr_db *db)
 /* Times of files ascend over a clock that is corrected by minutes. One that was ahead by years for
  * a moment must not date all that comes after it: nothing would get old, and no restore by time
  * would find anything. */
-void wr_db_note_time(struct wr_db *db, int64_t now_ms)
+static void note_time(struct wr_db *db, int64_t now_ms)
 {
     if (db->time_ms > now_ms + CLOCK_SLACK_MS) {
         wr_log(DB_LOG(db), WR_WARN,
@@ -410,7 +410,7 @@ enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
     assert(db->ledger && wr_ledger_state(db->ledger).txid > 0);
     if (waits_for_room(db))
         return WR_OK;
-    wr_db_note_time(db, now_ms);
+    note_time(db, now_ms);
     st = least_txid(db, &least, e);
     if (st == WR_OK && (!wr_pageset_empty(&db->dirty) || least > db->txid))
         st = close_txid(db, wr_max(next_txid(db), least), e);
