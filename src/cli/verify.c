@@ -103,8 +103,8 @@ static void add_finding(void *arg, const weir_finding *f)
 static const char *what_to_do(const struct report *x)
 {
     if (x->r.points_lost == 0)
-        return "nothing is lost: other files lead to the same transactions; but see to the "
-               "storage, as the next damage may not find others";
+        return "nothing is lost: other files lead to the same transactions; but see to what did "
+               "this, as the next time there may be no others";
     if (x->newest_lost < x->r.last_txid)
         return "the newest state can be restored; what is lost of the past stays lost";
     return "the newest state cannot be restored: replicate the database to another URL, to which "
