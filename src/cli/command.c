@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "base/url.h"
 #include "daemon/doc.h"
+#include "daemon/signals.h"
 
 bool wr_cli_parse(struct wr_cli *cli, const struct wr_command *cmd, size_t argc, char *const *argv,
     void *options, struct wr_args *ret, int *ret_exit)
@@ -84,6 +85,29 @@ weir *wr_cli_open(struct wr_cli *cli)
     return w;
 }
 
+int wr_cli_run(struct wr_cli *cli, wr_cli_work_fn *fn, void *arg)
+{
+    struct wr_signals signals;
+    struct wr_err e = {0};
+    weir_cancel *cancel = weir_cancel_new();
+    int code = WR_EXIT_FAILED;
+    weir *w;
+
+    if (!cancel)
+        return wr_cli_fail("out of memory", NULL);
+    if (wr_signals_start(&signals, cancel, WR_EXIT_FAILED, &e) != WR_OK) {
+        weir_cancel_free(cancel);
+        return wr_cli_fail(e.text, NULL);
+    }
+    w = wr_cli_open(cli);
+    if (w)
+        code = fn(arg, w, cancel);
+    (void)weir_close(w, 0, NULL); /* nothing is being replicated */
+    wr_signals_stop(&signals);
+    weir_cancel_free(cancel);
+    return code;
+}
+
 static bool target_url(struct wr_cli *cli, const char *url, struct wr_target *ret)
 {
     struct wr_config *c = NULL;
@@ -97,6 +121,18 @@ static bool target_url(struct wr_cli *cli, const char *url, struct wr_target *re
     *ret =
         (struct wr_target){.settings = c->dbs[0].settings, .replicas = c->dbs[0].replicas, .n = 1};
     return true;
+}
+
+bool wr_cli_one(const struct wr_command *cmd, const struct wr_args *args)
+{
+    char example[100];
+
+    (void)snprintf(example, sizeof(example), "weir %.50s /path/to/db", cmd->name);
+    if (args->n == 0)
+        (void)wr_cli_fail("database path or replica URL required", example);
+    else if (args->n > 1)
+        (void)wr_cli_fail("too many arguments", NULL);
+    return args->n == 1;
 }
 
 bool wr_cli_target(struct wr_cli *cli, const char *arg, const char *config_path, bool expand_env,

@@ -70,6 +70,10 @@ struct wr_config *wr_cli_config(struct wr_cli *cli, const char *path, bool expan
 
 /* Open the library with its records going to cli->log; or "Error: ..." and NULL. */
 weir *wr_cli_open(struct wr_cli *cli);
+/* The same for work that may take long: a first signal cancels it, a second one ends the process.
+ * Returns the exit code, which is that of `fn` if it came to that. */
+typedef int wr_cli_work_fn(void *arg, weir *w, weir_cancel *cancel);
+int wr_cli_run(struct wr_cli *cli, wr_cli_work_fn *fn, void *arg);
 
 /* Where a restore or a look reads: the replicas of a database in the configuration, or a URL. */
 struct wr_target {
@@ -78,6 +82,8 @@ struct wr_target {
     const struct wr_config_replica *replicas;
     size_t n;
 };
+/* Whether there is exactly one argument, a DB_PATH or REPLICA_URL. False after "Error: ...". */
+bool wr_cli_one(const struct wr_command *cmd, const struct wr_args *args) WR_MUST_CHECK;
 /* `arg` is a DB_PATH or a REPLICA_URL. False after "Error: ...". */
 bool wr_cli_target(struct wr_cli *cli, const char *arg, const char *config_path, bool expand_env,
     struct wr_target *ret) WR_MUST_CHECK;

@@ -111,10 +111,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 
     if (!wr_cli_parse(cli, &wr_command_points, argc, argv, &o, &args, &code))
         return code;
-    if (args.n == 0)
-        return wr_cli_fail("database path or replica URL required", "weir points /path/to/db");
-    if (args.n > 1)
-        return wr_cli_fail("too many arguments", NULL);
+    if (!wr_cli_one(&wr_command_points, &args))
+        return WR_EXIT_FAILED;
     if (o.since_ms && o.until_ms && o.since_ms >= o.until_ms)
         return wr_cli_fail("-since must be before -until", NULL);
     if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &target))

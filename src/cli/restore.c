@@ -5,7 +5,6 @@
 #include "cli/command.h"
 #include "cli/restore_int.h"
 #include "daemon/reach.h"
-#include "daemon/signals.h"
 
 #include <unistd.h>
 
@@ -185,28 +184,12 @@ static int restore_any(struct wr_cli *cli, struct wr_restore *r, weir *w)
     return restore_first(cli, r, w, list);
 }
 
-static int restore(struct wr_cli *cli, struct wr_restore *r)
+static int restore(void *arg, weir *w, weir_cancel *cancel)
 {
-    struct wr_signals signals;
-    struct wr_err e = {0};
-    weir_cancel *cancel = weir_cancel_new();
-    int code = WR_EXIT_FAILED;
-    weir *w;
+    struct wr_restore *r = arg;
 
-    if (!cancel)
-        return wr_cli_fail("out of memory", NULL);
-    if (wr_signals_start(&signals, cancel, WR_EXIT_FAILED, &e) != WR_OK) {
-        weir_cancel_free(cancel);
-        return wr_cli_fail(e.text, NULL);
-    }
     r->opt.cancel = cancel;
-    w = wr_cli_open(cli);
-    if (w)
-        code = restore_any(cli, r, w);
-    (void)weir_close(w, 0, NULL); /* nothing is being replicated */
-    wr_signals_stop(&signals);
-    weir_cancel_free(cancel);
-    return code;
+    return restore_any(r->cli, r, w);
 }
 
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
@@ -243,7 +226,7 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         .overwrite = o.force || o.delta,
         .delta = o.delta,
     };
-    return restore(cli, &r);
+    return wr_cli_run(cli, restore, &r);
 }
 
 static const char *const synopsis[] = {"[flags] DB_PATH", "[flags] -o PATH REPLICA_URL", NULL};

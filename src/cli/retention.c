@@ -186,10 +186,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 
     if (!wr_cli_parse(cli, &wr_command_retention, argc, argv, &o, &args, &code))
         return code;
-    if (args.n == 0)
-        return wr_cli_fail("database path or replica URL required", "weir retention /path/to/db");
-    if (args.n > 1)
-        return wr_cli_fail("too many arguments", NULL);
+    if (!wr_cli_one(&wr_command_retention, &args))
+        return WR_EXIT_FAILED;
     if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &target))
         return WR_EXIT_FAILED;
     if (!wr_config_retains(target.settings))

@@ -7,7 +7,6 @@
 #include "cli/command.h"
 #include "cli/display.h"
 #include "cli/table.h"
-#include "daemon/signals.h"
 
 struct options {
     const char *config;
@@ -253,27 +252,17 @@ static int verify_all(struct wr_cli *cli, weir *w, const struct options *o,
     return code;
 }
 
-static int verify(struct wr_cli *cli, const struct options *o, const struct wr_target *target)
-{
-    struct wr_signals signals;
-    struct wr_err e = {0};
-    weir_cancel *cancel = weir_cancel_new();
-    int code = WR_EXIT_FAILED;
-    weir *w;
+struct work {
+    struct wr_cli *cli;
+    const struct options *o;
+    const struct wr_target *target;
+};
 
-    if (!cancel)
-        return wr_cli_fail("out of memory", NULL);
-    if (wr_signals_start(&signals, cancel, WR_EXIT_FAILED, &e) != WR_OK) {
-        weir_cancel_free(cancel);
-        return wr_cli_fail(e.text, NULL);
-    }
-    w = wr_cli_open(cli);
-    if (w)
-        code = verify_all(cli, w, o, target, cancel);
-    (void)weir_close(w, 0, NULL); /* nothing is being replicated */
-    wr_signals_stop(&signals);
-    weir_cancel_free(cancel);
-    return code;
+static int verify(void *arg, weir *w, weir_cancel *cancel)
+{
+    const struct work *x = arg;
+
+    return verify_all(x->cli, w, x->o, x->target, cancel);
 }
 
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
@@ -285,13 +274,11 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 
     if (!wr_cli_parse(cli, &wr_command_verify, argc, argv, &o, &args, &code))
         return code;
-    if (args.n == 0)
-        return wr_cli_fail("database path or replica URL required", "weir verify /path/to/db");
-    if (args.n > 1)
-        return wr_cli_fail("too many arguments", NULL);
+    if (!wr_cli_one(&wr_command_verify, &args))
+        return WR_EXIT_FAILED;
     if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &target))
         return WR_EXIT_FAILED;
-    return verify(cli, &o, &target);
+    return wr_cli_run(cli, verify, &(struct work){.cli = cli, .o = &o, .target = &target});
 }
 
 static const char *const synopsis[] = {"[flags] DB_PATH", "[flags] REPLICA_URL", NULL};

@@ -154,7 +154,7 @@ enum wr_status wr_verify_cross_over(struct wr_verify_run *v, const struct wr_ltx
     struct wr_err why = {0};
     enum wr_status st;
 
-    if (!wr_verify_is_crossing(v, f, ch))
+    if (!by || !wr_verify_follows(f, v->walk.cur))
         return WR_OK;
     st = make(v, wr_verify_mark_of(v, by)->base, &s, &why);
     if (st == WR_OK)
