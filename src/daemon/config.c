@@ -288,12 +288,19 @@ static enum wr_status read_dbs(
     return st != WR_OK ? st : check_distinct(d, list, dbs, n, e);
 }
 
+void wr_config_defaults(struct wr_config *c)
+{
+    *c = (struct wr_config){.shutdown_sync_timeout_ms = WR_SHUTDOWN_TIMEOUT_MS,
+        .socket = {.path = WR_SOCKET_PATH_DEFAULT, .permissions = 0600},
+        .heartbeat_interval_ms = WR_HEARTBEAT_DEFAULT_MS};
+}
+
 enum wr_status wr_config_read(struct wr_doc *d, struct wr_config *c, struct wr_err *e)
 {
     const yaml_node_t *top = wr_doc_root(d);
     enum wr_status st;
 
-    *c = (struct wr_config){.shutdown_sync_timeout_ms = WR_SHUTDOWN_TIMEOUT_MS};
+    wr_config_defaults(c);
     if (!top)
         return WR_OK;
     st = wr_doc_is(d, top, YAML_MAPPING_NODE, "the configuration", e);

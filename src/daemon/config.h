@@ -16,6 +16,8 @@ struct wr_warning;
 
 #define WR_SYNC_INTERVAL_DEFAULT "1s"
 #define WR_SHUTDOWN_TIMEOUT_MS   30000
+#define WR_SOCKET_PATH_DEFAULT   "/var/run/litestream.sock"
+#define WR_HEARTBEAT_DEFAULT_MS  300000
 
 struct wr_config_replica {
     const char *url;             /* as given, or built from type, bucket and path */
@@ -44,10 +46,21 @@ struct wr_config_logging {
     const char *level; /* NULL: not set */
 };
 
+/* The control socket. */
+struct wr_config_socket {
+    bool enabled;
+    const char *path;
+    uint32_t permissions; /* of the file, as chmod has them */
+};
+
 struct wr_config {
     const struct wr_config_db *dbs;
     size_t ndbs;
     const char *exec; /* NULL: none */
+    const char *addr; /* host:port of the metrics listener; NULL: none */
+    struct wr_config_socket socket;
+    const char *heartbeat_url; /* NULL: none */
+    int64_t heartbeat_interval_ms;
     struct wr_config_logging logging;
     int64_t shutdown_sync_timeout_ms;
     const struct wr_warning *warnings; /* doc.h; one for each key that does nothing */

@@ -60,6 +60,9 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
 enum wr_status wr_config_history_top(
     struct wr_doc *d, const yaml_node_t *top, struct wr_err *e) WR_MUST_CHECK;
 
+/* What a file without any key says. */
+void wr_config_defaults(struct wr_config *c);
+
 /* Read a whole document; everything of *c but its warnings. */
 enum wr_status wr_config_read(
     struct wr_doc *d, struct wr_config *c, struct wr_err *e) WR_MUST_CHECK;

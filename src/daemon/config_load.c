@@ -151,8 +151,9 @@ enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char 
         st = wr_config_replica_url(a, urls[i], sync_interval, &r[i], e);
     if (st != WR_OK)
         return st;
-    *c = (struct wr_config){
-        .dbs = db, .ndbs = 1, .shutdown_sync_timeout_ms = WR_SHUTDOWN_TIMEOUT_MS};
+    wr_config_defaults(c);
+    c->dbs = db;
+    c->ndbs = 1;
     *ret = c;
     return WR_OK;
 }

@@ -10,6 +10,8 @@
  */
 #include "daemon/logfmt.h"
 
+#include "base/url.h"
+
 #include <errno.h>
 #include <unistd.h>
 
@@ -193,4 +195,11 @@ void wr_logger_log(struct wr_logger *l, int level, const char *message,
         wr_logger_write(l, level, message, (const char *)json.p, (const char *)text.p);
     wr_buf_release(&json);
     wr_buf_release(&text);
+}
+
+struct wr_str wr_safe_url(struct wr_arena *a, const char *url)
+{
+    struct wr_str r = wr_url_redact(a, wr_str(url));
+
+    return r.p ? r : WR_STR("?");
 }

@@ -4,6 +4,7 @@
 #ifndef WR_DAEMON_LOGFMT_H
 #define WR_DAEMON_LOGFMT_H
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -41,6 +42,9 @@ void wr_logger_write(
 /* The program's own records. */
 void wr_logger_log(struct wr_logger *l, int level, const char *message,
     const struct wr_log_field *fields, size_t n);
+
+/* `url` as it may be shown, secrets as "***", in the arena; "?" when that runs out. */
+struct wr_str wr_safe_url(struct wr_arena *a, const char *url);
 
 /* As wr_log of base/log.h, with WEIR_LOG_* levels. */
 #define wr_say(l, level, msg, ...)                                                 \

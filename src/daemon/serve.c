@@ -10,11 +10,10 @@
  * last sync is made in every case, also when the child failed, and its result is ours.
  */
 #include "daemon/serve.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/url.h"
 #include "daemon/child.h"
-#include "daemon/reach.h"
+#include "daemon/missing.h"
+#include "daemon/once.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
 
@@ -22,13 +21,8 @@
 
 #include <weir.h>
 
-#define ONCE_SLICE_MIN_MS 100   /* the first look at a one-shot sync; each waits twice as long */
-#define ONCE_SLICE_MS     2000  /* at most */
-#define FIRST_SLICE_MS    2000  /* how often a first sync looks up */
-#define FIRST_BUSY_SLICES 4     /* patience with another process that has the database */
-#define ONCE_STUCK_MS     60000 /* without progress while a replica reports errors */
-#define ONCE_HELD_MS      10000 /* while the database does: usually another process has it */
-#define ONCE_DAMAGED_MS   5000  /* while a replica is found damaged, time and again */
+#define FIRST_SLICE_MS    2000 /* how often a first sync looks up */
+#define FIRST_BUSY_SLICES 4    /* patience with another process that has the database */
 
 struct server {
     const struct wr_config *config;
@@ -65,13 +59,6 @@ static bool out_of_memory(struct server *s)
     return failed(s, WR_SERVE_START, WEIR_NOMEM, "", weir_strerror(WEIR_NOMEM));
 }
 
-static struct wr_str safe_url(struct server *s, const char *url)
-{
-    struct wr_str r = wr_url_redact(s->arena, wr_str(url));
-
-    return r.p ? r : WR_STR("?");
-}
-
 /* With the one that says that what the replica holds is of the database. NULL: out of memory. */
 static const char *const *adopting(struct server *s, const char *const *settings)
 {
@@ -91,55 +78,13 @@ static const char *const *adopting(struct server *s, const char *const *settings
     return r;
 }
 
-/* Restore one database from the replica that reaches furthest, or the next one where that has no
- * backup after all; the one is *ret then. */
 static bool restore_one(
     struct server *s, const struct wr_config_db *db, const struct wr_config_replica **ret)
 {
-    const struct wr_log_field path = WR_F_Z("path", db->path);
-    struct wr_reach *list = wr_arena_array(s->arena, db->nreplicas, sizeof(*list));
-    struct wr_file_info info;
-    struct wr_err e = {0};
-    enum wr_status st = wr_fs_posix()->stat(wr_fs_posix(), db->path, &info, &e);
+    weir_error err = {0};
+    int rc = wr_restore_missing(s->w, db, s->log, s->arena, s->cancel, ret, &err);
 
-    if (!list)
-        return out_of_memory(s);
-    if (st == WR_OK) {
-        wr_say(s->log, WEIR_LOG_INFO, "database exists, skipping restore", path);
-        return true;
-    }
-    if (st != WR_NOTFOUND) /* unreadable is not absent: never risk to write over it */
-        return failed(s, WR_SERVE_START, (int)st, "restore failed", e.text);
-    wr_say(s->log, WEIR_LOG_INFO, "attempting restore before replication", path);
-    if (wr_reach_rank(s->w, db->replicas, db->nreplicas, 0, s->cancel, list) != WEIR_OK)
-        return failed(
-            s, WR_SERVE_START, WEIR_CANCELED, "restore failed", weir_strerror(WEIR_CANCELED));
-    for (size_t i = 0; i < db->nreplicas; i++) {
-        if (list[i].unreachable)
-            wr_say(s->log, WEIR_LOG_WARN, "a replica that may have newer transactions is not seen",
-                path, WR_F_STR("replica", safe_url(s, list[i].replica->url)),
-                WR_F_Z("error", list[i].err.message));
-    }
-    for (size_t i = 0; i < db->nreplicas; i++) {
-        const struct wr_config_replica *from = list[i].replica;
-        weir_restore_options opt = {
-            .struct_size = sizeof(opt), .settings = from->settings, .cancel = s->cancel};
-        weir_restore_result result = {.struct_size = sizeof(result)};
-        weir_error err = {0};
-        int rc;
-
-        rc = weir_restore(s->w, from->url, db->path, &opt, &result, &err);
-        if (rc == WEIR_OK) {
-            wr_say(s->log, WEIR_LOG_INFO, "restore completed", path,
-                WR_F_STR("replica", safe_url(s, from->url)), WR_F_TXID("txid", result.txid));
-            *ret = from;
-            return true;
-        }
-        if (rc != WEIR_NOTFOUND)
-            return failed(s, WR_SERVE_START, rc, "restore failed", err.message);
-    }
-    wr_say(s->log, WEIR_LOG_INFO, "no backup found, starting fresh", path);
-    return true;
+    return rc == WEIR_OK || failed(s, WR_SERVE_START, rc, "restore failed", err.message);
 }
 
 static bool restore_missing(struct server *s)
@@ -175,7 +120,7 @@ static bool add_replica(struct server *s, size_t i, const struct wr_config_repli
     if (rc != WEIR_OK)
         return failed(s, WR_SERVE_START, rc, path, err.message);
     wr_say(s->log, WEIR_LOG_INFO, "replicating to", WR_F_Z("db", path), WR_F_Z("type", r->type),
-        WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", safe_url(s, r->url)));
+        WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", wr_safe_url(s->arena, r->url)));
     return true;
 }
 
@@ -223,105 +168,15 @@ static bool add_all(struct server *s)
     return true;
 }
 
-/* What keeps one database from being synced, as far as is known now. */
-struct trouble {
-    int code; /* WEIR_OK: nothing but time */
-    char text[1024];
-    int64_t patience_ms; /* how long to wait for it to pass */
-    uint64_t progress;   /* the sum of what the replicas have that lack something */
-};
-
-/* Where the beginning was: a database that is written to all the time is always ahead of its
- * replicas. *ret stays 0 while that is not known. */
-static void find_goal(struct server *s, weir_db *db, weir_txid *ret)
+static bool sync_once(struct server *s, size_t i)
 {
-    weir_db_info info = {.struct_size = sizeof(info)};
-
-    if (*ret > 0 || weir_db_status(db, &info, NULL) != WEIR_OK || info.error_code != WEIR_OK)
-        return;
-    if (weir_db_sync(db, WEIR_SYNC_LOCAL, ONCE_SLICE_MS, s->cancel, ret, NULL) != WEIR_OK)
-        *ret = 0;
-}
-
-/* Whether a replica lacks what the database held at the beginning, for all that is known. One that
- * is ahead of the database has a history that is not ours: so the database is asked last. */
-static bool lacks(weir_db *db, const weir_replica_info *r, weir_txid goal)
-{
-    weir_db_info info = {.struct_size = sizeof(info)};
-
-    return goal == 0 || r->txid < goal || weir_db_status(db, &info, NULL) != WEIR_OK ||
-           r->txid > info.txid;
-}
-
-static struct trouble find_trouble(weir_db *db, weir_txid goal)
-{
-    weir_db_info info = {.struct_size = sizeof(info)};
-    weir_replica_info r = {.struct_size = sizeof(r)};
-    struct trouble t = {0};
-
-    if (weir_db_status(db, &info, NULL) == WEIR_OK && info.error_code != WEIR_OK) {
-        t = (struct trouble){.code = info.error_code, .patience_ms = ONCE_HELD_MS};
-        (void)snprintf(t.text, sizeof(t.text), "%s", info.error); /* of the same size */
-    }
-    for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++) {
-        if (lacks(db, &r, goal))
-            t.progress += r.txid;
-        if (r.error_code == WEIR_OK || t.code != WEIR_OK)
-            continue;
-        t.code = r.error_code;
-        t.patience_ms = ONCE_STUCK_MS;
-        (void)snprintf(t.text, sizeof(t.text), "%.400s: %s", r.url, r.error); /* as there */
-    }
-    return t;
-}
-
-/* Whether only replicas that are damaged lack what the database held at the beginning. One that is
- * damaged stays so until somebody removes what is. */
-static bool only_damage_left(weir_db *db, weir_txid goal)
-{
-    weir_replica_info r = {.struct_size = sizeof(r)};
-
-    for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++)
-        if (r.error_code != WEIR_CORRUPT && lacks(db, &r, goal))
-            return false;
-    return true;
-}
-
-/*
- * Sync one database to all its replicas. It may take hours for a first snapshot, so there is no
- * deadline; but a database that another process holds, or a replica that does nothing but fail for
- * a minute, or is damaged each time, will not get better while somebody waits for the exit code.
- * What the others get meanwhile of an application that writes does not make it better either.
- * One bad answer is no damage: a proxy may have sent it.
- */
-static bool sync_once(struct server *s, weir_db *db, const char *path)
-{
-    uint64_t last_progress = 0;
-    int64_t stuck_ms = 0, damaged_ms = 0, slice_ms = ONCE_SLICE_MIN_MS;
-    weir_txid goal = 0;
+    const char *path = s->config->dbs[i].path;
     weir_error err = {0};
     int rc;
 
     wr_say(s->log, WEIR_LOG_INFO, "syncing database", WR_F_Z("path", path));
-    for (;;) {
-        struct trouble t;
-
-        rc = weir_db_sync(db, WEIR_SYNC_REMOTE, slice_ms, s->cancel, NULL, &err);
-        if (rc == WEIR_OK)
-            return true;
-        if (rc != WEIR_TIMEOUT)
-            return failed(s, WR_SERVE_ONCE, rc, path, err.message);
-        t = find_trouble(db, goal);
-        if (t.code != WEIR_OK)
-            find_goal(s, db, &goal);
-        stuck_ms = t.code == WEIR_OK || t.progress != last_progress ? 0 : stuck_ms + slice_ms;
-        damaged_ms = t.code == WEIR_CORRUPT ? damaged_ms + slice_ms : 0;
-        last_progress = t.progress;
-        slice_ms = wr_min(2 * slice_ms, (int64_t)ONCE_SLICE_MS);
-        if ((t.code != WEIR_OK && stuck_ms >= t.patience_ms) ||
-            (damaged_ms >= ONCE_DAMAGED_MS && only_damage_left(db, goal)))
-            return failed(s, WR_SERVE_ONCE, t.code, path, t.text);
-    }
+    rc = wr_sync_once(s->dbs[i], s->cancel, &err);
+    return rc == WEIR_OK || failed(s, WR_SERVE_ONCE, rc, path, err.message);
 }
 
 static void run_once(struct server *s)
@@ -331,7 +186,7 @@ static void run_once(struct server *s)
     /* One broken database must not keep the others from their backup. */
     for (size_t i = 0; i < s->config->ndbs; i++)
         if (!wr_signals_asked(&s->signals))
-            ok = sync_once(s, s->dbs[i], s->config->dbs[i].path) && ok;
+            ok = sync_once(s, i) && ok;
     if (wr_signals_asked(&s->signals))
         (void)failed(s, WR_SERVE_ONCE, WEIR_CANCELED, "", "interrupted");
     else if (ok)
