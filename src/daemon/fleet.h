@@ -1,0 +1,67 @@
+/*
+ * fleet.h - the databases that this process replicates, while some are added, stopped and removed.
+ *
+ * locked: any thread, but new and free. A database is known by its absolute path. Failures are
+ * WEIR_* with a text that says which database; those of one never disturb the others.
+ */
+#ifndef WR_DAEMON_FLEET_H
+#define WR_DAEMON_FLEET_H
+
+#include "base/base.h"
+#include "daemon/config.h"
+#include "daemon/logfmt.h"
+
+#include <weir.h>
+
+struct wr_fleet;
+
+/* NULL: out of memory. `w` and `log` outlive it. */
+struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log);
+/* Nobody may be in a call any more. Stops nothing: weir_close, before it, makes the last sync of
+ * all that run. NULL-safe. */
+void wr_fleet_free(struct wr_fleet *f);
+
+/* At the end: everybody who waits in a call, or holds a database and passed its `cancel` on, gets
+ * CANCELED soon; nothing can be changed any more. */
+void wr_fleet_cancel(struct wr_fleet *f);
+
+/* How a database begins. */
+struct wr_fleet_start {
+    bool adopt; /* it continues what its replicas hold, whoever wrote it */
+    const struct wr_config_replica *restored_from; /* one of `db`'s, which it continues; or NULL */
+};
+/* Take charge of a database and its replicas. `db` is copied. CONFLICT: it is there, stopped or
+ * not. `how` may be NULL. */
+int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
+    const struct wr_fleet_start *how, weir_error *reterr);
+
+/* Stop replicating, with a last sync of at most `timeout_ms`, and forget it. When that sync fails,
+ * so does the call, and the database is gone all the same. *ret_txid, which may be NULL: the newest
+ * transaction that was captured. NOTFOUND: there is none. BUSY: another call is changing it. */
+int wr_fleet_remove(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
+    weir_error *reterr);
+/* The same, but it stays, stopped, as CONFLICT says to a second call. */
+int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
+    weir_error *reterr);
+/* Begin again what was stopped. CONFLICT: it runs. */
+int wr_fleet_start(struct wr_fleet *f, const char *path, weir_error *reterr);
+
+/* A database that is not stopped while somebody holds it. */
+struct wr_fleet_hold {
+    weir_db *db;
+    weir_cancel *cancel; /* for calls that wait: somebody wants to stop it */
+    void *member;
+};
+/* NOTFOUND: there is none. UNSUPPORTED: it is stopped, or being so. */
+int wr_fleet_hold(
+    struct wr_fleet *f, const char *path, struct wr_fleet_hold *ret, weir_error *reterr);
+void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h);
+
+size_t wr_fleet_count(struct wr_fleet *f);
+
+/* `db` is NULL of one that is stopped. `config` and `db` die with the call. */
+typedef void wr_fleet_fn(void *arg, const struct wr_config_db *config, weir_db *db);
+/* Each database, by ascending path, none of them locked meanwhile. NOMEM: none was told. */
+int wr_fleet_each(struct wr_fleet *f, wr_fleet_fn *fn, void *arg);
+
+#endif
