@@ -12,6 +12,7 @@
 #include "daemon/serve.h"
 #include "base/log.h"
 #include "daemon/child.h"
+#include "daemon/fleet.h"
 #include "daemon/missing.h"
 #include "daemon/once.h"
 #include "daemon/service.h"
@@ -34,7 +35,7 @@ struct server {
     weir_cancel *cancel;
     char **argv; /* of the child; NULL without one */
     weir *w;
-    weir_db **dbs; /* as many as the configuration has; NULL from the first that was not added */
+    struct wr_fleet *fleet;                         /* NULL before it is wanted */
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
     struct wr_served *ret;
 };
@@ -57,25 +58,6 @@ static bool failed(
 static bool out_of_memory(struct server *s)
 {
     return failed(s, WR_SERVE_START, WEIR_NOMEM, "", weir_strerror(WEIR_NOMEM));
-}
-
-/* With the one that says that what the replica holds is of the database. NULL: out of memory. */
-static const char *const *adopting(struct server *s, const char *const *settings)
-{
-    size_t n = 0;
-    const char **r;
-
-    while (settings && settings[n])
-        n += 2;
-    r = wr_arena_array(s->arena, n + 3, sizeof(*r));
-    if (!r)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        r[i] = settings[i];
-    r[n] = "adopt-replica";
-    r[n + 1] = "true";
-    r[n + 2] = NULL;
-    return r;
 }
 
 static bool restore_one(
@@ -105,44 +87,6 @@ static bool restore_missing(struct server *s)
     return true;
 }
 
-/* What is restored here continues its replica, whatever is done to it before we attach. */
-static bool add_replica(struct server *s, size_t i, const struct wr_config_replica *r)
-{
-    const char *path = s->config->dbs[i].path;
-    bool adopt = r == s->restored_from[i];
-    const char *const *settings = adopt ? adopting(s, r->settings) : r->settings;
-    weir_error err = {0};
-    int rc;
-
-    if (adopt && !settings)
-        return out_of_memory(s);
-    rc = weir_db_add_replica(s->dbs[i], r->url, settings, &err);
-    if (rc != WEIR_OK)
-        return failed(s, WR_SERVE_START, rc, path, err.message);
-    wr_say(s->log, WEIR_LOG_INFO, "replicating to", WR_F_Z("db", path), WR_F_Z("type", r->type),
-        WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", wr_safe_url(s->arena, r->url)));
-    return true;
-}
-
-static bool add_db(struct server *s, size_t i)
-{
-    const struct wr_config_db *db = &s->config->dbs[i];
-    const char *const *settings = s->options->adopt ? adopting(s, db->settings) : db->settings;
-    weir_error err = {0};
-    int rc;
-
-    if (s->options->adopt && !settings)
-        return out_of_memory(s);
-    rc = weir_db_add(s->w, db->path, settings, &s->dbs[i], &err);
-    if (rc != WEIR_OK)
-        return failed(s, WR_SERVE_START, rc, db->path, err.message);
-    wr_say(s->log, WEIR_LOG_INFO, "initialized db", WR_F_Z("path", db->path));
-    for (size_t j = 0; j < db->nreplicas; j++)
-        if (!add_replica(s, i, &db->replicas[j]))
-            return false;
-    return true;
-}
-
 /* Once, as it is a key of the whole file. */
 static void say_what_nobody_deletes(struct server *s)
 {
@@ -159,23 +103,35 @@ static void say_what_nobody_deletes(struct server *s)
 
 static bool add_all(struct server *s)
 {
-    s->dbs = wr_arena_array(s->arena, s->config->ndbs, sizeof(weir_db *));
-    if (!s->dbs)
+    s->fleet = wr_fleet_new(s->w, s->log);
+    if (!s->fleet)
         return out_of_memory(s);
-    for (size_t i = 0; i < s->config->ndbs; i++)
-        if (!add_db(s, i))
-            return false;
+    for (size_t i = 0; i < s->config->ndbs; i++) {
+        /* What is restored here continues its replica, whatever is done to it before we attach. */
+        const struct wr_fleet_start how = {
+            .adopt = s->options->adopt, .restored_from = s->restored_from[i]};
+        weir_error err = {0};
+        int rc = wr_fleet_add(s->fleet, &s->config->dbs[i], &how, &err);
+
+        if (rc != WEIR_OK)
+            return failed(s, WR_SERVE_START, rc, "", err.message);
+    }
     return true;
 }
 
 static bool sync_once(struct server *s, size_t i)
 {
     const char *path = s->config->dbs[i].path;
+    struct wr_fleet_hold hold;
     weir_error err = {0};
     int rc;
 
     wr_say(s->log, WEIR_LOG_INFO, "syncing database", WR_F_Z("path", path));
-    rc = wr_sync_once(s->dbs[i], s->cancel, &err);
+    rc = wr_fleet_hold(s->fleet, path, &hold, &err);
+    if (rc == WEIR_OK) {
+        rc = wr_sync_once(hold.db, s->cancel, &err);
+        wr_fleet_let_go(s->fleet, &hold);
+    }
     return rc == WEIR_OK || failed(s, WR_SERVE_ONCE, rc, path, err.message);
 }
 
@@ -214,31 +170,43 @@ static bool any_goes_on(weir_db *db)
     return false;
 }
 
-/*
- * With a single database there is nobody else to serve: what can never be replicated ends the
- * program, with a reason. Waits until the first sync is through, until it is clear that it never
- * will be, or until told to stop; what may pass (an unreachable store, a missing file) is waited
- * for elsewhere. With several databases the log tells, and the others go on; so it is with several
- * replicas, of which one belongs to somebody else.
- */
-static bool first_sync(struct server *s)
+/* Wait until the first sync of `db` is through, until it is clear that it never will be, or until
+ * told to stop. */
+static int wait_for_first_sync(struct server *s, weir_db *db, weir_error *reterr)
 {
-    weir_error err = {0};
     int busy = 0, rc = WEIR_TIMEOUT;
 
-    if (s->config->ndbs != 1)
-        return true;
     while (!wr_signals_asked(&s->signals)) {
-        rc = weir_db_sync(s->dbs[0], WEIR_SYNC_REMOTE, FIRST_SLICE_MS, s->cancel, NULL, &err);
+        rc = weir_db_sync(db, WEIR_SYNC_REMOTE, FIRST_SLICE_MS, s->cancel, NULL, reterr);
         if (rc == WEIR_BUSY && ++busy <= FIRST_BUSY_SLICES)
             wr_signals_wait_ms(&s->signals, FIRST_SLICE_MS); /* a predecessor is leaving */
         else if (rc != WEIR_TIMEOUT)
             break;
     }
-    if (wr_signals_asked(&s->signals))
-        return true; /* what was in the way may be gone: the last sync will find out */
-    if (rc == WEIR_CONFLICT && any_goes_on(s->dbs[0]))
+    if (wr_signals_asked(&s->signals)) /* what was in the way may be gone: the last sync tells */
+        return WEIR_OK;
+    return rc == WEIR_CONFLICT && any_goes_on(db) ? WEIR_OK : rc;
+}
+
+/*
+ * With a single database there is nobody else to serve: what can never be replicated ends the
+ * program, with a reason. What may pass (an unreachable store, a missing file) is waited for
+ * elsewhere. With several databases the log tells, and the others go on; so it is with several
+ * replicas, of which one belongs to somebody else.
+ */
+static bool first_sync(struct server *s)
+{
+    struct wr_fleet_hold hold;
+    weir_error err = {0};
+    int rc;
+
+    if (s->config->ndbs != 1)
         return true;
+    rc = wr_fleet_hold(s->fleet, s->config->dbs[0].path, &hold, &err);
+    if (rc != WEIR_OK) /* stopped meanwhile */
+        return true;
+    rc = wait_for_first_sync(s, hold.db, &err);
+    wr_fleet_let_go(s->fleet, &hold);
     switch (rc) {
     case WEIR_BUSY:
     case WEIR_CONFLICT:
@@ -343,7 +311,10 @@ static void serve(struct server *s)
     tell(s, wr_service_begin(&s->service, &e), &e);
     last_sync = run(s);
     wr_service_end(&s->service);
+    if (s->fleet)
+        wr_fleet_cancel(s->fleet);
     rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
+    wr_fleet_free(s->fleet);
     if (last_sync && rc != WEIR_OK)
         (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);
     if (s->ret->code == WEIR_OK)

@@ -7,6 +7,7 @@
 #define WR_TEST_FAKE_WEIR_H
 
 #include "base/base.h"
+#include "base/mem.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -88,7 +89,7 @@ struct weir_cancel {
 static weir the_runtime;
 static weir_db the_dbs[8];
 static size_t ndbs;
-static weir_cancel the_cancel;
+static weir_cancel *the_cancel; /* the first that lives: the whole program's */
 
 const char *weir_version(void)
 {
@@ -105,18 +106,21 @@ const char *weir_strerror(int code)
 
 weir_cancel *weir_cancel_new(void)
 {
-    the_cancel.canceled = 0;
-    return &the_cancel;
+    weir_cancel *c = wr_alloc(sizeof(*c));
+
+    the_cancel = the_cancel ? the_cancel : c;
+    return c;
 }
 
 void weir_cancel_now(weir_cancel *c)
 {
-    c->canceled = 1;
+    atomic_store(&c->canceled, 1);
 }
 
 void weir_cancel_free(weir_cancel *c)
 {
-    (void)c;
+    the_cancel = the_cancel == c ? NULL : the_cancel;
+    wr_free(c);
 }
 
 int weir_open(const weir_options *opt, weir **ret, weir_error *e)
@@ -170,7 +174,7 @@ int weir_db_add_replica(weir_db *db, const char *url, const char *const *setting
 int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid,
     weir_error *e)
 {
-    int code = cancel->canceled ? WEIR_CANCELED : WEIR_OK;
+    int code = cancel && atomic_load(&cancel->canceled) ? WEIR_CANCELED : WEIR_OK;
 
     if (code == WEIR_OK && how == WEIR_SYNC_REMOTE)
         code = next(&fake.sync);
@@ -186,6 +190,12 @@ int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, 
     if (code != WEIR_TIMEOUT)
         note("sync(%s)", db->path);
     return answer(code, e);
+}
+
+int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *e)
+{
+    note("remove(%s,%lld)", db->path, (long long)timeout_ms);
+    return answer(WEIR_OK, e);
 }
 
 int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *e)

@@ -257,7 +257,7 @@ static void test_start_fails(void **state)
     fake.add_replica = WEIR_MISUSE; /* nothing was promised: no last sync */
     serve(2, (struct wr_serve_options){.once = true});
     expect(WEIR_MISUSE, WR_SERVE_START, "/nonexistent/a.db: misuse",
-        "open add(/nonexistent/a.db) " R1 " close(0)");
+        "open add(/nonexistent/a.db) " R1 " remove(/nonexistent/a.db,0) close(0)");
     (void)set_up(NULL);
     fake.db_add = WEIR_BUSY;
     serve(1, (struct wr_serve_options){0});
@@ -273,7 +273,7 @@ static void test_start_fails(void **state)
 static void raise_term(void)
 {
     T(kill(getpid(), SIGTERM) == 0);
-    while (!the_cancel.canceled)
+    while (!atomic_load(&the_cancel->canceled))
         T(sched_yield() == 0);
 }
 

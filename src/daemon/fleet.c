@@ -1,0 +1,487 @@
+/*
+ * fleet.c - see fleet.h. The list is sorted by path. One call at a time changes a member; whoever
+ * takes its handle away waits, outside the lock, until those who hold it have let go.
+ */
+#include "daemon/fleet.h"
+
+#include "base/mem.h"
+#include "base/sync.h"
+#include "daemon/config_copy.h"
+
+struct member {
+    struct wr_config_db *config; /* owned; frozen */
+    weir_db *db;                 /* NULL: stopped */
+    weir_cancel *cancel;         /* of those who hold it; NULL with it */
+    unsigned holders;            /* of db, or of config in wr_fleet_each */
+    bool changing;               /* somebody is about to add, start, stop or remove it */
+};
+
+struct wr_fleet {
+    weir *w;
+    struct wr_logger *log;
+    weir_cancel *ending; /* of last syncs: the process ends */
+
+    struct wr_mutex mutex; /* guards the rest */
+    struct wr_cond idle;   /* somebody has let go */
+    struct member **members;
+    size_t n, cap;
+    bool over;
+};
+
+static int fail(weir_error *reterr, int code, const char *path, const char *text)
+{
+    char line[1024];
+
+    reterr->code = code;
+    /* A cut path is better than a cut reason. */
+    (void)snprintf(line, sizeof(line), "%.200s: %s", path, text);
+    (void)snprintf(
+        reterr->message, sizeof(reterr->message), "%.*s", (int)sizeof(reterr->message) - 1, line);
+    return code;
+}
+
+static int out_of_memory(weir_error *reterr, const char *path)
+{
+    return fail(reterr, WEIR_NOMEM, path, weir_strerror(WEIR_NOMEM));
+}
+
+struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log)
+{
+    struct wr_fleet *f = wr_alloc(sizeof(*f));
+
+    if (!f)
+        return NULL;
+    f->ending = weir_cancel_new();
+    if (!f->ending) {
+        wr_free(f);
+        return NULL;
+    }
+    f->w = w;
+    f->log = log;
+    wr_mutex_init(&f->mutex);
+    wr_cond_init(&f->idle);
+    return f;
+}
+
+static void member_free(struct member *m)
+{
+    weir_cancel_free(m->cancel);
+    wr_free(m->config);
+    wr_free(m);
+}
+
+void wr_fleet_free(struct wr_fleet *f)
+{
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->n; i++) {
+        assert(f->members[i]->holders == 0 && !f->members[i]->changing);
+        member_free(f->members[i]);
+    }
+    weir_cancel_free(f->ending);
+    wr_free(f->members);
+    wr_cond_release(&f->idle);
+    wr_mutex_release(&f->mutex);
+    wr_free(f);
+}
+
+void wr_fleet_cancel(struct wr_fleet *f)
+{
+    wr_mutex_lock(&f->mutex);
+    f->over = true;
+    weir_cancel_now(f->ending);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->members[i]->cancel)
+            weir_cancel_now(f->members[i]->cancel);
+    wr_mutex_unlock(&f->mutex);
+}
+
+/* Where the path is, or would be. */
+static bool find(const struct wr_fleet *f, const char *path, size_t *ret)
+{
+    size_t low = 0, high = f->n;
+
+    assert(wr_mutex_mine(&f->mutex));
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        int c = strcmp(f->members[mid]->config->path, path);
+
+        if (c == 0) {
+            *ret = mid;
+            return true;
+        }
+        if (c < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    *ret = low;
+    return false;
+}
+
+/* Put `m` into the list, as being changed. */
+static int enlist(struct wr_fleet *f, struct member *m, weir_error *reterr)
+{
+    const char *path = m->config->path;
+    int rc = WEIR_OK;
+    size_t at;
+
+    wr_mutex_lock(&f->mutex);
+    if (f->over) {
+        rc = fail(reterr, WEIR_CANCELED, path, "shutting down");
+    } else if (find(f, path, &at)) {
+        rc = fail(reterr, WEIR_CONFLICT, path, "is replicated already");
+    } else if (f->n == f->cap) {
+        size_t cap = f->cap ? 2 * f->cap : 16;
+        struct member **bigger = wr_resize(f->members, cap, sizeof(struct member *));
+
+        if (bigger) {
+            f->members = bigger;
+            f->cap = cap;
+        } else {
+            rc = out_of_memory(reterr, path);
+        }
+    }
+    if (rc == WEIR_OK) {
+        memmove(f->members + at + 1, f->members + at, (f->n - at) * sizeof(struct member *));
+        f->members[at] = m;
+        f->n++;
+        m->changing = true;
+    }
+    wr_mutex_unlock(&f->mutex);
+    return rc;
+}
+
+static void delist(struct wr_fleet *f, struct member *m)
+{
+    size_t at;
+
+    wr_mutex_lock(&f->mutex);
+    if (find(f, m->config->path, &at)) {
+        f->n--;
+        memmove(f->members + at, f->members + at + 1, (f->n - at) * sizeof(struct member *));
+    }
+    while (m->holders > 0)
+        wr_cond_wait(&f->idle, &f->mutex);
+    wr_mutex_unlock(&f->mutex);
+    member_free(m);
+}
+
+/* With the one that says that what the replica holds is of the database. NULL: out of memory. */
+static const char *const *adopting(struct wr_arena *a, const char *const *settings)
+{
+    size_t n = 0;
+    const char **r;
+
+    while (settings && settings[n])
+        n += 2;
+    r = wr_arena_array(a, n + 3, sizeof(*r));
+    if (!r)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        r[i] = settings[i];
+    r[n] = "adopt-replica";
+    r[n + 1] = "true";
+    return r;
+}
+
+static int add_replica(struct wr_fleet *f, weir_db *db, const char *path,
+    const struct wr_config_replica *r, bool adopt, struct wr_arena *a, weir_error *reterr)
+{
+    const char *const *settings = adopt ? adopting(a, r->settings) : r->settings;
+    weir_error err = {0};
+    int rc;
+
+    if (adopt && !settings)
+        return out_of_memory(reterr, path);
+    rc = weir_db_add_replica(db, r->url, settings, &err);
+    if (rc != WEIR_OK)
+        return fail(reterr, rc, path, err.message);
+    wr_say(f->log, WEIR_LOG_INFO, "replicating to", WR_F_Z("db", path), WR_F_Z("type", r->type),
+        WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", wr_safe_url(a, r->url)));
+    return WEIR_OK;
+}
+
+/* Hand it to the library, with all its replicas or not at all. `from` is one of `c`'s, or NULL. */
+static int begin(struct wr_fleet *f, const struct wr_config_db *c, bool adopt, size_t from,
+    weir_db **ret, weir_error *reterr)
+{
+    const char *const *settings = c->settings;
+    struct wr_arena a;
+    weir_error err = {0};
+    weir_db *db = NULL;
+    int rc;
+
+    wr_arena_init(&a, WR_ARENA_MAX);
+    if (adopt)
+        settings = adopting(&a, settings);
+    rc = adopt && !settings ? out_of_memory(&err, c->path)
+                            : weir_db_add(f->w, c->path, settings, &db, &err);
+    if (rc != WEIR_OK) {
+        /* The library names the path itself when it is about the path. */
+        (void)fail(reterr, rc, c->path, err.message);
+        if (strstr(err.message, c->path))
+            *reterr = err;
+        goto out;
+    }
+    wr_say(f->log, WEIR_LOG_INFO, "initialized db", WR_F_Z("path", c->path));
+    for (size_t i = 0; rc == WEIR_OK && i < c->nreplicas; i++)
+        rc = add_replica(f, db, c->path, &c->replicas[i], i == from, &a, reterr);
+    if (rc == WEIR_OK)
+        *ret = db;
+    else
+        (void)weir_db_remove(db, 0, NULL);
+out:
+    wr_arena_release(&a);
+    return rc;
+}
+
+/* Begin `m`, which is being changed, and end that. */
+static int begin_member(
+    struct wr_fleet *f, struct member *m, bool adopt, size_t from, weir_error *reterr)
+{
+    weir_cancel *cancel = weir_cancel_new();
+    weir_db *db = NULL;
+    int rc = cancel ? begin(f, m->config, adopt, from, &db, reterr)
+                    : out_of_memory(reterr, m->config->path);
+
+    if (rc != WEIR_OK) {
+        weir_cancel_free(cancel);
+        return rc;
+    }
+    wr_mutex_lock(&f->mutex);
+    m->db = db;
+    m->cancel = cancel;
+    m->changing = false;
+    if (f->over)
+        weir_cancel_now(cancel);
+    wr_mutex_unlock(&f->mutex);
+    return WEIR_OK;
+}
+
+int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
+    const struct wr_fleet_start *how, weir_error *reterr)
+{
+    const struct wr_config_replica *source = how ? how->restored_from : NULL;
+    size_t from = source ? (size_t)(source - db->replicas) : SIZE_MAX;
+    struct member *m = wr_alloc(sizeof(*m));
+    int rc;
+
+    if (!m || !(m->config = wr_config_db_copy(db))) {
+        wr_free(m);
+        return out_of_memory(reterr, db->path);
+    }
+    rc = enlist(f, m, reterr);
+    if (rc != WEIR_OK) {
+        member_free(m);
+        return rc;
+    }
+    rc = begin_member(f, m, how && how->adopt, from, reterr);
+    if (rc != WEIR_OK)
+        delist(f, m);
+    return rc;
+}
+
+/* Find a member and be the one who changes it. */
+static int claim(struct wr_fleet *f, const char *path, struct member **ret, weir_error *reterr)
+{
+    int rc = WEIR_OK;
+    size_t at;
+
+    wr_mutex_lock(&f->mutex);
+    if (f->over) {
+        rc = fail(reterr, WEIR_CANCELED, path, "shutting down");
+    } else if (!find(f, path, &at)) {
+        rc = fail(reterr, WEIR_NOTFOUND, path, "database not found");
+    } else if (f->members[at]->changing) {
+        rc = fail(reterr, WEIR_BUSY, path, "is being started, stopped or removed, try again");
+    } else {
+        *ret = f->members[at];
+        (*ret)->changing = true;
+    }
+    wr_mutex_unlock(&f->mutex);
+    return rc;
+}
+
+static void unclaim(struct wr_fleet *f, struct member *m)
+{
+    wr_mutex_lock(&f->mutex);
+    m->changing = false;
+    wr_mutex_unlock(&f->mutex);
+}
+
+/* Give the handle back that was taken from `m`: weir_close makes its last sync. */
+static void leave(struct wr_fleet *f, struct member *m, weir_db *db, weir_cancel *cancel)
+{
+    wr_mutex_lock(&f->mutex);
+    m->db = db;
+    m->cancel = cancel;
+    wr_mutex_unlock(&f->mutex);
+}
+
+/* Take the handle of `m`, which is being changed, from all who hold it, and end it. CANCELED: the
+ * whole process is about to end, and it goes on until then. */
+static int end(struct wr_fleet *f, struct member *m, int64_t timeout_ms, weir_txid *ret_txid,
+    weir_error *reterr)
+{
+    weir_db_info info = {.struct_size = sizeof(info)};
+    weir_error err = {0};
+    int rc = WEIR_OK;
+    weir_cancel *cancel;
+    weir_db *db;
+
+    wr_mutex_lock(&f->mutex);
+    db = m->db;
+    cancel = m->cancel;
+    m->db = NULL;
+    m->cancel = NULL;
+    if (cancel)
+        weir_cancel_now(cancel);
+    while (m->holders > 0)
+        wr_cond_wait(&f->idle, &f->mutex);
+    wr_mutex_unlock(&f->mutex);
+    if (!db)
+        return WEIR_OK;
+    if (timeout_ms > 0)
+        rc = weir_db_sync(db, WEIR_SYNC_REMOTE, timeout_ms, f->ending, NULL, &err);
+    if (rc == WEIR_NOTFOUND) /* a database that never existed has nothing to lose */
+        rc = WEIR_OK;
+    if (rc != WEIR_OK)
+        (void)fail(reterr, rc, m->config->path, err.message);
+    if (rc == WEIR_CANCELED) {
+        leave(f, m, db, cancel);
+        return rc;
+    }
+    if (ret_txid && weir_db_status(db, &info, NULL) == WEIR_OK)
+        *ret_txid = info.txid;
+    (void)weir_db_remove(db, 0, NULL);
+    weir_cancel_free(cancel);
+    return rc;
+}
+
+int wr_fleet_remove(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
+    weir_error *reterr)
+{
+    struct member *m;
+    int rc = claim(f, path, &m, reterr);
+
+    if (rc != WEIR_OK)
+        return rc;
+    rc = end(f, m, timeout_ms, ret_txid, reterr);
+    if (rc == WEIR_CANCELED) {
+        unclaim(f, m);
+        return rc;
+    }
+    wr_say(f->log, WEIR_LOG_INFO, "removed database from replication",
+        WR_F_Z("path", m->config->path));
+    delist(f, m);
+    return rc;
+}
+
+int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
+    weir_error *reterr)
+{
+    struct member *m;
+    int rc = claim(f, path, &m, reterr);
+
+    if (rc != WEIR_OK)
+        return rc;
+    if (m->db) {
+        rc = end(f, m, timeout_ms, ret_txid, reterr);
+        if (rc != WEIR_CANCELED)
+            wr_say(f->log, WEIR_LOG_INFO, "stopped replication", WR_F_Z("path", m->config->path));
+    } else {
+        rc = fail(reterr, WEIR_CONFLICT, path, "is stopped already");
+    }
+    unclaim(f, m);
+    return rc;
+}
+
+int wr_fleet_start(struct wr_fleet *f, const char *path, weir_error *reterr)
+{
+    struct member *m;
+    int rc = claim(f, path, &m, reterr);
+
+    if (rc != WEIR_OK)
+        return rc;
+    if (m->db)
+        rc = fail(reterr, WEIR_CONFLICT, path, "is replicated already");
+    else if ((rc = begin_member(f, m, false, SIZE_MAX, reterr)) == WEIR_OK)
+        return WEIR_OK;
+    unclaim(f, m);
+    return rc;
+}
+
+int wr_fleet_hold(
+    struct wr_fleet *f, const char *path, struct wr_fleet_hold *ret, weir_error *reterr)
+{
+    int rc = WEIR_OK;
+    size_t at;
+
+    wr_mutex_lock(&f->mutex);
+    if (!find(f, path, &at)) {
+        rc = fail(reterr, WEIR_NOTFOUND, path, "database not found");
+    } else if (!f->members[at]->db) {
+        rc = fail(reterr, WEIR_UNSUPPORTED, path, "is stopped");
+    } else {
+        struct member *m = f->members[at];
+
+        m->holders++;
+        *ret = (struct wr_fleet_hold){.db = m->db, .cancel = m->cancel, .member = m};
+    }
+    wr_mutex_unlock(&f->mutex);
+    return rc;
+}
+
+static void let_go(struct wr_fleet *f, struct member *m)
+{
+    wr_mutex_lock(&f->mutex);
+    assert(m->holders > 0);
+    if (--m->holders == 0)
+        wr_cond_broadcast(&f->idle);
+    wr_mutex_unlock(&f->mutex);
+}
+
+void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h)
+{
+    let_go(f, h->member);
+    *h = (struct wr_fleet_hold){0};
+}
+
+size_t wr_fleet_count(struct wr_fleet *f)
+{
+    size_t n;
+
+    wr_mutex_lock(&f->mutex);
+    n = f->n;
+    wr_mutex_unlock(&f->mutex);
+    return n;
+}
+
+struct seen {
+    struct member *member;
+    weir_db *db; /* stays, as it is held */
+};
+
+int wr_fleet_each(struct wr_fleet *f, wr_fleet_fn *fn, void *arg)
+{
+    struct seen *all;
+    size_t n;
+
+    wr_mutex_lock(&f->mutex);
+    n = f->n;
+    all = wr_array(n, sizeof(*all));
+    for (size_t i = 0; all && i < n; i++) {
+        all[i] = (struct seen){.member = f->members[i], .db = f->members[i]->db};
+        all[i].member->holders++;
+    }
+    wr_mutex_unlock(&f->mutex);
+    if (!all)
+        return WEIR_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        fn(arg, all[i].member->config, all[i].db);
+        let_go(f, all[i].member);
+    }
+    wr_free(all);
+    return WEIR_OK;
+}
