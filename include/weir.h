@@ -165,7 +165,8 @@ WEIR_API int weir_db_add_replica(
 WEIR_API int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr);
 
 /* Block until everything committed before this call is in a local LTX file (LOCAL) or in every
- * replica (REMOTE). *ret_txid (may be NULL) is the transaction that is now safe: each replica
+ * replica (REMOTE), without waiting for the sync interval. AWAIT: until it is in every replica with
+ * the uploads that are made anyway, so that the call costs no request. *ret_txid (may be NULL) is the transaction that is now safe: each replica
  * restores it, or a later state that holds it. `cancel` may be NULL. A negative timeout waits for
  * ever. A failure that an operator must clear is returned at once, others are retried until the
  * timeout, and then WEIR_TIMEOUT comes with the last one's text.
@@ -175,7 +176,8 @@ WEIR_API int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
  * that do; the others have everything. */
 enum {
     WEIR_SYNC_LOCAL = 0,
-    WEIR_SYNC_REMOTE = 1
+    WEIR_SYNC_REMOTE = 1,
+    WEIR_SYNC_AWAIT = 2
 };
 WEIR_API int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel,
     weir_txid *ret_txid, weir_error *reterr);
@@ -213,6 +215,7 @@ typedef struct weir_replica_info {
     weir_txid verified_txid;
     int64_t verified_ms;
     uint64_t findings, points_lost;
+    int64_t last_ok_ms; /* Unix ms: when the replica last answered as hoped; 0: never */
 } weir_replica_info;
 WEIR_API int weir_replica_status(
     weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);

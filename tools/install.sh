@@ -32,6 +32,7 @@ need_build_tools() {
     need_library expat libexpat1-dev
     need_library yaml-0.1 libyaml-dev
     need_library jansson libjansson-dev
+    need_library 'libmicrohttpd >= 0.9.72' libmicrohttpd-dev
 }
 
 as_root() {

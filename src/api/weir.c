@@ -145,7 +145,8 @@ static enum wr_status last_sync(weir_db *h, int64_t end_ns, struct wr_err *e)
 {
     int64_t left_ms = (end_ns - wr_mono_ns(wr_clock_system())) / 1000000;
     uint64_t txid;
-    enum wr_status st = wr_db_sync(h->db, true, wr_max(left_ms, (int64_t)1), NULL, &txid, e);
+    enum wr_status st =
+        wr_db_sync(h->db, WR_DB_SYNC_REMOTE, wr_max(left_ms, (int64_t)1), NULL, &txid, e);
 
     /* A database that never existed has nothing to lose. */
     if (st == WR_NOTFOUND)
@@ -362,14 +363,18 @@ int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
 int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid,
     weir_error *reterr)
 {
+    static const enum wr_db_sync_how hows[] = {
+        [WEIR_SYNC_LOCAL] = WR_DB_SYNC_LOCAL,
+        [WEIR_SYNC_REMOTE] = WR_DB_SYNC_REMOTE,
+        [WEIR_SYNC_AWAIT] = WR_DB_SYNC_AWAIT,
+    };
     struct wr_err e = {0};
     uint64_t txid = 0;
     enum wr_status st;
 
-    if (!db || (how != WEIR_SYNC_LOCAL && how != WEIR_SYNC_REMOTE))
+    if (!db || how < WEIR_SYNC_LOCAL || how > WEIR_SYNC_AWAIT)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_db_sync: bad argument"), &e);
-    st = wr_db_sync(
-        db->db, how == WEIR_SYNC_REMOTE, timeout_ms, cancel ? &cancel->token : NULL, &txid, &e);
+    st = wr_db_sync(db->db, hows[how], timeout_ms, cancel ? &cancel->token : NULL, &txid, &e);
     if (st == WR_OK && ret_txid)
         *ret_txid = txid;
     return wr_api_return(reterr, st, &e);
@@ -438,6 +443,7 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     info.verified_ms = s.verified.ended_ms;
     info.findings = s.verified.findings;
     info.points_lost = s.verified.lost;
+    info.last_ok_ms = s.last_ok_ms;
     info.error_code = (int32_t)s.error;
     (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));

@@ -135,7 +135,7 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
                                                                     : c->shutdown_sync_timeout_ms,
         .second_exit = WR_EXIT_NOT_SYNCED,
     };
-    if (c->ndbs == 0)
+    if (c->ndbs == 0 && (o.once || !c->socket.enabled)) /* a socket may register some */
         return wr_cli_fail("no databases specified in configuration", NULL);
     if (o.adopt && c->ndbs > 1)
         return wr_cli_fail("-adopt is for one database; of several, set adopt-replica: true in the "

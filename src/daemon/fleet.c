@@ -236,7 +236,7 @@ out:
     return rc;
 }
 
-/* Begin `m`, which is being changed, and end that. */
+/* Begin `m`, which is being changed. */
 static int begin_member(
     struct wr_fleet *f, struct member *m, bool adopt, size_t from, weir_error *reterr)
 {
@@ -252,11 +252,17 @@ static int begin_member(
     wr_mutex_lock(&f->mutex);
     m->db = db;
     m->cancel = cancel;
-    m->changing = false;
     if (f->over)
         weir_cancel_now(cancel);
     wr_mutex_unlock(&f->mutex);
     return WEIR_OK;
+}
+
+static void unclaim(struct wr_fleet *f, struct member *m)
+{
+    wr_mutex_lock(&f->mutex);
+    m->changing = false;
+    wr_mutex_unlock(&f->mutex);
 }
 
 int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
@@ -277,7 +283,9 @@ int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
         return rc;
     }
     rc = begin_member(f, m, how && how->adopt, from, reterr);
-    if (rc != WEIR_OK)
+    if (rc == WEIR_OK)
+        unclaim(f, m);
+    else
         delist(f, m);
     return rc;
 }
@@ -301,13 +309,6 @@ static int claim(struct wr_fleet *f, const char *path, struct member **ret, weir
     }
     wr_mutex_unlock(&f->mutex);
     return rc;
-}
-
-static void unclaim(struct wr_fleet *f, struct member *m)
-{
-    wr_mutex_lock(&f->mutex);
-    m->changing = false;
-    wr_mutex_unlock(&f->mutex);
 }
 
 /* Give the handle back that was taken from `m`: weir_close makes its last sync. */
@@ -378,36 +379,33 @@ int wr_fleet_remove(struct wr_fleet *f, const char *path, int64_t timeout_ms, we
     return rc;
 }
 
-int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
-    weir_error *reterr)
+int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, bool *ret_was,
+    weir_txid *ret_txid, weir_error *reterr)
 {
     struct member *m;
     int rc = claim(f, path, &m, reterr);
 
     if (rc != WEIR_OK)
         return rc;
-    if (m->db) {
+    *ret_was = !m->db;
+    if (m->db)
         rc = end(f, m, timeout_ms, ret_txid, reterr);
-        if (rc != WEIR_CANCELED)
-            wr_say(f->log, WEIR_LOG_INFO, "stopped replication", WR_F_Z("path", m->config->path));
-    } else {
-        rc = fail(reterr, WEIR_CONFLICT, path, "is stopped already");
-    }
+    if (!*ret_was && rc != WEIR_CANCELED)
+        wr_say(f->log, WEIR_LOG_INFO, "stopped replication", WR_F_Z("path", m->config->path));
     unclaim(f, m);
     return rc;
 }
 
-int wr_fleet_start(struct wr_fleet *f, const char *path, weir_error *reterr)
+int wr_fleet_start(struct wr_fleet *f, const char *path, bool *ret_was, weir_error *reterr)
 {
     struct member *m;
     int rc = claim(f, path, &m, reterr);
 
     if (rc != WEIR_OK)
         return rc;
-    if (m->db)
-        rc = fail(reterr, WEIR_CONFLICT, path, "is replicated already");
-    else if ((rc = begin_member(f, m, false, SIZE_MAX, reterr)) == WEIR_OK)
-        return WEIR_OK;
+    *ret_was = m->db != NULL;
+    if (!m->db)
+        rc = begin_member(f, m, false, SIZE_MAX, reterr);
     unclaim(f, m);
     return rc;
 }

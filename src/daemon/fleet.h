@@ -40,11 +40,11 @@ int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
  * transaction that was captured. NOTFOUND: there is none. BUSY: another call is changing it. */
 int wr_fleet_remove(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
     weir_error *reterr);
-/* The same, but it stays, stopped, as CONFLICT says to a second call. */
-int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
-    weir_error *reterr);
-/* Begin again what was stopped. CONFLICT: it runs. */
-int wr_fleet_start(struct wr_fleet *f, const char *path, weir_error *reterr);
+/* The same, but it stays, stopped. OK as well when it was, which *ret_was (never NULL) tells. */
+int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, bool *ret_was,
+    weir_txid *ret_txid, weir_error *reterr);
+/* Begin again what was stopped. OK as well when it runs, which *ret_was tells. */
+int wr_fleet_start(struct wr_fleet *f, const char *path, bool *ret_was, weir_error *reterr);
 
 /* A database that is not stopped while somebody holds it. */
 struct wr_fleet_hold {

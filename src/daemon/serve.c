@@ -12,6 +12,7 @@
 #include "daemon/serve.h"
 #include "base/log.h"
 #include "daemon/child.h"
+#include "daemon/control.h"
 #include "daemon/fleet.h"
 #include "daemon/missing.h"
 #include "daemon/once.h"
@@ -36,6 +37,7 @@ struct server {
     char **argv; /* of the child; NULL without one */
     weir *w;
     struct wr_fleet *fleet;                         /* NULL before it is wanted */
+    struct wr_control *control;                     /* NULL: no socket */
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
     struct wr_served *ret;
 };
@@ -269,6 +271,24 @@ static void tell(struct server *s, enum wr_status st, const struct wr_err *e)
             WR_F_Z("error", e->text));
 }
 
+/* What lets others look at us and command us is no reason to leave data unprotected. */
+static void open_doors(struct server *s)
+{
+    struct wr_err e = {0};
+
+    if (s->config->socket.enabled && !s->options->once &&
+        wr_control_new(&s->config->socket, s->fleet, s->log, &s->control, &e) != WR_OK)
+        wr_say(s->log, WEIR_LOG_ERROR, "no control socket, replication goes on without",
+            WR_F_Z("error", e.text));
+}
+
+static void close_doors(struct server *s)
+{
+    if (s->fleet)
+        wr_fleet_cancel(s->fleet);
+    wr_control_free(s->control);
+}
+
 /* Steps 1 to 3. Whether a last sync makes sense. */
 static bool run(struct server *s)
 {
@@ -277,6 +297,7 @@ static bool run(struct server *s)
     say_what_nobody_deletes(s);
     if (!restore_missing(s) || !add_all(s))
         return false;
+    open_doors(s);
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);
     if (s->options->once) {
         run_once(s);
@@ -311,8 +332,7 @@ static void serve(struct server *s)
     tell(s, wr_service_begin(&s->service, &e), &e);
     last_sync = run(s);
     wr_service_end(&s->service);
-    if (s->fleet)
-        wr_fleet_cancel(s->fleet);
+    close_doors(s);
     rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
     wr_fleet_free(s->fleet);
     if (last_sync && rc != WEIR_OK)

@@ -438,7 +438,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     struct wr_db *db = wr_container_of(a, struct wr_db, actor);
     struct wr_err e = {0};
     uint64_t taken;
-    bool begun, forced, hinted, check, captured = false;
+    bool begun, asked, forced, hinted, check, captured = false;
     int64_t now = wr_db_now_ns(db);
     uint64_t floor;
 
@@ -446,7 +446,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     wr_mutex_lock(&db->mutex);
     begun = db->begun;
     taken = db->tickets;
-    forced = taken > db->tickets_done;
+    asked = taken > db->tickets_done;
+    forced = db->urgent_ticket > db->tickets_done;
     hinted = db->looked;
     db->looked = false;
     wr_mutex_unlock(&db->mutex);
@@ -460,7 +461,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     }
     db->next_ns = WR_NEVER;
     read_replicas(db);
-    check = hinted || forced || db->recheck || now >= db->scan_due_ns;
+    check = hinted || asked || db->recheck || now >= db->scan_due_ns;
     db->recheck = false;
     if (check && (db->state == DB_PROVING || db->state == DB_SYNCING))
         (void)wr_db_check_in_place(db);
@@ -500,7 +501,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),
                 WR_F_Z("error", e.text));
     }
-    publish(db, taken, captured && forced);
+    publish(db, taken, captured && asked);
     wr_db_want(db, db->scan_due_ns);
     return (struct wr_next){.when = WR_NEXT_AT, .at_ns = db->next_ns};
 }

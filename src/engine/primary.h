@@ -55,6 +55,8 @@ void wr_db_free(struct wr_db *db);
 /* Ask that everything committed before this call is captured and sent without waiting for the sync
  * interval; *ret_ticket names the request. */
 void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket);
+/* The same, but nothing is captured or sent for it that would not be anyway. */
+void wr_db_sync_await(struct wr_db *db, uint64_t *ret_ticket);
 /* Whether it is done: OK with *ret_txid when the TXID is captured (`remote` false), or with one
  * that holds it and is in every replica, though a replica that has joined later than another may
  * have it only within a file that goes further; BUSY (no text) while it is not; else what keeps the
@@ -63,10 +65,14 @@ void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket);
  * no replica. */
 enum wr_status wr_db_sync_poll(struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid,
     struct wr_err *e) WR_MUST_CHECK;
-/* BUSY with a text: another process replicates the database. */
+enum wr_db_sync_how {
+    WR_DB_SYNC_LOCAL,
+    WR_DB_SYNC_REMOTE,
+    WR_DB_SYNC_AWAIT, /* remote, by wr_db_sync_await */
+};
 /* Both, waiting at most `timeout_ms` (negative: for ever); TIMEOUT names what it waited for; BUSY:
  * another process replicates the database. `cancel` may be NULL. Not in manual mode. */
-enum wr_status wr_db_sync(struct wr_db *db, bool remote, int64_t timeout_ms,
+enum wr_status wr_db_sync(struct wr_db *db, enum wr_db_sync_how how, int64_t timeout_ms,
     struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e) WR_MUST_CHECK;
 
 struct wr_db_status {

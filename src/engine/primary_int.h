@@ -146,7 +146,7 @@ struct wr_db {
     struct wr_cond cond;    /* signalled when it changed */
     bool begun;             /* it was started; replicas wake it before that */
     uint64_t tickets;       /* sync requests made */
-    uint64_t tickets_taken; /* of them, seen by a step */
+    uint64_t urgent_ticket; /* the last of them that does not wait for the sync interval */
     uint64_t tickets_done;  /* of them, captured: sync_txid covers them */
     uint64_t sync_txid;
     uint64_t acked;             /* TXID that every replica has which has not stopped; 0: none */

@@ -6,12 +6,24 @@
 
 #define SYNC_POLL_NS ((int64_t)20 * 1000000)
 
-void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket)
+static void begin(struct wr_db *db, bool urgent, uint64_t *ret_ticket)
 {
     wr_mutex_lock(&db->mutex);
     *ret_ticket = ++db->tickets;
+    if (urgent)
+        db->urgent_ticket = db->tickets;
     wr_mutex_unlock(&db->mutex);
     wr_sched_wake(&db->actor);
+}
+
+void wr_db_sync_begin(struct wr_db *db, uint64_t *ret_ticket)
+{
+    begin(db, true, ret_ticket);
+}
+
+void wr_db_sync_await(struct wr_db *db, uint64_t *ret_ticket)
+{
+    begin(db, false, ret_ticket);
 }
 
 /* Entries of `known` never change once they are there. */
@@ -122,7 +134,7 @@ static enum wr_status timed_out(struct wr_db *db, struct wr_err *e)
     return wr_fail(e, WR_TIMEOUT, "the replica did not get there in time");
 }
 
-enum wr_status wr_db_sync(struct wr_db *db, bool remote, int64_t timeout_ms,
+enum wr_status wr_db_sync(struct wr_db *db, enum wr_db_sync_how how, int64_t timeout_ms,
     struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e)
 {
     const struct wr_clock *clock = wr_clock_system();
@@ -132,8 +144,8 @@ enum wr_status wr_db_sync(struct wr_db *db, bool remote, int64_t timeout_ms,
     uint64_t ticket;
     enum wr_status st;
 
-    wr_db_sync_begin(db, &ticket);
-    while ((st = wr_db_sync_poll(db, ticket, remote, ret_txid, e)) == WR_BUSY) {
+    begin(db, how != WR_DB_SYNC_AWAIT, &ticket);
+    while ((st = wr_db_sync_poll(db, ticket, how != WR_DB_SYNC_LOCAL, ret_txid, e)) == WR_BUSY) {
         struct wr_db_status now;
 
         wr_db_status(db, &now);

@@ -112,7 +112,8 @@ static void sync_now(struct daemon *d)
 {
     struct wr_err e = {0};
     uint64_t txid = 0;
-    enum wr_status st = wr_db_sync(d->db, true, d->timeout_ns / 1000000, NULL, &txid, &e);
+    enum wr_status st =
+        wr_db_sync(d->db, WR_DB_SYNC_REMOTE, d->timeout_ns / 1000000, NULL, &txid, &e);
 
     sim_trace("sync: %s, txid %llu", st == WR_OK ? "ok" : e.text, (unsigned long long)txid);
     d->syncing = false;

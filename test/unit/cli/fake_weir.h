@@ -26,6 +26,8 @@ static struct {
     weir_db_info db;           /* of every database */
     weir_replica_info replica; /* of every database's first replica */
     weir_replica_info second;  /* of its second, if that has a URL */
+    uint64_t await_txid;       /* what a sync that waits for others' uploads ends with */
+    atomic_int *canceled_sync; /* of the last sync */
     int64_t waited_ms;         /* the time that all syncs were allowed */
     _Atomic int64_t held_ms;   /* for how long the writer lock is had */
     int progress;              /* the replica's txid grows with every look for so many looks */
@@ -176,13 +178,20 @@ int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, 
 {
     int code = cancel && atomic_load(&cancel->canceled) ? WEIR_CANCELED : WEIR_OK;
 
-    if (code == WEIR_OK && how == WEIR_SYNC_REMOTE)
+    if (code == WEIR_OK && how != WEIR_SYNC_LOCAL)
         code = next(&fake.sync);
     fake.waited_ms += timeout_ms;
+    fake.canceled_sync = cancel ? &cancel->canceled : NULL;
     if (fake.at_sync)
         fake.at_sync();
+    if (how == WEIR_SYNC_AWAIT) {
+        note("await(%s)", db->path);
+        *ret_txid = fake.await_txid;
+        return answer(code, e);
+    }
     if (how == WEIR_SYNC_LOCAL) {
-        *ret_txid = fake.db.txid;
+        if (ret_txid)
+            *ret_txid = fake.db.txid;
         return answer(code, e);
     }
     if (how != WEIR_SYNC_REMOTE)

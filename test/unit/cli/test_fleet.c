@@ -83,6 +83,7 @@ static void test_life(void **state)
     struct wr_fleet_hold h;
     weir_error err = {0};
     weir_txid txid = 0;
+    bool was;
 
     (void)state;
     fake.db.txid = 42;
@@ -91,19 +92,18 @@ static void test_life(void **state)
     add("/c");
     expect_list("/a /b /c ");
     T(wr_fleet_count(fleet) == 3);
-    T(wr_fleet_stop(fleet, "/b", 500, &txid, &err) == WEIR_OK);
+    T(wr_fleet_stop(fleet, "/b", 500, &was, &txid, &err) == WEIR_OK && !was);
     T(txid == 42 && fake.waited_ms == 500);
-    T(wr_fleet_stop(fleet, "/b", 500, &txid, &err) == WEIR_CONFLICT);
-    assert_string_equal(err.message, "/b: is stopped already");
+    T(wr_fleet_stop(fleet, "/b", 500, &was, &txid, &err) == WEIR_OK && was);
     T(hold("/b", &h) == WEIR_UNSUPPORTED);
     expect_list("/a /b(stopped) /c ");
-    T(wr_fleet_start(fleet, "/b", &err) == WEIR_OK);
-    T(wr_fleet_start(fleet, "/b", &err) == WEIR_CONFLICT);
+    T(wr_fleet_start(fleet, "/b", &was, &err) == WEIR_OK && !was);
+    T(wr_fleet_start(fleet, "/b", &was, &err) == WEIR_OK && was);
     T(hold("/b", &h) == WEIR_OK);
     wr_fleet_let_go(fleet, &h);
     T(wr_fleet_remove(fleet, "/a", 0, &txid, &err) == WEIR_OK);
     T(wr_fleet_remove(fleet, "/a", 0, &txid, &err) == WEIR_NOTFOUND);
-    T(wr_fleet_start(fleet, "/a", &err) == WEIR_NOTFOUND);
+    T(wr_fleet_start(fleet, "/a", &was, &err) == WEIR_NOTFOUND);
     T(hold("/a", &h) == WEIR_NOTFOUND);
     expect_list("/b /c ");
     assert_string_equal(fake.calls, "add(/b) " R("/b") " add(/a) " R("/a") " add(/c) " R(
@@ -138,15 +138,16 @@ static void test_a_refused_replica_leaves_nothing(void **state)
 static void test_a_failed_start_leaves_it_stopped(void **state)
 {
     weir_error err = {0};
+    bool was;
 
     (void)state;
     add("/a");
-    T(wr_fleet_stop(fleet, "/a", 0, NULL, &err) == WEIR_OK);
+    T(wr_fleet_stop(fleet, "/a", 0, &was, NULL, &err) == WEIR_OK);
     fake.db_add = WEIR_LIMIT;
-    T(wr_fleet_start(fleet, "/a", &err) == WEIR_LIMIT);
+    T(wr_fleet_start(fleet, "/a", &was, &err) == WEIR_LIMIT);
     expect_list("/a(stopped) ");
     fake.db_add = WEIR_OK;
-    T(wr_fleet_start(fleet, "/a", &err) == WEIR_OK);
+    T(wr_fleet_start(fleet, "/a", &was, &err) == WEIR_OK);
     expect_list("/a ");
 }
 
@@ -154,12 +155,13 @@ static void test_a_failed_last_sync_stops_it_all_the_same(void **state)
 {
     static const int sync[] = {WEIR_IO, -1};
     weir_error err = {0};
+    bool was;
 
     (void)state;
     add("/a");
     add("/b");
     fake.sync = sync;
-    T(wr_fleet_stop(fleet, "/a", 10, NULL, &err) == WEIR_IO);
+    T(wr_fleet_stop(fleet, "/a", 10, &was, NULL, &err) == WEIR_IO);
     assert_string_equal(err.message, "/a: io");
     T(wr_fleet_remove(fleet, "/b", 10, NULL, &err) == WEIR_IO);
     expect_list("/a(stopped) ");
@@ -197,6 +199,7 @@ static void test_stop_waits_for_who_holds_it(void **state)
     struct wr_thread t;
     struct wr_err e = {0};
     weir_error err = {0};
+    bool was;
 
     (void)state;
     add("/a");
@@ -204,7 +207,7 @@ static void test_stop_waits_for_who_holds_it(void **state)
     stopping_waits_for = &w;
     fake.at_sync = at_sync;
     T_OK(wr_thread_start(&t, "waiter", 0, wait_for_cancel, &w, &e));
-    T(wr_fleet_stop(fleet, "/a", 10, NULL, &err) == WEIR_OK);
+    T(wr_fleet_stop(fleet, "/a", 10, &was, NULL, &err) == WEIR_OK);
     T(waited_for);
     wr_thread_join(&t);
 }
@@ -215,9 +218,10 @@ static void meanwhile(void)
 {
     struct wr_fleet_hold h;
     weir_error err = {0};
+    bool was;
 
-    codes[0] = wr_fleet_stop(fleet, "/a", 0, NULL, &err);
-    codes[1] = wr_fleet_start(fleet, "/a", &err);
+    codes[0] = wr_fleet_stop(fleet, "/a", 0, &was, NULL, &err);
+    codes[1] = wr_fleet_start(fleet, "/a", &was, &err);
     codes[2] = wr_fleet_remove(fleet, "/a", 0, NULL, &err);
     codes[3] = wr_fleet_hold(fleet, "/a", &h, &err);
 }
@@ -225,11 +229,12 @@ static void meanwhile(void)
 static void test_one_change_at_a_time(void **state)
 {
     weir_error err = {0};
+    bool was;
 
     (void)state;
     add("/a");
     fake.at_sync = meanwhile;
-    T(wr_fleet_stop(fleet, "/a", 10, NULL, &err) == WEIR_OK);
+    T(wr_fleet_stop(fleet, "/a", 10, &was, NULL, &err) == WEIR_OK);
     T(codes[0] == WEIR_BUSY && codes[1] == WEIR_BUSY && codes[2] == WEIR_BUSY);
     T(codes[3] == WEIR_UNSUPPORTED);
 }
@@ -244,12 +249,13 @@ static void test_shut_down_while_one_is_stopped(void **state)
 {
     static const int sync[] = {WEIR_CANCELED, -1};
     weir_error err = {0};
+    bool was;
 
     (void)state;
     add("/a");
     fake.sync = sync;
     fake.at_sync = shut_down;
-    T(wr_fleet_stop(fleet, "/a", 10, NULL, &err) == WEIR_CANCELED);
+    T(wr_fleet_stop(fleet, "/a", 10, &was, NULL, &err) == WEIR_CANCELED);
     expect_list("/a ");
     T(!strstr(fake.calls, "remove"));
     T(wr_fleet_remove(fleet, "/a", 10, NULL, &err) == WEIR_CANCELED);
@@ -296,6 +302,7 @@ static enum wr_status try_all(void *arg)
     const struct wr_config_db *db = arg;
     struct wr_fleet *f;
     weir_error err = {0};
+    bool was;
     int rc;
 
     ndbs = 0;
@@ -304,9 +311,9 @@ static enum wr_status try_all(void *arg)
         return WR_NOMEM;
     rc = wr_fleet_add(f, db, &(struct wr_fleet_start){.adopt = true}, &err);
     if (rc == WEIR_OK)
-        rc = wr_fleet_stop(f, db->path, 1, NULL, &err);
+        rc = wr_fleet_stop(f, db->path, 1, &was, NULL, &err);
     if (rc == WEIR_OK)
-        rc = wr_fleet_start(f, db->path, &err);
+        rc = wr_fleet_start(f, db->path, &was, &err);
     if (rc == WEIR_OK) {
         struct wr_buf out;
 

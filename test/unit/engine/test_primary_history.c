@@ -34,7 +34,7 @@ static void sync_all(struct world *w)
     struct wr_err e = {0};
     uint64_t txid = 0;
 
-    T_OK(wr_db_sync(w->db, true, WAIT_S * 1000, NULL, &txid, &e));
+    T_OK(wr_db_sync(w->db, WR_DB_SYNC_REMOTE, WAIT_S * 1000, NULL, &txid, &e));
 }
 
 /* Somebody writes past SQLite's locks: the database is let go, and attached again. */

@@ -168,7 +168,7 @@ static void test_the_upload_ends_during_a_checkpoint(void **state)
         t_sleep_ms(1);
     }
     T(gate.fired);
-    T_OK(wr_db_sync(w.db, true, 30000, NULL, &txid, &e));
+    T_OK(wr_db_sync(w.db, WR_DB_SYNC_REMOTE, 30000, NULL, &txid, &e));
     world_check(&w, 0);
     world_close(&w);
 }
@@ -198,7 +198,7 @@ static void test_freed_while_it_arms(void **state)
         T_OK(wr_db_new(w.sched, &w.opts, &w.db, &e));
         T_OK(wr_db_add_replica(w.db, s, 0, &e));
         wr_db_start(w.db);
-        T_OK(wr_db_sync(w.db, true, 30000, NULL, &txid, &e));
+        T_OK(wr_db_sync(w.db, WR_DB_SYNC_REMOTE, 30000, NULL, &txid, &e));
         world_sql(&w, "INSERT INTO t VALUES(1)");
         (void)nanosleep(
             &(struct timespec){0, 1000 * (long)(5500 + wr_rand_below(&rng, 2500))}, NULL);

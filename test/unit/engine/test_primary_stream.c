@@ -203,7 +203,7 @@ static uint64_t synced(struct world *w)
     struct wr_err e = {0};
     uint64_t txid = 0;
 
-    T_OK(wr_db_sync(w->db, true, WAIT_S * 1000, NULL, &txid, &e));
+    T_OK(wr_db_sync(w->db, WR_DB_SYNC_REMOTE, WAIT_S * 1000, NULL, &txid, &e));
     return txid;
 }
 

@@ -105,6 +105,76 @@ static void test_a_sync_over_new_numbers_waits_for_what_is_dirty(void **state)
     world_close(&w);
 }
 
+/* A commit after a pause, as TXID 2: the interval begins with it. */
+static void send_at_once(struct world *w)
+{
+    world_run(w, w->interval_ns);
+    world_sql(w, "UPDATE t SET b=6");
+    world_run(w, SECOND / 10);
+    assert_int_equal(status(w).txid, 2);
+}
+
+/* Nothing is hurried for it: it is done with the file that the interval makes, and at once when
+ * there is nothing to wait for. */
+static void test_a_sync_that_waits_for_the_next_upload(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    (void)state;
+    world_open(&w, 1);
+    w.interval_ns = 10 * SECOND;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 5)");
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    wr_db_sync_await(w.db, &ticket);
+    world_run(&w, SECOND / 10);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    assert_int_equal(txid, 1);
+
+    send_at_once(&w);
+    world_sql(&w, "UPDATE t SET b=7");
+    wr_db_sync_await(w.db, &ticket);
+    world_sql(&w, "UPDATE t SET b=8"); /* goes along in the same file */
+    world_run(&w, 7 * SECOND);
+    T_IS(WR_BUSY, wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    assert_int_equal(status(&w).txid, 2);
+    world_run(&w, 4 * SECOND);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    assert_int_equal(txid, 3);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* One that hurries, asked for after it, takes it along. */
+static void test_a_sync_that_hurries_ends_one_that_waits(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t waits, hurries, txid = 0;
+
+    (void)state;
+    world_open(&w, 1);
+    w.interval_ns = 10 * SECOND;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 5)");
+    world_start(&w);
+    assert_int_equal(world_sync(&w), 1);
+    send_at_once(&w);
+    world_sql(&w, "UPDATE t SET b=7");
+    wr_db_sync_await(w.db, &waits);
+    world_run(&w, SECOND);
+    T_IS(WR_BUSY, wr_db_sync_poll(w.db, waits, true, &txid, &e));
+    wr_db_sync_begin(w.db, &hurries);
+    world_run(&w, SECOND);
+    T_OK(wr_db_sync_poll(w.db, hurries, true, &txid, &e));
+    T_OK(wr_db_sync_poll(w.db, waits, true, &txid, &e));
+    assert_int_equal(txid, 3);
+    world_close(&w);
+}
+
 /* ---- a poll, and the database goes on in the middle of it ---- */
 
 static struct {
@@ -231,7 +301,9 @@ static void test_a_sync_tells_of_replicas_that_got_nothing(void **state)
     world_close(&first);
 }
 
-T_MAIN(T_TEST(test_a_sync_over_numbers_that_begin_anew),
+T_MAIN(T_TEST(test_a_sync_that_waits_for_the_next_upload),
+    T_TEST(test_a_sync_that_hurries_ends_one_that_waits),
+    T_TEST(test_a_sync_over_numbers_that_begin_anew),
     T_TEST(test_a_sync_over_new_numbers_waits_for_what_is_dirty),
     T_TEST(test_a_poll_while_syncs_are_given_other_numbers),
     T_TEST(test_a_replica_that_stops_is_not_waited_for),

@@ -1,0 +1,234 @@
+/*
+ * control_change.c - the endpoints of the control socket that change something, or wait for it.
+ */
+#include "daemon/control_int.h"
+#include "daemon/standing.h"
+
+#define DEFAULT_MS ((int64_t)30 * 1000)
+
+/* {"status", "path", "txid"}. */
+static void answer_status(struct wr_ask *q, const char *status, const char *path, weir_txid txid)
+{
+    wr_ask_answer(
+        q, json_pack("{s:s, s:s, s:I}", "status", status, "path", path, "txid", (json_int_t)txid));
+}
+
+/* The newest transaction that was captured of a database; 0: it is stopped. */
+static weir_txid txid_of(struct wr_ask *q, const char *path)
+{
+    weir_db_info info = {.struct_size = sizeof(info)};
+    struct wr_fleet_hold hold;
+    weir_error err = {0};
+
+    if (wr_fleet_hold(q->fleet, path, &hold, &err) != WEIR_OK)
+        return 0;
+    (void)weir_db_status(hold.db, &info, NULL); /* cannot fail: the handle is good */
+    wr_fleet_let_go(q->fleet, &hold);
+    return info.txid;
+}
+
+void wr_control_start(struct wr_ask *q)
+{
+    const char *path = wr_ask_path(q);
+    weir_error err = {0};
+    int64_t timeout_ms;
+    bool was;
+
+    if (!path || !wr_ask_timeout(q, 0, &timeout_ms)) /* nothing here takes time */
+        return;
+    if (wr_fleet_start(q->fleet, path, &was, &err) == WEIR_OK)
+        answer_status(q, was ? "already_running" : "started", path, txid_of(q, path));
+    else if (err.code == WEIR_NOTFOUND)
+        wr_ask_fail(q, 500, "database not found: %s", path); /* 500 as in Litestream */
+    else
+        wr_ask_fail(q, 500, "%s", err.message);
+}
+
+void wr_control_stop(struct wr_ask *q)
+{
+    const char *path = wr_ask_path(q);
+    weir_error err = {0};
+    weir_txid txid = 0;
+    int64_t timeout_ms;
+    bool was;
+
+    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms))
+        return;
+    if (wr_fleet_stop(q->fleet, path, timeout_ms, &was, &txid, &err) == WEIR_OK)
+        answer_status(q, was ? "already_stopped" : "stopped", path, txid);
+    else if (err.code == WEIR_NOTFOUND)
+        wr_ask_fail(q, 500, "database not found: %s", path);
+    else
+        wr_ask_fail(q, 500, "close database: %s", err.message);
+}
+
+void wr_control_unregister(struct wr_ask *q)
+{
+    const char *path = wr_ask_path(q);
+    weir_error err = {0};
+    weir_txid txid = 0;
+    int64_t timeout_ms;
+
+    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms))
+        return;
+    if (wr_fleet_remove(q->fleet, path, timeout_ms, &txid, &err) == WEIR_OK)
+        answer_status(q, "unregistered", path, txid);
+    else if (err.code == WEIR_NOTFOUND)
+        answer_status(q, "already_unregistered", path, 0);
+    else
+        wr_ask_fail(q, 500, "failed to unregister database: %s", err.message);
+}
+
+struct search {
+    const char *path, *url;
+    bool path_is_there, url_is_its;
+};
+
+static void look_for(void *arg, const struct wr_config_db *config, weir_db *db)
+{
+    struct search *s = arg;
+
+    (void)db;
+    if (!wr_str_eq(wr_str(s->path), wr_str(config->path)))
+        return;
+    s->path_is_there = true;
+    for (size_t i = 0; i < config->nreplicas; i++)
+        if (wr_str_eq(wr_str(s->url), wr_str(config->replicas[i].url)))
+            s->url_is_its = true;
+}
+
+void wr_control_register(struct wr_ask *q)
+{
+    const char *path = wr_ask_path(q);
+    const char *url = json_string_value(json_object_get(q->body, "replica_url"));
+    struct search known = {.path = path, .url = url};
+    struct wr_config *config = NULL;
+    struct wr_err e = {0};
+    weir_error err = {0};
+    int rc;
+
+    if (!path)
+        return;
+    if (!url || !url[0]) {
+        wr_ask_fail(q, 400, "replica_url required");
+        return;
+    }
+    if (wr_config_adhoc(q->arena, path, &url, 1, NULL, &config, &e) != WR_OK) {
+        wr_ask_fail(q, 400, "invalid replica url: %s", e.text);
+        return;
+    }
+    rc = wr_fleet_add(q->fleet, &config->dbs[0], NULL, &err);
+    /* It may be the path that is taken, or the URL by another database. */
+    if (rc == WEIR_CONFLICT && wr_fleet_each(q->fleet, look_for, &known) != WEIR_OK)
+        wr_ask_answer(q, NULL);
+    else if (rc == WEIR_OK)
+        wr_ask_answer(q, json_pack("{s:s, s:s}", "status", "registered", "path", path));
+    else if (known.url_is_its)
+        wr_ask_answer(q, json_pack("{s:s, s:s}", "status", "already_registered", "path", path));
+    else if (known.path_is_there) /* to say yes would be a backup that does not happen */
+        wr_ask_fail(q, 409,
+            "failed to register database: %s is replicated to another URL, unregister it first",
+            path);
+    else
+        wr_ask_fail(q, rc == WEIR_MISUSE ? 400 : 500, "%s: %s",
+            rc == WEIR_MISUSE ? "invalid replica url" : "failed to register database", err.message);
+}
+
+/* Keep a database for a call that waits. False: answered. */
+static bool hold(struct wr_ask *q, const char *path, struct wr_fleet_hold *ret)
+{
+    weir_error err = {0};
+    int rc = wr_fleet_hold(q->fleet, path, ret, &err);
+
+    if (rc == WEIR_NOTFOUND)
+        wr_ask_fail(q, 404, "database not found: %s", path);
+    else if (rc != WEIR_OK)
+        wr_ask_fail(q, 409, "database not open: %s", path);
+    return rc == WEIR_OK;
+}
+
+/* The call was canceled: by whom is clear to us alone. */
+static void fail_sync(struct wr_ask *q, const weir_error *err)
+{
+    if (err->code == WEIR_CANCELED)
+        wr_ask_fail(q, 500, "sync database: replication is being stopped");
+    else
+        wr_ask_fail(q, err->code == WEIR_TIMEOUT ? 504 : 500, "sync database: %s", err->message);
+}
+
+void wr_control_sync(struct wr_ask *q)
+{
+    const char *path = wr_ask_path(q);
+    json_t *field = json_object_get(q->body, "wait");
+    bool wait = json_is_true(field), changed;
+    struct wr_standing before, after;
+    struct wr_fleet_hold h;
+    weir_error err = {0};
+    int64_t timeout_ms;
+    int rc;
+
+    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms))
+        return;
+    if (field && !json_is_boolean(field) && !json_is_null(field)) {
+        wr_ask_fail_details(q, 400, "invalid request body", "wait must be true or false");
+        return;
+    }
+    if (!hold(q, path, &h))
+        return;
+    wr_standing(h.db, &before);
+    rc = weir_db_sync(
+        h.db, wait ? WEIR_SYNC_REMOTE : WEIR_SYNC_LOCAL, timeout_ms, h.cancel, NULL, &err);
+    wr_standing(h.db, &after);
+    wr_fleet_let_go(q->fleet, &h);
+    if (rc != WEIR_OK) {
+        fail_sync(q, &err);
+        return;
+    }
+    changed = after.db.txid != before.db.txid || (wait && after.replicated != before.replicated);
+    wr_ask_answer(q, json_pack("{s:s, s:s, s:I, s:I}", "status",
+                         !changed ? "no_change"
+                         : wait   ? "synced"
+                                  : "synced_local",
+                         "path", path, "txid", (json_int_t)after.db.txid, "replicated_txid",
+                         (json_int_t)after.replicated));
+}
+
+void wr_control_wait(struct wr_ask *q)
+{
+    const char *path = wr_ask_path(q);
+    json_t *field = json_object_get(q->body, "txid");
+    weir_txid txid = (weir_txid)json_integer_value(field), reached;
+    struct wr_standing s;
+    struct wr_fleet_hold h;
+    weir_error err = {0};
+    int64_t timeout_ms;
+    int rc = WEIR_OK;
+
+    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms))
+        return;
+    if (field && !json_is_null(field) && (!json_is_integer(field) || txid > INT64_MAX)) {
+        wr_ask_fail_details(q, 400, "invalid request body", "txid must be a number of 0 or more");
+        return;
+    }
+    if (!hold(q, path, &h))
+        return;
+    wr_standing(h.db, &s);
+    reached = s.replicated;
+    if (txid > s.db.txid) {
+        rc = err.code = WEIR_NOTFOUND;
+        (void)snprintf(err.message, sizeof(err.message),
+            "transaction %llu does not exist yet, the newest is %llu", (unsigned long long)txid,
+            (unsigned long long)s.db.txid);
+    } else if (txid == 0 || s.replicated < txid) {
+        rc = weir_db_sync(h.db, WEIR_SYNC_AWAIT, timeout_ms, h.cancel, &reached, &err);
+    }
+    wr_fleet_let_go(q->fleet, &h);
+    if (rc == WEIR_NOTFOUND && txid > 0)
+        wr_ask_fail(q, 400, "%s", err.message);
+    else if (rc != WEIR_OK)
+        fail_sync(q, &err);
+    else
+        wr_ask_answer(
+            q, json_pack("{s:s, s:s, s:I, s:I}", "status", "reached", "path", path, "txid",
+                   (json_int_t)(txid ? txid : reached), "replicated_txid", (json_int_t)reached));
+}

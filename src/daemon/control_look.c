@@ -1,0 +1,159 @@
+/*
+ * control_look.c - the endpoints of the control socket that only look.
+ */
+#include "daemon/control_int.h"
+#include "daemon/standing.h"
+
+#include <unistd.h>
+
+/* Add a member unless it is NULL, which is out of memory and noted in *ok. */
+static void put(json_t *object, const char *key, json_t *value, bool *ok)
+{
+    if (json_object_set_new(object, key, value) != 0)
+        *ok = false;
+}
+
+static void put_time(json_t *object, const char *key, int64_t ms, bool *ok)
+{
+    char text[WR_TIME_TEXT_MAX];
+
+    if (ms == 0)
+        return;
+    wr_format_time(text, ms);
+    put(object, key, json_string(text), ok);
+}
+
+void wr_control_info(struct wr_ask *q)
+{
+    int64_t now_ms = wr_wall_ms(wr_clock_system());
+    char started[WR_TIME_TEXT_MAX];
+
+    wr_format_time(started, q->started_ms);
+    wr_ask_answer(
+        q, json_pack("{s:s, s:i, s:I, s:s, s:I}", "version", weir_version(), "pid", (int)getpid(),
+               "uptime_seconds", (json_int_t)(wr_max(now_ms - q->started_ms, (int64_t)0) / 1000),
+               "started_at", started, "database_count", (json_int_t)wr_fleet_count(q->fleet)));
+}
+
+struct listing {
+    json_t *list;
+    const char *only; /* NULL: all */
+    bool found, ok;
+};
+
+static json_t *replica_entry(const weir_replica_info *r, bool *ok)
+{
+    json_t *o = json_pack("{s:s, s:I, s:f}", "url", r->url, "txid", (json_int_t)r->txid,
+        "lag_seconds", (double)r->lag_ms / 1000);
+
+    put_time(o, "last_sync_at", r->last_ok_ms, ok);
+    if (r->error_code != WEIR_OK)
+        put(o, "error", json_string(r->error), ok);
+    return o;
+}
+
+static void list_db(void *arg, const struct wr_config_db *config, weir_db *db)
+{
+    struct listing *l = arg;
+    struct wr_standing s;
+    json_t *o, *replicas;
+
+    wr_standing(db, &s);
+    o = json_pack("{s:s, s:s}", "path", config->path, "status", s.word);
+    put_time(o, "last_sync_at", s.last_sync_ms, &l->ok);
+    if (db) {
+        replicas = json_array();
+        put(o, "txid", json_integer((json_int_t)s.db.txid), &l->ok);
+        if (s.db.error_code != WEIR_OK)
+            put(o, "error", json_string(s.db.error), &l->ok);
+        for (uint32_t i = 0; i < s.db.replica_count; i++) {
+            weir_replica_info r = {.struct_size = sizeof(r)};
+
+            if (weir_replica_status(db, i, &r, NULL) == WEIR_OK &&
+                json_array_append_new(replicas, replica_entry(&r, &l->ok)) != 0)
+                l->ok = false;
+        }
+        put(o, "replicas", replicas, &l->ok);
+    }
+    if (json_array_append_new(l->list, o) != 0)
+        l->ok = false;
+}
+
+/* All that `fn` lists, as {"databases": [...]}. */
+static void answer_list(struct wr_ask *q, wr_fleet_fn *fn, const char *only)
+{
+    struct listing l = {.list = json_array(), .only = only, .ok = true};
+
+    if (wr_fleet_each(q->fleet, fn, &l) != WEIR_OK)
+        l.ok = false;
+    if (only && !l.found) {
+        json_decref(l.list);
+        wr_ask_fail(q, 404, "database not found");
+    } else if (l.ok) {
+        wr_ask_answer(q, json_pack("{s:o}", "databases", l.list));
+    } else {
+        json_decref(l.list);
+        wr_ask_answer(q, NULL);
+    }
+}
+
+void wr_control_list(struct wr_ask *q)
+{
+    answer_list(q, list_db, NULL);
+}
+
+static void status_db(void *arg, const struct wr_config_db *config, weir_db *db)
+{
+    struct listing *l = arg;
+    struct wr_standing s;
+    json_t *o;
+    bool checkpoint;
+
+    if (l->only && !wr_str_eq(wr_str(l->only), wr_str(config->path)))
+        return;
+    l->found = true;
+    wr_standing(db, &s);
+    checkpoint = db && wr_str_eq(wr_str(s.db.state), WR_STR("checkpoint"));
+    o = json_pack("{s:s, s:b}", "path", config->path, "active", (int)(db && s.behind));
+    if (db && s.behind)
+        put(o, "operation", json_string(checkpoint ? "checkpoint" : "sync"), &l->ok);
+    if (db) {
+        put(o, "phase", json_string(s.db.state), &l->ok);
+        put(o, "txid", json_integer((json_int_t)s.db.txid), &l->ok);
+        if (s.db.error_code != WEIR_OK)
+            put(o, "error", json_string(s.db.error), &l->ok);
+    }
+    if (json_array_append_new(l->list, o) != 0)
+        l->ok = false;
+}
+
+void wr_control_sync_status(struct wr_ask *q)
+{
+    const char *path = wr_httpd_query(q->http, "path");
+
+    if (path) {
+        path = wr_ask_path(q);
+        if (!path)
+            return;
+    }
+    answer_list(q, status_db, path);
+}
+
+void wr_control_txid(struct wr_ask *q)
+{
+    const char *path = wr_ask_path(q);
+    weir_db_info info = {.struct_size = sizeof(info)};
+    struct wr_fleet_hold hold;
+    weir_error err = {0};
+
+    if (!path)
+        return;
+    if (wr_fleet_hold(q->fleet, path, &hold, &err) != WEIR_OK) {
+        wr_ask_fail(q, err.code == WEIR_NOTFOUND ? 404 : 500,
+            err.code == WEIR_NOTFOUND ? "database not found" : "%s", err.message);
+        return;
+    }
+    (void)weir_db_status(hold.db, &info, NULL); /* cannot fail: the handle is good */
+    wr_fleet_let_go(q->fleet, &hold);
+    wr_ask_answer(q, json_pack("{s:I}", "txid", (json_int_t)info.txid));
+}

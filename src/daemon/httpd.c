@@ -1,0 +1,193 @@
+/*
+ * httpd.c - see httpd.h. Refuses to know a path or a method.
+ *
+ * libmicrohttpd calls us for the head of a request, for each piece of its body, and once more when
+ * it is complete. Only then may an answer be given, so a body that is too long is read on, up to a
+ * point, and thrown away.
+ */
+#include "daemon/httpd.h"
+
+#include "base/mem.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MAX  128
+#define CONNECTION_BYTES ((size_t)32 << 10) /* of a request's head, and what is read at once */
+#define SILENCE_S        10                 /* that ends a connection */
+#define THROWN_AWAY_MAX                                                       \
+    ((size_t)1 << 20) /* bytes of a body beyond its limit, then it is cut off \
+                       */
+#define STACK_BYTES ((size_t)256 << 10)
+
+struct wr_httpd {
+    struct MHD_Daemon *daemon;
+    wr_httpd_fn *fn;
+    void *arg;
+};
+
+/* What a connection's current request has sent so far. */
+struct incoming {
+    struct wr_buf body;
+    size_t thrown_away;
+};
+
+const char *wr_httpd_query(const struct wr_httpd_request *q, const char *name)
+{
+    return MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+/* The reply's body goes to the response without a copy. */
+static struct MHD_Response *respond(struct wr_buf *body)
+{
+    static char no_memory[] = "{\"error\":\"out of memory\"}\n";
+    struct MHD_Response *r;
+
+    if (wr_buf_status(body) != WR_OK)
+        return MHD_create_response_from_buffer(
+            sizeof(no_memory) - 1, no_memory, MHD_RESPMEM_PERSISTENT);
+    if (body->n == 0)
+        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    r = MHD_create_response_from_buffer_with_free_callback(body->n, body->p, wr_free);
+    if (r)
+        wr_buf_init(body, WR_HTTPD_REPLY_MAX); /* its memory is the response's now */
+    return r;
+}
+
+static enum MHD_Result send_reply(struct MHD_Connection *c, struct wr_httpd_reply *r)
+{
+    unsigned status = wr_buf_status(&r->body) == WR_OK ? r->status : 500;
+    struct MHD_Response *response = respond(&r->body);
+    enum MHD_Result sent = MHD_NO;
+
+    if (!response)
+        return MHD_NO;
+    if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type) == MHD_YES &&
+        (!r->allow ||
+            MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow) == MHD_YES))
+        sent = MHD_queue_response(c, status, response);
+    MHD_destroy_response(response);
+    return sent;
+}
+
+static enum MHD_Result answer(struct wr_httpd *h, struct MHD_Connection *c, const char *method,
+    const char *path, struct incoming *in)
+{
+    struct wr_httpd_request q = {.method = method, .path = path, .connection = c};
+    struct wr_httpd_reply r = {.status = 200, .type = "application/json"};
+    enum MHD_Result sent;
+
+    wr_buf_init(&r.body, WR_HTTPD_REPLY_MAX);
+    if (in->thrown_away > 0 || wr_buf_status(&in->body) == WR_LIMIT) {
+        r.status = 413;
+        wr_buf_fmt(
+            &r.body, "{\"error\":\"request is larger than %zu bytes\"}\n", WR_HTTPD_BODY_MAX);
+    } else if (wr_buf_status(&in->body) != WR_OK) {
+        r.status = 500;
+        wr_buf_z(&r.body, "{\"error\":\"out of memory\"}\n");
+    } else {
+        q.body = in->body.n > 0 ? wr_buf_view(&in->body) : WR_STR("");
+        h->fn(h->arg, &q, &r);
+    }
+    sent = send_reply(c, &r);
+    wr_buf_release(&r.body);
+    return sent;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *path,
+    const char *method, const char *version, const char *piece, size_t *piece_n, void **state)
+{
+    struct incoming *in = *state;
+
+    (void)version;
+    if (!in) {
+        in = wr_alloc(sizeof(*in));
+        if (!in)
+            return MHD_NO; /* the connection is closed */
+        wr_buf_init(&in->body, WR_HTTPD_BODY_MAX);
+        *state = in;
+        return MHD_YES;
+    }
+    if (*piece_n == 0)
+        return answer(arg, c, method, path, in);
+    if (wr_buf_status(&in->body) == WR_OK)
+        wr_buf_put(&in->body, piece, *piece_n);
+    else
+        in->thrown_away += *piece_n;
+    *piece_n = 0;
+    return in->thrown_away <= THROWN_AWAY_MAX ? MHD_YES : MHD_NO;
+}
+
+static void on_end(
+    void *arg, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
+{
+    struct incoming *in = *state;
+
+    (void)arg;
+    (void)c;
+    (void)why;
+    if (!in)
+        return;
+    wr_buf_release(&in->body);
+    wr_free(in);
+    *state = NULL;
+}
+
+/* What a stranger sends is none of the user's concern, and must not fill the log. */
+static void discard_log(void *arg, const char *fmt, va_list ap) WR_PRINTF(2, 0);
+static void discard_log(void *arg, const char *fmt, va_list ap)
+{
+    (void)arg;
+    (void)fmt;
+    (void)ap;
+}
+
+/* Its threads inherit a mask in which all is blocked: signals are for the thread that waits. */
+static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *o)
+{
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+                     (o->parallel ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL : MHD_USE_EPOLL);
+    sigset_t all, before;
+    struct MHD_Daemon *d;
+
+    (void)sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+        return NULL;
+    d = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
+        discard_log, NULL, MHD_OPTION_LISTEN_SOCKET, o->fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
+        STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL, MHD_OPTION_END);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* it was a good one a moment ago */
+    return d;
+}
+
+enum wr_status wr_httpd_new(const struct wr_httpd_opts *o, struct wr_httpd **ret, struct wr_err *e)
+{
+    struct wr_httpd *h = wr_alloc(sizeof(*h));
+
+    if (!h) {
+        (void)close(o->fd); /* nothing was sent */
+        return wr_fail(e, WR_NOMEM, "start an HTTP server");
+    }
+    h->fn = o->fn;
+    h->arg = o->arg;
+    h->daemon = start(h, o);
+    if (!h->daemon) {
+        (void)close(o->fd);
+        wr_free(h);
+        return wr_fail(e, WR_BUSY, "start an HTTP server: no thread or no memory left");
+    }
+    *ret = h;
+    return WR_OK;
+}
+
+void wr_httpd_free(struct wr_httpd *h)
+{
+    if (!h)
+        return;
+    MHD_stop_daemon(h->daemon); /* closes the socket */
+    wr_free(h);
+}

@@ -1,0 +1,51 @@
+/*
+ * httpd.h - an HTTP/1.1 server for a few clients near by: the control socket, the metrics listener.
+ *
+ * Over libmicrohttpd. Whoever connects can neither stall nor bloat the process: there are so many
+ * connections, each with so much memory, a body has a limit, and silence ends a connection.
+ */
+#ifndef WR_DAEMON_HTTPD_H
+#define WR_DAEMON_HTTPD_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/status.h"
+#include "base/str.h"
+
+#define WR_HTTPD_BODY_MAX  ((size_t)64 << 10) /* bytes of a request */
+#define WR_HTTPD_REPLY_MAX ((size_t)64 << 20) /* bytes of a reply */
+
+struct wr_httpd_request {
+    const char *method, *path; /* the path decoded, without the query */
+    struct wr_str body;        /* empty when there is none; a NUL follows */
+    void *connection;          /* for wr_httpd_query */
+};
+
+/* The value of a parameter of the query, decoded, as long as the request; NULL: it is not there. */
+const char *wr_httpd_query(const struct wr_httpd_request *q, const char *name);
+
+struct wr_httpd_reply {
+    unsigned status;    /* 200 at first */
+    const char *type;   /* static; application/json at first */
+    const char *allow;  /* static: the method that is, with 405; else NULL */
+    struct wr_buf body; /* empty at first; one that failed becomes a 500 */
+};
+
+/* On a thread of the server; on several at once with `parallel`. */
+typedef void wr_httpd_fn(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r);
+
+struct wr_httpd_opts {
+    int fd; /* a listening socket; the server's, also when it cannot be started */
+    wr_httpd_fn *fn;
+    void *arg;
+    bool parallel; /* a thread for each connection: an answer may take long. Else one for all. */
+};
+
+struct wr_httpd; /* locked */
+
+enum wr_status wr_httpd_new(
+    const struct wr_httpd_opts *o, struct wr_httpd **ret, struct wr_err *e) WR_MUST_CHECK;
+/* Waits for the answers in progress. NULL-safe. */
+void wr_httpd_free(struct wr_httpd *h);
+
+#endif
