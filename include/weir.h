@@ -166,10 +166,11 @@ WEIR_API int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
 
 /* Block until everything committed before this call is in a local LTX file (LOCAL) or in every
  * replica (REMOTE), without waiting for the sync interval. AWAIT: until it is in every replica with
- * the uploads that are made anyway, so that the call costs no request. *ret_txid (may be NULL) is the transaction that is now safe: each replica
- * restores it, or a later state that holds it. `cancel` may be NULL. A negative timeout waits for
- * ever. A failure that an operator must clear is returned at once, others are retried until the
- * timeout, and then WEIR_TIMEOUT comes with the last one's text.
+ * the uploads that are made anyway, so that the call costs no request. *ret_txid (may be NULL) is
+ * the transaction that is now safe: each replica restores it, or a later state that holds it.
+ * `cancel` may be NULL. A negative timeout waits for ever. A failure that an operator must clear is
+ * returned at once, others are retried until the timeout, and then WEIR_TIMEOUT comes with the last
+ * one's text.
  *
  * WEIR_NOTFOUND: the database does not exist yet. WEIR_BUSY: another process replicates it.
  * WEIR_CONFLICT: a replica belongs to another database, or is ahead of this one. Its text names all
