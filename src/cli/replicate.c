@@ -133,6 +133,9 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         .adopt = o.adopt,
         .shutdown_sync_timeout_ms = o.shutdown_sync_timeout_ms >= 0 ? o.shutdown_sync_timeout_ms
                                                                     : c->shutdown_sync_timeout_ms,
+        .reloads = args.n == 0,
+        .config_path = o.config,
+        .expand_env = !o.no_expand_env,
         .second_exit = WR_EXIT_NOT_SYNCED,
     };
     if (c->ndbs == 0 && (o.once || !c->socket.enabled)) /* a socket may register some */
@@ -171,7 +174,8 @@ const struct wr_command wr_command_replicate = {
     .summary = "replicate databases until stopped",
     .about =
         "Replicate one database to the given URLs, or all databases of the configuration file.\n"
-        "SIGINT, SIGTERM and SIGHUP stop it with a last sync; a second one ends it at once.",
+        "SIGINT and SIGTERM stop it with a last sync; a second one ends it at once. SIGHUP reads\n"
+        "the configuration file again.",
     .synopsis = synopsis,
     .examples = examples,
     .flags = flags,

@@ -11,11 +11,14 @@
  */
 #include "daemon/serve.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "daemon/child.h"
 #include "daemon/control.h"
+#include "daemon/doc.h"
 #include "daemon/fleet.h"
 #include "daemon/missing.h"
 #include "daemon/once.h"
+#include "daemon/reload.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
 
@@ -39,6 +42,7 @@ struct server {
     struct wr_fleet *fleet;                         /* NULL before it is wanted */
     struct wr_control *control;                     /* NULL: no socket */
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
+    struct wr_arena *reloaded;                      /* holds `config`; NULL: that is the caller's */
     struct wr_served *ret;
 };
 
@@ -173,19 +177,20 @@ static bool any_goes_on(weir_db *db)
 }
 
 /* Wait until the first sync of `db` is through, until it is clear that it never will be, or until
- * told to stop. */
+ * told to stop or to reload. */
 static int wait_for_first_sync(struct server *s, weir_db *db, weir_error *reterr)
 {
     int busy = 0, rc = WEIR_TIMEOUT;
 
-    while (!wr_signals_asked(&s->signals)) {
+    while (!wr_signals_asked(&s->signals) && !wr_signals_reload_asked(&s->signals)) {
         rc = weir_db_sync(db, WEIR_SYNC_REMOTE, FIRST_SLICE_MS, s->cancel, NULL, reterr);
         if (rc == WEIR_BUSY && ++busy <= FIRST_BUSY_SLICES)
             wr_signals_wait_ms(&s->signals, FIRST_SLICE_MS); /* a predecessor is leaving */
         else if (rc != WEIR_TIMEOUT)
             break;
     }
-    if (wr_signals_asked(&s->signals)) /* what was in the way may be gone: the last sync tells */
+    /* What was in the way may be gone: the last sync tells, or the log. */
+    if (wr_signals_asked(&s->signals) || wr_signals_reload_asked(&s->signals))
         return WEIR_OK;
     return rc == WEIR_CONFLICT && any_goes_on(db) ? WEIR_OK : rc;
 }
@@ -219,13 +224,66 @@ static bool first_sync(struct server *s)
     }
 }
 
+static void drop_reloaded(struct server *s)
+{
+    if (s->reloaded)
+        wr_arena_release(s->reloaded);
+    wr_free(s->reloaded);
+    s->reloaded = NULL;
+}
+
+/* A file that cannot be read or is not meant changes nothing. */
+static struct wr_config *load_again(struct server *s, struct wr_arena *a)
+{
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    if (wr_config_load(a, s->options->config_path, s->options->expand_env, &c, &e) != WR_OK) {
+        wr_say(
+            s->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", e.text));
+        return NULL;
+    }
+    for (const struct wr_warning *w = c->warnings; w; w = w->next)
+        wr_say(s->log, WEIR_LOG_WARN, "configuration", WR_F_Z("warning", w->text));
+    return c;
+}
+
+/* SIGHUP. What it was asked for in the moment is what it gets, so once for any number of them. */
+static void reload(struct server *s)
+{
+    struct wr_reload r = {.w = s->w,
+        .fleet = s->fleet,
+        .log = s->log,
+        .cancel = s->cancel,
+        .last_sync_ms = s->options->shutdown_sync_timeout_ms};
+    struct wr_arena *arena;
+    struct wr_config *c;
+
+    wr_signals_take_reload(&s->signals);
+    arena = wr_alloc(sizeof(*arena));
+    if (!arena)
+        return; /* out of memory: nothing has changed */
+    wr_arena_init(arena, WR_ARENA_MAX);
+    c = load_again(s, arena);
+    if (!c) {
+        wr_arena_release(arena);
+        wr_free(arena);
+        return;
+    }
+    wr_reload_apply(&r, s->config, c);
+    drop_reloaded(s);
+    s->config = c;
+    s->reloaded = arena;
+    wr_say(s->log, WEIR_LOG_INFO, "reloaded", WR_F_U64("dbs", wr_fleet_count(s->fleet)));
+}
+
 static void run_until_signal(struct server *s)
 {
     int sig;
 
-    do
-        sig = wr_signals_wait(&s->signals, false);
-    while (sig == 0);
+    while ((sig = wr_signals_wait(&s->signals, false)) == 0)
+        if (wr_signals_reload_asked(&s->signals))
+            reload(s);
     say_stopping(s, sig);
 }
 
@@ -245,6 +303,8 @@ static void run_child(struct server *s)
     while (!wr_child_ended(pid, &s->ret->child_exit)) {
         int sig = wr_signals_wait(&s->signals, passed_on);
 
+        if (sig == 0 && !passed_on && wr_signals_reload_asked(&s->signals))
+            reload(s);
         if (sig == 0)
             continue;
         say_stopping(s, sig);
@@ -298,6 +358,8 @@ static bool run(struct server *s)
     if (!restore_missing(s) || !add_all(s))
         return false;
     open_doors(s);
+    if (s->options->reloads)
+        wr_signals_let_reload(&s->signals);
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);
     if (s->options->once) {
         run_once(s);
@@ -335,6 +397,7 @@ static void serve(struct server *s)
     close_doors(s);
     rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
     wr_fleet_free(s->fleet);
+    drop_reloaded(s);
     if (last_sync && rc != WEIR_OK)
         (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);
     if (s->ret->code == WEIR_OK)

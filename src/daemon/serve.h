@@ -16,6 +16,10 @@ struct wr_serve_options {
     bool restore_if_missing;
     bool adopt; /* every database continues what its replicas hold, whoever wrote it */
     int64_t shutdown_sync_timeout_ms;
+    /* SIGHUP from another process reads the configuration again, as wr_config_load does. */
+    bool reloads;
+    const char *config_path;
+    bool expand_env;
     int second_exit; /* exit code when a second signal ends the process at once */
 };
 

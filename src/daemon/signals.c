@@ -50,6 +50,8 @@ static void run(void *arg)
         wr_mutex_lock(&s->mutex);
         if (sig == SIGCHLD) {
             s->child_changed = true;
+        } else if (sig == SIGHUP && info.si_code <= 0 && s->reloads) {
+            s->reload_asked = true;
         } else if (sig > 0) {
             first = !s->stop_signal;
             asked_to_stop(s, sig, info.si_code > 0);
@@ -113,12 +115,36 @@ int wr_signals_asked(struct wr_signals *s)
     return sig;
 }
 
+void wr_signals_let_reload(struct wr_signals *s)
+{
+    wr_mutex_lock(&s->mutex);
+    s->reloads = true;
+    wr_mutex_unlock(&s->mutex);
+}
+
+bool wr_signals_reload_asked(struct wr_signals *s)
+{
+    bool asked;
+
+    wr_mutex_lock(&s->mutex);
+    asked = s->reload_asked;
+    wr_mutex_unlock(&s->mutex);
+    return asked;
+}
+
+void wr_signals_take_reload(struct wr_signals *s)
+{
+    wr_mutex_lock(&s->mutex);
+    s->reload_asked = false;
+    wr_mutex_unlock(&s->mutex);
+}
+
 int wr_signals_wait(struct wr_signals *s, bool only_child)
 {
     int sig = 0;
 
     wr_mutex_lock(&s->mutex);
-    while (!s->child_changed && (only_child || !s->stop_signal))
+    while (!s->child_changed && (only_child || (!s->stop_signal && !s->reload_asked)))
         wr_cond_wait(&s->cond, &s->mutex);
     if (s->child_changed)
         s->child_changed = false; /* first: the child may be what the signal has just ended */
@@ -133,7 +159,7 @@ void wr_signals_wait_ms(struct wr_signals *s, int64_t ms)
     int64_t end = wr_mono_ns(wr_clock_system()) + ms * 1000000;
 
     wr_mutex_lock(&s->mutex);
-    while (!s->stop_signal && wr_cond_wait_until(&s->cond, &s->mutex, end))
+    while (!s->stop_signal && !s->reload_asked && wr_cond_wait_until(&s->cond, &s->mutex, end))
         ;
     wr_mutex_unlock(&s->mutex);
 }

@@ -25,6 +25,8 @@ struct wr_signals {
     bool
         from_terminal; /* written before stop_signal: it came from the kernel, to our whole group */
     bool child_changed; /* guarded: a SIGCHLD came since the last wait */
+    bool reloads;       /* guarded: SIGHUP from another process does not ask to stop */
+    bool reload_asked;  /* guarded: such a one came */
     pid_t child;        /* guarded: 0 when there is none */
     bool stopping;      /* guarded */
 };
@@ -42,11 +44,18 @@ void wr_signals_set_child(struct wr_signals *s, pid_t child);
 /* The first signal that asked to stop, or 0. */
 int wr_signals_asked(struct wr_signals *s);
 
-/* Wait until asked to stop (returns the signal) or a child changed (returns 0). With `only_child`
- * only the latter ends it. */
+/* From now on a SIGHUP that another process sends asks to read the configuration again. The one
+ * that a terminal sends when it goes away still asks to stop. */
+void wr_signals_let_reload(struct wr_signals *s);
+/* Whether one came since it was last taken. */
+bool wr_signals_reload_asked(struct wr_signals *s);
+void wr_signals_take_reload(struct wr_signals *s);
+
+/* Wait until asked to stop (returns the signal), or to reload or a child changed (returns 0). With
+ * `only_child` only a child ends it. */
 int wr_signals_wait(struct wr_signals *s, bool only_child);
 
-/* Wait `ms` milliseconds, or until asked to stop. */
+/* Wait `ms` milliseconds, or until asked to stop or to reload. */
 void wr_signals_wait_ms(struct wr_signals *s, int64_t ms);
 
 /* "interrupt", "terminated", "hangup". */

@@ -1,0 +1,149 @@
+/*
+ * reload.c - see reload.h. Refuses to know where a configuration comes from.
+ */
+#include "daemon/reload.h"
+
+#include "daemon/missing.h"
+
+static bool same_text(const char *a, const char *b)
+{
+    return wr_str_eq(wr_str(a), wr_str(b)); /* NULL is the empty text, which no key may have */
+}
+
+static bool same_list(const char *const *a, const char *const *b)
+{
+    for (; a && *a; a++, b++)
+        if (!b || !*b || !same_text(*a, *b))
+            return false;
+    return !b || !*b;
+}
+
+static bool same_db(const struct wr_config_db *a, const struct wr_config_db *b)
+{
+    if (a->nreplicas != b->nreplicas || !same_list(a->settings, b->settings))
+        return false;
+    for (size_t i = 0; i < a->nreplicas; i++)
+        if (!same_text(a->replicas[i].url, b->replicas[i].url) ||
+            !same_list(a->replicas[i].settings, b->replicas[i].settings))
+            return false;
+    return true;
+}
+
+static const struct wr_config_db *find(const struct wr_config *c, const char *path)
+{
+    for (size_t i = 0; i < c->ndbs; i++)
+        if (same_text(c->dbs[i].path, path))
+            return &c->dbs[i];
+    return NULL;
+}
+
+static void say_failed(const struct wr_reload *r, const char *path, const weir_error *err)
+{
+    wr_say(r->log, WEIR_LOG_ERROR, "reload: a change has failed, the others go on",
+        WR_F_Z("path", path), WR_F_Z("error", err->message));
+}
+
+/* False: it could not be, and is as it was. */
+static bool remove_db(const struct wr_reload *r, const char *path)
+{
+    weir_error err = {0};
+    int rc = wr_fleet_remove(r->fleet, path, r->last_sync_ms, NULL, &err);
+
+    if (rc == WEIR_OK || rc == WEIR_NOTFOUND) /* it was unregistered before */
+        return true;
+    say_failed(r, path, &err);
+    return rc != WEIR_BUSY && rc != WEIR_CANCELED; /* the last sync has failed, it is gone */
+}
+
+static void add_db(const struct wr_reload *r, const struct wr_config_db *db)
+{
+    struct wr_fleet_start how = {0};
+    struct wr_arena arena;
+    weir_error err = {0};
+    int rc = WEIR_OK;
+
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    if (db->restore_if_missing)
+        rc = wr_restore_missing(r->w, db, r->log, &arena, r->cancel, &how.restored_from, &err);
+    if (rc == WEIR_OK)
+        rc = wr_fleet_add(r->fleet, db, &how, &err);
+    if (rc != WEIR_OK)
+        say_failed(r, db->path, &err);
+    wr_arena_release(&arena);
+}
+
+/* Those that go are gone before any comes, which may have a URL of theirs. */
+static void remove_old(
+    const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now)
+{
+    for (size_t i = 0; i < old->ndbs; i++) {
+        const char *path = old->dbs[i].path;
+
+        if (find(now, path))
+            continue;
+        wr_say(r->log, WEIR_LOG_INFO, "reload: database removed", WR_F_Z("path", path));
+        (void)remove_db(r, path);
+    }
+}
+
+static void change(
+    const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now)
+{
+    for (size_t i = 0; i < now->ndbs; i++) {
+        const struct wr_config_db *before = find(old, now->dbs[i].path);
+
+        if (!before || same_db(before, &now->dbs[i]))
+            continue;
+        wr_say(r->log, WEIR_LOG_INFO, "reload: database changed, begins anew",
+            WR_F_Z("path", before->path));
+        if (remove_db(r, before->path))
+            add_db(r, &now->dbs[i]);
+    }
+}
+
+static void add_new(
+    const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now)
+{
+    for (size_t i = 0; i < now->ndbs; i++) {
+        if (find(old, now->dbs[i].path))
+            continue;
+        wr_say(r->log, WEIR_LOG_INFO, "reload: database added", WR_F_Z("path", now->dbs[i].path));
+        add_db(r, &now->dbs[i]);
+    }
+}
+
+/* What is read at the start alone. */
+static void say_what_waits(
+    const struct wr_reload *r, const struct wr_config *a, const struct wr_config *b)
+{
+    const struct {
+        const char *key;
+        bool same;
+    } keys[] = {
+        {"addr", same_text(a->addr, b->addr)},
+        {"exec", same_text(a->exec, b->exec)},
+        {"socket", a->socket.enabled == b->socket.enabled &&
+                       same_text(a->socket.path, b->socket.path) &&
+                       a->socket.permissions == b->socket.permissions},
+        {"heartbeat-url", same_text(a->heartbeat_url, b->heartbeat_url)},
+        {"heartbeat-interval", a->heartbeat_interval_ms == b->heartbeat_interval_ms},
+        {"logging", a->logging.format == b->logging.format &&
+                        a->logging.to_stderr == b->logging.to_stderr &&
+                        same_text(a->logging.level, b->logging.level)},
+        {"shutdown-sync-timeout", a->shutdown_sync_timeout_ms == b->shutdown_sync_timeout_ms},
+    };
+
+    for (size_t i = 0; i < wr_countof(keys); i++)
+        if (!keys[i].same)
+            wr_say(r->log, WEIR_LOG_WARN, "reload: a key has changed that needs a restart",
+                WR_F_Z("key", keys[i].key));
+}
+
+void wr_reload_apply(
+    const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now)
+{
+    say_what_waits(r, old, now);
+    remove_old(r, old, now);
+    change(r, old, now);
+    add_new(r, old, now);
+}

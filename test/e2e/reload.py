@@ -1,0 +1,130 @@
+"""SIGHUP: the configuration file is read again while its databases are written to.
+
+usage: reload.py WEIR
+
+Databases come, go, and get another replica; a file that is not meant changes nothing; whoever is
+not concerned is not disturbed. In the end each replica gives what its database held when it left.
+"""
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import kit
+
+
+class Daemon:
+    """`weir replicate -config` over databases below a directory."""
+
+    def __init__(self, exe, found):
+        self.exe, self.found = exe, found
+        self.config = found.path("weir.yml")
+        self.log = found.path("log")
+        self.process = None
+
+    def database(self, name):
+        db = sqlite3.connect(self.found.path(name), isolation_level=None)
+        db.execute("PRAGMA journal_mode=wal")
+        db.execute("CREATE TABLE IF NOT EXISTS t(x)")
+        db.execute("INSERT INTO t VALUES(1)")
+        return db
+
+    def write(self, replicas, extra=""):
+        """`replicas`: {database: replica}, both names below the directory."""
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(extra + "dbs:\n" if replicas else extra)
+            for db, replica in replicas.items():
+                f.write("  - path: %s\n    replica: {url: 'file://%s', sync-interval: 50ms}\n"
+                        % (self.found.path(db), self.found.path(replica)))
+
+    def start(self):
+        with open(self.log, "wb") as out:
+            self.process = subprocess.Popen([self.exe, "replicate", "-config", self.config], stdout=out, stderr=out)
+
+    def said(self, text):
+        return kit.read(self.log).decode().count(text)
+
+    def reload(self, *texts):
+        """SIGHUP, until each text was logged once more."""
+        before = [self.said(t) for t in texts]
+        self.process.send_signal(signal.SIGHUP)
+        for text, n in zip(texts, before):
+            self.found.check(kit.wait_until(lambda t=text, n=n: self.said(t) > n), "not logged: " + text)
+        self.found.check(self.process.poll() is None, "it ended")
+
+    def holds(self, replica, want, what):
+        """Whether a replica gives a database with the sum of all x, soon."""
+        out = self.found.path("restored")
+
+        def right():
+            code, _ = kit.restore(self.exe, "file://" + self.found.path(replica), out)
+            if code != 0:
+                return False
+            db = sqlite3.connect(out)
+            got = db.execute("SELECT sum(x) FROM t").fetchone()[0]
+            db.close()
+            return got == want
+        self.found.check(kit.wait_until(right), what)
+
+
+def run(d, found):
+    dbs = {name: d.database(name) for name in ("a.db", "b.db", "c.db")}
+
+    d.write({"a.db": "ra", "b.db": "rb"})
+    d.start()
+    d.holds("ra", 1, "a is not replicated at the start")
+    d.holds("rb", 1, "b is not replicated at the start")
+
+    d.write({"b.db": "rb", "c.db": "rc"})
+    dbs["a.db"].execute("INSERT INTO t VALUES(10)")  # has to be in its last sync
+    d.reload("database removed", "database added", "msg=reloaded")
+    dbs["a.db"].execute("INSERT INTO t VALUES(100)")
+    dbs["b.db"].execute("INSERT INTO t VALUES(10)")
+    d.holds("ra", 11, "a does not end with what it had when it was removed")
+    d.holds("rb", 11, "b was disturbed")
+    d.holds("rc", 1, "c was not added")
+    found.check(d.said('"initialized db" path=' + found.path("b.db")) == 1, "b began anew for no reason")
+
+    for text in ("dbs: [\n", "dbs: 7\n", "dbs:\n  - pth: /x\n"):
+        with open(d.config, "w", encoding="utf-8") as f:
+            f.write(text)
+        d.reload("nothing has changed")
+    os.unlink(d.config)
+    d.reload("nothing has changed")
+    dbs["b.db"].execute("INSERT INTO t VALUES(100)")
+    d.holds("rb", 111, "a bad file stopped b")
+
+    d.write({"b.db": "rb2", "c.db": "rc"}, "exec: sleep 1\n")
+    d.reload("database changed", "key=exec", "msg=reloaded")
+    dbs["b.db"].execute("INSERT INTO t VALUES(1000)")
+    d.holds("rb2", 1111, "b has not gone to its new replica")
+    d.holds("rb", 111, "b's old replica was changed")
+
+    d.write({})
+    d.reload("msg=reloaded")
+    d.holds("rc", 1, "c's replica was changed")
+    d.write({"a.db": "ra", "c.db": "rc"})
+    d.reload("msg=reloaded")
+    dbs["a.db"].execute("INSERT INTO t VALUES(1000)")
+    d.holds("ra", 1111, "a has not come back")
+
+    dbs["c.db"].execute("INSERT INTO t VALUES(10)")
+    d.process.send_signal(signal.SIGTERM)
+    found.check(d.process.wait(60) == 0, "it failed at the end")
+    d.holds("rc", 11, "c's last sync was not made")
+
+
+def main():
+    found = kit.Findings("reload")
+    d = Daemon(sys.argv[1], found)
+    try:
+        run(d, found)
+    finally:
+        if d.process and d.process.poll() is None:
+            d.process.kill()
+            d.process.wait()
+    sys.exit(found.end())
+
+
+main()

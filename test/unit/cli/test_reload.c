@@ -1,0 +1,194 @@
+/*
+ * A configuration read again, over a library that notes what it is asked: what begins, what ends,
+ * in which order, and who is left alone.
+ */
+#include "base/buf.h"
+#include "daemon/reload.h"
+#include "harness/t.h"
+#include "unit/cli/fake_weir.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define ONE(db, replica) "  - {path: " db ", replica: {url: 'file://" replica "'}}\n"
+
+static struct wr_logger logger;
+static int log_fd;
+static const char *log_path;
+static struct wr_reload r;
+static struct wr_config *now;
+
+static struct wr_config *load(const char *text)
+{
+    const char *path = t_path(t_tmpdir(), "c.yml");
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    t_spew(path, text, strlen(text));
+    T_OK(wr_config_load(t_call()->scratch, path, false, &c, &e));
+    return c;
+}
+
+/* A fleet that is as `text` says. */
+static void begin(const char *text)
+{
+    weir_error err = {0};
+
+    memset(&fake, 0, sizeof(fake));
+    fake.db.struct_size = sizeof(fake.db);
+    ndbs = 0;
+    log_path = t_path(t_tmpdir(), "log");
+    log_fd = open(log_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    wr_logger_init(&logger, log_fd, WR_LOG_FORMAT_TEXT, WEIR_LOG_INFO);
+    r = (struct wr_reload){.w = &the_runtime,
+        .fleet = wr_fleet_new(&the_runtime, &logger),
+        .log = &logger,
+        .last_sync_ms = 77};
+    now = load(text);
+    for (size_t i = 0; i < now->ndbs; i++)
+        T(wr_fleet_add(r.fleet, &now->dbs[i], NULL, &err) == WEIR_OK);
+    fake.calls[0] = '\0';
+}
+
+/* What was called, without the settings. */
+static void reload(const char *text, const char *want)
+{
+    struct wr_config *next = load(text);
+
+    wr_reload_apply(&r, now, next);
+    now = next;
+    assert_string_equal(fake.calls, want);
+    fake.calls[0] = '\0';
+}
+
+static void end(void)
+{
+    wr_fleet_free(r.fleet);
+    wr_logger_release(&logger);
+    T(close(log_fd) == 0);
+}
+
+static bool said(const char *text)
+{
+    struct wr_bytes b = t_slurp(log_path);
+    struct wr_str s = {.p = (const char *)b.p, .n = b.n};
+    size_t n = strlen(text);
+
+    for (size_t i = 0; i + n <= s.n; i++)
+        if (memcmp(s.p + i, text, n) == 0)
+            return true;
+    return false;
+}
+
+static void test_nothing_has_changed(void **state)
+{
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra") ONE("/b", "/rb"));
+    reload("# a comment\ndbs:\n" ONE("/b", "/rb") ONE("/a", "/ra"), "");
+    end();
+}
+
+/* The URL of one that goes may be that of one that comes. */
+static void test_one_goes_before_another_comes(void **state)
+{
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra") ONE("/b", "/rb"));
+    reload("dbs:\n" ONE("/c", "/ra") ONE("/b", "/rb"),
+        "sync(/a) remove(/a,0) add(/c) replica(file:///ra,sync-interval=1s)");
+    T(fake.waited_ms == 77);
+    T(said("msg=\"reload: database removed\" path=/a"));
+    T(said("msg=\"reload: database added\" path=/c"));
+    end();
+}
+
+static void test_each_kind_of_change(void **state)
+{
+    static const char *const others[] = {
+        "dbs:\n" ONE("/a", "/rb"),
+        "dbs: [{path: /a, replicas: [{url: 'file:///ra'}, {url: 'file:///rb'}]}]\n",
+        "dbs: [{path: /a, replica: {url: 'file:///ra', sync-interval: 2s}}]\n",
+        "dbs: [{path: /a, min-checkpoint-page-count: 7, replica: {url: 'file:///ra'}}]\n",
+        "snapshot: {interval: 12h}\ndbs:\n" ONE("/a", "/ra"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(others); i++) {
+        begin("dbs:\n" ONE("/a", "/ra"));
+        wr_reload_apply(&r, now, load(others[i]));
+        T(strstr(fake.calls, "sync(/a) remove(/a,0) add(/a) replica(") == fake.calls);
+        T(said("msg=\"reload: database changed, begins anew\" path=/a"));
+        end();
+    }
+}
+
+static void test_who_was_registered_stays(void **state)
+{
+    const char *url = "file:///rx";
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+    weir_error err = {0};
+
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra"));
+    T_OK(wr_config_adhoc(t_call()->scratch, "/x", &url, 1, NULL, &c, &e));
+    T(wr_fleet_add(r.fleet, &c->dbs[0], NULL, &err) == WEIR_OK);
+    fake.calls[0] = '\0';
+    reload("", "sync(/a) remove(/a,0)");
+    T(wr_fleet_count(r.fleet) == 1);
+    end();
+}
+
+static void test_who_was_unregistered_is_gone(void **state)
+{
+    weir_error err = {0};
+
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra"));
+    T(wr_fleet_remove(r.fleet, "/a", 0, NULL, &err) == WEIR_OK);
+    fake.calls[0] = '\0';
+    reload("", "");
+    T(!said("level=ERROR"));
+    end();
+}
+
+static void test_a_failure_keeps_no_other(void **state)
+{
+    static const int io[] = {WEIR_IO, -1};
+
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra") ONE("/b", "/rb"));
+    fake.sync = io;
+    fake.db_add = WEIR_LIMIT;
+    reload("dbs:\n" ONE("/a", "/r2") ONE("/c", "/rc") ONE("/d", "/rd"),
+        "sync(/b) remove(/b,0) sync(/a) remove(/a,0) add(/a) add(/c) add(/d)");
+    T(said("path=/b error=\"/b: io\""));
+    T(said("path=/c error=\"/c: limit\"") && said("path=/d error=\"/d: limit\""));
+    T(wr_fleet_count(r.fleet) == 0);
+    end();
+}
+
+static void test_restores_a_new_one_that_is_missing(void **state)
+{
+    (void)state;
+    begin("");
+    reload("dbs: [{path: /nonexistent/a, restore-if-db-not-exists: true, replica: {url: "
+           "'file:///ra'}}]\n",
+        "restore(file:///ra,/nonexistent/a) add(/nonexistent/a) "
+        "replica(file:///ra,sync-interval=1s,adopt)");
+    end();
+}
+
+static void test_what_needs_a_restart(void **state)
+{
+    (void)state;
+    begin("");
+    reload("exec: x\nshutdown-sync-timeout: 5s\nlogging: {type: json}\n", "");
+    T(said("key=exec") && said("key=shutdown-sync-timeout") && said("key=logging"));
+    T(!said("key=addr") && !said("key=socket") && !said("key=heartbeat-url"));
+    end();
+}
+
+T_MAIN(T_TEST(test_nothing_has_changed), T_TEST(test_one_goes_before_another_comes),
+    T_TEST(test_each_kind_of_change), T_TEST(test_who_was_registered_stays),
+    T_TEST(test_who_was_unregistered_is_gone), T_TEST(test_a_failure_keeps_no_other),
+    T_TEST(test_restores_a_new_one_that_is_missing), T_TEST(test_what_needs_a_restart))
