@@ -14,7 +14,7 @@
 #include "ltx/ltx.h"
 
 #define HEAD          4096
-#define GROW_BYTES    ((uint64_t)64 << 10) /* the file grows in such steps */
+#define GROW_BYTES    ((uint64_t)8 << 10) /* the file grows in such steps */
 #define JOURNAL_BYTES ((uint64_t)16 << 20)
 #define COPIES        3u /* of the header */
 #define COPY_EVERY    ((size_t)1024)

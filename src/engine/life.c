@@ -63,6 +63,8 @@ static void free_parts(struct wr_db *db)
     wr_free(db->meta_dir);
     wr_free(db->wal_path);
     wr_free(db->outbox);
+    wr_free(db->replicas);
+    wr_free(db->room);
     wr_free(db);
 }
 
@@ -110,13 +112,44 @@ enum wr_status wr_db_new(
     return WR_OK;
 }
 
+/* The list that steps work with is of the size that is needed: most databases have one replica, and
+ * there may be ten thousand of these. */
+static enum wr_status make_known(
+    struct wr_db *db, struct wr_replica *r, int64_t sync_interval_ns, bool adopt, struct wr_err *e)
+{
+    struct db_replica *room = NULL, *unused;
+    size_t n = 0;
+
+    for (;;) {
+        wr_mutex_lock(&db->mutex);
+        if (n == db->n_known + 1)
+            break;
+        n = db->n_known + 1;
+        wr_mutex_unlock(&db->mutex);
+        wr_free(room); /* somebody added another one meanwhile */
+        if (n > WR_REPLICAS_MAX)
+            return wr_fail(e, WR_LIMIT, "a database can have at most %d replicas", WR_REPLICAS_MAX);
+        room = wr_array(n, sizeof(*room));
+        if (!room)
+            return wr_fail(e, WR_NOMEM, "add a replica");
+    }
+    db->known[db->n_known] = r;
+    db->known_interval_ns[db->n_known] = sync_interval_ns;
+    db->known_adopted[db->n_known] = adopt;
+    db->n_known++;
+    unused = db->room;
+    db->room = room;
+    wr_mutex_unlock(&db->mutex);
+    wr_free(unused);
+    return WR_OK;
+}
+
 static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
     int64_t sync_interval_ns, bool adopt, struct wr_err *e)
 {
     struct wr_replica_opts o = {
         .sched = db->actor.sched, .label = db->name, .notify = on_replica, .arg = db};
     struct wr_replica *r = NULL;
-    bool room;
     enum wr_status st;
 
     o.history = db->cadence.levels > 0 || db->cadence.snapshot_ms > 0;
@@ -128,18 +161,10 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
         wr_storage_close(storage);
         return st;
     }
-    wr_mutex_lock(&db->mutex);
-    room = db->n_known < WR_REPLICAS_MAX;
-    if (room) {
-        db->known[db->n_known] = r;
-        db->known_interval_ns[db->n_known] = sync_interval_ns;
-        db->known_adopted[db->n_known] = adopt;
-        db->n_known++;
-    }
-    wr_mutex_unlock(&db->mutex);
-    if (!room) {
+    st = make_known(db, r, sync_interval_ns, adopt, e);
+    if (st != WR_OK) {
         wr_replica_free(r);
-        return wr_fail(e, WR_LIMIT, "a database can have at most %d replicas", WR_REPLICAS_MAX);
+        return st;
     }
     wr_replica_start(r);
     return WR_OK;

@@ -351,10 +351,24 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     return WR_OK;
 }
 
+/* Under the lock: what was set aside for replicas that came takes the place of what is too small.
+ */
+static void move_replicas(struct wr_db *db)
+{
+    if (!db->room)
+        return;
+    if (db->n_replicas > 0)
+        memcpy(db->room, db->replicas, db->n_replicas * sizeof(*db->replicas));
+    wr_free(db->replicas);
+    db->replicas = db->room;
+    db->room = NULL;
+}
+
 static void read_replicas(struct wr_db *db)
 {
     wr_db_streams_reap(db);
     wr_mutex_lock(&db->mutex);
+    move_replicas(db);
     while (db->n_replicas < db->n_known) {
         db->replicas[db->n_replicas].r = db->known[db->n_replicas];
         db->replicas[db->n_replicas].interval_ns = db->known_interval_ns[db->n_replicas];

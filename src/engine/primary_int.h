@@ -156,10 +156,11 @@ struct wr_db {
     int64_t known_interval_ns[WR_REPLICAS_MAX];
     bool known_adopted[WR_REPLICAS_MAX];
     size_t n_known;
+    struct db_replica *room; /* for n_known, where `replicas` has no room for them; else NULL */
 
     /* only the actor's step, from here on */
     enum db_state state;
-    struct db_replica replicas[WR_REPLICAS_MAX]; /* those of `known` that steps work with */
+    struct db_replica *replicas; /* those of `known` that steps work with; moves between steps */
     size_t n_replicas;
     struct wr_db_status status;
 

@@ -103,9 +103,13 @@ static int configure(sqlite3 *db)
     if (rc == SQLITE_OK)
         rc = sqlite3_db_config(db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(db,
-            "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-16; PRAGMA mmap_size=0", NULL, NULL,
-            NULL);
+        rc =
+            sqlite3_exec(db, "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=1; PRAGMA mmap_size=0",
+                NULL, NULL, NULL);
+    /* The first statement has read the schema, and before that set aside room for 20 pages, which a
+     * cache of less than three never does. There may be thousands of us. */
+    if (rc == SQLITE_OK)
+        (void)sqlite3_db_release_memory(db); /* cannot fail */
     return rc;
 }
 
