@@ -10,6 +10,7 @@
 #include "base/sync.h"
 #include "engine/primary.h"
 #include "engine/retain.h"
+#include "engine/seats.h"
 #include "run/sched.h"
 #include "run/watch.h"
 #include "storage/storage.h"
@@ -32,6 +33,7 @@ struct weir_db {
 struct weir {
     struct wr_sched *sched;
     struct wr_watch *watch; /* NULL: inotify is not to be had */
+    struct wr_seats seats;  /* of databases that are held open */
     weir_log_fn *log;
     void *log_arg;
     struct wr_log engine_log;

@@ -7,7 +7,12 @@
 #include "base/mem.h"
 #include "base/url.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define OPEN_MAX_DEFAULT 256u
+#define OPEN_MIN         4u
+#define FDS_PER_DB       12u /* eight, and what else there is */
 
 #define TIMEOUT_MAX_MS                                                         \
     ((int64_t)1000 * 3600 * 1000) /* longer is for ever, and does not overflow \
@@ -94,6 +99,17 @@ static void forward_log(void *arg, enum wr_log_level level, const char *msg,
     wr_buf_release(&text);
 }
 
+/* How many databases are held open at once: no more than there are descriptors for. */
+static unsigned seats_of(uint32_t asked)
+{
+    unsigned seats = asked ? asked : OPEN_MAX_DEFAULT;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        seats = wr_min(seats, (unsigned)wr_min(limit.rlim_cur / FDS_PER_DB, (rlim_t)UINT32_MAX));
+    return wr_max(seats, OPEN_MIN);
+}
+
 int weir_open(const weir_options *opt, weir **ret, weir_error *reterr)
 {
     weir_options o = {0};
@@ -123,6 +139,7 @@ int weir_open(const weir_options *opt, weir **ret, weir_error *reterr)
         return wr_api_return(reterr, st, &e);
     }
     wr_mutex_init(&w->mutex);
+    wr_seats_init(&w->seats, seats_of(o.open_max));
     if (wr_watch_new(false, &w->watch, &e) != WR_OK) {
         wr_log(&w->engine_log, WR_WARN, "no file notification, looking every second instead",
             WR_F_Z("error", e.text));
@@ -184,6 +201,7 @@ int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr)
     }
     wr_watch_free(w->watch);
     wr_sched_free(w->sched);
+    wr_seats_release(&w->seats);
     wr_mutex_release(&w->mutex);
     wr_free(w);
     return wr_api_return(reterr, st, &first);
@@ -245,6 +263,7 @@ int weir_db_add(
     h->w = w;
     o.path = h->path;
     o.watch = w->watch;
+    o.seats = &w->seats;
     st = wr_db_new(w->sched, &o, &h->db, &e);
     if (st == WR_OK && !enlist(w, h)) {
         wr_db_free(h->db);

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The original's variables for keys, for configurations that rely on them. */
@@ -25,6 +26,19 @@ static bool ignore_write_signals(void)
     const struct sigaction ignored = {.sa_handler = SIG_IGN};
 
     return sigaction(SIGPIPE, &ignored, NULL) == 0 && sigaction(SIGXFSZ, &ignored, NULL) == 0;
+}
+
+/* Each open database takes eight descriptors, and the usual limit is 1,024. What select() needed
+ * that for is not used here. A child gets it as well, as from any service manager that raises it.
+ */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* else fewer databases are held open */
 }
 
 /* One heap for all threads, and freed memory back to the system: with glibc's defaults each thread
@@ -121,6 +135,7 @@ int main(int argc, char **argv)
     int code;
 
     tune_heap();
+    raise_descriptors();
     if (!copy_env("LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID") ||
         !copy_env("LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"))
         return wr_cli_fail("cannot set environment variables", NULL);

@@ -124,7 +124,7 @@ static int enlist(struct wr_fleet *f, struct member *m, weir_error *reterr)
 {
     const char *path = m->config->path;
     int rc = WEIR_OK;
-    size_t at;
+    size_t at = 0;
 
     wr_mutex_lock(&f->mutex);
     if (f->over) {
@@ -363,7 +363,7 @@ static int end(struct wr_fleet *f, struct member *m, int64_t timeout_ms, weir_tx
 int wr_fleet_remove(struct wr_fleet *f, const char *path, int64_t timeout_ms, weir_txid *ret_txid,
     weir_error *reterr)
 {
-    struct member *m;
+    struct member *m = NULL;
     int rc = claim(f, path, &m, reterr);
 
     if (rc != WEIR_OK)
@@ -382,7 +382,7 @@ int wr_fleet_remove(struct wr_fleet *f, const char *path, int64_t timeout_ms, we
 int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, bool *ret_was,
     weir_txid *ret_txid, weir_error *reterr)
 {
-    struct member *m;
+    struct member *m = NULL;
     int rc = claim(f, path, &m, reterr);
 
     if (rc != WEIR_OK)
@@ -398,7 +398,7 @@ int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, bool
 
 int wr_fleet_start(struct wr_fleet *f, const char *path, bool *ret_was, weir_error *reterr)
 {
-    struct member *m;
+    struct member *m = NULL;
     int rc = claim(f, path, &m, reterr);
 
     if (rc != WEIR_OK)

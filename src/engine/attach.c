@@ -18,6 +18,7 @@
 #define RETRY_MAX_NS  ((int64_t)60 * 1000000000) /* of attempts that read much */
 #define SAY_NS        ((int64_t)2 * 1000000000)  /* checkpoints and most transactions are shorter */
 #define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
+#define SEAT_NS       ((int64_t)100 * 1000000)   /* the first in the queue goes ahead then */
 #define WHO           64                         /* bytes of a process's name */
 
 static enum wr_status connect(struct wr_db *db, struct wr_err *e)
@@ -235,6 +236,17 @@ static void leave_replaced(struct wr_db *db)
     db->status.rival = false;
 }
 
+/* A database that was attached before has been written to, or is wanted for something. */
+static bool has_seat(struct wr_db *db)
+{
+    bool first = db->synced_ns == 0;
+
+    if (!db->seats || wr_seats_take(db->seats, &db->seat, first))
+        return true;
+    wr_db_want(db, wr_db_now_ns(db) + SEAT_NS);
+    return false;
+}
+
 void wr_db_attach(struct wr_db *db)
 {
     struct wr_err e = {0};
@@ -246,6 +258,8 @@ void wr_db_attach(struct wr_db *db)
     if (!any_found(db))
         return;
     leave_replaced(db);
+    if (!db->conn && !has_seat(db))
+        return;
     if (!db->conn) {
         wr_db_arm(db); /* an empty file that is written is told by nothing else */
         st = connect(db, &e);
@@ -295,9 +309,9 @@ static void attached(struct wr_db *db)
     db->synced_ns = wr_db_now_ns(db);
     wr_db_measure_wal(db);
     wr_db_was_busy(db);
-    wr_log(DB_LOG(db), WR_INFO, "attached", DB_NAME(db), WR_F_TXID("txid", db->txid),
-        WR_F_U64("page_size", db->view.page_size), WR_F_U64("pages", db->view.commit),
-        WR_F_U64("changed_pages", db->dirty.map.n));
+    wr_log(DB_LOG(db), db->cooled_ns == INT64_MIN ? WR_INFO : WR_DEBUG, "attached", DB_NAME(db),
+        WR_F_TXID("txid", db->txid), WR_F_U64("page_size", db->view.page_size),
+        WR_F_U64("pages", db->view.commit), WR_F_U64("changed_pages", db->dirty.map.n));
 }
 
 void wr_db_attach_on(struct wr_db *db)

@@ -79,6 +79,11 @@ enum wr_status wr_db_new(
     db->actor = (struct wr_actor){.step = wr_db_step, .lane = WR_LANE_LOCAL, .sched = sched};
     db->fs = o->fs ? o->fs : wr_fs_posix();
     db->watch = o->watch;
+    db->seats = o->seats;
+    db->seat.actor = &db->actor;
+    db->busy_ns = db->cooled_ns = INT64_MIN;
+    db->levels_ns = WR_NEVER;
+    db->quiet_ns = o->seats ? o->seats->quiet_ns : 0;
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->cadence = o->cadence;
     db->retention = o->retention;

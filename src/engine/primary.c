@@ -27,6 +27,7 @@
 #define BROKEN_MIN_NS      ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
 #define BROKEN_MAX_NS      ((int64_t)60 * 1000000000)
 #define MARK_NS            ((int64_t)10 * 1000000)   /* the clock of files has moved by then ... */
+#define TOUCH_NS           ((int64_t)1000000000)     /* the seats are told once in a while */
 #define MARK_TRIES         9u                        /* ... or does so in seconds: five in all */
 #define LEAVE_RETRY_NS     ((int64_t)100 * 1000000)  /* until it is tried again to let go */
 #define LEAVE_SAY_NS       ((int64_t)2 * 1000000000) /* before a word about what it waits for */
@@ -37,8 +38,9 @@ static const unsigned db_may_go[DB_STATE_MAX] = {
     [DB_WAITING] = TO(OPENING) | TO(CLOSED),
     [DB_OPENING] = TO(PROVING) | TO(WAITING) | TO(CLOSED),
     [DB_PROVING] = TO(SYNCING) | TO(CHECKPOINT) | TO(OPENING) | TO(BROKEN) | TO(CLOSED),
-    [DB_SYNCING] = TO(CHECKPOINT) | TO(BROKEN) | TO(CLOSED),
+    [DB_SYNCING] = TO(CHECKPOINT) | TO(COLD) | TO(BROKEN) | TO(CLOSED),
     [DB_CHECKPOINT] = TO(PROVING) | TO(SYNCING) | TO(OPENING) | TO(BROKEN) | TO(CLOSED),
+    [DB_COLD] = TO(OPENING) | TO(CLOSED),
     [DB_BROKEN] = TO(OPENING) | TO(CLOSED),
 };
 #undef TO
@@ -47,6 +49,7 @@ static const char *const state_names[DB_STATE_MAX] = {
     [DB_CLOSED] = "closed",
     [DB_WAITING] = "waiting",
     [DB_OPENING] = "opening",
+    [DB_COLD] = "cold",
     [DB_PROVING] = "proving",
     [DB_SYNCING] = "syncing",
     [DB_CHECKPOINT] = "checkpoint",
@@ -131,6 +134,8 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     db->no_rooms = 0;
     db->room_ns = 0;
     db->warned = 0;
+    if (db->seats)
+        wr_seats_give(db->seats, &db->seat);
 }
 
 void wr_db_wake(struct wr_db *db)
@@ -317,6 +322,28 @@ void wr_db_was_busy(struct wr_db *db)
     db->idle_ckpt_ns = wr_db_now_ns(db) + (wr_db_wal_is_long(db) ? LONG_CKPT_NS : IDLE_CKPT_NS);
 }
 
+static void note_busy(struct wr_db *db)
+{
+    int64_t now = wr_db_now_ns(db);
+
+    if (db->seats && (db->busy_ns == INT64_MIN || now - db->busy_ns >= TOUCH_NS))
+        wr_seats_touch(db->seats, &db->seat);
+    db->busy_ns = now;
+}
+
+/* The levels, and when they want to go on. */
+static enum wr_status compact(struct wr_db *db, struct wr_err *e)
+{
+    int64_t others_ns = db->next_ns;
+    enum wr_status st;
+
+    db->next_ns = WR_NEVER;
+    st = wr_db_compact(db, e);
+    db->levels_ns = db->next_ns;
+    wr_db_want(db, others_ns);
+    return st;
+}
+
 /* One step of a database that is attached. `forced`: somebody waits for a sync. */
 static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, struct wr_err *e)
 {
@@ -330,6 +357,8 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     news = db->seen.mx_frame != before.mx_frame || db->seen.change != before.change;
     if (news)
         wr_db_was_busy(db);
+    if (news)
+        note_busy(db);
     due = wr_db_ship_due(db, forced);
     if (wr_db_behind(db) && (due || forced || wr_db_join_due(db)))
         st = wr_db_capture(db, e);
@@ -338,7 +367,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     if (wr_db_join_due(db) || ((due || forced) && !wr_pageset_empty(&db->dirty)))
         st = wr_db_ship(db, e);
     if (st == WR_OK)
-        st = wr_db_compact(db, e);
+        st = compact(db, e);
     if (st == WR_OK && wr_db_checkpoint_due(db))
         st = wr_db_checkpoint(db, e);
     if (st != WR_OK || db->state != DB_SYNCING)
@@ -430,10 +459,10 @@ void wr_db_renumber_syncs(struct wr_db *db)
 static void publish(struct wr_db *db, uint64_t taken, bool captured)
 {
     bool any;
-    uint64_t acked = wr_db_acked(db, &any);
+    uint64_t acked = db->state == DB_COLD ? db->cold_txid : wr_db_acked(db, &any);
 
     db->status.state = state_names[db->state];
-    db->status.txid = db->txid;
+    db->status.txid = db->state == DB_COLD ? db->cold_txid : db->txid;
     db->status.commit = db->view.commit;
     db->status.wal_frames = db->conn ? db->seen.mx_frame : 0;
     wr_mutex_lock(&db->mutex);
@@ -441,7 +470,7 @@ static void publish(struct wr_db *db, uint64_t taken, bool captured)
     db->acked = acked;
     if (captured) {
         db->tickets_done = taken;
-        db->sync_txid = db->txid;
+        db->sync_txid = db->status.txid;
     }
     wr_cond_broadcast(&db->cond);
     wr_mutex_unlock(&db->mutex);
@@ -485,6 +514,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
         db->scan_due_ns = now + db->scan_ns;
     if (db->state == DB_BROKEN)
         let_go(db);
+    if (db->state == DB_COLD)
+        captured = wr_db_stay_cold(db, hinted);
     if (db->state == DB_WAITING)
         wr_db_go(db, DB_OPENING);
     if (db->state == DB_OPENING && now >= db->open_ns)
@@ -515,6 +546,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),
                 WR_F_Z("error", e.text));
     }
+    if (db->state == DB_SYNCING && captured && !hinted && !asked)
+        (void)wr_db_cool(db);
     publish(db, taken, captured && asked);
     wr_db_want(db, db->scan_due_ns);
     return (struct wr_next){.when = WR_NEXT_AT, .at_ns = db->next_ns};

@@ -21,6 +21,7 @@
 #include "engine/parcel.h"
 #include "engine/pos.h"
 #include "engine/primary.h"
+#include "engine/seats.h"
 #include "engine/view.h"
 #include "sqlite/conn.h"
 
@@ -33,6 +34,7 @@ enum db_state {
     DB_PROVING,    /* pinned; the database is being compared with what was replicated */
     DB_SYNCING,    /* pinned: the WAL cannot be reset before we captured it */
     DB_CHECKPOINT, /* read mark or writer lock held beside the pin: the only place we checkpoint */
+    DB_COLD,       /* let go, with all of it in the replicas; its files are watched */
     DB_BROKEN,     /* something contradicts the protocol: detach, and prove everything again */
     DB_STATE_MAX
 };
@@ -107,6 +109,12 @@ struct db_replica {
     struct wr_parcel *history[WR_LEVEL_MAX + 1]; /* files of them, under way or to be */
 };
 
+/* What tells whether a database was written to: its file, and its WAL. */
+struct db_files {
+    struct wr_file_mark db, wal;
+    bool wal_there;
+};
+
 enum db_watched {
     DB_WATCHED_FILE,
     DB_WATCHED_WAL,
@@ -135,6 +143,8 @@ struct wr_db {
     uint32_t checkpoint_frames;
     int64_t scan_ns;
     uint64_t scan_bytes, inline_bytes;
+    struct wr_seats *seats; /* NULL: it is always held open */
+    struct wr_seat seat;
     struct wr_watch *watch;
     uint64_t watch_ids[DB_WATCHED];
     bool watching[DB_WATCHED];
@@ -214,6 +224,13 @@ struct wr_db {
     int64_t pin_since_ns;   /* first attempt at the pin; 0: none under way */
     int64_t write_since_ns; /* first attempt at the writer lock to attach; 0: none under way */
     enum wr_status last_error; /* as last logged */
+
+    struct db_files left; /* as they were when it was let go; COLD */
+    uint64_t cold_txid;   /* last closed, then */
+    int64_t cooled_ns;    /* when that was; INT64_MIN: never */
+    int64_t busy_ns;      /* when it was last written to; INT64_MIN: not since it was added */
+    int64_t quiet_ns;     /* for how long it stays after that */
+    int64_t levels_ns;    /* when its levels, or a snapshot, next have something to do; WR_NEVER */
 };
 
 #define DB_LOG(db)  wr_sched_log((db)->actor.sched)
@@ -292,6 +309,13 @@ bool wr_db_stale_backfill(const struct wr_db *db);
 void wr_db_settle_backfill(struct wr_db *db);
 /* Whether the WAL holds frames that its index does not yet announce. */
 bool wr_db_more_coming(struct wr_db *db);
+
+/* cold.c: at the end of a step of SYNCING; whether it was let go */
+bool wr_db_cool(struct wr_db *db);
+void wr_db_warm(struct wr_db *db); /* COLD to OPENING */
+/* A step of COLD; `hinted`: the watch has told something. Whether nothing has changed, so that what
+ * is committed now is captured; else it is OPENING. */
+bool wr_db_stay_cold(struct wr_db *db, bool hinted);
 
 /* leave.c: what is to be done before the connections are closed; nobody else reads through them */
 void wr_db_leave(struct wr_db *db, bool for_good);

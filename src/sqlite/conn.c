@@ -590,6 +590,18 @@ bool wr_file_mark_equal(const struct wr_file_mark *a, const struct wr_file_mark 
            a->change_ns == b->change_ns;
 }
 
+bool wr_file_mark_of(const char *path, struct wr_file_mark *ret)
+{
+    struct file_id f;
+    struct stat now;
+
+    if (stat(path, &now) != 0)
+        return false;
+    f = id_of(&now);
+    *ret = mark_of(&f);
+    return true;
+}
+
 /* The time that a file gets that is written now: the kernel's as of its last tick. */
 static int64_t file_clock_ns(void)
 {
@@ -604,6 +616,11 @@ static int64_t file_clock_ns(void)
         return 0; /* every file is young */
     return ns_of(&t) - NS_PER_S / 10;
 #endif
+}
+
+bool wr_file_time_is_old(const struct wr_file_mark *m)
+{
+    return wr_mtime_is_old(m->mtime_ns, file_clock_ns());
 }
 
 bool wr_conn_mark_now(struct wr_conn *c, int64_t patience_ns, struct wr_file_mark *ret)

@@ -136,6 +136,9 @@ bool wr_conn_mark_now(
  * file another time than `mtime_ns`. Pure. */
 bool wr_mtime_is_old(int64_t mtime_ns, int64_t now_ns);
 bool wr_file_mark_equal(const struct wr_file_mark *a, const struct wr_file_mark *b);
+/* Of the file that a path names now: a stat, no open. False: none. */
+bool wr_file_mark_of(const char *path, struct wr_file_mark *ret);
+bool wr_file_time_is_old(const struct wr_file_mark *m); /* wr_mtime_is_old, as of now */
 
 /* Run PRAGMA quick_check or integrity_check on a database file without a WAL that nobody else has
  * open (one that is being restored). Takes no lock and makes no file. CORRUPT with the first

@@ -1,0 +1,270 @@
+/*
+ * test_primary_cold.c - a quiet database that is let go for others: nothing is lost by it, and
+ * nothing is read twice.
+ */
+#include "engine/seats.h"
+#include "harness/engine_world.h"
+#include "run/watch.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND ((int64_t)1000000000)
+
+static struct wr_seats seats;
+
+static struct wr_db_status status(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s;
+}
+
+static bool is(struct world *w, const char *state)
+{
+    return strcmp(status(w).state, state) == 0;
+}
+
+/* Time for the file system's clock, which is real, then `ns` with what the watch has told. */
+static void pass(struct world *w, int64_t ns)
+{
+    t_sleep_ms(30);
+    wr_watch_poll(w->opts.watch);
+    (void)world_pass(w, ns, 10000);
+}
+
+/* Somebody wants its seat, all the time. */
+static void begin(struct world *w)
+{
+    struct wr_err e = {0};
+
+    world_open(w, 1);
+    wr_seats_init(&seats, 1);
+    seats.taken = 1;
+    atomic_store(&seats.wanted, true);
+    w->opts.seats = &seats;
+    T_OK(wr_watch_new(true, &w->opts.watch, &e));
+    world_app(w);
+    world_sql(w, "PRAGMA wal_autocheckpoint=20; CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
+                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<50)"
+                 "INSERT INTO t SELECT i, randomblob(3500) FROM n");
+    world_start(w);
+    T(world_sync(w) == 1);
+}
+
+static void begin_cold(struct world *w)
+{
+    begin(w);
+    for (int i = 0; i < 20 && !is(w, "cold"); i++)
+        pass(w, 10 * SECOND);
+    T(is(w, "cold"));
+    T(status(w).txid == 1 && seats.taken == 1);
+}
+
+static void end(struct world *w)
+{
+    struct wr_watch *watch = w->opts.watch;
+
+    world_check(w, 0);
+    T(w->errors == 0 && w->warnings == 0);
+    world_close(w);
+    wr_watch_free(watch);
+    seats.taken = 0;
+    wr_seats_release(&seats);
+}
+
+/* A shell with another SQLite: opens, runs SQL, closes. */
+static void other_process(struct world *w, const char *sql)
+{
+    char *argv[] = {
+        (char *)(uintptr_t) "sqlite3", (char *)(uintptr_t)w->path, (char *)(uintptr_t)sql, NULL};
+    char *envp[] = {(char *)(uintptr_t) "PATH=/bin:/usr/bin", NULL};
+    int code = 0;
+    pid_t pid;
+
+    T(posix_spawnp(&pid, "sqlite3", NULL, NULL, argv, envp) == 0);
+    T(waitpid(pid, &code, 0) == pid && WIFEXITED(code) && WEXITSTATUS(code) == 0);
+}
+
+static void test_it_stays_cold(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin_cold(&w);
+    for (int i = 0; i < 10; i++) {
+        pass(&w, 100 * SECOND);
+        T(is(&w, "cold"));
+    }
+    end(&w);
+}
+
+/* Its connections were closed: SQLite removes the WAL when the application closes, too. */
+static void test_a_write_calls_it_back(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin_cold(&w);
+    for (int i = 0; i < 5; i++) {
+        uint64_t scans = status(&w).ledger_scans;
+
+        world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        pass(&w, SECOND);
+        T(!is(&w, "cold") && seats.taken == 2);
+        T(world_sync(&w) == (uint64_t)i + 2);
+        T(status(&w).ledger_scans == scans); /* by the WAL alone */
+        for (int k = 0; k < 20 && !is(&w, "cold"); k++)
+            pass(&w, 100 * SECOND);
+        T(is(&w, "cold") && seats.taken == 1);
+    }
+    end(&w);
+}
+
+/* Without a watch the scan finds it. */
+static void test_a_write_that_nobody_told(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin_cold(&w);
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+    (void)world_pass(&w, 61 * SECOND, 10000);
+    T(!is(&w, "cold"));
+    T(world_sync(&w) == 2);
+    end(&w);
+}
+
+/* Opened, written, checkpointed and closed before we look: each page is compared. */
+static void test_a_checkpoint_that_nobody_saw(void **state)
+{
+    struct world w;
+    uint64_t scans;
+
+    (void)state;
+    begin_cold(&w);
+    T(sqlite3_close(w.app) == SQLITE_OK);
+    w.app = NULL;
+    pass(&w, SECOND);
+    for (int i = 0; i < 20 && !is(&w, "cold"); i++)
+        pass(&w, 100 * SECOND);
+    T(is(&w, "cold"));
+    scans = status(&w).ledger_scans;
+    other_process(&w, "UPDATE t SET b=randomblob(200) WHERE a%7=0");
+    pass(&w, SECOND);
+    T(!is(&w, "cold"));
+    world_app(&w);
+    T(world_sync(&w) == 2);
+    T(status(&w).ledger_scans == scans + 1);
+    end(&w);
+}
+
+/* A sync of one that nobody has written to is done without its connections. */
+static void test_a_sync_leaves_it_cold(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    (void)state;
+    begin_cold(&w);
+    wr_db_sync_begin(w.db, &ticket);
+    world_run(&w, 0);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    T(txid == 1 && is(&w, "cold"));
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+    T(world_sync(&w) == 2);
+    end(&w);
+}
+
+static void test_the_next_start_knows_it(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin_cold(&w);
+    world_stop(&w);
+    world_start(&w);
+    T(world_sync(&w) == 1);
+    T(status(&w).ledger_scans == 0);
+    end(&w);
+}
+
+static void test_another_file_in_its_place(void **state)
+{
+    struct world w;
+    const char *other;
+
+    (void)state;
+    begin_cold(&w);
+    T(sqlite3_close(w.app) == SQLITE_OK);
+    w.app = NULL;
+    for (int i = 0; i < 20 && !is(&w, "cold"); i++)
+        pass(&w, 100 * SECOND);
+    other = t_path(w.dir, "other.db");
+    world_copy(w.path, other);
+    T(rename(other, w.path) == 0);
+    other_process(&w, "DELETE FROM t WHERE a>40");
+    pass(&w, SECOND);
+    T(!is(&w, "cold"));
+    world_app(&w);
+    T(world_sync(&w) > 1);
+    world_check(&w, 0);
+    w.warnings = 0; /* that it was another one */
+    end(&w);
+}
+
+/* One that is written to all the time keeps its seat. */
+static void test_a_busy_one_stays(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    for (int i = 0; i < 10; i++) {
+        world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        pass(&w, 4 * SECOND);
+        T(!is(&w, "cold"));
+    }
+    end(&w);
+}
+
+static void broken(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    (void)f;
+}
+
+/* Nothing is let go that was not sent. */
+static void test_what_waits_for_a_replica_stays(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin_cold(&w);
+    world_stop(&w);
+    w.arm = broken;
+    world_start(&w);
+    T(world_sync(&w) == 1);
+    faultstore_arm(w.fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+    for (int i = 0; i < 10; i++) {
+        pass(&w, 10 * SECOND);
+        T(!is(&w, "cold"));
+    }
+    faultstore_calm(w.fault[0]);
+    for (int i = 0; i < 50 && !is(&w, "cold"); i++)
+        pass(&w, 100 * SECOND);
+    T(is(&w, "cold") && status(&w).txid > 1);
+    w.errors = w.warnings = 0; /* of the replica */
+    end(&w);
+}
+
+T_MAIN(T_TEST(test_it_stays_cold), T_TEST(test_a_write_calls_it_back),
+    T_TEST(test_a_write_that_nobody_told), T_TEST(test_a_checkpoint_that_nobody_saw),
+    T_TEST(test_a_sync_leaves_it_cold), T_TEST(test_the_next_start_knows_it),
+    T_TEST(test_another_file_in_its_place), T_TEST(test_a_busy_one_stays),
+    T_TEST(test_what_waits_for_a_replica_stays))
