@@ -31,6 +31,7 @@ MAY_SEE_PUBLIC = {"vfs", "api", "daemon", "cli"}
 
 # Where a string may contain "-wal" or "-shm" outside of src/sqlite, and why.
 MAY_NAME_SIDECARS = {
+    "daemon/config_dir.c": "passes over the files of a directory that have such names, opens none",
     "cli/": "messages that name the files to the user",
     "engine/place.c": "finds them beside a restore's target by stat(2) and moves them by rename(2), "
     "which open nothing",

@@ -8,147 +8,22 @@
  *         replica:                       or `replicas:`, a list
  *           url: s3://bucket/app         or type, bucket, path
  *           sync-interval: 1s
+ *       - dir: /var/lib/tenants          all databases of a directory: config_dir.c
+ *         pattern: "*.db"
+ *         replica: {url: s3://bucket/tenants}
  *     region: eu-west-1                  any replica key here is the default of all replicas
- *     exec: "myapp -serve"
- *     logging: {level: info, type: text, stderr: false}
- *     shutdown-sync-timeout: 30s
+ *     addr: ":9090"                      and more of the process: config_process.c
  *     snapshot: {interval: 24h}          and more of that kind: config_history.c
  *
- * A key that does nothing gets one warning with its place and the nearest key that does something;
- * a value that cannot be meant stops the program, because a backup that silently does not happen
- * is worse than a start that fails.
+ * What cannot be meant stops the program, because a backup that silently does not happen is worse
+ * than a start that fails; what does nothing gets one warning with its place. Which is which is
+ * told by docs/adr/0013.
  */
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
 
 #define REPLICAS_MAX 16 /* of one database */
 #define DBS_MAX      100000
-
-static const struct wr_key top_keys[] = {
-    {"dbs", WR_KEY_READ},
-    {"exec", WR_KEY_READ},
-    {"logging", WR_KEY_READ},
-    {"shutdown-sync-timeout", WR_KEY_READ},
-    {"addr", WR_KEY_LATER},
-    {"mcp-addr", WR_KEY_LATER},
-    {"socket", WR_KEY_LATER},
-    {"levels", WR_KEY_READ},
-    {"snapshot", WR_KEY_READ},
-    {"validation", WR_KEY_READ},
-    {"retention", WR_KEY_READ},
-    {"l0-retention", WR_KEY_READ},
-    {"l0-retention-check-interval", WR_KEY_LATER},
-    {"verify-compaction", WR_KEY_LATER},
-    {"shutdown-sync-interval", WR_KEY_LATER},
-    {"heartbeat-url", WR_KEY_LATER},
-    {"heartbeat-interval", WR_KEY_LATER},
-    {NULL, 0},
-};
-
-static const struct wr_key logging_keys[] = {
-    {"level", WR_KEY_READ},
-    {"type", WR_KEY_READ},
-    {"stderr", WR_KEY_READ},
-    {"source", WR_KEY_LATER},
-    {NULL, 0},
-};
-
-static const struct wr_key db_keys[] = {
-    {"path", WR_KEY_READ},
-    {"replica", WR_KEY_READ},
-    {"replicas", WR_KEY_READ},
-    {"restore-if-db-not-exists", WR_KEY_READ},
-    {"dir", WR_KEY_READ},
-    {"pattern", WR_KEY_LATER},
-    {"recursive", WR_KEY_LATER},
-    {"watch", WR_KEY_LATER},
-    {"meta-dir", WR_KEY_LATER},
-    {"meta-path", WR_KEY_FOR_ALL},
-    {"monitor-interval", WR_KEY_LATER},
-    {"checkpoint-interval", WR_KEY_LATER},
-    {"busy-timeout", WR_KEY_LATER},
-    {"min-checkpoint-page-count", WR_KEY_FOR_ALL},
-    {"adopt-replica", WR_KEY_FOR_ALL},
-    {"truncate-page-n", WR_KEY_LATER},
-    {"max-sync-wal-bytes", WR_KEY_LATER},
-    {"max-checkpoint-page-count", WR_KEY_LATER},
-    {"snapshot", WR_KEY_READ},
-    {NULL, 0},
-};
-
-static enum wr_status get_bool(
-    struct wr_doc *d, const yaml_node_t *map, const char *key, bool *ret, struct wr_err *e)
-{
-    const yaml_node_t *v = wr_doc_get(d, map, key);
-
-    if (v && !wr_parse_bool(wr_doc_text(v), ret))
-        return wr_doc_fail(d, v, e, "%s must be true or false", key);
-    return WR_OK;
-}
-
-/* A text, kept in the arena; *ret stays when there is none. */
-static enum wr_status get_text(
-    struct wr_doc *d, const yaml_node_t *map, const char *key, const char **ret, struct wr_err *e)
-{
-    const yaml_node_t *v = wr_doc_get(d, map, key);
-    struct wr_str copy;
-    enum wr_status st;
-
-    if (!v)
-        return WR_OK;
-    st = wr_doc_is(d, v, YAML_SCALAR_NODE, key, e);
-    if (st != WR_OK)
-        return st;
-    copy = wr_arena_str(d->arena, wr_doc_text(v));
-    if (!copy.p)
-        return wr_fail(e, WR_NOMEM, "out of memory");
-    *ret = copy.p;
-    return WR_OK;
-}
-
-static enum wr_status read_logging(
-    struct wr_doc *d, const yaml_node_t *top, struct wr_config_logging *ret, struct wr_err *e)
-{
-    const yaml_node_t *map = wr_doc_get(d, top, "logging");
-    const char *type = "text";
-    enum wr_status st;
-
-    if (!map)
-        return WR_OK;
-    st = wr_doc_is(d, map, YAML_MAPPING_NODE, "logging", e);
-    if (st != WR_OK)
-        return st;
-    wr_config_check_keys(d, map, logging_keys, NULL);
-    st = get_text(d, map, "level", &ret->level, e);
-    if (st == WR_OK)
-        st = get_text(d, map, "type", &type, e);
-    if (st == WR_OK)
-        st = get_bool(d, map, "stderr", &ret->to_stderr, e);
-    if (st != WR_OK)
-        return st;
-    if (wr_str_eq(wr_str(type), WR_STR("json")))
-        ret->format = WR_LOG_FORMAT_JSON;
-    else if (wr_str_eq(wr_str(type), WR_STR("pretty")))
-        ret->format = WR_LOG_FORMAT_PRETTY;
-    else if (!wr_str_eq(wr_str(type), WR_STR("text")))
-        return wr_doc_fail(d, wr_doc_get(d, map, "type"), e,
-            "logging.type must be text, json or pretty, not \"%s\"", type);
-    return WR_OK;
-}
-
-static enum wr_status read_timeout(
-    struct wr_doc *d, const yaml_node_t *top, int64_t *ret_ms, struct wr_err *e)
-{
-    const yaml_node_t *v = wr_doc_get(d, top, "shutdown-sync-timeout");
-    int64_t ns;
-
-    if (!v)
-        return WR_OK;
-    if (!wr_parse_duration(wr_doc_text(v), &ns) || ns < 0)
-        return wr_doc_fail(d, v, e, "shutdown-sync-timeout must be a duration such as 30s");
-    *ret_ms = ns / 1000000;
-    return WR_OK;
-}
 
 /* `replica:` or `replicas:` of one database. */
 static enum wr_status read_replicas(struct wr_doc *d, const yaml_node_t *db, const yaml_node_t *top,
@@ -191,81 +66,148 @@ static enum wr_status read_replicas(struct wr_doc *d, const yaml_node_t *db, con
     return st;
 }
 
-static enum wr_status read_db(struct wr_doc *d, const yaml_node_t *node, const yaml_node_t *top,
-    size_t index, struct wr_config_db *ret, struct wr_err *e)
+/* The settings of an entry that are the same for one database and for a directory of them. */
+static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
+    const yaml_node_t *top, const char *what, struct wr_pairs *pairs, struct wr_err *e)
 {
-    const yaml_node_t *dir = wr_doc_get(d, node, "dir");
-    struct wr_pairs pairs = {0};
-    const char *path = NULL, *value;
+    enum wr_status st = WR_OK;
+
+    for (const struct wr_key *k = wr_config_db_keys; st == WR_OK && k->name; k++) {
+        const yaml_node_t *v = k->use == WR_KEY_FOR_ALL ? wr_doc_get(d, node, k->name) : NULL;
+        char name[64];
+
+        if (!v)
+            continue;
+        (void)snprintf(name, sizeof(name), "%s.%s", what, k->name); /* only for the message */
+        st = wr_config_check_value(d, v, k->kind, name, e);
+        if (st == WR_OK && k->kind == WR_KEY_NUMBER &&
+            (wr_doc_text(v).p[0] == '-' || wr_str_eq(wr_doc_text(v), WR_STR("0"))))
+            st = wr_doc_fail(d, v, e, "%s must be greater than 0 (got " WR_FMT ")", name,
+                WR_ARG(wr_doc_text(v)));
+        if (st == WR_OK)
+            st = wr_pairs_add(pairs, d->arena, k->name, wr_doc_text(v), e);
+    }
+    return st == WR_OK ? wr_config_history(d, top, node, pairs, e) : st;
+}
+
+enum wr_status wr_config_place_path(struct wr_doc *d, const yaml_node_t *node, const char *what,
+    const char *key, const char **ret, struct wr_err *e)
+{
+    const yaml_node_t *v = wr_doc_find(d, node, key);
+    const char *text = NULL;
     enum wr_status st;
 
-    st = wr_doc_is(d, node, YAML_MAPPING_NODE, "an entry of dbs", e);
-    if (st != WR_OK)
-        return st;
-    wr_config_check_keys(d, node, db_keys, NULL);
-    if (dir) /* ignoring it would leave its databases without a replica */
-        return wr_doc_fail(d, dir, e,
-            "database config #%zu: 'dir' is not supported by this version, list each 'path'",
-            index + 1);
-    st = get_text(d, node, "path", &path, e);
-    if (st == WR_OK && !path)
-        return wr_doc_fail(d, node, e, "database config #%zu: must specify 'path'", index + 1);
-    if (st == WR_OK)
-        st = wr_expand_path(d->arena, wr_str(path), &ret->path, e);
-    if (st == WR_OK)
-        st = get_bool(d, node, "restore-if-db-not-exists", &ret->restore_if_missing, e);
-    for (const struct wr_key *k = db_keys; st == WR_OK && k->name; k++) {
-        if (k->use != WR_KEY_FOR_ALL)
-            continue;
-        value = NULL;
-        st = get_text(d, node, k->name, &value, e);
-        if (st == WR_OK && value)
-            st = wr_pairs_add(&pairs, d->arena, k->name, wr_str(value), e);
+    *ret = NULL;
+    if (v && wr_doc_has_gap(d, v))
+        return wr_doc_fail(d, v, e, "%s.%s: a variable in it has no value", what, key);
+    st = wr_config_text(d, node, what, key, &text, e);
+    return st == WR_OK && text ? wr_expand_path(d->arena, wr_str(text), ret, e) : st;
+}
+
+/* A pattern, or what is left of another notation, is the name of a file that will never be. */
+static enum wr_status check_path(
+    struct wr_doc *d, const yaml_node_t *node, const char *path, struct wr_err *e)
+{
+    struct wr_str s = wr_str(path), dir, name;
+
+    if (strchr(path, '*')) {
+        (void)wr_str_cut_last(s, '/', &dir, &name);
+        return wr_doc_fail(d, wr_doc_get(d, node, "path"), e,
+            "path is one file and no pattern: for several write dir: " WR_FMT
+            " and pattern: \"" WR_FMT "\"",
+            WR_ARG(dir.n ? dir : WR_STR("/")), WR_ARG(name));
     }
+    if (wr_str_ends(s, WR_STR(";")) || wr_str_ends(s, WR_STR(",")))
+        wr_doc_warn(d, wr_doc_get(d, node, "path"),
+            "path ends with \"%c\", which is taken for part "
+            "of the name: %s",
+            s.p[s.n - 1], path);
+    return WR_OK;
+}
+
+static enum wr_status read_file(struct wr_doc *d, const yaml_node_t *node, const yaml_node_t *top,
+    size_t index, const char *path, struct wr_config_db *ret, struct wr_err *e)
+{
+    struct wr_pairs pairs = {0};
+    const char *meta = NULL;
+    enum wr_status st = check_path(d, node, path, e);
+    char what[32];
+
+    (void)snprintf(what, sizeof(what), "dbs[%zu]", index); /* only for messages */
+    ret->path = path;
     if (st == WR_OK)
-        st = wr_config_history(d, top, node, &pairs, e);
+        st = wr_config_bool(d, node, what, "restore-if-db-not-exists", &ret->restore_if_missing, e);
+    if (st == WR_OK)
+        st = wr_config_place_path(d, node, what, "meta-path", &meta, e);
+    if (st == WR_OK && meta)
+        st = wr_pairs_add(&pairs, d->arena, "meta-path", wr_str(meta), e);
+    if (st == WR_OK)
+        st = read_settings(d, node, top, what, &pairs, e);
     if (st == WR_OK)
         st = wr_pairs_copy(&pairs, d->arena, &ret->settings, e);
     return st != WR_OK ? st : read_replicas(d, node, top, index, ret, e);
 }
 
-struct by_path {
-    const struct wr_config_db *db;
-    size_t i; /* in the file */
-};
-
-static int compare(const void *a, const void *b)
+static enum wr_status read_dir(struct wr_doc *d, const yaml_node_t *node, const yaml_node_t *top,
+    size_t index, const char *path, struct wr_config_dir *ret, struct wr_err *e)
 {
-    const struct by_path *x = a, *y = b;
-    int c = wr_str_cmp(wr_str(x->db->path), wr_str(y->db->path));
+    struct wr_pairs pairs = {0};
+    enum wr_status st = wr_config_dir_keys(d, node, index, ret, e);
+    char what[32];
 
-    return c ? c : (x->i > y->i) - (x->i < y->i);
+    (void)snprintf(what, sizeof(what), "dbs[%zu]", index); /* only for messages */
+    ret->path = path;
+    if (st == WR_OK)
+        st = read_settings(d, node, top, what, &pairs, e);
+    if (st == WR_OK)
+        st = wr_pairs_copy(&pairs, d->arena, &ret->each.settings, e);
+    if (st == WR_OK)
+        st = read_replicas(d, node, top, index, &ret->each, e);
+    for (size_t i = 0; st == WR_OK && i < ret->each.nreplicas; i++)
+        if (strcmp(ret->each.replicas[i].type, "nats") == 0)
+            return wr_doc_fail(d, node, e,
+                "a directory cannot go to NATS, where all databases of a bucket have the same "
+                "names: "
+                "give each 'path' a bucket of its own");
+    return st;
 }
 
-/* Two engines on one database would fight over its checkpoint lock and its local files. */
-static enum wr_status check_distinct(struct wr_doc *d, const yaml_node_t *list,
-    const struct wr_config_db *dbs, size_t n, struct wr_err *e)
+static enum wr_status read_entry(struct wr_doc *d, const yaml_node_t *node, const yaml_node_t *top,
+    size_t index, struct wr_config_entries *ret, struct wr_err *e)
 {
-    struct by_path *sorted = wr_arena_array(d->arena, n, sizeof(*sorted));
+    const char *path, *dir = NULL;
+    char what[32];
+    enum wr_status st = wr_doc_is(d, node, YAML_MAPPING_NODE, "an entry of dbs", e);
 
-    if (!sorted)
-        return wr_fail(e, WR_NOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++)
-        sorted[i] = (struct by_path){&dbs[i], i};
-    if (n > 1)
-        qsort(sorted, n, sizeof(*sorted), compare);
-    for (size_t i = 1; i < n; i++)
-        if (wr_str_eq(wr_str(sorted[i - 1].db->path), wr_str(sorted[i].db->path)))
-            return wr_doc_fail(d, wr_doc_item(d, list, sorted[i].i), e,
-                "%s is listed twice: put both replicas under one 'replicas'", sorted[i].db->path);
-    return WR_OK;
+    (void)snprintf(what, sizeof(what), "dbs[%zu]", index); /* only for messages */
+    if (st == WR_OK)
+        st = wr_config_check_keys(d, node, wr_config_db_keys, NULL, e);
+    if (st == WR_OK)
+        st = wr_config_place_path(d, node, what, "path", &path, e);
+    if (st == WR_OK)
+        st = wr_config_place_path(d, node, what, "dir", &dir, e);
+    if (st != WR_OK)
+        return st;
+    if (path && dir)
+        return wr_doc_fail(
+            d, node, e, "database config #%zu: cannot specify both 'path' and 'dir'", index + 1);
+    if (!path && !dir)
+        return wr_doc_fail(
+            d, node, e, "database config #%zu: must specify either 'path' or 'dir'", index + 1);
+    if (dir) {
+        ret->dir_nodes[ret->ndirs] = node;
+        return read_dir(d, node, top, index, dir, &ret->dirs[ret->ndirs++], e);
+    }
+    ret->db_nodes[ret->ndbs] = node;
+    st = wr_config_no_dir_keys(d, node, index, e);
+    return st == WR_OK ? read_file(d, node, top, index, path, &ret->dbs[ret->ndbs++], e) : st;
 }
 
 static enum wr_status read_dbs(
     struct wr_doc *d, const yaml_node_t *top, struct wr_config *c, struct wr_err *e)
 {
     const yaml_node_t *list = wr_doc_get(d, top, "dbs");
-    struct wr_config_db *dbs;
+    struct wr_config_entries all = {0};
     enum wr_status st;
     size_t n = 0;
 
@@ -278,14 +220,19 @@ static enum wr_status read_dbs(
         n++;
     if (n > DBS_MAX)
         return wr_doc_fail(d, list, e, "more than %d databases", DBS_MAX);
-    dbs = wr_arena_array(d->arena, n, sizeof(*dbs));
-    if (!dbs)
+    all.dbs = wr_arena_array(d->arena, n, sizeof(*all.dbs));
+    all.dirs = wr_arena_array(d->arena, n, sizeof(*all.dirs));
+    all.db_nodes = wr_arena_array(d->arena, n, sizeof(const yaml_node_t *));
+    all.dir_nodes = wr_arena_array(d->arena, n, sizeof(const yaml_node_t *));
+    if (!all.dbs || !all.dirs || !all.db_nodes || !all.dir_nodes)
         return wr_fail(e, WR_NOMEM, "out of memory");
     for (size_t i = 0; st == WR_OK && i < n; i++)
-        st = read_db(d, wr_doc_item(d, list, i), top, i, &dbs[i], e);
-    c->dbs = dbs;
-    c->ndbs = n;
-    return st != WR_OK ? st : check_distinct(d, list, dbs, n, e);
+        st = read_entry(d, wr_doc_item(d, list, i), top, i, &all, e);
+    c->dbs = all.dbs;
+    c->ndbs = all.ndbs;
+    c->dirs = all.dirs;
+    c->ndirs = all.ndirs;
+    return st == WR_OK ? wr_config_distinct(d, &all, e) : st;
 }
 
 void wr_config_defaults(struct wr_config *c)
@@ -304,14 +251,10 @@ enum wr_status wr_config_read(struct wr_doc *d, struct wr_config *c, struct wr_e
     if (!top)
         return WR_OK;
     st = wr_doc_is(d, top, YAML_MAPPING_NODE, "the configuration", e);
-    if (st != WR_OK)
-        return st;
-    wr_config_check_keys(d, top, top_keys, wr_config_replica_keys);
-    st = read_logging(d, top, &c->logging, e);
     if (st == WR_OK)
-        st = get_text(d, top, "exec", &c->exec, e);
+        st = wr_config_check_keys(d, top, wr_config_top_keys, wr_config_replica_keys, e);
     if (st == WR_OK)
-        st = read_timeout(d, top, &c->shutdown_sync_timeout_ms, e);
+        st = wr_config_process(d, top, c, e);
     if (st == WR_OK)
         st = wr_config_history_top(d, top, e);
     return st != WR_OK ? st : read_dbs(d, top, c, e);

@@ -34,6 +34,18 @@ struct wr_config_db {
     size_t nreplicas; /* at least 1 */
 };
 
+/* A directory of databases: each file with an SQLite header of which the name matches. */
+struct wr_config_dir {
+    const char *path;      /* absolute */
+    const char *pattern;   /* of the last name, as fnmatch has it without flags */
+    bool recursive;        /* also below its directories */
+    bool watch;            /* also those that appear later; there may be none at first */
+    const char *meta_path; /* local state is kept below it; NULL: beside each database */
+    const char *meta_dir;  /* likewise, with other names; at most one of the two */
+    /* What each has: the path is NULL, the URLs are those of the directory. */
+    struct wr_config_db each;
+};
+
 enum wr_log_format {
     WR_LOG_FORMAT_TEXT,
     WR_LOG_FORMAT_JSON,
@@ -56,6 +68,8 @@ struct wr_config_socket {
 struct wr_config {
     const struct wr_config_db *dbs;
     size_t ndbs;
+    const struct wr_config_dir *dirs;
+    size_t ndirs;
     const char *exec; /* NULL: none */
     const char *addr; /* host:port of the metrics listener; NULL: none */
     struct wr_config_socket socket;
@@ -66,7 +80,8 @@ struct wr_config {
     const struct wr_warning *warnings; /* doc.h; one for each key that does nothing */
 };
 
-/* $LITESTREAM_CONFIG, else /etc/litestream.yml. */
+/* $WEIR_CONFIG, else $LITESTREAM_CONFIG, else /etc/weir.yml if it exists, else
+ * /etc/litestream.yml. */
 const char *wr_config_default_path(void);
 
 /* Read `path` (NULL: the default). MISUSE with "file:line:column: ..." for what cannot be meant,
@@ -79,10 +94,19 @@ enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char 
     size_t nurls, const char *sync_interval, struct wr_config **ret,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* The database with this path, after the expansion that wr_expand_path makes. MISUSE "database not
- * found in config: ...", with the nearest one when there is one. */
+/* The database with this path, after the expansion that wr_expand_path makes; also one that may be
+ * in a directory, whether it is there or not. MISUSE "database not found in config: ...", with the
+ * nearest one when there is one. */
 enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, const char *path,
     const struct wr_config_db **ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Whether a file with this path relative to the directory may be one of its databases, by its name:
+ * never one of those that SQLite or we keep beside a database. */
+bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel);
+/* The entry of the database with this path relative to the directory: replicas and local state have
+ * it in their names. MISUSE: the name does not fit into a URL. */
+enum wr_status wr_config_dir_entry(struct wr_arena *a, const struct wr_config_dir *dir,
+    const char *rel, struct wr_config_db *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* Whether files of a database with these settings are ever deleted: retention.enabled. */
 bool wr_config_retains(const char *const *settings);

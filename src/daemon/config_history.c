@@ -19,15 +19,15 @@
 #include "daemon/config_int.h"
 
 static const struct wr_key snapshot_keys[] = {
-    {"interval", WR_KEY_READ},
-    {"retention", WR_KEY_READ},
-    {"keep", WR_KEY_READ},
-    {"keep-hourly", WR_KEY_READ},
-    {"keep-daily", WR_KEY_READ},
-    {"keep-weekly", WR_KEY_READ},
-    {"keep-monthly", WR_KEY_READ},
-    {"keep-yearly", WR_KEY_READ},
-    {NULL, 0},
+    {.name = "interval", .use = WR_KEY_READ},
+    {.name = "retention", .use = WR_KEY_READ},
+    {.name = "keep", .use = WR_KEY_READ},
+    {.name = "keep-hourly", .use = WR_KEY_READ},
+    {.name = "keep-daily", .use = WR_KEY_READ},
+    {.name = "keep-weekly", .use = WR_KEY_READ},
+    {.name = "keep-monthly", .use = WR_KEY_READ},
+    {.name = "keep-yearly", .use = WR_KEY_READ},
+    {0},
 };
 
 /* Settings with a number, of which the keys are what follows "snapshot.". */
@@ -36,19 +36,19 @@ static const char *const keep_settings[] = {"snapshot.keep", "snapshot.keep-hour
 #define KEEP_MAX 100000 /* as weir_db_add has it */
 
 static const struct wr_key retention_keys[] = {
-    {"enabled", WR_KEY_READ},
-    {"grace", WR_KEY_READ},
-    {NULL, 0},
+    {.name = "enabled", .use = WR_KEY_READ},
+    {.name = "grace", .use = WR_KEY_READ},
+    {0},
 };
 
 static const struct wr_key validation_keys[] = {
-    {"interval", WR_KEY_READ},
-    {NULL, 0},
+    {.name = "interval", .use = WR_KEY_READ},
+    {0},
 };
 
 static const struct wr_key level_keys[] = {
-    {"interval", WR_KEY_READ},
-    {NULL, 0},
+    {.name = "interval", .use = WR_KEY_READ},
+    {0},
 };
 
 struct history {
@@ -61,15 +61,13 @@ static enum wr_status check_duration(const struct history *h, const yaml_node_t 
     const char *what, const char *name, bool may_be_zero, struct wr_err *e)
 {
     struct wr_str text = wr_doc_text(v);
-    int64_t ns;
+    int64_t ns = 0;
+    enum wr_status st = wr_config_duration(h->doc, v, what, "24h", &ns, e);
 
-    if (!wr_parse_duration(text, &ns))
-        return wr_doc_fail(
-            h->doc, v, e, "%s: \"" WR_FMT "\" is not a duration such as 24h", what, WR_ARG(text));
-    if (ns < 0 || (ns == 0 && !may_be_zero))
+    if (st == WR_OK && (ns < 0 || (ns == 0 && !may_be_zero)))
         return wr_doc_fail(h->doc, v, e, "%s: %s must %s (got " WR_FMT ")", what, name,
             may_be_zero ? "not be negative" : "be greater than 0", WR_ARG(text));
-    return WR_OK;
+    return st;
 }
 
 /* One duration as the setting `key`. */
@@ -105,9 +103,10 @@ static enum wr_status read_levels(const struct history *h, const yaml_node_t *to
         }
         (void)snprintf(what, sizeof(what), "levels[%zu].interval", i);
         st = wr_doc_is(h->doc, item, YAML_MAPPING_NODE, "an entry of levels", e);
+        if (st == WR_OK)
+            st = wr_config_check_keys(h->doc, item, level_keys, NULL, e);
         if (st != WR_OK)
             break;
-        wr_config_check_keys(h->doc, item, level_keys, NULL);
         v = wr_doc_get(h->doc, item, "interval");
         st = v ? check_duration(h, v, what, "compaction interval", false, e)
                : wr_doc_fail(h->doc, item, e, "%s is missing", what);
@@ -119,20 +118,6 @@ static enum wr_status read_levels(const struct history *h, const yaml_node_t *to
     if (st == WR_OK)
         st = wr_pairs_add(h->out, h->doc->arena, "levels", wr_buf_view(&text), e);
     wr_buf_release(&text);
-    return st;
-}
-
-/* A mapping with known keys, or nothing. */
-static enum wr_status get_map(const struct history *h, const yaml_node_t *from, const char *key,
-    const struct wr_key *keys, const yaml_node_t **ret, struct wr_err *e)
-{
-    enum wr_status st = WR_OK;
-
-    *ret = wr_doc_get(h->doc, from, key);
-    if (*ret)
-        st = wr_doc_is(h->doc, *ret, YAML_MAPPING_NODE, key, e);
-    if (*ret && st == WR_OK)
-        wr_config_check_keys(h->doc, *ret, keys, NULL);
     return st;
 }
 
@@ -159,23 +144,61 @@ static enum wr_status of_replicas(const struct history *h, const yaml_node_t *db
     return WR_OK;
 }
 
+/* A duration of snapshots, which has an older name as a key of replicas. */
+struct snapshot_time {
+    const char *key, *old, *setting, *name, *usual;
+    const yaml_node_t *v; /* NULL: as usual */
+    int64_t ns;
+};
+
 /* Of the database, of its replicas, or of all: the nearest one counts. */
 static enum wr_status read_snapshot(const struct history *h, const yaml_node_t *top,
-    const yaml_node_t *db, const char *key, const char *old, const char *setting, const char *name,
-    struct wr_err *e)
+    const yaml_node_t *db, struct snapshot_time *t, struct wr_err *e)
 {
-    const yaml_node_t *own, *all, *v;
-    enum wr_status st = get_map(h, db, "snapshot", snapshot_keys, &own, e);
+    const yaml_node_t *own;
+    enum wr_status st = wr_config_map(h->doc, db, "snapshot", snapshot_keys, &own, e);
 
-    v = wr_doc_get(h->doc, own, key);
-    if (st == WR_OK && !v)
-        st = of_replicas(h, db, old, "'snapshot' of the database", &v, e);
+    t->v = wr_doc_get(h->doc, own, t->key);
+    if (st == WR_OK && !t->v)
+        st = of_replicas(h, db, t->old, "'snapshot' of the database", &t->v, e);
     if (st != WR_OK)
         return st;
-    all = wr_doc_get(h->doc, top, "snapshot");
-    if (!v)
-        v = wr_doc_get(h->doc, all, key);
-    return add_duration(h, v, setting, name, false, e);
+    if (!t->v)
+        t->v = wr_doc_get(h->doc, wr_doc_get(h->doc, top, "snapshot"), t->key);
+    if (!t->v && strcmp(t->old, "retention") != 0) /* at the top that is another key */
+        t->v = wr_doc_get(h->doc, top, t->old);
+    (void)wr_parse_duration(t->v ? wr_doc_text(t->v) : wr_str(t->usual), &t->ns);
+    return add_duration(h, t->v, t->setting, t->name, false, e);
+}
+
+static struct wr_str text_of(const struct snapshot_time *t)
+{
+    return t->v ? wr_doc_text(t->v) : wr_str(t->usual);
+}
+
+static enum wr_status read_snapshots(
+    const struct history *h, const yaml_node_t *top, const yaml_node_t *db, struct wr_err *e)
+{
+    struct snapshot_time interval = {.key = "interval",
+        .old = "snapshot-interval",
+        .setting = "snapshot.interval",
+        .name = "snapshot interval",
+        .usual = "24h"};
+    struct snapshot_time retention = {.key = "retention",
+        .old = "retention",
+        .setting = "snapshot.retention",
+        .name = "snapshot retention",
+        .usual = "24h"};
+    enum wr_status st = read_snapshot(h, top, db, &interval, e);
+
+    if (st == WR_OK)
+        st = read_snapshot(h, top, db, &retention, e);
+    if (st == WR_OK && retention.ns < interval.ns)
+        wr_doc_warn(h->doc, retention.v ? retention.v : interval.v,
+            "snapshot.retention (" WR_FMT ") is less than snapshot.interval (" WR_FMT
+            "): files stay until the next snapshot all the same",
+            WR_ARG(text_of(&retention)), WR_ARG(text_of(&interval)));
+    return st;
 }
 
 /* How many to keep, each key by itself: of the database, or of all. */
@@ -212,19 +235,26 @@ static enum wr_status read_validation(
 
     if (st == WR_OK && !v)
         v = wr_doc_get(h->doc, wr_doc_get(h->doc, top, "validation"), "interval");
+    if (st == WR_OK && !v)
+        v = wr_doc_get(h->doc, top, "validation-interval");
     return st == WR_OK ? add_duration(h, v, "validation.interval", "validation interval", true, e)
                        : st;
 }
 
 enum wr_status wr_config_history_top(struct wr_doc *d, const yaml_node_t *top, struct wr_err *e)
 {
-    const struct history h = {.doc = d};
-    const yaml_node_t *v;
-    enum wr_status st = get_map(&h, top, "snapshot", snapshot_keys, &v, e);
+    const yaml_node_t *v = wr_doc_get(d, top, "retention");
+    enum wr_status st;
 
+    if (v && v->type == YAML_SCALAR_NODE) /* a key of each replica, to Litestream 0.3 */
+        return wr_doc_fail(d, v, e,
+            "retention must be a mapping, how long states are kept is snapshot.retention (write "
+            "snapshot: {retention: " WR_FMT "})",
+            WR_ARG(wr_doc_text(v)));
+    st = wr_config_map(d, top, "snapshot", snapshot_keys, &v, e);
     if (st == WR_OK)
-        st = get_map(&h, top, "retention", retention_keys, &v, e);
-    return st == WR_OK ? get_map(&h, top, "validation", validation_keys, &v, e) : st;
+        st = wr_config_map(d, top, "retention", retention_keys, &v, e);
+    return st == WR_OK ? wr_config_map(d, top, "validation", validation_keys, &v, e) : st;
 }
 
 enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const yaml_node_t *db,
@@ -237,11 +267,7 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
     enum wr_status st = read_levels(&h, top, e);
 
     if (st == WR_OK)
-        st = read_snapshot(&h, top, db, "interval", "snapshot-interval", "snapshot.interval",
-            "snapshot interval", e);
-    if (st == WR_OK)
-        st = read_snapshot(
-            &h, top, db, "retention", "retention", "snapshot.retention", "snapshot retention", e);
+        st = read_snapshots(&h, top, db, e);
     if (st == WR_OK)
         st = read_keep(&h, top, db, e);
     if (st == WR_OK)

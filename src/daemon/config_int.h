@@ -8,7 +8,7 @@
 #include "daemon/doc.h"
 
 /* What becomes of a key: read here, handed on as a setting where the backend has a use for it, or
- * recognised only to say that this version has none. */
+ * known, but without effect, which is said once. */
 enum wr_key_use {
     WR_KEY_FOR_S3 = 1,
     WR_KEY_FOR_OSS = 2,
@@ -20,12 +20,23 @@ enum wr_key_use {
     WR_KEY_FOR_GS = 128,
     WR_KEY_FOR_ALL = 255, /* also of a database */
     WR_KEY_READ = 256,
-    WR_KEY_LATER = 512,
+    WR_KEY_IDLE = 512,
+};
+
+/* What the value of a key that is handed on must be. */
+enum wr_key_kind {
+    WR_KEY_TEXT,
+    WR_KEY_BOOL,
+    WR_KEY_NUMBER,
+    WR_KEY_DURATION,
+    WR_KEY_SIZE,
 };
 
 struct wr_key {
     const char *name; /* NULL ends a table */
     unsigned use;
+    enum wr_key_kind kind;
+    const char *why; /* of an idle one: why it has no effect */
 };
 
 /* key, value, ..., NULL under construction, in the arena. */
@@ -39,12 +50,62 @@ enum wr_status wr_pairs_add(struct wr_pairs *p, struct wr_arena *a, const char *
 enum wr_status wr_pairs_copy(const struct wr_pairs *p, struct wr_arena *a, const char *const **ret,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* One warning for every key of `map` that is in neither table (`more` may be NULL), or is LATER. */
-void wr_config_check_keys(
-    struct wr_doc *d, const yaml_node_t *map, const struct wr_key *keys, const struct wr_key *more);
+/* Check every key of `map`, and of what is merged into it, against the tables (`more` may be NULL).
+ * MISUSE for what must be a mistake: a key that resembles a known one, or belongs elsewhere. One
+ * warning for each that is foreign or has no effect. */
+enum wr_status wr_config_check_keys(struct wr_doc *d, const yaml_node_t *map,
+    const struct wr_key *keys, const struct wr_key *more, struct wr_err *e) WR_MUST_CHECK;
 
-/* The keys that a replica may have, and that the top level may have as defaults for all. */
-extern const struct wr_key wr_config_replica_keys[];
+/* The keys of the top level, of an entry of `dbs`, and of a replica; the latter may also stand at
+ * the top as defaults for all. */
+extern const struct wr_key wr_config_top_keys[], wr_config_db_keys[], wr_config_replica_keys[];
+
+/* Values. Each leaves *ret as it is where there is none, and fails with MISUSE for one that cannot
+ * be meant. `what` is where the mapping stands ("dbs[0].replica"); NULL: at the top. */
+enum wr_status wr_config_text(struct wr_doc *d, const yaml_node_t *map, const char *what,
+    const char *key, const char **ret, struct wr_err *e) WR_MUST_CHECK; /* in the arena */
+enum wr_status wr_config_bool(struct wr_doc *d, const yaml_node_t *map, const char *what,
+    const char *key, bool *ret, struct wr_err *e) WR_MUST_CHECK;
+/* Check a value of that kind; `name` is all of its name. */
+enum wr_status wr_config_check_value(struct wr_doc *d, const yaml_node_t *v, enum wr_key_kind kind,
+    const char *name, struct wr_err *e) WR_MUST_CHECK;
+/* `v` as nanoseconds; `example` is one to show to who gives no unit ("24h"). */
+enum wr_status wr_config_duration(struct wr_doc *d, const yaml_node_t *v, const char *name,
+    const char *example, int64_t *ret_ns, struct wr_err *e) WR_MUST_CHECK;
+/* A mapping with known keys, or NULL where there is none. */
+enum wr_status wr_config_map(struct wr_doc *d, const yaml_node_t *from, const char *key,
+    const struct wr_key *keys, const yaml_node_t **ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* The absolute path that `key` says; NULL without one. MISUSE also where a variable in it has no
+ * value: it would be another path. */
+enum wr_status wr_config_place_path(struct wr_doc *d, const yaml_node_t *node, const char *what,
+    const char *key, const char **ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* The keys of an entry that only a directory has, but its path; `index` from 0. */
+enum wr_status wr_config_dir_keys(struct wr_doc *d, const yaml_node_t *node, size_t index,
+    struct wr_config_dir *ret, struct wr_err *e) WR_MUST_CHECK;
+/* That an entry for one database has none of them. */
+enum wr_status wr_config_no_dir_keys(
+    struct wr_doc *d, const yaml_node_t *node, size_t index, struct wr_err *e) WR_MUST_CHECK;
+
+/* The entries of `dbs`, and where each stands. */
+struct wr_config_entries {
+    struct wr_config_db *dbs;
+    struct wr_config_dir *dirs;
+    const yaml_node_t **db_nodes, **dir_nodes;
+    size_t ndbs, ndirs;
+};
+/* MISUSE: two have one path, or one replica. A warning: a replica lies in another one. */
+enum wr_status wr_config_distinct(
+    struct wr_doc *d, const struct wr_config_entries *all, struct wr_err *e) WR_MUST_CHECK;
+
+/* Where a replica is, however it is written: equal for what is the same place. In the arena. */
+enum wr_status wr_config_place(struct wr_arena *a, const struct wr_config_replica *r,
+    struct wr_str *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Read what is neither of databases nor of replicas: addr, socket, heartbeat, logging, exec. */
+enum wr_status wr_config_process(
+    struct wr_doc *d, const yaml_node_t *top, struct wr_config *c, struct wr_err *e) WR_MUST_CHECK;
 
 /* Read one replica. `defaults` is the top of the file; `what` names the place ("dbs[0].replica").
  */

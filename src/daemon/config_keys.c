@@ -30,10 +30,10 @@ enum wr_status wr_pairs_copy(
     return WR_OK;
 }
 
-static const struct wr_key *find_key(const struct wr_key *keys, struct wr_str name)
+static const struct wr_key *find_key(const struct wr_key *keys, const yaml_node_t *written)
 {
     for (; keys && keys->name; keys++)
-        if (wr_str_eq(wr_str(keys->name), name))
+        if (wr_doc_key_is(written, keys->name))
             return keys;
     return NULL;
 }
@@ -41,50 +41,93 @@ static const struct wr_key *find_key(const struct wr_key *keys, struct wr_str na
 static void offer_keys(struct wr_nearest *n, const struct wr_key *keys)
 {
     for (; keys && keys->name; keys++)
-        if (!(keys->use & WR_KEY_LATER))
-            wr_nearest_offer(n, keys->name);
+        wr_nearest_offer(n, keys->name);
 }
 
 /* Whether the mapping has the key of its pair `at` before. The last one counts, as in the original:
  * a second list of databases would take the first one's place. */
-static bool given_before(struct wr_doc *d, const yaml_node_t *map, size_t at, struct wr_str name)
+static bool given_before(struct wr_doc *d, const yaml_node_t *map, size_t at, const char *name)
 {
     const yaml_node_t *k, *v;
 
     for (size_t i = 0; i < at && wr_doc_pair(d, map, i, &k, &v); i++)
-        if (wr_str_eq(wr_doc_text(k), name))
+        if (wr_doc_key_is(k, name))
             return true;
     return false;
 }
 
-void wr_config_check_keys(
-    struct wr_doc *d, const yaml_node_t *map, const struct wr_key *keys, const struct wr_key *more)
+static void look_at_known(struct wr_doc *d, const yaml_node_t *map, size_t at,
+    const yaml_node_t *written, const struct wr_key *key)
+{
+    if (key->use & WR_KEY_IDLE)
+        wr_doc_warn(d, written, "\"%s\" has no effect: %s", key->name, key->why);
+    else if (given_before(d, map, at, key->name))
+        wr_doc_warn(
+            d, written, "\"%s\" was given before, what it said there is ignored", key->name);
+    if (!wr_str_eq(wr_doc_text(written), wr_str(key->name)))
+        wr_doc_warn(d, written, "\"" WR_FMT "\" is read as \"%s\"", WR_ARG(wr_doc_text(written)),
+            key->name);
+}
+
+/* Where a key belongs that stands elsewhere; NULL: nowhere. */
+static const char *home_of(const yaml_node_t *written)
+{
+    if (find_key(wr_config_replica_keys, written))
+        return "a replica";
+    if (find_key(wr_config_db_keys, written))
+        return "an entry of dbs";
+    return find_key(wr_config_top_keys, written) ? "the top of the file" : NULL;
+}
+
+/* What resembles a known key is a mistake, and what it was to do would not be done. All else may be
+ * for another program, or another version. */
+static enum wr_status look_at_unknown(struct wr_doc *d, const yaml_node_t *written,
+    const yaml_node_t *value, bool at_top, const struct wr_key *keys, const struct wr_key *more,
+    struct wr_err *e)
+{
+    struct wr_str name = wr_doc_text(written);
+    const char *home = home_of(written), *best;
+    struct wr_nearest near;
+
+    if (written->type != YAML_SCALAR_NODE)
+        return wr_doc_fail(d, written, e, "a key must be a single value");
+    if (at_top && d->warnings->n < WR_WARNINGS_MAX && wr_doc_is_shared(d, value)) {
+        wr_doc_warn(d, written,
+            "\"" WR_FMT "\" is no key of the configuration, only what refers to it is read",
+            WR_ARG(name));
+        return WR_OK;
+    }
+    if (home)
+        return wr_doc_fail(d, written, e, "\"" WR_FMT "\" has no meaning here, it belongs to %s",
+            WR_ARG(name), home);
+    wr_nearest_init(&near, name);
+    offer_keys(&near, keys);
+    offer_keys(&near, more);
+    best = wr_nearest_get(&near);
+    if (best && !wr_str_starts(name, WR_STR("x-")))
+        return wr_doc_fail(
+            d, written, e, "unknown key \"" WR_FMT "\", did you mean \"%s\"?", WR_ARG(name), best);
+    wr_doc_warn(d, written, "unknown key \"" WR_FMT "\" is ignored", WR_ARG(name));
+    return WR_OK;
+}
+
+enum wr_status wr_config_check_keys(struct wr_doc *d, const yaml_node_t *map,
+    const struct wr_key *keys, const struct wr_key *more, struct wr_err *e)
 {
     const yaml_node_t *k, *v;
+    struct wr_doc_maps maps;
+    enum wr_status st = wr_doc_merged(d, map, &maps, e);
 
-    for (size_t i = 0; wr_doc_pair(d, map, i, &k, &v); i++) {
-        struct wr_str name = wr_doc_text(k);
-        const struct wr_key *known = find_key(keys, name);
-        struct wr_nearest near;
-        const char *best;
+    for (size_t m = 0; st == WR_OK && m < maps.n; m++)
+        for (size_t i = 0; st == WR_OK && wr_doc_pair(d, maps.at[m], i, &k, &v); i++) {
+            const struct wr_key *known = find_key(keys, k);
 
-        if (!known)
-            known = find_key(more, name);
-        if (known && (known->use & WR_KEY_LATER))
-            wr_doc_warn(d, k, "\"%s\" has no effect in this version", known->name);
-        else if (known && given_before(d, map, i, name))
-            wr_doc_warn(
-                d, k, "\"%s\" was given before, what it said there is ignored", known->name);
-        if (known || wr_str_eq(name, WR_STR("<<")))
-            continue;
-        wr_nearest_init(&near, name);
-        offer_keys(&near, keys);
-        offer_keys(&near, more);
-        best = wr_nearest_get(&near);
-        if (best)
-            wr_doc_warn(d, k, "unknown key \"" WR_FMT "\" is ignored, did you mean \"%s\"?",
-                WR_ARG(name), best);
-        else
-            wr_doc_warn(d, k, "unknown key \"" WR_FMT "\" is ignored", WR_ARG(name));
-    }
+            if (!known)
+                known = find_key(more, k);
+            if (known)
+                look_at_known(d, maps.at[m], i, k, known);
+            else if (!wr_doc_is_merge(k))
+                st = look_at_unknown(d, k, v, maps.at[m] == wr_doc_root(d), keys, more, e);
+        }
+    return st;
 }

@@ -12,13 +12,23 @@
 #include <unistd.h>
 #include <weir.h>
 
-#define FILE_MAX ((size_t)4 << 20) /* bytes, before and after expansion */
+#define FILE_MAX   ((size_t)4 << 20) /* bytes, before and after expansion */
+#define GAPS_MAX   1000              /* variables without a value */
+#define OWN_PATH   "/etc/weir.yml"
+#define USUAL_PATH "/etc/litestream.yml"
 
 const char *wr_config_default_path(void)
 {
-    const char *path = getenv("LITESTREAM_CONFIG");
+    static const char *const variables[] = {"WEIR_CONFIG", "LITESTREAM_CONFIG"};
+    struct stat s;
 
-    return path && path[0] ? path : "/etc/litestream.yml";
+    for (size_t i = 0; i < wr_countof(variables); i++) {
+        const char *path = getenv(variables[i]);
+
+        if (path && path[0])
+            return path;
+    }
+    return stat(OWN_PATH, &s) == 0 ? OWN_PATH : USUAL_PATH;
 }
 
 /* To the end, or to one byte more than may be there. From the start, and not at offsets: a pipe, as
@@ -60,16 +70,19 @@ static enum wr_status read_file(const char *path, struct wr_buf *out, struct wr_
     return st;
 }
 
+/* Variables without a value, where they stood, and where they are missed. */
 struct unset {
     struct wr_warnings *warnings;
     const char *file;
     struct wr_str text;
+    size_t at[GAPS_MAX]; /* in the expanded text, ascending */
+    size_t n;
 };
 
 /* Examples in comments are no mistakes, so a line that begins with '#' is passed over. */
-static void warn_unset(void *arg, struct wr_str name, size_t off)
+static void note_unset(void *arg, struct wr_str name, bool is_set, size_t off, size_t out_off)
 {
-    const struct unset *u = arg;
+    struct unset *u = arg;
     size_t line = 1, start = 0, first;
 
     for (size_t i = 0; i < off; i++)
@@ -80,22 +93,61 @@ static void warn_unset(void *arg, struct wr_str name, size_t off)
     first = start;
     while (first < off && (u->text.p[first] == ' ' || u->text.p[first] == '\t'))
         first++;
-    if (u->text.p[first] != '#')
-        wr_warnings_add(u->warnings, "%s:%zu:%zu: environment variable \"" WR_FMT "\" is not set",
-            u->file, line, off - start + 1, WR_ARG(name));
+    if (u->text.p[first] == '#' || u->n == GAPS_MAX)
+        return;
+    u->at[u->n++] = out_off;
+    wr_warnings_add(u->warnings, "%s:%zu:%zu: environment variable \"" WR_FMT "\" is %s", u->file,
+        line, off - start + 1, WR_ARG(name), is_set ? "empty" : "not set");
+}
+
+/* As libyaml counts: characters, not bytes. */
+static enum wr_status place_gaps(
+    const struct unset *u, struct wr_str text, struct wr_doc *d, struct wr_err *e)
+{
+    struct wr_doc_gap *gaps = wr_arena_array(d->arena, u->n, sizeof(*gaps)), here = {0};
+    size_t n = 0;
+
+    if (!gaps)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    for (size_t i = 0; n < u->n; i++) {
+        while (n < u->n && u->at[n] == i)
+            gaps[n++] = here;
+        if (i == text.n)
+            break;
+        if (text.p[i] == '\n')
+            here = (struct wr_doc_gap){.line = here.line + 1};
+        else
+            here.column += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+    }
+    d->gaps = gaps;
+    d->ngaps = n;
+    return WR_OK;
+}
+
+/* The failure may come of a variable, and its warning is not shown without a configuration. */
+static enum wr_status with_unset(enum wr_status st, const struct wr_warnings *w, struct wr_err *e)
+{
+    const struct wr_warning *first = w->first;
+    char text[WR_ERR_MAX];
+
+    if (st != WR_MISUSE || !first || !e)
+        return st;
+    (void)snprintf(text, sizeof(text), "%s", e->text);
+    return wr_fail(e, st, "%s (%s)", text, first->text);
 }
 
 enum wr_status wr_config_load(
     struct wr_arena *a, const char *path, bool expand_env, struct wr_config **ret, struct wr_err *e)
 {
     struct wr_config *c = wr_arena_alloc(a, sizeof(*c));
-    struct wr_warnings warnings;
+    struct unset *u = wr_arena_alloc(a, sizeof(*u));
+    struct wr_warnings warnings, unset;
     struct wr_str text = {0};
     struct wr_buf file, buf;
     struct wr_doc doc;
     enum wr_status st;
 
-    if (!c)
+    if (!c || !u)
         return wr_fail(e, WR_NOMEM, "out of memory");
     if (!path)
         path = wr_config_default_path();
@@ -107,10 +159,9 @@ enum wr_status wr_config_load(
     if (st != WR_OK)
         goto out;
     text = wr_buf_view(&file);
+    *u = (struct unset){.warnings = &warnings, .file = path, .text = text};
     if (expand_env) {
-        struct unset u = {.warnings = &warnings, .file = path, .text = text};
-
-        wr_expand_env(&buf, text, warn_unset, &u);
+        wr_expand_env(&buf, text, note_unset, u);
         text = wr_buf_view(&buf);
         st = wr_buf_status(&buf);
         if (st != WR_OK) {
@@ -118,11 +169,15 @@ enum wr_status wr_config_load(
             goto out;
         }
     }
+    unset = warnings; /* so far */
     st = wr_doc_open(&doc, a, &warnings, path, text, e);
     if (st != WR_OK)
         goto out;
-    st = wr_config_read(&doc, c, e);
+    st = place_gaps(u, text, &doc, e);
+    if (st == WR_OK)
+        st = wr_config_read(&doc, c, e);
     wr_doc_close(&doc);
+    st = with_unset(st, &unset, e);
     if (st == WR_OK && warnings.nomem)
         st = wr_fail(e, WR_NOMEM, "out of memory");
     c->warnings = warnings.first;
@@ -158,9 +213,31 @@ enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char 
     return WR_OK;
 }
 
+/* A database that a directory may have, as restored it will. *ret stays when there is none. */
+static enum wr_status find_in_dirs(struct wr_arena *a, const struct wr_config *c, const char *full,
+    const struct wr_config_db **ret, struct wr_err *e)
+{
+    for (size_t i = 0; i < c->ndirs; i++) {
+        const struct wr_config_dir *dir = &c->dirs[i];
+        size_t n = strcmp(dir->path, "/") ? strlen(dir->path) : 0;
+        struct wr_config_db *db;
+
+        if (strncmp(full, dir->path, n) != 0 || full[n] != '/' ||
+            !wr_config_dir_takes(dir, full + n + 1))
+            continue;
+        db = wr_arena_alloc(a, sizeof(*db));
+        if (!db)
+            return wr_fail(e, WR_NOMEM, "out of memory");
+        *ret = db;
+        return wr_config_dir_entry(a, dir, full + n + 1, db, e);
+    }
+    return WR_OK;
+}
+
 enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, const char *path,
     const struct wr_config_db **ret, struct wr_err *e)
 {
+    const struct wr_config_db *found = NULL;
     struct wr_nearest near;
     const char *full, *best;
     enum wr_status st = wr_expand_path(a, wr_str(path), &full, e);
@@ -168,12 +245,18 @@ enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, con
     if (st != WR_OK)
         return st;
     wr_nearest_init(&near, wr_str(full));
-    for (size_t i = 0; i < c->ndbs; i++) {
-        if (wr_str_eq(wr_str(c->dbs[i].path), wr_str(full))) {
-            *ret = &c->dbs[i];
-            return WR_OK;
-        }
+    for (size_t i = 0; i < c->ndbs && !found; i++) {
+        if (wr_str_eq(wr_str(c->dbs[i].path), wr_str(full)))
+            found = &c->dbs[i];
         wr_nearest_offer(&near, c->dbs[i].path);
+    }
+    if (!found)
+        st = find_in_dirs(a, c, full, &found, e);
+    if (st != WR_OK)
+        return st;
+    if (found) {
+        *ret = found;
+        return WR_OK;
     }
     best = wr_nearest_get(&near);
     if (best)

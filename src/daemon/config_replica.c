@@ -9,75 +9,6 @@
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
 
-#define S3     WR_KEY_FOR_S3
-#define OSS    WR_KEY_FOR_OSS
-#define ABS    WR_KEY_FOR_ABS
-#define SFTP   WR_KEY_FOR_SFTP
-#define NATS   WR_KEY_FOR_NATS
-#define WEBDAV WR_KEY_FOR_WEBDAV
-
-const struct wr_key wr_config_replica_keys[] = {
-    {"type", WR_KEY_READ},
-    {"url", WR_KEY_READ},
-    {"bucket", WR_KEY_READ},
-    {"path", WR_KEY_READ},
-    {"sync-interval", WR_KEY_READ},
-    {"age", WR_KEY_READ},
-    {"sse-customer-key-path", WR_KEY_READ},
-    {"name", WR_KEY_LATER},
-    {"validation-interval", WR_KEY_READ},
-    {"retention", WR_KEY_READ},
-    {"retention-check-interval", WR_KEY_LATER},
-    {"snapshot-interval", WR_KEY_READ},
-    {"max-sync-ltx-files", WR_KEY_LATER},
-    {"auto-recover", WR_KEY_LATER},
-    {"access-key-id", S3 | OSS},
-    {"secret-access-key", S3 | OSS},
-    {"session-token", S3 | OSS},
-    {"profile", S3},
-    {"region", S3 | OSS},
-    {"endpoint", S3 | OSS | ABS},
-    {"force-path-style", S3},
-    {"sign-payload", S3},
-    {"sign-accept-encoding", WR_KEY_LATER},
-    {"require-content-md5", S3},
-    {"skip-verify", S3},
-    {"ca-file", S3},
-    {"storage-class", S3},
-    {"part-size", S3 | OSS},
-    {"concurrency", S3 | OSS},
-    {"sse-customer-algorithm", S3},
-    {"sse-customer-key", S3},
-    {"sse-customer-key-md5", S3},
-    {"sse-kms-key-id", S3},
-    {"account-name", ABS},
-    {"account-key", ABS},
-    {"sas-token", ABS},
-    {"host", SFTP},
-    {"user", SFTP},
-    {"password", SFTP | NATS},
-    {"key-path", SFTP},
-    {"concurrent-writes", SFTP},
-    {"host-key", SFTP},
-    {"webdav-url", WEBDAV},
-    {"webdav-username", WEBDAV},
-    {"webdav-password", WEBDAV},
-    {"jwt", NATS},
-    {"seed", NATS},
-    {"creds", NATS},
-    {"nkey", NATS},
-    {"username", NATS},
-    {"token", NATS},
-    {"tls", NATS},
-    {"root-cas", WR_KEY_LATER},
-    {"client-cert", NATS},
-    {"client-key", NATS},
-    {"max-reconnects", NATS},
-    {"reconnect-wait", NATS},
-    {"timeout", NATS},
-    {NULL, 0},
-};
-
 /* Backends by the scheme of their URLs, and whether `bucket` and `path` can stand for a URL. */
 static const struct {
     const char *type;
@@ -85,14 +16,14 @@ static const struct {
     bool has_bucket, has_path;
 } backends[] = {
     {"file", WR_KEY_FOR_FILE, false, true},
-    {"s3", S3, true, true},
+    {"s3", WR_KEY_FOR_S3, true, true},
     {"gs", WR_KEY_FOR_GS, true, true},
-    {"abs", ABS, true, true},
-    {"oss", OSS, true, true},
-    {"sftp", SFTP, false, false},
-    {"webdav", WEBDAV, false, false},
-    {"webdavs", WEBDAV, false, false},
-    {"nats", NATS, false, false},
+    {"abs", WR_KEY_FOR_ABS, true, true},
+    {"oss", WR_KEY_FOR_OSS, true, true},
+    {"sftp", WR_KEY_FOR_SFTP, false, false},
+    {"webdav", WR_KEY_FOR_WEBDAV, false, false},
+    {"webdavs", WR_KEY_FOR_WEBDAV, false, false},
+    {"nats", WR_KEY_FOR_NATS, false, false},
 };
 
 static size_t find_backend(struct wr_str type)
@@ -150,6 +81,18 @@ static enum wr_status get_text(struct wr_doc *d, const yaml_node_t *map, const c
     return wr_doc_is(d, v, YAML_SCALAR_NODE, name, e);
 }
 
+/* The same for what says where the data goes: with a part missing it would go elsewhere. */
+static enum wr_status get_place(struct wr_doc *d, const yaml_node_t *map, const char *key,
+    const char *what, struct wr_str *ret, struct wr_err *e)
+{
+    const yaml_node_t *v = wr_doc_find(d, map, key);
+
+    *ret = WR_STR("");
+    if (v && wr_doc_has_gap(d, v))
+        return wr_doc_fail(d, v, e, "%s.%s: a variable in it has no value", what, key);
+    return get_text(d, map, key, what, ret, e);
+}
+
 static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_t backend,
     struct wr_str bucket, struct wr_str path, const char **ret, struct wr_err *e)
 {
@@ -183,6 +126,29 @@ static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_
     return WR_OK;
 }
 
+/* A URL that names what has to be named. */
+static enum wr_status check_url(
+    struct wr_doc *d, const yaml_node_t *node, struct wr_str url, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    struct wr_url u;
+    enum wr_status st = wr_url_parse(d->arena, url, &u, &why);
+    unsigned bit;
+
+    if (st == WR_MISUSE)
+        return wr_doc_fail(d, node, e, "replica url: %s", why.text);
+    if (st != WR_OK)
+        return wr_fail(e, st, "%s", why.text);
+    if (wr_str_eq(u.scheme, WR_STR("gcs")))
+        return wr_doc_fail(d, node, e, "unsupported replica URL scheme: \"gcs\" (write gs://)");
+    bit = find_backend(u.scheme) < wr_countof(backends) ? backends[find_backend(u.scheme)].bit : 0;
+    if (u.host.n == 0 && bit != 0 && bit != WR_KEY_FOR_FILE)
+        return wr_doc_fail(d, node, e, "replica url: there is no %s in it: " WR_FMT "://HERE/...",
+            bit & (WR_KEY_FOR_SFTP | WR_KEY_FOR_WEBDAV | WR_KEY_FOR_NATS) ? "host" : "bucket",
+            WR_ARG(u.scheme));
+    return WR_OK;
+}
+
 /* The address of a replica, from `url` or from its parts. */
 static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
     const yaml_node_t *defaults, const char *what, struct wr_config_replica *r, struct wr_err *e)
@@ -191,13 +157,13 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
     enum wr_status st;
     size_t backend;
 
-    st = get_text(d, node, "url", what, &url, e);
+    st = get_place(d, node, "url", what, &url, e);
     if (st == WR_OK)
         st = get_text(d, node, "type", what, &type, e);
     if (st == WR_OK)
-        st = get_text(d, node, "bucket", what, &bucket, e);
+        st = get_place(d, node, "bucket", what, &bucket, e);
     if (st == WR_OK)
-        st = get_text(d, node, "path", what, &path, e);
+        st = get_place(d, node, "path", what, &path, e);
     if (st != WR_OK)
         return st;
 
@@ -208,7 +174,9 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
                 return wr_fail(e, WR_NOMEM, "out of memory");
             return wr_doc_fail(d, node, e, "replica url scheme required: " WR_FMT, WR_ARG(url));
         }
-        st = keep(d->arena, url, &r->url, e);
+        st = check_url(d, node, url, e);
+        if (st == WR_OK)
+            st = keep(d->arena, url, &r->url, e);
         if (st == WR_OK)
             st = keep_type(d->arena, r->url, &r->type, e);
         if (st == WR_OK && path.n)
@@ -224,10 +192,10 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
         type = WR_STR("file");
     backend = find_backend(type);
     if (backend == wr_countof(backends))
-        return wr_doc_fail(
-            d, node, e, "unknown replica type in config: \"" WR_FMT "\"", WR_ARG(type));
+        return wr_doc_fail(d, node, e, "unknown replica type in config: \"" WR_FMT "\"%s",
+            WR_ARG(type), wr_str_eq(type, WR_STR("gcs")) ? " (write gs)" : "");
     if (bucket.n == 0 && backends[backend].has_bucket)
-        st = get_text(d, defaults, "bucket", "the top", &bucket, e);
+        st = get_place(d, defaults, "bucket", "the top", &bucket, e);
     r->type = backends[backend].type;
     return st != WR_OK ? st : build_url(d, node, backend, bucket, path, &r->url, e);
 }
@@ -236,23 +204,43 @@ static enum wr_status read_sync_interval(struct wr_doc *d, const yaml_node_t *no
     const yaml_node_t *defaults, const char *what, const char **ret, struct wr_err *e)
 {
     const yaml_node_t *v = wr_doc_get(d, node, "sync-interval");
-    struct wr_str s;
-    int64_t ns;
+    char name[96];
+    int64_t ns = 0;
+    enum wr_status st;
 
     if (!v)
         v = wr_doc_get(d, defaults, "sync-interval");
     if (!v)
         return keep(d->arena, WR_STR(WR_SYNC_INTERVAL_DEFAULT), ret, e);
-    s = wr_doc_text(v);
-    /* A bare number is refused: it would be nanoseconds to the original and seconds to a reader. */
-    if (!wr_parse_duration(s, &ns))
-        return wr_doc_fail(d, v, e, "%s.sync-interval: \"" WR_FMT "\" is not a duration such as 1s",
-            what, WR_ARG(s));
-    if (ns < 0)
-        return wr_doc_fail(d, v, e,
-            "%s.sync-interval: sync interval must not be negative (got " WR_FMT ")", what,
-            WR_ARG(s));
-    return keep(d->arena, s, ret, e);
+    (void)snprintf(name, sizeof(name), "%s.sync-interval", what); /* only for the message */
+    st = wr_config_duration(d, v, name, "1s", &ns, e);
+    if (st == WR_OK && ns < 0)
+        return wr_doc_fail(d, v, e, "%s: sync interval must not be negative (got " WR_FMT ")", name,
+            WR_ARG(wr_doc_text(v)));
+    return st == WR_OK ? keep(d->arena, wr_doc_text(v), ret, e) : st;
+}
+
+/* The value of a key that is handed on, of the replica or of all; empty where neither has one. */
+static enum wr_status get_setting(struct wr_doc *d, const yaml_node_t *node,
+    const yaml_node_t *defaults, const char *what, const struct wr_key *k, struct wr_str *ret,
+    struct wr_err *e)
+{
+    const yaml_node_t *v = wr_doc_get(d, node, k->name);
+    char name[96];
+    enum wr_status st;
+
+    *ret = WR_STR("");
+    if (!v) {
+        v = wr_doc_get(d, defaults, k->name);
+        what = NULL;
+    }
+    if (!v)
+        return WR_OK;
+    (void)snprintf(/* only for the message */
+        name, sizeof(name), "%s%s%s", what ? what : "", what ? "." : "", k->name);
+    st = wr_config_check_value(d, v, k->kind, name, e);
+    *ret = wr_doc_text(v);
+    return st;
 }
 
 static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
@@ -266,16 +254,17 @@ static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
     for (const struct wr_key *k = wr_config_replica_keys; st == WR_OK && k->name; k++) {
         struct wr_str value;
 
-        if (k->use & (WR_KEY_READ | WR_KEY_LATER))
+        if (k->use & (WR_KEY_READ | WR_KEY_IDLE))
             continue;
-        st = get_text(d, node, k->name, what, &value, e);
-        if (st == WR_OK && value.n && !(k->use & bit)) {
-            wr_doc_warn(d, wr_doc_get(d, node, k->name),
-                "\"%s\" has no meaning for a %s replica and is ignored", k->name, r->type);
+        if (!(k->use & bit)) {
+            const yaml_node_t *v = wr_doc_get(d, node, k->name);
+
+            if (v)
+                wr_doc_warn(d, v, "\"%s\" has no meaning for a %s replica and is ignored", k->name,
+                    r->type);
             continue;
         }
-        if (st == WR_OK && value.n == 0 && (k->use & bit))
-            st = get_text(d, defaults, k->name, "the top", &value, e);
+        st = get_setting(d, node, defaults, what, k, &value, e);
         if (st == WR_OK && value.n)
             st = wr_pairs_add(&pairs, d->arena, k->name, value, e);
     }
@@ -289,7 +278,9 @@ static enum wr_status check_encryption(
     static const struct {
         const char *key, *text;
     } refused[] = {
-        {"age", "age encryption is not supported"},
+        {"age", "age encryption is not supported, and without it data would be stored in clear: "
+                "remove it, and encrypt in the store, as with sse-kms-key-id or "
+                "sse-customer-key"},
         {"sse-customer-key-path",
             "sse-customer-key-path is not supported, use sse-customer-key with a $VARIABLE"},
     };
@@ -314,8 +305,9 @@ enum wr_status wr_config_replica(struct wr_doc *d, const yaml_node_t *node,
     st = wr_doc_is(d, node, YAML_MAPPING_NODE, what, e);
     if (st != WR_OK)
         return st;
-    wr_config_check_keys(d, node, wr_config_replica_keys, NULL);
-    st = check_encryption(d, node, defaults, e);
+    st = wr_config_check_keys(d, node, wr_config_replica_keys, NULL, e);
+    if (st == WR_OK)
+        st = check_encryption(d, node, defaults, e);
     if (st == WR_OK)
         st = read_url(d, node, defaults, what, &r, e);
     if (st == WR_OK)

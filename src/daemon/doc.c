@@ -8,8 +8,7 @@
 
 #include <stdarg.h>
 
-#define MERGE_DEPTH_MAX 4
-#define MESSAGE_MAX     400
+#define MESSAGE_MAX 400
 
 void wr_warnings_init(struct wr_warnings *w, struct wr_arena *a)
 {
@@ -156,40 +155,135 @@ const yaml_node_t *wr_doc_item(struct wr_doc *d, const yaml_node_t *list, size_t
     return yaml_document_get_node(&d->yaml, p[i]);
 }
 
-/* The value of `key` in the mapping itself. */
-static const yaml_node_t *get_own(struct wr_doc *d, const yaml_node_t *map, const char *key)
+bool wr_doc_key_is(const yaml_node_t *written, const char *key)
 {
-    const yaml_node_t *k, *v, *found = NULL;
+    struct wr_str s = wr_doc_text(written);
 
-    for (size_t i = 0; wr_doc_pair(d, map, i, &k, &v); i++)
-        if (wr_str_eq(wr_doc_text(k), wr_str(key)))
-            found = v;
-    return found;
+    if (s.n != strlen(key))
+        return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] != key[i] && (s.p[i] != '_' || key[i] != '-'))
+            return false;
+    return true;
 }
 
-/* Merges nest: the mapping behind a `<<` may have one of its own. Of several the first wins. */
-static const yaml_node_t *get_merged(
-    struct wr_doc *d, const yaml_node_t *map, const char *key, unsigned depth)
+bool wr_doc_is_merge(const yaml_node_t *key)
 {
-    const yaml_node_t *found = get_own(d, map, key), *merge, *item;
+    return wr_str_eq(wr_doc_text(key), WR_STR("<<"));
+}
 
-    if (found || depth == MERGE_DEPTH_MAX)
-        return found;
-    merge = get_own(d, map, "<<");
-    if (!merge)
-        return NULL;
-    if (merge->type != YAML_SEQUENCE_NODE)
-        return get_merged(d, merge, key, depth + 1);
-    for (size_t i = 0; !found && (item = wr_doc_item(d, merge, i)); i++)
-        found = get_merged(d, item, key, depth + 1);
+static enum wr_status insert(struct wr_doc *d, const yaml_node_t *item, struct wr_doc_maps *list,
+    size_t *at, struct wr_err *e)
+{
+    if (item->type != YAML_MAPPING_NODE)
+        return wr_doc_fail(
+            d, item, e, "a merge (<<) takes a mapping, or a list of them, not something else");
+    if (list->n == WR_DOC_MAPS_MAX)
+        return wr_doc_fail(d, item, e,
+            "more than %d mappings are merged here, is this one merged into itself?",
+            WR_DOC_MAPS_MAX);
+    memmove(&list->at[*at + 1], &list->at[*at], (list->n - *at) * sizeof(list->at[0]));
+    list->at[(*at)++] = item;
+    list->n++;
+    return WR_OK;
+}
+
+/* Merges nest: the mapping behind a `<<` may have some of its own, which count right behind it. So
+ * each is put where it counts, and is looked at when it is its turn. */
+static enum wr_status merged(
+    struct wr_doc *d, const yaml_node_t *map, struct wr_doc_maps *ret, struct wr_err *e)
+{
+    const yaml_node_t *k, *v, *item;
+    enum wr_status st = WR_OK;
+
+    ret->n = 0;
+    if (map && map->type == YAML_MAPPING_NODE)
+        ret->at[ret->n++] = map;
+    for (size_t i = 0; i < ret->n; i++) {
+        size_t at = i + 1;
+
+        for (size_t j = 0; st == WR_OK && wr_doc_pair(d, ret->at[i], j, &k, &v); j++) {
+            if (!wr_doc_is_merge(k))
+                continue;
+            if (v->type != YAML_SEQUENCE_NODE)
+                st = insert(d, v, ret, &at, e);
+            for (size_t m = 0; st == WR_OK && (item = wr_doc_item(d, v, m)) != NULL; m++)
+                st = insert(d, item, ret, &at, e);
+        }
+    }
+    return st;
+}
+
+enum wr_status wr_doc_merged(
+    struct wr_doc *d, const yaml_node_t *map, struct wr_doc_maps *ret, struct wr_err *e)
+{
+    return merged(d, map, ret, e);
+}
+
+const yaml_node_t *wr_doc_find(struct wr_doc *d, const yaml_node_t *map, const char *key)
+{
+    const yaml_node_t *k, *v, *found = NULL;
+    struct wr_doc_maps maps;
+
+    (void)merged(d, map, &maps, NULL); /* who checks the keys says what is wrong */
+    for (size_t i = 0; i < maps.n && !found; i++)
+        for (size_t j = 0; wr_doc_pair(d, maps.at[i], j, &k, &v); j++)
+            if (wr_doc_key_is(k, key))
+                found = v;
     return found;
 }
 
 const yaml_node_t *wr_doc_get(struct wr_doc *d, const yaml_node_t *map, const char *key)
 {
-    const yaml_node_t *v = get_merged(d, map, key, 0);
+    const yaml_node_t *v = wr_doc_find(d, map, key);
 
     return v && !is_empty(v) ? v : NULL;
+}
+
+bool wr_doc_has_gap(const struct wr_doc *d, const yaml_node_t *node)
+{
+    /* Nothing at all, as is left of `key: $UNSET`, has its place right behind the colon. */
+    bool nothing = wr_doc_text(node).n == 0;
+
+    for (size_t i = 0; node && i < d->ngaps; i++) {
+        const struct wr_doc_gap *g = &d->gaps[i];
+
+        if (g->line == node->start_mark.line && g->column >= node->start_mark.column &&
+            (nothing || g->line < node->end_mark.line || g->column <= node->end_mark.column))
+            return true;
+    }
+    return false;
+}
+
+/* libyaml numbers nodes in the order of the text: those below a node follow it, and an alias is one
+ * of a lower number. So what is shared is named twice, the second time from behind. */
+bool wr_doc_is_shared(struct wr_doc *d, const yaml_node_t *node)
+{
+    int first = (int)(node - d->yaml.nodes.start) + 1; /* as libyaml counts */
+    int end = first;
+
+    for (const yaml_node_t *n = node; n < d->yaml.nodes.top; n++) {
+        int id = (int)(n - d->yaml.nodes.start) + 1;
+        bool below = id <= end;
+
+        if (n->type == YAML_MAPPING_NODE) {
+            for (const yaml_node_pair_t *p = n->data.mapping.pairs.start;
+                 p < n->data.mapping.pairs.top; p++) {
+                if (!below &&
+                    ((p->key >= first && p->key <= end) || (p->value >= first && p->value <= end)))
+                    return true;
+                end = below ? wr_max(end, wr_max(p->key, p->value)) : end;
+            }
+        } else if (n->type == YAML_SEQUENCE_NODE) {
+            for (const yaml_node_item_t *p = n->data.sequence.items.start;
+                 p < n->data.sequence.items.top; p++) {
+                if (!below && *p >= first && *p <= end)
+                    return true;
+                end = below ? wr_max(end, *p) : end;
+            }
+        }
+    }
+    return false;
 }
 
 static const char *type_text(yaml_node_type_t type)

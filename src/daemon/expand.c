@@ -5,7 +5,8 @@
  * is expanded, comments included, before anybody parses it, and there is no escape.
  *
  *     $NAME     letters, digits and '_'
- *     ${NAME}   everything up to '}', so ${NAME:-x} is a variable that nobody has set
+ *     ${NAME}   everything up to '}'
+ *     ${NAME:-x}  x where it has no value; the original has nothing then
  *     $c ${c}   c is one of * # $ @ ! ? - 0-9: a name of one character
  *     ${} ${    swallowed
  *     $         before anything else: itself
@@ -54,14 +55,22 @@ static size_t take_name(struct wr_str s, struct wr_str *ret_name)
 }
 
 static void put_variable(
-    struct wr_buf *out, struct wr_str name, wr_unset_fn *unset, void *arg, size_t off)
+    struct wr_buf *out, struct wr_str text, wr_unset_fn *unset, void *arg, size_t off)
 {
+    const char *value = NULL;
+    struct wr_str name = text, fallback = {0};
+    bool has_fallback = false;
     char *z;
-    const char *value;
 
     if (wr_str_eq(name, WR_STR("PID"))) {
         wr_buf_fmt(out, "%lld", (long long)getpid());
         return;
+    }
+    if (wr_str_cut(text, ':', &name, &fallback) && wr_str_starts(fallback, WR_STR("-"))) {
+        has_fallback = true;
+        fallback = wr_str_skip(fallback, 1);
+    } else {
+        name = text;
     }
     z = wr_strndup(name.p, name.n);
     if (!z) {
@@ -69,10 +78,12 @@ static void put_variable(
         return;
     }
     value = getenv(z);
-    if (value)
+    if (value && value[0])
         wr_buf_z(out, value);
+    else if (has_fallback)
+        wr_buf_str(out, fallback);
     else if (unset)
-        unset(arg, name, off);
+        unset(arg, name, value != NULL, off, out->n);
     wr_free(z);
 }
 

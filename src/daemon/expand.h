@@ -10,12 +10,14 @@
 #include "base/status.h"
 #include "base/str.h"
 
-/* Called for a variable that is not set; `off` is where its '$' stands in the input. */
-typedef void wr_unset_fn(void *arg, struct wr_str name, size_t off);
+/* Called for a variable without a value: not set, or set to nothing. `off` is where its '$' stands
+ * in the input, `out_off` where its value would stand in the output. */
+typedef void wr_unset_fn(void *arg, struct wr_str name, bool is_set, size_t off, size_t out_off);
 
-/* Append `text` to `out` with $NAME and ${NAME} replaced. An unset variable is empty text, as are
- * the shell's special parameters ($$, $1, $?). $PID is the number of this process. A '$' before
- * anything else stays. Failures latch in `out`. */
+/* Append `text` to `out` with $NAME, ${NAME} and ${NAME:-default} replaced; the default is for a
+ * variable without a value, and is not expanded itself. A variable without either is empty text, as
+ * are the shell's special parameters ($$, $1, $?). $PID is the number of this process. A '$' before
+ * anything else stays. Failures latch in `out`. `unset` may be NULL. */
 void wr_expand_env(struct wr_buf *out, struct wr_str text, wr_unset_fn *unset, void *arg);
 
 /* `path` without a leading sqlite:// or sqlite3://, `~` and `~/` replaced by the home directory,

@@ -43,6 +43,9 @@ static void expect_warnings(const struct wr_config *c, const char *const *want, 
 }
 #define NO_WARNING(c) expect_warnings((c), NULL, 0)
 
+/* The rest of an entry. */
+#define DB "path: /a.db, replica: {url: file:///a}"
+
 static void bad(const char *text, const char *want)
 {
     struct wr_err e = {0};
@@ -176,34 +179,104 @@ static void test_defaults(void **state)
     T(settings_count(r[2].settings) == 1); /* not the keys of S3 */
 }
 
-static void test_unknown_keys(void **state)
+/* What may be for another program is passed over, once. */
+static void test_foreign_keys(void **state)
 {
     static const char *const want[] = {
-        "1:1: unknown key \"regoin\" is ignored, did you mean \"region\"?",
-        "2:1: \"addr\" has no effect in this version",
-        "3:1: unknown key \"zzz\" is ignored",
-        "5:3: unknown key \"levle\" is ignored, did you mean \"level\"?",
-        "8:5: unknown key \"meta-paht\" is ignored, did you mean \"meta-path\"?",
-        "11:7: unknown key \"sync-intervall\" is ignored, did you mean \"sync-interval\"?",
-        "12:7: \"auto-recover\" has no effect in this version",
-        "13:15: \"region\" has no meaning for a file replica and is ignored",
+        "1:1: unknown key \"zzz\" is ignored",
+        "2:1: unknown key \"x-region\" is ignored",
+        "5:5: unknown key \"zzz\" is ignored",
+        "8:7: unknown key \"zzz\" is ignored",
+        "9:15: \"region\" has no meaning for a file replica and is ignored",
     };
-    struct wr_config *c = good("regoin: x\n"
-                               "addr: :9090\n"
-                               "zzz: 1\n"
-                               "logging:\n"
-                               "  levle: info\n"
+    struct wr_config *c = good("zzz: 1\n"
+                               "x-region: 1\n"
                                "dbs:\n"
                                "  - path: /a.db\n"
-                               "    meta-paht: /m\n"
+                               "    zzz: 1\n"
                                "    replica:\n"
                                "      url: file:///b\n"
-                               "      sync-intervall: 1s\n"
-                               "      auto-recover: true\n"
+                               "      zzz: 1\n"
                                "      region: r\n");
 
     (void)state;
     expect_warnings(c, want, wr_countof(want));
+}
+
+/* What resembles a key, or is one of another place, was meant to do something. */
+static void test_misspelt_keys(void **state)
+{
+    (void)state;
+    bad("regoin: x\n", "1:1: unknown key \"regoin\", did you mean \"region\"?");
+    bad("logging: {levle: info}\n", "1:11: unknown key \"levle\", did you mean \"level\"?");
+    bad("socket: {permission: 0600}\n",
+        "1:10: unknown key \"permission\", did you mean \"permissions\"?");
+    bad("Addr: ':1'\n", "1:1: unknown key \"Addr\", did you mean \"addr\"?");
+    bad("snapshot: {retenion: 24h}\n",
+        "1:12: unknown key \"retenion\", did you mean \"retention\"?");
+    bad("dbs:\n- path: /a.db\n  meta-paht: /m\n",
+        "3:3: unknown key \"meta-paht\", did you mean \"meta-path\"?");
+    bad("dbs:\n- path: /a.db\n  replica: {url: 's3://b/a', sync-intervall: 1s}\n",
+        "3:30: unknown key \"sync-intervall\", did you mean \"sync-interval\"?");
+    bad("dbs:\n- path: /a.db\n  sync-interval: 1s\n",
+        "3:3: \"sync-interval\" has no meaning here, it belongs to a replica");
+    bad("dbs:\n- path: /a.db\n  replica: {url: 's3://b/a', monitor-interval: 1s}\n",
+        "3:30: \"monitor-interval\" has no meaning here, it belongs to an entry of dbs");
+    bad("dbs:\n- path: /a.db\n  levels: []\n",
+        "3:3: \"levels\" has no meaning here, it belongs to the top of the file");
+    bad("? [a]\n: b\n", "1:3: a key must be a single value");
+}
+
+static void test_underscores(void **state)
+{
+    static const char *const want[] = {
+        "4:5: \"access_key_id\" is read as \"access-key-id\"",
+        "5:5: \"secret_access-key\" is read as \"secret-access-key\"",
+    };
+    struct wr_config *c = good("dbs:\n- path: /a.db\n  replica:\n"
+                               "    access_key_id: A\n    secret_access-key: B\n"
+                               "    url: s3://b/a\n");
+
+    (void)state;
+    expect_warnings(c, want, wr_countof(want));
+    assert_string_equal(setting(c->dbs[0].replicas[0].settings, "access-key-id"), "A");
+    assert_string_equal(setting(c->dbs[0].replicas[0].settings, "secret-access-key"), "B");
+}
+
+/* Keys of Litestream that weir has no use for: one warning each, which says why. */
+static void test_idle_keys(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } all[] = {
+        {"mcp-addr: ':3001'", "1:1: \"mcp-addr\" has no effect: "},
+        {"l0-retention-check-interval: 15s",
+            "1:1: \"l0-retention-check-interval\" has no effect: "},
+        {"verify-compaction: true", "1:1: \"verify-compaction\" has no effect: "},
+        {"shutdown-sync-interval: 500ms", "1:1: \"shutdown-sync-interval\" has no effect: "},
+        {"logging: {source: true}", "1:11: \"source\" has no effect: "},
+        {"max-sync-ltx-files: 256", "1:1: \"max-sync-ltx-files\" has no effect: "},
+        {"auto-recover: true", "1:1: \"auto-recover\" has no effect: "},
+        {"sign-accept-encoding: false", "1:1: \"sign-accept-encoding\" has no effect: "},
+        {"root-cas: [a.pem]", "1:1: \"root-cas\" has no effect: "},
+        {"dbs: [{monitor-interval: 1s, " DB "}]", "1:8: \"monitor-interval\" has no effect: the "},
+        {"dbs: [{checkpoint-interval: 1m, " DB "}]", "1:8: \"checkpoint-interval\" has no effect"},
+        {"dbs: [{busy-timeout: 1s, " DB "}]", "1:8: \"busy-timeout\" has no effect: "},
+        {"dbs: [{truncate-page-n: 1, " DB "}]", "1:8: \"truncate-page-n\" has no effect: "},
+        {"dbs: [{max-checkpoint-page-count: 1, " DB "}]",
+            "1:8: \"max-checkpoint-page-count\" has no effect: "},
+        {"dbs: [{max-sync-wal-bytes: 1, " DB "}]", "1:8: \"max-sync-wal-bytes\" has no effect: "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(all); i++) {
+        const struct wr_warning *w = good(all[i].text)->warnings;
+
+        T(w && !w->next && strlen(w->text) > strlen(file) + strlen(all[i].want) + 10);
+        T(strncmp(w->text + strlen(file) + 1, all[i].want, strlen(all[i].want)) == 0);
+    }
+    NO_WARNING(good("dbs: [{path: /a.db, replica: {url: 's3://b/a', name: main, "
+                    "retention-check-interval: 1h}}]\n")); /* of 0.3, and harmless */
 }
 
 static void test_history(void **state)
@@ -292,7 +365,9 @@ static void test_bad_history(void **state)
         "l0-retention: -1s", "1:15: l0-retention: l0 retention must not be negative (got -1s)");
     bad_history("l0-retention: 300", "1:15: l0-retention: \"300\" is not a duration such as 24h");
     bad_history("retention: {enabled: maybe}", "1:22: retention.enabled must be true or false");
-    bad_history("retention: 24h", "1:12: retention must be a mapping, not a single value");
+    bad_history("retention: 24h",
+        "1:12: retention must be a mapping, how long states are kept is snapshot.retention (write "
+        "snapshot: {retention: 24h})");
     bad_history("validation: 24h", "1:13: validation must be a mapping, not a single value");
     bad_history("validation: {interval: -1s}",
         "1:24: validation.interval: validation interval must not be negative (got -1s)");
@@ -338,7 +413,7 @@ static void test_merge_and_anchor(void **state)
                                "- path: /c.db\n"
                                "  replicas: [{<<: [{region: two}, *r], path: c}]\n"
                                "- path: /d.db\n"
-                               "  replica: *r\n");
+                               "  replica: {<<: *r, path: d}\n");
 
     (void)state;
     expect_warnings(c, want, 1);
@@ -352,15 +427,154 @@ static void test_merge_and_anchor(void **state)
 
 static void test_shared_mistake_once(void **state)
 {
-    static const char *const want[] = {"3:38: unknown key \"oops\" is ignored"};
-    struct wr_config *c = good("dbs:\n"
-                               "- path: /a.db\n"
-                               "  replica: &r {url: 's3://b/shared', oops: 1}\n"
-                               "- path: /b.db\n"
-                               "  replica: *r\n");
+    struct wr_config *c =
+        good("dbs:\n"
+             "- path: /a.db\n  replica: {<<: &r {type: s3, bucket: b, oops: 1}, path: a}\n"
+             "- path: /b.db\n  replica: {<<: *r, path: b}\n");
 
     (void)state;
-    expect_warnings(c, want, 1);
+    T(c->warnings && !c->warnings->next);
+    T(strstr(c->warnings->text, ":3:42: unknown key \"oops\" is ignored"));
+}
+
+/* YAML 1.1: the mapping itself, then what it merges in the order of the list, and what each of
+ * these merges right behind it. */
+static void test_merge_order(void **state)
+{
+    const struct wr_config_replica *r;
+    struct wr_config *c =
+        good("base: &base {region: base, endpoint: base, profile: base}\n"
+             "one: &one {<<: *base, endpoint: one}\n"
+             "two: &two {region: two, profile: two, storage-class: two}\n"
+             "dbs:\n"
+             "- path: /a.db\n"
+             "  replica: {<<: [*one, *two], url: 's3://b/a', storage-class: own}\n"
+             "- path: /b.db\n"
+             "  replica:\n"
+             "    <<: *two\n"
+             "    <<: *one\n"
+             "    url: s3://b/b\n");
+
+    (void)state;
+    r = c->dbs[0].replicas;
+    assert_string_equal(setting(r->settings, "storage-class"), "own");
+    assert_string_equal(setting(r->settings, "endpoint"), "one");
+    assert_string_equal(setting(r->settings, "region"), "base"); /* of what `one` merges */
+    assert_string_equal(setting(r->settings, "profile"), "base");
+    r = c->dbs[1].replicas;
+    assert_string_equal(setting(r->settings, "region"), "two");
+    assert_string_equal(setting(r->settings, "endpoint"), "one");
+}
+
+/* A place for anchors, as many files have one; not a place for other keys. */
+static void test_anchor_holders(void **state)
+{
+    static const char *const want[] = {
+        "1:1: \"replica_defaults\" is no key of the configuration, only what refers to it is read",
+        "2:1: \"replicas\" is no key of the configuration, only what refers to it is read",
+        "4:1: unknown key \"x-unused\" is ignored",
+    };
+    struct wr_config *c =
+        good("replica_defaults: &d {type: s3, bucket: b}\n"
+             "replicas:\n" /* one level further down, and a key of another place */
+             "  - &deep {region: r}\n"
+             "x-unused: &u {type: s3}\n"
+             "dbs:\n"
+             "- path: /a.db\n"
+             "  replicas:\n"
+             "  - {<<: [*d, *deep], path: a}\n");
+
+    (void)state;
+    expect_warnings(c, want, wr_countof(want));
+    assert_string_equal(c->dbs[0].replicas[0].url, "s3://b/a");
+    assert_string_equal(setting(c->dbs[0].replicas[0].settings, "region"), "r");
+    bad("x: &d {type: s3, regoin: b}\ndbs: [{path: /a.db, replica: {<<: *d, bucket: b}}]\n",
+        "1:18: unknown key \"regoin\", did you mean \"region\"?"); /* where it is merged */
+}
+
+static void test_bad_merge(void **state)
+{
+    (void)state;
+    bad("<<: x\n", "1:5: a merge (<<) takes a mapping, or a list of them, not something else");
+    bad("<<: [[a]]\n", "1:6: a merge (<<) takes a mapping, or a list of them, not something else");
+    bad("&a\nexec: x\n<<: *a\n",
+        "1:1: more than 32 mappings are merged here, is this one merged into itself?");
+}
+
+static void test_process(void **state)
+{
+    struct wr_config *c = good("");
+
+    (void)state;
+    T(!c->addr && !c->heartbeat_url && c->heartbeat_interval_ms == 300000);
+    T(!c->socket.enabled && c->socket.permissions == 0600);
+    assert_string_equal(c->socket.path, "/var/run/litestream.sock");
+
+    c = good("addr: :9090\n"
+             "socket: {enabled: on, path: /run/w.sock, permissions: 0660}\n"
+             "heartbeat-url: https://h/ping/secret\n"
+             "heartbeat-interval: 90s\n"
+             "logging: {level: Warning, type: pretty, stderr: false}\n"
+             "shutdown-sync-timeout: 0s\n");
+    NO_WARNING(c);
+    assert_string_equal(c->addr, ":9090");
+    T(c->socket.enabled && c->socket.permissions == 0660);
+    assert_string_equal(c->socket.path, "/run/w.sock");
+    assert_string_equal(c->heartbeat_url, "https://h/ping/secret");
+    T(c->heartbeat_interval_ms == 90000 && c->shutdown_sync_timeout_ms == 0);
+
+    assert_string_equal(good("addr: 9090")->addr, "9090");
+    assert_string_equal(good("addr: localhost:0")->addr, "localhost:0");
+    assert_string_equal(good("addr: '[::1]:9090'")->addr, "[::1]:9090");
+    T(good("socket: {permissions: '0o640'}")->socket.permissions == 0640);
+    T(good("socket: {permissions: 00}")->socket.permissions == 0);
+    T(good("heartbeat-url: HTTP://h")->heartbeat_url != NULL);
+}
+
+static void test_bad_process(void **state)
+{
+    static const char *const addrs[] = {
+        "localhost", ":", "h:", ":65536", "::1:9090", "http://h:80", "h:80x", "a b:80", "-1"};
+    static const char *const modes[] = {"600", "0888", "01000", "rw", "0x1", "0", "0o", "-0600"};
+    static const char *const urls[] = {"h/secret", "ftp://secret", "https:/secret", "https://",
+        "https:///secret", "http", "xhttp://secret"};
+    static const char level[] = "1:18: logging.level is none of debug, info, warn and error: info "
+                                "(got verbose)";
+    static const char *const want[] = {level};
+    char text[300], full[300];
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(addrs); i++) {
+        (void)snprintf(text, sizeof(text), "addr: '%s'", addrs[i]);
+        (void)snprintf(full, sizeof(full),
+            "1:7: addr must be host:port, as in localhost:9090 or :9090, not \"%s\"", addrs[i]);
+        bad(text, full);
+    }
+    for (size_t i = 0; i < wr_countof(modes); i++) {
+        (void)snprintf(text, sizeof(text), "socket: {permissions: %s}", modes[i]);
+        (void)snprintf(full, sizeof(full),
+            "1:23: socket.permissions must be octal, from 0000 to 0777, with the leading 0 (got "
+            "%s)",
+            modes[i]);
+        bad(text, full);
+    }
+    for (size_t i = 0; i < wr_countof(urls); i++) {
+        (void)snprintf(text, sizeof(text), "heartbeat-url: %s", urls[i]);
+        bad(text, "1:16: heartbeat-url: heartbeat URL must be a valid HTTP or HTTPS URL");
+    }
+    bad("heartbeat-interval: 59s", "1:21: heartbeat-interval: heartbeat interval must be at least "
+                                   "1 minute (got 59s)");
+    bad("heartbeat-interval: 300",
+        "1:21: heartbeat-interval: \"300\" is not a duration such as 5m");
+    bad("socket: {enabled: maybe}", "1:19: socket.enabled must be true or false (got maybe)");
+    bad("socket: /run/s", "1:9: socket must be a mapping, not a single value");
+    (void)snprintf(text, sizeof(text), "socket: {path: /%0108d}", 0);
+    (void)snprintf(full, sizeof(full),
+        "1:16: socket.path is too long for a socket, at most 107 bytes: /%0108d", 0);
+    bad(text, full);
+    bad("shutdown-sync-timeout: -1s",
+        "1:24: shutdown-sync-timeout: shutdown-sync-timeout must be >= 0 (got -1s)");
+    expect_warnings(good("logging: {level: verbose}"), want, 1);
 }
 
 static void test_env(void **state)
@@ -399,10 +613,9 @@ static void test_bad_shape(void **state)
     bad("- a\n", "1:1: the configuration must be a mapping, not a list");
     bad("dbs: x\n", "1:6: dbs must be a list, not a single value");
     bad("dbs:\n  - x\n", "2:5: an entry of dbs must be a mapping, not a single value");
-    bad("dbs:\n  - path: [a]\n", "2:11: path must be a single value, not a list");
-    bad("dbs:\n  - replica: {url: 's3://b/a'}\n", "2:5: database config #1: must specify 'path'");
-    bad("dbs:\n  - dir: /x\n",
-        "2:10: database config #1: 'dir' is not supported by this version, list each 'path'");
+    bad("dbs:\n  - path: [a]\n", "2:11: dbs[0].path must be a single value, not a list");
+    bad("dbs:\n  - replica: {url: 's3://b/a'}\n",
+        "2:5: database config #1: must specify either 'path' or 'dir'");
     bad("dbs:\n  - path: /a.db\n", "2:5: must specify replica for database");
     bad("dbs:\n  - path: /a.db\n    replicas: []\n", "2:5: must specify replica for database");
     bad("dbs:\n  - path: /a.db\n    replica: x\n",
@@ -413,9 +626,9 @@ static void test_bad_shape(void **state)
     bad("dbs:\n  - &d {path: /a.db, replica: {url: 's3://b/a'}}\n  - *d\n",
         "2:5: /a.db is listed twice: put both replicas under one 'replicas'");
     bad("logging: {type: xml}\n", "1:17: logging.type must be text, json or pretty, not \"xml\"");
-    bad("logging: {stderr: maybe}\n", "1:19: stderr must be true or false");
+    bad("logging: {stderr: maybe}\n", "1:19: logging.stderr must be true or false (got maybe)");
     bad("shutdown-sync-timeout: 30\n",
-        "1:24: shutdown-sync-timeout must be a duration such as 30s");
+        "1:24: shutdown-sync-timeout: \"30\" is not a duration such as 30s");
     bad("a: b: c\n", "1:5: mapping values are not allowed in this context");
 }
 
@@ -435,7 +648,7 @@ static void test_bad_replica(void **state)
     bad_replica("{type: s3, path: a}", "30: bucket required for s3 replica");
     bad_replica("{type: file, bucket: b}", "30: file replica path required");
     bad_replica("{type: sftp}", "30: url required for sftp replica (sftp://...)");
-    bad_replica("{type: gcs}", "30: unknown replica type in config: \"gcs\"");
+    bad_replica("{type: gcs}", "30: unknown replica type in config: \"gcs\" (write gs)");
     bad_replica("{url: /backup}", "30: replica url scheme required: /backup");
     bad_replica("{path: 's3://b/a'}",
         "30: replica path cannot be a url, please use the 'url' field instead");
@@ -447,9 +660,12 @@ static void test_bad_replica(void **state)
         "63: dbs[0].replica.sync-interval: \"10\" is not a duration such as 1s");
     bad_replica("{url: 's3://b/a', sync-interval: -1s}",
         "63: dbs[0].replica.sync-interval: sync interval must not be negative (got -1s)");
-    bad_replica("{url: 's3://b/a', age: {recipients: [x]}}", "53: age encryption is not supported");
+    bad_replica("{url: 's3://b/a', age: {recipients: [x]}}",
+        "53: age encryption is not supported, and without it data would be stored in clear: remove "
+        "it, and encrypt in the store, as with sse-kms-key-id or sse-customer-key");
     bad("age: {recipients: [x]}\ndbs: [{path: /a.db, replica: {url: 's3://b/a'}}]",
-        "1:6: age encryption is not supported");
+        "1:6: age encryption is not supported, and without it data would be stored in clear: "
+        "remove it, and encrypt in the store, as with sse-kms-key-id or sse-customer-key");
     bad_replica("{url: 's3://b/a', sse-customer-key-path: /k}",
         "71: sse-customer-key-path is not supported, use sse-customer-key with a $VARIABLE");
     bad_replica("{url: 's3://b/a', region: {a: b}}",
@@ -478,7 +694,7 @@ static void test_text_is_cut_at_a_nul(void **state)
     bad_replica("{url: \"s3://b/a\\0b\"}", "36: dbs[0].replica.url has a NUL in it");
     bad_replica("{type: s3, bucket: \"b\\0c\"}", "49: dbs[0].replica.bucket has a NUL in it");
     bad("exec: \"a\\0b\"", "1:7: exec has a NUL in it");
-    bad("dbs: [{path: \"/a\\0b\", replica: {path: /r}}]", "1:14: path has a NUL in it");
+    bad("dbs: [{path: \"/a\\0b\", replica: {path: /r}}]", "1:14: dbs[0].path has a NUL in it");
 }
 
 static void test_files(void **state)
@@ -620,9 +836,12 @@ static void test_nomem(void **state)
     t_sweep_nomem(sweep_adhoc, NULL);
 }
 
-T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_unknown_keys),
+T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_foreign_keys),
+    T_TEST(test_misspelt_keys), T_TEST(test_underscores), T_TEST(test_idle_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
-    T_TEST(test_env), T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica),
-    T_TEST(test_history), T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
+    T_TEST(test_merge_order), T_TEST(test_anchor_holders), T_TEST(test_bad_merge),
+    T_TEST(test_process), T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_empty),
+    T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
+    T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
     T_TEST(test_text_is_cut_at_a_nul), T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find),
     T_TEST(test_log_level), T_TEST(test_mutations), T_TEST(test_nomem))

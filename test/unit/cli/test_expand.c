@@ -10,30 +10,32 @@
 
 static char unset_names[256];
 
-static void note_unset(void *arg, struct wr_str name, size_t off)
+static struct wr_buf out;
+
+static void note_unset(void *arg, struct wr_str name, bool is_set, size_t off, size_t out_off)
 {
     const char *text = arg;
     size_t n = strlen(unset_names);
 
     assert_int_equal(text[off], '$');
-    (void)snprintf(
-        unset_names + n, sizeof(unset_names) - n, "%s" WR_FMT, n ? "," : "", WR_ARG(name));
+    assert_int_equal(out_off, out.n);
+    (void)snprintf(unset_names + n, sizeof(unset_names) - n, "%s" WR_FMT "%s", n ? "," : "",
+        WR_ARG(name), is_set ? "=" : "");
 }
 
 static void expect(const char *text, const char *want, const char *want_unset)
 {
-    struct wr_buf buf;
     char copy[256];
 
     unset_names[0] = 0;
     (void)snprintf(copy, sizeof(copy), "%s", text);
-    wr_buf_init(&buf, 1 << 16);
-    wr_expand_env(&buf, wr_str(copy), note_unset, copy);
-    wr_buf_byte(&buf, 0);
-    T(wr_buf_status(&buf) == WR_OK);
-    assert_string_equal((const char *)buf.p, want);
+    wr_buf_init(&out, 1 << 16);
+    wr_expand_env(&out, wr_str(copy), note_unset, copy);
+    wr_buf_byte(&out, 0);
+    T(wr_buf_status(&out) == WR_OK);
+    assert_string_equal((const char *)out.p, want);
     assert_string_equal(unset_names, want_unset);
-    wr_buf_release(&buf);
+    wr_buf_release(&out);
 }
 
 static int set_up(void **state)
@@ -54,9 +56,12 @@ static void test_forms(void **state)
     expect("a${T_A}b", "aoneb", "");
     expect("$T_A$T_A", "oneone", "");
     expect("$T_A-x", "one-x", "");
-    expect("$T_EMPTY.", ".", ""); /* set, though empty */
+    expect("$T_EMPTY.", ".", "T_EMPTY="); /* set, though empty */
     expect("[$T_NO]", "[]", "T_NO");
-    expect("[${T_NO:-x}]", "[]", "T_NO:-x");
+    expect("[${T_NO:-x}]", "[x]", "");
+    expect("[${T_EMPTY:-a:-b}${T_A:-x}${T_NO:-}]", "[a:-bone]", ""); /* nothing was meant */
+    expect("${T_NO:-$T_A}", "$T_A", "");                             /* expanded once */
+    expect("[${T_NO:x}]", "[]", "T_NO:x");
     (void)snprintf(pid, sizeof(pid), "%lld %lld", (long long)getpid(), (long long)getpid());
     expect("$PID ${PID}", pid, "");
 }

@@ -1,0 +1,222 @@
+/*
+ * config_distinct.c - two entries that would write to the same files, before they do.
+ *
+ * Two histories in one replica destroy each other, and two entries for one database fight over its
+ * checkpoint lock. The original accepts both.
+ *
+ * A place is written "scheme:account@endpoint/host:port/path": URL and settings taken together, so
+ * that s3://b/a with and without a region, or file:///x//y and path: /x/y, are one.
+ */
+#include "base/url.h"
+#include "daemon/config_int.h"
+
+static struct wr_str setting(const struct wr_config_replica *r, const char *key)
+{
+    for (size_t i = 0; r->settings[i]; i += 2)
+        if (strcmp(r->settings[i], key) == 0)
+            return wr_str(r->settings[i + 1]);
+    return WR_STR("");
+}
+
+/* Without its scheme and the slashes behind it, as either may be given or left out. */
+static struct wr_str bare(struct wr_str endpoint)
+{
+    const char *colon = endpoint.n ? memchr(endpoint.p, ':', endpoint.n) : NULL;
+
+    if (colon && wr_url_is(endpoint))
+        endpoint = wr_str_skip(endpoint, (size_t)(colon - endpoint.p) + 3);
+    while (endpoint.n && endpoint.p[endpoint.n - 1] == '/')
+        endpoint.n--;
+    return endpoint;
+}
+
+enum wr_status wr_config_place(
+    struct wr_arena *a, const struct wr_config_replica *r, struct wr_str *ret, struct wr_err *e)
+{
+    struct wr_str endpoint = setting(r, "endpoint"), account = setting(r, "account-name");
+    struct wr_str query, key, value, path;
+    struct wr_url u;
+    enum wr_status st = wr_url_parse(a, wr_str(r->url), &u, e);
+
+    if (st != WR_OK)
+        return st;
+    query = u.query;
+    while (wr_url_query_next(a, &query, &key, &value))
+        if (wr_str_eq(key, WR_STR("endpoint")))
+            endpoint = value;
+    if (wr_str_eq(u.scheme, WR_STR("abs")) && u.user.n)
+        account = u.user;
+    path = wr_str_eq(u.scheme, WR_STR("file")) ? u.path : wr_url_decode(a, u.path);
+    if (path.p)
+        path = wr_arena_fmt(a, WR_FMT "/" WR_FMT, WR_ARG(u.host), WR_ARG(path));
+    if (path.p)
+        path = wr_path_clean(a, path);
+    if (!path.p || query.n)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    while (path.n && path.p[0] == '/')
+        path = wr_str_skip(path, 1);
+    while (path.n && path.p[path.n - 1] == '/')
+        path.n--;
+    *ret = wr_arena_fmt(a, WR_FMT ":" WR_FMT "@" WR_FMT ":" WR_FMT "/" WR_FMT, WR_ARG(u.scheme),
+        WR_ARG(account), WR_ARG(bare(endpoint)), WR_ARG(u.port), WR_ARG(path));
+    return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+/* One replica of an entry. */
+struct place {
+    struct wr_str id;
+    const struct wr_config_replica *replica;
+    const char *path; /* of the database or directory */
+    const yaml_node_t *node;
+    bool is_dir;
+    size_t order; /* in the file: the first one is not to blame */
+};
+
+/* Bytewise, but '/' before all else: what is inside of a directory follows it. */
+static int compare_ids(struct wr_str a, struct wr_str b)
+{
+    size_t n = wr_min(a.n, b.n), i = 0;
+
+    while (i < n && a.p[i] == b.p[i])
+        i++;
+    if (i == n)
+        return (a.n > b.n) - (a.n < b.n);
+    if (a.p[i] == '/' || b.p[i] == '/')
+        return a.p[i] == '/' ? -1 : 1;
+    return (unsigned char)a.p[i] < (unsigned char)b.p[i] ? -1 : 1;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    int c = compare_ids(x->id, y->id);
+
+    return c ? c : (x->order > y->order) - (x->order < y->order);
+}
+
+static bool is_inside(struct wr_str inner, struct wr_str outer)
+{
+    return wr_str_starts(inner, outer) && (inner.n == outer.n || inner.p[outer.n] == '/');
+}
+
+static enum wr_status add_places(struct wr_doc *d, const struct wr_config_db *db, const char *path,
+    const yaml_node_t *node, bool is_dir, struct place *list, size_t *n, struct wr_err *e)
+{
+    for (size_t i = 0; i < db->nreplicas; i++) {
+        struct place *p = &list[*n];
+        enum wr_status st;
+
+        *p = (struct place){
+            .replica = &db->replicas[i], .path = path, .node = node, .is_dir = is_dir, .order = *n};
+        st = wr_config_place(d->arena, p->replica, &p->id, e);
+        if (st != WR_OK)
+            return st;
+        ++*n;
+    }
+    return WR_OK;
+}
+
+/* Both URLs, as they need not look alike; without their secrets. */
+static enum wr_status shown(
+    struct wr_doc *d, const struct place *p, struct wr_str *ret, struct wr_err *e)
+{
+    *ret = wr_url_redact(d->arena, wr_str(p->replica->url));
+    return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+static enum wr_status compare_neighbours(
+    struct wr_doc *d, const struct place *outer, const struct place *p, struct wr_err *e)
+{
+    bool same = wr_str_eq(outer->id, p->id);
+    struct wr_str url, other;
+    enum wr_status st = shown(d, p, &url, e);
+
+    if (st == WR_OK)
+        st = shown(d, outer, &other, e);
+    if (st != WR_OK)
+        return st;
+    if (same && !outer->is_dir && !p->is_dir && outer->path == p->path)
+        return wr_doc_fail(
+            d, p->node, e, "%s has the replica " WR_FMT " twice", p->path, WR_ARG(url));
+    if (same && !outer->is_dir && !p->is_dir)
+        return wr_doc_fail(d, p->node, e,
+            "%s and %s have the same replica, " WR_FMT
+            ", and would destroy each other's backup: give each a path of its own",
+            outer->path, p->path, WR_ARG(url));
+    wr_doc_warn(d, p->node,
+        "the replica " WR_FMT " of %s lies in " WR_FMT ", that of %s: keep them "
+        "apart, so that none takes the other's files for its own",
+        WR_ARG(url), p->path, WR_ARG(other), outer->path);
+    return WR_OK;
+}
+
+static enum wr_status check_replicas(
+    struct wr_doc *d, const struct wr_config_entries *all, struct wr_err *e)
+{
+    size_t n = 0, max = 0;
+    struct place *list, *outer = NULL;
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; i < all->ndbs; i++)
+        max += all->dbs[i].nreplicas;
+    for (size_t i = 0; i < all->ndirs; i++)
+        max += all->dirs[i].each.nreplicas;
+    list = wr_arena_array(d->arena, max, sizeof(*list));
+    if (!list)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    for (size_t i = 0; st == WR_OK && i < all->ndbs; i++)
+        st = add_places(d, &all->dbs[i], all->dbs[i].path, all->db_nodes[i], false, list, &n, e);
+    for (size_t i = 0; st == WR_OK && i < all->ndirs; i++)
+        st = add_places(
+            d, &all->dirs[i].each, all->dirs[i].path, all->dir_nodes[i], true, list, &n, e);
+    if (st == WR_OK && n > 1)
+        qsort(list, n, sizeof(*list), compare_places);
+    for (size_t i = 0; st == WR_OK && i < n; i++) {
+        /* Of what lies in a third place, that is told once; but what is equal is always told. */
+        if (i > 0 && wr_str_eq(list[i - 1].id, list[i].id))
+            st = compare_neighbours(d, &list[i - 1], &list[i], e);
+        else if (outer && is_inside(list[i].id, outer->id))
+            st = compare_neighbours(d, outer, &list[i], e);
+        else
+            outer = &list[i];
+    }
+    return st;
+}
+
+struct by_path {
+    const char *path;
+    const yaml_node_t *node;
+    size_t i; /* in the file */
+};
+
+static int compare_paths(const void *a, const void *b)
+{
+    const struct by_path *x = a, *y = b;
+    int c = wr_str_cmp(wr_str(x->path), wr_str(y->path));
+
+    return c ? c : (x->i > y->i) - (x->i < y->i);
+}
+
+enum wr_status wr_config_distinct(
+    struct wr_doc *d, const struct wr_config_entries *all, struct wr_err *e)
+{
+    size_t n = all->ndbs + all->ndirs;
+    struct by_path *sorted = wr_arena_array(d->arena, n, sizeof(*sorted));
+
+    if (!sorted)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        bool is_dir = i >= all->ndbs;
+        size_t at = is_dir ? i - all->ndbs : i;
+
+        sorted[i] = (struct by_path){is_dir ? all->dirs[at].path : all->dbs[at].path,
+            is_dir ? all->dir_nodes[at] : all->db_nodes[at], i};
+    }
+    if (n > 1)
+        qsort(sorted, n, sizeof(*sorted), compare_paths);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(sorted[i - 1].path, sorted[i].path) == 0 && sorted[i].i < all->ndbs)
+            return wr_doc_fail(d, sorted[i].node, e,
+                "%s is listed twice: put both replicas under one 'replicas'", sorted[i].path);
+    return check_replicas(d, all, e);
+}
