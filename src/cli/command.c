@@ -3,6 +3,7 @@
  */
 #include "cli/command.h"
 #include "base/url.h"
+#include "daemon/dirs.h"
 #include "daemon/doc.h"
 #include "daemon/signals.h"
 
@@ -53,18 +54,21 @@ int wr_cli_exit_code(int code)
     }
 }
 
-struct wr_config *wr_cli_config(struct wr_cli *cli, const char *path, bool expand_env)
+struct wr_config *wr_cli_config(
+    struct wr_cli *cli, const char *path, bool expand_env, enum wr_cli_dirs dirs)
 {
     struct wr_config *c = NULL;
     struct wr_err e = {0};
+    enum wr_status st = wr_config_load(cli->arena, path, expand_env, &c, &e);
 
-    if (wr_config_load(cli->arena, path, expand_env, &c, &e) != WR_OK) {
-        (void)wr_cli_fail(e.text, NULL);
-        return NULL;
-    }
-    for (const struct wr_warning *w = c->warnings; w; w = w->next)
+    if (st == WR_OK && dirs != WR_CLI_DIRS_UNSEEN)
+        st = wr_dirs_expand(cli->arena, c, dirs == WR_CLI_DIRS_SHOWN, &e);
+    for (const struct wr_warning *w = c ? c->warnings : NULL; w; w = w->next)
         (void)fprintf(stderr, "Warning: %s\n", w->text);
-    return c;
+    if (st == WR_OK)
+        return c;
+    (void)wr_cli_fail(e.text, NULL);
+    return NULL;
 }
 
 weir *wr_cli_open(struct wr_cli *cli)
@@ -151,7 +155,7 @@ bool wr_cli_target(struct wr_cli *cli, const char *arg, const char *config_path,
         }
         return target_url(cli, arg, ret);
     }
-    c = wr_cli_config(cli, config_path, expand_env);
+    c = wr_cli_config(cli, config_path, expand_env, WR_CLI_DIRS_UNSEEN);
     if (!c)
         return false;
     if (wr_config_find(cli->arena, c, arg, &db, &e) != WR_OK) {

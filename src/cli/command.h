@@ -65,8 +65,15 @@ int wr_cli_fail(const char *message, const char *try_this);
 /* AUTH and CORRUPT have exit codes with every command; all else is FAILED. */
 int wr_cli_exit_code(int code);
 
+/* What becomes of the directories of a configuration. */
+enum wr_cli_dirs {
+    WR_CLI_DIRS_UNSEEN, /* nobody looks into them: wr_config_find knows what may be there */
+    WR_CLI_DIRS_SHOWN,  /* their databases are listed; one that has none is a warning */
+    WR_CLI_DIRS_SERVED, /* the same, before any database is open; one that has none is an error */
+};
 /* Load `path` (NULL: the default) and print its warnings on stderr; or "Error: ..." and NULL. */
-struct wr_config *wr_cli_config(struct wr_cli *cli, const char *path, bool expand_env);
+struct wr_config *wr_cli_config(
+    struct wr_cli *cli, const char *path, bool expand_env, enum wr_cli_dirs dirs);
 
 /* Open the library with its records going to cli->log; or "Error: ..." and NULL. */
 weir *wr_cli_open(struct wr_cli *cli);

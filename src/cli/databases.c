@@ -11,7 +11,7 @@ struct options {
 
 static const struct wr_flag flags[] = {
     {"config", WR_FLAG_TEXT, offsetof(struct options, config), "PATH",
-        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+        "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct options, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"json", WR_FLAG_BOOL, offsetof(struct options, json), NULL, "print JSON"},
@@ -62,7 +62,7 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         return code;
     if (args.n > 0)
         return wr_cli_fail("too many arguments", NULL);
-    c = wr_cli_config(cli, o.config, !o.no_expand_env);
+    c = wr_cli_config(cli, o.config, !o.no_expand_env, WR_CLI_DIRS_SHOWN);
     if (!c)
         return WR_EXIT_FAILED;
     return o.json ? print_json(cli, c) : print_table(cli, c);
@@ -74,7 +74,9 @@ static const char *const examples[] = {"-config /etc/litestream.yml", NULL};
 const struct wr_command wr_command_databases = {
     .name = "databases",
     .summary = "list the databases of the configuration file",
-    .about = "List the databases of the configuration file and their replicas.",
+    .about =
+        "List the databases of the configuration file and their replicas; of a directory those\n"
+        "that are in it now.",
     .synopsis = synopsis,
     .examples = examples,
     .flags = flags,

@@ -13,7 +13,7 @@ struct options {
 
 static const struct wr_flag flags[] = {
     {"config", WR_FLAG_TEXT, offsetof(struct options, config), "PATH",
-        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+        "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct options, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"level", WR_FLAG_LEVEL, offsetof(struct options, level), "N",

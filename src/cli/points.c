@@ -8,7 +8,7 @@
 
 static const struct wr_flag flags[] = {
     {"config", WR_FLAG_TEXT, offsetof(struct wr_points_flags, config), "PATH",
-        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+        "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct wr_points_flags, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"all", WR_FLAG_BOOL, offsetof(struct wr_points_flags, all), NULL,

@@ -14,7 +14,7 @@ struct options {
 
 static const struct wr_flag flags[] = {
     {"config", WR_FLAG_TEXT, offsetof(struct options, config), "PATH",
-        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+        "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct options, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"exec", WR_FLAG_TEXT, offsetof(struct options, exec), "CMD",
@@ -67,7 +67,7 @@ static struct wr_config *configure(
                 NULL);
             return NULL;
         }
-        return wr_cli_config(cli, o->config, !o->no_expand_env);
+        return wr_cli_config(cli, o->config, !o->no_expand_env, WR_CLI_DIRS_SERVED);
     }
     if (args->n == 1) {
         (void)snprintf(message, sizeof(message), "must specify at least one replica URL for %.200s",
@@ -138,7 +138,7 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         .expand_env = !o.no_expand_env,
         .second_exit = WR_EXIT_NOT_SYNCED,
     };
-    if (c->ndbs == 0 && (o.once || !c->socket.enabled)) /* a socket may register some */
+    if (c->ndbs == 0 && c->ndirs == 0 && (o.once || !c->socket.enabled)) /* it may register some */
         return wr_cli_fail("no databases specified in configuration", NULL);
     if (o.adopt && c->ndbs > 1)
         return wr_cli_fail("-adopt is for one database; of several, set adopt-replica: true in the "

@@ -12,7 +12,7 @@ static const struct wr_flag flags[] = {
     {"o", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, output), "PATH",
         "where to restore to (default: the path of the database in the configuration)"},
     {"config", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, config), "PATH",
-        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+        "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"txid", WR_FLAG_TXID, offsetof(struct wr_restore_flags, txid), "TXID",

@@ -16,7 +16,7 @@ struct options {
 
 static const struct wr_flag flags[] = {
     {"config", WR_FLAG_TEXT, offsetof(struct options, config), "PATH",
-        "configuration file (default $LITESTREAM_CONFIG or /etc/litestream.yml)"},
+        "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct options, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"json", WR_FLAG_BOOL, offsetof(struct options, json), NULL, "print JSON"},

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 
 #include <jansson.h>
+#include <sys/stat.h>
 
 #define TIME_MS 1777032000000 /* 2026-04-24T12:00:00Z */
 
@@ -157,6 +158,33 @@ static void test_databases(void **state)
     EXPECT(1, "", "Error: too many arguments\n", RUN(databases, "x"));
     EXPECT(1, "", "Error: config file not found: /nonexistent\n",
         RUN(databases, "-config", "/nonexistent"));
+}
+
+static void test_directory(void **state)
+{
+    char text[1000], want[1100], none[1000];
+    const char *d = t_path(dir, "d"), *c;
+
+    (void)state;
+    T(mkdir(d, 0755) == 0);
+    (void)snprintf(
+        text, sizeof(text), "dbs: [{dir: '%s', pattern: '*.db', replica: {url: 's3://b/t'}}]\n", d);
+    c = write_config(text);
+    (void)snprintf(
+        none, sizeof(none), "no SQLite databases found in directory %s with pattern *.db\n", d);
+    (void)snprintf(want, sizeof(want), "Warning: %s", none);
+    EXPECT(0, "path  replica  url\n", want, RUN(databases, "-config", c));
+    (void)snprintf(want, sizeof(want), "Error: %s", none);
+    EXPECT(1, "", want, RUN(replicate, "-once", "-config", c));
+
+    t_spew(t_path(d, "a.db"), "SQLite format 3", 16);
+    (void)snprintf(want, sizeof(want), "%-*s  replica  url\n%s/a.db  s3       s3://b/t/a.db\n",
+        (int)strlen(d) + 5, "path", d);
+    EXPECT(0, want, "", RUN(databases, "-config", c));
+    EXPECT(0, "level  min_txid  max_txid  size  created\n", "",
+        RUN(ltx, "-config", c, t_path(d, "gone.db"))); /* it may have had one */
+    (void)snprintf(want, sizeof(want), "Error: database not found in config: %s/gone.x\n", d);
+    EXPECT(1, "", want, RUN(ltx, "-config", c, t_path(d, "gone.x")));
 }
 
 static void test_config_warning(void **state)
@@ -1031,8 +1059,8 @@ static void test_nomem(void **state)
 
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(test_databases),
-    C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors), C_TEST(test_points),
-    C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
+    C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
+    C_TEST(test_points), C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
     C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_retention),
     C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
     C_TEST(test_verify_findings), C_TEST(test_verify_replicas), C_TEST(test_restore_json),

@@ -1,0 +1,311 @@
+/*
+ * dirs.c - a walk through a directory, in three steps so that as little as possible is opened:
+ *
+ *   1  names: what matches is noted with its device and inode
+ *   2  of those that are one file, one stays: the known one, or the first by name
+ *   3  of those that are not known the header is read
+ */
+#include "daemon/dirs.h"
+#include "base/file.h"
+
+#include <sys/stat.h>
+
+#define DEPTH_MAX 64
+#define FILES_MAX 1000000 /* names below one directory */
+#define FOUND_MAX 100000
+#define PATH_ROOM 4096 /* as the system has it: longer ones cannot be opened */
+
+static const char header[16] = "SQLite format 3"; /* with its NUL */
+
+/* A name that matches. */
+struct candidate {
+    struct candidate *next;
+    const char *rel, *path;
+    uint64_t dev, ino;
+    bool is_known;
+    const char *refused; /* NULL: not yet */
+};
+
+/* A directory that is to be listed. */
+struct todo {
+    struct todo *next;
+    const char *rel; /* "" for the directory itself, else with a final '/' */
+    unsigned depth;
+};
+
+struct scan {
+    struct wr_arena *arena;
+    const struct wr_config_dir *dir;
+    const struct wr_fs *fs;
+    wr_dirs_known_fn *known;
+    void *arg;
+    const struct todo *here;
+    struct todo *todo;
+    struct candidate *first;
+    size_t files, n; /* names; candidates */
+    char path[PATH_ROOM];
+    size_t root_n; /* of it: the directory and a slash, behind which the relative path begins */
+    enum wr_status failed;
+};
+
+static bool no_memory(struct scan *s)
+{
+    s->failed = WR_NOMEM;
+    return false;
+}
+
+/* Note s->path. Without its file it is there to be refused. */
+static bool add_candidate(struct scan *s, const struct wr_file_info *info, const char *refused)
+{
+    struct candidate *c = wr_arena_alloc(s->arena, sizeof(*c));
+    const char *path = wr_arena_str(s->arena, wr_str(s->path)).p;
+
+    if (!c || !path)
+        return no_memory(s);
+    if (s->n == FOUND_MAX) {
+        s->failed = WR_LIMIT;
+        return false;
+    }
+    *c = (struct candidate){.next = s->first,
+        .rel = path + s->root_n,
+        .path = path,
+        .dev = info->dev,
+        .ino = info->ino,
+        .refused = refused};
+    s->first = c;
+    s->n++;
+    return true;
+}
+
+/* Litestream's local state and ours: many files, and never one of those that are looked for. */
+static bool is_state(const char *name)
+{
+    return name[0] == '.' && (wr_str_ends(wr_str(name), WR_STR("-weir")) ||
+                                 wr_str_ends(wr_str(name), WR_STR("-litestream")));
+}
+
+static bool add_directory(struct scan *s, const char *name)
+{
+    struct todo *t;
+    struct wr_str rel;
+
+    if (!s->dir->recursive || is_state(name))
+        return true;
+    if (s->here->depth == DEPTH_MAX)
+        return add_candidate(s, &(struct wr_file_info){0}, "its directories are too deep");
+    t = wr_arena_alloc(s->arena, sizeof(*t));
+    rel = wr_arena_fmt(s->arena, "%s/", s->path + s->root_n);
+    if (!t || !rel.p)
+        return no_memory(s);
+    *t = (struct todo){.next = s->todo, .rel = rel.p, .depth = s->here->depth + 1};
+    s->todo = t;
+    return true;
+}
+
+/* Make s->path, false when there is no room. */
+static bool set_path(struct scan *s, const char *rel, const char *name)
+{
+    int n = snprintf(s->path + s->root_n, sizeof(s->path) - s->root_n, "%s%s", rel, name);
+
+    return n >= 0 && (size_t)n < sizeof(s->path) - s->root_n;
+}
+
+/* One name of the directory that is listed. */
+static bool look_at(void *arg, const char *name)
+{
+    struct scan *s = arg;
+    const char *rel = s->path + s->root_n;
+    struct wr_file_info info;
+
+    if (++s->files > FILES_MAX) {
+        s->failed = WR_LIMIT;
+        return false;
+    }
+    if (!set_path(s, s->here->rel, name))
+        return add_candidate(s, &(struct wr_file_info){0}, "the path is too long");
+    if (!s->dir->recursive && !wr_config_dir_takes(s->dir, rel))
+        return true;
+    if (s->fs->lstat(s->fs, s->path, &info, NULL) != WR_OK)
+        return true; /* gone since */
+    if (info.is_dir)
+        return add_directory(s, name);
+    if (!wr_config_dir_takes(s->dir, rel) || s->fs->stat(s->fs, s->path, &info, NULL) != WR_OK ||
+        !S_ISREG((mode_t)info.mode))
+        return true;
+    return add_candidate(s, &info, NULL);
+}
+
+/* List all directories. Only that of the first one must succeed. */
+static enum wr_status list_all(struct scan *s, struct wr_err *e)
+{
+    struct todo root = {.rel = ""};
+    const char *dir = s->dir->path;
+
+    s->root_n = strcmp(dir, "/") ? strlen(dir) + 1 : 1;
+    if (s->root_n >= sizeof(s->path))
+        return wr_fail(e, WR_MISUSE, "failed to scan directory %.100s...: too long", dir);
+    (void)snprintf(s->path, sizeof(s->path), "%s/", s->root_n > 1 ? dir : "");
+    s->todo = &root;
+    while (s->todo && s->failed == WR_OK) {
+        struct wr_err why = {0};
+        enum wr_status st;
+
+        s->here = s->todo;
+        s->todo = s->here->next;
+        (void)set_path(s, s->here->rel, ""); /* it was there once */
+        st = s->fs->list(s->fs, s->path, look_at, s, &why);
+        if (st != WR_OK && s->here == &root)
+            return wr_fail(e, st, "failed to scan directory %s: %s", dir, why.text);
+        if (st != WR_OK && st != WR_NOTFOUND && set_path(s, s->here->rel, ""))
+            (void)add_candidate(s, &(struct wr_file_info){0}, "this directory cannot be listed");
+    }
+    if (s->failed == WR_LIMIT)
+        return wr_fail(e, WR_LIMIT,
+            "failed to scan directory %s: more than %d files, or %d that match", dir, FILES_MAX,
+            FOUND_MAX);
+    return s->failed == WR_OK ? WR_OK : wr_fail(e, s->failed, "out of memory");
+}
+
+static int by_file(const void *a, const void *b)
+{
+    const struct candidate *x = *(struct candidate *const *)a, *y = *(struct candidate *const *)b;
+
+    if (x->dev != y->dev)
+        return x->dev < y->dev ? -1 : 1;
+    if (x->ino != y->ino)
+        return x->ino < y->ino ? -1 : 1;
+    if (x->is_known != y->is_known)
+        return x->is_known ? -1 : 1;
+    return strcmp(x->rel, y->rel);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const struct candidate *x = *(struct candidate *const *)a, *y = *(struct candidate *const *)b;
+
+    return strcmp(x->path, y->path);
+}
+
+static enum wr_status refuse_same(
+    struct scan *s, struct candidate *c, const char *other, struct wr_err *e)
+{
+    c->refused = wr_arena_fmt(
+        s->arena, "it is the same file as %s, and SQLite must have one name for it", other)
+                     .p;
+    return c->refused ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+/* Step 2. Two names of one file are two databases that overwrite each other. */
+static enum wr_status refuse_links(struct scan *s, struct candidate **list, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; st == WR_OK && i < s->n; i++) {
+        const char *has = s->known && !list[i]->refused
+                              ? s->known(s->arg, list[i]->path, list[i]->dev, list[i]->ino)
+                              : NULL;
+
+        list[i]->is_known = has && strcmp(has, list[i]->path) == 0;
+        if (has && !list[i]->is_known)
+            st = refuse_same(s, list[i], has, e);
+    }
+    if (s->n > 1)
+        qsort(list, s->n, sizeof(struct candidate *), by_file);
+    for (size_t i = 1, first = 0; st == WR_OK && i < s->n; i++) {
+        if (list[i]->dev != list[first]->dev || list[i]->ino != list[first]->ino)
+            first = i;
+        else if (!list[i]->refused && !list[first]->refused)
+            st = refuse_same(s, list[i], list[first]->path, e);
+    }
+    return st;
+}
+
+static enum wr_status refuse(
+    struct scan *s, struct candidate *c, const struct wr_err *why, struct wr_err *e)
+{
+    if (why->code != WR_NOMEM)
+        c->refused = wr_arena_str(s->arena, wr_str(why->text)).p;
+    return c->refused ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+/* Whether the file is a database; or it is refused. What is opened here must be what was not known:
+ * if another file has got the name meanwhile, and that one is known, it stays open, for closing it
+ * would drop the locks on it. */
+static enum wr_status read_header(
+    struct scan *s, struct candidate *c, bool *ret_yes, struct wr_err *e)
+{
+    struct wr_file_info info;
+    struct wr_err why = {0};
+    struct wr_file *f = NULL;
+    char start[sizeof(header)];
+    size_t got = 0;
+    enum wr_status st = wr_file_open(s->fs, c->path, WR_FILE_READ, 0, &f, &why);
+
+    *ret_yes = false;
+    if (st == WR_NOTFOUND) /* gone since */
+        return WR_OK;
+    if (st != WR_OK)
+        return refuse(s, c, &why, e);
+    st = wr_file_pread(f, start, sizeof(start), 0, &got, &why);
+    if (s->fs->info(f, &info, NULL) == WR_OK && s->known &&
+        (info.dev != c->dev || info.ino != c->ino) && s->known(s->arg, c->path, info.dev, info.ino))
+        return WR_OK;
+    wr_file_close(f);
+    *ret_yes = st == WR_OK && got == sizeof(start) && memcmp(start, header, sizeof(header)) == 0;
+    return st == WR_OK ? WR_OK : refuse(s, c, &why, e);
+}
+
+static enum wr_status collect(
+    struct scan *s, struct candidate **list, struct wr_dirs_found *ret, struct wr_err *e)
+{
+    struct wr_dirs_found found = {.items = wr_arena_array(s->arena, s->n, sizeof(*found.items)),
+        .refused = wr_arena_array(s->arena, s->n, sizeof(*found.refused))};
+
+    if (!found.items || !found.refused)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    for (size_t i = 0; i < s->n; i++) {
+        struct candidate *c = list[i];
+        struct wr_dirs_item *item = &found.items[found.n];
+        struct wr_err why = {0};
+        enum wr_status st = WR_OK;
+        bool is_db = c->is_known;
+
+        if (!is_db && !c->refused)
+            st = read_header(s, c, &is_db, e);
+        if (st != WR_OK)
+            return st;
+        if (is_db && !c->refused) {
+            *item = (struct wr_dirs_item){.dev = c->dev, .ino = c->ino};
+            st = wr_config_dir_entry(s->arena, s->dir, c->rel, &item->db, &why);
+            found.n += st == WR_OK;
+            if (st != WR_OK && refuse(s, c, &why, e) != WR_OK)
+                return WR_NOMEM;
+        }
+        if (c->refused)
+            found.refused[found.nrefused++] =
+                (struct wr_dirs_refused){.path = c->path, .why = c->refused};
+    }
+    *ret = found;
+    return WR_OK;
+}
+
+enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir,
+    wr_dirs_known_fn *known, void *arg, struct wr_dirs_found *ret, struct wr_err *e)
+{
+    struct scan s = {.arena = a, .dir = dir, .fs = wr_fs_posix(), .known = known, .arg = arg};
+    struct candidate **list;
+    enum wr_status st = list_all(&s, e);
+    size_t i = 0;
+
+    if (st != WR_OK)
+        return st;
+    list = wr_arena_array(a, s.n, sizeof(struct candidate *));
+    if (!list)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    for (struct candidate *c = s.first; c; c = c->next)
+        list[i++] = c;
+    st = refuse_links(&s, list, e);
+    if (s.n > 1)
+        qsort(list, s.n, sizeof(struct candidate *), by_path);
+    return st == WR_OK ? collect(&s, list, ret, e) : st;
+}

@@ -1,0 +1,270 @@
+/*
+ * dirs_expand.c - the databases of all directories as entries of the configuration, once, at the
+ * start. Two that would get into each other's way are found before any of them begins.
+ */
+#include "base/file.h"
+#include "base/url.h"
+#include "daemon/config_int.h"
+#include "daemon/dirs.h"
+
+/* A database of the configuration, to be compared by one thing at a time. */
+struct entry {
+    const struct wr_config_db *db;
+    const char *key;   /* path, place of a replica, or local state */
+    uint64_t dev, ino; /* 0, 0: there is no file */
+};
+
+struct entries {
+    struct entry *list;
+    size_t n;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    int c = strcmp(x->key, y->key);
+
+    return c ? c : strcmp(x->db->path, y->db->path);
+}
+
+static int by_file(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+
+    if (x->dev != y->dev)
+        return x->dev < y->dev ? -1 : 1;
+    return (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+static void sort(struct entries *s, int (*compare)(const void *, const void *))
+{
+    if (s->n > 1)
+        qsort(s->list, s->n, sizeof(*s->list), compare);
+}
+
+/* What the configuration had before the walk: by path, and by file. */
+struct own {
+    struct entries by_path, by_file;
+};
+
+/* wr_dirs_known_fn. Nothing is open yet, but what has an entry of its own is not opened either. */
+static const char *known(void *arg, const char *path, uint64_t dev, uint64_t ino)
+{
+    const struct own *own = arg;
+    const struct wr_config_db db = {.path = path};
+    const struct entry want = {.db = &db, .key = path, .dev = dev, .ino = ino};
+    const struct entry *found = NULL;
+
+    if (own->by_path.n)
+        found = bsearch(&want, own->by_path.list, own->by_path.n, sizeof(want), by_key);
+    if (!found && own->by_file.n)
+        found = bsearch(&want, own->by_file.list, own->by_file.n, sizeof(want), by_file);
+    return found ? found->db->path : NULL;
+}
+
+static enum wr_status no_memory(struct wr_err *e)
+{
+    return wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+static enum wr_status list_own(
+    struct wr_arena *a, const struct wr_config *c, struct own *ret, struct wr_err *e)
+{
+    const struct wr_fs *fs = wr_fs_posix();
+
+    ret->by_path = (struct entries){.list = wr_arena_array(a, c->ndbs, sizeof(struct entry))};
+    ret->by_file = (struct entries){.list = wr_arena_array(a, c->ndbs, sizeof(struct entry))};
+    if (!ret->by_path.list || !ret->by_file.list)
+        return no_memory(e);
+    for (size_t i = 0; i < c->ndbs; i++) {
+        struct entry x = {.db = &c->dbs[i], .key = c->dbs[i].path};
+        struct wr_file_info info;
+
+        ret->by_path.list[ret->by_path.n++] = x;
+        if (fs->stat(fs, x.key, &info, NULL) != WR_OK)
+            continue;
+        x.dev = info.dev;
+        x.ino = info.ino;
+        ret->by_file.list[ret->by_file.n++] = x;
+    }
+    sort(&ret->by_path, by_key);
+    sort(&ret->by_file, by_file);
+    return WR_OK;
+}
+
+/* All that was found, of all directories. */
+struct all {
+    struct wr_dirs_found *found; /* as many as directories */
+    struct wr_warnings warnings;
+    size_t n;
+};
+
+static enum wr_status scan_one(struct wr_arena *a, const struct wr_config_dir *dir, struct own *own,
+    bool lenient, struct wr_dirs_found *ret, struct all *all, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    enum wr_status st = wr_dirs_scan(a, dir, known, own, ret, &why);
+
+    if (st == WR_OK && ret->n == 0 && !dir->watch)
+        st = wr_fail(&why, WR_MISUSE, "no SQLite databases found in directory %s with pattern %s",
+            dir->path, dir->pattern);
+    for (size_t i = 0; i < ret->nrefused; i++)
+        wr_warnings_add(
+            &all->warnings, "%s is not replicated: %s", ret->refused[i].path, ret->refused[i].why);
+    if (st == WR_NOMEM || (st != WR_OK && !lenient))
+        return wr_fail(e, st, "%s", why.text);
+    if (st != WR_OK)
+        wr_warnings_add(&all->warnings, "%s", why.text);
+    all->n += ret->n;
+    return WR_OK;
+}
+
+/* The entries that were there, and those that were found and had none. */
+static enum wr_status merge(struct wr_arena *a, struct wr_config *c, struct own *own,
+    const struct all *all, struct entries *files, struct wr_err *e)
+{
+    struct wr_config_db *dbs = wr_arena_array(a, c->ndbs + all->n, sizeof(*dbs));
+    size_t n = 0;
+
+    files->list = wr_arena_array(a, all->n, sizeof(*files->list));
+    if (!dbs || !files->list)
+        return no_memory(e);
+    for (size_t i = 0; i < c->ndbs; i++)
+        dbs[n++] = c->dbs[i];
+    for (size_t i = 0; i < c->ndirs; i++)
+        for (size_t j = 0; j < all->found[i].n; j++) {
+            const struct wr_dirs_item *item = &all->found[i].items[j];
+
+            if (known(own, item->db.path, 0, 0))
+                continue;
+            dbs[n] = item->db;
+            files->list[files->n++] = (struct entry){
+                .db = &dbs[n], .key = item->db.path, .dev = item->dev, .ino = item->ino};
+            n++;
+        }
+    c->dbs = dbs;
+    c->ndbs = n;
+    return WR_OK;
+}
+
+static enum wr_status check_files(struct entries *files, struct wr_err *e)
+{
+    sort(files, by_file);
+    for (size_t i = 1; i < files->n; i++) {
+        const struct entry *x = &files->list[i - 1], *y = &files->list[i];
+
+        if (by_file(x, y) != 0)
+            continue;
+        if (strcmp(x->key, y->key) == 0)
+            return wr_fail(e, WR_MISUSE, "%s is in two directories of the configuration", x->key);
+        return wr_fail(e, WR_MISUSE,
+            "%s and %s are one file: the directories of the configuration overlap", x->key, y->key);
+    }
+    return WR_OK;
+}
+
+/* The first two with the same key, or NULL. */
+static const struct entry *find_twins(struct entries *s)
+{
+    sort(s, by_key);
+    for (size_t i = 1; i < s->n; i++)
+        if (strcmp(s->list[i - 1].key, s->list[i].key) == 0)
+            return &s->list[i - 1];
+    return NULL;
+}
+
+static enum wr_status check_replicas(
+    struct wr_arena *a, const struct wr_config *c, struct wr_err *e)
+{
+    struct entries all = {0};
+    const struct entry *twins;
+    size_t max = 0;
+
+    for (size_t i = 0; i < c->ndbs; i++)
+        max += c->dbs[i].nreplicas;
+    all.list = wr_arena_array(a, max, sizeof(*all.list));
+    if (!all.list)
+        return no_memory(e);
+    for (size_t i = 0; i < c->ndbs; i++)
+        for (size_t j = 0; j < c->dbs[i].nreplicas; j++) {
+            struct wr_str place;
+            enum wr_status st = wr_config_place(a, &c->dbs[i].replicas[j], &place, e);
+
+            if (st != WR_OK)
+                return st;
+            all.list[all.n++] = (struct entry){.db = &c->dbs[i], .key = place.p};
+        }
+    twins = find_twins(&all);
+    if (twins)
+        return wr_fail(e, WR_MISUSE,
+            "%s and %s would have the same replica, and destroy each other's backup: give each "
+            "directory a path of its own",
+            twins[0].db->path, twins[1].db->path);
+    return WR_OK;
+}
+
+/* Where the local state of a database is. */
+static const char *state_of(struct wr_arena *a, const struct wr_config_db *db)
+{
+    const struct wr_str dir = wr_path_dir(db->path), name = wr_path_base(db->path);
+    struct wr_str meta;
+
+    for (size_t i = 0; db->settings[i]; i += 2)
+        if (strcmp(db->settings[i], "meta-path") == 0) {
+            meta = wr_path_clean(a, wr_str(db->settings[i + 1]));
+            return meta.p ? wr_arena_str(a, meta).p : NULL;
+        }
+    return wr_arena_fmt(
+        a, WR_FMT "%s." WR_FMT "-weir", WR_ARG(dir), dir.n > 1 ? "/" : "", WR_ARG(name))
+        .p;
+}
+
+static enum wr_status check_state(struct wr_arena *a, const struct wr_config *c, struct wr_err *e)
+{
+    struct entries all = {.list = wr_arena_array(a, c->ndbs, sizeof(*all.list))};
+    const struct entry *twins;
+
+    if (!all.list)
+        return no_memory(e);
+    for (size_t i = 0; i < c->ndbs; i++) {
+        all.list[all.n++] = (struct entry){.db = &c->dbs[i], .key = state_of(a, &c->dbs[i])};
+        if (!all.list[i].key)
+            return no_memory(e);
+    }
+    twins = find_twins(&all);
+    if (twins)
+        return wr_fail(e, WR_MISUSE,
+            "meta-path collision: databases %s and %s would share meta-path %s, causing "
+            "replication state corruption",
+            twins[0].db->path, twins[1].db->path, twins[0].key);
+    return WR_OK;
+}
+
+enum wr_status wr_dirs_expand(
+    struct wr_arena *a, struct wr_config *c, bool lenient, struct wr_err *e)
+{
+    struct all all = {.found = wr_arena_array(a, c->ndirs, sizeof(*all.found))};
+    struct entries files = {0};
+    struct own own;
+    enum wr_status st = list_own(a, c, &own, e);
+
+    if (st == WR_OK && !all.found)
+        st = no_memory(e);
+    wr_warnings_init(&all.warnings, a);
+    for (const struct wr_warning *w = c->warnings; w; w = w->next)
+        wr_warnings_add(&all.warnings, "%s", w->text);
+    for (size_t i = 0; st == WR_OK && i < c->ndirs; i++)
+        st = scan_one(a, &c->dirs[i], &own, lenient, &all.found[i], &all, e);
+    if (st == WR_OK)
+        st = merge(a, c, &own, &all, &files, e);
+    if (st == WR_OK)
+        st = check_files(&files, e);
+    if (st == WR_OK)
+        st = check_replicas(a, c, e);
+    if (st == WR_OK)
+        st = check_state(a, c, e);
+    if (st == WR_OK && all.warnings.nomem)
+        st = no_memory(e);
+    c->warnings = all.warnings.first;
+    return st;
+}
