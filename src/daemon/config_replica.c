@@ -105,6 +105,9 @@ static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_
     if (memchr(path.p, '?', path.n) || memchr(path.p, '#', path.n))
         return wr_doc_fail(
             d, node, e, "replica path cannot contain '?' or '#': " WR_FMT, WR_ARG(path));
+    for (size_t i = 0; i < path.n; i++)
+        if ((unsigned char)path.p[i] < 0x20 || path.p[i] == 0x7f)
+            return wr_doc_fail(d, node, e, "there is a control character in the replica path");
     if (!backends[backend].has_bucket) {
         if (path.n == 0)
             return wr_doc_fail(d, node, e, "%s replica path required", type);

@@ -244,12 +244,15 @@ bool wr_doc_has_gap(const struct wr_doc *d, const yaml_node_t *node)
 {
     /* Nothing at all, as is left of `key: $UNSET`, has its place right behind the colon. */
     bool nothing = wr_doc_text(node).n == 0;
+    const yaml_mark_t *start = &node->start_mark, *end = &node->end_mark;
 
-    for (size_t i = 0; node && i < d->ngaps; i++) {
+    for (size_t i = 0; i < d->ngaps; i++) {
         const struct wr_doc_gap *g = &d->gaps[i];
+        bool behind_start =
+            g->line > start->line || (g->line == start->line && g->column >= start->column);
+        bool before_end = g->line < end->line || (g->line == end->line && g->column <= end->column);
 
-        if (g->line == node->start_mark.line && g->column >= node->start_mark.column &&
-            (nothing || g->line < node->end_mark.line || g->column <= node->end_mark.column))
+        if (behind_start && (before_end || (nothing && g->line == start->line)))
             return true;
     }
     return false;

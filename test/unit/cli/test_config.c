@@ -7,6 +7,7 @@
 #include "daemon/doc.h"
 #include "harness/t.h"
 
+#include <unistd.h>
 #include <weir.h>
 
 static char file[4096];
@@ -56,6 +57,8 @@ static void bad(const char *text, const char *want)
     (void)snprintf(full, sizeof(full), "%s:%s", file, want);
     assert_string_equal(e.text, full);
 }
+
+static void bad_replica(const char *replica, const char *want);
 
 static const char *setting(const char *const *kv, const char *key)
 {
@@ -598,6 +601,222 @@ static void test_env(void **state)
     assert_string_equal(raw->dbs[0].replicas[0].url, "s3://$T_BUCKET/a");
 }
 
+/* A value that says where the data is must not lose a part: it would be another place. */
+static void test_env_in_places(void **state)
+{
+    static const char unset[] = "environment variable \"T_UNSET\" is not set)";
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"dbs: [{path: '/a/$T_UNSET', replica: {path: /r}}]",
+            "1:14: dbs[0].path: a variable in it has no value (%s:1:18: "},
+        {"dbs: [{path: $T_UNSET, replica: {path: /r}}]",
+            "1:14: dbs[0].path: a variable in it has no value (%s:1:14: "},
+        {"dbs: [{dir: '$T_UNSET/a', replica: {path: /r}}]",
+            "1:13: dbs[0].dir: a variable in it has no value (%s:1:14: "},
+        {"dbs: [{path: /a, meta-path: '/m$T_UNSET', replica: {path: /r}}]",
+            "1:29: dbs[0].meta-path: a variable in it has no value (%s:1:32: "},
+        {"dbs: [{path: /a, replica: {url: 's3://b/${T_UNSET}/x'}}]",
+            "1:33: dbs[0].replica.url: a variable in it has no value (%s:1:41: "},
+        {"dbs: [{path: /a, replica: {url: \"$T_UNSET\"}}]",
+            "1:33: dbs[0].replica.url: a variable in it has no value (%s:1:34: "},
+        {"dbs:\n- path: /a\n  replica:\n    type: s3\n    bucket: ${T_UNSET}\n    path: x\n",
+            "5:12: dbs[0].replica.bucket: a variable in it has no value (%s:5:13: "},
+        {"bucket: x${T_UNSET}\ndbs:\n- path: /a\n  replicas: [{type: s3, path: x}]\n",
+            "1:9: the top.bucket: a variable in it has no value (%s:1:10: "},
+        {"dbs:\n- path: /a\n  replica:\n    type: s3\n    bucket: b\n    path: >\n      a\n"
+         "      ${T_UNSET}\n",
+            "6:11: dbs[0].replica.path: a variable in it has no value (%s:8:7: "},
+        /* the place is told in the file, whatever was put in before, and in characters */
+        {"exec: \xc3\xa4 $T_LONG\ndbs: [{path: /a, replica: {path: \"\xc3\xa4 $T_LONG "
+         "$T_UNSET\"}}]",
+            "2:34: dbs[0].replica.path: a variable in it has no value (%s:2:46: "},
+    };
+
+    (void)state;
+    T(setenv("T_LONG", "a long text", 1) == 0 && unsetenv("T_UNSET") == 0);
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct wr_config *c = NULL;
+        struct wr_err e = {0};
+        char want[2000];
+        int n;
+
+        T_IS(WR_MISUSE, load(cases[i].text, &c, &e));
+        n = snprintf(want, sizeof(want), "%s:", file);
+        n += snprintf(want + n, sizeof(want) - (size_t)n, "%.*s%s%s%s",
+            (int)(strstr(cases[i].want, "%s") - cases[i].want), cases[i].want, file,
+            strstr(cases[i].want, "%s") + 2, unset);
+        T(n > 0 && (size_t)n < sizeof(want));
+        assert_string_equal(e.text, want);
+    }
+    /* Here nothing is missing. */
+    NO_WARNING(good("dbs: [{path: '/a/${T_UNSET:-}', replica: {path: '/r${T_UNSET:-/x}'}}]"));
+}
+
+static void test_env_elsewhere(void **state)
+{
+    static const char *const want[] = {
+        "2:24: environment variable \"T_UNSET\" is not set",
+        "2:65: environment variable \"T_EMPTY\" is empty",
+    };
+    struct wr_config *c;
+
+    (void)state;
+    T(setenv("T_EMPTY", "", 1) == 0 && unsetenv("T_UNSET") == 0);
+    c = good("dbs:\n- {path: /a, replica: {$T_UNSET url: 's3://b/a', sync-interval: $T_EMPTY}}\n");
+    expect_warnings(c, want, wr_countof(want));
+    assert_string_equal(c->dbs[0].replicas[0].sync_interval, "1s");
+}
+
+static void test_same_replica(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"url: 's3://b/x'", "type: s3, bucket: b, path: x"},
+        {"url: 's3://b/x'", "url: 'S3://b//x/./?region=eu'"},
+        {"url: 's3://b/a%20b'", "type: s3, bucket: b, path: 'a b'"},
+        {"url: 's3://b/x?endpoint=http://h:9'", "url: 's3://b/x', endpoint: 'h:9/'"},
+        {"url: 'file:///x/y'", "path: /x//y/"},
+        {"url: 'file://x/y'", "path: /x/y"},
+        {"url: 'abs://a@c/x'", "url: 'abs://c/x', account-name: a"},
+        {"url: 's3://b'", "url: 's3://b/'"},
+    };
+    static const char *const apart[][2] = {
+        {"url: 's3://b/x'", "url: 's3://c/x'"},
+        {"url: 's3://b/x'", "url: 'gs://b/x'"},
+        {"url: 's3://b/x'", "url: 's3://b/X'"},
+        {"url: 's3://b/x'", "url: 's3://b/x', endpoint: 'h:9'"},
+        {"url: 's3://b/x'", "url: 's3://b/x.db'"},
+        {"url: 's3://b/x'", "url: 's3://b/x-y'"},
+        {"url: 'sftp://h/x'", "url: 'sftp://h:2222/x'"},
+        {"url: 'abs://a@c/x'", "url: 'abs://b@c/x'"},
+    };
+    char text[500];
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(pairs); i++) {
+        struct wr_config *c = NULL;
+        struct wr_err e = {0};
+
+        (void)snprintf(text, sizeof(text),
+            "dbs:\n- {path: /z.db, replica: {%s}}\n- {path: /a.db, replica: {%s}}\n", pairs[i][0],
+            pairs[i][1]);
+        T_IS(WR_MISUSE, load(text, &c, &e));
+        T(strstr(e.text, "c.yml:3:3: /z.db and /a.db have the same replica, "));
+        (void)snprintf(text, sizeof(text), "dbs:\n- {path: /z.db, replicas: [{%s}, {%s}]}\n",
+            pairs[i][0], pairs[i][1]);
+        T_IS(WR_MISUSE, load(text, &c, &e));
+        T(strstr(e.text, "c.yml:2:3: /z.db has the replica ") && strstr(e.text, " twice"));
+    }
+    for (size_t i = 0; i < wr_countof(apart); i++) {
+        (void)snprintf(text, sizeof(text),
+            "dbs:\n- {path: /z.db, replica: {%s}}\n- {path: /a.db, replica: {%s}}\n", apart[i][0],
+            apart[i][1]);
+        NO_WARNING(good(text));
+    }
+    bad("dbs:\n- {path: /a, replica: {url: 's3://b/x?secret-access-key=hush'}}\n"
+        "- {path: /b, replica: {url: 's3://b/x?secret-access-key=hush'}}\n",
+        "3:3: /a and /b have the same replica, s3://b/x?secret-access-key=***, and would destroy "
+        "each "
+        "other's backup: give each a path of its own");
+}
+
+static void test_replica_in_replica(void **state)
+{
+#define LIES(line, inner, db, outer, other)                                       \
+#line ":3: the replica " inner " of " db " lies in " outer ", that of " other \
+          ": keep them apart, so that none takes the other's files for its own"
+    static const char *const want[] = {
+        LIES(3, "s3://b/x/0001", "/b", "s3://b/x", "/a"),
+        LIES(7, "s3://b/x/t", "/d", "s3://b/x", "/a"),
+        LIES(4, "s3://b/x/y/z", "/c", "s3://b/x", "/a"),
+    };
+
+    (void)state;
+    expect_warnings(good("dbs:\n"
+                         "- {path: /a, replica: {url: 's3://b/x'}}\n"
+                         "- {path: /b, replica: {url: 's3://b/x/0001'}}\n"
+                         "- {path: /c, replica: {url: 's3://b/x/y/z'}}\n"
+                         "- {path: /e, replica: {url: 's3://b/x-1'}}\n"
+                         "- {path: /f, replica: {url: 's3://b/w/x'}}\n"
+                         "- {dir: /d, pattern: '*', replica: {url: 's3://b/x/t'}}\n"),
+        want, 3);
+}
+
+static void test_typed_values(void **state)
+{
+    (void)state;
+    bad_replica("{url: 's3://b/a', force-path-style: 1s}",
+        "66: dbs[0].replica.force-path-style must be true or false (got 1s)");
+    bad_replica("{url: 's3://b/a', part-size: 5 miles}",
+        "59: dbs[0].replica.part-size must be a size such as 5MiB (got 5 miles)");
+    bad_replica("{url: 's3://b/a', concurrency: many}",
+        "61: dbs[0].replica.concurrency must be a number (got many)");
+    bad_replica("{url: 'nats://h/b', timeout: 10}",
+        "59: dbs[0].replica.timeout: \"10\" is not a duration such as 10s");
+    bad("skip-verify: maybe\ndbs: [{path: /a.db, replica: {url: 's3://b/a'}}]",
+        "1:14: skip-verify must be true or false (got maybe)");
+    bad("dbs: [{min-checkpoint-page-count: 0, " DB "}]",
+        "1:35: dbs[0].min-checkpoint-page-count must be greater than 0 (got 0)");
+    bad("dbs: [{min-checkpoint-page-count: x, " DB "}]",
+        "1:35: dbs[0].min-checkpoint-page-count must be a number (got x)");
+    bad("dbs: [{adopt-replica: x, " DB "}]",
+        "1:23: dbs[0].adopt-replica must be true or false (got x)");
+    bad("dbs: [{restore-if-db-not-exists: 2, " DB "}]",
+        "1:34: dbs[0].restore-if-db-not-exists must be true or false (got 2)");
+    /* YAML 1.1 has more words for it. */
+    assert_string_equal(setting(good("dbs: [{path: /a, replica: {url: 's3://b/a', "
+                                     "sign-payload: Off, part-size: '5,242,880'}}]")
+                                    ->dbs[0]
+                                    .replicas[0]
+                                    .settings,
+                            "sign-payload"),
+        "Off");
+}
+
+static void test_retention_and_interval(void **state)
+{
+#define LESS(place, r, i)                                                               \
+    place ": snapshot.retention (" r ") is less than snapshot.interval (" i "): files " \
+          "stay until the next snapshot all the same"
+    static const char *const a[] = {LESS("1:23", "1h", "24h")};
+    static const char *const b[] = {LESS("1:22", "24h", "48h")};
+    static const char *const c[] = {LESS("1:62", "1h", "2h")};
+
+    (void)state;
+    expect_warnings(good("snapshot: {retention: 1h}\ndbs: [{" DB "}]"), a, 1);
+    expect_warnings(good("snapshot: {interval: 48h}\ndbs: [{" DB "}]"), b, 1);
+    expect_warnings(good("dbs: [{path: /a.db, replica: {url: file:///a, retention:     1h, "
+                         "snapshot-interval: 2h}}]"),
+        c, 1);
+    NO_WARNING(good("snapshot: {interval: 1d, retention: 24h}\ndbs: [{" DB "}]"));
+    NO_WARNING(good("snapshot: {interval: 48h}\n")); /* of nothing */
+}
+
+/* What is a key of each replica to Litestream, said once for all. */
+static void test_history_defaults(void **state)
+{
+    struct wr_config *c = good("snapshot-interval: 6h\nvalidation-interval: 8h\ndbs: [{" DB "}]");
+
+    (void)state;
+    NO_WARNING(c);
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.interval"), "6h");
+    assert_string_equal(setting(c->dbs[0].settings, "validation.interval"), "8h");
+}
+
+static void test_odd_paths(void **state)
+{
+    static const char *const want[] = {
+        "1:14: path ends with \";\", which is taken for part of the name: /a.db;"};
+
+    (void)state;
+    expect_warnings(good("dbs: [{path: /a.db;, replica: {path: /r}}]"), want, 1);
+    bad_replica("{url: 's3:///a'}", "30: replica url: there is no bucket in it: s3://HERE/...");
+    bad_replica("{url: 'sftp:///a'}", "30: replica url: there is no host in it: sftp://HERE/...");
+    bad_replica("{url: 'gcs://b/a'}", "30: unsupported replica URL scheme: \"gcs\" (write gs://)");
+    bad_replica("{url: 's3://b:x/a'}", "30: replica url: s3 URL: the port is not a number up to "
+                                       "65535; in a password write %2F for '/', %3F for '?'");
+}
+
 static void test_empty(void **state)
 {
     (void)state;
@@ -656,6 +875,8 @@ static void test_bad_replica(void **state)
     bad_replica("{url: 's3://b/a', bucket: x}", "30: cannot specify url & bucket for s3 replica");
     bad_replica(
         "{type: s3, bucket: b, path: 'a?b'}", "30: replica path cannot contain '?' or '#': a?b");
+    bad_replica("{type: s3, bucket: b, path: \"a\\n\"}",
+        "30: there is a control character in the replica path");
     bad_replica("{url: 's3://b/a', sync-interval: 10}",
         "63: dbs[0].replica.sync-interval: \"10\" is not a duration such as 1s");
     bad_replica("{url: 's3://b/a', sync-interval: -1s}",
@@ -704,12 +925,17 @@ static void test_files(void **state)
     const char *dir = t_tmpdir();
 
     (void)state;
-    T(setenv("LITESTREAM_CONFIG", "/nonexistent/c.yml", 1) == 0);
+    T(unsetenv("WEIR_CONFIG") == 0 && setenv("LITESTREAM_CONFIG", "/nonexistent/c.yml", 1) == 0);
     assert_string_equal(wr_config_default_path(), "/nonexistent/c.yml");
     T_IS(WR_NOTFOUND, wr_config_load(t_call()->scratch, NULL, true, &c, &e));
     assert_string_equal(e.text, "config file not found: /nonexistent/c.yml");
+    T(setenv("WEIR_CONFIG", "/nonexistent/w.yml", 1) == 0);
+    assert_string_equal(wr_config_default_path(), "/nonexistent/w.yml");
+    T(setenv("WEIR_CONFIG", "", 1) == 0);
+    assert_string_equal(wr_config_default_path(), "/nonexistent/c.yml");
     T(unsetenv("LITESTREAM_CONFIG") == 0);
-    assert_string_equal(wr_config_default_path(), "/etc/litestream.yml");
+    assert_string_equal(wr_config_default_path(),
+        access("/etc/weir.yml", F_OK) == 0 ? "/etc/weir.yml" : "/etc/litestream.yml");
     T_IS(WR_MISUSE, wr_config_load(t_call()->scratch, dir, true, &c, &e));
 }
 
@@ -829,8 +1055,12 @@ static void test_nomem(void **state)
 {
     (void)state;
     T(setenv("T_BUCKET", "b", 1) == 0);
-    (void)good("region: x\nzzz: 1\ndbs:\n- path: /a.db\n  meta-path: /m\n"
-               "  replica: {type: s3, bucket: $T_BUCKET, path: p}\nlevels: [{interval: 30s}]\n"
+    (void)good("region: x\nzzz: 1\nprofile: $T_UNSET\ndbs:\n- path: /a.db\n  meta-path: /m\n"
+               "  replicas:\n  - {type: s3, bucket: $T_BUCKET, path: p}\n"
+               "  - url: s3://$T_BUCKET/p/q?endpoint=h%3A9\n"
+               "  - url: s3://$T_BUCKET/p/q\n"
+               "levels: [{interval: 30s}]\naddr: :1\nsocket: {path: /s}\n"
+               "heartbeat-url: http://h\nexec: x\nlogging: {level: info, type: json}\n"
                "snapshot: {interval: 1h, retention: 2h}\nl0-retention: 1m\n");
     t_sweep_nomem(sweep_load, NULL);
     t_sweep_nomem(sweep_adhoc, NULL);
@@ -840,8 +1070,10 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_misspelt_keys), T_TEST(test_underscores), T_TEST(test_idle_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
     T_TEST(test_merge_order), T_TEST(test_anchor_holders), T_TEST(test_bad_merge),
-    T_TEST(test_process), T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_empty),
-    T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
-    T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
+    T_TEST(test_process), T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
+    T_TEST(test_env_elsewhere), T_TEST(test_same_replica), T_TEST(test_replica_in_replica),
+    T_TEST(test_typed_values), T_TEST(test_retention_and_interval), T_TEST(test_history_defaults),
+    T_TEST(test_odd_paths), T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica),
+    T_TEST(test_history), T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
     T_TEST(test_text_is_cut_at_a_nul), T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find),
     T_TEST(test_log_level), T_TEST(test_mutations), T_TEST(test_nomem))
