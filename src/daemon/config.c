@@ -85,7 +85,7 @@ static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
             st = wr_doc_fail(d, v, e, "%s must be greater than 0 (got " WR_FMT ")", name,
                 WR_ARG(wr_doc_text(v)));
         if (st == WR_OK)
-            st = wr_pairs_add(pairs, d->arena, k->name, wr_doc_text(v), e);
+            st = wr_pairs_add_value(pairs, d->arena, k, wr_doc_text(v), e);
     }
     return st == WR_OK ? wr_config_history(d, top, node, pairs, e) : st;
 }

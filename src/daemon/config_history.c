@@ -48,6 +48,10 @@ static const struct wr_key validation_keys[] = {
 
 static const struct wr_key level_keys[] = {
     {.name = "interval", .use = WR_KEY_READ},
+    /* Of Litestream's migration guide, and of no program. */
+    {.name = "retention",
+        .use = WR_KEY_IDLE,
+        .why = "what a level keeps follows from snapshot.retention"},
     {0},
 };
 
@@ -263,7 +267,7 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
     const struct history h = {.doc = d, .out = out};
     const yaml_node_t *retention = wr_doc_get(d, top, "retention");
     const yaml_node_t *enabled = wr_doc_get(d, retention, "enabled");
-    bool ignored;
+    bool retains = true;
     enum wr_status st = read_levels(&h, top, e);
 
     if (st == WR_OK)
@@ -278,10 +282,11 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
             &h, wr_doc_get(d, retention, "grace"), "retention.grace", "retention grace", false, e);
     if (st == WR_OK)
         st = read_validation(&h, top, db, e);
-    if (st == WR_OK && enabled && !wr_parse_bool(wr_doc_text(enabled), &ignored))
+    if (st == WR_OK && enabled && !wr_config_parse_bool(wr_doc_text(enabled), &retains))
         return wr_doc_fail(d, enabled, e, "retention.enabled must be true or false");
     if (st == WR_OK && enabled)
-        st = wr_pairs_add(out, d->arena, "retention.enabled", wr_doc_text(enabled), e);
+        st = wr_pairs_add(
+            out, d->arena, "retention.enabled", retains ? WR_STR("true") : WR_STR("false"), e);
     return st;
 }
 

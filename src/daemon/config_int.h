@@ -21,6 +21,7 @@ enum wr_key_use {
     WR_KEY_FOR_ALL = 255, /* also of a database */
     WR_KEY_READ = 256,
     WR_KEY_IDLE = 512,
+    WR_KEY_OWN = 1024, /* of a replica, and no default for all */
 };
 
 /* What the value of a key that is handed on must be. */
@@ -47,18 +48,24 @@ struct wr_pairs {
 };
 enum wr_status wr_pairs_add(struct wr_pairs *p, struct wr_arena *a, const char *key,
     struct wr_str value, struct wr_err *e) WR_MUST_CHECK;
+/* The same for a value that was checked. */
+enum wr_status wr_pairs_add_value(struct wr_pairs *p, struct wr_arena *a, const struct wr_key *key,
+    struct wr_str value, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_pairs_copy(const struct wr_pairs *p, struct wr_arena *a, const char *const **ret,
     struct wr_err *e) WR_MUST_CHECK;
 
 /* Check every key of `map`, and of what is merged into it, against the tables (`more` may be NULL).
- * MISUSE for what must be a mistake: a key that resembles a known one, or belongs elsewhere. One
- * warning for each that is foreign or has no effect. */
+ * MISUSE for what must be a mistake: a key that is a slip away from a known one, or belongs
+ * elsewhere. One warning for each that is foreign or has no effect. */
 enum wr_status wr_config_check_keys(struct wr_doc *d, const yaml_node_t *map,
     const struct wr_key *keys, const struct wr_key *more, struct wr_err *e) WR_MUST_CHECK;
 
 /* The keys of the top level, of an entry of `dbs`, and of a replica; the latter may also stand at
  * the top as defaults for all. */
 extern const struct wr_key wr_config_top_keys[], wr_config_db_keys[], wr_config_replica_keys[];
+
+/* As YAML 1.1 has it. */
+bool wr_config_parse_bool(struct wr_str s, bool *ret);
 
 /* Values. Each leaves *ret as it is where there is none, and fails with MISUSE for one that cannot
  * be meant. `what` is where the mapping stands ("dbs[0].replica"); NULL: at the top. */

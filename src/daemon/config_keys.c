@@ -4,6 +4,8 @@
 #include "daemon/config_int.h"
 #include "daemon/nearest.h"
 
+#define SLIP 4 /* letters for each that may be wrong */
+
 enum wr_status wr_pairs_add(
     struct wr_pairs *p, struct wr_arena *a, const char *key, struct wr_str value, struct wr_err *e)
 {
@@ -15,6 +17,16 @@ enum wr_status wr_pairs_add(
     p->kv[p->n++] = key;
     p->kv[p->n++] = copy.p;
     return WR_OK;
+}
+
+enum wr_status wr_pairs_add_value(struct wr_pairs *p, struct wr_arena *a, const struct wr_key *key,
+    struct wr_str value, struct wr_err *e)
+{
+    bool yes = false;
+
+    if (key->kind == WR_KEY_BOOL && wr_config_parse_bool(value, &yes))
+        value = yes ? WR_STR("true") : WR_STR("false");
+    return wr_pairs_add(p, a, key->name, value, e);
 }
 
 enum wr_status wr_pairs_copy(
@@ -69,24 +81,29 @@ static void look_at_known(struct wr_doc *d, const yaml_node_t *map, size_t at,
             key->name);
 }
 
-/* Where a key belongs that stands elsewhere; NULL: nowhere. */
-static const char *home_of(const yaml_node_t *written)
+/* Where a key belongs that stands elsewhere; NULL: nowhere. `keys` are those of the place where it
+ * stands: below logging, say, a key of that name means another thing. */
+static const char *home_of(const yaml_node_t *written, const struct wr_key *keys)
 {
-    if (find_key(wr_config_replica_keys, written))
-        return "a replica";
+    const struct wr_key *of_replica = find_key(wr_config_replica_keys, written);
+
+    if (keys != wr_config_top_keys && keys != wr_config_db_keys && keys != wr_config_replica_keys)
+        return NULL;
+    if (of_replica)
+        return strcmp(of_replica->name, "name") == 0 ? NULL : "a replica"; /* harmless */
     if (find_key(wr_config_db_keys, written))
         return "an entry of dbs";
     return find_key(wr_config_top_keys, written) ? "the top of the file" : NULL;
 }
 
-/* What resembles a known key is a mistake, and what it was to do would not be done. All else may be
- * for another program, or another version. */
+/* What is but a slip away from a known key is a mistake, and what it was to do would not be done.
+ * All else may be for another program, or another version. */
 static enum wr_status look_at_unknown(struct wr_doc *d, const yaml_node_t *written,
     const yaml_node_t *value, bool at_top, const struct wr_key *keys, const struct wr_key *more,
     struct wr_err *e)
 {
     struct wr_str name = wr_doc_text(written);
-    const char *home = home_of(written), *best;
+    const char *home = home_of(written, keys), *best;
     struct wr_nearest near;
 
     if (written->type != YAML_SCALAR_NODE)
@@ -103,11 +120,15 @@ static enum wr_status look_at_unknown(struct wr_doc *d, const yaml_node_t *writt
     wr_nearest_init(&near, name);
     offer_keys(&near, keys);
     offer_keys(&near, more);
-    best = wr_nearest_get(&near);
-    if (best && !wr_str_starts(name, WR_STR("x-")))
+    best = wr_str_starts(name, WR_STR("x-")) ? NULL : wr_nearest_get(&near);
+    if (best && near.distance <= wr_max((size_t)1, name.n / SLIP))
         return wr_doc_fail(
             d, written, e, "unknown key \"" WR_FMT "\", did you mean \"%s\"?", WR_ARG(name), best);
-    wr_doc_warn(d, written, "unknown key \"" WR_FMT "\" is ignored", WR_ARG(name));
+    if (best)
+        wr_doc_warn(d, written, "unknown key \"" WR_FMT "\" is ignored, did you mean \"%s\"?",
+            WR_ARG(name), best);
+    else
+        wr_doc_warn(d, written, "unknown key \"" WR_FMT "\" is ignored", WR_ARG(name));
     return WR_OK;
 }
 
@@ -124,6 +145,8 @@ enum wr_status wr_config_check_keys(struct wr_doc *d, const yaml_node_t *map,
 
             if (!known)
                 known = find_key(more, k);
+            if (known && (known->use & WR_KEY_OWN) && keys != wr_config_replica_keys)
+                known = NULL;
             if (known)
                 look_at_known(d, maps.at[m], i, k, known);
             else if (!wr_doc_is_merge(k))

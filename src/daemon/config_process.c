@@ -19,10 +19,7 @@ static const struct wr_key logging_keys[] = {
     {.name = "level", .use = WR_KEY_READ},
     {.name = "type", .use = WR_KEY_READ},
     {.name = "stderr", .use = WR_KEY_READ},
-    {.name = "source",
-        .use = WR_KEY_IDLE,
-        .kind = WR_KEY_BOOL,
-        .why = "records name no place in the source"},
+    {.name = "source", .use = WR_KEY_IDLE, .why = "records name no place in the source"},
     {0},
 };
 

@@ -5,9 +5,12 @@
  * other key becomes a setting for the backend, from the replica itself or, when it has no such
  * key, from the top of the file. Which values make sense is for the backend to say.
  */
+#include "base/file.h"
 #include "base/url.h"
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
+
+#define KEY_FILE_MAX 4096 /* bytes; a key has 44 */
 
 /* Backends by the scheme of their URLs, and whether `bucket` and `path` can stand for a URL. */
 static const struct {
@@ -246,14 +249,69 @@ static enum wr_status get_setting(struct wr_doc *d, const yaml_node_t *node,
     return st;
 }
 
+/* The text of a small file, without white space around it. */
+static enum wr_status read_small(
+    struct wr_arena *a, const char *path, struct wr_str *ret, struct wr_err *e)
+{
+    const struct wr_fs *fs = wr_fs_posix();
+    char *text = wr_arena_alloc(a, KEY_FILE_MAX + 1);
+    struct wr_file *f = NULL;
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!text)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    st = wr_file_open(fs, path, WR_FILE_READ, 0, &f, e);
+    if (st == WR_OK)
+        st = wr_file_pread(f, text, KEY_FILE_MAX + 1, 0, &n, e);
+    wr_file_close(f);
+    if (st == WR_OK && n > KEY_FILE_MAX)
+        return wr_fail(e, WR_MISUSE, "too long for a key");
+    *ret = wr_str_trim((struct wr_str){text, n});
+    return st;
+}
+
+/* `sse-customer-key-path`, which wins over the key itself. *ret_path: where it is; NULL: nowhere.
+ */
+static enum wr_status read_key_file(struct wr_doc *d, const yaml_node_t *node,
+    const yaml_node_t *defaults, const char **ret_path, struct wr_str *ret, struct wr_err *e)
+{
+    static const char key[] = "sse-customer-key-path";
+    const yaml_node_t *v = wr_doc_get(d, node, key);
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    if (!v)
+        v = wr_doc_get(d, defaults, key);
+    if (!v)
+        return WR_OK;
+    st = wr_doc_is(d, v, YAML_SCALAR_NODE, key, e);
+    if (st == WR_OK)
+        st = wr_expand_path(d->arena, wr_doc_text(v), ret_path, e);
+    if (st != WR_OK)
+        return st;
+    st = read_small(d->arena, *ret_path, ret, &why);
+    if (st == WR_OK && (ret->n == 0 || memchr(ret->p, 0, ret->n)))
+        st = wr_fail(&why, WR_MISUSE, "there is no key in it");
+    if (st == WR_NOMEM)
+        return wr_fail(e, st, "out of memory");
+    if (st != WR_OK)
+        return wr_doc_fail(d, v, e, "cannot read %s \"%s\": %s", key, *ret_path, why.text);
+    return WR_OK;
+}
+
 static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
     const yaml_node_t *defaults, const char *what, struct wr_config_replica *r, struct wr_err *e)
 {
     struct wr_pairs pairs = {0};
     unsigned bit = backend_bit(r->type);
+    const char *key_path = NULL;
+    struct wr_str key_text = {0};
     enum wr_status st =
         wr_pairs_add(&pairs, d->arena, "sync-interval", wr_str(r->sync_interval), e);
 
+    if (st == WR_OK && (bit & WR_KEY_FOR_S3))
+        st = read_key_file(d, node, defaults, &key_path, &key_text, e);
     for (const struct wr_key *k = wr_config_replica_keys; st == WR_OK && k->name; k++) {
         struct wr_str value;
 
@@ -268,34 +326,26 @@ static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
             continue;
         }
         st = get_setting(d, node, defaults, what, k, &value, e);
+        if (key_path && strcmp(k->name, "sse-customer-key") == 0)
+            value = key_text;
         if (st == WR_OK && value.n)
-            st = wr_pairs_add(&pairs, d->arena, k->name, value, e);
+            st = wr_pairs_add_value(&pairs, d->arena, k, value, e);
     }
     return st != WR_OK ? st : wr_pairs_copy(&pairs, d->arena, &r->settings, e);
 }
 
-/* Keys that must not be ignored: what was meant to be encrypted would be stored in clear. */
-static enum wr_status check_encryption(
+/* What must not be ignored: what was meant to be encrypted would be stored in clear. */
+static enum wr_status refuse_age(
     struct wr_doc *d, const yaml_node_t *node, const yaml_node_t *defaults, struct wr_err *e)
 {
-    static const struct {
-        const char *key, *text;
-    } refused[] = {
-        {"age", "age encryption is not supported, and without it data would be stored in clear: "
-                "remove it, and encrypt in the store, as with sse-kms-key-id or "
-                "sse-customer-key"},
-        {"sse-customer-key-path",
-            "sse-customer-key-path is not supported, use sse-customer-key with a $VARIABLE"},
-    };
+    const yaml_node_t *v = wr_doc_get(d, node, "age");
 
-    for (size_t i = 0; i < wr_countof(refused); i++) {
-        const yaml_node_t *v = wr_doc_get(d, node, refused[i].key);
-
-        if (!v)
-            v = wr_doc_get(d, defaults, refused[i].key);
-        if (v)
-            return wr_doc_fail(d, v, e, "%s", refused[i].text);
-    }
+    if (!v)
+        v = wr_doc_get(d, defaults, "age");
+    if (v)
+        return wr_doc_fail(d, v, e,
+            "age encryption is not supported, and without it data would be stored in clear: "
+            "remove it, and encrypt in the store, as with sse-kms-key-id or sse-customer-key");
     return WR_OK;
 }
 
@@ -310,7 +360,7 @@ enum wr_status wr_config_replica(struct wr_doc *d, const yaml_node_t *node,
         return st;
     st = wr_config_check_keys(d, node, wr_config_replica_keys, NULL, e);
     if (st == WR_OK)
-        st = check_encryption(d, node, defaults, e);
+        st = refuse_age(d, node, defaults, e);
     if (st == WR_OK)
         st = read_url(d, node, defaults, what, &r, e);
     if (st == WR_OK)

@@ -12,6 +12,15 @@ static void put_name(char out[NAME_MAX_ROOM], const char *what, const char *key)
         out, NAME_MAX_ROOM, "%s%s%s", what ? what : "", what ? "." : "", key);
 }
 
+bool wr_config_parse_bool(struct wr_str s, bool *ret)
+{
+    if (wr_str_eq_nocase(s, WR_STR("y")) || wr_str_eq_nocase(s, WR_STR("n"))) {
+        *ret = s.p[0] == 'y' || s.p[0] == 'Y';
+        return true;
+    }
+    return wr_parse_bool(s, ret);
+}
+
 enum wr_status wr_config_text(struct wr_doc *d, const yaml_node_t *map, const char *what,
     const char *key, const char **ret, struct wr_err *e)
 {
@@ -45,7 +54,7 @@ enum wr_status wr_config_bool(struct wr_doc *d, const yaml_node_t *map, const ch
     put_name(name, what, key);
     st = wr_config_check_value(d, v, WR_KEY_BOOL, name, e);
     if (st == WR_OK)
-        (void)wr_parse_bool(wr_doc_text(v), ret); /* just checked */
+        (void)wr_config_parse_bool(wr_doc_text(v), ret); /* just checked */
     return st;
 }
 
@@ -75,7 +84,7 @@ enum wr_status wr_config_check_value(struct wr_doc *d, const yaml_node_t *v, enu
         return st;
     switch (kind) {
     case WR_KEY_BOOL:
-        if (!wr_parse_bool(text, &yes))
+        if (!wr_config_parse_bool(text, &yes))
             return wr_doc_fail(
                 d, v, e, "%s must be true or false (got " WR_FMT ")", name, WR_ARG(text));
         return WR_OK;

@@ -188,6 +188,8 @@ static void test_foreign_keys(void **state)
     static const char *const want[] = {
         "1:1: unknown key \"zzz\" is ignored",
         "2:1: unknown key \"x-region\" is ignored",
+        "10:1: unknown key \"version\" is ignored, did you mean \"region\"?",
+        "11:12: unknown key \"token\" is ignored",
         "5:5: unknown key \"zzz\" is ignored",
         "8:7: unknown key \"zzz\" is ignored",
         "9:15: \"region\" has no meaning for a file replica and is ignored",
@@ -200,7 +202,9 @@ static void test_foreign_keys(void **state)
                                "    replica:\n"
                                "      url: file:///b\n"
                                "      zzz: 1\n"
-                               "      region: r\n");
+                               "      region: r\n"
+                               "version: 2\n"            /* far enough from any */
+                               "logging: {token: x}\n"); /* a key, but of another place */
 
     (void)state;
     expect_warnings(c, want, wr_countof(want));
@@ -227,6 +231,8 @@ static void test_misspelt_keys(void **state)
         "3:30: \"monitor-interval\" has no meaning here, it belongs to an entry of dbs");
     bad("dbs:\n- path: /a.db\n  levels: []\n",
         "3:3: \"levels\" has no meaning here, it belongs to the top of the file");
+    bad("type: s3\n", "1:1: \"type\" has no meaning here, it belongs to a replica");
+    bad("path: /a\n", "1:1: \"path\" has no meaning here, it belongs to a replica");
     bad("? [a]\n: b\n", "1:3: a key must be a single value");
 }
 
@@ -261,6 +267,9 @@ static void test_idle_keys(void **state)
         {"max-sync-ltx-files: 256", "1:1: \"max-sync-ltx-files\" has no effect: "},
         {"auto-recover: true", "1:1: \"auto-recover\" has no effect: "},
         {"sign-accept-encoding: false", "1:1: \"sign-accept-encoding\" has no effect: "},
+        {"access-key-secret: x", "1:1: \"access-key-secret\" has no effect: it is "},
+        {"levels: [{interval: 1m, retention: 1h}]\ndbs: [{" DB "}]",
+            "1:25: \"retention\" has no effect: "},
         {"root-cas: [a.pem]", "1:1: \"root-cas\" has no effect: "},
         {"dbs: [{monitor-interval: 1s, " DB "}]", "1:8: \"monitor-interval\" has no effect: the "},
         {"dbs: [{checkpoint-interval: 1m, " DB "}]", "1:8: \"checkpoint-interval\" has no effect"},
@@ -744,6 +753,8 @@ static void test_replica_in_replica(void **state)
 
 static void test_typed_values(void **state)
 {
+    struct wr_config *c;
+
     (void)state;
     bad_replica("{url: 's3://b/a', force-path-style: 1s}",
         "66: dbs[0].replica.force-path-style must be true or false (got 1s)");
@@ -770,7 +781,39 @@ static void test_typed_values(void **state)
                                     .replicas[0]
                                     .settings,
                             "sign-payload"),
-        "Off");
+        "false"); /* for who knows fewer */
+    c = good(
+        "retention: {enabled: n}\nskip-verify: Y\ndbs: [{path: /a, replica: {url: 's3://b/a'}}]");
+    assert_string_equal(setting(c->dbs[0].settings, "retention.enabled"), "false");
+    assert_string_equal(setting(c->dbs[0].replicas[0].settings, "skip-verify"), "true");
+}
+
+static void test_key_file(void **state)
+{
+    const char *key = t_path(t_tmpdir(), "key");
+    char text[500], want[1000];
+    struct wr_config *c;
+
+    (void)state;
+    t_spew(key, " a2V5\n", 6);
+    (void)snprintf(text, sizeof(text),
+        "sse-customer-key-path: %s\n"
+        "dbs: [{path: /a, replicas: [{url: 's3://b/a', sse-customer-key: other}, {path: /b}]}]",
+        key);
+    c = good(text);
+    NO_WARNING(c);
+    assert_string_equal(setting(c->dbs[0].replicas[0].settings, "sse-customer-key"), "a2V5");
+    T(settings_count(c->dbs[0].replicas[1].settings) == 1);
+
+    t_spew(key, "\n", 1);
+    (void)snprintf(want, sizeof(want),
+        "1:24: cannot read sse-customer-key-path \"%s\": there is no key in it", key);
+    bad(text, want);
+    T(unlink(key) == 0);
+    (void)snprintf(want, sizeof(want),
+        "1:24: cannot read sse-customer-key-path \"%s\": open %s: No such file or directory", key,
+        key);
+    bad(text, want);
 }
 
 static void test_retention_and_interval(void **state)
@@ -887,8 +930,6 @@ static void test_bad_replica(void **state)
     bad("age: {recipients: [x]}\ndbs: [{path: /a.db, replica: {url: 's3://b/a'}}]",
         "1:6: age encryption is not supported, and without it data would be stored in clear: "
         "remove it, and encrypt in the store, as with sse-kms-key-id or sse-customer-key");
-    bad_replica("{url: 's3://b/a', sse-customer-key-path: /k}",
-        "71: sse-customer-key-path is not supported, use sse-customer-key with a $VARIABLE");
     bad_replica("{url: 's3://b/a', region: {a: b}}",
         "56: dbs[0].replica.region must be a single value, not a mapping");
 }
@@ -1072,8 +1113,9 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_merge_order), T_TEST(test_anchor_holders), T_TEST(test_bad_merge),
     T_TEST(test_process), T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
     T_TEST(test_env_elsewhere), T_TEST(test_same_replica), T_TEST(test_replica_in_replica),
-    T_TEST(test_typed_values), T_TEST(test_retention_and_interval), T_TEST(test_history_defaults),
-    T_TEST(test_odd_paths), T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica),
-    T_TEST(test_history), T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
+    T_TEST(test_typed_values), T_TEST(test_key_file), T_TEST(test_retention_and_interval),
+    T_TEST(test_history_defaults), T_TEST(test_odd_paths), T_TEST(test_empty),
+    T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
+    T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
     T_TEST(test_text_is_cut_at_a_nul), T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find),
     T_TEST(test_log_level), T_TEST(test_mutations), T_TEST(test_nomem))
