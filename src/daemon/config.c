@@ -99,7 +99,7 @@ enum wr_status wr_config_place_path(struct wr_doc *d, const yaml_node_t *node, c
 
     *ret = NULL;
     if (v && wr_doc_has_gap(d, v))
-        return wr_doc_fail(d, v, e, "%s.%s: a variable in it has no value", what, key);
+        return wr_doc_fail(d, v, e, "%s.%s is not complete", what, key);
     st = wr_config_text(d, node, what, key, &text, e);
     return st == WR_OK && text ? wr_expand_path(d->arena, wr_str(text), ret, e) : st;
 }

@@ -76,6 +76,7 @@ struct unset {
     const char *file;
     struct wr_str text;
     size_t at[GAPS_MAX]; /* in the expanded text, ascending */
+    struct wr_str names[GAPS_MAX];
     size_t n;
 };
 
@@ -95,7 +96,8 @@ static void note_unset(void *arg, struct wr_str name, bool is_set, size_t off, s
         first++;
     if (u->text.p[first] == '#' || u->n == GAPS_MAX)
         return;
-    u->at[u->n++] = out_off;
+    u->at[u->n] = out_off;
+    u->names[u->n++] = name; /* a view of the text */
     wr_warnings_add(u->warnings, "%s:%zu:%zu: environment variable \"" WR_FMT "\" is %s", u->file,
         line, off - start + 1, WR_ARG(name), is_set ? "empty" : "not set");
 }
@@ -110,8 +112,10 @@ static enum wr_status place_gaps(
     if (!gaps)
         return wr_fail(e, WR_NOMEM, "out of memory");
     for (size_t i = 0; n < u->n; i++) {
-        while (n < u->n && u->at[n] == i)
+        while (n < u->n && u->at[n] == i) {
+            here.name = u->names[n];
             gaps[n++] = here;
+        }
         if (i == text.n)
             break;
         if (text.p[i] == '\n')
@@ -124,24 +128,12 @@ static enum wr_status place_gaps(
     return WR_OK;
 }
 
-/* The failure may come of a variable, and its warning is not shown without a configuration. */
-static enum wr_status with_unset(enum wr_status st, const struct wr_warnings *w, struct wr_err *e)
-{
-    const struct wr_warning *first = w->first;
-    char text[WR_ERR_MAX];
-
-    if (st != WR_MISUSE || !first || !e)
-        return st;
-    (void)snprintf(text, sizeof(text), "%s", e->text);
-    return wr_fail(e, st, "%s (%s)", text, first->text);
-}
-
 enum wr_status wr_config_load(
     struct wr_arena *a, const char *path, bool expand_env, struct wr_config **ret, struct wr_err *e)
 {
     struct wr_config *c = wr_arena_alloc(a, sizeof(*c));
     struct unset *u = wr_arena_alloc(a, sizeof(*u));
-    struct wr_warnings warnings, unset;
+    struct wr_warnings warnings;
     struct wr_str text = {0};
     struct wr_buf file, buf;
     struct wr_doc doc;
@@ -169,7 +161,6 @@ enum wr_status wr_config_load(
             goto out;
         }
     }
-    unset = warnings; /* so far */
     st = wr_doc_open(&doc, a, &warnings, path, text, e);
     if (st != WR_OK)
         goto out;
@@ -177,7 +168,6 @@ enum wr_status wr_config_load(
     if (st == WR_OK)
         st = wr_config_read(&doc, c, e);
     wr_doc_close(&doc);
-    st = with_unset(st, &unset, e);
     if (st == WR_OK && warnings.nomem)
         st = wr_fail(e, WR_NOMEM, "out of memory");
     c->warnings = warnings.first;

@@ -10,6 +10,8 @@
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
 
+#include <sys/stat.h>
+
 #define KEY_FILE_MAX 4096 /* bytes; a key has 44 */
 
 /* Backends by the scheme of their URLs, and whether `bucket` and `path` can stand for a URL. */
@@ -92,7 +94,7 @@ static enum wr_status get_place(struct wr_doc *d, const yaml_node_t *map, const 
 
     *ret = WR_STR("");
     if (v && wr_doc_has_gap(d, v))
-        return wr_doc_fail(d, v, e, "%s.%s: a variable in it has no value", what, key);
+        return wr_doc_fail(d, v, e, "%s.%s is not complete", what, key);
     return get_text(d, map, key, what, ret, e);
 }
 
@@ -255,13 +257,18 @@ static enum wr_status read_small(
 {
     const struct wr_fs *fs = wr_fs_posix();
     char *text = wr_arena_alloc(a, KEY_FILE_MAX + 1);
+    struct wr_file_info info;
     struct wr_file *f = NULL;
     size_t n = 0;
     enum wr_status st;
 
     if (!text)
         return wr_fail(e, WR_NOMEM, "out of memory");
-    st = wr_file_open(fs, path, WR_FILE_READ, 0, &f, e);
+    st = fs->stat(fs, path, &info, e);
+    if (st == WR_OK && !S_ISREG((mode_t)info.mode)) /* some wait for ever to be opened */
+        return wr_fail(e, WR_MISUSE, "it is no regular file");
+    if (st == WR_OK)
+        st = wr_file_open(fs, path, WR_FILE_READ, 0, &f, e);
     if (st == WR_OK)
         st = wr_file_pread(f, text, KEY_FILE_MAX + 1, 0, &n, e);
     wr_file_close(f);

@@ -240,12 +240,14 @@ const yaml_node_t *wr_doc_get(struct wr_doc *d, const yaml_node_t *map, const ch
     return v && !is_empty(v) ? v : NULL;
 }
 
-bool wr_doc_has_gap(const struct wr_doc *d, const yaml_node_t *node)
+static const struct wr_doc_gap *find_gap(const struct wr_doc *d, const yaml_node_t *node)
 {
     /* Nothing at all, as is left of `key: $UNSET`, has its place right behind the colon. */
     bool nothing = wr_doc_text(node).n == 0;
     const yaml_mark_t *start = &node->start_mark, *end = &node->end_mark;
 
+    if (node->type != YAML_SCALAR_NODE)
+        return NULL;
     for (size_t i = 0; i < d->ngaps; i++) {
         const struct wr_doc_gap *g = &d->gaps[i];
         bool behind_start =
@@ -253,9 +255,14 @@ bool wr_doc_has_gap(const struct wr_doc *d, const yaml_node_t *node)
         bool before_end = g->line < end->line || (g->line == end->line && g->column <= end->column);
 
         if (behind_start && (before_end || (nothing && g->line == start->line)))
-            return true;
+            return g;
     }
-    return false;
+    return NULL;
+}
+
+bool wr_doc_has_gap(const struct wr_doc *d, const yaml_node_t *node)
+{
+    return find_gap(d, node) != NULL;
 }
 
 /* libyaml numbers nodes in the order of the text: those below a node follow it, and an alias is one
@@ -320,12 +327,16 @@ enum wr_status wr_doc_is(struct wr_doc *d, const yaml_node_t *node, yaml_node_ty
 enum wr_status wr_doc_fail(
     struct wr_doc *d, const yaml_node_t *node, struct wr_err *e, const char *fmt, ...)
 {
+    const struct wr_doc_gap *gap = find_gap(d, node);
     char text[MESSAGE_MAX];
     va_list ap;
 
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap); /* a cut sentence is better than none */
     va_end(ap);
+    if (gap)
+        return wr_fail(e, WR_MISUSE, "%s:%zu:%zu: %s: $" WR_FMT " in it has no value", d->name,
+            node->start_mark.line + 1, node->start_mark.column + 1, text, WR_ARG(gap->name));
     return wr_fail(e, WR_MISUSE, "%s:%zu:%zu: %s", d->name, node->start_mark.line + 1,
         node->start_mark.column + 1, text);
 }

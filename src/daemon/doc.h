@@ -34,6 +34,7 @@ void wr_warnings_add(struct wr_warnings *w, const char *fmt, ...) WR_PRINTF(2, 3
 /* Where a variable without a value stood, in lines and characters of the text that was parsed. */
 struct wr_doc_gap {
     size_t line, column; /* from 0 */
+    struct wr_str name;  /* of the variable */
 };
 
 struct wr_doc {
@@ -94,7 +95,8 @@ struct wr_str wr_doc_text(const yaml_node_t *node);
 enum wr_status wr_doc_is(struct wr_doc *d, const yaml_node_t *node, yaml_node_type_t type,
     const char *what, struct wr_err *e) WR_MUST_CHECK;
 
-/* MISUSE with "name:line:column: " of `node` in front. */
+/* MISUSE with "name:line:column: " of `node` in front, and behind it the variable without a value
+ * that was part of it. */
 enum wr_status wr_doc_fail(struct wr_doc *d, const yaml_node_t *node, struct wr_err *e,
     const char *fmt, ...) WR_PRINTF(4, 5);
 void wr_doc_warn(struct wr_doc *d, const yaml_node_t *node, const char *fmt, ...) WR_PRINTF(3, 4);

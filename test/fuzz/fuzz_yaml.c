@@ -52,38 +52,127 @@ static void put_settings(struct wr_buf *out, const char *indent, const char *con
     }
 }
 
-static void put_db(struct wr_buf *out, const struct wr_config_db *db)
+static const char *setting(const char *const *kv, const char *key)
 {
-    HOLDS(db->path && db->path[0] == '/' && db->nreplicas >= 1);
-    put_key(out, "  - ", "path", db->path);
-    put_key(out, "    ", "restore-if-db-not-exists", db->restore_if_missing ? "true" : "false");
-    put_settings(out, "    ", db->settings);
+    for (; kv[0]; kv += 2)
+        if (strcmp(kv[0], key) == 0)
+            return kv[1];
+    return NULL;
+}
+
+/* The settings that begin with `prefix`, as a mapping of that name. */
+static void put_group(
+    struct wr_buf *out, const char *indent, const char *prefix, const char *const *kv)
+{
+    size_t n = strlen(prefix);
+    bool any = false;
+
+    for (; kv[0]; kv += 2) {
+        if (strncmp(kv[0], prefix, n) != 0 || kv[0][n] != '.')
+            continue;
+        if (!any)
+            wr_buf_fmt(out, "%s%s:\n", indent, prefix);
+        any = true;
+        wr_buf_z(out, "  ");
+        put_key(out, indent, kv[0] + n + 1, kv[1]);
+    }
+}
+
+/* What all databases have in common, and only the top of a file can say. */
+static void put_common(struct wr_buf *out, const char *const *kv)
+{
+    const char *levels = setting(kv, "levels"), *l0 = setting(kv, "l0-retention");
+    struct wr_str rest = wr_str(levels), one;
+
+    put_group(out, "", "retention", kv);
+    if (l0)
+        put_key(out, "", "l0-retention", l0);
+    if (levels)
+        wr_buf_z(out, rest.n ? "levels:\n" : "levels: []\n");
+    while (rest.n) {
+        (void)wr_str_cut(rest, ',', &one, &rest);
+        wr_buf_fmt(out, "  - interval: " WR_FMT "\n", WR_ARG(one));
+    }
+}
+
+static void put_entry(struct wr_buf *out, const struct wr_config_db *db)
+{
+    static const char *const own[] = {"meta-path", "adopt-replica", "min-checkpoint-page-count"};
+    const char *validation = setting(db->settings, "validation.interval");
+
+    HOLDS(db->nreplicas >= 1);
+    for (size_t i = 0; i < wr_countof(own); i++)
+        if (setting(db->settings, own[i]))
+            put_key(out, "    ", own[i], setting(db->settings, own[i]));
+    put_group(out, "    ", "snapshot", db->settings);
     wr_buf_z(out, "    replicas:\n");
     for (size_t i = 0; i < db->nreplicas; i++) {
         const struct wr_config_replica *r = &db->replicas[i];
 
         HOLDS(r->type && wr_url_is(wr_str(r->url)));
         put_key(out, "      - ", "url", r->url);
+        if (validation)
+            put_key(out, "        ", "validation-interval", validation);
         put_settings(out, "        ", r->settings);
     }
 }
 
-static void put_config(struct wr_buf *out, const struct wr_config *c)
+static void put_dir(struct wr_buf *out, const struct wr_config_dir *dir)
+{
+    HOLDS(dir->path[0] == '/' && dir->pattern[0] && !dir->each.path);
+    HOLDS(!dir->meta_path || !dir->meta_dir);
+    put_key(out, "  - ", "dir", dir->path);
+    put_key(out, "    ", "pattern", dir->pattern);
+    put_key(out, "    ", "recursive", dir->recursive ? "true" : "false");
+    put_key(out, "    ", "watch", dir->watch ? "true" : "false");
+    if (dir->meta_path)
+        put_key(out, "    ", "meta-path", dir->meta_path);
+    if (dir->meta_dir)
+        put_key(out, "    ", "meta-dir", dir->meta_dir);
+    put_entry(out, &dir->each);
+}
+
+static void put_process(struct wr_buf *out, const struct wr_config *c)
 {
     static const char *const formats[] = {"text", "json", "pretty"};
 
     if (c->exec)
         put_key(out, "", "exec", c->exec);
+    if (c->addr)
+        put_key(out, "", "addr", c->addr);
+    if (c->heartbeat_url)
+        put_key(out, "", "heartbeat-url", c->heartbeat_url);
+    HOLDS(c->socket.permissions <= 0777 && c->heartbeat_interval_ms >= 60000);
+    wr_buf_fmt(out, "heartbeat-interval: %lldms\nsocket:\n  permissions: 0%03o\n",
+        (long long)c->heartbeat_interval_ms, (unsigned)c->socket.permissions);
+    put_key(out, "  ", "enabled", c->socket.enabled ? "true" : "false");
+    put_key(out, "  ", "path", c->socket.path);
     wr_buf_fmt(
         out, "shutdown-sync-timeout: %lldms\nlogging:\n", (long long)c->shutdown_sync_timeout_ms);
     put_key(out, "  ", "type", formats[c->logging.format]);
     put_key(out, "  ", "stderr", c->logging.to_stderr ? "true" : "false");
     if (c->logging.level)
         put_key(out, "  ", "level", c->logging.level);
+}
+
+static void put_config(struct wr_buf *out, const struct wr_config *c)
+{
+    put_process(out, c);
     if (c->ndbs > 0)
+        put_common(out, c->dbs[0].settings);
+    else if (c->ndirs > 0)
+        put_common(out, c->dirs[0].each.settings);
+    if (c->ndbs + c->ndirs > 0)
         wr_buf_z(out, "dbs:\n");
-    for (size_t i = 0; i < c->ndbs; i++)
-        put_db(out, &c->dbs[i]);
+    for (size_t i = 0; i < c->ndbs; i++) {
+        HOLDS(c->dbs[i].path && c->dbs[i].path[0] == '/');
+        put_key(out, "  - ", "path", c->dbs[i].path);
+        put_key(out, "    ", "restore-if-db-not-exists",
+            c->dbs[i].restore_if_missing ? "true" : "false");
+        put_entry(out, &c->dbs[i]);
+    }
+    for (size_t i = 0; i < c->ndirs; i++)
+        put_dir(out, &c->dirs[i]);
 }
 
 /* Read a text; if that went well, what it says is in `out`. */

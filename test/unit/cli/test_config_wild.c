@@ -53,16 +53,9 @@ static void put_settings(struct wr_buf *out, const char *const *kv)
 static void put_text(struct wr_buf *out, const char *what, const char *file, const char *text)
 {
     size_t n = strlen(file);
-    const char *inner;
 
     T(strncmp(text, file, n) == 0 && text[n] == ':');
-    wr_buf_fmt(out, "%s ", what);
-    text += n + 1;
-    while ((inner = strstr(text, file)) != NULL) { /* of what it comes from */
-        wr_buf_put(out, text, (size_t)(inner - text));
-        text = inner + n + 1;
-    }
-    wr_buf_fmt(out, "%s\n", text);
+    wr_buf_fmt(out, "%s %s\n", what, text + n + 1);
 }
 
 static void put_config(struct wr_buf *out, const char *file, const struct wr_config *c)
