@@ -7,6 +7,7 @@
  */
 #include "daemon/dirs.h"
 #include "base/file.h"
+#include "daemon/headers.h"
 
 #include <sys/stat.h>
 
@@ -15,18 +16,17 @@
 #define FOUND_MAX 100000
 #define PATH_ROOM 4096 /* as the system has it: longer ones cannot be opened */
 
-static const char header[16] = "SQLite format 3"; /* with its NUL */
-
 /* A name that matches. */
 struct candidate {
     struct candidate *next;
     const char *rel, *path;
     uint64_t dev, ino;
     bool is_known;
+    enum wr_header header;
     const char *refused; /* NULL: not yet */
 };
 
-/* A directory that is to be listed. */
+/* A directory that is to be listed, or was. */
 struct todo {
     struct todo *next;
     const char *rel; /* "" for the directory itself, else with a final '/' */
@@ -39,8 +39,9 @@ struct scan {
     const struct wr_fs *fs;
     wr_dirs_known_fn *known;
     void *arg;
-    const struct todo *here;
-    struct todo *todo;
+    struct todo *here, *todo, *done;
+    size_t ndone;
+    bool open; /* as wr_dirs_scan has it */
     struct candidate *first;
     size_t files, n; /* names; candidates */
     char path[PATH_ROOM];
@@ -138,14 +139,17 @@ static bool look_at(void *arg, const char *name)
 /* List all directories. Only that of the first one must succeed. */
 static enum wr_status list_all(struct scan *s, struct wr_err *e)
 {
-    struct todo root = {.rel = ""};
+    struct todo *root = wr_arena_alloc(s->arena, sizeof(*root));
     const char *dir = s->dir->path;
 
+    if (!root)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    root->rel = "";
     s->root_n = strcmp(dir, "/") ? strlen(dir) + 1 : 1;
     if (s->root_n >= sizeof(s->path))
         return wr_fail(e, WR_MISUSE, "failed to scan directory %.100s...: too long", dir);
     (void)snprintf(s->path, sizeof(s->path), "%s/", s->root_n > 1 ? dir : "");
-    s->todo = &root;
+    s->todo = root;
     while (s->todo && s->failed == WR_OK) {
         struct wr_err why = {0};
         enum wr_status st;
@@ -154,10 +158,13 @@ static enum wr_status list_all(struct scan *s, struct wr_err *e)
         s->todo = s->here->next;
         (void)set_path(s, s->here->rel, ""); /* it was there once */
         st = s->fs->list(s->fs, s->path, look_at, s, &why);
-        if (st != WR_OK && s->here == &root)
+        if (st != WR_OK && s->here == root)
             return wr_fail(e, st, "failed to scan directory %s: %s", dir, why.text);
         if (st != WR_OK && st != WR_NOTFOUND && set_path(s, s->here->rel, ""))
             (void)add_candidate(s, &(struct wr_file_info){0}, "this directory cannot be listed");
+        s->here->next = s->done;
+        s->done = s->here;
+        s->ndone++;
     }
     if (s->failed == WR_LIMIT)
         return wr_fail(e, WR_LIMIT,
@@ -228,31 +235,70 @@ static enum wr_status refuse(
     return c->refused ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
 }
 
-/* Whether the file is a database; or it is refused. What is opened here must be what was not known:
- * if another file has got the name meanwhile, and that one is known, it stays open, for closing it
- * would drop the locks on it. */
-static enum wr_status read_header(
-    struct scan *s, struct candidate *c, bool *ret_yes, struct wr_err *e)
+/* As wr_headers_read, where nothing is open that a lock could be lost of. */
+static enum wr_status read_here(struct scan *s, struct candidate *c, struct wr_err *e)
 {
-    struct wr_file_info info;
-    struct wr_err why = {0};
+    char start[WR_HEADER_BYTES];
     struct wr_file *f = NULL;
-    char start[sizeof(header)];
     size_t got = 0;
-    enum wr_status st = wr_file_open(s->fs, c->path, WR_FILE_READ, 0, &f, &why);
+    enum wr_status st = wr_file_open(s->fs, c->path, WR_FILE_READ, 0, &f, NULL);
 
-    *ret_yes = false;
-    if (st == WR_NOTFOUND) /* gone since */
-        return WR_OK;
-    if (st != WR_OK)
-        return refuse(s, c, &why, e);
-    st = wr_file_pread(f, start, sizeof(start), 0, &got, &why);
-    if (s->fs->info(f, &info, NULL) == WR_OK && s->known &&
-        (info.dev != c->dev || info.ino != c->ino) && s->known(s->arg, c->path, info.dev, info.ino))
-        return WR_OK;
-    wr_file_close(f);
-    *ret_yes = st == WR_OK && got == sizeof(start) && memcmp(start, header, sizeof(header)) == 0;
-    return st == WR_OK ? WR_OK : refuse(s, c, &why, e);
+    if (st == WR_OK)
+        st = wr_file_pread(f, start, sizeof(start), 0, &got, NULL);
+    if (f)
+        wr_file_close(f);
+    if (st == WR_NOMEM)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    if (st != WR_OK && st != WR_NOTFOUND) /* NOTFOUND: gone since */
+        c->header = WR_HEADER_UNREAD;
+    else
+        c->header = wr_header_is(start, got) ? WR_HEADER_DATABASE : WR_HEADER_OTHER;
+    return WR_OK;
+}
+
+/* Step 3. */
+static enum wr_status read_headers(struct scan *s, struct candidate **list, struct wr_err *e)
+{
+    const char **paths = wr_arena_array(s->arena, s->n, sizeof(*paths));
+    struct candidate **asked = wr_arena_array(s->arena, s->n, sizeof(*asked));
+    uint8_t *headers = wr_arena_array(s->arena, s->n, 1);
+    size_t n = 0;
+    enum wr_status st = WR_OK;
+
+    if (!paths || !asked || !headers)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    for (size_t i = 0; i < s->n && st == WR_OK; i++) {
+        if (list[i]->is_known || list[i]->refused)
+            continue;
+        if (!s->open)
+            st = read_here(s, list[i], e);
+        asked[n] = list[i];
+        paths[n++] = list[i]->path;
+    }
+    if (s->open)
+        st = wr_headers_read(paths, n, headers, e);
+    for (size_t i = 0; i < n && st == WR_OK; i++) {
+        struct candidate *c = asked[i];
+
+        if (s->open)
+            c->header = (enum wr_header)headers[i];
+        if (c->header == WR_HEADER_UNREAD)
+            c->refused = "it cannot be read";
+    }
+    return st;
+}
+
+/* The directories that were listed, by their paths. */
+static enum wr_status collect_dirs(struct scan *s, struct wr_dirs_found *ret, struct wr_err *e)
+{
+    ret->dirs = wr_arena_array(s->arena, s->ndone, sizeof(*ret->dirs));
+    for (const struct todo *t = s->done; t && ret->dirs; t = t->next) {
+        (void)set_path(s, t->rel, ""); /* it was there before */
+        ret->dirs[ret->ndirs] = wr_arena_str(s->arena, wr_str(s->path)).p;
+        if (!ret->dirs[ret->ndirs++])
+            ret->dirs = NULL;
+    }
+    return ret->dirs ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
 }
 
 static enum wr_status collect(
@@ -268,12 +314,9 @@ static enum wr_status collect(
         struct wr_dirs_item *item = &found.items[found.n];
         struct wr_err why = {0};
         enum wr_status st = WR_OK;
-        bool is_db = c->is_known;
+        bool is_db = c->is_known || c->header == WR_HEADER_DATABASE;
 
-        if (!is_db && !c->refused)
-            st = read_header(s, c, &is_db, e);
-        if (st != WR_OK)
-            return st;
+        found.nheadless += !is_db && !c->refused;
         if (is_db && !c->refused) {
             *item = (struct wr_dirs_item){.dev = c->dev, .ino = c->ino};
             st = wr_config_dir_entry(s->arena, s->dir, c->rel, &item->db, &why);
@@ -286,13 +329,14 @@ static enum wr_status collect(
                 (struct wr_dirs_refused){.path = c->path, .why = c->refused};
     }
     *ret = found;
-    return WR_OK;
+    return collect_dirs(s, ret, e);
 }
 
-enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir,
+enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir, bool open,
     wr_dirs_known_fn *known, void *arg, struct wr_dirs_found *ret, struct wr_err *e)
 {
-    struct scan s = {.arena = a, .dir = dir, .fs = wr_fs_posix(), .known = known, .arg = arg};
+    struct scan s = {
+        .arena = a, .dir = dir, .fs = wr_fs_posix(), .open = open, .known = known, .arg = arg};
     struct candidate **list;
     enum wr_status st = list_all(&s, e);
     size_t i = 0;
@@ -307,5 +351,7 @@ enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir,
     st = refuse_links(&s, list, e);
     if (s.n > 1)
         qsort(list, s.n, sizeof(struct candidate *), by_path);
+    if (st == WR_OK)
+        st = read_headers(&s, list, e);
     return st == WR_OK ? collect(&s, list, ret, e) : st;
 }

@@ -6,12 +6,7 @@
 
 #include "daemon/config.h"
 
-/*
- * The path under which this process has the file open as a database, or may still have; NULL if it
- * has not. It is asked by `path`, and by the file that is there, which may be a database of another
- * name: a link, or one that was renamed while it is replicated. So whoever answers remembers device
- * and inode of each database from before it is opened until after it is closed.
- */
+/* The path that another entry has for this file, which may be a link to it; NULL: none has it. */
 typedef const char *wr_dirs_known_fn(void *arg, const char *path, uint64_t dev, uint64_t ino);
 
 struct wr_dirs_item {
@@ -29,33 +24,36 @@ struct wr_dirs_found {
     size_t n;
     struct wr_dirs_refused *refused;
     size_t nrefused;
+    size_t nheadless;  /* files that match and are no database, or not yet */
+    const char **dirs; /* all that were listed, the directory itself among them; absolute */
+    size_t ndirs;
 };
 
 /*
  * Look for databases: regular files, or links to some, of which the name matches and which begin
  * with "SQLite format 3". The directory itself may be a link; those below it are not followed.
  *
- * To read that header, a file is opened and closed, and that drops every POSIX lock that this
- * process has on it. So what `known` knows (NULL: nothing, no database is open in this process) is
- * not opened: it is a database by its path, and refused under another one. Until this returns no
- * other thread may begin to open a database that `known` did not know of when it was asked.
+ * What `known` knows (NULL: nothing) is a database by its path, and refused under another one. To
+ * read that header of the others, a file is opened and closed, and that drops every POSIX lock that
+ * a process has on it: so with `open`, which is that some database is open in this process, another
+ * process does it (headers.h).
  *
  * All is in the arena. Costs an lstat a file, and one open a file that matches and is not known;
  * may be called again and again. NOTFOUND, IO: the directory cannot be read. LIMIT: there are more
  * than a million files in it.
  */
-enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir,
+enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir, bool open,
     wr_dirs_known_fn *known, void *arg, struct wr_dirs_found *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /*
- * Add the databases of all directories to c->dbs, and a warning for each that is refused, before
- * any database is open in this process. One that has an entry of its own keeps that.
+ * Add the databases of all directories to c->dbs, behind those that have entries of their own and
+ * keep them, and a warning for each that is refused. `open` as above.
  *
  * MISUSE: a directory that is not watched has none; or two of the databases would have the same
  * replica or local state. With `lenient`, for who only looks, a directory that has none or cannot
  * be read is a warning.
  */
-enum wr_status wr_dirs_expand(
-    struct wr_arena *a, struct wr_config *c, bool lenient, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_dirs_expand(struct wr_arena *a, struct wr_config *c, bool open, bool lenient,
+    struct wr_err *e) WR_MUST_CHECK;
 
 #endif

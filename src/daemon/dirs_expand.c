@@ -1,6 +1,7 @@
 /*
- * dirs_expand.c - the databases of all directories as entries of the configuration, once, at the
- * start. Two that would get into each other's way are found before any of them begins.
+ * dirs_expand.c - the databases of all directories as entries of the configuration, at the
+ * start and at each reload. Two that would get into each other's way are found before any of them
+ * begins.
  */
 #include "base/file.h"
 #include "base/url.h"
@@ -47,7 +48,7 @@ struct own {
     struct entries by_path, by_file;
 };
 
-/* wr_dirs_known_fn. Nothing is open yet, but what has an entry of its own is not opened either. */
+/* wr_dirs_known_fn: what has an entry of its own. */
 static const char *known(void *arg, const char *path, uint64_t dev, uint64_t ino)
 {
     const struct own *own = arg;
@@ -100,10 +101,10 @@ struct all {
 };
 
 static enum wr_status scan_one(struct wr_arena *a, const struct wr_config_dir *dir, struct own *own,
-    bool lenient, struct wr_dirs_found *ret, struct all *all, struct wr_err *e)
+    bool open, bool lenient, struct wr_dirs_found *ret, struct all *all, struct wr_err *e)
 {
     struct wr_err why = {0};
-    enum wr_status st = wr_dirs_scan(a, dir, known, own, ret, &why);
+    enum wr_status st = wr_dirs_scan(a, dir, open, known, own, ret, &why);
 
     if (st == WR_OK && ret->n == 0 && !dir->watch)
         st = wr_fail(&why, WR_MISUSE, "no SQLite databases found in directory %s with pattern %s",
@@ -241,7 +242,7 @@ static enum wr_status check_state(struct wr_arena *a, const struct wr_config *c,
 }
 
 enum wr_status wr_dirs_expand(
-    struct wr_arena *a, struct wr_config *c, bool lenient, struct wr_err *e)
+    struct wr_arena *a, struct wr_config *c, bool open, bool lenient, struct wr_err *e)
 {
     struct all all = {.found = wr_arena_array(a, c->ndirs, sizeof(*all.found))};
     struct entries files = {0};
@@ -254,7 +255,7 @@ enum wr_status wr_dirs_expand(
     for (const struct wr_warning *w = c->warnings; w; w = w->next)
         wr_warnings_add(&all.warnings, "%s", w->text);
     for (size_t i = 0; st == WR_OK && i < c->ndirs; i++)
-        st = scan_one(a, &c->dirs[i], &own, lenient, &all.found[i], &all, e);
+        st = scan_one(a, &c->dirs[i], &own, open, lenient, &all.found[i], &all, e);
     if (st == WR_OK)
         st = merge(a, c, &own, &all, &files, e);
     if (st == WR_OK)

@@ -83,12 +83,14 @@ static struct wr_config *one_dir(const char *more)
     return good(text);
 }
 
+static bool scan_open; /* headers are read by another process */
+
 static struct wr_dirs_found scan(const struct wr_config *c, wr_dirs_known_fn *known, void *arg)
 {
     struct wr_dirs_found found = {0};
     struct wr_err e = {0};
 
-    T_OK(wr_dirs_scan(t_call()->scratch, &c->dirs[0], known, arg, &found, &e));
+    T_OK(wr_dirs_scan(t_call()->scratch, &c->dirs[0], scan_open, known, arg, &found, &e));
     return found;
 }
 
@@ -271,6 +273,7 @@ static void test_locks_stay(void **state)
     T(stat(at("d/a.db"), &s) == 0);
     k = (struct known){.path = at("d/a.db"), .dev = s.st_dev, .ino = s.st_ino};
     fd = lock(k.path);
+    scan_open = true;
     f = scan(c, known, &k);
     expect_found(&f, "a.db b.db ");
     T(f.items[0].ino == s.st_ino && f.items[0].dev == s.st_dev);
@@ -289,6 +292,10 @@ static void test_locks_stay(void **state)
     expect_refused(&f, "d/1.db", "it is the same file as ");
     T(t_locked_for_others(k.path));
 
+    f = scan(c, NULL, NULL); /* under a name that nobody knows */
+    expect_found(&f, "0.db 1.db b.db ");
+    T(t_locked_for_others(k.path));
+    scan_open = false;
     f = scan(c, NULL, NULL); /* the test can tell */
     T(!t_locked_for_others(k.path));
     T(close(fd) == 0);
@@ -404,15 +411,15 @@ static void test_no_directory(void **state)
     char want[1100];
 
     (void)state;
-    T_IS(WR_NOTFOUND,
-        wr_dirs_scan(t_call()->scratch, &one_dir("pattern: '*'")->dirs[0], NULL, NULL, &found, &e));
+    T_IS(WR_NOTFOUND, wr_dirs_scan(t_call()->scratch, &one_dir("pattern: '*'")->dirs[0], false,
+                          NULL, NULL, &found, &e));
     (void)snprintf(want, sizeof(want), "failed to scan directory %s: ", at("d"));
     T(strncmp(e.text, want, strlen(want)) == 0 && strstr(e.text, "No such file"));
 }
 
 static enum wr_status expand(struct wr_config *c, bool lenient, struct wr_err *e)
 {
-    return wr_dirs_expand(t_call()->scratch, c, lenient, e);
+    return wr_dirs_expand(t_call()->scratch, c, scan_open, lenient, e);
 }
 
 static void expand_fails(const char *text, const char *want)
@@ -600,11 +607,41 @@ static enum wr_status sweep(void *arg)
     wr_arena_init(&a, WR_ARENA_MAX);
     st = wr_config_load(&a, file, true, &c, NULL);
     if (st == WR_OK)
-        st = wr_dirs_expand(&a, c, false, NULL);
+        st = wr_dirs_expand(&a, c, false, false, NULL);
     if (st == WR_OK)
         T(c->ndbs == 3 && c->warnings);
     wr_arena_release(&a);
     return st;
+}
+
+/* By another process, as by this one. */
+static void test_headers_of_many(void **state)
+{
+    struct wr_config *c;
+    struct wr_dirs_found f;
+    char name[32];
+
+    (void)state;
+    make_dir("d");
+    make_dir("d/sub");
+    for (int i = 0; i < 1100; i++) {
+        (void)snprintf(name, sizeof(name), "d/%04d.db", i);
+        if (i % 2)
+            make_db(name);
+        else
+            t_spew(at(name), "SQLite format 2", (size_t)(i % 3 ? 16 : 5));
+    }
+    T(mkfifo(at("d/fifo.db"), 0600) == 0);
+    c = one_dir("pattern: '*.db', recursive: true");
+    for (int open = 0; open < 2; open++) {
+        scan_open = open;
+        f = scan(c, NULL, NULL);
+        T(f.n == 550 && f.nheadless == 550 && f.nrefused == 0);
+        T(f.ndirs == 2);
+        for (size_t i = 0; i < f.n; i++)
+            T(strstr(f.items[i].db.path, ".db") - f.items[i].db.path > 0);
+    }
+    scan_open = false;
 }
 
 static void test_nomem(void **state)
@@ -629,4 +666,5 @@ T_MAIN(DIR_TEST(test_what_is_a_database), DIR_TEST(test_what_lies_beside_a_datab
     DIR_TEST(test_known_is_not_read), DIR_TEST(test_entries), DIR_TEST(test_names_that_do_not_fit),
     DIR_TEST(test_depth), DIR_TEST(test_no_directory), DIR_TEST(test_expand),
     DIR_TEST(test_expand_without_databases), DIR_TEST(test_collisions), DIR_TEST(test_find),
-    DIR_TEST(test_bad_keys), DIR_TEST(test_pattern_warning), DIR_TEST(test_nomem))
+    DIR_TEST(test_bad_keys), DIR_TEST(test_pattern_warning), DIR_TEST(test_headers_of_many),
+    DIR_TEST(test_nomem))
