@@ -164,6 +164,7 @@ static void again(struct wr_db *db, enum wr_status st, const struct wr_err *e)
     bool keep = st == WR_BUSY && db->conn && !db->started;
     int64_t at = wr_db_now_ns(db) + patience(db, st);
 
+    db->undisturbed = false;
     if (!keep)
         wr_db_detach(db, false);
     if (db->state != DB_OPENING)
@@ -282,7 +283,8 @@ void wr_db_attach(struct wr_db *db)
         again(db, st, &e);
         return;
     }
-    take_over(db);
+    if (!db->undisturbed)
+        take_over(db);
     db->status.commits = db->status.changes = db->status.frames = 0; /* those were there before */
     wr_db_trouble(db, WR_OK, &e, "attached");
     wr_db_go(db, DB_PROVING);
@@ -305,6 +307,9 @@ static void attached(struct wr_db *db)
         db->time_ms = wr_max(db->time_ms, db->replicas[i].now.pos.time_ms);
     if (syncs_are_ahead(db))
         wr_db_renumber_syncs(db);
+    if (db->undisturbed && (db->txid != db->cold_txid || !wr_pageset_empty(&db->dirty)))
+        take_over(db);
+    db->undisturbed = false;
     wr_db_go(db, DB_SYNCING);
     db->synced_ns = wr_db_now_ns(db);
     wr_db_measure_wal(db);

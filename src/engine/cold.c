@@ -73,6 +73,26 @@ static bool note_files(struct wr_db *db)
            (!db->left.wal_there || wr_file_time_is_old(&db->left.wal));
 }
 
+/* One that is called back again and again stays longer. No look will see it busy: what was written
+ * may have come and gone. */
+static void note_write(struct wr_db *db)
+{
+    int64_t now = wr_db_now_ns(db), quiet_ns = db->seats->quiet_ns;
+    bool soon = now - db->cooled_ns < QUIETS_SOON * quiet_ns;
+
+    db->quiet_ns = soon ? wr_min(2 * db->quiet_ns, QUIETS_MAX * quiet_ns) : quiet_ns;
+    db->busy_ns = now;
+}
+
+static void warm(struct wr_db *db, bool written)
+{
+    if (written)
+        note_write(db);
+    db->undisturbed = !written;
+    db->open_ns = wr_db_now_ns(db);
+    wr_db_go(db, DB_OPENING);
+}
+
 bool wr_db_cool(struct wr_db *db)
 {
     struct db_files after;
@@ -92,37 +112,25 @@ bool wr_db_cool(struct wr_db *db)
     if (!after.wal_there) /* SQLite has removed it, as we were the last; or whoever was after us */
         db->left.wal_there = false;
     if (!same(&db->left, &after))
-        wr_db_warm(db);
+        warm(db, true);
     else
         wr_log(DB_LOG(db), WR_DEBUG, "quiet, giving its connections back", DB_NAME(db),
             WR_F_TXID("txid", txid));
     return true;
 }
 
-void wr_db_warm(struct wr_db *db)
-{
-    int64_t now = wr_db_now_ns(db), quiet_ns = db->seats->quiet_ns;
-
-    /* One that is called back again and again stays longer. */
-    if (now - db->cooled_ns < QUIETS_SOON * quiet_ns)
-        db->quiet_ns = wr_min(2 * db->quiet_ns, QUIETS_MAX * quiet_ns);
-    else
-        db->quiet_ns = quiet_ns;
-    db->busy_ns = now; /* what was written to it may have come and gone: no look will see that */
-    db->open_ns = now;
-    wr_db_go(db, DB_OPENING);
-}
-
 bool wr_db_stay_cold(struct wr_db *db, bool hinted)
 {
     struct db_files now;
+    bool written;
 
     /* Our own close may be what the watch has told; what comes after this it tells again. */
     if (hinted)
         wr_db_arm(db);
     now = look(db);
-    if (wr_db_now_ns(db) >= db->levels_ns || !same(&db->left, &now)) {
-        wr_db_warm(db);
+    written = !same(&db->left, &now);
+    if (written || wr_db_now_ns(db) >= db->levels_ns) {
+        warm(db, written);
         return false;
     }
     wr_db_want(db, db->levels_ns);

@@ -56,6 +56,17 @@ static void begin(const struct wr_db *db, struct db_level *lv)
         .retry_ns = lv->retry_ns};
 }
 
+/* Whether the level ends where it did when the replica was last looked at: a database that was let
+ * go, and called back, looks each time, and would never count a few files. */
+static bool goes_on(const struct wr_db *db, const struct db_replica *dr, unsigned level)
+{
+    const struct db_level *lv = &dr->levels[level];
+    uint64_t end = dr->now.newest[level].max;
+
+    return lv->state == LEVEL_KNOWN && !dr->joined_anew && lv->txid <= db->txid &&
+           (end == lv->txid || end == 0); /* 0: it has begun, and got no file yet */
+}
+
 /* It has joined, and was listed before that. A snapshot that it joined with covers all that was. */
 static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
@@ -63,6 +74,8 @@ static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
         const struct wr_ltx_file *f = &dr->now.newest[level];
         bool lost = f->max == 0 || f->max > db->txid || dr->joined_anew;
 
+        if (goes_on(db, dr, level))
+            continue;
         dr->levels[level] = (struct db_level){
             .state = lost ? LEVEL_LOST : LEVEL_UNREAD, .txid = f->max, .made_ms = f->time_ms};
         if (level == WR_LEVEL_SNAPSHOT && !lost) /* each begins at TXID 1: no need to read it */

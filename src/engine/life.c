@@ -246,7 +246,7 @@ static void log_totals(const struct wr_db *db)
 {
     const struct wr_db_status *s = &db->status;
 
-    wr_log(DB_LOG(db), WR_INFO, "closed db", DB_NAME(db), WR_F_TXID("txid", db->txid),
+    wr_log(DB_LOG(db), WR_INFO, "closed db", DB_NAME(db), WR_F_TXID("txid", s->txid),
         WR_F_U64("commits", s->commits), WR_F_U64("wal_index_commits", s->changes),
         WR_F_U64("frames", s->frames), WR_F_U64("checkpoints", s->checkpoints),
         WR_F_U64("wal_resets", s->resets), WR_F_U64("checkpoints_put_off", s->barriers_failed),

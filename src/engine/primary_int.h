@@ -227,6 +227,7 @@ struct wr_db {
 
     struct db_files left; /* as they were when it was let go; COLD */
     uint64_t cold_txid;   /* last closed, then */
+    bool undisturbed;     /* nobody has written to it since, so nobody to its replicas */
     int64_t cooled_ns;    /* when that was; INT64_MIN: never */
     int64_t busy_ns;      /* when it was last written to; INT64_MIN: not since it was added */
     int64_t quiet_ns;     /* for how long it stays after that */
@@ -312,7 +313,6 @@ bool wr_db_more_coming(struct wr_db *db);
 
 /* cold.c: at the end of a step of SYNCING; whether it was let go */
 bool wr_db_cool(struct wr_db *db);
-void wr_db_warm(struct wr_db *db); /* COLD to OPENING */
 /* A step of COLD; `hinted`: the watch has told something. Whether nothing has changed, so that what
  * is committed now is captured; else it is OPENING. */
 bool wr_db_stay_cold(struct wr_db *db, bool hinted);

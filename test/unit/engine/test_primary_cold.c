@@ -14,6 +14,7 @@
 #define SECOND ((int64_t)1000000000)
 
 static struct wr_seats seats;
+static struct wr_cadence cadence; /* of the next world */
 
 static struct wr_db_status status(struct world *w)
 {
@@ -46,6 +47,7 @@ static void begin(struct world *w)
     seats.taken = 1;
     atomic_store(&seats.wanted, true);
     w->opts.seats = &seats;
+    w->opts.cadence = cadence;
     T_OK(wr_watch_new(true, &w->opts.watch, &e));
     world_app(w);
     world_sql(w, "PRAGMA wal_autocheckpoint=20; CREATE TABLE t(a INTEGER PRIMARY KEY, b);"
@@ -217,6 +219,41 @@ static void test_another_file_in_its_place(void **state)
     end(&w);
 }
 
+static struct wr_storage_counts requests(struct world *w)
+{
+    struct wr_replica_status r;
+    struct wr_str name;
+
+    wr_db_replica_status(w->db, 0, &r, &name);
+    return r.requests;
+}
+
+/* For a file of a level it comes back, without a look at the replica, and leaves again. Once it
+ * came back without end: each time it listed the replica, and began to wait for the next time. */
+static void test_a_level_is_made_from_the_cold(void **state)
+{
+    struct world w = {0};
+    struct wr_storage_counts before, after;
+
+    (void)state;
+    cadence = (struct wr_cadence){.levels = 1, .level_ms = {3600 * 1000}, .few = 1};
+    begin(&w);
+    cadence = (struct wr_cadence){0};
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+    T(world_sync(&w) == 2);
+    for (int i = 0; i < 40 && !is(&w, "cold"); i++)
+        pass(&w, 10 * SECOND);
+    T(is(&w, "cold")); /* ten minutes before the hour */
+    before = requests(&w);
+    for (int i = 0; i < 5; i++)
+        pass(&w, 600 * SECOND);
+    after = requests(&w);
+    T(is(&w, "cold"));
+    T(after.put == before.put + 1); /* the file of the level */
+    T(after.list == before.list);
+    end(&w);
+}
+
 /* One that is written to all the time keeps its seat. */
 static void test_a_busy_one_stays(void **state)
 {
@@ -266,5 +303,5 @@ static void test_what_waits_for_a_replica_stays(void **state)
 T_MAIN(T_TEST(test_it_stays_cold), T_TEST(test_a_write_calls_it_back),
     T_TEST(test_a_write_that_nobody_told), T_TEST(test_a_checkpoint_that_nobody_saw),
     T_TEST(test_a_sync_leaves_it_cold), T_TEST(test_the_next_start_knows_it),
-    T_TEST(test_another_file_in_its_place), T_TEST(test_a_busy_one_stays),
-    T_TEST(test_what_waits_for_a_replica_stays))
+    T_TEST(test_another_file_in_its_place), T_TEST(test_a_level_is_made_from_the_cold),
+    T_TEST(test_a_busy_one_stays), T_TEST(test_what_waits_for_a_replica_stays))
