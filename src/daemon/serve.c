@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "daemon/child.h"
 #include "daemon/control.h"
+#include "daemon/dirs.h"
 #include "daemon/doc.h"
 #include "daemon/fleet.h"
 #include "daemon/missing.h"
@@ -237,8 +238,11 @@ static struct wr_config *load_again(struct server *s, struct wr_arena *a)
 {
     struct wr_config *c = NULL;
     struct wr_err e = {0};
+    enum wr_status st = wr_config_load(a, s->options->config_path, s->options->expand_env, &c, &e);
 
-    if (wr_config_load(a, s->options->config_path, s->options->expand_env, &c, &e) != WR_OK) {
+    if (st == WR_OK)
+        st = wr_dirs_expand(a, c, true, false, &e);
+    if (st != WR_OK) {
         wr_say(
             s->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", e.text));
         return NULL;

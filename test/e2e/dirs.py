@@ -8,9 +8,14 @@ beside files that only look like databases. It is stopped, the tree is moved awa
 is restored by its path alone, from a configuration that names none of them. Each must have the last
 commit. Then the tree that was restored is replicated on.
 
+While it runs the second time a database is added to the tree and the configuration read again
+(SIGHUP): that one is replicated too, and no lock is lost on the others, which a look at their
+headers would cost.
+
 Prints one line per finding and exits 1 when there was any.
 """
 import argparse
+import fcntl
 import os
 import signal
 import sqlite3
@@ -21,6 +26,7 @@ import time
 import kit
 
 COMMITS = 20
+SHARED_FIRST, SHARED_SIZE = 0x40000002, 510  # the bytes that whoever has a database open locks
 
 
 def rows(path):
@@ -29,6 +35,16 @@ def rows(path):
         return db.execute("SELECT count(*), coalesce(max(v), -1) FROM t").fetchone()
     finally:
         db.close()
+
+
+def is_locked(path):
+    """Whether another process has it open by SQLite. Nothing of this one's is open then."""
+    with open(path, "r+b") as f:
+        try:
+            fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+        except OSError:
+            return True
+    return False
 
 
 class Tree:
@@ -60,11 +76,37 @@ class Tree:
         self.found.check(r.returncode == 0, "%s: %s %s" % (args, r.returncode, r.stderr))
         return r.stdout
 
-    def replicate(self, first):
+    def log(self):
+        with open(self.found.path("log"), encoding="utf-8") as f:
+            return f.read()
+
+    def reload(self, p):
+        """A database comes into the tree, and the configuration is read again."""
+        self.found.check(kit.wait_until(lambda: all(is_locked(self.path(n)) for n in self.names)),
+                         "not all are open")
+        old, new = list(self.names), "t9/late.db"
+        os.makedirs(self.path("t9"))
+        db = sqlite3.connect(self.path(new))
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE t(v)")
+        db.executemany("INSERT INTO t VALUES(?)", [(i,) for i in range(COMMITS)])
+        db.commit()
+        db.close()
+        p.send_signal(signal.SIGHUP)
+        ok = kit.wait_until(lambda: self.log().count("msg=reloaded") == 1)
+        self.found.check(ok, "not reloaded: " + self.log()[-500:])
+        for name in old:
+            self.found.check(is_locked(self.path(name)), name + " has lost its lock")
+        self.found.check(kit.wait_until(lambda: is_locked(self.path(new))), "the new one is not open")
+        self.names.append(new)
+
+    def replicate(self, first, reload=False):
         """Commit to all databases while they are replicated."""
         with open(self.found.path("log"), "ab") as log:
             p = subprocess.Popen([self.args.weir, "replicate", "-config", self.config], stdout=log,
                                  stderr=log)
+        if reload:
+            self.reload(p)
         handles = [sqlite3.connect(self.path(n), timeout=30) for n in self.names]
         for i in range(first, first + COMMITS):
             for db in handles:
@@ -100,7 +142,7 @@ def run(args, found):
         if found.lines:
             return
         if attempt == "gone":
-            tree.replicate(COMMITS)
+            tree.replicate(COMMITS, reload=True)
     found.check(want[tree.names[0]] == (2 * COMMITS, 2 * COMMITS - 1), "the test lost commits")
 
 
