@@ -71,6 +71,35 @@ static enum wr_status set_level(
     return WR_OK;
 }
 
+/* Of so many seconds as fit, a sign included: what a command makes of it is its own matter. */
+static bool parse_seconds(struct wr_str s, int64_t *ret_ms)
+{
+    int64_t n;
+
+    if (wr_parse_i64(s, &n)) {
+        if (n > INT64_MAX / 1000000000 || n < -(INT64_MAX / 1000000000))
+            return false;
+        *ret_ms = n * 1000;
+        return true;
+    }
+    if (!wr_parse_duration(s, &n))
+        return false;
+    *ret_ms = n / 1000000;
+    return true;
+}
+
+/* Listings have hex digits, always 16; what a daemon answers are numbers. */
+static bool parse_txnum(struct wr_str s, uint64_t *ret)
+{
+    uint64_t u;
+    bool ok = s.n == 16 ? wr_parse_hex64(s, &u) : wr_parse_u64(s, &u);
+
+    if (!ok || u == 0 || u > INT64_MAX)
+        return false;
+    *ret = u;
+    return true;
+}
+
 static enum wr_status set_value(
     const struct wr_flag *f, const char *text, int64_t now_ms, void *options, struct wr_err *e)
 {
@@ -98,10 +127,19 @@ static enum wr_status set_value(
             return bad_value(f, value, "must be a duration such as 30s or 1m30s", e);
         *(int64_t *)dest = ns / 1000000;
         return WR_OK;
+    case WR_FLAG_SECONDS:
+        if (!parse_seconds(value, dest))
+            return bad_value(
+                f, value, "must be a number of seconds, or a duration such as 1m30s", e);
+        return WR_OK;
     case WR_FLAG_TXID:
         if (value.n != 16 || !wr_parse_hex64(value, &u) || u == 0)
             return bad_value(f, value, "a TXID is 16 hex digits, not all 0", e);
         *(uint64_t *)dest = u;
+        return WR_OK;
+    case WR_FLAG_TXNUM:
+        if (!parse_txnum(value, dest))
+            return bad_value(f, value, "a TXID is a number from 1, or 16 hex digits", e);
         return WR_OK;
     case WR_FLAG_TIME:
         return set_time(f, value, now_ms, dest, e);

@@ -16,7 +16,9 @@ enum wr_flag_kind {
     WR_FLAG_BOOL,     /* bool */
     WR_FLAG_COUNT,    /* uint32_t, at least 1 */
     WR_FLAG_DURATION, /* int64_t, milliseconds, not negative */
+    WR_FLAG_SECONDS,  /* int64_t, milliseconds: a duration, or a whole number of seconds */
     WR_FLAG_TXID,     /* uint64_t, 16 hex digits */
+    WR_FLAG_TXNUM,    /* uint64_t, 16 hex digits, or a decimal number of fewer */
     WR_FLAG_TIME,     /* int64_t, Unix milliseconds: RFC 3339, or an age: -2h, "2h ago" */
     WR_FLAG_LEVEL,    /* int32_t: 0 to 9, or "all" as -1 */
 };

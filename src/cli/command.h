@@ -44,7 +44,9 @@ struct wr_command {
 };
 
 extern const struct wr_command wr_command_replicate, wr_command_restore, wr_command_databases,
-    wr_command_ltx, wr_command_points, wr_command_retention, wr_command_verify, wr_command_version;
+    wr_command_ltx, wr_command_points, wr_command_retention, wr_command_verify, wr_command_version,
+    wr_command_list, wr_command_info, wr_command_start, wr_command_stop, wr_command_sync,
+    wr_command_wait, wr_command_register, wr_command_unregister;
 
 /* By name or alias; NULL when there is none. */
 const struct wr_command *wr_command_find(const char *name);

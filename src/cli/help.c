@@ -12,6 +12,14 @@ static const struct wr_command *const commands[] = {
     &wr_command_verify,
     &wr_command_points,
     &wr_command_retention,
+    &wr_command_list,
+    &wr_command_info,
+    &wr_command_sync,
+    &wr_command_wait,
+    &wr_command_start,
+    &wr_command_stop,
+    &wr_command_register,
+    &wr_command_unregister,
     &wr_command_version,
 };
 

@@ -53,6 +53,7 @@ bool wr_json_print(json_t *j)
     bool ok = j && json_dumpf(j, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0;
 
     json_decref(j);
-    (void)putchar('\n'); /* main checks the stream at the end */
+    if (ok)
+        (void)putchar('\n'); /* main checks the stream at the end */
     return ok;
 }

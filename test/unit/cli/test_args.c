@@ -13,7 +13,8 @@ struct options {
     bool yes;
     uint32_t count;
     int64_t wait_ms, time_ms;
-    uint64_t txid;
+    uint64_t txid, txnum;
+    int64_t limit_ms;
     int32_t level;
 };
 
@@ -24,6 +25,8 @@ static const struct wr_flag flags[] = {
     {"wait", WR_FLAG_DURATION, offsetof(struct options, wait_ms), "D", "a duration"},
     {"time", WR_FLAG_TIME, offsetof(struct options, time_ms), "T", "a time"},
     {"txid", WR_FLAG_TXID, offsetof(struct options, txid), "X", "a txid"},
+    {"txnum", WR_FLAG_TXNUM, offsetof(struct options, txnum), "X", "a txid, or a number"},
+    {"limit", WR_FLAG_SECONDS, offsetof(struct options, limit_ms), "S", "seconds"},
     {"level", WR_FLAG_LEVEL, offsetof(struct options, level), "L", "a level"},
     {0},
 };
@@ -128,6 +131,40 @@ static void test_values(void **state)
     T_IS(WR_MISUSE, PARSE("-level", "x"));
     assert_string_equal(
         e.text, "invalid value \"x\" for flag -level: invalid level: must be 0-9 or \"all\"");
+}
+
+static void test_numbers_of_a_daemon(void **state)
+{
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(PARSE("-limit", "30"));
+    T(o.limit_ms == 30000);
+    T_OK(PARSE("-limit", "1m30s"));
+    T(o.limit_ms == 90000);
+    T_OK(PARSE("-limit", "0"));
+    T(o.limit_ms == 0);
+    T_OK(PARSE("-limit", "-2"));
+    T(o.limit_ms == -2000);
+    T_OK(PARSE("-limit", "9223372036"));
+    T_IS(WR_MISUSE, PARSE("-limit", "9223372037")); /* nanoseconds of these do not fit */
+    T_IS(WR_MISUSE, PARSE("-limit", "-9223372037"));
+    T_IS(WR_MISUSE, PARSE("-limit", ""));
+    T_IS(WR_MISUSE, PARSE("-limit", "1.5"));
+    assert_string_equal(e.text, "invalid value \"1.5\" for flag -limit: must be a number of "
+                                "seconds, or a duration such as 1m30s");
+    T_OK(PARSE("-txnum", "42"));
+    T(o.txnum == 42);
+    T_OK(PARSE("-txnum", "000000000000002A"));
+    T(o.txnum == 42);
+    T_OK(PARSE("-txnum", "0000000000000010")); /* 16 digits are hexadecimal ones */
+    T(o.txnum == 16);
+    T_IS(WR_MISUSE, PARSE("-txnum", "0"));
+    T_IS(WR_MISUSE, PARSE("-txnum", "2a"));
+    T_IS(WR_MISUSE, PARSE("-txnum", "9223372036854775808"));
+    T_IS(WR_MISUSE, PARSE("-txnum", "8000000000000000"));
+    assert_string_equal(e.text, "invalid value \"8000000000000000\" for flag -txnum: a TXID is a "
+                                "number from 1, or 16 hex digits");
 }
 
 static void test_time(void **state)
@@ -258,5 +295,6 @@ static void test_random(void **state)
     }
 }
 
-T_MAIN(T_TEST(test_forms), T_TEST(test_bool), T_TEST(test_values), T_TEST(test_time),
-    T_TEST(test_errors), T_TEST(test_positionals), T_TEST(test_help), T_TEST(test_random))
+T_MAIN(T_TEST(test_forms), T_TEST(test_bool), T_TEST(test_values), T_TEST(test_numbers_of_a_daemon),
+    T_TEST(test_time), T_TEST(test_errors), T_TEST(test_positionals), T_TEST(test_help),
+    T_TEST(test_random))

@@ -1,0 +1,614 @@
+/*
+ * The commands that talk to a daemon, over a server that answers as scripted: what they ask, what
+ * they print, exit codes, and servers that do not behave.
+ */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/sync.h"
+#include "cli/talk.h"
+#include "unit/cli/run_command.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define HUNG (-1)
+
+/* One connection after the other gets this, until the test is over. */
+static struct {
+    int fd;
+    char path[104];
+    struct wr_thread thread;
+    atomic_bool over;
+    atomic_int asked;    /* connections so far */
+    int code;            /* 0: what `raw` says */
+    const char *body;    /* of the reply */
+    const char *raw;     /* the whole reply; "": closed without a word; NULL: it hangs */
+    size_t flood;        /* that many bytes more */
+    int drip_ms;         /* between two bytes */
+    char request[16384]; /* what came last, head and body; for the test once it was answered */
+} server;
+
+/* Wait for input, or the end of the test: false. */
+static bool readable(int fd)
+{
+    while (!atomic_load(&server.over)) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        if (poll(&p, 1, 10) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Read until the request is complete. */
+static bool hear(int fd)
+{
+    size_t n = 0, want = 0;
+
+    for (;;) {
+        ssize_t r = readable(fd) ? read(fd, server.request + n, sizeof(server.request) - 1 - n) : 0;
+        const char *end, *length;
+
+        if (r <= 0)
+            return false;
+        n += (size_t)r;
+        server.request[n] = '\0';
+        end = strstr(server.request, "\r\n\r\n");
+        length = strstr(server.request, "Content-Length: ");
+        if (end && length && want == 0) {
+            struct wr_str digits = wr_str(length + strlen("Content-Length: ")), rest;
+            uint64_t u = 0;
+
+            (void)wr_str_cut(digits, '\r', &digits, &rest);
+            if (!wr_parse_u64(digits, &u))
+                return false;
+            want = (size_t)u;
+        }
+        if (end && n >= (size_t)(end + 4 - server.request) + want)
+            return true;
+    }
+}
+
+static bool say(int fd, const char *p, size_t n)
+{
+    while (n > 0 && !atomic_load(&server.over)) {
+        ssize_t w = send(fd, p, server.drip_ms ? 1 : n, MSG_NOSIGNAL);
+
+        if (w <= 0)
+            return false;
+        p += w;
+        n -= (size_t)w;
+        if (server.drip_ms)
+            t_sleep_ms(server.drip_ms);
+    }
+    return n == 0;
+}
+
+static void reply(int fd)
+{
+    static const char line[] = "x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n";
+    char head[256];
+
+    if (server.code) {
+        (void)snprintf(head, sizeof(head),
+            "HTTP/1.1 %d Whatever\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+            "Connection: close\r\n\r\n",
+            server.code, strlen(server.body) + server.flood);
+        if (!say(fd, head, strlen(head)) || !say(fd, server.body, strlen(server.body)))
+            return;
+    } else if (server.raw) {
+        if (!say(fd, server.raw, strlen(server.raw)))
+            return;
+    } else {
+        (void)readable(fd); /* until the client leaves */
+    }
+    for (size_t i = 0; i < server.flood; i += sizeof(line) - 1)
+        if (!say(fd, line, sizeof(line) - 1))
+            return;
+}
+
+static void serve(void *arg)
+{
+    (void)arg;
+    while (readable(server.fd)) {
+        int fd = accept(server.fd, NULL, NULL);
+
+        if (fd < 0)
+            continue;
+        (void)atomic_fetch_add(&server.asked, 1);
+        if (hear(fd))
+            reply(fd);
+        (void)close(fd);
+    }
+}
+
+static int set_up(void **state)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct wr_err e = {0};
+
+    (void)state;
+    dir = t_tmpdir();
+    memset(&server, 0, sizeof(server));
+    (void)snprintf(server.path, sizeof(server.path), "%s", t_path(dir, "s"));
+    memcpy(a.sun_path, server.path, strlen(server.path) + 1);
+    server.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    T(server.fd >= 0 && bind(server.fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+        listen(server.fd, 8) == 0);
+    server.code = 200;
+    server.body = "{}\n";
+    T_OK(wr_thread_start(&server.thread, "server", 0, serve, NULL, &e));
+    return unsetenv("LITESTREAM_CONFIG") || setenv("http_proxy", "http://127.0.0.1:1", 1);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    atomic_store(&server.over, true);
+    wr_thread_join(&server.thread);
+    return close(server.fd);
+}
+
+/* Run with the server's socket. */
+#define ASK(cmd, ...) RUN(cmd, "-socket", server.path, __VA_ARGS__)
+
+/* Each %s of the text is the socket's path. */
+static const char *with_path(const char *fmt)
+{
+    static struct wr_buf b;
+
+    wr_buf_clear(&b);
+    b.max = 8192;
+    for (; *fmt; fmt++) {
+        if (fmt[0] == '%' && fmt[1] == 's') {
+            wr_buf_z(&b, server.path);
+            fmt++;
+        } else {
+            wr_buf_byte(&b, (uint8_t)*fmt);
+        }
+    }
+    T(wr_buf_status(&b) == WR_OK);
+    return (const char *)b.p;
+}
+
+static bool starts(const char *text, const char *with)
+{
+    return wr_str_starts(wr_str(text), wr_str(with));
+}
+
+/* The first line of the last request, and its body. */
+static void asked(const char *line, const char *body)
+{
+    const char *end = strstr(server.request, "\r\n");
+
+    T(end);
+    T((size_t)(end - server.request) == strlen(line) &&
+        memcmp(server.request, line, strlen(line)) == 0);
+    end = strstr(server.request, "\r\n\r\n");
+    T(end);
+    assert_string_equal(end + 4, body);
+}
+
+static void test_list(void **state)
+{
+    (void)state;
+    server.body = "{\"databases\":[]}\n";
+    EXPECT(0, "No databases configured\n", "", ASK(list, "-timeout", "5"));
+    asked("GET /list HTTP/1.1", "");
+
+    server.body =
+        "{\"databases\":[{\"path\":\"/p/app.db\",\"status\":\"replicating\",\"last_sync_at\":"
+        "\"2026-04-24T12:00:00.123456Z\"},{\"path\":\"/p/b.db\",\"status\":\"open\"}]}\n";
+    EXPECT(0,
+        "/p/app.db [replicating] (last sync: 2026-04-24T12:00:00Z)\n"
+        "/p/b.db [open] (last sync: never)\n",
+        "", ASK(list, "-timeout", "5"));
+
+    server.body =
+        "{\"databases\":[{\"path\":\"/p/app.db\",\"status\":\"open\",\"txid\":42,\"error\":"
+        "\"disk\",\"replicas\":[{\"url\":\"s3://b/a\",\"txid\":42,\"lag_seconds\":0},"
+        "{\"url\":\"file:///r\",\"txid\":40,\"lag_seconds\":75.25,\"error\":\"refused\"}]}]}\n";
+    EXPECT(0,
+        "/p/app.db [open] (last sync: never)\n"
+        "  error: disk\n"
+        "  s3://b/a: has all, txid 42\n"
+        "  file:///r: txid 40 of 42, lag 1m15s, error: refused\n",
+        "", ASK(list, "-timeout", "5"));
+    EXPECT(0,
+        "{\n  \"databases\": [\n    {\n      \"path\": \"/p/app.db\",\n      \"status\": "
+        "\"open\",\n"
+        "      \"txid\": 42,\n      \"error\": \"disk\",\n      \"replicas\": [\n        {\n"
+        "          \"url\": \"s3://b/a\",\n          \"txid\": 42,\n"
+        "          \"lag_seconds\": 0\n        },\n        {\n          \"url\": \"file:///r\",\n"
+        "          \"txid\": 40,\n          \"lag_seconds\": 75.25,\n"
+        "          \"error\": \"refused\"\n        }\n      ]\n    }\n  ]\n}\n",
+        "", ASK(list, "-json"));
+}
+
+static void test_list_of_nonsense(void **state)
+{
+    (void)state;
+    EXPECT(1, "", "Error: list failed: the answer has no list of databases\n",
+        ASK(list, "-timeout=5"));
+    server.body = "{\"databases\":[7,{},{\"path\":1,\"last_sync_at\":\"x\",\"replicas\":[{},1]}]}";
+    EXPECT(0,
+        "? [?] (last sync: never)\n? [?] (last sync: never)\n? [?] (last sync: x)\n"
+        "  ?: txid 0 of 0, lag 0s\n  ?: txid 0 of 0, lag 0s\n",
+        "", ASK(list, "-timeout=5"));
+}
+
+static void test_info(void **state)
+{
+    (void)state;
+    server.body = "{\"version\":\"0.5.17\",\"pid\":12345,\"uptime_seconds\":300,\"started_at\":"
+                  "\"2026-04-24T14:00:00.5+02:00\",\"database_count\":2}\n";
+    EXPECT(0,
+        "weir 0.5.17\n  PID:        12345\n  Uptime:     5m0s\n"
+        "  Started at: 2026-04-24T12:00:00Z\n  Databases:  2\n",
+        "", ASK(info, "-timeout", "5"));
+    asked("GET /info HTTP/1.1", "");
+    EXPECT(0,
+        "{\n  \"version\": \"0.5.17\",\n  \"pid\": 12345,\n  \"uptime_seconds\": 300,\n"
+        "  \"started_at\": \"2026-04-24T14:00:00.5+02:00\",\n  \"database_count\": 2\n}\n",
+        "", ASK(info, "-json"));
+    server.body = "{\"pid\":1}";
+    EXPECT(1, "", "Error: info failed: the answer has no version, or no started_at\n",
+        ASK(info, "-timeout", "5"));
+    EXPECT(1, "", "Error: too many arguments\n", ASK(info, "x"));
+}
+
+static void test_start_and_stop(void **state)
+{
+    (void)state;
+    server.body = "{\"status\":\"started\",\"path\":\"/p/app.db\",\"txid\":42}\n";
+    EXPECT(0,
+        with_path("status: started\ndb_path: /p/app.db\nstate: running\ntxid: 42\nsocket: %s\n"),
+        "", ASK(start, "/p/app.db"));
+    asked("POST /start HTTP/1.1", "{\"path\":\"/p/app.db\",\"timeout\":30}");
+    EXPECT(0,
+        with_path("{\n  \"status\": \"started\",\n  \"db_path\": \"/p/app.db\",\n"
+                  "  \"state\": \"running\",\n  \"txid\": 42,\n  \"socket\": \"%s\"\n}\n"),
+        "", ASK(start, "-json", "-timeout", "0", "/p/app.db"));
+    asked("POST /start HTTP/1.1", "{\"path\":\"/p/app.db\"}");
+
+    server.body = "{\"status\":\"stopped\",\"path\":\"/p/app.db\",\"txid\":42}\n";
+    EXPECT(0,
+        with_path("status: stopped\ndb_path: /p/app.db\nstate: stopped\ntxid: 42\nsocket: %s\n"),
+        "", ASK(stop, "-timeout", "1m30s", "/p/x/../app.db"));
+    asked("POST /stop HTTP/1.1", "{\"path\":\"/p/app.db\",\"timeout\":90}");
+
+    server.code = 500;
+    server.body = "{\"error\":\"database not found: /p/app.db\"}\n";
+    EXPECT(1, "", "Error: stop failed: database not found: /p/app.db\n", ASK(stop, "/p/app.db"));
+    EXPECT(1, "", "Error: start failed: database not found: /p/app.db\n", ASK(start, "/p/app.db"));
+}
+
+static void test_sync(void **state)
+{
+    (void)state;
+    server.body =
+        "{\"status\":\"synced\",\"path\":\"/p/app.db\",\"txid\":42,\"replicated_txid\":41}\n";
+    T(ASK(sync, "/p/app.db") == 0 && !err[0]);
+    T(starts(out, "db_path: /p/app.db\ntxid: 42\nduration_ms: ") && !strstr(out, "repl"));
+    asked("POST /sync HTTP/1.1", "{\"path\":\"/p/app.db\",\"timeout\":30}");
+    T(ASK(sync, "-wait", "-timeout", "1500ms", "sqlite:///p/app.db") == 0 && !err[0]);
+    T(starts(out, "db_path: /p/app.db\ntxid: 42\nreplica_txid: 41\nduration_ms: "));
+    asked("POST /sync HTTP/1.1", "{\"path\":\"/p/app.db\",\"wait\":true,\"timeout\":1.5}");
+    T(ASK(sync, "-wait", "-json", "/p/app.db") == 0 && !err[0]);
+    T(starts(out, "{\n  \"db_path\": \"/p/app.db\",\n  \"txid\": 42,\n  \"replica_txid\": 41,\n"
+                  "  \"duration_ms\": "));
+
+    server.code = 504;
+    server.body = "{\"error\":\"sync database: deadline exceeded\"}";
+    EXPECT(8, "", "Error: sync failed: sync database: deadline exceeded\n",
+        ASK(sync, "-wait", "/p/app.db"));
+    EXPECT(1, "", "Error: sync failed: sync database: deadline exceeded\n", ASK(sync, "/p/app.db"));
+    server.code = 409;
+    server.body = "{\"error\":\"database not open: /p/app.db\"}";
+    EXPECT(1, "", "Error: sync failed: database not open: /p/app.db\n",
+        ASK(sync, "-wait", "/p/app.db"));
+}
+
+static void test_wait(void **state)
+{
+    (void)state;
+    server.body =
+        "{\"status\":\"reached\",\"path\":\"/p/app.db\",\"txid\":42,\"replicated_txid\":43}\n";
+    T(ASK(wait, "-txid", "42", "/p/app.db") == 0 && !err[0]);
+    T(starts(out, "db_path: /p/app.db\ntxid: 42\nreplica_txid: 43\nduration_ms: "));
+    asked("POST /wait HTTP/1.1", "{\"path\":\"/p/app.db\",\"txid\":42,\"timeout\":30}");
+    T(ASK(wait, "-txid", "000000000000002a", "/p/app.db") == 0);
+    asked("POST /wait HTTP/1.1", "{\"path\":\"/p/app.db\",\"txid\":42,\"timeout\":30}");
+    T(ASK(wait, "-json", "/p/app.db") == 0 && strstr(out, "\"replica_txid\": 43"));
+    asked("POST /wait HTTP/1.1", "{\"path\":\"/p/app.db\",\"timeout\":30}");
+    server.code = 504;
+    server.body = "{\"error\":\"sync database: deadline exceeded\"}";
+    EXPECT(8, "", "Error: wait failed: sync database: deadline exceeded\n", ASK(wait, "/p/app.db"));
+    EXPECT(1, "",
+        "Error: invalid value \"0\" for flag -txid: a TXID is a number from 1, or 16 hex digits\n"
+        "Try: weir wait -h\n",
+        ASK(wait, "-txid", "0", "/p/app.db"));
+}
+
+static void test_register(void **state)
+{
+    (void)state;
+    server.body = "{\"status\":\"registered\",\"path\":\"/p/app.db\"}\n";
+    EXPECT(0, with_path("status: registered\ndb_path: /p/app.db\nreplica: s3://b/a\nsocket: %s\n"),
+        "", ASK(register, "-replica", "s3://b/a", "/p/app.db"));
+    asked("POST /register HTTP/1.1",
+        "{\"path\":\"/p/app.db\",\"replica_url\":\"s3://b/a\",\"timeout\":30}");
+    server.body = "{\"status\":\"already_registered\",\"path\":\"/p/app.db\"}\n";
+    EXPECT(0,
+        with_path(
+            "status: already registered\ndb_path: /p/app.db\nreplica: s3://b/a\nsocket: %s\n"),
+        "", ASK(register, "-replica", "s3://b/a", "/p/app.db"));
+    T(ASK(register, "-json", "-replica", "s3://b/a", "/p/app.db") == 0);
+    T(strstr(out, "\"status\": \"already_registered\",\n  \"db_path\": \"/p/app.db\",\n"
+                  "  \"replica\": \"s3://b/a\",\n  \"socket\": "));
+    EXPECT(1, "",
+        "Error: database path required\nTry: weir register -replica s3://bucket/prefix "
+        "/path/to/db\n",
+        ASK(register, "-json"));
+    EXPECT(1, "",
+        "Error: -replica is required\nTry: weir register -replica s3://bucket/prefix /path/to/db\n",
+        ASK(register, "/p/app.db"));
+    server.code = 400;
+    server.body = "{\"error\":\"invalid request body\",\"details\":\"at 1:2\"}";
+    EXPECT(1, "", "Error: register failed: invalid request body (at 1:2)\n",
+        ASK(register, "-replica", "x", "/p/app.db"));
+}
+
+/* A secret in a URL that was given is not printed again. */
+static void test_register_hides_secrets(void **state)
+{
+    (void)state;
+    server.body = "{\"status\":\"registered\",\"path\":\"/p/app.db\"}\n";
+    T(ASK(register, "-replica", "s3://b/a?secret-access-key=hush", "/p/app.db") == 0);
+    T(!strstr(out, "hush") && strstr(out, "replica: s3://b/a?secret-access-key="));
+    T(strstr(server.request, "hush"));
+}
+
+static void test_unregister(void **state)
+{
+    (void)state;
+    server.body = "{\"status\":\"unregistered\",\"path\":\"/p/app.db\",\"txid\":42}\n";
+    EXPECT(0, with_path("status: unregistered\ndb_path: /p/app.db\nfinal_txid: 42\nsocket: %s\n"),
+        "", ASK(unregister, "/p/app.db"));
+    asked("POST /unregister HTTP/1.1", "{\"path\":\"/p/app.db\",\"timeout\":30}");
+    server.body = "{\"status\":\"already_unregistered\",\"path\":\"/p/app.db\",\"txid\":0}\n";
+    EXPECT(0,
+        with_path("{\n  \"status\": \"already_unregistered\",\n  \"db_path\": \"/p/app.db\",\n"
+                  "  \"final_txid\": 0,\n  \"socket\": \"%s\"\n}\n"),
+        "", ASK(unregister, "-json", "/p/app.db"));
+
+    atomic_store(&server.asked, 0);
+    EXPECT(0,
+        with_path("Dry run: unregister request preview\n  database: /p/app.db\n  socket: %s\n"
+                  "  replicas: daemon-managed replica for this database\n"
+                  "  final sync: yes, before it is forgotten\n  timeout: 30s\n"
+                  "No unregister request was sent.\n"),
+        "", ASK(unregister, "-dry-run", "/p/app.db"));
+    EXPECT(0,
+        with_path("{\n  \"status\": \"dry_run\",\n  \"db_path\": \"/p/app.db\",\n"
+                  "  \"socket\": \"%s\",\n  \"timeout_seconds\": 1.5\n}\n"),
+        "", ASK(unregister, "-dry-run", "-json", "-timeout", "1.5s", "/p/app.db"));
+    T(atomic_load(&server.asked) == 0);
+}
+
+static void test_usage(void **state)
+{
+    static const struct wr_command *const timed[] = {&wr_command_list, &wr_command_info,
+        &wr_command_sync, &wr_command_wait, &wr_command_register, &wr_command_unregister};
+    static const struct wr_command *const paths[] = {&wr_command_start, &wr_command_stop,
+        &wr_command_sync, &wr_command_wait, &wr_command_unregister};
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(timed); i++)
+        for (size_t j = 0; j < 2; j++) {
+            const char *const zero[] = {"-timeout", "0", "-replica=x", "/a", NULL};
+            const char *const minus[] = {"-timeout", "-1s", "/a", NULL};
+            bool look = i < 2, registers = timed[i] == &wr_command_register;
+            const char *const plain[] = {"-timeout", "0", look ? NULL : "/a", NULL};
+
+            if (j && registers)
+                continue;
+            EXPECT(1, "", "Error: timeout must be greater than 0\n",
+                run(timed[i], registers    ? zero
+                              : j && !look ? minus
+                                           : plain));
+        }
+    for (size_t i = 0; i < wr_countof(paths); i++) {
+        (void)snprintf(text, sizeof(text),
+            "Error: database path required\nTry: weir %s /path/to/db\n", paths[i]->name);
+        EXPECT(1, "", text, run(paths[i], (const char *const[]){NULL}));
+        EXPECT(1, "", "Error: too many arguments\n",
+            run(paths[i], (const char *const[]){"a", "b", NULL}));
+    }
+    EXPECT(1, "",
+        "Error: invalid value \"soon\" for flag -timeout: must be a number of seconds, or a "
+        "duration such as 1m30s\nTry: weir list -h\n",
+        RUN(list, "-timeout", "soon"));
+    T(atomic_load(&server.asked) == 0);
+}
+
+static void test_nobody_there(void **state)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char want[512], name[200];
+    const char *path = t_path(dir, "t");
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    (void)state;
+    (void)snprintf(want, sizeof(want),
+        "Error: failed to connect to control socket: %s: No such file or directory (is weir "
+        "replicate running with socket.enabled: true? -socket or -config says where its socket "
+        "is)\n",
+        path);
+    EXPECT(1, "", want, RUN(list, "-socket", path));
+    EXPECT(1, "", want, RUN(wait, "-socket", path, "/a.db"));
+
+    memcpy(a.sun_path, path, strlen(path) + 1); /* what a daemon that was killed leaves */
+    T(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && close(fd) == 0);
+    T(RUN(list, "-socket", path) == 1 && strstr(err, "Connection refused (is weir"));
+
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    (void)snprintf(
+        want, sizeof(want), "Error: the socket's path is longer than 107 bytes: %s\n", name);
+    EXPECT(1, "", want, RUN(list, "-socket", name));
+}
+
+static void test_not_allowed(void **state)
+{
+    (void)state;
+    T(chmod(server.path, 0) == 0);
+    if (geteuid() == 0 && seteuid(65534) != 0)
+        return; /* root may connect to everything, and this one cannot be anybody else */
+    T(chmod(dir, 0755) != 0 || true); /* whose directory it is does not matter here */
+    {
+        struct wr_client_request q = {
+            .socket = server.path, .target = "/list", .verb = "list", .timeout_ms = 5000};
+        struct wr_err e = {0};
+        json_t *answer;
+        enum wr_status st = wr_client_ask(&q, &answer, &e);
+
+        if (getuid() == 0)
+            T(seteuid(0) == 0);
+        T(st == WR_AUTH && strstr(e.text, "Permission denied (run this as the user"));
+    }
+}
+
+/* What other programs on that path may say. */
+static void test_malformed(void **state)
+{
+    static const struct {
+        const char *raw, *error;
+    } cases[] = {
+        {"", "info failed: the connection to %s broke before the answer was complete; has the "
+             "daemon "
+             "ended?"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"version\"",
+            "info failed: the connection to %s broke before the answer was complete; has the "
+            "daemon "
+            "ended?"},
+        {"SSH-2.0-OpenSSH_9.2\r\n",
+            "info failed: what answers on %s does not speak as weir replicate does: "},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull",
+            "info failed: the answer on %s is not a JSON object; does something else listen "
+            "there?"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "info failed: the answer on %s is not a JSON object; does something else listen "
+            "there?"},
+        {"HTTP/1.1 200 OK\r\n\r\n{\"a\":", "info failed: the answer on %s is not a JSON object; "
+                                           "does something else listen there?"},
+        {"HTTP/1.1 200 OK\r\n\r\n{\"a\":1} {}", "info failed: the answer on %s is not a JSON "
+                                                "object; does something else listen there?"},
+        {"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n\r\n404 page\tnot found\n",
+            "info failed: 404 page not found (HTTP status 404 on %s)"},
+        {"HTTP/1.1 500 X\r\n\r\n", "info failed: without a reason (HTTP status 500 on %s)"},
+        {"HTTP/1.1 500 X\r\n\r\n{\"error\":7}",
+            "info failed: {\"error\":7} (HTTP status 500 on %s)"},
+        {"HTTP/1.1 302 Found\r\nLocation: http://localhost/info\r\nContent-Length: 0\r\n\r\n",
+            "info failed: without a reason (HTTP status 302 on %s)"},
+        {"HTTP/1.1 204 No Content\r\n\r\n",
+            "info failed: without a reason (HTTP status 204 on %s)"},
+    };
+
+    (void)state;
+    server.code = 0;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        char want[1024];
+
+        server.raw = cases[i].raw;
+        (void)snprintf(want, sizeof(want), "Error: %s", with_path(cases[i].error));
+        T(ASK(info, "-timeout", "5") == 1 && !out[0]);
+        err[strlen(want)] = '\0'; /* libcurl's own words may follow */
+        assert_string_equal(err, want);
+    }
+}
+
+static void test_answers_that_lack_something(void **state)
+{
+    (void)state;
+    EXPECT(1, "", "Error: start failed: the answer has no status that can be printed\n",
+        ASK(start, "/p/app.db"));
+    server.body = "{\"path\":[],\"txid\":1}";
+    EXPECT(1, "", "Error: sync failed: the answer has no path that can be printed\n",
+        ASK(sync, "/p/app.db"));
+    server.body = "{\"path\":\"/p\",\"txid\":1}";
+    EXPECT(1, "", "Error: sync failed: the answer has no replicated_txid that can be printed\n",
+        ASK(sync, "-wait", "-json", "/p/app.db"));
+}
+
+static void test_huge(void **state)
+{
+    const char *want;
+
+    (void)state;
+    want =
+        with_path("Error: info failed: the answer on %s is too large; does something else listen "
+                  "there?\n");
+    server.flood = 100 << 20;
+    EXPECT(1, "", want, ASK(info, "-timeout", "20"));
+    server.code = 0; /* the head alone */
+    server.raw = "HTTP/1.1 200 OK\r\n";
+    EXPECT(1, "", want, ASK(info, "-timeout", "20"));
+}
+
+static void test_slow(void **state)
+{
+    const char *want;
+    int64_t start_ms;
+
+    (void)state;
+    want =
+        with_path("Error: info failed: no answer on %s within 0.2 seconds; what was asked for may "
+                  "still be done (-timeout gives it longer)\n");
+    server.code = 0; /* nothing at all */
+    start_ms = wr_mono_ms(wr_clock_system());
+    EXPECT(1, "", want, ASK(info, "-timeout", "200ms"));
+    server.code = 200; /* a byte now and then */
+    server.drip_ms = 20;
+    EXPECT(1, "", want, ASK(info, "-timeout", "200ms"));
+    T(wr_mono_ms(wr_clock_system()) - start_ms < 10000);
+}
+
+static void test_not_utf8(void **state)
+{
+    (void)state;
+    EXPECT(1, "", "Error: cannot ask: the path or the URL is not UTF-8\n", ASK(sync, "/p/\xff"));
+    EXPECT(1, "", "Error: cannot ask: the path or the URL is not UTF-8\n",
+        ASK(register, "-replica", "s3://\xff", "/p"));
+    EXPECT(1, "", "Error: cannot print as JSON\n", ASK(unregister, "-dry-run", "-json", "/p/\xff"));
+    T(atomic_load(&server.asked) == 0);
+}
+
+static void test_spans(void **state)
+{
+    static const struct {
+        double s;
+        const char *text;
+    } cases[] = {{0, "0s"}, {-1, "0s"}, {0.04, "0s"}, {0.06, "0.1s"}, {9.94, "9.9s"}, {9.96, "10s"},
+        {3, "3s"}, {59.4, "59s"}, {60, "1m0s"}, {300, "5m0s"}, {3600, "1h0m0s"}, {90061, "25h1m1s"},
+        {1e300, "277777777h46m40s"}};
+    char text[WR_SPAN_TEXT_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        wr_span_text(text, cases[i].s);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+T_MAIN(TEST(test_list), TEST(test_list_of_nonsense), TEST(test_info), TEST(test_start_and_stop),
+    TEST(test_sync), TEST(test_wait), TEST(test_register), TEST(test_register_hides_secrets),
+    TEST(test_unregister), TEST(test_usage), TEST(test_nobody_there), TEST(test_not_allowed),
+    TEST(test_malformed), TEST(test_answers_that_lack_something), TEST(test_huge), TEST(test_slow),
+    TEST(test_not_utf8), T_TEST(test_spans))
