@@ -46,7 +46,15 @@ struct wr_command {
 extern const struct wr_command wr_command_replicate, wr_command_restore, wr_command_databases,
     wr_command_ltx, wr_command_points, wr_command_retention, wr_command_verify, wr_command_version,
     wr_command_list, wr_command_info, wr_command_start, wr_command_stop, wr_command_sync,
-    wr_command_wait, wr_command_register, wr_command_unregister;
+    wr_command_wait, wr_command_register, wr_command_unregister, wr_command_generations,
+    wr_command_snapshots;
+
+/* The commands that people are told of, in the order of the help. */
+struct wr_command_group {
+    const char *heading;                   /* NULL ends the list of groups */
+    const struct wr_command *commands[10]; /* NULL ends it */
+};
+extern const struct wr_command_group wr_command_groups[];
 
 /* By name or alias; NULL when there is none. */
 const struct wr_command *wr_command_find(const char *name);

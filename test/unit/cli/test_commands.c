@@ -44,17 +44,36 @@ static void test_version(void **state)
     T(strstr(out, "weir 1.2.3") && strstr(out, "OS/Arch:"));
 }
 
+static char help[8192]; /* of the program */
+
 static void test_help(void **state)
 {
-    static const char *const names[] = {
-        "replicate", "restore", "databases", "ltx", "points", "retention", "verify", "version"};
+    static const char *const names[] = {"replicate", "restore", "databases", "ltx", "points",
+        "retention", "verify", "version", "list", "info", "sync", "wait", "start", "stop",
+        "register", "unregister"};
+    const struct wr_cli cli = {.program = "litestream"};
+    const char *path = t_path(dir, "help");
+    int saved, listed = 0;
 
     (void)state;
+    (void)fflush(stdout);
+    saved = redirect(STDOUT_FILENO, path);
+    wr_help_program(&cli);
+    (void)fflush(stdout);
+    T(dup2(saved, STDOUT_FILENO) == STDOUT_FILENO && close(saved) == 0);
+    take(path, help, sizeof(help));
+    T(strstr(help, "  litestream COMMAND [flags]") && !strstr(help, "generations"));
+    for (const struct wr_command_group *g = wr_command_groups; g->heading; g++)
+        for (size_t i = 0; g->commands[i]; i++)
+            listed++;
+    T(listed == wr_countof(names));
     for (size_t i = 0; i < wr_countof(names); i++) {
         const struct wr_command *cmd = wr_command_find(names[i]);
         char usage[64];
 
         assert_non_null(cmd);
+        (void)snprintf(usage, sizeof(usage), "\n  %-11s  ", names[i]);
+        T(strstr(help, usage));
         T(run(cmd, (const char *const[]){"-h", NULL}) == 0);
         (void)snprintf(usage, sizeof(usage), "Usage:\n\n  weir %s ", names[i]);
         T(strstr(out, usage) && strstr(out, "Example:\n\n  weir ") && !err[0]);
@@ -66,6 +85,19 @@ static void test_help(void **state)
     T(wr_command_find("wal") == &wr_command_ltx && !wr_command_find("bogus"));
     assert_string_equal(wr_command_nearest("resotre"), "restore");
     assert_null(wr_command_nearest("bogus"));
+}
+
+/* What scripts for 0.3 still call: never something else that succeeds. */
+static void test_commands_of_old(void **state)
+{
+    (void)state;
+    T(run(wr_command_find("generations"), (const char *const[]){"-replica", "s3", "/a", NULL}) ==
+        1);
+    T(!out[0] && strstr(err, "Error: 'generations' was a command of Litestream 0.3"));
+    T(strstr(err, "'weir points DB_PATH'"));
+    T(run(wr_command_find("snapshots"), (const char *const[]){NULL}) == 1);
+    T(!out[0] && strstr(err, "'weir ltx -level 9 DB_PATH'"));
+    T(!wr_command_find("mcp"));
 }
 
 static void test_bad_flag(void **state)
@@ -997,16 +1029,16 @@ static void test_nomem(void **state)
 }
 
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
-T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_bad_flag), C_TEST(test_databases),
-    C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
-    C_TEST(test_points), C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
-    C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_retention),
-    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
-    C_TEST(test_verify_findings), C_TEST(test_verify_replicas), C_TEST(test_restore_json),
-    C_TEST(test_restore_text), C_TEST(test_a_path_that_json_cannot_hold_was_restored),
-    C_TEST(test_restore_plan), C_TEST(test_restore_usage), C_TEST(test_restore_output),
-    C_TEST(test_restore_exit_codes), C_TEST(test_restore_from_config),
-    C_TEST(test_the_first_replica_was_taken_however_old),
+T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old), C_TEST(test_bad_flag),
+    C_TEST(test_databases), C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx),
+    C_TEST(test_ltx_errors), C_TEST(test_points), C_TEST(test_points_json),
+    C_TEST(test_points_that_are_not_all), C_TEST(test_points_of_each_replica),
+    C_TEST(test_points_usage), C_TEST(test_retention), C_TEST(test_retention_json),
+    C_TEST(test_retention_errors), C_TEST(test_verify), C_TEST(test_verify_findings),
+    C_TEST(test_verify_replicas), C_TEST(test_restore_json), C_TEST(test_restore_text),
+    C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
+    C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
+    C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
     C_TEST(test_the_first_replica_was_taken_for_a_time), C_TEST(test_any_replicas_failures),
     C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
     C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
