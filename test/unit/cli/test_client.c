@@ -436,6 +436,26 @@ static void test_usage(void **state)
     T(atomic_load(&server.asked) == 0);
 }
 
+static void test_socket_of_the_configuration(void **state)
+{
+    const char *config = t_path(dir, "c.yml");
+    char text[512];
+
+    (void)state;
+    (void)snprintf(text, sizeof(text),
+        "socket: {enabled: true, path: %s}\ndbs: [{path: /a.db, replica: {url: 'file:///r'}}]\n",
+        server.path);
+    t_spew(config, text, strlen(text));
+    server.body = "{\"databases\":[]}\n";
+    EXPECT(0, "No databases configured\n", "", RUN(list, "-config", config));
+    /* -socket wins, and then no file is read. */
+    EXPECT(0, "No databases configured\n", "",
+        RUN(list, "-config", "/nowhere", "-socket", server.path));
+    EXPECT(1, "", "Error: config file not found: /nowhere\n", RUN(list, "-config", "/nowhere"));
+    EXPECT(1, "", "Error: config file not found: /nowhere\n",
+        RUN(sync, "-config", "/nowhere", "/a.db"));
+}
+
 static void test_nobody_there(void **state)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -609,6 +629,7 @@ static void test_spans(void **state)
 
 T_MAIN(TEST(test_list), TEST(test_list_of_nonsense), TEST(test_info), TEST(test_start_and_stop),
     TEST(test_sync), TEST(test_wait), TEST(test_register), TEST(test_register_hides_secrets),
-    TEST(test_unregister), TEST(test_usage), TEST(test_nobody_there), TEST(test_not_allowed),
-    TEST(test_malformed), TEST(test_answers_that_lack_something), TEST(test_huge), TEST(test_slow),
-    TEST(test_not_utf8), T_TEST(test_spans))
+    TEST(test_unregister), TEST(test_usage), TEST(test_socket_of_the_configuration),
+    TEST(test_nobody_there), TEST(test_not_allowed), TEST(test_malformed),
+    TEST(test_answers_that_lack_something), TEST(test_huge), TEST(test_slow), TEST(test_not_utf8),
+    T_TEST(test_spans))
