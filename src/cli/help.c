@@ -8,7 +8,7 @@ const struct wr_command_group wr_command_groups[] = {
     {"Commands", {&wr_command_replicate, &wr_command_restore, &wr_command_version}},
     {"What a replica holds",
         {&wr_command_points, &wr_command_ltx, &wr_command_verify, &wr_command_retention}},
-    {"This machine", {&wr_command_databases}},
+    {"This machine", {&wr_command_databases, &wr_command_status, &wr_command_reset}},
     {"A running replicate",
         {&wr_command_list, &wr_command_info, &wr_command_sync, &wr_command_wait, &wr_command_start,
             &wr_command_stop, &wr_command_register, &wr_command_unregister}},

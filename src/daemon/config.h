@@ -108,6 +108,10 @@ bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel);
 enum wr_status wr_config_dir_entry(struct wr_arena *a, const struct wr_config_dir *dir,
     const char *rel, struct wr_config_db *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* The directory for the local state of a database: meta-path, else ".NAME-weir" beside it. In the
+ * arena; NULL: out of memory. */
+const char *wr_config_state_dir(struct wr_arena *a, const struct wr_config_db *db);
+
 /* Whether files of a database with these settings are ever deleted: retention.enabled. */
 bool wr_config_retains(const char *const *settings);
 

@@ -2,6 +2,8 @@
  * config_load.c - where a configuration comes from: a file, or the arguments of a command.
  */
 #include "base/buf.h"
+#include "base/file.h"
+#include "base/url.h"
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
 #include "daemon/nearest.h"
@@ -273,4 +275,19 @@ int wr_config_log_level(const char *name)
         if (wr_str_eq_nocase(wr_str(name), wr_str(levels[i].name)))
             return levels[i].level;
     return WEIR_LOG_INFO;
+}
+
+const char *wr_config_state_dir(struct wr_arena *a, const struct wr_config_db *db)
+{
+    const struct wr_str dir = wr_path_dir(db->path), name = wr_path_base(db->path);
+    struct wr_str meta;
+
+    for (size_t i = 0; db->settings[i]; i += 2)
+        if (strcmp(db->settings[i], "meta-path") == 0) {
+            meta = wr_path_clean(a, wr_str(db->settings[i + 1]));
+            return meta.p ? wr_arena_str(a, meta).p : NULL;
+        }
+    return wr_arena_fmt(
+        a, WR_FMT "%s." WR_FMT "-weir", WR_ARG(dir), dir.n > 1 ? "/" : "", WR_ARG(name))
+        .p;
 }

@@ -204,22 +204,6 @@ static enum wr_status check_replicas(
     return WR_OK;
 }
 
-/* Where the local state of a database is. */
-static const char *state_of(struct wr_arena *a, const struct wr_config_db *db)
-{
-    const struct wr_str dir = wr_path_dir(db->path), name = wr_path_base(db->path);
-    struct wr_str meta;
-
-    for (size_t i = 0; db->settings[i]; i += 2)
-        if (strcmp(db->settings[i], "meta-path") == 0) {
-            meta = wr_path_clean(a, wr_str(db->settings[i + 1]));
-            return meta.p ? wr_arena_str(a, meta).p : NULL;
-        }
-    return wr_arena_fmt(
-        a, WR_FMT "%s." WR_FMT "-weir", WR_ARG(dir), dir.n > 1 ? "/" : "", WR_ARG(name))
-        .p;
-}
-
 static enum wr_status check_state(struct wr_arena *a, const struct wr_config *c, struct wr_err *e)
 {
     struct entries all = {.list = wr_arena_array(a, c->ndbs, sizeof(*all.list))};
@@ -228,7 +212,8 @@ static enum wr_status check_state(struct wr_arena *a, const struct wr_config *c,
     if (!all.list)
         return no_memory(e);
     for (size_t i = 0; i < c->ndbs; i++) {
-        all.list[all.n++] = (struct entry){.db = &c->dbs[i], .key = state_of(a, &c->dbs[i])};
+        all.list[all.n++] =
+            (struct entry){.db = &c->dbs[i], .key = wr_config_state_dir(a, &c->dbs[i])};
         if (!all.list[i].key)
             return no_memory(e);
     }
