@@ -187,6 +187,30 @@ enum {
 WEIR_API int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel,
     weir_txid *ret_txid, weir_error *reterr);
 
+/* What replication does for the history of a database in its time, done now, in every replica. Each
+ * call begins with a sync as of weir_db_sync, waits at most timeout_ms (negative: for ever) until
+ * all is durable, and has the codes of weir_db_sync. A failure is the first one of a replica, with
+ * its URL in the message, and is told when the others are done; what was begun goes on all the
+ * same, and fails or succeeds by itself. A replica that is out of reach for a minute has failed.
+ * `cancel` may be NULL.
+ *
+ * A snapshot of the newest state, unless the newest one that is there is of that state already;
+ * *ret_txid (may be NULL) is its transaction, or the least of all replicas'. It may be as large as
+ * the database. */
+WEIR_API int weir_db_snapshot(
+    weir_db *db, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid, weir_error *reterr);
+/* The files of "levels", and a snapshot by "snapshot.interval", that are due by now: for programs
+ * that replicate for a moment from time to time. Who goes on replicating needs no call. */
+WEIR_API int weir_db_keep_up(
+    weir_db *db, int64_t timeout_ms, weir_cancel *cancel, weir_error *reterr);
+/* Delete what is too old ("snapshot.retention" and the like) and was so "retention.grace" ago
+ * already, by the times at which files arrived in the store: so a restore that runs is left its
+ * files, though nothing is remembered from one process to the next. *ret_files (may be NULL): how
+ * many went. WEIR_CONFLICT: others have written to a replica, or files are missing from it, and
+ * nothing is deleted there. */
+WEIR_API int weir_db_retain(
+    weir_db *db, int64_t timeout_ms, weir_cancel *cancel, uint64_t *ret_files, weir_error *reterr);
+
 /* Where a database stands. Set struct_size before the call; pointers live as long as `db`. */
 typedef struct weir_db_info {
     size_t struct_size;

@@ -5,18 +5,19 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "engine/grace.h"
 #include "engine/whole.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define BATCH       1000 /* keys of one request, as S3 has them */
-#define GRACE_MS    ((int64_t)5 * 60 * 1000)
+#define BATCH       1000                   /* keys of one request, as S3 has them */
+#define LONG_AGO    INT64_MIN              /* monotonic ms */
 #define SKEW_MAX_MS ((int64_t)3600 * 1000) /* between a file's time and that of its object */
 
 void wr_catalogue_forget(struct wr_catalogue *k)
 {
     wr_ltx_files_release(&k->files);
-    k->known = k->timed = false;
+    k->known = k->timed = k->fresh = false;
 }
 
 void wr_catalogue_release(struct wr_catalogue *k)
@@ -34,7 +35,7 @@ enum wr_status wr_catalogue_fill(
         return WR_OK;
     wr_ltx_files_release(&k->files);
     st = wr_layout_list_all(s, c, &k->files, e);
-    k->known = st == WR_OK;
+    k->known = k->fresh = st == WR_OK;
     return st;
 }
 
@@ -114,9 +115,9 @@ enum wr_status wr_catalogue_add(
     return WR_OK;
 }
 
-/* Those that are not kept, each since when that is so. */
-static enum wr_status doom(
-    struct wr_catalogue *k, const enum wr_kept *kept, int64_t now_ms, struct wr_err *e)
+/* Those that are not kept, each since when that is so: for as long as needed if it is `over`. */
+static enum wr_status doom(struct wr_catalogue *k, const enum wr_kept *kept, const bool *over,
+    int64_t now_ms, struct wr_err *e)
 {
     struct wr_ltx_files doomed = {0};
     enum wr_status st = WR_OK;
@@ -127,7 +128,7 @@ static enum wr_status doom(
 
         if (kept[i] != WR_KEPT_NOT)
             continue;
-        f.time_ms = was ? was->time_ms : now_ms;
+        f.time_ms = over[i] ? LONG_AGO : was ? was->time_ms : now_ms;
         st = wr_ltx_files_add(&doomed, &f, e);
     }
     wr_ltx_files_release(&k->doomed);
@@ -187,16 +188,22 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
 {
     struct wr_retention now = *r;
     int64_t now_ms = wr_mono_ms(c->clock);
-    int64_t until_ms = now_ms - (r->grace_ms > 0 ? r->grace_ms : GRACE_MS);
-    enum wr_kept *kept = wr_array(k->files.n ? k->files.n : 1, sizeof(*kept));
-    enum wr_status st = kept ? WR_OK : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
+    int64_t until_ms = now_ms - wr_grace_ms(r);
+    size_t n = k->files.n ? k->files.n : 1;
+    enum wr_kept *kept = wr_array(n, sizeof(*kept));
+    bool *over = wr_array(n, sizeof(*over));
+    enum wr_status st =
+        kept && over ? WR_OK : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
 
     *ret_n = 0;
     now.now_ms = wr_wall_ms(c->clock);
     if (st == WR_OK)
         st = wr_retain(k->files.p, k->files.n, &now, kept, e);
+    if (st == WR_OK && k->fresh) /* later on, who goes on knows since when */
+        st = wr_grace_over(k->files.p, k->files.n, &now, over, e);
     if (st == WR_OK)
-        st = doom(k, kept, now_ms, e);
+        st = doom(k, kept, over, now_ms, e);
+    k->fresh = false;
     for (size_t i = 0; st == WR_OK && i < k->doomed.n;)
         st = remove_some(k, s, c, until_ms, &i, ret_n, e);
     if (st == WR_OK)
@@ -204,5 +211,6 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
     else
         wr_catalogue_forget(k);
     wr_free(kept);
+    wr_free(over);
     return st;
 }

@@ -17,6 +17,7 @@ struct wr_storage;
 /* = {0}: nothing is known. */
 struct wr_catalogue {
     bool known;
+    bool fresh;                 /* nothing was deleted by it yet */
     bool timed;                 /* times are those that files were made at, not of a listing */
     struct wr_ltx_files files;  /* sorted by wr_ltx_file_cmp */
     struct wr_ltx_files doomed; /* of them, not kept; sorted; time_ms: monotonic, since when */
@@ -38,9 +39,9 @@ enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, 
 enum wr_status wr_catalogue_add(
     struct wr_catalogue *k, const struct wr_ltx_file *f, size_t n, struct wr_err *e) WR_MUST_CHECK;
 
-/* Delete the files that retain.h does not keep, and has not kept for r->grace_ms; *ret_n: how many.
- * Whatever else is deleted, and whenever it ends, all that is promised can be restored. After a
- * failure nothing is known. */
+/* Delete the files that retain.h does not keep, and has not kept for r->grace_ms, of which the
+ * first time after a listing tells, too (grace.h); *ret_n: how many. Whatever else is deleted, and
+ * whenever it ends, all that is promised can be restored. After a failure nothing is known. */
 enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     const struct wr_retention *r, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
 

@@ -19,31 +19,10 @@
 #define RETAIN_DOUBLINGS 6u                         /* of that while it fails */
 #define RETRY_NS         ((int64_t)30 * 1000000000)
 #define RETRY_MAX_NS     ((int64_t)600 * 1000000000)
-#define JOURNAL_MAX      ((uint64_t)32 << 20) /* bytes kept for levels; beyond, they begin anew */
-
-static bool is_kept(const struct wr_db *db, unsigned level)
-{
-    if (level == WR_LEVEL_SNAPSHOT)
-        return db->cadence.snapshot_ms > 0;
-    return level >= 1 && level <= db->cadence.levels;
-}
 
 static int64_t now_ms(const struct wr_db *db)
 {
     return wr_wall_ms(wr_sched_clock(db->actor.sched));
-}
-
-static void count_below(const struct wr_db *db, struct db_level *lv, unsigned n)
-{
-    if (lv->below == 0)
-        lv->since_ms = now_ms(db);
-    lv->below = wr_min(lv->below + n, db->cadence.few);
-}
-
-void wr_db_levels_note(struct wr_db *db)
-{
-    for (size_t i = 0; i < db->n_replicas; i++)
-        count_below(db, &db->replicas[i].levels[1], 1);
 }
 
 /* From where the database is. */
@@ -58,29 +37,40 @@ static void begin(const struct wr_db *db, struct db_level *lv)
 
 /* Whether the level ends where it did when the replica was last looked at: a database that was let
  * go, and called back, looks each time, and would never count a few files. */
-static bool goes_on(const struct wr_db *db, const struct db_replica *dr, unsigned level)
+static bool goes_on(
+    const struct wr_db *db, const struct db_replica *dr, unsigned level, uint64_t end)
 {
     const struct db_level *lv = &dr->levels[level];
-    uint64_t end = dr->now.newest[level].max;
 
-    return lv->state == LEVEL_KNOWN && !dr->joined_anew && lv->txid <= db->txid &&
-           (end == lv->txid || end == 0); /* 0: it has begun, and got no file yet */
+    return lv->state == LEVEL_KNOWN && dr->joined_by != JOINED_BY_SNAPSHOT &&
+           lv->txid <= db->txid && (end == lv->txid || end == 0); /* 0: it has got no file yet */
 }
 
 /* It has joined, and was listed before that. A snapshot that it joined with covers all that was. */
 static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
-    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
-        const struct wr_ltx_file *f = &dr->now.newest[level];
-        bool lost = f->max == 0 || f->max > db->txid || dr->joined_anew;
+    const struct wr_tally *t = &dr->now.tally;
 
-        if (goes_on(db, dr, level))
+    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
+        const struct wr_level_tally *l = &t->level[level % WR_LEVEL_SNAPSHOT];
+        bool snapshot = level == WR_LEVEL_SNAPSHOT;
+        const struct wr_ltx_file *f = snapshot ? &t->snapshot : &l->end;
+
+        if (goes_on(db, dr, level, f->max))
             continue;
-        dr->levels[level] = (struct db_level){
-            .state = lost ? LEVEL_LOST : LEVEL_UNREAD, .txid = f->max, .made_ms = f->time_ms};
-        if (level == WR_LEVEL_SNAPSHOT && !lost) /* each begins at TXID 1: no need to read it */
-            dr->levels[level].state = LEVEL_KNOWN;
+        dr->levels[level] = (struct db_level){.state = LEVEL_LOST};
+        if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT)
+            continue;
+        /* Snapshots all begin at TXID 1: what is in it does not matter. */
+        dr->levels[level] = (struct db_level){.state = snapshot ? LEVEL_KNOWN : LEVEL_UNREAD,
+            .end = *f,
+            .txid = f->max,
+            .made_ms = f->time_ms,
+            .since_ms = l->since_ms,
+            .below = snapshot ? 0 : wr_min(l->below, db->cadence.few)};
     }
+    if (dr->joined_by == JOINED_BY_CHANGES)
+        wr_db_level_count(db, &dr->levels[1], 1);
     dr->levels_found = dr->now.found;
 }
 
@@ -89,25 +79,25 @@ static void note_sent(const struct wr_db *db, struct db_replica *dr, unsigned le
 {
     dr->retain_due = true;
     if (level < db->cadence.levels && !dr->history[level + 1]) /* else it goes as far */
-        count_below(db, &dr->levels[level + 1], 1);
+        wr_db_level_count(db, &dr->levels[level + 1], 1);
     if (level == WR_LEVEL_SNAPSHOT)
         dr->levels[level].made_ms = now_ms(db);
 }
 
 static void note_end(const struct wr_db *db, struct db_level *lv, const struct wr_keeper_report *r)
 {
-    lv->state = r->has_rolling || r->file.level == WR_LEVEL_SNAPSHOT ? LEVEL_KNOWN : LEVEL_LOST;
+    lv->state = r->has_rolling || r->level == WR_LEVEL_SNAPSHOT ? LEVEL_KNOWN : LEVEL_LOST;
     lv->tried = (struct wr_ltx_file){0};
     lv->txid = r->txid;
     lv->rolling = r->rolling;
     lv->failures = 0;
     if (!r->sent && !r->was_read) /* another one is there: how many came since is not known */
-        count_below(db, lv, db->cadence.few);
+        wr_db_level_count(db, lv, db->cadence.few);
 }
 
 /* Whether a file that was sent has arrived is not known before it was looked for. */
-static void note_failure(const struct wr_db *db, const struct db_replica *dr, struct db_level *lv,
-    const struct wr_keeper_report *r)
+static void note_failure(
+    struct wr_db *db, struct db_replica *dr, struct db_level *lv, const struct wr_keeper_report *r)
 {
     bool gone = r->was_read && (r->st == WR_NOTFOUND || r->st == WR_CORRUPT);
 
@@ -117,21 +107,23 @@ static void note_failure(const struct wr_db *db, const struct db_replica *dr, st
         lv->tried = (struct wr_ltx_file){0};
     else if (!r->was_read)
         lv->tried = r->file;
-    count_below(db, lv, db->cadence.few);
+    wr_db_level_count(db, lv, db->cadence.few);
     if (gone)
         return;
+    if (r->st != WR_CANCELED)
+        wr_db_work_failed(db, dr, r->level, r->st, r->text);
     lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(lv->failures, 10u), RETRY_MAX_NS);
     if (lv->failures++ == 0 && r->st != WR_CANCELED)
         wr_log(DB_LOG(db), WR_WARN, "cannot compact, trying again later", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
-            WR_F_U64("level", r->file.level), WR_F_Z("error", r->text));
+            WR_F_U64("level", r->level), WR_F_Z("error", r->text));
 }
 
 void wr_db_levels_drop(struct wr_db *db, struct db_replica *dr)
 {
     for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
         if (dr->history[level]) /* it is still to be made */
-            count_below(db, &dr->levels[level], db->cadence.few);
+            wr_db_level_count(db, &dr->levels[level], db->cadence.few);
         wr_db_stream_drop(db, &dr->history[level]);
     }
 }
@@ -155,8 +147,11 @@ static int64_t retain_wait_ns(const struct wr_db *db)
 }
 
 static void note_retention(
-    const struct wr_db *db, struct db_replica *dr, const struct wr_keeper_report *r)
+    struct wr_db *db, struct db_replica *dr, const struct wr_keeper_report *r)
 {
+    if (dr->retaining)
+        wr_db_work_end(db, dr, WR_WORK_RETAIN, r->st, r->removed, r->text);
+    dr->retaining = false;
     dr->retain_failures = r->st == WR_OK ? 0 : dr->retain_failures + 1;
     dr->retain_ns =
         wr_db_now_ns(db) + (retain_wait_ns(db) << wr_min(dr->retain_failures, RETAIN_DOUBLINGS));
@@ -176,42 +171,40 @@ static void take_report(struct wr_db *db, struct db_replica *dr)
 {
     struct wr_keeper_report r;
     struct db_level *lv;
+    bool arrived;
 
     if (!wr_keeper_take(dr->keeper, &r))
         return;
-    if (r.file.level == 0) {
+    if (r.level == 0) {
         note_retention(db, dr, &r);
         return;
     }
-    lv = &dr->levels[r.file.level];
-    if (dr->history[r.file.level] && wr_parcel_streamed(dr->history[r.file.level]) &&
-        wr_frozen_doubted(dr->history[r.file.level]->frozen))
+    lv = &dr->levels[r.level];
+    if (dr->history[r.level] && wr_parcel_streamed(dr->history[r.level]) &&
+        wr_frozen_doubted(dr->history[r.level]->frozen))
         wr_db_doubt(db, dr);
-    wr_db_stream_drop(db, &dr->history[r.file.level]);
+    wr_db_stream_drop(db, &dr->history[r.level]);
     if (lv->state == LEVEL_UNREAD) /* it was listed again meanwhile */
         return;
-    if (r.st == WR_OK) {
-        note_end(db, lv, &r);
-        if (r.sent)
-            note_sent(db, dr, r.file.level);
-    } else {
+    arrived = !r.was_read || lv->tried.max > 0;
+    if (r.st != WR_OK) {
         note_failure(db, dr, lv, &r);
+        return;
     }
-}
-
-static bool may_retry(struct wr_db *db, const struct db_level *lv)
-{
-    if (wr_db_now_ns(db) >= lv->retry_ns)
-        return true;
-    wr_db_want(db, lv->retry_ns);
-    return false;
+    note_end(db, lv, &r);
+    if (arrived)
+        wr_toll_cover(&dr->toll, r.level, r.txid, r.file.size);
+    if (r.sent)
+        note_sent(db, dr, r.level);
 }
 
 /* A level that goes on from nowhere does so from here. */
 static void begin_lost(const struct wr_db *db, struct db_replica *dr)
 {
     for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
-        if (is_kept(db, level) && dr->levels[level].state == LEVEL_LOST)
+        bool counts = wr_db_level_kept(db, level) || level == WR_LEVEL_SNAPSHOT;
+
+        if (counts && dr->levels[level].state == LEVEL_LOST)
             begin(db, &dr->levels[level]);
     }
 }
@@ -222,39 +215,11 @@ static bool is_unread(const struct db_level *lv)
     return lv->state == LEVEL_UNREAD || lv->tried.max > 0;
 }
 
-/* When the level, one that is kept, is to get its next file. Times from the future are of a clock
- * that was set back since: nobody waits for them. */
-static int64_t due_ms(const struct wr_db *db, struct db_level *lv, unsigned level)
+/* Whether a level gets a file when `top` does: a snapshot also where they are made only on demand.
+ */
+static bool is_made(const struct wr_db *db, unsigned level, unsigned top)
 {
-    lv->made_ms = wr_min(lv->made_ms, now_ms(db));
-    lv->since_ms = wr_min(lv->since_ms, now_ms(db));
-    if (level == WR_LEVEL_SNAPSHOT)
-        return wr_cadence_end(lv->made_ms, db->cadence.snapshot_ms);
-    return wr_cadence_end(lv->since_ms, db->cadence.level_ms[level - 1]);
-}
-
-static bool is_due(struct wr_db *db, struct db_level *lv, unsigned level)
-{
-    bool enough = level == WR_LEVEL_SNAPSHOT || lv->below >= db->cadence.few;
-    bool more = db->txid > lv->txid || lv->tried.max > 0;
-    int64_t wait_ms;
-
-    if (!is_kept(db, level) || !enough || !more || !may_retry(db, lv))
-        return false;
-    wait_ms = due_ms(db, lv, level) - now_ms(db);
-    if (wait_ms > 0)
-        wr_db_want(db, wr_db_now_ns(db) + wait_ms * 1000000);
-    return wait_ms <= 0;
-}
-
-/* Up to which level files are due; 0: none is. */
-static unsigned find_top(struct wr_db *db, struct db_replica *dr)
-{
-    unsigned top = 0;
-
-    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++)
-        top = is_due(db, &dr->levels[level], level) ? level : top;
-    return top;
+    return wr_db_level_kept(db, level) || (level == WR_LEVEL_SNAPSHOT && level == top);
 }
 
 /* Read where a level ends, of those up to `top`. False: there is no need to. */
@@ -263,11 +228,11 @@ static bool ask(struct wr_db *db, struct db_replica *dr, unsigned top)
     for (unsigned level = 1; level <= top; level++) {
         struct db_level *lv = &dr->levels[level];
 
-        if (!is_kept(db, level) || !is_unread(lv))
+        if (!is_made(db, level, top) || !is_unread(lv))
             continue;
         if (lv->state == LEVEL_UNREAD)
             lv->state = LEVEL_ASKED;
-        wr_keeper_read(dr->keeper, lv->tried.max > 0 ? &lv->tried : &dr->now.newest[level]);
+        wr_keeper_read(dr->keeper, level, lv->tried.max > 0 ? &lv->tried : &lv->end);
         return true;
     }
     return false;
@@ -319,8 +284,9 @@ static enum wr_status make(
     if (st == WR_INTERNAL)
         wr_db_doubt(db, dr);
     if (st == WR_INTERNAL || st == WR_NOMEM || st == WR_LIMIT) { /* it can wait */
+        wr_db_work_failed(db, dr, level, st, e->text);
         lv->retry_ns = wr_db_now_ns(db) + RETRY_NS;
-        count_below(db, lv, db->cadence.few);
+        wr_db_level_count(db, lv, db->cadence.few);
         st = WR_OK;
     }
     return st;
@@ -333,20 +299,49 @@ static enum wr_status make_up_to(
 {
     enum wr_status st = WR_OK;
 
+    if (top > 0)
+        wr_toll_mark(&dr->toll);
     for (unsigned level = 1; level <= top && st == WR_OK; level++) {
         const struct db_level *lv = &dr->levels[level];
+        bool further =
+            lv->txid < db->txid || (level == WR_LEVEL_SNAPSHOT && dr->toll.snapshot < db->txid);
 
-        if (is_kept(db, level) && lv->state == LEVEL_KNOWN && lv->txid < db->txid)
+        if (is_made(db, level, top) && lv->state == LEVEL_KNOWN && further)
             st = make(db, dr, level, e);
     }
     return st;
 }
 
 /* Only of a replica that is as it should be. */
+static bool may_delete(const struct db_replica *dr)
+{
+    return dr->now.pos.whole && !dr->now.contested;
+}
+
 static bool retention_is_due(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->retain_due && wr_db_now_ns(db) >= dr->retain_ns && dr->now.pos.whole &&
-           !dr->now.contested && (db->retention.keep_ms > 0 || db->retention.l0_ms > 0);
+    return dr->retain_due && wr_db_now_ns(db) >= dr->retain_ns && may_delete(dr) &&
+           (db->retention.keep_ms > 0 || db->retention.l0_ms > 0);
+}
+
+/* Because somebody asked for it. False: nobody did, or it is answered, or it cannot be done yet. */
+static bool retain_now(struct wr_db *db, struct db_replica *dr)
+{
+    if (!wr_db_work_pending(dr, WR_WORK_RETAIN))
+        return false;
+    if (db->retention.keep_ms <= 0 && db->retention.l0_ms <= 0) {
+        wr_db_work_end(db, dr, WR_WORK_RETAIN, WR_OK, 0, "");
+        return false;
+    }
+    if (may_delete(dr)) {
+        dr->retain_due = false;
+        dr->retaining = true;
+        wr_keeper_retain(dr->keeper, &db->retention, true);
+    } else if (dr->now.queued == 0) {
+        wr_db_work_end(db, dr, WR_WORK_RETAIN, WR_CONFLICT, 0,
+            "nothing is deleted from a replica that others have written to, or that lacks files");
+    }
+    return dr->retaining;
 }
 
 static bool may_send(const struct db_replica *dr, const struct wr_parcel *p)
@@ -362,17 +357,21 @@ static enum wr_status give_work(struct wr_db *db, struct db_replica *dr, struct 
 
     if (level == 0 && retention_is_due(db, dr)) {
         dr->retain_due = false;
-        wr_keeper_retain(dr->keeper, &db->retention);
+        wr_keeper_retain(dr->keeper, &db->retention, false);
         return WR_OK;
     }
     if (level == 0) {
         begin_lost(db, dr);
-        top = find_top(db, dr);
+        top = wr_db_level_top(db, dr);
+        if (top == 0 && retain_now(db, dr))
+            return WR_OK;
         if (ask(db, dr, top))
             return WR_OK;
         if (wr_pageset_empty(&db->dirty))
             st = make_up_to(db, dr, top, e);
         level = next_level(dr);
+        if (top == 0)
+            wr_db_work_kept_up(db, dr);
     }
     if (level > 0 && may_send(dr, dr->history[level]))
         wr_keeper_send(dr->keeper, dr->history[level]);
@@ -382,6 +381,7 @@ static enum wr_status give_work(struct wr_db *db, struct db_replica *dr, struct 
 static enum wr_status go_on(struct wr_db *db, struct db_replica *dr, struct wr_err *e)
 {
     take_report(db, dr);
+    wr_db_works_on(db, dr);
     if (wr_keeper_busy(dr->keeper))
         return WR_OK;
     if (!dr->joined || dr->now.failing) { /* who knows for how long; what it reads would be kept */
@@ -399,38 +399,7 @@ enum wr_status wr_db_compact(struct wr_db *db, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
 
-    for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++) {
-        if (db->replicas[i].keeper)
-            st = go_on(db, &db->replicas[i], e);
-    }
+    for (size_t i = 0; i < db->n_replicas && st == WR_OK; i++)
+        st = go_on(db, &db->replicas[i], e);
     return st;
-}
-
-/* The level that goes on from furthest back, below `floor`; NULL: none does. */
-static struct db_level *furthest_back(struct wr_db *db, uint64_t floor)
-{
-    struct db_level *least = NULL;
-
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        struct db_replica *dr = &db->replicas[i];
-        bool counts = dr->levels_found > 0 && dr->now.state != WR_REPLICA_STOPPED;
-
-        for (unsigned level = 1; counts && level <= db->cadence.levels; level++) {
-            struct db_level *lv = &dr->levels[level];
-
-            if (lv->state != LEVEL_LOST && lv->txid < (least ? least->txid : floor))
-                least = lv;
-        }
-    }
-    return least;
-}
-
-uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor)
-{
-    bool full = wr_ledger_history(db->ledger) > JOURNAL_MAX;
-    struct db_level *lv;
-
-    while ((lv = furthest_back(db, floor)) != NULL && full)
-        lv->state = LEVEL_LOST;
-    return lv ? lv->txid : floor;
 }

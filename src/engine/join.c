@@ -358,7 +358,10 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
     if (st == WR_OK) {
         dr->join_txid = p ? p->header.max_txid : 0;
         dr->joined = !p || wr_replica_push(dr->r, p, dr->now.found);
-        dr->joined_anew = p && j.level == WR_LEVEL_SNAPSHOT;
+        dr->joined_by = !p                             ? JOINED_BY_NOTHING
+                        : j.level == WR_LEVEL_SNAPSHOT ? JOINED_BY_SNAPSHOT
+                                                       : JOINED_BY_CHANGES;
+        wr_db_toll_begin(dr, p);
         dr->found_seen = dr->now.found;
         dr->now.queued += p != NULL;
         wr_log(DB_LOG(db), WR_INFO, "replica joined", DB_NAME(db),

@@ -13,8 +13,8 @@
 #include "run/sched.h"
 #include "storage/storage.h"
 
-#define REQUEST_MS ((int64_t)120 * 1000)       /* deadline of a header */
-#define SEND_MS    ((int64_t)24 * 3600 * 1000) /* deadline of a file */
+#define REQUEST_MS ((int64_t)120 * 1000) /* deadline of a header */
+#define SEND_MS    WR_STORAGE_UPLOAD_MS  /* deadline of a file */
 
 #define TIMES_THREADS 8 /* that ask for the times of files, at a start */
 
@@ -31,8 +31,10 @@ enum task {
 struct job {
     enum task task;
     struct wr_parcel *parcel;      /* of TASK_SEND; a reference */
-    struct wr_ltx_file file;       /* of TASK_READ */
+    unsigned level;                /* of TASK_READ */
+    struct wr_ltx_file file;       /* the same */
     struct wr_retention retention; /* of TASK_RETAIN */
+    bool anew;                     /* the same */
 };
 
 struct wr_keeper {
@@ -110,7 +112,7 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
-    st = wr_send(k->storage, c, p, e);
+    st = wr_send(k->storage, c, p, &r->file.size, e);
     if (st == WR_CONFLICT)
         return read_file(k, c, &r->file, r, e);
     if (st != WR_OK)
@@ -124,7 +126,7 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
     report_end(r, &p->header);
     wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", k->label),
         WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
-        WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", p->size));
+        WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", r->file.size));
     return st;
 }
 
@@ -152,11 +154,14 @@ static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, s
 }
 
 static enum wr_status retain(
-    struct wr_keeper *k, struct wr_call *c, const struct wr_retention *r, struct wr_err *e)
+    struct wr_keeper *k, struct wr_call *c, const struct job *j, uint64_t *ret_n, struct wr_err *e)
 {
+    const struct wr_retention *r = &j->retention;
     size_t n = 0;
     enum wr_status st;
 
+    if (j->anew)
+        wr_catalogue_forget(&k->catalogue);
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
     st = bring_up_to_date(k, c, e);
     c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
@@ -168,6 +173,7 @@ static enum wr_status retain(
         wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "files nobody needs any more were deleted",
             WR_F_Z("db", k->label), WR_F_STR("replica", wr_storage_name(k->storage)),
             WR_F_U64("files", n));
+    *ret_n = n;
     return st;
 }
 
@@ -179,15 +185,17 @@ static void work(
     switch (j->task) {
     case TASK_SEND:
         r->file = wr_parcel_listed(j->parcel);
+        r->level = r->file.level;
         r->st = send_parcel(k, c, j->parcel, r, &e);
         break;
     case TASK_READ:
         r->file = j->file;
+        r->level = j->level;
         r->was_read = true;
         r->st = read_file(k, c, &j->file, r, &e);
         break;
     case TASK_RETAIN:
-        r->st = retain(k, c, &j->retention, &e);
+        r->st = retain(k, c, j, &r->removed, &e);
         break;
     case TASK_NONE:
     case TASK_ENDED:
@@ -292,14 +300,14 @@ void wr_keeper_send(struct wr_keeper *k, struct wr_parcel *p)
     give(k, &(struct job){.task = TASK_SEND, .parcel = wr_parcel_ref(p)});
 }
 
-void wr_keeper_read(struct wr_keeper *k, const struct wr_ltx_file *f)
+void wr_keeper_read(struct wr_keeper *k, unsigned level, const struct wr_ltx_file *f)
 {
-    give(k, &(struct job){.task = TASK_READ, .file = *f});
+    give(k, &(struct job){.task = TASK_READ, .level = level, .file = *f});
 }
 
-void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r)
+void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool anew)
 {
-    give(k, &(struct job){.task = TASK_RETAIN, .retention = *r});
+    give(k, &(struct job){.task = TASK_RETAIN, .retention = *r, .anew = anew});
 }
 
 void wr_keeper_forget(struct wr_keeper *k)

@@ -36,10 +36,12 @@ bool wr_keeper_busy(struct wr_keeper *k); /* what was asked for has not ended, o
 
 /* One of the three, and not while it is busy. */
 void wr_keeper_send(struct wr_keeper *k, struct wr_parcel *p); /* takes a reference */
-void wr_keeper_read(struct wr_keeper *k, const struct wr_ltx_file *f);
+/* Where this file ends; `level` goes on from there. */
+void wr_keeper_read(struct wr_keeper *k, unsigned level, const struct wr_ltx_file *f);
 /* Delete what retain.h does not keep, and did not keep r->grace_ms ago. The replica is listed the
- * first time, and after a failure; else what was sent since is known. */
-void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r);
+ * first time, after a failure and if `anew`; else what was sent since is known. Just after a
+ * listing also what was too old by then for a process before us goes (grace.h). */
+void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool anew);
 
 /* A file of level 0 is in the replica now. */
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f);
@@ -49,7 +51,9 @@ void wr_keeper_forget(struct wr_keeper *k);
 /* How it ended. */
 struct wr_keeper_report {
     enum wr_status st;       /* OK: the file is in the replica, and ends as follows */
-    struct wr_ltx_file file; /* level 0: it was for retention, and no more is told */
+    unsigned level;          /* that it was for; 0: retention */
+    uint64_t removed;        /* retention: files */
+    struct wr_ltx_file file; /* else: sent, or read */
     bool was_read;           /* it was not to be sent */
     bool sent;               /* it was, and is as it was to be */
     uint64_t txid;

@@ -146,7 +146,8 @@ static bool go_on(struct lister *l)
 static bool list_one(void *arg, const struct wr_object *obj)
 {
     struct lister *l = arg;
-    struct wr_ltx_file f = {.size = obj->size, .time_ms = obj->time_ms};
+    struct wr_ltx_file f = {
+        .size = obj->size, .time_ms = obj->time_ms, .stored_ms = obj->stored_ms};
 
     if (!go_on(l))
         return false;

@@ -28,6 +28,7 @@ struct wr_ltx_file {
     uint64_t min, max; /* TXIDs, 1 <= min <= max */
     uint64_t size;     /* bytes */
     int64_t time_ms;   /* Unix ms, as the storage reports it */
+    int64_t stored_ms; /* of a listing: since when it is there, or later (storage.h); 0: unknown */
     unsigned level;    /* 0 to WR_LEVEL_MAX */
 };
 

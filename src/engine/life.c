@@ -157,7 +157,6 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
     struct wr_replica *r = NULL;
     enum wr_status st;
 
-    o.history = db->cadence.levels > 0 || db->cadence.snapshot_ms > 0;
     o.verify_ns = db->verify_ms * 1000000;
     o.lock_offset = db->lock_offset;
     o.seed = db->seed ? db->seed : (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;

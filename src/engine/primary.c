@@ -260,6 +260,7 @@ static void believe(struct wr_db *db, struct db_replica *dr)
 
     if (dr->join_txid == 0 || !dr->now.pos.whole || dr->now.pos.txid < dr->join_txid)
         return;
+    wr_db_toll_settle(dr);
     dr->join_txid = 0;
     dr->doubts = 0;
     if (said && !wr_db_doubtful(db))
@@ -366,6 +367,8 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
         return st;
     if (wr_db_join_due(db) || ((due || forced) && !wr_pageset_empty(&db->dirty)))
         st = wr_db_ship(db, e);
+    if (st == WR_OK && !wr_db_behind(db) && wr_pageset_empty(&db->dirty))
+        wr_db_works_catch(db);
     if (st == WR_OK)
         st = compact(db, e);
     if (st == WR_OK && wr_db_checkpoint_due(db))
@@ -491,6 +494,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     taken = db->tickets;
     asked = taken > db->tickets_done;
     forced = db->urgent_ticket > db->tickets_done;
+    memcpy(db->works_seen, db->works_asked, sizeof(db->works_seen));
     hinted = db->looked;
     db->looked = false;
     wr_mutex_unlock(&db->mutex);

@@ -77,6 +77,35 @@ enum wr_db_sync_how {
 enum wr_status wr_db_sync(struct wr_db *db, enum wr_db_sync_how how, int64_t timeout_ms,
     struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e) WR_MUST_CHECK;
 
+/* Work on the replicas that waits for its time, or for nothing, and that somebody wants now. Before
+ * each of them all is synced, as by wr_db_sync. */
+enum wr_work {
+    /* A snapshot of the newest state is in every replica, if it was not before: the value is its
+     * TXID, the least one of all. */
+    WR_WORK_SNAPSHOT,
+    /* Files of levels above 0, and a snapshot, which by their cadence are due by now. */
+    WR_WORK_KEEP_UP,
+    /* What retention does not keep, and did not grace_ms ago, as far as that can be told from here,
+     * is deleted: the value is how many files, of all replicas. */
+    WR_WORK_RETAIN,
+    WR_WORKS,
+};
+struct wr_work_ticket {
+    enum wr_work kind;
+    uint64_t sync, own;
+};
+void wr_db_work_begin(struct wr_db *db, enum wr_work kind, struct wr_work_ticket *ret);
+/* Whether it is done in all replicas: OK with *ret_value; BUSY (no text) while it is not; else what
+ * failed, of the first replica for which it did, when all others are done. A failure is not
+ * waited out: it may pass, and what was begun goes on behind it. A replica that is out of reach for
+ * a minute has failed. NOTFOUND, UNSUPPORTED: as wr_db_sync_poll. */
+enum wr_status wr_db_work_poll(struct wr_db *db, const struct wr_work_ticket *t,
+    uint64_t *ret_value, struct wr_err *e) WR_MUST_CHECK;
+/* Both, as wr_db_sync, and BUSY as there. What keeps the database itself from being captured is
+ * waited out for a minute. */
+enum wr_status wr_db_work(struct wr_db *db, enum wr_work kind, int64_t timeout_ms,
+    struct wr_cancel *cancel, uint64_t *ret_value, struct wr_err *e) WR_MUST_CHECK;
+
 struct wr_db_status {
     const char *state; /* one word, static */
     uint64_t txid;     /* last closed */

@@ -1,7 +1,7 @@
 /*
  * primary_int.h - the database actor's inside, shared by primary.c, life.c, leave.c, requests.c,
- * attach.c, prove.c, capture.c, checkpoint.c, ship.c, make.c, join.c, compact.c
- * and streams.c and by nobody else.
+ * work.c, attach.c, prove.c, capture.c, checkpoint.c, ship.c, make.c, join.c, compact.c, due.c,
+ * wanted.c and streams.c and by nobody else.
  *
  *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
  *        |                              ^   ^                 |                   |
@@ -74,12 +74,27 @@ enum level_state {
 struct db_level {
     enum level_state state;
     uint64_t txid, rolling;   /* it ends there */
+    struct wr_ltx_file end;   /* of LEVEL_UNREAD and ASKED: with this file */
     struct wr_ltx_file tried; /* or with this one, if that has arrived; max is 0: none was tried */
     int64_t made_ms;          /* wall time; of a snapshot */
     unsigned below;           /* files of the level below that came since */
     int64_t since_ms;         /* wall time of the first of them */
     int64_t retry_ns;         /* not before that */
     unsigned failures;        /* in a row */
+};
+
+/* What a replica has joined with. */
+enum joined_by {
+    JOINED_BY_NOTHING, /* it was there */
+    JOINED_BY_CHANGES, /* a file of level 0 */
+    JOINED_BY_SNAPSHOT,
+};
+
+/* Work of one kind that was asked for (primary.h), of one replica. Requests that come while it is
+ * at an earlier one are the next one, all of them. */
+struct db_work {
+    uint64_t begun, done; /* numbers of requests */
+    uint64_t goal;        /* TXID of the one that was begun */
 };
 
 /* One replica as the database sees it. */
@@ -99,10 +114,15 @@ struct db_replica {
     uint64_t waits_txid, waits_rolling; /* which is there */
     struct wr_parcel *stream;           /* being sent from the live database */
 
-    struct wr_keeper *keeper; /* NULL: it gets no files but of level 0, and what it begins with */
+    struct wr_keeper *keeper;
     struct db_level levels[WR_LEVEL_MAX + 1];
-    unsigned levels_found;                       /* now.found when they were looked at */
-    bool joined_anew;                            /* with a snapshot */
+    unsigned levels_found; /* now.found when they were looked at */
+    enum joined_by joined_by;
+    bool toll_open;                              /* it joined with a file of unknown size */
+    struct wr_toll toll;                         /* what a restore of it reads */
+    struct db_work works[WR_WORKS];              /* by enum wr_work */
+    int64_t stall_ns;                            /* since when none of it gets on; 0: it does */
+    bool retaining;                              /* the keeper is at WR_WORK_RETAIN */
     bool retain_due;                             /* files came that take the place of others */
     int64_t retain_ns;                           /* not looking for those before that */
     unsigned retain_failures;                    /* in a row */
@@ -113,6 +133,13 @@ struct db_replica {
 struct db_files {
     struct wr_file_mark db, wal;
     bool wal_there;
+};
+
+/* How the last request that is answered has ended. */
+struct db_work_end {
+    uint64_t done; /* its number */
+    uint64_t value;
+    enum wr_status st;
 };
 
 enum db_watched {
@@ -166,11 +193,16 @@ struct wr_db {
     int64_t known_interval_ns[WR_REPLICAS_MAX];
     bool known_adopted[WR_REPLICAS_MAX];
     size_t n_known;
-    struct db_replica *room; /* for n_known, where `replicas` has no room for them; else NULL */
+    struct db_replica *room;        /* for n_known, where `replicas` has no room; else NULL */
+    uint64_t works_asked[WR_WORKS]; /* requests made */
+    struct db_work_end works_end[WR_WORKS][WR_REPLICAS_MAX];
+    char work_text[WR_REPLICAS_MAX][WR_ERR_MAX]; /* of the last failure of each */
 
     /* only the actor's step, from here on */
     enum db_state state;
-    struct db_replica *replicas; /* those of `known` that steps work with; moves between steps */
+    uint64_t works_seen[WR_WORKS];  /* works_asked as of the beginning of the step */
+    struct db_work works[WR_WORKS]; /* .begun: the last one at which all was captured, .goal */
+    struct db_replica *replicas;    /* those of `known` that steps work with; moves between steps */
     size_t n_replicas;
     struct wr_db_status status;
 
@@ -365,14 +397,48 @@ uint64_t wr_db_acked(
     const struct wr_db *db, bool *ret_any); /* TXID that every joined replica has */
 
 /* compact.c: files of the levels above 0, and snapshots in between */
-/* A TXID was closed. */
-void wr_db_levels_note(struct wr_db *db);
 /* Go on: all replicas, one file each at a time. Needs nothing dirty for a new one. */
 enum wr_status wr_db_compact(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
-/* The lowest TXID that a level goes on from, where that is at most `floor`; else `floor`. */
-uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor);
 /* What is under way is of no use any more: its database is let go. */
 void wr_db_levels_drop(struct wr_db *db, struct db_replica *dr);
+
+/* due.c: when a level gets one */
+bool wr_db_level_kept(const struct wr_db *db, unsigned level); /* by the cadence */
+/* So many files came below the level. */
+void wr_db_level_count(const struct wr_db *db, struct db_level *lv, unsigned n);
+void wr_db_levels_note(struct wr_db *db); /* a TXID was closed */
+/* Up to which level files are due; 0: none is. */
+unsigned wr_db_level_top(struct wr_db *db, struct db_replica *dr);
+/* The lowest TXID that a level goes on from, where that is at most `floor`; else `floor`. 0: that
+ * is not known yet. */
+uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor);
+
+/* wanted.c: what is done because somebody, or something, asks for it */
+/* All is captured and closed: what was asked for before that is of this state. */
+void wr_db_works_catch(struct wr_db *db);
+/* Begin what was caught, and end what is done or gets nowhere. */
+void wr_db_works_on(struct wr_db *db, struct db_replica *dr);
+bool wr_db_work_pending(const struct db_replica *dr, enum wr_work kind);
+/* If it is pending; `text` is of a failure. */
+void wr_db_work_end(struct wr_db *db, struct db_replica *dr, enum wr_work kind, enum wr_status st,
+    uint64_t value, const char *text);
+/* A file of a level could not be made or sent: whoever waits for it is told. */
+void wr_db_work_failed(
+    struct wr_db *db, struct db_replica *dr, unsigned level, enum wr_status st, const char *text);
+void wr_db_work_kept_up(struct wr_db *db, struct db_replica *dr); /* nothing is due */
+/* Whether a snapshot is to be sent before its time. */
+bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr);
+/* The account of what a restore reads begins, with the file that the replica joins with, or NULL.
+ */
+void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p);
+/* That file is there. */
+void wr_db_toll_settle(struct db_replica *dr);
+
+/* requests.c: a part of a wait, at most until `end_ns` (monotonic); `what`, it
+ * is for. OK: look again; BUSY: another process has the database; CANCELED; TIMEOUT. */
+enum wr_status wr_db_wait(struct wr_db *db, int64_t end_ns, struct wr_cancel *cancel,
+    const char *what, struct wr_err *e) WR_MUST_CHECK;
+int64_t wr_db_wait_end(int64_t timeout_ms);
 
 /* streams.c: what is read from the live database over many steps: files that are being sent, and
  * the image that is being proven */

@@ -210,6 +210,8 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr
     struct wr_ltx_files files = {0};
     enum wr_status st = list_enough(s, c, &now, &files, e);
 
+    if (st == WR_OK && now.since == 0)
+        st = wr_tally(files.p, files.n, &now.tally, e);
     if (st == WR_OK) {
         now.snapshots = sum_snapshots(&files);
         note_newest(&files, &now);

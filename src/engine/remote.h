@@ -9,6 +9,7 @@
 #include "base/call.h"
 #include "base/status.h"
 #include "engine/layout.h"
+#include "engine/tally.h"
 
 struct wr_storage;
 
@@ -37,6 +38,7 @@ struct wr_remote_seen {
     uint64_t
         ends[WR_LEVEL_MAX + 1]; /* of each level, when it had `since`; 0: nothing, or unknown */
     struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level; max is 0: it had none */
+    struct wr_tally tally;                       /* of all files, when all were listed last */
 };
 
 /* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is

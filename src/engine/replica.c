@@ -15,8 +15,8 @@
 #define BACKOFF_MIN_MS  500
 #define BACKOFF_MAX_MS  ((int64_t)60 * 1000)
 #define REQUEST_MS      ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
-#define STREAM_MS       ((int64_t)24 * 3600 * 1000) /* deadline of a streamed file */
-#define LOG_EVERY_MS    ((int64_t)30 * 1000)        /* of the same failure again */
+#define STREAM_MS       WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
+#define LOG_EVERY_MS    ((int64_t)30 * 1000)  /* of the same failure again */
 #define CHECK_MS        ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
 #define FULL_MS         ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
 #define FULL_SHARE      200                  /* ... take one part in so many of the time, or less */
@@ -34,8 +34,8 @@ struct wr_replica {
     struct wr_storage *storage;
     void (*notify)(void *arg);
     void *arg;
-    struct wr_keeper *keeper;     /* NULL: none */
-    struct wr_verifier *verifier; /* the same */
+    struct wr_keeper *keeper;
+    struct wr_verifier *verifier; /* NULL: none */
     char *label;
     struct wr_cancel cancel;
 
@@ -204,8 +204,7 @@ static struct wr_next find_position(
         succeeded(r);
     note_listing(r, pos.txid);
     plan_full(r, began_ms);
-    if (r->keeper)
-        wr_keeper_forget(r->keeper);
+    wr_keeper_forget(r->keeper);
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_UNKNOWN && r->epoch == epoch) {
         /* What was in the way is not there. */
@@ -218,7 +217,7 @@ static struct wr_next find_position(
         r->now.sample = sample;
         r->now.sampled = want_sample && !unknowable;
         r->now.unknowable = unknowable;
-        memcpy(r->now.newest, r->seen.newest, sizeof(r->now.newest));
+        r->now.tally = r->seen.tally;
         r->now.found++;
         r->want_sample = false;
     }
@@ -227,7 +226,8 @@ static struct wr_next find_position(
     return (struct wr_next){.when = WR_NEXT_IDLE};
 }
 
-static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsigned epoch)
+static void acknowledged(
+    struct wr_replica *r, const struct wr_parcel *p, unsigned epoch, uint64_t size)
 {
     wr_mutex_lock(&r->mutex);
     if (r->epoch == epoch) {
@@ -248,6 +248,8 @@ static void acknowledged(struct wr_replica *r, const struct wr_parcel *p, unsign
             .commit = p->header.commit,
             .time_ms = p->header.time_ms};
         r->now.contested = false; /* what was in the way is behind us */
+        if (wr_parcel_streamed(p))
+            r->now.streamed_size = size;
     }
     if (r->now.state == WR_REPLICA_SENDING)
         r->now.state = WR_REPLICA_READY;
@@ -261,8 +263,7 @@ static void note_sent(struct wr_replica *r, const struct wr_parcel *p)
     const struct wr_ltx_file f = wr_parcel_listed(p);
 
     wr_remote_sent(&r->seen, &f);
-    if (r->keeper)
-        wr_keeper_note(r->keeper, &f);
+    wr_keeper_note(r->keeper, &f);
     if (f.min < f.max)
         r->check_ms = wr_min(r->check_ms, mono_ms(r) + CHECK_SOON_MS);
 }
@@ -273,8 +274,8 @@ static bool may_be_the_disk(enum wr_status st)
 }
 
 /* Send it, with a token of its own: one file can be given up without the replica. */
-static enum wr_status send_cancelable(
-    struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
+    const struct wr_parcel *p, uint64_t *ret_size, struct wr_err *e)
 {
     struct wr_cancel request;
     enum wr_status st;
@@ -287,7 +288,7 @@ static enum wr_status send_cancelable(
         wr_cancel_now(&request);
     wr_mutex_unlock(&r->mutex);
     c->cancel = &request;
-    st = wr_send(r->storage, c, p, e);
+    st = wr_send(r->storage, c, p, ret_size, e);
     wr_mutex_lock(&r->mutex);
     r->sending = NULL;
     r->request = NULL;
@@ -302,18 +303,19 @@ static struct wr_next send_next(
 {
     struct wr_err e = {0};
     bool streamed = wr_parcel_streamed(p), stopped;
+    uint64_t size = 0;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
-    st = send_cancelable(r, c, p, &e);
+    st = send_cancelable(r, c, p, &size, &e);
     if (st == WR_OK) {
-        acknowledged(r, p, epoch);
+        acknowledged(r, p, epoch, size);
         note_sent(r, p);
         r->send_failed = false;
         succeeded(r);
         wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
             WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
-            WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", p->size));
+            WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", size));
         wr_parcel_unref(p);
         r->notify(r->arg);
         return (struct wr_next){.when = WR_NEXT_NOW};
@@ -468,7 +470,7 @@ static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storag
         .notify = o->notify,
         .arg = o->arg};
 
-    enum wr_status st = o->history ? wr_keeper_new(&ko, &r->keeper, e) : WR_OK;
+    enum wr_status st = wr_keeper_new(&ko, &r->keeper, e);
 
     return st == WR_OK && o->verify_ns > 0 ? wr_verifier_new(&vo, &r->verifier, e) : st;
 }
@@ -674,6 +676,5 @@ void wr_replica_cancel(struct wr_replica *r)
     wr_mutex_unlock(&r->mutex);
     if (r->verifier)
         wr_verifier_cancel(r->verifier);
-    if (r->keeper)
-        wr_keeper_cancel(r->keeper);
+    wr_keeper_cancel(r->keeper);
 }

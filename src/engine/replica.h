@@ -40,16 +40,17 @@ struct wr_replica_status {
     bool sampled;             /* `sample` is of pos */
     bool unknowable;          /* instead of that: pos is damaged, and does not tell whose it is */
     struct wr_sample sample;
-    unsigned found;                              /* how often the position was found by listing */
-    struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level, as it was then; max is 0: none */
-    size_t queued;                               /* files that wait, the one being sent included */
-    uint64_t queued_bytes;                       /* of those in memory */
-    int64_t lag_ms;       /* age of the oldest file that waits; 0: nothing does */
-    bool failing;         /* the last attempt failed */
-    bool contested;       /* the last listing found what we did not send, or it was in our way */
-    bool continues;       /* contested by one file, which continues what we had sent */
-    int64_t last_ok_ms;   /* wall time of the last acknowledgement or listing; 0: never */
-    enum wr_status error; /* of the last failure, OK when none since the last success */
+    unsigned found;         /* how often the position was found by listing */
+    struct wr_tally tally;  /* of its files, as they were then */
+    size_t queued;          /* files that wait, the one being sent included */
+    uint64_t queued_bytes;  /* of those in memory */
+    uint64_t streamed_size; /* of the last file that was read from the database while it was sent */
+    int64_t lag_ms;         /* age of the oldest file that waits; 0: nothing does */
+    bool failing;           /* the last attempt failed */
+    bool contested;         /* the last listing found what we did not send, or it was in our way */
+    bool continues;         /* contested by one file, which continues what we had sent */
+    int64_t last_ok_ms;     /* wall time of the last acknowledgement or listing; 0: never */
+    enum wr_status error;   /* of the last failure, OK when none since the last success */
     char error_text[WR_ERR_MAX];
     struct wr_storage_counts requests;  /* the keeper's included, from the beginning on */
     struct wr_verifier_report verified; /* = {0} where there is no verifier */
@@ -62,7 +63,6 @@ struct wr_replica_opts {
     const char *label;
     void (*notify)(void *arg);
     void *arg;
-    bool history;         /* it has a keeper */
     int64_t verify_ns;    /* it has a verifier, which works so often; 0: none */
     uint32_t lock_offset; /* byte offset of SQLite's lock page, for that */
     uint64_t seed;        /* of the backoff's jitter */
@@ -92,7 +92,7 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text);
 
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret);
 struct wr_storage *wr_replica_storage(struct wr_replica *r);
-struct wr_keeper *wr_replica_keeper(struct wr_replica *r); /* NULL: it has none */
+struct wr_keeper *wr_replica_keeper(struct wr_replica *r);
 
 /* Cancel what is being sent if it is `p`, whose image was stopped (frozen.h): the replica lists
  * again, and goes on. */

@@ -134,32 +134,46 @@ static enum wr_status timed_out(struct wr_db *db, struct wr_err *e)
     return wr_fail(e, WR_TIMEOUT, "the replica did not get there in time");
 }
 
+int64_t wr_db_wait_end(int64_t timeout_ms)
+{
+    if (timeout_ms < 0 || timeout_ms > WR_NEVER / 4000000)
+        return WR_NEVER;
+    return wr_mono_ns(wr_clock_system()) + timeout_ms * 1000000;
+}
+
+enum wr_status wr_db_wait(
+    struct wr_db *db, int64_t end_ns, struct wr_cancel *cancel, const char *what, struct wr_err *e)
+{
+    const struct wr_clock *clock = wr_clock_system();
+    struct wr_db_status now;
+
+    wr_db_status(db, &now);
+    if (now.rival)
+        return wr_fail(e, WR_BUSY, "%s", now.error_text);
+    if (wr_cancel_is(cancel))
+        return wr_fail(e, WR_CANCELED, "canceled while waiting for %s", what);
+    if (wr_mono_ns(clock) >= end_ns)
+        return timed_out(db, e);
+    wr_mutex_lock(&db->mutex);
+    /* A change between the poll and here, or a cancellation, is seen after a short wait. */
+    (void)wr_cond_wait_until(
+        &db->cond, &db->mutex, wr_min(end_ns, wr_mono_ns(clock) + SYNC_POLL_NS));
+    wr_mutex_unlock(&db->mutex);
+    return WR_OK;
+}
+
 enum wr_status wr_db_sync(struct wr_db *db, enum wr_db_sync_how how, int64_t timeout_ms,
     struct wr_cancel *cancel, uint64_t *ret_txid, struct wr_err *e)
 {
-    const struct wr_clock *clock = wr_clock_system();
-    int64_t end = timeout_ms < 0 || timeout_ms > WR_NEVER / 4000000
-                      ? WR_NEVER
-                      : wr_mono_ns(clock) + timeout_ms * 1000000;
+    int64_t end = wr_db_wait_end(timeout_ms);
     uint64_t ticket;
     enum wr_status st;
 
     begin(db, how != WR_DB_SYNC_AWAIT, &ticket);
     while ((st = wr_db_sync_poll(db, ticket, how != WR_DB_SYNC_LOCAL, ret_txid, e)) == WR_BUSY) {
-        struct wr_db_status now;
-
-        wr_db_status(db, &now);
-        if (now.rival)
-            return wr_fail(e, WR_BUSY, "%s", now.error_text);
-        if (wr_cancel_is(cancel))
-            return wr_fail(e, WR_CANCELED, "canceled while waiting for a sync");
-        if (wr_mono_ns(clock) >= end)
-            return timed_out(db, e);
-        wr_mutex_lock(&db->mutex);
-        /* A change between the poll and here, or a cancellation, is seen after a short wait. */
-        (void)wr_cond_wait_until(
-            &db->cond, &db->mutex, wr_min(end, wr_mono_ns(clock) + SYNC_POLL_NS));
-        wr_mutex_unlock(&db->mutex);
+        st = wr_db_wait(db, end, cancel, "a sync", e);
+        if (st != WR_OK)
+            break;
     }
     return st;
 }

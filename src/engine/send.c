@@ -13,17 +13,19 @@
 struct sending {
     struct wr_call *call;
     struct wr_writer *writer;
+    uint64_t size; /* handed on */
 };
 
 static enum wr_status send_piece(void *arg, struct wr_bytes piece, struct wr_err *e)
 {
     struct sending *s = arg;
 
+    s->size += piece.n;
     return wr_writer_write(s->writer, s->call, piece, e);
 }
 
-static enum wr_status send_file(
-    struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+static enum wr_status send_file(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
+    uint64_t *ret_size, struct wr_err *e)
 {
     struct wr_put_opts o = {.time_ms = p->header.time_ms,
         .if_absent = (wr_storage_caps(s) & WR_STORAGE_COND_PUT) != 0 && !WR_MUTANT(NO_CREATE_ONLY)};
@@ -46,6 +48,7 @@ static enum wr_status send_file(
         wr_writer_abort(x.writer, c);
         return st;
     }
+    *ret_size = x.size;
     return wr_writer_commit(x.writer, c, e);
 }
 
@@ -67,12 +70,19 @@ static enum wr_status settle_conflict(
         (unsigned long long)p->header.max_txid);
 }
 
-enum wr_status wr_send(
-    struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
+    uint64_t *ret_size, struct wr_err *e)
 {
-    enum wr_status st = send_file(s, c, p, e);
+    uint64_t size = p->size;
+    enum wr_status st = send_file(s, c, p, &size, e);
 
     if (WR_MUTANT(ACK_ON_SEND) || (WR_MUTANT(SAME_NAME_SAME_FILE) && st == WR_CONFLICT))
         st = WR_OK;
-    return st == WR_CONFLICT ? settle_conflict(s, c, p, e) : st;
+    if (st == WR_CONFLICT) {
+        size = p->size;
+        st = settle_conflict(s, c, p, e);
+    }
+    if (st == WR_OK)
+        *ret_size = size;
+    return st;
 }

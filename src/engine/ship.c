@@ -201,6 +201,8 @@ static void push_to_joined(struct wr_db *db, struct wr_parcel *p)
         if (!wr_replica_push(dr->r, p, dr->now.found)) {
             dr->joined = false;
             wr_replica_rejoin(dr->r, "its position changed");
+        } else {
+            wr_toll_add(&dr->toll, p->size);
         }
     }
 }

@@ -77,7 +77,7 @@ struct wr_verify_result {
  *
  * Memory: 8 bytes a page of the largest database (16 while it goes back to a point, as two
  * processes have written), 36 a page of the largest file while that is read, what digest.h takes,
- * and for each listed file 130 bytes, 350 at the end. What a header promises takes none. No disk.
+ * and for each listed file 140 bytes, 360 at the end. What a header promises takes none. No disk.
  *
  * Files that are deleted meanwhile are retention's: the replica is listed again, 20 times at most,
  * and the walk goes on over what is there by then.

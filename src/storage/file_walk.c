@@ -223,7 +223,10 @@ static void leave(struct walk *w)
 static bool emit(const struct walk *w, const struct entry *en, wr_list_fn *fn, void *arg)
 {
     char version[WR_FILE_VERSION_MAX];
-    struct wr_object obj = {.key = key_of(w), .size = en->info.size, .time_ms = en->info.mtime_ms};
+    struct wr_object obj = {.key = key_of(w),
+        .size = en->info.size,
+        .time_ms = en->info.mtime_ms,
+        .stored_ms = en->info.changed_ms};
 
     if (!wr_str_starts(obj.key, w->prefix) || wr_str_cmp(obj.key, w->after) <= 0)
         return true;

@@ -132,6 +132,7 @@ static bool next(struct bucket *b, struct wr_str prefix, struct cursor *at, stru
         memcpy(at->version, it->version, WR_MEM_VERSION_MAX);
         obj->size = it->size;
         obj->time_ms = it->time_ms;
+        obj->stored_ms = it->stored_ms;
     }
     wr_mutex_unlock(&b->mutex);
     at->inclusive = false;
@@ -207,8 +208,7 @@ static enum wr_status store(struct bucket *b, struct wr_call *c, struct wr_str k
     struct wr_bytes body, const struct wr_put_opts *o, struct wr_object *out, struct wr_err *e)
 {
     struct wr_object about = {0};
-    struct wr_mem_item *it =
-        wr_mem_item_new(key, body, o->time_ms ? o->time_ms : wr_wall_ms(c->clock));
+    struct wr_mem_item *it = wr_mem_item_new(key, body);
     /* The version is not known yet, but its size is: what can fail, fails before it is visible. */
     char *version = wr_arena_alloc(c->scratch, WR_MEM_VERSION_MAX);
 
@@ -217,6 +217,8 @@ static enum wr_status store(struct bucket *b, struct wr_call *c, struct wr_str k
         wr_mem_item_free(it);
         return wr_fail(e, WR_NOMEM, "put: out of memory");
     }
+    it->stored_ms = wr_wall_ms(c->clock);
+    it->time_ms = o->time_ms ? o->time_ms : it->stored_ms;
     about.size = it->size;
     about.time_ms = it->time_ms;
     wr_mutex_lock(&b->mutex);

@@ -41,7 +41,7 @@ void wr_mem_table_release(struct wr_mem_table *t)
     wr_free(t->items);
 }
 
-struct wr_mem_item *wr_mem_item_new(struct wr_str key, struct wr_bytes body, int64_t time_ms)
+struct wr_mem_item *wr_mem_item_new(struct wr_str key, struct wr_bytes body)
 {
     struct wr_mem_item *it = wr_alloc(sizeof(*it));
 
@@ -51,7 +51,6 @@ struct wr_mem_item *wr_mem_item_new(struct wr_str key, struct wr_bytes body, int
     it->key_size = key.n;
     it->body = wr_alloc(body.n);
     it->size = body.n;
-    it->time_ms = time_ms;
     if (!it->key || !it->body) {
         wr_mem_item_free(it);
         return NULL;

@@ -17,7 +17,7 @@ struct wr_mem_item {
     size_t key_size;
     uint8_t *body;
     size_t size;
-    int64_t time_ms;
+    int64_t time_ms, stored_ms;
     char version[WR_MEM_VERSION_MAX];
 };
 
@@ -32,8 +32,8 @@ struct wr_mem_table {
 void wr_mem_table_init(struct wr_mem_table *t, uint64_t size_max);
 void wr_mem_table_release(struct wr_mem_table *t);
 
-/* Copies of `key` and `body`, in no table yet; NULL when out of memory. */
-struct wr_mem_item *wr_mem_item_new(struct wr_str key, struct wr_bytes body, int64_t time_ms);
+/* Copies of `key` and `body`, in no table yet, of no time; NULL when out of memory. */
+struct wr_mem_item *wr_mem_item_new(struct wr_str key, struct wr_bytes body);
 void wr_mem_item_free(struct wr_mem_item *it); /* NULL-safe */
 struct wr_str wr_mem_item_key(const struct wr_mem_item *it);
 

@@ -60,12 +60,22 @@ struct page_reader {
     bool has_size, has_time, ended;
 };
 
+/* S3 dates an object that came in parts by the beginning of its upload, and shows it at the end.
+ * Its tag has the number of parts behind a dash. */
+static int64_t stored_ms(const struct wr_object *o)
+{
+    bool parts = memchr(o->version.p ? o->version.p : "", '-', o->version.n) != NULL;
+
+    return parts ? o->time_ms + WR_STORAGE_UPLOAD_MS : o->time_ms;
+}
+
 static enum wr_status end_object(struct page_reader *r, struct wr_err *e)
 {
     if (r->object.key.n == 0 || !r->has_size || !r->has_time)
         return wr_fail(e, WR_CORRUPT, "listing has an entry without key, size or time");
     if (r->page->n == WR_S3_BATCH)
         return wr_fail(e, WR_CORRUPT, "listing has more entries than were asked for");
+    r->object.stored_ms = stored_ms(&r->object);
     r->page->objects[r->page->n++] = r->object;
     r->object = (struct wr_object){.size = 0};
     r->has_size = false;

@@ -32,7 +32,13 @@ struct wr_object {
     uint64_t size;         /* bytes */
     int64_t time_ms;       /* put_opts.time_ms if the remote kept it, else its modification time */
     struct wr_str version; /* opaque entity tag for if_match; empty if the remote has none */
+    /* Of list(): by when it was to be seen by all, by the remote's clock, and not before it was: an
+     * upper bound where the remote does not tell; 0: none is known. */
+    int64_t stored_ms;
 };
+
+/* No upload of one object takes longer: what begins one gives it no later deadline. */
+#define WR_STORAGE_UPLOAD_MS ((int64_t)24 * 3600 * 1000)
 
 struct wr_put_opts {
     int64_t time_ms;        /* Unix ms to keep as the object's time; 0: let the remote decide */

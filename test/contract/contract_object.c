@@ -271,6 +271,28 @@ static void times_are_kept(void **state)
     put_away(&b);
 }
 
+static bool copy_stored(void *arg, const struct wr_object *obj)
+{
+    *(int64_t *)arg = obj->stored_ms;
+    return true;
+}
+
+/* When it came is another thing than the time that it is to have. */
+static void arrival_is_told(void **state)
+{
+    const int64_t day_ms = 86400000;
+    struct bench b = take_out(state);
+    struct wr_put_opts o = {.time_ms = 946684800001};
+    int64_t now_ms = wr_wall_ms(b.c->clock), stored = -1;
+    struct wr_str key = key_at(&b, "dir/o");
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_put(b.s, b.c, key, text_of("x"), &o, &e));
+    T_OK(wr_storage_list(b.s, b.c, key, WR_STR(""), copy_stored, &stored, &e));
+    T(stored == 0 || (stored > now_ms - day_ms && stored < now_ms + day_ms));
+    put_away(&b);
+}
+
 static void time_defaults_to_now(void **state)
 {
     const int64_t day_ms = 86400000;
@@ -471,6 +493,7 @@ const struct check contract_object_checks[] = {
     CHECK(long_and_deep_keys),
     CHECK(bad_keys_are_misuse),
     CHECK(times_are_kept),
+    CHECK(arrival_is_told),
     CHECK(time_defaults_to_now),
     CHECK(removed_is_gone),
     CHECK(removing_the_missing_is_success),

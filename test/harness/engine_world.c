@@ -181,6 +181,21 @@ uint64_t world_sync(struct world *w)
     return txid;
 }
 
+enum wr_status world_work(
+    struct world *w, enum wr_work kind, int64_t ns, uint64_t *ret_value, struct wr_err *e)
+{
+    int64_t end = w->clock.mono_now_ns + ns;
+    struct wr_work_ticket t;
+    enum wr_status st = WR_BUSY;
+
+    wr_db_work_begin(w->db, kind, &t);
+    while (st == WR_BUSY && w->clock.mono_now_ns < end) {
+        world_run(w, (int64_t)10 * 1000000);
+        st = wr_db_work_poll(w->db, &t, ret_value, e);
+    }
+    return st;
+}
+
 struct wr_bytes world_restore(struct world *w, size_t i, uint64_t txid)
 {
     struct wr_storage *s = world_storage(w, i);

@@ -53,6 +53,10 @@ uint64_t world_pass(struct world *w, int64_t ns, uint64_t steps_max);
 /* Sync to all replicas within 60 s of virtual time; the TXID. */
 uint64_t world_sync(struct world *w);
 
+/* As wr_db_work, within `ns` of virtual time; BUSY: it is not done by then. */
+enum wr_status world_work(
+    struct world *w, enum wr_work kind, int64_t ns, uint64_t *ret_value, struct wr_err *e);
+
 /* Restore `txid` (0: newest) of bucket `i` and return the file's bytes (owned by the harness). */
 struct wr_bytes world_restore(struct world *w, size_t i, uint64_t txid);
 /* Copy a file in another process: closing a descriptor here would drop SQLite's locks on it. */

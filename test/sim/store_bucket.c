@@ -234,6 +234,7 @@ static void list(struct store *s, struct store_request *r)
             break;
         r->objects[r->n_objects++] =
             describe(r, o, s->ops.caps & WR_STORAGE_LIST_TIME ? o->time_ms : o->written_ms);
+        r->objects[r->n_objects - 1].stored_ms = o->written_ms;
     }
     store_counts.stale_lists += wrong;
 }

@@ -64,13 +64,14 @@ static struct wr_keeper_report send(struct keeping *x, uint64_t txid, unsigned t
 
 static struct wr_keeper_report read(struct keeping *x, uint64_t txid)
 {
-    wr_keeper_read(x->k, &(struct wr_ltx_file){.level = 1, .min = txid, .max = txid});
+    wr_keeper_read(x->k, 1, &(struct wr_ltx_file){.level = 1, .min = txid, .max = txid});
     return report(x);
 }
 
 static struct wr_keeper_report retain(struct keeping *x)
 {
-    wr_keeper_retain(x->k, &(struct wr_retention){.keep_ms = 1000, .l0_ms = 100, .grace_ms = 1000});
+    wr_keeper_retain(
+        x->k, &(struct wr_retention){.keep_ms = 1000, .l0_ms = 100, .grace_ms = 1000}, false);
     return report(x);
 }
 
@@ -128,10 +129,10 @@ static void test_a_store_that_fails(void **state)
     x.b.spy.fail_get = WR_OK;
     x.b.spy.fail_list = WR_IO;
     r = retain(&x);
-    T(r.st == WR_IO && r.file.level == 0);
+    T(r.st == WR_IO && r.level == 0);
     x.b.spy.fail_list = WR_OK;
     r = retain(&x);
-    T(r.st == WR_OK && r.file.level == 0);
+    T(r.st == WR_OK && r.level == 0);
     end(&x);
 }
 
@@ -260,7 +261,7 @@ static enum wr_status sweep(void *arg)
     enum wr_status st = wr_keeper_new(&o, &k, NULL);
 
     if (st == WR_OK) {
-        wr_keeper_retain(k, &(struct wr_retention){.keep_ms = 1000});
+        wr_keeper_retain(k, &(struct wr_retention){.keep_ms = 1000}, false);
         run(&x->b, 1);
         T(wr_keeper_take(k, &r));
         st = r.st;

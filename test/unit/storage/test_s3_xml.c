@@ -21,7 +21,9 @@ static const char listing[] =
     "<ETag>&quot;abc&quot;</ETag><Size>18446744073709551615</Size><Owner><ID>x</ID></Owner>"
     "<StorageClass>STANDARD</StorageClass></Contents>"
     "<Contents><Size>0</Size><Key>p/\xc3\xa9</Key><LastModified>2026-11-22T18:54:31Z</LastModified>"
-    "</Contents><CommonPrefixes><Prefix>q/</Prefix></CommonPrefixes>"
+    "</Contents><Contents><Size>9</Size><Key>p/z</Key><LastModified>2026-11-22T18:54:31Z"
+    "</LastModified><ETag>\"abc-12\"</ETag></Contents><CommonPrefixes><Prefix>q/</Prefix></"
+    "CommonPrefixes>"
     "<NextContinuationToken>1/+=</NextContinuationToken></ListBucketResult>";
 
 static void pages(void **state)
@@ -30,12 +32,16 @@ static void pages(void **state)
     struct wr_err e = {0};
     (void)state;
     T_OK(wr_s3_parse_page(t_call()->scratch, bytes(listing), &page, &e));
-    T(page.n == 2 && page.truncated && wr_str_eq(page.token, WR_STR("1/+=")));
+    T(page.n == 3 && page.truncated && wr_str_eq(page.token, WR_STR("1/+=")));
     T(wr_str_eq(page.objects[0].key, WR_STR("p/a & <b> "))); /* not trimmed */
     T(page.objects[0].size == UINT64_MAX && page.objects[0].time_ms == 1795373671428);
     T(wr_str_eq(page.objects[0].version, WR_STR("\"abc\"")));
     T(wr_str_eq(page.objects[1].key, WR_STR("p/\xc3\xa9")));
     T(page.objects[1].size == 0 && page.objects[1].version.n == 0);
+    T(page.objects[0].stored_ms == page.objects[0].time_ms);
+    T(page.objects[1].stored_ms == page.objects[1].time_ms);
+    /* of one that came in parts only the beginning is known */
+    T(page.objects[2].stored_ms == page.objects[2].time_ms + WR_STORAGE_UPLOAD_MS);
 }
 
 static void a_page_is_bounded(void **state)

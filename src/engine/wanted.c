@@ -1,0 +1,149 @@
+/*
+ * wanted.c - what is done for a replica because it is wanted, not because its time has come: what
+ * callers ask for (work.c), a snapshot where the newest state was found to be damaged, and one
+ * where a restore would read too much.
+ *
+ * A request is begun for each replica in the step in which all that was committed before it is
+ * captured and closed, and is of the TXID that was the last one then. It ends when that is reached,
+ * or with the first failure on the way.
+ */
+#include "engine/primary_int.h"
+
+#define PATIENCE_NS ((int64_t)60 * 1000000000) /* with a replica that is out of reach */
+
+void wr_db_works_catch(struct wr_db *db)
+{
+    for (size_t k = 0; k < WR_WORKS; k++) {
+        if (db->works_seen[k] > db->works[k].begun)
+            db->works[k] = (struct db_work){.begun = db->works_seen[k], .goal = db->txid};
+    }
+}
+
+bool wr_db_work_pending(const struct db_replica *dr, enum wr_work kind)
+{
+    return dr->works[kind].begun > dr->works[kind].done;
+}
+
+static bool any_pending(const struct db_replica *dr)
+{
+    bool any = false;
+
+    for (enum wr_work k = 0; k < WR_WORKS; k++)
+        any = any || wr_db_work_pending(dr, k);
+    return any;
+}
+
+void wr_db_work_end(struct wr_db *db, struct db_replica *dr, enum wr_work kind, enum wr_status st,
+    uint64_t value, const char *text)
+{
+    size_t i = (size_t)(dr - db->replicas);
+
+    if (!wr_db_work_pending(dr, kind))
+        return;
+    dr->works[kind].done = dr->works[kind].begun;
+    wr_mutex_lock(&db->mutex);
+    db->works_end[kind][i] =
+        (struct db_work_end){.done = dr->works[kind].done, .st = st, .value = value};
+    if (st != WR_OK)
+        (void)snprintf(db->work_text[i], sizeof(db->work_text[i]), "%s", text);
+    wr_mutex_unlock(&db->mutex);
+}
+
+void wr_db_work_failed(
+    struct wr_db *db, struct db_replica *dr, unsigned level, enum wr_status st, const char *text)
+{
+    wr_db_work_end(db, dr, WR_WORK_KEEP_UP, st, 0, text);
+    if (level == WR_LEVEL_SNAPSHOT)
+        wr_db_work_end(db, dr, WR_WORK_SNAPSHOT, st, 0, text);
+}
+
+void wr_db_work_kept_up(struct wr_db *db, struct db_replica *dr)
+{
+    wr_db_work_end(db, dr, WR_WORK_KEEP_UP, WR_OK, 0, "");
+}
+
+static void fail_all(struct wr_db *db, struct db_replica *dr, enum wr_status st, const char *text)
+{
+    for (enum wr_work k = 0; k < WR_WORKS; k++) {
+        if (k != WR_WORK_RETAIN || !dr->retaining) /* it ends by itself */
+            wr_db_work_end(db, dr, k, st, 0, text);
+    }
+}
+
+/* None of what is asked for gets on while the replica is out of reach. */
+static void mind_stall(struct wr_db *db, struct db_replica *dr)
+{
+    int64_t now = wr_db_now_ns(db);
+
+    if (!any_pending(dr) || (dr->joined && !dr->now.failing)) {
+        dr->stall_ns = 0;
+        return;
+    }
+    if (dr->stall_ns == 0)
+        dr->stall_ns = now;
+    if (now - dr->stall_ns < PATIENCE_NS)
+        wr_db_want(db, dr->stall_ns + PATIENCE_NS);
+    else if (dr->now.error != WR_OK)
+        fail_all(db, dr, dr->now.error, dr->now.error_text);
+    else
+        fail_all(db, dr, WR_TIMEOUT, "the replica cannot be brought up to date");
+}
+
+/* Whoever asks does not wait until a failure of before is tried again by itself. */
+static void begin(struct db_replica *dr, enum wr_work kind, const struct db_work *caught)
+{
+    dr->works[kind].begun = caught->begun;
+    dr->works[kind].goal = caught->goal;
+    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++)
+        dr->levels[level].retry_ns = 0;
+}
+
+void wr_db_works_on(struct wr_db *db, struct db_replica *dr)
+{
+    const struct db_work *snapshot = &dr->works[WR_WORK_SNAPSHOT];
+
+    for (enum wr_work k = 0; k < WR_WORKS; k++) {
+        if (!wr_db_work_pending(dr, k) && db->works[k].begun > dr->works[k].begun)
+            begin(dr, k, &db->works[k]);
+    }
+    if (dr->now.state == WR_REPLICA_STOPPED)
+        fail_all(db, dr, dr->now.error, dr->now.error_text);
+    if (dr->joined && dr->now.pos.whole && dr->now.pos.txid >= snapshot->goal &&
+        dr->toll.snapshot >= snapshot->goal)
+        wr_db_work_end(db, dr, WR_WORK_SNAPSHOT, WR_OK, dr->toll.snapshot, "");
+    mind_stall(db, dr);
+}
+
+static bool is_asked_for(const struct db_replica *dr)
+{
+    return wr_db_work_pending(dr, WR_WORK_SNAPSHOT) &&
+           dr->toll.snapshot < dr->works[WR_WORK_SNAPSHOT].goal;
+}
+
+bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr)
+{
+    return dr->toll.snapshot < db->txid && is_asked_for(dr);
+}
+
+void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p)
+{
+    dr->toll_open = p && wr_parcel_streamed(p);
+    if (dr->joined_by == JOINED_BY_SNAPSHOT) {
+        dr->toll = (struct wr_toll){.snapshot = p->header.max_txid, .snapshot_size = p->size};
+        return;
+    }
+    dr->toll = dr->now.tally.toll;
+    if (p && !dr->toll_open)
+        wr_toll_add(&dr->toll, p->size);
+}
+
+void wr_db_toll_settle(struct db_replica *dr)
+{
+    if (!dr->toll_open)
+        return;
+    dr->toll_open = false;
+    if (dr->joined_by == JOINED_BY_SNAPSHOT)
+        dr->toll.snapshot_size = dr->now.streamed_size;
+    else
+        wr_toll_add(&dr->toll, dr->now.streamed_size);
+}

@@ -1,0 +1,382 @@
+/*
+ * test_primary_wanted.c - what is done for replicas on demand: a snapshot, the levels, retention;
+ * by a process that goes on, and by one that is started for a moment each time.
+ */
+#include "unit/engine/history_world.h"
+
+#include "engine/plan.h"
+
+#define MINUTE (60 * SECOND)
+
+static uint64_t work(struct history *h, enum wr_work kind)
+{
+    uint64_t value = 0;
+    struct wr_err e = {0};
+    enum wr_status st = world_work(&h->w, kind, 120 * SECOND, &value, &e);
+
+    t_check_ok(st, &e, "work", __FILE__, __LINE__);
+    return value;
+}
+
+static void start_with(struct history *h, struct wr_cadence cadence, struct wr_retention retention)
+{
+    world_stop(&h->w);
+    h->w.opts.cadence = cadence;
+    h->w.opts.retention = retention;
+    world_start(&h->w);
+    (void)world_sync(&h->w);
+}
+
+static size_t count(struct history *h, unsigned level)
+{
+    struct wr_ltx_file f = {0};
+
+    return bucket_count_level(&h->w, level, &f);
+}
+
+static void test_a_snapshot_on_demand(void **state)
+{
+    struct history h;
+    struct wr_ltx_file f = {0};
+
+    (void)state;
+    begin(&h, 2);
+    T(work(&h, WR_WORK_SNAPSHOT) == 1); /* it joined with that */
+    T(count(&h, 9) == 1);
+    write_for(&h, 5);
+    world_sql(&h.w, "UPDATE t SET b=1 WHERE a=2"); /* not synced */
+    T(work(&h, WR_WORK_SNAPSHOT) == 7);
+    T(bucket_count_level(&h.w, 9, &f) == 2 && f.max == 7 && f.min == 1);
+    T(count(&h, 0) == 6);
+    T(work(&h, WR_WORK_SNAPSHOT) == 7); /* it is there */
+    T(count(&h, 9) == 2);
+    world_check(&h.w, 0);
+    world_check(&h.w, 1);
+    for (uint64_t txid = 2; txid <= 6; txid++)
+        expect_image(&h, txid);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_close(&h.w);
+}
+
+/* By the next process, too, and where nothing makes any by itself. */
+static void test_a_snapshot_where_none_is_scheduled(void **state)
+{
+    struct history h;
+
+    (void)state;
+    begin(&h, 1);
+    start_with(&h, (struct wr_cadence){0}, (struct wr_retention){0});
+    write_for(&h, 3);
+    T(work(&h, WR_WORK_SNAPSHOT) == 4 && count(&h, 9) == 2);
+    start_with(&h, (struct wr_cadence){0}, (struct wr_retention){0});
+    T(work(&h, WR_WORK_SNAPSHOT) == 4 && count(&h, 9) == 2);
+    write_for(&h, 1);
+    h.w.opts.inline_bytes = 1; /* read while it is sent */
+    start_with(&h, (struct wr_cadence){0}, (struct wr_retention){0});
+    T(work(&h, WR_WORK_SNAPSHOT) == 5 && count(&h, 9) == 3);
+    T(work(&h, WR_WORK_KEEP_UP) == 0 && work(&h, WR_WORK_RETAIN) == 0);
+    world_run(&h.w, 100 * 3600 * SECOND);
+    T(count(&h, 9) == 3 && count(&h, 1) == 0);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
+/* Two ask for the same, one of them when the other's is under way: two states, two snapshots. */
+static void test_who_asks_later_gets_what_is_later(void **state)
+{
+    struct wr_work_ticket first, second, third;
+    struct history h;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 1);
+    write_for(&h, 2);
+    wr_db_work_begin(h.w.db, WR_WORK_SNAPSHOT, &first);
+    wr_db_work_begin(h.w.db, WR_WORK_SNAPSHOT, &second);
+    T(wr_db_work_poll(h.w.db, &first, &value, &e) == WR_BUSY && e.text[0] == '\0');
+    (void)world_pass(&h.w, 0, 1); /* the step that begins both */
+    world_sql(&h.w, "UPDATE t SET b=1 WHERE a=2");
+    wr_db_work_begin(h.w.db, WR_WORK_SNAPSHOT, &third);
+    world_run(&h.w, 5 * SECOND);
+    T(wr_db_work_poll(h.w.db, &first, &value, &e) == WR_OK);
+    T(wr_db_work_poll(h.w.db, &second, &value, &e) == WR_OK);
+    T(wr_db_work_poll(h.w.db, &third, &value, &e) == WR_OK && value == 4);
+    T(count(&h, 9) == 3);
+    world_close(&h.w);
+}
+
+/* A failure is told at once, and the next one who asks is not put off because of it. */
+static void test_a_failure_is_told(void **state)
+{
+    struct history h;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.arm = no_faults_yet;
+    world_start(&h.w);
+    write_for(&h, 10);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_PUT, 1000, UINT64_MAX);
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 5 * SECOND, &value, &e) == WR_IO);
+    T(strstr(e.text, "mem:") && strlen(e.text) > 10);
+    faultstore_calm(h.w.fault[0]);
+    e = (struct wr_err){0};
+    T(work(&h, WR_WORK_SNAPSHOT) == 11 && count(&h, 9) == 2);
+    write_for(&h, 10);
+    world_run(&h.w, 30 * SECOND);
+    T(count(&h, 1) >= 1);
+    write_for(&h, 5);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_REMOVE, 1000, UINT64_MAX);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_LIST, 1000, UINT64_MAX);
+    h.w.opts.retention.keep_ms = 1000;
+    T(work(&h, WR_WORK_RETAIN) == 0); /* for ever is kept: nothing to ask the store for */
+    world_close(&h.w);
+}
+
+static void test_retention_that_fails_is_told(void **state)
+{
+    struct history h;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 1);
+    h.w.arm = no_faults_yet;
+    start_with(&h, h.w.opts.cadence, (struct wr_retention){.keep_ms = 60000});
+    write_for(&h, 10);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_LIST, 1000, UINT64_MAX);
+    T(world_work(&h.w, WR_WORK_RETAIN, 5 * SECOND, &value, &e) == WR_IO && e.text[0]);
+    faultstore_calm(h.w.fault[0]);
+    T(work(&h, WR_WORK_RETAIN) == 0);
+    world_close(&h.w);
+}
+
+/* Who is out of reach is waited for, a minute long. */
+static void test_a_replica_that_is_out_of_reach(void **state)
+{
+    int64_t from;
+    struct history h;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 2);
+    world_stop(&h.w);
+    h.w.arm = no_faults_yet;
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    faultstore_arm(h.w.fault[1], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_sql(&h.w, "UPDATE t SET b=1 WHERE a=2");
+    from = h.w.clock.mono_now_ns;
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 600 * SECOND, &value, &e) == WR_IO && e.text[0]);
+    T(h.w.clock.mono_now_ns - from >= MINUTE && h.w.clock.mono_now_ns - from < 2 * MINUTE);
+    T(count(&h, 9) == 2); /* the other one has it */
+    faultstore_calm(h.w.fault[1]);
+    world_run(&h.w, 120 * SECOND);
+    T(work(&h, WR_WORK_SNAPSHOT) == 2);
+    world_check(&h.w, 1);
+    world_close(&h.w);
+}
+
+static void test_nothing_to_work_on(void **state)
+{
+    struct world w;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    world_open(&w, 1);
+    world_start(&w);
+    T(world_work(&w, WR_WORK_SNAPSHOT, 5 * SECOND, &value, &e) == WR_NOTFOUND);
+    world_close(&w);
+    world_open(&w, 0);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a)");
+    world_start(&w);
+    T(world_work(&w, WR_WORK_KEEP_UP, 5 * SECOND, &value, &e) == WR_NOTFOUND);
+    T(strstr(e.text, "no replica"));
+    world_close(&w);
+}
+
+/* One that has stopped for good keeps the other from nothing. */
+static void test_a_replica_that_has_stopped(void **state)
+{
+    struct history h, other;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+    struct wr_storage *s;
+
+    (void)state;
+    begin(&other, 1);
+    begin(&h, 1);
+    s = world_storage(&other.w, 0);
+    T_OK(wr_db_add_replica(h.w.db, s, SECOND, &e));
+    world_run(&h.w, 60 * SECOND);
+    world_sql(&h.w, "UPDATE t SET b=1 WHERE a=2");
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 5 * SECOND, &value, &e) == WR_CONFLICT);
+    T(strstr(e.text, "another database"));
+    T(count(&h, 9) == 2 && count(&other, 9) == 1);
+    world_close(&h.w);
+    world_close(&other.w);
+}
+
+static void run_once(struct history *h, unsigned i, bool retain, uint64_t *ret_removed)
+{
+    char sql[100];
+
+    world_start(&h->w);
+    (void)snprintf(sql, sizeof(sql), "UPDATE t SET b='%u' WHERE a=%u", i, i % 60 + 1);
+    world_sql(&h->w, sql);
+    (void)work(h, WR_WORK_KEEP_UP);
+    if (retain)
+        *ret_removed += work(h, WR_WORK_RETAIN);
+    world_stop(&h->w);
+    wr_clock_manual_advance(&h->w.clock, MINUTE);
+}
+
+/* A process a minute, each of which sends one transaction. Levels are as they would be had one gone
+ * on all the time: a file of level 1 for some of level 0, and so on. */
+static void test_levels_come_of_many_short_runs(void **state)
+{
+    struct history h;
+    struct wr_ltx_file f = {0};
+    uint64_t removed = 0;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    for (unsigned i = 0; i < 130; i++)
+        run_once(&h, i, false, &removed);
+    T(count(&h, 0) == 130);
+    T(count(&h, 1) >= 130 / 5 - 1 && count(&h, 1) <= 130 / 4);
+    T(count(&h, 2) >= 5 && bucket_count_level(&h.w, 3, &f) >= 1);
+    T(f.min == 2); /* it begins behind the snapshot */
+    for (unsigned level = 0; level < 3; level++) {
+        struct wr_ltx_files files = bucket_list(&h.w);
+
+        for (size_t i = 0; i < files.n; i++) {
+            if (files.p[i].level == level && files.p[i].max <= f.max)
+                bucket_remove(&h.w, &files.p[i]);
+        }
+        wr_ltx_files_release(&files);
+    }
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    world_check(&h.w, 0);
+    T(count(&h, 9) == 1);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_close(&h.w);
+}
+
+/* A day goes by: its snapshot comes. */
+static void test_a_short_run_makes_the_snapshot_that_is_due(void **state)
+{
+    struct history h;
+    uint64_t removed = 0;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    run_once(&h, 1, false, &removed);
+    T(count(&h, 9) == 1);
+    wr_clock_manual_advance(&h.w.clock, 25 * 3600 * SECOND);
+    run_once(&h, 2, false, &removed);
+    T(count(&h, 9) == 2);
+    run_once(&h, 3, false, &removed);
+    T(count(&h, 9) == 2);
+    world_close(&h.w);
+}
+
+#define RUNS  90
+#define GRACE 5 /* minutes */
+
+/* Nor does retention need a process that goes on: what is too old goes, and what a restore of the
+ * last minutes has planned with does not. */
+static void test_retention_of_many_short_runs(void **state)
+{
+    static struct wr_ltx_file chain[RUNS][200];
+    static size_t n_chain[RUNS];
+    struct history h;
+    uint64_t removed = 0;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.cadence.snapshot_ms = 8 * 60000;
+    h.w.opts.retention = (struct wr_retention){.keep_ms = 20 * 60000, .l0_ms = 60000};
+    for (unsigned i = 0; i < RUNS; i++) {
+        const struct wr_plan_target newest = {0};
+        struct wr_ltx_files files;
+        size_t index[500], n = 0;
+        struct wr_err e = {0};
+
+        run_once(&h, i, true, &removed);
+        files = bucket_list(&h.w);
+        T(files.n < 500);
+        T_OK(wr_plan(files.p, files.n, &newest, index, &n, &e));
+        T(n < 200);
+        n_chain[i] = n;
+        for (size_t k = 0; k < n; k++)
+            chain[i][k] = files.p[index[k]];
+        for (unsigned then = i > GRACE ? i - GRACE : 0; then < i; then++) {
+            for (size_t k = 0; k < n_chain[then]; k++)
+                T(wr_ltx_files_find(&files, &chain[then][k]) != NULL);
+        }
+        wr_ltx_files_release(&files);
+    }
+    T(removed > RUNS / 2);
+    T(count(&h, 0) < 20 && count(&h, 9) <= 6 && count(&h, 9) >= 3);
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    world_check(&h.w, 0);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_close(&h.w);
+}
+
+/* What others did to a replica is for somebody to look at. */
+static void test_nothing_is_deleted_where_something_is_wrong(void **state)
+{
+    struct history h;
+    struct wr_ltx_files files;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+    size_t n;
+
+    (void)state;
+    begin(&h, 1);
+    start_with(&h, h.w.opts.cadence, (struct wr_retention){.keep_ms = 1000, .l0_ms = 1000});
+    write_for(&h, 40);
+    wr_clock_manual_advance(&h.w.clock, 20 * MINUTE);
+    world_stop(&h.w);
+    h.w.arm = no_faults_yet;
+    files = bucket_list(&h.w);
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level > 0) /* nothing leads to what is left */
+            bucket_remove(&h.w, &files.p[i]);
+    }
+    wr_ltx_files_release(&files);
+    n = bucket_count(&h.w);
+    world_start(&h.w);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_PUT, 1000, UINT64_MAX);
+    T(world_work(&h.w, WR_WORK_RETAIN, 30 * SECOND, &value, &e) == WR_BUSY);
+    T(bucket_count(&h.w) == n);
+    world_run(&h.w, 60 * SECOND);
+    T(bucket_count(&h.w) == n);
+    faultstore_calm(h.w.fault[0]);
+    world_run(&h.w, 120 * SECOND);
+    T(work(&h, WR_WORK_SNAPSHOT) == 41);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
+T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_a_snapshot_where_none_is_scheduled),
+    T_TEST(test_who_asks_later_gets_what_is_later), T_TEST(test_a_failure_is_told),
+    T_TEST(test_retention_that_fails_is_told), T_TEST(test_a_replica_that_is_out_of_reach),
+    T_TEST(test_nothing_to_work_on), T_TEST(test_a_replica_that_has_stopped),
+    T_TEST(test_levels_come_of_many_short_runs),
+    T_TEST(test_a_short_run_makes_the_snapshot_that_is_due),
+    T_TEST(test_retention_of_many_short_runs),
+    T_TEST(test_nothing_is_deleted_where_something_is_wrong))
