@@ -50,14 +50,17 @@ static bool goes_on(
 static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
     const struct wr_tally *t = &dr->now.tally;
+    bool counted = false; /* the file that it joined with */
 
     for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
         const struct wr_level_tally *l = &t->level[level % WR_LEVEL_SNAPSHOT];
         bool snapshot = level == WR_LEVEL_SNAPSHOT;
         const struct wr_ltx_file *f = snapshot ? &t->snapshot : &l->end;
 
-        if (goes_on(db, dr, level, f->max))
+        if (goes_on(db, dr, level, f->max)) {
+            counted = counted || level == 1;
             continue;
+        }
         dr->levels[level] = (struct db_level){.state = LEVEL_LOST};
         if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT)
             continue;
@@ -69,7 +72,7 @@ static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
             .since_ms = l->since_ms,
             .below = snapshot ? 0 : wr_min(l->below, db->cadence.few)};
     }
-    if (dr->joined_by == JOINED_BY_CHANGES)
+    if (dr->joined_by == JOINED_BY_CHANGES && !counted)
         wr_db_level_count(db, &dr->levels[1], 1);
     dr->levels_found = dr->now.found;
 }
