@@ -206,8 +206,8 @@ WEIR_API int weir_db_keep_up(
 /* Delete what is too old ("snapshot.retention" and the like) and was so "retention.grace" ago
  * already, by the times at which files arrived in the store: so a restore that runs is left its
  * files, though nothing is remembered from one process to the next. *ret_files (may be NULL): how
- * many went. WEIR_CONFLICT: others have written to a replica, or files are missing from it, and
- * nothing is deleted there. */
+ * many went since the last call, by it or by themselves. WEIR_CONFLICT: others have written to a
+ * replica, or files are missing from it, and nothing is deleted there. */
 WEIR_API int weir_db_retain(
     weir_db *db, int64_t timeout_ms, weir_cancel *cancel, uint64_t *ret_files, weir_error *reterr);
 

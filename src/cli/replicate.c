@@ -8,7 +8,7 @@
 
 struct options {
     const char *config, *exec, *log_level, *sync_interval;
-    bool no_expand_env, restore_if_missing, once, adopt;
+    bool no_expand_env, restore_if_missing, once, adopt, force_snapshot, enforce_retention;
     int64_t shutdown_sync_timeout_ms; /* -1: not given */
 };
 
@@ -19,7 +19,12 @@ static const struct wr_flag flags[] = {
         "leave $VARIABLES in the configuration alone"},
     {"exec", WR_FLAG_TEXT, offsetof(struct options, exec), "CMD",
         "run CMD, end when it ends, with its exit code"},
-    {"once", WR_FLAG_BOOL, offsetof(struct options, once), NULL, "sync everything once, then end"},
+    {"once", WR_FLAG_BOOL, offsetof(struct options, once), NULL,
+        "sync everything once, bring levels up to date, then end"},
+    {"force-snapshot", WR_FLAG_BOOL, offsetof(struct options, force_snapshot), NULL,
+        "with -once: send a snapshot, unless there is one of this state"},
+    {"enforce-retention", WR_FLAG_BOOL, offsetof(struct options, enforce_retention), NULL,
+        "with -once: delete what is too old"},
     {"restore-if-db-not-exists", WR_FLAG_BOOL, offsetof(struct options, restore_if_missing), NULL,
         "restore databases that do not exist first"},
     {"adopt", WR_FLAG_BOOL, offsetof(struct options, adopt), NULL,
@@ -47,7 +52,8 @@ static int exit_code(const struct wr_served *r)
     case WEIR_CORRUPT:
         return wr_cli_exit_code(r->code);
     default:
-        return r->step == WR_SERVE_START ? WR_EXIT_FAILED : WR_EXIT_NOT_SYNCED;
+        return r->step == WR_SERVE_START || r->step == WR_SERVE_HISTORY ? WR_EXIT_FAILED
+                                                                        : WR_EXIT_NOT_SYNCED;
     }
 }
 
@@ -129,6 +135,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         .program = cli->program,
         .exec = o.exec ? o.exec : c->exec,
         .once = o.once,
+        .force_snapshot = o.force_snapshot,
+        .enforce_retention = o.enforce_retention,
         .restore_if_missing = o.restore_if_missing,
         .adopt = o.adopt,
         .shutdown_sync_timeout_ms = o.shutdown_sync_timeout_ms >= 0 ? o.shutdown_sync_timeout_ms
@@ -146,6 +154,10 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
             NULL);
     if (o.once && serve.exec)
         return wr_cli_fail("cannot specify -once flag with -exec", NULL);
+    if (o.force_snapshot && !o.once)
+        return wr_cli_fail("cannot specify -force-snapshot flag without -once", NULL);
+    if (o.enforce_retention && !o.once)
+        return wr_cli_fail("cannot specify -enforce-retention flag without -once", NULL);
     /* The child inherits the level, as one that replicates itself may expect. */
     if (o.log_level && setenv("LOG_LEVEL", o.log_level, 1) != 0)
         return wr_cli_fail("cannot set LOG_LEVEL", NULL);

@@ -28,6 +28,8 @@ struct wr_fleet {
     bool over;
 };
 
+static const struct wr_fleet_start as_it_says = {.adopt = false};
+
 static int fail(weir_error *reterr, int code, const char *path, const char *text)
 {
     char line[1024];
@@ -167,8 +169,9 @@ static void delist(struct wr_fleet *f, struct member *m)
     member_free(m);
 }
 
-/* With the one that says that what the replica holds is of the database. NULL: out of memory. */
-static const char *const *adopting(struct wr_arena *a, const char *const *settings)
+/* With one more, which has the last word. NULL: out of memory. */
+static const char *const *with(
+    struct wr_arena *a, const char *const *settings, const char *key, const char *value)
 {
     size_t n = 0;
     const char **r;
@@ -180,9 +183,15 @@ static const char *const *adopting(struct wr_arena *a, const char *const *settin
         return NULL;
     for (size_t i = 0; i < n; i++)
         r[i] = settings[i];
-    r[n] = "adopt-replica";
-    r[n + 1] = "true";
+    r[n] = key;
+    r[n + 1] = value;
     return r;
+}
+
+/* What the replica holds is of the database. */
+static const char *const *adopting(struct wr_arena *a, const char *const *settings)
+{
+    return with(a, settings, "adopt-replica", "true");
 }
 
 static int add_replica(struct wr_fleet *f, weir_db *db, const char *path,
@@ -203,8 +212,8 @@ static int add_replica(struct wr_fleet *f, weir_db *db, const char *path,
 }
 
 /* Hand it to the library, with all its replicas or not at all. `from` is one of `c`'s, or NULL. */
-static int begin(struct wr_fleet *f, const struct wr_config_db *c, bool adopt, size_t from,
-    weir_db **ret, weir_error *reterr)
+static int begin(struct wr_fleet *f, const struct wr_config_db *c, const struct wr_fleet_start *how,
+    size_t from, weir_db **ret, weir_error *reterr)
 {
     const char *const *settings = c->settings;
     struct wr_arena a;
@@ -213,10 +222,13 @@ static int begin(struct wr_fleet *f, const struct wr_config_db *c, bool adopt, s
     int rc;
 
     wr_arena_init(&a, WR_ARENA_MAX);
-    if (adopt)
+    if (how->adopt)
         settings = adopting(&a, settings);
-    rc = adopt && !settings ? out_of_memory(&err, c->path)
-                            : weir_db_add(f->w, c->path, settings, &db, &err);
+    if (how->keep_all && (settings || !how->adopt))
+        settings = with(&a, settings, "retention.enabled", "false");
+    rc = (how->adopt || how->keep_all) && !settings
+             ? out_of_memory(&err, c->path)
+             : weir_db_add(f->w, c->path, settings, &db, &err);
     if (rc != WEIR_OK) {
         /* The library names the path itself when it is about the path. */
         (void)fail(reterr, rc, c->path, err.message);
@@ -237,12 +249,12 @@ out:
 }
 
 /* Begin `m`, which is being changed. */
-static int begin_member(
-    struct wr_fleet *f, struct member *m, bool adopt, size_t from, weir_error *reterr)
+static int begin_member(struct wr_fleet *f, struct member *m, const struct wr_fleet_start *how,
+    size_t from, weir_error *reterr)
 {
     weir_cancel *cancel = weir_cancel_new();
     weir_db *db = NULL;
-    int rc = cancel ? begin(f, m->config, adopt, from, &db, reterr)
+    int rc = cancel ? begin(f, m->config, how, from, &db, reterr)
                     : out_of_memory(reterr, m->config->path);
 
     if (rc != WEIR_OK) {
@@ -282,7 +294,7 @@ int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
         member_free(m);
         return rc;
     }
-    rc = begin_member(f, m, how && how->adopt, from, reterr);
+    rc = begin_member(f, m, how ? how : &as_it_says, from, reterr);
     if (rc == WEIR_OK)
         unclaim(f, m);
     else
@@ -405,7 +417,7 @@ int wr_fleet_start(struct wr_fleet *f, const char *path, bool *ret_was, weir_err
         return rc;
     *ret_was = m->db != NULL;
     if (!m->db)
-        rc = begin_member(f, m, false, SIZE_MAX, reterr);
+        rc = begin_member(f, m, &as_it_says, SIZE_MAX, reterr);
     unclaim(f, m);
     return rc;
 }

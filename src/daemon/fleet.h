@@ -29,6 +29,7 @@ void wr_fleet_cancel(struct wr_fleet *f);
 struct wr_fleet_start {
     bool adopt; /* it continues what its replicas hold, whoever wrote it */
     const struct wr_config_replica *restored_from; /* one of `db`'s, which it continues; or NULL */
+    bool keep_all; /* nothing is deleted from its replicas, whatever its settings say */
 };
 /* Take charge of a database and its replicas. `db` is copied. CONFLICT: it is there, stopped or
  * not. `how` may be NULL. */

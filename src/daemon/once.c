@@ -1,8 +1,8 @@
 /*
- * once.c - a sync that somebody waits for the result of.
+ * once.c - see once.h.
  */
 #include "daemon/once.h"
-#include "base/base.h"
+#include "base/log.h"
 
 #define ONCE_SLICE_MIN_MS 100   /* the first look at a one-shot sync; each waits twice as long */
 #define ONCE_SLICE_MS     2000  /* at most */
@@ -103,4 +103,43 @@ int wr_sync_once(weir_db *db, weir_cancel *cancel, weir_error *reterr)
             return t.code;
         }
     }
+}
+
+/* `err` is of `what`. */
+static int tell(int rc, const char *what, const weir_error *err, weir_error *reterr)
+{
+    if (rc == WEIR_OK)
+        return rc;
+    reterr->code = rc;
+    /* A cut reason: what it was comes first. */
+    (void)snprintf(reterr->message, sizeof(reterr->message), "%s: %.*s", what,
+        (int)(sizeof(reterr->message) - 32), err->message);
+    return rc;
+}
+
+int wr_history_once(weir_db *db, const char *path, const struct wr_once_options *o,
+    struct wr_logger *log, weir_cancel *cancel, weir_error *reterr)
+{
+    weir_error err = {0};
+    uint64_t files = 0;
+    weir_txid txid = 0;
+    int rc = WEIR_OK;
+
+    if (o->force_snapshot) {
+        wr_say(log, WEIR_LOG_INFO, "taking snapshot", WR_F_Z("db", path));
+        rc = tell(weir_db_snapshot(db, -1, cancel, &txid, &err), "snapshot", &err, reterr);
+    }
+    if (rc == WEIR_OK)
+        rc = tell(weir_db_keep_up(db, -1, cancel, &err), "compaction", &err, reterr);
+    if (rc == WEIR_OK && o->enforce_retention) {
+        wr_say(log, WEIR_LOG_INFO, "enforcing retention", WR_F_Z("db", path));
+        rc = tell(weir_db_retain(db, -1, cancel, &files, &err), "enforce retention", &err, reterr);
+    }
+    if (rc == WEIR_OK && o->force_snapshot)
+        wr_say(
+            log, WEIR_LOG_INFO, "snapshot is there", WR_F_Z("db", path), WR_F_TXID("txid", txid));
+    if (rc == WEIR_OK && o->enforce_retention)
+        wr_say(log, WEIR_LOG_INFO, "retention enforced", WR_F_Z("db", path),
+            WR_F_U64("files_deleted", files));
+    return rc;
 }

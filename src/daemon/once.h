@@ -1,8 +1,11 @@
 /*
- * once.h - a sync that somebody waits for the result of: `replicate -once`.
+ * once.h - what `replicate -once` does for a database, while somebody waits for the result.
  */
 #ifndef WR_DAEMON_ONCE_H
 #define WR_DAEMON_ONCE_H
+
+#include "base/base.h"
+#include "daemon/logfmt.h"
 
 #include <weir.h>
 
@@ -16,5 +19,16 @@
  * OK, or what keeps it from being synced: WEIR_* with a text.
  */
 int wr_sync_once(weir_db *db, weir_cancel *cancel, weir_error *reterr);
+
+/*
+ * Of a database that was synced: a snapshot and retention if they are asked for, and in any case
+ * what a process that goes on would have done for its levels by now. It may take as long as a
+ * snapshot does. OK, or the first failure, with a text that begins with what it was.
+ */
+struct wr_once_options {
+    bool force_snapshot, enforce_retention;
+};
+int wr_history_once(weir_db *db, const char *path, const struct wr_once_options *o,
+    struct wr_logger *log, weir_cancel *cancel, weir_error *reterr);
 
 #endif

@@ -115,8 +115,9 @@ static bool add_all(struct server *s)
         return out_of_memory(s);
     for (size_t i = 0; i < s->config->ndbs; i++) {
         /* What is restored here continues its replica, whatever is done to it before we attach. */
-        const struct wr_fleet_start how = {
-            .adopt = s->options->adopt, .restored_from = s->restored_from[i]};
+        const struct wr_fleet_start how = {.adopt = s->options->adopt,
+            .restored_from = s->restored_from[i],
+            .keep_all = s->options->once && !s->options->enforce_retention};
         weir_error err = {0};
         int rc = wr_fleet_add(s->fleet, &s->config->dbs[i], &how, &err);
 
@@ -128,7 +129,10 @@ static bool add_all(struct server *s)
 
 static bool sync_once(struct server *s, size_t i)
 {
+    const struct wr_once_options o = {.force_snapshot = s->options->force_snapshot,
+        .enforce_retention = s->options->enforce_retention};
     const char *path = s->config->dbs[i].path;
+    enum wr_serve_step step = WR_SERVE_ONCE;
     struct wr_fleet_hold hold;
     weir_error err = {0};
     int rc;
@@ -137,9 +141,13 @@ static bool sync_once(struct server *s, size_t i)
     rc = wr_fleet_hold(s->fleet, path, &hold, &err);
     if (rc == WEIR_OK) {
         rc = wr_sync_once(hold.db, s->cancel, &err);
+        if (rc == WEIR_OK) {
+            step = WR_SERVE_HISTORY;
+            rc = wr_history_once(hold.db, path, &o, s->log, s->cancel, &err);
+        }
         wr_fleet_let_go(s->fleet, &hold);
     }
-    return rc == WEIR_OK || failed(s, WR_SERVE_ONCE, rc, path, err.message);
+    return rc == WEIR_OK || failed(s, step, rc, path, err.message);
 }
 
 static void run_once(struct server *s)

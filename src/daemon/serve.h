@@ -13,6 +13,8 @@ struct wr_serve_options {
     const char *program; /* our name, for the log */
     const char *exec;    /* NULL: no child */
     bool once;           /* one sync of everything, then end; not with exec */
+    bool force_snapshot; /* with once, and retention as well; without it nothing is deleted then */
+    bool enforce_retention;
     bool restore_if_missing;
     bool adopt; /* every database continues what its replicas hold, whoever wrote it */
     int64_t shutdown_sync_timeout_ms;
@@ -27,6 +29,7 @@ struct wr_serve_options {
 enum wr_serve_step {
     WR_SERVE_START,     /* nothing was replicated yet */
     WR_SERVE_ONCE,      /* the sync that was asked for */
+    WR_SERVE_HISTORY,   /* what is done after it, for levels and snapshots */
     WR_SERVE_LAST_SYNC, /* the one at the end */
 };
 

@@ -152,8 +152,11 @@ static int64_t retain_wait_ns(const struct wr_db *db)
 static void note_retention(
     struct wr_db *db, struct db_replica *dr, const struct wr_keeper_report *r)
 {
-    if (dr->retaining)
-        wr_db_work_end(db, dr, WR_WORK_RETAIN, r->st, r->removed, r->text);
+    dr->removed += r->removed;
+    if (dr->retaining) {
+        wr_db_work_end(db, dr, WR_WORK_RETAIN, r->st, dr->removed, r->text);
+        dr->removed = 0;
+    }
     dr->retaining = false;
     dr->retain_failures = r->st == WR_OK ? 0 : dr->retain_failures + 1;
     dr->retain_ns =

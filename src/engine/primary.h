@@ -86,7 +86,7 @@ enum wr_work {
     /* Files of levels above 0, and a snapshot, which by their cadence are due by now. */
     WR_WORK_KEEP_UP,
     /* What retention does not keep, and did not grace_ms ago, as far as that can be told from here,
-     * is deleted: the value is how many files, of all replicas. */
+     * is deleted: the value is how many files went since the last time, of all replicas. */
     WR_WORK_RETAIN,
     WR_WORKS,
 };

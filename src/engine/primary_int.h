@@ -123,6 +123,7 @@ struct db_replica {
     struct db_work works[WR_WORKS];              /* by enum wr_work */
     int64_t stall_ns;                            /* since when none of it gets on; 0: it does */
     bool retaining;                              /* the keeper is at WR_WORK_RETAIN */
+    uint64_t removed;                            /* files, since that was answered last */
     bool retain_due;                             /* files came that take the place of others */
     int64_t retain_ns;                           /* not looking for those before that */
     unsigned retain_failures;                    /* in a row */

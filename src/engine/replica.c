@@ -107,6 +107,8 @@ static void failed(
         (void)snprintf(r->now.error_text, sizeof(r->now.error_text), "%s", e->text);
     }
     wr_mutex_unlock(&r->mutex);
+    if (wr_cancel_is(&r->cancel)) /* by the end of it all: that is no news */
+        return;
     if (r->failures == 1 || now_ms - r->logged_ms >= LOG_EVERY_MS) {
         r->logged_ms = now_ms;
         wr_log(wr_sched_log(r->actor.sched), r->failures == 1 ? WR_WARN : WR_ERROR, what,

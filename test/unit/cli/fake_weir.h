@@ -18,7 +18,8 @@
 /* Results, by call; a list is used up, its last entry stays. Lists end with -1. */
 static struct {
     char calls[4096]; /* "open add(/a.db) sync(/a.db) ..." */
-    int open, db_add, add_replica, close;
+    int open, db_add, add_replica, close, snapshot, keep_up, retain;
+    bool deletes; /* of the last database: no setting keeps it from that */
     const int *sync, *restore;
     const int *list; /* NULL: as restore */
     const int *verify;
@@ -154,11 +155,22 @@ static bool adopts(const char *const *settings)
     return false;
 }
 
+/* The last word counts. */
+static bool deletes(const char *const *settings)
+{
+    bool on = true;
+
+    for (; settings && settings[0]; settings += 2)
+        on = strcmp(settings[0], "retention.enabled") == 0 ? strcmp(settings[1], "true") == 0 : on;
+    return on;
+}
+
 int weir_db_add(
     weir *w, const char *path, const char *const *settings, weir_db **ret, weir_error *e)
 {
     (void)w;
     note("add(%s%s)", path, adopts(settings) ? ",adopt" : "");
+    fake.deletes = deletes(settings);
     *ret = &the_dbs[ndbs++];
     (void)snprintf((*ret)->path, sizeof((*ret)->path), "%s", path);
     return answer(fake.db_add, e);
@@ -199,6 +211,32 @@ int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, 
     if (code != WEIR_TIMEOUT)
         note("sync(%s)", db->path);
     return answer(code, e);
+}
+
+static int demand(weir_db *db, const char *what, int code, weir_cancel *cancel, weir_error *e)
+{
+    note("%s(%s)", what, db->path);
+    return answer(cancel && atomic_load(&cancel->canceled) ? WEIR_CANCELED : code, e);
+}
+
+int weir_db_snapshot(
+    weir_db *db, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid, weir_error *e)
+{
+    *ret_txid = fake.db.txid;
+    return timeout_ms < 0 ? demand(db, "snapshot", fake.snapshot, cancel, e)
+                          : answer(WEIR_MISUSE, e);
+}
+
+int weir_db_keep_up(weir_db *db, int64_t timeout_ms, weir_cancel *cancel, weir_error *e)
+{
+    return timeout_ms < 0 ? demand(db, "keep_up", fake.keep_up, cancel, e) : answer(WEIR_MISUSE, e);
+}
+
+int weir_db_retain(
+    weir_db *db, int64_t timeout_ms, weir_cancel *cancel, uint64_t *ret_files, weir_error *e)
+{
+    *ret_files = 7;
+    return timeout_ms < 0 ? demand(db, "retain", fake.retain, cancel, e) : answer(WEIR_MISUSE, e);
 }
 
 int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *e)

@@ -902,6 +902,10 @@ static void test_replicate_usage(void **state)
         RUN(replicate, "-config", "x", "/a.db", "s3://b/a"));
     EXPECT(1, "", "Error: cannot specify -once flag with -exec\n",
         RUN(replicate, "/a.db", "s3://b/a", "-once", "-exec", "true"));
+    EXPECT(1, "", "Error: cannot specify -force-snapshot flag without -once\n",
+        RUN(replicate, "/a.db", "s3://b/a", "-force-snapshot"));
+    EXPECT(1, "", "Error: cannot specify -enforce-retention flag without -once\n",
+        RUN(replicate, "/a.db", "s3://b/a", "-enforce-retention"));
     EXPECT(1, "", "Error: -sync-interval must be a duration such as 1s, or 0 for at once: 10\n",
         RUN(replicate, "/a.db", "s3://b/a", "-sync-interval", "10"));
     EXPECT(
@@ -914,7 +918,11 @@ static void test_replicate(void **state)
     T(RUN(replicate, "-once", "-sync-interval", "5s", "/n/a.db", "s3://b/a", "file:///r") == 0);
     assert_string_equal(fake.calls,
         "open add(/n/a.db) replica(s3://b/a,sync-interval=5s) replica(file:///r,sync-interval=5s) "
-        "sync(/n/a.db) close(0)");
+        "sync(/n/a.db) keep_up(/n/a.db) close(0)");
+    T(!fake.deletes);
+    T(RUN(replicate, "-once", "-force-snapshot", "-enforce-retention", "/n/a.db", "s3://b/a") == 0);
+    T(fake.deletes && strstr(out, "msg=\"taking snapshot\"") &&
+        strstr(out, "msg=\"enforcing retention\"") && strstr(out, "files_deleted=7"));
     T(strstr(out, " level=INFO msg=weir version=1.2.3") && strstr(out, "msg=\"replicating to\""));
     assert_string_equal(err, "");
     T(RUN(replicate, "-once", "-log-level", "error", "/n/a.db", "s3://b/a") == 0);
@@ -952,6 +960,25 @@ static void test_replicate_warns_that_nothing_is_deleted(void **state)
                      "dbs: [{path: /n/a.db, replica: {url: 's3://b/a'}}]\n");
     T(RUN(replicate, "-once", "-config", c) == 0);
     T(!strstr(out, "level=WARN"));
+}
+
+/* What was asked for beside a sync, and is not there, is no success; but the sync was one. */
+static void test_replicate_once_fails_behind_the_sync(void **state)
+{
+    (void)state;
+    fake.keep_up = WEIR_IO;
+    T(RUN(replicate, "-once", "/n/a.db", "s3://b/a") == 1);
+    T(strcmp(err, "Error: /n/a.db: compaction: io\n") == 0);
+    fake.keep_up = WEIR_OK;
+    fake.snapshot = WEIR_AUTH;
+    T(RUN(replicate, "-once", "-force-snapshot", "/n/a.db", "s3://b/a") == 4);
+    T(strcmp(err, "Error: /n/a.db: snapshot: auth\n") == 0);
+    fake.snapshot = WEIR_OK;
+    fake.retain = WEIR_CONFLICT;
+    T(RUN(replicate, "-once", "-enforce-retention", "/n/a.db", "s3://b/a") == 7);
+    T(strcmp(err, "Error: /n/a.db: enforce retention: conflict\n") == 0);
+    T(RUN(replicate, "-once", "-force-snapshot", "/n/a.db", "s3://b/a") == 0);
+    fake.retain = WEIR_OK;
 }
 
 /* The exit code after a sync that ended with `sync`. */
@@ -1042,5 +1069,6 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old), C_
     C_TEST(test_the_first_replica_was_taken_for_a_time), C_TEST(test_any_replicas_failures),
     C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
     C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
-    C_TEST(test_replicate_warns_that_nothing_is_deleted), C_TEST(test_replicate_exit_codes),
+    C_TEST(test_replicate_warns_that_nothing_is_deleted),
+    C_TEST(test_replicate_once_fails_behind_the_sync), C_TEST(test_replicate_exit_codes),
     C_TEST(test_nomem))

@@ -66,8 +66,33 @@ static void test_once(void **state)
     (void)state;
     serve(2, (struct wr_serve_options){.once = true});
     expect(WEIR_OK, 0, "",
-        "open add(/nonexistent/a.db) " R1 " " R2 " sync(/nonexistent/a.db) close(0)");
-    T(served.child_exit == 0);
+        "open add(/nonexistent/a.db) " R1 " " R2 " sync(/nonexistent/a.db) "
+        "keep_up(/nonexistent/a.db) close(0)");
+    T(served.child_exit == 0 && !fake.deletes);
+}
+
+/* In an order in which each has the least to do: levels come with the snapshot. */
+static void test_once_with_all_of_it(void **state)
+{
+    (void)state;
+    serve(1,
+        (struct wr_serve_options){.once = true, .force_snapshot = true, .enforce_retention = true});
+    expect(WEIR_OK, 0, "",
+        "open add(/nonexistent/a.db) " R1 " sync(/nonexistent/a.db) snapshot(/nonexistent/a.db) "
+        "keep_up(/nonexistent/a.db) retain(/nonexistent/a.db) close(0)");
+    T(fake.deletes);
+}
+
+/* What fails ends it, before anything is deleted. */
+static void test_once_fails_behind_the_sync(void **state)
+{
+    (void)state;
+    fake.keep_up = WEIR_IO;
+    serve(1,
+        (struct wr_serve_options){.once = true, .force_snapshot = true, .enforce_retention = true});
+    expect(WEIR_IO, WR_SERVE_HISTORY, "/nonexistent/a.db: compaction: io",
+        "open add(/nonexistent/a.db) " R1 " sync(/nonexistent/a.db) snapshot(/nonexistent/a.db) "
+        "keep_up(/nonexistent/a.db) close(0)");
 }
 
 static void test_once_waits_while_it_moves(void **state)
@@ -248,7 +273,7 @@ static void test_once_goes_on(void **state)
     serve_config(c, (struct wr_serve_options){.once = true});
     expect(WEIR_AUTH, WR_SERVE_ONCE, "/n/a: auth",
         "open add(/n/a) replica(file:///r/a,sync-interval=1s) add(/n/b) "
-        "replica(file:///r/b,sync-interval=1s) sync(/n/a) sync(/n/b) close(0)");
+        "replica(file:///r/b,sync-interval=1s) sync(/n/a) sync(/n/b) keep_up(/n/b) close(0)");
 }
 
 static void test_start_fails(void **state)
@@ -415,7 +440,8 @@ static void test_adopt(void **state)
     (void)state;
     serve(1, (struct wr_serve_options){.once = true, .adopt = true});
     expect(WEIR_OK, 0, "",
-        "open add(/nonexistent/a.db,adopt) " R1 " sync(/nonexistent/a.db) close(0)");
+        "open add(/nonexistent/a.db,adopt) " R1 " sync(/nonexistent/a.db) "
+        "keep_up(/nonexistent/a.db) close(0)");
 }
 
 static void test_restore_missing(void **state)
@@ -432,7 +458,9 @@ static void test_restore_missing(void **state)
         "open list(s3://b/a,-1) list(file:///r,-1) restore(s3://b/a,/nonexistent/a.db) "
         "restore(file:///r,/nonexistent/a.db) "
         "add(/nonexistent/a.db) " R1 " replica(file:///r,sync-interval=1s,adopt) "
-        "sync(/nonexistent/a.db) close(0)"); /* the one that it continues, and no other */
+        "sync(/nonexistent/a.db) keep_up(/nonexistent/a.db) close(0)"); /* the one that it
+                                                                           continues, and no other
+                                                                         */
     (void)set_up(NULL);
     fake.restore = none; /* no backup: a fresh start */
     serve(1, o);
@@ -499,9 +527,9 @@ static void test_no_databases(void **state)
 }
 
 #define S_TEST(f) cmocka_unit_test_setup(f, set_up)
-T_MAIN(S_TEST(test_once), S_TEST(test_once_waits_while_it_moves),
-    S_TEST(test_once_gives_up_when_stuck), S_TEST(test_once_gives_up_when_held),
-    S_TEST(test_once_ends_when_the_newest_object_is_damaged),
+T_MAIN(S_TEST(test_once), S_TEST(test_once_with_all_of_it), S_TEST(test_once_fails_behind_the_sync),
+    S_TEST(test_once_waits_while_it_moves), S_TEST(test_once_gives_up_when_stuck),
+    S_TEST(test_once_gives_up_when_held), S_TEST(test_once_ends_when_the_newest_object_is_damaged),
     S_TEST(test_once_survives_one_bad_answer), S_TEST(test_once_counts_damage_in_a_row),
     S_TEST(test_once_serves_the_other_replica_first),
     S_TEST(test_once_gives_up_on_one_while_the_other_moves),
