@@ -19,6 +19,7 @@ const struct wr_command_group wr_command_groups[] = {
 static const struct wr_command *const hidden[] = {
     &wr_command_generations,
     &wr_command_snapshots,
+    &wr_command_completion,
 };
 
 static bool is_called(const struct wr_command *cmd, struct wr_str name)
