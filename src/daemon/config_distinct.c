@@ -99,8 +99,9 @@ static bool is_inside(struct wr_str inner, struct wr_str outer)
     return wr_str_starts(inner, outer) && (inner.n == outer.n || inner.p[outer.n] == '/');
 }
 
-static enum wr_status add_places(struct wr_doc *d, const struct wr_config_db *db, const char *path,
-    const yaml_node_t *node, bool is_dir, struct place *list, size_t *n, struct wr_err *e)
+static enum wr_status add_places(struct wr_arena *a, const struct wr_config_db *db,
+    const char *path, const yaml_node_t *node, bool is_dir, struct place *list, size_t *n,
+    struct wr_err *e)
 {
     for (size_t i = 0; i < db->nreplicas; i++) {
         struct place *p = &list[*n];
@@ -108,7 +109,7 @@ static enum wr_status add_places(struct wr_doc *d, const struct wr_config_db *db
 
         *p = (struct place){
             .replica = &db->replicas[i], .path = path, .node = node, .is_dir = is_dir, .order = *n};
-        st = wr_config_place(d->arena, p->replica, &p->id, e);
+        st = wr_config_place(a, p->replica, &p->id, e);
         if (st != WR_OK)
             return st;
         ++*n;
@@ -151,7 +152,7 @@ static enum wr_status compare_neighbours(
 }
 
 static enum wr_status check_replicas(
-    struct wr_doc *d, const struct wr_config_entries *all, struct wr_err *e)
+    struct wr_doc *d, struct wr_arena *a, const struct wr_config_entries *all, struct wr_err *e)
 {
     size_t n = 0, max = 0;
     struct place *list, *outer = NULL;
@@ -161,14 +162,14 @@ static enum wr_status check_replicas(
         max += all->dbs[i].nreplicas;
     for (size_t i = 0; i < all->ndirs; i++)
         max += all->dirs[i].each.nreplicas;
-    list = wr_arena_array(d->arena, max, sizeof(*list));
+    list = wr_arena_array(a, max, sizeof(*list));
     if (!list)
         return wr_fail(e, WR_NOMEM, "out of memory");
     for (size_t i = 0; st == WR_OK && i < all->ndbs; i++)
-        st = add_places(d, &all->dbs[i], all->dbs[i].path, all->db_nodes[i], false, list, &n, e);
+        st = add_places(a, &all->dbs[i], all->dbs[i].path, all->db_nodes[i], false, list, &n, e);
     for (size_t i = 0; st == WR_OK && i < all->ndirs; i++)
         st = add_places(
-            d, &all->dirs[i].each, all->dirs[i].path, all->dir_nodes[i], true, list, &n, e);
+            a, &all->dirs[i].each, all->dirs[i].path, all->dir_nodes[i], true, list, &n, e);
     if (st == WR_OK && n > 1)
         qsort(list, n, sizeof(*list), compare_places);
     for (size_t i = 0; st == WR_OK && i < n; i++) {
@@ -197,11 +198,11 @@ static int compare_paths(const void *a, const void *b)
     return c ? c : (x->i > y->i) - (x->i < y->i);
 }
 
-enum wr_status wr_config_distinct(
-    struct wr_doc *d, const struct wr_config_entries *all, struct wr_err *e)
+static enum wr_status check_paths(
+    struct wr_doc *d, struct wr_arena *a, const struct wr_config_entries *all, struct wr_err *e)
 {
     size_t n = all->ndbs + all->ndirs;
-    struct by_path *sorted = wr_arena_array(d->arena, n, sizeof(*sorted));
+    struct by_path *sorted = wr_arena_array(a, n, sizeof(*sorted));
 
     if (!sorted)
         return wr_fail(e, WR_NOMEM, "out of memory");
@@ -218,5 +219,19 @@ enum wr_status wr_config_distinct(
         if (strcmp(sorted[i - 1].path, sorted[i].path) == 0 && sorted[i].i < all->ndbs)
             return wr_doc_fail(d, sorted[i].node, e,
                 "%s is listed twice: put both replicas under one 'replicas'", sorted[i].path);
-    return check_replicas(d, all, e);
+    return WR_OK;
+}
+
+enum wr_status wr_config_distinct(
+    struct wr_doc *d, const struct wr_config_entries *all, struct wr_err *e)
+{
+    struct wr_arena scratch; /* of as many replicas as there may be */
+    enum wr_status st;
+
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    st = check_paths(d, &scratch, all, e);
+    if (st == WR_OK)
+        st = check_replicas(d, &scratch, all, e);
+    wr_arena_release(&scratch);
+    return st;
 }

@@ -231,6 +231,7 @@ enum wr_status wr_dirs_expand(
 {
     struct all all = {.found = wr_arena_array(a, c->ndirs, sizeof(*all.found))};
     struct entries files = {0};
+    struct wr_arena scratch;
     struct own own;
     enum wr_status st = list_own(a, c, &own, e);
 
@@ -245,10 +246,13 @@ enum wr_status wr_dirs_expand(
         st = merge(a, c, &own, &all, &files, e);
     if (st == WR_OK)
         st = check_files(&files, e);
+    wr_arena_init(&scratch, WR_ARENA_MAX);
     if (st == WR_OK)
-        st = check_replicas(a, c, e);
+        st = check_replicas(&scratch, c, e);
+    wr_arena_reset(&scratch);
     if (st == WR_OK)
-        st = check_state(a, c, e);
+        st = check_state(&scratch, c, e);
+    wr_arena_release(&scratch);
     if (st == WR_OK && all.warnings.nomem)
         st = no_memory(e);
     c->warnings = all.warnings.first;
