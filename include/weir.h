@@ -211,6 +211,14 @@ WEIR_API int weir_db_keep_up(
 WEIR_API int weir_db_retain(
     weir_db *db, int64_t timeout_ms, weir_cancel *cancel, uint64_t *ret_files, weir_error *reterr);
 
+/* Work of one kind: how often, how often in vain, and for how long. */
+typedef struct weir_work {
+    uint64_t count, errors;
+    int64_t ns;
+} weir_work;
+
+#define WEIR_HOLDS 10
+
 /* Where a database stands. Set struct_size before the call; pointers live as long as `db`. */
 typedef struct weir_db_info {
     size_t struct_size;
@@ -221,6 +229,25 @@ typedef struct weir_db_info {
     uint32_t replica_count;
     int32_t error_code; /* of the failure that now holds it up, WEIR_OK if none */
     char error[512];
+    /* Sizes in bytes, as of the last look; 0: not known, or not held open. */
+    uint64_t db_bytes;       /* the database, with what is committed in its WAL */
+    uint64_t wal_bytes;      /* the WAL, up to the last commit */
+    uint64_t wal_file_bytes; /* its file, which is overwritten from its beginning again and again */
+    /* Totals since weir_db_add; times in ns. */
+    uint64_t captured_bytes;     /* read from the WAL */
+    weir_work syncs;             /* captures of new commits; errors: whatever has held it up */
+    weir_work passive, truncate; /* checkpoints; one that readers kept short is no error */
+    uint64_t wal_resets;
+    uint64_t put_off;    /* checkpoints, since writers were too busy */
+    uint64_t forks;      /* the database went another way than what was replicated */
+    uint64_t scans;      /* of all pages, to find what has changed */
+    uint64_t full_sends; /* of all pages, since nothing less would do */
+    /* Times that applications' writer lock was ours for at most 0.1, 0.3, 1, 3, 10, 30, 100, 300
+     * and 1000 ms, and for longer; what these times add up to, and the longest. */
+    uint64_t holds[WEIR_HOLDS];
+    int64_t holds_ns, hold_max_ns;
+    int32_t disk_full; /* nonzero: it waits for room, of the database's disk or its local state's */
+    int32_t rival;     /* nonzero: another process has the checkpoint lock; nothing is captured */
 } weir_db_info;
 WEIR_API int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr);
 
@@ -245,9 +272,41 @@ typedef struct weir_replica_info {
     int64_t verified_ms;
     uint64_t findings, points_lost;
     int64_t last_ok_ms; /* Unix ms: when the replica last answered as hoped; 0: never */
+    const char *state;  /* one static word: listing, ready, sending, stopped */
+    /* It can be restored to, and holds all that `txid` of weir_db_status does when it is as high:
+     * unlike `txid`, which may be another history's, or lack its beginning. 0: none. */
+    weir_txid safe_txid;
+    uint64_t lag_files, lag_bytes; /* that wait; what is made while it is sent has no size yet */
+    uint64_t errors;               /* attempts that failed, ever */
+    int64_t sync_interval_ms;
 } weir_replica_info;
 WEIR_API int weir_replica_status(
     weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);
+
+/* What applications have committed, beside what the library believes to have: for a watchdog that
+ * believes nobody. The first is read on the caller's thread, from the index of the WAL that
+ * applications share, or the files, whatever the library does meanwhile, or hangs in. Everything is
+ * captured if `seen` is WEIR_SEEN_INDEX and `commits` equals `txid_commits`, or WEIR_SEEN_AT_REST;
+ * and `proven` is set. It is safe once safe_txid of each replica is at least `txid`. */
+enum {
+    WEIR_SEEN_NOTHING = 0, /* there is no database yet */
+    WEIR_SEEN_CLOSED = 1,  /* it is not held open, as it should be: nothing can be told */
+    WEIR_SEEN_INDEX = 2,
+    WEIR_SEEN_TORN = 3,    /* a writer changes the index just now; if it stays so, one has died */
+    WEIR_SEEN_LOST = 4,    /* applications have another index: none of their commits is seen */
+    WEIR_SEEN_AT_REST = 5, /* not held open, for want of writes, and there were none since */
+    WEIR_SEEN_WRITTEN = 6  /* the same, but there was one */
+};
+typedef struct weir_db_sight {
+    size_t struct_size;
+    int32_t seen;          /* WEIR_SEEN_* */
+    uint32_t commits;      /* with WEIR_SEEN_INDEX: a count that wraps, or begins anew at some other
+                              number when an application recovers the index */
+    int32_t proven;        /* nonzero: `txid` is known to be a state of this database */
+    uint32_t txid_commits; /* `txid` holds all of them up to that count */
+    weir_txid txid;        /* newest captured */
+} weir_db_sight;
+WEIR_API int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr);
 
 /* For how many milliseconds the replication of some database has now been holding its writer lock:
  * the longest of all; 0 when it holds none. It takes the lock for milliseconds, to checkpoint; a

@@ -399,6 +399,33 @@ int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel *cancel, 
     return wr_api_return(reterr, st, &e);
 }
 
+static weir_work work_of(const struct wr_db_effort *w)
+{
+    return (weir_work){.count = w->n, .errors = w->errors, .ns = w->ns};
+}
+
+static void put_counts(const struct wr_db_status *s, weir_db_info *ret)
+{
+    _Static_assert(WEIR_HOLDS == WR_DB_HOLDS, "the same bounds");
+    ret->db_bytes = (uint64_t)s->commit * s->page_size;
+    ret->wal_bytes = s->wal_bytes;
+    ret->wal_file_bytes = s->wal_file_bytes;
+    ret->captured_bytes = s->counts.wal_bytes;
+    ret->syncs = work_of(&s->counts.captures);
+    ret->passive = work_of(&s->counts.passive);
+    ret->truncate = work_of(&s->counts.truncate);
+    ret->wal_resets = s->resets;
+    ret->put_off = s->barriers_failed;
+    ret->forks = s->forks;
+    ret->scans = s->ledger_scans;
+    ret->full_sends = s->full_sends;
+    memcpy(ret->holds, s->counts.holds, sizeof(ret->holds));
+    ret->holds_ns = s->counts.holds_ns;
+    ret->hold_max_ns = s->barrier_max_ns;
+    ret->disk_full = s->disk_full;
+    ret->rival = s->rival;
+}
+
 int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr)
 {
     struct wr_err e = {0};
@@ -415,7 +442,35 @@ int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr)
     info.replica_count = (uint32_t)s.n_replicas;
     info.error_code = (int32_t)s.error;
     (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
+    put_counts(&s, &info);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));
+    return WEIR_OK;
+}
+
+int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr)
+{
+    static const int32_t words[] = {
+        [WR_PEEK_CLOSED] = WEIR_SEEN_CLOSED,
+        [WR_PEEK_OPEN] = WEIR_SEEN_INDEX,
+        [WR_PEEK_TORN] = WEIR_SEEN_TORN,
+        [WR_PEEK_GONE] = WEIR_SEEN_LOST,
+        [WR_PEEK_AT_REST] = WEIR_SEEN_AT_REST,
+        [WR_PEEK_WRITTEN] = WEIR_SEEN_WRITTEN,
+    };
+    struct wr_err e = {0};
+    struct wr_db_glance g;
+    weir_db_sight sight = {0};
+
+    if (!db || !ret || ret->struct_size < sizeof(size_t))
+        return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_db_look: bad argument"), &e);
+    wr_db_glance(db->db, &g);
+    sight.struct_size = ret->struct_size;
+    sight.seen = g.exists ? words[g.seen] : WEIR_SEEN_NOTHING;
+    sight.commits = g.count;
+    sight.proven = g.proven;
+    sight.txid_commits = g.closed_count;
+    sight.txid = g.txid;
+    memcpy(ret, &sight, wr_api_struct(ret->struct_size, sizeof(sight)));
     return WEIR_OK;
 }
 
@@ -431,6 +486,13 @@ int64_t weir_held_ms(weir *w)
     wr_mutex_unlock(&w->mutex);
     return longest_ns / 1000000;
 }
+
+static const char *const replica_states[] = {
+    [WR_REPLICA_UNKNOWN] = "listing",
+    [WR_REPLICA_READY] = "ready",
+    [WR_REPLICA_SENDING] = "sending",
+    [WR_REPLICA_STOPPED] = "stopped",
+};
 
 int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr)
 {
@@ -463,6 +525,12 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     info.findings = s.verified.findings;
     info.points_lost = s.verified.lost;
     info.last_ok_ms = s.last_ok_ms;
+    info.state = replica_states[s.state];
+    info.safe_txid = d.safe >> i & 1 && s.state != WR_REPLICA_STOPPED ? s.pos.txid : 0;
+    info.lag_files = s.queued;
+    info.lag_bytes = s.queued_bytes;
+    info.errors = s.errors;
+    info.sync_interval_ms = s.interval_ns / 1000000;
     info.error_code = (int32_t)s.error;
     (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));

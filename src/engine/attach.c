@@ -41,6 +41,7 @@ static enum wr_status connect(struct wr_db *db, struct wr_err *e)
         if (wr_file_open(db->fs, db->path, WR_FILE_READ, 0, &f, NULL) == WR_OK)
             wr_file_close(f);
     }
+    wr_peek_open(&db->peek, db->conn);
     db->started = false;
     db->skipped.frame = 0;
     db->torn_ns = 0;

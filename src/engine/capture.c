@@ -158,6 +158,8 @@ static enum wr_status look(struct wr_db *db, struct wr_err *e)
             e, WR_INTERNAL, "the WAL went back from frame %u to %u", db->pos.frame, h.mx_frame);
     }
     db->seen = h;
+    if (!wr_db_behind(db))
+        db->pos_count = h.change;
     db->wal_high = wr_max(db->wal_high, h.mx_frame);
     return WR_OK;
 }
@@ -453,15 +455,12 @@ static enum wr_status take_frames(struct wr_db *db, struct wr_pos *pos, uint32_t
     return st;
 }
 
-enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
+static enum wr_status capture(struct wr_db *db, struct wr_err *e)
 {
     uint32_t last_commit = 0, commit = 0;
-    struct wr_pos pos;
-    enum wr_status st = wr_db_look(db, e);
+    struct wr_pos pos = db->pos;
+    enum wr_status st = WR_OK;
 
-    if (st != WR_OK || !wr_db_behind(db))
-        return st;
-    pos = db->pos;
     if (pos.frame == 0) {
         st = start_chain(db, &pos, e);
         if (st == WR_OK)
@@ -482,6 +481,8 @@ enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
             (pos.cksum[0] != db->seen.frame_cksum[0] || pos.cksum[1] != db->seen.frame_cksum[1])))
         return wr_fail(e, WR_CORRUPT, "WAL frame %u is not the commit its index names", pos.frame);
     db->status.frames += pos.frame - db->pos.frame;
+    db->status.counts.wal_bytes +=
+        (uint64_t)(pos.frame - db->pos.frame) * (WR_FRAME_HEADER + db->view.page_size);
     db->pos = pos;
     db->view.commit = commit;
     /* An index recovery starts the count over. */
@@ -497,5 +498,20 @@ enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
     db->status.changes += db->seen.change - db->change_base;
     db->change_base = db->seen.change;
     db->change_commits = 0;
+    db->pos_count = db->seen.change;
     return WR_OK;
+}
+
+enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
+{
+    int64_t began_ns;
+    enum wr_status st = wr_db_look(db, e);
+
+    if (st != WR_OK || !wr_db_behind(db))
+        return st;
+    began_ns = wr_db_now_ns(db);
+    st = capture(db, e);
+    /* What fails here is counted where it is told (wr_db_trouble), among all that holds it up. */
+    wr_db_worked(db, &db->status.counts.captures, began_ns, WR_OK);
+    return st;
 }

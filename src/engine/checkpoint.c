@@ -170,10 +170,13 @@ static void room_again(struct wr_db *db)
 static enum wr_status checkpoint(
     struct wr_db *db, bool truncate, struct attempt *a, struct wr_err *e)
 {
+    struct wr_db_effort *work = truncate ? &db->status.counts.truncate : &db->status.counts.passive;
+    int64_t began_ns = wr_db_now_ns(db);
     enum wr_status st = wr_conn_checkpoint(db->conn, truncate, e);
     /* A TRUNCATE that got through has reset the index after copying everything. */
     uint32_t filled = truncate && st == WR_OK ? db->pos.frame : wr_conn_backfill(db->conn);
 
+    wr_db_worked(db, work, began_ns, st);
     if (filled != db->view.backfilled || (st != WR_OK && st != WR_BUSY)) /* a part was written */
         wr_db_mark_later(db);
     db->view.backfilled = wr_max(db->view.backfilled, filled);

@@ -89,6 +89,7 @@ static void warm(struct wr_db *db, bool written)
     if (written)
         note_write(db);
     db->undisturbed = !written;
+    wr_peek_close(&db->peek);
     db->open_ns = wr_db_now_ns(db);
     wr_db_go(db, DB_OPENING);
 }
@@ -114,6 +115,9 @@ bool wr_db_cool(struct wr_db *db)
     if (!same(&db->left, &after))
         warm(db, true);
     else
+        wr_peek_rest(&db->peek, db->path, db->wal_path, &db->left.db,
+            db->left.wal_there ? &db->left.wal : NULL);
+    if (db->state == DB_COLD)
         wr_log(DB_LOG(db), WR_DEBUG, "quiet, giving its connections back", DB_NAME(db),
             WR_F_TXID("txid", txid));
     return true;

@@ -111,6 +111,7 @@ enum wr_status wr_db_new(
         free_parts(db);
         return st;
     }
+    wr_peek_init(&db->peek);
     wr_mutex_init(&db->mutex);
     wr_cond_init(&db->cond);
     *ret = db;
@@ -275,6 +276,7 @@ void wr_db_free(struct wr_db *db)
     wr_db_detach(db, true);
     wr_pageset_release(&db->dirty);
     wr_pageset_release(&db->unnoted);
+    wr_peek_release(&db->peek);
     wr_mutex_release(&db->mutex);
     wr_cond_release(&db->cond);
     free_parts(db);

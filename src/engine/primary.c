@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "engine/primary_int.h"
 #include "run/watch.h"
+#include "sqlite/wal.h"
 
 /* The n-th fruitless look in a row is followed by the next one after 100 us << n. */
 #define LOOK_MIN_NS        ((int64_t)100 * 1000)
@@ -73,6 +74,13 @@ void wr_db_want(struct wr_db *db, int64_t at_ns)
     db->next_ns = wr_min(db->next_ns, at_ns);
 }
 
+void wr_db_worked(struct wr_db *db, struct wr_db_effort *work, int64_t began_ns, enum wr_status st)
+{
+    work->n++;
+    work->errors += st != WR_OK && st != WR_BUSY;
+    work->ns += wr_db_now_ns(db) - began_ns;
+}
+
 /* What goes on to be so, whatever else has ended. */
 static enum wr_status lasting(const struct wr_db *db, const char **ret_text)
 {
@@ -96,6 +104,7 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
 
     if (!failure)
         st = lasting(db, &text);
+    db->status.counts.captures.errors += failure && st != WR_NOTFOUND;
     news = st != db->last_error || strcmp(db->status.error_text, text) != 0;
     db->status.error = st;
     (void)snprintf(db->status.error_text, sizeof(db->status.error_text), "%s", text);
@@ -120,6 +129,7 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     if (db->conn)
         wr_db_leave(db, for_good);
     wr_view_release(&db->view);
+    wr_peek_close(&db->peek);
     wr_conn_close(db->conn);
     db->conn = NULL;
     db->started = false;
@@ -458,6 +468,19 @@ void wr_db_renumber_syncs(struct wr_db *db)
     wr_mutex_unlock(&db->mutex);
 }
 
+static uint64_t wal_bytes(const struct wr_db *db, uint32_t frames)
+{
+    return db->conn && frames > 0 ? wr_frame_offset(frames + 1, db->view.page_size) : 0;
+}
+
+/* Whether the TXID that the replica says it has counts in this history. COLD it is at rest, and all
+ * that have not stopped have all of it. */
+static bool is_safe(const struct wr_db *db, const struct db_replica *dr)
+{
+    return db->state == DB_COLD ? dr->now.state != WR_REPLICA_STOPPED
+                                : dr->joined && dr->now.pos.whole;
+}
+
 /* What callers may see, in one place at the end of a step. */
 static void publish(struct wr_db *db, uint64_t taken, bool captured)
 {
@@ -466,8 +489,19 @@ static void publish(struct wr_db *db, uint64_t taken, bool captured)
 
     db->status.state = state_names[db->state];
     db->status.txid = db->state == DB_COLD ? db->cold_txid : db->txid;
-    db->status.commit = db->view.commit;
+    if (db->state != DB_COLD) /* of which the size is still known */
+        db->status.commit = db->view.commit;
     db->status.wal_frames = db->conn ? db->seen.mx_frame : 0;
+    db->status.wal_bytes = wal_bytes(db, db->seen.mx_frame);
+    db->status.wal_file_bytes = wal_bytes(db, db->wal_high);
+    db->status.disk_full = db->no_rooms > 0 || (db->warned & DB_WARNED_FULL) != 0;
+    db->status.safe = 0;
+    for (size_t i = 0; i < db->n_replicas; i++)
+        db->status.safe |= (uint8_t)(is_safe(db, &db->replicas[i]) << i);
+    db->status.proven = db->state == DB_SYNCING || db->state == DB_COLD;
+    if (db->state == DB_SYNCING && wr_pageset_empty(&db->dirty))
+        db->closed_count = db->pos_count;
+    db->status.closed_count = db->closed_count;
     wr_mutex_lock(&db->mutex);
     db->shared = db->status;
     db->acked = acked;

@@ -13,6 +13,7 @@
 #include "engine/replica.h"
 #include "engine/retain.h"
 #include "run/sched.h"
+#include "sqlite/peek.h"
 
 #define WR_REPLICAS_MAX 8
 
@@ -106,18 +107,47 @@ enum wr_status wr_db_work_poll(struct wr_db *db, const struct wr_work_ticket *t,
 enum wr_status wr_db_work(struct wr_db *db, enum wr_work kind, int64_t timeout_ms,
     struct wr_cancel *cancel, uint64_t *ret_value, struct wr_err *e) WR_MUST_CHECK;
 
+/* Work of one kind, since wr_db_new. */
+struct wr_db_effort {
+    uint64_t n, errors;
+    int64_t ns; /* spent, on those that failed as well */
+};
+
+#define WR_DB_HOLDS 10
+
+struct wr_db_counts {
+    uint64_t wal_bytes;                  /* of frames that were read from the WAL, heads included */
+    struct wr_db_effort captures;          /* that found something new; errors: any that held it up */
+    struct wr_db_effort passive, truncate; /* checkpoints; one that readers kept short is no error */
+    /* Times that we had the writer lock for at most 0.1, 0.3, 1, 3, 10, 30, 100, 300 and 1000 ms,
+     * and for longer; and what they add up to. */
+    uint64_t holds[WR_DB_HOLDS];
+    int64_t holds_ns;
+};
+
+struct wr_db_status;
+/* Count the writer lock as held for so long. */
+void wr_db_count_hold(struct wr_db_status *s, int64_t held_ns);
+
 struct wr_db_status {
     const char *state; /* one word, static */
     uint64_t txid;     /* last closed */
     uint32_t page_size, commit;
     uint64_t wal_frames;      /* in the WAL now */
+    uint64_t wal_bytes;       /* of it, up to the last commit */
+    uint64_t wal_file_bytes;  /* of its file, as far as is known */
     uint64_t commits, frames; /* captured since it was attached */
     uint64_t changes;         /* commits that the wal-index counted meanwhile: the same number */
     uint64_t checkpoints, resets, barriers_failed, forks, ledger_scans, full_sends;
     uint64_t kept_pages;    /* copied aside for files that were being sent from the live database */
     int64_t barrier_max_ns; /* longest hold of the writer lock */
-    bool rival;             /* another process has held the checkpoint lock for seconds */
-    enum wr_status error;   /* of the last failure to attach or capture; LIMIT: a disk is full */
+    struct wr_db_counts counts;
+    bool rival;            /* another process has held the checkpoint lock for seconds */
+    bool proven;           /* txid, and what is captured beyond it, are this database's */
+    uint32_t closed_count; /* iChange of the wal-index, up to which txid holds all commits */
+    bool disk_full;        /* of the database, or of local state */
+    uint8_t safe;          /* bit i: what replica i says it has is of this history, and whole */
+    enum wr_status error;  /* of the last failure to attach or capture; LIMIT: a disk is full */
     char error_text[WR_ERR_MAX];
     size_t n_replicas;
 };
@@ -125,6 +155,19 @@ void wr_db_status(struct wr_db *db, struct wr_db_status *ret);
 /* `i` < n_replicas. *ret_name lives as long as the database. */
 void wr_db_replica_status(
     struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name);
+
+/* What applications have committed, beside what the engine has got. For a watcher that does not
+ * believe the engine: `seen` and `count` come from the wal-index, or the files, as they are now,
+ * and are there for whoever asks, whatever the database's steps do, or hang in. */
+struct wr_db_glance {
+    enum wr_peek_state seen;
+    uint32_t count; /* iChange, with WR_PEEK_OPEN */
+    bool exists;    /* with WR_PEEK_CLOSED: there is a file that is not empty */
+    bool proven;    /* from here on as in wr_db_status, as the last step left it */
+    uint32_t closed_count;
+    uint64_t txid;
+};
+void wr_db_glance(struct wr_db *db, struct wr_db_glance *ret);
 
 /* For how many nanoseconds writers have been kept out by us; 0: they are not. Milliseconds, unless
  * this process was stopped or a disk hangs. Waits for nothing. */

@@ -24,6 +24,7 @@
 #include "engine/seats.h"
 #include "engine/view.h"
 #include "sqlite/conn.h"
+#include "sqlite/peek.h"
 
 #include <stdatomic.h>
 
@@ -180,6 +181,8 @@ struct wr_db {
 
     _Atomic int64_t sealed_since_ns; /* since when we have the writer lock; WR_NEVER: we have not */
 
+    struct wr_peek peek; /* the database as others may look at it; told where it is by the steps */
+
     struct wr_mutex mutex;  /* guards the group below */
     struct wr_cond cond;    /* signalled when it changed */
     bool begun;             /* it was started; replicas wake it before that */
@@ -220,6 +223,8 @@ struct wr_db {
     bool unchecked;            /* a recovery may not find all frames of this WAL up to pos */
     uint32_t change_base;      /* iChange when we began counting */
     uint32_t change_commits;   /* commit frames captured since */
+    uint32_t pos_count;        /* iChange at pos */
+    uint32_t closed_count;     /* and as of db->txid */
     struct wr_pageset dirty;   /* captured, not in a closed TXID */
     struct wr_pageset unnoted; /* of them, not yet in the journal */
     uint32_t commit_closed;    /* database size at db->txid */
@@ -283,6 +288,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c);
 void wr_db_go(struct wr_db *db, enum db_state next);
 int64_t wr_db_now_ns(const struct wr_db *db);
 void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than that */
+/* Count a piece of work that ended with `st`. */
+void wr_db_worked(struct wr_db *db, struct wr_db_effort *work, int64_t began_ns, enum wr_status st);
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what);
 /* The TXID that syncs were to be told is of another state, or will never be; what they asked for is
  * in the last closed one, and in what is dirty. */

@@ -101,6 +101,7 @@ static void failed(
 
     r->failures++;
     wr_mutex_lock(&r->mutex);
+    r->now.errors++;
     if (r->now.state != WR_REPLICA_STOPPED) { /* which has its own error, for good */
         r->now.failing = true;
         r->now.error = st;
@@ -238,7 +239,7 @@ static void acknowledged(
 
         wr_list_remove(x);
         r->now.queued--;
-        r->now.queued_bytes -= p->bytes.n;
+        r->now.queued_bytes -= p->size;
         wr_parcel_unref(q->parcel);
         wr_free(q);
         r->now.pos = (struct wr_remote_pos){.txid = p->header.max_txid,
@@ -570,7 +571,7 @@ bool wr_replica_push(struct wr_replica *r, struct wr_parcel *p, unsigned found)
         q->parcel = wr_parcel_ref(p);
         wr_list_push(&r->queue, &q->link);
         r->now.queued++;
-        r->now.queued_bytes += p->bytes.n;
+        r->now.queued_bytes += p->size;
         pushed = true;
         wake = !r->now.failing || r->now.queued == 1; /* else its backoff says when */
     }

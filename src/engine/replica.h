@@ -43,13 +43,15 @@ struct wr_replica_status {
     unsigned found;         /* how often the position was found by listing */
     struct wr_tally tally;  /* of its files, as they were then */
     size_t queued;          /* files that wait, the one being sent included */
-    uint64_t queued_bytes;  /* of those in memory */
+    uint64_t queued_bytes;  /* of those that have a size yet */
+    uint64_t errors;        /* attempts that failed, ever */
     uint64_t streamed_size; /* of the last file that was read from the database while it was sent */
     int64_t lag_ms;         /* age of the oldest file that waits; 0: nothing does */
     bool failing;           /* the last attempt failed */
     bool contested;         /* the last listing found what we did not send, or it was in our way */
     bool continues;         /* contested by one file, which continues what we had sent */
     int64_t last_ok_ms;     /* wall time of the last acknowledgement or listing; 0: never */
+    int64_t interval_ns;    /* least time between two files; of wr_db_replica_status alone */
     enum wr_status error;   /* of the last failure, OK when none since the last success */
     char error_text[WR_ERR_MAX];
     struct wr_storage_counts requests;  /* the keeper's included, from the beginning on */

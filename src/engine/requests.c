@@ -186,10 +186,36 @@ void wr_db_status(struct wr_db *db, struct wr_db_status *ret)
     wr_mutex_unlock(&db->mutex);
 }
 
+void wr_db_glance(struct wr_db *db, struct wr_db_glance *ret)
+{
+    struct wr_file_mark file = {0};
+    struct wr_walidx index;
+
+    *ret = (struct wr_db_glance){0};
+    /* First what was got, then what there is: what comes in between is a difference too many, which
+     * the next look does not find. */
+    wr_mutex_lock(&db->mutex);
+    ret->proven = db->shared.proven;
+    ret->closed_count = db->shared.closed_count;
+    ret->txid = db->shared.txid;
+    wr_mutex_unlock(&db->mutex);
+    ret->seen = wr_peek(&db->peek, &index);
+    if (ret->seen == WR_PEEK_OPEN)
+        ret->count = index.change;
+    ret->exists =
+        ret->seen != WR_PEEK_CLOSED || (wr_file_mark_of(db->path, &file) && file.size > 1);
+}
+
 void wr_db_replica_status(
     struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name)
 {
+    int64_t interval_ns;
+
     assert(i < replica_count(db));
+    wr_mutex_lock(&db->mutex);
+    interval_ns = db->known_interval_ns[i];
+    wr_mutex_unlock(&db->mutex);
     wr_replica_status(db->known[i], ret);
+    ret->interval_ns = interval_ns;
     *ret_name = wr_storage_name(wr_replica_storage(db->known[i]));
 }

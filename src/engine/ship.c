@@ -348,6 +348,7 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
         st = WR_OK;
     } else if (st == WR_OK) {
         db->txid = txid;
+        db->closed_count = db->pos_count;
         if (db->no_rooms > 0)
             room_again(db);
         db->closed_ns = wr_db_now_ns(db);

@@ -48,6 +48,10 @@ bool wr_conn_pinned(const struct wr_conn *c);
 enum wr_status wr_conn_header(
     struct wr_conn *c, struct wr_walidx *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* The wal-index itself, for as long as it is open, and the file that it is. */
+const volatile uint8_t *wr_conn_index(
+    const struct wr_conn *c, uint64_t *ret_dev, uint64_t *ret_ino);
+
 /* Begin and end a read on the pinned connection: SQLite rebuilds a torn index under our pin. BUSY
  * when a live writer has it. */
 enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;
