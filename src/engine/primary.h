@@ -116,9 +116,10 @@ struct wr_db_effort {
 #define WR_DB_HOLDS 10
 
 struct wr_db_counts {
-    uint64_t wal_bytes;                  /* of frames that were read from the WAL, heads included */
-    struct wr_db_effort captures;          /* that found something new; errors: any that held it up */
-    struct wr_db_effort passive, truncate; /* checkpoints; one that readers kept short is no error */
+    uint64_t wal_bytes;           /* of frames that were read from the WAL, heads included */
+    struct wr_db_effort captures; /* that found something new; errors: any that held it up */
+    struct wr_db_effort passive,
+        truncate; /* checkpoints; one that readers kept short is no error */
     /* Times that we had the writer lock for at most 0.1, 0.3, 1, 3, 10, 30, 100, 300 and 1000 ms,
      * and for longer; and what they add up to. */
     uint64_t holds[WR_DB_HOLDS];
