@@ -85,10 +85,10 @@ static const char *const sync_examples[] = {
     "/var/lib/app.db", "-wait -timeout 1m /var/lib/app.db", NULL};
 const struct wr_command wr_command_sync = {
     .name = "sync",
-    .summary = "capture a database now, and with -wait upload it",
-    .about = "Have a running weir replicate capture what was committed to a database, without "
-             "waiting for its\n"
-             "interval; with -wait also upload it to every replica.",
+    .summary = "capture and send a database now, and with -wait until it is there",
+    .about =
+        "Have a running weir replicate capture and send what was committed to a database, without\n"
+        "waiting for its interval. With -wait until every replica has it.",
     .synopsis = sync_synopsis,
     .examples = sync_examples,
     .flags = sync_flags,
