@@ -373,21 +373,29 @@ class Test:
     def crowd(self, d):
         """More silent clients than there is room for: after a while there is room again."""
         crowd = []
-        for _ in range(200):
+        while len(crowd) < 300:
             s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             s.setblocking(False)
-            try:
-                s.connect(d.socket)
-            except OSError:
-                pass  # the queue is full
+
+            def joined(s=s):
+                try:
+                    s.connect(d.socket)
+                except OSError:
+                    return False  # the queue is full
+                return True
             crowd.append(s)
+            if not kit.wait_until(joined, 1):
+                break
 
         def answers():
             try:
                 return d.ask("GET", "/info", seconds=5)[0] == 200
             except OSError:
                 return False
-        self.found.check(kit.wait_until(answers, 40, 0.5), "a crowd keeps it from answering")
+        start = time.monotonic()
+        self.found.check(not answers(), "%d clients are no crowd" % len(crowd))
+        self.found.check(kit.wait_until(answers, 60, 0.5), "a crowd keeps it from answering")
+        self.found.check(time.monotonic() - start < 40, "a crowd keeps it from answering for long")
         for s in crowd:
             s.close()
         self.alive(d, "after a crowd")
