@@ -16,8 +16,9 @@
 
 #include <curl/curl.h>
 
-#define HEAD_MAX  ((size_t)64 << 10) /* bytes of an answer's head */
-#define QUOTE_MAX 200                /* bytes of an answer that an error quotes */
+#define HEAD_MAX       ((size_t)64 << 10)   /* bytes of an answer's head */
+#define TIMEOUT_MAX_MS ((int64_t)INT32_MAX) /* 24 days: libcurl takes no more everywhere */
+#define QUOTE_MAX      200                  /* bytes of an answer that an error quotes */
 
 struct answer {
     struct wr_buf body;
@@ -164,7 +165,8 @@ static bool set_up(CURL *c, const struct wr_client_request *q, const struct wr_b
            curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)wr_min(q->timeout_ms, TIMEOUT_MAX_MS)) ==
+               CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_HEADERDATA, a) == CURLE_OK &&

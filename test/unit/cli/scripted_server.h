@@ -20,7 +20,7 @@ static struct {
     int fd;
     char path[104];
     struct wr_thread thread;
-    atomic_bool over;
+    atomic_bool running, over;
     atomic_int asked;    /* connections so far */
     int code;            /* 0: what `raw` says */
     const char *body;    /* of the reply */
@@ -112,6 +112,7 @@ static void reply(int fd)
 static void serve(void *arg)
 {
     (void)arg;
+    atomic_store(&server.running, true);
     while (readable(server.fd)) {
         int fd = accept(server.fd, NULL, NULL);
 
@@ -139,6 +140,8 @@ static void server_start(const char *path)
     server.code = 200;
     server.body = "{}\n";
     T_OK(wr_thread_start(&server.thread, "server", 0, serve, NULL, &e));
+    while (!atomic_load(&server.running)) /* what its start allocated is gone again */
+        t_sleep_ms(1);
 }
 
 static void server_stop(void)

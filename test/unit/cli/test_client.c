@@ -473,6 +473,23 @@ static void test_slow(void **state)
     T(wr_mono_ms(wr_clock_system()) - start_ms < 10000);
 }
 
+static enum wr_status sweep_sync(void *arg)
+{
+    if (run(&wr_command_sync, arg) == 0)
+        return WR_OK;
+    T(strstr(err, "memory"));
+    return WR_NOMEM;
+}
+
+static void test_nomem(void **state)
+{
+    const char *sync[] = {"-socket", server.path, "-wait", "/p/app.db", NULL};
+
+    (void)state;
+    server.body = "{\"path\":\"/p/app.db\",\"txid\":42,\"replicated_txid\":42}";
+    t_sweep_nomem(sweep_sync, sync);
+}
+
 static void test_not_utf8(void **state)
 {
     (void)state;
@@ -507,4 +524,4 @@ T_MAIN(TEST(test_list), TEST(test_list_of_nonsense), TEST(test_info), TEST(test_
     TEST(test_unregister), TEST(test_usage), TEST(test_socket_of_the_configuration),
     TEST(test_nobody_there), TEST(test_not_allowed), TEST(test_malformed),
     TEST(test_answers_that_lack_something), TEST(test_huge), TEST(test_slow), TEST(test_not_utf8),
-    T_TEST(test_spans))
+    TEST(test_nomem), T_TEST(test_spans))

@@ -405,6 +405,40 @@ static void test_reset_that_fails(void **unused)
     wr_arena_release(&arena);
 }
 
+static enum wr_status sweep(int code)
+{
+    if (code == 0 && !err[0])
+        return WR_OK;
+    T(strstr(err, "memory") || strstr(err, "cannot print")); /* jansson does not say why */
+    return WR_NOMEM;
+}
+
+static enum wr_status sweep_status(void *arg)
+{
+    return sweep(run(&wr_command_status, arg));
+}
+
+static enum wr_status sweep_reset(void *arg)
+{
+    return sweep(run(&wr_command_reset, arg));
+}
+
+static void test_nomem(void **unused)
+{
+    static char body[1024];
+    const char *status[] = {"-config", config, NULL};
+    const char *reset[] = {"-config", config, "-dry-run", db, NULL};
+
+    (void)unused;
+    leave_files();
+    (void)snprintf(body, sizeof(body), "%s",
+        in_dir("{\"databases\":[{\"path\":\"%d/app.db\",\"status\":\"open\",\"txid\":1,"
+               "\"replicas\":[{\"url\":\"file:///r\",\"txid\":1,\"lag_seconds\":0}]}]}"));
+    server.body = body;
+    t_sweep_nomem(sweep_status, status);
+    t_sweep_nomem(sweep_reset, reset);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_status_without_a_daemon), TEST(test_status_of_what_cannot_be_read),
@@ -412,4 +446,4 @@ T_MAIN(TEST(test_status_without_a_daemon), TEST(test_status_of_what_cannot_be_re
     TEST(test_status_usage), TEST(test_reset), TEST(test_reset_of_nothing),
     TEST(test_reset_dry_run), TEST(test_reset_where_the_configuration_says),
     TEST(test_reset_beside_who_replicates), TEST(test_reset_follows_no_links),
-    TEST(test_reset_that_fails))
+    TEST(test_reset_that_fails), TEST(test_nomem))
