@@ -229,7 +229,7 @@ static enum wr_status read_dbs(
     for (size_t i = 0; st == WR_OK && i < n; i++)
         st = read_entry(d, wr_doc_item(d, list, i), top, i, &all, e);
     c->dbs = all.dbs;
-    c->ndbs = all.ndbs;
+    c->ndbs = c->nown = all.ndbs;
     c->dirs = all.dirs;
     c->ndirs = all.ndirs;
     return st == WR_OK ? wr_config_distinct(d, &all, e) : st;

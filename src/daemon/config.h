@@ -68,6 +68,7 @@ struct wr_config_socket {
 struct wr_config {
     const struct wr_config_db *dbs;
     size_t ndbs;
+    size_t nown; /* of them, first: with entries of their own; the others were found in `dirs` */
     const struct wr_config_dir *dirs;
     size_t ndirs;
     const char *exec; /* NULL: none */

@@ -103,10 +103,6 @@ enum wr_status wr_config_dir_keys(struct wr_doc *d, const yaml_node_t *node, siz
         wr_doc_warn(d, restore,
             "\"restore-if-db-not-exists\" has no effect for a directory: which of its databases "
             "are missing is not known");
-    if (ret->watch)
-        wr_doc_warn(d, wr_doc_get(d, node, "watch"),
-            "\"watch\" has no effect in this version: databases are looked for at the "
-            "start, and at a SIGHUP");
     return WR_OK;
 }
 

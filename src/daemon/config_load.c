@@ -200,7 +200,7 @@ enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char 
         return st;
     wr_config_defaults(c);
     c->dbs = db;
-    c->ndbs = 1;
+    c->ndbs = c->nown = 1;
     *ret = c;
     return WR_OK;
 }

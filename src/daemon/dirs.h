@@ -45,6 +45,13 @@ struct wr_dirs_found {
 enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir, bool open,
     wr_dirs_known_fn *known, void *arg, struct wr_dirs_found *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* What a look through all directories found out beside that. */
+struct wr_dirs_seen {
+    const char **dirs; /* that were listed */
+    size_t ndirs;
+    size_t nheadless; /* files that match and are no database, or not yet */
+};
+
 /*
  * Add the databases of all directories to c->dbs, behind those that have entries of their own and
  * keep them, and a warning for each that is refused. `open` as above.
@@ -54,6 +61,6 @@ enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir,
  * be read is a warning.
  */
 enum wr_status wr_dirs_expand(struct wr_arena *a, struct wr_config *c, bool open, bool lenient,
-    struct wr_err *e) WR_MUST_CHECK;
+    struct wr_dirs_seen *ret, struct wr_err *e) WR_MUST_CHECK; /* `ret` may be NULL */
 
 #endif

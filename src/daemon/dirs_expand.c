@@ -226,8 +226,28 @@ static enum wr_status check_state(struct wr_arena *a, const struct wr_config *c,
     return WR_OK;
 }
 
-enum wr_status wr_dirs_expand(
-    struct wr_arena *a, struct wr_config *c, bool open, bool lenient, struct wr_err *e)
+/* In one list. */
+static enum wr_status tell_seen(struct wr_arena *a, const struct all *all, size_t ndirs,
+    struct wr_dirs_seen *ret, struct wr_err *e)
+{
+    size_t n = 0;
+
+    *ret = (struct wr_dirs_seen){0};
+    for (size_t i = 0; i < ndirs; i++)
+        n += all->found[i].ndirs;
+    ret->dirs = wr_arena_array(a, n, sizeof(*ret->dirs));
+    if (!ret->dirs)
+        return no_memory(e);
+    for (size_t i = 0; i < ndirs; i++) {
+        ret->nheadless += all->found[i].nheadless;
+        for (size_t j = 0; j < all->found[i].ndirs; j++)
+            ret->dirs[ret->ndirs++] = all->found[i].dirs[j];
+    }
+    return WR_OK;
+}
+
+enum wr_status wr_dirs_expand(struct wr_arena *a, struct wr_config *c, bool open, bool lenient,
+    struct wr_dirs_seen *ret, struct wr_err *e)
 {
     struct all all = {.found = wr_arena_array(a, c->ndirs, sizeof(*all.found))};
     struct entries files = {0};
@@ -255,6 +275,8 @@ enum wr_status wr_dirs_expand(
     wr_arena_release(&scratch);
     if (st == WR_OK && all.warnings.nomem)
         st = no_memory(e);
+    if (st == WR_OK && ret)
+        st = tell_seen(a, &all, c->ndirs, ret, e);
     c->warnings = all.warnings.first;
     return st;
 }

@@ -22,6 +22,7 @@
 #include "daemon/reload.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
+#include "daemon/watchdir.h"
 
 #include <signal.h>
 
@@ -42,6 +43,7 @@ struct server {
     weir *w;
     struct wr_fleet *fleet;                         /* NULL before it is wanted */
     struct wr_control *control;                     /* NULL: no socket */
+    struct wr_watchdir *watchdir;                   /* NULL: no directory is watched */
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
     struct wr_arena *reloaded;                      /* holds `config`; NULL: that is the caller's */
     struct wr_served *ret;
@@ -249,7 +251,7 @@ static struct wr_config *load_again(struct server *s, struct wr_arena *a)
     enum wr_status st = wr_config_load(a, s->options->config_path, s->options->expand_env, &c, &e);
 
     if (st == WR_OK)
-        st = wr_dirs_expand(a, c, true, false, &e);
+        st = wr_dirs_expand(a, c, true, false, NULL, &e);
     if (st != WR_OK) {
         wr_say(
             s->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", e.text));
@@ -260,32 +262,67 @@ static struct wr_config *load_again(struct server *s, struct wr_arena *a)
     return c;
 }
 
-/* SIGHUP. What it was asked for in the moment is what it gets, so once for any number of them. */
-static void reload(struct server *s)
+/* Databases that come and go by themselves. Without that the others are replicated all the same. */
+static void watch_dirs(struct server *s)
 {
-    struct wr_reload r = {.w = s->w,
+    struct wr_err e = {0};
+
+    if (!s->options->once && wr_watchdir_new(s->config, s->fleet, s->log,
+                                 s->options->shutdown_sync_timeout_ms, &s->watchdir, &e) != WR_OK)
+        wr_say(s->log, WEIR_LOG_ERROR,
+            "directories are not watched, new databases in them need a reload",
+            WR_F_Z("error", e.text));
+}
+
+static void unwatch_dirs(struct server *s)
+{
+    wr_watchdir_stop(s->watchdir);
+    wr_watchdir_free(s->watchdir);
+    s->watchdir = NULL;
+}
+
+/* What is replicated now becomes what `c` says. False: out of memory, and nothing has changed. */
+static bool change_to(struct server *s, const struct wr_config *c)
+{
+    const struct wr_reload r = {.w = s->w,
         .fleet = s->fleet,
         .log = s->log,
         .cancel = s->cancel,
         .last_sync_ms = s->options->shutdown_sync_timeout_ms};
-    struct wr_arena *arena;
+    struct wr_config now = *s->config;
+    struct wr_arena arena;
+    bool ok;
+
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    wr_watchdir_stop(s->watchdir);
+    ok = !s->watchdir || wr_watchdir_config(s->watchdir, &arena, &now) == WR_OK;
+    if (ok)
+        wr_reload_apply(&r, &now, c);
+    wr_arena_release(&arena);
+    return ok;
+}
+
+/* SIGHUP. What it was asked for in the moment is what it gets, so once for any number of them. */
+static void reload(struct server *s)
+{
+    struct wr_arena *arena = wr_alloc(sizeof(*arena));
     struct wr_config *c;
 
     wr_signals_take_reload(&s->signals);
-    arena = wr_alloc(sizeof(*arena));
     if (!arena)
         return; /* out of memory: nothing has changed */
     wr_arena_init(arena, WR_ARENA_MAX);
     c = load_again(s, arena);
-    if (!c) {
+    if (!c || !change_to(s, c)) {
         wr_arena_release(arena);
         wr_free(arena);
         return;
     }
-    wr_reload_apply(&r, s->config, c);
+    unwatch_dirs(s);
     drop_reloaded(s);
     s->config = c;
     s->reloaded = arena;
+    watch_dirs(s);
     wr_say(s->log, WEIR_LOG_INFO, "reloaded", WR_F_U64("dbs", wr_fleet_count(s->fleet)));
 }
 
@@ -359,6 +396,7 @@ static void close_doors(struct server *s)
     if (s->fleet)
         wr_fleet_cancel(s->fleet);
     wr_control_free(s->control);
+    unwatch_dirs(s);
 }
 
 /* Steps 1 to 3. Whether a last sync makes sense. */
@@ -370,6 +408,7 @@ static bool run(struct server *s)
     if (!restore_missing(s) || !add_all(s))
         return false;
     open_doors(s);
+    watch_dirs(s);
     if (s->options->reloads)
         wr_signals_let_reload(&s->signals);
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);

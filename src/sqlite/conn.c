@@ -355,8 +355,7 @@ enum wr_status wr_conn_header(struct wr_conn *c, struct wr_walidx *ret, struct w
     return wr_walidx_read(c->shm, shm_barrier, c, ret, e);
 }
 
-const volatile uint8_t *wr_conn_index(
-    const struct wr_conn *c, uint64_t *ret_dev, uint64_t *ret_ino)
+const volatile uint8_t *wr_conn_index(const struct wr_conn *c, uint64_t *ret_dev, uint64_t *ret_ino)
 {
     *ret_dev = c->is[FILE_SHM].dev;
     *ret_ino = c->is[FILE_SHM].ino;

@@ -419,7 +419,7 @@ static void test_no_directory(void **state)
 
 static enum wr_status expand(struct wr_config *c, bool lenient, struct wr_err *e)
 {
-    return wr_dirs_expand(t_call()->scratch, c, scan_open, lenient, e);
+    return wr_dirs_expand(t_call()->scratch, c, scan_open, lenient, NULL, e);
 }
 
 static void expand_fails(const char *text, const char *want)
@@ -607,7 +607,7 @@ static enum wr_status sweep(void *arg)
     wr_arena_init(&a, WR_ARENA_MAX);
     st = wr_config_load(&a, file, true, &c, NULL);
     if (st == WR_OK)
-        st = wr_dirs_expand(&a, c, false, false, NULL);
+        st = wr_dirs_expand(&a, c, false, false, NULL, NULL);
     if (st == WR_OK)
         T(c->ndbs == 3 && c->warnings);
     wr_arena_release(&a);
