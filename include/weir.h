@@ -142,8 +142,9 @@ WEIR_API int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr);
  * under `dbs:`, and for what is kept of its past "levels" ("30s,5m,1h"; "": none),
  * "snapshot.interval" ("0s": only the first), "snapshot.retention", "l0-retention",
  * "retention.enabled" and "retention.grace"; without them Litestream's defaults. With
- * "validation.interval" every replica is verified (weir_verify) so often. Beyond these times
- * "snapshot.keep" ("3") keeps so many of the newest snapshots, and "snapshot.keep-hourly",
+ * "validation.interval" every replica is verified (weir_verify) so often, and one whose newest
+ * state is damaged gets a snapshot. Beyond these times "snapshot.keep" ("3") keeps so many of the
+ * newest snapshots, and "snapshot.keep-hourly",
  * "-daily", "-weekly", "-monthly" and "-yearly" a point of each of the last so many periods, in
  * UTC: its newest snapshot, or its newest point if it has none; 100000 at most, 0: none. Nothing
  * leaves the machine before weir_db_add_replica. The handle stays valid until weir_db_remove or

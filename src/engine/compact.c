@@ -398,6 +398,7 @@ static enum wr_status go_on(struct wr_db *db, struct db_replica *dr, struct wr_e
         wr_db_levels_drop(db, dr);
         look_at_levels(db, dr);
     }
+    wr_db_heal(db, dr);
     return give_work(db, dr, e);
 }
 

@@ -121,6 +121,8 @@ struct db_replica {
     enum joined_by joined_by;
     bool toll_open;                              /* it joined with a file of unknown size */
     struct wr_toll toll;                         /* what a restore of it reads */
+    uint64_t heal_txid;                          /* a snapshot of that, or behind it, is wanted */
+    unsigned healed;                             /* now.verified.unsound that this is for */
     struct db_work works[WR_WORKS];              /* by enum wr_work */
     int64_t stall_ns;                            /* since when none of it gets on; 0: it does */
     bool retaining;                              /* the keeper is at WR_WORK_RETAIN */
@@ -386,7 +388,7 @@ enum wr_status wr_db_list_pages(const struct wr_db *db, const struct wr_pageset 
 /* Of a file that leads from before `min`, with rolling checksum `pre`, to db->txid. */
 struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t pre);
 bool wr_db_ship_due(struct wr_db *db, bool forced);
-bool wr_db_join_due(struct wr_db *db);
+bool wr_db_join_due(struct wr_db *db); /* or a TXID must be closed for a replica */
 
 /* make.c: a file with header `h` of these pages of the database, which is as of the last closed
  * TXID. INTERNAL: they are not those of the ledger. */
@@ -441,6 +443,12 @@ bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr);
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p);
 /* That file is there. */
 void wr_db_toll_settle(struct db_replica *dr);
+
+/* Where the newest state was found to be damaged, a snapshot is wanted: once for each time that it
+ * is found. Of a replica that has joined. */
+void wr_db_heal(struct wr_db *db, struct db_replica *dr);
+/* The least that db->txid must be for that; 0: it is not wanted. */
+uint64_t wr_db_heal_least(const struct wr_db *db);
 
 /* requests.c: a part of a wait, at most until `end_ns` (monotonic); `what`, it
  * is for. OK: look again; BUSY: another process has the database; CANCELED; TIMEOUT. */

@@ -465,6 +465,8 @@ static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storag
     const struct wr_verifier_opts vo = {.sched = o->sched,
         .storage = storage,
         .label = o->label,
+        .notify = o->notify,
+        .arg = o->arg,
         .interval_ns = o->verify_ns,
         .lock_offset = o->lock_offset};
     const struct wr_keeper_opts ko = {.sched = o->sched,

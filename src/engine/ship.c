@@ -58,6 +58,8 @@ bool wr_db_join_due(struct wr_db *db)
 {
     if (waits_for_room(db))
         return false;
+    if (wr_db_heal_least(db) > db->txid)
+        return true;
     for (size_t i = 0; i < db->n_replicas; i++) {
         if (may_join(&db->replicas[i]))
             return true;
@@ -365,7 +367,7 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
     return st;
 }
 
-/* The least TXID that lets all replicas join that are to. */
+/* The least TXID that lets all replicas join that are to, and get the snapshot that they want. */
 static enum wr_status least_txid(const struct wr_db *db, uint64_t *ret, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
@@ -378,6 +380,7 @@ static enum wr_status least_txid(const struct wr_db *db, uint64_t *ret, struct w
             st = wr_db_join_least(db, &db->replicas[i], &least, e);
         *ret = wr_max(*ret, least);
     }
+    *ret = wr_max(*ret, wr_db_heal_least(db));
     return st;
 }
 

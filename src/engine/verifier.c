@@ -19,6 +19,8 @@ struct wr_verifier {
     struct wr_actor actor;
     struct wr_storage *storage;
     char *label;
+    void (*notify)(void *arg);
+    void *arg;
     int64_t interval_ns;
     uint32_t lock_offset;
 
@@ -82,6 +84,11 @@ static void note_end(struct wr_verifier *v, int64_t now_ms, enum wr_status st,
         to->findings = r->findings;
         to->lost = r->lost;
     }
+    if (r->newest_unsound) {
+        to->unsound++;
+        to->unsound_txid = r->newest_txid;
+        (void)snprintf(to->unsound_why, sizeof(to->unsound_why), "%s", r->newest_why);
+    }
     if (st != WR_CANCELED) {
         to->error = st;
         (void)snprintf(to->error_text, sizeof(to->error_text), "%s", text);
@@ -105,6 +112,8 @@ static enum wr_status verify(struct wr_verifier *v, struct wr_call *c)
         return WR_OK;
     log_end(v, st, &r, e.text);
     note_end(v, wr_wall_ms(c->clock), st, &r, e.text);
+    if (r.newest_unsound)
+        v->notify(v->arg);
     return st;
 }
 
@@ -162,6 +171,8 @@ enum wr_status wr_verifier_new(
     }
     v->actor = (struct wr_actor){.step = verifier_step, .lane = WR_LANE_CHECK, .sched = o->sched};
     v->storage = o->storage;
+    v->notify = o->notify;
+    v->arg = o->arg;
     v->interval_ns = o->interval_ns;
     v->lock_offset = o->lock_offset;
     st = wr_sched_add(&v->actor, e);

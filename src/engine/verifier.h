@@ -22,8 +22,10 @@ struct wr_verifier_opts {
     struct wr_sched *sched;
     struct wr_storage *storage; /* the replica's; it outlives the verifier */
     const char *label;          /* of the database, in logs */
-    int64_t interval_ns;        /* > 0 */
-    uint32_t lock_offset;       /* byte offset of SQLite's lock page */
+    void (*notify)(void *arg);  /* the newest state is unsound; it must only wake an actor */
+    void *arg;
+    int64_t interval_ns;  /* > 0 */
+    uint32_t lock_offset; /* byte offset of SQLite's lock page */
 };
 enum wr_status wr_verifier_new(
     const struct wr_verifier_opts *o, struct wr_verifier **ret, struct wr_err *e) WR_MUST_CHECK;
@@ -35,11 +37,14 @@ void wr_verifier_cancel(struct wr_verifier *v);
 
 /* What is known of the replica. = {0}: nothing, yet. */
 struct wr_verifier_report {
-    int64_t ended_ms;     /* Unix; when it was last read to its end; 0: never */
-    uint64_t proven_txid; /* by then: the newest point that was proven; 0: none */
-    uint64_t findings;    /* and what was wrong (verify.h) */
-    uint64_t lost;        /* points that cannot be restored */
-    enum wr_status error; /* CORRUPT: there were findings; else why it could not be read since */
+    int64_t ended_ms;      /* Unix; when it was last read to its end; 0: never */
+    uint64_t proven_txid;  /* by then: the newest point that was proven; 0: none */
+    uint64_t findings;     /* and what was wrong (verify.h) */
+    uint64_t lost;         /* points that cannot be restored */
+    unsigned unsound;      /* times that the newest state was so (verify.h) */
+    uint64_t unsound_txid; /* the last time: which that was */
+    char unsound_why[128]; /* and what is wrong */
+    enum wr_status error;  /* CORRUPT: there were findings; else why it could not be read since */
     char error_text[WR_ERR_MAX];
 };
 void wr_verifier_report(struct wr_verifier *v, struct wr_verifier_report *ret);

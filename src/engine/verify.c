@@ -8,6 +8,7 @@
 #include "engine/crew.h"
 #include "engine/legacy.h"
 #include "engine/lost.h"
+#include "engine/plan.h"
 #include "storage/storage.h"
 
 #define PARALLEL     4
@@ -200,6 +201,52 @@ static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
     return st;
 }
 
+/* Whether a file that a restore of the newest state would read, by names, is no good. */
+static enum wr_status look_at_way(struct wr_verify_run *v, struct wr_err *e)
+{
+    const struct wr_plan_target newest = {0};
+    size_t *chain = wr_array(v->files.n, sizeof(*chain)), n = 0;
+    struct wr_verify_result *r = v->r;
+    struct wr_err why = {0};
+    enum wr_status st = WR_OK;
+
+    if (!chain)
+        return wr_fail(e, WR_NOMEM, "plan of %zu files: out of memory", v->files.n);
+    if (wr_plan(v->files.p, v->files.n, &newest, chain, &n, &why) != WR_OK) {
+        r->newest_unsound = true;
+        (void)snprintf(r->newest_why, sizeof(r->newest_why), "files that lead there are missing");
+    }
+    for (size_t i = 0; i < n && !r->newest_unsound; i++) {
+        const struct wr_ltx_file *f = &v->files.p[chain[i]];
+        char name[WR_LAYOUT_NAME_MAX];
+
+        if (wr_verify_mark_of(v, f)->state != WR_VERIFY_BAD)
+            continue;
+        wr_layout_name(name, f);
+        r->newest_unsound = true;
+        (void)snprintf(
+            r->newest_why, sizeof(r->newest_why), "level %u %s is no good", f->level, name);
+    }
+    wr_free(chain);
+    return st;
+}
+
+/* The newest state is what most restores are of. */
+static enum wr_status judge_newest(struct wr_verify_run *v, struct wr_err *e)
+{
+    struct wr_verify_result *r = v->r;
+
+    for (size_t i = 0; i < v->files.n; i++)
+        r->newest_txid = wr_max(r->newest_txid, v->files.p[i].max);
+    if (v->files.n == 0 || r->findings == 0)
+        return WR_OK;
+    if (v->n_points > 0 && v->points[v->n_points - 1] == r->newest_txid)
+        return look_at_way(v, e);
+    r->newest_unsound = true;
+    (void)snprintf(r->newest_why, sizeof(r->newest_why), "nothing leads there that is good");
+    return WR_OK;
+}
+
 static enum wr_status nothing_there(struct wr_verify_run *v, struct wr_err *e)
 {
     struct wr_legacy *legacy = NULL;
@@ -225,6 +272,8 @@ static enum wr_status verify(struct wr_verify_run *v, struct wr_err *e)
         st = wr_verify_walk(v, e);
     if (st == WR_OK)
         st = judge(v, e);
+    if (st == WR_OK)
+        st = judge_newest(v, e);
     if (st == WR_OK && v->files.n == 0) /* by now */
         st = nothing_there(v, e);
     if (st == WR_OK && v->r->findings > 0)

@@ -23,6 +23,7 @@
 #include "base/base.h"
 #include "base/call.h"
 #include "base/status.h"
+#include "engine/layout.h"
 
 struct wr_storage;
 
@@ -71,6 +72,11 @@ struct wr_verify_result {
     uint64_t first_txid, last_txid, proven_txid; /* of points, the last proven one; 0: none */
     int64_t first_ms, last_ms, proven_ms;        /* times of the files that lead there */
     uint64_t plain_first, plain_last;            /* the range of those not proven; 0: none */
+    /* The newest TXID that there is a file for. Unsound: it cannot be restored, or a restore would
+     * begin with a way to it on which a file is no good; when the replica was read to its end. */
+    uint64_t newest_txid;
+    bool newest_unsound;
+    char newest_why[WR_LAYOUT_NAME_MAX + 80]; /* the first such file; or that there is no way */
 };
 
 /* Read all that can be restored from. *ret is written in every case, as far as it went.

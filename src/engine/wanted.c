@@ -1,7 +1,6 @@
 /*
  * wanted.c - what is done for a replica because it is wanted, not because its time has come: what
- * callers ask for (work.c), a snapshot where the newest state was found to be damaged, and one
- * where a restore would read too much.
+ * callers ask for (work.c), and a snapshot where the newest state was found to be damaged.
  *
  * A request is begun for each replica in the step in which all that was committed before it is
  * captured and closed, and is of the TXID that was the last one then. It ends when that is reached,
@@ -120,9 +119,48 @@ static bool is_asked_for(const struct db_replica *dr)
            dr->toll.snapshot < dr->works[WR_WORK_SNAPSHOT].goal;
 }
 
+/* It must have a name that is not taken: so it is of a TXID with nothing new in it, if there is a
+ * snapshot of the last one, which may be what is damaged. */
+void wr_db_heal(struct wr_db *db, struct db_replica *dr)
+{
+    const struct wr_verifier_report *v = &dr->now.verified;
+
+    if (v->unsound == dr->healed)
+        return;
+    dr->healed = v->unsound;
+    if (dr->toll.snapshot > v->unsound_txid) /* one was sent meanwhile */
+        return;
+    dr->heal_txid = dr->toll.snapshot >= db->txid ? dr->toll.snapshot + 1 : db->txid;
+    dr->levels[WR_LEVEL_SNAPSHOT].retry_ns = 0;
+    wr_log(DB_LOG(db), WR_WARN,
+        "the newest state of a replica is damaged, sending a snapshot: from there on it is whole",
+        DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+        WR_F_TXID("damaged_txid", v->unsound_txid), WR_F_TXID("snapshot_txid", dr->heal_txid),
+        WR_F_Z("reason", v->unsound_why));
+    wr_db_want(db, wr_db_now_ns(db)); /* there may be a TXID to close */
+}
+
+static bool heals(const struct db_replica *dr)
+{
+    return dr->joined && dr->toll.snapshot < dr->heal_txid;
+}
+
+uint64_t wr_db_heal_least(const struct wr_db *db)
+{
+    uint64_t least = 0;
+
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        if (heals(&db->replicas[i]))
+            least = wr_max(least, db->replicas[i].heal_txid);
+    }
+    return least;
+}
+
 bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->toll.snapshot < db->txid && is_asked_for(dr);
+    bool heal = heals(dr) && db->txid >= dr->heal_txid;
+
+    return dr->toll.snapshot < db->txid && (heal || is_asked_for(dr));
 }
 
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p)

@@ -10,6 +10,7 @@ The times are those of history.py: a day of levels, snapshots and retention in s
   a replica with one file damaged is never found whole: a flipped bit, a cut, a swap, a file of another database
   where a file is missing, what is found agrees with what restores
   in a bucket it is the same; a store that refuses is no damage
+  what is found while weir runs, by validation.interval, on the way to the newest state, is mended by a snapshot
   exit codes and JSON are what the manual says
 
 Prints one line per finding and exits 1 when there was any.
@@ -76,7 +77,8 @@ class Run:
         writer.ended.set()
         writer.join()
         self.found.check(not writer.error, "the application: %s" % writer.error)
-        self.found.check(self.weir.stop() == 0, "weir did not end well")
+        code = self.weir.stop()
+        self.found.check(code == 0, "weir ended with %s" % code)
 
     def judge_end(self):
         """All that was verified restores."""
@@ -219,6 +221,56 @@ class Run:
         self.found.check(r.returncode == 0 and "all proven" in r.stdout, "as text: %s %s" % (r.stdout, r.stderr))
 
 
+HEALING = """
+levels: []
+snapshot: {interval: 24h}
+validation: {interval: 1s}
+dbs: [{path: %s, replica: {url: "%s", sync-interval: 20ms}}]
+"""
+
+
+def judge_healing(args, found):
+    """A file of the way to the newest state is spoiled while weir runs: it finds that, sends a snapshot, and finds
+    the newest state whole again. Then that snapshot, while nothing is written."""
+    path, replica, config = found.path("heals.db"), found.path("heals"), found.path("heals.yml")
+    url = "file://" + replica
+    with open(config, "w") as f:
+        f.write(HEALING % (path, url))
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript("PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+    weir = history.Configured(args.weir, path, url, found.path("heals.log"), config)
+    weir.start()
+    for i in range(5):
+        before = len(kit.txids(replica))
+        db.execute("INSERT INTO t(v) VALUES(randomblob(3000))")
+        found.check(kit.wait_until(lambda: len(kit.txids(replica)) > before), "commit %d was not sent" % i)
+    for level in (0, 9):
+        newest = max(k for k in kit.objects(replica)[0] if k[0] == level)
+        name = kit.objects(replica)[0][newest]
+        body = kit.read(name)
+        with open(name, "wb") as f:
+            f.write(body[:-1] + bytes([body[-1] ^ 1]))
+        healing = len(weir.logged("sending a snapshot: from there on it is whole"))
+        found.check(kit.wait_until(lambda: len(weir.logged("sending a snapshot: from there on")) > healing),
+                    "no snapshot is announced for %s: %s" % (newest, weir.lines()[-3:]))
+        found.check(kit.wait_until(lambda: max(k for k in kit.objects(replica)[0])[2] >= newest[2] + (level == 9)),
+                    "no snapshot is sent for %s" % (newest,))
+        code, said = kit.restore(args.weir, url, found.path("healed"))
+        if found.check(code == 0, "after %s: restore says %s" % (newest, said)):
+            is_there = sqlite3.connect(found.path("healed")).execute("SELECT count(*), sum(length(v)) FROM t").fetchone()
+            found.check(is_there == (5, 15000), "restored is %s" % (is_there,))
+        said = len(weir.logged("a replica is damaged"))  # the file still is
+        found.check(kit.wait_until(lambda: len(weir.logged("a replica is damaged")) > said + 1), "it is not looked at again")
+        found.check(len(weir.logged("sending a snapshot: from there on")) == healing + 1, "more than one snapshot")
+    report = json.loads(subprocess.run([args.weir, "verify", "-json", url], capture_output=True, text=True).stdout)[0]
+    # the state that both of them led to is lost, and stays so
+    found.check(report["proven_txid"] == report["last_txid"] and report["points_lost"] == 1,
+                "in the end %s" % report)
+    code = weir.stop()
+    found.check(code == 0, "weir ended with %s: %s" % (code, weir.lines()[-1:]))
+    db.close()
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("weir")
@@ -226,7 +278,9 @@ def main():
     p.add_argument("--rounds", type=int, default=8)
     p.add_argument("--seed", type=int, default=1)
     found = kit.Findings("verify")
-    run = Run(p.parse_args(), found)
+    args = p.parse_args()
+    judge_healing(args, found)
+    run = Run(args, found)
     try:
         run.live()
     finally:

@@ -88,7 +88,153 @@ static void test_damage_is_told(void **state)
     T(is.proven_txid > 0 && is.proven_txid < txid);
     T(strstr(is.error_text, ".ltx"));
     T(strstr(h.w.error, "a replica is damaged") && h.w.errors == 1);
-    T(strstr(h.w.warning, "damage in a replica"));
+    T(strstr(h.w.warning, "the newest state of a replica is damaged, sending a snapshot"));
+    T(strstr(h.w.warning, "is no good") || strstr(h.w.warning, "nothing leads there"));
+    end(&h);
+}
+
+static void spoil(struct history *h, const struct wr_ltx_file *f)
+{
+    struct object o = bucket_get(&h->w, f);
+
+    o.body[f->size - 1] ^= 1;
+    bucket_remove(&h->w, f);
+    bucket_put(&h->w, &o);
+}
+
+static size_t snapshots(struct history *h)
+{
+    struct wr_ltx_file f = {0};
+
+    return bucket_count_level(&h->w, 9, &f);
+}
+
+static void begin_without_levels(struct history *h, size_t buckets)
+{
+    begin_verified(h, buckets);
+    world_stop(&h->w);
+    h->w.opts.cadence = (struct wr_cadence){0};
+    world_start(&h->w);
+    (void)world_sync(&h->w);
+}
+
+/* The newest file is spoiled: the next verification finds that, a snapshot is sent, and the one
+ * after that finds the newest state whole. The file itself stays damaged. */
+static void test_the_newest_state_heals(void **state)
+{
+    struct wr_verifier_report is;
+    struct wr_ltx_file f = {0};
+    struct history h;
+    uint64_t txid;
+
+    (void)state;
+    begin_without_levels(&h, 2);
+    write_every(&h, 1, 20);
+    txid = world_sync(&h.w);
+    (void)bucket_count_level(&h.w, 0, &f);
+    T(f.max == txid);
+    spoil(&h, &f);
+    world_run(&h.w, HOUR + SECOND);
+    is = status_of(&h, 0).verified;
+    T(is.unsound == 1 && is.unsound_txid == txid && is.lost == 1);
+    T(status_of(&h, 1).verified.unsound == 0); /* of the other replica all is well */
+    world_run(&h.w, 10 * SECOND);
+    T(snapshots(&h) == 2);
+    world_check(&h.w, 0);
+    world_run(&h.w, HOUR);
+    is = status_of(&h, 0).verified;
+    T(is.unsound == 1 && is.lost == 0 && is.proven_txid == txid && is.findings == 1);
+    world_run(&h.w, 5 * HOUR);
+    T(snapshots(&h) == 2); /* once was enough */
+    end(&h);
+}
+
+/* It is the snapshot of the newest state that is spoiled: one of the same name cannot be sent. */
+static void test_a_spoiled_snapshot_heals(void **state)
+{
+    struct wr_verifier_report is;
+    struct wr_ltx_file f = {0};
+    uint64_t value = 0, txid;
+    struct wr_err e = {0};
+    struct history h;
+
+    (void)state;
+    begin_without_levels(&h, 1);
+    write_for(&h, 5);
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 60 * SECOND, &txid, &e) == WR_OK);
+    (void)bucket_count_level(&h.w, 9, &f);
+    T(f.max == txid && snapshots(&h) == 2);
+    spoil(&h, &f);
+    world_run(&h.w, HOUR + 10 * SECOND);
+    is = status_of(&h, 0).verified;
+    T(is.unsound == 1 && is.lost == 0 && is.findings == 1); /* level 0 leads there, too */
+    T(bucket_count_level(&h.w, 9, &f) == 3 && f.max == txid + 1);
+    world_check(&h.w, 0);
+    write_for(&h, 5);
+    world_check(&h.w, 0);
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 60 * SECOND, &value, &e) == WR_OK);
+    assert_int_equal(value, txid + 6);
+    world_run(&h.w, HOUR);
+    is = status_of(&h, 0).verified;
+    T(is.unsound == 1 && is.proven_txid == txid + 6);
+    T(world_restore(&h.w, 0, txid).n > 0);
+    end(&h);
+}
+
+/* What is of the past is told, and no reason to send anything. */
+static void test_damage_of_the_past(void **state)
+{
+    struct wr_verifier_report is;
+    struct wr_ltx_file f = {0};
+    uint64_t txid;
+    struct wr_err e = {0};
+    struct history h;
+
+    (void)state;
+    begin_without_levels(&h, 1);
+    write_for(&h, 5);
+    (void)bucket_count_level(&h.w, 0, &f);
+    write_for(&h, 5);
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 60 * SECOND, &txid, &e) == WR_OK);
+    write_for(&h, 5);
+    spoil(&h, &f);
+    world_run(&h.w, HOUR + 10 * SECOND);
+    is = status_of(&h, 0).verified;
+    assert_int_equal(is.unsound, 0);
+    assert_int_equal(is.lost, 5); /* up to the snapshot */
+    T(snapshots(&h) == 2);
+    end(&h);
+}
+
+/* A file in the middle is gone, and the store fails when the snapshot is sent: later, then. */
+static void test_it_heals_when_it_can(void **state)
+{
+    struct wr_verifier_report is;
+    struct wr_ltx_file f = {0};
+    struct history h;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.verify_ms = 600000;
+    h.w.opts.cadence = (struct wr_cadence){0};
+    h.w.arm = no_faults_yet;
+    world_start(&h.w);
+    write_for(&h, 5);
+    (void)bucket_count_level(&h.w, 0, &f);
+    write_for(&h, 5);
+    bucket_remove(&h.w, &f);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_PUT, 1000, UINT64_MAX);
+    world_run(&h.w, 610 * SECOND);
+    is = status_of(&h, 0).verified;
+    assert_int_equal(is.unsound, 1);
+    assert_int_equal(snapshots(&h), 1);
+    faultstore_calm(h.w.fault[0]);
+    world_run(&h.w, 120 * SECOND);
+    T(snapshots(&h) == 2);
+    world_check(&h.w, 0);
+    world_run(&h.w, 600 * SECOND);
+    T(status_of(&h, 0).verified.unsound == 1);
     end(&h);
 }
 
@@ -135,5 +281,7 @@ static void test_an_empty_replica(void **state)
     end(&h);
 }
 
-T_MAIN(T_TEST(test_every_hour), T_TEST(test_damage_is_told),
-    T_TEST(test_a_store_that_does_not_answer), T_TEST(test_an_empty_replica))
+T_MAIN(T_TEST(test_every_hour), T_TEST(test_damage_is_told), T_TEST(test_the_newest_state_heals),
+    T_TEST(test_a_spoiled_snapshot_heals), T_TEST(test_damage_of_the_past),
+    T_TEST(test_it_heals_when_it_can), T_TEST(test_a_store_that_does_not_answer),
+    T_TEST(test_an_empty_replica))
