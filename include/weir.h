@@ -140,7 +140,8 @@ WEIR_API int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr);
 
 /* Take charge of the database at `path`, which need not exist yet. `settings` are those of an entry
  * under `dbs:`, and for what is kept of its past "levels" ("30s,5m,1h"; "": none),
- * "snapshot.interval" ("0s": only the first), "snapshot.retention", "l0-retention",
+ * "snapshot.interval" ("0s": only the first; else also when a restore would read more than twice a
+ * snapshot), "snapshot.retention", "l0-retention",
  * "retention.enabled" and "retention.grace"; without them Litestream's defaults. With
  * "validation.interval" every replica is verified (weir_verify) so often, and one whose newest
  * state is damaged gets a snapshot. Beyond these times "snapshot.keep" ("3") keeps so many of the

@@ -20,6 +20,9 @@ struct wr_cadence {
      * few files more; but a database with little to tell does not pay for each of its files once a
      * level. */
     unsigned few;
+    /* And how much a restore may read beyond a snapshot until another one is worth it, in bytes and
+     * files (toll.h); 0: WR_TOLL_FLOOR, WR_TOLL_FILES. Only where snapshot_ms is not 0. */
+    uint64_t toll_floor, toll_files;
 };
 
 /* The end of the interval in which `ms` (Unix) lies; `interval_ms` > 0. */

@@ -307,6 +307,8 @@ static enum wr_status make_up_to(
 
     if (top > 0)
         wr_toll_mark(&dr->toll);
+    if (top == WR_LEVEL_SNAPSHOT)
+        wr_db_snapshot_say(db, dr);
     for (unsigned level = 1; level <= top && st == WR_OK; level++) {
         const struct db_level *lv = &dr->levels[level];
         bool further =

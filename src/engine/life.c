@@ -90,6 +90,10 @@ enum wr_status wr_db_new(
     db->verify_ms = o->verify_ms;
     if (db->cadence.few == 0)
         db->cadence.few = FEW_FILES;
+    if (db->cadence.toll_floor == 0)
+        db->cadence.toll_floor = WR_TOLL_FLOOR;
+    if (db->cadence.toll_files == 0)
+        db->cadence.toll_files = WR_TOLL_FILES;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
     db->seed = o->seed;
     db->adopt = o->adopt;

@@ -139,6 +139,7 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     db->ledger = NULL;
     wr_pageset_clear(&db->dirty);
     wr_pageset_clear(&db->unnoted);
+    wr_db_works_renumber(db);
     db->txid = 0;
     db->closed_ms = 0;
     db->no_rooms = 0;
@@ -466,6 +467,7 @@ void wr_db_renumber_syncs(struct wr_db *db)
     db->sync_txid = db->txid + !wr_pageset_empty(&db->dirty);
     db->acked = 0; /* counted in other numbers; the end of the step tells anew */
     wr_mutex_unlock(&db->mutex);
+    wr_db_works_renumber(db);
 }
 
 static uint64_t wal_bytes(const struct wr_db *db, uint32_t frames)

@@ -426,6 +426,10 @@ uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor);
 /* wanted.c: what is done because somebody, or something, asks for it */
 /* All is captured and closed: what was asked for before that is of this state. */
 void wr_db_works_catch(struct wr_db *db);
+/* TXIDs that were given away are of other states from here on: goals are those that are caught
+ * next.
+ */
+void wr_db_works_renumber(struct wr_db *db);
 /* Begin what was caught, and end what is done or gets nowhere. */
 void wr_db_works_on(struct wr_db *db, struct db_replica *dr);
 bool wr_db_work_pending(const struct db_replica *dr, enum wr_work kind);
@@ -438,6 +442,7 @@ void wr_db_work_failed(
 void wr_db_work_kept_up(struct wr_db *db, struct db_replica *dr); /* nothing is due */
 /* Whether a snapshot is to be sent before its time. */
 bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr);
+void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr); /* why, if so */
 /* The account of what a restore reads begins, with the file that the replica joins with, or NULL.
  */
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p);

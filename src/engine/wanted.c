@@ -1,6 +1,7 @@
 /*
  * wanted.c - what is done for a replica because it is wanted, not because its time has come: what
- * callers ask for (work.c), and a snapshot where the newest state was found to be damaged.
+ * callers ask for (work.c), and a snapshot where the newest state was found to be damaged, or a
+ * restore would read too much.
  *
  * A request is begun for each replica in the step in which all that was committed before it is
  * captured and closed, and is of the TXID that was the last one then. It ends when that is reached,
@@ -10,11 +11,32 @@
 
 #define PATIENCE_NS ((int64_t)60 * 1000000000) /* with a replica that is out of reach */
 
+#define NUMBERED_ANEW UINT64_MAX /* a goal that is not known yet */
+
+static void rebase(struct db_work works[WR_WORKS], uint64_t txid)
+{
+    for (size_t k = 0; k < WR_WORKS; k++)
+        works[k].goal = works[k].goal == NUMBERED_ANEW ? txid : works[k].goal;
+}
+
 void wr_db_works_catch(struct wr_db *db)
 {
     for (size_t k = 0; k < WR_WORKS; k++) {
         if (db->works_seen[k] > db->works[k].begun)
             db->works[k] = (struct db_work){.begun = db->works_seen[k], .goal = db->txid};
+    }
+    rebase(db->works, db->txid);
+    for (size_t i = 0; i < db->n_replicas; i++)
+        rebase(db->replicas[i].works, db->txid);
+}
+
+void wr_db_works_renumber(struct wr_db *db)
+{
+    for (size_t k = 0; k < WR_WORKS; k++)
+        db->works[k].goal = NUMBERED_ANEW;
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        for (size_t k = 0; k < WR_WORKS; k++)
+            db->replicas[i].works[k].goal = NUMBERED_ANEW;
     }
 }
 
@@ -156,11 +178,31 @@ uint64_t wr_db_heal_least(const struct wr_db *db)
     return least;
 }
 
+static bool toll_is_high(const struct wr_db *db, const struct db_replica *dr)
+{
+    const struct wr_cadence *k = &db->cadence;
+
+    return k->snapshot_ms > 0 && wr_toll_is_high(&dr->toll, k->toll_floor, k->toll_files);
+}
+
 bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr)
 {
     bool heal = heals(dr) && db->txid >= dr->heal_txid;
 
-    return dr->toll.snapshot < db->txid && (heal || is_asked_for(dr));
+    return dr->toll.snapshot < db->txid && (heal || is_asked_for(dr) || toll_is_high(db, dr));
+}
+
+void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr)
+{
+    struct wr_toll_sum beyond = wr_toll_sum(&dr->toll);
+
+    if (heals(dr) || is_asked_for(dr) || !toll_is_high(db, dr))
+        return;
+    wr_log(DB_LOG(db), WR_INFO,
+        "so much has changed since the last snapshot that a restore takes long, sending another",
+        DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+        WR_F_U64("snapshot_size", dr->toll.snapshot_size), WR_F_U64("since_bytes", beyond.bytes),
+        WR_F_U64("since_files", beyond.files));
 }
 
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p)

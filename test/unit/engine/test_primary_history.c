@@ -105,5 +105,41 @@ static void test_let_go_while_they_are_sent(void **state)
     live(1, true);
 }
 
-T_MAIN(T_TEST(test_files_in_memory), T_TEST(test_files_read_while_they_are_sent),
-    T_TEST(test_let_go_while_they_are_sent))
+/* Who asks waits, and is woken; or has no time, or is told to go. */
+static void test_work_that_is_waited_for(void **state)
+{
+    struct wr_cancel cancel;
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t value = 0, txid = 0;
+
+    (void)state;
+    world_open(&w, 2);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    start(&w, 0);
+    sync_all(&w);
+    for (unsigned i = 0; i < 20; i++) {
+        world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(3000))");
+        T_OK(wr_db_work(w.db, WR_WORK_KEEP_UP, WAIT_S * 1000, NULL, &value, &e));
+        T_OK(wr_db_work(w.db, WR_WORK_SNAPSHOT, WAIT_S * 1000, NULL, &txid, &e));
+        T(txid >= 2 + i);
+        T_OK(wr_db_work(w.db, WR_WORK_RETAIN, -1, NULL, &value, &e));
+    }
+    T_IS(WR_TIMEOUT, wr_db_work(w.db, WR_WORK_SNAPSHOT, 0, NULL, &value, &e));
+    wr_cancel_init(&cancel);
+    wr_cancel_now(&cancel);
+    world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(3000))");
+    e = (struct wr_err){0};
+    T_IS(WR_CANCELED, wr_db_work(w.db, WR_WORK_SNAPSHOT, -1, &cancel, &value, &e));
+    T(strstr(e.text, "a snapshot"));
+    wr_cancel_release(&cancel);
+    sync_all(&w);
+    world_stop(&w);
+    world_check(&w, 0);
+    world_check(&w, 1);
+    world_close(&w);
+}
+
+T_MAIN(T_TEST(test_work_that_is_waited_for), T_TEST(test_files_in_memory),
+    T_TEST(test_files_read_while_they_are_sent), T_TEST(test_let_go_while_they_are_sent))

@@ -6,7 +6,12 @@
 
 #include "engine/plan.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #define MINUTE (60 * SECOND)
+#define LEAP   ((uint64_t)1 << 20) /* behind what another history had */
 
 static uint64_t work(struct history *h, enum wr_work kind)
 {
@@ -223,6 +228,84 @@ static void test_a_replica_that_has_stopped(void **state)
     world_close(&other.w);
 }
 
+static void lose_local_state(struct history *h)
+{
+    static const char *const names[] = {"ledger", "journal.0", "journal.1"};
+    char path[600];
+
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/.app.db-weir/%s", h->w.dir, names[i]);
+        T(unlink(path) == 0);
+    }
+}
+
+/* The replica has a snapshot whose number is greater than any that we gave away, of another state.
+ */
+static void test_a_snapshot_of_another_history_is_none(void **state)
+{
+    struct history h;
+    struct wr_work_ticket t;
+    uint64_t value = 0;
+    struct wr_ltx_file f = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 1);
+    write_for(&h, 20);
+    T(work(&h, WR_WORK_SNAPSHOT) == 21);
+    world_stop(&h.w);
+    lose_local_state(&h);
+    world_sql(&h.w, "UPDATE t SET b=1 WHERE a=2");
+    h.w.arm = no_faults_yet;
+    world_start(&h.w);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    wr_db_work_begin(h.w.db, WR_WORK_SNAPSHOT, &t); /* it is begun as of TXID 1 */
+    world_run(&h.w, 5 * SECOND);
+    T_IS(WR_BUSY, wr_db_work_poll(h.w.db, &t, &value, &e));
+    faultstore_calm(h.w.fault[0]);
+    world_run(&h.w, 60 * SECOND);
+    T_OK(wr_db_work_poll(h.w.db, &t, &value, &e));
+    T(value > LEAP && bucket_count_level(&h.w, 9, &f) == 3 && f.max == value);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
+/* Local state is lost in the middle of it. The database is found to be what the replica has, and so
+ * has the number of that, which is below the goal. */
+static void test_numbers_begin_anew(void **state)
+{
+    struct history h;
+    struct wr_work_ticket t;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.arm = no_faults_yet;
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    world_sql(&h.w, "UPDATE t SET b=5 WHERE a=2");
+    T(work(&h, WR_WORK_SNAPSHOT) == 2);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+    world_sql(&h.w, "UPDATE t SET b=6 WHERE a=2");
+    world_run(&h.w, 2 * SECOND);
+    world_sql(&h.w, "UPDATE t SET b=5 WHERE a=2");
+    wr_db_work_begin(h.w.db, WR_WORK_SNAPSHOT, &t);
+    world_run(&h.w, 2 * SECOND);
+    T_IS(WR_BUSY, wr_db_work_poll(h.w.db, &t, &value, &e));
+    lose_local_state(&h);
+    T(utimensat(AT_FDCWD, h.w.path, NULL, 0) == 0); /* it looks as if it had been written to */
+    world_run(&h.w, 10 * SECOND);
+    T_IS(WR_BUSY, wr_db_work_poll(h.w.db, &t, &value, &e));
+    faultstore_calm(h.w.fault[0]);
+    world_run(&h.w, 120 * SECOND);
+    T_OK(wr_db_work_poll(h.w.db, &t, &value, &e));
+    assert_int_equal(value, 2);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 static void run_once(struct history *h, unsigned i, bool retain, uint64_t *ret_removed)
 {
     char sql[100];
@@ -376,6 +459,7 @@ T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_a_snapshot_where_none_is_s
     T_TEST(test_who_asks_later_gets_what_is_later), T_TEST(test_a_failure_is_told),
     T_TEST(test_retention_that_fails_is_told), T_TEST(test_a_replica_that_is_out_of_reach),
     T_TEST(test_nothing_to_work_on), T_TEST(test_a_replica_that_has_stopped),
+    T_TEST(test_a_snapshot_of_another_history_is_none), T_TEST(test_numbers_begin_anew),
     T_TEST(test_levels_come_of_many_short_runs),
     T_TEST(test_a_short_run_makes_the_snapshot_that_is_due),
     T_TEST(test_retention_of_many_short_runs),
