@@ -63,6 +63,8 @@ static void free_parts(struct wr_db *db)
     wr_free(db->meta_dir);
     wr_free(db->wal_path);
     wr_free(db->outbox);
+    for (size_t i = 0; i < WR_REPLICAS_MAX; i++)
+        wr_free(db->work_text[i]);
     wr_free(db->replicas);
     wr_free(db->room);
     wr_free(db);

@@ -202,7 +202,7 @@ struct wr_db {
     struct db_replica *room;        /* for n_known, where `replicas` has no room; else NULL */
     uint64_t works_asked[WR_WORKS]; /* requests made */
     struct db_work_end works_end[WR_WORKS][WR_REPLICAS_MAX];
-    char work_text[WR_REPLICAS_MAX][WR_ERR_MAX]; /* of the last failure of each */
+    char *work_text[WR_REPLICAS_MAX]; /* of the last failure of each; NULL: none, or no memory */
 
     /* only the actor's step, from here on */
     enum db_state state;

@@ -9,6 +9,8 @@
  */
 #include "engine/primary_int.h"
 
+#include "base/mem.h"
+
 #define PATIENCE_NS ((int64_t)60 * 1000000000) /* with a replica that is out of reach */
 
 #define NUMBERED_ANEW UINT64_MAX /* a goal that is not known yet */
@@ -58,16 +60,23 @@ void wr_db_work_end(struct wr_db *db, struct db_replica *dr, enum wr_work kind, 
     uint64_t value, const char *text)
 {
     size_t i = (size_t)(dr - db->replicas);
+    char *said;
 
     if (!wr_db_work_pending(dr, kind))
         return;
+    said = st != WR_OK ? wr_strndup(text, strlen(text)) : NULL;
     dr->works[kind].done = dr->works[kind].begun;
     wr_mutex_lock(&db->mutex);
     db->works_end[kind][i] =
         (struct db_work_end){.done = dr->works[kind].done, .st = st, .value = value};
-    if (st != WR_OK)
-        (void)snprintf(db->work_text[i], sizeof(db->work_text[i]), "%s", text);
+    if (st != WR_OK) {
+        char *before = db->work_text[i];
+
+        db->work_text[i] = said;
+        said = before;
+    }
     wr_mutex_unlock(&db->mutex);
+    wr_free(said);
 }
 
 void wr_db_work_failed(

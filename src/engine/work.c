@@ -50,7 +50,8 @@ enum wr_status wr_db_work_poll(
         } else if (worst == WR_OK) {
             worst = end->st;
             failed = i;
-            (void)snprintf(text, sizeof(text), "%s", db->work_text[i]);
+            (void)snprintf(text, sizeof(text), "%s",
+                db->work_text[i] ? db->work_text[i] : wr_status_text(end->st));
         }
     }
     wr_mutex_unlock(&db->mutex);
