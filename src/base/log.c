@@ -24,39 +24,6 @@ void wr_log_emit(const struct wr_log *l, enum wr_log_level level, const char *ms
     l->sink(l->arg, level, msg, fields, n);
 }
 
-/* The length of the UTF-8 sequence that starts at `p`, by the table of RFC 3629; 0 when it is none:
- * truncated, overlong, a surrogate or beyond U+10FFFF. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    unsigned char low = 0x80;
-    unsigned char high = 0xbf;
-    size_t length;
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] < 0xc2 || p[0] > 0xf4)
-        return 0;
-    length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (n < length)
-        return 0;
-    /* Only the first continuation byte has a range of its own. */
-    if (p[0] == 0xe0)
-        low = 0xa0;
-    else if (p[0] == 0xed)
-        high = 0x9f;
-    else if (p[0] == 0xf0)
-        low = 0x90;
-    else if (p[0] == 0xf4)
-        high = 0x8f;
-    for (size_t i = 1; i < length; i++) {
-        if (p[i] < low || p[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xbf;
-    }
-    return length;
-}
-
 /* Whether the character at `p` is one that a terminal may obey: C0, DEL, or C1 (U+0080 to U+009F).
  */
 static bool is_control(const unsigned char *p)
@@ -85,7 +52,7 @@ static void put_quoted(struct wr_buf *out, struct wr_str s)
 
     wr_buf_byte(out, '"');
     while (p < end) {
-        size_t length = utf8_length(p, (size_t)(end - p));
+        size_t length = wr_utf8_length(p, (size_t)(end - p));
 
         if (length == 0) {
             wr_buf_z(out, "\\ufffd");
@@ -107,7 +74,7 @@ static bool needs_quotes(struct wr_str s)
     size_t length;
 
     for (size_t i = 0; i < s.n; i += length) {
-        length = utf8_length(p + i, s.n - i);
+        length = wr_utf8_length(p + i, s.n - i);
         if (length == 0 || is_control(p + i) || p[i] == ' ' || p[i] == '=' || p[i] == '"')
             return true;
     }

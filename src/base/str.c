@@ -169,3 +169,34 @@ bool wr_parse_bool(struct wr_str s, bool *ret)
     }
     return false;
 }
+
+size_t wr_utf8_length(const unsigned char *p, size_t n)
+{
+    unsigned char low = 0x80;
+    unsigned char high = 0xbf;
+    size_t length;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (n < length)
+        return 0;
+    /* Only the first continuation byte has a range of its own. */
+    if (p[0] == 0xe0)
+        low = 0xa0;
+    else if (p[0] == 0xed)
+        high = 0x9f;
+    else if (p[0] == 0xf0)
+        low = 0x90;
+    else if (p[0] == 0xf4)
+        high = 0x8f;
+    for (size_t i = 1; i < length; i++) {
+        if (p[i] < low || p[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return length;
+}

@@ -30,6 +30,10 @@ bool wr_str_ends(struct wr_str s, struct wr_str suffix);
 struct wr_str wr_str_skip(struct wr_str s, size_t n); /* without its first n bytes; n <= s.n */
 struct wr_str wr_str_trim(struct wr_str s);           /* without white space around it */
 
+/* The length of the UTF-8 sequence that starts at `p`, by the table of RFC 3629; 0 when it is none:
+ * truncated, overlong, a surrogate or beyond U+10FFFF. `n` > 0. */
+size_t wr_utf8_length(const unsigned char *p, size_t n);
+
 /* Split at the first `sep`: *head is what precedes it, *tail what follows. Without a `sep`, *head
  * is all of `s`, *tail empty, and false comes back. */
 bool wr_str_cut(struct wr_str s, char sep, struct wr_str *head, struct wr_str *tail);

@@ -27,6 +27,11 @@ static struct {
     weir_db_info db;           /* of every database */
     weir_replica_info replica; /* of every database's first replica */
     weir_replica_info second;  /* of its second, if that has a URL */
+    weir_db_sight sight;       /* of every database */
+    /* What is particular to one database, or its i-th replica; NULL: nothing. */
+    void (*tune_db)(const char *path, weir_db_info *ret);
+    void (*tune_replica)(const char *path, uint32_t i, weir_replica_info *ret);
+    void (*tune_sight)(const char *path, weir_db_sight *ret);
     uint64_t await_txid;       /* what a sync that waits for others' uploads ends with */
     atomic_int *canceled_sync; /* of the last sync */
     int64_t waited_ms;         /* the time that all syncs were allowed */
@@ -90,7 +95,7 @@ struct weir_cancel {
     atomic_int canceled;
 };
 static weir the_runtime;
-static weir_db the_dbs[8];
+static weir_db the_dbs[1200];
 static size_t ndbs;
 static weir_cancel *the_cancel; /* the first that lives: the whole program's */
 
@@ -247,9 +252,19 @@ int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *e)
 
 int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *e)
 {
-    (void)db;
     (void)e;
     *ret = fake.db;
+    if (fake.tune_db)
+        fake.tune_db(db->path, ret);
+    return WEIR_OK;
+}
+
+int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *e)
+{
+    (void)e;
+    *ret = fake.sight;
+    if (fake.tune_sight)
+        fake.tune_sight(db->path, ret);
     return WEIR_OK;
 }
 
@@ -260,6 +275,8 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
         fake.at_replica_status();
     if (i == 1 && fake.second.url) {
         *ret = fake.second;
+        if (fake.tune_replica)
+            fake.tune_replica(db->path, i, ret);
         return WEIR_OK;
     }
     if (i > 0)
@@ -269,6 +286,8 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
         fake.replica.txid++;
     }
     *ret = fake.replica;
+    if (fake.tune_replica)
+        fake.tune_replica(db->path, i, ret);
     return WEIR_OK;
 }
 

@@ -1,0 +1,485 @@
+/*
+ * sentinel.c - see sentinel.h.
+ *
+ * A pass walks the fleet by ascending path and, beside it, what it noted of each database at the
+ * last one. Those that are gone, or stopped, are forgotten; one that is started again is new.
+ *
+ * What is missing for too long may be on its way, slowly: while bytes go out that is a warning,
+ * which becomes an error when they stop.
+ */
+#include "daemon/sentinel.h"
+
+#include "base/mem.h"
+#include "base/sync.h"
+#include "daemon/suspect.h"
+
+#define INTERVAL_MS 5000
+#define LIMIT_MS    30000
+#define SYNCS_LATE  5  /* sync intervals that a commit may be missing */
+#define LINES_MAX   20 /* of the log, of one level, in one pass */
+
+enum said {
+    SAID_NOTHING,
+    SAID_SLOW,
+    SAID_STUCK,
+};
+
+struct replica {
+    struct wr_suspect suspect;
+    uint64_t bytes_up;
+    int64_t moved_ns; /* when that was last seen to grow, with no failure */
+};
+
+/* Of one database; changed by passes alone, under the lock. */
+struct entry {
+    char *path;
+    weir_db *db; /* to tell another one by; not to be used */
+    bool met;    /* there was a database */
+    bool whole;  /* it was seen with everything in every replica */
+    enum said said;
+    struct replica replicas[WR_VERDICT_REPLICAS];
+    struct wr_verdict verdict;
+};
+
+struct wr_sentinel {
+    struct wr_sentinel_opts o;
+    struct wr_thread thread;
+    bool started;
+
+    struct wr_mutex mutex; /* guards the rest of this group, and what entries hold */
+    struct wr_cond cond;
+    bool stopping;
+    struct entry **all; /* by ascending path */
+    size_t n;
+    struct wr_summary sum;
+    int64_t ended_ns; /* of the last pass; 0: there was none */
+
+    /* only passes, from here on */
+    struct entry **next; /* those of this pass so far */
+    size_t next_n, next_cap, cursor;
+    struct wr_summary count;
+    size_t lines[SAID_STUCK + 1], healed;
+    bool short_of_memory;
+    char told[160];
+};
+
+enum wr_status wr_sentinel_new(
+    const struct wr_sentinel_opts *o, struct wr_sentinel **ret, struct wr_err *e)
+{
+    struct wr_sentinel *s = wr_alloc(sizeof(*s));
+
+    if (!s)
+        return wr_fail(e, WR_NOMEM, "watch over replication");
+    s->o = *o;
+    if (!s->o.clock)
+        s->o.clock = wr_clock_system();
+    if (s->o.interval_ms == 0)
+        s->o.interval_ms = INTERVAL_MS;
+    if (s->o.limit_ms == 0)
+        s->o.limit_ms = LIMIT_MS;
+    wr_mutex_init(&s->mutex);
+    wr_cond_init(&s->cond);
+    *ret = s;
+    return WR_OK;
+}
+
+static void entry_free(struct entry *e)
+{
+    if (!e)
+        return;
+    wr_free(e->path);
+    wr_free(e);
+}
+
+void wr_sentinel_free(struct wr_sentinel *s)
+{
+    if (!s)
+        return;
+    wr_mutex_lock(&s->mutex);
+    s->stopping = true;
+    wr_cond_broadcast(&s->cond);
+    wr_mutex_unlock(&s->mutex);
+    if (s->started)
+        wr_thread_join(&s->thread);
+    for (size_t i = 0; i < s->n; i++)
+        entry_free(s->all[i]);
+    wr_free(s->all);
+    wr_free(s->next);
+    wr_cond_release(&s->cond);
+    wr_mutex_release(&s->mutex);
+    wr_free(s);
+}
+
+/* ---- what is noted of one database ---- */
+
+static struct entry *entry_new(const char *path, weir_db *db)
+{
+    struct entry *e = wr_alloc(sizeof(*e));
+
+    if (!e || !(e->path = wr_strndup(path, strlen(path)))) {
+        entry_free(e);
+        return NULL;
+    }
+    e->db = db;
+    return e;
+}
+
+/* That of the last pass, passing those that are gone; NULL: none, or it is of another start. */
+static struct entry *take_entry(struct wr_sentinel *s, const char *path, weir_db *db)
+{
+    struct entry *e;
+    int c = 1;
+
+    while (s->cursor < s->n && (c = strcmp(s->all[s->cursor]->path, path)) < 0)
+        s->cursor++;
+    if (c != 0 || s->cursor == s->n || s->all[s->cursor]->db != db)
+        return NULL;
+    wr_mutex_lock(&s->mutex);
+    e = s->all[s->cursor];
+    wr_mutex_unlock(&s->mutex);
+    return e;
+}
+
+static bool keep(struct wr_sentinel *s, struct entry *e)
+{
+    if (s->next_n == s->next_cap) {
+        size_t cap = s->next_cap ? 2 * s->next_cap : 16;
+        struct entry **bigger = wr_resize(s->next, cap, sizeof(struct entry *));
+
+        if (!bigger)
+            return false;
+        s->next = bigger;
+        s->next_cap = cap;
+    }
+    s->next[s->next_n++] = e;
+    return true;
+}
+
+/* What was seen of a database just now. */
+struct sighting {
+    weir_db_sight db;
+    weir_txid safe[WR_VERDICT_REPLICAS];
+    uint64_t bytes_up[WR_VERDICT_REPLICAS];
+    bool fails[WR_VERDICT_REPLICAS];
+    size_t n;
+    int64_t interval_ms; /* the longest sync interval */
+};
+
+static void look(weir_db *db, struct sighting *ret)
+{
+    weir_replica_info r = {.struct_size = sizeof(r)};
+
+    *ret = (struct sighting){.db = {.struct_size = sizeof(ret->db)}};
+    while (ret->n < WR_VERDICT_REPLICAS &&
+           weir_replica_status(db, (uint32_t)ret->n, &r, NULL) == WEIR_OK) {
+        ret->safe[ret->n] = r.safe_txid;
+        ret->bytes_up[ret->n] = r.bytes_up;
+        ret->fails[ret->n++] = r.error_code != WEIR_OK;
+        ret->interval_ms = wr_max(ret->interval_ms, r.sync_interval_ms);
+    }
+    (void)weir_db_look(db, &ret->db, NULL); /* cannot fail: the handle is good */
+}
+
+static int64_t missing_ms(const struct wr_suspect *s, int64_t now_ns)
+{
+    return s->since_ns == 0 ? 0 : wr_max((now_ns - s->since_ns) / 1000000, (int64_t)1);
+}
+
+static void judge(
+    const struct wr_sentinel *s, struct entry *e, const struct sighting *now, int64_t now_ns)
+{
+    struct wr_verdict *v = &e->verdict;
+
+    *v = (struct wr_verdict){
+        .nreplicas = now->n, .limit_ms = wr_max(s->o.limit_ms, SYNCS_LATE * now->interval_ms)};
+    for (size_t i = 0; i < now->n; i++) {
+        struct replica *r = &e->replicas[i];
+
+        if (r->moved_ns == 0 || (now->bytes_up[i] != r->bytes_up && !now->fails[i]))
+            r->moved_ns = now_ns;
+        r->bytes_up = now->bytes_up[i];
+        wr_suspect_look(&r->suspect, &now->db, now->safe[i], now_ns);
+        v->replica_ms[i] = missing_ms(&r->suspect, now_ns);
+        v->missing_ms = wr_max(v->missing_ms, v->replica_ms[i]);
+    }
+    if (now->db.seen == WEIR_SEEN_NOTHING && !e->met) {
+        v->word = WR_VERDICT_WAITING;
+        return;
+    }
+    e->met = true;
+    /* The file is gone, which its owner may have meant; until somebody says so, it is not fine. */
+    if (now->db.seen == WEIR_SEEN_NOTHING) {
+        v->word = WR_VERDICT_NEW;
+        e->whole = false;
+        return;
+    }
+    e->whole = e->whole || (now->n > 0 && v->missing_ms == 0);
+    if (v->missing_ms > v->limit_ms)
+        v->word = WR_VERDICT_BEHIND;
+    else
+        v->word = e->whole ? WR_VERDICT_FINE : WR_VERDICT_NEW;
+}
+
+/* ---- what is said about it ---- */
+
+/* Whether a line of this kind may go to the log. */
+static bool line(struct wr_sentinel *s, size_t *count)
+{
+    (void)s;
+    return ++*count <= LINES_MAX;
+}
+
+static void say_behind(struct wr_sentinel *s, const struct entry *e, weir_db *db, enum said what)
+{
+    bool stuck = what == SAID_STUCK;
+    char why[WR_REASON_MAX];
+
+    if (!line(s, &s->lines[what]))
+        return;
+    wr_reason(db, &e->verdict, why);
+    wr_say(s->o.log, stuck ? WEIR_LOG_ERROR : WEIR_LOG_WARN,
+        stuck ? "commits are not in the replica, and nothing moves"
+              : "commits are late in the replica, uploading",
+        WR_F_Z("path", e->path), WR_F_MS("missing_for", e->verdict.missing_ms),
+        WR_F_Z("reason", why));
+}
+
+/* Whether all that is behind is on its way. */
+static bool moves(const struct entry *e, int64_t now_ns)
+{
+    const struct wr_verdict *v = &e->verdict;
+
+    for (size_t i = 0; i < v->nreplicas; i++)
+        if (v->replica_ms[i] > v->limit_ms &&
+            now_ns - e->replicas[i].moved_ns >= v->limit_ms * 1000000)
+            return false;
+    return true;
+}
+
+/* A change of state, and only that. */
+static void say(struct wr_sentinel *s, struct entry *e, weir_db *db, int64_t now_ns)
+{
+    enum said now = SAID_NOTHING, was = e->said;
+
+    if (e->verdict.word == WR_VERDICT_BEHIND)
+        now = moves(e, now_ns) ? SAID_SLOW : SAID_STUCK;
+    if (now == SAID_SLOW && was == SAID_STUCK)
+        return; /* it moves again: that it helps is told when it has */
+    e->said = now;
+    if (now > was)
+        say_behind(s, e, db, now);
+    else if (now == SAID_NOTHING && was != SAID_NOTHING && line(s, &s->healed))
+        wr_say(
+            s->o.log, WEIR_LOG_INFO, "commits are in every replica again", WR_F_Z("path", e->path));
+}
+
+static void say_more(struct wr_sentinel *s, int level, const char *text, size_t count)
+{
+    if (count > LINES_MAX)
+        wr_say(s->o.log, level, text, WR_F_U64("more", count - LINES_MAX));
+}
+
+/* Steps of a time that go on, so that a line with it in changes seldom. */
+static void coarse(char *out, size_t n, int64_t ms)
+{
+    int64_t seconds = ms / 1000;
+
+    if (seconds < 60)
+        (void)snprintf(out, n, "%d s", (int)(seconds / 10 * 10));
+    else if (seconds < 3600)
+        (void)snprintf(out, n, "%d min", (int)(seconds / 60));
+    else
+        (void)snprintf(out, n, "%lld h", (long long)(seconds / 3600));
+}
+
+static void status_line(const struct wr_summary *sum, char *out, size_t n)
+{
+    size_t running = sum->waiting + sum->fresh + sum->fine + sum->behind, at = 0;
+    char worst[32];
+
+    if (sum->behind > 0) {
+        coarse(worst, sizeof(worst), sum->worst_ms);
+        at = (size_t)snprintf(out, n, "%zu of %zu behind, worst %s", sum->behind, running, worst);
+    } else {
+        at = (size_t)snprintf(out, n, "replicating %zu database%s%s", running,
+            running == 1 ? "" : "s", sum->fine > 0 && sum->fresh == 0 ? ", all in sync" : "");
+    }
+    if (sum->fresh > 0)
+        at += (size_t)snprintf(out + at, n - at, ", %zu not in sync yet", sum->fresh);
+    if (sum->waiting > 0)
+        at += (size_t)snprintf(out + at, n - at, ", %zu not there yet", sum->waiting);
+    if (sum->stopped > 0)
+        (void)snprintf(out + at, n - at, ", %zu stopped", sum->stopped);
+}
+
+static void tell(struct wr_sentinel *s)
+{
+    char text[sizeof(s->told)];
+
+    status_line(&s->count, text, sizeof(text));
+    if (!s->o.tell || strcmp(text, s->told) == 0)
+        return;
+    memcpy(s->told, text, sizeof(text));
+    s->o.tell(s->o.arg, text);
+}
+
+/* ---- passes ---- */
+
+static void count(struct wr_summary *sum, const struct wr_verdict *v)
+{
+    sum->waiting += v->word == WR_VERDICT_WAITING;
+    sum->fresh += v->word == WR_VERDICT_NEW;
+    sum->fine += v->word == WR_VERDICT_FINE;
+    sum->behind += v->word == WR_VERDICT_BEHIND;
+    sum->worst_ms = wr_max(sum->worst_ms, v->missing_ms);
+}
+
+static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
+{
+    struct wr_sentinel *s = arg;
+    struct sighting now;
+    int64_t now_ns;
+    struct entry *e, *fresh = NULL;
+
+    if (!db) {
+        s->count.stopped++;
+        return;
+    }
+    e = take_entry(s, config->path, db);
+    if (!e)
+        e = fresh = entry_new(config->path, db);
+    if (!e || !keep(s, e)) {
+        entry_free(fresh);
+        s->short_of_memory = true;
+        return;
+    }
+    look(db, &now);
+    now_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
+    wr_mutex_lock(&s->mutex);
+    judge(s, e, &now, now_ns);
+    wr_mutex_unlock(&s->mutex);
+    count(&s->count, &e->verdict);
+    say(s, e, db, now_ns);
+}
+
+/* Those of the last pass that this one has not taken over; both are sorted. */
+static void forget(struct entry **old, size_t n, struct entry **kept, size_t kept_n)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        while (k < kept_n && kept[k] != old[i] && strcmp(kept[k]->path, old[i]->path) < 0)
+            k++;
+        if (k == kept_n || kept[k] != old[i])
+            entry_free(old[i]);
+    }
+}
+
+void wr_sentinel_pass(struct wr_sentinel *s)
+{
+    struct entry **old = s->all;
+    size_t old_n = s->n;
+
+    s->next_n = 0;
+    s->cursor = 0;
+    s->count = (struct wr_summary){0};
+    memset(s->lines, 0, sizeof(s->lines));
+    s->healed = 0;
+    s->short_of_memory = false;
+    if (wr_fleet_each(s->o.fleet, visit, s) != WEIR_OK)
+        return; /* out of memory: nobody was looked at, and the next pass is soon */
+    wr_mutex_lock(&s->mutex);
+    s->all = s->next;
+    s->n = s->next_n;
+    s->sum = s->count;
+    if (!s->short_of_memory) /* else it is no look at all of them */
+        s->ended_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
+    wr_mutex_unlock(&s->mutex);
+    forget(old, old_n, s->all, s->n);
+    s->next = old;
+    s->next_cap = old ? old_n : 0;
+    say_more(s, WEIR_LOG_ERROR, "more databases of which commits are not in the replica",
+        s->lines[SAID_STUCK]);
+    say_more(s, WEIR_LOG_WARN, "more databases of which commits are late in the replica",
+        s->lines[SAID_SLOW]);
+    say_more(s, WEIR_LOG_INFO, "more databases are in every replica again", s->healed);
+    tell(s);
+}
+
+static void run(void *arg)
+{
+    struct wr_sentinel *s = arg;
+
+    wr_mutex_lock(&s->mutex);
+    while (!s->stopping) {
+        int64_t next_ns;
+
+        wr_mutex_unlock(&s->mutex);
+        wr_sentinel_pass(s);
+        next_ns = wr_mono_ns(wr_clock_system()) + s->o.interval_ms * 1000000;
+        wr_mutex_lock(&s->mutex);
+        while (!s->stopping && wr_cond_wait_until(&s->cond, &s->mutex, next_ns))
+            ;
+    }
+    wr_mutex_unlock(&s->mutex);
+}
+
+enum wr_status wr_sentinel_start(struct wr_sentinel *s, struct wr_err *e)
+{
+    enum wr_status st = wr_thread_start(&s->thread, "sentinel", 0, run, s, e);
+
+    s->started = st == WR_OK;
+    return st;
+}
+
+/* ---- what others ask ---- */
+
+bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verdict *ret)
+{
+    size_t low = 0, high;
+    bool found = false;
+
+    wr_mutex_lock(&s->mutex);
+    high = s->n;
+    while (low < high && !found) {
+        size_t mid = low + (high - low) / 2;
+        int c = strcmp(s->all[mid]->path, path);
+
+        if (c == 0) {
+            *ret = s->all[mid]->verdict;
+            found = true;
+        } else if (c < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    wr_mutex_unlock(&s->mutex);
+    return found;
+}
+
+void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
+{
+    int64_t now_ns = wr_mono_ns(s->o.clock);
+
+    wr_mutex_lock(&s->mutex);
+    *ret = s->sum;
+    ret->age_ms =
+        s->ended_ns == 0 ? INT64_MAX : wr_max((now_ns - s->ended_ns) / 1000000, (int64_t)0);
+    wr_mutex_unlock(&s->mutex);
+    ret->interval_ms = s->o.interval_ms;
+}
+
+void wr_sentinel_each_unready(struct wr_sentinel *s, wr_sentinel_fn *fn, void *arg)
+{
+    bool go_on = true;
+
+    wr_mutex_lock(&s->mutex);
+    for (size_t i = 0; i < s->n && go_on; i++) {
+        const struct wr_verdict *v = &s->all[i]->verdict;
+
+        if (v->word == WR_VERDICT_NEW || v->word == WR_VERDICT_BEHIND)
+            go_on = fn(arg, s->all[i]->path, v);
+    }
+    wr_mutex_unlock(&s->mutex);
+}
