@@ -15,7 +15,9 @@
 
 #define INTERVAL_MS 5000
 #define LIMIT_MS    30000
-#define SYNCS_LATE  5  /* sync intervals that a commit may be missing */
+#define SYNCS_LATE  5 /* sync intervals that a commit may be missing */
+#define LATE_LOOKS  3 /* that did not come; and, as a machine may be busy: */
+#define LATE_MS     10000
 #define LINES_MAX   20 /* of the log, of one level, in one pass */
 
 enum said {
@@ -53,6 +55,7 @@ struct wr_sentinel {
     size_t n;
     struct wr_summary sum;
     int64_t ended_ns; /* of the last pass; 0: there was none */
+    int64_t made_ns;
 
     /* only passes, from here on */
     struct entry **next; /* those of this pass so far */
@@ -77,6 +80,7 @@ enum wr_status wr_sentinel_new(
         s->o.interval_ms = INTERVAL_MS;
     if (s->o.limit_ms == 0)
         s->o.limit_ms = LIMIT_MS;
+    s->made_ns = wr_mono_ns(s->o.clock);
     wr_mutex_init(&s->mutex);
     wr_cond_init(&s->cond);
     *ret = s;
@@ -460,14 +464,15 @@ bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verd
 
 void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
 {
-    int64_t now_ns = wr_mono_ns(s->o.clock);
+    int64_t now_ns = wr_mono_ns(s->o.clock), last_ns;
 
     wr_mutex_lock(&s->mutex);
+    last_ns = s->ended_ns ? s->ended_ns : s->made_ns;
     *ret = s->sum;
     ret->age_ms =
         s->ended_ns == 0 ? INT64_MAX : wr_max((now_ns - s->ended_ns) / 1000000, (int64_t)0);
     wr_mutex_unlock(&s->mutex);
-    ret->interval_ms = s->o.interval_ms;
+    ret->silent = (now_ns - last_ns) / 1000000 > LATE_LOOKS * s->o.interval_ms + LATE_MS;
 }
 
 void wr_sentinel_each_unready(struct wr_sentinel *s, wr_sentinel_fn *fn, void *arg)

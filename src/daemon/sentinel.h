@@ -67,7 +67,7 @@ struct wr_summary {
     size_t stopped, waiting, fresh, fine, behind; /* databases; fresh: WR_VERDICT_NEW */
     int64_t worst_ms;                             /* the greatest missing_ms */
     int64_t age_ms; /* since the last look ended; INT64_MAX: none has */
-    int64_t interval_ms;
+    bool silent;    /* none has for so long that whoever looks must hang */
 };
 void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret);
 

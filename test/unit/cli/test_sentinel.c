@@ -126,17 +126,23 @@ static size_t lines(void)
 static void test_all_is_well(void **state)
 {
     (void)state;
-    T(summary().age_ms == INT64_MAX);
+    T(summary().age_ms == INT64_MAX && !summary().silent);
+    wr_clock_manual_advance(&hands, 26 * SECOND);
+    T(summary().silent);
     add("/b.db");
     add("/a.db");
     pass(3600);
     T(lines() == 0);
     T(verdict("/a.db").word == WR_VERDICT_FINE && verdict("/a.db").missing_ms == 0);
     T(verdict("/a.db").limit_ms == 30000);
-    T(summary().fine == 2 && summary().age_ms == 0 && summary().interval_ms == 5000);
+    T(summary().fine == 2 && summary().age_ms == 0 && !summary().silent);
     assert_string_equal(told, "replicating 2 databases, all in sync\n");
     wr_clock_manual_advance(&hands, 7 * SECOND);
-    T(summary().age_ms == 7000);
+    T(summary().age_ms == 7000 && !summary().silent);
+    wr_clock_manual_advance(&hands, 20 * SECOND);
+    T(summary().silent);
+    pass(5);
+    T(!summary().silent);
 }
 
 /* The engine does not move: no failure, and a commit that it has not got. */
