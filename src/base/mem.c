@@ -4,6 +4,11 @@
  * The one file that may name the C library's allocator. Its state is process-wide because the heap
  * is; it never aborts and never logs.
  */
+#include <features.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #define WR_MEM_IMPLEMENTATION
 #include "base/mem.h"
 
@@ -46,6 +51,14 @@ void *wr_alloc(size_t size)
     if (p)
         atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
     return p;
+}
+
+void wr_mem_trim(void)
+{
+#ifdef __GLIBC__
+    if (!host.alloc)
+        (void)malloc_trim(0); /* whether there was any */
+#endif
 }
 
 void *wr_array(size_t n, size_t size)

@@ -36,6 +36,10 @@ struct wr_mem_hooks {
 };
 void wr_mem_set_hooks(const struct wr_mem_hooks *hooks);
 
+/* Give memory that was freed back to the system, where the C library keeps it: for who had much at
+ * first and is long-lived. Milliseconds. Does nothing while hooks are set. */
+void wr_mem_trim(void);
+
 /* Blocks allocated and not yet freed. For leak checks in tests. */
 size_t wr_mem_live(void);
 

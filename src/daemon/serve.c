@@ -13,9 +13,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/child.h"
-#include "daemon/control.h"
 #include "daemon/dirs.h"
 #include "daemon/doc.h"
+#include "daemon/doors.h"
 #include "daemon/fleet.h"
 #include "daemon/missing.h"
 #include "daemon/once.h"
@@ -41,8 +41,8 @@ struct server {
     weir_cancel *cancel;
     char **argv; /* of the child; NULL without one */
     weir *w;
-    struct wr_fleet *fleet;                         /* NULL before it is wanted */
-    struct wr_control *control;                     /* NULL: no socket */
+    struct wr_fleet *fleet; /* NULL before it is wanted */
+    struct wr_doors doors;
     struct wr_watchdir *watchdir;                   /* NULL: no directory is watched */
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
     struct wr_arena *reloaded;                      /* holds `config`; NULL: that is the caller's */
@@ -380,22 +380,11 @@ static void tell(struct server *s, enum wr_status st, const struct wr_err *e)
             WR_F_Z("error", e->text));
 }
 
-/* What lets others look at us and command us is no reason to leave data unprotected. */
-static void open_doors(struct server *s)
-{
-    struct wr_err e = {0};
-
-    if (s->config->socket.enabled && !s->options->once &&
-        wr_control_new(&s->config->socket, s->fleet, s->log, &s->control, &e) != WR_OK)
-        wr_say(s->log, WEIR_LOG_ERROR, "no control socket, replication goes on without",
-            WR_F_Z("error", e.text));
-}
-
 static void close_doors(struct server *s)
 {
     if (s->fleet)
         wr_fleet_cancel(s->fleet);
-    wr_control_free(s->control);
+    wr_doors_close(&s->doors);
     unwatch_dirs(s);
 }
 
@@ -407,7 +396,8 @@ static bool run(struct server *s)
     say_what_nobody_deletes(s);
     if (!restore_missing(s) || !add_all(s))
         return false;
-    open_doors(s);
+    if (!s->options->once)
+        wr_doors_open(&s->doors, s->config, s->w, s->fleet, s->log);
     watch_dirs(s);
     if (s->options->reloads)
         wr_signals_let_reload(&s->signals);

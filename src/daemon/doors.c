@@ -1,0 +1,53 @@
+/*
+ * doors.c - see doors.h.
+ */
+#include "daemon/doors.h"
+
+static void missing(struct wr_logger *log, const char *what, const struct wr_err *e)
+{
+    wr_say(log, WEIR_LOG_ERROR, what,
+        WR_F_Z("error", e->text[0] ? e->text : wr_status_text(WR_NOMEM)));
+}
+
+static bool watch(
+    struct wr_doors *d, struct wr_fleet *fleet, struct wr_logger *log, struct wr_err *e)
+{
+    const struct wr_sentinel_opts o = {.fleet = fleet, .log = log};
+
+    if (wr_sentinel_new(&o, &d->sentinel, e) != WR_OK)
+        return false;
+    if (wr_sentinel_start(d->sentinel, e) == WR_OK)
+        return true;
+    wr_sentinel_free(d->sentinel);
+    d->sentinel = NULL;
+    return false;
+}
+
+void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struct wr_fleet *fleet,
+    struct wr_logger *log)
+{
+    struct wr_err e = {0};
+
+    *d = (struct wr_doors){0};
+    if (!watch(d, fleet, log, &e))
+        missing(log, "no watcher: should replication stop, nothing but its own log tells", &e);
+    d->health = (struct wr_health){.w = w, .fleet = fleet, .sentinel = d->sentinel};
+    e = (struct wr_err){0};
+    if (c->addr && d->sentinel) {
+        d->metrics = wr_metrics_new(fleet, d->sentinel);
+        if (!d->metrics || wr_door_new(c->addr, d->metrics, &d->health, log, &d->door, &e) != WR_OK)
+            missing(log, "no metrics, replication goes on without", &e);
+    }
+    e = (struct wr_err){0};
+    if (c->socket.enabled && wr_control_new(&c->socket, fleet, log, &d->control, &e) != WR_OK)
+        missing(log, "no control socket, replication goes on without", &e);
+}
+
+void wr_doors_close(struct wr_doors *d)
+{
+    wr_control_free(d->control);
+    wr_door_free(d->door);
+    wr_metrics_free(d->metrics);
+    wr_sentinel_free(d->sentinel);
+    *d = (struct wr_doors){0};
+}
