@@ -116,6 +116,18 @@ enum wr_status wr_service_ready(
     return st;
 }
 
+void wr_service_status(void *service, const char *text)
+{
+    struct wr_service *s = service;
+    char line[512];
+    size_t n = (size_t)snprintf(line, sizeof(line), "STATUS=%.*s", 500, text);
+
+    for (size_t i = 0; i < n; i++) /* a line feed would begin another assignment */
+        if ((unsigned char)line[i] < ' ' || line[i] == 127)
+            line[i] = '?';
+    say(s, line);
+}
+
 void wr_service_end(struct wr_service *s)
 {
     wr_mutex_lock(&s->mutex);

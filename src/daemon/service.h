@@ -40,4 +40,9 @@ void wr_service_end(struct wr_service *s);
 enum wr_status wr_service_ready(
     struct wr_service *s, int64_t (*held_ms)(void *arg), void *arg, struct wr_err *e) WR_MUST_CHECK;
 
+/* A line for people (systemctl status), from any thread between begin and end: a wr_sentinel_opts'
+ * `tell`, with a struct wr_service as its `arg`. Characters that are not printable become question
+ * marks. */
+void wr_service_status(void *service, const char *text);
+
 #endif

@@ -100,6 +100,33 @@ static void test_ready_and_stopping(void **state)
     }
 }
 
+static void test_status(void **state)
+{
+    struct wr_service s;
+    struct wr_err e = {0};
+    char long_text[2000];
+    int fd = manager("@weir-test-status");
+
+    (void)state;
+    watchdog(NULL, NULL);
+    T_OK(wr_service_begin(&s, &e));
+    wr_service_status(&s, "replicating 1 database, all in sync");
+    assert_string_equal(heard(fd, PATIENT_MS), "STATUS=replicating 1 database, all in sync");
+    wr_service_status(&s, "two\nREADY=1");
+    assert_string_equal(heard(fd, PATIENT_MS), "STATUS=two?READY=1");
+    memset(long_text, 'x', sizeof(long_text) - 1);
+    long_text[sizeof(long_text) - 1] = 0;
+    wr_service_status(&s, long_text); /* cut, and no more */
+    T(strncmp(heard(fd, PATIENT_MS), "STATUS=xxx", 10) == 0);
+    wr_service_end(&s);
+    T(close(fd) == 0);
+
+    T(unsetenv("NOTIFY_SOCKET") == 0); /* and where nobody wants to know */
+    T_OK(wr_service_begin(&s, &e));
+    wr_service_status(&s, "x");
+    wr_service_end(&s);
+}
+
 /* Beats come by themselves; none comes while writers have been waiting for us for long. */
 static void test_beats_until_writers_wait(void **state)
 {
@@ -173,6 +200,6 @@ static void test_bad_environment(void **state)
     }
 }
 
-T_MAIN(T_TEST(test_nobody_asked), T_TEST(test_ready_and_stopping),
+T_MAIN(T_TEST(test_nobody_asked), T_TEST(test_ready_and_stopping), T_TEST(test_status),
     T_TEST(test_beats_until_writers_wait), T_TEST(test_a_watchdog_for_another_process),
     T_TEST(test_bad_environment))
