@@ -105,10 +105,9 @@ static void test_let_go_while_they_are_sent(void **state)
     live(1, true);
 }
 
-/* Who asks waits, and is woken; or has no time, or is told to go. */
+/* Who asks waits, and is woken. */
 static void test_work_that_is_waited_for(void **state)
 {
-    struct wr_cancel cancel;
     struct world w;
     struct wr_err e = {0};
     uint64_t value = 0, txid = 0;
@@ -126,14 +125,6 @@ static void test_work_that_is_waited_for(void **state)
         T(txid >= 2 + i);
         T_OK(wr_db_work(w.db, WR_WORK_RETAIN, -1, NULL, &value, &e));
     }
-    T_IS(WR_TIMEOUT, wr_db_work(w.db, WR_WORK_SNAPSHOT, 0, NULL, &value, &e));
-    wr_cancel_init(&cancel);
-    wr_cancel_now(&cancel);
-    world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(3000))");
-    e = (struct wr_err){0};
-    T_IS(WR_CANCELED, wr_db_work(w.db, WR_WORK_SNAPSHOT, -1, &cancel, &value, &e));
-    T(strstr(e.text, "a snapshot"));
-    wr_cancel_release(&cancel);
     sync_all(&w);
     world_stop(&w);
     world_check(&w, 0);

@@ -206,6 +206,27 @@ static void test_nothing_to_work_on(void **state)
     world_close(&w);
 }
 
+/* Who asks has no time, or is told to go. No step is run meanwhile. */
+static void test_who_asks_does_not_wait(void **state)
+{
+    struct wr_cancel cancel;
+    struct history h;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 1);
+    T_IS(WR_TIMEOUT, wr_db_work(h.w.db, WR_WORK_SNAPSHOT, 0, NULL, &value, &e));
+    wr_cancel_init(&cancel);
+    wr_cancel_now(&cancel);
+    e = (struct wr_err){0};
+    T_IS(WR_CANCELED, wr_db_work(h.w.db, WR_WORK_SNAPSHOT, -1, &cancel, &value, &e));
+    T(strstr(e.text, "a snapshot"));
+    wr_cancel_release(&cancel);
+    T(work(&h, WR_WORK_SNAPSHOT) == 1);
+    world_close(&h.w);
+}
+
 /* One that has stopped for good keeps the other from nothing. */
 static void test_a_replica_that_has_stopped(void **state)
 {
@@ -458,9 +479,9 @@ static void test_nothing_is_deleted_where_something_is_wrong(void **state)
 T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_a_snapshot_where_none_is_scheduled),
     T_TEST(test_who_asks_later_gets_what_is_later), T_TEST(test_a_failure_is_told),
     T_TEST(test_retention_that_fails_is_told), T_TEST(test_a_replica_that_is_out_of_reach),
-    T_TEST(test_nothing_to_work_on), T_TEST(test_a_replica_that_has_stopped),
-    T_TEST(test_a_snapshot_of_another_history_is_none), T_TEST(test_numbers_begin_anew),
-    T_TEST(test_levels_come_of_many_short_runs),
+    T_TEST(test_nothing_to_work_on), T_TEST(test_who_asks_does_not_wait),
+    T_TEST(test_a_replica_that_has_stopped), T_TEST(test_a_snapshot_of_another_history_is_none),
+    T_TEST(test_numbers_begin_anew), T_TEST(test_levels_come_of_many_short_runs),
     T_TEST(test_a_short_run_makes_the_snapshot_that_is_due),
     T_TEST(test_retention_of_many_short_runs),
     T_TEST(test_nothing_is_deleted_where_something_is_wrong))
