@@ -9,10 +9,11 @@ static void missing(struct wr_logger *log, const char *what, const struct wr_err
         WR_F_Z("error", e->text[0] ? e->text : wr_status_text(WR_NOMEM)));
 }
 
-static bool watch(
-    struct wr_doors *d, struct wr_fleet *fleet, struct wr_logger *log, struct wr_err *e)
+static bool watch(struct wr_doors *d, struct wr_fleet *fleet, struct wr_service *service,
+    struct wr_logger *log, struct wr_err *e)
 {
-    const struct wr_sentinel_opts o = {.fleet = fleet, .log = log};
+    const struct wr_sentinel_opts o = {
+        .fleet = fleet, .log = log, .tell = wr_service_status, .arg = service};
 
     if (wr_sentinel_new(&o, &d->sentinel, e) != WR_OK)
         return false;
@@ -23,13 +24,31 @@ static bool watch(
     return false;
 }
 
+static bool all_well(void *sentinel)
+{
+    return wr_all_well(sentinel);
+}
+
+static void beat(struct wr_doors *d, const struct wr_config *c, struct wr_logger *log)
+{
+    const struct wr_heartbeat_opts o = {.url = c->heartbeat_url,
+        .interval_ms = c->heartbeat_interval_ms,
+        .well = all_well,
+        .arg = d->sentinel,
+        .log = log};
+    struct wr_err e = {0};
+
+    if (c->heartbeat_url && d->sentinel && wr_heartbeat_new(&o, &d->heartbeat, &e) != WR_OK)
+        missing(log, "no heartbeat, replication goes on without", &e);
+}
+
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struct wr_fleet *fleet,
-    struct wr_logger *log)
+    struct wr_service *service, struct wr_logger *log)
 {
     struct wr_err e = {0};
 
     *d = (struct wr_doors){0};
-    if (!watch(d, fleet, log, &e))
+    if (!watch(d, fleet, service, log, &e))
         missing(log, "no watcher: should replication stop, nothing but its own log tells", &e);
     d->health = (struct wr_health){.w = w, .fleet = fleet, .sentinel = d->sentinel};
     e = (struct wr_err){0};
@@ -41,10 +60,12 @@ void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struc
     e = (struct wr_err){0};
     if (c->socket.enabled && wr_control_new(&c->socket, fleet, log, &d->control, &e) != WR_OK)
         missing(log, "no control socket, replication goes on without", &e);
+    beat(d, c, log);
 }
 
 void wr_doors_close(struct wr_doors *d)
 {
+    wr_heartbeat_free(d->heartbeat);
     wr_control_free(d->control);
     wr_door_free(d->door);
     wr_metrics_free(d->metrics);

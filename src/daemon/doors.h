@@ -13,9 +13,11 @@
 #include "daemon/door.h"
 #include "daemon/fleet.h"
 #include "daemon/health.h"
+#include "daemon/heartbeat.h"
 #include "daemon/logfmt.h"
 #include "daemon/metrics.h"
 #include "daemon/sentinel.h"
+#include "daemon/service.h"
 
 #include <weir.h>
 
@@ -25,11 +27,12 @@ struct wr_doors {
     struct wr_health health;
     struct wr_door *door;
     struct wr_control *control;
+    struct wr_heartbeat *heartbeat;
 };
 
 /* All that is given outlives it. */
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struct wr_fleet *fleet,
-    struct wr_logger *log);
+    struct wr_service *service, struct wr_logger *log);
 /* Waits for requests in progress, so wr_fleet_cancel comes first. One that was never opened is all
  * zero. */
 void wr_doors_close(struct wr_doors *d);

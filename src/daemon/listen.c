@@ -124,6 +124,7 @@ static bool split(const char *addr, char *host, size_t host_size, char *port, si
 {
     struct wr_str s = wr_str(addr), h = {0}, p = s;
     const char *colon = strrchr(addr, ':');
+    uint64_t number;
 
     if (colon) {
         h = (struct wr_str){.p = addr, .n = (size_t)(colon - addr)};
@@ -133,9 +134,8 @@ static bool split(const char *addr, char *host, size_t host_size, char *port, si
         h = (struct wr_str){.p = h.p + 1, .n = h.n - 2};
     if (p.n == 0 || p.n >= port_size || h.n >= host_size)
         return false;
-    for (size_t i = 0; i < p.n; i++)
-        if (p.p[i] < '0' || p.p[i] > '9')
-            return false;
+    if (!wr_parse_u64(p, &number) || number > 65535)
+        return false;
     if (h.n)
         memcpy(host, h.p, h.n);
     host[h.n] = '\0';

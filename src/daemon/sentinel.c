@@ -13,6 +13,8 @@
 #include "base/sync.h"
 #include "daemon/suspect.h"
 
+#define TRIM_PASSES 60u /* memory is given back so often: each five minutes ... */
+#define TRIM_FIRST  6u  /* ... and after half a minute */
 #define INTERVAL_MS 5000
 #define LIMIT_MS    30000
 #define SYNCS_LATE  5 /* sync intervals that a commit may be missing */
@@ -413,6 +415,7 @@ void wr_sentinel_pass(struct wr_sentinel *s)
 static void run(void *arg)
 {
     struct wr_sentinel *s = arg;
+    unsigned passes = 0;
 
     wr_mutex_lock(&s->mutex);
     while (!s->stopping) {
@@ -420,6 +423,8 @@ static void run(void *arg)
 
         wr_mutex_unlock(&s->mutex);
         wr_sentinel_pass(s);
+        if (passes++ % TRIM_PASSES == TRIM_FIRST) /* at the start much is needed for a moment */
+            wr_mem_trim();
         next_ns = wr_mono_ns(wr_clock_system()) + s->o.interval_ms * 1000000;
         wr_mutex_lock(&s->mutex);
         while (!s->stopping && wr_cond_wait_until(&s->cond, &s->mutex, next_ns))

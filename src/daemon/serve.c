@@ -397,7 +397,7 @@ static bool run(struct server *s)
     if (!restore_missing(s) || !add_all(s))
         return false;
     if (!s->options->once)
-        wr_doors_open(&s->doors, s->config, s->w, s->fleet, s->log);
+        wr_doors_open(&s->doors, s->config, s->w, s->fleet, &s->service, s->log);
     watch_dirs(s);
     if (s->options->reloads)
         wr_signals_let_reload(&s->signals);
@@ -434,8 +434,8 @@ static void serve(struct server *s)
     }
     tell(s, wr_service_begin(&s->service, &e), &e);
     last_sync = run(s);
+    close_doors(s); /* the watcher speaks to the service manager */
     wr_service_end(&s->service);
-    close_doors(s);
     rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
     wr_fleet_free(s->fleet);
     drop_reloaded(s);
