@@ -101,6 +101,9 @@ enum wr_status wr_config_adhoc(struct wr_arena *a, const char *path, const char 
 enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, const char *path,
     const struct wr_config_db **ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* Whether a file of this name is never a database of its own: SQLite's files beside one, and those
+ * of a restore, which are databases by their header, but not complete, or not for long. */
+bool wr_config_beside(struct wr_str name);
 /* Whether a file with this path relative to the directory may be one of its databases, by its name:
  * never one of those that SQLite or we keep beside a database. */
 bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel);

@@ -129,9 +129,7 @@ enum wr_status wr_config_no_dir_keys(
     return st;
 }
 
-/* What is never a database of its own: SQLite's files beside one, and those of a restore, which are
- * databases by their header, but not complete, or not for long. */
-static bool is_beside(struct wr_str name)
+bool wr_config_beside(struct wr_str name)
 {
     static const char *const ends[] = {"-wal", "-shm", "-journal", "-txid"};
     struct wr_str head, tail;
@@ -150,7 +148,7 @@ bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel)
 {
     const char *slash = strrchr(rel, '/'), *name = slash ? slash + 1 : rel;
 
-    if ((slash && !dir->recursive) || !name[0] || is_beside(wr_str(name)))
+    if ((slash && !dir->recursive) || !name[0] || wr_config_beside(wr_str(name)))
         return false;
     return fnmatch(dir->pattern, name, 0) == 0;
 }

@@ -3,7 +3,8 @@
  */
 #include "daemon/suspect.h"
 
-bool wr_sight_captured(const weir_db_sight *s)
+/* Whether everything that is committed is in a transaction that the engine has closed. */
+static bool is_captured(const weir_db_sight *s)
 {
     bool all = s->seen == WEIR_SEEN_AT_REST ||
                (s->seen == WEIR_SEEN_INDEX && s->commits == s->txid_commits);
@@ -41,7 +42,7 @@ void wr_suspect_look(
     struct wr_suspect *s, const weir_db_sight *seen, weir_txid safe, int64_t now_ns)
 {
     assert(now_ns > 0);
-    if (seen->seen == WEIR_SEEN_NOTHING || (wr_sight_captured(seen) && safe >= seen->txid)) {
+    if (seen->seen == WEIR_SEEN_NOTHING || (is_captured(seen) && safe >= seen->txid)) {
         *s = (struct wr_suspect){0};
         return;
     }

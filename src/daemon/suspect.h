@@ -24,9 +24,6 @@ struct wr_suspect {
     weir_txid txid;   /* the first that may do; 0: they are not captured */
 };
 
-/* Whether everything that is committed is in a transaction that the engine has closed. */
-bool wr_sight_captured(const weir_db_sight *s);
-
 /* A look at `now_ns` > 0. `safe`: safe_txid of the replica, asked for before the sight. */
 void wr_suspect_look(
     struct wr_suspect *s, const weir_db_sight *seen, weir_txid safe, int64_t now_ns);

@@ -230,15 +230,6 @@ out:
     wr_arena_release(&a);
 }
 
-/* Whether a name may be a database's, or a directory's. */
-static bool may_matter(const char *name)
-{
-    struct wr_str s = wr_str(name);
-
-    return !wr_str_ends(s, WR_STR("-wal")) && !wr_str_ends(s, WR_STR("-shm")) &&
-           !wr_str_ends(s, WR_STR("-journal")) && !wr_str_ends(s, WR_STR("-weir"));
-}
-
 static void take_events(struct wr_watchdir *w)
 {
     _Alignas(struct inotify_event) char buf[8192];
@@ -249,7 +240,7 @@ static void take_events(struct wr_watchdir *w)
         const struct inotify_event *ev = (const void *)p;
         size_t size = sizeof(*ev) + ev->len;
 
-        if (ev->len == 0 || may_matter(ev->name)) {
+        if (ev->len == 0 || !wr_config_beside(wr_str(ev->name))) {
             w->headless_ns = SECOND_NS / 2;
             look_within(w, SETTLE_NS);
         }
