@@ -3,7 +3,7 @@
  */
 #include "daemon/health.h"
 
-#include "base/mem.h"
+#include "base/arena.h"
 
 #define HELD_MAX_MS 10000 /* as long as applications may be kept waiting */
 #define LINES_MAX   20
@@ -30,29 +30,6 @@ int wr_healthz(const struct wr_health *h, struct wr_buf *out)
     return 200;
 }
 
-/* The first of those that are not ready. */
-struct unready {
-    struct wr_arena *arena;
-    size_t n, more;
-    struct {
-        const char *path; /* NULL: out of memory */
-        struct wr_verdict verdict;
-    } first[LINES_MAX];
-};
-
-static bool note(void *arg, const char *path, const struct wr_verdict *v)
-{
-    struct unready *u = arg;
-
-    if (u->n == LINES_MAX) {
-        u->more++;
-        return true;
-    }
-    u->first[u->n].path = wr_arena_str(u->arena, wr_str(path)).p;
-    u->first[u->n++].verdict = *v;
-    return true;
-}
-
 static void put_reason(
     const struct wr_health *h, const char *path, const struct wr_verdict *v, struct wr_buf *out)
 {
@@ -74,18 +51,19 @@ static void put_reason(
 
 static void put_unready(const struct wr_health *h, const struct wr_summary *sum, struct wr_buf *out)
 {
+    struct wr_unready first[LINES_MAX];
     struct wr_arena arena;
-    struct unready u = {.arena = &arena};
+    size_t n;
 
     wr_arena_init(&arena, (size_t)1 << 20);
-    wr_sentinel_each_unready(h->sentinel, note, &u);
-    wr_buf_fmt(out, "not ready: %zu of %zu databases\n", u.n + u.more,
+    n = wr_sentinel_unready(h->sentinel, &arena, first, LINES_MAX);
+    wr_buf_fmt(out, "not ready: %zu of %zu databases\n", n,
         sum->waiting + sum->fresh + sum->fine + sum->behind);
-    for (size_t i = 0; i < u.n; i++)
-        if (u.first[i].path)
-            put_reason(h, u.first[i].path, &u.first[i].verdict, out);
-    if (u.more > 0)
-        wr_buf_fmt(out, "and %zu more\n", u.more);
+    for (size_t i = 0; i < wr_min(n, (size_t)LINES_MAX); i++)
+        if (first[i].path)
+            put_reason(h, first[i].path, &first[i].verdict, out);
+    if (n > LINES_MAX)
+        wr_buf_fmt(out, "and %zu more\n", n - LINES_MAX);
     wr_arena_release(&arena);
 }
 

@@ -6,7 +6,6 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "base/sync.h"
 #include "daemon/exposition.h"
 #include "daemon/process.h"
 #include "daemon/traffic.h"
@@ -87,9 +86,6 @@ static void replica_values(
 struct wr_metrics {
     struct wr_fleet *fleet;
     struct wr_sentinel *sentinel;
-    /* One page at a time, with everything that is called for it: of two at once the older one would
-     * look as if all had gone back. Nothing in it waits for anybody. */
-    struct wr_mutex mutex;
     struct wr_total merged[METRICS];
     struct wr_traffic_totals traffic;
 };
@@ -102,15 +98,11 @@ struct wr_metrics *wr_metrics_new(struct wr_fleet *fleet, struct wr_sentinel *se
         return NULL;
     m->fleet = fleet;
     m->sentinel = sentinel;
-    wr_mutex_init(&m->mutex);
     return m;
 }
 
 void wr_metrics_free(struct wr_metrics *m)
 {
-    if (!m)
-        return;
-    wr_mutex_release(&m->mutex);
     wr_free(m);
 }
 
@@ -311,7 +303,6 @@ int wr_metrics(struct wr_metrics *m, struct wr_buf *out)
 {
     struct page p = {.m = m};
 
-    wr_mutex_lock(&m->mutex);
     collect(&p);
     if (!p.failed) {
         put_whole(&p, out);
@@ -319,7 +310,6 @@ int wr_metrics(struct wr_metrics *m, struct wr_buf *out)
         wr_traffic_put(&m->traffic, &p.traffic, out);
         wr_process_metrics(out);
     }
-    wr_mutex_unlock(&m->mutex);
     wr_arena_release(&p.arena);
     if (!p.failed && wr_buf_status(out) == WR_OK)
         return 200;

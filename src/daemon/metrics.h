@@ -5,7 +5,8 @@
  * values, without the labels db and replica; weir_metrics_aggregated is 1 then. The text is bounded
  * by what the buffer may hold.
  *
- * locked.
+ * owned: one call at a time, as of two pages at once the older one would look as if all counters
+ * had gone back.
  */
 #ifndef WR_DAEMON_METRICS_H
 #define WR_DAEMON_METRICS_H

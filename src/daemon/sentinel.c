@@ -480,16 +480,22 @@ void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
     ret->silent = (now_ns - last_ns) / 1000000 > LATE_LOOKS * s->o.interval_ms + LATE_MS;
 }
 
-void wr_sentinel_each_unready(struct wr_sentinel *s, wr_sentinel_fn *fn, void *arg)
+size_t wr_sentinel_unready(
+    struct wr_sentinel *s, struct wr_arena *a, struct wr_unready *ret, size_t max)
 {
-    bool go_on = true;
+    size_t n = 0;
 
     wr_mutex_lock(&s->mutex);
-    for (size_t i = 0; i < s->n && go_on; i++) {
-        const struct wr_verdict *v = &s->all[i]->verdict;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct entry *e = s->all[i];
 
-        if (v->word == WR_VERDICT_NEW || v->word == WR_VERDICT_BEHIND)
-            go_on = fn(arg, s->all[i]->path, v);
+        if (e->verdict.word != WR_VERDICT_NEW && e->verdict.word != WR_VERDICT_BEHIND)
+            continue;
+        if (n < max)
+            ret[n] = (struct wr_unready){
+                .path = wr_arena_str(a, wr_str(e->path)).p, .verdict = e->verdict};
+        n++;
     }
     wr_mutex_unlock(&s->mutex);
+    return n;
 }

@@ -71,10 +71,14 @@ struct wr_summary {
 };
 void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret);
 
-/* Each running database that is not fine, by ascending path, under the lock: `fn` only takes notes.
- * False ends it. */
-typedef bool wr_sentinel_fn(void *arg, const char *path, const struct wr_verdict *v);
-void wr_sentinel_each_unready(struct wr_sentinel *s, wr_sentinel_fn *fn, void *arg);
+/* Running databases that are not fine, by ascending path: the first `max` of them, in `a`, and how
+ * many there are. */
+struct wr_unready {
+    const char *path; /* NULL: out of memory */
+    struct wr_verdict verdict;
+};
+size_t wr_sentinel_unready(
+    struct wr_sentinel *s, struct wr_arena *a, struct wr_unready *ret, size_t max);
 
 /* Why a database is not fine, in a line, from what its status says now. */
 #define WR_REASON_MAX 640

@@ -20,9 +20,15 @@ void wr_peek_release(struct wr_peek *p)
 
 void wr_peek_open(struct wr_peek *p, struct wr_conn *c)
 {
+    uint64_t dev, ino;
+    const volatile uint8_t *map = wr_conn_index(c, &dev, &ino);
+    const char *path = wr_conn_path(c);
+
     wr_mutex_lock(&p->mutex);
-    p->map = wr_conn_index(c, &p->dev, &p->ino);
-    p->path = wr_conn_path(c);
+    p->map = map;
+    p->dev = dev;
+    p->ino = ino;
+    p->path = path;
     p->at_rest = false;
     wr_mutex_unlock(&p->mutex);
 }

@@ -17,7 +17,7 @@
 #include "sqlite/walidx.h"
 
 struct wr_peek {
-    struct wr_mutex mutex; /* guards the rest; never held over a system call */
+    struct wr_mutex mutex; /* guards the rest; never held over a call that may wait */
     const volatile uint8_t *map;
     const char *path, *wal_path; /* of the database, links resolved; NULL: closed; at rest */
     uint64_t dev, ino;

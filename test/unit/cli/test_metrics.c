@@ -326,6 +326,28 @@ static void test_own_figures(void **state)
     T(strstr(text, "weir_replica_last_ok_timestamp_seconds{") == NULL); /* never */
 }
 
+/* Every name is explained in the manual. */
+static void test_manual(void **state)
+{
+    struct wr_bytes all = t_slurp(t_data("../../docs/man/weir.1"));
+    struct wr_str man =
+        wr_arena_str(t_call()->scratch, (struct wr_str){(const char *)all.p, all.n});
+    const char *text, *at;
+
+    (void)state;
+    fake.replica.verified_ms = fake.replica.last_ok_ms = 1;
+    add("/a.db");
+    text = page();
+    for (at = text; (at = strstr(at, "# TYPE ")) != NULL;) {
+        char name[128];
+
+        at += strlen("# TYPE ");
+        (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, " "), at);
+        if (!strstr(man.p, name))
+            fail_msg("not in the manual: %s", name);
+    }
+}
+
 static void test_process(void **state)
 {
     const char *text;
@@ -529,7 +551,7 @@ static void test_memory_runs_out(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_names_of_litestream), TEST(test_own_figures), TEST(test_process),
-    TEST(test_odd_paths), TEST(test_stopped_ones_have_no_series), TEST(test_many_are_summed_up),
-    TEST(test_totals_do_not_go_back), TEST(test_many_types), TEST(test_numbers), TEST(test_no_room),
-    TEST(test_memory_runs_out))
+T_MAIN(TEST(test_names_of_litestream), TEST(test_own_figures), TEST(test_manual),
+    TEST(test_process), TEST(test_odd_paths), TEST(test_stopped_ones_have_no_series),
+    TEST(test_many_are_summed_up), TEST(test_totals_do_not_go_back), TEST(test_many_types),
+    TEST(test_numbers), TEST(test_no_room), TEST(test_memory_runs_out))

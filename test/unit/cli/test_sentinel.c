@@ -377,15 +377,6 @@ static void test_many_at_once(void **state)
     T(said("in every replica again") == 21 && lines() == 42);
 }
 
-static bool note_path(void *arg, const char *path, const struct wr_verdict *v)
-{
-    char *out = arg;
-
-    (void)v;
-    (void)snprintf(out + strlen(out), 100, "%s", path);
-    return strlen(out) < 12;
-}
-
 static void tune_b(const char *path, weir_db_sight *s)
 {
     s->commits += strcmp(path, "/b.db") == 0;
@@ -393,23 +384,27 @@ static void tune_b(const char *path, weir_db_sight *s)
 
 static void test_list_of_the_unready(void **state)
 {
-    char out[1000] = "";
+    struct wr_unready first[2];
+    struct wr_arena *a = t_call()->scratch;
 
     (void)state;
     add("/a.db");
     add("/b.db");
     add("/c.db");
     pass(10);
+    T(wr_sentinel_unready(sentinel, a, first, 2) == 0);
     fake.tune_sight = tune_b;
     pass(60);
-    wr_sentinel_each_unready(sentinel, note_path, out);
-    assert_string_equal(out, "/b.db");
+    T(wr_sentinel_unready(sentinel, a, first, 2) == 1);
+    assert_string_equal(first[0].path, "/b.db");
+    T(first[0].verdict.word == WR_VERDICT_BEHIND);
     fake.tune_sight = NULL;
     fake.sight.commits = 8;
     pass(60);
-    out[0] = '\0';
-    wr_sentinel_each_unready(sentinel, note_path, out); /* until it is told to stop */
-    assert_string_equal(out, "/a.db/b.db/c.db");
+    T(wr_sentinel_unready(sentinel, a, first, 2) == 3);
+    assert_string_equal(first[0].path, "/a.db");
+    assert_string_equal(first[1].path, "/b.db");
+    T(wr_sentinel_unready(sentinel, a, NULL, 0) == 3);
 }
 
 static void test_thread(void **state)
