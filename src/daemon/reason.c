@@ -2,7 +2,6 @@
  * reason.c - why a database is not where it should be, in the words of its status.
  */
 #include "daemon/sentinel.h"
-#include "daemon/suspect.h"
 
 static const char *seen_text(const weir_db_sight *s)
 {
