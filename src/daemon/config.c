@@ -22,7 +22,7 @@
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
 
-#define REPLICAS_MAX 16 /* of one database */
+#define REPLICAS_MAX 8 /* of one database, as weir_db_add_replica has it */
 #define DBS_MAX      100000
 
 /* `replica:` or `replicas:` of one database. */

@@ -18,6 +18,7 @@ struct wr_control {
     struct wr_unix_socket socket;
     struct wr_fleet *fleet;
     int64_t started_ms;
+    atomic_int waiting;
 };
 
 static const struct endpoint {
@@ -147,6 +148,7 @@ static void handle(void *arg, const struct wr_httpd_request *http, struct wr_htt
     struct wr_arena arena;
     struct wr_ask q = {.fleet = c->fleet,
         .started_ms = c->started_ms,
+        .waiting = &c->waiting,
         .http = http,
         .reply = reply,
         .arena = &arena};

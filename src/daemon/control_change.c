@@ -4,7 +4,8 @@
 #include "daemon/control_int.h"
 #include "daemon/standing.h"
 
-#define DEFAULT_MS ((int64_t)30 * 1000)
+#define WAITING_MAX 64
+#define DEFAULT_MS  ((int64_t)30 * 1000)
 
 /* {"status", "path", "txid"}. */
 static void answer_status(struct wr_ask *q, const char *status, const char *path, weir_txid txid)
@@ -81,17 +82,17 @@ void wr_control_unregister(struct wr_ask *q)
 
 struct search {
     const char *path, *url;
-    bool path_is_there, url_is_its;
+    bool path_is_there, url_is_its, stopped;
 };
 
 static void look_for(void *arg, const struct wr_config_db *config, weir_db *db)
 {
     struct search *s = arg;
 
-    (void)db;
     if (!wr_str_eq(wr_str(s->path), wr_str(config->path)))
         return;
     s->path_is_there = true;
+    s->stopped = !db;
     for (size_t i = 0; i < config->nreplicas; i++)
         if (wr_str_eq(wr_str(s->url), wr_str(config->replicas[i].url)))
             s->url_is_its = true;
@@ -123,6 +124,8 @@ void wr_control_register(struct wr_ask *q)
         wr_ask_answer(q, NULL);
     else if (rc == WEIR_OK)
         wr_ask_answer(q, json_pack("{s:s, s:s}", "status", "registered", "path", path));
+    else if (known.url_is_its && known.stopped) /* "already" would mean that it is replicated */
+        wr_ask_fail(q, 409, "failed to register database: %s is stopped, start it", path);
     else if (known.url_is_its)
         wr_ask_answer(q, json_pack("{s:s, s:s}", "status", "already_registered", "path", path));
     else if (known.path_is_there) /* to say yes would be a backup that does not happen */
@@ -134,17 +137,32 @@ void wr_control_register(struct wr_ask *q)
             rc == WEIR_MISUSE ? "invalid replica url" : "failed to register database", err.message);
 }
 
-/* Keep a database for a call that waits. False: answered. */
+/* Keep a database for a call that waits. False: answered. Who waits has a connection all the time,
+ * even if the client is gone, and the others must be able to stop what is waited for. */
 static bool hold(struct wr_ask *q, const char *path, struct wr_fleet_hold *ret)
 {
     weir_error err = {0};
-    int rc = wr_fleet_hold(q->fleet, path, ret, &err);
+    int rc;
 
+    if (atomic_fetch_add(q->waiting, 1) >= WAITING_MAX) {
+        atomic_fetch_sub(q->waiting, 1);
+        wr_ask_fail(q, 503, "%d requests are waiting already, try again", WAITING_MAX);
+        return false;
+    }
+    rc = wr_fleet_hold(q->fleet, path, ret, &err);
+    if (rc != WEIR_OK)
+        atomic_fetch_sub(q->waiting, 1);
     if (rc == WEIR_NOTFOUND)
         wr_ask_fail(q, 404, "database not found: %s", path);
     else if (rc != WEIR_OK)
         wr_ask_fail(q, 409, "database not open: %s", path);
     return rc == WEIR_OK;
+}
+
+static void let_go(struct wr_ask *q, struct wr_fleet_hold *h)
+{
+    wr_fleet_let_go(q->fleet, h);
+    atomic_fetch_sub(q->waiting, 1);
 }
 
 /* The call was canceled: by whom is clear to us alone. */
@@ -179,7 +197,7 @@ void wr_control_sync(struct wr_ask *q)
     rc = weir_db_sync(
         h.db, wait ? WEIR_SYNC_REMOTE : WEIR_SYNC_LOCAL, timeout_ms, h.cancel, NULL, &err);
     wr_standing(h.db, &after);
-    wr_fleet_let_go(q->fleet, &h);
+    let_go(q, &h);
     if (rc != WEIR_OK) {
         fail_sync(q, &err);
         return;
@@ -222,7 +240,7 @@ void wr_control_wait(struct wr_ask *q)
     } else if (txid == 0 || s.replicated < txid) {
         rc = weir_db_sync(h.db, WEIR_SYNC_AWAIT, timeout_ms, h.cancel, &reached, &err);
     }
-    wr_fleet_let_go(q->fleet, &h);
+    let_go(q, &h);
     if (rc == WEIR_NOTFOUND && txid > 0)
         wr_ask_fail(q, 400, "%s", err.message);
     else if (rc != WEIR_OK)

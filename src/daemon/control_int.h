@@ -9,11 +9,13 @@
 #include "daemon/httpd.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 /* One request, on its thread's stack. */
 struct wr_ask {
     struct wr_fleet *fleet;
-    int64_t started_ms; /* Unix: the daemon */
+    int64_t started_ms;  /* Unix: the daemon */
+    atomic_int *waiting; /* requests that wait for something */
     const struct wr_httpd_request *http;
     struct wr_httpd_reply *reply;
     struct wr_arena *arena;

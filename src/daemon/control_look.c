@@ -35,6 +35,24 @@ void wr_control_info(struct wr_ask *q)
                "started_at", started, "database_count", (json_int_t)wr_fleet_count(q->fleet)));
 }
 
+/* A text that may have bytes which are no UTF-8, as a path can: with '?' in place of all that are
+ * no ASCII then. One such name must not hide the others. */
+static json_t *text_of(const char *text)
+{
+    json_t *t = json_string(text);
+    struct wr_buf b;
+
+    if (t)
+        return t;
+    wr_buf_init(&b, WR_HTTPD_BODY_MAX);
+    for (; *text; text++)
+        wr_buf_byte(&b, (unsigned char)*text < 0x80 ? (uint8_t)*text : '?');
+    if (wr_buf_status(&b) == WR_OK)
+        t = json_stringn((const char *)b.p, b.n);
+    wr_buf_release(&b);
+    return t;
+}
+
 struct listing {
     json_t *list;
     const char *only; /* NULL: all */
@@ -43,12 +61,12 @@ struct listing {
 
 static json_t *replica_entry(const weir_replica_info *r, bool *ok)
 {
-    json_t *o = json_pack("{s:s, s:I, s:f}", "url", r->url, "txid", (json_int_t)r->txid,
+    json_t *o = json_pack("{s:o, s:I, s:f}", "url", text_of(r->url), "txid", (json_int_t)r->txid,
         "lag_seconds", (double)r->lag_ms / 1000);
 
     put_time(o, "last_sync_at", r->last_ok_ms, ok);
     if (r->error_code != WEIR_OK)
-        put(o, "error", json_string(r->error), ok);
+        put(o, "error", text_of(r->error), ok);
     return o;
 }
 
@@ -59,13 +77,13 @@ static void list_db(void *arg, const struct wr_config_db *config, weir_db *db)
     json_t *o, *replicas;
 
     wr_standing(db, &s);
-    o = json_pack("{s:s, s:s}", "path", config->path, "status", s.word);
+    o = json_pack("{s:o, s:s}", "path", text_of(config->path), "status", s.word);
     put_time(o, "last_sync_at", s.last_sync_ms, &l->ok);
     if (db) {
         replicas = json_array();
         put(o, "txid", json_integer((json_int_t)s.db.txid), &l->ok);
         if (s.db.error_code != WEIR_OK)
-            put(o, "error", json_string(s.db.error), &l->ok);
+            put(o, "error", text_of(s.db.error), &l->ok);
         for (uint32_t i = 0; i < s.db.replica_count; i++) {
             weir_replica_info r = {.struct_size = sizeof(r)};
 
@@ -114,14 +132,14 @@ static void status_db(void *arg, const struct wr_config_db *config, weir_db *db)
     l->found = true;
     wr_standing(db, &s);
     checkpoint = db && wr_str_eq(wr_str(s.db.state), WR_STR("checkpoint"));
-    o = json_pack("{s:s, s:b}", "path", config->path, "active", (int)(db && s.behind));
+    o = json_pack("{s:o, s:b}", "path", text_of(config->path), "active", (int)(db && s.behind));
     if (db && s.behind)
         put(o, "operation", json_string(checkpoint ? "checkpoint" : "sync"), &l->ok);
     if (db) {
         put(o, "phase", json_string(s.db.state), &l->ok);
         put(o, "txid", json_integer((json_int_t)s.db.txid), &l->ok);
         if (s.db.error_code != WEIR_OK)
-            put(o, "error", json_string(s.db.error), &l->ok);
+            put(o, "error", text_of(s.db.error), &l->ok);
     }
     if (json_array_append_new(l->list, o) != 0)
         l->ok = false;

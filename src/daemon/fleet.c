@@ -19,7 +19,8 @@ struct member {
 struct wr_fleet {
     weir *w;
     struct wr_logger *log;
-    weir_cancel *ending; /* of last syncs: the process ends */
+    weir_cancel *ending; /* of last syncs: the process ends; frozen once there is a member */
+    weir_cancel *own;    /* that one, unless wr_fleet_ends_with has given another */
 
     struct wr_mutex mutex; /* guards the rest */
     struct wr_cond idle;   /* somebody has let go */
@@ -53,8 +54,8 @@ struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log)
 
     if (!f)
         return NULL;
-    f->ending = weir_cancel_new();
-    if (!f->ending) {
+    f->ending = f->own = weir_cancel_new();
+    if (!f->own) {
         wr_free(f);
         return NULL;
     }
@@ -63,6 +64,11 @@ struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log)
     wr_mutex_init(&f->mutex);
     wr_cond_init(&f->idle);
     return f;
+}
+
+void wr_fleet_ends_with(struct wr_fleet *f, weir_cancel *c)
+{
+    f->ending = c;
 }
 
 static void member_free(struct member *m)
@@ -80,7 +86,7 @@ void wr_fleet_free(struct wr_fleet *f)
         assert(f->members[i]->holders == 0 && !f->members[i]->changing);
         member_free(f->members[i]);
     }
-    weir_cancel_free(f->ending);
+    weir_cancel_free(f->own);
     wr_free(f->members);
     wr_cond_release(&f->idle);
     wr_mutex_release(&f->mutex);
@@ -466,6 +472,17 @@ size_t wr_fleet_count(struct wr_fleet *f)
     n = f->n;
     wr_mutex_unlock(&f->mutex);
     return n;
+}
+
+bool wr_fleet_has(struct wr_fleet *f, const char *path)
+{
+    size_t at;
+    bool has;
+
+    wr_mutex_lock(&f->mutex);
+    has = find(f, path, &at);
+    wr_mutex_unlock(&f->mutex);
+    return has;
 }
 
 struct seen {

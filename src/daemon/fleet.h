@@ -21,6 +21,10 @@ struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log);
  * all that run. NULL-safe. */
 void wr_fleet_free(struct wr_fleet *f);
 
+/* Last syncs end when this is canceled, too: the process has been told to end, and whoever is in a
+ * call lets weir_close make them. It outlives the fleet. */
+void wr_fleet_ends_with(struct wr_fleet *f, weir_cancel *c);
+
 /* At the end: everybody who waits in a call, or holds a database and passed its `cancel` on, gets
  * CANCELED soon; nothing can be changed any more. */
 void wr_fleet_cancel(struct wr_fleet *f);
@@ -59,6 +63,7 @@ int wr_fleet_hold(
 void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h);
 
 size_t wr_fleet_count(struct wr_fleet *f);
+bool wr_fleet_has(struct wr_fleet *f, const char *path); /* stopped or not */
 
 /* `db` is NULL of one that is stopped. `config` and `db` die with the call. */
 typedef void wr_fleet_fn(void *arg, const struct wr_config_db *config, weir_db *db);

@@ -43,16 +43,14 @@ static void say_failed(const struct wr_reload *r, const char *path, const weir_e
         WR_F_Z("path", path), WR_F_Z("error", err->message));
 }
 
-/* False: it could not be, and is as it was. */
-static bool remove_db(const struct wr_reload *r, const char *path)
+/* It may stay, if somebody else is changing it just now, or all is about to end. */
+static void remove_db(const struct wr_reload *r, const char *path)
 {
     weir_error err = {0};
     int rc = wr_fleet_remove(r->fleet, path, r->last_sync_ms, NULL, &err);
 
-    if (rc == WEIR_OK || rc == WEIR_NOTFOUND) /* it was unregistered before */
-        return true;
-    say_failed(r, path, &err);
-    return rc != WEIR_BUSY && rc != WEIR_CANCELED; /* the last sync has failed, it is gone */
+    if (rc != WEIR_OK && rc != WEIR_NOTFOUND) /* NOTFOUND: it was unregistered before */
+        say_failed(r, path, &err);
 }
 
 static void add_db(const struct wr_reload *r, const struct wr_config_db *db)
@@ -82,11 +80,12 @@ static void remove_old(
         if (find(now, path))
             continue;
         wr_say(r->log, WEIR_LOG_INFO, "reload: database removed", WR_F_Z("path", path));
-        (void)remove_db(r, path);
+        remove_db(r, path);
     }
 }
 
-static void change(
+/* Those that change as well: one may get a URL that another one leaves. */
+static void remove_changed(
     const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now)
 {
     for (size_t i = 0; i < now->ndbs; i++) {
@@ -96,18 +95,21 @@ static void change(
             continue;
         wr_say(r->log, WEIR_LOG_INFO, "reload: database changed, begins anew",
             WR_F_Z("path", before->path));
-        if (remove_db(r, before->path))
-            add_db(r, &now->dbs[i]);
+        remove_db(r, before->path);
     }
 }
 
-static void add_new(
+/* New ones, changed ones, and those that could not be added the last time. */
+static void add_missing(
     const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now)
 {
     for (size_t i = 0; i < now->ndbs; i++) {
-        if (find(old, now->dbs[i].path))
+        const char *path = now->dbs[i].path;
+
+        if (wr_fleet_has(r->fleet, path))
             continue;
-        wr_say(r->log, WEIR_LOG_INFO, "reload: database added", WR_F_Z("path", now->dbs[i].path));
+        if (!find(old, path))
+            wr_say(r->log, WEIR_LOG_INFO, "reload: database added", WR_F_Z("path", path));
         add_db(r, &now->dbs[i]);
     }
 }
@@ -144,6 +146,6 @@ void wr_reload_apply(
 {
     say_what_waits(r, old, now);
     remove_old(r, old, now);
-    change(r, old, now);
-    add_new(r, old, now);
+    remove_changed(r, old, now);
+    add_missing(r, old, now);
 }

@@ -21,8 +21,9 @@ struct wr_reload {
 
 /* Make the fleet, which is as `old` says but for what was asked for at run time, as `now` says, and
  * log each difference: databases that are gone end with a last sync, changed ones do and begin
- * anew, new ones begin. The others are not disturbed, nor those that `old` did not have. What else
- * has changed is logged as needing a restart. A failure of one keeps none of the others. */
+ * anew, new ones begin, and so do those that are missing for whatever reason. The others are not
+ * disturbed, nor those that `old` did not have. What else has changed is logged as needing a
+ * restart. A failure of one keeps none of the others. */
 void wr_reload_apply(
     const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now);
 

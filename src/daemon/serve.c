@@ -115,6 +115,7 @@ static bool add_all(struct server *s)
     s->fleet = wr_fleet_new(s->w, s->log);
     if (!s->fleet)
         return out_of_memory(s);
+    wr_fleet_ends_with(s->fleet, s->cancel);
     for (size_t i = 0; i < s->config->ndbs; i++) {
         /* What is restored here continues its replica, whatever is done to it before we attach. */
         const struct wr_fleet_start how = {.adopt = s->options->adopt,
@@ -187,14 +188,29 @@ static bool any_goes_on(weir_db *db)
     return false;
 }
 
-/* Wait until the first sync of `db` is through, until it is clear that it never will be, or until
- * told to stop or to reload. */
-static int wait_for_first_sync(struct server *s, weir_db *db, weir_error *reterr)
+/* One attempt at the first sync, of a database that is there to be stopped in between. */
+static int try_first_sync(struct server *s, bool *ret_goes_on, weir_error *reterr)
+{
+    struct wr_fleet_hold hold;
+    int rc = wr_fleet_hold(s->fleet, s->config->dbs[0].path, &hold, reterr);
+
+    if (rc != WEIR_OK) /* stopped meanwhile */
+        return WEIR_OK;
+    rc = weir_db_sync(hold.db, WEIR_SYNC_REMOTE, FIRST_SLICE_MS, s->cancel, NULL, reterr);
+    *ret_goes_on = rc == WEIR_CONFLICT && any_goes_on(hold.db);
+    wr_fleet_let_go(s->fleet, &hold);
+    return rc;
+}
+
+/* Wait until the first sync is through, until it is clear that it never will be, or until told to
+ * stop or to reload. */
+static int wait_for_first_sync(struct server *s, weir_error *reterr)
 {
     int busy = 0, rc = WEIR_TIMEOUT;
+    bool goes_on = false;
 
     while (!wr_signals_asked(&s->signals) && !wr_signals_reload_asked(&s->signals)) {
-        rc = weir_db_sync(db, WEIR_SYNC_REMOTE, FIRST_SLICE_MS, s->cancel, NULL, reterr);
+        rc = try_first_sync(s, &goes_on, reterr);
         if (rc == WEIR_BUSY && ++busy <= FIRST_BUSY_SLICES)
             wr_signals_wait_ms(&s->signals, FIRST_SLICE_MS); /* a predecessor is leaving */
         else if (rc != WEIR_TIMEOUT)
@@ -203,28 +219,25 @@ static int wait_for_first_sync(struct server *s, weir_db *db, weir_error *reterr
     /* What was in the way may be gone: the last sync tells, or the log. */
     if (wr_signals_asked(&s->signals) || wr_signals_reload_asked(&s->signals))
         return WEIR_OK;
-    return rc == WEIR_CONFLICT && any_goes_on(db) ? WEIR_OK : rc;
+    return goes_on ? WEIR_OK : rc;
 }
 
 /*
  * With a single database there is nobody else to serve: what can never be replicated ends the
  * program, with a reason. What may pass (an unreachable store, a missing file) is waited for
- * elsewhere. With several databases the log tells, and the others go on; so it is with several
- * replicas, of which one belongs to somebody else.
+ * elsewhere. With several databases, or some that came meanwhile, the log tells, and the others go
+ * on; so it is with several replicas, of which one belongs to somebody else.
  */
 static bool first_sync(struct server *s)
 {
-    struct wr_fleet_hold hold;
     weir_error err = {0};
     int rc;
 
     if (s->config->ndbs != 1)
         return true;
-    rc = wr_fleet_hold(s->fleet, s->config->dbs[0].path, &hold, &err);
-    if (rc != WEIR_OK) /* stopped meanwhile */
+    rc = wait_for_first_sync(s, &err);
+    if (wr_fleet_count(s->fleet) != 1)
         return true;
-    rc = wait_for_first_sync(s, hold.db, &err);
-    wr_fleet_let_go(s->fleet, &hold);
     switch (rc) {
     case WEIR_BUSY:
     case WEIR_CONFLICT:
@@ -299,6 +312,10 @@ static bool change_to(struct server *s, const struct wr_config *c)
     if (ok)
         wr_reload_apply(&r, &now, c);
     wr_arena_release(&arena);
+    if (!ok) { /* it has ended, and must not stay so */
+        unwatch_dirs(s);
+        watch_dirs(s);
+    }
     return ok;
 }
 
@@ -393,14 +410,14 @@ static bool run(struct server *s)
 {
     struct wr_err e = {0};
 
+    if (s->options->reloads) /* one that comes meanwhile waits */
+        wr_signals_let_reload(&s->signals);
     say_what_nobody_deletes(s);
     if (!restore_missing(s) || !add_all(s))
         return false;
     if (!s->options->once)
         wr_doors_open(&s->doors, s->config, s->w, s->fleet, &s->service, s->log);
     watch_dirs(s);
-    if (s->options->reloads)
-        wr_signals_let_reload(&s->signals);
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);
     if (s->options->once) {
         run_once(s);

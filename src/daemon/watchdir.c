@@ -9,11 +9,13 @@
 #include "daemon/watchdir.h"
 
 #include "base/clock.h"
+#include "base/crc64.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/sync.h"
 #include "daemon/config_copy.h"
 #include "daemon/dirs.h"
+#include "daemon/doc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +23,11 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define SECOND_NS ((int64_t)1000000000)
-#define SETTLE_NS (SECOND_NS / 4)  /* from an event to a look: more may come */
-#define EVERY_NS  (60 * SECOND_NS) /* without any */
-#define BLIND_NS  (10 * SECOND_NS) /* where inotify is not to be had */
+#define SECOND_NS       ((int64_t)1000000000)
+#define SETTLE_NS       (SECOND_NS / 4) /* from an event to a look: more may come */
+#define DELETED_SYNC_MS ((int64_t)5000)
+#define EVERY_NS        (60 * SECOND_NS) /* without any */
+#define BLIND_NS        (10 * SECOND_NS) /* where inotify is not to be had */
 #define MASK                                                                               \
     (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | \
         IN_ONLYDIR)
@@ -53,9 +56,9 @@ struct wr_watchdir {
     size_t n, cap;
     struct wr_config_dir *dirs; /* those that are watched */
     size_t ndirs;
-    char said[WR_ERR_MAX]; /* the last failure that was logged */
-    int64_t due_ns;        /* the next look */
-    int64_t headless_ns;   /* how soon it follows if there are files without a header */
+    uint64_t *refused;   /* of each of them: a checksum of what was refused there */
+    int64_t due_ns;      /* the next look */
+    int64_t headless_ns; /* how soon it follows if there are files without a header */
 };
 
 static int64_t now_ns(void)
@@ -66,14 +69,6 @@ static int64_t now_ns(void)
 static void look_within(struct wr_watchdir *w, int64_t ns)
 {
     w->due_ns = wr_min(w->due_ns, now_ns() + ns);
-}
-
-static void say_failed(struct wr_watchdir *w, const char *message, const char *text)
-{
-    if (strcmp(w->said, text) == 0)
-        return;
-    (void)snprintf(w->said, sizeof(w->said), "%s", text);
-    wr_say(w->log, WEIR_LOG_ERROR, message, WR_F_Z("error", text));
 }
 
 static bool is_watched(const struct wr_watchdir *w, const char *path)
@@ -114,10 +109,13 @@ static void forget(struct wr_watchdir *w, size_t i)
     w->found[i] = w->found[--w->n];
 }
 
-/* One that is gone for two looks is not about to be replaced by another file. */
+/* One that is gone for two looks is not about to be replaced by another file. What is new does not
+ * wait for the last sync of what is gone: one in each look, and not for long. */
 static void remove_deleted(struct wr_watchdir *w)
 {
     const struct wr_fs *fs = wr_fs_posix();
+    int64_t last_sync_ms = wr_min(w->last_sync_ms, DELETED_SYNC_MS);
+    bool removed = false;
 
     for (size_t i = w->n; i-- > 0;) {
         struct found *f = &w->found[i];
@@ -125,8 +123,11 @@ static void remove_deleted(struct wr_watchdir *w)
         weir_error err = {0};
         bool missing = f->watched && fs->lstat(fs, f->db->path, &info, NULL) == WR_NOTFOUND;
 
-        if (missing && f->missing) {
-            if (wr_fleet_remove(w->fleet, f->db->path, w->last_sync_ms, NULL, &err) != WEIR_OK &&
+        if (missing && f->missing && removed) {
+            look_within(w, 0);
+        } else if (missing && f->missing) {
+            removed = true;
+            if (wr_fleet_remove(w->fleet, f->db->path, last_sync_ms, NULL, &err) != WEIR_OK &&
                 err.code != WEIR_NOTFOUND)
                 wr_say(w->log, WEIR_LOG_WARN, "the last sync of a deleted database has failed",
                     WR_F_Z("path", f->db->path), WR_F_Z("error", err.message));
@@ -147,12 +148,12 @@ static void add_found(struct wr_watchdir *w, const struct wr_config_db *db)
         look_within(w, EVERY_NS);
         return;
     }
-    if (wr_fleet_add(w->fleet, db, NULL, &err) == WEIR_OK)
+    if (wr_fleet_add(w->fleet, db, NULL, &err) == WEIR_OK) {
         wr_say(w->log, WEIR_LOG_INFO, "added database to replication", WR_F_Z("path", db->path));
-    else if (err.code == WEIR_CONFLICT) /* it was registered: that one stays */
-        wr_say(w->log, WEIR_LOG_WARN, "a database of a directory is not replicated as such",
-            WR_F_Z("path", db->path), WR_F_Z("error", err.message));
-    else
+        return;
+    }
+    forget(w, w->n - 1);                   /* the next look tries again */
+    if (!wr_fleet_has(w->fleet, db->path)) /* it was registered, perhaps: that one stays */
         wr_say(w->log, WEIR_LOG_ERROR, "cannot replicate a database of a directory",
             WR_F_Z("path", db->path), WR_F_Z("error", err.message));
 }
@@ -192,7 +193,20 @@ enum wr_status wr_watchdir_config(
     return WR_OK;
 }
 
-static void look(struct wr_watchdir *w)
+/* What is refused, as often as that changes. */
+static void say_refused(struct wr_watchdir *w, const struct wr_config *c, size_t dir)
+{
+    uint64_t sum = 0;
+
+    for (const struct wr_warning *x = c->warnings; x; x = x->next)
+        sum = wr_crc64(sum, x->text, strlen(x->text));
+    for (const struct wr_warning *x = sum != w->refused[dir] ? c->warnings : NULL; x; x = x->next)
+        wr_say(w->log, WEIR_LOG_WARN, "directory of databases", WR_F_Z("warning", x->text));
+    w->refused[dir] = sum;
+}
+
+/* One directory: what clashes in it does not keep the others from being looked at. */
+static void look_at(struct wr_watchdir *w, size_t dir, bool *all_watched, size_t *headless)
 {
     struct wr_dirs_seen seen = {0};
     struct wr_config c;
@@ -200,34 +214,46 @@ static void look(struct wr_watchdir *w)
     struct wr_err e = {0};
     size_t known;
 
-    w->due_ns = now_ns() + (w->blind ? BLIND_NS : EVERY_NS);
-    remove_deleted(w);
     wr_arena_init(&a, WR_ARENA_MAX);
     if (wr_watchdir_config(w, &a, &c) != WR_OK)
         goto out;
-    c.dirs = w->dirs;
-    c.ndirs = w->ndirs;
+    c.dirs = &w->dirs[dir];
+    c.ndirs = 1;
     c.warnings = NULL;
     known = c.ndbs;
     if (wr_dirs_expand(&a, &c, true, true, &seen, &e) != WR_OK) {
-        say_failed(w, "cannot look through the directories of databases", e.text);
+        wr_say(w->log, WEIR_LOG_ERROR, "new databases of a directory are not replicated",
+            WR_F_Z("path", w->dirs[dir].path), WR_F_Z("error", e.text));
         goto out;
     }
-    w->said[0] = '\0';
+    say_refused(w, &c, dir);
     for (size_t i = known; i < c.ndbs; i++)
         add_found(w, &c.dbs[i]);
-    if (!watch_all(w, &seen) && !w->blind) {
+    *all_watched = watch_all(w, &seen) && *all_watched;
+    *headless += seen.nheadless;
+out:
+    wr_arena_release(&a);
+}
+
+static void look(struct wr_watchdir *w)
+{
+    bool all_watched = true;
+    size_t headless = 0;
+
+    w->due_ns = now_ns() + (w->blind ? BLIND_NS : EVERY_NS);
+    for (size_t i = 0; i < w->ndirs; i++)
+        look_at(w, i, &all_watched, &headless);
+    remove_deleted(w);
+    if (!all_watched && !w->blind) {
         w->blind = true;
         wr_say(w->log, WEIR_LOG_WARN,
             "not all directories can be watched, looking every 10 seconds instead; "
             "fs.inotify.max_user_watches may be too low",
-            WR_F_U64("dirs", seen.ndirs));
+            WR_F_U64("dirs", w->ndirs));
     }
-    w->headless_ns = seen.nheadless ? wr_min(2 * w->headless_ns, EVERY_NS) : SECOND_NS / 2;
-    if (seen.nheadless)
+    w->headless_ns = headless ? wr_min(2 * w->headless_ns, EVERY_NS) : SECOND_NS / 2;
+    if (headless)
         look_within(w, w->headless_ns);
-out:
-    wr_arena_release(&a);
 }
 
 static void take_events(struct wr_watchdir *w)
@@ -275,7 +301,8 @@ static enum wr_status begin(struct wr_watchdir *w, struct wr_err *e)
     const struct wr_config *c = w->config;
 
     w->dirs = wr_array(c->ndirs, sizeof(*w->dirs));
-    if (!w->dirs)
+    w->refused = wr_array(c->ndirs, sizeof(*w->refused));
+    if (!w->dirs || !w->refused)
         return wr_fail(e, WR_NOMEM, "out of memory");
     for (size_t i = 0; i < c->ndirs; i++)
         if (c->dirs[i].watch)
@@ -346,5 +373,6 @@ void wr_watchdir_free(struct wr_watchdir *w)
         (void)close(w->inotify);
     wr_free(w->found);
     wr_free(w->dirs);
+    wr_free(w->refused);
     wr_free(w);
 }

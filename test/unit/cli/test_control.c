@@ -194,6 +194,16 @@ static void test_list(void **state)
     T(strstr(body, "\"status\":\"open\",\"txid\":42,\"error\":\"disk\""));
 }
 
+static void test_a_name_that_is_no_text(void **state)
+{
+    (void)state;
+    add("/caf\xe9");
+    add("/b");
+    T(ask("GET", "/list", "") == 200);
+    T(strstr(body, "{\"path\":\"/caf?\",") && strstr(body, "{\"path\":\"/b\","));
+    T(ask("GET", "/debug/sync-status", "") == 200 && strstr(body, "/caf?"));
+}
+
 /* One that has all, and answers, is in sync now, however long nothing was written. */
 static void test_in_sync_is_now(void **state)
 {
@@ -322,6 +332,9 @@ static void test_wait(void **state)
 
 static void test_register(void **state)
 {
+    weir_error err = {0};
+    bool was;
+
     (void)state;
     post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///r1\"}", 200,
         "{\"status\":\"registered\",\"path\":\"/a\"}\n");
@@ -330,6 +343,9 @@ static void test_register(void **state)
     post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///r2\"}", 409,
         "{\"error\":\"failed to register database: /a is replicated to another URL, unregister it "
         "first\"}\n");
+    T(wr_fleet_stop(fleet, "/a", 0, &was, NULL, &err) == WEIR_OK);
+    post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///r1\"}", 409,
+        "{\"error\":\"failed to register database: /a is stopped, start it\"}\n");
     post("/register", "{\"path\":\"/b\"}", 400, "{\"error\":\"replica_url required\"}\n");
     post("/register", "{\"replica_url\":\"file:///r\"}", 400, "{\"error\":\"path required\"}\n");
     fake.add_replica = WEIR_MISUSE;
@@ -563,9 +579,10 @@ static void test_the_end_does_not_wait_for_requests(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_info), TEST(test_list), TEST(test_in_sync_is_now), TEST(test_txid),
-    TEST(test_start_and_stop), TEST(test_sync), TEST(test_wait), TEST(test_register),
-    TEST(test_unregister), TEST(test_sync_status), TEST(test_misses), TEST(test_bad_bodies),
-    TEST(test_a_large_request), TEST(test_what_is_no_http), TEST(test_slow_clients),
-    TEST(test_the_socket_is_for_its_owner), TEST(test_a_socket_of_the_past),
-    TEST(test_what_is_no_socket), TEST(test_the_end_does_not_wait_for_requests))
+T_MAIN(TEST(test_info), TEST(test_list), TEST(test_in_sync_is_now),
+    TEST(test_a_name_that_is_no_text), TEST(test_txid), TEST(test_start_and_stop), TEST(test_sync),
+    TEST(test_wait), TEST(test_register), TEST(test_unregister), TEST(test_sync_status),
+    TEST(test_misses), TEST(test_bad_bodies), TEST(test_a_large_request),
+    TEST(test_what_is_no_http), TEST(test_slow_clients), TEST(test_the_socket_is_for_its_owner),
+    TEST(test_a_socket_of_the_past), TEST(test_what_is_no_socket),
+    TEST(test_the_end_does_not_wait_for_requests))

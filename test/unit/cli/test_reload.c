@@ -101,6 +101,31 @@ static void test_one_goes_before_another_comes(void **state)
     end();
 }
 
+/* Nobody can have a URL that another one has not left yet. */
+static void test_two_change_places(void **state)
+{
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra") ONE("/b", "/rb"));
+    reload("dbs:\n" ONE("/a", "/rb") ONE("/b", "/ra"),
+        "sync(/a) remove(/a,0) sync(/b) remove(/b,0) "
+        "add(/a) replica(file:///rb,sync-interval=1s) "
+        "add(/b) replica(file:///ra,sync-interval=1s)");
+    end();
+}
+
+/* What could not be added was never tried again: the next file was the same. */
+static void test_what_has_failed_is_tried_again(void **state)
+{
+    (void)state;
+    begin("");
+    fake.db_add = WEIR_LIMIT;
+    reload("dbs:\n" ONE("/a", "/ra"), "add(/a)");
+    fake.db_add = WEIR_OK;
+    reload("dbs:\n" ONE("/a", "/ra"), "add(/a) replica(file:///ra,sync-interval=1s)");
+    T(wr_fleet_count(r.fleet) == 1);
+    end();
+}
+
 static void test_each_kind_of_change(void **state)
 {
     static const char *const others[] = {
@@ -189,6 +214,7 @@ static void test_what_needs_a_restart(void **state)
 }
 
 T_MAIN(T_TEST(test_nothing_has_changed), T_TEST(test_one_goes_before_another_comes),
-    T_TEST(test_each_kind_of_change), T_TEST(test_who_was_registered_stays),
+    T_TEST(test_each_kind_of_change), T_TEST(test_two_change_places),
+    T_TEST(test_what_has_failed_is_tried_again), T_TEST(test_who_was_registered_stays),
     T_TEST(test_who_was_unregistered_is_gone), T_TEST(test_a_failure_keeps_no_other),
     T_TEST(test_restores_a_new_one_that_is_missing), T_TEST(test_what_needs_a_restart))
