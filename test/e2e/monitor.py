@@ -1,0 +1,137 @@
+"""What monitoring sees of a real daemon: health, readiness, figures, and the heartbeat.
+
+usage: monitor.py WEIR
+
+A replica that takes nothing any more is found by the watcher: /readyz names it, the log has one error,
+the heartbeat stops; and all is well again when it is.
+"""
+import http.server
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import kit
+
+
+class Switch(http.server.BaseHTTPRequestHandler):
+    """A dead man's switch."""
+
+    beats = 0
+
+    def do_GET(self):
+        Switch.beats += 1
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def get(port, path):
+    """Status and text."""
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:%d%s" % (port, path), timeout=20) as r:
+            return r.status, r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+    except OSError as e:
+        return 0, str(e)
+
+
+def value(text, series):
+    """Of one line; None: it is not there."""
+    for line in text.splitlines():
+        if line.startswith(series + " "):
+            return float(line.rsplit(" ", 1)[1])
+    return None
+
+
+def run(found, process, port, log):
+    path, replica = found.path("a.db"), found.path("r")
+    of_db = '{db="%s"}' % path
+    of_replica = '{db="%s",replica="file://%s"}' % (path, replica)
+    db = sqlite3.connect(path, isolation_level=None)
+    ready = lambda: get(port, "/readyz")[0] == 200
+
+    found.check(kit.wait_until(ready, 30), "it never was ready: %s" % (get(port, "/readyz"),))
+    found.check(get(port, "/healthz") == (200, "ok\n"), "it is not alive")
+    found.check(get(port, "/nothing")[0] == 404, "it serves what there is not")
+    found.check(kit.wait_until(lambda: Switch.beats > 0, 30), "no heartbeat came")
+    for i in range(200):
+        db.execute("INSERT INTO t VALUES(randomblob(3000))")
+    synced = lambda: value(get(port, "/metrics")[1], "weir_replica_txid" + of_replica) == value(
+        get(port, "/metrics")[1], "litestream_txid" + of_db)
+    time.sleep(2)
+    found.check(kit.wait_until(synced, 20), "the replica's figure never was the database's")
+    text = get(port, "/metrics")[1]
+    found.check(value(text, "litestream_total_wal_bytes" + of_db) > 600000, "nothing was captured")
+    found.check(value(text, 'weir_requests_total{class="put"}') >= 2, "no request was counted")
+    found.check(value(text, "weir_db_ready" + of_db) == 1, "its figures do not say that it is ready")
+    found.check(value(text, "process_open_fds") > 5, "the process has no figures")
+
+    os.rename(replica, replica + "-aside")
+    with open(replica, "w", encoding="utf-8"):
+        pass
+    db.execute("INSERT INTO t VALUES(1)")
+    found.check(kit.wait_until(lambda: not ready(), 60), "it stayed ready with a broken replica")
+    status, text = get(port, "/readyz")
+    found.check(status == 503 and path + ": behind for" in text and "Not a directory" in text,
+                "the reason is not told: %d %s" % (status, text))
+    found.check(get(port, "/healthz")[0] == 200, "a broken replica is no reason to restart")
+    text = get(port, "/metrics")[1]
+    found.check(value(text, "weir_uncaptured_seconds" + of_db) > 29, "the time is not told")
+    found.check(value(text, "weir_replica_failing" + of_replica) == 1, "the replica does not fail")
+    time.sleep(7)
+    with open(log, encoding="utf-8") as f:
+        found.check(f.read().count("nothing moves") == 1, "it was not told once")
+
+    os.unlink(replica)
+    os.rename(replica + "-aside", replica)
+    found.check(kit.wait_until(ready, 90), "it never got well again")
+    with open(log, encoding="utf-8") as f:
+        found.check("commits are in every replica again" in f.read(), "that it is well was not told")
+    db.close()
+    process.send_signal(signal.SIGTERM)
+    found.check(process.wait(60) == 0, "it failed at the end")
+
+
+def main():
+    found = kit.Findings("monitor")
+    switch = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Switch)
+    threading.Thread(target=switch.serve_forever, daemon=True).start()
+    port, log, config = free_port(), found.path("log"), found.path("c.yml")
+    db = sqlite3.connect(found.path("a.db"))
+    db.execute("PRAGMA journal_mode=wal")
+    db.execute("CREATE TABLE t(a)")
+    db.close()
+    with open(config, "w", encoding="utf-8") as f:
+        f.write("addr: 127.0.0.1:%d\nheartbeat-url: http://127.0.0.1:%d/secret\ndbs:\n- path: %s\n"
+                "  replica: {url: 'file://%s'}\n" % (port, switch.server_address[1],
+                                                     found.path("a.db"), found.path("r")))
+    with open(log, "wb") as out:
+        process = subprocess.Popen([sys.argv[1], "replicate", "-config", config], stdout=out,
+                                   stderr=out, env=dict(os.environ, NO_PROXY="*"))
+    try:
+        run(found, process, port, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        switch.shutdown()
+    sys.exit(found.end())
+
+
+main()
