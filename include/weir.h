@@ -120,9 +120,9 @@ typedef struct weir_options {
     int32_t log_level;          /* WEIR_LOG_*, default INFO: records below it are not made */
     weir_log_fn *log;           /* NULL: silent */
     void *log_arg;
-    /* Databases that are held open at once, where there are more: default 256, fewer where there
-     * are few descriptors. Those that were not written to for seconds are let go for others, and
-     * their files watched; a write opens them again within milliseconds. */
+    /* Databases that are held open at once, where there are more; 0: all of them. Those that were
+     * not written to for seconds are let go for others, and their files watched; a write opens them
+     * again within milliseconds. Young: not for the only copy of anything yet. */
     uint32_t open_max;
 } weir_options;
 

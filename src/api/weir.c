@@ -7,12 +7,12 @@
 #include "base/mem.h"
 #include "base/url.h"
 
+#include <limits.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define OPEN_MAX_DEFAULT 256u
-#define OPEN_MIN         4u
-#define FDS_PER_DB       12u /* eight, and what else there is */
+#define OPEN_MIN   4u
+#define FDS_PER_DB 12u /* eight, and what else there is */
 
 #define TIMEOUT_MAX_MS                                                         \
     ((int64_t)1000 * 3600 * 1000) /* longer is for ever, and does not overflow \
@@ -99,12 +99,15 @@ static void forward_log(void *arg, enum wr_log_level level, const char *msg,
     wr_buf_release(&text);
 }
 
-/* How many databases are held open at once: no more than there are descriptors for. */
+/* How many databases are held open at once: all, unless the host has a limit; then no more than
+ * there are descriptors for. */
 static unsigned seats_of(uint32_t asked)
 {
-    unsigned seats = asked ? asked : OPEN_MAX_DEFAULT;
+    unsigned seats = asked;
     struct rlimit limit;
 
+    if (asked == 0)
+        return UINT_MAX;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         seats = wr_min(seats, (unsigned)wr_min(limit.rlim_cur / FDS_PER_DB, (rlim_t)UINT32_MAX));
     return wr_max(seats, OPEN_MIN);

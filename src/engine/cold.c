@@ -20,6 +20,29 @@
     120 /* times quiet_ns: the longest that it stays, if it was called back soon ... */
 #define QUIETS_SOON 12 /* ... which is within that */
 
+/* Nobody waits for anything, the keeper's last word was heard, and nothing new is damaged. */
+static bool works_rest(const struct wr_db *db, const struct db_replica *dr)
+{
+    for (size_t k = 0; k < WR_WORKS; k++)
+        if (db->works_seen[k] > dr->works[k].done)
+            return false;
+    return !wr_keeper_busy(dr->keeper) && dr->now.verified.unsound == dr->healed;
+}
+
+/* A replica came, or was found damaged, or is not where it was when we let go. */
+static bool replicas_rest(const struct wr_db *db)
+{
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        const struct db_replica *dr = &db->replicas[i];
+
+        if (dr->now.state == WR_REPLICA_STOPPED)
+            continue;
+        if (dr->now.found != dr->found_seen || !dr->now.pos.whole || !works_rest(db, dr))
+            return false;
+    }
+    return true;
+}
+
 static bool replica_rests(const struct wr_db *db, const struct db_replica *dr)
 {
     if (dr->now.state == WR_REPLICA_STOPPED)
@@ -28,7 +51,7 @@ static bool replica_rests(const struct wr_db *db, const struct db_replica *dr)
         if (dr->history[i])
             return false;
     return dr->joined && dr->now.pos.whole && !dr->stream && dr->join_txid == 0 &&
-           dr->now.queued == 0 && dr->now.pos.txid >= db->txid;
+           dr->now.queued == 0 && dr->now.pos.txid >= db->txid && works_rest(db, dr);
 }
 
 /* Whether nothing is left to do, and has not been for a while. */
@@ -98,6 +121,7 @@ bool wr_db_cool(struct wr_db *db)
 {
     struct db_files after;
     uint64_t txid = db->txid;
+    bool whole;
 
     if (!db->seats || !wr_seats_wanted(db->seats))
         return false;
@@ -106,13 +130,13 @@ bool wr_db_cool(struct wr_db *db)
         return false;
     }
     db->cooled_ns = wr_db_now_ns(db);
-    wr_db_detach(db, true);
+    whole = wr_db_detach(db, true);
     wr_db_go(db, DB_COLD);
     db->cold_txid = txid;
     after = look(db);
     if (!after.wal_there) /* SQLite has removed it, as we were the last; or whoever was after us */
         db->left.wal_there = false;
-    if (!same(&db->left, &after))
+    if (!whole || !same(&db->left, &after))
         warm(db, true);
     else
         wr_peek_rest(&db->peek, db->path, db->wal_path, &db->left.db,
@@ -133,7 +157,7 @@ bool wr_db_stay_cold(struct wr_db *db, bool hinted)
         wr_db_arm(db);
     now = look(db);
     written = !same(&db->left, &now);
-    if (written || wr_db_now_ns(db) >= db->levels_ns) {
+    if (written || wr_db_now_ns(db) >= db->levels_ns || !replicas_rest(db)) {
         warm(db, written);
         return false;
     }

@@ -140,14 +140,14 @@ static bool mend_count(struct wr_db *db)
 
 /* Whoever writes between that and the close of our connections writes to the WAL, or the file is
  * another one after it. */
-static void stop(struct wr_db *db)
+static bool stop(struct wr_db *db)
 {
     struct wr_file_mark file;
     struct wr_err e = {0};
     bool whole = false;
 
     if (!db->ledger || db->txid == 0)
-        return;
+        return false;
     if (wr_pageset_empty(&db->dirty))
         settle_ahead(db);
     if (wr_pageset_empty(&db->dirty) && wr_db_seal(db, SEAL_NS, &e) == WR_OK) {
@@ -155,27 +155,29 @@ static void stop(struct wr_db *db)
         wr_db_unseal(db);
     }
     if (!wr_conn_mark_now(db->conn, SETTLE_NS, &file))
-        return;
+        return false;
     if (whole)
         wr_ledger_rest(db->ledger, &file, &db->pos, wr_db_machine_run(db));
     else
         wr_ledger_mark(db->ledger, &file);
+    return whole;
 }
 
-void wr_db_leave(struct wr_db *db, bool for_good)
+bool wr_db_leave(struct wr_db *db, bool for_good)
 {
+    bool whole = false;
     unsigned changes = wr_conn_changes(db->conn);
 
     if (!wr_conn_pinned(db->conn) || !db->started)
-        return;
+        return false;
     wr_db_settle_backfill(db);
     if (changes == 0) {
         if (for_good && !db->distrust)
-            stop(db);
+            whole = stop(db);
         /* By a count that is not put right the close would skip frames, and drop them. */
         if (!mend_count(db) || (!for_good && may_leave_wal(db)))
             wr_conn_leave_wal(db->conn);
-        return;
+        return whole;
     }
     db->distrust = true;
     if (db->ledger)
@@ -186,4 +188,5 @@ void wr_db_leave(struct wr_db *db, bool for_good)
     /* SQLite shall copy nothing on its own, nor remove by its name a WAL that is not this one. */
     if (changes != WR_CONN_TOUCHED)
         wr_conn_leave_wal(db->conn);
+    return false;
 }

@@ -115,8 +115,10 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
     }
 }
 
-void wr_db_detach(struct wr_db *db, bool for_good)
+bool wr_db_detach(struct wr_db *db, bool for_good)
 {
+    bool whole = false;
+
     assert(!wr_db_streaming(db));
     for (size_t i = 0; i < db->n_replicas; i++) {
         db->replicas[i].joined = false;
@@ -127,7 +129,7 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     db->looks = 0;
     wr_db_prove_drop(db);
     if (db->conn)
-        wr_db_leave(db, for_good);
+        whole = wr_db_leave(db, for_good);
     wr_view_release(&db->view);
     wr_peek_close(&db->peek);
     wr_conn_close(db->conn);
@@ -147,6 +149,7 @@ void wr_db_detach(struct wr_db *db, bool for_good)
     db->warned = 0;
     if (db->seats)
         wr_seats_give(db->seats, &db->seat);
+    return whole;
 }
 
 void wr_db_wake(struct wr_db *db)

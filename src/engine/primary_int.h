@@ -300,7 +300,9 @@ bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state 
 void wr_db_mark_later(struct wr_db *db);     /* the file was written: tell the ledger of it */
 void wr_db_was_busy(struct wr_db *db);       /* until now: from here on it may be silent */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
-void wr_db_detach(struct wr_db *db, bool for_good); /* for_good: it is not attached again */
+/* for_good: it is not attached again. Whether all that was committed by then is in the file, and
+ * the ledger knows it so. */
+bool wr_db_detach(struct wr_db *db, bool for_good);
 
 /* life.c: what the first step after wr_db_start does before all else */
 /* The database at `path`, symbolic links resolved: watch the WAL that is beside it. */
@@ -359,8 +361,9 @@ bool wr_db_cool(struct wr_db *db);
  * is committed now is captured; else it is OPENING. */
 bool wr_db_stay_cold(struct wr_db *db, bool hinted);
 
-/* leave.c: what is to be done before the connections are closed; nobody else reads through them */
-void wr_db_leave(struct wr_db *db, bool for_good);
+/* leave.c: what is to be done before the connections are closed; nobody else reads through them.
+ * As wr_db_detach. */
+bool wr_db_leave(struct wr_db *db, bool for_good);
 /* A number for this run of the machine: another one after it has started anew. 0: not known. */
 uint64_t wr_db_machine_run(const struct wr_db *db);
 
