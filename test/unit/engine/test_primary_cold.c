@@ -5,6 +5,7 @@
 #include "engine/seats.h"
 #include "harness/engine_world.h"
 #include "run/watch.h"
+#include "storage/drivers.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -300,8 +301,98 @@ static void test_what_waits_for_a_replica_stays(void **state)
     end(&w);
 }
 
+/* ---- an application whose disk is slow ---- */
+
+static struct {
+    struct world *w; /* NULL: it is not slow now */
+    sqlite3_io_methods wal;
+    int (*sync)(sqlite3_file *f, int flags);
+} slow;
+
+/* The frames of a commit are in the WAL, and nobody can see them before this ends: time for whoever
+ * wants to let the database go. */
+static int slow_sync(sqlite3_file *f, int flags)
+{
+    struct world *w = slow.w;
+    sqlite3_int64 size = 0;
+
+    if (w && slow.wal.xFileSize(f, &size) == SQLITE_OK && size > 32) { /* not that of the header */
+        slow.w = NULL;
+        t_sleep_ms(30);
+        (void)world_pass(w, 61 * SECOND, 10000);
+    }
+    return slow.sync(f, flags);
+}
+
+static int slow_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, int *out)
+{
+    sqlite3_vfs *real = v->pAppData;
+    int rc = real->xOpen(real, name, f, flags, out);
+
+    if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL)) {
+        slow.wal = *f->pMethods;
+        slow.sync = slow.wal.xSync;
+        slow.wal.xSync = slow_sync;
+        f->pMethods = &slow.wal;
+    }
+    return rc;
+}
+
+/* It was let go between the frames and the header of a commit; its files were noted with them, and
+ * the commit was missed until the next one, while syncs were told that all is well. */
+static void test_a_commit_in_flight(void **state)
+{
+    static sqlite3_vfs vfs;
+    struct world w;
+
+    (void)state;
+    vfs = *sqlite3_vfs_find(NULL);
+    vfs.pAppData = sqlite3_vfs_find(NULL);
+    vfs.zName = "slow";
+    vfs.xOpen = slow_open;
+    T(sqlite3_vfs_register(&vfs, 0) == SQLITE_OK);
+    begin(&w);
+    T(sqlite3_close(w.app) == SQLITE_OK);
+    world_stop(&w);
+    seats.max = 2;
+    atomic_store(&seats.wanted, false);
+    world_start(&w);
+    T(world_sync(&w) == 1);
+    T(sqlite3_open_v2(w.path, &w.app, SQLITE_OPEN_READWRITE, "slow") == SQLITE_OK);
+    world_sql(&w, "PRAGMA synchronous=FULL; SELECT count(*) FROM t");
+    for (int i = 0; i < 30; i++)
+        pass(&w, 10 * SECOND);
+    T(is(&w, "syncing"));
+    atomic_store(&seats.wanted, true);
+    slow.w = &w;
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+    T(!slow.w);
+    T(world_sync(&w) == 2);
+    end(&w);
+    T(sqlite3_vfs_unregister(&vfs) == SQLITE_OK);
+}
+
+/* It was told that it has everything, and had nothing. */
+static void test_a_replica_that_comes_while_it_is_cold(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin_cold(&w);
+    T_OK(wr_storage_mem.open(NULL, &w.bucket[1], &e));
+    w.n_buckets = 2;
+    T_OK(wr_db_add_replica(w.db, world_storage(&w, 1), SECOND, &e));
+    for (int i = 0; i < 10; i++)
+        pass(&w, 10 * SECOND);
+    T(world_sync(&w) == 1);
+    world_check(&w, 1);
+    end(&w);
+}
+
 T_MAIN(T_TEST(test_it_stays_cold), T_TEST(test_a_write_calls_it_back),
     T_TEST(test_a_write_that_nobody_told), T_TEST(test_a_checkpoint_that_nobody_saw),
     T_TEST(test_a_sync_leaves_it_cold), T_TEST(test_the_next_start_knows_it),
     T_TEST(test_another_file_in_its_place), T_TEST(test_a_level_is_made_from_the_cold),
-    T_TEST(test_a_busy_one_stays), T_TEST(test_what_waits_for_a_replica_stays))
+    T_TEST(test_a_busy_one_stays), T_TEST(test_what_waits_for_a_replica_stays),
+    T_TEST(test_a_commit_in_flight), T_TEST(test_a_replica_that_comes_while_it_is_cold))
