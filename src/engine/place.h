@@ -41,11 +41,12 @@ enum wr_status wr_place_spool(
  * another file beside it keeps other restores to the same path from taking it for a leftover. */
 enum wr_status wr_place_seal(struct wr_place *p, struct wr_err *e) WR_MUST_CHECK;
 /* Give the file the mode, owner and group of the database that it is to replace, as far as this
- * process may, which is warned of where it may not; sync it, and let it take the name; only then
- * remove what it replaces. CONFLICT: a file has appeared meanwhile, or what was an empty one has
- * content, or the sealed one has been exchanged. On failure everything is as it was, as far as the
- * file system allows; but where somebody has put a database there meanwhile, the previous one stays
- * whole under another name, which the text tells. Other restores to the same directory wait.
+ * process may, which is warned of where it may not; where it replaces none and we are root, the
+ * owner and group of the directory. Sync it, and let it take the name; only then remove what it
+ * replaces. CONFLICT: a file has appeared meanwhile, or what was an empty one has content, or the
+ * sealed one has been exchanged. On failure everything is as it was, as far as the file system
+ * allows; but where somebody has put a database there meanwhile, the previous one stays whole under
+ * another name, which the text tells. Other restores to the same directory wait.
  *
  * Names are all that this can look at. Who has opened the old database, or the empty file, and
  * writes to it after the last look at it, writes to a file that is gone; and a -wal that appears
