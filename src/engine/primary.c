@@ -510,6 +510,8 @@ static void publish(struct wr_db *db, uint64_t taken, bool captured)
     wr_mutex_lock(&db->mutex);
     db->shared = db->status;
     db->acked = acked;
+    if (db->state == DB_WAITING) /* this step has looked: no other leaves it so */
+        db->tickets_void = taken;
     if (captured) {
         db->tickets_done = taken;
         db->sync_txid = db->status.txid;

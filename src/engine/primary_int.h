@@ -191,6 +191,7 @@ struct wr_db {
     uint64_t tickets;       /* sync requests made */
     uint64_t urgent_ticket; /* the last of them that does not wait for the sync interval */
     uint64_t tickets_done;  /* of them, captured: sync_txid covers them */
+    uint64_t tickets_void;  /* of them, made before we looked and there was no database */
     uint64_t sync_txid;
     uint64_t acked;             /* TXID that every replica has which has not stopped; 0: none */
     struct wr_db_status shared; /* copy of status for callers */

@@ -90,7 +90,7 @@ enum wr_status wr_db_sync_poll(
     struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid, struct wr_err *e)
 {
     uint64_t txid, acked;
-    bool captured;
+    bool captured, seen_missing;
     enum wr_status failed, st = WR_OK;
     char text[WR_ERR_MAX];
 
@@ -98,13 +98,15 @@ enum wr_status wr_db_sync_poll(
      * replicas' positions: a number counts only for a replica that has joined this history. */
     wr_mutex_lock(&db->mutex);
     captured = db->tickets_done >= ticket;
+    seen_missing = db->tickets_void >= ticket;
     txid = db->sync_txid;
     acked = db->acked;
     failed = db->shared.error;
     (void)snprintf(text, sizeof(text), "%s", db->shared.error_text);
     wr_mutex_unlock(&db->mutex);
     if (!captured) {
-        if (failed == WR_NOTFOUND || failed == WR_UNSUPPORTED)
+        /* What was missing before it was asked for may be there, and have its first commit. */
+        if ((failed == WR_NOTFOUND && seen_missing) || failed == WR_UNSUPPORTED)
             return wr_fail(e, failed, "%s", text);
         return WR_BUSY;
     }

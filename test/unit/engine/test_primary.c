@@ -370,6 +370,29 @@ static void test_a_database_that_appears_later(void **state)
     world_close(&w);
 }
 
+/* A last sync, asked for right after the first commit, was told that there is no database: by a
+ * look before that. It passed for done, and nothing was sent. */
+static void test_a_database_that_appeared_since_the_last_look_was_missed(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+
+    (void)state;
+    world_open(&w, 1);
+    world_start(&w);
+    world_run(&w, SECOND);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a); INSERT INTO t VALUES(1)");
+    wr_db_sync_begin(w.db, &ticket);
+    T_IS(WR_BUSY, wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    world_run(&w, SECOND);
+    T_OK(wr_db_sync_poll(w.db, ticket, true, &txid, &e));
+    T(txid == 1);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* Files that wait too long are dropped; what they had is sent as one when the store is back. */
 static void outage(struct world *w, struct faultstore *f)
 {
@@ -410,4 +433,5 @@ T_MAIN(T_TEST(test_first_snapshot_then_changes), T_TEST(test_restart_continues_w
     T_TEST(test_another_database_at_the_replica_stops_it),
     T_TEST(test_the_database_is_replaced_under_us), T_TEST(test_the_page_size_changes),
     T_TEST(test_a_database_that_appears_later),
+    T_TEST(test_a_database_that_appeared_since_the_last_look_was_missed),
     T_TEST(test_a_long_outage_is_caught_up_with_one_file))
