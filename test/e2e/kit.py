@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -155,6 +156,13 @@ def restore(exe, url, out, txid=None, flags=(), env=None):
         args += ["-txid", "%016x" % txid]
     r = subprocess.run(args + [url], capture_output=True, text=True, env=env)
     return r.returncode, r.stderr.strip()
+
+
+def free_port():
+    """A port on loopback that nobody listens on at the moment."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def read(path):
