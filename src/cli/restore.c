@@ -37,6 +37,8 @@ static const struct wr_flag flags[] = {
         "print the result, or the plan, as JSON"},
     {"quiet", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, quiet), NULL,
         "no progress, and only errors"},
+    {"v", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, verbose), NULL,
+        "nothing more: for scripts made for Litestream 0.3"},
     {0},
 };
 

@@ -16,6 +16,7 @@ struct wr_restore_flags {
     int64_t time_ms;
     uint32_t parallel;
     bool no_expand_env, if_db_not_exists, if_replica_exists, force, delta, dry_run, json, quiet;
+    bool verbose; /* scripts made for Litestream 0.3 say so; nobody asks */
 };
 
 struct wr_restore {
