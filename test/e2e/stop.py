@@ -19,6 +19,7 @@ The longest waits are printed, and how far the WAL grew, since nobody can checkp
 Prints one line per finding and exits 1 when there was any.
 """
 import argparse
+import collections
 import multiprocessing
 import os
 import random
@@ -46,13 +47,13 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
         self.env = {**os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "%d" % (WATCHDOG * 1e6)}
-        self.heard = {"READY=1": 0, "WATCHDOG=1": 0, "STOPPING=1": 0}
+        self.heard = collections.Counter()
 
     def hear(self, seconds):
         """What comes in that time; the first word ends the wait. Whether there was one."""
         self.socket.settimeout(max(seconds, 0.001))
         try:
-            self.heard[self.socket.recv(100).decode()] += 1
+            self.heard.update(self.socket.recv(4096).decode().splitlines())
             return True
         except TimeoutError:
             return False
@@ -120,7 +121,7 @@ def main():
     stop, out = multiprocessing.Event(), multiprocessing.Queue()
     weir.start()
     case.joined()
-    writers = [multiprocessing.Process(target=write, args=(case.path, w, args.seed, stop, out))
+    writers = [multiprocessing.Process(target=write, args=(case.path, w, args.seed, stop, out), daemon=True)
                for w in range(storm.WRITERS)]
     for w in writers:
         w.start()
