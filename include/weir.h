@@ -490,7 +490,9 @@ WEIR_API int weir_retention(weir *w, const char *url, const char *const *db_sett
 
 enum {
     WEIR_FINDING_FILE = 1, /* this object is damaged, or does not fit the others */
-    WEIR_FINDING_LOST = 2  /* transactions that objects are named after, and nothing restores */
+    WEIR_FINDING_LOST = 2, /* transactions that objects are named after, and nothing restores */
+    WEIR_FINDING_LIVE =
+        3 /* the database is not what the replica has: weir_verify_options.db_path */
 };
 
 /* Something that is wrong with a replica. All pointers die with the call. */
@@ -498,7 +500,8 @@ typedef struct weir_finding {
     int32_t kind;                 /* WEIR_FINDING_* */
     int32_t level;                /* FILE: of the object; else -1 */
     const char *key;              /* FILE: of the object, in its bucket or directory; else NULL */
-    weir_txid min_txid, max_txid; /* FILE: those of its name; LOST: the first and last one lost */
+    weir_txid min_txid, max_txid; /* FILE: those of its name; LOST: the first and last one lost;
+                                   * LIVE: the last one compared */
     uint64_t points;              /* LOST: how many of them could be restored, were all well */
     const char *text;             /* what is wrong, one sentence or two */
 } weir_finding;
@@ -513,6 +516,10 @@ typedef struct weir_verify_options {
     weir_cancel *cancel;
     weir_progress_fn *progress; /* NULL: none */
     void *progress_arg;
+    /* Compare the newest state with this database, too. What it has and the replica has not is
+     * waited for: a minute if db_wait_ms is 0. NULL: none. */
+    const char *db_path;
+    int64_t db_wait_ms;
 } weir_verify_options;
 
 /* Set struct_size before the call. A point is a transaction that can be restored. */
@@ -531,6 +538,9 @@ typedef struct weir_verify_result {
     weir_txid first_txid, last_txid, proven_txid; /* of the points; the last proven one; 0: none */
     int64_t first_ms, last_ms, proven_ms;         /* when these objects were made, Unix ms */
     weir_txid structure_first, structure_last;    /* the range of points_structure; 0: none */
+    weir_txid live_txid;    /* at which, or right after which, the database was read; 0: none */
+    uint32_t live_pages;    /* of it, that are the same there */
+    uint32_t live_changing; /* the others, which were being written: these tell nothing */
 } weir_verify_result;
 
 /* Prove from the objects of a replica alone that every point in it can be restored: each object
@@ -540,7 +550,8 @@ typedef struct weir_verify_result {
  * be written to meanwhile.
  *
  * WEIR_CORRUPT: there were findings; the message is the first one. WEIR_NOTFOUND: there is no
- * backup, or only one of Litestream 0.3, which this does not read. Any other failure is no verdict:
+ * backup, or only one of Litestream 0.3, which this does not read. WEIR_UNSUPPORTED: the database
+ * of `db_path` cannot be read. Any other failure is no verdict:
  * the replica could not be read to its end. What cannot be told: objects newer than all others that
  * were deleted. */
 WEIR_API int weir_verify(weir *w, const char *url, const weir_verify_options *opt,

@@ -5,6 +5,11 @@
 
 #include "engine/verify.h"
 
+static_assert((int)WR_FINDING_FILE == WEIR_FINDING_FILE &&
+                  (int)WR_FINDING_LOST == WEIR_FINDING_LOST &&
+                  (int)WR_FINDING_LIVE == WEIR_FINDING_LIVE,
+    "one numbering");
+
 struct forward {
     const weir_verify_options *o;
     weir_finding_fn *finding;
@@ -15,7 +20,7 @@ static void forward_finding(void *arg, const struct wr_finding *f)
 {
     struct forward *x = arg;
     bool file = f->kind == WR_FINDING_FILE;
-    weir_finding out = {.kind = file ? WEIR_FINDING_FILE : WEIR_FINDING_LOST,
+    weir_finding out = {.kind = (int32_t)f->kind, /* the numbers are the same */
         .level = file ? (int32_t)f->level : -1,
         .key = f->key,
         .min_txid = f->min,
@@ -60,7 +65,10 @@ static void tell(const struct wr_verify_result *r, weir_verify_result *ret)
         .last_ms = r->last_ms,
         .proven_ms = r->proven_ms,
         .structure_first = r->plain_first,
-        .structure_last = r->plain_last};
+        .structure_last = r->plain_last,
+        .live_txid = r->live_txid,
+        .live_pages = r->live_pages,
+        .live_changing = r->live_changing};
 
     memcpy(ret, &out, wr_api_struct(ret->struct_size, sizeof(out)));
 }
@@ -86,6 +94,8 @@ int weir_verify(weir *w, const char *url, const weir_verify_options *opt, weir_f
     if (opt)
         memcpy(&o, opt, wr_api_struct(opt->struct_size, sizeof(o)));
     vo.parallel = o.parallel;
+    vo.db_path = o.db_path;
+    vo.db_wait_ms = o.db_wait_ms;
     call = wr_api_call(w, &a, o.cancel);
     st = wr_api_open_replica(url, o.settings, &s, &e);
     if (st == WR_OK)

@@ -29,7 +29,7 @@ enum wr_status wr_call_check(
 int64_t wr_call_left_ms(const struct wr_call *c, int64_t cap);
 
 /* Sleep on the call's cancel token: OK after `ms`, else CANCELED or TIMEOUT at the deadline. Only
- * net/retry.c and command-line loops wait this way. */
+ * net/retry.c, engine/verify_live.c and command-line loops wait this way. */
 enum wr_status wr_call_sleep(const struct wr_call *c, int64_t ms, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

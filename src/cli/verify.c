@@ -11,12 +11,17 @@
 struct options {
     const char *config;
     uint32_t parallel;
-    bool no_expand_env, json;
+    bool no_expand_env, json, deep;
+    int64_t deep_wait_ms;
 };
 
 static const struct wr_flag flags[] = {
     {"config", WR_FLAG_TEXT, offsetof(struct options, config), "PATH",
         "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
+    {"deep", WR_FLAG_BOOL, offsetof(struct options, deep), NULL,
+        "compare the newest state with the database itself, too"},
+    {"deep-wait", WR_FLAG_DURATION, offsetof(struct options, deep_wait_ms), "DURATION",
+        "how long to wait for what the database has and the replica not yet (default 1m)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct options, no_expand_env), NULL,
         "leave $VARIABLES in the configuration alone"},
     {"json", WR_FLAG_BOOL, offsetof(struct options, json), NULL, "print JSON"},
@@ -34,7 +39,7 @@ struct report {
     struct wr_display display;
     weir_verify_result r;
     int64_t took_ms;
-    uint64_t findings;
+    uint64_t findings, live_findings;
     weir_txid newest_lost;
     json_t *list; /* of findings; NULL unless JSON is wanted */
     bool lost;    /* one could not be added */
@@ -65,6 +70,9 @@ static json_t *finding_json(const weir_finding *f)
         return json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "kind", "file", "key", f->key, "level",
             (int)f->level, "min_txid", txid_text(min, f->min_txid), "max_txid",
             txid_text(max, f->max_txid), "text", f->text);
+    if (f->kind == WEIR_FINDING_LIVE)
+        return json_pack("{s:s, s:s, s:s}", "kind", "live", "txid", txid_text(max, f->max_txid),
+            "text", f->text);
     return json_pack("{s:s, s:I, s:s, s:s, s:s}", "kind", "lost", "points", (json_int_t)f->points,
         "first_txid", txid_text(min, f->min_txid), "last_txid", txid_text(max, f->max_txid), "text",
         f->text);
@@ -77,6 +85,8 @@ static void print_finding(const struct report *x, const weir_finding *f)
     (void)printf("%s: ", x->url);
     if (f->kind == WEIR_FINDING_FILE)
         (void)printf("%s: %s\n", f->key, f->text);
+    else if (f->kind == WEIR_FINDING_LIVE)
+        (void)printf("%s\n", f->text);
     else if (f->points == 1)
         (void)printf("txid %s %s\n", txid_text(min, f->min_txid), f->text);
     else
@@ -89,6 +99,7 @@ static void add_finding(void *arg, const weir_finding *f)
     struct report *x = arg;
 
     x->findings++;
+    x->live_findings += f->kind == WEIR_FINDING_LIVE;
     if (f->kind == WEIR_FINDING_LOST)
         x->newest_lost = wr_max(x->newest_lost, f->max_txid);
     if (x->list) {
@@ -151,6 +162,22 @@ static void print_points(const struct report *x)
     (void)printf("\n");
 }
 
+/* The database as it was read, which -deep was to find. */
+static void print_live(const struct report *x)
+{
+    const weir_verify_result *r = &x->r;
+    char txid[TXID_TEXT_MAX];
+
+    if (r->live_txid == 0)
+        return;
+    (void)printf("%s: the database itself is that of txid %s: %lu pages are the same", x->url,
+        txid_text(txid, r->live_txid), (unsigned long)r->live_pages);
+    if (r->live_changing > 0)
+        (void)printf("; %lu %s being written, and not compared", (unsigned long)r->live_changing,
+            r->live_changing == 1 ? "was" : "were");
+    (void)printf("\n");
+}
+
 static void print_text(const struct report *x, int rc, const weir_error *err)
 {
     if (rc != WEIR_OK && rc != WEIR_CORRUPT) {
@@ -161,14 +188,15 @@ static void print_text(const struct report *x, int rc, const weir_error *err)
     if (x->findings > SHOWN)
         (void)printf("%s: and %llu more\n", x->url, (unsigned long long)(x->findings - SHOWN));
     print_points(x);
-    if (x->findings > 0)
+    print_live(x);
+    if (x->findings > x->live_findings)
         (void)printf("%s: %s\n", x->url, what_to_do(x));
 }
 
 static json_t *report_json(const struct report *x, int rc, const weir_error *err)
 {
     const weir_verify_result *r = &x->r;
-    char first[TXID_TEXT_MAX], last[TXID_TEXT_MAX], proven[TXID_TEXT_MAX];
+    char first[TXID_TEXT_MAX], last[TXID_TEXT_MAX], proven[TXID_TEXT_MAX], live[TXID_TEXT_MAX];
     char from[WR_TIME_TEXT_MAX], to[WR_TIME_TEXT_MAX], until[WR_TIME_TEXT_MAX];
     const char *status = rc == WEIR_OK         ? "ok"
                          : rc == WEIR_CORRUPT  ? "damaged"
@@ -177,7 +205,7 @@ static json_t *report_json(const struct report *x, int rc, const weir_error *err
 
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, "
-        "s:I, s:I, s:I, s:I, s:O}",
+        "s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:O}",
         "replica", x->type, "url", x->url, "status", status, "error",
         rc == WEIR_OK ? "" : err->message, "points", (json_int_t)r->points, "points_proven",
         (json_int_t)r->points_proven, "points_structure", (json_int_t)r->points_structure,
@@ -187,17 +215,21 @@ static json_t *report_json(const struct report *x, int rc, const weir_error *err
         "proven_time", time_text(until, r->proven_ms), "files", (json_int_t)r->files, "files_read",
         (json_int_t)r->files_read, "files_old", (json_int_t)r->files_old, "files_gone",
         (json_int_t)r->files_gone, "bytes_read", (json_int_t)r->bytes_read, "duration_ms",
-        (json_int_t)x->took_ms, "findings", x->list);
+        (json_int_t)x->took_ms, "live_txid", txid_text(live, r->live_txid), "live_pages",
+        (json_int_t)r->live_pages, "live_changing", (json_int_t)r->live_changing, "findings",
+        x->list);
 }
 
 static int verify_one(struct report *x, weir *w, const struct options *o,
-    const struct wr_config_replica *replica, weir_cancel *cancel, json_t *out)
+    const struct wr_config_replica *replica, const char *db_path, weir_cancel *cancel, json_t *out)
 {
     int64_t start_ms = wr_mono_ms(wr_clock_system());
     const weir_verify_options opt = {.struct_size = sizeof(opt),
         .parallel = o->parallel,
         .settings = replica->settings,
         .cancel = cancel,
+        .db_path = db_path,
+        .db_wait_ms = o->deep_wait_ms,
         .progress = wr_display_show,
         .progress_arg = &x->display};
     weir_error err = {0};
@@ -243,7 +275,8 @@ static int verify_all(struct wr_cli *cli, weir *w, const struct options *o,
     for (size_t i = 0; i < target->n && rc != WEIR_CANCELED; i++) {
         struct report x = {.cli = cli};
 
-        rc = verify_one(&x, w, o, &target->replicas[i], cancel, out);
+        rc = verify_one(
+            &x, w, o, &target->replicas[i], o->deep ? target->db_path : NULL, cancel, out);
         code = worse(code, rc == WEIR_NOTFOUND ? WR_EXIT_NO_BACKUP : wr_cli_exit_code(rc));
         lost = lost || x.lost;
     }
@@ -278,18 +311,24 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         return WR_EXIT_FAILED;
     if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &target))
         return WR_EXIT_FAILED;
+    if (o.deep_wait_ms && !o.deep)
+        return wr_cli_fail("-deep-wait is for -deep", NULL);
+    if (o.deep && !target.db_path)
+        return wr_cli_fail("-deep needs the path of a database of the configuration", NULL);
     return wr_cli_run(cli, verify, &(struct work){.cli = cli, .o = &o, .target = &target});
 }
 
 static const char *const synopsis[] = {"[flags] DB_PATH", "[flags] REPLICA_URL", NULL};
-static const char *const examples[] = {"/var/lib/app.db", "-json s3://bucket/app", NULL};
+static const char *const examples[] = {
+    "/var/lib/app.db", "-deep /var/lib/app.db", "-json s3://bucket/app", NULL};
 
 const struct wr_command wr_command_verify = {
     .name = "verify",
     .summary = "prove that what a replica holds can be restored",
     .about =
         "Read a replica in full, and prove that every transaction that it holds can be restored.\n"
-        "A database of the configuration file stands for all of its replicas. Nothing is written.",
+        "A database of the configuration file stands for all of its replicas. Nothing is written.\n"
+        "With -deep the database itself is read as well, and must be the newest of them.",
     .synopsis = synopsis,
     .examples = examples,
     .flags = flags,

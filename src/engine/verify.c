@@ -21,7 +21,7 @@ const char *wr_verify_key(struct wr_verify_run *v, const struct wr_ltx_file *f)
     return key.p ? key.p : "?";
 }
 
-static void tell(struct wr_verify_run *v, const struct wr_finding *f)
+void wr_verify_tell(struct wr_verify_run *v, const struct wr_finding *f)
 {
     if (v->r->findings++ == 0)
         (void)wr_fail(
@@ -32,12 +32,12 @@ static void tell(struct wr_verify_run *v, const struct wr_finding *f)
 
 void wr_verify_tell_fork(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text)
 {
-    tell(v, &(struct wr_finding){.kind = WR_FINDING_FILE,
-                .key = wr_verify_key(v, f),
-                .level = f->level,
-                .min = f->min,
-                .max = f->max,
-                .text = text});
+    wr_verify_tell(v, &(struct wr_finding){.kind = WR_FINDING_FILE,
+                          .key = wr_verify_key(v, f),
+                          .level = f->level,
+                          .min = f->min,
+                          .max = f->max,
+                          .text = text});
 }
 
 void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text)
@@ -164,11 +164,11 @@ static void tell_lost(struct wr_verify_run *v, const struct wr_lost *x)
         x->missing ? "files that lead there are missing" : "files that lead there are no good",
         before); /* they fit */
     v->r->lost += x->points;
-    tell(v, &(struct wr_finding){.kind = WR_FINDING_LOST,
-                .min = x->first,
-                .max = x->last,
-                .points = x->points,
-                .text = text});
+    wr_verify_tell(v, &(struct wr_finding){.kind = WR_FINDING_LOST,
+                          .min = x->first,
+                          .max = x->last,
+                          .points = x->points,
+                          .text = text});
 }
 
 /* What the names promise and the walk did not come by. What was deleted since the replica was
@@ -270,6 +270,8 @@ static enum wr_status verify(struct wr_verify_run *v, struct wr_err *e)
         st = nothing_there(v, e);
     if (st == WR_OK)
         st = wr_verify_walk(v, e);
+    if (st == WR_OK && v->opts->db_path && v->n_points > 0)
+        st = wr_verify_live(v, e);
     if (st == WR_OK)
         st = judge(v, e);
     if (st == WR_OK)

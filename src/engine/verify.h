@@ -30,6 +30,7 @@ struct wr_storage;
 enum wr_finding_kind {
     WR_FINDING_FILE = 1, /* this file is no good */
     WR_FINDING_LOST = 2, /* points that files are named after, and that cannot be restored */
+    WR_FINDING_LIVE = 3, /* the database is not what the replica has */
 };
 
 /* Something that is wrong. Dies with the call. */
@@ -37,7 +38,8 @@ struct wr_finding {
     enum wr_finding_kind kind;
     const char *key;   /* FILE: of the object; else NULL */
     unsigned level;    /* FILE: of it */
-    uint64_t min, max; /* FILE: the TXIDs in its name; LOST: the first and the last of the points */
+    uint64_t min, max; /* FILE: the TXIDs in its name; LOST: the first and the last of the points;
+                        * LIVE: the last one compared */
     uint64_t points;   /* LOST: how many there are */
     const char *text;  /* what is wrong, for people */
 };
@@ -52,6 +54,8 @@ typedef void wr_verify_progress_fn(void *arg, const struct wr_verify_progress *p
 struct wr_verify_opts {
     unsigned parallel;      /* threads, the caller's included, 1 to 64; 0: 4 */
     uint32_t lock_offset;   /* byte offset of SQLite's lock page; 0: 0x40000000 */
+    const char *db_path;    /* compare with this database, in the end; NULL: none */
+    int64_t db_wait_ms;     /* for what it has and the replica has not yet; 0: a minute */
     wr_finding_fn *finding; /* on the calling thread; NULL: only the status counts */
     void *finding_arg;
     wr_verify_progress_fn *progress; /* on the calling thread, after each file; NULL: none */
@@ -72,6 +76,9 @@ struct wr_verify_result {
     uint64_t first_txid, last_txid, proven_txid; /* of points, the last proven one; 0: none */
     int64_t first_ms, last_ms, proven_ms;        /* times of the files that lead there */
     uint64_t plain_first, plain_last;            /* the range of those not proven; 0: none */
+    uint64_t live_txid;     /* at or right after which the database was read; 0: none */
+    uint32_t live_pages;    /* of it, which are the same there */
+    uint32_t live_changing; /* and those that were being written */
     /* The newest TXID that there is a file for. Unsound: it cannot be restored, or a restore would
      * begin with a way to it on which a file is no good; when the replica was read to its end. */
     uint64_t newest_txid;
@@ -84,6 +91,9 @@ struct wr_verify_result {
  * Memory: 8 bytes a page of the largest database (16 while it goes back to a point, as two
  * processes have written), 36 a page of the largest file while that is read, what digest.h takes,
  * and for each listed file 140 bytes, 360 at the end. What a header promises takes none. No disk.
+ *
+ * With a database, another 8 bytes a page of it. It is read in one transaction, during which its
+ * WAL grows; and nothing is written to it.
  *
  * Files that are deleted meanwhile are retention's: the replica is listed again, 20 times at most,
  * and the walk goes on over what is there by then.

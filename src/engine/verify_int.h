@@ -6,6 +6,7 @@
 
 #include "engine/digest.h"
 #include "engine/layout.h"
+#include "engine/live.h"
 #include "engine/sums.h"
 #include "engine/verify.h"
 #include "engine/walk.h"
@@ -40,6 +41,7 @@ struct wr_verify_run {
     struct wr_verify_progress progress;
     uint64_t *points; /* so far, ascending */
     size_t n_points, cap_points;
+    struct wr_live *live; /* what is compared at each point; NULL: nothing */
     unsigned listings;
     unsigned backs;      /* databases that were made once more */
     bool stale;          /* a file has vanished */
@@ -61,6 +63,8 @@ static inline bool wr_verify_follows(const struct wr_ltx_file *f, uint64_t txid)
 /* The object's key, until the scratch is reset. */
 const char *wr_verify_key(struct wr_verify_run *v, const struct wr_ltx_file *f);
 
+/* Tell, and count. */
+void wr_verify_tell(struct wr_verify_run *v, const struct wr_finding *f);
 /* A file is no good: tell, and do without it from now on. */
 void wr_verify_tell_file(struct wr_verify_run *v, const struct wr_ltx_file *f, const char *text);
 /* Two processes have written: tell, and keep the file, as others may go on from it. */
@@ -92,5 +96,9 @@ enum wr_status wr_verify_cross_over(struct wr_verify_run *v, const struct wr_ltx
  * not *ret_why has a code. Errors as above. */
 enum wr_status wr_verify_grown(struct wr_verify_run *v, const struct wr_ltx_file *f,
     const struct wr_change *ch, struct wr_err *ret_why, struct wr_err *e) WR_MUST_CHECK;
+
+/* Whether the database at opts->db_path is one of the walk's last states; a finding if not. The
+ * walk may go on meanwhile. As wr_verify_walk and wr_reading_begin. */
+enum wr_status wr_verify_live(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

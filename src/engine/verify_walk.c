@@ -117,6 +117,8 @@ static enum wr_status apply(
     else if (st == WR_OK && m->state == WR_VERIFY_GOOD) {
         st = wr_sums_apply(&v->sums, &ch, m->rolling, e);
         *ret_done = st == WR_OK;
+        if (v->live && st == WR_OK)
+            wr_live_compare(v->live, &v->sums, f->min > 1 ? &ch : NULL, f->max);
     }
     if (st == WR_OK && why.code == WR_CORRUPT && !*ret_done && !v->stale)
         wr_verify_tell_file(v, f, why.text);

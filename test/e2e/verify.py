@@ -11,6 +11,7 @@ The times are those of history.py: a day of levels, snapshots and retention in s
   where a file is missing, what is found agrees with what restores
   in a bucket it is the same; a store that refuses is no damage
   what is found while weir runs, by validation.interval, on the way to the newest state, is mended by a snapshot
+  -deep finds the database itself in the replica, also while it is written to; a page of it that has gone bad is told
   exit codes and JSON are what the manual says
 
 Prints one line per finding and exits 1 when there was any.
@@ -39,7 +40,7 @@ class Run:
         with open(self.config, "w") as f:
             f.write(history.CONFIG % (self.path, self.url))
         self.weir = history.Configured(args.weir, self.path, self.url, found.path("log"), self.config)
-        self.times = 0
+        self.times = self.compared = self.changing = 0
         db = sqlite3.connect(self.path, isolation_level=None)
         db.executescript("PRAGMA journal_mode=wal; CREATE TABLE count(n); INSERT INTO count VALUES(0);"
                          "CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
@@ -69,6 +70,7 @@ class Run:
         next_kill = time.monotonic() + 5
         while time.monotonic() < end:
             self.good("while it is written to")
+            self.deep("while it is written to")
             if time.monotonic() > next_kill:
                 self.weir.kill()
                 self.good("after a kill")
@@ -79,6 +81,28 @@ class Run:
         self.found.check(not writer.error, "the application: %s" % writer.error)
         code = self.weir.stop()
         self.found.check(code == 0, "weir ended with %s" % code)
+
+    def deep(self, when, wait="20s"):
+        code, report = self.verify("-deep", "-deep-wait", wait, "-config", self.config, self.path)
+        if report:
+            self.compared += report["live_pages"]
+            self.changing += report["live_changing"]
+        return self.found.check(code == 0 and report["live_txid"] and report["live_pages"],
+                                "%s: -deep says %d: %s" % (when, code, report))
+
+    def judge_rot(self):
+        """Bytes of the database file go bad. While weir runs it notices, and sends the page."""
+        self.deep("at rest")
+        before = os.stat(self.path)
+        page = before.st_size // 4096 - 1
+        with open(self.path, "r+b") as f:
+            f.seek((page - 1) * 4096 + 500)
+            f.write(b"rotten")
+        code, report = self.verify("-deep", "-deep-wait", "1s", "-config", self.config, self.path)
+        self.found.check(code == 5 and report["findings"][0]["kind"] == "live"
+                         and "page %d the first" % page in report["findings"][0]["text"] and not report["live_txid"],
+                         "of a database with a bad page: %d %s" % (code, report))
+        print("deep: %d pages compared, %d were being written" % (self.compared, self.changing))
 
     def judge_end(self):
         """All that was verified restores."""
@@ -290,6 +314,7 @@ def main():
     run.harm()
     run.judge_bucket()
     run.judge_codes()
+    run.judge_rot()
     raise SystemExit(found.end())
 
 

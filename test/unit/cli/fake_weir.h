@@ -397,7 +397,7 @@ int weir_verify(weir *w, const char *url, const weir_verify_options *opt, weir_f
     const weir_progress p = {.phase = WEIR_PHASE_VERIFY, .bytes_done = 1, .bytes_total = 2};
 
     (void)w;
-    note("verify(%s)", url);
+    note("verify(%s%s%s)", url, opt->db_path ? " and " : "", opt->db_path ? opt->db_path : "");
     fake.verify_opt = *opt;
     opt->progress(opt->progress_arg, &p);
     for (size_t i = 0; i < fake.nfindings; i++)

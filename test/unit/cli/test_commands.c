@@ -524,6 +524,53 @@ static void test_verify_findings(void **state)
         strstr(out, "\"kind\": \"lost\",\n        \"points\": 2"));
 }
 
+/* With the database itself, which has to be one. */
+static void test_verify_deep(void **state)
+{
+    static const int good[] = {WEIR_OK, -1}, bad[] = {WEIR_CORRUPT, -1};
+    static const weir_finding live = {.kind = WEIR_FINDING_LIVE,
+        .level = -1,
+        .min_txid = 0x1f,
+        .max_txid = 0x1f,
+        .text = "it is not"};
+    const char *c = write_config("dbs: [{path: /var/lib/app.db, replica: {path: /r}}]\n");
+
+    (void)state;
+    fake.verify = good;
+    fake.verified = verified;
+    T(RUN(verify, "-config", c, "/var/lib/app.db") == 0 && !fake.verify_opt.db_path);
+    fake.verified.live_txid = 0x1f;
+    fake.verified.live_pages = 70;
+    T(RUN(verify, "-deep", "-deep-wait", "2s", "-config", c, "/var/lib/app.db") == 0);
+    T(strstr(fake.calls, "verify(file:///r and /var/lib/app.db)"));
+    T(fake.verify_opt.db_wait_ms == 2000);
+    T(strstr(out,
+        "\nfile:///r: the database itself is that of txid 000000000000001f: 70 pages are the "
+        "same\n"));
+    fake.verified.live_changing = 3;
+    T(RUN(verify, "-deep", "-config", c, "/var/lib/app.db") == 0);
+    T(strstr(out, "70 pages are the same; 3 were being written, and not compared\n"));
+    fake.verified.live_changing = 1;
+    T(RUN(verify, "-deep", "-config", c, "/var/lib/app.db") == 0);
+    T(strstr(out, "; 1 was being written, and not compared\n"));
+    T(RUN(verify, "-deep", "-json", "-config", c, "/var/lib/app.db") == 0);
+    T(strstr(out, "\"live_txid\": \"000000000000001f\",\n    \"live_pages\": 70,\n    "
+                  "\"live_changing\": 1,\n"));
+    fake.verify = bad;
+    fake.verified.live_txid = 0;
+    fake.verified.findings = fake.nfindings = 1;
+    fake.findings = &live;
+    T(RUN(verify, "-deep", "-config", c, "/var/lib/app.db") == 5);
+    T(begins("file:///r: it is not\nfile:///r: 12 points can be restored, "));
+    T(!strstr(out, "nothing is lost") && !strstr(out, "the database itself is"));
+    T(RUN(verify, "-deep", "-json", "-config", c, "/var/lib/app.db") == 5);
+    T(strstr(out, "\"kind\": \"live\",\n        \"txid\": \"000000000000001f\",\n        "
+                  "\"text\": \"it is not\""));
+    EXPECT(1, "", "Error: -deep needs the path of a database of the configuration\n",
+        RUN(verify, "-deep", "s3://b/a"));
+    EXPECT(1, "", "Error: -deep-wait is for -deep\n", RUN(verify, "-deep-wait", "1s", "s3://b/a"));
+}
+
 /* Each of several replicas is verified, and the exit code is that of the worst. */
 static void test_verify_replicas(void **state)
 {
@@ -1062,10 +1109,11 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old), C_
     C_TEST(test_points_that_are_not_all), C_TEST(test_points_of_each_replica),
     C_TEST(test_points_usage), C_TEST(test_retention), C_TEST(test_retention_json),
     C_TEST(test_retention_errors), C_TEST(test_verify), C_TEST(test_verify_findings),
-    C_TEST(test_verify_replicas), C_TEST(test_restore_json), C_TEST(test_restore_text),
-    C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
-    C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
-    C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
+    C_TEST(test_verify_deep), C_TEST(test_verify_replicas), C_TEST(test_restore_json),
+    C_TEST(test_restore_text), C_TEST(test_a_path_that_json_cannot_hold_was_restored),
+    C_TEST(test_restore_plan), C_TEST(test_restore_usage), C_TEST(test_restore_output),
+    C_TEST(test_restore_exit_codes), C_TEST(test_restore_from_config),
+    C_TEST(test_the_first_replica_was_taken_however_old),
     C_TEST(test_the_first_replica_was_taken_for_a_time), C_TEST(test_any_replicas_failures),
     C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
     C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
