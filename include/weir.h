@@ -422,6 +422,20 @@ WEIR_API int weir_plan(weir *w, const char *url, const weir_restore_options *opt
 WEIR_API int weir_ltx_list(weir *w, const char *url, const char *const *settings, int level,
     weir_cancel *cancel, weir_file_fn *fn, void *arg, weir_error *reterr);
 
+/* One database, of which a replica is at URL/name ("acme/app.db"); nonzero stops. On the calling
+ * thread; `name` dies with the call. Whoever can write to the store chooses the name. `tame` is
+ * nonzero if it is UTF-8 without control characters and no part of it between slashes is empty, "."
+ * or "..": appended to a directory it leads out of that through links only. Make no path of others.
+ */
+typedef int weir_stored_fn(void *arg, const char *name, int tame);
+
+/* The databases that have a backup below `url`, as those of a directory have that is replicated
+ * there, by ascending name; 100000 at most, else WEIR_LIMIT. None is WEIR_OK. A replica at `url`
+ * itself is none of them. One listing of all that is there. `settings` and `cancel` as for
+ * weir_ltx_list. */
+WEIR_API int weir_stored(weir *w, const char *url, const char *const *settings, weir_cancel *cancel,
+    weir_stored_fn *fn, void *arg, weir_error *reterr);
+
 /* A TXID that weir_restore can be asked for, and what it would read. */
 typedef struct weir_point {
     weir_txid txid;

@@ -1,12 +1,13 @@
 /*
  * look.c - the public calls that look into a replica: its files, the points that it can be restored
- * to, what retention would delete.
+ * to, what retention would delete, and which replicas there are.
  */
 #include "api/api_int.h"
 
 #include "base/mem.h"
 #include "engine/catalogue.h"
 #include "engine/layout.h"
+#include "engine/stored.h"
 #include "engine/survey.h"
 
 #define TIMES_THREADS 8 /* that ask for the times of files */
@@ -70,6 +71,39 @@ int weir_ltx_list(weir *w, const char *url, const char *const *settings, int lev
     if (st == WR_OK)
         wr_api_tell_files(fn, arg, &files, NULL);
     wr_ltx_files_release(&files);
+    wr_storage_close(s);
+    wr_arena_release(&a);
+    return wr_api_return(reterr, st, &e);
+}
+
+struct stored_caller {
+    weir_stored_fn *fn;
+    void *arg;
+};
+
+static bool tell_stored(void *arg, const char *name, bool tame)
+{
+    const struct stored_caller *x = arg;
+
+    return x->fn(x->arg, name, tame) == 0;
+}
+
+int weir_stored(weir *w, const char *url, const char *const *settings, weir_cancel *cancel,
+    weir_stored_fn *fn, void *arg, weir_error *reterr)
+{
+    struct stored_caller caller = {.fn = fn, .arg = arg};
+    struct wr_storage *s = NULL;
+    struct wr_arena a;
+    struct wr_err e = {0};
+    struct wr_call call;
+    enum wr_status st;
+
+    if (!w || !fn)
+        return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_stored: bad argument"), &e);
+    call = wr_api_call(w, &a, cancel);
+    st = wr_api_open_replica(url, settings, &s, &e);
+    if (st == WR_OK)
+        st = wr_stored_find(s, &call, tell_stored, &caller, &e);
     wr_storage_close(s);
     wr_arena_release(&a);
     return wr_api_return(reterr, st, &e);

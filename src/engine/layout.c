@@ -95,20 +95,16 @@ void wr_layout_name(char out[WR_LAYOUT_NAME_MAX], const struct wr_ltx_file *f)
     wr_ltx_name_format(out, f->min, f->max);
 }
 
-bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct wr_ltx_file *ret)
+/* What follows the prefix of a replica. */
+static bool parse_tail(bool hex, struct wr_str tail, struct wr_ltx_file *ret)
 {
-    struct wr_str prefix = wr_storage_prefix(s), dir, name;
-    bool hex = wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS;
-    struct wr_str lead = hex ? WR_STR("000") : WR_STR("ltx/");
+    struct wr_str lead = hex ? WR_STR("000") : WR_STR("ltx/"), dir, name;
     uint64_t min, max;
 
-    if (!wr_str_starts(key, prefix))
-        return false;
-    key = wr_str_skip(key, prefix.n);
-    if (!wr_str_starts(key, lead))
+    if (!wr_str_starts(tail, lead))
         return false;
     /* Ten levels are one digit in either notation. */
-    if (!wr_str_cut(wr_str_skip(key, lead.n), '/', &dir, &name))
+    if (!wr_str_cut(wr_str_skip(tail, lead.n), '/', &dir, &name))
         return false;
     if (dir.n != 1 || dir.p[0] < '0' || dir.p[0] > '9')
         return false;
@@ -117,6 +113,27 @@ bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct w
     ret->level = (unsigned)(dir.p[0] - '0');
     ret->min = min;
     ret->max = max;
+    return true;
+}
+
+bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct wr_ltx_file *ret)
+{
+    struct wr_str prefix = wr_storage_prefix(s);
+
+    return wr_str_starts(key, prefix) &&
+           parse_tail(wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS, wr_str_skip(key, prefix.n), ret);
+}
+
+bool wr_layout_ltx_owner(const struct wr_storage *s, struct wr_str key, struct wr_str *ret)
+{
+    bool hex = wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS;
+    size_t n = strlen(hex ? "0000/" : "ltx/0/") + WR_LAYOUT_NAME_MAX - 1;
+    struct wr_ltx_file f;
+
+    if (key.n < n || (key.n > n && key.p[key.n - n - 1] != '/') ||
+        !parse_tail(hex, wr_str_skip(key, key.n - n), &f))
+        return false;
+    *ret = (struct wr_str){key.p, key.n - n};
     return true;
 }
 

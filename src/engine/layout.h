@@ -70,6 +70,9 @@ void wr_layout_name(char out[WR_LAYOUT_NAME_MAX], const struct wr_ltx_file *f);
 /* The level and range that `key` names; false for any key that the functions above would not build.
  * Sets level, min and max of *ret, nothing else. */
 bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct wr_ltx_file *ret);
+/* What comes before level and file in a key of whatever replica in the storage, its prefix, as a
+ * view of `key`; false where that is no key of an LTX file. */
+bool wr_layout_ltx_owner(const struct wr_storage *s, struct wr_str key, struct wr_str *ret);
 
 /* Append the files of one level with min >= `min_from` (0: all), ascending by (min, max). Times are
  * the listing's: see wr_layout_times. On failure files already appended stay.

@@ -83,6 +83,22 @@ static bool parse_key(struct wr_str rest, struct object *ret)
            parse_digits(off, NAME_DIGITS, 16, &ret->off);
 }
 
+bool wr_legacy_owner(struct wr_str key, struct wr_str *ret)
+{
+    size_t tail_n = strlen("0123456789abcdef/snapshots/00000000.snapshot.lz4"), n;
+    struct wr_str dir = WR_STR("generations/");
+    struct object o;
+
+    if (key.n < dir.n + tail_n)
+        return false;
+    n = key.n - tail_n - dir.n;
+    if ((n > 0 && key.p[n - 1] != '/') || !wr_str_starts(wr_str_skip(key, n), dir) ||
+        !parse_key(wr_str_skip(key, n + dir.n), &o) || o.off_digits)
+        return false;
+    *ret = (struct wr_str){key.p, n};
+    return true;
+}
+
 static struct wr_str key_of(struct wr_arena *a, const struct wr_storage *s, const struct object *o)
 {
     struct wr_str prefix = wr_storage_prefix(s);

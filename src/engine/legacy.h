@@ -9,9 +9,14 @@
 #include "base/base.h"
 #include "base/call.h"
 #include "base/status.h"
+#include "base/str.h"
 
 struct wr_file;
 struct wr_storage;
+
+/* What comes before "generations/" in the key of a snapshot, of whatever replica, as a view of
+ * `key`; false where that is none. */
+bool wr_legacy_owner(struct wr_str key, struct wr_str *ret);
 
 struct wr_legacy; /* what to restore: a snapshot and the WAL segments that follow it. owned */
 
