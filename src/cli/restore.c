@@ -1,16 +1,19 @@
 /*
- * restore.c - the command that restores: flags, the replicas one by one, the exit code.
+ * restore.c - the command that restores: flags, the exit code.
  */
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/restore_int.h"
-#include "daemon/reach.h"
 
 #include <unistd.h>
 
 static const struct wr_flag flags[] = {
     {"o", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, output), "PATH",
         "where to restore to (default: the path of the database in the configuration)"},
+    {"all", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, all), NULL,
+        "every database of the configuration that is missing, its directories' too"},
+    {"dir", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, dir), "PATH",
+        "every database of this directory that is missing, or every one below a REPLICA_URL"},
     {"config", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, config), "PATH",
         "configuration file (default $WEIR_CONFIG, /etc/weir.yml or /etc/litestream.yml)"},
     {"no-expand-env", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, no_expand_env), NULL,
@@ -33,6 +36,8 @@ static const struct wr_flag flags[] = {
         "check the restored database: none (the default), quick or full"},
     {"parallelism", WR_FLAG_COUNT, offsetof(struct wr_restore_flags, parallel), "N",
         "files to read at once (default 8)"},
+    {"parallel-dbs", WR_FLAG_COUNT, offsetof(struct wr_restore_flags, parallel_dbs), "N",
+        "databases to restore at once, with -all and -dir (default 4)"},
     {"json", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, json), NULL,
         "print the result, or the plan, as JSON"},
     {"quiet", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, quiet), NULL,
@@ -64,17 +69,46 @@ static bool exists(const char *path)
     return fs->stat(fs, path, &info, NULL) == WR_OK && !info.is_dir;
 }
 
-/* Everything that can be told to be wrong before anything is opened. False after "Error: ...". */
-static bool check_flags(const struct wr_restore_flags *o, const struct wr_args *args)
+/* With -all or -dir, arguments are few. False after "Error: ...". */
+static bool check_many(const struct wr_restore_flags *o, const struct wr_args *args)
 {
-    char message[100];
+    if (o->all && o->dir)
+        (void)wr_cli_fail("cannot specify both -all and -dir", NULL);
+    else if (args->n > (o->dir ? 1u : 0u))
+        (void)wr_cli_fail("too many arguments", NULL);
+    else if (o->output)
+        (void)wr_cli_fail("cannot specify -o with several databases: each has its path", NULL);
+    else if (o->txid)
+        (void)wr_cli_fail(
+            "cannot specify -txid with several databases: each counts its own, use -timestamp",
+            NULL);
+    else
+        return true;
+    return false;
+}
 
+static bool check_one(const struct wr_restore_flags *o, const struct wr_args *args)
+{
     if (args->n == 0)
         (void)wr_cli_fail("database path or replica URL required",
             "weir restore -o /path/to/db s3://bucket/prefix");
     else if (args->n > 1)
         (void)wr_cli_fail("too many arguments", NULL);
-    else if (o->txid && o->time_ms)
+    else if (o->parallel_dbs)
+        (void)wr_cli_fail("-parallel-dbs is for -all and -dir", NULL);
+    else
+        return true;
+    return false;
+}
+
+/* Everything that can be told to be wrong before anything is opened. False after "Error: ...". */
+static bool check_flags(const struct wr_restore_flags *o, const struct wr_args *args)
+{
+    char message[100];
+
+    if (!(o->all || o->dir ? check_many(o, args) : check_one(o, args)))
+        return false;
+    if (o->txid && o->time_ms)
         (void)wr_cli_fail("cannot specify both -txid and -timestamp", NULL);
     else if (check_mode(o->check) < 0) {
         (void)snprintf(message, sizeof(message), "invalid -integrity-check value: %.50s", o->check);
@@ -110,88 +144,16 @@ static int exit_code(struct wr_cli *cli, const struct wr_restore *r, int rc, con
     return fail(cli, r, rc, err);
 }
 
-static bool ends_the_search(int rc)
-{
-    return rc == WEIR_OK || rc == WEIR_CANCELED || rc == WEIR_CONFLICT;
-}
-
-bool wr_restore_tells(int told, int rc)
-{
-    return ends_the_search(rc) || (told == WEIR_NOTFOUND && rc != WEIR_NOTFOUND);
-}
-
-/* Of what is not in the restored database, but may be in replicas: `done` is where it is from. */
-static void warn_of_newer(
-    struct wr_cli *cli, const struct wr_reach *list, size_t n, const struct wr_reach *done)
-{
-    for (const struct wr_reach *x = list; x < list + n; x++) {
-        const char *url = wr_cli_url(cli, x->replica->url);
-
-        if (x->txid > done->txid)
-            (void)fprintf(stderr,
-                "Warning: %s: %s; it has transactions up to %016llx, of which those after %016llx "
-                "are not in the restored database\n",
-                url, x->err.message, (unsigned long long)x->txid, (unsigned long long)done->txid);
-        else if (x->unreachable && x != done)
-            (void)fprintf(stderr,
-                "Warning: %s: %s; it may have newer transactions than the restored database\n", url,
-                x->err.message);
-    }
-}
-
-/* Try them in their order: with one of them lost, its backup is in the others. */
-static int restore_first(struct wr_cli *cli, struct wr_restore *r, weir *w, struct wr_reach *list)
-{
-    const struct wr_config_replica *teller = list[0].replica;
-    weir_error err = {0}, told = {0};
-    int rc = WEIR_NOTFOUND, answer = WEIR_NOTFOUND;
-
-    for (size_t i = 0; i < r->target.n && !ends_the_search(rc); i++) {
-        if (i > 0 && !r->flags->quiet)
-            (void)fprintf(stderr, "Warning: %s: %s; trying the next replica\n",
-                wr_cli_url(cli, r->replica->url), err.message);
-        r->replica = list[i].replica;
-        r->opt.settings = r->replica->settings;
-        rc = r->flags->dry_run ? wr_cli_restore_plan(r, w, &err) : wr_restore_run(r, w, &err);
-        if (rc == WEIR_OK && !r->flags->dry_run)
-            warn_of_newer(cli, list, r->target.n, &list[i]);
-        list[i].err = err;
-        if (i > 0 && !wr_restore_tells(answer, rc))
-            continue;
-        answer = rc;
-        told = err;
-        teller = r->replica;
-    }
-    r->replica = teller;
-    return answer == WEIR_OK ? wr_restore_print(r) : exit_code(cli, r, answer, &told);
-}
-
-static int restore_any(struct wr_cli *cli, struct wr_restore *r, weir *w)
-{
-    struct wr_reach *list = wr_arena_array(cli->arena, r->target.n, sizeof(*list));
-    int rc = WEIR_OK;
-
-    if (!list)
-        return wr_cli_fail("out of memory", NULL);
-    if (!r->flags->txid)
-        rc = wr_reach_rank(
-            w, r->target.replicas, r->target.n, r->flags->time_ms, r->opt.cancel, list);
-    else
-        for (size_t i = 0; i < r->target.n; i++)
-            list[i].replica = &r->target.replicas[i];
-    if (rc == WEIR_CANCELED) {
-        (void)wr_cli_fail(weir_strerror(rc), NULL);
-        return wr_cli_exit_code(rc);
-    }
-    return restore_first(cli, r, w, list);
-}
-
 static int restore(void *arg, weir *w, weir_cancel *cancel)
 {
     struct wr_restore *r = arg;
 
+    weir_error err = {0};
+    int rc;
+
     r->opt.cancel = cancel;
-    return restore_any(r->cli, r, w);
+    rc = wr_restore_search(r, w, &err);
+    return rc == WEIR_OK ? wr_restore_print(r) : exit_code(r->cli, r, rc, &err);
 }
 
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
@@ -203,22 +165,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 
     if (!wr_cli_parse(cli, &wr_command_restore, argc, argv, &o, &args, &code))
         return code;
-    if (!check_flags(&o, &args) ||
-        !wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &r.target))
+    if (!check_flags(&o, &args))
         return WR_EXIT_FAILED;
-    r.path = o.output ? o.output : r.target.db_path;
-    if (!r.path)
-        return wr_cli_fail("-o is required when restoring from a replica URL",
-            "weir restore -o /path/to/db s3://bucket/prefix");
-    if (!wr_restore_expand(&r))
-        return WR_EXIT_FAILED;
-    if (o.quiet && cli->log.level < WEIR_LOG_ERROR)
-        cli->log.level = WEIR_LOG_ERROR;
-    if (o.if_db_not_exists && !o.dry_run && exists(r.path)) {
-        wr_say(
-            &cli->log, WEIR_LOG_INFO, "database already exists, skipping", WR_F_Z("path", r.path));
-        return wr_restore_print_skipped(&r, "database already exists");
-    }
     r.opt = (weir_restore_options){
         .struct_size = sizeof(r.opt),
         .txid = o.txid,
@@ -228,23 +176,47 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         .overwrite = o.force || o.delta,
         .delta = o.delta,
     };
+    if (o.quiet && cli->log.level < WEIR_LOG_ERROR)
+        cli->log.level = WEIR_LOG_ERROR;
+    if (o.all || o.dir)
+        return wr_restore_many(cli, &o, &r.opt, args.n ? args.positional[0] : NULL);
+    if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &r.target))
+        return WR_EXIT_FAILED;
+    r.path = o.output ? o.output : r.target.db_path;
+    if (!r.path)
+        return wr_cli_fail("-o is required when restoring from a replica URL",
+            "weir restore -o /path/to/db s3://bucket/prefix");
+    if (!wr_restore_expand(&r))
+        return WR_EXIT_FAILED;
+    if (o.if_db_not_exists && !o.dry_run && exists(r.path)) {
+        wr_say(
+            &cli->log, WEIR_LOG_INFO, "database already exists, skipping", WR_F_Z("path", r.path));
+        return wr_restore_print_skipped(&r, "database already exists");
+    }
     return wr_cli_run(cli, restore, &r);
 }
 
-static const char *const synopsis[] = {"[flags] DB_PATH", "[flags] -o PATH REPLICA_URL", NULL};
+static const char *const synopsis[] = {"[flags] DB_PATH", "[flags] -o PATH REPLICA_URL",
+    "[flags] -all", "[flags] -dir PATH [REPLICA_URL]", NULL};
 static const char *const examples[] = {
     "-o /var/lib/app.db s3://bucket/app",
     "-o /tmp/yesterday.db -timestamp -24h s3://bucket/app",
     "-if-db-not-exists -if-replica-exists /var/lib/app.db",
     "-dry-run -o /tmp/app.db s3://bucket/app",
+    "-all -config /etc/litestream.yml",
+    "-dir /var/lib/tenants s3://bucket/tenants",
     NULL,
 };
 
 const struct wr_command wr_command_restore = {
     .name = "restore",
     .summary = "restore a database from a replica",
-    .about = "Restore a database of the configuration file, or from a replica URL. The database\n"
-             "appears complete or not at all. Backups of Litestream 0.3 are read as well.",
+    .about =
+        "Restore a database of the configuration file, or from a replica URL. The database\n"
+        "appears complete or not at all. Backups of Litestream 0.3 are read as well. With -all or "
+        "-dir\n"
+        "every database that is missing, and is in a replica, comes back to its path; those that\n"
+        "are there stay as they are, unless -force is given.",
     .synopsis = synopsis,
     .examples = examples,
     .flags = flags,

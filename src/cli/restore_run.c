@@ -33,7 +33,7 @@ int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err)
     struct wr_display d;
     int64_t start_ms = wr_mono_ms(wr_clock_system());
     enum wr_progress_mode mode =
-        r->flags->quiet ? WR_PROGRESS_SILENT : wr_display_mode(r->flags->json);
+        r->flags->quiet || r->among_others ? WR_PROGRESS_SILENT : wr_display_mode(r->flags->json);
     int log_level = r->cli->log.level, rc;
 
     wr_display_start(&d, mode, start_ms);
@@ -68,6 +68,7 @@ static int add_file(void *arg, const weir_file *f)
     wr_format_time_seconds(time, f->time_ms);
     r->min_txid = r->min_txid ? wr_min(r->min_txid, f->min_txid) : f->min_txid;
     r->max_txid = wr_max(r->max_txid, f->max_txid);
+    r->plan_bytes += f->size;
     if (!r->files)
         wr_table_add(&r->table, cells);
     else if (json_array_append_new(
@@ -88,6 +89,7 @@ int wr_cli_restore_plan(struct wr_restore *r, weir *w, weir_error *err)
     wr_table_add(&r->table, header);
     r->files = r->flags->json ? json_array() : NULL;
     r->min_txid = r->max_txid = 0;
+    r->plan_bytes = 0;
     rc = weir_plan(w, r->replica->url, &r->opt, add_file, r, err);
     if (rc != WEIR_OK) {
         json_decref(r->files);

@@ -102,7 +102,7 @@ enum wr_status wr_config_dir_keys(struct wr_doc *d, const yaml_node_t *node, siz
     if (yes)
         wr_doc_warn(d, restore,
             "\"restore-if-db-not-exists\" has no effect for a directory: which of its databases "
-            "are missing is not known");
+            "are missing only its replicas know; \"restore -dir\" brings these back");
     return WR_OK;
 }
 

@@ -44,6 +44,7 @@ static struct {
     const weir_file *files; /* for plans and listings */
     size_t nfiles;
     int level;
+    const char *const *stored; /* names below whatever URL, NULL at the end; "!" before one: wild */
     const weir_point *points;
     size_t npoints;
     weir_points_options points_opt; /* of the last weir_points */
@@ -356,6 +357,21 @@ int weir_ltx_list(weir *w, const char *url, const char *const *settings, int lev
         if (fn(arg, &fake.files[i]) != 0)
             break;
     return answer(next(fake.list ? &fake.list : &fake.restore), e);
+}
+
+int weir_stored(weir *w, const char *url, const char *const *settings, weir_cancel *cancel,
+    weir_stored_fn *fn, void *arg, weir_error *e)
+{
+    int code = next(&fake.list);
+
+    (void)w;
+    (void)settings;
+    (void)cancel;
+    note("stored(%s)", url);
+    for (const char *const *p = fake.stored; code == WEIR_OK && p && *p; p++)
+        if (fn(arg, *p + (**p == '!'), **p != '!') != 0)
+            break;
+    return answer(code, e);
 }
 
 int weir_points(weir *w, const char *url, const weir_points_options *opt, weir_point_fn *fn,
