@@ -16,7 +16,9 @@ static void print_field(const char *name, const json_t *value)
 {
     const char *text = json_string_value(value);
 
-    if (!text)
+    if (json_is_true(value))
+        (void)printf("%s: true\n", name);
+    else if (!text)
         (void)printf("%s: %lld\n", name, (long long)json_integer_value(value));
     else if (wr_str_eq(wr_str(text), WR_STR("already_registered")))
         (void)printf("%s: already registered\n", name);
@@ -30,6 +32,7 @@ static json_t *field_value(struct wr_cli *cli, const struct wr_change_field *f,
     switch (f->source) {
     case WR_FROM_ANSWER:
     case WR_FROM_WAITING:
+    case WR_FROM_PERSIST:
         return json_incref(json_object_get(answer, f->what));
     case WR_FROM_TABLE:
         return json_string(f->what);
@@ -53,10 +56,11 @@ static json_t *describe(struct wr_cli *cli, const struct wr_change *c, const str
     for (const struct wr_change_field *f = c->fields; f->name; f++) {
         json_t *value;
 
-        if (f->source == WR_FROM_WAITING && !o->wait)
+        if ((f->source == WR_FROM_WAITING && !o->wait) ||
+            (f->source == WR_FROM_PERSIST && !o->persist))
             continue;
         value = field_value(cli, f, o, answer, took_ms);
-        if ((json_is_string(value) || json_is_integer(value)) &&
+        if ((json_is_string(value) || json_is_integer(value) || json_is_true(value)) &&
             json_object_set(out, f->name, value) == 0) {
             json_decref(value);
             continue;
@@ -101,6 +105,8 @@ static json_t *request(const struct wr_talk *o, const char *path)
 
     if (o->replica)
         ok = ok && json_object_set_new(body, "replica_url", json_string(o->replica)) == 0;
+    if (o->persist)
+        ok = ok && json_object_set_new(body, "persist", json_true()) == 0;
     if (o->wait)
         ok = ok && json_object_set_new(body, "wait", json_true()) == 0;
     if (o->txid)

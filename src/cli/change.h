@@ -12,6 +12,7 @@
 enum wr_change_source {
     WR_FROM_ANSWER,  /* a text or a number, by its name there */
     WR_FROM_WAITING, /* likewise, but only with -wait */
+    WR_FROM_PERSIST, /* likewise, but only with -persist */
     WR_FROM_TABLE,   /* the same text always */
     WR_FROM_SOCKET,
     WR_FROM_REPLICA, /* as given */

@@ -132,6 +132,8 @@ const struct wr_command wr_command_wait = {
 static const struct wr_flag register_flags[] = {
     WR_TALK_FLAGS("for the answer (default 30)"),
     {"replica", WR_FLAG_TEXT, offsetof(struct wr_talk, replica), "URL", "where it goes (required)"},
+    {"persist", WR_FLAG_BOOL, offsetof(struct wr_talk, persist), NULL,
+        "also after a restart of the daemon, which has a socket.registry"},
     {0},
 };
 static int run_register(struct wr_cli *cli, size_t argc, char *const *argv)
@@ -140,19 +142,21 @@ static int run_register(struct wr_cli *cli, size_t argc, char *const *argv)
         .cmd = &wr_command_register,
         .target = "/register",
         .fields = {{"status", WR_FROM_ANSWER, "status"}, {"db_path", WR_FROM_ANSWER, "path"},
-            {"replica", WR_FROM_REPLICA, NULL}, {"socket", WR_FROM_SOCKET, NULL}, {0}},
+            {"replica", WR_FROM_REPLICA, NULL}, {"persist", WR_FROM_PERSIST, "persist"},
+            {"socket", WR_FROM_SOCKET, NULL}, {0}},
     };
 
     return wr_change_run(cli, &change, argc, argv);
 }
 static const char *const register_synopsis[] = {"[flags] -replica URL DB_PATH", NULL};
-static const char *const register_examples[] = {"-replica s3://bucket/app /var/lib/app.db", NULL};
+static const char *const register_examples[] = {"-replica s3://bucket/app /var/lib/app.db",
+    "-persist -replica s3://bucket/app /var/lib/app.db", NULL};
 const struct wr_command wr_command_register = {
     .name = "register",
     .summary = "have a running daemon replicate one more database",
-    .about = "Have a running weir replicate take charge of one more database, until it ends: its "
-             "configuration\n"
-             "file is not changed.",
+    .about =
+        "Have a running weir replicate take charge of one more database, until it ends, or with\n"
+        "-persist until unregister. Its configuration file is not changed.",
     .synopsis = register_synopsis,
     .examples = register_examples,
     .flags = register_flags,

@@ -63,6 +63,7 @@ struct wr_config_socket {
     bool enabled;
     const char *path;
     uint32_t permissions; /* of the file, as chmod has them */
+    const char *registry; /* absolute: of registered databases that stay; NULL: none can */
 };
 
 struct wr_config {

@@ -3,7 +3,8 @@
  *
  *     exec: "myapp -serve"
  *     addr: ":9090"                      or 9090, or host:9090
- *     socket: {enabled: true, path: /var/run/litestream.sock, permissions: 0600}
+ *     socket: {enabled: true, path: /var/run/litestream.sock, permissions: 0600,
+ *              registry: /var/lib/weir/registered.json}
  *     heartbeat-url: https://...         and heartbeat-interval: 5m
  *     logging: {level: info, type: text, stderr: false}
  *     shutdown-sync-timeout: 30s
@@ -27,6 +28,7 @@ static const struct wr_key socket_keys[] = {
     {.name = "enabled", .use = WR_KEY_READ},
     {.name = "path", .use = WR_KEY_READ},
     {.name = "permissions", .use = WR_KEY_READ},
+    {.name = "registry", .use = WR_KEY_READ},
     {0},
 };
 
@@ -139,6 +141,8 @@ static enum wr_status read_socket(
         st = wr_config_bool(d, map, place, "enabled", &ret->enabled, e);
     if (st == WR_OK)
         st = wr_config_text(d, map, place, "path", &ret->path, e);
+    if (st == WR_OK)
+        st = wr_config_place_path(d, map, place, "registry", &ret->registry, e);
     if (st != WR_OK)
         return st;
     if (strlen(ret->path) >= sizeof(((struct sockaddr_un *)0)->sun_path))

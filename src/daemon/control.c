@@ -17,6 +17,7 @@ struct wr_control {
     struct wr_httpd *http;
     struct wr_unix_socket socket;
     struct wr_fleet *fleet;
+    struct wr_registry *registry;
     int64_t started_ms;
     atomic_int waiting;
 };
@@ -129,6 +130,19 @@ bool wr_ask_timeout(struct wr_ask *q, int64_t none_ms, int64_t *ret_ms)
     return true;
 }
 
+bool wr_ask_flag(struct wr_ask *q, const char *name, bool *ret)
+{
+    json_t *field = json_object_get(q->body, name);
+    char details[64];
+
+    *ret = json_is_true(field);
+    if (!field || json_is_boolean(field) || json_is_null(field))
+        return true;
+    (void)snprintf(details, sizeof(details), "%.20s must be true or false", name);
+    wr_ask_fail_details(q, 400, "invalid request body", details);
+    return false;
+}
+
 /* The body as an object. False: answered. */
 static bool read_body(struct wr_ask *q)
 {
@@ -147,6 +161,7 @@ static void handle(void *arg, const struct wr_httpd_request *http, struct wr_htt
     struct wr_control *c = arg;
     struct wr_arena arena;
     struct wr_ask q = {.fleet = c->fleet,
+        .registry = c->registry,
         .started_ms = c->started_ms,
         .waiting = &c->waiting,
         .http = http,
@@ -178,7 +193,7 @@ static void handle(void *arg, const struct wr_httpd_request *http, struct wr_htt
 }
 
 enum wr_status wr_control_new(const struct wr_config_socket *config, struct wr_fleet *fleet,
-    struct wr_logger *log, struct wr_control **ret, struct wr_err *e)
+    struct wr_registry *registry, struct wr_logger *log, struct wr_control **ret, struct wr_err *e)
 {
     struct wr_control *c = wr_alloc(sizeof(*c));
     enum wr_status st;
@@ -186,6 +201,7 @@ enum wr_status wr_control_new(const struct wr_config_socket *config, struct wr_f
     if (!c)
         return wr_fail(e, WR_NOMEM, "open the control socket");
     c->fleet = fleet;
+    c->registry = registry;
     c->started_ms = wr_wall_ms(wr_clock_system());
     st = wr_listen_unix(config->path, (mode_t)config->permissions, &c->socket, e);
     if (st != WR_OK) {

@@ -11,7 +11,7 @@
  *     POST /wait            wait until a transaction is in every replica, without an upload of its
  *                           own: {"path", "txid"?, "timeout"?}
  *     POST /start, /stop    {"path", "timeout"?}
- *     POST /register        {"path", "replica_url"}
+ *     POST /register        {"path", "replica_url", "persist"?}: also after a restart (registry.h)
  *     POST /unregister      {"path", "timeout"?}
  *     GET  /debug/sync-status[?path=P]
  *
@@ -25,12 +25,15 @@
 #include "daemon/config.h"
 #include "daemon/fleet.h"
 #include "daemon/logfmt.h"
+#include "daemon/registry.h"
 
 struct wr_control; /* locked */
 
-/* Listen on c->path. `fleet` and `log` outlive it. As wr_listen_unix. */
+/* Listen on c->path. `fleet`, `log` and `registry`, which may be NULL, outlive it. As
+ * wr_listen_unix. */
 enum wr_status wr_control_new(const struct wr_config_socket *c, struct wr_fleet *fleet,
-    struct wr_logger *log, struct wr_control **ret, struct wr_err *e) WR_MUST_CHECK;
+    struct wr_registry *registry, struct wr_logger *log, struct wr_control **ret,
+    struct wr_err *e) WR_MUST_CHECK;
 /* Waits for requests in progress, so wr_fleet_cancel comes first. NULL-safe. */
 void wr_control_free(struct wr_control *c);
 

@@ -69,9 +69,17 @@ void wr_control_unregister(struct wr_ask *q)
     weir_error err = {0};
     weir_txid txid = 0;
     int64_t timeout_ms;
+    struct wr_err e = {0};
 
     if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms))
         return;
+    /* First, so that a process that dies in between does not begin with it again. Of a file that
+     * could not be read there is none in the fleet, and what is has to do without. */
+    if (q->registry && wr_registry_forget(q->registry, path, &e) != WR_OK &&
+        !(e.code == WR_MISUSE && wr_fleet_has(q->fleet, path))) {
+        wr_ask_fail(q, 500, "failed to unregister database: %s", e.text);
+        return;
+    }
     if (wr_fleet_remove(q->fleet, path, timeout_ms, &txid, &err) == WEIR_OK)
         answer_status(q, "unregistered", path, txid);
     else if (err.code == WEIR_NOTFOUND)
@@ -98,20 +106,61 @@ static void look_for(void *arg, const struct wr_config_db *config, weir_db *db)
             s->url_is_its = true;
 }
 
+/* It is replicated: keep it so where that was asked for, and answer. */
+static void answer_registered(
+    struct wr_ask *q, const char *status, const char *path, const char *url, bool persist)
+{
+    struct wr_err e = {0};
+
+    if (!persist)
+        wr_ask_answer(q, json_pack("{s:s, s:s}", "status", status, "path", path));
+    else if (wr_registry_put(q->registry, path, url, &e) == WR_OK)
+        wr_ask_answer(
+            q, json_pack("{s:s, s:s, s:b}", "status", status, "path", path, "persist", 1));
+    else
+        wr_ask_fail(q, 500, "%s is replicated, but only until this process ends: %s", path, e.text);
+}
+
+/* What is to be replicated is a CONFLICT: it may be the path that is taken, or the URL by another
+ * database. */
+static void answer_taken(
+    struct wr_ask *q, const char *path, const char *url, bool persist, const weir_error *err)
+{
+    struct search known = {.path = path, .url = url};
+
+    if (wr_fleet_each(q->fleet, look_for, &known) != WEIR_OK)
+        wr_ask_answer(q, NULL);
+    else if (known.url_is_its && known.stopped) /* "already" would mean that it is replicated */
+        wr_ask_fail(q, 409, "failed to register database: %s is stopped, start it", path);
+    else if (known.url_is_its)
+        answer_registered(q, "already_registered", path, url, persist);
+    else if (known.path_is_there) /* to say yes would be a backup that does not happen */
+        wr_ask_fail(q, 409,
+            "failed to register database: %s is replicated to another URL, unregister it first",
+            path);
+    else
+        wr_ask_fail(q, 500, "failed to register database: %s", err->message);
+}
+
 void wr_control_register(struct wr_ask *q)
 {
     const char *path = wr_ask_path(q);
     const char *url = json_string_value(json_object_get(q->body, "replica_url"));
-    struct search known = {.path = path, .url = url};
     struct wr_config *config = NULL;
     struct wr_err e = {0};
     weir_error err = {0};
+    bool persist;
     int rc;
 
-    if (!path)
+    if (!path || !wr_ask_flag(q, "persist", &persist))
         return;
     if (!url || !url[0]) {
         wr_ask_fail(q, 400, "replica_url required");
+        return;
+    }
+    if (persist && !q->registry) {
+        wr_ask_fail(q, 400,
+            "persist needs socket.registry in the configuration, the file to remember it in");
         return;
     }
     if (wr_config_adhoc(q->arena, path, &url, 1, NULL, &config, &e) != WR_OK) {
@@ -119,19 +168,10 @@ void wr_control_register(struct wr_ask *q)
         return;
     }
     rc = wr_fleet_add(q->fleet, &config->dbs[0], NULL, &err);
-    /* It may be the path that is taken, or the URL by another database. */
-    if (rc == WEIR_CONFLICT && wr_fleet_each(q->fleet, look_for, &known) != WEIR_OK)
-        wr_ask_answer(q, NULL);
+    if (rc == WEIR_CONFLICT)
+        answer_taken(q, path, url, persist, &err);
     else if (rc == WEIR_OK)
-        wr_ask_answer(q, json_pack("{s:s, s:s}", "status", "registered", "path", path));
-    else if (known.url_is_its && known.stopped) /* "already" would mean that it is replicated */
-        wr_ask_fail(q, 409, "failed to register database: %s is stopped, start it", path);
-    else if (known.url_is_its)
-        wr_ask_answer(q, json_pack("{s:s, s:s}", "status", "already_registered", "path", path));
-    else if (known.path_is_there) /* to say yes would be a backup that does not happen */
-        wr_ask_fail(q, 409,
-            "failed to register database: %s is replicated to another URL, unregister it first",
-            path);
+        answer_registered(q, "registered", path, url, persist);
     else
         wr_ask_fail(q, rc == WEIR_MISUSE ? 400 : 500, "%s: %s",
             rc == WEIR_MISUSE ? "invalid replica url" : "failed to register database", err.message);
@@ -177,20 +217,15 @@ static void fail_sync(struct wr_ask *q, const weir_error *err)
 void wr_control_sync(struct wr_ask *q)
 {
     const char *path = wr_ask_path(q);
-    json_t *field = json_object_get(q->body, "wait");
-    bool wait = json_is_true(field), changed;
+    bool wait, changed;
     struct wr_standing before, after;
     struct wr_fleet_hold h;
     weir_error err = {0};
     int64_t timeout_ms;
     int rc;
 
-    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms))
+    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms) || !wr_ask_flag(q, "wait", &wait))
         return;
-    if (field && !json_is_boolean(field) && !json_is_null(field)) {
-        wr_ask_fail_details(q, 400, "invalid request body", "wait must be true or false");
-        return;
-    }
     if (!hold(q, path, &h))
         return;
     wr_standing(h.db, &before);

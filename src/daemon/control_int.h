@@ -14,8 +14,9 @@
 /* One request, on its thread's stack. */
 struct wr_ask {
     struct wr_fleet *fleet;
-    int64_t started_ms;  /* Unix: the daemon */
-    atomic_int *waiting; /* requests that wait for something */
+    struct wr_registry *registry; /* NULL: the configuration has none */
+    int64_t started_ms;           /* Unix: the daemon */
+    atomic_int *waiting;          /* requests that wait for something */
     const struct wr_httpd_request *http;
     struct wr_httpd_reply *reply;
     struct wr_arena *arena;
@@ -34,6 +35,8 @@ void wr_ask_fail_details(struct wr_ask *q, unsigned status, const char *text, co
 const char *wr_ask_path(struct wr_ask *q);
 /* The field `timeout`, in milliseconds; `none_ms` when it is missing or 0. False: answered. */
 bool wr_ask_timeout(struct wr_ask *q, int64_t none_ms, int64_t *ret_ms);
+/* A field that is true or false; false when it is missing. False: answered. */
+bool wr_ask_flag(struct wr_ask *q, const char *name, bool *ret);
 
 /* The endpoints. */
 void wr_control_info(struct wr_ask *q);

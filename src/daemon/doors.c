@@ -43,7 +43,7 @@ static void beat(struct wr_doors *d, const struct wr_config *c, struct wr_logger
 }
 
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struct wr_fleet *fleet,
-    struct wr_service *service, struct wr_logger *log)
+    struct wr_registry *registry, struct wr_service *service, struct wr_logger *log)
 {
     struct wr_err e = {0};
 
@@ -58,7 +58,8 @@ void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struc
             missing(log, "no metrics, replication goes on without", &e);
     }
     e = (struct wr_err){0};
-    if (c->socket.enabled && wr_control_new(&c->socket, fleet, log, &d->control, &e) != WR_OK)
+    if (c->socket.enabled &&
+        wr_control_new(&c->socket, fleet, registry, log, &d->control, &e) != WR_OK)
         missing(log, "no control socket, replication goes on without", &e);
     beat(d, c, log);
 }

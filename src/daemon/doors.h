@@ -30,9 +30,9 @@ struct wr_doors {
     struct wr_heartbeat *heartbeat;
 };
 
-/* All that is given outlives it. */
+/* All that is given outlives it; `registry` may be NULL. */
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struct wr_fleet *fleet,
-    struct wr_service *service, struct wr_logger *log);
+    struct wr_registry *registry, struct wr_service *service, struct wr_logger *log);
 /* Waits for requests in progress, so wr_fleet_cancel comes first. One that was never opened is all
  * zero. */
 void wr_doors_close(struct wr_doors *d);

@@ -126,6 +126,7 @@ static void say_what_waits(
         {"exec", same_text(a->exec, b->exec)},
         {"socket", a->socket.enabled == b->socket.enabled &&
                        same_text(a->socket.path, b->socket.path) &&
+                       same_text(a->socket.registry, b->socket.registry) &&
                        a->socket.permissions == b->socket.permissions},
         {"heartbeat-url", same_text(a->heartbeat_url, b->heartbeat_url)},
         {"heartbeat-interval", a->heartbeat_interval_ms == b->heartbeat_interval_ms},

@@ -19,6 +19,7 @@
 #include "daemon/fleet.h"
 #include "daemon/missing.h"
 #include "daemon/once.h"
+#include "daemon/registry.h"
 #include "daemon/reload.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
@@ -41,7 +42,8 @@ struct server {
     weir_cancel *cancel;
     char **argv; /* of the child; NULL without one */
     weir *w;
-    struct wr_fleet *fleet; /* NULL before it is wanted */
+    struct wr_fleet *fleet;       /* NULL before it is wanted */
+    struct wr_registry *registry; /* NULL: none is kept */
     struct wr_doors doors;
     struct wr_watchdir *watchdir;                   /* NULL: no directory is watched */
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
@@ -405,6 +407,17 @@ static void close_doors(struct server *s)
     unwatch_dirs(s);
 }
 
+/* What was registered to stay. */
+static bool open_registry(struct server *s)
+{
+    struct wr_err e = {0};
+
+    if (s->options->once || !s->config->socket.registry)
+        return true;
+    return wr_registry_new(s->config->socket.registry, s->log, &s->registry, &e) == WR_OK ||
+           out_of_memory(s);
+}
+
 /* Steps 1 to 3. Whether a last sync makes sense. */
 static bool run(struct server *s)
 {
@@ -413,10 +426,12 @@ static bool run(struct server *s)
     if (s->options->reloads) /* one that comes meanwhile waits */
         wr_signals_let_reload(&s->signals);
     say_what_nobody_deletes(s);
-    if (!restore_missing(s) || !add_all(s))
+    if (!open_registry(s) || !restore_missing(s) || !add_all(s))
         return false;
+    if (s->registry)
+        wr_registry_begin(s->registry, s->fleet);
     if (!s->options->once)
-        wr_doors_open(&s->doors, s->config, s->w, s->fleet, &s->service, s->log);
+        wr_doors_open(&s->doors, s->config, s->w, s->fleet, s->registry, &s->service, s->log);
     watch_dirs(s);
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);
     if (s->options->once) {
@@ -455,6 +470,7 @@ static void serve(struct server *s)
     wr_service_end(&s->service);
     rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
     wr_fleet_free(s->fleet);
+    wr_registry_free(s->registry);
     drop_reloaded(s);
     if (last_sync && rc != WEIR_OK)
         (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);

@@ -264,6 +264,47 @@ class Test:
         self.comes("rc", 7, "what appeared after register is not replicated")
         self.found.check(d.json("unregister", odd).get("status") == "unregistered", "an odd name")
 
+    def persist(self, _):
+        """What was registered to stay outlives a kill, a restart, and a file that is no good."""
+        kept, db = self.found.path("kept", "registered.json"), self.found.path("p.db")
+        d = self.daemon(name="p", sock="psock", extra=", registry: " + kept)
+        d.start({"q.db": "rq"})
+        self.write("p.db", 3)
+        self.write("q.db", 1)
+        url = "file://" + self.found.path("rp")
+        got = d.json("register", "-persist", "-replica", url, db)
+        self.found.check(got.get("status") == "registered" and got.get("persist") is True, "register: %s" % got)
+        d.cli("register", "-replica", url + "2", self.found.path("passing.db"))
+        d.cli("register", "-persist", "-replica", url + "3", self.found.path("gone.db"))
+        d.cli("unregister", self.found.path("gone.db"))
+        d.kill()
+        self.found.check(os.stat(kept).st_mode & 0o777 == 0o600, "others can read %s" % kept)
+        d.start({"q.db": "rq"})
+        self.write("p.db", 4)
+        self.comes("rp", 7, "what was registered to stay is not replicated")
+        names = sorted(os.path.basename(e["path"]) for e in d.json("list")["databases"])
+        self.found.check(names == ["p.db", "q.db"], "after a restart there are %s" % names)
+        d.stop()
+        with open(kept, "r+b") as f:
+            f.truncate(os.path.getsize(kept) - 3)
+        torn = kit.read(kept)
+        d.start({"q.db": "rq"})
+        self.found.check(d.said("repair it, or move it away"), "a bad file is not told")
+        self.found.check(d.entry("q.db") and not d.entry("p.db"), "the others are not replicated")
+        text = d.cli("register", "-persist", "-replica", url + "4", self.found.path("new.db"), code=1)
+        self.found.check("repair it, or move it away" in text and kit.read(kept) == torn, "a bad file was written to: " + text)
+        d.stop()
+        os.remove(kept)
+        d.start({"q.db": "rq"})
+        d.cli("register", "-persist", "-replica", url, db)
+        d.cli("unregister", db)
+        d.stop()
+        d.start({"q.db": "rq"})
+        self.found.check(not d.entry("p.db"), "what was unregistered is there again")
+        d.stop()
+        text = self.daemons[0].cli("register", "-persist", "-replica", url, db, code=1)
+        self.found.check("socket.registry" in text, "without a registry: " + text)
+
     # ---- clients that do not behave ----
 
     def raw(self, d, data, seconds=20):
@@ -491,7 +532,7 @@ class Test:
 
     def run(self):
         d = self.look()
-        for part in (self.sync, self.wait, self.start_and_stop, self.register, self.malformed, self.slow, self.crowd, self.many,
+        for part in (self.sync, self.wait, self.start_and_stop, self.register, self.persist, self.malformed, self.slow, self.crowd, self.many,
                      self.second, self.reset, self.stale, self.other_file):
             start = time.monotonic()
             self.found.where = part.__name__ + ": "

@@ -539,6 +539,9 @@ static void test_process(void **state)
     assert_string_equal(good("addr: 9090")->addr, "9090");
     assert_string_equal(good("addr: localhost:0")->addr, "localhost:0");
     assert_string_equal(good("addr: '[::1]:9090'")->addr, "[::1]:9090");
+    T(!good("socket: {enabled: on}")->socket.registry);
+    assert_string_equal(
+        good("socket: {registry: /var/lib//weir/r.json}")->socket.registry, "/var/lib/weir/r.json");
     T(good("socket: {permissions: '0o640'}")->socket.permissions == 0640);
     T(good("socket: {permissions: 00}")->socket.permissions == 0);
     T(good("heartbeat-url: HTTP://h")->heartbeat_url != NULL);

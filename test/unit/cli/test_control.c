@@ -19,6 +19,7 @@
 static struct wr_logger logger;
 static struct wr_fleet *fleet;
 static struct wr_control *control;
+static struct wr_registry *registry; /* NULL: none */
 static struct wr_config_socket where;
 static int null_fd;
 
@@ -38,7 +39,7 @@ static int set_up(void **state)
     fleet = wr_fleet_new(&the_runtime, &logger);
     where = (struct wr_config_socket){
         .enabled = true, .path = t_path(t_tmpdir(), "s"), .permissions = 0600};
-    T_OK(wr_control_new(&where, fleet, &logger, &control, &e));
+    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
     return 0;
 }
 
@@ -48,6 +49,8 @@ static int tear_down(void **state)
     wr_fleet_cancel(fleet);
     wr_control_free(control);
     wr_fleet_free(fleet);
+    wr_registry_free(registry);
+    registry = NULL;
     wr_logger_release(&logger);
     return close(null_fd);
 }
@@ -357,6 +360,66 @@ static void test_register(void **state)
     T(wr_fleet_count(fleet) == 1);
 }
 
+/* What is kept is on disk when that is answered, and forgotten before it ends. */
+static void test_register_to_stay(void **state)
+{
+    const char *file = t_path(t_tmpdir(), "registered.json");
+    struct wr_err e = {0};
+
+    (void)state;
+    post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///ra\",\"persist\":true}", 400,
+        "{\"error\":\"persist needs socket.registry in the configuration, the file to remember it "
+        "in\"}\n");
+    T(wr_fleet_count(fleet) == 0);
+    wr_control_free(control);
+    T_OK(wr_registry_new(file, &logger, &registry, &e));
+    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
+    post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///ra\",\"persist\":7}", 400,
+        "{\"error\":\"invalid request body\",\"details\":\"persist must be true or false\"}\n");
+    post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///ra\",\"persist\":false}", 200,
+        "{\"status\":\"registered\",\"path\":\"/a\"}\n");
+    T(access(file, F_OK) != 0);
+    post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///ra\",\"persist\":true}", 200,
+        "{\"status\":\"already_registered\",\"path\":\"/a\",\"persist\":true}\n");
+    T(strstr((const char *)t_slurp(file).p, "\"/a\""));
+    post("/register", "{\"path\":\"/b\",\"replica_url\":\"file:///rb\",\"persist\":true}", 200,
+        "{\"status\":\"registered\",\"path\":\"/b\",\"persist\":true}\n");
+    T(strstr((const char *)t_slurp(file).p, "\"file:///rb\""));
+    post("/unregister", "{\"path\":\"/a\"}", 200,
+        "{\"status\":\"unregistered\",\"path\":\"/a\",\"txid\":0}\n");
+    T(!strstr((const char *)t_slurp(file).p, "\"/a\""));
+
+    T(unlink(file) == 0 && mkdir(file, 0700) == 0); /* it cannot be written any more */
+    T(ask("POST", "/register",
+          "{\"path\":\"/c\",\"replica_url\":\"file:///rc\",\"persist\":true}") == 500);
+    T(strstr(body, "/c is replicated, but only until this process ends: "));
+    T(ask("POST", "/unregister", "{\"path\":\"/b\"}") == 500);
+    T(strstr(body, "failed to unregister database: ") && wr_fleet_has(fleet, "/b"));
+    T(ask("POST", "/unregister", "{\"path\":\"/c\"}") == 200);
+}
+
+/* A bad file is in nobody's way but of those who want to change it. */
+static void test_a_bad_registry(void **state)
+{
+    const char *file = t_path(t_tmpdir(), "registered.json");
+    struct wr_err e = {0};
+
+    (void)state;
+    wr_control_free(control);
+    t_spew(file, "{", 1);
+    T_OK(wr_registry_new(file, &logger, &registry, &e));
+    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
+    add("/a");
+    T(ask("POST", "/register",
+          "{\"path\":\"/a\",\"replica_url\":\"file:///a\",\"persist\":true}") == 409);
+    T(ask("POST", "/register",
+          "{\"path\":\"/b\",\"replica_url\":\"file:///b\",\"persist\":true}") == 500);
+    T(strstr(body, "/b is replicated, but only until this process ends: the file of registered"));
+    T(ask("POST", "/unregister", "{\"path\":\"/b\"}") == 200);
+    T(ask("POST", "/unregister", "{\"path\":\"/kept\"}") == 500); /* it may be in the file */
+    T(strstr(body, "repair it, or move it away"));
+}
+
 static void test_unregister(void **state)
 {
     static const int io[] = {WEIR_IO, -1};
@@ -502,12 +565,12 @@ static void test_the_socket_is_for_its_owner(void **state)
 
     (void)state;
     T(stat(where.path, &s) == 0 && S_ISSOCK(s.st_mode) && (s.st_mode & 07777) == 0600);
-    T_IS(WR_BUSY, wr_control_new(&where, fleet, &logger, &second, &e));
+    T_IS(WR_BUSY, wr_control_new(&where, fleet, registry, &logger, &second, &e));
     get("/list", 200, "{\"databases\":[]}\n");
     wr_control_free(control);
     T(lstat(where.path, &s) != 0 && errno == ENOENT);
     where.permissions = 0666;
-    T_OK(wr_control_new(&where, fleet, &logger, &control, &e));
+    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
     T(stat(where.path, &s) == 0 && (s.st_mode & 07777) == 0666);
     get("/list", 200, "{\"databases\":[]}\n");
 }
@@ -524,7 +587,7 @@ static void test_a_socket_of_the_past(void **state)
     control = NULL;
     memcpy(a.sun_path, where.path, strlen(where.path) + 1);
     T(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && close(fd) == 0);
-    T_OK(wr_control_new(&where, fleet, &logger, &control, &e));
+    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
     get("/list", 200, "{\"databases\":[]}\n");
 }
 
@@ -538,14 +601,14 @@ static void test_what_is_no_socket(void **state)
     (void)state;
     other.path = t_path(t_tmpdir(), "file");
     t_spew(other.path, "x", 1);
-    T_IS(WR_MISUSE, wr_control_new(&other, fleet, &logger, &c, &e));
+    T_IS(WR_MISUSE, wr_control_new(&other, fleet, NULL, &logger, &c, &e));
     T(strstr(e.text, "socket path exists but is not a socket: "));
     T(t_slurp(other.path).n == 1);
     memset(longer, 'x', sizeof(longer) - 1);
     other.path = longer;
-    T_IS(WR_MISUSE, wr_control_new(&other, fleet, &logger, &c, &e));
+    T_IS(WR_MISUSE, wr_control_new(&other, fleet, NULL, &logger, &c, &e));
     other.path = "/nonexistent/s";
-    T_IS(WR_NOTFOUND, wr_control_new(&other, fleet, &logger, &c, &e));
+    T_IS(WR_NOTFOUND, wr_control_new(&other, fleet, NULL, &logger, &c, &e));
 }
 
 /* Somebody waits for a sync that never ends, and the process is told to. */
@@ -581,8 +644,8 @@ static void test_the_end_does_not_wait_for_requests(void **state)
 
 T_MAIN(TEST(test_info), TEST(test_list), TEST(test_in_sync_is_now),
     TEST(test_a_name_that_is_no_text), TEST(test_txid), TEST(test_start_and_stop), TEST(test_sync),
-    TEST(test_wait), TEST(test_register), TEST(test_unregister), TEST(test_sync_status),
-    TEST(test_misses), TEST(test_bad_bodies), TEST(test_a_large_request),
-    TEST(test_what_is_no_http), TEST(test_slow_clients), TEST(test_the_socket_is_for_its_owner),
-    TEST(test_a_socket_of_the_past), TEST(test_what_is_no_socket),
-    TEST(test_the_end_does_not_wait_for_requests))
+    TEST(test_wait), TEST(test_register), TEST(test_register_to_stay), TEST(test_a_bad_registry),
+    TEST(test_unregister), TEST(test_sync_status), TEST(test_misses), TEST(test_bad_bodies),
+    TEST(test_a_large_request), TEST(test_what_is_no_http), TEST(test_slow_clients),
+    TEST(test_the_socket_is_for_its_owner), TEST(test_a_socket_of_the_past),
+    TEST(test_what_is_no_socket), TEST(test_the_end_does_not_wait_for_requests))
