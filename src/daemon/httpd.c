@@ -8,6 +8,7 @@
 #include "daemon/httpd.h"
 
 #include "base/mem.h"
+#include "daemon/patience.h"
 
 #include <microhttpd.h>
 #include <pthread.h>
@@ -17,6 +18,8 @@
 #define CONNECTIONS_MAX  128
 #define CONNECTION_BYTES ((size_t)32 << 10) /* of a request's head, and what is read at once */
 #define SILENCE_S        10                 /* that ends a connection */
+#define REQUEST_MS       20000              /* from its first byte, or before, to its last */
+#define REPLY_MS         60000
 #define THROWN_AWAY_MAX                                                       \
     ((size_t)1 << 20) /* bytes of a body beyond its limit, then it is cut off \
                        */
@@ -26,6 +29,8 @@ struct wr_httpd {
     struct MHD_Daemon *daemon;
     wr_httpd_fn *fn;
     void *arg;
+    int64_t request_ms, reply_ms;
+    struct wr_patience *patience;
 };
 
 /* What a connection's current request has sent so far. */
@@ -72,6 +77,15 @@ static enum MHD_Result send_reply(struct MHD_Connection *c, struct wr_httpd_repl
     return sent;
 }
 
+/* The connection's place in `patience`. */
+static struct wr_patient *patient(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
 static enum MHD_Result answer(struct wr_httpd *h, struct MHD_Connection *c, const char *method,
     const char *path, struct incoming *in)
 {
@@ -79,6 +93,7 @@ static enum MHD_Result answer(struct wr_httpd *h, struct MHD_Connection *c, cons
     struct wr_httpd_reply r = {.status = 200, .type = "application/json"};
     enum MHD_Result sent;
 
+    wr_patience_until(h->patience, patient(c), WR_PATIENCE_ENDLESS); /* what it asks takes long */
     wr_buf_init(&r.body, WR_HTTPD_REPLY_MAX);
     if (in->thrown_away > 0 || wr_buf_status(&in->body) == WR_LIMIT) {
         r.status = 413;
@@ -91,6 +106,7 @@ static enum MHD_Result answer(struct wr_httpd *h, struct MHD_Connection *c, cons
         q.body = in->body.n > 0 ? wr_buf_view(&in->body) : WR_STR("");
         h->fn(h->arg, &q, &r);
     }
+    wr_patience_until(h->patience, patient(c), h->reply_ms);
     sent = send_reply(c, &r);
     wr_buf_release(&r.body);
     return sent;
@@ -124,15 +140,31 @@ static void on_end(
     void *arg, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
 {
     struct incoming *in = *state;
+    struct wr_httpd *h = arg;
 
-    (void)arg;
-    (void)c;
     (void)why;
+    wr_patience_until(h->patience, patient(c), h->request_ms);
     if (!in)
         return;
     wr_buf_release(&in->body);
     wr_free(in);
     *state = NULL;
+}
+
+/* A connection begins or ends; its descriptor is closed after the latter. */
+static void on_connection(void *arg, struct MHD_Connection *c, void **socket_context,
+    enum MHD_ConnectionNotificationCode what)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct wr_httpd *h = arg;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED && info)
+        *socket_context = wr_patience_begin(h->patience, info->connect_fd, h->request_ms);
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        wr_patience_end(h->patience, *socket_context);
+        *socket_context = NULL;
+    }
 }
 
 /* What a stranger sends is none of the user's concern, and must not fill the log. */
@@ -159,7 +191,8 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
         discard_log, NULL, MHD_OPTION_LISTEN_SOCKET, o->fd, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
-        STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_end, NULL, MHD_OPTION_END);
+        STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, h, MHD_OPTION_END);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* it was a good one a moment ago */
     return d;
 }
@@ -167,6 +200,7 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
 enum wr_status wr_httpd_new(const struct wr_httpd_opts *o, struct wr_httpd **ret, struct wr_err *e)
 {
     struct wr_httpd *h = wr_alloc(sizeof(*h));
+    enum wr_status st;
 
     if (!h) {
         (void)close(o->fd); /* nothing was sent */
@@ -174,11 +208,16 @@ enum wr_status wr_httpd_new(const struct wr_httpd_opts *o, struct wr_httpd **ret
     }
     h->fn = o->fn;
     h->arg = o->arg;
-    h->daemon = start(h, o);
-    if (!h->daemon) {
+    h->request_ms = o->request_ms ? o->request_ms : REQUEST_MS;
+    h->reply_ms = o->reply_ms ? o->reply_ms : REPLY_MS;
+    st = wr_patience_new(CONNECTIONS_MAX, &h->patience, e);
+    if (st == WR_OK && !(h->daemon = start(h, o)))
+        st = wr_fail(e, WR_BUSY, "start an HTTP server: no thread or no memory left");
+    if (st != WR_OK) {
+        wr_patience_free(h->patience);
         (void)close(o->fd);
         wr_free(h);
-        return wr_fail(e, WR_BUSY, "start an HTTP server: no thread or no memory left");
+        return st;
     }
     *ret = h;
     return WR_OK;
@@ -189,5 +228,6 @@ void wr_httpd_free(struct wr_httpd *h)
     if (!h)
         return;
     MHD_stop_daemon(h->daemon); /* closes the socket */
+    wr_patience_free(h->patience);
     wr_free(h);
 }

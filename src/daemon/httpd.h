@@ -2,7 +2,8 @@
  * httpd.h - an HTTP/1.1 server for a few clients near by: the control socket, the metrics listener.
  *
  * Over libmicrohttpd. Whoever connects can neither stall nor bloat the process: there are so many
- * connections, each with so much memory, a body has a limit, and silence ends a connection.
+ * connections, each with so much memory, a body has a limit, silence ends a connection, and so does
+ * a request, or the reading of a reply, that does not come to its end.
  */
 #ifndef WR_DAEMON_HTTPD_H
 #define WR_DAEMON_HTTPD_H
@@ -39,6 +40,9 @@ struct wr_httpd_opts {
     wr_httpd_fn *fn;
     void *arg;
     bool parallel; /* a thread for each connection: an answer may take long. Else one for all. */
+    /* From the beginning of a connection, or the end of its last reply, a request has so long to
+     * arrive, head and body, however it comes; 0: 20 s. A reply has so long to be read; 0: 60 s. */
+    int64_t request_ms, reply_ms;
 };
 
 struct wr_httpd; /* locked */

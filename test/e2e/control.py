@@ -16,6 +16,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import kit
@@ -412,7 +413,8 @@ class Test:
         self.comes("ra", 111121, "what a client asked for that left was not done")
 
     def crowd(self, d):
-        """More silent clients than there is room for: after a while there is room again."""
+        """More clients than there is room for, never silent for long and never done: after a while
+        there is room again."""
         crowd = []
         while len(crowd) < 300:
             s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -428,15 +430,27 @@ class Test:
             if not kit.wait_until(joined, 1):
                 break
 
+        done = threading.Event()
+
+        def drip():
+            while not done.wait(1):
+                for s in crowd:
+                    try:
+                        s.send(b"G")
+                    except OSError:
+                        pass  # that one is through
+
         def answers():
             try:
                 return d.ask("GET", "/info", seconds=5)[0] == 200
             except OSError:
                 return False
         start = time.monotonic()
+        threading.Thread(target=drip, daemon=True).start()
         self.found.check(not answers(), "%d clients are no crowd" % len(crowd))
         self.found.check(kit.wait_until(answers, 60, 0.5), "a crowd keeps it from answering")
         self.found.check(time.monotonic() - start < 40, "a crowd keeps it from answering for long")
+        done.set()
         for s in crowd:
             s.close()
         self.alive(d, "after a crowd")
