@@ -62,7 +62,8 @@ struct wr_config *wr_cli_config(
     enum wr_status st = wr_config_load(cli->arena, path, expand_env, &c, &e);
 
     if (st == WR_OK && dirs != WR_CLI_DIRS_UNSEEN)
-        st = wr_dirs_expand(cli->arena, c, false, dirs == WR_CLI_DIRS_SHOWN, NULL, &e);
+        st = wr_dirs_expand(cli->arena, c, false,
+            dirs == WR_CLI_DIRS_SHOWN ? WR_DIRS_LENIENT : WR_DIRS_STRICT, NULL, &e);
     for (const struct wr_warning *w = c ? c->warnings : NULL; w; w = w->next)
         (void)fprintf(stderr, "Warning: %s\n", w->text);
     if (st == WR_OK)

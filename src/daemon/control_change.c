@@ -80,6 +80,7 @@ void wr_control_unregister(struct wr_ask *q)
         wr_ask_fail(q, 500, "failed to unregister database: %s", e.text);
         return;
     }
+    wr_absent_drop(wr_fleet_absent(q->fleet), path);
     if (wr_fleet_remove(q->fleet, path, timeout_ms, &txid, &err) == WEIR_OK)
         answer_status(q, "unregistered", path, txid);
     else if (err.code == WEIR_NOTFOUND)

@@ -97,6 +97,29 @@ static void list_db(void *arg, const struct wr_config_db *config, weir_db *db)
         l->ok = false;
 }
 
+/* Those that could not be begun with come last. */
+static void list_absent(struct wr_ask *q, struct listing *l, const char *key, const char *value)
+{
+    struct wr_absentee *all;
+    struct wr_arena arena;
+    size_t n;
+
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    n = wr_absent_list(wr_fleet_absent(q->fleet), &arena, SIZE_MAX, &all);
+    for (size_t i = 0; i < n; i++) {
+        json_t *o;
+
+        if (l->only && !wr_str_eq(wr_str(l->only), wr_str(all[i].path)))
+            continue;
+        l->found = true;
+        o = json_pack("{s:o, s:o, s:o}", "path", text_of(all[i].path), key,
+            value ? json_string(value) : json_false(), "error", text_of(all[i].why));
+        if (json_array_append_new(l->list, o) != 0)
+            l->ok = false;
+    }
+    wr_arena_release(&arena);
+}
+
 /* All that `fn` lists, as {"databases": [...]}. */
 static void answer_list(struct wr_ask *q, wr_fleet_fn *fn, const char *only)
 {
@@ -104,6 +127,10 @@ static void answer_list(struct wr_ask *q, wr_fleet_fn *fn, const char *only)
 
     if (wr_fleet_each(q->fleet, fn, &l) != WEIR_OK)
         l.ok = false;
+    if (fn == list_db)
+        list_absent(q, &l, "status", "failed");
+    else
+        list_absent(q, &l, "active", NULL);
     if (only && !l.found) {
         json_decref(l.list);
         wr_ask_fail(q, 404, "database not found");

@@ -24,6 +24,7 @@ struct candidate {
     bool is_known;
     enum wr_header header;
     const char *refused; /* NULL: not yet */
+    bool twin;           /* that is why */
 };
 
 /* A directory that is to be listed, or was. */
@@ -199,6 +200,7 @@ static enum wr_status refuse_same(
     c->refused = wr_arena_fmt(
         s->arena, "it is the same file as %s, and SQLite must have one name for it", other)
                      .p;
+    c->twin = true;
     return c->refused ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
 }
 
@@ -326,7 +328,7 @@ static enum wr_status collect(
         }
         if (c->refused)
             found.refused[found.nrefused++] =
-                (struct wr_dirs_refused){.path = c->path, .why = c->refused};
+                (struct wr_dirs_refused){.path = c->path, .why = c->refused, .twin = c->twin};
     }
     *ret = found;
     return collect_dirs(s, ret, e);

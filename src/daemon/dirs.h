@@ -17,6 +17,7 @@ struct wr_dirs_item {
 /* What matches, but cannot be replicated, and why. */
 struct wr_dirs_refused {
     const char *path, *why;
+    bool twin; /* it is another name of a file that is replicated */
 };
 
 struct wr_dirs_found {
@@ -47,20 +48,29 @@ enum wr_status wr_dirs_scan(struct wr_arena *a, const struct wr_config_dir *dir,
 
 /* What a look through all directories found out beside that. */
 struct wr_dirs_seen {
+    struct wr_dirs_refused *refused;
+    size_t nrefused;
     const char **dirs; /* that were listed */
     size_t ndirs;
     size_t nheadless; /* files that match and are no database, or not yet */
 };
 
+enum wr_dirs_how {
+    WR_DIRS_STRICT,
+    WR_DIRS_LENIENT, /* for who only looks: a directory that has none is a warning, and so is one
+                        that cannot be read */
+    WR_DIRS_SIFTED,  /* for who has begun: what clashes with a database that c->dbs had, or with
+                        one that comes before it, is refused; a directory that has none is fine */
+};
 /*
  * Add the databases of all directories to c->dbs, behind those that have entries of their own and
  * keep them, and a warning for each that is refused. `open` as above.
  *
  * MISUSE: a directory that is not watched has none; or two of the databases would have the same
- * replica or local state. With `lenient`, for who only looks, a directory that has none or cannot
- * be read is a warning.
+ * replica or local state.
  */
-enum wr_status wr_dirs_expand(struct wr_arena *a, struct wr_config *c, bool open, bool lenient,
-    struct wr_dirs_seen *ret, struct wr_err *e) WR_MUST_CHECK; /* `ret` may be NULL */
+enum wr_status wr_dirs_expand(struct wr_arena *a, struct wr_config *c, bool open,
+    enum wr_dirs_how how, struct wr_dirs_seen *ret,
+    struct wr_err *e) WR_MUST_CHECK; /* `ret` may be NULL */
 
 #endif

@@ -98,24 +98,34 @@ struct all {
     struct wr_dirs_found *found; /* as many as directories */
     struct wr_warnings warnings;
     size_t n;
+    /* What is in none of them: directories that cannot be read, and what is sifted. */
+    struct wr_dirs_refused *unread, *sifted;
+    size_t nunread, nsifted;
 };
 
 static enum wr_status scan_one(struct wr_arena *a, const struct wr_config_dir *dir, struct own *own,
-    bool open, bool lenient, struct wr_dirs_found *ret, struct all *all, struct wr_err *e)
+    bool open, enum wr_dirs_how how, struct wr_dirs_found *ret, struct all *all, struct wr_err *e)
 {
     struct wr_err why = {0};
     enum wr_status st = wr_dirs_scan(a, dir, open, known, own, ret, &why);
 
-    if (st == WR_OK && ret->n == 0 && !dir->watch)
+    if (st == WR_OK && ret->n == 0 && !dir->watch && how != WR_DIRS_SIFTED)
         st = wr_fail(&why, WR_MISUSE, "no SQLite databases found in directory %s with pattern %s",
             dir->path, dir->pattern);
     for (size_t i = 0; i < ret->nrefused; i++)
         wr_warnings_add(
             &all->warnings, "%s is not replicated: %s", ret->refused[i].path, ret->refused[i].why);
-    if (st == WR_NOMEM || (st != WR_OK && !lenient))
+    if (st == WR_NOMEM || (st != WR_OK && how == WR_DIRS_STRICT))
         return wr_fail(e, st, "%s", why.text);
     if (st != WR_OK)
         wr_warnings_add(&all->warnings, "%s", why.text);
+    if (st != WR_OK && st != WR_NOTFOUND) { /* what is gone has no databases */
+        const char *text = wr_arena_str(a, wr_str(why.text)).p;
+
+        if (!text)
+            return no_memory(e);
+        all->unread[all->nunread++] = (struct wr_dirs_refused){.path = dir->path, .why = text};
+    }
     all->n += ret->n;
     return WR_OK;
 }
@@ -164,27 +174,15 @@ static enum wr_status check_files(struct entries *files, struct wr_err *e)
     return WR_OK;
 }
 
-/* The first two with the same key, or NULL. */
-static const struct entry *find_twins(struct entries *s)
+static enum wr_status list_replicas(
+    struct wr_arena *a, const struct wr_config *c, struct entries *ret, struct wr_err *e)
 {
-    sort(s, by_key);
-    for (size_t i = 1; i < s->n; i++)
-        if (strcmp(s->list[i - 1].key, s->list[i].key) == 0)
-            return &s->list[i - 1];
-    return NULL;
-}
-
-static enum wr_status check_replicas(
-    struct wr_arena *a, const struct wr_config *c, struct wr_err *e)
-{
-    struct entries all = {0};
-    const struct entry *twins;
     size_t max = 0;
 
     for (size_t i = 0; i < c->ndbs; i++)
         max += c->dbs[i].nreplicas;
-    all.list = wr_arena_array(a, max, sizeof(*all.list));
-    if (!all.list)
+    *ret = (struct entries){.list = wr_arena_array(a, max, sizeof(*ret->list))};
+    if (!ret->list)
         return no_memory(e);
     for (size_t i = 0; i < c->ndbs; i++)
         for (size_t j = 0; j < c->dbs[i].nreplicas; j++) {
@@ -193,52 +191,157 @@ static enum wr_status check_replicas(
 
             if (st != WR_OK)
                 return st;
-            all.list[all.n++] = (struct entry){.db = &c->dbs[i], .key = place.p};
+            ret->list[ret->n++] = (struct entry){.db = &c->dbs[i], .key = place.p};
         }
-    twins = find_twins(&all);
-    if (twins)
-        return wr_fail(e, WR_MISUSE,
-            "%s and %s would have the same replica, and destroy each other's backup: give each "
-            "directory a path of its own",
-            twins[0].db->path, twins[1].db->path);
     return WR_OK;
 }
 
-static enum wr_status check_state(struct wr_arena *a, const struct wr_config *c, struct wr_err *e)
+static enum wr_status list_state(
+    struct wr_arena *a, const struct wr_config *c, struct entries *ret, struct wr_err *e)
 {
-    struct entries all = {.list = wr_arena_array(a, c->ndbs, sizeof(*all.list))};
-    const struct entry *twins;
-
-    if (!all.list)
+    *ret = (struct entries){.list = wr_arena_array(a, c->ndbs, sizeof(*ret->list))};
+    if (!ret->list)
         return no_memory(e);
     for (size_t i = 0; i < c->ndbs; i++) {
-        all.list[all.n++] =
-            (struct entry){.db = &c->dbs[i], .key = wr_config_state_dir(a, &c->dbs[i])};
-        if (!all.list[i].key)
+        const char *key = wr_config_state_dir(a, &c->dbs[i]);
+
+        if (!key)
+            return no_memory(e);
+        ret->list[ret->n++] = (struct entry){.db = &c->dbs[i], .key = key};
+    }
+    return WR_OK;
+}
+
+/* Two ways to get into each other's way. */
+enum clash {
+    SAME_REPLICA,
+    SAME_STATE,
+    CLASHES
+};
+
+static enum wr_status list_by(enum clash what, struct wr_arena *a, const struct wr_config *c,
+    struct entries *ret, struct wr_err *e)
+{
+    return what == SAME_REPLICA ? list_replicas(a, c, ret, e) : list_state(a, c, ret, e);
+}
+
+static struct wr_str clash_text(
+    struct wr_arena *a, enum clash what, const struct entry *x, const struct entry *y)
+{
+    if (what == SAME_REPLICA)
+        return wr_arena_fmt(a,
+            "%s and %s would have the same replica, and destroy each other's backup: give each "
+            "directory a path of its own",
+            x->db->path, y->db->path);
+    return wr_arena_fmt(a,
+        "meta-path collision: databases %s and %s would share meta-path %s, causing replication "
+        "state corruption",
+        x->db->path, y->db->path, x->key);
+}
+
+/* The first two that clash are an error. */
+static enum wr_status check(
+    enum clash what, struct wr_arena *a, const struct wr_config *c, struct wr_err *e)
+{
+    struct entries all;
+    enum wr_status st = list_by(what, a, c, &all, e);
+
+    if (st != WR_OK)
+        return st;
+    sort(&all, by_key);
+    for (size_t i = 1; i < all.n; i++)
+        if (strcmp(all.list[i - 1].key, all.list[i].key) == 0) {
+            struct wr_str text = clash_text(a, what, &all.list[i - 1], &all.list[i]);
+
+            return text.p ? wr_fail(e, WR_MISUSE, "%s", text.p) : no_memory(e);
+        }
+    return WR_OK;
+}
+
+/* Those of one key by their place in the configuration: first who was there before. */
+static int by_key_and_place(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    int c = strcmp(x->key, y->key);
+
+    return c ? c : (x->db > y->db) - (x->db < y->db);
+}
+
+/* Note which of those behind the first `old` clash with one before them, in `why`. */
+static enum wr_status sift_by(enum clash what, struct wr_arena *a, const struct wr_config *c,
+    size_t old, const char **why, struct wr_err *e)
+{
+    struct entries all;
+    enum wr_status st = list_by(what, a, c, &all, e);
+
+    if (st != WR_OK)
+        return st;
+    sort(&all, by_key_and_place);
+    for (size_t i = 1, first = 0; i < all.n; i++) {
+        size_t at = (size_t)(all.list[i].db - c->dbs);
+
+        if (strcmp(all.list[first].key, all.list[i].key) != 0)
+            first = i;
+        else if (at >= old && all.list[first].db != all.list[i].db && !why[at] &&
+                 !(why[at] = clash_text(a, what, &all.list[first], &all.list[i]).p))
             return no_memory(e);
     }
-    twins = find_twins(&all);
-    if (twins)
-        return wr_fail(e, WR_MISUSE,
-            "meta-path collision: databases %s and %s would share meta-path %s, causing "
-            "replication state corruption",
-            twins[0].db->path, twins[1].db->path, twins[0].key);
     return WR_OK;
+}
+
+/* Leave out what clashes; `c->dbs` behind the first `old` is ours. */
+static enum wr_status sift(
+    struct wr_arena *a, struct wr_config *c, size_t old, struct all *all, struct wr_err *e)
+{
+    struct wr_config_db *dbs = wr_arena_array(a, c->ndbs, sizeof(*dbs));
+    const char **why = wr_arena_array(a, c->ndbs, sizeof(*why));
+    enum wr_status st = WR_OK;
+    size_t n = 0;
+
+    all->sifted = wr_arena_array(a, c->ndbs, sizeof(*all->sifted));
+    if (!dbs || !why || !all->sifted)
+        return no_memory(e);
+    for (enum clash what = SAME_REPLICA; st == WR_OK && what < CLASHES; what++)
+        st = sift_by(what, a, c, old, why, e);
+    for (size_t i = 0; st == WR_OK && i < c->ndbs; i++) {
+        if (!why[i]) {
+            dbs[n++] = c->dbs[i];
+            continue;
+        }
+        all->sifted[all->nsifted++] =
+            (struct wr_dirs_refused){.path = c->dbs[i].path, .why = why[i]};
+        wr_warnings_add(&all->warnings, "%s is not replicated: %s", c->dbs[i].path, why[i]);
+    }
+    c->dbs = dbs;
+    c->ndbs = n;
+    return st;
+}
+
+static void add_refused(struct wr_dirs_seen *ret, const struct wr_dirs_refused *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        ret->refused[ret->nrefused++] = from[i];
 }
 
 /* In one list. */
 static enum wr_status tell_seen(struct wr_arena *a, const struct all *all, size_t ndirs,
     struct wr_dirs_seen *ret, struct wr_err *e)
 {
-    size_t n = 0;
+    size_t n = 0, nrefused = all->nunread + all->nsifted;
 
     *ret = (struct wr_dirs_seen){0};
-    for (size_t i = 0; i < ndirs; i++)
-        n += all->found[i].ndirs;
-    ret->dirs = wr_arena_array(a, n, sizeof(*ret->dirs));
-    if (!ret->dirs)
-        return no_memory(e);
     for (size_t i = 0; i < ndirs; i++) {
+        n += all->found[i].ndirs;
+        nrefused += all->found[i].nrefused;
+    }
+    ret->dirs = wr_arena_array(a, n, sizeof(*ret->dirs));
+    ret->refused = wr_arena_array(a, nrefused, sizeof(*ret->refused));
+    if (!ret->dirs || !ret->refused)
+        return no_memory(e);
+    add_refused(ret, all->unread, all->nunread);
+    add_refused(ret, all->sifted, all->nsifted);
+    for (size_t i = 0; i < ndirs; i++) {
+        add_refused(ret, all->found[i].refused, all->found[i].nrefused);
         ret->nheadless += all->found[i].nheadless;
         for (size_t j = 0; j < all->found[i].ndirs; j++)
             ret->dirs[ret->ndirs++] = all->found[i].dirs[j];
@@ -246,33 +349,47 @@ static enum wr_status tell_seen(struct wr_arena *a, const struct all *all, size_
     return WR_OK;
 }
 
-enum wr_status wr_dirs_expand(struct wr_arena *a, struct wr_config *c, bool open, bool lenient,
-    struct wr_dirs_seen *ret, struct wr_err *e)
+/* No two of them may get into each other's way. */
+static enum wr_status check_clashes(struct wr_arena *a, struct wr_config *c, size_t old,
+    enum wr_dirs_how how, struct all *all, struct wr_err *e)
 {
-    struct all all = {.found = wr_arena_array(a, c->ndirs, sizeof(*all.found))};
-    struct entries files = {0};
     struct wr_arena scratch;
+    enum wr_status st = WR_OK;
+
+    if (how == WR_DIRS_SIFTED)
+        return sift(a, c, old, all, e);
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    for (enum clash what = SAME_REPLICA; st == WR_OK && what < CLASHES; what++) {
+        st = check(what, &scratch, c, e);
+        wr_arena_reset(&scratch);
+    }
+    wr_arena_release(&scratch);
+    return st;
+}
+
+enum wr_status wr_dirs_expand(struct wr_arena *a, struct wr_config *c, bool open,
+    enum wr_dirs_how how, struct wr_dirs_seen *ret, struct wr_err *e)
+{
+    struct all all = {.found = wr_arena_array(a, c->ndirs, sizeof(*all.found)),
+        .unread = wr_arena_array(a, c->ndirs, sizeof(*all.unread))};
+    struct entries files = {0};
     struct own own;
+    size_t old = c->ndbs;
     enum wr_status st = list_own(a, c, &own, e);
 
-    if (st == WR_OK && !all.found)
+    if (st == WR_OK && (!all.found || !all.unread))
         st = no_memory(e);
     wr_warnings_init(&all.warnings, a);
     for (const struct wr_warning *w = c->warnings; w; w = w->next)
         wr_warnings_add(&all.warnings, "%s", w->text);
     for (size_t i = 0; st == WR_OK && i < c->ndirs; i++)
-        st = scan_one(a, &c->dirs[i], &own, open, lenient, &all.found[i], &all, e);
+        st = scan_one(a, &c->dirs[i], &own, open, how, &all.found[i], &all, e);
     if (st == WR_OK)
         st = merge(a, c, &own, &all, &files, e);
     if (st == WR_OK)
         st = check_files(&files, e);
-    wr_arena_init(&scratch, WR_ARENA_MAX);
     if (st == WR_OK)
-        st = check_replicas(&scratch, c, e);
-    wr_arena_reset(&scratch);
-    if (st == WR_OK)
-        st = check_state(&scratch, c, e);
-    wr_arena_release(&scratch);
+        st = check_clashes(a, c, old, how, &all, e);
     if (st == WR_OK && all.warnings.nomem)
         st = no_memory(e);
     if (st == WR_OK && ret)

@@ -21,6 +21,7 @@ struct wr_fleet {
     struct wr_logger *log;
     weir_cancel *ending; /* of last syncs: the process ends; frozen once there is a member */
     weir_cancel *own;    /* that one, unless wr_fleet_ends_with has given another */
+    struct wr_absent *absent;
 
     struct wr_mutex mutex; /* guards the rest */
     struct wr_cond idle;   /* somebody has let go */
@@ -55,7 +56,10 @@ struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log)
     if (!f)
         return NULL;
     f->ending = f->own = weir_cancel_new();
-    if (!f->own) {
+    f->absent = wr_absent_new();
+    if (!f->own || !f->absent) {
+        weir_cancel_free(f->own);
+        wr_absent_free(f->absent);
         wr_free(f);
         return NULL;
     }
@@ -69,6 +73,11 @@ struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log)
 void wr_fleet_ends_with(struct wr_fleet *f, weir_cancel *c)
 {
     f->ending = c;
+}
+
+struct wr_absent *wr_fleet_absent(struct wr_fleet *f)
+{
+    return f->absent;
 }
 
 static void member_free(struct member *m)
@@ -87,6 +96,7 @@ void wr_fleet_free(struct wr_fleet *f)
         member_free(f->members[i]);
     }
     weir_cancel_free(f->own);
+    wr_absent_free(f->absent);
     wr_free(f->members);
     wr_cond_release(&f->idle);
     wr_mutex_release(&f->mutex);
@@ -301,10 +311,12 @@ int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
         return rc;
     }
     rc = begin_member(f, m, how ? how : &as_it_says, from, reterr);
-    if (rc == WEIR_OK)
+    if (rc == WEIR_OK) {
+        wr_absent_drop(f->absent, db->path);
         unclaim(f, m);
-    else
+    } else {
         delist(f, m);
+    }
     return rc;
 }
 

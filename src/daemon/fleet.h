@@ -8,6 +8,7 @@
 #define WR_DAEMON_FLEET_H
 
 #include "base/base.h"
+#include "daemon/absent.h"
 #include "daemon/config.h"
 #include "daemon/logfmt.h"
 
@@ -28,6 +29,10 @@ void wr_fleet_ends_with(struct wr_fleet *f, weir_cancel *c);
 /* At the end: everybody who waits in a call, or holds a database and passed its `cancel` on, gets
  * CANCELED soon; nothing can be changed any more. */
 void wr_fleet_cancel(struct wr_fleet *f);
+
+/* The databases that should be in it: whoever fails to add one notes it there, and one that is
+ * added is dropped. Lives as long as the fleet. */
+struct wr_absent *wr_fleet_absent(struct wr_fleet *f);
 
 /* How a database begins. */
 struct wr_fleet_start {

@@ -30,6 +30,13 @@ int wr_healthz(const struct wr_health *h, struct wr_buf *out)
     return 200;
 }
 
+/* A path may hold anything, and a line is a line. */
+static void put_path(const char *path, struct wr_buf *out)
+{
+    for (const char *p = path; *p; p++)
+        wr_buf_byte(out, (unsigned char)*p < ' ' || *p == 127 ? '?' : (uint8_t)*p);
+}
+
 static void put_reason(
     const struct wr_health *h, const char *path, const struct wr_verdict *v, struct wr_buf *out)
 {
@@ -42,9 +49,7 @@ static void put_reason(
         wr_reason(hold.db, v, why);
         wr_fleet_let_go(h->fleet, &hold);
     }
-    /* A path may hold anything, and a line is a line. */
-    for (const char *p = path; *p; p++)
-        wr_buf_byte(out, (unsigned char)*p < ' ' || *p == 127 ? '?' : (uint8_t)*p);
+    put_path(path, out);
     wr_buf_fmt(out, ": %s for %lld s: %s\n", late ? "behind" : "not in sync yet",
         (long long)(v->missing_ms / 1000), why);
 }
@@ -67,6 +72,25 @@ static void put_unready(const struct wr_health *h, const struct wr_summary *sum,
     wr_arena_release(&arena);
 }
 
+static void put_absent(const struct wr_health *h, const struct wr_summary *sum, struct wr_buf *out)
+{
+    struct wr_absentee *first;
+    struct wr_arena arena;
+    size_t n;
+
+    wr_arena_init(&arena, (size_t)1 << 20);
+    n = wr_absent_list(wr_fleet_absent(h->fleet), &arena, LINES_MAX, &first);
+    wr_buf_fmt(out, "not ready: %zu database%s could not be begun with\n", sum->absent,
+        sum->absent == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++) {
+        put_path(first[i].path, out);
+        wr_buf_fmt(out, ": not replicated: %s\n", first[i].why);
+    }
+    if (sum->absent > n)
+        wr_buf_fmt(out, "and %zu more\n", sum->absent - n);
+    wr_arena_release(&arena);
+}
+
 int wr_readyz(const struct wr_health *h, struct wr_buf *out)
 {
     struct wr_summary sum;
@@ -80,10 +104,12 @@ int wr_readyz(const struct wr_health *h, struct wr_buf *out)
         wr_buf_z(out, "not ready: just begun\n");
         return 503;
     }
-    if (sum.fresh + sum.behind > 0) {
+    if (sum.fresh + sum.behind > 0)
         put_unready(h, &sum, out);
+    if (sum.absent > 0)
+        put_absent(h, &sum, out);
+    if (sum.fresh + sum.behind + sum.absent > 0)
         return 503;
-    }
     wr_buf_fmt(out, "ready: %zu database%s", sum.fine, sum.fine == 1 ? "" : "s");
     if (sum.waiting > 0)
         wr_buf_fmt(out, ", %zu not there yet", sum.waiting);
@@ -98,5 +124,6 @@ bool wr_all_well(struct wr_sentinel *s)
     struct wr_summary sum;
 
     wr_sentinel_summary(s, &sum);
-    return !sum.silent && sum.age_ms != INT64_MAX && sum.fine > 0 && sum.fresh + sum.behind == 0;
+    return !sum.silent && sum.age_ms != INT64_MAX && sum.fine > 0 &&
+           sum.fresh + sum.behind + sum.absent == 0;
 }

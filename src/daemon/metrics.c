@@ -285,6 +285,8 @@ static void put_whole(struct page *p, struct wr_buf *out)
     put_gauge(out, "weir_databases_behind",
         "Databases of which commits are missing from a replica for too long", "", sum.behind, 1);
     put_gauge(out, "weir_databases_ready", "Databases of which none are", "", sum.fine, 1);
+    put_gauge(out, "weir_databases_absent",
+        "Databases that are to be replicated and could not be begun with", "", sum.absent, 1);
     if (sum.age_ms != INT64_MAX)
         put_gauge(out, "weir_sentinel_age_seconds", "Time since replication was last checked", "",
             (uint64_t)sum.age_ms, MS);

@@ -229,14 +229,18 @@ static void begin_one(struct wr_registry *r, struct wr_fleet *f, const json_t *e
         (void)snprintf(err.message, sizeof(err.message), "%.500s", e.text);
     else if (wr_fleet_add(f, &config->dbs[0], NULL, &err) == WEIR_OK)
         err.message[0] = '\0';
-    if (err.message[0])
+    if (err.message[0]) {
         wr_say(r->log, WEIR_LOG_ERROR, "a registered database is not replicated, the others are",
             WR_F_Z("path", path), WR_F_Z("error", err.message));
+        wr_absent_put(wr_fleet_absent(f), WR_ABSENT_REGISTRY, path, err.message);
+    }
     wr_arena_release(&a);
 }
 
 void wr_registry_begin(struct wr_registry *r, struct wr_fleet *f)
 {
+    if (r->bad)
+        wr_absent_put(wr_fleet_absent(f), WR_ABSENT_REGISTRY, r->path, r->bad);
     for (size_t i = 0; i < json_array_size(r->list); i++)
         begin_one(r, f, json_array_get(r->list, i));
 }

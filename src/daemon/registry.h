@@ -30,7 +30,8 @@ enum wr_status wr_registry_new(const char *path, struct wr_logger *log, struct w
 void wr_registry_free(struct wr_registry *r); /* nobody may be in a call; NULL-safe */
 
 /* Add all of them to the fleet but those that it has, which the configuration has come to list. One
- * that cannot be added is an error in the log, and stays in the file. At the start, once. */
+ * that cannot be added is an error in the log, absent, and stays in the file; so is a bad file. At
+ * the start, once. */
 void wr_registry_begin(struct wr_registry *r, struct wr_fleet *f);
 
 /* Keep a database, or no longer. What is kept already, or was not, needs no write. On failure

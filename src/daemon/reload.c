@@ -65,8 +65,10 @@ static void add_db(const struct wr_reload *r, const struct wr_config_db *db)
         rc = wr_restore_missing(r->w, db, r->log, &arena, r->cancel, &how.restored_from, &err);
     if (rc == WEIR_OK)
         rc = wr_fleet_add(r->fleet, db, &how, &err);
-    if (rc != WEIR_OK)
+    if (rc != WEIR_OK) {
         say_failed(r, db->path, &err);
+        wr_absent_put(wr_fleet_absent(r->fleet), WR_ABSENT_RELOAD, db->path, err.message);
+    }
     wr_arena_release(&arena);
 }
 
@@ -148,5 +150,7 @@ void wr_reload_apply(
     say_what_waits(r, old, now);
     remove_old(r, old, now);
     remove_changed(r, old, now);
+    wr_absent_begin(wr_fleet_absent(r->fleet), WR_ABSENT_RELOAD);
     add_missing(r, old, now);
+    wr_absent_end(wr_fleet_absent(r->fleet), WR_ABSENT_RELOAD);
 }

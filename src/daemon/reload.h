@@ -23,7 +23,8 @@ struct wr_reload {
  * log each difference: databases that are gone end with a last sync, changed ones do and begin
  * anew, new ones begin, and so do those that are missing for whatever reason. The others are not
  * disturbed, nor those that `old` did not have. What else has changed is logged as needing a
- * restart. A failure of one keeps none of the others. */
+ * restart. A failure of one keeps none of the others; what could not be added is noted as absent.
+ */
 void wr_reload_apply(
     const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now);
 

@@ -308,20 +308,24 @@ static void status_line(const struct wr_summary *sum, char *out, size_t n)
         at = (size_t)snprintf(out, n, "%zu of %zu behind, worst %s", sum->behind, running, worst);
     } else {
         at = (size_t)snprintf(out, n, "replicating %zu database%s%s", running,
-            running == 1 ? "" : "s", sum->fine > 0 && sum->fresh == 0 ? ", all in sync" : "");
+            running == 1 ? "" : "s",
+            sum->fine > 0 && sum->fresh + sum->absent == 0 ? ", all in sync" : "");
     }
     if (sum->fresh > 0)
         at += (size_t)snprintf(out + at, n - at, ", %zu not in sync yet", sum->fresh);
     if (sum->waiting > 0)
         at += (size_t)snprintf(out + at, n - at, ", %zu not there yet", sum->waiting);
     if (sum->stopped > 0)
-        (void)snprintf(out + at, n - at, ", %zu stopped", sum->stopped);
+        at += (size_t)snprintf(out + at, n - at, ", %zu stopped", sum->stopped);
+    if (sum->absent > 0)
+        (void)snprintf(out + at, n - at, ", %zu could not be begun with", sum->absent);
 }
 
 static void tell(struct wr_sentinel *s)
 {
     char text[sizeof(s->told)];
 
+    s->count.absent = wr_absent_count(wr_fleet_absent(s->o.fleet));
     status_line(&s->count, text, sizeof(text));
     if (!s->o.tell || strcmp(text, s->told) == 0)
         return;
@@ -477,6 +481,7 @@ void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
     ret->age_ms =
         s->ended_ns == 0 ? INT64_MAX : wr_max((now_ns - s->ended_ns) / 1000000, (int64_t)0);
     wr_mutex_unlock(&s->mutex);
+    ret->absent = wr_absent_count(wr_fleet_absent(s->o.fleet));
     ret->silent = (now_ns - last_ns) / 1000000 > LATE_LOOKS * s->o.interval_ms + LATE_MS;
 }
 

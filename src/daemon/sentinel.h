@@ -65,9 +65,10 @@ bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verd
 /* Of all. */
 struct wr_summary {
     size_t stopped, waiting, fresh, fine, behind; /* databases; fresh: WR_VERDICT_NEW */
-    int64_t worst_ms;                             /* the greatest missing_ms */
-    int64_t age_ms; /* since the last look ended; INT64_MAX: none has */
-    bool silent;    /* none has for so long that whoever looks must hang */
+    size_t absent;    /* as of now: databases that are to be replicated and are not (absent.h) */
+    int64_t worst_ms; /* the greatest missing_ms */
+    int64_t age_ms;   /* since the last look ended; INT64_MAX: none has */
+    bool silent;      /* none has for so long that whoever looks must hang */
 };
 void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret);
 

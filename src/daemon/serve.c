@@ -266,7 +266,7 @@ static struct wr_config *load_again(struct server *s, struct wr_arena *a)
     enum wr_status st = wr_config_load(a, s->options->config_path, s->options->expand_env, &c, &e);
 
     if (st == WR_OK)
-        st = wr_dirs_expand(a, c, true, false, NULL, &e);
+        st = wr_dirs_expand(a, c, true, WR_DIRS_STRICT, NULL, &e);
     if (st != WR_OK) {
         wr_say(
             s->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", e.text));

@@ -140,6 +140,11 @@ static void remove_deleted(struct wr_watchdir *w)
     }
 }
 
+static void absent(struct wr_watchdir *w, const char *path, const char *why)
+{
+    wr_absent_put(wr_fleet_absent(w->fleet), WR_ABSENT_DIRS, path, why);
+}
+
 static void add_found(struct wr_watchdir *w, const struct wr_config_db *db)
 {
     weir_error err = {0};
@@ -152,10 +157,12 @@ static void add_found(struct wr_watchdir *w, const struct wr_config_db *db)
         wr_say(w->log, WEIR_LOG_INFO, "added database to replication", WR_F_Z("path", db->path));
         return;
     }
-    forget(w, w->n - 1);                   /* the next look tries again */
-    if (!wr_fleet_has(w->fleet, db->path)) /* it was registered, perhaps: that one stays */
-        wr_say(w->log, WEIR_LOG_ERROR, "cannot replicate a database of a directory",
-            WR_F_Z("path", db->path), WR_F_Z("error", err.message));
+    forget(w, w->n - 1); /* the next look tries again */
+    if (wr_fleet_has(w->fleet, db->path) || err.code == WEIR_CANCELED)
+        return; /* it was registered, perhaps: that one stays; or all is about to end */
+    absent(w, db->path, err.message);
+    wr_say(w->log, WEIR_LOG_ERROR, "cannot replicate a database of a directory",
+        WR_F_Z("path", db->path), WR_F_Z("error", err.message));
 }
 
 /* False: some are not watched. */
@@ -221,12 +228,16 @@ static void look_at(struct wr_watchdir *w, size_t dir, bool *all_watched, size_t
     c.ndirs = 1;
     c.warnings = NULL;
     known = c.ndbs;
-    if (wr_dirs_expand(&a, &c, true, true, &seen, &e) != WR_OK) {
+    if (wr_dirs_expand(&a, &c, true, WR_DIRS_SIFTED, &seen, &e) != WR_OK) {
         wr_say(w->log, WEIR_LOG_ERROR, "new databases of a directory are not replicated",
             WR_F_Z("path", w->dirs[dir].path), WR_F_Z("error", e.text));
+        absent(w, w->dirs[dir].path, e.text);
         goto out;
     }
     say_refused(w, &c, dir);
+    for (size_t i = 0; i < seen.nrefused; i++)
+        if (!seen.refused[i].twin)
+            absent(w, seen.refused[i].path, seen.refused[i].why);
     for (size_t i = known; i < c.ndbs; i++)
         add_found(w, &c.dbs[i]);
     *all_watched = watch_all(w, &seen) && *all_watched;
@@ -241,8 +252,10 @@ static void look(struct wr_watchdir *w)
     size_t headless = 0;
 
     w->due_ns = now_ns() + (w->blind ? BLIND_NS : EVERY_NS);
+    wr_absent_begin(wr_fleet_absent(w->fleet), WR_ABSENT_DIRS);
     for (size_t i = 0; i < w->ndirs; i++)
         look_at(w, i, &all_watched, &headless);
+    wr_absent_end(wr_fleet_absent(w->fleet), WR_ABSENT_DIRS);
     remove_deleted(w);
     if (!all_watched && !w->blind) {
         w->blind = true;
@@ -364,6 +377,8 @@ void wr_watchdir_free(struct wr_watchdir *w)
     if (!w)
         return;
     assert(!w->running);
+    wr_absent_begin(wr_fleet_absent(w->fleet), WR_ABSENT_DIRS); /* who comes next looks anew */
+    wr_absent_end(wr_fleet_absent(w->fleet), WR_ABSENT_DIRS);
     for (size_t i = 0; i < w->n; i++)
         wr_free(w->found[i].db);
     for (int i = 0; i < 2; i++)

@@ -7,6 +7,7 @@ at once; one is moved away, one is deleted, one is replaced. What is there is re
 seconds, what is gone is not any more, and in the end each replica gives what its database held.
 """
 import argparse
+import http.client
 import json
 import os
 import shutil
@@ -23,12 +24,15 @@ class Watched:
         self.exe, self.found = exe, found
         self.top, self.config = found.path("top"), found.path("weir.yml")
         self.socket, self.log = found.path("sock"), found.path("log")
+        self.twin, self.addr = found.path("twin"), "127.0.0.1:%d" % kit.free_port()
         os.mkdir(self.top)
+        os.mkdir(self.twin)
         with open(self.config, "w", encoding="utf-8") as f:
-            f.write("socket: {enabled: true, path: %s}\n"
+            f.write("socket: {enabled: true, path: %s}\naddr: '%s'\n"
                     "dbs:\n- dir: %s\n  pattern: '*.db'\n  recursive: true\n  watch: true\n"
                     "  replica: {path: %s, sync-interval: 50ms}\n"
-                    % (self.socket, self.top, found.path("replica")))
+                    "- dir: %s\n  pattern: '*.db'\n  watch: true\n  replica: {path: %s, sync-interval: 50ms}\n"
+                    % (self.socket, self.addr, self.top, found.path("replica"), self.twin, found.path("replica")))
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen([exe, "replicate", "-config", self.config], stdout=out, stderr=out)
 
@@ -50,6 +54,16 @@ class Watched:
             return None
         return {os.path.relpath(d["path"], self.top) for d in json.loads(r.stdout)["databases"]}
 
+    def asked(self, target):
+        """Status and text of the listener for monitoring."""
+        link = http.client.HTTPConnection(self.addr, timeout=10)
+        try:
+            link.request("GET", target)
+            r = link.getresponse()
+            return r.status, r.read().decode()
+        finally:
+            link.close()
+
     def becomes(self, want, what):
         self.found.check(kit.wait_until(lambda: self.listed() == want, 30, 0.1),
                          "%s: has %s, not %s" % (what, self.listed(), want))
@@ -67,6 +81,29 @@ class Watched:
         n = db.execute("SELECT count(*) FROM t").fetchone()[0]
         db.close()
         return n
+
+
+def clash(w, found):
+    """One in another directory would have the replica of a.db. It is refused for all to see, what comes with it
+    is replicated, and when it is gone all is well."""
+    bad = os.path.join(w.twin, "a.db")
+    w.create("../twin/a.db")
+    w.create("../twin/fine.db", 6)
+    found.check(kit.wait_until(lambda: w.restored("fine.db") == 6), "a clash keeps others from being replicated")
+    status, text = w.asked("/readyz")
+    found.check(status == 503 and bad + ": not replicated: " in text and "same replica" in text,
+                "readyz: %d %s" % (status, text))
+    found.check("\nweir_databases_absent 1\n" in w.asked("/metrics")[1], "no metric tells of it")
+    for cmd, words in (("list", bad + " [failed]"), ("list", "same replica"), ("status", bad + "  error")):
+        flags = ["-socket", w.socket] if cmd == "list" else ["-config", w.config]
+        r = subprocess.run([w.exe, cmd, *flags], capture_output=True, text=True)
+        # Of the configuration as it is now status can tell nothing: a start would refuse it.
+        found.check(words in r.stdout or (cmd == "status" and "same replica" in r.stderr),
+                    "%s: %s %s" % (cmd, r.stdout, r.stderr))
+    os.remove(bad)
+    found.check(kit.wait_until(lambda: w.asked("/readyz")[0] == 200, 20, 0.2),
+                "not ready when it is gone: %s" % w.asked("/readyz")[1])
+    found.check("\nweir_databases_absent 0\n" in w.asked("/metrics")[1], "the metric still tells of it")
 
 
 def run(w, many, found):
@@ -107,6 +144,8 @@ def run(w, many, found):
     found.check(w.count('msg="initialized db"') == begun, "the reload has begun databases anew")
     w.create("last.db", 5)
     w.becomes(names | {"a.db", "in/x/moved.db", "last.db"}, "one came after the reload")
+
+    clash(w, found)
 
     w.process.send_signal(signal.SIGTERM)
     found.check(w.process.wait(60) == 0, "it failed at the end")

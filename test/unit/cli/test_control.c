@@ -161,6 +161,20 @@ static void test_info(void **state)
     T(strchr(body, '\n') == body + strlen(body) - 1);
 }
 
+static void test_list_of_absent_ones(void **state)
+{
+    (void)state;
+    add("/a");
+    wr_absent_put(wr_fleet_absent(fleet), WR_ABSENT_DIRS, "/b", "it cannot be read");
+    T(ask("GET", "/list", "") == 200);
+    T(strstr(body, "{\"path\":\"/b\",\"status\":\"failed\",\"error\":\"it cannot be read\"}]}\n"));
+    get("/debug/sync-status?path=/b", 200,
+        "{\"databases\":[{\"path\":\"/b\",\"active\":false,\"error\":\"it cannot be read\"}]}\n");
+    post("/unregister", "{\"path\":\"/b\"}", 200,
+        "{\"status\":\"already_unregistered\",\"path\":\"/b\",\"txid\":0}\n");
+    T(wr_absent_count(wr_fleet_absent(fleet)) == 0);
+}
+
 static void test_list(void **state)
 {
     char want[1024], time[WR_TIME_TEXT_MAX];
@@ -642,7 +656,7 @@ static void test_the_end_does_not_wait_for_requests(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_info), TEST(test_list), TEST(test_in_sync_is_now),
+T_MAIN(TEST(test_info), TEST(test_list), TEST(test_list_of_absent_ones), TEST(test_in_sync_is_now),
     TEST(test_a_name_that_is_no_text), TEST(test_txid), TEST(test_start_and_stop), TEST(test_sync),
     TEST(test_wait), TEST(test_register), TEST(test_register_to_stay), TEST(test_a_bad_registry),
     TEST(test_unregister), TEST(test_sync_status), TEST(test_misses), TEST(test_bad_bodies),

@@ -419,7 +419,8 @@ static void test_no_directory(void **state)
 
 static enum wr_status expand(struct wr_config *c, bool lenient, struct wr_err *e)
 {
-    return wr_dirs_expand(t_call()->scratch, c, scan_open, lenient, NULL, e);
+    return wr_dirs_expand(
+        t_call()->scratch, c, scan_open, lenient ? WR_DIRS_LENIENT : WR_DIRS_STRICT, NULL, e);
 }
 
 static void expand_fails(const char *text, const char *want)
@@ -460,6 +461,64 @@ static void test_expand(void **state)
     assert_string_equal(c->dbs[3].replicas[0].url, "s3://b/e/c.db");
     T(strstr(c->warnings->text, "unknown key") && !c->warnings->next->next);
     T(strstr(c->warnings->next->text, "/e/z.db is not replicated: it is the same file as "));
+}
+
+/* Who has begun keeps what he has: a clash refuses the new one, and no other. */
+static void test_expand_sifted(void **state)
+{
+    static const char text[] = "dbs:\n"
+                               "- {path: '@/own.db', replica: {url: 's3://b/d/own.db'}}\n"
+                               "- {dir: '@/d', pattern: '*.db', replica: {url: 's3://b/d'}}\n"
+                               "- {dir: '@/e', pattern: '*.db', meta-dir: '@/m', replica: {url: "
+                               "'s3://b/e'}}\n"
+                               "- {dir: '@/f', pattern: '*.db', meta-dir: '@/m', replica: {url: "
+                               "'s3://b/f'}}\n"
+                               "- {dir: '@/g', pattern: '*.db', replica: {url: 's3://b/e'}}\n";
+    struct wr_dirs_seen seen = {0};
+    struct wr_err e = {0};
+    struct wr_config *c;
+    size_t told = 0;
+
+    (void)state;
+    make_dir("d");
+    make_dir("e");
+    make_dir("f");
+    make_dir("g");
+    make_dir("h");
+    make_db("own.db");
+    make_db("d/own.db"); /* the replica of another entry */
+    make_db("d/fine.db");
+    make_db("e/x.db");
+    make_db("f/x.db"); /* local state of e/x.db */
+    make_db("g/x.db"); /* the replica of e/x.db */
+    make_db("g/y.db");
+    expand_fails(text, "would have the same replica");
+    c = good(text);
+    T_OK(wr_dirs_expand(t_call()->scratch, c, scan_open, WR_DIRS_SIFTED, &seen, &e));
+    T(c->ndbs == 4 && seen.nrefused == 3);
+    assert_string_equal(c->dbs[0].path, at("own.db"));
+    assert_string_equal(c->dbs[1].path, at("d/fine.db"));
+    assert_string_equal(c->dbs[2].path, at("e/x.db"));
+    assert_string_equal(c->dbs[3].path, at("g/y.db"));
+    assert_string_equal(seen.refused[0].path, at("d/own.db"));
+    T(strstr(seen.refused[0].why, "own.db would have the same replica"));
+    assert_string_equal(seen.refused[1].path, at("f/x.db"));
+    T(strstr(seen.refused[1].why, "meta-path collision"));
+    assert_string_equal(seen.refused[2].path, at("g/x.db"));
+    for (const struct wr_warning *w = c->warnings; w; w = w->next)
+        told += strstr(w->text, ".db is not replicated: ") != NULL;
+    T(told == 3 && !seen.refused[0].twin);
+
+    /* None of its own: no error for who has begun, and one that is gone is none to tell of. */
+    c = good("dbs: [{dir: '@/h', pattern: '*.db', replica: {url: 's3://b/h'}}]\n");
+    T_OK(wr_dirs_expand(t_call()->scratch, c, scan_open, WR_DIRS_SIFTED, &seen, &e));
+    T(c->ndbs == 0 && seen.nrefused == 0);
+    T(rmdir(at("h")) == 0);
+    T_OK(wr_dirs_expand(t_call()->scratch, c, scan_open, WR_DIRS_SIFTED, &seen, &e));
+    T(seen.nrefused == 0);
+    t_spew(at("h"), "x", 1); /* but one that cannot be looked into hides some */
+    T_OK(wr_dirs_expand(t_call()->scratch, c, scan_open, WR_DIRS_SIFTED, &seen, &e));
+    T(seen.nrefused == 1 && strcmp(seen.refused[0].path, at("h")) == 0);
 }
 
 static void test_expand_without_databases(void **state)
@@ -607,7 +666,7 @@ static enum wr_status sweep(void *arg)
     wr_arena_init(&a, WR_ARENA_MAX);
     st = wr_config_load(&a, file, true, &c, NULL);
     if (st == WR_OK)
-        st = wr_dirs_expand(&a, c, false, false, NULL, NULL);
+        st = wr_dirs_expand(&a, c, false, WR_DIRS_STRICT, NULL, NULL);
     if (st == WR_OK)
         T(c->ndbs == 3 && c->warnings);
     wr_arena_release(&a);
@@ -665,6 +724,6 @@ T_MAIN(DIR_TEST(test_what_is_a_database), DIR_TEST(test_what_lies_beside_a_datab
     DIR_TEST(test_patterns), DIR_TEST(test_links), DIR_TEST(test_locks_stay),
     DIR_TEST(test_known_is_not_read), DIR_TEST(test_entries), DIR_TEST(test_names_that_do_not_fit),
     DIR_TEST(test_depth), DIR_TEST(test_no_directory), DIR_TEST(test_expand),
-    DIR_TEST(test_expand_without_databases), DIR_TEST(test_collisions), DIR_TEST(test_find),
-    DIR_TEST(test_bad_keys), DIR_TEST(test_pattern_warning), DIR_TEST(test_headers_of_many),
-    DIR_TEST(test_nomem))
+    DIR_TEST(test_expand_sifted), DIR_TEST(test_expand_without_databases),
+    DIR_TEST(test_collisions), DIR_TEST(test_find), DIR_TEST(test_bad_keys),
+    DIR_TEST(test_pattern_warning), DIR_TEST(test_headers_of_many), DIR_TEST(test_nomem))

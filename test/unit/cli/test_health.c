@@ -152,6 +152,27 @@ static void test_ready(void **state)
     T(!wr_all_well(sentinel));
 }
 
+/* A database that nobody could begin with is in no fleet, and not fine either. */
+static void test_absent_ones_are_told(void **state)
+{
+    struct wr_absent *absent = wr_fleet_absent(fleet);
+
+    (void)state;
+    add("/a.db");
+    pass(5);
+    expect(wr_readyz, 200, "ready: 1 database\n");
+    wr_absent_put(absent, WR_ABSENT_RELOAD, "/b.db", "its disk is full");
+    expect(wr_readyz, 503,
+        "not ready: 1 database could not be begun with\n/b.db: not replicated: its disk is "
+        "full\n");
+    T(!wr_all_well(sentinel));
+    expect(wr_healthz, 200, "ok\n");
+    add("/b.db"); /* at last */
+    pass(5);
+    expect(wr_readyz, 200, "ready: 2 databases\n");
+    T(wr_all_well(sentinel));
+}
+
 static void test_waiting_ones_are_told(void **state)
 {
     (void)state;
@@ -191,4 +212,5 @@ static void test_many(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_alive), TEST(test_ready), TEST(test_waiting_ones_are_told), TEST(test_many))
+T_MAIN(TEST(test_alive), TEST(test_ready), TEST(test_absent_ones_are_told),
+    TEST(test_waiting_ones_are_told), TEST(test_many))

@@ -189,6 +189,13 @@ static void test_a_failure_keeps_no_other(void **state)
     T(said("path=/b error=\"/b: io\""));
     T(said("path=/c error=\"/c: limit\"") && said("path=/d error=\"/d: limit\""));
     T(wr_fleet_count(r.fleet) == 0);
+    T(wr_absent_count(wr_fleet_absent(r.fleet)) == 3); /* for all to see */
+    fake.db_add = WEIR_OK;
+    fake.sync = NULL;
+    reload("dbs:\n" ONE("/a", "/r2") ONE("/c", "/rc"),
+        "add(/a) replica(file:///r2,sync-interval=1s) "
+        "add(/c) replica(file:///rc,sync-interval=1s)");
+    T(wr_absent_count(wr_fleet_absent(r.fleet)) == 0); /* /d is not wanted any more */
     end();
 }
 
