@@ -129,9 +129,8 @@ static void answer_taken(
 {
     struct search known = {.path = path, .url = url};
 
-    if (wr_fleet_each(q->fleet, look_for, &known) != WEIR_OK)
-        wr_ask_answer(q, NULL);
-    else if (known.url_is_its && known.stopped) /* "already" would mean that it is replicated */
+    wr_fleet_each(q->fleet, look_for, &known);
+    if (known.url_is_its && known.stopped) /* "already" would mean that it is replicated */
         wr_ask_fail(q, 409, "failed to register database: %s is stopped, start it", path);
     else if (known.url_is_its)
         answer_registered(q, "already_registered", path, url, persist);

@@ -125,8 +125,7 @@ static void answer_list(struct wr_ask *q, wr_fleet_fn *fn, const char *only)
 {
     struct listing l = {.list = json_array(), .only = only, .ok = true};
 
-    if (wr_fleet_each(q->fleet, fn, &l) != WEIR_OK)
-        l.ok = false;
+    wr_fleet_each(q->fleet, fn, &l);
     if (fn == list_db)
         list_absent(q, &l, "status", "failed");
     else

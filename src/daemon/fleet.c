@@ -497,30 +497,36 @@ bool wr_fleet_has(struct wr_fleet *f, const char *path)
     return has;
 }
 
-struct seen {
-    struct member *member;
-    weir_db *db; /* stays, as it is held */
-};
-
-int wr_fleet_each(struct wr_fleet *f, wr_fleet_fn *fn, void *arg)
+/* The one behind `last`, which is held, if only by us, and may be out of the list by now; NULL: the
+ * first. It is held then. */
+static struct member *hold_next(struct wr_fleet *f, const struct member *last, weir_db **ret)
 {
-    struct seen *all;
-    size_t n;
+    struct member *m = NULL;
+    size_t at = 0;
 
     wr_mutex_lock(&f->mutex);
-    n = f->n;
-    all = wr_array(n, sizeof(*all));
-    for (size_t i = 0; all && i < n; i++) {
-        all[i] = (struct seen){.member = f->members[i], .db = f->members[i]->db};
-        all[i].member->holders++;
+    if (last && find(f, last->config->path, &at))
+        at++;
+    if (at < f->n) {
+        m = f->members[at];
+        m->holders++;
+        *ret = m->db; /* stays, as it is held */
     }
     wr_mutex_unlock(&f->mutex);
-    if (!all)
-        return WEIR_NOMEM;
-    for (size_t i = 0; i < n; i++) {
-        fn(arg, all[i].member->config, all[i].db);
-        let_go(f, all[i].member);
+    return m;
+}
+
+void wr_fleet_each(struct wr_fleet *f, wr_fleet_fn *fn, void *arg)
+{
+    weir_db *db = NULL;
+    struct member *m = hold_next(f, NULL, &db);
+
+    while (m) {
+        struct member *next;
+
+        fn(arg, m->config, db);
+        next = hold_next(f, m, &db);
+        let_go(f, m);
+        m = next;
     }
-    wr_free(all);
-    return WEIR_OK;
 }

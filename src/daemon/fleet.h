@@ -72,7 +72,8 @@ bool wr_fleet_has(struct wr_fleet *f, const char *path); /* stopped or not */
 
 /* `db` is NULL of one that is stopped. `config` and `db` die with the call. */
 typedef void wr_fleet_fn(void *arg, const struct wr_config_db *config, weir_db *db);
-/* Each database, by ascending path, none of them locked meanwhile. NOMEM: none was told. */
-int wr_fleet_each(struct wr_fleet *f, wr_fleet_fn *fn, void *arg);
+/* Each database, by ascending path, each held while `fn` has it and no longer: others may come and
+ * go meanwhile, and `fn` may change all but the one that it is told of. */
+void wr_fleet_each(struct wr_fleet *f, wr_fleet_fn *fn, void *arg);
 
 #endif

@@ -298,7 +298,7 @@ static void collect(struct page *p)
     for (size_t i = 0; i <= REPLICA; i++)
         p->last[i] = &p->first[i];
     p->merged = wr_fleet_count(p->m->fleet) > WR_METRICS_DBS;
-    p->failed = wr_fleet_each(p->m->fleet, add_db, p) != WEIR_OK || p->failed;
+    wr_fleet_each(p->m->fleet, add_db, p);
 }
 
 int wr_metrics(struct wr_metrics *m, struct wr_buf *out)

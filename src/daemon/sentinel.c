@@ -396,8 +396,7 @@ void wr_sentinel_pass(struct wr_sentinel *s)
     memset(s->lines, 0, sizeof(s->lines));
     s->healed = 0;
     s->short_of_memory = false;
-    if (wr_fleet_each(s->o.fleet, visit, s) != WEIR_OK)
-        return; /* out of memory: nobody was looked at, and the next pass is soon */
+    wr_fleet_each(s->o.fleet, visit, s);
     wr_mutex_lock(&s->mutex);
     s->all = s->next;
     s->n = s->next_n;

@@ -73,7 +73,7 @@ static void expect_list(const char *want)
 
     wr_buf_init(&out, 4096);
     wr_buf_z(&out, "");
-    T(wr_fleet_each(fleet, each, &out) == WEIR_OK);
+    wr_fleet_each(fleet, each, &out);
     assert_string_equal(out.n ? (char *)out.p : "", want);
     wr_buf_release(&out);
 }
@@ -212,6 +212,73 @@ static void test_stop_waits_for_who_holds_it(void **state)
     wr_thread_join(&t);
 }
 
+/* Removes the one behind the first, adds others, and sees what comes. */
+static void change_others(void *arg, const struct wr_config_db *config, weir_db *db)
+{
+    weir_error err = {0};
+
+    if (wr_str_eq(wr_str(config->path), WR_STR("/b"))) {
+        T(wr_fleet_remove(fleet, "/c", 0, NULL, &err) == WEIR_OK);
+        add("/a");
+        add("/d");
+    }
+    each(arg, config, db);
+}
+
+/* All were held until each had been told: one slow database kept all others from being stopped. */
+static void test_a_walk_holds_one_at_a_time(void **state)
+{
+    struct wr_buf out;
+
+    (void)state;
+    add("/b");
+    add("/c");
+    add("/e");
+    wr_buf_init(&out, 4096);
+    wr_fleet_each(fleet, change_others, &out);
+    assert_string_equal((char *)out.p, "/b /d /e ");
+    wr_buf_release(&out);
+    expect_list("/a /b /d /e ");
+}
+
+/* Somebody removes the database that a walk is at: it goes when the walk has left it. */
+static void remove_b(void *arg)
+{
+    weir_error err = {0};
+
+    (void)arg;
+    T(wr_fleet_remove(fleet, "/b", 0, NULL, &err) == WEIR_OK);
+}
+
+static struct wr_thread remover;
+
+static void have_it_removed(void *arg, const struct wr_config_db *config, weir_db *db)
+{
+    struct wr_err e = {0};
+
+    if (wr_str_eq(wr_str(config->path), WR_STR("/b"))) {
+        T_OK(wr_thread_start(&remover, "remover", 0, remove_b, NULL, &e));
+        t_sleep_ms(50); /* to be out of the list, perhaps */
+    }
+    each(arg, config, db);
+}
+
+static void test_a_walk_goes_on_from_what_is_removed(void **state)
+{
+    struct wr_buf out;
+
+    (void)state;
+    add("/a");
+    add("/b");
+    add("/c");
+    wr_buf_init(&out, 4096);
+    wr_fleet_each(fleet, have_it_removed, &out);
+    wr_thread_join(&remover);
+    assert_string_equal((char *)out.p, "/a /b /c ");
+    wr_buf_release(&out);
+    expect_list("/a /c ");
+}
+
 static int codes[4];
 
 static void meanwhile(void)
@@ -318,9 +385,8 @@ static enum wr_status try_all(void *arg)
         struct wr_buf out;
 
         wr_buf_init(&out, 4096);
-        rc = wr_fleet_each(f, each, &out);
-        if (rc == WEIR_OK)
-            rc = (int)wr_buf_status(&out);
+        wr_fleet_each(f, each, &out);
+        rc = (int)wr_buf_status(&out);
         wr_buf_release(&out);
     }
     wr_fleet_free(f);
@@ -341,6 +407,7 @@ static void test_out_of_memory(void **state)
 T_MAIN(TEST(test_life), TEST(test_one_is_there_once), TEST(test_a_refused_replica_leaves_nothing),
     TEST(test_a_failed_start_leaves_it_stopped),
     TEST(test_a_failed_last_sync_stops_it_all_the_same), TEST(test_stop_waits_for_who_holds_it),
+    TEST(test_a_walk_holds_one_at_a_time), TEST(test_a_walk_goes_on_from_what_is_removed),
     TEST(test_one_change_at_a_time), TEST(test_shut_down_while_one_is_stopped),
     TEST(test_shut_down_frees_who_waits), TEST(test_adopts_what_was_restored),
     TEST(test_out_of_memory))
