@@ -44,14 +44,16 @@ void wr_live_compare(
     if (x->met)
         return;
     x->txid = txid;
-    x->changing = x->differ = x->page = 0;
+    x->same = x->changing = x->differ = x->page = 0;
     if (is->page_size != at->page_size) {
         x->differ = wr_max(is->commit, 1u);
         x->page = 1;
         return;
     }
     for (uint32_t i = 0; i < both; i++) {
-        if (is->sum[i] != at->sum[i])
+        if (is->sum[i] == at->sum[i])
+            x->same++;
+        else
             differs(x, ch, i + 1);
     }
     for (uint32_t i = both; i < is->commit; i++) { /* cut off since, if it was there before */

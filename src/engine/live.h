@@ -17,7 +17,8 @@ struct wr_live {
     struct wr_sums sums; /* what was read; owned */
     bool met;
     uint64_t txid;     /* met: where, or right before; else the last one compared */
-    uint32_t changing; /* met: pages that were being written, and tell nothing */
+    uint32_t same;     /* met: pages that are the same there */
+    uint32_t changing; /* met: the others, which were being written, and tell nothing */
     uint32_t differ;   /* not met: pages that are others there, ... */
     uint32_t page;     /* ... and the first of them */
 };

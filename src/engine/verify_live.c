@@ -122,7 +122,7 @@ enum wr_status wr_verify_live(struct wr_verify_run *v, struct wr_err *e)
         tell_live(v, &x, late);
     if (st == WR_OK && x.met) {
         v->r->live_txid = x.txid;
-        v->r->live_pages = x.sums.commit - x.changing;
+        v->r->live_pages = x.same;
         v->r->live_changing = x.changing;
     }
     wr_live_release(&x);
