@@ -100,6 +100,15 @@ static bool parse_txnum(struct wr_str s, uint64_t *ret)
     return true;
 }
 
+static enum wr_status add_text(
+    const struct wr_flag *f, const char *text, struct wr_texts *dest, struct wr_err *e)
+{
+    if (dest->n == WR_TEXTS_MAX)
+        return wr_fail(e, WR_MISUSE, "flag -%s is there more than %d times", f->name, WR_TEXTS_MAX);
+    dest->p[dest->n++] = text;
+    return WR_OK;
+}
+
 static enum wr_status set_value(
     const struct wr_flag *f, const char *text, int64_t now_ms, void *options, struct wr_err *e)
 {
@@ -112,6 +121,8 @@ static enum wr_status set_value(
     case WR_FLAG_TEXT:
         *(const char **)dest = text;
         return WR_OK;
+    case WR_FLAG_TEXTS:
+        return add_text(f, text, dest, e);
     case WR_FLAG_BOOL:
         if (!wr_parse_bool(value, dest))
             return wr_fail(e, WR_MISUSE,

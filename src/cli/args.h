@@ -13,6 +13,7 @@
 
 enum wr_flag_kind {
     WR_FLAG_TEXT,     /* const char * */
+    WR_FLAG_TEXTS,    /* struct wr_texts: one more each time */
     WR_FLAG_BOOL,     /* bool */
     WR_FLAG_COUNT,    /* uint32_t, at least 1 */
     WR_FLAG_DURATION, /* int64_t, milliseconds, not negative */
@@ -21,6 +22,12 @@ enum wr_flag_kind {
     WR_FLAG_TXNUM,    /* uint64_t, 16 hex digits, or a decimal number of fewer */
     WR_FLAG_TIME,     /* int64_t, Unix milliseconds: RFC 3339, or an age: -2h, "2h ago" */
     WR_FLAG_LEVEL,    /* int32_t: 0 to 9, or "all" as -1 */
+};
+
+#define WR_TEXTS_MAX 16
+struct wr_texts {
+    const char *p[WR_TEXTS_MAX];
+    size_t n;
 };
 
 struct wr_flag {

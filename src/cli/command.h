@@ -23,6 +23,8 @@ enum wr_exit {
     WR_EXIT_BUSY = 6,
     WR_EXIT_CONFLICT = 7,
     WR_EXIT_NOT_SYNCED = 8,
+    WR_EXIT_BAD_COMMAND = 126, /* these two as with a shell */
+    WR_EXIT_NO_COMMAND = 127,
 };
 
 struct wr_cli {
@@ -43,11 +45,12 @@ struct wr_command {
     int (*run)(struct wr_cli *cli, size_t argc, char *const *argv);
 };
 
-extern const struct wr_command wr_command_replicate, wr_command_restore, wr_command_databases,
-    wr_command_ltx, wr_command_points, wr_command_retention, wr_command_verify, wr_command_version,
-    wr_command_list, wr_command_info, wr_command_start, wr_command_stop, wr_command_sync,
-    wr_command_wait, wr_command_register, wr_command_unregister, wr_command_generations,
-    wr_command_status, wr_command_reset, wr_command_completion, wr_command_snapshots;
+extern const struct wr_command wr_command_replicate, wr_command_run, wr_command_restore,
+    wr_command_databases, wr_command_ltx, wr_command_points, wr_command_retention,
+    wr_command_verify, wr_command_version, wr_command_list, wr_command_info, wr_command_start,
+    wr_command_stop, wr_command_sync, wr_command_wait, wr_command_register, wr_command_unregister,
+    wr_command_generations, wr_command_status, wr_command_reset, wr_command_completion,
+    wr_command_snapshots;
 
 /* The commands that people are told of, in the order of the help. */
 struct wr_command_group {

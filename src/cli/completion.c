@@ -94,6 +94,7 @@ static void bash(const char *program)
                  "        COMPREPLY=($(compgen -W \"$commands\" -- \"$cur\"))\n"
                  "        return\n"
                  "    fi\n"
+                 "    [[ \" ${COMP_WORDS[*]:0:COMP_CWORD} \" == *' -- '* ]] && return\n"
                  "    case ${COMP_WORDS[1]} in\n");
     each(program, bash_flags);
     (void)printf("    help) [ \"$COMP_CWORD\" -eq 2 ] && values=$commands || values=' ' ;;\n"
@@ -126,7 +127,7 @@ static void zsh_flags(const char *program, const struct wr_command *cmd)
     (void)printf("    %s%s%s)\n        _arguments \\\n", cmd->name, cmd->alias ? "|" : "",
         cmd->alias ? cmd->alias : "");
     for (const struct wr_flag *f = cmd->flags; f->name; f++) {
-        (void)printf("            '-%s[", f->name);
+        (void)printf("            '%s-%s[", f->kind == WR_FLAG_TEXTS ? "*" : "", f->name);
         put_quoted(f->help, "'\\''", "[]:\\");
         (void)putchar(']');
         if (f->kind != WR_FLAG_BOOL) {

@@ -1,8 +1,7 @@
 /*
- * replicate.c - the command that replicates: its flags, and what its end means to the caller.
+ * replicate.c - the command that replicates: its flags, and where its configuration comes from.
  */
-#include "cli/command.h"
-#include "daemon/serve.h"
+#include "cli/served.h"
 
 #include <unistd.h>
 
@@ -38,33 +37,11 @@ static const struct wr_flag flags[] = {
     {0},
 };
 
-static int exit_code(const struct wr_served *r)
-{
-    if (r->child_exit)
-        return r->child_exit;
-    switch (r->code) {
-    case WEIR_BUSY:
-        return WR_EXIT_BUSY;
-    case WEIR_CONFLICT:
-        return WR_EXIT_CONFLICT;
-    case WEIR_OK:
-    case WEIR_AUTH:
-    case WEIR_CORRUPT:
-        return wr_cli_exit_code(r->code);
-    default:
-        return r->step == WR_SERVE_START || r->step == WR_SERVE_HISTORY ? WR_EXIT_FAILED
-                                                                        : WR_EXIT_NOT_SYNCED;
-    }
-}
-
 /* The configuration, from the file or from the arguments; NULL after "Error: ...". */
 static struct wr_config *configure(
     struct wr_cli *cli, const struct options *o, const struct wr_args *args)
 {
-    struct wr_config *c = NULL;
-    struct wr_err e = {0};
     char message[256];
-    int64_t ns;
 
     if (args->n == 0) {
         if (o->sync_interval) {
@@ -85,43 +62,14 @@ static struct wr_config *configure(
         (void)wr_cli_fail("cannot specify a replica URL and the -config flag", NULL);
         return NULL;
     }
-    if (o->sync_interval && (!wr_parse_duration(wr_str(o->sync_interval), &ns) || ns < 0)) {
-        (void)snprintf(message, sizeof(message),
-            "-sync-interval must be a duration such as 1s, or 0 for at once: %.100s",
-            o->sync_interval);
-        (void)wr_cli_fail(message, NULL);
-        return NULL;
-    }
-    if (wr_config_adhoc(cli->arena, args->positional[0], args->positional + 1, args->n - 1,
-            o->sync_interval, &c, &e) != WR_OK) {
-        (void)wr_cli_fail(e.text, NULL);
-        return NULL;
-    }
-    return c;
-}
-
-/* The flag beats the environment, which beats the file. */
-static void set_up_log(struct wr_cli *cli, const struct options *o, const struct wr_config *c)
-{
-    const char *env = getenv("LOG_LEVEL");
-    int level = WEIR_LOG_INFO;
-
-    if (o->log_level)
-        level = wr_config_log_level(o->log_level);
-    else if (env && env[0])
-        level = wr_config_log_level(env);
-    else if (c->logging.level)
-        level = wr_config_log_level(c->logging.level);
-    wr_logger_release(&cli->log);
-    wr_logger_init(
-        &cli->log, c->logging.to_stderr ? STDERR_FILENO : STDOUT_FILENO, c->logging.format, level);
+    return wr_cli_adhoc(
+        cli, args->positional[0], args->positional + 1, args->n - 1, o->sync_interval);
 }
 
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 {
     struct options o = {.shutdown_sync_timeout_ms = -1};
     struct wr_serve_options serve;
-    struct wr_served result;
     struct wr_config *c;
     struct wr_args args;
     int code;
@@ -158,17 +106,9 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         return wr_cli_fail("cannot specify -force-snapshot flag without -once", NULL);
     if (o.enforce_retention && !o.once)
         return wr_cli_fail("cannot specify -enforce-retention flag without -once", NULL);
-    /* The child inherits the level, as one that replicates itself may expect. */
-    if (o.log_level && setenv("LOG_LEVEL", o.log_level, 1) != 0)
-        return wr_cli_fail("cannot set LOG_LEVEL", NULL);
-
-    set_up_log(cli, &o, c);
-    wr_say(&cli->log, WEIR_LOG_INFO, cli->program, WR_F_Z("version", weir_version()),
-        WR_F_U64("dbs", c->ndbs));
-    wr_serve(c, &serve, &cli->log, cli->arena, &result);
-    if (result.code != WEIR_OK)
-        (void)wr_cli_fail(result.message, NULL);
-    return exit_code(&result);
+    if (!wr_cli_log_to(cli, c->logging.to_stderr ? STDERR_FILENO : STDOUT_FILENO, c, o.log_level))
+        return WR_EXIT_FAILED;
+    return wr_cli_serve(cli, c, &serve);
 }
 
 static const char *const synopsis[] = {

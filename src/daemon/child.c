@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define COMMAND_MAX ((size_t)128 << 10)
 #define WORDS_MAX   4096
@@ -136,26 +137,34 @@ enum wr_status wr_child_split(
 }
 
 /* 0 or an error number. */
-static int spawn(
-    char *const *argv, posix_spawn_file_actions_t *files, posix_spawnattr_t *attr, pid_t *ret)
+static int spawn(char *const *argv, enum wr_child_place place, bool own_group,
+    posix_spawn_file_actions_t *files, posix_spawnattr_t *attr, pid_t *ret)
 {
+    int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
     sigset_t none, all;
-    int rc;
+    int rc = 0;
 
     if (sigemptyset(&none) != 0 || sigfillset(&all) != 0)
         return errno;
-    rc = posix_spawn_file_actions_addopen(files, 0, "/dev/null", O_RDONLY, 0);
+    if (place == WR_CHILD_BESIDE)
+        rc = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (rc == 0)
         rc = posix_spawnattr_setsigmask(attr, &none);
     if (rc == 0)
         rc = posix_spawnattr_setsigdefault(attr, &all);
+    if (rc == 0 && own_group)
+        rc = posix_spawnattr_setpgroup(attr, 0);
+    if (own_group)
+        flags |= POSIX_SPAWN_SETPGROUP;
     if (rc == 0)
-        rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        rc = posix_spawnattr_setflags(attr, (short)flags);
     return rc ? rc : posix_spawnp(ret, argv[0], files, attr, argv, environ);
 }
 
-enum wr_status wr_child_start(char *const *argv, pid_t *ret, struct wr_err *e)
+enum wr_status wr_child_start(
+    char *const *argv, enum wr_child_place place, pid_t *ret, pid_t *ret_target, struct wr_err *e)
 {
+    const bool own_group = place == WR_CHILD_WITHIN && !isatty(STDIN_FILENO);
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     int rc = posix_spawn_file_actions_init(&files);
@@ -164,11 +173,46 @@ enum wr_status wr_child_start(char *const *argv, pid_t *ret, struct wr_err *e)
         return wr_fail_errno(e, rc, "cannot start exec command: %s", argv[0]);
     rc = posix_spawnattr_init(&attr);
     if (rc == 0) {
-        rc = spawn(argv, &files, &attr, ret);
+        rc = spawn(argv, place, own_group, &files, &attr, ret);
         (void)posix_spawnattr_destroy(&attr); /* cannot fail for one that was initialised */
     }
     (void)posix_spawn_file_actions_destroy(&files);
-    return rc ? wr_fail_errno(e, rc, "cannot start exec command: %s", argv[0]) : WR_OK;
+    if (rc != 0)
+        return wr_fail_errno(e, rc, "cannot start exec command: %s", argv[0]);
+    *ret_target = own_group ? -*ret : *ret;
+    return WR_OK;
+}
+
+/* The first child that has ended and was not reaped, or 0. */
+static pid_t ended(idtype_t which, pid_t pid)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    do
+        rc = waitid(which, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    while (rc < 0 && errno == EINTR);
+    return rc == 0 ? info.si_pid : 0;
+}
+
+bool wr_child_is_over(pid_t pid)
+{
+    siginfo_t info;
+
+    /* One that is gone altogether is over, too. */
+    return ended(P_PID, pid) != 0 ||
+           waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0;
+}
+
+/* If ours is the first of them the others wait for its turn, which is at once. */
+void wr_child_reap_others(pid_t child)
+{
+    pid_t pid;
+
+    while ((pid = ended(P_ALL, 0)) > 0 && pid != child) {
+        if (waitpid(pid, NULL, WNOHANG) != pid)
+            return; /* somebody else has */
+    }
 }
 
 bool wr_child_ended(pid_t pid, int *ret_exit)

@@ -17,9 +17,25 @@
 enum wr_status wr_child_split(
     struct wr_arena *a, struct wr_str command, char ***ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Start argv[0], found along $PATH, with our environment, stdout and stderr, /dev/null as stdin, no
- * signal blocked and none ignored. NOTFOUND when there is no such program. */
-enum wr_status wr_child_start(char *const *argv, pid_t *ret, struct wr_err *e) WR_MUST_CHECK;
+enum wr_child_place {
+    WR_CHILD_BESIDE, /* /dev/null as stdin, in our process group */
+    /* What stands for us: our stdin; and unless that is a terminal, which has its own ideas of
+     * groups, a process group of its own, so that what ends it can reach all that it has started.
+     */
+    WR_CHILD_WITHIN,
+};
+/* Start argv[0], found along $PATH, with our environment, stdout and stderr, no signal blocked and
+ * none ignored. *ret_target, for kill(2), is its group if it has one of its own, else its pid.
+ * NOTFOUND when there is no such program. */
+enum wr_status wr_child_start(char *const *argv, enum wr_child_place place, pid_t *ret,
+    pid_t *ret_target, struct wr_err *e) WR_MUST_CHECK;
+
+/* Reap all that has ended, but for `child` (0: none): what others left behind, and is our child as
+ * we are the first process, of a container, or a subreaper. Does not wait. */
+void wr_child_reap_others(pid_t child);
+
+/* Whether a child has ended, and is still there to be asked how. Does not wait. */
+bool wr_child_is_over(pid_t pid);
 
 /* How a child ended, if it did. `*ret_exit` is what a shell would report: the exit code, or 128 and
  * the signal. Does not wait. */

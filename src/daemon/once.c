@@ -55,7 +55,7 @@ static struct trouble find_trouble(weir_db *db, weir_txid goal)
             t.progress += r.txid;
         if (r.error_code == WEIR_OK || t.code != WEIR_OK)
             continue;
-        t.code = r.error_code;
+        t.code = r.error_code == WEIR_BUSY ? WEIR_IO : r.error_code; /* the store is, no rival */
         t.patience_ms = ONCE_STUCK_MS;
         (void)snprintf(t.text, sizeof(t.text), "%.400s: %s", r.url, r.error); /* as there */
     }

@@ -2,7 +2,8 @@
  * serve.c - the life of `replicate`.
  *
  *   1  restore the databases that are missing, where that is wanted
- *   2  take charge of every database and its replicas
+ *   2  take charge of every database and its replicas; before a child that we stand for, wait until
+ *      they are attached
  *   3  one of: sync everything once; run the child to its end; wait for a signal
  *   4  close: one last sync of all databases within the time allowed, unless 3 was just that
  *
@@ -12,6 +13,7 @@
 #include "daemon/serve.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/barrier.h"
 #include "daemon/child.h"
 #include "daemon/dirs.h"
 #include "daemon/doc.h"
@@ -40,7 +42,8 @@ struct server {
     struct wr_signals signals;
     struct wr_service service;
     weir_cancel *cancel;
-    char **argv; /* of the child; NULL without one */
+    char *const *argv; /* of the child; NULL without one */
+    bool begun;        /* it was started */
     weir *w;
     struct wr_fleet *fleet;       /* NULL before it is wanted */
     struct wr_registry *registry; /* NULL: none is kept */
@@ -77,6 +80,8 @@ static bool restore_one(
     weir_error err = {0};
     int rc = wr_restore_missing(s->w, db, s->log, s->arena, s->cancel, ret, &err);
 
+    if (rc == WEIR_BUSY) /* the store is: there is no database that another process could have */
+        rc = WEIR_IO;
     return rc == WEIR_OK || failed(s, WR_SERVE_START, rc, "restore failed", err.message);
 }
 
@@ -349,28 +354,26 @@ static void run_until_signal(struct server *s)
 {
     int sig;
 
-    while ((sig = wr_signals_wait(&s->signals, false)) == 0)
+    while ((sig = wr_signals_wait(&s->signals, false)) == 0) {
+        wr_child_reap_others(0);
         if (wr_signals_reload_asked(&s->signals))
             reload(s);
+    }
     say_stopping(s, sig);
 }
 
-/* Run the child to its end, passing the first signal on. */
-static void run_child(struct server *s)
+/* Pass the first signal on to the child, and wait for its end. */
+static void see_child_through(struct server *s, pid_t pid)
 {
-    struct wr_err e = {0};
     bool passed_on = false;
-    pid_t pid = 0;
-    enum wr_status st = wr_child_start(s->argv, &pid, &e);
 
-    if (st != WR_OK) {
-        (void)failed(s, WR_SERVE_START, (int)st, "", e.text);
-        return;
-    }
-    wr_signals_set_child(&s->signals, pid);
-    while (!wr_child_ended(pid, &s->ret->child_exit)) {
-        int sig = wr_signals_wait(&s->signals, passed_on);
+    for (;;) {
+        int sig;
 
+        wr_child_reap_others(pid);
+        if (wr_child_is_over(pid))
+            return;
+        sig = wr_signals_wait(&s->signals, passed_on || s->options->argv);
         if (sig == 0 && !passed_on && wr_signals_reload_asked(&s->signals))
             reload(s);
         if (sig == 0)
@@ -381,7 +384,28 @@ static void run_child(struct server *s)
             (void)kill(pid, sig); /* it may be gone already */
         passed_on = true;
     }
-    wr_signals_set_child(&s->signals, 0);
+}
+
+static void run_child(struct server *s)
+{
+    struct wr_err e = {0};
+    pid_t pid = 0, target = 0;
+    int sig;
+    enum wr_status st = wr_child_start(
+        s->argv, s->options->argv ? WR_CHILD_WITHIN : WR_CHILD_BESIDE, &pid, &target, &e);
+
+    if (st != WR_OK) {
+        s->ret->child_trouble = st == WR_NOTFOUND ? WR_CHILD_MISSING : WR_CHILD_UNUSABLE;
+        (void)failed(s, WR_SERVE_START, (int)st, "", e.text);
+        return;
+    }
+    s->begun = true;
+    sig = wr_signals_set_child(&s->signals, target);
+    if (s->options->argv && sig) /* it came just before */
+        (void)kill(target, sig); /* it may be gone already */
+    see_child_through(s, pid);
+    (void)wr_signals_set_child(&s->signals, 0);     /* the child knows of what came */
+    (void)wr_child_ended(pid, &s->ret->child_exit); /* it has */
     wr_say(s->log, WEIR_LOG_INFO, "subprocess exited, shutting down",
         WR_F_I64("exit_code", s->ret->child_exit));
 }
@@ -418,6 +442,15 @@ static bool open_registry(struct server *s)
            out_of_memory(s);
 }
 
+/* Whether the child that we stand for may begin. */
+static bool may_begin(struct server *s)
+{
+    weir_error err = {0};
+    int rc = wr_barrier_wait(s->fleet, &s->signals, s->log, s->options->ready_timeout_ms, &err);
+
+    return rc == WEIR_OK || failed(s, WR_SERVE_START, rc, "", err.message);
+}
+
 /* Steps 1 to 3. Whether a last sync makes sense. */
 static bool run(struct server *s)
 {
@@ -433,12 +466,16 @@ static bool run(struct server *s)
     if (!s->options->once)
         wr_doors_open(&s->doors, s->config, s->w, s->fleet, s->registry, &s->service, s->log);
     watch_dirs(s);
+    if (s->options->argv && !may_begin(s))
+        return false;
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);
     if (s->options->once) {
         run_once(s);
         return false; /* what was asked for is done, or failed for a reason that is still there */
     }
-    if (s->argv)
+    if (s->options->argv && wr_signals_asked(&s->signals))
+        say_stopping(s, wr_signals_asked(&s->signals)); /* without it having begun */
+    else if (s->argv)
         run_child(s);
     else if (first_sync(s))
         run_until_signal(s);
@@ -489,21 +526,28 @@ void wr_serve(const struct wr_config *c, const struct wr_serve_options *o, struc
     enum wr_status st;
 
     *ret = (struct wr_served){0};
+    s.argv = o->argv;
     if (o->exec) { /* before anything is promised that a bad command would break */
-        st = wr_child_split(a, wr_str(o->exec), &s.argv, &e);
+        char **words = NULL;
+
+        st = wr_child_split(a, wr_str(o->exec), &words, &e);
         if (st != WR_OK) {
             (void)failed(&s, WR_SERVE_START, (int)st, "", e.text);
             return;
         }
+        s.argv = words;
     }
     s.cancel = weir_cancel_new();
     if (!s.cancel) {
         (void)out_of_memory(&s);
         return;
     }
-    st = wr_signals_start(&s.signals, s.cancel, o->second_exit, &e);
+    st = o->argv ? wr_signals_start_for_child(&s.signals, s.cancel, o->second_exit, &e)
+                 : wr_signals_start(&s.signals, s.cancel, o->second_exit, &e);
     if (st == WR_OK) {
         serve(&s);
+        if (o->argv && !s.begun && wr_signals_asked(&s.signals))
+            ret->child_exit = 128 + wr_signals_asked(&s.signals); /* as if it had ended by that */
         wr_signals_stop(&s.signals);
     } else {
         (void)failed(&s, WR_SERVE_START, (int)st, "", e.text);

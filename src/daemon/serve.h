@@ -12,6 +12,10 @@
 struct wr_serve_options {
     const char *program; /* our name, for the log */
     const char *exec;    /* NULL: no child */
+    /* Instead: a child that we stand for, as it is. It begins when all is attached (barrier.h), or
+     * after ready_timeout_ms, and all signals are for it. NULL-terminated. Not with exec. */
+    char *const *argv;
+    int64_t ready_timeout_ms;
     bool once;           /* one sync of everything, then end; not with exec */
     bool force_snapshot; /* with once, and retention as well; without it nothing is deleted then */
     bool enforce_retention;
@@ -38,6 +42,11 @@ struct wr_served {
     enum wr_serve_step step;
     char message[1536]; /* empty when code is WEIR_OK */
     int child_exit;     /* what a shell would report; 0 without a child */
+    enum {
+        WR_CHILD_STARTED, /* or there was no reason to */
+        WR_CHILD_MISSING, /* there is no such program */
+        WR_CHILD_UNUSABLE,
+    } child_trouble;
 };
 
 /* Blocks until all is over. To be called from the main thread while it is the only one. */

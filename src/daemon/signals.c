@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-static sigset_t our_signals(void)
+static sigset_t our_signals(bool passes_on)
 {
     sigset_t set;
 
@@ -19,6 +19,12 @@ static sigset_t our_signals(void)
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGHUP);
     (void)sigaddset(&set, SIGCHLD);
+    if (passes_on) {
+        (void)sigaddset(&set, SIGQUIT);
+        (void)sigaddset(&set, SIGUSR1);
+        (void)sigaddset(&set, SIGUSR2);
+        (void)sigaddset(&set, SIGWINCH);
+    }
     return set;
 }
 
@@ -26,7 +32,7 @@ static sigset_t our_signals(void)
 static void asked_to_stop(struct wr_signals *s, int sig, bool from_terminal)
 {
     if (s->stop_signal) {
-        if (s->child > 0 && !from_terminal)
+        if (s->child && !from_terminal)
             (void)kill(s->child, sig); /* it may be gone already */
         _exit(s->second_exit);
     }
@@ -34,10 +40,29 @@ static void asked_to_stop(struct wr_signals *s, int sig, bool from_terminal)
     s->from_terminal = from_terminal;
 }
 
+static bool asks_to_stop(int sig)
+{
+    return sig != SIGUSR1 && sig != SIGUSR2 && sig != SIGWINCH;
+}
+
+/* Under the lock. What ends a program is for all that it has started, as with Ctrl-C, and as
+ * service managers do it. All else is for a program that knows what it means: in others USR1 means
+ * death. */
+static void pass_on(struct wr_signals *s, int sig, bool from_terminal)
+{
+    const bool ends = sig == SIGINT || sig == SIGTERM || sig == SIGQUIT;
+
+    /* From a terminal it has reached our group, and a child in it, already. */
+    if (s->child < 0 || !from_terminal)
+        (void)kill(ends ? s->child : abs(s->child), sig); /* it may be gone already */
+    if (ends) /* a second one is for the child to understand, too */
+        s->stop_signal = sig;
+}
+
 static void run(void *arg)
 {
     struct wr_signals *s = arg;
-    const sigset_t set = our_signals();
+    const sigset_t set = our_signals(s->passes_on);
     bool stopping = false;
 
     while (!stopping) {
@@ -52,7 +77,9 @@ static void run(void *arg)
             s->child_changed = true;
         } else if (sig == SIGHUP && info.si_code <= 0 && s->reloads) {
             s->reload_asked = true;
-        } else if (sig > 0) {
+        } else if (sig > 0 && s->passes_on && s->child) {
+            pass_on(s, sig, info.si_code > 0);
+        } else if (sig > 0 && asks_to_stop(sig)) {
             first = !s->stop_signal;
             asked_to_stop(s, sig, info.si_code > 0);
         }
@@ -64,14 +91,12 @@ static void run(void *arg)
     }
 }
 
-enum wr_status wr_signals_start(
-    struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e)
+static enum wr_status start(struct wr_signals *s, struct wr_err *e)
 {
     const struct sigaction by_default = {.sa_handler = SIG_DFL};
-    const sigset_t set = our_signals();
+    const sigset_t set = our_signals(s->passes_on);
     enum wr_status st;
 
-    *s = (struct wr_signals){.cancel = cancel, .second_exit = second_exit};
     /* A parent may have left SIGCHLD ignored: then children would vanish with their exit codes. */
     if (sigaction(SIGCHLD, &by_default, NULL) != 0)
         return wr_fail_errno(e, errno, "cannot set up signals");
@@ -87,6 +112,20 @@ enum wr_status wr_signals_start(
     return st;
 }
 
+enum wr_status wr_signals_start(
+    struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e)
+{
+    *s = (struct wr_signals){.cancel = cancel, .second_exit = second_exit};
+    return start(s, e);
+}
+
+enum wr_status wr_signals_start_for_child(
+    struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e)
+{
+    *s = (struct wr_signals){.cancel = cancel, .second_exit = second_exit, .passes_on = true};
+    return start(s, e);
+}
+
 void wr_signals_stop(struct wr_signals *s)
 {
     wr_mutex_lock(&s->mutex);
@@ -98,11 +137,15 @@ void wr_signals_stop(struct wr_signals *s)
     wr_mutex_release(&s->mutex);
 }
 
-void wr_signals_set_child(struct wr_signals *s, pid_t child)
+int wr_signals_set_child(struct wr_signals *s, pid_t child)
 {
+    int sig;
+
     wr_mutex_lock(&s->mutex);
     s->child = child;
+    sig = s->stop_signal;
     wr_mutex_unlock(&s->mutex);
+    return sig;
 }
 
 int wr_signals_asked(struct wr_signals *s)
@@ -173,6 +216,8 @@ const char *wr_signal_text(int sig)
         return "terminated";
     case SIGHUP:
         return "hangup";
+    case SIGQUIT:
+        return "quit";
     default:
         return "signal";
     }

@@ -1,5 +1,6 @@
 /*
- * signals.h - SIGINT, SIGTERM, SIGHUP and SIGCHLD as events, on a thread of their own.
+ * signals.h - SIGINT, SIGTERM, SIGHUP and SIGCHLD as events, on a thread of their own. For who
+ * stands for a child, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH as well.
  *
  * locked. No handler is installed; the signals stay blocked and a thread waits for them, so that
  * nothing ever runs in a signal handler.
@@ -27,7 +28,8 @@ struct wr_signals {
     bool child_changed; /* guarded: a SIGCHLD came since the last wait */
     bool reloads;       /* guarded: SIGHUP from another process does not ask to stop */
     bool reload_asked;  /* guarded: such a one came */
-    pid_t child;        /* guarded: 0 when there is none */
+    bool passes_on;     /* the child is who all signals are for */
+    pid_t child;        /* guarded: for kill(2); 0 when there is none */
     bool stopping;      /* guarded */
 };
 
@@ -38,8 +40,17 @@ enum wr_status wr_signals_start(
     struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e) WR_MUST_CHECK;
 void wr_signals_stop(struct wr_signals *s); /* the signals stay blocked */
 
-/* The child to which a second signal is passed on before we end; 0: none. */
-void wr_signals_set_child(struct wr_signals *s, pid_t child);
+/* The same for who stands for a child. While there is one, each signal goes to it, and none ends
+ * us; SIGINT, SIGTERM and SIGQUIT go to all of its group, if it has one. Before and after, SIGQUIT
+ * asks to stop as well, and the other three are lost. A stop that the child was asked for counts as
+ * the first one. */
+enum wr_status wr_signals_start_for_child(
+    struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e) WR_MUST_CHECK;
+
+/* The child, or minus its process group, to which a second signal is passed on before we end; 0:
+ * none. To be called before it is reaped, as its number may then be another's. Returns the first
+ * signal that had asked to stop until then, or 0: it was not passed on. */
+int wr_signals_set_child(struct wr_signals *s, pid_t child);
 
 /* The first signal that asked to stop, or 0. */
 int wr_signals_asked(struct wr_signals *s);

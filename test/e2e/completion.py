@@ -63,6 +63,7 @@ def check_bash(found, exe, program, script, commands):
     found.check(bash.complete(program, "restore", "-o", "/et") == [], "files are bash's own business")
     found.check(bash.complete(program, "help", "sta") == ["status", "start"], "help in bash")
     found.check(bash.complete(program, "bogus", "-") == [], "a command that is none")
+    found.check(bash.complete(program, "run", "-ready-timeout", "1s", "--", "ls", "-") == [], "another's flags")
     r = run(["bash", "-c", "source %s; complete -p %s" % (script, program)])
     found.check("-F _weir_complete " + program in r.stdout, "not registered: " + r.stdout + r.stderr)
 
@@ -79,7 +80,7 @@ def check_zsh(found, program, script, commands):
     for name, flags in commands.items():
         r = run(["zsh", "-fc", stub % (script, "%s %s ''" % (program, name), 3)])
         for flag in flags:
-            found.check("\n-%s[" % flag in r.stdout, "zsh lacks %s -%s: %s" % (name, flag, r.stderr))
+            found.check("\n-%s[" % flag in r.stdout or "\n*-%s[" % flag in r.stdout, "zsh lacks %s -%s: %s" % (name, flag, r.stderr))
 
 
 def check_fish(found, program, script, commands):

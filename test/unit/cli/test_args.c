@@ -10,6 +10,7 @@
 
 struct options {
     const char *text;
+    struct wr_texts texts;
     bool yes;
     uint32_t count;
     int64_t wait_ms, time_ms;
@@ -20,6 +21,7 @@ struct options {
 
 static const struct wr_flag flags[] = {
     {"text", WR_FLAG_TEXT, offsetof(struct options, text), "T", "a text"},
+    {"more", WR_FLAG_TEXTS, offsetof(struct options, texts), "T", "texts"},
     {"yes", WR_FLAG_BOOL, offsetof(struct options, yes), NULL, "a bool"},
     {"count", WR_FLAG_COUNT, offsetof(struct options, count), "N", "a count"},
     {"wait", WR_FLAG_DURATION, offsetof(struct options, wait_ms), "D", "a duration"},
@@ -78,6 +80,29 @@ static void test_forms(void **state)
     T_OK(PARSE("x")); /* defaults stay */
     assert_string_equal(o.text, "default");
     T(o.count == 8);
+}
+
+static void test_texts(void **state)
+{
+    const char *list[2 * WR_TEXTS_MAX + 3] = {NULL};
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(PARSE("x"));
+    T(o.texts.n == 0);
+    T_OK(PARSE("-more", "a", "-yes", "--more=b"));
+    T(o.texts.n == 2);
+    assert_string_equal(o.texts.p[0], "a");
+    assert_string_equal(o.texts.p[1], "b");
+    for (size_t i = 0; i < WR_TEXTS_MAX; i++) {
+        list[2 * i] = "-more";
+        list[2 * i + 1] = "x";
+    }
+    T_OK(parse(list, &e));
+    T(o.texts.n == WR_TEXTS_MAX);
+    list[2 * WR_TEXTS_MAX] = "-more=y";
+    T_IS(WR_MISUSE, parse(list, &e));
+    assert_string_equal(e.text, "flag -more is there more than 16 times");
 }
 
 static void test_bool(void **state)
@@ -295,6 +320,6 @@ static void test_random(void **state)
     }
 }
 
-T_MAIN(T_TEST(test_forms), T_TEST(test_bool), T_TEST(test_values), T_TEST(test_numbers_of_a_daemon),
-    T_TEST(test_time), T_TEST(test_errors), T_TEST(test_positionals), T_TEST(test_help),
-    T_TEST(test_random))
+T_MAIN(T_TEST(test_forms), T_TEST(test_texts), T_TEST(test_bool), T_TEST(test_values),
+    T_TEST(test_numbers_of_a_daemon), T_TEST(test_time), T_TEST(test_errors),
+    T_TEST(test_positionals), T_TEST(test_help), T_TEST(test_random))

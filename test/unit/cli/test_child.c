@@ -5,6 +5,8 @@
 #include "daemon/child.h"
 #include "harness/t.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -128,19 +130,25 @@ static void test_split_random(void **state)
 }
 
 /* Run a shell command as a child to its end. */
-static int run(const char *script)
+static int run_at(const char *script, enum wr_child_place place)
 {
     char sh[] = "sh", c[] = "-c", copy[512], *argv[] = {sh, c, copy, NULL};
     struct wr_err e = {0};
     siginfo_t info;
-    pid_t pid = 0;
+    pid_t pid = 0, target = 0;
     int code = -1;
 
     (void)snprintf(copy, sizeof(copy), "%s", script);
-    T_OK(wr_child_start(argv, &pid, &e));
+    T_OK(wr_child_start(argv, place, &pid, &target, &e));
+    T(target == (place == WR_CHILD_WITHIN ? -pid : pid));
     T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0); /* it stays to be asked about */
     T(wr_child_ended(pid, &code));
     return code;
+}
+
+static int run(const char *script)
+{
+    return run_at(script, WR_CHILD_BESIDE);
 }
 
 static void test_exit_codes(void **state)
@@ -157,15 +165,17 @@ static void test_still_running(void **state)
     char cat[] = "sleep", forever[] = "1000", *argv[] = {cat, forever, NULL};
     struct wr_err e = {0};
     siginfo_t info;
-    pid_t pid = 0;
+    pid_t pid = 0, target = 0;
     int code = -1;
 
     (void)state;
-    T_OK(wr_child_start(argv, &pid, &e));
-    T(!wr_child_ended(pid, &code) && code == -1);
+    T_OK(wr_child_start(argv, WR_CHILD_BESIDE, &pid, &target, &e));
+    T(!wr_child_ended(pid, &code) && code == -1 && !wr_child_is_over(pid));
     T(kill(pid, SIGINT) == 0);
     T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+    T(wr_child_is_over(pid) && wr_child_is_over(pid)); /* to look is not to reap */
     T(wr_child_ended(pid, &code) && code == 128 + SIGINT);
+    T(wr_child_is_over(pid));
     T(wr_child_ended(pid, &code) && code == 1); /* asked again, it is gone: no success */
 }
 
@@ -194,14 +204,65 @@ static void test_inheritance(void **state)
     T(pthread_sigmask(SIG_SETMASK, &old_mask, NULL) == 0);
 }
 
+/* What stands for us reads what we would have read, and a signal reaches all that it started. */
+static void test_within(void **state)
+{
+    const char *in = t_path(t_tmpdir(), "in"), *up = t_path(t_tmpdir(), "up");
+    char sh[] = "sh", c[] = "-c", script[400], *argv[] = {sh, c, script, NULL};
+    int saved = dup(STDIN_FILENO), file, code = -1;
+    struct wr_err e = {0};
+    siginfo_t info;
+    pid_t pid = 0, target = 0;
+
+    (void)state;
+    t_spew(in, "yes\n", 4);
+    file = open(in, O_RDONLY);
+    T(saved >= 0 && file >= 0 && dup2(file, STDIN_FILENO) == STDIN_FILENO && close(file) == 0);
+    T(run_at("read x && [ \"$x\" = yes ] && exit 4", WR_CHILD_WITHIN) == 4);
+    (void)snprintf(script, sizeof(script),
+        "trap : USR1; "
+        "sh -c 'trap \"exit 6\" USR1; echo > \"%s\"; while :; do sleep 0.01; done' & "
+        "while wait $!; c=$?; [ $c -gt 128 ]; do :; done; exit $c",
+        up);
+    T_OK(wr_child_start(argv, WR_CHILD_WITHIN, &pid, &target, &e));
+    while (access(up, F_OK) != 0)
+        T(sched_yield() == 0);
+    T(target == -pid && kill(target, SIGUSR1) == 0);
+    T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+    T(wr_child_ended(pid, &code) && code == 6);
+    T(dup2(saved, STDIN_FILENO) == STDIN_FILENO && close(saved) == 0);
+}
+
+/* Others may be the first that are asked about, or ours. */
+static void test_reaps_others(void **state)
+{
+    pid_t pids[3];
+    siginfo_t info;
+    int code = -1;
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(pids); i++) {
+        pids[i] = fork();
+        T(pids[i] >= 0);
+        if (pids[i] == 0)
+            _exit((int)i + 1);
+        T(waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOWAIT) == 0);
+    }
+    wr_child_reap_others(pids[2]);
+    T(wr_child_is_over(pids[2]) && wr_child_ended(pids[2], &code) && code == 3);
+    wr_child_reap_others(0);
+    T(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0); /* none is left */
+    wr_child_reap_others(0);
+}
+
 static void test_no_program(void **state)
 {
     char name[] = "no-such-program-anywhere", *argv[] = {name, NULL};
     struct wr_err e = {0};
-    pid_t pid = 0;
+    pid_t pid = 0, target = 0;
 
     (void)state;
-    T_IS(WR_NOTFOUND, wr_child_start(argv, &pid, &e));
+    T_IS(WR_NOTFOUND, wr_child_start(argv, WR_CHILD_BESIDE, &pid, &target, &e));
     T(strstr(e.text, "cannot start exec command: no-such-program-anywhere: "));
 }
 
@@ -226,4 +287,5 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_split), T_TEST(test_split_refused), T_TEST(test_split_limits),
     T_TEST(test_split_random), T_TEST(test_exit_codes), T_TEST(test_still_running),
-    T_TEST(test_inheritance), T_TEST(test_no_program), T_TEST(test_nomem))
+    T_TEST(test_inheritance), T_TEST(test_within), T_TEST(test_reaps_others),
+    T_TEST(test_no_program), T_TEST(test_nomem))

@@ -48,7 +48,7 @@ static char help[8192]; /* of the program */
 
 static void test_help(void **state)
 {
-    static const char *const names[] = {"replicate", "restore", "databases", "ltx", "points",
+    static const char *const names[] = {"replicate", "run", "restore", "databases", "ltx", "points",
         "retention", "verify", "version", "list", "info", "sync", "wait", "start", "stop",
         "register", "unregister", "status", "reset"};
     const struct wr_cli cli = {.program = "litestream"};
@@ -1061,6 +1061,68 @@ static void test_replicate_exit_codes(void **state)
     T(RUN(replicate, "/n/a.db", "s3://b/a") == 1);
 }
 
+static void test_run_usage(void **state)
+{
+    static const char after[] = "Error: the command to run comes after --\n"
+                                "Try: weir run -db /data/app.db -replica s3://bucket/app -- myapp "
+                                "-port 8080\n";
+    static const char example[] =
+        "Try: weir run -db /data/app.db -replica s3://bucket/app -- myapp "
+        "-port 8080\n";
+    const char *c = write_config("exec: other\ndbs: [{path: /n/a.db, replica: {path: /r}}]\n");
+    char want[512];
+
+    (void)state;
+    EXPECT(1, "", after, RUN(run, "-db", "/a.db", "-replica", "s3://b/a"));
+    EXPECT(1, "", after, RUN(run, "-db", "/a.db", "-replica", "s3://b/a", "--"));
+    EXPECT(1, "", after, RUN(run, "-db", "/a.db", "-replica", "s3://b/a", "myapp"));
+    EXPECT(1, "", after, RUN(run, "-db", "/a.db", "-replica", "s3://b/a", "myapp", "--", "x"));
+    (void)snprintf(want, sizeof(want), "Error: -replica needs -db\n%s", example);
+    EXPECT(1, "", want, RUN(run, "-replica", "s3://b/a", "--", "true"));
+    (void)snprintf(want, sizeof(want), "Error: -sync-interval needs -db\n%s", example);
+    EXPECT(1, "", want, RUN(run, "-sync-interval", "1s", "--", "true"));
+    (void)snprintf(want, sizeof(want), "Error: -db needs at least one -replica\n%s", example);
+    EXPECT(1, "", want, RUN(run, "-db", "/a.db", "--", "true"));
+    EXPECT(1, "", "Error: cannot specify -db and the -config flag\n",
+        RUN(run, "-config", "x", "-db", "/a.db", "-replica", "s3://b/a", "--", "true"));
+    EXPECT(1, "",
+        "Error: the configuration has a command of its own, exec, beside the one after --\n",
+        RUN(run, "-config", c, "--", "true"));
+    EXPECT(1, "", "Error: no databases specified in configuration\n",
+        RUN(run, "-config", write_config("addr: ':0'\n"), "--", "true"));
+}
+
+static void test_run(void **state)
+{
+    const char *c = write_config("logging: {stderr: false}\nshutdown-sync-timeout: 5s\n"
+                                 "dbs: [{path: /n/a.db, replica: {url: 's3://b/a'}}]\n");
+    static const int none[] = {WEIR_NOTFOUND, -1};
+
+    (void)state;
+    fake.replica.state = "ready";
+    fake.restore = none;
+    /* All that comes after -- is the command's, and standard output is its own. */
+    EXPECT(4, "-h -- -db\n", err,
+        RUN(run, "-db", "/n/a.db", "-replica", "s3://b/a", "-replica", "file:///r", "--", "sh",
+            "-c", "echo $1 $2 $3; exit 4", "sh", "-h", "--", "-db"));
+    assert_string_equal(fake.calls,
+        "open list(s3://b/a,-1) list(file:///r,-1) restore(s3://b/a,/n/a.db) "
+        "restore(file:///r,/n/a.db) add(/n/a.db) replica(s3://b/a,sync-interval=1s) "
+        "replica(file:///r,sync-interval=1s) close(30000)");
+    T(strstr(err, " level=INFO msg=weir version=1.2.3"));
+    T(RUN(run, "-config", c, "--", "true") == 0);
+    T(!out[0] && strstr(fake.calls, "close(5000)"));
+    T(RUN(run, "-config", c, "-shutdown-sync-timeout", "2s", "--", "sh", "-c", "kill -9 $$") ==
+        137);
+    T(strstr(fake.calls, "close(2000)"));
+    T(RUN(run, "-config", c, "--", "no-such-program-anywhere") == 127);
+    T(strstr(err, "Error: cannot start exec command: no-such-program-anywhere: "));
+    T(RUN(run, "-config", c, "--", "/") == 126);
+    fake.close = WEIR_IO; /* the command's code is the one */
+    T(RUN(run, "-config", c, "--", "sh", "-c", "exit 3") == 3);
+    T(RUN(run, "-config", c, "--", "true") == 8);
+}
+
 static enum wr_status sweep_databases(void *arg)
 {
     int code = run(&wr_command_databases, arg);
@@ -1119,4 +1181,4 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old), C_
     C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
     C_TEST(test_replicate_warns_that_nothing_is_deleted),
     C_TEST(test_replicate_once_fails_behind_the_sync), C_TEST(test_replicate_exit_codes),
-    C_TEST(test_nomem))
+    C_TEST(test_run_usage), C_TEST(test_run), C_TEST(test_nomem))

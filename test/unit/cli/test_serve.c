@@ -24,6 +24,8 @@ static int set_up(void **state)
     memset(&fake, 0, sizeof(fake));
     fake.replica.struct_size = sizeof(fake.replica);
     fake.replica.url = urls[0];
+    fake.replica.state = "ready";
+    fake.replica.safe_txid = 1;
     (void)snprintf(db_path, sizeof(db_path), "/nonexistent/a.db");
     return 0;
 }
@@ -126,6 +128,24 @@ static void test_once_gives_up_when_stuck(void **state)
     serve(1, (struct wr_serve_options){.once = true});
     expect(WEIR_IO, WR_SERVE_ONCE, "/nonexistent/a.db: s3://b/a: connection refused",
         "open add(/nonexistent/a.db) " R1 " close(0)");
+}
+
+/* It said that another process had the database. */
+static void test_a_store_out_of_reach_is_no_rival(void **state)
+{
+    static const int sync[] = {WEIR_TIMEOUT, -1}, away[] = {WEIR_BUSY, -1};
+
+    (void)state;
+    fake.sync = sync;
+    fake.replica.error_code = WEIR_BUSY;
+    (void)snprintf(fake.replica.error, sizeof(fake.replica.error), "cannot connect");
+    serve(1, (struct wr_serve_options){.once = true});
+    expect(WEIR_IO, WR_SERVE_ONCE, "/nonexistent/a.db: s3://b/a: cannot connect",
+        "open add(/nonexistent/a.db) " R1 " close(0)");
+    (void)set_up(NULL);
+    fake.restore = away;
+    serve(1, (struct wr_serve_options){.restore_if_missing = true});
+    T(served.code == WEIR_IO && served.step == WR_SERVE_START);
 }
 
 /* It took a minute to say what was known at once. */
@@ -435,6 +455,111 @@ static void test_bad_child(void **state)
     T(strstr(fake.calls, "close(1234)")); /* what was captured meanwhile is sent */
 }
 
+/* A child that we stand for, run by a shell. */
+static void stand_for(const char *script, int64_t ready_timeout_ms)
+{
+    static char sh[] = "sh", c[] = "-c", copy[512];
+    static char *argv[] = {sh, c, copy, NULL};
+
+    (void)snprintf(copy, sizeof(copy), "%s", script);
+    serve(1, (struct wr_serve_options){.argv = argv, .ready_timeout_ms = ready_timeout_ms});
+}
+
+static int looks;
+static const char *begun_path;
+
+static void proven_at_third_look(const char *path, weir_db_sight *ret)
+{
+    (void)path;
+    T(access(begun_path, F_OK) != 0); /* it has not begun */
+    ret->seen = WEIR_SEEN_INDEX;
+    ret->proven = ++looks == 3;
+}
+
+static void test_stands_for_a_child(void **state)
+{
+    char script[256];
+
+    (void)state;
+    begun_path = t_path(t_tmpdir(), "begun");
+    looks = 0;
+    fake.tune_sight = proven_at_third_look;
+    (void)snprintf(script, sizeof(script), "echo > '%s'; exit 7", begun_path);
+    stand_for(script, 60000);
+    expect(WEIR_OK, 0, "", "open add(/nonexistent/a.db) " R1 " close(1234)");
+    T(served.child_exit == 7 && looks == 3 && access(begun_path, F_OK) == 0);
+}
+
+/* It does not begin, and nothing was promised: there is no last sync. */
+static void test_a_child_that_may_not_begin(void **state)
+{
+    char script[256];
+
+    (void)state;
+    begun_path = t_path(t_tmpdir(), "not-begun");
+    fake.sight.seen = WEIR_SEEN_INDEX;
+    fake.db.rival = 1;
+    (void)snprintf(fake.db.error, sizeof(fake.db.error), "held by pid 7");
+    (void)snprintf(script, sizeof(script), "echo > '%s'", begun_path);
+    stand_for(script, 20);
+    expect(WEIR_BUSY, WR_SERVE_START, "/nonexistent/a.db: held by pid 7",
+        "open add(/nonexistent/a.db) " R1 " close(0)");
+    T(served.child_exit == 0 && access(begun_path, F_OK) != 0);
+}
+
+/* Every signal is for it, as often as it comes, and none ends us before it has ended. */
+static void test_signals_are_for_the_child(void **state)
+{
+    static const char *const names[] = {"INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"};
+    char script[512];
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        (void)set_up(NULL);
+        (void)snprintf(script, sizeof(script),
+            "n=0; trap 'n=$((n + 1))' %s; i=0; while [ $i -lt 3 ]; do kill -%s $PPID; "
+            "i=$((i + 1)); while [ $n -lt $i ]; do sleep 0.01; done; done; exit 9",
+            names[i], names[i]);
+        stand_for(script, 60000);
+        expect(WEIR_OK, 0, "", "open add(/nonexistent/a.db) " R1 " close(1234)");
+        T(served.child_exit == 9);
+    }
+    stand_for("trap : QUIT; kill -KILL $$", 60000);
+    T(served.child_exit == 137);
+}
+
+/* As its shell would have, which sees it end by that signal. */
+static void test_signal_before_the_child(void **state)
+{
+    (void)state;
+    fake.at_add_replica = raise_term;
+    stand_for("exit 9", 60000);
+    expect(WEIR_OK, 0, "", "open add(/nonexistent/a.db) " R1 " close(1234)");
+    T(served.child_exit == 128 + SIGTERM);
+}
+
+/* The signal came when it was too late for that, and before it could be passed on. */
+static void test_signal_during_the_last_sync(void **state)
+{
+    (void)state;
+    fake.at_close = raise_term;
+    stand_for("exit 3", 60000);
+    T(served.code == WEIR_OK && served.child_exit == 3);
+}
+
+static void test_no_child_to_stand_for(void **state)
+{
+    char name[] = "no-such-program-anywhere", *argv[] = {name, NULL};
+    char dir[] = "/", *unusable[] = {dir, NULL};
+
+    (void)state;
+    serve(1, (struct wr_serve_options){.argv = argv});
+    T(served.code == WEIR_NOTFOUND && served.child_trouble == WR_CHILD_MISSING);
+    T(strstr(fake.calls, "close(1234)"));
+    serve(1, (struct wr_serve_options){.argv = unusable});
+    T(served.code != WEIR_OK && served.child_trouble == WR_CHILD_UNUSABLE);
+}
+
 static void test_adopt(void **state)
 {
     (void)state;
@@ -529,14 +654,18 @@ static void test_no_databases(void **state)
 #define S_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(S_TEST(test_once), S_TEST(test_once_with_all_of_it), S_TEST(test_once_fails_behind_the_sync),
     S_TEST(test_once_waits_while_it_moves), S_TEST(test_once_gives_up_when_stuck),
-    S_TEST(test_once_gives_up_when_held), S_TEST(test_once_ends_when_the_newest_object_is_damaged),
+    S_TEST(test_a_store_out_of_reach_is_no_rival), S_TEST(test_once_gives_up_when_held),
+    S_TEST(test_once_ends_when_the_newest_object_is_damaged),
     S_TEST(test_once_survives_one_bad_answer), S_TEST(test_once_counts_damage_in_a_row),
     S_TEST(test_once_serves_the_other_replica_first),
     S_TEST(test_once_gives_up_on_one_while_the_other_moves),
     S_TEST(test_once_waits_for_one_that_gets_on), S_TEST(test_once_goes_on),
     S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
     S_TEST(test_second_signal), S_TEST(test_child), S_TEST(test_signal_passed_to_child),
-    S_TEST(test_bad_child), S_TEST(test_adopt), S_TEST(test_restore_missing),
+    S_TEST(test_bad_child), S_TEST(test_stands_for_a_child),
+    S_TEST(test_a_child_that_may_not_begin), S_TEST(test_signals_are_for_the_child),
+    S_TEST(test_signal_before_the_child), S_TEST(test_signal_during_the_last_sync),
+    S_TEST(test_no_child_to_stand_for), S_TEST(test_adopt), S_TEST(test_restore_missing),
     S_TEST(test_restore_from_the_replica_that_reaches_furthest),
     S_TEST(test_restore_only_what_is_missing), S_TEST(test_signal_while_restoring),
     S_TEST(test_no_databases), S_TEST(test_signal_while_busy),
