@@ -4,8 +4,11 @@
  * It gets one file that leads from there to here:
  *   empty                         a snapshot of everything, level 9, from TXID 1
  *   a state in our history        the pages that changed since
- *   anything else                 all pages, as a TXID far above its newest: its past stays; as a
- *                                 snapshot, if its files were not looked at
+ *   a state whose checksum no     the pages that differ, as a TXID far above its newest: all of it
+ *   file records                  is read once (census.h), unless that would be more than to send
+ *                                 all pages
+ *   anything else                 all pages, likewise: its past stays; as a snapshot, if its files
+ *                                 were not looked at
  * A file of many pages is read from the live database while it is sent, as of the moment of joining
  * (frozen.h).
  */
@@ -87,6 +90,7 @@ enum standing {
     STANDS_BEHIND,    /* at a state in our history */
     STANDS_BROKEN,    /* so, but its files do not lead there, or not only there */
     STANDS_ELSEWHERE, /* in a past of this database that we do not know */
+    STANDS_UNCOUNTED, /* so, and nothing tells in which pages they differ before all are read */
     STANDS_UNSEEN,    /* elsewhere: of which database is not known before pages are sampled */
     STANDS_UNKNOWN,   /* elsewhere: and never will be */
     STANDS_FOREIGN,   /* at a state of another database */
@@ -129,14 +133,24 @@ static bool contested(const struct wr_db *db, const struct db_replica *dr)
            (dr->waits > 0 && (at->txid != dr->waits_txid || at->rolling != dr->waits_rolling));
 }
 
+/* Of one that stands elsewhere: whether changes can be put on top of what it has. */
+static bool is_base(const struct wr_db *db, const struct db_replica *dr)
+{
+    return dr->now.pos.page_size == db->view.page_size && dr->now.pos.whole;
+}
+
 /* Of one that is of this database. */
 static enum standing not_foreign(const struct wr_db *db, const struct db_replica *dr)
 {
+    const struct wr_remote_pos *at = &dr->now.pos;
     bool disputed = dr->now.contested && !our_own(db, &dr->now);
 
-    if (dr->now.pos.txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
+    if (at->txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
-    return disputed && dr->waits < WAITS_MAX ? STANDS_DISPUTED : STANDS_ELSEWHERE;
+    if (disputed && dr->waits < WAITS_MAX)
+        return STANDS_DISPUTED;
+    return !at->has_rolling && !dr->now.counted && is_base(db, dr) ? STANDS_UNCOUNTED
+                                                                   : STANDS_ELSEWHERE;
 }
 
 /* Of one that is not in our history. */
@@ -180,12 +194,6 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
     return st;
 }
 
-/* Of one that stands elsewhere: whether changes can be put on top of what it has. */
-static bool is_base(const struct wr_db *db, const struct db_replica *dr)
-{
-    return dr->now.pos.page_size == db->view.page_size && dr->now.pos.whole;
-}
-
 /* Nor shall they if it may be damaged: what was not sampled was not looked at. But a snapshot of a
  * TXID that a dead process of ours may have given away, too, meets no file of that name, and
  * nothing tells the two apart: then its own name is better. */
@@ -214,6 +222,37 @@ enum wr_status wr_db_join_least(
     if (where == STANDS_BROKEN && dr->now.contested)
         *ret = dr->now.pos.txid + 1;
     return st;
+}
+
+/* All pages of the replica's newest state are known: those that differ. At least one is sent, so
+ * that a file of ours records the checksum. False: they are not known. */
+static bool join_by_difference(struct wr_db *db, struct db_replica *dr, struct join *j)
+{
+    struct wr_sums was = {0};
+    uint64_t differ = 0;
+
+    if (!wr_replica_take_census(dr->r, dr->now.found, &was))
+        return false;
+    wr_pageset_add(&j->pages, 1);
+    for (uint32_t pgno = 1; pgno <= db->view.commit; pgno++) {
+        uint64_t old = pgno <= was.commit ? was.sum[pgno - 1] : 0;
+
+        if (wr_ledger_page(db->ledger, pgno) != old) {
+            wr_pageset_add(&j->pages, pgno);
+            differ++;
+        }
+    }
+    j->rolling_pre = was.rolling;
+    wr_db_renumber_syncs(db);
+    note_contest(db, dr);
+    wr_log(DB_LOG(db), WR_INFO,
+        "read the replica's newest state, which records no checksum; sending the pages that differ "
+        "from it",
+        DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+        WR_F_TXID("replica_txid", dr->now.pos.txid), WR_F_TXID("txid", db->txid),
+        WR_F_U64("pages", db->view.commit), WR_F_U64("differ", differ));
+    wr_sums_release(&was);
+    return true;
 }
 
 /* Nothing of it is in our history: all pages, as a state of their own. */
@@ -321,8 +360,13 @@ static enum wr_status plan_join(
             "another process writes to this replica: stop it, or give each its own URL; nothing "
             "was overwritten");
         return WR_BUSY;
+    case STANDS_UNCOUNTED:
+        wr_replica_want_census(dr->r, db->lock_offset,
+            (uint64_t)wr_max(at->commit, db->view.commit) * db->view.page_size);
+        return WR_BUSY;
     case STANDS_ELSEWHERE:
-        join_by_everything(db, dr, j);
+        if (!join_by_difference(db, dr, j))
+            join_by_everything(db, dr, j);
         break;
     }
     return WR_OK;

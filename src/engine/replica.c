@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/sync.h"
+#include "engine/census.h"
 #include "engine/frozen.h"
 #include "engine/keeper.h"
 #include "engine/layout.h"
@@ -22,6 +23,7 @@
 #define FULL_SHARE      200                  /* ... take one part in so many of the time, or less */
 #define CHECK_SOON_MS   ((int64_t)60 * 1000) /* after a file that may overlap those of another */
 #define SAMPLE_PARALLEL 8u
+#define CENSUS_MS       ((int64_t)24 * 3600 * 1000) /* deadline of reading all of a replica */
 #define DAMAGED_MAX     3u /* answers that are damaged, until that is believed */
 
 struct queued {
@@ -40,9 +42,13 @@ struct wr_replica {
     struct wr_cancel cancel;
 
     struct wr_mutex mutex;
-    struct wr_replica_status now;    /* guarded by mutex */
-    struct wr_list queue;            /* guarded by mutex; of struct queued */
-    bool want_sample;                /* guarded by mutex */
+    struct wr_replica_status now; /* guarded by mutex */
+    struct wr_list queue;         /* guarded by mutex; of struct queued */
+    bool want_sample;             /* guarded by mutex */
+    bool want_census;             /* guarded by mutex */
+    uint32_t lock_offset;         /* guarded by mutex; for that, and the bytes that it may read */
+    uint64_t census_max;
+    struct wr_sums census;           /* guarded by mutex; page_size is 0: there is none */
     struct wr_remote_pos left;       /* guarded by mutex; where it was when it became contested */
     int64_t wait_ms;                 /* guarded by mutex; not listing again before that */
     unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
@@ -154,6 +160,33 @@ static enum wr_status take_sample(struct wr_replica *r, struct wr_call *c,
     return WR_OK;
 }
 
+/* What the newest state is, page by page. That it cannot be had is no reason not to go on without;
+ * damaged it is no state to build on. */
+static enum wr_status take_census(struct wr_replica *r, struct wr_call *c,
+    struct wr_remote_pos *pos, struct wr_sums *ret, struct wr_err *e)
+{
+    uint64_t bytes_max;
+    uint32_t lock_offset;
+    enum wr_status st;
+
+    wr_mutex_lock(&r->mutex);
+    bytes_max = r->census_max;
+    lock_offset = r->lock_offset;
+    wr_mutex_unlock(&r->mutex);
+    c->deadline_ms = wr_mono_ms(c->clock) + CENSUS_MS;
+    st = wr_census_take(r->storage, c, lock_offset, pos->txid, bytes_max, ret, e);
+    if (st == WR_OK)
+        return WR_OK;
+    if (st != WR_CORRUPT && st != WR_NOTFOUND && st != WR_LIMIT && st != WR_NOMEM)
+        return st;
+    if (st == WR_CORRUPT || st == WR_NOTFOUND)
+        pos->whole = false;
+    wr_log(wr_sched_log(r->actor.sched), WR_INFO, "the replica is not compared with the database",
+        WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
+        WR_F_Z("why", e->text));
+    return WR_OK;
+}
+
 static int64_t mono_ms(const struct wr_replica *r)
 {
     return wr_mono_ms(wr_sched_clock(r->actor.sched));
@@ -183,10 +216,11 @@ static void plan_full(struct wr_replica *r, int64_t began_ms)
 /* What was asked to be found again meanwhile is not what was found: the wake that came with it
  * leads here once more. */
 static struct wr_next find_position(
-    struct wr_replica *r, struct wr_call *c, bool want_sample, unsigned epoch)
+    struct wr_replica *r, struct wr_call *c, bool want_sample, bool want_census, unsigned epoch)
 {
     struct wr_remote_pos pos;
     struct wr_sample sample = {0};
+    struct wr_sums census = {0};
     struct wr_err e = {0};
     bool unknowable = false;
     int64_t began_ms = mono_ms(r);
@@ -198,6 +232,8 @@ static struct wr_next find_position(
     st = wr_remote_find(r->storage, c, &r->seen, &pos, &e);
     if (st == WR_OK && want_sample && pos.txid > 0)
         st = take_sample(r, c, &pos, &sample, &unknowable, &e);
+    if (st == WR_OK && want_census && pos.txid > 0 && pos.whole)
+        st = take_census(r, c, &pos, &census, &e);
     if (st != WR_OK) {
         failed(r, st, &e, "cannot list the replica, retrying");
         r->notify(r->arg);
@@ -220,11 +256,16 @@ static struct wr_next find_position(
         r->now.sample = sample;
         r->now.sampled = want_sample && !unknowable;
         r->now.unknowable = unknowable;
+        r->now.counted = want_census;
+        wr_sums_release(&r->census);
+        r->census = census;
+        census = (struct wr_sums){0};
         r->now.tally = r->seen.tally;
         r->now.found++;
-        r->want_sample = false;
+        r->want_sample = r->want_census = false;
     }
     wr_mutex_unlock(&r->mutex);
+    wr_sums_release(&census);
     r->notify(r->arg);
     return (struct wr_next){.when = WR_NEXT_IDLE};
 }
@@ -428,7 +469,7 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     struct wr_link *x;
     enum wr_replica_state state;
     int64_t wait_ms;
-    bool want_sample;
+    bool want_sample, want_census;
     unsigned epoch;
 
     c->cancel = &r->cancel;
@@ -443,12 +484,13 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     state = r->now.state;
     epoch = r->epoch;
     want_sample = r->want_sample;
+    want_census = r->want_census;
     wait_ms = r->wait_ms;
     wr_mutex_unlock(&r->mutex);
     if (state == WR_REPLICA_UNKNOWN && mono_ms(r) < wait_ms)
         return (struct wr_next){.when = WR_NEXT_AT, .at_ns = wait_ms * 1000000};
     if (state == WR_REPLICA_UNKNOWN)
-        return find_position(r, c, want_sample, epoch);
+        return find_position(r, c, want_sample, want_census, epoch);
     if (!p)
         return (struct wr_next){.when = WR_NEXT_IDLE};
     if (mono_ms(r) >= r->check_ms) {
@@ -535,6 +577,7 @@ void wr_replica_free(struct wr_replica *r)
     wr_keeper_free(r->keeper);
     log_requests(r);
     queue_clear(r);
+    wr_sums_release(&r->census);
     wr_storage_close(r->storage);
     wr_mutex_release(&r->mutex);
     wr_cancel_release(&r->cancel);
@@ -618,6 +661,30 @@ void wr_replica_want_sample(struct wr_replica *r)
     r->want_sample = true;
     wr_mutex_unlock(&r->mutex);
     wr_replica_rejoin(r, "its newest state is not known here");
+}
+
+void wr_replica_want_census(struct wr_replica *r, uint32_t lock_offset, uint64_t bytes_max)
+{
+    wr_mutex_lock(&r->mutex);
+    r->want_sample = r->want_census = true;
+    r->lock_offset = lock_offset;
+    r->census_max = bytes_max;
+    wr_mutex_unlock(&r->mutex);
+    wr_replica_rejoin(r, "its newest state is to be compared with the database");
+}
+
+bool wr_replica_take_census(struct wr_replica *r, unsigned found, struct wr_sums *ret)
+{
+    bool there;
+
+    wr_mutex_lock(&r->mutex);
+    there = r->now.found == found && r->census.page_size > 0;
+    if (there) {
+        *ret = r->census;
+        r->census = (struct wr_sums){0};
+    }
+    wr_mutex_unlock(&r->mutex);
+    return there;
 }
 
 void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)

@@ -20,6 +20,7 @@
 #include "engine/parcel.h"
 #include "engine/remote.h"
 #include "engine/sample.h"
+#include "engine/sums.h"
 #include "engine/verifier.h"
 #include "run/sched.h"
 #include "storage/storage.h"
@@ -40,6 +41,7 @@ struct wr_replica_status {
     bool sampled;             /* `sample` is of pos */
     bool unknowable;          /* instead of that: pos is damaged, and does not tell whose it is */
     struct wr_sample sample;
+    bool counted;           /* a census of pos was tried; if there is one it can be had, once */
     unsigned found;         /* how often the position was found by listing */
     struct wr_tally tally;  /* of its files, as they were then */
     size_t queued;          /* files that wait, the one being sent included */
@@ -89,6 +91,11 @@ void wr_replica_rejoin(struct wr_replica *r, const char *why);
 void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text);
 /* Fetch a sample of the newest state: the replica goes UNKNOWN, and is READY with `sampled` set. */
 void wr_replica_want_sample(struct wr_replica *r);
+/* The same, with a census, too: it is READY with `counted` set. At most `bytes_max` are read. */
+void wr_replica_want_census(struct wr_replica *r, uint32_t lock_offset, uint64_t bytes_max);
+/* The census that was taken when the status had this `found`, which becomes the caller's; or false,
+ * as there is none. */
+bool wr_replica_take_census(struct wr_replica *r, unsigned found, struct wr_sums *ret);
 /* Stop for good with this error. */
 void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text);
 

@@ -76,6 +76,16 @@ static uint32_t grow(const struct wr_sums *s, const struct wr_change *ch, uint32
     return 0;
 }
 
+/* A file that follows others and has every page: what it says of the database before it may be that
+ * nothing is known of that. */
+static bool stands_alone(const struct wr_sums *s, const struct wr_change *ch)
+{
+    uint32_t lock = wr_ltx_lock_pgno(ch->header.page_size, s->lock_offset);
+
+    return ch->header.rolling_pre == WR_LTX_CHECKSUM_EMPTY &&
+           ch->n == ch->header.commit - (lock <= ch->header.commit);
+}
+
 enum wr_status wr_sums_try(const struct wr_sums *s, const struct wr_change *ch, bool exact,
     uint64_t *ret_rolling, bool *ret_regrown, struct wr_err *e)
 {
@@ -88,7 +98,7 @@ enum wr_status wr_sums_try(const struct wr_sums *s, const struct wr_change *ch, 
     if (!fresh && h->page_size != s->page_size)
         return wr_fail(e, WR_CORRUPT, "it has pages of %u bytes, and the database before it of %u",
             h->page_size, s->page_size);
-    if (exact && h->has_rolling && h->rolling_pre != rolling)
+    if (exact && h->has_rolling && h->rolling_pre != rolling && !stands_alone(s, ch))
         return wr_fail(e, WR_CORRUPT,
             "it does not continue the file before it: that ends with checksum %016llx, and it "
             "begins with %016llx",

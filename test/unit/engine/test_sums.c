@@ -157,4 +157,37 @@ static void test_pages_that_come_back(void **state)
     wr_sums_release(&s);
 }
 
-T_MAIN(T_TEST(test_pages_that_come_back), T_TEST(test_a_life), T_TEST(test_snapshot_replaces))
+/* What weir sends behind a state that it does not know; it was told to continue nothing. */
+static void test_all_pages_behind_an_unknown_state(void **state)
+{
+    struct wr_sums s = {.lock_offset = LOCK_OFFSET};
+    struct wr_change ch = {0};
+    struct wr_err e = {0};
+    uint64_t rolling = 0;
+    size_t n;
+
+    (void)state;
+    ch.header =
+        (struct wr_ltx_header){.page_size = PAGE_SIZE, .commit = 10, .min_txid = 1, .max_txid = 1};
+    for (uint32_t pgno = 1; pgno <= 10; pgno++) /* page 9 is the lock page */
+        if (pgno != 9)
+            T_OK(wr_change_add(&ch, pgno, pgno | WR_LTX_CHECKSUM_EMPTY, &e));
+    T_OK(wr_sums_try(&s, &ch, true, &rolling, NULL, &e));
+    T_OK(wr_sums_apply(&s, &ch, rolling, &e));
+    ch.header.min_txid = ch.header.max_txid = 2;
+    ch.header.has_rolling = true;
+    ch.header.rolling_pre = WR_LTX_CHECKSUM_EMPTY;
+    ch.header.rolling_post = rolling;
+    T_OK(wr_sums_try(&s, &ch, true, &rolling, NULL, &e));
+    ch.header.rolling_pre |= 1; /* it knows, and is wrong */
+    T_IS(WR_CORRUPT, wr_sums_try(&s, &ch, true, &rolling, NULL, &e));
+    ch.header.rolling_pre = WR_LTX_CHECKSUM_EMPTY;
+    n = ch.n--; /* not all of them */
+    T_IS(WR_CORRUPT, wr_sums_try(&s, &ch, true, &rolling, NULL, &e));
+    ch.n = n;
+    wr_change_release(&ch);
+    wr_sums_release(&s);
+}
+
+T_MAIN(T_TEST(test_pages_that_come_back), T_TEST(test_a_life), T_TEST(test_snapshot_replaces),
+    T_TEST(test_all_pages_behind_an_unknown_state))
