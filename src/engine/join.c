@@ -5,8 +5,8 @@
  *   empty                         a snapshot of everything, level 9, from TXID 1
  *   a state in our history        the pages that changed since
  *   a state whose checksum no     the pages that differ, as a TXID far above its newest: all of it
- *   file records                  is read once (census.h), unless that would be more than to send
- *                                 all pages
+ *   file records                  is read once (census.h), unless that would take much longer than
+ *                                 to send all pages
  *   anything else                 all pages, likewise: its past stays; as a snapshot, if its files
  *                                 were not looked at
  * A file of many pages is read from the live database while it is sent, as of the moment of joining
@@ -20,6 +20,7 @@
 #include "engine/layout.h"
 
 #define FEW_PAGES    8u /* sampled; of more at least half must be equal */
+#define CENSUS_WORTH 2u /* bytes that may be read for each one of the database */
 #define CONTESTS_MAX 1u /* times that a file of our own past may have been in the way ... */
 #define CONTESTS_NS  ((int64_t)6 * 3600 * 1000000000) /* ... in that time */
 #define WAITS_MAX    7u /* waits for somebody else to go on writing, the first one of ... */
@@ -194,14 +195,15 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
     return st;
 }
 
-/* Nor shall they if it may be damaged: what was not sampled was not looked at. But a snapshot of a
+/* Nor shall they if it may be damaged: what was not sampled was not looked at, nor, without a
+ * census, what records no checksum. But a snapshot of a
  * TXID that a dead process of ours may have given away, too, meets no file of that name, and
  * nothing tells the two apart: then its own name is better. */
 static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
 {
     bool leapt = db->txid - dr->now.pos.txid >= WR_TXID_LEAP;
 
-    return !is_base(db, dr) || (!dr->now.sampled && leapt);
+    return !is_base(db, dr) || (leapt && (!dr->now.sampled || !dr->now.pos.has_rolling));
 }
 
 enum wr_status wr_db_join_least(
@@ -275,7 +277,7 @@ static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct j
     if (snapshot)
         join_by_snapshot(j);
     else if (!at->has_rolling)
-        j->rolling_pre = WR_LTX_CHECKSUM_EMPTY;
+        j->rolling_pre = WR_LTX_CHECKSUM_EMPTY; /* nobody knows: it has every page */
     wr_pageset_set_all(&j->pages);
 }
 
@@ -362,7 +364,7 @@ static enum wr_status plan_join(
         return WR_BUSY;
     case STANDS_UNCOUNTED:
         wr_replica_want_census(dr->r, db->lock_offset,
-            (uint64_t)wr_max(at->commit, db->view.commit) * db->view.page_size);
+            (uint64_t)wr_max(at->commit, db->view.commit) * db->view.page_size * CENSUS_WORTH);
         return WR_BUSY;
     case STANDS_ELSEWHERE:
         if (!join_by_difference(db, dr, j))
