@@ -248,8 +248,7 @@ static bool join_by_difference(struct wr_db *db, struct db_replica *dr, struct j
     wr_db_renumber_syncs(db);
     note_contest(db, dr);
     wr_log(DB_LOG(db), WR_INFO,
-        "read the replica's newest state, which records no checksum; sending the pages that differ "
-        "from it",
+        "the replica's newest state was compared with the database; sending the pages that differ",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
         WR_F_TXID("replica_txid", dr->now.pos.txid), WR_F_TXID("txid", db->txid),
         WR_F_U64("pages", db->view.commit), WR_F_U64("differ", differ));
@@ -363,6 +362,10 @@ static enum wr_status plan_join(
             "was overwritten");
         return WR_BUSY;
     case STANDS_UNCOUNTED:
+        wr_log(DB_LOG(db), WR_INFO,
+            "reading the replica's newest state, as no file of it records a checksum", DB_NAME(db),
+            WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+            WR_F_TXID("replica_txid", at->txid));
         wr_replica_want_census(dr->r, db->lock_offset,
             (uint64_t)wr_max(at->commit, db->view.commit) * db->view.page_size * CENSUS_WORTH);
         return WR_BUSY;
