@@ -571,6 +571,82 @@ typedef struct weir_verify_result {
 WEIR_API int weir_verify(weir *w, const char *url, const weir_verify_options *opt,
     weir_finding_fn *fn, void *arg, weir_verify_result *ret, weir_error *reterr);
 
+/* ---- Trying a store ---- */
+
+enum {
+    WEIR_FROM_URL = 1,      /* the URL itself */
+    WEIR_FROM_SETTINGS = 2, /* what the caller gave */
+    WEIR_FROM_ENV = 3,      /* a variable of the environment */
+    WEIR_FROM_FILE = 4,     /* the shared credentials file */
+    WEIR_FROM_DEFAULT = 5   /* nobody: it is built in */
+};
+
+/* A value that counts. All pointers die with the call. */
+typedef struct weir_setting {
+    const char *key;
+    const char *value; /* NULL: a secret, which is there */
+    int32_t from;      /* WEIR_FROM_* */
+    const char *env;   /* FROM_ENV: the variable */
+} weir_setting;
+typedef void weir_setting_fn(void *arg, const weir_setting *setting);
+
+/* What weir_db_add would go by: every setting that has an effect, given or not, in a fixed order
+ * and spelling ("24h", "30s,5m,1h"). Without "retention.enabled" there is no word of retention.
+ * Codes as weir_db_add. */
+WEIR_API int weir_db_settings(
+    const char *const *settings, weir_setting_fn *fn, void *arg, weir_error *reterr);
+
+/* What a store would be spoken to with, after the URL, the settings and the environment have been
+ * looked at; "sync-interval" and the like, which are no settings of stores, are left out. Nothing
+ * is sent anywhere. Codes as weir_db_add_replica. */
+WEIR_API int weir_store_settings(const char *url, const char *const *settings, weir_setting_fn *fn,
+    void *arg, weir_error *reterr);
+
+/* What weir_store_probe does, in this order. */
+enum {
+    WEIR_PROBE_PUT = 1,    /* write an object of a kilobyte */
+    WEIR_PROBE_GET = 2,    /* read a range of it */
+    WEIR_PROBE_LIST = 3,   /* find it in a listing */
+    WEIR_PROBE_CREATE = 4, /* write another on condition that it is not there, twice: once too often
+                            */
+    WEIR_PROBE_UPLOAD = 5, /* write a third one as an upload in parts */
+    WEIR_PROBE_DELETE = 6  /* delete them, and see that they are gone */
+};
+
+/* `code` is WEIR_OK, or says what went wrong, and `text` tells it; WEIR_UNSUPPORTED: the store does
+ * something else than it was asked for. `text` dies with the call. */
+typedef struct weir_probe_step {
+    int32_t step; /* WEIR_PROBE_* */
+    int32_t code;
+    int64_t ns; /* that it took */
+    const char *text;
+} weir_probe_step;
+/* On the calling thread. */
+typedef void weir_probe_fn(void *arg, const weir_probe_step *step);
+
+typedef struct weir_probe_options {
+    size_t struct_size;
+    int64_t step_ms;             /* for each step; default 10000 */
+    const char *const *settings; /* as for weir_restore */
+    weir_cancel *cancel;
+} weir_probe_options;
+
+/* Set struct_size before the call. */
+typedef struct weir_probe_result {
+    size_t struct_size;
+    uint32_t left;   /* objects that could not be deleted, and may be there */
+    int32_t dated;   /* nonzero: the store has told its time */
+    int64_t skew_ms; /* its clock minus ours, to a second or two */
+} weir_probe_result;
+
+/* Try whether a store does what replication needs of it. What is written, at most three objects of
+ * a kilobyte beside the replica's, is called "weir-probe-<32 hex>", which nobody takes for a part
+ * of a backup, and deleted again, also after a failure or a cancel. A step that needs one that
+ * failed is left out: after a refused WEIR_PROBE_PUT only the listing is tried. `opt` and `ret` may
+ * be NULL. Fails with the code and the text of the first step that failed. */
+WEIR_API int weir_store_probe(weir *w, const char *url, const weir_probe_options *opt,
+    weir_probe_fn *fn, void *arg, weir_probe_result *ret, weir_error *reterr);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,7 +10,6 @@
 #define SCAN_WATCHED_NS ((int64_t)60 * 1000000000)
 #define SCAN_BYTES      ((uint64_t)16 << 20)
 #define INLINE_BYTES    ((uint64_t)8 << 20)
-#define FRAMES_DEFAULT  800
 #define FEW_FILES       4
 
 static void on_file_event(void *arg)
@@ -96,7 +95,7 @@ enum wr_status wr_db_new(
         db->cadence.toll_floor = WR_TOLL_FLOOR;
     if (db->cadence.toll_files == 0)
         db->cadence.toll_files = WR_TOLL_FILES;
-    db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : FRAMES_DEFAULT;
+    db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : WR_CHECKPOINT_FRAMES;
     db->seed = o->seed;
     db->adopt = o->adopt;
     db->scan_bytes = o->scan_bytes ? o->scan_bytes : SCAN_BYTES;

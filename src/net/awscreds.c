@@ -32,6 +32,7 @@ struct wr_awscreds {
     struct wr_mutex mutex;
     struct creds_text explicit; /* frozen; empty: none given */
     struct creds_text found;    /* guarded by mutex; empty: look */
+    const char *found_env;      /* guarded by mutex; the variable of `found`; NULL: a file */
     char *profile;              /* frozen; NULL: as the environment says */
 };
 
@@ -202,9 +203,14 @@ out:
 
 static enum wr_status look(struct wr_awscreds *p, struct wr_err *e)
 {
+    static const char aws[] = "AWS_ACCESS_KEY_ID", litestream[] = "LITESTREAM_ACCESS_KEY_ID";
     struct wr_aws_creds c;
-    if (from_env("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", &c) ||
-        from_env("LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY", NULL, &c))
+    p->found_env = NULL;
+    if (from_env(aws, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", &c))
+        p->found_env = aws;
+    else if (from_env(litestream, "LITESTREAM_SECRET_ACCESS_KEY", NULL, &c))
+        p->found_env = litestream;
+    if (p->found_env)
         return text_set(&p->found, &c, e);
 
     const char *profile = p->profile != NULL ? p->profile : getenv("AWS_PROFILE");
@@ -279,6 +285,19 @@ enum wr_status wr_awscreds_get(
         text_copy(&p->found, text, ret);
     wr_mutex_unlock(&p->mutex);
     return st;
+}
+
+bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env)
+{
+    bool found = false;
+    if (p->explicit.access_n > 0)
+        return false;
+    wr_mutex_lock(&p->mutex);
+    found = p->found.access_n > 0 || look(p, NULL) == WR_OK;
+    if (found)
+        *ret_env = p->found_env;
+    wr_mutex_unlock(&p->mutex);
+    return found;
 }
 
 bool wr_awscreds_forget(struct wr_awscreds *p)

@@ -32,6 +32,10 @@ void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
 enum wr_status wr_awscreds_get(struct wr_awscreds *p, char text[WR_AWS_CREDS_MAX],
     struct wr_aws_creds *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* Where credentials that were not explicit are found: true, and *ret_env the variable of the access
+ * key, or NULL for the shared credentials file. False: they are explicit, or nowhere. */
+bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env);
+
 /* A server refused them: look again at the next get, somebody may have renewed the file. False for
  * explicit ones, which do not change. */
 bool wr_awscreds_forget(struct wr_awscreds *p);

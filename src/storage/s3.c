@@ -374,6 +374,50 @@ static enum wr_status s3_remove(
     return st;
 }
 
+/* ---- tell and learnt ---- */
+
+/* What is not, or not only, in the table of options. */
+static void s3_tell(void *self, wr_setting_fn *fn, void *arg)
+{
+    struct wr_s3 *s = self;
+    struct wr_setting region = {
+        .name = "region", .source = s->cfg.region_source, .env = s->cfg.region_env};
+    struct wr_setting creds = {.name = "credentials"}; /* its value stays here */
+    char now[sizeof(s->region)];
+
+    wr_mutex_lock(&s->mutex);
+    memcpy(now, s->region, sizeof(now));
+    wr_mutex_unlock(&s->mutex);
+    region.value = wr_str(now);
+    if (!s->cfg.region_set)
+        fn(arg, &region);
+    if (s->cfg.authority.n > 0 && !s->cfg.endpoint_set) {
+        const struct wr_setting endpoint = {.name = "endpoint",
+            .value = s->cfg.authority,
+            .source = s->cfg.endpoint_env ? WR_SET_BY_ENV : WR_SET_BY_URL,
+            .env = s->cfg.endpoint_env};
+        fn(arg, &endpoint);
+    }
+    if (!s->cfg.bucket_set) {
+        const struct wr_setting bucket = {
+            .name = "bucket", .value = s->cfg.bucket, .source = WR_SET_BY_URL};
+        fn(arg, &bucket);
+    }
+    if (wr_awscreds_found(s->creds, &creds.env)) {
+        creds.source = creds.env ? WR_SET_BY_ENV : WR_SET_BY_FILE;
+        fn(arg, &creds);
+    }
+}
+
+static void s3_learnt(void *self, struct wr_storage_learnt *ret)
+{
+    struct wr_s3 *s = self;
+
+    ret->dated = atomic_load(&s->dated);
+    ret->skew_ms = atomic_load(&s->seen_ms);
+    ret->no_condition = atomic_load(&s->no_condition);
+}
+
 const struct wr_storage_ops wr_storage_s3 = {
     .scheme = "s3",
     .caps = WR_STORAGE_COND_PUT | WR_STORAGE_HEX_LEVELS,
@@ -390,4 +434,6 @@ const struct wr_storage_ops wr_storage_s3 = {
     .upload_part = wr_s3_upload_part,
     .upload_commit = wr_s3_upload_commit,
     .upload_abort = wr_s3_upload_abort,
+    .tell = s3_tell,
+    .learnt = s3_learnt,
 };

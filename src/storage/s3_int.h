@@ -29,13 +29,19 @@
 /* ---- s3_profile.c: where a bucket is and how its provider wants to be spoken to ---- */
 
 struct wr_s3_config {
-    struct wr_str bucket;    /* name, or access point ARN */
-    struct wr_str region;    /* where to begin; AWS may teach us another */
-    struct wr_str scheme;    /* "http" or "https" */
-    struct wr_str authority; /* host[:port] of an endpoint without the bucket; empty: AWS */
-    struct wr_str base_path; /* of the endpoint: "" or "/storage/v1/s3" */
-    bool path_style;         /* bucket in the path, not in the host name */
-    bool consistent;         /* ask Tigris for reads that see all writes */
+    struct wr_str bucket; /* name, or access point ARN */
+    struct wr_str region; /* where to begin; AWS may teach us another */
+    bool bucket_set;      /* by the option, not by the URL */
+    bool endpoint_set;    /* by the option */
+    bool region_set;      /* by the option; else: */
+    enum wr_setting_source region_source;
+    const char *region_env;   /* with BY_ENV */
+    const char *endpoint_env; /* NULL: it is not from there */
+    struct wr_str scheme;     /* "http" or "https" */
+    struct wr_str authority;  /* host[:port] of an endpoint without the bucket; empty: AWS */
+    struct wr_str base_path;  /* of the endpoint: "" or "/storage/v1/s3" */
+    bool path_style;          /* bucket in the path, not in the host name */
+    bool consistent;          /* ask Tigris for reads that see all writes */
     bool sign_payload, content_md5, skip_verify;
     unsigned concurrency; /* parts in flight */
     struct wr_str storage_class, kms_key_id, ca_file;
@@ -99,7 +105,9 @@ struct wr_s3 {
     struct wr_awscreds *creds;
     struct wr_mutex mutex;
     char region[64];           /* guarded by mutex */
-    _Atomic int64_t skew_ms;   /* server's clock minus ours */
+    _Atomic int64_t skew_ms;   /* server's clock minus ours, where that has to be corrected */
+    _Atomic int64_t seen_ms;   /* the same by the last answer with a date */
+    _Atomic bool dated;        /* there was one */
     _Atomic bool bucket_seen;  /* some answer proved that the bucket exists */
     _Atomic bool no_condition; /* the store has no conditional writes */
     _Atomic bool no_batch;     /* the store deletes one key at a time */

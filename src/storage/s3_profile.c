@@ -21,6 +21,7 @@
 #define CONCURRENCY    4
 #define SSEC_KEY_SIZE  32
 #define DEFAULT_REGION "us-east-1"
+#define ENDPOINT_ENV   "LITESTREAM_S3_ENDPOINT"
 
 enum shape {
     SHAPE_NONE,      /* never part of a replica's URL */
@@ -326,15 +327,21 @@ static enum wr_status set_limits(const struct wr_settings *set, const struct pro
 static enum wr_status set_region(
     const struct wr_settings *set, struct wr_s3_config *cfg, struct wr_err *e)
 {
+    static const char *const variables[] = {"AWS_REGION", "AWS_DEFAULT_REGION"};
     struct wr_str given = wr_settings_str(set, "region");
+    cfg->region_source = WR_SET_BY_URL;
+    cfg->region_set = given.n > 0;
     if (given.n > 0)
         cfg->region = given;
-    if (cfg->region.n == 0)
-        cfg->region = wr_str(getenv("AWS_REGION"));
-    if (cfg->region.n == 0)
-        cfg->region = wr_str(getenv("AWS_DEFAULT_REGION"));
-    if (cfg->region.n == 0)
+    for (size_t i = 0; i < wr_countof(variables) && cfg->region.n == 0; i++) {
+        cfg->region = wr_str(getenv(variables[i]));
+        cfg->region_source = WR_SET_BY_ENV;
+        cfg->region_env = variables[i];
+    }
+    if (cfg->region.n == 0) {
         cfg->region = WR_STR(DEFAULT_REGION);
+        cfg->region_source = WR_SET_BY_INIT;
+    }
     if (!is_dns(cfg->region, "_") || cfg->region.n >= sizeof(((struct wr_s3 *)0)->region))
         return wr_fail(e, WR_MISUSE, "region is not a name such as us-east-1");
     return WR_OK;
@@ -350,8 +357,12 @@ static enum wr_status set_place(
     else if (bucket.n > 0)
         cfg->bucket = bucket;
     struct wr_str endpoint = wr_settings_str(set, "endpoint");
-    if (endpoint.n == 0 && cfg->authority.n == 0)
-        endpoint = wr_str(getenv("LITESTREAM_S3_ENDPOINT"));
+    cfg->endpoint_set = endpoint.n > 0;
+    cfg->bucket_set = bucket.n > 0;
+    if (endpoint.n == 0 && cfg->authority.n == 0) {
+        endpoint = wr_str(getenv(ENDPOINT_ENV));
+        cfg->endpoint_env = endpoint.n > 0 ? ENDPOINT_ENV : NULL;
+    }
     if (st == WR_OK && endpoint.n > 0) {
         cfg->path_style = true;
         st = set_endpoint(endpoint, cfg, e);

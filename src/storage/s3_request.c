@@ -158,6 +158,16 @@ static enum wr_status send_once(
     return st == WR_OK ? sign_and_send(s, t, &in, r, host, e) : st;
 }
 
+/* What everybody's clock says, for who asks: nothing is corrected by it. */
+static void note_clock(struct wr_s3 *s, const struct wr_s3_talk *t)
+{
+    int64_t server_ms = 0;
+    if (!wr_http_date(wr_http_header(&t->resp, "date"), &server_ms))
+        return;
+    atomic_store(&s->seen_ms, server_ms - wr_wall_ms(t->call.clock));
+    atomic_store(&s->dated, true);
+}
+
 static bool is_code(const struct wr_s3_talk *t, const char *code)
 {
     return wr_str_eq(t->error.code, wr_str(code));
@@ -252,6 +262,7 @@ static enum wr_status attempt(
     enum wr_status st = send_once(s, t, r, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "s3 %s", r->method);
+    note_clock(s, t);
     if (t->resp.status >= 200 && t->resp.status < 300) {
         atomic_store(&s->bucket_seen, true);
         return WR_OK;

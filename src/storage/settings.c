@@ -13,17 +13,8 @@
 #define ARENA_MAX    ((size_t)1 << 20) /* bytes; a URL query is never near it */
 #define NAME_LONGEST 64                /* longest option name that spelling help looks at */
 
-/* Where a value came from, strongest first. */
-enum source {
-    FROM_QUERY,
-    FROM_PAIRS,
-    FROM_ENV,
-    FROM_INIT,
-    FROM_NOWHERE,
-};
-
 struct value {
-    enum source source;
+    enum wr_setting_source source;
     char *text; /* heap; NULL when unset */
     size_t n;
     uint64_t u; /* BOOL, U64, SIZE */
@@ -152,21 +143,22 @@ static const char *kind_text(enum wr_option_kind kind)
     return "text";
 }
 
-static const char *source_text(enum source source)
+static const char *source_text(enum wr_setting_source source)
 {
     static const char *const texts[] = {
-        [FROM_QUERY] = "url query",
-        [FROM_PAIRS] = "settings",
-        [FROM_ENV] = "environment",
-        [FROM_INIT] = "default",
-        [FROM_NOWHERE] = "",
+        [WR_SET_BY_URL] = "url query",
+        [WR_SET_BY_PAIRS] = "settings",
+        [WR_SET_BY_ENV] = "environment",
+        [WR_SET_BY_FILE] = "",
+        [WR_SET_BY_INIT] = "default",
+        [WR_SET_BY_NOBODY] = "",
     };
     return texts[source];
 }
 
 /* Check `text` against the row's kind and keep a copy. */
 static enum wr_status set_value(const struct wr_option *o, struct value *v, struct wr_str text,
-    enum source source, struct wr_err *e)
+    enum wr_setting_source source, struct wr_err *e)
 {
     bool flag = false;
     bool ok = true;
@@ -207,7 +199,7 @@ static enum wr_status set_value(const struct wr_option *o, struct value *v, stru
 
 /* A value for the option `key`, unless a stronger source has set it. */
 static enum wr_status offer(struct wr_settings *s, struct wr_str key, struct wr_str text,
-    enum source source, struct wr_err *e)
+    enum wr_setting_source source, struct wr_err *e)
 {
     size_t i = find(s->table, s->n, key);
 
@@ -233,7 +225,7 @@ static enum wr_status read_query(struct wr_settings *s, struct wr_str query, str
         if (!key.p || !text.p)
             st = wr_fail(e, WR_NOMEM, "url query: out of memory");
         else
-            st = offer(s, key, text, FROM_QUERY, e);
+            st = offer(s, key, text, WR_SET_BY_URL, e);
     }
     /* Without memory the walk ends early; a setting must never get lost that way. */
     if (st == WR_OK && query.n > 0)
@@ -247,7 +239,7 @@ static enum wr_status read_pairs(struct wr_settings *s, const char *const *pairs
     for (size_t i = 0; pairs && pairs[i]; i += 2) {
         if (!pairs[i + 1])
             return wr_fail(e, WR_MISUSE, "option \"%s\" has no value", pairs[i]);
-        enum wr_status st = offer(s, wr_str(pairs[i]), wr_str(pairs[i + 1]), FROM_PAIRS, e);
+        enum wr_status st = offer(s, wr_str(pairs[i]), wr_str(pairs[i + 1]), WR_SET_BY_PAIRS, e);
         if (st != WR_OK)
             return st;
     }
@@ -263,14 +255,14 @@ static enum wr_status read_rest(struct wr_settings *s, struct wr_err *e)
         const char *env = o->env ? getenv(o->env) : NULL;
         enum wr_status st = WR_OK;
 
-        if (s->values[i].source != FROM_NOWHERE)
+        if (s->values[i].source != WR_SET_BY_NOBODY)
             continue;
         if (env && env[0]) {
-            st = set_value(o, &s->values[i], wr_str(env), FROM_ENV, e);
+            st = set_value(o, &s->values[i], wr_str(env), WR_SET_BY_ENV, e);
             if (st != WR_OK)
                 return wr_wrap(e, st, "%s", o->env);
         } else if (o->init) {
-            st = set_value(o, &s->values[i], wr_str(o->init), FROM_INIT, e);
+            st = set_value(o, &s->values[i], wr_str(o->init), WR_SET_BY_INIT, e);
         }
         if (st != WR_OK)
             return st;
@@ -325,7 +317,7 @@ enum wr_status wr_settings_parse(const struct wr_option *table, const struct wr_
         goto out;
     }
     for (size_t i = 0; i < s->n; i++)
-        s->values[i].source = FROM_NOWHERE;
+        s->values[i].source = WR_SET_BY_NOBODY;
 
     st = copy_url(s, url, e);
     if (st == WR_OK)
@@ -368,9 +360,26 @@ static const struct value *value_of(const struct wr_settings *s, const char *nam
     return &s->values[i];
 }
 
+void wr_settings_each(const struct wr_settings *s, wr_setting_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct wr_option *o = &s->table[i];
+        const struct value *v = &s->values[i];
+        struct wr_setting out = {.name = o->name, .source = v->source};
+
+        if (!v->text)
+            continue;
+        if (o->kind != WR_OPT_SECRET)
+            out.value = (struct wr_str){v->text, v->n};
+        if (v->source == WR_SET_BY_ENV)
+            out.env = o->env;
+        fn(arg, &out);
+    }
+}
+
 bool wr_settings_has(const struct wr_settings *s, const char *name)
 {
-    return value_of(s, name)->source < FROM_INIT;
+    return value_of(s, name)->source < WR_SET_BY_INIT;
 }
 
 struct wr_str wr_settings_str(const struct wr_settings *s, const char *name)

@@ -189,6 +189,27 @@ struct wr_str wr_storage_name(const struct wr_storage *s)
     return wr_str(s->name);
 }
 
+void wr_storage_tell(
+    const struct wr_storage *s, void (*fn)(void *arg, const struct wr_setting *setting), void *arg)
+{
+    const struct wr_setting prefix = {
+        .name = "prefix", .value = wr_str(s->prefix), .source = WR_SET_BY_URL};
+
+    if (s->set)
+        wr_settings_each(s->set, fn, arg);
+    if (s->ops->tell)
+        s->ops->tell(s->self, fn, arg);
+    if (s->set && prefix.value.n > 0)
+        fn(arg, &prefix);
+}
+
+void wr_storage_learnt(const struct wr_storage *s, struct wr_storage_learnt *ret)
+{
+    *ret = (struct wr_storage_learnt){0};
+    if (s->ops->learnt)
+        s->ops->learnt(s->self, ret);
+}
+
 void wr_storage_set_retry(struct wr_storage *s, unsigned attempts_max, int64_t base_ms)
 {
     assert(attempts_max > 0 && base_ms >= 0);

@@ -17,6 +17,7 @@
 #include "base/str.h"
 
 struct wr_option;
+struct wr_setting;
 struct wr_settings;
 struct wr_storage; /* an open bucket: ops, driver state, settings; frozen, safe from any thread */
 struct wr_upload;  /* a driver's multi-part upload in progress; used by one thread at a time */
@@ -49,6 +50,13 @@ struct wr_put_opts {
 /* Called once per object in ascending key order (bytewise). Return false to stop early. `obj` and
  * all it points to die when the callback returns. */
 typedef bool wr_list_fn(void *arg, const struct wr_object *obj);
+
+/* What the answers so far have taught a driver. */
+struct wr_storage_learnt {
+    bool dated;        /* the remote has told its time: */
+    int64_t skew_ms;   /* its clock minus ours, to a second or two */
+    bool no_condition; /* it has no conditional writes; the driver looks, and then writes */
+};
 
 struct wr_storage_ops {
     const char *scheme; /* URL scheme: "s3", "file", ... */
@@ -93,6 +101,11 @@ struct wr_storage_ops {
     enum wr_status (*upload_commit)(
         struct wr_upload *u, struct wr_call *c, struct wr_object *out, struct wr_err *e);
     void (*upload_abort)(struct wr_upload *u, struct wr_call *c);
+
+    /* For people, and NULL where there is nothing to tell: values that count and are in no table of
+     * options, and what was learnt. No I/O but for a file of credentials. */
+    void (*tell)(void *self, void (*fn)(void *arg, const struct wr_setting *setting), void *arg);
+    void (*learnt)(void *self, struct wr_storage_learnt *ret);
 };
 
 /* Open the bucket that `url` names ("file:///var/backup/app", "s3://bucket/path?region=eu-west-1").
@@ -114,6 +127,12 @@ unsigned wr_storage_caps(const struct wr_storage *s);
 struct wr_str wr_storage_prefix(const struct wr_storage *s);
 /* The URL without password and query, for messages. */
 struct wr_str wr_storage_name(const struct wr_storage *s);
+
+/* Each setting that counts, with what the driver adds, and never a secret: `fn` as
+ * wr_setting_fn. None of a storage that was wrapped. */
+void wr_storage_tell(
+    const struct wr_storage *s, void (*fn)(void *arg, const struct wr_setting *setting), void *arg);
+void wr_storage_learnt(const struct wr_storage *s, struct wr_storage_learnt *ret);
 
 /* The driver's calls with arguments checked, counted by class, and idempotent ones retried with
  * full jitter while their failure is transient and the deadline allows (net/retry.h). A put whose
