@@ -17,6 +17,7 @@
 enum wr_exit {
     WR_EXIT_OK = 0,
     WR_EXIT_FAILED = 1,
+    WR_EXIT_WARNINGS = 2, /* of check: nothing worse */
     WR_EXIT_NO_BACKUP = 3,
     WR_EXIT_AUTH = 4,
     WR_EXIT_CORRUPT = 5,
@@ -49,8 +50,8 @@ extern const struct wr_command wr_command_replicate, wr_command_run, wr_command_
     wr_command_databases, wr_command_ltx, wr_command_points, wr_command_retention,
     wr_command_verify, wr_command_version, wr_command_list, wr_command_info, wr_command_start,
     wr_command_stop, wr_command_sync, wr_command_wait, wr_command_register, wr_command_unregister,
-    wr_command_generations, wr_command_status, wr_command_reset, wr_command_completion,
-    wr_command_snapshots;
+    wr_command_generations, wr_command_status, wr_command_check, wr_command_reset,
+    wr_command_completion, wr_command_snapshots;
 
 /* The commands that people are told of, in the order of the help. */
 struct wr_command_group {

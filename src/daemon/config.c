@@ -86,6 +86,8 @@ static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
                 WR_ARG(wr_doc_text(v)));
         if (st == WR_OK)
             st = wr_pairs_add_value(pairs, d->arena, k, wr_doc_text(v), e);
+        if (st == WR_OK)
+            wr_pairs_said(pairs, v, false);
     }
     return st == WR_OK ? wr_config_history(d, top, node, pairs, e) : st;
 }
@@ -135,16 +137,19 @@ static enum wr_status read_file(struct wr_doc *d, const yaml_node_t *node, const
 
     (void)snprintf(what, sizeof(what), "dbs[%zu]", index); /* only for messages */
     ret->path = path;
+    ret->line = wr_config_line(node);
     if (st == WR_OK)
         st = wr_config_bool(d, node, what, "restore-if-db-not-exists", &ret->restore_if_missing, e);
     if (st == WR_OK)
         st = wr_config_place_path(d, node, what, "meta-path", &meta, e);
     if (st == WR_OK && meta)
         st = wr_pairs_add(&pairs, d->arena, "meta-path", wr_str(meta), e);
+    if (st == WR_OK && meta)
+        wr_pairs_said(&pairs, wr_doc_get(d, node, "meta-path"), false);
     if (st == WR_OK)
         st = read_settings(d, node, top, what, &pairs, e);
     if (st == WR_OK)
-        st = wr_pairs_copy(&pairs, d->arena, &ret->settings, e);
+        st = wr_pairs_copy(&pairs, d->arena, &ret->settings, &ret->from, e);
     return st != WR_OK ? st : read_replicas(d, node, top, index, ret, e);
 }
 
@@ -157,10 +162,11 @@ static enum wr_status read_dir(struct wr_doc *d, const yaml_node_t *node, const 
 
     (void)snprintf(what, sizeof(what), "dbs[%zu]", index); /* only for messages */
     ret->path = path;
+    ret->each.line = wr_config_line(node);
     if (st == WR_OK)
         st = read_settings(d, node, top, what, &pairs, e);
     if (st == WR_OK)
-        st = wr_pairs_copy(&pairs, d->arena, &ret->each.settings, e);
+        st = wr_pairs_copy(&pairs, d->arena, &ret->each.settings, &ret->each.from, e);
     if (st == WR_OK)
         st = read_replicas(d, node, top, index, &ret->each, e);
     for (size_t i = 0; st == WR_OK && i < ret->each.nreplicas; i++)

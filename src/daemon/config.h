@@ -19,11 +19,19 @@ struct wr_warning;
 #define WR_SOCKET_PATH_DEFAULT   "/var/run/litestream.sock"
 #define WR_HEARTBEAT_DEFAULT_MS  300000
 
+/* Where a setting was said: in the entry itself, or at the top of the file for all. */
+struct wr_config_from {
+    uint32_t line; /* from 1; 0: nowhere, it is built in */
+    bool at_top;
+};
+
 struct wr_config_replica {
-    const char *url;             /* as given, or built from type, bucket and path */
-    const char *type;            /* "s3", "file", ...: the scheme of the URL */
-    const char *sync_interval;   /* as text, for the log */
-    const char *const *settings; /* key, value, ..., NULL, for weir_db_add_replica */
+    const char *url;                   /* as given, or built from type, bucket and path */
+    const char *type;                  /* "s3", "file", ...: the scheme of the URL */
+    const char *sync_interval;         /* as text, for the log */
+    const char *const *settings;       /* key, value, ..., NULL, for weir_db_add_replica */
+    const struct wr_config_from *from; /* of each pair of the settings; NULL: not out of a file */
+    uint32_t line;                     /* of the entry; 0: not out of a file */
 };
 
 struct wr_config_db {
@@ -31,7 +39,9 @@ struct wr_config_db {
     bool restore_if_missing;
     const char *const *settings; /* key, value, ..., NULL, for weir_db_add */
     const struct wr_config_replica *replicas;
-    size_t nreplicas; /* at least 1 */
+    size_t nreplicas;                  /* at least 1 */
+    const struct wr_config_from *from; /* as of a replica */
+    uint32_t line;
 };
 
 /* A directory of databases: each file with an SQLite header of which the name matches. */
@@ -67,6 +77,7 @@ struct wr_config_socket {
 };
 
 struct wr_config {
+    const char *file; /* that it was read from; NULL: it is of arguments */
     const struct wr_config_db *dbs;
     size_t ndbs;
     size_t nown; /* of them, first: with entries of their own; the others were found in `dirs` */

@@ -87,6 +87,7 @@ struct wr_config_db *wr_config_db_copy(const struct wr_config_db *db)
     *copy = *db; /* what is no pointer */
     copy->path = put_text(&room, db->path);
     copy->settings = put_list(&room, db->settings);
+    copy->from = NULL; /* who replicates need not know */
     copy->replicas = replicas;
     for (size_t i = 0; i < db->nreplicas; i++) {
         replicas[i] = db->replicas[i];
@@ -94,6 +95,7 @@ struct wr_config_db *wr_config_db_copy(const struct wr_config_db *db)
         replicas[i].type = put_text(&room, db->replicas[i].type);
         replicas[i].sync_interval = put_text(&room, db->replicas[i].sync_interval);
         replicas[i].settings = put_list(&room, db->replicas[i].settings);
+        replicas[i].from = NULL;
     }
     return copy;
 }

@@ -189,6 +189,7 @@ static enum wr_status add_meta(struct wr_arena *a, const struct wr_config_dir *d
     const struct wr_str above = {rel, strlen(rel) - name.n}; /* with its slash */
     struct wr_str meta;
     const char **settings;
+    struct wr_config_from *from;
     size_t n = 0;
 
     if (!dir->meta_path && !dir->meta_dir)
@@ -199,13 +200,18 @@ static enum wr_status add_meta(struct wr_arena *a, const struct wr_config_dir *d
                                 WR_ARG(above), WR_ARG(name))
                           : wr_arena_fmt(a, "%s/%s-weir", dir->meta_dir, rel);
     settings = wr_arena_array(a, n + 3, sizeof(*settings));
-    if (!meta.p || !settings)
+    from = wr_arena_array(a, n / 2 + 1, sizeof(*from));
+    if (!meta.p || !settings || !from)
         return wr_fail(e, WR_NOMEM, "out of memory");
     for (size_t i = 0; i < n; i++)
         settings[i] = ret->settings[i];
+    for (size_t i = 0; ret->from && i < n / 2; i++)
+        from[i] = ret->from[i];
     settings[n] = "meta-path";
     settings[n + 1] = meta.p;
+    from[n / 2].line = ret->line; /* the line of the entry will do */
     ret->settings = settings;
+    ret->from = from;
     return WR_OK;
 }
 

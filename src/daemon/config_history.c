@@ -76,14 +76,18 @@ static enum wr_status check_duration(const struct history *h, const yaml_node_t 
 
 /* One duration as the setting `key`. */
 static enum wr_status add_duration(const struct history *h, const yaml_node_t *v, const char *key,
-    const char *name, bool may_be_zero, struct wr_err *e)
+    const char *name, bool may_be_zero, bool at_top, struct wr_err *e)
 {
     enum wr_status st;
 
     if (!v)
         return WR_OK;
     st = check_duration(h, v, key, name, may_be_zero, e);
-    return st == WR_OK ? wr_pairs_add(h->out, h->doc->arena, key, wr_doc_text(v), e) : st;
+    if (st == WR_OK)
+        st = wr_pairs_add(h->out, h->doc->arena, key, wr_doc_text(v), e);
+    if (st == WR_OK)
+        wr_pairs_said(h->out, v, at_top);
+    return st;
 }
 
 /* The setting is a list with commas. */
@@ -121,6 +125,8 @@ static enum wr_status read_levels(const struct history *h, const yaml_node_t *to
         st = wr_fail(e, WR_NOMEM, "out of memory");
     if (st == WR_OK)
         st = wr_pairs_add(h->out, h->doc->arena, "levels", wr_buf_view(&text), e);
+    if (st == WR_OK)
+        wr_pairs_said(h->out, list, true);
     wr_buf_release(&text);
     return st;
 }
@@ -160,6 +166,7 @@ static enum wr_status read_snapshot(const struct history *h, const yaml_node_t *
     const yaml_node_t *db, struct snapshot_time *t, struct wr_err *e)
 {
     const yaml_node_t *own;
+    bool at_top;
     enum wr_status st = wr_config_map(h->doc, db, "snapshot", snapshot_keys, &own, e);
 
     t->v = wr_doc_get(h->doc, own, t->key);
@@ -167,12 +174,13 @@ static enum wr_status read_snapshot(const struct history *h, const yaml_node_t *
         st = of_replicas(h, db, t->old, "'snapshot' of the database", &t->v, e);
     if (st != WR_OK)
         return st;
+    at_top = !t->v;
     if (!t->v)
         t->v = wr_doc_get(h->doc, wr_doc_get(h->doc, top, "snapshot"), t->key);
     if (!t->v && strcmp(t->old, "retention") != 0) /* at the top that is another key */
         t->v = wr_doc_get(h->doc, top, t->old);
     (void)wr_parse_duration(t->v ? wr_doc_text(t->v) : wr_str(t->usual), &t->ns);
-    return add_duration(h, t->v, t->setting, t->name, false, e);
+    return add_duration(h, t->v, t->setting, t->name, false, at_top, e);
 }
 
 static struct wr_str text_of(const struct snapshot_time *t)
@@ -216,6 +224,7 @@ static enum wr_status read_keep(
     for (size_t i = 0; i < wr_countof(keep_settings) && st == WR_OK; i++) {
         const char *setting = keep_settings[i], *key = setting + strlen("snapshot.");
         const yaml_node_t *v = wr_doc_get(h->doc, own, key);
+        bool at_top = !v;
         uint64_t n;
 
         v = v ? v : wr_doc_get(h->doc, all, key);
@@ -226,6 +235,8 @@ static enum wr_status read_keep(
                 "%s: must be a number up to %d, 0 for none (got " WR_FMT ")", setting, KEEP_MAX,
                 WR_ARG(wr_doc_text(v)));
         st = wr_pairs_add(h->out, h->doc->arena, setting, wr_doc_text(v), e);
+        if (st == WR_OK)
+            wr_pairs_said(h->out, v, at_top);
     }
     return st;
 }
@@ -236,13 +247,15 @@ static enum wr_status read_validation(
 {
     const yaml_node_t *v = NULL;
     enum wr_status st = of_replicas(h, db, "validation-interval", "'validation'", &v, e);
+    bool at_top = !v;
 
     if (st == WR_OK && !v)
         v = wr_doc_get(h->doc, wr_doc_get(h->doc, top, "validation"), "interval");
     if (st == WR_OK && !v)
         v = wr_doc_get(h->doc, top, "validation-interval");
-    return st == WR_OK ? add_duration(h, v, "validation.interval", "validation interval", true, e)
-                       : st;
+    return st == WR_OK
+               ? add_duration(h, v, "validation.interval", "validation interval", true, at_top, e)
+               : st;
 }
 
 enum wr_status wr_config_history_top(struct wr_doc *d, const yaml_node_t *top, struct wr_err *e)
@@ -276,10 +289,10 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
         st = read_keep(&h, top, db, e);
     if (st == WR_OK)
         st = add_duration(
-            &h, wr_doc_get(d, top, "l0-retention"), "l0-retention", "l0 retention", true, e);
+            &h, wr_doc_get(d, top, "l0-retention"), "l0-retention", "l0 retention", true, true, e);
     if (st == WR_OK)
-        st = add_duration(
-            &h, wr_doc_get(d, retention, "grace"), "retention.grace", "retention grace", false, e);
+        st = add_duration(&h, wr_doc_get(d, retention, "grace"), "retention.grace",
+            "retention grace", false, true, e);
     if (st == WR_OK)
         st = read_validation(&h, top, db, e);
     if (st == WR_OK && enabled && !wr_config_parse_bool(wr_doc_text(enabled), &retains))
@@ -287,6 +300,8 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
     if (st == WR_OK && enabled)
         st = wr_pairs_add(
             out, d->arena, "retention.enabled", retains ? WR_STR("true") : WR_STR("false"), e);
+    if (st == WR_OK && enabled)
+        wr_pairs_said(out, enabled, true);
     return st;
 }
 

@@ -45,14 +45,21 @@ struct wr_key {
 struct wr_pairs {
     const char *kv[2 * WR_PAIRS_MAX + 1];
     size_t n; /* strings, an even number */
+    struct wr_config_from from[WR_PAIRS_MAX];
 };
 enum wr_status wr_pairs_add(struct wr_pairs *p, struct wr_arena *a, const char *key,
     struct wr_str value, struct wr_err *e) WR_MUST_CHECK;
 /* The same for a value that was checked. */
 enum wr_status wr_pairs_add_value(struct wr_pairs *p, struct wr_arena *a, const struct wr_key *key,
     struct wr_str value, struct wr_err *e) WR_MUST_CHECK;
+/* That the pair which was added last stands at `v`; NULL: nowhere. */
+void wr_pairs_said(struct wr_pairs *p, const yaml_node_t *v, bool at_top);
+/* *ret_from (may be NULL) has an entry for each pair. */
 enum wr_status wr_pairs_copy(const struct wr_pairs *p, struct wr_arena *a, const char *const **ret,
-    struct wr_err *e) WR_MUST_CHECK;
+    const struct wr_config_from **ret_from, struct wr_err *e) WR_MUST_CHECK;
+
+/* Of a node, from 1. */
+uint32_t wr_config_line(const yaml_node_t *node);
 
 /* Check every key of `map`, and of what is merged into it, against the tables (`more` may be NULL).
  * MISUSE for what must be a mistake: a key that is a slip away from a known one, or belongs

@@ -29,16 +29,34 @@ enum wr_status wr_pairs_add_value(struct wr_pairs *p, struct wr_arena *a, const 
     return wr_pairs_add(p, a, key->name, value, e);
 }
 
-enum wr_status wr_pairs_copy(
-    const struct wr_pairs *p, struct wr_arena *a, const char *const **ret, struct wr_err *e)
+uint32_t wr_config_line(const yaml_node_t *node)
+{
+    return (uint32_t)wr_min(node->start_mark.line + 1, (size_t)UINT32_MAX);
+}
+
+void wr_pairs_said(struct wr_pairs *p, const yaml_node_t *v, bool at_top)
+{
+    assert(p->n > 0);
+    if (v)
+        p->from[p->n / 2 - 1] =
+            (struct wr_config_from){.line = wr_config_line(v), .at_top = at_top};
+}
+
+enum wr_status wr_pairs_copy(const struct wr_pairs *p, struct wr_arena *a, const char *const **ret,
+    const struct wr_config_from **ret_from, struct wr_err *e)
 {
     const char **kv = wr_arena_array(a, p->n + 1, sizeof(*kv));
+    struct wr_config_from *from = wr_arena_array(a, p->n / 2 + 1, sizeof(*from));
 
-    if (!kv)
+    if (!kv || !from)
         return wr_fail(e, WR_NOMEM, "out of memory");
     for (size_t i = 0; i < p->n; i++)
         kv[i] = p->kv[i];
+    for (size_t i = 0; i < p->n / 2; i++)
+        from[i] = p->from[i];
     *ret = kv;
+    if (ret_from)
+        *ret_from = from;
     return WR_OK;
 }
 

@@ -173,6 +173,7 @@ enum wr_status wr_config_load(
     if (st == WR_OK && warnings.nomem)
         st = wr_fail(e, WR_NOMEM, "out of memory");
     c->warnings = warnings.first;
+    c->file = wr_arena_str(a, wr_str(path)).p;
     if (st == WR_OK)
         *ret = c;
 out:

@@ -208,16 +208,25 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
     return st != WR_OK ? st : build_url(d, node, backend, bucket, path, &r->url, e);
 }
 
+/* Where it is said what `key` of a replica is; NULL: nowhere. */
+static const yaml_node_t *find_said(struct wr_doc *d, const yaml_node_t *node,
+    const yaml_node_t *defaults, const char *key, bool *ret_at_top)
+{
+    const yaml_node_t *v = wr_doc_get(d, node, key);
+
+    *ret_at_top = !v;
+    return v ? v : wr_doc_get(d, defaults, key);
+}
+
 static enum wr_status read_sync_interval(struct wr_doc *d, const yaml_node_t *node,
     const yaml_node_t *defaults, const char *what, const char **ret, struct wr_err *e)
 {
-    const yaml_node_t *v = wr_doc_get(d, node, "sync-interval");
+    bool at_top;
+    const yaml_node_t *v = find_said(d, node, defaults, "sync-interval", &at_top);
     char name[96];
     int64_t ns = 0;
     enum wr_status st;
 
-    if (!v)
-        v = wr_doc_get(d, defaults, "sync-interval");
     if (!v)
         return keep(d->arena, WR_STR(WR_SYNC_INTERVAL_DEFAULT), ret, e);
     (void)snprintf(name, sizeof(name), "%s.sync-interval", what); /* only for the message */
@@ -314,8 +323,15 @@ static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
     unsigned bit = backend_bit(r->type);
     const char *key_path = NULL;
     struct wr_str key_text = {0};
+    const yaml_node_t *said;
+    bool at_top;
     enum wr_status st =
         wr_pairs_add(&pairs, d->arena, "sync-interval", wr_str(r->sync_interval), e);
+
+    if (st == WR_OK) {
+        said = find_said(d, node, defaults, "sync-interval", &at_top);
+        wr_pairs_said(&pairs, said, at_top);
+    }
 
     if (st == WR_OK && (bit & WR_KEY_FOR_S3))
         st = read_key_file(d, node, defaults, &key_path, &key_text, e);
@@ -337,8 +353,15 @@ static enum wr_status read_settings(struct wr_doc *d, const yaml_node_t *node,
             value = key_text;
         if (st == WR_OK && value.n)
             st = wr_pairs_add_value(&pairs, d->arena, k, value, e);
+        if (st == WR_OK && value.n) {
+            bool of_file = key_path && strcmp(k->name, "sse-customer-key") == 0;
+
+            said =
+                find_said(d, node, defaults, of_file ? "sse-customer-key-path" : k->name, &at_top);
+            wr_pairs_said(&pairs, said, at_top);
+        }
     }
-    return st != WR_OK ? st : wr_pairs_copy(&pairs, d->arena, &r->settings, e);
+    return st != WR_OK ? st : wr_pairs_copy(&pairs, d->arena, &r->settings, &r->from, e);
 }
 
 /* What must not be ignored: what was meant to be encrypted would be stored in clear. */
@@ -359,7 +382,7 @@ static enum wr_status refuse_age(
 enum wr_status wr_config_replica(struct wr_doc *d, const yaml_node_t *node,
     const yaml_node_t *defaults, const char *what, struct wr_config_replica *ret, struct wr_err *e)
 {
-    struct wr_config_replica r = {0};
+    struct wr_config_replica r = {.line = wr_config_line(node)};
     enum wr_status st;
 
     st = wr_doc_is(d, node, YAML_MAPPING_NODE, what, e);
@@ -402,7 +425,7 @@ enum wr_status wr_config_replica_url(struct wr_arena *a, const char *url, const 
     if (st == WR_OK)
         st = wr_pairs_add(&pairs, a, "sync-interval", wr_str(r.sync_interval), e);
     if (st == WR_OK)
-        st = wr_pairs_copy(&pairs, a, &r.settings, e);
+        st = wr_pairs_copy(&pairs, a, &r.settings, NULL, e);
     if (st == WR_OK)
         *ret = r;
     return st;

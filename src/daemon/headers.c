@@ -78,19 +78,22 @@ static enum wr_status take(int fd, uint8_t *ret, size_t n, struct wr_err *e)
     return WR_OK;
 }
 
-enum wr_status wr_headers_read(const char *const *paths, size_t n, uint8_t *ret, struct wr_err *e)
+/* What the child is to do; it ends in it. */
+typedef void child_fn(int fd, const void *arg);
+
+/* Run `fn` in a child, which answers with `n` bytes. */
+static enum wr_status in_child(
+    child_fn *fn, const void *arg, uint8_t *ret, size_t n, struct wr_err *e)
 {
     enum wr_status st;
     int fds[2];
     pid_t pid;
 
-    if (n == 0)
-        return WR_OK;
     if (pipe(fds) != 0)
         return wr_fail_errno(e, errno, "make a pipe");
     pid = fork();
     if (pid == 0)
-        answer(fds[1], paths, n);
+        fn(fds[1], arg);
     (void)close(fds[1]); /* the parent's end: nothing was written */
     if (pid < 0) {
         st = wr_fail_errno(e, errno, "start a process to read headers");
@@ -102,4 +105,65 @@ enum wr_status wr_headers_read(const char *const *paths, size_t n, uint8_t *ret,
     }
     (void)close(fds[0]);
     return st;
+}
+
+struct list {
+    const char *const *paths;
+    size_t n;
+};
+
+static void answer_all(int fd, const void *arg)
+{
+    const struct list *list = arg;
+
+    answer(fd, list->paths, list->n);
+}
+
+enum wr_status wr_headers_read(const char *const *paths, size_t n, uint8_t *ret, struct wr_err *e)
+{
+    const struct list list = {paths, n};
+
+    return n > 0 ? in_child(answer_all, &list, ret, n, e) : WR_OK;
+}
+
+/* What the child says of one file: errno or 0, how many bytes, and these. */
+struct start {
+    int32_t error;
+    uint32_t n;
+    uint8_t bytes[WR_HEADER_WHOLE];
+};
+
+static void answer_start(int out, const void *arg)
+{
+    const char *path = arg;
+    struct start s = {0};
+    ssize_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0) {
+        s.error = errno;
+    } else {
+        n = read(fd, s.bytes, sizeof(s.bytes));
+        s.error = n < 0 ? errno : 0;
+        s.n = n < 0 ? 0 : (uint32_t)n;
+        (void)close(fd);
+    }
+    _exit(write(out, &s, sizeof(s)) == (ssize_t)sizeof(s) ? 0 : 1);
+}
+
+enum wr_status wr_header_fetch(
+    const char *path, uint8_t *ret, size_t n, size_t *ret_n, struct wr_err *e)
+{
+    struct start s;
+    enum wr_status st;
+
+    assert(n <= sizeof(s.bytes));
+    st = in_child(answer_start, path, (uint8_t *)&s, sizeof(s), e);
+    if (st != WR_OK)
+        return st;
+    if (s.error)
+        return wr_fail_errno(e, s.error, "open %s", path);
+    *ret_n = wr_min(n, (size_t)s.n);
+    memcpy(ret, s.bytes, *ret_n);
+    return WR_OK;
 }

@@ -24,4 +24,10 @@ bool wr_header_is(const void *p, size_t n); /* the first bytes of a file */
 enum wr_status wr_headers_read(
     const char *const *paths, size_t n, uint8_t *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* The first `n` bytes of one file, at most WR_HEADER_WHOLE; *ret_n: how many there are. NOTFOUND;
+ * IO: it cannot be opened or read; BUSY: not in time, as on a disk that hangs. */
+#define WR_HEADER_WHOLE 100 /* of a database */
+enum wr_status wr_header_fetch(
+    const char *path, uint8_t *ret, size_t n, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
+
 #endif

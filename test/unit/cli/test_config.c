@@ -1022,6 +1022,66 @@ static void test_find(void **state)
     assert_string_equal(e.text, "database not found in config: /x");
 }
 
+/* "own 4", "all 1", "built in". */
+static const char *from_of(
+    const char *const *kv, const struct wr_config_from *from, const char *key)
+{
+    static char text[32];
+
+    for (size_t i = 0; kv[2 * i]; i++)
+        if (strcmp(kv[2 * i], key) == 0) {
+            if (from[i].line == 0)
+                return "built in";
+            (void)snprintf(text, sizeof(text), "%s %lu", from[i].at_top ? "all" : "own",
+                (unsigned long)from[i].line);
+            return text;
+        }
+    return "none";
+}
+
+static void test_where_settings_stand(void **state)
+{
+    const struct wr_config *c = good("part-size: 8MiB\n"
+                                     "l0-retention: 10m\n"
+                                     "levels: [{interval: 1m}]\n"
+                                     "snapshot: {interval: 12h, keep: 3}\n"
+                                     "x: &x {concurrency: 3}\n"
+                                     "dbs:\n"
+                                     "  - path: /a.db\n"
+                                     "    meta-path: /m\n"
+                                     "    snapshot: {keep: 5}\n"
+                                     "    replica:\n"
+                                     "      url: s3://b/a\n"
+                                     "      retention: 48h\n"
+                                     "      <<: *x\n"
+                                     "  - dir: /d\n"
+                                     "    pattern: '*'\n"
+                                     "    meta-dir: /e\n"
+                                     "    replica: {url: 's3://b/d', sync-interval: 2s}\n");
+    const struct wr_config_db *db = &c->dbs[0], *of_dir;
+    const struct wr_config_replica *r = &db->replicas[0];
+    struct wr_err e = {0};
+
+    (void)state;
+    assert_string_equal(file, c->file);
+    T(db->line == 7 && r->line == 11);
+    assert_string_equal("own 8", from_of(db->settings, db->from, "meta-path"));
+    assert_string_equal("own 9", from_of(db->settings, db->from, "snapshot.keep"));
+    assert_string_equal("own 12", from_of(db->settings, db->from, "snapshot.retention"));
+    assert_string_equal("all 4", from_of(db->settings, db->from, "snapshot.interval"));
+    assert_string_equal("all 2", from_of(db->settings, db->from, "l0-retention"));
+    assert_string_equal("all 3", from_of(db->settings, db->from, "levels"));
+    assert_string_equal("all 1", from_of(r->settings, r->from, "part-size"));
+    assert_string_equal("own 5", from_of(r->settings, r->from, "concurrency"));
+    assert_string_equal("built in", from_of(r->settings, r->from, "sync-interval"));
+
+    T_OK(wr_config_find(t_call()->scratch, c, "/d/x", &of_dir, &e));
+    assert_string_equal("own 14", from_of(of_dir->settings, of_dir->from, "meta-path"));
+    assert_string_equal("all 4", from_of(of_dir->settings, of_dir->from, "snapshot.keep"));
+    r = &of_dir->replicas[0];
+    assert_string_equal("own 17", from_of(r->settings, r->from, "sync-interval"));
+}
+
 static void test_log_level(void **state)
 {
     (void)state;
@@ -1121,4 +1181,5 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
     T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
     T_TEST(test_text_is_cut_at_a_nul), T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find),
-    T_TEST(test_log_level), T_TEST(test_mutations), T_TEST(test_nomem))
+    T_TEST(test_log_level), T_TEST(test_where_settings_stand), T_TEST(test_mutations),
+    T_TEST(test_nomem))
