@@ -4,13 +4,18 @@
  * It changes nothing here and, in the stores, nothing for longer than a probe takes.
  */
 #include "cli/check_int.h"
+#include "cli/check_policy.h"
+#include "cli/check_procs.h"
 #include "cli/table.h"
 #include "daemon/dirs.h"
 #include "daemon/doc.h"
 
+#define REPLICAS_MAX 8 /* of one database, as the configuration has it */
+
 struct options {
     const char *config;
-    bool no_expand_env, json, no_probe;
+    bool no_expand_env, json, no_probe, policy;
+    int64_t timeout_ms;
 };
 
 static const struct wr_flag flags[] = {
@@ -20,6 +25,10 @@ static const struct wr_flag flags[] = {
         "leave $VARIABLES in the configuration alone"},
     {"no-probe", WR_FLAG_BOOL, offsetof(struct options, no_probe), NULL,
         "send nothing to the stores"},
+    {"timeout", WR_FLAG_SECONDS, offsetof(struct options, timeout_ms), "DURATION",
+        "for each step of a probe (default 10s)"},
+    {"policy", WR_FLAG_BOOL, offsetof(struct options, policy), NULL,
+        "print the least AWS policy for the replicas in S3, and nothing else"},
     {"json", WR_FLAG_BOOL, offsetof(struct options, json), NULL, "print JSON"},
     {0},
 };
@@ -28,12 +37,40 @@ static const struct wr_flag flags[] = {
 struct task {
     struct wr_check k;
     const struct options *o;
-    const struct wr_config_db *only; /* NULL: all of the configuration */
+    const struct wr_config_db **dbs; /* that are to be checked */
+    size_t ndbs;
+    struct wr_procs procs;
+    const char *const *probed[REPLICAS_MAX]; /* settings of the last store that was tried */
+    weir *w;
+    weir_cancel *cancel;
 };
 
-static void check_replica(struct task *t, const struct wr_config_replica *r)
+/* A database on its way through the replicas. */
+struct subject {
+    const struct wr_config_db *db;
+    struct wr_check_history history;
+    uint64_t bytes;
+};
+
+/* The databases of a directory share their settings and the place: one of them is tried for all. */
+static void probe(
+    struct task *t, const struct subject *s, size_t i, const struct wr_check_store *store)
+{
+    const struct wr_config_replica *r = &s->db->replicas[i];
+
+    if (i < REPLICAS_MAX && t->probed[i] == r->settings) {
+        wr_check_line(&t->k, "probe", "as of the database before, of the same directory");
+        return;
+    }
+    if (i < REPLICAS_MAX)
+        t->probed[i] = r->settings;
+    wr_check_probe(&t->k, t->w, t->cancel, r, store, s->history.retains, t->o->timeout_ms);
+}
+
+static void check_replica(struct task *t, const struct subject *s, size_t i)
 {
     struct wr_check *k = &t->k;
+    const struct wr_config_replica *r = &s->db->replicas[i];
     struct wr_check_store store = {0};
 
     wr_check_text(k, "url", wr_cli_url(k->cli, r->url));
@@ -41,10 +78,14 @@ static void check_replica(struct task *t, const struct wr_config_replica *r)
     wr_check_line(k, "replica", "%s", wr_cli_url(k->cli, r->url));
     if (!wr_check_replica_values(k, r, &store))
         return;
+    wr_check_tell_cost(k, &s->history, &store, s->bytes);
+    if (!t->o->no_probe)
+        probe(t, s, i, &store);
 }
 
-static void check_replicas(struct task *t, const struct wr_config_db *db)
+static void check_replicas(struct task *t, const struct subject *s)
 {
+    const struct wr_config_db *db = s->db;
     json_t *outer = t->k.at, *list = json_array();
 
     wr_check_set(&t->k, "replicas", list);
@@ -56,17 +97,17 @@ static void check_replicas(struct task *t, const struct wr_config_db *db)
             return;
         }
         t->k.at = one;
-        check_replica(t, &db->replicas[i]);
+        check_replica(t, s, i);
     }
     t->k.at = outer;
 }
 
-static void check_db(struct task *t, json_t *list, const struct wr_config_db *db)
+static void check_db(struct task *t, json_t *list, size_t i)
 {
     struct wr_check *k = &t->k;
-    struct wr_check_history history = {0};
+    const struct wr_config_db *db = t->dbs[i];
+    struct subject s = {.db = db};
     json_t *outer = k->at, *one = json_object();
-    uint64_t bytes;
 
     if (json_array_append_new(list, one) != 0) {
         k->lost = true;
@@ -76,9 +117,12 @@ static void check_db(struct task *t, json_t *list, const struct wr_config_db *db
     if (!k->json)
         (void)printf("%s\n", db->path);
     wr_check_text(k, "path", db->path);
-    wr_check_files(k, db, &bytes);
-    if (wr_check_db_values(k, db, &history))
-        check_replicas(t, db);
+    wr_check_files(k, db, &s.bytes);
+    wr_check_tell_procs(k, &t->procs, i);
+    if (wr_check_db_values(k, db, &s.history)) {
+        wr_check_tell_history(k, &s.history);
+        check_replicas(t, &s);
+    }
     wr_check_flush(k);
     if (!k->json)
         (void)putchar('\n');
@@ -102,7 +146,7 @@ static int finish(struct task *t)
     if (k->lost)
         return wr_cli_fail("cannot print all: is a path not UTF-8?", NULL);
     if (!k->json)
-        (void)printf("%u error%s, %u warning%s\n", errors, errors == 1 ? "" : "s", warnings,
+        (void)printf("\n%u error%s, %u warning%s\n", errors, errors == 1 ? "" : "s", warnings,
             warnings == 1 ? "" : "s");
     else if (!wr_json_print(json_incref(k->at)))
         return wr_cli_fail("cannot print as JSON", NULL);
@@ -116,26 +160,39 @@ static int work(void *arg, weir *w, weir_cancel *cancel)
     const struct wr_config *c = k->config;
     json_t *list = json_array();
 
-    (void)w;
-    (void)cancel;
+    t->w = w;
+    t->cancel = cancel;
+    wr_procs_find(k->cli->arena, t->dbs, t->ndbs, &t->procs);
     wr_check_text(k, "config", c->file);
     wr_check_set(k, "databases", list);
-    if (t->only)
-        check_db(t, list, t->only);
-    for (size_t i = 0; !t->only && i < c->ndbs; i++)
-        check_db(t, list, &c->dbs[i]);
-    tell_warnings(k);
-    if (!t->only && c->ndbs == 0)
-        wr_check_find(k, WR_CHECK_ERROR, "the configuration has no database");
-    if (k->first && !k->json)
+    for (size_t i = 0; i < t->ndbs; i++)
+        check_db(t, list, i);
+    if (!k->json)
         (void)printf("%s\n", c->file ? c->file : "all");
+    wr_check_tell_limits(k, &t->procs, t->ndbs);
+    tell_warnings(k);
+    if (t->ndbs == 0)
+        wr_check_find(k, WR_CHECK_ERROR, "the configuration has no database");
     wr_check_flush(k);
     return finish(t);
+}
+
+/* NULL: all of them. False: no memory. */
+static bool choose(struct task *t, const struct wr_config_db *only)
+{
+    const struct wr_config *c = t->k.config;
+
+    t->ndbs = only ? 1 : c->ndbs;
+    t->dbs = wr_arena_array(t->k.cli->arena, t->ndbs + 1, sizeof(*t->dbs));
+    for (size_t i = 0; t->dbs && i < t->ndbs; i++)
+        t->dbs[i] = only ? only : &c->dbs[i];
+    return t->dbs != NULL;
 }
 
 static bool load(struct task *t, struct wr_cli *cli, const struct wr_args *args)
 {
     const struct options *o = t->o;
+    const struct wr_config_db *only = NULL;
     struct wr_config *c = NULL;
     struct wr_err e = {0};
     enum wr_status st;
@@ -149,12 +206,46 @@ static bool load(struct task *t, struct wr_cli *cli, const struct wr_args *args)
         if (st == WR_OK && args->n == 0)
             st = wr_dirs_expand(cli->arena, c, false, true, NULL, &e);
         if (st == WR_OK && args->n == 1)
-            st = wr_config_find(cli->arena, c, args->positional[0], &t->only, &e);
+            st = wr_config_find(cli->arena, c, args->positional[0], &only, &e);
     }
     t->k.config = c;
+    if (st == WR_OK && !choose(t, only))
+        st = wr_fail(&e, WR_NOMEM, "out of memory");
     if (st != WR_OK)
         (void)wr_cli_fail(e.text, NULL);
     return st == WR_OK;
+}
+
+/* Of all replicas in S3; what is wrong with others does not matter. */
+static int print_policy(struct task *t)
+{
+    struct wr_check *k = &t->k;
+    struct wr_policy p;
+    size_t n = 0;
+
+    k->json = true; /* no lines */
+    wr_policy_begin(&p);
+    for (size_t i = 0; i < t->ndbs; i++) {
+        const struct wr_config_db *db = t->dbs[i];
+        bool deletes = wr_config_retains(db->settings);
+
+        for (size_t j = 0; j < db->nreplicas; j++) {
+            struct wr_check_store store = {0};
+
+            if (!wr_check_replica_values(k, &db->replicas[j], &store) || !store.bucket)
+                continue;
+            wr_policy_add(
+                &p, store.bucket, store.prefix ? store.prefix : "", deletes, store.kms_key);
+            n++;
+        }
+    }
+    for (const struct wr_check_finding *f = k->first; f; f = f->next)
+        if (f->weight == WR_CHECK_ERROR)
+            return wr_policy_drop(&p), wr_cli_fail(f->text, NULL);
+    if (n == 0)
+        return wr_policy_drop(&p), wr_cli_fail("there is no replica in S3", NULL);
+    return wr_json_print(wr_policy_end(&p)) ? WR_EXIT_OK
+                                            : wr_cli_fail("cannot print as JSON", NULL);
 }
 
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
@@ -167,7 +258,9 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
     if (!wr_cli_parse(cli, &wr_command_check, argc, argv, &o, &args, &code))
         return code;
     wr_check_init(&t.k, cli, o.json);
-    code = load(&t, cli, &args) ? wr_cli_run(cli, work, &t) : WR_EXIT_FAILED;
+    code = WR_EXIT_FAILED;
+    if (load(&t, cli, &args))
+        code = o.policy ? print_policy(&t) : wr_cli_run(cli, work, &t);
     json_decref(t.k.at);
     return code;
 }
@@ -179,11 +272,13 @@ static const char *const examples[] = {
 const struct wr_command wr_command_check = {
     .name = "check",
     .summary = "say what a configuration will really do, and what is wrong with it",
-    .about = "Say for each database and replica which settings count and who gave them, and what "
-             "is wrong\n"
-             "with files, rights and the like. Exit code: 0 if all is well, 2 if there are "
-             "warnings, 1 if there\n"
-             "are errors.",
+    .about =
+        "Say for each database and replica which settings count and who gave them, what may be "
+        "lost\nand restored, and what it costs; try each store with small objects that are "
+        "deleted again;\n"
+        "and say what is wrong. Exit code: 0 if all is well, 2 if there are "
+        "warnings, 1 if there\n"
+        "are errors.",
     .synopsis = synopsis,
     .examples = examples,
     .flags = flags,

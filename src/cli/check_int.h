@@ -70,8 +70,8 @@ struct wr_check_store {
     int64_t sync_ms;
     uint64_t part_size; /* bytes; 0: no parts */
     bool is_s3;
-    bool elsewhere; /* it is not Amazon's */
-    bool kms;       /* objects are encrypted by a key of its own */
+    bool elsewhere;                        /* it is not Amazon's */
+    const char *kms_key, *bucket, *prefix; /* NULL: none */
 };
 bool wr_check_replica_values(struct wr_check *k, const struct wr_config_replica *r,
     struct wr_check_store *ret) WR_MUST_CHECK;
@@ -123,5 +123,33 @@ void wr_check_header(const uint8_t *p, size_t n, struct wr_check_file *ret);
 
 /* Look, tell and judge; *ret_bytes: the size of the database, 0 without one. */
 void wr_check_files(struct wr_check *k, const struct wr_config_db *db, uint64_t *ret_bytes);
+
+/* ---- check_history.c: what may be lost, what can be restored, what it costs ---- */
+
+void wr_check_tell_history(struct wr_check *k, const struct wr_check_history *h);
+void wr_check_tell_cost(struct wr_check *k, const struct wr_check_history *h,
+    const struct wr_check_store *store, uint64_t db_bytes);
+
+/* ---- check_rights.c: what a failed step of a probe (WEIR_PROBE_*) means ---- */
+
+/* What it needs in S3; `kms`: objects are encrypted with a key of their own. */
+const char *wr_check_action(int step, bool kms);
+/* `retains`: old files are to be deleted. */
+enum wr_check_weight wr_check_step_weight(int step, int code, bool retains);
+
+/* ---- check_store.c: does the store do what is needed ---- */
+
+/* Probe it, with `step_ms` for each step, and tell. */
+void wr_check_probe(struct wr_check *k, weir *w, weir_cancel *cancel,
+    const struct wr_config_replica *r, const struct wr_check_store *store, bool retains,
+    int64_t step_ms);
+
+/* ---- check_machine.c: processes and limits ---- */
+
+struct wr_procs;
+/* Those that have the i-th database open. */
+void wr_check_tell_procs(struct wr_check *k, const struct wr_procs *procs, size_t i);
+/* Whether so many databases fit. */
+void wr_check_tell_limits(struct wr_check *k, const struct wr_procs *procs, size_t ndbs);
 
 #endif

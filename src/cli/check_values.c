@@ -11,6 +11,7 @@
 struct value {
     const char *key, *text;
     bool given;
+    bool of_env; /* maybe for other programs */
 };
 
 /* The values of one database or replica on their way to the printer. */
@@ -96,8 +97,10 @@ static void take(void *arg, const weir_setting *s)
         return;
     if (place)
         from = place->at_top ? "all" : "own";
-    v->list[v->n++] = (struct value){keep(v->k, s->key), keep(v->k, secret ? "?" : s->value),
-        !wr_str_eq(wr_str(from), WR_STR("built in"))};
+    v->list[v->n++] = (struct value){.key = keep(v->k, s->key),
+        .text = keep(v->k, secret ? "?" : s->value),
+        .given = !wr_str_eq(wr_str(from), WR_STR("built in")),
+        .of_env = s->from == WEIR_FROM_ENV};
     add_json(v, s, secret ? NULL : text, from, place);
     if (!v->list[v->n - 1].given) {
         if (!wr_str_eq(wr_str(text), WR_STR("0"))) /* nothing of a kind is kept: no news */
@@ -136,6 +139,13 @@ static const struct value *find(const struct values *v, const char *key)
     return NULL;
 }
 
+static const char *text_of(const struct values *v, const char *key)
+{
+    const struct value *x = find(v, key);
+
+    return x ? x->text : NULL;
+}
+
 /* 0: there is none. */
 static int64_t span_ms(const struct values *v, const char *key)
 {
@@ -171,7 +181,10 @@ static void say_idle(void *arg, const char *key, const char *why)
 {
     const struct values *v = arg;
     const struct wr_config_from *place = find_from(v, key);
+    const struct value *x = find(v, key);
 
+    if (x && x->of_env)
+        return;
     if (place)
         wr_check_find(v->k, WR_CHECK_WARNING, "%s:%lu: \"%s\" has no effect: %s",
             v->k->config->file, (unsigned long)place->line, key, why);
@@ -273,7 +286,9 @@ bool wr_check_replica_values(
     endpoint = find(&v, "endpoint");
     *ret = (struct wr_check_store){.sync_ms = ns / 1000000,
         .is_s3 = wr_str_eq(wr_str(r->type), WR_STR("s3")),
-        .kms = find(&v, "sse-kms-key-id") != NULL,
+        .kms_key = text_of(&v, "sse-kms-key-id"),
+        .bucket = text_of(&v, "bucket"),
+        .prefix = text_of(&v, "prefix"),
         .elsewhere = endpoint && !strstr(endpoint->text, "amazonaws.com")};
     if (find(&v, "part-size"))
         (void)wr_parse_size(wr_str(find(&v, "part-size")->text), &ret->part_size);

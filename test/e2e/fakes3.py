@@ -27,10 +27,12 @@ ERROR = "<?xml version='1.0'?><Error><Code>%s</Code><Message>%s</Message></Error
 
 class FakeS3:
     """On loopback, in threads. What `tls` (an ssl.SSLContext), `keys` and `lie` are may change at any
-    time; `lie(method, path, query, answer)` may return another (status, headers, body)."""
+    time; `lie(method, path, query, answer)` may return another (status, headers, body). With
+    `unconditional` it takes no notice of the conditions of a PUT."""
 
     def __init__(self, top, tls=None):
-        self.top, self.keys, self.lie = top, None, None
+        self.top, self.keys, self.lie, self.unconditional = top, None, None, False
+        self.uploads = {}  # of which parts have come: {number: bytes}
         self.requests, self.lock = [], threading.Lock()
         self.times = {}  # of objects: the one that came with it
         fake = self
@@ -62,7 +64,7 @@ class FakeS3:
     def keys_there(self):
         for directory, _, files in os.walk(self.top):
             for f in files:
-                if f.endswith(".ltx"):
+                if f.endswith(".ltx") or f.startswith("weir-probe-"):
                     name = os.path.relpath(os.path.join(directory, f), self.top)
                     yield re.sub(r"/ltx/(\d+)/", lambda m: "/%04x/" % int(m[1]), name)
 
@@ -122,8 +124,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 if os.path.isfile(s.file(k.decode())):
                     os.remove(s.file(k.decode()))
             return 200, [], b"<DeleteResult></DeleteResult>"
+        if "uploads" in query or "uploadId" in query:
+            return self.upload(key, name, query, body)
         if self.command == "PUT" and not query:
-            if os.path.exists(name) and self.headers.get("If-None-Match") == "*":
+            if os.path.exists(name) and self.headers.get("If-None-Match") == "*" and not s.unconditional:
                 return 412, [], (ERROR % ("PreconditionFailed", "it exists")).encode()
             os.makedirs(os.path.dirname(name), exist_ok=True)
             with open(name + "~", "wb") as f:
@@ -151,6 +155,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.command in ("GET", "HEAD"):
             return 404, [], (ERROR % ("NoSuchKey", "no such key")).encode()
         return 501, [], (ERROR % ("NotImplemented", "not in this fake")).encode()
+
+    def upload(self, key, name, query, body):
+        """One request of an upload in parts; what it is for is in its answer."""
+        s, upload = self.server_state, query.get("uploadId", key)
+        if self.command == "POST" and "uploads" in query:
+            s.uploads[upload] = {}
+            return 200, [], ("<InitiateMultipartUploadResult><UploadId>%s</UploadId>"
+                             "</InitiateMultipartUploadResult>" % upload).encode()
+        if upload not in s.uploads:
+            return 404, [], (ERROR % ("NoSuchUpload", "no such upload")).encode()
+        if self.command == "PUT":
+            s.uploads[upload][int(query["partNumber"])] = body
+            return 200, [("ETag", tag(body))], b""
+        parts = s.uploads.pop(upload)
+        if self.command == "DELETE":
+            return 204, [], b""
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        data = b"".join(parts[n] for n in sorted(parts))
+        with open(name, "wb") as f:
+            f.write(data)
+        return 200, [], ("<CompleteMultipartUploadResult><ETag>%s</ETag>"
+                         "</CompleteMultipartUploadResult>" % tag(data)).encode()
 
     def list(self, query):
         s, prefix = self.server_state, query.get("prefix", "")

@@ -2,10 +2,18 @@
  * The command check: what it says of settings, files and stores, each judgement by itself and the
  * whole over real files.
  */
+#include "cli/check_cost.h"
 #include "cli/check_int.h"
+#include "cli/check_policy.h"
+#include "cli/check_procs.h"
+#include "cli/check_version.h"
+#include "fake/s3d.h"
 #include "unit/cli/run_command.h"
 
+#include <math.h>
+
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct wr_arena arena;
@@ -178,6 +186,186 @@ static void headers_are_read(void **state)
     T(!f.is_database);
 }
 
+/* ---- cost ---- */
+
+#define DAY_MS ((int64_t)86400000)
+
+static const struct wr_cost_of usual = {.sync_ms = 1000,
+    .levels = 3,
+    .level_ms = {30000, 300000, 3600000},
+    .snapshot_ms = DAY_MS,
+    .keep_ms = DAY_MS,
+    .l0_ms = 300000,
+    .db_bytes = 1000000,
+    .part_size = 5 << 20};
+
+static void near(double want, double got)
+{
+    if (fabs(want - got) > want / 1e6 + 1e-9)
+        fail_msg("want %f, got %f", want, got);
+}
+
+static void a_month_has_its_price(void **state)
+{
+    struct wr_cost_of of = usual;
+    struct wr_cost c;
+
+    (void)state;
+    wr_cost_idle(&of, &c);
+    T(c.writes == 0 && c.reads == 0 && c.lists == 0 && c.usd == 0 && c.snapshot_bytes == 0);
+    near(2e6, c.stored_bytes);
+
+    wr_cost_busy(&of, &c);
+    near(2592000 + 86400 + 8640 + 720 + 30, c.writes);
+    near(2687790 * 0.005 / 1000, c.usd);
+    near(30e6, c.snapshot_bytes);
+    near(0.002 * 0.023, c.usd_stored);
+    T(!c.unbounded);
+
+    of.db_bytes = (uint64_t)50 << 20; /* ten parts, a beginning and an end */
+    wr_cost_busy(&of, &c);
+    near(2592000 + 86400 + 8640 + 720 + 30 * 12, c.writes);
+    of.part_size = 0;
+    wr_cost_busy(&of, &c);
+    near(2687790, c.writes);
+
+    of.sync_ms = 0;
+    wr_cost_busy(&of, &c);
+    T(c.unbounded);
+    near(2687790 - 2592000, c.writes);
+
+    of = usual;
+    of.snapshot_ms = 0;
+    of.levels = 0;
+    of.kept = 6;
+    wr_cost_busy(&of, &c);
+    near(2592000, c.writes);
+    near(7e6, c.stored_bytes);
+    T(c.snapshot_bytes == 0);
+
+    of = usual;
+    of.verify_ms =
+        DAY_MS; /* of 2 snapshots and one file a level; what is there when all is written */
+    wr_cost_idle(&of, &c);
+    near(30 * 6, c.reads);
+    near(30 * (6.0 / 1000 + 5), c.lists);
+    wr_cost_busy(&of, &c);
+    near(30 * (2 + 300 + 5760 + 576 + 48), c.reads);
+}
+
+/* ---- versions ---- */
+
+static const char source[] =
+    "2022-12-28 14:03:47 df5c253c0b3dd24916e4ec7cf77d3db5294cc9fd45ae7b9c5e82ad8197f38a24";
+
+static int version_of(const char *a, const char *b, bool with_source)
+{
+    struct wr_version_scan s = {0};
+    uint8_t p[400] = "x";
+    size_t n = 10;
+
+    n += (size_t)snprintf((char *)p + n, 50, "%s", a) + 1;
+    n += (size_t)snprintf((char *)p + n, 50, "%s", b) + 1;
+    if (with_source)
+        n += (size_t)snprintf((char *)p + n, 100, "%s", source);
+    wr_version_scan(&s, p, n);
+    return wr_version_found(&s);
+}
+
+static void versions_are_found(void **state)
+{
+    struct wr_version_scan s = {0};
+
+    (void)state;
+    T(version_of("3.40.1", "", true) == 3040001);
+    T(version_of("3.40.1", "3.40.1", true) == 3040001);
+    T(version_of("3.7.17", "text", true) == 3007017);
+    T(version_of("3.40.1", "3.2.1", true) == 0); /* which one? */
+    T(version_of("3.40.1", "", false) == 0);
+    T(version_of("3.40.1.2", "3.40", true) == 0);
+    T(version_of("3.400.1", "3.40.", true) == 0);
+    T(version_of("3.x.1", "13.4.1", true) == 0);
+    wr_version_scan(&s, (const uint8_t *)source, sizeof(source) - 30);
+    T(!s.has_source);
+    wr_version_scan(&s, (const uint8_t *)source, sizeof(source));
+    T(s.has_source && wr_version_found(&s) == 0);
+    wr_version_scan(&s,
+        (const uint8_t *)"\0"
+                         "3.51.3",
+        8);
+    T(wr_version_found(&s) == 3051003);
+}
+
+static void versions_with_the_bug(void **state)
+{
+    static const struct {
+        int version;
+        bool bug;
+    } cases[] = {{0, false}, {3006023, false}, {3007000, true}, {3040001, true}, {3044005, true},
+        {3044006, false}, {3044009, false}, {3045000, true}, {3050006, true}, {3050007, false},
+        {3051000, true}, {3051002, true}, {3051003, false}, {3052000, true}, {3053000, false},
+        {4000000, false}};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++)
+        if (wr_version_has_reset_bug(cases[i].version) != cases[i].bug)
+            fail_msg("%d", cases[i].version);
+}
+
+/* ---- rights ---- */
+
+static void failures_have_weights_and_rights(void **state)
+{
+    (void)state;
+    T(wr_check_step_weight(WEIR_PROBE_CREATE, WEIR_UNSUPPORTED, true) == WR_CHECK_WARNING);
+    T(wr_check_step_weight(WEIR_PROBE_CREATE, WEIR_AUTH, true) == WR_CHECK_ERROR);
+    T(wr_check_step_weight(WEIR_PROBE_DELETE, WEIR_AUTH, true) == WR_CHECK_ERROR);
+    T(wr_check_step_weight(WEIR_PROBE_DELETE, WEIR_AUTH, false) == WR_CHECK_NOTE);
+    T(wr_check_step_weight(WEIR_PROBE_DELETE, WEIR_BUSY, false) == WR_CHECK_ERROR);
+    T(wr_check_step_weight(WEIR_PROBE_PUT, WEIR_UNSUPPORTED, false) == WR_CHECK_ERROR);
+    assert_string_equal("s3:DeleteObject", wr_check_action(WEIR_PROBE_DELETE, true));
+    assert_string_equal("s3:PutObject", wr_check_action(WEIR_PROBE_PUT, false));
+    assert_string_equal(
+        "s3:GetObject, and kms:Decrypt of the key", wr_check_action(WEIR_PROBE_GET, true));
+    assert_string_equal("s3:ListBucket, of the bucket", wr_check_action(WEIR_PROBE_LIST, true));
+}
+
+static void policies_are_small(void **state)
+{
+    static char longest[4000];
+    struct wr_policy p;
+    char text[2048];
+    json_t *j;
+
+    (void)state;
+    wr_policy_begin(&p);
+    wr_policy_add(&p, "b", "x/", false, NULL);
+    wr_policy_add(&p, "b", "y/", true, "arn:aws:kms:r:1:key/k");
+    wr_policy_add(&p, "arn:aws:s3:r:1:accesspoint/p", "z/", false, NULL);
+    j = wr_policy_end(&p);
+    text[json_dumpb(json_object_get(j, "Statement"), text, sizeof(text) - 1, JSON_COMPACT)] = 0;
+    assert_string_equal(
+        "[{\"Effect\":\"Allow\",\"Action\":[\"s3:ListBucket\"],\"Resource\":\"arn:aws:s3:::b\"},"
+        "{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\",\"s3:PutObject\","
+        "\"s3:AbortMultipartUpload\"],\"Resource\":\"arn:aws:s3:::b/x/*\"},"
+        "{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\",\"s3:PutObject\","
+        "\"s3:AbortMultipartUpload\",\"s3:DeleteObject\"],\"Resource\":\"arn:aws:s3:::b/y/*\"},"
+        "{\"Effect\":\"Allow\",\"Action\":[\"kms:GenerateDataKey\",\"kms:Decrypt\"],"
+        "\"Resource\":\"arn:aws:kms:r:1:key/k\"},"
+        "{\"Effect\":\"Allow\",\"Action\":[\"s3:ListBucket\"],"
+        "\"Resource\":\"arn:aws:s3:r:1:accesspoint/p\"},"
+        "{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\",\"s3:PutObject\","
+        "\"s3:AbortMultipartUpload\"],"
+        "\"Resource\":\"arn:aws:s3:r:1:accesspoint/p/object/z/*\"}]",
+        text);
+    json_decref(j);
+
+    memset(longest, 'a', sizeof(longest) - 1);
+    wr_policy_begin(&p);
+    wr_policy_add(&p, "b", longest, false, NULL);
+    T(!wr_policy_end(&p));
+}
+
 /* ---- the command ---- */
 
 static char config[1024];
@@ -325,6 +513,117 @@ static void what_is_wrong_has_an_exit_code(void **state)
     expect_out("the configuration has no database");
 }
 
+/* Over the strict fake server: what the end-to-end test cannot ask of another one. */
+static void a_store_is_tried(void **state)
+{
+    struct s3d *d = s3d_start();
+    const char *url = s3d_url(d, "/p");
+
+    (void)state;
+    T(setenv("NO_PROXY", "*", 1) == 0 && setenv("AWS_ACCESS_KEY_ID", S3D_ACCESS, 1) == 0);
+    T(setenv("AWS_SECRET_ACCESS_KEY", S3D_SECRET, 1) == 0);
+    assert_int_equal(WR_EXIT_OK, RUN(check, t_path(dir, "app.db"), url));
+    expect_out("  probe       put ");
+    expect_out("2.69 million PUT, $13.44 a month at most");
+    expect_out("idle: no request, $0.00 a month");
+    T(s3d_objects(d) == 0);
+
+    s3d_opts(d)->clock_ahead_s = 200;
+    assert_int_equal(WR_EXIT_WARNINGS, RUN(check, t_path(dir, "app.db"), url));
+    expect_out("s ahead of this machine's");
+    s3d_opts(d)->clock_ahead_s = -200;
+    assert_int_equal(WR_EXIT_WARNINGS, RUN(check, t_path(dir, "app.db"), url));
+    expect_out("s behind this machine's");
+    s3d_opts(d)->clock_ahead_s = 0;
+
+    s3d_opts(d)->secret = "another";
+    assert_int_equal(WR_EXIT_FAILED, RUN(check, t_path(dir, "app.db"), url));
+    expect_out("put FAILED after ");
+    expect_out("SignatureDoesNotMatch");
+    expect_out("; it needs s3:PutObject\n");
+    T(!strstr(out, S3D_SECRET));
+    s3d_opts(d)->secret = NULL;
+
+    s3d_opts(d)->no_condition = true;
+    assert_int_equal(WR_EXIT_WARNINGS, RUN(check, t_path(dir, "app.db"), url));
+    expect_out("the store has no conditional writes: of two that replicate to the same place");
+    T(unsetenv("AWS_ACCESS_KEY_ID") == 0 && unsetenv("AWS_SECRET_ACCESS_KEY") == 0);
+    s3d_stop(d);
+}
+
+static void a_directory_is_left_as_it_was(void **state)
+{
+    char url[1200];
+
+    (void)state;
+    (void)snprintf(url, sizeof(url), "file://%s/a/b/c/", dir);
+    assert_int_equal(WR_EXIT_OK, RUN(check, t_path(dir, "app.db"), url));
+    expect_out("  probe       put ");
+    T(access(t_path(dir, "a"), F_OK) != 0);
+    T(mkdir(t_path(dir, "a"), 0755) == 0);
+    assert_int_equal(WR_EXIT_OK, RUN(check, t_path(dir, "app.db"), url));
+    T(access(t_path(dir, "a"), F_OK) == 0 && access(t_path(dir, "a/b"), F_OK) != 0);
+    t_spew(t_path(dir, "a/b"), "", 0);
+    assert_int_equal(WR_EXIT_FAILED, RUN(check, t_path(dir, "app.db"), url));
+    T(access(t_path(dir, "a/b"), F_OK) == 0);
+}
+
+static void a_directory_of_databases_is_tried_once(void **state)
+{
+    (void)state;
+    make_db(t_path(dir, "two.db"));
+    write_config("dbs:\n"
+                 "  - dir: %s\n"
+                 "    pattern: '*.db'\n"
+                 "    replica: {url: 'file://%s/r'}\n",
+        dir, dir);
+    assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config));
+    expect_out("%s/app.db\n", dir);
+    expect_out("%s/two.db\n", dir);
+    expect_out("  probe       put ");
+    expect_out("  probe       as of the database before, of the same directory\n");
+    expect_out("  limits      80 descriptors are needed, ");
+}
+
+static void too_many_databases(void **state)
+{
+    const struct wr_procs none = {.unread = 3};
+    struct rlimit limit;
+    struct wr_check k;
+
+    (void)state;
+    T(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_max == RLIM_INFINITY)
+        return; /* there cannot be too many */
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    wr_check_init(&k, &cli, true);
+    wr_check_tell_limits(&k, &none, (size_t)limit.rlim_max / 8);
+    T(k.counts[WR_CHECK_ERROR] == 1 && k.counts[WR_CHECK_NOTE] == 1);
+    T(strstr(k.first->text, "raise it (ulimit -Hn, LimitNOFILE=)"));
+    T(strstr(k.first->next->text, "3 processes of other users could not be looked at"));
+    json_decref(k.at);
+    wr_arena_release(&arena);
+}
+
+static void history_in_words(void **state)
+{
+    (void)state;
+    write_config("snapshot: {keep-daily: 7, keep: 2}\n"
+                 "levels: []\n"
+                 "l0-retention: 90m\n"
+                 "sync-interval: 0s\n"
+                 "dbs:\n  - {path: %s/app.db, replica: {url: 's3://b/x'}}\n",
+        dir);
+    assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config, "-no-probe"));
+    expect_out("to every state sent in the last 90m\n");
+    expect_out("to each snapshot of the last 24h\n");
+    expect_out("to up to 9 states from before that\n");
+    expect_out("may lose    what an upload takes\n");
+    expect_out("30 PUT, and one PUT for each transaction, $0.00 a month at most");
+    assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config, "-policy"));
+    expect_out("arn:aws:s3:::b/x/*");
+}
+
 static void wrong_usage(void **state)
 {
     (void)state;
@@ -342,9 +641,19 @@ int main(int argc, char **argv)
         T_TEST(keys_that_do_nothing),
         T_TEST(files_are_judged),
         T_TEST(headers_are_read),
+        T_TEST(a_month_has_its_price),
+        T_TEST(versions_are_found),
+        T_TEST(versions_with_the_bug),
+        T_TEST(failures_have_weights_and_rights),
+        T_TEST(policies_are_small),
         cmocka_unit_test_setup(values_and_who_said_so, set_up),
         cmocka_unit_test_setup(the_environment_is_named, set_up),
         cmocka_unit_test_setup(what_is_wrong_has_an_exit_code, set_up),
+        cmocka_unit_test_setup(a_store_is_tried, set_up),
+        cmocka_unit_test_setup(a_directory_is_left_as_it_was, set_up),
+        cmocka_unit_test_setup(a_directory_of_databases_is_tried_once, set_up),
+        T_TEST(too_many_databases),
+        cmocka_unit_test_setup(history_in_words, set_up),
         cmocka_unit_test_setup(wrong_usage, set_up),
     };
 
