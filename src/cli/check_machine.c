@@ -31,8 +31,9 @@ static void tell_one(
 
     version_text(version, p->version);
     if (json_array_append_new(
-            list, json_pack("{s:I, s:s, s:s?, s:b}", "pid", (json_int_t)p->pid, "name", p->name,
-                      "sqlite", p->version ? version : NULL, "wal_reset_bug", bug)) != 0)
+            list, json_pack("{s:I, s:s, s:s?, s:b, s:b}", "pid", (json_int_t)p->pid, "name",
+                      p->name, "sqlite", p->version ? version : NULL, "wal_reset_bug", (int)bug,
+                      "is_weir", (int)p->ours)) != 0)
         k->lost = true;
     if (shown)
         wr_check_line(
@@ -52,7 +53,8 @@ void wr_check_tell_procs(struct wr_check *k, const struct wr_procs *procs, size_
         if (p->db != i)
             continue;
         tell_one(k, p, list, n ? "" : "open in", n < SHOWN);
-        if (wr_version_has_reset_bug(p->version) && (!worst || p->version < worst->version))
+        if (!p->ours && wr_version_has_reset_bug(p->version) &&
+            (!worst || p->version < worst->version))
             worst = p;
         n++;
     }

@@ -1,12 +1,16 @@
 /*
  * check_procs.c - see check_procs.h.
  *
- *   /proc/PID/fd/N     stat(2) follows it to the file that is open, and opens nothing
+ *   /proc/PID/fd/N     readlink(2) tells the name; where it is that of a database, stat(2) follows
+ *                      it to the file and opens nothing. Others are left alone: one on a network
+ *                      that hangs would have us hang
  *   /proc/PID/maps     the libraries it runs; below /proc/PID/root, if it has another root than we
  *   /proc/PID/exe      the program, where SQLite may be a part of it
  */
 #include "cli/check_procs.h"
 
+#include "base/file.h"
+#include "base/mem.h"
 #include "cli/check_version.h"
 
 #include <dirent.h>
@@ -34,7 +38,9 @@ struct code {
 struct search {
     struct wr_procs *out;
     struct file_id *ids; /* sorted */
+    const char **names;  /* of these files, without directories; sorted */
     size_t n;
+    uint64_t exe_dev, exe_ino; /* of this program */
     struct code codes[CODES];
     size_t ncodes;
     uint8_t *piece;
@@ -47,6 +53,11 @@ static int compare_ids(const void *a, const void *b)
     if (x->dev != y->dev)
         return x->dev < y->dev ? -1 : 1;
     return x->ino == y->ino ? 0 : x->ino < y->ino ? -1 : 1;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 static int compare_procs(const void *a, const void *b)
@@ -149,6 +160,16 @@ static void name_of(uint64_t pid, char *out, size_t n)
         (void)fclose(f);
 }
 
+static bool is_ours(const struct search *s, uint64_t pid)
+{
+    char path[64];
+    struct stat st;
+
+    (void)snprintf(path, sizeof(path), "/proc/%llu/exe", (unsigned long long)pid);
+    return stat(path, &st) == 0 && (uint64_t)st.st_dev == s->exe_dev &&
+           (uint64_t)st.st_ino == s->exe_ino;
+}
+
 static bool noted(const struct wr_procs *p, uint64_t pid, size_t db)
 {
     for (size_t i = p->n; i-- > 0 && p->list[i].pid == pid;)
@@ -167,6 +188,7 @@ static void note(struct search *s, uint64_t pid, size_t db)
     p = &out->list[out->n];
     *p = (struct wr_proc){.db = db, .pid = pid};
     name_of(pid, p->name, sizeof(p->name));
+    p->ours = is_ours(s, pid);
     p->version = out->n > 0 && p[-1].pid == pid ? p[-1].version : version_of(s, pid);
     out->n++;
 }
@@ -174,8 +196,18 @@ static void note(struct search *s, uint64_t pid, size_t db)
 static void look_at_file(struct search *s, uint64_t pid, const char *path)
 {
     struct file_id want, *found;
+    char target[PATH_MAX];
+    const char *name;
     struct stat st;
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
 
+    if (n <= 0)
+        return;
+    target[n] = '\0';
+    name = strrchr(target, '/');
+    name = name ? name + 1 : target;
+    if (!bsearch(&name, s->names, s->n, sizeof(*s->names), compare_names))
+        return;
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return;
     want = (struct file_id){.dev = (uint64_t)st.st_dev, .ino = (uint64_t)st.st_ino};
@@ -218,28 +250,49 @@ static void look_at_all(struct search *s)
         (void)closedir(dir);
 }
 
+/* One that is not there is open nowhere. */
+static void add_db(struct search *s, struct wr_arena *a, const char *path, size_t i)
+{
+    const struct wr_fs *fs = wr_fs_posix();
+    char *real = NULL;
+    struct stat st;
+    struct wr_str name;
+
+    if (stat(path, &st) != 0 || fs->resolve(fs, path, &real, NULL) != WR_OK)
+        return;
+    name = wr_arena_str(a, wr_path_base(real));
+    wr_free(real);
+    if (!name.p)
+        return;
+    s->names[s->n] = name.p;
+    s->ids[s->n++] = (struct file_id){(uint64_t)st.st_dev, (uint64_t)st.st_ino, i};
+}
+
 void wr_procs_find(
     struct wr_arena *a, const struct wr_config_db *const *dbs, size_t n, struct wr_procs *ret)
 {
     struct search *s = wr_arena_alloc(a, sizeof(*s));
+    struct stat exe;
 
     *ret = (struct wr_procs){.list = wr_arena_array(a, WR_PROCS_MAX, sizeof(*ret->list))};
     if (s) {
         s->out = ret;
         s->ids = wr_arena_array(a, n + 1, sizeof(*s->ids));
+        s->names = wr_arena_array(a, n + 1, sizeof(*s->names));
         s->piece = wr_arena_alloc(a, PIECE);
     }
-    if (!s || !s->ids || !s->piece || !ret->list) {
+    if (!s || !s->ids || !s->names || !s->piece || !ret->list) {
         ret->unknown = true;
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        struct stat st;
-
-        if (stat(dbs[i]->path, &st) == 0)
-            s->ids[s->n++] = (struct file_id){(uint64_t)st.st_dev, (uint64_t)st.st_ino, i};
-    }
+    for (size_t i = 0; i < n; i++)
+        add_db(s, a, dbs[i]->path, i);
     qsort(s->ids, s->n, sizeof(*s->ids), compare_ids);
+    qsort(s->names, s->n, sizeof(*s->names), compare_names);
+    if (stat("/proc/self/exe", &exe) == 0) {
+        s->exe_dev = (uint64_t)exe.st_dev;
+        s->exe_ino = (uint64_t)exe.st_ino;
+    }
     look_at_all(s);
     qsort(ret->list, ret->n, sizeof(*ret->list), compare_procs);
 }

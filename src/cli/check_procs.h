@@ -14,6 +14,7 @@ struct wr_proc {
     uint64_t pid;
     char name[32];
     int version; /* check_version.h; 0: unknown */
+    bool ours;   /* it runs the same program as this process */
 };
 
 /* frozen; in the arena. */

@@ -85,6 +85,7 @@ def processes(f, check):
     """A writer is found, with its SQLite, and neither stopped nor disturbed."""
     path = f.path("app.db")
     make_db(path)
+    weir = kit.Weir(check.exe, path, "file://" + f.path("other"), f.path("log"))
     writer = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True)
     try:
         writer.stdout.readline()
@@ -98,9 +99,19 @@ def processes(f, check):
                     "no warning of the bug: %d %s" % (code, check.out))
         f.check(all(s["ok"] for s in steps(report).values()) and len(steps(report)) == 6,
                 "a directory does not pass: %s" % check.out)
+        weir.start()
+        f.check(kit.wait_until(lambda: kit.txids(f.path("other"))), "weir does not replicate")
+        code, report = check.json(path, "file://" + f.path("replica"))
+        found = {p["pid"]: p["is_weir"] for p in report["databases"][0]["open_in"]}
+        f.check(found == {writer.pid: False, weir.process.pid: True}, "beside weir: %s" % found)
+        f.check(not any("(pid %d)" % weir.process.pid in t for t in texts(report, "warning")),
+                "weir is warned of itself: " + check.out)
+        f.check(weir.stop() == 0, "weir did not end well")
         f.check(not os.path.exists(f.path("replica")), "the probe left its directory")
         f.check(writer.poll() is None and os.stat(path + "-shm").st_ino == locks, "the writer was disturbed")
     finally:
+        if weir.process:
+            weir.kill()
         writer.send_signal(signal.SIGKILL)
         writer.wait()
     db = sqlite3.connect(path)
