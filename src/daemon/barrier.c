@@ -90,13 +90,12 @@ static void look_at(void *arg, const struct wr_config_db *config, weir_db *db)
         l->attached = false;
 }
 
-/* One look; a database that no memory can be had for is looked at again. */
+/* One look at all of them. */
 static struct look look(struct wr_fleet *f, struct wr_logger *log, bool last)
 {
     struct look l = {.log = log, .last = last, .attached = true};
 
-    if (wr_fleet_each(f, look_at, &l) != WEIR_OK)
-        l.attached = false;
+    wr_fleet_each(f, look_at, &l);
     return l;
 }
 
