@@ -290,6 +290,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
     k->r->commit = x.commit;
     k->r->page_size = x.page_size;
     k->r->verified = x.has_rolling;
+    k->r->rolling = x.has_rolling ? x.rolling_post : 0;
     /* What this run has fetched for another chain was not left by an earlier one. */
     k->r->resumed = k->attempts == 1 ? report.resumed : wr_min(k->r->resumed, report.resumed);
     k->r->fetched += report.fetched;

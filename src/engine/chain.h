@@ -18,6 +18,7 @@ struct wr_storage;
 struct wr_chain_report {
     uint32_t commit, page_size;
     bool verified;             /* by a checksum of the whole image */
+    uint64_t rolling;          /* that one, or 0 */
     uint64_t fetched, resumed; /* bytes of pages, as in image.h */
     bool unmapped;             /* the map is of no use */
     bool disk_failed;          /* the failure is the local disk's */

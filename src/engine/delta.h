@@ -24,6 +24,7 @@ struct wr_storage;
 
 struct wr_delta_report {
     uint32_t commit, page_size; /* of the database */
+    uint64_t rolling;           /* checksum of its image */
     uint32_t kept;              /* pages that were not fetched */
     uint64_t fetched;           /* bytes of pages, of the replica's objects */
     size_t files;               /* that they are from */

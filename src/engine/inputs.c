@@ -328,14 +328,15 @@ static const struct wr_ltx_file *who_lacks(const struct wr_inputs *x, uint64_t p
 static enum wr_status elect(struct wr_inputs *x, struct wr_err *e)
 {
     uint64_t frames = 0;
-    uint64_t pages; /* that are looked at */
+    uint64_t pages;                                       /* that are looked at */
+    uint64_t first = x->part ? (uint64_t)x->have + 1 : 1; /* that must be there */
     uint8_t *seen;
 
     for (size_t i = 0; i < x->n; i++)
         frames += x->in[i].n;
     /* So few frames leave a hole among so many pages (one of which may be the lock page): there is
      * no need to look at, or to have memory for, all that a damaged header promises. */
-    pages = wr_min((uint64_t)x->commit, frames + 2);
+    pages = wr_min((uint64_t)x->commit, first + frames + 1);
     seen = wr_alloc((size_t)(pages / 8 + 1));
     if (!seen)
         return wr_fail(
@@ -352,7 +353,7 @@ static enum wr_status elect(struct wr_inputs *x, struct wr_err *e)
             in->refs[k].length |= WR_REF_WINS;
         }
     }
-    for (uint64_t pgno = 1; pgno <= pages; pgno++) {
+    for (uint64_t pgno = first; pgno <= pages; pgno++) {
         if (pgno == x->lock_pgno || seen[pgno / 8] & 1u << pgno % 8)
             continue;
         wr_free(seen);

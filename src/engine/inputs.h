@@ -46,8 +46,10 @@ struct wr_input {
 };
 
 struct wr_inputs {
-    bool all_whole;      /* set by the caller: prove every file, also where the image can be */
-    bool part;           /* set by the caller, with has_rolling: these are not all pages */
+    bool all_whole; /* set by the caller: prove every file, also where the image can be */
+    bool part;      /* set by the caller: these are not all pages */
+    uint32_t have;  /* set by the caller, with part, for wr_inputs_open: pages that the database
+                       has already; those beyond must be there */
     struct wr_input *in; /* oldest first */
     size_t n;
     uint32_t page_size, commit, lock_pgno; /* of the database to be */

@@ -156,6 +156,7 @@ static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
     r->bytes_read = is.fetched;
     r->bytes_kept = (uint64_t)is.kept * is.page_size;
     r->verified = true;
+    r->rolling = is.rolling;
     return WR_OK;
 }
 
@@ -173,6 +174,7 @@ static enum wr_status write_chain(struct wr_storage *s, struct wr_call *c,
         r->bytes_read = is.fetched;
         r->bytes_resumed = is.resumed;
         r->verified = is.verified;
+        r->rolling = is.rolling;
     } else if (is.disk_failed) { /* going on with this disk is no good idea */
         wr_wrap(e, st, "restore %s", opts->path);
     } else {
@@ -268,6 +270,8 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK)
         st = source->legacy ? write_legacy(c, opts, source->legacy, place, &r, e)
                             : write_ltx(s, c, opts, source, place, &r, e);
+    if (st == WR_OK && opts->finish)
+        st = opts->finish(opts->finish_arg, wr_place_file(place), &r, e);
     if (st == WR_OK)
         st = check_file(opts, place, e);
     if (st == WR_OK) {

@@ -52,6 +52,14 @@ enum wr_restore_check_kind {
     WR_RESTORE_CHECK_FULL = 2,  /* PRAGMA integrity_check */
 };
 
+struct wr_file;
+struct wr_restore_result;
+
+/* The file is complete and proven; what is still to be changed in it may be, before SQLite checks
+ * it and it takes its name. */
+typedef enum wr_status wr_restore_finish_fn(
+    void *arg, struct wr_file *f, const struct wr_restore_result *r, struct wr_err *e);
+
 struct wr_restore_opts {
     const struct wr_fs *fs; /* NULL: wr_fs_posix() */
     const char *path;   /* where the database goes; missing parents are created with mode 0700 */
@@ -63,9 +71,12 @@ struct wr_restore_opts {
     unsigned parallel;  /* threads, the caller's included, 1 to 64; 0: 8 */
     enum wr_restore_check_kind check; /* any but NONE needs `fs` to be the real one */
     uint32_t lock_offset;             /* byte offset of SQLite's lock page; 0: 0x40000000 */
+    bool ltx_only;                    /* no backup of Litestream 0.3, whatever its age */
     uint64_t resume_min; /* bytes of LTX files below which going on is not worth it; 0: 64 MiB */
     wr_restore_progress_fn *progress; /* NULL: none */
     void *progress_arg;
+    wr_restore_finish_fn *finish; /* NULL: none */
+    void *finish_arg;
 };
 
 enum wr_restore_format {
@@ -86,6 +97,7 @@ struct wr_restore_result {
     /* The image's checksum equals the one that the newest file records. False when it records none,
      * as Litestream's own files do; then the checksum of every file used was verified instead. */
     bool verified;
+    uint64_t rolling; /* that checksum (wr_ltx_rolling); 0: not verified */
 };
 
 /* Restore to opts->path. Picks whichever of LTX and 0.3 format is newer (by txid: LTX only).

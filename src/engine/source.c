@@ -183,7 +183,7 @@ enum wr_status wr_source_find(struct wr_storage *s, struct wr_call *c,
     enum wr_status legacy = WR_NOTFOUND;
     struct wr_err why = {0};
 
-    if (st == WR_OK && !opts->txid) {
+    if (st == WR_OK && !opts->txid && !opts->ltx_only) {
         legacy = wr_legacy_find(s, c, opts->time_ms, &x->legacy, &why);
         if (legacy == WR_CANCELED || legacy == WR_NOMEM || (legacy != WR_OK && x->all.n == 0))
             st = legacy == WR_NOTFOUND ? WR_OK : wr_fail(e, legacy, "%s", why.text);

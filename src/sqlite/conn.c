@@ -3,13 +3,12 @@
  */
 #include "sqlite/conn.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "base/str.h"
-#include "base/url.h"
 #include "sqlite/holders.h"
+#include "sqlite/open.h"
 #include "sqlite/pin.h"
 
 #include <errno.h>
@@ -654,23 +653,11 @@ enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e)
 {
     sqlite3 *db = NULL;
     char text[256] = "";
-    struct wr_buf uri;
-    enum wr_status st;
+    enum wr_status st = WR_OK;
     int rc;
 
     /* Immutable: no locks and no sidecars, for a file that nobody else knows yet. */
-    wr_buf_init(&uri, 16384);
-    wr_buf_z(&uri, "file:");
-    wr_url_encode(&uri, wr_str(path), true);
-    wr_buf_z(&uri, "?immutable=1");
-    st = wr_buf_status(&uri);
-    if (st != WR_OK) {
-        wr_buf_release(&uri);
-        return wr_fail(e, st, "integrity check");
-    }
-    rc = sqlite3_open_v2((const char *)uri.p, &db,
-        SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_FULLMUTEX, NULL);
-    wr_buf_release(&uri);
+    rc = wr_sqlite_open(path, SQLITE_OPEN_READONLY, "immutable=1", &db);
     if (rc == SQLITE_OK)
         rc = sql_text(
             db, quick ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)", text, sizeof(text));

@@ -3,10 +3,8 @@
  */
 #include "sqlite/dbfile.h"
 
-#include "base/buf.h"
 #include "base/mem.h"
-#include "base/url.h"
-#include "sqlite/api.h"
+#include "sqlite/open.h"
 
 struct wr_dbfile {
     sqlite3 *db; /* no SQL is ever run on it, so that SQLite does no more than open the file */
@@ -19,25 +17,6 @@ static enum wr_status fail(const char *what, int rc, struct wr_err *e)
         what, sqlite3_errstr(rc));
 }
 
-/* As a URI, or a path that looks like one would be taken for that; with a cache of its own,
- * whatever the program has made the default. */
-static int open_uri(const char *path, sqlite3 **ret)
-{
-    struct wr_buf uri;
-    int rc = SQLITE_NOMEM;
-
-    wr_buf_init(&uri, 16384);
-    wr_buf_z(&uri, "file:");
-    wr_url_encode(&uri, wr_str(path), true);
-    if (wr_buf_status(&uri) == WR_OK)
-        rc = sqlite3_open_v2((const char *)uri.p, ret,
-            SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_PRIVATECACHE |
-                SQLITE_OPEN_FULLMUTEX,
-            NULL);
-    wr_buf_release(&uri);
-    return rc;
-}
-
 enum wr_status wr_dbfile_open(
     const char *path, struct wr_dbfile **ret, uint64_t *ret_size, struct wr_err *e)
 {
@@ -47,7 +26,8 @@ enum wr_status wr_dbfile_open(
 
     if (!f)
         return wr_fail(e, WR_NOMEM, "open %s: out of memory", path);
-    rc = open_uri(path, &f->db);
+    /* With a cache of its own, whatever the program has made the default. */
+    rc = wr_sqlite_open(path, SQLITE_OPEN_READONLY | SQLITE_OPEN_PRIVATECACHE, NULL, &f->db);
     if (rc == SQLITE_OK)
         rc = sqlite3_file_control(f->db, "main", SQLITE_FCNTL_FILE_POINTER, &f->file);
     if (rc == SQLITE_OK && f->file->pMethods)

@@ -21,7 +21,8 @@ enum {
     BAD_SHM_MAP = 64,
     BAD_SHM_LOCK = 128, /* unlocking is none */
     BAD_MALLOC = 256,   /* of SQLite's; it gives nothing, whatever `rc` */
-    BAD_ALL = 511
+    BAD_ALL = 511,
+    BAD_DELETE = 512 /* not among ALL */
 };
 
 static struct {
@@ -129,6 +130,14 @@ static inline int bad_shm_unmap(sqlite3_file *f, int remove) BAD_CALL(0, xShmUnm
     return rc;
 }
 
+static inline int bad_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
+{
+    int rc = bad_now(BAD_DELETE);
+
+    (void)vfs;
+    return rc ? rc : bad.below->xDelete(bad.below, name, sync_dir);
+}
+
 static inline void *bad_malloc(int n)
 {
     return bad_now(BAD_MALLOC) ? NULL : bad.mem.xMalloc(n);
@@ -156,6 +165,7 @@ static inline void bad_install(void)
         bad.vfs.pNext = NULL;
         bad.vfs.szOsFile += (int)sizeof(struct bad_file);
         bad.vfs.xOpen = bad_open;
+        bad.vfs.xDelete = bad_delete;
         T(sqlite3_vfs_register(&bad.vfs, 1) == SQLITE_OK);
     }
     bad.nth = 0;

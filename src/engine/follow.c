@@ -1,0 +1,513 @@
+/*
+ * follow.c - see follow.h. Decides what to look for, when, and what a failure means.
+ *
+ * A step: look for files that go on from the copy; fetch the pages they change; apply them.
+ *
+ *   nothing new                      the copy is current
+ *   files behind a gap, or others    with another list of all files: the newest state, whole
+ *   a file is damaged                others that hold the same transactions; else it is waited for
+ *   a file is gone                   list again
+ *   it ends before the copy, or      list again, and if it still does, give up: a copy never goes
+ *   goes on from another database      back, and never to another history, by itself
+ *   a reader, or a writer, holds     wait; each try keeps new readers out for opts.patience_ms
+ *   the copy
+ *   anything else                    wait longer each time, up to a minute
+ */
+#include "engine/follow.h"
+
+#include "base/crypto.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "engine/follow_fetch.h"
+#include "engine/follow_int.h"
+#include "ltx/ltx.h"
+#include "sqlite/patch.h"
+#include "storage/storage.h"
+
+#define INTERVAL_MS 1000
+#define PATIENCE_MS 1000
+#define PARALLEL    8
+#define LIST_MS     15000          /* between listings of level 0 */
+#define WIDE_MS     300000         /* and of all levels */
+#define BACKOFF_MS  60000          /* the longest wait */
+#define WAIT_MS     INT64_C(10000) /* the same, for readers */
+#define REMIND_MS   300000         /* a failure that stays is told again */
+#define PROBES_MAX  8              /* names that are tried in a step */
+#define REQUEST_MS  60000
+#define FETCH_MS    600000
+#define DOUBTS_MAX  2
+
+static int64_t now_ms(const struct wr_call *c)
+{
+    return wr_mono_ms(c->clock);
+}
+
+/* ---- what the log and the caller are told ---- */
+
+void wr_follow_look(const struct wr_follow *f, struct wr_follow_report *ret)
+{
+    *ret = (struct wr_follow_report){.phase = f->phase,
+        .txid = f->pos.txid,
+        .time_ms = f->pos.time_ms,
+        .newest = wr_max(f->newest, f->pos.txid),
+        .applied = f->applied,
+        .errors = f->errors,
+        .text = f->phase >= WR_FOLLOW_WAITING ? f->why.text : NULL};
+}
+
+static int64_t lag_of(const struct wr_follow *f, const struct wr_call *c)
+{
+    int64_t ms = f->behind_ms ? wr_wall_ms(c->clock) - f->pos.time_ms : 0;
+
+    return f->behind_ms ? wr_max(ms, (int64_t)1) : 0;
+}
+
+static void log_phase(const struct wr_follow *f, const struct wr_call *c, bool was_failing)
+{
+    const struct wr_log_field path = WR_F_Z("output", f->path);
+    const struct wr_log_field txid = WR_F_TXID("txid", f->pos.txid);
+    const struct wr_log_field lag = WR_F_MS("lag", lag_of(f, c));
+
+    switch (f->phase) {
+    case WR_FOLLOW_CURRENT:
+        if (was_failing || !f->begun)
+            wr_log(c->log, WR_INFO, "follow: up to date", path, txid);
+        break;
+    case WR_FOLLOW_BEHIND:
+        wr_log(c->log, WR_INFO, "follow: catching up", path, txid, WR_F_TXID("newest", f->newest),
+            lag);
+        break;
+    case WR_FOLLOW_WAITING:
+        wr_log(c->log, WR_WARN, "follow: another connection to the database is in the way", path,
+            txid, lag, WR_F_Z("reason", f->why.text));
+        break;
+    case WR_FOLLOW_FAILING:
+        wr_log(c->log, WR_ERROR, "follow: error applying updates", path, txid, lag,
+            WR_F_MS("unseen", now_ms(c) - f->seen_ms), WR_F_Z("err", f->why.text),
+            WR_F_U64("consecutive_errors", f->errors));
+        break;
+    }
+}
+
+/* One line when a phase begins, and while something is wrong a reminder now and then. */
+static void enter(struct wr_follow *f, const struct wr_call *c, enum wr_follow_phase phase,
+    const struct wr_err *why)
+{
+    struct wr_follow_report r;
+    bool is_new = !f->begun || phase != f->phase;
+    bool was_failing = f->begun && f->phase != WR_FOLLOW_CURRENT;
+
+    if (why) {
+        is_new = is_new || strcmp(why->text, f->why.text) != 0;
+        f->why = *why;
+    }
+    f->phase = phase;
+    if (is_new || (phase >= WR_FOLLOW_WAITING && now_ms(c) - f->told_ms >= REMIND_MS)) {
+        log_phase(f, c, was_failing);
+        f->told_ms = now_ms(c);
+    }
+    f->begun = true;
+    wr_follow_look(f, &r);
+    r.lag_ms = lag_of(f, c);
+    r.unseen_ms = now_ms(c) - f->seen_ms;
+    if (f->opts.tell)
+        f->opts.tell(f->opts.tell_arg, &r);
+}
+
+/* ---- what there is ---- */
+
+static void saw(struct wr_follow *f, const struct wr_call *c, uint64_t txid)
+{
+    f->newest = wr_max(f->newest, txid);
+    if (f->newest > f->pos.txid && !f->behind_ms)
+        f->behind_ms = wr_max(now_ms(c), (int64_t)1);
+}
+
+/* Look under the names of the next transactions. */
+static enum wr_status probe(
+    struct wr_follow *f, struct wr_call *c, struct wr_ltx_files *chain, struct wr_err *e)
+{
+    uint64_t txid = f->pos.txid;
+    enum wr_status st = WR_OK;
+
+    for (int i = 0; i < PROBES_MAX; i++) {
+        struct wr_ltx_file file = {.min = txid + 1, .max = txid + 1};
+        struct wr_str key = wr_layout_ltx_key(c->scratch, f->storage, 0, file.min, file.max);
+        struct wr_object is = {0};
+
+        if (!key.p)
+            return wr_fail(e, WR_NOMEM, "follow: out of memory");
+        c->deadline_ms = now_ms(c) + REQUEST_MS;
+        st = wr_storage_stat(f->storage, c, key, &is, e);
+        if (st == WR_NOTFOUND)
+            return WR_OK;
+        if (st != WR_OK)
+            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)file.min);
+        file.size = is.size;
+        file.time_ms = is.time_ms;
+        saw(f, c, file.max);
+        st = wr_ltx_files_add(chain, &file, e);
+        if (st != WR_OK)
+            return st;
+        txid++;
+    }
+    return st;
+}
+
+/* Without those that turned out to be damaged. */
+static void drop_aside(const struct wr_follow *f, struct wr_ltx_files *files)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < files->n; i++) {
+        if (!wr_ltx_files_find(&f->aside, &files->p[i]))
+            files->p[n++] = files->p[i];
+    }
+    files->n = n;
+}
+
+static uint64_t newest_of(const struct wr_ltx_files *files)
+{
+    uint64_t txid = 0;
+
+    for (size_t i = 0; i < files->n; i++)
+        txid = wr_max(txid, files->p[i].max);
+    return txid;
+}
+
+static enum wr_status list(
+    struct wr_follow *f, struct wr_call *c, bool wide, struct wr_ltx_files *files, struct wr_err *e)
+{
+    enum wr_status st;
+
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    st = wide ? wr_layout_list_all(f->storage, c, files, e)
+              : wr_layout_list(f->storage, c, 0, f->pos.txid + 1, files, e);
+    if (st != WR_OK)
+        return wr_wrap(e, st, "list the replica");
+    f->list_ms = now_ms(c) + LIST_MS;
+    if (wide) { /* what was seen before may have been deleted */
+        f->wide_ms = now_ms(c) + WIDE_MS;
+        f->newest = f->pos.txid;
+        f->behind_ms = 0;
+    }
+    saw(f, c, newest_of(files));
+    drop_aside(f, files);
+    return WR_OK;
+}
+
+/* Not a listing of all files: it ends before the copy. */
+static enum wr_status ends_before(struct wr_follow *f, uint64_t newest, struct wr_err *e)
+{
+    return wr_fail(e, WR_CONFLICT,
+        "the copy is at transaction %016llx, and the replica ends with %016llx: it has been reset, "
+        "or is another one",
+        (unsigned long long)f->floor, (unsigned long long)newest);
+}
+
+/* Files that go on from the copy; in *ret_anew, that there is only the newest state as a whole. */
+static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx_files *all,
+    struct wr_ltx_files *chain, bool *ret_anew, struct wr_err *e)
+{
+    bool wide = now_ms(c) >= f->wide_ms || f->pos.txid == 0;
+    enum wr_status st = WR_OK;
+
+    *ret_anew = false;
+    if (!wide && now_ms(c) < f->list_ms && f->aside.n == 0)
+        return probe(f, c, chain, e);
+    st = list(f, c, wide, all, e);
+    if (st == WR_OK && f->pos.txid)
+        st = wr_follow_chain(all, f->pos.txid, chain, e);
+    if (st == WR_OK && !wide && chain->n == 0 && f->newest > f->pos.txid) { /* a gap */
+        wr_ltx_files_release(all);
+        wide = true;
+        st = list(f, c, wide, all, e);
+        if (st == WR_OK)
+            st = wr_follow_chain(all, f->pos.txid, chain, e);
+    }
+    if (st != WR_OK || !wide)
+        return st;
+    if (all->n == 0 && f->aside.n == 0)
+        return wr_fail(e, WR_NOTFOUND, "the replica is empty");
+    if (newest_of(all) < f->floor && f->aside.n == 0)
+        return ends_before(f, newest_of(all), e);
+    *ret_anew = chain->n == 0 && (f->pos.txid == 0 || newest_of(all) > f->pos.txid);
+    if (chain->n == 0 && !*ret_anew && f->newest > f->pos.txid)
+        return wr_fail(e, WR_IO,
+            "%zu files that go on from the copy are damaged, and there are no "
+            "others",
+            f->aside.n);
+    return WR_OK;
+}
+
+/* ---- applying it ---- */
+
+static enum wr_status set_aside(
+    struct wr_follow *f, const struct wr_ltx_file *file, struct wr_err *e)
+{
+    enum wr_status st =
+        wr_ltx_files_find(&f->aside, file) ? WR_OK : wr_ltx_files_add(&f->aside, file, e);
+
+    wr_ltx_files_sort(&f->aside);
+    f->wide_ms = 0;
+    return st;
+}
+
+static enum wr_status fetch_anew(struct wr_follow *f, struct wr_call *c,
+    const struct wr_ltx_files *all, struct wr_follow_change *x, struct wr_err *e)
+{
+    enum wr_status st;
+
+    if (f->pos.txid)
+        wr_log(c->log, WR_WARN,
+            "follow: the files between the copy and the newest state are gone, or are of no use; "
+            "fetching that state as a whole",
+            WR_F_Z("output", f->path), WR_F_TXID("txid", f->pos.txid),
+            WR_F_TXID("newest", f->newest));
+    c->deadline_ms = WR_NEVER;
+    st = wr_follow_fetch_anew(f->storage, c, &f->opts.restore, all, f->copy, &f->pos,
+        f->pos.txid ? f->pos.txid : f->floor - 1, x, e);
+    /* The plan may say less than the names do: files behind a gap. */
+    return st == WR_NOTFOUND ? wr_fail(e, WR_CORRUPT, "no files lead on from the copy") : st;
+}
+
+static enum wr_status fetch(struct wr_follow *f, struct wr_call *c, const struct wr_ltx_files *all,
+    const struct wr_ltx_files *chain, struct wr_follow_change *x, struct wr_err *e)
+{
+    size_t bad = SIZE_MAX;
+    enum wr_status st = WR_UNSUPPORTED;
+
+    if (chain->n > 0) {
+        c->deadline_ms = now_ms(c) + FETCH_MS;
+        st = wr_follow_fetch(f->storage, c, &f->opts.restore, &f->pos, chain, x, &bad, e);
+        if (st == WR_CORRUPT && bad < chain->n && set_aside(f, &chain->p[bad], NULL) != WR_OK)
+            st = WR_NOMEM;
+        if (st == WR_UNSUPPORTED) /* of another page size: only as a whole */
+            f->wide_ms = 0;
+    }
+    if (st == WR_UNSUPPORTED && all->n > 0) {
+        wr_follow_change_release(x);
+        st = fetch_anew(f, c, all, x, e);
+    }
+    return st == WR_CORRUPT ? WR_IO : st; /* to the caller CORRUPT means the copy */
+}
+
+static void moved(struct wr_follow *f, const struct wr_call *c, uint64_t from)
+{
+    f->applied++;
+    f->errors = 0;
+    f->doubts = f->waits = 0;
+    f->floor = f->pos.txid;
+    f->aside.n = 0;
+    if (f->newest <= f->pos.txid)
+        f->behind_ms = 0;
+    wr_log(c->log, WR_DEBUG, "follow: applied updates", WR_F_Z("output", f->path),
+        WR_F_TXID("from_txid", from), WR_F_TXID("to_txid", f->pos.txid));
+}
+
+/* Apply f->next. It stays for the next step if another connection is in the way. */
+static enum wr_status apply(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    const struct wr_restore_opts *o = &f->opts.restore;
+    uint64_t from = f->pos.txid;
+    bool clean = true, readers = false;
+    enum wr_status st;
+
+    c->deadline_ms = WR_NEVER;
+    st = wr_follow_apply(f->copy, c, &f->state, &f->pos, &f->next, o->lock_offset,
+        f->opts.patience_ms, &readers, &clean, e);
+    f->unsure = !clean;
+    if (readers)
+        (void)wr_fail(e, st, "it is being read");
+    if (st != WR_BUSY)
+        wr_follow_change_release(&f->next);
+    if (st != WR_OK)
+        return st;
+    moved(f, c, from);
+    /* For others only: the next one, or the next start, writes it again. */
+    if (wr_follow_txid_put(o->fs, f->path, f->pos.txid, e) != WR_OK)
+        wr_log(c->log, WR_WARN, "follow: the -txid file cannot be written",
+            WR_F_Z("output", f->path), WR_F_Z("err", e->text));
+    return WR_OK;
+}
+
+/* ---- what it means ---- */
+
+/* Something that is wrong only if it is so twice: a list may have been read while it changed. */
+static bool is_doubt(enum wr_status st)
+{
+    return st == WR_CONFLICT || st == WR_CORRUPT;
+}
+
+/* Half of it is chance: followers of one replica do not come back together. */
+static int64_t backoff_ms(struct wr_follow *f)
+{
+    int64_t ms = f->opts.interval_ms;
+
+    for (uint32_t i = 1; i < f->errors && ms < BACKOFF_MS; i++)
+        ms *= 2;
+    ms = wr_min(ms, wr_max((int64_t)BACKOFF_MS, f->opts.interval_ms));
+    return ms / 2 + (int64_t)wr_rand_below(&f->rng, (uint64_t)(ms / 2) + 1);
+}
+
+/* A step has failed. OK: it is tried again. */
+static enum wr_status judge(struct wr_follow *f, struct wr_call *c, enum wr_status st, bool waiting,
+    int64_t *ret_wait_ms, const struct wr_err *why, struct wr_err *e)
+{
+    *ret_wait_ms = f->opts.interval_ms;
+    if (st == WR_CANCELED)
+        return wr_fail(e, st, "%s", why->text);
+    if (is_doubt(st) && ++f->doubts >= DOUBTS_MAX)
+        return wr_fail(e, st, "%s; " WR_FOLLOW_ADVICE, why->text);
+    if (!is_doubt(st))
+        f->doubts = 0;
+    if (waiting) { /* ever more rarely, as each time readers are kept out for a while */
+        *ret_wait_ms = wr_max(
+            wr_min(f->opts.interval_ms << wr_min(f->waits, 5u), WAIT_MS), f->opts.interval_ms);
+        f->waits++;
+        enter(f, c, WR_FOLLOW_WAITING, why);
+        return WR_OK;
+    }
+    f->wide_ms = 0;
+    if (st == WR_BUSY && f->errors == 0) { /* a file was gone: compaction was faster */
+        f->errors = 1;
+        *ret_wait_ms = 0;
+        return WR_OK;
+    }
+    f->errors++;
+    *ret_wait_ms = backoff_ms(f);
+    enter(f, c, WR_FOLLOW_FAILING, why);
+    return WR_OK;
+}
+
+static enum wr_status find_again(struct wr_follow *f, struct wr_err *e)
+{
+    enum wr_status st = f->unsure ? wr_follow_find(f->copy, &f->state, &f->pos, e) : WR_OK;
+
+    f->unsure = f->unsure && st != WR_OK;
+    return st;
+}
+
+enum wr_status wr_follow_step(
+    struct wr_follow *f, struct wr_call *c, int64_t *ret_wait_ms, struct wr_err *e)
+{
+    struct wr_ltx_files all = {0}, chain = {0};
+    struct wr_follow_change x = {0};
+    struct wr_err why = {0};
+    bool anew = false, applied = false, touching = true;
+    enum wr_status st = find_again(f, &why);
+
+    if (st == WR_OK && f->next.commit == 0) {
+        touching = false;
+        st = look(f, c, &all, &chain, &anew, &why);
+        if (st == WR_OK)
+            f->seen_ms = now_ms(c);
+        if (st == WR_OK && (chain.n > 0 || anew))
+            st = fetch(f, c, &all, &chain, &x, &why);
+        if (st == WR_OK)
+            f->next = x;
+        else
+            wr_follow_change_release(&x);
+    }
+    if (st == WR_OK && f->next.commit > 0) {
+        touching = true;
+        st = apply(f, c, &why);
+        applied = st == WR_OK;
+    }
+    if (st == WR_OK) {
+        f->errors = f->doubts = 0;
+        enter(f, c, f->behind_ms ? WR_FOLLOW_BEHIND : WR_FOLLOW_CURRENT, NULL);
+        *ret_wait_ms = applied && f->behind_ms ? 0 : f->opts.interval_ms;
+    } else {
+        st = judge(f, c, st, touching && st == WR_BUSY, ret_wait_ms, &why, e);
+    }
+    wr_ltx_files_release(&chain);
+    wr_ltx_files_release(&all);
+    return st;
+}
+
+/* ---- from the beginning to the end ---- */
+
+static struct wr_follow_opts with_defaults(const struct wr_follow_opts *opts)
+{
+    struct wr_follow_opts o = *opts;
+
+    if (!o.restore.fs)
+        o.restore.fs = wr_fs_posix();
+    if (o.restore.parallel == 0)
+        o.restore.parallel = PARALLEL;
+    if (o.restore.lock_offset == 0)
+        o.restore.lock_offset = WR_LTX_LOCK_OFFSET;
+    if (o.interval_ms <= 0)
+        o.interval_ms = INTERVAL_MS;
+    if (o.patience_ms <= 0)
+        o.patience_ms = PATIENCE_MS;
+    return o;
+}
+
+enum wr_status wr_follow_open(struct wr_storage *s, struct wr_call *c,
+    const struct wr_follow_opts *opts, struct wr_follow **ret,
+    struct wr_restore_result *ret_restored, struct wr_err *e)
+{
+    struct wr_follow *f = wr_alloc(sizeof(*f));
+    uint64_t seed = 0;
+    enum wr_status st;
+
+    assert(!opts->restore.txid && !opts->restore.time_ms);
+    if (!f)
+        return wr_fail(e, WR_NOMEM, "follow: out of memory");
+    f->storage = s;
+    f->opts = with_defaults(opts);
+    st = wr_random(&seed, sizeof(seed), e);
+    wr_rand_init(&f->rng, seed);
+    if (st == WR_OK)
+        st = wr_follow_start(f, c, ret_restored, e);
+    if (st != WR_OK) {
+        wr_follow_close(f);
+        return st;
+    }
+    f->newest = f->pos.txid;
+    f->seen_ms = now_ms(c);
+    wr_log(c->log, WR_INFO, "entering follow mode", WR_F_Z("output", f->path),
+        WR_F_STR("replica", wr_storage_name(f->storage)), WR_F_TXID("txid", f->pos.txid),
+        WR_F_MS("interval", f->opts.interval_ms));
+    *ret = f;
+    return WR_OK;
+}
+
+void wr_follow_close(struct wr_follow *f)
+{
+    if (!f)
+        return;
+    wr_follow_change_release(&f->next);
+    wr_patch_close(f->copy);
+    wr_follow_state_close(&f->state);
+    wr_ltx_files_release(&f->aside);
+    wr_free(f->path);
+    wr_free(f);
+}
+
+enum wr_status wr_follow_run(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_call own = *c;
+    struct wr_err why = {0};
+    struct wr_arena scratch;
+    int64_t wait_ms = 0;
+    enum wr_status st;
+
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    own.scratch = &scratch;
+    do {
+        st = wr_follow_step(f, &own, &wait_ms, &why);
+        wr_arena_reset(&scratch);
+        own.deadline_ms = WR_NEVER;
+        if (st == WR_OK)
+            st = wr_call_sleep(&own, wait_ms, &why);
+    } while (st == WR_OK);
+    wr_arena_release(&scratch);
+    if (st != WR_CANCELED)
+        return wr_fail(e, st, "%s", why.text);
+    wr_log(c->log, WR_INFO, "follow mode stopped", WR_F_Z("output", f->path),
+        WR_F_TXID("txid", f->pos.txid));
+    return WR_OK;
+}

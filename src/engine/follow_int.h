@@ -1,0 +1,52 @@
+/*
+ * follow_int.h - what the files of a follower share.
+ */
+#ifndef WR_ENGINE_FOLLOW_INT_H
+#define WR_ENGINE_FOLLOW_INT_H
+
+#include "base/rand.h"
+#include "engine/follow.h"
+#include "engine/follow_apply.h"
+#include "engine/follow_state.h"
+#include "engine/layout.h"
+
+struct wr_patch;
+struct wr_storage;
+
+struct wr_follow {
+    struct wr_storage *storage;
+    struct wr_follow_opts opts;
+    char *path; /* of the copy, symbolic links resolved */
+    struct wr_patch *copy;
+    struct wr_follow_state state;
+    struct wr_follow_pos pos;
+    struct wr_follow_change next; /* to be applied; commit is 0: nothing */
+    bool unsure;                  /* what the copy is has to be found again */
+    uint64_t floor; /* the newest state is at least this, or the replica lacks something */
+    struct wr_rand rng;
+
+    int64_t list_ms, wide_ms;  /* monotonic: when to list level 0, and all levels */
+    uint64_t newest;           /* transaction that was seen */
+    int64_t behind_ms;         /* monotonic: since when there is something newer; 0: there is not */
+    struct wr_ltx_files aside; /* damaged; they are done without until the copy has moved */
+    unsigned doubts;           /* times in a row that the replica did not fit the copy */
+
+    enum wr_follow_phase phase;
+    struct wr_err why; /* of the last failure, or of waiting */
+    uint64_t applied;
+    uint32_t errors;
+    unsigned waits;  /* tries in a row that another connection was in the way of */
+    int64_t seen_ms; /* monotonic: the last look at the replica that succeeded */
+    int64_t told_ms; /* monotonic: when the log last had the failure */
+    bool begun;      /* the phase was told */
+};
+
+/* follow_start.c: restore, or find out what is there. As wr_follow_open. */
+enum wr_status wr_follow_start(struct wr_follow *f, struct wr_call *c,
+    struct wr_restore_result *ret_restored, struct wr_err *e) WR_MUST_CHECK;
+
+/* What to do about a copy that cannot be gone on with. */
+#define WR_FOLLOW_ADVICE \
+    "to begin anew, delete it with its -txid and -follow files, or restore with -f -force"
+
+#endif

@@ -1,0 +1,209 @@
+/*
+ * follow_start.c - the first state of a followed copy: restored, or what an earlier run left.
+ *
+ * What is at the path, and beside it               what is done
+ *   nothing, or an empty file                      a restore; its header is changed, and our record
+ *                                                  written, before it takes its name
+ *   a database and our record of it                the copy is one of the two states recorded, or
+ *                                                  it is refused: somebody has written to it
+ *   a database and -txid, as Litestream leaves     what it is, nobody has proven: the first step
+ *                                                  compares all of it with the newest state
+ *   a database                                     refused
+ */
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "engine/follow_int.h"
+#include "engine/leftovers.h"
+#include "engine/place.h"
+#include "sqlite/patch.h"
+#include "storage/storage.h"
+
+#define AT_PAGE_SIZE 16 /* in the header of a database; 1 stands for 65536 */
+
+static enum wr_status refuse(
+    struct wr_follow *f, enum wr_status st, const char *why, struct wr_err *e)
+{
+    return wr_fail(e, st, "%s: %s; " WR_FOLLOW_ADVICE, f->path, why);
+}
+
+/* The restored file, before anybody knows it. */
+static enum wr_status dress(
+    void *arg, struct wr_file *file, const struct wr_restore_result *r, struct wr_err *e)
+{
+    struct wr_follow *f = arg;
+    struct wr_follow_pos pos = {.txid = r->txid,
+        .time_ms = r->time_ms,
+        .rolling = r->rolling,
+        .page_size = r->page_size,
+        .pages = r->commit};
+    uint8_t header[WR_DB_HEADER];
+    enum wr_status st;
+
+    st = wr_file_pread_all(file, pos.header, WR_DB_HEADER, 0, "restored database", e);
+    if (st == WR_OK)
+        st = wr_follow_next_counter(wr_follow_counter(pos.header), &pos.counter, e);
+    if (st != WR_OK)
+        return st;
+    memcpy(header, pos.header, WR_DB_HEADER);
+    wr_follow_dress(header, pos.pages, pos.counter, wr_follow_cookie(pos.header));
+    st = wr_file_pwrite(file, header, WR_DB_HEADER, 0, e);
+    return st == WR_OK ? wr_follow_state_put(&f->state, &f->state.now, &pos, e) : st;
+}
+
+static enum wr_status restore(struct wr_follow *f, struct wr_call *c,
+    struct wr_restore_result *ret_restored, struct wr_err *e)
+{
+    struct wr_restore_opts o = f->opts.restore;
+
+    o.path = f->path;
+    o.ltx_only = true;
+    o.finish = dress;
+    o.finish_arg = f;
+    return wr_restore(f->storage, c, &o, ret_restored, e);
+}
+
+/* A copy of which only a TXID is known. */
+static enum wr_status adopt(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    uint64_t bytes = 0;
+    uint32_t page_size;
+    enum wr_status st = wr_patch_begin(f->copy, &bytes, e);
+
+    if (st != WR_OK)
+        return st;
+    st = wr_patch_read(f->copy, f->pos.header, WR_DB_HEADER, 0, e);
+    wr_patch_end(f->copy);
+    if (st != WR_OK)
+        return st;
+    page_size = wr_be16(f->pos.header + AT_PAGE_SIZE);
+    f->pos.page_size = page_size == 1 ? 65536 : page_size;
+    f->pos.pages = (uint32_t)(bytes / f->pos.page_size);
+    f->pos.counter = wr_follow_counter(f->pos.header);
+    if ((uint64_t)f->pos.pages * f->pos.page_size != bytes)
+        return wr_fail(e, WR_CORRUPT, "its size is no number of pages");
+    wr_log(c->log, WR_INFO,
+        "taking over a copy that another program has followed; all of it is compared with the "
+        "replica",
+        WR_F_Z("output", f->path), WR_F_TXID("txid", f->floor));
+    return WR_OK;
+}
+
+/* What was left here. */
+static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    enum wr_status st = wr_follow_txid_get(f->opts.restore.fs, f->path, &f->floor, &why);
+
+    if (st == WR_OK && f->state.number == 0 && f->floor == 0)
+        return refuse(f, WR_CONFLICT,
+            "cannot resume follow mode: database exists but no -txid file found", e);
+    if (st == WR_CORRUPT && f->state.number > 0) /* it is ours to write */
+        st = WR_OK;
+    if (st == WR_OK)
+        st = wr_patch_open(f->path, &f->copy, &why);
+    if (st == WR_OK && f->state.number == 0)
+        st = adopt(f, c, &why);
+    else if (st == WR_OK)
+        st = wr_follow_find(f->copy, &f->state, &f->pos, &why);
+    if (st == WR_CONFLICT || st == WR_CORRUPT)
+        return refuse(f, st, why.text, e);
+    if (st != WR_OK)
+        return wr_fail(e, st, "%s: %s", f->path, why.text);
+    if (f->pos.txid > 0) {
+        wr_log(c->log, WR_INFO, "resuming follow mode", WR_F_Z("output", f->path),
+            WR_F_TXID("txid", f->pos.txid));
+        f->floor = f->pos.txid;
+    }
+    return WR_OK;
+}
+
+static enum wr_status begin(struct wr_follow *f, struct wr_call *c,
+    struct wr_restore_result *ret_restored, struct wr_err *e)
+{
+    enum wr_status st = restore(f, c, ret_restored, e);
+
+    if (st == WR_OK)
+        st = wr_patch_open(f->path, &f->copy, e);
+    if (st == WR_OK)
+        st = wr_follow_find(f->copy, &f->state, &f->pos, e);
+    f->floor = f->pos.txid;
+    return st;
+}
+
+/* Where the path leads. */
+static enum wr_status resolve(struct wr_follow *f, bool *ret_there, struct wr_err *e)
+{
+    const struct wr_restore_opts *o = &f->opts.restore;
+    struct wr_file_info info = {0};
+    enum wr_status st = o->fs->stat(o->fs, o->path, &info, NULL);
+
+    *ret_there = st == WR_OK && info.size > 0 && !info.is_dir;
+    if (st == WR_OK)
+        return o->fs->resolve(o->fs, o->path, &f->path, e);
+    f->path = wr_strndup(o->path, wr_str(o->path).n);
+    return f->path ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", o->path);
+}
+
+/* Directories that the copy and the files beside it need. */
+static enum wr_status make_room(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    const struct wr_restore_opts *o = &f->opts.restore;
+    struct wr_str dir = wr_arena_str(c->scratch, wr_path_dir(f->path));
+
+    if (!dir.p)
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", f->path);
+    return wr_mkdirs(o->fs, dir.p, 0700, e);
+}
+
+/* A record of nothing: nobody has a use for it. */
+static void forget(struct wr_follow *f, struct wr_call *c)
+{
+    const struct wr_fs *fs = f->opts.restore.fs;
+    struct wr_str name = wr_arena_fmt(c->scratch, "%s-follow", f->path);
+
+    if (f->state.file && f->state.number == 0 && name.p)
+        (void)fs->remove(fs, name.p, NULL);
+}
+
+/* What killed ones left: pages that were to be applied, and a -txid that had not got its name. */
+static enum wr_status sweep(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    const char *dir = wr_arena_str(c->scratch, wr_path_dir(f->path)).p;
+    struct wr_str base = wr_arena_str(c->scratch, wr_path_base(f->path));
+    struct wr_str txid = base.p ? wr_arena_fmt(c->scratch, "%s-txid", base.p) : base;
+    struct wr_leftovers at = {
+        .fs = f->opts.restore.fs, .names = c->scratch, .dir = dir, .base = base.p};
+    enum wr_status st;
+
+    if (!dir || !txid.p)
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", f->path);
+    st = wr_leftovers_sweep(&at, NULL, e);
+    at.base = txid.p;
+    return st == WR_OK ? wr_leftovers_sweep(&at, NULL, e) : st;
+}
+
+enum wr_status wr_follow_start(struct wr_follow *f, struct wr_call *c,
+    struct wr_restore_result *ret_restored, struct wr_err *e)
+{
+    const struct wr_fs *fs = f->opts.restore.fs;
+    bool there = false;
+    enum wr_status st = resolve(f, &there, e);
+
+    there = there && !f->opts.restore.overwrite;
+    if (st == WR_OK && !there)
+        st = wr_place_check(fs, f->path, f->opts.restore.overwrite, e);
+    if (st == WR_OK && !there)
+        st = make_room(f, c, e);
+    if (st == WR_OK)
+        st = wr_follow_state_open(fs, f->path, &f->state, e);
+    if (st == WR_OK && there) /* else the restore does, or goes on with them */
+        st = sweep(f, c, e);
+    if (st == WR_OK)
+        st = there ? go_on(f, c, e) : begin(f, c, ret_restored, e);
+    if (st == WR_OK && f->pos.txid > 0)
+        st = wr_follow_txid_put(fs, f->path, f->pos.txid, e);
+    if (st != WR_OK)
+        forget(f, c);
+    return st;
+}

@@ -1,0 +1,369 @@
+/*
+ * patch.c - see patch.h.
+ *
+ * The journal, all integers big-endian (sqlite.org/fileformat2.html, section 3):
+ *
+ *   0  8  magic; zeros, which no SQLite takes for a journal, until all below is on disk
+ *   8  4  records
+ *  12  4  what the checksums of records begin with
+ *  16  4  pages of the database before
+ *  20  4  sector size: the header takes so much
+ *  24  4  page size
+ *   then records: page number, the page as it was, checksum
+ *
+ * SQLite's pager has the transaction (BEGIN IMMEDIATE) and changes nothing in it, so that it only
+ * ever gives its locks back. What we write below it goes unnoticed there until the next lock, when
+ * it sees another change counter, as any other connection does.
+ */
+#include "sqlite/patch.h"
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/mem.h"
+#include "sqlite/open.h"
+
+static const uint8_t MAGIC[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+
+enum {
+    SECTOR = 4096,     /* a torn write of the header touches no record */
+    HEADER = 28,       /* bytes of it that are used */
+    AT_MAGIC = 0,      /* of these offsets */
+    AT_NONCE = 12,     /* */
+    CHUNK = 96 * 1024, /* bytes of records written at once: SQLite's VFS takes only 128 KiB */
+    RECORD_MORE = 8,   /* than a page */
+    CKSUM_STEP = 200,  /* SQLite sums up every 200th byte */
+    AT_VERSIONS = 18,  /* in the database header: 1, or 2 for WAL mode */
+    WAL_MODE = 2,
+};
+
+struct wr_patch {
+    sqlite3 *db;
+    sqlite3_file *file;
+    sqlite3_vfs *vfs;
+    const char *journal_name; /* as SQLite wants names, beside where the database really is */
+    sqlite3_file *journal;    /* NULL: not open */
+    uint8_t *chunk;
+    size_t in_chunk;
+    uint64_t journal_bytes; /* written */
+    uint32_t page_size, pages, records, nonce;
+    bool begun;
+    bool exists; /* the journal */
+    bool wrote;  /* to the database, so that the journal is what brings it back */
+};
+
+static enum wr_status code_of(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
+        return WR_BUSY;
+    case SQLITE_NOMEM:
+        return WR_NOMEM;
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return WR_CORRUPT;
+    case SQLITE_FULL:
+        return WR_LIMIT;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return WR_UNSUPPORTED;
+    default:
+        return WR_IO;
+    }
+}
+
+static enum wr_status fail(const char *what, int rc, struct wr_err *e)
+{
+    return wr_fail(e, code_of(rc), "%s: %s (SQLite code %d)", what, sqlite3_errstr(rc), rc);
+}
+
+static enum wr_status ok_or(const char *what, int rc, struct wr_err *e)
+{
+    return rc == SQLITE_OK ? WR_OK : fail(what, rc, e);
+}
+
+enum wr_status wr_patch_open(const char *path, struct wr_patch **ret, struct wr_err *e)
+{
+    struct wr_patch *p = wr_alloc(sizeof(*p));
+    sqlite3_int64 no_mmap = 0;
+    int rc;
+
+    if (!p)
+        return wr_fail(e, WR_NOMEM, "open %s: out of memory", path);
+    p->chunk = wr_alloc(CHUNK);
+    rc = p->chunk
+             ? wr_sqlite_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL, &p->db)
+             : SQLITE_NOMEM;
+    if (rc == SQLITE_OK)
+        rc = sqlite3_file_control(p->db, "main", SQLITE_FCNTL_FILE_POINTER, &p->file);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_file_control(p->db, "main", SQLITE_FCNTL_VFS_POINTER, &p->vfs);
+    if (rc == SQLITE_OK && !p->file->pMethods)
+        rc = SQLITE_CANTOPEN;
+    if (rc == SQLITE_OK && sqlite3_db_readonly(p->db, "main") != 0)
+        rc = SQLITE_READONLY;
+    if (rc != SQLITE_OK) {
+        wr_patch_close(p);
+        if ((rc & 0xff) == SQLITE_CANTOPEN)
+            return wr_fail(e, WR_NOTFOUND, "no database at %s that can be read", path);
+        return wr_wrap(e, fail("cannot be opened to be written", rc, e), "%s", path);
+    }
+    /* A hint: where it is not known there is no mapping. */
+    (void)sqlite3_file_control(p->db, "main", SQLITE_FCNTL_MMAP_SIZE, &no_mmap);
+    p->journal_name = sqlite3_filename_journal(sqlite3_db_filename(p->db, "main"));
+    *ret = p;
+    return WR_OK;
+}
+
+void wr_patch_close(struct wr_patch *p)
+{
+    if (!p)
+        return;
+    wr_patch_end(p);
+    (void)sqlite3_close(p->db);
+    wr_free(p->chunk);
+    wr_free(p);
+}
+
+enum wr_status wr_patch_read(
+    struct wr_patch *p, void *buf, size_t n, uint64_t off, struct wr_err *e)
+{
+    int rc = p->file->pMethods->xRead(p->file, buf, (int)n, (sqlite3_int64)off);
+
+    return ok_or("read the database", rc, e);
+}
+
+/* Whether the file says that it is in WAL mode: then the first statement would make a -wal and a
+ * -shm file, and locks would be others. */
+static bool in_wal_mode(struct wr_patch *p)
+{
+    uint8_t versions[2] = {0};
+    int rc = p->file->pMethods->xRead(p->file, versions, sizeof(versions), AT_VERSIONS);
+
+    return rc == SQLITE_OK && (versions[0] == WAL_MODE || versions[1] == WAL_MODE);
+}
+
+/* Whether the path names another file by now, or none. */
+static bool has_moved(struct wr_patch *p)
+{
+    int moved = 0;
+
+    return sqlite3_file_control(p->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved;
+}
+
+enum wr_status wr_patch_begin(struct wr_patch *p, uint64_t *ret_bytes, struct wr_err *e)
+{
+    sqlite3_int64 bytes = 0;
+    int rc;
+
+    assert(!p->begun && !p->journal);
+    if (has_moved(p))
+        return wr_fail(e, WR_CONFLICT, "somebody has deleted it, or put another file in its place");
+    if (in_wal_mode(p))
+        return wr_fail(e, WR_CONFLICT, "somebody has put it into WAL mode");
+    rc = sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return fail("lock the database", rc, e);
+    p->begun = true;
+    p->exists = p->wrote = false;
+    rc = p->file->pMethods->xFileSize(p->file, &bytes);
+    if (rc != SQLITE_OK) {
+        wr_patch_end(p);
+        return fail("size of the database", rc, e);
+    }
+    *ret_bytes = (uint64_t)bytes;
+    return WR_OK;
+}
+
+static enum wr_status append(struct wr_patch *p, const uint8_t *bytes, size_t n, struct wr_err *e)
+{
+    int rc =
+        p->journal->pMethods->xWrite(p->journal, bytes, (int)n, (sqlite3_int64)p->journal_bytes);
+
+    p->journal_bytes += n;
+    return ok_or("write the rollback journal", rc, e);
+}
+
+static enum wr_status flush(struct wr_patch *p, struct wr_err *e)
+{
+    size_t n = p->in_chunk;
+
+    p->in_chunk = 0;
+    return n ? append(p, p->chunk, n, e) : WR_OK;
+}
+
+enum wr_status wr_patch_journal(
+    struct wr_patch *p, uint32_t page_size, uint32_t pages, struct wr_err *e)
+{
+    static const uint8_t no_header[SECTOR];
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MAIN_JOURNAL;
+    enum wr_status st = wr_random(&p->nonce, sizeof(p->nonce), e);
+    int rc;
+
+    assert(p->begun && !p->journal);
+    if (st != WR_OK)
+        return st;
+    p->journal = wr_alloc((size_t)p->vfs->szOsFile);
+    if (!p->journal)
+        return wr_fail(e, WR_NOMEM, "rollback journal: out of memory");
+    rc = p->vfs->xOpen(p->vfs, p->journal_name, p->journal, flags, NULL);
+    p->exists = rc == SQLITE_OK;
+    if (rc == SQLITE_OK) /* of an earlier run, which got no further than we are now */
+        rc = p->journal->pMethods->xTruncate(p->journal, 0);
+    if (rc != SQLITE_OK)
+        return fail("create the rollback journal", rc, e);
+    p->page_size = page_size;
+    p->pages = pages;
+    p->records = 0;
+    p->journal_bytes = 0;
+    p->in_chunk = 0;
+    return append(p, no_header, sizeof(no_header), e);
+}
+
+static uint32_t checksum(uint32_t nonce, const uint8_t *page, uint32_t page_size)
+{
+    uint32_t sum = nonce;
+
+    for (uint32_t i = page_size - CKSUM_STEP; i > 0 && i < page_size; i -= CKSUM_STEP)
+        sum += page[i];
+    return sum;
+}
+
+enum wr_status wr_patch_keep(
+    struct wr_patch *p, uint32_t pgno, const uint8_t *page, struct wr_err *e)
+{
+    size_t n = (size_t)p->page_size + RECORD_MORE;
+    enum wr_status st = WR_OK;
+    uint8_t *at;
+
+    assert(p->journal && pgno > 0 && pgno <= p->pages);
+    if (p->in_chunk + n > CHUNK)
+        st = flush(p, e);
+    if (st != WR_OK)
+        return st;
+    at = p->chunk + p->in_chunk;
+    wr_put_be32(at, pgno);
+    memcpy(at + 4, page, p->page_size);
+    wr_put_be32(at + 4 + p->page_size, checksum(p->nonce, page, p->page_size));
+    p->in_chunk += n;
+    p->records++;
+    return WR_OK;
+}
+
+static enum wr_status sync_file(sqlite3_file *f, const char *what, struct wr_err *e)
+{
+    return ok_or(what, f->pMethods->xSync(f, SQLITE_SYNC_FULL), e);
+}
+
+enum wr_status wr_patch_sync(struct wr_patch *p, struct wr_err *e)
+{
+    enum wr_status st = flush(p, e);
+
+    /* The first sync of a new journal takes the directory along: that is the VFS's business. */
+    return st == WR_OK ? sync_file(p->journal, "sync the rollback journal", e) : st;
+}
+
+enum wr_status wr_patch_arm(struct wr_patch *p, struct wr_err *e)
+{
+    uint8_t h[HEADER];
+    int rc;
+
+    assert(p->journal && p->in_chunk == 0);
+    memcpy(h + AT_MAGIC, MAGIC, sizeof(MAGIC));
+    wr_put_be32(h + 8, p->records);
+    wr_put_be32(h + AT_NONCE, p->nonce);
+    wr_put_be32(h + 16, p->pages);
+    wr_put_be32(h + 20, SECTOR);
+    wr_put_be32(h + 24, p->page_size);
+    rc = p->journal->pMethods->xWrite(p->journal, h, sizeof(h), 0);
+    if (rc != SQLITE_OK)
+        return fail("write the rollback journal", rc, e);
+    return sync_file(p->journal, "sync the rollback journal", e);
+}
+
+enum wr_status wr_patch_lock(
+    struct wr_patch *p, const struct wr_call *c, int64_t patience_ms, struct wr_err *e)
+{
+    int64_t until_ms = wr_mono_ms(c->clock) + patience_ms;
+    enum wr_status st = WR_OK;
+
+    assert(p->begun);
+    for (;;) {
+        int rc = p->file->pMethods->xLock(p->file, SQLITE_LOCK_EXCLUSIVE);
+
+        if (rc == SQLITE_OK)
+            return WR_OK;
+        if ((rc & 0xff) != SQLITE_BUSY)
+            return fail("lock the database", rc, e);
+        if (wr_mono_ms(c->clock) >= until_ms)
+            return WR_BUSY;
+        st = wr_call_sleep(c, WR_PATCH_LOCK_PAUSE_MS, e);
+        if (st != WR_OK)
+            return st;
+    }
+}
+
+enum wr_status wr_patch_write(
+    struct wr_patch *p, const void *buf, size_t n, uint64_t off, struct wr_err *e)
+{
+    p->wrote = true;
+    return ok_or("write the database",
+        p->file->pMethods->xWrite(p->file, buf, (int)n, (sqlite3_int64)off), e);
+}
+
+static void close_journal(struct wr_patch *p)
+{
+    if (p->journal && p->journal->pMethods)
+        (void)p->journal->pMethods->xClose(p->journal);
+    wr_free(p->journal);
+    p->journal = NULL;
+}
+
+static int delete_journal(struct wr_patch *p)
+{
+    int rc = p->vfs->xDelete(p->vfs, p->journal_name, 1);
+
+    return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
+}
+
+enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err *e)
+{
+    sqlite3_int64 is = 0;
+    int rc = p->file->pMethods->xFileSize(p->file, &is);
+
+    assert(p->begun && p->journal);
+    p->wrote = true;
+    if (rc == SQLITE_OK && (uint64_t)is != bytes)
+        rc = p->file->pMethods->xTruncate(p->file, (sqlite3_int64)bytes);
+    if (rc != SQLITE_OK)
+        return fail("set the size of the database", rc, e);
+    rc = p->file->pMethods->xSync(p->file, SQLITE_SYNC_FULL);
+    if (rc != SQLITE_OK)
+        return fail("sync the database", rc, e);
+    close_journal(p);
+    rc = delete_journal(p);
+    if (rc != SQLITE_OK)
+        return fail("delete the rollback journal", rc, e);
+    p->exists = p->wrote = false;
+    return WR_OK;
+}
+
+void wr_patch_end(struct wr_patch *p)
+{
+    close_journal(p);
+    if (!p->begun)
+        return;
+    if (p->exists && !p->wrote) /* while nobody else can take it for a hot one */
+        (void)delete_journal(p);
+    /* No change was made through this connection: the locks go, and nothing can fail. */
+    (void)sqlite3_exec(p->db, "ROLLBACK", NULL, NULL, NULL);
+    p->begun = false;
+    if (!p->wrote)
+        return;
+    /* SQLite finds the journal hot, and rolls back. */
+    if (sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK)
+        (void)sqlite3_exec(p->db, "ROLLBACK", NULL, NULL, NULL);
+    p->exists = p->wrote = false;
+}

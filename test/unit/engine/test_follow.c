@@ -1,0 +1,478 @@
+/*
+ * test_follow.c - followers: whatever the primary does, after each step the copy is one of its
+ * transactions, and it never goes back.
+ */
+#include "engine/follow_fetch.h"
+#include "unit/engine/follow_world.h"
+
+/* ---- which file next ---- */
+
+static void test_the_way_on(void **state)
+{
+    struct wr_ltx_file files[] = {
+        {.level = 0, .min = 9, .max = 9, .size = 10},
+        {.level = 0, .min = 10, .max = 10, .size = 10},
+        {.level = 1, .min = 5, .max = 8, .size = 30},
+        {.level = 1, .min = 7, .max = 10, .size = 40},
+        {.level = 2, .min = 1, .max = 9, .size = 1000},
+        {.level = 9, .min = 1, .max = 10, .size = 5},
+    };
+    const struct wr_ltx_files all = {.p = files, .n = wr_countof(files)};
+    struct wr_ltx_files chain = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    T(wr_follow_next(&all, 8, 10) == &files[0]);
+    T(wr_follow_next(&all, 8, 40) == &files[3]);
+    T(wr_follow_next(&all, 8, 5) == &files[0]);   /* none is so small */
+    T(wr_follow_next(&all, 9, 100) == &files[1]); /* of two that lead there, the smaller */
+    T(wr_follow_next(&all, 4, 10) == &files[2]);
+    T(wr_follow_next(&all, 4, 1000) == &files[4]);
+    T(wr_follow_next(&all, 0, 10) == &files[4]); /* not the snapshot */
+    T(!wr_follow_next(&all, 10, 1000));
+    T_OK(wr_follow_chain(&all, 4, &chain, &e));
+    T(chain.n == 2 && chain.p[0].max == 9 && chain.p[1].max == 10);
+    wr_ltx_files_release(&chain);
+}
+
+/* ---- what becomes of the copy ---- */
+
+static void test_every_transaction(void **state)
+{
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        struct fw w;
+        struct wr_follow *f = NULL;
+        struct wr_err e = {0};
+        uint64_t txid = 0;
+
+        fw_init(&w, rolling);
+        T_OK(fw_open(&w, &f, &e));
+        fw_check_is(&w, 1);
+        for (int i = 0; i < 30; i++) {
+            fw_random_commit(&w);
+            fw_store(&w);
+            T_OK(fw_steps(&w, f, &e));
+            T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == w.s.n && w.told.lag_ms == 0);
+            fw_check_is(&w, w.s.n);
+            fw_check_sqlite(&w);
+            T_OK(wr_follow_txid_get(wr_fs_posix(), w.copy, &txid, &e));
+            T(txid == w.s.n);
+        }
+        T(w.errors == 0 && w.warnings == 0);
+        wr_follow_close(f);
+        assert_int_equal(t_names_in(w.dir), 3); /* no journal, no spool */
+        fw_release(&w);
+    }
+}
+
+/* Files of all levels come and go; the follower stops, and starts again, anywhere. */
+static void test_random_replicas(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 12; round++) {
+        struct fw w;
+        struct wr_follow *f = NULL;
+        struct wr_err e = {0};
+        uint64_t txid = 1;
+
+        fw_init(&w, round % 4 > 0);
+        T_OK(fw_open(&w, &f, &e));
+        while (w.s.n + 4 < STORY_MAX) {
+            uint64_t from = w.s.n;
+
+            for (uint64_t n = wr_rand_below(&w.random, 4) + 1; n > 0; n--)
+                fw_random_commit(&w);
+            fw_store(&w);
+            for (int k = 0; k < 2; k++) {
+                uint64_t min = wr_rand_below(&w.random, w.s.n) + 1;
+                uint64_t max = min + wr_rand_below(&w.random, w.s.n + 1 - min);
+
+                story_put(&w.s, &w.w, (unsigned)wr_rand_below(&w.random, 8) + 1, min, max);
+            }
+            if (wr_rand_below(&w.random, 3) == 0) { /* retention was faster */
+                story_put(&w.s, &w.w, 9, 1, w.s.n);
+                for (uint64_t t = from; t < w.s.n; t++)
+                    fw_delete(&w, 0, t + 1, t + 1);
+            }
+            if (wr_rand_below(&w.random, 3) == 0) {
+                wr_follow_close(f);
+                f = NULL;
+                T_OK(fw_open(&w, &f, &e));
+                fw_check_is(&w, txid);
+            }
+            T_OK(fw_steps(&w, f, &e));
+            if (w.told.phase == WR_FOLLOW_CURRENT && w.told.txid < w.s.n) {
+                /* It looked under a name that is gone: the next listing tells. */
+                wr_follow_close(f);
+                f = NULL;
+                T_OK(fw_open(&w, &f, &e));
+                T_OK(fw_steps(&w, f, &e));
+            }
+            T(w.told.txid == w.s.n);
+            txid = w.told.txid;
+            fw_check_is(&w, txid);
+            fw_check_sqlite(&w);
+        }
+        wr_follow_close(f);
+        fw_release(&w);
+    }
+}
+
+/* ---- others use the copy ---- */
+
+static int64_t ask(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *stmt = NULL;
+    int64_t value = -1;
+
+    if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
+        sqlite3_step(stmt) == SQLITE_ROW)
+        value = sqlite3_column_int64(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    return value;
+}
+
+static void test_a_reader_sees_each_state_whole(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    sqlite3 *reader = NULL;
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    T(sqlite3_open(w.copy, &reader) == SQLITE_OK);
+    T(ask(reader, "SELECT count(*) FROM t") == 300);
+    for (int i = 0; i < 5; i++) { /* its cache is dropped each time */
+        fw_sql(&w, "INSERT INTO t(b) VALUES(1)");
+        fw_store(&w);
+        T_OK(fw_steps(&w, f, &e));
+        T(ask(reader, "SELECT count(*) FROM t") == 301 + i);
+    }
+    fw_sql(&w, "CREATE TABLE fresh AS SELECT 7 AS a");
+    fw_store(&w);
+    T_OK(fw_steps(&w, f, &e));
+    T(ask(reader, "SELECT a FROM fresh") == 7);
+
+    /* It reads on: nothing changes, and that is said once. */
+    fw_sql_at(reader, "BEGIN");
+    T(ask(reader, "SELECT count(*) FROM t") == 305);
+    fw_sql(&w, "DELETE FROM t WHERE id > 10");
+    fw_store(&w);
+    for (int i = 0; i < 3; i++) {
+        T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+        T(w.told.phase == WR_FOLLOW_WAITING && w.told.lag_ms > 0 && wait_ms == 1000 << i);
+        T(strstr(w.told.text, "read"));
+        T(ask(reader, "SELECT count(*) FROM t") == 305);
+        fw_sql_at(reader, "SELECT * FROM fresh");
+    }
+    T(w.warnings == 1 && w.errors == 0);
+    fw_sql_at(reader, "COMMIT");
+    world_fail(&w.w, 1, UINT64_MAX, WR_IO); /* what was fetched is still here */
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == w.s.n);
+    T(ask(reader, "SELECT count(*) FROM t") == 10);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* Whatever somebody writes to the copy, it is not overwritten. */
+static void test_a_writer_is_refused(void **state)
+{
+    static const char *const ways[] = {"UPDATE t SET b=2 WHERE id=7", "PRAGMA journal_mode=wal",
+        "VACUUM", "PRAGMA user_version=5"};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * wr_countof(ways); i++) {
+        struct fw w;
+        struct wr_follow *f = NULL;
+        struct wr_err e = {0};
+        sqlite3 *other = NULL;
+        struct wr_bytes before, after;
+
+        fw_init(&w, true);
+        T_OK(fw_open(&w, &f, &e));
+        T_OK(fw_steps(&w, f, &e));
+        if (i % 2)
+            wr_follow_close(f);
+        T(sqlite3_open(w.copy, &other) == SQLITE_OK);
+        fw_sql_at(other, ways[i / 2]);
+        T(sqlite3_close(other) == SQLITE_OK);
+        before = t_slurp(w.copy);
+        fw_sql(&w, "UPDATE t SET b=3");
+        fw_store(&w);
+        if (i % 2) {
+            f = NULL;
+            T_IS(WR_CONFLICT, fw_open(&w, &f, &e));
+        } else {
+            int64_t wait_ms = 0;
+
+            T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+            T(w.told.phase == WR_FOLLOW_FAILING && w.errors == 1);
+            T_IS(WR_CONFLICT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+            wr_follow_close(f);
+        }
+        T(strstr(e.text, "somebody") || strstr(e.text, "something else"));
+        T(strstr(e.text, "-f -force"));
+        after = t_slurp(w.copy);
+        T(after.n == before.n && memcmp(after.p, before.p, after.n) == 0);
+        fw_release(&w);
+    }
+}
+
+static void test_one_follower(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL, *g = NULL;
+    struct wr_err e = {0};
+    int status = 0;
+    pid_t child;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    child = fork();
+    if (child == 0)
+        _exit(fw_open(&w, &g, &e) == WR_BUSY && strstr(e.text, "another process") ? 0 : 1);
+    T(waitpid(child, &status, 0) == child && status == 0);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* ---- the replica is not what it was ---- */
+
+static void test_another_history(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct story other;
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_sql(&w, "UPDATE t SET b=2");
+    fw_store(&w);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    fw_check_is(&w, 3);
+
+    /* Somebody else's transaction 4. */
+    story_fork(&other, &w.s, 2);
+    story_commit(&other, other.image[2].commit, 3);
+    story_commit(&other, other.image[2].commit, 3);
+    story_put(&other, &w.w, 0, 4, 4);
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING);
+    T_IS(WR_CONFLICT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(strstr(e.text, "goes on from another database") && strstr(e.text, "-f -force"));
+    wr_follow_close(f);
+    fw_check_is(&w, 3);
+
+    /* As one file with transactions of ours: only the image tells. */
+    f = NULL;
+    fw_delete(&w, 0, 4, 4);
+    fw_delete(&w, 0, 3, 3);
+    story_put(&other, &w.w, 1, 3, 4);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T_IS(WR_CORRUPT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(strstr(e.text, "checksum") && strstr(e.text, "-f -force"));
+    wr_follow_close(f);
+    fw_check_is(&w, 3);
+
+    /* And one that ends before the copy. */
+    f = NULL;
+    fw_delete(&w, 1, 3, 4);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T_IS(WR_CONFLICT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(strstr(e.text, "0000000000000003") && strstr(e.text, "0000000000000002"));
+    wr_follow_close(f);
+    fw_check_is(&w, 3);
+    story_release(&other);
+    fw_release(&w);
+}
+
+/* The next files are gone: the newest state as a whole, in place, and a reader goes on. */
+static void test_files_are_gone(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    sqlite3 *reader = NULL;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    T(sqlite3_open(w.copy, &reader) == SQLITE_OK);
+    T(ask(reader, "SELECT count(*) FROM t") == 300);
+    fw_sql(&w, "DELETE FROM t WHERE id > 20");
+    fw_sql(&w, "CREATE TABLE x AS SELECT 5 AS a");
+    fw_store(&w);
+    fw_delete(&w, 0, 2, 2);
+    wr_follow_close(f);
+    f = NULL;
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING); /* it is behind a gap, and there is no snapshot yet */
+    T(strstr(w.line, "non-contiguous"));
+    fw_check_is(&w, 1);
+    story_put(&w.s, &w.w, 9, 1, 3);
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.warnings > 0);
+    fw_check_is(&w, 3);
+    T(ask(reader, "SELECT a FROM x") == 5 && ask(reader, "SELECT count(*) FROM t") == 20);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* One of the files is damaged: by another one, or it is waited for, and said. */
+static void test_damaged_files(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct wr_buf b;
+    struct wr_str key;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    fw_sql(&w, "UPDATE t SET b=randomblob(150) WHERE id < 100");
+    fw_store(&w);
+    wr_buf_init(&b, (size_t)1 << 20);
+    story_file(&w.s, 2, 2, &b);
+    b.p[b.n / 2] ^= 1;
+    key = wr_layout_ltx_key(t_call()->scratch, w.w.storage, 0, 2, 2);
+    world_store(&w.w, key, wr_buf_bytes(&b), 2000);
+    wr_buf_release(&b);
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING && w.errors == 1);
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING && w.told.txid == 1);
+    T(strstr(w.line, "damaged"));
+    fw_check_is(&w, 1);
+    story_put(&w.s, &w.w, 1, 2, 2);
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 2);
+    fw_check_is(&w, 2);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* Requests fail, any of them; the copy is what it was, or further, and nothing is lost. */
+static void test_failing_requests(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    for (uint64_t from = 1; from < 12; from++) {
+        fw_random_commit(&w);
+        fw_store(&w);
+        world_fail(&w.w, from, 1, from % 2 ? WR_TIMEOUT : WR_IO);
+        T_OK(fw_steps(&w, f, &e));
+        fw_check_is(&w, w.told.txid);
+        world_fail(&w.w, 0, 0, WR_OK);
+        T_OK(fw_steps(&w, f, &e));
+        T(w.told.phase == WR_FOLLOW_CURRENT);
+        fw_check_is(&w, w.s.n);
+    }
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* ---- what was there before ---- */
+
+static void test_what_is_there(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct wr_bytes b;
+    uint8_t *p;
+
+    (void)state;
+    fw_init(&w, true);
+    b = t_slurp(w.source);
+    t_spew(w.copy, b.p, b.n);
+    T_IS(WR_CONFLICT, fw_open(&w, &f, &e)); /* a database that nobody followed */
+    T(strstr(e.text, "-txid"));
+    assert_int_equal(t_names_in(w.dir), 1);
+
+    /* As Litestream leaves it, and half of it is of another transaction. */
+    fw_sql(&w, "UPDATE t SET b=randomblob(150)");
+    fw_store(&w);
+    p = wr_arena_alloc(t_call()->scratch, b.n);
+    memcpy(p, b.p, b.n);
+    memcpy(p + b.n / 2, w.s.image[2].data + b.n / 2, b.n - b.n / 2);
+    t_spew(w.copy, p, b.n);
+    t_spew(t_path(w.dir, "copy-txid"), "0000000000000003\n", 17);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING); /* the replica ends before it */
+    wr_follow_close(f);
+    f = NULL;
+    t_spew(t_path(w.dir, "copy-txid"), "0000000000000001\n", 17);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 2);
+    fw_check_is(&w, 2);
+    wr_follow_close(f);
+
+    f = NULL;
+    t_spew(t_path(w.dir, "copy-txid"), "?", 1); /* ours to write */
+    T_OK(fw_open(&w, &f, &e));
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+static void test_no_backup(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    fw_init(&w, true);
+    fw_delete(&w, 9, 1, 1);
+    T_IS(WR_NOTFOUND, fw_open(&w, &f, &e));
+    assert_int_equal(t_names_in(w.dir), 0);
+    t_spew(t_path(w.dir, "copy-journal"), "x", 1);
+    T_IS(WR_CONFLICT, fw_open(&w, &f, &e));
+    fw_release(&w);
+}
+
+static void test_cancel(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    wr_cancel_now(&w.cancel);
+    T_OK(wr_follow_run(f, fw_call(&w), &e));
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
+    T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
+    T_TEST(test_one_follower), T_TEST(test_another_history), T_TEST(test_files_are_gone),
+    T_TEST(test_damaged_files), T_TEST(test_failing_requests), T_TEST(test_what_is_there),
+    T_TEST(test_no_backup), T_TEST(test_cancel))
