@@ -393,6 +393,67 @@ typedef struct weir_restore_result {
 WEIR_API int weir_restore(weir *w, const char *url, const char *path,
     const weir_restore_options *opt, weir_restore_result *ret, weir_error *reterr);
 
+/* ---- Following ---- */
+
+enum {
+    WEIR_FOLLOW_CURRENT = 0, /* at the newest transaction that the replica was seen to have */
+    WEIR_FOLLOW_BEHIND = 1,  /* there is more, and it is being applied */
+    WEIR_FOLLOW_WAITING = 2, /* another connection to the copy is in the way: see `text` */
+    WEIR_FOLLOW_FAILING = 3  /* something fails, and is tried again: see `text` */
+};
+
+typedef struct weir_follow_status {
+    int32_t phase;     /* WEIR_FOLLOW_* */
+    uint32_t errors;   /* steps in a row that failed */
+    weir_txid txid;    /* what the copy is; it never decreases */
+    weir_txid newest;  /* what the replica was seen to have */
+    int64_t time_ms;   /* when `txid` was captured, Unix ms */
+    int64_t lag_ms;    /* the age of the copy while there is something newer; 0: it is the newest */
+    int64_t unseen_ms; /* since the replica was last looked at with success */
+    uint64_t applied;  /* times that the copy has changed */
+    const char *text;  /* NULL, or why, in a sentence; dies with the call */
+} weir_follow_status;
+
+/* When the copy is there, and after each step; on the thread that called weir_follow. */
+typedef void weir_follow_fn(void *arg, const weir_follow_status *status);
+
+typedef struct weir_follow_options {
+    size_t struct_size;
+    int64_t interval_ms; /* between looks at the replica; default 1000 */
+    int64_t patience_ms; /* how long a try waits for readers of the copy, while new ones are kept
+                            out; default 1000 */
+    uint32_t parallel;   /* as for weir_restore, as are these three */
+    int32_t check;
+    int32_t overwrite; /* begin anew, whatever is there */
+    int32_t delta;
+    const char *const *settings;
+    weir_cancel *cancel;
+    weir_progress_fn *progress; /* of the restore that it may begin with */
+    void *progress_arg;
+    weir_follow_fn *fn; /* NULL: nobody asks */
+    void *arg;
+} weir_follow_options;
+
+/* Keep a copy of the database at `path`, which advances with the replica until `cancel` is
+ * canceled: that is WEIR_OK. First it is restored, or gone on with if an earlier call has left it
+ * there.
+ *
+ * The copy is an ordinary database, not in WAL mode, that any program may read meanwhile with any
+ * SQLite; whoever reads sees one state, whole. It changes in one moment, through a rollback
+ * journal: a process that is killed leaves either state. A transaction that is being read is waited
+ * for. Two files lie beside it: "<path>-txid" has the transaction, 16 hex digits and a newline, and
+ * "<path>-follow" what is needed to go on. Whatever may pass is tried again for ever, and told by
+ * `fn` and the log. `opt` and `ret` may be NULL; `ret` is of the restore, but has the last txid.
+ *
+ * WEIR_NOTFOUND: there is nothing to restore; backups of Litestream 0.3 cannot be followed.
+ * WEIR_BUSY: another process follows into the same copy. WEIR_CONFLICT: there is something else at
+ * `path`; or something else has written to the copy, so that it is none any more; or the replica
+ * goes on from another database, or ends before it. WEIR_CORRUPT: the copy has pages that were not
+ * written to it, or as weir_restore. The message says what can be done; the copy is left as it is.
+ * Else as weir_restore. */
+WEIR_API int weir_follow(weir *w, const char *url, const char *path, const weir_follow_options *opt,
+    weir_restore_result *ret, weir_error *reterr);
+
 /* ---- Looking into a replica ---- */
 
 #define WEIR_LEVEL_SNAPSHOT 9

@@ -1,13 +1,14 @@
 /*
- * restore.c - the public calls that restore: to a file, or only the plan for it.
+ * restore.c - the public calls that restore: to a file, to one that goes on, or only the plan.
  */
 #include "api/api_int.h"
 
 #include "base/mem.h"
-#include "engine/restore.h"
+#include "engine/follow.h"
 
 struct forward {
-    const weir_restore_options *o;
+    weir_progress_fn *progress; /* NULL: none */
+    void *arg;
     size_t files;
 };
 
@@ -30,8 +31,8 @@ static void forward_progress(void *arg, const struct wr_restore_progress *p)
 
     if (p->files_total) /* of the last plan, should there be more than one */
         f->files = p->files_total;
-    if (f->o->progress)
-        f->o->progress(f->o->progress_arg, &out);
+    if (f->progress)
+        f->progress(f->arg, &out);
 }
 
 static weir_restore_options options_of(const weir_restore_options *opt)
@@ -43,11 +44,31 @@ static weir_restore_options options_of(const weir_restore_options *opt)
     return o;
 }
 
+/* `ret` may be NULL. */
+static void tell_result(
+    const struct wr_restore_result *r, size_t files, int32_t check, weir_restore_result *ret)
+{
+    weir_restore_result out = {.txid = r->txid,
+        .time_ms = r->time_ms,
+        .bytes = r->bytes,
+        .bytes_read = r->bytes_read,
+        .bytes_resumed = r->bytes_resumed,
+        .bytes_kept = r->bytes_kept,
+        .files = (uint32_t)files,
+        .format = r->format == WR_RESTORE_V03 ? WEIR_FORMAT_LEGACY : WEIR_FORMAT_LTX,
+        .verified = check};
+
+    if (!ret)
+        return;
+    out.struct_size = ret->struct_size;
+    memcpy(ret, &out, wr_api_struct(ret->struct_size, sizeof(out)));
+}
+
 int weir_restore(weir *w, const char *url, const char *path, const weir_restore_options *opt,
     weir_restore_result *ret, weir_error *reterr)
 {
     weir_restore_options o = options_of(opt);
-    struct forward f = {.o = &o};
+    struct forward f = {.progress = o.progress, .arg = o.progress_arg};
     struct wr_restore_opts ro = {.path = path,
         .txid = o.txid,
         .time_ms = o.time_ms,
@@ -72,20 +93,88 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
         st = wr_restore(s, &call, &ro, &r, &e);
     wr_storage_close(s);
     wr_arena_release(&a);
-    if (st == WR_OK && ret) {
-        weir_restore_result out = {.struct_size = ret->struct_size,
-            .txid = r.txid,
-            .time_ms = r.time_ms,
-            .bytes = r.bytes,
-            .bytes_read = r.bytes_read,
-            .bytes_resumed = r.bytes_resumed,
-            .bytes_kept = r.bytes_kept,
-            .files = (uint32_t)f.files,
-            .format = r.format == WR_RESTORE_V03 ? WEIR_FORMAT_LEGACY : WEIR_FORMAT_LTX,
-            .verified = o.check};
+    if (st == WR_OK)
+        tell_result(&r, f.files, o.check, ret);
+    return wr_api_return(reterr, st, &e);
+}
 
-        memcpy(ret, &out, wr_api_struct(ret->struct_size, sizeof(out)));
+struct telling {
+    weir_follow_fn *fn; /* NULL: nobody asks */
+    void *arg;
+};
+
+static void forward_report(void *arg, const struct wr_follow_report *r)
+{
+    struct telling *t = arg;
+    static const int32_t phases[] = {
+        [WR_FOLLOW_CURRENT] = WEIR_FOLLOW_CURRENT,
+        [WR_FOLLOW_BEHIND] = WEIR_FOLLOW_BEHIND,
+        [WR_FOLLOW_WAITING] = WEIR_FOLLOW_WAITING,
+        [WR_FOLLOW_FAILING] = WEIR_FOLLOW_FAILING,
+    };
+    weir_follow_status out = {.phase = phases[r->phase],
+        .errors = r->errors,
+        .txid = r->txid,
+        .newest = r->newest,
+        .time_ms = r->time_ms,
+        .lag_ms = r->lag_ms,
+        .unseen_ms = r->unseen_ms,
+        .applied = r->applied,
+        .text = r->text};
+
+    if (t->fn)
+        t->fn(t->arg, &out);
+}
+
+int weir_follow(weir *w, const char *url, const char *path, const weir_follow_options *opt,
+    weir_restore_result *ret, weir_error *reterr)
+{
+    weir_follow_options o = {0};
+    struct forward f = {0};
+    struct telling t = {0};
+    struct wr_follow_opts fo;
+    struct wr_follow_report end = {0};
+    struct wr_restore_result r = {0};
+    struct wr_follow *follow = NULL;
+    struct wr_storage *s = NULL;
+    struct wr_arena a;
+    struct wr_err e = {0};
+    struct wr_call call;
+    enum wr_status st;
+
+    if (!w || !path || (ret && ret->struct_size < sizeof(size_t)))
+        return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_follow: bad argument"), &e);
+    if (opt)
+        memcpy(&o, opt, wr_api_struct(opt->struct_size, sizeof(o)));
+    f = (struct forward){.progress = o.progress, .arg = o.progress_arg};
+    t = (struct telling){.fn = o.fn, .arg = o.arg};
+    fo = (struct wr_follow_opts){.restore = {.path = path,
+                                     .overwrite = o.overwrite != 0,
+                                     .delta = o.delta && o.overwrite,
+                                     .parallel = o.parallel,
+                                     .check = (enum wr_restore_check_kind)o.check,
+                                     .progress = forward_progress,
+                                     .progress_arg = &f},
+        .interval_ms = o.interval_ms,
+        .patience_ms = o.patience_ms,
+        .tell = forward_report,
+        .tell_arg = &t};
+    call = wr_api_call(w, &a, o.cancel);
+    st = wr_api_open_replica(url, o.settings, &s, &e);
+    if (st == WR_OK)
+        st = wr_follow_open(s, &call, &fo, &follow, &r, &e);
+    if (st == WR_OK)
+        st = wr_follow_run(follow, &call, &e);
+    if (follow) {
+        wr_follow_look(follow, &end);
+        r.txid = end.txid;
+        r.time_ms = end.time_ms;
     }
+    if (st == WR_OK)
+        tell_result(&r, f.files, o.check, ret);
+    wr_follow_close(follow);
+    wr_storage_close(s);
+    wr_arena_release(&a);
     return wr_api_return(reterr, st, &e);
 }
 

@@ -30,6 +30,10 @@ static const struct wr_flag flags[] = {
         "replace an existing database, once the new one is complete"},
     {"delta", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, delta), NULL,
         "replace an older copy of the database, and fetch only the pages that differ"},
+    {"f", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, follow), NULL,
+        "follow: go on, and keep the database at the replica's newest state until a signal"},
+    {"follow-interval", WR_FLAG_DURATION, offsetof(struct wr_restore_flags, interval_ms),
+        "DURATION", "with -f: how often to look for something new (default 1s)"},
     {"dry-run", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, dry_run), NULL,
         "list the files that would be read, write nothing"},
     {"integrity-check", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, check), "MODE",
@@ -76,6 +80,8 @@ static bool check_many(const struct wr_restore_flags *o, const struct wr_args *a
         (void)wr_cli_fail("cannot specify both -all and -dir", NULL);
     else if (args->n > (o->dir ? 1u : 0u))
         (void)wr_cli_fail("too many arguments", NULL);
+    else if (o->follow)
+        (void)wr_cli_fail("cannot follow several databases: each needs a process of its own", NULL);
     else if (o->output)
         (void)wr_cli_fail("cannot specify -o with several databases: each has its path", NULL);
     else if (o->txid)
@@ -110,6 +116,12 @@ static bool check_flags(const struct wr_restore_flags *o, const struct wr_args *
         return false;
     if (o->txid && o->time_ms)
         (void)wr_cli_fail("cannot specify both -txid and -timestamp", NULL);
+    else if (o->follow && o->txid)
+        (void)wr_cli_fail("cannot use follow mode with -txid", NULL);
+    else if (o->follow && o->time_ms)
+        (void)wr_cli_fail("cannot use follow mode with -timestamp", NULL);
+    else if (o->follow && o->dry_run)
+        (void)wr_cli_fail("cannot use -dry-run with -f", NULL);
     else if (check_mode(o->check) < 0) {
         (void)snprintf(message, sizeof(message), "invalid -integrity-check value: %.50s", o->check);
         (void)wr_cli_fail(message, NULL);
@@ -188,7 +200,7 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
             "weir restore -o /path/to/db s3://bucket/prefix");
     if (!wr_restore_expand(&r))
         return WR_EXIT_FAILED;
-    if (o.if_db_not_exists && !o.dry_run && exists(r.path)) {
+    if (o.if_db_not_exists && !o.dry_run && !o.follow && exists(r.path)) {
         wr_say(
             &cli->log, WEIR_LOG_INFO, "database already exists, skipping", WR_F_Z("path", r.path));
         return wr_restore_print_skipped(&r, "database already exists");
@@ -202,6 +214,7 @@ static const char *const examples[] = {
     "-o /var/lib/app.db s3://bucket/app",
     "-o /tmp/yesterday.db -timestamp -24h s3://bucket/app",
     "-if-db-not-exists -if-replica-exists /var/lib/app.db",
+    "-f -o /var/lib/standby.db s3://bucket/app",
     "-dry-run -o /tmp/app.db s3://bucket/app",
     "-all -config /etc/litestream.yml",
     "-dir /var/lib/tenants s3://bucket/tenants",

@@ -1,5 +1,5 @@
 /*
- * restore_int.h - what the two files of the restore command share.
+ * restore_int.h - what the files of the restore command share.
  */
 #ifndef WR_CLI_RESTORE_INT_H
 #define WR_CLI_RESTORE_INT_H
@@ -13,10 +13,10 @@
 struct wr_restore_flags {
     const char *output, *config, *check, *dir;
     uint64_t txid;
-    int64_t time_ms;
+    int64_t time_ms, interval_ms;
     uint32_t parallel, parallel_dbs;
     bool all, no_expand_env, if_db_not_exists, if_replica_exists, force, delta, dry_run, json,
-        quiet;
+        quiet, follow;
     bool verbose; /* scripts made for Litestream 0.3 say so; nobody asks */
 };
 
@@ -28,6 +28,7 @@ struct wr_restore {
     const struct wr_config_replica *replica; /* the one that is tried now */
     weir_restore_options opt;
     weir_restore_result result;
+    bool following; /* the copy is there, and advances: no other replica is tried */
     int64_t took_ms;
     bool among_others; /* which are restored at the same time: its progress is not shown */
 
@@ -44,6 +45,8 @@ bool wr_restore_expand(struct wr_restore *r) WR_MUST_CHECK;
 
 /* Restore from, or plan for, r->replica. WEIR_* and its message. */
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err);
+/* The same until a signal ends it, which is WEIR_OK; r->opt tells what it begins with. */
+int wr_restore_follow(struct wr_restore *r, weir *w, weir_error *err);
 int wr_cli_restore_plan(struct wr_restore *r, weir *w, weir_error *err);
 
 /* Try the replicas of r->target, the one that reaches furthest first; of what is done in another

@@ -173,7 +173,7 @@ int wr_restore_print(struct wr_restore *r)
         return print_plan(r);
     if (r->flags->json)
         return print_result_json(r);
-    if (!r->flags->quiet)
+    if (!r->flags->quiet && !r->flags->follow)
         print_result(r);
     return WR_EXIT_OK;
 }

@@ -9,6 +9,13 @@ static bool ends_the_search(int rc)
     return rc == WEIR_OK || rc == WEIR_CANCELED || rc == WEIR_CONFLICT;
 }
 
+static int restore_from(struct wr_restore *r, weir *w, weir_error *err)
+{
+    if (r->flags->follow)
+        return wr_restore_follow(r, w, err);
+    return r->flags->dry_run ? wr_cli_restore_plan(r, w, err) : wr_restore_run(r, w, err);
+}
+
 bool wr_restore_tells(int told, int rc)
 {
     return ends_the_search(rc) || (told == WEIR_NOTFOUND && rc != WEIR_NOTFOUND);
@@ -41,14 +48,14 @@ static int search(struct wr_restore *r, weir *w, struct wr_reach *list, weir_err
     weir_error err = {0}, told = {0};
     int rc = WEIR_NOTFOUND, answer = WEIR_NOTFOUND;
 
-    for (size_t i = 0; i < r->target.n && !ends_the_search(rc); i++) {
+    for (size_t i = 0; i < r->target.n && !ends_the_search(rc) && !r->following; i++) {
         if (i > 0 && !r->flags->quiet)
             (void)fprintf(stderr, "Warning: %s: %s; trying the next replica\n",
                 wr_cli_url(cli, r->replica->url), err.message);
         r->replica = list[i].replica;
         r->opt.settings = r->replica->settings;
-        rc = r->flags->dry_run ? wr_cli_restore_plan(r, w, &err) : wr_restore_run(r, w, &err);
-        if (rc == WEIR_OK && !r->flags->dry_run)
+        rc = restore_from(r, w, &err);
+        if (rc == WEIR_OK && !r->flags->dry_run && !r->flags->follow)
             warn_of_newer(cli, list, r->target.n, &list[i]);
         list[i].err = err;
         if (i > 0 && !wr_restore_tells(answer, rc))

@@ -89,11 +89,21 @@ static void log_phase(const struct wr_follow *f, const struct wr_call *c, bool w
     }
 }
 
+static void report(const struct wr_follow *f, const struct wr_call *c)
+{
+    struct wr_follow_report r;
+
+    wr_follow_look(f, &r);
+    r.lag_ms = lag_of(f, c);
+    r.unseen_ms = now_ms(c) - f->seen_ms;
+    if (f->opts.tell)
+        f->opts.tell(f->opts.tell_arg, &r);
+}
+
 /* One line when a phase begins, and while something is wrong a reminder now and then. */
 static void enter(struct wr_follow *f, const struct wr_call *c, enum wr_follow_phase phase,
     const struct wr_err *why)
 {
-    struct wr_follow_report r;
     bool is_new = !f->begun || phase != f->phase;
     bool was_failing = f->begun && f->phase != WR_FOLLOW_CURRENT;
 
@@ -102,16 +112,12 @@ static void enter(struct wr_follow *f, const struct wr_call *c, enum wr_follow_p
         f->why = *why;
     }
     f->phase = phase;
+    report(f, c);
     if (is_new || (phase >= WR_FOLLOW_WAITING && now_ms(c) - f->told_ms >= REMIND_MS)) {
         log_phase(f, c, was_failing);
         f->told_ms = now_ms(c);
     }
     f->begun = true;
-    wr_follow_look(f, &r);
-    r.lag_ms = lag_of(f, c);
-    r.unseen_ms = now_ms(c) - f->seen_ms;
-    if (f->opts.tell)
-        f->opts.tell(f->opts.tell_arg, &r);
 }
 
 /* ---- what there is ---- */
@@ -468,9 +474,6 @@ enum wr_status wr_follow_open(struct wr_storage *s, struct wr_call *c,
     }
     f->newest = f->pos.txid;
     f->seen_ms = now_ms(c);
-    wr_log(c->log, WR_INFO, "entering follow mode", WR_F_Z("output", f->path),
-        WR_F_STR("replica", wr_storage_name(f->storage)), WR_F_TXID("txid", f->pos.txid),
-        WR_F_MS("interval", f->opts.interval_ms));
     *ret = f;
     return WR_OK;
 }
@@ -497,6 +500,10 @@ enum wr_status wr_follow_run(struct wr_follow *f, struct wr_call *c, struct wr_e
 
     wr_arena_init(&scratch, WR_ARENA_MAX);
     own.scratch = &scratch;
+    report(f, c); /* it is there */
+    wr_log(c->log, WR_INFO, "entering follow mode", WR_F_Z("output", f->path),
+        WR_F_STR("replica", wr_storage_name(f->storage)), WR_F_TXID("txid", f->pos.txid),
+        WR_F_MS("interval", f->opts.interval_ms));
     do {
         st = wr_follow_step(f, &own, &wait_ms, &why);
         wr_arena_reset(&scratch);

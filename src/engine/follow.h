@@ -43,7 +43,7 @@ struct wr_follow_report {
     const char *text;  /* WAITING, FAILING: why; dies with the call */
 };
 
-/* After each step; on the thread that steps. */
+/* When wr_follow_run begins, and after each step; on the thread that steps. */
 typedef void wr_follow_fn(void *arg, const struct wr_follow_report *r);
 
 struct wr_follow_opts {

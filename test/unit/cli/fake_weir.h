@@ -40,6 +40,8 @@ static struct {
     void (*at_add_replica)(void), (*at_sync)(void), (*at_close)(void), (*at_restore)(void);
     void (*at_replica_status)(void);
     weir_restore_options restore_opt; /* of the last restore or plan */
+    weir_follow_options follow_opt;   /* of the last one */
+    bool followed;                    /* also if it then fails */
     weir_restore_result restored;
     const weir_file *files; /* for plans and listings */
     size_t nfiles;
@@ -340,6 +342,22 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
 
         opt->progress(opt->progress_arg, &p);
     }
+    if (ret && code == WEIR_OK)
+        *ret = fake.restored;
+    return answer(code, e);
+}
+
+int weir_follow(weir *w, const char *url, const char *path, const weir_follow_options *opt,
+    weir_restore_result *ret, weir_error *e)
+{
+    const weir_follow_status status = {.phase = WEIR_FOLLOW_CURRENT, .txid = 1};
+    int code = next(&fake.restore);
+
+    (void)w;
+    note("follow(%s,%s)", url, path);
+    fake.follow_opt = *opt;
+    if (code == WEIR_OK || fake.followed)
+        opt->fn(opt->arg, &status);
     if (ret && code == WEIR_OK)
         *ret = fake.restored;
     return answer(code, e);

@@ -331,6 +331,38 @@ static void test_points_of_each_replica(void **state)
     T(strstr(out, "\"points\": [") && strstr(out, "\"error\": \"auth\""));
 }
 
+static void test_follow(void **state)
+{
+    static const int second[] = {WEIR_NOTFOUND, WEIR_OK, -1}, lost[] = {WEIR_CORRUPT, -1},
+                     fine[] = {WEIR_OK, -1};
+    const char *c = write_config("dbs:\n- path: /nonexistent/app.db\n  replicas:\n"
+                                 "  - url: s3://b/app\n  - path: /r\n");
+
+    (void)state;
+    EXPECT(1, "", "Error: cannot use follow mode with -txid\n",
+        RUN(restore, "-f", "-txid", "0000000000000001", "-o", "/x/y.db", "s3://b/a"));
+    EXPECT(1, "", "Error: cannot use follow mode with -timestamp\n",
+        RUN(restore, "-f", "-timestamp", "-1h", "-o", "/x/y.db", "s3://b/a"));
+    EXPECT(1, "", "Error: cannot use -dry-run with -f\n",
+        RUN(restore, "-f", "-dry-run", "-o", "/x/y.db", "s3://b/a"));
+    T(!fake.calls[0]);
+    T(RUN(restore, "-f", "-follow-interval", "250ms", "-o", "/x/y.db", "s3://b/a") == 0);
+    T(strstr(fake.calls, "follow(s3://b/a,/x/y.db)") && !strstr(fake.calls, "restore("));
+    T(fake.follow_opt.interval_ms == 250 && !fake.follow_opt.overwrite && !out[0]);
+    fake.restored = (weir_restore_result){.struct_size = sizeof(fake.restored), .txid = 7};
+    T(RUN(restore, "-f", "-force", "-json", "-o", "/x/y.db", "s3://b/a") == 0);
+    T(fake.follow_opt.overwrite && strstr(out, "\"txid\": \"0000000000000007\""));
+
+    fake.list = fine;
+    fake.restore = second;
+    T(RUN(restore, "-f", "-config", c, "/nonexistent/app.db") == 0);
+    T(strstr(fake.calls, "follow(s3://b/app,") && strstr(fake.calls, "follow(file:///r,"));
+    fake.restore = lost; /* the copy is there: another replica is no help */
+    fake.followed = true;
+    T(RUN(restore, "-f", "-config", c, "/nonexistent/app.db") == 5);
+    T(!strstr(strstr(fake.calls, "follow(") + 1, "follow("));
+}
+
 static void test_points_usage(void **state)
 {
     (void)state;
@@ -1169,13 +1201,13 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old), C_
     C_TEST(test_databases), C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx),
     C_TEST(test_ltx_errors), C_TEST(test_points), C_TEST(test_points_json),
     C_TEST(test_points_that_are_not_all), C_TEST(test_points_of_each_replica),
-    C_TEST(test_points_usage), C_TEST(test_retention), C_TEST(test_retention_json),
-    C_TEST(test_retention_errors), C_TEST(test_verify), C_TEST(test_verify_findings),
-    C_TEST(test_verify_deep), C_TEST(test_verify_replicas), C_TEST(test_restore_json),
-    C_TEST(test_restore_text), C_TEST(test_a_path_that_json_cannot_hold_was_restored),
-    C_TEST(test_restore_plan), C_TEST(test_restore_usage), C_TEST(test_restore_output),
-    C_TEST(test_restore_exit_codes), C_TEST(test_restore_from_config),
-    C_TEST(test_the_first_replica_was_taken_however_old),
+    C_TEST(test_points_usage), C_TEST(test_follow), C_TEST(test_retention),
+    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
+    C_TEST(test_verify_findings), C_TEST(test_verify_deep), C_TEST(test_verify_replicas),
+    C_TEST(test_restore_json), C_TEST(test_restore_text),
+    C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
+    C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
+    C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
     C_TEST(test_the_first_replica_was_taken_for_a_time), C_TEST(test_any_replicas_failures),
     C_TEST(test_an_empty_replica_hid_the_failure_of_another), C_TEST(test_replicate_usage),
     C_TEST(test_replicate), C_TEST(test_replicate_config_logging),
