@@ -1,0 +1,314 @@
+#!/usr/bin/python3
+"""`weir restore -f`: a copy that others read while it advances, and that is killed again and again.
+
+usage: follow.py WEIR [--seconds N] [--seed N]
+
+A primary with random transactions, VACUUMs, growth and shrinking goes on all the time under a real
+`weir replicate`, with levels and retention of seconds. Judged, meanwhile and at the end:
+
+  readers in other processes, with Python's own SQLite, see in each transaction one state of the
+      primary: the sum over all accounts never differs, the count that each transaction raises never
+      goes back and is that of every table, and now and then PRAGMA integrity_check says ok
+  they are never told that the copy is damaged, or cannot be read
+  whenever the follower is killed with SIGKILL the next one goes on; -txid never goes back
+  a second follower into the same copy is refused, and does not disturb the first
+  one that was stopped for longer than files are kept catches up, in the same file
+  SIGTERM ends it at once, with exit code 0
+  in the end the copy is the primary, byte for byte but for what makes it a copy
+  a copy that somebody has written to is refused, and is left as it is
+
+Prints one line per finding and exits 1 when there was any.
+"""
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+
+import kit
+from history import Configured
+
+CONFIG = """
+levels: [{interval: 500ms}, {interval: 2s}]
+snapshot: {interval: 2s, retention: 3s}
+l0-retention: 1s
+retention: {grace: 1s}
+dbs:
+  - path: %s
+    replica: {url: "%s", sync-interval: 30ms}
+"""
+GONE_SECONDS = 7     # after which no file is left that goes on from where a copy is
+ACCOUNTS, TOTAL = 60, 6000
+READERS = 3
+OURS = ((18, 20), (24, 32), (40, 44), (92, 96))  # bytes of page 1 that are the copy's own
+
+
+class Writer(threading.Thread):
+    """Money goes to and fro; each transaction raises both counts."""
+
+    def __init__(self, path, seed):
+        super().__init__()
+        self.path, self.rnd = path, random.Random(seed)
+        self.ended = threading.Event()
+        self.error, self.commits = None, 0
+
+    def run(self):
+        try:
+            db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            while not self.ended.wait(self.rnd.random() * 0.02):
+                self.once(db)
+            db.close()
+        except sqlite3.Error as e:
+            self.error = str(e)
+
+    def once(self, db):
+        rnd = self.rnd
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE count SET n = n + 1")
+        db.execute("UPDATE other SET n = n + 1")
+        for _ in range(rnd.randrange(1, 5)):
+            much = rnd.randrange(10)
+            for sign, who in ((-1, rnd.randrange(ACCOUNTS)), (1, rnd.randrange(ACCOUNTS))):
+                db.execute("UPDATE account SET v = v + ? WHERE id = ?", (sign * much, who))
+        db.execute("INSERT INTO t(v) VALUES(?)", (rnd.randbytes(rnd.choice((20, 900, 30000))),))
+        if rnd.random() < 0.07:
+            db.execute("DELETE FROM t WHERE id % 3 = ?", (rnd.randrange(3),))
+        if rnd.random() < 0.02:
+            db.execute("CREATE TABLE IF NOT EXISTS x%d(a)" % rnd.randrange(5))
+            db.execute("DROP TABLE IF EXISTS x%d" % rnd.randrange(5))
+        db.execute("COMMIT")
+        self.commits += 1
+        if rnd.random() < 0.02:
+            db.execute("DELETE FROM t WHERE id % 2 = 0")
+            db.execute("VACUUM")
+
+
+def read_on(path, seed, stop, out):
+    """One reader: what it saw that it should not have, how often it looked, and the newest count."""
+    rnd = random.Random(seed)
+    wrong, looks, newest, waits = [], 0, 0, 0
+    db = None
+    while not stop.is_set() and len(wrong) < 5:
+        try:
+            if db is None or rnd.random() < 0.05:
+                db = sqlite3.connect("file:%s?mode=ro" % path, uri=True, isolation_level=None,
+                                     timeout=20)
+            db.execute("BEGIN")
+            total = db.execute("SELECT sum(v) FROM account").fetchone()[0]
+            n = db.execute("SELECT n FROM count").fetchone()[0]
+            if rnd.random() < 0.3:
+                stop.wait(rnd.random() * 0.03)
+            if rnd.random() < 0.1:
+                said = db.execute("PRAGMA integrity_check").fetchone()[0]
+                if said != "ok":
+                    wrong.append("integrity_check: " + said)
+            if rnd.random() < 0.5:
+                db.execute("SELECT sum(length(v)) FROM t").fetchone()
+            m = db.execute("SELECT n FROM other").fetchone()[0]
+            db.execute("COMMIT")
+            if total != TOTAL or m != n or n < newest:
+                wrong.append("sum %s, counts %s and %s after %s" % (total, n, m, newest))
+            newest = max(newest, n)
+            looks += 1
+        except sqlite3.OperationalError as e:
+            # A reader that may not write leaves a killed follower's journal to the next one.
+            if "readonly" not in str(e) and "unable to open" not in str(e) and "locked" not in str(e):
+                wrong.append(str(e))
+            waits += 1
+            db = None
+            stop.wait(0.05)
+        except sqlite3.Error as e:
+            wrong.append(str(e))
+            db = None
+        stop.wait(rnd.random() * 0.02)
+    out.put((wrong, looks, newest, waits))
+
+
+class Run:
+    def __init__(self, args, found):
+        self.args, self.found, self.rnd = args, found, random.Random(args.seed)
+        self.path, self.replica = found.path("app.db"), found.path("replica")
+        self.copy, self.log = found.path("copy", "standby.db"), found.path("follow.log")
+        self.url = "file://" + self.replica
+        config = found.path("weir.yml")
+        with open(config, "w") as f:
+            f.write(CONFIG % (self.path, self.url))
+        self.weir = Configured(args.weir, self.path, self.url, found.path("log"), config)
+        self.follower, self.newest, self.kills = None, 0, 0
+        db = sqlite3.connect(self.path, isolation_level=None)
+        db.executescript(
+            "PRAGMA page_size=1024; PRAGMA journal_mode=wal; CREATE TABLE account(id INTEGER PRIMARY KEY, v);"
+            "CREATE TABLE count(n); INSERT INTO count VALUES(0); CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
+            "CREATE TABLE other(n); INSERT INTO other VALUES(0)")
+        db.executemany("INSERT INTO account VALUES(?, ?)",
+                       [(i, TOTAL // ACCOUNTS) for i in range(ACCOUNTS)])
+        db.close()
+
+    def command(self, *flags):
+        return [self.args.weir, "restore", "-f", "-follow-interval", "40ms", "-o", self.copy, *flags,
+                self.url]
+
+    def start(self, *flags):
+        with open(self.log, "ab") as out:
+            self.follower = subprocess.Popen(self.command(*flags), stdout=out, stderr=out)
+
+    def said(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read().splitlines()
+
+    def txid(self):
+        """What -txid says; it never goes back."""
+        try:
+            with open(self.copy + "-txid") as f:
+                txid = int(f.read(), 16)
+        except FileNotFoundError:
+            return 0
+        self.found.check(txid >= self.newest, "-txid went back from %x to %x" % (self.newest, txid))
+        self.newest = max(self.newest, txid)
+        return txid
+
+    def alive(self, what):
+        code = self.follower.poll()
+        self.found.check(code is None, "%s: the follower ended with %s: %s" % (what, code, self.said()[-1:]))
+        return code is None
+
+    def stop(self):
+        before = time.monotonic()
+        self.follower.send_signal(signal.SIGTERM)
+        try:
+            code = self.follower.wait(20)
+        except subprocess.TimeoutExpired:
+            self.follower.kill()
+            code = self.follower.wait()
+        took = time.monotonic() - before
+        self.found.check(code == 0 and took < 5, "SIGTERM: exit code %s after %.1f s: %s" % (
+            code, took, self.said()[-1:]))
+
+    def kill(self):
+        self.follower.kill()
+        self.follower.wait()
+        self.kills += 1
+
+    def moves(self, seconds=20):
+        was = self.txid()
+        return kit.wait_until(lambda: self.txid() > was, seconds, 0.02)
+
+    def second(self):
+        r = subprocess.run(self.command(), capture_output=True, text=True, timeout=30)
+        self.found.check(r.returncode == 1 and "another process follows" in r.stderr,
+                         "a second follower: %d, %s" % (r.returncode, r.stderr))
+
+    def storm(self):
+        end = time.monotonic() + self.args.seconds
+        away = 0
+        while time.monotonic() < end and not self.found.lines:
+            r = self.rnd.random()
+            if r < 0.1:
+                self.second()
+            elif r < 0.2 and self.rnd.random() < 0.3 or not away and time.monotonic() > end - self.args.seconds / 2:
+                self.kill()
+                time.sleep(GONE_SECONDS)
+                away += 1
+                self.start()
+            elif r < 0.3:
+                self.stop()
+                self.start()
+            elif r < 0.75:
+                self.kill()
+                self.start()
+            time.sleep(self.rnd.random() * 0.4)
+            if self.alive("after %d kills" % self.kills):
+                self.found.check(r >= 0.6 or self.moves(), "the copy stays at %x: %s" % (
+                    self.newest, self.said()[-1:]))
+
+    def judge_end(self):
+        """The copy is the primary."""
+        db = sqlite3.connect(self.path, isolation_level=None, timeout=20)
+        want = bytearray(kit.image(db))
+        db.close()
+
+        def same():
+            got = bytearray(kit.read(self.copy))
+            if len(got) != len(want):
+                return False
+            for a, b in OURS:
+                got[a:b] = want[a:b]
+            return got == want
+
+        self.found.check(kit.wait_until(same, 20, 0.05), "the copy is not the primary at its end")
+        self.found.check(kit.wait_until(lambda: self.txid() == kit.txids(self.replica)[-1], 5),
+                         "-txid is not that of the replica")
+        left = sorted(os.listdir(os.path.dirname(self.copy)))
+        self.found.check(left == ["standby.db", "standby.db-follow", "standby.db-txid"],
+                         "files left: %s" % left)
+
+    def judge_changed(self):
+        db = sqlite3.connect(self.copy, isolation_level=None)
+        db.execute("INSERT INTO t(v) VALUES('mine')")
+        db.close()
+        before = kit.read(self.copy)
+        r = subprocess.run(self.command(), capture_output=True, text=True, timeout=30)
+        self.found.check(r.returncode == 1 and "something else has written to it" in r.stderr
+                         and "-force" in r.stderr, "a changed copy: %d, %s" % (r.returncode, r.stderr))
+        self.found.check(kit.read(self.copy) == before, "a changed copy was not left as it is")
+        self.start("-force", "-json")
+        self.found.check(kit.wait_until(lambda: kit.read(self.copy) != before), "-force did nothing")
+        kit.wait_until(lambda: "up to date" in self.said()[-1])
+        self.stop()
+        said = "\n".join(self.said())
+        told = json.loads(said[said.rindex("\n{"):])
+        self.found.check(int(told["txid"], 16) == self.txid(), "-json: %s" % told)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("weir")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    found = kit.Findings("follow")
+    run = Run(args, found)
+    stop, out = multiprocessing.Event(), multiprocessing.Queue()
+
+    run.weir.start()
+    kit.wait_until(lambda: kit.txids(run.replica))
+    run.start()
+    found.check(kit.wait_until(run.txid), "no copy: %s" % run.said()[-1:])
+    readers = [multiprocessing.Process(target=read_on, args=(run.copy, args.seed + i, stop, out))
+               for i in range(READERS)]
+    for r in readers:
+        r.start()
+    writer = Writer(run.path, args.seed)
+    writer.start()
+    run.storm()
+    writer.ended.set()
+    writer.join()
+    found.check(not writer.error, "the writer was told: %s" % writer.error)
+    run.judge_end()
+    stop.set()
+    looks = waits = 0
+    for _ in readers:
+        wrong, n, newest, waited = out.get(timeout=60)
+        looks, waits = looks + n, waits + waited
+        for w in wrong:
+            found.add("a reader: " + w)
+        found.check(n > 0, "a reader saw nothing")
+    for r in readers:
+        r.join()
+    run.stop()
+    run.judge_changed()
+    found.check(run.weir.stop() == 0, "weir: %s" % run.weir.lines()[-1:])
+    anew = sum("as a whole" in line for line in run.said())
+    found.check(anew > 0 or args.seconds < 15, "no copy was away for so long that its files were gone")
+    print("%d commits, %d kills, %d reads, %d to be repeated, fetched anew %d times" % (
+        writer.commits, run.kills, looks, waits, anew))
+    raise SystemExit(found.end())
+
+
+if __name__ == "__main__":
+    main()
