@@ -375,7 +375,8 @@ static enum wr_status judge(struct wr_follow *f, struct wr_call *c, enum wr_stat
         return WR_OK;
     }
     f->wide_ms = 0;
-    if (st == WR_BUSY && f->errors == 0) { /* a file was gone: compaction was faster */
+    /* A file was gone, as compaction was faster; or only the newest state as a whole will do. */
+    if ((st == WR_BUSY || st == WR_UNSUPPORTED) && f->errors == 0) {
         f->errors = 1;
         *ret_wait_ms = 0;
         return WR_OK;

@@ -26,6 +26,7 @@
 struct applying {
     struct wr_patch *patch;
     struct wr_call *call;
+    const char *path;
     const struct wr_follow_pos *was;
     const struct wr_follow_change *x;
     uint32_t old_lock;                /* the lock page */
@@ -170,9 +171,10 @@ static enum wr_status prove(const struct applying *a, struct wr_err *e)
     if (x->anew || !a->was->rolling || !x->rolling || rolling == x->rolling)
         return WR_OK;
     return wr_fail(e, WR_CORRUPT,
-        "with transaction %016llx its checksum would be %016llx and not the %016llx that the "
-        "replica records",
-        (unsigned long long)x->txid, (unsigned long long)rolling, (unsigned long long)x->rolling);
+        "%s: it is damaged, or the replica's next files are of another history: with transaction "
+        "%016llx its checksum would be %016llx and not %016llx",
+        a->path, (unsigned long long)x->txid, (unsigned long long)rolling,
+        (unsigned long long)x->rolling);
 }
 
 /* Where it goes, in all detail. */
@@ -264,6 +266,7 @@ enum wr_status wr_follow_apply(struct wr_patch *p, struct wr_call *c, struct wr_
 {
     struct applying a = {.patch = p,
         .call = c,
+        .path = s->path,
         .was = pos,
         .x = x,
         .old_lock = wr_ltx_lock_pgno(pos->page_size, lock_offset),
@@ -279,8 +282,6 @@ enum wr_status wr_follow_apply(struct wr_patch *p, struct wr_call *c, struct wr_
     wr_patch_end(p);
     if (st == WR_OK)
         *pos = a.next;
-    else if (st != WR_BUSY)
-        wr_wrap(e, st, "%s", s->path);
     wr_free(a.page);
     return st;
 }

@@ -141,6 +141,11 @@ static size_t index_of_bad(const struct wr_inputs *in)
     return SIZE_MAX;
 }
 
+static bool other_pages(const struct wr_inputs *in, const struct wr_follow_pos *pos)
+{
+    return in->in[in->n - 1].header.page_size != pos->page_size;
+}
+
 /* Whether these files may be applied to a copy at *pos, by what their headers say. */
 static enum wr_status fits(
     const struct wr_inputs *in, const struct wr_follow_pos *pos, struct wr_err *e)
@@ -155,8 +160,8 @@ static enum wr_status fits(
                 in->in[i].file->level, name);
         }
     }
-    if (in->page_size != pos->page_size)
-        return wr_fail(e, WR_UNSUPPORTED, "the page size is %u by now", in->page_size);
+    if (other_pages(in, pos))
+        return wr_fail(e, WR_UNSUPPORTED, "the page size is another one by now");
     if (first->min_txid == pos->txid + 1 && first->has_rolling && pos->rolling &&
         first->rolling_pre != pos->rolling)
         return wr_fail(e, WR_CONFLICT,
@@ -192,6 +197,8 @@ enum wr_status wr_follow_fetch(struct wr_storage *s, struct wr_call *c,
         quiet.parallel = 1;
     *ret_bad = SIZE_MAX;
     st = wr_inputs_open(s, c, chain->p, chain->n, &quiet, &in, e);
+    if (st == WR_CORRUPT && index_of_bad(&in) == SIZE_MAX && other_pages(&in, pos))
+        st = WR_OK; /* no wonder that some are missing */
     if (st == WR_OK)
         st = fits(&in, pos, e);
     if (st == WR_OK)

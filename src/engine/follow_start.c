@@ -19,13 +19,9 @@
 #include "sqlite/patch.h"
 #include "storage/storage.h"
 
-#define AT_PAGE_SIZE 16 /* in the header of a database; 1 stands for 65536 */
+#include <sys/stat.h>
 
-static enum wr_status refuse(
-    struct wr_follow *f, enum wr_status st, const char *why, struct wr_err *e)
-{
-    return wr_fail(e, st, "%s: %s; " WR_FOLLOW_ADVICE, f->path, why);
-}
+#define AT_PAGE_SIZE 16 /* in the header of a database; 1 stands for 65536 */
 
 /* The restored file, before anybody knows it. */
 static enum wr_status dress(
@@ -70,18 +66,17 @@ static enum wr_status adopt(struct wr_follow *f, struct wr_call *c, struct wr_er
     uint32_t page_size;
     enum wr_status st = wr_patch_begin(f->copy, &bytes, e);
 
-    if (st != WR_OK)
-        return st;
-    st = wr_patch_read(f->copy, f->pos.header, WR_DB_HEADER, 0, e);
+    if (st == WR_OK)
+        st = wr_patch_read(f->copy, f->pos.header, WR_DB_HEADER, 0, e);
     wr_patch_end(f->copy);
     if (st != WR_OK)
-        return st;
+        return wr_wrap(e, st, "%s", f->path);
     page_size = wr_be16(f->pos.header + AT_PAGE_SIZE);
     f->pos.page_size = page_size == 1 ? 65536 : page_size;
     f->pos.pages = (uint32_t)(bytes / f->pos.page_size);
     f->pos.counter = wr_follow_counter(f->pos.header);
     if ((uint64_t)f->pos.pages * f->pos.page_size != bytes)
-        return wr_fail(e, WR_CORRUPT, "its size is no number of pages");
+        return wr_fail(e, WR_CORRUPT, "%s: its size is no number of pages", f->path);
     wr_log(c->log, WR_INFO,
         "taking over a copy that another program has followed; all of it is compared with the "
         "replica",
@@ -96,8 +91,10 @@ static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_er
     enum wr_status st = wr_follow_txid_get(f->opts.restore.fs, f->path, &f->floor, &why);
 
     if (st == WR_OK && f->state.number == 0 && f->floor == 0)
-        return refuse(f, WR_CONFLICT,
-            "cannot resume follow mode: database exists but no -txid file found", e);
+        return wr_fail(e, WR_CONFLICT,
+            "cannot resume follow mode: database exists but no -txid file found: "
+            "%s; " WR_FOLLOW_ADVICE,
+            f->path);
     if (st == WR_CORRUPT && f->state.number > 0) /* it is ours to write */
         st = WR_OK;
     if (st == WR_OK)
@@ -107,9 +104,9 @@ static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_er
     else if (st == WR_OK)
         st = wr_follow_find(f->copy, &f->state, &f->pos, &why);
     if (st == WR_CONFLICT || st == WR_CORRUPT)
-        return refuse(f, st, why.text, e);
+        return wr_fail(e, st, "%s; " WR_FOLLOW_ADVICE, why.text);
     if (st != WR_OK)
-        return wr_fail(e, st, "%s: %s", f->path, why.text);
+        return wr_fail(e, st, "%s", why.text);
     if (f->pos.txid > 0) {
         wr_log(c->log, WR_INFO, "resuming follow mode", WR_F_Z("output", f->path),
             WR_F_TXID("txid", f->pos.txid));
@@ -131,15 +128,16 @@ static enum wr_status begin(struct wr_follow *f, struct wr_call *c,
     return st;
 }
 
-/* Where the path leads. */
+/* Where the path leads; a link that leads nowhere is the restore's to refuse. */
 static enum wr_status resolve(struct wr_follow *f, bool *ret_there, struct wr_err *e)
 {
     const struct wr_restore_opts *o = &f->opts.restore;
-    struct wr_file_info info = {0};
+    struct wr_file_info info = {0}, link = {0};
     enum wr_status st = o->fs->stat(o->fs, o->path, &info, NULL);
 
     *ret_there = st == WR_OK && info.size > 0 && !info.is_dir;
-    if (st == WR_OK)
+    if (st == WR_OK && o->fs->lstat(o->fs, o->path, &link, NULL) == WR_OK &&
+        S_ISLNK((mode_t)link.mode))
         return o->fs->resolve(o->fs, o->path, &f->path, e);
     f->path = wr_strndup(o->path, wr_str(o->path).n);
     return f->path ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", o->path);

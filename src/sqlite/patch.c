@@ -38,6 +38,7 @@ enum {
 
 struct wr_patch {
     sqlite3 *db;
+    sqlite3_stmt *rollback; /* prepared, so that giving locks back needs no memory */
     sqlite3_file *file;
     sqlite3_vfs *vfs;
     const char *journal_name; /* as SQLite wants names, beside where the database really is */
@@ -96,6 +97,8 @@ enum wr_status wr_patch_open(const char *path, struct wr_patch **ret, struct wr_
              ? wr_sqlite_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL, &p->db)
              : SQLITE_NOMEM;
     if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(p->db, "ROLLBACK", -1, &p->rollback, NULL);
+    if (rc == SQLITE_OK)
         rc = sqlite3_file_control(p->db, "main", SQLITE_FCNTL_FILE_POINTER, &p->file);
     if (rc == SQLITE_OK)
         rc = sqlite3_file_control(p->db, "main", SQLITE_FCNTL_VFS_POINTER, &p->vfs);
@@ -121,6 +124,7 @@ void wr_patch_close(struct wr_patch *p)
     if (!p)
         return;
     wr_patch_end(p);
+    (void)sqlite3_finalize(p->rollback);
     (void)sqlite3_close(p->db);
     wr_free(p->chunk);
     wr_free(p);
@@ -350,6 +354,13 @@ enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err
     return WR_OK;
 }
 
+/* No change was made through this connection: the locks go, and nothing can fail. */
+static void roll_back(struct wr_patch *p)
+{
+    (void)sqlite3_step(p->rollback);
+    (void)sqlite3_reset(p->rollback);
+}
+
 void wr_patch_end(struct wr_patch *p)
 {
     close_journal(p);
@@ -357,13 +368,12 @@ void wr_patch_end(struct wr_patch *p)
         return;
     if (p->exists && !p->wrote) /* while nobody else can take it for a hot one */
         (void)delete_journal(p);
-    /* No change was made through this connection: the locks go, and nothing can fail. */
-    (void)sqlite3_exec(p->db, "ROLLBACK", NULL, NULL, NULL);
+    roll_back(p);
     p->begun = false;
     if (!p->wrote)
         return;
     /* SQLite finds the journal hot, and rolls back. */
     if (sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK)
-        (void)sqlite3_exec(p->db, "ROLLBACK", NULL, NULL, NULL);
+        roll_back(p);
     p->exists = p->wrote = false;
 }

@@ -471,8 +471,235 @@ static void test_cancel(void **state)
     fw_release(&w);
 }
 
+/* Another page size, by which nothing of the copy stays: in place, and a reader goes on. */
+static void test_another_page_size(void **state)
+{
+    static const uint32_t sizes[][2] = {{512, 4096}, {4096, 1024}};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(sizes); i++) {
+        struct fw w, other;
+        struct wr_follow *f = NULL;
+        struct wr_err e = {0};
+        sqlite3 *reader = NULL;
+
+        fw_init_as(&w, true, sizes[i][0]);
+        T_OK(fw_open(&w, &f, &e));
+        T_OK(fw_steps(&w, f, &e));
+        T(sqlite3_open(w.copy, &reader) == SQLITE_OK);
+        T(ask(reader, "SELECT count(*) FROM t") == 300);
+        fw_init_as(&other, true, sizes[i][1]);
+        fw_sql(&other, "DELETE FROM t WHERE id > 33");
+        story_put(&other.s, &w.w, 9, 1, 2);
+        wr_follow_close(f);
+        f = NULL;
+        T_OK(fw_open(&w, &f, &e));
+        T_OK(fw_steps(&w, f, &e));
+        T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 2);
+        T(ask(reader, "SELECT count(*) FROM t") == 33);
+        T(sqlite3_close(reader) == SQLITE_OK);
+        other.copy = w.copy;
+        fw_check_is(&other, 2);
+
+        /* As the next transaction: it is fetched as a whole. */
+        fw_sql(&w, "UPDATE t SET b=1");
+        fw_sql(&w, "UPDATE t SET b=2");
+        story_put(&w.s, &w.w, 0, 3, 3);
+        story_put(&w.s, &w.w, 9, 1, 3);
+        T_OK(fw_steps(&w, f, &e));
+        T_OK(fw_steps(&w, f, &e));
+        T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 3);
+        fw_check_is(&w, 3);
+        wr_follow_close(f);
+        fw_release(&other);
+        fw_release(&w);
+    }
+}
+
+static void test_by_a_link(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    const char *link;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    wr_follow_close(f);
+    f = NULL;
+    link = t_path(t_tmpdir(), "link");
+    T(symlink(w.copy, link) == 0);
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_store(&w);
+    w.copy = link;
+    T_OK(fw_open(&w, &f, &e)); /* the copy's own files are beside the copy */
+    T_OK(fw_steps(&w, f, &e));
+    fw_check_is(&w, 2);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* With -force: whatever is there is replaced, and what is known of it. */
+static void test_anew(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_follow_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    wr_follow_close(f);
+    f = NULL;
+    t_spew(w.copy, "something", 9);
+    T_IS(WR_CORRUPT, fw_open(&w, &f, &e));
+    o = fw_opts(&w);
+    o.restore.overwrite = true;
+    o.interval_ms = o.patience_ms = 0; /* the defaults */
+    T_OK(wr_follow_open(w.w.storage, fw_call(&w), &o, &f, &r, &e));
+    T(r.txid == 1);
+    T_OK(fw_steps(&w, f, &e));
+    fw_check_is(&w, 1);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* Failures last: they are told when they begin, and now and then; waits grow, up to a minute. */
+static void test_patience(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct wr_call c;
+    int64_t wait_ms = 0, most_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    c = *fw_call(&w);
+    c.clock = &w.clock.clock;
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    world_fail(&w.w, 1, UINT64_MAX, WR_AUTH);
+    for (int i = 0; i < 20; i++) {
+        T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+        T(w.told.phase == WR_FOLLOW_FAILING && w.told.errors == (uint32_t)i + 1);
+        T(wait_ms >= 500 && wait_ms <= 60000);
+        most_ms = wr_max(most_ms, wait_ms);
+        wr_clock_manual_advance(&w.clock, wait_ms * 1000000);
+    }
+    T(most_ms > 30000 && w.errors >= 2 && w.errors <= 4);
+    T(w.told.unseen_ms > 300000);
+    world_fail(&w.w, 0, 0, WR_OK);
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.errors == 0 && wait_ms == 1000);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* Nothing new costs one request for one name; a list comes each 15 seconds, of all each 5 minutes.
+ */
+static void test_requests(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct wr_call c;
+    int64_t wait_ms = 0;
+    uint64_t before;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    c = *fw_call(&w);
+    c.clock = &w.clock.clock;
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    before = w.w.requests;
+    for (int i = 0; i < 600; i++) {
+        wr_clock_manual_advance(&w.clock, 1000000000);
+        T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    }
+    assert_int_equal(w.w.requests - before, 600 + 2 * 9);
+
+    /* Two transactions in one file, which nobody finds by its name. */
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_sql(&w, "UPDATE t SET b=2");
+    story_put(&w.s, &w.w, 0, 2, 3);
+    for (int i = 0; i < 15; i++) {
+        wr_clock_manual_advance(&w.clock, 1000000000);
+        T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    }
+    T(w.told.txid == 3);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+static enum wr_status open_and_step(void *arg)
+{
+    struct fw *w = arg;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+    enum wr_status st;
+
+    w->warnings = 0;
+    st = fw_open(w, &f, &e);
+    if (st == WR_OK) {
+        st = wr_follow_step(f, fw_call(w), &wait_ms, &e);
+        if (w->told.phase == WR_FOLLOW_FAILING || w->warnings > 0)
+            st = WR_NOMEM;
+    }
+    wr_follow_close(f);
+    if (st != WR_OK) { /* the next try is to do as much */
+        (void)unlink(w->copy);
+        (void)unlink(t_path(w->dir, "copy-follow"));
+    }
+    return st;
+}
+
+static void test_nomem(void **state)
+{
+    struct fw w;
+
+    (void)state;
+    fw_init(&w, true);
+    t_sweep_nomem(open_and_step, &w);
+    fw_check_is(&w, 1);
+    fw_release(&w);
+}
+
+static enum wr_status open_and_apply(void *arg)
+{
+    struct fw *w = arg;
+    struct image *first = &w->s.image[1];
+
+    (void)unlink(t_path(w->dir, "copy-follow"));
+    first->data[18] = first->data[19] = 1;
+    t_spew(w->copy, first->data, (size_t)first->commit * w->s.page_size);
+    first->data[18] = first->data[19] = 2;
+    t_spew(t_path(w->dir, "copy-txid"), "0000000000000001\n", 17);
+    return open_and_step(w);
+}
+
+static void test_nomem_of_a_copy_that_is_there(void **state)
+{
+    struct fw w;
+
+    (void)state;
+    fw_init(&w, true);
+    fw_sql(&w, "UPDATE t SET b=randomblob(150) WHERE id % 9 = 1");
+    fw_store(&w);
+    t_sweep_nomem(open_and_apply, &w);
+    fw_check_is(&w, 2);
+    fw_release(&w);
+}
+
 T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_another_history), T_TEST(test_files_are_gone),
     T_TEST(test_damaged_files), T_TEST(test_failing_requests), T_TEST(test_what_is_there),
-    T_TEST(test_no_backup), T_TEST(test_cancel))
+    T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
+    T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
+    T_TEST(test_nomem), T_TEST(test_nomem_of_a_copy_that_is_there))
