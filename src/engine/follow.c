@@ -157,6 +157,7 @@ static enum wr_status probe(
             return st;
         txid++;
     }
+    f->list_ms = 0; /* there may be many more */
     return st;
 }
 
@@ -262,17 +263,17 @@ static enum wr_status set_aside(
 static enum wr_status fetch_anew(struct wr_follow *f, struct wr_call *c,
     const struct wr_ltx_files *all, struct wr_follow_change *x, struct wr_err *e)
 {
+    uint64_t cur = f->pos.txid ? f->pos.txid : wr_max(f->floor, UINT64_C(1)) - 1;
     enum wr_status st;
 
-    if (f->pos.txid)
-        wr_log(c->log, WR_WARN,
-            "follow: the files between the copy and the newest state are gone, or are of no use; "
-            "fetching that state as a whole",
-            WR_F_Z("output", f->path), WR_F_TXID("txid", f->pos.txid),
-            WR_F_TXID("newest", f->newest));
     c->deadline_ms = WR_NEVER;
-    st = wr_follow_fetch_anew(f->storage, c, &f->opts.restore, all, f->copy, &f->pos,
-        f->pos.txid ? f->pos.txid : f->floor - 1, x, e);
+    st = wr_follow_fetch_anew(f->storage, c, &f->opts.restore, all, f->copy, &f->pos, cur, x, e);
+    if (st == WR_OK && f->pos.txid)
+        wr_log(c->log, WR_WARN,
+            "follow: the files that go on from the copy are gone, or of no use; the newest state "
+            "was fetched as a whole",
+            WR_F_Z("output", f->path), WR_F_TXID("txid", f->pos.txid),
+            WR_F_TXID("newest", x->txid));
     /* The plan may say less than the names do: files behind a gap. */
     return st == WR_NOTFOUND ? wr_fail(e, WR_CORRUPT, "no files lead on from the copy") : st;
 }
@@ -424,7 +425,7 @@ enum wr_status wr_follow_step(
     if (st == WR_OK) {
         f->errors = f->doubts = 0;
         enter(f, c, f->behind_ms ? WR_FOLLOW_BEHIND : WR_FOLLOW_CURRENT, NULL);
-        *ret_wait_ms = applied && f->behind_ms ? 0 : f->opts.interval_ms;
+        *ret_wait_ms = applied && (f->behind_ms || f->list_ms == 0) ? 0 : f->opts.interval_ms;
     } else {
         st = judge(f, c, st, touching && st == WR_BUSY, ret_wait_ms, &why, e);
     }

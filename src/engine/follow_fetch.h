@@ -16,7 +16,7 @@ struct wr_patch;
 struct wr_restore_opts;
 struct wr_storage;
 
-#define WR_FOLLOW_FILES_MAX ((size_t)64)         /* in one step */
+#define WR_FOLLOW_FILES_MAX ((size_t)32)         /* in one step */
 #define WR_FOLLOW_BYTES_MAX ((uint64_t)32 << 20) /* of them, unless one alone has more */
 
 /* What to apply next to a copy at `cur`: of the files that hold the transaction after it, the one

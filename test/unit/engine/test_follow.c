@@ -696,10 +696,158 @@ static void test_nomem_of_a_copy_that_is_there(void **state)
     fw_release(&w);
 }
 
+/* More than one step may be: the log says that it is catching up, once, and that it has. */
+static void test_many_at_once(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    while (w.s.n < STORY_MAX)
+        fw_sql(&w, "UPDATE t SET b=randomblob(9) WHERE id=1");
+    fw_store(&w);
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_BEHIND && wait_ms == 0);
+    T(w.told.txid == 1 + WR_FOLLOW_FILES_MAX && w.told.newest == STORY_MAX && w.told.lag_ms > 0);
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == STORY_MAX && wait_ms == 1000);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* What is found by names alone goes on at once, too. */
+static void test_many_by_their_names(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    while (w.s.n < 20)
+        fw_sql(&w, "UPDATE t SET b=randomblob(9) WHERE id=1");
+    fw_store(&w);
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.txid == 9 && wait_ms == 0);
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.txid == 20 && wait_ms == 1000);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+/* A gap in level 0 is filled from above; a file under another one's name is done without. */
+static void test_gaps(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct wr_call c;
+    struct wr_buf b;
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    c = *fw_call(&w);
+    c.clock = &w.clock.clock;
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_sql(&w, "UPDATE t SET b=2");
+    story_put(&w.s, &w.w, 1, 2, 2);
+    story_put(&w.s, &w.w, 0, 3, 3);
+    wr_clock_manual_advance(&w.clock, 15000000000);
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.txid == 3);
+
+    fw_sql(&w, "UPDATE t SET b=3");
+    fw_sql(&w, "UPDATE t SET b=4");
+    wr_buf_init(&b, (size_t)1 << 20);
+    story_file(&w.s, 4, 4, &b);
+    world_store(
+        &w.w, wr_layout_ltx_key(t_call()->scratch, w.w.storage, 0, 4, 5), wr_buf_bytes(&b), 4000);
+    wr_buf_release(&b);
+    wr_clock_manual_advance(&w.clock, 15000000000);
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING && w.told.txid == 3 &&
+        strstr(w.line, "another one's name"));
+    story_put(&w.s, &w.w, 1, 4, 5);
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 5);
+    fw_check_is(&w, 5);
+
+    fw_delete(&w, 9, 1, 1);
+    fw_delete(&w, 1, 2, 2);
+    fw_delete(&w, 0, 3, 3);
+    fw_delete(&w, 1, 4, 5);
+    fw_delete(&w, 0, 4, 5);
+    wr_clock_manual_advance(&w.clock, 300000000000);
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING && strstr(w.line, "the replica is empty"));
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+static void test_run_ends_with_a_reason(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_follow_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    sqlite3 *other = NULL;
+
+    (void)state;
+    fw_init(&w, true);
+    o = (struct wr_follow_opts){.restore = {.path = w.copy}, .interval_ms = 1};
+    T_OK(wr_follow_open(w.w.storage, fw_call(&w), &o, &f, &r, &e));
+    T(sqlite3_open(w.copy, &other) == SQLITE_OK);
+    fw_sql_at(other, "DELETE FROM t");
+    T(sqlite3_close(other) == SQLITE_OK);
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_store(&w);
+    T_IS(WR_CONFLICT, wr_follow_run(f, fw_call(&w), &e));
+    T(strstr(e.text, "something else has written to it"));
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
+static void test_copies_that_are_none(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    uint8_t *p;
+    size_t n;
+
+    (void)state;
+    fw_init(&w, true);
+    n = (size_t)w.s.image[1].commit * w.s.page_size;
+    p = wr_arena_alloc(t_call()->scratch, n + 1);
+    memcpy(p, w.s.image[1].data, n);
+    t_spew(t_path(w.dir, "copy-txid"), "0000000000000001\n", 17);
+    t_spew(w.copy, p, n);
+    T_IS(WR_CONFLICT, fw_open(&w, &f, &e));
+    T(strstr(e.text, "WAL mode") && strstr(e.text, w.copy));
+    p[18] = p[19] = 1;
+    t_spew(w.copy, p, n + 1);
+    T_IS(WR_CORRUPT, fw_open(&w, &f, &e));
+    T(strstr(e.text, "number of pages"));
+    fw_release(&w);
+}
+
 T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_another_history), T_TEST(test_files_are_gone),
     T_TEST(test_damaged_files), T_TEST(test_failing_requests), T_TEST(test_what_is_there),
     T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
     T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
-    T_TEST(test_nomem), T_TEST(test_nomem_of_a_copy_that_is_there))
+    T_TEST(test_many_at_once), T_TEST(test_many_by_their_names), T_TEST(test_gaps),
+    T_TEST(test_run_ends_with_a_reason), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_nomem_of_a_copy_that_is_there))
