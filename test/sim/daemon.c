@@ -22,6 +22,8 @@ struct daemon {
     struct wr_db *db; /* NULL before it has begun */
     struct wr_seats seats;
     struct sim_queue orders, events;
+    struct wr_cancel cancel; /* of work that was asked for */
+    bool complete;           /* no replica is yet to come */
     bool begun, stop, event, syncing, want_sync;
     int64_t timeout_ns;
     size_t commits;
@@ -77,6 +79,23 @@ static struct wr_seats *seats(struct daemon *d)
     return &d->seats;
 }
 
+static void add_replica(struct daemon *d, size_t i)
+{
+    struct wr_storage *s = NULL;
+    struct wr_err e = {0};
+
+    must(wr_storage_wrap(
+             store_ops(d->o.stores[i]), store_client(d->o.stores[i]), WR_STR(""), &s, &e),
+        &e);
+    must(wr_db_add_replica(d->db, s, d->o.interval_ns, &e), &e);
+}
+
+/* How many replicas there are from the start. */
+static size_t n_early(const struct daemon *d)
+{
+    return d->o.n_stores - (d->o.late_off && d->o.n_stores > 1 ? 1 : 0);
+}
+
 static void begin(struct daemon *d)
 {
     const struct wr_log log = {.sink = log_line, .min_level = WR_DEBUG};
@@ -99,16 +118,34 @@ static void begin(struct daemon *d)
 
     must(wr_sched_new(&so, &d->sched, &e), &e);
     must(wr_db_new(d->sched, &o, &d->db, &e), &e);
-    for (size_t i = 0; i < d->o.n_stores; i++) {
-        struct wr_storage *s = NULL;
-
-        must(wr_storage_wrap(
-                 store_ops(d->o.stores[i]), store_client(d->o.stores[i]), WR_STR(""), &s, &e),
-            &e);
-        must(wr_db_add_replica(d->db, s, d->o.interval_ns, &e), &e);
-    }
+    for (size_t i = 0; i < n_early(d); i++)
+        add_replica(d, i);
     wr_db_start(d->db);
     d->begun = true;
+}
+
+/* Of this TXID or a later one, by its name. */
+static bool is_snapshot(void *arg, const char *key, const uint8_t *p, size_t n)
+{
+    static const char stem[] = "ltx/9/0000000000000001-";
+    uint64_t *txid = arg, max;
+
+    (void)p;
+    (void)n;
+    if (strncmp(key, stem, strlen(stem)) == 0 && strlen(key) > strlen(stem) + 16 &&
+        wr_parse_hex64((struct wr_str){key + strlen(stem), 16}, &max) && max >= *txid)
+        *txid = 0;
+    return *txid > 0;
+}
+
+static void expect_snapshot(struct store *s, uint64_t txid)
+{
+    uint64_t wanted = txid;
+
+    store_each(s, is_snapshot, &wanted);
+    if (wanted > 0)
+        sim_fail(
+            "S8: a snapshot of txid %llu was promised and is not there", (unsigned long long)txid);
 }
 
 static void watch(void *arg)
@@ -124,27 +161,74 @@ static void watch(void *arg)
     }
 }
 
+/* Whether it is still wanted after such a nap; short steps, so that an end is not slept through. */
+static bool nap(const struct daemon *d, int64_t ns, const bool *going, bool while_it_is)
+{
+    const int64_t until = sim_now_ns() + ns;
+
+    while (!d->stop && *going == while_it_is && sim_now_ns() < until)
+        sim_sleep(wr_min(until - sim_now_ns(), (int64_t)20000000));
+    return !d->stop && *going == while_it_is;
+}
+
+static void come_late(void *arg)
+{
+    struct daemon *d = arg;
+
+    (void)nap(d, d->o.late_ns, d->o.late_off, false);
+    if (d->stop)
+        return;
+    add_replica(d, d->o.n_stores - 1);
+    d->complete = true;
+}
+
+/* What was asked for, in turn. That a snapshot is there is looked at when it is said. */
+static void ask(void *arg)
+{
+    struct daemon *d = arg;
+
+    for (unsigned i = 0; nap(d, d->o.ask_ns, d->o.asks, true); i++) {
+        enum wr_work kind = (enum wr_work)(i % WR_WORKS);
+        struct wr_err e = {0};
+        uint64_t value = 0;
+        enum wr_status st = wr_db_work(d->db, kind, 20000, &d->cancel, &value, &e);
+
+        sim_trace(
+            "work %d: %s, %llu", (int)kind, st == WR_OK ? "ok" : e.text, (unsigned long long)value);
+        if (st == WR_OK && kind == WR_WORK_SNAPSHOT)
+            for (size_t k = 0; k < n_early(d); k++)
+                expect_snapshot(d->o.stores[k], value);
+    }
+}
+
 static void sync_now(struct daemon *d)
 {
     struct wr_err e = {0};
     uint64_t txid = 0;
+    bool complete = d->complete; /* else it says nothing of one that comes */
     enum wr_status st =
         wr_db_sync(d->db, WR_DB_SYNC_REMOTE, d->timeout_ns / 1000000, NULL, &txid, &e);
 
     sim_trace("sync: %s, txid %llu", st == WR_OK ? "ok" : e.text, (unsigned long long)txid);
     d->syncing = false;
-    if (st == WR_OK)
+    if (st == WR_OK && complete)
         d->synced(txid, d->commits);
 }
 
 static void live(void *arg)
 {
     struct daemon *d = arg;
-    struct sim_fiber *watcher = NULL;
+    struct sim_fiber *watcher = NULL, *asker = NULL, *late = NULL;
 
+    wr_cancel_init(&d->cancel);
     begin(d);
     if (d->o.watched)
         watcher = sim_spawn(d->proc, "watch", watch, d);
+    if (d->o.asks)
+        asker = sim_spawn(d->proc, "ask", ask, d);
+    d->complete = n_early(d) == d->o.n_stores;
+    if (!d->complete)
+        late = sim_spawn(d->proc, "late", come_late, d);
     while (!d->stop) {
         if (!d->want_sync)
             (void)sim_wait(&d->orders, SIM_NEVER);
@@ -153,12 +237,18 @@ static void live(void *arg)
             sync_now(d);
         }
     }
+    wr_cancel_now(&d->cancel);
     if (watcher) {
         sim_rouse(&d->events, true);
         sim_join(watcher);
     }
+    if (asker)
+        sim_join(asker);
+    if (late)
+        sim_join(late);
     wr_db_free(d->db);
     wr_sched_free(d->sched);
+    wr_cancel_release(&d->cancel);
 }
 
 struct daemon *daemon_start(const char *name, const struct daemon_opts *o)

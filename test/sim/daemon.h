@@ -26,6 +26,13 @@ struct daemon_opts {
     struct wr_cadence cadence;
     struct wr_retention retention;
     bool watched; /* it hears of writes, as inotify tells them */
+    /* While *asks, somebody asks for work on the replicas, in turn, this long after the last
+     * answer; NULL: nobody does. */
+    const bool *asks;
+    int64_t ask_ns;
+    /* The last replica comes so long after the start, or when *late_off; NULL: with the others. */
+    const bool *late_off;
+    int64_t late_ns;
 };
 
 struct daemon; /* lives as long as the run */

@@ -75,6 +75,9 @@ void disk_arm(enum disk_fault what, const struct sim_proc *whose, uint32_t permi
  * ENOSPC, perhaps after a part of it was written. */
 void disk_mount_small(const char *path);
 void disk_fill_small(bool full);
+
+/* Each so manieth fsync of these processes takes so much longer; 0: none any more. */
+void disk_slow_syncs(bool (*whose)(const struct sim_proc *p), uint32_t every, int64_t ns);
 /* How many of its calls were struck so far. */
 uint64_t disk_struck(const struct sim_proc *p);
 

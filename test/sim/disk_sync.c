@@ -121,11 +121,31 @@ static int land_or_fail(struct disk_inode *f)
     return EIO;
 }
 
+static struct {
+    bool (*whose)(const struct sim_proc *p);
+    uint32_t every, n;
+    int64_t ns;
+} slow;
+
+void disk_slow_syncs(bool (*whose)(const struct sim_proc *p), uint32_t every, int64_t ns)
+{
+    slow.whose = whose;
+    slow.every = every;
+    slow.ns = ns;
+}
+
+static bool is_slow(void)
+{
+    return slow.every > 0 && slow.whose(sim_proc_current()) && ++slow.n % slow.every == 0;
+}
+
 int disk_fsync(struct disk_inode *f)
 {
     int64_t ns = (int64_t)tape_between((uint64_t)FSYNC_MIN_NS, (uint64_t)FSYNC_MAX_NS);
     int err;
 
+    if (is_slow())
+        ns += slow.ns;
     disk_ref(f); /* a directory may be removed meanwhile */
     /* What is written while fsync is under way is durable or not. */
     if (tape_chance(500)) {

@@ -51,6 +51,8 @@ static void synced(uint64_t txid, size_t commits)
 static void heal(struct world *w)
 {
     w->healed = true;
+    w->unhealed = false;
+    disk_slow_syncs(NULL, 0, 0);
     for (int f = 0; f < DISK_FAULTS; f++)
         disk_arm((enum disk_fault)f, NULL, 0);
     disk_fill_small(false);
@@ -144,6 +146,8 @@ static void life(void *arg)
     world_machine_starts(w);
 
     if (w->may.twins && store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT) {
+        w->opts.asks = w->opts.late_off = NULL;
+        disk_slow_syncs(NULL, 0, 0);
         twins_live(&w->app, &w->opts);
         return;
     }

@@ -14,6 +14,7 @@
  *   S6  damage to what is stored is told, or does not matter; it is never restored
  *   S7  verification finds nothing in a bucket that nothing has damaged; and not nothing where
  *       something does not restore
+ *   S8  a snapshot that was asked for, and said to be there, is
  *   A1  the application never sees an error, but of a disk that has failed itself, nor a database
  *       that fails its integrity check
  *   A2  no call of the application waits longer for us than a bound (waits.h), and we hold the

@@ -2,6 +2,7 @@
  * world_draw.c - how a run is: what may go wrong in it, what the application and our program are
  * like.
  */
+#include "sim/disk.h"
 #include "sim/tape.h"
 #include "sim/world_int.h"
 
@@ -74,6 +75,32 @@ static void draw_history(struct world *w)
             .periods = {[WR_PERIOD_HOUR] = kind / 4, [WR_PERIOD_DAY] = kind / 4}};
 }
 
+static bool is_app(const struct sim_proc *p)
+{
+    return strncmp(sim_proc_name(p), "app", 3) == 0;
+}
+
+/* The same: somebody asks for what waits for its time; a replica comes late; an application's disk
+ * takes long to sync, so that a commit is under way for long. The latter two are what a database
+ * that is let go has to be ready for, so they are in all such runs, now and then. */
+static void draw_more(struct world *w)
+{
+    const uint64_t seed = w->opts.seed;
+    const bool cools = seed % 4 == 3;
+
+    if (seed % 5 == 2) {
+        w->unhealed = true;
+        w->opts.asks = &w->unhealed;
+        w->opts.ask_ns = (20 * MS) << seed / 5 % 7;
+    }
+    if (w->opts.n_stores > 1 && (cools || seed % 11 == 4)) {
+        w->opts.late_off = &w->healed;
+        w->opts.late_ns = (10 * MS) << seed % 9;
+    }
+    if (seed % 13 == 5 || (cools && seed % 3 == 0))
+        disk_slow_syncs(is_app, 1 + (uint32_t)(seed % 10), (50 * MS) << seed % 4);
+}
+
 void world_draw_daemon(struct world *w)
 {
     w->opts = (struct daemon_opts){
@@ -97,6 +124,7 @@ void world_draw_daemon(struct world *w)
         w->opts.interval_ns = wr_max(w->opts.interval_ns, 50 * MS);
     }
     draw_history(w);
+    draw_more(w);
     for (size_t i = 0; i < w->opts.n_stores; i++)
         w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
     for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)

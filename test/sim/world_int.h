@@ -38,7 +38,7 @@ struct world {
     struct daemon *daemon, *rival;
     struct sim_proc *restore; /* one that runs, or has ended; NULL: none */
     struct store *stores[DAEMON_REPLICAS];
-    bool healed;
+    bool healed, unhealed;
     uint8_t *old; /* the database at an earlier time, or NULL */
     size_t old_n;
     struct world_report *r;
