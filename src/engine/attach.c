@@ -213,11 +213,13 @@ void wr_db_tidy_outbox(struct wr_db *db)
 /* The database is ours, and will be: until it was, another process may have replicated it, so where
  * a replica stands is to be found out again. Not for each attempt that comes to nothing: a listing
  * has its price. */
-static void take_over(struct wr_db *db)
+void wr_db_take_over(struct wr_db *db)
 {
+    db->unlisted = false;
     for (size_t i = 0; i < db->n_replicas && !WR_MUTANT(STALE_LIST); i++) {
         struct db_replica *dr = &db->replicas[i];
 
+        dr->joined = false;
         wr_replica_rejoin(dr->r, "another process may have written to it");
         if (dr->now.state != WR_REPLICA_STOPPED)
             dr->now.state = WR_REPLICA_UNKNOWN;
@@ -285,7 +287,7 @@ void wr_db_attach(struct wr_db *db)
         return;
     }
     if (!db->undisturbed)
-        take_over(db);
+        wr_db_take_over(db);
     db->status.commits = db->status.changes = db->status.frames = 0; /* those were there before */
     wr_db_trouble(db, WR_OK, &e, "attached");
     wr_db_go(db, DB_PROVING);
@@ -308,9 +310,10 @@ static void attached(struct wr_db *db)
         db->time_ms = wr_max(db->time_ms, db->replicas[i].now.pos.time_ms);
     if (syncs_are_ahead(db))
         wr_db_renumber_syncs(db);
-    if (db->undisturbed && (db->txid != db->cold_txid || !wr_pageset_empty(&db->dirty)))
-        take_over(db);
+    db->unlisted = db->undisturbed;
     db->undisturbed = false;
+    if (db->unlisted && db->txid != db->cold_txid)
+        wr_db_take_over(db);
     wr_db_go(db, DB_SYNCING);
     db->synced_ns = wr_db_now_ns(db);
     wr_db_measure_wal(db);

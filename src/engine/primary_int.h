@@ -121,6 +121,7 @@ struct db_replica {
     enum joined_by joined_by;
     bool toll_open;                              /* it joined with a file of unknown size */
     struct wr_toll toll;                         /* what a restore of it reads */
+    unsigned toll_found;                         /* now.found when that was begun with */
     uint64_t heal_txid;                          /* a snapshot of that, or behind it, is wanted */
     unsigned healed;                             /* now.verified.unsound that this is for */
     struct db_work works[WR_WORKS];              /* by enum wr_work */
@@ -268,11 +269,12 @@ struct wr_db {
 
     struct db_files left; /* as they were when it was let go; COLD */
     uint64_t cold_txid;   /* last closed, then */
-    bool undisturbed;     /* nobody has written to it since, so nobody to its replicas */
-    int64_t cooled_ns;    /* when that was; INT64_MIN: never */
-    int64_t busy_ns;      /* when it was last written to; INT64_MIN: not since it was added */
-    int64_t quiet_ns;     /* for how long it stays after that */
-    int64_t levels_ns;    /* when its levels, or a snapshot, next have something to do; WR_NEVER */
+    bool undisturbed;     /* nobody has written to it since */
+    bool unlisted;     /* it came back undisturbed: its replicas are as they were then, or others */
+    int64_t cooled_ns; /* when that was; INT64_MIN: never */
+    int64_t busy_ns;   /* when it was last written to; INT64_MIN: not since it was added */
+    int64_t quiet_ns;  /* for how long it stays after that */
+    int64_t levels_ns; /* when its levels, or a snapshot, next have something to do; WR_NEVER */
 };
 
 #define DB_LOG(db)  wr_sched_log((db)->actor.sched)
@@ -314,6 +316,8 @@ void wr_db_first_step(struct wr_db *db);
  * failure leads to OPENING or WAITING, logged, with the next attempt scheduled. */
 void wr_db_attach(struct wr_db *db);
 void wr_db_attach_on(struct wr_db *db);
+/* Another process may have written to the replicas: each is listed, and joins again. */
+void wr_db_take_over(struct wr_db *db);
 /* Once for each pin, as soon as nothing there is ours: remove what is in the outbox. Those who put
  * it there had the pin, and have it no more. */
 void wr_db_tidy_outbox(struct wr_db *db);

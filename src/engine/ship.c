@@ -417,6 +417,8 @@ enum wr_status wr_db_ship(struct wr_db *db, struct wr_err *e)
     if (waits_for_room(db))
         return WR_OK;
     note_time(db, now_ms);
+    if (db->unlisted && !wr_pageset_empty(&db->dirty))
+        wr_db_take_over(db);
     st = least_txid(db, &least, e);
     if (st == WR_OK && (!wr_pageset_empty(&db->dirty) || least > db->txid))
         st = close_txid(db, wr_max(next_txid(db), least), e);

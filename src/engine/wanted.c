@@ -216,12 +216,16 @@ void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr)
 
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p)
 {
+    bool listed = dr->toll_found != dr->now.found;
+
+    dr->toll_found = dr->now.found;
     dr->toll_open = p && wr_parcel_streamed(p);
     if (dr->joined_by == JOINED_BY_SNAPSHOT) {
         dr->toll = (struct wr_toll){.snapshot = p->header.max_txid, .snapshot_size = p->size};
         return;
     }
-    dr->toll = dr->now.tally.toll;
+    if (listed) /* else it goes on, and knows what was sent since */
+        dr->toll = dr->now.tally.toll;
     if (p && !dr->toll_open)
         wr_toll_add(&dr->toll, p->size);
 }

@@ -255,6 +255,62 @@ static void test_a_level_is_made_from_the_cold(void **state)
     end(&w);
 }
 
+/* Another process may have had it meanwhile, and have written to the replica. That was asked only
+ * where a write had called it back; what it sent after it had come back by itself could have been
+ * put beside what the other one had sent. */
+static void test_the_first_send_after_a_rest_looks_at_the_replica(void **state)
+{
+    struct world w = {0};
+    struct wr_storage_counts before;
+
+    (void)state;
+    cadence = (struct wr_cadence){.levels = 1, .level_ms = {3600 * 1000}, .few = 1};
+    begin(&w);
+    cadence = (struct wr_cadence){0};
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+    T(world_sync(&w) == 2);
+    for (int i = 0; i < 40 && !is(&w, "cold"); i++)
+        pass(&w, 10 * SECOND);
+    T(is(&w, "cold"));
+    seats.max = 10; /* there are seats for all again */
+    before = requests(&w);
+    for (int i = 0; i < 10 && is(&w, "cold"); i++)
+        pass(&w, 600 * SECOND);
+    T(!is(&w, "cold") && requests(&w).list == before.list);
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=3");
+    T(world_sync(&w) == 3);
+    T(requests(&w).list > before.list);
+    before = requests(&w);
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=4");
+    T(world_sync(&w) == 4);
+    T(requests(&w).list == before.list); /* once is enough */
+    end(&w);
+}
+
+/* What it had sent since it was listed was forgotten with its seat: a snapshot that was asked for
+ * was sent again, under the same name and with other bytes. */
+static void test_the_snapshot_that_is_there_was_sent_again(void **state)
+{
+    struct world w;
+    struct wr_err e = {0};
+    uint64_t txid = 0, puts;
+
+    (void)state;
+    begin_cold(&w); /* the first file was one */
+    puts = requests(&w).put;
+    T_OK(world_work(&w, WR_WORK_SNAPSHOT, 60 * SECOND, &txid, &e));
+    T(txid == 1 && requests(&w).put == puts);
+    world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+    T_OK(world_work(&w, WR_WORK_SNAPSHOT, 60 * SECOND, &txid, &e));
+    T(txid == 2 && requests(&w).put == puts + 2);
+    for (int i = 0; i < 20 && !is(&w, "cold"); i++)
+        pass(&w, 10 * SECOND);
+    T(is(&w, "cold"));
+    T_OK(world_work(&w, WR_WORK_SNAPSHOT, 60 * SECOND, &txid, &e));
+    T(txid == 2 && requests(&w).put == puts + 2);
+    end(&w);
+}
+
 /* One that is written to all the time keeps its seat. */
 static void test_a_busy_one_stays(void **state)
 {
@@ -394,5 +450,7 @@ T_MAIN(T_TEST(test_it_stays_cold), T_TEST(test_a_write_calls_it_back),
     T_TEST(test_a_write_that_nobody_told), T_TEST(test_a_checkpoint_that_nobody_saw),
     T_TEST(test_a_sync_leaves_it_cold), T_TEST(test_the_next_start_knows_it),
     T_TEST(test_another_file_in_its_place), T_TEST(test_a_level_is_made_from_the_cold),
-    T_TEST(test_a_busy_one_stays), T_TEST(test_what_waits_for_a_replica_stays),
-    T_TEST(test_a_commit_in_flight), T_TEST(test_a_replica_that_comes_while_it_is_cold))
+    T_TEST(test_the_first_send_after_a_rest_looks_at_the_replica),
+    T_TEST(test_the_snapshot_that_is_there_was_sent_again), T_TEST(test_a_busy_one_stays),
+    T_TEST(test_what_waits_for_a_replica_stays), T_TEST(test_a_commit_in_flight),
+    T_TEST(test_a_replica_that_comes_while_it_is_cold))
