@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "engine/follow_fetch.h"
 #include "engine/follow_int.h"
+#include "engine/onward.h"
 #include "ltx/ltx.h"
 #include "sqlite/patch.h"
 #include "storage/storage.h"
@@ -224,13 +225,13 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
         return probe(f, c, chain, e);
     st = list(f, c, wide, all, e);
     if (st == WR_OK && f->pos.txid)
-        st = wr_follow_chain(all, f->pos.txid, chain, e);
+        st = wr_onward_chain(all, f->pos.txid, chain, e);
     if (st == WR_OK && !wide && chain->n == 0 && f->newest > f->pos.txid) { /* a gap */
         wr_ltx_files_release(all);
         wide = true;
         st = list(f, c, wide, all, e);
         if (st == WR_OK)
-            st = wr_follow_chain(all, f->pos.txid, chain, e);
+            st = wr_onward_chain(all, f->pos.txid, chain, e);
     }
     if (st != WR_OK || !wide)
         return st;

@@ -20,47 +20,9 @@
 #include "engine/whole.h"
 #include "sqlite/patch.h"
 
-#define BUDGET     ((uint64_t)256 << 10)
 #define FEW_BYTES  ((uint64_t)1 << 20) /* for which threads are not worth it */
 #define COMPARED   ((size_t)1 << 16)   /* bytes at once; a page at least */
 #define PGNO_FIRST 64                  /* room */
-
-const struct wr_ltx_file *wr_follow_next(
-    const struct wr_ltx_files *all, uint64_t cur, uint64_t budget)
-{
-    const struct wr_ltx_file *far = NULL, *small = NULL;
-
-    for (size_t i = 0; i < all->n; i++) {
-        const struct wr_ltx_file *f = &all->p[i];
-
-        if (f->level == WR_LEVEL_SNAPSHOT || f->min > cur + 1 || f->max <= cur)
-            continue;
-        if (f->size <= budget &&
-            (!far || f->max > far->max || (f->max == far->max && f->size < far->size)))
-            far = f;
-        if (!small || f->size < small->size)
-            small = f;
-    }
-    return far ? far : small;
-}
-
-enum wr_status wr_follow_chain(
-    const struct wr_ltx_files *all, uint64_t cur, struct wr_ltx_files *out, struct wr_err *e)
-{
-    uint64_t bytes = 0;
-    enum wr_status st = WR_OK;
-
-    while (st == WR_OK && out->n < WR_FOLLOW_FILES_MAX) {
-        const struct wr_ltx_file *f = wr_follow_next(all, cur, wr_max(bytes, BUDGET));
-
-        if (!f || (out->n > 0 && bytes + f->size > WR_FOLLOW_BYTES_MAX))
-            break;
-        st = wr_ltx_files_add(out, f, e);
-        bytes += f->size;
-        cur = f->max;
-    }
-    return st;
-}
 
 /* A file for pages, beside the copy, without a name: it is gone with us. */
 static enum wr_status open_pages(

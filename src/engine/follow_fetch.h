@@ -16,18 +16,6 @@ struct wr_patch;
 struct wr_restore_opts;
 struct wr_storage;
 
-#define WR_FOLLOW_FILES_MAX ((size_t)32)         /* in one step */
-#define WR_FOLLOW_BYTES_MAX ((uint64_t)32 << 20) /* of them, unless one alone has more */
-
-/* What to apply next to a copy at `cur`: of the files that hold the transaction after it, the one
- * that leads furthest with at most `budget` bytes; if there is none, the smallest. NULL: none does,
- * but for snapshots. Pure. */
-const struct wr_ltx_file *wr_follow_next(
-    const struct wr_ltx_files *all, uint64_t cur, uint64_t budget);
-/* A chain of these, as long as one step may be, appended to *out. NOMEM. */
-enum wr_status wr_follow_chain(const struct wr_ltx_files *all, uint64_t cur,
-    struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
-
 /* The pages that a chain, not empty, changes in a copy at *pos. Each file is read in full and
  * proven. *ret is empty; opts->path is the copy.
  *

@@ -3,6 +3,7 @@
  * transactions, and it never goes back.
  */
 #include "engine/follow_fetch.h"
+#include "engine/onward.h"
 #include "unit/engine/follow_world.h"
 
 /* ---- which file next ---- */
@@ -22,15 +23,15 @@ static void test_the_way_on(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T(wr_follow_next(&all, 8, 10) == &files[0]);
-    T(wr_follow_next(&all, 8, 40) == &files[3]);
-    T(wr_follow_next(&all, 8, 5) == &files[0]);   /* none is so small */
-    T(wr_follow_next(&all, 9, 100) == &files[1]); /* of two that lead there, the smaller */
-    T(wr_follow_next(&all, 4, 10) == &files[2]);
-    T(wr_follow_next(&all, 4, 1000) == &files[4]);
-    T(wr_follow_next(&all, 0, 10) == &files[4]); /* not the snapshot */
-    T(!wr_follow_next(&all, 10, 1000));
-    T_OK(wr_follow_chain(&all, 4, &chain, &e));
+    T(wr_onward_next(&all, 8, 10) == &files[0]);
+    T(wr_onward_next(&all, 8, 40) == &files[3]);
+    T(wr_onward_next(&all, 8, 5) == &files[0]);   /* none is so small */
+    T(wr_onward_next(&all, 9, 100) == &files[1]); /* of two that lead there, the smaller */
+    T(wr_onward_next(&all, 4, 10) == &files[2]);
+    T(wr_onward_next(&all, 4, 1000) == &files[4]);
+    T(wr_onward_next(&all, 0, 10) == &files[4]); /* not the snapshot */
+    T(!wr_onward_next(&all, 10, 1000));
+    T_OK(wr_onward_chain(&all, 4, &chain, &e));
     T(chain.n == 2 && chain.p[0].max == 9 && chain.p[1].max == 10);
     wr_ltx_files_release(&chain);
 }
@@ -712,7 +713,7 @@ static void test_many_at_once(void **state)
     fw_store(&w);
     T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
     T(w.told.phase == WR_FOLLOW_BEHIND && wait_ms == 0);
-    T(w.told.txid == 1 + WR_FOLLOW_FILES_MAX && w.told.newest == STORY_MAX && w.told.lag_ms > 0);
+    T(w.told.txid == 1 + WR_ONWARD_FILES_MAX && w.told.newest == STORY_MAX && w.told.lag_ms > 0);
     T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
     T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == STORY_MAX && wait_ms == 1000);
     wr_follow_close(f);

@@ -1,0 +1,407 @@
+/*
+ * head.c - see head.h.
+ */
+#include "vfs/head.h"
+
+#include "base/mem.h"
+#include "engine/layout.h"
+#include "engine/onward.h"
+#include "engine/plan.h"
+#include "engine/restore.h"
+#include "engine/source.h"
+#include "ltx/ltx.h"
+#include "storage/storage.h"
+#include "vfs/load.h"
+#include "vfs/pagemap.h"
+
+#define LIST_MS 15000 /* between listings of level 0 */
+#define WIDE_MS                                                                                \
+    120000              /* and of all levels: well below the five minutes for which Litestream \
+                           keeps files of level 0 that others have taken the place of */
+#define PROBES_MAX 8    /* names that are tried in a step */
+#define BAD_MAX    16   /* damaged files that are done without */
+#define FILES_MAX  2000 /* of a map; with more it is made anew, where that makes them fewer */
+#define THREADS    8
+
+struct wr_head {
+    struct wr_storage *storage;
+    struct wr_pagecache *cache;
+    uint32_t lock_offset;
+    struct wr_pagemap *map;
+    uint64_t epoch, newest;
+    int64_t seen_ms, list_ms, wide_ms; /* when it was looked at; when it is to be listed next */
+    bool doubt;                        /* the last listing ended before the map */
+    struct wr_ltx_files aside;         /* damaged; sorted */
+};
+
+enum wr_status wr_head_new(struct wr_storage *s, struct wr_pagecache *cache, uint32_t lock_offset,
+    struct wr_head **ret, struct wr_err *e)
+{
+    struct wr_head *h = wr_alloc(sizeof(*h));
+
+    if (!h)
+        return wr_fail(e, WR_NOMEM, "head of a replica: out of memory");
+    h->storage = s;
+    h->cache = cache;
+    h->lock_offset = lock_offset;
+    h->epoch = 1;
+    *ret = h;
+    return WR_OK;
+}
+
+void wr_head_free(struct wr_head *h)
+{
+    if (!h)
+        return;
+    wr_pagemap_drop(h->map);
+    wr_ltx_files_release(&h->aside);
+    wr_free(h);
+}
+
+struct wr_pagemap *wr_head_map(const struct wr_head *h)
+{
+    return h->map;
+}
+
+void wr_head_doubt(struct wr_head *h)
+{
+    h->wide_ms = 0;
+}
+
+void wr_head_look(const struct wr_head *h, struct wr_head_look *ret)
+{
+    *ret = (struct wr_head_look){.newest = h->newest, .seen_ms = h->seen_ms};
+}
+
+static uint64_t position(const struct wr_head *h)
+{
+    return h->map ? wr_pagemap_about(h->map)->txid : 0;
+}
+
+static uint64_t newest_of(const struct wr_ltx_files *files)
+{
+    uint64_t txid = 0;
+
+    for (size_t i = 0; i < files->n; i++)
+        txid = wr_max(txid, files->p[i].max);
+    return txid;
+}
+
+/* ---- finding files ---- */
+
+static void drop_aside(const struct wr_head *h, struct wr_ltx_files *files)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < files->n; i++) {
+        if (!wr_ltx_files_find(&h->aside, &files->p[i]))
+            files->p[n++] = files->p[i];
+    }
+    files->n = n;
+}
+
+/* Look under the names of the next transactions. */
+static enum wr_status probe(
+    struct wr_head *h, struct wr_call *c, struct wr_ltx_files *chain, struct wr_err *e)
+{
+    uint64_t txid = position(h);
+
+    for (int i = 0; i < PROBES_MAX; i++) {
+        struct wr_ltx_file file = {.min = txid + 1, .max = txid + 1};
+        struct wr_str key = wr_layout_ltx_key(c->scratch, h->storage, 0, file.min, file.max);
+        struct wr_object is = {0};
+        enum wr_status st;
+
+        if (!key.p)
+            return wr_fail(e, WR_NOMEM, "name of a file: out of memory");
+        st = wr_storage_stat(h->storage, c, key, &is, e);
+        if (st == WR_NOTFOUND)
+            return WR_OK;
+        if (st != WR_OK)
+            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)file.min);
+        file.size = is.size;
+        file.time_ms = is.time_ms;
+        h->newest = wr_max(h->newest, file.max);
+        st = wr_ltx_files_add(chain, &file, e);
+        if (st != WR_OK)
+            return st;
+        txid++;
+    }
+    h->list_ms = 0; /* there may be many more */
+    return WR_OK;
+}
+
+static enum wr_status list(
+    struct wr_head *h, struct wr_call *c, bool wide, struct wr_ltx_files *files, struct wr_err *e)
+{
+    enum wr_status st = wide ? wr_layout_list_all(h->storage, c, files, e)
+                             : wr_layout_list(h->storage, c, 0, position(h) + 1, files, e);
+
+    if (st != WR_OK)
+        return wr_wrap(e, st, "list the replica");
+    h->list_ms = wr_mono_ms(c->clock) + LIST_MS;
+    if (wide) {
+        h->wide_ms = wr_mono_ms(c->clock) + WIDE_MS;
+        h->newest = 0; /* what was seen before may have been deleted */
+    }
+    h->newest = wr_max(h->newest, newest_of(files));
+    drop_aside(h, files);
+    return WR_OK;
+}
+
+/* Whether a file of the map is another one by now, or (*ret_gone) is not there any more. */
+static bool is_another(const struct wr_head *h, const struct wr_ltx_files *all, bool *ret_gone)
+{
+    size_t n = 0;
+    const struct wr_pagemap_file *files = wr_pagemap_files(h->map, &n);
+
+    *ret_gone = false;
+    for (size_t i = 0; i < n; i++) {
+        const struct wr_ltx_file *is = wr_ltx_files_find(all, &files[i].file);
+
+        if (!is)
+            *ret_gone = true;
+        else if (is->size != files[i].file.size)
+            return true;
+    }
+    return false;
+}
+
+/* ---- maps ---- */
+
+static void set_map(struct wr_head *h, struct wr_pagemap *m)
+{
+    wr_pagemap_drop(h->map);
+    h->map = m;
+    h->newest = wr_max(h->newest, wr_pagemap_about(m)->txid);
+}
+
+static enum wr_status set_aside(struct wr_head *h, const struct wr_ltx_file *file, struct wr_err *e)
+{
+    enum wr_status st;
+
+    if (h->aside.n >= BAD_MAX)
+        return wr_fail(e, WR_CORRUPT, "more than %d damaged files in the replica", BAD_MAX);
+    st = wr_ltx_files_add(&h->aside, file, e);
+    wr_ltx_files_sort(&h->aside);
+    return st;
+}
+
+static enum wr_status plan(
+    const struct wr_ltx_files *all, uint64_t txid, struct wr_ltx_files *out, struct wr_err *e)
+{
+    const struct wr_plan_target target = {.txid = txid};
+    size_t *chosen = wr_array(all->n, sizeof(*chosen));
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!chosen)
+        return wr_fail(e, WR_NOMEM, "plan over %zu files: out of memory", all->n);
+    st = wr_plan(all->p, all->n, &target, chosen, &n, e);
+    for (size_t i = 0; st == WR_OK && i < n; i++)
+        st = wr_ltx_files_add(out, &all->p[chosen[i]], e);
+    wr_free(chosen);
+    return st;
+}
+
+/* The newest state, from nothing; without a file that turns out to be damaged, if that leads as
+ * far. */
+static enum wr_status make_anew(
+    struct wr_head *h, struct wr_call *c, struct wr_ltx_files *all, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+    uint64_t end = 0;
+
+    for (;;) {
+        struct wr_ltx_files way = {0};
+        struct wr_load l = {.storage = h->storage,
+            .cache = h->cache,
+            .known = h->map,
+            .epoch = h->epoch,
+            .lock_offset = h->lock_offset};
+        struct wr_pagemap *m = NULL;
+        struct wr_err other = {0};
+        size_t bad = SIZE_MAX;
+
+        st = plan(all, end, &way, end ? &other : e);
+        if (st != WR_OK && end) /* no other way: the damage is what is to be told */
+            st = WR_CORRUPT;
+        l.files = way.p;
+        l.n = way.n;
+        if (st == WR_OK) {
+            end = way.p[way.n - 1].max;
+            st = wr_load(&l, c, &m, &bad, e);
+        }
+        if (st == WR_OK)
+            set_map(h, m);
+        if (st != WR_CORRUPT || bad >= way.n || set_aside(h, &way.p[bad], e) != WR_OK) {
+            wr_ltx_files_release(&way);
+            return st;
+        }
+        wr_ltx_files_release(&way);
+        drop_aside(h, all);
+    }
+}
+
+/* Go on by files that follow the map. */
+static enum wr_status go_on(
+    struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *chain, struct wr_err *e)
+{
+    const struct wr_load l = {.storage = h->storage,
+        .cache = h->cache,
+        .from = h->map,
+        .files = chain->p,
+        .n = chain->n,
+        .epoch = h->epoch,
+        .lock_offset = h->lock_offset};
+    struct wr_pagemap *m = NULL;
+    size_t bad = SIZE_MAX;
+    enum wr_status st = wr_load(&l, c, &m, &bad, e);
+
+    if (st == WR_OK)
+        set_map(h, m);
+    if (st == WR_CORRUPT && bad < chain->n)
+        return set_aside(h, &chain->p[bad], e) == WR_OK ? WR_UNSUPPORTED : st;
+    return st;
+}
+
+/* ---- a step ---- */
+
+/* It is another replica: nothing that was known of the old one holds. */
+static void begin_epoch(struct wr_head *h)
+{
+    h->doubt = false;
+    h->epoch++;
+    h->aside.n = 0;
+    wr_pagemap_drop(h->map);
+    h->map = NULL;
+}
+
+/* A listing of all files has come. Whether what is known is still so, and will be. */
+static enum wr_status compare(
+    struct wr_head *h, const struct wr_ltx_files *all, bool *ret_anew, struct wr_err *e)
+{
+    bool gone = false;
+    bool other = is_another(h, all, &gone);
+    struct wr_pagemap_size size;
+    size_t n;
+
+    wr_pagemap_size(h->map, &size);
+    (void)wr_pagemap_files(h->map, &n);
+    *ret_anew = gone || size.tabled > size.based / 4 + 4096 || n > FILES_MAX;
+    if (!other && newest_of(all) >= position(h)) {
+        h->doubt = false;
+        return WR_OK;
+    }
+    h->wide_ms = 0;
+    if (!h->doubt) {
+        h->doubt = true;
+        return wr_fail(e, WR_CONFLICT,
+            "the replica ends with transaction %016llx, and was seen to have %016llx: it may have "
+            "been reset",
+            (unsigned long long)newest_of(all), (unsigned long long)position(h));
+    }
+    begin_epoch(h);
+    *ret_anew = true;
+    return WR_OK;
+}
+
+/* With a listing of all files: on from the map, or anew. */
+static enum wr_status step_wide(struct wr_head *h, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_ltx_files all = {0}, chain = {0};
+    bool anew = !h->map;
+    enum wr_status st = list(h, c, true, &all, e);
+
+    if (st == WR_OK && h->map)
+        st = compare(h, &all, &anew, e);
+    if (st == WR_OK && !anew)
+        st = wr_onward_chain(&all, position(h), &chain, e);
+    if (st == WR_OK && chain.n > 0)
+        st = go_on(h, c, &chain, e);
+    else if (st == WR_OK && newest_of(&all) > position(h))
+        anew = true;
+    if (st == WR_CONFLICT && chain.n > 0)
+        begin_epoch(h);
+    if (st == WR_UNSUPPORTED || (st == WR_CONFLICT && chain.n > 0)) {
+        drop_aside(h, &all);
+        anew = true;
+        st = WR_OK;
+    }
+    if (st == WR_OK && anew && all.n == 0)
+        st = wr_fail(e, WR_NOTFOUND, "the replica is empty");
+    if (st == WR_OK && anew)
+        st = make_anew(h, c, &all, e);
+    if (st != WR_OK)
+        h->wide_ms = 0;
+    wr_ltx_files_release(&all);
+    wr_ltx_files_release(&chain);
+    return st;
+}
+
+/* By names, or by a listing of level 0. *ret_wide: that is not enough. */
+static enum wr_status step_near(
+    struct wr_head *h, struct wr_call *c, bool *ret_wide, struct wr_err *e)
+{
+    struct wr_ltx_files near = {0}, chain = {0};
+    enum wr_status st;
+
+    if (wr_mono_ms(c->clock) < h->list_ms) {
+        st = probe(h, c, &chain, e);
+    } else {
+        st = list(h, c, false, &near, e);
+        if (st == WR_OK)
+            st = wr_onward_chain(&near, position(h), &chain, e);
+        *ret_wide = chain.n == 0 && h->newest > position(h); /* a gap */
+    }
+    if (st == WR_OK && chain.n > 0)
+        st = go_on(h, c, &chain, e);
+    if (st == WR_UNSUPPORTED || st == WR_CONFLICT || st == WR_BUSY) {
+        *ret_wide = true;
+        st = WR_OK;
+    }
+    wr_ltx_files_release(&near);
+    wr_ltx_files_release(&chain);
+    return st;
+}
+
+enum wr_status wr_head_step(struct wr_head *h, struct wr_call *c, bool *ret_new, struct wr_err *e)
+{
+    const struct wr_pagemap *was = h->map;
+    bool wide = !h->map || wr_mono_ms(c->clock) >= h->wide_ms;
+    enum wr_status st = wide ? WR_OK : step_near(h, c, &wide, e);
+
+    if (st == WR_OK && wide)
+        st = step_wide(h, c, e);
+    if (st == WR_BUSY) /* a file went while it was read */
+        st = step_wide(h, c, e);
+    if (st == WR_OK)
+        h->seen_ms = wr_mono_ms(c->clock);
+    *ret_new = h->map != was;
+    return st;
+}
+
+enum wr_status wr_head_at(struct wr_storage *s, struct wr_pagecache *cache, uint32_t lock_offset,
+    struct wr_call *c, const struct wr_pagemap *like, uint64_t txid, int64_t time_ms,
+    struct wr_pagemap **ret, struct wr_err *e)
+{
+    const struct wr_restore_opts opts = {
+        .txid = txid, .time_ms = time_ms, .parallel = THREADS, .ltx_only = true};
+    struct wr_ltx_files way = {0};
+    struct wr_load l = {.storage = s,
+        .cache = cache,
+        .known = like,
+        .epoch = like ? wr_pagemap_about(like)->epoch : 1,
+        .lock_offset = lock_offset};
+    size_t bad;
+    enum wr_status st = wr_source_plan(s, c, &opts, &way, e);
+
+    if (st == WR_OK && way.n == 0)
+        st = wr_fail(e, WR_NOTFOUND, "no matching backup files available");
+    l.files = way.p;
+    l.n = way.n;
+    if (st == WR_OK)
+        st = wr_load(&l, c, ret, &bad, e);
+    wr_ltx_files_release(&way);
+    return st;
+}

@@ -1,0 +1,84 @@
+/*
+ * pagemap.h - where each page of a database is in its replica, as of one transaction.
+ *
+ * frozen once made, and counted: a reader holds the one that it began with for as long as it reads,
+ * whatever is found in the replica meanwhile. It knows nothing of how files are read.
+ *
+ * Frames lie back to back, so that of the oldest file, which has nearly all pages, a length a page
+ * is enough: 2.1 bytes (4.1 with pages of 64 KiB). What is newer are two sorted tables of 16 bytes
+ * a page, a small one that is merged again with each new file and a large one that is merged with
+ * it now and then. Maps of consecutive transactions share what is the same in both.
+ */
+#ifndef WR_VFS_PAGEMAP_H
+#define WR_VFS_PAGEMAP_H
+
+#include "base/base.h"
+#include "base/status.h"
+#include "engine/layout.h"
+
+struct wr_input;
+struct wr_pagemap;
+
+/* A file that has pages of the database. */
+struct wr_pagemap_file {
+    struct wr_ltx_file file;
+    uint32_t id; /* the caller's: names its bytes, as no other file's, in a cache */
+};
+
+struct wr_pagemap_about {
+    uint64_t epoch; /* the caller's: of replicas that came one after the other under one URL */
+    uint64_t txid;
+    int64_t time_ms;    /* when that state was captured, Unix ms */
+    uint32_t page_size; /* bytes */
+    uint32_t commit;    /* pages of the database */
+    uint32_t lock_pgno; /* has no frame, and reads as zeros */
+    bool has_rolling;   /* the newest file records the checksum of the database: */
+    uint64_t rolling;
+};
+
+/* A frame. */
+struct wr_spot {
+    const struct wr_pagemap_file *in; /* lives as long as the map */
+    uint64_t off;
+    uint32_t length;
+};
+
+/* Files, in the order in which they apply. */
+struct wr_pagemap_step {
+    const struct wr_input *const *in;    /* with all frames, as wr_input_open leaves them */
+    const struct wr_pagemap_file *files; /* what the map keeps of them */
+    size_t n;                            /* at least 1 */
+    uint32_t lock_offset;                /* of SQLite's lock page; WR_LTX_LOCK_OFFSET */
+    uint64_t epoch;                      /* that of `from`, if there is one */
+};
+
+/* The map after these were applied to `from`, which stays as it is, or to nothing.
+ *
+ * UNSUPPORTED: the files have another page size than `from`: begin with NULL. CONFLICT: they go on
+ * from another database than it, by the checksums that weir's files record. CORRUPT: they do not
+ * fit each other, by page size or checksum. NOMEM. */
+enum wr_status wr_pagemap_make(const struct wr_pagemap *from, const struct wr_pagemap_step *step,
+    struct wr_pagemap **ret, struct wr_err *e) WR_MUST_CHECK;
+
+struct wr_pagemap *wr_pagemap_hold(struct wr_pagemap *m); /* NULL-safe; returns `m` */
+void wr_pagemap_drop(struct wr_pagemap *m);               /* NULL-safe */
+
+const struct wr_pagemap_about *wr_pagemap_about(const struct wr_pagemap *m);
+
+/* The newest frame of a page, in *ret; false when there is none: of the lock page, of one beyond
+ * the end, or, where the files do not add up to a database, of one that is missing. */
+bool wr_pagemap_find(const struct wr_pagemap *m, uint32_t pgno, struct wr_spot *ret);
+
+/* The files that it was made of, the oldest first; each of them may have no page of it by now. */
+const struct wr_pagemap_file *wr_pagemap_files(const struct wr_pagemap *m, size_t *ret_n);
+
+/* How much of it is in the tables, and what it takes: a map of which much is in them, or that is
+ * made of many files, is better made anew once there is a newer snapshot. */
+struct wr_pagemap_size {
+    uint64_t based;  /* pages that the oldest file tells */
+    uint64_t tabled; /* entries of the tables */
+    uint64_t bytes;  /* of memory, with what other maps share */
+};
+void wr_pagemap_size(const struct wr_pagemap *m, struct wr_pagemap_size *ret);
+
+#endif

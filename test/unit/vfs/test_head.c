@@ -1,0 +1,228 @@
+/*
+ * test_head.c - the newest state of a replica that changes in every way that replicas change, and
+ * pages read through maps of it, new and old, against a model of each transaction.
+ */
+#include "vfs/head.h"
+
+#include "unit/engine/restore_world.h"
+#include "vfs/pagecache.h"
+#include "vfs/pagemap.h"
+#include "vfs/pages.h"
+
+#define LOCK      (512 * 8) /* the lock page is the 9th, with pages of 512 bytes */
+#define PAGES_MAX 60
+#define READERS   4
+#define POLL_NS   1000000000
+
+/* A replica, what it holds, and who reads it. */
+struct sea {
+    struct world w;
+    struct story s;
+    struct wr_rand r;
+    struct wr_clock_manual clock;
+    struct wr_call call;
+    struct wr_pagecache *cache;
+    struct wr_pages *pages;
+    struct wr_head *head;
+    struct {
+        struct wr_pagemap *map;
+        struct wr_pages_reader reader;
+    } reader[READERS];
+    uint64_t begun; /* of the files of each level below 9, the end of the newest */
+    uint64_t end[10];
+    uint64_t snapshot, older_snapshot;
+    uint64_t l0_from; /* first transaction that is in a file of level 0 */
+};
+
+static void sea_init(struct sea *x, uint64_t seed, unsigned caps)
+{
+    struct wr_err e = {0};
+
+    memset(x, 0, sizeof(*x));
+    wr_rand_init(&x->r, seed);
+    world_init(&x->w, caps, "");
+    story_init(&x->s, &x->r, 512, LOCK, PAGES_MAX, wr_rand_below(&x->r, 2));
+    wr_clock_manual_init(&x->clock, 1700000000000);
+    wr_clock_manual_advance(&x->clock, INT64_C(1000000000000));
+    x->call = *t_call();
+    x->call.clock = &x->clock.clock;
+    T_OK(wr_pagecache_new(wr_rand_below(&x->r, 2) ? 4096 : 1 << 20, &x->cache, &e));
+    T_OK(wr_pages_new(x->w.storage, x->cache, &x->pages, &e));
+    T_OK(wr_head_new(x->w.storage, x->cache, LOCK, &x->head, &e));
+}
+
+static void sea_release(struct sea *x)
+{
+    for (size_t i = 0; i < READERS; i++)
+        wr_pagemap_drop(x->reader[i].map);
+    wr_head_free(x->head);
+    wr_pages_free(x->pages);
+    wr_pagecache_free(x->cache);
+    story_release(&x->s);
+    world_release(&x->w);
+}
+
+static void remove_file(struct sea *x, unsigned level, uint64_t min, uint64_t max)
+{
+    struct wr_call *c = t_call();
+
+    world_remove_key(&x->w, wr_layout_ltx_key(c->scratch, x->w.storage, level, min, max));
+}
+
+static void commit(struct sea *x)
+{
+    uint32_t now = x->s.image[x->s.n].commit;
+    uint32_t to = now ? now : 12;
+
+    if (wr_rand_below(&x->r, 3) == 0)
+        to = 1 + (uint32_t)wr_rand_below(&x->r, PAGES_MAX);
+    story_commit(&x->s, to, (uint32_t)wr_rand_below(&x->r, 6));
+    story_put(&x->s, &x->w, 0, x->s.n, x->s.n);
+    if (!x->l0_from)
+        x->l0_from = x->s.n;
+}
+
+static void snapshot(struct sea *x)
+{
+    if (x->s.n == 0 || x->snapshot == x->s.n)
+        return;
+    story_put(&x->s, &x->w, 9, 1, x->s.n);
+    if (x->older_snapshot)
+        remove_file(x, 9, 1, x->older_snapshot);
+    x->older_snapshot = x->snapshot;
+    x->snapshot = x->s.n;
+}
+
+/* Of what the level below has, a file; and files of level 0 that are in one above go now and then.
+ */
+static void compact(struct sea *x)
+{
+    unsigned level = 1 + (unsigned)wr_rand_below(&x->r, 3);
+    uint64_t end = level == 1 ? x->s.n : x->end[level - 1];
+
+    if (end > x->end[level]) {
+        story_put(&x->s, &x->w, level, x->end[level] + 1, end);
+        x->end[level] = end;
+    }
+    while (x->l0_from && x->l0_from <= x->end[1] && wr_rand_below(&x->r, 4)) {
+        remove_file(x, 0, x->l0_from, x->l0_from);
+        x->l0_from++;
+    }
+}
+
+/* One poll. What there is by now is seen at once, or with the one that lists. */
+static void poll(struct sea *x)
+{
+    bool is_new = false;
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    wr_clock_manual_advance(&x->clock, POLL_NS * (int64_t)(1 + wr_rand_below(&x->r, 20)));
+    st = wr_head_step(x->head, &x->call, &is_new, &e);
+    if (x->s.n == 0)
+        T(st == WR_NOTFOUND && !is_new);
+    else
+        T_OK(st);
+    if (x->s.n)
+        T(wr_pagemap_about(wr_head_map(x->head))->txid + 8 >= x->s.n);
+}
+
+static void begin_read(struct sea *x, size_t i)
+{
+    wr_pagemap_drop(x->reader[i].map);
+    x->reader[i].map = wr_pagemap_hold(wr_head_map(x->head));
+}
+
+/* Each page is that of the transaction, or its file has gone. */
+static void check_page(struct sea *x, size_t i, uint32_t pgno)
+{
+    struct wr_pagemap *m = x->reader[i].map;
+    const struct wr_pagemap_about *about = wr_pagemap_about(m);
+    uint8_t page[512];
+    struct wr_err e = {0};
+    enum wr_status st =
+        wr_pages_read(x->pages, &x->call, m, &x->reader[i].reader, pgno, 0, page, 512, &e);
+
+    if (st == WR_BUSY) {
+        struct wr_pagemap *again = NULL;
+
+        /* As of the same transaction, by another way, where there still is one. */
+        st = wr_head_at(x->w.storage, x->cache, LOCK, &x->call, m, about->txid, 0, &again, &e);
+        if (st == WR_OK) {
+            T(wr_pagemap_about(again)->txid == about->txid);
+            wr_pagemap_drop(m);
+            x->reader[i].map = m = again;
+            about = wr_pagemap_about(m);
+            T_OK(
+                wr_pages_read(x->pages, &x->call, m, &x->reader[i].reader, pgno, 0, page, 512, &e));
+        } else {
+            T(st == WR_NOTFOUND);
+            return;
+        }
+    } else {
+        T_OK(st);
+    }
+    if (pgno != about->lock_pgno)
+        T(memcmp(page, story_page(&x->s, (size_t)about->txid, pgno), 512) == 0);
+}
+
+static void read_some(struct sea *x, size_t i)
+{
+    uint32_t commit_pages;
+
+    if (!x->reader[i].map)
+        return;
+    commit_pages = wr_pagemap_about(x->reader[i].map)->commit;
+    T(commit_pages == x->s.image[wr_pagemap_about(x->reader[i].map)->txid].commit);
+    if (wr_rand_below(&x->r, 3)) {
+        check_page(x, i, 1 + (uint32_t)wr_rand_below(&x->r, commit_pages));
+        return;
+    }
+    for (uint32_t pgno = 1; pgno <= commit_pages; pgno++)
+        check_page(x, i, pgno);
+}
+
+static void test_readers_see_each_transaction_whole_whatever_happens_to_the_files(void **state)
+{
+    struct wr_rand seeds;
+    uint64_t steps = 0;
+
+    (void)state;
+    wr_rand_init(&seeds, t_seed());
+    for (int round = 0; steps < 100000; round++) {
+        struct sea x;
+
+        sea_init(&x, wr_rand_u64(&seeds), round % 2 ? WR_STORAGE_HEX_LEVELS : 0);
+        for (int i = 0; i < 600; i++, steps++) {
+            size_t reader = (size_t)wr_rand_below(&x.r, READERS);
+
+            wr_arena_reset(t_call()->scratch);
+            wr_arena_reset(x.call.scratch);
+            switch (wr_rand_below(&x.r, 12)) {
+            case 0:
+                if (x.s.n < STORY_MAX)
+                    commit(&x);
+                break;
+            case 1:
+                compact(&x);
+                break;
+            case 2:
+                if (wr_rand_below(&x.r, 4) == 0)
+                    snapshot(&x);
+                break;
+            case 3:
+            case 4:
+                poll(&x);
+                break;
+            case 5:
+                begin_read(&x, reader);
+                break;
+            default:
+                read_some(&x, reader);
+            }
+        }
+        sea_release(&x);
+    }
+}
+
+T_MAIN(T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files))
