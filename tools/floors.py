@@ -4,8 +4,8 @@
 The sources are floors of a house. A file may include headers of its own floor and of the floors
 listed for it below, which are all further up the list; nothing ever points down. Beside that:
 
-- Only src/sqlite includes SQLite's headers, and only it makes the names of a database's "-wal" and
-  "-shm" files. Whoever opens one of those and closes it again drops every lock that this process
+- Only src/sqlite includes SQLite's headers, but for the one by which the extension has the SQLite of
+  its host (src/vfs/host.h), and only it makes the names of a database's "-wal" and "-shm" files. Whoever opens one of those and closes it again drops every lock that this process
   has on the database.
 - Only src/base/mem.c may name the C library's heap.
 - Only the floors on top see the public header.
@@ -39,6 +39,7 @@ MAY_NAME_SIDECARS = {
 }
 
 MAY_NAME_HEAP = "base/mem.c"
+HOST = "vfs/host.h"
 
 # A comment, a string or a character: whichever starts first decides where it ends.
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
@@ -57,10 +58,15 @@ def blank_comments(text):
     return TOKEN.sub(blank, text)
 
 
-def check_include(floor, header):
-    """What is wrong with that floor including this header, or None."""
-    if header in ("sqlite3.h", "sqlite3ext.h"):
+def check_include(path, header):
+    """What is wrong with a file including this header, or None."""
+    floor = path.split("/")[0]
+    if header == "sqlite3ext.h":
+        return None if path == HOST else "only src/%s includes <%s>" % (HOST, header)
+    if header == "sqlite3.h":
         return None if floor == "sqlite" else "only src/sqlite includes <%s>" % header
+    if floor == "vfs" and header.startswith("sqlite/"):
+        return 'vfs must not see "%s": it has the SQLite of its host' % header
     if header == "weir.h":
         return None if floor in MAY_SEE_PUBLIC else "%s is below the public header" % floor
     other = header.split("/")[0]
@@ -81,7 +87,7 @@ def check_file(path, text):
     if floor not in MAY_SEE:
         return [(1, "src/%s is no floor; tools/floors.py lists them" % floor)]
     for match in INCLUDE.finditer(code):
-        fault = check_include(floor, match.group(1))
+        fault = check_include(path, match.group(1))
         if fault:
             add(match, fault)
     if path != MAY_NAME_HEAP:

@@ -4,15 +4,21 @@
 Reads, with nm, the objects that BUILD/compile_commands.json lists, so leftovers of deleted sources
 do not count. Objects of sources below ROOT/src are the product, all others are tests.
 
-- Every external symbol of the product starts wr_ or weir_, except main.
+- Every external symbol of the product starts wr_ or weir_, except main and what SQLite calls when
+  it loads an extension: sqlite3_<name>_init.
 - A wr_ symbol that no other source uses, of the product or of the tests, fails: make it static or
   delete it. weir_ is the public API; its users are elsewhere.
 - A shared library exports weir_ symbols and nothing else, unless it is a test's, below BUILD/test.
+  The extension exports what SQLite calls, and uses nothing of SQLite but by the table that it gets.
 """
 import json
 import os
+import re
 import subprocess
 import sys
+
+
+ENTRY = re.compile(r"sqlite3_[a-z0-9]+_init")
 
 
 def read_symbols(paths, dynamic=False):
@@ -63,7 +69,7 @@ def check_objects(build, root):
                 definers.setdefault(name, set()).add(sources[obj])
     for name in sorted(definers):
         where = ", ".join(sorted(os.path.relpath(s, root) for s in definers[name]))
-        if name == "main" or name.startswith("weir_"):
+        if name == "main" or name.startswith("weir_") or ENTRY.fullmatch(name):
             continue
         if not name.startswith("wr_"):
             yield "%s: external symbol %s must start with wr_, or be static" % (where, name)
@@ -79,9 +85,14 @@ def check_libraries(build):
             path = os.path.join(folder, name)
             if not name.endswith(".so") or os.path.islink(path):
                 continue
-            for symbol in sorted(read_symbols([path], dynamic=True)[path][0]):
-                if not symbol.startswith("weir_"):
+            defined, used = read_symbols([path], dynamic=True)[path]
+            entries = {symbol for symbol in defined if ENTRY.fullmatch(symbol)}
+            for symbol in sorted(defined - entries):
+                if not symbol.startswith("weir_") or entries:
                     yield "%s exports %s" % (name, symbol)
+            for symbol in sorted(used):
+                if entries and symbol.startswith("sqlite3_"):
+                    yield "%s uses %s of a SQLite of its own" % (name, symbol)
 
 
 def main():

@@ -79,6 +79,13 @@ class Floors(Tree):
     def test_sqlite_elsewhere(self):
         self.one_fault("src/engine/x.c", "#include <sqlite3.h>\n", "only src/sqlite includes")
 
+    def test_sqlite_of_the_host(self):
+        self.write("src/vfs/host.h", "#include <sqlite3ext.h>\n")
+        self.one_fault("src/vfs/x.c", "#include <sqlite3ext.h>\n", "only src/vfs/host.h includes")
+
+    def test_sqlite_in_the_extension(self):
+        self.one_fault("src/vfs/x.c", '#include "sqlite/b.h"\n', "vfs must not see")
+
     def test_sidecar_names(self):
         self.one_fault("src/engine/x.c", 'f("%s-wal");\n', "only src/sqlite makes the name")
 
@@ -184,6 +191,19 @@ class Symbols(Tree):
         os.makedirs(os.path.join(self.root, "test"), exist_ok=True)
         os.rename(library, os.path.join(self.root, "test", "libweir.so"))
         self.passes("symbols.py", self.root, self.root)
+
+    def extension(self, more):
+        text = "int sqlite3_x_init(void);\nint sqlite3_x_init(void)\n{\n    return %s;\n}\n"
+        source = self.write("x.c", more + text % ("sqlite3_open()" if more else "0"))
+        library = os.path.join(self.root, "x.so")
+        subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+
+    def test_extension(self):
+        self.build({**self.GOOD, "src/vfs/y.c": "int sqlite3_y_init(void) { return 0; }\n"})
+        self.extension("")
+        self.passes("symbols.py", self.root, self.root)
+        self.extension("int sqlite3_open(void);\n")
+        self.fails("x.so uses sqlite3_open", "symbols.py", self.root, self.root)
 
 
 class Coverage(Tree):
