@@ -31,6 +31,7 @@ struct wr_head {
     uint64_t epoch, newest;
     int64_t seen_ms, list_ms, wide_ms; /* when it was looked at; when it is to be listed next */
     bool doubt;                        /* the last listing ended before the map */
+    bool other;                        /* a file was seen that goes on from another database */
     struct wr_ltx_files aside;         /* damaged; sorted */
 };
 
@@ -243,7 +244,8 @@ static enum wr_status make_anew(
     }
 }
 
-/* Go on by files that follow the map. */
+/* Go on by files that follow the map. UNSUPPORTED: not by these; what else there is must be seen.
+ */
 static enum wr_status go_on(
     struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *chain, struct wr_err *e)
 {
@@ -260,8 +262,12 @@ static enum wr_status go_on(
 
     if (st == WR_OK)
         set_map(h, m);
-    if (st == WR_CORRUPT && bad < chain->n)
-        return set_aside(h, &chain->p[bad], e) == WR_OK ? WR_UNSUPPORTED : st;
+    if (st == WR_CONFLICT || st == WR_UNSUPPORTED) {
+        h->other = true;
+        return WR_UNSUPPORTED;
+    }
+    if (st == WR_CORRUPT && bad < chain->n && set_aside(h, &chain->p[bad], e) == WR_OK)
+        return WR_UNSUPPORTED;
     return st;
 }
 
@@ -270,7 +276,7 @@ static enum wr_status go_on(
 /* It is another replica: nothing that was known of the old one holds. */
 static void begin_epoch(struct wr_head *h)
 {
-    h->doubt = false;
+    h->doubt = h->other = false;
     h->epoch++;
     h->aside.n = 0;
     wr_pagemap_drop(h->map);
@@ -310,8 +316,12 @@ static enum wr_status compare(
 static enum wr_status step_wide(struct wr_head *h, struct wr_call *c, struct wr_err *e)
 {
     struct wr_ltx_files all = {0}, chain = {0};
-    bool anew = !h->map;
     enum wr_status st = list(h, c, true, &all, e);
+    bool anew;
+
+    if (st == WR_OK && h->other)
+        begin_epoch(h);
+    anew = !h->map;
 
     if (st == WR_OK && h->map)
         st = compare(h, &all, &anew, e);
@@ -321,9 +331,9 @@ static enum wr_status step_wide(struct wr_head *h, struct wr_call *c, struct wr_
         st = go_on(h, c, &chain, e);
     else if (st == WR_OK && newest_of(&all) > position(h))
         anew = true;
-    if (st == WR_CONFLICT && chain.n > 0)
+    if (h->other)
         begin_epoch(h);
-    if (st == WR_UNSUPPORTED || (st == WR_CONFLICT && chain.n > 0)) {
+    if (st == WR_UNSUPPORTED) {
         drop_aside(h, &all);
         anew = true;
         st = WR_OK;
@@ -356,7 +366,7 @@ static enum wr_status step_near(
     }
     if (st == WR_OK && chain.n > 0)
         st = go_on(h, c, &chain, e);
-    if (st == WR_UNSUPPORTED || st == WR_CONFLICT || st == WR_BUSY) {
+    if (st == WR_UNSUPPORTED || st == WR_BUSY) {
         *ret_wide = true;
         st = WR_OK;
     }

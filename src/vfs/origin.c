@@ -74,7 +74,7 @@ static enum wr_status new_process(struct process **ret, struct wr_err *e)
 
     if (!p)
         return wr_fail(e, WR_NOMEM, "replicas of a process: out of memory");
-    st = wr_pagecache_new(CACHE_BYTES, &p->cache, e);
+    st = wr_pagecache_new(0, &p->cache, e);
     if (st != WR_OK) {
         wr_free(p);
         return st;
@@ -371,8 +371,8 @@ enum wr_status wr_origin_open(
         st = new_origin(p, url, opts, &fresh, e);
     if (st != WR_OK)
         return st;
-    wr_pagecache_grow(p->cache, opts->cache_bytes);
     wr_mutex_lock(&p->mutex);
+    wr_pagecache_grow(p->cache, opts->cache_bytes ? opts->cache_bytes : CACHE_BYTES);
     o = join(p, url, opts);
     if (!o) {
         o = fresh;
@@ -399,6 +399,8 @@ void wr_origin_close(struct wr_origin *o)
     last = --o->refs == 0;
     if (last)
         wr_list_remove(&o->link);
+    if (wr_list_empty(&o->process->origins))
+        wr_pagecache_clear(o->process->cache);
     wr_mutex_unlock(&o->process->mutex);
     if (!last)
         return;

@@ -28,7 +28,8 @@ struct wr_origin_opts {
     int64_t poll_ms;      /* between looks for new transactions; 0: 1000. Of several, the least */
     int64_t fetch_ms;     /* that reading a page may take; 0: 10,000 */
     int64_t open_ms;      /* until the replica must be there; 0: 30,000 */
-    uint64_t cache_bytes; /* of pages, of all replicas; 0: 32 MiB. Of several, the most */
+    uint64_t cache_bytes; /* of pages, of all replicas; 0: 32 MiB. Of those that
+                             were asked for since none was read, the most */
     const struct wr_log *log; /* outlives all */
 };
 

@@ -45,14 +45,30 @@ enum wr_status wr_pagecache_new(uint64_t bytes, struct wr_pagecache **ret, struc
     return WR_OK;
 }
 
-void wr_pagecache_free(struct wr_pagecache *c)
+static void drop_all(struct wr_pagecache *c)
 {
-    if (!c)
-        return;
     for (struct wr_link *x = wr_list_first(&c->ring); x; x = wr_list_first(&c->ring)) {
         wr_list_remove(x);
         wr_free(wr_container_of(x, struct page, ring));
     }
+    memset(c->slots, 0, c->n_slots * sizeof(c->slots[0]));
+    c->n_pages = 0;
+    c->bytes = 0;
+}
+
+void wr_pagecache_clear(struct wr_pagecache *c)
+{
+    wr_mutex_lock(&c->mutex);
+    drop_all(c);
+    c->max = 0;
+    wr_mutex_unlock(&c->mutex);
+}
+
+void wr_pagecache_free(struct wr_pagecache *c)
+{
+    if (!c)
+        return;
+    drop_all(c);
     wr_mutex_release(&c->mutex);
     wr_free(c->slots);
     wr_free(c);
@@ -104,16 +120,6 @@ bool wr_pagecache_get(
     }
     wr_mutex_unlock(&c->mutex);
     return p != NULL;
-}
-
-bool wr_pagecache_has(struct wr_pagecache *c, uint32_t file, uint32_t pgno)
-{
-    bool yes;
-
-    wr_mutex_lock(&c->mutex);
-    yes = *find(c, file, pgno) != NULL;
-    wr_mutex_unlock(&c->mutex);
-    return yes;
 }
 
 /* Turn the hand until `room` bytes are free; the last page that went, if it has the size wanted, is

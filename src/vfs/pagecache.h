@@ -21,11 +21,11 @@ enum wr_status wr_pagecache_new(
 void wr_pagecache_free(struct wr_pagecache *c); /* NULL-safe */
 
 void wr_pagecache_grow(struct wr_pagecache *c, uint64_t bytes); /* to at least so much */
+void wr_pagecache_clear(struct wr_pagecache *c);                /* no pages, and no room */
 
 /* Copy `n` bytes at `off` of the page; false if it is not here. */
 bool wr_pagecache_get(
     struct wr_pagecache *c, uint32_t file, uint32_t pgno, size_t off, void *buf, size_t n);
-bool wr_pagecache_has(struct wr_pagecache *c, uint32_t file, uint32_t pgno);
 
 /* Keep a copy of the page. Without memory, or in a cache that is too small for any, it is not kept,
  * which is no failure. */
