@@ -8,6 +8,7 @@
 #include "vfs/say.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define EXPORT     __attribute__((visibility("default")))
 #define SQLITE_MIN 3031000
@@ -164,11 +165,13 @@ static int on_connection(sqlite3 *db, char **error, const sqlite3_api_routines *
     return wr_asked_register(db);
 }
 
+static const sqlite3_api_routines *_Atomic handed; /* each time the same one */
 static int begun;
 
 static void begin(void)
 {
-    begun = register_vfs();
+    wr_host_sqlite3 = atomic_load(&handed);
+    begun = sqlite3_libversion_number() < SQLITE_MIN ? SQLITE_MISUSE : register_vfs();
     if (begun == SQLITE_OK)
         begun = sqlite3_auto_extension((void (*)(void))on_connection);
 }
@@ -177,18 +180,15 @@ static int enter(sqlite3 *db, char **error, const sqlite3_api_routines *api)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    wr_host_sqlite3 = api;
-    if (sqlite3_libversion_number() < SQLITE_MIN) {
-        *error = sqlite3_mprintf(
-            "litestream VFS requires SQLite 3.31.0 or later (found %s)", sqlite3_libversion());
-        return SQLITE_ERROR;
-    }
+    atomic_store(&handed, api);
     (void)pthread_once(&once, begin);
-    if (begun != SQLITE_OK || wr_asked_register(db) != SQLITE_OK) {
-        *error = sqlite3_mprintf("weir: the VFS cannot be registered");
-        return SQLITE_ERROR;
-    }
-    return SQLITE_OK_LOAD_PERMANENTLY;
+    if (begun == SQLITE_OK && wr_asked_register(db) == SQLITE_OK)
+        return SQLITE_OK_LOAD_PERMANENTLY;
+    *error = begun == SQLITE_MISUSE
+                 ? sqlite3_mprintf("litestream VFS requires SQLite 3.31.0 or later (found %s)",
+                       sqlite3_libversion())
+                 : sqlite3_mprintf("weir: the VFS cannot be registered");
+    return SQLITE_ERROR;
 }
 
 EXPORT int sqlite3_weir_init(sqlite3 *db, char **error, const sqlite3_api_routines *api)
