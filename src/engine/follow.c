@@ -6,6 +6,8 @@
  *   nothing new                      the copy is current
  *   files behind a gap, or others    with another list of all files: the newest state, whole
  *   a file is damaged                others that hold the same transactions; else it is waited for
+ *   files lack pages that the copy   the newest state, whole
+ *   has cut off, or have others
  *   a file is gone                   list again
  *   it ends before the copy, or      list again, and if it still does, give up: a copy never goes
  *   goes on from another database      back, and never to another history, by itself
@@ -213,7 +215,8 @@ static enum wr_status ends_before(struct wr_follow *f, uint64_t newest, struct w
         (unsigned long long)f->floor, (unsigned long long)newest);
 }
 
-/* Files that go on from the copy; in *ret_anew, that there is only the newest state as a whole. */
+/* Files that go on from the copy; in *ret_anew, that there is only the newest state as a whole.
+ * *all are those of all levels, or none. */
 static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx_files *all,
     struct wr_ltx_files *chain, bool *ret_anew, struct wr_err *e)
 {
@@ -233,6 +236,8 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
         if (st == WR_OK)
             st = wr_onward_chain(all, f->pos.txid, chain, e);
     }
+    if (!wide) /* nothing to plan with */
+        wr_ltx_files_release(all);
     if (st != WR_OK || !wide)
         return st;
     if (all->n == 0 && f->aside.n == 0)
@@ -290,7 +295,9 @@ static enum wr_status fetch(struct wr_follow *f, struct wr_call *c, const struct
         st = wr_follow_fetch(f->storage, c, &f->opts.restore, &f->pos, chain, x, &bad, e);
         if (st == WR_CORRUPT && bad < chain->n && set_aside(f, &chain->p[bad], NULL) != WR_OK)
             st = WR_NOMEM;
-        if (st == WR_UNSUPPORTED) /* of another page size: only as a whole */
+        else if (st == WR_CORRUPT && bad == SIZE_MAX)
+            st = WR_UNSUPPORTED;  /* pages that come back, which the copy has cut off (sums.h) */
+        if (st == WR_UNSUPPORTED) /* as of another page size: only as a whole */
             f->wide_ms = 0;
     }
     if (st == WR_UNSUPPORTED && all->n > 0) {

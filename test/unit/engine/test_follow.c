@@ -843,6 +843,46 @@ static void test_copies_that_are_none(void **state)
     fw_release(&w);
 }
 
+/* Litestream's files lack pages that were cut off and have come back as they were. A restore takes
+ * them from older files; the copy has cut them off. */
+static void test_pages_that_come_back(void **state)
+{
+    (void)state;
+    for (int by_name = 0; by_name < 2; by_name++) {
+        struct fw w;
+        struct wr_follow *f = NULL;
+        struct wr_err e = {0};
+        const struct image *before;
+
+        fw_init(&w, false);
+        T_OK(fw_open(&w, &f, &e));
+        fw_sql(&w, "INSERT INTO u VALUES(randomblob(30000))");
+        fw_store(&w);
+        T_OK(fw_steps(&w, f, &e));
+        fw_sql(&w, "DELETE FROM u; VACUUM");
+        fw_store(&w);
+        T_OK(fw_steps(&w, f, &e));
+        fw_check_is(&w, 3);
+        before = &w.s.image[2];
+        t_spew(w.source, before->data, (size_t)before->commit * w.s.page_size);
+        fw_take(&w);
+        T(w.s.image[4].commit > w.s.image[3].commit);
+        for (uint32_t pgno = w.s.image[3].commit + 1; pgno <= w.s.image[4].commit; pgno++)
+            w.s.image[4].changed[pgno] = false;
+        if (!by_name) {
+            wr_follow_close(f);
+            f = NULL;
+            T_OK(fw_open(&w, &f, &e));
+        }
+        fw_store(&w);
+        T_OK(fw_steps(&w, f, &e));
+        T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 4 && w.errors == 0);
+        fw_check_is(&w, 4);
+        wr_follow_close(f);
+        fw_release(&w);
+    }
+}
+
 T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_another_history), T_TEST(test_files_are_gone),
@@ -850,5 +890,6 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
     T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
     T_TEST(test_many_at_once), T_TEST(test_many_by_their_names), T_TEST(test_gaps),
-    T_TEST(test_run_ends_with_a_reason), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_pages_that_come_back), T_TEST(test_run_ends_with_a_reason),
+    T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
