@@ -5,7 +5,8 @@
  *
  *   nothing new                      the copy is current
  *   files behind a gap, or others    with another list of all files: the newest state, whole
- *   a file is damaged                others that hold the same transactions; else it is waited for
+ *   a file is damaged                others that hold the same transactions; else it is waited for,
+ *                                    and now and then read again
  *   files lack pages that the copy   the newest state, whole
  *   has cut off, or have others
  *   a file is gone                   list again
@@ -39,6 +40,7 @@
 #define REQUEST_MS  60000
 #define FETCH_MS    600000
 #define DOUBTS_MAX  2
+#define AGAIN_MS    300000 /* until a damaged file is read once more: it may have been the answer */
 
 static int64_t now_ms(const struct wr_call *c)
 {
@@ -224,6 +226,8 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
     enum wr_status st = WR_OK;
 
     *ret_anew = false;
+    if (now_ms(c) >= f->again_ms)
+        f->aside.n = 0;
     if (!wide && now_ms(c) < f->list_ms && f->aside.n == 0)
         return probe(f, c, chain, e);
     st = list(f, c, wide, all, e);
@@ -256,12 +260,13 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
 /* ---- applying it ---- */
 
 static enum wr_status set_aside(
-    struct wr_follow *f, const struct wr_ltx_file *file, struct wr_err *e)
+    struct wr_follow *f, const struct wr_call *c, const struct wr_ltx_file *file, struct wr_err *e)
 {
     enum wr_status st =
         wr_ltx_files_find(&f->aside, file) ? WR_OK : wr_ltx_files_add(&f->aside, file, e);
 
     wr_ltx_files_sort(&f->aside);
+    f->again_ms = now_ms(c) + AGAIN_MS;
     f->wide_ms = 0;
     return st;
 }
@@ -293,7 +298,7 @@ static enum wr_status fetch(struct wr_follow *f, struct wr_call *c, const struct
     if (chain->n > 0) {
         c->deadline_ms = now_ms(c) + FETCH_MS;
         st = wr_follow_fetch(f->storage, c, &f->opts.restore, &f->pos, chain, x, &bad, e);
-        if (st == WR_CORRUPT && bad < chain->n && set_aside(f, &chain->p[bad], NULL) != WR_OK)
+        if (st == WR_CORRUPT && bad < chain->n && set_aside(f, c, &chain->p[bad], NULL) != WR_OK)
             st = WR_NOMEM;
         else if (st == WR_CORRUPT && bad == SIZE_MAX)
             st = WR_UNSUPPORTED;  /* pages that come back, which the copy has cut off (sums.h) */

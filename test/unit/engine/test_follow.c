@@ -883,6 +883,40 @@ static void test_pages_that_come_back(void **state)
     }
 }
 
+/* A proxy has answered with something else, once, and no other file holds the transaction. */
+static void test_damage_that_passes(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct wr_call c;
+    struct wr_buf b;
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    c = *fw_call(&w);
+    c.clock = &w.clock.clock;
+    fw_sql(&w, "UPDATE t SET b=randomblob(150) WHERE id < 100");
+    wr_buf_init(&b, (size_t)1 << 20);
+    story_file(&w.s, 2, 2, &b);
+    b.p[b.n / 2] ^= 1;
+    world_store(
+        &w.w, wr_layout_ltx_key(t_call()->scratch, w.w.storage, 0, 2, 2), wr_buf_bytes(&b), 2000);
+    wr_buf_release(&b);
+    for (int i = 0; i < 2; i++)
+        T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING && strstr(w.line, "damaged"));
+    story_put(&w.s, &w.w, 0, 2, 2);
+    wr_clock_manual_advance(&w.clock, 300000000000);
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 2);
+    fw_check_is(&w, 2);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
 T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_another_history), T_TEST(test_files_are_gone),
@@ -890,6 +924,6 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
     T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
     T_TEST(test_many_at_once), T_TEST(test_many_by_their_names), T_TEST(test_gaps),
-    T_TEST(test_pages_that_come_back), T_TEST(test_run_ends_with_a_reason),
-    T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
+    T_TEST(test_run_ends_with_a_reason), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
