@@ -38,7 +38,6 @@
 #define REMIND_MS   300000         /* a failure that stays is told again */
 #define PROBES_MAX  8              /* names that are tried in a step */
 #define REQUEST_MS  60000
-#define FETCH_MS    600000
 #define DOUBTS_MAX  2
 #define AGAIN_MS    300000 /* until a damaged file is read once more: it may have been the answer */
 
@@ -296,7 +295,7 @@ static enum wr_status fetch(struct wr_follow *f, struct wr_call *c, const struct
     enum wr_status st = WR_UNSUPPORTED;
 
     if (chain->n > 0) {
-        c->deadline_ms = now_ms(c) + FETCH_MS;
+        c->deadline_ms = WR_NEVER; /* one transaction may be of any size; what stalls is ended */
         st = wr_follow_fetch(f->storage, c, &f->opts.restore, &f->pos, chain, x, &bad, e);
         if (st == WR_CORRUPT && bad < chain->n && set_aside(f, c, &chain->p[bad], NULL) != WR_OK)
             st = WR_NOMEM;

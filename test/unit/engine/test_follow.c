@@ -917,6 +917,38 @@ static void test_damage_that_passes(void **state)
     fw_release(&w);
 }
 
+static void pass_time(struct world *w, uint64_t nth)
+{
+    (void)nth;
+    wr_clock_manual_advance(w->arg, 1200000000000);
+}
+
+/* A large transaction over a slow line takes as long as it takes. */
+static void test_a_slow_line(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    struct wr_call c;
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    c = *fw_call(&w);
+    c.clock = &w.clock.clock;
+    fw_sql(&w, "INSERT INTO u VALUES(randomblob(600000))");
+    fw_sql(&w, "INSERT INTO u VALUES(randomblob(600000))");
+    fw_store(&w);
+    w.w.in_piece = pass_time;
+    w.w.arg = &w.clock;
+    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 3);
+    fw_check_is(&w, 3);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
 T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_another_history), T_TEST(test_files_are_gone),
@@ -924,6 +956,6 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
     T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
     T_TEST(test_many_at_once), T_TEST(test_many_by_their_names), T_TEST(test_gaps),
-    T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
+    T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes), T_TEST(test_a_slow_line),
     T_TEST(test_run_ends_with_a_reason), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
