@@ -252,9 +252,9 @@ static enum wr_status temporary_name(const char *path, char **ret, struct wr_err
     return WR_OK;
 }
 
-/* Write and fsync a new file. When it fails, no file is left. */
+/* Write and fsync a new file, of this `owner` unless NULL. When it fails, no file is left. */
 static enum wr_status write_new(const struct wr_fs *fs, const char *path, uint32_t mode,
-    const void *p, size_t n, struct wr_err *e)
+    const struct wr_file_info *owner, const void *p, size_t n, struct wr_err *e)
 {
     struct wr_file *f = NULL;
     enum wr_status st =
@@ -262,6 +262,8 @@ static enum wr_status write_new(const struct wr_fs *fs, const char *path, uint32
 
     if (st != WR_OK)
         return st;
+    if (owner) /* else it is ours, as any new file */
+        (void)fs->set_owner(f, owner->uid, owner->gid, NULL);
     st = wr_file_pwrite(f, p, n, 0, e);
     if (st == WR_OK)
         st = wr_file_sync(f, e);
@@ -274,12 +276,18 @@ static enum wr_status write_new(const struct wr_fs *fs, const char *path, uint32
 enum wr_status wr_file_put(const struct wr_fs *fs, const char *path, uint32_t mode, const void *p,
     size_t n, struct wr_err *e)
 {
+    return wr_file_put_for(fs, path, mode, NULL, p, n, e);
+}
+
+enum wr_status wr_file_put_for(const struct wr_fs *fs, const char *path, uint32_t mode,
+    const struct wr_file_info *owner, const void *p, size_t n, struct wr_err *e)
+{
     char *tmp = NULL;
     enum wr_status st = temporary_name(path, &tmp, e);
 
     if (st != WR_OK)
         goto out;
-    st = write_new(fs, tmp, mode, p, n, e);
+    st = write_new(fs, tmp, mode, owner, p, n, e);
     if (st != WR_OK)
         goto out;
     st = fs->rename(fs, tmp, path, e);

@@ -135,6 +135,9 @@ enum wr_status wr_mkdirs(
  * may already be in place. */
 enum wr_status wr_file_put(const struct wr_fs *fs, const char *path, uint32_t mode, const void *p,
     size_t n, struct wr_err *e) WR_MUST_CHECK;
+/* The same, with the owner and group of another file, as far as this process may give it away. */
+enum wr_status wr_file_put_for(const struct wr_fs *fs, const char *path, uint32_t mode,
+    const struct wr_file_info *owner, const void *p, size_t n, struct wr_err *e) WR_MUST_CHECK;
 
 /* The directory part of `path` ("." when it has none) as a view of it, or of a literal; slashes at
  * the end do not count. */

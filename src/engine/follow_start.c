@@ -95,7 +95,7 @@ static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_er
             "cannot resume follow mode: database exists but no -txid file found: "
             "%s; " WR_FOLLOW_ADVICE,
             f->path);
-    if (st == WR_CORRUPT && f->state.number > 0) /* it is ours to write */
+    if (st != WR_OK && st != WR_NOMEM && f->state.number > 0) /* it is for others, and not needed */
         st = WR_OK;
     if (st == WR_OK)
         st = wr_patch_open(f->path, &f->copy, &why);

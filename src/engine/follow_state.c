@@ -179,6 +179,7 @@ enum wr_status wr_follow_txid_put(
     const struct wr_fs *fs, const char *path, uint64_t txid, struct wr_err *e)
 {
     struct wr_file_info is = {.mode = 0600};
+    bool there;
     char text[TXID_TEXT + 1];
     struct wr_arena a;
     const char *name = NULL;
@@ -186,10 +187,10 @@ enum wr_status wr_follow_txid_put(
 
     wr_arena_init(&a, WR_ARENA_MAX);
     st = path_of(&a, path, "-txid", &name, e);
-    (void)fs->stat(fs, path, &is, NULL); /* who may read the copy may know what it is */
+    there = fs->stat(fs, path, &is, NULL) == WR_OK; /* who may read the copy may know what it is */
     (void)snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)txid); /* it fits */
     if (st == WR_OK)
-        st = wr_file_put(fs, name, is.mode & 0666, text, TXID_TEXT, e);
+        st = wr_file_put_for(fs, name, is.mode & 0666, there ? &is : NULL, text, TXID_TEXT, e);
     wr_arena_release(&a);
     return st;
 }

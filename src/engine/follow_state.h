@@ -66,7 +66,8 @@ void wr_follow_state_close(struct wr_follow_state *s);
 enum wr_status wr_follow_state_put(struct wr_follow_state *s, const struct wr_follow_pos *was,
     const struct wr_follow_pos *now, struct wr_err *e) WR_MUST_CHECK;
 
-/* Write, or read, "<path>-txid". *ret is 0 where there is none; CORRUPT: it is none of ours. */
+/* Write, with the copy's owner and who may read it, or read, "<path>-txid". *ret is 0 where there
+ * is none; CORRUPT: it is none of ours. */
 enum wr_status wr_follow_txid_put(
     const struct wr_fs *fs, const char *path, uint64_t txid, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_follow_txid_get(

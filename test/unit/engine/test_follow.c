@@ -819,6 +819,28 @@ static void test_run_ends_with_a_reason(void **state)
     fw_release(&w);
 }
 
+/* A -txid that cannot be read, as of another user, is no matter for who has the record. */
+static void test_an_unreadable_txid(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    uint64_t txid = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    wr_follow_close(f);
+    f = NULL;
+    T(unlink(t_path(w.dir, "copy-txid")) == 0 &&
+        symlink("copy-txid", t_path(w.dir, "copy-txid")) == 0);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(wr_follow_txid_get(wr_fs_posix(), w.copy, &txid, &e));
+    T(txid == 1);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
 static void test_copies_that_are_none(void **state)
 {
     struct fw w;
@@ -957,5 +979,6 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
     T_TEST(test_many_at_once), T_TEST(test_many_by_their_names), T_TEST(test_gaps),
     T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes), T_TEST(test_a_slow_line),
-    T_TEST(test_run_ends_with_a_reason), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
+    T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))

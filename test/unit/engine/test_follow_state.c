@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "harness/t.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,6 +111,24 @@ static void test_txid(void **state)
     }
 }
 
+/* Who may read the copy may read what it is. */
+static void test_txid_is_the_owners(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "db"), *name = t_path(dir, "db-txid");
+    struct wr_err e = {0};
+    struct stat copy, is;
+
+    (void)state;
+    t_spew(path, "copy", 4);
+    T(chmod(path, 0640) == 0);
+    if (geteuid() == 0)
+        T(chown(path, 12345, 23456) == 0);
+    T_OK(wr_follow_txid_put(wr_fs_posix(), path, 7, &e));
+    T(stat(path, &copy) == 0 && stat(name, &is) == 0);
+    T(is.st_uid == copy.st_uid && is.st_gid == copy.st_gid);
+    T((is.st_mode & 0777 & ~0640u) == 0 && is.st_mode & 0400);
+}
+
 static void test_dress(void **state)
 {
     uint8_t h[WR_DB_HEADER], was[WR_DB_HEADER];
@@ -159,4 +178,4 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_what_was_written_last), T_TEST(test_one_process), T_TEST(test_txid),
-    T_TEST(test_dress), T_TEST(test_nomem))
+    T_TEST(test_txid_is_the_owners), T_TEST(test_dress), T_TEST(test_nomem))
