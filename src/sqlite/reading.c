@@ -152,11 +152,26 @@ static bool same(const struct wr_walidx *a, const struct wr_walidx *b)
            memcmp(a->frame_cksum, b->frame_cksum, sizeof(a->frame_cksum)) == 0;
 }
 
+/* Read r->index once more, as how much of the WAL is copied is not part of its header: a writer
+ * that begins the WAL anew changes the header, and then sets that to 0. As long as the header
+ * stays, it was of this WAL. */
+static enum wr_status reread(struct wr_reading *r, bool *ret_same, struct wr_err *e)
+{
+    struct wr_walidx after;
+    enum wr_status st = wr_walidx_read(r->shm, barrier, r, &r->index, e);
+
+    if (st == WR_OK)
+        st = wr_walidx_read(r->shm, barrier, r, &after, e);
+    *ret_same = st == WR_OK && same(&r->index, &after);
+    return st;
+}
+
 /* A transaction on the very state of r->index. */
 static enum wr_status settle(struct wr_reading *r, struct wr_err *e)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         struct wr_walidx before;
+        bool stays = false;
         enum wr_status st = wr_walidx_read(r->shm, barrier, r, &before, e);
         int rc;
 
@@ -164,8 +179,8 @@ static enum wr_status settle(struct wr_reading *r, struct wr_err *e)
             rc = begin(r);
             if (rc != SQLITE_OK)
                 return fail(r, rc, "read", e);
-            st = wr_walidx_read(r->shm, barrier, r, &r->index, e);
-            if (st == WR_OK && same(&before, &r->index))
+            st = reread(r, &stays, e);
+            if (stays && same(&before, &r->index))
                 return WR_OK;
             rc = sqlite3_exec(r->db, "ROLLBACK", NULL, NULL, NULL);
             if (rc != SQLITE_OK)

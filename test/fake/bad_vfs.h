@@ -33,7 +33,8 @@ static struct {
     bool fired;
     void (*before)(void *arg); /* it, or NULL */
     void *arg;
-    bool no_shm; /* files that are opened now have no shared memory */
+    void (*at_barrier)(volatile void *index); /* a memory barrier, or NULL; the wal-index */
+    bool no_shm;                              /* files that are opened now have no shared memory */
     sqlite3_mem_methods mem;
 } bad;
 
@@ -98,7 +99,12 @@ static inline int bad_shm_map(sqlite3_file *f, int page, int size, int extend, v
 
             static inline void bad_shm_barrier(sqlite3_file *f)
 {
+    volatile void *index = NULL;
+
     bad_below(f)->pMethods->xShmBarrier(bad_below(f));
+    if (bad.at_barrier &&
+        bad_below(f)->pMethods->xShmMap(bad_below(f), 0, 32768, 0, &index) == SQLITE_OK && index)
+        bad.at_barrier(index);
 }
 static inline int bad_shm_unmap(sqlite3_file *f, int remove) BAD_CALL(0, xShmUnmap, remove)
 
@@ -170,6 +176,7 @@ static inline void bad_install(void)
     }
     bad.nth = 0;
     bad.before = NULL;
+    bad.at_barrier = NULL;
     bad.no_shm = false;
 }
 

@@ -37,6 +37,8 @@ static void expect_whole(const char *copy)
     T_OK(wr_sqlite_check(copy, false, &e));
 }
 
+static void (*begun)(void); /* a read has, or NULL */
+
 /* All of it, to the end. What was read must be a database, whole. */
 static enum wr_status read_all(struct wr_err *e)
 {
@@ -49,6 +51,8 @@ static enum wr_status read_all(struct wr_err *e)
     if (st != WR_OK)
         return st;
     T((size_t)info.commit * info.page_size <= sizeof(pages));
+    if (begun)
+        begun();
     for (uint32_t first = 1, n; first <= info.commit && st == WR_OK; first += n) {
         n = wr_min(info.commit - first + 1, 4u);
         st = wr_reading_pages(r, first, n, pages + (size_t)(first - 1) * info.page_size, e);
@@ -185,5 +189,64 @@ static void test_meanwhile(void **state)
     }
 }
 
+/* A writer that begins the WAL anew changes the header of the index, and then how much of the WAL
+ * is copied. So that is seen as 0 behind a header that is still the old one: at the nth barrier;
+ * and the rest comes at the next, or when the read has begun. */
+static struct {
+    volatile uint32_t *copied;
+    uint32_t was;
+    int nth;
+    bool done;
+} anew;
+
+static void finish_anew(void)
+{
+    if (!anew.copied || anew.done)
+        return;
+    anew.done = true;
+    *anew.copied = anew.was;
+    do_meanwhile(NULL);
+}
+
+static void begin_anew(volatile void *index)
+{
+    anew.nth--;
+    if (anew.nth == 0) {
+        anew.copied = (volatile uint32_t *)index + 96 / sizeof(uint32_t);
+        anew.was = *anew.copied;
+        *anew.copied = 0;
+    } else if (anew.nth < 0) {
+        finish_anew();
+    }
+}
+
+static void test_a_wal_that_is_begun_anew(void **state)
+{
+    int n = 0;
+
+    (void)state;
+    begin("wal");
+    meanwhile = "UPDATE t SET a=randomblob(30000); UPDATE t SET a=randomblob(40000);"
+                "DELETE FROM t WHERE rowid=2; UPDATE t SET a=randomblob(20000)";
+    do {
+        struct wr_err e = {0};
+
+        (void)other_ask(&app, 's', "PRAGMA wal_checkpoint(TRUNCATE)"); /* to be short */
+        other_expect(&app,
+            "DELETE FROM t; INSERT INTO t VALUES(randomblob(20000)),(randomblob(9000))", "0 ");
+        (void)other_ask(&app, 's', "PRAGMA wal_checkpoint(PASSIVE)");
+        memset(&anew, 0, sizeof(anew));
+        anew.nth = ++n;
+        bad.at_barrier = begin_anew;
+        begun = finish_anew;
+        T_OK(read_all(&e));
+        bad.at_barrier = NULL;
+        begun = NULL;
+    } while (anew.copied);
+    T(n > 4);
+    other_end(&app);
+}
+
 T_MAIN(T_TEST(test_bad_blocks), T_TEST(test_no_locks), T_TEST(test_no_index),
-    T_TEST(test_no_memory), T_TEST(test_no_memory_of_ours), T_TEST(test_meanwhile))
+    T_TEST(test_no_memory), T_TEST(test_no_memory_of_ours), T_TEST(test_meanwhile),
+    T_TEST(test_a_wal_that_is_begun_anew))
