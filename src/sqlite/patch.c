@@ -157,6 +157,11 @@ static bool has_moved(struct wr_patch *p)
            moved;
 }
 
+static enum wr_status moved(struct wr_err *e)
+{
+    return wr_fail(e, WR_CONFLICT, "somebody has deleted it, or put another file in its place");
+}
+
 enum wr_status wr_patch_begin(struct wr_patch *p, uint64_t *ret_bytes, struct wr_err *e)
 {
     sqlite3_int64 bytes = 0;
@@ -164,7 +169,7 @@ enum wr_status wr_patch_begin(struct wr_patch *p, uint64_t *ret_bytes, struct wr
 
     assert(!p->begun && !p->journal);
     if (has_moved(p))
-        return wr_fail(e, WR_CONFLICT, "somebody has deleted it, or put another file in its place");
+        return moved(e);
     if (in_wal_mode(p))
         return wr_fail(e, WR_CONFLICT, "somebody has put it into WAL mode");
     rc = sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
@@ -275,6 +280,8 @@ enum wr_status wr_patch_arm(struct wr_patch *p, struct wr_err *e)
     int rc;
 
     assert(p->journal && p->in_chunk == 0);
+    if (has_moved(p)) /* a journal that counts would be rolled back into that other file */
+        return moved(e);
     memcpy(h + AT_MAGIC, MAGIC, sizeof(MAGIC));
     wr_put_be32(h + 8, p->records);
     wr_put_be32(h + AT_NONCE, p->nonce);

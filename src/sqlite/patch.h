@@ -51,7 +51,7 @@ enum wr_status wr_patch_journal(
 /* `page` is what page `pgno` is now; no page twice, and never the lock page. LIMIT: disk full. */
 enum wr_status wr_patch_keep(
     struct wr_patch *p, uint32_t pgno, const uint8_t *page, struct wr_err *e) WR_MUST_CHECK;
-/* Sync what was kept; then make it a journal that counts. */
+/* Sync what was kept; then make it a journal that counts. CONFLICT: the path names another file. */
 enum wr_status wr_patch_sync(struct wr_patch *p, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_patch_arm(struct wr_patch *p, struct wr_err *e) WR_MUST_CHECK;
 

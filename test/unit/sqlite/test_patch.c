@@ -260,5 +260,34 @@ static void test_nomem(void **state)
     free_two(&w);
 }
 
+/* Another database takes the name while pages are kept: it is none of ours to roll back. */
+static void test_exchanged_meanwhile(void **state)
+{
+    struct two w = make_two(true);
+    const char *other = t_path(t_tmpdir(), "third"), *journal;
+    struct wr_patch *p = NULL;
+    struct wr_err e = {0};
+    uint8_t page[PAGE];
+    uint64_t bytes = 0;
+
+    (void)state;
+    journal = wr_arena_fmt(t_call()->scratch, "%s-journal", w.path).p;
+    T_OK(wr_patch_open(w.path, &p, &e));
+    T_OK(wr_patch_begin(p, &bytes, &e));
+    T_OK(wr_patch_journal(p, PAGE, w.pages_a, &e));
+    T_OK(wr_patch_read(p, page, PAGE, 0, &e));
+    T_OK(wr_patch_keep(p, 1, page, &e));
+    t_spew(other, w.b, (size_t)w.pages_b * PAGE);
+    T(rename(other, w.path) == 0);
+    T_OK(wr_patch_sync(p, &e));
+    T_IS(WR_CONFLICT, wr_patch_arm(p, &e));
+    T(strstr(e.text, "another file"));
+    wr_patch_end(p);
+    T(access(journal, F_OK) != 0);
+    T(which(&w) == 'b');
+    wr_patch_close(p);
+    free_two(&w);
+}
+
 T_MAIN(T_TEST(test_both_ways), T_TEST(test_readers_and_writers), T_TEST(test_refused),
-    T_TEST(test_failing_calls), T_TEST(test_nomem))
+    T_TEST(test_failing_calls), T_TEST(test_exchanged_meanwhile), T_TEST(test_nomem))
