@@ -44,7 +44,21 @@ static enum wr_status dress(
     memcpy(header, pos.header, WR_DB_HEADER);
     wr_follow_dress(header, pos.pages, pos.counter, wr_follow_cookie(pos.header));
     st = wr_file_pwrite(file, header, WR_DB_HEADER, 0, e);
-    return st == WR_OK ? wr_follow_state_put(&f->state, &f->state.now, &pos, e) : st;
+    return st == WR_OK ? wr_follow_state_put(&f->state, &f->pos, &pos, e) : st;
+}
+
+/* Which of the recorded states a copy is that is to be replaced: should that come to nothing, it is
+ * still known. */
+static void note_old(struct wr_follow *f)
+{
+    struct wr_patch *old = NULL;
+    struct wr_err why = {0};
+
+    f->pos = f->state.now;
+    if (f->state.number > 0 && wr_patch_open(f->path, &old, &why) == WR_OK &&
+        wr_follow_find(old, &f->state, &f->pos, &why) != WR_OK)
+        f->pos = f->state.now; /* it is neither, and nobody will go on with it */
+    wr_patch_close(old);
 }
 
 static enum wr_status restore(struct wr_follow *f, struct wr_call *c,
@@ -56,6 +70,7 @@ static enum wr_status restore(struct wr_follow *f, struct wr_call *c,
     o.ltx_only = true;
     o.finish = dress;
     o.finish_arg = f;
+    note_old(f);
     return wr_restore(f->storage, c, &o, ret_restored, e);
 }
 

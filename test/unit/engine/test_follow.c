@@ -819,6 +819,49 @@ static void test_run_ends_with_a_reason(void **state)
     fw_release(&w);
 }
 
+static void cancel_at_last(void *arg, const struct wr_restore_progress *p)
+{
+    if (p->phase == WR_RESTORE_PLACING)
+        wr_cancel_now(&((struct fw *)arg)->cancel);
+}
+
+/* It was to go on, but a reader was in the way; it was to be replaced, but that was given up. */
+static void test_a_copy_that_stays_is_known(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_follow_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    sqlite3 *reader = NULL;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    T(sqlite3_open(w.copy, &reader) == SQLITE_OK);
+    fw_sql_at(reader, "BEGIN; SELECT * FROM t");
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_store(&w);
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_WAITING && w.told.txid == 1);
+    wr_follow_close(f);
+    f = NULL;
+    T(sqlite3_close(reader) == SQLITE_OK);
+    o = fw_opts(&w);
+    o.restore.overwrite = true;
+    o.restore.progress = cancel_at_last;
+    o.restore.progress_arg = &w;
+    T_IS(WR_CANCELED, wr_follow_open(w.w.storage, fw_call(&w), &o, &f, &r, &e));
+    wr_cancel_release(&w.cancel);
+    wr_cancel_init(&w.cancel);
+    fw_check_is(&w, 1);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    fw_check_is(&w, 2);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
 /* A -txid that cannot be read, as of another user, is no matter for who has the record. */
 static void test_an_unreadable_txid(void **state)
 {
@@ -980,5 +1023,5 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_many_at_once), T_TEST(test_many_by_their_names), T_TEST(test_gaps),
     T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes), T_TEST(test_a_slow_line),
     T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
-    T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_a_copy_that_stays_is_known), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
