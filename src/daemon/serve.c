@@ -390,22 +390,25 @@ static void run_child(struct server *s)
 {
     struct wr_err e = {0};
     pid_t pid = 0, target = 0;
+    enum wr_status st;
     int sig;
-    enum wr_status st = wr_child_start(
-        s->argv, s->options->argv ? WR_CHILD_WITHIN : WR_CHILD_BESIDE, &pid, &target, &e);
 
+    wr_signals_hold(&s->signals);
+    st = wr_child_start(
+        s->argv, s->options->argv ? WR_CHILD_WITHIN : WR_CHILD_BESIDE, &pid, &target, &e);
+    sig = wr_signals_let_go(&s->signals, target); /* 0 if it has not begun */
     if (st != WR_OK) {
         s->ret->child_trouble = st == WR_NOTFOUND ? WR_CHILD_MISSING : WR_CHILD_UNUSABLE;
         (void)failed(s, WR_SERVE_START, (int)st, "", e.text);
         return;
     }
     s->begun = true;
-    sig = wr_signals_set_child(&s->signals, target);
     if (s->options->argv && sig) /* it came just before */
         (void)kill(target, sig); /* it may be gone already */
     see_child_through(s, pid);
-    (void)wr_signals_set_child(&s->signals, 0);     /* the child knows of what came */
+    wr_signals_hold(&s->signals);                   /* its number may be another's next */
     (void)wr_child_ended(pid, &s->ret->child_exit); /* it has */
+    (void)wr_signals_let_go(&s->signals, 0);        /* the child knows of what came */
     wr_say(s->log, WEIR_LOG_INFO, "subprocess exited, shutting down",
         WR_F_I64("exit_code", s->ret->child_exit));
 }

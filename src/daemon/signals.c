@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define SAME_NS ((int64_t)200000000) /* from one that asks to stop: others are the same request */
+
 static sigset_t our_signals(bool passes_on)
 {
     sigset_t set;
@@ -28,15 +30,26 @@ static sigset_t our_signals(bool passes_on)
     return set;
 }
 
+/* Under the lock: one that was meant to stop us, or the child. */
+static void note_stop(struct wr_signals *s, int sig)
+{
+    s->stop_signal = sig;
+    s->stop_ns = wr_mono_ns(wr_clock_system());
+}
+
 /* Under the lock: one signal that asks us to stop. */
 static void asked_to_stop(struct wr_signals *s, int sig, bool from_terminal)
 {
+    /* timeout(1) and others tell a process, and then its group, which it is in: nobody has lost
+     * patience between the two, and a last sync is not to be given up for that. */
+    if (s->stop_signal && wr_mono_ns(wr_clock_system()) - s->stop_ns < SAME_NS)
+        return;
     if (s->stop_signal) {
         if (s->child && !from_terminal)
             (void)kill(s->child, sig); /* it may be gone already */
         _exit(s->second_exit);
     }
-    s->stop_signal = sig;
+    note_stop(s, sig);
     s->from_terminal = from_terminal;
 }
 
@@ -56,7 +69,7 @@ static void pass_on(struct wr_signals *s, int sig, bool from_terminal)
     if (s->child < 0 || !from_terminal)
         (void)kill(ends ? s->child : abs(s->child), sig); /* it may be gone already */
     if (ends) /* a second one is for the child to understand, too */
-        s->stop_signal = sig;
+        note_stop(s, sig);
 }
 
 static void run(void *arg)
@@ -137,13 +150,17 @@ void wr_signals_stop(struct wr_signals *s)
     wr_mutex_release(&s->mutex);
 }
 
-int wr_signals_set_child(struct wr_signals *s, pid_t child)
+void wr_signals_hold(struct wr_signals *s)
 {
-    int sig;
-
     wr_mutex_lock(&s->mutex);
+}
+
+int wr_signals_let_go(struct wr_signals *s, pid_t child)
+{
+    int sig = s->stop_signal;
+
+    assert(wr_mutex_mine(&s->mutex));
     s->child = child;
-    sig = s->stop_signal;
     wr_mutex_unlock(&s->mutex);
     return sig;
 }

@@ -23,6 +23,7 @@ struct wr_signals {
     weir_cancel *cancel; /* NULL: none */
     int second_exit;
     int stop_signal; /* guarded: the first that asked us to stop, 0 before */
+    int64_t stop_ns; /* guarded: when, and with a child when it was last told */
     bool
         from_terminal; /* written before stop_signal: it came from the kernel, to our whole group */
     bool child_changed; /* guarded: a SIGCHLD came since the last wait */
@@ -34,8 +35,8 @@ struct wr_signals {
 };
 
 /* Block the signals and start the thread; to be called before any other thread is. The first signal
- * that asks to stop cancels `cancel`; the second one ends the process at once with `second_exit`.
- */
+ * that asks to stop cancels `cancel`; a second one ends the process at once with `second_exit`,
+ * unless it comes in the same moment: that is one request, sent to us and to our group. */
 enum wr_status wr_signals_start(
     struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e) WR_MUST_CHECK;
 void wr_signals_stop(struct wr_signals *s); /* the signals stay blocked */
@@ -47,10 +48,12 @@ void wr_signals_stop(struct wr_signals *s); /* the signals stay blocked */
 enum wr_status wr_signals_start_for_child(
     struct wr_signals *s, weir_cancel *cancel, int second_exit, struct wr_err *e) WR_MUST_CHECK;
 
-/* The child, or minus its process group, to which a second signal is passed on before we end; 0:
- * none. To be called before it is reaped, as its number may then be another's. Returns the first
- * signal that had asked to stop until then, or 0: it was not passed on. */
-int wr_signals_set_child(struct wr_signals *s, pid_t child);
+/* Between the two a child begins, or what it was is reaped: whoever sends a signal meanwhile, as
+ * the child itself may, sends it to the one that there is afterwards. `child` is its number, or
+ * minus that of its process group; 0: there is none. Returns the first signal that had asked to
+ * stop before, or 0: it was not passed on. */
+void wr_signals_hold(struct wr_signals *s);
+int wr_signals_let_go(struct wr_signals *s, pid_t child);
 
 /* The first signal that asked to stop, or 0. */
 int wr_signals_asked(struct wr_signals *s);

@@ -7,6 +7,7 @@
 #include "unit/cli/fake_weir.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -314,10 +315,15 @@ static void test_start_fails(void **state)
     expect(WEIR_NOMEM, WR_SERVE_START, "nomem", "open");
 }
 
-/* The signal is blocked here; it has arrived when the thread that waits for it has canceled. */
+/* The signal is blocked here; it has arrived when the thread that waits for it has taken it and
+ * canceled. At the end the latter is so anyway, and what is not taken would be the next test's. */
 static void raise_term(void)
 {
+    sigset_t pending;
+
     T(kill(getpid(), SIGTERM) == 0);
+    while (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM))
+        T(sched_yield() == 0);
     while (!atomic_load(&the_cancel->canceled))
         T(sched_yield() == 0);
 }
@@ -397,11 +403,30 @@ static void test_signal_while_once(void **state)
     T(strstr(fake.calls, "close(0)"));
 }
 
+/* Until one of them ends this process: those of the first moment do not. */
 static void raise_and_hang(void)
 {
-    T(kill(getpid(), SIGTERM) == 0);
-    for (;;)
-        (void)pause(); /* the second signal ends this process */
+    for (;;) {
+        T(kill(getpid(), SIGTERM) == 0);
+        (void)poll(NULL, 0, 20);
+    }
+}
+
+/* As whoever tells us and then our process group, which we are in. */
+static void raise_term_again(void)
+{
+    raise_term();
+    raise_term();
+}
+
+/* One request to stop that comes in several signals. */
+static void test_same_signal_again(void **state)
+{
+    (void)state;
+    fake.at_add_replica = raise_term;
+    fake.at_close = raise_term_again;
+    serve(1, (struct wr_serve_options){0});
+    expect(WEIR_OK, 0, "", "open add(/nonexistent/a.db) " R1 " close(1234)");
 }
 
 static void test_second_signal(void **state)
@@ -661,8 +686,8 @@ T_MAIN(S_TEST(test_once), S_TEST(test_once_with_all_of_it), S_TEST(test_once_fai
     S_TEST(test_once_gives_up_on_one_while_the_other_moves),
     S_TEST(test_once_waits_for_one_that_gets_on), S_TEST(test_once_goes_on),
     S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
-    S_TEST(test_second_signal), S_TEST(test_child), S_TEST(test_signal_passed_to_child),
-    S_TEST(test_bad_child), S_TEST(test_stands_for_a_child),
+    S_TEST(test_same_signal_again), S_TEST(test_second_signal), S_TEST(test_child),
+    S_TEST(test_signal_passed_to_child), S_TEST(test_bad_child), S_TEST(test_stands_for_a_child),
     S_TEST(test_a_child_that_may_not_begin), S_TEST(test_signals_are_for_the_child),
     S_TEST(test_signal_before_the_child), S_TEST(test_signal_during_the_last_sync),
     S_TEST(test_no_child_to_stand_for), S_TEST(test_adopt), S_TEST(test_restore_missing),
