@@ -219,11 +219,6 @@ static void begin_one(struct wr_registry *r, struct wr_fleet *f, const json_t *e
     struct wr_err e = {0};
     weir_error err = {0};
 
-    if (wr_fleet_has(f, path)) {
-        wr_say(r->log, WEIR_LOG_INFO, "a registered database is in the configuration, which counts",
-            WR_F_Z("path", path));
-        return;
-    }
     wr_arena_init(&a, WR_ARENA_MAX);
     if (wr_config_adhoc(&a, path, &url, 1, NULL, &config, &e) != WR_OK)
         (void)snprintf(err.message, sizeof(err.message), "%.500s", e.text);
@@ -241,8 +236,16 @@ void wr_registry_begin(struct wr_registry *r, struct wr_fleet *f)
 {
     if (r->bad)
         wr_absent_put(wr_fleet_absent(f), WR_ABSENT_REGISTRY, r->path, r->bad);
-    for (size_t i = 0; i < json_array_size(r->list); i++)
-        begin_one(r, f, json_array_get(r->list, i));
+    for (size_t i = 0; i < json_array_size(r->list); i++) {
+        const json_t *entry = json_array_get(r->list, i);
+
+        if (wr_fleet_has(f, text_of(entry, "path")))
+            wr_say(r->log, WEIR_LOG_INFO,
+                "a registered database is in the configuration, which counts",
+                WR_F_Z("path", text_of(entry, "path")));
+        else
+            begin_one(r, f, entry);
+    }
 }
 
 /* ---- changes ---- */
@@ -262,6 +265,18 @@ static void unclaim(struct wr_registry *r)
     r->changing = false;
     wr_cond_signal(&r->idle);
     wr_mutex_unlock(&r->mutex);
+}
+
+void wr_registry_again(struct wr_registry *r, struct wr_fleet *f)
+{
+    claim(r); /* who unregisters one meanwhile takes it out of the fleet after us */
+    for (size_t i = 0; i < json_array_size(r->list); i++) {
+        const json_t *entry = json_array_get(r->list, i);
+
+        if (!wr_fleet_has(f, text_of(entry, "path")))
+            begin_one(r, f, entry);
+    }
+    unclaim(r);
 }
 
 static int append(const char *text, size_t n, void *arg)

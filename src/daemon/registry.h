@@ -33,6 +33,9 @@ void wr_registry_free(struct wr_registry *r); /* nobody may be in a call; NULL-s
  * that cannot be added is an error in the log, absent, and stays in the file; so is a bad file. At
  * the start, once. */
 void wr_registry_begin(struct wr_registry *r, struct wr_fleet *f);
+/* Add those that are missing: the configuration has had them, and has them no longer, or they could
+ * not be added before. */
+void wr_registry_again(struct wr_registry *r, struct wr_fleet *f);
 
 /* Keep a database, or no longer. What is kept already, or was not, needs no write. On failure
  * nothing has changed, but for a disk that fails in the last moment. MISUSE: the file is bad.

@@ -346,6 +346,8 @@ static void reload(struct server *s)
     drop_reloaded(s);
     s->config = c;
     s->reloaded = arena;
+    if (s->registry)
+        wr_registry_again(s->registry, s->fleet);
     watch_dirs(s);
     wr_say(s->log, WEIR_LOG_INFO, "reloaded", WR_F_U64("dbs", wr_fleet_count(s->fleet)));
 }

@@ -211,6 +211,30 @@ static void test_one_that_fails(void **state)
     T(strstr((const char *)t_slurp(file).p, "no url"));
 }
 
+/* The configuration has come to list one, and has given it up again: it was to stay. */
+static void test_one_that_has_left_the_configuration(void **state)
+{
+    struct wr_fleet *fleet = wr_fleet_new(&the_runtime, &logger);
+    struct wr_registry *r = with(HEAD A ", " B TAIL);
+    weir_error err = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    wr_registry_begin(r, fleet);
+    T(wr_fleet_remove(fleet, "/a.db", 0, NULL, &err) == WEIR_OK);
+    fake.calls[0] = '\0';
+    wr_registry_again(r, fleet);
+    assert_string_equal(fake.calls, "add(/a.db) replica(file:///ra,sync-interval=1s)");
+    T(!said("which counts"));
+    T_OK(wr_registry_forget(r, "/a.db", &e));
+    T(wr_fleet_remove(fleet, "/a.db", 0, NULL, &err) == WEIR_OK);
+    fake.calls[0] = '\0';
+    wr_registry_again(r, fleet);
+    assert_string_equal(fake.calls, "");
+    wr_fleet_free(fleet);
+    wr_registry_free(r);
+}
+
 static void test_a_write_that_fails_changes_nothing(void **state)
 {
     struct wr_registry *r = with(HEAD A TAIL);
@@ -253,4 +277,5 @@ static void test_nomem(void **state)
 #define R_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 T_MAIN(R_TEST(test_what_is_put_is_there_the_next_time), R_TEST(test_no_change_is_no_write),
     R_TEST(test_bad_files), R_TEST(test_no_file), R_TEST(test_one_that_fails),
+    R_TEST(test_one_that_has_left_the_configuration),
     R_TEST(test_a_write_that_fails_changes_nothing), R_TEST(test_nomem))
