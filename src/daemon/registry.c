@@ -145,9 +145,12 @@ static enum wr_status load(const char *path, json_t **ret, struct wr_err *e)
         return st;
     root = json_loadb(p, n, JSON_REJECT_DUPLICATES, &where);
     wr_free(p);
-    if (!root)
-        return wr_fail(
-            e, WR_MISUSE, "line %d, column %d: %s", where.line, where.column, where.text);
+    if (!root) { /* what it quotes behind " near " may be a URL, with its credentials */
+        const char *quoted = strstr(where.text, " near ");
+
+        return wr_fail(e, WR_MISUSE, "line %d, column %d: %.*s", where.line, where.column,
+            quoted ? (int)(quoted - where.text) : (int)sizeof(where.text), where.text);
+    }
     st = check(root, ret, e);
     json_decref(root);
     return st;

@@ -172,6 +172,21 @@ static void test_bad_files(void **state)
 }
 
 /* What is no file is not waited for, nor replaced. */
+/* The parser quotes what it stumbles over. */
+static void test_a_bad_file_tells_no_secret(void **state)
+{
+    static const char *const bad[] = {
+        HEAD "{\"path\": \"/a.db\", \"replica_url\" \"s3://id:hush@b\"}" TAIL,
+        HEAD "{\"path\": \"/a.db\", \"replica_url\": s3://id:hush@b}" TAIL,
+        HEAD "{\"path\": \"/a.db\", \"replica_url\": \"s3://b?secret-access-key=hush" TAIL,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(bad); i++)
+        wr_registry_free(with(bad[i]));
+    T(said("is not as weir writes it: line 1, column ") && !said("hush"));
+}
+
 static void test_no_file(void **state)
 {
     struct wr_err e = {0};
@@ -276,6 +291,6 @@ static void test_nomem(void **state)
 
 #define R_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 T_MAIN(R_TEST(test_what_is_put_is_there_the_next_time), R_TEST(test_no_change_is_no_write),
-    R_TEST(test_bad_files), R_TEST(test_no_file), R_TEST(test_one_that_fails),
-    R_TEST(test_one_that_has_left_the_configuration),
+    R_TEST(test_bad_files), R_TEST(test_a_bad_file_tells_no_secret), R_TEST(test_no_file),
+    R_TEST(test_one_that_fails), R_TEST(test_one_that_has_left_the_configuration),
     R_TEST(test_a_write_that_fails_changes_nothing), R_TEST(test_nomem))
