@@ -234,8 +234,8 @@ static int print_policy(struct task *t)
 
             if (!wr_check_replica_values(k, &db->replicas[j], &store) || !store.bucket)
                 continue;
-            wr_policy_add(
-                &p, store.bucket, store.prefix ? store.prefix : "", deletes, store.kms_key);
+            wr_policy_add(&p, store.bucket, store.prefix ? store.prefix : "", deletes, store.region,
+                store.kms_key);
             n++;
         }
     }

@@ -70,8 +70,8 @@ struct wr_check_store {
     int64_t sync_ms;
     uint64_t part_size; /* bytes; 0: no parts */
     bool is_s3;
-    bool elsewhere;                        /* it is not Amazon's */
-    const char *kms_key, *bucket, *prefix; /* NULL: none */
+    bool elsewhere;                                 /* it is not Amazon's */
+    const char *kms_key, *bucket, *prefix, *region; /* NULL: none */
 };
 bool wr_check_replica_values(struct wr_check *k, const struct wr_config_replica *r,
     struct wr_check_store *ret) WR_MUST_CHECK;

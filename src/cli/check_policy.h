@@ -14,9 +14,10 @@ struct wr_policy {
 };
 void wr_policy_begin(struct wr_policy *p);
 /* `bucket`: a name, or the ARN of an access point. `prefix`: what all keys start with. `deletes`:
- * retention may. `kms_key`: NULL: none. */
-void wr_policy_add(
-    struct wr_policy *p, const char *bucket, const char *prefix, bool deletes, const char *kms_key);
+ * retention may. `region`: NULL: not known. `kms_key`: as S3 takes it, an ARN, an ID or an alias;
+ * NULL: none. */
+void wr_policy_add(struct wr_policy *p, const char *bucket, const char *prefix, bool deletes,
+    const char *region, const char *kms_key);
 void wr_policy_drop(struct wr_policy *p);   /* instead of: */
 json_t *wr_policy_end(struct wr_policy *p); /* NULL: lost */
 

@@ -289,6 +289,7 @@ bool wr_check_replica_values(
         .kms_key = text_of(&v, "sse-kms-key-id"),
         .bucket = text_of(&v, "bucket"),
         .prefix = text_of(&v, "prefix"),
+        .region = text_of(&v, "region"),
         .elsewhere = endpoint && !strstr(endpoint->text, "amazonaws.com")};
     if (find(&v, "part-size"))
         (void)wr_parse_size(wr_str(find(&v, "part-size")->text), &ret->part_size);

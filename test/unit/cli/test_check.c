@@ -339,9 +339,9 @@ static void policies_are_small(void **state)
 
     (void)state;
     wr_policy_begin(&p);
-    wr_policy_add(&p, "b", "x/", false, NULL);
-    wr_policy_add(&p, "b", "y/", true, "arn:aws:kms:r:1:key/k");
-    wr_policy_add(&p, "arn:aws:s3:r:1:accesspoint/p", "z/", false, NULL);
+    wr_policy_add(&p, "b", "x/", false, NULL, NULL);
+    wr_policy_add(&p, "b", "y/", true, NULL, "arn:aws:kms:r:1:key/k");
+    wr_policy_add(&p, "arn:aws:s3:r:1:accesspoint/p", "z/", false, NULL, NULL);
     j = wr_policy_end(&p);
     text[json_dumpb(json_object_get(j, "Statement"), text, sizeof(text) - 1, JSON_COMPACT)] = 0;
     assert_string_equal(
@@ -362,8 +362,45 @@ static void policies_are_small(void **state)
 
     memset(longest, 'a', sizeof(longest) - 1);
     wr_policy_begin(&p);
-    wr_policy_add(&p, "b", longest, false, NULL);
+    wr_policy_add(&p, "b", longest, false, NULL, NULL);
     T(!wr_policy_end(&p));
+}
+
+static void expect_resource(const char *prefix, const char *region, const char *key,
+    unsigned statement, const char *want, const char *alias)
+{
+    struct wr_policy p;
+    json_t *j, *s, *c;
+
+    wr_policy_begin(&p);
+    wr_policy_add(&p, "b", prefix, true, region, key);
+    j = wr_policy_end(&p);
+    s = json_array_get(json_object_get(j, "Statement"), statement);
+    assert_string_equal(want, json_string_value(json_object_get(s, "Resource")));
+    c = json_object_get(json_object_get(s, "Condition"), "ForAnyValue:StringEquals");
+    T(wr_str_eq(
+        wr_str(alias), wr_str(json_string_value(json_object_get(c, "kms:ResourceAliases")))));
+    json_decref(j);
+}
+
+/* AWS takes no policy that names a key in any other way, and one of another partition is for
+ * nothing. */
+static void policies_have_arns_only(void **state)
+{
+    (void)state;
+    expect_resource("x/", "cn-north-1", NULL, 0, "arn:aws-cn:s3:::b", NULL);
+    expect_resource("x/", "us-gov-west-1", NULL, 1, "arn:aws-us-gov:s3:::b/x/*", NULL);
+    expect_resource("x/", "eu-west-1", "12-34", 2, "arn:aws:kms:*:*:key/12-34", NULL);
+    expect_resource("x/", NULL, "alias/mine", 2, "arn:aws:kms:*:*:key/*", "alias/mine");
+    expect_resource("x/", "cn-north-1", "arn:aws-cn:kms:r:1:alias/mine", 2,
+        "arn:aws-cn:kms:*:*:key/*", "alias/mine");
+}
+
+/* In a policy these characters are patterns, and variables. */
+static void policies_mean_the_prefix_itself(void **state)
+{
+    (void)state;
+    expect_resource("a*b?c/${d}/", NULL, NULL, 1, "arn:aws:s3:::b/a${*}b${?}c/${$}{d}/*", NULL);
 }
 
 /* ---- the command ---- */
@@ -646,6 +683,8 @@ int main(int argc, char **argv)
         T_TEST(versions_with_the_bug),
         T_TEST(failures_have_weights_and_rights),
         T_TEST(policies_are_small),
+        T_TEST(policies_have_arns_only),
+        T_TEST(policies_mean_the_prefix_itself),
         cmocka_unit_test_setup(values_and_who_said_so, set_up),
         cmocka_unit_test_setup(the_environment_is_named, set_up),
         cmocka_unit_test_setup(what_is_wrong_has_an_exit_code, set_up),
