@@ -116,8 +116,11 @@ enum wr_status wr_config_find(struct wr_arena *a, const struct wr_config *c, con
 /* Whether a file of this name is never a database of its own: SQLite's files beside one, and those
  * of a restore, which are databases by their header, but not complete, or not for long. */
 bool wr_config_beside(struct wr_str name);
+/* Whether this is the name of a directory of local state, Litestream's or ours: many files, none of
+ * which is a database. */
+bool wr_config_is_state(struct wr_str name);
 /* Whether a file with this path relative to the directory may be one of its databases, by its name:
- * never one of those that SQLite or we keep beside a database. */
+ * never one of those that SQLite or we keep beside a database, nor within local state. */
 bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel);
 /* The entry of the database with this path relative to the directory: replicas and local state have
  * it in their names. MISUSE: the name does not fit into a URL. */

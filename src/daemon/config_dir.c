@@ -144,10 +144,23 @@ bool wr_config_beside(struct wr_str name)
     return wr_parse_hex64(wr_str_skip(tail, 4), &tag);
 }
 
+bool wr_config_is_state(struct wr_str name)
+{
+    return wr_str_starts(name, WR_STR(".")) &&
+           (wr_str_ends(name, WR_STR("-weir")) || wr_str_ends(name, WR_STR("-litestream")));
+}
+
 bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel)
 {
     const char *slash = strrchr(rel, '/'), *name = slash ? slash + 1 : rel;
+    struct wr_str rest = wr_str(rel), part;
+    bool more;
 
+    do {
+        more = wr_str_cut(rest, '/', &part, &rest);
+        if (wr_config_is_state(part))
+            return false;
+    } while (more);
     if ((slash && !dir->recursive) || !name[0] || wr_config_beside(wr_str(name)))
         return false;
     return fnmatch(dir->pattern, name, 0) == 0;

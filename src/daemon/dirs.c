@@ -79,19 +79,12 @@ static bool add_candidate(struct scan *s, const struct wr_file_info *info, const
     return true;
 }
 
-/* Litestream's local state and ours: many files, and never one of those that are looked for. */
-static bool is_state(const char *name)
-{
-    return name[0] == '.' && (wr_str_ends(wr_str(name), WR_STR("-weir")) ||
-                                 wr_str_ends(wr_str(name), WR_STR("-litestream")));
-}
-
 static bool add_directory(struct scan *s, const char *name)
 {
     struct todo *t;
     struct wr_str rel;
 
-    if (!s->dir->recursive || is_state(name))
+    if (!s->dir->recursive || wr_config_is_state(wr_str(name)))
         return true;
     if (s->here->depth == DEPTH_MAX)
         return add_candidate(s, &(struct wr_file_info){0}, "its directories are too deep");

@@ -131,7 +131,8 @@ static bool is_tame(const char *name)
 
     for (size_t n, left = rest.n; left > 0; p += n, left -= n) {
         n = wr_utf8_length(p, left);
-        if (n == 0 || *p < 0x20 || *p == 0x7f)
+        /* U+0080 to U+009F are controls for terminals, as the ones below U+0020 are. */
+        if (n == 0 || *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0))
             return false;
     }
     do {

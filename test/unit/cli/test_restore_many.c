@@ -130,6 +130,19 @@ static void test_all(void **state)
     T(fake.restore_opt.overwrite && fake.restore_opt.delta);
 }
 
+/* A restore that wrote there would take away what weir knows of the database beside it. */
+static void test_local_state_is_no_database(void **state)
+{
+    static const char *const stored[] = {".a.db-weir", ".a.db-weir/ledger",
+        "x/.b-litestream/0000/y", "x/a-weir/z.db", ".hidden.db", NULL};
+
+    (void)state;
+    fake.stored = stored;
+    T(RUN(restore, "-dir", path("t"), ONE, "s3://b/t") == 0);
+    T(strstr(err, "\n2 restored, 0 present, 0 without a backup, 0 failed, of 2 databases\n"));
+    T(strstr(out, "/t/x/a-weir/z.db") && strstr(out, "/t/.hidden.db"));
+}
+
 static void test_json(void **state)
 {
     static const int answers[] = {WEIR_OK, WEIR_NOTFOUND, -1};
@@ -298,7 +311,7 @@ static void test_a_url_without_configuration(void **state)
 }
 
 #define MANY(fn) cmocka_unit_test_setup(fn, set_up)
-T_MAIN(MANY(test_usage), MANY(test_all), MANY(test_json), MANY(test_exit_codes), MANY(test_dry_run),
-    MANY(test_links_are_not_followed), MANY(test_own_entries_win),
-    MANY(test_directories_that_overlap), MANY(test_a_replica_that_cannot_be_listed),
-    MANY(test_a_url_without_configuration))
+T_MAIN(MANY(test_usage), MANY(test_all), MANY(test_local_state_is_no_database), MANY(test_json),
+    MANY(test_exit_codes), MANY(test_dry_run), MANY(test_links_are_not_followed),
+    MANY(test_own_entries_win), MANY(test_directories_that_overlap),
+    MANY(test_a_replica_that_cannot_be_listed), MANY(test_a_url_without_configuration))
