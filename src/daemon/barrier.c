@@ -103,7 +103,8 @@ int wr_barrier_wait(struct wr_fleet *f, struct wr_signals *s, struct wr_logger *
     int64_t timeout_ms, weir_error *reterr)
 {
     const struct wr_clock *clock = wr_clock_system();
-    const int64_t end_ns = wr_mono_ns(clock) + timeout_ms * 1000000;
+    const int64_t now_ns = wr_mono_ns(clock), most_ms = (INT64_MAX - now_ns) / 1000000;
+    const int64_t end_ns = now_ns + wr_min(timeout_ms, most_ms) * 1000000;
     struct look l = look(f, NULL, false);
 
     while (!l.attached && l.code == WEIR_OK && !wr_signals_asked(s) && wr_mono_ns(clock) < end_ns) {

@@ -104,6 +104,16 @@ static void test_waits_for_all_of_them(void **state)
     T(looks == 3 && t_slurp(log_path).n == 0);
 }
 
+/* As much as a flag can say. */
+static void test_waits_for_ages(void **state)
+{
+    (void)state;
+    add("/b.db");
+    fake.tune_sight = proven_at_third_look;
+    T(wait_ms(INT64_MAX / 1000000) == WEIR_OK);
+    T(looks == 3 && t_slurp(log_path).n == 0);
+}
+
 static void known_at_third_look(const char *path, uint32_t i, weir_replica_info *ret)
 {
     (void)path;
@@ -246,8 +256,8 @@ static void test_told_to_stop(void **state)
 
 #define B_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 T_MAIN(B_TEST(test_nothing_to_wait_for), B_TEST(test_waits_for_all_of_them),
-    B_TEST(test_waits_for_the_replica), B_TEST(test_one_that_was_stopped_is_not_waited_for),
-    B_TEST(test_goes_on_after_the_time), B_TEST(test_says_what_holds_the_database_up),
-    B_TEST(test_what_will_never_be), B_TEST(test_a_replica_that_is_anothers),
-    B_TEST(test_waits_for_a_predecessor), B_TEST(test_a_rival_that_stays),
-    B_TEST(test_told_to_stop))
+    B_TEST(test_waits_for_ages), B_TEST(test_waits_for_the_replica),
+    B_TEST(test_one_that_was_stopped_is_not_waited_for), B_TEST(test_goes_on_after_the_time),
+    B_TEST(test_says_what_holds_the_database_up), B_TEST(test_what_will_never_be),
+    B_TEST(test_a_replica_that_is_anothers), B_TEST(test_waits_for_a_predecessor),
+    B_TEST(test_a_rival_that_stays), B_TEST(test_told_to_stop))
