@@ -4,6 +4,7 @@
 #include "daemon/missing.h"
 #include "base/file.h"
 #include "daemon/reach.h"
+#include "daemon/recall.h"
 
 static int fail(weir_error *reterr, int code, const char *text)
 {
@@ -56,5 +57,96 @@ int wr_restore_missing(weir *w, const struct wr_config_db *db, struct wr_logger 
             return rc;
     }
     wr_say(log, WEIR_LOG_INFO, "no backup found, starting fresh", path);
+    return WEIR_OK;
+}
+
+static bool is_within(const char *path, const char *dir)
+{
+    struct wr_str rest = wr_str(path);
+
+    if (!wr_str_starts(rest, wr_str(dir)))
+        return false;
+    return wr_str_ends(wr_str(dir), WR_STR("/")) ||
+           wr_str_starts(wr_str_skip(rest, strlen(dir)), WR_STR("/"));
+}
+
+/* Of those that were found in directories. */
+static bool has_any(const struct wr_config *c, const struct wr_config_dir *dir)
+{
+    for (size_t i = c->nown; i < c->ndbs; i++)
+        if (is_within(c->dbs[i].path, dir->path))
+            return true;
+    return false;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const struct wr_config_db *x = a, *y = b;
+
+    return strcmp(x->path, y->path);
+}
+
+static void say_recalled(
+    struct wr_logger *log, struct wr_arena *a, const char *path, const struct wr_recalled *found)
+{
+    wr_say(log, WEIR_LOG_INFO, "a directory has no database, its replicas were looked through",
+        WR_F_Z("path", path), WR_F_U64("dbs", found->n));
+    if (found->unseen)
+        wr_say(log, WEIR_LOG_WARN, "a replica that may have more databases is not seen",
+            WR_F_Z("path", path), WR_F_STR("replica", wr_safe_url(a, found->unseen->url)),
+            WR_F_Z("error", found->unseen_err.message));
+    for (size_t i = 0; i < found->nrefused; i++)
+        wr_say(log, WEIR_LOG_WARN, "a database of a directory is not restored",
+            WR_F_Z("path", found->refused[i].path), WR_F_Z("error", found->refused[i].why));
+}
+
+/* Behind the entries of `c`, which is a copy, but for those that it has: directories may overlap.
+ * False: out of memory. */
+static bool append(struct wr_arena *a, struct wr_config *c, const struct wr_recalled *found)
+{
+    struct wr_config_db *dbs = wr_arena_array(a, c->ndbs + found->n, sizeof(*dbs));
+    bool *twin = wr_arena_array(a, found->n, sizeof(*twin));
+    size_t n = 0;
+
+    if (!dbs || !twin)
+        return false;
+    for (; n < c->ndbs; n++) {
+        const struct wr_config_db *same =
+            found->n ? bsearch(&c->dbs[n], found->dbs, found->n, sizeof(*same), by_path) : NULL;
+
+        dbs[n] = c->dbs[n];
+        if (same)
+            twin[same - found->dbs] = true;
+    }
+    for (size_t i = 0; i < found->n; i++)
+        if (!twin[i])
+            dbs[n++] = found->dbs[i];
+    c->dbs = dbs;
+    c->ndbs = n;
+    return true;
+}
+
+int wr_missing_dirs(weir *w, const struct wr_config *c, struct wr_logger *log, struct wr_arena *a,
+    weir_cancel *cancel, const struct wr_config **ret, weir_error *reterr)
+{
+    struct wr_config *more = wr_arena_alloc(a, sizeof(*more));
+
+    if (!more)
+        return fail(reterr, WEIR_NOMEM, weir_strerror(WEIR_NOMEM));
+    *more = *c;
+    for (size_t i = 0; i < c->ndirs; i++) {
+        struct wr_recalled found;
+        int rc;
+
+        if (has_any(c, &c->dirs[i]))
+            continue;
+        rc = wr_recall(w, a, &c->dirs[i], c, false, cancel, &found, reterr);
+        if (rc != WEIR_OK)
+            return rc;
+        say_recalled(log, a, c->dirs[i].path, &found);
+        if (!append(a, more, &found))
+            return fail(reterr, WEIR_NOMEM, weir_strerror(WEIR_NOMEM));
+    }
+    *ret = more;
     return WEIR_OK;
 }

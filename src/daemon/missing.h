@@ -17,4 +17,11 @@ int wr_restore_missing(weir *w, const struct wr_config_db *db, struct wr_logger 
     struct wr_arena *a, weir_cancel *cancel, const struct wr_config_replica **ret,
     weir_error *reterr);
 
+/* With the databases of those directories that have none here, as far as their replicas hold any:
+ * who lost the disk has lost the list of them, too. A directory that has one is left alone: what it
+ * lacks may have been deleted. *ret is `c` with entries behind its own, in the arena, or `c`. A
+ * failure is that of the replicas of a directory. */
+int wr_missing_dirs(weir *w, const struct wr_config *c, struct wr_logger *log, struct wr_arena *a,
+    weir_cancel *cancel, const struct wr_config **ret, weir_error *reterr);
+
 #endif

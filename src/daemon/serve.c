@@ -85,8 +85,24 @@ static bool restore_one(
     return rc == WEIR_OK || failed(s, WR_SERVE_START, rc, "restore failed", err.message);
 }
 
+/* The databases of a directory that is lost become databases of the configuration. */
+static bool list_missing(struct server *s)
+{
+    weir_error err = {0};
+    int rc;
+
+    if (!s->options->restore_if_missing)
+        return true;
+    rc = wr_missing_dirs(s->w, s->config, s->log, s->arena, s->cancel, &s->config, &err);
+    if (rc == WEIR_BUSY) /* the store is */
+        rc = WEIR_IO;
+    return rc == WEIR_OK || failed(s, WR_SERVE_START, rc, "restore failed", err.message);
+}
+
 static bool restore_missing(struct server *s)
 {
+    if (!list_missing(s))
+        return false;
     s->restored_from = wr_arena_array(s->arena, s->config->ndbs, sizeof(*s->restored_from));
     if (!s->restored_from)
         return out_of_memory(s);

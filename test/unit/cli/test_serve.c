@@ -623,6 +623,54 @@ static void test_restore_missing(void **state)
         "open list(s3://b/a,-1) list(file:///r,-1) restore(s3://b/a,/nonexistent/a.db) close(0)");
 }
 
+/* The disk is lost, and with it the names: an application must not begin with empty ones, which
+ * would be the newest states. */
+static void test_a_directory_that_is_lost(void **state)
+{
+    static const char *const stored[] = {"!../wild", "a.db", "notes.txt", "b.db", NULL};
+    static const char *const no_settings[] = {NULL};
+    static const int away[] = {WEIR_IO, -1};
+    const struct wr_config_replica replica = {
+        .url = "file:///r", .type = "file", .sync_interval = "1s", .settings = no_settings};
+    struct wr_config_dir dirs[] = {{.path = t_tmpdir(),
+        .pattern = "*.db",
+        .watch = true,
+        .each = {.settings = no_settings, .replicas = &replica, .nreplicas = 1}}};
+    struct wr_config_db there = {.path = t_path(dirs[0].path, "c.db"),
+        .settings = no_settings,
+        .replicas = &replica,
+        .nreplicas = 1};
+    struct wr_config c = {.dirs = dirs, .ndirs = 1, .dbs = &there};
+    const struct wr_serve_options o = {.once = true, .restore_if_missing = true};
+    char want[2048];
+
+    (void)state;
+    fake.stored = stored;
+    serve_config(&c, o);
+    T(served.code == WEIR_OK);
+    (void)snprintf(want, sizeof(want), ") restore(file:///r/a.db,%s/a.db) ", dirs[0].path);
+    T(strstr(fake.calls, "open stored(file:///r) ") && strstr(fake.calls, want));
+    (void)snprintf(want, sizeof(want), ") restore(file:///r/b.db,%s/b.db) ", dirs[0].path);
+    T(strstr(fake.calls, want) &&
+        strstr(fake.calls, "/b.db) replica(file:///r/b.db,adopt-replica=true,adopt)"));
+    T(!strstr(fake.calls, "wild") && !strstr(fake.calls, "notes"));
+
+    (void)set_up(NULL); /* what it lacks may have been deleted */
+    fake.stored = stored;
+    c.ndbs = 1;
+    serve_config(&c, o);
+    T(served.code == WEIR_OK && !strstr(fake.calls, "stored("));
+    (void)set_up(NULL); /* nobody asked for it */
+    fake.stored = stored;
+    c.ndbs = 0;
+    serve_config(&c, (struct wr_serve_options){.once = true});
+    T(served.code == WEIR_OK && !strstr(fake.calls, "stored("));
+    (void)set_up(NULL);
+    fake.list = away;
+    serve_config(&c, o);
+    T(served.code == WEIR_IO && served.step == WR_SERVE_START && !strstr(fake.calls, "add("));
+}
+
 /* The first one was out of reach for weeks. */
 static void test_restore_from_the_replica_that_reaches_furthest(void **state)
 {
@@ -691,6 +739,7 @@ T_MAIN(S_TEST(test_once), S_TEST(test_once_with_all_of_it), S_TEST(test_once_fai
     S_TEST(test_a_child_that_may_not_begin), S_TEST(test_signals_are_for_the_child),
     S_TEST(test_signal_before_the_child), S_TEST(test_signal_during_the_last_sync),
     S_TEST(test_no_child_to_stand_for), S_TEST(test_adopt), S_TEST(test_restore_missing),
+    S_TEST(test_a_directory_that_is_lost),
     S_TEST(test_restore_from_the_replica_that_reaches_furthest),
     S_TEST(test_restore_only_what_is_missing), S_TEST(test_signal_while_restoring),
     S_TEST(test_no_databases), S_TEST(test_signal_while_busy),
