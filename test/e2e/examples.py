@@ -195,6 +195,11 @@ def compose(found, exe, etc):
     for name in ("app", "weir"):
         found.check(services[name]["depends_on"]["restore"]["condition"] == "service_completed_successfully",
                     "compose: %s does not wait for the restore" % name)
+    found.check(services["app"]["depends_on"]["weir"]["condition"] == "service_started",
+                "compose: the application may end after the last sync")
+    user = services["weir"]["user"].split(":")
+    found.check("install -d -o %s -g %s -m 0750 /data" % tuple(user) in text_of(etc, "docker", "Dockerfile"),
+                "compose: a new volume belongs to root")
     play = Play(found, exe, "compose", config, dict(map(reversed, volumes)) and dict(volumes)["data"])
     play.life(services["restore"]["command"], services["weir"]["command"], ["/healthz"])
 
