@@ -204,7 +204,7 @@ static bool load(struct task *t, struct wr_cli *cli, const struct wr_args *args)
     } else {
         st = wr_config_load(cli->arena, o->config, !o->no_expand_env, &c, &e);
         if (st == WR_OK && args->n == 0)
-            st = wr_dirs_expand(cli->arena, c, false, true, NULL, &e);
+            st = wr_dirs_expand(cli->arena, c, false, WR_DIRS_LENIENT, NULL, &e);
         if (st == WR_OK && args->n == 1)
             st = wr_config_find(cli->arena, c, args->positional[0], &only, &e);
     }

@@ -26,6 +26,8 @@ static sigset_t our_signals(bool passes_on)
         (void)sigaddset(&set, SIGUSR1);
         (void)sigaddset(&set, SIGUSR2);
         (void)sigaddset(&set, SIGWINCH);
+        (void)sigaddset(&set, SIGTTIN); /* gunicorn and its like: one worker more, */
+        (void)sigaddset(&set, SIGTTOU); /* and one less */
     }
     return set;
 }
@@ -55,7 +57,7 @@ static void asked_to_stop(struct wr_signals *s, int sig, bool from_terminal)
 
 static bool asks_to_stop(int sig)
 {
-    return sig != SIGUSR1 && sig != SIGUSR2 && sig != SIGWINCH;
+    return sig == SIGINT || sig == SIGTERM || sig == SIGQUIT || sig == SIGHUP;
 }
 
 /* Under the lock. What ends a program is for all that it has started, as with Ctrl-C, and as

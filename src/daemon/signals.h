@@ -1,6 +1,6 @@
 /*
  * signals.h - SIGINT, SIGTERM, SIGHUP and SIGCHLD as events, on a thread of their own. For who
- * stands for a child, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH as well.
+ * stands for a child, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN and SIGTTOU as well.
  *
  * locked. No handler is installed; the signals stay blocked and a thread waits for them, so that
  * nothing ever runs in a signal handler.

@@ -41,7 +41,7 @@ for path in sys.argv[1:]:
 # Tells each signal, and ends by its fourth argument.
 LISTEN = """
 import os, signal, sqlite3, sys
-names = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH")
+names = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH", "TTIN", "TTOU")
 def tell(number, frame):
     os.write(1, b"got %s\\n" % signal.Signals(number).name.encode())
 for name in names:
@@ -213,7 +213,7 @@ def signals(c):
     path = c.database()
     talk = Talk(c, run_args(c, path, *python(LISTEN, "5")))
     c.check(talk.line().startswith("child="), "it did not begin")
-    for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH") * 2:
+    for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH", "TTIN", "TTOU") * 2:
         talk.process.send_signal(getattr(signal, "SIG" + name))
         if not talk.hears("got SIG" + name):
             break

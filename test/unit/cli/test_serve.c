@@ -535,7 +535,8 @@ static void test_a_child_that_may_not_begin(void **state)
 /* Every signal is for it, as often as it comes, and none ends us before it has ended. */
 static void test_signals_are_for_the_child(void **state)
 {
-    static const char *const names[] = {"INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"};
+    static const char *const names[] = {
+        "INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH", "TTIN", "TTOU"};
     char script[512];
 
     (void)state;
