@@ -1,0 +1,261 @@
+/*
+ * test_pages.c - what reading pages costs in requests and bytes, and what is an error.
+ */
+#include "vfs/pages.h"
+
+#include "unit/engine/restore_world.h"
+#include "vfs/head.h"
+#include "vfs/pagecache.h"
+#include "vfs/pagemap.h"
+
+#define COMMIT 2000u
+
+/* A replica with one snapshot, and a map of it. */
+struct pond {
+    struct world w;
+    struct wr_rand r;
+    struct story s;
+    struct wr_pagecache *cache;
+    struct wr_pages *pages;
+    struct wr_pagemap *map;
+};
+
+static void pond_init(struct pond *x, uint64_t cache_bytes)
+{
+    struct wr_err e = {0};
+
+    memset(x, 0, sizeof(*x));
+    wr_rand_init(&x->r, t_seed());
+    world_init(&x->w, 0, "");
+    wr_storage_set_retry(x->w.storage, 1, 1);
+    story_init(&x->s, &x->r, 512, WR_LTX_LOCK_OFFSET, COMMIT, true);
+    story_commit(&x->s, COMMIT, 0);
+    story_put(&x->s, &x->w, 9, 1, 1);
+    T_OK(wr_pagecache_new(cache_bytes, &x->cache, &e));
+    T_OK(wr_pages_new(x->w.storage, x->cache, &x->pages, &e));
+    T_OK(wr_head_at(x->w.storage, x->cache, WR_LTX_LOCK_OFFSET, t_call(), NULL, 1, 0, &x->map, &e));
+}
+
+static void pond_release(struct pond *x)
+{
+    wr_pagemap_drop(x->map);
+    wr_pages_free(x->pages);
+    wr_pagecache_free(x->cache);
+    story_release(&x->s);
+    world_release(&x->w);
+}
+
+static enum wr_status read_page(
+    struct pond *x, struct wr_pages_reader *r, uint32_t pgno, struct wr_err *e)
+{
+    uint8_t page[512];
+    enum wr_status st = wr_pages_read(x->pages, t_call(), x->map, r, pgno, 0, page, 512, e);
+
+    wr_arena_reset(t_call()->scratch);
+    if (st == WR_OK)
+        T(memcmp(page, story_page(&x->s, 1, pgno), 512) == 0);
+    return st;
+}
+
+static void test_pages_one_after_the_other_take_few_requests(void **state)
+{
+    struct pond x;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_pages_counts n;
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    for (uint32_t pgno = 1; pgno <= COMMIT; pgno++)
+        T_OK(read_page(&x, &r, pgno, &e));
+    wr_pages_counts(x.pages, &n);
+    /* 1, 2, 4 ... 256 pages, then 256 each. */
+    T(n.fetches == 9 + (COMMIT - 511 + 255) / 256 && n.pages == COMMIT);
+    T(n.bytes < (uint64_t)COMMIT * 540);
+    for (uint32_t pgno = 1; pgno <= COMMIT; pgno++)
+        T_OK(read_page(&x, &r, pgno, &e));
+    T(n.pages == COMMIT);
+    pond_release(&x);
+}
+
+static void test_two_ways_by_turns_are_both_seen(void **state)
+{
+    struct pond x;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_pages_counts n;
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    for (uint32_t i = 0; i < 500; i++) {
+        T_OK(read_page(&x, &r, 100 + i, &e));
+        T_OK(read_page(&x, &r, 1200 + i + i / 50, &e)); /* leaves one out now and then */
+    }
+    wr_pages_counts(x.pages, &n);
+    T(n.fetches < 30);
+    pond_release(&x);
+}
+
+static void test_a_page_here_and_there_costs_no_other(void **state)
+{
+    struct pond x;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_pages_counts n;
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    for (uint32_t i = 0; i < 40; i++)
+        T_OK(read_page(&x, &r, 1 + i * 97 % COMMIT * 13 % COMMIT, &e));
+    wr_pages_counts(x.pages, &n);
+    T(n.fetches == 40 && n.pages == 40 && n.bytes < 40 * 540);
+    pond_release(&x);
+}
+
+static void test_without_a_cache_each_page_is_still_right(void **state)
+{
+    struct pond x;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 0);
+    for (uint32_t pgno = 1; pgno <= 300; pgno++)
+        T_OK(read_page(&x, &r, pgno, &e));
+    pond_release(&x);
+}
+
+struct gang {
+    struct pond *x;
+    struct wr_thread t;
+    unsigned bad;
+};
+
+static void read_the_same(void *arg)
+{
+    struct gang *g = arg;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+    uint8_t page[512];
+
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    for (uint32_t pgno = 1; pgno <= COMMIT; pgno++) {
+        if (wr_pages_read(g->x->pages, &c, g->x->map, &r, pgno, 0, page, 512, NULL) != WR_OK ||
+            memcmp(page, story_page(&g->x->s, 1, pgno), 512) != 0)
+            g->bad++;
+    }
+    wr_arena_release(&scratch);
+}
+
+static void slow(struct world *w, uint64_t nth)
+{
+    (void)w, (void)nth;
+    t_sleep_ms(20);
+}
+
+static void test_readers_of_the_same_pages_wait_for_one_request(void **state)
+{
+    struct pond x;
+    struct gang g[6];
+    struct wr_pages_counts n;
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    x.w.in_piece = slow;
+    for (size_t i = 0; i < wr_countof(g); i++) {
+        g[i] = (struct gang){.x = &x};
+        T_OK(wr_thread_start(&g[i].t, "reader", (size_t)1 << 20, read_the_same, &g[i], &e));
+    }
+    for (size_t i = 0; i < wr_countof(g); i++) {
+        wr_thread_join(&g[i].t);
+        T(g[i].bad == 0);
+    }
+    wr_pages_counts(x.pages, &n);
+    T(n.pages < 2 * COMMIT);
+    pond_release(&x);
+}
+
+static void test_errors_are_told_apart(void **state)
+{
+    struct pond x;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_call *c = t_call();
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    world_fail(&x.w, 1, 100, WR_AUTH);
+    T_IS(WR_AUTH, read_page(&x, &r, 5, &e));
+    world_fail(&x.w, 1, 100, WR_IO);
+    T_IS(WR_IO, read_page(&x, &r, 5, &e));
+    T(strstr(e.text, "page 5") != NULL);
+    world_fail(&x.w, 0, 0, WR_OK);
+    T_OK(read_page(&x, &r, 5, &e));
+    world_remove_key(&x.w, wr_layout_ltx_key(c->scratch, x.w.storage, 9, 1, 1));
+    T_IS(WR_BUSY, read_page(&x, &r, 700, &e));
+    T(strstr(e.text, "vanished") != NULL);
+    T_OK(read_page(&x, &r, 5, &e)); /* of the cache */
+    pond_release(&x);
+}
+
+static void test_a_frame_that_is_damaged(void **state)
+{
+    struct pond x;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_call *c = t_call();
+    struct wr_spot s;
+    struct wr_buf b;
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    T(wr_pagemap_find(x.map, 3, &s));
+    wr_buf_init(&b, (size_t)1 << 28);
+    story_file(&x.s, 1, 1, &b);
+    b.p[s.off + 3] ^= 0x40; /* another page's number */
+    world_store(&x.w, wr_layout_ltx_key(c->scratch, x.w.storage, 9, 1, 1), wr_buf_bytes(&b), 1000);
+    wr_buf_release(&b);
+    for (uint32_t pgno = 1; pgno <= 20; pgno++) {
+        if (pgno == 3)
+            T_IS(WR_CORRUPT, read_page(&x, &r, pgno, &e));
+        else
+            T_OK(read_page(&x, &r, pgno, &e));
+    }
+    pond_release(&x);
+}
+
+static enum wr_status read_some(void *arg)
+{
+    struct pond *x = arg;
+    struct wr_pages *pages = NULL;
+    struct wr_pages_reader r = {.clock = 0};
+    uint8_t page[512];
+    enum wr_status st;
+
+    wr_pagecache_clear(x->cache);
+    wr_pagecache_grow(x->cache, 1 << 20);
+    st = wr_pages_new(x->w.storage, x->cache, &pages, NULL);
+    for (uint32_t pgno = 10; st == WR_OK && pgno < 14; pgno++)
+        st = wr_pages_read(pages, t_call(), x->map, &r, pgno, 0, page, 512, NULL);
+    wr_pages_free(pages);
+    wr_pagecache_clear(x->cache);
+    return st == WR_OK && wr_mem_fault_fired() ? WR_NOMEM : st; /* a page was not kept */
+}
+
+static void test_nomem(void **state)
+{
+    struct pond x;
+
+    (void)state;
+    pond_init(&x, 0);
+    t_sweep_nomem(read_some, &x);
+    pond_release(&x);
+}
+
+T_MAIN(T_TEST(test_pages_one_after_the_other_take_few_requests),
+    T_TEST(test_two_ways_by_turns_are_both_seen), T_TEST(test_a_page_here_and_there_costs_no_other),
+    T_TEST(test_without_a_cache_each_page_is_still_right),
+    T_TEST(test_readers_of_the_same_pages_wait_for_one_request), T_TEST(test_errors_are_told_apart),
+    T_TEST(test_a_frame_that_is_damaged), T_TEST(test_nomem))
