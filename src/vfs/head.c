@@ -15,12 +15,13 @@
 #include "vfs/pagemap.h"
 
 #define LIST_MS 15000 /* between listings of level 0 */
-#define WIDE_MS                                                                                \
-    120000              /* and of all levels: well below the five minutes for which Litestream \
-                           keeps files of level 0 that others have taken the place of */
-#define PROBES_MAX 8    /* names that are tried in a step */
-#define BAD_MAX    16   /* damaged files that are done without */
-#define FILES_MAX  2000 /* of a map; with more it is made anew, where that makes them fewer */
+#define WIDE_MS                                                                                  \
+    120000                /* and of all levels: well below the five minutes for which Litestream \
+                             keeps files of level 0 that others have taken the place of */
+#define PROBES_MAX 8      /* names that are tried in a step */
+#define BAD_MAX    16     /* damaged files that are done without */
+#define FILES_MAX  2000   /* of a map; with more it is made anew, where that makes them fewer */
+#define AGAIN_MS   300000 /* until a damaged file is read again: the answer may have been */
 #define THREADS    8
 
 struct wr_head {
@@ -33,6 +34,7 @@ struct wr_head {
     bool doubt;                        /* the last listing ended before the map */
     bool other;                        /* a file was seen that goes on from another database */
     struct wr_ltx_files aside;         /* damaged; sorted */
+    int64_t again_ms;                  /* when they are forgotten */
 };
 
 enum wr_status wr_head_new(struct wr_storage *s, struct wr_pagecache *cache, uint32_t lock_offset,
@@ -177,9 +179,12 @@ static void set_map(struct wr_head *h, struct wr_pagemap *m)
     h->newest = wr_max(h->newest, wr_pagemap_about(m)->txid);
 }
 
-static enum wr_status set_aside(struct wr_head *h, const struct wr_ltx_file *file, struct wr_err *e)
+static enum wr_status set_aside(
+    struct wr_head *h, const struct wr_call *c, const struct wr_ltx_file *file, struct wr_err *e)
 {
     enum wr_status st;
+
+    h->again_ms = wr_mono_ms(c->clock) + AGAIN_MS;
 
     if (h->aside.n >= BAD_MAX)
         return wr_fail(e, WR_CORRUPT, "more than %d damaged files in the replica", BAD_MAX);
@@ -235,7 +240,7 @@ static enum wr_status make_anew(
         }
         if (st == WR_OK)
             set_map(h, m);
-        if (st != WR_CORRUPT || bad >= way.n || set_aside(h, &way.p[bad], e) != WR_OK) {
+        if (st != WR_CORRUPT || bad >= way.n || set_aside(h, c, &way.p[bad], e) != WR_OK) {
             wr_ltx_files_release(&way);
             return st;
         }
@@ -266,7 +271,7 @@ static enum wr_status go_on(
         h->other = true;
         return WR_UNSUPPORTED;
     }
-    if (st == WR_CORRUPT && bad < chain->n && set_aside(h, &chain->p[bad], e) == WR_OK)
+    if (st == WR_CORRUPT && bad < chain->n && set_aside(h, c, &chain->p[bad], e) == WR_OK)
         return WR_UNSUPPORTED;
     return st;
 }
@@ -312,40 +317,63 @@ static enum wr_status compare(
     return WR_OK;
 }
 
+/* What leads on from the map may be damaged, and nothing else there: that is not the end. */
+static enum wr_status is_end(const struct wr_head *h, struct wr_err *e)
+{
+    if (h->aside.n == 0 || h->newest <= position(h))
+        return WR_OK;
+    return wr_fail(e, WR_CORRUPT,
+        "%zu damaged files in the replica, and no others that lead on to transaction %016llx",
+        h->aside.n, (unsigned long long)h->newest);
+}
+
+/* On from the map by what was listed, if that can be; *ret_anew: it cannot. */
+static enum wr_status advance(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *all,
+    bool *ret_anew, struct wr_err *e)
+{
+    struct wr_ltx_files chain = {0};
+    enum wr_status st = compare(h, all, ret_anew, e);
+
+    if (st == WR_OK && !*ret_anew)
+        st = wr_onward_chain(all, position(h), &chain, e);
+    if (st == WR_OK && chain.n > 0)
+        st = go_on(h, c, &chain, e);
+    else if (st == WR_OK && newest_of(all) > position(h))
+        *ret_anew = true;
+    if (st == WR_UNSUPPORTED) {
+        *ret_anew = true;
+        st = WR_OK;
+    }
+    wr_ltx_files_release(&chain);
+    return st;
+}
+
 /* With a listing of all files: on from the map, or anew. */
 static enum wr_status step_wide(struct wr_head *h, struct wr_call *c, struct wr_err *e)
 {
-    struct wr_ltx_files all = {0}, chain = {0};
-    enum wr_status st = list(h, c, true, &all, e);
-    bool anew;
+    struct wr_ltx_files all = {0};
+    bool anew = true;
+    enum wr_status st;
 
+    if (wr_mono_ms(c->clock) >= h->again_ms)
+        h->aside.n = 0;
+    st = list(h, c, true, &all, e);
     if (st == WR_OK && h->other)
         begin_epoch(h);
-    anew = !h->map;
-
     if (st == WR_OK && h->map)
-        st = compare(h, &all, &anew, e);
-    if (st == WR_OK && !anew)
-        st = wr_onward_chain(&all, position(h), &chain, e);
-    if (st == WR_OK && chain.n > 0)
-        st = go_on(h, c, &chain, e);
-    else if (st == WR_OK && newest_of(&all) > position(h))
-        anew = true;
-    if (h->other)
+        st = advance(h, c, &all, &anew, e);
+    if (st == WR_OK && h->other)
         begin_epoch(h);
-    if (st == WR_UNSUPPORTED) {
-        drop_aside(h, &all);
-        anew = true;
-        st = WR_OK;
-    }
+    drop_aside(h, &all);
     if (st == WR_OK && anew && all.n == 0)
         st = wr_fail(e, WR_NOTFOUND, "the replica is empty");
     if (st == WR_OK && anew)
         st = make_anew(h, c, &all, e);
+    if (st == WR_OK)
+        st = is_end(h, e);
     if (st != WR_OK)
         h->wide_ms = 0;
     wr_ltx_files_release(&all);
-    wr_ltx_files_release(&chain);
     return st;
 }
 
@@ -378,7 +406,7 @@ static enum wr_status step_near(
 enum wr_status wr_head_step(struct wr_head *h, struct wr_call *c, bool *ret_new, struct wr_err *e)
 {
     const struct wr_pagemap *was = h->map;
-    bool wide = !h->map || wr_mono_ms(c->clock) >= h->wide_ms;
+    bool wide = !h->map || h->aside.n > 0 || wr_mono_ms(c->clock) >= h->wide_ms;
     enum wr_status st = wide ? WR_OK : step_near(h, c, &wide, e);
 
     if (st == WR_OK && wide)

@@ -28,8 +28,7 @@ struct sea {
         struct wr_pagemap *map;
         struct wr_pages_reader reader;
     } reader[READERS];
-    uint64_t begun; /* of the files of each level below 9, the end of the newest */
-    uint64_t end[10];
+    uint64_t end[10]; /* of the files of each level below 9, the end of the newest */
     uint64_t snapshot, older_snapshot;
     uint64_t l0_from; /* first transaction that is in a file of level 0 */
 };
@@ -225,4 +224,199 @@ static void test_readers_see_each_transaction_whole_whatever_happens_to_the_file
     }
 }
 
-T_MAIN(T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files))
+static void check_all(struct sea *x)
+{
+    struct wr_pagemap *m = wr_head_map(x->head);
+
+    T(m != NULL);
+    for (uint32_t pgno = 1; pgno <= wr_pagemap_about(m)->commit; pgno++) {
+        wr_pagemap_drop(x->reader[0].map);
+        x->reader[0].map = wr_pagemap_hold(m);
+        check_page(x, 0, pgno);
+    }
+}
+
+/* Snapshot of 1, then transactions up to `n`. */
+static void begin_with(struct sea *x, unsigned caps, size_t n)
+{
+    sea_init(x, t_seed(), caps);
+    wr_storage_set_retry(x->w.storage, 1, 1);
+    story_commit(&x->s, 30, 0);
+    story_put(&x->s, &x->w, 9, 1, 1);
+    x->snapshot = 1;
+    for (size_t i = 2; i <= n; i++) {
+        story_commit(&x->s, 30 + (uint32_t)i, 5);
+        story_put(&x->s, &x->w, 0, i, i);
+    }
+}
+
+static enum wr_status look(struct sea *x, int64_t ns, struct wr_err *e)
+{
+    bool is_new;
+
+    wr_clock_manual_advance(&x->clock, ns);
+    wr_arena_reset(x->call.scratch);
+    return wr_head_step(x->head, &x->call, &is_new, e);
+}
+
+static uint64_t at(const struct sea *x)
+{
+    return wr_pagemap_about(wr_head_map(x->head))->txid;
+}
+
+/* Each request of a step fails in turn: what was found stays, and the next step finds the rest. */
+static void test_a_failure_leaves_what_was_found(void **state)
+{
+    static const enum wr_status kinds[] = {WR_IO, WR_AUTH, WR_TIMEOUT};
+    static const int64_t waits[] = {POLL_NS, 16 * (int64_t)POLL_NS, 200 * (int64_t)POLL_NS};
+
+    (void)state;
+    for (size_t k = 0; k < wr_countof(kinds) * wr_countof(waits); k++) {
+        for (uint64_t nth = 1;; nth++) {
+            struct sea x;
+            struct wr_err e = {0};
+            enum wr_status st;
+            uint64_t was;
+
+            begin_with(&x, 0, 3);
+            T_OK(look(&x, POLL_NS, &e));
+            was = at(&x);
+            T(was == 3);
+            for (size_t i = 4; i <= 6; i++) {
+                story_commit(&x.s, 20, 5);
+                story_put(&x.s, &x.w, 0, i, i);
+            }
+            world_fail(&x.w, nth, 1, kinds[k % wr_countof(kinds)]);
+            st = look(&x, waits[k / wr_countof(kinds)], &e);
+            if (st == WR_OK) {
+                T(x.w.requests < nth && at(&x) == 6);
+                check_all(&x);
+                sea_release(&x);
+                break;
+            }
+            T(st == kinds[k % wr_countof(kinds)] && at(&x) == was);
+            world_fail(&x.w, 0, 0, WR_OK);
+            check_all(&x);
+            T_OK(look(&x, POLL_NS, &e));
+            T(at(&x) == 6);
+            check_all(&x);
+            sea_release(&x);
+        }
+    }
+}
+
+static void damage(struct sea *x, unsigned level, uint64_t min, uint64_t max)
+{
+    struct wr_call *c = t_call();
+    struct wr_buf b;
+
+    wr_buf_init(&b, (size_t)1 << 28);
+    story_file(&x->s, min, max, &b);
+    b.p[0] ^= 1;
+    world_store(&x->w, wr_layout_ltx_key(c->scratch, x->w.storage, level, min, max),
+        wr_buf_bytes(&b), 1000);
+    wr_buf_release(&b);
+}
+
+static void test_a_damaged_file_is_done_without_where_another_leads_on(void **state)
+{
+    struct sea x;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin_with(&x, 0, 6);
+    story_put(&x.s, &x.w, 1, 2, 4);
+    damage(&x, 1, 2, 4);
+    T_OK(look(&x, POLL_NS, &e));
+    T(at(&x) == 6);
+    check_all(&x);
+    /* While it is followed: a damaged file, and one that holds the same. */
+    story_commit(&x.s, 40, 5);
+    damage(&x, 0, 7, 7);
+    T_IS(WR_CORRUPT, look(&x, POLL_NS, &e));
+    T(at(&x) == 6);
+    check_all(&x);
+    story_put(&x.s, &x.w, 1, 5, 7);
+    T_OK(look(&x, POLL_NS, &e));
+    T(at(&x) == 7);
+    check_all(&x);
+    sea_release(&x);
+}
+
+/* Files behind a gap are not passed off as the newest state, nor do they end what is read. */
+static void test_a_gap_is_told(void **state)
+{
+    struct sea x;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin_with(&x, 0, 4);
+    T_OK(look(&x, POLL_NS, &e));
+    for (size_t i = 5; i <= 7; i++) {
+        story_commit(&x.s, 20, 5);
+        if (i > 5)
+            story_put(&x.s, &x.w, 0, i, i);
+    }
+    T_OK(look(&x, POLL_NS, &e)); /* by name: nothing new */
+    T(at(&x) == 4);
+    T(look(&x, 16 * (int64_t)POLL_NS, &e) != WR_OK);
+    T(at(&x) == 4);
+    check_all(&x);
+    story_put(&x.s, &x.w, 2, 5, 6);
+    T_OK(look(&x, POLL_NS, &e));
+    T(at(&x) == 7);
+    check_all(&x);
+    sea_release(&x);
+}
+
+/* What it costs to see that nothing has happened. */
+static void test_an_idle_replica_costs_a_request_a_look(void **state)
+{
+    struct sea x;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin_with(&x, WR_STORAGE_HEX_LEVELS, 4);
+    T_OK(look(&x, POLL_NS, &e));
+    x.w.requests = 0;
+    for (int i = 0; i < 600; i++)
+        T_OK(look(&x, POLL_NS, &e));
+    /* 600 looks in ten minutes: one request each, but that lists of level 0 take the place of some,
+     * and that all ten levels are listed five times. */
+    T(x.w.requests >= 600 && x.w.requests <= 600 + 5 * 10);
+    sea_release(&x);
+}
+
+static enum wr_status open_and_go_on(void *arg)
+{
+    struct sea *x = arg;
+    struct wr_head *h = NULL;
+    bool is_new;
+    enum wr_status st = wr_head_new(x->w.storage, x->cache, LOCK, &h, NULL);
+
+    if (st == WR_OK)
+        st = wr_head_step(h, &x->call, &is_new, NULL);
+    if (st == WR_OK) {
+        wr_head_doubt(h);
+        st = wr_head_step(h, &x->call, &is_new, NULL);
+    }
+    wr_head_free(h);
+    wr_pagecache_clear(x->cache);
+    return st == WR_OK && wr_mem_fault_fired() ? WR_NOMEM : st; /* threads, or pages, do without */
+}
+
+static void test_nomem(void **state)
+{
+    struct sea x;
+
+    (void)state;
+    begin_with(&x, 0, 3);
+    x.call.scratch = t_call()->scratch;
+    t_sweep_nomem(open_and_go_on, &x);
+    sea_release(&x);
+}
+
+T_MAIN(T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files),
+    T_TEST(test_a_failure_leaves_what_was_found),
+    T_TEST(test_a_damaged_file_is_done_without_where_another_leads_on), T_TEST(test_a_gap_is_told),
+    T_TEST(test_an_idle_replica_costs_a_request_a_look), T_TEST(test_nomem))
