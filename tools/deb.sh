@@ -1,9 +1,9 @@
 #!/bin/sh
 # Make Debian packages of this tree: tools/deb.sh [DIRECTORY]
 #
-# They come to DIRECTORY, by default build-deb below the tree: weir, libweir0, libweir-dev and the
-# symbols for debuggers. Built from a copy, so the tree stays as it is. Installs with apt what is
-# missing, and says so.
+# They come to DIRECTORY, by default build-deb below the tree: weir, libweir0, libweir-dev,
+# libsqlite3-mod-weir and the symbols for debuggers. Built from a copy, so the tree stays as it is.
+# Installs with apt what is missing, and says so.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd -P)

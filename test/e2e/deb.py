@@ -38,6 +38,7 @@ usr/share/doc/weir/examples/fly/fly.toml
 usr/share/doc/weir/examples/fly/start.sh
 usr/share/doc/weir/examples/kubernetes/app.yml
 usr/share/doc/weir/examples/weir.yml
+usr/share/doc/weir/vfs.md.gz
 usr/share/fish/vendor_completions.d/weir.fish
 usr/share/man/man1/weir.1.gz
 usr/share/zsh/site-functions/_weir
@@ -47,6 +48,11 @@ usr/lib/ARCH/libweir.so.0
 usr/lib/ARCH/libweir.so.0.1.0
 usr/share/doc/libweir0/changelog.gz
 usr/share/doc/libweir0/copyright
+""",
+    "libsqlite3-mod-weir": """
+usr/lib/ARCH/weir/weir.so
+usr/share/doc/libsqlite3-mod-weir/changelog.gz
+usr/share/doc/libsqlite3-mod-weir/copyright
 """,
     "libweir-dev": """
 usr/include/weir.h

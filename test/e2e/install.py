@@ -29,6 +29,7 @@ lib/*libweir.so
 lib/*libweir.so.0
 lib/*libweir.so.0.1.0
 lib/*pkgconfig/weir.pc
+lib/*weir/weir.so
 lib/systemd/system/weir.service
 lib/sysusers.d/weir.conf
 share/bash-completion/completions/weir
@@ -43,6 +44,7 @@ share/doc/weir/examples/fly/fly.toml
 share/doc/weir/examples/fly/start.sh
 share/doc/weir/examples/kubernetes/app.yml
 share/doc/weir/examples/weir.yml
+share/doc/weir/vfs.md
 share/fish/vendor_completions.d/weir.fish
 share/man/man1/weir.1
 share/zsh/site-functions/_weir
