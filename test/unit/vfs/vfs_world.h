@@ -173,9 +173,8 @@ static inline int vw_try(struct vw *w, const char *more, sqlite3 **ret)
 {
     char name[1000];
 
-    (void)snprintf(name, sizeof(name),
-        "file:replica.db?vfs=weir&replica_url=file://%s%s%s", w->dir, more,
-        strstr(more, "poll_interval") ? "" : "&poll_interval=10ms");
+    (void)snprintf(name, sizeof(name), "file:replica.db?vfs=weir&replica_url=file://%s%s%s", w->dir,
+        more, strstr(more, "poll_interval") ? "" : "&poll_interval=10ms");
     return sqlite3_open_v2(name, ret, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, NULL);
 }
 
