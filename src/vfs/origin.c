@@ -35,6 +35,7 @@ struct process {
     struct wr_list origins; /* guarded by mutex */
     struct wr_list readers; /* guarded by mutex */
     struct wr_pagecache *cache;
+    struct process *before; /* that of the parent, left as it is */
 };
 static struct process *_Atomic ours;
 
@@ -46,7 +47,6 @@ struct wr_origin {
     struct wr_storage *storage;
     struct wr_pages *pages;
     const struct wr_log *log;
-    int64_t fetch_ms;
     struct wr_cancel cancel;
     struct wr_thread thread;
     struct wr_mutex mutex; /* guards what follows */
@@ -56,7 +56,8 @@ struct wr_origin {
     struct wr_pagemap *map;                      /* held */
     uint64_t newest, steps;                      /* looks that came to an end */
     int64_t poll_ms, seen_ms, ended_ms, used_ms; /* monotonic: of the last good look, ... */
-    unsigned failures;                           /* in a row */
+    int64_t asked_ms;  /* since when readers wait for the next one to end; 0: none does */
+    unsigned failures; /* in a row */
     struct wr_err why;
 };
 
@@ -94,7 +95,7 @@ static void free_process(struct process *p)
     wr_free(p);
 }
 
-/* That of a parent is left as it is: its locks may be held by threads that are not here. */
+/* The locks of a parent's may be held by threads that are not here. */
 static enum wr_status find_process(struct process **ret, struct wr_err *e)
 {
     struct process *was = atomic_load(&ours), *fresh = NULL;
@@ -107,6 +108,7 @@ static enum wr_status find_process(struct process **ret, struct wr_err *e)
     st = new_process(&fresh, e);
     if (st != WR_OK)
         return st;
+    fresh->before = was;
     if (!atomic_compare_exchange_strong(&ours, &was, fresh)) {
         free_process(fresh);
         fresh = was;
@@ -125,9 +127,10 @@ struct wr_str wr_origin_name(const struct wr_origin *o)
     return wr_storage_name(o->storage);
 }
 
-void wr_origin_reader_begin(struct wr_origin *o, struct wr_origin_reader *r, const char *name)
+void wr_origin_reader_begin(
+    struct wr_origin *o, struct wr_origin_reader *r, const char *name, int64_t fetch_ms)
 {
-    *r = (struct wr_origin_reader){.name = name};
+    *r = (struct wr_origin_reader){.name = name, .fetch_ms = fetch_ms ? fetch_ms : FETCH_MS};
     wr_arena_init(&r->scratch, WR_ARENA_MAX);
     wr_mutex_lock(&o->process->mutex);
     wr_list_push(&o->process->readers, &r->link);
@@ -212,6 +215,7 @@ static enum wr_status step(struct wr_origin *o, int64_t deadline_ms, struct wr_e
     o->newest = look.newest;
     o->seen_ms = look.seen_ms;
     o->ended_ms = now_ms();
+    o->asked_ms = 0;
     o->steps++;
     o->failures = st == WR_OK ? 0 : o->failures + 1;
     o->why = why;
@@ -257,6 +261,56 @@ static void poll_thread(void *arg)
     wr_mutex_unlock(&o->mutex);
 }
 
+static void stop_thread(struct wr_origin *o)
+{
+    bool running;
+
+    wr_cancel_now(&o->cancel);
+    wr_mutex_lock(&o->mutex);
+    o->ending = true;
+    running = o->running;
+    o->running = false;
+    wr_cond_broadcast(&o->cond);
+    wr_mutex_unlock(&o->mutex);
+    if (running)
+        wr_thread_join(&o->thread);
+}
+
+static struct wr_origin *find_running(struct process *p)
+{
+    struct wr_origin *found = NULL;
+
+    wr_mutex_lock(&p->mutex);
+    for (struct wr_link *l = wr_list_first(&p->origins); l && !found;
+         l = wr_list_next(&p->origins, l)) {
+        struct wr_origin *o = wr_container_of(l, struct wr_origin, link);
+
+        wr_mutex_lock(&o->mutex);
+        if (o->running)
+            found = o;
+        wr_mutex_unlock(&o->mutex);
+    }
+    wr_mutex_unlock(&p->mutex);
+    return found;
+}
+
+/* At exit. No thread may be within a library whose own exit handlers run next: those that were
+ * registered before ours, which is registered when requests have been made. */
+static void stop_all(void)
+{
+    struct process *p = atomic_load(&ours);
+
+    if (!p || p->pid != getpid())
+        return;
+    for (struct wr_origin *o = find_running(p); o; o = find_running(p))
+        stop_thread(o);
+}
+
+static void at_exit(void)
+{
+    (void)atexit(stop_all);
+}
+
 /* Whether waiting may help: there may yet be a replica, or a way to it. */
 static bool may_pass(enum wr_status st)
 {
@@ -266,6 +320,7 @@ static bool may_pass(enum wr_status st)
 /* Wait for a first state, and look for it if nobody else does. */
 static enum wr_status find_first(struct wr_origin *o, int64_t deadline_ms, struct wr_err *e)
 {
+    static pthread_once_t exits = PTHREAD_ONCE_INIT;
     enum wr_status st = WR_OK;
 
     wr_mutex_lock(&o->mutex);
@@ -289,6 +344,7 @@ static enum wr_status find_first(struct wr_origin *o, int64_t deadline_ms, struc
         st = WR_OK;
     o->used_ms = now_ms();
     if (st == WR_OK && !o->running) {
+        (void)pthread_once(&exits, at_exit);
         st = wr_thread_start(&o->thread, "weir-vfs", STACK, poll_thread, o, e);
         o->running = st == WR_OK;
     }
@@ -324,7 +380,6 @@ static enum wr_status new_origin(struct process *p, const char *url,
     o->refs = 1;
     o->process = p;
     o->log = opts->log;
-    o->fetch_ms = opts->fetch_ms ? opts->fetch_ms : FETCH_MS;
     o->poll_ms = opts->poll_ms ? opts->poll_ms : POLL_MS;
     wr_cancel_init(&o->cancel);
     wr_mutex_init(&o->mutex);
@@ -404,13 +459,7 @@ void wr_origin_close(struct wr_origin *o)
     wr_mutex_unlock(&o->process->mutex);
     if (!last)
         return;
-    wr_cancel_now(&o->cancel);
-    wr_mutex_lock(&o->mutex);
-    o->ending = true;
-    wr_cond_broadcast(&o->cond);
-    wr_mutex_unlock(&o->mutex);
-    if (o->running)
-        wr_thread_join(&o->thread);
+    stop_thread(o);
     free_origin(o);
 }
 
@@ -425,7 +474,7 @@ static bool is_old(const struct wr_origin *o)
 struct wr_pagemap *wr_origin_newest(struct wr_origin *o)
 {
     struct wr_pagemap *m;
-    int64_t until = now_ms() + PATIENCE_MS;
+    int64_t until;
     uint64_t steps;
 
     wr_mutex_lock(&o->mutex);
@@ -435,6 +484,9 @@ struct wr_pagemap *wr_origin_newest(struct wr_origin *o)
         wr_cond_broadcast(&o->cond);
     }
     o->used_ms = now_ms();
+    if (is_old(o) && !o->asked_ms)
+        o->asked_ms = o->used_ms;
+    until = o->asked_ms + PATIENCE_MS; /* all together, not each, while a store does not answer */
     while (is_old(o) && o->steps == steps && now_ms() < until)
         wait_until(o, until);
     m = wr_pagemap_hold(o->map);
@@ -522,7 +574,7 @@ static enum wr_status find_others(
 enum wr_status wr_origin_read(struct wr_origin *o, struct wr_origin_reader *r, uint32_t pgno,
     size_t off, void *buf, size_t n, struct wr_err *e)
 {
-    struct wr_call c = call_for(o, &r->scratch, o->fetch_ms);
+    struct wr_call c = call_for(o, &r->scratch, r->fetch_ms);
     enum wr_status st = wr_pages_read(o->pages, &c, r->map, &r->pages, pgno, off, buf, n, e);
 
     if (st == WR_BUSY) {

@@ -2,8 +2,8 @@
  * origin.h - a replica that this process reads: one for each URL, whoever reads it and how often.
  *
  * One thread looks for new transactions, while somebody reads; it begins with the first reader and
- * has ended when the last close returns. Readers take what it found last, and wait for it only if
- * nobody has looked for long, as after a pause.
+ * has ended when the last close returns, or exit() begins. Readers take what it found last, and
+ * wait for it only if nobody has looked for long, as after a pause.
  *
  * What a process had before fork() is not for its child, which has none of the threads: there
  * wr_origin_mine is false, and only close may be called, which does nothing. A child opens its own.
@@ -26,7 +26,6 @@ struct wr_pagemap;
 
 struct wr_origin_opts {
     int64_t poll_ms;      /* between looks for new transactions; 0: 1000. Of several, the least */
-    int64_t fetch_ms;     /* that reading a page may take; 0: 10,000 */
     int64_t open_ms;      /* until the replica must be there; 0: 30,000 */
     uint64_t cache_bytes; /* of pages, of all replicas; 0: 32 MiB. Of those that
                              were asked for since none was read, the most */
@@ -54,9 +53,11 @@ struct wr_origin_reader {
     const char *name; /* of its database, the caller's */
     struct wr_pages_reader pages;
     struct wr_arena scratch;
+    int64_t fetch_ms;       /* that reading a page may take */
     struct wr_pagemap *map; /* held: what is read; NULL: nothing */
 };
-void wr_origin_reader_begin(struct wr_origin *o, struct wr_origin_reader *r, const char *name);
+void wr_origin_reader_begin(struct wr_origin *o, struct wr_origin_reader *r, const char *name,
+    int64_t fetch_ms);                                                      /* 0: 10,000 */
 void wr_origin_reader_end(struct wr_origin *o, struct wr_origin_reader *r); /* drops r->map */
 
 /* Whether `path` is the name of a database that is being read here and a suffix, as that of its

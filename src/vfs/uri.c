@@ -49,7 +49,7 @@ static enum wr_status read_one(
     else if (strcmp(key, "poll_interval") == 0)
         return read_ms(key, value, POLL_MIN_MS, &u->origin.poll_ms, e);
     else if (strcmp(key, "fetch_timeout") == 0)
-        return read_ms(key, value, 1, &u->origin.fetch_ms, e);
+        return read_ms(key, value, 1, &u->fetch_ms, e);
     else if (strcmp(key, "open_timeout") == 0)
         return read_ms(key, value, 1, &u->origin.open_ms, e);
     else if (strcmp(key, "cache_size") == 0)

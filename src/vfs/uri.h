@@ -14,9 +14,10 @@
 struct wr_uri {
     const char *replica_url; /* of SQLite's or the environment's memory; NULL: it is no replica */
     struct wr_origin_opts origin;
-    uint64_t txid;   /* the state to open; 0: the newest */
-    int64_t time_ms; /* or the one just before this Unix time; 0: the newest */
-    bool fixed;      /* no locks will be taken (immutable, nolock): one state for good */
+    int64_t fetch_ms; /* as wr_origin_reader_begin */
+    uint64_t txid;    /* the state to open; 0: the newest */
+    int64_t time_ms;  /* or the one just before this Unix time; 0: the newest */
+    bool fixed;       /* no locks will be taken (immutable, nolock): one state for good */
 };
 
 /* `name` is what SQLite gave xOpen. A name without a replica of its own stands for that of the
