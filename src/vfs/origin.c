@@ -143,6 +143,7 @@ void wr_origin_reader_end(struct wr_origin *o, struct wr_origin_reader *r)
     wr_list_remove(&r->link);
     wr_mutex_unlock(&o->process->mutex);
     wr_pagemap_drop(r->map);
+    wr_pages_reader_release(&r->pages);
     wr_arena_release(&r->scratch);
 }
 

@@ -122,6 +122,16 @@ bool wr_pagecache_get(
     return p != NULL;
 }
 
+bool wr_pagecache_has(struct wr_pagecache *c, uint32_t file, uint32_t pgno)
+{
+    bool yes;
+
+    wr_mutex_lock(&c->mutex);
+    yes = *find(c, file, pgno) != NULL;
+    wr_mutex_unlock(&c->mutex);
+    return yes;
+}
+
 /* Turn the hand until `room` bytes are free; the last page that went, if it has the size wanted, is
  * handed back to be used again. */
 static struct page *make_room(struct wr_pagecache *c, uint64_t room, uint32_t page_size)

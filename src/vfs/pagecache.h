@@ -27,6 +27,8 @@ void wr_pagecache_clear(struct wr_pagecache *c);                /* no pages, and
 bool wr_pagecache_get(
     struct wr_pagecache *c, uint32_t file, uint32_t pgno, size_t off, void *buf, size_t n);
 
+bool wr_pagecache_has(struct wr_pagecache *c, uint32_t file, uint32_t pgno);
+
 /* Keep a copy of the page. Without memory, or in a cache that is too small for any, it is not kept,
  * which is no failure. */
 void wr_pagecache_put(

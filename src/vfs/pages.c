@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/sync.h"
+#include "engine/crew.h"
 #include "engine/inputs.h"
 #include "ltx/frame.h"
 #include "storage/storage.h"
@@ -14,16 +15,25 @@
 
 #include <stdatomic.h>
 
-#define WINDOW_MAX 256                /* pages with one request */
+#define WINDOW_MAX WR_TREE_WINDOW     /* pages that are fetched at once */
+#define AHEAD_MAX  ((size_t)4 << 20)  /* bytes of them */
 #define RANGE_MAX  ((size_t)1 << 20)  /* bytes with one request, unless one page has more */
 #define GAP_MAX    ((size_t)16 << 10) /* bytes of no use that cost less than another request */
 #define SKIP_MAX   8                  /* pages that a reader leaves out and is still on its way */
+#define REQUESTS   16                 /* at a time */
 #define WAIT_NS    50000000           /* between looks whether to give up waiting for another */
 
-/* A request on its way. */
+/* A page that is fetched. */
+struct want {
+    uint32_t pgno;
+    struct wr_spot s;
+};
+
+/* What one reader fetches: some pages, in the order of files and of bytes in them. */
 struct flight {
     struct wr_link link;
-    uint32_t file, from, to; /* pages, both included */
+    struct want want[WINDOW_MAX];
+    size_t n;
 };
 
 struct wr_pages {
@@ -32,7 +42,7 @@ struct wr_pages {
     struct wr_mutex mutex;
     struct wr_cond landed;
     struct wr_list flights; /* guarded by mutex */
-    _Atomic uint64_t fetches, bytes, decoded;
+    _Atomic uint64_t flights_made, fetches, bytes, decoded;
 };
 
 enum wr_status wr_pages_new(
@@ -61,108 +71,195 @@ void wr_pages_free(struct wr_pages *p)
     wr_free(p);
 }
 
-/* ---- how much to fetch ---- */
-
-/* The window for a miss at `pgno`: twice the last one where the reader went on from it. */
-static uint32_t steer(struct wr_pages_reader *r, uint32_t pgno, size_t *ret_head)
+void wr_pages_reader_release(struct wr_pages_reader *r)
 {
-    size_t oldest = 0;
+    wr_tree_release(&r->tree);
+}
+
+/* ---- what to fetch ---- */
+
+static void add(struct flight *f, const struct wr_pagemap *m, uint32_t pgno)
+{
+    struct want *w = &f->want[f->n];
+
+    if (f->n < WINDOW_MAX && wr_pagemap_find(m, pgno, &w->s)) {
+        w->pgno = pgno;
+        f->n++;
+    }
+}
+
+/* The page, and as many of those that follow it by their numbers as the reader's way suggests:
+ * twice as many as last time where it went on from there. */
+static void add_run(
+    struct flight *f, const struct wr_pagemap *m, struct wr_pages_reader *r, uint32_t pgno)
+{
+    size_t at = 0;
+    uint32_t window = 1;
 
     r->clock++;
     for (size_t i = 0; i < WR_PAGES_HEADS; i++) {
         if (r->head[i].next && pgno >= r->head[i].next && pgno - r->head[i].next <= SKIP_MAX) {
-            *ret_head = i;
-            return wr_min(r->head[i].window * 2, (uint32_t)WINDOW_MAX);
+            at = i;
+            window = wr_min(r->head[i].window * 2, (uint32_t)WINDOW_MAX);
+            break;
         }
-        if (r->head[i].used < r->head[oldest].used)
-            oldest = i;
+        if (r->head[i].used < r->head[at].used)
+            at = i;
     }
-    *ret_head = oldest;
-    return 1;
+    for (uint32_t i = 0; i < window && pgno + i >= pgno; i++)
+        add(f, m, pgno + i);
+    r->head[at].next = pgno + window;
+    r->head[at].window = window;
+    r->head[at].used = r->clock;
 }
 
-/* What is fetched with one request: frames of one file, with gaps between them. */
-struct range {
-    uint32_t file_id;
-    struct wr_ltx_file file;
-    uint64_t off;
-    size_t n;
-    uint32_t from, to; /* pages, both included */
-};
-
-static struct range range_of(
-    const struct wr_pagemap *m, uint32_t pgno, const struct wr_spot *first, uint32_t window)
+static int by_place(const void *a, const void *b)
 {
-    struct range x = {.file_id = first->in->id,
-        .file = first->in->file,
-        .off = first->off,
-        .n = first->length,
-        .from = pgno,
-        .to = pgno};
+    const struct want *x = a, *y = b;
 
-    for (uint32_t i = 1; i < window; i++) {
-        uint64_t end = x.off + x.n;
-        struct wr_spot s;
+    if (x->s.in->id != y->s.in->id)
+        return x->s.in->id < y->s.in->id ? -1 : 1;
+    return x->s.off < y->s.off ? -1 : x->s.off > y->s.off;
+}
 
-        if (pgno + i < pgno || !wr_pagemap_find(m, pgno + i, &s) || s.in != first->in)
-            continue;
-        if (s.off < end || s.off - end > GAP_MAX || s.off + s.length - x.off > RANGE_MAX)
+/* `pgno` first of all, then what is foreseen and not here yet, within bounds; in order at last. */
+static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagemap *m,
+    struct wr_pages_reader *r, uint32_t pgno)
+{
+    size_t n = 0, kept = 1, bytes;
+    const uint32_t *next = wr_tree_want(&r->tree, pgno, &n);
+
+    if (!next)
+        add_run(f, m, r, pgno);
+    for (size_t i = 0; next && i < n; i++)
+        add(f, m, next[i]);
+    bytes = f->want[0].s.length;
+    for (size_t i = 1; i < f->n; i++) {
+        const struct want *w = &f->want[i];
+
+        if (bytes + w->s.length > AHEAD_MAX)
             break;
-        x.n = (size_t)(s.off + s.length - x.off);
-        x.to = pgno + i;
+        if (wr_pagecache_has(p->cache, w->s.in->id, w->pgno))
+            continue;
+        bytes += w->s.length;
+        f->want[kept++] = *w;
     }
-    return x;
+    f->n = kept;
+    qsort(f->want, f->n, sizeof(f->want[0]), by_place);
 }
 
 /* ---- fetching ---- */
 
-/* Take what was read apart. The page that is wanted goes to `page` as well, whatever the cache does
- * with it; any other that is damaged is not kept, and will be an error when it is wanted. */
-static enum wr_status unpack(struct wr_pages *p, const struct wr_pagemap *m, const struct range *x,
-    const uint8_t *bytes, uint32_t pgno, uint8_t *page, uint8_t *spare, struct wr_err *e)
+/* One request: want[from..to) of a flight, all of one file. */
+struct range {
+    size_t from, to;
+    uint64_t off;
+    size_t n; /* bytes */
+};
+
+struct landing {
+    struct wr_pages *p;
+    const struct wr_pagemap *m;
+    const struct flight *f;
+    struct range range[WINDOW_MAX];
+    size_t n;
+    uint32_t pgno; /* the page that is wanted now: */
+    uint8_t *page;
+    enum wr_status st; /* written by the worker that fetches it, with why */
+    struct wr_err why;
+};
+
+static void divide(struct landing *x)
 {
-    uint32_t page_size = wr_pagemap_about(m)->page_size;
-    enum wr_status st = WR_INTERNAL;
+    const struct want *w = x->f->want;
 
-    for (uint32_t i = x->from; i <= x->to; i++) {
-        uint8_t *to = i == pgno ? page : spare;
-        struct wr_spot s;
-        struct wr_bytes frame;
-        enum wr_status is;
+    for (size_t i = 0; i < x->f->n; i++) {
+        struct range *r = x->n ? &x->range[x->n - 1] : NULL;
+        uint64_t end = w[i].s.off + w[i].s.length;
 
-        if (!wr_pagemap_find(m, i, &s) || s.in->id != x->file_id || s.off < x->off ||
-            s.off + s.length > x->off + x->n)
-            continue;
-        frame = (struct wr_bytes){bytes + (s.off - x->off), s.length};
-        is = wr_ltx_frame_decode(frame, page_size, i, to, i == pgno ? e : NULL);
+        if (r && w[i].s.in == w[r->from].s.in && w[i].s.off - (r->off + r->n) <= GAP_MAX &&
+            end - r->off <= RANGE_MAX) {
+            r->n = (size_t)(end - r->off);
+            r->to = i + 1;
+        } else {
+            x->range[x->n++] =
+                (struct range){.from = i, .to = i + 1, .off = w[i].s.off, .n = w[i].s.length};
+        }
+    }
+}
+
+/* Take what was read apart. The page that is wanted goes to x->page as well, whatever the cache
+ * does with it; any other that is damaged is not kept, and will be an error when it is wanted. */
+static enum wr_status unpack(struct landing *x, const struct range *r, const uint8_t *bytes,
+    uint8_t *spare, struct wr_err *e)
+{
+    uint32_t page_size = wr_pagemap_about(x->m)->page_size;
+    enum wr_status st = WR_OK;
+
+    for (size_t i = r->from; i < r->to; i++) {
+        const struct want *w = &x->f->want[i];
+        const struct wr_bytes frame = {bytes + (w->s.off - r->off), w->s.length};
+        bool wanted = w->pgno == x->pgno;
+        uint8_t *to = wanted ? x->page : spare;
+        enum wr_status is = wr_ltx_frame_decode(frame, page_size, w->pgno, to, wanted ? e : NULL);
+
         if (is == WR_OK)
-            wr_pagecache_put(p->cache, x->file_id, i, to, page_size);
-        if (i == pgno)
+            wr_pagecache_put(x->p->cache, w->s.in->id, w->pgno, to, page_size);
+        if (wanted)
             st = is;
-        atomic_fetch_add(&p->decoded, 1);
+        atomic_fetch_add(&x->p->decoded, 1);
     }
     return st;
 }
 
-static enum wr_status fetch(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,
-    const struct range *x, uint32_t pgno, uint8_t *page, struct wr_err *e)
+static enum wr_status fetch(
+    struct landing *x, const struct range *r, struct wr_call *c, struct wr_err *e)
 {
-    uint32_t page_size = wr_pagemap_about(m)->page_size;
-    uint8_t *bytes = wr_alloc(x->n + page_size);
+    uint32_t page_size = wr_pagemap_about(x->m)->page_size;
+    uint8_t *bytes = wr_alloc(r->n + page_size);
     enum wr_status st;
 
     if (!bytes)
-        return wr_fail(e, WR_NOMEM, "%zu bytes of pages: out of memory", x->n);
-    atomic_fetch_add(&p->fetches, 1);
-    atomic_fetch_add(&p->bytes, x->n);
-    st = wr_input_read(p->storage, c, &x->file, x->off, bytes, x->n, e);
+        return wr_fail(e, WR_NOMEM, "%zu bytes of pages: out of memory", r->n);
+    atomic_fetch_add(&x->p->fetches, 1);
+    atomic_fetch_add(&x->p->bytes, r->n);
+    st = wr_input_read(x->p->storage, c, &x->f->want[r->from].s.in->file, r->off, bytes, r->n, e);
     if (st == WR_OK)
-        st = unpack(p, m, x, bytes, pgno, page, bytes + x->n, e);
+        st = unpack(x, r, bytes, bytes + r->n, e);
     wr_free(bytes);
-    return st == WR_OK ? st : wr_wrap(e, st, "page %u", pgno);
+    return st == WR_OK ? st : wr_wrap(e, st, "page %u", x->pgno);
+}
+
+/* Only what is wanted now can fail. */
+static enum wr_status fetch_one(
+    void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
+{
+    struct landing *x = arg;
+    const struct range *r = &x->range[i];
+    bool wanted = false;
+    struct wr_err why = {0};
+    enum wr_status st = fetch(x, r, c, &why);
+
+    (void)w, (void)e;
+    for (size_t k = r->from; k < r->to; k++)
+        wanted = wanted || x->f->want[k].pgno == x->pgno;
+    if (wanted) {
+        x->st = st;
+        x->why = why;
+    }
+    return WR_OK;
 }
 
 /* Whether another reader is fetching this very page: then wait until it is there, or is not. */
+static bool is_in(const struct flight *f, uint32_t file, uint32_t pgno)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (f->want[i].pgno == pgno && f->want[i].s.in->id == file)
+            return true;
+    }
+    return false;
+}
+
 static enum wr_status await_others(struct wr_pages *p, struct wr_call *c, uint32_t file,
     uint32_t pgno, bool *ret, struct wr_err *e)
 {
@@ -171,9 +268,7 @@ static enum wr_status await_others(struct wr_pages *p, struct wr_call *c, uint32
     *ret = false;
     wr_mutex_lock(&p->mutex);
     for (struct wr_link *l = wr_list_first(&p->flights); l && st == WR_OK;) {
-        const struct flight *f = wr_container_of(l, struct flight, link);
-
-        if (f->file != file || pgno < f->from || pgno > f->to) {
+        if (!is_in(wr_container_of(l, struct flight, link), file, pgno)) {
             l = wr_list_next(&p->flights, l);
             continue;
         }
@@ -186,47 +281,66 @@ static enum wr_status await_others(struct wr_pages *p, struct wr_call *c, uint32
     return st;
 }
 
-static enum wr_status fly(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,
-    const struct range *x, uint32_t pgno, uint8_t *page, struct wr_err *e)
+static enum wr_status land(struct landing *x, struct wr_call *c, struct wr_err *e)
 {
-    struct flight f = {.file = x->file_id, .from = x->from, .to = x->to};
     enum wr_status st;
 
+    divide(x);
+    st = wr_crew_run(
+        c, (unsigned)wr_min(x->n, (size_t)REQUESTS), x->n, "read pages", fetch_one, x, e);
+    if (st != WR_OK)
+        return st;
+    return x->st == WR_OK ? WR_OK : wr_fail(e, x->st, "%s", x->why.text);
+}
+
+static enum wr_status fly(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,
+    struct flight *f, uint32_t pgno, uint8_t *page, struct wr_err *e)
+{
+    struct landing *x = wr_alloc(sizeof(*x));
+    enum wr_status st;
+
+    if (!x)
+        return wr_fail(e, WR_NOMEM, "page %u: out of memory", pgno);
+    *x = (struct landing){.p = p, .m = m, .f = f, .pgno = pgno, .page = page, .st = WR_INTERNAL};
+    atomic_fetch_add(&p->flights_made, 1);
     wr_mutex_lock(&p->mutex);
-    wr_list_push(&p->flights, &f.link);
+    wr_list_push(&p->flights, &f->link);
     wr_mutex_unlock(&p->mutex);
-    st = fetch(p, c, m, x, pgno, page, e);
+    st = land(x, c, e);
     wr_mutex_lock(&p->mutex);
-    wr_list_remove(&f.link);
+    wr_list_remove(&f->link);
     wr_cond_broadcast(&p->landed);
     wr_mutex_unlock(&p->mutex);
+    wr_free(x);
     return st;
 }
 
 static enum wr_status miss(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,
-    struct wr_pages_reader *r, uint32_t pgno, const struct wr_spot *s, uint8_t *page,
-    struct wr_err *e)
+    struct wr_pages_reader *r, uint32_t pgno, uint32_t file, uint8_t *page, struct wr_err *e)
 {
-    uint32_t page_size = wr_pagemap_about(m)->page_size;
+    struct flight *f;
     bool waited;
-    size_t head;
-    uint32_t window;
-    struct range x;
-    enum wr_status st = await_others(p, c, s->in->id, pgno, &waited, e);
+    enum wr_status st = await_others(p, c, file, pgno, &waited, e);
 
     if (st != WR_OK)
         return st;
-    if (waited && wr_pagecache_get(p->cache, s->in->id, pgno, 0, page, page_size))
+    if (waited && wr_pagecache_get(p->cache, file, pgno, 0, page, wr_pagemap_about(m)->page_size))
         return WR_OK;
-    window = steer(r, pgno, &head);
-    x = range_of(m, pgno, s, window);
-    st = fly(p, c, m, &x, pgno, page, e);
-    if (st == WR_OK) {
-        r->head[head].next = x.to + 1;
-        r->head[head].window = window;
-        r->head[head].used = r->clock;
-    }
+    f = wr_alloc(sizeof(*f));
+    if (!f)
+        return wr_fail(e, WR_NOMEM, "page %u: out of memory", pgno);
+    foresee(p, f, m, r, pgno);
+    st = fly(p, c, m, f, pgno, page, e);
+    wr_free(f);
     return st;
+}
+
+/* A page as SQLite reads it, whole: it may tell what comes next. */
+static void see(const struct wr_pagemap_about *about, struct wr_pages_reader *r, uint32_t pgno,
+    size_t off, const void *buf, size_t n)
+{
+    if (off == 0 && n == about->page_size)
+        wr_tree_see(&r->tree, pgno, buf, about->page_size);
 }
 
 enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,
@@ -245,21 +359,26 @@ enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct
     if (!wr_pagemap_find(m, pgno, &s))
         return wr_fail(e, WR_CORRUPT,
             "page %u missing: no file of the replica has it (of %u pages)", pgno, about->commit);
-    if (wr_pagecache_get(p->cache, s.in->id, pgno, off, buf, n))
+    if (wr_pagecache_get(p->cache, s.in->id, pgno, off, buf, n)) {
+        see(about, r, pgno, off, buf, n);
         return WR_OK;
+    }
     page = wr_alloc(about->page_size);
     if (!page)
         return wr_fail(e, WR_NOMEM, "page %u: out of memory", pgno);
-    st = miss(p, c, m, r, pgno, &s, page, e);
-    if (st == WR_OK)
+    st = miss(p, c, m, r, pgno, s.in->id, page, e);
+    if (st == WR_OK) {
         memcpy(buf, page + off, n);
+        see(about, r, pgno, off, buf, n);
+    }
     wr_free(page);
     return st;
 }
 
 void wr_pages_counts(const struct wr_pages *p, struct wr_pages_counts *ret)
 {
-    *ret = (struct wr_pages_counts){.fetches = atomic_load(&p->fetches),
+    *ret = (struct wr_pages_counts){.flights = atomic_load(&p->flights_made),
+        .fetches = atomic_load(&p->fetches),
         .bytes = atomic_load(&p->bytes),
         .pages = atomic_load(&p->decoded)};
 }

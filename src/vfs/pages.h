@@ -2,8 +2,9 @@
  * pages.h - the contents of pages: from the cache, or from a replica with as few requests as the
  * way of reading allows.
  *
- * What one reader fetches, others that want it at the same time wait for. A reader that asks for
- * pages one after the other gets ever more of those that follow with one request.
+ * What one reader fetches, others that want it at the same time wait for. A reader that goes
+ * through a b-tree in the order of its keys, or through the pages in theirs, gets ever more of
+ * those that follow at once: with one request where they lie together, else with several at a time.
  *
  * locked.
  */
@@ -13,15 +14,17 @@
 #include "base/base.h"
 #include "base/call.h"
 #include "base/status.h"
+#include "vfs/tree.h"
 
 struct wr_pagecache;
 struct wr_pagemap;
 struct wr_pages;
 struct wr_storage;
 
-/* Where a reader has been. Owned by it. = {0}: nowhere. */
-#define WR_PAGES_HEADS 4 /* ways through the database that it takes by turns: table, index, ... */
+/* Where a reader has been, and may go. Owned by it. = {0}: nowhere. */
+#define WR_PAGES_HEADS 4 /* ways through the pages that it takes by turns */
 struct wr_pages_reader {
+    struct wr_tree tree;
     struct {
         uint32_t next;   /* page after those that were fetched last; 0: none */
         uint32_t window; /* pages that were */
@@ -29,6 +32,7 @@ struct wr_pages_reader {
     } head[WR_PAGES_HEADS];
     uint64_t clock;
 };
+void wr_pages_reader_release(struct wr_pages_reader *r);
 
 /* Of the replica in `s`; both outlive it. NOMEM. */
 enum wr_status wr_pages_new(struct wr_storage *s, struct wr_pagecache *cache, struct wr_pages **ret,
@@ -47,6 +51,7 @@ enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct
     struct wr_err *e) WR_MUST_CHECK;
 
 struct wr_pages_counts {
+    uint64_t flights; /* times that a reader had to wait for some */
     uint64_t fetches; /* requests */
     uint64_t bytes;   /* in them */
     uint64_t pages;   /* decoded */
