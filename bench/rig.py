@@ -289,15 +289,15 @@ def finish_load(process):
     return json.loads(out)
 
 
-def build_weir(build):
+def build_weir(build, what="weir"):
     """A release binary of this tree."""
     if not (build / "build.ninja").exists():
         subprocess.run(
             ["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Dtests=false",
              "-Db_ndebug=false"], check=True, stdout=subprocess.DEVNULL,
         )
-    subprocess.run(["ninja", "-C", str(build), "weir"], check=True, stdout=subprocess.DEVNULL)
-    return build / "weir"
+    subprocess.run(["ninja", "-C", str(build), what], check=True, stdout=subprocess.DEVNULL)
+    return build / what
 
 
 # ---- files ----
