@@ -543,9 +543,53 @@ static void test_what_moves_up_while_all_levels_are_listed_is_not_missed(void **
     }
 }
 
+/* A replica of one snapshot, of `pages` pages of 4096 bytes. */
+static void sea_of_a_snapshot(struct sea *x, uint32_t pages)
+{
+    struct wr_err e = {0};
+
+    sea_init(x, 1, 0);
+    story_release(&x->s);
+    story_init(&x->s, &x->r, 4096, WR_LTX_LOCK_OFFSET, pages, true);
+    wr_head_free(x->head);
+    T_OK(wr_head_new(x->w.storage, x->cache, WR_LTX_LOCK_OFFSET, &x->head, &e));
+    wr_pagecache_grow(x->cache, 1 << 20);
+    story_commit(&x->s, pages, 0);
+    story_put(&x->s, &x->w, 9, 1, 1);
+}
+
+static void test_what_is_read_first_comes_with_the_index(void **state)
+{
+    struct wr_pages_reader reader = {0};
+    struct wr_pages_counts counts;
+    struct wr_spot s;
+    struct wr_err e = {0};
+    uint8_t page[4096];
+    bool is_new = false;
+    struct sea x;
+
+    (void)state;
+    sea_of_a_snapshot(&x, 400);
+    T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
+    T(wr_pagemap_find(wr_head_map(x.head), 400, &s) && s.off > 256 << 10);
+    for (uint32_t pgno = 1; wr_pagemap_find(wr_head_map(x.head), pgno, &s); pgno++) {
+        bool near = s.off + s.length <= 64 << 10;
+
+        wr_pages_counts(x.pages, &counts);
+        T(counts.fetches == 0 && (near || pgno > 4));
+        if (!near)
+            break;
+        T_OK(wr_pages_read(
+            x.pages, &x.call, wr_head_map(x.head), &reader, pgno, 0, page, sizeof(page), &e));
+        T(memcmp(page, story_page(&x.s, 1, pgno), sizeof(page)) == 0);
+    }
+    sea_release(&x);
+}
+
 T_MAIN(T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files),
     T_TEST(test_a_failure_leaves_what_was_found),
     T_TEST(test_a_damaged_file_is_done_without_where_another_leads_on), T_TEST(test_a_gap_is_told),
     T_TEST(test_an_idle_replica_costs_a_request_a_look), T_TEST(test_nomem),
     T_TEST(test_all_levels_are_listed_at_once_when_somebody_waits),
+    T_TEST(test_what_is_read_first_comes_with_the_index),
     T_TEST(test_what_moves_up_while_all_levels_are_listed_is_not_missed))
