@@ -22,6 +22,12 @@
     ((uint64_t)64 << 20) /* of all small files; over it they are read as large ones \
                           */
 
+/* Of a large file its last part, in which the index of pages of 4096 bytes is that do not compress
+ * to less than half of it: 8 bytes a page, of 2100 or more. Another request costs more than this.
+ */
+#define TAIL_PART 256
+#define TAIL_MAX  ((uint64_t)16 << 20)
+
 #define END_MARKER 6 /* zero bytes between the frames and the index */
 
 struct opening {
@@ -196,7 +202,8 @@ static enum wr_status open_large(
     struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
 {
     const struct wr_ltx_file *f = in->file;
-    size_t n = (size_t)wr_min(f->size, (uint64_t)WR_LTX_TAIL_SIZE);
+    uint64_t guess = wr_max(wr_min(f->size / TAIL_PART, TAIL_MAX), (uint64_t)WR_LTX_TAIL_SIZE);
+    size_t n = (size_t)wr_min(f->size, guess);
     uint8_t head[WR_LTX_HEADER_SIZE];
     uint64_t off = f->size - n;
     uint64_t end = 0;

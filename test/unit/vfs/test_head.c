@@ -558,6 +558,21 @@ static void sea_of_a_snapshot(struct sea *x, uint32_t pages)
     story_put(&x->s, &x->w, 9, 1, 1);
 }
 
+static void test_an_index_of_more_than_a_tail_comes_with_one_request(void **state)
+{
+    struct wr_err e = {0};
+    bool is_new = false;
+    struct sea x;
+
+    (void)state;
+    sea_of_a_snapshot(&x, 6000);
+    x.w.requests = 0;
+    T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
+    /* Ten listings; the file's first bytes, for its pages; its header; its index. */
+    T(x.w.requests == 13);
+    sea_release(&x);
+}
+
 static void test_what_is_read_first_comes_with_the_index(void **state)
 {
     struct wr_pages_reader reader = {0};
@@ -591,5 +606,6 @@ T_MAIN(T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_fi
     T_TEST(test_a_damaged_file_is_done_without_where_another_leads_on), T_TEST(test_a_gap_is_told),
     T_TEST(test_an_idle_replica_costs_a_request_a_look), T_TEST(test_nomem),
     T_TEST(test_all_levels_are_listed_at_once_when_somebody_waits),
+    T_TEST(test_an_index_of_more_than_a_tail_comes_with_one_request),
     T_TEST(test_what_is_read_first_comes_with_the_index),
     T_TEST(test_what_moves_up_while_all_levels_are_listed_is_not_missed))
