@@ -123,7 +123,7 @@ def cpu_seconds(pid):
 
 
 def status_kb(pid, key):
-    match = re.search(rf"^{key}:\s+(\d+) kB", read_proc(pid, "status"), re.M)
+    match = re.search(rf"^{key}:\s+(\d+)", read_proc(pid, "status"), re.M)
     return int(match.group(1)) if match else 0
 
 

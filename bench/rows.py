@@ -215,6 +215,67 @@ def idle(rig, programs, size):
 # ---- 5 ----
 
 
+class Fleet(r.Program):
+    """A program that replicates all databases of a directory, each to one below `replica`."""
+
+    def __init__(self, program, names, head=""):
+        super().__init__(program.name, program.path)
+        self.program, self.names, self.head, self.strict = program, names, head, program.strict
+
+    def replicate(self, work, home, replica, interval):
+        how = self.program
+        if how.config(home, replica, interval) is None:
+            how = r.Litestream5(self.name, self.path)  # weir understands that one's, too
+        texts = (how.config(home / n, replica / n, interval) for n in self.names)
+        file = work / f"{self.name}-fleet.yml"
+        file.write_text(self.head + "dbs:\n" + "".join(t.removeprefix("dbs:\n") for t in texts))
+        return [self.path, "replicate", "-config", str(file)]
+
+    def snapshot_taken(self, replica):
+        while self.names and self.program.snapshot_taken(replica / self.names[-1]):
+            self.names.pop()
+        return not self.names
+
+
+def one_fleet(rig, program, n, seconds, head=""):
+    home, db, replica = seeded(rig, "fleet", rows=20)
+    data = db.read_bytes()
+    names = [f"{i:05}.db" for i in range(n)]
+    for name in names:
+        (home / name).write_bytes(data)
+    with r.Daemon(rig, Fleet(program, names, head), home, replica, "1s") as d:
+        time.sleep(seconds / 2)
+        before = r.cpu_seconds(d.pid)
+        time.sleep(seconds / 2)
+        x = {
+            "program": program.name, "databases": n, "memory": r.smaps(d.pid),
+            "peak_mb": r.status_kb(d.pid, "VmHWM") / 1024, "threads": r.status_kb(d.pid, "Threads"),
+            "descriptors": len(os.listdir(f"/proc/{d.pid}/fd")),
+            "cpu": r.cpu_seconds(d.pid) - before,
+        }
+        d.stop()
+    shutil.rmtree(home)
+    return x
+
+
+def fleet(rig, programs, size):
+    runs = [one_fleet(rig, p, size.fleet_n, size.fleet_s) for p in programs]
+    table = []
+    for x in runs:
+        what = f"{x['databases']} idle databases, "
+        rss, anon = (x["memory"][k] / 1024 for k in ("Rss", "Anonymous"))
+        table.append((what + "memory", x["program"], f"{rss:.1f} MB, {anon:.1f} of it its own", ""))
+        table.append((what + "peak memory", x["program"], f"{x['peak_mb']:.1f} MB", "< 100 MB"))
+        each = f"{x['descriptors']} descriptors, {x['threads']} threads"
+        table.append((what + "open", x["program"], each, ""))
+        part = f"{x['cpu'] / size.fleet_s * 200:.2f} % of a core"
+        table.append((what + "CPU", x["program"], part, ""))
+    return {"table": table, "runs": runs}
+
+
+# ---- 6 ----
+
+
 def timed_restore(rig, program, replica, target):
     target.unlink(missing_ok=True)
     args = [program.path, "restore", "-o", str(target), f"file://{replica}"]
@@ -321,7 +382,7 @@ def restore(rig, programs, size):
     return {"table": table, "runs": runs}
 
 
-# ---- 6 ----
+# ---- 7 ----
 
 
 def run_weir(program, *args):
@@ -373,7 +434,7 @@ def stale(rig, programs, size):
     return {"table": table, "runs": runs}
 
 
-# ---- 7 ----
+# ---- 8 -----
 
 
 def one_upload(rig, program, kind, interval, size):
@@ -420,6 +481,7 @@ ROWS = {
     "lag": lag,
     "flood": flood,
     "idle": idle,
+    "fleet": fleet,
     "restore": restore,
     "stale": stale,
     "upload": upload,
