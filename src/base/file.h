@@ -60,6 +60,9 @@ struct wr_fs {
     /* Shared read-write mapping of bytes [0, size); the file is at least that long. */
     enum wr_status (*map)(struct wr_file *f, size_t size, void **ret, struct wr_err *e);
     void (*unmap)(struct wr_file *f, void *p, size_t size);
+    /* A mapping is not used for a while: it may leave this process's memory, and comes back with
+     * what was stored when it is. NULL: it stays. */
+    void (*map_idle)(struct wr_file *f, void *p, size_t size);
     /* Start writing a range to disk without waiting (a hint). */
     void (*flush_hint)(struct wr_file *f, uint64_t off, uint64_t n);
     /* Take an advisory whole-file lock without waiting: BUSY when another process has it. The file

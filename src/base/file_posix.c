@@ -236,6 +236,14 @@ static void posix_unmap(struct wr_file *file, void *p, size_t size)
     (void)munmap(p, size); /* fails for arguments only, and these came from posix_map */
 }
 
+#ifdef __linux__
+static void posix_map_idle(struct wr_file *file, void *p, size_t size)
+{
+    (void)file;
+    (void)madvise(p, size, MADV_DONTNEED); /* a hint; the file keeps what a shared mapping loses */
+}
+#endif
+
 static void posix_flush_hint(struct wr_file *file, uint64_t off, uint64_t n)
 {
     struct posix_file *f = posix_of(file);
@@ -476,6 +484,9 @@ const struct wr_fs *wr_fs_posix(void)
         .info = posix_info,
         .map = posix_map,
         .unmap = posix_unmap,
+#ifdef __linux__ /* elsewhere such advice may lose what was stored */
+        .map_idle = posix_map_idle,
+#endif
         .flush_hint = posix_flush_hint,
         .lock = posix_lock,
         .set_mtime = posix_set_mtime,

@@ -696,6 +696,12 @@ enum wr_status wr_ledger_fill_end(
     return WR_OK;
 }
 
+void wr_ledger_idle(const struct wr_ledger *l)
+{
+    if (l->map && l->file->fs->map_idle)
+        l->file->fs->map_idle(l->file, l->map, l->map_bytes);
+}
+
 enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e)
 {
     enum wr_status st;

@@ -135,6 +135,9 @@ uint64_t wr_ledger_fill_rolling(const struct wr_ledger *l); /* of what was fille
 enum wr_status wr_ledger_fill_end(
     struct wr_ledger *l, uint64_t txid, const struct wr_pos *pos, struct wr_err *e) WR_MUST_CHECK;
 
+/* It is not needed for a while: its pages need not stay in this process's memory. */
+void wr_ledger_idle(const struct wr_ledger *l);
+
 /* What the ledger says survives a power cut. */
 enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHECK;
 

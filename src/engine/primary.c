@@ -346,6 +346,13 @@ static void note_busy(struct wr_db *db)
     db->busy_ns = now;
 }
 
+/* It is quiet, maybe for long: an idle database should cost little. */
+static void rest(struct wr_db *db)
+{
+    wr_conn_rest(db->conn);
+    wr_ledger_idle(db->ledger);
+}
+
 /* The levels, and when they want to go on. */
 static enum wr_status compact(struct wr_db *db, struct wr_err *e)
 {
@@ -591,6 +598,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),
                 WR_F_Z("error", e.text));
     }
+    if (db->state == DB_SYNCING && captured && db->armed && !db->recheck)
+        rest(db);
     if (db->state == DB_SYNCING && captured && !hinted && !asked)
         (void)wr_db_cool(db);
     publish(db, taken, captured && asked);

@@ -8,6 +8,7 @@
 #include "base/mutant.h"
 #include "base/str.h"
 #include "sqlite/holders.h"
+#include "sqlite/index_map.h"
 #include "sqlite/open.h"
 #include "sqlite/pin.h"
 
@@ -23,6 +24,7 @@
 #define BUSY_MS       50 /* SQLite's own patience; real patience belongs to the scheduler */
 
 /* Offsets in the wal-index: WalCkptInfo in sqlite3 src/wal.c. */
+#define SHM_BYTES     32768 /* of each part of it that SQLite maps */
 #define SHM_BACKFILL  96u
 #define SHM_ATTEMPTED 128u /* nBackfillAttempted */
 
@@ -42,12 +44,16 @@ struct file_id {
 struct wr_conn {
     sqlite3 *db, *reader;
     sqlite3_file *file, *wal; /* of db */
-    volatile uint8_t *shm;
+    volatile uint8_t *shm;    /* its first 32 KiB, as SQLite has mapped them */
+    volatile uint8_t *head;   /* the header in it, in a mapping of our own where there is one */
     bool marked;
     struct file_id is[FILES]; /* what the paths named when they were opened; the database's size
                                * and time are those after our last write to it */
     char *path;
 };
+
+/* Begins to read, which maps the WAL and recovers its index if need be, and needs no schema. */
+#define LOOK "PRAGMA schema_version"
 
 static enum wr_status sql_fail(sqlite3 *db, int rc, const char *what, struct wr_err *e)
 {
@@ -109,7 +115,17 @@ static int configure(sqlite3 *db)
      * cache of less than three never does. There may be thousands of us. */
     if (rc == SQLITE_OK)
         (void)sqlite3_db_release_memory(db); /* cannot fail */
+    if (rc == SQLITE_OK)
+        (void)sqlite3_drop_modules(db, NULL); /* what no statement of ours uses; cannot fail */
     return rc;
+}
+
+/* Forget the schema, which may have hundreds of tables, and takes a hundred times as long to read
+ * as the one page that LOOK needs. Cannot fail but for memory, and then it is kept. */
+static void forget_schema(sqlite3 *db)
+{
+    (void)sqlite3_exec(db, "PRAGMA writable_schema=RESET", NULL, NULL, NULL);
+    (void)sqlite3_db_release_memory(db);
 }
 
 /* Why the database cannot be opened, for whoever has to do something about it. */
@@ -152,7 +168,7 @@ static enum wr_status open_one(const char *path, const char *vfs, sqlite3 **ret,
 /* Journal mode to WAL if it is not, as Litestream does; then the first read, which maps the WAL. */
 static enum wr_status enter_wal(struct wr_conn *c, bool *switched, struct wr_err *e)
 {
-    char mode[32], one[8];
+    char mode[32], version[16];
     int rc = sql_text(c->db, "PRAGMA journal_mode", mode, sizeof(mode));
 
     if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
@@ -166,7 +182,7 @@ static enum wr_status enter_wal(struct wr_conn *c, bool *switched, struct wr_err
         *switched = true;
     }
     if (rc == SQLITE_OK)
-        rc = sql_text(c->db, "SELECT 1 FROM sqlite_schema LIMIT 1", one, sizeof(one));
+        rc = sql_text(c->db, LOOK, version, sizeof(version));
     return rc == SQLITE_OK ? WR_OK : open_fail(c->db, rc, "read", e);
 }
 
@@ -184,12 +200,13 @@ static enum wr_status handles(struct wr_conn *c, struct wr_err *e)
         rc = sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &c->wal);
     if (rc != SQLITE_OK || !has_files(c)) /* uncovered: enter_wal has opened both */
         return wr_fail(e, WR_INTERNAL, "SQLite gave no file handles (code %d)", rc);
-    rc = c->file->pMethods->xShmMap(c->file, 0, 32768, 0, &map);
+    rc = c->file->pMethods->xShmMap(c->file, 0, SHM_BYTES, 0, &map);
     if (rc != SQLITE_OK)
         return wr_fail(e, WR_IO, "map the wal-index: %s", sqlite3_errstr(rc));
     if (!map) /* uncovered: enter_wal has mapped it */
         return wr_fail(e, WR_INTERNAL, "SQLite has no wal-index");
     c->shm = map;
+    c->head = wr_index_map(map, SHM_BYTES);
     return WR_OK;
 }
 
@@ -279,6 +296,10 @@ enum wr_status wr_conn_open(
         st = page_size_of(c, &info.page_size, e);
     if (st == WR_OK)
         st = open_one(wr_conn_path(c), WR_MARK_VFS, &c->reader, e);
+    if (st == WR_OK) {
+        forget_schema(c->db);
+        forget_schema(c->reader);
+    }
     if (st == WR_OK &&
         (!identify(c, FILE_WAL, &c->is[FILE_WAL]) || !identify(c, FILE_SHM, &c->is[FILE_SHM])))
         st = wr_fail(e, WR_BUSY, "its -wal and -shm files vanished while it was opened");
@@ -306,10 +327,19 @@ void wr_conn_close(struct wr_conn *c)
         wr_pin_give(c->file, WR_SLOT_WRITE);
         wr_pin_give(c->file, WR_SLOT_CKPT);
     }
+    if (c->shm)
+        wr_index_unmap(c->head, c->shm);
     (void)sqlite3_close(c->reader);
     (void)sqlite3_close(c->db);
     wr_free(c->path);
     wr_free(c);
+}
+
+void wr_conn_rest(struct wr_conn *c)
+{
+    (void)sqlite3_db_release_memory(c->reader);
+    (void)sqlite3_db_release_memory(c->db);
+    wr_index_rest(c->head, c->shm, SHM_BYTES);
 }
 
 void wr_conn_leave_wal(struct wr_conn *c)
@@ -351,20 +381,20 @@ static void shm_barrier(void *arg)
 
 enum wr_status wr_conn_header(struct wr_conn *c, struct wr_walidx *ret, struct wr_err *e)
 {
-    return wr_walidx_read(c->shm, shm_barrier, c, ret, e);
+    return wr_walidx_read(c->head, shm_barrier, c, ret, e);
 }
 
 const volatile uint8_t *wr_conn_index(const struct wr_conn *c, uint64_t *ret_dev, uint64_t *ret_ino)
 {
     *ret_dev = c->is[FILE_SHM].dev;
     *ret_ino = c->is[FILE_SHM].ino;
-    return c->shm;
+    return c->head;
 }
 
 enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e)
 {
     bool held = wr_conn_in_barrier(c);
-    char one[8];
+    char version[16];
     int rc;
 
     /* Recovery needs the writer lock. If SQLite had to wait for it, it would sleep and retry for up
@@ -375,7 +405,7 @@ enum wr_status wr_conn_recover(struct wr_conn *c, struct wr_err *e)
         if (st != WR_OK)
             return st;
     }
-    rc = sql_text(c->db, "SELECT 1 FROM sqlite_schema LIMIT 1", one, sizeof(one));
+    rc = sql_text(c->db, LOOK, version, sizeof(version));
     if (!held)
         wr_pin_give(c->file, WR_SLOT_WRITE);
     return rc == SQLITE_OK ? WR_OK : sql_fail(c->db, rc, "recover the wal-index", e);
@@ -415,7 +445,7 @@ enum wr_status wr_conn_mark_begin(struct wr_conn *c, struct wr_err *e)
     int rc;
 
     assert(!c->marked);
-    rc = sqlite3_exec(c->reader, "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
+    rc = sqlite3_exec(c->reader, "BEGIN; " LOOK, NULL, NULL, NULL);
     if (rc != SQLITE_OK) {
         enum wr_status st = sql_fail(c->reader, rc, "take a read mark", e);
 
@@ -478,14 +508,14 @@ enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e)
 
 uint32_t wr_conn_backfill(const struct wr_conn *c)
 {
-    return *(const volatile uint32_t *)(const volatile void *)(c->shm + SHM_BACKFILL);
+    return *(const volatile uint32_t *)(const volatile void *)(c->head + SHM_BACKFILL);
 }
 
 void wr_conn_set_backfill(struct wr_conn *c, uint32_t frames)
 {
     assert(wr_conn_pinned(c));
-    *(volatile uint32_t *)(volatile void *)(c->shm + SHM_BACKFILL) = frames;
-    *(volatile uint32_t *)(volatile void *)(c->shm + SHM_ATTEMPTED) = frames;
+    *(volatile uint32_t *)(volatile void *)(c->head + SHM_BACKFILL) = frames;
+    *(volatile uint32_t *)(volatile void *)(c->head + SHM_ATTEMPTED) = frames;
 }
 
 enum wr_status wr_conn_read_db(

@@ -35,6 +35,11 @@ enum wr_status wr_conn_open(const char *path, struct wr_conn **ret, struct wr_co
 /* Releases the pin and closes both connections. If nobody else has the database open, SQLite then
  * checkpoints, and removes the WAL. NULL-safe. */
 void wr_conn_close(struct wr_conn *c);
+
+/* Nothing is done with it for a while: give back what memory it can do without. The next call finds
+ * it again by itself. Not while a mark is held. */
+void wr_conn_rest(struct wr_conn *c);
+
 /* Let the WAL stay as it is even so: the next start can prove from it that it goes on. Only for one
  * whose frames have all been checked: a recovery finds no other, and puts those before them over
  * newer pages of the database. */

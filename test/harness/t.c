@@ -226,6 +226,31 @@ void t_spew(const char *path, const void *p, size_t n)
         fail_msg("cannot write %s", path);
 }
 
+size_t t_resident_kib(const char *path)
+{
+    struct wr_bytes all = t_slurp("/proc/self/smaps");
+    struct wr_str rest = {(const char *)all.p, all.n}, line;
+    bool mine = false;
+    size_t kib = 0;
+
+    while (rest.n > 0) {
+        struct wr_str number = {0}, unit;
+        uint64_t n = 0;
+
+        (void)wr_str_cut(rest, '\n', &line, &rest);
+        if (line.n > 0 && line.p[0] >= 'A' && line.p[0] <= 'Z') { /* else a mapping begins */
+            if (!mine || !wr_str_starts(line, wr_str("Rss:")))
+                continue;
+            (void)wr_str_cut(wr_str_trim(wr_str_skip(line, 4)), ' ', &number, &unit);
+            T(wr_parse_u64(number, &n));
+            kib += n;
+        } else {
+            mine = wr_str_ends(line, wr_str(path));
+        }
+    }
+    return kib;
+}
+
 static bool count_name(void *arg, const char *name)
 {
     (void)name;

@@ -47,6 +47,8 @@ const char *t_data(const char *name);
 /* The whole of a file in heap memory that the harness frees at exit. */
 struct wr_bytes t_slurp(const char *path);
 void t_spew(const char *path, const void *p, size_t n);
+/* KiB of this process's memory that are mappings of the file; Linux only. */
+size_t t_resident_kib(const char *path);
 size_t t_names_in(const char *dir); /* how many there are */
 
 /* Whether another process finds a POSIX lock on the file. */

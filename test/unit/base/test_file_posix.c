@@ -144,6 +144,31 @@ static void test_map(void **state)
     wr_file_close(f);
 }
 
+/* An idle mapping leaves this process, what was stored in it does not, and it is back when used. */
+static void test_idle_map(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    const size_t size = 1 << 16;
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    void *p = NULL;
+
+    (void)state;
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, &e));
+    T_OK(wr_file_truncate(f, size, &e));
+    T_OK(f->fs->map(f, size, &p, &e));
+    memset(p, 'x', size);
+    assert_int_equal(t_resident_kib(path), 64);
+    f->fs->map_idle(f, p, size);
+    assert_int_equal(t_resident_kib(path), 0);
+    T(t_slurp(path).p[size - 1] == 'x');
+    for (size_t i = 0; i < size; i++)
+        T(((const char *)p)[i] == 'x');
+    T(t_resident_kib(path) > 0);
+    f->fs->unmap(f, p, size);
+    wr_file_close(f);
+}
+
 /* The lock as another process sees it: 0 got it, 1 busy, 2 anything else. */
 static int lock_in_child(const char *path)
 {
@@ -439,8 +464,8 @@ static void test_open_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
-    T_TEST(test_map), T_TEST(test_lock), T_TEST(test_lock_of_a_directory), T_TEST(test_mtime),
-    T_TEST(test_owner), T_TEST(test_symbolic_link_is_not_followed),
+    T_TEST(test_map), T_TEST(test_idle_map), T_TEST(test_lock), T_TEST(test_lock_of_a_directory),
+    T_TEST(test_mtime), T_TEST(test_owner), T_TEST(test_symbolic_link_is_not_followed),
     T_TEST(test_only_a_file_of_its_own_is_opened_as_temporary),
     T_TEST(test_change_time_cannot_be_set), T_TEST(test_stat_and_remove), T_TEST(test_renames),
     T_TEST(test_list), T_TEST(test_resolve), T_TEST(test_open_out_of_memory))

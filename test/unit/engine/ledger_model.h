@@ -111,6 +111,11 @@ static inline void spy_unmap(struct wr_file *f, void *p, size_t size)
     wr_fs_posix()->unmap(spy_of(f)->real, p, size);
 }
 
+static inline void spy_map_idle(struct wr_file *f, void *p, size_t size)
+{
+    wr_fs_posix()->map_idle(spy_of(f)->real, p, size);
+}
+
 static inline enum wr_status spy_lock(struct wr_file *f, struct wr_err *e)
 {
     return wr_fs_posix()->lock(spy_of(f)->real, e);
@@ -133,6 +138,7 @@ static const struct wr_fs spy_fs = {
     .info = spy_info,
     .map = spy_map,
     .unmap = spy_unmap,
+    .map_idle = spy_map_idle,
     .lock = spy_lock,
     .sync_dir = spy_sync_dir,
 };
@@ -151,6 +157,7 @@ static inline struct wr_fs spied_fs(void)
     fs.info = spy_info;
     fs.map = spy_map;
     fs.unmap = spy_unmap;
+    fs.map_idle = spy_map_idle;
     fs.lock = spy_lock;
     return fs;
 }
@@ -447,6 +454,8 @@ static inline void random_step(struct model *m)
     uint64_t what = draw(m, 100);
 
     model_capture(m, last(m)->commit, draw(m, draw(m, 10) ? 12 : 200));
+    if (what % 4 == 0)
+        wr_ledger_idle(m->l);
     if (what < 55) {
         model_close(m);
     } else if (what < 85) {

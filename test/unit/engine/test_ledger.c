@@ -25,6 +25,32 @@ static void test_random_history(void **state)
     model_release(&m);
 }
 
+/* One that is idle costs no memory, whatever its size. */
+static void test_an_idle_ledger_is_on_the_disk(void **state)
+{
+    const char *dir = t_path(t_tmpdir(), "a");
+    char file[512];
+    struct model m;
+    struct wr_err e = {0};
+
+    (void)state;
+    (void)snprintf(file, sizeof(file), "%s/ledger", dir);
+    model_open(&m, dir, 1);
+    wr_ledger_idle(m.l); /* of one that is empty, too */
+    model_fill(&m, 1000);
+    T(t_resident_kib(file) >= 8);
+    wr_ledger_idle(m.l);
+    assert_int_equal(t_resident_kib(file), 0);
+    check_state(m.l, last(&m));
+    model_close(&m);
+    wr_ledger_idle(m.l);
+    T_OK(wr_ledger_sync(m.l, &e));
+    wr_ledger_close(m.l);
+    open_ledger(&m);
+    check_state(m.l, last(&m));
+    model_release(&m);
+}
+
 /* ---- disks that fill up ---- */
 
 static void test_full_disk_keeps_the_state(void **state)
@@ -730,8 +756,9 @@ static void test_a_ledger_without_a_file(void **state)
     model_release(&m);
 }
 
-T_MAIN(T_TEST(test_random_history), T_TEST(test_what_fits_one_close),
-    T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
+T_MAIN(T_TEST(test_random_history), T_TEST(test_an_idle_ledger_is_on_the_disk),
+    T_TEST(test_what_fits_one_close), T_TEST(test_full_disk_keeps_the_state),
+    T_TEST(test_distrust_lasts_until_a_txid_is_closed),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
     T_TEST(test_a_ledger_found_is_lost_in_a_power_cut),

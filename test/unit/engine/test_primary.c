@@ -424,6 +424,29 @@ static void test_a_long_outage_is_caught_up_with_one_file(void **state)
     world_close(&w);
 }
 
+/* Of an idle database nothing is in memory but the page that tells the next write. */
+static void test_an_idle_database_is_on_the_disk(void **state)
+{
+    char shm[512];
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    (void)snprintf(shm, sizeof(shm), "%s-shm", w.path);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 'one')");
+    world_start(&w);
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(world_sync(&w), i);
+        world_run(&w, SECOND / 2);
+        assert_int_equal(t_resident_kib(shm), sysconf(_SC_PAGESIZE) / 1024);
+        assert_int_equal(t_resident_kib("/ledger"), 0);
+        world_sql(&w, "INSERT INTO t(b) VALUES(randomblob(10000))");
+        T(t_resident_kib(shm) > (size_t)sysconf(_SC_PAGESIZE) / 1024);
+    }
+    world_close(&w);
+}
+
 T_MAIN(T_TEST(test_first_snapshot_then_changes), T_TEST(test_restart_continues_without_a_scan),
     T_TEST(test_reset_while_away_is_repaired_by_the_ledger),
     T_TEST(test_checkpoints_keep_the_wal_short), T_TEST(test_each_txid_restores_to_its_image),
@@ -434,4 +457,5 @@ T_MAIN(T_TEST(test_first_snapshot_then_changes), T_TEST(test_restart_continues_w
     T_TEST(test_the_database_is_replaced_under_us), T_TEST(test_the_page_size_changes),
     T_TEST(test_a_database_that_appears_later),
     T_TEST(test_a_database_that_appeared_since_the_last_look_was_missed),
-    T_TEST(test_a_long_outage_is_caught_up_with_one_file))
+    T_TEST(test_a_long_outage_is_caught_up_with_one_file),
+    T_TEST(test_an_idle_database_is_on_the_disk))

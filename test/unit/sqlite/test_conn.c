@@ -571,6 +571,54 @@ static void test_no_memory(void **state)
     t_sweep_nomem(check_it, path);
 }
 
+/* ---- what it costs ---- */
+
+/* A thousand databases are a thousand times this: 25 KB with SQLite 3.40 on a 64-bit machine, of
+ * which the pages that a connection needs for its work are 8. */
+#define IDLE_BYTES ((int64_t)36 << 10)
+
+static int64_t cost_of(const char *script)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a"), *shm = t_path(dir, "a-shm");
+    int64_t before = sqlite3_memory_used(), used;
+    struct wr_walidx h;
+    struct wr_conn *c;
+    struct wr_err e = {0};
+
+    make_db(path, script);
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    T_OK(wr_conn_mark_begin(c, &e));
+    T_OK(wr_conn_checkpoint(c, false, &e));
+    wr_conn_mark_end(c);
+    wr_conn_rest(c);
+    T_OK(wr_conn_header(c, &h, &e)); /* what is read of an idle one */
+    assert_int_equal(t_resident_kib(shm), sysconf(_SC_PAGESIZE) / 1024);
+    used = sqlite3_memory_used() - before;
+    T_OK(wr_conn_mark_begin(c, &e)); /* it all comes back */
+    T_OK(wr_conn_checkpoint(c, false, &e));
+    wr_conn_mark_end(c);
+    wr_conn_close(c);
+    assert_int_equal(t_resident_kib(shm), 0);
+    assert_int_equal(sqlite3_memory_used(), before);
+    return used;
+}
+
+static void test_an_idle_one_is_small(void **state)
+{
+    char many[16384] = "PRAGMA journal_mode=wal;";
+    size_t n = strlen(many);
+    int64_t few;
+
+    (void)state;
+    for (int i = 0; i < 200; i++) /* as the schema of an application has it */
+        n += (size_t)snprintf(many + n, sizeof(many) - n,
+            "CREATE TABLE t%d(a,b,c);CREATE INDEX i%d ON t%d(a,b);", i, i, i);
+    few = cost_of("PRAGMA journal_mode=wal; CREATE TABLE t(a)");
+    T(few <= IDLE_BYTES);
+    T(cost_of(many) <= few);
+}
+
 /* ---- whether a file was written ---- */
 
 /* A file that was written within a tick of its clock has the time of the write before. */
@@ -620,4 +668,5 @@ T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_damaged_schema), T_TEST(tes
     T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),
     T_TEST(test_barrier_seals_the_wal), T_TEST(test_barrier_starves_nobody),
     T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check), T_TEST(test_no_memory),
-    T_TEST(test_a_young_time_is_no_proof), T_TEST(test_a_write_gives_another_mark))
+    T_TEST(test_an_idle_one_is_small), T_TEST(test_a_young_time_is_no_proof),
+    T_TEST(test_a_write_gives_another_mark))
