@@ -182,7 +182,7 @@ static void again(struct wr_db *db, enum wr_status st, const struct wr_err *e)
 static bool any_found(const struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
-        if (db->replicas[i].now.found > 0)
+        if (db->replicas[i].now->found > 0)
             return true;
     }
     return false;
@@ -192,10 +192,10 @@ static bool any_found(const struct wr_db *db)
  * send from there until it has. */
 static bool uses_outbox(const struct db_replica *dr)
 {
-    bool sends = dr->now.state == WR_REPLICA_SENDING ||
-                 (dr->now.state == WR_REPLICA_UNKNOWN && dr->now.found > 0);
+    bool sends = dr->now->state == WR_REPLICA_SENDING ||
+                 (dr->now->state == WR_REPLICA_UNKNOWN && dr->now->found > 0);
 
-    return dr->stream || dr->now.queued > 0 || sends;
+    return dr->stream || dr->now->queued > 0 || sends;
 }
 
 void wr_db_tidy_outbox(struct wr_db *db)
@@ -221,8 +221,8 @@ void wr_db_take_over(struct wr_db *db)
 
         dr->joined = false;
         wr_replica_rejoin(dr->r, "another process may have written to it");
-        if (dr->now.state != WR_REPLICA_STOPPED)
-            dr->now.state = WR_REPLICA_UNKNOWN;
+        if (dr->now->state != WR_REPLICA_STOPPED)
+            dr->now->state = WR_REPLICA_UNKNOWN;
     }
 }
 
@@ -307,7 +307,7 @@ static bool syncs_are_ahead(struct wr_db *db)
 static void attached(struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++)
-        db->time_ms = wr_max(db->time_ms, db->replicas[i].now.pos.time_ms);
+        db->time_ms = wr_max(db->time_ms, db->replicas[i].now->pos.time_ms);
     if (syncs_are_ahead(db))
         wr_db_renumber_syncs(db);
     db->unlisted = db->undisturbed;

@@ -26,7 +26,7 @@ static bool works_rest(const struct wr_db *db, const struct db_replica *dr)
     for (size_t k = 0; k < WR_WORKS; k++)
         if (db->works_seen[k] > dr->works[k].done)
             return false;
-    return (!dr->keeper || !wr_keeper_busy(dr->keeper)) && dr->now.verified.unsound == dr->healed;
+    return (!dr->keeper || !wr_keeper_busy(dr->keeper)) && dr->now->verified.unsound == dr->healed;
 }
 
 /* A replica came, or was found damaged, or is not where it was when we let go. */
@@ -35,9 +35,9 @@ static bool replicas_rest(const struct wr_db *db)
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
 
-        if (dr->now.state == WR_REPLICA_STOPPED)
+        if (dr->now->state == WR_REPLICA_STOPPED)
             continue;
-        if (dr->now.found != dr->found_seen || !dr->now.pos.whole || !works_rest(db, dr))
+        if (dr->now->found != dr->found_seen || !dr->now->pos.whole || !works_rest(db, dr))
             return false;
     }
     return true;
@@ -45,13 +45,13 @@ static bool replicas_rest(const struct wr_db *db)
 
 static bool replica_rests(const struct wr_db *db, const struct db_replica *dr)
 {
-    if (dr->now.state == WR_REPLICA_STOPPED)
+    if (dr->now->state == WR_REPLICA_STOPPED)
         return true;
     for (size_t i = 0; i <= WR_LEVEL_MAX; i++)
         if (dr->history[i])
             return false;
-    return dr->joined && dr->now.pos.whole && !dr->stream && dr->join_txid == 0 &&
-           dr->now.queued == 0 && dr->now.pos.txid >= db->txid && works_rest(db, dr);
+    return dr->joined && dr->now->pos.whole && !dr->stream && dr->join_txid == 0 &&
+           dr->now->queued == 0 && dr->now->pos.txid >= db->txid && works_rest(db, dr);
 }
 
 /* Whether nothing is left to do, and has not been for a while. */

@@ -49,7 +49,7 @@ static bool goes_on(
 /* It has joined, and was listed before that. A snapshot that it joined with covers all that was. */
 static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
-    const struct wr_tally *t = &dr->now.tally;
+    const struct wr_tally *t = &dr->now->tally;
     bool counted = false; /* the file that it joined with */
 
     for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
@@ -74,7 +74,7 @@ static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
     }
     if (dr->joined_by == JOINED_BY_CHANGES && !counted)
         wr_db_level_count(db, &dr->levels[1], 1);
-    dr->levels_found = dr->now.found;
+    dr->levels_found = dr->now->found;
 }
 
 /* The keeper has sent the file that it was given. */
@@ -264,7 +264,7 @@ static struct wr_ltx_header header_of(
     struct wr_ltx_header h = wr_db_header(
         db, snapshot ? 1 : lv->txid + 1, snapshot ? WR_LTX_CHECKSUM_EMPTY : lv->rolling);
 
-    h.time_ms = db->closed_ms ? db->closed_ms : dr->now.pos.time_ms;
+    h.time_ms = db->closed_ms ? db->closed_ms : dr->now->pos.time_ms;
     h.wal_off = h.wal_size = h.node_id = 0;
     memset(h.salt, 0, sizeof(h.salt));
     return h;
@@ -323,7 +323,7 @@ static enum wr_status make_up_to(
 /* Only of a replica that is as it should be. */
 static bool may_delete(const struct db_replica *dr)
 {
-    return dr->now.pos.whole && !dr->now.contested;
+    return dr->now->pos.whole && !dr->now->contested;
 }
 
 static bool retention_is_due(const struct wr_db *db, const struct db_replica *dr)
@@ -345,7 +345,7 @@ static bool retain_now(struct wr_db *db, struct db_replica *dr)
         dr->retain_due = false;
         dr->retaining = true;
         wr_keeper_retain(dr->keeper, &db->retention, true);
-    } else if (dr->now.queued == 0) {
+    } else if (dr->now->queued == 0) {
         wr_db_work_end(db, dr, WR_WORK_RETAIN, WR_CONFLICT, 0,
             "nothing is deleted from a replica that others have written to, or that lacks files");
     }
@@ -354,7 +354,7 @@ static bool retain_now(struct wr_db *db, struct db_replica *dr)
 
 static bool may_send(const struct db_replica *dr, const struct wr_parcel *p)
 {
-    return dr->now.pos.whole && dr->now.pos.txid >= p->header.max_txid;
+    return dr->now->pos.whole && dr->now->pos.txid >= p->header.max_txid;
 }
 
 /* What the keeper is to do next, which is idle. */
@@ -392,11 +392,11 @@ static enum wr_status go_on(struct wr_db *db, struct db_replica *dr, struct wr_e
     wr_db_works_on(db, dr);
     if (wr_keeper_busy(dr->keeper))
         return WR_OK;
-    if (!dr->joined || dr->now.failing) { /* who knows for how long; what it reads would be kept */
+    if (!dr->joined || dr->now->failing) { /* who knows for how long; what it reads would be kept */
         wr_db_levels_drop(db, dr);
         return WR_OK;
     }
-    if (dr->levels_found != dr->now.found) {
+    if (dr->levels_found != dr->now->found) {
         wr_db_levels_drop(db, dr);
         look_at_levels(db, dr);
     }

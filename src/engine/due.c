@@ -78,8 +78,8 @@ unsigned wr_db_level_top(struct wr_db *db, struct db_replica *dr)
 /* Where its levels go on from is not known yet, but will be. */
 static bool is_unseen(const struct wr_db *db, const struct db_replica *dr)
 {
-    return db->cadence.levels > 0 && dr->now.state != WR_REPLICA_STOPPED && dr->now.found > 0 &&
-           dr->levels_found != dr->now.found;
+    return db->cadence.levels > 0 && dr->now->state != WR_REPLICA_STOPPED && dr->now->found > 0 &&
+           dr->levels_found != dr->now->found;
 }
 
 /* The level that goes on from furthest back, below `floor`; NULL: none does. */
@@ -89,7 +89,7 @@ static struct db_level *furthest_back(struct wr_db *db, uint64_t floor)
 
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
-        bool counts = dr->levels_found > 0 && dr->now.state != WR_REPLICA_STOPPED;
+        bool counts = dr->levels_found > 0 && dr->now->state != WR_REPLICA_STOPPED;
 
         for (unsigned level = 1; counts && level <= db->cadence.levels; level++) {
             struct db_level *lv = &dr->levels[level];

@@ -110,7 +110,7 @@ static bool comes_again(const struct wr_db *db, const struct db_replica *dr)
 static void note_contest(const struct wr_db *db, struct db_replica *dr)
 {
     dr->waits = 0;
-    if (!dr->now.contested)
+    if (!dr->now->contested)
         return;
     dr->contests = comes_again(db, dr) ? dr->contests + 1 : 1;
     dr->contest_ns = wr_db_now_ns(db);
@@ -124,52 +124,52 @@ static void note_contest(const struct wr_db *db, struct db_replica *dr)
  * whatever came while we waited. */
 static bool contested(const struct wr_db *db, const struct db_replica *dr)
 {
-    const struct wr_remote_pos *at = &dr->now.pos;
+    const struct wr_remote_pos *at = &dr->now->pos;
 
-    if (!dr->now.contested)
+    if (!dr->now->contested)
         return false;
-    if (our_own(db, &dr->now) || comes_again(db, dr))
+    if (our_own(db, dr->now) || comes_again(db, dr))
         return comes_again(db, dr);
-    return !dr->now.continues ||
+    return !dr->now->continues ||
            (dr->waits > 0 && (at->txid != dr->waits_txid || at->rolling != dr->waits_rolling));
 }
 
 /* Of one that stands elsewhere: whether changes can be put on top of what it has. */
 static bool is_base(const struct wr_db *db, const struct db_replica *dr)
 {
-    return dr->now.pos.page_size == db->view.page_size && dr->now.pos.whole;
+    return dr->now->pos.page_size == db->view.page_size && dr->now->pos.whole;
 }
 
 /* Of one that is of this database. */
 static enum standing not_foreign(const struct wr_db *db, const struct db_replica *dr)
 {
-    const struct wr_remote_pos *at = &dr->now.pos;
-    bool disputed = dr->now.contested && !our_own(db, &dr->now);
+    const struct wr_remote_pos *at = &dr->now->pos;
+    bool disputed = dr->now->contested && !our_own(db, dr->now);
 
     if (at->txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
     if (disputed && dr->waits < WAITS_MAX)
         return STANDS_DISPUTED;
-    return !at->has_rolling && !dr->now.counted && is_base(db, dr) ? STANDS_UNCOUNTED
-                                                                   : STANDS_ELSEWHERE;
+    return !at->has_rolling && !dr->now->counted && is_base(db, dr) ? STANDS_UNCOUNTED
+                                                                    : STANDS_ELSEWHERE;
 }
 
 /* Of one that is not in our history. */
 static enum wr_status elsewhere(
     const struct wr_db *db, const struct db_replica *dr, enum standing *ret, struct wr_err *e)
 {
-    bool ours = our_own(db, &dr->now) || dr->adopted, foreign = false;
+    bool ours = our_own(db, dr->now) || dr->adopted, foreign = false;
     enum wr_status st = WR_OK;
 
-    if (!ours && !dr->now.sampled && !dr->now.unknowable)
+    if (!ours && !dr->now->sampled && !dr->now->unknowable)
         *ret = STANDS_UNSEEN;
     else if (contested(db, dr))
         *ret = STANDS_CONTESTED;
     else if (ours)
         *ret = not_foreign(db, dr);
-    else if (dr->now.unknowable)
+    else if (dr->now->unknowable)
         *ret = STANDS_UNKNOWN;
-    else if ((st = is_foreign(db, &dr->now.sample, &foreign, e)) == WR_OK)
+    else if ((st = is_foreign(db, &dr->now->sample, &foreign, e)) == WR_OK)
         *ret = foreign ? STANDS_FOREIGN : not_foreign(db, dr);
     return st;
 }
@@ -178,7 +178,7 @@ static enum wr_status elsewhere(
 static enum wr_status find_standing(const struct wr_db *db, const struct db_replica *dr,
     struct wr_pageset *pages, enum standing *ret, struct wr_err *e)
 {
-    const struct wr_remote_pos *at = &dr->now.pos;
+    const struct wr_remote_pos *at = &dr->now->pos;
     bool known = false;
     enum wr_status st = WR_OK;
 
@@ -189,7 +189,7 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
     else if (st == WR_OK && !known)
         st = elsewhere(db, dr, ret, e);
     else if (!at->whole)
-        *ret = dr->now.contested && comes_again(db, dr) ? STANDS_CONTESTED : STANDS_BROKEN;
+        *ret = dr->now->contested && comes_again(db, dr) ? STANDS_CONTESTED : STANDS_BROKEN;
     else
         *ret = at->txid == wr_ledger_state(db->ledger).txid ? STANDS_HERE : STANDS_BEHIND;
     return st;
@@ -201,9 +201,9 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
  * nothing tells the two apart: then its own name is better. */
 static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
 {
-    bool leapt = db->txid - dr->now.pos.txid >= WR_TXID_LEAP;
+    bool leapt = db->txid - dr->now->pos.txid >= WR_TXID_LEAP;
 
-    return !is_base(db, dr) || (leapt && (!dr->now.sampled || !dr->now.pos.has_rolling));
+    return !is_base(db, dr) || (leapt && (!dr->now->sampled || !dr->now->pos.has_rolling));
 }
 
 enum wr_status wr_db_join_least(
@@ -218,11 +218,11 @@ enum wr_status wr_db_join_least(
     wr_pageset_release(&pages);
     *ret = 0;
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        *ret = dr->now.pos.txid +
-               (dr->now.contested && our_own(db, &dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP);
+        *ret = dr->now->pos.txid +
+               (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP);
     /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */
-    if (where == STANDS_BROKEN && dr->now.contested)
-        *ret = dr->now.pos.txid + 1;
+    if (where == STANDS_BROKEN && dr->now->contested)
+        *ret = dr->now->pos.txid + 1;
     return st;
 }
 
@@ -233,7 +233,7 @@ static bool join_by_difference(struct wr_db *db, struct db_replica *dr, struct j
     struct wr_sums was = {0};
     uint64_t differ = 0;
 
-    if (!wr_replica_take_census(dr->r, dr->now.found, &was))
+    if (!wr_replica_take_census(dr->r, dr->now->found, &was))
         return false;
     wr_pageset_add(&j->pages, 1);
     for (uint32_t pgno = 1; pgno <= db->view.commit; pgno++) {
@@ -250,7 +250,7 @@ static bool join_by_difference(struct wr_db *db, struct db_replica *dr, struct j
     wr_log(DB_LOG(db), WR_INFO,
         "the replica's newest state was compared with the database; sending the pages that differ",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
-        WR_F_TXID("replica_txid", dr->now.pos.txid), WR_F_TXID("txid", db->txid),
+        WR_F_TXID("replica_txid", dr->now->pos.txid), WR_F_TXID("txid", db->txid),
         WR_F_U64("pages", db->view.commit), WR_F_U64("differ", differ));
     wr_sums_release(&was);
     return true;
@@ -259,7 +259,7 @@ static bool join_by_difference(struct wr_db *db, struct db_replica *dr, struct j
 /* Nothing of it is in our history: all pages, as a state of their own. */
 static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct join *j)
 {
-    const struct wr_remote_pos *at = &dr->now.pos;
+    const struct wr_remote_pos *at = &dr->now->pos;
     bool snapshot = needs_snapshot(db, dr);
 
     wr_db_renumber_syncs(db);
@@ -284,7 +284,7 @@ static void join_by_everything(struct wr_db *db, struct db_replica *dr, struct j
  */
 static void wait_for_others(struct wr_db *db, struct db_replica *dr)
 {
-    const struct wr_remote_pos *at = &dr->now.pos;
+    const struct wr_remote_pos *at = &dr->now->pos;
 
     if (dr->waits == 0) {
         wr_log(DB_LOG(db), WR_WARN,
@@ -303,7 +303,7 @@ static void wait_for_others(struct wr_db *db, struct db_replica *dr)
 static enum wr_status plan_join(
     struct wr_db *db, struct db_replica *dr, struct join *j, struct wr_err *e)
 {
-    const struct wr_remote_pos *at = &dr->now.pos;
+    const struct wr_remote_pos *at = &dr->now->pos;
     enum standing where = STANDS_EMPTY;
     enum wr_status st;
 
@@ -406,16 +406,16 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
         st = wr_ledger_sync(db->ledger, e);
     if (st == WR_OK) {
         dr->join_txid = p ? p->header.max_txid : 0;
-        dr->joined = !p || wr_replica_push(dr->r, p, dr->now.found);
+        dr->joined = !p || wr_replica_push(dr->r, p, dr->now->found);
         dr->joined_by = !p                             ? JOINED_BY_NOTHING
                         : j.level == WR_LEVEL_SNAPSHOT ? JOINED_BY_SNAPSHOT
                                                        : JOINED_BY_CHANGES;
         wr_db_toll_begin(dr, p);
-        dr->found_seen = dr->now.found;
-        dr->now.queued += p != NULL;
+        dr->found_seen = dr->now->found;
+        dr->now->queued += p != NULL;
         wr_log(DB_LOG(db), WR_INFO, "replica joined", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
-            WR_F_TXID("replica_txid", dr->now.pos.txid), WR_F_TXID("txid", db->txid),
+            WR_F_TXID("replica_txid", dr->now->pos.txid), WR_F_TXID("txid", db->txid),
             WR_F_Z("by", j.nothing ? "nothing to send"
                          : j.level ? "snapshot"
                                    : "changed pages"));

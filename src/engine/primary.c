@@ -272,7 +272,7 @@ static void believe(struct wr_db *db, struct db_replica *dr)
     struct wr_err none = {0};
     bool said = wr_db_doubtful(db);
 
-    if (dr->join_txid == 0 || !dr->now.pos.whole || dr->now.pos.txid < dr->join_txid)
+    if (dr->join_txid == 0 || !dr->now->pos.whole || dr->now->pos.txid < dr->join_txid)
         return;
     wr_db_toll_settle(dr);
     dr->join_txid = 0;
@@ -417,7 +417,9 @@ static void move_replicas(struct wr_db *db)
     db->room = NULL;
 }
 
-static void read_replicas(struct wr_db *db)
+/* They are a few KiB each, which a database between its steps does without: `now` has room for
+ * WR_REPLICAS_MAX. */
+static void read_replicas(struct wr_db *db, struct wr_replica_status *now)
 {
     wr_db_streams_reap(db);
     wr_mutex_lock(&db->mutex);
@@ -433,13 +435,21 @@ static void read_replicas(struct wr_db *db)
     for (size_t i = 0; i < db->n_replicas; i++) {
         struct db_replica *dr = &db->replicas[i];
 
-        wr_replica_status(dr->r, &dr->now);
+        dr->now = &now[i];
+        wr_replica_status(dr->r, dr->now);
+        dr->stopped = dr->now->state == WR_REPLICA_STOPPED;
         believe(db, dr);
         if (dr->joined &&
-            (dr->now.state == WR_REPLICA_UNKNOWN || dr->now.state == WR_REPLICA_STOPPED ||
-                dr->now.found != dr->found_seen))
+            (dr->now->state == WR_REPLICA_UNKNOWN || dr->now->state == WR_REPLICA_STOPPED ||
+                dr->now->found != dr->found_seen))
             dr->joined = false;
     }
+}
+
+static void forget_replicas(struct wr_db *db)
+{
+    for (size_t i = 0; i < db->n_replicas; i++)
+        db->replicas[i].now = NULL;
 }
 
 /* Whether nothing is left to do that might break off as it did before. A replica that has yet to
@@ -451,7 +461,7 @@ static bool is_calm(const struct wr_db *db)
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
 
-        if (dr->stream || (!dr->joined && dr->now.state != WR_REPLICA_STOPPED))
+        if (dr->stream || (!dr->joined && dr->now->state != WR_REPLICA_STOPPED))
             return false;
     }
     return true;
@@ -463,7 +473,7 @@ static uint64_t history_floor(const struct wr_db *db)
     uint64_t least = UINT64_MAX;
 
     for (size_t i = 0; i < db->n_replicas; i++) {
-        const struct wr_replica_status *now = &db->replicas[i].now;
+        const struct wr_replica_status *now = db->replicas[i].now;
 
         if (now->state != WR_REPLICA_STOPPED)
             least = wr_min(least, now->found > 0 ? now->pos.txid : 0);
@@ -489,8 +499,8 @@ static uint64_t wal_bytes(const struct wr_db *db, uint32_t frames)
  * that have not stopped have all of it. */
 static bool is_safe(const struct wr_db *db, const struct db_replica *dr)
 {
-    return db->state == DB_COLD ? dr->now.state != WR_REPLICA_STOPPED
-                                : dr->joined && dr->now.pos.whole;
+    return db->state == DB_COLD ? dr->now->state != WR_REPLICA_STOPPED
+                                : dr->joined && dr->now->pos.whole;
 }
 
 /* What callers may see, in one place at the end of a step. */
@@ -530,6 +540,7 @@ static void publish(struct wr_db *db, uint64_t taken, bool captured)
 struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
 {
     struct wr_db *db = wr_container_of(a, struct wr_db, actor);
+    struct wr_replica_status replicas[WR_REPLICAS_MAX];
     struct wr_err e = {0};
     uint64_t taken;
     bool begun, asked, forced, hinted, check, captured = false;
@@ -555,7 +566,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
         db->armed = false;
     }
     db->next_ns = WR_NEVER;
-    read_replicas(db);
+    read_replicas(db, replicas);
     check = hinted || asked || db->recheck || now >= db->scan_due_ns;
     db->recheck = false;
     if (check && (db->state == DB_PROVING || db->state == DB_SYNCING))
@@ -603,6 +614,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     if (db->state == DB_SYNCING && captured && !hinted && !asked)
         (void)wr_db_cool(db);
     publish(db, taken, captured && asked);
+    forget_replicas(db);
     wr_db_want(db, db->scan_due_ns);
     return (struct wr_next){.when = WR_NEXT_AT, .at_ns = db->next_ns};
 }

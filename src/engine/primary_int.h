@@ -101,7 +101,8 @@ struct db_work {
 /* One replica as the database sees it. */
 struct db_replica {
     struct wr_replica *r;
-    struct wr_replica_status now; /* as of the start of the step */
+    struct wr_replica_status *now; /* as of the start of the step, and the step's; else NULL */
+    bool stopped;                  /* as when that was last looked at */
     int64_t interval_ns;
     bool adopted;        /* whose its newest state is, is not asked */
     bool joined;         /* it has, or is being sent, everything up to db->txid */
@@ -133,6 +134,9 @@ struct db_replica {
     unsigned retain_failures;                    /* in a row */
     struct wr_parcel *history[WR_LEVEL_MAX + 1]; /* files of them, under way or to be */
 };
+
+/* There may be ten thousand, most of them idle: what only a step needs is the step's. */
+_Static_assert(sizeof(struct db_replica) <= 2304, "what an idle database costs");
 
 /* What tells whether a database was written to: its file, and its WAL. */
 struct db_files {

@@ -108,7 +108,7 @@ static enum wr_status dirty_since(struct wr_db *db, const struct wr_pos *was, st
 static uint64_t first_txid(const struct wr_db *db, uint64_t rolling)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
-        const struct wr_remote_pos *at = &db->replicas[i].now.pos;
+        const struct wr_remote_pos *at = &db->replicas[i].now->pos;
 
         if (at->has_rolling && at->rolling == rolling && at->commit == db->proof.commit &&
             at->page_size == db->view.page_size)
@@ -182,7 +182,7 @@ enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e)
 bool wr_db_doubtful(const struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
-        if (db->replicas[i].doubts > 1 && db->replicas[i].now.state != WR_REPLICA_STOPPED)
+        if (db->replicas[i].doubts > 1 && !db->replicas[i].stopped)
             return true;
     }
     return false;

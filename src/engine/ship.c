@@ -30,18 +30,18 @@ uint64_t wr_db_acked(const struct wr_db *db, bool *ret_any)
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
 
-        if (dr->now.state == WR_REPLICA_STOPPED)
+        if (dr->now->state == WR_REPLICA_STOPPED)
             continue;
         *ret_any = true;
         /* A number without the beginning it rests on is nothing that could be restored. */
-        least = wr_min(least, dr->joined && dr->now.pos.whole ? dr->now.pos.txid : 0);
+        least = wr_min(least, dr->joined && dr->now->pos.whole ? dr->now->pos.txid : 0);
     }
     return *ret_any ? least : 0;
 }
 
 static bool may_join(const struct db_replica *dr)
 {
-    return !dr->joined && !dr->doubted && dr->now.state == WR_REPLICA_READY && !dr->stream;
+    return !dr->joined && !dr->doubted && dr->now->state == WR_REPLICA_READY && !dr->stream;
 }
 
 /* The local disk was full a moment ago: nothing can be closed, and what is dirty keeps replicas
@@ -82,10 +82,10 @@ bool wr_db_ship_due(struct wr_db *db, bool forced)
         if (!dr->joined)
             continue;
         joined = true;
-        if (dr->stream || (dr->now.queued > 0 && !dr->now.failing))
+        if (dr->stream || (dr->now->queued > 0 && !dr->now->failing))
             continue; /* busy: what is captured meanwhile goes along next time */
         if (at != INT64_MIN)
-            at += dr->now.failing ? wr_max(dr->interval_ns, FAILING_CLOSE_NS) : dr->interval_ns;
+            at += dr->now->failing ? wr_max(dr->interval_ns, FAILING_CLOSE_NS) : dr->interval_ns;
         if (now >= at)
             return true;
         wr_db_want(db, at);
@@ -193,14 +193,14 @@ static void push_to_joined(struct wr_db *db, struct wr_parcel *p)
 
         if (!dr->joined)
             continue;
-        if (dr->now.queued >= QUEUE_MAX) {
+        if (dr->now->queued >= QUEUE_MAX) {
             /* Enough: from here on the journal remembers which pages it lacks, at no cost a file.
              */
             dr->joined = false;
             wr_replica_rejoin(dr->r, "too many files wait for it");
             continue;
         }
-        if (!wr_replica_push(dr->r, p, dr->now.found)) {
+        if (!wr_replica_push(dr->r, p, dr->now->found)) {
             dr->joined = false;
             wr_replica_rejoin(dr->r, "its position changed");
         } else {
@@ -221,7 +221,7 @@ uint64_t wr_db_ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t 
 static bool any_waiting(const struct wr_db *db)
 {
     for (size_t i = 0; i < db->n_replicas; i++) {
-        if (db->replicas[i].joined && db->replicas[i].now.queued >= QUEUE_STASH)
+        if (db->replicas[i].joined && db->replicas[i].now->queued >= QUEUE_STASH)
             return true;
     }
     return false;

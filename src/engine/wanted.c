@@ -105,7 +105,7 @@ static void mind_stall(struct wr_db *db, struct db_replica *dr)
 {
     int64_t now = wr_db_now_ns(db);
 
-    if (!any_pending(dr) || (dr->joined && !dr->now.failing)) {
+    if (!any_pending(dr) || (dr->joined && !dr->now->failing)) {
         dr->stall_ns = 0;
         return;
     }
@@ -113,8 +113,8 @@ static void mind_stall(struct wr_db *db, struct db_replica *dr)
         dr->stall_ns = now;
     if (now - dr->stall_ns < PATIENCE_NS)
         wr_db_want(db, dr->stall_ns + PATIENCE_NS);
-    else if (dr->now.error != WR_OK)
-        fail_all(db, dr, dr->now.error, dr->now.error_text);
+    else if (dr->now->error != WR_OK)
+        fail_all(db, dr, dr->now->error, dr->now->error_text);
     else
         fail_all(db, dr, WR_TIMEOUT, "the replica cannot be brought up to date");
 }
@@ -136,9 +136,9 @@ void wr_db_works_on(struct wr_db *db, struct db_replica *dr)
         if (!wr_db_work_pending(dr, k) && db->works[k].begun > dr->works[k].begun)
             begin(dr, k, &db->works[k]);
     }
-    if (dr->now.state == WR_REPLICA_STOPPED)
-        fail_all(db, dr, dr->now.error, dr->now.error_text);
-    if (dr->joined && dr->now.pos.whole && dr->now.pos.txid >= snapshot->goal &&
+    if (dr->now->state == WR_REPLICA_STOPPED)
+        fail_all(db, dr, dr->now->error, dr->now->error_text);
+    if (dr->joined && dr->now->pos.whole && dr->now->pos.txid >= snapshot->goal &&
         dr->toll.snapshot >= snapshot->goal)
         wr_db_work_end(db, dr, WR_WORK_SNAPSHOT, WR_OK, dr->toll.snapshot, "");
     mind_stall(db, dr);
@@ -154,7 +154,7 @@ static bool is_asked_for(const struct db_replica *dr)
  * snapshot of the last one, which may be what is damaged. */
 void wr_db_heal(struct wr_db *db, struct db_replica *dr)
 {
-    const struct wr_verifier_report *v = &dr->now.verified;
+    const struct wr_verifier_report *v = &dr->now->verified;
 
     if (v->unsound == dr->healed)
         return;
@@ -216,16 +216,16 @@ void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr)
 
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p)
 {
-    bool listed = dr->toll_found != dr->now.found;
+    bool listed = dr->toll_found != dr->now->found;
 
-    dr->toll_found = dr->now.found;
+    dr->toll_found = dr->now->found;
     dr->toll_open = p && wr_parcel_streamed(p);
     if (dr->joined_by == JOINED_BY_SNAPSHOT) {
         dr->toll = (struct wr_toll){.snapshot = p->header.max_txid, .snapshot_size = p->size};
         return;
     }
     if (listed) /* else it goes on, and knows what was sent since */
-        dr->toll = dr->now.tally.toll;
+        dr->toll = dr->now->tally.toll;
     if (p && !dr->toll_open)
         wr_toll_add(&dr->toll, p->size);
 }
@@ -236,7 +236,7 @@ void wr_db_toll_settle(struct db_replica *dr)
         return;
     dr->toll_open = false;
     if (dr->joined_by == JOINED_BY_SNAPSHOT)
-        dr->toll.snapshot_size = dr->now.streamed_size;
+        dr->toll.snapshot_size = dr->now->streamed_size;
     else
-        wr_toll_add(&dr->toll, dr->now.streamed_size);
+        wr_toll_add(&dr->toll, dr->now->streamed_size);
 }
