@@ -27,6 +27,7 @@ static int print_text(const json_t *answer)
                  "  Databases:  %lld\n",
         version, (long long)json_integer_value(json_object_get(answer, "pid")), uptime, started,
         (long long)json_integer_value(json_object_get(answer, "database_count")));
+    wr_talk_warn_refused(answer);
     return WR_EXIT_OK;
 }
 

@@ -54,6 +54,7 @@ static int print_text(const json_t *answer)
 
     if (!json_is_array(dbs))
         return wr_cli_fail("list failed: the answer has no list of databases", NULL);
+    wr_talk_warn_refused(answer);
     if (json_array_size(dbs) == 0)
         (void)printf("No databases configured\n");
     for (size_t i = 0; i < json_array_size(dbs); i++)

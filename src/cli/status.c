@@ -206,6 +206,7 @@ static int report(struct wr_cli *cli, const struct options *o, const struct wr_c
         .json = o->json ? json_array() : NULL};
     bool printed;
 
+    wr_talk_warn_refused(answer);
     wr_table_init(&r.table, cli->arena, r.daemon ? 6 : 4);
     wr_table_add(&r.table, header);
     if (only)

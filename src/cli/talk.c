@@ -54,6 +54,25 @@ int wr_talk_look(struct wr_cli *cli, const struct wr_command *cmd, const char *t
     return code;
 }
 
+void wr_talk_warn_refused(const json_t *answer)
+{
+    const json_t *refused = json_object_get(answer, "reload_refused");
+    const char *at = json_string_value(json_object_get(refused, "at"));
+    const char *error = json_string_value(json_object_get(refused, "error"));
+    char text[WR_TIME_TEXT_MAX];
+    int64_t ms;
+
+    if (!json_is_object(refused))
+        return;
+    if (at && wr_parse_time(wr_str(at), &ms)) {
+        wr_format_time_seconds(text, ms);
+        at = text;
+    }
+    (void)fprintf(stderr,
+        "Warning: the daemon refused the configuration at %s and goes on with the one before: %s\n",
+        at ? at : "?", error ? error : "?");
+}
+
 void wr_span_text(char out[WR_SPAN_TEXT_MAX], double seconds)
 {
     double most = 1e12, tenths = wr_min(wr_max(seconds, 0.0), most) * 10;

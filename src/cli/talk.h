@@ -42,6 +42,9 @@ bool wr_talk_timed(const struct wr_talk *o) WR_MUST_CHECK;
 int wr_talk_look(struct wr_cli *cli, const struct wr_command *cmd, const char *target,
     int (*print)(const json_t *answer), size_t argc, char *const *argv);
 
+/* "Warning: ..." when the answer says that the daemon has refused its configuration. */
+void wr_talk_warn_refused(const json_t *answer);
+
 /* "42s", "5m0s", "1h0m12s" as Go has them; below ten seconds with a tenth, "1.2s", if there is one.
  */
 #define WR_SPAN_TEXT_MAX 40

@@ -15,7 +15,9 @@
  *     POST /unregister      {"path", "timeout"?}
  *     GET  /debug/sync-status[?path=P]
  *
- * An answer is one line. A failure is {"error": "...", "details": ...?}. Timeouts are in seconds.
+ * An answer is one line. /info, /list and /debug/sync-status have "reload_refused": {"at", "error"}
+ * while the configuration was refused when it was last read (refused.h). A failure is {"error":
+ * "...", "details": ...?}. Timeouts are in seconds.
  */
 #ifndef WR_DAEMON_CONTROL_H
 #define WR_DAEMON_CONTROL_H

@@ -23,18 +23,6 @@ static void put_time(json_t *object, const char *key, int64_t ms, bool *ok)
     put(object, key, json_string(text), ok);
 }
 
-void wr_control_info(struct wr_ask *q)
-{
-    int64_t now_ms = wr_wall_ms(wr_clock_system());
-    char started[WR_TIME_TEXT_MAX];
-
-    wr_format_time(started, q->started_ms);
-    wr_ask_answer(
-        q, json_pack("{s:s, s:i, s:I, s:s, s:I}", "version", weir_version(), "pid", (int)getpid(),
-               "uptime_seconds", (json_int_t)(wr_max(now_ms - q->started_ms, (int64_t)0) / 1000),
-               "started_at", started, "database_count", (json_int_t)wr_fleet_count(q->fleet)));
-}
-
 /* A text that may have bytes which are no UTF-8, as a path can: with '?' in place of all that are
  * no ASCII then. One such name must not hide the others. */
 static json_t *text_of(const char *text)
@@ -51,6 +39,43 @@ static json_t *text_of(const char *text)
         t = json_stringn((const char *)b.p, b.n);
     wr_buf_release(&b);
     return t;
+}
+
+/* {"at", "error"}, if the configuration was refused when it was last read. */
+static void put_refusal(struct wr_ask *q, json_t *object, bool *ok)
+{
+    char at[WR_TIME_TEXT_MAX];
+    struct wr_refusal r;
+
+    wr_refused_look(wr_fleet_refused(q->fleet), &r);
+    if (!r.why[0])
+        return;
+    wr_format_time(at, r.refused_ms);
+    put(object, "reload_refused", json_pack("{s:s, s:o}", "at", at, "error", text_of(r.why)), ok);
+}
+
+/* The object with that, or a failure if something could not be added. */
+static void answer(struct wr_ask *q, json_t *object, bool ok)
+{
+    put_refusal(q, object, &ok);
+    if (!ok) {
+        json_decref(object);
+        object = NULL;
+    }
+    wr_ask_answer(q, object);
+}
+
+void wr_control_info(struct wr_ask *q)
+{
+    int64_t now_ms = wr_wall_ms(wr_clock_system());
+    char started[WR_TIME_TEXT_MAX];
+
+    wr_format_time(started, q->started_ms);
+    answer(q,
+        json_pack("{s:s, s:i, s:I, s:s, s:I}", "version", weir_version(), "pid", (int)getpid(),
+            "uptime_seconds", (json_int_t)(wr_max(now_ms - q->started_ms, (int64_t)0) / 1000),
+            "started_at", started, "database_count", (json_int_t)wr_fleet_count(q->fleet)),
+        true);
 }
 
 struct listing {
@@ -133,11 +158,8 @@ static void answer_list(struct wr_ask *q, wr_fleet_fn *fn, const char *only)
     if (only && !l.found) {
         json_decref(l.list);
         wr_ask_fail(q, 404, "database not found");
-    } else if (l.ok) {
-        wr_ask_answer(q, json_pack("{s:o}", "databases", l.list));
     } else {
-        json_decref(l.list);
-        wr_ask_answer(q, NULL);
+        answer(q, json_pack("{s:o}", "databases", l.list), l.ok);
     }
 }
 

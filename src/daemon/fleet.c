@@ -4,6 +4,7 @@
  */
 #include "daemon/fleet.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/sync.h"
 #include "daemon/config_copy.h"
@@ -22,6 +23,7 @@ struct wr_fleet {
     weir_cancel *ending; /* of last syncs: the process ends; frozen once there is a member */
     weir_cancel *own;    /* that one, unless wr_fleet_ends_with has given another */
     struct wr_absent *absent;
+    struct wr_refused refused;
 
     struct wr_mutex mutex; /* guards the rest */
     struct wr_cond idle;   /* somebody has let go */
@@ -65,6 +67,7 @@ struct wr_fleet *wr_fleet_new(weir *w, struct wr_logger *log)
     }
     f->w = w;
     f->log = log;
+    wr_refused_init(&f->refused, wr_wall_ms(wr_clock_system()));
     wr_mutex_init(&f->mutex);
     wr_cond_init(&f->idle);
     return f;
@@ -78,6 +81,11 @@ void wr_fleet_ends_with(struct wr_fleet *f, weir_cancel *c)
 struct wr_absent *wr_fleet_absent(struct wr_fleet *f)
 {
     return f->absent;
+}
+
+struct wr_refused *wr_fleet_refused(struct wr_fleet *f)
+{
+    return &f->refused;
 }
 
 static void member_free(struct member *m)
@@ -100,6 +108,7 @@ void wr_fleet_free(struct wr_fleet *f)
     wr_free(f->members);
     wr_cond_release(&f->idle);
     wr_mutex_release(&f->mutex);
+    wr_refused_release(&f->refused);
     wr_free(f);
 }
 

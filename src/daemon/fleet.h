@@ -11,6 +11,7 @@
 #include "daemon/absent.h"
 #include "daemon/config.h"
 #include "daemon/logfmt.h"
+#include "daemon/refused.h"
 
 #include <weir.h>
 
@@ -33,6 +34,9 @@ void wr_fleet_cancel(struct wr_fleet *f);
 /* The databases that should be in it: whoever fails to add one notes it there, and one that is
  * added is dropped. Lives as long as the fleet. */
 struct wr_absent *wr_fleet_absent(struct wr_fleet *f);
+
+/* Whether the configuration that it is by is the one of the file. Lives as long as the fleet. */
+struct wr_refused *wr_fleet_refused(struct wr_fleet *f);
 
 /* How a database begins. */
 struct wr_fleet_start {

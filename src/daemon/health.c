@@ -91,7 +91,7 @@ static void put_absent(const struct wr_health *h, const struct wr_summary *sum, 
     wr_arena_release(&arena);
 }
 
-int wr_readyz(const struct wr_health *h, struct wr_buf *out)
+static int put_ready(const struct wr_health *h, struct wr_buf *out)
 {
     struct wr_summary sum;
 
@@ -117,6 +117,31 @@ int wr_readyz(const struct wr_health *h, struct wr_buf *out)
         wr_buf_fmt(out, ", %zu stopped", sum.stopped);
     wr_buf_byte(out, '\n');
     return 200;
+}
+
+/* It has no say in the status: all that was replicated still is, and who is taken out of service
+ * for a typo would be worse off than with it. */
+static void put_refusal(const struct wr_health *h, struct wr_buf *out)
+{
+    struct wr_refusal r;
+    char at[WR_TIME_TEXT_MAX];
+
+    wr_refused_look(wr_fleet_refused(h->fleet), &r);
+    if (!r.why[0])
+        return;
+    wr_format_time_seconds(at, r.refused_ms);
+    wr_buf_fmt(out,
+        "the configuration was refused when it was read again at %s, what it said before goes on: "
+        "%s\n",
+        at, r.why);
+}
+
+int wr_readyz(const struct wr_health *h, struct wr_buf *out)
+{
+    int status = put_ready(h, out);
+
+    put_refusal(h, out);
+    return status;
 }
 
 bool wr_all_well(struct wr_sentinel *s)

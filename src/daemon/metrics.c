@@ -270,6 +270,7 @@ static void put_gauge(struct wr_buf *out, const char *name, const char *help, co
 static void put_whole(struct page *p, struct wr_buf *out)
 {
     struct wr_summary sum = {0};
+    struct wr_refusal refusal;
     char version[64];
 
     (void)snprintf(version, sizeof(version), "version=\"%.40s\"", weir_version());
@@ -279,6 +280,11 @@ static void put_whole(struct page *p, struct wr_buf *out)
     wr_expo_line(out, "weir_databases", WR_STR("state=\"stopped\""), p->stopped, 1);
     put_gauge(out, "weir_metrics_aggregated",
         "Whether there are sums in place of series for each database", "", p->merged, 1);
+    wr_refused_look(wr_fleet_refused(p->m->fleet), &refusal);
+    put_gauge(out, "weir_config_last_reload_successful",
+        "Whether the configuration was taken when it was last read", "", refusal.why[0] == '\0', 1);
+    put_gauge(out, "weir_config_last_reload_success_timestamp_seconds",
+        "When the configuration that counts was read", "", (uint64_t)refusal.taken_ms, MS);
     if (!p->m->sentinel)
         return;
     wr_sentinel_summary(p->m->sentinel, &sum);

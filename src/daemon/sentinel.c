@@ -318,7 +318,17 @@ static void status_line(const struct wr_summary *sum, char *out, size_t n)
     if (sum->stopped > 0)
         at += (size_t)snprintf(out + at, n - at, ", %zu stopped", sum->stopped);
     if (sum->absent > 0)
-        (void)snprintf(out + at, n - at, ", %zu could not be begun with", sum->absent);
+        at += (size_t)snprintf(out + at, n - at, ", %zu could not be begun with", sum->absent);
+    if (sum->refused)
+        (void)snprintf(out + at, n - at, ", the changed configuration was refused");
+}
+
+static bool was_refused(struct wr_sentinel *s)
+{
+    struct wr_refusal r;
+
+    wr_refused_look(wr_fleet_refused(s->o.fleet), &r);
+    return r.why[0] != '\0';
 }
 
 static void tell(struct wr_sentinel *s)
@@ -326,6 +336,7 @@ static void tell(struct wr_sentinel *s)
     char text[sizeof(s->told)];
 
     s->count.absent = wr_absent_count(wr_fleet_absent(s->o.fleet));
+    s->count.refused = was_refused(s);
     status_line(&s->count, text, sizeof(text));
     if (!s->o.tell || strcmp(text, s->told) == 0)
         return;
@@ -481,6 +492,7 @@ void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
         s->ended_ns == 0 ? INT64_MAX : wr_max((now_ns - s->ended_ns) / 1000000, (int64_t)0);
     wr_mutex_unlock(&s->mutex);
     ret->absent = wr_absent_count(wr_fleet_absent(s->o.fleet));
+    ret->refused = was_refused(s);
     ret->silent = (now_ns - last_ns) / 1000000 > LATE_LOOKS * s->o.interval_ms + LATE_MS;
 }
 

@@ -66,6 +66,7 @@ bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verd
 struct wr_summary {
     size_t stopped, waiting, fresh, fine, behind; /* databases; fresh: WR_VERDICT_NEW */
     size_t absent;    /* as of now: databases that are to be replicated and are not (absent.h) */
+    bool refused;     /* as of now: the configuration was, when it was read again (refused.h) */
     int64_t worst_ms; /* the greatest missing_ms */
     int64_t age_ms;   /* since the last look ended; INT64_MAX: none has */
     bool silent;      /* none has for so long that whoever looks must hang */

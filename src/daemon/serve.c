@@ -11,6 +11,7 @@
  * last sync is made in every case, also when the child failed, and its result is ours.
  */
 #include "daemon/serve.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/barrier.h"
@@ -279,6 +280,13 @@ static void drop_reloaded(struct server *s)
     s->reloaded = NULL;
 }
 
+/* What counted goes on, and everybody who asks is told. */
+static void refuse_reload(struct server *s, const char *why)
+{
+    wr_say(s->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", why));
+    wr_refused_put(wr_fleet_refused(s->fleet), why, wr_wall_ms(wr_clock_system()));
+}
+
 /* A file that cannot be read or is not meant changes nothing. */
 static struct wr_config *load_again(struct server *s, struct wr_arena *a)
 {
@@ -289,8 +297,7 @@ static struct wr_config *load_again(struct server *s, struct wr_arena *a)
     if (st == WR_OK)
         st = wr_dirs_expand(a, c, true, WR_DIRS_STRICT, NULL, &e);
     if (st != WR_OK) {
-        wr_say(
-            s->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", e.text));
+        refuse_reload(s, e.text);
         return NULL;
     }
     for (const struct wr_warning *w = c->warnings; w; w = w->next)
@@ -336,6 +343,7 @@ static bool change_to(struct server *s, const struct wr_config *c)
         wr_reload_apply(&r, &now, c);
     wr_arena_release(&arena);
     if (!ok) { /* it has ended, and must not stay so */
+        refuse_reload(s, wr_status_text(WR_NOMEM));
         unwatch_dirs(s);
         watch_dirs(s);
     }
@@ -349,8 +357,10 @@ static void reload(struct server *s)
     struct wr_config *c;
 
     wr_signals_take_reload(&s->signals);
-    if (!arena)
-        return; /* out of memory: nothing has changed */
+    if (!arena) {
+        refuse_reload(s, wr_status_text(WR_NOMEM));
+        return;
+    }
     wr_arena_init(arena, WR_ARENA_MAX);
     c = load_again(s, arena);
     if (!c || !change_to(s, c)) {
@@ -365,6 +375,7 @@ static void reload(struct server *s)
     if (s->registry)
         wr_registry_again(s->registry, s->fleet);
     watch_dirs(s);
+    wr_refused_clear(wr_fleet_refused(s->fleet), wr_wall_ms(wr_clock_system()));
     wr_say(s->log, WEIR_LOG_INFO, "reloaded", WR_F_U64("dbs", wr_fleet_count(s->fleet)));
 }
 

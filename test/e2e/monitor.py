@@ -8,14 +8,11 @@ the heartbeat stops; and all is well again when it is.
 import http.server
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import kit
 
@@ -34,23 +31,6 @@ class Switch(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def get(port, path):
-    """Status and text."""
-    try:
-        with urllib.request.urlopen("http://127.0.0.1:%d%s" % (port, path), timeout=20) as r:
-            return r.status, r.read().decode()
-    except urllib.error.HTTPError as e:
-        return e.code, e.read().decode()
-    except OSError as e:
-        return 0, str(e)
-
-
 def value(text, series):
     """Of one line; None: it is not there."""
     for line in text.splitlines():
@@ -64,19 +44,19 @@ def run(found, process, port, log):
     of_db = '{db="%s"}' % path
     of_replica = '{db="%s",replica="file://%s"}' % (path, replica)
     db = sqlite3.connect(path, isolation_level=None)
-    ready = lambda: get(port, "/readyz")[0] == 200
+    ready = lambda: kit.get(port, "/readyz")[0] == 200
 
-    found.check(kit.wait_until(ready, 30), "it never was ready: %s" % (get(port, "/readyz"),))
-    found.check(get(port, "/healthz") == (200, "ok\n"), "it is not alive")
-    found.check(get(port, "/nothing")[0] == 404, "it serves what there is not")
+    found.check(kit.wait_until(ready, 30), "it never was ready: %s" % (kit.get(port, "/readyz"),))
+    found.check(kit.get(port, "/healthz") == (200, "ok\n"), "it is not alive")
+    found.check(kit.get(port, "/nothing")[0] == 404, "it serves what there is not")
     found.check(kit.wait_until(lambda: Switch.beats > 0, 30), "no heartbeat came")
     for i in range(200):
         db.execute("INSERT INTO t VALUES(randomblob(3000))")
-    synced = lambda: value(get(port, "/metrics")[1], "weir_replica_txid" + of_replica) == value(
-        get(port, "/metrics")[1], "litestream_txid" + of_db)
+    synced = lambda: value(kit.get(port, "/metrics")[1], "weir_replica_txid" + of_replica) == value(
+        kit.get(port, "/metrics")[1], "litestream_txid" + of_db)
     time.sleep(2)
     found.check(kit.wait_until(synced, 20), "the replica's figure never was the database's")
-    text = get(port, "/metrics")[1]
+    text = kit.get(port, "/metrics")[1]
     found.check(value(text, "litestream_total_wal_bytes" + of_db) > 600000, "nothing was captured")
     found.check(value(text, 'weir_requests_total{class="put"}') >= 2, "no request was counted")
     found.check(value(text, "weir_db_ready" + of_db) == 1, "its figures do not say that it is ready")
@@ -87,11 +67,11 @@ def run(found, process, port, log):
         pass
     db.execute("INSERT INTO t VALUES(1)")
     found.check(kit.wait_until(lambda: not ready(), 60), "it stayed ready with a broken replica")
-    status, text = get(port, "/readyz")
+    status, text = kit.get(port, "/readyz")
     found.check(status == 503 and path + ": behind for" in text and "Not a directory" in text,
                 "the reason is not told: %d %s" % (status, text))
-    found.check(get(port, "/healthz")[0] == 200, "a broken replica is no reason to restart")
-    text = get(port, "/metrics")[1]
+    found.check(kit.get(port, "/healthz")[0] == 200, "a broken replica is no reason to restart")
+    text = kit.get(port, "/metrics")[1]
     found.check(value(text, "weir_uncaptured_seconds" + of_db) > 29, "the time is not told")
     found.check(value(text, "weir_replica_failing" + of_replica) == 1, "the replica does not fail")
     time.sleep(7)
@@ -112,7 +92,7 @@ def main():
     found = kit.Findings("monitor")
     switch = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Switch)
     threading.Thread(target=switch.serve_forever, daemon=True).start()
-    port, log, config = free_port(), found.path("log"), found.path("c.yml")
+    port, log, config = kit.free_port(), found.path("log"), found.path("c.yml")
     db = sqlite3.connect(found.path("a.db"))
     db.execute("PRAGMA journal_mode=wal")
     db.execute("CREATE TABLE t(a)")

@@ -21,6 +21,8 @@ class Daemon:
         self.exe, self.found = exe, found
         self.config = found.path("weir.yml")
         self.log = found.path("log")
+        self.port, self.socket = kit.free_port(), found.path("socket")
+        self.doors = "addr: 127.0.0.1:%d\nsocket: {enabled: true, path: %s}\n" % (self.port, self.socket)
         self.process = None
 
     def database(self, name):
@@ -53,6 +55,18 @@ class Daemon:
             self.found.check(kit.wait_until(lambda t=text, n=n: self.said(t) > n), "not logged: " + text)
         self.found.check(self.process.poll() is None, "it ended")
 
+    def expect_refused(self, refused):
+        """Whether all who can be asked tell that the file was refused; it stays ready."""
+        status, ready = kit.get(self.port, "/readyz")
+        self.found.check(status == 200 and ("was refused" in ready) == refused, "readyz: %d %s" % (status, ready))
+        metrics = kit.get(self.port, "/metrics")[1]
+        self.found.check("weir_config_last_reload_successful %d\n" % (not refused) in metrics, "wrong metric")
+        for command in ("list", "info"):
+            r = subprocess.run([self.exe, command, "-socket", self.socket], capture_output=True, text=True)
+            self.found.check(r.returncode == 0 and ("refused the configuration" in r.stderr) == refused,
+                             "%s: %s" % (command, r.stderr))
+            self.found.check(not refused or "not found" in r.stderr, "not why: " + r.stderr)
+
     def holds(self, replica, want, what):
         """Whether a replica gives a database with the sum of all x, soon."""
         out = self.found.path("restored")
@@ -71,8 +85,10 @@ class Daemon:
 def run(d, found):
     dbs = {name: d.database(name) for name in ("a.db", "b.db", "c.db")}
 
-    d.write({"a.db": "ra", "b.db": "rb"})
+    d.write({"a.db": "ra", "b.db": "rb"}, d.doors)
     d.start()
+    found.check(kit.wait_until(lambda: kit.get(d.port, "/readyz")[0] == 200, 30), "it never was ready")
+    d.expect_refused(False)
     d.holds("ra", 1, "a is not replicated at the start")
     d.holds("rb", 1, "b is not replicated at the start")
 
@@ -92,11 +108,13 @@ def run(d, found):
         d.reload("nothing has changed")
     os.unlink(d.config)
     d.reload("nothing has changed")
+    d.expect_refused(True)
     dbs["b.db"].execute("INSERT INTO t VALUES(100)")
     d.holds("rb", 111, "a bad file stopped b")
 
     d.write({"b.db": "rb2", "c.db": "rc"}, "exec: sleep 1\n")
     d.reload("database changed", "key=exec", "msg=reloaded")
+    d.expect_refused(False)
     dbs["b.db"].execute("INSERT INTO t VALUES(1000)")
     d.holds("rb2", 1111, "b has not gone to its new replica")
     d.holds("rb", 111, "b's old replica was changed")

@@ -103,6 +103,27 @@ static void test_list(void **state)
         "", ASK(list, "-json"));
 }
 
+static void test_a_refused_configuration_is_a_warning(void **state)
+{
+    static const char warning[] = "Warning: the daemon refused the configuration at "
+                                  "2026-04-24T12:00:00Z and goes on with the one before: c.yml:3: "
+                                  "unknown key\n";
+
+    (void)state;
+    server.body =
+        "{\"databases\":[],\"reload_refused\":{\"at\":\"2026-04-24T12:00:00.5Z\",\"error\":"
+        "\"c.yml:3: unknown key\"}}\n";
+    EXPECT(0, "No databases configured\n", warning, ASK(list, "-timeout", "5"));
+    server.body = "{\"version\":\"1\",\"started_at\":\"x\",\"reload_refused\":{\"at\":"
+                  "\"2026-04-24T12:00:00.5Z\",\"error\":\"c.yml:3: unknown key\"}}\n";
+    EXPECT(0, "weir 1\n  PID:        0\n  Uptime:     0s\n  Started at: x\n  Databases:  0\n",
+        warning, ASK(info, "-timeout", "5"));
+    server.body = "{\"databases\":[],\"reload_refused\":{}}\n"; /* of somebody who says little */
+    EXPECT(0, "No databases configured\n",
+        "Warning: the daemon refused the configuration at ? and goes on with the one before: ?\n",
+        ASK(list, "-timeout", "5"));
+}
+
 static void test_list_of_nonsense(void **state)
 {
     (void)state;
@@ -518,9 +539,9 @@ static void test_spans(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_list), TEST(test_list_of_nonsense), TEST(test_info), TEST(test_start_and_stop),
-    TEST(test_sync), TEST(test_wait), TEST(test_register), TEST(test_register_hides_secrets),
-    TEST(test_unregister), TEST(test_usage), TEST(test_socket_of_the_configuration),
-    TEST(test_nobody_there), TEST(test_not_allowed), TEST(test_malformed),
-    TEST(test_answers_that_lack_something), TEST(test_huge), TEST(test_slow), TEST(test_not_utf8),
-    TEST(test_nomem), T_TEST(test_spans))
+T_MAIN(TEST(test_list), TEST(test_a_refused_configuration_is_a_warning),
+    TEST(test_list_of_nonsense), TEST(test_info), TEST(test_start_and_stop), TEST(test_sync),
+    TEST(test_wait), TEST(test_register), TEST(test_register_hides_secrets), TEST(test_unregister),
+    TEST(test_usage), TEST(test_socket_of_the_configuration), TEST(test_nobody_there),
+    TEST(test_not_allowed), TEST(test_malformed), TEST(test_answers_that_lack_something),
+    TEST(test_huge), TEST(test_slow), TEST(test_not_utf8), TEST(test_nomem), T_TEST(test_spans))

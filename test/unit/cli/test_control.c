@@ -175,6 +175,28 @@ static void test_list_of_absent_ones(void **state)
     T(wr_absent_count(wr_fleet_absent(fleet)) == 0);
 }
 
+static void test_a_refused_configuration_is_told(void **state)
+{
+    static const char said[] = "\"reload_refused\":{\"at\":\"2026-09-21T14:13:20.123Z\",\"error\":"
+                               "\"c.yml:3: caf?\"}}\n";
+    static const char *const asked[] = {"/info", "/list", "/debug/sync-status"};
+
+    (void)state;
+    wr_refused_put(wr_fleet_refused(fleet), "c.yml:3: caf\xe9", 1790000000123);
+    get("/list", 200,
+        "{\"databases\":[],\"reload_refused\":{\"at\":\"2026-09-21T14:13:20.123Z\",\"error\":"
+        "\"c.yml:3: caf?\"}}\n");
+    for (size_t i = 0; i < wr_countof(asked); i++) {
+        T(ask("GET", asked[i], "") == 200);
+        T(strstr(body, said));
+    }
+    wr_refused_clear(wr_fleet_refused(fleet), 1);
+    for (size_t i = 0; i < wr_countof(asked); i++) {
+        T(ask("GET", asked[i], "") == 200);
+        T(!strstr(body, "refused"));
+    }
+}
+
 static void test_list(void **state)
 {
     char want[1024], time[WR_TIME_TEXT_MAX];
@@ -656,9 +678,10 @@ static void test_the_end_does_not_wait_for_requests(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_info), TEST(test_list), TEST(test_list_of_absent_ones), TEST(test_in_sync_is_now),
-    TEST(test_a_name_that_is_no_text), TEST(test_txid), TEST(test_start_and_stop), TEST(test_sync),
-    TEST(test_wait), TEST(test_register), TEST(test_register_to_stay), TEST(test_a_bad_registry),
+T_MAIN(TEST(test_info), TEST(test_list), TEST(test_a_refused_configuration_is_told),
+    TEST(test_list_of_absent_ones), TEST(test_in_sync_is_now), TEST(test_a_name_that_is_no_text),
+    TEST(test_txid), TEST(test_start_and_stop), TEST(test_sync), TEST(test_wait),
+    TEST(test_register), TEST(test_register_to_stay), TEST(test_a_bad_registry),
     TEST(test_unregister), TEST(test_sync_status), TEST(test_misses), TEST(test_bad_bodies),
     TEST(test_a_large_request), TEST(test_what_is_no_http), TEST(test_slow_clients),
     TEST(test_the_socket_is_for_its_owner), TEST(test_a_socket_of_the_past),

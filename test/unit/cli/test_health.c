@@ -173,6 +173,43 @@ static void test_absent_ones_are_told(void **state)
     T(wr_all_well(sentinel));
 }
 
+/* A file with a typo in it takes nobody out of service, and does not go unseen either. */
+static void test_a_refused_configuration_is_told(void **state)
+{
+    struct wr_refused *refused = wr_fleet_refused(fleet);
+    struct wr_refusal r;
+    char longest[2 * WR_REFUSED_WHY_MAX];
+
+    (void)state;
+    wr_refused_look(refused, &r);
+    T(!r.why[0] && r.refused_ms == 0 && r.taken_ms > 1700000000000);
+    add("/a.db");
+    pass(5);
+    wr_refused_put(refused, "weir.yml:3: unknown\nkey", 1790000000999);
+    expect(wr_readyz, 200,
+        "ready: 1 database\nthe configuration was refused when it was read again at "
+        "2026-09-21T14:13:20Z, what it said before goes on: weir.yml:3: unknown?key\n");
+    T(wr_all_well(sentinel));
+    wr_absent_put(wr_fleet_absent(fleet), WR_ABSENT_RELOAD, "/b.db", "no");
+    expect(wr_readyz, 503,
+        "not ready: 1 database could not be begun with\n/b.db: not replicated: no\n"
+        "the configuration was refused when it was read again at 2026-09-21T14:13:20Z, what it "
+        "said before goes on: weir.yml:3: unknown?key\n");
+    wr_absent_drop(wr_fleet_absent(fleet), "/b.db");
+    wr_refused_put(refused, "", 1); /* for no reason that anybody knows */
+    wr_refused_look(refused, &r);
+    assert_string_equal(r.why, "?");
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    wr_refused_put(refused, longest, 2);
+    wr_refused_look(refused, &r);
+    assert_int_equal(strlen(r.why), WR_REFUSED_WHY_MAX - 1);
+    wr_refused_clear(refused, 77);
+    wr_refused_look(refused, &r);
+    T(!r.why[0] && r.refused_ms == 0 && r.taken_ms == 77);
+    expect(wr_readyz, 200, "ready: 1 database\n");
+}
+
 static void test_waiting_ones_are_told(void **state)
 {
     (void)state;
@@ -213,4 +250,4 @@ static void test_many(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_alive), TEST(test_ready), TEST(test_absent_ones_are_told),
-    TEST(test_waiting_ones_are_told), TEST(test_many))
+    TEST(test_a_refused_configuration_is_told), TEST(test_waiting_ones_are_told), TEST(test_many))

@@ -182,6 +182,12 @@ static void test_status_with_a_daemon(void **unused)
                                         "%d/gone.db error - - - -\n"));
     T(RUN(status, "-config", config, "-json", t_path(dir, "gone.db")) == 0);
     T(strstr(out, "\"error\": \"no disk\",\n    \"replicas\": []"));
+    server.body = "{\"databases\":[],\"reload_refused\":{\"at\":\"2026-04-24T12:00:00.5Z\","
+                  "\"error\":\"c.yml:3: unknown key\"}}";
+    T(RUN(status, "-config", config) == 0);
+    assert_string_equal(err,
+        "Warning: the daemon refused the configuration at 2026-04-24T12:00:00Z and goes on with "
+        "the one before: c.yml:3: unknown key\n");
 }
 
 static void test_status_beside_a_strange_daemon(void **unused)

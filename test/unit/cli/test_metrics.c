@@ -348,6 +348,21 @@ static void test_manual(void **state)
     }
 }
 
+static void test_a_refused_configuration_is_told(void **state)
+{
+    const char *text;
+
+    (void)state;
+    text = page();
+    expect_line(text, "weir_config_last_reload_successful 1");
+    T(!strstr(text, "weir_config_last_reload_success_timestamp_seconds 0\n"));
+    wr_refused_clear(wr_fleet_refused(fleet), 1790000000250);
+    wr_refused_put(wr_fleet_refused(fleet), "c.yml:3: unknown key", 1790000001000);
+    text = page();
+    expect_line(text, "weir_config_last_reload_successful 0");
+    expect_line(text, "weir_config_last_reload_success_timestamp_seconds 1790000000.25");
+}
+
 static void test_process(void **state)
 {
     const char *text;
@@ -552,6 +567,7 @@ static void test_memory_runs_out(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_names_of_litestream), TEST(test_own_figures), TEST(test_manual),
-    TEST(test_process), TEST(test_odd_paths), TEST(test_stopped_ones_have_no_series),
-    TEST(test_many_are_summed_up), TEST(test_totals_do_not_go_back), TEST(test_many_types),
-    TEST(test_numbers), TEST(test_no_room), TEST(test_memory_runs_out))
+    TEST(test_a_refused_configuration_is_told), TEST(test_process), TEST(test_odd_paths),
+    TEST(test_stopped_ones_have_no_series), TEST(test_many_are_summed_up),
+    TEST(test_totals_do_not_go_back), TEST(test_many_types), TEST(test_numbers), TEST(test_no_room),
+    TEST(test_memory_runs_out))

@@ -295,6 +295,24 @@ static void test_before_it_is_there(void **state)
                               "replicating 1 database, 1 not in sync yet\n");
 }
 
+static void test_a_refused_configuration_is_told(void **state)
+{
+    (void)state;
+    add("/a.db");
+    pass(5);
+    T(!summary().refused);
+    wr_refused_put(wr_fleet_refused(fleet), "c.yml:3: unknown key", 1);
+    T(summary().refused && lines() == 0); /* whoever refused it has logged it */
+    pass(5);
+    wr_refused_clear(wr_fleet_refused(fleet), 2);
+    T(!summary().refused);
+    pass(5);
+    assert_string_equal(told, "replicating 1 database, all in sync\n"
+                              "replicating 1 database, all in sync, the changed configuration was "
+                              "refused\n"
+                              "replicating 1 database, all in sync\n");
+}
+
 /* One that can never be attached is found as well. */
 static void test_never_attached(void **state)
 {
@@ -460,5 +478,6 @@ static void test_memory_runs_out(void **state)
 T_MAIN(TEST(test_all_is_well), TEST(test_engine_is_stuck), TEST(test_upload_is_stuck),
     TEST(test_slow_is_a_warning_until_it_stops), TEST(test_failing_is_not_moving),
     TEST(test_one_replica_is_behind), TEST(test_five_intervals), TEST(test_before_it_is_there),
-    TEST(test_never_attached), TEST(test_reasons), TEST(test_come_and_go), TEST(test_many_at_once),
-    TEST(test_list_of_the_unready), TEST(test_thread), TEST(test_memory_runs_out))
+    TEST(test_a_refused_configuration_is_told), TEST(test_never_attached), TEST(test_reasons),
+    TEST(test_come_and_go), TEST(test_many_at_once), TEST(test_list_of_the_unready),
+    TEST(test_thread), TEST(test_memory_runs_out))
