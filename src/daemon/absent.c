@@ -115,15 +115,17 @@ static char *line_of(const char *why)
     return copy;
 }
 
-void wr_absent_put(struct wr_absent *a, enum wr_absent_by by, const char *path, const char *why)
+bool wr_absent_put(struct wr_absent *a, enum wr_absent_by by, const char *path, const char *why)
 {
     struct entry e = {.path = wr_strndup(path, strlen(path)), .why = line_of(why), .by = by};
+    bool news = true;
     size_t at;
 
     wr_mutex_lock(&a->mutex);
     if (!e.path || !e.why) {
         a->more[by]++;
     } else if (find(a, path, &at)) {
+        news = strcmp(a->all[at].why, e.why) != 0;
         entry_release(&a->all[at]);
         a->all[at] = e;
         e = (struct entry){.path = NULL};
@@ -137,6 +139,7 @@ void wr_absent_put(struct wr_absent *a, enum wr_absent_by by, const char *path, 
     }
     wr_mutex_unlock(&a->mutex);
     entry_release(&e);
+    return news;
 }
 
 void wr_absent_end(struct wr_absent *a, enum wr_absent_by by)
@@ -181,6 +184,29 @@ size_t wr_absent_count(struct wr_absent *a)
     n = count(a);
     wr_mutex_unlock(&a->mutex);
     return n;
+}
+
+size_t wr_absent_count_by(struct wr_absent *a, enum wr_absent_by by)
+{
+    size_t n;
+
+    wr_mutex_lock(&a->mutex);
+    n = a->more[by];
+    for (size_t i = 0; i < a->n; i++)
+        n += a->all[i].by == by;
+    wr_mutex_unlock(&a->mutex);
+    return n;
+}
+
+bool wr_absent_is(struct wr_absent *a, enum wr_absent_by by, const char *path)
+{
+    size_t at;
+    bool is;
+
+    wr_mutex_lock(&a->mutex);
+    is = find(a, path, &at) && a->all[at].by == by;
+    wr_mutex_unlock(&a->mutex);
+    return is;
 }
 
 size_t wr_absent_list(

@@ -28,14 +28,18 @@ void wr_absent_free(struct wr_absent *a); /* NULL-safe */
 /* An attempt begins: what was noted by the one before stays until it ends. */
 void wr_absent_begin(struct wr_absent *a, enum wr_absent_by by);
 /* A database, or the file or directory that hides some, by its path, and why in a line. Copied;
- * when that is not possible it is counted. Between begin and end, or at any time. */
-void wr_absent_put(struct wr_absent *a, enum wr_absent_by by, const char *path, const char *why);
+ * when that is not possible it is counted. Between begin and end, or at any time. Whether it is
+ * news: it was not noted before, or for another reason. */
+bool wr_absent_put(struct wr_absent *a, enum wr_absent_by by, const char *path, const char *why);
 void wr_absent_end(struct wr_absent *a, enum wr_absent_by by);
 
 /* It is replicated by now, or is not to be any more. */
 void wr_absent_drop(struct wr_absent *a, const char *path);
 
 size_t wr_absent_count(struct wr_absent *a);
+size_t wr_absent_count_by(struct wr_absent *a, enum wr_absent_by by);
+/* Whether it is noted, by him. */
+bool wr_absent_is(struct wr_absent *a, enum wr_absent_by by, const char *path);
 
 struct wr_absentee {
     const char *path, *why;

@@ -24,6 +24,7 @@ struct wr_registry {
     struct wr_mutex mutex;
     struct wr_cond idle;
     bool changing; /* somebody has `list` for himself */
+    bool begun;    /* of the one thread that begins */
     json_t *list;  /* the array of the file */
 };
 
@@ -222,36 +223,31 @@ static void begin_one(struct wr_registry *r, struct wr_fleet *f, const json_t *e
     struct wr_err e = {0};
     weir_error err = {0};
 
+    if (wr_fleet_has(f, path)) {
+        if (!r->begun)
+            wr_say(r->log, WEIR_LOG_INFO,
+                "a registered database is in the configuration, which counts",
+                WR_F_Z("path", path));
+        return;
+    }
     wr_arena_init(&a, WR_ARENA_MAX);
     if (wr_config_adhoc(&a, path, &url, 1, NULL, &config, &e) != WR_OK)
         (void)snprintf(err.message, sizeof(err.message), "%.500s", e.text);
     else if (wr_fleet_add(f, &config->dbs[0], NULL, &err) == WEIR_OK)
         err.message[0] = '\0';
     if (err.message[0]) {
-        wr_say(r->log, WEIR_LOG_ERROR, "a registered database is not replicated, the others are",
-            WR_F_Z("path", path), WR_F_Z("error", err.message));
-        wr_absent_put(wr_fleet_absent(f), WR_ABSENT_REGISTRY, path, err.message);
+        if (err.code != WEIR_CANCELED && /* all is about to end */
+            wr_absent_put(wr_fleet_absent(f), WR_ABSENT_REGISTRY, path, err.message))
+            wr_say(r->log, WEIR_LOG_ERROR,
+                "a registered database is not replicated, the others are", WR_F_Z("path", path),
+                WR_F_Z("error", err.message));
+    } else if (r->begun) {
+        wr_say(r->log, WEIR_LOG_INFO,
+            "a database that could not be begun with is replicated from now on",
+            WR_F_Z("path", path));
     }
     wr_arena_release(&a);
 }
-
-void wr_registry_begin(struct wr_registry *r, struct wr_fleet *f)
-{
-    if (r->bad)
-        wr_absent_put(wr_fleet_absent(f), WR_ABSENT_REGISTRY, r->path, r->bad);
-    for (size_t i = 0; i < json_array_size(r->list); i++) {
-        const json_t *entry = json_array_get(r->list, i);
-
-        if (wr_fleet_has(f, text_of(entry, "path")))
-            wr_say(r->log, WEIR_LOG_INFO,
-                "a registered database is in the configuration, which counts",
-                WR_F_Z("path", text_of(entry, "path")));
-        else
-            begin_one(r, f, entry);
-    }
-}
-
-/* ---- changes ---- */
 
 static void claim(struct wr_registry *r)
 {
@@ -270,22 +266,37 @@ static void unclaim(struct wr_registry *r)
     wr_mutex_unlock(&r->mutex);
 }
 
-void wr_registry_again(struct wr_registry *r, struct wr_fleet *f)
-{
-    claim(r); /* who unregisters one meanwhile takes it out of the fleet after us */
-    for (size_t i = 0; i < json_array_size(r->list); i++) {
-        const json_t *entry = json_array_get(r->list, i);
-
-        if (!wr_fleet_has(f, text_of(entry, "path")))
-            begin_one(r, f, entry);
-    }
-    unclaim(r);
-}
-
 static int append(const char *text, size_t n, void *arg)
 {
     wr_buf_put(arg, text, n);
     return 0;
+}
+
+/* One at a time, so that who forgets one does not find it begun with after that, and nobody waits
+ * for long. */
+void wr_registry_begin(struct wr_registry *r, struct wr_fleet *f)
+{
+    json_t *list, *entry;
+    size_t at;
+
+    wr_absent_begin(wr_fleet_absent(f), WR_ABSENT_REGISTRY);
+    if (r->bad)
+        (void)wr_absent_put(wr_fleet_absent(f), WR_ABSENT_REGISTRY, r->path, r->bad);
+    claim(r);
+    list = json_incref(r->list); /* whoever changes it makes another one */
+    unclaim(r);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        entry = json_array_get(list, i);
+        claim(r);
+        at = list == r->list ? i : find(r->list, text_of(entry, "path"));
+        entry = json_array_get(r->list, at);
+        if (entry)
+            begin_one(r, f, entry);
+        unclaim(r);
+    }
+    json_decref(list);
+    wr_absent_end(wr_fleet_absent(f), WR_ABSENT_REGISTRY);
+    r->begun = true;
 }
 
 /* Make `list` what is in the file, and then in memory. Takes the reference; NULL: out of memory. */

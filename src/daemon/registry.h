@@ -29,13 +29,11 @@ enum wr_status wr_registry_new(const char *path, struct wr_logger *log, struct w
     struct wr_err *e) WR_MUST_CHECK;
 void wr_registry_free(struct wr_registry *r); /* nobody may be in a call; NULL-safe */
 
-/* Add all of them to the fleet but those that it has, which the configuration has come to list. One
- * that cannot be added is an error in the log, absent, and stays in the file; so is a bad file. At
- * the start, once. */
+/* Add all of them to the fleet but those that it has: at the start, those which the configuration
+ * has come to list; after that, all that could be added before. One that cannot is absent, an error
+ * in the log when that is news, and stays in the file; so is a bad file. At any time, from one
+ * thread. */
 void wr_registry_begin(struct wr_registry *r, struct wr_fleet *f);
-/* Add those that are missing: the configuration has had them, and has them no longer, or they could
- * not be added before. */
-void wr_registry_again(struct wr_registry *r, struct wr_fleet *f);
 
 /* Keep a database, or no longer. What is kept already, or was not, needs no write. On failure
  * nothing has changed, but for a disk that fails in the last moment. MISUSE: the file is bad.

@@ -53,7 +53,8 @@ static void remove_db(const struct wr_reload *r, const char *path)
         say_failed(r, path, &err);
 }
 
-static void add_db(const struct wr_reload *r, const struct wr_config_db *db)
+/* Who comes to be replicated otherwise meanwhile is, and what is canceled is as it was. */
+static int add_db(const struct wr_reload *r, const struct wr_config_db *db)
 {
     struct wr_fleet_start how = {0};
     struct wr_arena arena;
@@ -65,11 +66,11 @@ static void add_db(const struct wr_reload *r, const struct wr_config_db *db)
         rc = wr_restore_missing(r->w, db, r->log, &arena, r->cancel, &how.restored_from, &err);
     if (rc == WEIR_OK)
         rc = wr_fleet_add(r->fleet, db, &how, &err);
-    if (rc != WEIR_OK) {
+    if (rc != WEIR_OK && rc != WEIR_CANCELED && !wr_fleet_has(r->fleet, db->path) &&
+        wr_absent_put(wr_fleet_absent(r->fleet), WR_ABSENT_RELOAD, db->path, err.message))
         say_failed(r, db->path, &err);
-        wr_absent_put(wr_fleet_absent(r->fleet), WR_ABSENT_RELOAD, db->path, err.message);
-    }
     wr_arena_release(&arena);
+    return rc;
 }
 
 /* Those that go are gone before any comes, which may have a URL of theirs. */
@@ -112,7 +113,22 @@ static void add_missing(
             continue;
         if (!find(old, path))
             wr_say(r->log, WEIR_LOG_INFO, "reload: database added", WR_F_Z("path", path));
-        add_db(r, &now->dbs[i]);
+        (void)add_db(r, &now->dbs[i]); /* it has said so */
+    }
+}
+
+void wr_reload_again(const struct wr_reload *r, const struct wr_config *now)
+{
+    int rc = WEIR_OK;
+
+    for (size_t i = 0; i < now->ndbs && rc != WEIR_CANCELED; i++) {
+        if (!wr_absent_is(wr_fleet_absent(r->fleet), WR_ABSENT_RELOAD, now->dbs[i].path))
+            continue;
+        rc = add_db(r, &now->dbs[i]);
+        if (rc == WEIR_OK)
+            wr_say(r->log, WEIR_LOG_INFO,
+                "a database that could not be begun with is replicated from now on",
+                WR_F_Z("path", now->dbs[i].path));
     }
 }
 

@@ -28,4 +28,9 @@ struct wr_reload {
 void wr_reload_apply(
     const struct wr_reload *r, const struct wr_config *old, const struct wr_config *now);
 
+/* Begin once more with those of `now` that are noted as absent. What fails for the same reason as
+ * before is not logged, nor is what was canceled. Not while another thread is in wr_reload_apply.
+ */
+void wr_reload_again(const struct wr_reload *r, const struct wr_config *now);
+
 #endif

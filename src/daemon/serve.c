@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/again.h"
 #include "daemon/barrier.h"
 #include "daemon/child.h"
 #include "daemon/dirs.h"
@@ -49,6 +50,7 @@ struct server {
     struct wr_fleet *fleet;       /* NULL before it is wanted */
     struct wr_registry *registry; /* NULL: none is kept */
     struct wr_doors doors;
+    struct wr_again *again;                         /* NULL: nothing is tried again */
     struct wr_watchdir *watchdir;                   /* NULL: no directory is watched */
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
     struct wr_arena *reloaded;                      /* holds `config`; NULL: that is the caller's */
@@ -324,19 +326,44 @@ static void unwatch_dirs(struct server *s)
     s->watchdir = NULL;
 }
 
-/* What is replicated now becomes what `c` says. False: out of memory, and nothing has changed. */
-static bool change_to(struct server *s, const struct wr_config *c)
+static struct wr_reload changes(struct server *s)
 {
-    const struct wr_reload r = {.w = s->w,
+    return (struct wr_reload){.w = s->w,
         .fleet = s->fleet,
         .log = s->log,
         .cancel = s->cancel,
         .last_sync_ms = s->options->shutdown_sync_timeout_ms};
+}
+
+/* Without that it takes a reload, or a restart. */
+static void try_again(struct server *s)
+{
+    const struct wr_again_opts o = {
+        .reload = changes(s), .config = s->config, .registry = s->registry};
+    struct wr_err e = {0};
+
+    if (!s->options->once && wr_again_new(&o, &s->again, &e) != WR_OK)
+        wr_say(s->log, WEIR_LOG_ERROR,
+            "what could not be begun with is not tried again before the next reload",
+            WR_F_Z("error", e.text));
+}
+
+static void leave_it(struct server *s)
+{
+    wr_again_free(s->again);
+    s->again = NULL;
+}
+
+/* What is replicated now becomes what `c` says. False: out of memory, and nothing has changed. */
+static bool change_to(struct server *s, const struct wr_config *c)
+{
+    const struct wr_reload r = changes(s);
     struct wr_config now = *s->config;
     struct wr_arena arena;
     bool ok;
 
     wr_arena_init(&arena, WR_ARENA_MAX);
+    leave_it(s);
     wr_watchdir_stop(s->watchdir);
     ok = !s->watchdir || wr_watchdir_config(s->watchdir, &arena, &now) == WR_OK;
     if (ok)
@@ -346,6 +373,7 @@ static bool change_to(struct server *s, const struct wr_config *c)
         refuse_reload(s, wr_status_text(WR_NOMEM));
         unwatch_dirs(s);
         watch_dirs(s);
+        try_again(s);
     }
     return ok;
 }
@@ -364,6 +392,7 @@ static void reload(struct server *s)
     wr_arena_init(arena, WR_ARENA_MAX);
     c = load_again(s, arena);
     if (!c || !change_to(s, c)) {
+        wr_again_now(s->again);
         wr_arena_release(arena);
         wr_free(arena);
         return;
@@ -373,8 +402,9 @@ static void reload(struct server *s)
     s->config = c;
     s->reloaded = arena;
     if (s->registry)
-        wr_registry_again(s->registry, s->fleet);
+        wr_registry_begin(s->registry, s->fleet);
     watch_dirs(s);
+    try_again(s);
     wr_refused_clear(wr_fleet_refused(s->fleet), wr_wall_ms(wr_clock_system()));
     wr_say(s->log, WEIR_LOG_INFO, "reloaded", WR_F_U64("dbs", wr_fleet_count(s->fleet)));
 }
@@ -461,6 +491,7 @@ static void close_doors(struct server *s)
         wr_fleet_cancel(s->fleet);
     wr_doors_close(&s->doors);
     unwatch_dirs(s);
+    leave_it(s);
 }
 
 /* What was registered to stay. */
@@ -498,6 +529,7 @@ static bool run(struct server *s)
     if (!s->options->once)
         wr_doors_open(&s->doors, s->config, s->w, s->fleet, s->registry, &s->service, s->log);
     watch_dirs(s);
+    try_again(s);
     if (s->options->argv && !may_begin(s))
         return false;
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);

@@ -131,6 +131,8 @@ static void remove_deleted(struct wr_watchdir *w)
                 err.code != WEIR_NOTFOUND)
                 wr_say(w->log, WEIR_LOG_WARN, "the last sync of a deleted database has failed",
                     WR_F_Z("path", f->db->path), WR_F_Z("error", err.message));
+            wr_absent_drop(
+                wr_fleet_absent(w->fleet), f->db->path); /* of those that were not begun */
             forget(w, i);
         } else {
             f->missing = missing;
@@ -140,9 +142,9 @@ static void remove_deleted(struct wr_watchdir *w)
     }
 }
 
-static void absent(struct wr_watchdir *w, const char *path, const char *why)
+static bool absent(struct wr_watchdir *w, const char *path, const char *why)
 {
-    wr_absent_put(wr_fleet_absent(w->fleet), WR_ABSENT_DIRS, path, why);
+    return wr_absent_put(wr_fleet_absent(w->fleet), WR_ABSENT_DIRS, path, why);
 }
 
 static void add_found(struct wr_watchdir *w, const struct wr_config_db *db)
@@ -160,9 +162,9 @@ static void add_found(struct wr_watchdir *w, const struct wr_config_db *db)
     forget(w, w->n - 1); /* the next look tries again */
     if (wr_fleet_has(w->fleet, db->path) || err.code == WEIR_CANCELED)
         return; /* it was registered, perhaps: that one stays; or all is about to end */
-    absent(w, db->path, err.message);
-    wr_say(w->log, WEIR_LOG_ERROR, "cannot replicate a database of a directory",
-        WR_F_Z("path", db->path), WR_F_Z("error", err.message));
+    if (absent(w, db->path, err.message))
+        wr_say(w->log, WEIR_LOG_ERROR, "cannot replicate a database of a directory",
+            WR_F_Z("path", db->path), WR_F_Z("error", err.message));
 }
 
 /* False: some are not watched. */
@@ -229,15 +231,15 @@ static void look_at(struct wr_watchdir *w, size_t dir, bool *all_watched, size_t
     c.warnings = NULL;
     known = c.ndbs;
     if (wr_dirs_expand(&a, &c, true, WR_DIRS_SIFTED, &seen, &e) != WR_OK) {
-        wr_say(w->log, WEIR_LOG_ERROR, "new databases of a directory are not replicated",
-            WR_F_Z("path", w->dirs[dir].path), WR_F_Z("error", e.text));
-        absent(w, w->dirs[dir].path, e.text);
+        if (absent(w, w->dirs[dir].path, e.text))
+            wr_say(w->log, WEIR_LOG_ERROR, "new databases of a directory are not replicated",
+                WR_F_Z("path", w->dirs[dir].path), WR_F_Z("error", e.text));
         goto out;
     }
     say_refused(w, &c, dir);
     for (size_t i = 0; i < seen.nrefused; i++)
         if (!seen.refused[i].twin)
-            absent(w, seen.refused[i].path, seen.refused[i].why);
+            (void)absent(w, seen.refused[i].path, seen.refused[i].why); /* say_refused has */
     for (size_t i = known; i < c.ndbs; i++)
         add_found(w, &c.dbs[i]);
     *all_watched = watch_all(w, &seen) && *all_watched;

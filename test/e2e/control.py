@@ -50,17 +50,20 @@ class Daemon:
 
     def start(self, replicas, interval=HOUR, umask=-1):
         """`replicas`: {database: replica}. Ready when it answers, or has said why it will not."""
-        with open(self.config, "w", encoding="utf-8") as f:
-            f.write("socket: {enabled: true, path: %s%s}\ndbs:\n" % (self.socket, self.extra))
-            for db, replica in replicas.items():
-                f.write("  - path: %s\n    replica: {url: 'file://%s', sync-interval: %s}\n"
-                        % (self.found.path(db), self.found.path(replica), interval))
+        self.write(replicas, interval)
         self.log_start = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen([self.exe, "replicate", "-config", self.config], stdout=out,
                                             stderr=out, umask=umask)
         self.found.check(kit.wait_until(lambda: self.said("control socket listening") or self.said("no control socket")),
                          "neither a socket nor a reason")
+
+    def write(self, replicas, interval=HOUR):
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write("socket: {enabled: true, path: %s%s}\ndbs:\n" % (self.socket, self.extra))
+            for db, replica in replicas.items():
+                f.write("  - path: %s\n    replica: {url: 'file://%s', sync-interval: %s}\n"
+                        % (self.found.path(db), self.found.path(replica), interval))
 
     def said(self, text):
         """Since the last start."""
@@ -285,6 +288,22 @@ class Test:
         self.comes("rp", 7, "what was registered to stay is not replicated")
         names = sorted(os.path.basename(e["path"]) for e in d.json("list")["databases"])
         self.found.check(names == ["p.db", "q.db"], "after a restart there are %s" % names)
+        d.stop()
+        # The configuration has the URL by now: that one counts, and when it goes nobody has to ask.
+        d.start({"q.db": "rq", "taker.db": "rp"})
+        self.found.check(d.entry("p.db").get("status") == "failed", "not failed: %s" % d.entry("p.db"))
+        d.cli("unregister", self.found.path("taker.db"))
+        self.found.check(kit.wait_until(lambda: d.entry("p.db").get("status") == "replicating", 30, 0.1),
+                         "not tried again: %s" % d.entry("p.db"))
+        self.write("p.db", 5)
+        self.comes("rp", 12, "what was tried again is not replicated")
+        d.stop()
+        d.start({"q.db": "rq", "taker.db": "rp"})
+        self.found.check(d.entry("p.db").get("status") == "failed", "not failed: %s" % d.entry("p.db"))
+        d.write({"q.db": "rq"})
+        d.process.send_signal(signal.SIGHUP)
+        self.found.check(kit.wait_until(lambda: d.entry("p.db").get("status") == "replicating", 5),
+                         "not tried at a reload: %s" % d.entry("p.db"))
         d.stop()
         with open(kept, "r+b") as f:
             f.truncate(os.path.getsize(kept) - 3)

@@ -55,6 +55,11 @@ class Daemon:
             self.found.check(kit.wait_until(lambda t=text, n=n: self.said(t) > n), "not logged: " + text)
         self.found.check(self.process.poll() is None, "it ended")
 
+    def command(self, name, *args):
+        r = subprocess.run([self.exe, name, "-socket", self.socket, *args], capture_output=True, text=True)
+        self.found.check(r.returncode == 0, "%s: %s" % (name, r.stderr))
+        return r.stdout
+
     def expect_refused(self, refused):
         """Whether all who can be asked tell that the file was refused; it stays ready."""
         status, ready = kit.get(self.port, "/readyz")
@@ -126,6 +131,19 @@ def run(d, found):
     d.reload("msg=reloaded")
     dbs["a.db"].execute("INSERT INTO t VALUES(1000)")
     d.holds("ra", 1111, "a has not come back")
+
+    # Another database has the URL, which the file does not know. When that is gone nobody has to ask.
+    d.command("register", "-replica", "file://" + found.path("rd"), found.path("other.db"))
+    dbs["d.db"] = d.database("d.db")
+    d.write({"a.db": "ra", "c.db": "rc", "d.db": "rd"}, d.doors)
+    d.reload("a change has failed", "msg=reloaded")
+    found.check("%s [failed]" % found.path("d.db") in d.command("list"), "d is not told")
+    status, ready = kit.get(d.port, "/readyz")
+    found.check(status == 503 and "d.db: not replicated" in ready, "readyz: %d %s" % (status, ready))
+    d.command("unregister", found.path("other.db"))
+    d.holds("rd", 1, "d is not tried again")
+    found.check(kit.wait_until(lambda: kit.get(d.port, "/readyz")[0] == 200), "d is not ready")
+    found.check(d.said("is replicated from now on") == 1, "it is not told that d has come")
 
     dbs["c.db"].execute("INSERT INTO t VALUES(10)")
     d.process.send_signal(signal.SIGTERM)

@@ -30,25 +30,44 @@ static void test_each_attempt_notes_anew(void **state)
     a = wr_absent_new();
     check(0, "");
     wr_absent_begin(a, WR_ABSENT_DIRS);
-    wr_absent_put(a, WR_ABSENT_DIRS, "/b", "no");
-    wr_absent_put(a, WR_ABSENT_DIRS, "/a", "never");
+    (void)wr_absent_put(a, WR_ABSENT_DIRS, "/b", "no");
+    (void)wr_absent_put(a, WR_ABSENT_DIRS, "/a", "never");
     wr_absent_end(a, WR_ABSENT_DIRS);
-    wr_absent_put(a, WR_ABSENT_REGISTRY, "/c", "gone");
+    (void)wr_absent_put(a, WR_ABSENT_REGISTRY, "/c", "gone");
     check(3, "/a=never /b=no /c=gone");
 
     wr_absent_begin(a, WR_ABSENT_DIRS);
     check(3, "/a=never /b=no /c=gone"); /* nobody is ready for a moment */
-    wr_absent_put(a, WR_ABSENT_DIRS, "/b", "still\nnot");
+    (void)wr_absent_put(a, WR_ABSENT_DIRS, "/b", "still\nnot");
     wr_absent_end(a, WR_ABSENT_DIRS);
     check(2, "/b=still?not /c=gone");
 
     wr_absent_begin(a, WR_ABSENT_RELOAD);
-    wr_absent_put(a, WR_ABSENT_RELOAD, "/c", "taken over");
+    (void)wr_absent_put(a, WR_ABSENT_RELOAD, "/c", "taken over");
     wr_absent_end(a, WR_ABSENT_RELOAD);
     check(2, "/b=still?not /c=taken over");
     wr_absent_drop(a, "/b");
     wr_absent_drop(a, "/nobody");
     check(1, "/c=taken over");
+    wr_absent_free(a);
+}
+
+static void test_who_noted_it_and_whether_it_is_news(void **state)
+{
+    (void)state;
+    a = wr_absent_new();
+    T(wr_absent_put(a, WR_ABSENT_RELOAD, "/a", "no"));
+    T(!wr_absent_put(a, WR_ABSENT_RELOAD, "/a", "no"));
+    wr_absent_begin(a, WR_ABSENT_RELOAD);
+    T(!wr_absent_put(a, WR_ABSENT_RELOAD, "/a", "no"));
+    T(wr_absent_put(a, WR_ABSENT_RELOAD, "/a", "never"));
+    wr_absent_end(a, WR_ABSENT_RELOAD);
+    T(wr_absent_put(a, WR_ABSENT_DIRS, "/b", "never"));
+    T(wr_absent_is(a, WR_ABSENT_RELOAD, "/a") && !wr_absent_is(a, WR_ABSENT_DIRS, "/a"));
+    T(!wr_absent_is(a, WR_ABSENT_RELOAD, "/nobody"));
+    assert_int_equal(wr_absent_count_by(a, WR_ABSENT_RELOAD), 1);
+    assert_int_equal(wr_absent_count_by(a, WR_ABSENT_DIRS), 1);
+    assert_int_equal(wr_absent_count_by(a, WR_ABSENT_REGISTRY), 0);
     wr_absent_free(a);
 }
 
@@ -76,4 +95,5 @@ static void test_more_than_are_noted_are_counted(void **state)
     wr_absent_free(a);
 }
 
-T_MAIN(T_TEST(test_each_attempt_notes_anew), T_TEST(test_more_than_are_noted_are_counted))
+T_MAIN(T_TEST(test_each_attempt_notes_anew), T_TEST(test_who_noted_it_and_whether_it_is_news),
+    T_TEST(test_more_than_are_noted_are_counted))

@@ -165,7 +165,7 @@ static void test_list_of_absent_ones(void **state)
 {
     (void)state;
     add("/a");
-    wr_absent_put(wr_fleet_absent(fleet), WR_ABSENT_DIRS, "/b", "it cannot be read");
+    (void)wr_absent_put(wr_fleet_absent(fleet), WR_ABSENT_DIRS, "/b", "it cannot be read");
     T(ask("GET", "/list", "") == 200);
     T(strstr(body, "{\"path\":\"/b\",\"status\":\"failed\",\"error\":\"it cannot be read\"}]}\n"));
     get("/debug/sync-status?path=/b", 200,

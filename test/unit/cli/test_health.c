@@ -161,7 +161,7 @@ static void test_absent_ones_are_told(void **state)
     add("/a.db");
     pass(5);
     expect(wr_readyz, 200, "ready: 1 database\n");
-    wr_absent_put(absent, WR_ABSENT_RELOAD, "/b.db", "its disk is full");
+    (void)wr_absent_put(absent, WR_ABSENT_RELOAD, "/b.db", "its disk is full");
     expect(wr_readyz, 503,
         "not ready: 1 database could not be begun with\n/b.db: not replicated: its disk is "
         "full\n");
@@ -190,7 +190,7 @@ static void test_a_refused_configuration_is_told(void **state)
         "ready: 1 database\nthe configuration was refused when it was read again at "
         "2026-09-21T14:13:20Z, what it said before goes on: weir.yml:3: unknown?key\n");
     T(wr_all_well(sentinel));
-    wr_absent_put(wr_fleet_absent(fleet), WR_ABSENT_RELOAD, "/b.db", "no");
+    (void)wr_absent_put(wr_fleet_absent(fleet), WR_ABSENT_RELOAD, "/b.db", "no");
     expect(wr_readyz, 503,
         "not ready: 1 database could not be begun with\n/b.db: not replicated: no\n"
         "the configuration was refused when it was read again at 2026-09-21T14:13:20Z, what it "

@@ -238,14 +238,45 @@ static void test_one_that_has_left_the_configuration(void **state)
     wr_registry_begin(r, fleet);
     T(wr_fleet_remove(fleet, "/a.db", 0, NULL, &err) == WEIR_OK);
     fake.calls[0] = '\0';
-    wr_registry_again(r, fleet);
+    wr_registry_begin(r, fleet);
     assert_string_equal(fake.calls, "add(/a.db) replica(file:///ra,sync-interval=1s)");
     T(!said("which counts"));
     T_OK(wr_registry_forget(r, "/a.db", &e));
     T(wr_fleet_remove(fleet, "/a.db", 0, NULL, &err) == WEIR_OK);
     fake.calls[0] = '\0';
-    wr_registry_again(r, fleet);
+    wr_registry_begin(r, fleet);
     assert_string_equal(fake.calls, "");
+    wr_fleet_free(fleet);
+    wr_registry_free(r);
+}
+
+/* What could not be begun with at the start was not tried again before a restart. */
+static void test_what_has_failed_is_tried_again(void **state)
+{
+    struct wr_fleet *fleet = wr_fleet_new(&the_runtime, &logger);
+    struct wr_registry *r = with(HEAD A ", " B TAIL);
+    struct wr_err e = {0};
+    weir_error err = {0};
+
+    (void)state;
+    fake.db_add = WEIR_LIMIT;
+    wr_registry_begin(r, fleet);
+    T(wr_absent_count(wr_fleet_absent(fleet)) == 2);
+    T(said("path=/a.db error=\"/a.db: limit\""));
+    T(ftruncate(log_fd, 0) == 0 && lseek(log_fd, 0, SEEK_SET) == 0);
+    wr_registry_begin(r, fleet);
+    T(wr_absent_count(wr_fleet_absent(fleet)) == 2 && t_slurp(log_path).n == 0);
+    T_OK(wr_registry_forget(r, "/b.db", &e)); /* and the list is another one */
+    fake.db_add = WEIR_OK;
+    fake.calls[0] = '\0';
+    wr_registry_begin(r, fleet);
+    assert_string_equal(fake.calls, "add(/a.db) replica(file:///ra,sync-interval=1s)");
+    T(wr_absent_count(wr_fleet_absent(fleet)) == 0);
+    T(said("a database that could not be begun with is replicated from now on\" path=/a.db"));
+    T(ftruncate(log_fd, 0) == 0 && lseek(log_fd, 0, SEEK_SET) == 0);
+    wr_registry_begin(r, fleet);
+    T(t_slurp(log_path).n == 0); /* it is no news that it is there */
+    T(wr_fleet_remove(fleet, "/a.db", 0, NULL, &err) == WEIR_OK);
     wr_fleet_free(fleet);
     wr_registry_free(r);
 }
@@ -292,5 +323,5 @@ static void test_nomem(void **state)
 #define R_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 T_MAIN(R_TEST(test_what_is_put_is_there_the_next_time), R_TEST(test_no_change_is_no_write),
     R_TEST(test_bad_files), R_TEST(test_a_bad_file_tells_no_secret), R_TEST(test_no_file),
-    R_TEST(test_one_that_fails), R_TEST(test_one_that_has_left_the_configuration),
+    R_TEST(test_one_that_fails), R_TEST(test_what_has_failed_is_tried_again), R_TEST(test_one_that_has_left_the_configuration),
     R_TEST(test_a_write_that_fails_changes_nothing), R_TEST(test_nomem))

@@ -126,6 +126,42 @@ static void test_what_has_failed_is_tried_again(void **state)
     end();
 }
 
+static void test_absent_ones_are_tried_again(void **state)
+{
+    struct wr_absent *absent;
+    weir_error err = {0};
+
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra"));
+    absent = wr_fleet_absent(r.fleet);
+    fake.db_add = WEIR_LIMIT;
+    reload("dbs:\n" ONE("/a", "/ra") ONE("/b", "/rb") ONE("/c", "/rc") ONE("/d", "/rd"),
+        "add(/b) add(/c) add(/d)");
+    T(said("path=/b error=\"/b: limit\""));
+    T(ftruncate(log_fd, 0) == 0 && lseek(log_fd, 0, SEEK_SET) == 0);
+    wr_reload_again(&r, now);
+    assert_string_equal(fake.calls, "add(/b) add(/c) add(/d)");
+    T(t_slurp(log_path).n == 0 && wr_absent_count(absent) == 3);
+    fake.db_add = WEIR_CANCELED; /* it is as it was, and nobody goes on */
+    fake.calls[0] = '\0';
+    wr_reload_again(&r, now);
+    assert_string_equal(fake.calls, "add(/b)");
+    T(t_slurp(log_path).n == 0 && wr_absent_count(absent) == 3);
+    fake.db_add = WEIR_OK;
+    fake.calls[0] = '\0';
+    wr_absent_drop(absent, "/c"); /* it was unregistered: nobody wants it */
+    wr_reload_again(&r, now);
+    assert_string_equal(fake.calls, "add(/b) replica(file:///rb,sync-interval=1s) "
+                                    "add(/d) replica(file:///rd,sync-interval=1s)");
+    T(said("a database that could not be begun with is replicated from now on\" path=/b"));
+    T(wr_absent_count(absent) == 0);
+    T(wr_fleet_remove(r.fleet, "/a", 0, NULL, &err) == WEIR_OK);
+    fake.calls[0] = '\0';
+    wr_reload_again(&r, now); /* it is not absent: it was unregistered */
+    assert_string_equal(fake.calls, "");
+    end();
+}
+
 static void test_each_kind_of_change(void **state)
 {
     static const char *const others[] = {
@@ -221,7 +257,8 @@ static void test_what_needs_a_restart(void **state)
 }
 
 T_MAIN(T_TEST(test_nothing_has_changed), T_TEST(test_one_goes_before_another_comes),
-    T_TEST(test_each_kind_of_change), T_TEST(test_two_change_places),
-    T_TEST(test_what_has_failed_is_tried_again), T_TEST(test_who_was_registered_stays),
-    T_TEST(test_who_was_unregistered_is_gone), T_TEST(test_a_failure_keeps_no_other),
-    T_TEST(test_restores_a_new_one_that_is_missing), T_TEST(test_what_needs_a_restart))
+    T_TEST(test_each_kind_of_change), T_TEST(test_absent_ones_are_tried_again),
+    T_TEST(test_two_change_places), T_TEST(test_what_has_failed_is_tried_again),
+    T_TEST(test_who_was_registered_stays), T_TEST(test_who_was_unregistered_is_gone),
+    T_TEST(test_a_failure_keeps_no_other), T_TEST(test_restores_a_new_one_that_is_missing),
+    T_TEST(test_what_needs_a_restart))
