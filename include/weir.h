@@ -281,9 +281,40 @@ typedef struct weir_replica_info {
     uint64_t lag_files, lag_bytes; /* that wait; what is made while it is sent has no size yet */
     uint64_t errors;               /* attempts that failed, ever */
     int64_t sync_interval_ms;
+    /* Files of level 0 in the replica, at the last deletion of what nobody needs: those that go, as
+     * nobody does; those that reach further than all other levels; and others, which are kept. */
+    uint64_t l0_eligible, l0_not_compacted, l0_too_recent;
 } weir_replica_info;
 WEIR_API int weir_replica_status(
     weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);
+
+/* How its requests went since weir_db_add_replica, each attempt by itself, as far as they have
+ * ended. The classes are those of a bill, in the order of weir_replica_info. */
+enum {
+    WEIR_REQUEST_PUT = 0,
+    WEIR_REQUEST_LIST = 1,
+    WEIR_REQUEST_GET = 2,
+    WEIR_REQUEST_HEAD = 3,
+    WEIR_REQUEST_DELETE = 4
+};
+#define WEIR_REQUESTS     5
+#define WEIR_REQUEST_TOOK 10
+#define WEIR_CODES        32 /* more than there are, as codes may be added */
+typedef struct weir_request_times {
+    /* How many took up to 10 ms; of the others, how many up to 50, 100 and 500 ms, 1, 5, 10, 30 and
+     * 60 s; and longer. */
+    uint64_t took[WEIR_REQUEST_TOOK];
+    int64_t ns; /* all together */
+    /* How many failed, by WEIR_* code. WEIR_NOTFOUND is an answer and WEIR_CANCELED our doing: of
+     * these there are none. */
+    uint64_t failed[WEIR_CODES];
+} weir_request_times;
+typedef struct weir_replica_traffic_info {
+    size_t struct_size;
+    weir_request_times requests[WEIR_REQUESTS];
+} weir_replica_traffic_info;
+WEIR_API int weir_replica_traffic(
+    weir_db *db, uint32_t i, weir_replica_traffic_info *ret, weir_error *reterr);
 
 /* What applications have committed, beside what the library believes to have: for a watchdog that
  * believes nobody. The first is read on the caller's thread, from the index of the WAL that

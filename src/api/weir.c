@@ -534,8 +534,46 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     info.lag_bytes = s.queued_bytes;
     info.errors = s.errors;
     info.sync_interval_ms = s.interval_ns / 1000000;
+    info.l0_eligible = s.l0.eligible;
+    info.l0_not_compacted = s.l0.not_compacted;
+    info.l0_too_recent = s.l0.too_recent;
     info.error_code = (int32_t)s.error;
     (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
+    memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));
+    return WEIR_OK;
+}
+
+_Static_assert(WEIR_REQUEST_TOOK == WR_STORAGE_TOOK, "the same bounds");
+_Static_assert((int)WEIR_CODES >= (int)WR_STORAGE_STATUSES, "there is room for each");
+_Static_assert((int)WEIR_REQUEST_PUT == (int)WR_STORAGE_PUT &&
+                   (int)WEIR_REQUEST_LIST == (int)WR_STORAGE_LIST &&
+                   (int)WEIR_REQUEST_GET == (int)WR_STORAGE_GET &&
+                   (int)WEIR_REQUEST_HEAD == (int)WR_STORAGE_STAT &&
+                   (int)WEIR_REQUEST_DELETE == (int)WR_STORAGE_REMOVE &&
+                   (int)WEIR_REQUESTS == (int)WR_STORAGE_CLASSES,
+    "the same order");
+
+int weir_replica_traffic(
+    weir_db *db, uint32_t i, weir_replica_traffic_info *ret, weir_error *reterr)
+{
+    struct wr_storage_times times[WR_STORAGE_CLASSES];
+    weir_replica_traffic_info info = {0};
+    struct wr_db_status d;
+    struct wr_err e = {0};
+
+    if (!db || !ret || ret->struct_size < sizeof(size_t))
+        return wr_api_return(
+            reterr, wr_fail(&e, WR_MISUSE, "weir_replica_traffic: bad argument"), &e);
+    wr_db_status(db->db, &d);
+    if (i >= d.n_replicas)
+        return wr_api_return(reterr, wr_fail(&e, WR_NOTFOUND, "no replica %u", i), &e);
+    wr_db_replica_times(db->db, i, times);
+    info.struct_size = ret->struct_size;
+    for (size_t c = 0; c < WR_STORAGE_CLASSES; c++) {
+        memcpy(info.requests[c].took, times[c].took, sizeof(times[c].took));
+        memcpy(info.requests[c].failed, times[c].failed, sizeof(times[c].failed));
+        info.requests[c].ns = (int64_t)times[c].ns;
+    }
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));
     return WEIR_OK;
 }

@@ -171,7 +171,8 @@ static void label(struct wr_buf *b, const char *name, const char *value)
 }
 
 static void add_replica(struct page *p, const struct wr_config_db *config,
-    const weir_replica_info *r, const struct wr_verdict *v, size_t i)
+    const weir_replica_info *r, const weir_replica_traffic_info *t, const struct wr_verdict *v,
+    size_t i)
 {
     uint64_t values[METRICS] = {0};
     struct wr_buf labels;
@@ -185,7 +186,7 @@ static void add_replica(struct page *p, const struct wr_config_db *config,
         add_row(p, REPLICA, &labels, values);
     wr_buf_release(&labels);
     wr_traffic_replica(
-        &p->traffic, i < config->nreplicas ? config->replicas[i].type : "unknown", r);
+        &p->traffic, i < config->nreplicas ? config->replicas[i].type : "unknown", r, t);
 }
 
 static void add_db(void *arg, const struct wr_config_db *config, weir_db *db)
@@ -193,6 +194,7 @@ static void add_db(void *arg, const struct wr_config_db *config, weir_db *db)
     struct page *p = arg;
     weir_db_info info = {.struct_size = sizeof(info)};
     weir_replica_info r = {.struct_size = sizeof(r)};
+    weir_replica_traffic_info t = {.struct_size = sizeof(t)};
     struct wr_verdict v = {0};
     uint64_t values[METRICS] = {0};
     struct wr_buf labels;
@@ -213,9 +215,10 @@ static void add_db(void *arg, const struct wr_config_db *config, weir_db *db)
     wr_buf_release(&labels);
     wr_traffic_db(&p->traffic, &info);
     for (uint32_t i = 0;
-         i < WR_VERDICT_REPLICAS && !p->failed && weir_replica_status(db, i, &r, NULL) == WEIR_OK;
+         i < WR_VERDICT_REPLICAS && !p->failed && weir_replica_status(db, i, &r, NULL) == WEIR_OK &&
+         weir_replica_traffic(db, i, &t, NULL) == WEIR_OK;
          i++)
-        add_replica(p, config, &r, &v, i);
+        add_replica(p, config, &r, &t, &v, i);
 }
 
 /* ---- writing ---- */

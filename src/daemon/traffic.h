@@ -24,32 +24,27 @@ uint64_t wr_total(struct wr_total *t, uint64_t now);
 
 #define WR_TRAFFIC_TYPES 16 /* kinds of storage; what is beyond that counts as the last one */
 
-/* In the order of a bill. */
-enum wr_request_class {
-    WR_REQUEST_PUT,
-    WR_REQUEST_LIST,
-    WR_REQUEST_GET,
-    WR_REQUEST_HEAD,
-    WR_REQUEST_DELETE,
-    WR_REQUEST_CLASSES,
-};
-
 /* Of one look; zero at first. */
 struct wr_traffic {
     struct {
         char type[16];
-        uint64_t requests[WR_REQUEST_CLASSES], up, down;
+        uint64_t requests[WEIR_REQUESTS], up, down;
+        weir_request_times times[WEIR_REQUESTS];
     } types[WR_TRAFFIC_TYPES];
     uint64_t holds[WEIR_HOLDS], holds_ns;
 };
 void wr_traffic_db(struct wr_traffic *t, const weir_db_info *db);
-void wr_traffic_replica(struct wr_traffic *t, const char *type, const weir_replica_info *r);
+void wr_traffic_replica(struct wr_traffic *t, const char *type, const weir_replica_info *r,
+    const weir_replica_traffic_info *times);
 
 /* Over all looks; zero at first. */
 struct wr_traffic_totals {
     struct {
         char type[16];
-        struct wr_total requests[WR_REQUEST_CLASSES], up, down;
+        struct wr_total requests[WEIR_REQUESTS], up, down;
+        struct wr_times_total {
+            struct wr_total took[WEIR_REQUEST_TOOK], ns, failed[WEIR_CODES];
+        } times[WEIR_REQUESTS];
     } types[WR_TRAFFIC_TYPES];
     struct wr_total holds[WEIR_HOLDS], holds_ns;
 };

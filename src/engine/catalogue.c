@@ -24,6 +24,7 @@ void wr_catalogue_release(struct wr_catalogue *k)
 {
     wr_catalogue_forget(k);
     wr_ltx_files_release(&k->doomed);
+    k->l0 = (struct wr_l0_files){0};
 }
 
 enum wr_status wr_catalogue_fill(
@@ -183,6 +184,27 @@ static void strike_out(struct wr_catalogue *k, int64_t until_ms)
     k->doomed.n = left;
 }
 
+static struct wr_l0_files count_l0(const struct wr_ltx_files *all, const enum wr_kept *kept)
+{
+    struct wr_l0_files r = {0};
+    uint64_t reach = 0;
+
+    for (size_t i = 0; i < all->n; i++)
+        if (all->p[i].level > 0)
+            reach = wr_max(reach, all->p[i].max);
+    for (size_t i = 0; i < all->n; i++) {
+        if (all->p[i].level > 0)
+            continue;
+        if (all->p[i].max > reach)
+            r.not_compacted++;
+        else if (kept[i] != WR_KEPT_NOT)
+            r.too_recent++;
+        else
+            r.eligible++;
+    }
+    return r;
+}
+
 enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     const struct wr_retention *r, size_t *ret_n, struct wr_err *e)
 {
@@ -199,6 +221,8 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
     now.now_ms = wr_wall_ms(c->clock);
     if (st == WR_OK)
         st = wr_retain(k->files.p, k->files.n, &now, kept, e);
+    if (st == WR_OK)
+        k->l0 = count_l0(&k->files, kept);
     if (st == WR_OK && k->fresh) /* later on, who goes on knows since when */
         st = wr_grace_over(k->files.p, k->files.n, &now, over, e);
     if (st == WR_OK)

@@ -14,6 +14,13 @@
 
 struct wr_storage;
 
+/* Files of level 0, at the last retention. */
+struct wr_l0_files {
+    uint64_t eligible;      /* nobody needs them any more: they are deleted, or will soon be */
+    uint64_t not_compacted; /* they reach further than all other levels */
+    uint64_t too_recent;    /* they do not, and are kept */
+};
+
 /* = {0}: nothing is known. */
 struct wr_catalogue {
     bool known;
@@ -21,6 +28,7 @@ struct wr_catalogue {
     bool timed;                 /* times are those that files were made at, not of a listing */
     struct wr_ltx_files files;  /* sorted by wr_ltx_file_cmp */
     struct wr_ltx_files doomed; /* of them, not kept; sorted; time_ms: monotonic, since when */
+    struct wr_l0_files l0;
 };
 void wr_catalogue_release(struct wr_catalogue *k); /* = {0} again */
 void wr_catalogue_forget(struct wr_catalogue *k);  /* but for since when files are doomed */

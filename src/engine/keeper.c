@@ -51,6 +51,7 @@ struct wr_keeper {
     bool follow;                    /* news counts: the catalogue was listed, or is being */
     bool forget;                    /* it cannot be brought up to date */
     bool over;                      /* nothing is begun any more */
+    struct wr_l0_files l0;          /* of the catalogue */
     struct wr_cancel *request;      /* of what it is at, on its step's stack */
 
     struct wr_catalogue catalogue; /* only the actor's step */
@@ -169,6 +170,9 @@ static enum wr_status retain(
         st = wr_catalogue_times(&k->catalogue, k->storage, c, TIMES_THREADS, e);
     if (st == WR_OK)
         st = wr_catalogue_retain(&k->catalogue, k->storage, c, r, &n, e);
+    wr_mutex_lock(&k->mutex);
+    k->l0 = k->catalogue.l0;
+    wr_mutex_unlock(&k->mutex);
     if (n > 0)
         wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "files nobody needs any more were deleted",
             WR_F_Z("db", k->label), WR_F_STR("replica", wr_storage_name(k->storage)),
@@ -331,6 +335,13 @@ bool wr_keeper_take(struct wr_keeper *k, struct wr_keeper_report *ret)
     }
     wr_mutex_unlock(&k->mutex);
     return ended;
+}
+
+void wr_keeper_l0(struct wr_keeper *k, struct wr_l0_files *ret)
+{
+    wr_mutex_lock(&k->mutex);
+    *ret = k->l0;
+    wr_mutex_unlock(&k->mutex);
 }
 
 void wr_keeper_interrupt(struct wr_keeper *k, const struct wr_parcel *p)

@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "base/status.h"
+#include "engine/catalogue.h"
 #include "engine/layout.h"
 #include "engine/retain.h"
 
@@ -63,6 +64,9 @@ struct wr_keeper_report {
 };
 /* False: nothing has ended since the last one. */
 bool wr_keeper_take(struct wr_keeper *k, struct wr_keeper_report *ret);
+
+/* As the last retention found them. */
+void wr_keeper_l0(struct wr_keeper *k, struct wr_l0_files *ret);
 
 /* Give up what is being sent if it is `p`; and whatever it is, now and from now on. */
 void wr_keeper_interrupt(struct wr_keeper *k, const struct wr_parcel *p);

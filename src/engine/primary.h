@@ -159,6 +159,10 @@ void wr_db_status(struct wr_db *db, struct wr_db_status *ret);
 void wr_db_replica_status(
     struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name);
 
+/* How its requests went, by class. */
+void wr_db_replica_times(
+    struct wr_db *db, size_t i, struct wr_storage_times ret[WR_STORAGE_CLASSES]);
+
 /* What applications have committed, beside what the engine has got. For a watcher that does not
  * believe the engine: `seen` and `count` come from the wal-index, or the files, as they are now,
  * and are there for whoever asks, whatever the database's steps do, or hang in. */

@@ -717,6 +717,7 @@ void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)
     }
     wr_mutex_unlock(&r->mutex);
     wr_storage_counts(r->storage, &ret->requests);
+    wr_keeper_l0(r->keeper, &ret->l0);
     if (r->verifier)
         wr_verifier_report(r->verifier, &ret->verified);
 }

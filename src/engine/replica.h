@@ -17,6 +17,7 @@
 
 #include "base/base.h"
 #include "base/status.h"
+#include "engine/catalogue.h"
 #include "engine/parcel.h"
 #include "engine/remote.h"
 #include "engine/sample.h"
@@ -57,6 +58,7 @@ struct wr_replica_status {
     enum wr_status error;   /* of the last failure, OK when none since the last success */
     char error_text[WR_ERR_MAX];
     struct wr_storage_counts requests;  /* the keeper's included, from the beginning on */
+    struct wr_l0_files l0;              /* its files, at the last retention */
     struct wr_verifier_report verified; /* = {0} where there is no verifier */
 };
 

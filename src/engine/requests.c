@@ -221,3 +221,12 @@ void wr_db_replica_status(
     ret->interval_ns = interval_ns;
     *ret_name = wr_storage_name(wr_replica_storage(db->known[i]));
 }
+
+void wr_db_replica_times(
+    struct wr_db *db, size_t i, struct wr_storage_times ret[WR_STORAGE_CLASSES])
+{
+    assert(i < replica_count(db));
+    for (size_t class = 0; class < WR_STORAGE_CLASSES; class ++)
+        wr_storage_times(
+            wr_replica_storage(db->known[i]), (enum wr_storage_class) class, &ret[class]);
+}

@@ -27,7 +27,9 @@ struct request {
     struct wr_storage *s;
     struct wr_call *c;
     const char *verb;
+    enum wr_storage_class class;
     struct wr_str key; /* or prefix */
+    int64_t since_ns;  /* of the attempt */
     struct wr_retry retry;
     struct wr_err err;
 };
@@ -46,15 +48,39 @@ static enum wr_status check_key(const char *verb, struct wr_str key, struct wr_e
     return WR_OK;
 }
 
-static void begin(
-    struct request *r, struct wr_storage *s, struct wr_call *c, const char *verb, struct wr_str key)
+static void begin(struct request *r, struct wr_storage *s, struct wr_call *c,
+    enum wr_storage_class class, const char *verb, struct wr_str key)
 {
     uint64_t nth = atomic_fetch_add_explicit(&s->calls, 1, memory_order_relaxed);
 
-    *r = (struct request){.s = s, .c = c, .verb = verb, .key = key};
+    *r = (struct request){.s = s, .c = c, .verb = verb, .class = class, .key = key};
     wr_retry_init(&r->retry, (uint64_t)wr_mono_ns(c->clock) + nth);
     r->retry.attempts_max = s->attempts_max;
     r->retry.base_ms = s->base_ms;
+}
+
+static void attempt(struct request *r)
+{
+    count(&r->s->meters[r->class].begun, 1);
+    r->since_ns = wr_mono_ns(r->c->clock);
+}
+
+/* It has ended with `st`, which is returned. */
+static enum wr_status ended(struct request *r, enum wr_status st)
+{
+    static const int64_t bounds_ms[] = {10, 50, 100, 500, 1000, 5000, 10000, 30000, 60000};
+    struct wr_storage_meter *m = &r->s->meters[r->class];
+    int64_t ns = wr_max(wr_mono_ns(r->c->clock) - r->since_ns, (int64_t)0);
+    size_t i = 0;
+
+    _Static_assert(wr_countof(bounds_ms) == WR_STORAGE_TOOK - 1, "a bound for each but the last");
+    while (i < wr_countof(bounds_ms) && ns > bounds_ms[i] * 1000000)
+        i++;
+    (void)atomic_fetch_add_explicit(&m->took[i], 1, memory_order_relaxed);
+    count(&m->ns, (uint64_t)ns);
+    if (st != WR_OK && st != WR_NOTFOUND && st != WR_CANCELED)
+        (void)atomic_fetch_add_explicit(&m->failed[st], 1, memory_order_relaxed);
+    return st;
 }
 
 /* Whether to make another attempt after one that ended with `st`. */
@@ -125,7 +151,7 @@ enum wr_status wr_storage_list(struct wr_storage *s, struct wr_call *c, struct w
     st = wr_call_check(c, "list", e);
     if (st != WR_OK)
         return st;
-    begin(&r, s, c, "list", prefix);
+    begin(&r, s, c, WR_STORAGE_LIST, "list", prefix);
     wr_buf_init(&l.last, 4 * KEY_MAX);
     wr_buf_str(&l.last, after);
     st = wr_buf_status(&l.last);
@@ -134,7 +160,7 @@ enum wr_status wr_storage_list(struct wr_storage *s, struct wr_call *c, struct w
         goto out;
     }
     do {
-        count(&s->n_list, 1);
+        attempt(&r);
         /* A copy, as pass_on overwrites the buffer while the driver may still look at it. */
         char from[4 * KEY_MAX];
         struct wr_str view = {from, l.last.n};
@@ -143,6 +169,7 @@ enum wr_status wr_storage_list(struct wr_storage *s, struct wr_call *c, struct w
         st = s->ops->list(s->self, c, prefix, view, pass_on, &l, &r.err);
         if (l.st != WR_OK)
             st = l.st;
+        (void)ended(&r, l.stopped && l.st == WR_OK ? WR_OK : st);
     } while (!l.stopped && again(&r, st));
     if (l.stopped && l.st == WR_OK)
         st = WR_OK;
@@ -163,10 +190,10 @@ enum wr_status wr_storage_stat(struct wr_storage *s, struct wr_call *c, struct w
         st = wr_call_check(c, "stat", e);
     if (st != WR_OK)
         return st;
-    begin(&r, s, c, "stat", key);
+    begin(&r, s, c, WR_STORAGE_STAT, "stat", key);
     do {
-        count(&s->n_stat, 1);
-        st = s->ops->stat(s->self, c, key, out, &r.err);
+        attempt(&r);
+        st = ended(&r, s->ops->stat(s->self, c, key, out, &r.err));
     } while (again(&r, st));
     return finish(&r, st, e);
 }
@@ -184,10 +211,10 @@ enum wr_status wr_storage_get(struct wr_storage *s, struct wr_call *c, struct wr
         st = wr_call_check(c, "get", e);
     if (st != WR_OK)
         return st;
-    begin(&r, s, c, "get", key);
+    begin(&r, s, c, WR_STORAGE_GET, "get", key);
     do {
-        count(&s->n_get, 1);
-        st = s->ops->get(s->self, c, key, off, buf, n, &size, &r.err);
+        attempt(&r);
+        st = ended(&r, s->ops->get(s->self, c, key, off, buf, n, &size, &r.err));
     } while (again(&r, st));
     if (st == WR_OK) {
         assert(size <= n);
@@ -209,10 +236,10 @@ enum wr_status wr_storage_remove(
         st = wr_call_check(c, "remove", e);
     if (st != WR_OK || n == 0)
         return st;
-    begin(&r, s, c, "remove", n == 1 ? keys[0] : WR_STR("objects"));
+    begin(&r, s, c, WR_STORAGE_REMOVE, "remove", n == 1 ? keys[0] : WR_STR("objects"));
     do {
-        count(&s->n_remove, 1);
-        st = s->ops->remove(s->self, c, keys, n, &r.err);
+        attempt(&r);
+        st = ended(&r, s->ops->remove(s->self, c, keys, n, &r.err));
     } while (again(&r, st));
     return finish(&r, st, e);
 }
@@ -275,11 +302,11 @@ enum wr_status wr_storage_put_object(struct wr_storage *s, struct wr_call *c, st
         st = wr_call_check(c, "put", e);
     if (st != WR_OK)
         return st;
-    begin(&r, s, c, "put", key);
+    begin(&r, s, c, WR_STORAGE_PUT, "put", key);
     do {
-        count(&s->n_put, 1);
+        attempt(&r);
         count(&s->bytes_up, body.n);
-        st = s->ops->put(s->self, c, key, body, o, out, &r.err);
+        st = ended(&r, s->ops->put(s->self, c, key, body, o, out, &r.err));
     } while (again(&r, st));
     /* `n` counts failed attempts before this answer. */
     if (st == WR_CONFLICT && r.retry.n > 0)
@@ -305,10 +332,10 @@ enum wr_status wr_storage_upload_begin(struct wr_storage *s, struct wr_call *c, 
     assert(s->ops->part_min > 0);
     if (st != WR_OK)
         return st;
-    begin(&r, s, c, "begin upload of", key);
+    begin(&r, s, c, WR_STORAGE_PUT, "begin upload of", key);
     do {
-        count(&s->n_put, 1);
-        st = s->ops->upload_begin(s->self, c, key, o, &up, &r.err);
+        attempt(&r);
+        st = ended(&r, s->ops->upload_begin(s->self, c, key, o, &up, &r.err));
     } while (again(&r, st));
     if (st == WR_OK)
         *ret = (struct wr_storage_upload){.s = s, .key = key, .up = up};
@@ -325,11 +352,11 @@ enum wr_status wr_storage_upload_part(
     assert(u->up);
     if (st != WR_OK)
         return st;
-    begin(&r, s, c, "upload part of", u->key);
+    begin(&r, s, c, WR_STORAGE_PUT, "upload part of", u->key);
     do {
-        count(&s->n_put, 1);
+        attempt(&r);
         count(&s->bytes_up, part.n);
-        st = s->ops->upload_part(u->up, c, part, &r.err);
+        st = ended(&r, s->ops->upload_part(u->up, c, part, &r.err));
     } while (again(&r, st));
     return finish(&r, st, e);
 }
@@ -340,9 +367,9 @@ enum wr_status wr_storage_upload_commit(
     struct request r;
 
     assert(u->up);
-    begin(&r, u->s, c, "commit upload of", u->key);
-    count(&u->s->n_put, 1);
-    enum wr_status st = u->s->ops->upload_commit(u->up, c, NULL, &r.err);
+    begin(&r, u->s, c, WR_STORAGE_PUT, "commit upload of", u->key);
+    attempt(&r);
+    enum wr_status st = ended(&r, u->s->ops->upload_commit(u->up, c, NULL, &r.err));
     u->up = NULL;
     return finish(&r, st, e);
 }
@@ -364,12 +391,24 @@ static uint64_t counted(const _Atomic uint64_t *counter)
 void wr_storage_counts(const struct wr_storage *s, struct wr_storage_counts *ret)
 {
     *ret = (struct wr_storage_counts){
-        .list = counted(&s->n_list),
-        .get = counted(&s->n_get),
-        .put = counted(&s->n_put),
-        .remove = counted(&s->n_remove),
-        .stat = counted(&s->n_stat),
+        .list = counted(&s->meters[WR_STORAGE_LIST].begun),
+        .get = counted(&s->meters[WR_STORAGE_GET].begun),
+        .put = counted(&s->meters[WR_STORAGE_PUT].begun),
+        .remove = counted(&s->meters[WR_STORAGE_REMOVE].begun),
+        .stat = counted(&s->meters[WR_STORAGE_STAT].begun),
         .bytes_up = counted(&s->bytes_up),
         .bytes_down = counted(&s->bytes_down),
     };
+}
+
+void wr_storage_times(
+    const struct wr_storage *s, enum wr_storage_class class, struct wr_storage_times *ret)
+{
+    const struct wr_storage_meter *m = &s->meters[class];
+
+    *ret = (struct wr_storage_times){.ns = counted(&m->ns)};
+    for (size_t i = 0; i < WR_STORAGE_TOOK; i++)
+        ret->took[i] = atomic_load_explicit(&m->took[i], memory_order_relaxed);
+    for (size_t i = 0; i < WR_STORAGE_STATUSES; i++)
+        ret->failed[i] = atomic_load_explicit(&m->failed[i], memory_order_relaxed);
 }

@@ -166,4 +166,28 @@ struct wr_storage_counts {
 };
 void wr_storage_counts(const struct wr_storage *s, struct wr_storage_counts *ret);
 
+/* The same classes, in the order of a bill. */
+enum wr_storage_class {
+    WR_STORAGE_PUT,
+    WR_STORAGE_LIST,
+    WR_STORAGE_GET,
+    WR_STORAGE_STAT,
+    WR_STORAGE_REMOVE,
+    WR_STORAGE_CLASSES
+};
+#define WR_STORAGE_TOOK     10
+#define WR_STORAGE_STATUSES (WR_INTERNAL + 1)
+/* Requests of a class that have ended, each attempt by itself; at one time or another. */
+struct wr_storage_times {
+    /* How many took up to 10 ms; up to 50, 100, 500 ms, 1, 5, 10, 30, 60 s and more than before;
+     * and longer. */
+    uint64_t took[WR_STORAGE_TOOK];
+    uint64_t ns; /* all together; of a list, with what its caller did */
+    /* By how they ended, but for those that ended well: OK, NOTFOUND, which is an answer, and
+     * CANCELED, which is our doing, are 0. */
+    uint64_t failed[WR_STORAGE_STATUSES];
+};
+void wr_storage_times(
+    const struct wr_storage *s, enum wr_storage_class class, struct wr_storage_times *ret);
+
 #endif

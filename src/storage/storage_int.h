@@ -9,6 +9,13 @@
 
 #include <stdatomic.h>
 
+/* Requests of one class. Small numbers, as there may be thousands of replicas: one that wraps is
+ * for who reads it as one that began anew. */
+struct wr_storage_meter {
+    _Atomic uint64_t begun, ns;
+    _Atomic uint32_t took[WR_STORAGE_TOOK], failed[WR_STORAGE_STATUSES];
+};
+
 /* frozen after open, but for the counters and `calls`, which are atomic. */
 struct wr_storage {
     const struct wr_storage_ops *ops;
@@ -19,7 +26,8 @@ struct wr_storage {
     int64_t base_ms;       /* bound of the first wait between attempts */
 
     _Atomic uint64_t calls; /* sets the seeds of concurrent retries apart */
-    _Atomic uint64_t n_list, n_get, n_put, n_remove, n_stat, bytes_up, bytes_down;
+    struct wr_storage_meter meters[WR_STORAGE_CLASSES];
+    _Atomic uint64_t bytes_up, bytes_down;
 };
 
 /* MISUSE or UNSUPPORTED for a key or for conditions that no put through `s` may have. */

@@ -59,6 +59,12 @@ def run(found, process, port, log):
     text = kit.get(port, "/metrics")[1]
     found.check(value(text, "litestream_total_wal_bytes" + of_db) > 600000, "nothing was captured")
     found.check(value(text, 'weir_requests_total{class="put"}') >= 2, "no request was counted")
+    puts = '{replica_type="file",operation="PUT"}'
+    found.check(value(text, "litestream_replica_operation_duration_seconds_count" + puts) >= 2 and
+                value(text, "litestream_replica_operation_duration_seconds_sum" + puts) > 0, "no request was timed")
+    l0 = of_replica[:-1] + ',status="%s"}'
+    found.check(all(value(text, "litestream_l0_retention_files_total" + l0 % word) is not None
+                    for word in ("eligible", "not_compacted", "too_recent")), "no files of level 0")
     found.check(value(text, "weir_db_ready" + of_db) == 1, "its figures do not say that it is ready")
     found.check(value(text, "process_open_fds") > 5, "the process has no figures")
 
@@ -74,6 +80,8 @@ def run(found, process, port, log):
     text = kit.get(port, "/metrics")[1]
     found.check(value(text, "weir_uncaptured_seconds" + of_db) > 29, "the time is not told")
     found.check(value(text, "weir_replica_failing" + of_replica) == 1, "the replica does not fail")
+    found.check('litestream_replica_operation_errors_total{replica_type="file",operation=' in text and
+                'code="io"}' in text, "failed requests are not counted by code")
     time.sleep(7)
     with open(log, encoding="utf-8") as f:
         found.check(f.read().count("nothing moves") == 1, "it was not told once")

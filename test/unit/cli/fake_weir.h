@@ -23,11 +23,12 @@ static struct {
     const int *sync, *restore;
     const int *list; /* NULL: as restore */
     const int *verify;
-    const uint64_t *reach;     /* by listing or plan: the newest TXID, instead of `files` */
-    weir_db_info db;           /* of every database */
-    weir_replica_info replica; /* of every database's first replica */
-    weir_replica_info second;  /* of its second, if that has a URL */
-    weir_db_sight sight;       /* of every database */
+    const uint64_t *reach;             /* by listing or plan: the newest TXID, instead of `files` */
+    weir_db_info db;                   /* of every database */
+    weir_replica_info replica;         /* of every database's first replica */
+    weir_replica_traffic_info traffic; /* of every replica */
+    weir_replica_info second;          /* of its second, if that has a URL */
+    weir_db_sight sight;               /* of every database */
     /* What is particular to one database, or its i-th replica; NULL: nothing. */
     void (*tune_db)(const char *path, weir_db_info *ret);
     void (*tune_replica)(const char *path, uint32_t i, weir_replica_info *ret);
@@ -318,6 +319,15 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     *ret = fake.replica;
     if (fake.tune_replica)
         fake.tune_replica(db->path, i, ret);
+    return WEIR_OK;
+}
+
+int weir_replica_traffic(weir_db *db, uint32_t i, weir_replica_traffic_info *ret, weir_error *e)
+{
+    (void)db;
+    (void)i;
+    (void)e;
+    *ret = fake.traffic;
     return WEIR_OK;
 }
 

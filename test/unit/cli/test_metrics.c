@@ -326,6 +326,57 @@ static void test_own_figures(void **state)
     T(strstr(text, "weir_replica_last_ok_timestamp_seconds{") == NULL); /* never */
 }
 
+static void test_requests_by_duration_and_error(void **state)
+{
+#define PUT "{replica_type=\"file\",operation=\"PUT\""
+    static const char *const lines[] = {"litestream_replica_operation_duration_seconds_bucket" PUT
+                                        ",le=\"0.01\"} 3",
+        "litestream_replica_operation_duration_seconds_bucket" PUT ",le=\"0.05\"} 3",
+        "litestream_replica_operation_duration_seconds_bucket" PUT ",le=\"60\"} 5",
+        "litestream_replica_operation_duration_seconds_bucket" PUT ",le=\"+Inf\"} 6",
+        "litestream_replica_operation_duration_seconds_sum" PUT "} 70.25",
+        "litestream_replica_operation_duration_seconds_count" PUT "} 6",
+        "litestream_replica_operation_duration_seconds_count{replica_type=\"file\",operation="
+        "\"GET\"} 0",
+        "litestream_replica_operation_errors_total" PUT ",code=\"busy\"} 7",
+        "litestream_replica_operation_errors_total{replica_type=\"file\",operation=\"DELETE\","
+        "code=\"auth\"} 1",
+        "litestream_replica_operation_errors_total{replica_type=\"file\",operation=\"DELETE\","
+        "code=\"other\"} 2", /* of a library that is newer */
+        "litestream_l0_retention_files_total{db=\"/a.db\",replica=\"file:///r\",status="
+        "\"eligible\"} 11",
+        "litestream_l0_retention_files_total{db=\"/a.db\",replica=\"file:///r\",status="
+        "\"not_compacted\"} 12",
+        "litestream_l0_retention_files_total{db=\"/a.db\",replica=\"file:///r\",status="
+        "\"too_recent\"} 13"};
+    weir_request_times *put = &fake.traffic.requests[WEIR_REQUEST_PUT];
+    weir_request_times *delete = &fake.traffic.requests[WEIR_REQUEST_DELETE];
+    weir_error err = {0};
+    const char *text;
+
+    (void)state;
+    put->took[0] = 3;
+    put->took[8] = 2;
+    put->took[9] = 1;
+    put->ns = INT64_C(70250000000);
+    put->failed[WEIR_BUSY] = 7;
+    delete->failed[WEIR_AUTH] = 1;
+    delete->failed[WEIR_CODES - 1] = 2;
+    fake.replica.l0_eligible = 11;
+    fake.replica.l0_not_compacted = 12;
+    fake.replica.l0_too_recent = 13;
+    add("/a.db");
+    text = page();
+    for (size_t i = 0; i < wr_countof(lines); i++)
+        expect_line(text, lines[i]);
+    T(!strstr(text, "code=\"timeout\""));
+    T(wr_fleet_remove(fleet, "/a.db", 0, NULL, &err) == WEIR_OK);
+    text = page(); /* nothing that was counted is lost with it */
+    for (size_t i = 3; i < 10; i++)
+        expect_line(text, lines[i]);
+#undef PUT
+}
+
 /* Every name is explained in the manual. */
 static void test_manual(void **state)
 {
@@ -495,15 +546,16 @@ static void test_many_types(void **state)
     struct wr_traffic_totals all = {0};
     struct wr_traffic now = {0};
     weir_replica_info r = {.put_requests = 1};
+    const weir_replica_traffic_info times = {.struct_size = sizeof(times)};
     struct wr_buf out;
     char type[32];
 
     (void)state;
     for (int i = 0; i < WR_TRAFFIC_TYPES + 5; i++) {
         (void)snprintf(type, sizeof(type), "t%d-with-a-long-name", i);
-        wr_traffic_replica(&now, type, &r);
+        wr_traffic_replica(&now, type, &r, &times);
     }
-    wr_buf_init(&out, 65536);
+    wr_buf_init(&out, (size_t)1 << 20);
     wr_traffic_put(&all, &now, &out);
     expect_line((const char *)out.p, "weir_requests_total{class=\"put\"} 21");
     (void)parse((const char *)out.p);
@@ -566,7 +618,8 @@ static void test_memory_runs_out(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_names_of_litestream), TEST(test_own_figures), TEST(test_manual),
+T_MAIN(TEST(test_names_of_litestream), TEST(test_own_figures),
+    TEST(test_requests_by_duration_and_error), TEST(test_manual),
     TEST(test_a_refused_configuration_is_told), TEST(test_process), TEST(test_odd_paths),
     TEST(test_stopped_ones_have_no_series), TEST(test_many_are_summed_up),
     TEST(test_totals_do_not_go_back), TEST(test_many_types), TEST(test_numbers), TEST(test_no_room),

@@ -94,6 +94,8 @@ static void test_readers_have_their_time(void **state)
     begin(&x);
     T(thin_out(&x, &n) == WR_OK);
     T(n == 0 && there(&x) == 51 && x.spy.removes == 0);
+    T(x.k.l0.eligible > 30 && x.k.l0.eligible + x.k.l0.too_recent == 40);
+    T(x.k.l0.too_recent > 0 && x.k.l0.not_compacted == 0);
     later(&x, GRACE_MS - 1);
     T(thin_out(&x, &n) == WR_OK);
     T(n == 0 && x.spy.removes == 0);
@@ -103,6 +105,7 @@ static void test_readers_have_their_time(void **state)
     T(x.k.files.n == 51 - n && x.k.doomed.n == 0);
     T(thin_out(&x, &n) == WR_OK);
     T(n == 0 && x.spy.removes == 1 && x.spy.lists == WR_LEVEL_MAX + 1);
+    T(x.k.l0.eligible == 0 && x.k.l0.too_recent > 0);
     end(&x);
 }
 
@@ -122,7 +125,9 @@ static void test_what_came_is_added(void **state)
     T(x.k.files.n == 53);
     for (size_t i = 1; i < x.k.files.n; i++)
         T(wr_ltx_file_cmp(&x.k.files.p[i - 1], &x.k.files.p[i]) < 0);
+    T(thin_out(&x, &n) == WR_OK && x.k.l0.not_compacted == 2);
     end(&x);
+    T(x.k.l0.not_compacted == 0);
 }
 
 /* After a failure nothing is known but since when files are of no use. */

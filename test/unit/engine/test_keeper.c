@@ -154,6 +154,7 @@ static void put_level(struct keeping *x, unsigned level, uint64_t txid)
 static void test_the_replica_is_listed_once(void **state)
 {
     struct keeping x;
+    struct wr_l0_files l0;
     unsigned listed;
 
     (void)state;
@@ -171,6 +172,8 @@ static void test_the_replica_is_listed_once(void **state)
     wr_keeper_forget(x.k);
     put_level(&x, 0, 30);
     T(retain(&x).st == WR_OK);
+    wr_keeper_l0(x.k, &l0);
+    T(l0.not_compacted == 1 && l0.too_recent + l0.eligible > 0);
     T(x.b.spy.lists == 2 * listed);
     T(retain(&x).st == WR_OK);
     T(x.b.spy.lists == 2 * listed);

@@ -54,7 +54,8 @@ static void test_work_is_counted(void **state)
 {
     struct world w;
     struct wr_db_status s;
-    uint64_t holds = 0, put;
+    struct wr_storage_times times[WR_STORAGE_CLASSES];
+    uint64_t holds = 0, put, attempts = 0;
 
     (void)state;
     begin(&w, 1);
@@ -67,6 +68,10 @@ static void test_work_is_counted(void **state)
     s = status(&w);
     T(s.counts.captures.n > put && s.counts.captures.n <= put + 110);
     T(s.counts.captures.errors == 0);
+    wr_db_replica_times(w.db, 0, times);
+    for (size_t i = 0; i < WR_STORAGE_TOOK; i++)
+        attempts += times[WR_STORAGE_PUT].took[i];
+    T(attempts > 0 && attempts == replica(&w, 0).requests.put);
     T(s.counts.wal_bytes >= s.frames * (4096 + 24));
     T(s.counts.wal_bytes % (4096 + 24) == 0);
     T(s.counts.passive.n >= s.checkpoints && s.checkpoints > 3);

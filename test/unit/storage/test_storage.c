@@ -334,6 +334,67 @@ static bool see(void *arg, const struct wr_object *obj)
     return true;
 }
 
+static struct wr_storage_times times(const struct rig *r, enum wr_storage_class class)
+{
+    struct wr_storage_times t;
+
+    wr_storage_times(r->s, class, &t);
+    return t;
+}
+
+struct slow {
+    struct wr_clock_manual clock;
+    int64_t ms;
+};
+
+static bool take_long(void *arg, const struct wr_object *obj)
+{
+    struct slow *x = arg;
+
+    (void)obj;
+    wr_clock_manual_advance(&x->clock, x->ms * 1000000);
+    return false;
+}
+
+static void attempts_are_timed(void **state)
+{
+    static const int64_t ms[] = {10, 11, 100, 500, 1000, 5000, 10000, 30000, 60000, 60001};
+    struct rig r = rig_up(11);
+    struct wr_call call = *r.c;
+    struct wr_err e = {0};
+    struct wr_object none;
+    struct slow x;
+    char byte;
+    size_t n;
+
+    (void)state;
+    wr_clock_manual_init(&x.clock, 1000000);
+    call.clock = &x.clock.clock;
+    r.c = &call;
+    T(times(&r, WR_STORAGE_PUT).took[0] == 0);
+    faultstore_arm(r.f, FAULT_BEFORE, FAULT_ON_PUT, 1000, 4);
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("k"), text("v"), NULL, &e));
+    T(times(&r, WR_STORAGE_PUT).took[0] == 5 && times(&r, WR_STORAGE_PUT).failed[WR_TIMEOUT] == 4);
+    faultstore_arm(r.f, FAULT_BROKEN, FAULT_ON_PUT, 1000, 1);
+    T_IS(WR_IO, wr_storage_put(r.s, r.c, WR_STR("k"), text("v"), NULL, &e));
+    T(times(&r, WR_STORAGE_PUT).failed[WR_IO] == 1);
+    faultstore_calm(r.f);
+    /* What is not there is an answer. */
+    T_IS(WR_NOTFOUND, wr_storage_get(r.s, r.c, WR_STR("x"), 0, &byte, 1, &n, &e));
+    T_IS(WR_NOTFOUND, wr_storage_stat(r.s, r.c, WR_STR("x"), &none, &e));
+    for (size_t i = 0; i < WR_STORAGE_STATUSES; i++)
+        T(times(&r, WR_STORAGE_GET).failed[i] + times(&r, WR_STORAGE_STAT).failed[i] == 0);
+    T(times(&r, WR_STORAGE_GET).took[0] == 1 && times(&r, WR_STORAGE_STAT).took[0] == 1);
+    for (size_t i = 0; i < wr_countof(ms); i++) {
+        x.ms = ms[i];
+        T_OK(wr_storage_list(r.s, r.c, WR_STR(""), WR_STR(""), take_long, &x, &e));
+        T(times(&r, WR_STORAGE_LIST).took[i] == 1);
+    }
+    T(times(&r, WR_STORAGE_LIST).ns == UINT64_C(166622000000));
+    T(times(&r, WR_STORAGE_REMOVE).ns == 0);
+    wr_storage_close(r.s);
+}
+
 /* Each attempt breaks off somewhere; nothing is listed twice or left out. */
 static void broken_listings_go_on(void **state)
 {
@@ -496,6 +557,6 @@ T_MAIN(T_TEST(open_names_and_prefixes), T_TEST(open_refuses), T_TEST(name_shows_
     T_TEST(lasting_failures_are_not), T_TEST(lost_answer_of_a_conditional_put),
     T_TEST(conflict_with_others_stays_one), T_TEST(large_lost_answers_are_compared_whole),
     T_TEST(a_rival_wins), T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
-    T_TEST(broken_listings_go_on), T_TEST(stale_listings_miss_the_last),
+    T_TEST(attempts_are_timed), T_TEST(broken_listings_go_on), T_TEST(stale_listings_miss_the_last),
     T_TEST(disordered_listings_are_refused), T_TEST(acknowledged_is_kept_under_faults),
     T_TEST(requests_survive_no_memory))
