@@ -40,6 +40,7 @@ struct task {
     const struct wr_config_db **dbs; /* that are to be checked */
     size_t ndbs;
     struct wr_procs procs;
+    struct wr_dirs_seen seen;
     const char *const *probed[REPLICAS_MAX]; /* settings of the last store that was tried */
     weir *w;
     weir_cancel *cancel;
@@ -136,6 +137,18 @@ static void tell_warnings(struct wr_check *k)
         wr_check_find(k, WR_CHECK_WARNING, "%s", w->text);
 }
 
+static void tell_watches(struct task *t)
+{
+    struct wr_check *k = &t->k;
+    struct wr_check_watches w = {0};
+
+    wr_check_watch_limits(&w);
+    if (wr_check_watch_needs(k->cli->arena, k->config, t->dbs, t->ndbs, &t->seen, &w))
+        wr_check_tell_watches(k, &w);
+    else
+        k->lost = true;
+}
+
 static int finish(struct task *t)
 {
     struct wr_check *k = &t->k;
@@ -170,6 +183,7 @@ static int work(void *arg, weir *w, weir_cancel *cancel)
     if (!k->json)
         (void)printf("%s\n", c->file ? c->file : "all");
     wr_check_tell_limits(k, &t->procs, t->ndbs);
+    tell_watches(t);
     tell_warnings(k);
     if (t->ndbs == 0)
         wr_check_find(k, WR_CHECK_ERROR, "the configuration has no database");
@@ -204,7 +218,7 @@ static bool load(struct task *t, struct wr_cli *cli, const struct wr_args *args)
     } else {
         st = wr_config_load(cli->arena, o->config, !o->no_expand_env, &c, &e);
         if (st == WR_OK && args->n == 0)
-            st = wr_dirs_expand(cli->arena, c, false, WR_DIRS_LENIENT, NULL, &e);
+            st = wr_dirs_expand(cli->arena, c, false, WR_DIRS_LENIENT, &t->seen, &e);
         if (st == WR_OK && args->n == 1)
             st = wr_config_find(cli->arena, c, args->positional[0], &only, &e);
     }

@@ -8,6 +8,7 @@
 #define WR_CLI_CHECK_INT_H
 
 #include "cli/command.h"
+#include "daemon/dirs.h"
 
 #include <jansson.h>
 
@@ -143,6 +144,20 @@ enum wr_check_weight wr_check_step_weight(int step, int code, bool retains);
 void wr_check_probe(struct wr_check *k, weir *w, weir_cancel *cancel,
     const struct wr_config_replica *r, const struct wr_check_store *store, bool retains,
     int64_t step_ms);
+
+/* ---- check_watches.c: does the kernel watch as much ---- */
+
+struct wr_check_watches {
+    uint64_t watches, instances;         /* of inotify: needed */
+    bool known;                          /* the limits are */
+    uint64_t watches_max, instances_max; /* of all processes of a user */
+};
+void wr_check_watch_limits(struct wr_check_watches *ret);
+/* For these databases, of `c`, of which `seen` are the directories. False: no memory. */
+bool wr_check_watch_needs(struct wr_arena *a, const struct wr_config *c,
+    const struct wr_config_db *const *dbs, size_t ndbs, const struct wr_dirs_seen *seen,
+    struct wr_check_watches *ret) WR_MUST_CHECK;
+void wr_check_tell_watches(struct wr_check *k, const struct wr_check_watches *w);
 
 /* ---- check_machine.c: processes and limits ---- */
 

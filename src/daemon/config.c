@@ -263,5 +263,9 @@ enum wr_status wr_config_read(struct wr_doc *d, struct wr_config *c, struct wr_e
         st = wr_config_process(d, top, c, e);
     if (st == WR_OK)
         st = wr_config_history_top(d, top, e);
-    return st != WR_OK ? st : read_dbs(d, top, c, e);
+    if (st == WR_OK)
+        st = read_dbs(d, top, c, e);
+    if (st == WR_OK)
+        wr_config_unused(d, top, c);
+    return st;
 }

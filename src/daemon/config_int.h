@@ -135,6 +135,9 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
 enum wr_status wr_config_history_top(
     struct wr_doc *d, const yaml_node_t *top, struct wr_err *e) WR_MUST_CHECK;
 
+/* A warning for each key that is good and that nothing takes, of what was read into *c. */
+void wr_config_unused(struct wr_doc *d, const yaml_node_t *top, const struct wr_config *c);
+
 /* What a file without any key says. */
 void wr_config_defaults(struct wr_config *c);
 

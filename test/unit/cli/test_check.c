@@ -642,6 +642,46 @@ static void too_many_databases(void **state)
     wr_arena_release(&arena);
 }
 
+static void watches_are_counted(void **state)
+{
+    struct wr_check_watches w = {
+        .watches = 20001, .instances = 2, .known = true, .watches_max = 20001, .instances_max = 2};
+    struct wr_check k;
+
+    (void)state;
+    make_db(t_path(dir, "two.db"));
+    write_config("dbs:\n"
+                 "  - dir: %s\n"
+                 "    pattern: '*.db'\n"
+                 "    watch: true\n"
+                 "    replica: {url: 'file://%s/r'}\n",
+        dir, dir);
+    assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config));
+    expect_out("              6 inotify watches are needed, "); /* the directory, for two things */
+    assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config, "-json"));
+    expect_out("\"watches_needed\": 6,");
+    expect_out("\"instances_needed\": 2,");
+    T(unlink(t_path(dir, "two.db")) == 0);
+
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    wr_check_init(&k, &cli, true);
+    wr_check_tell_watches(&k, &w);
+    T(k.counts[WR_CHECK_WARNING] == 0);
+    w.watches_max = 8192;
+    w.instances_max = 1;
+    wr_check_tell_watches(&k, &w);
+    T(k.counts[WR_CHECK_WARNING] == 2);
+    T(strstr(k.first->text, "20001 files and directories are to be watched, and a user may watch "
+                            "8192 here") &&
+        strstr(k.first->text, "sysctl fs.inotify.max_user_watches=40002"));
+    T(strstr(k.first->next->text, "fs.inotify.max_user_instances=128"));
+    w.known = false;
+    wr_check_tell_watches(&k, &w);
+    T(k.counts[WR_CHECK_WARNING] == 2);
+    json_decref(k.at);
+    wr_arena_release(&arena);
+}
+
 static void history_in_words(void **state)
 {
     (void)state;
@@ -692,6 +732,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(a_directory_is_left_as_it_was, set_up),
         cmocka_unit_test_setup(a_directory_of_databases_is_tried_once, set_up),
         T_TEST(too_many_databases),
+        cmocka_unit_test_setup(watches_are_counted, set_up),
         cmocka_unit_test_setup(history_in_words, set_up),
         cmocka_unit_test_setup(wrong_usage, set_up),
     };

@@ -438,6 +438,34 @@ static void test_merge_and_anchor(void **state)
     assert_string_equal(setting(r->settings, "region"), "two");
 }
 
+/* Who wrote one counts on it. */
+static void test_what_nobody_takes(void **state)
+{
+    static const char *const want[] = {
+        "1:9: \"region\" at the top has no effect: no replica takes it",
+        "2:12: \"part-size\" at the top has no effect: no replica takes it"};
+    static const char *const beside[] = {
+        "1:21: \"heartbeat-interval\" has no effect: there is no heartbeat-url",
+        "2:23: \"permissions\" has no effect: socket.enabled is not true"};
+
+    (void)state;
+    expect_warnings(good("region: one\npart-size: 5MB\ndbs: [{" DB "}]\n"), want, wr_countof(want));
+    expect_warnings(
+        good("region: one\ndbs: [{path: /a.db, replica: {url: s3://b/a, region: two}}]"), want, 1);
+    expect_warnings(
+        good("region: one\ndbs: [{dir: /d, pattern: '*', replica: {url: file:///r}}]"), want, 1);
+    /* One is enough, of whatever entry; and there may be none that could take it. */
+    NO_WARNING(good("region: one\ndbs: [{" DB "}, {path: /b.db, replica: {url: s3://b/b}}]"));
+    NO_WARNING(good("region: one\ndbs: [{dir: /d, pattern: '*', replica: {url: s3://b/r}}]"));
+    NO_WARNING(good("region: &r one\ndbs: [{path: /a.db, replica: {url: s3://b/a, region: *r}}]"));
+    NO_WARNING(good("region: one\nsync-interval: 5s\n"));
+    expect_warnings(good("heartbeat-interval: 2m\nsocket: {permissions: 0600}\n"
+                         "dbs: [{" DB "}]\n"),
+        beside, wr_countof(beside));
+    NO_WARNING(good("heartbeat-interval: 2m\nheartbeat-url: http://x/y\n"
+                    "socket: {enabled: true, permissions: 0600}\ndbs: [{" DB "}]\n"));
+}
+
 static void test_shared_mistake_once(void **state)
 {
     struct wr_config *c =
@@ -1173,12 +1201,12 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_foreign_keys),
     T_TEST(test_misspelt_keys), T_TEST(test_underscores), T_TEST(test_idle_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
-    T_TEST(test_merge_order), T_TEST(test_anchor_holders), T_TEST(test_bad_merge),
-    T_TEST(test_process), T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
-    T_TEST(test_env_elsewhere), T_TEST(test_same_replica), T_TEST(test_replica_in_replica),
-    T_TEST(test_typed_values), T_TEST(test_key_file), T_TEST(test_retention_and_interval),
-    T_TEST(test_history_defaults), T_TEST(test_odd_paths), T_TEST(test_empty),
-    T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
+    T_TEST(test_what_nobody_takes), T_TEST(test_merge_order), T_TEST(test_anchor_holders),
+    T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_bad_process), T_TEST(test_env),
+    T_TEST(test_env_in_places), T_TEST(test_env_elsewhere), T_TEST(test_same_replica),
+    T_TEST(test_replica_in_replica), T_TEST(test_typed_values), T_TEST(test_key_file),
+    T_TEST(test_retention_and_interval), T_TEST(test_history_defaults), T_TEST(test_odd_paths),
+    T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
     T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
     T_TEST(test_text_is_cut_at_a_nul), T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find),
     T_TEST(test_log_level), T_TEST(test_where_settings_stand), T_TEST(test_mutations),
