@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """`weir restore -f`: a copy that others read while it advances, and that is killed again and again.
 
-usage: follow.py WEIR [--seconds N] [--seed N]
+usage: follow.py WEIR [--seconds N] [--seed N] [--s3]
+
+--s3        through the S3 endpoint in WEIR_TEST_S3_ENDPOINT, _ACCESS and _SECRET (radosgw.sh)
 
 A primary with random transactions, VACUUMs, growth and shrinking goes on all the time under a real
 `weir replicate`, with levels and retention of seconds. Judged, meanwhile and at the end:
@@ -31,6 +33,7 @@ import threading
 import time
 
 import kit
+import store as stores
 from history import Configured
 
 CONFIG = """
@@ -132,9 +135,11 @@ def read_on(path, seed, stop, out):
 class Run:
     def __init__(self, args, found):
         self.args, self.found, self.rnd = args, found, random.Random(args.seed)
-        self.path, self.replica = found.path("app.db"), found.path("replica")
+        self.path = found.path("app.db")
+        self.store = stores.Store("follow" if args.s3 else None, found.work)
+        os.environ.update(self.store.env or {})
         self.copy, self.log = found.path("copy", "standby.db"), found.path("follow.log")
-        self.url = "file://" + self.replica
+        self.url = self.store.url("replica")
         config = found.path("weir.yml")
         with open(config, "w") as f:
             f.write(CONFIG % (self.path, self.url))
@@ -194,6 +199,13 @@ class Run:
         self.follower.wait()
         self.kills += 1
 
+    def stored(self):
+        """Every TXID at which a file of the replica ends, ascending."""
+        if not self.args.s3:
+            return kit.txids(self.found.path("replica"))
+        names = (kit.LTX_NAME.search(k) for k in self.store.keys("replica/"))
+        return sorted(int(n.group(2), 16) for n in names if n)
+
     def moves(self, seconds=20):
         was = self.txid()
         return kit.wait_until(lambda: self.txid() > was, seconds, 0.02)
@@ -241,7 +253,7 @@ class Run:
             return got == want
 
         self.found.check(kit.wait_until(same, 20, 0.05), "the copy is not the primary at its end")
-        self.found.check(kit.wait_until(lambda: self.txid() == kit.txids(self.replica)[-1], 5),
+        self.found.check(kit.wait_until(lambda: self.txid() == self.stored()[-1], 5),
                          "-txid is not that of the replica")
         left = sorted(os.listdir(os.path.dirname(self.copy)))
         self.found.check(left == ["standby.db", "standby.db-follow", "standby.db-txid"],
@@ -270,13 +282,14 @@ def main():
     parser.add_argument("weir")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--s3", action="store_true")
     args = parser.parse_args()
     found = kit.Findings("follow")
     run = Run(args, found)
     stop, out = multiprocessing.Event(), multiprocessing.Queue()
 
     run.weir.start()
-    kit.wait_until(lambda: kit.txids(run.replica))
+    kit.wait_until(run.stored)
     run.start()
     found.check(kit.wait_until(run.txid), "no copy: %s" % run.said()[-1:])
     readers = [multiprocessing.Process(target=read_on, args=(run.copy, args.seed + i, stop, out))

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """A whole fleet comes back from its replicas: `weir restore -all` and `-dir`.
 
-usage: restore_all.py WEIR
+usage: restore_all.py WEIR [--s3]
+
+--s3        through the S3 endpoint in WEIR_TEST_S3_ENDPOINT, _ACCESS and _SECRET (radosgw.sh) alone
 
 Databases of a directory, and one with an entry of its own, are replicated, to files and to an S3 of
 ours, and then lost: all but one, which has changed since and must stay as it is. Some things are in
@@ -22,6 +24,7 @@ import sys
 
 import fakes3
 import kit
+import store as stores
 
 NAMES = ["a.db", "t0/app.db", "t0/two words.db", "t1/app.db", "t1/deep/er/app.db", "t2/gr\u00fcn%20.db",
          "t3/damaged.db", "t4/linked.db", "t5/kept.db"]
@@ -50,15 +53,19 @@ def rows(path):
 
 class Fleet:
     def __init__(self, args, found, kind):
-        self.args, self.found = args, found
+        self.args, self.found, self.kind = args, found, kind
         self.work = found.path(kind)
         self.top, self.own = self.path("tenants"), self.path("own.db")
         self.want = {n: i + 1 for i, n in enumerate(NAMES)}
         os.makedirs(self.work)
         self.store = self.path("bucket" if kind == "s3" else "replica")
+        self.env = dict(os.environ, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="secret")
         if kind == "s3":
             self.fake = fakes3.FakeS3(self.store)
-            self.url = lambda name: self.fake.url(name)
+            self.url = self.fake.url
+        elif kind == "radosgw":
+            self.real = stores.Store("restore-all", self.work)
+            self.url, self.env = self.real.url, self.real.env
         else:
             self.url = lambda name: "file://%s/%s" % (self.store, name)
         for name, n in self.want.items():
@@ -82,8 +89,7 @@ class Fleet:
                     % (self.own, self.url("own"), self.top, self.path("state"), self.url("tenants"), more))
 
     def weir(self, *args):
-        env = dict(os.environ, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="secret")
-        return subprocess.run([self.args.weir, *args], capture_output=True, text=True, env=env, timeout=120)
+        return subprocess.run([self.args.weir, *args], capture_output=True, text=True, env=self.env, timeout=120)
 
     def restore(self, want_code, *args):
         """What became of each, by path, and the numbers."""
@@ -117,6 +123,13 @@ class Fleet:
         os.symlink(self.path("elsewhere"), self.file("t4"))
 
     def damage(self):
+        if self.kind == "radosgw":
+            torn = [k for k in self.real.keys("tenants/") if "/damaged.db/" in k and k.endswith(".ltx")]
+            self.found.check(torn, "nothing to damage")
+            for k in torn:
+                body = self.real.ask("GET", k)
+                self.real.ask("PUT", k, body=body[:len(body) // 2])
+            return
         for f in glob.glob(os.path.join(self.store, "**", "damaged.db", "**", "*.ltx"), recursive=True):
             with open(f, "r+b") as x:
                 x.truncate(os.path.getsize(f) // 2)
@@ -149,8 +162,12 @@ def run(args, found, kind):
         return
     fleet.lose()
     fleet.damage()
+    if kind == "radosgw":
+        for name in HOSTILE:
+            fleet.real.ask("PUT", "tenants/%s/%s" % (name, LTX), body=b"x" * 500)
     if kind == "s3":
         lie(fleet)
+    if kind != "file":
         refused = [fleet.top + "/" + n for n in HOSTILE]
 
     found.where = kind + ", -dry-run: "
@@ -215,9 +232,10 @@ def run(args, found, kind):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("weir")
+    p.add_argument("--s3", action="store_true")
     args = p.parse_args()
     found = kit.Findings("restore-all")
-    for kind in ("file", "s3"):
+    for kind in ("radosgw",) if args.s3 else ("file", "s3"):
         run(args, found, kind)
     sys.exit(found.end())
 

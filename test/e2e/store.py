@@ -1,10 +1,13 @@
 """Where the end-to-end scripts put replicas, and what can stand in between."""
 import hashlib
 import hmac
+import html
 import os
+import re
 import socket
 import threading
 import time
+import urllib.parse
 import urllib.request
 
 
@@ -27,23 +30,43 @@ class Store:
         return "file://" + os.path.join(self.work, name)
 
     def make_bucket(self):
-        """One signed PUT: neither program creates buckets."""
+        """Neither program creates buckets."""
+        self.ask("PUT")
+
+    def ask(self, method, key="", query=(), body=b""):
+        """One signed request about the bucket, or an object in it; the answer's body."""
         host = self.endpoint.split("//")[1]
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        empty = hashlib.sha256(b"").hexdigest()
-        canonical = "PUT\n/%s\n\nhost:%s\nx-amz-content-sha256:%s\nx-amz-date:%s\n\n" \
-            "host;x-amz-content-sha256;x-amz-date\n%s" % (self.bucket, host, empty, now, empty)
+        digest = hashlib.sha256(body).hexdigest()
+        path = "/" + urllib.parse.quote(self.bucket + ("/" + key if key else ""), safe="/-_.~")
+        asked = urllib.parse.urlencode(sorted(query), quote_via=urllib.parse.quote, safe="-_.~")
+        canonical = "%s\n%s\n%s\nhost:%s\nx-amz-content-sha256:%s\nx-amz-date:%s\n\n" \
+            "host;x-amz-content-sha256;x-amz-date\n%s" % (method, path, asked, host, digest, now, digest)
         scope = now[:8] + "/us-east-1/s3/aws4_request"
         text = "AWS4-HMAC-SHA256\n%s\n%s\n%s" % (
             now, scope, hashlib.sha256(canonical.encode()).hexdigest())
-        key = ("AWS4" + self.env["AWS_SECRET_ACCESS_KEY"]).encode()
+        secret = ("AWS4" + self.env["AWS_SECRET_ACCESS_KEY"]).encode()
         for part in scope.split("/") + [text]:
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+            secret = hmac.new(secret, part.encode(), hashlib.sha256).digest()
         auth = "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=host;x-amz-content-sha256;" \
-            "x-amz-date, Signature=%s" % (self.env["AWS_ACCESS_KEY_ID"], scope, key.hex())
-        request = urllib.request.Request("%s/%s" % (self.endpoint, self.bucket), method="PUT", headers={
-            "x-amz-date": now, "x-amz-content-sha256": empty, "Authorization": auth})
-        urllib.request.urlopen(request, timeout=30).close()
+            "x-amz-date, Signature=%s" % (self.env["AWS_ACCESS_KEY_ID"], scope, secret.hex())
+        request = urllib.request.Request(
+            self.endpoint + path + ("?" + asked if asked else ""), method=method,
+            data=body if method == "PUT" else None,
+            headers={"x-amz-date": now, "x-amz-content-sha256": digest, "Authorization": auth})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+    def keys(self, prefix):
+        """Of the objects in the bucket that begin so, in order."""
+        found, more = [], []
+        while True:
+            answer = self.ask("GET", query=[("list-type", "2"), ("prefix", prefix), *more]).decode()
+            found += [html.unescape(k) for k in re.findall("<Key>([^<]*)</Key>", answer)]
+            token = re.search("<NextContinuationToken>([^<]*)</NextContinuationToken>", answer)
+            if not token:
+                return found
+            more = [("continuation-token", html.unescape(token.group(1)))]
 
 
 class SlowLine:
