@@ -12,6 +12,7 @@
 
 #define ARENA_BYTES   ((size_t)4 << 20) /* of one request */
 #define TIMEOUT_MAX_S ((double)1e9)
+#define DEPTH_MAX     16 /* brackets within brackets in a body; what is meant has one */
 
 struct wr_control {
     struct wr_httpd *http;
@@ -143,11 +144,35 @@ bool wr_ask_flag(struct wr_ask *q, const char *name, bool *ret)
     return false;
 }
 
+/* Whether brackets outside of strings are nested deeper than a body that is meant can be. The
+ * parser recurses, 2048 levels deep, which needs most of this thread's stack. */
+static bool is_deep(struct wr_str s)
+{
+    bool quoted = false;
+    int depth = 0;
+
+    for (size_t i = 0; i < s.n && depth <= DEPTH_MAX; i++) {
+        if (quoted && s.p[i] == '\\')
+            i++;
+        else if (s.p[i] == '"')
+            quoted = !quoted;
+        else if (!quoted && (s.p[i] == '[' || s.p[i] == '{'))
+            depth++;
+        else if (!quoted && (s.p[i] == ']' || s.p[i] == '}'))
+            depth--;
+    }
+    return depth > DEPTH_MAX;
+}
+
 /* The body as an object. False: answered. */
 static bool read_body(struct wr_ask *q)
 {
     json_error_t error;
 
+    if (is_deep(q->http->body)) {
+        wr_ask_fail_details(q, 400, "invalid request body", "it is nested too deeply");
+        return false;
+    }
     q->body = json_loadb(q->http->body.p, q->http->body.n, 0, &error);
     if (q->body && json_is_object(q->body))
         return true;

@@ -528,6 +528,11 @@ static void test_bad_bodies(void **state)
     T(ask("POST", "/sync", deep) == 400);
     post("/sync", "{\"path\":7}", 400,
         "{\"error\":\"invalid request body\",\"details\":\"path must be a string\"}\n");
+    post("/sync", "{\"x\":[[[[[[[[[[[[[[[[", 400,
+        "{\"error\":\"invalid request body\",\"details\":\"it is nested too deeply\"}\n");
+    /* What only looks so is a path of no database. */
+    post("/sync", "{\"path\":\"/\\\"[[[[[[[[[[[[[[[[[[[[\",\"x\":[[],[],[],[],[],[],[],[],[],[]]}",
+        404, "{\"error\":\"database not found: /\\\"[[[[[[[[[[[[[[[[[[[[\"}\n");
     post("/sync", "{\"path\":\"/a\",\"timeout\":\"1\"}", 400,
         "{\"error\":\"invalid request body\",\"details\":\"timeout must be a number of seconds up "
         "to 1e9\"}\n");
