@@ -302,7 +302,7 @@ class Test:
         self.found.check(d.entry("p.db").get("status") == "failed", "not failed: %s" % d.entry("p.db"))
         d.write({"q.db": "rq"})
         d.process.send_signal(signal.SIGHUP)
-        self.found.check(kit.wait_until(lambda: d.entry("p.db").get("status") == "replicating", 5),
+        self.found.check(kit.wait_until(lambda: d.entry("p.db").get("status") == "replicating", 8),
                          "not tried at a reload: %s" % d.entry("p.db"))
         d.stop()
         with open(kept, "r+b") as f:
