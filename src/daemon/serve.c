@@ -11,23 +11,17 @@
  * last sync is made in every case, also when the child failed, and its result is ours.
  */
 #include "daemon/serve.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
-#include "daemon/again.h"
 #include "daemon/barrier.h"
+#include "daemon/changing.h"
 #include "daemon/child.h"
-#include "daemon/dirs.h"
-#include "daemon/doc.h"
 #include "daemon/doors.h"
 #include "daemon/fleet.h"
 #include "daemon/missing.h"
 #include "daemon/once.h"
 #include "daemon/registry.h"
-#include "daemon/reload.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
-#include "daemon/watchdir.h"
 
 #include <signal.h>
 
@@ -50,10 +44,8 @@ struct server {
     struct wr_fleet *fleet;       /* NULL before it is wanted */
     struct wr_registry *registry; /* NULL: none is kept */
     struct wr_doors doors;
-    struct wr_again *again;                         /* NULL: nothing is tried again */
-    struct wr_watchdir *watchdir;                   /* NULL: no directory is watched */
+    struct wr_changing changing;
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
-    struct wr_arena *reloaded;                      /* holds `config`; NULL: that is the caller's */
     struct wr_served *ret;
 };
 
@@ -274,139 +266,11 @@ static bool first_sync(struct server *s)
     }
 }
 
-static void drop_reloaded(struct server *s)
-{
-    if (s->reloaded)
-        wr_arena_release(s->reloaded);
-    wr_free(s->reloaded);
-    s->reloaded = NULL;
-}
-
-/* What counted goes on, and everybody who asks is told. */
-static void refuse_reload(struct server *s, const char *why)
-{
-    wr_say(s->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", why));
-    wr_refused_put(wr_fleet_refused(s->fleet), why, wr_wall_ms(wr_clock_system()));
-}
-
-/* A file that cannot be read or is not meant changes nothing. */
-static struct wr_config *load_again(struct server *s, struct wr_arena *a)
-{
-    struct wr_config *c = NULL;
-    struct wr_err e = {0};
-    enum wr_status st = wr_config_load(a, s->options->config_path, s->options->expand_env, &c, &e);
-
-    if (st == WR_OK)
-        st = wr_dirs_expand(a, c, true, WR_DIRS_STRICT, NULL, &e);
-    if (st != WR_OK) {
-        refuse_reload(s, e.text);
-        return NULL;
-    }
-    for (const struct wr_warning *w = c->warnings; w; w = w->next)
-        wr_say(s->log, WEIR_LOG_WARN, "configuration", WR_F_Z("warning", w->text));
-    return c;
-}
-
-/* Databases that come and go by themselves. Without that the others are replicated all the same. */
-static void watch_dirs(struct server *s)
-{
-    struct wr_err e = {0};
-
-    if (!s->options->once && wr_watchdir_new(s->config, s->fleet, s->log,
-                                 s->options->shutdown_sync_timeout_ms, &s->watchdir, &e) != WR_OK)
-        wr_say(s->log, WEIR_LOG_ERROR,
-            "directories are not watched, new databases in them need a reload",
-            WR_F_Z("error", e.text));
-}
-
-static void unwatch_dirs(struct server *s)
-{
-    wr_watchdir_stop(s->watchdir);
-    wr_watchdir_free(s->watchdir);
-    s->watchdir = NULL;
-}
-
-static struct wr_reload changes(struct server *s)
-{
-    return (struct wr_reload){.w = s->w,
-        .fleet = s->fleet,
-        .log = s->log,
-        .cancel = s->cancel,
-        .last_sync_ms = s->options->shutdown_sync_timeout_ms};
-}
-
-/* Without that it takes a reload, or a restart. */
-static void try_again(struct server *s)
-{
-    const struct wr_again_opts o = {
-        .reload = changes(s), .config = s->config, .registry = s->registry};
-    struct wr_err e = {0};
-
-    if (!s->options->once && wr_again_new(&o, &s->again, &e) != WR_OK)
-        wr_say(s->log, WEIR_LOG_ERROR,
-            "what could not be begun with is not tried again before the next reload",
-            WR_F_Z("error", e.text));
-}
-
-static void leave_it(struct server *s)
-{
-    wr_again_free(s->again);
-    s->again = NULL;
-}
-
-/* What is replicated now becomes what `c` says. False: out of memory, and nothing has changed. */
-static bool change_to(struct server *s, const struct wr_config *c)
-{
-    const struct wr_reload r = changes(s);
-    struct wr_config now = *s->config;
-    struct wr_arena arena;
-    bool ok;
-
-    wr_arena_init(&arena, WR_ARENA_MAX);
-    leave_it(s);
-    wr_watchdir_stop(s->watchdir);
-    ok = !s->watchdir || wr_watchdir_config(s->watchdir, &arena, &now) == WR_OK;
-    if (ok)
-        wr_reload_apply(&r, &now, c);
-    wr_arena_release(&arena);
-    if (!ok) { /* it has ended, and must not stay so */
-        refuse_reload(s, wr_status_text(WR_NOMEM));
-        unwatch_dirs(s);
-        watch_dirs(s);
-        try_again(s);
-    }
-    return ok;
-}
-
 /* SIGHUP. What it was asked for in the moment is what it gets, so once for any number of them. */
 static void reload(struct server *s)
 {
-    struct wr_arena *arena = wr_alloc(sizeof(*arena));
-    struct wr_config *c;
-
     wr_signals_take_reload(&s->signals);
-    if (!arena) {
-        refuse_reload(s, wr_status_text(WR_NOMEM));
-        return;
-    }
-    wr_arena_init(arena, WR_ARENA_MAX);
-    c = load_again(s, arena);
-    if (!c || !change_to(s, c)) {
-        wr_again_now(s->again);
-        wr_arena_release(arena);
-        wr_free(arena);
-        return;
-    }
-    unwatch_dirs(s);
-    drop_reloaded(s);
-    s->config = c;
-    s->reloaded = arena;
-    if (s->registry)
-        wr_registry_begin(s->registry, s->fleet);
-    watch_dirs(s);
-    try_again(s);
-    wr_refused_clear(wr_fleet_refused(s->fleet), wr_wall_ms(wr_clock_system()));
-    wr_say(s->log, WEIR_LOG_INFO, "reloaded", WR_F_U64("dbs", wr_fleet_count(s->fleet)));
+    wr_changing_reload(&s->changing);
 }
 
 static void run_until_signal(struct server *s)
@@ -490,8 +354,7 @@ static void close_doors(struct server *s)
     if (s->fleet)
         wr_fleet_cancel(s->fleet);
     wr_doors_close(&s->doors);
-    unwatch_dirs(s);
-    leave_it(s);
+    wr_changing_end(&s->changing);
 }
 
 /* What was registered to stay. */
@@ -528,8 +391,14 @@ static bool run(struct server *s)
         wr_registry_begin(s->registry, s->fleet);
     if (!s->options->once)
         wr_doors_open(&s->doors, s->config, s->w, s->fleet, s->registry, &s->service, s->log);
-    watch_dirs(s);
-    try_again(s);
+    s->changing = (struct wr_changing){.w = s->w,
+        .fleet = s->fleet,
+        .registry = s->registry,
+        .log = s->log,
+        .cancel = s->cancel,
+        .options = s->options,
+        .config = s->config};
+    wr_changing_begin(&s->changing);
     if (s->options->argv && !may_begin(s))
         return false;
     tell(s, wr_service_ready(&s->service, held_ms, s->w, &e), &e);
@@ -572,7 +441,7 @@ static void serve(struct server *s)
     rc = weir_close(s->w, last_sync ? s->options->shutdown_sync_timeout_ms : 0, &err);
     wr_fleet_free(s->fleet);
     wr_registry_free(s->registry);
-    drop_reloaded(s);
+    wr_changing_release(&s->changing);
     if (last_sync && rc != WEIR_OK)
         (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);
     if (s->ret->code == WEIR_OK)
