@@ -323,5 +323,6 @@ static void test_nomem(void **state)
 #define R_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 T_MAIN(R_TEST(test_what_is_put_is_there_the_next_time), R_TEST(test_no_change_is_no_write),
     R_TEST(test_bad_files), R_TEST(test_a_bad_file_tells_no_secret), R_TEST(test_no_file),
-    R_TEST(test_one_that_fails), R_TEST(test_what_has_failed_is_tried_again), R_TEST(test_one_that_has_left_the_configuration),
+    R_TEST(test_one_that_fails), R_TEST(test_what_has_failed_is_tried_again),
+    R_TEST(test_one_that_has_left_the_configuration),
     R_TEST(test_a_write_that_fails_changes_nothing), R_TEST(test_nomem))
