@@ -34,6 +34,8 @@ static void pond_init(struct pond *x, uint64_t cache_bytes)
     T_OK(wr_pagecache_new(cache_bytes, &x->cache, &e));
     T_OK(wr_pages_new(x->w.storage, x->cache, &x->pages, &e));
     T_OK(wr_head_at(x->w.storage, x->cache, WR_LTX_LOCK_OFFSET, t_call(), NULL, 1, 0, &x->map, &e));
+    wr_pagecache_clear(x->cache); /* the pages that came with the map are not what is counted */
+    wr_pagecache_grow(x->cache, cache_bytes);
 }
 
 static void pond_release(struct pond *x)
