@@ -179,10 +179,14 @@ static void begin(void)
 static int enter(sqlite3 *db, char **error, const sqlite3_api_routines *api)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int rc;
 
     atomic_store(&handed, api);
     (void)pthread_once(&once, begin);
-    if (begun == SQLITE_OK && wr_asked_register(db) == SQLITE_OK)
+    rc = begun == SQLITE_OK ? wr_asked_register(db) : begun;
+    /* BUSY: it has the functions, and they stay while a statement runs, such as the one that calls
+     * load_extension(). */
+    if (rc == SQLITE_OK || (rc == SQLITE_BUSY && begun == SQLITE_OK))
         return SQLITE_OK_LOAD_PERMANENTLY;
     *error = begun == SQLITE_MISUSE
                  ? sqlite3_mprintf("litestream VFS requires SQLite 3.31.0 or later (found %s)",

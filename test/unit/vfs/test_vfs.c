@@ -337,6 +337,35 @@ static void test_connections_share_a_thread_which_ends_with_the_last(void **stat
     vw_release(&w);
 }
 
+/* As load_extension() does it, from within a statement. */
+static void load_again(sqlite3_context *context, int n, sqlite3_value **v)
+{
+    char *error = NULL;
+    int rc = sqlite3_weir_init(sqlite3_context_db_handle(context), &error, vw_api);
+
+    (void)n, (void)v;
+    sqlite3_result_int(context, rc);
+    sqlite3_free(error);
+}
+
+static void test_it_can_be_loaded_again_by_a_statement(void **state)
+{
+    struct vw w;
+    sqlite3 *db;
+
+    (void)state;
+    vw_init(&w, 4096, false);
+    db = vw_open(&w, "");
+    T(sqlite3_create_function_v2(
+          db, "load_again", 0, SQLITE_UTF8, NULL, load_again, NULL, NULL, NULL) == SQLITE_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(vw_ask(db, "SELECT load_again()"), "256"); /* OK_LOAD_PERMANENTLY */
+        assert_string_equal(vw_ask(db, "SELECT weir_txid()"), vw_hex(1));
+    }
+    (void)sqlite3_close(db);
+    vw_release(&w);
+}
+
 /* In the child of a fork: what was inherited fails at once, and what is opened works. */
 static int in_child(struct vw *w, sqlite3 *inherited)
 {
@@ -559,7 +588,7 @@ int main(int argc, char **argv)
         T_TEST(test_a_journal_beside_its_name_is_not_its),
         T_TEST(test_what_cannot_be_opened_says_so_soon),
         T_TEST(test_a_replica_that_comes_late_is_waited_for), T_TEST(test_travel_in_time),
-        T_TEST(test_what_can_be_asked),
+        T_TEST(test_what_can_be_asked), T_TEST(test_it_can_be_loaded_again_by_a_statement),
         T_TEST(test_connections_share_a_thread_which_ends_with_the_last),
         T_TEST(test_a_fork_gets_an_error_and_not_a_hang),
         T_TEST(test_exit_with_connections_that_are_open),

@@ -22,11 +22,14 @@ struct vw {
     sqlite3 *app;
 };
 
+static const struct sqlite3_api_routines *vw_api; /* that SQLite hands out */
+
 /* SQLite takes all but 0 for a failure here. */
 static inline int vw_entry(sqlite3 *db, char **error, const struct sqlite3_api_routines *api)
 {
     int rc = sqlite3_weir_init(db, error, api);
 
+    vw_api = api;
     return rc == SQLITE_OK_LOAD_PERMANENTLY ? SQLITE_OK : rc;
 }
 
