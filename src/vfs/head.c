@@ -388,14 +388,35 @@ static enum wr_status step_wide(
     return st;
 }
 
+/* Whether the newest file of the map is still there. That of a replica which was emptied is not,
+ * and nothing else tells for long: what it has since then ends before the map. */
+static enum wr_status look_back(
+    const struct wr_head *h, struct wr_call *c, bool *ret, struct wr_err *e)
+{
+    size_t n = 0;
+    const struct wr_pagemap_file *files = wr_pagemap_files(h->map, &n);
+    const struct wr_ltx_file *last = &files[n - 1].file;
+    struct wr_str key =
+        wr_layout_ltx_key(c->scratch, h->storage, last->level, last->min, last->max);
+    struct wr_object is = {0};
+    enum wr_status st = key.p ? wr_storage_stat(h->storage, c, key, &is, e)
+                              : wr_fail(e, WR_NOMEM, "name of a file: out of memory");
+
+    if (st != WR_OK && st != WR_NOTFOUND)
+        return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)last->max);
+    *ret = st == WR_OK && is.size == last->size;
+    return WR_OK;
+}
+
 /* By names, or by a listing of level 0. *ret_wide: that is not enough. */
 static enum wr_status step_near(
     struct wr_head *h, struct wr_call *c, bool *ret_wide, struct wr_err *e)
 {
     struct wr_ltx_files near = {0}, chain = {0};
+    bool listed = wr_mono_ms(c->clock) >= h->list_ms, there = true;
     enum wr_status st;
 
-    if (wr_mono_ms(c->clock) < h->list_ms) {
+    if (!listed) {
         st = probe(h, c, &chain, e);
     } else {
         st = list(h, c, NEAR, &near, e);
@@ -403,7 +424,12 @@ static enum wr_status step_near(
             st = wr_onward_chain(&near, position(h), &chain, e);
         *ret_wide = chain.n == 0 && h->newest > position(h); /* a gap */
     }
-    if (st == WR_OK && chain.n > 0)
+    /* A file without the database's checksum might be another replica's. */
+    if (st == WR_OK && (listed || (chain.n > 0 && !wr_pagemap_about(h->map)->has_rolling)))
+        st = look_back(h, c, &there, e);
+    if (st == WR_OK && !there)
+        *ret_wide = true;
+    else if (st == WR_OK && chain.n > 0)
         st = go_on(h, c, &chain, e);
     if (st == WR_UNSUPPORTED || st == WR_BUSY) {
         *ret_wide = true;

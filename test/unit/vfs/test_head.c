@@ -384,8 +384,10 @@ static void test_an_idle_replica_costs_a_request_a_look(void **state)
     for (int i = 0; i < 600; i++)
         T_OK(look(&x, POLL_NS, &e));
     /* 600 looks in ten minutes: one request each, but that lists of level 0 take the place of some,
-     * and that all ten levels are listed six times: five, and once more after they were at once. */
-    T(x.w.requests >= 600 && x.w.requests <= 600 + 6 * 10);
+     * and that all ten levels are listed six times: five, and once more after they were at once.
+     * With each list of level 0, every 15 s, comes a look whether the newest file is still there.
+     */
+    T(x.w.requests >= 600 && x.w.requests <= 600 + 6 * 10 + 600 / 15);
     sea_release(&x);
 }
 
@@ -543,6 +545,52 @@ static void test_what_moves_up_while_all_levels_are_listed_is_not_missed(void **
     }
 }
 
+/* Another database in the same place, with `n` transactions; and no file of the one before. */
+static void begin_anew(struct sea *x, uint64_t n)
+{
+    for (uint64_t i = 1; i <= x->s.n; i++)
+        remove_file(x, 0, i, i);
+    story_release(&x->s);
+    story_init(&x->s, &x->r, 512, LOCK, PAGES_MAX, false);
+    while (x->s.n < n)
+        commit(x);
+}
+
+/* Nobody misses a page: all that was read is in the cache. */
+static void test_a_replica_that_begins_anew_is_seen_by_the_next_listing(void **state)
+{
+    (void)state;
+    for (uint64_t more = 0; more < 2; more++) {
+        struct sea x;
+        const struct wr_pagemap_about *about;
+
+        sea_init(&x, t_seed() + more, 0);
+        story_release(&x.s);
+        story_init(&x.s, &x.r, 512, LOCK, PAGES_MAX, false);
+        for (int i = 0; i < 5; i++)
+            commit(&x);
+        poll(&x);
+        T(wr_pagemap_about(wr_head_map(x.head))->txid == 5);
+        begin_anew(&x, more ? 7 : 2);
+        for (int i = 0; i < 18; i++) { /* of a second each */
+            bool is_new = false;
+            struct wr_err e = {0};
+
+            enum wr_status st;
+
+            wr_clock_manual_advance(&x.clock, POLL_NS);
+            st = wr_head_step(x.head, &x.call, &is_new, &e);
+            T(st == WR_OK || st == WR_CONFLICT); /* once, that it may have been reset */
+        }
+        about = wr_pagemap_about(wr_head_map(x.head));
+        T(about->txid == (more ? 7 : 2) && about->commit == x.s.image[about->txid].commit);
+        begin_read(&x, 0);
+        for (uint32_t pgno = 1; pgno <= about->commit; pgno++)
+            check_page(&x, 0, pgno);
+        sea_release(&x);
+    }
+}
+
 /* A replica of one snapshot, of `pages` pages of 4096 bytes. */
 static void sea_of_a_snapshot(struct sea *x, uint32_t pages)
 {
@@ -601,7 +649,8 @@ static void test_what_is_read_first_comes_with_the_index(void **state)
     sea_release(&x);
 }
 
-T_MAIN(T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files),
+T_MAIN(T_TEST(test_a_replica_that_begins_anew_is_seen_by_the_next_listing),
+    T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files),
     T_TEST(test_a_failure_leaves_what_was_found),
     T_TEST(test_a_damaged_file_is_done_without_where_another_leads_on), T_TEST(test_a_gap_is_told),
     T_TEST(test_an_idle_replica_costs_a_request_a_look), T_TEST(test_nomem),
