@@ -1,0 +1,186 @@
+"""Replicas on an S3 server that refuses, hangs, or is not there for a while."""
+import os
+import sqlite3
+import threading
+import time
+
+import fakes3
+import kit
+import store
+from vfs_follow import CONFIG, SCHEMA, Writer
+from vfskit import case, one
+
+ACCESS, SECRET = "AKIDEXAMPLE", "a-very-secret-key"
+CACHE = 20000             # bytes: a fifth of the database
+FETCH, SLACK = 1.0, 1.0  # seconds: fetch_timeout, and what may come on top
+
+
+def credentials(w, access=ACCESS, secret=SECRET):
+    """In our environment, and in that of weir."""
+    for env in (os.environ, w.clean):
+        env.update(AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret, NO_PROXY="*")
+        env.pop("AWS_CA_BUNDLE", None)
+
+
+def with_replica(w, server, line):
+    """A database on the server, a connection that has read a part of it: (path, url, connection)."""
+    credentials(w)
+    path, url = w.path("app.db"), server.url("app")
+    db = w.database(path, SCHEMA)
+    db.execute("WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < 80)"
+               " INSERT INTO t(v) SELECT randomblob(900) FROM c")
+    db.close()
+    w.once(path, url)
+    w.load()
+    ours = w.open(server.url("app", line.endpoint), cache_size=CACHE, fetch_timeout="%dms" % (FETCH * 1000))
+    w.check(one(ours, "SELECT sum(v) FROM account") == 6000, "before the outage")
+    return path, url, ours
+
+
+def refusing(status, code):
+    answer = status, [], (fakes3.ERROR % (code, "not now")).encode()
+    return lambda method, path, query, said: answer if method in ("GET", "HEAD") else said
+
+
+def outage(w, what, db, path, begin, end):
+    """Errors that come in time, lag that grows and says why, and then all is as before."""
+    begin()
+    time.sleep(0.3)
+    lag = one(db, "SELECT weir_lag_ms()")
+    before = time.monotonic()
+    for _ in range(2):
+        w.refused(what, FETCH + SLACK, lambda: one(db, "SELECT sum(length(v)) FROM t"))
+    w.check(one(db, "SELECT weir_error()") != "", what + ": weir_error() is empty")
+    grown, took = one(db, "SELECT weir_lag_ms()") - lag, (time.monotonic() - before) * 1000
+    w.check(abs(grown - took) < 400, "%s: the lag grew by %d ms in %d" % (what, grown, took))
+    said = w.refused(what + ", open", FETCH + SLACK, lambda: w.open(w.other, name="other.db", open_timeout="1s", cache_size=CACHE))
+    w.check("unable to open" in said, "%s, open: %s" % (what, said))
+    end()
+    writer = Writer(path)
+    source = w.database(path, "SELECT 1")
+    writer.once(source)
+    n = one(source, "SELECT n FROM meta")
+    source.close()
+    w.once(path, w.direct)
+
+    def again():
+        try:
+            return one(db, "SELECT n FROM meta") == n and one(db, "SELECT weir_lag_ms()") < 2000
+        except sqlite3.Error:
+            return False
+    before = time.monotonic()
+    w.check(kit.wait_until(again, 25), "%s: it does not come back: %s" % (what, one(db, "SELECT weir_error()")))
+    w.notes.append("%s: back in %.1f s" % (what, time.monotonic() - before))
+    w.check(one(db, "PRAGMA quick_check") == "ok", what + ": damaged afterwards")
+
+
+@case
+def a_server_that_is_lost_for_a_while(w):
+    """V-08, V-09: refused, silent, cut off, or full of errors."""
+    server = fakes3.FakeS3(w.path("bucket"))
+    line = fakes3.BadLine(server.endpoint)
+    path, w.direct, db = with_replica(w, server, line)
+    w.other = server.url("app", line.endpoint).replace("region=r&", "region=q&")  # nobody reads it yet
+
+    def lie(status, code):
+        server.lie = refusing(status, code) if status else None
+    for mode in ("cut", "silent") if w.quick else ("cut", "silent", "lost"):
+        outage(w, mode, db, path, lambda: line.become(mode), lambda: line.become("good"))
+    answers = (403, "AccessDenied"), (503, "SlowDown"), (500, "InternalError"), (404, "NoSuchBucket")
+    for status, code in answers[:2] if w.quick else answers:
+        outage(w, str(status), db, path, lambda: lie(status, code), lambda: lie(0, ""))
+    db.close()
+    w.check(SECRET not in w.logged() and w.logged().count("\n") < 400, "the log: %d lines" % w.logged().count("\n"))
+
+
+@case
+def an_interrupt_while_the_server_is_silent(w):
+    """The program ends a statement that waits, no later than fetch_timeout."""
+    server = fakes3.FakeS3(w.path("bucket"))
+    line = fakes3.BadLine(server.endpoint)
+    _, _, db = with_replica(w, server, line)
+    line.become("silent")
+    threading.Timer(0.2, db.interrupt).start()
+    w.refused("interrupt", FETCH + SLACK, lambda: one(db, "SELECT sum(length(v)) FROM t"))
+    line.become("good")
+    w.check(kit.wait_until(lambda: good(db), 20), "it does not come back")
+    line.become("silent")
+    before = time.monotonic()
+    db.close()
+    w.check(time.monotonic() - before < 2, "close: %.1f s, beside a request that hangs" % (time.monotonic() - before))
+
+
+@case
+def what_is_cached_while_the_server_is_silent(w):
+    """V-09: it is read, and does not wait for the server again and again."""
+    server = fakes3.FakeS3(w.path("bucket"))
+    line = fakes3.BadLine(server.endpoint)
+    with_replica(w, server, line)[2].close()
+    db = w.open(server.url("app", line.endpoint), cache_size=10000000)
+    w.check(good(db), "before")
+    line.become("silent")
+    time.sleep(1)
+    before = time.monotonic()
+    for _ in range(10):
+        w.check(good(db), "a page of the cache")
+    took = time.monotonic() - before
+    w.check(took < 3, "%.1f s for ten queries" % took)  # they wait for a look once, for 2 s
+    w.check(one(db, "SELECT weir_lag_ms()") > 900, "the lag")
+    line.become("good")
+
+
+def good(db):
+    try:
+        return one(db, "SELECT count(*) FROM t") == 81
+    except sqlite3.Error:
+        return False
+
+
+@case
+def credentials_of_the_environment(w):
+    """Those of AWS and of Litestream; wrong ones are an error at once, in which no secret is."""
+    server = fakes3.FakeS3(w.path("bucket"))
+    server.keys = {ACCESS}
+    path, url, db = with_replica(w, server, server)
+    db.close()
+    credentials(w, "AKIDWRONG")
+    said = w.refused("wrong keys", 3, lambda: w.open(url))
+    w.check("unable to open" in said and "ExpiredToken" in w.logged() and SECRET not in w.logged(), "wrong keys: " + w.logged()[-300:])
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del os.environ[name]
+    os.environ.update(LITESTREAM_ACCESS_KEY_ID=ACCESS, LITESTREAM_SECRET_ACCESS_KEY=SECRET)
+    w.check(good(w.open(url)), "Litestream's names")
+
+
+def on_the_server(w):
+    """A real S3 server: a running weir, readers beside it, its credentials in the environment."""
+    bucket = store.Store("vfs", w.found.work)
+    os.environ.update(bucket.env)
+    w.clean.update({k: v for k, v in bucket.env.items() if k.startswith("AWS_")})
+    path, url = w.path("app.db"), bucket.url("a db/ü")
+    w.database(path, SCHEMA).close()
+    weir = w.replicate(path, url, CONFIG)
+    w.load()
+    db, writer = w.open(url, cache_size=CACHE), Writer(path)
+    writer.start()
+    reads, newest, end = 0, 0, time.monotonic() + (5 if w.quick else 12)
+    while time.monotonic() < end:
+        db.execute("BEGIN")
+        n, _, rows, size = db.execute("SELECT * FROM meta").fetchone()
+        got = db.execute("SELECT count(*), coalesce(sum(length(v)), 0) FROM t").fetchone()
+        db.execute("COMMIT")
+        w.check(got == (rows, size) and n >= newest, "%s, not %s; %d after %d" % (got, (rows, size), n, newest))
+        newest, reads = n, reads + 1
+    writer.stop()
+    w.check(kit.wait_until(lambda: one(db, "SELECT n FROM meta") == writer.commits, 10), "it stays behind")
+    w.check(one(db, "PRAGMA integrity_check") == "ok", "damaged")
+    w.check(weir.stop() == 0, "weir: %s" % weir.lines()[-1:])
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        os.environ[name] = "wrong"
+    w.refused("wrong keys", 5, lambda: w.open(url + "&sign-payload=true"))
+    w.check(bucket.env["AWS_SECRET_ACCESS_KEY"] not in w.logged(), "a secret in the log")
+    w.notes.append("%d commits, %d reads" % (writer.commits, reads))
+
+
+on_the_server.s3 = True
+case(on_the_server)
