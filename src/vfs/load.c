@@ -31,7 +31,8 @@ struct loading {
     size_t bad; /* guarded by mutex; the first that was seen to be damaged */
 };
 
-/* By name and size: what has one name has the same bytes for as long as the epoch lasts. */
+/* By name, size and time: what has one name has the same bytes, unless the replica has begun anew
+ * and nobody has seen it yet. */
 static uint32_t known_id(const struct wr_pagemap *m, const struct wr_ltx_file *f)
 {
     size_t n = 0;
@@ -40,7 +41,8 @@ static uint32_t known_id(const struct wr_pagemap *m, const struct wr_ltx_file *f
     for (size_t i = 0; i < n; i++) {
         const struct wr_ltx_file *x = &files[i].file;
 
-        if (x->level == f->level && x->min == f->min && x->max == f->max && x->size == f->size)
+        if (x->level == f->level && x->min == f->min && x->max == f->max && x->size == f->size &&
+            x->time_ms == f->time_ms)
             return files[i].id;
     }
     return 0;

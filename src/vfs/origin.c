@@ -24,7 +24,7 @@
 #define CACHE_BYTES ((uint64_t)32 << 20)
 #define AWAKE_MS    30000 /* after the last read, in which it is looked for more */
 #define STEP_MS     60000 /* that one look may take */
-#define PATIENCE_MS 2000  /* of a reader for a look, when there was none for long */
+#define PATIENCE_MS 1000  /* of a reader for a look, when there was none for long */
 #define BACKOFF_MS  30000 /* between looks that fail */
 #define STACK       ((size_t)256 << 10)
 
