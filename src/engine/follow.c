@@ -141,20 +141,14 @@ static enum wr_status probe(
     enum wr_status st = WR_OK;
 
     for (int i = 0; i < PROBES_MAX; i++) {
-        struct wr_ltx_file file = {.min = txid + 1, .max = txid + 1};
-        struct wr_str key = wr_layout_ltx_key(c->scratch, f->storage, 0, file.min, file.max);
-        struct wr_object is = {0};
+        struct wr_ltx_file file;
 
-        if (!key.p)
-            return wr_fail(e, WR_NOMEM, "follow: out of memory");
         c->deadline_ms = now_ms(c) + REQUEST_MS;
-        st = wr_storage_stat(f->storage, c, key, &is, e);
+        st = wr_layout_find(f->storage, c, 0, txid + 1, txid + 1, &file, e);
         if (st == WR_NOTFOUND)
             return WR_OK;
         if (st != WR_OK)
-            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)file.min);
-        file.size = is.size;
-        file.time_ms = is.time_ms;
+            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)(txid + 1));
         saw(f, c, file.max);
         st = wr_ltx_files_add(chain, &file, e);
         if (st != WR_OK)
@@ -163,27 +157,6 @@ static enum wr_status probe(
     }
     f->list_ms = 0; /* there may be many more */
     return st;
-}
-
-/* Without those that turned out to be damaged. */
-static void drop_aside(const struct wr_follow *f, struct wr_ltx_files *files)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < files->n; i++) {
-        if (!wr_ltx_files_find(&f->aside, &files->p[i]))
-            files->p[n++] = files->p[i];
-    }
-    files->n = n;
-}
-
-static uint64_t newest_of(const struct wr_ltx_files *files)
-{
-    uint64_t txid = 0;
-
-    for (size_t i = 0; i < files->n; i++)
-        txid = wr_max(txid, files->p[i].max);
-    return txid;
 }
 
 static enum wr_status list(
@@ -202,8 +175,8 @@ static enum wr_status list(
         f->newest = f->pos.txid;
         f->behind_ms = 0;
     }
-    saw(f, c, newest_of(files));
-    drop_aside(f, files);
+    saw(f, c, wr_ltx_files_newest(files));
+    wr_ltx_files_drop(files, &f->aside); /* damaged */
     return WR_OK;
 }
 
@@ -245,9 +218,9 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
         return st;
     if (all->n == 0 && f->aside.n == 0)
         return wr_fail(e, WR_NOTFOUND, "the replica is empty");
-    if (newest_of(all) < f->floor && f->aside.n == 0)
-        return ends_before(f, newest_of(all), e);
-    *ret_anew = chain->n == 0 && (f->pos.txid == 0 || newest_of(all) > f->pos.txid);
+    if (wr_ltx_files_newest(all) < f->floor && f->aside.n == 0)
+        return ends_before(f, wr_ltx_files_newest(all), e);
+    *ret_anew = chain->n == 0 && (f->pos.txid == 0 || wr_ltx_files_newest(all) > f->pos.txid);
     if (chain->n == 0 && !*ret_anew && f->newest > f->pos.txid)
         return wr_fail(e, WR_IO,
             "%zu files that go on from the copy are damaged, and there are no "

@@ -244,19 +244,9 @@ static enum wr_status plan_newest(
     const struct wr_ltx_files *all, uint64_t cur, struct wr_ltx_files *ret, struct wr_err *e)
 {
     const struct wr_plan_target newest = {0};
-    size_t *chosen = wr_array(all->n, sizeof(*chosen));
-    size_t n = 0;
-    enum wr_status st;
+    enum wr_status st = wr_plan_files(all, &newest, ret, e);
 
-    if (!chosen)
-        return wr_fail(e, WR_NOMEM, "plan over %zu files: out of memory", all->n);
-    st = wr_plan(all->p, all->n, &newest, chosen, &n, e);
-    if (st == WR_OK && all->p[chosen[n - 1]].max <= cur)
-        st = WR_NOTFOUND;
-    for (size_t i = 0; st == WR_OK && i < n; i++)
-        st = wr_ltx_files_add(ret, &all->p[chosen[i]], e);
-    wr_free(chosen);
-    return st;
+    return st == WR_OK && ret->p[ret->n - 1].max <= cur ? WR_NOTFOUND : st;
 }
 
 enum wr_status wr_follow_fetch_anew(struct wr_storage *s, struct wr_call *c,

@@ -66,6 +66,26 @@ const struct wr_ltx_file *wr_ltx_files_find(
     return a->n > 0 ? bsearch(f, a->p, a->n, sizeof(*a->p), by_cmp) : NULL;
 }
 
+uint64_t wr_ltx_files_newest(const struct wr_ltx_files *a)
+{
+    uint64_t txid = 0;
+
+    for (size_t i = 0; i < a->n; i++)
+        txid = wr_max(txid, a->p[i].max);
+    return txid;
+}
+
+void wr_ltx_files_drop(struct wr_ltx_files *a, const struct wr_ltx_files *others)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < a->n; i++) {
+        if (!wr_ltx_files_find(others, &a->p[i]))
+            a->p[n++] = a->p[i];
+    }
+    a->n = n;
+}
+
 struct wr_str wr_layout_ltx_dir(struct wr_arena *a, const struct wr_storage *s, unsigned level)
 {
     struct wr_str prefix = wr_storage_prefix(s);
@@ -226,6 +246,22 @@ enum wr_status wr_layout_list_all(
             return st;
     }
     return WR_OK;
+}
+
+enum wr_status wr_layout_find(struct wr_storage *s, struct wr_call *c, unsigned level, uint64_t min,
+    uint64_t max, struct wr_ltx_file *ret, struct wr_err *e)
+{
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, level, min, max);
+    struct wr_object is = {0};
+    enum wr_status st;
+
+    if (!key.p)
+        return wr_fail(e, WR_NOMEM, "name of an ltx file: out of memory");
+    st = wr_storage_stat(s, c, key, &is, e);
+    if (st == WR_OK)
+        *ret = (struct wr_ltx_file){
+            .min = min, .max = max, .size = is.size, .time_ms = is.time_ms, .level = level};
+    return st;
 }
 
 struct stats {

@@ -63,6 +63,11 @@ struct wr_str wr_layout_ltx_dir(
 struct wr_str wr_layout_ltx_key(struct wr_arena *a, const struct wr_storage *s, unsigned level,
     uint64_t min, uint64_t max) WR_MUST_CHECK;
 
+/* The newest TXID that any of them reaches; 0: there are none. */
+uint64_t wr_ltx_files_newest(const struct wr_ltx_files *a);
+/* Take out of `a` what `others`, which is in the order of wr_ltx_file_cmp, has by name. */
+void wr_ltx_files_drop(struct wr_ltx_files *a, const struct wr_ltx_files *others);
+
 /* The file's name without its directory. */
 #define WR_LAYOUT_NAME_MAX 38 /* bytes, with the NUL */
 void wr_layout_name(char out[WR_LAYOUT_NAME_MAX], const struct wr_ltx_file *f);
@@ -88,6 +93,10 @@ enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsi
 /* All levels, in the order of wr_ltx_file_cmp. */
 enum wr_status wr_layout_list_all(struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *out,
     struct wr_err *e) WR_MUST_CHECK;
+
+/* The file of that name, with its size and its own time. NOTFOUND: there is none. */
+enum wr_status wr_layout_find(struct wr_storage *s, struct wr_call *c, unsigned level, uint64_t min,
+    uint64_t max, struct wr_ltx_file *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* Where listings do not carry the time a file was made (no WR_STORAGE_LIST_TIME), ask for that of
  * files[which[0..n)], a request each, on up to `threads` threads, the caller's included. `which`

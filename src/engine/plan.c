@@ -16,6 +16,8 @@
  */
 #include "engine/plan.h"
 
+#include "base/mem.h"
+
 /* One level's files[i..n), of which those before i have been looked at; best: the one of them
  * to prefer, or NONE. */
 struct cursor {
@@ -165,6 +167,22 @@ enum wr_status wr_plan(const struct wr_ltx_file *files, size_t n,
     st = judge(files, levels, target, used, cur, e);
     if (st == WR_OK)
         *ret_n = used;
+    return st;
+}
+
+enum wr_status wr_plan_files(const struct wr_ltx_files *all, const struct wr_plan_target *target,
+    struct wr_ltx_files *out, struct wr_err *e)
+{
+    size_t *chosen = wr_array(all->n, sizeof(*chosen));
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!chosen)
+        return wr_fail(e, WR_NOMEM, "plan over %zu files: out of memory", all->n);
+    st = wr_plan(all->p, all->n, target, chosen, &n, e);
+    for (size_t i = 0; st == WR_OK && i < n; i++)
+        st = wr_ltx_files_add(out, &all->p[chosen[i]], e);
+    wr_free(chosen);
     return st;
 }
 

@@ -1,9 +1,9 @@
 /*
  * plan.h - which files, in which order, make the database as of a transaction, a time, or now.
  *
- * Pure: no I/O, no clock, no memory. Restore asks it. Retention (retain.h) and verification
- * (walk.h) follow the same rule of what leads on from what, and the tests of retention ask this
- * function whether every promised point still has a plan.
+ * Pure: no I/O, no clock, and no memory but that of wr_plan_files. Restore asks it. Retention
+ * (retain.h) and verification (walk.h) follow the same rule of what leads on from what, and the
+ * tests of retention ask this function whether every promised point still has a plan.
  */
 #ifndef WR_ENGINE_PLAN_H
 #define WR_ENGINE_PLAN_H
@@ -30,6 +30,10 @@ struct wr_plan_target {
 enum wr_status wr_plan(const struct wr_ltx_file *files, size_t n,
     const struct wr_plan_target *target, size_t *out, size_t *ret_n,
     struct wr_err *e) WR_MUST_CHECK;
+
+/* The same as files, appended to *out, which stays as it was on failure but for NOMEM. */
+enum wr_status wr_plan_files(const struct wr_ltx_files *all, const struct wr_plan_target *target,
+    struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
 
 /* The first TXID of the first file that qualifies for `target` and that no chain reaches, of those
  * that such a plan, which ends at `end`, leaves out behind a gap; 0: there is none. */

@@ -68,20 +68,12 @@ static enum wr_status plan_files(struct wr_storage *s, struct wr_call *c,
     struct wr_err *e)
 {
     const struct wr_plan_target target = {.txid = opts->txid, .time_ms = opts->time_ms};
-    size_t *chosen = wr_array(all->n, sizeof(*chosen));
-    size_t n = 0;
-    enum wr_status st;
+    enum wr_status st = wr_plan_files(all, &target, out, e);
 
-    if (!chosen)
-        return wr_fail(e, WR_NOMEM, "plan over %zu files: out of memory", all->n);
-    st = wr_plan(all->p, all->n, &target, chosen, &n, e);
     if (st == WR_CORRUPT)
         wr_wrap(e, st, "cannot calc restore plan");
-    for (size_t i = 0; st == WR_OK && i < n; i++)
-        st = wr_ltx_files_add(out, &all->p[chosen[i]], e);
     if (st == WR_OK)
-        warn_of_gap(s, c, all, &target, all->p[chosen[n - 1]].max);
-    wr_free(chosen);
+        warn_of_gap(s, c, all, &target, out->p[out->n - 1].max);
     return st;
 }
 
@@ -164,10 +156,8 @@ static enum wr_status find_snapshot_times(struct wr_storage *s, struct wr_call *
  * 0.3 is the newer one. */
 static void warn_of_legacy(struct wr_storage *s, struct wr_call *c, const struct wr_source *x)
 {
-    uint64_t txid = 0;
+    uint64_t txid = wr_ltx_files_newest(&x->all);
 
-    for (size_t i = 0; i < x->all.n; i++)
-        txid = wr_max(txid, x->all.p[i].max);
     if (txid)
         wr_log(c->log, WR_WARN,
             "by the times of the files a backup of Litestream 0.3 is newer than those in the newer "

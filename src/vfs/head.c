@@ -82,27 +82,7 @@ static uint64_t position(const struct wr_head *h)
     return h->map ? wr_pagemap_about(h->map)->txid : 0;
 }
 
-static uint64_t newest_of(const struct wr_ltx_files *files)
-{
-    uint64_t txid = 0;
-
-    for (size_t i = 0; i < files->n; i++)
-        txid = wr_max(txid, files->p[i].max);
-    return txid;
-}
-
 /* ---- finding files ---- */
-
-static void drop_aside(const struct wr_head *h, struct wr_ltx_files *files)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < files->n; i++) {
-        if (!wr_ltx_files_find(&h->aside, &files->p[i]))
-            files->p[n++] = files->p[i];
-    }
-    files->n = n;
-}
 
 /* Look under the names of the next transactions. */
 static enum wr_status probe(
@@ -111,20 +91,13 @@ static enum wr_status probe(
     uint64_t txid = position(h);
 
     for (int i = 0; i < PROBES_MAX; i++) {
-        struct wr_ltx_file file = {.min = txid + 1, .max = txid + 1};
-        struct wr_str key = wr_layout_ltx_key(c->scratch, h->storage, 0, file.min, file.max);
-        struct wr_object is = {0};
-        enum wr_status st;
+        struct wr_ltx_file file;
+        enum wr_status st = wr_layout_find(h->storage, c, 0, txid + 1, txid + 1, &file, e);
 
-        if (!key.p)
-            return wr_fail(e, WR_NOMEM, "name of a file: out of memory");
-        st = wr_storage_stat(h->storage, c, key, &is, e);
         if (st == WR_NOTFOUND)
             return WR_OK;
         if (st != WR_OK)
-            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)file.min);
-        file.size = is.size;
-        file.time_ms = is.time_ms;
+            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)(txid + 1));
         h->newest = wr_max(h->newest, file.max);
         st = wr_ltx_files_add(chain, &file, e);
         if (st != WR_OK)
@@ -157,8 +130,8 @@ static enum wr_status list(struct wr_head *h, struct wr_call *c, enum scope scop
         h->wide_ms = wr_mono_ms(c->clock) + (scope == WIDE ? WIDE_MS : 0);
         h->newest = 0; /* what was seen before may have been deleted */
     }
-    h->newest = wr_max(h->newest, newest_of(files));
-    drop_aside(h, files);
+    h->newest = wr_max(h->newest, wr_ltx_files_newest(files));
+    wr_ltx_files_drop(files, &h->aside);
     return WR_OK;
 }
 
@@ -195,7 +168,6 @@ static enum wr_status set_aside(
     enum wr_status st;
 
     h->again_ms = wr_mono_ms(c->clock) + AGAIN_MS;
-
     if (h->aside.n >= BAD_MAX)
         return wr_fail(e, WR_CORRUPT, "more than %d damaged files in the replica", BAD_MAX);
     st = wr_ltx_files_add(&h->aside, file, e);
@@ -203,20 +175,22 @@ static enum wr_status set_aside(
     return st;
 }
 
-static enum wr_status plan(
-    const struct wr_ltx_files *all, uint64_t txid, struct wr_ltx_files *out, struct wr_err *e)
+/* *ret_bad: the file of `way` that is damaged, with CORRUPT. */
+static enum wr_status take_way(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *way,
+    size_t *ret_bad, struct wr_err *e)
 {
-    const struct wr_plan_target target = {.txid = txid};
-    size_t *chosen = wr_array(all->n, sizeof(*chosen));
-    size_t n = 0;
-    enum wr_status st;
+    const struct wr_load l = {.storage = h->storage,
+        .cache = h->cache,
+        .known = h->map,
+        .files = way->p,
+        .n = way->n,
+        .epoch = h->epoch,
+        .lock_offset = h->lock_offset};
+    struct wr_pagemap *m = NULL;
+    enum wr_status st = wr_load(&l, c, &m, ret_bad, e);
 
-    if (!chosen)
-        return wr_fail(e, WR_NOMEM, "plan over %zu files: out of memory", all->n);
-    st = wr_plan(all->p, all->n, &target, chosen, &n, e);
-    for (size_t i = 0; st == WR_OK && i < n; i++)
-        st = wr_ltx_files_add(out, &all->p[chosen[i]], e);
-    wr_free(chosen);
+    if (st == WR_OK)
+        set_map(h, m);
     return st;
 }
 
@@ -225,38 +199,27 @@ static enum wr_status plan(
 static enum wr_status make_anew(
     struct wr_head *h, struct wr_call *c, struct wr_ltx_files *all, struct wr_err *e)
 {
-    enum wr_status st = WR_OK;
-    uint64_t end = 0;
+    struct wr_plan_target target = {0};
+    enum wr_status st;
+    bool again;
 
-    for (;;) {
+    do {
         struct wr_ltx_files way = {0};
-        struct wr_load l = {.storage = h->storage,
-            .cache = h->cache,
-            .known = h->map,
-            .epoch = h->epoch,
-            .lock_offset = h->lock_offset};
-        struct wr_pagemap *m = NULL;
         struct wr_err other = {0};
         size_t bad = SIZE_MAX;
 
-        st = plan(all, end, &way, end ? &other : e);
-        if (st != WR_OK && end) /* no other way: the damage is what is to be told */
-            st = WR_CORRUPT;
-        l.files = way.p;
-        l.n = way.n;
+        st = wr_plan_files(all, &target, &way, target.txid ? &other : e);
         if (st == WR_OK) {
-            end = way.p[way.n - 1].max;
-            st = wr_load(&l, c, &m, &bad, e);
+            target.txid = way.p[way.n - 1].max;
+            st = take_way(h, c, &way, &bad, e);
+        } else if (target.txid) { /* no other way: the damage is what is to be told */
+            st = WR_CORRUPT;
         }
-        if (st == WR_OK)
-            set_map(h, m);
-        if (st != WR_CORRUPT || bad >= way.n || set_aside(h, c, &way.p[bad], e) != WR_OK) {
-            wr_ltx_files_release(&way);
-            return st;
-        }
+        again = st == WR_CORRUPT && bad < way.n && set_aside(h, c, &way.p[bad], e) == WR_OK;
         wr_ltx_files_release(&way);
-        drop_aside(h, all);
-    }
+        wr_ltx_files_drop(all, &h->aside);
+    } while (again);
+    return st;
 }
 
 /* Go on by files that follow the map. UNSUPPORTED: not by these; what else there is must be seen.
@@ -310,7 +273,7 @@ static enum wr_status compare(
     wr_pagemap_size(h->map, &size);
     (void)wr_pagemap_files(h->map, &n);
     *ret_anew = gone || size.tabled > size.based / 4 + 4096 || n > FILES_MAX;
-    if (!other && newest_of(all) >= position(h)) {
+    if (!other && wr_ltx_files_newest(all) >= position(h)) {
         h->doubt = false;
         return WR_OK;
     }
@@ -320,7 +283,7 @@ static enum wr_status compare(
         return wr_fail(e, WR_CONFLICT,
             "the replica ends with transaction %016llx, and was seen to have %016llx: it may have "
             "been reset",
-            (unsigned long long)newest_of(all), (unsigned long long)position(h));
+            (unsigned long long)wr_ltx_files_newest(all), (unsigned long long)position(h));
     }
     begin_epoch(h);
     *ret_anew = true;
@@ -348,7 +311,7 @@ static enum wr_status advance(struct wr_head *h, struct wr_call *c, const struct
         st = wr_onward_chain(all, position(h), &chain, e);
     if (st == WR_OK && chain.n > 0)
         st = go_on(h, c, &chain, e);
-    else if (st == WR_OK && newest_of(all) > position(h))
+    else if (st == WR_OK && wr_ltx_files_newest(all) > position(h))
         *ret_anew = true;
     if (st == WR_UNSUPPORTED) {
         *ret_anew = true;
@@ -375,7 +338,7 @@ static enum wr_status step_wide(
         st = advance(h, c, &all, &anew, e);
     if (st == WR_OK && h->other)
         begin_epoch(h);
-    drop_aside(h, &all);
+    wr_ltx_files_drop(&all, &h->aside);
     if (st == WR_OK && anew && all.n == 0)
         st = wr_fail(e, WR_NOTFOUND, "the replica is empty");
     if (st == WR_OK && anew)
@@ -396,11 +359,8 @@ static enum wr_status look_back(
     size_t n = 0;
     const struct wr_pagemap_file *files = wr_pagemap_files(h->map, &n);
     const struct wr_ltx_file *last = &files[n - 1].file;
-    struct wr_str key =
-        wr_layout_ltx_key(c->scratch, h->storage, last->level, last->min, last->max);
-    struct wr_object is = {0};
-    enum wr_status st = key.p ? wr_storage_stat(h->storage, c, key, &is, e)
-                              : wr_fail(e, WR_NOMEM, "name of a file: out of memory");
+    struct wr_ltx_file is;
+    enum wr_status st = wr_layout_find(h->storage, c, last->level, last->min, last->max, &is, e);
 
     if (st != WR_OK && st != WR_NOTFOUND)
         return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)last->max);
