@@ -113,6 +113,15 @@ struct wr_str wr_path_base(const char *path)
     return (struct wr_str){path + start, end - start};
 }
 
+bool wr_path_within(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+
+    if (strncmp(path, dir, n) != 0)
+        return false;
+    return path[n] == '\0' || path[n] == '/' || (n > 0 && dir[n - 1] == '/');
+}
+
 /* The directory that `path` lies in; the caller frees it. NULL: out of memory. */
 static char *parent_of(const char *path)
 {

@@ -147,5 +147,8 @@ enum wr_status wr_file_put_for(const struct wr_fs *fs, const char *path, uint32_
 struct wr_str wr_path_dir(const char *path);
 /* The last name of `path`: "b" of "a/b/"; empty for "/" and "". A view of it. */
 struct wr_str wr_path_base(const char *path);
+/* Whether `path` is the directory `dir`, or below it; by their texts, in which no "." or ".." is.
+ */
+bool wr_path_within(const char *path, const char *dir);
 
 #endif

@@ -51,10 +51,7 @@ static uint64_t count_distinct(struct wr_str *list, size_t n)
 static bool is_watched(const struct wr_config *c, const char *path)
 {
     for (size_t i = 0; i < c->ndirs; i++) {
-        struct wr_str dir = wr_str(c->dirs[i].path), whole = wr_str(path);
-
-        if (c->dirs[i].watch && wr_str_starts(whole, dir) &&
-            (whole.n == dir.n || path[dir.n] == '/'))
+        if (c->dirs[i].watch && wr_path_within(path, c->dirs[i].path))
             return true;
     }
     return false;

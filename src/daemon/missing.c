@@ -60,21 +60,11 @@ int wr_restore_missing(weir *w, const struct wr_config_db *db, struct wr_logger 
     return WEIR_OK;
 }
 
-static bool is_within(const char *path, const char *dir)
-{
-    struct wr_str rest = wr_str(path);
-
-    if (!wr_str_starts(rest, wr_str(dir)))
-        return false;
-    return wr_str_ends(wr_str(dir), WR_STR("/")) ||
-           wr_str_starts(wr_str_skip(rest, strlen(dir)), WR_STR("/"));
-}
-
 /* Of those that were found in directories. */
 static bool has_any(const struct wr_config *c, const struct wr_config_dir *dir)
 {
     for (size_t i = c->nown; i < c->ndbs; i++)
-        if (is_within(c->dbs[i].path, dir->path))
+        if (wr_path_within(c->dbs[i].path, dir->path))
             return true;
     return false;
 }

@@ -407,7 +407,15 @@ static void test_mkdirs_on_a_failing_disk(void **state)
     T(failures >= 6); /* stat, mkdir and sync for both, and the stats above */
 }
 
-T_MAIN(T_TEST(test_path_parts), T_TEST(test_pread_all), T_TEST(test_put),
+static void test_path_within(void **state)
+{
+    (void)state;
+    T(wr_path_within("/a/b", "/a") && wr_path_within("/a/b/c", "/a") && wr_path_within("/a", "/a"));
+    T(wr_path_within("/a", "/") && wr_path_within("/a/b", "/a/"));
+    T(!wr_path_within("/ab", "/a") && !wr_path_within("/a", "/a/b") && !wr_path_within("b/a", "a"));
+}
+
+T_MAIN(T_TEST(test_path_parts), T_TEST(test_path_within), T_TEST(test_pread_all), T_TEST(test_put),
     T_TEST(test_put_on_a_failing_disk), T_TEST(test_out_of_memory), T_TEST(test_mkdirs),
     T_TEST(test_a_directory_found_is_lost_in_a_power_cut),
     T_TEST(test_a_directory_above_cannot_be_read), T_TEST(test_mkdirs_race),
