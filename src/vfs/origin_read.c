@@ -13,29 +13,39 @@
 #define PATIENCE_MS 1000  /* of a reader for a look, when there was none for long */
 
 /* Whether nobody has looked for so long that a reader had better wait for a look. */
-static bool is_old(const struct wr_origin *o)
+static bool is_old(const struct wr_origin *o, int64_t now_ms)
 {
-    return wr_origin_now_ms() - o->ended_ms > 3 * o->poll_ms && o->failures == 0;
+    return now_ms - o->ended_ms > 3 * o->poll_ms && o->failures == 0;
+}
+
+/* At most PATIENCE_MS for all together, not for each, while a store does not answer. */
+static void await_look(struct wr_origin *o)
+{
+    uint64_t steps = o->steps;
+    int64_t until;
+
+    if (!o->asked_ms)
+        o->asked_ms = o->used_ms;
+    until = o->asked_ms + PATIENCE_MS;
+    while (o->steps == steps && wr_origin_now_ms() < until)
+        wr_origin_wait(o, until);
 }
 
 struct wr_pagemap *wr_origin_newest(struct wr_origin *o)
 {
+    int64_t now_ms = wr_origin_now_ms();
     struct wr_pagemap *m;
-    int64_t until;
-    uint64_t steps;
+    bool old;
 
     wr_mutex_lock(&o->mutex);
-    steps = o->steps;
-    if (wr_origin_now_ms() - o->used_ms > WR_ORIGIN_AWAKE_MS || is_old(o)) {
+    old = is_old(o, now_ms);
+    if (old || now_ms - o->used_ms > WR_ORIGIN_AWAKE_MS) {
         o->wanted = true;
         wr_cond_broadcast(&o->cond);
     }
-    o->used_ms = wr_origin_now_ms();
-    if (is_old(o) && !o->asked_ms)
-        o->asked_ms = o->used_ms;
-    until = o->asked_ms + PATIENCE_MS; /* all together, not each, while a store does not answer */
-    while (is_old(o) && o->steps == steps && wr_origin_now_ms() < until)
-        wr_origin_wait(o, until);
+    o->used_ms = now_ms;
+    if (old)
+        await_look(o);
     m = wr_pagemap_hold(o->map);
     wr_mutex_unlock(&o->mutex);
     return m;
