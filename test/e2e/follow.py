@@ -29,11 +29,11 @@ import random
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 
 import kit
 import store as stores
+import writer as writers
 from history import Configured
 
 CONFIG = """
@@ -51,33 +51,18 @@ READERS = 3
 OURS = ((18, 20), (24, 32), (40, 44), (92, 96))  # bytes of page 1 that are the copy's own
 
 
-class Writer(threading.Thread):
+class Writer(writers.Writer):
     """Money goes to and fro; each transaction raises both counts."""
 
     def __init__(self, path, seed):
-        super().__init__()
-        self.path, self.rnd = path, random.Random(seed)
-        self.ended = threading.Event()
-        self.error, self.commits = None, 0
-
-    def run(self):
-        try:
-            db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            while not self.ended.wait(self.rnd.random() * 0.02):
-                self.once(db)
-            db.close()
-        except sqlite3.Error as e:
-            self.error = str(e)
+        super().__init__(path, seed, 0.02)
 
     def once(self, db):
         rnd = self.rnd
         db.execute("BEGIN IMMEDIATE")
         db.execute("UPDATE count SET n = n + 1")
         db.execute("UPDATE other SET n = n + 1")
-        for _ in range(rnd.randrange(1, 5)):
-            much = rnd.randrange(10)
-            for sign, who in ((-1, rnd.randrange(ACCOUNTS)), (1, rnd.randrange(ACCOUNTS))):
-                db.execute("UPDATE account SET v = v + ? WHERE id = ?", (sign * much, who))
+        self.move_money(db, ACCOUNTS)
         db.execute("INSERT INTO t(v) VALUES(?)", (rnd.randbytes(rnd.choice((20, 900, 30000))),))
         if rnd.random() < 0.07:
             db.execute("DELETE FROM t WHERE id % 3 = ?", (rnd.randrange(3),))

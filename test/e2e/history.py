@@ -24,11 +24,11 @@ import os
 import random
 import sqlite3
 import subprocess
-import threading
 import time
 
 import kit
 import oracle
+import writer as writers
 
 CONFIG = """
 levels: [{interval: 1s}, {interval: 3s}, {interval: 9s}]
@@ -56,23 +56,11 @@ class Configured(kit.Weir):
                                             stdout=out, stderr=out)
 
 
-class Writer(threading.Thread):
+class Writer(writers.Writer):
     """Raises a count with each transaction, beside all else that SQLite can do."""
 
     def __init__(self, path, seed):
-        super().__init__()
-        self.path, self.rnd = path, random.Random(seed)
-        self.ended = threading.Event()
-        self.error = None
-
-    def run(self):
-        try:
-            db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            while not self.ended.wait(self.rnd.random() * 0.03):
-                self.once(db)
-            db.close()
-        except sqlite3.Error as e:
-            self.error = str(e)
+        super().__init__(path, seed, 0.03)
 
     def once(self, db):
         rnd = self.rnd

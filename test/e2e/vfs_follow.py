@@ -4,24 +4,15 @@ import os
 import random
 import sqlite3
 import subprocess
-import threading
 import time
 
 import kit
+import writer as writers
+from follow import ACCOUNTS, CONFIG, TOTAL
 from vfskit import case, one, read_only, remove
 
-CONFIG = """
-levels: [{interval: 500ms}, {interval: 2s}]
-snapshot: {interval: 2s, retention: 3s}
-l0-retention: 1s
-retention: {grace: 1s}
-dbs:
-  - path: %s
-    replica: {url: "%s", sync-interval: 30ms}
-"""
 SECONDS, READERS = 20, 3
 KEPT = 2.0        # seconds for which a transaction is surely there: those that read for longer may lose it
-ACCOUNTS, TOTAL = 60, 6000
 BEHIND = 4.0      # seconds: with sanitizers, on a machine that others share
 SCHEMA = """
 PRAGMA page_size=1024; PRAGMA auto_vacuum=full; PRAGMA journal_mode=wal;
@@ -34,30 +25,17 @@ CREATE TRIGGER td AFTER DELETE ON t BEGIN UPDATE meta SET rows = rows - 1, bytes
 """
 
 
-class Writer(threading.Thread):
+class Writer(writers.Writer):
     """Each transaction raises the count, moves money, and adds to t or deletes most of it."""
 
     def __init__(self, path, seed=1, pause=0.02):
-        super().__init__(daemon=True)
-        self.path, self.rnd, self.pause = path, random.Random(seed), pause
-        self.ended, self.error, self.commits, self.vacuums = threading.Event(), None, 0, 0
-
-    def run(self):
-        try:
-            db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            while not self.ended.wait(self.rnd.random() * self.pause):
-                self.once(db)
-            db.close()
-        except sqlite3.Error as e:
-            self.error = str(e)
+        super().__init__(path, seed, pause)
+        self.daemon, self.vacuums = True, 0
 
     def once(self, db):
         rnd = self.rnd
         db.execute("BEGIN IMMEDIATE")
-        for _ in range(rnd.randrange(1, 5)):
-            much = rnd.randrange(10)
-            for sign, who in ((-1, rnd.randrange(ACCOUNTS)), (1, rnd.randrange(ACCOUNTS))):
-                db.execute("UPDATE account SET v = v + ? WHERE id = ?", (sign * much, who))
+        self.move_money(db, ACCOUNTS)
         db.execute("INSERT INTO t(v) VALUES(?)", (rnd.randbytes(rnd.choice((20, 900, 30000))),))
         if rnd.random() < 0.05:
             db.execute("DELETE FROM t WHERE id % ? > 0", (rnd.randrange(2, 9),))
