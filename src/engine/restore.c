@@ -300,14 +300,18 @@ enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
         st = wr_source_find(s, c, &o, &source, e);
     }
     if (st == WR_OK) {
-        for (int i = 0; i < PLANS_MAX; i++) {
+        int plans = 0;
+        bool again;
+
+        do {
             st = restore_from(s, c, &o, &source, ret, e);
-            if (st != WR_BUSY || i + 1 == PLANS_MAX || !wr_source_find_again(s, c, &o, &source))
-                break;
-        }
+            again = st == WR_BUSY && ++plans < PLANS_MAX;
+            if (again)
+                st = wr_source_find_again(s, c, &o, &source, e);
+        } while (again && st == WR_OK);
         /* To the caller NOTFOUND means that there is no backup, and that it may begin without one.
          * There is one; whatever is missing by now is a file or a directory of this machine. */
-        if (st == WR_NOTFOUND)
+        if (st == WR_NOTFOUND && !again)
             st = wr_wrap(e, WR_IO, "restore %s", o.path);
     }
     wr_source_release(&source);

@@ -208,21 +208,26 @@ static bool vanished(const struct wr_ltx_files *was, const struct wr_ltx_files *
     return false;
 }
 
-bool wr_source_find_again(struct wr_storage *s, struct wr_call *c,
-    const struct wr_restore_opts *opts, struct wr_source *x)
+/* The TXID that its plan leads to. */
+static uint64_t last(const struct wr_source *x)
+{
+    return x->plan.p[x->plan.n - 1].max;
+}
+
+enum wr_status wr_source_find_again(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_source *x, struct wr_err *e)
 {
     struct wr_source fresh = {0};
-    const struct wr_ltx_file *end, *was;
+    struct wr_err why = {0};
     bool newest = !opts->txid && !opts->time_ms;
-    bool yes = !x->legacy && wr_source_find(s, c, opts, &fresh, NULL) == WR_OK && !fresh.legacy &&
-               vanished(&x->all, &fresh.all);
+    enum wr_status st = x->legacy ? WR_BUSY : wr_source_find(s, c, opts, &fresh, &why);
 
-    if (yes) {
-        was = &x->plan.p[x->plan.n - 1];
-        end = &fresh.plan.p[fresh.plan.n - 1];
-        yes = !newest || end->max >= was->max;
-    }
-    if (yes) {
+    if (st == WR_NOTFOUND && !newest) {
+        *e = why;
+    } else if (st != WR_OK || fresh.legacy || !vanished(&x->all, &fresh.all) ||
+               (newest && last(&fresh) < last(x))) {
+        st = WR_BUSY;
+    } else {
         struct wr_source old = *x;
 
         wr_log(c->log, WR_INFO,
@@ -232,5 +237,5 @@ bool wr_source_find_again(struct wr_storage *s, struct wr_call *c,
         fresh = old;
     }
     wr_source_release(&fresh);
-    return yes;
+    return st;
 }

@@ -30,9 +30,11 @@ enum wr_status wr_source_find(struct wr_storage *s, struct wr_call *c,
 enum wr_status wr_source_plan(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* After BUSY: whether there is another way by now, which is *x then. It leads as far: that the
- * newest files are gone is no reason to restore an older state. */
-bool wr_source_find_again(struct wr_storage *s, struct wr_call *c,
-    const struct wr_restore_opts *opts, struct wr_source *x);
+/* After BUSY: OK if there is another way by now, which is *x then. It leads as far: that the newest
+ * files are gone is no reason to restore an older state. Else *x is as it was: NOTFOUND with the
+ * reason if the transaction or time that was asked for is not there any more; BUSY, and *e as it
+ * was, if there is no other way, or it cannot be told. */
+enum wr_status wr_source_find_again(struct wr_storage *s, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct wr_source *x, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -711,16 +711,21 @@ static void test_a_file_that_vanished_ended_it(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    for (int how = 0; how < 3; how++) { /* within bounds; too often; there is less now */
+    /* within bounds; too often; there is less now; and it was asked for by its TXID */
+    for (int how = 0; how < 4; how++) {
         struct two t;
-        struct compaction x = {.t = &t, .at_most = how == 1 ? 6 : 3, .newest_lost = how == 2};
+        struct compaction x = {.t = &t, .at_most = how == 1 ? 6 : 3, .newest_lost = how >= 2};
         const struct wr_restore_opts o = {
-            .parallel = 1, .progress = at_progress, .progress_arg = &x};
+            .txid = how == 3 ? 8 : 0, .parallel = 1, .progress = at_progress, .progress_arg = &x};
 
         two_init(&t, 1, 8, true);
         put_singles(&t, &t.a, 1, 8);
         if (how == 0) {
             check_restores(&t, o, &t.a, 8, 0);
+        } else if (how == 3) {
+            T_IS(WR_NOTFOUND, restore_with(&t, o, &r, &e));
+            T(strstr(e.text, "the nearest one before it is 0000000000000007"));
+            assert_int_equal(t_names_in(t.dir), 0);
         } else {
             T_IS(WR_BUSY, restore_with(&t, o, &r, &e));
             T(strstr(e.text, "vanished"));
