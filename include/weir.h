@@ -338,6 +338,8 @@ typedef struct weir_db_sight {
     int32_t proven;        /* nonzero: `txid` is known to be a state of this database */
     uint32_t txid_commits; /* `txid` holds all of them up to that count */
     weir_txid txid;        /* newest captured */
+    uint64_t scanned;      /* pages read, ever, to compare them with what was replicated: with a
+                              large database that takes minutes, and moves while this grows */
 } weir_db_sight;
 WEIR_API int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr);
 

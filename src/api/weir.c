@@ -473,6 +473,7 @@ int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr)
     sight.proven = g.proven;
     sight.txid_commits = g.closed_count;
     sight.txid = g.txid;
+    sight.scanned = g.scanned;
     memcpy(ret, &sight, wr_api_struct(ret->struct_size, sizeof(sight)));
     return WEIR_OK;
 }

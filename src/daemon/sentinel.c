@@ -4,8 +4,8 @@
  * A pass walks the fleet by ascending path and, beside it, what it noted of each database at the
  * last one. Those that are gone, or stopped, are forgotten; one that is started again is new.
  *
- * What is missing for too long may be on its way, slowly: while bytes go out that is a warning,
- * which becomes an error when they stop.
+ * What is missing for too long may be on its way, slowly: while bytes go out, or a large database
+ * is read, that is a warning, which becomes an error when they stop.
  */
 #include "daemon/sentinel.h"
 
@@ -31,7 +31,8 @@ enum said {
 struct replica {
     struct wr_suspect suspect;
     uint64_t bytes_up;
-    int64_t moved_ns; /* when that was last seen to grow, with no failure */
+    uint64_t scanned; /* of the database */
+    int64_t moved_ns; /* when one of these was last seen to grow, with no failure */
 };
 
 /* Of one database; changed by passes alone, under the lock. */
@@ -201,9 +202,11 @@ static void judge(
     for (size_t i = 0; i < now->n; i++) {
         struct replica *r = &e->replicas[i];
 
-        if (r->moved_ns == 0 || (now->bytes_up[i] != r->bytes_up && !now->fails[i]))
+        if (r->moved_ns == 0 || now->db.scanned != r->scanned ||
+            (now->bytes_up[i] != r->bytes_up && !now->fails[i]))
             r->moved_ns = now_ns;
         r->bytes_up = now->bytes_up[i];
+        r->scanned = now->db.scanned;
         wr_suspect_look(&r->suspect, &now->db, now->safe[i], now_ns);
         v->replica_ms[i] = missing_ms(&r->suspect, now_ns);
         v->missing_ms = wr_max(v->missing_ms, v->replica_ms[i]);
@@ -245,7 +248,7 @@ static void say_behind(struct wr_sentinel *s, const struct entry *e, weir_db *db
     wr_reason(db, &e->verdict, why);
     wr_say(s->o.log, stuck ? WEIR_LOG_ERROR : WEIR_LOG_WARN,
         stuck ? "commits are not in the replica, and nothing moves"
-              : "commits are late in the replica, uploading",
+              : "commits are late in the replica, but on their way",
         WR_F_Z("path", e->path), WR_F_MS("missing_for", e->verdict.missing_ms),
         WR_F_Z("reason", why));
 }

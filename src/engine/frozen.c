@@ -10,21 +10,17 @@
  */
 #include "engine/frozen.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/sync.h"
+#include "engine/kept.h"
 
 #include <stdatomic.h>
 
 #define RUN_BYTES ((size_t)256 << 10) /* pages moved at once */
-#define NAMES_MAX 64u                 /* images of one database at a time */
 #define NAP_NS    ((int64_t)100 * 1000000)
 
 struct wr_frozen {
-    const struct wr_fs *fs;
-    const char *outbox;
-
     struct wr_mutex mutex;
     struct wr_cond cond; /* signalled when `taken` became false */
     bool taken;          /* guarded by mutex: somebody uses what follows below */
@@ -34,12 +30,9 @@ struct wr_frozen {
 
     /* owned by whoever set `taken` */
     struct wr_view view;
-    uint32_t next;   /* lowest page that is yet to be read */
-    uint64_t cut;    /* pages from here on are kept */
-    uint8_t *kept;   /* a bit for each page; NULL: none */
-    uint64_t n_kept; /* pages */
-    struct wr_file *file;
-    char *path;
+    uint32_t next; /* lowest page that is yet to be read */
+    uint64_t cut;  /* pages from here on are kept */
+    struct wr_kept kept;
 };
 
 enum wr_status wr_frozen_new(const struct wr_fs *fs, const char *outbox, const struct wr_view *now,
@@ -55,8 +48,7 @@ enum wr_status wr_frozen_new(const struct wr_fs *fs, const char *outbox, const s
         wr_free(f);
         return st;
     }
-    f->fs = fs;
-    f->outbox = outbox;
+    wr_kept_init(&f->kept, fs, outbox, now->page_size, now->commit);
     f->next = 1;
     f->cut = (uint64_t)now->commit + 1;
     wr_mutex_init(&f->mutex);
@@ -70,11 +62,7 @@ void wr_frozen_free(struct wr_frozen *f)
     if (!f)
         return;
     assert(!f->taken);
-    wr_file_close(f->file);
-    if (f->path)
-        (void)f->fs->remove(f->fs, f->path, NULL); /* a leftover is cleaned at the next start */
-    wr_free(f->path);
-    wr_free(f->kept);
+    wr_kept_release(&f->kept);
     wr_view_release(&f->view);
     wr_mutex_release(&f->mutex);
     wr_cond_release(&f->cond);
@@ -103,17 +91,7 @@ bool wr_frozen_doubted(const struct wr_frozen *f)
 
 uint64_t wr_frozen_kept(const struct wr_frozen *f)
 {
-    return f->n_kept;
-}
-
-static bool is_kept(const struct wr_frozen *f, uint32_t pgno)
-{
-    return f->kept && (f->kept[(pgno - 1) / 8] & (1u << (pgno - 1) % 8));
-}
-
-static uint64_t offset(const struct wr_frozen *f, uint32_t pgno)
-{
-    return (uint64_t)(pgno - 1) * f->view.page_size;
+    return f->kept.n;
 }
 
 /* Two threads wait for each other here, not for anything that a test's clock could bring. */
@@ -149,17 +127,13 @@ enum wr_status wr_frozen_read(
     struct wr_frozen *f, uint32_t first, uint32_t n, uint8_t *buf, struct wr_err *e)
 {
     enum wr_status st = take_to_read(f, e);
-    uint32_t size = f->view.page_size;
 
     if (st != WR_OK)
         return st;
     assert(first >= f->next && n > 0 && n <= f->view.commit - first + 1);
     st = wr_view_run(&f->view, first, n, buf, e);
-    for (uint32_t p = first; p < first + n && st == WR_OK && f->kept; p++) {
-        if (is_kept(f, p))
-            st = wr_file_pread_all(
-                f->file, buf + (size_t)(p - first) * size, size, offset(f, p), f->path, e);
-    }
+    if (st == WR_OK)
+        st = wr_kept_get(&f->kept, first, n, buf, e);
     if (st == WR_OK)
         f->next = first + n;
     give(f);
@@ -190,39 +164,6 @@ void wr_frozen_let(struct wr_frozen *f)
     give(f);
 }
 
-/* The file and the bits, at the first page that is kept. */
-static enum wr_status begin_keeping(struct wr_frozen *f, struct wr_err *e)
-{
-    enum wr_status st = WR_OK;
-
-    if (!f->kept && !(f->kept = wr_alloc(((size_t)f->view.commit + 7) / 8)))
-        return wr_fail(e, WR_NOMEM, "keep old pages");
-    if (!f->file)
-        st = wr_mkdirs(f->fs, f->outbox, 0700, e);
-    for (unsigned nth = 0; st == WR_OK && !f->file; nth++) {
-        struct wr_buf path;
-        char *copy = NULL;
-
-        wr_buf_init(&path, 8192);
-        wr_buf_fmt(&path, "%s/" WR_FROZEN_STEM ".%u", f->outbox, nth);
-        st = wr_buf_status(&path);
-        if (st == WR_OK && !(copy = wr_strndup((const char *)path.p, path.n)))
-            st = WR_NOMEM;
-        wr_buf_release(&path);
-        if (st != WR_OK)
-            return wr_fail(e, st, "keep old pages");
-        st = wr_file_open(f->fs, copy, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL,
-            0600, &f->file, e);
-        if (st == WR_OK)
-            f->path = copy;
-        else
-            wr_free(copy);
-        if (st == WR_CONFLICT && nth < NAMES_MAX)
-            st = WR_OK;
-    }
-    return st;
-}
-
 /* Pages to keep are handed over one by one, ascending, and moved in runs. */
 struct keeping {
     struct wr_frozen *f;
@@ -242,17 +183,9 @@ static enum wr_status move_run(struct keeping *k, struct wr_err *e)
         return WR_OK;
     if (!k->buf && !(k->buf = wr_array(k->per_run, f->view.page_size)))
         return wr_fail(e, WR_NOMEM, "keep old pages");
-    st = begin_keeping(f, e);
+    st = wr_view_run(&f->view, k->first, k->n, k->buf, e);
     if (st == WR_OK)
-        st = wr_view_run(&f->view, k->first, k->n, k->buf, e);
-    if (st == WR_OK) {
-        st = wr_file_pwrite(
-            f->file, k->buf, (size_t)k->n * f->view.page_size, offset(f, k->first), e);
-    }
-    for (uint32_t p = k->first; st == WR_OK && p < k->first + k->n; p++)
-        f->kept[(p - 1) / 8] |= (uint8_t)(1u << (p - 1) % 8);
-    if (st == WR_OK)
-        f->n_kept += k->n;
+        st = wr_kept_put(&f->kept, k->first, k->n, k->buf, e);
     k->n = 0;
     return st;
 }
@@ -260,7 +193,7 @@ static enum wr_status move_run(struct keeping *k, struct wr_err *e)
 static bool is_wanted(const struct wr_frozen *f, uint32_t pgno)
 {
     return pgno >= f->next && pgno <= f->view.commit && pgno != f->view.lock_pgno &&
-           !is_kept(f, pgno);
+           !wr_kept_has(&f->kept, pgno);
 }
 
 static enum wr_status keep_one(struct keeping *k, uint32_t pgno, struct wr_err *e)

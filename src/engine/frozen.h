@@ -3,11 +3,8 @@
  *
  * A view (view.h) stands still only until our next checkpoint, and a WAL that is not checkpointed
  * grows without end. So, before a checkpoint, the pages of the image that are yet to be read and
- * that it may touch go to a file of kept pages in the outbox: at the most one copy of each page
- * that changes meanwhile, and none of a page that was read before it changed.
- *
- * The kept pages are a sparse file with page p at (p - 1) * page_size, "<outbox>/kept.<n>". It is
- * never synced, and removed with the image or at the next start.
+ * that it may touch go to a file of kept pages in the outbox (kept.h): at the most one copy of each
+ * page that changes meanwhile, and none of a page that was read before it changed.
  *
  * shared by two threads: one reads, by ascending page number; the database's actor holds it while
  * it checkpoints. Neither has it while the other does.
@@ -19,8 +16,6 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "engine/view.h"
-
-#define WR_FROZEN_STEM "kept" /* a file of kept pages is called so, a dot and a number */
 
 struct wr_frozen;
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "engine/frozen.h"
+#include "engine/kept.h"
 #include "ltx/enc.h"
 
 #define RUN_BYTES ((size_t)256 << 10) /* one read of the database while streaming */
@@ -329,7 +330,7 @@ static bool clean_one(void *arg, const char *name)
 
     if (wr_str_cut_last(stem, '.', &head, &tail) && wr_parse_u64(tail, &nth))
         stem = head;
-    if (!wr_str_eq(stem, WR_STR(WR_FROZEN_STEM)) && !wr_ltx_name_parse(stem, &min, &max))
+    if (!wr_str_eq(stem, WR_STR(WR_KEPT_STEM)) && !wr_ltx_name_parse(stem, &min, &max))
         return true;
     wr_buf_init(&path, 8192);
     wr_buf_fmt(&path, "%s/%s", c->dir, name);

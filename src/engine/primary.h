@@ -142,6 +142,7 @@ struct wr_db_status {
     uint64_t commits, frames; /* captured since it was attached */
     uint64_t changes;         /* commits that the wal-index counted meanwhile: the same number */
     uint64_t checkpoints, resets, barriers_failed, forks, ledger_scans, full_sends;
+    uint64_t scanned; /* pages, by those scans */
     uint64_t kept_pages;    /* copied aside for files that were being sent from the live database */
     int64_t barrier_max_ns; /* longest hold of the writer lock */
     struct wr_db_counts counts;
@@ -173,6 +174,7 @@ struct wr_db_glance {
     bool proven;    /* from here on as in wr_db_status, as the last step left it */
     uint32_t closed_count;
     uint64_t txid;
+    uint64_t scanned;
 };
 void wr_db_glance(struct wr_db *db, struct wr_db_glance *ret);
 

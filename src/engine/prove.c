@@ -280,6 +280,7 @@ static enum wr_status scan_slice(struct wr_db *db, struct wr_err *e)
         }
         x->next += n;
         slice -= n;
+        db->status.scanned += n;
     }
     wr_free(run);
     return st;

@@ -200,6 +200,7 @@ void wr_db_glance(struct wr_db *db, struct wr_db_glance *ret)
     ret->proven = db->shared.proven;
     ret->closed_count = db->shared.closed_count;
     ret->txid = db->shared.txid;
+    ret->scanned = db->shared.scanned;
     wr_mutex_unlock(&db->mutex);
     ret->seen = wr_peek(&db->peek, &index);
     if (ret->seen == WR_PEEK_OPEN)

@@ -206,7 +206,7 @@ static void test_slow_is_a_warning_until_it_stops(void **state)
         fake.replica.bytes_up += 100;
         pass(5);
     }
-    T(said("WARN") == 1 && lines() == 1 && said("uploading") == 1);
+    T(said("WARN") == 1 && lines() == 1 && said("on their way") == 1);
     pass(40);
     T(said("ERROR") == 1 && lines() == 2);
     fake.replica.bytes_up += 100; /* it goes on: that is told when it has helped */
@@ -215,6 +215,21 @@ static void test_slow_is_a_warning_until_it_stops(void **state)
     fake.replica.safe_txid = 4;
     pass(5);
     T(said("commits are in every replica again") == 1 && lines() == 3);
+}
+
+/* A database of 10 GB is compared with its ledger for a minute: that was "nothing moves". */
+static void test_a_long_comparison_is_no_stall(void **state)
+{
+    (void)state;
+    fake.sight.proven = 0;
+    add("/a.db");
+    for (int i = 0; i < 20; i++) {
+        fake.sight.scanned += 1000;
+        pass(5);
+    }
+    T(said("ERROR") == 0 && said("on their way") == 1 && lines() == 1);
+    pass(40);
+    T(said("ERROR") == 1 && said("nothing moves") == 1);
 }
 
 /* Attempts that fail are no movement. */
@@ -476,8 +491,8 @@ static void test_memory_runs_out(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_all_is_well), TEST(test_engine_is_stuck), TEST(test_upload_is_stuck),
-    TEST(test_slow_is_a_warning_until_it_stops), TEST(test_failing_is_not_moving),
-    TEST(test_one_replica_is_behind), TEST(test_five_intervals), TEST(test_before_it_is_there),
-    TEST(test_a_refused_configuration_is_told), TEST(test_never_attached), TEST(test_reasons),
-    TEST(test_come_and_go), TEST(test_many_at_once), TEST(test_list_of_the_unready),
-    TEST(test_thread), TEST(test_memory_runs_out))
+    TEST(test_slow_is_a_warning_until_it_stops), TEST(test_a_long_comparison_is_no_stall),
+    TEST(test_failing_is_not_moving), TEST(test_one_replica_is_behind), TEST(test_five_intervals),
+    TEST(test_before_it_is_there), TEST(test_a_refused_configuration_is_told),
+    TEST(test_never_attached), TEST(test_reasons), TEST(test_come_and_go), TEST(test_many_at_once),
+    TEST(test_list_of_the_unready), TEST(test_thread), TEST(test_memory_runs_out))

@@ -343,7 +343,7 @@ static void test_a_full_disk(void **state)
     live_sql(&l, "UPDATE t SET b=randomblob(900000) WHERE a=100");
     live_look(&l);
     T_OK(wr_frozen_hold(m.f, 1000 * MS));
-    for (writes_left = 0; writes_left < 3; writes_left++) {
+    for (writes_left = 0; writes_left < 3; writes_left++) { /* a page, or its slot */
         unsigned was = writes_left;
 
         T_IS(WR_LIMIT, wr_frozen_keep(m.f, &l.view, 1000, &all, &e));

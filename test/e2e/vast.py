@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+"""`weir replicate` and `weir verify` of a database of 10 GB, in bounded memory.
+
+usage: vast.py WEIR [--gigabytes N] [--seconds N] [--memory MIB]
+
+The file is sparse, and its free pages are spread over all of it, so that ordinary inserts change pages from
+its beginning to its end. One snapshot, then levels of 1, 3 and 9 seconds are made while a writer goes on, and
+another snapshot. Judged:
+
+  neither the daemon nor verify ever had more memory than that (--memory, VmHWM of the process)
+  the database was sent once: one snapshot, and not the levels above it as well
+  every level was made, and every restore point gives the database that was captured (verify, the rolling checksum)
+  the application was never told that the database is busy, and nothing was logged that is an error
+
+Prints one line per finding and exits 1 when there was any.
+"""
+import argparse
+import os
+import random
+import sqlite3
+import struct
+import subprocess
+import threading
+import time
+
+import kit
+
+PAGE = 4096
+LEAVES = 1000  # of a trunk page, fewer than SQLite would put there
+CONFIG = """
+levels: [{interval: 1s}, {interval: 3s}, {interval: 9s}]
+snapshot: {interval: 24h}
+dbs:
+  - path: %s
+    replica: {url: "%s", sync-interval: 50ms}
+"""
+
+
+def make(path, size, leaves):
+    """A database of `size` bytes whose `leaves` free pages are evenly spread; all else of it are pages
+    that nothing refers to. See "The Freelist" and "The Database Header" in SQLite's file format."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript("PRAGMA page_size=%d; PRAGMA journal_mode=delete; CREATE TABLE t(id INTEGER PRIMARY KEY, v)" % PAGE)
+    db.close()
+    with open(path, "r+b") as f:
+        header = bytearray(f.read(100))
+        used = os.path.getsize(path) // PAGE
+        pages = size // PAGE
+        os.truncate(path, size)
+        lock = (1 << 30) // PAGE + 1  # page that SQLite never uses
+        step = (pages - used - 1) // leaves
+        free = [p for p in (used + 1 + i * step for i in range(leaves)) if p != lock]
+        runs = [free[i:i + LEAVES + 1] for i in range(0, len(free), LEAVES + 1)]
+        for i, run in enumerate(runs):
+            following = runs[i + 1][0] if i + 1 < len(runs) else 0
+            f.seek((run[0] - 1) * PAGE)
+            f.write(struct.pack(">%dI" % (len(run) + 1), following, len(run) - 1, *run[1:]))
+        changes = struct.unpack(">I", header[24:28])[0] + 1
+        header[24:40] = struct.pack(">IIII", changes, pages, free[0], len(free))
+        header[92:96] = struct.pack(">I", changes)
+        f.seek(0)
+        f.write(header)
+
+
+class Writer(threading.Thread):
+    """Commits rows of about a page each, many in a transaction, at random among those that are there."""
+
+    def __init__(self, path, rows):
+        super().__init__()
+        self.path, self.rows, self.done, self.ended, self.error = path, rows, 0, threading.Event(), None
+
+    def run(self):
+        rnd = random.Random(1)
+        db = sqlite3.connect(self.path, timeout=20, isolation_level=None)
+        try:
+            while not self.ended.is_set():
+                db.execute("BEGIN IMMEDIATE")
+                for _ in range(rnd.choice((1, 10, 300))):
+                    key = rnd.randrange(self.rows)
+                    db.execute("INSERT OR REPLACE INTO t VALUES(?, ?)", (key, rnd.randbytes(3000)))
+                db.execute("COMMIT")
+                self.done += 1
+                time.sleep(0.01)
+        except sqlite3.Error as e:
+            self.error = e
+        db.close()
+
+
+def peak_mib(pid):
+    """The most memory that a process had, by now."""
+    with open("/proc/%d/status" % pid) as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")) / 1024
+
+
+def verify(args, url, found):
+    p = subprocess.Popen([args.weir, "verify", url], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said, peak = [], 0.0
+
+    def read():
+        said.extend(p.stdout)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while p.poll() is None:
+        try:
+            peak = max(peak, peak_mib(p.pid))
+        except (OSError, StopIteration):
+            break
+        time.sleep(0.02)
+    reader.join()
+    found.check(p.wait() == 0, "verify ends with %d: %s" % (p.returncode, " ".join(said[-3:])))
+    return peak, said
+
+
+def levels_of(replica):
+    count = {}
+    for level, _, _ in kit.objects(replica)[0]:
+        count[level] = count.get(level, 0) + 1
+    return count
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("weir")
+    p.add_argument("--gigabytes", type=float, default=10)
+    p.add_argument("--seconds", type=int, default=20)
+    p.add_argument("--memory", type=int, default=100)
+    args = p.parse_args()
+    found = kit.Findings("vast")
+    path, replica, log, config = (found.path(n) for n in ("app.db", "replica", "log", "weir.yml"))
+    url = "file://" + replica
+    size = int(args.gigabytes * (1 << 30)) // PAGE * PAGE
+    make(path, size, 60000)
+    with open(config, "w") as f:
+        f.write(CONFIG % (path, url))
+    begun = time.monotonic()
+    with open(log, "ab") as out:
+        daemon = subprocess.Popen([args.weir, "replicate", "-config", config], stdout=out, stderr=out)
+    sent = kit.wait_until(lambda: levels_of(replica).get(9), 400, 0.2)
+    found.check(sent, "no snapshot after 400 s")
+    took = time.monotonic() - begun
+    first = sum(os.path.getsize(p) for p in kit.objects(replica)[0].values())
+    alone = peak_mib(daemon.pid)
+    writer = Writer(path, 50000)
+    writer.start()
+    time.sleep(args.seconds)
+    writer.ended.set()
+    writer.join()
+    found.check(not writer.error, "the application: %s" % writer.error)
+    kit.wait_until(lambda: levels_of(replica).get(3), 30, 0.2)
+    peak = peak_mib(daemon.pid)
+    daemon.terminate()
+    found.check(daemon.wait(60) == 0, "weir ended with %s" % daemon.returncode)
+    count = levels_of(replica)
+    for level in (0, 1, 2, 3, 9):
+        found.check(count.get(level), "level %d has no file" % level)
+    found.check(count.get(9) == 1, "%s snapshots" % count.get(9))
+    for (level, low, high), name in kit.objects(replica)[0].items():
+        found.check(level == 9 or low > 1 or high == 1 or os.path.getsize(name) < first,
+                    "level %d has the whole database once more" % level)
+    checked, _ = verify(args, url, found)
+    print("%.1f GB: sent in %.1f s as %.1f MB, %d commits, files a level %s; memory %.0f MiB then, %.0f MiB in the end, "
+          "verify %.0f MiB" % (size / (1 << 30), took, first / 1e6, writer.done, dict(sorted(count.items())), alone, peak, checked))
+    found.check(max(peak, checked) <= args.memory, "more than %d MiB of memory" % args.memory)
+    with open(log, errors="replace") as f:
+        for line in f:
+            late = "commits are late in the replica" in line  # the first look at such a file takes a minute
+            found.check("level=ERROR" not in line and ("level=WARN" not in line or late), "weir logged: " + line)
+    raise SystemExit(found.end())
+
+
+if __name__ == "__main__":
+    main()
