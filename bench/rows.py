@@ -343,6 +343,17 @@ def add_increments(rig, program, db, replica, count):
     raise r.Failed(f"{program.name}: no {count} increments")
 
 
+def fetched(program, home, db, replica):
+    """Bytes that a restore of the newest state reads, against a snapshot of nothing else."""
+    url, whole = f"file://{replica}", home / "replica-whole"
+    said, _, _ = run_weir(program, "restore", "-json", "-o", home / "fetched.db", url)
+    run_weir(program, "replicate", "-once", "-force-snapshot", db, f"file://{whole}")
+    least = sum(x.stat().st_size for x in whole.rglob("*.ltx"))
+    for path in (home / "fetched.db", home / "fetched.db-wal", home / "fetched.db-shm"):
+        path.unlink(missing_ok=True)
+    return said["bytes_read"] / least
+
+
 def restore(rig, programs, size):
     programs = [p for p in programs if not isinstance(p, r.Litestream3)]
     home = rig.fresh("restore")
@@ -359,6 +370,7 @@ def restore(rig, programs, size):
     # One database cannot have two histories: the increments are measured for weir alone.
     add_increments(rig, programs[0], db, home / f"replica-{programs[0].name}", size.increments)
     runs += restore_and_copy(rig, programs[:1], home, db, "increments", size)
+    read = fetched(programs[0], home, db, home / f"replica-{programs[0].name}")
     big = f"{size.restore_bytes / MB:.0f} MB"
     for x in runs[: len(programs)]:
         text = f"{x['snapshot_s']:.2f} s, CPU {x['cpu']:.2f} s"
@@ -379,7 +391,9 @@ def restore(rig, programs, size):
             table.append((label + ", CPU", p.name, spread(of(runs, "cpu", **mine), "s", 2), ""))
             memory = spread(of(runs, "peak_mb", **mine), "MB")
             table.append((label + ", memory", p.name, memory, ""))
-    return {"table": table, "runs": runs}
+    label = f"bytes fetched with {size.increments} increments, against one snapshot of that state"
+    table.append((label, programs[0].name, f"{read:.3f} x", ""))
+    return {"table": table, "runs": runs, "fetched": read}
 
 
 # ---- 7 ----
@@ -394,7 +408,7 @@ def run_weir(program, *args):
     _, status, usage = os.wait4(p.pid, 0)
     p.returncode = os.waitstatus_to_exitcode(status)
     need(p.returncode == 0, f"{args[0]} ended with {p.returncode}")
-    return json.loads(said), time.monotonic() - start, usage.ru_maxrss / 1024
+    return json.loads(said) if "-json" in args else None, time.monotonic() - start, usage.ru_maxrss / 1024
 
 
 def stale(rig, programs, size):
