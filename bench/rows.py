@@ -8,6 +8,7 @@ the machine's mood changes by the minute; figures are medians, with the extremes
 import itertools
 import json
 import os
+import resource
 import shutil
 import sqlite3
 import statistics
@@ -221,6 +222,7 @@ class Fleet(r.Program):
     def __init__(self, program, names, head=""):
         super().__init__(program.name, program.path)
         self.program, self.names, self.head, self.strict = program, names, head, program.strict
+        self.first_s = program.first_s + len(names) / 10
 
     def replicate(self, work, home, replica, interval):
         how = self.program
@@ -237,18 +239,22 @@ class Fleet(r.Program):
         return not self.names
 
 
-def one_fleet(rig, program, n, seconds, head=""):
+def one_fleet(rig, program, n, seconds, open_max=0):
     home, db, replica = seeded(rig, "fleet", rows=20)
     data = db.read_bytes()
     names = [f"{i:05}.db" for i in range(n)]
     for name in names:
         (home / name).write_bytes(data)
+    head = f"open-max: {open_max}\n" if open_max else ""
+    start = time.monotonic()
     with r.Daemon(rig, Fleet(program, names, head), home, replica, "1s") as d:
+        taken = time.monotonic() - start
         time.sleep(seconds / 2)
         before = r.cpu_seconds(d.pid)
         time.sleep(seconds / 2)
         x = {
-            "program": program.name, "databases": n, "memory": r.smaps(d.pid),
+            "program": program.name, "databases": n, "open_max": open_max,
+            "memory": r.smaps(d.pid), "snapshots_s": taken,
             "peak_mb": r.status_kb(d.pid, "VmHWM") / 1024, "threads": r.status_kb(d.pid, "Threads"),
             "descriptors": len(os.listdir(f"/proc/{d.pid}/fd")),
             "cpu": r.cpu_seconds(d.pid) - before,
@@ -258,18 +264,33 @@ def one_fleet(rig, program, n, seconds, head=""):
     return x
 
 
+def room_for(n):
+    """Whether a process may have the descriptors that so many open databases need."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return hard == resource.RLIM_INFINITY or n * 8 + 64 <= hard
+
+
 def fleet(rig, programs, size):
+    weir = programs[0]
     runs = [one_fleet(rig, p, size.fleet_n, size.fleet_s) for p in programs]
+    runs.append(one_fleet(rig, weir, size.fleet_n, size.fleet_s, size.fleet_open))
+    if room_for(size.many_n):
+        runs.append(one_fleet(rig, weir, size.many_n, size.fleet_s))
+    runs.append(one_fleet(rig, weir, size.many_n, size.fleet_s, size.fleet_open))
     table = []
     for x in runs:
-        what = f"{x['databases']} idle databases, "
+        rule = f", open-max {x['open_max']}" if x["open_max"] else ""
+        what = f"{x['databases']} idle databases{rule}: "
+        many = x["databases"] == size.many_n
+        goal = "" if many and not rule else "< 150 MB" if many else "< 100 MB"
         rss, anon = (x["memory"][k] / 1024 for k in ("Rss", "Anonymous"))
         table.append((what + "memory", x["program"], f"{rss:.1f} MB, {anon:.1f} of it its own", ""))
-        table.append((what + "peak memory", x["program"], f"{x['peak_mb']:.1f} MB", "< 100 MB"))
+        table.append((what + "peak memory", x["program"], f"{x['peak_mb']:.1f} MB", goal))
         each = f"{x['descriptors']} descriptors, {x['threads']} threads"
         table.append((what + "open", x["program"], each, ""))
         part = f"{x['cpu'] / size.fleet_s * 200:.2f} % of a core"
         table.append((what + "CPU", x["program"], part, ""))
+        table.append((what + "all snapshots after", x["program"], f"{x['snapshots_s']:.1f} s", ""))
     return {"table": table, "runs": runs}
 
 

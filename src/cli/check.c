@@ -182,7 +182,7 @@ static int work(void *arg, weir *w, weir_cancel *cancel)
         check_db(t, list, i);
     if (!k->json)
         (void)printf("%s\n", c->file ? c->file : "all");
-    wr_check_tell_limits(k, &t->procs, t->ndbs);
+    wr_check_tell_limits(k, &t->procs, t->ndbs, c->open_max);
     tell_watches(t);
     tell_warnings(k);
     if (t->ndbs == 0)

@@ -164,7 +164,8 @@ void wr_check_tell_watches(struct wr_check *k, const struct wr_check_watches *w)
 struct wr_procs;
 /* Those that have the i-th database open. */
 void wr_check_tell_procs(struct wr_check *k, const struct wr_procs *procs, size_t i);
-/* Whether so many databases fit. */
-void wr_check_tell_limits(struct wr_check *k, const struct wr_procs *procs, size_t ndbs);
+/* Whether so many databases fit, of which `open_max` are held open at once; 0: all of them. */
+void wr_check_tell_limits(
+    struct wr_check *k, const struct wr_procs *procs, size_t ndbs, uint32_t open_max);
 
 #endif

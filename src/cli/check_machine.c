@@ -9,10 +9,12 @@
 
 #include <sys/resource.h>
 
-#define FDS_PER_DB   8      /* see docs/adr/0014 */
-#define FDS_BESIDE   64     /* connections, logs, sockets */
-#define BYTES_PER_DB 150000 /* of memory, as the README has it */
-#define SHOWN        5      /* processes of one database */
+#define FDS_PER_DB   8     /* see docs/adr/0014 */
+#define FDS_PER_SEAT 12    /* that weir_open leaves for each, where not all are held open */
+#define FDS_BESIDE   64    /* connections, logs, sockets */
+#define BYTES_PER_DB 65000 /* of memory, as the README has it */
+#define BYTES_LET_GO 15000 /* the same, of one that is not held open */
+#define SHOWN        5     /* processes of one database */
 
 static void version_text(char out[24], int version)
 {
@@ -72,29 +74,62 @@ void wr_check_tell_procs(struct wr_check *k, const struct wr_procs *procs, size_
     }
 }
 
-void wr_check_tell_limits(struct wr_check *k, const struct wr_procs *procs, size_t ndbs)
+/* What open-max is about: how many are held open, and what there is for more. */
+static void judge_open(
+    struct wr_check *k, size_t ndbs, uint32_t open_max, unsigned long long descriptors)
+{
+    unsigned long long all = (unsigned long long)ndbs * FDS_PER_DB + FDS_BESIDE;
+
+    if (open_max == 0) {
+        if (all > descriptors)
+            wr_check_find(k, WR_CHECK_ERROR,
+                "%zu databases need %llu descriptors, and a process may have %llu here: raise it "
+                "(ulimit -Hn, LimitNOFILE=), have fewer of them held open at once (open-max), or "
+                "replicate fewer in one process",
+                ndbs, all, descriptors);
+        return;
+    }
+    if (ndbs <= open_max)
+        return;
+    if ((unsigned long long)open_max * FDS_PER_SEAT > descriptors)
+        wr_check_find(k, WR_CHECK_WARNING,
+            "open-max is %u, and a process may have %llu descriptors here, which is enough for "
+            "%llu: raise it (ulimit -Hn, LimitNOFILE=)",
+            open_max, descriptors,
+            wr_max(descriptors / FDS_PER_SEAT, (unsigned long long)WR_OPEN_MAX_LEAST));
+    if (all > descriptors)
+        wr_check_find(k, WR_CHECK_NOTE,
+            "whoever is written to is opened, beyond open-max if it must be: %zu databases that "
+            "are all written to at once need %llu descriptors",
+            ndbs, all);
+}
+
+void wr_check_tell_limits(
+    struct wr_check *k, const struct wr_procs *procs, size_t ndbs, uint32_t open_max)
 {
     json_t *outer = wr_check_enter(k, "limits");
-    uint64_t need = (uint64_t)ndbs * FDS_PER_DB + FDS_BESIDE;
+    size_t open = open_max ? wr_min(ndbs, (size_t)open_max) : ndbs;
+    uint64_t need = (uint64_t)open * FDS_PER_DB + FDS_BESIDE;
+    uint64_t bytes = (uint64_t)open * BYTES_PER_DB + (uint64_t)(ndbs - open) * BYTES_LET_GO;
     char memory[WR_SIZE_TEXT_MAX];
     struct rlimit limit;
     bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY;
 
     wr_check_number(k, "databases", (double)ndbs);
+    wr_check_number(k, "held_open", (double)open);
     wr_check_number(k, "descriptors_needed", (double)need);
     if (known)
         wr_check_number(k, "descriptors", (double)limit.rlim_max);
-    wr_check_number(k, "memory_estimate_bytes", (double)ndbs * BYTES_PER_DB);
+    wr_check_number(k, "memory_estimate_bytes", (double)bytes);
     wr_check_number(k, "processes_unread", procs->unread);
     wr_check_leave(k, outer);
-    wr_size_text(memory, (uint64_t)ndbs * BYTES_PER_DB);
+    wr_size_text(memory, bytes);
+    if (open < ndbs)
+        wr_check_line(k, "open-max", "%zu of %zu databases are held open at a time", open, ndbs);
     wr_check_line(k, "limits", "%llu descriptors are needed, %llu may be had; some %s of memory",
         (unsigned long long)need, known ? (unsigned long long)limit.rlim_max : need, memory);
-    if (known && need > limit.rlim_max)
-        wr_check_find(k, WR_CHECK_ERROR,
-            "%zu databases need %llu descriptors, and a process may have %llu here: raise it "
-            "(ulimit -Hn, LimitNOFILE=), or replicate fewer in one process",
-            ndbs, (unsigned long long)need, (unsigned long long)limit.rlim_max);
+    if (known)
+        judge_open(k, ndbs, open_max, (unsigned long long)limit.rlim_max);
     if (procs->unread > 0)
         wr_check_find(k, WR_CHECK_NOTE,
             "%u processes of other users could not be looked at: whether these have a database "

@@ -18,6 +18,7 @@ struct wr_warning;
 #define WR_SHUTDOWN_TIMEOUT_MS   30000
 #define WR_SOCKET_PATH_DEFAULT   "/var/run/litestream.sock"
 #define WR_HEARTBEAT_DEFAULT_MS  300000
+#define WR_OPEN_MAX_LEAST        4
 
 /* Where a setting was said: in the entry itself, or at the top of the file for all. */
 struct wr_config_from {
@@ -90,6 +91,8 @@ struct wr_config {
     int64_t heartbeat_interval_ms;
     struct wr_config_logging logging;
     int64_t shutdown_sync_timeout_ms;
+    uint32_t
+        open_max; /* databases that are held open at once, WR_OPEN_MAX_LEAST at least; 0: all */
     const struct wr_warning *warnings; /* doc.h; one for each key that does nothing */
 };
 

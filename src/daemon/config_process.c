@@ -8,6 +8,7 @@
  *     heartbeat-url: https://...         and heartbeat-interval: 5m
  *     logging: {level: info, type: text, stderr: false}
  *     shutdown-sync-timeout: 30s
+ *     open-max: 100
  */
 #include "daemon/config_int.h"
 
@@ -79,6 +80,27 @@ static enum wr_status read_shutdown(
             "shutdown-sync-timeout: shutdown-sync-timeout must be >= 0 (got " WR_FMT ")",
             WR_ARG(wr_doc_text(v)));
     *ret_ms = ns / NS_PER_MS;
+    return WR_OK;
+}
+
+/* The library takes fewer for the least; who wrote them has something else in mind. */
+static enum wr_status read_open_max(
+    struct wr_doc *d, const yaml_node_t *top, uint32_t *ret, struct wr_err *e)
+{
+    static const char key[] = "open-max";
+    const yaml_node_t *v = wr_doc_get(d, top, key);
+    enum wr_status st = v ? wr_config_check_value(d, v, WR_KEY_NUMBER, key, e) : WR_OK;
+    int64_t n = 0;
+
+    if (!v || st != WR_OK)
+        return st;
+    (void)wr_parse_i64(wr_doc_text(v), &n); /* just checked */
+    if (n != 0 && (n < WR_OPEN_MAX_LEAST || n > UINT32_MAX))
+        return wr_doc_fail(d, v, e,
+            "open-max is how many databases are held open at once: from %d to %u, or 0 for all "
+            "of them (got " WR_FMT ")",
+            WR_OPEN_MAX_LEAST, UINT32_MAX, WR_ARG(wr_doc_text(v)));
+    *ret = (uint32_t)n;
     return WR_OK;
 }
 
@@ -197,6 +219,8 @@ enum wr_status wr_config_process(
         st = wr_config_text(d, top, NULL, "exec", &c->exec, e);
     if (st == WR_OK)
         st = read_shutdown(d, top, &c->shutdown_sync_timeout_ms, e);
+    if (st == WR_OK)
+        st = read_open_max(d, top, &c->open_max, e);
     if (st == WR_OK)
         st = read_addr(d, top, &c->addr, e);
     if (st == WR_OK)

@@ -26,6 +26,7 @@ const struct wr_key wr_config_top_keys[] = {
     {.name = "l0-retention", .use = WR_KEY_READ},
     {.name = "heartbeat-url", .use = WR_KEY_READ},
     {.name = "heartbeat-interval", .use = WR_KEY_READ},
+    {.name = "open-max", .use = WR_KEY_READ},
     {.name = "mcp-addr", .use = WR_KEY_IDLE, .why = "there is no MCP server in this version"},
     {.name = "l0-retention-check-interval",
         .use = WR_KEY_IDLE,

@@ -151,6 +151,7 @@ static void say_what_waits(
         {"logging", a->logging.format == b->logging.format &&
                         a->logging.to_stderr == b->logging.to_stderr &&
                         same_text(a->logging.level, b->logging.level)},
+        {"open-max", a->open_max == b->open_max},
         {"shutdown-sync-timeout", a->shutdown_sync_timeout_ms == b->shutdown_sync_timeout_ms},
     };
 

@@ -424,6 +424,7 @@ static void serve(struct server *s)
         .log_level = s->log->level,
         .log = wr_logger_write,
         .log_arg = s->log,
+        .open_max = s->config->open_max,
     };
     weir_error err = {0};
     struct wr_err e = {0};

@@ -142,6 +142,8 @@ static void put_process(struct wr_buf *out, const struct wr_config *c)
         put_key(out, "", "addr", c->addr);
     if (c->heartbeat_url)
         put_key(out, "", "heartbeat-url", c->heartbeat_url);
+    HOLDS(c->open_max == 0 || c->open_max >= WR_OPEN_MAX_LEAST);
+    wr_buf_fmt(out, "open-max: %u\n", c->open_max);
     HOLDS(c->socket.permissions <= 0777 && c->heartbeat_interval_ms >= 60000);
     wr_buf_fmt(out, "heartbeat-interval: %lldms\nsocket:\n  permissions: 0%03o\n",
         (long long)c->heartbeat_interval_ms, (unsigned)c->socket.permissions);

@@ -17,7 +17,8 @@
 
 /* Results, by call; a list is used up, its last entry stays. Lists end with -1. */
 static struct {
-    char calls[4096]; /* "open add(/a.db) sync(/a.db) ..." */
+    char calls[4096];  /* "open add(/a.db) sync(/a.db) ..." */
+    uint32_t open_max; /* of the last runtime */
     int open, db_add, add_replica, close, snapshot, keep_up, retain;
     bool deletes; /* of the last database: no setting keeps it from that */
     const int *sync, *restore;
@@ -168,6 +169,7 @@ int weir_open(const weir_options *opt, weir **ret, weir_error *e)
     ndbs = 0;
     if (opt->struct_size != sizeof(*opt))
         return answer(WEIR_MISUSE, e);
+    fake.open_max = opt->open_max;
     *ret = &the_runtime;
     return answer(fake.open, e);
 }

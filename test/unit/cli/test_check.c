@@ -634,12 +634,60 @@ static void too_many_databases(void **state)
         return; /* there cannot be too many */
     wr_arena_init(&arena, WR_ARENA_MAX);
     wr_check_init(&k, &cli, true);
-    wr_check_tell_limits(&k, &none, (size_t)limit.rlim_max / 8);
+    wr_check_tell_limits(&k, &none, (size_t)limit.rlim_max / 8, 0);
     T(k.counts[WR_CHECK_ERROR] == 1 && k.counts[WR_CHECK_NOTE] == 1);
-    T(strstr(k.first->text, "raise it (ulimit -Hn, LimitNOFILE=)"));
+    T(strstr(k.first->text, "raise it (ulimit -Hn, LimitNOFILE=), have fewer of them held open"));
     T(strstr(k.first->next->text, "3 processes of other users could not be looked at"));
     json_decref(k.at);
     wr_arena_release(&arena);
+}
+
+/* The findings of so many databases, beside the one of processes. */
+static void judge_open_max(size_t ndbs, uint32_t open_max, unsigned errors, unsigned warnings,
+    unsigned notes, const char *text)
+{
+    const struct wr_procs none = {.unread = 3};
+    struct wr_check k;
+
+    wr_arena_init(&arena, WR_ARENA_MAX);
+    wr_check_init(&k, &cli, true);
+    wr_check_tell_limits(&k, &none, ndbs, open_max);
+    T(k.counts[WR_CHECK_ERROR] == errors && k.counts[WR_CHECK_WARNING] == warnings);
+    T(k.counts[WR_CHECK_NOTE] == notes + 1);
+    T(strstr(k.first->text, text));
+    json_decref(k.at);
+    wr_arena_release(&arena);
+}
+
+static void quiet_databases_need_no_descriptors(void **state)
+{
+    struct rlimit limit;
+    size_t many;
+
+    (void)state;
+    T(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_max != RLIM_INFINITY) {
+        many = (size_t)limit.rlim_max / 8;
+        judge_open_max(many, 0, 1, 0, 0, "databases need");
+        judge_open_max(many, 100, 0, 0, 1, "that are all written to at once need");
+        judge_open_max(many, (uint32_t)(limit.rlim_max / 12 + 1), 0, 1, 1, "which is enough for");
+        judge_open_max(5, (uint32_t)limit.rlim_max, 0, 0, 0, "processes of other users");
+    }
+    for (const char *name = "abcd"; *name; name++)
+        make_db(t_path(dir, ((char[]){*name, '.', 'm', 'a', 'n', 'y', '\0'})));
+    write_config("open-max: 4\n"
+                 "dbs:\n"
+                 "  - {path: '%s/app.db', replica: {url: 'file://%s/r/0'}}\n"
+                 "  - {dir: '%s', pattern: '*.many', replica: {url: 'file://%s/r/1'}}\n",
+        dir, dir, dir, dir);
+    assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config));
+    expect_out("  open-max    4 of 5 databases are held open at a time\n");
+    expect_out("  limits      96 descriptors are needed, ");
+    assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config, "-json"));
+    expect_out("\"held_open\": 4,");
+    expect_out("\"memory_estimate_bytes\": 275000");
+    for (const char *name = "abcd"; *name; name++)
+        T(unlink(t_path(dir, ((char[]){*name, '.', 'm', 'a', 'n', 'y', '\0'}))) == 0);
 }
 
 static void watches_are_counted(void **state)
@@ -732,6 +780,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(a_directory_is_left_as_it_was, set_up),
         cmocka_unit_test_setup(a_directory_of_databases_is_tried_once, set_up),
         T_TEST(too_many_databases),
+        T_TEST(quiet_databases_need_no_descriptors),
         cmocka_unit_test_setup(watches_are_counted, set_up),
         cmocka_unit_test_setup(history_in_words, set_up),
         cmocka_unit_test_setup(wrong_usage, set_up),

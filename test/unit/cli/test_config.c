@@ -548,7 +548,7 @@ static void test_process(void **state)
 
     (void)state;
     T(!c->addr && !c->heartbeat_url && c->heartbeat_interval_ms == 300000);
-    T(!c->socket.enabled && c->socket.permissions == 0600);
+    T(!c->socket.enabled && c->socket.permissions == 0600 && c->open_max == 0);
     assert_string_equal(c->socket.path, "/var/run/litestream.sock");
 
     c = good("addr: :9090\n"
@@ -573,6 +573,9 @@ static void test_process(void **state)
     T(good("socket: {permissions: '0o640'}")->socket.permissions == 0640);
     T(good("socket: {permissions: 00}")->socket.permissions == 0);
     T(good("heartbeat-url: HTTP://h")->heartbeat_url != NULL);
+    T(good("open-max: 0")->open_max == 0);
+    T(good("open-max: 4")->open_max == 4);
+    T(good("open-max: 4294967295")->open_max == UINT32_MAX);
 }
 
 static void test_bad_process(void **state)
@@ -585,6 +588,7 @@ static void test_bad_process(void **state)
     static const char level[] = "1:18: logging.level is none of debug, info, warn and error: info "
                                 "(got verbose)";
     static const char *const want[] = {level};
+    static const char *const counts[] = {"1", "3", "-1", "4294967296"};
     char text[300], full[300];
 
     (void)state;
@@ -606,6 +610,16 @@ static void test_bad_process(void **state)
         (void)snprintf(text, sizeof(text), "heartbeat-url: %s", urls[i]);
         bad(text, "1:16: heartbeat-url: heartbeat URL must be a valid HTTP or HTTPS URL");
     }
+    for (size_t i = 0; i < wr_countof(counts); i++) {
+        (void)snprintf(text, sizeof(text), "open-max: %s", counts[i]);
+        (void)snprintf(full, sizeof(full),
+            "1:11: open-max is how many databases are held open at once: from 4 to 4294967295, or "
+            "0 for all of them (got %s)",
+            counts[i]);
+        bad(text, full);
+    }
+    bad("open-max: 5k", "1:11: open-max must be a number (got 5k)");
+    bad("open-max: [5]", "1:11: open-max must be a single value, not a list");
     bad("heartbeat-interval: 59s", "1:21: heartbeat-interval: heartbeat interval must be at least "
                                    "1 minute (got 59s)");
     bad("heartbeat-interval: 300",

@@ -250,8 +250,9 @@ static void test_what_needs_a_restart(void **state)
 {
     (void)state;
     begin("");
-    reload("exec: x\nshutdown-sync-timeout: 5s\nlogging: {type: json}\n", "");
+    reload("exec: x\nshutdown-sync-timeout: 5s\nlogging: {type: json}\nopen-max: 9\n", "");
     T(said("key=exec") && said("key=shutdown-sync-timeout") && said("key=logging"));
+    T(said("key=open-max"));
     T(!said("key=addr") && !said("key=socket") && !said("key=heartbeat-url"));
     end();
 }

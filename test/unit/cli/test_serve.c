@@ -74,6 +74,20 @@ static void test_once(void **state)
     T(served.child_exit == 0 && !fake.deletes);
 }
 
+static void test_quiet_ones_are_let_go(void **state)
+{
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_config_adhoc(t_call()->scratch, db_path, urls, 1, NULL, &c, &e));
+    serve_config(c, (struct wr_serve_options){.once = true});
+    T(fake.open_max == 0);
+    c->open_max = 100;
+    serve_config(c, (struct wr_serve_options){.once = true});
+    T(fake.open_max == 100);
+}
+
 /* In an order in which each has the least to do: levels come with the snapshot. */
 static void test_once_with_all_of_it(void **state)
 {
@@ -726,10 +740,10 @@ static void test_no_databases(void **state)
 }
 
 #define S_TEST(f) cmocka_unit_test_setup(f, set_up)
-T_MAIN(S_TEST(test_once), S_TEST(test_once_with_all_of_it), S_TEST(test_once_fails_behind_the_sync),
-    S_TEST(test_once_waits_while_it_moves), S_TEST(test_once_gives_up_when_stuck),
-    S_TEST(test_a_store_out_of_reach_is_no_rival), S_TEST(test_once_gives_up_when_held),
-    S_TEST(test_once_ends_when_the_newest_object_is_damaged),
+T_MAIN(S_TEST(test_once), S_TEST(test_quiet_ones_are_let_go), S_TEST(test_once_with_all_of_it),
+    S_TEST(test_once_fails_behind_the_sync), S_TEST(test_once_waits_while_it_moves),
+    S_TEST(test_once_gives_up_when_stuck), S_TEST(test_a_store_out_of_reach_is_no_rival),
+    S_TEST(test_once_gives_up_when_held), S_TEST(test_once_ends_when_the_newest_object_is_damaged),
     S_TEST(test_once_survives_one_bad_answer), S_TEST(test_once_counts_damage_in_a_row),
     S_TEST(test_once_serves_the_other_replica_first),
     S_TEST(test_once_gives_up_on_one_while_the_other_moves),
