@@ -247,7 +247,8 @@ static bool has_seat(struct wr_db *db)
 
     if (!db->seats || wr_seats_take(db->seats, &db->seat, first))
         return true;
-    wr_db_want(db, wr_db_now_ns(db) + SEAT_NS);
+    if (wr_seats_is_first(db->seats, &db->seat))
+        wr_db_want(db, wr_db_now_ns(db) + SEAT_NS);
     return false;
 }
 

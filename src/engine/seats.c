@@ -41,10 +41,15 @@ static void sit(struct wr_seats *s, struct wr_seat *seat)
     wr_list_push(&s->sitting, &seat->link);
 }
 
-static void stop_waiting(struct wr_seat *seat)
+/* Who is the first then has to ask, for nobody else does. */
+static void stop_waiting(struct wr_seats *s, struct wr_seat *seat)
 {
+    bool was_first = first(&s->waiting) == seat;
+
     seat->waits = false;
     wr_list_remove(&seat->link);
+    if (was_first && first(&s->waiting))
+        wr_sched_wake(first(&s->waiting)->actor);
 }
 
 /* Under the lock, after each change. */
@@ -70,12 +75,13 @@ bool wr_seats_take(struct wr_seats *s, struct wr_seat *seat, bool waits)
 
     wr_mutex_lock(&s->mutex);
     if (!seat->has) {
-        bool stuck = seat->waits && first(&s->waiting) == seat && s->given == seat->given_seen;
+        bool stuck = seat->waits && first(&s->waiting) == seat && s->moves == seat->moves_seen;
 
-        seat->given_seen = s->given;
+        seat->moves_seen = s->moves;
         if (!waits || stuck || (s->taken < s->max && wr_list_empty(&s->waiting))) {
+            s->moves += stuck;
             if (seat->waits)
-                stop_waiting(seat);
+                stop_waiting(s, seat);
             sit(s, seat);
         } else if (!seat->waits) {
             seat->waits = true;
@@ -90,22 +96,32 @@ bool wr_seats_take(struct wr_seats *s, struct wr_seat *seat, bool waits)
     return has;
 }
 
+bool wr_seats_is_first(struct wr_seats *s, const struct wr_seat *seat)
+{
+    bool is;
+
+    wr_mutex_lock(&s->mutex);
+    is = first(&s->waiting) == seat;
+    wr_mutex_unlock(&s->mutex);
+    return is;
+}
+
 void wr_seats_give(struct wr_seats *s, struct wr_seat *seat)
 {
     struct wr_seat *next = NULL;
 
     wr_mutex_lock(&s->mutex);
     if (seat->waits)
-        stop_waiting(seat);
+        stop_waiting(s, seat);
     if (seat->has) {
         seat->has = false;
         wr_list_remove(&seat->link);
         s->taken--;
-        s->given++;
+        s->moves++;
         next = s->taken < s->max ? first(&s->waiting) : NULL;
     }
     if (next) {
-        stop_waiting(next);
+        stop_waiting(s, next);
         sit(s, next);
         wr_sched_wake(next->actor);
     }

@@ -23,7 +23,7 @@ struct wr_seats {
     int64_t quiet_ns;       /* who was busy keeps its seat so long; frozen: at first five seconds */
     struct wr_list sitting; /* by the last time that each was busy */
     struct wr_list waiting;
-    uint64_t given; /* back, ever */
+    uint64_t moves; /* of the queue: times that a seat was given back, or its first went ahead */
     atomic_bool wanted;
 };
 
@@ -32,15 +32,17 @@ struct wr_seat {
     struct wr_actor *actor;
     struct wr_link link; /* in `sitting` or `waiting` */
     bool has, waits;     /* guarded */
-    uint64_t given_seen; /* guarded: of wr_seats, when it last asked */
+    uint64_t moves_seen; /* guarded: of wr_seats, when it last asked */
 };
 
 void wr_seats_init(struct wr_seats *s, unsigned max); /* at least 1 */
 void wr_seats_release(struct wr_seats *s);            /* nobody sits or waits any more */
 
-/* Whether it has one now. `waits`: it can, and is woken when it has. Asking again is how it goes
- * ahead though none is free, if it is the first in the queue and nobody has left meanwhile. */
+/* Whether it has one now. `waits`: it can, and is woken when it has, and when it is the first in
+ * the queue. Asking again is how that one goes ahead though none is free, if the queue has not
+ * moved meanwhile: one at a time. */
 bool wr_seats_take(struct wr_seats *s, struct wr_seat *seat, bool waits);
+bool wr_seats_is_first(struct wr_seats *s, const struct wr_seat *seat); /* in the queue */
 /* No more need of it, or of waiting. It may have none. */
 void wr_seats_give(struct wr_seats *s, struct wr_seat *seat);
 /* It is in use: others leave before it. */

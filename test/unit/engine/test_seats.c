@@ -96,7 +96,7 @@ static void test_the_queue_moves_up(void **state)
     T(wr_seats_wanted(&seats));
     assert_string_equal(woken(), "ab"); /* asked to leave */
     give('b');
-    assert_string_equal(woken(), "c");
+    assert_string_equal(woken(), "cd"); /* it has a seat, and it is the first now */
     T(take('c', true) && !take('d', true) && wr_seats_wanted(&seats));
     (void)woken();
     give('d'); /* it needs none any more */
@@ -115,9 +115,44 @@ static void test_nobody_waits_for_ever(void **state)
     T(take('a', true));
     T(!take('b', true) && !take('c', true));
     T(!take('c', true));
+    (void)woken();
     T(take('b', true));
     T(seats.taken == 2);
-    T(take('c', true)); /* it is the first now, and has asked before */
+    assert_string_equal(woken(), "abc"); /* two are asked to leave, and one is the first now */
+    end();
+}
+
+/* They did, all of them at once: each was the first when it asked, and had asked before. */
+static void test_one_at_a_time_goes_ahead(void **state)
+{
+    (void)state;
+    begin(1);
+    T(take('a', true));
+    T(!take('b', true) && !take('c', true) && !take('d', true));
+    T(wr_seats_is_first(&seats, &all[1].seat) && !wr_seats_is_first(&seats, &all[2].seat));
+    T(take('b', true));
+    T(wr_seats_is_first(&seats, &all[2].seat));
+    T(!take('c', true));
+    T(take('c', true));
+    T(!take('d', true));
+    T(seats.taken == 3);
+    give('d'); /* it needs none any more */
+    T(!wr_seats_is_first(&seats, &all[3].seat));
+    end();
+}
+
+/* Only the first has to ask again; the next one is told when it is that. */
+static void test_who_comes_to_be_the_first_is_told(void **state)
+{
+    (void)state;
+    begin(1);
+    T(take('a', true));
+    T(!take('b', true) && !take('c', true));
+    (void)woken();
+    give('b');
+    assert_string_equal(woken(), "c");
+    give('c');
+    assert_string_equal(woken(), "");
     end();
 }
 
@@ -168,5 +203,6 @@ static void test_who_is_asked_to_leave(void **state)
 }
 
 T_MAIN(T_TEST(test_seats_for_all), T_TEST(test_the_queue_moves_up),
-    T_TEST(test_nobody_waits_for_ever), T_TEST(test_a_queue_that_moves_is_waited_for),
+    T_TEST(test_nobody_waits_for_ever), T_TEST(test_one_at_a_time_goes_ahead),
+    T_TEST(test_who_comes_to_be_the_first_is_told), T_TEST(test_a_queue_that_moves_is_waited_for),
     T_TEST(test_who_cannot_wait_gets_one_more), T_TEST(test_who_is_asked_to_leave))
