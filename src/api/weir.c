@@ -438,13 +438,14 @@ int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr)
     if (!db || !ret || ret->struct_size < sizeof(size_t))
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_db_status: bad argument"), &e);
     wr_db_status(db->db, &s);
+    wr_db_error(db->db, &e);
     info.struct_size = ret->struct_size;
     info.path = db->path;
     info.state = s.state;
     info.txid = s.txid;
     info.replica_count = (uint32_t)s.n_replicas;
-    info.error_code = (int32_t)s.error;
-    (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
+    info.error_code = (int32_t)e.code;
+    (void)snprintf(info.error, sizeof(info.error), "%s", e.text);
     put_counts(&s, &info);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));
     return WEIR_OK;
@@ -502,6 +503,7 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
 {
     struct wr_err e = {0};
     struct wr_replica_status s;
+    struct wr_replica_account is;
     struct wr_db_status d;
     weir_replica_info info = {0};
     struct wr_str name;
@@ -513,21 +515,22 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     if (i >= d.n_replicas)
         return wr_api_return(reterr, wr_fail(&e, WR_NOTFOUND, "no replica %u", i), &e);
     wr_db_replica_status(db->db, i, &s, &name);
+    wr_db_replica_account(db->db, i, &is);
     info.struct_size = ret->struct_size;
     info.url = db->urls[i];
     info.txid = s.pos.txid;
     info.lag_ms = s.lag_ms;
-    info.put_requests = s.requests.put;
-    info.list_requests = s.requests.list;
-    info.get_requests = s.requests.get;
-    info.head_requests = s.requests.stat;
-    info.delete_requests = s.requests.remove;
-    info.bytes_up = s.requests.bytes_up;
-    info.bytes_down = s.requests.bytes_down;
-    info.verified_txid = s.verified.proven_txid;
-    info.verified_ms = s.verified.ended_ms;
-    info.findings = s.verified.findings;
-    info.points_lost = s.verified.lost;
+    info.put_requests = is.requests.put;
+    info.list_requests = is.requests.list;
+    info.get_requests = is.requests.get;
+    info.head_requests = is.requests.stat;
+    info.delete_requests = is.requests.remove;
+    info.bytes_up = is.requests.bytes_up;
+    info.bytes_down = is.requests.bytes_down;
+    info.verified_txid = is.verified.proven_txid;
+    info.verified_ms = is.verified.ended_ms;
+    info.findings = is.verified.findings;
+    info.points_lost = is.verified.lost;
     info.last_ok_ms = s.last_ok_ms;
     info.state = replica_states[s.state];
     info.safe_txid = d.safe >> i & 1 && s.state != WR_REPLICA_STOPPED ? s.pos.txid : 0;
@@ -535,11 +538,11 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     info.lag_bytes = s.queued_bytes;
     info.errors = s.errors;
     info.sync_interval_ms = s.interval_ns / 1000000;
-    info.l0_eligible = s.l0.eligible;
-    info.l0_not_compacted = s.l0.not_compacted;
-    info.l0_too_recent = s.l0.too_recent;
-    info.error_code = (int32_t)s.error;
-    (void)snprintf(info.error, sizeof(info.error), "%s", s.error_text);
+    info.l0_eligible = is.l0.eligible;
+    info.l0_not_compacted = is.l0.not_compacted;
+    info.l0_too_recent = is.l0.too_recent;
+    info.error_code = (int32_t)is.error.code;
+    (void)snprintf(info.error, sizeof(info.error), "%s", is.error.text);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));
     return WEIR_OK;
 }

@@ -26,7 +26,7 @@ static bool works_rest(const struct wr_db *db, const struct db_replica *dr)
     for (size_t k = 0; k < WR_WORKS; k++)
         if (db->works_seen[k] > dr->works[k].done)
             return false;
-    return (!dr->keeper || !wr_keeper_busy(dr->keeper)) && dr->now->verified.unsound == dr->healed;
+    return (!dr->keeper || !wr_keeper_busy(dr->keeper)) && dr->now->unsound == dr->healed;
 }
 
 /* A replica came, or was found damaged, or is not where it was when we let go. */

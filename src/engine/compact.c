@@ -40,7 +40,7 @@ static void begin(const struct wr_db *db, struct db_level *lv)
 static bool goes_on(
     const struct wr_db *db, const struct db_replica *dr, unsigned level, uint64_t end)
 {
-    const struct db_level *lv = &dr->levels[level];
+    const struct db_level *lv = wr_db_level(dr, level);
 
     return lv->state == LEVEL_KNOWN && dr->joined_by != JOINED_BY_SNAPSHOT &&
            lv->txid <= db->txid && (end == lv->txid || end == 0); /* 0: it has got no file yet */
@@ -49,32 +49,36 @@ static bool goes_on(
 /* It has joined, and was listed before that. A snapshot that it joined with covers all that was. */
 static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
-    const struct wr_tally *t = &dr->now->tally;
     bool counted = false; /* the file that it joined with */
+    struct wr_tally t;
 
-    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
-        const struct wr_level_tally *l = &t->level[level % WR_LEVEL_SNAPSHOT];
+    if (!wr_replica_tally(dr->r, dr->now->found, &t))
+        return; /* it was listed again meanwhile, and has to join once more */
+    for (unsigned level = wr_db_level_after(db, 0); level <= WR_LEVEL_MAX;
+         level = wr_db_level_after(db, level)) {
+        const struct wr_level_tally *l = &t.level[level % WR_LEVEL_SNAPSHOT];
         bool snapshot = level == WR_LEVEL_SNAPSHOT;
-        const struct wr_ltx_file *f = snapshot ? &t->snapshot : &l->end;
+        const struct wr_ltx_file *f = snapshot ? &t.snapshot : &l->end;
 
         if (goes_on(db, dr, level, f->max)) {
             counted = counted || level == 1;
             continue;
         }
-        dr->levels[level] = (struct db_level){.state = LEVEL_LOST};
+        *wr_db_level(dr, level) = (struct db_level){.state = LEVEL_LOST};
         if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT)
             continue;
         /* Snapshots all begin at TXID 1: what is in it does not matter. */
-        dr->levels[level] = (struct db_level){.state = snapshot ? LEVEL_KNOWN : LEVEL_UNREAD,
+        *wr_db_level(dr, level) = (struct db_level){.state = snapshot ? LEVEL_KNOWN : LEVEL_UNREAD,
             .end = *f,
             .txid = f->max,
             .made_ms = f->time_ms,
             .since_ms = l->since_ms,
             .below = snapshot ? 0 : wr_min(l->below, db->cadence.few)};
     }
-    if (dr->joined_by == JOINED_BY_CHANGES && !counted)
-        wr_db_level_count(db, &dr->levels[1], 1);
+    if (dr->joined_by == JOINED_BY_CHANGES && !counted && wr_db_level_kept(db, 1))
+        wr_db_level_count(db, wr_db_level(dr, 1), 1);
     dr->levels_found = dr->now->found;
+    wr_replica_tally_done(dr->r, dr->now->found);
 }
 
 /* The keeper has sent the file that it was given. */
@@ -82,9 +86,9 @@ static void note_sent(const struct wr_db *db, struct db_replica *dr, unsigned le
 {
     dr->retain_due = true;
     if (level < db->cadence.levels && !dr->history[level + 1]) /* else it goes as far */
-        wr_db_level_count(db, &dr->levels[level + 1], 1);
+        wr_db_level_count(db, wr_db_level(dr, level + 1), 1);
     if (level == WR_LEVEL_SNAPSHOT)
-        dr->levels[level].made_ms = now_ms(db);
+        wr_db_level(dr, level)->made_ms = now_ms(db);
 }
 
 static void note_end(const struct wr_db *db, struct db_level *lv, const struct wr_keeper_report *r)
@@ -114,19 +118,19 @@ static void note_failure(
     if (gone)
         return;
     if (r->st != WR_CANCELED)
-        wr_db_work_failed(db, dr, r->level, r->st, r->text);
+        wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
     lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(lv->failures, 10u), RETRY_MAX_NS);
     if (lv->failures++ == 0 && r->st != WR_CANCELED)
         wr_log(DB_LOG(db), WR_WARN, "cannot compact, trying again later", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
-            WR_F_U64("level", r->level), WR_F_Z("error", r->text));
+            WR_F_U64("level", r->level), WR_F_Z("error", wr_text(&r->text)));
 }
 
 void wr_db_levels_drop(struct wr_db *db, struct db_replica *dr)
 {
     for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
         if (dr->history[level]) /* it is still to be made */
-            wr_db_level_count(db, &dr->levels[level], db->cadence.few);
+            wr_db_level_count(db, wr_db_level(dr, level), db->cadence.few);
         wr_db_stream_drop(db, &dr->history[level]);
     }
 }
@@ -154,7 +158,7 @@ static void note_retention(
 {
     dr->removed += r->removed;
     if (dr->retaining) {
-        wr_db_work_end(db, dr, WR_WORK_RETAIN, r->st, dr->removed, r->text);
+        wr_db_work_end(db, dr, WR_WORK_RETAIN, r->st, dr->removed, wr_text(&r->text));
         dr->removed = 0;
     }
     dr->retaining = false;
@@ -169,49 +173,55 @@ static void note_retention(
             "cannot delete old files of the replica, trying again later; without the permission to "
             "delete set retention.enabled to false",
             DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
-            WR_F_Z("error", r->text));
+            WR_F_Z("error", wr_text(&r->text)));
+}
+
+static void note_report(struct wr_db *db, struct db_replica *dr, const struct wr_keeper_report *r)
+{
+    struct db_level *lv;
+    bool arrived;
+
+    if (r->level == 0) {
+        note_retention(db, dr, r);
+        return;
+    }
+    lv = wr_db_level(dr, r->level);
+    if (dr->history[r->level] && wr_parcel_streamed(dr->history[r->level]) &&
+        wr_frozen_doubted(dr->history[r->level]->frozen))
+        wr_db_doubt(db, dr);
+    wr_db_stream_drop(db, &dr->history[r->level]);
+    if (lv->state == LEVEL_UNREAD) /* it was listed again meanwhile */
+        return;
+    arrived = !r->was_read || lv->tried.max > 0;
+    if (r->st != WR_OK) {
+        note_failure(db, dr, lv, r);
+        return;
+    }
+    note_end(db, lv, r);
+    if (arrived)
+        wr_toll_cover(&dr->toll, r->level, r->txid, r->file.size);
+    if (r->sent)
+        note_sent(db, dr, r->level);
 }
 
 /* What the keeper has done. */
 static void take_report(struct wr_db *db, struct db_replica *dr)
 {
     struct wr_keeper_report r;
-    struct db_level *lv;
-    bool arrived;
 
     if (!wr_keeper_take(dr->keeper, &r))
         return;
-    if (r.level == 0) {
-        note_retention(db, dr, &r);
-        return;
-    }
-    lv = &dr->levels[r.level];
-    if (dr->history[r.level] && wr_parcel_streamed(dr->history[r.level]) &&
-        wr_frozen_doubted(dr->history[r.level]->frozen))
-        wr_db_doubt(db, dr);
-    wr_db_stream_drop(db, &dr->history[r.level]);
-    if (lv->state == LEVEL_UNREAD) /* it was listed again meanwhile */
-        return;
-    arrived = !r.was_read || lv->tried.max > 0;
-    if (r.st != WR_OK) {
-        note_failure(db, dr, lv, &r);
-        return;
-    }
-    note_end(db, lv, &r);
-    if (arrived)
-        wr_toll_cover(&dr->toll, r.level, r.txid, r.file.size);
-    if (r.sent)
-        note_sent(db, dr, r.level);
+    note_report(db, dr, &r);
+    wr_text_release(&r.text);
 }
 
 /* A level that goes on from nowhere does so from here. */
 static void begin_lost(const struct wr_db *db, struct db_replica *dr)
 {
-    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++) {
-        bool counts = wr_db_level_kept(db, level) || level == WR_LEVEL_SNAPSHOT;
-
-        if (counts && dr->levels[level].state == LEVEL_LOST)
-            begin(db, &dr->levels[level]);
+    for (unsigned level = wr_db_level_after(db, 0); level <= WR_LEVEL_MAX;
+         level = wr_db_level_after(db, level)) {
+        if (wr_db_level(dr, level)->state == LEVEL_LOST)
+            begin(db, wr_db_level(dr, level));
     }
 }
 
@@ -231,8 +241,9 @@ static bool is_made(const struct wr_db *db, unsigned level, unsigned top)
 /* Read where a level ends, of those up to `top`. False: there is no need to. */
 static bool ask(struct wr_db *db, struct db_replica *dr, unsigned top)
 {
-    for (unsigned level = 1; level <= top; level++) {
-        struct db_level *lv = &dr->levels[level];
+    for (unsigned level = wr_db_level_after(db, 0); level <= top;
+         level = wr_db_level_after(db, level)) {
+        struct db_level *lv = wr_db_level(dr, level);
 
         if (!is_made(db, level, top) || !is_unread(lv))
             continue;
@@ -273,7 +284,7 @@ static struct wr_ltx_header header_of(
 static enum wr_status make(
     struct wr_db *db, struct db_replica *dr, unsigned level, struct wr_err *e)
 {
-    struct db_level *lv = &dr->levels[level];
+    struct db_level *lv = wr_db_level(dr, level);
     struct wr_ltx_header h = header_of(db, dr, lv, level);
     struct wr_pageset pages;
     bool known = false;
@@ -309,8 +320,9 @@ static enum wr_status make_up_to(
         wr_toll_mark(&dr->toll);
     if (top == WR_LEVEL_SNAPSHOT)
         wr_db_snapshot_say(db, dr);
-    for (unsigned level = 1; level <= top && st == WR_OK; level++) {
-        const struct db_level *lv = &dr->levels[level];
+    for (unsigned level = wr_db_level_after(db, 0); level <= top && st == WR_OK;
+         level = wr_db_level_after(db, level)) {
+        const struct db_level *lv = wr_db_level(dr, level);
         bool further =
             lv->txid < db->txid || (level == WR_LEVEL_SNAPSHOT && dr->toll.snapshot < db->txid);
 

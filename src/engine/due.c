@@ -13,6 +13,19 @@ bool wr_db_level_kept(const struct wr_db *db, unsigned level)
     return level >= 1 && level <= db->cadence.levels;
 }
 
+unsigned wr_db_level_after(const struct wr_db *db, unsigned level)
+{
+    return level < db->cadence.levels ? level + 1 : wr_max(level + 1, (unsigned)WR_LEVEL_SNAPSHOT);
+}
+
+struct db_level *wr_db_level(const struct db_replica *dr, unsigned level)
+{
+    size_t i = level == WR_LEVEL_SNAPSHOT ? 0 : level;
+
+    assert(level > 0 && i < dr->known->n_levels);
+    return &dr->known->levels[i];
+}
+
 static int64_t now_ms(const struct wr_db *db)
 {
     return wr_wall_ms(wr_sched_clock(db->actor.sched));
@@ -27,8 +40,10 @@ void wr_db_level_count(const struct wr_db *db, struct db_level *lv, unsigned n)
 
 void wr_db_levels_note(struct wr_db *db)
 {
+    if (!wr_db_level_kept(db, 1))
+        return;
     for (size_t i = 0; i < db->n_replicas; i++)
-        wr_db_level_count(db, &db->replicas[i].levels[1], 1);
+        wr_db_level_count(db, wr_db_level(&db->replicas[i], 1), 1);
 }
 
 static bool may_retry(struct wr_db *db, const struct db_level *lv)
@@ -68,9 +83,10 @@ unsigned wr_db_level_top(struct wr_db *db, struct db_replica *dr)
 {
     unsigned top = 0;
 
-    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++)
-        top = in_time(db, &dr->levels[level], level) ? level : top;
-    if (wr_db_snapshot_wanted(db, dr) && may_retry(db, &dr->levels[WR_LEVEL_SNAPSHOT]))
+    for (unsigned level = wr_db_level_after(db, 0); level <= WR_LEVEL_MAX;
+         level = wr_db_level_after(db, level))
+        top = in_time(db, wr_db_level(dr, level), level) ? level : top;
+    if (wr_db_snapshot_wanted(db, dr) && may_retry(db, wr_db_level(dr, WR_LEVEL_SNAPSHOT)))
         top = WR_LEVEL_SNAPSHOT;
     return top;
 }
@@ -92,7 +108,7 @@ static struct db_level *furthest_back(struct wr_db *db, uint64_t floor)
         bool counts = dr->levels_found > 0 && dr->now->state != WR_REPLICA_STOPPED;
 
         for (unsigned level = 1; counts && level <= db->cadence.levels; level++) {
-            struct db_level *lv = &dr->levels[level];
+            struct db_level *lv = wr_db_level(dr, level);
 
             if (lv->state != LEVEL_LOST && lv->txid < (least ? least->txid : floor))
                 least = lv;

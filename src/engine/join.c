@@ -160,6 +160,7 @@ static enum wr_status elsewhere(
 {
     bool ours = our_own(db, dr->now) || dr->adopted, foreign = false;
     enum wr_status st = WR_OK;
+    struct wr_sample sample;
 
     if (!ours && !dr->now->sampled && !dr->now->unknowable)
         *ret = STANDS_UNSEEN;
@@ -169,7 +170,9 @@ static enum wr_status elsewhere(
         *ret = not_foreign(db, dr);
     else if (dr->now->unknowable)
         *ret = STANDS_UNKNOWN;
-    else if ((st = is_foreign(db, &dr->now->sample, &foreign, e)) == WR_OK)
+    else if (!wr_replica_sample(dr->r, dr->now->found, &sample))
+        st = WR_BUSY; /* it was listed again meanwhile, and tells */
+    else if ((st = is_foreign(db, &sample, &foreign, e)) == WR_OK)
         *ret = foreign ? STANDS_FOREIGN : not_foreign(db, dr);
     return st;
 }

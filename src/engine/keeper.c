@@ -205,7 +205,7 @@ static void work(
     case TASK_ENDED:
         break;
     }
-    (void)snprintf(r->text, sizeof(r->text), "%s", e.text);
+    wr_text_set(&r->text, e.text);
 }
 
 static struct wr_next keeper_step(struct wr_actor *a, struct wr_call *c)
@@ -275,6 +275,7 @@ void wr_keeper_free(struct wr_keeper *k)
     wr_parcel_unref(k->job.parcel);
     wr_ltx_files_release(&k->news);
     wr_catalogue_release(&k->catalogue);
+    wr_text_release(&k->report.text);
     wr_mutex_release(&k->mutex);
     wr_free(k->label);
     wr_free(k);
@@ -331,6 +332,7 @@ bool wr_keeper_take(struct wr_keeper *k, struct wr_keeper_report *ret)
     ended = k->job.task == TASK_ENDED;
     if (ended) {
         *ret = k->report;
+        k->report = (struct wr_keeper_report){0};
         k->job = (struct job){0};
     }
     wr_mutex_unlock(&k->mutex);

@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "engine/catalogue.h"
 #include "engine/layout.h"
 #include "engine/retain.h"
@@ -59,8 +60,8 @@ struct wr_keeper_report {
     bool sent;               /* it was, and is as it was to be */
     uint64_t txid;
     bool has_rolling;
-    uint64_t rolling;      /* of the database at txid */
-    char text[WR_ERR_MAX]; /* of a failure */
+    uint64_t rolling;    /* of the database at txid */
+    struct wr_text text; /* of a failure; the taker's to release */
 };
 /* False: nothing has ended since the last one. */
 bool wr_keeper_take(struct wr_keeper *k, struct wr_keeper_report *ret);

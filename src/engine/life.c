@@ -62,8 +62,12 @@ static void free_parts(struct wr_db *db)
     wr_free(db->meta_dir);
     wr_free(db->wal_path);
     wr_free(db->outbox);
-    for (size_t i = 0; i < WR_REPLICAS_MAX; i++)
-        wr_free(db->work_text[i]);
+    for (size_t i = 0; i < db->n_known; i++) {
+        wr_text_release(&db->known[i]->why);
+        wr_free(db->known[i]);
+    }
+    wr_text_release(&db->why);
+    wr_text_release(&db->shared_why);
     wr_free(db->replicas);
     wr_free(db->room);
     wr_free(db);
@@ -128,9 +132,16 @@ enum wr_status wr_db_new(
 static enum wr_status make_known(
     struct wr_db *db, struct wr_replica *r, int64_t sync_interval_ns, bool adopt, struct wr_err *e)
 {
+    size_t n = 0, n_levels = (size_t)db->cadence.levels + 1;
+    struct db_known *known = wr_alloc(sizeof(*known) + n_levels * sizeof(known->levels[0]));
     struct db_replica *room = NULL, *unused;
-    size_t n = 0;
 
+    if (!known)
+        return wr_fail(e, WR_NOMEM, "add a replica");
+    known->r = r;
+    known->interval_ns = sync_interval_ns;
+    known->adopted = adopt;
+    known->n_levels = n_levels;
     for (;;) {
         wr_mutex_lock(&db->mutex);
         if (n == db->n_known + 1)
@@ -138,16 +149,16 @@ static enum wr_status make_known(
         n = db->n_known + 1;
         wr_mutex_unlock(&db->mutex);
         wr_free(room); /* somebody added another one meanwhile */
-        if (n > WR_REPLICAS_MAX)
-            return wr_fail(e, WR_LIMIT, "a database can have at most %d replicas", WR_REPLICAS_MAX);
-        room = wr_array(n, sizeof(*room));
-        if (!room)
-            return wr_fail(e, WR_NOMEM, "add a replica");
+        room = n <= WR_REPLICAS_MAX ? wr_array(n, sizeof(*room)) : NULL;
+        if (room)
+            continue;
+        wr_free(known);
+        return n <= WR_REPLICAS_MAX
+                   ? wr_fail(e, WR_NOMEM, "add a replica")
+                   : wr_fail(
+                         e, WR_LIMIT, "a database can have at most %d replicas", WR_REPLICAS_MAX);
     }
-    db->known[db->n_known] = r;
-    db->known_interval_ns[db->n_known] = sync_interval_ns;
-    db->known_adopted[db->n_known] = adopt;
-    db->n_known++;
+    db->known[db->n_known++] = known;
     unused = db->room;
     db->room = room;
     wr_mutex_unlock(&db->mutex);
@@ -265,12 +276,12 @@ void wr_db_free(struct wr_db *db)
     if (!db)
         return;
     for (size_t i = 0; i < db->n_known; i++)
-        wr_replica_cancel(db->known[i]);
+        wr_replica_cancel(db->known[i]->r);
     wr_sched_remove(&db->actor);
     unwatch(db, DB_WATCHED_FILE); /* after the steps that arm them */
     unwatch(db, DB_WATCHED_WAL);
     for (size_t i = 0; i < db->n_known; i++)
-        wr_replica_free(db->known[i]);
+        wr_replica_free(db->known[i]->r);
     for (size_t i = 0; i < db->n_replicas; i++) {
         wr_parcel_unref(db->replicas[i].stream);
         db->replicas[i].stream = NULL;

@@ -105,9 +105,9 @@ void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, 
     if (!failure)
         st = lasting(db, &text);
     db->status.counts.captures.errors += failure && st != WR_NOTFOUND;
-    news = st != db->last_error || strcmp(db->status.error_text, text) != 0;
+    news = st != db->last_error || strcmp(wr_text(&db->why), text) != 0;
     db->status.error = st;
-    (void)snprintf(db->status.error_text, sizeof(db->status.error_text), "%s", text);
+    wr_text_set(&db->why, text);
     db->last_error = st;
     if (failure && news) {
         wr_log(DB_LOG(db), st == WR_NOTFOUND ? WR_INFO : WR_ERROR, what, DB_NAME(db),
@@ -425,11 +425,13 @@ static void read_replicas(struct wr_db *db, struct wr_replica_status *now)
     wr_mutex_lock(&db->mutex);
     move_replicas(db);
     while (db->n_replicas < db->n_known) {
-        db->replicas[db->n_replicas].r = db->known[db->n_replicas];
-        db->replicas[db->n_replicas].interval_ns = db->known_interval_ns[db->n_replicas];
-        db->replicas[db->n_replicas].adopted = db->known_adopted[db->n_replicas];
-        db->replicas[db->n_replicas].keeper = wr_replica_keeper(db->known[db->n_replicas]);
-        db->n_replicas++;
+        struct db_known *known = db->known[db->n_replicas];
+
+        db->replicas[db->n_replicas++] = (struct db_replica){.known = known,
+            .r = known->r,
+            .interval_ns = known->interval_ns,
+            .adopted = known->adopted,
+            .keeper = wr_replica_keeper(known->r)};
     }
     wr_mutex_unlock(&db->mutex);
     for (size_t i = 0; i < db->n_replicas; i++) {
@@ -526,6 +528,7 @@ static void publish(struct wr_db *db, uint64_t taken, bool captured)
     db->status.closed_count = db->closed_count;
     wr_mutex_lock(&db->mutex);
     db->shared = db->status;
+    wr_text_set(&db->shared_why, wr_text(&db->why));
     db->acked = acked;
     if (db->state == DB_WAITING) /* this step has looked: no other leaves it so */
         db->tickets_void = taken;

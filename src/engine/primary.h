@@ -152,13 +152,16 @@ struct wr_db_status {
     bool disk_full;        /* of the database, or of local state */
     uint8_t safe;          /* bit i: what replica i says it has is of this history, and whole */
     enum wr_status error;  /* of the last failure to attach or capture; LIMIT: a disk is full */
-    char error_text[WR_ERR_MAX];
     size_t n_replicas;
 };
 void wr_db_status(struct wr_db *db, struct wr_db_status *ret);
+void wr_db_error(struct wr_db *db, struct wr_err *ret); /* that of the status, in words */
 /* `i` < n_replicas. *ret_name lives as long as the database. */
 void wr_db_replica_status(
     struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name);
+
+/* The same of what is not looked at all the time. */
+void wr_db_replica_account(struct wr_db *db, size_t i, struct wr_replica_account *ret);
 
 /* How its requests went, by class. */
 void wr_db_replica_times(

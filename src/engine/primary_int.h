@@ -15,6 +15,7 @@
 
 #include "base/mutant.h"
 #include "base/sync.h"
+#include "base/text.h"
 #include "engine/keeper.h"
 #include "engine/ledger.h"
 #include "engine/pageset.h"
@@ -98,8 +99,28 @@ struct db_work {
     uint64_t goal;        /* TXID of the one that was begun */
 };
 
+/* How the last request that is answered has ended. */
+struct db_work_end {
+    uint64_t done; /* its number */
+    uint64_t value;
+    enum wr_status st;
+};
+
+/* One replica as it was added; it stays where it is. */
+struct db_known {
+    struct wr_replica *r; /* frozen, as the next two */
+    int64_t interval_ns;
+    bool adopted;
+    struct db_work_end ends[WR_WORKS]; /* guarded by the database's mutex, with the next one */
+    struct wr_text why;                /* of the last of them that has failed */
+    /* Only the actor's step: of the snapshots, then of each level that the cadence has. */
+    size_t n_levels;
+    struct db_level levels[];
+};
+
 /* One replica as the database sees it. */
 struct db_replica {
+    struct db_known *known;
     struct wr_replica *r;
     struct wr_replica_status *now; /* as of the start of the step, and the step's; else NULL */
     bool stopped;                  /* as when that was last looked at */
@@ -117,7 +138,6 @@ struct db_replica {
     struct wr_parcel *stream;           /* being sent from the live database */
 
     struct wr_keeper *keeper;
-    struct db_level levels[WR_LEVEL_MAX + 1];
     unsigned levels_found; /* now.found when they were looked at */
     enum joined_by joined_by;
     bool toll_open;                              /* it joined with a file of unknown size */
@@ -136,19 +156,12 @@ struct db_replica {
 };
 
 /* There may be ten thousand, most of them idle: what only a step needs is the step's. */
-_Static_assert(sizeof(struct db_replica) <= 2304, "what an idle database costs");
+_Static_assert(sizeof(struct db_replica) <= 640, "what an idle database costs");
 
 /* What tells whether a database was written to: its file, and its WAL. */
 struct db_files {
     struct wr_file_mark db, wal;
     bool wal_there;
-};
-
-/* How the last request that is answered has ended. */
-struct db_work_end {
-    uint64_t done; /* its number */
-    uint64_t value;
-    enum wr_status st;
 };
 
 enum db_watched {
@@ -200,15 +213,12 @@ struct wr_db {
     uint64_t sync_txid;
     uint64_t acked;             /* TXID that every replica has which has not stopped; 0: none */
     struct wr_db_status shared; /* copy of status for callers */
+    struct wr_text shared_why;  /* and of why */
     bool looked;                /* something hinted at a change since the last step */
-    struct wr_replica *known[WR_REPLICAS_MAX]; /* all replicas; only ever appended to */
-    int64_t known_interval_ns[WR_REPLICAS_MAX];
-    bool known_adopted[WR_REPLICAS_MAX];
+    struct db_known *known[WR_REPLICAS_MAX]; /* all replicas; only ever appended to */
     size_t n_known;
     struct db_replica *room;        /* for n_known, where `replicas` has no room; else NULL */
     uint64_t works_asked[WR_WORKS]; /* requests made */
-    struct db_work_end works_end[WR_WORKS][WR_REPLICAS_MAX];
-    char *work_text[WR_REPLICAS_MAX]; /* of the last failure of each; NULL: none, or no memory */
 
     /* only the actor's step, from here on */
     enum db_state state;
@@ -217,6 +227,7 @@ struct wr_db {
     struct db_replica *replicas;    /* those of `known` that steps work with; moves between steps */
     size_t n_replicas;
     struct wr_db_status status;
+    struct wr_text why; /* of status.error */
 
     struct wr_conn *conn;
     struct wr_walidx seen;     /* header as last read */
@@ -425,7 +436,11 @@ enum wr_status wr_db_compact(struct wr_db *db, struct wr_err *e) WR_MUST_CHECK;
 void wr_db_levels_drop(struct wr_db *db, struct db_replica *dr);
 
 /* due.c: when a level gets one */
-bool wr_db_level_kept(const struct wr_db *db, unsigned level); /* by the cadence */
+/* The levels that count, from 0 on: those of the cadence, then the one of snapshots; and at last
+ * one that is none. */
+unsigned wr_db_level_after(const struct wr_db *db, unsigned level);
+struct db_level *wr_db_level(const struct db_replica *dr, unsigned level); /* one of these */
+bool wr_db_level_kept(const struct wr_db *db, unsigned level);             /* by the cadence */
 /* So many files came below the level. */
 void wr_db_level_count(const struct wr_db *db, struct db_level *lv, unsigned n);
 void wr_db_levels_note(struct wr_db *db); /* a TXID was closed */

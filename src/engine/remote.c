@@ -203,15 +203,15 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
 }
 
 enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr_remote_seen *seen,
-    struct wr_remote_pos *ret, struct wr_err *e)
+    struct wr_tally *tally, struct wr_remote_pos *ret, struct wr_err *e)
 {
     struct wr_remote_seen now = *seen;
     struct wr_remote_pos pos = {0};
     struct wr_ltx_files files = {0};
     enum wr_status st = list_enough(s, c, &now, &files, e);
 
-    if (st == WR_OK && now.since == 0)
-        st = wr_tally(files.p, files.n, &now.tally, e);
+    if (st == WR_OK && now.since == 0 && tally)
+        st = wr_tally(files.p, files.n, tally, e);
     if (st == WR_OK) {
         now.snapshots = sum_snapshots(&files);
         note_newest(&files, &now);

@@ -38,14 +38,14 @@ struct wr_remote_seen {
     uint64_t
         ends[WR_LEVEL_MAX + 1]; /* of each level, when it had `since`; 0: nothing, or unknown */
     struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level; max is 0: it had none */
-    struct wr_tally tally;                       /* of all files, when all were listed last */
 };
 
 /* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is
  * listed when there is nothing, when level 9 has other files than were seen, and when the files
  * that were its beginning are not there as they were: that takes one request, of a page, which also
- * shows a hole in what follows them. `seen` is brought up to date, but for `since` and `ends`.
- * CORRUPT when the newest file's header is damaged.
+ * shows a hole in what follows them. `seen` is brought up to date, but for `since` and `ends`;
+ * *tally (may be NULL) is of all files if `seen->since` is 0, and else left as it is. CORRUPT when
+ * the newest file's header is damaged.
  *
  * Not whole: the beginning or something between was deleted, or level 0 has two files that hold the
  * same TXID, and no snapshot makes that the past. Then there are two writers, or were: which of the
@@ -56,7 +56,7 @@ struct wr_remote_seen {
  * which takes the greater one, is seen to go on from it. Each of these joints costs two requests,
  * and only rolling checksums tell. */
 enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr_remote_seen *seen,
-    struct wr_remote_pos *ret, struct wr_err *e) WR_MUST_CHECK;
+    struct wr_tally *tally, struct wr_remote_pos *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* A file that was sent since is there now. */
 void wr_remote_sent(struct wr_remote_seen *seen, const struct wr_ltx_file *f);

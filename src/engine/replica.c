@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/sync.h"
+#include "base/text.h"
 #include "engine/census.h"
 #include "engine/frozen.h"
 #include "engine/keeper.h"
@@ -31,6 +32,13 @@ struct queued {
     struct wr_parcel *parcel;
 };
 
+/* What the last listing came with, until it is not needed any more. */
+struct learnt {
+    struct wr_sums census;    /* page_size is 0: there is none */
+    struct wr_sample *sample; /* NULL: likewise */
+    struct wr_tally *tally;   /* NULL: likewise */
+};
+
 struct wr_replica {
     struct wr_actor actor;
     struct wr_storage *storage;
@@ -43,12 +51,13 @@ struct wr_replica {
 
     struct wr_mutex mutex;
     struct wr_replica_status now; /* guarded by mutex */
+    struct wr_text why;           /* guarded by mutex; of now.error */
     struct wr_list queue;         /* guarded by mutex; of struct queued */
     bool want_sample;             /* guarded by mutex */
     bool want_census;             /* guarded by mutex */
     uint32_t lock_offset;         /* guarded by mutex; for that, and the bytes that it may read */
     uint64_t census_max;
-    struct wr_sums census;           /* guarded by mutex; page_size is 0: there is none */
+    struct learnt learnt;            /* guarded by mutex */
     struct wr_remote_pos left;       /* guarded by mutex; where it was when it became contested */
     int64_t wait_ms;                 /* guarded by mutex; not listing again before that */
     unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
@@ -111,7 +120,7 @@ static void failed(
     if (r->now.state != WR_REPLICA_STOPPED) { /* which has its own error, for good */
         r->now.failing = true;
         r->now.error = st;
-        (void)snprintf(r->now.error_text, sizeof(r->now.error_text), "%s", e->text);
+        wr_text_set(&r->why, e->text);
     }
     wr_mutex_unlock(&r->mutex);
     if (wr_cancel_is(&r->cancel)) /* by the end of it all: that is no news */
@@ -136,7 +145,7 @@ static void succeeded(struct wr_replica *r)
     if (r->now.state != WR_REPLICA_STOPPED) {
         r->now.failing = false;
         r->now.error = WR_OK;
-        r->now.error_text[0] = '\0';
+        wr_text_release(&r->why);
     }
     r->now.last_ok_ms = wr_wall_ms(wr_sched_clock(r->actor.sched));
     wr_mutex_unlock(&r->mutex);
@@ -213,28 +222,53 @@ static void plan_full(struct wr_replica *r, int64_t began_ms)
     r->full_ms = now_ms + wr_max(FULL_MS, (now_ms - began_ms) * FULL_SHARE);
 }
 
+static void learnt_release(struct learnt *l)
+{
+    wr_sums_release(&l->census);
+    wr_free(l->sample);
+    wr_free(l->tally);
+    *l = (struct learnt){0};
+}
+
+static enum wr_status find_and_learn(struct wr_replica *r, struct wr_call *c, bool want_sample,
+    bool want_census, struct wr_remote_pos *pos, struct learnt *l, struct wr_err *e)
+{
+    bool unknowable = false;
+    enum wr_status st;
+
+    l->tally = wr_alloc(sizeof(*l->tally));
+    l->sample = want_sample ? wr_alloc(sizeof(*l->sample)) : NULL;
+    if (!l->tally || (want_sample && !l->sample))
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    st = wr_remote_find(r->storage, c, &r->seen, l->tally, pos, e);
+    if (st == WR_OK && want_sample && pos->txid > 0)
+        st = take_sample(r, c, pos, l->sample, &unknowable, e);
+    if (st == WR_OK && want_census && pos->txid > 0 && pos->whole)
+        st = take_census(r, c, pos, &l->census, e);
+    if (unknowable) {
+        wr_free(l->sample);
+        l->sample = NULL;
+    }
+    return st;
+}
+
 /* What was asked to be found again meanwhile is not what was found: the wake that came with it
  * leads here once more. */
 static struct wr_next find_position(
     struct wr_replica *r, struct wr_call *c, bool want_sample, bool want_census, unsigned epoch)
 {
     struct wr_remote_pos pos;
-    struct wr_sample sample = {0};
-    struct wr_sums census = {0};
+    struct learnt learnt = {0}, was;
     struct wr_err e = {0};
-    bool unknowable = false;
     int64_t began_ms = mono_ms(r);
     enum wr_status st;
 
     c->deadline_ms = began_ms + REQUEST_MS;
     r->listed = 0;
     r->seen = (struct wr_remote_seen){0};
-    st = wr_remote_find(r->storage, c, &r->seen, &pos, &e);
-    if (st == WR_OK && want_sample && pos.txid > 0)
-        st = take_sample(r, c, &pos, &sample, &unknowable, &e);
-    if (st == WR_OK && want_census && pos.txid > 0 && pos.whole)
-        st = take_census(r, c, &pos, &census, &e);
+    st = find_and_learn(r, c, want_sample, want_census, &pos, &learnt, &e);
     if (st != WR_OK) {
+        learnt_release(&learnt);
         failed(r, st, &e, "cannot list the replica, retrying");
         r->notify(r->arg);
         return backoff(r);
@@ -253,19 +287,17 @@ static struct wr_next find_position(
                            pos.rolling_pre == r->left.rolling;
         r->now.state = WR_REPLICA_READY;
         r->now.pos = pos;
-        r->now.sample = sample;
-        r->now.sampled = want_sample && !unknowable;
-        r->now.unknowable = unknowable;
+        r->now.sampled = learnt.sample != NULL;
+        r->now.unknowable = want_sample && !learnt.sample;
         r->now.counted = want_census;
-        wr_sums_release(&r->census);
-        r->census = census;
-        census = (struct wr_sums){0};
-        r->now.tally = r->seen.tally;
+        was = r->learnt;
+        r->learnt = learnt;
+        learnt = was;
         r->now.found++;
         r->want_sample = r->want_census = false;
     }
     wr_mutex_unlock(&r->mutex);
-    wr_sums_release(&census);
+    learnt_release(&learnt);
     r->notify(r->arg);
     return (struct wr_next){.when = WR_NEXT_IDLE};
 }
@@ -419,7 +451,7 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     c->deadline_ms = began_ms + REQUEST_MS;
     if (full)
         seen.since = 0;
-    st = wr_remote_find(r->storage, c, &seen, &at, &e);
+    st = wr_remote_find(r->storage, c, &seen, NULL, &at, &e);
     if (st != WR_OK) {
         failed(r, st, &e, "cannot list the replica, retrying");
         return st;
@@ -577,7 +609,8 @@ void wr_replica_free(struct wr_replica *r)
     wr_keeper_free(r->keeper);
     log_requests(r);
     queue_clear(r);
-    wr_sums_release(&r->census);
+    learnt_release(&r->learnt);
+    wr_text_release(&r->why);
     wr_storage_close(r->storage);
     wr_mutex_release(&r->mutex);
     wr_cancel_release(&r->cancel);
@@ -649,7 +682,7 @@ void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text)
         r->wait_ms = mono_ms(r) + ms;
         r->now.failing = true;
         r->now.error = WR_BUSY; /* not CONFLICT, which is for good */
-        (void)snprintf(r->now.error_text, sizeof(r->now.error_text), "%s", text);
+        wr_text_set(&r->why, text);
     }
     wr_mutex_unlock(&r->mutex);
     wr_replica_rejoin(r, text);
@@ -678,13 +711,47 @@ bool wr_replica_take_census(struct wr_replica *r, unsigned found, struct wr_sums
     bool there;
 
     wr_mutex_lock(&r->mutex);
-    there = r->now.found == found && r->census.page_size > 0;
+    there = r->now.found == found && r->learnt.census.page_size > 0;
     if (there) {
-        *ret = r->census;
-        r->census = (struct wr_sums){0};
+        *ret = r->learnt.census;
+        r->learnt.census = (struct wr_sums){0};
     }
     wr_mutex_unlock(&r->mutex);
     return there;
+}
+
+bool wr_replica_sample(struct wr_replica *r, unsigned found, struct wr_sample *ret)
+{
+    bool there;
+
+    wr_mutex_lock(&r->mutex);
+    there = r->now.found == found && r->learnt.sample;
+    if (there)
+        *ret = *r->learnt.sample;
+    wr_mutex_unlock(&r->mutex);
+    return there;
+}
+
+bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret)
+{
+    bool there;
+
+    wr_mutex_lock(&r->mutex);
+    there = r->now.found == found && r->learnt.tally;
+    if (there)
+        *ret = *r->learnt.tally;
+    wr_mutex_unlock(&r->mutex);
+    return there;
+}
+
+void wr_replica_tally_done(struct wr_replica *r, unsigned found)
+{
+    wr_mutex_lock(&r->mutex);
+    if (r->now.found == found) {
+        wr_free(r->learnt.tally);
+        r->learnt.tally = NULL;
+    }
+    wr_mutex_unlock(&r->mutex);
 }
 
 void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
@@ -693,7 +760,7 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
     r->now.state = WR_REPLICA_STOPPED;
     r->now.failing = true;
     r->now.error = st;
-    (void)snprintf(r->now.error_text, sizeof(r->now.error_text), "%s", text);
+    wr_text_set(&r->why, text);
     queue_clear(r);
     wr_mutex_unlock(&r->mutex);
     wr_log(wr_sched_log(r->actor.sched), WR_ERROR, "replication to this replica has stopped",
@@ -704,17 +771,27 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
 
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)
 {
-    int64_t now_ms = wr_wall_ms(wr_sched_clock(r->actor.sched));
     struct wr_link *x;
+    int64_t made_ms = INT64_MAX;
 
     wr_mutex_lock(&r->mutex);
     *ret = r->now;
     x = wr_list_first(&r->queue);
-    if (x) {
-        const struct wr_parcel *p = wr_container_of(x, struct queued, link)->parcel;
+    if (x)
+        made_ms = wr_container_of(x, struct queued, link)->parcel->header.time_ms;
+    wr_mutex_unlock(&r->mutex);
+    if (x)
+        ret->lag_ms = wr_max(wr_wall_ms(wr_sched_clock(r->actor.sched)) - made_ms, (int64_t)0);
+    if (r->verifier)
+        ret->unsound = wr_verifier_unsound(r->verifier);
+}
 
-        ret->lag_ms = wr_max(now_ms - p->header.time_ms, (int64_t)0);
-    }
+void wr_replica_account(struct wr_replica *r, struct wr_replica_account *ret)
+{
+    *ret = (struct wr_replica_account){0};
+    wr_mutex_lock(&r->mutex);
+    ret->error.code = r->now.error;
+    (void)snprintf(ret->error.text, sizeof(ret->error.text), "%s", wr_text(&r->why));
     wr_mutex_unlock(&r->mutex);
     wr_storage_counts(r->storage, &ret->requests);
     wr_keeper_l0(r->keeper, &ret->l0);

@@ -36,18 +36,17 @@ enum wr_replica_state {
     WR_REPLICA_STOPPED, /* for good: an operator must act; see the error text */
 };
 
+/* Small: each step of the database looks at it. */
 struct wr_replica_status {
     enum wr_replica_state state;
     struct wr_remote_pos pos; /* newest durable TXID and its checksum; pos.txid is the position */
-    bool sampled;             /* `sample` is of pos */
+    bool sampled;             /* there is a sample of pos */
     bool unknowable;          /* instead of that: pos is damaged, and does not tell whose it is */
-    struct wr_sample sample;
-    bool counted;           /* a census of pos was tried; if there is one it can be had, once */
-    unsigned found;         /* how often the position was found by listing */
-    struct wr_tally tally;  /* of its files, as they were then */
-    size_t queued;          /* files that wait, the one being sent included */
-    uint64_t queued_bytes;  /* of those that have a size yet */
-    uint64_t errors;        /* attempts that failed, ever */
+    bool counted;             /* a census of pos was tried; if there is one it can be had, once */
+    unsigned found;           /* how often the position was found by listing */
+    size_t queued;            /* files that wait, the one being sent included */
+    uint64_t queued_bytes;    /* of those that have a size yet */
+    uint64_t errors;          /* attempts that failed, ever */
     uint64_t streamed_size; /* of the last file that was read from the database while it was sent */
     int64_t lag_ms;         /* age of the oldest file that waits; 0: nothing does */
     bool failing;           /* the last attempt failed */
@@ -56,7 +55,12 @@ struct wr_replica_status {
     int64_t last_ok_ms;     /* wall time of the last acknowledgement or listing; 0: never */
     int64_t interval_ns;    /* least time between two files; of wr_db_replica_status alone */
     enum wr_status error;   /* of the last failure, OK when none since the last success */
-    char error_text[WR_ERR_MAX];
+    unsigned unsound;       /* of the account's `verified` */
+};
+
+/* What is told on request. */
+struct wr_replica_account {
+    struct wr_err error;                /* that of the status, in words */
     struct wr_storage_counts requests;  /* the keeper's included, from the beginning on */
     struct wr_l0_files l0;              /* its files, at the last retention */
     struct wr_verifier_report verified; /* = {0} where there is no verifier */
@@ -102,6 +106,14 @@ bool wr_replica_take_census(struct wr_replica *r, unsigned found, struct wr_sums
 void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text);
 
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret);
+void wr_replica_account(struct wr_replica *r, struct wr_replica_account *ret);
+
+/* What was learnt when the status had this `found`, which does not change until it has another one.
+ * False: it has. */
+bool wr_replica_sample(struct wr_replica *r, unsigned found, struct wr_sample *ret);
+bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret);
+/* The tally is not needed any more. */
+void wr_replica_tally_done(struct wr_replica *r, unsigned found);
 struct wr_storage *wr_replica_storage(struct wr_replica *r);
 struct wr_keeper *wr_replica_keeper(struct wr_replica *r);
 

@@ -44,7 +44,7 @@ static size_t count_going(struct wr_db *db, size_t n)
     size_t going = 0;
 
     for (size_t i = 0; i < n; i++) {
-        wr_replica_status(db->known[i], &now);
+        wr_replica_status(db->known[i]->r, &now);
         going += now.state != WR_REPLICA_STOPPED;
     }
     return going;
@@ -54,19 +54,21 @@ static size_t count_going(struct wr_db *db, size_t n)
 static enum wr_status tell_stopped(struct wr_db *db, size_t n, size_t stopped, struct wr_err *e)
 {
     struct wr_replica_status now;
+    struct wr_replica_account is;
     enum wr_status st = WR_OK;
     char text[WR_ERR_MAX] = "";
     size_t share = sizeof(text) / stopped, off = 0; /* each is named, if not in full */
 
     for (size_t i = 0; i < n && off + share <= sizeof(text); i++) {
-        struct wr_str name = wr_storage_name(wr_replica_storage(db->known[i]));
+        struct wr_str name = wr_storage_name(wr_replica_storage(db->known[i]->r));
         int written;
 
-        wr_replica_status(db->known[i], &now);
+        wr_replica_status(db->known[i]->r, &now);
         if (now.state != WR_REPLICA_STOPPED)
             continue;
+        wr_replica_account(db->known[i]->r, &is);
         written = snprintf(text + off, share, "%s" WR_FMT ": %s", st == WR_OK ? "" : "; ",
-            WR_ARG(name), now.error_text);
+            WR_ARG(name), is.error.text);
         off += wr_min((size_t)wr_max(written, 0), share - 1);
         if (st == WR_OK)
             st = now.error;
@@ -92,7 +94,6 @@ enum wr_status wr_db_sync_poll(
     uint64_t txid, acked;
     bool captured, seen_missing;
     enum wr_status failed, st = WR_OK;
-    char text[WR_ERR_MAX];
 
     /* Both numbers at once: between two looks a step may have given syncs another TXID. And not the
      * replicas' positions: a number counts only for a replica that has joined this history. */
@@ -102,14 +103,12 @@ enum wr_status wr_db_sync_poll(
     txid = db->sync_txid;
     acked = db->acked;
     failed = db->shared.error;
-    (void)snprintf(text, sizeof(text), "%s", db->shared.error_text);
+    /* What was missing before it was asked for may be there, and have its first commit. */
+    if (!captured && ((failed == WR_NOTFOUND && seen_missing) || failed == WR_UNSUPPORTED))
+        st = wr_fail(e, failed, "%s", wr_text(&db->shared_why));
     wr_mutex_unlock(&db->mutex);
-    if (!captured) {
-        /* What was missing before it was asked for may be there, and have its first commit. */
-        if ((failed == WR_NOTFOUND && seen_missing) || failed == WR_UNSUPPORTED)
-            return wr_fail(e, failed, "%s", text);
-        return WR_BUSY;
-    }
+    if (!captured)
+        return st == WR_OK ? WR_BUSY : st;
     /* After that: a replica that still goes now did then. */
     if (remote)
         st = in_replicas(db, acked >= txid, e);
@@ -122,16 +121,16 @@ enum wr_status wr_db_sync_poll(
 /* What a caller whose patience ended wants to know. */
 static enum wr_status timed_out(struct wr_db *db, struct wr_err *e)
 {
-    struct wr_replica_status now;
-    struct wr_db_status own;
+    struct wr_replica_account is;
+    struct wr_err own;
 
-    wr_db_status(db, &own);
-    if (own.error != WR_OK)
-        return wr_fail(e, WR_TIMEOUT, "%s", own.error_text);
+    wr_db_error(db, &own);
+    if (own.code != WR_OK)
+        return wr_fail(e, WR_TIMEOUT, "%s", own.text);
     for (size_t i = 0; i < replica_count(db); i++) {
-        wr_replica_status(db->known[i], &now);
-        if (now.error != WR_OK)
-            return wr_fail(e, WR_TIMEOUT, "replica %zu: %s", i + 1, now.error_text);
+        wr_replica_account(db->known[i]->r, &is);
+        if (is.error.code != WR_OK)
+            return wr_fail(e, WR_TIMEOUT, "replica %zu: %s", i + 1, is.error.text);
     }
     return wr_fail(e, WR_TIMEOUT, "the replica did not get there in time");
 }
@@ -148,10 +147,12 @@ enum wr_status wr_db_wait(
 {
     const struct wr_clock *clock = wr_clock_system();
     struct wr_db_status now;
+    struct wr_err own;
 
     wr_db_status(db, &now);
+    wr_db_error(db, &own);
     if (now.rival)
-        return wr_fail(e, WR_BUSY, "%s", now.error_text);
+        return wr_fail(e, WR_BUSY, "%s", own.text);
     if (wr_cancel_is(cancel))
         return wr_fail(e, WR_CANCELED, "canceled while waiting for %s", what);
     if (wr_mono_ns(clock) >= end_ns)
@@ -188,6 +189,14 @@ void wr_db_status(struct wr_db *db, struct wr_db_status *ret)
     wr_mutex_unlock(&db->mutex);
 }
 
+void wr_db_error(struct wr_db *db, struct wr_err *ret)
+{
+    wr_mutex_lock(&db->mutex);
+    ret->code = db->shared.error;
+    (void)snprintf(ret->text, sizeof(ret->text), "%s", wr_text(&db->shared_why));
+    wr_mutex_unlock(&db->mutex);
+}
+
 void wr_db_glance(struct wr_db *db, struct wr_db_glance *ret)
 {
     struct wr_file_mark file = {0};
@@ -212,15 +221,16 @@ void wr_db_glance(struct wr_db *db, struct wr_db_glance *ret)
 void wr_db_replica_status(
     struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name)
 {
-    int64_t interval_ns;
-
     assert(i < replica_count(db));
-    wr_mutex_lock(&db->mutex);
-    interval_ns = db->known_interval_ns[i];
-    wr_mutex_unlock(&db->mutex);
-    wr_replica_status(db->known[i], ret);
-    ret->interval_ns = interval_ns;
-    *ret_name = wr_storage_name(wr_replica_storage(db->known[i]));
+    wr_replica_status(db->known[i]->r, ret);
+    ret->interval_ns = db->known[i]->interval_ns;
+    *ret_name = wr_storage_name(wr_replica_storage(db->known[i]->r));
+}
+
+void wr_db_replica_account(struct wr_db *db, size_t i, struct wr_replica_account *ret)
+{
+    assert(i < replica_count(db));
+    wr_replica_account(db->known[i]->r, ret);
 }
 
 void wr_db_replica_times(
@@ -229,5 +239,5 @@ void wr_db_replica_times(
     assert(i < replica_count(db));
     for (size_t class = 0; class < WR_STORAGE_CLASSES; class ++)
         wr_storage_times(
-            wr_replica_storage(db->known[i]), (enum wr_storage_class) class, &ret[class]);
+            wr_replica_storage(db->known[i]->r), (enum wr_storage_class) class, &ret[class]);
 }

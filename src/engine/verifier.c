@@ -211,6 +211,16 @@ void wr_verifier_cancel(struct wr_verifier *v)
     wr_mutex_unlock(&v->mutex);
 }
 
+unsigned wr_verifier_unsound(struct wr_verifier *v)
+{
+    unsigned n;
+
+    wr_mutex_lock(&v->mutex);
+    n = v->report.unsound;
+    wr_mutex_unlock(&v->mutex);
+    return n;
+}
+
 void wr_verifier_report(struct wr_verifier *v, struct wr_verifier_report *ret)
 {
     wr_mutex_lock(&v->mutex);

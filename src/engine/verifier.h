@@ -48,5 +48,6 @@ struct wr_verifier_report {
     char error_text[WR_ERR_MAX];
 };
 void wr_verifier_report(struct wr_verifier *v, struct wr_verifier_report *ret);
+unsigned wr_verifier_unsound(struct wr_verifier *v); /* of the report */
 
 #endif

@@ -9,8 +9,6 @@
  */
 #include "engine/primary_int.h"
 
-#include "base/mem.h"
-
 #define PATIENCE_NS ((int64_t)60 * 1000000000) /* with a replica that is out of reach */
 
 #define NUMBERED_ANEW UINT64_MAX /* a goal that is not known yet */
@@ -59,24 +57,15 @@ static bool any_pending(const struct db_replica *dr)
 void wr_db_work_end(struct wr_db *db, struct db_replica *dr, enum wr_work kind, enum wr_status st,
     uint64_t value, const char *text)
 {
-    size_t i = (size_t)(dr - db->replicas);
-    char *said;
-
     if (!wr_db_work_pending(dr, kind))
         return;
-    said = st != WR_OK ? wr_strndup(text, strlen(text)) : NULL;
     dr->works[kind].done = dr->works[kind].begun;
     wr_mutex_lock(&db->mutex);
-    db->works_end[kind][i] =
+    dr->known->ends[kind] =
         (struct db_work_end){.done = dr->works[kind].done, .st = st, .value = value};
-    if (st != WR_OK) {
-        char *before = db->work_text[i];
-
-        db->work_text[i] = said;
-        said = before;
-    }
+    if (st != WR_OK)
+        wr_text_set(&dr->known->why, text);
     wr_mutex_unlock(&db->mutex);
-    wr_free(said);
 }
 
 void wr_db_work_failed(
@@ -100,6 +89,17 @@ static void fail_all(struct wr_db *db, struct db_replica *dr, enum wr_status st,
     }
 }
 
+/* With what the replica has failed with. */
+static void fail_as_replica(struct wr_db *db, struct db_replica *dr)
+{
+    struct wr_replica_account is;
+
+    if (!any_pending(dr))
+        return;
+    wr_replica_account(dr->r, &is);
+    fail_all(db, dr, dr->now->error, is.error.text);
+}
+
 /* None of what is asked for gets on while the replica is out of reach. */
 static void mind_stall(struct wr_db *db, struct db_replica *dr)
 {
@@ -114,7 +114,7 @@ static void mind_stall(struct wr_db *db, struct db_replica *dr)
     if (now - dr->stall_ns < PATIENCE_NS)
         wr_db_want(db, dr->stall_ns + PATIENCE_NS);
     else if (dr->now->error != WR_OK)
-        fail_all(db, dr, dr->now->error, dr->now->error_text);
+        fail_as_replica(db, dr);
     else
         fail_all(db, dr, WR_TIMEOUT, "the replica cannot be brought up to date");
 }
@@ -124,8 +124,8 @@ static void begin(struct db_replica *dr, enum wr_work kind, const struct db_work
 {
     dr->works[kind].begun = caught->begun;
     dr->works[kind].goal = caught->goal;
-    for (unsigned level = 1; level <= WR_LEVEL_MAX; level++)
-        dr->levels[level].retry_ns = 0;
+    for (size_t i = 0; i < dr->known->n_levels; i++)
+        dr->known->levels[i].retry_ns = 0;
 }
 
 void wr_db_works_on(struct wr_db *db, struct db_replica *dr)
@@ -137,7 +137,7 @@ void wr_db_works_on(struct wr_db *db, struct db_replica *dr)
             begin(dr, k, &db->works[k]);
     }
     if (dr->now->state == WR_REPLICA_STOPPED)
-        fail_all(db, dr, dr->now->error, dr->now->error_text);
+        fail_as_replica(db, dr);
     if (dr->joined && dr->now->pos.whole && dr->now->pos.txid >= snapshot->goal &&
         dr->toll.snapshot >= snapshot->goal)
         wr_db_work_end(db, dr, WR_WORK_SNAPSHOT, WR_OK, dr->toll.snapshot, "");
@@ -154,15 +154,18 @@ static bool is_asked_for(const struct db_replica *dr)
  * snapshot of the last one, which may be what is damaged. */
 void wr_db_heal(struct wr_db *db, struct db_replica *dr)
 {
-    const struct wr_verifier_report *v = &dr->now->verified;
+    const struct wr_verifier_report *v;
+    struct wr_replica_account is;
 
-    if (v->unsound == dr->healed)
+    if (dr->now->unsound == dr->healed)
         return;
+    wr_replica_account(dr->r, &is);
+    v = &is.verified;
     dr->healed = v->unsound;
     if (dr->toll.snapshot > v->unsound_txid) /* one was sent meanwhile */
         return;
     dr->heal_txid = dr->toll.snapshot >= db->txid ? dr->toll.snapshot + 1 : db->txid;
-    dr->levels[WR_LEVEL_SNAPSHOT].retry_ns = 0;
+    wr_db_level(dr, WR_LEVEL_SNAPSHOT)->retry_ns = 0;
     wr_log(DB_LOG(db), WR_WARN,
         "the newest state of a replica is damaged, sending a snapshot: from there on it is whole",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
@@ -217,6 +220,7 @@ void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr)
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p)
 {
     bool listed = dr->toll_found != dr->now->found;
+    struct wr_tally tally;
 
     dr->toll_found = dr->now->found;
     dr->toll_open = p && wr_parcel_streamed(p);
@@ -225,7 +229,8 @@ void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p)
         return;
     }
     if (listed) /* else it goes on, and knows what was sent since */
-        dr->toll = dr->now->tally.toll;
+        dr->toll =
+            wr_replica_tally(dr->r, dr->now->found, &tally) ? tally.toll : (struct wr_toll){0};
     if (p && !dr->toll_open)
         wr_toll_add(&dr->toll, p->size);
 }

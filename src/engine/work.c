@@ -41,7 +41,7 @@ enum wr_status wr_db_work_poll(
         return st;
     wr_mutex_lock(&db->mutex);
     for (size_t i = 0; i < n; i++) {
-        const struct db_work_end *end = &db->works_end[t->kind][i];
+        const struct db_work_end *end = &db->known[i]->ends[t->kind];
 
         if (end->done < t->own) {
             busy = true;
@@ -50,8 +50,7 @@ enum wr_status wr_db_work_poll(
         } else if (worst == WR_OK) {
             worst = end->st;
             failed = i;
-            (void)snprintf(text, sizeof(text), "%s",
-                db->work_text[i] ? db->work_text[i] : wr_status_text(end->st));
+            (void)snprintf(text, sizeof(text), "%s", wr_text(&db->known[i]->why));
         }
     }
     wr_mutex_unlock(&db->mutex);
@@ -59,7 +58,7 @@ enum wr_status wr_db_work_poll(
         return WR_BUSY;
     if (worst != WR_OK)
         return wr_fail(e, worst, WR_FMT ": %s",
-            WR_ARG(wr_storage_name(wr_replica_storage(db->known[failed]))), text);
+            WR_ARG(wr_storage_name(wr_replica_storage(db->known[failed]->r))), text);
     *ret_value = value;
     return WR_OK;
 }
@@ -73,16 +72,16 @@ enum wr_status wr_db_work(struct wr_db *db, enum wr_work kind, int64_t timeout_m
 
     wr_db_work_begin(db, kind, &t);
     while ((st = wr_db_work_poll(db, &t, ret_value, e)) == WR_BUSY) {
-        struct wr_db_status now;
+        struct wr_err own;
 
         st = wr_db_wait(db, end, cancel, names[kind], e);
         if (st != WR_OK)
             break;
-        wr_db_status(db, &now);
-        if (now.error == WR_OK)
+        wr_db_error(db, &own);
+        if (own.code == WR_OK)
             well = wr_mono_ns(wr_clock_system());
         else if (wr_mono_ns(wr_clock_system()) - well >= PATIENCE_NS)
-            return wr_fail(e, now.error, "%s", now.error_text);
+            return wr_fail(e, own.code, "%s", own.text);
     }
     return st;
 }

@@ -257,3 +257,20 @@ void world_check(struct world *w, size_t i)
             fail_msg("byte %zu (page %zu at 4096) differs", k, k / 4096 + 1);
     }
 }
+
+static struct wr_err said;
+
+const char *world_error(struct wr_db *db)
+{
+    wr_db_error(db, &said);
+    return said.text;
+}
+
+const char *world_replica_error(struct wr_db *db, size_t i)
+{
+    struct wr_replica_account is;
+
+    wr_db_replica_account(db, i, &is);
+    said = is.error;
+    return said.text;
+}

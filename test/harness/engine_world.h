@@ -69,6 +69,10 @@ void world_low_lock_page(void);
 /* world_restore(newest) equals world_image, byte for byte. */
 void world_check(struct world *w, size_t i);
 
+/* What it has failed with, in words; until the next call of either. */
+const char *world_error(struct wr_db *db);
+const char *world_replica_error(struct wr_db *db, size_t i);
+
 struct wr_storage *world_storage(struct world *w, size_t i); /* a new handle; close it */
 
 #endif

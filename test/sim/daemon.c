@@ -308,6 +308,11 @@ void daemon_status(struct daemon *d, struct wr_db_status *ret)
     wr_db_status(d->db, ret);
 }
 
+void daemon_error(struct daemon *d, struct wr_err *ret)
+{
+    wr_db_error(d->db, ret);
+}
+
 bool daemon_replica(struct daemon *d, struct wr_replica_status *ret)
 {
     struct wr_str name;

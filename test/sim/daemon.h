@@ -11,6 +11,7 @@
 #include "sim/store.h"
 
 struct wr_db_status;
+struct wr_err;
 struct wr_replica_status;
 
 #define DAEMON_REPLICAS 2
@@ -57,6 +58,7 @@ extern uint64_t daemon_forks;
 
 /* What it says of itself; not after its death. */
 void daemon_status(struct daemon *d, struct wr_db_status *ret);
+void daemon_error(struct daemon *d, struct wr_err *ret);
 /* Of its first replica. False: it has not begun yet. */
 bool daemon_replica(struct daemon *d, struct wr_replica_status *ret);
 

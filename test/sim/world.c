@@ -69,15 +69,17 @@ static void expect_sync(struct world *w)
 {
     const int64_t until = sim_now_ns() + HEALED_NS;
     struct wr_db_status now = {0};
+    struct wr_err said = {0};
 
     while (!is_synced && sim_now_ns() < until) {
         (void)daemon_sync(w->daemon, 60 * SECOND, synced);
         sim_sleep(SECOND / 10);
     }
     daemon_status(w->daemon, &now);
+    daemon_error(w->daemon, &said);
     if (!is_synced)
         sim_fail("L1: no sync in %d s after everything has healed: %s: %s",
-            (int)(HEALED_NS / SECOND), now.state, now.error_text);
+            (int)(HEALED_NS / SECOND), now.state, said.text);
     if (now.commits < now.changes)
         sim_fail("S2: captured %llu commits, SQLite counted %llu", (unsigned long long)now.commits,
             (unsigned long long)now.changes);

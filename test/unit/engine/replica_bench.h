@@ -116,6 +116,15 @@ static inline struct wr_replica_status status(struct bench *b)
     return s;
 }
 
+/* What it has failed with, in words; until the next call. */
+static inline const char *why(struct bench *b)
+{
+    static struct wr_replica_account is;
+
+    wr_replica_account(b->r, &is);
+    return is.error.text;
+}
+
 static inline void push(struct bench *b, uint64_t txid)
 {
     struct wr_parcel *p = parcel(txid, 0, b->clock.wall_now_ms);

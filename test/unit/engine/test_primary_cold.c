@@ -222,11 +222,10 @@ static void test_another_file_in_its_place(void **state)
 
 static struct wr_storage_counts requests(struct world *w)
 {
-    struct wr_replica_status r;
-    struct wr_str name;
+    struct wr_replica_account is;
 
-    wr_db_replica_status(w->db, 0, &r, &name);
-    return r.requests;
+    wr_db_replica_account(w->db, 0, &is);
+    return is.requests;
 }
 
 /* For a file of a level it comes back, without a look at the replica, and leaves again. Once it

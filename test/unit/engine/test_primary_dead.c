@@ -767,8 +767,8 @@ static void wal_of_another(const struct damage *d)
     world_run(&w, SECOND);
     wr_db_status(w.db, &s);
     assert_int_equal(s.error, WR_CORRUPT);
-    if (!strstr(s.error_text, d->want))
-        fail_msg("byte %zu: %s", d->at, s.error_text);
+    if (!strstr(world_error(w.db), d->want))
+        fail_msg("byte %zu: %s", d->at, world_error(w.db));
     world_close(&w);
 }
 
@@ -804,8 +804,8 @@ static void index_announces(int more, const char *want)
     world_run(&w, SECOND);
     wr_db_status(w.db, &s);
     assert_int_equal(s.error, WR_CORRUPT);
-    if (!strstr(s.error_text, want))
-        fail_msg("%d more: %s", more, s.error_text);
+    if (!strstr(world_error(w.db), want))
+        fail_msg("%d more: %s", more, world_error(w.db));
     world_close(&w);
 }
 

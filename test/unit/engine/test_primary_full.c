@@ -70,8 +70,8 @@ static void test_a_full_disk_is_waited_out(void **state)
     write_on(&w);
     s = status(&w);
     T(strcmp(s.state, "syncing") == 0 && s.txid == 1);
-    T(s.error == WR_LIMIT && strstr(s.error_text, "local disk full: "));
-    T(strstr(s.error_text, ".app.db-weir") && strstr(s.error_text, "replication waits"));
+    T(s.error == WR_LIMIT && strstr(world_error(w.db), "local disk full: "));
+    T(strstr(world_error(w.db), ".app.db-weir") && strstr(world_error(w.db), "replication waits"));
     assert_int_equal(w.errors, 1); /* said once */
     T(strstr(w.error, "local disk full: ") != NULL);
     T(s.checkpoints > 10 && s.wal_frames < 400); /* which do not need that disk */
@@ -80,7 +80,7 @@ static void test_a_full_disk_is_waited_out(void **state)
     world_run(&w, 40 * SECOND);
     s = status(&w);
     assert_int_equal(s.txid, 2);
-    T(s.error == WR_OK && s.error_text[0] == '\0');
+    T(s.error == WR_OK && world_error(w.db)[0] == '\0');
     assert_int_equal(s.full_sends, 0);
     assert_int_equal(s.ledger_scans, 1); /* the first */
     T(bytes_up(&w, 0) < (uint64_t)110 * 4096);
@@ -257,7 +257,7 @@ static void test_the_ledger_cannot_grow(void **state)
                   "INSERT INTO t(b) SELECT randomblob(3500) FROM n");
     world_run(&w, 20 * SECOND);
     s = status(&w);
-    T(s.error == WR_LIMIT && strstr(s.error_text, "grow the ledger"));
+    T(s.error == WR_LIMIT && strstr(world_error(w.db), "grow the ledger"));
     T(s.txid == 1 && s.checkpoints > 0);
     disk.full = false;
     world_run(&w, 40 * SECOND);

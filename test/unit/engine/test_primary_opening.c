@@ -47,7 +47,7 @@ static void test_a_long_transaction_is_waited_for_and_told(void **state)
     for (int i = 0; i < 8; i++)
         world_run(&w, SECOND / 2);
     assert_int_equal(status(&w).error, WR_BUSY);
-    T(strstr(status(&w).error_text, "write transaction"));
+    T(strstr(world_error(w.db), "write transaction"));
     opened = 0;
     for (int i = 0; i < 8; i++)
         world_run(&w, SECOND / 2);

@@ -326,7 +326,7 @@ static void test_a_snapshot_beside_a_busy_writer(void **state)
             break;
     }
     if (rs.error != WR_OK)
-        fail_msg("the replica says: %s", rs.error_text);
+        fail_msg("the replica says: %s", world_replica_error(w.db, 0));
     got = world_restore(&w, 0, 1);
     T(got.n == then.n && memcmp(got.p, then.p, got.n) == 0);
     world_close(&w);

@@ -99,7 +99,7 @@ static void test_another_page_size_is_another_database(void **state)
     r = replica(&other, 0);
     assert_int_equal(r.state, WR_REPLICA_STOPPED);
     assert_int_equal(r.error, WR_CONFLICT);
-    T(strstr(r.error_text, "holds another database") != NULL);
+    T(strstr(world_replica_error(other.db, 0), "holds another database") != NULL);
     assert_int_equal(count_files(&w), 1);
     world_check(&w, 0);
     world_close(&other);
@@ -140,7 +140,8 @@ static void test_an_object_with_an_absurd_txid(void **state)
         world_start(&w);
         world_run(&w, 5 * SECOND);
         r = replica(&w, 0);
-        T(r.failing && r.error == WR_CORRUPT && strstr(r.error_text, "not of this replica"));
+        T(r.failing && r.error == WR_CORRUPT &&
+            strstr(world_replica_error(w.db, 0), "not of this replica"));
         assert_int_equal(replica(&w, 1).pos.txid, 2);
         assert_int_equal(txid_of(&w), 2);
         world_check(&w, 1);
@@ -217,7 +218,7 @@ static void test_a_replica_that_is_too_far_on_stops_alone(void **state)
         wr_db_status(w.db, &s);
         T(s.error == WR_OK && s.ledger_scans == 1);
         T(replica(&w, 1).state == WR_REPLICA_STOPPED && replica(&w, 1).error == WR_CONFLICT);
-        T(strstr(replica(&w, 1).error_text, "none is left to go on behind it"));
+        T(strstr(world_replica_error(w.db, 1), "none is left to go on behind it"));
         assert_int_equal(count_files(&w), replica(&w, 0).pos.txid);
         world_check(&w, 0);
         world_close(&w);

@@ -7,11 +7,10 @@
 /* Few files are not worth one more, and nothing is done while nothing is written. */
 static struct wr_storage_counts requests(struct world *w)
 {
-    struct wr_replica_status s;
-    struct wr_str name;
+    struct wr_replica_account is;
 
-    wr_db_replica_status(w->db, 0, &s, &name);
-    return s.requests;
+    wr_db_replica_account(w->db, 0, &is);
+    return is.requests;
 }
 
 static uint64_t sum(const struct wr_storage_counts *n)

@@ -150,7 +150,7 @@ static void test_it_happens_again_and_again(void **state)
     T_OK(wr_db_add_replica(w.db, s, SECOND, &e));
     world_run(&w, 3600 * SECOND);
     now = status(&w);
-    T(now.error == WR_CORRUPT && strstr(now.error_text, "PRAGMA integrity_check"));
+    T(now.error == WR_CORRUPT && strstr(world_error(w.db), "PRAGMA integrity_check"));
     T(now.ledger_scans >= 4 && now.ledger_scans <= 10); /* the first included */
     T(flaky.uploads >= 3 && flaky.uploads <= 10);
     flaky.failing = false;
@@ -159,7 +159,7 @@ static void test_it_happens_again_and_again(void **state)
     world_check(&w, 0);
     world_check(&w, 1);
     now = status(&w);
-    T(now.error == WR_OK && now.error_text[0] == '\0' && now.full_sends == 0);
+    T(now.error == WR_OK && world_error(w.db)[0] == '\0' && now.full_sends == 0);
     world_close(&w);
 }
 

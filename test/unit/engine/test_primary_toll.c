@@ -68,11 +68,10 @@ static void change(struct history *h, unsigned i, unsigned rows)
 
 static uint64_t lists(struct history *h)
 {
-    struct wr_replica_status s;
-    struct wr_str name;
+    struct wr_replica_account is;
 
-    wr_db_replica_status(h->w.db, 0, &s, &name);
-    return s.requests.list;
+    wr_db_replica_account(h->w.db, 0, &is);
+    return is.requests.list;
 }
 
 static void restart(struct history *h)

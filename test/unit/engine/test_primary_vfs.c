@@ -211,7 +211,7 @@ static void test_no_room_for_the_database(void **state)
             world_check(&w, 0);
             assert_string_equal(status(&w).state, "syncing");
             assert_int_equal(status(&w).error, WR_LIMIT);
-            T(strstr(status(&w).error_text, "no room to checkpoint the WAL"));
+            T(strstr(world_error(w.db), "no room to checkpoint the WAL"));
             assert_int_equal(w.errors, times); /* told once each time */
             T(status(&w).wal_frames >= 100);
 

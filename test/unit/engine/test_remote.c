@@ -62,10 +62,10 @@ static enum wr_status find(
 {
     struct wr_remote_seen seen = {0};
     struct wr_remote_pos pos;
-    enum wr_status st = since > 0 ? wr_remote_find(s, t_call(), &seen, &pos, e) : WR_OK;
+    enum wr_status st = since > 0 ? wr_remote_find(s, t_call(), &seen, NULL, &pos, e) : WR_OK;
 
     seen.since = since;
-    return st == WR_OK ? wr_remote_find(s, t_call(), &seen, ret, e) : st;
+    return st == WR_OK ? wr_remote_find(s, t_call(), &seen, NULL, ret, e) : st;
 }
 
 static void test_empty_replica(void **state)
@@ -222,13 +222,13 @@ static void test_a_look_sees_the_beginning_go(void **state)
             put_file(s, cases[i].next, 5, 7, true);
         for (uint64_t txid = cases[i].next ? 8 : 5; txid <= 20; txid++)
             put_file(s, 0, txid, txid, true);
-        T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+        T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
         T(pos.whole && seen.since == 0 && seen.base.max == 4 && seen.next.min == 5);
         seen.since = 15;
         if (cases[i].min)
             remove_one(s, cases[i].level, cases[i].min, cases[i].max);
         spy.lists = 0;
-        T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+        T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
         assert_int_equal(spy.lists, WR_LEVEL_MAX + 1 + cases[i].lists);
         T(pos.whole == (cases[i].min == 0) && !pos.mixed && pos.txid == 20);
         wr_storage_close(s);
@@ -246,7 +246,7 @@ static void test_a_look_knows_what_was_sent(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
     for (uint64_t txid = 1; txid <= 5; txid++) {
         struct wr_ltx_file f = {
             .level = txid == 1 ? WR_LEVEL_SNAPSHOT : 0, .min = txid, .max = txid};
@@ -257,7 +257,7 @@ static void test_a_look_knows_what_was_sent(void **state)
     T(seen.base.level == WR_LEVEL_SNAPSHOT && seen.base.max == 1 && seen.next.max == 2);
     seen.since = 4;
     spy.lists = 0;
-    T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
     assert_int_equal(spy.lists, WR_LEVEL_MAX + 2);
     T(pos.whole && pos.txid == 5);
     wr_storage_close(s);
@@ -370,7 +370,7 @@ static struct wr_storage *made(
     for (uint64_t txid = 2; txid <= 8; txid++)
         put_file(s, 0, txid, txid, true);
     *ret = (struct wr_remote_seen){0};
-    T_OK(wr_remote_find(s, t_call(), ret, &pos, &e));
+    T_OK(wr_remote_find(s, t_call(), ret, NULL, &pos, &e));
     T(pos.whole);
     ret->since = 7;
     return s;
@@ -403,7 +403,7 @@ static void test_a_snapshot_that_the_rest_does_not_continue_shows(void **state)
         struct wr_err e = {0};
 
         put_twisted(s, WR_LEVEL_SNAPSHOT, 1, cases[i].max, cases[i].rolling, cases[i].twist);
-        T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+        T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
         T(pos.whole == cases[i].whole && pos.mixed == !pos.whole);
         check_pos(&pos, 8, true);
         T_OK(find(s, 0, &pos, &e));

@@ -237,7 +237,7 @@ static void test_stop_while_sending(void **state)
         run(&b, 100000);
         T(status(&b).state == WR_REPLICA_STOPPED && status(&b).queued == 0 && b.spy.puts == 1);
         T(status(&b).failing && status(&b).error == WR_CONFLICT);
-        assert_string_equal(status(&b).error_text, "an operator must act");
+        assert_string_equal(why(&b), "an operator must act");
         wr_replica_rejoin(b.r, "does not help");
         run(&b, 100000);
         T(status(&b).state == WR_REPLICA_STOPPED && status(&b).found == 1);

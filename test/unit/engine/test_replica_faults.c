@@ -51,13 +51,13 @@ static void test_backoff_grows_and_ends_with_success(void **state)
     run(&b, 900000);
     check_backoff();
     T(status(&b).failing && status(&b).error == WR_IO && status(&b).state == WR_REPLICA_READY);
-    T(strstr(status(&b).error_text, "spy: input/output error") != NULL);
+    T(strstr(why(&b), "spy: input/output error") != NULL);
     T(status(&b).queued == 2 && status(&b).pos.txid == 0);
     T(status(&b).lag_ms == 900000);
     T(status(&b).last_ok_ms == WALL);
     b.spy.fail_put = WR_OK;
     run(&b, 60000);
-    T(!status(&b).failing && status(&b).error == WR_OK && status(&b).error_text[0] == '\0');
+    T(!status(&b).failing && status(&b).error == WR_OK && why(&b)[0] == '\0');
     T(status(&b).pos.txid == 2 && status(&b).lag_ms == 0 && status(&b).last_ok_ms > WALL);
     T(b.spy.puts == n_tries);
 
@@ -102,7 +102,7 @@ static void test_lost_answer_is_no_conflict(void **state)
     b.spy.fail_get = WR_TIMEOUT; /* and cannot be compared at first */
     run(&b, 10000);
     T(status(&b).failing && status(&b).error == WR_BUSY && status(&b).pos.txid == 0);
-    T(strstr(status(&b).error_text, "compare with the object that is there") != NULL);
+    T(strstr(why(&b), "compare with the object that is there") != NULL);
     T(status(&b).queued == 1);
     b.spy.fail_get = WR_OK;
     run(&b, 60000);
@@ -151,7 +151,7 @@ static void test_another_writers_object(void **state)
     /* Nothing is overwritten; what was queued is void, for it builds on our own TXID 2. */
     T(!in_bucket(&b, 2) && status(&b).state == WR_REPLICA_UNKNOWN && status(&b).contested);
     T(status(&b).queued == 0 && status(&b).failing && status(&b).error == WR_CONFLICT);
-    T(strstr(status(&b).error_text, "another process writes to this replica") != NULL);
+    T(strstr(why(&b), "another process writes to this replica") != NULL);
     run(&b, 5000);
     T(status(&b).state == WR_REPLICA_READY && status(&b).found == 2 && status(&b).contested);
     T(status(&b).pos.txid == 2 && b.spy.puts == 2);

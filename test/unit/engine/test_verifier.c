@@ -22,13 +22,12 @@ static void end(struct history *h)
     world_close(&h->w);
 }
 
-static struct wr_replica_status status_of(struct history *h, size_t i)
+static struct wr_replica_account account_of(struct history *h, size_t i)
 {
-    struct wr_replica_status s;
-    struct wr_str name;
+    struct wr_replica_account is;
 
-    wr_db_replica_status(h->w.db, i, &s, &name);
-    return s;
+    wr_db_replica_account(h->w.db, i, &is);
+    return is;
 }
 
 /* Half an hour passes, then another one; nothing was written in the second. */
@@ -41,22 +40,22 @@ static void test_every_hour(void **state)
     (void)state;
     begin_verified(&h, 2);
     write_every(&h, 60, 29);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.ended_ms == 0 && is.proven_txid == 0 && is.error == WR_OK);
     txid = world_sync(&h.w);
     world_run(&h.w, HOUR / 2 + 120 * SECOND);
     for (size_t i = 0; i < 2; i++) {
-        is = status_of(&h, i).verified;
+        is = account_of(&h, i).verified;
         T(is.ended_ms > 0 && is.findings == 0 && is.lost == 0 && is.error == WR_OK);
         assert_int_equal(is.proven_txid, txid);
     }
     T(strstr(h.w.info, "replica verified"));
-    reads = status_of(&h, 0).requests.get;
+    reads = account_of(&h, 0).requests.get;
     world_run(&h.w, HOUR - 300 * SECOND);
-    T(status_of(&h, 0).requests.get == reads); /* nothing was due */
+    T(account_of(&h, 0).requests.get == reads); /* nothing was due */
     world_run(&h.w, 400 * SECOND);
-    T(status_of(&h, 0).requests.get > reads);
-    T(status_of(&h, 0).verified.ended_ms > is.ended_ms);
+    T(account_of(&h, 0).requests.get > reads);
+    T(account_of(&h, 0).verified.ended_ms > is.ended_ms);
     T(h.w.warnings == 0 && h.w.errors == 0);
     end(&h);
 }
@@ -83,7 +82,7 @@ static void test_damage_is_told(void **state)
     bucket_remove(&h.w, &f);
     bucket_put(&h.w, &o);
     world_run(&h.w, HOUR + SECOND);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.error == WR_CORRUPT && is.findings > 0 && is.lost == 1 && is.ended_ms > 0);
     T(is.proven_txid > 0 && is.proven_txid < txid);
     T(strstr(is.error_text, ".ltx"));
@@ -135,14 +134,14 @@ static void test_the_newest_state_heals(void **state)
     T(f.max == txid);
     spoil(&h, &f);
     world_run(&h.w, HOUR + SECOND);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.unsound == 1 && is.unsound_txid == txid && is.lost == 1);
-    T(status_of(&h, 1).verified.unsound == 0); /* of the other replica all is well */
+    T(account_of(&h, 1).verified.unsound == 0); /* of the other replica all is well */
     world_run(&h.w, 10 * SECOND);
     T(snapshots(&h) == 2);
     world_check(&h.w, 0);
     world_run(&h.w, HOUR);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.unsound == 1 && is.lost == 0 && is.proven_txid == txid && is.findings == 1);
     world_run(&h.w, 5 * HOUR);
     T(snapshots(&h) == 2); /* once was enough */
@@ -166,7 +165,7 @@ static void test_a_spoiled_snapshot_heals(void **state)
     T(f.max == txid && snapshots(&h) == 2);
     spoil(&h, &f);
     world_run(&h.w, HOUR + 10 * SECOND);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.unsound == 1 && is.lost == 0 && is.findings == 1); /* level 0 leads there, too */
     T(bucket_count_level(&h.w, 9, &f) == 3 && f.max == txid + 1);
     world_check(&h.w, 0);
@@ -175,7 +174,7 @@ static void test_a_spoiled_snapshot_heals(void **state)
     T(world_work(&h.w, WR_WORK_SNAPSHOT, 60 * SECOND, &value, &e) == WR_OK);
     assert_int_equal(value, txid + 6);
     world_run(&h.w, HOUR);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.unsound == 1 && is.proven_txid == txid + 6);
     T(world_restore(&h.w, 0, txid).n > 0);
     end(&h);
@@ -199,7 +198,7 @@ static void test_damage_of_the_past(void **state)
     write_for(&h, 5);
     spoil(&h, &f);
     world_run(&h.w, HOUR + 10 * SECOND);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     assert_int_equal(is.unsound, 0);
     assert_int_equal(is.lost, 5); /* up to the snapshot */
     T(snapshots(&h) == 2);
@@ -226,7 +225,7 @@ static void test_it_heals_when_it_can(void **state)
     bucket_remove(&h.w, &f);
     faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_PUT, 1000, UINT64_MAX);
     world_run(&h.w, 610 * SECOND);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     assert_int_equal(is.unsound, 1);
     assert_int_equal(snapshots(&h), 1);
     faultstore_calm(h.w.fault[0]);
@@ -234,7 +233,7 @@ static void test_it_heals_when_it_can(void **state)
     T(snapshots(&h) == 2);
     world_check(&h.w, 0);
     world_run(&h.w, 600 * SECOND);
-    T(status_of(&h, 0).verified.unsound == 1);
+    T(account_of(&h, 0).verified.unsound == 1);
     end(&h);
 }
 
@@ -253,16 +252,16 @@ static void test_a_store_that_does_not_answer(void **state)
     world_start(&h.w);
     write_every(&h, 1, 5);
     world_run(&h.w, HOUR + SECOND);
-    was = status_of(&h, 0).verified;
+    was = account_of(&h, 0).verified;
     T(was.ended_ms > 0 && was.error == WR_OK);
     faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
     world_run(&h.w, HOUR + SECOND);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.ended_ms == was.ended_ms && is.proven_txid == was.proven_txid && is.error == WR_IO);
     T(strstr(h.w.warning, "cannot verify a replica"));
     faultstore_calm(h.w.fault[0]);
     world_run(&h.w, 1500 * SECOND);
-    is = status_of(&h, 0).verified;
+    is = account_of(&h, 0).verified;
     T(is.ended_ms > was.ended_ms && is.error == WR_OK);
     end(&h);
 }
