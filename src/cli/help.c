@@ -12,8 +12,8 @@ const struct wr_command_group wr_command_groups[] = {
     {"This machine",
         {&wr_command_check, &wr_command_databases, &wr_command_status, &wr_command_reset}},
     {"A running replicate",
-        {&wr_command_list, &wr_command_info, &wr_command_sync, &wr_command_wait, &wr_command_start,
-            &wr_command_stop, &wr_command_register, &wr_command_unregister}},
+        {&wr_command_list, &wr_command_info, &wr_command_reload, &wr_command_sync, &wr_command_wait,
+            &wr_command_start, &wr_command_stop, &wr_command_register, &wr_command_unregister}},
     {0},
 };
 

@@ -14,6 +14,7 @@ static void refuse_reload(struct wr_changing *x, const char *why)
 {
     wr_say(x->log, WEIR_LOG_ERROR, "reload failed, nothing has changed", WR_F_Z("error", why));
     wr_refused_put(wr_fleet_refused(x->fleet), why, wr_wall_ms(wr_clock_system()));
+    wr_outcome_refuse(x->outcome, why);
 }
 
 /* A file that cannot be read or is not meant changes nothing. */
@@ -29,8 +30,10 @@ static struct wr_config *load_again(struct wr_changing *x, struct wr_arena *a)
         refuse_reload(x, e.text);
         return NULL;
     }
-    for (const struct wr_warning *w = c->warnings; w; w = w->next)
+    for (const struct wr_warning *w = c->warnings; w; w = w->next) {
         wr_say(x->log, WEIR_LOG_WARN, "configuration", WR_F_Z("warning", w->text));
+        wr_outcome_put(x->outcome, WR_OUTCOME_WARNING, w->text, "");
+    }
     return c;
 }
 
@@ -59,7 +62,8 @@ static struct wr_reload changes(struct wr_changing *x)
         .fleet = x->fleet,
         .log = x->log,
         .cancel = x->cancel,
-        .last_sync_ms = x->options->shutdown_sync_timeout_ms};
+        .last_sync_ms = x->options->shutdown_sync_timeout_ms,
+        .outcome = x->outcome};
 }
 
 /* Without that it takes a reload, or a restart. */
@@ -98,6 +102,7 @@ static bool change_to(struct wr_changing *x, const struct wr_config *c)
     wr_arena_release(&arena);
     if (!ok) { /* it has ended, and must not stay so */
         refuse_reload(x, wr_status_text(WR_NOMEM));
+        x->outcome = NULL;
         unwatch_dirs(x);
         watch_dirs(x);
         try_again(x);
@@ -111,7 +116,7 @@ void wr_changing_begin(struct wr_changing *x)
     try_again(x);
 }
 
-void wr_changing_reload(struct wr_changing *x)
+static void reload(struct wr_changing *x)
 {
     struct wr_arena *arena = wr_alloc(sizeof(*arena));
     struct wr_config *c;
@@ -135,9 +140,19 @@ void wr_changing_reload(struct wr_changing *x)
     if (x->registry)
         wr_registry_begin(x->registry, x->fleet);
     watch_dirs(x);
+    x->outcome = NULL; /* from here on changes are of their own */
     try_again(x);
     wr_refused_clear(wr_fleet_refused(x->fleet), wr_wall_ms(wr_clock_system()));
     wr_say(x->log, WEIR_LOG_INFO, "reloaded", WR_F_U64("dbs", wr_fleet_count(x->fleet)));
+}
+
+void wr_changing_reload(struct wr_changing *x, struct wr_outcome *outcome)
+{
+    x->outcome = outcome;
+    reload(x);
+    x->outcome = NULL;
+    if (outcome)
+        outcome->dbs = wr_fleet_count(x->fleet);
 }
 
 void wr_changing_end(struct wr_changing *x)

@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "daemon/fleet.h"
 #include "daemon/logfmt.h"
+#include "daemon/outcome.h"
 #include "daemon/registry.h"
 #include "daemon/serve.h"
 #include "daemon/watchdir.h"
@@ -30,13 +31,14 @@ struct wr_changing {
     struct wr_arena *reloaded;      /* holds `config`; NULL: that is the caller's */
     struct wr_again *again;         /* NULL: nothing is tried again */
     struct wr_watchdir *watchdir;   /* NULL: no directory is watched */
+    struct wr_outcome *outcome;     /* of the reload that is under way; NULL: nobody asks */
 };
 
 /* The fleet is as `config` says: watch directories, and try again what could not be begun with. */
 void wr_changing_begin(struct wr_changing *x);
 /* Read the configuration again, and make the fleet what it says; one that is refused is told
- * (refused.h), and changes nothing. */
-void wr_changing_reload(struct wr_changing *x);
+ * (refused.h), and changes nothing. What came of it is put into `outcome`; NULL: nobody asks. */
+void wr_changing_reload(struct wr_changing *x, struct wr_outcome *outcome);
 /* Waits for what is going on, so wr_fleet_cancel comes first. One that was not begun, too. */
 void wr_changing_end(struct wr_changing *x);
 void wr_changing_release(struct wr_changing *x); /* after it; nobody needs `config` any more */

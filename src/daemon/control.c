@@ -12,13 +12,13 @@
 
 #define ARENA_BYTES   ((size_t)4 << 20) /* of one request */
 #define TIMEOUT_MAX_S ((double)1e9)
+#define WAITING_MAX   64
 #define DEPTH_MAX     16 /* brackets within brackets in a body; what is meant has one */
 
 struct wr_control {
     struct wr_httpd *http;
     struct wr_unix_socket socket;
-    struct wr_fleet *fleet;
-    struct wr_registry *registry;
+    struct wr_control_for what;
     int64_t started_ms;
     atomic_int waiting;
 };
@@ -36,6 +36,7 @@ static const struct endpoint {
     {"/stop", "POST", wr_control_stop},
     {"/register", "POST", wr_control_register},
     {"/unregister", "POST", wr_control_unregister},
+    {"/reload", "POST", wr_control_reload},
     {"/debug/sync-status", "GET", wr_control_sync_status},
 };
 
@@ -144,6 +145,20 @@ bool wr_ask_flag(struct wr_ask *q, const char *name, bool *ret)
     return false;
 }
 
+bool wr_ask_wait(struct wr_ask *q)
+{
+    if (atomic_fetch_add(q->waiting, 1) < WAITING_MAX)
+        return true;
+    atomic_fetch_sub(q->waiting, 1);
+    wr_ask_fail(q, 503, "%d requests are waiting already, try again", WAITING_MAX);
+    return false;
+}
+
+void wr_ask_waited(struct wr_ask *q)
+{
+    atomic_fetch_sub(q->waiting, 1);
+}
+
 /* Whether brackets outside of strings are nested deeper than a body that is meant can be. The
  * parser recurses, 2048 levels deep, which needs most of this thread's stack. */
 static bool is_deep(struct wr_str s)
@@ -185,8 +200,9 @@ static void handle(void *arg, const struct wr_httpd_request *http, struct wr_htt
 {
     struct wr_control *c = arg;
     struct wr_arena arena;
-    struct wr_ask q = {.fleet = c->fleet,
-        .registry = c->registry,
+    struct wr_ask q = {.fleet = c->what.fleet,
+        .registry = c->what.registry,
+        .reloading = c->what.reloading,
         .started_ms = c->started_ms,
         .waiting = &c->waiting,
         .http = http,
@@ -217,16 +233,16 @@ static void handle(void *arg, const struct wr_httpd_request *http, struct wr_htt
     wr_arena_release(&arena);
 }
 
-enum wr_status wr_control_new(const struct wr_config_socket *config, struct wr_fleet *fleet,
-    struct wr_registry *registry, struct wr_logger *log, struct wr_control **ret, struct wr_err *e)
+enum wr_status wr_control_new(const struct wr_config_socket *config,
+    const struct wr_control_for *what, struct wr_logger *log, struct wr_control **ret,
+    struct wr_err *e)
 {
     struct wr_control *c = wr_alloc(sizeof(*c));
     enum wr_status st;
 
     if (!c)
         return wr_fail(e, WR_NOMEM, "open the control socket");
-    c->fleet = fleet;
-    c->registry = registry;
+    c->what = *what;
     c->started_ms = wr_wall_ms(wr_clock_system());
     st = wr_listen_unix(config->path, (mode_t)config->permissions, &c->socket, e);
     if (st != WR_OK) {

@@ -13,6 +13,7 @@
  *     POST /start, /stop    {"path", "timeout"?}
  *     POST /register        {"path", "replica_url", "persist"?}: also after a restart (registry.h)
  *     POST /unregister      {"path", "timeout"?}
+ *     POST /reload          read the configuration again: {"timeout"?}
  *     GET  /debug/sync-status[?path=P]
  *
  * An answer is one line. /info, /list and /debug/sync-status have "reload_refused": {"at", "error"}
@@ -28,15 +29,21 @@
 #include "daemon/fleet.h"
 #include "daemon/logfmt.h"
 #include "daemon/registry.h"
+#include "daemon/reloading.h"
 
 struct wr_control; /* locked */
 
-/* Listen on c->path. `fleet`, `log` and `registry`, which may be NULL, outlive it. As
- * wr_listen_unix. */
-enum wr_status wr_control_new(const struct wr_config_socket *c, struct wr_fleet *fleet,
-    struct wr_registry *registry, struct wr_logger *log, struct wr_control **ret,
-    struct wr_err *e) WR_MUST_CHECK;
-/* Waits for requests in progress, so wr_fleet_cancel comes first. NULL-safe. */
+/* What it shows and changes; all of it outlives the socket. */
+struct wr_control_for {
+    struct wr_fleet *fleet;
+    struct wr_registry *registry;   /* NULL: the configuration has none */
+    struct wr_reloading *reloading; /* NULL: nothing can be reloaded */
+};
+/* Listen on c->path. As wr_listen_unix. `log` outlives it. */
+enum wr_status wr_control_new(const struct wr_config_socket *c, const struct wr_control_for *what,
+    struct wr_logger *log, struct wr_control **ret, struct wr_err *e) WR_MUST_CHECK;
+/* Waits for requests in progress, so wr_fleet_cancel and wr_reloading_over come first. NULL-safe.
+ */
 void wr_control_free(struct wr_control *c);
 
 #endif

@@ -4,8 +4,7 @@
 #include "daemon/control_int.h"
 #include "daemon/standing.h"
 
-#define WAITING_MAX 64
-#define DEFAULT_MS  ((int64_t)30 * 1000)
+#define DEFAULT_MS ((int64_t)30 * 1000)
 
 /* {"status", "path", "txid"}. */
 static void answer_status(struct wr_ask *q, const char *status, const char *path, weir_txid txid)
@@ -177,21 +176,17 @@ void wr_control_register(struct wr_ask *q)
             rc == WEIR_MISUSE ? "invalid replica url" : "failed to register database", err.message);
 }
 
-/* Keep a database for a call that waits. False: answered. Who waits has a connection all the time,
- * even if the client is gone, and the others must be able to stop what is waited for. */
+/* Keep a database for a call that waits. False: answered. */
 static bool hold(struct wr_ask *q, const char *path, struct wr_fleet_hold *ret)
 {
     weir_error err = {0};
     int rc;
 
-    if (atomic_fetch_add(q->waiting, 1) >= WAITING_MAX) {
-        atomic_fetch_sub(q->waiting, 1);
-        wr_ask_fail(q, 503, "%d requests are waiting already, try again", WAITING_MAX);
+    if (!wr_ask_wait(q))
         return false;
-    }
     rc = wr_fleet_hold(q->fleet, path, ret, &err);
     if (rc != WEIR_OK)
-        atomic_fetch_sub(q->waiting, 1);
+        wr_ask_waited(q);
     if (rc == WEIR_NOTFOUND)
         wr_ask_fail(q, 404, "database not found: %s", path);
     else if (rc != WEIR_OK)
@@ -202,7 +197,7 @@ static bool hold(struct wr_ask *q, const char *path, struct wr_fleet_hold *ret)
 static void let_go(struct wr_ask *q, struct wr_fleet_hold *h)
 {
     wr_fleet_let_go(q->fleet, h);
-    atomic_fetch_sub(q->waiting, 1);
+    wr_ask_waited(q);
 }
 
 /* The call was canceled: by whom is clear to us alone. */

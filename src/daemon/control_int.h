@@ -14,9 +14,10 @@
 /* One request, on its thread's stack. */
 struct wr_ask {
     struct wr_fleet *fleet;
-    struct wr_registry *registry; /* NULL: the configuration has none */
-    int64_t started_ms;           /* Unix: the daemon */
-    atomic_int *waiting;          /* requests that wait for something */
+    struct wr_registry *registry;   /* NULL: the configuration has none */
+    struct wr_reloading *reloading; /* NULL: nothing can be reloaded */
+    int64_t started_ms;             /* Unix: the daemon */
+    atomic_int *waiting;            /* requests that wait for something */
     const struct wr_httpd_request *http;
     struct wr_httpd_reply *reply;
     struct wr_arena *arena;
@@ -49,5 +50,11 @@ void wr_control_start(struct wr_ask *q);
 void wr_control_stop(struct wr_ask *q);
 void wr_control_register(struct wr_ask *q);
 void wr_control_unregister(struct wr_ask *q);
+void wr_control_reload(struct wr_ask *q);
+
+/* One more that waits. False: answered, there are too many. Who waits has a connection all the
+ * time, even if the client is gone, and the others must be able to stop what is waited for. */
+bool wr_ask_wait(struct wr_ask *q) WR_MUST_CHECK;
+void wr_ask_waited(struct wr_ask *q); /* after it */
 
 #endif

@@ -42,15 +42,18 @@ static void beat(struct wr_doors *d, const struct wr_config *c, struct wr_logger
         missing(log, "no heartbeat, replication goes on without", &e);
 }
 
-void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struct wr_fleet *fleet,
-    struct wr_registry *registry, struct wr_service *service, struct wr_logger *log)
+void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct wr_doors_for *what)
 {
+    const struct wr_control_for control = {
+        .fleet = what->fleet, .registry = what->registry, .reloading = what->reloading};
+    struct wr_fleet *fleet = what->fleet;
+    struct wr_logger *log = what->log;
     struct wr_err e = {0};
 
     *d = (struct wr_doors){0};
-    if (!watch(d, fleet, service, log, &e))
+    if (!watch(d, fleet, what->service, log, &e))
         missing(log, "no watcher: should replication stop, nothing but its own log tells", &e);
-    d->health = (struct wr_health){.w = w, .fleet = fleet, .sentinel = d->sentinel};
+    d->health = (struct wr_health){.w = what->w, .fleet = fleet, .sentinel = d->sentinel};
     e = (struct wr_err){0};
     if (c->addr && d->sentinel) {
         d->metrics = wr_metrics_new(fleet, d->sentinel);
@@ -58,8 +61,7 @@ void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struc
             missing(log, "no metrics, replication goes on without", &e);
     }
     e = (struct wr_err){0};
-    if (c->socket.enabled &&
-        wr_control_new(&c->socket, fleet, registry, log, &d->control, &e) != WR_OK)
+    if (c->socket.enabled && wr_control_new(&c->socket, &control, log, &d->control, &e) != WR_OK)
         missing(log, "no control socket, replication goes on without", &e);
     beat(d, c, log);
 }

@@ -30,9 +30,16 @@ struct wr_doors {
     struct wr_heartbeat *heartbeat;
 };
 
-/* All that is given outlives it; `registry` may be NULL. */
-void wr_doors_open(struct wr_doors *d, const struct wr_config *c, weir *w, struct wr_fleet *fleet,
-    struct wr_registry *registry, struct wr_service *service, struct wr_logger *log);
+/* What they show and change; all of it outlives them. */
+struct wr_doors_for {
+    weir *w;
+    struct wr_fleet *fleet;
+    struct wr_registry *registry; /* NULL: none is kept */
+    struct wr_reloading *reloading;
+    struct wr_service *service;
+    struct wr_logger *log;
+};
+void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct wr_doors_for *what);
 /* Waits for requests in progress, so wr_fleet_cancel comes first. One that was never opened is all
  * zero. */
 void wr_doors_close(struct wr_doors *d);

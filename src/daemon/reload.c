@@ -69,6 +69,8 @@ static int add_db(const struct wr_reload *r, const struct wr_config_db *db)
     if (rc != WEIR_OK && rc != WEIR_CANCELED && !wr_fleet_has(r->fleet, db->path) &&
         wr_absent_put(wr_fleet_absent(r->fleet), WR_ABSENT_RELOAD, db->path, err.message))
         say_failed(r, db->path, &err);
+    if (rc != WEIR_OK && !wr_fleet_has(r->fleet, db->path))
+        wr_outcome_put(r->outcome, WR_OUTCOME_FAILED, db->path, err.message);
     wr_arena_release(&arena);
     return rc;
 }
@@ -83,6 +85,7 @@ static void remove_old(
         if (find(now, path))
             continue;
         wr_say(r->log, WEIR_LOG_INFO, "reload: database removed", WR_F_Z("path", path));
+        wr_outcome_put(r->outcome, WR_OUTCOME_REMOVED, path, "");
         remove_db(r, path);
     }
 }
@@ -108,12 +111,15 @@ static void add_missing(
 {
     for (size_t i = 0; i < now->ndbs; i++) {
         const char *path = now->dbs[i].path;
+        const struct wr_config_db *before = find(old, path);
+        bool changed = before && !same_db(before, &now->dbs[i]);
 
         if (wr_fleet_has(r->fleet, path))
             continue;
-        if (!find(old, path))
+        if (!before)
             wr_say(r->log, WEIR_LOG_INFO, "reload: database added", WR_F_Z("path", path));
-        (void)add_db(r, &now->dbs[i]); /* it has said so */
+        if (add_db(r, &now->dbs[i]) == WEIR_OK) /* else it has said so */
+            wr_outcome_put(r->outcome, changed ? WR_OUTCOME_CHANGED : WR_OUTCOME_ADDED, path, "");
     }
 }
 
@@ -155,10 +161,13 @@ static void say_what_waits(
         {"shutdown-sync-timeout", a->shutdown_sync_timeout_ms == b->shutdown_sync_timeout_ms},
     };
 
-    for (size_t i = 0; i < wr_countof(keys); i++)
-        if (!keys[i].same)
-            wr_say(r->log, WEIR_LOG_WARN, "reload: a key has changed that needs a restart",
-                WR_F_Z("key", keys[i].key));
+    for (size_t i = 0; i < wr_countof(keys); i++) {
+        if (keys[i].same)
+            continue;
+        wr_say(r->log, WEIR_LOG_WARN, "reload: a key has changed that needs a restart",
+            WR_F_Z("key", keys[i].key));
+        wr_outcome_put(r->outcome, WR_OUTCOME_RESTART, keys[i].key, "");
+    }
 }
 
 void wr_reload_apply(

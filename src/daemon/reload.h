@@ -8,6 +8,7 @@
 #include "daemon/config.h"
 #include "daemon/fleet.h"
 #include "daemon/logfmt.h"
+#include "daemon/outcome.h"
 
 #include <weir.h>
 
@@ -16,7 +17,8 @@ struct wr_reload {
     struct wr_fleet *fleet;
     struct wr_logger *log;
     weir_cancel *cancel;
-    int64_t last_sync_ms; /* for a database that goes, or begins anew */
+    int64_t last_sync_ms;       /* for a database that goes, or begins anew */
+    struct wr_outcome *outcome; /* of wr_reload_apply; NULL: nobody asks */
 };
 
 /* Make the fleet, which is as `old` says but for what was asked for at run time, as `now` says, and

@@ -20,6 +20,7 @@
 #include "daemon/missing.h"
 #include "daemon/once.h"
 #include "daemon/registry.h"
+#include "daemon/reloading.h"
 #include "daemon/service.h"
 #include "daemon/signals.h"
 
@@ -45,6 +46,7 @@ struct server {
     struct wr_registry *registry; /* NULL: none is kept */
     struct wr_doors doors;
     struct wr_changing changing;
+    struct wr_reloading reloading;
     const struct wr_config_replica **restored_from; /* as many; NULL: that one was not restored */
     struct wr_served *ret;
 };
@@ -266,11 +268,21 @@ static bool first_sync(struct server *s)
     }
 }
 
-/* SIGHUP. What it was asked for in the moment is what it gets, so once for any number of them. */
+/* SIGHUP, or the control socket. What it was asked for in the moment is what it gets, so once for
+ * any number of them. */
 static void reload(struct server *s)
 {
+    struct wr_outcome *outcome = wr_outcome_new();
+
     wr_signals_take_reload(&s->signals);
-    wr_changing_reload(&s->changing);
+    wr_reloading_begin(&s->reloading);
+    wr_changing_reload(&s->changing, outcome);
+    wr_reloading_end(&s->reloading, outcome);
+}
+
+static void ask_reload(void *arg)
+{
+    wr_signals_ask_reload(arg);
 }
 
 static void run_until_signal(struct server *s)
@@ -353,6 +365,7 @@ static void close_doors(struct server *s)
 {
     if (s->fleet)
         wr_fleet_cancel(s->fleet);
+    wr_reloading_over(&s->reloading);
     wr_doors_close(&s->doors);
     wr_changing_end(&s->changing);
 }
@@ -390,7 +403,13 @@ static bool run(struct server *s)
     if (s->registry)
         wr_registry_begin(s->registry, s->fleet);
     if (!s->options->once)
-        wr_doors_open(&s->doors, s->config, s->w, s->fleet, s->registry, &s->service, s->log);
+        wr_doors_open(&s->doors, s->config,
+            &(struct wr_doors_for){.w = s->w,
+                .fleet = s->fleet,
+                .registry = s->registry,
+                .reloading = &s->reloading,
+                .service = &s->service,
+                .log = s->log});
     s->changing = (struct wr_changing){.w = s->w,
         .fleet = s->fleet,
         .registry = s->registry,
@@ -436,6 +455,7 @@ static void serve(struct server *s)
         return;
     }
     tell(s, wr_service_begin(&s->service, &e), &e);
+    wr_reloading_init(&s->reloading, s->options->reloads ? ask_reload : NULL, &s->signals);
     last_sync = run(s);
     close_doors(s); /* the watcher speaks to the service manager */
     wr_service_end(&s->service);
@@ -443,6 +463,7 @@ static void serve(struct server *s)
     wr_fleet_free(s->fleet);
     wr_registry_free(s->registry);
     wr_changing_release(&s->changing);
+    wr_reloading_release(&s->reloading);
     if (last_sync && rc != WEIR_OK)
         (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);
     if (s->ret->code == WEIR_OK)

@@ -184,6 +184,14 @@ void wr_signals_let_reload(struct wr_signals *s)
     wr_mutex_unlock(&s->mutex);
 }
 
+void wr_signals_ask_reload(struct wr_signals *s)
+{
+    wr_mutex_lock(&s->mutex);
+    s->reload_asked = true;
+    wr_cond_broadcast(&s->cond);
+    wr_mutex_unlock(&s->mutex);
+}
+
 bool wr_signals_reload_asked(struct wr_signals *s)
 {
     bool asked;

@@ -61,6 +61,8 @@ int wr_signals_asked(struct wr_signals *s);
 /* From now on a SIGHUP that another process sends asks to read the configuration again. The one
  * that a terminal sends when it goes away still asks to stop. */
 void wr_signals_let_reload(struct wr_signals *s);
+/* The same as one that came, from another thread. */
+void wr_signals_ask_reload(struct wr_signals *s);
 /* Whether one came since it was last taken. */
 bool wr_signals_reload_asked(struct wr_signals *s);
 void wr_signals_take_reload(struct wr_signals *s);

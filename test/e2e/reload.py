@@ -1,10 +1,11 @@
-"""SIGHUP: the configuration file is read again while its databases are written to.
+"""SIGHUP and `weir reload`: the configuration file is read again while its databases are written to.
 
 usage: reload.py WEIR
 
 Databases come, go, and get another replica; a file that is not meant changes nothing; whoever is
 not concerned is not disturbed. In the end each replica gives what its database held when it left.
 """
+import json
 import os
 import signal
 import sqlite3
@@ -114,6 +115,9 @@ def run(d, found):
     os.unlink(d.config)
     d.reload("nothing has changed")
     d.expect_refused(True)
+    r = subprocess.run([d.exe, "reload", "-socket", d.socket], capture_output=True, text=True)
+    found.check(r.returncode == 1 and "was refused, nothing has changed" in r.stderr and "not found" in r.stderr,
+                "reload of no file: %d %s" % (r.returncode, r.stderr))
     dbs["b.db"].execute("INSERT INTO t VALUES(100)")
     d.holds("rb", 111, "a bad file stopped b")
 
@@ -124,11 +128,17 @@ def run(d, found):
     d.holds("rb2", 1111, "b has not gone to its new replica")
     d.holds("rb", 111, "b's old replica was changed")
 
-    d.write({})
-    d.reload("msg=reloaded")
+    d.write({}, "addr: :1\n")
+    said = d.command("reload")
+    want = ["reloaded: 0 databases", "  removed   " + found.path("b.db"), "  removed   " + found.path("c.db"),
+            "  restart   addr", "  restart   exec"]
+    found.check(said.splitlines() == want, "reload says " + said)
     d.holds("rc", 1, "c's replica was changed")
     d.write({"a.db": "ra", "c.db": "rc"})
-    d.reload("msg=reloaded")
+    said = json.loads(d.command("reload", "-json"))
+    found.check(said["added"] == [found.path("a.db"), found.path("c.db")] and said["databases"] == 2,
+                "reload says %s" % said)
+    found.check(d.command("reload") == "reloaded: 2 databases, none has changed\n", "it does not say that nothing has")
     dbs["a.db"].execute("INSERT INTO t VALUES(1000)")
     d.holds("ra", 1111, "a has not come back")
 

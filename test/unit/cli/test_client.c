@@ -295,6 +295,45 @@ static void test_unregister(void **state)
     T(atomic_load(&server.asked) == 0);
 }
 
+static void test_reload(void **state)
+{
+    (void)state;
+    server.body =
+        "{\"status\":\"reloaded\",\"databases\":3,\"added\":[\"/c\",\"/d\"],\"removed\":[\"/a\"],"
+        "\"changed\":[\"/b\"],\"failed\":[],\"needs_restart\":[\"addr\"],"
+        "\"warnings\":[\"c.yml:1:1: foreign\"],\"more\":2}\n";
+    EXPECT(0,
+        "reloaded: 3 databases\n  removed   /a\n  changed   /b\n  added     /c\n  added     /d\n"
+        "  and 2 more\n  restart   addr\n",
+        "Warning: c.yml:1:1: foreign\n", ASK(reload, "-timeout", "90s"));
+    asked("POST /reload HTTP/1.1", "{\"timeout\":90.0}");
+    T(ASK(reload, "-json") == 0);
+    T(strstr(out, "\"needs_restart\": [\n    \"addr\"\n  ]"));
+
+    server.body =
+        "{\"status\":\"reloaded\",\"databases\":1,\"added\":[],\"removed\":[],\"changed\":[],"
+        "\"failed\":[],\"needs_restart\":[],\"warnings\":[]}\n";
+    EXPECT(0, "reloaded: 1 database, none has changed\n", "", ASK(reload, "-timeout", "30"));
+    server.body =
+        "{\"status\":\"reloaded\",\"databases\":0,\"added\":[],\"removed\":[],\"changed\":[],"
+        "\"failed\":[{\"path\":\"/e\",\"error\":\"no bucket\"}],\"needs_restart\":[],"
+        "\"warnings\":[]}\n";
+    EXPECT(1, "reloaded: 0 databases\n  failed    /e: no bucket\n",
+        "Error: 1 database could not be begun with\n", ASK(reload, "-timeout", "30"));
+
+    server.body = "{\"status\":\"reloaded\"}\n";
+    EXPECT(1, "", "Error: reload failed: the answer does not say what has changed\n",
+        ASK(reload, "-timeout", "30"));
+    server.code = 409;
+    server.body = "{\"error\":\"the configuration was refused, nothing has "
+                  "changed\",\"details\":\"c.yml:3\"}";
+    EXPECT(1, "",
+        "Error: reload failed: the configuration was refused, nothing has changed (c.yml:3)\n",
+        ASK(reload, "-timeout", "30"));
+    T(ASK(reload, "/p/app.db") == 1 && strstr(err, "too many arguments"));
+    T(ASK(reload, "-timeout", "0") == 1 && strstr(err, "timeout must be greater than 0"));
+}
+
 static void test_usage(void **state)
 {
     static const struct wr_command *const timed[] = {&wr_command_list, &wr_command_info,
@@ -542,6 +581,7 @@ static void test_spans(void **state)
 T_MAIN(TEST(test_list), TEST(test_a_refused_configuration_is_a_warning),
     TEST(test_list_of_nonsense), TEST(test_info), TEST(test_start_and_stop), TEST(test_sync),
     TEST(test_wait), TEST(test_register), TEST(test_register_hides_secrets), TEST(test_unregister),
-    TEST(test_usage), TEST(test_socket_of_the_configuration), TEST(test_nobody_there),
-    TEST(test_not_allowed), TEST(test_malformed), TEST(test_answers_that_lack_something),
-    TEST(test_huge), TEST(test_slow), TEST(test_not_utf8), TEST(test_nomem), T_TEST(test_spans))
+    TEST(test_reload), TEST(test_usage), TEST(test_socket_of_the_configuration),
+    TEST(test_nobody_there), TEST(test_not_allowed), TEST(test_malformed),
+    TEST(test_answers_that_lack_something), TEST(test_huge), TEST(test_slow), TEST(test_not_utf8),
+    TEST(test_nomem), T_TEST(test_spans))

@@ -19,9 +19,29 @@
 static struct wr_logger logger;
 static struct wr_fleet *fleet;
 static struct wr_control *control;
-static struct wr_registry *registry; /* NULL: none */
+static struct wr_control_for what;
+static struct wr_reloading reloading;
 static struct wr_config_socket where;
 static int null_fd;
+
+/* What a reload comes to; NULL: it does not come to it. */
+static void (*reload_ends)(struct wr_outcome *o);
+
+/* On the thread that asks. */
+static void reload_at_once(void *arg)
+{
+    struct wr_outcome *o = wr_outcome_new();
+
+    (void)arg;
+    T(o != NULL);
+    if (!reload_ends) {
+        wr_outcome_free(o);
+        return;
+    }
+    wr_reloading_begin(&reloading);
+    reload_ends(o);
+    wr_reloading_end(&reloading, o);
+}
 
 static int set_up(void **state)
 {
@@ -37,9 +57,11 @@ static int set_up(void **state)
     null_fd = open("/dev/null", O_WRONLY);
     wr_logger_init(&logger, null_fd, WR_LOG_FORMAT_JSON, WEIR_LOG_DEBUG);
     fleet = wr_fleet_new(&the_runtime, &logger);
+    wr_reloading_init(&reloading, reload_at_once, NULL);
+    what = (struct wr_control_for){.fleet = fleet, .reloading = &reloading};
     where = (struct wr_config_socket){
         .enabled = true, .path = t_path(t_tmpdir(), "s"), .permissions = 0600};
-    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
+    T_OK(wr_control_new(&where, &what, &logger, &control, &e));
     return 0;
 }
 
@@ -49,8 +71,8 @@ static int tear_down(void **state)
     wr_fleet_cancel(fleet);
     wr_control_free(control);
     wr_fleet_free(fleet);
-    wr_registry_free(registry);
-    registry = NULL;
+    wr_registry_free(what.registry);
+    wr_reloading_release(&reloading);
     wr_logger_release(&logger);
     return close(null_fd);
 }
@@ -408,8 +430,8 @@ static void test_register_to_stay(void **state)
         "in\"}\n");
     T(wr_fleet_count(fleet) == 0);
     wr_control_free(control);
-    T_OK(wr_registry_new(file, &logger, &registry, &e));
-    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
+    T_OK(wr_registry_new(file, &logger, &what.registry, &e));
+    T_OK(wr_control_new(&where, &what, &logger, &control, &e));
     post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///ra\",\"persist\":7}", 400,
         "{\"error\":\"invalid request body\",\"details\":\"persist must be true or false\"}\n");
     post("/register", "{\"path\":\"/a\",\"replica_url\":\"file:///ra\",\"persist\":false}", 200,
@@ -443,8 +465,8 @@ static void test_a_bad_registry(void **state)
     (void)state;
     wr_control_free(control);
     t_spew(file, "{", 1);
-    T_OK(wr_registry_new(file, &logger, &registry, &e));
-    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
+    T_OK(wr_registry_new(file, &logger, &what.registry, &e));
+    T_OK(wr_control_new(&where, &what, &logger, &control, &e));
     add("/a");
     T(ask("POST", "/register",
           "{\"path\":\"/a\",\"replica_url\":\"file:///a\",\"persist\":true}") == 409);
@@ -606,12 +628,12 @@ static void test_the_socket_is_for_its_owner(void **state)
 
     (void)state;
     T(stat(where.path, &s) == 0 && S_ISSOCK(s.st_mode) && (s.st_mode & 07777) == 0600);
-    T_IS(WR_BUSY, wr_control_new(&where, fleet, registry, &logger, &second, &e));
+    T_IS(WR_BUSY, wr_control_new(&where, &what, &logger, &second, &e));
     get("/list", 200, "{\"databases\":[]}\n");
     wr_control_free(control);
     T(lstat(where.path, &s) != 0 && errno == ENOENT);
     where.permissions = 0666;
-    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
+    T_OK(wr_control_new(&where, &what, &logger, &control, &e));
     T(stat(where.path, &s) == 0 && (s.st_mode & 07777) == 0666);
     get("/list", 200, "{\"databases\":[]}\n");
 }
@@ -628,7 +650,7 @@ static void test_a_socket_of_the_past(void **state)
     control = NULL;
     memcpy(a.sun_path, where.path, strlen(where.path) + 1);
     T(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && close(fd) == 0);
-    T_OK(wr_control_new(&where, fleet, registry, &logger, &control, &e));
+    T_OK(wr_control_new(&where, &what, &logger, &control, &e));
     get("/list", 200, "{\"databases\":[]}\n");
 }
 
@@ -642,14 +664,86 @@ static void test_what_is_no_socket(void **state)
     (void)state;
     other.path = t_path(t_tmpdir(), "file");
     t_spew(other.path, "x", 1);
-    T_IS(WR_MISUSE, wr_control_new(&other, fleet, NULL, &logger, &c, &e));
+    T_IS(WR_MISUSE, wr_control_new(&other, &what, &logger, &c, &e));
     T(strstr(e.text, "socket path exists but is not a socket: "));
     T(t_slurp(other.path).n == 1);
     memset(longer, 'x', sizeof(longer) - 1);
     other.path = longer;
-    T_IS(WR_MISUSE, wr_control_new(&other, fleet, NULL, &logger, &c, &e));
+    T_IS(WR_MISUSE, wr_control_new(&other, &what, &logger, &c, &e));
     other.path = "/nonexistent/s";
-    T_IS(WR_NOTFOUND, wr_control_new(&other, fleet, NULL, &logger, &c, &e));
+    T_IS(WR_NOTFOUND, wr_control_new(&other, &what, &logger, &c, &e));
+}
+
+static void ends_with_all(struct wr_outcome *o)
+{
+    wr_outcome_put(o, WR_OUTCOME_WARNING, "c.yml:1:1: foreign", "");
+    wr_outcome_put(o, WR_OUTCOME_RESTART, "addr", "");
+    wr_outcome_put(o, WR_OUTCOME_REMOVED, "/a", "");
+    wr_outcome_put(o, WR_OUTCOME_CHANGED, "/b", "");
+    wr_outcome_put(o, WR_OUTCOME_ADDED, "/c", "");
+    wr_outcome_put(o, WR_OUTCOME_ADDED, "/d", "");
+    wr_outcome_put(o, WR_OUTCOME_FAILED, "/e", "no such bucket");
+    o->dbs = 3;
+}
+
+static void ends_with_many(struct wr_outcome *o)
+{
+    for (size_t i = 0; i < WR_OUTCOME_ITEMS + 7; i++)
+        wr_outcome_put(o, WR_OUTCOME_ADDED, "/a", "");
+}
+
+static void ends_refused(struct wr_outcome *o)
+{
+    wr_outcome_refuse(o, "c.yml:3:1: unknown key");
+}
+
+static void ends_in_no_unicode(struct wr_outcome *o)
+{
+    wr_outcome_put(o, WR_OUTCOME_ADDED, "/\xff", "");
+}
+
+static void test_reload(void **state)
+{
+    json_t *answer;
+
+    (void)state;
+    reload_ends = ends_with_all;
+    post("/reload", "{}", 200,
+        "{\"status\":\"reloaded\",\"databases\":3,\"added\":[\"/c\",\"/d\"],\"removed\":[\"/a\"],"
+        "\"changed\":[\"/b\"],\"failed\":[{\"path\":\"/e\",\"error\":\"no such bucket\"}],"
+        "\"needs_restart\":[\"addr\"],\"warnings\":[\"c.yml:1:1: foreign\"]}\n");
+    reload_ends = ends_refused;
+    post("/reload", "{\"timeout\":5}", 409,
+        "{\"error\":\"the configuration was refused, nothing has "
+        "changed\",\"details\":\"c.yml:3:1: "
+        "unknown key\"}\n");
+    reload_ends = ends_with_many;
+    T(ask("POST", "/reload", "{}") == 200);
+    answer = json_loads(body, 0, NULL);
+    T(json_array_size(json_object_get(answer, "added")) == WR_OUTCOME_ITEMS);
+    T(json_integer_value(json_object_get(answer, "more")) == 7);
+    json_decref(answer);
+    reload_ends = ends_in_no_unicode;
+    T(ask("POST", "/reload", "{}") == 500);
+    T(ask("GET", "/reload", "") == 405);
+    post("/reload", "{\"timeout\":\"x\"}", 400,
+        "{\"error\":\"invalid request body\",\"details\":\"timeout must be a number of seconds up "
+        "to "
+        "1e9\"}\n");
+}
+
+static void test_reload_that_does_not_come(void **state)
+{
+    (void)state;
+    reload_ends = NULL;
+    post("/reload", "{\"timeout\":0.05}", 504,
+        "{\"error\":\"the reload is not done yet, and goes on\"}\n");
+    wr_reloading_over(&reloading);
+    post("/reload", "{\"timeout\":1000}", 500, "{\"error\":\"shutting down\"}\n");
+    reloading.ask = NULL; /* frozen: nobody asks just now */
+    post("/reload", "{}", 409,
+        "{\"error\":\"there is no configuration file: what is replicated was given as "
+        "arguments\"}\n");
 }
 
 /* Somebody waits for a sync that never ends, and the process is told to. */
@@ -689,5 +783,6 @@ T_MAIN(TEST(test_info), TEST(test_list), TEST(test_a_refused_configuration_is_to
     TEST(test_register), TEST(test_register_to_stay), TEST(test_a_bad_registry),
     TEST(test_unregister), TEST(test_sync_status), TEST(test_misses), TEST(test_bad_bodies),
     TEST(test_a_large_request), TEST(test_what_is_no_http), TEST(test_slow_clients),
-    TEST(test_the_socket_is_for_its_owner), TEST(test_a_socket_of_the_past),
-    TEST(test_what_is_no_socket), TEST(test_the_end_does_not_wait_for_requests))
+    TEST(test_reload), TEST(test_reload_that_does_not_come), TEST(test_the_socket_is_for_its_owner),
+    TEST(test_a_socket_of_the_past), TEST(test_what_is_no_socket),
+    TEST(test_the_end_does_not_wait_for_requests))

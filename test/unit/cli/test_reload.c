@@ -3,6 +3,7 @@
  * in which order, and who is left alone.
  */
 #include "base/buf.h"
+#include "base/mem.h"
 #include "daemon/reload.h"
 #include "harness/t.h"
 #include "unit/cli/fake_weir.h"
@@ -246,6 +247,70 @@ static void test_restores_a_new_one_that_is_missing(void **state)
     end();
 }
 
+/* Each list of an outcome, as "+/c -/a ~/b !/d ^addr ?warning". */
+static const char *outcome_text(const struct wr_outcome *o)
+{
+    static const char signs[] = "+-~!^?";
+    static struct wr_buf b;
+
+    wr_buf_clear(&b);
+    b.max = 4096;
+    for (const struct wr_outcome_item *i = o->first; i; i = i->next)
+        wr_buf_fmt(&b, "%s%c%s", i == o->first ? "" : " ", signs[i->kind], i->name);
+    wr_buf_byte(&b, '\0');
+    T(wr_buf_status(&b) == WR_OK);
+    return (const char *)b.p;
+}
+
+static void test_what_has_changed_is_told(void **state)
+{
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra") ONE("/b", "/rb") ONE("/d", "/rd"));
+    r.outcome = wr_outcome_new();
+    reload("addr: :1\ndbs:\n" ONE("/b", "/r2") ONE("/c", "/rc") ONE("/d", "/rd"),
+        "sync(/a) remove(/a,0) sync(/b) remove(/b,0) add(/b) replica(file:///r2,sync-interval=1s) "
+        "add(/c) replica(file:///rc,sync-interval=1s)");
+    assert_string_equal(outcome_text(r.outcome), "^addr -/a ~/b +/c");
+    wr_outcome_free(r.outcome);
+    r.outcome = wr_outcome_new();
+    fake.db_add = WEIR_LIMIT;
+    reload("addr: :1\ndbs:\n" ONE("/d", "/r3"), "sync(/b) remove(/b,0) sync(/c) remove(/c,0) "
+                                                "sync(/d) remove(/d,0) add(/d)");
+    assert_string_equal(outcome_text(r.outcome), "-/b -/c !/d");
+    assert_string_equal(r.outcome->first->next->next->why, "/d: limit");
+    wr_outcome_free(r.outcome);
+    r.outcome = wr_outcome_new();
+    fake.db_add = WEIR_OK;
+    reload("addr: :1\ndbs:\n" ONE("/d", "/r3"), "add(/d) replica(file:///r3,sync-interval=1s)");
+    assert_string_equal(outcome_text(r.outcome), "+/d");
+    wr_outcome_free(r.outcome);
+    end();
+}
+
+/* No memory for a text: it is counted. */
+static void test_an_outcome_without_memory(void **state)
+{
+    struct wr_outcome *o = wr_outcome_new();
+
+    (void)state;
+    wr_mem_fail_after(0);
+    wr_outcome_put(o, WR_OUTCOME_ADDED, "/a", "");
+    wr_mem_fail_after(-1);
+    wr_outcome_put(o, WR_OUTCOME_ADDED, "/b", "");
+    T(o->counts[WR_OUTCOME_ADDED] == 2 && o->listed == 1);
+    assert_string_equal(outcome_text(o), "+/b");
+    wr_outcome_free(o);
+    o = wr_outcome_new();
+    wr_mem_fail_after(0);
+    wr_outcome_refuse(o, "because");
+    wr_mem_fail_after(-1);
+    assert_string_equal(o->refused, "out of memory");
+    wr_outcome_free(o);
+    wr_mem_fail_after(0);
+    T(!wr_outcome_new());
+    wr_mem_fail_after(-1);
+}
+
 static void test_what_needs_a_restart(void **state)
 {
     (void)state;
@@ -262,4 +327,5 @@ T_MAIN(T_TEST(test_nothing_has_changed), T_TEST(test_one_goes_before_another_com
     T_TEST(test_two_change_places), T_TEST(test_what_has_failed_is_tried_again),
     T_TEST(test_who_was_registered_stays), T_TEST(test_who_was_unregistered_is_gone),
     T_TEST(test_a_failure_keeps_no_other), T_TEST(test_restores_a_new_one_that_is_missing),
+    T_TEST(test_what_has_changed_is_told), T_TEST(test_an_outcome_without_memory),
     T_TEST(test_what_needs_a_restart))
