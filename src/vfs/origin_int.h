@@ -11,15 +11,14 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "base/sync.h"
+#include "vfs/mark.h"
 #include "vfs/origin.h"
-
-#include <sys/types.h>
 
 #define WR_ORIGIN_AWAKE_MS 30000 /* after the last read, in which it is looked for more */
 
 /* What this process has, as opposed to the one that it was forked from. */
 struct wr_process {
-    pid_t pid;
+    struct wr_mark mark;
     struct wr_mutex mutex;
     struct wr_list origins; /* guarded by mutex */
     struct wr_list readers; /* guarded by mutex */

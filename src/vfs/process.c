@@ -10,7 +10,6 @@
 #include "vfs/pagemap.h"
 
 #include <stdatomic.h>
-#include <unistd.h>
 
 #define FETCH_MS 10000
 
@@ -28,7 +27,7 @@ static enum wr_status new_process(struct wr_process **ret, struct wr_err *e)
         wr_free(p);
         return st;
     }
-    p->pid = getpid();
+    wr_mark_init(&p->mark);
     wr_mutex_init(&p->mutex);
     wr_list_init(&p->origins);
     wr_list_init(&p->readers);
@@ -39,6 +38,7 @@ static enum wr_status new_process(struct wr_process **ret, struct wr_err *e)
 static void free_process(struct wr_process *p)
 {
     wr_pagecache_free(p->cache);
+    wr_mark_release(&p->mark);
     wr_mutex_release(&p->mutex);
     wr_free(p);
 }
@@ -47,7 +47,7 @@ struct wr_process *wr_process_have(void)
 {
     struct wr_process *p = atomic_load(&ours);
 
-    return p && p->pid == getpid() ? p : NULL;
+    return p && wr_mark_mine(&p->mark) ? p : NULL;
 }
 
 /* That of a parent is left as it is: its locks may be held by threads that are not here. */
@@ -73,7 +73,7 @@ enum wr_status wr_process_find(struct wr_process **ret, struct wr_err *e)
 
 bool wr_origin_mine(const struct wr_origin *o)
 {
-    return o->process->pid == getpid();
+    return wr_mark_mine(&o->process->mark);
 }
 
 struct wr_str wr_origin_name(const struct wr_origin *o)
