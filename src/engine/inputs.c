@@ -198,15 +198,49 @@ static enum wr_status open_small(
     return st;
 }
 
+static size_t tail_size(const struct wr_ltx_file *f)
+{
+    uint64_t guess = wr_max(wr_min(f->size / TAIL_PART, TAIL_MAX), (uint64_t)WR_LTX_TAIL_SIZE);
+
+    return (size_t)wr_min(f->size, guess);
+}
+
+/* From its first and its last bytes, and with another request where its index is longer. */
+static enum wr_status open_ends(struct opening *o, struct wr_call *c, struct wr_input *in,
+    struct wr_bytes head, struct wr_bytes tail, struct wr_err *e)
+{
+    const struct wr_ltx_file *f = in->file;
+    uint64_t off = f->size - tail.n, end = 0;
+    uint8_t *more = NULL;
+    enum wr_status st;
+
+    assert(head.n >= WR_LTX_HEADER_SIZE && tail.n <= f->size);
+    st = read_head(in, head.p, e);
+    if (st == WR_OK)
+        st = find_end(f, tail, &end, e);
+    if (st == WR_OK && end < off) {
+        off = end;
+        tail.n = (size_t)(f->size - off);
+        tail.p = more = wr_alloc(tail.n);
+        if (!more)
+            return wr_fail(e, WR_NOMEM, "page index of %zu bytes: out of memory", tail.n);
+        st = wr_input_read(o->storage, c, f, off, more, tail.n, e);
+    }
+    if (st == WR_OK) {
+        size_t skip = (size_t)(end - off);
+
+        st = read_end(in, (struct wr_bytes){tail.p + skip, tail.n - skip}, o->opts->lock_offset, e);
+    }
+    wr_free(more);
+    return st;
+}
+
 static enum wr_status open_large(
     struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
 {
     const struct wr_ltx_file *f = in->file;
-    uint64_t guess = wr_max(wr_min(f->size / TAIL_PART, TAIL_MAX), (uint64_t)WR_LTX_TAIL_SIZE);
-    size_t n = (size_t)wr_min(f->size, guess);
     uint8_t head[WR_LTX_HEADER_SIZE];
-    uint64_t off = f->size - n;
-    uint64_t end = 0;
+    size_t n = tail_size(f);
     uint8_t *tail = wr_alloc(n);
     enum wr_status st;
 
@@ -214,43 +248,33 @@ static enum wr_status open_large(
         return wr_fail(e, WR_NOMEM, "end of an ltx file: out of memory");
     st = wr_input_read(o->storage, c, f, 0, head, sizeof(head), e);
     if (st == WR_OK)
-        st = read_head(in, head, e);
+        st = wr_input_read(o->storage, c, f, f->size - n, tail, n, e);
     if (st == WR_OK)
-        st = wr_input_read(o->storage, c, f, off, tail, n, e);
-    if (st == WR_OK)
-        st = find_end(f, (struct wr_bytes){tail, n}, &end, e);
-    if (st == WR_OK && end < off) {
-        wr_free(tail);
-        off = end;
-        n = (size_t)(f->size - off);
-        tail = wr_alloc(n);
-        if (!tail)
-            return wr_fail(e, WR_NOMEM, "page index of %zu bytes: out of memory", n);
-        st = wr_input_read(o->storage, c, f, off, tail, n, e);
-    }
-    if (st == WR_OK) {
-        size_t skip = (size_t)(end - off);
-
-        st = read_end(in, (struct wr_bytes){tail + skip, n - skip}, o->opts->lock_offset, e);
-    }
+        st = open_ends(
+            o, c, in, (struct wr_bytes){head, sizeof(head)}, (struct wr_bytes){tail, n}, e);
     wr_free(tail);
     return st;
+}
+
+static enum wr_status name_it(const struct wr_input *in, enum wr_status st, struct wr_err *e)
+{
+    char name[WR_LTX_NAME_MAX];
+
+    if (st == WR_OK)
+        return WR_OK;
+    wr_ltx_name_format(name, in->file->min, in->file->max);
+    return wr_wrap(e, st, "level %u file %s", in->file->level, name);
 }
 
 static enum wr_status open_input(
     struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
 {
-    char name[WR_LTX_NAME_MAX];
-    enum wr_status st;
+    enum wr_status st = wr_input_check(in->file, e);
 
-    st = wr_input_check(in->file, e);
     if (st != WR_OK)
         return st;
     st = keep(o, in->file->size) ? open_small(o, c, in, e) : open_large(o, c, in, e);
-    if (st == WR_OK)
-        return WR_OK;
-    wr_ltx_name_format(name, in->file->min, in->file->max);
-    return wr_wrap(e, st, "level %u file %s", in->file->level, name);
+    return name_it(in, st, e);
 }
 
 /* It is damaged, and may not be the only one: whoever does without it wants to know all. */
@@ -430,6 +454,20 @@ enum wr_status wr_input_open(struct wr_storage *s, struct wr_call *c, uint32_t l
     st = open_input(&o, c, in, e);
     wr_mutex_release(&o.mutex);
     return st;
+}
+
+size_t wr_input_tail(const struct wr_ltx_file *f)
+{
+    return f->size > SMALL_MAX ? tail_size(f) : 0;
+}
+
+enum wr_status wr_input_open_ends(struct wr_storage *s, struct wr_call *c, uint32_t lock_offset,
+    struct wr_input *in, struct wr_bytes head, struct wr_bytes tail, struct wr_err *e)
+{
+    const struct wr_restore_opts opts = {.lock_offset = lock_offset};
+    struct opening o = {.storage = s, .opts = &opts};
+
+    return name_it(in, open_ends(&o, c, in, head, tail, e), e);
 }
 
 void wr_input_release(struct wr_input *in)

@@ -8,25 +8,43 @@
 #include "engine/crew.h"
 #include "engine/inputs.h"
 #include "ltx/frame.h"
+#include "ltx/ltx.h"
 #include "storage/storage.h"
 #include "vfs/pagecache.h"
 #include "vfs/pagemap.h"
 
 #include <stdatomic.h>
 
-#define THREADS   32                    /* files that are read at once */
-#define WARM_MAX  ((size_t)64 << 10)    /* bytes of a file whose pages are worth keeping unasked */
-#define WHOLE_MAX ((uint64_t)256 << 10) /* larger files do not come whole from wr_input_open */
+#define THREADS  32                 /* files that are read at once */
+#define WARM_MAX ((size_t)64 << 10) /* bytes of a file whose pages are worth keeping unasked */
 
 /* Files get numbers that no other file has had in this process: the cache goes by them. */
 static atomic_uint last_id;
+
+/* The ends of a large file, which are read at the same time; whoever comes last opens it. */
+struct ends {
+    uint8_t *head, *tail;
+    size_t head_n, tail_n;
+    atomic_uint read;
+};
+
+/* One request, or with a file that is small all that it takes. */
+struct piece {
+    size_t file;
+    enum {
+        WHOLE,
+        HEAD,
+        TAIL
+    } what;
+};
 
 struct loading {
     const struct wr_load *l;
     struct wr_input *in;
     struct wr_pagemap_file *files;
-    uint8_t *head; /* the first bytes of the oldest file, or NULL */
-    size_t head_n; /* 0: they could not be read */
+    struct ends *ends;
+    struct piece *pieces; /* at most two of each file */
+    size_t n;
     struct wr_mutex mutex;
     size_t bad; /* guarded by mutex; the first that was seen to be damaged */
 };
@@ -69,48 +87,92 @@ static void warm(const struct loading *x, const struct wr_input *in, uint32_t id
     wr_free(page);
 }
 
-/* While others wait for its index, as it costs no time then: what everybody reads first would else
- * be several requests, one after the other. Without it they are made. */
-static void read_head(struct loading *x, struct wr_call *c)
-{
-    struct wr_err e = {0};
-
-    if (wr_input_read(x->l->storage, c, &x->l->files[0], 0, x->head, WARM_MAX, &e) == WR_OK)
-        x->head_n = WARM_MAX;
-}
-
-static enum wr_status load_file(struct loading *x, size_t i, struct wr_call *c, struct wr_err *e)
+/* A file is there: what of its pages was read with it is kept, if everybody reads that first, as
+ * it would else be several requests, one after the other. */
+static enum wr_status opened(
+    struct loading *x, size_t i, enum wr_status st, struct wr_bytes head, struct wr_err *e)
 {
     struct wr_input *in = &x->in[i];
-    enum wr_status st = wr_input_open(x->l->storage, c, x->l->lock_offset, in, e);
 
     if (st == WR_OK && in->misnamed)
         st = wr_fail(e, WR_CORRUPT, "level %u file %016llx-%016llx has other transactions in it",
             in->file->level, (unsigned long long)in->file->min, (unsigned long long)in->file->max);
-    if (st == WR_CORRUPT) {
-        wr_mutex_lock(&x->mutex);
-        x->bad = wr_min(x->bad, i);
-        wr_mutex_unlock(&x->mutex);
-    }
-    if (st == WR_OK && in->bytes) {
-        if (i == 0 || in->file->size <= WARM_MAX)
-            warm(x, in, x->files[i].id, in->bytes, wr_min(in->file->size, (uint64_t)WARM_MAX));
-        wr_free(in->bytes);
-        in->bytes = NULL;
-    }
+    if (st == WR_OK && (i == 0 || in->file->size <= WARM_MAX))
+        warm(x, in, x->files[i].id, head.p, wr_min(head.n, WARM_MAX));
+    return st;
+}
+
+static enum wr_status load_small(struct loading *x, size_t i, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_input *in = &x->in[i];
+    enum wr_status st = wr_input_open(x->l->storage, c, x->l->lock_offset, in, e);
+
+    st = opened(x, i, st, (struct wr_bytes){in->bytes, (size_t)in->file->size}, e);
+    wr_free(in->bytes);
+    in->bytes = NULL;
+    return st;
+}
+
+static enum wr_status load_ends(struct loading *x, size_t i, struct wr_call *c, struct wr_err *e)
+{
+    struct ends *ends = &x->ends[i];
+    const struct wr_bytes head = {ends->head, ends->head_n}, tail = {ends->tail, ends->tail_n};
+    enum wr_status st =
+        wr_input_open_ends(x->l->storage, c, x->l->lock_offset, &x->in[i], head, tail, e);
+
+    st = opened(x, i, st, head, e);
+    wr_free(ends->head);
+    wr_free(ends->tail);
+    ends->head = ends->tail = NULL;
+    return st;
+}
+
+static enum wr_status load_end(
+    struct loading *x, const struct piece *p, struct wr_call *c, struct wr_err *e)
+{
+    const struct wr_ltx_file *file = &x->l->files[p->file];
+    struct ends *ends = &x->ends[p->file];
+    size_t n = p->what == HEAD ? ends->head_n : ends->tail_n;
+    uint8_t *bytes = wr_alloc(n);
+    enum wr_status st;
+
+    if (!bytes)
+        return wr_fail(e, WR_NOMEM, "end of an ltx file: out of memory");
+    *(p->what == HEAD ? &ends->head : &ends->tail) = bytes;
+    st = wr_input_read(x->l->storage, c, file, p->what == HEAD ? 0 : file->size - n, bytes, n, e);
+    if (st == WR_OK && atomic_fetch_add(&ends->read, 1) == 1)
+        st = load_ends(x, p->file, c, e);
     return st;
 }
 
 static enum wr_status load_one(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
 {
     struct loading *x = arg;
+    const struct piece *p = &x->pieces[i];
+    enum wr_status st = p->what == WHOLE ? load_small(x, p->file, c, e) : load_end(x, p, c, e);
 
     (void)w;
-    if (x->head && i == 0) {
-        read_head(x, c);
-        return WR_OK;
+    if (st == WR_CORRUPT) {
+        wr_mutex_lock(&x->mutex);
+        x->bad = wr_min(x->bad, p->file);
+        wr_mutex_unlock(&x->mutex);
     }
-    return load_file(x, x->head ? i - 1 : i, c, e);
+    return st;
+}
+
+static void add_pieces(struct loading *x, size_t i)
+{
+    const struct wr_load *l = x->l;
+    size_t tail_n = wr_input_tail(&l->files[i]);
+
+    if (tail_n == 0) {
+        x->pieces[x->n++] = (struct piece){.file = i, .what = WHOLE};
+        return;
+    }
+    x->ends[i].head_n = i == 0 && !l->from ? WARM_MAX : WR_LTX_HEADER_SIZE;
+    x->ends[i].tail_n = tail_n;
+    x->pieces[x->n++] = (struct piece){.file = i, .what = HEAD};
+    x->pieces[x->n++] = (struct piece){.file = i, .what = TAIL};
 }
 
 static enum wr_status load(struct loading *x, struct wr_call *c, struct wr_pagemap **ret,
@@ -119,13 +181,8 @@ static enum wr_status load(struct loading *x, struct wr_call *c, struct wr_pagem
     const struct wr_load *l = x->l;
     const struct wr_pagemap_step step = {
         .in = ptrs, .files = x->files, .n = l->n, .lock_offset = l->lock_offset, .epoch = l->epoch};
-    size_t pieces = l->n;
     enum wr_status st;
 
-    if (!l->from && l->files[0].size > WHOLE_MAX)
-        x->head = wr_alloc(WARM_MAX);
-    if (x->head)
-        pieces++;
     for (size_t i = 0; i < l->n; i++) {
         uint32_t id = known_id(l->known, &l->files[i]);
 
@@ -133,12 +190,26 @@ static enum wr_status load(struct loading *x, struct wr_call *c, struct wr_pagem
             .file = l->files[i], .id = id ? id : atomic_fetch_add(&last_id, 1) + 1};
         x->in[i].file = &l->files[i];
         ptrs[i] = &x->in[i];
+        add_pieces(x, i);
     }
     st = wr_crew_run(
-        c, (unsigned)wr_min(pieces, (size_t)THREADS), pieces, "open a replica", load_one, x, e);
-    if (st == WR_OK && x->head_n)
-        warm(x, &x->in[0], x->files[0].id, x->head, x->head_n);
+        c, (unsigned)wr_min(x->n, (size_t)THREADS), x->n, "open a replica", load_one, x, e);
     return st == WR_OK ? wr_pagemap_make(l->from, &step, ret, e) : st;
+}
+
+static void release(struct loading *x)
+{
+    for (size_t i = 0; x->in && i < x->l->n; i++)
+        wr_input_release(&x->in[i]);
+    for (size_t i = 0; x->ends && i < x->l->n; i++) {
+        wr_free(x->ends[i].head);
+        wr_free(x->ends[i].tail);
+    }
+    wr_mutex_release(&x->mutex);
+    wr_free(x->in);
+    wr_free(x->files);
+    wr_free(x->ends);
+    wr_free(x->pieces);
 }
 
 enum wr_status wr_load(const struct wr_load *l, struct wr_call *c, struct wr_pagemap **ret,
@@ -150,17 +221,14 @@ enum wr_status wr_load(const struct wr_load *l, struct wr_call *c, struct wr_pag
 
     x.in = wr_array(l->n, sizeof(*x.in));
     x.files = wr_array(l->n, sizeof(*x.files));
+    x.ends = wr_array(l->n, sizeof(*x.ends));
+    x.pieces = wr_array(l->n, 2 * sizeof(*x.pieces));
     wr_mutex_init(&x.mutex);
-    if (ptrs && x.in && x.files)
+    if (ptrs && x.in && x.files && x.ends && x.pieces)
         st = load(&x, c, ret, ptrs, e);
     else
         (void)wr_fail(e, st, "%zu files of a replica: out of memory", l->n);
-    wr_mutex_release(&x.mutex);
-    for (size_t i = 0; x.in && i < l->n; i++)
-        wr_input_release(&x.in[i]);
-    wr_free(x.head);
-    wr_free(x.in);
-    wr_free(x.files);
+    release(&x);
     wr_free(ptrs);
     *ret_bad = x.bad;
     return st;
