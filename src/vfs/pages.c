@@ -74,6 +74,7 @@ void wr_pages_free(struct wr_pages *p)
 void wr_pages_reader_release(struct wr_pages_reader *r)
 {
     wr_tree_release(&r->tree);
+    wr_rows_release(&r->rows);
 }
 
 /* ---- what to fetch ---- */
@@ -126,8 +127,9 @@ static int by_place(const void *a, const void *b)
 static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagemap *m,
     struct wr_pages_reader *r, uint32_t pgno)
 {
-    size_t n = 0, kept = 1, bytes;
-    const uint32_t *next = wr_tree_want(&r->tree, pgno, &n);
+    uint32_t rows[WR_ROWS_WINDOW];
+    size_t n = wr_rows_want(&r->rows, p->cache, m, pgno, rows), kept = 1, bytes;
+    const uint32_t *next = n > 1 ? rows : wr_tree_want(&r->tree, pgno, &n);
 
     if (!next)
         add_run(f, m, r, pgno);
@@ -339,8 +341,10 @@ static enum wr_status miss(struct wr_pages *p, struct wr_call *c, const struct w
 static void see(const struct wr_pagemap_about *about, struct wr_pages_reader *r, uint32_t pgno,
     size_t off, const void *buf, size_t n)
 {
-    if (off == 0 && n == about->page_size)
+    if (off == 0 && n == about->page_size) {
         wr_tree_see(&r->tree, pgno, buf, about->page_size);
+        wr_rows_see(&r->rows, pgno, buf, about->page_size);
+    }
 }
 
 enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,

@@ -3,8 +3,9 @@
  * way of reading allows.
  *
  * What one reader fetches, others that want it at the same time wait for. A reader that goes
- * through a b-tree in the order of its keys, or through the pages in theirs, gets ever more of
- * those that follow at once: with one request where they lie together, else with several at a time.
+ * through a b-tree in the order of its keys, through the rows of a table in the order of an index,
+ * or through the pages in theirs, gets ever more of those that follow at once: with one request
+ * where they lie together, else with several at a time.
  *
  * locked.
  */
@@ -14,6 +15,7 @@
 #include "base/base.h"
 #include "base/call.h"
 #include "base/status.h"
+#include "vfs/rows.h"
 #include "vfs/tree.h"
 
 struct wr_pagecache;
@@ -25,6 +27,7 @@ struct wr_storage;
 #define WR_PAGES_HEADS 4 /* ways through the pages that it takes by turns */
 struct wr_pages_reader {
     struct wr_tree tree;
+    struct wr_rows rows;
     struct {
         uint32_t next;   /* page after those that were fetched last; 0: none */
         uint32_t window; /* pages that were */
