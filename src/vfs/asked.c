@@ -145,6 +145,23 @@ static void get_error(struct wr_vfs_file *f, const struct wr_pagemap_about *abou
         ret->text, sizeof(ret->text), "%s", f->why.code != WR_OK ? f->why.text : look->error);
 }
 
+static void get_progress(struct wr_vfs_file *f, const struct wr_pagemap_about *about,
+    const struct wr_origin_look *look, struct answer *ret)
+{
+    (void)f, (void)about;
+    if (look->copies)
+        (void)snprintf(ret->text, sizeof(ret->text), "%u.%u", look->copied / 10, look->copied % 10);
+    else
+        (void)snprintf(ret->text, sizeof(ret->text), "0");
+}
+
+static void get_copy(struct wr_vfs_file *f, const struct wr_pagemap_about *about,
+    const struct wr_origin_look *look, struct answer *ret)
+{
+    (void)f, (void)about;
+    (void)snprintf(ret->text, sizeof(ret->text), "%s", look->copy_path);
+}
+
 static enum wr_status set_time(struct wr_vfs_file *f, const char *value, struct wr_err *e)
 {
     int64_t ms = 0;
@@ -178,6 +195,8 @@ static const struct asked {
     {"lag_ms", get_lag_ms, NULL, "lag_ms", NULL},
     {"epoch", get_epoch, NULL, "epoch", NULL},
     {"error", get_error, NULL, "error", NULL},
+    {"hydration_progress", get_progress, NULL, "hydration_progress", NULL},
+    {"hydration_file", get_copy, NULL, "hydration_file", NULL},
 };
 
 static const char *const prefixes[] = {"weir_", "litestream_"};

@@ -9,7 +9,9 @@
  *              (RFC 3339, "2006-01-02 15:04:05" in UTC, "5 minutes ago"), or "latest"
  *   lag        seconds since the replica was last seen; lag_ms: milliseconds
  *   epoch      goes up when the replica begins anew
- *   error      why it cannot be read, or looked at, now; "" when it can
+ *   error      why it cannot be read, looked at or copied now; "" when it can
+ *   hydration_progress  how much of the newest state is in a local copy, "0.0" to "100.0"; "0":
+ * none hydration_file      the local copy; "": there is none, or it has no name
  */
 #ifndef WR_VFS_ASKED_H
 #define WR_VFS_ASKED_H

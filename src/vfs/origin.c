@@ -22,6 +22,7 @@ static void free_origin(struct wr_origin *o)
     wr_pagemap_drop(o->map);
     wr_head_free(o->head);
     wr_pages_free(o->pages);
+    wr_hydrate_free(o->fill.h);
     wr_storage_close(o->storage);
     wr_cond_release(&o->cond);
     wr_mutex_release(&o->mutex);
@@ -99,6 +100,8 @@ enum wr_status wr_origin_open(
     wr_mutex_unlock(&p->mutex);
     free_origin(fresh);
     st = wr_origin_first(o, deadline_ms, e);
+    if (st == WR_OK && opts->copy)
+        wr_origin_fill_begin(o, opts->copy_path);
     if (st == WR_OK)
         *ret = o;
     else

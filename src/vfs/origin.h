@@ -2,8 +2,9 @@
  * origin.h - a replica that this process reads: one for each URL, whoever reads it and how often.
  *
  * One thread looks for new transactions, while somebody reads; it begins with the first reader and
- * has ended when the last close returns, or exit() begins. Readers take what it found last, and
- * wait for it only if nobody has looked for long, as after a pause.
+ * has ended when the last close returns, or exit() begins. So does another one, where somebody
+ * asked for a local copy, which all readers then use. Readers take what it found last, and wait for
+ * it only if nobody has looked for long, as after a pause.
  *
  * What a process had before fork() is not for its child, which has none of the threads: there
  * wr_origin_mine is false, and only close may be called, which does nothing. A child opens its own.
@@ -25,10 +26,12 @@ struct wr_origin;
 struct wr_pagemap;
 
 struct wr_origin_opts {
-    int64_t poll_ms;      /* between looks for new transactions; 0: 1000. Of several, the least */
-    int64_t open_ms;      /* until the replica must be there; 0: 30,000 */
-    uint64_t cache_bytes; /* of pages, of all replicas; 0: 32 MiB. Of those that
-                             were asked for since none was read, the most */
+    int64_t poll_ms;       /* between looks for new transactions; 0: 1000. Of several, the least */
+    int64_t open_ms;       /* until the replica must be there; 0: 30,000 */
+    uint64_t cache_bytes;  /* of pages, of all replicas; 0: 32 MiB. Of those that
+                              were asked for since none was read, the most */
+    bool copy;             /* to a local file; it goes on without one where that cannot be */
+    const char *copy_path; /* NULL: one without a name. Of several, the first */
     const struct wr_log *log; /* outlives all */
 };
 
@@ -76,7 +79,10 @@ struct wr_origin_look {
     int64_t time_ms; /* when the newest state was captured, Unix ms */
     int64_t lag_ms;  /* since the replica was last looked at with success */
     int64_t poll_ms;
-    char error[WR_ERR_MAX]; /* of the last look; "": it succeeded */
+    bool copies;            /* there is a local copy: */
+    unsigned copied;        /* of the newest state, in 1/1000 */
+    const char *copy_path;  /* "": none, or without a name; lives as long as the origin */
+    char error[WR_ERR_MAX]; /* of the last look, else of the local copy; "": all is well */
 };
 void wr_origin_look(struct wr_origin *o, struct wr_origin_look *ret);
 

@@ -1,6 +1,7 @@
 /*
  * origin_int.h - what the parts of an origin share: process.c (whose it is), origin_poll.c (its
- * thread), origin_read.c (its readers), origin.c (opening and closing it).
+ * thread), origin_fill.c (another one, that makes a local copy), origin_read.c (its readers),
+ * origin.c (opening and closing it).
  */
 #ifndef WR_VFS_ORIGIN_INT_H
 #define WR_VFS_ORIGIN_INT_H
@@ -11,6 +12,7 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "base/sync.h"
+#include "vfs/hydrate.h"
 #include "vfs/mark.h"
 #include "vfs/origin.h"
 
@@ -46,6 +48,16 @@ struct wr_origin {
     int64_t asked_ms;  /* since when readers wait for the next one to end; 0: none does */
     unsigned failures; /* in a row */
     struct wr_err why;
+    struct wr_fill {
+        bool begun, running, over, told;
+        struct wr_hydrate *h; /* of its thread; set once */
+        struct wr_thread thread;
+        const struct wr_pagemap *of; /* the map that all was done for; only to be compared */
+        struct wr_hydrate_look look; /* after the last step */
+        unsigned failures;           /* in a row */
+        int64_t due_ms;
+        struct wr_err why;
+    } fill;
 };
 
 static inline int64_t wr_origin_now_ms(void)
@@ -61,7 +73,13 @@ struct wr_process *wr_process_have(void); /* NULL: nothing yet */
  * thread that goes on. Errors as wr_origin_open. */
 enum wr_status wr_origin_first(
     struct wr_origin *o, int64_t deadline_ms, struct wr_err *e) WR_MUST_CHECK;
-/* End its thread, if there is one, and what it waits for. */
+/* Make a local copy, if none is being made: as wr_local_open; that it cannot be is noted. */
+void wr_origin_fill_begin(struct wr_origin *o, const char *path);
+void wr_origin_fill_end(struct wr_origin *o); /* o->ending is set, and has been told */
+const char *wr_origin_fill_path(const struct wr_origin *o);
+unsigned wr_origin_fill_permille(const struct wr_origin *o); /* with the mutex held */
+
+/* End its threads, if there are any, and what it waits for. */
 void wr_origin_stop(struct wr_origin *o);
 /* Until `ms`, monotonic, or until something of the origin has changed; with its mutex held. */
 void wr_origin_wait(struct wr_origin *o, int64_t ms);

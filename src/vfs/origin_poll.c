@@ -120,6 +120,7 @@ void wr_origin_stop(struct wr_origin *o)
     wr_mutex_unlock(&o->mutex);
     if (running)
         wr_thread_join(&o->thread);
+    wr_origin_fill_end(o);
 }
 
 static struct wr_origin *find_running(struct wr_process *p)

@@ -154,8 +154,10 @@ void wr_origin_look(struct wr_origin *o, struct wr_origin_look *ret)
         .epoch = about->epoch,
         .time_ms = about->time_ms,
         .lag_ms = wr_origin_now_ms() - o->seen_ms,
-        .poll_ms = o->poll_ms};
-    if (o->failures)
-        memcpy(ret->error, o->why.text, sizeof(ret->error));
+        .poll_ms = o->poll_ms,
+        .copies = o->fill.h != NULL,
+        .copied = wr_origin_fill_permille(o),
+        .copy_path = wr_origin_fill_path(o)};
+    memcpy(ret->error, o->failures ? o->why.text : o->fill.why.text, sizeof(ret->error));
     wr_mutex_unlock(&o->mutex);
 }

@@ -412,6 +412,59 @@ bool wr_pagemap_find(const struct wr_pagemap *m, uint32_t pgno, struct wr_spot *
     return find_base(m, pgno, ret);
 }
 
+void wr_pagemap_walk(const struct wr_pagemap *m, uint64_t after, struct wr_pagemap_walk *ret)
+{
+    *ret = (struct wr_pagemap_walk){.m = m, .after = after, .base = 1};
+}
+
+/* The first page from `from` on of a table, or of the base; UINT64_MAX: none. */
+static uint64_t walk_table(struct wr_pagemap_walk *w, size_t i, uint64_t from, uint64_t *ret_max)
+{
+    const struct table *t = w->m->tables[i];
+
+    for (; t && w->at[i] < t->n; w->at[i]++) {
+        const struct entry *x = &t->e[w->at[i]];
+
+        *ret_max = w->m->files[x->file].file.max;
+        if (x->pgno >= from && *ret_max > w->after)
+            return x->pgno;
+    }
+    return UINT64_MAX;
+}
+
+static uint64_t walk_base(const struct wr_pagemap_walk *w, uint64_t from, uint64_t *ret_max)
+{
+    const struct base *b = w->m->base;
+
+    *ret_max = w->m->files[0].file.max;
+    if (!b || *ret_max <= w->after)
+        return UINT64_MAX;
+    while (from <= b->n && base_length(b, (uint32_t)from - 1) == 0)
+        from++;
+    return from <= b->n ? from : UINT64_MAX;
+}
+
+/* Files are in the order in which they apply, and what is newer ends no earlier: a page is one of
+ * these if any of its frames is, and the newest of those is the newest of all. */
+bool wr_pagemap_walk_next(struct wr_pagemap_walk *w, uint32_t *ret_pgno, uint64_t *ret_max)
+{
+    uint64_t pgno = walk_base(w, w->base, ret_max);
+
+    for (size_t i = wr_countof(w->at); i-- > 0;) {
+        uint64_t max = 0, is = walk_table(w, i, w->base, &max);
+
+        if (is <= pgno && is != UINT64_MAX) {
+            pgno = is;
+            *ret_max = max;
+        }
+    }
+    if (pgno == UINT64_MAX)
+        return false;
+    w->base = pgno + 1;
+    *ret_pgno = (uint32_t)pgno;
+    return true;
+}
+
 void wr_pagemap_size(const struct wr_pagemap *m, struct wr_pagemap_size *ret)
 {
     *ret = (struct wr_pagemap_size){

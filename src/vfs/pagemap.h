@@ -69,6 +69,19 @@ const struct wr_pagemap_about *wr_pagemap_about(const struct wr_pagemap *m);
  * the end, or, where the files do not add up to a database, of one that is missing. */
 bool wr_pagemap_find(const struct wr_pagemap *m, uint32_t pgno, struct wr_spot *ret);
 
+/* The pages, in ascending order, whose newest frame is in a file that ends after some transaction:
+ * those that may have changed since then. Pages beyond the end are among them, as what a database
+ * gets back when it grows is what it was when it was cut off. The map outlives it. */
+struct wr_pagemap_walk {
+    const struct wr_pagemap *m;
+    uint64_t after;
+    size_t at[2];  /* in the tables */
+    uint64_t base; /* the next page */
+};
+void wr_pagemap_walk(const struct wr_pagemap *m, uint64_t after, struct wr_pagemap_walk *ret);
+/* *ret_max: the last transaction of that file. False: there are no more. */
+bool wr_pagemap_walk_next(struct wr_pagemap_walk *w, uint32_t *ret_pgno, uint64_t *ret_max);
+
 /* The files that it was made of, the oldest first; each of them may have no page of it by now. */
 const struct wr_pagemap_file *wr_pagemap_files(const struct wr_pagemap *m, size_t *ret_n);
 

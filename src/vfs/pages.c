@@ -10,6 +10,7 @@
 #include "engine/inputs.h"
 #include "ltx/frame.h"
 #include "storage/storage.h"
+#include "vfs/local.h"
 #include "vfs/pagecache.h"
 #include "vfs/pagemap.h"
 
@@ -39,6 +40,7 @@ struct flight {
 struct wr_pages {
     struct wr_storage *storage;
     struct wr_pagecache *cache;
+    struct wr_local *_Atomic local; /* or NULL */
     struct wr_mutex mutex;
     struct wr_cond landed;
     struct wr_list flights; /* guarded by mutex */
@@ -69,6 +71,11 @@ void wr_pages_free(struct wr_pages *p)
     wr_cond_release(&p->landed);
     wr_mutex_release(&p->mutex);
     wr_free(p);
+}
+
+void wr_pages_use(struct wr_pages *p, struct wr_local *l)
+{
+    atomic_store(&p->local, l);
 }
 
 void wr_pages_reader_release(struct wr_pages_reader *r)
@@ -123,6 +130,15 @@ static int by_place(const void *a, const void *b)
     return x->s.off < y->s.off ? -1 : x->s.off > y->s.off;
 }
 
+/* Whether it need not be fetched. */
+static bool is_here(struct wr_pages *p, const struct wr_pagemap *m, const struct want *w)
+{
+    const struct wr_local *l = atomic_load(&p->local);
+
+    return wr_pagecache_has(p->cache, w->s.in->id, w->pgno) ||
+           (l && wr_local_has(l, wr_pagemap_about(m), w->pgno, w->s.in->file.max));
+}
+
 /* `pgno` first of all, then what is foreseen and not here yet, within bounds; in order at last. */
 static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagemap *m,
     struct wr_pages_reader *r, uint32_t pgno)
@@ -141,7 +157,7 @@ static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagema
 
         if (bytes + w->s.length > AHEAD_MAX)
             break;
-        if (wr_pagecache_has(p->cache, w->s.in->id, w->pgno))
+        if (is_here(p, m, w))
             continue;
         bytes += w->s.length;
         f->want[kept++] = *w;
@@ -351,6 +367,7 @@ enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct
     struct wr_pages_reader *r, uint32_t pgno, size_t off, void *buf, size_t n, struct wr_err *e)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(m);
+    struct wr_local *l = atomic_load(&p->local);
     struct wr_spot s;
     uint8_t *page;
     enum wr_status st;
@@ -363,7 +380,8 @@ enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct
     if (!wr_pagemap_find(m, pgno, &s))
         return wr_fail(e, WR_CORRUPT,
             "page %u missing: no file of the replica has it (of %u pages)", pgno, about->commit);
-    if (wr_pagecache_get(p->cache, s.in->id, pgno, off, buf, n)) {
+    if (wr_pagecache_get(p->cache, s.in->id, pgno, off, buf, n) ||
+        (l && wr_local_read(l, about, pgno, s.in->file.max, off, buf, n))) {
         see(about, r, pgno, off, buf, n);
         return WR_OK;
     }

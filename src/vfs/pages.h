@@ -1,6 +1,6 @@
 /*
- * pages.h - the contents of pages: from the cache, or from a replica with as few requests as the
- * way of reading allows.
+ * pages.h - the contents of pages: from the cache, from a local copy, or from a replica with as few
+ * requests as the way of reading allows.
  *
  * What one reader fetches, others that want it at the same time wait for. A reader that goes
  * through a b-tree in the order of its keys, through the rows of a table in the order of an index,
@@ -18,6 +18,7 @@
 #include "vfs/rows.h"
 #include "vfs/tree.h"
 
+struct wr_local;
 struct wr_pagecache;
 struct wr_pagemap;
 struct wr_pages;
@@ -41,6 +42,9 @@ void wr_pages_reader_release(struct wr_pages_reader *r);
 enum wr_status wr_pages_new(struct wr_storage *s, struct wr_pagecache *cache, struct wr_pages **ret,
     struct wr_err *e) WR_MUST_CHECK;
 void wr_pages_free(struct wr_pages *p); /* NULL-safe; nobody reads any more */
+
+/* What a local copy has of a map that is read comes from there. It outlives `p`; set once. */
+void wr_pages_use(struct wr_pages *p, struct wr_local *l);
 
 /* `n` bytes at `off` of page `pgno` as `m` has it; within the page, and the page within the
  * database. The lock page reads as zeros.

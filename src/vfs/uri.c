@@ -41,6 +41,11 @@ static enum wr_status read_off(const char *key, const char *value, struct wr_err
     return WR_OK;
 }
 
+static enum wr_status read_switch(const char *key, const char *value, bool *ret, struct wr_err *e)
+{
+    return wr_parse_bool(wr_str(value), ret) ? WR_OK : bad(e, key, value, "true or false");
+}
+
 static enum wr_status read_one(
     const char *key, const char *value, struct wr_uri *u, struct wr_err *e)
 {
@@ -64,12 +69,16 @@ static enum wr_status read_one(
         return wr_parse_time(wr_str(value), &u->time_ms) && u->time_ms
                    ? WR_OK
                    : bad(e, key, value, "a time such as 2026-01-02T15:04:05Z");
-    else if (strcmp(key, "write_enabled") == 0 || strcmp(key, "hydration_enabled") == 0)
+    else if (strcmp(key, "write_enabled") == 0)
         return read_off(key, value, e);
+    else if (strcmp(key, "hydration_enabled") == 0)
+        return read_switch(key, value, &u->origin.copy, e);
+    else if (strcmp(key, "hydration_path") == 0)
+        u->origin.copy_path = *value ? value : NULL;
     else
         return wr_fail(e, WR_MISUSE,
             "%s is no parameter of a replica; there are replica_url, poll_interval, cache_size, "
-            "fetch_timeout, open_timeout, txid, time",
+            "fetch_timeout, open_timeout, hydration_enabled, hydration_path, txid, time",
             key);
     return WR_OK;
 }
@@ -99,10 +108,20 @@ static const char *of_environment(void)
     return url && *url ? url : NULL;
 }
 
+static enum wr_status read_environment(struct wr_uri *u, struct wr_err *e)
+{
+    static const char on[] = "LITESTREAM_HYDRATION_ENABLED";
+    const char *value = getenv(on), *path = getenv("LITESTREAM_HYDRATION_PATH");
+
+    u->origin.copy_path = path && *path ? path : NULL;
+    return value && *value ? read_switch(on, value, &u->origin.copy, e) : WR_OK;
+}
+
 enum wr_status wr_uri_read(
     sqlite3_vfs *files, const char *name, struct wr_uri *ret, struct wr_err *e)
 {
     const char *key;
+    enum wr_status st;
 
     *ret = (struct wr_uri){.replica_url = sqlite3_uri_parameter(name, "replica_url")};
     if (!ret->replica_url) {
@@ -112,13 +131,15 @@ enum wr_status wr_uri_read(
             return WR_OK;
         }
     }
-    for (int i = 0; (key = sqlite3_uri_key(name, i)) != NULL; i++) {
+    st = read_environment(ret, e);
+    for (int i = 0; st == WR_OK && (key = sqlite3_uri_key(name, i)) != NULL; i++) {
         const char *value = sqlite3_uri_parameter(name, key);
-        enum wr_status st = is_sqlites(key) ? WR_OK : read_one(key, value ? value : "", ret, e);
 
-        if (st != WR_OK)
-            return st;
+        if (!is_sqlites(key))
+            st = read_one(key, value ? value : "", ret, e);
     }
+    if (st != WR_OK)
+        return st;
     if (ret->txid && ret->time_ms)
         return wr_fail(e, WR_MISUSE, "txid and time are two states: give one of them");
     ret->fixed =

@@ -20,7 +20,7 @@ BAD = {  # parameter: value, and what the log is to say of it
     "txid": ("0", "xyz", "-1"),
     "time": ("yesterday-ish", "2026-13-45"),
     "write_enabled": ("true", "maybe"),
-    "hydration_enabled": ("true",),
+    "hydration_enabled": ("maybe",),
     "pol_interval": ("1s",),
 }
 URLS = ("", "/x", "foo://bar", "s3://", "file://", "://", "s3://bucket/x?endpoint=", "file://%00", "http://127.0.0.1/x")

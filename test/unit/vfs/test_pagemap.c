@@ -65,6 +65,24 @@ static void grow(struct history *h, struct wr_rand *r, uint32_t commit, uint32_t
     }
 }
 
+/* What may have changed since transaction `after` is all that a file since then has, and no more.
+ */
+static void check_walk(const struct history *h, size_t n, const struct wr_pagemap *m, size_t after)
+{
+    struct wr_pagemap_walk walk;
+    uint32_t got = 0;
+    uint64_t max = 0;
+
+    wr_pagemap_walk(m, after, &walk);
+    for (uint32_t pgno = 1; pgno <= PAGES; pgno++) {
+        uint32_t id = h->at[n][pgno].id;
+
+        if (id >= 1000 + after)
+            T(wr_pagemap_walk_next(&walk, &got, &max) && got == pgno && max == id - 1000 + 1);
+    }
+    T(!wr_pagemap_walk_next(&walk, &got, &max));
+}
+
 static void check(const struct history *h, size_t n, const struct wr_pagemap *m)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(m);
@@ -83,6 +101,8 @@ static void check(const struct history *h, size_t n, const struct wr_pagemap *m)
             T(s.in->id == h->at[n][pgno].id && s.off == h->at[n][pgno].off &&
                 s.length == h->at[n][pgno].length);
     }
+    for (size_t after = 0; after <= n; after += 1 + n / 4)
+        check_walk(h, n, m, after);
 }
 
 /* Files [from, to) applied to `m`. */

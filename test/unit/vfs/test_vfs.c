@@ -198,7 +198,7 @@ static void test_what_cannot_be_opened_says_so_soon(void **state)
 {
     static const char *const bad[] = {"&poll_interval=0s", "&poll_interval=-1s", "&poll_interval=x",
         "&fetch_timeout=0s", "&cache_size=lots", "&txid=xyz", "&txid=0", "&time=yesterday",
-        "&txid=1&time=2026-01-02T15:04:05Z", "&write_enabled=true", "&hydration_enabled=1",
+        "&txid=1&time=2026-01-02T15:04:05Z", "&write_enabled=true", "&hydration_enabled=maybe",
         "&write_enabled=maybe", "&no_such_key=1", "&txid=99", "&time=1970-01-01T00:00:00Z"};
     struct vw w;
     sqlite3 *db;

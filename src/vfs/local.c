@@ -1,0 +1,536 @@
+/*
+ * local.c - see local.h.
+ *
+ * A reader takes no lock: it looks what is there, reads, and looks again. What it read may have
+ * been written over meanwhile, but not without the page's word (since) having been 0 in between, or
+ * another one now: a page is dropped, written, and only then said to be there; and the same word
+ * again, within an epoch, is the same page.
+ */
+#include "vfs/local.h"
+
+#include "base/bytes.h"
+#include "base/crc64.h"
+#include "base/crypto.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "vfs/local_meta.h"
+#include "vfs/pagemap.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#define BLOCK       4096u /* pages */
+#define FAN         1024u
+#define CHECK_BYTES ((size_t)4 << 20) /* of pages, at once */
+#define MODE        0600
+
+/* FAN * FAN * BLOCK is 2^32: all page numbers. Nothing of it goes before the end, so that readers
+ * need no lock to find a word. */
+struct block {
+    atomic_uint n;                 /* pages that are here */
+    _Atomic uint64_t since[BLOCK]; /* 0: not here */
+};
+struct fan {
+    struct block *_Atomic block[FAN];
+};
+
+struct wr_local {
+    struct wr_file *file, *meta; /* meta NULL: without a name */
+    char *path;
+    uint64_t replica;
+    struct wr_local_head head; /* as it was last written, or read */
+    uint32_t page_size;
+    uint32_t next, last;          /* pages of an earlier process that are to be looked at */
+    uint64_t newest;              /* transaction that they can be of */
+    _Atomic uint64_t epoch, txid; /* 0: not begun */
+    _Atomic uint64_t unsettled;
+    struct fan *_Atomic fan[FAN];
+};
+
+/* ---- opening ---- */
+
+static bool is_regular(const struct wr_file_info *i)
+{
+    return S_ISREG(i->mode);
+}
+
+/* What has the path is a file of ours, as far as its neighbour tells, or nothing. It is not opened
+ * before that is known: closing a database that is in use here would drop its locks. */
+static enum wr_status look_first(
+    const struct wr_fs *fs, const char *path, const char *meta, struct wr_err *e)
+{
+    struct wr_file_info data, side;
+    enum wr_status st = fs->stat(fs, path, &data, e);
+    enum wr_status is = fs->stat(fs, meta, &side, NULL);
+
+    if (st == WR_NOTFOUND)
+        return WR_OK;
+    if (st != WR_OK)
+        return st;
+    if (is_regular(&data) && (data.size == 0 || (is == WR_OK && is_regular(&side))))
+        return WR_OK;
+    return wr_fail(e, WR_CONFLICT,
+        "%s exists and was not made by weir (%s is missing): name another file, or remove it", path,
+        meta);
+}
+
+static enum wr_status open_meta(
+    struct wr_local *l, const struct wr_fs *fs, const char *meta, struct wr_err *e)
+{
+    struct wr_str dir = wr_path_dir(meta);
+    char *name = wr_strndup(dir.p, dir.n);
+    enum wr_status st = WR_NOMEM;
+
+    if (name)
+        st = wr_file_open(
+            fs, meta, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE, MODE, &l->meta, e);
+    else
+        (void)wr_fail(e, st, "%s: out of memory", meta);
+    if (st == WR_OK)
+        st = fs->lock(l->meta, e);
+    if (st == WR_OK)
+        st = wr_local_head_read(l->meta, &l->head, e);
+    if (st == WR_CONFLICT)
+        st = wr_wrap(e, st, "%s", meta);
+    if (st == WR_OK) /* before there is anything that it tells of */
+        st = fs->sync_dir(fs, name, e);
+    wr_free(name);
+    return st;
+}
+
+static enum wr_status open_named(
+    struct wr_local *l, const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    size_t n = strlen(path);
+    char *meta = wr_alloc(n + sizeof(".meta"));
+    enum wr_status st;
+
+    l->path = wr_strndup(path, n);
+    if (!meta || !l->path) {
+        wr_free(meta);
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", path);
+    }
+    (void)snprintf(meta, n + sizeof(".meta"), "%s.meta", path);
+    st = look_first(fs, path, meta, e);
+    if (st == WR_OK)
+        st = open_meta(l, fs, meta, e);
+    if (st == WR_OK)
+        st = wr_file_open(
+            fs, path, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE, MODE, &l->file, e);
+    wr_free(meta);
+    return st;
+}
+
+/* Where SQLite puts its own, but for /tmp, which may be memory, if there is another place. */
+static enum wr_status open_nameless(struct wr_local *l, const struct wr_fs *fs, struct wr_err *e)
+{
+    const char *const dirs[] = {getenv("SQLITE_TMPDIR"), getenv("TMPDIR"), "/var/tmp", "/tmp"};
+    enum wr_status st = WR_NOTFOUND;
+
+    for (size_t i = 0; i < wr_countof(dirs) && st != WR_OK; i++) {
+        char path[4096];
+        uint64_t random = 0;
+        int n;
+
+        if (!dirs[i] || !*dirs[i])
+            continue;
+        st = wr_random(&random, sizeof(random), e);
+        if (st != WR_OK)
+            return st;
+        n = snprintf(path, sizeof(path), "%s/weir-%016" PRIx64, dirs[i], random);
+        if (n < 0 || (size_t)n >= sizeof(path))
+            continue;
+        st = wr_file_open(fs, path, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL,
+            MODE, &l->file, e);
+        if (st == WR_OK)
+            st = fs->remove(fs, path, e);
+    }
+    return st;
+}
+
+enum wr_status wr_local_open(const struct wr_fs *fs, const char *path, struct wr_str replica,
+    struct wr_local **ret, struct wr_err *e)
+{
+    struct wr_local *l = wr_alloc(sizeof(*l));
+    enum wr_status st;
+
+    if (!l)
+        return wr_fail(e, WR_NOMEM, "local copy: out of memory");
+    l->replica = wr_crc64(0, replica.p, replica.n);
+    st = path ? open_named(l, fs, path, e) : open_nameless(l, fs, e);
+    if (st == WR_OK)
+        *ret = l;
+    else
+        wr_local_close(l);
+    return st;
+}
+
+void wr_local_close(struct wr_local *l)
+{
+    if (!l)
+        return;
+    wr_file_close(l->file);
+    wr_file_close(l->meta);
+    for (size_t i = 0; i < FAN; i++) {
+        struct fan *f = atomic_load(&l->fan[i]);
+
+        for (size_t k = 0; f && k < FAN; k++)
+            wr_free(atomic_load(&f->block[k]));
+        wr_free(f);
+    }
+    wr_free(l->path);
+    wr_free(l);
+}
+
+const char *wr_local_path(const struct wr_local *l)
+{
+    return l->path ? l->path : "";
+}
+
+/* ---- words ---- */
+
+static struct block *find_block(const struct wr_local *l, uint32_t number)
+{
+    const struct fan *f = atomic_load(&l->fan[number / FAN]);
+
+    return f ? atomic_load(&f->block[number % FAN]) : NULL;
+}
+
+static uint64_t find_since(const struct wr_local *l, uint32_t pgno)
+{
+    struct block *b = find_block(l, (pgno - 1) / BLOCK);
+
+    return b ? atomic_load(&b->since[(pgno - 1) % BLOCK]) : 0;
+}
+
+/* Another thread may make the same one. */
+static struct block *need_block(struct wr_local *l, uint32_t number)
+{
+    struct fan *f = atomic_load(&l->fan[number / FAN]), *no_fan = NULL;
+    struct block *b, *none = NULL;
+
+    if (!f) {
+        f = wr_alloc(sizeof(*f));
+        if (f && !atomic_compare_exchange_strong(&l->fan[number / FAN], &no_fan, f)) {
+            wr_free(f);
+            f = no_fan;
+        }
+    }
+    b = f ? atomic_load(&f->block[number % FAN]) : NULL;
+    if (f && !b) {
+        b = wr_alloc(sizeof(*b));
+        if (b && !atomic_compare_exchange_strong(&f->block[number % FAN], &none, b)) {
+            wr_free(b);
+            b = none;
+        }
+    }
+    return b;
+}
+
+static void set_since(struct block *b, uint32_t pgno, uint64_t since)
+{
+    if (!atomic_exchange(&b->since[(pgno - 1) % BLOCK], since))
+        (void)atomic_fetch_add(&b->n, 1);
+}
+
+static void forget(struct wr_local *l, uint32_t pgno)
+{
+    struct block *b = find_block(l, (pgno - 1) / BLOCK);
+
+    if (b && atomic_exchange(&b->since[(pgno - 1) % BLOCK], 0))
+        (void)atomic_fetch_sub(&b->n, 1);
+}
+
+static void forget_all(struct wr_local *l)
+{
+    for (uint32_t i = 0; i < FAN * FAN; i++) {
+        struct block *b;
+
+        if (!atomic_load(&l->fan[i / FAN])) {
+            i += FAN - 1;
+            continue;
+        }
+        b = find_block(l, i);
+        for (uint32_t k = 0; b && atomic_load(&b->n) > 0 && k < BLOCK; k++)
+            forget(l, i * BLOCK + k + 1);
+    }
+}
+
+uint32_t wr_local_lacks(const struct wr_local *l, uint32_t from, uint32_t to)
+{
+    uint64_t pgno = from;
+
+    while (pgno <= to) {
+        const struct block *b = find_block(l, (uint32_t)((pgno - 1) / BLOCK));
+
+        if (!b || !atomic_load(&b->since[(pgno - 1) % BLOCK]))
+            return (uint32_t)pgno;
+        if ((pgno - 1) % BLOCK == 0 && atomic_load(&b->n) == BLOCK)
+            pgno += BLOCK;
+        else
+            pgno++;
+    }
+    return 0;
+}
+
+uint64_t wr_local_count(const struct wr_local *l, uint32_t to)
+{
+    uint64_t n = 0;
+    uint32_t whole = to / BLOCK;
+
+    for (uint32_t i = 0; i < whole; i++) {
+        const struct block *b = find_block(l, i);
+
+        n += b ? atomic_load(&b->n) : 0;
+    }
+    for (uint32_t pgno = whole * BLOCK + 1; pgno != 0 && pgno <= to; pgno++)
+        n += find_since(l, pgno) != 0;
+    return n;
+}
+
+/* ---- reading ---- */
+
+static uint64_t offset(uint32_t pgno, uint32_t page_size)
+{
+    return (uint64_t)(pgno - 1) * page_size;
+}
+
+/* 0: no. */
+static uint64_t serves(
+    const struct wr_local *l, const struct wr_pagemap_about *about, uint32_t pgno, uint64_t max)
+{
+    uint64_t base, since;
+
+    if (atomic_load(&l->epoch) != about->epoch)
+        return 0;
+    base = atomic_load(&l->txid); /* before the word: what changed until then has been dropped */
+    since = find_since(l, pgno);
+    return since <= about->txid && max <= wr_max(since, base) ? since : 0;
+}
+
+bool wr_local_has(
+    const struct wr_local *l, const struct wr_pagemap_about *about, uint32_t pgno, uint64_t max)
+{
+    return serves(l, about, pgno, max) != 0;
+}
+
+bool wr_local_read(struct wr_local *l, const struct wr_pagemap_about *about, uint32_t pgno,
+    uint64_t max, size_t off, void *buf, size_t n)
+{
+    uint64_t since = serves(l, about, pgno, max);
+    size_t got = 0;
+
+    if (!since ||
+        wr_file_pread(l->file, buf, n, offset(pgno, about->page_size) + off, &got, NULL) != WR_OK)
+        return false;
+    return got == n && find_since(l, pgno) == since && atomic_load(&l->epoch) == about->epoch;
+}
+
+/* ---- what an earlier process left ---- */
+
+bool wr_local_has_past(const struct wr_local *l)
+{
+    return l->head.number != 0 && l->head.replica == l->replica;
+}
+
+enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
+    const struct wr_ltx_files *files, struct wr_err *e)
+{
+    struct wr_file_info data;
+    enum wr_status st;
+
+    if (!wr_local_has_past(l) || !wr_local_head_fits(&l->head, m, files))
+        return wr_fail(e, WR_NOTFOUND, "no copy of this replica to go on from");
+    st = l->file->fs->info(l->file, &data, e);
+    if (st != WR_OK)
+        return st;
+    l->page_size = l->head.page_size;
+    l->newest = wr_pagemap_about(m)->txid;
+    l->next = 1;
+    l->last = (uint32_t)wr_min(data.size / l->page_size, (uint64_t)UINT32_MAX - 1);
+    atomic_store(&l->txid, l->head.txid);
+    atomic_store(&l->epoch, wr_pagemap_about(m)->epoch);
+    return WR_OK;
+}
+
+static uint64_t record_off(uint32_t pgno)
+{
+    return WR_LOCAL_RECORDS + (uint64_t)(pgno - 1) * WR_LOCAL_RECORD;
+}
+
+static enum wr_status erase(struct wr_local *l, uint32_t pgno, struct wr_err *e)
+{
+    static const uint8_t none[WR_LOCAL_RECORD];
+
+    return l->meta ? wr_file_pwrite(l->meta, none, sizeof(none), record_off(pgno), e) : WR_OK;
+}
+
+/* A record that does not count must not do so later, when the base has moved beyond it. */
+static enum wr_status check_page(struct wr_local *l, uint32_t pgno,
+    const uint8_t record[WR_LOCAL_RECORD], const uint8_t *page, struct wr_err *e)
+{
+    uint64_t since = wr_local_record_since(record, l->head.salt, pgno, page, l->page_size);
+    struct block *b;
+
+    if (!since || since > l->newest)
+        return wr_be64(record) ? erase(l, pgno, e) : WR_OK;
+    b = need_block(l, (pgno - 1) / BLOCK);
+    if (!b)
+        return wr_fail(e, WR_NOMEM, "local copy: out of memory");
+    set_since(b, pgno, since);
+    return WR_OK;
+}
+
+static enum wr_status check_some(
+    struct wr_local *l, uint32_t n, uint8_t *records, uint8_t *pages, struct wr_err *e)
+{
+    size_t got_records = 0, got = 0;
+    enum wr_status st = wr_file_pread(
+        l->meta, records, (size_t)n * WR_LOCAL_RECORD, record_off(l->next), &got_records, e);
+
+    if (st == WR_OK)
+        st = wr_file_pread(
+            l->file, pages, (size_t)n * l->page_size, offset(l->next, l->page_size), &got, e);
+    n = (uint32_t)wr_min(got_records / WR_LOCAL_RECORD, got / l->page_size);
+    for (uint32_t i = 0; i < n && st == WR_OK; i++)
+        st = check_page(l, l->next + i, records + (size_t)i * WR_LOCAL_RECORD,
+            pages + (size_t)i * l->page_size, e);
+    if (st == WR_OK && n == 0) /* they end here */
+        l->last = l->next - 1;
+    else if (st == WR_OK)
+        l->next += n;
+    return st;
+}
+
+enum wr_status wr_local_check(struct wr_local *l, bool *ret_more, struct wr_err *e)
+{
+    uint32_t n;
+    uint8_t *buf;
+    enum wr_status st;
+
+    *ret_more = l->next != 0 && l->next <= l->last;
+    if (!*ret_more)
+        return WR_OK;
+    n = wr_min((uint32_t)(CHECK_BYTES / l->page_size), l->last - l->next + 1);
+    buf = wr_alloc((size_t)n * (l->page_size + WR_LOCAL_RECORD));
+    if (!buf)
+        return wr_fail(e, WR_NOMEM, "local copy: out of memory");
+    st = check_some(l, n, buf, buf + (size_t)n * WR_LOCAL_RECORD, e);
+    wr_free(buf);
+    *ret_more = l->next <= l->last;
+    return st;
+}
+
+/* ---- changing it ---- */
+
+static enum wr_status write_head(struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e)
+{
+    wr_local_head_of(m, &l->head);
+    l->head.replica = l->replica;
+    l->head.number++;
+    return wr_local_head_write(l->meta, &l->head, e);
+}
+
+enum wr_status wr_local_begin(struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e)
+{
+    const struct wr_pagemap_about *about = wr_pagemap_about(m);
+    enum wr_status st = WR_OK;
+
+    atomic_store(&l->epoch, 0);
+    forget_all(l);
+    l->next = l->last = 0;
+    l->page_size = about->page_size;
+    if (l->meta)
+        st = wr_random(&l->head.salt, sizeof(l->head.salt), e);
+    if (st == WR_OK && l->meta)
+        st = write_head(l, m, e);
+    if (st == WR_OK) /* what records there are have another salt by now */
+        st = wr_file_truncate(l->file, 0, e);
+    if (st != WR_OK)
+        return st;
+    atomic_store(&l->unsettled, 0);
+    atomic_store(&l->txid, about->txid);
+    atomic_store(&l->epoch, about->epoch);
+    return WR_OK;
+}
+
+enum wr_status wr_local_move(struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e)
+{
+    const struct wr_pagemap_about *about = wr_pagemap_about(m);
+    uint64_t base = atomic_load(&l->txid);
+    struct wr_pagemap_walk walk;
+    uint64_t max;
+    uint32_t pgno;
+    enum wr_status st = WR_OK;
+
+    assert(about->txid >= base && (l->last == 0 || l->next > l->last));
+    wr_pagemap_walk(m, base, &walk);
+    while (st == WR_OK && wr_pagemap_walk_next(&walk, &pgno, &max)) {
+        uint64_t since = find_since(l, pgno);
+
+        if (!since || (since <= about->txid && max <= wr_max(since, base)))
+            continue;
+        forget(l, pgno);
+        st = erase(l, pgno, e);
+    }
+    if (st == WR_OK)
+        atomic_store(&l->txid, about->txid);
+    return st;
+}
+
+enum wr_status wr_local_put(struct wr_local *l, uint32_t pgno, size_t n, const uint64_t *since,
+    const uint8_t *pages, struct wr_err *e)
+{
+    uint8_t *records = NULL;
+    enum wr_status st =
+        wr_file_pwrite(l->file, pages, n * l->page_size, offset(pgno, l->page_size), e);
+
+    if (st == WR_OK && l->meta) {
+        records = wr_array(n, WR_LOCAL_RECORD);
+        if (!records)
+            return wr_fail(e, WR_NOMEM, "local copy: out of memory");
+        for (size_t i = 0; i < n; i++)
+            wr_local_record(records + i * WR_LOCAL_RECORD, l->head.salt, pgno + (uint32_t)i,
+                since[i], pages + i * l->page_size, l->page_size);
+        st = wr_file_pwrite(l->meta, records, n * WR_LOCAL_RECORD, record_off(pgno), e);
+        wr_free(records);
+    }
+    for (size_t i = 0; i < n && st == WR_OK; i++) {
+        struct block *b = need_block(l, (pgno + (uint32_t)i - 1) / BLOCK);
+
+        if (!b)
+            return wr_fail(e, WR_NOMEM, "local copy: out of memory");
+        set_since(b, pgno + (uint32_t)i, since[i]);
+    }
+    (void)atomic_fetch_add(&l->unsettled, n * l->page_size);
+    return st;
+}
+
+enum wr_status wr_local_settle(struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    assert(wr_pagemap_about(m)->txid == atomic_load(&l->txid));
+    if (l->meta && (atomic_load(&l->unsettled) > 0 || l->head.txid != atomic_load(&l->txid))) {
+        st = wr_file_sync(l->file, e);
+        if (st == WR_OK)
+            st = wr_file_sync(l->meta, e);
+        if (st == WR_OK)
+            st = write_head(l, m, e);
+    }
+    if (st == WR_OK)
+        atomic_store(&l->unsettled, 0);
+    else /* after a failed fsync, what was written may be gone, and what was there before be back */
+        atomic_store(&l->epoch, 0);
+    return st;
+}
+
+void wr_local_look(const struct wr_local *l, struct wr_local_look *ret)
+{
+    *ret = (struct wr_local_look){.epoch = atomic_load(&l->epoch),
+        .txid = atomic_load(&l->txid),
+        .page_size = l->page_size,
+        .unsettled = atomic_load(&l->unsettled)};
+    ret->begun = ret->epoch != 0;
+}

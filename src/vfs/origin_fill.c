@@ -1,0 +1,189 @@
+/*
+ * origin_fill.c - an origin is copied to a file of this machine, on a thread of its own: fetching
+ * MiB after MiB would keep the other one from looking for what is new.
+ */
+#include "vfs/origin_int.h"
+
+#include "base/call.h"
+#include "base/file.h"
+#include "ltx/ltx.h"
+#include "storage/storage.h"
+#include "vfs/hydrate.h"
+#include "vfs/local.h"
+#include "vfs/pagemap.h"
+#include "vfs/pages.h"
+
+#define STEP_MS    300000 /* that some MiB may take */
+#define BACKOFF_MS 1000   /* after a step that failed; twice as long after each in a row, up to */
+#define BACKOFFS   5
+#define STACK      ((size_t)256 << 10)
+
+static void tell(struct wr_origin *o, enum wr_log_level level, const char *what, const char *why)
+{
+    wr_log(o->log, level, what, WR_F_STR("replica", wr_storage_name(o->storage)),
+        WR_F_Z("file", wr_origin_fill_path(o)), WR_F_Z("reason", why));
+}
+
+static void tell_whole(struct wr_origin *o, const struct wr_hydrate_look *is)
+{
+    wr_log(o->log, WR_INFO, "the replica is copied; pages are read from the file",
+        WR_F_STR("replica", wr_storage_name(o->storage)), WR_F_Z("file", wr_origin_fill_path(o)),
+        WR_F_TXID("txid", is->txid), WR_F_U64("pages", is->here),
+        WR_F_U64("requests", is->requests), WR_F_U64("bytes", is->bytes));
+}
+
+/* With the mutex held: what came of a step. */
+static void note(struct wr_origin *o, enum wr_status st, const struct wr_err *why)
+{
+    struct wr_fill *f = &o->fill;
+    const struct wr_hydrate_look *is = &f->look;
+
+    f->failures = st == WR_OK ? 0 : wr_min(f->failures + 1, (unsigned)BACKOFFS);
+    f->due_ms = st == WR_OK ? 0 : wr_origin_now_ms() + (BACKOFF_MS << (f->failures - 1));
+    f->why = *why;
+    if (st == WR_OK && is->damaged > 0)
+        (void)wr_fail(&f->why, WR_CORRUPT,
+            "%llu pages of the replica are damaged, and are not in the local copy",
+            (unsigned long long)is->damaged);
+    if (st == WR_BUSY) {
+        o->doubt = true;
+        wr_cond_broadcast(&o->cond);
+    }
+}
+
+/* Called, and returns, with the mutex held. */
+static void step(struct wr_origin *o)
+{
+    struct wr_fill *f = &o->fill;
+    struct wr_pagemap *m = wr_pagemap_hold(o->map);
+    bool first = f->failures == 0, more = true, over;
+    struct wr_hydrate_look look;
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch,
+        .clock = wr_clock_system(),
+        .deadline_ms = wr_origin_now_ms() + STEP_MS,
+        .cancel = &o->cancel,
+        .log = o->log};
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    wr_mutex_unlock(&o->mutex);
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    st = wr_hydrate_step(f->h, &c, m, &more, &why);
+    wr_arena_release(&scratch);
+    over = wr_hydrate_is_over(f->h);
+    wr_hydrate_look(f->h, &look);
+    if (over)
+        tell(o, WR_ERROR, "the local copy is given up; pages are read from the replica", why.text);
+    else if (st != WR_OK && st != WR_CANCELED && st != WR_BUSY && first)
+        tell(o, WR_WARN, "the local copy has to wait", why.text);
+    if (!more && !f->told && look.here == look.total) {
+        f->told = true;
+        tell_whole(o, &look);
+    }
+    wr_mutex_lock(&o->mutex);
+    f->look = look;
+    f->over = over;
+    f->of = more ? NULL : m;
+    note(o, st, &why);
+    wr_pagemap_drop(m);
+}
+
+static void fill_thread(void *arg)
+{
+    struct wr_origin *o = arg;
+    struct wr_fill *f = &o->fill;
+    struct wr_err why = {0};
+
+    wr_mutex_lock(&o->mutex);
+    while (!o->ending) {
+        if (f->over || f->of == o->map)
+            wr_origin_wait(o, WR_NEVER);
+        else if (f->due_ms > wr_origin_now_ms())
+            wr_origin_wait(o, f->due_ms);
+        else
+            step(o);
+    }
+    wr_mutex_unlock(&o->mutex);
+    if (wr_hydrate_end(f->h, &why) != WR_OK)
+        tell(o, WR_WARN, "the local copy may have to begin anew", why.text);
+}
+
+/* ---- beginning, and ending ---- */
+
+static enum wr_status begin(struct wr_origin *o, const char *path, struct wr_err *e)
+{
+    const struct wr_hydrate_opts opts = {.storage = o->storage,
+        .cache = o->process->cache,
+        .fs = wr_fs_posix(),
+        .path = path,
+        .lock_offset = WR_LTX_LOCK_OFFSET};
+    struct wr_hydrate *h = NULL;
+    enum wr_status st = wr_hydrate_new(&opts, &h, e);
+
+    if (st != WR_OK)
+        return st;
+    wr_mutex_lock(&o->mutex);
+    o->fill.h = h;
+    if (!o->ending)
+        st = wr_thread_start(&o->fill.thread, "weir-copy", STACK, fill_thread, o, e);
+    o->fill.running = st == WR_OK && !o->ending;
+    if (st == WR_OK)
+        wr_pages_use(o->pages, wr_hydrate_local(h));
+    else
+        o->fill.h = NULL;
+    wr_mutex_unlock(&o->mutex);
+    if (st != WR_OK)
+        wr_hydrate_free(h);
+    return st;
+}
+
+void wr_origin_fill_begin(struct wr_origin *o, const char *path)
+{
+    struct wr_err why = {0};
+    bool mine;
+
+    wr_mutex_lock(&o->mutex);
+    mine = !o->fill.begun;
+    o->fill.begun = true;
+    wr_mutex_unlock(&o->mutex);
+    if (!mine)
+        return;
+    if (begin(o, path, &why) == WR_OK)
+        return;
+    wr_log(o->log, WR_WARN, "no local copy is made; pages are read from the replica",
+        WR_F_STR("replica", wr_storage_name(o->storage)), WR_F_Z("reason", why.text));
+    wr_mutex_lock(&o->mutex);
+    o->fill.why = why;
+    o->fill.begun = false; /* the next one to open it may try again */
+    wr_mutex_unlock(&o->mutex);
+}
+
+void wr_origin_fill_end(struct wr_origin *o)
+{
+    bool running;
+
+    wr_mutex_lock(&o->mutex);
+    assert(o->ending);
+    running = o->fill.running;
+    o->fill.running = false;
+    wr_mutex_unlock(&o->mutex);
+    if (running)
+        wr_thread_join(&o->fill.thread);
+}
+
+const char *wr_origin_fill_path(const struct wr_origin *o)
+{
+    return o->fill.h ? wr_local_path(wr_hydrate_local(o->fill.h)) : "";
+}
+
+unsigned wr_origin_fill_permille(const struct wr_origin *o)
+{
+    const struct wr_hydrate_look *is = &o->fill.look;
+
+    assert(wr_mutex_mine(&o->mutex));
+    if (is->total == 0)
+        return o->fill.of == o->map && o->map ? 1000 : 0;
+    /* Of the newest state: what is about to be applied is not there yet. */
+    return (unsigned)wr_min(is->here * 1000 / is->total, o->fill.of == o->map ? 1000U : 999U);
+}
