@@ -40,7 +40,7 @@ struct wr_haul {
     size_t n, ranges;
     uint32_t page_size;
     atomic_bool disk;
-    _Atomic uint64_t requests, bytes, damaged;
+    _Atomic uint64_t requests, bytes, pages, damaged;
 };
 
 enum wr_status wr_haul_new(
@@ -170,8 +170,10 @@ static enum wr_status unpack(struct wr_haul *h, const struct range *r, const uin
             run->pgno = w->pgno;
         st = wr_ltx_frame_decode(
             frame, h->page_size, w->pgno, run->pages + run->n * h->page_size, NULL);
-        if (st == WR_OK)
+        if (st == WR_OK) {
             run->since[run->n++] = w->s.in->file.max;
+            atomic_fetch_add(&h->pages, 1);
+        }
         if (st == WR_CORRUPT) {
             atomic_fetch_add(&h->damaged, 1);
             st = WR_OK;
@@ -229,5 +231,6 @@ void wr_haul_look(const struct wr_haul *h, struct wr_haul_look *ret)
 {
     *ret = (struct wr_haul_look){.requests = atomic_load(&h->requests),
         .bytes = atomic_load(&h->bytes),
+        .pages = atomic_load(&h->pages),
         .damaged = atomic_load(&h->damaged)};
 }

@@ -29,6 +29,7 @@ enum wr_status wr_haul_some(struct wr_haul *h, struct wr_call *c, const struct w
 
 struct wr_haul_look {
     uint64_t requests, bytes;
+    uint64_t pages;   /* that were fetched */
     uint64_t damaged; /* pages */
 };
 void wr_haul_look(const struct wr_haul *h, struct wr_haul_look *ret);

@@ -251,6 +251,7 @@ void wr_hydrate_look(const struct wr_hydrate *h, struct wr_hydrate_look *ret)
     *ret = (struct wr_hydrate_look){.txid = about ? about->txid : 0,
         .requests = haul.requests,
         .bytes = haul.bytes,
+        .fetched = haul.pages,
         .damaged = h->damaged};
     if (!about)
         return;

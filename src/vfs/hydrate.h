@@ -50,6 +50,7 @@ struct wr_hydrate_look {
     uint64_t here, total; /* pages of it */
     uint64_t requests;    /* for pages */
     uint64_t bytes;       /* in them */
+    uint64_t fetched;     /* pages */
     uint64_t damaged;     /* pages that were left out, since the state was a new one */
 };
 void wr_hydrate_look(const struct wr_hydrate *h, struct wr_hydrate_look *ret);

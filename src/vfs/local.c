@@ -248,7 +248,7 @@ static void forget_all(struct wr_local *l)
         struct block *b;
 
         if (!atomic_load(&l->fan[i / FAN])) {
-            i += FAN - 1;
+            i |= FAN - 1;
             continue;
         }
         b = find_block(l, i);
@@ -455,24 +455,50 @@ enum wr_status wr_local_begin(struct wr_local *l, const struct wr_pagemap *m, st
     return WR_OK;
 }
 
+static enum wr_status drop(struct wr_local *l, uint32_t pgno, struct wr_err *e)
+{
+    forget(l, pgno);
+    return erase(l, pgno, e);
+}
+
+/* What was cut off may have been there again, and another page, in transactions of which only a
+ * merge is left, which has nothing of what was cut off at its end. */
+static enum wr_status drop_beyond(struct wr_local *l, uint32_t commit, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    for (uint32_t i = commit / BLOCK; i < FAN * FAN && st == WR_OK; i++) {
+        const struct block *b;
+
+        if (!atomic_load(&l->fan[i / FAN])) {
+            i |= FAN - 1;
+            continue;
+        }
+        b = find_block(l, i);
+        for (uint32_t k = 0; b && atomic_load(&b->n) > 0 && k < BLOCK && st == WR_OK; k++) {
+            if (atomic_load(&b->since[k]) && i * BLOCK + k >= commit)
+                st = drop(l, i * BLOCK + k + 1, e);
+        }
+    }
+    return st;
+}
+
 enum wr_status wr_local_move(struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(m);
-    uint64_t base = atomic_load(&l->txid);
+    uint64_t base = atomic_load(&l->txid), max;
     struct wr_pagemap_walk walk;
-    uint64_t max;
     uint32_t pgno;
-    enum wr_status st = WR_OK;
+    enum wr_status st;
 
     assert(about->txid >= base && (l->last == 0 || l->next > l->last));
+    st = drop_beyond(l, about->commit, e);
     wr_pagemap_walk(m, base, &walk);
     while (st == WR_OK && wr_pagemap_walk_next(&walk, &pgno, &max)) {
         uint64_t since = find_since(l, pgno);
 
-        if (!since || (since <= about->txid && max <= wr_max(since, base)))
-            continue;
-        forget(l, pgno);
-        st = erase(l, pgno, e);
+        if (since && (since > about->txid || max > wr_max(since, base)))
+            st = drop(l, pgno, e);
     }
     if (st == WR_OK)
         atomic_store(&l->txid, about->txid);

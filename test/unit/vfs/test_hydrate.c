@@ -1,0 +1,675 @@
+/*
+ * test_hydrate.c - the local copy of a replica that changes in every way that replicas change, by a
+ * process that is killed, or whose power is cut, at any moment: whatever readers of any state are
+ * given from it is what their state has, against a model of each transaction.
+ */
+#include "vfs/hydrate.h"
+
+#include "unit/engine/restore_world.h"
+#include "unit/vfs/cut_disk.h"
+#include "vfs/head.h"
+#include "vfs/local.h"
+#include "vfs/pagecache.h"
+#include "vfs/pagemap.h"
+#include "vfs/pages.h"
+
+#define LOCK      (512 * 8) /* the lock page is the 9th, with pages of 512 bytes */
+#define PAGES_MAX 60
+#define READERS   4
+#define PATH      "dir/copy.db"
+
+/* A replica, what it holds, a copy of it, and who reads. */
+struct sea {
+    struct world w;
+    struct story s;
+    struct wr_rand r;
+    struct wr_clock_manual clock;
+    struct wr_call call;
+    struct cut_disk *disk;
+    struct wr_pagecache *cache;
+    struct wr_head *head;
+    struct wr_hydrate *copy;
+    struct wr_pagemap *reader[READERS];
+    uint64_t end[10];
+    uint64_t snapshot, older_snapshot, l0_from;
+    uint64_t locally; /* pages that were read from the copy */
+};
+
+static void sea_init(struct sea *x, uint64_t seed, unsigned caps, uint32_t page_size)
+{
+    struct wr_err e = {0};
+
+    memset(x, 0, sizeof(*x));
+    wr_rand_init(&x->r, seed);
+    world_init(&x->w, caps, "");
+    wr_storage_set_retry(x->w.storage, 1, 1);
+    story_init(&x->s, &x->r, page_size, LOCK, PAGES_MAX * 512 / page_size, wr_rand_below(&x->r, 2));
+    wr_clock_manual_init(&x->clock, 1700000000000);
+    wr_clock_manual_advance(&x->clock, INT64_C(1000000000000));
+    x->call = *t_call();
+    x->call.clock = &x->clock.clock;
+    x->disk = wr_alloc(sizeof(*x->disk));
+    T(x->disk != NULL);
+    cut_init(x->disk);
+    T_OK(wr_pagecache_new(0, &x->cache, &e));
+    T_OK(wr_head_new(x->w.storage, x->cache, LOCK, &x->head, &e));
+}
+
+/* Also the end of a process that says nothing any more. */
+static void kill_copy(struct sea *x)
+{
+    wr_hydrate_free(x->copy);
+    x->copy = NULL;
+}
+
+static void sea_release(struct sea *x)
+{
+    kill_copy(x);
+    for (size_t i = 0; i < READERS; i++)
+        wr_pagemap_drop(x->reader[i]);
+    wr_head_free(x->head);
+    wr_pagecache_free(x->cache);
+    story_release(&x->s);
+    world_release(&x->w);
+    wr_free(x->disk);
+}
+
+static void remove_file(struct sea *x, unsigned level, uint64_t min, uint64_t max)
+{
+    world_remove_key(&x->w, wr_layout_ltx_key(t_call()->scratch, x->w.storage, level, min, max));
+}
+
+/* ---- what happens to the replica ---- */
+
+static void commit(struct sea *x)
+{
+    uint32_t now = x->s.image[x->s.n].commit, to = now ? now : x->s.pages_max / 3 + 1;
+
+    if (x->s.n == STORY_MAX)
+        return;
+    if (wr_rand_below(&x->r, 3) == 0)
+        to = 1 + (uint32_t)wr_rand_below(&x->r, x->s.pages_max);
+    story_commit(&x->s, to, (uint32_t)wr_rand_below(&x->r, 6));
+    story_put(&x->s, &x->w, 0, x->s.n, x->s.n);
+    if (!x->l0_from)
+        x->l0_from = x->s.n;
+}
+
+static void snapshot(struct sea *x)
+{
+    if (x->s.n == 0 || x->snapshot == x->s.n)
+        return;
+    story_put(&x->s, &x->w, 9, 1, x->s.n);
+    if (x->older_snapshot)
+        remove_file(x, 9, 1, x->older_snapshot);
+    x->older_snapshot = x->snapshot;
+    x->snapshot = x->s.n;
+}
+
+static void compact(struct sea *x)
+{
+    unsigned level = 1 + (unsigned)wr_rand_below(&x->r, 3);
+    uint64_t end = level == 1 ? x->s.n : x->end[level - 1];
+
+    if (end > x->end[level]) {
+        story_put(&x->s, &x->w, level, x->end[level] + 1, end);
+        x->end[level] = end;
+    }
+    while (x->l0_from && x->l0_from <= x->end[1] && wr_rand_below(&x->r, 4)) {
+        remove_file(x, 0, x->l0_from, x->l0_from);
+        x->l0_from++;
+    }
+}
+
+static void poll(struct sea *x)
+{
+    bool is_new = false;
+    struct wr_err e = {0};
+
+    wr_clock_manual_advance(
+        &x->clock, INT64_C(1000000000) * (1 + (int64_t)wr_rand_below(&x->r, 20)));
+    if (x->s.n)
+        T_OK(wr_head_step(x->head, &x->call, &is_new, &e));
+}
+
+/* ---- the copy ---- */
+
+static void open_copy(struct sea *x)
+{
+    const struct wr_hydrate_opts o = {.storage = x->w.storage,
+        .cache = x->cache,
+        .fs = &x->disk->fs,
+        .path = PATH,
+        .lock_offset = LOCK};
+    struct wr_err e = {0};
+
+    T_OK(wr_hydrate_new(&o, &x->copy, &e));
+}
+
+static enum wr_status step(struct sea *x, bool *ret_more, struct wr_err *e)
+{
+    struct wr_pagemap *m = wr_head_map(x->head);
+    enum wr_status st;
+
+    if (!x->copy)
+        open_copy(x);
+    wr_arena_reset(x->call.scratch);
+    st = wr_hydrate_step(x->copy, &x->call, m, ret_more, e);
+    if (st == WR_BUSY)
+        wr_head_doubt(x->head);
+    return st;
+}
+
+/* Until it is whole. */
+static void fill(struct sea *x)
+{
+    struct wr_hydrate_look is;
+    struct wr_err e = {0};
+    bool more = true;
+
+    while (more) {
+        enum wr_status st = step(x, &more, &e);
+
+        if (st == WR_BUSY)
+            poll(x);
+        else
+            T_OK(st);
+    }
+    wr_hydrate_look(x->copy, &is);
+    T(is.here == is.total && is.damaged == 0);
+    T(is.txid == wr_pagemap_about(wr_head_map(x->head))->txid);
+}
+
+/* ---- readers ---- */
+
+/* Of all its pages, those that the copy has for it; how many. */
+static uint32_t check_map(struct sea *x, const struct wr_pagemap *m)
+{
+    const struct wr_pagemap_about *about = wr_pagemap_about(m);
+    struct wr_local *l = wr_hydrate_local(x->copy);
+    uint32_t n = 0;
+    uint8_t page[65536];
+
+    T(about->commit == x->s.image[about->txid].commit);
+    for (uint32_t pgno = 1; pgno <= about->commit; pgno++) {
+        struct wr_spot s;
+
+        if (!wr_pagemap_find(m, pgno, &s) || !wr_local_has(l, about, pgno, s.in->file.max))
+            continue;
+        T(wr_local_read(l, about, pgno, s.in->file.max, 0, page, x->s.page_size));
+        T(memcmp(page, story_page(&x->s, (size_t)about->txid, pgno), x->s.page_size) == 0);
+        n++;
+    }
+    x->locally += n;
+    return n;
+}
+
+/* Each page of the newest state comes from the copy. */
+static void check_whole(struct sea *x)
+{
+    const struct wr_pagemap_about *about = wr_pagemap_about(wr_head_map(x->head));
+
+    T(check_map(x, wr_head_map(x->head)) == about->commit - (about->lock_pgno <= about->commit));
+}
+
+static void begin_read(struct sea *x, size_t i)
+{
+    wr_pagemap_drop(x->reader[i]);
+    x->reader[i] = wr_pagemap_hold(wr_head_map(x->head));
+}
+
+/* As time travel does; it may not be there any more. */
+static void travel(struct sea *x, size_t i)
+{
+    struct wr_pagemap *m = wr_head_map(x->head), *past = NULL;
+
+    wr_arena_reset(x->call.scratch);
+    if (!m || wr_head_at(x->w.storage, x->cache, LOCK, &x->call, m,
+                  1 + wr_rand_below(&x->r, wr_pagemap_about(m)->txid), 0, &past, NULL) != WR_OK)
+        return;
+    wr_pagemap_drop(x->reader[i]);
+    x->reader[i] = past;
+}
+
+/* The power goes amid the last close, or at another time; or the process is killed. */
+static void die(struct sea *x)
+{
+    uint64_t kind = wr_rand_below(&x->r, 3);
+
+    if (kind == 0 && x->copy) {
+        x->disk->fail_sync = x->disk->syncs + 1 + wr_rand_below(&x->r, 3);
+        (void)!wr_hydrate_end(x->copy, NULL);
+        x->disk->fail_sync = 0;
+    }
+    kill_copy(x);
+    if (kind < 2)
+        cut_power(x->disk, &x->r);
+}
+
+/* Now and then a request fails. */
+static void step_or_fail(struct sea *x)
+{
+    struct wr_err e = {0};
+    bool more, fails = wr_rand_below(&x->r, 4) == 0;
+    enum wr_status st;
+
+    if (fails)
+        world_fail(&x->w, 1 + wr_rand_below(&x->r, 5), 1, WR_IO);
+    st = step(x, &more, &e);
+    world_fail(&x->w, 0, 0, WR_OK);
+    if (st == WR_BUSY)
+        poll(x);
+    else
+        T(st == WR_OK || (st == WR_IO && fails));
+}
+
+static void one_thing(struct sea *x)
+{
+    size_t reader = (size_t)wr_rand_below(&x->r, READERS);
+    struct wr_err e = {0};
+
+    switch (wr_rand_below(&x->r, 16)) {
+    case 0:
+        commit(x);
+        break;
+    case 1:
+        compact(x);
+        break;
+    case 2:
+        if (wr_rand_below(&x->r, 4) == 0)
+            snapshot(x);
+        break;
+    case 3:
+    case 4:
+        poll(x);
+        break;
+    case 5:
+        begin_read(x, reader);
+        break;
+    case 6:
+        travel(x, reader);
+        break;
+    case 7:
+        if (wr_rand_below(&x->r, 4) == 0)
+            die(x);
+        break;
+    case 8:
+        if (wr_rand_below(&x->r, 4) == 0 && x->copy) /* as at the last close */
+            T_OK(wr_hydrate_end(x->copy, &e));
+        break;
+    default:
+        if (wr_head_map(x->head))
+            step_or_fail(x);
+    }
+    for (size_t i = 0; i < READERS && x->copy; i++) {
+        if (x->reader[i])
+            (void)check_map(x, x->reader[i]);
+    }
+}
+
+static void test_readers_are_given_what_their_state_has_whatever_happens(void **state)
+{
+    struct wr_rand seeds;
+    uint64_t steps = 0, locally = 0;
+
+    (void)state;
+    wr_rand_init(&seeds, t_seed());
+    for (int round = 0; steps < 60000; round++) {
+        struct sea x;
+
+        sea_init(
+            &x, wr_rand_u64(&seeds), round % 2 ? WR_STORAGE_HEX_LEVELS : 0, round % 5 ? 512 : 2048);
+        for (int i = 0; i < 600; i++, steps++) {
+            wr_arena_reset(t_call()->scratch);
+            wr_arena_reset(x.call.scratch);
+            one_thing(&x);
+        }
+        poll(&x);
+        if (wr_head_map(x.head)) {
+            fill(&x);
+            check_whole(&x);
+        }
+        locally += x.locally;
+        sea_release(&x);
+    }
+    T(locally > steps); /* it is not the replica that was tested */
+}
+
+/* ---- one process after the other ---- */
+
+/* A new process: nothing is known but what is on the disk. */
+static void begin_process(struct sea *x)
+{
+    struct wr_err e = {0};
+
+    kill_copy(x);
+    for (size_t i = 0; i < READERS; i++) {
+        wr_pagemap_drop(x->reader[i]);
+        x->reader[i] = NULL;
+    }
+    wr_head_free(x->head);
+    T_OK(wr_head_new(x->w.storage, x->cache, LOCK, &x->head, &e));
+    poll(x);
+}
+
+/* A snapshot of 1, transactions up to `n`, and a copy of them that an earlier process has left. */
+static void left_by_another(struct sea *x, size_t n, uint32_t page_size)
+{
+    struct wr_err e = {0};
+
+    sea_init(x, t_seed(), 0, page_size);
+    story_commit(&x->s, x->s.pages_max, 0);
+    story_put(&x->s, &x->w, 9, 1, 1);
+    x->snapshot = 1;
+    for (size_t i = 2; i <= n; i++) {
+        story_commit(&x->s, x->s.pages_max, 3);
+        story_put(&x->s, &x->w, 0, i, i);
+    }
+    poll(x);
+    fill(x);
+    T_OK(wr_hydrate_end(x->copy, &e));
+    kill_copy(x);
+}
+
+/* The rest of what there is; how many pages were fetched for it. */
+static uint64_t fill_pages(struct sea *x)
+{
+    struct wr_hydrate_look is;
+
+    fill(x);
+    check_whole(x);
+    wr_hydrate_look(x->copy, &is);
+    return is.fetched;
+}
+
+static void test_what_a_process_left_is_not_fetched_again(void **state)
+{
+    struct sea x;
+
+    (void)state;
+    left_by_another(&x, 5, 512);
+    begin_process(&x);
+    T(fill_pages(&x) == 0);
+    sea_release(&x);
+}
+
+/* V-12: what led on from it is gone from level 0, and there is a newer snapshot. */
+static void test_a_copy_is_gone_on_from_when_files_were_merged_meanwhile(void **state)
+{
+    struct sea x;
+    uint64_t pages;
+
+    (void)state;
+    left_by_another(&x, 5, 512);
+    for (size_t i = 6; i <= 9; i++)
+        story_commit(&x.s, x.s.pages_max, 3);
+    story_put(&x.s, &x.w, 1, 5, 8); /* begins before the copy's end */
+    story_put(&x.s, &x.w, 9, 1, 9);
+    story_put(&x.s, &x.w, 0, 9, 9);
+    for (uint64_t i = 2; i <= 4; i++)
+        remove_file(&x, 0, i, i);
+    begin_process(&x);
+    pages = fill_pages(&x);
+    T(pages > 0 && pages <= 15); /* that changed, of 60 */
+    sea_release(&x);
+}
+
+/* V-12: nothing that led on from it is left: then it is not known what has changed. */
+static void test_a_copy_that_nothing_leads_on_from_is_fetched_anew(void **state)
+{
+    struct sea x;
+
+    (void)state;
+    left_by_another(&x, 5, 512);
+    for (size_t i = 6; i <= 9; i++)
+        story_commit(&x.s, x.s.pages_max, 3);
+    story_put(&x.s, &x.w, 9, 1, 9);
+    for (uint64_t i = 2; i <= 5; i++)
+        remove_file(&x, 0, i, i);
+    begin_process(&x);
+    T(fill_pages(&x) == 59);
+    sea_release(&x);
+}
+
+/* Another database under the same URL, with as many transactions, fewer, or more. */
+static void test_a_copy_of_a_replica_that_began_anew_is_thrown_away(void **state)
+{
+    (void)state;
+    for (size_t n = 4; n <= 7; n++) {
+        for (unsigned rolling = 0; rolling < 2; rolling++) {
+            struct sea x;
+
+            left_by_another(&x, 5, 512);
+            remove_file(&x, 9, 1, 1);
+            for (uint64_t i = 2; i <= 5; i++)
+                remove_file(&x, 0, i, i);
+            story_release(&x.s);
+            story_init(&x.s, &x.r, 512, LOCK, PAGES_MAX, rolling);
+            for (size_t i = 1; i <= n; i++) {
+                struct wr_call *c = t_call();
+                struct wr_buf b;
+
+                story_commit(&x.s, x.s.pages_max, 3);
+                wr_buf_init(&b, (size_t)1 << 20);
+                story_file(&x.s, i, i, &b);
+                world_store(&x.w, wr_layout_ltx_key(c->scratch, x.w.storage, i > 1 ? 0 : 9, i, i),
+                    wr_buf_bytes(&b), 500000 + (int64_t)i);
+                wr_buf_release(&b);
+            }
+            begin_process(&x);
+            (void)fill_pages(&x);
+            sea_release(&x);
+        }
+    }
+}
+
+/* The last transaction is taken back, and another one comes in its place: it is what it was that
+ * is gone on from, or nothing. */
+static void test_a_transaction_that_is_taken_back_is_not_believed(void **state)
+{
+    (void)state;
+    for (int settled = 0; settled < 2; settled++) {
+        struct wr_err e = {0};
+        struct sea x;
+
+        left_by_another(&x, 5, 512);
+        begin_process(&x);
+        fill(&x);
+        story_commit(&x.s, x.s.pages_max, 0);
+        story_rewrite(&x.s, 3, 5);
+        story_put(&x.s, &x.w, 0, 6, 6);
+        poll(&x);
+        fill(&x);
+        if (settled)
+            T_OK(wr_hydrate_end(x.copy, &e));
+        remove_file(&x, 0, 6, 6);
+        begin_process(&x);
+        T(wr_pagemap_about(wr_head_map(x.head))->txid == 5);
+        T(fill_pages(&x) == (settled ? 59 : 3));
+        wr_free(x.s.image[6].data);
+        wr_free(x.s.image[6].changed);
+        x.s.n = 5;
+        story_commit(&x.s, x.s.pages_max, 0);
+        story_rewrite(&x.s, 2, 4);
+        story_put(&x.s, &x.w, 0, 6, 6);
+        poll(&x);
+        (void)fill_pages(&x);
+        sea_release(&x);
+    }
+}
+
+/* ---- what fails ---- */
+
+static void test_each_request_may_fail_once(void **state)
+{
+    static const enum wr_status kinds[] = {WR_IO, WR_AUTH, WR_TIMEOUT, WR_BUSY};
+
+    (void)state;
+    for (size_t k = 0; k < wr_countof(kinds); k++) {
+        for (uint64_t nth = 1;; nth++) {
+            struct sea x;
+            struct wr_err e = {0};
+            enum wr_status st = WR_OK;
+            bool more = true, failed;
+
+            left_by_another(&x, 5, 512);
+            for (size_t i = 6; i <= 9; i++)
+                story_commit(&x.s, x.s.pages_max, 3);
+            story_put(&x.s, &x.w, 1, 5, 9);
+            story_put(&x.s, &x.w, 9, 1, 9);
+            begin_process(&x);
+            world_fail(&x.w, nth, 1, kinds[k]);
+            while (more && st == WR_OK)
+                st = step(&x, &more, &e);
+            failed = x.w.requests >= nth;
+            T(failed ? st == kinds[k] || st == WR_OK : st == WR_OK && !more);
+            T(!wr_hydrate_is_over(x.copy));
+            world_fail(&x.w, 0, 0, WR_OK);
+            (void)check_map(&x, wr_head_map(x.head));
+            (void)fill_pages(&x);
+            sea_release(&x);
+            if (!failed)
+                break;
+        }
+    }
+}
+
+/* The disk is full from the nth write on: that ends it, with a word; what is there is right. */
+static void test_a_full_disk_ends_it(void **state)
+{
+    bool full = true;
+
+    (void)state;
+    for (uint64_t nth = 1; full; nth++) {
+        struct sea x;
+        struct wr_err e = {0};
+        enum wr_status st = WR_OK;
+        bool more = true;
+
+        sea_init(&x, t_seed(), 0, 512);
+        commit(&x);
+        poll(&x);
+        x.disk->fail_write = nth;
+        for (int i = 0; i < 3 && st == WR_OK; i++) {
+            more = true;
+            while (more && st == WR_OK)
+                st = step(&x, &more, &e);
+            commit(&x);
+            poll(&x);
+        }
+        full = x.disk->writes >= nth;
+        T(st == (full ? WR_LIMIT : WR_OK) && wr_hydrate_is_over(x.copy) == full);
+        if (full) {
+            T(strstr(e.text, "No space left") != NULL);
+            (void)check_map(&x, wr_head_map(x.head));
+            T(step(&x, &more, &e) != WR_OK);
+        }
+        x.disk->fail_write = 0;
+        begin_process(&x);
+        (void)fill_pages(&x);
+        sea_release(&x);
+    }
+}
+
+/* What was written may be gone after that, and what was there before it be back. */
+static void test_nothing_is_read_from_it_after_a_failed_fsync(void **state)
+{
+    struct sea x;
+    struct wr_err e = {0};
+
+    (void)state;
+    left_by_another(&x, 5, 512);
+    begin_process(&x);
+    fill(&x);
+    commit(&x);
+    poll(&x);
+    fill(&x);
+    x.disk->fail_sync = x.disk->syncs + 1;
+    T_IS(WR_IO, wr_hydrate_end(x.copy, &e));
+    T(wr_hydrate_is_over(x.copy) && check_map(&x, wr_head_map(x.head)) == 0);
+    sea_release(&x);
+}
+
+/* A page that cannot be had is left out, and all others are there. */
+static void test_a_damaged_frame_is_left_out(void **state)
+{
+    struct wr_hydrate_look is;
+    struct wr_err e = {0};
+    struct wr_spot s;
+    struct wr_buf b;
+    struct sea x;
+    bool more = true;
+
+    (void)state;
+    sea_init(&x, t_seed(), 0, 512);
+    story_commit(&x.s, 60, 0);
+    story_put(&x.s, &x.w, 9, 1, 1);
+    poll(&x);
+    T(wr_pagemap_find(wr_head_map(x.head), 3, &s));
+    wr_buf_init(&b, (size_t)1 << 20);
+    story_file(&x.s, 1, 1, &b);
+    b.p[s.off + 3] ^= 0x40; /* another page's number */
+    world_store(
+        &x.w, wr_layout_ltx_key(t_call()->scratch, x.w.storage, 9, 1, 1), wr_buf_bytes(&b), 1000);
+    wr_buf_release(&b);
+    while (more)
+        T_OK(step(&x, &more, &e));
+    wr_hydrate_look(x.copy, &is);
+    T(is.damaged == 1 && is.total == 59 && is.here == 58);
+    T(check_map(&x, wr_head_map(x.head)) == 58);
+    sea_release(&x);
+}
+
+static enum wr_status copy_and_go_on(void *arg)
+{
+    struct sea *x = arg;
+    const struct wr_hydrate_opts o = {.storage = x->w.storage,
+        .cache = x->cache,
+        .fs = &x->disk->fs,
+        .path = PATH,
+        .lock_offset = LOCK};
+    enum wr_status st = WR_OK;
+
+    for (int i = 0; i < 2 && st == WR_OK; i++) {
+        struct wr_hydrate *h = NULL;
+        bool more = true;
+
+        st = wr_hydrate_new(&o, &h, NULL);
+        while (more && st == WR_OK)
+            st = wr_hydrate_step(h, t_call(), x->reader[i], &more, NULL);
+        if (st == WR_OK)
+            st = wr_hydrate_end(h, NULL);
+        wr_hydrate_free(h);
+    }
+    return st == WR_OK && wr_mem_fault_fired() ? WR_NOMEM : st; /* fewer threads, or no way on */
+}
+
+static void test_nomem(void **state)
+{
+    struct sea x;
+
+    (void)state;
+    left_by_another(&x, 3, 512);
+    x.reader[0] = wr_pagemap_hold(wr_head_map(x.head));
+    for (size_t i = 4; i <= 6; i++)
+        story_commit(&x.s, x.s.pages_max, 3);
+    story_put(&x.s, &x.w, 1, 3, 6);
+    story_put(&x.s, &x.w, 9, 1, 6);
+    wr_head_free(x.head);
+    x.head = NULL;
+    T(wr_head_new(x.w.storage, x.cache, LOCK, &x.head, NULL) == WR_OK);
+    poll(&x);
+    x.reader[1] = wr_pagemap_hold(wr_head_map(x.head));
+    t_sweep_nomem(copy_and_go_on, &x);
+    sea_release(&x);
+}
+
+T_MAIN(T_TEST(test_readers_are_given_what_their_state_has_whatever_happens),
+    T_TEST(test_what_a_process_left_is_not_fetched_again),
+    T_TEST(test_a_copy_is_gone_on_from_when_files_were_merged_meanwhile),
+    T_TEST(test_a_copy_that_nothing_leads_on_from_is_fetched_anew),
+    T_TEST(test_a_copy_of_a_replica_that_began_anew_is_thrown_away),
+    T_TEST(test_a_transaction_that_is_taken_back_is_not_believed),
+    T_TEST(test_each_request_may_fail_once), T_TEST(test_a_full_disk_ends_it),
+    T_TEST(test_nothing_is_read_from_it_after_a_failed_fsync),
+    T_TEST(test_a_damaged_frame_is_left_out), T_TEST(test_nomem))
