@@ -174,7 +174,7 @@ static inline void vw_release(struct vw *w)
 /* SQLITE_OK, or what sqlite3_open_v2 says. `more`: "&key=value...". */
 static inline int vw_try(struct vw *w, const char *more, sqlite3 **ret)
 {
-    char name[1000];
+    char name[2500];
 
     (void)snprintf(name, sizeof(name), "file:replica.db?vfs=weir&replica_url=file://%s%s%s", w->dir,
         more, strstr(more, "poll_interval") ? "" : "&poll_interval=10ms");
