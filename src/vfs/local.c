@@ -40,7 +40,7 @@ struct wr_local {
     char *path;
     uint64_t replica;
     struct wr_local_head head; /* as it was last written, or read */
-    uint32_t page_size;
+    atomic_uint page_size;
     uint32_t next, last;          /* pages of an earlier process that are to be looked at */
     uint64_t newest;              /* transaction that they can be of */
     _Atomic uint64_t epoch, txid; /* 0: not begun */

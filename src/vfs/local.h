@@ -79,7 +79,8 @@ enum wr_status wr_local_settle(
 
 /* The first page from `from` to `to` that is not here; 0: all are. */
 uint32_t wr_local_lacks(const struct wr_local *l, uint32_t from, uint32_t to);
-uint64_t wr_local_count(const struct wr_local *l, uint32_t to); /* pages up to that which are */
+/* Pages up to that which are here; any thread. */
+uint64_t wr_local_count(const struct wr_local *l, uint32_t to);
 
 struct wr_local_look {
     bool begun;
@@ -87,6 +88,6 @@ struct wr_local_look {
     uint32_t page_size;
     uint64_t unsettled; /* bytes that were put since it was settled */
 };
-void wr_local_look(const struct wr_local *l, struct wr_local_look *ret);
+void wr_local_look(const struct wr_local *l, struct wr_local_look *ret); /* any thread */
 
 #endif

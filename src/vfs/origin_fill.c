@@ -179,11 +179,19 @@ const char *wr_origin_fill_path(const struct wr_origin *o)
 
 unsigned wr_origin_fill_permille(const struct wr_origin *o)
 {
-    const struct wr_hydrate_look *is = &o->fill.look;
+    const struct wr_pagemap_about *about = wr_pagemap_about(o->map);
+    struct wr_local_look is;
+    uint64_t total = about->commit - (about->lock_pgno <= about->commit);
 
     assert(wr_mutex_mine(&o->mutex));
-    if (is->total == 0)
-        return o->fill.of == o->map && o->map ? 1000 : 0;
-    /* Of the newest state: what is about to be applied is not there yet. */
-    return (unsigned)wr_min(is->here * 1000 / is->total, o->fill.of == o->map ? 1000U : 999U);
+    if (!o->fill.h)
+        return 0;
+    if (o->fill.of == o->map && o->fill.look.here == o->fill.look.total)
+        return 1000;
+    wr_local_look(wr_hydrate_local(o->fill.h), &is);
+    if (is.epoch != about->epoch || total == 0)
+        return 0;
+    /* What changed last may be there as it was before: it is not all. */
+    return (unsigned)wr_min(
+        wr_local_count(wr_hydrate_local(o->fill.h), about->commit) * 1000 / total, 999U);
 }

@@ -13,6 +13,7 @@ import os
 import sys
 
 import vfskit
+import vfs_copy  # noqa: F401 cases
 import vfs_faults  # noqa: F401 cases
 import vfs_follow  # noqa: F401 cases
 import vfs_host  # noqa: F401 cases
