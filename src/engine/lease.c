@@ -1,0 +1,205 @@
+/*
+ * lease.c - see lease.h. Knows one object; refuses to decide who should have it.
+ */
+#include "engine/lease.h"
+
+#include "base/buf.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "storage/storage.h"
+
+#include <jansson.h>
+
+#define SIZE_MAX_LEASE ((size_t)4096) /* bytes of the object */
+
+static struct wr_str key_of(struct wr_call *c, const struct wr_storage *s)
+{
+    return wr_arena_fmt(c->scratch, WR_FMT WR_LEASE_NAME, WR_ARG(wr_storage_prefix(s)));
+}
+
+static enum wr_status no_memory(struct wr_err *e)
+{
+    return wr_fail(e, WR_NOMEM, WR_LEASE_NAME ": out of memory");
+}
+
+/* ---- what is in it ---- */
+
+/* Text that may be shown: it comes from a bucket. */
+static bool is_plain(const char *z)
+{
+    for (; *z; z++) {
+        if ((unsigned char)*z < 0x20 || *z == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool get_hex(const json_t *o, const char *name, uint64_t *ret)
+{
+    const char *z = json_string_value(json_object_get(o, name));
+
+    return z && strlen(z) == 16 && wr_parse_hex64(wr_str(z), ret);
+}
+
+static bool get_members(const json_t *o, struct wr_lease *ret)
+{
+    const json_t *epoch = json_object_get(o, "epoch");
+    const char *owner = json_string_value(json_object_get(o, "owner"));
+    const char *since = json_string_value(json_object_get(o, "since"));
+
+    if (!json_is_integer(epoch) || json_integer_value(epoch) <= 0 || !owner ||
+        strlen(owner) >= WR_LEASE_OWNER || !is_plain(owner) || !since ||
+        !wr_parse_time(wr_str(since), &ret->since_ms) || !get_hex(o, "node", &ret->node) ||
+        ret->node == 0 || !get_hex(o, "token", &ret->token))
+        return false;
+    ret->epoch = (uint64_t)json_integer_value(epoch);
+    memcpy(ret->owner, owner, strlen(owner) + 1);
+    return true;
+}
+
+static enum wr_status parse(struct wr_bytes text, struct wr_lease *ret, struct wr_err *e)
+{
+    struct wr_lease l = {0};
+    json_t *o = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
+    bool good = get_members(o, &l);
+
+    json_decref(o);
+    if (!good)
+        return wr_fail(e, WR_CORRUPT,
+            "the object " WR_LEASE_NAME " is damaged, so that it does not tell who was promoted; "
+            "promote the database that is to be the primary with -force, which writes it anew");
+    *ret = l;
+    return WR_OK;
+}
+
+/* The end of it, which has the file's name; what no text may hold becomes a question mark. */
+static void set_owner(struct wr_lease *l, const char *owner)
+{
+    size_t n = strlen(owner), at = 0;
+    const char *from = owner + (n < WR_LEASE_OWNER ? 0 : n - (WR_LEASE_OWNER - 1));
+
+    n = strlen(from);
+    for (size_t i = 0; i < n;) {
+        size_t len = wr_utf8_length((const unsigned char *)from + i, n - i);
+        bool bad = len == 0 || (len == 1 && ((unsigned char)from[i] < 0x20 || from[i] == 0x7f));
+
+        len = wr_max(len, (size_t)1);
+        if (bad)
+            l->owner[at++] = '?';
+        for (size_t k = 0; k < len && !bad; k++)
+            l->owner[at++] = from[i + k];
+        i += len;
+    }
+    l->owner[at] = '\0';
+}
+
+static void format(struct wr_buf *out, const struct wr_lease *l)
+{
+    char since[WR_TIME_TEXT_MAX], node[17], token[17];
+
+    wr_format_time(since, l->since_ms);
+    (void)snprintf(node, sizeof(node), "%016llx", (unsigned long long)l->node);
+    (void)snprintf(token, sizeof(token), "%016llx", (unsigned long long)l->token);
+    const struct wr_log_field fields[] = {WR_F_U64("epoch", l->epoch), WR_F_Z("owner", l->owner),
+        WR_F_Z("node", node), WR_F_Z("since", since), WR_F_Z("token", token)};
+
+    wr_log_json(out, fields, wr_countof(fields));
+    wr_buf_z(out, "\n");
+}
+
+/* ---- the object ---- */
+
+enum wr_status wr_lease_read(
+    struct wr_storage *s, struct wr_call *c, struct wr_lease *ret, struct wr_err *e)
+{
+    struct wr_str key = key_of(c, s);
+    uint8_t *text = wr_arena_array(c->scratch, SIZE_MAX_LEASE + 1, 1);
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!key.p || !text)
+        return no_memory(e);
+    st = wr_storage_get(s, c, key, 0, text, SIZE_MAX_LEASE + 1, &n, e);
+    return st == WR_OK ? parse((struct wr_bytes){text, n <= SIZE_MAX_LEASE ? n : 0}, ret, e) : st;
+}
+
+/* The version first: what is read then is of that version or of a later one, which the condition
+ * finds out. */
+enum wr_status wr_lease_look(
+    struct wr_storage *s, struct wr_call *c, struct wr_lease_seen *ret, struct wr_err *e)
+{
+    struct wr_str key = key_of(c, s);
+    struct wr_lease_seen seen = {0};
+    struct wr_object is = {0};
+    enum wr_status st;
+
+    if (!key.p)
+        return no_memory(e);
+    st = wr_storage_stat(s, c, key, &is, e);
+    seen.version = is.version;
+    *ret = (struct wr_lease_seen){.version = is.version};
+    if (st == WR_OK)
+        st = wr_lease_read(s, c, &seen.lease, e);
+    if (st == WR_OK)
+        *ret = seen;
+    return st == WR_NOTFOUND ? WR_OK : st;
+}
+
+/* Somebody else was faster. */
+static enum wr_status say_who(struct wr_storage *s, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_lease now;
+    struct wr_err why = {0};
+
+    if (wr_lease_read(s, c, &now, &why) != WR_OK)
+        return wr_fail(e, WR_CONFLICT, "the lease was taken by another promotion meanwhile");
+    return wr_fail(e, WR_CONFLICT, "the lease was taken meanwhile by %s, as epoch %llu", now.owner,
+        (unsigned long long)now.epoch);
+}
+
+enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
+    const struct wr_lease_seen *seen, uint64_t node, const char *owner, struct wr_lease *ret,
+    struct wr_err *e)
+{
+    bool can_tell = wr_storage_caps(s) & WR_STORAGE_COND_PUT;
+    struct wr_put_opts o = {.if_absent = can_tell && seen->version.n == 0,
+        .if_match = can_tell ? seen->version : (struct wr_str){0}};
+    struct wr_lease l = {
+        .epoch = seen->lease.epoch + 1, .node = node, .since_ms = wr_wall_ms(c->clock)};
+    struct wr_str key = key_of(c, s);
+    struct wr_buf text;
+    enum wr_status st = wr_random(&l.token, sizeof(l.token), e);
+
+    assert(node != 0);
+    if (st != WR_OK)
+        return st;
+    set_owner(&l, owner);
+    wr_buf_init(&text, SIZE_MAX_LEASE);
+    format(&text, &l);
+    if (!key.p || wr_buf_status(&text) != WR_OK)
+        st = no_memory(e);
+    else
+        st = wr_storage_put(s, c, key, wr_buf_bytes(&text), &o, e);
+    wr_buf_release(&text);
+    if (st == WR_OK)
+        *ret = l;
+    return st == WR_CONFLICT ? say_who(s, c, e) : st;
+}
+
+bool wr_lease_lost(const struct wr_lease *l, uint64_t node)
+{
+    return l->epoch > 0 && l->node != node;
+}
+
+void wr_lease_lost_text(const struct wr_lease *l, char out[WR_ERR_MAX])
+{
+    char since[WR_TIME_TEXT_MAX];
+
+    wr_format_time_seconds(since, l->since_ms);
+    (void)snprintf(out, WR_ERR_MAX,
+        "promoted elsewhere: %s writes to this replica since %s (epoch %llu). Nothing was "
+        "overwritten, and this database is left as it is: what was committed here and never "
+        "acknowledged is here alone. To go on with this machine, follow the replica into a new "
+        "file (weir restore -f) and promote that (weir promote)",
+        l->owner, since, (unsigned long long)l->epoch);
+}
