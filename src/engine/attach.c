@@ -220,6 +220,7 @@ void wr_db_take_over(struct wr_db *db)
         struct db_replica *dr = &db->replicas[i];
 
         dr->joined = false;
+        wr_replica_set_node(dr->r, db->node_id);
         wr_replica_rejoin(dr->r, "another process may have written to it");
         if (dr->now->state != WR_REPLICA_STOPPED)
             dr->now->state = WR_REPLICA_UNKNOWN;

@@ -2,6 +2,7 @@
  * join.c - how a replica that stands elsewhere gets to where the database is.
  *
  * It gets one file that leads from there to here:
+ *   held by a promoted database   nothing: it stops
  *   empty                         a snapshot of everything, level 9, from TXID 1
  *   a state in our history        the pages that changed since
  *   a state whose checksum no     the pages that differ, as a TXID far above its newest: all of it
@@ -92,6 +93,8 @@ enum standing {
     STANDS_BROKEN,    /* so, but its files do not lead there, or not only there */
     STANDS_ELSEWHERE, /* in a past of this database that we do not know */
     STANDS_UNCOUNTED, /* so, and nothing tells in which pages they differ before all are read */
+    STANDS_UNASKED,   /* with a file of another node, and who holds the lease was not asked */
+    STANDS_LOST,      /* another node holds it */
     STANDS_UNSEEN,    /* elsewhere: of which database is not known before pages are sampled */
     STANDS_UNKNOWN,   /* elsewhere: and never will be */
     STANDS_FOREIGN,   /* at a state of another database */
@@ -177,11 +180,26 @@ static enum wr_status elsewhere(
     return st;
 }
 
+static bool read_lease(const struct db_replica *dr, struct wr_lease *ret)
+{
+    return wr_replica_lease(dr->r, dr->now->found, ret);
+}
+
+/* Of a file that does not tell who wrote it, as a merged one, it is enough to know what it is. */
+static bool needs_lease(const struct wr_db *db, const struct db_replica *dr, bool known)
+{
+    struct wr_lease lease;
+
+    return !read_lease(dr, &lease) && wr_replica_must_ask(&dr->now->pos, db->node_id) &&
+           (dr->now->pos.node_id != 0 || !known);
+}
+
 /* With the pages that changed since, if it is in our history. */
 static enum wr_status find_standing(const struct wr_db *db, const struct db_replica *dr,
     struct wr_pageset *pages, enum standing *ret, struct wr_err *e)
 {
     const struct wr_remote_pos *at = &dr->now->pos;
+    struct wr_lease lease;
     bool known = false;
     enum wr_status st = WR_OK;
 
@@ -189,6 +207,10 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
         st = wr_ledger_since(db->ledger, at->txid, at->rolling, pages, &known, e);
     if (at->txid == 0)
         *ret = STANDS_EMPTY;
+    else if (st == WR_OK && read_lease(dr, &lease) && wr_lease_lost(&lease, db->node_id))
+        *ret = STANDS_LOST;
+    else if (st == WR_OK && needs_lease(db, dr, known))
+        *ret = STANDS_UNASKED;
     else if (st == WR_OK && !known)
         st = elsewhere(db, dr, ret, e);
     else if (!at->whole)
@@ -302,6 +324,18 @@ static void wait_for_others(struct wr_db *db, struct db_replica *dr)
         "another machine has written to this replica: waiting to see whether it goes on");
 }
 
+/* Whoever was promoted goes on, and nobody else, adopted or not. */
+static void stop_lost(struct db_replica *dr)
+{
+    struct wr_lease lease;
+    char text[WR_ERR_MAX];
+
+    if (!read_lease(dr, &lease))
+        return; /* it is being listed again */
+    wr_lease_lost_text(&lease, text);
+    wr_replica_stop(dr->r, WR_CONFLICT, text);
+}
+
 /* BUSY: it cannot join now, or ever. */
 static enum wr_status plan_join(
     struct wr_db *db, struct db_replica *dr, struct join *j, struct wr_err *e)
@@ -335,6 +369,13 @@ static enum wr_status plan_join(
             WR_F_TXID("replica_txid", at->txid));
         join_by_snapshot(j);
         break;
+    case STANDS_UNASKED:
+        wr_replica_set_node(dr->r, db->node_id);
+        wr_replica_rejoin(dr->r, "another one has written to it: who holds the lease?");
+        return WR_BUSY;
+    case STANDS_LOST:
+        stop_lost(dr);
+        return WR_BUSY;
     case STANDS_UNSEEN:
         wr_replica_want_sample(dr->r);
         return WR_BUSY;

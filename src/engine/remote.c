@@ -174,6 +174,7 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
 {
     struct wr_whole w = {.files = files, .all = seen->since == 0};
     const struct wr_ltx_file *best = furthest(files);
+    unsigned level = best->level;
     struct wr_ltx_header h;
     enum wr_status st;
 
@@ -193,6 +194,8 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     if (st != WR_OK)
         return st;
     *ret = pos_of(&h);
+    ret->level = level;
+    ret->alone = w.all && files->n == 1;
     ret->whole = w.whole;
     ret->mixed = w.mixed;
     if (w.all) {

@@ -27,6 +27,8 @@ struct wr_remote_pos {
     uint32_t page_size; /* bytes; 0 when empty */
     uint32_t commit;    /* database size in pages */
     int64_t time_ms;    /* of the newest file */
+    unsigned level;     /* its level */
+    bool alone;         /* all was listed, and there is no other file */
 };
 
 /* What is known of a replica's files from one listing to the next. = {0}: nothing. */

@@ -12,6 +12,7 @@
 #include "engine/frozen.h"
 #include "engine/keeper.h"
 #include "engine/layout.h"
+#include "engine/lease.h"
 #include "engine/send.h"
 
 #define BACKOFF_MIN_MS  500
@@ -37,6 +38,7 @@ struct learnt {
     struct wr_sums census;    /* page_size is 0: there is none */
     struct wr_sample *sample; /* NULL: likewise */
     struct wr_tally *tally;   /* NULL: likewise */
+    struct wr_lease *lease;   /* NULL: it was not asked for */
 };
 
 struct wr_replica {
@@ -59,6 +61,7 @@ struct wr_replica {
     uint64_t census_max;
     struct learnt learnt;            /* guarded by mutex */
     struct wr_remote_pos left;       /* guarded by mutex; where it was when it became contested */
+    uint64_t node;                   /* guarded by mutex; of our own files; 0: not told */
     int64_t wait_ms;                 /* guarded by mutex; not listing again before that */
     unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
     const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
@@ -196,6 +199,55 @@ static enum wr_status take_census(struct wr_replica *r, struct wr_call *c,
     return WR_OK;
 }
 
+/* Who holds the lease; epoch 0: nobody. */
+static enum wr_status read_lease(
+    struct wr_replica *r, struct wr_call *c, struct wr_lease *ret, struct wr_err *e)
+{
+    enum wr_status st;
+
+    *ret = (struct wr_lease){0};
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    st = wr_lease_read(r->storage, c, ret, e);
+    return st == WR_NOTFOUND ? WR_OK : st;
+}
+
+/*
+ * Whether somebody else may have been promoted without being in the way of this: a promotion takes
+ * the lease, lists, and creates the name that follows the newest TXID. So a file of that name, one
+ * TXID behind a position that holds, was there before, and was seen; else it could not have been
+ * created. A file of any other name could.
+ */
+static bool is_next_name(unsigned level, uint64_t min, uint64_t max)
+{
+    return level == 0 && min == max;
+}
+
+/* Of a replica that had nothing before its one snapshot nobody can have a copy. */
+bool wr_replica_must_ask(const struct wr_remote_pos *pos, uint64_t node)
+{
+    if (node == 0 || pos->txid == 0)
+        return false;
+    if (pos->node_id != node)
+        return true;
+    return !is_next_name(pos->level, pos->from, pos->txid) &&
+           !(pos->level == WR_LEVEL_SNAPSHOT && pos->alone);
+}
+
+/* Into *ret_lease, if it must be known who holds it: heap, the caller's also after a failure. */
+static enum wr_status find_lease(struct wr_replica *r, struct wr_call *c,
+    const struct wr_remote_pos *pos, struct wr_lease **ret_lease, struct wr_err *e)
+{
+    uint64_t node;
+
+    wr_mutex_lock(&r->mutex);
+    node = r->node;
+    wr_mutex_unlock(&r->mutex);
+    if (!wr_replica_must_ask(pos, node))
+        return WR_OK;
+    *ret_lease = wr_alloc(sizeof(**ret_lease));
+    return *ret_lease ? read_lease(r, c, *ret_lease, e) : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
 static int64_t mono_ms(const struct wr_replica *r)
 {
     return wr_mono_ms(wr_sched_clock(r->actor.sched));
@@ -227,6 +279,7 @@ static void learnt_release(struct learnt *l)
     wr_sums_release(&l->census);
     wr_free(l->sample);
     wr_free(l->tally);
+    wr_free(l->lease);
     *l = (struct learnt){0};
 }
 
@@ -241,6 +294,8 @@ static enum wr_status find_and_learn(struct wr_replica *r, struct wr_call *c, bo
     if (!l->tally || (want_sample && !l->sample))
         return wr_fail(e, WR_NOMEM, "out of memory");
     st = wr_remote_find(r->storage, c, &r->seen, l->tally, pos, e);
+    if (st == WR_OK)
+        st = find_lease(r, c, pos, &l->lease, e);
     if (st == WR_OK && want_sample && pos->txid > 0)
         st = take_sample(r, c, pos, l->sample, &unknowable, e);
     if (st == WR_OK && want_census && pos->txid > 0 && pos->whole)
@@ -319,6 +374,7 @@ static void acknowledged(
             .has_rolling = p->header.has_rolling,
             .whole = r->now.pos.whole || p->level == WR_LEVEL_SNAPSHOT,
             .rolling = p->header.rolling_post,
+            .from = p->header.max_txid, /* it counts, whatever its name: that was asked */
             .node_id = p->header.node_id,
             .page_size = p->header.page_size,
             .commit = p->header.commit,
@@ -374,16 +430,48 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
     return st;
 }
 
+/* It is there. Whether it counts, if its name does not tell: *ret_stopped, not any more. The first
+ * snapshot of a replica that was empty does. */
+static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
+    bool *ret_stopped, struct wr_err *e)
+{
+    struct wr_lease lease;
+    char text[WR_ERR_MAX];
+    bool empty;
+    enum wr_status st;
+
+    wr_mutex_lock(&r->mutex);
+    empty = r->now.pos.txid == 0;
+    wr_mutex_unlock(&r->mutex);
+    if (empty || is_next_name(p->level, p->header.min_txid, p->header.max_txid))
+        return WR_OK;
+    st = read_lease(r, c, &lease, e);
+    if (st != WR_OK)
+        return wr_wrap(e, st, "who holds the lease");
+    *ret_stopped = wr_lease_lost(&lease, p->header.node_id);
+    if (*ret_stopped) {
+        wr_lease_lost_text(&lease, text);
+        wr_replica_stop(r, WR_CONFLICT, text);
+    }
+    return WR_OK;
+}
+
 static struct wr_next send_next(
     struct wr_replica *r, struct wr_call *c, struct wr_parcel *p, unsigned epoch)
 {
     struct wr_err e = {0};
-    bool streamed = wr_parcel_streamed(p), stopped;
+    bool streamed = wr_parcel_streamed(p), stopped, lost = false;
     uint64_t size = 0;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
     st = send_cancelable(r, c, p, &size, &e);
+    if (st == WR_OK)
+        st = confirm(r, c, p, &lost, &e);
+    if (lost) {
+        wr_parcel_unref(p);
+        return (struct wr_next){.when = WR_NEXT_IDLE};
+    }
     if (st == WR_OK) {
         acknowledged(r, p, epoch, size);
         note_sent(r, p);
@@ -688,6 +776,13 @@ void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text)
     wr_replica_rejoin(r, text);
 }
 
+void wr_replica_set_node(struct wr_replica *r, uint64_t node)
+{
+    wr_mutex_lock(&r->mutex);
+    r->node = node;
+    wr_mutex_unlock(&r->mutex);
+}
+
 void wr_replica_want_sample(struct wr_replica *r)
 {
     wr_mutex_lock(&r->mutex);
@@ -728,6 +823,18 @@ bool wr_replica_sample(struct wr_replica *r, unsigned found, struct wr_sample *r
     there = r->now.found == found && r->learnt.sample;
     if (there)
         *ret = *r->learnt.sample;
+    wr_mutex_unlock(&r->mutex);
+    return there;
+}
+
+bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret)
+{
+    bool there;
+
+    wr_mutex_lock(&r->mutex);
+    there = r->now.found == found && r->learnt.lease;
+    if (there)
+        *ret = *r->learnt.lease;
     wr_mutex_unlock(&r->mutex);
     return there;
 }

@@ -6,6 +6,10 @@
  *      ^                            |
  *      +--a streamed file failed----+--another writer's object is in the way--> STOPPED
  *
+ * Whether another database was promoted to write here is not asked for each file: whoever was has
+ * created the next name, which is in our way then. For positions that do not come from a next name
+ * the lease is read (lease.h, docs/adr/0023).
+ *
  * A file is sent only when the one before it is durable, so what is acknowledged is a prefix. Names
  * are created, never overwritten, where the store can tell. A failure that may pass is retried with
  * backoff for ever; the database goes on and keeps what waits in its outbox.
@@ -18,6 +22,7 @@
 #include "base/base.h"
 #include "base/status.h"
 #include "engine/catalogue.h"
+#include "engine/lease.h"
 #include "engine/parcel.h"
 #include "engine/remote.h"
 #include "engine/sample.h"
@@ -95,6 +100,12 @@ bool wr_replica_push(struct wr_replica *r, struct wr_parcel *p, unsigned found);
 void wr_replica_rejoin(struct wr_replica *r, const char *why);
 /* The same, but not before `ms` have passed, and with BUSY as what is wrong until then. */
 void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text);
+/* Files of this node are ours: where the newest one is not, or was not created under the name that
+ * came next, it is told who holds the lease. Until it is set that is not looked at. It holds for
+ * the listings that begin from now on. */
+void wr_replica_set_node(struct wr_replica *r, uint64_t node);
+/* Whether that is so of this position, which was found by listing; node 0: it is not. Pure. */
+bool wr_replica_must_ask(const struct wr_remote_pos *pos, uint64_t node);
 /* Fetch a sample of the newest state: the replica goes UNKNOWN, and is READY with `sampled` set. */
 void wr_replica_want_sample(struct wr_replica *r);
 /* The same, with a census, too: it is READY with `counted` set. At most `bytes_max` are read. */
@@ -112,6 +123,9 @@ void wr_replica_account(struct wr_replica *r, struct wr_replica_account *ret);
  * False: it has. */
 bool wr_replica_sample(struct wr_replica *r, unsigned found, struct wr_sample *ret);
 bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret);
+/* Who holds the lease, as it was read after the position was found; epoch 0: nobody was ever
+ * promoted. False: it was not read. */
+bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret);
 /* The tally is not needed any more. */
 void wr_replica_tally_done(struct wr_replica *r, unsigned found);
 struct wr_storage *wr_replica_storage(struct wr_replica *r);
