@@ -75,6 +75,16 @@ static bool kept(const struct wr_fs *fs, const char *path, struct node *ret)
            (n == NUMBER_SIZE || wr_parse_hex64((struct wr_str){text + 17, 16}, &ret->place));
 }
 
+static enum wr_status path_of(struct wr_buf *path, const char *dir, struct wr_err *e)
+{
+    enum wr_status st;
+
+    wr_buf_init(path, 8192);
+    wr_buf_fmt(path, "%s/node", dir);
+    st = wr_buf_status(path);
+    return st == WR_OK ? WR_OK : wr_fail(e, st, "path of the local state");
+}
+
 /* Not synced, like all local state: a torn one is made anew. */
 static enum wr_status keep(
     const struct wr_fs *fs, const char *path, const struct node *node, struct wr_err *e)
@@ -101,16 +111,35 @@ enum wr_status wr_node_id(
 
     if (st != WR_OK)
         return st;
-    wr_buf_init(&path, 8192);
-    wr_buf_fmt(&path, "%s/node", dir);
-    st = wr_buf_status(&path);
+    st = path_of(&path, dir, e);
     if (st != WR_OK) {
         wr_buf_release(&path);
-        return wr_fail(e, st, "path of the local state");
+        return st;
     }
     if (kept(fs, (const char *)path.p, &was) && (was.place == 0 || was.place == here.place))
         here.number = was.number;
     if (here.number != was.number || here.place != was.place)
+        st = keep(fs, (const char *)path.p, &here, e);
+    wr_buf_release(&path);
+    if (st == WR_OK)
+        *ret = here.number;
+    return st;
+}
+
+enum wr_status wr_node_renew(
+    const struct wr_fs *fs, const char *dir, const char *db_path, uint64_t *ret, struct wr_err *e)
+{
+    struct node here = {0};
+    struct wr_buf path;
+    enum wr_status st = make(db_path, &here, e);
+
+    if (st == WR_OK)
+        st = wr_random(&here.number, sizeof(here.number), e);
+    here.number |= 1;
+    if (st != WR_OK)
+        return st;
+    st = path_of(&path, dir, e);
+    if (st == WR_OK)
         st = keep(fs, (const char *)path.p, &here, e);
     wr_buf_release(&path);
     if (st == WR_OK)

@@ -21,4 +21,9 @@
 enum wr_status wr_node_id(const struct wr_fs *fs, const char *dir, const char *db_path,
     uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* Keep another one from now on, at random: for a directory whose number another machine has, too,
+ * as those that were made from one image. */
+enum wr_status wr_node_renew(const struct wr_fs *fs, const char *dir, const char *db_path,
+    uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
+
 #endif

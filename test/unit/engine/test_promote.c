@@ -1,0 +1,652 @@
+/*
+ * test_promote.c - a followed copy becomes the primary: with the old one dead, alive, behind, ahead
+ * and racing. What was acknowledged is in it, and of the two one writes.
+ */
+#include "engine/promote.h"
+
+#include "engine/follow.h"
+#include "engine/node.h"
+#include "harness/engine_world.h"
+#include "unit/engine/spy_store.h"
+#include "unit/engine/world_bucket.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECOND ((int64_t)1000000000)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+
+struct pair {
+    struct world a, b; /* the old primary, and the copy */
+    struct spy spy;    /* how the promotion sees the bucket */
+    struct wr_storage_ops ops;
+    struct wr_storage *s;
+    struct wr_promote_opts o;
+    struct wr_promoted done;
+    unsigned acked; /* rows */
+    unsigned races; /* for in_put */
+};
+
+static unsigned rows(sqlite3 *db)
+{
+    sqlite3_stmt *q = NULL;
+    unsigned n;
+
+    T(sqlite3_prepare_v2(db, "SELECT count(*) FROM t", -1, &q, NULL) == SQLITE_OK);
+    T(sqlite3_step(q) == SQLITE_ROW);
+    n = (unsigned)sqlite3_column_int(q, 0);
+    T(sqlite3_finalize(q) == SQLITE_OK);
+    return n;
+}
+
+static void insert(struct world *w)
+{
+    world_sql(w, "INSERT INTO t(b) VALUES(randomblob(300))");
+}
+
+/* A commit that somebody was told is safe. */
+static void ack(struct pair *p)
+{
+    insert(&p->a);
+    (void)world_sync(&p->a);
+    p->acked = rows(p->a.app);
+}
+
+static void follow_to(struct pair *p, const char *path)
+{
+    const struct wr_follow_opts fo = {.restore = {.path = path, .parallel = 1}};
+    struct wr_restore_result r = {0};
+    struct wr_follow *f = NULL;
+    struct wr_follow_report now;
+    int64_t wait_ms = 0;
+    struct wr_err e = {0};
+
+    T_OK(wr_follow_open(p->s, t_call(), &fo, &f, &r, &e));
+    do {
+        T_OK(wr_follow_step(f, t_call(), &wait_ms, &e));
+        wr_follow_look(f, &now);
+        T(now.phase != WR_FOLLOW_FAILING);
+    } while (wait_ms == 0 || now.phase != WR_FOLLOW_CURRENT);
+    wr_follow_close(f);
+}
+
+static void share(struct world *to, struct world *from)
+{
+    world_open(to, 0);
+    to->n_buckets = 1;
+    to->bucket[0] = wr_storage_mem_ref(from->bucket[0]);
+    to->interval_ns = SECOND;
+}
+
+static void spy_on(struct pair *p)
+{
+    struct wr_err e = {0};
+
+    p->spy = (struct spy){0};
+    p->ops = spy_ops_proto;
+    p->ops.caps = wr_storage_mem.caps;
+    p->spy.inner = wr_storage_mem_ref(p->a.bucket[0]);
+    T_OK(wr_storage_wrap(&p->ops, &p->spy, WR_STR(""), &p->s, &e));
+    wr_storage_set_retry(p->s, 1, 0);
+}
+
+/* A primary that runs, and a copy of what it has sent. */
+static void begin(struct pair *p)
+{
+    *p = (struct pair){0};
+    world_open(&p->a, 1);
+    p->a.interval_ns = SECOND;
+    world_app(&p->a);
+    world_sql(&p->a,
+        "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL "
+        "SELECT x+1 FROM c WHERE x<60) INSERT INTO t SELECT x, randomblob(3000) FROM c");
+    world_start(&p->a);
+    (void)world_sync(&p->a);
+    ack(p);
+    share(&p->b, &p->a);
+    spy_on(p);
+    p->o = (struct wr_promote_opts){.path = p->b.path, .parallel = 1, .patience_ms = 5000};
+    follow_to(p, p->b.path);
+}
+
+static void end(struct pair *p)
+{
+    wr_storage_close(p->s);
+    world_close(&p->b);
+    world_close(&p->a);
+}
+
+static enum wr_status try_promote(struct pair *p, struct wr_err *e)
+{
+    return wr_promote(p->s, t_call(), &p->o, &p->done, e);
+}
+
+static void promote(struct pair *p)
+{
+    struct wr_err e = {0};
+
+    T_OK(try_promote(p, &e));
+}
+
+static bool lease_is(struct pair *p, uint64_t epoch)
+{
+    struct wr_lease l = {0};
+    struct wr_err e = {0};
+    enum wr_status st = wr_lease_read(p->s, t_call(), &l, &e);
+
+    return epoch == 0 ? st == WR_NOTFOUND : st == WR_OK && l.epoch == epoch;
+}
+
+static bool has(const char *path, const char *suffix)
+{
+    char name[600];
+
+    (void)snprintf(name, sizeof(name), "%s%s", path, suffix);
+    return access(name, F_OK) == 0;
+}
+
+/* The new primary has all that was acknowledged, and sends what changes, not all of it. */
+static void goes_on(struct pair *p)
+{
+    struct wr_ltx_files files;
+    struct wr_db_status now;
+    unsigned before;
+
+    T(!has(p->b.path, "-follow") && !has(p->b.path, "-txid"));
+    world_app(&p->b);
+    before = rows(p->b.app);
+    T(before >= p->acked);
+    insert(&p->b); /* before anybody replicates it */
+    world_start(&p->b);
+    for (int i = 0; i < 3; i++) {
+        insert(&p->b);
+        (void)world_sync(&p->b);
+    }
+    wr_db_status(p->b.db, &now);
+    T(now.full_sends == 0 && p->b.errors == 0);
+    world_check(&p->b, 0);
+    T(rows(p->b.app) == before + 4);
+    files = bucket_list(&p->b);
+    for (size_t i = 0; i < files.n; i++)
+        T(files.p[i].max <= p->done.next || files.p[i].size < 20000);
+    wr_ltx_files_release(&files);
+}
+
+static bool is_stopped(struct world *w, const char *text)
+{
+    struct wr_replica_status r;
+    struct wr_str name;
+
+    wr_db_replica_status(w->db, 0, &r, &name);
+    return r.state == WR_REPLICA_STOPPED && r.error == WR_CONFLICT && strstr(r.error_text, text);
+}
+
+/* It is told where the other one is; whoever waits for it is told, too; and it sends nothing more.
+ */
+static void old_one_stops(struct pair *p)
+{
+    struct wr_err e = {0};
+    uint64_t ticket, txid = 0;
+    enum wr_status st = WR_BUSY;
+    size_t files;
+
+    wr_db_sync_begin(p->a.db, &ticket);
+    for (int i = 0; i < 6000 && st == WR_BUSY; i++) {
+        world_run(&p->a, SECOND / 100);
+        st = wr_db_sync_poll(p->a.db, ticket, true, &txid, &e);
+    }
+    T_IS(WR_CONFLICT, st);
+    T(strstr(e.text, "promoted elsewhere") && strstr(e.text, p->b.path));
+    T(is_stopped(&p->a, "promoted elsewhere"));
+    files = bucket_count(&p->a);
+    for (int i = 0; i < 5; i++) {
+        insert(&p->a);
+        world_run(&p->a, HOUR);
+    }
+    T(bucket_count(&p->a) == files);
+    T(is_stopped(&p->a, "promoted elsewhere"));
+}
+
+/* ---- dead ---- */
+
+static void test_the_old_one_is_dead(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    world_stop(&p.a);
+    promote(&p);
+    T(p.done.lease.epoch == 1 && !p.done.before && p.done.next > p.done.txid + (1u << 20));
+    T(lease_is(&p, 1) && strstr(p.done.lease.owner, p.b.path));
+    goes_on(&p);
+    end(&p);
+}
+
+/* With commits that it had not sent, and that nobody was told are safe; and without. */
+static void test_the_old_one_comes_back(void **state)
+{
+    (void)state;
+    for (int unsent = 0; unsent < 4; unsent++) {
+        struct pair p;
+
+        begin(&p);
+        ack(&p);
+        world_stop(&p.a);
+        for (int i = 0; i < unsent; i++)
+            insert(&p.a);
+        promote(&p);
+        if (unsent != 2)
+            goes_on(&p);
+        world_start(&p.a);
+        old_one_stops(&p);
+        T(rows(p.a.app) == p.acked + (unsigned)unsent + 5);
+        if (unsent == 2)
+            goes_on(&p);
+        world_check(&p.b, 0);
+        end(&p);
+    }
+}
+
+/* Whoever says that the replica is this database's does not say that nobody was promoted. */
+static void test_adopting_does_not_override_it(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    world_stop(&p.a);
+    promote(&p);
+    p.a.opts.adopt = true;
+    world_start(&p.a);
+    old_one_stops(&p);
+    goes_on(&p);
+    end(&p);
+}
+
+/* Without local state nothing tells it what it has sent. */
+static void test_the_old_one_comes_back_without_local_state(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    world_stop(&p.a);
+    promote(&p);
+    goes_on(&p);
+    T(unlink(t_path(p.a.dir, ".app.db-weir/ledger")) == 0);
+    T(unlink(t_path(p.a.dir, ".app.db-weir/node")) == 0);
+    world_start(&p.a);
+    old_one_stops(&p);
+    end(&p);
+}
+
+/* ---- alive ---- */
+
+static void test_the_old_one_is_alive(void **state)
+{
+    (void)state;
+    for (int quiet = 0; quiet < 2; quiet++) {
+        struct pair p;
+
+        begin(&p);
+        ack(&p);
+        promote(&p);
+        if (quiet)
+            world_run(&p.a, HOUR);
+        insert(&p.a);
+        old_one_stops(&p);
+        goes_on(&p);
+        end(&p);
+    }
+}
+
+/* Each time that the fence is about to be put, the old one has been faster. */
+static void one_more(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (p->races == 0 || !strstr(key.p, "ltx/0/"))
+        return;
+    p->races--;
+    ack(p);
+}
+
+static void test_the_old_one_is_faster(void **state)
+{
+    (void)state;
+    for (unsigned races = 1; races <= 5; races++) {
+        struct pair p;
+
+        begin(&p);
+        p.races = races;
+        p.spy.in_put = one_more;
+        p.spy.arg = &p;
+        promote(&p);
+        T(p.races == 0);
+        insert(&p.a);
+        old_one_stops(&p);
+        goes_on(&p);
+        end(&p);
+    }
+}
+
+static void test_the_old_one_is_always_faster(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    p.races = 1000000;
+    p.spy.in_put = one_more;
+    p.spy.arg = &p;
+    p.o.patience_ms = 300;
+    T_IS(WR_BUSY, try_promote(&p, &e));
+    T(strstr(e.text, "stop it"));
+    ack(&p); /* nothing keeps it from that */
+    p.races = 0;
+    promote(&p);
+    T(p.done.lease.epoch == 1);
+    goes_on(&p);
+    end(&p);
+}
+
+/* ---- files of other names than the next ---- */
+
+static void no_faults_yet(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    (void)f;
+}
+
+/* It has closed transactions that it could not send, and was killed: what it sends next spans them.
+ * Its restart, in the middle of the promotion. */
+static void restart_it(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (p->races == 0 || !strstr(key.p, "ltx/0/"))
+        return;
+    p->races = 0;
+    world_start(&p->a);
+    world_run(&p->a, MINUTE);
+}
+
+static void close_unsent(struct pair *p, int n)
+{
+    p->a.arm = no_faults_yet;
+    world_stop(&p->a);
+    world_start(&p->a);
+    ack(p);
+    faultstore_arm(p->a.fault[0], FAULT_BEFORE, FAULT_ON_PUT, 1000, UINT64_MAX);
+    for (int i = 0; i < n; i++) {
+        insert(&p->a);
+        world_run(&p->a, 5 * SECOND);
+    }
+    world_stop(&p->a);
+    p->a.arm = NULL;
+}
+
+/* The lease is taken, and the fence not yet there: what it sends has another name than that. */
+static void test_a_file_that_spans_several_does_not_pass_it(void **state)
+{
+    struct pair p;
+    struct wr_ltx_files files;
+    size_t wide = 0;
+
+    (void)state;
+    begin(&p);
+    close_unsent(&p, 4);
+    p.races = 1;
+    p.spy.in_put = restart_it;
+    p.spy.arg = &p;
+    promote(&p);
+    T(p.races == 0 && is_stopped(&p.a, "promoted elsewhere"));
+    files = bucket_list(&p.a);
+    for (size_t i = 0; i < files.n; i++)
+        wide += files.p[i].level == 0 && files.p[i].min < files.p[i].max &&
+                files.p[i].max < p.done.next;
+    wr_ltx_files_release(&files);
+    T(wide == 1); /* else this was no test */
+    old_one_stops(&p);
+    (void)world_restore(&p.b, 0, 0); /* what it left is not what a restore takes */
+    T(sqlite3_open(t_path(p.b.dir, "restored.db"), &p.b.app) == SQLITE_OK);
+    T(rows(p.b.app) == p.acked);
+    world_app_close(&p.b);
+    world_app(&p.b);
+    T(rows(p.b.app) == p.acked);
+    world_start(&p.b);
+    insert(&p.b);
+    (void)world_sync(&p.b);
+    world_check(&p.b, 0);
+    world_run(&p.b, 8 * HOUR);
+    insert(&p.b);
+    (void)world_sync(&p.b);
+    T(!is_stopped(&p.b, ""));
+    world_check(&p.b, 0);
+    end(&p);
+}
+
+/* The same, before anybody thinks of a promotion: then it counts. */
+static void test_a_file_that_spans_several_was_before_it(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    close_unsent(&p, 4);
+    world_start(&p.a);
+    ack(&p);
+    promote(&p);
+    insert(&p.a);
+    old_one_stops(&p);
+    goes_on(&p);
+    end(&p);
+}
+
+/* It had been sent, and whether it counts was not known when its sender was killed: the next start
+ * finds it, as its own. */
+static void test_a_file_that_was_sent_and_not_confirmed(void **state)
+{
+    struct pair p;
+    struct wr_lease_seen none = {0};
+    struct wr_lease l;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    close_unsent(&p, 4);
+    p.a.arm = no_faults_yet;
+    world_start(&p.a);
+    for (int i = 0; i < 10000 && bucket_count_level(&p.a, 0, NULL) < 3; i++)
+        (void)world_pass(&p.a, SECOND, 1);
+    world_stop(&p.a);
+    p.a.arm = NULL;
+    T_OK(wr_lease_take(p.s, t_call(), &none, 7, "elsewhere:/x", &l, &e));
+    world_start(&p.a);
+    world_run(&p.a, MINUTE);
+    T(is_stopped(&p.a, "elsewhere:/x"));
+    end(&p);
+}
+
+/* ---- what is in the way ---- */
+
+static void check_untouched(struct pair *p)
+{
+    T(lease_is(p, 0) && has(p->b.path, "-follow"));
+    ack(p);
+}
+
+static void test_what_is_no_copy_is_left_alone(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    p.o.path = t_path(p.b.dir, "none.db");
+    T_IS(WR_NOTFOUND, try_promote(&p, &e));
+    p.o.path = p.a.path;
+    T_IS(WR_CONFLICT, try_promote(&p, &e));
+    T(strstr(e.text, "weir restore -f"));
+    check_untouched(&p);
+    end(&p);
+}
+
+static void test_another_follower_is_busy(void **state)
+{
+    struct pair p;
+    struct wr_follow_opts fo = {0};
+    struct wr_restore_result r = {0};
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    fo.restore.path = p.b.path;
+    T_OK(wr_follow_open(p.s, t_call(), &fo, &f, &r, &e));
+    T_IS(WR_BUSY, try_promote(&p, &e));
+    wr_follow_close(f);
+    check_untouched(&p);
+    promote(&p);
+    end(&p);
+}
+
+static void test_a_damaged_copy_is_not_promoted(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+    FILE *f;
+
+    (void)state;
+    begin(&p);
+    f = fopen(p.b.path, "r+");
+    T(f && fseek(f, 4096 * 20 + 77, SEEK_SET) == 0 && fputc('x', f) == 'x' && fclose(f) == 0);
+    T_IS(WR_CORRUPT, try_promote(&p, &e));
+    T(strstr(e.text, "into a new file"));
+    check_untouched(&p);
+    end(&p);
+}
+
+static void test_a_copy_that_was_written_to_is_not_promoted(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    T(sqlite3_open(p.b.path, &p.b.app) == SQLITE_OK);
+    insert(&p.b);
+    world_app_close(&p.b);
+    T_IS(WR_CONFLICT, try_promote(&p, &e));
+    T(lease_is(&p, 0));
+    end(&p);
+}
+
+static void test_a_store_without_conditions_is_refused(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    p.ops.caps = wr_storage_mem.caps & ~(unsigned)WR_STORAGE_COND_PUT;
+    T_IS(WR_UNSUPPORTED, try_promote(&p, &e));
+    T(strstr(e.text, "-force"));
+    check_untouched(&p);
+    world_stop(&p.a);
+    p.o.force = true;
+    promote(&p);
+    goes_on(&p);
+    end(&p);
+}
+
+static void test_a_damaged_lease(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    T_OK(wr_storage_put(
+        p.s, t_call(), WR_STR("lease.json"), (struct wr_bytes){(const uint8_t *)"{", 1}, NULL, &e));
+    T_IS(WR_CORRUPT, try_promote(&p, &e));
+    p.o.force = true;
+    promote(&p);
+    T(lease_is(&p, 1));
+    goes_on(&p);
+    end(&p);
+}
+
+/* ---- again ---- */
+
+static void test_once_more_changes_nothing(void **state)
+{
+    struct pair p;
+    size_t files;
+
+    (void)state;
+    begin(&p);
+    world_stop(&p.a);
+    promote(&p);
+    files = bucket_count(&p.a);
+    promote(&p);
+    T(p.done.before && p.done.lease.epoch == 1 && bucket_count(&p.a) == files);
+    p.done.next = WR_PROMOTE_AWAY * 2;
+    goes_on(&p);
+    end(&p);
+}
+
+/* Whatever request fails, the next run finishes, and nobody has lost anything. */
+static void test_any_request_may_fail(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 40; n++) {
+        struct pair p;
+        struct wr_err e = {0};
+        struct faultstore *f;
+        struct wr_storage *s = NULL;
+
+        begin(&p);
+        f = faultstore_new(&wr_storage_mem, wr_storage_mem_ref(p.a.bucket[0]), n, NULL);
+        T_OK(wr_storage_wrap(faultstore_ops(f), f, WR_STR(""), &s, &e));
+        wr_storage_set_retry(s, 1, 0);
+        p.o.patience_ms = 1;
+        faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL & ~(unsigned)FAULT_ON_REMOVE, 150, 2);
+        if (wr_promote(s, t_call(), &p.o, &p.done, &e) != WR_OK) {
+            T(has(p.b.path, ""));
+            if (n % 2)
+                insert(&p.a);
+            else
+                world_stop(&p.a);
+        }
+        wr_storage_close(s);
+        p.o.patience_ms = 5000;
+        promote(&p);
+        if (p.a.db) {
+            insert(&p.a);
+            old_one_stops(&p);
+        }
+        p.done.next = wr_max(p.done.next, WR_PROMOTE_AWAY * 4);
+        goes_on(&p);
+        end(&p);
+    }
+}
+
+T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
+    T_TEST(test_adopting_does_not_override_it),
+    T_TEST(test_the_old_one_comes_back_without_local_state), T_TEST(test_the_old_one_is_alive),
+    T_TEST(test_the_old_one_is_faster), T_TEST(test_the_old_one_is_always_faster),
+    T_TEST(test_a_file_that_spans_several_does_not_pass_it),
+    T_TEST(test_a_file_that_spans_several_was_before_it),
+    T_TEST(test_a_file_that_was_sent_and_not_confirmed), T_TEST(test_what_is_no_copy_is_left_alone),
+    T_TEST(test_another_follower_is_busy), T_TEST(test_a_damaged_copy_is_not_promoted),
+    T_TEST(test_a_copy_that_was_written_to_is_not_promoted),
+    T_TEST(test_a_store_without_conditions_is_refused), T_TEST(test_a_damaged_lease),
+    T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
