@@ -487,6 +487,49 @@ typedef struct weir_follow_options {
 WEIR_API int weir_follow(weir *w, const char *url, const char *path, const weir_follow_options *opt,
     weir_restore_result *ret, weir_error *reterr);
 
+/* ---- Promoting ---- */
+
+#define WEIR_OWNER_MAX 160
+
+typedef struct weir_promote_options {
+    size_t struct_size;
+    int64_t patience_ms; /* for a replica, or a copy, that gives errors or is read; default 30 s */
+    uint32_t parallel;   /* objects read at once; default 8 */
+    int32_t force; /* also where the store has no conditional writes, so that nothing but you keeps
+                      the old primary from going on; and over a damaged lease */
+    const char *const *settings;    /* of the replica, as for weir_db_add_replica */
+    const char *const *db_settings; /* as for weir_db_add: where local state will be */
+    weir_cancel *cancel;
+} weir_promote_options;
+
+/* Set struct_size before the call. */
+typedef struct weir_promote_result {
+    size_t struct_size;
+    uint64_t epoch;             /* how many times somebody was promoted here, this one included */
+    weir_txid txid;             /* the newest transaction that the database has; 0: see `before` */
+    weir_txid next;             /* behind this one come those of its own */
+    int64_t time_ms;            /* when `txid` was captured, Unix ms */
+    int64_t since_ms;           /* when the lease was taken */
+    int32_t before;             /* nonzero: an earlier call had done it all, and this one nothing */
+    char owner[WEIR_OWNER_MAX]; /* as the lease has it: host:path */
+} weir_promote_result;
+
+/* Make the copy at `path`, which weir_follow has kept and nobody follows any more, the database
+ * that writes to the replica: it is brought to the newest state and proven, takes the lease there
+ * (the object "lease.json" beside the files), and shuts out whoever had replicated before, which
+ * stops when it next sends something, and says why. No transaction that was acknowledged is lost.
+ * Then it is an ordinary database, and weir_db_add goes on where the old one ended, without sending
+ * all of it. A call that was killed or has failed is made once more, and finishes. `opt` and `ret`
+ * may be NULL.
+ *
+ * WEIR_NOTFOUND: there is no copy, or nothing in the replica. WEIR_CONFLICT: what is at `path` is
+ * no followed copy, or something else has written to it; or another promotion was faster.
+ * WEIR_BUSY: a process follows, reads or writes it; or the old primary lives, and sends faster than
+ * can be followed. WEIR_UNSUPPORTED: see `force`. WEIR_CORRUPT: the copy, the replica or the lease
+ * is damaged. Unless the message says otherwise nothing has changed. */
+WEIR_API int weir_promote(weir *w, const char *url, const char *path,
+    const weir_promote_options *opt, weir_promote_result *ret, weir_error *reterr);
+
 /* ---- Looking into a replica ---- */
 
 #define WEIR_LEVEL_SNAPSHOT 9

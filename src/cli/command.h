@@ -51,7 +51,7 @@ extern const struct wr_command wr_command_replicate, wr_command_run, wr_command_
     wr_command_verify, wr_command_version, wr_command_list, wr_command_info, wr_command_start,
     wr_command_stop, wr_command_sync, wr_command_wait, wr_command_register, wr_command_unregister,
     wr_command_generations, wr_command_status, wr_command_check, wr_command_reset,
-    wr_command_completion, wr_command_snapshots, wr_command_reload;
+    wr_command_completion, wr_command_snapshots, wr_command_reload, wr_command_promote;
 
 /* The commands that people are told of, in the order of the help. */
 struct wr_command_group {

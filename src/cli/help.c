@@ -5,8 +5,8 @@
 #include "daemon/nearest.h"
 
 const struct wr_command_group wr_command_groups[] = {
-    {"Commands",
-        {&wr_command_replicate, &wr_command_run, &wr_command_restore, &wr_command_version}},
+    {"Commands", {&wr_command_replicate, &wr_command_run, &wr_command_restore, &wr_command_promote,
+                     &wr_command_version}},
     {"What a replica holds",
         {&wr_command_points, &wr_command_ltx, &wr_command_verify, &wr_command_retention}},
     {"This machine",

@@ -50,7 +50,7 @@ static void test_help(void **state)
 {
     static const char *const names[] = {"replicate", "run", "restore", "databases", "ltx", "points",
         "retention", "verify", "version", "list", "info", "sync", "wait", "start", "stop",
-        "register", "unregister", "status", "check", "reset", "reload"};
+        "register", "unregister", "status", "check", "reset", "reload", "promote"};
     const struct wr_cli cli = {.program = "litestream"};
     const char *path = t_path(dir, "help");
     int saved, listed = 0;
