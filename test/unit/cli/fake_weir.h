@@ -44,6 +44,9 @@ static struct {
     weir_restore_options restore_opt; /* of the last restore or plan */
     weir_follow_options follow_opt;   /* of the last one */
     bool followed;                    /* also if it then fails */
+    const int *promote;               /* codes */
+    weir_promote_options promote_opt; /* of the last one */
+    weir_promote_result promoted;
     weir_restore_result restored;
     const weir_file *files; /* for plans and listings */
     size_t nfiles;
@@ -372,6 +375,23 @@ int weir_follow(weir *w, const char *url, const char *path, const weir_follow_op
         opt->fn(opt->arg, &status);
     if (ret && code == WEIR_OK)
         *ret = fake.restored;
+    return answer(code, e);
+}
+
+int weir_promote(weir *w, const char *url, const char *path, const weir_promote_options *opt,
+    weir_promote_result *ret, weir_error *e)
+{
+    int code = next(&fake.promote);
+
+    (void)w;
+    note("promote(%s,%s)", url, path);
+    for (size_t i = 0; opt->db_settings[i]; i += 2) {
+        if (strcmp(opt->db_settings[i], "meta-path") == 0)
+            note("state(%s)", opt->db_settings[i + 1]);
+    }
+    fake.promote_opt = *opt;
+    if (code == WEIR_OK)
+        *ret = fake.promoted;
     return answer(code, e);
 }
 

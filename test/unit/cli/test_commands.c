@@ -363,6 +363,88 @@ static void test_follow(void **state)
     T(!strstr(strstr(fake.calls, "follow(") + 1, "follow("));
 }
 
+static void test_promote(void **state)
+{
+    const char *c = write_config(
+        "dbs:\n- path: /nonexistent/app.db\n  meta-path: /state\n  replica: {url: 's3://b/app'}\n"
+        "- path: /nonexistent/two.db\n  replicas: [{url: 's3://b/a'}, {url: 's3://b/b'}]\n");
+
+    (void)state;
+    fake.promoted = (weir_promote_result){.struct_size = sizeof(fake.promoted),
+        .epoch = 2,
+        .txid = 7,
+        .next = 0x400008,
+        .time_ms = TIME_MS,
+        .since_ms = TIME_MS,
+        .owner = "db2:/x/y.db"};
+    T(RUN(promote, "-no-replicate", "/x/y.db", "s3://b/a") == 0);
+    T(strstr(fake.calls, "promote(s3://b/a,/x/y.db)") && !strstr(fake.calls, "db_add"));
+    T(strstr(out, "Promoted /x/y.db: it writes to s3://b/a, as epoch 2\nIt has txid "
+                  "0000000000000007, captured at "));
+    T(strstr(out, "behind 0000000000400008"));
+    T(!fake.promote_opt.force);
+    T(RUN(promote, "-no-replicate", "-force", "-json", "-o", "/x/y.db", "s3://b/a") == 0);
+    T(fake.promote_opt.force && strstr(out, "\"epoch\": 2") && strstr(out, "\"before\": false"));
+    T(strstr(out, "\"txid\": \"0000000000000007\"") && strstr(out, "\"owner\": \"db2:/x/y.db\""));
+    fake.promoted.before = 1;
+    T(RUN(promote, "-no-replicate", "-json", "/x/y.db", "s3://b/a") == 0);
+    T(strstr(out, "\"before\": true") && !strstr(out, "txid"));
+    T(RUN(promote, "-no-replicate", "/x/y.db", "s3://b/a") == 0);
+    T(strstr(out, "/x/y.db was promoted before: epoch 2, since "));
+
+    T(RUN(promote, "-no-replicate", "-config", c, "/nonexistent/app.db") == 0);
+    T(strstr(fake.calls, "promote(s3://b/app,/nonexistent/app.db)"));
+    T(strstr(fake.calls, " state("));
+    fake.calls[0] = '\0';
+    T(RUN(promote, "-no-replicate", "-config", c, "-o", "/x/z.db", "/nonexistent/app.db") == 0);
+    T(strstr(fake.calls, "promote(s3://b/app,/x/z.db)"));
+    T(!strstr(fake.calls, " state(")); /* which is that of the other path */
+}
+
+static void test_promote_and_replicate(void **state)
+{
+    (void)state;
+    fake.promoted = (weir_promote_result){.struct_size = sizeof(fake.promoted), .epoch = 1};
+    (void)RUN(promote, "/nonexistent/y.db", "s3://b/a");
+    T(strstr(fake.calls, "promote(s3://b/a,/nonexistent/y.db)"));
+    T(strstr(strstr(fake.calls, "promote("), "add(")); /* and then it is replicated */
+}
+
+static void test_promote_fails(void **state)
+{
+    static const struct {
+        int code, want;
+    } cases[] = {{WEIR_NOTFOUND, 3}, {WEIR_AUTH, 4}, {WEIR_CORRUPT, 5}, {WEIR_BUSY, 6},
+        {WEIR_CONFLICT, 7}, {WEIR_UNSUPPORTED, 1}};
+    const char *c = write_config("dbs:\n- path: /nonexistent/two.db\n"
+                                 "  replicas: [{url: 's3://b/a'}, {url: 's3://b/b'}]\n");
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        int codes[] = {cases[i].code, -1};
+
+        fake.promote = codes;
+        assert_int_equal(RUN(promote, "/nonexistent/y.db", "s3://b/a"), cases[i].want);
+        T(strstr(err, "Error: ") && !out[0] && !strstr(fake.calls, "add("));
+        fake.calls[0] = '\0';
+    }
+    EXPECT(1, "",
+        "Error: path of the copy required\nTry: weir promote /path/to/copy s3://bucket/prefix\n",
+        RUN(promote, "-force"));
+    EXPECT(1, "", "Error: too many arguments\nTry: weir promote /path/to/copy s3://bucket/prefix\n",
+        RUN(promote, "-o", "/x", "/y", "s3://b/a"));
+    EXPECT(1, "", "Error: cannot specify a replica URL and the -config flag\n",
+        RUN(promote, "-config", c, "/y", "s3://b/a"));
+    EXPECT(1, "",
+        "Error: /nonexistent/two.db has 2 replicas: name the one that the copy has followed\n"
+        "Try: weir promote /path/to/copy s3://bucket/prefix\n",
+        RUN(promote, "-config", c, "/nonexistent/two.db"));
+    T(RUN(promote, "-config", c, "/nonexistent/none.db") == 1);
+    T(strstr(err, "database not found in config"));
+    T(RUN(promote, "-config", "/nowhere", "/x.db") == 1);
+    T(!strstr(fake.calls, "promote("));
+}
+
 static void test_points_usage(void **state)
 {
     (void)state;
@@ -1201,7 +1283,8 @@ T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old), C_
     C_TEST(test_databases), C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx),
     C_TEST(test_ltx_errors), C_TEST(test_points), C_TEST(test_points_json),
     C_TEST(test_points_that_are_not_all), C_TEST(test_points_of_each_replica),
-    C_TEST(test_points_usage), C_TEST(test_follow), C_TEST(test_retention),
+    C_TEST(test_points_usage), C_TEST(test_follow), C_TEST(test_promote),
+    C_TEST(test_promote_and_replicate), C_TEST(test_promote_fails), C_TEST(test_retention),
     C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
     C_TEST(test_verify_findings), C_TEST(test_verify_deep), C_TEST(test_verify_replicas),
     C_TEST(test_restore_json), C_TEST(test_restore_text),
