@@ -4,11 +4,14 @@
 #include "engine/fence.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "engine/layout.h"
+#include "ltx/dec.h"
 #include "ltx/enc.h"
 #include "storage/storage.h"
 
-#define FILE_MAX ((size_t)256 << 10) /* bytes; a page of 64 KiB that does not compress */
+#define FILE_MAX  ((size_t)256 << 10) /* bytes; a page of 64 KiB that does not compress */
+#define OTHER_MAX ((size_t)1 << 20)   /* bytes of a file that is read to see what is behind it */
 
 static enum wr_status to_buf(void *arg, struct wr_bytes p, struct wr_err *e)
 {
@@ -36,7 +39,7 @@ static enum wr_status encode(
     enum wr_status st = wr_ltx_enc_new(&h, f->lock_offset, to_buf, out, &enc, e);
 
     if (st == WR_OK)
-        st = wr_ltx_enc_page(enc, 1, f->page, e);
+        st = wr_ltx_enc_page(enc, f->pgno, f->page, e);
     if (st == WR_OK)
         st = wr_ltx_enc_finish(enc, &trailer, &size, e);
     wr_ltx_enc_free(enc);
@@ -61,4 +64,69 @@ enum wr_status wr_fence_put(struct wr_storage *s, struct wr_call *c, const struc
         st = wr_storage_put(s, c, key, wr_buf_bytes(&file), &o, e);
     wr_buf_release(&file);
     return st;
+}
+
+/* ---- somebody was faster ---- */
+
+static enum wr_status pull(void *arg, void *buf, size_t n, struct wr_err *e)
+{
+    struct wr_bytes *rest = arg;
+
+    if (n > rest->n)
+        return wr_fail(e, WR_CORRUPT, "the file ends too soon");
+    memcpy(buf, rest->p, n);
+    rest->p += n;
+    rest->n -= n;
+    return WR_OK;
+}
+
+/* To its end, which proves it. `spare` has room for a page. */
+static enum wr_status decode(
+    struct wr_ltx_dec *dec, struct wr_fence *f, uint8_t *spare, struct wr_err *e)
+{
+    struct wr_ltx_header h;
+    uint32_t pgno = 0, first = 0;
+    enum wr_status st = wr_ltx_dec_header(dec, &h, e);
+
+    if (st != WR_OK)
+        return st;
+    if (!h.has_rolling || h.rolling_pre != f->rolling || h.page_size != f->page_size)
+        return wr_fail(e, WR_UNSUPPORTED, "it does not go on from what is known");
+    st = wr_ltx_dec_page(dec, &first, f->page, e);
+    if (st == WR_NOTFOUND)
+        return wr_fail(e, WR_UNSUPPORTED, "it has no page");
+    while (st == WR_OK)
+        st = wr_ltx_dec_page(dec, &pgno, spare, e);
+    if (st != WR_NOTFOUND)
+        return st;
+    f->rolling = h.rolling_post;
+    f->commit = h.commit;
+    f->pgno = first;
+    f->time_ms = wr_max(f->time_ms, h.time_ms);
+    return WR_OK;
+}
+
+enum wr_status wr_fence_behind(
+    struct wr_storage *s, struct wr_call *c, uint64_t txid, struct wr_fence *f, struct wr_err *e)
+{
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, txid, txid);
+    uint8_t *file = wr_alloc(OTHER_MAX + 1), *spare = wr_alloc(f->page_size);
+    struct wr_ltx_dec *dec = NULL;
+    struct wr_bytes rest = {.p = file};
+    enum wr_status st = WR_OK;
+
+    if (!key.p || !file || !spare)
+        st = wr_fail(e, WR_NOMEM, "read what is in the way: out of memory");
+    if (st == WR_OK)
+        st = wr_storage_get(s, c, key, 0, file, OTHER_MAX + 1, &rest.n, e);
+    if (st == WR_OK && rest.n > OTHER_MAX)
+        st = wr_fail(e, WR_UNSUPPORTED, "it is large");
+    if (st == WR_OK)
+        st = wr_ltx_dec_new(pull, &rest, rest.n, f->lock_offset, &dec, e);
+    if (st == WR_OK)
+        st = decode(dec, f, spare, e);
+    wr_ltx_dec_free(dec);
+    wr_free(spare);
+    wr_free(file);
+    return st == WR_CORRUPT ? wr_fail(e, WR_UNSUPPORTED, "it is damaged") : st;
 }

@@ -23,6 +23,8 @@
 #define PAUSE_MS    ((int64_t)200) /* between steps that failed */
 #define PARALLEL    8u
 #define HOST_MAX    64u
+#define CHASE_MAX   256u /* files that are read to be ahead of the old primary; then all is applied \
+                          */
 
 struct promotion {
     struct wr_storage *s;
@@ -34,6 +36,8 @@ struct promotion {
     uint64_t node;
     struct wr_lease_seen seen;
     struct wr_lease lease; /* ours, once its epoch is not 0 */
+    uint64_t fence;        /* TXID of the name that was taken */
+    uint64_t end;          /* the last one that is left out */
     int64_t end_ms;
 };
 
@@ -309,52 +313,103 @@ static enum wr_status still_ours(struct promotion *p, struct wr_err *e)
 
 /* ---- the fence ---- */
 
-static enum wr_status put_fences(struct promotion *p, uint64_t rolling, struct wr_err *e)
+static enum wr_status fence_of(
+    struct promotion *p, uint64_t rolling, struct wr_fence *ret, struct wr_err *e)
 {
     const struct wr_follow_pos *pos = &p->f->pos;
-    struct wr_fence fence = {.node = p->node,
+    uint8_t *page = wr_alloc(pos->page_size);
+    enum wr_status st =
+        page ? read_page(p, 1, page, e) : wr_fail(e, WR_NOMEM, "page buffer: out of memory");
+
+    *ret = (struct wr_fence){.node = p->node,
         .rolling = rolling,
         .page_size = pos->page_size,
         .commit = pos->pages,
+        .pgno = 1,
         .lock_offset = p->o.lock_offset,
-        .time_ms = wr_max(wr_wall_ms(p->c->clock), pos->time_ms)};
-    uint8_t *page = wr_alloc(pos->page_size);
-    enum wr_status st = page ? WR_OK : wr_fail(e, WR_NOMEM, "page buffer: out of memory");
-
-    if (st == WR_OK)
-        st = read_page(p, 1, page, e);
-    fence.page = page;
-    request(p);
-    if (st == WR_OK)
-        st = wr_fence_put(p->s, p->c, &fence, pos->txid + 1, pos->txid + 1, e);
-    request(p);
-    if (st == WR_OK)
-        st = wr_fence_put(p->s, p->c, &fence, pos->txid + 2, pos->txid + 1 + WR_PROMOTE_AWAY, e);
-    wr_free(page);
+        .time_ms = wr_max(wr_wall_ms(p->c->clock), pos->time_ms),
+        .page = page};
     return st;
 }
 
-/* As often as the old primary is faster. */
+/* Create the name behind *at. One that sends without a pause is faster than its files can be
+ * applied; to read where each one leads is enough. CONFLICT: it has not come to that. */
+static enum wr_status chase(struct promotion *p, struct wr_fence *f, uint64_t *at, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    enum wr_status st = WR_CONFLICT;
+
+    for (unsigned i = 0; i < CHASE_MAX && st == WR_CONFLICT; i++) {
+        request(p);
+        st = wr_fence_put(p->s, p->c, f, *at + 1, *at + 1, e);
+        if (st != WR_CONFLICT)
+            return st;
+        request(p);
+        if (wr_fence_behind(p->s, p->c, *at + 1, f, &why) != WR_OK)
+            return st; /* to apply it tells what is wrong */
+        (*at)++;
+    }
+    return st;
+}
+
+/* The copy is at the newest state. */
+static enum wr_status put_fence(struct promotion *p, uint64_t rolling, struct wr_err *e)
+{
+    struct wr_fence f;
+    uint64_t at = p->f->pos.txid;
+    enum wr_status st = fence_of(p, rolling, &f, e);
+
+    if (st == WR_OK)
+        st = chase(p, &f, &at, e);
+    p->fence = at + 1;
+    wr_free(f.page);
+    return st;
+}
+
+/* The old primary sends nothing more that counts, and the copy has it all. */
+static enum wr_status go_away(struct promotion *p, uint64_t rolling, struct wr_err *e)
+{
+    struct wr_fence f;
+    uint64_t from = wr_max(p->f->pos.txid, p->fence);
+    enum wr_status st = fence_of(p, rolling, &f, e);
+
+    p->end = from + WR_PROMOTE_AWAY;
+    request(p);
+    if (st == WR_OK)
+        st = wr_fence_put(p->s, p->c, &f, from + 1, p->end, e);
+    wr_free(f.page);
+    return st;
+}
+
+static enum wr_status catch_up_and_sum(struct promotion *p, uint64_t *ret_rolling, struct wr_err *e)
+{
+    enum wr_status st = catch_up(p, e);
+
+    if (st == WR_OK && p->f->pos.txid >= WR_TXID_SANE - 2 * WR_PROMOTE_AWAY)
+        return wr_fail(e, WR_LIMIT,
+            "the replica's newest txid is so high that none is left to go on behind it");
+    *ret_rolling = p->f->pos.rolling;
+    return st == WR_OK && *ret_rolling == 0 ? prove(p, ret_rolling, e) : st; /* none is recorded */
+}
+
 static enum wr_status shut_out(struct promotion *p, struct wr_err *e)
 {
     uint64_t rolling = 0;
     enum wr_status st;
 
     do {
-        st = catch_up(p, e);
-        if (st == WR_OK && p->f->pos.txid >= WR_TXID_SANE - 2 * WR_PROMOTE_AWAY)
-            return wr_fail(e, WR_LIMIT,
-                "the replica's newest txid is so high that none is left to go on behind it");
-        rolling = p->f->pos.rolling;
-        if (st == WR_OK && rolling == 0) /* no file records it */
-            st = prove(p, &rolling, e);
+        st = catch_up_and_sum(p, &rolling, e);
         if (st == WR_OK)
-            st = put_fences(p, rolling, e);
+            st = put_fence(p, rolling, e);
     } while (st == WR_CONFLICT && wr_mono_ms(p->c->clock) < p->end_ms);
     if (st == WR_CONFLICT)
         return wr_wrap(e, WR_BUSY,
             "the old primary is alive, and writes to the replica faster than its files can be "
-            "applied: stop it, and run this again");
+            "read: stop it, and run this again");
+    if (st == WR_OK && p->f->pos.txid + 1 < p->fence) /* files that were read, and not applied */
+        st = catch_up_and_sum(p, &rolling, e);
+    if (st == WR_OK)
+        st = go_away(p, rolling, e);
     return st == WR_OK ? still_ours(p, e) : st;
 }
 
@@ -439,7 +494,6 @@ static enum wr_status prepare(struct promotion *p, struct wr_err *e)
 static enum wr_status promote(struct promotion *p, struct wr_promoted *ret, struct wr_err *e)
 {
     const char *follow = beside(p, "-follow"), *txid = beside(p, "-txid");
-    uint64_t end;
     enum wr_status st = find_meta_dir(p, e);
 
     if (!follow || !txid)
@@ -460,13 +514,14 @@ static enum wr_status promote(struct promotion *p, struct wr_promoted *ret, stru
         st = shut_out(p, e);
     if (st != WR_OK)
         return st;
-    end = p->f->pos.txid + 1 + WR_PROMOTE_AWAY;
-    st = keep_ledger(p, end, e);
+    st = keep_ledger(p, p->end, e);
     if (st == WR_OK)
         st = let_go(p, e);
     if (st == WR_OK)
-        *ret = (struct wr_promoted){
-            .lease = p->lease, .txid = p->f->pos.txid, .time_ms = p->f->pos.time_ms, .next = end};
+        *ret = (struct wr_promoted){.lease = p->lease,
+            .txid = p->f->pos.txid,
+            .time_ms = p->f->pos.time_ms,
+            .next = p->end};
     return st;
 }
 
