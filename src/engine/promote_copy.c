@@ -1,0 +1,118 @@
+/*
+ * promote_copy.c - the copy that is to be promoted: at the newest state, and proven page by page.
+ */
+#include "base/mem.h"
+#include "engine/follow_int.h"
+#include "engine/ledger.h"
+#include "engine/promote_int.h"
+#include "ltx/ltx.h"
+#include "sqlite/patch.h"
+
+#define READERS_MS ((int64_t)1000)
+#define PAUSE_MS   ((int64_t)200) /* between steps that failed */
+
+enum wr_status wr_promotion_open_copy(struct wr_promotion *p, struct wr_err *e)
+{
+    const struct wr_follow_opts fo = {.restore = {.fs = p->o.fs,
+                                          .path = p->o.path,
+                                          .parallel = p->o.parallel,
+                                          .lock_offset = p->o.lock_offset},
+        .interval_ms = PAUSE_MS,
+        .patience_ms = READERS_MS};
+    struct wr_restore_result none;
+
+    p->c->deadline_ms = WR_NEVER;
+    return wr_follow_open(p->s, p->c, &fo, &p->f, &none, e);
+}
+
+/* Bring it to the newest state of a listing that begins from now on. */
+enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
+{
+    struct wr_follow *f = p->f;
+    int64_t wait_ms = 0;
+    enum wr_status st;
+
+    for (;;) {
+        p->c->deadline_ms = WR_NEVER;
+        f->wide_ms = 0; /* all levels */
+        st = wr_follow_step(f, p->c, &wait_ms, e);
+        if (st != WR_OK)
+            return st;
+        if (f->phase == WR_FOLLOW_CURRENT && f->newest <= f->pos.txid)
+            return WR_OK;
+        if (f->phase >= WR_FOLLOW_WAITING && wr_mono_ms(p->c->clock) >= p->end_ms)
+            return wr_fail(
+                e, WR_BUSY, "cannot bring the copy to the newest state: %s", f->why.text);
+        p->c->deadline_ms = WR_NEVER;
+        if (f->phase >= WR_FOLLOW_WAITING)
+            st = wr_call_sleep(p->c, wr_min(wait_ms, PAUSE_MS), e);
+        if (st != WR_OK)
+            return st;
+    }
+}
+
+/* As the replica has page 1, and not the copy. */
+enum wr_status wr_promotion_read_page(
+    struct wr_promotion *p, uint32_t pgno, uint8_t *page, struct wr_err *e)
+{
+    const struct wr_follow_pos *pos = &p->f->pos;
+    enum wr_status st =
+        wr_patch_read(p->f->copy, page, pos->page_size, (uint64_t)(pgno - 1) * pos->page_size, e);
+
+    if (st == WR_OK && pgno == 1)
+        memcpy(page, pos->header, WR_DB_HEADER);
+    return st;
+}
+
+/* Its pages' checksums to `l`, unless that is NULL; what they add up to. Others may read meanwhile,
+ * and not write. */
+enum wr_status wr_promotion_sum_up(
+    struct wr_promotion *p, struct wr_ledger *l, uint64_t *ret_rolling, struct wr_err *e)
+{
+    const struct wr_follow_pos *pos = &p->f->pos;
+    uint32_t lock = wr_ltx_lock_pgno(pos->page_size, p->o.lock_offset);
+    uint64_t bytes = 0, sum = 0;
+    uint8_t *page = wr_alloc(pos->page_size);
+    enum wr_status st;
+
+    if (!page)
+        return wr_fail(e, WR_NOMEM, "page buffer: out of memory");
+    st = wr_patch_begin(p->f->copy, &bytes, e);
+    for (uint32_t pgno = 1; st == WR_OK && pgno <= pos->pages; pgno++) {
+        uint64_t x;
+
+        if (pgno == lock)
+            continue;
+        st = wr_call_check(p->c, "prove the copy", e);
+        if (st == WR_OK)
+            st = wr_promotion_read_page(p, pgno, page, e);
+        if (st != WR_OK)
+            break;
+        x = wr_ltx_page_checksum(pgno, page, pos->page_size);
+        sum ^= x;
+        if (l)
+            wr_ledger_fill(l, pgno, x);
+    }
+    wr_patch_end(p->f->copy);
+    wr_free(page);
+    *ret_rolling = sum | WR_LTX_CHECKSUM_EMPTY;
+    return st;
+}
+
+/* Where the replica records what the state must add up to, it does. *ret: what it adds up to. */
+enum wr_status wr_promotion_prove(struct wr_promotion *p, uint64_t *ret, struct wr_err *e)
+{
+    uint64_t want = p->f->pos.rolling;
+    enum wr_status st;
+
+    p->c->deadline_ms = WR_NEVER;
+    st = wr_promotion_sum_up(p, NULL, ret, e);
+    if (st != WR_OK || want == 0 || want == *ret)
+        return st;
+    return wr_fail(e, WR_CORRUPT,
+        "%s: pages of the copy are not what was written to it: its checksum is %016llx, and "
+        "that of transaction %016llx is %016llx; nothing was changed. Follow the replica into a "
+        "new file, and promote that",
+        p->o.path, (unsigned long long)*ret, (unsigned long long)p->f->pos.txid,
+        (unsigned long long)want);
+}

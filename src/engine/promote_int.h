@@ -1,0 +1,59 @@
+/*
+ * promote_int.h - what the files of a promotion share.
+ */
+#ifndef WR_ENGINE_PROMOTE_INT_H
+#define WR_ENGINE_PROMOTE_INT_H
+
+#include "engine/promote.h"
+
+struct wr_follow;
+struct wr_ledger;
+
+struct wr_promotion {
+    struct wr_storage *s;
+    struct wr_call *c;
+    struct wr_promote_opts o;
+    const char *meta_dir;
+    struct wr_follow *f;
+    bool node_kept; /* the number is from an earlier run, of this or as a primary */
+    uint64_t node;
+    struct wr_lease_seen seen;
+    struct wr_lease lease; /* ours, once its epoch is not 0 */
+    uint64_t fence;        /* TXID of the name that was taken */
+    uint64_t end;          /* the last one that is left out */
+    int64_t end_ms;
+};
+
+/* The deadline of the next request. */
+void wr_promotion_request(struct wr_promotion *p);
+
+/* promote_copy.c: the copy, which is open from the first of these on */
+enum wr_status wr_promotion_open_copy(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
+/* Bring it to the newest state of a listing that begins from now on. */
+enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
+/* A page as the replica has it: of page 1, the header is not the copy's. */
+enum wr_status wr_promotion_read_page(
+    struct wr_promotion *p, uint32_t pgno, uint8_t *page, struct wr_err *e) WR_MUST_CHECK;
+/* Its pages' checksums to `l`, unless that is NULL; what they add up to. Others may read meanwhile,
+ * and not write. */
+enum wr_status wr_promotion_sum_up(struct wr_promotion *p, struct wr_ledger *l,
+    uint64_t *ret_rolling, struct wr_err *e) WR_MUST_CHECK;
+/* Where the replica records what the state must add up to, it does. *ret: what it adds up to. */
+enum wr_status wr_promotion_prove(
+    struct wr_promotion *p, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* promote_lease.c */
+/* Whether conditional writes decide. */
+enum wr_status wr_promotion_check_store(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_promotion_look_at_lease(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
+/* As it was looked at: an earlier run has taken it. */
+bool wr_promotion_is_ours(const struct wr_promotion *p);
+enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
+/* CONFLICT: another promotion has taken it since. */
+enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
+
+/* promote_fence.c: with the lease in hand. Then p->end is the TXID behind which the copy goes on.
+ */
+enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
+
+#endif
