@@ -349,6 +349,29 @@ WEIR_API int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr);
  * process helps them. For a watchdog. Never blocks for long. */
 WEIR_API int64_t weir_held_ms(weir *w);
 
+/* ---- Serving what was just captured ---- */
+
+/* Whoever follows a database (weir_follow_options.primary) asks for what comes behind a state that
+ * it has, and waits for it; this is what a server in between calls for each request. What comes
+ * back is for weir_follow; it is copied from memory, and no reader holds up replication, however
+ * slow.
+ *
+ * The first call makes the database keep the last transactions in memory, 8 MiB at most, until ten
+ * minutes after the last one. For 30 s after a call each commit is captured at once, and handed to
+ * readers before it is in a replica. */
+typedef struct weir_feed_position {
+    size_t struct_size;
+    weir_txid txid; /* as the request says, and so are these two; 0 at first */
+    uint64_t life;
+    uint32_t part;
+} weir_feed_position;
+/* The answer, once; `bytes` die with the call. On the calling thread. */
+typedef void weir_feed_fn(void *arg, const void *bytes, size_t n);
+/* Wait at most `wait_ms`. WEIR_TIMEOUT: there is nothing yet. WEIR_NOTFOUND: what follows is not in
+ * memory, and is in a replica, or will be. WEIR_CANCELED. `cancel` may be NULL. */
+WEIR_API int weir_feed_read(weir_db *db, const weir_feed_position *after, int64_t wait_ms,
+    weir_cancel *cancel, weir_feed_fn *fn, void *arg, weir_error *reterr);
+
 /* ---- Restoring ---- */
 
 enum {
@@ -465,11 +488,17 @@ typedef struct weir_follow_options {
     void *progress_arg;
     weir_follow_fn *fn; /* NULL: nobody asks */
     void *arg;
+    /* The URL of a primary's stream, as `weir replicate` serves it ("http://primary:9999/app.db"):
+     * each commit comes from there, within milliseconds, and from the replica while it is away.
+     * NULL: the replica alone. With it, the URL of the replica may be NULL: the primary tells. */
+    const char *primary;
+    const char *token; /* that it wants; NULL: none */
 } weir_follow_options;
 
 /* Keep a copy of the database at `path`, which advances with the replica until `cancel` is
- * canceled: that is WEIR_OK. First it is restored, or gone on with if an earlier call has left it
- * there.
+ * canceled: that is WEIR_OK. With a primary it may be ahead of the replica, by what was not
+ * uploaded yet; if that never is, since the primary is lost, it is undone when the replica goes on.
+ * First it is restored, or gone on with if an earlier call has left it there.
  *
  * The copy is an ordinary database, not in WAL mode, that any program may read meanwhile with any
  * SQLite; whoever reads sees one state, whole. It changes in one moment, through a rollback

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "engine/follow.h"
+#include "storage/stream.h"
 
 struct forward {
     weir_progress_fn *progress; /* NULL: none */
@@ -98,6 +99,27 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
     return wr_api_return(reterr, st, &e);
 }
 
+/* The stream to follow, and where the replica is: *ret_url, in the arena unless it was given. */
+static enum wr_status open_primary(const weir_follow_options *o, struct wr_call *c,
+    const char **ret_url, struct wr_stream **ret, struct wr_err *e)
+{
+    const struct wr_stream_opts so = {.url = o->primary, .token = o->token};
+    struct wr_str url = {0};
+    enum wr_status st;
+
+    if (!o->primary)
+        return WR_OK;
+    st = wr_stream_open(&so, ret, e);
+    if (st == WR_OK && !*ret_url) {
+        st = wr_stream_replica(*ret, c, &url, e);
+        *ret_url = url.p;
+        if (wr_status_transient(st))
+            st =
+                wr_wrap(e, st, "the primary cannot be asked where its replica is (-replica tells)");
+    }
+    return st;
+}
+
 struct telling {
     weir_follow_fn *fn; /* NULL: nobody asks */
     void *arg;
@@ -136,6 +158,7 @@ int weir_follow(weir *w, const char *url, const char *path, const weir_follow_op
     struct wr_follow_report end = {0};
     struct wr_restore_result r = {0};
     struct wr_follow *follow = NULL;
+    struct wr_stream *primary = NULL;
     struct wr_storage *s = NULL;
     struct wr_arena a;
     struct wr_err e = {0};
@@ -160,7 +183,10 @@ int weir_follow(weir *w, const char *url, const char *path, const weir_follow_op
         .tell = forward_report,
         .tell_arg = &t};
     call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(url, o.settings, &s, &e);
+    st = open_primary(&o, &call, &url, &primary, &e);
+    fo.primary = primary;
+    if (st == WR_OK)
+        st = wr_api_open_replica(url, o.settings, &s, &e);
     if (st == WR_OK)
         st = wr_follow_open(s, &call, &fo, &follow, &r, &e);
     if (st == WR_OK)
@@ -173,6 +199,7 @@ int weir_follow(weir *w, const char *url, const char *path, const weir_follow_op
     if (st == WR_OK)
         tell_result(&r, f.files, o.check, ret);
     wr_follow_close(follow);
+    wr_stream_close(primary);
     wr_storage_close(s);
     wr_arena_release(&a);
     return wr_api_return(reterr, st, &e);

@@ -137,6 +137,25 @@ static void tell_warnings(struct wr_check *k)
         wr_check_find(k, WR_CHECK_WARNING, "%s", w->text);
 }
 
+/* Who follows, and what goes over the network for that. */
+static void tell_serving(struct wr_check *k)
+{
+    const struct wr_config_serve *s = &k->config->serve;
+
+    if (!s->addr)
+        return;
+    wr_check_text(k, "serve", s->addr);
+    if (!wr_config_is_loopback(s->addr))
+        wr_check_find(k, WR_CHECK_WARNING,
+            "serve: the token and all data go over the network in clear at %s: have a proxy with "
+            "TLS (nginx, Caddy, stunnel) in front of it, and addr: localhost",
+            s->addr);
+    else if (!s->token)
+        wr_check_find(k, WR_CHECK_WARNING,
+            "serve: without a token every process of this machine can read the databases at %s",
+            s->addr);
+}
+
 static void tell_watches(struct task *t)
 {
     struct wr_check *k = &t->k;
@@ -184,6 +203,7 @@ static int work(void *arg, weir *w, weir_cancel *cancel)
         (void)printf("%s\n", c->file ? c->file : "all");
     wr_check_tell_limits(k, &t->procs, t->ndbs, c->open_max);
     tell_watches(t);
+    tell_serving(k);
     tell_warnings(k);
     if (t->ndbs == 0)
         wr_check_find(k, WR_CHECK_ERROR, "the configuration has no database");

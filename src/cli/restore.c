@@ -34,6 +34,10 @@ static const struct wr_flag flags[] = {
         "follow: go on, and keep the database at the replica's newest state until a signal"},
     {"follow-interval", WR_FLAG_DURATION, offsetof(struct wr_restore_flags, interval_ms),
         "DURATION", "with -f: how often to look for something new (default 1s)"},
+    {"replica", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, replica), "URL",
+        "with -f and a primary's URL: its bucket (default: the one that the primary names)"},
+    {"token-file", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, token_file), "PATH",
+        "with -f and a primary's URL: a file with the token it wants (default $WEIR_TOKEN)"},
     {"dry-run", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, dry_run), NULL,
         "list the files that would be read, write nothing"},
     {"integrity-check", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, check), "MODE",
@@ -164,7 +168,8 @@ static int restore(void *arg, weir *w, weir_cancel *cancel)
     int rc;
 
     r->opt.cancel = cancel;
-    rc = wr_restore_search(r, w, &err);
+    r->replica = r->target.replicas;
+    rc = r->primary ? wr_restore_follow(r, w, &err) : wr_restore_search(r, w, &err);
     return rc == WEIR_OK ? wr_restore_print(r) : exit_code(r->cli, r, rc, &err);
 }
 
@@ -192,8 +197,15 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         cli->log.level = WEIR_LOG_ERROR;
     if (o.all || o.dir)
         return wr_restore_many(cli, &o, &r.opt, args.n ? args.positional[0] : NULL);
-    if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &r.target))
+    if (wr_restore_is_primary(args.positional[0])) {
+        if (!wr_restore_from_primary(&r, args.positional[0]))
+            return WR_EXIT_FAILED;
+    } else if (o.replica || o.token_file) {
+        return wr_cli_fail("-replica and -token-file go with -f and the URL of a primary",
+            "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db");
+    } else if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &r.target)) {
         return WR_EXIT_FAILED;
+    }
     r.path = o.output ? o.output : r.target.db_path;
     if (!r.path)
         return wr_cli_fail("-o is required when restoring from a replica URL",
@@ -209,12 +221,14 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 }
 
 static const char *const synopsis[] = {"[flags] DB_PATH", "[flags] -o PATH REPLICA_URL",
-    "[flags] -all", "[flags] -dir PATH [REPLICA_URL]", NULL};
+    "-f [flags] -o PATH http://PRIMARY:PORT/DB", "[flags] -all", "[flags] -dir PATH [REPLICA_URL]",
+    NULL};
 static const char *const examples[] = {
     "-o /var/lib/app.db s3://bucket/app",
     "-o /tmp/yesterday.db -timestamp -24h s3://bucket/app",
     "-if-db-not-exists -if-replica-exists /var/lib/app.db",
     "-f -o /var/lib/standby.db s3://bucket/app",
+    "-f -o /var/lib/standby.db http://primary:9999/app.db",
     "-dry-run -o /tmp/app.db s3://bucket/app",
     "-all -config /etc/litestream.yml",
     "-dir /var/lib/tenants s3://bucket/tenants",

@@ -1,8 +1,71 @@
 /*
  * restore_follow.c - restore -f: say when the copy is there; then the log tells, until a signal.
  */
+#include "base/file.h"
 #include "cli/display.h"
 #include "cli/restore_int.h"
+
+#define TOKEN_MAX 4000 /* bytes of the file with it */
+
+bool wr_restore_is_primary(const char *arg)
+{
+    struct wr_str s = wr_str(arg);
+
+    return wr_str_starts(s, WR_STR("http://")) || wr_str_starts(s, WR_STR("https://"));
+}
+
+/* Never an argument, which all users of a machine can read. */
+static bool find_token(struct wr_restore *r)
+{
+    const char *path = r->flags->token_file, *env = getenv("WEIR_TOKEN");
+    struct wr_str line = wr_str(env ? env : ""), rest;
+    char room[TOKEN_MAX];
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+    size_t got = 0;
+    enum wr_status st = WR_OK;
+
+    if (path) {
+        st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, &e);
+        if (st == WR_OK)
+            st = wr_file_pread(f, room, sizeof(room), 0, &got, &e);
+        wr_file_close(f);
+        (void)wr_str_cut((struct wr_str){room, got}, '\n', &line, &rest);
+        line = wr_str_trim(line);
+        if (st == WR_OK && line.n == 0)
+            st = wr_fail(&e, WR_MISUSE, "%s has no token in its first line", path);
+    }
+    if (st == WR_OK && line.n > 0 && !(r->token = wr_arena_str(r->cli->arena, line).p))
+        st = wr_fail(&e, WR_NOMEM, "out of memory");
+    return st == WR_OK || wr_cli_fail(e.text, NULL) == WR_EXIT_OK;
+}
+
+bool wr_restore_from_primary(struct wr_restore *r, const char *arg)
+{
+    struct wr_config_replica *one = wr_arena_alloc(r->cli->arena, sizeof(*one));
+    static const char *const no_settings[] = {NULL};
+
+    if (!r->flags->follow) {
+        (void)wr_cli_fail("a primary can be followed, and not be restored from: use -f, or the URL "
+                          "of its replica",
+            "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db");
+        return false;
+    }
+    if (!one) {
+        (void)wr_cli_fail("out of memory", NULL);
+        return false;
+    }
+    if (r->flags->config) {
+        (void)wr_cli_fail("cannot specify the URL of a primary and the -config flag", NULL);
+        return false;
+    }
+    *one = (struct wr_config_replica){.url = r->flags->replica ? r->flags->replica : arg,
+        .type = "http",
+        .settings = no_settings};
+    r->primary = arg;
+    r->target = (struct wr_target){.replicas = one, .n = 1};
+    return find_token(r);
+}
 
 struct following {
     struct wr_restore *r;
@@ -44,14 +107,17 @@ int wr_restore_follow(struct wr_restore *r, weir *w, weir_error *err)
         .progress = wr_display_show,
         .progress_arg = &x.display,
         .fn = show,
-        .arg = &x};
+        .arg = &x,
+        .primary = r->primary,
+        .token = r->token};
     int rc;
 
     wr_display_start(&x.display, mode, x.start_ms);
     r->result = (weir_restore_result){.struct_size = sizeof(r->result)};
     if (mode == WR_PROGRESS_BAR) /* what the bar shows need not be logged across it */
         r->cli->log.level = wr_max(x.log_level, WEIR_LOG_WARN);
-    rc = weir_follow(w, r->replica->url, r->path, &opt, &r->result, err);
+    rc = weir_follow(
+        w, r->primary ? r->flags->replica : r->replica->url, r->path, &opt, &r->result, err);
     if (!r->following) {
         r->cli->log.level = x.log_level;
         wr_display_end(&x.display);

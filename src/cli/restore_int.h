@@ -11,7 +11,7 @@
 #include <weir.h>
 
 struct wr_restore_flags {
-    const char *output, *config, *check, *dir;
+    const char *output, *config, *check, *dir, *replica, *token_file;
     uint64_t txid;
     int64_t time_ms, interval_ms;
     uint32_t parallel, parallel_dbs;
@@ -24,6 +24,8 @@ struct wr_restore {
     struct wr_cli *cli;
     const struct wr_restore_flags *flags;
     struct wr_target target;
+    const char *primary;                     /* the URL of its stream, to be followed; NULL: none */
+    const char *token;                       /* for it; NULL: none */
     const char *path;                        /* absolute once expanded */
     const struct wr_config_replica *replica; /* the one that is tried now */
     weir_restore_options opt;
@@ -42,6 +44,11 @@ struct wr_restore {
 
 /* Make r->path absolute, and see that it can be printed. False after "Error: ...". */
 bool wr_restore_expand(struct wr_restore *r) WR_MUST_CHECK;
+
+/* Whether `arg` is the URL of a primary's stream. */
+bool wr_restore_is_primary(const char *arg);
+/* Follow that: r->primary, r->token and r->target. False after "Error: ...". */
+bool wr_restore_from_primary(struct wr_restore *r, const char *arg) WR_MUST_CHECK;
 
 /* Restore from, or plan for, r->replica. WEIR_* and its message. */
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err);

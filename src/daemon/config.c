@@ -245,6 +245,7 @@ void wr_config_defaults(struct wr_config *c)
 {
     *c = (struct wr_config){.shutdown_sync_timeout_ms = WR_SHUTDOWN_TIMEOUT_MS,
         .socket = {.path = WR_SOCKET_PATH_DEFAULT, .permissions = 0600},
+        .serve = {.max_followers = WR_FOLLOWERS_DEFAULT},
         .heartbeat_interval_ms = WR_HEARTBEAT_DEFAULT_MS};
 }
 

@@ -19,6 +19,7 @@ struct wr_warning;
 #define WR_SOCKET_PATH_DEFAULT   "/var/run/litestream.sock"
 #define WR_HEARTBEAT_DEFAULT_MS  300000
 #define WR_OPEN_MAX_LEAST        4
+#define WR_FOLLOWERS_DEFAULT     128
 
 /* Where a setting was said: in the entry itself, or at the top of the file for all. */
 struct wr_config_from {
@@ -77,6 +78,15 @@ struct wr_config_socket {
     const char *registry; /* absolute: of registered databases that stay; NULL: none can */
 };
 
+/* Where followers get what was just captured. */
+struct wr_config_serve {
+    const char *addr;  /* host:port; NULL: nowhere */
+    const char *token; /* a secret; NULL: none, which is for loopback addresses alone */
+    uint32_t max_followers;
+};
+/* Whether only processes of this machine reach an address that the configuration may have. */
+bool wr_config_is_loopback(const char *addr);
+
 struct wr_config {
     const char *file; /* that it was read from; NULL: it is of arguments */
     const struct wr_config_db *dbs;
@@ -87,6 +97,7 @@ struct wr_config {
     const char *exec; /* NULL: none */
     const char *addr; /* host:port of the metrics listener; NULL: none */
     struct wr_config_socket socket;
+    struct wr_config_serve serve;
     const char *heartbeat_url; /* NULL: none */
     int64_t heartbeat_interval_ms;
     struct wr_config_logging logging;

@@ -121,6 +121,11 @@ enum wr_status wr_config_place(struct wr_arena *a, const struct wr_config_replic
 enum wr_status wr_config_process(
     struct wr_doc *d, const yaml_node_t *top, struct wr_config *c, struct wr_err *e) WR_MUST_CHECK;
 
+/* `serve`, and whether this is the address of something that listens. */
+enum wr_status wr_config_serving(struct wr_doc *d, const yaml_node_t *top,
+    struct wr_config_serve *ret, struct wr_err *e) WR_MUST_CHECK;
+bool wr_config_is_address(struct wr_str s);
+
 /* Read one replica. `defaults` is the top of the file; `what` names the place ("dbs[0].replica").
  */
 enum wr_status wr_config_replica(struct wr_doc *d, const yaml_node_t *node,

@@ -106,7 +106,7 @@ static enum wr_status read_open_max(
 
 /* The port behind the last ':', or all of it. An IPv6 host is in brackets: else its last part would
  * be taken for a port. */
-static bool is_address(struct wr_str s)
+bool wr_config_is_address(struct wr_str s)
 {
     struct wr_str host = {0}, port = s;
     uint64_t number;
@@ -127,7 +127,7 @@ static enum wr_status read_addr(
 {
     enum wr_status st = wr_config_text(d, top, NULL, "addr", ret, e);
 
-    if (st == WR_OK && *ret && !is_address(wr_str(*ret)))
+    if (st == WR_OK && *ret && !wr_config_is_address(wr_str(*ret)))
         return wr_doc_fail(d, wr_doc_get(d, top, "addr"), e,
             "addr must be host:port, as in localhost:9090 or :9090, not \"%s\"", *ret);
     return st;
@@ -225,5 +225,7 @@ enum wr_status wr_config_process(
         st = read_addr(d, top, &c->addr, e);
     if (st == WR_OK)
         st = read_socket(d, top, &c->socket, e);
+    if (st == WR_OK)
+        st = wr_config_serving(d, top, &c->serve, e);
     return st == WR_OK ? read_heartbeat(d, top, c, e) : st;
 }

@@ -19,6 +19,7 @@ const struct wr_key wr_config_top_keys[] = {
     {.name = "shutdown-sync-timeout", .use = WR_KEY_READ},
     {.name = "addr", .use = WR_KEY_READ},
     {.name = "socket", .use = WR_KEY_READ},
+    {.name = "serve", .use = WR_KEY_READ},
     {.name = "levels", .use = WR_KEY_READ},
     {.name = "snapshot", .use = WR_KEY_READ},
     {.name = "validation", .use = WR_KEY_READ},

@@ -42,6 +42,15 @@ static void beat(struct wr_doors *d, const struct wr_config *c, struct wr_logger
         missing(log, "no heartbeat, replication goes on without", &e);
 }
 
+void wr_doors_reload(struct wr_doors *d, const struct wr_config *c, struct wr_logger *log)
+{
+    struct wr_err e = {0};
+
+    if ((c->serve.addr && !d->feeds) ||
+        (d->feeds && wr_feeds_serve(d->feeds, &c->serve, &e) != WR_OK))
+        missing(log, "followers are not served, replication goes on without", &e);
+}
+
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct wr_doors_for *what)
 {
     const struct wr_control_for control = {
@@ -55,8 +64,10 @@ void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct w
         missing(log, "no watcher: should replication stop, nothing but its own log tells", &e);
     d->health = (struct wr_health){.w = what->w, .fleet = fleet, .sentinel = d->sentinel};
     e = (struct wr_err){0};
+    d->feeds = wr_feeds_new(fleet, log);
+    wr_doors_reload(d, c, log);
     if (c->addr && d->sentinel) {
-        d->metrics = wr_metrics_new(fleet, d->sentinel);
+        d->metrics = wr_metrics_new(fleet, d->sentinel, d->feeds);
         if (!d->metrics || wr_door_new(c->addr, d->metrics, &d->health, log, &d->door, &e) != WR_OK)
             missing(log, "no metrics, replication goes on without", &e);
     }
@@ -72,6 +83,7 @@ void wr_doors_close(struct wr_doors *d)
     wr_control_free(d->control);
     wr_door_free(d->door);
     wr_metrics_free(d->metrics);
+    wr_feeds_free(d->feeds);
     wr_sentinel_free(d->sentinel);
     *d = (struct wr_doors){0};
 }

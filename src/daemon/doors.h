@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/door.h"
+#include "daemon/feeds.h"
 #include "daemon/fleet.h"
 #include "daemon/health.h"
 #include "daemon/heartbeat.h"
@@ -26,6 +27,7 @@ struct wr_doors {
     struct wr_metrics *metrics;
     struct wr_health health;
     struct wr_door *door;
+    struct wr_feeds *feeds;
     struct wr_control *control;
     struct wr_heartbeat *heartbeat;
 };
@@ -40,6 +42,8 @@ struct wr_doors_for {
     struct wr_logger *log;
 };
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct wr_doors_for *what);
+/* `c` counts from here on, as far as it can without a new start: who may follow. */
+void wr_doors_reload(struct wr_doors *d, const struct wr_config *c, struct wr_logger *log);
 /* Waits for requests in progress, so wr_fleet_cancel comes first. One that was never opened is all
  * zero. */
 void wr_doors_close(struct wr_doors *d);

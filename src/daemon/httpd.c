@@ -30,6 +30,7 @@ struct wr_httpd {
     wr_httpd_fn *fn;
     void *arg;
     int64_t request_ms, reply_ms;
+    unsigned connections_max;
     struct wr_patience *patience;
 };
 
@@ -42,6 +43,11 @@ struct incoming {
 const char *wr_httpd_query(const struct wr_httpd_request *q, const char *name)
 {
     return MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+const char *wr_httpd_header(const struct wr_httpd_request *q, const char *name)
+{
+    return MHD_lookup_connection_value(q->connection, MHD_HEADER_KIND, name);
 }
 
 /* The reply's body goes to the response without a copy. */
@@ -189,7 +195,7 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
         return NULL;
     d = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
         discard_log, NULL, MHD_OPTION_LISTEN_SOCKET, o->fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
+        h->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
         STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, h, MHD_OPTION_END);
@@ -210,7 +216,8 @@ enum wr_status wr_httpd_new(const struct wr_httpd_opts *o, struct wr_httpd **ret
     h->arg = o->arg;
     h->request_ms = o->request_ms ? o->request_ms : REQUEST_MS;
     h->reply_ms = o->reply_ms ? o->reply_ms : REPLY_MS;
-    st = wr_patience_new(CONNECTIONS_MAX, &h->patience, e);
+    h->connections_max = o->connections_max ? o->connections_max : CONNECTIONS_MAX;
+    st = wr_patience_new(h->connections_max, &h->patience, e);
     if (st == WR_OK && !(h->daemon = start(h, o)))
         st = wr_fail(e, WR_BUSY, "start an HTTP server: no thread or no memory left");
     if (st != WR_OK) {

@@ -25,6 +25,9 @@ struct wr_httpd_request {
 /* The value of a parameter of the query, decoded, as long as the request; NULL: it is not there. */
 const char *wr_httpd_query(const struct wr_httpd_request *q, const char *name);
 
+/* The value of a header of the request, likewise. */
+const char *wr_httpd_header(const struct wr_httpd_request *q, const char *name);
+
 struct wr_httpd_reply {
     unsigned status;    /* 200 at first */
     const char *type;   /* static; application/json at first */
@@ -43,6 +46,7 @@ struct wr_httpd_opts {
     /* From the beginning of a connection, or the end of its last reply, a request has so long to
      * arrive, head and body, however it comes; 0: 20 s. A reply has so long to be read; 0: 60 s. */
     int64_t request_ms, reply_ms;
+    unsigned connections_max; /* 0: 128 */
 };
 
 struct wr_httpd; /* locked */

@@ -86,11 +86,13 @@ static void replica_values(
 struct wr_metrics {
     struct wr_fleet *fleet;
     struct wr_sentinel *sentinel;
+    struct wr_feeds *feeds; /* NULL: nobody can follow */
     struct wr_total merged[METRICS];
     struct wr_traffic_totals traffic;
 };
 
-struct wr_metrics *wr_metrics_new(struct wr_fleet *fleet, struct wr_sentinel *sentinel)
+struct wr_metrics *wr_metrics_new(
+    struct wr_fleet *fleet, struct wr_sentinel *sentinel, struct wr_feeds *feeds)
 {
     struct wr_metrics *m = wr_alloc(sizeof(*m));
 
@@ -98,6 +100,7 @@ struct wr_metrics *wr_metrics_new(struct wr_fleet *fleet, struct wr_sentinel *se
         return NULL;
     m->fleet = fleet;
     m->sentinel = sentinel;
+    m->feeds = feeds;
     return m;
 }
 
@@ -270,6 +273,30 @@ static void put_gauge(struct wr_buf *out, const char *name, const char *help, co
     wr_expo_line(out, name, wr_str(labels), n, parts);
 }
 
+static void put_counter(struct wr_buf *out, const char *name, const char *help, uint64_t n)
+{
+    wr_expo_head(out, name, "counter", help);
+    wr_expo_line(out, name, WR_STR(""), n, 1);
+}
+
+static void put_feeds(const struct page *p, struct wr_buf *out)
+{
+    struct wr_feeds_totals t;
+
+    if (!p->m->feeds)
+        return;
+    wr_feeds_look(p->m->feeds, &t);
+    put_gauge(out, "weir_followers", "Followers that were served within the last half minute", "",
+        t.followers, 1);
+    put_counter(out, "weir_feed_bytes_total", "Bytes sent to followers", t.bytes);
+    put_counter(
+        out, "weir_feed_answers_total", "Answers with something new for a follower", t.answers);
+    put_counter(out, "weir_feed_dropped_total",
+        "Times that a follower was sent to the replica, being too far behind", t.dropped);
+    put_counter(out, "weir_feed_refused_total",
+        "Requests of followers refused, for their token or their number", t.refused);
+}
+
 static void put_whole(struct page *p, struct wr_buf *out)
 {
     struct wr_summary sum = {0};
@@ -317,6 +344,7 @@ int wr_metrics(struct wr_metrics *m, struct wr_buf *out)
     collect(&p);
     if (!p.failed) {
         put_whole(&p, out);
+        put_feeds(&p, out);
         put_metrics(&p, out);
         wr_traffic_put(&m->traffic, &p.traffic, out);
         wr_process_metrics(out);

@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "daemon/feeds.h"
 #include "daemon/fleet.h"
 #include "daemon/sentinel.h"
 
@@ -21,8 +22,10 @@
 
 struct wr_metrics;
 
-/* NULL: out of memory. Both outlive it; without a sentinel (NULL) its figures read 0. */
-struct wr_metrics *wr_metrics_new(struct wr_fleet *fleet, struct wr_sentinel *sentinel);
+/* NULL: out of memory. All outlive it; without a sentinel (NULL) its figures read 0, and without
+ * feeds (NULL) there is nothing of followers. */
+struct wr_metrics *wr_metrics_new(
+    struct wr_fleet *fleet, struct wr_sentinel *sentinel, struct wr_feeds *feeds);
 void wr_metrics_free(struct wr_metrics *m); /* NULL-safe */
 
 /* The whole page into an empty buffer, of type WR_METRICS_TYPE. 200, or 500 when memory or the

@@ -277,6 +277,7 @@ static void reload(struct server *s)
     wr_signals_take_reload(&s->signals);
     wr_reloading_begin(&s->reloading);
     wr_changing_reload(&s->changing, outcome);
+    wr_doors_reload(&s->doors, s->changing.config, s->log);
     wr_reloading_end(&s->reloading, outcome);
 }
 

@@ -320,6 +320,7 @@ static enum wr_status take_frame(struct wr_db *db, struct wr_pos *pos, const uin
         return wr_fail(e, st, "too many pages in the WAL");
     wr_pageset_add(&db->dirty, f.pgno);
     wr_pageset_add(&db->unnoted, f.pgno);
+    wr_db_air_captured(db, f.pgno);
     return WR_OK;
 }
 

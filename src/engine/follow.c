@@ -194,7 +194,7 @@ static enum wr_status ends_before(struct wr_follow *f, uint64_t newest, struct w
 static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx_files *all,
     struct wr_ltx_files *chain, bool *ret_anew, struct wr_err *e)
 {
-    bool wide = now_ms(c) >= f->wide_ms || f->pos.txid == 0;
+    bool wide = now_ms(c) >= f->wide_ms || f->pos.txid == 0 || f->lost;
     enum wr_status st = WR_OK;
 
     *ret_anew = false;
@@ -203,7 +203,7 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
     if (!wide && now_ms(c) < f->list_ms && f->aside.n == 0)
         return probe(f, c, chain, e);
     st = list(f, c, wide, all, e);
-    if (st == WR_OK && f->pos.txid)
+    if (st == WR_OK && f->pos.txid && !f->lost)
         st = wr_onward_chain(all, f->pos.txid, chain, e);
     if (st == WR_OK && !wide && chain->n == 0 && f->newest > f->pos.txid) { /* a gap */
         wr_ltx_files_release(all);
@@ -289,12 +289,25 @@ static void moved(struct wr_follow *f, const struct wr_call *c, uint64_t from)
     f->applied++;
     f->errors = 0;
     f->doubts = f->waits = 0;
-    f->floor = f->pos.txid;
+    f->lost = false;
+    if (!f->pos.fed)
+        f->floor = f->pos.txid;
     f->aside.n = 0;
     if (f->newest <= f->pos.txid)
         f->behind_ms = 0;
     wr_log(c->log, WR_DEBUG, "follow: applied updates", WR_F_Z("output", f->path),
         WR_F_TXID("from_txid", from), WR_F_TXID("to_txid", f->pos.txid));
+}
+
+/* For others only: the next one, or the next start, writes it again. */
+static void tell_txid(struct wr_follow *f, const struct wr_call *c, uint64_t from)
+{
+    struct wr_err e = {0};
+
+    if (f->pos.txid != from &&
+        wr_follow_txid_put(f->opts.restore.fs, f->path, f->pos.txid, &e) != WR_OK)
+        wr_log(c->log, WR_WARN, "follow: the -txid file cannot be written",
+            WR_F_Z("output", f->path), WR_F_Z("err", e.text));
 }
 
 /* Apply f->next. It stays for the next step if another connection is in the way. */
@@ -316,10 +329,7 @@ static enum wr_status apply(struct wr_follow *f, struct wr_call *c, struct wr_er
     if (st != WR_OK)
         return st;
     moved(f, c, from);
-    /* For others only: the next one, or the next start, writes it again. */
-    if (wr_follow_txid_put(o->fs, f->path, f->pos.txid, e) != WR_OK)
-        wr_log(c->log, WR_WARN, "follow: the -txid file cannot be written",
-            WR_F_Z("output", f->path), WR_F_Z("err", e->text));
+    tell_txid(f, c, from);
     return WR_OK;
 }
 
@@ -381,42 +391,100 @@ static enum wr_status find_again(struct wr_follow *f, struct wr_err *e)
     return st;
 }
 
-enum wr_status wr_follow_step(
-    struct wr_follow *f, struct wr_call *c, int64_t *ret_wait_ms, struct wr_err *e)
+/* From the primary's stream. *ret_fed: there is no need to look into the bucket. */
+static enum wr_status next_of_primary(
+    struct wr_follow *f, struct wr_call *c, bool *ret_fed, struct wr_err *e)
+{
+    uint64_t was = f->pos.txid;
+    enum wr_follow_from from = WR_FROM_BUCKET;
+    enum wr_status st = wr_follow_source_next(f, c, &from, e);
+
+    *ret_fed = from != WR_FROM_BUCKET;
+    if (st != WR_OK || !*ret_fed)
+        return st;
+    f->seen_ms = now_ms(c);
+    if (f->next.commit > 0)
+        saw(f, c, f->next.txid);
+    if (f->pos.txid != was) { /* without a page */
+        saw(f, c, f->pos.txid);
+        moved(f, c, was);
+        tell_txid(f, c, was);
+    }
+    return WR_OK;
+}
+
+static enum wr_status next_of_bucket(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
 {
     struct wr_ltx_files all = {0}, chain = {0};
     struct wr_follow_change x = {0};
+    bool anew = false;
+    enum wr_status st = look(f, c, &all, &chain, &anew, e);
+
+    if (st == WR_OK)
+        f->seen_ms = now_ms(c);
+    if (st == WR_OK && (chain.n > 0 || anew))
+        st = fetch(f, c, &all, &chain, &x, e);
+    if (st == WR_OK)
+        f->next = x;
+    else
+        wr_follow_change_release(&x);
+    wr_ltx_files_release(&chain);
+    wr_ltx_files_release(&all);
+    return st;
+}
+
+/* Whether what does not fit the copy is none of its faults: what the primary sends is done without,
+ * and where the bucket goes on without something that only the primary had, as when that died with
+ * it, the copy becomes what is there. */
+static bool gives_way(struct wr_follow *f, const struct wr_call *c, enum wr_status st, bool fed,
+    bool touching, const struct wr_err *why)
+{
+    if (f->lost || (st != WR_CORRUPT && (st != WR_CONFLICT || touching)))
+        return false;
+    if (fed)
+        return true;
+    if (!f->pos.fed)
+        return false;
+    f->lost = true;
+    wr_log(c->log, WR_WARN,
+        "follow: the replica goes on without commits that the copy has from the primary: they are "
+        "undone",
+        WR_F_Z("output", f->path), WR_F_TXID("txid", f->pos.txid), WR_F_Z("reason", why->text));
+    return true;
+}
+
+enum wr_status wr_follow_step(
+    struct wr_follow *f, struct wr_call *c, int64_t *ret_wait_ms, struct wr_err *e)
+{
     struct wr_err why = {0};
-    bool anew = false, applied = false, touching = true;
+    bool applied = false, touching = true, fed = f->next.fed;
     enum wr_status st = find_again(f, &why);
 
     if (st == WR_OK && f->next.commit == 0) {
         touching = false;
-        st = look(f, c, &all, &chain, &anew, &why);
-        if (st == WR_OK)
-            f->seen_ms = now_ms(c);
-        if (st == WR_OK && (chain.n > 0 || anew))
-            st = fetch(f, c, &all, &chain, &x, &why);
-        if (st == WR_OK)
-            f->next = x;
-        else
-            wr_follow_change_release(&x);
+        st = next_of_primary(f, c, &fed, &why);
+        if (st == WR_OK && !fed)
+            st = next_of_bucket(f, c, &why);
     }
     if (st == WR_OK && f->next.commit > 0) {
         touching = true;
         st = apply(f, c, &why);
         applied = st == WR_OK;
     }
-    if (st == WR_OK) {
-        f->errors = f->doubts = 0;
-        enter(f, c, f->behind_ms ? WR_FOLLOW_BEHIND : WR_FOLLOW_CURRENT, NULL);
-        *ret_wait_ms = applied && (f->behind_ms || f->list_ms == 0) ? 0 : f->opts.interval_ms;
-    } else {
-        st = judge(f, c, st, touching && st == WR_BUSY, ret_wait_ms, &why, e);
+    if (fed)
+        wr_follow_source_done(f, c, st, &why);
+    if (gives_way(f, c, st, fed, touching, &why)) {
+        *ret_wait_ms = 0;
+        return WR_OK;
     }
-    wr_ltx_files_release(&chain);
-    wr_ltx_files_release(&all);
-    return st;
+    if (st != WR_OK)
+        return judge(f, c, st, touching && st == WR_BUSY, ret_wait_ms, &why, e);
+    f->errors = f->doubts = 0;
+    enter(f, c, f->behind_ms ? WR_FOLLOW_BEHIND : WR_FOLLOW_CURRENT, NULL);
+    *ret_wait_ms = applied && (f->behind_ms || f->list_ms == 0) ? 0 : f->opts.interval_ms;
+    if (fed && !f->source.hasty)
+        *ret_wait_ms = 0; /* it is the primary that waits */
+    return WR_OK;
 }
 
 /* ---- from the beginning to the end ---- */
@@ -451,6 +519,7 @@ enum wr_status wr_follow_open(struct wr_storage *s, struct wr_call *c,
         return wr_fail(e, WR_NOMEM, "follow: out of memory");
     f->storage = s;
     f->opts = with_defaults(opts);
+    wr_follow_source_init(&f->source, opts->primary);
     st = wr_random(&seed, sizeof(seed), e);
     wr_rand_init(&f->rng, seed);
     if (st == WR_OK)
@@ -470,6 +539,7 @@ void wr_follow_close(struct wr_follow *f)
     if (!f)
         return;
     wr_follow_change_release(&f->next);
+    wr_follow_source_release(&f->source);
     wr_patch_close(f->copy);
     wr_follow_state_close(&f->state);
     wr_ltx_files_release(&f->aside);

@@ -23,6 +23,7 @@
 #include "engine/restore.h"
 
 struct wr_follow;
+struct wr_stream;
 
 enum wr_follow_phase {
     WR_FOLLOW_CURRENT, /* at the newest transaction that the replica was seen to have */
@@ -51,7 +52,9 @@ struct wr_follow_opts {
         restore;         /* `overwrite`: begin anew, whatever is there; no txid, no time */
     int64_t interval_ms; /* between steps; 0: 1000 */
     int64_t patience_ms; /* for readers of the copy, with new ones kept out meanwhile; 0: 1000 */
-    wr_follow_fn *tell;  /* NULL: nobody asks */
+    struct wr_stream *primary; /* asked before the bucket (follow_source.h); it outlives the
+                                  follower; NULL: the bucket alone */
+    wr_follow_fn *tell;        /* NULL: nobody asks */
     void *tell_arg;
 };
 

@@ -194,7 +194,10 @@ static enum wr_status aim(struct applying *a, struct wr_err *e)
         .rolling = x->rolling,
         .page_size = x->page_size,
         .pages = x->commit,
-        .counter = counter};
+        .counter = counter,
+        .part = x->part,
+        .base = x->base,
+        .fed = x->fed};
     memcpy(a->next.header, a->page, WR_DB_HEADER);
     memcpy(a->new_header, a->page, WR_DB_HEADER);
     /* Of another history the cookie may be the same for another schema. */

@@ -23,7 +23,10 @@ struct wr_follow_change {
     int64_t time_ms;
     uint64_t sum;     /* XOR of the checksums of these pages; only with `rolling` */
     uint64_t rolling; /* of the new image, as its file records it; 0: it records none */
-    bool anew;        /* proven as a whole: it need not go on from where the copy is */
+    uint32_t part;    /* and `base`, `fed`: as of the new state (follow_state.h) */
+    uint64_t base;
+    bool fed;
+    bool anew; /* proven as a whole: it need not go on from where the copy is */
 };
 void wr_follow_change_release(struct wr_follow_change *c); /* NULL-safe; = {0} is empty */
 

@@ -124,8 +124,8 @@ static enum wr_status fits(
     }
     if (other_pages(in, pos))
         return wr_fail(e, WR_UNSUPPORTED, "the page size is another one by now");
-    if (first->min_txid == pos->txid + 1 && first->has_rolling && pos->rolling &&
-        first->rolling_pre != pos->rolling)
+    if (first->min_txid == pos->txid + 1 && first->has_rolling && wr_follow_base(pos) &&
+        first->rolling_pre != wr_follow_base(pos))
         return wr_fail(e, WR_CONFLICT,
             "transaction %016llx of the replica goes on from another database than this copy, "
             "which is at the transaction before",

@@ -7,6 +7,7 @@
 #include "base/rand.h"
 #include "engine/follow.h"
 #include "engine/follow_apply.h"
+#include "engine/follow_source.h"
 #include "engine/follow_state.h"
 #include "engine/layout.h"
 
@@ -15,13 +16,15 @@ struct wr_storage;
 
 struct wr_follow {
     struct wr_storage *storage;
+    struct wr_follow_source source;
     struct wr_follow_opts opts;
     char *path; /* of the copy, symbolic links resolved */
     struct wr_patch *copy;
     struct wr_follow_state state;
     struct wr_follow_pos pos;
     struct wr_follow_change next; /* to be applied; commit is 0: nothing */
-    bool unsure;                  /* what the copy is has to be found again */
+    bool lost;   /* it has what only the primary had, and the bucket goes on without: as a whole */
+    bool unsure; /* what the copy is has to be found again */
     uint64_t floor; /* the newest state is at least this, or the replica lacks something */
     struct wr_rand rng;
 

@@ -125,7 +125,7 @@ static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_er
     if (f->pos.txid > 0) {
         wr_log(c->log, WR_INFO, "resuming follow mode", WR_F_Z("output", f->path),
             WR_F_TXID("txid", f->pos.txid));
-        f->floor = f->pos.txid;
+        f->floor = f->pos.fed ? 0 : f->pos.txid;
     }
     return WR_OK;
 }

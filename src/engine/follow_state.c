@@ -21,6 +21,8 @@ enum {
     POS_PAGE_SIZE = 24,
     POS_PAGES = 28,
     POS_COUNTER = 32,
+    POS_PART = 36,
+    POS_BASE = 40,
     POS_HEADER = 48,
     AT_NUMBER = 8, /* offsets in a slot */
     AT_WAS = 16,
@@ -36,6 +38,8 @@ enum {
     COUNTER_SPREAD = 0xffff, /* and more, at random */
 };
 
+#define FED ((uint32_t)1 << 31)
+
 static void put_pos(uint8_t *out, const struct wr_follow_pos *p)
 {
     memset(out, 0, POS);
@@ -45,6 +49,8 @@ static void put_pos(uint8_t *out, const struct wr_follow_pos *p)
     wr_put_le32(out + POS_PAGE_SIZE, p->page_size);
     wr_put_le32(out + POS_PAGES, p->pages);
     wr_put_le32(out + POS_COUNTER, p->counter);
+    wr_put_le32(out + POS_PART, p->part | (p->fed ? FED : 0));
+    wr_put_le64(out + POS_BASE, p->base);
     memcpy(out + POS_HEADER, p->header, WR_DB_HEADER);
 }
 
@@ -55,7 +61,10 @@ static struct wr_follow_pos get_pos(const uint8_t *in)
         .rolling = wr_le64(in + POS_ROLLING),
         .page_size = wr_le32(in + POS_PAGE_SIZE),
         .pages = wr_le32(in + POS_PAGES),
-        .counter = wr_le32(in + POS_COUNTER)};
+        .counter = wr_le32(in + POS_COUNTER),
+        .part = wr_le32(in + POS_PART) & ~FED,
+        .base = wr_le64(in + POS_BASE),
+        .fed = (wr_le32(in + POS_PART) & FED) != 0};
 
     memcpy(p.header, in + POS_HEADER, WR_DB_HEADER);
     return p;

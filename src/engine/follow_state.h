@@ -21,7 +21,9 @@
  *           24  4  page size
  *           28  4  pages
  *           32  4  the change counter of the copy
- *           36 12  zero
+ *           36  4  parts of the next TXID that it has beside this one, with the highest bit set if
+ *                  the state is from the primary's stream, and may never have reached the bucket
+ *           40  8  the checksum of the image of this TXID, where it has such parts, else zero
  *           48 100 the header of page 1 as the replica has it
  *
  * The change counter in the copy's own page 1 tells which of the two it is, as it changes in the
@@ -45,7 +47,17 @@ struct wr_follow_pos {
     uint32_t page_size, pages; /* 0, 0: there is no such state */
     uint32_t counter;
     uint8_t header[WR_DB_HEADER];
+    uint32_t
+        part; /* > 0: and so many parts of the next TXID (feed.h): all but `txid` is of these */
+    uint64_t base; /* then: the image's checksum as of `txid` */
+    bool fed;      /* from the primary; nobody has seen it in the bucket */
 };
+
+/* The checksum of TXID pos->txid, which the next one goes on from; 0: not known. */
+static inline uint64_t wr_follow_base(const struct wr_follow_pos *pos)
+{
+    return pos->part ? pos->base : pos->rolling;
+}
 
 /* owned. = {0} is closed. */
 struct wr_follow_state {

@@ -292,6 +292,7 @@ void wr_db_free(struct wr_db *db)
     wr_db_detach(db, true);
     wr_pageset_release(&db->dirty);
     wr_pageset_release(&db->unnoted);
+    wr_db_air_free(db);
     wr_peek_release(&db->peek);
     wr_mutex_release(&db->mutex);
     wr_cond_release(&db->cond);

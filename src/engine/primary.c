@@ -141,6 +141,7 @@ bool wr_db_detach(struct wr_db *db, bool for_good)
     db->ledger = NULL;
     wr_pageset_clear(&db->dirty);
     wr_pageset_clear(&db->unnoted);
+    wr_db_air_end(db);
     wr_db_works_renumber(db);
     db->txid = 0;
     db->closed_ms = 0;
@@ -370,7 +371,7 @@ static enum wr_status compact(struct wr_db *db, struct wr_err *e)
 static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, struct wr_err *e)
 {
     struct wr_walidx before = db->seen;
-    bool due, news;
+    bool due, news, followed;
     enum wr_status st = wr_db_look(db, e);
 
     if (st != WR_OK)
@@ -382,10 +383,13 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     if (news)
         note_busy(db);
     due = wr_db_ship_due(db, forced);
-    if (wr_db_behind(db) && (due || forced || wr_db_join_due(db)))
+    followed = wr_db_air_wanted(db);
+    if (wr_db_behind(db) && (due || forced || followed || wr_db_join_due(db)))
         st = wr_db_capture(db, e);
     if (st != WR_OK)
         return st;
+    if (followed)
+        wr_db_air_part(db);
     if (wr_db_join_due(db) || ((due || forced) && !wr_pageset_empty(&db->dirty)))
         st = wr_db_ship(db, e);
     if (st == WR_OK && !wr_db_behind(db) && wr_pageset_empty(&db->dirty))

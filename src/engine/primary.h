@@ -17,7 +17,9 @@
 
 #define WR_REPLICAS_MAX 8
 
+struct wr_buf;
 struct wr_db;
+struct wr_feed_at;
 struct wr_seats;
 struct wr_watch;
 
@@ -184,6 +186,14 @@ void wr_db_glance(struct wr_db *db, struct wr_db_glance *ret);
 /* For how many nanoseconds writers have been kept out by us; 0: they are not. Milliseconds, unless
  * this process was stopped or a disk hangs. Waits for nothing. */
 int64_t wr_db_sealed_ns(const struct wr_db *db);
+
+/* The monotonic end, in ns, of a wait of so many milliseconds; negative: WR_NEVER. */
+int64_t wr_db_wait_end(int64_t timeout_ms);
+/* What follows a state that somebody has (feed.h), of the newest commits. The first call, and each
+ * one within ten minutes of the one before, keeps the last transactions in memory; for 30 s each
+ * commit is captured at once. As wr_feed_read. */
+enum wr_status wr_db_feed_read(struct wr_db *db, const struct wr_feed_at *at, int64_t end_ns,
+    struct wr_cancel *cancel, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
 
 /* For tests and hosts without a watch: look at the database now. */
 void wr_db_wake(struct wr_db *db);

@@ -1,7 +1,7 @@
 /*
  * primary_int.h - the database actor's inside, shared by primary.c, life.c, leave.c, requests.c,
  * work.c, attach.c, prove.c, capture.c, checkpoint.c, ship.c, make.c, join.c, compact.c, due.c,
- * wanted.c and streams.c and by nobody else.
+ * wanted.c, air.c and streams.c and by nobody else.
  *
  *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
  *        |                              ^   ^                 |                   |
@@ -217,6 +217,7 @@ struct wr_db {
     bool looked;                /* something hinted at a change since the last step */
     struct db_known *known[WR_REPLICAS_MAX]; /* all replicas; only ever appended to */
     size_t n_known;
+    struct wr_feed *feed;           /* NULL until somebody follows; then it stays */
     struct db_replica *room;        /* for n_known, where `replicas` has no room; else NULL */
     uint64_t works_asked[WR_WORKS]; /* requests made */
 
@@ -289,7 +290,8 @@ struct wr_db {
     int64_t cooled_ns; /* when that was; INT64_MIN: never */
     int64_t busy_ns;   /* when it was last written to; INT64_MIN: not since it was added */
     int64_t quiet_ns;  /* for how long it stays after that */
-    int64_t levels_ns; /* when its levels, or a snapshot, next have something to do; WR_NEVER */
+    struct db_air *air; /* NULL until there is `feed` */
+    int64_t levels_ns;  /* when its levels, or a snapshot, next have something to do; WR_NEVER */
 };
 
 #define DB_LOG(db)  wr_sched_log((db)->actor.sched)
@@ -413,6 +415,18 @@ struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t
 bool wr_db_ship_due(struct wr_db *db, bool forced);
 bool wr_db_join_due(struct wr_db *db); /* or a TXID must be closed for a replica */
 
+/* air.c: those who follow over the network */
+/* In a step of SYNCING: whether somebody does, so that each commit is to be captured at once. */
+bool wr_db_air_wanted(struct wr_db *db);
+void wr_db_air_captured(struct wr_db *db, uint32_t pgno); /* it is dirty */
+void wr_db_air_part(struct wr_db *db); /* offer what was captured; it may take its time */
+/* A TXID is closed: its file is encoded; and then, in any case, db->txid and the ledger are there.
+ */
+void wr_db_air_file(struct wr_db *db, const struct wr_parcel *p);
+void wr_db_air_closed(struct wr_db *db);
+void wr_db_air_end(struct wr_db *db); /* the database is let go */
+void wr_db_air_free(struct wr_db *db);
+
 /* make.c: a file with header `h` of these pages of the database, which is as of the last closed
  * TXID. INTERNAL: they are not those of the ledger. */
 enum wr_status wr_db_make(struct wr_db *db, const struct wr_ltx_header *h, unsigned level,
@@ -486,7 +500,6 @@ uint64_t wr_db_heal_least(const struct wr_db *db);
  * is for. OK: look again; BUSY: another process has the database; CANCELED; TIMEOUT. */
 enum wr_status wr_db_wait(struct wr_db *db, int64_t end_ns, struct wr_cancel *cancel,
     const char *what, struct wr_err *e) WR_MUST_CHECK;
-int64_t wr_db_wait_end(int64_t timeout_ms);
 
 /* streams.c: what is read from the live database over many steps: files that are being sent, and
  * the image that is being proven */

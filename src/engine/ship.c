@@ -260,6 +260,8 @@ static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t 
         wr_parcel_expect(p, wr_db_ledger_sum(db, pages, n));
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
     }
+    if (st == WR_OK)
+        wr_db_air_file(db, p);
     if (st == WR_OK && any_waiting(db) && wr_parcel_stash(p, db->outbox, &why) != WR_OK) {
         wr_log(DB_LOG(db), WR_DEBUG, "cannot use the outbox, keeping a file in memory", DB_NAME(db),
             WR_F_Z("error", why.text));
@@ -361,6 +363,7 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
         wr_pageset_clear(&db->unnoted);
         if (any_joined(db))
             st = send_to_joined(db, &before, pages, n, e);
+        wr_db_air_closed(db);
     }
     wr_free(changes);
     wr_free(pages);

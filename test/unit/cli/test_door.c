@@ -40,7 +40,7 @@ static int set_up(void **state)
     o = (struct wr_sentinel_opts){.fleet = fleet, .log = &logger};
     T_OK(wr_sentinel_new(&o, &sentinel, &e));
     wr_sentinel_pass(sentinel);
-    metrics = wr_metrics_new(fleet, sentinel);
+    metrics = wr_metrics_new(fleet, sentinel, NULL);
     health = (struct wr_health){.w = &the_runtime, .fleet = fleet, .sentinel = sentinel};
     /* A port that is free now. */
     fd = socket(AF_INET, SOCK_STREAM, 0);

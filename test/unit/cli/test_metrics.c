@@ -27,7 +27,7 @@ static int set_up(void **state)
     null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     wr_logger_init(&logger, null_fd, WR_LOG_FORMAT_JSON, WEIR_LOG_DEBUG);
     fleet = wr_fleet_new(&the_runtime, &logger);
-    metrics = wr_metrics_new(fleet, NULL);
+    metrics = wr_metrics_new(fleet, NULL, NULL);
     return fleet && metrics ? 0 : -1;
 }
 

@@ -1,0 +1,122 @@
+/*
+ * config_serve.c - `serve`, at the top of the file: for those who follow databases from elsewhere.
+ *
+ *     serve: {addr: ":9999", token: "${WEIR_TOKEN}", token-file: /etc/weir/token,
+ *             max-followers: 128}
+ *
+ * What is served is all of each database. So an address that others can reach needs a token, and a
+ * token that turns out to be empty is no token, but a mistake.
+ */
+#include "daemon/config_int.h"
+
+#include "base/file.h"
+
+#define FOLLOWERS_MAX 4096
+#define TOKEN_MAX     4000 /* bytes */
+#define TOKEN_MIN     16   /* characters, below which it is guessed */
+
+static const struct wr_key serve_keys[] = {
+    {.name = "addr", .use = WR_KEY_READ},
+    {.name = "token", .use = WR_KEY_READ},
+    {.name = "token-file", .use = WR_KEY_READ},
+    {.name = "max-followers", .use = WR_KEY_READ},
+    {0},
+};
+
+/* Its first line, without the space around it. */
+static enum wr_status read_token_file(
+    struct wr_doc *d, const yaml_node_t *v, const char *path, const char **ret, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    char room[TOKEN_MAX + 2];
+    struct wr_file *f = NULL;
+    struct wr_str line, rest;
+    size_t got = 0;
+    enum wr_status st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, &why);
+
+    if (st == WR_OK)
+        st = wr_file_pread(f, room, sizeof(room), 0, &got, &why);
+    wr_file_close(f);
+    if (st != WR_OK)
+        return wr_doc_fail(d, v, e, "serve.token-file: %s", why.text);
+    (void)wr_str_cut((struct wr_str){room, got}, '\n', &line, &rest);
+    line = wr_str_trim(line);
+    *ret = wr_arena_str(d->arena, line).p;
+    return *ret ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+static enum wr_status read_token(
+    struct wr_doc *d, const yaml_node_t *map, struct wr_config_serve *ret, struct wr_err *e)
+{
+    const yaml_node_t *text = wr_doc_find(d, map, "token");
+    const yaml_node_t *file = wr_doc_find(d, map, "token-file");
+    const yaml_node_t *at = text ? text : file;
+    const char *path = NULL;
+    enum wr_status st;
+
+    if (text && file)
+        return wr_doc_fail(d, file, e, "serve has both token and token-file");
+    if (!at)
+        return WR_OK;
+    st = text ? wr_config_text(d, map, "serve", "token", &ret->token, e)
+              : wr_config_place_path(d, map, "serve", "token-file", &path, e);
+    if (st == WR_OK && path)
+        st = read_token_file(d, file, path, &ret->token, e);
+    if (st != WR_OK)
+        return st;
+    if (!ret->token || !ret->token[0] || wr_doc_has_gap(d, at))
+        return wr_doc_fail(d, at, e, "serve.%s: the token is empty", text ? "token" : "token-file");
+    for (const char *p = ret->token; *p; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p > '~')
+            return wr_doc_fail(d, at, e,
+                "serve.%s: a token has only visible characters of ASCII, and no space",
+                text ? "token" : "token-file");
+    if (strlen(ret->token) < TOKEN_MIN || strlen(ret->token) > TOKEN_MAX)
+        return wr_doc_fail(d, at, e, "serve.%s: a token has %d characters at least, %d at most",
+            text ? "token" : "token-file", TOKEN_MIN, TOKEN_MAX);
+    return WR_OK;
+}
+
+bool wr_config_is_loopback(const char *addr)
+{
+    struct wr_str host = {0}, port;
+
+    if (!wr_str_cut_last(wr_str(addr), ':', &host, &port))
+        return false; /* a port of all addresses */
+    return wr_str_eq_nocase(host, WR_STR("localhost")) || wr_str_eq(host, WR_STR("[::1]")) ||
+           wr_str_starts(host, WR_STR("127."));
+}
+
+enum wr_status wr_config_serving(
+    struct wr_doc *d, const yaml_node_t *top, struct wr_config_serve *ret, struct wr_err *e)
+{
+    const yaml_node_t *map, *v;
+    uint64_t n;
+    enum wr_status st = wr_config_map(d, top, "serve", serve_keys, &map, e);
+
+    if (st != WR_OK || !map)
+        return st;
+    st = wr_config_text(d, map, "serve", "addr", &ret->addr, e);
+    if (st == WR_OK && !ret->addr)
+        return wr_doc_fail(d, map, e, "serve needs addr, as in addr: \":9999\"");
+    if (st == WR_OK && !wr_config_is_address(wr_str(ret->addr)))
+        return wr_doc_fail(d, wr_doc_get(d, map, "addr"), e,
+            "serve.addr must be host:port, as in localhost:9999 or :9999, not \"%s\"", ret->addr);
+    if (st == WR_OK)
+        st = read_token(d, map, ret, e);
+    if (st != WR_OK)
+        return st;
+    if (!ret->token && !wr_config_is_loopback(ret->addr))
+        return wr_doc_fail(d, wr_doc_get(d, map, "addr"), e,
+            "serve.addr can be reached by others, who would get all data: serve needs token or "
+            "token-file, or an address such as localhost:9999");
+    v = wr_doc_get(d, map, "max-followers");
+    if (!v)
+        return WR_OK;
+    if (!wr_parse_u64(wr_doc_text(v), &n) || n == 0 || n > FOLLOWERS_MAX)
+        return wr_doc_fail(d, v, e,
+            "serve.max-followers must be a number from 1 to %d (got " WR_FMT ")", FOLLOWERS_MAX,
+            WR_ARG(wr_doc_text(v)));
+    ret->max_followers = (uint32_t)n;
+    return WR_OK;
+}

@@ -1,0 +1,50 @@
+/*
+ * stream.h - a primary that serves what it has just captured, asked over HTTP:
+ *
+ *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>
+ *         200 records (engine/feed_record.h), 204 nothing within `wait`, 410 it is not kept there
+ *     GET /feed/<database>
+ *         200 lines "replica <URL>", and others, by which a follower finds the bucket
+ *     both: 401, 404, 503 too many followers, with a line of text
+ *
+ * What comes back is not looked at. Each request is made once: whoever follows has the bucket.
+ *
+ * locked: any thread.
+ */
+#ifndef WR_STORAGE_STREAM_H
+#define WR_STORAGE_STREAM_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/call.h"
+#include "base/status.h"
+
+struct wr_stream;
+
+#define WR_STREAM_REPLY_MAX ((size_t)4 << 20) /* bytes of an answer */
+
+struct wr_stream_opts {
+    const char *url;    /* "http://primary:9999/app.db" */
+    const char *token;  /* copied; NULL: none */
+    int64_t connect_ms; /* 0: 3 s */
+    int64_t slack_ms;   /* beyond `wait` until an answer must come; 0: 5 s */
+};
+
+/* No I/O. MISUSE: no such URL, or the token cannot be sent. */
+enum wr_status wr_stream_open(
+    const struct wr_stream_opts *o, struct wr_stream **ret, struct wr_err *e) WR_MUST_CHECK;
+void wr_stream_close(struct wr_stream *s);             /* NULL-safe; zeroes the token */
+const char *wr_stream_name(const struct wr_stream *s); /* for messages */
+
+/* What follows a state, into `out`, which is cleared; empty: nothing yet. NOTFOUND: not kept there
+ * any more. MISUSE: no such database there. AUTH: the token is wrong. BUSY, TIMEOUT, CANCELED, IO.
+ */
+enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, uint64_t txid, uint64_t life,
+    uint32_t part, int64_t wait_ms, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
+
+/* The URL of the bucket that the database is replicated to, in c->scratch. NOTFOUND: it has none
+ * that the primary would tell. Else as above. */
+enum wr_status wr_stream_replica(
+    struct wr_stream *s, struct wr_call *c, struct wr_str *ret, struct wr_err *e) WR_MUST_CHECK;
+
+#endif
