@@ -63,6 +63,7 @@ static enum wr_status place(struct wr_stream *s, const char *given, struct wr_er
 static enum wr_status take_token(struct wr_stream *s, const char *token, struct wr_err *e)
 {
     struct wr_buf b;
+    enum wr_status st;
 
     if (!token || !token[0])
         return WR_OK;
@@ -71,11 +72,14 @@ static enum wr_status take_token(struct wr_stream *s, const char *token, struct 
             return wr_fail(e, WR_MISUSE, "the token has a character that cannot be sent");
     wr_buf_init(&b, TOKEN_MAX);
     wr_buf_fmt(&b, "Bearer %s", token);
+    st = wr_buf_status(&b);
     s->auth = copy_of(&b);
     if (b.p)
         wr_wipe(b.p, b.n);
     wr_buf_release(&b);
-    return s->auth ? WR_OK : wr_fail(e, WR_MISUSE, "the token is longer than %d bytes", TOKEN_MAX);
+    if (st == WR_LIMIT)
+        return wr_fail(e, WR_MISUSE, "the token is longer than %d bytes", TOKEN_MAX);
+    return s->auth ? WR_OK : wr_fail(e, WR_NOMEM, "the token: out of memory");
 }
 
 enum wr_status wr_stream_open(

@@ -1,0 +1,289 @@
+#!/usr/bin/python3
+"""`serve:` and `weir restore -f http://...`: followers of a primary, which is killed, cut off and
+comes back.
+
+usage: push.py WEIR [--followers N] [--commits N]
+
+Real daemons and real followers, on loopback. Judged:
+
+  a wrong token, and none, are refused with 401, and a follower with one says so and has the bucket
+  each commit is seen by all followers long before the sync interval of ten seconds has passed
+  the primary is killed: all go on from the bucket, and are with it again when it is back
+  a follower that is stopped until what it needs is not in memory any more is sent to the bucket
+  one that never reads its answers is cut off, and holds up neither the application nor the others
+  one more than max-followers allows is refused with 503
+  SIGHUP with another token shuts the old one out
+  in the end all copies are the primary, as SQLite sees it
+
+The latency from a commit to its being seen is printed, and judged by nobody: it is the machine's.
+Prints one line per finding and exits 1 when there was any.
+"""
+import argparse
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import kit
+
+TOKEN, OTHER = "correct-horse-battery", "another-token-of-24-char"
+MAX = 24
+CONFIG = """
+addr: localhost:%d
+serve: {addr: "127.0.0.1:%d", token: "${PUSH_TOKEN}", max-followers: %d}
+snapshot: {interval: 1h}
+dbs:
+  - path: %s
+    replica: {url: "file://%s", sync-interval: %s}
+"""
+
+
+class Primary:
+    def __init__(self, args, found):
+        self.exe, self.found = args.weir, found
+        self.port, self.metrics = kit.free_port(), kit.free_port()
+        self.db, self.replica = found.path("app.db"), found.path("replica")
+        self.config, self.log = found.path("weir.yml"), found.path("primary.log")
+        self.env = dict(os.environ, PUSH_TOKEN=TOKEN)
+        self.process = None
+        self.configure("10s", TOKEN)
+        with sqlite3.connect(self.db) as db:
+            db.executescript("PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, b)")
+        db.close()
+
+    def configure(self, interval, token):
+        with open(self.config, "w") as f:
+            f.write((CONFIG % (self.metrics, self.port, MAX, self.db, self.replica, interval))
+                    .replace("${PUSH_TOKEN}", "${PUSH_TOKEN}" if token == TOKEN else token))
+
+    def start(self):
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen([self.exe, "replicate", "-config", self.config],
+                                            stdout=out, stderr=out, env=self.env)
+        if not kit.wait_until(lambda: kit.get(self.metrics, "/readyz")[0] == 200, 30):
+            self.found.add("the primary does not get ready: " + kit.get(self.metrics, "/readyz")[1])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.found.check(self.process.wait(60) == 0, "the primary ends with an error")
+
+    def ask(self, query, token):
+        request = urllib.request.Request("http://127.0.0.1:%d/feed/%s" % (self.port, query))
+        if token:
+            request.add_header("Authorization", "Bearer " + token)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as r:
+                return r.status, r.read()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read()
+
+    def metric(self, name):
+        for line in kit.get(self.metrics, "/metrics")[1].splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+        return None
+
+
+class Follower:
+    def __init__(self, primary, i, token=TOKEN, flags=()):
+        self.primary, self.copy = primary, primary.found.path("copy%d" % i, "app.db")
+        self.log = primary.found.path("follower%d.log" % i)
+        self.env = dict(os.environ, WEIR_TOKEN=token)
+        self.flags, self.process, self.reader = flags, None, None
+
+    def start(self):
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(
+                [self.primary.exe, "restore", "-f", "-follow-interval", "200ms", "-o", self.copy,
+                 *self.flags, "http://127.0.0.1:%d/app.db" % self.primary.port],
+                stdout=out, stderr=out, env=self.env)
+
+    def newest(self):
+        try:
+            if self.reader is None:
+                self.reader = sqlite3.connect("file:%s?mode=ro" % self.copy, uri=True, timeout=5,
+                                              isolation_level=None)
+            return self.reader.execute("SELECT max(id) FROM t").fetchone()[0] or 0
+        except sqlite3.OperationalError:
+            return -1
+
+    def logged(self, text):
+        with open(self.log, errors="replace") as f:
+            return sum(text in line for line in f)
+
+    def stop(self):
+        if self.reader:
+            self.reader.close()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+class Run:
+    def __init__(self, args, found):
+        self.args, self.found, self.p = args, found, Primary(args, found)
+        self.app = sqlite3.connect(self.p.db, isolation_level=None, timeout=20)
+        self.id = 0
+
+    def commit(self, n=300):
+        self.id += 1
+        self.app.execute("INSERT INTO t VALUES(?, ?)", (self.id, os.urandom(n)))
+
+    def all_see(self, followers, seconds, what):
+        for i, f in enumerate(followers):
+            if not kit.wait_until(lambda: f.newest() == self.id, seconds, 0.002):
+                self.found.add("%s: follower %d is at %d of %d" % (what, i, f.newest(), self.id))
+
+    def tokens(self):
+        for token in (None, "x", TOKEN[:-1], TOKEN + "x", OTHER):
+            for query in ("app.db", "nothing", "app.db?after=1&id=1&life=0&part=0&wait=0"):
+                status, body = self.p.ask(query, token)
+                self.found.check(status == 401 and b"app" not in body,
+                                 "with token %s, %s: %s %s" % (token, query, status, body))
+        status, body = self.p.ask("app.db", TOKEN)
+        self.found.check(status == 200 and b"replica file://" in body, "about: %s %s" % (status, body))
+        status, body = self.p.ask("nothing", TOKEN)
+        self.found.check(status == 404 and b"app.db" in body, "404: %s %s" % (status, body))
+        f = Follower(self.p, 900, OTHER, ("-replica", "file://" + self.p.replica))
+        f.start()
+        self.found.check(kit.wait_until(lambda: f.logged("refuses the token"), 20),
+                         "a follower does not say that its token is refused")
+        self.found.check(kit.wait_until(lambda: f.newest() >= 0, 20),
+                         "a follower without the token has no copy of the bucket")
+        f.stop()
+
+    def latency(self, followers):
+        times = []
+        for _ in range(self.args.commits):
+            began = time.monotonic()
+            self.commit()
+            self.all_see(followers[-1:], 8, "a commit")
+            times.append((time.monotonic() - began) * 1000)
+            time.sleep(0.02)
+        self.all_see(followers, 8, "commits")
+        times.sort()
+        print("%d followers: p50 %.1f ms, p90 %.1f ms, longest %.1f ms from a commit to the last one's "
+              "reader" % (len(followers), times[len(times) // 2], times[len(times) * 9 // 10],
+                          times[-1]), flush=True)
+
+    def away(self, followers):
+        self.p.kill()
+        self.commit()
+        for f in followers:
+            self.found.check(kit.wait_until(lambda: f.logged("without the primary"), 30),
+                             "a follower does not say that the primary is away")
+        # Another process keeps the bucket going, of which nobody can follow the stream.
+        other = kit.Weir(self.p.exe, self.p.db, "file://" + self.p.replica, self.found.path("log"))
+        other.start()
+        for _ in range(5):
+            self.commit()
+            time.sleep(0.1)
+        self.all_see(followers, 30, "without the primary")
+        self.found.check(other.stop() == 0, "the replacement ends with an error")
+        was = [f.logged("with the primary") for f in followers]
+        self.p.start()
+        self.commit()
+        self.all_see(followers, 40, "with the primary again")
+        for f, n in zip(followers, was):
+            self.found.check(kit.wait_until(lambda: f.logged("with the primary") > n, 40),
+                             "a follower does not come back to the primary")
+
+    def left_behind(self, follower, others):
+        """More than is kept in memory goes by while it is stopped."""
+        follower.process.send_signal(signal.SIGSTOP)
+        for _ in range(40):
+            self.commit(450000)
+        self.all_see(others, 60, "beside a stopped follower")
+        follower.process.send_signal(signal.SIGCONT)
+        self.all_see([follower], 60, "after it was stopped")
+
+    def never_reads(self, others):
+        """It asks for everything, again and again, and reads nothing."""
+        silent = socket.create_connection(("127.0.0.1", self.p.port))
+        request = ("GET /feed/app.db?id=77&after=1&life=0&part=0&wait=8000 HTTP/1.1\r\nHost: x\r\n"
+                   "Authorization: Bearer %s\r\n\r\n" % TOKEN).encode()
+        silent.sendall(request * 50)
+        worst = 0
+        for _ in range(50):
+            began = time.monotonic()
+            self.commit(20000)
+            worst = max(worst, time.monotonic() - began)
+            time.sleep(0.01)
+        self.all_see(others, 20, "beside one that never reads")
+        self.found.check(worst < 2, "a commit took %.1f s beside one that never reads" % worst)
+        silent.close()
+
+    def too_many(self):
+        got = []
+        for i in range(MAX + 4):
+            status, _ = self.p.ask("app.db?id=%x&after=1&life=0&part=0&wait=0" % (i + 1000), TOKEN)
+            got.append(status)
+        self.found.check(got[-1] == 503, "one follower too many: %s" % got)
+
+    def reload(self):
+        self.p.configure("1s", OTHER)
+        self.p.process.send_signal(signal.SIGHUP)
+        self.found.check(kit.wait_until(lambda: self.p.ask("app.db", OTHER)[0] == 200, 30),
+                         "the new token is not taken")
+        self.found.check(self.p.ask("app.db", TOKEN)[0] == 401, "the old token is still good")
+
+    def go(self):
+        self.p.start()
+        self.commit()
+        self.tokens()
+        followers = [Follower(self.p, i) for i in range(self.args.followers)]
+        for f in followers:
+            f.start()
+        self.all_see(followers, 60, "at first")
+        for f in followers:
+            self.found.check(kit.wait_until(lambda: f.logged("with the primary"), 60),
+                             "a follower is not with the primary")
+        self.latency(followers)
+        self.found.check(self.p.metric("weir_followers") >= len(followers),
+                         "weir_followers is %s" % self.p.metric("weir_followers"))
+        self.left_behind(followers[0], followers[1:3])
+        self.never_reads(followers[1:])
+        self.away(followers[:3])
+        self.reload()
+        self.commit()
+        self.all_see(followers, 60, "with a token that is not good any more")
+        for i, f in enumerate(followers):
+            self.found.check(f.stop() == 0, "follower %d ends with an error" % i)
+        self.p.configure("1s", TOKEN)
+        self.p.process.send_signal(signal.SIGHUP)
+        kit.wait_until(lambda: self.p.ask("app.db", TOKEN)[0] == 200, 30)
+        self.too_many()
+        self.p.stop()
+        want = self.app.execute("SELECT group_concat(hex(b)) FROM (SELECT b FROM t ORDER BY id)").fetchone()
+        for i, f in enumerate(followers):
+            db = sqlite3.connect(f.copy)
+            self.found.check(db.execute("PRAGMA integrity_check").fetchone()[0] == "ok",
+                             "copy %d is damaged" % i)
+            got = db.execute("SELECT group_concat(hex(b)) FROM (SELECT b FROM t ORDER BY id)").fetchone()
+            self.found.check(got == want, "copy %d is not the primary" % i)
+            db.close()
+        for name in ("primary.log", "follower0.log"):
+            self.found.check(TOKEN.encode() not in kit.read(self.found.path(name)),
+                             name + " has the token")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("weir")
+    parser.add_argument("--followers", type=int, default=20)
+    parser.add_argument("--commits", type=int, default=60)
+    args = parser.parse_args()
+    found = kit.Findings("push")
+    Run(args, found).go()
+    return found.end()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,415 @@
+/*
+ * test_follow_feed.c - followers of a primary: a real server on loopback that hands out a feed, the
+ * bucket beside it, and what becomes of the copy when either is away, lies, or has lost something.
+ */
+#include "engine/feed.h"
+#include "engine/follow_int.h"
+#include "fake/httpd.h"
+#include "storage/stream.h"
+#include "unit/engine/follow_world.h"
+
+struct push {
+    struct fw w;
+    struct httpd *d;
+    struct wr_feed *feed;
+    struct wr_stream *stream;
+    struct wr_follow *f;
+    uint64_t txid; /* of the feed */
+    uint32_t part;
+    int status; /* != 0: that is the answer */
+    const char *garbage;
+    uint64_t swap; /* where the answers come from another story */
+};
+
+static uint64_t number(const struct httpd_request *r, const char *name, int base)
+{
+    const char *at = strstr(r->target, name);
+
+    return at ? strtoull(at + strlen(name), NULL, base) : 0;
+}
+
+/* On a thread of the server. */
+static void serve(void *arg, const struct httpd_request *r, struct httpd_answer *a)
+{
+    struct push *x = arg;
+    struct wr_feed_at at = {.txid = number(r, "after=", 16),
+        .life = number(r, "life=", 16),
+        .part = (uint32_t)number(r, "part=", 10)};
+    const char *auth = httpd_header(r, "Authorization");
+    struct wr_err e = {0};
+    struct wr_buf out;
+    enum wr_status st;
+
+    if (!auth || strcmp(auth, "Bearer a-token") != 0) {
+        a->status = 401;
+        return;
+    }
+    if (!strstr(r->target, "after=")) {
+        a->status = 200;
+        httpd_add_text(a, "txid 1\nreplica s3://bucket/app\nreplica file:///b\n");
+        return;
+    }
+    if (x->status || x->garbage) {
+        a->status = x->status ? x->status : 200;
+        httpd_add_text(a, "%s", x->garbage ? x->garbage : "no\n");
+        return;
+    }
+    wr_buf_init(&out, 16 << 20);
+    st = wr_feed_read(x->feed, &at, 0, NULL, &out, &e);
+    a->status = st == WR_OK ? 200 : st == WR_TIMEOUT ? 204 : 410;
+    if (st == WR_OK)
+        httpd_add_body(a, out.p, out.n);
+    wr_buf_release(&out);
+}
+
+static void connect_to(struct push *x)
+{
+    static char url[100];
+    struct wr_stream_opts o = {.url = url, .token = "a-token", .connect_ms = 500, .slack_ms = 500};
+    struct wr_err e = {0};
+
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/app.db", httpd_port(x->d));
+    T_OK(wr_stream_open(&o, &x->stream, &e));
+}
+
+static void follow(struct push *x)
+{
+    struct wr_follow_opts o = fw_opts(&x->w);
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    o.primary = x->stream;
+    T_OK(wr_follow_open(x->w.w.storage, fw_call(&x->w), &o, &x->f, &r, &e));
+}
+
+static void open_push(struct push *x)
+{
+    struct wr_err e = {0};
+
+    *x = (struct push){0};
+    fw_init(&x->w, true);
+    T_OK(wr_feed_new(wr_clock_system(), NULL, 1000, &x->feed, &e));
+    x->txid = 1;
+    wr_feed_begin(x->feed, 1);
+    x->d = httpd_start(serve, x);
+    T(x->d);
+    connect_to(x);
+    follow(x);
+}
+
+static void close_push(struct push *x)
+{
+    wr_follow_close(x->f);
+    wr_stream_close(x->stream);
+    httpd_stop(x->d);
+    wr_feed_free(x->feed);
+    fw_release(&x->w);
+}
+
+/* The story's next transaction is the next part: behind TXID n, part k is its transaction n + k. */
+static void commit(struct push *x)
+{
+    struct wr_err e = {0};
+    struct wr_buf b;
+
+    fw_random_commit(&x->w);
+    wr_buf_init(&b, 16 << 20);
+    story_file(&x->w.s, x->w.s.n, x->w.s.n, &b);
+    T_OK(wr_feed_part(x->feed, ++x->part, wr_buf_bytes(&b), &e));
+    wr_buf_release(&b);
+}
+
+/* The story's transactions since the last one become one file; *same: with the last part. */
+static void close_txid(struct push *x, bool in_bucket, bool same)
+{
+    const struct image *is = &x->w.s.image[x->w.s.n];
+    struct wr_err e = {0};
+    struct wr_buf b;
+
+    wr_buf_init(&b, 16 << 20);
+    story_file(&x->w.s, x->txid + 1, x->w.s.n, &b);
+    T_OK(wr_feed_file(x->feed, x->w.s.n, 5, is->rolling, same ? x->part : 0, wr_buf_bytes(&b), &e));
+    wr_buf_release(&b);
+    if (in_bucket)
+        story_put(&x->w.s, &x->w.w, 0, x->txid + 1, x->w.s.n);
+    x->txid = x->w.s.n;
+    x->part = 0;
+}
+
+/* So many steps, and what the last one wants to wait. */
+static int64_t steps(struct push *x, int n)
+{
+    struct wr_err e = {0};
+    int64_t wait_ms = -1;
+
+    while (n-- > 0)
+        T_OK(wr_follow_step(x->f, fw_call(&x->w), &wait_ms, &e));
+    return wait_ms;
+}
+
+/* Step, the clock standing still, until the copy is that transaction of the story. */
+static void until(struct push *x, uint64_t txid)
+{
+    struct wr_bytes got;
+
+    for (int i = 0; i < 200; i++) {
+        const struct image *want = &x->w.s.image[txid];
+
+        (void)steps(x, 1);
+        got = t_slurp(x->w.copy);
+        if (got.n == (size_t)want->commit * x->w.s.page_size &&
+            memcmp(got.p + 100, want->data + 100, x->w.s.page_size - 100) == 0 &&
+            memcmp(got.p + x->w.s.page_size, want->data + x->w.s.page_size, x->w.s.page_size) ==
+                0) {
+            fw_check_is(&x->w, txid);
+            return;
+        }
+        t_sleep_ms(20);
+    }
+    T(!"it does not get there");
+}
+
+/* ---- all is well ---- */
+
+static void test_parts_and_files_arrive(void **state)
+{
+    struct push x;
+    uint64_t txid = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    open_push(&x);
+    for (int i = 0; i < 20; i++) {
+        commit(&x);
+        if (i % 3 == 1)
+            commit(&x); /* two at once are one step */
+        (void)steps(&x, 1);
+        fw_check_is(&x.w, x.w.s.n);
+        fw_check_sqlite(&x.w);
+        T(x.w.told.txid == x.txid);
+        if (i % 4 == 0) {
+            close_txid(&x, true, i % 8 == 0);
+            (void)steps(&x, 1);
+            fw_check_is(&x.w, x.w.s.n);
+            T(x.w.told.txid == x.txid);
+            T_OK(wr_follow_txid_get(wr_fs_posix(), x.w.copy, &txid, &e));
+            T(txid == x.txid);
+        }
+    }
+    T(x.w.errors == 0 && x.w.warnings == 0);
+    close_push(&x);
+}
+
+/* A follower that is killed and comes back in the middle of a TXID. */
+static void test_a_restart_between_parts(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    for (int i = 0; i < 20; i++) {
+        commit(&x);
+        (void)steps(&x, 1);
+        fw_check_is(&x.w, x.w.s.n);
+        if (i % 7 == 6)
+            close_txid(&x, true, true);
+        wr_follow_close(x.f);
+        x.f = NULL;
+        if (i % 2)
+            commit(&x);
+        follow(&x);
+        (void)steps(&x, 2);
+        fw_check_is(&x.w, x.w.s.n);
+    }
+    T(x.w.errors == 0 && x.w.warnings == 0);
+    close_push(&x);
+}
+
+/* ---- the primary is away ---- */
+
+static void test_the_bucket_takes_over(void **state)
+{
+    static const int statuses[] = {500, 503, 401, 404, 410};
+    struct push x;
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(statuses); i++) {
+        open_push(&x);
+        commit(&x);
+        (void)steps(&x, 1);
+        fw_check_is(&x.w, 2);
+        x.status = statuses[i];
+        commit(&x);
+        close_txid(&x, true, true);
+        until(&x, x.w.s.n); /* over the part that it has */
+        T(x.w.told.txid == x.txid && x.w.errors == 0);
+        T((x.w.warnings == 1) == (statuses[i] != 410));
+        fw_sql(&x.w, "INSERT INTO u VALUES(1)");
+        fw_store(&x.w);
+        close_push(&x);
+    }
+}
+
+static void test_a_dead_primary_and_its_return(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    commit(&x);
+    (void)steps(&x, 1);
+    httpd_stop(x.d);
+    x.d = NULL;
+    commit(&x);
+    close_txid(&x, true, false);
+    until(&x, x.w.s.n);
+    T(x.w.warnings == 1 && x.w.errors == 0);
+    wr_follow_close(x.f);
+    wr_stream_close(x.stream);
+    x.d = httpd_start(serve, &x);
+    connect_to(&x);
+    follow(&x);
+    commit(&x);
+    (void)steps(&x, 1);
+    fw_check_is(&x.w, x.w.s.n);
+    close_push(&x);
+}
+
+/* ---- it lies, or has lost something ---- */
+
+static void test_what_does_not_fit_is_not_applied(void **state)
+{
+    static const char *const garbage[] = {
+        "", "x", "WFD1", "<html>", "WFD1000000000000000000000000000000000000000000000000000000000"};
+    struct push x;
+
+    (void)state;
+    for (size_t i = 1; i < wr_countof(garbage); i++) {
+        open_push(&x);
+        x.garbage = garbage[i];
+        commit(&x);
+        (void)steps(&x, 3);
+        fw_check_is(&x.w, 1);
+        T(x.w.warnings == 1 && x.w.errors == 0);
+        close_txid(&x, true, false);
+        until(&x, 2);
+        close_push(&x);
+    }
+}
+
+/* Another course of things, as of a primary that lost its last commits: the copy has them. The
+ * bucket goes on without, and so does the copy. */
+static void test_commits_that_the_bucket_never_gets_are_undone(void **state)
+{
+    (void)state;
+    for (int closed = 0; closed < 2; closed++) {
+        struct push x;
+        struct story other;
+        struct wr_err e = {0};
+        uint64_t from;
+
+        open_push(&x);
+        fw_sql(&x.w, "INSERT INTO u VALUES(5)");
+        close_txid(&x, true, false);
+        (void)steps(&x, 2);
+        from = x.w.s.n;
+        fw_check_is(&x.w, from);
+        story_fork(&other, &x.w.s, from);
+        commit(&x);
+        if (closed)
+            close_txid(&x, false, true);
+        (void)steps(&x, 2);
+        fw_check_is(&x.w, from + 1);
+        x.status = 503; /* the primary, and what it had, are gone */
+        (void)steps(&x, 3);
+        fw_check_is(&x.w, from + 1); /* and nothing is undone for that */
+        story_commit(&other, 40, 5);
+        story_commit(&other, 42, 5);
+        story_put(&other, &x.w.w, 0, from + 1, from + 1);
+        story_put(&other, &x.w.w, 0, from + 2, from + 2);
+        for (int i = 0; i < 50 && x.w.told.txid < from + 2; i++) {
+            int64_t wait_ms;
+
+            x.f->wide_ms = x.f->list_ms = 0; /* it is time to list again */
+            T_OK(wr_follow_step(x.f, fw_call(&x.w), &wait_ms, &e));
+        }
+        T(x.w.told.txid == from + 2 && x.w.warnings >= 2);
+        {
+            struct wr_bytes got = t_slurp(x.w.copy);
+
+            T(got.n == (size_t)42 * x.w.s.page_size);
+            T(memcmp(got.p + x.w.s.page_size, other.image[from + 2].data + x.w.s.page_size,
+                  x.w.s.page_size) == 0);
+        }
+        story_release(&other);
+        close_push(&x);
+    }
+}
+
+/* ---- the client ---- */
+
+static void test_urls_and_tokens(void **state)
+{
+    static const char *const wrong[] = {"ftp://h/a", "http://h", "http://h/", "http://u:p@h/a",
+        "http://h/a?token=x", "/a.db", "http:///a"};
+    struct wr_stream *s = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(wrong); i++) {
+        const struct wr_stream_opts o = {.url = wrong[i]};
+
+        T_IS(WR_MISUSE, wr_stream_open(&o, &s, &e));
+    }
+    T_IS(WR_MISUSE,
+        wr_stream_open(&(struct wr_stream_opts){.url = "http://h/a", .token = "a\nb"}, &s, &e));
+    T(!strstr(e.text, "a\nb"));
+    T_OK(
+        wr_stream_open(&(struct wr_stream_opts){.url = "https://h:1/feed/a", .token = ""}, &s, &e));
+    wr_stream_close(s);
+}
+
+static void test_it_says_where_the_bucket_is(void **state)
+{
+    struct wr_stream *other = NULL;
+    struct wr_str url = {0};
+    struct wr_err e = {0};
+    struct push x;
+    char text[100];
+
+    (void)state;
+    open_push(&x);
+    T_OK(wr_stream_replica(x.stream, fw_call(&x.w), &url, &e));
+    T(wr_str_eq(url, WR_STR("s3://bucket/app")));
+    (void)snprintf(text, sizeof(text), "http://127.0.0.1:%u/app.db", httpd_port(x.d));
+    T_OK(wr_stream_open(&(struct wr_stream_opts){.url = text}, &other, &e));
+    T_IS(WR_AUTH, wr_stream_replica(other, fw_call(&x.w), &url, &e));
+    wr_stream_close(other);
+    close_push(&x);
+}
+
+static enum wr_status open_one(void *arg)
+{
+    struct wr_stream *s = NULL;
+    struct wr_err e = {0};
+    enum wr_status st =
+        wr_stream_open(&(struct wr_stream_opts){.url = "http://h/a", .token = "t"}, &s, &e);
+
+    (void)arg;
+    wr_stream_close(s);
+    return st;
+}
+
+static void test_without_memory_it_says_so(void **state)
+{
+    (void)state;
+    t_sweep_nomem(open_one, NULL);
+}
+
+T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
+    cmocka_unit_test(test_a_restart_between_parts), cmocka_unit_test(test_the_bucket_takes_over),
+    cmocka_unit_test(test_a_dead_primary_and_its_return),
+    cmocka_unit_test(test_what_does_not_fit_is_not_applied),
+    cmocka_unit_test(test_commits_that_the_bucket_never_gets_are_undone),
+    cmocka_unit_test(test_urls_and_tokens), cmocka_unit_test(test_it_says_where_the_bucket_is),
+    cmocka_unit_test(test_without_memory_it_says_so))
