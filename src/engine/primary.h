@@ -144,7 +144,7 @@ struct wr_db_status {
     uint64_t commits, frames; /* captured since it was attached */
     uint64_t changes;         /* commits that the wal-index counted meanwhile: the same number */
     uint64_t checkpoints, resets, barriers_failed, forks, ledger_scans, full_sends;
-    uint64_t scanned; /* pages, by those scans */
+    uint64_t scanned;       /* pages, by those scans */
     uint64_t kept_pages;    /* copied aside for files that were being sent from the live database */
     int64_t barrier_max_ns; /* longest hold of the writer lock */
     struct wr_db_counts counts;

@@ -153,7 +153,7 @@ static enum wr_status prepare(struct wr_promotion *p, struct wr_err *e)
         st = wr_promotion_prove(p, &rolling, e);
     if (st == WR_OK) {
         wr_promotion_request(p);
-        st = wr_remote_find(p->s, p->c, &seen, &newest, e);
+        st = wr_remote_find(p->s, p->c, &seen, NULL, &newest, e);
     }
     return st == WR_OK ? settle_node(p, newest.node_id, e) : st;
 }

@@ -176,10 +176,12 @@ static void goes_on(struct pair *p)
 static bool is_stopped(struct world *w, const char *text)
 {
     struct wr_replica_status r;
+    struct wr_replica_account a;
     struct wr_str name;
 
     wr_db_replica_status(w->db, 0, &r, &name);
-    return r.state == WR_REPLICA_STOPPED && r.error == WR_CONFLICT && strstr(r.error_text, text);
+    wr_db_replica_account(w->db, 0, &a);
+    return r.state == WR_REPLICA_STOPPED && r.error == WR_CONFLICT && strstr(a.error.text, text);
 }
 
 /* It is told where the other one is; whoever waits for it is told, too; and it sends nothing more.
