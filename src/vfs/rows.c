@@ -109,9 +109,8 @@ void wr_rows_see(struct wr_rows *r, uint32_t pgno, const uint8_t *page, uint32_t
 {
     struct wr_cells c;
 
-    if (pgno == 1) {
-        wr_free(r->tables);
-        r->tables = NULL;
+    if (pgno == 1) { /* another state of the database: SQLite reads all its pages again */
+        wr_rows_release(r);
         r->reserved = page[AT_RESERVED];
     }
     for (size_t i = 0; i < WR_ROWS_LEAVES; i++)
@@ -138,6 +137,13 @@ struct asking {
     const struct wr_pagemap *m;
     uint32_t pgno;
 };
+
+static bool is_here(const struct asking *x, uint32_t pgno)
+{
+    struct wr_spot s;
+
+    return !wr_pagemap_find(x->m, pgno, &s) || wr_pagecache_has(x->cache, s.in->id, pgno);
+}
 
 static bool leads(const struct asking *x, struct wr_rows_leaf *l, uint32_t table)
 {
@@ -193,7 +199,7 @@ static bool find_table(const struct asking *x, struct wr_rows_leaf *l)
     for (size_t i = 0; i < r->n_tables; i++) {
         uint32_t root = r->tables[i];
 
-        if (!leads(x, l, root))
+        if ((root != x->pgno && !is_here(x, root)) || !leads(x, l, root))
             continue;
         memmove(r->tables + 1, r->tables, i * sizeof(r->tables[0]));
         r->tables[0] = root;
@@ -271,13 +277,6 @@ static void aim(struct wr_rows_leaf *l, uint32_t at, uint32_t pgno)
     }
     l->at = at;
     l->window = wr_max(l->window, 1u);
-}
-
-static bool is_here(const struct asking *x, uint32_t pgno)
-{
-    struct wr_spot s;
-
-    return !wr_pagemap_find(x->m, pgno, &s) || wr_pagecache_has(x->cache, s.in->id, pgno);
 }
 
 static bool is_among(const uint32_t *pages, size_t n, uint32_t pgno)

@@ -22,9 +22,10 @@
 #include "base/base.h"
 #include "vfs/entries.h"
 
-#define WR_ROWS_LEAVES 4   /* leaves that are kept in mind: a join goes through several by turns */
-#define WR_ROWS_ABOVE  4   /* interior pages of indexes that are */
-#define WR_ROWS_WINDOW 256 /* the most pages that are foreseen */
+#define WR_ROWS_LEAVES 4  /* leaves that are kept in mind: a join goes through several by turns */
+#define WR_ROWS_ABOVE  4  /* interior pages of indexes that are */
+#define WR_ROWS_WINDOW 64 /* the most pages that are foreseen: four times what is fetched at once \
+                           */
 
 struct wr_pagecache;
 struct wr_pagemap;

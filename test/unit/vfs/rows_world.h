@@ -25,7 +25,9 @@ struct rows_world {
     struct wr_pages_reader reader;
     sqlite3_vfs vfs;
     sqlite3 *db;
-    uint64_t reads; /* pages that SQLite read */
+    uint64_t reads;       /* pages that SQLite read */
+    uint32_t trace[1000]; /* whole ones, the first since rows_world_open */
+    size_t n_trace;
 };
 
 struct rows_file {
@@ -50,6 +52,8 @@ static int rw_read(sqlite3_file *f, void *buf, int n, sqlite3_int64 off)
     T(memcmp(buf, story_page(&x->s, 1, pgno) + off % size, (size_t)n) == 0);
     wr_arena_reset(t_call()->scratch);
     x->reads++;
+    if (n == (int)size && x->n_trace < wr_countof(x->trace))
+        x->trace[x->n_trace++] = pgno;
     return SQLITE_OK;
 }
 
@@ -198,10 +202,11 @@ static inline void rows_world_close(struct rows_world *x)
 static inline void rows_world_open(struct rows_world *x, uint64_t cache_bytes)
 {
     rows_world_close(x);
+    x->n_trace = 0;
     wr_pagecache_clear(x->cache);
     wr_pagecache_grow(x->cache, cache_bytes);
     T(sqlite3_open_v2(x->path, &x->db, SQLITE_OPEN_READONLY, "rows") == SQLITE_OK);
-    T(sqlite3_exec(x->db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) == SQLITE_OK);
+    T(sqlite3_exec(x->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL) == SQLITE_OK);
 }
 
 /* The same after the database has changed. */
