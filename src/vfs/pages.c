@@ -359,7 +359,7 @@ static void see(const struct wr_pagemap_about *about, struct wr_pages_reader *r,
 {
     if (off == 0 && n == about->page_size) {
         wr_tree_see(&r->tree, pgno, buf, about->page_size);
-        wr_rows_see(&r->rows, pgno, buf, about->page_size);
+        wr_rows_see(&r->rows, pgno, buf);
     }
 }
 

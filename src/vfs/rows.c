@@ -13,11 +13,11 @@
 #define ASKED_MAX   16 /* pages that are waited for, where looking for the table was in vain */
 #define REST_MAX    64
 #define LOOK_MAX    1024 /* entries that are looked at for those whose pages are not here */
+#define DB_HEADER   100  /* on page 1, before that of the b-tree */
 #define AT_RESERVED 20
 
 static void forget(struct wr_rows *r, struct wr_rows_leaf *l)
 {
-    wr_free(l->page);
     wr_free(l->ahead);
     wr_entries_release(&l->entries);
     *l = (struct wr_rows_leaf){.used = l->used};
@@ -29,8 +29,6 @@ void wr_rows_release(struct wr_rows *r)
 {
     for (size_t i = 0; i < WR_ROWS_LEAVES; i++)
         forget(r, &r->leaf[i]);
-    for (size_t i = 0; i < WR_ROWS_ABOVE; i++)
-        wr_free(r->above[i].page);
     wr_free(r->tables);
     *r = (struct wr_rows){0};
 }
@@ -64,10 +62,10 @@ static struct wr_rows_leaf *place_for(struct wr_rows *r, uint32_t pgno)
 
 /* Another leaf. Where the last one was gone through to its end, it is the next of the same index,
  * most likely, and the reader goes on. */
-static void add_leaf(struct wr_rows *r, uint32_t pgno, const uint8_t *page, uint32_t page_size)
+static void add_leaf(struct wr_rows *r, uint32_t pgno)
 {
     const struct wr_rows_leaf *last = r->last;
-    struct wr_rows_leaf is = {.pgno = pgno, .page_size = page_size, .used = ++r->clock};
+    struct wr_rows_leaf is = {.pgno = pgno, .used = ++r->clock};
     struct wr_rows_leaf *l = place_for(r, pgno);
 
     if (last && (last->back ? last->low <= SKIP_MAX : last->high + SKIP_MAX >= last->entries.n)) {
@@ -77,56 +75,38 @@ static void add_leaf(struct wr_rows *r, uint32_t pgno, const uint8_t *page, uint
         r->last = NULL;
     }
     forget(r, l);
-    is.page = wr_alloc(page_size);
-    if (!is.page)
-        return;
-    memcpy(is.page, page, page_size);
     *l = is;
 }
 
-static void add_above(struct wr_rows *r, uint32_t pgno, const uint8_t *page, uint32_t page_size)
+static void add_above(struct wr_rows *r, uint32_t pgno)
 {
-    struct wr_rows_above *x = &r->above[0];
+    size_t i = 0;
 
-    for (size_t i = 0; i < WR_ROWS_ABOVE && x->pgno != pgno; i++) {
-        if (r->above[i].pgno == pgno || r->above[i].used < x->used)
-            x = &r->above[i];
-    }
-    if (x->page_size != page_size) {
-        wr_free(x->page);
-        *x = (struct wr_rows_above){.page = wr_alloc(page_size)};
-    }
-    x->pgno = 0;
-    if (!x->page)
-        return;
-    memcpy(x->page, page, page_size);
-    x->page_size = page_size;
-    x->pgno = pgno;
-    x->used = ++r->clock;
+    while (i + 1 < WR_ROWS_ABOVE && r->above[i] != pgno)
+        i++;
+    memmove(r->above + 1, r->above, i * sizeof(r->above[0]));
+    r->above[0] = pgno;
 }
 
-void wr_rows_see(struct wr_rows *r, uint32_t pgno, const uint8_t *page, uint32_t page_size)
+void wr_rows_see(struct wr_rows *r, uint32_t pgno, const uint8_t *page)
 {
-    struct wr_cells c;
+    uint8_t kind = page[pgno == 1 ? DB_HEADER : 0];
 
     if (pgno == 1) { /* another state of the database: SQLite reads all its pages again */
         wr_rows_release(r);
         r->reserved = page[AT_RESERVED];
     }
-    for (size_t i = 0; i < WR_ROWS_LEAVES; i++)
-        (void)take(&r->leaf[i], pgno);
-    if (!wr_cells_init(&c, pgno, page, page_size, r->reserved))
-        return;
-    if (c.kind == WR_CELLS_INDEX_LEAF || c.kind == WR_CELLS_INDEX) {
-        for (size_t i = 0; i < WR_ROWS_LEAVES; i++) { /* it was no row's */
-            if (r->leaf[i].first == pgno)
-                r->leaf[i].first = 0;
-        }
+    for (size_t i = 0; i < WR_ROWS_LEAVES; i++) {
+        struct wr_rows_leaf *l = &r->leaf[i];
+
+        (void)take(l, pgno);
+        if (l->first == pgno && (kind == WR_CELLS_INDEX_LEAF || kind == WR_CELLS_INDEX))
+            l->first = 0; /* it was no row's */
     }
-    if (c.kind == WR_CELLS_INDEX_LEAF)
-        add_leaf(r, pgno, page, page_size);
-    else if (c.kind == WR_CELLS_INDEX)
-        add_above(r, pgno, page, page_size);
+    if (kind == WR_CELLS_INDEX_LEAF)
+        add_leaf(r, pgno);
+    else if (kind == WR_CELLS_INDEX)
+        add_above(r, pgno);
 }
 
 /* ---- which table it is ---- */
@@ -154,28 +134,28 @@ static bool leads(const struct asking *x, struct wr_rows_leaf *l, uint32_t table
     return true;
 }
 
-static bool read_entries(struct wr_rows *r, struct wr_rows_leaf *l)
+/* The leaf, and what is above it, are in the cache, as they were read not long ago. */
+static bool read_entries(const struct asking *x, struct wr_rows_leaf *l)
 {
-    const struct wr_entries_page leaf = {l->pgno, l->page, l->page_size, r->reserved};
+    uint32_t page_size = wr_pagemap_about(x->m)->page_size, reserved = x->r->reserved;
+    uint8_t *page = wr_alloc(page_size);
+    struct wr_entries_page is = {0, page, page_size, reserved};
     struct wr_entries_beside beside = {.leaf = {0}};
-    bool ok;
+    bool ok = false;
 
-    for (size_t i = 0; i < WR_ROWS_ABOVE; i++) {
-        struct wr_rows_above *x = &r->above[i];
-        const struct wr_entries_page above = {x->pgno, x->page, x->page_size, r->reserved};
-
-        if (x->pgno && x->page_size == l->page_size &&
-            wr_entries_beside(&above, l->pgno, &beside)) {
-            x->used = ++r->clock;
-            break;
-        }
+    for (size_t i = 0; page && !ok && i < WR_ROWS_ABOVE; i++) {
+        is.pgno = x->r->above[i];
+        ok = is.pgno && wr_schema_page(x->cache, x->m, is.pgno, page) &&
+             wr_entries_beside(&is, l->pgno, &beside);
     }
     memcpy(l->beside, beside.leaf, sizeof(l->beside));
-    ok = wr_entries_read(&l->entries, &leaf, &beside);
-
-    wr_free(l->page);
-    l->page = NULL;
+    is.pgno = l->pgno;
+    ok = page && wr_schema_page(x->cache, x->m, is.pgno, page) &&
+         wr_entries_read(&l->entries, &is, &beside);
     l->ahead = ok ? wr_array(WR_ROWS_WINDOW, sizeof(l->ahead[0])) : NULL;
+    wr_free(page);
+    if (!l->ahead)
+        forget(x->r, l);
     return l->ahead != NULL;
 }
 
@@ -226,25 +206,20 @@ static bool identify(const struct asking *x, struct wr_rows_leaf *l)
 {
     struct wr_rows *r = x->r;
 
-    if (l->page && l->guess) {
-        if (!read_entries(r, l)) {
-            forget(r, l);
+    if (l->guess) {
+        if (!read_entries(x, l))
             return false;
-        }
         l->low = l->high = l->back ? l->entries.n : 0;
         if (leads(x, l, l->guess))
             return true;
-        l->window = 0;
+        l->guess = l->window = 0;
         l->back = false;
     }
     if (!l->first)
         l->first = x->pgno;
-    if (++l->asked < 2 + wr_min(r->vain / 4, (uint32_t)ASKED_MAX))
+    if (++l->asked < 2 + wr_min(r->vain / 4, (uint32_t)ASKED_MAX) ||
+        (l->entries.n == 0 && !read_entries(x, l)))
         return false;
-    if (l->page && !read_entries(r, l)) {
-        forget(r, l);
-        return false;
-    }
     r->vain++;
     if (!find_table(x, l)) {
         forget(r, l);

@@ -228,9 +228,9 @@ static inline void rows_world_release(struct rows_world *x)
     world_release(&x->w);
 }
 
-/* What a query costs: pages that were read by it, times that it waited, pages that were fetched. */
+/* What a query costs: pages that were read by it, times that it waited, requests, pages in them. */
 struct rows_cost {
-    uint64_t reads, flights, pages;
+    uint64_t reads, flights, fetches, pages;
     sqlite3_int64 answer;
 };
 
@@ -248,6 +248,7 @@ static inline struct rows_cost rows_world_ask(struct rows_world *x, const char *
     wr_pages_counts(x->pages, &is);
     c.reads = x->reads - c.reads;
     c.flights = is.flights - was.flights;
+    c.fetches = is.fetches - was.fetches;
     c.pages = is.pages - was.pages;
     return c;
 }
