@@ -20,7 +20,7 @@ static void forget(struct wr_rows *r, struct wr_rows_leaf *l)
 {
     wr_free(l->ahead);
     wr_entries_release(&l->entries);
-    *l = (struct wr_rows_leaf){.used = l->used};
+    *l = (struct wr_rows_leaf){.pgno = 0};
     if (r->last == l)
         r->last = NULL;
 }

@@ -10,9 +10,9 @@
  * which an entry of the leaf leads there. That is looked for with the second page that a leaf might
  * have led to, as the first may be all that is wanted, and later where it was in vain before.
  *
- * How much is foreseen doubles while what was foreseen is read, to and fro, and halves where half
- * of it was not: so of pages that are fetched and not read there are no more than of those that
- * were read before.
+ * How much is foreseen doubles while what was foreseen is read, and halves where half of it was
+ * not: so of pages that are fetched and not read there are about as many as of those that are, at
+ * most.
  *
  * owned: by the reader. Nothing that it says need be true: it is about what may be wanted.
  */
