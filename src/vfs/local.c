@@ -9,206 +9,38 @@
 #include "vfs/local.h"
 
 #include "base/bytes.h"
-#include "base/crc64.h"
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "vfs/local_meta.h"
+#include "vfs/local_int.h"
 #include "vfs/pagemap.h"
 
-#include <inttypes.h>
-#include <stdatomic.h>
-#include <sys/stat.h>
-
-#define BLOCK       4096u /* pages */
-#define FAN         1024u
 #define CHECK_BYTES ((size_t)4 << 20) /* of pages, at once */
-#define MODE        0600
 
-/* FAN * FAN * BLOCK is 2^32: all page numbers. Nothing of it goes before the end, so that readers
- * need no lock to find a word. */
-struct block {
-    atomic_uint n;                 /* pages that are here */
-    _Atomic uint64_t since[BLOCK]; /* 0: not here */
-};
-struct fan {
-    struct block *_Atomic block[FAN];
-};
-
-struct wr_local {
-    struct wr_file *file, *meta; /* meta NULL: without a name */
-    char *path;
-    uint64_t replica;
-    struct wr_local_head head; /* as it was last written, or read */
-    atomic_uint page_size;
-    uint32_t next, last;          /* pages of an earlier process that are to be looked at */
-    uint64_t newest;              /* transaction that they can be of */
-    _Atomic uint64_t epoch, txid; /* 0: not begun */
-    _Atomic uint64_t unsettled;
-    struct fan *_Atomic fan[FAN];
-};
-
-/* ---- opening ---- */
-
-static bool is_regular(const struct wr_file_info *i)
-{
-    return S_ISREG(i->mode);
-}
-
-/* What has the path is a file of ours, as far as its neighbour tells, or nothing. It is not opened
- * before that is known: closing a database that is in use here would drop its locks. */
-static enum wr_status look_first(
-    const struct wr_fs *fs, const char *path, const char *meta, struct wr_err *e)
-{
-    struct wr_file_info data, side;
-    enum wr_status st = fs->stat(fs, path, &data, e);
-    enum wr_status is = fs->stat(fs, meta, &side, NULL);
-
-    if (st == WR_NOTFOUND)
-        return WR_OK;
-    if (st != WR_OK)
-        return st;
-    if (is_regular(&data) && (data.size == 0 || (is == WR_OK && is_regular(&side))))
-        return WR_OK;
-    return wr_fail(e, WR_CONFLICT,
-        "%s exists and was not made by weir (%s is missing): name another file, or remove it", path,
-        meta);
-}
-
-static enum wr_status open_meta(
-    struct wr_local *l, const struct wr_fs *fs, const char *meta, struct wr_err *e)
-{
-    struct wr_str dir = wr_path_dir(meta);
-    char *name = wr_strndup(dir.p, dir.n);
-    enum wr_status st = WR_NOMEM;
-
-    if (name)
-        st = wr_file_open(
-            fs, meta, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE, MODE, &l->meta, e);
-    else
-        (void)wr_fail(e, st, "%s: out of memory", meta);
-    if (st == WR_OK)
-        st = fs->lock(l->meta, e);
-    if (st == WR_OK)
-        st = wr_local_head_read(l->meta, &l->head, e);
-    if (st == WR_CONFLICT)
-        st = wr_wrap(e, st, "%s", meta);
-    if (st == WR_OK) /* before there is anything that it tells of */
-        st = fs->sync_dir(fs, name, e);
-    wr_free(name);
-    return st;
-}
-
-static enum wr_status open_named(
-    struct wr_local *l, const struct wr_fs *fs, const char *path, struct wr_err *e)
-{
-    size_t n = strlen(path);
-    char *meta = wr_alloc(n + sizeof(".meta"));
-    enum wr_status st;
-
-    l->path = wr_strndup(path, n);
-    if (!meta || !l->path) {
-        wr_free(meta);
-        return wr_fail(e, WR_NOMEM, "%s: out of memory", path);
-    }
-    (void)snprintf(meta, n + sizeof(".meta"), "%s.meta", path);
-    st = look_first(fs, path, meta, e);
-    if (st == WR_OK)
-        st = open_meta(l, fs, meta, e);
-    if (st == WR_OK)
-        st = wr_file_open(
-            fs, path, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE, MODE, &l->file, e);
-    wr_free(meta);
-    return st;
-}
-
-/* Where SQLite puts its own, but for /tmp, which may be memory, if there is another place. */
-static enum wr_status open_nameless(struct wr_local *l, const struct wr_fs *fs, struct wr_err *e)
-{
-    const char *const dirs[] = {getenv("SQLITE_TMPDIR"), getenv("TMPDIR"), "/var/tmp", "/tmp"};
-    enum wr_status st = WR_NOTFOUND;
-
-    for (size_t i = 0; i < wr_countof(dirs) && st != WR_OK; i++) {
-        char path[4096];
-        uint64_t random = 0;
-        int n;
-
-        if (!dirs[i] || !*dirs[i])
-            continue;
-        st = wr_random(&random, sizeof(random), e);
-        if (st != WR_OK)
-            return st;
-        n = snprintf(path, sizeof(path), "%s/weir-%016" PRIx64, dirs[i], random);
-        if (n < 0 || (size_t)n >= sizeof(path))
-            continue;
-        st = wr_file_open(fs, path, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL,
-            MODE, &l->file, e);
-        if (st == WR_OK)
-            st = fs->remove(fs, path, e);
-    }
-    return st;
-}
-
-enum wr_status wr_local_open(const struct wr_fs *fs, const char *path, struct wr_str replica,
-    struct wr_local **ret, struct wr_err *e)
-{
-    struct wr_local *l = wr_alloc(sizeof(*l));
-    enum wr_status st;
-
-    if (!l)
-        return wr_fail(e, WR_NOMEM, "local copy: out of memory");
-    l->replica = wr_crc64(0, replica.p, replica.n);
-    st = path ? open_named(l, fs, path, e) : open_nameless(l, fs, e);
-    if (st == WR_OK)
-        *ret = l;
-    else
-        wr_local_close(l);
-    return st;
-}
-
-void wr_local_close(struct wr_local *l)
-{
-    if (!l)
-        return;
-    wr_file_close(l->file);
-    wr_file_close(l->meta);
-    for (size_t i = 0; i < FAN; i++) {
-        struct fan *f = atomic_load(&l->fan[i]);
-
-        for (size_t k = 0; f && k < FAN; k++)
-            wr_free(atomic_load(&f->block[k]));
-        wr_free(f);
-    }
-    wr_free(l->path);
-    wr_free(l);
-}
-
-const char *wr_local_path(const struct wr_local *l)
-{
-    return l->path ? l->path : "";
-}
+#define BLOCK WR_LOCAL_BLOCK
+#define FAN   WR_LOCAL_FAN
 
 /* ---- words ---- */
 
-static struct block *find_block(const struct wr_local *l, uint32_t number)
+static struct wr_local_block *find_block(const struct wr_local *l, uint32_t number)
 {
-    const struct fan *f = atomic_load(&l->fan[number / FAN]);
+    const struct wr_local_fan *f = atomic_load(&l->fan[number / FAN]);
 
     return f ? atomic_load(&f->block[number % FAN]) : NULL;
 }
 
 static uint64_t find_since(const struct wr_local *l, uint32_t pgno)
 {
-    struct block *b = find_block(l, (pgno - 1) / BLOCK);
+    struct wr_local_block *b = find_block(l, (pgno - 1) / BLOCK);
 
     return b ? atomic_load(&b->since[(pgno - 1) % BLOCK]) : 0;
 }
 
 /* Another thread may make the same one. */
-static struct block *need_block(struct wr_local *l, uint32_t number)
+static struct wr_local_block *need_block(struct wr_local *l, uint32_t number)
 {
-    struct fan *f = atomic_load(&l->fan[number / FAN]), *no_fan = NULL;
-    struct block *b, *none = NULL;
+    struct wr_local_fan *f = atomic_load(&l->fan[number / FAN]), *no_fan = NULL;
+    struct wr_local_block *b, *none = NULL;
 
     if (!f) {
         f = wr_alloc(sizeof(*f));
@@ -228,7 +60,7 @@ static struct block *need_block(struct wr_local *l, uint32_t number)
     return b;
 }
 
-static void set_since(struct block *b, uint32_t pgno, uint64_t since)
+static void set_since(struct wr_local_block *b, uint32_t pgno, uint64_t since)
 {
     if (!atomic_exchange(&b->since[(pgno - 1) % BLOCK], since))
         (void)atomic_fetch_add(&b->n, 1);
@@ -236,7 +68,7 @@ static void set_since(struct block *b, uint32_t pgno, uint64_t since)
 
 static void forget(struct wr_local *l, uint32_t pgno)
 {
-    struct block *b = find_block(l, (pgno - 1) / BLOCK);
+    struct wr_local_block *b = find_block(l, (pgno - 1) / BLOCK);
 
     if (b && atomic_exchange(&b->since[(pgno - 1) % BLOCK], 0))
         (void)atomic_fetch_sub(&b->n, 1);
@@ -245,7 +77,7 @@ static void forget(struct wr_local *l, uint32_t pgno)
 static void forget_all(struct wr_local *l)
 {
     for (uint32_t i = 0; i < FAN * FAN; i++) {
-        struct block *b;
+        struct wr_local_block *b;
 
         if (!atomic_load(&l->fan[i / FAN])) {
             i |= FAN - 1;
@@ -262,7 +94,7 @@ uint32_t wr_local_lacks(const struct wr_local *l, uint32_t from, uint32_t to)
     uint64_t pgno = from;
 
     while (pgno <= to) {
-        const struct block *b = find_block(l, (uint32_t)((pgno - 1) / BLOCK));
+        const struct wr_local_block *b = find_block(l, (uint32_t)((pgno - 1) / BLOCK));
 
         if (!b || !atomic_load(&b->since[(pgno - 1) % BLOCK]))
             return (uint32_t)pgno;
@@ -280,7 +112,7 @@ uint64_t wr_local_count(const struct wr_local *l, uint32_t to)
     uint32_t whole = to / BLOCK;
 
     for (uint32_t i = 0; i < whole; i++) {
-        const struct block *b = find_block(l, i);
+        const struct wr_local_block *b = find_block(l, i);
 
         n += b ? atomic_load(&b->n) : 0;
     }
@@ -371,7 +203,7 @@ static enum wr_status check_page(struct wr_local *l, uint32_t pgno,
     const uint8_t record[WR_LOCAL_RECORD], const uint8_t *page, struct wr_err *e)
 {
     uint64_t since = wr_local_record_since(record, l->head.salt, pgno, page, l->page_size);
-    struct block *b;
+    struct wr_local_block *b;
 
     if (!since || since > l->newest)
         return wr_be64(record) ? erase(l, pgno, e) : WR_OK;
@@ -468,7 +300,7 @@ static enum wr_status drop_beyond(struct wr_local *l, uint32_t commit, struct wr
     enum wr_status st = WR_OK;
 
     for (uint32_t i = commit / BLOCK; i < FAN * FAN && st == WR_OK; i++) {
-        const struct block *b;
+        const struct wr_local_block *b;
 
         if (!atomic_load(&l->fan[i / FAN])) {
             i |= FAN - 1;
@@ -523,7 +355,7 @@ enum wr_status wr_local_put(struct wr_local *l, uint32_t pgno, size_t n, const u
         wr_free(records);
     }
     for (size_t i = 0; i < n && st == WR_OK; i++) {
-        struct block *b = need_block(l, (pgno + (uint32_t)i - 1) / BLOCK);
+        struct wr_local_block *b = need_block(l, (pgno + (uint32_t)i - 1) / BLOCK);
 
         if (!b)
             return wr_fail(e, WR_NOMEM, "local copy: out of memory");

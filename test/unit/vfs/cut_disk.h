@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/sync.h"
 #include "harness/t.h"
 
 #define CUT_FILES   2
@@ -17,6 +18,7 @@
 
 struct cut_disk {
     struct wr_fs fs;
+    struct wr_mutex mutex; /* of writes, which come from several threads */
     struct cut_name {
         char name[64];
         bool is, kept; /* there is such a file; its name is on the disk */
@@ -102,13 +104,18 @@ static inline enum wr_status cut_pwrite(
     struct wr_file *file, const void *buf, size_t n, uint64_t off, struct wr_err *e)
 {
     struct cut_file *f = cut_file_of(file);
+    struct cut_disk *d = f->disk;
+    bool fits = off + n <= CUT_MAX, full;
 
-    if (++f->disk->writes >= f->disk->fail_write && f->disk->fail_write)
-        return wr_fail(e, WR_LIMIT, "write %s: No space left on device", f->name->name);
-    T(off + n <= CUT_MAX);
-    memcpy(f->name->now + off, buf, n);
-    f->name->size = wr_max(f->name->size, (size_t)off + n);
-    return WR_OK;
+    wr_mutex_lock(&d->mutex);
+    full = ++d->writes >= d->fail_write && d->fail_write;
+    if (fits && !full) {
+        memcpy(f->name->now + off, buf, n);
+        f->name->size = wr_max(f->name->size, (size_t)off + n);
+    }
+    wr_mutex_unlock(&d->mutex);
+    return fits && !full ? WR_OK
+                         : wr_fail(e, WR_LIMIT, "write %s: No space left on device", f->name->name);
 }
 
 static inline enum wr_status cut_sync(struct wr_file *file, struct wr_err *e)
@@ -172,6 +179,7 @@ static inline enum wr_status cut_sync_dir(
 static inline void cut_init(struct cut_disk *d)
 {
     memset(d, 0, sizeof(*d));
+    wr_mutex_init(&d->mutex);
     d->fs = (struct wr_fs){.open = cut_open,
         .close = cut_close,
         .pread = cut_pread,

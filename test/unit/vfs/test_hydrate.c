@@ -71,6 +71,7 @@ static void sea_release(struct sea *x)
     wr_pagecache_free(x->cache);
     story_release(&x->s);
     world_release(&x->w);
+    wr_mutex_release(&x->disk->mutex);
     wr_free(x->disk);
 }
 

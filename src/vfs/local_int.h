@@ -1,0 +1,39 @@
+/*
+ * local_int.h - what the parts of a local copy share: local_open.c (its files), local.c (its
+ * pages).
+ */
+#ifndef WR_VFS_LOCAL_INT_H
+#define WR_VFS_LOCAL_INT_H
+
+#include "base/base.h"
+#include "vfs/local_meta.h"
+
+#include <stdatomic.h>
+
+#define WR_LOCAL_BLOCK 4096u /* pages */
+#define WR_LOCAL_FAN   1024u
+
+/* WR_LOCAL_FAN * WR_LOCAL_FAN * WR_LOCAL_BLOCK is 2^32: all page numbers. Nothing of it goes before
+ * the end, so that readers need no lock to find a word. */
+struct wr_local_block {
+    atomic_uint n;                          /* pages that are here */
+    _Atomic uint64_t since[WR_LOCAL_BLOCK]; /* 0: not here */
+};
+struct wr_local_fan {
+    struct wr_local_block *_Atomic block[WR_LOCAL_FAN];
+};
+
+struct wr_local {
+    struct wr_file *file, *meta; /* meta NULL: without a name */
+    char *path;
+    uint64_t replica;
+    struct wr_local_head head; /* as it was last written, or read */
+    atomic_uint page_size;
+    uint32_t next, last;          /* pages of an earlier process that are to be looked at */
+    uint64_t newest;              /* transaction that they can be of */
+    _Atomic uint64_t epoch, txid; /* 0: not begun */
+    _Atomic uint64_t unsettled;
+    struct wr_local_fan *_Atomic fan[WR_LOCAL_FAN];
+};
+
+#endif
