@@ -204,6 +204,18 @@ static int file_check_reserved(sqlite3_file *f, int *ret)
     return SQLITE_OK;
 }
 
+/* As of SQLite's own files, a size below 0 only asks. */
+static void file_map(struct wr_vfs_file *f, sqlite3_int64 *size)
+{
+    sqlite3_int64 was = f->mmap_size;
+
+    if (*size >= 0)
+        f->mmap_size = *size;
+    *size = was;
+    if (f->mmap_size > 0 && wr_origin_mine(f->origin))
+        wr_origin_map(f->origin);
+}
+
 static int file_control(sqlite3_file *file, int op, void *arg)
 {
     struct wr_vfs_file *f = mine(file);
@@ -213,6 +225,9 @@ static int file_control(sqlite3_file *file, int op, void *arg)
         return wr_asked_pragma(f, arg);
     case SQLITE_FCNTL_VFSNAME:
         *(char **)arg = sqlite3_mprintf("weir");
+        return SQLITE_OK;
+    case SQLITE_FCNTL_MMAP_SIZE:
+        file_map(f, arg);
         return SQLITE_OK;
     case SQLITE_FCNTL_HAS_MOVED:
         *(int *)arg = 0;
@@ -234,8 +249,22 @@ static int file_device(sqlite3_file *f)
     return 0;
 }
 
+/* A pointer to a page would have to stay what it is while a local copy goes on to newer states. */
+static int file_fetch(sqlite3_file *f, sqlite3_int64 off, int n, void **ret)
+{
+    (void)f, (void)off, (void)n;
+    *ret = NULL; /* then it is read */
+    return SQLITE_OK;
+}
+
+static int file_unfetch(sqlite3_file *f, sqlite3_int64 off, void *page)
+{
+    (void)f, (void)off, (void)page;
+    return SQLITE_OK;
+}
+
 const sqlite3_io_methods wr_vfs_file_methods = {
-    .iVersion = 1, /* without a wal-index: a replica is never in WAL mode */
+    .iVersion = 3, /* to be told of mmap_size. No wal-index: a replica is never in WAL mode */
     .xClose = file_close,
     .xRead = file_read,
     .xWrite = file_write,
@@ -248,6 +277,8 @@ const sqlite3_io_methods wr_vfs_file_methods = {
     .xFileControl = file_control,
     .xSectorSize = file_sector,
     .xDeviceCharacteristics = file_device,
+    .xFetch = file_fetch,
+    .xUnfetch = file_unfetch,
 };
 
 /* ---- opening, and travelling ---- */

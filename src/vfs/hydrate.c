@@ -30,6 +30,7 @@ struct wr_hydrate {
     bool looked;            /* for what an earlier process left */
     bool checking;          /* that */
     bool over;
+    bool maps;     /* where it is whole */
     uint32_t from; /* no page before it is missing, but for those that cannot be had */
     int64_t settled_ms;
     uint64_t damaged;
@@ -197,6 +198,7 @@ static enum wr_status settle(
 static enum wr_status fill(
     struct wr_hydrate *h, struct wr_call *c, bool *ret_more, struct wr_err *e)
 {
+    const struct wr_pagemap_about *about = wr_pagemap_about(h->map);
     struct wr_haul_look was, is;
     uint32_t next = h->from;
     bool disk_failed = false;
@@ -211,7 +213,9 @@ static enum wr_status fill(
     if (st != WR_OK)
         return st;
     *ret_more = next != 0;
-    h->from = next ? next : wr_pagemap_about(h->map)->commit + 1;
+    h->from = next ? next : about->commit + 1;
+    if (next == 0 && h->maps)
+        wr_local_map(h->local, (uint64_t)about->commit * about->page_size);
     return settle(h, c, next == 0, e);
 }
 
@@ -235,6 +239,11 @@ enum wr_status wr_hydrate_step(
         return go_on(h, c, m, e);
     *ret_more = false;
     return about->txid < is.txid ? WR_OK : fill(h, c, ret_more, e);
+}
+
+void wr_hydrate_map(struct wr_hydrate *h)
+{
+    h->maps = true;
 }
 
 enum wr_status wr_hydrate_end(struct wr_hydrate *h, struct wr_err *e)

@@ -42,6 +42,9 @@ enum wr_status wr_hydrate_step(struct wr_hydrate *h, struct wr_call *c, struct w
     bool *ret_more, struct wr_err *e) WR_MUST_CHECK;
 bool wr_hydrate_is_over(const struct wr_hydrate *h);
 
+/* Once it is whole, it is read through a mapping (wr_local_map). */
+void wr_hydrate_map(struct wr_hydrate *h);
+
 /* The last step was the last: leave it so that the next process can go on. */
 enum wr_status wr_hydrate_end(struct wr_hydrate *h, struct wr_err *e) WR_MUST_CHECK;
 

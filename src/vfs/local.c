@@ -147,16 +147,26 @@ bool wr_local_has(
     return serves(l, about, pgno, max) != 0;
 }
 
+static bool copy(struct wr_local *l, uint64_t at, void *buf, size_t n)
+{
+    const struct wr_local_mapping *m = atomic_load(&l->mapping);
+    size_t got = 0;
+
+    if (m && at + n <= m->size) {
+        memcpy(buf, m->p + at, n);
+        return true;
+    }
+    return wr_file_pread(l->file, buf, n, at, &got, NULL) == WR_OK && got == n;
+}
+
 bool wr_local_read(struct wr_local *l, const struct wr_pagemap_about *about, uint32_t pgno,
     uint64_t max, size_t off, void *buf, size_t n)
 {
     uint64_t since = serves(l, about, pgno, max);
-    size_t got = 0;
 
-    if (!since ||
-        wr_file_pread(l->file, buf, n, offset(pgno, about->page_size) + off, &got, NULL) != WR_OK)
+    if (!since || !copy(l, offset(pgno, about->page_size) + off, buf, n))
         return false;
-    return got == n && find_since(l, pgno) == since && atomic_load(&l->epoch) == about->epoch;
+    return find_since(l, pgno) == since && atomic_load(&l->epoch) == about->epoch;
 }
 
 /* ---- what an earlier process left ---- */
@@ -277,7 +287,9 @@ enum wr_status wr_local_begin(struct wr_local *l, const struct wr_pagemap *m, st
         st = wr_random(&l->head.salt, sizeof(l->head.salt), e);
     if (st == WR_OK && l->meta)
         st = write_head(l, m, e);
-    if (st == WR_OK) /* what records there are have another salt by now */
+    /* What records there are have another salt by now. A file that is mapped is not cut short:
+     * whoever reads it would not survive that. */
+    if (st == WR_OK && l->n_mappings == 0)
         st = wr_file_truncate(l->file, 0, e);
     if (st != WR_OK)
         return st;
@@ -382,6 +394,26 @@ enum wr_status wr_local_settle(struct wr_local *l, const struct wr_pagemap *m, s
     else /* after a failed fsync, what was written may be gone, and what was there before be back */
         atomic_store(&l->epoch, 0);
     return st;
+}
+
+void wr_local_map(struct wr_local *l, uint64_t bytes)
+{
+    struct wr_local_mapping *m = atomic_load(&l->mapping);
+    const struct wr_fs *fs = l->file->fs;
+    struct wr_file_info is;
+    void *p = NULL;
+
+    if ((m && m->size >= bytes) || l->n_mappings == WR_LOCAL_MAPPINGS || bytes == 0 ||
+        bytes > SIZE_MAX / 4)
+        return;
+    bytes += bytes / 4; /* it may grow */
+    if (fs->info(l->file, &is, NULL) != WR_OK ||
+        (is.size < bytes && wr_file_truncate(l->file, bytes, NULL) != WR_OK) ||
+        fs->map(l->file, (size_t)bytes, &p, NULL) != WR_OK)
+        return;
+    m = &l->mappings[l->n_mappings++];
+    *m = (struct wr_local_mapping){.p = p, .size = (size_t)bytes};
+    atomic_store(&l->mapping, m);
 }
 
 void wr_local_look(const struct wr_local *l, struct wr_local_look *ret)

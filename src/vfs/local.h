@@ -77,6 +77,10 @@ enum wr_status wr_local_put(struct wr_local *l, uint32_t pgno, size_t n, const u
 enum wr_status wr_local_settle(
     struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e) WR_MUST_CHECK;
 
+/* * From now on pages are read through a mapping of at least the first `bytes` bytes, which they
+ * all are in. Without it they are read as before: what fails is no failure. */
+void wr_local_map(struct wr_local *l, uint64_t bytes);
+
 /* The first page from `from` to `to` that is not here; 0: all are. */
 uint32_t wr_local_lacks(const struct wr_local *l, uint32_t from, uint32_t to);
 /* Pages up to that which are here; any thread. */

@@ -23,6 +23,13 @@ struct wr_local_fan {
     struct wr_local_block *_Atomic block[WR_LOCAL_FAN];
 };
 
+/* One that was too small stays until the end, as somebody may be reading it. */
+struct wr_local_mapping {
+    uint8_t *p;
+    size_t size;
+};
+#define WR_LOCAL_MAPPINGS 64 /* each larger than the one before by a quarter */
+
 struct wr_local {
     struct wr_file *file, *meta; /* meta NULL: without a name */
     char *path;
@@ -33,6 +40,9 @@ struct wr_local {
     uint64_t newest;              /* transaction that they can be of */
     _Atomic uint64_t epoch, txid; /* 0: not begun */
     _Atomic uint64_t unsettled;
+    struct wr_local_mapping mappings[WR_LOCAL_MAPPINGS];
+    size_t n_mappings;
+    struct wr_local_mapping *_Atomic mapping; /* the last; NULL: none */
     struct wr_local_fan *_Atomic fan[WR_LOCAL_FAN];
 };
 

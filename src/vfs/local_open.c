@@ -134,6 +134,8 @@ void wr_local_close(struct wr_local *l)
 {
     if (!l)
         return;
+    for (size_t i = 0; i < l->n_mappings; i++)
+        l->file->fs->unmap(l->file, l->mappings[i].p, l->mappings[i].size);
     wr_file_close(l->file);
     wr_file_close(l->meta);
     for (size_t i = 0; i < WR_LOCAL_FAN; i++) {

@@ -72,6 +72,9 @@ bool wr_origin_is_sidecar(const char *path);
 enum wr_status wr_origin_read(struct wr_origin *o, struct wr_origin_reader *r, uint32_t pgno,
     size_t off, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
 
+/* A local copy is read through a mapping from now on, once it is whole. */
+void wr_origin_map(struct wr_origin *o);
+
 struct wr_origin_look {
     uint64_t txid;   /* of the newest state known */
     uint64_t newest; /* that the replica was seen to have */

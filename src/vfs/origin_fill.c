@@ -56,7 +56,7 @@ static void step(struct wr_origin *o)
 {
     struct wr_fill *f = &o->fill;
     struct wr_pagemap *m = wr_pagemap_hold(o->map);
-    bool first = f->failures == 0, more = true, over;
+    bool first = f->failures == 0, more = true, over, maps = f->maps;
     struct wr_hydrate_look look;
     struct wr_arena scratch;
     struct wr_call c = {.scratch = &scratch,
@@ -69,6 +69,8 @@ static void step(struct wr_origin *o)
 
     wr_mutex_unlock(&o->mutex);
     wr_arena_init(&scratch, WR_ARENA_MAX);
+    if (maps)
+        wr_hydrate_map(f->h);
     st = wr_hydrate_step(f->h, &c, m, &more, &why);
     wr_arena_release(&scratch);
     over = wr_hydrate_is_over(f->h);
@@ -84,7 +86,7 @@ static void step(struct wr_origin *o)
     wr_mutex_lock(&o->mutex);
     f->look = look;
     f->over = over;
-    f->of = more ? NULL : m;
+    f->of = more || maps != f->maps ? NULL : m;
     note(o, st, &why);
     wr_pagemap_drop(m);
 }
@@ -170,6 +172,17 @@ void wr_origin_fill_end(struct wr_origin *o)
     wr_mutex_unlock(&o->mutex);
     if (running)
         wr_thread_join(&o->fill.thread);
+}
+
+void wr_origin_map(struct wr_origin *o)
+{
+    wr_mutex_lock(&o->mutex);
+    if (!o->fill.maps) {
+        o->fill.maps = true;
+        o->fill.of = NULL;
+        wr_cond_broadcast(&o->cond);
+    }
+    wr_mutex_unlock(&o->mutex);
 }
 
 const char *wr_origin_fill_path(const struct wr_origin *o)

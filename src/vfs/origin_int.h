@@ -49,7 +49,7 @@ struct wr_origin {
     unsigned failures; /* in a row */
     struct wr_err why;
     struct wr_fill {
-        bool begun, running, over, told;
+        bool begun, running, over, told, maps;
         struct wr_hydrate *h; /* of its thread; set once */
         struct wr_thread thread;
         const struct wr_pagemap *of; /* the map that all was done for; only to be compared */

@@ -134,7 +134,7 @@ static inline enum wr_status cut_truncate(struct wr_file *file, uint64_t size, s
     struct cut_name *name = cut_file_of(file)->name;
 
     (void)e;
-    T(size <= name->size);
+    T(size <= CUT_MAX);
     memset(name->now + size, 0, CUT_MAX - (size_t)size);
     name->size = (size_t)size;
     return WR_OK;
@@ -155,6 +155,23 @@ static inline enum wr_status cut_info(
     struct wr_file *file, struct wr_file_info *ret, struct wr_err *e)
 {
     return cut_stat(file->fs, cut_file_of(file)->name->name, ret, e);
+}
+
+static inline enum wr_status cut_map(
+    struct wr_file *file, size_t size, void **ret, struct wr_err *e)
+{
+    struct cut_name *name = cut_file_of(file)->name;
+
+    (void)e;
+    T(size <= name->size);
+    *ret = name->now;
+    return WR_OK;
+}
+
+static inline void cut_unmap(struct wr_file *file, void *p, size_t size)
+{
+    (void)size;
+    T(p == cut_file_of(file)->name->now);
 }
 
 static inline enum wr_status cut_lock(struct wr_file *file, struct wr_err *e)
@@ -188,6 +205,8 @@ static inline void cut_init(struct cut_disk *d)
         .truncate = cut_truncate,
         .info = cut_info,
         .lock = cut_lock,
+        .map = cut_map,
+        .unmap = cut_unmap,
         .stat = cut_stat,
         .sync_dir = cut_sync_dir};
 }

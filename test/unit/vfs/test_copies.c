@@ -45,22 +45,24 @@ static void hide(struct vw *w, bool hidden)
 
 static void test_once_it_is_whole_the_replica_is_not_asked(void **state)
 {
-    static const char *const kinds[] = {"", "&hydration_enabled=1", NULL};
+    static const char *const kinds[] = {"&hydration_enabled=1", "&hydration_enabled=1", NULL, NULL};
 
     (void)state;
-    for (size_t i = 1; i < wr_countof(kinds); i++) {
+    for (size_t i = 0; i < wr_countof(kinds); i++) {
         struct vw w;
         sqlite3 *db;
 
-        vw_init(&w, 1024, i == 1);
+        vw_init(&w, 1024, i > 1);
         db = vw_open(&w, kinds[i] ? kinds[i] : at(t_path(t_tmpdir(), "copy")));
         vw_exec(db, "PRAGMA cache_size=1");
+        if (i % 2) /* it is mapped, more of it as it grows */
+            assert_string_equal(vw_ask(db, "PRAGMA mmap_size=1000000"), "1000000");
         await_copy(&w, db);
         hide(&w, true);
         vw_same(&w, db);
         hide(&w, false);
         for (int k = 0; k < 5; k++) {
-            vw_commit(&w, "UPDATE t SET n=n+1; INSERT INTO u VALUES(randomblob(3000))");
+            vw_commit(&w, "UPDATE t SET n=n+1; INSERT INTO u VALUES(randomblob(30000))");
             await_copy(&w, db);
             hide(&w, true);
             vw_same(&w, db);
@@ -218,6 +220,7 @@ struct reading {
     const char *more;
     struct wr_thread thread;
     atomic_bool *stop;
+    bool mapped;
     unsigned reads, bad;
 };
 
@@ -230,7 +233,9 @@ static void read_on(void *arg)
         sqlite3 *db = NULL;
 
         if (vw_try(r->w, r->more, &db) != SQLITE_OK ||
-            sqlite3_exec(db, "PRAGMA cache_size=5", NULL, NULL, NULL) != SQLITE_OK ||
+            sqlite3_exec(db,
+                r->mapped ? "PRAGMA cache_size=5; PRAGMA mmap_size=1000000" : "PRAGMA cache_size=5",
+                NULL, NULL, NULL) != SQLITE_OK ||
             sqlite3_prepare_v2(db, "SELECT total(n), count(*) FROM t", -1, &sum, NULL) != SQLITE_OK)
             r->bad++;
         for (int i = 0; i < 20 && !r->bad && !atomic_load(r->stop); i++) {
@@ -263,6 +268,7 @@ static void test_13_many_connections_share_a_copy(void **state)
         for (size_t i = 0; i < wr_countof(r); i++) {
             r[i] = (struct reading){.w = &w,
                 .stop = &stop,
+                .mapped = i == 5,
                 .more = k ? "&cache_size=65536&hydration_enabled=1" : named};
             T_OK(wr_thread_start(&r[i].thread, "reader", (size_t)1 << 20, read_on, &r[i], &e));
         }
@@ -302,6 +308,8 @@ static void test_14_a_copy_that_was_changed_by_others_is_not_believed(void **sta
         vw_same(&w, db);
         await_copy(&w, db);
         vw_same(&w, db);
+        if (i % 8 == 3) /* from now on */
+            vw_exec(db, "PRAGMA mmap_size=1000000");
         if (i % 8 == 7) { /* while it is in use */
             T(truncate(path, 5000) == 0);
             vw_same(&w, db);

@@ -145,6 +145,8 @@ static void open_copy(struct sea *x)
     struct wr_err e = {0};
 
     T_OK(wr_hydrate_new(&o, &x->copy, &e));
+    if (wr_rand_below(&x->r, 2))
+        wr_hydrate_map(x->copy);
 }
 
 static enum wr_status step(struct sea *x, bool *ret_more, struct wr_err *e)
