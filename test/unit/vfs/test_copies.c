@@ -449,6 +449,58 @@ static void test_two_processes_do_not_share_a_copy(void **state)
     vw_release(&w);
 }
 
+/* In the child of a fork: the copy is its parent's, and so is what it inherited. */
+static int in_child(struct vw *w, sqlite3 *inherited, const char *path)
+{
+    sqlite3 *own = NULL;
+
+    (void)alarm(60);
+    if (strncmp(vw_ask(inherited, "SELECT max(id) FROM t"), "error: ", 7) != 0)
+        return 1;
+    if (vw_try(w, at(path), &own) != SQLITE_OK)
+        return 2;
+    if (strcmp(vw_ask(own, "SELECT count(*) FROM t"), "500") != 0)
+        return 3;
+    if (!strstr(vw_ask(own, "SELECT weir_error()"), "held by another process"))
+        return 4;
+    if (sqlite3_close(own) != SQLITE_OK || sqlite3_close(inherited) != SQLITE_OK)
+        return 5;
+    return 0;
+}
+
+static void test_a_child_of_a_fork_has_no_copy(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "copy");
+    struct vw w;
+    sqlite3 *db;
+
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* which gives up on a child that starts threads */
+#endif
+    vw_init(&w, 4096, false);
+    db = vw_open(&w, "&poll_interval=1h");
+    (void)sqlite3_close(db);
+    (void)snprintf(more, sizeof(more), "&poll_interval=1h" COPY "%s", path);
+    db = vw_open(&w, more);
+    await_copy(&w, db); /* its threads sleep */
+    for (int i = 0; i < 5; i++) {
+        pid_t pid = fork();
+        int status = 0;
+
+        if (pid == 0)
+            _exit(in_child(&w, db, path));
+        T(waitpid(pid, &status, 0) == pid);
+        assert_int_equal(status, 0);
+    }
+    vw_same(&w, db);
+    (void)sqlite3_close(db);
+    db = vw_open(&w, at(path)); /* nobody holds it any more */
+    await_copy(&w, db);
+    (void)sqlite3_close(db);
+    vw_release(&w);
+}
+
 static size_t count_in(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -539,7 +591,7 @@ int main(int argc, char **argv)
         T_TEST(test_14_a_copy_that_was_changed_by_others_is_not_believed),
         T_TEST(test_15_travel_in_time_is_not_led_astray),
         T_TEST(test_a_file_that_is_not_ours_is_left_alone),
-        T_TEST(test_two_processes_do_not_share_a_copy),
+        T_TEST(test_two_processes_do_not_share_a_copy), T_TEST(test_a_child_of_a_fork_has_no_copy),
         T_TEST(test_the_last_close_leaves_no_thread_and_no_descriptor),
         T_TEST(test_exit_while_it_is_copied)};
 
