@@ -215,6 +215,45 @@ static void test_12_a_copy_is_gone_on_from_when_files_are_gone(void **state)
     }
 }
 
+/* V-07: deleted, and begun anew under the same URL, with fewer transactions, or more. */
+static void test_a_replica_that_begins_anew_is_copied_anew(void **state)
+{
+    (void)state;
+    for (int more_of_them = 0; more_of_them < 2; more_of_them++) {
+        const char *path = t_path(t_tmpdir(), "copy");
+        struct vw w;
+        sqlite3 *db;
+
+        vw_init(&w, 512, more_of_them);
+        for (int i = 0; i < 3; i++)
+            vw_commit(&w, "INSERT INTO u VALUES(randomblob(2000))");
+        db = vw_open(&w, at(path));
+        vw_exec(db, "PRAGMA cache_size=1; PRAGMA mmap_size=1000000");
+        await_copy(&w, db);
+        vw_delete(&w, 9, 1, 1);
+        for (uint64_t i = 2; i <= 4; i++)
+            vw_delete(&w, 0, i, i);
+        vw_end(&w);
+        vw_begin(&w, more_of_them ? 4096 : 512, more_of_them);
+        for (int i = 0; i < (more_of_them ? 8 : 1); i++)
+            vw_commit(&w, "DELETE FROM t WHERE id % 2 = 1");
+        for (int i = 0; i < 1000 && strcmp(vw_ask(db, "SELECT weir_epoch()"), "2") != 0; i++) {
+            (void)vw_ask(db, "SELECT count(*) FROM t");
+            t_sleep_ms(30);
+        }
+        vw_await(&w, db);
+        (void)sqlite3_close(db);
+        db = vw_open(&w, at(path));
+        await_copy(&w, db);
+        vw_same(&w, db);
+        hide(&w, true);
+        vw_same(&w, db);
+        hide(&w, false);
+        (void)sqlite3_close(db);
+        vw_release(&w);
+    }
+}
+
 struct reading {
     struct vw *w;
     const char *more;
@@ -587,6 +626,7 @@ int main(int argc, char **argv)
         T_TEST(test_10_a_transaction_reads_one_state),
         T_TEST(test_11_what_is_committed_while_it_is_copied_is_there),
         T_TEST(test_12_a_copy_is_gone_on_from_when_files_are_gone),
+        T_TEST(test_a_replica_that_begins_anew_is_copied_anew),
         T_TEST(test_13_many_connections_share_a_copy),
         T_TEST(test_14_a_copy_that_was_changed_by_others_is_not_believed),
         T_TEST(test_15_travel_in_time_is_not_led_astray),
