@@ -94,5 +94,20 @@ static void test_a_damaged_file_is_made_anew(void **state)
     }
 }
 
-T_MAIN(T_TEST(test_it_stays), T_TEST(test_a_copy_has_a_number_of_its_own),
+/* And is kept from then on. */
+static void test_another_number_is_made_at_will(void **state)
+{
+    const char *dir = t_tmpdir();
+    uint64_t id = node_of(dir, "/srv/a.db"), other = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_node_renew(wr_fs_posix(), dir, "/srv/a.db", &other, &e));
+    T(other != 0 && other != id && node_of(dir, "/srv/a.db") == other);
+    T(node_of(dir, "/srv/b.db") != other);
+    T_IS(WR_NOTFOUND, wr_node_renew(wr_fs_posix(), t_path(dir, "none"), "/srv/a.db", &other, &e));
+}
+
+T_MAIN(T_TEST(test_another_number_is_made_at_will), T_TEST(test_it_stays),
+    T_TEST(test_a_copy_has_a_number_of_its_own),
     T_TEST(test_a_file_of_an_older_version_is_taken_over), T_TEST(test_a_damaged_file_is_made_anew))

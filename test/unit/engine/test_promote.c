@@ -4,8 +4,10 @@
  */
 #include "engine/promote.h"
 
+#include "base/mem.h"
 #include "engine/follow.h"
 #include "engine/node.h"
+#include "engine/remote.h"
 #include "harness/engine_world.h"
 #include "unit/engine/spy_store.h"
 #include "unit/engine/world_bucket.h"
@@ -173,6 +175,18 @@ static void goes_on(struct pair *p)
     wr_ltx_files_release(&files);
 }
 
+static bool b_node_is(struct pair *p, uint64_t node)
+{
+    struct wr_storage *s = world_storage(&p->b, 0);
+    struct wr_remote_seen seen = {0};
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+    wr_storage_close(s);
+    return pos.node_id == node;
+}
+
 static bool is_stopped(struct world *w, const char *text)
 {
     struct wr_replica_status r;
@@ -186,28 +200,33 @@ static bool is_stopped(struct world *w, const char *text)
 
 /* It is told where the other one is; whoever waits for it is told, too; and it sends nothing more.
  */
-static void old_one_stops(struct pair *p)
+static void stops(struct world *w, const char *promoted)
 {
     struct wr_err e = {0};
     uint64_t ticket, txid = 0;
     enum wr_status st = WR_BUSY;
     size_t files;
 
-    wr_db_sync_begin(p->a.db, &ticket);
+    wr_db_sync_begin(w->db, &ticket);
     for (int i = 0; i < 6000 && st == WR_BUSY; i++) {
-        world_run(&p->a, SECOND / 100);
-        st = wr_db_sync_poll(p->a.db, ticket, true, &txid, &e);
+        world_run(w, SECOND / 100);
+        st = wr_db_sync_poll(w->db, ticket, true, &txid, &e);
     }
     T_IS(WR_CONFLICT, st);
-    T(strstr(e.text, "promoted elsewhere") && strstr(e.text, p->b.path));
-    T(is_stopped(&p->a, "promoted elsewhere"));
-    files = bucket_count(&p->a);
+    T(strstr(e.text, "promoted elsewhere") && strstr(e.text, promoted));
+    T(is_stopped(w, "promoted elsewhere"));
+    files = bucket_count(w);
     for (int i = 0; i < 5; i++) {
-        insert(&p->a);
-        world_run(&p->a, HOUR);
+        insert(w);
+        world_run(w, HOUR);
     }
-    T(bucket_count(&p->a) == files);
-    T(is_stopped(&p->a, "promoted elsewhere"));
+    T(bucket_count(w) == files);
+    T(is_stopped(w, "promoted elsewhere"));
+}
+
+static void old_one_stops(struct pair *p)
+{
+    stops(&p->a, p->b.path);
 }
 
 /* ---- dead ---- */
@@ -586,6 +605,219 @@ static void test_a_damaged_lease(void **state)
     end(&p);
 }
 
+/* Somebody reads the copy for longer than anybody has patience, and there is something to apply. */
+static void test_a_reader_is_in_the_way(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    T(sqlite3_open(p.b.path, &p.b.app) == SQLITE_OK);
+    world_sql(&p.b, "BEGIN; SELECT count(*) FROM t");
+    p.o.patience_ms = 10;
+    T_IS(WR_BUSY, try_promote(&p, &e));
+    T(strstr(e.text, "newest state") && lease_is(&p, 0));
+    world_sql(&p.b, "COMMIT");
+    world_app_close(&p.b);
+    p.o.patience_ms = 5000;
+    promote(&p);
+    goes_on(&p);
+    end(&p);
+}
+
+static void test_it_is_canceled(void **state)
+{
+    struct wr_cancel cancel;
+    struct wr_call c = *t_call();
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    wr_cancel_init(&cancel);
+    wr_cancel_now(&cancel);
+    c.cancel = &cancel;
+    T_IS(WR_CANCELED, wr_promote(p.s, &c, &p.o, &p.done, &e));
+    p.o.force = true; /* nothing is tried */
+    T_IS(WR_CANCELED, wr_promote(p.s, &c, &p.o, &p.done, &e));
+    wr_cancel_release(&cancel);
+    check_untouched(&p);
+    end(&p);
+}
+
+/* ---- others ---- */
+
+static void take_it(struct pair *p, uint64_t node)
+{
+    struct wr_storage *s = world_storage(&p->a, 0);
+    struct wr_lease_seen seen = {0};
+    struct wr_lease l;
+    struct wr_err e = {0};
+
+    T_OK(wr_lease_look(s, t_call(), &seen, &e));
+    T_OK(wr_lease_take(s, t_call(), &seen, node, "rival:/r", &l, &e));
+    wr_storage_close(s);
+}
+
+static void rival_first(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (p->races == 1 && strstr(key.p, "lease.json")) {
+        p->races = 0;
+        take_it(p, 99);
+    } else if (p->races == 2 && strstr(key.p, "ltx/0/")) {
+        p->races = 0;
+        take_it(p, 99);
+    }
+}
+
+/* Of two promotions the one that took the lease last has it; the other one ends, and its copy can
+ * still be followed. */
+static void test_another_promotion_is_faster(void **state)
+{
+    (void)state;
+    for (unsigned when = 1; when <= 2; when++) {
+        struct pair p;
+        struct wr_err e = {0};
+
+        begin(&p);
+        ack(&p);
+        p.races = when;
+        p.spy.in_put = rival_first;
+        p.spy.arg = &p;
+        T_IS(WR_CONFLICT, try_promote(&p, &e));
+        T(strstr(e.text, "rival:/r") && lease_is(&p, when) && has(p.b.path, "-follow"));
+        follow_to(&p, p.b.path);
+        promote(&p); /* and the operator may have his way */
+        T(lease_is(&p, when + 1));
+        insert(&p.a);
+        old_one_stops(&p);
+        goes_on(&p);
+        end(&p);
+    }
+}
+
+/* Machines that were made from one image have one number for one path. */
+static void test_a_machine_with_the_number_of_another(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+    const char *scratch;
+    char *real = NULL;
+    uint64_t node = 0;
+
+    (void)state;
+    begin(&p);
+    scratch = t_path(p.b.dir, "scratch");
+    T_OK(wr_mkdirs(wr_fs_posix(), scratch, 0700, &e));
+    T_OK(wr_fs_posix()->resolve(wr_fs_posix(), p.b.path, &real, &e));
+    T_OK(wr_node_id(wr_fs_posix(), scratch, real, &node, &e));
+    wr_free(real);
+    take_it(&p, node);
+    promote(&p);
+    T(p.done.lease.epoch == 2 && p.done.lease.node != node);
+    goes_on(&p);
+    T(b_node_is(&p, p.done.lease.node));
+    end(&p);
+}
+
+/* Back to where it was: each has its epoch, and only the last one writes. */
+static void test_there_and_back(void **state)
+{
+    struct pair p, q = {0};
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    promote(&p);
+    goes_on(&p);
+    share(&q.b, &p.b); /* a third copy, of the second primary */
+    q.s = p.s;
+    q.o = p.o;
+    q.o.path = q.b.path;
+    q.acked = rows(p.b.app);
+    follow_to(&q, q.b.path);
+    promote(&q);
+    T(q.done.lease.epoch == 2);
+    goes_on(&q);
+    insert(&p.b);
+    stops(&p.b, q.b.path);
+    insert(&p.a); /* and the one before it, which comes late */
+    stops(&p.a, q.b.path);
+    insert(&q.b);
+    (void)world_sync(&q.b);
+    world_check(&q.b, 0);
+    world_close(&q.b);
+    end(&p);
+}
+
+/* Somebody else follows what was promoted: through the fence, and on. */
+static void test_other_followers_go_on(void **state)
+{
+    const struct wr_follow_opts opts = {.restore = {.parallel = 1}};
+    struct wr_follow_opts fo = opts;
+    struct wr_restore_result r = {0};
+    struct wr_follow *f = NULL;
+    struct wr_follow_report now = {0};
+    struct wr_clock_manual clock;
+    struct wr_call c = *t_call();
+    struct pair p;
+    int64_t wait_ms = 0;
+    uint64_t txid;
+    struct wr_err e = {0};
+
+    (void)state;
+    wr_clock_manual_init(&clock, INT64_C(1795373351761));
+    c.clock = &clock.clock;
+    begin(&p);
+    fo.restore.path = t_path(p.b.dir, "other.db");
+    T_OK(wr_follow_open(p.s, &c, &fo, &f, &r, &e));
+    ack(&p);
+    promote(&p);
+    goes_on(&p);
+    insert(&p.b);
+    txid = world_sync(&p.b);
+    for (int i = 0; i < 100 && now.txid < txid; i++) {
+        T_OK(wr_follow_step(f, &c, &wait_ms, &e));
+        wr_follow_look(f, &now);
+        T(now.phase <= WR_FOLLOW_BEHIND);
+        wr_clock_manual_advance(&clock, 20 * SECOND); /* it lists now and then */
+    }
+    T(now.txid == txid);
+    wr_follow_close(f);
+    end(&p);
+}
+
+/* What is left over the leak checker tells: the bucket is memory of this process as well. */
+static void test_no_memory(void **state)
+{
+    struct pair p;
+    bool fired = true;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    world_stop(&p.a);
+    p.o.force = true; /* what tries the store has a test of its own */
+    for (int64_t nth = 0; fired; nth++) {
+        struct wr_err e = {0};
+        enum wr_status st;
+
+        wr_mem_fail_after(nth);
+        st = try_promote(&p, &e);
+        fired = wr_mem_fault_fired();
+        wr_mem_fail_after(-1);
+        T(nth < 10000 && (st == WR_OK || (fired && st == WR_NOMEM)));
+    }
+    p.done.next = WR_PROMOTE_AWAY * 1000;
+    goes_on(&p);
+    end(&p);
+}
+
 /* ---- again ---- */
 
 static void test_once_more_changes_nothing(void **state)
@@ -609,7 +841,7 @@ static void test_once_more_changes_nothing(void **state)
 static void test_any_request_may_fail(void **state)
 {
     (void)state;
-    for (unsigned n = 1; n <= 40; n++) {
+    for (unsigned n = 1; n <= 12; n++) {
         struct pair p;
         struct wr_err e = {0};
         struct faultstore *f;
@@ -651,4 +883,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_another_follower_is_busy), T_TEST(test_a_damaged_copy_is_not_promoted),
     T_TEST(test_a_copy_that_was_written_to_is_not_promoted),
     T_TEST(test_a_store_without_conditions_is_refused), T_TEST(test_a_damaged_lease),
+    T_TEST(test_a_reader_is_in_the_way), T_TEST(test_it_is_canceled),
+    T_TEST(test_another_promotion_is_faster), T_TEST(test_a_machine_with_the_number_of_another),
+    T_TEST(test_there_and_back), T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
     T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
