@@ -2,13 +2,15 @@
 """`serve:` and `weir restore -f http://...`: followers of a primary, which is killed, cut off and
 comes back.
 
-usage: push.py WEIR [--followers N] [--commits N]
+usage: push.py WEIR [--followers N] [--commits N] [--cut SECONDS]
 
 Real daemons and real followers, on loopback. Judged:
 
   a wrong token, and none, are refused with 401, and a follower with one says so and has the bucket
   each commit is seen by all followers long before the sync interval of ten seconds has passed
   the primary is killed: all go on from the bucket, and are with it again when it is back
+  the network is cut between the primary and one, without a word: it goes on from the bucket, and is
+      with the primary again when the network is back
   a follower that is stopped until what it needs is not in memory any more is sent to the bucket
   one that never reads its answers is cut off, and holds up neither the application nor the others
   one more than max-followers allows is refused with 503
@@ -20,10 +22,12 @@ Prints one line per finding and exits 1 when there was any.
 """
 import argparse
 import os
+import select
 import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -84,6 +88,8 @@ class Primary:
                 return r.status, r.read()
         except urllib.error.HTTPError as e:
             return e.code, e.read()
+        except OSError as e:  # it begins to listen anew
+            return 0, str(e).encode()
 
     def metric(self, name):
         for line in kit.get(self.metrics, "/metrics")[1].splitlines():
@@ -92,8 +98,46 @@ class Primary:
         return None
 
 
+class Relay(threading.Thread):
+    """A wire to the primary that can be cut: then nothing comes through, and nobody is told."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.to, self.cut, self.ended = port, False, False
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.port = self.door.getsockname()[1]
+        self.other = {}
+        self.start()
+
+    def forget(self, s):
+        for x in (s, self.other.pop(s, s)):
+            self.other.pop(x, None)
+            x.close()
+
+    def run(self):
+        while not self.ended:
+            if self.cut:
+                time.sleep(0.02)
+                continue
+            for s in select.select([self.door, *self.other], [], [], 0.02)[0]:
+                try:
+                    if s is self.door:
+                        a, b = s.accept()[0], socket.create_connection(("127.0.0.1", self.to))
+                        self.other[a], self.other[b] = b, a
+                    elif s in self.other:
+                        data = s.recv(1 << 16)
+                        if data:
+                            self.other[s].sendall(data)
+                        else:
+                            self.forget(s)
+                except OSError:
+                    if s is not self.door:
+                        self.forget(s)
+
+
 class Follower:
-    def __init__(self, primary, i, token=TOKEN, flags=()):
+    def __init__(self, primary, i, token=TOKEN, flags=(), port=None):
+        self.port = port or primary.port
         self.primary, self.copy = primary, primary.found.path("copy%d" % i, "app.db")
         self.log = primary.found.path("follower%d.log" % i)
         self.env = dict(os.environ, WEIR_TOKEN=token)
@@ -103,7 +147,7 @@ class Follower:
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 [self.primary.exe, "restore", "-f", "-follow-interval", "200ms", "-o", self.copy,
-                 *self.flags, "http://127.0.0.1:%d/app.db" % self.primary.port],
+                 *self.flags, "http://127.0.0.1:%d/app.db" % self.port],
                 stdout=out, stderr=out, env=self.env)
 
     def newest(self):
@@ -195,6 +239,29 @@ class Run:
             self.found.check(kit.wait_until(lambda: f.logged("with the primary") > n, 40),
                              "a follower does not come back to the primary")
 
+    def cut_off(self):
+        relay = Relay(self.p.port)
+        f = Follower(self.p, 901, port=relay.port)
+        f.start()
+        self.all_see([f], 60, "through a wire")
+        kit.wait_until(lambda: f.logged("with the primary"), 30)
+        self.commit()
+        self.all_see([f], 8, "through a wire")
+        relay.cut = True
+        end = time.monotonic() + self.args.cut
+        while time.monotonic() < end:
+            self.commit()
+            time.sleep(0.5)
+        self.found.check(f.logged("without the primary"), "nothing is said of a cut wire")
+        self.all_see([f], 25, "while the wire is cut")
+        was, relay.cut = f.logged("with the primary"), False
+        self.found.check(kit.wait_until(lambda: f.logged("with the primary") > was, 60),
+                         "a follower does not come back when the wire is whole")
+        self.commit()
+        self.all_see([f], 8, "when the wire is whole")
+        self.found.check(f.stop() == 0, "a follower behind a wire ends with an error")
+        relay.ended = True
+
     def left_behind(self, follower, others):
         """More than is kept in memory goes by while it is stopped."""
         follower.process.send_signal(signal.SIGSTOP)
@@ -248,6 +315,7 @@ class Run:
         self.latency(followers)
         self.found.check(self.p.metric("weir_followers") >= len(followers),
                          "weir_followers is %s" % self.p.metric("weir_followers"))
+        self.cut_off()
         self.left_behind(followers[0], followers[1:3])
         self.never_reads(followers[1:])
         self.away(followers[:3])
@@ -279,6 +347,7 @@ def main():
     parser.add_argument("weir")
     parser.add_argument("--followers", type=int, default=20)
     parser.add_argument("--commits", type=int, default=60)
+    parser.add_argument("--cut", type=float, default=15)
     args = parser.parse_args()
     found = kit.Findings("push")
     Run(args, found).go()

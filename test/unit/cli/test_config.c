@@ -578,6 +578,68 @@ static void test_process(void **state)
     T(good("open-max: 4294967295")->open_max == UINT32_MAX);
 }
 
+#define TOKEN "token: 0123456789abcdef"
+
+static void test_serve(void **state)
+{
+    struct wr_config *c = good("");
+    const char *path = t_path(t_tmpdir(), "token");
+    char text[600];
+
+    (void)state;
+    T(!c->serve.addr && !c->serve.token && c->serve.max_followers == 128);
+    c = good("serve: {addr: ':9999', " TOKEN ", max-followers: 3}");
+    NO_WARNING(c);
+    assert_string_equal(c->serve.addr, ":9999");
+    assert_string_equal(c->serve.token, "0123456789abcdef");
+    T(c->serve.max_followers == 3);
+    T(!good("serve: {addr: localhost:9999}")->serve.token);
+    T(!good("serve: {addr: '127.0.0.5:9999'}")->serve.token);
+    T(!good("serve: {addr: '[::1]:9999'}")->serve.token);
+    t_spew(path, "  a-token-of-some-length \nand a remark\n", 40);
+    (void)snprintf(text, sizeof(text), "serve: {addr: '9999', token-file: %s}", path);
+    assert_string_equal(good(text)->serve.token, "a-token-of-some-length");
+    T(setenv("SERVE_TOKEN", "fedcba9876543210", 1) == 0);
+    assert_string_equal(
+        good("serve: {addr: ':1', token: '${SERVE_TOKEN}'}")->serve.token, "fedcba9876543210");
+    T(unsetenv("SERVE_TOKEN") == 0);
+}
+
+static void test_bad_serve(void **state)
+{
+    static const char *const open_to_all[] = {":9999", "9999", "0.0.0.0:9999", "host:9999",
+        "10.0.0.1:9999", "[::]:9999", "localhost.evil.org:9999"};
+    struct wr_err e = {0};
+    struct wr_config *c = NULL;
+    char text[300];
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(open_to_all); i++) {
+        (void)snprintf(text, sizeof(text), "serve: {addr: '%s'}", open_to_all[i]);
+        bad(text, "1:15: serve.addr can be reached by others, who would get all data: serve needs "
+                  "token or token-file, or an address such as localhost:9999");
+    }
+    bad("serve: {" TOKEN "}", "1:8: serve needs addr, as in addr: \":9999\"");
+    bad("serve: {addr: 'http://h:1', " TOKEN "}",
+        "1:15: serve.addr must be host:port, as in localhost:9999 or :9999, not \"http://h:1\"");
+    bad("serve: {addr: ':1', token: ''}", "1:28: serve.token: the token is empty");
+    bad("serve: {addr: ':1', token: short}",
+        "1:28: serve.token: a token has 16 characters at least, 4000 at most");
+    bad("serve: {addr: ':1', token: 'with space in the middle'}",
+        "1:28: serve.token: a token has only visible characters of ASCII, and no space");
+    bad("serve: {addr: ':1', " TOKEN ", token-file: /x}",
+        "1:58: serve has both token and token-file");
+    bad("serve: {addr: ':1', " TOKEN ", max-followers: 0}",
+        "1:60: serve.max-followers must be a number from 1 to 4096 (got 0)");
+    /* What is left of a variable that is not set is no token. */
+    T_IS(WR_MISUSE, load("serve: {addr: ':1', token: '${NO_SUCH_TOKEN}'}", &c, &e));
+    T_IS(WR_MISUSE, load("serve: {addr: 'localhost:1', token: ${NO_SUCH_TOKEN}}", &c, &e));
+    T_IS(WR_MISUSE, load("serve: {addr: ':1', token: '${NO_SUCH_TOKEN}0123456789abcdef'}", &c, &e));
+    T_IS(WR_MISUSE, load("serve: {addr: ':1', token-file: /no/such/file}", &c, &e));
+    T(strstr(e.text, "/no/such/file"));
+    T_IS(WR_MISUSE, load("serve: {addr: ':1', tokn: x}", &c, &e));
+}
+
 static void test_bad_process(void **state)
 {
     static const char *const addrs[] = {
@@ -1216,7 +1278,7 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_misspelt_keys), T_TEST(test_underscores), T_TEST(test_idle_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
     T_TEST(test_what_nobody_takes), T_TEST(test_merge_order), T_TEST(test_anchor_holders),
-    T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_bad_process), T_TEST(test_env),
+    T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_serve), T_TEST(test_bad_serve), T_TEST(test_bad_process), T_TEST(test_env),
     T_TEST(test_env_in_places), T_TEST(test_env_elsewhere), T_TEST(test_same_replica),
     T_TEST(test_replica_in_replica), T_TEST(test_typed_values), T_TEST(test_key_file),
     T_TEST(test_retention_and_interval), T_TEST(test_history_defaults), T_TEST(test_odd_paths),

@@ -1,0 +1,214 @@
+/*
+ * The listener for followers, over a library that answers as scripted: who may ask, and what of
+ * what is said to whom.
+ */
+#include "base/str.h"
+#include "daemon/feeds.h"
+#include "harness/t.h"
+#include "unit/cli/fake_weir.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#define TOKEN  "0123456789abcdef"
+#define AUTH   "Authorization: Bearer " TOKEN "\r\n"
+#define END    "Host: x\r\nConnection: close\r\n\r\n"
+#define STATE  "&life=0&part=0&wait=0"
+#define GET(x) "GET " x " HTTP/1.1\r\n" AUTH END
+
+static struct wr_logger logger;
+static struct wr_fleet *fleet;
+static struct wr_feeds *feeds;
+static int null_fd;
+static char addr[64];
+
+static void add(const char *path)
+{
+    static const char *const settings[] = {"sync-interval", "1s", NULL};
+    static const struct wr_config_replica replica = {
+        .url = "file:///r", .type = "file", .sync_interval = "1s", .settings = settings};
+    const struct wr_config_db db = {.path = path, .replicas = &replica, .nreplicas = 1};
+    weir_error e = {0};
+
+    T(wr_fleet_add(fleet, &db, NULL, &e) == WEIR_OK);
+}
+
+static void serve(const char *token, uint32_t max)
+{
+    const struct wr_config_serve c = {.addr = addr, .token = token, .max_followers = max};
+    struct wr_err e = {0};
+
+    T_OK(wr_feeds_serve(feeds, &c, &e));
+}
+
+static int set_up(void **state)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    int fd;
+
+    (void)state;
+    memset(&fake, 0, sizeof(fake));
+    fake.db.struct_size = sizeof(fake.db);
+    fake.db.state = "syncing";
+    fake.db.txid = 42;
+    ndbs = 0;
+    null_fd = open("/dev/null", O_WRONLY);
+    wr_logger_init(&logger, null_fd, WR_LOG_FORMAT_JSON, WEIR_LOG_DEBUG);
+    fleet = wr_fleet_new(&the_runtime, &logger);
+    feeds = wr_feeds_new(fleet, &logger);
+    T(fleet && feeds);
+    /* A port that is free now. */
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    T(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
+    T(getsockname(fd, (struct sockaddr *)&a, &n) == 0 && close(fd) == 0);
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(a.sin_port));
+    add("/data/one/app.db");
+    add("/data/two/app.db");
+    add("/data/two/other.db");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    wr_feeds_free(feeds);
+    wr_fleet_free(fleet);
+    wr_logger_release(&logger);
+    return close(null_fd);
+}
+
+static char got[1 << 16];
+
+static int ask(const char *request)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint64_t port = 0, code = 0;
+    size_t n = 0;
+    ssize_t r;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    T(wr_parse_u64(wr_str(strchr(addr, ':') + 1), &port));
+    a.sin_port = htons((uint16_t)port);
+    T(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+    T(send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request));
+    while (n + 1 < sizeof(got) && (r = read(fd, got + n, sizeof(got) - 1 - n)) > 0)
+        n += (size_t)r;
+    got[n] = '\0';
+    T(close(fd) == 0);
+    T(n > 12 && wr_parse_u64((struct wr_str){.p = got + 9, .n = 3}, &code));
+    return (int)code;
+}
+
+/* Whoever has no token learns nothing, not even what there is. */
+static void test_the_token(void **state)
+{
+    static const char *const heads[] = {"", "Authorization: Bearer \r\n",
+        "Authorization: Bearer 0123456789abcdeg\r\n", "Authorization: Bearer 0123456789abcde\r\n",
+        "Authorization: Bearer 0123456789abcdef0\r\n", "Authorization: Basic 0123456789abcdef\r\n",
+        "Authorization: 0123456789abcdef\r\n"};
+    static const char *const paths[] = {
+        "/feed/other.db", "/feed/none", "/", "/metrics", "/feed/other.db?id=1&after=1" STATE};
+    struct wr_feeds_totals t;
+
+    (void)state;
+    serve(TOKEN, 4);
+    for (size_t i = 0; i < wr_countof(heads); i++)
+        for (size_t k = 0; k < wr_countof(paths); k++) {
+            char text[500];
+
+            (void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n%s" END, paths[k], heads[i]);
+            assert_int_equal(ask(text), 401);
+            T(!strstr(got, ".db"));
+        }
+    wr_feeds_look(feeds, &t);
+    T(t.refused == wr_countof(heads) * wr_countof(paths) && t.followers == 0);
+    assert_int_equal(ask(GET("/feed/other.db")), 200);
+}
+
+static void test_which_database(void **state)
+{
+    (void)state;
+    serve(TOKEN, 4);
+    T(ask(GET("/feed/other.db")) == 200 && strstr(got, "txid 000000000000002a\n"));
+    T(ask(GET("/feed/data/two/other.db")) == 200);
+    T(ask(GET("/feed//data/one/app.db")) == 200);
+    T(ask(GET("/feed/app.db")) == 404 && strstr(got, "several"));
+    T(strstr(got, "/data/one/app.db\n") && strstr(got, "/data/two/app.db\n"));
+    T(ask(GET("/feed/none.db")) == 404 && strstr(got, "/data/two/other.db\n"));
+    T(ask(GET("/feed/")) == 404 && ask(GET("/metrics")) == 404);
+    T(ask("POST /feed/other.db HTTP/1.1\r\n" AUTH END) == 405 && strstr(got, "Allow: GET\r\n"));
+}
+
+static void test_what_follows(void **state)
+{
+    struct wr_feeds_totals t;
+
+    (void)state;
+    serve(TOKEN, 4);
+    T(ask(GET("/feed/other.db?id=1&after=1" STATE)) == 200 && strstr(got, "\r\n\r\nrecords"));
+    T(ask(GET("/feed/other.db?id=1&after=fe" STATE)) == 204);
+    T(ask(GET("/feed/other.db?id=1&after=ff" STATE)) == 410 && strstr(got, "not kept"));
+    wr_feeds_look(feeds, &t);
+    T(t.followers == 1 && t.answers == 1 && t.bytes == 7 && t.dropped == 1 && t.refused == 0);
+    T(ask(GET("/feed/other.db?id=1&after=ff" STATE)) == 410); /* it was told */
+    wr_feeds_look(feeds, &t);
+    T(t.dropped == 1);
+    T(ask(GET("/feed/other.db?id=0&after=1" STATE)) == 400);
+    T(ask(GET("/feed/other.db?id=1&after=x" STATE)) == 400);
+    T(ask(GET("/feed/other.db?after=1" STATE)) == 400);
+    T(ask(GET("/feed/other.db?id=1&after=1&life=0&part=-1&wait=0")) == 400);
+    T(ask(GET("/feed/none.db?id=1&after=1" STATE)) == 404);
+}
+
+static void test_there_are_so_many_and_no_more(void **state)
+{
+    struct wr_feeds_totals t;
+
+    (void)state;
+    serve(TOKEN, 2);
+    T(ask(GET("/feed/other.db?id=1&after=1" STATE)) == 200);
+    T(ask(GET("/feed/other.db?id=2&after=1" STATE)) == 200);
+    T(ask(GET("/feed/other.db?id=3&after=1" STATE)) == 503);
+    T(ask(GET("/feed/other.db?id=1&after=1" STATE)) == 200);
+    T(ask(GET("/feed/other.db")) == 200); /* where the replica is anybody may ask */
+    wr_feeds_look(feeds, &t);
+    T(t.followers == 2 && t.refused == 1);
+}
+
+static void test_another_configuration(void **state)
+{
+    const struct wr_config_serve nowhere = {.max_followers = 128};
+    struct wr_err e = {0};
+
+    (void)state;
+    serve(TOKEN, 4);
+    serve("another-one-of-16", 4);
+    T(ask(GET("/feed/other.db")) == 401);
+    serve(TOKEN, 4);
+    T(ask(GET("/feed/other.db")) == 200);
+    T_OK(wr_feeds_serve(feeds, &nowhere, &e));
+    serve(NULL, 4);
+    T(ask("GET /feed/other.db HTTP/1.1\r\n" END) == 200);
+}
+
+static void test_a_port_that_is_taken(void **state)
+{
+    struct wr_feeds *other = wr_feeds_new(fleet, &logger);
+    const struct wr_config_serve c = {.addr = addr, .token = TOKEN, .max_followers = 4};
+    struct wr_err e = {0};
+
+    (void)state;
+    serve(TOKEN, 4);
+    T(other);
+    T_IS(WR_BUSY, wr_feeds_serve(other, &c, &e));
+    T(!strstr(e.text, TOKEN));
+    wr_feeds_free(other);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+T_MAIN(TEST(test_the_token), TEST(test_which_database), TEST(test_what_follows),
+    TEST(test_there_are_so_many_and_no_more), TEST(test_another_configuration),
+    TEST(test_a_port_that_is_taken))
