@@ -194,7 +194,7 @@ static enum wr_status ends_before(struct wr_follow *f, uint64_t newest, struct w
 static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx_files *all,
     struct wr_ltx_files *chain, bool *ret_anew, struct wr_err *e)
 {
-    bool wide = now_ms(c) >= f->wide_ms || f->pos.txid == 0 || f->lost;
+    bool wide = now_ms(c) >= f->wide_ms || f->pos.txid == 0 || f->lost || f->revert;
     enum wr_status st = WR_OK;
 
     *ret_anew = false;
@@ -203,7 +203,7 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
     if (!wide && now_ms(c) < f->list_ms && f->aside.n == 0)
         return probe(f, c, chain, e);
     st = list(f, c, wide, all, e);
-    if (st == WR_OK && f->pos.txid && !f->lost)
+    if (st == WR_OK && f->pos.txid && !f->lost && !f->revert)
         st = wr_onward_chain(all, f->pos.txid, chain, e);
     if (st == WR_OK && !wide && chain->n == 0 && f->newest > f->pos.txid) { /* a gap */
         wr_ltx_files_release(all);
@@ -220,7 +220,8 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
         return wr_fail(e, WR_NOTFOUND, "the replica is empty");
     if (wr_ltx_files_newest(all) < f->floor && f->aside.n == 0)
         return ends_before(f, wr_ltx_files_newest(all), e);
-    *ret_anew = chain->n == 0 && (f->pos.txid == 0 || wr_ltx_files_newest(all) > f->pos.txid);
+    *ret_anew =
+        chain->n == 0 && (f->pos.txid == 0 || f->revert || wr_ltx_files_newest(all) > f->pos.txid);
     if (chain->n == 0 && !*ret_anew && f->newest > f->pos.txid)
         return wr_fail(e, WR_IO,
             "%zu files that go on from the copy are damaged, and there are no "
@@ -246,7 +247,8 @@ static enum wr_status set_aside(
 static enum wr_status fetch_anew(struct wr_follow *f, struct wr_call *c,
     const struct wr_ltx_files *all, struct wr_follow_change *x, struct wr_err *e)
 {
-    uint64_t cur = f->pos.txid ? f->pos.txid : wr_max(f->floor, UINT64_C(1)) - 1;
+    uint64_t known = wr_max(f->floor, UINT64_C(1)) - 1;
+    uint64_t cur = f->pos.txid && !f->revert ? f->pos.txid : known;
     enum wr_status st;
 
     c->deadline_ms = WR_NEVER;
@@ -289,7 +291,7 @@ static void moved(struct wr_follow *f, const struct wr_call *c, uint64_t from)
     f->applied++;
     f->errors = 0;
     f->doubts = f->waits = 0;
-    f->lost = false;
+    f->lost = f->revert = false;
     if (!f->pos.fed)
         f->floor = f->pos.txid;
     f->aside.n = 0;

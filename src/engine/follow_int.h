@@ -24,6 +24,8 @@ struct wr_follow {
     struct wr_follow_pos pos;
     struct wr_follow_change next; /* to be applied; commit is 0: nothing */
     bool lost;   /* it has what only the primary had, and the bucket goes on without: as a whole */
+    bool revert; /* set by a promotion: the copy is to be what the bucket has, even if that is less
+                  */
     bool unsure; /* what the copy is has to be found again */
     uint64_t floor; /* the newest state is at least this, or the replica lacks something */
     struct wr_rand rng;
@@ -48,6 +50,11 @@ struct wr_follow {
 /* follow_start.c: restore, or find out what is there. As wr_follow_open. */
 enum wr_status wr_follow_start(struct wr_follow *f, struct wr_call *c,
     struct wr_restore_result *ret_restored, struct wr_err *e) WR_MUST_CHECK;
+
+/* follow_confirm.c: *ret: the bucket has the state of the copy, which, if it is from the primary,
+ * is noted. BUSY: list again. Else as the storage. */
+enum wr_status wr_follow_confirm(
+    struct wr_follow *f, struct wr_call *c, bool *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* What to do about a copy that cannot be gone on with. */
 #define WR_FOLLOW_ADVICE \

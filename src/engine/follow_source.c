@@ -253,7 +253,7 @@ enum wr_status wr_follow_source_next(
     enum wr_status st = WR_OK;
 
     *ret = WR_FROM_BUCKET;
-    if (!s->primary || f->pos.txid == 0 || f->lost || now_ms(c) < s->again_ms)
+    if (!s->primary || f->pos.txid == 0 || f->lost || f->revert || now_ms(c) < s->again_ms)
         return WR_OK;
     if (s->rest.n == 0)
         st = ask(f, c, &why);

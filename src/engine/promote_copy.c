@@ -25,11 +25,31 @@ enum wr_status wr_promotion_open_copy(struct wr_promotion *p, struct wr_err *e)
     return wr_follow_open(p->s, p->c, &fo, &p->f, &none, e);
 }
 
+/* Whether the copy is what the replica has. It may be ahead, by commits that the old primary has
+ * pushed and never uploaded: what goes on behind them would go on from nothing in the replica. So
+ * they are undone. */
+static enum wr_status as_the_replica(struct wr_promotion *p, bool *ret, struct wr_err *e)
+{
+    struct wr_follow *f = p->f;
+    enum wr_status st = wr_follow_confirm(f, p->c, ret, e);
+
+    if (st != WR_OK || *ret)
+        return st;
+    if (!f->revert)
+        wr_log(p->c->log, WR_WARN,
+            "the copy has commits from the old primary that never reached the replica: they are "
+            "undone",
+            WR_F_Z("output", p->o.path), WR_F_TXID("txid", f->pos.txid));
+    f->revert = true;
+    return WR_OK;
+}
+
 /* Bring it to the newest state of a listing that begins from now on. */
 enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
 {
     struct wr_follow *f = p->f;
     int64_t wait_ms = 0;
+    bool done = false;
     enum wr_status st;
 
     for (;;) {
@@ -38,8 +58,11 @@ enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
         st = wr_follow_step(f, p->c, &wait_ms, e);
         if (st != WR_OK)
             return st;
-        if (f->phase == WR_FOLLOW_CURRENT && f->newest <= f->pos.txid)
-            return WR_OK;
+        if (f->phase == WR_FOLLOW_CURRENT && f->newest <= f->pos.txid) {
+            st = as_the_replica(p, &done, e);
+            if (st != WR_OK || done)
+                return st;
+        }
         if (f->phase >= WR_FOLLOW_WAITING && wr_mono_ms(p->c->clock) >= p->end_ms)
             return wr_fail(
                 e, WR_BUSY, "cannot bring the copy to the newest state: %s", f->why.text);

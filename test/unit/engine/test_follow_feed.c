@@ -346,6 +346,50 @@ static void test_commits_that_the_bucket_never_gets_are_undone(void **state)
     }
 }
 
+/* Before it is promoted: what the bucket has is confirmed, and what it has not is undone. */
+static void test_the_copy_becomes_what_the_bucket_has(void **state)
+{
+    struct wr_err e = {0};
+
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        bool in_bucket = way == 1, has = false;
+        uint64_t from;
+        struct push x;
+
+        open_push(&x);
+        fw_sql(&x.w, "INSERT INTO u VALUES(5)");
+        close_txid(&x, true, false);
+        (void)steps(&x, 2);
+        from = x.w.s.n;
+        T_OK(wr_follow_confirm(x.f, fw_call(&x.w), &has, &e));
+        T(has && !x.f->pos.fed);
+        commit(&x); /* way 0: parts alone; 1 and 2: a TXID; 3: parts behind it */
+        if (way > 0)
+            close_txid(&x, in_bucket, true);
+        (void)steps(&x, 2);
+        if (way == 3) {
+            commit(&x);
+            (void)steps(&x, 1);
+        }
+        fw_check_is(&x.w, x.w.s.n);
+        T_OK(wr_follow_confirm(x.f, fw_call(&x.w), &has, &e));
+        T(has == in_bucket && x.f->pos.fed == !in_bucket);
+        if (!has) {
+            x.status = 503;
+            x.f->revert = true;
+            for (int i = 0; i < 50 && x.f->revert; i++)
+                (void)steps(&x, 1);
+            fw_check_is(&x.w, from);
+            fw_check_sqlite(&x.w);
+            T(x.w.told.txid == from && !x.f->pos.fed && x.f->pos.part == 0);
+            T_OK(wr_follow_confirm(x.f, fw_call(&x.w), &has, &e));
+            T(has);
+        }
+        close_push(&x);
+    }
+}
+
 /* ---- the client ---- */
 
 static void test_urls_and_tokens(void **state)
@@ -411,5 +455,6 @@ T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
     cmocka_unit_test(test_a_dead_primary_and_its_return),
     cmocka_unit_test(test_what_does_not_fit_is_not_applied),
     cmocka_unit_test(test_commits_that_the_bucket_never_gets_are_undone),
+    cmocka_unit_test(test_the_copy_becomes_what_the_bucket_has),
     cmocka_unit_test(test_urls_and_tokens), cmocka_unit_test(test_it_says_where_the_bucket_is),
     cmocka_unit_test(test_without_memory_it_says_so))
