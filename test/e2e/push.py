@@ -16,6 +16,7 @@ Real daemons and real followers, on loopback. Judged:
   one more than max-followers allows is refused with 503
   SIGHUP with another token shuts the old one out
   in the end all copies are the primary, as SQLite sees it
+  a copy is promoted that has commits the replica never got: the replica is whole afterwards, and the same
 
 The latency from a commit to its being seen is printed, and judged by nobody: it is the machine's.
 Prints one line per finding and exits 1 when there was any.
@@ -301,6 +302,37 @@ class Run:
                          "the new token is not taken")
         self.found.check(self.p.ask("app.db", TOKEN)[0] == 401, "the old token is still good")
 
+    def promoted(self):
+        """The primary dies with commits that a follower has, and the replica never got."""
+        f = Follower(self.p, 902)
+        f.start()
+        self.all_see([f], 60, "before a promotion")
+        kit.wait_until(lambda: f.logged("with the primary"), 30)
+        safe = self.id
+        for _ in range(2):  # the first one may be uploaded at once
+            self.commit()
+            self.all_see([f], 8, "before a promotion")
+        self.p.kill()
+        self.found.check(f.stop() == 0, "a follower ends with an error")
+        url = "file://" + self.p.replica
+        r = subprocess.run([self.p.exe, "promote", "-no-replicate", f.copy, url], capture_output=True,
+                           text=True)
+        self.found.check(r.returncode == 0, "promote: %d %s" % (r.returncode, r.stderr))
+        db = sqlite3.connect(f.copy)
+        n = db.execute("SELECT max(id) FROM t").fetchone()[0]
+        self.found.check(safe <= n <= self.id, "promoted at %d, %d was safe" % (n, safe))
+        db.close()
+        out = self.found.path("promoted.db")
+        code, said = kit.restore(self.p.exe, url, out)
+        if self.found.check(code == 0, "what was promoted cannot be restored: " + said):
+            db = sqlite3.connect(out)
+            m = db.execute("SELECT max(id) FROM t").fetchone()[0]
+            self.found.check(m == n, "the replica has %d and the promoted one %d" % (m, n))
+            db.close()
+        r = subprocess.run([self.p.exe, "verify", url], capture_output=True, text=True)
+        self.found.check(r.returncode == 0, "verify: %d %s" % (r.returncode, r.stdout + r.stderr))
+        print("promoted at commit %d of %d" % (n, self.id), flush=True)
+
     def go(self):
         self.p.start()
         self.commit()
@@ -329,6 +361,12 @@ class Run:
         kit.wait_until(lambda: self.p.ask("app.db", TOKEN)[0] == 200, 30)
         self.too_many()
         self.p.stop()
+        self.same(followers)
+        self.p.configure("20s", TOKEN)
+        self.p.start()
+        self.promoted()
+
+    def same(self, followers):
         want = self.app.execute("SELECT group_concat(hex(b)) FROM (SELECT b FROM t ORDER BY id)").fetchone()
         for i, f in enumerate(followers):
             db = sqlite3.connect(f.copy)

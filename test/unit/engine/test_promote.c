@@ -182,20 +182,20 @@ static bool b_node_is(struct pair *p, uint64_t node)
     struct wr_remote_pos pos;
     struct wr_err e = {0};
 
-    T_OK(wr_remote_find(s, t_call(), &seen, &pos, &e));
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
     wr_storage_close(s);
     return pos.node_id == node;
 }
 
 static bool is_stopped(struct world *w, const char *text)
 {
+    struct wr_replica_account is;
     struct wr_replica_status r;
-    struct wr_replica_account a;
     struct wr_str name;
 
     wr_db_replica_status(w->db, 0, &r, &name);
-    wr_db_replica_account(w->db, 0, &a);
-    return r.state == WR_REPLICA_STOPPED && r.error == WR_CONFLICT && strstr(a.error.text, text);
+    wr_db_replica_account(w->db, 0, &is);
+    return r.state == WR_REPLICA_STOPPED && r.error == WR_CONFLICT && strstr(is.error.text, text);
 }
 
 /* It is told where the other one is; whoever waits for it is told, too; and it sends nothing more.
