@@ -54,15 +54,15 @@ static bool replica_rests(const struct wr_db *db, const struct db_replica *dr)
            dr->now->queued == 0 && dr->now->pos.txid >= db->txid && works_rest(db, dr);
 }
 
-/* Whether nothing is left to do, and has not been for a while. */
-static bool rests(const struct wr_db *db)
+/* Whether nothing is left to do, and has not been for a while, and nobody waits for more. */
+static bool rests(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);
 
     if (!db->armed || db->recheck || db->txid == 0 || db->distrust || db->doubt_ns != WR_NEVER ||
         db->warned || db->levels_ns <= now || wr_db_proving(db) || wr_db_streaming(db) ||
         wr_db_behind(db) || !wr_pageset_empty(&db->dirty) || !wr_pageset_empty(&db->unnoted) ||
-        db->seen.mx_frame > db->view.backfilled)
+        db->seen.mx_frame > db->view.backfilled || wr_db_air_wanted(db))
         return false;
     for (size_t i = 0; i < db->n_replicas; i++)
         if (!replica_rests(db, &db->replicas[i]))

@@ -45,22 +45,23 @@ static void leave(struct wr_follow *f, const struct wr_call *c, const struct wr_
     s->failures++;
     s->again_ms = now_ms(c) + wait / 2 + (int64_t)wr_rand_below(&f->rng, (uint64_t)(wait / 2) + 1);
     s->rest.n = 0;
-    s->with = false;
+    s->with = s->back = false;
     if (!s->told)
         wr_log(c->log, WR_WARN, "follow: without the primary; going on from the bucket",
             WR_F_Z("output", f->path), WR_F_Z("reason", why->text));
     s->told = true;
 }
 
+/* It is of use: nothing new, or something that was applied. That it answers is not enough. */
 static void is_back(struct wr_follow *f, const struct wr_call *c)
 {
     struct wr_follow_source *s = &f->source;
 
-    if (s->told || !s->with)
+    if (!s->back)
         wr_log(c->log, WR_INFO, "follow: with the primary", WR_F_Z("output", f->path),
             WR_F_Z("primary", wr_stream_name(s->primary)), WR_F_TXID("txid", f->pos.txid));
+    s->back = true;
     s->told = false;
-    s->with = true;
     s->failures = 0;
 }
 
@@ -261,14 +262,13 @@ enum wr_status wr_follow_source_next(
         s->with = false;
         return WR_OK;
     }
-    if (st == WR_OK)
-        is_back(f, c);
-    if (st == WR_OK && s->rest.n == 0) {
-        *ret = WR_FROM_NOBODY;
-        return WR_OK;
-    }
-    if (st == WR_OK)
+    s->with = st == WR_OK;
+    if (st == WR_OK && s->rest.n > 0)
         st = take(f, c, ret, &why);
+    else if (st == WR_OK)
+        *ret = WR_FROM_NOBODY;
+    if (st == WR_OK && *ret == WR_FROM_NOBODY)
+        is_back(f, c);
     if (st == WR_CANCELED || st == WR_NOMEM)
         return wr_fail(e, st, "%s", why.text);
     if (st != WR_OK) {
@@ -281,6 +281,8 @@ enum wr_status wr_follow_source_next(
 void wr_follow_source_done(
     struct wr_follow *f, struct wr_call *c, enum wr_status st, const struct wr_err *why)
 {
+    if (st == WR_OK)
+        is_back(f, c);
     if (st == WR_OK || st == WR_BUSY)
         return;
     f->source.life = 0;

@@ -2,6 +2,7 @@
  * test_primary_cold.c - a quiet database that is let go for others: nothing is lost by it, and
  * nothing is read twice.
  */
+#include "engine/feed.h"
 #include "engine/seats.h"
 #include "harness/engine_world.h"
 #include "run/watch.h"
@@ -445,10 +446,36 @@ static void test_a_replica_that_comes_while_it_is_cold(void **state)
     end(&w);
 }
 
-T_MAIN(T_TEST(test_it_stays_cold), T_TEST(test_a_write_calls_it_back),
-    T_TEST(test_a_write_that_nobody_told), T_TEST(test_a_checkpoint_that_nobody_saw),
-    T_TEST(test_a_sync_leaves_it_cold), T_TEST(test_the_next_start_knows_it),
-    T_TEST(test_another_file_in_its_place), T_TEST(test_a_level_is_made_from_the_cold),
+/* Whoever follows it waits for the next commit, and has nothing from files that are watched. */
+static void test_one_that_is_followed_stays(void **state)
+{
+    struct wr_feed_at at = {.txid = 1};
+    struct wr_err e = {0};
+    struct world w;
+    struct wr_buf out;
+
+    (void)state;
+    wr_buf_init(&out, 1 << 20);
+    begin(&w);
+    T(wr_db_feed_read(w.db, &at, 0, NULL, &out, &e) == WR_NOTFOUND); /* nobody has asked before */
+    world_sql(&w, "UPDATE t SET b=1 WHERE a=1");
+    at.txid = world_sync(&w);
+    for (int i = 0; i < 6; i++) {
+        T(wr_db_feed_read(w.db, &at, 0, NULL, &out, &e) == WR_TIMEOUT);
+        pass(&w, 20 * SECOND);
+        T(!is(&w, "cold"));
+    }
+    pass(&w, 400 * SECOND); /* it has gone */
+    T(is(&w, "cold"));
+    wr_buf_release(&out);
+    end(&w);
+}
+
+T_MAIN(cmocka_unit_test(test_one_that_is_followed_stays), T_TEST(test_it_stays_cold),
+    T_TEST(test_a_write_calls_it_back), T_TEST(test_a_write_that_nobody_told),
+    T_TEST(test_a_checkpoint_that_nobody_saw), T_TEST(test_a_sync_leaves_it_cold),
+    T_TEST(test_the_next_start_knows_it), T_TEST(test_another_file_in_its_place),
+    T_TEST(test_a_level_is_made_from_the_cold),
     T_TEST(test_the_first_send_after_a_rest_looks_at_the_replica),
     T_TEST(test_the_snapshot_that_is_there_was_sent_again), T_TEST(test_a_busy_one_stays),
     T_TEST(test_what_waits_for_a_replica_stays), T_TEST(test_a_commit_in_flight),
