@@ -57,9 +57,8 @@ void wr_db_measure_wal(struct wr_db *db)
 {
     const uint64_t frame = WR_FRAME_HEADER + db->view.page_size;
     uint64_t bytes = 0;
-    struct wr_err e = {0};
 
-    if (wr_conn_wal_bytes(db->conn, &bytes, &e) != WR_OK)
+    if (wr_conn_wal_bytes(db->conn, &bytes, NULL) != WR_OK)
         return; /* it is not known to be long, and is looked at again */
     db->wal_high = wr_max(db->wal_high, (uint32_t)wr_min(bytes / frame, (uint64_t)UINT32_MAX));
     if (wr_db_wal_is_long(db) && db->idle_ckpt_ns == WR_NEVER)

@@ -267,14 +267,23 @@ static void compare_again(struct wr_db *db)
     wr_db_want(db, wr_db_now_ns(db));
 }
 
+/* As = {0}, of which only this much is read: a step runs often, and hardly ever fails. */
+static void no_error(struct wr_err *e)
+{
+    e->code = WR_OK;
+    e->text[0] = '\0';
+}
+
 /* A replica has the file that it joined with: what was read for it is what it should be. */
 static void believe(struct wr_db *db, struct db_replica *dr)
 {
-    struct wr_err none = {0};
-    bool said = wr_db_doubtful(db);
+    struct wr_err none;
+    bool said;
 
     if (dr->join_txid == 0 || !dr->now->pos.whole || dr->now->pos.txid < dr->join_txid)
         return;
+    no_error(&none);
+    said = wr_db_doubtful(db);
     wr_db_toll_settle(dr);
     dr->join_txid = 0;
     dr->doubts = 0;
@@ -284,10 +293,8 @@ static void believe(struct wr_db *db, struct db_replica *dr)
 
 void wr_db_arm(struct wr_db *db)
 {
-    struct wr_err e = {0};
-
     for (size_t i = 0; i < DB_WATCHED; i++) {
-        if (db->watching[i] && wr_watch_arm(db->watch, db->watch_ids[i], &e) != WR_OK) {
+        if (db->watching[i] && wr_watch_arm(db->watch, db->watch_ids[i], NULL) != WR_OK) {
             db->scan_ns = wr_min(db->scan_ns, DB_SCAN_UNWATCHED_NS);
             db->scan_due_ns = wr_min(db->scan_due_ns, wr_db_now_ns(db) + db->scan_ns);
         }
@@ -548,13 +555,14 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
 {
     struct wr_db *db = wr_container_of(a, struct wr_db, actor);
     struct wr_replica_status replicas[WR_REPLICAS_MAX];
-    struct wr_err e = {0};
+    struct wr_err e;
     uint64_t taken;
     bool begun, asked, forced, hinted, check, captured = false;
     int64_t now = wr_db_now_ns(db);
     uint64_t floor;
 
     (void)c;
+    no_error(&e);
     wr_mutex_lock(&db->mutex);
     begun = db->begun;
     taken = db->tickets;

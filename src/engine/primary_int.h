@@ -158,6 +158,8 @@ struct db_replica {
 /* There may be ten thousand, most of them idle: what only a step needs is the step's. */
 _Static_assert(sizeof(struct db_replica) <= 640, "what an idle database costs");
 
+_Static_assert(sizeof(struct wr_replica_status) <= 192, "what each step copies");
+
 /* What tells whether a database was written to: its file, and its WAL. */
 struct db_files {
     struct wr_file_mark db, wal;

@@ -254,10 +254,14 @@ static bool identify(const struct wr_conn *c, int which, struct file_id *ret)
 {
     static const char *const tails[FILES] = {"", "-wal", "-shm"};
     const char *base = which == FILE_DB ? c->path : wr_conn_path(c);
+    size_t n = strlen(base), tail_n = strlen(tails[which]);
     char path[4096 + 8]; /* what does not fit is too long for stat as well */
     struct stat now;
 
-    (void)snprintf(path, sizeof(path), "%s%s", base, tails[which]);
+    if (n + tail_n >= sizeof(path))
+        return false;
+    memcpy(path, base, n);
+    memcpy(path + n, tails[which], tail_n + 1);
     if (stat(path, &now) != 0)
         return false;
     *ret = id_of(&now);
