@@ -422,6 +422,20 @@ static void test_nomem(void **state)
 
 /* ---- opening ---- */
 
+static enum wr_status open_once(void *arg)
+{
+    struct sea *x = arg;
+    struct wr_head *h = NULL;
+    bool is_new;
+    enum wr_status st = wr_head_new(x->w.storage, x->cache, WR_LTX_LOCK_OFFSET, &h, NULL);
+
+    if (st == WR_OK)
+        st = wr_head_step(h, &x->call, &is_new, NULL);
+    wr_head_free(h);
+    wr_pagecache_clear(x->cache);
+    return st == WR_OK && wr_mem_fault_fired() ? WR_NOMEM : st; /* threads, or pages, do without */
+}
+
 /* Listings that wait for each other. */
 struct gate {
     struct sea *x;
@@ -635,6 +649,20 @@ static void test_the_ends_of_a_snapshot_come_at_the_same_time(void **state)
     sea_release(&x);
 }
 
+static void test_nomem_of_a_snapshot_that_is_read_by_its_ends(void **state)
+{
+    struct sea x;
+
+    (void)state;
+    sea_of_a_snapshot(&x, 200);
+    x.call.scratch = t_call()->scratch;
+    wr_pagecache_clear(x.cache);
+    x.w.requests = 0;
+    t_sweep_nomem(open_once, &x);
+    T(x.w.requests > 12);
+    sea_release(&x);
+}
+
 static void test_an_index_of_more_than_a_tail_comes_with_one_request(void **state)
 {
     struct wr_err e = {0};
@@ -685,6 +713,7 @@ T_MAIN(T_TEST(test_a_replica_that_begins_anew_is_seen_by_the_next_listing),
     T_TEST(test_an_idle_replica_costs_a_request_a_look), T_TEST(test_nomem),
     T_TEST(test_all_levels_are_listed_at_once_when_somebody_waits),
     T_TEST(test_the_ends_of_a_snapshot_come_at_the_same_time),
+    T_TEST(test_nomem_of_a_snapshot_that_is_read_by_its_ends),
     T_TEST(test_an_index_of_more_than_a_tail_comes_with_one_request),
     T_TEST(test_what_is_read_first_comes_with_the_index),
     T_TEST(test_what_moves_up_while_all_levels_are_listed_is_not_missed))
