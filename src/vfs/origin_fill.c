@@ -193,18 +193,22 @@ const char *wr_origin_fill_path(const struct wr_origin *o)
 unsigned wr_origin_fill_permille(const struct wr_origin *o)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(o->map);
-    struct wr_local_look is;
+    const struct wr_hydrate_look *last = &o->fill.look;
     uint64_t total = about->commit - (about->lock_pgno <= about->commit);
+    struct wr_local_look is;
 
     assert(wr_mutex_mine(&o->mutex));
     if (!o->fill.h)
         return 0;
-    if (o->fill.of == o->map && o->fill.look.here == o->fill.look.total)
-        return 1000;
     wr_local_look(wr_hydrate_local(o->fill.h), &is);
-    if (is.epoch != about->epoch || total == 0)
+    if (is.epoch != about->epoch)
         return 0;
+    if (last->txid == about->txid && last->here == last->total)
+        return 1000;
     /* What changed last may be there as it was before: it is not all. */
-    return (unsigned)wr_min(
-        wr_local_count(wr_hydrate_local(o->fill.h), about->commit) * 1000 / total, 999U);
+    return total == 0
+               ? 0
+               : (unsigned)wr_min(
+                     wr_local_count(wr_hydrate_local(o->fill.h), about->commit) * 1000 / total,
+                     999U);
 }

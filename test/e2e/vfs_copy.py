@@ -23,9 +23,11 @@ class Counted:
 
     def __init__(self, w):
         self.server, self.gets, self.bytes, self.wait = fakes3.FakeS3(w.path("bucket")), [], 0, 0.0
+        self.answers = []
         self.server.lie = self.count
 
     def count(self, method, path, query, said):
+        self.answers.append(path)
         if method == "GET" and said[0] == 206:
             self.gets.append((path, len(said[2])))
             self.bytes += len(said[2])
@@ -35,6 +37,13 @@ class Counted:
 
     def reset(self):
         self.gets, self.bytes = [], 0
+
+    def quiet(self):
+        """Wait until there are no requests any more of a client that was killed."""
+        n = -1
+        while n != len(self.server.requests) or n > len(self.answers):
+            n = len(self.server.requests)
+            time.sleep(0.5)
 
 
 def progress(db):
@@ -56,8 +65,9 @@ def large(w, server, pages):
     return db, path, url
 
 
-def copy_until(w, url, path, least, pipe):
-    """Copy, and say how far it is when that is enough; then go on until killed."""
+def copy_until(w, path, least, pipe):
+    """Told to by a URL, copy, and say how far it is when that is enough; then go on until killed."""
+    url = pipe.recv()
     w.load()
     db = w.open(url, hydration_enabled="true", hydration_path=path)
     while progress(db) < least:
@@ -70,20 +80,28 @@ def copy_until(w, url, path, least, pipe):
 def a_kill_while_it_is_copied(w):
     """What was there is not fetched again; progress goes on from there."""
     credentials(w)
-    server = Counted(w)
-    db, _, url = large(w, server, 8000 if w.quick else 20000)
-    size, path = os.path.getsize(w.path("large.db")), w.path("copy.db")
-    server.wait, done = 0.25, 0.0
-    for least in (25.0, 60.0):
-        server.reset()
-        ours, theirs = multiprocessing.Pipe(False)
-        process = multiprocessing.Process(target=copy_until, args=(w, url, path, least, theirs))
+    path, children = w.path("copy.db"), []
+    for least in (25.0, 60.0):  # forked before there are threads
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.Process(target=copy_until, args=(w, path, least, theirs))
         process.start()
-        w.check(ours.poll(60), "no progress")
+        theirs.close()
+        children.append((ours, process))
+    server = Counted(w)
+    db, _, url = large(w, server, 8000 if w.quick else 12000)
+    size, done = os.path.getsize(w.path("large.db")), 0.0
+    server.wait = 0.25
+    for ours, process in children:
+        server.reset()
+        ours.send(url)
+        if not w.check(ours.poll(60), "no progress after %d bytes" % server.bytes):
+            for _, p in children:
+                p.kill()
+            return
         now = ours.recv()
         process.kill()
         process.join()
-        time.sleep(0.5)  # answers that are under way
+        server.quiet()
         w.check(server.bytes < (now - done) / 100 * size * 1.1 + 2 * FLIGHT, "%d bytes from %.1f to %.1f %%" % (server.bytes, done, now))
         done = now
     server.reset()
