@@ -630,7 +630,7 @@ static void test_bad_serve(void **state)
     bad("serve: {addr: ':1', " TOKEN ", token-file: /x}",
         "1:58: serve has both token and token-file");
     bad("serve: {addr: ':1', " TOKEN ", max-followers: 0}",
-        "1:60: serve.max-followers must be a number from 1 to 4096 (got 0)");
+        "1:61: serve.max-followers must be a number from 1 to 4096 (got 0)");
     /* What is left of a variable that is not set is no token. */
     T_IS(WR_MISUSE, load("serve: {addr: ':1', token: '${NO_SUCH_TOKEN}'}", &c, &e));
     T_IS(WR_MISUSE, load("serve: {addr: 'localhost:1', token: ${NO_SUCH_TOKEN}}", &c, &e));
