@@ -46,14 +46,15 @@ static bool goes_on(
            lv->txid <= db->txid && (end == lv->txid || end == 0); /* 0: it has got no file yet */
 }
 
-/* It has joined, and was listed before that. A snapshot that it joined with covers all that was. */
-static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
+/* It has joined, and was listed before that. A snapshot that it joined with covers all that was.
+ * False: it was listed again meanwhile, and has to join once more. */
+static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
     bool counted = false; /* the file that it joined with */
     struct wr_tally t;
 
     if (!wr_replica_tally(dr->r, dr->now->found, &t))
-        return; /* it was listed again meanwhile, and has to join once more */
+        return false;
     for (unsigned level = wr_db_level_after(db, 0); level <= WR_LEVEL_MAX;
          level = wr_db_level_after(db, level)) {
         const struct wr_level_tally *l = &t.level[level % WR_LEVEL_SNAPSHOT];
@@ -79,6 +80,7 @@ static void look_at_levels(const struct wr_db *db, struct db_replica *dr)
         wr_db_level_count(db, wr_db_level(dr, 1), 1);
     dr->levels_found = dr->now->found;
     wr_replica_tally_done(dr->r, dr->now->found);
+    return true;
 }
 
 /* The keeper has sent the file that it was given. */
@@ -410,7 +412,8 @@ static enum wr_status go_on(struct wr_db *db, struct db_replica *dr, struct wr_e
     }
     if (dr->levels_found != dr->now->found) {
         wr_db_levels_drop(db, dr);
-        look_at_levels(db, dr);
+        if (!look_at_levels(db, dr))
+            return WR_OK;
     }
     wr_db_heal(db, dr);
     return give_work(db, dr, e);
