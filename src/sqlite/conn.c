@@ -165,12 +165,26 @@ static enum wr_status open_one(const char *path, const char *vfs, sqlite3 **ret,
     return WR_OK;
 }
 
-/* Journal mode to WAL if it is not, as Litestream does; then the first read, which maps the WAL. */
+static enum wr_status empty_fail(const char *path, struct wr_err *e)
+{
+    return wr_fail(e, WR_NOTFOUND, "open %s: the file is empty, nothing was written yet", path);
+}
+
+/* Journal mode to WAL if it is not, as Litestream does; then the first read, which maps the WAL.
+ *
+ * Not if there is no page, as where the first transaction of all was cut short and has just been
+ * rolled back: this would make a database of our own page size, and whoever is about to make one
+ * gets no other any more. Pages that are committed do not go away again. */
 static enum wr_status enter_wal(struct wr_conn *c, bool *switched, struct wr_err *e)
 {
-    char mode[32], version[16];
+    char mode[32], version[16], pages[16];
     int rc = sql_text(c->db, "PRAGMA journal_mode", mode, sizeof(mode));
 
+    if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
+        rc = sql_text(c->db, "PRAGMA page_count", pages, sizeof(pages));
+        if (rc == SQLITE_OK && strcmp(pages, "0") == 0)
+            return empty_fail(c->path, e);
+    }
     if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
         rc = sql_text(c->db, "PRAGMA journal_mode=wal", mode, sizeof(mode));
         if (rc == SQLITE_OK && strcmp(mode, "wal") != 0) {
@@ -283,7 +297,7 @@ enum wr_status wr_conn_open(
     if (S_ISDIR(before.st_mode))
         return wr_fail(e, WR_UNSUPPORTED, "open %s: it is a directory", path);
     if (before.st_size <= 1) /* SQLite takes a file of one byte for an empty one, too */
-        return wr_fail(e, WR_NOTFOUND, "open %s: the file is empty, nothing was written yet", path);
+        return empty_fail(path, e);
 
     c = wr_alloc(sizeof(*c));
     if (!c || !(c->path = wr_strndup(path, strlen(path)))) {

@@ -662,8 +662,40 @@ static void test_a_write_gives_another_mark(void **state)
     wr_conn_close(c);
 }
 
-T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_damaged_schema), T_TEST(test_switch_to_wal),
-    T_TEST(test_locked_exclusively), T_TEST(test_read_only_directory), T_TEST(test_in_place),
+/* An application was killed amid the transaction that makes its database. Opening that rolled it
+ * back, and made another one, of our page size, in its place. */
+static void test_a_database_that_was_never_made_was_made_by_us(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    sqlite3 *db;
+    struct stat st;
+    pid_t pid = fork();
+    int status;
+
+    (void)state;
+    if (pid == 0) {
+        bool ok = sqlite3_open(path, &db) == SQLITE_OK &&
+                  sqlite3_exec(db,
+                      "PRAGMA page_size=512; PRAGMA cache_size=1; BEGIN; CREATE TABLE t(v);"
+                      "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
+                      "INSERT INTO t SELECT randomblob(400) FROM n",
+                      NULL, NULL, NULL) == SQLITE_OK;
+
+        _exit(!ok);
+    }
+    T(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    T(stat(path, &st) == 0 && st.st_size > 512);
+    expect_refused(path, WR_NOTFOUND, "the file is empty, nothing was written yet");
+    T(stat(path, &st) == 0 && st.st_size == 0);
+    T(sqlite3_open(path, &db) == SQLITE_OK);
+    T(sqlite3_exec(db, "PRAGMA page_size=512; CREATE TABLE t(v)", NULL, NULL, NULL) == SQLITE_OK);
+    (void)sqlite3_close(db);
+    T(stat(path, &st) == 0 && st.st_size == 1024);
+}
+
+T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_a_database_that_was_never_made_was_made_by_us),
+    T_TEST(test_damaged_schema), T_TEST(test_switch_to_wal), T_TEST(test_locked_exclusively),
+    T_TEST(test_read_only_directory), T_TEST(test_in_place),
     T_TEST(test_both_connections_are_to_one_file), T_TEST(test_reads_are_the_files),
     T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),
     T_TEST(test_barrier_seals_the_wal), T_TEST(test_barrier_starves_nobody),
