@@ -18,7 +18,8 @@
 /* Distinct for up to 2^32 transactions of one epoch. */
 static uint32_t counter_of(const struct wr_pagemap_about *about)
 {
-    return (uint32_t)about->txid * UINT32_C(2654435761) + (uint32_t)about->epoch * UINT32_C(40503);
+    return (uint32_t)about->txid * UINT32_C(2654435761) + (uint32_t)about->epoch * UINT32_C(40503) +
+           about->apart;
 }
 
 /* Replace, of the `n` bytes that were read at `off`, those that belong to [at, at + size). */

@@ -87,27 +87,28 @@ static int by_place(const void *a, const void *b)
 static uint32_t gather(struct wr_haul *h, const struct wr_pagemap *m, uint32_t from)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(m);
-    uint32_t pgno = from;
-    size_t bytes = 0;
+    uint64_t pgno = from;
+    size_t bytes = 0, without = 0; /* pages that a header tells of, and no file has */
 
     h->n = 0;
-    while (pgno <= about->commit && h->n < PAGES_MAX && bytes < BYTES_MAX) {
+    while (pgno <= about->commit && h->n < PAGES_MAX && bytes < BYTES_MAX && without < PAGES_MAX) {
         struct want *w = &h->want[h->n];
 
-        pgno = wr_local_lacks(h->local, pgno, about->commit);
-        if (pgno == 0)
+        w->pgno = wr_local_lacks(h->local, (uint32_t)pgno, about->commit);
+        if (w->pgno == 0)
             return 0;
-        w->pgno = pgno++;
+        pgno = (uint64_t)w->pgno + 1;
         if (w->pgno == about->lock_pgno)
             continue;
         if (!wr_pagemap_find(m, w->pgno, &w->s)) {
             atomic_fetch_add(&h->damaged, 1);
+            without++;
             continue;
         }
         bytes += w->s.length;
         h->n++;
     }
-    return pgno <= about->commit ? pgno : 0;
+    return pgno <= about->commit ? (uint32_t)pgno : 0;
 }
 
 static void divide(struct wr_haul *h)

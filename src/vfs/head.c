@@ -429,6 +429,7 @@ enum wr_status wr_head_at(struct wr_storage *s, struct wr_pagecache *cache, uint
     struct wr_load l = {.storage = s,
         .cache = cache,
         .known = like,
+        .past = true,
         .epoch = like ? wr_pagemap_about(like)->epoch : 1,
         .lock_offset = lock_offset};
     size_t bad;

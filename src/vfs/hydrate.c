@@ -171,6 +171,8 @@ static enum wr_status go_on(
         found = way != NULL;
         if (found)
             st = disk(h, wr_local_move(h->local, way, e));
+        if (st == WR_OK && found)
+            set_map(h, way); /* the map is always that of the base, wherever this ends */
         wr_pagemap_drop(way);
     }
     if (st == WR_OK)
@@ -213,7 +215,7 @@ static enum wr_status fill(
     if (st != WR_OK)
         return st;
     *ret_more = next != 0;
-    h->from = next ? next : about->commit + 1;
+    h->from = next ? next : wr_min(about->commit, UINT32_MAX - 1) + 1;
     if (next == 0 && h->maps)
         wr_local_map(h->local, (uint64_t)about->commit * about->page_size);
     return settle(h, c, next == 0, e);

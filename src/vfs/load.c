@@ -179,13 +179,18 @@ static enum wr_status load(struct loading *x, struct wr_call *c, struct wr_pagem
     const struct wr_input **ptrs, struct wr_err *e)
 {
     const struct wr_load *l = x->l;
-    const struct wr_pagemap_step step = {
-        .in = ptrs, .files = x->files, .n = l->n, .lock_offset = l->lock_offset, .epoch = l->epoch};
+    struct wr_pagemap_step step = {.in = ptrs,
+        .files = x->files,
+        .n = l->n,
+        .lock_offset = l->lock_offset,
+        .epoch = l->epoch,
+        .apart = l->past};
     enum wr_status st;
 
     for (size_t i = 0; i < l->n; i++) {
         uint32_t id = known_id(l->known, &l->files[i]);
 
+        step.apart = step.apart && id == 0;
         x->files[i] = (struct wr_pagemap_file){
             .file = l->files[i], .id = id ? id : atomic_fetch_add(&last_id, 1) + 1};
         x->in[i].file = &l->files[i];

@@ -134,7 +134,7 @@ static uint64_t serves(
 {
     uint64_t base, since;
 
-    if (atomic_load(&l->epoch) != about->epoch)
+    if (about->apart || atomic_load(&l->epoch) != about->epoch)
         return 0;
     base = atomic_load(&l->txid); /* before the word: what changed until then has been dropped */
     since = find_since(l, pgno);

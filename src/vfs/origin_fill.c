@@ -86,7 +86,7 @@ static void step(struct wr_origin *o)
     wr_mutex_lock(&o->mutex);
     f->look = look;
     f->over = over;
-    f->of = more || maps != f->maps ? NULL : m;
+    f->of = st != WR_OK || more || maps != f->maps ? NULL : m; /* a failure is tried again */
     note(o, st, &why);
     wr_pagemap_drop(m);
 }

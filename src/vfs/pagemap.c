@@ -298,6 +298,7 @@ static enum wr_status fill(struct wr_pagemap *m, const struct wr_pagemap *from,
     enum wr_status st = WR_OK;
 
     m->about = (struct wr_pagemap_about){.epoch = step->epoch,
+        .apart = step->apart,
         .txid = m->files[m->n_files - 1].file.max,
         .time_ms = last->time_ms,
         .page_size = last->page_size,

@@ -27,6 +27,7 @@ struct wr_pagemap_file {
 
 struct wr_pagemap_about {
     uint64_t epoch; /* the caller's: of replicas that came one after the other under one URL */
+    bool apart;     /* the caller's: nothing shows that it is of the same replica as others */
     uint64_t txid;
     int64_t time_ms;    /* when that state was captured, Unix ms */
     uint32_t page_size; /* bytes */
@@ -50,6 +51,7 @@ struct wr_pagemap_step {
     size_t n;                            /* at least 1 */
     uint32_t lock_offset;                /* of SQLite's lock page; WR_LTX_LOCK_OFFSET */
     uint64_t epoch;                      /* that of `from`, if there is one */
+    bool apart;
 };
 
 /* The map after these were applied to `from`, which stays as it is, or to nothing.

@@ -414,6 +414,34 @@ static void test_15_travel_in_time_is_not_led_astray(void **state)
     vw_release(&w);
 }
 
+/* The replica has begun anew, and nobody has looked yet: the past is that of the new one. */
+static void test_the_past_of_another_replica_was_mixed_with_the_copy(void **state)
+{
+    struct vw w;
+    sqlite3 *db;
+
+    (void)state;
+    vw_init(&w, 512, true);
+    for (int i = 0; i < 8; i++)
+        vw_commit(&w, "INSERT INTO u VALUES(randomblob(5000)); UPDATE t SET n=n+1000");
+    db = vw_open(&w, "&hydration_enabled=1&cache_size=4096&poll_interval=1h");
+    vw_exec(db, "PRAGMA cache_size=1");
+    await_copy(&w, db);
+    vw_delete(&w, 9, 1, 1);
+    for (uint64_t i = 2; i <= 9; i++)
+        vw_delete(&w, 0, i, i);
+    vw_end(&w);
+    vw_begin(&w, 512, true);
+    for (int i = 0; i < 4; i++)
+        vw_commit(&w, "UPDATE t SET n=n+1");
+    assert_string_equal(vw_ask(db, "SELECT weir_set_txid('3')"), "NULL");
+    assert_string_equal(vw_ask(db, "SELECT count(*) FROM u"), "0");
+    assert_string_equal(vw_ask(db, "SELECT sum(n) - 500*499/2 FROM t"), "1000");
+    assert_string_equal(vw_ask(db, "PRAGMA integrity_check"), "ok");
+    (void)sqlite3_close(db);
+    vw_release(&w);
+}
+
 /* ---- whose the files are ---- */
 
 static void refuses(struct vw *w, const char *path, const char *why)
@@ -630,6 +658,7 @@ int main(int argc, char **argv)
         T_TEST(test_13_many_connections_share_a_copy),
         T_TEST(test_14_a_copy_that_was_changed_by_others_is_not_believed),
         T_TEST(test_15_travel_in_time_is_not_led_astray),
+        T_TEST(test_the_past_of_another_replica_was_mixed_with_the_copy),
         T_TEST(test_a_file_that_is_not_ours_is_left_alone),
         T_TEST(test_two_processes_do_not_share_a_copy), T_TEST(test_a_child_of_a_fork_has_no_copy),
         T_TEST(test_the_last_close_leaves_no_thread_and_no_descriptor),

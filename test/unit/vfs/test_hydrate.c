@@ -537,6 +537,43 @@ static void test_each_request_may_fail_once(void **state)
     }
 }
 
+/* Between the copy and a map that was made anew lie more files than one chain has, and some of them
+ * cannot be had: the copy had moved halfway, its map had not, and the last close aborted. */
+static void test_a_way_that_ends_halfway_aborted_the_last_close(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1;; nth++) {
+        struct sea x;
+        struct wr_err e = {0};
+        enum wr_status st = WR_OK;
+        bool more = true, failed;
+
+        sea_init(&x, t_seed(), 0, 512);
+        story_commit(&x.s, x.s.pages_max, 0);
+        story_put(&x.s, &x.w, 9, 1, 1);
+        poll(&x);
+        fill(&x);
+        for (uint64_t i = 2; i <= 38; i++) {
+            story_commit(&x.s, x.s.pages_max, 1);
+            story_put(&x.s, &x.w, 0, i, i);
+        }
+        story_put(&x.s, &x.w, 9, 1, 38);
+        wr_head_free(x.head);
+        T_OK(wr_head_new(x.w.storage, x.cache, LOCK, &x.head, &e));
+        poll(&x);
+        world_fail(&x.w, nth, 1, WR_IO);
+        while (more && st == WR_OK)
+            st = step(&x, &more, &e);
+        failed = x.w.requests >= nth;
+        world_fail(&x.w, 0, 0, WR_OK);
+        (void)check_map(&x, wr_head_map(x.head));
+        T_OK(wr_hydrate_end(x.copy, &e));
+        sea_release(&x);
+        if (!failed)
+            break;
+    }
+}
+
 /* The disk is full from the nth write on: that ends it, with a word; what is there is right. */
 static void test_a_full_disk_ends_it(void **state)
 {
@@ -673,6 +710,7 @@ T_MAIN(T_TEST(test_readers_are_given_what_their_state_has_whatever_happens),
     T_TEST(test_a_copy_that_nothing_leads_on_from_is_fetched_anew),
     T_TEST(test_a_copy_of_a_replica_that_began_anew_is_thrown_away),
     T_TEST(test_a_transaction_that_is_taken_back_is_not_believed),
-    T_TEST(test_each_request_may_fail_once), T_TEST(test_a_full_disk_ends_it),
+    T_TEST(test_each_request_may_fail_once),
+    T_TEST(test_a_way_that_ends_halfway_aborted_the_last_close), T_TEST(test_a_full_disk_ends_it),
     T_TEST(test_nothing_is_read_from_it_after_a_failed_fsync),
     T_TEST(test_a_damaged_frame_is_left_out), T_TEST(test_nomem))
