@@ -126,6 +126,16 @@ enum wr_status wr_node_id(
     return st;
 }
 
+enum wr_status wr_node_derive(const char *db_path, uint64_t *ret, struct wr_err *e)
+{
+    struct node here = {0};
+    enum wr_status st = make(db_path, &here, e);
+
+    if (st == WR_OK)
+        *ret = here.number;
+    return st;
+}
+
 enum wr_status wr_node_renew(
     const struct wr_fs *fs, const char *dir, const char *db_path, uint64_t *ret, struct wr_err *e)
 {

@@ -21,6 +21,10 @@
 enum wr_status wr_node_id(const struct wr_fs *fs, const char *dir, const char *db_path,
     uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* The one that would be made, of a directory that keeps none; at random where the machine has no
+ * id, and then another one each time. Nothing is written. */
+enum wr_status wr_node_derive(const char *db_path, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
+
 /* Keep another one from now on, at random: for a directory whose number another machine has, too,
  * as those that were made from one image. */
 enum wr_status wr_node_renew(const struct wr_fs *fs, const char *dir, const char *db_path,

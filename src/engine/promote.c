@@ -33,6 +33,11 @@ void wr_promotion_request(struct wr_promotion *p)
     p->c->deadline_ms = wr_mono_ms(p->c->clock) + REQUEST_MS;
 }
 
+static void begin_patience(struct wr_promotion *p)
+{
+    p->end_ms = wr_mono_ms(p->c->clock) + (p->o.patience_ms > 0 ? p->o.patience_ms : PATIENCE_MS);
+}
+
 /* ---- who we are ---- */
 
 static enum wr_status find_meta_dir(struct wr_promotion *p, struct wr_err *e)
@@ -46,7 +51,8 @@ static enum wr_status find_meta_dir(struct wr_promotion *p, struct wr_err *e)
     return p->meta_dir ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
 }
 
-/* The number of the database that it will be, as a primary makes it (prove.c). */
+/* The number of the database that it will be, as a primary makes it (prove.c). It is not kept yet:
+ * one that was found on the way to a failure would be taken for ours at the next try. */
 static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
 {
     const char *kept = wr_arena_fmt(p->c->scratch, "%s/node", p->meta_dir).p;
@@ -54,12 +60,11 @@ static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
     enum wr_status st = kept ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
 
     if (st == WR_OK)
-        st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
-    if (st == WR_OK)
         st = p->o.fs->resolve(p->o.fs, p->o.path, &real, e);
     p->node_kept = st == WR_OK && is_there(p, kept);
     if (st == WR_OK)
-        st = wr_node_id(p->o.fs, p->meta_dir, real, &p->node, e);
+        st = p->node_kept ? wr_node_id(p->o.fs, p->meta_dir, real, &p->node, e)
+                          : wr_node_derive(real, &p->node, e);
     wr_free(real);
     return st;
 }
@@ -69,13 +74,17 @@ static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
 static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struct wr_err *e)
 {
     char *real = NULL;
+    bool taken = p->node == newest || p->node == p->seen.lease.node;
     enum wr_status st;
 
-    if (p->node_kept || (p->node != newest && p->node != p->seen.lease.node))
+    if (p->node_kept)
         return WR_OK;
-    st = p->o.fs->resolve(p->o.fs, p->o.path, &real, e);
+    st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
     if (st == WR_OK)
-        st = wr_node_renew(p->o.fs, p->meta_dir, real, &p->node, e);
+        st = p->o.fs->resolve(p->o.fs, p->o.path, &real, e);
+    if (st == WR_OK)
+        st = taken ? wr_node_renew(p->o.fs, p->meta_dir, real, &p->node, e)
+                   : wr_node_id(p->o.fs, p->meta_dir, real, &p->node, e);
     wr_free(real);
     return st;
 }
@@ -128,7 +137,11 @@ static enum wr_status let_go(struct wr_promotion *p, struct wr_err *e)
 /* A file that is no copy: of an earlier run, perhaps, that went to the end. */
 static enum wr_status no_copy(struct wr_promotion *p, struct wr_promoted *ret, struct wr_err *e)
 {
-    if (!wr_promotion_is_ours(p))
+    const char *ledger = wr_arena_fmt(p->c->scratch, "%s/ledger", p->meta_dir).p;
+
+    if (!ledger)
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
+    if (!wr_promotion_is_ours(p) || !is_there(p, ledger))
         return wr_fail(e, WR_CONFLICT,
             "%s is no copy that follows a replica: make one with weir restore -f, into a file of "
             "its own",
@@ -177,6 +190,7 @@ static enum wr_status promote(struct wr_promotion *p, struct wr_promoted *ret, s
         st = prepare(p, e);
     if (st == WR_OK)
         st = wr_promotion_take_lease(p, e);
+    begin_patience(p); /* to read the copy may have taken longer than that */
     if (st == WR_OK)
         st = wr_promotion_shut_out(p, e);
     if (st != WR_OK)
@@ -205,7 +219,7 @@ enum wr_status wr_promote(struct wr_storage *s, struct wr_call *c, const struct 
         p.o.lock_offset = WR_LTX_LOCK_OFFSET;
     if (p.o.parallel == 0)
         p.o.parallel = PARALLEL;
-    p.end_ms = wr_mono_ms(c->clock) + (o->patience_ms > 0 ? o->patience_ms : PATIENCE_MS);
+    begin_patience(&p);
     st = promote(&p, ret, e);
     wr_follow_close(p.f);
     return st;

@@ -58,7 +58,8 @@ enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
         st = wr_follow_step(f, p->c, &wait_ms, e);
         if (st != WR_OK)
             return st;
-        if (f->phase == WR_FOLLOW_CURRENT && f->newest <= f->pos.txid) {
+        /* A step that has failed once is OK, and leaves all else as the one before it had it. */
+        if (f->errors == 0 && f->phase == WR_FOLLOW_CURRENT && f->newest <= f->pos.txid) {
             st = as_the_replica(p, &done, e);
             if (st != WR_OK || done)
                 return st;

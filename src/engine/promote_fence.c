@@ -100,7 +100,10 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
     do {
         st = catch_up_and_sum(p, &rolling, e);
         if (st == WR_OK)
-            st = put_fence(p, rolling, e);
+            st = wr_promotion_still_ours(p, e);
+        if (st != WR_OK)
+            return st;
+        st = put_fence(p, rolling, e);
     } while (st == WR_CONFLICT && wr_mono_ms(p->c->clock) < p->end_ms);
     if (st == WR_CONFLICT)
         return wr_wrap(e, WR_BUSY,
@@ -108,6 +111,12 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
             "read: stop it, and run this again");
     if (st == WR_OK && p->f->pos.txid + 1 < p->fence) /* files that were read, and not applied */
         st = catch_up_and_sum(p, &rolling, e);
+    if (st == WR_OK && p->f->pos.txid + 1 < p->fence)
+        return wr_fail(e, WR_BUSY,
+            "files before the fence, txid %016llx, are not to be had: run this again",
+            (unsigned long long)p->fence);
+    if (st == WR_OK)
+        st = wr_promotion_still_ours(p, e);
     if (st == WR_OK)
         st = go_away(p, rolling, e);
     return st == WR_OK ? wr_promotion_still_ours(p, e) : st;

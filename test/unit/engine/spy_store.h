@@ -15,6 +15,7 @@ struct spy {
     unsigned puts, lists, removes;
     /* Not OK: nothing happens, and this is said. */
     enum wr_status fail_put, fail_list, fail_get, fail_remove;
+    unsigned fail_lists;      /* fail_list is for so many; 0: for all */
     enum wr_status after_put; /* it happens, and this is said */
     const char *fail_in;      /* fail_get is for keys with this; NULL: all */
     void (*in_put)(void *arg, struct wr_call *c, struct wr_str key);
@@ -37,10 +38,13 @@ static inline enum wr_status spy_list(void *self, struct wr_call *c, struct wr_s
     struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
 {
     struct spy *s = self;
+    enum wr_status st = s->fail_list;
 
     s->lists++;
-    if (s->fail_list != WR_OK)
-        return spy_say(s->fail_list, e);
+    if (st != WR_OK && s->fail_lists > 0 && --s->fail_lists == 0)
+        s->fail_list = WR_OK;
+    if (st != WR_OK)
+        return spy_say(st, e);
     return wr_storage_mem.list(s->inner, c, prefix, after, fn, arg, e);
 }
 

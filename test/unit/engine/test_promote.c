@@ -471,6 +471,42 @@ static void test_a_file_that_spans_several_was_before_it(void **state)
     end(&p);
 }
 
+/* Right before the lease is taken; and the first listing behind that is refused, once. */
+static void restart_it_early(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (p->races == 0 || !strstr(key.p, "lease.json"))
+        return;
+    p->races = 0;
+    world_start(&p->a);
+    (void)world_sync(&p->a);
+    p->acked = rows(p->a.app);
+    p->spy.fail_list = WR_BUSY;
+    p->spy.fail_lists = 1;
+}
+
+/* A listing that failed was one with nothing new, and what was acknowledged was lost. */
+static void test_a_store_that_is_busy_once_hid_a_file(void **state)
+{
+    struct pair p;
+    unsigned before;
+
+    (void)state;
+    begin(&p);
+    close_unsent(&p, 4);
+    before = p.acked;
+    p.races = 1;
+    p.spy.in_put = restart_it_early;
+    p.spy.arg = &p;
+    promote(&p);
+    T(p.races == 0 && p.acked > before && p.spy.fail_list == WR_OK);
+    p.spy.in_put = NULL;
+    goes_on(&p);
+    end(&p);
+}
+
 /* It had been sent, and whether it counts was not known when its sender was killed: the next start
  * finds it, as its own. */
 static void test_a_file_that_was_sent_and_not_confirmed(void **state)
@@ -725,6 +761,34 @@ static void test_a_machine_with_the_number_of_another(void **state)
     end(&p);
 }
 
+/* An attempt that failed, as each does while somebody follows, left the number behind, and at the
+ * next one that was "ours". */
+static void test_the_number_of_another_was_ours_at_the_second_try(void **state)
+{
+    const struct wr_follow_opts fo = {.restore = {.lock_offset = WR_LTX_LOCK_OFFSET}};
+    struct wr_follow_opts o = fo;
+    struct wr_restore_result none;
+    struct wr_follow *f = NULL;
+    struct pair p;
+    struct wr_err e = {0};
+    char *real = NULL;
+    uint64_t node = 0;
+
+    (void)state;
+    begin(&p);
+    o.restore.path = p.b.path;
+    T_OK(wr_fs_posix()->resolve(wr_fs_posix(), p.b.path, &real, &e));
+    T_OK(wr_node_derive(real, &node, &e));
+    wr_free(real);
+    take_it(&p, node);
+    T_OK(wr_follow_open(p.s, t_call(), &o, &f, &none, &e));
+    T_IS(WR_BUSY, wr_promote(p.s, t_call(), &p.o, &p.done, &e));
+    wr_follow_close(f);
+    promote(&p);
+    T(p.done.lease.epoch == 2 && p.done.lease.node != node);
+    end(&p);
+}
+
 /* Back to where it was: each has its epoch, and only the last one writes. */
 static void test_there_and_back(void **state)
 {
@@ -879,11 +943,13 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_the_old_one_is_faster), T_TEST(test_the_old_one_is_always_faster),
     T_TEST(test_a_file_that_spans_several_does_not_pass_it),
     T_TEST(test_a_file_that_spans_several_was_before_it),
+    T_TEST(test_a_store_that_is_busy_once_hid_a_file),
     T_TEST(test_a_file_that_was_sent_and_not_confirmed), T_TEST(test_what_is_no_copy_is_left_alone),
     T_TEST(test_another_follower_is_busy), T_TEST(test_a_damaged_copy_is_not_promoted),
     T_TEST(test_a_copy_that_was_written_to_is_not_promoted),
     T_TEST(test_a_store_without_conditions_is_refused), T_TEST(test_a_damaged_lease),
     T_TEST(test_a_reader_is_in_the_way), T_TEST(test_it_is_canceled),
     T_TEST(test_another_promotion_is_faster), T_TEST(test_a_machine_with_the_number_of_another),
-    T_TEST(test_there_and_back), T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
+    T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),
+    T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
     T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
