@@ -298,7 +298,8 @@ static void feed(struct wr_feeds *f, const char *name, const struct wr_httpd_req
 static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r)
 {
     struct wr_feeds *f = arg;
-    const char *name = q->path + sizeof(FEED_PATH) - 1;
+    const size_t n = sizeof(FEED_PATH) - 1;
+    const char *name = strncmp(q->path, FEED_PATH, n) == 0 ? q->path + n : "";
 
     if (!may_ask(f, q)) {
         count_refused(f);
@@ -306,7 +307,7 @@ static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_
     } else if (!wr_str_eq(wr_str(q->method), WR_STR("GET"))) {
         say(r, 405, "Method Not Allowed");
         r->allow = "GET";
-    } else if (!wr_str_starts(wr_str(q->path), WR_STR(FEED_PATH)) || !name[0]) {
+    } else if (!name[0]) {
         say(r, 404, "404 page not found: there is /feed/<database>");
     } else if (wr_httpd_query(q, "after")) {
         feed(f, name, q, r);

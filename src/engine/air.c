@@ -121,6 +121,28 @@ static struct db_air *air_of(struct wr_db *db)
     return db->air;
 }
 
+/* What nobody has asked for in a long time. */
+static void drop(struct db_air *a)
+{
+    wr_feed_drop(a->feed);
+    restart(a);
+    wr_pgmap_release(&a->index);
+    wr_free(a->sums);
+    a->sums = NULL;
+    a->cap = 0;
+    a->on = false;
+}
+
+bool wr_db_air_asked(struct wr_db *db)
+{
+    struct wr_feed *f;
+
+    wr_mutex_lock(&db->mutex);
+    f = db->feed;
+    wr_mutex_unlock(&db->mutex);
+    return f && wr_feed_wanted(f);
+}
+
 bool wr_db_air_wanted(struct wr_db *db)
 {
     struct db_air *a = air_of(db);
@@ -129,9 +151,7 @@ bool wr_db_air_wanted(struct wr_db *db)
     if (!a)
         return false;
     if (!wr_feed_kept(a->feed)) {
-        if (a->on)
-            wr_feed_drop(a->feed);
-        a->on = false;
+        drop(a);
         return false;
     }
     if (!a->on || a->txid != db->txid)
@@ -145,13 +165,18 @@ void wr_db_air_captured(struct wr_db *db, uint32_t pgno)
         wr_pageset_add(&db->air->fresh, pgno);
 }
 
+/* Nobody looks after what is kept until it is attached again: where nobody reads, it goes. */
 void wr_db_air_end(struct wr_db *db)
 {
-    if (!db->air || !db->air->on)
-        return;
-    db->air->on = false;
-    wr_feed_end(db->air->feed);
-    restart(db->air);
+    struct db_air *a = db->air;
+
+    if (a && !wr_feed_wanted(a->feed)) {
+        drop(a);
+    } else if (a && a->on) {
+        a->on = false;
+        wr_feed_end(a->feed);
+        restart(a);
+    }
 }
 
 void wr_db_air_free(struct wr_db *db)

@@ -157,7 +157,7 @@ bool wr_db_stay_cold(struct wr_db *db, bool hinted)
         wr_db_arm(db);
     now = look(db);
     written = !same(&db->left, &now);
-    if (written || wr_db_now_ns(db) >= db->levels_ns || !replicas_rest(db)) {
+    if (written || wr_db_now_ns(db) >= db->levels_ns || !replicas_rest(db) || wr_db_air_asked(db)) {
         warm(db, written);
         return false;
     }

@@ -28,18 +28,20 @@
 #include "sqlite/patch.h"
 #include "storage/storage.h"
 
-#define INTERVAL_MS 1000
-#define PATIENCE_MS 1000
-#define PARALLEL    8
-#define LIST_MS     15000          /* between listings of level 0 */
-#define WIDE_MS     300000         /* and of all levels */
-#define BACKOFF_MS  60000          /* the longest wait */
-#define WAIT_MS     INT64_C(10000) /* the same, for readers */
-#define REMIND_MS   300000         /* a failure that stays is told again */
-#define PROBES_MAX  8              /* names that are tried in a step */
-#define REQUEST_MS  60000
-#define DOUBTS_MAX  2
-#define AGAIN_MS    300000 /* until a damaged file is read once more: it may have been the answer */
+#define INTERVAL_MS     1000
+#define PATIENCE_MS     1000
+#define PARALLEL        8
+#define LIST_MS         15000          /* between listings of level 0 */
+#define WIDE_MS         300000         /* and of all levels */
+#define BESIDE_MS       60000          /* between looks at the bucket while the primary answers */
+#define BESIDE_LATER_MS 600000         /* where that fails */
+#define BACKOFF_MS      60000          /* the longest wait */
+#define WAIT_MS         INT64_C(10000) /* the same, for readers */
+#define REMIND_MS       300000         /* a failure that stays is told again */
+#define PROBES_MAX      8              /* names that are tried in a step */
+#define REQUEST_MS      60000
+#define DOUBTS_MAX      2
+#define AGAIN_MS        300000 /* until a damaged file is read once more: it may have been the answer */
 
 static int64_t now_ms(const struct wr_call *c)
 {
@@ -435,6 +437,25 @@ static enum wr_status next_of_bucket(struct wr_follow *f, struct wr_call *c, str
     return st;
 }
 
+/* The primary has nothing new. It may be that somebody else was promoted, which a primary that
+ * nobody writes to does not notice: the bucket tells, now and then. That it cannot be looked at is
+ * no trouble, as long as the primary answers. */
+static enum wr_status look_beside(
+    struct wr_follow *f, struct wr_call *c, bool *ret_fed, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    if (now_ms(c) < f->bucket_ms)
+        return WR_OK;
+    st = next_of_bucket(f, c, &why);
+    f->bucket_ms = now_ms(c) + (st == WR_OK ? BESIDE_MS : BESIDE_LATER_MS);
+    if (st != WR_OK && !is_doubt(st) && st != WR_CANCELED && st != WR_NOMEM)
+        return WR_OK;
+    *ret_fed = st == WR_OK && f->next.commit == 0;
+    return st == WR_OK ? WR_OK : wr_fail(e, st, "%s", why.text);
+}
+
 /* Whether what does not fit the copy is none of its faults: what the primary sends is done without,
  * and where the bucket goes on without something that only the primary had, as when that died with
  * it, the copy becomes what is there. */
@@ -467,6 +488,8 @@ enum wr_status wr_follow_step(
         st = next_of_primary(f, c, &fed, &why);
         if (st == WR_OK && !fed)
             st = next_of_bucket(f, c, &why);
+        else if (st == WR_OK && f->next.commit == 0)
+            st = look_beside(f, c, &fed, &why);
     }
     if (st == WR_OK && f->next.commit > 0) {
         touching = true;

@@ -41,10 +41,11 @@ struct wr_follow {
     struct wr_err why; /* of the last failure, or of waiting */
     uint64_t applied;
     uint32_t errors;
-    unsigned waits;  /* tries in a row that another connection was in the way of */
-    int64_t seen_ms; /* monotonic: the last look at the replica that succeeded */
-    int64_t told_ms; /* monotonic: when the log last had the failure */
-    bool begun;      /* the phase was told */
+    unsigned waits;    /* tries in a row that another connection was in the way of */
+    int64_t seen_ms;   /* monotonic: the last look at the replica that succeeded */
+    int64_t bucket_ms; /* monotonic: when to look there though the primary has an answer */
+    int64_t told_ms;   /* monotonic: when the log last had the failure */
+    bool begun;        /* the phase was told */
 };
 
 /* follow_start.c: restore, or find out what is there. As wr_follow_open. */

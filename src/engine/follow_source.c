@@ -17,7 +17,8 @@
 #define WAIT_MS   ((int64_t)5000) /* at the primary, for something new */
 #define RETRY_MS  ((int64_t)1000) /* doubles ... */
 #define RETRY_MAX ((int64_t)30000)
-#define RUN_MAX   64 /* records that are applied at once */
+#define ANSWER_MS ((int64_t)30000) /* longer than it is given to read one */
+#define RUN_MAX   64               /* records that are applied at once */
 
 void wr_follow_source_init(struct wr_follow_source *s, struct wr_stream *primary)
 {
@@ -236,7 +237,7 @@ static enum wr_status ask(struct wr_follow *f, struct wr_call *c, struct wr_err 
     s->rest = (struct wr_bytes){0};
     if (!s->inbox)
         st = wr_storage_open(WR_STR("mem://stream"), NULL, &s->inbox, e);
-    c->deadline_ms = WR_NEVER;
+    c->deadline_ms = began_ms + wait_ms + ANSWER_MS;
     if (st == WR_OK)
         st = wr_stream_next(
             s->primary, c, f->pos.txid, s->life, s->life ? f->pos.part : 0, wait_ms, &s->answer, e);

@@ -420,6 +420,7 @@ bool wr_db_join_due(struct wr_db *db); /* or a TXID must be closed for a replica
 /* air.c: those who follow over the network */
 /* In a step of SYNCING: whether somebody does, so that each commit is to be captured at once. */
 bool wr_db_air_wanted(struct wr_db *db);
+bool wr_db_air_asked(struct wr_db *db); /* the same, in any state, and nothing is begun */
 void wr_db_air_captured(struct wr_db *db, uint32_t pgno); /* it is dirty */
 void wr_db_air_part(struct wr_db *db); /* offer what was captured; it may take its time */
 /* A TXID is closed: its file is encoded; and then, in any case, db->txid and the ledger are there.

@@ -275,6 +275,27 @@ static void test_a_dead_primary_and_its_return(void **state)
     close_push(&x);
 }
 
+/* Somebody else was promoted, and the old primary, to which nobody writes, does not know: the copy
+ * stayed as it was, and called itself current. */
+static void test_a_primary_with_nothing_new_hid_the_bucket(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    (void)steps(&x, 3);
+    fw_sql(&x.w, "INSERT INTO u VALUES(1)");
+    fw_sql(&x.w, "INSERT INTO u VALUES(2)");
+    fw_store(&x.w);
+    (void)steps(&x, 3);
+    T(x.w.told.txid == 1 && x.f->bucket_ms > 0); /* not at every step */
+    x.f->bucket_ms = 0;
+    (void)steps(&x, 3);
+    fw_check_is(&x.w, 3);
+    T(x.w.told.txid == 3 && x.w.errors == 0);
+    close_push(&x);
+}
+
 /* ---- it lies, or has lost something ---- */
 
 static void test_what_does_not_fit_is_not_applied(void **state)
@@ -457,6 +478,7 @@ static void test_without_memory_it_says_so(void **state)
 T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
     cmocka_unit_test(test_a_restart_between_parts), cmocka_unit_test(test_the_bucket_takes_over),
     cmocka_unit_test(test_a_dead_primary_and_its_return),
+    cmocka_unit_test(test_a_primary_with_nothing_new_hid_the_bucket),
     cmocka_unit_test(test_what_does_not_fit_is_not_applied),
     cmocka_unit_test(test_commits_that_the_bucket_never_gets_are_undone),
     cmocka_unit_test(test_the_copy_becomes_what_the_bucket_has),

@@ -467,6 +467,11 @@ static void test_one_that_is_followed_stays(void **state)
     }
     pass(&w, 400 * SECOND); /* it has gone */
     T(is(&w, "cold"));
+    /* One that came then was sent to the bucket for ever. */
+    T(wr_db_feed_read(w.db, &at, 0, NULL, &out, &e) == WR_NOTFOUND);
+    pass(&w, 5 * SECOND);
+    T(!is(&w, "cold"));
+    T(wr_db_feed_read(w.db, &at, 0, NULL, &out, &e) == WR_TIMEOUT);
     wr_buf_release(&out);
     end(&w);
 }
