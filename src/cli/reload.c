@@ -67,7 +67,7 @@ static void print_text(const json_t *answer)
 }
 
 /* The answer's part in the exit code: what could not be begun with is tried again, but is not
- * replicated. */
+ * replicated; what could not be synced for the last time is not in the replica. */
 static int tell(const struct wr_talk *o, json_t *answer)
 {
     size_t failed = count(answer, "failed");
@@ -83,8 +83,8 @@ static int tell(const struct wr_talk *o, json_t *answer)
     }
     if (failed == 0)
         return WR_EXIT_OK;
-    (void)snprintf(message, sizeof(message), "%zu database%s could not be begun with", failed,
-        failed == 1 ? "" : "s");
+    (void)snprintf(
+        message, sizeof(message), "%zu database%s failed", failed, failed == 1 ? "" : "s");
     return wr_cli_fail(message, NULL);
 }
 

@@ -28,12 +28,14 @@ void wr_outcome_free(struct wr_outcome *o)
 void wr_outcome_put(
     struct wr_outcome *o, enum wr_outcome_kind kind, const char *name, const char *why)
 {
+    const size_t room =
+        kind == WR_OUTCOME_FAILED ? (size_t)2 * WR_OUTCOME_ITEMS : (size_t)WR_OUTCOME_ITEMS;
     struct wr_outcome_item *item;
 
     if (!o)
         return;
     o->counts[kind]++;
-    item = o->listed < WR_OUTCOME_ITEMS ? wr_arena_alloc(&o->arena, sizeof(*item)) : NULL;
+    item = o->listed < room ? wr_arena_alloc(&o->arena, sizeof(*item)) : NULL;
     if (!item)
         return;
     item->kind = kind;

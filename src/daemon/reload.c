@@ -43,14 +43,18 @@ static void say_failed(const struct wr_reload *r, const char *path, const weir_e
         WR_F_Z("path", path), WR_F_Z("error", err->message));
 }
 
-/* It may stay, if somebody else is changing it just now, or all is about to end. */
-static void remove_db(const struct wr_reload *r, const char *path)
+/* It may stay, if somebody else is changing it just now, or all is about to end; or be gone without
+ * its last commits being in the replica. False: so it is, and was told. */
+static bool remove_db(const struct wr_reload *r, const char *path)
 {
     weir_error err = {0};
     int rc = wr_fleet_remove(r->fleet, path, r->last_sync_ms, NULL, &err);
 
-    if (rc != WEIR_OK && rc != WEIR_NOTFOUND) /* NOTFOUND: it was unregistered before */
-        say_failed(r, path, &err);
+    if (rc == WEIR_OK || rc == WEIR_NOTFOUND) /* NOTFOUND: it was unregistered before */
+        return true;
+    say_failed(r, path, &err);
+    wr_outcome_put(r->outcome, WR_OUTCOME_FAILED, path, err.message);
+    return false;
 }
 
 /* Who comes to be replicated otherwise meanwhile is, and what is canceled is as it was. */
@@ -85,8 +89,8 @@ static void remove_old(
         if (find(now, path))
             continue;
         wr_say(r->log, WEIR_LOG_INFO, "reload: database removed", WR_F_Z("path", path));
-        wr_outcome_put(r->outcome, WR_OUTCOME_REMOVED, path, "");
-        remove_db(r, path);
+        if (remove_db(r, path))
+            wr_outcome_put(r->outcome, WR_OUTCOME_REMOVED, path, "");
     }
 }
 
@@ -101,7 +105,7 @@ static void remove_changed(
             continue;
         wr_say(r->log, WEIR_LOG_INFO, "reload: database changed, begins anew",
             WR_F_Z("path", before->path));
-        remove_db(r, before->path);
+        (void)remove_db(r, before->path);
     }
 }
 

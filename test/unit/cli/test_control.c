@@ -690,6 +690,7 @@ static void ends_with_many(struct wr_outcome *o)
 {
     for (size_t i = 0; i < WR_OUTCOME_ITEMS + 7; i++)
         wr_outcome_put(o, WR_OUTCOME_ADDED, "/a", "");
+    wr_outcome_put(o, WR_OUTCOME_FAILED, "/last", "no such bucket"); /* was not listed: exit 0 */
 }
 
 static void ends_refused(struct wr_outcome *o)
@@ -721,6 +722,7 @@ static void test_reload(void **state)
     T(ask("POST", "/reload", "{}") == 200);
     answer = json_loads(body, 0, NULL);
     T(json_array_size(json_object_get(answer, "added")) == WR_OUTCOME_ITEMS);
+    T(json_array_size(json_object_get(answer, "failed")) == 1);
     T(json_integer_value(json_object_get(answer, "more")) == 7);
     json_decref(answer);
     reload_ends = ends_in_no_unicode;

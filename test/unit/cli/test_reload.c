@@ -287,6 +287,22 @@ static void test_what_has_changed_is_told(void **state)
     end();
 }
 
+/* Its last commits are in no replica, and it was "removed". */
+static void test_a_last_sync_that_failed_was_a_success(void **state)
+{
+    static const int io[] = {WEIR_IO, -1};
+
+    (void)state;
+    begin("dbs:\n" ONE("/a", "/ra") ONE("/b", "/rb"));
+    r.outcome = wr_outcome_new();
+    fake.sync = io;
+    reload("dbs:\n" ONE("/b", "/rb"), "sync(/a) remove(/a,0)");
+    assert_string_equal(outcome_text(r.outcome), "!/a");
+    fake.sync = NULL;
+    wr_outcome_free(r.outcome);
+    end();
+}
+
 /* No memory for a text: it is counted. */
 static void test_an_outcome_without_memory(void **state)
 {
@@ -327,5 +343,5 @@ T_MAIN(T_TEST(test_nothing_has_changed), T_TEST(test_one_goes_before_another_com
     T_TEST(test_two_change_places), T_TEST(test_what_has_failed_is_tried_again),
     T_TEST(test_who_was_registered_stays), T_TEST(test_who_was_unregistered_is_gone),
     T_TEST(test_a_failure_keeps_no_other), T_TEST(test_restores_a_new_one_that_is_missing),
-    T_TEST(test_what_has_changed_is_told), T_TEST(test_an_outcome_without_memory),
-    T_TEST(test_what_needs_a_restart))
+    T_TEST(test_what_has_changed_is_told), T_TEST(test_a_last_sync_that_failed_was_a_success),
+    T_TEST(test_an_outcome_without_memory), T_TEST(test_what_needs_a_restart))
