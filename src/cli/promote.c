@@ -2,6 +2,8 @@
  * promote.c - the command that makes a followed copy the primary, and goes on as replicate does.
  */
 #include "base/call.h"
+#include "base/file.h"
+#include "base/mem.h"
 #include "base/url.h"
 #include "cli/check_procs.h"
 #include "cli/served.h"
@@ -135,12 +137,16 @@ static bool configure(struct promoting *p, const struct wr_args *args)
 /* SIGTERM to each that has our record of the copy open, and is weir; how many these are. */
 static unsigned end_followers(struct promoting *p)
 {
-    const struct wr_config_db record = {
-        .path = wr_arena_fmt(p->cli->arena, "%s-follow", p->path).p};
+    struct wr_config_db record = {0};
     const struct wr_config_db *const records[] = {&record};
     struct wr_procs found;
+    char *real = NULL;
     unsigned n = 0;
 
+    if (wr_fs_posix()->resolve(wr_fs_posix(), p->path, &real, NULL) != WR_OK)
+        return 0;
+    record.path = wr_arena_fmt(p->cli->arena, "%s-follow", real).p;
+    wr_free(real);
     if (!record.path)
         return 0;
     wr_procs_find(p->cli->arena, records, 1, &found);

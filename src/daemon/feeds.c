@@ -247,7 +247,8 @@ static bool admit(struct wr_feeds *f, const struct asked *a, const char *name, c
         say(r, 503, "there are as many followers as max-followers allows");
         return false;
     }
-    return known || find(f, name, path, r);
+    /* A name may be that of another one by now. */
+    return (known && wr_fleet_has(f->fleet, path)) || find(f, name, path, r);
 }
 
 static void note(struct wr_feeds *f, const struct asked *a, const char *name, const char *path,

@@ -18,7 +18,7 @@
 
 static const char *beside(struct wr_promotion *p, const char *suffix)
 {
-    return wr_arena_fmt(p->c->scratch, "%s%s", p->o.path, suffix).p;
+    return wr_arena_fmt(p->c->scratch, "%s%s", p->copy, suffix).p;
 }
 
 static bool is_there(const struct wr_promotion *p, const char *path)
@@ -210,7 +210,8 @@ enum wr_status wr_promote(struct wr_storage *s, struct wr_call *c, const struct 
     struct wr_promoted *ret, struct wr_err *e)
 {
     struct wr_call own = *c;
-    struct wr_promotion p = {.s = s, .c = &own, .o = *o};
+    struct wr_promotion p = {.s = s, .c = &own, .o = *o, .copy = o->path};
+    char *real = NULL;
     enum wr_status st;
 
     if (!p.o.fs)
@@ -219,8 +220,14 @@ enum wr_status wr_promote(struct wr_storage *s, struct wr_call *c, const struct 
         p.o.lock_offset = WR_LTX_LOCK_OFFSET;
     if (p.o.parallel == 0)
         p.o.parallel = PARALLEL;
+    st = p.o.fs->resolve(p.o.fs, o->path, &real, e);
+    if (st == WR_NOMEM)
+        return st;
+    if (st == WR_OK)
+        p.copy = real; /* as whoever follows names what is beside it */
     begin_patience(&p);
     st = promote(&p, ret, e);
     wr_follow_close(p.f);
+    wr_free(real);
     return st;
 }

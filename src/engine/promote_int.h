@@ -13,6 +13,7 @@ struct wr_promotion {
     struct wr_storage *s;
     struct wr_call *c;
     struct wr_promote_opts o;
+    const char *copy; /* o.path, with symbolic links resolved */
     const char *meta_dir;
     struct wr_follow *f;
     bool node_kept; /* the number is from an earlier run, of this or as a primary */

@@ -349,30 +349,38 @@ enum wr_status wr_local_move(struct wr_local *l, const struct wr_pagemap *m, str
     return st;
 }
 
+/* Room for the words of all of them. */
+static bool has_room(struct wr_local *l, uint32_t pgno, size_t n)
+{
+    bool ok = true;
+
+    for (size_t i = 0; i < n && ok; i++)
+        ok = need_block(l, (pgno + (uint32_t)i - 1) / BLOCK) != NULL;
+    return ok;
+}
+
+/* Memory comes first: a record on the disk of a page that has no word would not be erased when the
+ * page changes, and be believed by the next process. */
 enum wr_status wr_local_put(struct wr_local *l, uint32_t pgno, size_t n, const uint64_t *since,
     const uint8_t *pages, struct wr_err *e)
 {
-    uint8_t *records = NULL;
-    enum wr_status st =
-        wr_file_pwrite(l->file, pages, n * l->page_size, offset(pgno, l->page_size), e);
+    uint8_t *records = l->meta ? wr_array(n, WR_LOCAL_RECORD) : NULL;
+    enum wr_status st;
 
+    if ((l->meta && !records) || !has_room(l, pgno, n)) {
+        wr_free(records);
+        return wr_fail(e, WR_NOMEM, "local copy: out of memory");
+    }
+    st = wr_file_pwrite(l->file, pages, n * l->page_size, offset(pgno, l->page_size), e);
     if (st == WR_OK && l->meta) {
-        records = wr_array(n, WR_LOCAL_RECORD);
-        if (!records)
-            return wr_fail(e, WR_NOMEM, "local copy: out of memory");
         for (size_t i = 0; i < n; i++)
             wr_local_record(records + i * WR_LOCAL_RECORD, l->head.salt, pgno + (uint32_t)i,
                 since[i], pages + i * l->page_size, l->page_size);
         st = wr_file_pwrite(l->meta, records, n * WR_LOCAL_RECORD, record_off(pgno), e);
-        wr_free(records);
     }
-    for (size_t i = 0; i < n && st == WR_OK; i++) {
-        struct wr_local_block *b = need_block(l, (pgno + (uint32_t)i - 1) / BLOCK);
-
-        if (!b)
-            return wr_fail(e, WR_NOMEM, "local copy: out of memory");
-        set_since(b, pgno + (uint32_t)i, since[i]);
-    }
+    for (size_t i = 0; i < n && st == WR_OK; i++)
+        set_since(need_block(l, (pgno + (uint32_t)i - 1) / BLOCK), pgno + (uint32_t)i, since[i]);
+    wr_free(records);
     (void)atomic_fetch_add(&l->unsettled, n * l->page_size);
     return st;
 }

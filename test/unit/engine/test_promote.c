@@ -556,6 +556,23 @@ static void test_what_is_no_copy_is_left_alone(void **state)
     end(&p);
 }
 
+/* The record is beside the file that the link leads to. */
+static void test_a_copy_behind_a_link_was_no_copy(void **state)
+{
+    struct pair p;
+    const char *link;
+
+    (void)state;
+    begin(&p);
+    link = t_path(p.b.dir, "link.db");
+    T(symlink(p.b.path, link) == 0);
+    p.o.path = link;
+    p.o.meta_dir = t_path(p.b.dir, ".app.db-weir");
+    promote(&p);
+    T(p.done.lease.epoch == 1 && !p.done.before);
+    end(&p);
+}
+
 static void test_another_follower_is_busy(void **state)
 {
     struct pair p;
@@ -945,7 +962,8 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_file_that_spans_several_was_before_it),
     T_TEST(test_a_store_that_is_busy_once_hid_a_file),
     T_TEST(test_a_file_that_was_sent_and_not_confirmed), T_TEST(test_what_is_no_copy_is_left_alone),
-    T_TEST(test_another_follower_is_busy), T_TEST(test_a_damaged_copy_is_not_promoted),
+    T_TEST(test_a_copy_behind_a_link_was_no_copy), T_TEST(test_another_follower_is_busy),
+    T_TEST(test_a_damaged_copy_is_not_promoted),
     T_TEST(test_a_copy_that_was_written_to_is_not_promoted),
     T_TEST(test_a_store_without_conditions_is_refused), T_TEST(test_a_damaged_lease),
     T_TEST(test_a_reader_is_in_the_way), T_TEST(test_it_is_canceled),
