@@ -283,9 +283,9 @@ static void test_another_page_size_is_refused(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    step = (struct wr_pagemap_step){both + 1, files + 1, 1, LOCK, 0};
+    step = (struct wr_pagemap_step){both + 1, files + 1, 1, LOCK, 0, false};
     T_IS(WR_UNSUPPORTED, wr_pagemap_make(m, &step, &other, &e));
-    step = (struct wr_pagemap_step){both, files, 2, LOCK, 0};
+    step = (struct wr_pagemap_step){both, files, 2, LOCK, 0, false};
     T_IS(WR_CORRUPT, wr_pagemap_make(NULL, &step, &other, &e));
     a.refs[9].off = (uint64_t)1 << 40;
     step.n = 1;
@@ -305,7 +305,7 @@ static enum wr_status make_two(void *arg)
     const struct sweep *x = arg;
     const struct wr_pagemap_file file = {.id = 1};
     struct wr_pagemap *a = NULL, *b = NULL;
-    struct wr_pagemap_step step = {&x->base, &file, 1, LOCK, 0};
+    struct wr_pagemap_step step = {&x->base, &file, 1, LOCK, 0, false};
     enum wr_status st = wr_pagemap_make(NULL, &step, &a, NULL);
 
     step.in = &x->change;
