@@ -318,8 +318,8 @@ static void test_reload(void **state)
         "{\"status\":\"reloaded\",\"databases\":0,\"added\":[],\"removed\":[],\"changed\":[],"
         "\"failed\":[{\"path\":\"/e\",\"error\":\"no bucket\"}],\"needs_restart\":[],"
         "\"warnings\":[]}\n";
-    EXPECT(1, "reloaded: 0 databases\n  failed    /e: no bucket\n",
-        "Error: 1 database failed\n", ASK(reload, "-timeout", "30"));
+    EXPECT(1, "reloaded: 0 databases\n  failed    /e: no bucket\n", "Error: 1 database failed\n",
+        ASK(reload, "-timeout", "30"));
 
     server.body = "{\"status\":\"reloaded\"}\n";
     EXPECT(1, "", "Error: reload failed: the answer does not say what has changed\n",
