@@ -103,7 +103,7 @@ struct finding {
     struct wr_str name; /* as asked for */
     char path[PATH_ROOM];
     unsigned n;            /* that have it as the last part of their path */
-    struct wr_buf *listed; /* NULL, or where all names go */
+    struct wr_buf *listed; /* where all names go */
     size_t n_listed;
 };
 
@@ -112,7 +112,7 @@ static void look_at(void *arg, const struct wr_config_db *config, weir_db *db)
     struct finding *x = arg;
     struct wr_str path = wr_str(config->path);
 
-    if (x->listed && x->n_listed++ < LISTED_MAX)
+    if (x->n_listed++ < LISTED_MAX)
         wr_buf_fmt(x->listed, "%s\n", config->path);
     if (!db || path.n >= sizeof(x->path) || !wr_str_eq(wr_path_base(config->path), x->name))
         return;
@@ -124,8 +124,8 @@ static void look_at(void *arg, const struct wr_config_db *config, weir_db *db)
 static bool find(
     struct wr_feeds *f, const char *name, char path[PATH_ROOM], struct wr_httpd_reply *r)
 {
-    struct finding x = {.name = wr_str(name)};
     struct wr_buf listed;
+    struct finding x = {.name = wr_str(name), .listed = &listed};
     char full[PATH_ROOM];
 
     (void)snprintf(full, sizeof(full), "%s%.*s", name[0] == '/' ? "" : "/", PATH_ROOM - 2, name);
@@ -134,7 +134,6 @@ static bool find(
         return true;
     }
     wr_buf_init(&listed, (size_t)64 << 10);
-    x.listed = &listed;
     wr_fleet_each(f->fleet, look_at, &x);
     if (x.n == 1) {
         memcpy(path, x.path, sizeof(x.path));
@@ -358,11 +357,6 @@ void wr_feeds_free(struct wr_feeds *f)
     wr_free(f);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-    return (!a && !b) || (a && b && strcmp(a, b) == 0);
-}
-
 static enum wr_status copy(const char *from, char **ret, struct wr_err *e)
 {
     *ret = from ? wr_strndup(from, strlen(from)) : NULL;
@@ -379,7 +373,8 @@ enum wr_status wr_feeds_serve(struct wr_feeds *f, const struct wr_config_serve *
     struct follower *followers;
     enum wr_status st;
 
-    if (same_text(f->at.addr, c->addr) && same_text(f->at.token, c->token) &&
+    if (wr_str_eq(wr_str(f->at.addr), wr_str(c->addr)) &&
+        wr_str_eq(wr_str(f->at.token), wr_str(c->token)) && /* none is the empty one */
         (!c->addr || f->at.max == c->max_followers))
         return WR_OK;
     stop(f);

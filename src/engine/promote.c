@@ -56,37 +56,28 @@ static enum wr_status find_meta_dir(struct wr_promotion *p, struct wr_err *e)
 static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
 {
     const char *kept = wr_arena_fmt(p->c->scratch, "%s/node", p->meta_dir).p;
-    char *real = NULL;
-    enum wr_status st = kept ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
 
-    if (st == WR_OK)
-        st = p->o.fs->resolve(p->o.fs, p->o.path, &real, e);
-    p->node_kept = st == WR_OK && is_there(p, kept);
-    if (st == WR_OK)
-        st = p->node_kept ? wr_node_id(p->o.fs, p->meta_dir, real, &p->node, e)
-                          : wr_node_derive(real, &p->node, e);
-    wr_free(real);
-    return st;
+    if (!kept)
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
+    p->node_kept = is_there(p, kept);
+    return p->node_kept ? wr_node_id(p->o.fs, p->meta_dir, p->copy, &p->node, e)
+                        : wr_node_derive(p->copy, &p->node, e);
 }
 
 /* Machines of one image may have the same number for the same path: then a new one tells them
  * apart. One that was kept is ours. */
 static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struct wr_err *e)
 {
-    char *real = NULL;
     bool taken = p->node == newest || p->node == p->seen.lease.node;
     enum wr_status st;
 
     if (p->node_kept)
         return WR_OK;
     st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
-    if (st == WR_OK)
-        st = p->o.fs->resolve(p->o.fs, p->o.path, &real, e);
-    if (st == WR_OK)
-        st = taken ? wr_node_renew(p->o.fs, p->meta_dir, real, &p->node, e)
-                   : wr_node_id(p->o.fs, p->meta_dir, real, &p->node, e);
-    wr_free(real);
-    return st;
+    if (st != WR_OK)
+        return st;
+    return taken ? wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node, e)
+                 : wr_node_id(p->o.fs, p->meta_dir, p->copy, &p->node, e);
 }
 
 /* ---- the database that it is from now on ---- */
@@ -221,10 +212,10 @@ enum wr_status wr_promote(struct wr_storage *s, struct wr_call *c, const struct 
     if (p.o.parallel == 0)
         p.o.parallel = PARALLEL;
     st = p.o.fs->resolve(p.o.fs, o->path, &real, e);
-    if (st == WR_NOMEM)
+    if (st != WR_OK && st != WR_NOTFOUND) /* that is told as "no copy" */
         return st;
     if (st == WR_OK)
-        p.copy = real; /* as whoever follows names what is beside it */
+        p.copy = real; /* as whoever follows names what is beside it, and a primary itself */
     begin_patience(&p);
     st = promote(&p, ret, e);
     wr_follow_close(p.f);

@@ -9,34 +9,23 @@
 #include "ltx/frame.h"
 #include "vfs/local.h"
 #include "vfs/pagemap.h"
+#include "vfs/ranges.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #define PAGES_MAX 32768               /* of one haul */
 #define BYTES_MAX ((size_t)32 << 20)  /* of it */
-#define RANGE_MAX ((size_t)4 << 20)   /* bytes with one request, unless one page has more */
-#define GAP_MAX   ((size_t)64 << 10)  /* bytes of no use that cost less than another request */
 #define RUN_MAX   ((size_t)256 << 10) /* bytes of pages that are written at once */
 #define REQUESTS  4                   /* at a time: so much memory as that many ranges */
 
-struct want {
-    uint32_t pgno;
-    struct wr_spot s;
-};
-
-/* One request: want[from..to), all of one file. */
-struct range {
-    size_t from, to;
-    uint64_t off;
-    size_t n; /* bytes */
-};
+static const struct wr_ranges_limits limits = {.gap = (size_t)64 << 10, .most = (size_t)4 << 20};
 
 struct wr_haul {
     struct wr_storage *storage;
     struct wr_local *local;
-    struct want *want;
-    struct range *range;
+    struct wr_want *want;
+    struct wr_range *range;
     size_t n, ranges;
     uint32_t page_size;
     atomic_bool disk;
@@ -76,7 +65,7 @@ void wr_haul_free(struct wr_haul *h)
 /* In the order of files as they apply, and of frames in them. */
 static int by_place(const void *a, const void *b)
 {
-    const struct want *x = a, *y = b;
+    const struct wr_want *x = a, *y = b;
 
     if (x->s.in != y->s.in)
         return x->s.in < y->s.in ? -1 : 1;
@@ -92,7 +81,7 @@ static uint32_t gather(struct wr_haul *h, const struct wr_pagemap *m, uint32_t f
 
     h->n = 0;
     while (pgno <= about->commit && h->n < PAGES_MAX && bytes < BYTES_MAX && without < PAGES_MAX) {
-        struct want *w = &h->want[h->n];
+        struct wr_want *w = &h->want[h->n];
 
         w->pgno = wr_local_lacks(h->local, (uint32_t)pgno, about->commit);
         if (w->pgno == 0)
@@ -109,27 +98,6 @@ static uint32_t gather(struct wr_haul *h, const struct wr_pagemap *m, uint32_t f
         h->n++;
     }
     return pgno <= about->commit ? (uint32_t)pgno : 0;
-}
-
-static void divide(struct wr_haul *h)
-{
-    const struct want *w = h->want;
-
-    qsort(h->want, h->n, sizeof(h->want[0]), by_place);
-    h->ranges = 0;
-    for (size_t i = 0; i < h->n; i++) {
-        struct range *r = h->ranges ? &h->range[h->ranges - 1] : NULL;
-        uint64_t end = w[i].s.off + w[i].s.length;
-
-        if (r && w[i].s.in == w[r->from].s.in && w[i].s.off - (r->off + r->n) <= GAP_MAX &&
-            end - r->off <= RANGE_MAX) {
-            r->n = (size_t)(end - r->off);
-            r->to = i + 1;
-        } else {
-            h->range[h->ranges++] =
-                (struct range){.from = i, .to = i + 1, .off = w[i].s.off, .n = w[i].s.length};
-        }
-    }
 }
 
 /* ---- fetching ---- */
@@ -154,13 +122,13 @@ static enum wr_status flush(struct wr_haul *h, struct run *run, struct wr_err *e
     return st;
 }
 
-static enum wr_status unpack(struct wr_haul *h, const struct range *r, const uint8_t *bytes,
+static enum wr_status unpack(struct wr_haul *h, const struct wr_range *r, const uint8_t *bytes,
     struct run *run, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
 
     for (size_t i = r->from; i < r->to && st == WR_OK; i++) {
-        const struct want *w = &h->want[i];
+        const struct wr_want *w = &h->want[i];
         const struct wr_bytes frame = {bytes + (w->s.off - r->off), w->s.length};
 
         if (run->n == run->max || (run->n > 0 && w->pgno != run->pgno + run->n))
@@ -188,7 +156,7 @@ static enum wr_status unpack(struct wr_haul *h, const struct range *r, const uin
 static enum wr_status fetch(void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
 {
     struct wr_haul *h = arg;
-    const struct range *r = &h->range[i];
+    const struct wr_range *r = &h->range[i];
     struct run run = {.max = wr_max(RUN_MAX / h->page_size, (size_t)1)};
     uint8_t *bytes = wr_alloc(r->n);
     enum wr_status st = WR_NOMEM;
@@ -218,7 +186,8 @@ enum wr_status wr_haul_some(struct wr_haul *h, struct wr_call *c, const struct w
 
     h->page_size = wr_pagemap_about(m)->page_size;
     atomic_store(&h->disk, false);
-    divide(h);
+    qsort(h->want, h->n, sizeof(h->want[0]), by_place);
+    h->ranges = wr_ranges_divide(h->want, h->n, &limits, h->range);
     if (h->ranges > 0)
         st = wr_crew_run(c, (unsigned)wr_min(h->ranges, (size_t)REQUESTS), h->ranges,
             "copy a replica", fetch, h, e);

@@ -13,27 +13,22 @@
 #include "vfs/local.h"
 #include "vfs/pagecache.h"
 #include "vfs/pagemap.h"
+#include "vfs/ranges.h"
 
 #include <stdatomic.h>
 
-#define WINDOW_MAX WR_TREE_WINDOW     /* pages that are fetched at once */
-#define AHEAD_MAX  ((size_t)4 << 20)  /* bytes of them */
-#define RANGE_MAX  ((size_t)1 << 20)  /* bytes with one request, unless one page has more */
-#define GAP_MAX    ((size_t)16 << 10) /* bytes of no use that cost less than another request */
-#define SKIP_MAX   8                  /* pages that a reader leaves out and is still on its way */
-#define REQUESTS   16                 /* at a time */
-#define WAIT_NS    50000000           /* between looks whether to give up waiting for another */
+#define WINDOW_MAX WR_TREE_WINDOW    /* pages that are fetched at once */
+#define AHEAD_MAX  ((size_t)4 << 20) /* bytes of them */
+#define SKIP_MAX   8                 /* pages that a reader leaves out and is still on its way */
+#define REQUESTS   16                /* at a time */
+#define WAIT_NS    50000000          /* between looks whether to give up waiting for another */
 
-/* A page that is fetched. */
-struct want {
-    uint32_t pgno;
-    struct wr_spot s;
-};
+static const struct wr_ranges_limits limits = {.gap = (size_t)16 << 10, .most = (size_t)1 << 20};
 
 /* What one reader fetches: some pages, in the order of files and of bytes in them. */
 struct flight {
     struct wr_link link;
-    struct want want[WINDOW_MAX];
+    struct wr_want want[WINDOW_MAX];
     size_t n;
 };
 
@@ -88,7 +83,7 @@ void wr_pages_reader_release(struct wr_pages_reader *r)
 
 static void add(struct flight *f, const struct wr_pagemap *m, uint32_t pgno)
 {
-    struct want *w = &f->want[f->n];
+    struct wr_want *w = &f->want[f->n];
 
     if (f->n < WINDOW_MAX && wr_pagemap_find(m, pgno, &w->s)) {
         w->pgno = pgno;
@@ -123,7 +118,7 @@ static void add_run(
 
 static int by_place(const void *a, const void *b)
 {
-    const struct want *x = a, *y = b;
+    const struct wr_want *x = a, *y = b;
 
     if (x->s.in->id != y->s.in->id)
         return x->s.in->id < y->s.in->id ? -1 : 1;
@@ -131,7 +126,7 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Whether it need not be fetched. */
-static bool is_here(struct wr_pages *p, const struct wr_pagemap *m, const struct want *w)
+static bool is_here(struct wr_pages *p, const struct wr_pagemap *m, const struct wr_want *w)
 {
     const struct wr_local *l = atomic_load(&p->local);
 
@@ -153,7 +148,7 @@ static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagema
         add(f, m, next[i]);
     bytes = f->want[0].s.length;
     for (size_t i = 1; i < f->n; i++) {
-        const struct want *w = &f->want[i];
+        const struct wr_want *w = &f->want[i];
 
         if (bytes + w->s.length > AHEAD_MAX)
             break;
@@ -168,18 +163,11 @@ static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagema
 
 /* ---- fetching ---- */
 
-/* One request: want[from..to) of a flight, all of one file. */
-struct range {
-    size_t from, to;
-    uint64_t off;
-    size_t n; /* bytes */
-};
-
 struct landing {
     struct wr_pages *p;
     const struct wr_pagemap *m;
     const struct flight *f;
-    struct range range[WINDOW_MAX];
+    struct wr_range range[WINDOW_MAX];
     size_t n;
     uint32_t pgno; /* the page that is wanted now: */
     uint8_t *page;
@@ -187,35 +175,16 @@ struct landing {
     struct wr_err why;
 };
 
-static void divide(struct landing *x)
-{
-    const struct want *w = x->f->want;
-
-    for (size_t i = 0; i < x->f->n; i++) {
-        struct range *r = x->n ? &x->range[x->n - 1] : NULL;
-        uint64_t end = w[i].s.off + w[i].s.length;
-
-        if (r && w[i].s.in == w[r->from].s.in && w[i].s.off - (r->off + r->n) <= GAP_MAX &&
-            end - r->off <= RANGE_MAX) {
-            r->n = (size_t)(end - r->off);
-            r->to = i + 1;
-        } else {
-            x->range[x->n++] =
-                (struct range){.from = i, .to = i + 1, .off = w[i].s.off, .n = w[i].s.length};
-        }
-    }
-}
-
 /* Take what was read apart. The page that is wanted goes to x->page as well, whatever the cache
  * does with it; any other that is damaged is not kept, and will be an error when it is wanted. */
-static enum wr_status unpack(struct landing *x, const struct range *r, const uint8_t *bytes,
+static enum wr_status unpack(struct landing *x, const struct wr_range *r, const uint8_t *bytes,
     uint8_t *spare, struct wr_err *e)
 {
     uint32_t page_size = wr_pagemap_about(x->m)->page_size;
     enum wr_status st = WR_OK;
 
     for (size_t i = r->from; i < r->to; i++) {
-        const struct want *w = &x->f->want[i];
+        const struct wr_want *w = &x->f->want[i];
         const struct wr_bytes frame = {bytes + (w->s.off - r->off), w->s.length};
         bool wanted = w->pgno == x->pgno;
         uint8_t *to = wanted ? x->page : spare;
@@ -231,7 +200,7 @@ static enum wr_status unpack(struct landing *x, const struct range *r, const uin
 }
 
 static enum wr_status fetch(
-    struct landing *x, const struct range *r, struct wr_call *c, struct wr_err *e)
+    struct landing *x, const struct wr_range *r, struct wr_call *c, struct wr_err *e)
 {
     uint32_t page_size = wr_pagemap_about(x->m)->page_size;
     uint8_t *bytes = wr_alloc(r->n + page_size);
@@ -253,7 +222,7 @@ static enum wr_status fetch_one(
     void *arg, unsigned w, size_t i, struct wr_call *c, struct wr_err *e)
 {
     struct landing *x = arg;
-    const struct range *r = &x->range[i];
+    const struct wr_range *r = &x->range[i];
     bool wanted = false;
     struct wr_err why = {0};
     enum wr_status st = fetch(x, r, c, &why);
@@ -303,7 +272,7 @@ static enum wr_status land(struct landing *x, struct wr_call *c, struct wr_err *
 {
     enum wr_status st;
 
-    divide(x);
+    x->n = wr_ranges_divide(x->f->want, x->f->n, &limits, x->range);
     st = wr_crew_run(
         c, (unsigned)wr_min(x->n, (size_t)REQUESTS), x->n, "read pages", fetch_one, x, e);
     if (st != WR_OK)
