@@ -24,6 +24,7 @@
 #define CENSUS_WORTH 2u /* bytes that may be read for each one of the database */
 #define CONTESTS_MAX 1u /* times that a file of our own past may have been in the way ... */
 #define CONTESTS_NS  ((int64_t)6 * 3600 * 1000000000) /* ... in that time */
+#define STRAYS_MAX   4u /* such times, in that time, for one that was promoted */
 #define WAITS_MAX    7u /* waits for somebody else to go on writing, the first one of ... */
 #define WAIT_MS      ((int64_t)4000) /* ... four seconds, each twice the one before */
 
@@ -103,9 +104,25 @@ enum standing {
     STANDS_CONTESTED  /* where another process that lives has brought it */
 };
 
+static bool read_lease(const struct db_replica *dr, struct wr_lease *ret)
+{
+    return wr_replica_lease(dr->r, dr->now->found, ret);
+}
+
+/* By the lease, and so not to be doubted by what others leave behind who have lost it. They stop at
+ * the latest when that is there; only who knows of no lease goes on. */
+static bool was_promoted(const struct wr_db *db, const struct db_replica *dr)
+{
+    struct wr_lease l;
+
+    return read_lease(dr, &l) && l.epoch > 0 && !wr_lease_lost(&l, db->node_id);
+}
+
 static bool comes_again(const struct wr_db *db, const struct db_replica *dr)
 {
-    return !WR_MUTANT(TAKE_TURNS) && dr->contests >= CONTESTS_MAX &&
+    unsigned max = was_promoted(db, dr) ? STRAYS_MAX : CONTESTS_MAX;
+
+    return !WR_MUTANT(TAKE_TURNS) && dr->contests >= max &&
            wr_db_now_ns(db) - dr->contest_ns < CONTESTS_NS;
 }
 
@@ -115,7 +132,9 @@ static void note_contest(const struct wr_db *db, struct db_replica *dr)
     dr->waits = 0;
     if (!dr->now->contested)
         return;
-    dr->contests = comes_again(db, dr) ? dr->contests + 1 : 1;
+    if (wr_db_now_ns(db) - dr->contest_ns >= CONTESTS_NS)
+        dr->contests = 0;
+    dr->contests++;
     dr->contest_ns = wr_db_now_ns(db);
 }
 
@@ -131,7 +150,7 @@ static bool contested(const struct wr_db *db, const struct db_replica *dr)
 
     if (!dr->now->contested)
         return false;
-    if (our_own(db, dr->now) || comes_again(db, dr))
+    if (our_own(db, dr->now) || was_promoted(db, dr) || comes_again(db, dr))
         return comes_again(db, dr);
     return !dr->now->continues ||
            (dr->waits > 0 && (at->txid != dr->waits_txid || at->rolling != dr->waits_rolling));
@@ -147,7 +166,7 @@ static bool is_base(const struct wr_db *db, const struct db_replica *dr)
 static enum standing not_foreign(const struct wr_db *db, const struct db_replica *dr)
 {
     const struct wr_remote_pos *at = &dr->now->pos;
-    bool disputed = dr->now->contested && !our_own(db, dr->now);
+    bool disputed = dr->now->contested && !our_own(db, dr->now) && !was_promoted(db, dr);
 
     if (at->txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
@@ -161,7 +180,7 @@ static enum standing not_foreign(const struct wr_db *db, const struct db_replica
 static enum wr_status elsewhere(
     const struct wr_db *db, const struct db_replica *dr, enum standing *ret, struct wr_err *e)
 {
-    bool ours = our_own(db, dr->now) || dr->adopted, foreign = false;
+    bool ours = our_own(db, dr->now) || dr->adopted || was_promoted(db, dr), foreign = false;
     enum wr_status st = WR_OK;
     struct wr_sample sample;
 
@@ -178,11 +197,6 @@ static enum wr_status elsewhere(
     else if ((st = is_foreign(db, &sample, &foreign, e)) == WR_OK)
         *ret = foreign ? STANDS_FOREIGN : not_foreign(db, dr);
     return st;
-}
-
-static bool read_lease(const struct db_replica *dr, struct wr_lease *ret)
-{
-    return wr_replica_lease(dr->r, dr->now->found, ret);
 }
 
 /* Of a file that does not tell who wrote it, as a merged one, it is enough to know what it is. */

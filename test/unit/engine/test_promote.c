@@ -5,6 +5,7 @@
 #include "engine/promote.h"
 
 #include "base/mem.h"
+#include "engine/fence.h"
 #include "engine/follow.h"
 #include "engine/node.h"
 #include "engine/remote.h"
@@ -754,6 +755,81 @@ static void test_another_promotion_is_faster(void **state)
     }
 }
 
+/* What a promotion that has lost puts in the way when it is stopped between its look at the lease
+ * and its file: of the state that both know. */
+static void put_stray(struct pair *p, uint64_t node, uint64_t span)
+{
+    char name[32];
+    const char *third;
+    struct wr_storage *s = world_storage(&p->b, 0);
+    struct wr_remote_seen seen = {0};
+    struct wr_remote_pos pos;
+    struct wr_fence f;
+    struct wr_err e = {0};
+    FILE *in;
+
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+    (void)snprintf(name, sizeof(name), "third-%u", p->races++);
+    third = t_path(p->b.dir, name);
+    follow_to(p, third);
+    f = (struct wr_fence){.node = node,
+        .rolling = pos.rolling,
+        .page_size = pos.page_size,
+        .commit = pos.commit,
+        .pgno = 2,
+        .lock_offset = WR_LTX_LOCK_OFFSET,
+        .time_ms = pos.time_ms,
+        .page = wr_alloc(pos.page_size)};
+    in = fopen(third, "rb");
+    T(in && f.page && fseek(in, (long)f.page_size, SEEK_SET) == 0);
+    T(fread(f.page, f.page_size, 1, in) == 1 && fclose(in) == 0);
+    T_OK(wr_fence_put(s, t_call(), &f, pos.txid + 1, pos.txid + span, &e));
+    wr_free(f.page);
+    wr_storage_close(s);
+}
+
+/* The one that has the lease stopped at it, as if two lived, and so did the one that had lost it.
+ */
+static void test_what_a_loser_left_stopped_the_winner(void **state)
+{
+    (void)state;
+    for (uint64_t span = 1; span <= WR_PROMOTE_AWAY; span += WR_PROMOTE_AWAY - 1) {
+        struct pair p;
+
+        begin(&p);
+        promote(&p);
+        goes_on(&p);
+        for (uint64_t loser = 98; loser <= 99; loser++) { /* a name each for fence and distance */
+            put_stray(&p, loser, span);
+            insert(&p.b);
+            (void)world_sync(&p.b);
+        }
+        world_run(&p.b, HOUR); /* it has looked at all there is */
+        insert(&p.b);
+        (void)world_sync(&p.b);
+        world_check(&p.b, 0);
+        end(&p);
+    }
+}
+
+/* But one that goes on and on, as a program that knows of no lease, is no stray. */
+static void test_one_that_knows_of_no_lease_goes_on(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    promote(&p);
+    goes_on(&p);
+    for (uint64_t i = 0; i < 20 && !is_stopped(&p.b, "another process writes"); i++) {
+        put_stray(&p, 98 + i % 2, 1);
+        insert(&p.b);
+        world_run(&p.b, 10 * MINUTE);
+    }
+    T(is_stopped(&p.b, "another process writes"));
+    end(&p);
+}
+
 /* Machines that were made from one image have one number for one path. */
 static void test_a_machine_with_the_number_of_another(void **state)
 {
@@ -967,7 +1043,9 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_copy_that_was_written_to_is_not_promoted),
     T_TEST(test_a_store_without_conditions_is_refused), T_TEST(test_a_damaged_lease),
     T_TEST(test_a_reader_is_in_the_way), T_TEST(test_it_is_canceled),
-    T_TEST(test_another_promotion_is_faster), T_TEST(test_a_machine_with_the_number_of_another),
+    T_TEST(test_another_promotion_is_faster), T_TEST(test_what_a_loser_left_stopped_the_winner),
+    T_TEST(test_one_that_knows_of_no_lease_goes_on),
+    T_TEST(test_a_machine_with_the_number_of_another),
     T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),
     T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
     T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
