@@ -24,6 +24,7 @@ static const char *word_of(enum wr_kept kept)
         [WR_KEPT_PERIOD + WR_PERIOD_MONTH] = "month",
         [WR_KEPT_PERIOD + WR_PERIOD_YEAR] = "year",
         [WR_KEPT_WAY] = "chain",
+        [WR_KEPT_FENCE] = "promotion",
     };
 
     return words[kept];

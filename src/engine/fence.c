@@ -13,6 +13,11 @@
 #define FILE_MAX  ((size_t)256 << 10) /* bytes; a page of 64 KiB that does not compress */
 #define OTHER_MAX ((size_t)1 << 20)   /* bytes of a file that is read to see what is behind it */
 
+bool wr_fence_is_behind(const struct wr_ltx_file *f)
+{
+    return f->level == 0 && f->max - f->min == WR_PROMOTE_AWAY - 1;
+}
+
 static enum wr_status to_buf(void *arg, struct wr_bytes p, struct wr_err *e)
 {
     struct wr_buf *b = arg;

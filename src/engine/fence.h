@@ -11,7 +11,15 @@
 #include "base/call.h"
 #include "base/status.h"
 
+struct wr_ltx_file;
 struct wr_storage;
+
+/* TXIDs that a promotion leaves out; far more than a primary takes for one file, or leaves out
+ * itself. One file behind the fence has them all, and no other file of level 0 so many. */
+#define WR_PROMOTE_AWAY ((uint64_t)1 << 22)
+
+/* Whether it is the one behind a fence, by its name. */
+bool wr_fence_is_behind(const struct wr_ltx_file *f);
 
 /* A state, and who puts the file. */
 struct wr_fence {

@@ -22,12 +22,8 @@
 #include "base/call.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "engine/fence.h"
 #include "engine/lease.h"
-
-struct wr_storage;
-
-/* TXIDs that are left out; far more than a primary takes for one file, or leaves out itself. */
-#define WR_PROMOTE_AWAY ((uint64_t)1 << 22)
 
 struct wr_promote_opts {
     const char *path;       /* of the copy */

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/mutant.h"
+#include "engine/fence.h"
 #include "engine/plan.h"
 
 struct end {
@@ -156,6 +157,19 @@ static void keep_newest_of_levels(struct retaining *x)
             best = i;
         if (i + 1 == x->n || x->files[i + 1].level != x->files[i].level)
             keep(x, best, WR_KEPT_NEWEST);
+    }
+}
+
+/* Two small files of each promotion. They come first, and are few where any are. */
+static void keep_fences(struct retaining *x)
+{
+    for (size_t i = 0; i < x->n && x->files[i].level == 0; i++) {
+        if (!wr_fence_is_behind(&x->files[i]))
+            continue;
+        keep(x, i, WR_KEPT_FENCE);
+        for (size_t k = i; k > 0 && x->files[k - 1].min + 1 >= x->files[i].min; k--)
+            if (x->files[k - 1].max + 1 == x->files[i].min)
+                keep(x, k - 1, WR_KEPT_FENCE);
     }
 }
 
@@ -316,6 +330,8 @@ enum wr_status wr_retain(const struct wr_ltx_file *files, size_t n, const struct
         st = choose(&x, r, e);
         if (st == WR_OK && !WR_MUTANT(KEEP_NO_WAY))
             walk(&x, NULL);
+        if (st == WR_OK)
+            keep_fences(&x);
     }
     retaining_release(&x);
     return st;

@@ -3,7 +3,8 @@
  *
  * A point is a TXID at which a file ends and to which a chain of files leads (plan.h). What is
  * promised are points; a file is kept because a promised point needs it, or is known by it, and for
- * nothing else. Promised are, all of them together:
+ * nothing else but the two names that a promotion has put in the way (fence.h). Promised are, all
+ * of them together:
  *
  *   - the newest point, and of each level the file that reaches furthest;
  *   - of the last keep_ms, every point at which a file of level 1 or above ends, and the newest
@@ -51,12 +52,13 @@ bool wr_retention_has_periods(const struct wr_retention *r);
 
 /* What a file is kept for; the first reason that there is. */
 enum wr_kept {
-    WR_KEPT_NOT,                              /* 0: nobody will miss it */
-    WR_KEPT_TIME,                             /* keep_ms or l0_ms */
-    WR_KEPT_NEWEST,                           /* of its level */
-    WR_KEPT_SNAPSHOT,                         /* one of the newest */
-    WR_KEPT_PERIOD,                           /* plus an enum wr_period: it is that one's point */
-    WR_KEPT_WAY = WR_KEPT_PERIOD + WR_PERIODS /* the way to a promised point leads over it */
+    WR_KEPT_NOT,                               /* 0: nobody will miss it */
+    WR_KEPT_TIME,                              /* keep_ms or l0_ms */
+    WR_KEPT_NEWEST,                            /* of its level */
+    WR_KEPT_SNAPSHOT,                          /* one of the newest */
+    WR_KEPT_PERIOD,                            /* plus an enum wr_period: it is that one's point */
+    WR_KEPT_WAY = WR_KEPT_PERIOD + WR_PERIODS, /* the way to a promised point leads over it */
+    WR_KEPT_FENCE /* its name is: an old primary that sleeps must not find it free */
 };
 
 /* Set kept[i] for each of the `n` files, sorted by wr_ltx_file_cmp. Every promised point can be

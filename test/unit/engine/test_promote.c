@@ -9,6 +9,7 @@
 #include "engine/follow.h"
 #include "engine/node.h"
 #include "engine/remote.h"
+#include "engine/verify.h"
 #include "harness/engine_world.h"
 #include "unit/engine/spy_store.h"
 #include "unit/engine/world_bucket.h"
@@ -812,6 +813,43 @@ static void test_what_a_loser_left_stopped_the_winner(void **state)
     }
 }
 
+static bool verifies(struct pair *p)
+{
+    struct wr_verify_result r = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_verify(p->s, t_call(), &(struct wr_verify_opts){.parallel = 1}, &r, &e));
+    return r.lost == 0;
+}
+
+/* Of the old primary's machine, its clocks included, nothing moved for days; then its next name was
+ * free, as retention had deleted the fence, and it told somebody that a commit is safe. */
+static void test_an_old_one_that_slept_for_days_found_its_name_free(void **state)
+{
+    struct wr_call c;
+    struct wr_err e = {0};
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    c = *t_call();
+    c.clock = &p.b.clock.clock;
+    T_OK(wr_promote(p.s, &c, &p.o, &p.done, &e));
+    p.b.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000, .l0_ms = 300000};
+    p.b.opts.cadence = (struct wr_cadence){
+        .levels = 3, .level_ms = {30000, 300000, 3600000}, .snapshot_ms = 24 * 3600000};
+    goes_on(&p);
+    for (int i = 0; i < 5 * 24; i++) {
+        insert(&p.b);
+        world_run(&p.b, HOUR);
+    }
+    T(verifies(&p));
+    insert(&p.a);
+    old_one_stops(&p);
+    end(&p);
+}
+
 /* But one that goes on and on, as a program that knows of no lease, is no stray. */
 static void test_one_that_knows_of_no_lease_goes_on(void **state)
 {
@@ -1044,6 +1082,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_store_without_conditions_is_refused), T_TEST(test_a_damaged_lease),
     T_TEST(test_a_reader_is_in_the_way), T_TEST(test_it_is_canceled),
     T_TEST(test_another_promotion_is_faster), T_TEST(test_what_a_loser_left_stopped_the_winner),
+    T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_a_machine_with_the_number_of_another),
     T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),

@@ -4,6 +4,8 @@
  */
 #include "engine/retain.h"
 
+#include "engine/fence.h"
+
 #include "base/mem.h"
 #include "base/rand.h"
 #include "engine/plan.h"
@@ -459,6 +461,28 @@ static void test_reasons(void **state)
     T(why[0] == WR_KEPT_WAY);
 }
 
+/* An old primary that slept for two days found its next name free. */
+static void test_the_names_of_a_promotion_stay(void **state)
+{
+    const struct wr_retention r = {.keep_ms = 1000, .l0_ms = 1000};
+    struct listing all = {0};
+    enum wr_kept why[LISTING_MAX];
+    struct wr_err e = {0};
+    uint64_t next = 5 + WR_PROMOTE_AWAY;
+
+    (void)state;
+    add(&all, 0, 2, 3, NEW_YEAR);
+    add(&all, 0, 3, 3, NEW_YEAR);
+    add(&all, 0, 4, 4, NEW_YEAR); /* the fence */
+    add(&all, 0, 5, next - 1, NEW_YEAR);
+    add(&all, 0, next, next, NEW_YEAR);
+    add(&all, 0, next + 1, next + 1, NEW_YEAR + 40 * DAY_MS);
+    add(&all, 9, 1, next, NEW_YEAR + 40 * DAY_MS);
+    T_OK(wr_retain(all.f, all.n, &r, why, &e));
+    T(why[0] == WR_KEPT_NOT && why[1] == WR_KEPT_NOT && why[4] == WR_KEPT_NOT);
+    T(why[2] == WR_KEPT_FENCE && why[3] == WR_KEPT_FENCE);
+}
+
 /* Two days of a daemon with a snapshot each day: what a user pays for. */
 static void test_what_is_covered_goes(void **state)
 {
@@ -596,4 +620,5 @@ T_MAIN(T_TEST(test_no_promise_is_ever_broken), T_TEST(test_what_is_covered_goes)
     T_TEST(test_what_was_promised_of_a_day_is_there_years_later),
     T_TEST(test_a_year_costs_a_file_a_month), T_TEST(test_so_many_snapshots_stay),
     T_TEST(test_the_newest_of_an_hour_keeps_its_hour),
-    T_TEST(test_a_file_from_the_future_is_of_no_day), T_TEST(test_reasons), T_TEST(test_no_memory))
+    T_TEST(test_a_file_from_the_future_is_of_no_day), T_TEST(test_reasons),
+    T_TEST(test_the_names_of_a_promotion_stay), T_TEST(test_no_memory))
