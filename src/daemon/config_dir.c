@@ -131,7 +131,7 @@ enum wr_status wr_config_no_dir_keys(
 
 bool wr_config_beside(struct wr_str name)
 {
-    static const char *const ends[] = {"-wal", "-shm", "-journal", "-txid"};
+    static const char *const ends[] = {"-wal", "-shm", "-journal", "-txid", "-follow"};
     struct wr_str head, tail;
     uint64_t tag;
 

@@ -9,7 +9,10 @@
  */
 #include "engine/primary_int.h"
 
+#include "base/buf.h"
+#include "base/mem.h"
 #include "base/mutant.h"
+#include "engine/follow_state.h"
 #include "sqlite/holders.h"
 #include "sqlite/wal.h"
 
@@ -21,11 +24,39 @@
 #define SEAT_NS       ((int64_t)100 * 1000000)   /* the first in the queue goes ahead then */
 #define WHO           64                         /* bytes of a process's name */
 
+/* A copy that follows a replica changes by itself, and would be sent back to where it comes from.
+ */
+static enum wr_status refuse_copy(struct wr_db *db, struct wr_err *e)
+{
+    struct wr_file_info info;
+    struct wr_buf name;
+    char *real = NULL;
+    enum wr_status st = db->fs->resolve(db->fs, db->path, &real, e);
+
+    if (st != WR_OK)
+        return st == WR_NOTFOUND ? WR_OK : st; /* that is told by whoever opens it */
+    wr_buf_init(&name, 8192);
+    wr_buf_fmt(&name, "%s" WR_FOLLOW_SUFFIX, real);
+    wr_free(real);
+    st = wr_buf_status(&name);
+    if (st != WR_OK)
+        (void)wr_fail(e, st, "%s: path of the database", db->path);
+    else if (db->fs->stat(db->fs, (const char *)name.p, &info, NULL) == WR_OK)
+        st = wr_fail(e, WR_CONFLICT,
+            "%s is a copy that follows a replica, as %s beside it tells: make it the primary with "
+            "weir promote, or delete that file if nobody is to follow with it any more",
+            db->path, (const char *)name.p);
+    wr_buf_release(&name);
+    return st;
+}
+
 static enum wr_status connect(struct wr_db *db, struct wr_err *e)
 {
     struct wr_conn_info info;
-    enum wr_status st = wr_conn_open(db->path, &db->conn, &info, e);
+    enum wr_status st = refuse_copy(db, e);
 
+    if (st == WR_OK)
+        st = wr_conn_open(db->path, &db->conn, &info, e);
     if (st != WR_OK)
         return st;
     wr_db_watch_wal(db, wr_conn_path(db->conn));

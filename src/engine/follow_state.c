@@ -133,7 +133,7 @@ enum wr_status wr_follow_state_open(
     enum wr_status st;
 
     wr_arena_init(&a, WR_ARENA_MAX);
-    st = path_of(&a, path, "-follow", &name, e);
+    st = path_of(&a, path, WR_FOLLOW_SUFFIX, &name, e);
     if (st == WR_OK)
         st = wr_file_open(fs, name, how, 0600, &s.file, e);
     if (st == WR_OK)
@@ -195,7 +195,7 @@ enum wr_status wr_follow_txid_put(
     enum wr_status st;
 
     wr_arena_init(&a, WR_ARENA_MAX);
-    st = path_of(&a, path, "-txid", &name, e);
+    st = path_of(&a, path, WR_FOLLOW_TXID_SUFFIX, &name, e);
     there = fs->stat(fs, path, &is, NULL) == WR_OK; /* who may read the copy may know what it is */
     (void)snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)txid); /* it fits */
     if (st == WR_OK)
@@ -216,7 +216,7 @@ enum wr_status wr_follow_txid_get(
 
     *ret = 0;
     wr_arena_init(&a, WR_ARENA_MAX);
-    st = path_of(&a, path, "-txid", &name, e);
+    st = path_of(&a, path, WR_FOLLOW_TXID_SUFFIX, &name, e);
     if (st == WR_OK)
         st = wr_file_open(fs, name, WR_FILE_READ, 0, &f, e);
     if (st == WR_OK)

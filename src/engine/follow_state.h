@@ -40,6 +40,9 @@ struct wr_fs;
 
 #define WR_DB_HEADER 100 /* bytes of page 1 */
 
+#define WR_FOLLOW_SUFFIX      "-follow"
+#define WR_FOLLOW_TXID_SUFFIX "-txid"
+
 struct wr_follow_pos {
     uint64_t txid;             /* 0: nobody has proven what it is */
     int64_t time_ms;           /* Unix ms */

@@ -85,10 +85,12 @@ static enum wr_status path_of(struct wr_buf *path, const char *dir, struct wr_er
     return st == WR_OK ? WR_OK : wr_fail(e, st, "path of the local state");
 }
 
-/* Not synced, like all local state: a torn one is made anew. */
-static enum wr_status keep(
-    const struct wr_fs *fs, const char *path, const struct node *node, struct wr_err *e)
+/* Synced if it could not be made once more: without the number that a promotion has put into the
+ * lease, its own database would be told that another one was promoted. */
+static enum wr_status keep(const struct wr_fs *fs, const char *dir, const char *path,
+    const struct node *node, struct wr_err *e)
 {
+    bool once = node->number != node->place;
     char text[TEXT_SIZE + 1];
     struct wr_file *f = NULL;
     enum wr_status st =
@@ -98,8 +100,10 @@ static enum wr_status keep(
         (unsigned long long)node->place);
     if (st == WR_OK)
         st = wr_file_pwrite(f, text, TEXT_SIZE, 0, e);
+    if (st == WR_OK && once)
+        st = wr_file_sync(f, e);
     wr_file_close(f);
-    return st;
+    return st == WR_OK && once ? fs->sync_dir(fs, dir, e) : st;
 }
 
 enum wr_status wr_node_id(
@@ -119,7 +123,7 @@ enum wr_status wr_node_id(
     if (kept(fs, (const char *)path.p, &was) && (was.place == 0 || was.place == here.place))
         here.number = was.number;
     if (here.number != was.number || here.place != was.place)
-        st = keep(fs, (const char *)path.p, &here, e);
+        st = keep(fs, dir, (const char *)path.p, &here, e);
     wr_buf_release(&path);
     if (st == WR_OK)
         *ret = here.number;
@@ -150,7 +154,7 @@ enum wr_status wr_node_renew(
         return st;
     st = path_of(&path, dir, e);
     if (st == WR_OK)
-        st = keep(fs, (const char *)path.p, &here, e);
+        st = keep(fs, dir, (const char *)path.p, &here, e);
     wr_buf_release(&path);
     if (st == WR_OK)
         *ret = here.number;

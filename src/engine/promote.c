@@ -118,9 +118,9 @@ static enum wr_status remove_file(struct wr_promotion *p, const char *path, stru
  * copy of Litestream's. */
 static enum wr_status let_go(struct wr_promotion *p, struct wr_err *e)
 {
-    enum wr_status st = remove_file(p, beside(p, "-txid"), e);
+    enum wr_status st = remove_file(p, beside(p, WR_FOLLOW_TXID_SUFFIX), e);
 
-    return st == WR_OK ? remove_file(p, beside(p, "-follow"), e) : st;
+    return st == WR_OK ? remove_file(p, beside(p, WR_FOLLOW_SUFFIX), e) : st;
 }
 
 /* ---- all of it ---- */
@@ -164,7 +164,7 @@ static enum wr_status prepare(struct wr_promotion *p, struct wr_err *e)
 
 static enum wr_status promote(struct wr_promotion *p, struct wr_promoted *ret, struct wr_err *e)
 {
-    const char *follow = beside(p, "-follow"), *txid = beside(p, "-txid");
+    const char *follow = beside(p, WR_FOLLOW_SUFFIX), *txid = beside(p, WR_FOLLOW_TXID_SUFFIX);
     enum wr_status st = find_meta_dir(p, e);
 
     if (!follow || !txid)

@@ -108,6 +108,34 @@ static void test_another_number_is_made_at_will(void **state)
     T_IS(WR_NOTFOUND, wr_node_renew(wr_fs_posix(), t_path(dir, "none"), "/srv/a.db", &other, &e));
 }
 
-T_MAIN(T_TEST(test_another_number_is_made_at_will), T_TEST(test_it_stays),
+static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    (void)fs;
+    return wr_file_open(wr_fs_posix(), path, flags, mode, ret, e);
+}
+
+static enum wr_status no_sync(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    (void)fs;
+    return wr_fail(e, WR_IO, "%s: no sync", path);
+}
+
+/* A power cut took it away from a promoted database, which was told then that another one was. */
+static void test_a_number_at_random_is_kept_for_good(void **state)
+{
+    struct wr_fs fs = *wr_fs_posix();
+    const char *dir = t_tmpdir();
+    uint64_t id;
+    struct wr_err e = {0};
+
+    (void)state;
+    fs.open = posix_open;
+    fs.sync_dir = no_sync;
+    T_IS(WR_IO, wr_node_renew(&fs, dir, "/srv/a.db", &id, &e));
+}
+
+T_MAIN(T_TEST(test_a_number_at_random_is_kept_for_good),
+    T_TEST(test_another_number_is_made_at_will), T_TEST(test_it_stays),
     T_TEST(test_a_copy_has_a_number_of_its_own),
     T_TEST(test_a_file_of_an_older_version_is_taken_over), T_TEST(test_a_damaged_file_is_made_anew))

@@ -2,8 +2,10 @@
  * test_primary_opening.c - what stands between a database and its replication: a lock, damage, a
  * path that leads elsewhere.
  */
+#include "base/mem.h"
 #include "base/str.h"
 #include "harness/engine_world.h"
+#include "unit/engine/world_bucket.h"
 
 #include <unistd.h>
 
@@ -33,6 +35,36 @@ static struct wr_db_status status(struct world *w)
 
     wr_db_status(w->db, &s);
     return s;
+}
+
+/* It was sent to where its pages come from, as somebody else's history. */
+static void test_a_copy_that_follows_is_not_replicated(void **state)
+{
+    char mark[600], *real = NULL;
+    struct wr_err e = {0};
+    struct world w;
+    FILE *f;
+
+    (void)state;
+    begin(&w);
+    T_OK(wr_fs_posix()->resolve(wr_fs_posix(), w.path, &real, &e));
+    (void)snprintf(mark, sizeof(mark), "%s-follow", real);
+    wr_free(real);
+    f = fopen(mark, "w");
+    T(f && fclose(f) == 0);
+    world_start(&w);
+    for (int i = 0; i < 8; i++)
+        world_run(&w, SECOND);
+    T_IS(WR_CONFLICT, status(&w).error);
+    T(strstr(world_error(w.db), "weir promote") && strstr(world_error(w.db), mark));
+    T(bucket_count(&w) == 0);
+    T(remove(mark) == 0); /* it was promoted */
+    for (int i = 0; i < 20; i++)
+        world_run(&w, SECOND);
+    (void)world_sync(&w);
+    T_IS(WR_OK, status(&w).error);
+    world_check(&w, 0);
+    world_close(&w);
 }
 
 /* Nothing was logged, the pin was dropped and taken again, and a sync ended without a reason. */
@@ -205,6 +237,7 @@ static int count_opens(void **state)
 
 #define O_TEST(f) cmocka_unit_test_setup(f, count_opens)
 T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
+    T_TEST(test_a_copy_that_follows_is_not_replicated),
     T_TEST(test_a_database_replaced_while_its_lock_is_waited_for),
     O_TEST(test_a_failed_attempt_is_not_made_again_at_each_write),
     T_TEST(test_a_database_behind_a_symbolic_link),
