@@ -20,6 +20,7 @@
 #define REQUEST_MS      ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
 #define STREAM_MS       WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
 #define LOG_EVERY_MS    ((int64_t)30 * 1000)  /* of the same failure again */
+#define PARTS_MIN       ((uint64_t)4 << 20)   /* bytes; smaller files are one request anywhere */
 #define CHECK_MS        ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
 #define FULL_MS         ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
 #define FULL_SHARE      200                  /* ... take one part in so many of the time, or less */
@@ -430,6 +431,13 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
     return st;
 }
 
+/* A store may honor a condition on objects and not on uploads in parts (s3_upload.c): such a file
+ * may have been put over the name that a promotion had created. */
+static bool in_parts(const struct wr_parcel *p)
+{
+    return wr_parcel_streamed(p) || p->size >= PARTS_MIN;
+}
+
 /* It is there. Whether it counts, if its name does not tell: *ret_stopped, not any more. The first
  * snapshot of a replica that was empty does. */
 static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
@@ -443,7 +451,7 @@ static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const str
     wr_mutex_lock(&r->mutex);
     empty = r->now.pos.txid == 0;
     wr_mutex_unlock(&r->mutex);
-    if (empty || is_next_name(p->level, p->header.min_txid, p->header.max_txid))
+    if (empty || (is_next_name(p->level, p->header.min_txid, p->header.max_txid) && !in_parts(p)))
         return WR_OK;
     st = read_lease(r, c, &lease, e);
     if (st != WR_OK)

@@ -850,6 +850,20 @@ static void test_an_old_one_that_slept_for_days_found_its_name_free(void **state
     end(&p);
 }
 
+/* In parts, whose condition many stores ignore: it was put over the fence, and counted. */
+static void test_a_large_file_of_the_next_name_passed_the_fence(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p); /* small: nobody is asked */
+    take_it(&p, 99);
+    world_sql(&p.a, "INSERT INTO t(b) VALUES(randomblob(6000000))");
+    stops(&p.a, "rival:/r");
+    end(&p);
+}
+
 /* But one that goes on and on, as a program that knows of no lease, is no stray. */
 static void test_one_that_knows_of_no_lease_goes_on(void **state)
 {
@@ -1081,7 +1095,9 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_copy_that_was_written_to_is_not_promoted),
     T_TEST(test_a_store_without_conditions_is_refused), T_TEST(test_a_damaged_lease),
     T_TEST(test_a_reader_is_in_the_way), T_TEST(test_it_is_canceled),
-    T_TEST(test_another_promotion_is_faster), T_TEST(test_what_a_loser_left_stopped_the_winner),
+    T_TEST(test_another_promotion_is_faster),
+    T_TEST(test_a_large_file_of_the_next_name_passed_the_fence),
+    T_TEST(test_what_a_loser_left_stopped_the_winner),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_a_machine_with_the_number_of_another),
