@@ -266,6 +266,7 @@ const struct wr_fs *disk_fs(void)
         .set_mode = fs_set_mode,
         .stat = disk_path_stat,
         .lstat = disk_path_stat, /* no symbolic links */
+        .resolve = disk_path_resolve,
         .rename = disk_path_rename,
         .rename_new = disk_path_rename_new,
         .remove = disk_path_remove,

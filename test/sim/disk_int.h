@@ -169,6 +169,8 @@ extern bool (*disk_posix_locked)(const struct sim_proc *p, const struct disk_ino
 /* The slots of disk_fs() that take paths, in disk_path.c. */
 enum wr_status disk_path_stat(
     const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e);
+enum wr_status disk_path_resolve(
+    const struct wr_fs *fs, const char *path, char **ret, struct wr_err *e);
 enum wr_status disk_path_rename(
     const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e);
 enum wr_status disk_path_rename_new(

@@ -3,6 +3,8 @@
  */
 #include "sim/disk_int.h"
 
+#include "base/mem.h"
+
 #include <errno.h>
 
 struct wr_file_info disk_info(const struct disk_inode *f)
@@ -38,6 +40,18 @@ enum wr_status disk_path_stat(
         return wr_fail_errno(e, err, "stat %s", path);
     *ret = disk_info(f);
     return WR_OK;
+}
+
+enum wr_status disk_path_resolve(
+    const struct wr_fs *fs, const char *path, char **ret, struct wr_err *e)
+{
+    struct wr_file_info info;
+    enum wr_status st = disk_path_stat(fs, path, &info, e);
+
+    if (st != WR_OK)
+        return st;
+    *ret = wr_strndup(path, strlen(path));
+    return *ret ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", path);
 }
 
 int disk_stat(const char *path, struct stat *ret)

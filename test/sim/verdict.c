@@ -509,6 +509,46 @@ void verdict_no_mixture(const char *path)
     in_process("restore", restore_all, path ? copy : NULL);
 }
 
+/* ---- beside all that ---- */
+
+bool verdict_is_state(size_t bucket, uint64_t txid, const uint8_t *p, size_t n)
+{
+    struct judge_image want;
+
+    return judge_find(v.buckets[bucket].judge, txid, &want) &&
+           n == (size_t)want.commit * want.page_size &&
+           judge_hash_database(p, n, want.page_size, v.lock_offset) == want.hash;
+}
+
+uint64_t verdict_last(size_t bucket)
+{
+    uint64_t last = 0;
+
+    judge_each(v.buckets[bucket].judge, take_last, &last);
+    return last;
+}
+
+struct wr_storage *verdict_storage(size_t bucket)
+{
+    struct store *store = v.buckets[bucket].store;
+    struct wr_storage *s = NULL;
+    struct wr_err e = {0};
+
+    if (wr_storage_wrap(store_ops(store), store_client(store), WR_STR(""), &s, &e) != WR_OK)
+        sim_fail("%s", e.text);
+    return s;
+}
+
+bool verdict_is_weak(size_t bucket)
+{
+    return store_is_weak(v.buckets[bucket].store);
+}
+
+uint32_t verdict_lock_offset(void)
+{
+    return v.lock_offset;
+}
+
 void verdict_report(struct world_report *ret)
 {
     ret->objects = v.objects;

@@ -33,6 +33,14 @@ void verdict_integrity(const char *path);
  * unless that is NULL; of an older one may be told that its files do not fit. */
 void verdict_no_mixture(const char *path);
 
+/* For those who look at a bucket beside all that: whether a database file is its state of a TXID;
+ * the newest TXID that its files make, 0: none; a client of it, the caller's to close. */
+bool verdict_is_state(size_t bucket, uint64_t txid, const uint8_t *p, size_t n);
+uint64_t verdict_last(size_t bucket);
+struct wr_storage *verdict_storage(size_t bucket);
+bool verdict_is_weak(size_t bucket);
+uint32_t verdict_lock_offset(void);
+
 void verdict_report(struct world_report *ret);
 
 #endif

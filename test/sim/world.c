@@ -6,6 +6,7 @@
 #include "engine/primary.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
+#include "sim/followed.h"
 #include "sim/tape.h"
 #include "sim/threads.h"
 #include "sim/twins.h"
@@ -161,6 +162,8 @@ static void life(void *arg)
     if (w->may.late)
         sim_sleep((int64_t)tape_between(0, (uint64_t)LATE_NS));
     world_start_daemon(w);
+    if (w->follows_ns > 0)
+        followed_begin(w->follows_ns);
     for (uint32_t i = 0; i < w->may.events; i++) {
         sim_sleep((int64_t)tape_between(0, (uint64_t)w->may.pause_ns));
         if (w->may.full)
@@ -175,6 +178,8 @@ static void life(void *arg)
     verdict_newest(w->opts.n_stores);
     if (w->restore)
         sim_kill(w->restore);
+    if (w->follows_ns > 0)
+        followed_end(HEALED_NS);
     expect_silence(w);
     expect_short_wal(w);
     if (w->r->longest_hold_ns > HOLD_MAX_NS)
@@ -197,6 +202,7 @@ void world_live(struct world_report *ret)
     ret->longest_wait_ns = waits_longest_ns();
     ret->commits = commits_n();
     ret->forks = daemon_forks;
+    ret->followed = followed_steps();
     ret->disk_errors = app_disk_errors;
     ret->virtual_ms = (uint64_t)(sim_now_ns() / MS);
 }

@@ -81,9 +81,10 @@ static bool is_app(const struct sim_proc *p)
     return strncmp(sim_proc_name(p), "app", 3) == 0;
 }
 
-/* The same: somebody asks for what waits for its time; a replica comes late; an application's disk
- * takes long to sync, so that a commit is under way for long. The latter two are what a database
- * that is let go has to be ready for, so they are in all such runs, now and then. */
+/* The same: somebody asks for what waits for its time; a replica comes late; somebody follows the
+ * first one; an application's disk takes long to sync, so that a commit is under way for long. The
+ * latter two are what a database that is let go has to be ready for, so they are in all such runs,
+ * now and then. */
 static void draw_more(struct world *w)
 {
     const uint64_t seed = w->opts.seed;
@@ -99,6 +100,12 @@ static void draw_more(struct world *w)
     if (w->opts.n_stores > 1 && (cools || seed % 11 == 4)) {
         w->opts.late_off = &w->healed;
         w->opts.late_ns = (10 * MS) << seed % 9;
+    }
+    if (seed % 6 == 1) { /* with time, and much to follow */
+        w->follows_ns = MS << seed / 6 % 8;
+        w->opts.interval_ns = wr_min(w->opts.interval_ns, 20 * MS);
+        w->may.events += 10;
+        w->may.pause_ns = wr_max(w->may.pause_ns, 200 * MS);
     }
     if (seed % 13 == 5 || (cools && seed % 3 == 0))
         disk_slow_syncs(is_app, 1 + (uint32_t)(seed % 10), (50 * MS) << seed % 4);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
+#include "sim/followed.h"
 #include "sim/tape.h"
 #include "sim/threads.h"
 #include "sim/verdict.h"
@@ -57,6 +58,7 @@ static void kill_all(struct world *w)
     }
     if (w->restore && sim_proc_alive(w->restore))
         kill_one(w, w->restore);
+    followed_kill();
 }
 
 /* ---- what happens ---- */
@@ -302,6 +304,8 @@ void world_event(struct world *w)
     case 4:
         if (w->may.kills)
             kill_daemon(w);
+        if (w->may.kills)
+            followed_kill();
         break;
     case 5:
         world_start_daemon(w);

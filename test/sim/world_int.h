@@ -39,7 +39,8 @@ struct world {
     struct sim_proc *restore; /* one that runs, or has ended; NULL: none */
     struct store *stores[DAEMON_REPLICAS];
     bool healed, unhealed;
-    uint8_t *old; /* the database at an earlier time, or NULL */
+    int64_t follows_ns; /* how often somebody looks who follows the first bucket; 0: nobody does */
+    uint8_t *old;       /* the database at an earlier time, or NULL */
     size_t old_n;
     struct world_report *r;
 };
