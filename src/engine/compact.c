@@ -47,7 +47,9 @@ static bool goes_on(
 }
 
 /* It has joined, and was listed before that. A snapshot that it joined with covers all that was.
- * False: it was listed again meanwhile, and has to join once more. */
+ * What lies behind a level's end and is not of our history is not in the journal: nor are the pages
+ * that it changed, which a file over it would lack. False: it was listed again meanwhile, and has
+ * to join once more. */
 static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
     bool counted = false; /* the file that it joined with */
@@ -59,14 +61,15 @@ static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
          level = wr_db_level_after(db, level)) {
         const struct wr_level_tally *l = &t.level[level % WR_LEVEL_SNAPSHOT];
         bool snapshot = level == WR_LEVEL_SNAPSHOT;
+        bool unknown = dr->joined_by == JOINED_ELSEWHERE && !snapshot;
         const struct wr_ltx_file *f = snapshot ? &t.snapshot : &l->end;
 
-        if (goes_on(db, dr, level, f->max)) {
+        if (!unknown && goes_on(db, dr, level, f->max)) {
             counted = counted || level == 1;
             continue;
         }
         *wr_db_level(dr, level) = (struct db_level){.state = LEVEL_LOST};
-        if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT)
+        if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT || unknown)
             continue;
         /* Snapshots all begin at TXID 1: what is in it does not matter. */
         *wr_db_level(dr, level) = (struct db_level){.state = snapshot ? LEVEL_KNOWN : LEVEL_UNREAD,
@@ -76,7 +79,8 @@ static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
             .since_ms = l->since_ms,
             .below = snapshot ? 0 : wr_min(l->below, db->cadence.few)};
     }
-    if (dr->joined_by == JOINED_BY_CHANGES && !counted && wr_db_level_kept(db, 1))
+    if ((dr->joined_by == JOINED_BY_CHANGES || dr->joined_by == JOINED_ELSEWHERE) && !counted &&
+        wr_db_level_kept(db, 1))
         wr_db_level_count(db, wr_db_level(dr, 1), 1);
     dr->levels_found = dr->now->found;
     wr_replica_tally_done(dr->r, dr->now->found);

@@ -34,7 +34,8 @@ struct join {
     uint64_t min;
     uint64_t rolling_pre;
     struct wr_pageset pages;
-    bool nothing; /* it is there already */
+    bool nothing;   /* it is there already */
+    bool elsewhere; /* where that is, is not in our history */
 };
 
 /* Written by this path on this machine. */
@@ -428,6 +429,7 @@ static enum wr_status plan_join(
             (uint64_t)wr_max(at->commit, db->view.commit) * db->view.page_size * CENSUS_WORTH);
         return WR_BUSY;
     case STANDS_ELSEWHERE:
+        j->elsewhere = true;
         if (!join_by_difference(db, dr, j))
             join_by_everything(db, dr, j);
         break;
@@ -467,6 +469,7 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
         dr->joined = !p || wr_replica_push(dr->r, p, dr->now->found);
         dr->joined_by = !p                             ? JOINED_BY_NOTHING
                         : j.level == WR_LEVEL_SNAPSHOT ? JOINED_BY_SNAPSHOT
+                        : j.elsewhere                  ? JOINED_ELSEWHERE
                                                        : JOINED_BY_CHANGES;
         wr_db_toll_begin(dr, p);
         dr->found_seen = dr->now->found;

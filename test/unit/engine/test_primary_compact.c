@@ -188,6 +188,54 @@ static void test_a_file_in_the_way_is_gone_on_from(void **state)
     world_close(&h.w);
 }
 
+static const char *const of_state[] = {
+    "app.db", ".app.db-weir/ledger", ".app.db-weir/journal.0", ".app.db-weir/journal.1"};
+
+/* All of the machine as it was, which a power cut brings back. */
+static void machine_is(struct history *h, struct wr_bytes was[wr_countof(of_state)], bool again)
+{
+    world_stop(&h->w);
+    world_app_close(&h->w);
+    for (size_t i = 0; i < wr_countof(of_state); i++) {
+        if (again)
+            t_spew(t_path(h->w.dir, of_state[i]), was[i].p, was[i].n);
+        else
+            was[i] = t_slurp(t_path(h->w.dir, of_state[i]));
+    }
+    world_app(&h->w);
+    world_start(&h->w);
+}
+
+/* It came behind the level's end, with pages that the journal knows nothing of: a file of the level
+ * over it lacked them, and whoever stood at it and read the level got a mixture. */
+static void test_a_level_went_over_a_file_of_a_lost_future(void **state)
+{
+    struct wr_bytes was[wr_countof(of_state)];
+    struct wr_ltx_files files;
+    struct object lost;
+    struct history h;
+    uint64_t txid;
+
+    (void)state;
+    begin(&h, 1);
+    write_for(&h, 3);
+    machine_is(&h, was, false);
+    world_sql(&h.w, "UPDATE t SET b=randomblob(3000) WHERE a=50");
+    txid = world_sync(&h.w);
+    lost = bucket_under_way(&h.w, txid);
+    machine_is(&h, was, true);
+    world_run(&h.w, SECOND); /* its levels go on from here */
+    bucket_put(&h.w, &lost);
+    write_lightly_for(&h, 70);
+    T(bucket_count_level(&h.w, 1, NULL) > 0);
+    files = bucket_list(&h.w);
+    for (size_t i = 0; i < files.n; i++)
+        T(files.p[i].level != 1 || files.p[i].min > txid || files.p[i].max < txid);
+    wr_ltx_files_release(&files);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 static void test_a_snapshot_comes_in_time(void **state)
 {
     struct history h;
@@ -274,6 +322,7 @@ T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_ta
     T_TEST(test_a_level_goes_on_after_a_restart),
     T_TEST(test_the_journal_was_emptied_before_a_level_went_on),
     T_TEST(test_a_level_begins_anew_without_its_journal),
-    T_TEST(test_a_file_in_the_way_is_gone_on_from), T_TEST(test_a_snapshot_comes_in_time),
+    T_TEST(test_a_file_in_the_way_is_gone_on_from),
+    T_TEST(test_a_level_went_over_a_file_of_a_lost_future), T_TEST(test_a_snapshot_comes_in_time),
     T_TEST(test_large_files_are_streamed), T_TEST(test_a_failing_store_gets_its_level_later),
     T_TEST(test_intervals_begin_where_litestreams_do))
