@@ -628,6 +628,20 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     return send_next(r, c, p, epoch);
 }
 
+/* The newest TXID that it has for sure. */
+static uint64_t acked_of(void *arg)
+{
+    struct wr_replica *r = arg;
+    uint64_t txid;
+
+    wr_mutex_lock(&r->mutex);
+    txid = r->now.state == WR_REPLICA_READY || r->now.state == WR_REPLICA_SENDING ? r->now.pos.txid
+                                                                                  : 0;
+    txid = r->now.pos.whole ? txid : 0;
+    wr_mutex_unlock(&r->mutex);
+    return txid;
+}
+
 /* The actors beside it that were asked for. */
 static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storage,
     const struct wr_replica_opts *o, struct wr_err *e)
@@ -637,6 +651,8 @@ static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storag
         .label = o->label,
         .notify = o->notify,
         .arg = o->arg,
+        .acked = acked_of,
+        .acked_arg = r,
         .interval_ns = o->verify_ns,
         .lock_offset = o->lock_offset};
     const struct wr_keeper_opts ko = {.sched = o->sched,

@@ -13,6 +13,7 @@
 #define RUN_MS    ((int64_t)24 * 3600 * 1000) /* deadline of one time */
 #define RETRY_NS  ((int64_t)600 * 1000000000) /* until it is tried again; doubles */
 #define DOUBLINGS 10u                         /* at most */
+#define LOOKS_MAX 2                           /* at a replica that seems to be cut short */
 #define TOLD_MAX  20u                         /* findings in the log, each time */
 
 struct wr_verifier {
@@ -21,6 +22,8 @@ struct wr_verifier {
     char *label;
     void (*notify)(void *arg);
     void *arg;
+    uint64_t (*acked)(void *arg);
+    void *acked_arg;
     int64_t interval_ns;
     uint32_t lock_offset;
 
@@ -96,18 +99,53 @@ static void note_end(struct wr_verifier *v, int64_t now_ms, enum wr_status st,
     wr_mutex_unlock(&v->mutex);
 }
 
-/* Once. An empty replica is none that is damaged: its first snapshot is under way. */
+/* That what was acknowledged is not there any more, no file tells: all that are left may be whole.
+ */
+static enum wr_status tell_cut_short(
+    struct wr_verifier *v, uint64_t acked, struct wr_verify_result *r, struct wr_err *e)
+{
+    struct wr_finding f = {
+        .kind = WR_FINDING_LOST, .min = r->last_txid + 1, .max = acked, .points = 1};
+    char what[sizeof(r->newest_why)];
+
+    if (r->last_txid > 0)
+        (void)snprintf(what, sizeof(what),
+            "the newest files are gone: it ends with txid %016llx, and has had %016llx",
+            (unsigned long long)r->last_txid, (unsigned long long)acked);
+    else
+        (void)snprintf(
+            what, sizeof(what), "it is empty, and has had txid %016llx", (unsigned long long)acked);
+    f.text = what;
+    tell(v, &f);
+    r->findings++;
+    r->lost++;
+    r->newest_unsound = true;
+    r->newest_txid = acked;
+    memcpy(r->newest_why, what, sizeof(what));
+    return wr_fail(e, WR_CORRUPT, "%s", what);
+}
+
+/* Once. An empty replica is none that is damaged, as long as its first snapshot is under way. */
 static enum wr_status verify(struct wr_verifier *v, struct wr_call *c)
 {
     const struct wr_verify_opts o = {
         .parallel = 1, .lock_offset = v->lock_offset, .finding = tell, .finding_arg = v};
-    struct wr_verify_result r = {0};
-    struct wr_err e = {0};
+    const uint64_t acked = v->acked(v->acked_arg);
+    struct wr_verify_result r;
+    struct wr_err e;
     enum wr_status st;
 
-    v->told = 0;
-    c->deadline_ms = wr_mono_ms(c->clock) + RUN_MS;
-    st = wr_verify(v->storage, c, &o, &r, &e);
+    for (int looks = 0; looks < LOOKS_MAX; looks++) { /* a list may have been an old one */
+        r = (struct wr_verify_result){0};
+        e = (struct wr_err){0};
+        v->told = 0;
+        c->deadline_ms = wr_mono_ms(c->clock) + RUN_MS;
+        st = wr_verify(v->storage, c, &o, &r, &e);
+        if ((st != WR_OK && st != WR_NOTFOUND) || r.last_txid >= acked)
+            break;
+    }
+    if ((st == WR_OK || st == WR_NOTFOUND) && r.last_txid < acked)
+        st = tell_cut_short(v, acked, &r, &e);
     if (st == WR_NOTFOUND)
         return WR_OK;
     log_end(v, st, &r, e.text);
@@ -173,6 +211,8 @@ enum wr_status wr_verifier_new(
     v->storage = o->storage;
     v->notify = o->notify;
     v->arg = o->arg;
+    v->acked = o->acked;
+    v->acked_arg = o->acked_arg;
     v->interval_ns = o->interval_ns;
     v->lock_offset = o->lock_offset;
     st = wr_sched_add(&v->actor, e);

@@ -24,6 +24,9 @@ struct wr_verifier_opts {
     const char *label;          /* of the database, in logs */
     void (*notify)(void *arg);  /* the newest state is unsound; it must only wake an actor */
     void *arg;
+    uint64_t (*acked)(void *arg); /* the newest TXID that the replica is known to have; 0: not
+                                     known; with a lock of its own, of the last rank */
+    void *acked_arg;
     int64_t interval_ns;  /* > 0 */
     uint32_t lock_offset; /* byte offset of SQLite's lock page */
 };

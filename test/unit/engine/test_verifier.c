@@ -117,6 +117,40 @@ static void begin_without_levels(struct history *h, size_t buckets)
     (void)world_sync(&h->w);
 }
 
+/* Nothing was said of a replica that had lost its newest files, or all of them, as long as nobody
+ * wrote to the database: what was left was whole. */
+static void test_a_replica_that_was_cut_short_was_well(void **state)
+{
+    (void)state;
+    for (int all = 0; all < 2; all++) {
+        struct wr_verifier_report is;
+        struct wr_ltx_files files;
+        struct history h;
+        uint64_t txid;
+
+        begin_without_levels(&h, 1);
+        write_every(&h, 1, 10);
+        txid = world_sync(&h.w);
+        world_run(&h.w, HOUR + SECOND);
+        T(account_of(&h, 0).verified.findings == 0 && h.w.warnings == 0);
+        files = bucket_list(&h.w);
+        for (size_t i = 0; i < files.n; i++)
+            if (all || files.p[i].max + 5 > txid)
+                bucket_remove(&h.w, &files.p[i]);
+        wr_ltx_files_release(&files);
+        world_run(&h.w, HOUR + SECOND);
+        is = account_of(&h, 0).verified;
+        T(is.error == WR_CORRUPT && is.findings == 1 && is.lost == 1 && is.unsound == 1);
+        T(strstr(is.error_text, all ? "it is empty" : "the newest files are gone"));
+        T(h.w.errors == 1 && snapshots(&h) == 1 + !all);
+        world_run(&h.w, HOUR + SECOND);
+        is = account_of(&h, 0).verified;
+        T(is.error == WR_OK && is.findings == 0 && is.proven_txid >= txid);
+        world_check(&h.w, 0);
+        end(&h);
+    }
+}
+
 /* The newest file is spoiled: the next verification finds that, a snapshot is sent, and the one
  * after that finds the newest state whole. The file itself stays damaged. */
 static void test_the_newest_state_heals(void **state)
@@ -280,7 +314,8 @@ static void test_an_empty_replica(void **state)
     end(&h);
 }
 
-T_MAIN(T_TEST(test_every_hour), T_TEST(test_damage_is_told), T_TEST(test_the_newest_state_heals),
+T_MAIN(T_TEST(test_every_hour), T_TEST(test_damage_is_told),
+    T_TEST(test_a_replica_that_was_cut_short_was_well), T_TEST(test_the_newest_state_heals),
     T_TEST(test_a_spoiled_snapshot_heals), T_TEST(test_damage_of_the_past),
     T_TEST(test_it_heals_when_it_can), T_TEST(test_a_store_that_does_not_answer),
     T_TEST(test_an_empty_replica))
