@@ -208,20 +208,36 @@ static void work(
     wr_text_set(&r->text, e.text);
 }
 
+/* The next one; what is over has none. mutex held. */
+static struct job next_job(const struct wr_keeper *k)
+{
+    return k->over || k->job.task == TASK_ENDED ? (struct job){0} : k->job;
+}
+
+/* The levels of all other databases do not wait behind one that is sent whole. */
+static enum wr_lane lane_of(const struct job *j)
+{
+    return j->task == TASK_SEND && wr_parcel_streamed(j->parcel) ? WR_LANE_LONG : WR_LANE_BULK;
+}
+
 static struct wr_next keeper_step(struct wr_actor *a, struct wr_call *c)
 {
     struct wr_keeper *k = wr_container_of(a, struct wr_keeper, actor);
     struct wr_keeper_report r = {0};
     struct wr_cancel request;
+    bool moves;
     struct job j;
 
     wr_cancel_init(&request);
     wr_mutex_lock(&k->mutex);
-    j = k->job;
-    if (k->over || j.task == TASK_ENDED)
-        j = (struct job){0};
-    k->request = &request;
+    j = next_job(k);
+    moves = lane_of(&j) != a->lane;
+    k->request = moves ? NULL : &request;
     wr_mutex_unlock(&k->mutex);
+    if (moves) {
+        wr_cancel_release(&request);
+        return (struct wr_next){.when = WR_NEXT_MOVE, .to = lane_of(&j)};
+    }
     c->cancel = &request;
     work(k, c, &j, &r);
     wr_mutex_lock(&k->mutex);

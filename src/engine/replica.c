@@ -21,6 +21,7 @@
 #define STREAM_MS       WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
 #define LOG_EVERY_MS    ((int64_t)30 * 1000)  /* of the same failure again */
 #define PARTS_MIN       ((uint64_t)4 << 20)   /* bytes; smaller files are one request anywhere */
+#define LONG_MIN        ((uint64_t)16 << 20)  /* bytes; a file of more is sent as what is long */
 #define CHECK_MS        ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
 #define FULL_MS         ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
 #define FULL_SHARE      200                  /* ... take one part in so many of the time, or less */
@@ -590,12 +591,26 @@ static struct wr_next check(struct wr_replica *r, struct wr_call *c)
     return st == WR_OK ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
 }
 
+/* A database that is sent, or a replica that is read, whole takes hours: others' files of a second
+ * do not wait behind that. mutex held. */
+static enum wr_lane lane_of(const struct wr_replica *r)
+{
+    struct wr_link *x = wr_list_first(&r->queue);
+    const struct wr_parcel *p = x ? wr_container_of(x, struct queued, link)->parcel : NULL;
+    bool sends =
+        r->now.state == WR_REPLICA_READY && p && (wr_parcel_streamed(p) || p->size >= LONG_MIN);
+    bool reads = r->now.state == WR_REPLICA_UNKNOWN && r->want_census;
+
+    return sends || reads ? WR_LANE_LONG : WR_LANE_NET;
+}
+
 static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
 {
     struct wr_replica *r = of_actor(a);
     struct wr_parcel *p = NULL;
     struct wr_link *x;
     enum wr_replica_state state;
+    enum wr_lane lane;
     int64_t wait_ms;
     bool want_sample, want_census;
     unsigned epoch;
@@ -604,8 +619,9 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     if (wr_cancel_is(&r->cancel))
         return (struct wr_next){.when = WR_NEXT_IDLE};
     wr_mutex_lock(&r->mutex);
+    lane = lane_of(r);
     x = wr_list_first(&r->queue);
-    if (r->now.state == WR_REPLICA_READY && x) {
+    if (lane == a->lane && r->now.state == WR_REPLICA_READY && x) {
         r->now.state = WR_REPLICA_SENDING;
         p = wr_parcel_ref(wr_container_of(x, struct queued, link)->parcel);
     }
@@ -615,6 +631,8 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     want_census = r->want_census;
     wait_ms = r->wait_ms;
     wr_mutex_unlock(&r->mutex);
+    if (lane != a->lane)
+        return (struct wr_next){.when = WR_NEXT_MOVE, .to = lane};
     if (state == WR_REPLICA_UNKNOWN && mono_ms(r) < wait_ms)
         return (struct wr_next){.when = WR_NEXT_AT, .at_ns = wait_ms * 1000000};
     if (state == WR_REPLICA_UNKNOWN)

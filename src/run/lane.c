@@ -47,6 +47,8 @@ static const char *const names[WR_LANE_MAX] = {
     [WR_LANE_LOCAL] = "weir-local",
     [WR_LANE_NET] = "weir-net",
     [WR_LANE_BULK] = "weir-bulk",
+    [WR_LANE_LONG] = "weir-long",
+    [WR_LANE_CHECK] = "weir-check",
 };
 
 /* Join a thread whose last act is behind it: it holds no lock and takes none, so this may be done

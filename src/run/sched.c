@@ -208,6 +208,10 @@ void wr_sched_run(struct wr_sched *s, struct wr_sched_slot *slot, struct wr_aren
     atomic_store_explicit(&slot->running, false, memory_order_relaxed);
     if (slot->state == SLOT_REMOVED) {
         wr_cond_broadcast(&s->step_ended);
+    } else if (next.when == WR_NEXT_MOVE) {
+        slot->actor->lane = next.to;
+        slot_enqueue(s, slot);
+        wr_lanes_need(&s->lanes, next.to, s->ready_count[queue_of(s, next.to)]);
     } else if ((slot->state == SLOT_WOKEN && !WR_MUTANT(DEAF)) || next.when == WR_NEXT_NOW) {
         /* Nobody is roused for it: this thread looks at the queue next. */
         slot_enqueue(s, slot);
@@ -224,6 +228,7 @@ enum wr_status wr_sched_new(const struct wr_sched_opts *o, struct wr_sched **ret
         [WR_LANE_LOCAL] = 2,
         [WR_LANE_NET] = 4,
         [WR_LANE_BULK] = 1,
+        [WR_LANE_LONG] = 4,
         [WR_LANE_CHECK] = 1,
     };
     unsigned threads_max[WR_LANE_MAX] = {0};
@@ -338,13 +343,12 @@ void wr_sched_remove(struct wr_actor *a)
 void wr_sched_wake(struct wr_actor *a)
 {
     struct wr_sched *s = a->sched;
-    unsigned q = queue_of(s, a->lane);
 
     wr_mutex_lock(&s->lanes.mutex);
     if (a->slot_)
         slot_wake(s, a->slot_);
     /* Even if it was queued before: perhaps no thread could be started then. */
-    wr_lanes_need(&s->lanes, a->lane, s->ready_count[q]);
+    wr_lanes_need(&s->lanes, a->lane, s->ready_count[queue_of(s, a->lane)]);
     wr_mutex_unlock(&s->lanes.mutex);
 }
 

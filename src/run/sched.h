@@ -17,7 +17,8 @@
 enum wr_lane {
     WR_LANE_LOCAL, /* milliseconds: SQLite, local files */
     WR_LANE_NET,   /* one request or two: uploads, listings */
-    WR_LANE_BULK,  /* minutes: snapshots, compactions, restores */
+    WR_LANE_BULK,  /* minutes: compactions, what retention deletes */
+    WR_LANE_LONG,  /* hours: a database is sent, or a replica read, whole */
     WR_LANE_CHECK, /* hours, and nobody waits: verification */
     WR_LANE_MAX
 };
@@ -27,9 +28,11 @@ struct wr_next {
     enum {
         WR_NEXT_IDLE, /* until woken (a wake_at already set stays) */
         WR_NEXT_NOW,  /* again, after others had their turn */
+        WR_NEXT_MOVE, /* the same, in lane `to` from now on */
         WR_NEXT_AT    /* at at_ns, or when woken before: then the next step says anew */
     } when;
     int64_t at_ns; /* monotonic nanoseconds */
+    enum wr_lane to;
 };
 
 struct wr_actor;
@@ -41,7 +44,7 @@ typedef struct wr_next wr_step_fn(struct wr_actor *a, struct wr_call *c);
 
 struct wr_actor {
     wr_step_fn *step;
-    enum wr_lane lane;
+    enum wr_lane lane; /* to begin with; its own step may read which it is in */
     struct wr_sched *sched;
     struct wr_sched_slot *slot_; /* owned by sched.c: state, timer, queue link */
 };
@@ -49,7 +52,7 @@ struct wr_actor {
 struct wr_sched_opts {
     const struct wr_clock *clock;      /* NULL: the system's */
     const struct wr_log *log;          /* copied; NULL: silent */
-    unsigned threads_max[WR_LANE_MAX]; /* 0: 2, 4, 1, 1 */
+    unsigned threads_max[WR_LANE_MAX]; /* 0: 2, 4, 1, 4, 1 */
     bool manual;                       /* start no thread: the host calls wr_sched_pump */
 };
 

@@ -136,4 +136,64 @@ static void test_interrupt_ends_one_request(void **state)
     rig_close(&b);
 }
 
-T_MAIN(T_TEST(test_free_while_sending), T_TEST(test_interrupt_ends_one_request))
+/* Four databases that are sent whole kept all others from sending what they had committed. */
+static void test_long_uploads_left_no_thread_for_the_others(void **state)
+{
+    enum {
+        LONG = 5
+    };
+    struct rig b[LONG];
+    struct wr_parcel *p[LONG], *small = parcel(1, 0, WALL);
+    struct wr_replica_opts o = {.label = "app.db", .notify = no_news};
+    struct wr_replica_status s = {0};
+    struct wr_storage_ops ops;
+    struct wr_replica *other;
+    struct spy spy;
+    struct wr_err e = {0};
+
+    (void)state;
+    for (int i = 0; i < LONG; i++) {
+        if (i == 0) {
+            rig_open(&b[i]);
+        } else { /* on the same threads */
+            b[i] = (struct rig){.sched = b[0].sched};
+            wr_mutex_init(&b[i].h.mutex);
+            wr_cond_init(&b[i].h.cond);
+            o.sched = b[i].sched;
+            T_OK(wr_replica_new(spy_open(&b[i].spy, &b[i].ops), &o, &b[i].r, &e));
+            b[i].spy.in_put = hang_in_put;
+            b[i].spy.arg = &b[i].h;
+        }
+        p[i] = parcel(1, 0, WALL);
+        p[i]->size = (uint64_t)1 << 30; /* as it would be */
+        wait_ready(&b[i]);
+        T(wr_replica_push(b[i].r, p[i], now_found(b[i].r)));
+        if (i + 1 < LONG) /* the last one waits */
+            wait_inside(&b[i]);
+    }
+    o.sched = b[0].sched;
+    T_OK(wr_replica_new(spy_open(&spy, &ops), &o, &other, &e));
+    wr_replica_start(other);
+    while (s.state != WR_REPLICA_READY)
+        wr_replica_status(other, &s);
+    T(wr_replica_push(other, small, s.found));
+    for (int i = 0; i < 10000 && s.pos.txid < 1; i++) {
+        t_sleep_ms(1);
+        wr_replica_status(other, &s);
+    }
+    T(s.pos.txid == 1 && !b[LONG - 1].h.inside);
+    wr_replica_free(other);
+    wr_parcel_unref(small);
+    for (int i = LONG; i-- > 0;) {
+        wr_replica_free(b[i].r);
+        wr_parcel_unref(p[i]);
+        if (i > 0) {
+            wr_cond_release(&b[i].h.cond);
+            wr_mutex_release(&b[i].h.mutex);
+        }
+    }
+    rig_close(&b[0]);
+}
+
+T_MAIN(T_TEST(test_long_uploads_left_no_thread_for_the_others), T_TEST(test_free_while_sending),
+    T_TEST(test_interrupt_ends_one_request))

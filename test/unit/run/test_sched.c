@@ -291,6 +291,33 @@ static void test_a_step_is_given_what_it_needs(void **state)
     wr_sched_free(s);
 }
 
+static struct wr_next moving_step(struct wr_actor *a, struct wr_call *c)
+{
+    struct wr_next next = puppet_step(a, c);
+
+    if (a->lane == WR_LANE_NET)
+        next = (struct wr_next){.when = WR_NEXT_MOVE, .to = WR_LANE_LONG};
+    return next;
+}
+
+static void test_a_step_goes_on_in_another_lane(void **state)
+{
+    struct wr_clock_manual clock;
+    struct wr_sched *s = manual_sched(&clock);
+    struct puppet a = puppet(s, WR_LANE_NET);
+    struct wr_err e = {0};
+
+    (void)state;
+    a.actor.step = moving_step;
+    T_OK(wr_sched_add(&a.actor, &e));
+    wr_sched_wake(&a.actor);
+    T(wr_sched_pump(s, 1) == 0 && a.runs == 1);
+    T(wr_sched_pump(s, 10) == WR_NEVER && a.runs == 2 && a.actor.lane == WR_LANE_LONG);
+    wr_sched_wake(&a.actor); /* it stays there */
+    T(wr_sched_pump(s, 10) == WR_NEVER && a.runs == 3);
+    wr_sched_free(s);
+}
+
 static void test_defaults(void **state)
 {
     struct wr_sched *s = NULL;
@@ -386,4 +413,5 @@ T_MAIN(T_TEST(test_wakes_run_in_order_across_lanes), T_TEST(test_pump_stops_at_s
     T_TEST(test_wake_during_step_runs_once_more), T_TEST(test_own_time_ends_with_a_wake),
     T_TEST(test_wake_at_keeps_the_earliest_and_survives_steps),
     T_TEST(test_timers_wake_by_time_then_by_add), T_TEST(test_a_step_is_given_what_it_needs),
-    T_TEST(test_defaults), T_TEST(test_removed_never_runs), T_TEST(test_out_of_memory))
+    T_TEST(test_a_step_goes_on_in_another_lane), T_TEST(test_defaults),
+    T_TEST(test_removed_never_runs), T_TEST(test_out_of_memory))
