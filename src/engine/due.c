@@ -130,3 +130,24 @@ uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor)
         lv->state = LEVEL_LOST;
     return lv ? lv->txid : floor;
 }
+
+static bool add_stand(struct wr_stands *x, uint64_t txid)
+{
+    if (x->n == WR_STANDS_MAX)
+        return false;
+    x->txid[x->n++] = txid;
+    return true;
+}
+
+bool wr_db_replica_stands(const struct wr_db *db, const struct db_replica *dr, struct wr_stands *x)
+{
+    bool known = dr->now->found > 0 && !is_unseen(db, dr) && add_stand(x, dr->now->pos.txid);
+
+    for (unsigned level = 1; known && dr->levels_found > 0 && level <= db->cadence.levels;
+         level++) {
+        const struct db_level *lv = wr_db_level(dr, level);
+
+        known = lv->state == LEVEL_LOST || add_stand(x, lv->txid);
+    }
+    return known;
+}

@@ -32,7 +32,8 @@ struct wr_ledger {
     struct wr_journal *journal;
     struct wr_pageset pending;
     uint64_t journal_max; /* bytes of journal above which it is squeezed */
-    uint32_t notes;       /* since the last closed TXID, those that could not be written included */
+    struct wr_stands stands;
+    uint32_t notes; /* since the last closed TXID, those that could not be written included */
     uint64_t floor;
     bool distrust;
     uint64_t stores;         /* of the header, ever */
@@ -449,7 +450,7 @@ static void bound_journal(struct wr_ledger *l)
 
     if (wr_journal_bytes(l->journal) <= l->journal_max)
         return;
-    if (wr_journal_squeeze(l->journal, &now, &l->notes, NULL) != WR_OK)
+    if (wr_journal_squeeze(l->journal, &now, &l->stands, &l->notes, NULL) != WR_OK)
         l->notes++; /* one may be lost: later ones do not count */
     l->journal_max = wr_max(JOURNAL_BYTES, wr_journal_bytes(l->journal) * 4);
 }
@@ -648,6 +649,16 @@ const struct wr_pageset *wr_ledger_pending(const struct wr_ledger *l)
 enum wr_status wr_ledger_ack(struct wr_ledger *l, uint64_t txid, struct wr_err *e)
 {
     return wr_journal_trim(l->journal, txid, e);
+}
+
+bool wr_ledger_wants_stands(const struct wr_ledger *l)
+{
+    return wr_journal_bytes(l->journal) > l->journal_max / 2;
+}
+
+void wr_ledger_stands(struct wr_ledger *l, const struct wr_stands *stands)
+{
+    l->stands = *stands;
 }
 
 uint64_t wr_ledger_floor(const struct wr_ledger *l)

@@ -46,6 +46,8 @@
 #include "engine/pos.h"
 #include "sqlite/conn.h"
 
+struct wr_stands;
+
 struct wr_ledger;
 
 struct wr_ledger_state {
@@ -119,6 +121,11 @@ enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t roll
 
 /* What it takes to know that: bytes of the journal. */
 uint64_t wr_ledger_history(const struct wr_ledger *l);
+
+/* Where somebody will go on from, kept when the journal of a long outage is made short (squeeze.h).
+ * Only what was told last counts; worth telling when the other one says so. */
+void wr_ledger_stands(struct wr_ledger *l, const struct wr_stands *stands);
+bool wr_ledger_wants_stands(const struct wr_ledger *l);
 
 /* Pages that were noted, or half closed, when the process died. As opened; empty later. */
 const struct wr_pageset *wr_ledger_pending(const struct wr_ledger *l);

@@ -494,6 +494,21 @@ static uint64_t history_floor(const struct wr_db *db)
     return least == UINT64_MAX ? 0 : least;
 }
 
+/* The replicas, and the ends of their levels, if all of them are known. */
+static void tell_stands(const struct wr_db *db)
+{
+    struct wr_stands x = {0};
+    bool known = true;
+
+    if (!wr_ledger_wants_stands(db->ledger))
+        return;
+    for (size_t i = 0; i < db->n_replicas && known; i++) {
+        if (db->replicas[i].now->state != WR_REPLICA_STOPPED)
+            known = wr_db_replica_stands(db, &db->replicas[i], &x);
+    }
+    wr_ledger_stands(db->ledger, known ? &x : &(struct wr_stands){0});
+}
+
 void wr_db_renumber_syncs(struct wr_db *db)
 {
     wr_mutex_lock(&db->mutex);
@@ -619,6 +634,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             wr_db_want(db, db->doubt_ns);
     }
     if (db->ledger) {
+        tell_stands(db);
         floor = wr_db_levels_floor(db, history_floor(db));
         if (floor > 0 && wr_ledger_ack(db->ledger, floor, &e) != WR_OK)
             wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),

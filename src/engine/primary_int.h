@@ -23,6 +23,7 @@
 #include "engine/pos.h"
 #include "engine/primary.h"
 #include "engine/seats.h"
+#include "engine/squeeze.h"
 #include "engine/view.h"
 #include "sqlite/conn.h"
 #include "sqlite/peek.h"
@@ -464,6 +465,9 @@ void wr_db_level_count(const struct wr_db *db, struct db_level *lv, unsigned n);
 void wr_db_levels_note(struct wr_db *db); /* a TXID was closed */
 /* Up to which level files are due; 0: none is. */
 unsigned wr_db_level_top(struct wr_db *db, struct db_replica *dr);
+/* Add where the replica and its levels go on from. False: that is not known of all of them. */
+bool wr_db_replica_stands(const struct wr_db *db, const struct db_replica *dr, struct wr_stands *x);
+
 /* The lowest TXID that a level goes on from, where that is at most `floor`; else `floor`. 0: that
  * is not known yet. */
 uint64_t wr_db_levels_floor(struct wr_db *db, uint64_t floor);

@@ -236,6 +236,51 @@ static void test_a_level_went_over_a_file_of_a_lost_future(void **state)
     world_close(&h.w);
 }
 
+/* So many pages a second that the journal is shortened before the hour of a level is over: then
+ * level 1 had a hole, and after half a minute without the replica all of the database was sent. */
+static void test_a_short_outage_of_a_busy_database_was_a_full_send(void **state)
+{
+    struct wr_db_status s;
+    struct world w;
+
+    (void)state;
+    world_low_lock_page();
+    world_open(&w, 1);
+    w.arm = no_faults_yet;
+    w.interval_ns = SECOND;
+    w.opts.checkpoint_frames = 20000;
+    w.opts.cadence = (struct wr_cadence){.levels = 3,
+        .level_ms = {10000, 60000, 3600000},
+        .snapshot_ms = 24 * 3600000,
+        .toll_floor = UINT64_MAX,
+        .toll_files = UINT64_MAX};
+    T(sqlite3_open(w.path, &w.app) == SQLITE_OK);
+    world_sql(&w,
+        "PRAGMA page_size=512; PRAGMA journal_mode=wal; PRAGMA synchronous=OFF; PRAGMA "
+        "wal_autocheckpoint=0; CREATE TABLE t(a INTEGER PRIMARY KEY, b, c); WITH RECURSIVE c(x) AS "
+        "(SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<24000) INSERT INTO t SELECT x, 0, "
+        "zeroblob(400) FROM c");
+    world_start(&w);
+    (void)world_sync(&w);
+    for (unsigned i = 0; i < 74; i++) {
+        if (i == 54)
+            faultstore_arm(w.fault[0], FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+        world_sql(&w, "UPDATE t SET b=b+1");
+        if (i < 54)
+            (void)world_sync(&w);
+        world_run(&w, SECOND + SECOND / 10);
+    }
+    faultstore_calm(w.fault[0]);
+    world_run(&w, 120 * SECOND);
+    (void)world_sync(&w);
+    wr_db_status(w.db, &s);
+    T(s.full_sends == 0 && bucket_count_level(&w, 9, NULL) == 1);
+    T(bucket_count_level(&w, 1, NULL) >= 5);
+    expect_run(&w, 1);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 static void test_a_snapshot_comes_in_time(void **state)
 {
     struct history h;
@@ -323,6 +368,8 @@ T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_ta
     T_TEST(test_the_journal_was_emptied_before_a_level_went_on),
     T_TEST(test_a_level_begins_anew_without_its_journal),
     T_TEST(test_a_file_in_the_way_is_gone_on_from),
-    T_TEST(test_a_level_went_over_a_file_of_a_lost_future), T_TEST(test_a_snapshot_comes_in_time),
-    T_TEST(test_large_files_are_streamed), T_TEST(test_a_failing_store_gets_its_level_later),
+    T_TEST(test_a_level_went_over_a_file_of_a_lost_future),
+    T_TEST(test_a_short_outage_of_a_busy_database_was_a_full_send),
+    T_TEST(test_a_snapshot_comes_in_time), T_TEST(test_large_files_are_streamed),
+    T_TEST(test_a_failing_store_gets_its_level_later),
     T_TEST(test_intervals_begin_where_litestreams_do))

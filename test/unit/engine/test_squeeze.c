@@ -13,6 +13,8 @@ struct writer {
     uint32_t notes;     /* since the last close, those that failed included */
     bool stale;         /* the ledger went back once: states may share a TXID */
     bool known[STATES]; /* before the squeeze */
+    struct wr_stands stands;
+    size_t stand_at[WR_STANDS_MAX]; /* their states */
     struct image images[IMAGES];
     size_t n_images;
 };
@@ -142,7 +144,7 @@ static enum wr_status squeeze(struct writer *w, bool full)
     disk.before = take_image;
     disk.arg = w;
     disk.full = full;
-    st = wr_journal_squeeze(j, &rec, &w->notes, &e);
+    st = wr_journal_squeeze(j, &rec, &w->stands, &w->notes, &e);
     disk.full = false;
     disk.before = NULL;
     wr_journal_close(j);
@@ -179,10 +181,42 @@ static void resume(struct writer *w)
     w->notes = 0;
 }
 
+/* Some that the way is known from; or nobody knows of any. */
+static void draw_stands(struct writer *w)
+{
+    size_t want = draw(&w->m, 5);
+
+    w->stands.n = 0;
+    for (size_t i = 0; i < 10 * want && w->stands.n < want; i++) {
+        size_t at = draw(&w->m, w->m.n);
+
+        if (!w->known[at])
+            continue;
+        w->stand_at[w->stands.n] = at;
+        w->stands.txid[w->stands.n++] = w->m.states[at].txid;
+    }
+}
+
+/* Whoever stands somewhere finds the way. What nobody asks for is dropped. */
+static size_t check_stands(struct writer *w)
+{
+    size_t oldest = 0, between = 0;
+
+    while (!w->known[oldest])
+        oldest++;
+    if (w->stands.n == 0)
+        check_since(w->m.l, &w->m.states[oldest], last(&w->m), true);
+    for (size_t i = 0; i < w->stands.n; i++) {
+        check_since(w->m.l, &w->m.states[w->stand_at[i]], last(&w->m), true);
+        between += w->stand_at[i] > oldest && w->stand_at[i] + 1 < w->m.n;
+    }
+    return between;
+}
+
 static void test_random_histories(void **state)
 {
     struct writer *w = wr_alloc(sizeof(*w));
-    size_t known_before = 0, kept_notes = 0;
+    size_t known_before = 0, kept_notes = 0, between = 0;
 
     (void)state;
     T(w != NULL);
@@ -193,18 +227,16 @@ static void test_random_histories(void **state)
         writer_open(w, name, 100 + round);
         for (unsigned k = 0; k < 12; k++) {
             struct wr_pos noted;
-            size_t oldest;
 
             live(w, 1 + draw(&w->m, 30));
             ask(w);
+            draw_stands(w);
             noted = w->m.noted;
             T(squeeze(w, false) == WR_OK);
             check_truth(w, w->m.l);
             check_images(w);
-            for (oldest = 0; !w->known[oldest]; oldest++)
-                ;
-            check_since(w->m.l, &w->m.states[oldest], last(&w->m), true);
-            known_before += oldest + 1 < w->m.n;
+            between += check_stands(w);
+            known_before += w->stands.n == 0;
             if (!w->m.gap) { /* no note is lost: the position is what it was */
                 struct wr_pos pos = wr_ledger_state(w->m.l).pos;
 
@@ -222,7 +254,7 @@ static void test_random_histories(void **state)
         }
         model_release(&w->m);
     }
-    T(known_before > 100 && kept_notes > 30);
+    T(known_before > 20 && kept_notes > 30 && between > 50);
     wr_free(w);
 }
 
@@ -481,7 +513,7 @@ static enum wr_status squeeze_once(void *arg)
 
     st = wr_journal_open(wr_fs_posix(), w->m.dir, &j, &e);
     if (st == WR_OK)
-        st = wr_journal_squeeze(j, &rec, &notes, &e);
+        st = wr_journal_squeeze(j, &rec, &w->stands, &notes, &e);
     wr_journal_close(j);
     return st;
 }
@@ -500,7 +532,7 @@ static void test_page_0_is_no_page(void **state)
     (void)state;
     T_OK(wr_journal_open(wr_fs_posix(), t_tmpdir(), &j, &e));
     T_OK(wr_journal_append(j, &rec, (struct wr_bytes){entries, sizeof(entries)}, &e));
-    T_OK(wr_journal_squeeze(j, &now, &notes, &e));
+    T_OK(wr_journal_squeeze(j, &now, &(struct wr_stands){0}, &notes, &e));
     T(wr_journal_bytes(j) == 88 + 12); /* page 3 alone */
     wr_journal_close(j);
 }
