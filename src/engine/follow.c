@@ -161,6 +161,15 @@ static enum wr_status probe(
     return st;
 }
 
+/* Behind the copy; and where it is from the primary, the files of what it was when the bucket was
+ * looked at before, as they tell whether the two are of one course of things. */
+static uint64_t list_from(const struct wr_follow *f)
+{
+    uint64_t mark = f->mark.txid ? f->mark.txid : f->pos.txid;
+
+    return f->pos.fed ? wr_min(mark, f->pos.txid) : f->pos.txid + 1;
+}
+
 static enum wr_status list(
     struct wr_follow *f, struct wr_call *c, bool wide, struct wr_ltx_files *files, struct wr_err *e)
 {
@@ -168,7 +177,7 @@ static enum wr_status list(
 
     c->deadline_ms = now_ms(c) + REQUEST_MS;
     st = wide ? wr_layout_list_all(f->storage, c, files, e)
-              : wr_layout_list(f->storage, c, 0, f->pos.txid + 1, files, e);
+              : wr_layout_list(f->storage, c, 0, list_from(f), files, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "list the replica");
     f->list_ms = now_ms(c) + LIST_MS;
@@ -182,13 +191,23 @@ static enum wr_status list(
     return WR_OK;
 }
 
+/* That a file cannot be read now is no reason not to go on: the next list is as good. */
+static enum wr_status recognize(
+    struct wr_follow *f, struct wr_call *c, const struct wr_ltx_files *files, struct wr_err *e)
+{
+    struct wr_err why = {0};
+    enum wr_status st = wr_follow_recognize(f, c, files, &why);
+
+    return st == WR_CANCELED || st == WR_NOMEM ? wr_fail(e, st, "%s", why.text) : WR_OK;
+}
+
 /* Not a listing of all files: it ends before the copy. */
 static enum wr_status ends_before(struct wr_follow *f, uint64_t newest, struct wr_err *e)
 {
     return wr_fail(e, WR_CONFLICT,
         "the copy is at transaction %016llx, and the replica ends with %016llx: it has been reset, "
         "or is another one",
-        (unsigned long long)f->floor, (unsigned long long)newest);
+        (unsigned long long)f->floor.txid, (unsigned long long)newest);
 }
 
 /* Files that go on from the copy; in *ret_anew, that there is only the newest state as a whole.
@@ -205,6 +224,8 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
     if (!wide && now_ms(c) < f->list_ms && f->aside.n == 0)
         return probe(f, c, chain, e);
     st = list(f, c, wide, all, e);
+    if (st == WR_OK)
+        st = recognize(f, c, all, e);
     if (st == WR_OK && f->pos.txid && !f->lost && !f->revert)
         st = wr_onward_chain(all, f->pos.txid, chain, e);
     if (st == WR_OK && !wide && chain->n == 0 && f->newest > f->pos.txid) { /* a gap */
@@ -220,7 +241,7 @@ static enum wr_status look(struct wr_follow *f, struct wr_call *c, struct wr_ltx
         return st;
     if (all->n == 0 && f->aside.n == 0)
         return wr_fail(e, WR_NOTFOUND, "the replica is empty");
-    if (wr_ltx_files_newest(all) < f->floor && f->aside.n == 0)
+    if (wr_ltx_files_newest(all) < f->floor.txid && f->aside.n == 0)
         return ends_before(f, wr_ltx_files_newest(all), e);
     *ret_anew =
         chain->n == 0 && (f->pos.txid == 0 || f->revert || wr_ltx_files_newest(all) > f->pos.txid);
@@ -249,7 +270,7 @@ static enum wr_status set_aside(
 static enum wr_status fetch_anew(struct wr_follow *f, struct wr_call *c,
     const struct wr_ltx_files *all, struct wr_follow_change *x, struct wr_err *e)
 {
-    uint64_t known = wr_max(f->floor, UINT64_C(1)) - 1;
+    uint64_t known = wr_max(f->floor.txid, UINT64_C(1)) - 1;
     uint64_t cur = f->pos.txid && !f->revert ? f->pos.txid : known;
     enum wr_status st;
 
@@ -294,8 +315,10 @@ static void moved(struct wr_follow *f, const struct wr_call *c, uint64_t from)
     f->errors = 0;
     f->doubts = f->waits = 0;
     f->lost = f->revert = false;
-    if (!f->pos.fed)
-        f->floor = f->pos.txid;
+    if (!f->pos.fed) {
+        f->floor = wr_follow_here(f);
+        f->mark = (struct wr_follow_mark){0};
+    }
     f->aside.n = 0;
     if (f->newest <= f->pos.txid)
         f->behind_ms = 0;
@@ -458,15 +481,28 @@ static enum wr_status look_beside(
 
 /* Whether what does not fit the copy is none of its faults: what the primary sends is done without,
  * and where the bucket goes on without something that only the primary had, as when that died with
- * it, the copy becomes what is there. */
-static bool gives_way(struct wr_follow *f, const struct wr_call *c, enum wr_status st, bool fed,
-    bool touching, const struct wr_err *why)
+ * it, the copy becomes what is there. Not where the bucket is not even what it was when the two
+ * were last in step: one that was reset, or is another one, nobody has decided for. *st may become
+ * what went wrong in looking. */
+static bool gives_way(struct wr_follow *f, struct wr_call *c, enum wr_status *st, bool fed,
+    bool touching, struct wr_err *why)
 {
-    if (f->lost || (st != WR_CORRUPT && (st != WR_CONFLICT || touching)))
+    struct wr_err e = {0};
+    bool parted = false;
+    enum wr_status looked;
+
+    if (f->lost || (*st != WR_CORRUPT && (*st != WR_CONFLICT || touching)))
         return false;
     if (fed)
         return true;
     if (!f->pos.fed)
+        return false;
+    looked = wr_follow_parted(f, c, &parted, &e);
+    if (looked != WR_OK) {
+        *st = looked;
+        *why = e;
+    }
+    if (looked != WR_OK || parted)
         return false;
     f->lost = true;
     wr_log(c->log, WR_WARN,
@@ -498,7 +534,7 @@ enum wr_status wr_follow_step(
     }
     if (fed)
         wr_follow_source_done(f, c, st, &why);
-    if (gives_way(f, c, st, fed, touching, &why)) {
+    if (gives_way(f, c, &st, fed, touching, &why)) {
         *ret_wait_ms = 0;
         return WR_OK;
     }

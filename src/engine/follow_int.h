@@ -14,6 +14,12 @@
 struct wr_patch;
 struct wr_storage;
 
+/* What the database was at a transaction. */
+struct wr_follow_mark {
+    uint64_t txid; /* 0: none */
+    uint64_t sum;  /* the image's checksum; 0: not known */
+};
+
 struct wr_follow {
     struct wr_storage *storage;
     struct wr_follow_source source;
@@ -27,7 +33,10 @@ struct wr_follow {
     bool revert; /* set by a promotion: the copy is to be what the bucket has, even if that is less
                   */
     bool unsure; /* what the copy is has to be found again */
-    uint64_t floor; /* the newest state is at least this, or the replica lacks something */
+    /* The copy was seen to be in step with the bucket here: the newest state is at least this, and
+     * goes on from it, or the bucket lacks something. */
+    struct wr_follow_mark floor;
+    struct wr_follow_mark mark; /* of a fed copy: where it was a while ago; floor to be */
     struct wr_rand rng;
 
     int64_t list_ms, wide_ms;  /* monotonic: when to list level 0, and all levels */
@@ -48,6 +57,11 @@ struct wr_follow {
     bool begun;        /* the phase was told */
 };
 
+static inline struct wr_follow_mark wr_follow_here(const struct wr_follow *f)
+{
+    return (struct wr_follow_mark){.txid = f->pos.txid, .sum = wr_follow_base(&f->pos)};
+}
+
 /* follow_start.c: restore, or find out what is there. As wr_follow_open. */
 enum wr_status wr_follow_start(struct wr_follow *f, struct wr_call *c,
     struct wr_restore_result *ret_restored, struct wr_err *e) WR_MUST_CHECK;
@@ -55,6 +69,16 @@ enum wr_status wr_follow_start(struct wr_follow *f, struct wr_call *c,
 /* follow_confirm.c: *ret: the bucket has the state of the copy, which, if it is from the primary,
  * is noted. BUSY: list again. Else as the storage. */
 enum wr_status wr_follow_confirm(
+    struct wr_follow *f, struct wr_call *c, bool *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* The same by these files, which some list had. Of a copy that is ahead of the bucket it is noted
+ * up to where it is not: f->floor. Where a file cannot be read it is as if it were not there. */
+enum wr_status wr_follow_recognize(struct wr_follow *f, struct wr_call *c,
+    const struct wr_ltx_files *files, struct wr_err *e) WR_MUST_CHECK;
+
+/* *ret: the bucket has lost f->floor, or is of another course of things there. Not: it has it, or
+ * no file tells any more. As the storage. */
+enum wr_status wr_follow_parted(
     struct wr_follow *f, struct wr_call *c, bool *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* What to do about a copy that cannot be gone on with. */

@@ -95,7 +95,7 @@ static enum wr_status adopt(struct wr_follow *f, struct wr_call *c, struct wr_er
     wr_log(c->log, WR_INFO,
         "taking over a copy that another program has followed; all of it is compared with the "
         "replica",
-        WR_F_Z("output", f->path), WR_F_TXID("txid", f->floor));
+        WR_F_Z("output", f->path), WR_F_TXID("txid", f->floor.txid));
     return WR_OK;
 }
 
@@ -103,9 +103,9 @@ static enum wr_status adopt(struct wr_follow *f, struct wr_call *c, struct wr_er
 static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
 {
     struct wr_err why = {0};
-    enum wr_status st = wr_follow_txid_get(f->opts.restore.fs, f->path, &f->floor, &why);
+    enum wr_status st = wr_follow_txid_get(f->opts.restore.fs, f->path, &f->floor.txid, &why);
 
-    if (st == WR_OK && f->state.number == 0 && f->floor == 0)
+    if (st == WR_OK && f->state.number == 0 && f->floor.txid == 0)
         return wr_fail(e, WR_CONFLICT,
             "cannot resume follow mode: database exists but no -txid file found: "
             "%s; " WR_FOLLOW_ADVICE,
@@ -125,7 +125,7 @@ static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_er
     if (f->pos.txid > 0) {
         wr_log(c->log, WR_INFO, "resuming follow mode", WR_F_Z("output", f->path),
             WR_F_TXID("txid", f->pos.txid));
-        f->floor = f->pos.fed ? 0 : f->pos.txid;
+        f->floor = f->pos.fed ? (struct wr_follow_mark){0} : wr_follow_here(f);
     }
     return WR_OK;
 }
@@ -139,7 +139,7 @@ static enum wr_status begin(struct wr_follow *f, struct wr_call *c,
         st = wr_patch_open(f->path, &f->copy, e);
     if (st == WR_OK)
         st = wr_follow_find(f->copy, &f->state, &f->pos, e);
-    f->floor = f->pos.txid;
+    f->floor = wr_follow_here(f);
     return st;
 }
 

@@ -327,7 +327,7 @@ static void test_what_does_not_fit_is_not_applied(void **state)
 static void test_commits_that_the_bucket_never_gets_are_undone(void **state)
 {
     (void)state;
-    for (int closed = 0; closed < 2; closed++) {
+    for (int closed = 0; closed < 3; closed++) {
         struct push x;
         struct story other;
         struct wr_err e = {0};
@@ -348,6 +348,11 @@ static void test_commits_that_the_bucket_never_gets_are_undone(void **state)
         x.status = 503; /* the primary, and what it had, are gone */
         (void)steps(&x, 3);
         fw_check_is(&x.w, from + 1); /* and nothing is undone for that */
+        if (closed == 2) {           /* nor does it know any more what it was in step with */
+            wr_follow_close(x.f);
+            follow(&x);
+            T(x.f->floor.txid == 0);
+        }
         story_commit(&other, 40, 5);
         story_commit(&other, 42, 5);
         story_put(&other, &x.w.w, 0, from + 1, from + 1);
@@ -369,6 +374,148 @@ static void test_commits_that_the_bucket_never_gets_are_undone(void **state)
         story_release(&other);
         close_push(&x);
     }
+}
+
+/* Step until it gives up, listing each time; the clock stands still. */
+static enum wr_status gives_up(struct push *x, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+    int64_t wait_ms;
+
+    for (int i = 0; st == WR_OK && i < 10; i++) {
+        x->f->wide_ms = x->f->list_ms = x->f->bucket_ms = 0;
+        st = wr_follow_step(x->f, fw_call(&x->w), &wait_ms, e);
+    }
+    return st;
+}
+
+/* The bucket has files of another database from `from` on, and more of them. */
+static void reset_bucket(struct push *x, uint64_t from, uint64_t to)
+{
+    struct story other;
+
+    story_fork(&other, &x->w.s, from - 1);
+    for (uint64_t t = from; t <= to; t++) {
+        story_commit(&other, 40, 5);
+        story_put(&other, &x->w.w, 0, t, t);
+    }
+    story_release(&other);
+}
+
+/* A copy that the primary feeds was taken for one that is ahead of the bucket for ever: it was
+ * turned to whatever the bucket became, where one that nobody feeds ends, and says why. */
+static void test_a_fed_copy_was_turned_though_it_had_been_in_step(void **state)
+{
+    enum way {
+        BESIDE,
+        AWAY,
+        BUSY,
+        SHORTER,
+        WAYS
+    };
+
+    (void)state;
+    for (int way = 0; way < WAYS; way++) {
+        struct wr_err e = {0};
+        uint64_t last;
+        struct push x;
+
+        open_push(&x);
+        for (int i = 0; i < 2; i++) {
+            commit(&x);
+            close_txid(&x, true, true);
+            (void)steps(&x, 2);
+        }
+        T(x.f->pos.txid == 3 && x.f->pos.fed);
+        if (way == AWAY) /* the bucket alone is asked */
+            x.status = 503;
+        x.f->bucket_ms = x.f->list_ms = 0;
+        (void)steps(&x, 2);
+        T(!x.f->pos.fed && x.f->floor.txid == 3);
+        for (int i = 0; way == BUSY && i < 2; i++) { /* each look finds it ahead */
+            commit(&x);
+            close_txid(&x, false, true);
+            (void)steps(&x, 1);
+            x.f->bucket_ms = x.f->list_ms = 0;
+            (void)steps(&x, 1);
+            T(x.f->pos.fed && x.f->floor.txid == (i ? 4 : 3));
+            story_put(&x.w.s, &x.w.w, 0, x.txid, x.txid);
+        }
+        last = x.w.s.n;
+        T(x.f->pos.txid == last);
+        x.status = 503;
+        if (way == SHORTER)
+            fw_delete(&x.w, 0, 3, 3);
+        else
+            reset_bucket(&x, 2, last + 2);
+        T_IS(WR_CONFLICT, gives_up(&x, &e));
+        T(strstr(e.text, "to begin anew") && x.f->pos.txid == last);
+        fw_check_is(&x.w, last);
+        close_push(&x);
+    }
+}
+
+/* A look that fails says nothing: neither that the copy is in step, nor that it is not. */
+static void test_a_bucket_that_cannot_be_read_decides_nothing(void **state)
+{
+    struct wr_err e = {0};
+    int64_t wait_ms;
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    commit(&x);
+    close_txid(&x, true, true);
+    (void)steps(&x, 1);
+    T(x.f->pos.fed && x.f->floor.txid == 1);
+    for (uint64_t n = 1; x.f->pos.fed; n++) { /* the nth request fails */
+        x.f->bucket_ms = x.f->list_ms = 0;
+        world_fail(&x.w.w, n, 1, WR_IO);
+        T_OK(wr_follow_step(x.f, fw_call(&x.w), &wait_ms, &e));
+        T(n < 20 && x.w.errors == 0);
+    }
+    world_fail(&x.w.w, 0, 0, WR_OK);
+    T(x.f->floor.txid == 2);
+    commit(&x);
+    (void)steps(&x, 1);
+    x.status = 503;
+    reset_bucket(&x, 2, 5);
+    for (uint64_t n = 1; n < 60; n++) {
+        x.f->wide_ms = 0;
+        x.f->doubts = 0;
+        world_fail(&x.w.w, n, 1, n % 2 ? WR_IO : WR_BUSY);
+        T_OK(wr_follow_step(x.f, fw_call(&x.w), &wait_ms, &e));
+        T(!x.f->lost && x.f->pos.txid == 2);
+    }
+    world_fail(&x.w.w, 0, 0, WR_OK);
+    T_IS(WR_CONFLICT, gives_up(&x, &e));
+    close_push(&x);
+}
+
+/* Files that tell nothing, as they are damaged or record no checksum, confirm nothing. */
+static void test_files_that_tell_nothing_confirm_nothing(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    commit(&x);
+    close_txid(&x, false, true);
+    (void)steps(&x, 2);
+    for (int way = 0; way < 2; way++) {
+        if (way == 0) {
+            world_store(&x.w.w, wr_layout_ltx_key(t_call()->scratch, x.w.w.storage, 0, 2, 2),
+                (struct wr_bytes){(const uint8_t *)"damaged", 7}, 5);
+        } else {
+            x.w.s.rolling = false;
+            story_put(&x.w.s, &x.w.w, 0, 2, 2);
+            x.w.s.rolling = true;
+        }
+        x.f->bucket_ms = x.f->list_ms = 0;
+        (void)steps(&x, 1);
+        T(x.f->pos.fed && x.f->floor.txid == 1 && x.w.errors == 0);
+    }
+    close_push(&x);
 }
 
 /* Before it is promoted: what the bucket has is confirmed, and what it has not is undone. */
@@ -481,6 +628,9 @@ T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
     cmocka_unit_test(test_a_primary_with_nothing_new_hid_the_bucket),
     cmocka_unit_test(test_what_does_not_fit_is_not_applied),
     cmocka_unit_test(test_commits_that_the_bucket_never_gets_are_undone),
+    cmocka_unit_test(test_a_fed_copy_was_turned_though_it_had_been_in_step),
+    cmocka_unit_test(test_a_bucket_that_cannot_be_read_decides_nothing),
+    cmocka_unit_test(test_files_that_tell_nothing_confirm_nothing),
     cmocka_unit_test(test_the_copy_becomes_what_the_bucket_has),
     cmocka_unit_test(test_urls_and_tokens), cmocka_unit_test(test_it_says_where_the_bucket_is),
     cmocka_unit_test(test_without_memory_it_says_so))
