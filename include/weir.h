@@ -361,9 +361,10 @@ WEIR_API int64_t weir_held_ms(weir *w);
  * readers before it is in a replica. */
 typedef struct weir_feed_position {
     size_t struct_size;
-    weir_txid txid; /* as the request says, and so are these two; 0 at first */
+    weir_txid txid; /* as the request says, and so are these three; 0 at first */
     uint64_t life;
     uint32_t part;
+    uint32_t more; /* != 0: an answer behind this state has said that there is more */
 } weir_feed_position;
 /* The answer, once; `bytes` die with the call. On the calling thread. */
 typedef void weir_feed_fn(void *arg, const void *bytes, size_t n);

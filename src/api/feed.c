@@ -20,7 +20,7 @@ int weir_feed_read(weir_db *db, const weir_feed_position *after, int64_t wait_ms
     if (!db || !after || after->struct_size < sizeof(size_t) || !fn)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_feed_read: bad argument"), &e);
     memcpy(&p, after, wr_api_struct(after->struct_size, sizeof(p)));
-    at = (struct wr_feed_at){.txid = p.txid, .life = p.life, .part = p.part};
+    at = (struct wr_feed_at){.txid = p.txid, .life = p.life, .part = p.part, .more = p.more != 0};
     wr_buf_init(&out, ANSWER_MAX);
     st = wr_db_feed_read(
         db->db, &at, wr_db_wait_end(wait_ms), cancel ? &cancel->token : NULL, &out, &e);

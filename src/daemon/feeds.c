@@ -205,6 +205,7 @@ static void answer_read(int rc, const weir_error *err, struct wr_httpd_reply *r)
 
 struct asked {
     uint64_t id, after, life, part, wait_ms;
+    bool more;
 };
 
 static bool hex_of(const char *s, uint64_t *ret)
@@ -216,7 +217,7 @@ static bool parse(const struct wr_httpd_request *q, struct asked *ret)
 {
     const char *part = wr_httpd_query(q, "part"), *wait = wr_httpd_query(q, "wait");
 
-    *ret = (struct asked){0};
+    *ret = (struct asked){.more = wr_httpd_query(q, "more") != NULL};
     return hex_of(wr_httpd_query(q, "id"), &ret->id) && ret->id != 0 &&
            hex_of(wr_httpd_query(q, "after"), &ret->after) &&
            hex_of(wr_httpd_query(q, "life"), &ret->life) && part &&
@@ -288,6 +289,7 @@ static void feed(struct wr_feeds *f, const char *name, const struct wr_httpd_req
     at.txid = a.after;
     at.life = a.life;
     at.part = (uint32_t)a.part;
+    at.more = a.more;
     rc = weir_feed_read(
         h.db, &at, (int64_t)wr_min(a.wait_ms, (uint64_t)WAIT_MAX), h.cancel, put, &r->body, &err);
     wr_fleet_let_go(f->fleet, &h);

@@ -1,7 +1,7 @@
 /*
  * feeds.h - the HTTP listener on `serve.addr`: what followers ask (`weir restore -f http://...`).
  *
- *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>
+ *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>[&more=1]
  *         200 what was captured behind that state, 204 nothing within `wait`, 410 it is not in
  *         memory any more: the replica has it
  *     GET /feed/<database>

@@ -4,8 +4,8 @@
  * come.
  *
  * Nothing is here until somebody has asked for it, and nothing but the step touches it. What cannot
- * be made, for want of memory or for its size, is left out: who follows gets the next TXID, or goes
- * to the bucket. It never holds up replication.
+ * be made, for want of memory or for its size, is left out: who follows is told that there is more,
+ * and gets the next TXID, or goes to the bucket. It never holds up replication.
  *
  * Parts tell the rolling checksum of the database behind them, as files do. It begins as the
  * ledger's; `sums` has the checksums of pages that parts have changed since.
@@ -227,14 +227,18 @@ static enum wr_status put_sum(struct db_air *a, uint32_t pgno, uint64_t sum)
     return WR_OK;
 }
 
+/* Whether what was captured is more than a part may have: it does not become less. */
+static bool too_many(const struct wr_db *db, const struct db_air *a)
+{
+    return a->fresh.all || a->fresh.map.n > PART_BYTES / db->view.page_size;
+}
+
 /* Pages that the database has got since the last part without their being written. */
 static void add_growth(const struct wr_db *db, struct db_air *a)
 {
     uint32_t mark;
 
-    for (uint32_t p = a->commit + 1;
-         p <= db->view.commit && !a->fresh.all && a->fresh.map.n <= PART_BYTES / db->view.page_size;
-         p++) {
+    for (uint32_t p = a->commit + 1; p <= db->view.commit && !too_many(db, a); p++) {
         if (!wr_pgmap_get(&a->fresh.map, p, &mark))
             wr_pageset_add(&a->fresh, p);
     }
@@ -311,7 +315,7 @@ static enum wr_status make_part(struct wr_db *db, struct db_air *a, struct wr_er
     enum wr_status st;
 
     add_growth(db, a);
-    if (a->fresh.all || a->fresh.map.n > PART_BYTES / db->view.page_size)
+    if (too_many(db, a))
         return wr_fail(e, WR_LIMIT, "more pages than a part may have");
     st = wr_db_list_pages(db, &a->fresh, &pages, &n, e);
     if (st != WR_OK)
@@ -337,14 +341,17 @@ void wr_db_air_part(struct wr_db *db)
     struct db_air *a = db->air;
     struct wr_err e = {0};
 
-    if (!a || !a->on || a->full || wr_db_behind(db) || wr_pageset_empty(&a->fresh))
+    if (!a || !a->on || a->full || wr_pageset_empty(&a->fresh))
         return;
     assert(a->txid == db->txid);
+    if (wr_db_behind(db) && !too_many(db, a))
+        return;
     if (make_part(db, a, &e) == WR_OK) {
         wr_pageset_clear(&a->fresh);
         return;
     }
     a->full = true; /* what it says of the state may be half of the truth */
+    wr_feed_more(a->feed);
     wr_log(DB_LOG(db), WR_DEBUG, "followers wait for the next transaction", DB_NAME(db),
         WR_F_Z("reason", e.text));
 }

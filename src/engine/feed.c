@@ -34,6 +34,7 @@ struct wr_feed {
     uint64_t txid;   /* newest; 0: not known */
     uint64_t life;
     bool live;       /* parts may follow */
+    bool more;       /* the database is ahead of the last part, and no part will say how */
     int64_t read_ms; /* when a reader was last here; INT64_MIN: never */
     unsigned readers;
 };
@@ -104,6 +105,13 @@ static void clear(struct wr_feed *f, struct wr_list *l)
         take_out(f, r);
 }
 
+/* What was told behind TXID f->txid. */
+static void forget_parts(struct wr_feed *f)
+{
+    clear(f, &f->parts);
+    f->more = false;
+}
+
 void wr_feed_free(struct wr_feed *f)
 {
     if (!f)
@@ -145,7 +153,7 @@ bool wr_feed_kept(struct wr_feed *f)
 void wr_feed_begin(struct wr_feed *f, uint64_t txid)
 {
     wr_mutex_lock(&f->mutex);
-    clear(f, &f->parts);
+    forget_parts(f);
     if (f->txid != txid)
         clear(f, &f->files);
     f->txid = txid;
@@ -158,7 +166,7 @@ void wr_feed_begin(struct wr_feed *f, uint64_t txid)
 void wr_feed_end(struct wr_feed *f)
 {
     wr_mutex_lock(&f->mutex);
-    clear(f, &f->parts);
+    forget_parts(f);
     f->live = false;
     wr_mutex_unlock(&f->mutex);
 }
@@ -166,7 +174,7 @@ void wr_feed_end(struct wr_feed *f)
 void wr_feed_drop(struct wr_feed *f)
 {
     wr_mutex_lock(&f->mutex);
-    clear(f, &f->parts);
+    forget_parts(f);
     clear(f, &f->files);
     f->live = false;
     f->txid = 0;
@@ -251,10 +259,19 @@ enum wr_status wr_feed_part(
     return st;
 }
 
+void wr_feed_more(struct wr_feed *f)
+{
+    wr_mutex_lock(&f->mutex);
+    assert(f->live && f->txid > 0);
+    f->more = true;
+    wr_cond_broadcast(&f->cond);
+    wr_mutex_unlock(&f->mutex);
+}
+
 void wr_feed_gap(struct wr_feed *f, uint64_t txid)
 {
     wr_mutex_lock(&f->mutex);
-    clear(f, &f->parts);
+    forget_parts(f);
     clear(f, &f->files);
     f->txid = txid;
     wr_cond_broadcast(&f->cond);
@@ -276,7 +293,7 @@ enum wr_status wr_feed_file(struct wr_feed *f, uint64_t txid, int64_t time_ms, u
     st = new_record(&is, rolling, time_ms, &r, e);
     if (st == WR_OK) {
         wr_mutex_lock(&f->mutex);
-        clear(f, &f->parts);
+        forget_parts(f);
         st = add(f, &f->files, r, e);
         if (st == WR_OK)
             f->txid = txid;
@@ -293,6 +310,8 @@ struct batch {
     struct record *r[BATCH];
     size_t n, bytes;
     bool closes; /* the first one is a file of which the reader has all */
+    bool more;   /* and behind them, that there is more */
+    struct wr_feed_record is_more;
 };
 
 static bool take(struct batch *b, struct record *r, size_t size)
@@ -336,8 +355,11 @@ static enum wr_status collect(struct wr_feed *f, const struct wr_feed_at *at, st
         struct record *r = wr_container_of(x, struct record, link);
 
         if (r->part > part && !take(b, r, r->wire.n))
-            break;
+            return WR_OK;
     }
+    b->more = f->more && !(at->more && at->txid == f->txid);
+    b->is_more = (struct wr_feed_record){
+        .kind = WR_FEED_MORE, .txid = f->txid, .from = f->txid, .life = f->life};
     return WR_OK;
 }
 
@@ -351,6 +373,8 @@ static enum wr_status hand_out(struct batch *b, struct wr_buf *out, struct wr_er
         wr_buf_put(out, is->p, is->n);
         unref(b->r[i]);
     }
+    if (b->more)
+        wr_feed_record_put(out, &b->is_more);
     st = wr_buf_status(out);
     return st == WR_OK ? WR_OK : wr_fail(e, st, "an answer for a follower");
 }
@@ -381,7 +405,7 @@ enum wr_status wr_feed_read(struct wr_feed *f, const struct wr_feed_at *at, int6
     f->readers++;
     for (;;) {
         st = collect(f, at, &b);
-        if (st != WR_OK || b.n > 0)
+        if (st != WR_OK || b.n > 0 || b.more)
             break;
         if (wr_cancel_is(cancel)) {
             st = WR_CANCELED;

@@ -30,10 +30,12 @@
 
 struct wr_feed;
 
-/* The state that a reader has: TXID `txid`, and behind it `part` parts of `life`; 0: none. */
+/* The state that a reader has: TXID `txid`, and behind it `part` parts of `life`; 0: none. `more`:
+ * and it was told that there is more than that, of which no part comes. */
 struct wr_feed_at {
     uint64_t txid, life;
     uint32_t part;
+    bool more;
 };
 
 struct wr_feed_limits {
@@ -68,6 +70,8 @@ void wr_feed_touch(struct wr_feed *f);
  * be until the next TXID; NOMEM. */
 enum wr_status wr_feed_part(
     struct wr_feed *f, uint32_t part, struct wr_bytes body, struct wr_err *e) WR_MUST_CHECK;
+/* There is more than any part will have, until the next TXID: readers are told, once. */
+void wr_feed_more(struct wr_feed *f);
 /* The next file, to TXID `txid` from the one before. `part` > 0: that part had the same state, with
  * this rolling checksum, so that who has it needs no file. LIMIT, NOMEM: it is not there, as after
  * wr_feed_gap. */

@@ -51,6 +51,8 @@ static bool makes_sense(const struct wr_feed_record *r)
         return r->from > 0 && r->txid == r->from && r->part > 0 && r->from < UINT64_MAX - r->part;
     case WR_FEED_CLOSE:
         return r->from > 0 && r->txid > r->from && r->part > 0 && r->body.n == WR_FEED_CLOSED;
+    case WR_FEED_MORE:
+        return r->from > 0 && r->txid == r->from && r->part == 0 && r->body.n == 0;
     }
     return false;
 }

@@ -2,7 +2,7 @@
  * feed_record.h - one piece of a database's stream, as a primary serves it to those who follow:
  *
  *     0   4  "WFD1"
- *     4   1  kind: 1 FILE, 2 PART, 3 CLOSE
+ *     4   1  kind: 1 FILE, 2 PART, 3 CLOSE, 4 MORE
  *     5   3  zero
  *     8   8  txid: that the copy is at afterwards; of a PART the one that it adds to
  *    16   8  from: the copy is at this TXID, or is at it with parts of the next one
@@ -16,6 +16,8 @@
  *          and the rolling checksums those before and after: what holds of files holds of parts
  *   CLOSE  nothing has changed since that part, and it is now TXID txid: 8 bytes of time (Unix ms),
  *          8 of its rolling checksum
+ *   MORE   the database has changed since, by more than is sent before the next TXID: what the copy
+ *          is, is not the newest state. `part` is zero
  *
  * All integers are little-endian. Any other beginning is of another version.
  */
@@ -33,6 +35,7 @@ enum wr_feed_kind {
     WR_FEED_FILE = 1,
     WR_FEED_PART = 2,
     WR_FEED_CLOSE = 3,
+    WR_FEED_MORE = 4,
 };
 
 struct wr_feed_record {

@@ -131,7 +131,7 @@ static void enter(struct wr_follow *f, const struct wr_call *c, enum wr_follow_p
 static void saw(struct wr_follow *f, const struct wr_call *c, uint64_t txid)
 {
     f->newest = wr_max(f->newest, txid);
-    if (f->newest > f->pos.txid && !f->behind_ms)
+    if ((f->newest > f->pos.txid || f->source.more) && !f->behind_ms)
         f->behind_ms = wr_max(now_ms(c), (int64_t)1);
 }
 
@@ -184,7 +184,8 @@ static enum wr_status list(
     if (wide) { /* what was seen before may have been deleted */
         f->wide_ms = now_ms(c) + WIDE_MS;
         f->newest = f->pos.txid;
-        f->behind_ms = 0;
+        if (!f->source.more)
+            f->behind_ms = 0;
     }
     saw(f, c, wr_ltx_files_newest(files));
     wr_ltx_files_drop(files, &f->aside); /* damaged */
@@ -314,7 +315,7 @@ static void moved(struct wr_follow *f, const struct wr_call *c, uint64_t from)
     f->applied++;
     f->errors = 0;
     f->doubts = f->waits = 0;
-    f->lost = f->revert = false;
+    f->lost = f->revert = f->source.more = false;
     if (!f->pos.fed) {
         f->floor = wr_follow_here(f);
         f->mark = (struct wr_follow_mark){0};
@@ -430,8 +431,7 @@ static enum wr_status next_of_primary(
     if (st != WR_OK || !*ret_fed)
         return st;
     f->seen_ms = now_ms(c);
-    if (f->next.commit > 0)
-        saw(f, c, f->next.txid);
+    saw(f, c, f->next.commit > 0 ? f->next.txid : f->pos.txid);
     if (f->pos.txid != was) { /* without a page */
         saw(f, c, f->pos.txid);
         moved(f, c, was);

@@ -80,6 +80,8 @@ static bool follows(const struct wr_feed_record *r, const struct wr_feed_at *cur
         return r->part == part + 1;
     case WR_FEED_CLOSE:
         return part > 0 && r->part == part;
+    case WR_FEED_MORE:
+        return true;
     }
     return false;
 }
@@ -208,10 +210,11 @@ static enum wr_status take(
     cur = at;
     if (st == WR_OK && !follows(&r, &cur))
         st = wr_fail(e, WR_CORRUPT, "the primary's answer does not go on from the copy");
-    if (st == WR_OK && r.kind == WR_FEED_CLOSE) {
+    if (st == WR_OK && (r.kind == WR_FEED_CLOSE || r.kind == WR_FEED_MORE)) {
         s->rest = rest;
         *ret = WR_FROM_NOBODY;
-        return close_txid(f, &r, e);
+        s->more = r.kind == WR_FEED_MORE;
+        return s->more ? WR_OK : close_txid(f, &r, e);
     }
     if (st == WR_OK && r.life != at.life)
         at.part = 0;
@@ -231,6 +234,8 @@ static enum wr_status take(
 static enum wr_status ask(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
 {
     struct wr_follow_source *s = &f->source;
+    const struct wr_stream_at at = {
+        .txid = f->pos.txid, .life = s->life, .part = s->life ? f->pos.part : 0, .more = s->more};
     int64_t wait_ms = s->with ? WAIT_MS : 0, began_ms = now_ms(c);
     enum wr_status st = WR_OK;
 
@@ -239,8 +244,7 @@ static enum wr_status ask(struct wr_follow *f, struct wr_call *c, struct wr_err 
         st = wr_storage_open(WR_STR("mem://stream"), NULL, &s->inbox, e);
     c->deadline_ms = began_ms + wait_ms + ANSWER_MS;
     if (st == WR_OK)
-        st = wr_stream_next(
-            s->primary, c, f->pos.txid, s->life, s->life ? f->pos.part : 0, wait_ms, &s->answer, e);
+        st = wr_stream_next(s->primary, c, &at, wait_ms, &s->answer, e);
     if (st == WR_OK)
         s->rest = wr_buf_bytes(&s->answer);
     s->hasty = s->rest.n == 0 && wait_ms > 0 && now_ms(c) - began_ms < wait_ms / 2;

@@ -179,13 +179,13 @@ static enum wr_status ask(struct wr_stream *s, struct wr_call *c, const char *ur
     return st == WR_OK ? judge(s, resp.status, out, e) : wr_wrap(e, st, "%s", s->name);
 }
 
-enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, uint64_t txid, uint64_t life,
-    uint32_t part, int64_t wait_ms, struct wr_buf *out, struct wr_err *e)
+enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, const struct wr_stream_at *at,
+    int64_t wait_ms, struct wr_buf *out, struct wr_err *e)
 {
     struct wr_str url =
-        wr_arena_fmt(c->scratch, "%s?id=%016llx&after=%016llx&life=%016llx&part=%u&wait=%lld",
-            s->url, (unsigned long long)s->id, (unsigned long long)txid, (unsigned long long)life,
-            part, (long long)wait_ms);
+        wr_arena_fmt(c->scratch, "%s?id=%016llx&after=%016llx&life=%016llx&part=%u&wait=%lld%s",
+            s->url, (unsigned long long)s->id, (unsigned long long)at->txid,
+            (unsigned long long)at->life, at->part, (long long)wait_ms, at->more ? "&more=1" : "");
 
     wr_buf_clear(out);
     if (!url.p)

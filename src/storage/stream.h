@@ -1,7 +1,7 @@
 /*
  * stream.h - a primary that serves what it has just captured, asked over HTTP:
  *
- *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>
+ *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>[&more=1]
  *         200 records (engine/feed_record.h), 204 nothing within `wait`, 410 it is not kept there
  *     GET /feed/<database>
  *         200 lines "replica <URL>", and others, by which a follower finds the bucket
@@ -36,11 +36,18 @@ enum wr_status wr_stream_open(
 void wr_stream_close(struct wr_stream *s);             /* NULL-safe; zeroes the token */
 const char *wr_stream_name(const struct wr_stream *s); /* for messages */
 
+/* A state, as engine/feed.h has it. */
+struct wr_stream_at {
+    uint64_t txid, life;
+    uint32_t part;
+    bool more;
+};
+
 /* What follows a state, into `out`, which is cleared; empty: nothing yet. NOTFOUND: not kept there
  * any more. MISUSE: no such database there. AUTH: the token is wrong. BUSY, TIMEOUT, CANCELED, IO.
  */
-enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, uint64_t txid, uint64_t life,
-    uint32_t part, int64_t wait_ms, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, const struct wr_stream_at *at,
+    int64_t wait_ms, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
 
 /* The URL of the bucket that the database is replicated to, in c->scratch. NOTFOUND: it has none
  * that the primary would tell. Else as above. */

@@ -327,7 +327,7 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     return WEIR_OK;
 }
 
-/* What follows any state but 0xff, of which nothing is kept. */
+/* What follows any state but 0xff, of which nothing is kept, and those that were told of more. */
 int weir_feed_read(weir_db *db, const weir_feed_position *after, int64_t wait_ms,
     weir_cancel *cancel, weir_feed_fn *fn, void *arg, weir_error *e)
 {
@@ -338,7 +338,7 @@ int weir_feed_read(weir_db *db, const weir_feed_position *after, int64_t wait_ms
         (void)snprintf(e->message, sizeof(e->message), "not kept");
         return WEIR_NOTFOUND;
     }
-    if (after->txid == 0xfe)
+    if (after->txid == 0xfe || after->more)
         return WEIR_TIMEOUT;
     fn(arg, "records", 7);
     return WEIR_OK;

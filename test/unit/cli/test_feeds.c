@@ -149,6 +149,7 @@ static void test_what_follows(void **state)
     serve(TOKEN, 4);
     T(ask(GET("/feed/other.db?id=1&after=1" STATE)) == 200 && strstr(got, "\r\n\r\nrecords"));
     T(ask(GET("/feed/other.db?id=1&after=fe" STATE)) == 204);
+    T(ask(GET("/feed/other.db?id=1&after=1&more=1" STATE)) == 204);
     T(ask(GET("/feed/other.db?id=1&after=ff" STATE)) == 410 && strstr(got, "not kept"));
     wr_feeds_look(feeds, &t);
     T(t.followers == 1 && t.answers == 1 && t.bytes == 7 && t.dropped == 1 && t.refused == 0);

@@ -27,6 +27,7 @@ static void test_a_record_comes_back_as_it_was(void **state)
             .part = 4,
             .time_ms = 12345,
             .rolling = UINT64_MAX},
+        {.kind = WR_FEED_MORE, .txid = 9, .from = 9, .life = 3},
     };
     struct wr_buf b;
     struct wr_bytes rest;
@@ -93,7 +94,11 @@ static void test_numbers_that_contradict_each_other_are_refused(void **state)
         {.kind = WR_FEED_PART, .txid = UINT64_MAX, .from = UINT64_MAX, .part = 1},
         {.kind = WR_FEED_CLOSE, .txid = 7, .from = 7, .part = 1},
         {.kind = WR_FEED_CLOSE, .txid = 8, .from = 7, .part = 0},
-        {.kind = (enum wr_feed_kind)4, .txid = 8, .from = 7, .part = 1},
+        {.kind = WR_FEED_MORE, .txid = 8, .from = 7},
+        {.kind = WR_FEED_MORE, .txid = 0, .from = 0},
+        {.kind = WR_FEED_MORE, .txid = 7, .from = 7, .part = 1},
+        {.kind = WR_FEED_MORE, .txid = 7, .from = 7, .body = body_of("more")},
+        {.kind = (enum wr_feed_kind)5, .txid = 8, .from = 7, .part = 1},
     };
     struct wr_err e = {0};
 
@@ -144,7 +149,16 @@ static enum wr_status get(struct feeding *x, uint64_t txid, uint64_t life, uint3
     return wr_feed_read(x->feed, &at, 0, NULL, &x->out, &x->e);
 }
 
-/* The kinds of what came, "FPC", and the last record. */
+/* The same of one who was told that there is more. */
+static enum wr_status get_told(struct feeding *x, uint64_t txid, uint64_t life, uint32_t part)
+{
+    const struct wr_feed_at at = {.txid = txid, .life = life, .part = part, .more = true};
+
+    wr_buf_clear(&x->out);
+    return wr_feed_read(x->feed, &at, 0, NULL, &x->out, &x->e);
+}
+
+/* The kinds of what came, "FPCM", and the last record. */
 static const char *kinds(struct feeding *x, struct wr_feed_record *ret_last)
 {
     static char text[2000];
@@ -155,7 +169,7 @@ static const char *kinds(struct feeding *x, struct wr_feed_record *ret_last)
         struct wr_feed_record r = {0};
 
         T(wr_feed_record_next(&rest, &r, &x->e) == WR_OK);
-        text[n++] = " FPC"[r.kind];
+        text[n++] = " FPCM"[r.kind];
         if (ret_last)
             *ret_last = r;
     }
@@ -202,6 +216,40 @@ static void test_each_reader_gets_what_follows_its_state(void **state)
     T(get(&x, 5, life, 2) == WR_OK && strcmp(kinds(&x, &r), "CFP") == 0);
     T(r.txid == 8);
     T(get(&x, 7, 0, 0) == WR_NOTFOUND); /* within a file */
+    end(&x);
+}
+
+/* Who had all parts was told that there is nothing new, though no part would have what was. */
+static void test_that_there_is_more_is_told_once(void **state)
+{
+    struct wr_feed_record r = {0};
+    struct feeding x;
+    uint64_t life;
+
+    (void)state;
+    begin(&x, NULL);
+    wr_feed_begin(x.feed, 5);
+    T(file(&x, 6, 0) == WR_OK && part(&x, 1) == WR_OK);
+    wr_feed_more(x.feed);
+    T(get(&x, 5, 0, 0) == WR_OK && strcmp(kinds(&x, &r), "FPM") == 0);
+    life = r.life;
+    T(r.txid == 6 && get(&x, 6, life, 1) == WR_OK && strcmp(kinds(&x, NULL), "M") == 0);
+    T(get_told(&x, 6, life, 1) == WR_TIMEOUT);
+    T(get_told(&x, 6, life - 1, 1) == WR_OK && strcmp(kinds(&x, NULL), "P") == 0);
+    T(get_told(&x, 5, 0, 0) == WR_OK && strcmp(kinds(&x, NULL), "FPM") == 0);
+    T(file(&x, 7, 0) == WR_OK);
+    T(get_told(&x, 6, life, 1) == WR_OK && strcmp(kinds(&x, NULL), "F") == 0);
+    T(get(&x, 7, 0, 0) == WR_TIMEOUT);
+    for (int way = 0; way < 3; way++) { /* it is of one TXID, and one life */
+        wr_feed_more(x.feed);
+        T(get(&x, 7, 0, 0) == WR_OK && strcmp(kinds(&x, NULL), "M") == 0);
+        if (way == 0)
+            wr_feed_gap(x.feed, 7);
+        else
+            way == 1 ? wr_feed_end(x.feed) : wr_feed_drop(x.feed);
+        wr_feed_begin(x.feed, 7);
+        T(get(&x, 7, 0, 0) == WR_TIMEOUT);
+    }
     end(&x);
 }
 
@@ -379,6 +427,11 @@ static void test_waiting_readers_are_roused(void **state)
     start(&w[0], &x, 5);
     finish(&w[0]);
     T(w[0].st == WR_OK);
+    T(file(&x, 6, 0) == WR_OK);
+    start(&w[0], &x, 6);
+    wr_feed_more(x.feed);
+    finish(&w[0]);
+    T(w[0].st == WR_OK);
     end(&x);
 }
 
@@ -446,6 +499,7 @@ T_MAIN(cmocka_unit_test(test_a_record_comes_back_as_it_was),
     cmocka_unit_test(test_a_damaged_record_is_none),
     cmocka_unit_test(test_numbers_that_contradict_each_other_are_refused),
     cmocka_unit_test(test_each_reader_gets_what_follows_its_state),
+    cmocka_unit_test(test_that_there_is_more_is_told_once),
     cmocka_unit_test(test_a_gap_and_a_new_life_send_readers_away),
     cmocka_unit_test(test_it_is_bounded_in_bytes_and_records),
     cmocka_unit_test(test_one_answer_is_bounded),

@@ -34,7 +34,8 @@ static void serve(void *arg, const struct httpd_request *r, struct httpd_answer 
     struct push *x = arg;
     struct wr_feed_at at = {.txid = number(r, "after=", 16),
         .life = number(r, "life=", 16),
-        .part = (uint32_t)number(r, "part=", 10)};
+        .part = (uint32_t)number(r, "part=", 10),
+        .more = number(r, "more=", 10) > 0};
     const char *auth = httpd_header(r, "Authorization");
     struct wr_err e = {0};
     struct wr_buf out;
@@ -195,6 +196,33 @@ static void test_parts_and_files_arrive(void **state)
             T_OK(wr_follow_txid_get(wr_fs_posix(), x.w.copy, &txid, &e));
             T(txid == x.txid);
         }
+    }
+    T(x.w.errors == 0 && x.w.warnings == 0);
+    close_push(&x);
+}
+
+/* It called itself current until the TXID was closed. */
+static void test_a_copy_that_is_told_of_more_is_behind(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    for (int parts = 0; parts < 2; parts++) {
+        for (int i = 0; i < parts; i++)
+            commit(&x);
+        wr_feed_more(x.feed);
+        fw_random_commit(&x.w);
+        T(steps(&x, 1 + parts) == 0);
+        T(x.w.told.phase == WR_FOLLOW_BEHIND && x.w.told.lag_ms > 0 && x.w.told.txid == x.txid);
+        T(steps(&x, 1) > 0);               /* it is told once */
+        x.f->wide_ms = x.f->bucket_ms = 0; /* the bucket has nothing, and knows of nothing */
+        T(steps(&x, 2) > 0);
+        T(x.w.told.phase == WR_FOLLOW_BEHIND && x.w.told.lag_ms > 0);
+        close_txid(&x, true, false);
+        (void)steps(&x, 1);
+        T(x.w.told.phase == WR_FOLLOW_CURRENT && x.w.told.lag_ms == 0);
+        fw_check_is(&x.w, x.w.s.n);
     }
     T(x.w.errors == 0 && x.w.warnings == 0);
     close_push(&x);
@@ -623,6 +651,7 @@ static void test_without_memory_it_says_so(void **state)
 }
 
 T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
+    cmocka_unit_test(test_a_copy_that_is_told_of_more_is_behind),
     cmocka_unit_test(test_a_restart_between_parts), cmocka_unit_test(test_the_bucket_takes_over),
     cmocka_unit_test(test_a_dead_primary_and_its_return),
     cmocka_unit_test(test_a_primary_with_nothing_new_hid_the_bucket),

@@ -19,7 +19,7 @@ struct reader {
     uint8_t *image;
     uint32_t commit;
     uint64_t rolling, base; /* of it, and of TXID at.txid */
-    unsigned files, parts, closes;
+    unsigned files, parts, closes, mores;
 };
 
 struct reading {
@@ -93,6 +93,12 @@ static enum wr_status catch_up(struct world *w, struct reader *r)
 
             T_OK(wr_feed_record_next(&rest, &x, &e));
             T(x.from == r->at.txid);
+            if (x.kind == WR_FEED_MORE) {
+                T(r->at.part == 0 || x.life == r->at.life);
+                r->at.more = true;
+                r->mores++;
+                continue;
+            }
             if (x.kind == WR_FEED_CLOSE) {
                 T(x.part == r->at.part && x.life == r->at.life && x.rolling == r->rolling);
                 r->closes++;
@@ -103,7 +109,8 @@ static enum wr_status catch_up(struct world *w, struct reader *r)
             r->parts += x.kind == WR_FEED_PART;
             if (x.kind != WR_FEED_PART)
                 r->base = r->rolling;
-            r->at = (struct wr_feed_at){x.txid, x.life, x.kind == WR_FEED_PART ? x.part : 0};
+            r->at = (struct wr_feed_at){
+                .txid = x.txid, .life = x.life, .part = x.kind == WR_FEED_PART ? x.part : 0};
         }
         wr_buf_clear(&out);
     }
@@ -192,6 +199,36 @@ static void test_a_commit_is_handed_out_at_once(void **state)
     close_world(&w, &r);
 }
 
+/* Whoever follows was told that there is nothing new until the TXID was closed. */
+static void test_a_commit_too_large_for_a_part_is_told(void **state)
+{
+    struct reader r;
+    struct world w;
+
+    (void)state;
+    open_world(&w, &r);
+    (void)catch_up(&w, &r);
+    world_run(&w, SECOND / 100);
+    T(catch_up(&w, &r) == WR_OK);
+    for (unsigned i = 1; i < 4; i++) {
+        world_sql(&w, "UPDATE t SET b=randomblob(900) WHERE a=1");
+        world_run(&w, SECOND / 100);
+        T(catch_up(&w, &r) == WR_OK && !r.at.more);
+        world_sql(&w, "INSERT INTO u VALUES(randomblob(600000))");
+        world_run(&w, SECOND / 100);
+        T(catch_up(&w, &r) == WR_OK);
+        T(r.at.more && r.mores == i && r.at.part == 1 && !is_same(&w, &r));
+        if (catch_up(&w, &r) != WR_OK || i % 2)
+            world_sql(&w, "UPDATE t SET b=7 WHERE a=2"); /* no part comes behind it */
+        world_run(&w, SECOND / 100);
+        T(catch_up(&w, &r) == WR_OK && r.mores == i && r.parts == i);
+        begin_at(&w, &r, world_sync(&w)); /* memory does not have it */
+        T(catch_up(&w, &r) == WR_OK && !r.at.more);
+        check_is(&w, &r);
+    }
+    close_world(&w, &r);
+}
+
 /* Nobody asks: nothing is captured before its time, and nothing kept. */
 static void test_without_readers_nothing_is_done(void **state)
 {
@@ -269,6 +306,7 @@ static void test_any_course_gives_the_database(void **state)
         world_run(&w, SECOND / 50);
         T(catch_up(&w, &r) == WR_OK);
         at_once += is_same(&w, &r);
+        T(is_same(&w, &r) == !r.at.more); /* as it was told */
         if (is_same(&w, &r))
             continue;
         (void)world_sync(&w); /* it was too large for a part, or for memory */
@@ -342,6 +380,7 @@ static void test_without_memory_for_parts_files_come(void **state)
 }
 
 T_MAIN(cmocka_unit_test(test_a_commit_is_handed_out_at_once),
+    cmocka_unit_test(test_a_commit_too_large_for_a_part_is_told),
     cmocka_unit_test(test_without_readers_nothing_is_done),
     cmocka_unit_test(test_any_course_gives_the_database),
     cmocka_unit_test(test_a_new_life_counts_its_own_parts),
