@@ -360,6 +360,7 @@ void wr_db_air_file(struct wr_db *db, const struct wr_parcel *p)
 {
     struct db_air *a = db->air;
     const struct wr_ltx_header *h = &p->header;
+    struct wr_bytes body = {0};
     struct wr_err e = {0};
     uint32_t same = 0;
 
@@ -367,10 +368,9 @@ void wr_db_air_file(struct wr_db *db, const struct wr_parcel *p)
         return;
     if (!a->full && wr_pageset_empty(&a->fresh) && a->rolling == h->rolling_post)
         same = a->part;
-    if (p->path || p->bytes.n == 0)
-        return; /* too large: it comes from the bucket */
-    if (wr_feed_file(a->feed, h->max_txid, h->time_ms, h->rolling_post, same,
-            wr_buf_bytes(&p->bytes), &e) != WR_OK)
+    if (!p->path) /* else it is too large, and not in memory */
+        body = wr_buf_bytes(&p->bytes);
+    if (wr_feed_file(a->feed, h->max_txid, h->time_ms, h->rolling_post, same, body, &e) != WR_OK)
         wr_log(DB_LOG(db), WR_DEBUG, "followers are sent to the bucket", DB_NAME(db),
             WR_F_Z("reason", e.text));
     a->given = h->max_txid;

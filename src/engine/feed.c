@@ -19,7 +19,7 @@ struct record {
     uint64_t txid, from; /* these and all below are frozen */
     uint32_t part;       /* of a part: its number; of a file: that it is the same state as, or 0 */
     uint64_t life;
-    struct wr_buf wire;   /* what a reader gets */
+    struct wr_buf wire;   /* what a reader gets; empty: the bucket has it */
     struct wr_buf closed; /* of a file with `part`: what who has that part gets */
     atomic_uint refs;
 };
@@ -203,7 +203,8 @@ static enum wr_status new_record(const struct wr_feed_record *is, uint64_t rolli
     atomic_init(&r->refs, 1);
     wr_buf_init(&r->wire, WR_FEED_HEADER + is->body.n);
     wr_buf_init(&r->closed, WR_FEED_HEADER + WR_FEED_CLOSED);
-    wr_feed_record_put(&r->wire, is);
+    if (is->kind != WR_FEED_FILE || is->body.n > 0)
+        wr_feed_record_put(&r->wire, is);
     if (closes) {
         const struct wr_feed_record close = {.kind = WR_FEED_CLOSE,
             .txid = is->txid,
@@ -341,8 +342,8 @@ static enum wr_status collect(struct wr_feed *f, const struct wr_feed_at *at, st
 
         if (r->from < txid)
             continue;
-        if (r->from > txid)
-            return WR_NOTFOUND;
+        if (r->from > txid || (!closes && r->wire.n == 0))
+            return b->n > 0 ? WR_OK : WR_NOTFOUND;
         if (!take(b, r, closes ? r->closed.n : r->wire.n))
             return WR_OK;
         b->closes = b->closes || closes;

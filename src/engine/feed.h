@@ -73,8 +73,9 @@ enum wr_status wr_feed_part(
 /* There is more than any part will have, until the next TXID: readers are told, once. */
 void wr_feed_more(struct wr_feed *f);
 /* The next file, to TXID `txid` from the one before. `part` > 0: that part had the same state, with
- * this rolling checksum, so that who has it needs no file. LIMIT, NOMEM: it is not there, as after
- * wr_feed_gap. */
+ * this rolling checksum, so that who has it needs no file. Without a `body`, as it is too large,
+ * whoever does need it is sent to the bucket. LIMIT, NOMEM: it is not there, as after wr_feed_gap.
+ */
 enum wr_status wr_feed_file(struct wr_feed *f, uint64_t txid, int64_t time_ms, uint64_t rolling,
     uint32_t part, struct wr_bytes body, struct wr_err *e) WR_MUST_CHECK;
 /* The database is at `txid`, and what led there is not here. */

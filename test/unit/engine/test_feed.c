@@ -253,6 +253,30 @@ static void test_that_there_is_more_is_told_once(void **state)
     end(&x);
 }
 
+/* What is too large for memory took with it what others had need of. */
+static void test_a_file_that_is_too_large_is_all_that_is_missing(void **state)
+{
+    struct wr_feed_record r = {0};
+    struct feeding x;
+
+    (void)state;
+    begin(&x, NULL);
+    wr_feed_begin(x.feed, 5);
+    T(file(&x, 6, 0) == WR_OK && part(&x, 1) == WR_OK && part(&x, 2) == WR_OK);
+    T(get(&x, 6, 0, 0) == WR_OK && strcmp(kinds(&x, &r), "PP") == 0);
+    T(wr_feed_file(x.feed, 7, 1, 2, 2, body_of(""), &x.e) == WR_OK);
+    T(file(&x, 8, 0) == WR_OK && part(&x, 1) == WR_OK);
+    T(get(&x, 6, r.life, 2) == WR_OK && strcmp(kinds(&x, NULL), "CFP") == 0);
+    T(get(&x, 6, r.life, 1) == WR_NOTFOUND && get(&x, 6, 0, 0) == WR_NOTFOUND);
+    T(get(&x, 5, 0, 0) == WR_OK && strcmp(kinds(&x, &r), "F") == 0 && r.txid == 6);
+    T(get(&x, 7, 0, 0) == WR_OK && strcmp(kinds(&x, NULL), "FP") == 0);
+    T(wr_feed_file(x.feed, 9, 1, 2, 0, body_of(""), &x.e) == WR_OK); /* and no part is the same */
+    T(get(&x, 7, 0, 0) == WR_OK && strcmp(kinds(&x, &r), "F") == 0 && r.txid == 8);
+    T(get(&x, 8, 0, 0) == WR_NOTFOUND && get(&x, 8, r.life, 1) == WR_NOTFOUND);
+    T(get(&x, 9, 0, 0) == WR_TIMEOUT);
+    end(&x);
+}
+
 static void test_a_gap_and_a_new_life_send_readers_away(void **state)
 {
     struct feeding x;
@@ -500,6 +524,7 @@ T_MAIN(cmocka_unit_test(test_a_record_comes_back_as_it_was),
     cmocka_unit_test(test_numbers_that_contradict_each_other_are_refused),
     cmocka_unit_test(test_each_reader_gets_what_follows_its_state),
     cmocka_unit_test(test_that_there_is_more_is_told_once),
+    cmocka_unit_test(test_a_file_that_is_too_large_is_all_that_is_missing),
     cmocka_unit_test(test_a_gap_and_a_new_life_send_readers_away),
     cmocka_unit_test(test_it_is_bounded_in_bytes_and_records),
     cmocka_unit_test(test_one_answer_is_bounded),

@@ -229,6 +229,37 @@ static void test_a_commit_too_large_for_a_part_is_told(void **state)
     close_world(&w, &r);
 }
 
+/* A TXID that memory does not hold, of which each commit was a part: whoever had them all was sent
+ * to the bucket with the others. */
+static void test_a_large_txid_of_small_commits_needs_no_bucket(void **state)
+{
+    struct reader r, late;
+    struct world w;
+
+    (void)state;
+    open_world(&w, &r);
+    late = (struct reader){.image = wr_array(PAGES_MAX, PAGE)};
+    T(late.image);
+    (void)catch_up(&w, &r);
+    world_run(&w, SECOND / 100);
+    T(catch_up(&w, &r) == WR_OK);
+    for (unsigned i = 1; i < 4; i++) {
+        begin_at(&w, &late, r.at.txid);
+        for (int k = 0; k < 3; k++) {
+            world_sql(&w, "INSERT INTO u VALUES(randomblob(300000))");
+            world_run(&w, SECOND / 100);
+            T(catch_up(&w, &r) == WR_OK && !r.at.more && is_same(&w, &r));
+        }
+        world_run(&w, 11 * SECOND);
+        T(catch_up(&w, &r) == WR_OK);
+        T(r.closes == i && r.files == 0 && r.parts == 3 * i && r.at.part == 0);
+        T(catch_up(&w, &late) == WR_NOTFOUND);
+        check_is(&w, &r);
+    }
+    wr_free(late.image);
+    close_world(&w, &r);
+}
+
 /* Nobody asks: nothing is captured before its time, and nothing kept. */
 static void test_without_readers_nothing_is_done(void **state)
 {
@@ -381,6 +412,7 @@ static void test_without_memory_for_parts_files_come(void **state)
 
 T_MAIN(cmocka_unit_test(test_a_commit_is_handed_out_at_once),
     cmocka_unit_test(test_a_commit_too_large_for_a_part_is_told),
+    cmocka_unit_test(test_a_large_txid_of_small_commits_needs_no_bucket),
     cmocka_unit_test(test_without_readers_nothing_is_done),
     cmocka_unit_test(test_any_course_gives_the_database),
     cmocka_unit_test(test_a_new_life_counts_its_own_parts),
