@@ -288,6 +288,12 @@ typedef struct weir_replica_info {
 WEIR_API int weir_replica_status(
     weir_db *db, uint32_t i, weir_replica_info *ret, weir_error *reterr);
 
+/* A URL by which another machine, with credentials of its own, finds the replica: with region,
+ * endpoint and the like, wherever they were set, and without secrets. WEIR_LIMIT: it is longer than
+ * `size`. */
+WEIR_API int weir_replica_address(
+    weir_db *db, uint32_t i, char *ret, size_t size, weir_error *reterr);
+
 /* How its requests went since weir_db_add_replica, each attempt by itself, as far as they have
  * ended. The classes are those of a bill, in the order of weir_replica_info. */
 enum {

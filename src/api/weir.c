@@ -547,6 +547,29 @@ int weir_replica_status(weir_db *db, uint32_t i, weir_replica_info *ret, weir_er
     return WEIR_OK;
 }
 
+int weir_replica_address(weir_db *db, uint32_t i, char *ret, size_t size, weir_error *reterr)
+{
+    struct wr_err e = {0};
+    struct wr_db_status d;
+    struct wr_buf b;
+    enum wr_status st;
+
+    if (!db || !ret || size == 0)
+        return wr_api_return(
+            reterr, wr_fail(&e, WR_MISUSE, "weir_replica_address: bad argument"), &e);
+    wr_db_status(db->db, &d);
+    if (i >= d.n_replicas)
+        return wr_api_return(reterr, wr_fail(&e, WR_NOTFOUND, "no replica %u", i), &e);
+    wr_buf_init(&b, size - 1);
+    st = wr_db_replica_address(db->db, i, &b, &e);
+    if (st == WR_OK) {
+        memcpy(ret, b.p, b.n);
+        ret[b.n] = '\0';
+    }
+    wr_buf_release(&b);
+    return wr_api_return(reterr, st, &e);
+}
+
 _Static_assert(WEIR_REQUEST_TOOK == WR_STORAGE_TOOK, "the same bounds");
 _Static_assert((int)WEIR_CODES >= (int)WR_STORAGE_STATUSES, "there is room for each");
 _Static_assert((int)WEIR_REQUEST_PUT == (int)WR_STORAGE_PUT &&

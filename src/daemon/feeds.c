@@ -21,6 +21,7 @@
 #define REPLY_MS   20000 /* an answer has so long to be read */
 #define NAME_ROOM  512
 #define PATH_ROOM  1024
+#define URL_ROOM   8192
 #define LISTED_MAX 100 /* names in a 404 */
 
 struct follower {
@@ -162,7 +163,7 @@ static bool hold(
 
 static void about(struct wr_feeds *f, const char *name, struct wr_httpd_reply *r)
 {
-    weir_replica_info replica = {.struct_size = sizeof(replica)};
+    char url[URL_ROOM];
     weir_db_info info = {.struct_size = sizeof(info)};
     struct wr_fleet_hold h;
     char path[PATH_ROOM];
@@ -172,8 +173,8 @@ static void about(struct wr_feeds *f, const char *name, struct wr_httpd_reply *r
     r->type = "text/plain; charset=utf-8";
     if (weir_db_status(h.db, &info, NULL) == WEIR_OK)
         wr_buf_fmt(&r->body, "txid %016llx\n", (unsigned long long)info.txid);
-    for (uint32_t i = 0; weir_replica_status(h.db, i, &replica, NULL) == WEIR_OK; i++)
-        wr_buf_fmt(&r->body, "replica %s\n", replica.url);
+    for (uint32_t i = 0; weir_replica_address(h.db, i, url, sizeof(url), NULL) == WEIR_OK; i++)
+        wr_buf_fmt(&r->body, "replica %s\n", url);
     wr_fleet_let_go(f->fleet, &h);
 }
 

@@ -5,7 +5,7 @@
  *         200 what was captured behind that state, 204 nothing within `wait`, 410 it is not in
  *         memory any more: the replica has it
  *     GET /feed/<database>
- *         200 lines: "txid <16 hex>", and "replica <URL>" of each, without secrets
+ *         200 lines: "txid <16 hex>", and "replica <URL>" of each, as weir_replica_address
  *
  * A database is named by its path, or by the last part of it where no other one has the same. With
  * a token, whoever does not have it gets 401, and learns nothing. So many followers are served at

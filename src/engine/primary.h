@@ -162,6 +162,10 @@ void wr_db_error(struct wr_db *db, struct wr_err *ret); /* that of the status, i
 void wr_db_replica_status(
     struct wr_db *db, size_t i, struct wr_replica_status *ret, struct wr_str *ret_name);
 
+/* As wr_storage_address. */
+enum wr_status wr_db_replica_address(
+    struct wr_db *db, size_t i, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
+
 /* The same of what is not looked at all the time. */
 void wr_db_replica_account(struct wr_db *db, size_t i, struct wr_replica_account *ret);
 

@@ -227,6 +227,13 @@ void wr_db_replica_status(
     *ret_name = wr_storage_name(wr_replica_storage(db->known[i]->r));
 }
 
+enum wr_status wr_db_replica_address(
+    struct wr_db *db, size_t i, struct wr_buf *out, struct wr_err *e)
+{
+    assert(i < replica_count(db));
+    return wr_storage_address(wr_replica_storage(db->known[i]->r), out, e);
+}
+
 void wr_db_replica_account(struct wr_db *db, size_t i, struct wr_replica_account *ret)
 {
     assert(i < replica_count(db));

@@ -47,6 +47,9 @@ static const struct wr_option s3_options[] = {
     {NULL, WR_OPT_STR, NULL, NULL, NULL},
 };
 
+/* Where a bucket is, and nothing by which one gets in. */
+static const char *const s3_place[] = {"bucket", "region", "endpoint", "force-path-style", NULL};
+
 /* ---- open and close ---- */
 
 static void s3_close(void *self)
@@ -393,7 +396,7 @@ static void s3_tell(void *self, wr_setting_fn *fn, void *arg)
         fn(arg, &region);
     if (s->cfg.authority.n > 0 && !s->cfg.endpoint_set) {
         const struct wr_setting endpoint = {.name = "endpoint",
-            .value = s->cfg.authority,
+            .value = s->cfg.endpoint_env ? s->cfg.endpoint : s->cfg.authority,
             .source = s->cfg.endpoint_env ? WR_SET_BY_ENV : WR_SET_BY_URL,
             .env = s->cfg.endpoint_env};
         fn(arg, &endpoint);
@@ -423,6 +426,7 @@ const struct wr_storage_ops wr_storage_s3 = {
     .caps = WR_STORAGE_COND_PUT | WR_STORAGE_HEX_LEVELS,
     .part_min = WR_S3_PART_MIN,
     .options = s3_options,
+    .place = s3_place,
     .open = s3_open,
     .close = s3_close,
     .list = s3_list,

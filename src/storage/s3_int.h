@@ -36,7 +36,8 @@ struct wr_s3_config {
     bool region_set;      /* by the option; else: */
     enum wr_setting_source region_source;
     const char *region_env;   /* with BY_ENV */
-    const char *endpoint_env; /* NULL: it is not from there */
+    const char *endpoint_env; /* NULL: it is not from there; else: */
+    struct wr_str endpoint;   /* as it is there */
     struct wr_str scheme;     /* "http" or "https" */
     struct wr_str authority;  /* host[:port] of an endpoint without the bucket; empty: AWS */
     struct wr_str base_path;  /* of the endpoint: "" or "/storage/v1/s3" */

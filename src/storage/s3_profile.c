@@ -362,6 +362,7 @@ static enum wr_status set_place(
     if (endpoint.n == 0 && cfg->authority.n == 0) {
         endpoint = wr_str(getenv(ENDPOINT_ENV));
         cfg->endpoint_env = endpoint.n > 0 ? ENDPOINT_ENV : NULL;
+        cfg->endpoint = endpoint;
     }
     if (st == WR_OK && endpoint.n > 0) {
         cfg->path_style = true;

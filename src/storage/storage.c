@@ -189,6 +189,53 @@ struct wr_str wr_storage_name(const struct wr_storage *s)
     return wr_str(s->name);
 }
 
+struct addressing {
+    const char *const *place; /* names */
+    struct wr_buf *out;
+    enum wr_setting_source last; /* weaker ones are not added */
+    char before;                 /* the next one */
+};
+
+static void add_place(void *arg, const struct wr_setting *x)
+{
+    struct addressing *a = arg;
+
+    for (size_t i = 0; a->place && a->place[i]; i++) {
+        if (x->source > a->last || !x->value.p || strcmp(a->place[i], x->name) != 0)
+            continue;
+        wr_buf_fmt(a->out, "%c%s=", a->before, x->name);
+        wr_url_encode(a->out, x->value, false);
+        a->before = '&';
+    }
+}
+
+/* What the driver adds is of the host, which is there, or of the environment. */
+static void add_place_of_env(void *arg, const struct wr_setting *x)
+{
+    if (x->source == WR_SET_BY_ENV)
+        add_place(arg, x);
+}
+
+enum wr_status wr_storage_address(const struct wr_storage *s, struct wr_buf *out, struct wr_err *e)
+{
+    struct addressing a = {
+        .place = s->ops->place, .out = out, .last = WR_SET_BY_ENV, .before = '?'};
+    const struct wr_url *u = s->set ? wr_settings_url(s->set) : NULL;
+    enum wr_status st;
+
+    if (u) {
+        wr_buf_fmt(out, WR_FMT "://" WR_FMT "%s" WR_FMT WR_FMT, WR_ARG(u->scheme), WR_ARG(u->host),
+            u->port.n ? ":" : "", WR_ARG(u->port), WR_ARG(u->path));
+        wr_settings_each(s->set, add_place, &a);
+        if (s->ops->tell)
+            s->ops->tell(s->self, add_place_of_env, &a);
+    } else {
+        wr_buf_z(out, s->name);
+    }
+    st = wr_buf_status(out);
+    return st == WR_OK ? WR_OK : wr_fail(e, st, "the URL of a replica");
+}
+
 void wr_storage_tell(
     const struct wr_storage *s, void (*fn)(void *arg, const struct wr_setting *setting), void *arg)
 {

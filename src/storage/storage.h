@@ -16,6 +16,7 @@
 #include "base/call.h"
 #include "base/str.h"
 
+struct wr_buf;
 struct wr_option;
 struct wr_setting;
 struct wr_settings;
@@ -63,6 +64,7 @@ struct wr_storage_ops {
     unsigned caps;      /* WR_STORAGE_* */
     size_t part_min;    /* smallest upload part except the last, bytes; 0: no multi-part */
     const struct wr_option *options; /* settings this driver understands, NULL-name terminated */
+    const char *const *place; /* those that say where the bucket is, NULL-terminated; NULL: none */
 
     /* Create driver state from parsed settings. No I/O: credentials are fetched on first use. */
     enum wr_status (*open)(const struct wr_settings *set, void **self, struct wr_err *e);
@@ -127,6 +129,12 @@ unsigned wr_storage_caps(const struct wr_storage *s);
 struct wr_str wr_storage_prefix(const struct wr_storage *s);
 /* The URL without password and query, for messages. */
 struct wr_str wr_storage_name(const struct wr_storage *s);
+
+/* A URL by which another machine finds it, if it has credentials of its own, into `out`: with the
+ * settings that say where it is, wherever these are from, and without user and password. A wrapped
+ * one has its name alone. NOMEM, LIMIT: `out` has no room. */
+enum wr_status wr_storage_address(
+    const struct wr_storage *s, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
 
 /* Each setting that counts, with what the driver adds, and never a secret: `fn` as
  * wr_setting_fn. None of a storage that was wrapped. */

@@ -174,6 +174,7 @@ static void test_there_are_so_many_and_no_more(void **state)
     T(ask(GET("/feed/other.db?id=3&after=1" STATE)) == 503);
     T(ask(GET("/feed/other.db?id=1&after=1" STATE)) == 200);
     T(ask(GET("/feed/other.db")) == 200); /* where the replica is anybody may ask */
+    T(strstr(got, "\nreplica s3://bucket/app?endpoint=minio%3A9000\n"));
     wr_feeds_look(feeds, &t);
     T(t.followers == 2 && t.refused == 1);
 }

@@ -57,6 +57,8 @@ static void test_work_is_counted(void **state)
     struct wr_storage_times times[WR_STORAGE_CLASSES];
     struct wr_replica_account is;
     uint64_t holds = 0, put, attempts = 0;
+    struct wr_err e = {0};
+    struct wr_buf url;
 
     (void)state;
     begin(&w, 1);
@@ -87,6 +89,10 @@ static void test_work_is_counted(void **state)
     T(s.commit > 75 && s.page_size == 4096);
     T(!s.disk_full && s.safe == 1);
     T(replica(&w, 0).interval_ns == w.interval_ns);
+    wr_buf_init(&url, 100);
+    T_OK(wr_db_replica_address(w.db, 0, &url, &e));
+    T(wr_str_starts(wr_buf_view(&url), WR_STR("mem://")));
+    wr_buf_release(&url);
     world_close(&w);
 }
 

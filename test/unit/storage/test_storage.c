@@ -4,6 +4,7 @@
  */
 #include "storage/storage.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "contract/storage_contract.h"
@@ -551,12 +552,73 @@ static void requests_survive_no_memory(void **state)
     wr_storage_close(r.s);
 }
 
+/* A follower was told the URL without what the file says beside it, and looked at AWS for a bucket
+ * of another store. */
+static void an_address_says_where_and_never_who(void **state)
+{
+    static const char *const minio[] = {"endpoint", "http://minio:9000", "access-key-id", "AKID",
+        "secret-access-key", "geheim", "session-token", "geheim", "profile", "ops", "region",
+        "eu-1", "force-path-style", "true", "skip-verify", "true", NULL};
+    static const char *const bucket[] = {"bucket", "b", NULL};
+    static const struct {
+        const char *url, *want;
+        const char *const *pairs;
+        const char *env; /* endpoint */
+    } t[] = {
+        {"s3://b/p/q", "s3://b/p/q", NULL, NULL},
+        {"s3://AKID:geheim@b/p", "s3://b/p", NULL, NULL},
+        {"s3://b/p?region=r&storage-class=x&access-key-id=AKID&secret-access-key=geheim",
+            "s3://b/p?region=r", NULL, NULL},
+        {"s3://b.minio:9000/p%20q", "s3://b.minio:9000/p%20q", NULL, "http://other:1"},
+        {"s3:///p", "s3:///p?bucket=b", bucket, NULL},
+        {"s3://b/p", "s3://b/p?endpoint=http%3A%2F%2Fother%3A1%2Fx", NULL, "http://other:1/x"},
+        {"file:///var/b", "file:///var/b", NULL, NULL},
+    };
+    struct wr_storage *s = NULL, *again = NULL;
+    struct wr_err e = {0};
+    struct wr_buf b;
+
+    (void)state;
+    T(unsetenv("AWS_REGION") == 0 && unsetenv("AWS_DEFAULT_REGION") == 0);
+    wr_buf_init(&b, 8192);
+    for (size_t i = 0; i < wr_countof(t); i++) {
+        T((t[i].env ? setenv("LITESTREAM_S3_ENDPOINT", t[i].env, 1)
+                    : unsetenv("LITESTREAM_S3_ENDPOINT")) == 0);
+        T_OK(wr_storage_open(wr_str(t[i].url), t[i].pairs, &s, &e));
+        wr_buf_clear(&b);
+        T_OK(wr_storage_address(s, &b, &e));
+        T(wr_str_eq(wr_buf_view(&b), wr_str(t[i].want)));
+        wr_storage_close(s);
+    }
+    T(unsetenv("LITESTREAM_S3_ENDPOINT") == 0 && setenv("AWS_REGION", "of-env", 1) == 0);
+    T_OK(wr_storage_open(WR_STR("s3://b/p"), minio, &s, &e));
+    wr_buf_clear(&b);
+    T_OK(wr_storage_address(s, &b, &e));
+    T(wr_str_eq(wr_buf_view(&b),
+        WR_STR("s3://b/p?region=eu-1&endpoint=http%3A%2F%2Fminio%3A9000&force-path-style=true")));
+    T_OK(wr_storage_open(wr_buf_view(&b), NULL, &again, &e)); /* and is one that is understood */
+    wr_storage_close(again);
+    wr_buf_release(&b);
+    wr_buf_init(&b, 10);
+    T_IS(WR_LIMIT, wr_storage_address(s, &b, &e));
+    wr_buf_release(&b);
+    wr_storage_close(s);
+    wr_buf_init(&b, 100);
+    T_OK(wr_storage_open(WR_STR("s3://b/p"), NULL, &s, &e));
+    T_OK(wr_storage_address(s, &b, &e));
+    T(wr_str_eq(wr_buf_view(&b), wr_str("s3://b/p?region=of-env")));
+    wr_storage_close(s);
+    T(unsetenv("AWS_REGION") == 0);
+    wr_buf_release(&b);
+}
+
 T_MAIN(T_TEST(open_names_and_prefixes), T_TEST(open_refuses), T_TEST(name_shows_no_secret),
-    T_TEST(settings_reach_the_driver), T_TEST(file_urls_are_taken_as_written),
-    T_TEST(opening_survives_no_memory), T_TEST(transient_failures_are_retried),
-    T_TEST(lasting_failures_are_not), T_TEST(lost_answer_of_a_conditional_put),
-    T_TEST(conflict_with_others_stays_one), T_TEST(large_lost_answers_are_compared_whole),
-    T_TEST(a_rival_wins), T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
+    T_TEST(an_address_says_where_and_never_who), T_TEST(settings_reach_the_driver),
+    T_TEST(file_urls_are_taken_as_written), T_TEST(opening_survives_no_memory),
+    T_TEST(transient_failures_are_retried), T_TEST(lasting_failures_are_not),
+    T_TEST(lost_answer_of_a_conditional_put), T_TEST(conflict_with_others_stays_one),
+    T_TEST(large_lost_answers_are_compared_whole), T_TEST(a_rival_wins),
+    T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
     T_TEST(attempts_are_timed), T_TEST(broken_listings_go_on), T_TEST(stale_listings_miss_the_last),
     T_TEST(disordered_listings_are_refused), T_TEST(acknowledged_is_kept_under_faults),
     T_TEST(requests_survive_no_memory))
