@@ -71,6 +71,8 @@ static void print_text(const json_t *answer)
 static int tell(const struct wr_talk *o, json_t *answer)
 {
     size_t failed = count(answer, "failed");
+    const json_t *last = json_array_get(json_object_get(answer, "failed"), failed ? failed - 1 : 0);
+    bool serve = strcmp(text_of(json_object_get(last, "path")), "serve") == 0;
     char message[80];
 
     if (!json_is_array(json_object_get(answer, "failed")))
@@ -83,9 +85,10 @@ static int tell(const struct wr_talk *o, json_t *answer)
     }
     if (failed == 0)
         return WR_EXIT_OK;
-    (void)snprintf(
-        message, sizeof(message), "%zu database%s failed", failed, failed == 1 ? "" : "s");
-    return wr_cli_fail(message, NULL);
+    failed -= serve;
+    (void)snprintf(message, sizeof(message), "%zu database%s failed%s", failed,
+        failed == 1 ? "" : "s", serve ? ", and serve" : "");
+    return wr_cli_fail(failed ? message : "serve failed", NULL);
 }
 
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)

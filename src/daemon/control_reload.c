@@ -4,6 +4,7 @@
  *     {"status":"reloaded","databases":2,"added":["/a"],"removed":[],"changed":[],
  *      "failed":[{"path":"/b","error":"..."}],"needs_restart":["addr"],"warnings":["..."]}
  *
+ * A path is that of a database, or "serve": that key of the file could not be followed.
  * A list may be cut; the numbers that are missing then are in "more".
  */
 #include "daemon/control_int.h"

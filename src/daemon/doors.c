@@ -42,13 +42,22 @@ static void beat(struct wr_doors *d, const struct wr_config *c, struct wr_logger
         missing(log, "no heartbeat, replication goes on without", &e);
 }
 
-void wr_doors_reload(struct wr_doors *d, const struct wr_config *c, struct wr_logger *log)
+static enum wr_status serve(struct wr_doors *d, const struct wr_config *c, struct wr_err *e)
+{
+    if (d->feeds)
+        return wr_feeds_serve(d->feeds, &c->serve, e);
+    return c->serve.addr ? wr_fail(e, WR_NOMEM, "serve followers") : WR_OK;
+}
+
+void wr_doors_reload(
+    struct wr_doors *d, const struct wr_config *c, struct wr_logger *log, struct wr_outcome *o)
 {
     struct wr_err e = {0};
 
-    if ((c->serve.addr && !d->feeds) ||
-        (d->feeds && wr_feeds_serve(d->feeds, &c->serve, &e) != WR_OK))
-        missing(log, "followers are not served, replication goes on without", &e);
+    if (serve(d, c, &e) == WR_OK)
+        return;
+    missing(log, "reload: followers are served as before, or not at all", &e);
+    wr_outcome_put(o, WR_OUTCOME_FAILED, "serve", e.text);
 }
 
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct wr_doors_for *what)
@@ -65,7 +74,9 @@ void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct w
     d->health = (struct wr_health){.w = what->w, .fleet = fleet, .sentinel = d->sentinel};
     e = (struct wr_err){0};
     d->feeds = wr_feeds_new(fleet, log);
-    wr_doors_reload(d, c, log);
+    if (serve(d, c, &e) != WR_OK)
+        missing(log, "followers are not served, replication goes on without", &e);
+    e = (struct wr_err){0};
     if (c->addr && d->sentinel) {
         d->metrics = wr_metrics_new(fleet, d->sentinel, d->feeds);
         if (!d->metrics || wr_door_new(c->addr, d->metrics, &d->health, log, &d->door, &e) != WR_OK)

@@ -17,6 +17,7 @@
 #include "daemon/heartbeat.h"
 #include "daemon/logfmt.h"
 #include "daemon/metrics.h"
+#include "daemon/outcome.h"
 #include "daemon/sentinel.h"
 #include "daemon/service.h"
 
@@ -42,8 +43,10 @@ struct wr_doors_for {
     struct wr_logger *log;
 };
 void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct wr_doors_for *what);
-/* `c` counts from here on, as far as it can without a new start: who may follow. */
-void wr_doors_reload(struct wr_doors *d, const struct wr_config *c, struct wr_logger *log);
+/* `c` counts from here on, as far as it can without a new start: who may follow, and where. What
+ * fails is logged, and put into `o`, which may be NULL. */
+void wr_doors_reload(
+    struct wr_doors *d, const struct wr_config *c, struct wr_logger *log, struct wr_outcome *o);
 /* Waits for requests in progress, so wr_fleet_cancel comes first. One that was never opened is all
  * zero. */
 void wr_doors_close(struct wr_doors *d);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "base/sync.h"
 #include "daemon/httpd.h"
@@ -31,30 +32,39 @@ struct follower {
     char name[NAME_ROOM], path[PATH_ROOM]; /* that it asked for, and what that is */
 };
 
-/* What listens now. Frozen while it does. */
+/* What listens on an address. Frozen while it does, but for what the mutex of `feeds` guards. */
 struct listening {
-    struct wr_httpd *httpd; /* NULL: nothing does */
-    char *addr, *token;     /* NULL: none */
+    struct wr_feeds *feeds;
+    struct wr_httpd *httpd;
+    char *addr, *token; /* token NULL: none */
     uint32_t max;
+    struct follower *followers; /* guarded, and so are all below: `max` of them */
+    struct wr_list waiting;     /* requests */
+    bool ending;                /* no more of them */
+};
+
+/* A request that waits for something to be captured; on the stack of its thread. */
+struct waiting {
+    struct wr_link link; /* guarded */
+    weir_cancel *cancel;
 };
 
 struct wr_feeds {
     struct wr_fleet *fleet;
     struct wr_logger *log;
-    struct listening at;
-    struct wr_mutex mutex;      /* guards all below */
-    struct follower *followers; /* at.max of them */
+    struct wr_mutex mutex; /* guards all below, and what is said above */
+    struct listening *at;  /* NULL: nowhere; changed by the one thread that serves */
     struct wr_feeds_totals totals;
 };
 
 /* ---- who asks ---- */
 
 /* In the same time whatever is sent, but for how long it is. */
-static bool may_ask(const struct wr_feeds *f, const struct wr_httpd_request *q)
+static bool may_ask(const struct listening *l, const struct wr_httpd_request *q)
 {
     static const char scheme[] = "Bearer ";
     const char *sent = wr_httpd_header(q, "Authorization");
-    const char *token = f->at.token;
+    const char *token = l->token;
 
     if (!token)
         return true;
@@ -80,13 +90,13 @@ static void count_refused(struct wr_feeds *f)
 }
 
 /* The follower's place, or a free one; NULL: there are too many. Under the lock. */
-static struct follower *place_of(struct wr_feeds *f, uint64_t id)
+static struct follower *place_of(struct listening *l, uint64_t id)
 {
     int64_t now = wr_mono_ms(wr_clock_system());
     struct follower *free_one = NULL;
 
-    for (uint32_t i = 0; i < f->at.max; i++) {
-        struct follower *x = &f->followers[i];
+    for (uint32_t i = 0; i < l->max; i++) {
+        struct follower *x = &l->followers[i];
 
         if (x->id == id)
             return x;
@@ -146,12 +156,12 @@ static bool find(
     return x.n == 1;
 }
 
-/* Hold the database; false: answered. */
-static bool hold(
-    struct wr_feeds *f, const char *path, struct wr_fleet_hold *ret, struct wr_httpd_reply *r)
+/* Hold the database, with a cancel of one's own unless that is NULL; false: answered. */
+static bool hold(struct wr_feeds *f, const char *path, weir_cancel *own, struct wr_fleet_hold *ret,
+    struct wr_httpd_reply *r)
 {
     weir_error err = {0};
-    int rc = wr_fleet_hold(f->fleet, path, ret, &err);
+    int rc = wr_fleet_hold_with(f->fleet, path, own, ret, &err);
 
     if (rc == WEIR_OK)
         return true;
@@ -168,7 +178,7 @@ static void about(struct wr_feeds *f, const char *name, struct wr_httpd_reply *r
     struct wr_fleet_hold h;
     char path[PATH_ROOM];
 
-    if (!find(f, name, path, r) || !hold(f, path, &h, r))
+    if (!find(f, name, path, r) || !hold(f, path, NULL, &h, r))
         return;
     r->type = "text/plain; charset=utf-8";
     if (weir_db_status(h.db, &info, NULL) == WEIR_OK)
@@ -227,14 +237,15 @@ static bool parse(const struct wr_httpd_request *q, struct asked *ret)
 }
 
 /* A place, and the path if it is known; false: answered. */
-static bool admit(struct wr_feeds *f, const struct asked *a, const char *name, char path[PATH_ROOM],
-    struct wr_httpd_reply *r)
+static bool admit(struct listening *l, const struct asked *a, const char *name,
+    char path[PATH_ROOM], struct wr_httpd_reply *r)
 {
+    struct wr_feeds *f = l->feeds;
     struct follower *x;
     bool known = false;
 
     wr_mutex_lock(&f->mutex);
-    x = place_of(f, a->id);
+    x = place_of(l, a->id);
     if (x) {
         x->seen_ms = wr_mono_ms(wr_clock_system()) + WAIT_MAX;
         known = strcmp(x->name, name) == 0;
@@ -252,13 +263,14 @@ static bool admit(struct wr_feeds *f, const struct asked *a, const char *name, c
     return (known && wr_fleet_has(f->fleet, path)) || find(f, name, path, r);
 }
 
-static void note(struct wr_feeds *f, const struct asked *a, const char *name, const char *path,
+static void note(struct listening *l, const struct asked *a, const char *name, const char *path,
     int rc, size_t bytes)
 {
+    struct wr_feeds *f = l->feeds;
     struct follower *x;
 
     wr_mutex_lock(&f->mutex);
-    x = place_of(f, a->id);
+    x = place_of(l, a->id);
     f->totals.answers += rc == WEIR_OK;
     f->totals.bytes += rc == WEIR_OK ? bytes : 0;
     f->totals.dropped += rc == WEIR_NOTFOUND && x && x->served;
@@ -271,41 +283,67 @@ static void note(struct wr_feeds *f, const struct asked *a, const char *name, co
     wr_mutex_unlock(&f->mutex);
 }
 
-static void feed(struct wr_feeds *f, const char *name, const struct wr_httpd_request *q,
-    struct wr_httpd_reply *r)
+/* What follows, of a database that is let go when the wait is over, however it ends. */
+static void read_feed(struct listening *l, const struct asked *a, const char *name,
+    const char *path, weir_cancel *own, struct wr_httpd_reply *r)
 {
-    weir_feed_position at = {.struct_size = sizeof(at)};
+    weir_feed_position at = {.struct_size = sizeof(at),
+        .txid = a->after,
+        .life = a->life,
+        .part = (uint32_t)a->part,
+        .more = a->more};
     weir_error err = {0};
     struct wr_fleet_hold h;
+    int rc;
+
+    if (!hold(l->feeds, path, own, &h, r))
+        return;
+    rc = weir_feed_read(
+        h.db, &at, (int64_t)wr_min(a->wait_ms, (uint64_t)WAIT_MAX), own, put, &r->body, &err);
+    wr_fleet_let_go(l->feeds->fleet, &h);
+    answer_read(rc, &err, r);
+    note(l, a, name, path, rc, r->body.n);
+}
+
+static void feed(struct listening *l, const char *name, const struct wr_httpd_request *q,
+    struct wr_httpd_reply *r)
+{
+    struct wr_feeds *f = l->feeds;
+    struct waiting x = {0};
     char path[PATH_ROOM];
     struct asked a;
-    int rc;
 
     if (!parse(q, &a)) {
         say(r, 400, "id, after, life, part and wait are needed");
         return;
     }
-    if (!admit(f, &a, name, path, r) || !hold(f, path, &h, r))
+    if (!admit(l, &a, name, path, r))
         return;
-    at.txid = a.after;
-    at.life = a.life;
-    at.part = (uint32_t)a.part;
-    at.more = a.more;
-    rc = weir_feed_read(
-        h.db, &at, (int64_t)wr_min(a.wait_ms, (uint64_t)WAIT_MAX), h.cancel, put, &r->body, &err);
-    wr_fleet_let_go(f->fleet, &h);
-    answer_read(rc, &err, r);
-    note(f, &a, name, path, rc, r->body.n);
+    x.cancel = weir_cancel_new();
+    if (!x.cancel) {
+        say(r, 503, weir_strerror(WEIR_NOMEM));
+        return;
+    }
+    wr_mutex_lock(&f->mutex);
+    wr_list_push(&l->waiting, &x.link);
+    if (l->ending)
+        weir_cancel_now(x.cancel);
+    wr_mutex_unlock(&f->mutex);
+    read_feed(l, &a, name, path, x.cancel, r);
+    wr_mutex_lock(&f->mutex);
+    wr_list_remove(&x.link);
+    wr_mutex_unlock(&f->mutex);
+    weir_cancel_free(x.cancel);
 }
 
 static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r)
 {
-    struct wr_feeds *f = arg;
+    struct listening *l = arg;
     const size_t n = sizeof(FEED_PATH) - 1;
     const char *name = strncmp(q->path, FEED_PATH, n) == 0 ? q->path + n : "";
 
-    if (!may_ask(f, q)) {
-        count_refused(f);
+    if (!may_ask(l, q)) {
+        count_refused(l->feeds);
         say(r, 401, "the token is missing, or another one");
     } else if (!wr_str_eq(wr_str(q->method), WR_STR("GET"))) {
         say(r, 405, "Method Not Allowed");
@@ -313,9 +351,9 @@ static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_
     } else if (!name[0]) {
         say(r, 404, "404 page not found: there is /feed/<database>");
     } else if (wr_httpd_query(q, "after")) {
-        feed(f, name, q, r);
+        feed(l, name, q, r);
     } else {
-        about(f, name, r);
+        about(l->feeds, name, r);
     }
 }
 
@@ -333,76 +371,162 @@ struct wr_feeds *wr_feeds_new(struct wr_fleet *fleet, struct wr_logger *log)
     return f;
 }
 
-static void stop(struct wr_feeds *f)
-{
-    struct listening was = f->at;
-    struct follower *followers;
-
-    wr_httpd_free(was.httpd);
-    wr_mutex_lock(&f->mutex);
-    followers = f->followers;
-    f->followers = NULL;
-    f->at = (struct listening){0};
-    wr_mutex_unlock(&f->mutex);
-    if (was.token)
-        wr_wipe(was.token, strlen(was.token));
-    wr_free(was.token);
-    wr_free(was.addr);
-    wr_free(followers);
-}
-
-void wr_feeds_free(struct wr_feeds *f)
-{
-    if (!f)
-        return;
-    stop(f);
-    wr_mutex_release(&f->mutex);
-    wr_free(f);
-}
-
 static enum wr_status copy(const char *from, char **ret, struct wr_err *e)
 {
     *ret = from ? wr_strndup(from, strlen(from)) : NULL;
     return *ret || !from ? WR_OK : wr_fail(e, WR_NOMEM, "serve followers");
 }
 
-enum wr_status wr_feeds_serve(struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
+static void free_listening(struct listening *l)
 {
-    struct wr_httpd_opts o = {.fn = answer,
-        .arg = f,
-        .parallel = true,
-        .reply_ms = REPLY_MS,
-        .connections_max = c->max_followers + SPARE};
-    struct follower *followers;
+    if (l->token)
+        wr_wipe(l->token, strlen(l->token));
+    wr_free(l->token);
+    wr_free(l->addr);
+    wr_free(l->followers);
+    wr_free(l);
+}
+
+static struct listening *new_listening(
+    struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
+{
+    struct listening *l = wr_alloc(sizeof(*l));
     enum wr_status st;
 
-    if (wr_str_eq(wr_str(f->at.addr), wr_str(c->addr)) &&
-        wr_str_eq(wr_str(f->at.token), wr_str(c->token)) && /* none is the empty one */
-        (!c->addr || f->at.max == c->max_followers))
-        return WR_OK;
-    stop(f);
-    if (!c->addr)
-        return WR_OK;
-    st = copy(c->addr, &f->at.addr, e);
-    if (st == WR_OK)
-        st = copy(c->token, &f->at.token, e);
-    followers = wr_array(c->max_followers, sizeof(*followers));
-    if (st == WR_OK && !followers)
-        st = wr_fail(e, WR_NOMEM, "serve followers");
-    wr_mutex_lock(&f->mutex);
-    f->at.max = c->max_followers;
-    f->followers = followers;
-    wr_mutex_unlock(&f->mutex);
-    if (st == WR_OK)
-        st = wr_listen_tcp(c->addr, &o.fd, e);
-    if (st == WR_OK)
-        st = wr_httpd_new(&o, &f->at.httpd, e);
-    if (st != WR_OK) {
-        stop(f);
-        return st;
+    if (!l) {
+        (void)wr_fail(e, WR_NOMEM, "serve followers");
+        return NULL;
     }
-    wr_say(f->log, WEIR_LOG_INFO, "serving followers", WR_F_Z("addr", c->addr));
-    return WR_OK;
+    l->feeds = f;
+    l->max = c->max_followers;
+    wr_list_init(&l->waiting);
+    st = copy(c->addr, &l->addr, e);
+    if (st == WR_OK)
+        st = copy(c->token, &l->token, e);
+    l->followers = wr_array(c->max_followers, sizeof(*l->followers));
+    if (st == WR_OK && l->followers)
+        return l;
+    if (st == WR_OK)
+        (void)wr_fail(e, WR_NOMEM, "serve followers");
+    free_listening(l);
+    return NULL;
+}
+
+static enum wr_status begin(struct listening *l, struct wr_err *e)
+{
+    struct wr_httpd_opts o = {.fn = answer,
+        .arg = l,
+        .parallel = true,
+        .reply_ms = REPLY_MS,
+        .connections_max = l->max + SPARE};
+    enum wr_status st = wr_listen_tcp(l->addr, &o.fd, e);
+
+    return st == WR_OK ? wr_httpd_new(&o, &l->httpd, e) : st;
+}
+
+/* Nobody is answered any more, and nobody waits. */
+static void end(struct listening *l)
+{
+    struct wr_mutex *mutex = &l->feeds->mutex;
+
+    wr_mutex_lock(mutex);
+    l->ending = true;
+    for (struct wr_link *x = wr_list_first(&l->waiting); x; x = wr_list_next(&l->waiting, x))
+        weir_cancel_now(wr_container_of(x, struct waiting, link)->cancel);
+    wr_mutex_unlock(mutex);
+    wr_httpd_free(l->httpd);
+    l->httpd = NULL;
+    l->ending = false; /* of no thread but ours by now */
+}
+
+/* `l` becomes what listens; NULL: nothing. The one before is freed, and has ended. */
+static void set(struct wr_feeds *f, struct listening *l)
+{
+    struct listening *was;
+
+    wr_mutex_lock(&f->mutex);
+    was = f->at;
+    f->at = l;
+    wr_mutex_unlock(&f->mutex);
+    if (was)
+        free_listening(was);
+}
+
+void wr_feeds_free(struct wr_feeds *f)
+{
+    if (!f)
+        return;
+    if (f->at)
+        end(f->at);
+    set(f, NULL);
+    wr_mutex_release(&f->mutex);
+    wr_free(f);
+}
+
+static bool is_as(const struct listening *l, const struct wr_config_serve *c)
+{
+    return l ? wr_str_eq(wr_str(l->addr), wr_str(c->addr)) &&
+                   wr_str_eq(wr_str(l->token), wr_str(c->token)) && /* none is the empty one */
+                   l->max == c->max_followers
+             : !c->addr;
+}
+
+static struct wr_str port_of(const char *addr)
+{
+    struct wr_str host, port;
+
+    return wr_str_cut_last(wr_str(addr), ':', &host, &port) ? port : host;
+}
+
+/* Whether one address may be in the way of the other. */
+static bool same_port(const char *a, const char *b)
+{
+    return wr_str_eq(port_of(a), port_of(b));
+}
+
+/* `l` instead of f->at, which stays if that fails: where it has to make way it begins again. */
+static enum wr_status change(struct wr_feeds *f, struct listening *l, struct wr_err *e)
+{
+    bool way = f->at && same_port(f->at->addr, l->addr);
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    if (way)
+        end(f->at);
+    st = begin(l, e);
+    if (st == WR_OK) {
+        if (f->at && !way)
+            end(f->at);
+        set(f, l);
+        return WR_OK;
+    }
+    free_listening(l);
+    if (way && begin(f->at, &why) != WR_OK) {
+        st = wr_wrap(e, st, "%s, as before, cannot be listened on any more either", f->at->addr);
+        set(f, NULL);
+    }
+    return st;
+}
+
+enum wr_status wr_feeds_serve(struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
+{
+    struct listening *l;
+    enum wr_status st;
+
+    if (is_as(f->at, c))
+        return WR_OK;
+    if (!c->addr) {
+        end(f->at);
+        set(f, NULL);
+        return WR_OK;
+    }
+    l = new_listening(f, c, e);
+    if (!l)
+        return WR_NOMEM;
+    st = change(f, l, e);
+    if (st == WR_OK)
+        wr_say(f->log, WEIR_LOG_INFO, "serving followers", WR_F_Z("addr", c->addr));
+    return st;
 }
 
 void wr_feeds_look(struct wr_feeds *f, struct wr_feeds_totals *ret)
@@ -412,7 +536,10 @@ void wr_feeds_look(struct wr_feeds *f, struct wr_feeds_totals *ret)
     wr_mutex_lock(&f->mutex);
     *ret = f->totals;
     ret->followers = 0;
-    for (uint32_t i = 0; f->followers && i < f->at.max; i++)
-        ret->followers += f->followers[i].id != 0 && now - f->followers[i].seen_ms <= LEASE_MS;
+    for (uint32_t i = 0; f->at && i < f->at->max; i++) {
+        const struct follower *x = &f->at->followers[i];
+
+        ret->followers += x->id != 0 && now - x->seen_ms <= LEASE_MS;
+    }
     wr_mutex_unlock(&f->mutex);
 }

@@ -33,11 +33,12 @@ struct wr_feeds_totals {
 
 /* Listens nowhere yet. Both outlive it. NULL: out of memory. */
 struct wr_feeds *wr_feeds_new(struct wr_fleet *fleet, struct wr_logger *log);
-/* Waits for requests in progress: wr_fleet_cancel comes first, or each takes some seconds. */
+/* Waits for requests in progress, none of which waits for anything any more. */
 void wr_feeds_free(struct wr_feeds *f);
 
-/* Listen as `c` says, which is copied, and no more as before, if that is something else. From one
- * thread. A failure leaves it listening nowhere. */
+/* Listen as `c` says, which is copied, and no more as before, if that is something else: then
+ * whoever waits is answered at once, and asks again. From one thread. After a failure all is as
+ * before, unless the text says that it cannot be. */
 enum wr_status wr_feeds_serve(
     struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e) WR_MUST_CHECK;
 

@@ -13,6 +13,8 @@ struct member {
     struct wr_config_db *config; /* owned; frozen */
     weir_db *db;                 /* NULL: stopped */
     weir_cancel *cancel;         /* of those who hold it; NULL with it */
+    struct wr_list own;          /* holds that have another one */
+    bool canceled;               /* all of them, until it is begun with anew */
     unsigned holders;            /* of db, or of config in wr_fleet_each */
     bool changing;               /* somebody is about to add, start, stop or remove it */
 };
@@ -112,14 +114,24 @@ void wr_fleet_free(struct wr_fleet *f)
     wr_free(f);
 }
 
+/* Whoever holds it is to let go. */
+static void cancel_holders(struct wr_fleet *f, struct member *m)
+{
+    assert(wr_mutex_mine(&f->mutex));
+    m->canceled = true;
+    if (m->cancel)
+        weir_cancel_now(m->cancel);
+    for (struct wr_link *x = wr_list_first(&m->own); x; x = wr_list_next(&m->own, x))
+        weir_cancel_now(wr_container_of(x, struct wr_fleet_hold, link)->cancel);
+}
+
 void wr_fleet_cancel(struct wr_fleet *f)
 {
     wr_mutex_lock(&f->mutex);
     f->over = true;
     weir_cancel_now(f->ending);
     for (size_t i = 0; i < f->n; i++)
-        if (f->members[i]->cancel)
-            weir_cancel_now(f->members[i]->cancel);
+        cancel_holders(f, f->members[i]);
     wr_mutex_unlock(&f->mutex);
 }
 
@@ -289,6 +301,7 @@ static int begin_member(struct wr_fleet *f, struct member *m, const struct wr_fl
     wr_mutex_lock(&f->mutex);
     m->db = db;
     m->cancel = cancel;
+    m->canceled = f->over;
     if (f->over)
         weir_cancel_now(cancel);
     wr_mutex_unlock(&f->mutex);
@@ -314,6 +327,7 @@ int wr_fleet_add(struct wr_fleet *f, const struct wr_config_db *db,
         wr_free(m);
         return out_of_memory(reterr, db->path);
     }
+    wr_list_init(&m->own);
     rc = enlist(f, m, reterr);
     if (rc != WEIR_OK) {
         member_free(m);
@@ -371,12 +385,11 @@ static int end(struct wr_fleet *f, struct member *m, int64_t timeout_ms, weir_tx
     weir_db *db;
 
     wr_mutex_lock(&f->mutex);
+    cancel_holders(f, m);
     db = m->db;
     cancel = m->cancel;
     m->db = NULL;
     m->cancel = NULL;
-    if (cancel)
-        weir_cancel_now(cancel);
     while (m->holders > 0)
         wr_cond_wait(&f->idle, &f->mutex);
     wr_mutex_unlock(&f->mutex);
@@ -452,6 +465,12 @@ int wr_fleet_start(struct wr_fleet *f, const char *path, bool *ret_was, weir_err
 int wr_fleet_hold(
     struct wr_fleet *f, const char *path, struct wr_fleet_hold *ret, weir_error *reterr)
 {
+    return wr_fleet_hold_with(f, path, NULL, ret, reterr);
+}
+
+int wr_fleet_hold_with(struct wr_fleet *f, const char *path, weir_cancel *own,
+    struct wr_fleet_hold *ret, weir_error *reterr)
+{
     int rc = WEIR_OK;
     size_t at;
 
@@ -464,7 +483,11 @@ int wr_fleet_hold(
         struct member *m = f->members[at];
 
         m->holders++;
-        *ret = (struct wr_fleet_hold){.db = m->db, .cancel = m->cancel, .member = m};
+        *ret = (struct wr_fleet_hold){.db = m->db, .cancel = own ? own : m->cancel, .member = m};
+        if (own)
+            wr_list_push(&m->own, &ret->link);
+        if (own && m->canceled)
+            weir_cancel_now(own);
     }
     wr_mutex_unlock(&f->mutex);
     return rc;
@@ -481,6 +504,11 @@ static void let_go(struct wr_fleet *f, struct member *m)
 
 void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h)
 {
+    if (h->link.next) {
+        wr_mutex_lock(&f->mutex);
+        wr_list_remove(&h->link);
+        wr_mutex_unlock(&f->mutex);
+    }
     let_go(f, h->member);
     *h = (struct wr_fleet_hold){0};
 }

@@ -8,6 +8,7 @@
 #define WR_DAEMON_FLEET_H
 
 #include "base/base.h"
+#include "base/list.h"
 #include "daemon/absent.h"
 #include "daemon/config.h"
 #include "daemon/logfmt.h"
@@ -65,10 +66,15 @@ struct wr_fleet_hold {
     weir_db *db;
     weir_cancel *cancel; /* for calls that wait: somebody wants to stop it */
     void *member;
+    struct wr_link link; /* in it, with a cancel of one's own */
 };
 /* NOTFOUND: there is none. UNSUPPORTED: it is stopped, or being so. */
 int wr_fleet_hold(
     struct wr_fleet *f, const char *path, struct wr_fleet_hold *ret, weir_error *reterr);
+/* The same for one whom others have to stop as well: *ret, which stays where it is, has `own` for
+ * that, which outlives it, and is canceled with the database's. */
+int wr_fleet_hold_with(struct wr_fleet *f, const char *path, weir_cancel *own,
+    struct wr_fleet_hold *ret, weir_error *reterr);
 void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h);
 
 size_t wr_fleet_count(struct wr_fleet *f);

@@ -16,7 +16,8 @@ enum wr_outcome_kind {
     WR_OUTCOME_ADDED,   /* a database */
     WR_OUTCOME_REMOVED, /* a database */
     WR_OUTCOME_CHANGED, /* a database that began anew */
-    WR_OUTCOME_FAILED,  /* a database that could not be begun with, or ended well, and why */
+    WR_OUTCOME_FAILED,  /* a database that could not be begun with, or ended well, and why; or so
+                           the key "serve" */
     WR_OUTCOME_RESTART, /* a key that has changed, and is read at the start alone */
     WR_OUTCOME_WARNING, /* of the file */
     WR_OUTCOME_KINDS

@@ -277,7 +277,8 @@ static void reload(struct server *s)
     wr_signals_take_reload(&s->signals);
     wr_reloading_begin(&s->reloading);
     wr_changing_reload(&s->changing, outcome);
-    wr_doors_reload(&s->doors, s->changing.config, s->log);
+    if (!outcome || !outcome->refused)
+        wr_doors_reload(&s->doors, s->changing.config, s->log, outcome);
     wr_reloading_end(&s->reloading, outcome);
 }
 

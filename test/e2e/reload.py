@@ -8,6 +8,7 @@ not concerned is not disturbed. In the end each replica gives what its database 
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -88,6 +89,27 @@ class Daemon:
         self.found.check(kit.wait_until(right), what)
 
 
+def serve(d, found, dbs):
+    """Followers are served elsewhere, or, where that cannot be, as before; the answer says so."""
+    def write(port):
+        d.write(dbs, d.doors + "serve: {addr: '127.0.0.1:%d', token: a-token-of-some-length}\n" % port)
+    here = kit.free_port()
+    write(here)
+    d.command("reload")
+    found.check(kit.get(here, "/feed/a.db")[0] == 401, "followers are not served")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        write(taken.getsockname()[1])
+        for flags in ((), ("-json",)):
+            r = subprocess.run([d.exe, "reload", "-socket", d.socket, *flags], capture_output=True, text=True)
+            failed = json.loads(r.stdout)["failed"][0] if flags else r.stdout
+            found.check(r.returncode == 1 and "Error: serve failed" in r.stderr and
+                        ("has the port" in failed["error"] and failed["path"] == "serve" if flags
+                         else "  failed    serve: cannot listen on" in failed), "reload says %s" % r)
+        found.check(kit.get(here, "/feed/a.db")[0] == 401, "followers are not served any more")
+    d.command("reload")
+    found.check(kit.get(here, "/feed/a.db")[0] != 401, "followers are served where they were")
+
+
 def run(d, found):
     dbs = {name: d.database(name) for name in ("a.db", "b.db", "c.db")}
 
@@ -154,6 +176,8 @@ def run(d, found):
     d.holds("rd", 1, "d is not tried again")
     found.check(kit.wait_until(lambda: kit.get(d.port, "/readyz")[0] == 200), "d is not ready")
     found.check(d.said("is replicated from now on") == 1, "it is not told that d has come")
+
+    serve(d, found, {"a.db": "ra", "c.db": "rc", "d.db": "rd"})
 
     dbs["c.db"].execute("INSERT INTO t VALUES(10)")
     d.process.send_signal(signal.SIGTERM)

@@ -59,6 +59,7 @@ static struct {
     const weir_finding *findings; /* for verifications */
     size_t nfindings;
     weir_verify_result verified;
+    atomic_uint waiting;            /* calls that wait until they are canceled, ever */
     weir_verify_options verify_opt; /* of the last one */
 } fake;
 
@@ -336,13 +337,19 @@ int weir_replica_address(weir_db *db, uint32_t i, char *ret, size_t size, weir_e
     return WEIR_OK;
 }
 
-/* What follows any state but 0xff, of which nothing is kept, and those that were told of more. */
+/* What follows any state but 0xff, of which nothing is kept, and those that were told of more; 0xfd
+ * waits until it is canceled. */
 int weir_feed_read(weir_db *db, const weir_feed_position *after, int64_t wait_ms,
     weir_cancel *cancel, weir_feed_fn *fn, void *arg, weir_error *e)
 {
     (void)db;
     (void)wait_ms;
-    (void)cancel;
+    if (after->txid == 0xfd) {
+        atomic_fetch_add(&fake.waiting, 1);
+        while (!atomic_load(&cancel->canceled))
+            t_sleep_ms(1);
+        return WEIR_CANCELED;
+    }
     if (after->txid == 0xff) {
         (void)snprintf(e->message, sizeof(e->message), "not kept");
         return WEIR_NOTFOUND;

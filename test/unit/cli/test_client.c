@@ -321,6 +321,19 @@ static void test_reload(void **state)
     EXPECT(1, "reloaded: 0 databases\n  failed    /e: no bucket\n", "Error: 1 database failed\n",
         ASK(reload, "-timeout", "30"));
 
+    server.body =
+        "{\"status\":\"reloaded\",\"databases\":0,\"added\":[],\"removed\":[],\"changed\":[],"
+        "\"failed\":[{\"path\":\"serve\",\"error\":\"taken\"}],\"needs_restart\":[],"
+        "\"warnings\":[]}\n";
+    EXPECT(1, "reloaded: 0 databases\n  failed    serve: taken\n", "Error: serve failed\n",
+        ASK(reload, "-timeout", "30"));
+    server.body =
+        "{\"status\":\"reloaded\",\"databases\":0,\"added\":[],\"removed\":[],\"changed\":[],"
+        "\"failed\":[{\"path\":\"/e\",\"error\":\"no\"},{\"path\":\"serve\",\"error\":\"taken\"}],"
+        "\"needs_restart\":[],\"warnings\":[]}\n";
+    EXPECT(1, "reloaded: 0 databases\n  failed    /e: no\n  failed    serve: taken\n",
+        "Error: 1 database failed, and serve\n", ASK(reload, "-timeout", "30"));
+
     server.body = "{\"status\":\"reloaded\"}\n";
     EXPECT(1, "", "Error: reload failed: the answer does not say what has changed\n",
         ASK(reload, "-timeout", "30"));

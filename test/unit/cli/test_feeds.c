@@ -3,6 +3,7 @@
  * what is said to whom.
  */
 #include "base/str.h"
+#include "base/sync.h"
 #include "daemon/feeds.h"
 #include "harness/t.h"
 #include "unit/cli/fake_weir.h"
@@ -42,12 +43,20 @@ static void serve(const char *token, uint32_t max)
     T_OK(wr_feeds_serve(feeds, &c, &e));
 }
 
-static int set_up(void **state)
+/* A port that is free now. */
+static void free_addr(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof(a);
-    int fd;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+    T(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
+    T(getsockname(fd, (struct sockaddr *)&a, &n) == 0 && close(fd) == 0);
+    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(a.sin_port));
+}
+
+static int set_up(void **state)
+{
     (void)state;
     memset(&fake, 0, sizeof(fake));
     fake.db.struct_size = sizeof(fake.db);
@@ -59,11 +68,7 @@ static int set_up(void **state)
     fleet = wr_fleet_new(&the_runtime, &logger);
     feeds = wr_feeds_new(fleet, &logger);
     T(fleet && feeds);
-    /* A port that is free now. */
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    T(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
-    T(getsockname(fd, (struct sockaddr *)&a, &n) == 0 && close(fd) == 0);
-    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(a.sin_port));
+    free_addr();
     add("/data/one/app.db");
     add("/data/two/app.db");
     add("/data/two/other.db");
@@ -81,6 +86,7 @@ static int tear_down(void **state)
 
 static char got[1 << 16];
 
+/* The status; 0: it was cut off. */
 static int ask(const char *request)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -97,7 +103,9 @@ static int ask(const char *request)
         n += (size_t)r;
     got[n] = '\0';
     T(close(fd) == 0);
-    T(n > 12 && wr_parse_u64((struct wr_str){.p = got + 9, .n = 3}, &code));
+    if (n <= 12)
+        return 0;
+    T(wr_parse_u64((struct wr_str){.p = got + 9, .n = 3}, &code));
     return (int)code;
 }
 
@@ -195,22 +203,79 @@ static void test_another_configuration(void **state)
     T(ask("GET /feed/other.db HTTP/1.1\r\n" END) == 200);
 }
 
+/* The old door was closed before it was seen that there is no new one. */
 static void test_a_port_that_is_taken(void **state)
 {
     struct wr_feeds *other = wr_feeds_new(fleet, &logger);
     const struct wr_config_serve c = {.addr = addr, .token = TOKEN, .max_followers = 4};
     struct wr_err e = {0};
+    char own[sizeof(addr)], taken[sizeof(addr)], wrong[sizeof(addr)];
 
     (void)state;
     serve(TOKEN, 4);
     T(other);
     T_IS(WR_BUSY, wr_feeds_serve(other, &c, &e));
     T(!strstr(e.text, TOKEN));
+    memcpy(taken, addr, sizeof(addr));
+    free_addr();
+    T(strcmp(addr, taken) != 0);
+    memcpy(own, addr, sizeof(addr));
+    T_OK(wr_feeds_serve(other, &c, &e)); /* c.addr is `addr`, which is another one by now */
+    T(ask(GET("/feed/other.db")) == 200);
+    memcpy(addr, taken, sizeof(addr));
+    T_IS(WR_BUSY, wr_feeds_serve(other, &c, &e));
+    memcpy(addr, own, sizeof(addr));
+    T(ask(GET("/feed/other.db")) == 200); /* it is as before */
+    (void)snprintf(wrong, sizeof(wrong), "192.0.2.1:%s", strchr(own, ':') + 1);
+    memcpy(addr, wrong, sizeof(addr)); /* the same port, for which the old one makes way */
+    T(wr_feeds_serve(other, &c, &e) != WR_OK);
+    memcpy(addr, own, sizeof(addr));
+    T(ask(GET("/feed/other.db")) == 200);
+    (void)snprintf(addr, sizeof(addr), "localhost:%s", strchr(own, ':') + 1);
+    T_OK(wr_feeds_serve(other, &c, &e)); /* and for one that works */
     wr_feeds_free(other);
+}
+
+/* ---- those who wait ---- */
+
+static int answered;
+
+static void wait_for_it(void *arg)
+{
+    (void)arg;
+    answered = ask(GET("/feed/other.db?id=1&after=fd&life=0&part=0&wait=8000"));
+}
+
+/* A reload that changes who may follow, a stop, or a database that goes, waited as long as they. */
+static void test_nobody_waits_for_those_who_wait(void **state)
+{
+    const struct wr_config_serve nowhere = {.max_followers = 128};
+    struct wr_thread thread;
+    struct wr_err e = {0};
+    weir_error err = {0};
+
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        serve(TOKEN, 4);
+        T_OK(wr_thread_start(&thread, "follower", 0, wait_for_it, NULL, &e));
+        while (atomic_load(&fake.waiting) == way)
+            t_sleep_ms(1);
+        if (way == 0)
+            T_OK(wr_feeds_serve(feeds, &nowhere, &e));
+        else if (way == 1)
+            T(wr_fleet_remove(fleet, "/data/two/other.db", 0, NULL, &err) == WEIR_OK);
+        else
+            wr_fleet_cancel(fleet);
+        wr_thread_join(&thread);
+        T(answered == 503 || (way == 0 && answered == 0));
+        if (way == 1)
+            add("/data/two/other.db");
+    }
+    T(ask(GET("/feed/other.db?id=1&after=fd&life=0&part=0&wait=8000")) == 503); /* it is over */
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_the_token), TEST(test_which_database), TEST(test_what_follows),
     TEST(test_there_are_so_many_and_no_more), TEST(test_another_configuration),
-    TEST(test_a_port_that_is_taken))
+    TEST(test_a_port_that_is_taken), TEST(test_nobody_waits_for_those_who_wait))
