@@ -66,6 +66,15 @@ static inline struct wr_follow_mark wr_follow_here(const struct wr_follow *f)
 enum wr_status wr_follow_start(struct wr_follow *f, struct wr_call *c,
     struct wr_restore_result *ret_restored, struct wr_err *e) WR_MUST_CHECK;
 
+/* follow_search.c: the replica was seen to have that transaction. */
+void wr_follow_saw(struct wr_follow *f, const struct wr_call *c, uint64_t txid);
+
+/* Files that go on from the copy; in *ret_anew, that there is only the newest state as a whole.
+ * *all are those of all levels, or none. CONFLICT, NOTFOUND: it ends before the copy, or is empty;
+ * IO: what there is, is damaged. Else as the storage. */
+enum wr_status wr_follow_search(struct wr_follow *f, struct wr_call *c, struct wr_ltx_files *all,
+    struct wr_ltx_files *chain, bool *ret_anew, struct wr_err *e) WR_MUST_CHECK;
+
 /* follow_confirm.c: *ret: the bucket has the state of the copy, which, if it is from the primary,
  * is noted. BUSY: list again. Else as the storage. */
 enum wr_status wr_follow_confirm(
