@@ -2,65 +2,21 @@
  * feeds.c - see feeds.h. Knows who asks, and for which database; what it hands out is the
  * library's.
  */
-#include "daemon/feeds.h"
+#include "daemon/feeds_int.h"
 
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
-#include "base/list.h"
-#include "base/mem.h"
-#include "base/sync.h"
-#include "daemon/httpd.h"
-#include "daemon/listen.h"
-
-#include <weir.h>
 
 #define FEED_PATH  "/feed/"
-#define WAIT_MAX   8000  /* ms; less than a connection may be silent */
-#define LEASE_MS   30000 /* a follower that was not seen for so long has gone */
-#define SPARE      16 /* connections beyond those of followers: of those who ask for the replica */
-#define REPLY_MS   20000 /* an answer has so long to be read */
-#define NAME_ROOM  512
-#define PATH_ROOM  1024
+#define WAIT_MAX   8000 /* ms; less than a connection may be silent */
 #define URL_ROOM   8192
 #define LISTED_MAX 100 /* names in a 404 */
-
-struct follower {
-    uint64_t id;     /* 0: nobody */
-    int64_t seen_ms; /* monotonic */
-    bool served;
-    char name[NAME_ROOM], path[PATH_ROOM]; /* that it asked for, and what that is */
-};
-
-/* What listens on an address. Frozen while it does, but for what the mutex of `feeds` guards. */
-struct listening {
-    struct wr_feeds *feeds;
-    struct wr_httpd *httpd;
-    char *addr, *token; /* token NULL: none */
-    uint32_t max;
-    struct follower *followers; /* guarded, and so are all below: `max` of them */
-    struct wr_list waiting;     /* requests */
-    bool ending;                /* no more of them */
-};
-
-/* A request that waits for something to be captured; on the stack of its thread. */
-struct waiting {
-    struct wr_link link; /* guarded */
-    weir_cancel *cancel;
-};
-
-struct wr_feeds {
-    struct wr_fleet *fleet;
-    struct wr_logger *log;
-    struct wr_mutex mutex; /* guards all below, and what is said above */
-    struct listening *at;  /* NULL: nowhere; changed by the one thread that serves */
-    struct wr_feeds_totals totals;
-};
 
 /* ---- who asks ---- */
 
 /* In the same time whatever is sent, but for how long it is. */
-static bool may_ask(const struct listening *l, const struct wr_httpd_request *q)
+static bool may_ask(const struct wr_listening *l, const struct wr_httpd_request *q)
 {
     static const char scheme[] = "Bearer ";
     const char *sent = wr_httpd_header(q, "Authorization");
@@ -90,21 +46,21 @@ static void count_refused(struct wr_feeds *f)
 }
 
 /* The follower's place, or a free one; NULL: there are too many. Under the lock. */
-static struct follower *place_of(struct listening *l, uint64_t id)
+static struct wr_follower *place_of(struct wr_listening *l, uint64_t id)
 {
     int64_t now = wr_mono_ms(wr_clock_system());
-    struct follower *free_one = NULL;
+    struct wr_follower *free_one = NULL;
 
     for (uint32_t i = 0; i < l->max; i++) {
-        struct follower *x = &l->followers[i];
+        struct wr_follower *x = &l->followers[i];
 
         if (x->id == id)
             return x;
-        if (!free_one && (x->id == 0 || now - x->seen_ms > LEASE_MS))
+        if (!free_one && (x->id == 0 || now - x->seen_ms > WR_FOLLOWER_LEASE_MS))
             free_one = x;
     }
     if (free_one)
-        *free_one = (struct follower){.id = id};
+        *free_one = (struct wr_follower){.id = id};
     return free_one;
 }
 
@@ -112,7 +68,7 @@ static struct follower *place_of(struct listening *l, uint64_t id)
 
 struct finding {
     struct wr_str name; /* as asked for */
-    char path[PATH_ROOM];
+    char path[WR_FOLLOWER_PATH];
     unsigned n;            /* that have it as the last part of their path */
     struct wr_buf *listed; /* where all names go */
     size_t n_listed;
@@ -133,13 +89,14 @@ static void look_at(void *arg, const struct wr_config_db *config, weir_db *db)
 
 /* Into `path`; false: answered. */
 static bool find(
-    struct wr_feeds *f, const char *name, char path[PATH_ROOM], struct wr_httpd_reply *r)
+    struct wr_feeds *f, const char *name, char path[WR_FOLLOWER_PATH], struct wr_httpd_reply *r)
 {
     struct wr_buf listed;
     struct finding x = {.name = wr_str(name), .listed = &listed};
-    char full[PATH_ROOM];
+    char full[WR_FOLLOWER_PATH];
 
-    (void)snprintf(full, sizeof(full), "%s%.*s", name[0] == '/' ? "" : "/", PATH_ROOM - 2, name);
+    (void)snprintf(
+        full, sizeof(full), "%s%.*s", name[0] == '/' ? "" : "/", WR_FOLLOWER_PATH - 2, name);
     if (wr_fleet_has(f->fleet, full)) {
         memcpy(path, full, sizeof(full));
         return true;
@@ -176,7 +133,7 @@ static void about(struct wr_feeds *f, const char *name, struct wr_httpd_reply *r
     char url[URL_ROOM];
     weir_db_info info = {.struct_size = sizeof(info)};
     struct wr_fleet_hold h;
-    char path[PATH_ROOM];
+    char path[WR_FOLLOWER_PATH];
 
     if (!find(f, name, path, r) || !hold(f, path, NULL, &h, r))
         return;
@@ -237,11 +194,11 @@ static bool parse(const struct wr_httpd_request *q, struct asked *ret)
 }
 
 /* A place, and the path if it is known; false: answered. */
-static bool admit(struct listening *l, const struct asked *a, const char *name,
-    char path[PATH_ROOM], struct wr_httpd_reply *r)
+static bool admit(struct wr_listening *l, const struct asked *a, const char *name,
+    char path[WR_FOLLOWER_PATH], struct wr_httpd_reply *r)
 {
     struct wr_feeds *f = l->feeds;
-    struct follower *x;
+    struct wr_follower *x;
     bool known = false;
 
     wr_mutex_lock(&f->mutex);
@@ -263,11 +220,11 @@ static bool admit(struct listening *l, const struct asked *a, const char *name,
     return (known && wr_fleet_has(f->fleet, path)) || find(f, name, path, r);
 }
 
-static void note(struct listening *l, const struct asked *a, const char *name, const char *path,
+static void note(struct wr_listening *l, const struct asked *a, const char *name, const char *path,
     int rc, size_t bytes)
 {
     struct wr_feeds *f = l->feeds;
-    struct follower *x;
+    struct wr_follower *x;
 
     wr_mutex_lock(&f->mutex);
     x = place_of(l, a->id);
@@ -284,7 +241,7 @@ static void note(struct listening *l, const struct asked *a, const char *name, c
 }
 
 /* What follows, of a database that is let go when the wait is over, however it ends. */
-static void read_feed(struct listening *l, const struct asked *a, const char *name,
+static void read_feed(struct wr_listening *l, const struct asked *a, const char *name,
     const char *path, weir_cancel *own, struct wr_httpd_reply *r)
 {
     weir_feed_position at = {.struct_size = sizeof(at),
@@ -305,12 +262,12 @@ static void read_feed(struct listening *l, const struct asked *a, const char *na
     note(l, a, name, path, rc, r->body.n);
 }
 
-static void feed(struct listening *l, const char *name, const struct wr_httpd_request *q,
+static void feed(struct wr_listening *l, const char *name, const struct wr_httpd_request *q,
     struct wr_httpd_reply *r)
 {
     struct wr_feeds *f = l->feeds;
-    struct waiting x = {0};
-    char path[PATH_ROOM];
+    struct wr_feed_wait x = {0};
+    char path[WR_FOLLOWER_PATH];
     struct asked a;
 
     if (!parse(q, &a)) {
@@ -336,9 +293,9 @@ static void feed(struct listening *l, const char *name, const struct wr_httpd_re
     weir_cancel_free(x.cancel);
 }
 
-static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r)
+void wr_feeds_answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r)
 {
-    struct listening *l = arg;
+    struct wr_listening *l = arg;
     const size_t n = sizeof(FEED_PATH) - 1;
     const char *name = strncmp(q->path, FEED_PATH, n) == 0 ? q->path + n : "";
 
@@ -355,191 +312,4 @@ static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_
     } else {
         about(l->feeds, name, r);
     }
-}
-
-/* ---- listening ---- */
-
-struct wr_feeds *wr_feeds_new(struct wr_fleet *fleet, struct wr_logger *log)
-{
-    struct wr_feeds *f = wr_alloc(sizeof(*f));
-
-    if (!f)
-        return NULL;
-    f->fleet = fleet;
-    f->log = log;
-    wr_mutex_init(&f->mutex);
-    return f;
-}
-
-static enum wr_status copy(const char *from, char **ret, struct wr_err *e)
-{
-    *ret = from ? wr_strndup(from, strlen(from)) : NULL;
-    return *ret || !from ? WR_OK : wr_fail(e, WR_NOMEM, "serve followers");
-}
-
-static void free_listening(struct listening *l)
-{
-    if (l->token)
-        wr_wipe(l->token, strlen(l->token));
-    wr_free(l->token);
-    wr_free(l->addr);
-    wr_free(l->followers);
-    wr_free(l);
-}
-
-static struct listening *new_listening(
-    struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
-{
-    struct listening *l = wr_alloc(sizeof(*l));
-    enum wr_status st;
-
-    if (!l) {
-        (void)wr_fail(e, WR_NOMEM, "serve followers");
-        return NULL;
-    }
-    l->feeds = f;
-    l->max = c->max_followers;
-    wr_list_init(&l->waiting);
-    st = copy(c->addr, &l->addr, e);
-    if (st == WR_OK)
-        st = copy(c->token, &l->token, e);
-    l->followers = wr_array(c->max_followers, sizeof(*l->followers));
-    if (st == WR_OK && l->followers)
-        return l;
-    if (st == WR_OK)
-        (void)wr_fail(e, WR_NOMEM, "serve followers");
-    free_listening(l);
-    return NULL;
-}
-
-static enum wr_status begin(struct listening *l, struct wr_err *e)
-{
-    struct wr_httpd_opts o = {.fn = answer,
-        .arg = l,
-        .parallel = true,
-        .reply_ms = REPLY_MS,
-        .connections_max = l->max + SPARE};
-    enum wr_status st = wr_listen_tcp(l->addr, &o.fd, e);
-
-    return st == WR_OK ? wr_httpd_new(&o, &l->httpd, e) : st;
-}
-
-/* Nobody is answered any more, and nobody waits. */
-static void end(struct listening *l)
-{
-    struct wr_mutex *mutex = &l->feeds->mutex;
-
-    wr_mutex_lock(mutex);
-    l->ending = true;
-    for (struct wr_link *x = wr_list_first(&l->waiting); x; x = wr_list_next(&l->waiting, x))
-        weir_cancel_now(wr_container_of(x, struct waiting, link)->cancel);
-    wr_mutex_unlock(mutex);
-    wr_httpd_free(l->httpd);
-    l->httpd = NULL;
-    l->ending = false; /* of no thread but ours by now */
-}
-
-/* `l` becomes what listens; NULL: nothing. The one before is freed, and has ended. */
-static void set(struct wr_feeds *f, struct listening *l)
-{
-    struct listening *was;
-
-    wr_mutex_lock(&f->mutex);
-    was = f->at;
-    f->at = l;
-    wr_mutex_unlock(&f->mutex);
-    if (was)
-        free_listening(was);
-}
-
-void wr_feeds_free(struct wr_feeds *f)
-{
-    if (!f)
-        return;
-    if (f->at)
-        end(f->at);
-    set(f, NULL);
-    wr_mutex_release(&f->mutex);
-    wr_free(f);
-}
-
-static bool is_as(const struct listening *l, const struct wr_config_serve *c)
-{
-    return l ? wr_str_eq(wr_str(l->addr), wr_str(c->addr)) &&
-                   wr_str_eq(wr_str(l->token), wr_str(c->token)) && /* none is the empty one */
-                   l->max == c->max_followers
-             : !c->addr;
-}
-
-static struct wr_str port_of(const char *addr)
-{
-    struct wr_str host, port;
-
-    return wr_str_cut_last(wr_str(addr), ':', &host, &port) ? port : host;
-}
-
-/* Whether one address may be in the way of the other. */
-static bool same_port(const char *a, const char *b)
-{
-    return wr_str_eq(port_of(a), port_of(b));
-}
-
-/* `l` instead of f->at, which stays if that fails: where it has to make way it begins again. */
-static enum wr_status change(struct wr_feeds *f, struct listening *l, struct wr_err *e)
-{
-    bool way = f->at && same_port(f->at->addr, l->addr);
-    struct wr_err why = {0};
-    enum wr_status st;
-
-    if (way)
-        end(f->at);
-    st = begin(l, e);
-    if (st == WR_OK) {
-        if (f->at && !way)
-            end(f->at);
-        set(f, l);
-        return WR_OK;
-    }
-    free_listening(l);
-    if (way && begin(f->at, &why) != WR_OK) {
-        st = wr_wrap(e, st, "%s, as before, cannot be listened on any more either", f->at->addr);
-        set(f, NULL);
-    }
-    return st;
-}
-
-enum wr_status wr_feeds_serve(struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
-{
-    struct listening *l;
-    enum wr_status st;
-
-    if (is_as(f->at, c))
-        return WR_OK;
-    if (!c->addr) {
-        end(f->at);
-        set(f, NULL);
-        return WR_OK;
-    }
-    l = new_listening(f, c, e);
-    if (!l)
-        return WR_NOMEM;
-    st = change(f, l, e);
-    if (st == WR_OK)
-        wr_say(f->log, WEIR_LOG_INFO, "serving followers", WR_F_Z("addr", c->addr));
-    return st;
-}
-
-void wr_feeds_look(struct wr_feeds *f, struct wr_feeds_totals *ret)
-{
-    int64_t now = wr_mono_ms(wr_clock_system());
-
-    wr_mutex_lock(&f->mutex);
-    *ret = f->totals;
-    ret->followers = 0;
-    for (uint32_t i = 0; f->at && i < f->at->max; i++) {
-        const struct follower *x = &f->at->followers[i];
-
-        ret->followers += x->id != 0 && now - x->seen_ms <= LEASE_MS;
-    }
-    wr_mutex_unlock(&f->mutex);
 }

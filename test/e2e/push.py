@@ -360,11 +360,27 @@ class Run:
         self.p.process.send_signal(signal.SIGHUP)
         kit.wait_until(lambda: self.p.ask("app.db", TOKEN)[0] == 200, 30)
         self.too_many()
-        self.p.stop()
+        self.end()
         self.same(followers)
         self.p.configure("20s", TOKEN)
         self.p.start()
         self.promoted()
+
+    def end(self):
+        """The primary ends; who waits for something new does not hold it up."""
+        txid = self.p.ask("app.db", TOKEN)[1].split()[1].decode()
+        waiting = [threading.Thread(target=self.p.ask, args=(
+            "app.db?id=%x&after=%s&life=0&part=0&wait=8000" % (i + 1000, txid), TOKEN)) for i in range(3)]
+        for w in waiting:
+            w.start()
+        time.sleep(0.5)
+        self.found.check(all(w.is_alive() for w in waiting), "nobody waits")
+        began = time.monotonic()
+        self.p.stop()
+        took = time.monotonic() - began
+        self.found.check(took < 5, "the primary has waited %.1f s for followers" % took)
+        for w in waiting:
+            w.join()
 
     def same(self, followers):
         want = self.app.execute("SELECT group_concat(hex(b)) FROM (SELECT b FROM t ORDER BY id)").fetchone()
