@@ -106,7 +106,7 @@ struct weir_cancel {
 static weir the_runtime;
 static weir_db the_dbs[1200];
 static size_t ndbs;
-static weir_cancel *the_cancel; /* the first that lives: the whole program's */
+static weir_cancel *_Atomic the_cancel; /* the first that lives: the whole program's */
 
 const char *weir_version(void)
 {
@@ -123,9 +123,9 @@ const char *weir_strerror(int code)
 
 weir_cancel *weir_cancel_new(void)
 {
-    weir_cancel *c = wr_alloc(sizeof(*c));
+    weir_cancel *c = wr_alloc(sizeof(*c)), *none = NULL;
 
-    the_cancel = the_cancel ? the_cancel : c;
+    (void)atomic_compare_exchange_strong(&the_cancel, &none, c);
     return c;
 }
 
@@ -136,7 +136,9 @@ void weir_cancel_now(weir_cancel *c)
 
 void weir_cancel_free(weir_cancel *c)
 {
-    the_cancel = the_cancel == c ? NULL : the_cancel;
+    weir_cancel *is = c;
+
+    (void)atomic_compare_exchange_strong(&the_cancel, &is, NULL);
     wr_free(c);
 }
 
