@@ -1,11 +1,18 @@
 /*
  * restore_follow.c - restore -f: say when the copy is there; then the log tells, until a signal.
+ * With -json a line on standard error has where it stands, when that is of another kind, and each
+ * ten seconds:
+ *
+ *     {"phase":"behind","txid":"...","newest":"...","timestamp":"2026-05-01T10:00:00Z",
+ *      "lag_ms":1200,"unseen_ms":0,"applied":3,"errors":0,"reason":""}
  */
 #include "base/file.h"
 #include "cli/display.h"
 #include "cli/restore_int.h"
 
-#define TOKEN_MAX 4000 /* bytes of the file with it */
+#define TOKEN_MAX      4000  /* bytes of the file with it */
+#define TELL_MS        10000 /* between lines about where it stands */
+#define LINE_MAX_BYTES ((size_t)16 << 10)
 
 bool wr_restore_is_primary(const char *arg)
 {
@@ -72,6 +79,8 @@ struct following {
     struct wr_display display;
     int log_level;
     int64_t start_ms;
+    int32_t phase; /* as told; -1: nothing was */
+    int64_t told_ms;
 };
 
 /* The restore is over, if there was one. */
@@ -84,18 +93,71 @@ static void begin(struct following *x)
     wr_display_end(&x->display);
 }
 
+static int put(const char *p, size_t n, void *arg)
+{
+    wr_buf_put(arg, p, n);
+    return 0;
+}
+
+/* In one piece, as the log goes there, too. */
+static void put_line(const json_t *o)
+{
+    struct wr_buf line;
+
+    wr_buf_init(&line, LINE_MAX_BYTES);
+    if (o && json_dump_callback(o, put, &line, JSON_COMPACT) == 0)
+        wr_buf_byte(&line, '\n');
+    if (wr_buf_status(&line) == WR_OK && line.n > 0) /* else the next one has it all */
+        (void)fwrite(line.p, 1, line.n, stderr);
+    wr_buf_release(&line);
+}
+
+static void tell(const weir_follow_status *s)
+{
+    static const char *const phases[] = {
+        [WEIR_FOLLOW_CURRENT] = "current",
+        [WEIR_FOLLOW_BEHIND] = "behind",
+        [WEIR_FOLLOW_WAITING] = "waiting",
+        [WEIR_FOLLOW_FAILING] = "failing",
+    };
+    char txid[24], newest[24], time[WR_TIME_TEXT_MAX];
+    json_t *reason = json_string(s->text ? s->text : ""), *o;
+
+    (void)snprintf(txid, sizeof(txid), "%016llx", (unsigned long long)s->txid); /* these fit */
+    (void)snprintf(newest, sizeof(newest), "%016llx", (unsigned long long)s->newest);
+    wr_format_time_seconds(time, s->time_ms);
+    if (!reason) /* an error that quotes what is no text */
+        reason = json_string("?");
+    o = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:o}", "phase", phases[s->phase],
+        "txid", txid, "newest", newest, "timestamp", time, "lag_ms", (json_int_t)s->lag_ms,
+        "unseen_ms", (json_int_t)s->unseen_ms, "applied", (json_int_t)s->applied, "errors",
+        (int)s->errors, "reason", reason);
+    put_line(o);
+    json_decref(o);
+}
+
 static void show(void *arg, const weir_follow_status *status)
 {
-    (void)status; /* what is new in it is in the log */
-    begin(arg);
+    struct following *x = arg;
+    int64_t now_ms = wr_mono_ms(wr_clock_system());
+
+    begin(x);
+    if (!x->r->flags->json || x->r->flags->quiet ||
+        (status->phase == x->phase && now_ms - x->told_ms < TELL_MS))
+        return; /* what is new in it is in the log */
+    x->phase = status->phase;
+    x->told_ms = now_ms;
+    tell(status);
 }
 
 int wr_restore_follow(struct wr_restore *r, weir *w, weir_error *err)
 {
     enum wr_progress_mode mode =
         r->flags->quiet ? WR_PROGRESS_SILENT : wr_display_mode(r->flags->json);
-    struct following x = {
-        .r = r, .log_level = r->cli->log.level, .start_ms = wr_mono_ms(wr_clock_system())};
+    struct following x = {.r = r,
+        .log_level = r->cli->log.level,
+        .start_ms = wr_mono_ms(wr_clock_system()),
+        .phase = -1};
     const weir_follow_options opt = {.struct_size = sizeof(opt),
         .interval_ms = r->flags->interval_ms,
         .parallel = r->opt.parallel,

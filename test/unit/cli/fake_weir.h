@@ -400,14 +400,21 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
 int weir_follow(weir *w, const char *url, const char *path, const weir_follow_options *opt,
     weir_restore_result *ret, weir_error *e)
 {
-    const weir_follow_status status = {.phase = WEIR_FOLLOW_CURRENT, .txid = 1};
+    static const weir_follow_status steps[] = {
+        {.phase = WEIR_FOLLOW_CURRENT, .txid = 1, .newest = 1},
+        {.phase = WEIR_FOLLOW_CURRENT, .txid = 2, .newest = 2},
+        {.phase = WEIR_FOLLOW_BEHIND, .txid = 2, .newest = 3, .lag_ms = 70, .unseen_ms = 8},
+        {.phase = WEIR_FOLLOW_FAILING, .txid = 2, .newest = 3, .errors = 4, .text = "a \"b\""},
+        {.phase = WEIR_FOLLOW_WAITING, .txid = 2, .newest = 3, .text = "\xff"},
+    };
     int code = next(&fake.restore);
 
     (void)w;
     note("follow(%s,%s)", url, path);
     fake.follow_opt = *opt;
     if (code == WEIR_OK || fake.followed)
-        opt->fn(opt->arg, &status);
+        for (size_t i = 0; i < wr_countof(steps); i++)
+            opt->fn(opt->arg, &steps[i]);
     if (ret && code == WEIR_OK)
         *ret = fake.restored;
     return answer(code, e);

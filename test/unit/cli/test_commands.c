@@ -349,9 +349,18 @@ static void test_follow(void **state)
     T(RUN(restore, "-f", "-follow-interval", "250ms", "-o", "/x/y.db", "s3://b/a") == 0);
     T(strstr(fake.calls, "follow(s3://b/a,/x/y.db)") && !strstr(fake.calls, "restore("));
     T(fake.follow_opt.interval_ms == 250 && !fake.follow_opt.overwrite && !out[0]);
+    T(!strstr(err, "{"));
     fake.restored = (weir_restore_result){.struct_size = sizeof(fake.restored), .txid = 7};
     T(RUN(restore, "-f", "-force", "-json", "-o", "/x/y.db", "s3://b/a") == 0);
     T(fake.follow_opt.overwrite && strstr(out, "\"txid\": \"0000000000000007\""));
+    T(strstr(err,
+        "{\"phase\":\"current\",\"txid\":\"0000000000000001\",\"newest\":\"0000000000000001\","
+        "\"timestamp\":\"1970-01-01T00:00:00Z\",\"lag_ms\":0,\"unseen_ms\":0,\"applied\":0,"
+        "\"errors\":0,\"reason\":\"\"}\n{\"phase\":\"behind\","));
+    T(strstr(err, "\"lag_ms\":70,\"unseen_ms\":8,"));
+    T(strstr(err, "\"errors\":4,\"reason\":\"a \\\"b\\\"\"}\n{\"phase\":\"waiting\","));
+    T(RUN(restore, "-f", "-force", "-json", "-quiet", "-o", "/x/y.db", "s3://b/a") == 0);
+    T(!strstr(err, "{"));
 
     fake.list = fine;
     fake.restore = second;
