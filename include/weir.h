@@ -469,7 +469,8 @@ typedef struct weir_follow_status {
     int32_t phase;     /* WEIR_FOLLOW_* */
     uint32_t errors;   /* steps in a row that failed */
     weir_txid txid;    /* what the copy is; it never decreases */
-    weir_txid newest;  /* what the replica was seen to have */
+    weir_txid newest;  /* what the replica was seen to have; as `txid` while BEHIND: the primary has
+                          more, and a transaction of it is not closed yet */
     int64_t time_ms;   /* when `txid` was captured, Unix ms */
     int64_t lag_ms;    /* the age of the copy while there is something newer; 0: it is the newest */
     int64_t unseen_ms; /* since the replica was last looked at with success */
@@ -504,7 +505,8 @@ typedef struct weir_follow_options {
 
 /* Keep a copy of the database at `path`, which advances with the replica until `cancel` is
  * canceled: that is WEIR_OK. With a primary it may be ahead of the replica, by what was not
- * uploaded yet; if that never is, since the primary is lost, it is undone when the replica goes on.
+ * uploaded yet; if that never is, since the primary is lost, it is undone when the replica goes on
+ * from where the two were last seen to be the same.
  * First it is restored, or gone on with if an earlier call has left it there.
  *
  * The copy is an ordinary database, not in WAL mode, that any program may read meanwhile with any

@@ -36,7 +36,8 @@ struct wr_follow_report {
     enum wr_follow_phase phase;
     uint64_t txid;   /* of the copy */
     int64_t time_ms; /* when that state was captured, Unix ms */
-    uint64_t newest; /* transaction that the replica was seen to have */
+    uint64_t newest; /* transaction that the replica was seen to have; a primary may have told that
+                        there is more, which is BEHIND, too */
     int64_t lag_ms;  /* since when the copy is not the newest state, as far as is known; 0: it is */
     int64_t unseen_ms; /* since the replica was last looked at with success */
     uint64_t applied;  /* steps that changed the copy */
