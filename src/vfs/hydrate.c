@@ -101,25 +101,39 @@ static enum wr_status begin(struct wr_hydrate *h, struct wr_pagemap *m, struct w
     return st;
 }
 
+/* Nothing of it can be gone on from. */
+static void tell(const struct wr_hydrate *h, const struct wr_call *c, const char *why)
+{
+    wr_log(c->log, WR_WARN,
+        "the local copy is not one of what the replica has now, and begins anew",
+        WR_F_STR("replica", wr_storage_name(h->o.storage)), WR_F_Z("file", wr_local_path(h->local)),
+        WR_F_Z("reason", why));
+}
+
 /* ---- what an earlier process left ---- */
 
 static enum wr_status look_back(
     struct wr_hydrate *h, struct wr_call *c, struct wr_pagemap *m, struct wr_err *e)
 {
     struct wr_ltx_files all = {0};
-    enum wr_status st = WR_NOTFOUND;
+    struct wr_err why = {0};
+    enum wr_status st = WR_OK;
 
     if (wr_local_has_past(h->local)) {
         st = wr_layout_list_all(h->o.storage, c, &all, e);
         if (st == WR_OK)
-            st = wr_local_resume(h->local, m, &all, e);
+            why.code = wr_local_resume(h->local, m, &all, &why);
+        h->checking = st == WR_OK && why.code == WR_OK;
     }
     wr_ltx_files_release(&all);
-    if (st != WR_OK && st != WR_NOTFOUND)
+    if (st != WR_OK)
         return st;
+    if (why.code == WR_NOTFOUND)
+        tell(h, c, why.text);
+    else if (why.code != WR_OK)
+        return disk(h, wr_fail(e, why.code, "%s", why.text));
     h->looked = true;
-    h->checking = st == WR_OK;
-    return st == WR_OK ? WR_OK : begin(h, m, e);
+    return h->checking ? WR_OK : begin(h, m, e);
 }
 
 /* ---- going on to a newer state ---- */

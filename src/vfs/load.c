@@ -199,6 +199,12 @@ static enum wr_status load(struct loading *x, struct wr_call *c, struct wr_pagem
     }
     st = wr_crew_run(
         c, (unsigned)wr_min(x->n, (size_t)THREADS), x->n, "open a replica", load_one, x, e);
+    for (size_t i = 0; i < l->n && st == WR_OK; i++) {
+        x->files[i].checksum = x->in[i].file_checksum;
+        x->files[i].has_rolling = x->in[i].header.has_rolling;
+        x->files[i].rolling_pre = x->in[i].header.rolling_pre;
+        x->files[i].rolling_post = x->in[i].header.rolling_post;
+    }
     return st == WR_OK ? wr_pagemap_make(l->from, &step, ret, e) : st;
 }
 

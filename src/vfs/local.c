@@ -182,13 +182,13 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     struct wr_file_info data;
     enum wr_status st;
 
-    if (!wr_local_has_past(l) || !wr_local_head_fits(&l->head, m, files))
-        return wr_fail(e, WR_NOTFOUND, "no copy of this replica to go on from");
-    st = l->file->fs->info(l->file, &data, e);
+    assert(wr_local_has_past(l));
+    st = wr_local_head_fits(&l->head, m, files, e);
+    if (st == WR_OK)
+        st = l->file->fs->info(l->file, &data, e);
     if (st != WR_OK)
         return st;
     l->page_size = l->head.page_size;
-    l->newest = wr_pagemap_about(m)->txid;
     l->next = 1;
     l->last = (uint32_t)wr_min(data.size / l->page_size, (uint64_t)UINT32_MAX - 1);
     atomic_store(&l->txid, l->head.txid);
@@ -208,14 +208,16 @@ static enum wr_status erase(struct wr_local *l, uint32_t pgno, struct wr_err *e)
     return l->meta ? wr_file_pwrite(l->meta, none, sizeof(none), record_off(pgno), e) : WR_OK;
 }
 
-/* A record that does not count must not do so later, when the base has moved beyond it. */
+/* A record that does not count must not do so later, when the base has moved beyond it. That is
+ * also one from after the base, which was put when a process had gone on from it and said nothing
+ * more: nothing shows that what it went on to is of this replica. */
 static enum wr_status check_page(struct wr_local *l, uint32_t pgno,
     const uint8_t record[WR_LOCAL_RECORD], const uint8_t *page, struct wr_err *e)
 {
     uint64_t since = wr_local_record_since(record, l->head.salt, pgno, page, l->page_size);
     struct wr_local_block *b;
 
-    if (!since || since > l->newest)
+    if (!since || since > atomic_load(&l->txid))
         return wr_be64(record) ? erase(l, pgno, e) : WR_OK;
     b = need_block(l, (pgno - 1) / BLOCK);
     if (!b)

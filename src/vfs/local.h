@@ -51,10 +51,10 @@ bool wr_local_has(
 
 /* ---- changing it ---- */
 
-bool wr_local_has_past(const struct wr_local *l); /* there was an earlier process */
+bool wr_local_has_past(const struct wr_local *l); /* an earlier process left something */
 /* * Where an earlier process left off, if it can be seen that its state was one of this replica:
  * `files` is what there is now, and `m` the newest map. Its pages are not here before they have
- * been looked at (wr_local_check). NOTFOUND: there is nothing to go on from: begin. */
+ * been looked at (wr_local_check). NOTFOUND, and why: it cannot: begin. */
 enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     const struct wr_ltx_files *files, struct wr_err *e) WR_MUST_CHECK;
 /* * Look at some more of the pages that an earlier process left, and take those that are intact.

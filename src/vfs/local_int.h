@@ -37,7 +37,6 @@ struct wr_local {
     struct wr_local_head head; /* as it was last written, or read */
     atomic_uint page_size;
     uint32_t next, last;          /* pages of an earlier process that are to be looked at */
-    uint64_t newest;              /* transaction that they can be of */
     _Atomic uint64_t epoch, txid; /* 0: not begun */
     _Atomic uint64_t unsettled;
     struct wr_local_mapping mappings[WR_LOCAL_MAPPINGS];

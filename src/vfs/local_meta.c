@@ -8,7 +8,10 @@
 #include "base/file.h"
 #include "vfs/pagemap.h"
 
-static const char magic[8] = "weirlocl";
+#include <inttypes.h>
+
+static const char magic[8] = "weirloc2";
+#define MAGIC_OURS 7 /* bytes of it that all have */
 
 #define AT_NUMBER    8
 #define AT_SALT      16
@@ -19,7 +22,7 @@ static const char magic[8] = "weirlocl";
 #define AT_ROLLING   48
 #define AT_FILES     56
 #define AT_FILE      64
-#define FILE_SIZE    40u
+#define FILE_SIZE    48u
 #define AT_CRC       (WR_LOCAL_HEAD - 8)
 
 static_assert(AT_FILE + WR_LOCAL_FILES * FILE_SIZE <= AT_CRC, "the files fit into a head");
@@ -35,8 +38,11 @@ void wr_local_head_of(const struct wr_pagemap *m, struct wr_local_head *h)
     h->has_rolling = about->has_rolling;
     h->rolling = about->rolling;
     h->n = wr_min(n, (size_t)WR_LOCAL_FILES);
-    for (size_t i = 0; i < h->n; i++)
-        h->files[i] = files[i == 0 ? 0 : n - h->n + i].file;
+    for (size_t i = 0; i < h->n; i++) {
+        const struct wr_pagemap_file *f = &files[i == 0 ? 0 : n - h->n + i];
+
+        h->files[i] = (struct wr_local_origin){.file = f->file, .checksum = f->checksum};
+    }
 }
 
 static void encode(uint8_t b[WR_LOCAL_HEAD], const struct wr_local_head *h)
@@ -52,13 +58,15 @@ static void encode(uint8_t b[WR_LOCAL_HEAD], const struct wr_local_head *h)
     wr_put_be64(b + AT_ROLLING, h->rolling);
     wr_put_be32(b + AT_FILES, (uint32_t)h->n);
     for (size_t i = 0; i < h->n; i++) {
+        const struct wr_ltx_file *f = &h->files[i].file;
         uint8_t *p = b + AT_FILE + i * FILE_SIZE;
 
-        wr_put_be64(p, h->files[i].level);
-        wr_put_be64(p + 8, h->files[i].min);
-        wr_put_be64(p + 16, h->files[i].max);
-        wr_put_be64(p + 24, h->files[i].size);
-        wr_put_be64(p + 32, (uint64_t)h->files[i].time_ms);
+        wr_put_be64(p, f->level);
+        wr_put_be64(p + 8, f->min);
+        wr_put_be64(p + 16, f->max);
+        wr_put_be64(p + 24, f->size);
+        wr_put_be64(p + 32, (uint64_t)f->time_ms);
+        wr_put_be64(p + 40, h->files[i].checksum);
     }
     wr_put_be64(b + AT_CRC, wr_crc64(0, b, AT_CRC));
 }
@@ -79,11 +87,12 @@ static bool decode(const uint8_t b[WR_LOCAL_HEAD], struct wr_local_head *h)
     for (size_t i = 0; i < h->n; i++) {
         const uint8_t *p = b + AT_FILE + i * FILE_SIZE;
 
-        h->files[i] = (struct wr_ltx_file){.level = (unsigned)wr_be64(p),
+        h->files[i].file = (struct wr_ltx_file){.level = (unsigned)wr_be64(p),
             .min = wr_be64(p + 8),
             .max = wr_be64(p + 16),
             .size = wr_be64(p + 24),
             .time_ms = (int64_t)wr_be64(p + 32)};
+        h->files[i].checksum = wr_be64(p + 40);
     }
     return true;
 }
@@ -102,7 +111,7 @@ enum wr_status wr_local_head_read(struct wr_file *f, struct wr_local_head *ret, 
     for (size_t i = 0; i < 2; i++) {
         const uint8_t *p = b + i * WR_LOCAL_HEAD;
 
-        ours = ours || memcmp(p, magic, sizeof(magic)) == 0;
+        ours = ours || memcmp(p, magic, MAGIC_OURS) == 0;
         if (decode(p, &one) && one.number > ret->number)
             *ret = one;
     }
@@ -122,22 +131,62 @@ enum wr_status wr_local_head_write(
     return st == WR_OK ? wr_file_sync(f, e) : st;
 }
 
-bool wr_local_head_fits(
-    const struct wr_local_head *h, const struct wr_pagemap *m, const struct wr_ltx_files *files)
+/* How a file that a head tells of belongs with what has its name now, if anything has: in the map,
+ * which has read it, or in the listing, which knows sizes and times. Of the latter only the size
+ * can speak against it, as the listings of some storage have other times than its answers about one
+ * file. */
+static enum wr_fit fit_of(
+    const struct wr_local_origin *was, const struct wr_pagemap *m, const struct wr_ltx_files *files)
+{
+    const struct wr_ltx_file *is = wr_ltx_files_find(files, &was->file);
+    enum wr_fit fit = WR_FIT_UNPROVEN;
+    size_t n = 0;
+    const struct wr_pagemap_file *read = wr_pagemap_files(m, &n);
+
+    if (is && is->size != was->file.size)
+        return WR_FIT_NO;
+    if (is && is->time_ms == was->file.time_ms)
+        fit = WR_FIT_YES;
+    for (size_t i = 0; i < n; i++) {
+        if (wr_ltx_file_cmp(&read[i].file, &was->file) != 0)
+            continue;
+        fit = read[i].file.size == was->file.size && read[i].checksum == was->checksum ? WR_FIT_YES
+                                                                                       : WR_FIT_NO;
+    }
+    return fit;
+}
+
+enum wr_status wr_local_head_fits(const struct wr_local_head *h, const struct wr_pagemap *m,
+    const struct wr_ltx_files *files, struct wr_err *e)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(m);
+    enum wr_fit rolling = wr_pagemap_fit(m, h->txid, h->has_rolling, h->rolling);
+    bool proven = rolling == WR_FIT_YES;
 
-    if (h->txid > about->txid || h->page_size != about->page_size)
-        return false;
-    if (h->txid == about->txid && h->has_rolling && about->has_rolling)
-        return h->rolling == about->rolling;
+    if (h->txid > about->txid)
+        return wr_fail(e, WR_NOTFOUND,
+            "it is of transaction %016" PRIx64 ", and the replica ends with %016" PRIx64, h->txid,
+            about->txid);
+    if (h->page_size != about->page_size)
+        return wr_fail(e, WR_NOTFOUND, "the replica's pages have %u bytes, and it has some of %u",
+            about->page_size, h->page_size);
     for (size_t i = 0; i < h->n; i++) {
-        const struct wr_ltx_file *is = wr_ltx_files_find(files, &h->files[i]);
+        const struct wr_ltx_file *f = &h->files[i].file;
+        enum wr_fit fit = fit_of(&h->files[i], m, files);
 
-        if (is && is->size == h->files[i].size && is->time_ms == h->files[i].time_ms)
-            return true;
+        if (fit == WR_FIT_NO)
+            return wr_fail(e, WR_NOTFOUND,
+                "the file %016" PRIx64 "-%016" PRIx64 " of level %u, which it was made from, is "
+                "another one by now",
+                f->min, f->max, f->level);
+        proven = proven || fit == WR_FIT_YES;
     }
-    return false;
+    if (rolling == WR_FIT_NO)
+        return wr_fail(e, WR_NOTFOUND,
+            "as of transaction %016" PRIx64 " the replica's database has another checksum",
+            h->txid);
+    return proven ? WR_OK
+                  : wr_fail(e, WR_NOTFOUND, "no file that it was made from is there any more");
 }
 
 static uint64_t sum(

@@ -15,6 +15,7 @@
 #include "base/base.h"
 #include "base/status.h"
 #include "engine/layout.h"
+#include "engine/route.h"
 
 struct wr_input;
 struct wr_pagemap;
@@ -22,7 +23,10 @@ struct wr_pagemap;
 /* A file that has pages of the database. */
 struct wr_pagemap_file {
     struct wr_ltx_file file;
-    uint32_t id; /* the caller's: names its bytes, as no other file's, in a cache */
+    uint32_t id;       /* the caller's: names its bytes, as no other file's, in a cache */
+    uint64_t checksum; /* of its bytes, as its trailer has it */
+    bool has_rolling;  /* it records the checksum of the database before and after it: */
+    uint64_t rolling_pre, rolling_post;
 };
 
 struct wr_pagemap_about {
@@ -86,6 +90,11 @@ bool wr_pagemap_walk_next(struct wr_pagemap_walk *w, uint32_t *ret_pgno, uint64_
 
 /* The files that it was made of, the oldest first; each of them may have no page of it by now. */
 const struct wr_pagemap_file *wr_pagemap_files(const struct wr_pagemap *m, size_t *ret_n);
+
+/* Whether a database that was seen as of TXID `txid`, with the checksum `rolling` if that is known,
+ * is one that the map's files lead through, by the checksums that they record. */
+enum wr_fit wr_pagemap_fit(
+    const struct wr_pagemap *m, uint64_t txid, bool has_rolling, uint64_t rolling);
 
 /* How much of it is in the tables, and what it takes: a map of which much is in them, or that is
  * made of many files, is better made anew once there is a newer snapshot. */

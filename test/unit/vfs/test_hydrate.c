@@ -396,6 +396,26 @@ static void test_what_a_process_left_is_not_fetched_again(void **state)
     sea_release(&x);
 }
 
+/* Heads of the first format had no checksums of files: they are ours, and tell nothing. */
+static void test_a_copy_of_an_older_format_is_fetched_anew(void **state)
+{
+    struct sea x;
+
+    (void)state;
+    left_by_another(&x, 5, 512);
+    for (size_t i = 0; i < CUT_FILES; i++) {
+        uint8_t *p = x.disk->names[i].now;
+
+        for (size_t at = 0; at <= 4096; at += 4096) {
+            if (memcmp(p + at, "weirloc2", 8) == 0)
+                p[at + 7] = 'l';
+        }
+    }
+    begin_process(&x);
+    T(fill_pages(&x) == 59);
+    sea_release(&x);
+}
+
 /* V-12: what led on from it is gone from level 0, and there is a newer snapshot. */
 static void test_a_copy_is_gone_on_from_when_files_were_merged_meanwhile(void **state)
 {
@@ -497,6 +517,152 @@ static void test_a_transaction_that_is_taken_back_is_not_believed(void **state)
         story_put(&x.s, &x.w, 0, 6, 6);
         poll(&x);
         (void)fill_pages(&x);
+        sea_release(&x);
+    }
+}
+
+/* ---- another history of the same names ---- */
+
+static char heard[1000]; /* the last warning, and why */
+
+static void hear(void *arg, enum wr_log_level level, const char *msg,
+    const struct wr_log_field *fields, size_t n)
+{
+    struct wr_str why = {0};
+
+    (void)arg, (void)level;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(fields[i].key, "reason") == 0)
+            why = fields[i].v.s;
+    }
+    (void)snprintf(heard, sizeof(heard), "%s: %.*s", msg, (int)why.n, why.p ? why.p : "");
+}
+
+static const struct wr_log ears = {.sink = hear, .min_level = WR_WARN};
+
+static uint64_t size_of(const struct story *s, uint64_t txid)
+{
+    struct wr_buf b;
+    uint64_t n;
+
+    wr_buf_init(&b, (size_t)1 << 20);
+    story_file(s, txid, txid, &b);
+    n = b.n;
+    wr_buf_release(&b);
+    return n;
+}
+
+static void forget_last(struct story *s)
+{
+    wr_free(s->image[s->n].data);
+    wr_free(s->image[s->n].changed);
+    s->n--;
+}
+
+/* A transaction that writes one page; `size` is that of its file, 0: any other than that of a page
+ * of noise. */
+static void write_page(struct sea *x, uint32_t pgno, uint64_t size)
+{
+    for (int i = 0; i < 1000; i++) {
+        story_commit(&x->s, x->s.pages_max, 0);
+        story_rewrite(&x->s, pgno, pgno);
+        if (size ? size_of(&x->s, x->s.n) == size : size_of(&x->s, x->s.n) < 400)
+            return;
+        forget_last(&x->s);
+    }
+    T(!"no page of that size");
+}
+
+/* A copy of transactions 1 to 5, settled as of `settled`; then 4 and 5 are taken back, and others
+ * come in their place, of files of the same sizes or of others; no page is the same in both. */
+static void history_forks(struct sea *x, bool rolling, uint64_t settled, bool same_sizes)
+{
+    uint64_t noise = 0, sizes[6] = {0};
+    struct wr_err e = {0};
+
+    sea_init(x, t_seed(), 0, 512);
+    x->s.rolling = rolling;
+    for (uint64_t i = 1; i <= 5; i++) {
+        story_commit(&x->s, x->s.pages_max, 0);
+        while (i > 1) { /* noise, which all has one size */
+            story_rewrite(&x->s, 20 + (uint32_t)i, 20 + (uint32_t)i);
+            noise = size_of(&x->s, i);
+            if (noise > 512)
+                break;
+        }
+        sizes[i] = noise;
+        story_put(&x->s, &x->w, i == 1 ? 9 : 0, i, i);
+        if (i < settled)
+            continue;
+        poll(x);
+        fill(x);
+        if (i == settled)
+            T_OK(wr_hydrate_end(x->copy, &e));
+    }
+    kill_copy(x);
+    for (uint64_t i = 5; i > 3; i--) {
+        remove_file(x, 0, i, i);
+        forget_last(&x->s);
+    }
+    for (uint64_t i = 4; i <= 6; i++)
+        write_page(x, 40 + (uint32_t)i, same_sizes ? sizes[5] : 0);
+}
+
+/* One file of its history was still there, which was taken for a proof; pages of the transactions
+ * that are gone were served as those of the new ones. */
+static void test_a_copy_of_another_history_of_the_same_names_is_not_believed(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct sea x;
+
+        history_forks(&x, i % 2, 5, i / 2);
+        for (uint64_t k = 4; k <= 6; k++)
+            story_put(&x.s, &x.w, 0, k, k);
+        begin_process(&x);
+        heard[0] = '\0';
+        x.call.log = &ears;
+        T(fill_pages(&x) == 59);
+        T(strstr(heard, "begins anew: ") && strstr(heard, "0000000000000004"));
+        sea_release(&x);
+    }
+}
+
+/* The same where only a merge is left of them, which has another name. */
+static void test_a_copy_whose_checksum_is_another_is_not_believed(void **state)
+{
+    (void)state;
+    for (unsigned after = 0; after < 2; after++) {
+        struct sea x;
+
+        history_forks(&x, true, 5, true);
+        if (after) /* 6 goes on from another 5 */
+            story_put(&x.s, &x.w, 1, 2, 5);
+        else
+            story_put(&x.s, &x.w, 1, 4, 5);
+        story_put(&x.s, &x.w, 0, 6, 6);
+        begin_process(&x);
+        heard[0] = '\0';
+        x.call.log = &ears;
+        T(fill_pages(&x) == 59);
+        T(strstr(heard, "begins anew: ") && strstr(heard, "checksum"));
+        sea_release(&x);
+    }
+}
+
+/* A killed process had gone on to transactions that were then replaced by others: what it had of
+ * these was believed, as the transaction that its head told of was one of the replica. */
+static void test_what_a_killed_process_had_beyond_its_head_is_not_believed(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct sea x;
+
+        history_forks(&x, i % 2, 3, i / 2);
+        for (uint64_t k = 4; k <= 6; k++)
+            story_put(&x.s, &x.w, 0, k, k);
+        begin_process(&x);
+        T(fill_pages(&x) <= 5); /* those of both ends */
         sea_release(&x);
     }
 }
@@ -706,10 +872,14 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_readers_are_given_what_their_state_has_whatever_happens),
     T_TEST(test_what_a_process_left_is_not_fetched_again),
+    T_TEST(test_a_copy_of_an_older_format_is_fetched_anew),
     T_TEST(test_a_copy_is_gone_on_from_when_files_were_merged_meanwhile),
     T_TEST(test_a_copy_that_nothing_leads_on_from_is_fetched_anew),
     T_TEST(test_a_copy_of_a_replica_that_began_anew_is_thrown_away),
     T_TEST(test_a_transaction_that_is_taken_back_is_not_believed),
+    T_TEST(test_a_copy_of_another_history_of_the_same_names_is_not_believed),
+    T_TEST(test_a_copy_whose_checksum_is_another_is_not_believed),
+    T_TEST(test_what_a_killed_process_had_beyond_its_head_is_not_believed),
     T_TEST(test_each_request_may_fail_once),
     T_TEST(test_a_way_that_ends_halfway_aborted_the_last_close), T_TEST(test_a_full_disk_ends_it),
     T_TEST(test_nothing_is_read_from_it_after_a_failed_fsync),
