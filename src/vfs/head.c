@@ -175,9 +175,8 @@ static enum wr_status set_aside(
     return st;
 }
 
-/* *ret_bad: the file of `way` that is damaged, with CORRUPT. */
-static enum wr_status take_way(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *way,
-    size_t *ret_bad, struct wr_err *e)
+static enum wr_status load_way(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *way,
+    struct wr_pagemap **ret, size_t *ret_bad, struct wr_err *e)
 {
     const struct wr_load l = {.storage = h->storage,
         .cache = h->cache,
@@ -186,9 +185,35 @@ static enum wr_status take_way(struct wr_head *h, struct wr_call *c, const struc
         .n = way->n,
         .epoch = h->epoch,
         .lock_offset = h->lock_offset};
-    struct wr_pagemap *m = NULL;
-    enum wr_status st = wr_load(&l, c, &m, ret_bad, e);
 
+    return wr_load(&l, c, ret, ret_bad, e);
+}
+
+/* It is another replica: nothing that was known of the old one holds. */
+static void begin_epoch(struct wr_head *h)
+{
+    h->doubt = h->other = false;
+    h->epoch++;
+    h->aside.n = 0;
+    wr_pagemap_drop(h->map);
+    h->map = NULL;
+}
+
+/* *ret_bad: the file of `way` that is damaged, with CORRUPT. */
+static enum wr_status take_way(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *way,
+    size_t *ret_bad, struct wr_err *e)
+{
+    const struct wr_pagemap_about *was = h->map ? wr_pagemap_about(h->map) : NULL;
+    struct wr_pagemap *m = NULL;
+    enum wr_status st = load_way(h, c, way, &m, ret_bad, e);
+
+    if (st == WR_OK && was &&
+        wr_pagemap_fit(m, was->txid, was->has_rolling, was->rolling) == WR_FIT_NO) {
+        wr_pagemap_drop(m);
+        m = NULL;
+        begin_epoch(h);
+        st = load_way(h, c, way, &m, ret_bad, e);
+    }
     if (st == WR_OK)
         set_map(h, m);
     return st;
@@ -250,16 +275,6 @@ static enum wr_status go_on(
 }
 
 /* ---- a step ---- */
-
-/* It is another replica: nothing that was known of the old one holds. */
-static void begin_epoch(struct wr_head *h)
-{
-    h->doubt = h->other = false;
-    h->epoch++;
-    h->aside.n = 0;
-    wr_pagemap_drop(h->map);
-    h->map = NULL;
-}
 
 /* A listing of all files has come. Whether what is known is still so, and will be. */
 static enum wr_status compare(

@@ -10,6 +10,8 @@
  * A replica that begins anew under the same URL is seen by its end, which is before ours, or by a
  * file that is another one under its old name. That is a new epoch: nothing that was known before
  * is taken for granted. It takes two listings in a row, as one may have been read while it changed.
+ * So is a map that had to be made anew and whose files record another checksum of the database than
+ * the last one had.
  *
  * owned: one thread steps. The maps are frozen, and may be held by any.
  */

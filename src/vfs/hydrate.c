@@ -21,6 +21,7 @@
 
 #define SETTLE_BYTES ((uint64_t)64 << 20) /* that a power cut may cost */
 #define SETTLE_MS    30000                /* at least, between times that a whole copy is settled */
+#define LOOKS        3 /* for a way on, until it is believed that there is none */
 
 struct wr_hydrate {
     struct wr_hydrate_opts o;
@@ -30,8 +31,9 @@ struct wr_hydrate {
     bool looked;            /* for what an earlier process left */
     bool checking;          /* that */
     bool over;
-    bool maps;     /* where it is whole */
-    uint32_t from; /* no page before it is missing, but for those that cannot be had */
+    bool maps;      /* where it is whole */
+    unsigned looks; /* for a way on, in a row, that found none or one that vanished */
+    uint32_t from;  /* no page before it is missing, but for those that cannot be had */
     int64_t settled_ms;
     uint64_t damaged;
 };
@@ -104,8 +106,7 @@ static enum wr_status begin(struct wr_hydrate *h, struct wr_pagemap *m, struct w
 /* Nothing of it can be gone on from. */
 static void tell(const struct wr_hydrate *h, const struct wr_call *c, const char *why)
 {
-    wr_log(c->log, WR_WARN,
-        "the local copy is not one of what the replica has now, and begins anew",
+    wr_log(c->log, WR_WARN, "what the local copy has does not serve, and it begins anew",
         WR_F_STR("replica", wr_storage_name(h->o.storage)), WR_F_Z("file", wr_local_path(h->local)),
         WR_F_Z("reason", why));
 }
@@ -138,10 +139,37 @@ static enum wr_status look_back(
 
 /* ---- going on to a newer state ---- */
 
-/* *ret: the map of the files that lead from the base to that of `m` or towards it; NULL: none do.
- */
+/* That nothing leads on from the base: NOTFOUND, or BUSY where a file was there no more when it was
+ * to be read; either may be so because files move while they are listed. CORRUPT: what does is
+ * damaged, or of another history. */
+static enum wr_status load_way(struct wr_hydrate *h, struct wr_call *c, struct wr_load *l,
+    uint64_t base, const struct wr_pagemap *m, struct wr_pagemap **ret, struct wr_err *e)
+{
+    const struct wr_pagemap_about *end;
+    size_t bad;
+    enum wr_status st;
+
+    if (l->n == 0)
+        return wr_fail(
+            e, WR_NOTFOUND, "no file leads on from transaction %016llx", (unsigned long long)base);
+    st = wr_load(l, c, ret, &bad, e);
+    if (st != WR_OK)
+        return st;
+    end = wr_pagemap_about(*ret);
+    if (wr_local_fit(h->local, *ret) != WR_FIT_NO &&
+        wr_pagemap_fit(m, end->txid, end->has_rolling, end->rolling) != WR_FIT_NO)
+        return WR_OK;
+    wr_pagemap_drop(*ret);
+    *ret = NULL;
+    return wr_fail(e, WR_CORRUPT,
+        "what leads on from transaction %016llx is of another database, by its checksum",
+        (unsigned long long)base);
+}
+
+/* *ret: the map of the files that lead from the base to that of `m` or towards it; NULL: none do,
+ * and *why says why. BUSY: none do for now. */
 static enum wr_status find_way(struct wr_hydrate *h, struct wr_call *c, uint64_t base,
-    const struct wr_pagemap *m, struct wr_pagemap **ret, struct wr_err *e)
+    const struct wr_pagemap *m, struct wr_pagemap **ret, struct wr_err *why, struct wr_err *e)
 {
     struct wr_ltx_files all = {0}, way = {0};
     struct wr_load l = {.storage = h->o.storage,
@@ -149,7 +177,6 @@ static enum wr_status find_way(struct wr_hydrate *h, struct wr_call *c, uint64_t
         .known = m,
         .epoch = wr_pagemap_about(m)->epoch,
         .lock_offset = h->o.lock_offset};
-    size_t bad;
     enum wr_status st = wr_layout_list_all(h->o.storage, c, &all, e);
 
     if (st == WR_OK)
@@ -158,15 +185,24 @@ static enum wr_status find_way(struct wr_hydrate *h, struct wr_call *c, uint64_t
         way.n--;
     l.files = way.p;
     l.n = way.n;
-    if (st == WR_OK && way.n > 0)
-        st = wr_load(&l, c, ret, &bad, e);
+    if (st == WR_OK) {
+        st = load_way(h, c, &l, base, m, ret, why);
+        h->looks = st == WR_NOTFOUND || st == WR_BUSY ? h->looks + 1 : 0;
+        if (h->looks > 0 && h->looks < LOOKS)
+            st = wr_fail(e, WR_BUSY, "%s", why->text);
+        else if (st == WR_NOTFOUND || st == WR_BUSY || st == WR_CORRUPT)
+            st = WR_OK;
+        else if (st != WR_OK && e)
+            *e = *why;
+    }
     wr_ltx_files_release(&way);
     wr_ltx_files_release(&all);
-    return st == WR_CORRUPT || st == WR_BUSY ? WR_OK : st; /* then not that way */
+    return st;
 }
 
 /* A map that begins with a snapshot which is newer than the base does not tell what has changed
- * between the two: every page may have. The files before it do, as long as they are kept. */
+ * between the two: every page may have. The files before it do, as long as they are kept, and are
+ * of the same history. */
 static enum wr_status go_on(
     struct wr_hydrate *h, struct wr_call *c, struct wr_pagemap *m, struct wr_err *e)
 {
@@ -176,18 +212,25 @@ static enum wr_status go_on(
     while (st == WR_OK && found) {
         struct wr_pagemap *way = NULL;
         struct wr_local_look is;
+        struct wr_err why = {0};
         size_t n;
 
         wr_local_look(h->local, &is);
         if (wr_pagemap_files(m, &n)[0].file.max <= is.txid)
             break;
-        st = find_way(h, c, is.txid, m, &way, e);
+        st = find_way(h, c, is.txid, m, &way, &why, e);
         found = way != NULL;
         if (found)
             st = disk(h, wr_local_move(h->local, way, e));
+        else if (st == WR_OK)
+            tell(h, c, why.text);
         if (st == WR_OK && found)
             set_map(h, way); /* the map is always that of the base, wherever this ends */
         wr_pagemap_drop(way);
+    }
+    if (st == WR_OK && wr_local_fit(h->local, m) == WR_FIT_NO) {
+        tell(h, c, "the replica's database had another checksum when the copy was of it");
+        return begin(h, m, e);
     }
     if (st == WR_OK)
         st = disk(h, wr_local_move(h->local, m, e));

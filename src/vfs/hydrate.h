@@ -35,9 +35,10 @@ struct wr_local *wr_hydrate_local(struct wr_hydrate *h);
 /* Some of the way to a copy of `m`, the newest state: at most some MiB of pages. *ret_more: there
  * is more to do, at once.
  *
- * BUSY: a file of `m` has vanished: it takes another map. What the disk refuses (LIMIT: it is full)
- * is the end, and so is every step after that; wr_hydrate_is_over tells. Else as wr_storage_get and
- * wr_storage_list, and worth another try. A damaged frame is no failure: its page is left out. */
+ * BUSY: a file of `m` has vanished: it takes another map; or none leads on to it, for now. What the
+ * disk refuses (LIMIT: it is full) is the end, and so is every step after that; wr_hydrate_is_over
+ * tells. Else as wr_storage_get and wr_storage_list, and worth another try. A damaged frame is no
+ * failure: its page is left out. */
 enum wr_status wr_hydrate_step(struct wr_hydrate *h, struct wr_call *c, struct wr_pagemap *m,
     bool *ret_more, struct wr_err *e) WR_MUST_CHECK;
 bool wr_hydrate_is_over(const struct wr_hydrate *h);

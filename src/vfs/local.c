@@ -191,6 +191,8 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     l->page_size = l->head.page_size;
     l->next = 1;
     l->last = (uint32_t)wr_min(data.size / l->page_size, (uint64_t)UINT32_MAX - 1);
+    l->has_rolling = l->head.has_rolling;
+    l->rolling = l->head.rolling;
     atomic_store(&l->txid, l->head.txid);
     atomic_store(&l->epoch, wr_pagemap_about(m)->epoch);
     return WR_OK;
@@ -268,6 +270,18 @@ enum wr_status wr_local_check(struct wr_local *l, bool *ret_more, struct wr_err 
 
 /* ---- changing it ---- */
 
+static void set_base(struct wr_local *l, const struct wr_pagemap_about *about)
+{
+    l->has_rolling = about->has_rolling;
+    l->rolling = about->rolling;
+    atomic_store(&l->txid, about->txid);
+}
+
+enum wr_fit wr_local_fit(const struct wr_local *l, const struct wr_pagemap *m)
+{
+    return wr_pagemap_fit(m, atomic_load(&l->txid), l->has_rolling, l->rolling);
+}
+
 static enum wr_status write_head(struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e)
 {
     wr_local_head_of(m, &l->head);
@@ -296,7 +310,7 @@ enum wr_status wr_local_begin(struct wr_local *l, const struct wr_pagemap *m, st
     if (st != WR_OK)
         return st;
     atomic_store(&l->unsettled, 0);
-    atomic_store(&l->txid, about->txid);
+    set_base(l, about);
     atomic_store(&l->epoch, about->epoch);
     return WR_OK;
 }
@@ -347,7 +361,7 @@ enum wr_status wr_local_move(struct wr_local *l, const struct wr_pagemap *m, str
             st = drop(l, pgno, e);
     }
     if (st == WR_OK)
-        atomic_store(&l->txid, about->txid);
+        set_base(l, about);
     return st;
 }
 

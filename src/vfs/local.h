@@ -22,6 +22,7 @@
 #include "base/base.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "engine/route.h"
 
 struct wr_fs;
 struct wr_local;
@@ -64,6 +65,8 @@ enum wr_status wr_local_check(struct wr_local *l, bool *ret_more, struct wr_err 
 /* * Empty, with the state of `m` as its base. */
 enum wr_status wr_local_begin(
     struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e) WR_MUST_CHECK;
+/* * Whether the base is a state that the files of `m` lead through (wr_pagemap_fit). */
+enum wr_fit wr_local_fit(const struct wr_local *l, const struct wr_pagemap *m);
 /* * Drop the pages that may have changed between the base and the state of `m`, which is a later
  * one, and let that be the base. `m` may be of the files from the base on alone. */
 enum wr_status wr_local_move(

@@ -38,6 +38,8 @@ struct wr_local {
     atomic_uint page_size;
     uint32_t next, last;          /* pages of an earlier process that are to be looked at */
     _Atomic uint64_t epoch, txid; /* 0: not begun */
+    bool has_rolling;             /* that of the base is known: */
+    uint64_t rolling;
     _Atomic uint64_t unsettled;
     struct wr_local_mapping mappings[WR_LOCAL_MAPPINGS];
     size_t n_mappings;

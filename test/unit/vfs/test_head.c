@@ -605,6 +605,45 @@ static void test_a_replica_that_begins_anew_is_seen_by_the_next_listing(void **s
     }
 }
 
+/* Transactions were taken back, and others came in their place, which were merged before anybody
+ * looked: no file has another one's name, and none is of another size. */
+static void test_another_history_is_a_new_epoch(void **state)
+{
+    struct wr_err e = {0};
+    struct sea x;
+
+    (void)state;
+    sea_init(&x, t_seed(), 0);
+    story_release(&x.s);
+    story_init(&x.s, &x.r, 512, LOCK, PAGES_MAX, true);
+    for (int i = 0; i < 5; i++)
+        commit(&x);
+    poll(&x);
+    T(wr_pagemap_about(wr_head_map(x.head))->txid == 5);
+    for (uint64_t i = 5; i > 3; i--) {
+        remove_file(&x, 0, i, i);
+        wr_free(x.s.image[i].data);
+        wr_free(x.s.image[i].changed);
+        x.s.n--;
+    }
+    for (int i = 0; i < 3; i++)
+        story_commit(&x.s, PAGES_MAX, 3);
+    story_put(&x.s, &x.w, 1, 4, 5);
+    story_put(&x.s, &x.w, 0, 6, 6);
+    for (int i = 0; i < 18 && wr_pagemap_about(wr_head_map(x.head))->txid == 5; i++) {
+        bool is_new = false;
+
+        wr_clock_manual_advance(&x.clock, POLL_NS);
+        T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
+    }
+    T(wr_pagemap_about(wr_head_map(x.head))->txid == 6);
+    T(wr_pagemap_about(wr_head_map(x.head))->epoch == 2);
+    begin_read(&x, 0);
+    for (uint32_t pgno = 1; pgno <= PAGES_MAX; pgno++)
+        check_page(&x, 0, pgno);
+    sea_release(&x);
+}
+
 /* A replica of one snapshot, of `pages` pages of 4096 bytes. */
 static void sea_of_a_snapshot(struct sea *x, uint32_t pages)
 {
@@ -707,6 +746,7 @@ static void test_what_is_read_first_comes_with_the_index(void **state)
 }
 
 T_MAIN(T_TEST(test_a_replica_that_begins_anew_is_seen_by_the_next_listing),
+    T_TEST(test_another_history_is_a_new_epoch),
     T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files),
     T_TEST(test_a_failure_leaves_what_was_found),
     T_TEST(test_a_damaged_file_is_done_without_where_another_leads_on), T_TEST(test_a_gap_is_told),

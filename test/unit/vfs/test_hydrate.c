@@ -173,10 +173,12 @@ static void fill(struct sea *x)
     while (more) {
         enum wr_status st = step(x, &more, &e);
 
-        if (st == WR_BUSY)
+        if (st == WR_BUSY) {
             poll(x);
-        else
+            more = true;
+        } else {
             T_OK(st);
+        }
     }
     wr_hydrate_look(x->copy, &is);
     T(is.here == is.total && is.damaged == 0);
@@ -573,8 +575,9 @@ static void write_page(struct sea *x, uint32_t pgno, uint64_t size)
     T(!"no page of that size");
 }
 
-/* A copy of transactions 1 to 5, settled as of `settled`; then 4 and 5 are taken back, and others
- * come in their place, of files of the same sizes or of others; no page is the same in both. */
+/* A copy of transactions 1 to 5, settled as of `settled` and left by a process that was killed (0:
+ * it lives); then 4 and 5 are taken back, and others come in their place, of files of the same
+ * sizes or of others; no page is the same in both. */
 static void history_forks(struct sea *x, bool rolling, uint64_t settled, bool same_sizes)
 {
     uint64_t noise = 0, sizes[6] = {0};
@@ -599,7 +602,8 @@ static void history_forks(struct sea *x, bool rolling, uint64_t settled, bool sa
         if (i == settled)
             T_OK(wr_hydrate_end(x->copy, &e));
     }
-    kill_copy(x);
+    if (settled)
+        kill_copy(x);
     for (uint64_t i = 5; i > 3; i--) {
         remove_file(x, 0, i, i);
         forget_last(&x->s);
@@ -663,6 +667,150 @@ static void test_what_a_killed_process_had_beyond_its_head_is_not_believed(void 
             story_put(&x.s, &x.w, 0, k, k);
         begin_process(&x);
         T(fill_pages(&x) <= 5); /* those of both ends */
+        sea_release(&x);
+    }
+}
+
+/* As for a program that has not seen what happened in between. */
+static void begin_head(struct sea *x)
+{
+    struct wr_err e = {0};
+
+    wr_head_free(x->head);
+    T_OK(wr_head_new(x->w.storage, x->cache, LOCK, &x->head, &e));
+    poll(x);
+}
+
+struct forked {
+    uint64_t base;   /* of the copy */
+    uint64_t shared; /* transactions of both histories */
+    uint64_t from;   /* the first that is listed of the other one */
+    uint64_t n;      /* of which there is a snapshot, of the copy's history */
+};
+
+static void way_forks(struct sea *x, const struct forked *is)
+{
+    struct story other;
+
+    sea_init(x, t_seed(), 0, 512);
+    x->s.rolling = true;
+    for (uint64_t i = 1; i <= is->n; i++) {
+        uint32_t pgno = 30 + (uint32_t)i % 8;
+
+        story_commit(&x->s, x->s.pages_max, 0);
+        if (i > 1)
+            story_rewrite(&x->s, pgno, pgno);
+        if (i < is->from)
+            story_put(&x->s, &x->w, i == 1 ? 9 : 0, i, i);
+        if (i == is->base) {
+            poll(x);
+            fill(x);
+        }
+    }
+    story_put(&x->s, &x->w, 9, 1, is->n);
+    story_fork(&other, &x->s, (size_t)is->shared);
+    while (other.n < is->n) {
+        story_commit(&other, other.pages_max, 0);
+        story_rewrite(&other, 50, 50);
+        if (other.n >= is->from)
+            story_put(&other, &x->w, 0, other.n, other.n);
+    }
+    story_release(&other);
+    begin_head(x);
+}
+
+/* Files were taken for the way from the copy to the newest state by their names: pages that they do
+ * not have were kept as they were. The first of them goes on from another database, or the last
+ * ends with another one, of few files or of more than one step takes. */
+static void test_a_way_of_another_history_is_not_gone(void **state)
+{
+    static const struct forked cases[] = {
+        {5, 4, 6, 9}, {5, 7, 8, 9}, {2, 2, 3, 38}, {2, 19, 20, 38}, {2, 36, 37, 38}};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct sea x;
+
+        way_forks(&x, &cases[i]);
+        heard[0] = '\0';
+        x.call.log = &ears;
+        T(fill_pages(&x) == 2 * 59);
+        T(strstr(heard, "begins anew: ") && strstr(heard, "another database"));
+        sea_release(&x);
+    }
+}
+
+/* The newest map is of another history than what the copy has come to. */
+static void test_a_copy_does_not_go_on_to_another_history(void **state)
+{
+    struct sea x;
+
+    (void)state;
+    history_forks(&x, true, 0, true);
+    for (uint64_t k = 4; k <= 6; k++)
+        story_put(&x.s, &x.w, 0, k, k);
+    begin_head(&x);
+    heard[0] = '\0';
+    x.call.log = &ears;
+    T(fill_pages(&x) >= 2 * 59);
+    T(strstr(heard, "begins anew: ") && strstr(heard, "checksum"));
+    sea_release(&x);
+}
+
+/* ---- files that move while they are looked for ---- */
+
+/* The copy was thrown away when a file of the way vanished between the listing and its reading. */
+static void test_a_file_that_vanished_dropped_the_copy(void **state)
+{
+    bool failed = true;
+
+    (void)state;
+    for (uint64_t nth = 1; failed; nth++) {
+        struct sea x;
+        uint64_t pages;
+
+        left_by_another(&x, 5, 512);
+        for (size_t i = 6; i <= 9; i++)
+            story_commit(&x.s, x.s.pages_max, 3);
+        story_put(&x.s, &x.w, 1, 5, 9);
+        story_put(&x.s, &x.w, 9, 1, 9);
+        begin_process(&x);
+        world_fail(&x.w, nth, 1, WR_BUSY);
+        pages = fill_pages(&x);
+        failed = x.w.requests >= nth;
+        T(pages > 0 && pages <= 15);
+        sea_release(&x);
+    }
+}
+
+/* A listing that has no way on is not believed at once: a file may have moved meanwhile. */
+static void test_a_way_that_is_not_listed_is_looked_for_again(void **state)
+{
+    (void)state;
+    for (int comes = 0; comes < 2; comes++) {
+        struct sea x;
+        struct wr_err e = {0};
+        bool more = true;
+        enum wr_status st = WR_OK;
+
+        left_by_another(&x, 5, 512);
+        for (size_t i = 6; i <= 9; i++)
+            story_commit(&x.s, x.s.pages_max, 3);
+        story_put(&x.s, &x.w, 9, 1, 9);
+        begin_process(&x);
+        for (int i = 0; i < 2; i++) {
+            for (st = WR_OK; more && st == WR_OK;)
+                st = step(&x, &more, &e);
+            T_IS(WR_BUSY, st);
+        }
+        if (comes)
+            story_put(&x.s, &x.w, 1, 5, 9);
+        heard[0] = '\0';
+        x.call.log = &ears;
+        if (comes)
+            T(fill_pages(&x) <= 15 && !heard[0]);
+        else
+            T(fill_pages(&x) == 59 && strstr(heard, "begins anew: "));
         sea_release(&x);
     }
 }
@@ -880,6 +1028,10 @@ T_MAIN(T_TEST(test_readers_are_given_what_their_state_has_whatever_happens),
     T_TEST(test_a_copy_of_another_history_of_the_same_names_is_not_believed),
     T_TEST(test_a_copy_whose_checksum_is_another_is_not_believed),
     T_TEST(test_what_a_killed_process_had_beyond_its_head_is_not_believed),
+    T_TEST(test_a_way_of_another_history_is_not_gone),
+    T_TEST(test_a_copy_does_not_go_on_to_another_history),
+    T_TEST(test_a_file_that_vanished_dropped_the_copy),
+    T_TEST(test_a_way_that_is_not_listed_is_looked_for_again),
     T_TEST(test_each_request_may_fail_once),
     T_TEST(test_a_way_that_ends_halfway_aborted_the_last_close), T_TEST(test_a_full_disk_ends_it),
     T_TEST(test_nothing_is_read_from_it_after_a_failed_fsync),
