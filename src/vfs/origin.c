@@ -27,6 +27,7 @@ static void free_origin(struct wr_origin *o)
     wr_cond_release(&o->cond);
     wr_mutex_release(&o->mutex);
     wr_cancel_release(&o->cancel);
+    wr_free(o->fill.path);
     wr_free(o->url);
     wr_free(o);
 }

@@ -30,7 +30,8 @@ struct wr_origin_opts {
     int64_t open_ms;       /* until the replica must be there; 0: 30,000 */
     uint64_t cache_bytes;  /* of pages, of all replicas; 0: 32 MiB. Of those that
                               were asked for since none was read, the most */
-    bool copy;             /* to a local file; it goes on without one where that cannot be */
+    bool copy;             /* to a local file; it goes on without one where that cannot be, and
+                              for as long as another process has the file */
     const char *copy_path; /* NULL: one without a name. Of several, the first */
     const struct wr_log *log; /* outlives all */
 };

@@ -6,6 +6,7 @@
 
 #include "base/call.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 #include "vfs/hydrate.h"
@@ -45,7 +46,7 @@ static void note(struct wr_origin *o, enum wr_status st, const struct wr_err *wh
         (void)wr_fail(&f->why, WR_CORRUPT,
             "%llu pages of the replica are damaged, and are not in the local copy",
             (unsigned long long)is->damaged);
-    if (st == WR_BUSY) {
+    if (st == WR_BUSY && f->h) {
         o->doubt = true;
         wr_cond_broadcast(&o->cond);
     }
@@ -91,6 +92,52 @@ static void step(struct wr_origin *o)
     wr_pagemap_drop(m);
 }
 
+/* ---- its file ---- */
+
+static enum wr_status open_file(struct wr_origin *o, struct wr_hydrate **ret, struct wr_err *e)
+{
+    const struct wr_hydrate_opts opts = {.storage = o->storage,
+        .cache = o->process->cache,
+        .fs = wr_fs_posix(),
+        .path = o->fill.path,
+        .lock_offset = WR_LTX_LOCK_OFFSET};
+
+    return wr_hydrate_new(&opts, ret, e);
+}
+
+static void tell_none(struct wr_origin *o, const char *what, const char *why)
+{
+    wr_log(o->log, WR_WARN, what, WR_F_STR("replica", wr_storage_name(o->storage)),
+        WR_F_Z("reason", why));
+}
+
+static const char no_copy[] = "no local copy is made; pages are read from the replica";
+
+/* Whoever has the file may have ended. Called, and returns, with the mutex held. */
+static void open_again(struct wr_origin *o)
+{
+    struct wr_fill *f = &o->fill;
+    struct wr_hydrate *h = NULL;
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    wr_mutex_unlock(&o->mutex);
+    st = open_file(o, &h, &why);
+    if (st == WR_OK)
+        wr_log(o->log, WR_INFO, "the file of the local copy is free; it is used now",
+            WR_F_STR("replica", wr_storage_name(o->storage)), WR_F_Z("file", f->path));
+    else if (st != WR_BUSY && st != WR_NOMEM)
+        tell_none(o, no_copy, why.text);
+    wr_mutex_lock(&o->mutex);
+    f->h = h;
+    f->over = st != WR_OK && st != WR_BUSY && st != WR_NOMEM;
+    note(o, st, &why);
+    if (st == WR_OK)
+        wr_pages_use(o->pages, wr_hydrate_local(h));
+}
+
+/* ---- its thread ---- */
+
 static void fill_thread(void *arg)
 {
     struct wr_origin *o = arg;
@@ -99,62 +146,74 @@ static void fill_thread(void *arg)
 
     wr_mutex_lock(&o->mutex);
     while (!o->ending) {
-        if (f->over || f->of == o->map)
+        if (f->over || (f->h && f->of == o->map))
             wr_origin_wait(o, WR_NEVER);
         else if (f->due_ms > wr_origin_now_ms())
             wr_origin_wait(o, f->due_ms);
+        else if (!f->h)
+            open_again(o);
         else
             step(o);
     }
     wr_mutex_unlock(&o->mutex);
-    if (wr_hydrate_end(f->h, &why) != WR_OK)
+    if (f->h && wr_hydrate_end(f->h, &why) != WR_OK)
         tell(o, WR_WARN, "the local copy may have to begin anew", why.text);
 }
 
 /* ---- beginning, and ending ---- */
 
-static enum wr_status begin(struct wr_origin *o, const char *path, struct wr_err *e)
+static enum wr_status begin(struct wr_origin *o, struct wr_err *e)
 {
-    const struct wr_hydrate_opts opts = {.storage = o->storage,
-        .cache = o->process->cache,
-        .fs = wr_fs_posix(),
-        .path = path,
-        .lock_offset = WR_LTX_LOCK_OFFSET};
+    struct wr_fill *f = &o->fill;
     struct wr_hydrate *h = NULL;
-    enum wr_status st = wr_hydrate_new(&opts, &h, e);
+    struct wr_err why = {0};
+    enum wr_status st = open_file(o, &h, &why), is = WR_OK;
 
-    if (st != WR_OK)
-        return st;
+    if (st == WR_BUSY)
+        tell_none(o, "the local copy is in use; pages are read from the replica until it is free",
+            why.text);
+    else if (st != WR_OK)
+        return wr_fail(e, st, "%s", why.text);
     wr_mutex_lock(&o->mutex);
-    o->fill.h = h;
+    f->h = h;
+    note(o, st, &why);
     if (!o->ending)
-        st = wr_thread_start(&o->fill.thread, "weir-copy", STACK, fill_thread, o, e);
-    o->fill.running = st == WR_OK && !o->ending;
-    if (st == WR_OK)
+        is = wr_thread_start(&f->thread, "weir-copy", STACK, fill_thread, o, e);
+    f->running = is == WR_OK && !o->ending;
+    if (is == WR_OK && h)
         wr_pages_use(o->pages, wr_hydrate_local(h));
-    else
-        o->fill.h = NULL;
+    else if (is != WR_OK)
+        f->h = NULL;
     wr_mutex_unlock(&o->mutex);
-    if (st != WR_OK)
+    if (is != WR_OK)
         wr_hydrate_free(h);
-    return st;
+    return is;
 }
 
 void wr_origin_fill_begin(struct wr_origin *o, const char *path)
 {
     struct wr_err why = {0};
+    char *own = path ? wr_strndup(path, strlen(path)) : NULL;
+    enum wr_status st = path && !own ? wr_fail(&why, WR_NOMEM, "local copy: out of memory") : WR_OK;
     bool mine;
 
     wr_mutex_lock(&o->mutex);
     mine = !o->fill.begun;
     o->fill.begun = true;
+    if (mine) {
+        wr_free(o->fill.path); /* of one that failed */
+        o->fill.path = own;
+    }
     wr_mutex_unlock(&o->mutex);
-    if (!mine)
+    if (!mine) {
+        wr_free(own);
         return;
-    if (begin(o, path, &why) == WR_OK)
+    }
+    if (st == WR_OK)
+        st = begin(o, &why);
+    if (st == WR_OK)
         return;
-    wr_log(o->log, WR_WARN, "no local copy is made; pages are read from the replica",
-        WR_F_STR("replica", wr_storage_name(o->storage)), WR_F_Z("reason", why.text));
+    tell_none(o, no_copy, why.text);
     wr_mutex_lock(&o->mutex);
     o->fill.why = why;
     o->fill.begun = false; /* the next one to open it may try again */

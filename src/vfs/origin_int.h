@@ -50,7 +50,8 @@ struct wr_origin {
     struct wr_err why;
     struct wr_fill {
         bool begun, running, over, told, maps;
-        struct wr_hydrate *h; /* of its thread; set once */
+        char *path;           /* NULL: the file has no name */
+        struct wr_hydrate *h; /* of its thread; set once. NULL: another process has the file */
         struct wr_thread thread;
         const struct wr_pagemap *of; /* the map that all was done for; only to be compared */
         struct wr_hydrate_look look; /* after the last step */
@@ -73,7 +74,8 @@ struct wr_process *wr_process_have(void); /* NULL: nothing yet */
  * thread that goes on. Errors as wr_origin_open. */
 enum wr_status wr_origin_first(
     struct wr_origin *o, int64_t deadline_ms, struct wr_err *e) WR_MUST_CHECK;
-/* Make a local copy, if none is being made: as wr_local_open; that it cannot be is noted. */
+/* Make a local copy, if none is being made: as wr_local_open; that it cannot be is noted. While
+ * another process has the file, it is tried again now and then. */
 void wr_origin_fill_begin(struct wr_origin *o, const char *path);
 void wr_origin_fill_end(struct wr_origin *o); /* o->ending is set, and has been told */
 const char *wr_origin_fill_path(const struct wr_origin *o);

@@ -516,6 +516,50 @@ static void test_two_processes_do_not_share_a_copy(void **state)
     vw_release(&w);
 }
 
+/* It was told once that the file is in use, and went on without a copy for good. */
+static void test_a_copy_is_taken_over_when_the_other_process_ends(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "copy");
+    int pipes[2][2], status = 0;
+    char byte = 0;
+    struct vw w;
+    sqlite3 *db;
+    pid_t pid;
+
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* which gives up on a child that starts threads */
+#endif
+    vw_init(&w, 1024, false);
+    T(pipe(pipes[0]) == 0 && pipe(pipes[1]) == 0);
+    pid = fork();
+    if (pid == 0) {
+        sqlite3 *own = vw_open(&w, at(path));
+
+        (void)alarm(100);
+        await_copy(&w, own);
+        _exit(write(pipes[0][1], "x", 1) == 1 && read(pipes[1][0], &byte, 1) == 1 ? 7 : 8);
+    }
+    T(read(pipes[0][0], &byte, 1) == 1);
+    db = vw_open(&w, at(path));
+    T(strstr(vw_ask(db, "SELECT weir_error()"), "held by another process") != NULL);
+    vw_same(&w, db);
+    assert_string_equal(vw_ask(db, "SELECT weir_hydration_file()"), "");
+    T(write(pipes[1][1], "x", 1) == 1);
+    T(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 7);
+    for (int i = 0; i < 4; i++)
+        (void)close(pipes[i / 2][i % 2]);
+    vw_exec(db, "PRAGMA cache_size=1");
+    await_copy(&w, db);
+    assert_string_equal(vw_ask(db, "SELECT weir_error()"), "");
+    assert_string_equal(vw_ask(db, "SELECT weir_hydration_file()"), path);
+    hide(&w, true);
+    vw_same(&w, db);
+    hide(&w, false);
+    (void)sqlite3_close(db);
+    vw_release(&w);
+}
+
 /* In the child of a fork: the copy is its parent's, and so is what it inherited. */
 static int in_child(struct vw *w, sqlite3 *inherited, const char *path)
 {
@@ -660,7 +704,9 @@ int main(int argc, char **argv)
         T_TEST(test_15_travel_in_time_is_not_led_astray),
         T_TEST(test_the_past_of_another_replica_was_mixed_with_the_copy),
         T_TEST(test_a_file_that_is_not_ours_is_left_alone),
-        T_TEST(test_two_processes_do_not_share_a_copy), T_TEST(test_a_child_of_a_fork_has_no_copy),
+        T_TEST(test_two_processes_do_not_share_a_copy),
+        T_TEST(test_a_copy_is_taken_over_when_the_other_process_ends),
+        T_TEST(test_a_child_of_a_fork_has_no_copy),
         T_TEST(test_the_last_close_leaves_no_thread_and_no_descriptor),
         T_TEST(test_exit_while_it_is_copied)};
 
