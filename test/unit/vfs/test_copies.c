@@ -442,6 +442,36 @@ static void test_the_past_of_another_replica_was_mixed_with_the_copy(void **stat
     vw_release(&w);
 }
 
+/* What failed was not tried again before there was another transaction, which may never come. */
+static void test_a_failed_fetch_stopped_a_copy_for_ever(void **state)
+{
+    char name[600], away[700];
+    sqlite3 *db, *other;
+    struct vw w;
+
+    (void)state;
+    vw_init(&w, 1024, false);
+    (void)snprintf(name, sizeof(name), "%s/ltx/9/0000000000000001-0000000000000001.ltx", w.dir);
+    (void)snprintf(away, sizeof(away), "%s.away", name);
+    db = vw_open(&w, "&poll_interval=1h");
+    T(rename(name, away) == 0);
+    t_spew(name, "short", 5); /* it is there, and ends before what is asked for */
+    other = vw_open(&w, "&poll_interval=1h&hydration_enabled=1");
+    for (int i = 0; i < 1000 && !*vw_ask(db, "SELECT weir_error()"); i++)
+        t_sleep_ms(10);
+    T(strstr(vw_ask(db, "SELECT weir_error()"), "ltx") != NULL);
+    assert_string_equal(vw_ask(db, "SELECT weir_hydration_progress()"), "0.0");
+    T(rename(away, name) == 0);
+    await_copy(&w, db);
+    assert_string_equal(vw_ask(db, "SELECT weir_error()"), "");
+    hide(&w, true);
+    vw_same(&w, db);
+    hide(&w, false);
+    (void)sqlite3_close(other);
+    (void)sqlite3_close(db);
+    vw_release(&w);
+}
+
 /* ---- whose the files are ---- */
 
 static void refuses(struct vw *w, const char *path, const char *why)
@@ -703,6 +733,7 @@ int main(int argc, char **argv)
         T_TEST(test_14_a_copy_that_was_changed_by_others_is_not_believed),
         T_TEST(test_15_travel_in_time_is_not_led_astray),
         T_TEST(test_the_past_of_another_replica_was_mixed_with_the_copy),
+        T_TEST(test_a_failed_fetch_stopped_a_copy_for_ever),
         T_TEST(test_a_file_that_is_not_ours_is_left_alone),
         T_TEST(test_two_processes_do_not_share_a_copy),
         T_TEST(test_a_copy_is_taken_over_when_the_other_process_ends),
