@@ -77,10 +77,10 @@ bool wr_hydrate_is_over(const struct wr_hydrate *h)
     return h->over;
 }
 
-/* What the disk says. Only a lack of memory may pass. */
+/* What the disk says. Only a lack of memory may pass, and that there is no time now. */
 static enum wr_status disk(struct wr_hydrate *h, enum wr_status st)
 {
-    if (st != WR_OK && st != WR_NOMEM)
+    if (st != WR_OK && st != WR_NOMEM && st != WR_CANCELED && st != WR_TIMEOUT)
         h->over = true;
     return st;
 }
@@ -221,7 +221,7 @@ static enum wr_status go_on(
         st = find_way(h, c, is.txid, m, &way, &why, e);
         found = way != NULL;
         if (found)
-            st = disk(h, wr_local_move(h->local, way, e));
+            st = disk(h, wr_local_move(h->local, c, way, e));
         else if (st == WR_OK)
             tell(h, c, why.text);
         if (st == WR_OK && found)
@@ -233,7 +233,7 @@ static enum wr_status go_on(
         return begin(h, m, e);
     }
     if (st == WR_OK)
-        st = disk(h, wr_local_move(h->local, m, e));
+        st = disk(h, wr_local_move(h->local, c, m, e));
     if (st == WR_OK)
         set_map(h, m);
     return st;
@@ -293,7 +293,7 @@ enum wr_status wr_hydrate_step(
     if (!is.begun || is.epoch != about->epoch || is.page_size != about->page_size)
         return begin(h, m, e);
     if (h->checking)
-        return disk(h, wr_local_check(h->local, &h->checking, e));
+        return disk(h, wr_local_check(h->local, c, &h->checking, e));
     if (about->txid > is.txid || (about->txid == is.txid && h->map != m))
         return go_on(h, c, m, e);
     *ret_more = false;

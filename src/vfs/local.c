@@ -22,16 +22,16 @@
 
 /* ---- words ---- */
 
-static struct wr_local_block *find_block(const struct wr_local *l, uint32_t number)
+struct wr_local_block *wr_local_find_block(const struct wr_local *l, uint32_t number)
 {
     const struct wr_local_fan *f = atomic_load(&l->fan[number / FAN]);
 
     return f ? atomic_load(&f->block[number % FAN]) : NULL;
 }
 
-static uint64_t find_since(const struct wr_local *l, uint32_t pgno)
+uint64_t wr_local_since(const struct wr_local *l, uint32_t pgno)
 {
-    struct wr_local_block *b = find_block(l, (pgno - 1) / BLOCK);
+    struct wr_local_block *b = wr_local_find_block(l, (pgno - 1) / BLOCK);
 
     return b ? atomic_load(&b->since[(pgno - 1) % BLOCK]) : 0;
 }
@@ -66,9 +66,9 @@ static void set_since(struct wr_local_block *b, uint32_t pgno, uint64_t since)
         (void)atomic_fetch_add(&b->n, 1);
 }
 
-static void forget(struct wr_local *l, uint32_t pgno)
+void wr_local_forget(struct wr_local *l, uint32_t pgno)
 {
-    struct wr_local_block *b = find_block(l, (pgno - 1) / BLOCK);
+    struct wr_local_block *b = wr_local_find_block(l, (pgno - 1) / BLOCK);
 
     if (b && atomic_exchange(&b->since[(pgno - 1) % BLOCK], 0))
         (void)atomic_fetch_sub(&b->n, 1);
@@ -83,9 +83,9 @@ static void forget_all(struct wr_local *l)
             i |= FAN - 1;
             continue;
         }
-        b = find_block(l, i);
+        b = wr_local_find_block(l, i);
         for (uint32_t k = 0; b && atomic_load(&b->n) > 0 && k < BLOCK; k++)
-            forget(l, i * BLOCK + k + 1);
+            wr_local_forget(l, i * BLOCK + k + 1);
     }
 }
 
@@ -94,7 +94,7 @@ uint32_t wr_local_lacks(const struct wr_local *l, uint32_t from, uint32_t to)
     uint64_t pgno = from;
 
     while (pgno <= to) {
-        const struct wr_local_block *b = find_block(l, (uint32_t)((pgno - 1) / BLOCK));
+        const struct wr_local_block *b = wr_local_find_block(l, (uint32_t)((pgno - 1) / BLOCK));
 
         if (!b || !atomic_load(&b->since[(pgno - 1) % BLOCK]))
             return (uint32_t)pgno;
@@ -112,12 +112,12 @@ uint64_t wr_local_count(const struct wr_local *l, uint32_t to)
     uint32_t whole = to / BLOCK;
 
     for (uint32_t i = 0; i < whole; i++) {
-        const struct wr_local_block *b = find_block(l, i);
+        const struct wr_local_block *b = wr_local_find_block(l, i);
 
         n += b ? atomic_load(&b->n) : 0;
     }
     for (uint32_t pgno = whole * BLOCK + 1; pgno != 0 && pgno <= to; pgno++)
-        n += find_since(l, pgno) != 0;
+        n += wr_local_since(l, pgno) != 0;
     return n;
 }
 
@@ -137,7 +137,7 @@ static uint64_t serves(
     if (about->apart || atomic_load(&l->epoch) != about->epoch)
         return 0;
     base = atomic_load(&l->txid); /* before the word: what changed until then has been dropped */
-    since = find_since(l, pgno);
+    since = wr_local_since(l, pgno);
     return since <= about->txid && max <= wr_max(since, base) ? since : 0;
 }
 
@@ -166,7 +166,7 @@ bool wr_local_read(struct wr_local *l, const struct wr_pagemap_about *about, uin
 
     if (!since || !copy(l, offset(pgno, about->page_size) + off, buf, n))
         return false;
-    return find_since(l, pgno) == since && atomic_load(&l->epoch) == about->epoch;
+    return wr_local_since(l, pgno) == since && atomic_load(&l->epoch) == about->epoch;
 }
 
 /* ---- what an earlier process left ---- */
@@ -198,29 +198,17 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     return WR_OK;
 }
 
-static uint64_t record_off(uint32_t pgno)
-{
-    return WR_LOCAL_RECORDS + (uint64_t)(pgno - 1) * WR_LOCAL_RECORD;
-}
-
-static enum wr_status erase(struct wr_local *l, uint32_t pgno, struct wr_err *e)
-{
-    static const uint8_t none[WR_LOCAL_RECORD];
-
-    return l->meta ? wr_file_pwrite(l->meta, none, sizeof(none), record_off(pgno), e) : WR_OK;
-}
-
 /* A record that does not count must not do so later, when the base has moved beyond it. That is
  * also one from after the base, which was put when a process had gone on from it and said nothing
  * more: nothing shows that what it went on to is of this replica. */
-static enum wr_status check_page(struct wr_local *l, uint32_t pgno,
+static enum wr_status check_page(struct wr_local *l, struct wr_local_drops *drops, uint32_t pgno,
     const uint8_t record[WR_LOCAL_RECORD], const uint8_t *page, struct wr_err *e)
 {
     uint64_t since = wr_local_record_since(record, l->head.salt, pgno, page, l->page_size);
     struct wr_local_block *b;
 
     if (!since || since > atomic_load(&l->txid))
-        return wr_be64(record) ? erase(l, pgno, e) : WR_OK;
+        return wr_be64(record) ? wr_local_drop(drops, pgno, e) : WR_OK;
     b = need_block(l, (pgno - 1) / BLOCK);
     if (!b)
         return wr_fail(e, WR_NOMEM, "local copy: out of memory");
@@ -228,20 +216,22 @@ static enum wr_status check_page(struct wr_local *l, uint32_t pgno,
     return WR_OK;
 }
 
-static enum wr_status check_some(
-    struct wr_local *l, uint32_t n, uint8_t *records, uint8_t *pages, struct wr_err *e)
+static enum wr_status check_some(struct wr_local *l, struct wr_local_drops *drops, uint32_t n,
+    uint8_t *records, uint8_t *pages, struct wr_err *e)
 {
     size_t got_records = 0, got = 0;
-    enum wr_status st = wr_file_pread(
-        l->meta, records, (size_t)n * WR_LOCAL_RECORD, record_off(l->next), &got_records, e);
+    enum wr_status st = wr_file_pread(l->meta, records, (size_t)n * WR_LOCAL_RECORD,
+        wr_local_record_off(l->next), &got_records, e);
 
     if (st == WR_OK)
         st = wr_file_pread(
             l->file, pages, (size_t)n * l->page_size, offset(l->next, l->page_size), &got, e);
     n = (uint32_t)wr_min(got_records / WR_LOCAL_RECORD, got / l->page_size);
     for (uint32_t i = 0; i < n && st == WR_OK; i++)
-        st = check_page(l, l->next + i, records + (size_t)i * WR_LOCAL_RECORD,
+        st = check_page(l, drops, l->next + i, records + (size_t)i * WR_LOCAL_RECORD,
             pages + (size_t)i * l->page_size, e);
+    if (st == WR_OK)
+        st = wr_local_drop_all(drops, e);
     if (st == WR_OK && n == 0) /* they end here */
         l->last = l->next - 1;
     else if (st == WR_OK)
@@ -249,8 +239,10 @@ static enum wr_status check_some(
     return st;
 }
 
-enum wr_status wr_local_check(struct wr_local *l, bool *ret_more, struct wr_err *e)
+enum wr_status wr_local_check(
+    struct wr_local *l, const struct wr_call *c, bool *ret_more, struct wr_err *e)
 {
+    struct wr_local_drops drops;
     uint32_t n;
     uint8_t *buf;
     enum wr_status st;
@@ -262,7 +254,10 @@ enum wr_status wr_local_check(struct wr_local *l, bool *ret_more, struct wr_err 
     buf = wr_alloc((size_t)n * (l->page_size + WR_LOCAL_RECORD));
     if (!buf)
         return wr_fail(e, WR_NOMEM, "local copy: out of memory");
-    st = check_some(l, n, buf, buf + (size_t)n * WR_LOCAL_RECORD, e);
+    st = wr_local_drops_init(&drops, l, c, e);
+    if (st == WR_OK)
+        st = check_some(l, &drops, n, buf, buf + (size_t)n * WR_LOCAL_RECORD, e);
+    wr_local_drops_release(&drops);
     wr_free(buf);
     *ret_more = l->next <= l->last;
     return st;
@@ -270,7 +265,7 @@ enum wr_status wr_local_check(struct wr_local *l, bool *ret_more, struct wr_err 
 
 /* ---- changing it ---- */
 
-static void set_base(struct wr_local *l, const struct wr_pagemap_about *about)
+void wr_local_set_base(struct wr_local *l, const struct wr_pagemap_about *about)
 {
     l->has_rolling = about->has_rolling;
     l->rolling = about->rolling;
@@ -310,59 +305,9 @@ enum wr_status wr_local_begin(struct wr_local *l, const struct wr_pagemap *m, st
     if (st != WR_OK)
         return st;
     atomic_store(&l->unsettled, 0);
-    set_base(l, about);
+    wr_local_set_base(l, about);
     atomic_store(&l->epoch, about->epoch);
     return WR_OK;
-}
-
-static enum wr_status drop(struct wr_local *l, uint32_t pgno, struct wr_err *e)
-{
-    forget(l, pgno);
-    return erase(l, pgno, e);
-}
-
-/* What was cut off may have been there again, and another page, in transactions of which only a
- * merge is left, which has nothing of what was cut off at its end. */
-static enum wr_status drop_beyond(struct wr_local *l, uint32_t commit, struct wr_err *e)
-{
-    enum wr_status st = WR_OK;
-
-    for (uint32_t i = commit / BLOCK; i < FAN * FAN && st == WR_OK; i++) {
-        const struct wr_local_block *b;
-
-        if (!atomic_load(&l->fan[i / FAN])) {
-            i |= FAN - 1;
-            continue;
-        }
-        b = find_block(l, i);
-        for (uint32_t k = 0; b && atomic_load(&b->n) > 0 && k < BLOCK && st == WR_OK; k++) {
-            if (atomic_load(&b->since[k]) && i * BLOCK + k >= commit)
-                st = drop(l, i * BLOCK + k + 1, e);
-        }
-    }
-    return st;
-}
-
-enum wr_status wr_local_move(struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e)
-{
-    const struct wr_pagemap_about *about = wr_pagemap_about(m);
-    uint64_t base = atomic_load(&l->txid), max;
-    struct wr_pagemap_walk walk;
-    uint32_t pgno;
-    enum wr_status st;
-
-    assert(about->txid >= base && (l->last == 0 || l->next > l->last));
-    st = drop_beyond(l, about->commit, e);
-    wr_pagemap_walk(m, base, &walk);
-    while (st == WR_OK && wr_pagemap_walk_next(&walk, &pgno, &max)) {
-        uint64_t since = find_since(l, pgno);
-
-        if (since && (since > about->txid || max > wr_max(since, base)))
-            st = drop(l, pgno, e);
-    }
-    if (st == WR_OK)
-        set_base(l, about);
-    return st;
 }
 
 /* Room for the words of all of them. */
@@ -392,7 +337,7 @@ enum wr_status wr_local_put(struct wr_local *l, uint32_t pgno, size_t n, const u
         for (size_t i = 0; i < n; i++)
             wr_local_record(records + i * WR_LOCAL_RECORD, l->head.salt, pgno + (uint32_t)i,
                 since[i], pages + i * l->page_size, l->page_size);
-        st = wr_file_pwrite(l->meta, records, n * WR_LOCAL_RECORD, record_off(pgno), e);
+        st = wr_file_pwrite(l->meta, records, n * WR_LOCAL_RECORD, wr_local_record_off(pgno), e);
     }
     for (size_t i = 0; i < n && st == WR_OK; i++)
         set_since(need_block(l, (pgno + (uint32_t)i - 1) / BLOCK), pgno + (uint32_t)i, since[i]);

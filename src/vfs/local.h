@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "engine/route.h"
 
+struct wr_call;
 struct wr_fs;
 struct wr_local;
 struct wr_ltx_files;
@@ -60,7 +61,8 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     const struct wr_ltx_files *files, struct wr_err *e) WR_MUST_CHECK;
 /* * Look at some more of the pages that an earlier process left, and take those that are intact.
  * *ret_more: there are others. */
-enum wr_status wr_local_check(struct wr_local *l, bool *ret_more, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_local_check(
+    struct wr_local *l, const struct wr_call *c, bool *ret_more, struct wr_err *e) WR_MUST_CHECK;
 
 /* * Empty, with the state of `m` as its base. */
 enum wr_status wr_local_begin(
@@ -68,9 +70,10 @@ enum wr_status wr_local_begin(
 /* * Whether the base is a state that the files of `m` lead through (wr_pagemap_fit). */
 enum wr_fit wr_local_fit(const struct wr_local *l, const struct wr_pagemap *m);
 /* * Drop the pages that may have changed between the base and the state of `m`, which is a later
- * one, and let that be the base. `m` may be of the files from the base on alone. */
-enum wr_status wr_local_move(
-    struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e) WR_MUST_CHECK;
+ * one, and let that be the base. `m` may be of the files from the base on alone. CANCELED, TIMEOUT:
+ * some are dropped, and the base is what it was. */
+enum wr_status wr_local_move(struct wr_local *l, const struct wr_call *c,
+    const struct wr_pagemap *m, struct wr_err *e) WR_MUST_CHECK;
 /* * Keep `n` pages, from `pgno` on, that are not here; since[i] is the last transaction of the file
  * that page i's frame is in, in a map of the base. */
 enum wr_status wr_local_put(struct wr_local *l, uint32_t pgno, size_t n, const uint64_t *since,

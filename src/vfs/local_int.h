@@ -1,6 +1,6 @@
 /*
  * local_int.h - what the parts of a local copy share: local_open.c (its files), local.c (its
- * pages).
+ * pages), local_drop.c (how they leave it).
  */
 #ifndef WR_VFS_LOCAL_INT_H
 #define WR_VFS_LOCAL_INT_H
@@ -9,6 +9,9 @@
 #include "vfs/local_meta.h"
 
 #include <stdatomic.h>
+
+struct wr_call;
+struct wr_pagemap_about;
 
 #define WR_LOCAL_BLOCK 4096u /* pages */
 #define WR_LOCAL_FAN   1024u
@@ -46,5 +49,32 @@ struct wr_local {
     struct wr_local_mapping *_Atomic mapping; /* the last; NULL: none */
     struct wr_local_fan *_Atomic fan[WR_LOCAL_FAN];
 };
+
+static inline uint64_t wr_local_record_off(uint32_t pgno)
+{
+    return WR_LOCAL_RECORDS + (uint64_t)(pgno - 1) * WR_LOCAL_RECORD;
+}
+
+struct wr_local_block *wr_local_find_block(const struct wr_local *l, uint32_t number); /* or NULL */
+uint64_t wr_local_since(const struct wr_local *l, uint32_t pgno); /* 0: it is not here */
+void wr_local_forget(struct wr_local *l, uint32_t pgno);          /* its word alone */
+void wr_local_set_base(struct wr_local *l, const struct wr_pagemap_about *about);
+
+/* Pages of one block that are to be dropped. */
+struct wr_local_drops {
+    struct wr_local *l;
+    const struct wr_call *call;
+    uint8_t *records; /* room for those of a block; NULL where the copy has none */
+    uint32_t block, n;
+    uint64_t marks[WR_LOCAL_BLOCK / 64];
+};
+enum wr_status wr_local_drops_init(struct wr_local_drops *d, struct wr_local *l,
+    const struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
+void wr_local_drops_release(struct wr_local_drops *d);
+/* This one, too; after those of a block that is another, which are dropped first. CANCELED and
+ * TIMEOUT, between blocks: those that were marked stay. Else as the file system says. */
+enum wr_status wr_local_drop(
+    struct wr_local_drops *d, uint32_t pgno, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_local_drop_all(struct wr_local_drops *d, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -815,6 +815,103 @@ static void test_a_way_that_is_not_listed_is_looked_for_again(void **state)
     }
 }
 
+/* ---- going on ---- */
+
+/* Each record was erased by a write of 16 bytes, with whatever changed: a day's worth of a large
+ * database took minutes, in which the last close waited. */
+static void test_records_are_erased_many_at_a_time(void **state)
+{
+    struct wr_err e = {0};
+    uint64_t writes;
+    bool more;
+    struct sea x;
+
+    (void)state;
+    left_by_another(&x, 5, 512);
+    begin_process(&x);
+    fill(&x);
+    story_commit(&x.s, x.s.pages_max, 0);
+    for (uint32_t pgno = 1; pgno <= x.s.pages_max; pgno += 2)
+        story_rewrite(&x.s, pgno, pgno);
+    story_put(&x.s, &x.w, 0, 6, 6);
+    poll(&x);
+    writes = x.disk->writes;
+    T_OK(step(&x, &more, &e)); /* goes on */
+    T(x.disk->writes - writes == 1);
+    T(wr_local_count(wr_hydrate_local(x.copy), x.s.pages_max) == 59 - 29);
+    (void)fill_pages(&x);
+    begin_process(&x); /* what was erased is not there, and what lies between is */
+    T(fill_pages(&x) == 29);
+    sea_release(&x);
+}
+
+/* Time passes with each look at it. */
+static int64_t tick(const struct wr_clock *clock)
+{
+    return wr_container_of((struct wr_clock *)(uintptr_t)clock, struct wr_clock_manual, clock)
+               ->mono_now_ns += 1000000;
+}
+
+/* Erasing goes by pieces, and ends between two of them when somebody cancels or there is no time
+ * left; what was dropped until then is dropped, and the rest follows. */
+static void test_going_on_can_be_canceled(void **state)
+{
+    const uint32_t pages = 10000;
+    struct wr_cancel stop;
+    struct wr_err e = {0};
+    bool more = true, late = true;
+    uint64_t least = pages;
+    struct sea x;
+
+    (void)state;
+    sea_init(&x, t_seed(), 0, 512);
+    story_release(&x.s);
+    story_init(&x.s, &x.r, 512, LOCK, pages, true);
+    {
+        const struct wr_hydrate_opts o = {.storage = x.w.storage,
+            .cache = x.cache,
+            .fs = wr_fs_posix(),
+            .path = t_path(t_tmpdir(), "copy"),
+            .lock_offset = LOCK};
+
+        T_OK(wr_hydrate_new(&o, &x.copy, &e));
+    }
+    story_commit(&x.s, pages, 0);
+    story_put(&x.s, &x.w, 9, 1, 1);
+    poll(&x);
+    fill(&x);
+    begin_read(&x, 0);
+    story_commit(&x.s, pages, 0);
+    story_rewrite(&x.s, 100, pages - 100);
+    story_put(&x.s, &x.w, 0, 2, 2);
+    poll(&x);
+    wr_cancel_init(&stop);
+    wr_cancel_now(&stop);
+    x.call.cancel = &stop;
+    T_IS(WR_CANCELED, step(&x, &more, &e));
+    x.call.cancel = NULL;
+    x.clock.clock.mono_ns = tick;
+    for (int64_t ms = 1; late; ms++) {
+        enum wr_status st;
+        uint64_t n;
+
+        x.call.deadline_ms = x.clock.mono_now_ns / 1000000 + ms;
+        st = step(&x, &more, &e);
+        late = st == WR_TIMEOUT;
+        T(late || st == WR_OK);
+        T(!wr_hydrate_is_over(x.copy));
+        n = wr_local_count(wr_hydrate_local(x.copy), pages);
+        if (late && n > 199)
+            least = wr_min(least, n);
+        T(check_map(&x, x.reader[0]) == n);
+    }
+    T(least < pages - 1 && least > 199); /* it ended amid them, too */
+    x.call.deadline_ms = WR_NEVER;
+    (void)fill_pages(&x);
+    wr_cancel_release(&stop);
+    sea_release(&x);
+}
+
 /* ---- what fails ---- */
 
 static void test_each_request_may_fail_once(void **state)
@@ -1032,6 +1129,7 @@ T_MAIN(T_TEST(test_readers_are_given_what_their_state_has_whatever_happens),
     T_TEST(test_a_copy_does_not_go_on_to_another_history),
     T_TEST(test_a_file_that_vanished_dropped_the_copy),
     T_TEST(test_a_way_that_is_not_listed_is_looked_for_again),
+    T_TEST(test_records_are_erased_many_at_a_time), T_TEST(test_going_on_can_be_canceled),
     T_TEST(test_each_request_may_fail_once),
     T_TEST(test_a_way_that_ends_halfway_aborted_the_last_close), T_TEST(test_a_full_disk_ends_it),
     T_TEST(test_nothing_is_read_from_it_after_a_failed_fsync),
