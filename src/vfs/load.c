@@ -45,25 +45,43 @@ struct loading {
     struct ends *ends;
     struct piece *pieces; /* at most two of each file */
     size_t n;
+    atomic_bool shares;  /* a file with l->known */
+    atomic_bool differs; /* one has the name of another in it */
     struct wr_mutex mutex;
     size_t bad; /* guarded by mutex; the first that was seen to be damaged */
 };
 
-/* By name, size and time: what has one name has the same bytes, unless the replica has begun anew
- * and nobody has seen it yet. */
-static uint32_t known_id(const struct wr_pagemap *m, const struct wr_ltx_file *f)
+/* The number of a file that has been read. What has the name of one that is known is the same one,
+ * unless the replica has another history by now and nobody has seen it yet. */
+static void number(struct loading *x, struct wr_pagemap_file *f)
 {
     size_t n = 0;
-    const struct wr_pagemap_file *files = m ? wr_pagemap_files(m, &n) : NULL;
+    const struct wr_pagemap_file *known = x->l->known ? wr_pagemap_files(x->l->known, &n) : NULL;
 
-    for (size_t i = 0; i < n; i++) {
-        const struct wr_ltx_file *x = &files[i].file;
+    for (size_t i = 0; i < n && !f->id; i++) {
+        const struct wr_pagemap_file *is = &known[i];
 
-        if (x->level == f->level && x->min == f->min && x->max == f->max && x->size == f->size &&
-            x->time_ms == f->time_ms)
-            return files[i].id;
+        if (wr_ltx_file_cmp(&is->file, &f->file) != 0)
+            continue;
+        if (is->file.size != f->file.size || is->checksum != f->checksum)
+            atomic_store(&x->differs, true);
+        else if (is->file.time_ms == f->file.time_ms)
+            f->id = is->id;
     }
-    return 0;
+    if (f->id)
+        atomic_store(&x->shares, true);
+    else
+        f->id = atomic_fetch_add(&last_id, 1) + 1;
+}
+
+/* Whether what was loaded may be of another history than what is known. */
+static bool is_apart(const struct loading *x)
+{
+    const struct wr_pagemap_file *last = &x->files[x->l->n - 1];
+
+    return !atomic_load(&x->shares) || atomic_load(&x->differs) ||
+           wr_pagemap_fit(x->l->known, last->file.max, last->has_rolling, last->rolling_post) ==
+               WR_FIT_NO;
 }
 
 /* Keep the pages whose frames are among the first `n` bytes of the file. A page that cannot be
@@ -93,11 +111,19 @@ static enum wr_status opened(
     struct loading *x, size_t i, enum wr_status st, struct wr_bytes head, struct wr_err *e)
 {
     struct wr_input *in = &x->in[i];
+    struct wr_pagemap_file *f = &x->files[i];
 
     if (st == WR_OK && in->misnamed)
         st = wr_fail(e, WR_CORRUPT, "level %u file %016llx-%016llx has other transactions in it",
             in->file->level, (unsigned long long)in->file->min, (unsigned long long)in->file->max);
-    if (st == WR_OK && (i == 0 || in->file->size <= WARM_MAX))
+    if (st != WR_OK)
+        return st;
+    f->checksum = in->file_checksum;
+    f->has_rolling = in->header.has_rolling;
+    f->rolling_pre = in->header.rolling_pre;
+    f->rolling_post = in->header.rolling_post;
+    number(x, f);
+    if (i == 0 || in->file->size <= WARM_MAX)
         warm(x, in, x->files[i].id, head.p, wr_min(head.n, WARM_MAX));
     return st;
 }
@@ -179,32 +205,20 @@ static enum wr_status load(struct loading *x, struct wr_call *c, struct wr_pagem
     const struct wr_input **ptrs, struct wr_err *e)
 {
     const struct wr_load *l = x->l;
-    struct wr_pagemap_step step = {.in = ptrs,
-        .files = x->files,
-        .n = l->n,
-        .lock_offset = l->lock_offset,
-        .epoch = l->epoch,
-        .apart = l->past};
+    struct wr_pagemap_step step = {
+        .in = ptrs, .files = x->files, .n = l->n, .lock_offset = l->lock_offset, .epoch = l->epoch};
     enum wr_status st;
 
     for (size_t i = 0; i < l->n; i++) {
-        uint32_t id = known_id(l->known, &l->files[i]);
-
-        step.apart = step.apart && id == 0;
-        x->files[i] = (struct wr_pagemap_file){
-            .file = l->files[i], .id = id ? id : atomic_fetch_add(&last_id, 1) + 1};
+        x->files[i].file = l->files[i];
         x->in[i].file = &l->files[i];
         ptrs[i] = &x->in[i];
         add_pieces(x, i);
     }
     st = wr_crew_run(
         c, (unsigned)wr_min(x->n, (size_t)THREADS), x->n, "open a replica", load_one, x, e);
-    for (size_t i = 0; i < l->n && st == WR_OK; i++) {
-        x->files[i].checksum = x->in[i].file_checksum;
-        x->files[i].has_rolling = x->in[i].header.has_rolling;
-        x->files[i].rolling_pre = x->in[i].header.rolling_pre;
-        x->files[i].rolling_post = x->in[i].header.rolling_post;
-    }
+    if (st == WR_OK)
+        step.apart = l->past && is_apart(x);
     return st == WR_OK ? wr_pagemap_make(l->from, &step, ret, e) : st;
 }
 

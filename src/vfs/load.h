@@ -23,8 +23,9 @@ struct wr_load {
     const struct wr_ltx_file *files; /* in the order in which they apply */
     size_t n;                        /* at least 1 */
     uint64_t epoch;
-    bool past; /* a map that shares no file with `known` is told apart: the replica may be another
-                  by now, and nobody have seen it yet */
+    bool
+        past; /* a map that shares no file with `known`, or that its checksums speak against, is
+                 told apart: the replica may have another history by now, and nobody have seen it */
     uint32_t lock_offset; /* WR_LTX_LOCK_OFFSET */
 };
 

@@ -442,6 +442,45 @@ static void test_the_past_of_another_replica_was_mixed_with_the_copy(void **stat
     vw_release(&w);
 }
 
+/* Some transactions were taken back, and others came in their place; what is older is in both. */
+static void test_the_past_of_another_history_was_mixed_with_the_copy(void **state)
+{
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        struct vw w;
+        sqlite3 *db;
+        struct image *is;
+
+        vw_init(&w, 512, rolling);
+        for (int i = 0; i < 4; i++)
+            vw_commit(&w, "UPDATE t SET n=n+1 WHERE id % 2 = 0");
+        for (int i = 0; i < 4; i++)
+            vw_commit(&w, "UPDATE t SET n=n+1000 WHERE id > 250");
+        db = vw_open(&w, "&hydration_enabled=1&cache_size=4096&poll_interval=1h");
+        vw_exec(db, "PRAGMA cache_size=1");
+        await_copy(&w, db);
+        (void)sqlite3_close(w.app);
+        for (; w.s.n > 5; w.s.n--) {
+            vw_delete(&w, 0, w.s.n, w.s.n);
+            wr_free(w.s.image[w.s.n].data);
+            wr_free(w.s.image[w.s.n].changed);
+        }
+        is = &w.s.image[5];
+        is->data[18] = is->data[19] = 1; /* as it was before vw_take */
+        t_spew(w.source, is->data, (size_t)is->commit * 512);
+        is->data[18] = is->data[19] = 2;
+        T(sqlite3_open(w.source, &w.app) == SQLITE_OK);
+        for (int i = 0; i < 5; i++)
+            vw_commit(&w, "UPDATE t SET n=n+1 WHERE id < 50; INSERT INTO u VALUES(1)");
+        assert_string_equal(vw_ask(db, "SELECT weir_set_txid('9')"), "NULL");
+        assert_string_equal(vw_ask(db, "SELECT sum(n) - 500*499/2 FROM t"), "1196");
+        assert_string_equal(vw_ask(db, "SELECT count(*) FROM u"), "4");
+        assert_string_equal(vw_ask(db, "PRAGMA integrity_check"), "ok");
+        (void)sqlite3_close(db);
+        vw_release(&w);
+    }
+}
+
 /* What failed was not tried again before there was another transaction, which may never come. */
 static void test_a_failed_fetch_stopped_a_copy_for_ever(void **state)
 {
@@ -733,6 +772,7 @@ int main(int argc, char **argv)
         T_TEST(test_14_a_copy_that_was_changed_by_others_is_not_believed),
         T_TEST(test_15_travel_in_time_is_not_led_astray),
         T_TEST(test_the_past_of_another_replica_was_mixed_with_the_copy),
+        T_TEST(test_the_past_of_another_history_was_mixed_with_the_copy),
         T_TEST(test_a_failed_fetch_stopped_a_copy_for_ever),
         T_TEST(test_a_file_that_is_not_ours_is_left_alone),
         T_TEST(test_two_processes_do_not_share_a_copy),
