@@ -66,7 +66,8 @@ struct wr_fs {
     /* Start writing a range to disk without waiting (a hint). */
     void (*flush_hint)(struct wr_file *f, uint64_t off, uint64_t n);
     /* Take an advisory whole-file lock without waiting: BUSY when another process has it. The file
-     * was opened for writing, or is a directory. */
+     * was opened for writing, or is a directory. A child of fork() has neither the lock nor a use
+     * of the file: it is this process's, and free when that has ended. */
     enum wr_status (*lock)(struct wr_file *f, struct wr_err *e);
     enum wr_status (*set_mtime)(struct wr_file *f, int64_t mtime_ms, struct wr_err *e);
     /* IO when this process may not set both; it has then set what it may. */

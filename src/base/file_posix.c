@@ -12,6 +12,7 @@
 #include "base/file.h"
 
 #include "base/mem.h"
+#include "base/unforked.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +31,9 @@
 struct posix_file {
     struct wr_file file;
     int fd;
-    char path[]; /* for messages */
+    bool locked;
+    struct wr_unforked unforked; /* if it is */
+    char path[];                 /* for messages */
 };
 
 static struct posix_file *posix_of(struct wr_file *f)
@@ -93,12 +96,29 @@ static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsig
     return WR_OK;
 }
 
+/* Closing would do, were it not for a child that was forked between open and lock, or by a call
+ * that pthread_atfork does not hear of, and has the same open file description. */
+static void unlock(const struct posix_file *f)
+{
+#ifdef F_OFD_SETLK
+    struct flock range = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    (void)fcntl(f->fd, F_OFD_SETLK, &range);
+#endif
+    (void)flock(f->fd, LOCK_UN); /* a directory */
+}
+
 static void posix_close(struct wr_file *file)
 {
     struct posix_file *f = posix_of(file);
 
     /* Whoever cares about the data has called sync; after EINTR the descriptor is gone on Linux. */
-    (void)close(f->fd);
+    if (f->locked) {
+        unlock(f);
+        wr_unforked_close(&f->unforked);
+    } else {
+        (void)close(f->fd);
+    }
     wr_free(f);
 }
 
@@ -275,6 +295,9 @@ static enum wr_status posix_lock(struct wr_file *file, struct wr_err *e)
     if (r < 0 &&
         errno == EBADF) /* a directory: it cannot be opened for writing, as the above asks */
         r = flock(f->fd, LOCK_EX | LOCK_NB);
+    if (r == 0 && !f->locked)
+        wr_unforked_add(&f->unforked, &f->fd);
+    f->locked = f->locked || r == 0;
     if (r == 0)
         return WR_OK;
     if (errno == EAGAIN || errno == EACCES)

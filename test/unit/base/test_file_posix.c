@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -211,6 +212,83 @@ static void test_lock(void **state)
 #endif
     wr_file_close(f);
     T(lock_in_child(path) == 0);
+}
+
+/* A process with nothing to do but to wait until its end of the pipe says so, or for ever. */
+static pid_t idle_child(int pipes[2])
+{
+    pid_t pid = fork();
+    char byte;
+
+    T(pid >= 0);
+    if (pid == 0) {
+        (void)alarm(60);
+        (void)close(pipes[1]);
+        _exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    return pid;
+}
+
+/* An open file description is shared with children, and its lock lasted as long as any of them. */
+static void test_a_child_kept_the_lock(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct wr_err e = {0};
+
+    (void)state;
+    for (int dir = 0; dir < 2; dir++) {
+        const char *name = dir ? t_tmpdir() : path;
+        unsigned how = dir ? WR_FILE_READ : RW | WR_FILE_CREATE;
+        struct wr_file *f = NULL, *other = NULL;
+        int pipes[2], status = 0;
+        pid_t child;
+
+        T(pipe(pipes) == 0);
+        T_OK(wr_file_open(fs(), name, how, 0600, &f, &e));
+        T_OK(f->fs->lock(f, &e));
+        child = idle_child(pipes);
+        T_OK(wr_file_open(fs(), name, how, 0600, &other, &e));
+        T_IS(WR_BUSY, other->fs->lock(other, &e)); /* it is this process's */
+        wr_file_close(f);
+        T_OK(other->fs->lock(other, &e));
+        wr_file_close(other);
+        (void)close(pipes[1]);
+        T(waitpid(child, &status, 0) == child && status == 0);
+        (void)close(pipes[0]);
+    }
+}
+
+/* The same where the parent is killed, and closes nothing. */
+static void test_a_child_kept_the_lock_of_a_parent_that_was_killed(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    int pipes[2], ready[2], status = 0;
+    struct wr_err e = {0};
+    struct wr_file *f = NULL;
+    pid_t parent;
+    char byte;
+
+    (void)state;
+    T(pipe(pipes) == 0 && pipe(ready) == 0);
+    parent = fork();
+    if (parent == 0) {
+        if (wr_file_open(fs(), path, RW | WR_FILE_CREATE, 0600, &f, NULL) != WR_OK ||
+            f->fs->lock(f, NULL) != WR_OK)
+            _exit(1);
+        if (fork() == 0) {
+            (void)alarm(60);
+            (void)close(pipes[1]);
+            _exit(write(ready[1], "x", 1) == 1 && read(pipes[0], &byte, 1) == 0 ? 0 : 1);
+        }
+        (void)kill(getpid(), SIGKILL);
+    }
+    T(waitpid(parent, &status, 0) == parent && WIFSIGNALED(status));
+    T(read(ready[0], &byte, 1) == 1);
+    T_OK(wr_file_open(fs(), path, RW, 0, &f, &e));
+    T_OK(f->fs->lock(f, &e));
+    wr_file_close(f);
+    for (int i = 0; i < 2; i++) /* the child ends */
+        (void)close(pipes[1 - i]), (void)close(ready[i]);
 }
 
 static void test_lock_of_a_directory(void **state)
@@ -465,7 +543,9 @@ static void test_open_out_of_memory(void **state)
 
 T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
     T_TEST(test_map), T_TEST(test_idle_map), T_TEST(test_lock), T_TEST(test_lock_of_a_directory),
-    T_TEST(test_mtime), T_TEST(test_owner), T_TEST(test_symbolic_link_is_not_followed),
+    T_TEST(test_a_child_kept_the_lock),
+    T_TEST(test_a_child_kept_the_lock_of_a_parent_that_was_killed), T_TEST(test_mtime),
+    T_TEST(test_owner), T_TEST(test_symbolic_link_is_not_followed),
     T_TEST(test_only_a_file_of_its_own_is_opened_as_temporary),
     T_TEST(test_change_time_cannot_be_set), T_TEST(test_stat_and_remove), T_TEST(test_renames),
     T_TEST(test_list), T_TEST(test_resolve), T_TEST(test_open_out_of_memory))

@@ -681,6 +681,41 @@ static void test_a_child_of_a_fork_has_no_copy(void **state)
     vw_release(&w);
 }
 
+/* It held the lock of what its parent had closed: nobody else got the file while it lived, as
+ * workers do that a program has forked. */
+static void test_a_child_of_a_fork_does_not_keep_the_copy(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "copy");
+    int pipes[2], status = 0;
+    char byte;
+    struct vw w;
+    sqlite3 *db;
+    pid_t pid;
+
+    (void)state;
+    vw_init(&w, 4096, false);
+    db = vw_open(&w, at(path));
+    await_copy(&w, db);
+    T(pipe(pipes) == 0);
+    pid = fork();
+    if (pid == 0) {
+        (void)alarm(60);
+        (void)close(pipes[1]);
+        _exit(read(pipes[0], &byte, 1) == 0 ? 0 : 1); /* and does nothing */
+    }
+    (void)sqlite3_close(db);
+    db = vw_open(&w, at(path));
+    assert_string_equal(vw_ask(db, "SELECT weir_error()"), "");
+    assert_string_equal(vw_ask(db, "SELECT weir_hydration_file()"), path);
+    await_copy(&w, db);
+    vw_same(&w, db);
+    (void)sqlite3_close(db);
+    (void)close(pipes[1]);
+    T(waitpid(pid, &status, 0) == pid && status == 0);
+    (void)close(pipes[0]);
+    vw_release(&w);
+}
+
 static size_t count_in(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -778,6 +813,7 @@ int main(int argc, char **argv)
         T_TEST(test_two_processes_do_not_share_a_copy),
         T_TEST(test_a_copy_is_taken_over_when_the_other_process_ends),
         T_TEST(test_a_child_of_a_fork_has_no_copy),
+        T_TEST(test_a_child_of_a_fork_does_not_keep_the_copy),
         T_TEST(test_the_last_close_leaves_no_thread_and_no_descriptor),
         T_TEST(test_exit_while_it_is_copied)};
 
