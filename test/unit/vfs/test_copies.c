@@ -629,6 +629,38 @@ static void test_a_copy_is_taken_over_when_the_other_process_ends(void **state)
     vw_release(&w);
 }
 
+/* The same within one process, for tools that do not follow forks: whoever has it lets it go while
+ * readers read; or the last reader leaves while it is waited for. */
+static void test_a_copy_is_waited_for_while_it_is_read(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "copy");
+
+    (void)state;
+    for (int freed = 0; freed < 2; freed++) {
+        struct wr_file *f = NULL;
+        struct wr_err e = {0};
+        struct vw w;
+        sqlite3 *db;
+
+        vw_init(&w, 1024, true);
+        T_OK(wr_file_open(wr_fs_posix(), t_path(dir, "copy.meta"),
+            WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE, 0600, &f, &e));
+        T_OK(f->fs->lock(f, &e));
+        db = vw_open(&w, at(path));
+        T(strstr(vw_ask(db, "SELECT weir_error()"), "held by another process") != NULL);
+        vw_same(&w, db);
+        if (freed) {
+            wr_file_close(f);
+            await_copy(&w, db);
+            vw_same(&w, db);
+        }
+        (void)sqlite3_close(db);
+        if (!freed)
+            wr_file_close(f);
+        vw_release(&w);
+    }
+}
+
 /* In the child of a fork: the copy is its parent's, and so is what it inherited. */
 static int in_child(struct vw *w, sqlite3 *inherited, const char *path)
 {
@@ -812,6 +844,7 @@ int main(int argc, char **argv)
         T_TEST(test_a_file_that_is_not_ours_is_left_alone),
         T_TEST(test_two_processes_do_not_share_a_copy),
         T_TEST(test_a_copy_is_taken_over_when_the_other_process_ends),
+        T_TEST(test_a_copy_is_waited_for_while_it_is_read),
         T_TEST(test_a_child_of_a_fork_has_no_copy),
         T_TEST(test_a_child_of_a_fork_does_not_keep_the_copy),
         T_TEST(test_the_last_close_leaves_no_thread_and_no_descriptor),
