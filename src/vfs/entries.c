@@ -5,8 +5,8 @@
 
 #include "base/mem.h"
 #include "vfs/cells.h"
+#include "vfs/nearby.h"
 #include "vfs/pagemap.h"
-#include "vfs/schema.h"
 
 #define DEPTH_MAX 20 /* of SQLite's b-trees */
 #define ENTRY_MIN 6  /* bytes that one takes */
@@ -133,10 +133,9 @@ static void lose(struct wr_entries *x, uint32_t i, uint32_t end)
         row_of(x, i)->page = 0;
 }
 
-bool wr_entries_descend(struct wr_entries *x, struct wr_pagecache *cache,
-    const struct wr_pagemap *m, uint32_t a, uint32_t b)
+bool wr_entries_descend(struct wr_entries *x, const struct wr_nearby *near, uint32_t a, uint32_t b)
 {
-    uint32_t page_size = wr_pagemap_about(m)->page_size, looks = WR_ENTRIES_LOOKS;
+    uint32_t page_size = wr_pagemap_about(near->m)->page_size, looks = WR_ENTRIES_LOOKS;
     uint8_t *page = wr_alloc(page_size);
     bool met = false, deeper = page != NULL;
 
@@ -151,7 +150,7 @@ bool wr_entries_descend(struct wr_entries *x, struct wr_pagecache *cache,
                 continue;
             end = together(x, i);
             met = met || pgno == a || pgno == b;
-            if (looks == 0 || !wr_schema_page(cache, m, pgno, page))
+            if (looks == 0 || !wr_nearby_page(near, pgno, page))
                 continue;
             looks--;
             if (wr_cells_init(&c, pgno, page, page_size, 0) &&

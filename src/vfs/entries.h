@@ -10,8 +10,7 @@
 
 #define WR_ENTRIES_LOOKS 2048 /* pages that are looked at with one call, at most */
 
-struct wr_pagecache;
-struct wr_pagemap;
+struct wr_nearby;
 
 struct wr_entries_row {
     uint32_t page; /* that has the row, or an interior page above that; 0: not known */
@@ -59,10 +58,9 @@ void wr_entries_release(struct wr_entries *x);
 /* All rows are in the table with this root page, wherever there. */
 void wr_entries_in(struct wr_entries *x, uint32_t root);
 
-/* Go down from where the rows are as far as is known, by the pages that are in the cache. Whether
+/* Go down from where the rows are as far as is known, by the pages that are nearby. Whether
  * that was through, or as far as, one of the pages `a` and `b`. */
-bool wr_entries_descend(struct wr_entries *x, struct wr_pagecache *cache,
-    const struct wr_pagemap *m, uint32_t a, uint32_t b);
+bool wr_entries_descend(struct wr_entries *x, const struct wr_nearby *near, uint32_t a, uint32_t b);
 
 /* The entry nearest to those from `low` up to below `high` whose row is on this page, or below it,
  * as far as is known; `back`: rather before than behind them. */

@@ -10,7 +10,7 @@
 #include "engine/inputs.h"
 #include "ltx/frame.h"
 #include "storage/storage.h"
-#include "vfs/local.h"
+#include "vfs/nearby.h"
 #include "vfs/pagecache.h"
 #include "vfs/pagemap.h"
 #include "vfs/ranges.h"
@@ -79,6 +79,11 @@ void wr_pages_reader_release(struct wr_pages_reader *r)
     wr_rows_release(&r->rows);
 }
 
+static struct wr_nearby nearby(const struct wr_pages *p, const struct wr_pagemap *m)
+{
+    return (struct wr_nearby){.cache = p->cache, .local = atomic_load(&p->local), .m = m};
+}
+
 /* ---- what to fetch ---- */
 
 static void add(struct flight *f, const struct wr_pagemap *m, uint32_t pgno)
@@ -125,21 +130,13 @@ static int by_place(const void *a, const void *b)
     return x->s.off < y->s.off ? -1 : x->s.off > y->s.off;
 }
 
-/* Whether it need not be fetched. */
-static bool is_here(struct wr_pages *p, const struct wr_pagemap *m, const struct wr_want *w)
-{
-    const struct wr_local *l = atomic_load(&p->local);
-
-    return wr_pagecache_has(p->cache, w->s.in->id, w->pgno) ||
-           (l && wr_local_has(l, wr_pagemap_about(m), w->pgno, w->s.in->file.max));
-}
-
 /* `pgno` first of all, then what is foreseen and not here yet, within bounds; in order at last. */
 static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagemap *m,
     struct wr_pages_reader *r, uint32_t pgno)
 {
     uint32_t rows[WR_ROWS_WINDOW];
-    size_t n = wr_rows_want(&r->rows, p->cache, m, pgno, rows), kept = 1, bytes;
+    const struct wr_nearby near = nearby(p, m);
+    size_t n = wr_rows_want(&r->rows, &near, pgno, rows), kept = 1, bytes;
     const uint32_t *next = n > 1 ? rows : wr_tree_want(&r->tree, pgno, &n);
 
     if (!next)
@@ -152,7 +149,7 @@ static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagema
 
         if (bytes + w->s.length > AHEAD_MAX)
             break;
-        if (is_here(p, m, w))
+        if (wr_nearby_has(&near, w->pgno, &w->s))
             continue;
         bytes += w->s.length;
         f->want[kept++] = *w;
@@ -336,7 +333,7 @@ enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct
     struct wr_pages_reader *r, uint32_t pgno, size_t off, void *buf, size_t n, struct wr_err *e)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(m);
-    struct wr_local *l = atomic_load(&p->local);
+    const struct wr_nearby near = nearby(p, m);
     struct wr_spot s;
     uint8_t *page;
     enum wr_status st;
@@ -349,8 +346,7 @@ enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct
     if (!wr_pagemap_find(m, pgno, &s))
         return wr_fail(e, WR_CORRUPT,
             "page %u missing: no file of the replica has it (of %u pages)", pgno, about->commit);
-    if (wr_pagecache_get(p->cache, s.in->id, pgno, off, buf, n) ||
-        (l && wr_local_read(l, about, pgno, s.in->file.max, off, buf, n))) {
+    if (wr_nearby_get(&near, pgno, &s, off, buf, n)) {
         see(about, r, pgno, off, buf, n);
         return WR_OK;
     }

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "vfs/cells.h"
-#include "vfs/pagecache.h"
+#include "vfs/nearby.h"
 #include "vfs/pagemap.h"
 #include "vfs/schema.h"
 
@@ -113,8 +113,7 @@ void wr_rows_see(struct wr_rows *r, uint32_t pgno, const uint8_t *page)
 
 struct asking {
     struct wr_rows *r;
-    struct wr_pagecache *cache;
-    const struct wr_pagemap *m;
+    const struct wr_nearby *near;
     uint32_t pgno;
 };
 
@@ -122,22 +121,22 @@ static bool is_here(const struct asking *x, uint32_t pgno)
 {
     struct wr_spot s;
 
-    return !wr_pagemap_find(x->m, pgno, &s) || wr_pagecache_has(x->cache, s.in->id, pgno);
+    return !wr_pagemap_find(x->near->m, pgno, &s) || wr_nearby_has(x->near, pgno, &s);
 }
 
 static bool leads(const struct asking *x, struct wr_rows_leaf *l, uint32_t table)
 {
     wr_entries_in(&l->entries, table);
-    if (!wr_entries_descend(&l->entries, x->cache, x->m, x->pgno, l->first ? l->first : x->pgno))
+    if (!wr_entries_descend(&l->entries, x->near, x->pgno, l->first ? l->first : x->pgno))
         return false;
     l->table = table;
     return true;
 }
 
-/* The leaf, and what is above it, are in the cache, as they were read not long ago. */
+/* The leaf, and what is above it, are nearby, as they were read not long ago. */
 static bool read_entries(const struct asking *x, struct wr_rows_leaf *l)
 {
-    uint32_t page_size = wr_pagemap_about(x->m)->page_size, reserved = x->r->reserved;
+    uint32_t page_size = wr_pagemap_about(x->near->m)->page_size, reserved = x->r->reserved;
     uint8_t *page = wr_alloc(page_size);
     struct wr_entries_page is = {0, page, page_size, reserved};
     struct wr_entries_beside beside = {.leaf = {0}};
@@ -145,12 +144,12 @@ static bool read_entries(const struct asking *x, struct wr_rows_leaf *l)
 
     for (size_t i = 0; page && !ok && i < WR_ROWS_ABOVE; i++) {
         is.pgno = x->r->above[i];
-        ok = is.pgno && wr_schema_page(x->cache, x->m, is.pgno, page) &&
+        ok = is.pgno && wr_nearby_page(x->near, is.pgno, page) &&
              wr_entries_beside(&is, l->pgno, &beside);
     }
     memcpy(l->beside, beside.leaf, sizeof(l->beside));
     is.pgno = l->pgno;
-    ok = page && wr_schema_page(x->cache, x->m, is.pgno, page) &&
+    ok = page && wr_nearby_page(x->near, is.pgno, page) &&
          wr_entries_read(&l->entries, &is, &beside);
     l->ahead = ok ? wr_array(WR_ROWS_WINDOW, sizeof(l->ahead[0])) : NULL;
     wr_free(page);
@@ -166,7 +165,7 @@ static void list_tables(const struct asking *x)
     if (r->tables)
         return;
     r->tables = wr_array(WR_SCHEMA_TABLES, sizeof(r->tables[0]));
-    r->n_tables = r->tables ? wr_schema_tables(x->cache, x->m, r->tables) : 0;
+    r->n_tables = r->tables ? wr_schema_tables(x->near, r->tables) : 0;
 }
 
 /* By the page that is wanted now, or the first one that was. The one that is found goes to the
@@ -295,7 +294,7 @@ static bool look_deeper(const struct asking *x, struct wr_rows_leaf *l, uint32_t
         l->rest--;
         return false;
     }
-    (void)wr_entries_descend(&l->entries, x->cache, x->m, 0, 0);
+    (void)wr_entries_descend(&l->entries, x->near, 0, 0);
     if (wr_entries_find(&l->entries, x->pgno, l->low, l->high, l->back, ret_at))
         return true;
     l->fails++;
@@ -318,14 +317,13 @@ static size_t ask(const struct asking *x, struct wr_rows_leaf *l, uint32_t *out)
     x->r->vain = 0;
     aim(l, at, x->pgno);
     if (l->window > 1)
-        (void)wr_entries_descend(&l->entries, x->cache, x->m, 0, 0);
+        (void)wr_entries_descend(&l->entries, x->near, 0, 0);
     return gather(x, l, at, out);
 }
 
-size_t wr_rows_want(struct wr_rows *r, struct wr_pagecache *cache, const struct wr_pagemap *m,
-    uint32_t pgno, uint32_t *out)
+size_t wr_rows_want(struct wr_rows *r, const struct wr_nearby *near, uint32_t pgno, uint32_t *out)
 {
-    const struct asking x = {.r = r, .cache = cache, .m = m, .pgno = pgno};
+    const struct asking x = {.r = r, .near = near, .pgno = pgno};
     uint64_t below = UINT64_MAX;
 
     /* The one that was of use last comes first. */

@@ -26,8 +26,7 @@
 #define WR_ROWS_ABOVE  4  /* interior pages of indexes that are */
 #define WR_ROWS_WINDOW 64 /* the most pages that are foreseen, of which 16 come at a time */
 
-struct wr_pagecache;
-struct wr_pagemap;
+struct wr_nearby;
 
 struct wr_rows_leaf {
     uint32_t pgno; /* 0: none */
@@ -65,10 +64,9 @@ void wr_rows_release(struct wr_rows *r);
 /* The reader sees this page. */
 void wr_rows_see(struct wr_rows *r, uint32_t pgno, const uint8_t *page);
 
-/* It wants page `pgno` of `m`, which must be fetched: how many pages are in `out` (room for
+/* It wants page `pgno` of near->m, which must be fetched: how many pages are in `out` (room for
  * WR_ROWS_WINDOW), `pgno` the first, that it will want next, as far as can be seen; 0: nothing is
- * known of this page, or there is no memory. Those that are in the cache are not among them. */
-size_t wr_rows_want(struct wr_rows *r, struct wr_pagecache *cache, const struct wr_pagemap *m,
-    uint32_t pgno, uint32_t *out);
+ * known of this page, or there is no memory. Those that are nearby are not among them. */
+size_t wr_rows_want(struct wr_rows *r, const struct wr_nearby *near, uint32_t pgno, uint32_t *out);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "vfs/cells.h"
-#include "vfs/pagecache.h"
+#include "vfs/nearby.h"
 #include "vfs/pagemap.h"
 
 #define PAGES_MAX   1024  /* of the schema that are looked at */
@@ -14,8 +14,6 @@
 #define AT_RESERVED 20
 
 struct walk {
-    struct wr_pagecache *cache;
-    const struct wr_pagemap *m;
     uint32_t todo[PAGES_MAX]; /* pages, those that were looked at first */
     size_t n_todo;
     struct table {
@@ -26,15 +24,6 @@ struct walk {
     size_t n, rows;
     uint32_t reserved;
 };
-
-bool wr_schema_page(
-    struct wr_pagecache *cache, const struct wr_pagemap *m, uint32_t pgno, uint8_t *page)
-{
-    struct wr_spot s;
-
-    return wr_pagemap_find(m, pgno, &s) &&
-           wr_pagecache_get(cache, s.in->id, pgno, 0, page, wr_pagemap_about(m)->page_size);
-}
 
 static void add_row(struct walk *x, const struct wr_cells_schema *row)
 {
@@ -66,19 +55,17 @@ static void look_at(struct walk *x, uint32_t pgno, const uint8_t *page, uint32_t
     }
 }
 
-size_t wr_schema_tables(struct wr_pagecache *cache, const struct wr_pagemap *m, uint32_t *out)
+size_t wr_schema_tables(const struct wr_nearby *near, uint32_t *out)
 {
-    uint32_t page_size = wr_pagemap_about(m)->page_size;
+    uint32_t page_size = wr_pagemap_about(near->m)->page_size;
     struct walk *x = wr_alloc(sizeof(*x));
     uint8_t *page = wr_alloc(page_size);
     size_t n = 0;
 
     if (x && page) {
-        x->cache = cache;
-        x->m = m;
         x->todo[x->n_todo++] = 1;
         for (size_t i = 0; i < x->n_todo; i++) {
-            if (wr_schema_page(cache, m, x->todo[i], page))
+            if (wr_nearby_page(near, x->todo[i], page))
                 look_at(x, x->todo[i], page, page_size);
         }
         for (size_t i = 0; i < x->n && n < WR_SCHEMA_TABLES; i++) {

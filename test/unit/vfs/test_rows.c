@@ -4,6 +4,8 @@
 #include "vfs/rows.h"
 
 #include "unit/vfs/rows_world.h"
+#include "vfs/local.h"
+#include "vfs/nearby.h"
 
 #define CACHE ((uint64_t)64 << 20)
 
@@ -44,6 +46,45 @@ static void test_rows_by_an_index_take_few_round_trips(void **state)
         T(c.pages <= 2 * c.reads + 10 && c.fetches <= c.pages);
         rows_world_release(&x);
     }
+}
+
+/* A local copy has all but the leaves of tables, as when it is not whole yet: the index was read
+ * from there, and looked for in the cache alone. */
+static void test_rows_are_foreseen_beside_a_copy_that_is_not_whole(void **state)
+{
+    const uint64_t since = 1;
+    struct wr_pagemap *newest = NULL;
+    struct wr_local *l = NULL;
+    struct wr_err e = {0};
+    struct rows_world x;
+    struct rows_cost c;
+    uint32_t left_out = 0;
+
+    (void)state;
+    rows_world_init(&x, 1024, CACHE, SCATTERED);
+    T_OK(wr_head_at(x.w.storage, x.cache, WR_LTX_LOCK_OFFSET, t_call(), x.map, 1, 0, &newest, &e));
+    wr_pagemap_drop(x.map);
+    x.map = newest; /* of the same replica, as it has files of the one before */
+    T(!wr_pagemap_about(x.map)->apart);
+    T_OK(wr_local_open(wr_fs_posix(), NULL, WR_STR("replica"), &l, &e));
+    T_OK(wr_local_begin(l, x.map, &e));
+    for (uint32_t pgno = 1; pgno <= x.s.image[1].commit; pgno++) {
+        const uint8_t *page = story_page(&x.s, 1, pgno);
+
+        if (page[0] == 13) /* a leaf of a table */
+            left_out++;
+        else
+            T_OK(wr_local_put(l, pgno, 1, &since, page, &e));
+    }
+    T(left_out > 1000);
+    wr_pages_use(x.pages, l);
+    rows_world_open(&x, CACHE);
+    c = ask_rows(&x, "", 400);
+    T(c.answer == 400 * 160);
+    T(c.flights <= 40);
+    T(c.pages <= 2 * c.reads + 10);
+    rows_world_release(&x); /* whose readers may ask it */
+    wr_local_close(l);
 }
 
 static void test_few_rows_take_few_pages(void **state)
@@ -257,6 +298,7 @@ static enum wr_status replay(void *arg)
 {
     struct rows_world *x = arg;
     struct wr_rows rows = {.clock = 0};
+    const struct wr_nearby near = {.cache = x->cache, .m = x->map};
     uint32_t out[WR_ROWS_WINDOW], foreseen = 0;
 
     wr_pagecache_clear(x->cache);
@@ -269,7 +311,7 @@ static enum wr_status replay(void *arg)
         T(wr_pagemap_find(x->map, pgno, &s));
         out[0] = pgno;
         if (!wr_pagecache_has(x->cache, s.in->id, pgno))
-            n = wr_rows_want(&rows, x->cache, x->map, pgno, out);
+            n = wr_rows_want(&rows, &near, pgno, out);
         T(n <= WR_ROWS_WINDOW && (n == 0 || out[0] == pgno));
         out[0] = pgno;
         for (size_t k = 0; k < wr_max(n, (size_t)1); k++) {
@@ -303,6 +345,7 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_nomem), T_TEST(test_damaged_pages_lead_nowhere),
     T_TEST(test_rows_by_an_index_take_few_round_trips), T_TEST(test_few_rows_take_few_pages),
+    T_TEST(test_rows_are_foreseen_beside_a_copy_that_is_not_whole),
     T_TEST(test_rows_that_are_left_out_are_not_foreseen_for_long),
     T_TEST(test_single_rows_take_no_other_pages),
     T_TEST(test_rows_that_lie_together_take_few_requests),
