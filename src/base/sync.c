@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
@@ -218,4 +219,11 @@ enum wr_status wr_thread_start(struct wr_thread *t, const char *name, size_t sta
 void wr_thread_join(struct wr_thread *t)
 {
     must(pthread_join(t->t, NULL));
+}
+
+unsigned wr_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : (unsigned)wr_min(n, 65536L);
 }

@@ -46,4 +46,7 @@ enum wr_status wr_thread_start(struct wr_thread *t, const char *name, size_t sta
     void (*run)(void *), void *arg, struct wr_err *e) WR_MUST_CHECK;
 void wr_thread_join(struct wr_thread *t);
 
+/* Processors that threads run on at the moment, as far as the system tells; at least 1. */
+unsigned wr_processors(void);
+
 #endif

@@ -1,7 +1,8 @@
 /*
  * crew.h - the same work on numbered pieces, done by several threads at once.
  *
- * For reads whose cost is waiting: listings' times, page indexes, ranges of pages.
+ * For reads whose cost is waiting: listings' times, page indexes, ranges of pages. What has an
+ * order and costs computing is packers.h's.
  */
 #ifndef WR_ENGINE_CREW_H
 #define WR_ENGINE_CREW_H

@@ -113,7 +113,7 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
-    st = wr_send(k->storage, c, p, &r->file.size, e);
+    st = wr_send(k->storage, c, p, wr_sched_processors(k->actor.sched), &r->file.size, e);
     if (st == WR_CONFLICT)
         return read_file(k, c, &r->file, r, e);
     if (st != WR_OK)

@@ -8,10 +8,13 @@
 #include "base/mutant.h"
 #include "engine/frozen.h"
 #include "engine/kept.h"
+#include "engine/packers.h"
 #include "ltx/enc.h"
 
-#define RUN_BYTES ((size_t)256 << 10) /* one read of the database while streaming */
-#define NAMES_MAX 64u                 /* files of one range of TXIDs in the outbox at a time */
+#define READ_BYTES ((size_t)256 << 10) /* one read of the outbox */
+#define NAMES_MAX  64u                 /* files of one range of TXIDs in the outbox at a time */
+#define SHARED_MIN \
+    ((uint64_t)4 << 20) /* bytes of pages; what is less one thread has done at once */
 
 enum wr_status wr_parcel_new(const struct wr_fs *fs, const struct wr_ltx_header *header,
     unsigned level, uint32_t lock_offset, struct wr_parcel **ret, struct wr_err *e)
@@ -152,54 +155,36 @@ struct source {
     struct wr_frozen *frozen;
     const uint32_t *pages; /* ascending; NULL: 1 .. n, all of the database */
     uint32_t n;
+    unsigned threads;
 };
 
-static uint32_t nth_page(const struct source *s, uint32_t i)
-{
-    return s->pages ? s->pages[i] : i + 1;
-}
-
 static enum wr_status read_run(
-    const struct source *s, uint32_t first, uint32_t n, uint8_t *buf, struct wr_err *e)
+    void *arg, uint32_t first, uint32_t n, uint8_t *buf, struct wr_err *e)
 {
+    const struct source *s = arg;
+
     if (!s->view)
         return wr_frozen_read(s->frozen, first, n, buf, e);
     return n == 1 ? wr_view_page(s->view, first, buf, e) : wr_view_run(s->view, first, n, buf, e);
 }
 
-/* The source's pages as an LTX file into `sink`; neighbours are read together. */
-static enum wr_status encode(const struct wr_parcel *p, const struct source *s,
-    wr_ltx_sink_fn *sink, void *arg, struct wr_ltx_trailer *trailer, uint64_t *size,
-    struct wr_err *e)
+/* The source's pages as an LTX file into `sink`. */
+static enum wr_status encode(const struct wr_parcel *p, struct source *s, wr_ltx_sink_fn *sink,
+    void *arg, struct wr_ltx_trailer *trailer, uint64_t *size, struct wr_err *e)
 {
     struct wr_ltx_enc *enc = NULL;
-    uint32_t page_size = p->header.page_size;
-    uint32_t per_run = wr_max(wr_min((uint32_t)(RUN_BYTES / page_size), s->n), 1u);
-    uint32_t lock_pgno = wr_ltx_lock_pgno(page_size, p->lock_offset);
-    uint8_t *run = wr_array(per_run, page_size);
+    struct wr_packers packers = {.page_size = p->header.page_size,
+        .lock_pgno = wr_ltx_lock_pgno(p->header.page_size, p->lock_offset),
+        .pages = s->pages,
+        .n = s->n,
+        .read = read_run,
+        .arg = s,
+        .threads = s->threads};
     uint64_t sum = 0;
-    enum wr_status st = WR_OK;
+    enum wr_status st = wr_ltx_enc_new(&p->header, p->lock_offset, sink, arg, &enc, e);
 
-    if (!run)
-        st = wr_fail(e, WR_NOMEM, "encode an LTX file");
     if (st == WR_OK)
-        st = wr_ltx_enc_new(&p->header, p->lock_offset, sink, arg, &enc, e);
-    for (uint32_t i = 0, n; i < s->n && st == WR_OK; i += n) {
-        uint32_t first = nth_page(s, i);
-
-        for (n = 1; n < per_run && n < s->n - i && nth_page(s, i + n) == first + n;)
-            n++;
-        st = read_run(s, first, n, run, e);
-        for (uint32_t k = 0; k < n && st == WR_OK; k++) {
-            const uint8_t *page = run + (size_t)k * page_size;
-
-            if (first + k == lock_pgno)
-                continue;
-            if (p->has_sum)
-                sum ^= wr_ltx_page_checksum(first + k, page, page_size);
-            st = wr_ltx_enc_page(enc, first + k, page, e);
-        }
-    }
+        st = wr_packers_run(&packers, enc, &sum, e);
     /* Disks rot, and a streamed file is read over minutes, beside writers and checkpoints: do not
      * take it on trust. */
     if (st == WR_OK && p->has_sum && !WR_MUTANT(KEEP_NOTHING) &&
@@ -212,7 +197,6 @@ static enum wr_status encode(const struct wr_parcel *p, const struct source *s,
     if (st == WR_OK)
         st = wr_ltx_enc_finish(enc, trailer, size, e);
     wr_ltx_enc_free(enc);
-    wr_free(run);
     return st;
 }
 
@@ -227,7 +211,7 @@ enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
 {
     struct filling f = {.p = p, .outbox = outbox};
     struct wr_ltx_trailer trailer = {0};
-    struct source s = {.view = view, .pages = pages, .n = (uint32_t)n};
+    struct source s = {.view = view, .pages = pages, .n = (uint32_t)n, .threads = 1};
     enum wr_status st = encode(p, &s, fill_sink, &f, &trailer, &p->size, e);
 
     wr_file_close(f.file);
@@ -272,7 +256,7 @@ enum wr_status wr_parcel_stash(struct wr_parcel *p, const char *outbox, struct w
 static enum wr_status send_file(const struct wr_parcel *p,
     enum wr_status (*sink)(void *, struct wr_bytes, struct wr_err *), void *arg, struct wr_err *e)
 {
-    uint8_t *buf = wr_alloc(RUN_BYTES);
+    uint8_t *buf = wr_alloc(READ_BYTES);
     struct wr_file *f = NULL;
     uint64_t crc = 0;
     enum wr_status st;
@@ -281,7 +265,7 @@ static enum wr_status send_file(const struct wr_parcel *p,
         return wr_fail(e, WR_NOMEM, "read the outbox");
     st = wr_file_open(p->fs, p->path, WR_FILE_READ, 0, &f, e);
     for (uint64_t off = 0; off < p->size && st == WR_OK;) {
-        size_t n = (size_t)wr_min(p->size - off, (uint64_t)RUN_BYTES);
+        size_t n = (size_t)wr_min(p->size - off, (uint64_t)READ_BYTES);
 
         st = wr_file_pread_all(f, buf, n, off, p->path, e);
         if (st == WR_OK) {
@@ -299,7 +283,7 @@ static enum wr_status send_file(const struct wr_parcel *p,
     return st;
 }
 
-enum wr_status wr_parcel_send(const struct wr_parcel *p,
+enum wr_status wr_parcel_send(const struct wr_parcel *p, unsigned threads,
     enum wr_status (*sink)(void *, struct wr_bytes, struct wr_err *), void *arg, struct wr_err *e)
 {
     struct wr_ltx_trailer trailer;
@@ -309,6 +293,8 @@ enum wr_status wr_parcel_send(const struct wr_parcel *p,
         struct source s = {.frozen = p->frozen, .pages = p->pages};
 
         s.n = p->pages ? (uint32_t)p->n_pages : p->header.commit;
+        s.threads =
+            (uint64_t)s.n * p->header.page_size < SHARED_MIN ? 1 : wr_min(threads, WR_PACKERS_MAX);
         return encode(p, &s, sink, arg, &trailer, &size, e);
     }
     if (p->path)

@@ -68,11 +68,13 @@ enum wr_status wr_parcel_stash(
     struct wr_parcel *p, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
 
 /* Hand the whole file, as it was encoded, to `sink` in pieces; for a streamed parcel read the pages
- * and encode them now. CANCELED once those were stopped; INTERNAL, with all but the end handed out,
- * when they were not the pages that they should have been: the file must not get its name, and the
- * image is doubted (frozen.h). So it is with CORRUPT: the outbox does not have what was put there.
+ * and encode them now, if they are many on `threads` threads (packers.h; at least 1, and more than
+ * WR_PACKERS_MAX are as many). CANCELED once those were stopped; INTERNAL, with all but the end
+ * handed out, when they were not the pages that they should have been: the file must not get its
+ * name, and the image is doubted (frozen.h). So it is with CORRUPT: the outbox does not have what
+ * was put there.
  */
-enum wr_status wr_parcel_send(const struct wr_parcel *p,
+enum wr_status wr_parcel_send(const struct wr_parcel *p, unsigned threads,
     enum wr_status (*sink)(void *arg, struct wr_bytes piece, struct wr_err *e), void *arg,
     struct wr_err *e) WR_MUST_CHECK;
 

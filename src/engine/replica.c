@@ -422,7 +422,7 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
         wr_cancel_now(&request);
     wr_mutex_unlock(&r->mutex);
     c->cancel = &request;
-    st = wr_send(r->storage, c, p, ret_size, e);
+    st = wr_send(r->storage, c, p, wr_sched_processors(r->actor.sched), ret_size, e);
     wr_mutex_lock(&r->mutex);
     r->sending = NULL;
     r->request = NULL;

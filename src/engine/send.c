@@ -25,7 +25,7 @@ static enum wr_status send_piece(void *arg, struct wr_bytes piece, struct wr_err
 }
 
 static enum wr_status send_file(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
-    uint64_t *ret_size, struct wr_err *e)
+    unsigned threads, uint64_t *ret_size, struct wr_err *e)
 {
     struct wr_put_opts o = {.time_ms = p->header.time_ms,
         .if_absent = (wr_storage_caps(s) & WR_STORAGE_COND_PUT) != 0 && !WR_MUTANT(NO_CREATE_ONLY)};
@@ -43,7 +43,7 @@ static enum wr_status send_file(struct wr_storage *s, struct wr_call *c, const s
         hint = (uint64_t)p->header.commit * p->header.page_size;
     st = wr_writer_open(s, c, key, &o, hint, &x.writer, e);
     if (st == WR_OK)
-        st = wr_parcel_send(p, send_piece, &x, e);
+        st = wr_parcel_send(p, threads, send_piece, &x, e);
     if (st != WR_OK) {
         wr_writer_abort(x.writer, c);
         return st;
@@ -71,10 +71,10 @@ static enum wr_status settle_conflict(
 }
 
 enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
-    uint64_t *ret_size, struct wr_err *e)
+    unsigned threads, uint64_t *ret_size, struct wr_err *e)
 {
     uint64_t size = p->size;
-    enum wr_status st = send_file(s, c, p, &size, e);
+    enum wr_status st = send_file(s, c, p, threads, &size, e);
 
     if (WR_MUTANT(ACK_ON_SEND) || (WR_MUTANT(SAME_NAME_SAME_FILE) && st == WR_CONFLICT))
         st = WR_OK;

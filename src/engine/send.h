@@ -17,8 +17,8 @@ struct wr_storage;
 /* OK: the replica has it; *ret_size: bytes of it, 0 of one that was there already and is streamed.
  * CONFLICT: there is an object of that name with other contents, and it is
  * left alone; BUSY: there is one, and what it is could not be read. Else as wr_storage_put, and for
- * what is read from here while it is sent as wr_parcel_send. */
+ * what is read from here while it is sent as wr_parcel_send, which `threads` is for. */
 enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
-    uint64_t *ret_size, struct wr_err *e) WR_MUST_CHECK;
+    unsigned threads, uint64_t *ret_size, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

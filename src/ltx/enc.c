@@ -18,8 +18,7 @@
 #include "base/crc64.h"
 #include "base/mem.h"
 #include "ltx/frame.h"
-
-#include <lz4.h>
+#include "ltx/pack.h"
 
 enum {
     NOTE_MAX = 2 * WR_VARINT_MAX,  /* bytes of an entry in memory */
@@ -51,15 +50,10 @@ struct wr_ltx_enc {
     uint64_t sent;    /* bytes the sink took */
     uint8_t *buf;
     size_t n, cap;
-    void *lz4;
+    void *scratch; /* of the compressor; NULL before the first page */
     struct notes *first, *last;
     size_t notes_size; /* bytes of all chunks */
 };
-
-static size_t frame_max(uint32_t page_size)
-{
-    return WR_LTX_FRAME_HEAD_MAX + wr_ltx_payload_max(page_size);
-}
 
 static bool proves_rolling(const struct wr_ltx_header *h)
 {
@@ -83,10 +77,10 @@ enum wr_status wr_ltx_enc_new(const struct wr_ltx_header *h, uint32_t lock_offse
     enc->sink = sink;
     enc->arg = arg;
     enc->rolling = WR_LTX_CHECKSUM_EMPTY;
-    enc->cap = WR_LTX_ENC_CHUNK + frame_max(h->page_size);
+    /* wr_ltx_enc_copy is given blocks of a decoder's, which may be larger than ours. */
+    enc->cap = WR_LTX_ENC_CHUNK + WR_LTX_FRAME_HEAD_MAX + wr_ltx_payload_max(h->page_size);
     enc->buf = wr_alloc(enc->cap);
-    enc->lz4 = wr_alloc((size_t)LZ4_sizeofState());
-    if (!enc->buf || !enc->lz4) {
+    if (!enc->buf) {
         wr_ltx_enc_free(enc);
         return wr_fail(e, WR_NOMEM, "ltx encoder: out of memory");
     }
@@ -105,7 +99,7 @@ void wr_ltx_enc_free(struct wr_ltx_enc *enc)
         next = c->next;
         wr_free(c);
     }
-    wr_free(enc->lz4);
+    wr_free(enc->scratch);
     wr_free(enc->buf);
     wr_free(enc);
 }
@@ -147,6 +141,7 @@ static enum wr_status note(
     }
     c->n += wr_put_varint(c->p + c->n, pgno - enc->pgno);
     c->n += wr_put_varint(c->p + c->n, frame_size);
+    enc->pgno = pgno;
     return WR_OK;
 }
 
@@ -170,22 +165,17 @@ static enum wr_status check_page(const struct wr_ltx_enc *enc, uint32_t pgno, st
     return WR_OK;
 }
 
-/* Complete the frame whose payload stands behind its place for the header, at enc->n. */
-static enum wr_status add_frame(struct wr_ltx_enc *enc, uint32_t pgno, size_t payload_size,
-    const uint8_t *data, struct wr_err *e)
+/* Note the frame that stands at enc->n, and the page that is in it. */
+static enum wr_status add_frame(
+    struct wr_ltx_enc *enc, uint32_t pgno, size_t size, const uint8_t *data, struct wr_err *e)
 {
-    uint8_t *head = enc->buf + enc->n;
-    enum wr_status st = note(enc, pgno, WR_LTX_FRAME_HEAD_MAX + payload_size, e);
+    enum wr_status st = note(enc, pgno, size, e);
 
     if (st != WR_OK)
         return st;
-    wr_put_be32(head, pgno);
-    wr_put_be16(head + 4, WR_LTX_FRAME_BLOCK);
-    wr_put_be32(head + WR_LTX_FRAME_HEAD, (uint32_t)payload_size);
-    enc->n += WR_LTX_FRAME_HEAD_MAX + payload_size;
-    enc->crc = wr_crc64(enc->crc, head, WR_LTX_FRAME_HEAD_MAX);
+    enc->crc = wr_crc64(enc->crc, enc->buf + enc->n, WR_LTX_FRAME_HEAD_MAX);
     enc->crc = wr_crc64(enc->crc, data, enc->header.page_size);
-    enc->pgno = pgno;
+    enc->n += size;
     if (proves_rolling(&enc->header))
         enc->rolling = wr_ltx_rolling(
             enc->rolling, 0, wr_ltx_page_checksum(pgno, data, enc->header.page_size));
@@ -209,20 +199,19 @@ static enum wr_status end(struct wr_ltx_enc *enc, enum wr_status st)
 enum wr_status wr_ltx_enc_page(
     struct wr_ltx_enc *enc, uint32_t pgno, const uint8_t *data, struct wr_err *e)
 {
-    uint8_t *payload = enc->buf + enc->n + WR_LTX_FRAME_HEAD_MAX;
-    int page_size = (int)enc->header.page_size;
+    uint32_t page_size = enc->header.page_size;
     enum wr_status st = begin(enc, e);
-    int n;
+    size_t n;
 
     if (st == WR_OK)
         st = check_page(enc, pgno, e);
+    if (st == WR_OK && !enc->scratch && !(enc->scratch = wr_alloc(wr_ltx_frame_scratch())))
+        st = wr_fail(e, WR_NOMEM, "ltx encoder: out of memory");
     if (st != WR_OK)
         return end(enc, st);
-    assert(enc->cap - enc->n >= frame_max(enc->header.page_size));
-    n = LZ4_compress_fast_extState(
-        enc->lz4, (const char *)data, (char *)payload, page_size, LZ4_compressBound(page_size), 1);
-    assert(n > 0); /* the room is the bound, so it always fits */
-    return end(enc, add_frame(enc, pgno, (size_t)n, data, e));
+    assert(enc->cap - enc->n >= wr_ltx_frame_max(page_size));
+    n = wr_ltx_frame_put(enc->buf + enc->n, pgno, data, page_size, enc->scratch);
+    return end(enc, add_frame(enc, pgno, n, data, e));
 }
 
 enum wr_status wr_ltx_enc_copy(struct wr_ltx_enc *enc, uint32_t pgno, struct wr_bytes block,
@@ -235,8 +224,51 @@ enum wr_status wr_ltx_enc_copy(struct wr_ltx_enc *enc, uint32_t pgno, struct wr_
         st = check_page(enc, pgno, e);
     if (st != WR_OK)
         return end(enc, st);
+    wr_ltx_frame_head_put(enc->buf + enc->n, pgno, block.n);
     memcpy(enc->buf + enc->n + WR_LTX_FRAME_HEAD_MAX, block.p, block.n);
-    return end(enc, add_frame(enc, pgno, block.n, data, e));
+    return end(enc, add_frame(enc, pgno, WR_LTX_FRAME_HEAD_MAX + block.n, data, e));
+}
+
+/* What makes a chunk by itself is not copied. */
+static enum wr_status put(struct wr_ltx_enc *enc, struct wr_bytes b, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    while (b.n > 0 && st == WR_OK) {
+        bool whole = enc->n == 0 && b.n >= WR_LTX_ENC_CHUNK;
+        size_t n = whole ? b.n : wr_min(b.n, WR_LTX_ENC_CHUNK - enc->n);
+
+        if (whole) {
+            st = enc->sink(enc->arg, b, e);
+            enc->sent += st == WR_OK ? n : 0;
+        } else {
+            memcpy(enc->buf + enc->n, b.p, n);
+            enc->n += n;
+            st = flush_full(enc, e);
+        }
+        b = (struct wr_bytes){b.p + n, b.n - n};
+    }
+    return st;
+}
+
+enum wr_status wr_ltx_enc_pack(
+    struct wr_ltx_enc *enc, const struct wr_ltx_pack *p, struct wr_err *e)
+{
+    enum wr_status st = begin(enc, e);
+
+    assert(p->page_size == enc->header.page_size);
+    for (uint32_t i = 0; i < p->n && st == WR_OK; i++) {
+        if (p->pgno[i] == 0)
+            continue;
+        st = check_page(enc, p->pgno[i], e);
+        if (st == WR_OK)
+            st = note(enc, p->pgno[i], p->sizes[i], e);
+    }
+    if (st != WR_OK)
+        return end(enc, st);
+    enc->crc = wr_crc64_combine(enc->crc, p->crc, p->covered);
+    enc->rolling = wr_ltx_rolling(enc->rolling, 0, p->sum);
+    return end(enc, put(enc, p->bytes, e));
 }
 
 /* Append bytes of the end of the file; they count for the checksum and for `*size`. */

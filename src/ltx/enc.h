@@ -4,8 +4,8 @@
  * owned. Refuses to write what a reader would refuse: pages out of order, the lock page, a snapshot
  * with a hole. After a failure only free is allowed; what reached the sink until then is no file.
  *
- * Memory: 16 KiB for the compressor, 130 KiB for output, about 3 bytes a page for the index, which
- * comes last in the file: at most WR_LTX_ENC_INDEX_MAX.
+ * Memory: 16 KiB for the compressor, if any page comes one by one, 130 KiB for output, about 3
+ * bytes a page for the index, which comes last in the file: at most WR_LTX_ENC_INDEX_MAX.
  */
 #ifndef WR_LTX_ENC_H
 #define WR_LTX_ENC_H
@@ -20,6 +20,7 @@
                      */
 
 struct wr_ltx_enc;
+struct wr_ltx_pack;
 
 /* Takes the file in order, in chunks; `p` is valid during the call only. A failure is handed to the
  * encoder's caller as it is. */
@@ -39,6 +40,10 @@ enum wr_status wr_ltx_enc_page(
  * as wr_ltx_dec_block returns it. That it does so is the caller's word. */
 enum wr_status wr_ltx_enc_copy(struct wr_ltx_enc *enc, uint32_t pgno, struct wr_bytes block,
     const uint8_t *data, struct wr_err *e) WR_MUST_CHECK;
+
+/* The same for all pages of a pack that was made, of this page size. It is not kept. */
+enum wr_status wr_ltx_enc_pack(
+    struct wr_ltx_enc *enc, const struct wr_ltx_pack *p, struct wr_err *e) WR_MUST_CHECK;
 
 /* Write index and trailer and send the rest. *ret_size is the file's size in bytes. CORRUPT: a
  * snapshot that stops short of commit, or whose pages do not add up to its rolling_post. A file

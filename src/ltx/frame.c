@@ -1,5 +1,5 @@
 /*
- * frame.c - one stored page, decoded.
+ * frame.c - one stored page.
  *
  *   0  4  page number
  *   4  2  flags: 1 or 0
@@ -25,6 +25,34 @@ size_t wr_ltx_payload_max(uint32_t page_size)
 {
     /* LZ4_compressBound exceeds the page size, so it covers stored blocks of a frame as well. */
     return (size_t)LZ4_compressBound((int)page_size) + WR_LTX_LZ4F_SLACK;
+}
+
+size_t wr_ltx_frame_max(uint32_t page_size)
+{
+    return WR_LTX_FRAME_HEAD_MAX + (size_t)LZ4_compressBound((int)page_size);
+}
+
+size_t wr_ltx_frame_scratch(void)
+{
+    return (size_t)LZ4_sizeofState();
+}
+
+void wr_ltx_frame_head_put(uint8_t *out, uint32_t pgno, size_t payload)
+{
+    wr_put_be32(out, pgno);
+    wr_put_be16(out + 4, WR_LTX_FRAME_BLOCK);
+    wr_put_be32(out + WR_LTX_FRAME_HEAD, (uint32_t)payload);
+}
+
+size_t wr_ltx_frame_put(
+    uint8_t *out, uint32_t pgno, const uint8_t *page, uint32_t page_size, void *scratch)
+{
+    int n = LZ4_compress_fast_extState(scratch, (const char *)page,
+        (char *)out + WR_LTX_FRAME_HEAD_MAX, (int)page_size, LZ4_compressBound((int)page_size), 1);
+
+    assert(n > 0); /* the room is the bound, so it always fits */
+    wr_ltx_frame_head_put(out, pgno, (size_t)n);
+    return WR_LTX_FRAME_HEAD_MAX + (size_t)n;
 }
 
 enum wr_status wr_ltx_block_decode(

@@ -2,7 +2,7 @@
  * frame.h - one page as it is stored: page header and compressed payload.
  *
  * Both encodings are read: the LZ4 block that we write, and the LZ4 frame of Litestream up to
- * 0.5.15. Nothing here knows where in a file the bytes were.
+ * 0.5.15. Nothing here knows where in a file the bytes are.
  */
 #ifndef WR_LTX_FRAME_H
 #define WR_LTX_FRAME_H
@@ -17,6 +17,19 @@
 
 /* The largest payload that a page of this size can have in either encoding. */
 size_t wr_ltx_payload_max(uint32_t page_size);
+
+/* The largest frame that wr_ltx_frame_put makes of a page of this size. */
+size_t wr_ltx_frame_max(uint32_t page_size);
+
+/* Bytes of memory that wr_ltx_frame_put compresses with; its contents do not matter. */
+size_t wr_ltx_frame_scratch(void);
+
+/* Write a page as a frame; returns its bytes, at most wr_ltx_frame_max, which `out` has room for.
+ * The same page is always the same bytes. */
+size_t wr_ltx_frame_put(
+    uint8_t *out, uint32_t pgno, const uint8_t *page, uint32_t page_size, void *scratch);
+/* The header alone, WR_LTX_FRAME_HEAD_MAX bytes, of a block of `payload` bytes. */
+void wr_ltx_frame_head_put(uint8_t *out, uint32_t pgno, size_t payload);
 
 /* Expand an LZ4 block of at most wr_ltx_payload_max bytes to exactly page_size bytes. CORRUPT. */
 enum wr_status wr_ltx_block_decode(

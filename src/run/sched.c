@@ -61,6 +61,7 @@ struct wr_sched {
     const struct wr_clock *clock; /* frozen */
     struct wr_log log;            /* frozen */
     bool manual;                  /* frozen */
+    unsigned processors;          /* frozen */
     struct wr_cancel cancel;
     struct wr_arena scratch; /* manual mode: owned by whoever pumps */
 
@@ -241,6 +242,7 @@ enum wr_status wr_sched_new(const struct wr_sched_opts *o, struct wr_sched **ret
     if (o->log)
         s->log = *o->log;
     s->manual = o->manual;
+    s->processors = o->manual ? 1 : wr_processors();
     for (unsigned i = 0; i < WR_LANE_MAX && !s->manual; i++)
         threads_max[i] = o->threads_max[i] ? o->threads_max[i] : threads_default[i];
     st = wr_lanes_init(&s->lanes, s, s->clock, threads_max, IDLE_MAX_NS, e);
@@ -290,6 +292,11 @@ const struct wr_log *wr_sched_log(const struct wr_sched *s)
 bool wr_sched_manual(const struct wr_sched *s)
 {
     return s->manual;
+}
+
+unsigned wr_sched_processors(const struct wr_sched *s)
+{
+    return s->processors;
 }
 
 enum wr_status wr_sched_add(struct wr_actor *a, struct wr_err *e)

@@ -68,6 +68,9 @@ const struct wr_clock *wr_sched_clock(const struct wr_sched *s);
 const struct wr_log *wr_sched_log(const struct wr_sched *s);
 bool wr_sched_manual(const struct wr_sched *s); /* then a step starts no thread either */
 
+/* How many threads a step may compute on at once, its own included; 1 in manual mode. */
+unsigned wr_sched_processors(const struct wr_sched *s);
+
 /* Register an actor whose step, lane and sched are set. It runs when first woken. NOMEM. */
 enum wr_status wr_sched_add(struct wr_actor *a, struct wr_err *e) WR_MUST_CHECK;
 /* Unregister: its step is not running when this returns and never runs again. Not from its own

@@ -7,9 +7,11 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "engine/frozen.h"
+#include "engine/packers.h"
 #include "harness/ltx_util.h"
 #include "unit/engine/live_db.h"
 
+#include <dirent.h>
 #include <sys/stat.h>
 
 struct fixture {
@@ -98,7 +100,7 @@ static struct wr_buf sent(const struct wr_parcel *p)
     struct wr_err e = {0};
 
     wr_buf_init(&b, (size_t)1 << 26);
-    T_OK(wr_parcel_send(p, collect, &b, &e));
+    T_OK(wr_parcel_send(p, 1, collect, &b, &e));
     return b;
 }
 
@@ -215,7 +217,7 @@ static void test_large_files(void **state)
     wr_frozen_stop(q->frozen);
     struct wr_buf none;
     wr_buf_init(&none, (size_t)1 << 26);
-    T_IS(WR_CANCELED, wr_parcel_send(q, collect, &none, &e));
+    T_IS(WR_CANCELED, wr_parcel_send(q, 1, collect, &none, &e));
     wr_buf_release(&none);
     wr_parcel_unref(q);
     wr_parcel_unref(p);
@@ -223,6 +225,65 @@ static void test_large_files(void **state)
     wr_buf_release(&list);
     wr_buf_release(&all);
     fixture_close(&f);
+}
+
+struct watched {
+    struct wr_buf bytes;
+    unsigned threads; /* most of the process at a chunk */
+};
+
+static unsigned threads_now(void)
+{
+    unsigned n = 0;
+    DIR *dir = opendir("/proc/self/task");
+
+    T(dir != NULL);
+    for (const struct dirent *d; (d = readdir(dir)) != NULL;)
+        n += d->d_name[0] != '.';
+    T(closedir(dir) == 0);
+    return n;
+}
+
+static enum wr_status watch(void *arg, struct wr_bytes piece, struct wr_err *e)
+{
+    struct watched *w = arg;
+
+    w->threads = wr_max(w->threads, threads_now());
+    return collect(&w->bytes, piece, e);
+}
+
+/* Only what is large is shared out, and only among as many threads as there may be. */
+static void test_large_files_on_several_threads(void **state)
+{
+    static const size_t sizes[] = {3000000, 5000000};
+    struct fixture f;
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(sizes); i++) {
+        struct wr_buf alone = {0};
+        unsigned before = threads_now();
+        struct wr_err e = {0};
+
+        fixture_open(&f, sizes[i]);
+        T((f.n * 4096 < (size_t)4 << 20) == (i == 0));
+        for (unsigned threads = 1; threads <= 64; threads *= 2) {
+            unsigned more = i == 0 ? 0 : wr_min(threads, WR_PACKERS_MAX) - 1;
+            struct wr_parcel *p = streamed(&f, 1, 3, NULL, 0);
+            struct watched w = {.threads = 0};
+
+            wr_buf_init(&w.bytes, (size_t)1 << 26);
+            T_OK(wr_parcel_send(p, threads, watch, &w, &e));
+            T(w.threads >= before + more && w.threads <= before + more + 1); /* one that ends */
+            T(threads == 1 || same(&alone, &w.bytes));
+            if (threads == 1)
+                alone = w.bytes;
+            else
+                wr_buf_release(&w.bytes);
+            wr_parcel_unref(p);
+        }
+        wr_buf_release(&alone);
+        fixture_close(&f);
+    }
 }
 
 /* Whatever made the image wrong, a file of its pages must not come into being. */
@@ -240,7 +301,7 @@ static void test_a_streamed_file_of_wrong_pages(void **state)
         p->sum ^= 1;
         wr_buf_init(&sink, (size_t)1 << 26);
         T(!wr_frozen_doubted(p->frozen));
-        T_IS(WR_INTERNAL, wr_parcel_send(p, collect, &sink, &e));
+        T_IS(WR_INTERNAL, wr_parcel_send(p, 1, collect, &sink, &e));
         T(wr_frozen_doubted(p->frozen));
         wr_buf_release(&sink);
         wr_parcel_unref(p);
@@ -315,7 +376,7 @@ static void test_a_file_that_rotted_in_the_outbox(void **state)
             bytes[at[i]] ^= 1;
             t_spew(p->path, bytes, file.n);
             wr_buf_init(&b, (size_t)1 << 26);
-            T_IS(WR_CORRUPT, wr_parcel_send(p, collect, &b, &e));
+            T_IS(WR_CORRUPT, wr_parcel_send(p, 1, collect, &b, &e));
             T(strstr(e.text, p->path) != NULL);
             T(b.n < p->size);
             wr_buf_release(&b);
@@ -348,14 +409,14 @@ static void test_failures_on_the_way_out(void **state)
     fixture_open(&f, 200000);
     p = parcel_new(&f, 5, 5);
     T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
-    T_IS(WR_AUTH, wr_parcel_send(p, refuse, NULL, &e));
+    T_IS(WR_AUTH, wr_parcel_send(p, 1, refuse, NULL, &e));
     T_OK(wr_parcel_stash(p, f.outbox, &e));
-    T_IS(WR_AUTH, wr_parcel_send(p, refuse, NULL, &e));
+    T_IS(WR_AUTH, wr_parcel_send(p, 1, refuse, NULL, &e));
     T(truncate(p->path, 10) == 0);
     wr_buf_init(&b, (size_t)1 << 26);
-    T_IS(WR_CORRUPT, wr_parcel_send(p, collect, &b, &e));
+    T_IS(WR_CORRUPT, wr_parcel_send(p, 1, collect, &b, &e));
     T(unlink(p->path) == 0);
-    T_IS(WR_NOTFOUND, wr_parcel_send(p, collect, &b, &e));
+    T_IS(WR_NOTFOUND, wr_parcel_send(p, 1, collect, &b, &e));
     wr_parcel_unref(p);
 
     /* Nowhere to put it: it stays in memory, whole. */
@@ -365,7 +426,7 @@ static void test_failures_on_the_way_out(void **state)
     T_IS(WR_CONFLICT, wr_parcel_stash(p, t_path(f.live.dir, "file"), &e));
     T(p->path == NULL);
     wr_buf_clear(&b);
-    T_OK(wr_parcel_send(p, collect, &b, &e));
+    T_OK(wr_parcel_send(p, 1, collect, &b, &e));
     check_pages(&f, wr_buf_bytes(&b), f.pages, 4);
     wr_parcel_unref(p);
     wr_buf_release(&b);
@@ -503,7 +564,7 @@ static enum wr_status sweep(void *arg)
     if (st == WR_OK)
         st = wr_parcel_stash(p, f->outbox, &e);
     if (st == WR_OK)
-        st = wr_parcel_send(p, collect, &b, &e);
+        st = wr_parcel_send(p, 1, collect, &b, &e);
     if (st == WR_OK)
         st = wr_parcel_new(wr_fs_posix(), &h, 0, LIVE_LOCK, &q, &e);
     if (st == WR_OK)
@@ -511,7 +572,7 @@ static enum wr_status sweep(void *arg)
     if (st == WR_OK)
         wr_parcel_stream(q, frozen, NULL, 0, f->sum);
     if (st == WR_OK)
-        st = wr_parcel_send(q, collect, &c, &e);
+        st = wr_parcel_send(q, 1, collect, &c, &e);
     if (st == WR_OK)
         T(b.n < c.n);
     wr_parcel_unref(p);
@@ -532,6 +593,7 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
-    T_TEST(test_a_streamed_file_of_wrong_pages), T_TEST(test_two_files_of_one_name),
-    T_TEST(test_a_file_that_rotted_in_the_outbox), T_TEST(test_failures_on_the_way_out),
-    T_TEST(test_full_disk), T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))
+    T_TEST(test_large_files_on_several_threads), T_TEST(test_a_streamed_file_of_wrong_pages),
+    T_TEST(test_two_files_of_one_name), T_TEST(test_a_file_that_rotted_in_the_outbox),
+    T_TEST(test_failures_on_the_way_out), T_TEST(test_full_disk),
+    T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))

@@ -328,6 +328,11 @@ static void test_defaults(void **state)
     T(wr_sched_clock(s) == wr_clock_system());
     wr_log(wr_sched_log(s), WR_ERROR, "silent", WR_F_U64("n", 1));
     T(wr_sched_pump(s, 1) == WR_NEVER);
+    T(wr_sched_manual(s) && wr_sched_processors(s) == 1); /* whatever the machine has */
+    wr_sched_free(s);
+    T_OK(wr_sched_new(&(struct wr_sched_opts){0}, &s, &e));
+    T(!wr_sched_manual(s) && wr_sched_processors(s) == wr_processors());
+    T(wr_processors() >= 1);
     wr_sched_free(s);
     wr_sched_free(NULL);
 }
