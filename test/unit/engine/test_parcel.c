@@ -255,7 +255,7 @@ static enum wr_status watch(void *arg, struct wr_bytes piece, struct wr_err *e)
 /* Only what is large is shared out, and only among as many threads as there may be. */
 static void test_large_files_on_several_threads(void **state)
 {
-    static const size_t sizes[] = {3000000, 5000000};
+    static const size_t sizes[] = {3000000, 5000000}; /* the small one first: no thread yet */
     struct fixture f;
 
     (void)state;
@@ -273,7 +273,7 @@ static void test_large_files_on_several_threads(void **state)
 
             wr_buf_init(&w.bytes, (size_t)1 << 26);
             T_OK(wr_parcel_send(p, threads, watch, &w, &e));
-            T(w.threads >= before + more && w.threads <= before + more + 1); /* one that ends */
+            T(w.threads >= 1 + more && (i > 0 || w.threads == before));
             T(threads == 1 || same(&alone, &w.bytes));
             if (threads == 1)
                 alone = w.bytes;
