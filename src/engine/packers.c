@@ -23,7 +23,7 @@
 
 #define RUN_ALONE  ((size_t)256 << 10) /* bytes of pages in a pack, on one thread */
 #define RUN_SHARED ((size_t)128 << 10) /* the same where there are several packs */
-#define AHEAD      2u                  /* packs beyond one for each thread */
+#define AHEAD      4u /* packs beyond one for each thread: writing comes in bursts */
 
 struct place {
     struct wr_ltx_pack pack; /* owned by whoever has it in hand */
