@@ -286,6 +286,43 @@ static void test_large_files_on_several_threads(void **state)
     }
 }
 
+struct stopping {
+    struct wr_frozen *frozen;
+    unsigned chunks;
+};
+
+static enum wr_status stop_at_third(void *arg, struct wr_bytes piece, struct wr_err *e)
+{
+    struct stopping *s = arg;
+
+    (void)piece;
+    (void)e;
+    if (++s->chunks == 3)
+        wr_frozen_stop(s->frozen);
+    return WR_OK;
+}
+
+/* The database is let go while helpers have its pages in hand: what was read until then may still
+ * be written, nothing else is. */
+static void test_stopped_in_the_middle(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f, 9000000);
+    for (unsigned threads = 1; threads <= WR_PACKERS_MAX; threads++) {
+        struct wr_parcel *p = streamed(&f, 1, 3, NULL, 0);
+        struct stopping s = {.frozen = p->frozen};
+        struct wr_err e = {0};
+
+        T_IS(WR_CANCELED, wr_parcel_send(p, threads, stop_at_third, &s, &e));
+        T(strstr(e.text, "detached") && s.chunks >= 3 && s.chunks < 30);
+        T(!wr_frozen_doubted(p->frozen));
+        wr_parcel_unref(p);
+    }
+    fixture_close(&f);
+}
+
 /* Whatever made the image wrong, a file of its pages must not come into being. */
 static void test_a_streamed_file_of_wrong_pages(void **state)
 {
@@ -593,7 +630,7 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
-    T_TEST(test_large_files_on_several_threads), T_TEST(test_a_streamed_file_of_wrong_pages),
-    T_TEST(test_two_files_of_one_name), T_TEST(test_a_file_that_rotted_in_the_outbox),
-    T_TEST(test_failures_on_the_way_out), T_TEST(test_full_disk),
-    T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))
+    T_TEST(test_large_files_on_several_threads), T_TEST(test_stopped_in_the_middle),
+    T_TEST(test_a_streamed_file_of_wrong_pages), T_TEST(test_two_files_of_one_name),
+    T_TEST(test_a_file_that_rotted_in_the_outbox), T_TEST(test_failures_on_the_way_out),
+    T_TEST(test_full_disk), T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))
