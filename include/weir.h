@@ -669,9 +669,9 @@ WEIR_API int weir_points(weir *w, const char *url, const weir_points_options *op
  * is NULL for those that a runtime which replicates there would find too old, and delete
  * "retention.grace" later; else the reason in a word: "time" (of snapshot.retention or
  * l0-retention), "newest" (of its level), "count" (snapshot.keep), "hour", "day", "week", "month",
- * "year" (it is that one's point), "chain" (another point that is kept needs it), or "promotion" (its
- * name keeps an old primary out). Deletes
- * nothing. `settings` as for weir_restore; `cancel` may be NULL. */
+ * "year" (it is that one's point), "chain" (another point that is kept needs it), or "promotion"
+ * (its name keeps an old primary out). Deletes nothing. `settings` as for weir_restore; `cancel`
+ * may be NULL. */
 WEIR_API int weir_retention(weir *w, const char *url, const char *const *db_settings,
     const char *const *settings, weir_cancel *cancel, weir_file_fn *fn, void *arg,
     weir_error *reterr);

@@ -140,7 +140,7 @@ static enum wr_status measure(struct wr_journal *j, struct wr_err *e)
     for (unsigned i = 0; i < 2; i++) {
         struct journal_file *jf = &j->file[i];
         struct wr_file_info info;
-        struct wr_journal_rec r;
+        struct wr_journal_rec r = {0};
         struct wr_bytes entries;
         enum wr_status st = wr_file_info(jf->f, &info, e);
 
@@ -247,7 +247,7 @@ enum wr_status wr_journal_each(struct wr_journal *j, wr_journal_fn *fn, void *ar
         uint64_t off = 0;
 
         while (off < jf->size) {
-            struct wr_journal_rec r;
+            struct wr_journal_rec r = {0};
             struct wr_bytes entries = {0};
             enum wr_status st = record_at(j, jf->f, jf->size, off, &r, &entries, e);
 
