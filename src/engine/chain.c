@@ -8,7 +8,8 @@
  *   two files do not continue each other   look for files that do. If there are none go on: the
  *                                          image decides, for a file may have all pages
  *   a file is damaged, or cannot be read   look for a chain without it
- *   a file has another one's name          the same; if there is none, go on with it
+ *   a file has another one's name          the same; if there is none, and it is not the end of the
+ *                                          chain nor records any checksum, go on with it
  *   the image is not what it should be,    if there are joins that nobody can check, because a file
  *   and no file is known to be damaged     begins within the one before or has no rolling
  *                                          checksums: look for a chain with fewer of them. Then
@@ -57,8 +58,8 @@ struct chain {
     struct wr_chain_report *r;
     struct wr_detour detour; /* empty before something is wrong */
     unsigned attempts, blind, unread;
-    bool lenient;                 /* names may lie */
-    struct wr_ltx_files misnamed; /* the first chain in which one did */
+    bool lenient;                 /* names may lie, if that is forgivable */
+    struct wr_ltx_files misnamed; /* the first chain in which one did so */
     bool limited;                 /* there might be another chain */
     bool whole;                   /* prove every file */
     bool unproven;                /* the last attempt got to its pages, not all of whose files
@@ -194,21 +195,37 @@ static enum wr_status copy_files(
     return st;
 }
 
+/* Whether file `i`, whose name is another one's, may be used where nothing else leads on.
+ * Litestream does so, and within a chain a file of its may well be what is needed. But the end of a
+ * chain is the state that was asked for; and what a file with checksums continues is known, by its
+ * header. */
+static bool forgivable(const struct wr_inputs *x, size_t i)
+{
+    const struct wr_input *in = &x->in[i];
+
+    return !in->header.has_rolling && (i + 1 < x->n || in->header.max_txid == in->file->max);
+}
+
 /* Files that are not what their names say are as good as damaged: the state would be another one
  * than was asked for. */
 static enum wr_status check_names(struct chain *k, struct wr_inputs *x, struct wr_err *e)
 {
     struct wr_input *first = NULL;
     char label[LABEL_MAX];
+    bool forgiven = false;
 
-    for (size_t i = 0; !k->lenient && i < x->n; i++) {
-        x->in[i].bad = x->in[i].misnamed;
-        if (!first && x->in[i].bad)
-            first = &x->in[i];
+    for (size_t i = 0; i < x->n; i++) {
+        struct wr_input *in = &x->in[i];
+        bool may_be = in->misnamed && forgivable(x, i);
+
+        forgiven = forgiven || may_be;
+        in->bad = in->misnamed && !(k->lenient && may_be);
+        if (!first && in->bad)
+            first = in;
     }
     if (!first)
         return WR_OK;
-    if (k->misnamed.n == 0 && copy_files(k->plan, &k->misnamed, e) != WR_OK)
+    if (forgiven && k->misnamed.n == 0 && copy_files(k->plan, &k->misnamed, e) != WR_OK)
         return WR_NOMEM;
     return wr_fail(e, WR_CORRUPT, "%s: its header says %016llx-%016llx",
         name_of(label, first->file), (unsigned long long)first->header.min_txid,
@@ -479,19 +496,12 @@ static enum wr_status find(
     return st;
 }
 
-/* Nothing leads there but files with names that are not theirs: believe the names. */
+/* Nothing leads there but files with names that are not theirs, and may be used all the same.
+ * NOTFOUND: not these either, and what there is to tell is what it was without them. */
 static enum wr_status find_misnamed(
-    struct chain *k, struct wr_call *c, struct wr_err *first, struct wr_err *last)
+    struct chain *k, struct wr_call *c, const char *why, struct wr_err *last)
 {
-    wr_log(c->log, WR_WARN,
-        "a file of the replica has another one's name, and nothing else leads there; the state "
-        "may be another one",
-        WR_F_STR("replica", wr_storage_name(k->storage)), WR_F_TXID("txid", k->detour.end),
-        WR_F_Z("reason", first->text));
-    wr_detour_release(&k->detour);
-    wr_ltx_files_release(k->plan);
-    *k->plan = k->misnamed;
-    *k = (struct chain){.storage = k->storage,
+    struct chain lenient = {.storage = k->storage,
         .opts = k->opts,
         .all = k->all,
         .plan = k->plan,
@@ -500,8 +510,22 @@ static enum wr_status find_misnamed(
         .r = k->r,
         .attempts = k->attempts,
         .lenient = true};
-    *first = (struct wr_err){0};
-    return find(k, c, first, last);
+    struct wr_err first = {0};
+    enum wr_status st;
+
+    wr_log(c->log, WR_WARN,
+        "a file of the replica has another one's name, and nothing else leads there; the state "
+        "may be another one",
+        WR_F_STR("replica", wr_storage_name(k->storage)), WR_F_TXID("txid", k->detour.end),
+        WR_F_Z("reason", why));
+    wr_ltx_files_release(k->plan);
+    *k->plan = k->misnamed;
+    k->misnamed = (struct wr_ltx_files){0};
+    st = find(&lenient, c, &first, last);
+    k->attempts = lenient.attempts;
+    wr_ltx_files_release(&lenient.misnamed);
+    wr_detour_release(&lenient.detour);
+    return st;
 }
 
 enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
@@ -516,7 +540,7 @@ enum wr_status wr_chain_fetch(struct wr_storage *s, struct wr_call *c,
     drop_covered(plan);
     st = find(&k, c, &first, &last);
     if (st == WR_NOTFOUND && k.misnamed.n > 0)
-        st = find_misnamed(&k, c, &first, &last);
+        st = find_misnamed(&k, c, first.text, &last);
     if (st == WR_NOTFOUND)
         st = give_up(&k, c, &first, &last);
     wr_detour_release(&k.detour);

@@ -30,8 +30,8 @@ struct wr_chain_report {
  * Another chain is taken only if it ends at the same TXID as `plan`; a warning in the log says so.
  * A file that cannot be read is done without just as well, thrice at most: then it is the storage.
  *
- * Neither is one taken whose header tells other TXIDs than its name, unless nothing else leads
- * there.
+ * Neither is one taken whose header tells other TXIDs than its name; unless nothing else leads
+ * there, it records no checksum of the database, and it is not the last one with another end.
  *
  * Headers are read for that only once something is wrong, and each at most once. Each chain that is
  * tried shows files to be damaged, or is one of 20.

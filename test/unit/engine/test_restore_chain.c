@@ -736,58 +736,112 @@ static void test_a_file_that_vanished_ended_it(void **state)
     }
 }
 
+/* Put the file of `min` to `max` into the bucket under the name of `as_min` to `as_max`. */
+static void put_as(struct two *t, const struct story *s, uint64_t min, uint64_t max, unsigned level,
+    uint64_t as_min, uint64_t as_max)
+{
+    struct wr_buf b;
+
+    wr_buf_init(&b, (size_t)1 << 28);
+    story_file(s, min, max, &b);
+    world_store(&t->w, wr_layout_ltx_key(t_call()->scratch, t->w.storage, level, as_min, as_max),
+        wr_buf_bytes(&b), (int64_t)as_max * 1000);
+    wr_buf_release(&b);
+}
+
 /* Under the name of 1-4 there was 1-2: that was restored, and called 4. */
 static void test_a_name_that_lies_was_believed(void **state)
 {
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        struct two t;
+
+        two_init(&t, 1, 4, rolling);
+        put_as(&t, &t.a, 1, 2, 9, 1, 4);
+        put_singles(&t, &t.a, 1, 4);
+        check_restores(&t, NEWEST, &t.a, 4, 1);
+        T(strstr(t.said, "its header says 0000000000000001-0000000000000002"));
+        world_remove_key(&t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 0, 3, 3));
+        check_fails(&t, NEWEST, "its header says 0000000000000001-0000000000000002");
+        check_fails(&t, NEWEST, "ends with -txid 0000000000000002");
+        check_fails(&t, TXID(4), "ends with -txid 0000000000000002");
+        check_restores(&t, TXID(2), &t.a, 2, 0);
+        two_release(&t);
+    }
+}
+
+/* A copy of an older file in the place of the newest, and two that were exchanged: an older state
+ * was restored as the newest one. */
+static void test_the_newest_name_had_an_older_state(void **state)
+{
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        struct two t;
+
+        two_init(&t, 1, 6, rolling);
+        put_singles(&t, &t.a, 1, 5);
+        put_as(&t, &t.a, 4, 4, 0, 6, 6);
+        check_fails(&t, NEWEST, "its header says 0000000000000004-0000000000000004");
+        check_fails(&t, NEWEST, "ends with -txid 0000000000000005");
+        check_fails(&t, BEFORE(6001), "ends with -txid 0000000000000005");
+        check_restores(&t, TXID(5), &t.a, 5, 0);
+        put_as(&t, &t.a, 6, 6, 0, 5, 5);
+        put_as(&t, &t.a, 5, 5, 0, 6, 6);
+        check_fails(&t, NEWEST, "2 files are damaged, one of them: level 0 file 0000000000000005");
+        check_fails(&t, NEWEST, "ends with -txid 0000000000000004");
+        check_restores(&t, TXID(4), &t.a, 4, 0);
+        two_release(&t);
+    }
+}
+
+/* Within the chain, and not its end. Litestream takes what it finds there; of a file that records
+ * what it continues it is known that it does not. */
+static void test_a_misnamed_file_within_the_chain(void **state)
+{
     struct two t;
-    struct wr_buf b;
 
     (void)state;
-    two_init(&t, 1, 4, true);
-    wr_buf_init(&b, (size_t)1 << 28);
-    story_file(&t.a, 1, 2, &b);
-    world_store(
-        &t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 9, 1, 4), wr_buf_bytes(&b), 4000);
-    wr_buf_release(&b);
-    put_singles(&t, &t.a, 1, 4);
-    check_restores(&t, NEWEST, &t.a, 4, 1);
-    T(strstr(t.said, "its header says 0000000000000001-0000000000000002"));
-    world_remove_key(&t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 0, 3, 3));
-    {
-        struct wr_restore_result r = {0};
-        struct wr_err e = {0};
+    two_init(&t, 1, 5, false);
+    put_singles(&t, &t.a, 1, 5);
+    put_as(&t, &t.a, 2, 3, 0, 3, 3);
+    check_restores(&t, NEWEST, &t.a, 5, 1);
+    T(strstr(t.said, "another one's name"));
+    check_restores(&t, TXID(3), &t.a, 3, 1); /* it ends where its name says */
+    two_release(&t);
 
-        T_OK(restore_with(&t, NEWEST, &r, &e)); /* as ever, but not without a word */
-        T(holds(t.path, &t.a, 2) && t.warnings == 1);
-        T(strstr(t.said, "another one's name"));
-    }
+    two_init(&t, 1, 5, true);
+    put_singles(&t, &t.a, 1, 5);
+    put_as(&t, &t.a, 2, 2, 0, 3, 3);
+    check_fails(&t, NEWEST, "its header says 0000000000000002-0000000000000002");
+    check_fails(&t, NEWEST, "ends with -txid 0000000000000002");
+    two_release(&t);
+
+    /* The newest file records no checksum that could prove the image. */
+    two_init(&t, 1, 5, true);
+    put_singles(&t, &t.a, 1, 4);
+    put_as(&t, &t.a, 2, 2, 0, 3, 3);
+    t.a.rolling = false;
+    put_singles(&t, &t.a, 5, 5);
+    check_fails(&t, NEWEST, "its header says 0000000000000002-0000000000000002");
     two_release(&t);
 }
 
-/* There was all that it needed, in the newer format. */
 /* Two had written, and the file by which the way of one of them ends has a name that lies: its
  * state was restored under the name of a later one. */
 static void test_a_name_that_lies_on_the_other_way(void **state)
 {
-    struct wr_restore_result r = {0};
-    struct wr_err e = {0};
     struct two t;
-    struct wr_buf b;
 
     (void)state;
     two_init(&t, 2, 8, true);
     put_singles(&t, &t.a, 1, 6);
     story_put(&t.b, &t.w, 0, 5, 8);
-    wr_buf_init(&b, (size_t)1 << 28);
-    story_file(&t.a, 7, 7, &b);
-    world_store(
-        &t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 1, 7, 8), wr_buf_bytes(&b), 8000);
-    wr_buf_release(&b);
-    if (restore_with(&t, NEWEST, &r, &e) == WR_OK)
-        T(holds(t.path, &t.a, 8) || strstr(t.said, "another one's name"));
+    put_as(&t, &t.a, 7, 7, 1, 7, 8);
+    check_fails(&t, NEWEST, "ends with -txid 0000000000000006");
     two_release(&t);
 }
 
+/* There was all that it needed, in the newer format. */
 static void test_an_older_format_that_cannot_be_listed_ended_it(void **state)
 {
     struct two t;
@@ -1179,7 +1233,8 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
     T_TEST(test_a_gap_before_the_time_was_not_told),
     T_TEST(test_one_file_that_cannot_be_read_ended_it), T_TEST(test_a_file_that_vanished_ended_it),
-    T_TEST(test_a_name_that_lies_was_believed), T_TEST(test_a_name_that_lies_on_the_other_way),
+    T_TEST(test_a_name_that_lies_was_believed), T_TEST(test_the_newest_name_had_an_older_state),
+    T_TEST(test_a_misnamed_file_within_the_chain), T_TEST(test_a_name_that_lies_on_the_other_way),
     T_TEST(test_an_older_format_that_cannot_be_listed_ended_it), T_TEST(test_hundreds_of_misfits),
     T_TEST(test_chains_that_are_tried_are_bounded), T_TEST(test_every_request_failing),
     T_TEST(test_nomem), T_TEST(test_killed_on_another_chain),
