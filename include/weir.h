@@ -740,10 +740,10 @@ typedef struct weir_verify_result {
  * be written to meanwhile.
  *
  * WEIR_CORRUPT: there were findings; the message is the first one. WEIR_NOTFOUND: there is no
- * backup, or only one of Litestream 0.3, which this does not read. WEIR_UNSUPPORTED: the database
- * of `db_path` cannot be read. Any other failure is no verdict:
- * the replica could not be read to its end. What cannot be told: objects newer than all others that
- * were deleted. */
+ * backup, or only one of Litestream 0.3, which this does not read. WEIR_UNSUPPORTED: nothing is
+ * wrong with the replica, but the database of `db_path` cannot be read, and the message tells why.
+ * Any other failure is no verdict: the replica could not be read to its end. What cannot be told:
+ * objects newer than all others that were deleted. */
 WEIR_API int weir_verify(weir *w, const char *url, const weir_verify_options *opt,
     weir_finding_fn *fn, void *arg, weir_verify_result *ret, weir_error *reterr);
 

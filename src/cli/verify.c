@@ -180,6 +180,9 @@ static void print_live(const struct report *x)
 
 static void print_text(const struct report *x, int rc, const weir_error *err)
 {
+    /* A database that cannot be read takes nothing from what was proven of the replica. */
+    if (rc == WEIR_UNSUPPORTED && x->r.points > 0)
+        print_points(x);
     if (rc != WEIR_OK && rc != WEIR_CORRUPT) {
         (void)fflush(stdout); /* what was found before comes first */
         (void)fprintf(stderr, "Error: %s: %s\n", x->url, err->message);

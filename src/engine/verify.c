@@ -260,6 +260,17 @@ static enum wr_status nothing_there(struct wr_verify_run *v, struct wr_err *e)
     return st == WR_NOTFOUND ? wr_fail(e, st, "no matching backup files available") : st;
 }
 
+/* The verdict on the replica, which comes before what is in the way of more. */
+static enum wr_status conclude(struct wr_verify_run *v, struct wr_err *e)
+{
+    if (v->r->findings == 0)
+        return v->blind.code == WR_OK ? WR_OK : wr_fail(e, v->blind.code, "%s", v->blind.text);
+    if (v->blind.code != WR_OK)
+        wr_log(v->call.log, WR_WARN, "the replica was not compared with the database",
+            WR_F_STR("replica", wr_storage_name(v->storage)), WR_F_Z("reason", v->blind.text));
+    return wr_fail(e, WR_CORRUPT, "%s", v->first.text);
+}
+
 static enum wr_status verify(struct wr_verify_run *v, struct wr_err *e)
 {
     enum wr_status st = wr_ahead_init(&v->ahead, e);
@@ -278,9 +289,7 @@ static enum wr_status verify(struct wr_verify_run *v, struct wr_err *e)
         st = judge_newest(v, e);
     if (st == WR_OK && v->files.n == 0) /* by now */
         st = nothing_there(v, e);
-    if (st == WR_OK && v->r->findings > 0)
-        st = wr_fail(e, WR_CORRUPT, "%s", v->first.text);
-    return st;
+    return st == WR_OK ? conclude(v, e) : st;
 }
 
 enum wr_status wr_verify(struct wr_storage *s, struct wr_call *c, const struct wr_verify_opts *opts,

@@ -98,9 +98,10 @@ struct wr_verify_result {
  * Files that are deleted meanwhile are retention's: the replica is listed again, 20 times at most,
  * and the walk goes on over what is there by then.
  *
- * CORRUPT: there were findings; the text is of the first. NOTFOUND: there is no LTX file. BUSY: too
- * many files vanished. LIMIT: too many databases had to be made once more. All else is no verdict
- * on the replica: it could not be read to the end. */
+ * CORRUPT: there were findings; the text is of the first. UNSUPPORTED: there were none, but the
+ * database cannot be read, and the text tells why; after CORRUPT a warning in the log does.
+ * NOTFOUND: there is no LTX file. BUSY: too many files vanished. LIMIT: too many databases had to
+ * be made once more. All else is no verdict on the replica: it could not be read to the end. */
 enum wr_status wr_verify(struct wr_storage *s, struct wr_call *c, const struct wr_verify_opts *opts,
     struct wr_verify_result *ret, struct wr_err *e) WR_MUST_CHECK;
 

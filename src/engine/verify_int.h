@@ -46,6 +46,7 @@ struct wr_verify_run {
     unsigned backs;      /* databases that were made once more */
     bool stale;          /* a file has vanished */
     struct wr_err first; /* of the findings */
+    struct wr_err blind; /* why the database could not be compared; no code: it was, or need not */
 };
 
 static inline struct wr_verify_mark *wr_verify_mark_of(
@@ -98,7 +99,8 @@ enum wr_status wr_verify_grown(struct wr_verify_run *v, const struct wr_ltx_file
     const struct wr_change *ch, struct wr_err *ret_why, struct wr_err *e) WR_MUST_CHECK;
 
 /* Whether the database at opts->db_path is one of the walk's last states; a finding if not. The
- * walk may go on meanwhile. As wr_verify_walk and wr_reading_begin. */
+ * walk may go on meanwhile. As wr_verify_walk; a database that cannot be read is no failure, but
+ * v->blind. */
 enum wr_status wr_verify_live(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -62,6 +62,16 @@ static enum wr_status read_state(struct wr_verify_run *v, struct wr_live *x, str
     return st;
 }
 
+/* Whether a failure to read the database is one of the database's. What comes of it must not be
+ * taken for what it would mean of the replica: that there is none, or that it is damaged. */
+static bool is_blind(struct wr_verify_run *v, enum wr_status st, const struct wr_err *why)
+{
+    if (st == WR_OK || st == WR_NOMEM || st == WR_CANCELED || st == WR_TIMEOUT)
+        return false;
+    (void)wr_fail(&v->blind, WR_UNSUPPORTED, "compare with the database: %s", why->text);
+    return true;
+}
+
 /* Walk on over what comes, until the state is met or there is no use in that. *ret_late: there are
  * later ones. */
 static enum wr_status follow(
@@ -104,21 +114,35 @@ static void tell_live(struct wr_verify_run *v, const struct wr_live *x, bool lat
                           .kind = WR_FINDING_LIVE, .min = x->txid, .max = x->txid, .text = text});
 }
 
+/* Compare some states of it with what is in the replica. */
+static enum wr_status compare(
+    struct wr_verify_run *v, struct wr_live *x, bool *ret_late, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    *ret_late = true;
+    for (unsigned i = 0; st == WR_OK && !x->met && *ret_late && i < STATES; i++) {
+        int64_t read_ms = wr_wall_ms(v->call.clock);
+        struct wr_err why = {0};
+
+        wr_live_release(x);
+        st = read_state(v, x, &why);
+        if (is_blind(v, st, &why))
+            return WR_OK;
+        if (st != WR_OK)
+            return wr_fail(e, st, "%s", why.text);
+        st = follow(v, x, read_ms, ret_late, e);
+    }
+    return st;
+}
+
 enum wr_status wr_verify_live(struct wr_verify_run *v, struct wr_err *e)
 {
     struct wr_live x = {0};
-    bool late = true;
-    enum wr_status st = WR_OK;
+    bool late;
+    enum wr_status st = compare(v, &x, &late, e);
 
-    for (unsigned i = 0; st == WR_OK && !x.met && late && i < STATES; i++) {
-        int64_t read_ms = wr_wall_ms(v->call.clock);
-
-        wr_live_release(&x);
-        st = read_state(v, &x, e);
-        if (st == WR_OK)
-            st = follow(v, &x, read_ms, &late, e);
-    }
-    if (st == WR_OK && !x.met)
+    if (st == WR_OK && v->blind.code == WR_OK && !x.met)
         tell_live(v, &x, late);
     if (st == WR_OK && x.met) {
         v->r->live_txid = x.txid;

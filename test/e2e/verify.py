@@ -102,6 +102,12 @@ class Run:
         self.found.check(code == 5 and report["findings"][0]["kind"] == "live"
                          and "page %d the first" % page in report["findings"][0]["text"] and not report["live_txid"],
                          "of a database with a bad page: %d %s" % (code, report))
+        os.rename(self.path, self.path + ".away")
+        code, report = self.verify("-deep", "-config", self.config, self.path)
+        os.rename(self.path + ".away", self.path)
+        self.found.check(code == 1 and report["status"] == "failed" and report["points_proven"] > 0
+                         and "compare with the database" in report["error"],
+                         "without the database: %d %s" % (code, report))
         print("deep: %d pages compared, %d were being written" % (self.compared, self.changing))
 
     def judge_end(self):

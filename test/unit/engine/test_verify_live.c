@@ -4,7 +4,9 @@
  */
 #include "engine/verify.h"
 
+#include "base/mem.h"
 #include "harness/engine_world.h"
+#include "storage/storage.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -200,7 +202,33 @@ static void test_a_page_that_has_gone_bad_is_told(void **state)
     world_close(&w);
 }
 
-static void test_no_database(void **state)
+/* One bit of the newest file. */
+static void spoil(struct world *w)
+{
+    struct wr_storage *s = world_storage(w, 0);
+    struct wr_ltx_files all = {0};
+    const struct wr_ltx_file *f;
+    struct wr_err e = {0};
+    struct wr_str key;
+    uint8_t *bytes;
+    size_t got = 0;
+
+    T_OK(wr_layout_list_all(s, t_call(), &all, &e));
+    f = &all.p[0]; /* of level 0, and not the first */
+    T(f->min > 1);
+    key = wr_layout_ltx_key(t_call()->scratch, s, f->level, f->min, f->max);
+    bytes = wr_alloc((size_t)f->size);
+    T_OK(wr_storage_get(s, t_call(), key, 0, bytes, (size_t)f->size, &got, &e));
+    T(got == f->size);
+    bytes[got / 2] ^= 1;
+    T_OK(wr_storage_put(s, t_call(), key, (struct wr_bytes){bytes, got}, NULL, &e));
+    wr_free(bytes);
+    wr_ltx_files_release(&all);
+    wr_storage_close(s);
+}
+
+/* It was called "no backup", and what was wrong with the replica was not told. */
+static void test_a_lost_database_was_taken_for_a_lost_replica(void **state)
 {
     struct world w;
     struct judged j;
@@ -211,8 +239,16 @@ static void test_no_database(void **state)
     world_stop(&w);
     world_app_close(&w);
     T(rename(w.path, t_path(w.dir, "elsewhere")) == 0);
-    T_IS(WR_NOTFOUND, verify(&w, later(&w), NULL, &j, &e));
-    T(strstr(e.text, w.path));
+    T_IS(WR_UNSUPPORTED, verify(&w, later(&w), NULL, &j, &e));
+    T(strstr(e.text, "compare with the database") && strstr(e.text, w.path));
+    T(j.live == 0 && j.others == 0 && j.r.points > 0 && j.r.live_txid == 0);
+    /* Nor is what is wrong with the database damage of the replica. */
+    t_spew(w.path, "not a database, for sure", 24);
+    T_IS(WR_UNSUPPORTED, verify(&w, later(&w), NULL, &j, &e));
+    T(j.live == 0 && j.others == 0);
+    spoil(&w);
+    T_IS(WR_CORRUPT, verify(&w, later(&w), NULL, &j, &e));
+    T(j.live == 0 && j.others > 0 && !strstr(e.text, "compare with"));
     world_close(&w);
 }
 
@@ -244,4 +280,5 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_the_newest_state_is_the_database),
     T_TEST(test_what_is_being_written_is_waited_for), T_TEST(test_what_is_not_sent_is_told),
-    T_TEST(test_a_page_that_has_gone_bad_is_told), T_TEST(test_no_database), T_TEST(test_nomem))
+    T_TEST(test_a_page_that_has_gone_bad_is_told),
+    T_TEST(test_a_lost_database_was_taken_for_a_lost_replica), T_TEST(test_nomem))
