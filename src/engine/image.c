@@ -92,13 +92,15 @@ static size_t piece_length(const struct wr_input *in, size_t first)
     return n;
 }
 
-/* Fill `out`, if not NULL, with the pieces; their number. */
+/* Fill `out`, if not NULL, with the pieces; their number. Those of the newest file come first: it
+ * is of level 0, which is compacted and deleted in minutes, and would be gone by the end of a long
+ * restore. The snapshot, with which a plan begins, stays for days. */
 static size_t cut(const struct wr_inputs *x, struct piece *out, uint64_t *ret_bytes)
 {
     size_t n = 0;
     uint64_t bytes = 0;
 
-    for (size_t i = 0; i < x->n; i++) {
+    for (size_t i = x->n; i-- > 0;) {
         const struct wr_input *in = &x->in[i];
 
         for (size_t k = 0; k < in->n;) {
@@ -385,7 +387,7 @@ static enum wr_status prove_files(struct image *m, struct wr_err *e)
     bool lost = spoilt(m);
     size_t k = 0;
 
-    for (size_t i = 0; i < m->x->n; i++) {
+    for (size_t i = m->x->n; i-- > 0;) { /* as they were cut */
         struct wr_input *in = &m->x->in[i];
         uint64_t crc = in->head_crc;
 

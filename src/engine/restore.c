@@ -89,10 +89,16 @@ static bool resumable(const struct wr_restore_opts *opts, const struct wr_ltx_fi
     return bytes_of(plan) >= opts->resume_min;
 }
 
+/* What the plans so far have come to. */
+struct past {
+    const char *kept; /* where what was fetched by the last one is, or NULL */
+};
+
 /* A restore that has come to nothing for now: let another one go on from here, if that can help and
  * is worth the disk space. A damaged replica or a full disk will not get better by it. */
-static enum wr_status keep(struct wr_place *place, const struct wr_restore_opts *opts,
-    enum wr_status st, uint64_t bytes, struct wr_err *e)
+static enum wr_status keep(struct wr_place *place, struct wr_call *c,
+    const struct wr_restore_opts *opts, struct past *past, enum wr_status st, uint64_t bytes,
+    struct wr_err *e)
 {
     bool may_pass = st == WR_CANCELED || st == WR_TIMEOUT || st == WR_BUSY || st == WR_AUTH ||
                     st == WR_IO || st == WR_NOMEM;
@@ -100,6 +106,7 @@ static enum wr_status keep(struct wr_place *place, const struct wr_restore_opts 
     if (!may_pass || !wr_place_map(place) || (!wr_place_adopted(place) && bytes < opts->resume_min))
         return wr_wrap(e, st, "restore %s", opts->path);
     wr_place_keep(place);
+    past->kept = wr_arena_str(c->scratch, wr_str(wr_place_name(place))).p;
     return wr_wrap(e, st,
         "restore %s (what was fetched is kept in %s, and the same command goes on from there)",
         opts->path, wr_place_name(place));
@@ -161,8 +168,8 @@ static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
 }
 
 static enum wr_status write_chain(struct wr_storage *s, struct wr_call *c,
-    const struct wr_restore_opts *opts, struct wr_source *x, struct wr_place *place,
-    struct wr_restore_result *r, struct wr_err *e)
+    const struct wr_restore_opts *opts, struct wr_source *x, struct past *past,
+    struct wr_place *place, struct wr_restore_result *r, struct wr_err *e)
 {
     struct wr_chain_report is = {0};
     enum wr_status st = wr_chain_fetch(
@@ -178,19 +185,19 @@ static enum wr_status write_chain(struct wr_storage *s, struct wr_call *c,
     } else if (is.disk_failed) { /* going on with this disk is no good idea */
         wr_wrap(e, st, "restore %s", opts->path);
     } else {
-        st = keep(place, opts, st, is.unmapped ? 0 : is.fetched + is.resumed, e);
+        st = keep(place, c, opts, past, st, is.unmapped ? 0 : is.fetched + is.resumed, e);
     }
     return st;
 }
 
 static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
-    const struct wr_restore_opts *opts, struct wr_source *x, struct wr_place *place,
-    struct wr_restore_result *r, struct wr_err *e)
+    const struct wr_restore_opts *opts, struct wr_source *x, struct past *past,
+    struct wr_place *place, struct wr_restore_result *r, struct wr_err *e)
 {
     bool done;
     enum wr_status st = write_delta(s, c, opts, x, place, r, &done, e);
 
-    return st != WR_OK || done ? st : write_chain(s, c, opts, x, place, r, e);
+    return st != WR_OK || done ? st : write_chain(s, c, opts, x, past, place, r, e);
 }
 
 struct legacy_progress {
@@ -260,16 +267,17 @@ static enum wr_status open_place(const struct wr_restore_opts *opts, const struc
 
 /* Fetch what was found, and put it in its place. */
 static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
-    const struct wr_restore_opts *opts, struct wr_source *source, struct wr_restore_result *ret,
-    struct wr_err *e)
+    const struct wr_restore_opts *opts, struct wr_source *source, struct past *past,
+    struct wr_restore_result *ret, struct wr_err *e)
 {
     struct wr_place *place = NULL;
     struct wr_restore_result r = {0};
     enum wr_status st = open_place(opts, source, &place, e);
 
+    past->kept = NULL;
     if (st == WR_OK)
         st = source->legacy ? write_legacy(c, opts, source->legacy, place, &r, e)
-                            : write_ltx(s, c, opts, source, place, &r, e);
+                            : write_ltx(s, c, opts, source, past, place, &r, e);
     if (st == WR_OK && opts->finish)
         st = opts->finish(opts->finish_arg, wr_place_file(place), &r, e);
     if (st == WR_OK)
@@ -278,7 +286,7 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
         tell(opts, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
         st = wr_call_check(c, "restore", e);
         if (st != WR_OK && r.bytes_kept == 0) /* else no map tells what is there */
-            st = keep(place, opts, st, r.bytes_read + r.bytes_resumed, e);
+            st = keep(place, c, opts, past, st, r.bytes_read + r.bytes_resumed, e);
     }
     if (st == WR_OK)
         st = wr_place_commit(place, c->log, e);
@@ -300,15 +308,19 @@ enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
         st = wr_source_find(s, c, &o, &source, e);
     }
     if (st == WR_OK) {
+        struct past past = {0};
         int plans = 0;
         bool again;
 
         do {
-            st = restore_from(s, c, &o, &source, ret, e);
+            st = restore_from(s, c, &o, &source, &past, ret, e);
             again = st == WR_BUSY && ++plans < PLANS_MAX;
             if (again)
                 st = wr_source_find_again(s, c, &o, &source, e);
         } while (again && st == WR_OK);
+        if (st == WR_NOTFOUND && again && past.kept)
+            wr_wrap(e, st, "restore %s (what was fetched of it is kept in %s, for the next one)",
+                o.path, past.kept);
         /* To the caller NOTFOUND means that there is no backup, and that it may begin without one.
          * There is one; whatever is missing by now is a file or a directory of this machine. */
         if (st == WR_NOTFOUND && !again)

@@ -191,12 +191,12 @@ static inline void left_again(const struct left *l, const char *dir)
     left_as(l, dir, l->file_size, (struct wr_bytes){l->map, l->map_size});
 }
 
-/* A snapshot of one piece, and a file that wins over half of it, at which the restore dies. */
+/* A file that wins over half of a snapshot of one piece, at which the restore dies. */
 static inline struct left small_leftover(struct rig *g, bool rolling)
 {
     rig_init(g, rolling, 512, SMALL);
     story_commit(&g->s, SMALL, 0);
-    story_rewrite(&g->s, 1, SMALL / 2 + 200);
+    story_rewrite(&g->s, SMALL / 2 - 200, SMALL);
     story_put(&g->s, &g->w, 0, 2, 2);
     rig_killed(g, 2);
     return left_in(g->dir);

@@ -307,6 +307,72 @@ static void test_a_map_of_another_kind_is_ignored(void **state)
     rig_release(&g);
 }
 
+/* The retention of level 0 comes by, while the snapshot is being fetched. */
+static void compact_at_third(struct world *w, uint64_t nth)
+{
+    struct rig *g = w->arg;
+
+    if (nth != 3)
+        return;
+    story_put(&g->s, w, 1, 2, 3);
+    for (uint64_t i = 2; i <= 3; i++)
+        world_remove_key(w, wr_layout_ltx_key(t_call()->scratch, w->storage, 0, i, i));
+}
+
+/* They were read last, after all of the snapshot, and one that nothing else leads to was gone. */
+static void test_files_that_live_for_minutes_were_read_last(void **state)
+{
+    struct wr_restore_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, PAGE, PAGES);
+    for (int i = 0; i < 2; i++) { /* too large to be read with their indexes */
+        story_commit(&g.s, PAGES, 0);
+        story_rewrite(&g.s, 1000, 1200);
+        story_put(&g.s, &g.w, 0, g.s.n, g.s.n);
+    }
+    o = rig_opts(&g, 1);
+    o.txid = 2;
+    world_fail(&g.w, 0, 0, WR_OK);
+    g.w.in_piece = compact_at_third;
+    T_OK(wr_restore(g.w.storage, t_call(), &o, &r, &e));
+    T(r.txid == 2 && g.w.pieces > 5);
+    g.s.n = 2; /* what rig_check compares with */
+    rig_check(&g);
+    g.s.n = 3;
+    rig_release(&g);
+}
+
+static void vanish_at_fifth(struct world *w, uint64_t nth)
+{
+    if (nth == 5)
+        world_remove_key(w, wr_layout_ltx_key(t_call()->scratch, w->storage, 9, 1, 1));
+}
+
+/* That it is not there any more was told, but not what the disk was left with. */
+static void test_what_is_kept_of_a_vanished_transaction_is_told(void **state)
+{
+    struct wr_restore_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, PAGE, PAGES);
+    rig_commit(&g, PAGES, 10);
+    o = rig_opts(&g, 1);
+    o.txid = 2;
+    world_fail(&g.w, 0, 0, WR_OK);
+    g.w.in_piece = vanish_at_fifth;
+    T_IS(WR_NOTFOUND, wr_restore(g.w.storage, t_call(), &o, &r, &e));
+    T(t_names_in(g.dir) == 2);
+    T(strstr(e.text, "is kept in") && strstr(e.text, ".tmp-") && strstr(e.text, "no matching"));
+    rig_release(&g);
+}
+
 /* Another replica with a file of the same name and size: the contents decide. */
 static void swap_pages(struct story *s, uint32_t a, uint32_t b)
 {
@@ -485,6 +551,9 @@ T_MAIN(T_TEST(test_a_killed_restore_is_gone_on_with), T_TEST(test_killed_again_a
     T_TEST(test_losing_frames_do_not_cost_the_whole_piece),
     T_TEST(test_old_frames_are_gone_on_with), T_TEST(test_a_damaged_page_is_fetched_again),
     T_TEST(test_the_lock_page_stays_empty), T_TEST(test_a_torn_map_is_not_trusted),
-    T_TEST(test_a_map_of_another_kind_is_ignored), T_TEST(test_another_replica_is_not_mixed_in),
-    T_TEST(test_two_restores_do_not_share_a_file), T_TEST(test_a_restore_within_a_restore),
-    T_TEST(test_the_furthest_is_chosen), T_TEST(test_foreign_files_are_not_taken))
+    T_TEST(test_a_map_of_another_kind_is_ignored),
+    T_TEST(test_files_that_live_for_minutes_were_read_last),
+    T_TEST(test_what_is_kept_of_a_vanished_transaction_is_told),
+    T_TEST(test_another_replica_is_not_mixed_in), T_TEST(test_two_restores_do_not_share_a_file),
+    T_TEST(test_a_restore_within_a_restore), T_TEST(test_the_furthest_is_chosen),
+    T_TEST(test_foreign_files_are_not_taken))
