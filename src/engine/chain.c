@@ -288,6 +288,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
     struct wr_inputs x = {0};
     struct wr_draft draft = {0};
     struct wr_image_report report = {0};
+    uint64_t before = k->r->fetched;
     enum wr_status st;
 
     k->attempts++;
@@ -309,7 +310,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
     k->r->verified = x.has_rolling;
     k->r->rolling = x.has_rolling ? x.rolling_post : 0;
     /* What this run has fetched for another chain was not left by an earlier one. */
-    k->r->resumed = k->attempts == 1 ? report.resumed : wr_min(k->r->resumed, report.resumed);
+    k->r->resumed = report.resumed - wr_min(report.resumed, before);
     k->r->fetched += report.fetched;
     k->r->unmapped = draft.unmapped;
     k->r->disk_failed = draft.failed;

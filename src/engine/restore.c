@@ -92,6 +92,8 @@ static bool resumable(const struct wr_restore_opts *opts, const struct wr_ltx_fi
 /* What the plans so far have come to. */
 struct past {
     const char *kept; /* where what was fetched by the last one is, or NULL */
+    uint64_t fetched; /* bytes of pages */
+    bool any;         /* there was one */
 };
 
 /* A restore that has come to nothing for now: let another one go on from here, if that can help and
@@ -133,7 +135,7 @@ static bool may_do_without(enum wr_status st)
  * nowhere, and all has to be fetched. */
 static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_source *x, struct wr_place *place,
-    struct wr_restore_result *r, bool *ret_done, struct wr_err *e)
+    const struct past *past, struct wr_restore_result *r, bool *ret_done, struct wr_err *e)
 {
     const struct wr_ltx_file *last = &x->plan.p[x->plan.n - 1];
     struct wr_file *file = wr_place_file(place);
@@ -142,7 +144,7 @@ static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
     enum wr_status st;
 
     *ret_done = false;
-    if (!opts->delta)
+    if (!opts->delta || (past->any && wr_place_adopted(place))) /* which is this run's own */
         return WR_OK;
     if (wr_place_adopted(place)) {
         wr_log(c->log, WR_WARN,
@@ -175,11 +177,15 @@ static enum wr_status write_chain(struct wr_storage *s, struct wr_call *c,
     enum wr_status st = wr_chain_fetch(
         s, c, opts, &x->all, &x->plan, wr_place_file(place), wr_place_map(place), &is, e);
     const struct wr_ltx_file *last = &x->plan.p[x->plan.n - 1];
+    /* What this run has fetched for a plan before was not left by an earlier one. */
+    uint64_t resumed = is.resumed - wr_min(is.resumed, past->fetched);
 
+    past->fetched += is.fetched;
+    past->any = true;
     if (st == WR_OK) {
         *r = result_of(last, is.commit, is.page_size);
-        r->bytes_read = is.fetched;
-        r->bytes_resumed = is.resumed;
+        r->bytes_read = past->fetched;
+        r->bytes_resumed = resumed;
         r->verified = is.verified;
         r->rolling = is.rolling;
     } else if (is.disk_failed) { /* going on with this disk is no good idea */
@@ -195,7 +201,7 @@ static enum wr_status write_ltx(struct wr_storage *s, struct wr_call *c,
     struct wr_place *place, struct wr_restore_result *r, struct wr_err *e)
 {
     bool done;
-    enum wr_status st = write_delta(s, c, opts, x, place, r, &done, e);
+    enum wr_status st = write_delta(s, c, opts, x, place, past, r, &done, e);
 
     return st != WR_OK || done ? st : write_chain(s, c, opts, x, past, place, r, e);
 }

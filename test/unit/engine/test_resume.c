@@ -373,6 +373,50 @@ static void test_what_is_kept_of_a_vanished_transaction_is_told(void **state)
     rig_release(&g);
 }
 
+/* The snapshot is still the same, and the files on it are one by now. */
+static void compact_at_fourth(struct world *w, uint64_t nth)
+{
+    struct rig *g = w->arg;
+
+    if (nth != 4)
+        return;
+    story_put(&g->s, w, 1, 2, 3);
+    for (uint64_t i = 2; i <= 3; i++)
+        world_remove_key(w, wr_layout_ltx_key(t_call()->scratch, w->storage, 0, i, i));
+    w->fail_from = w->requests + 1; /* of another file, as far as a test can tell: BUSY it is */
+    w->fail_n = 1;
+    w->fail_with = WR_NOTFOUND;
+}
+
+/* "14 MB fetched by an earlier run": there was none, or it had left less. */
+static void test_what_a_plan_had_fetched_was_called_an_earlier_runs(void **state)
+{
+    (void)state;
+    for (int killed = 0; killed < 2; killed++) {
+        struct wr_restore_result whole, r = {0};
+        struct wr_restore_opts o;
+        struct wr_err e = {0};
+        struct rig g;
+
+        rig_init(&g, true, PAGE, PAGES);
+        rig_commit(&g, PAGES, 10);
+        rig_commit(&g, PAGES, 10);
+        whole = rig_restored(&g, 1);
+        if (killed)
+            rig_killed(&g, 3); /* with two of seven pieces */
+        o = rig_opts(&g, 1);
+        world_fail(&g.w, 0, 0, WR_OK);
+        g.w.in_piece = compact_at_fourth;
+        T_OK(wr_restore(g.w.storage, t_call(), &o, &r, &e));
+        rig_check(&g);
+        T(r.txid == 3 && (killed ? r.bytes_resumed > 0 : r.bytes_resumed == 0));
+        T(r.bytes_resumed < whole.bytes_read / 2);
+        T(r.bytes_read + r.bytes_resumed > whole.bytes_read * 9 / 10);
+        g.w.in_piece = NULL;
+        rig_release(&g);
+    }
+}
+
 /* Another replica with a file of the same name and size: the contents decide. */
 static void swap_pages(struct story *s, uint32_t a, uint32_t b)
 {
@@ -554,6 +598,7 @@ T_MAIN(T_TEST(test_a_killed_restore_is_gone_on_with), T_TEST(test_killed_again_a
     T_TEST(test_a_map_of_another_kind_is_ignored),
     T_TEST(test_files_that_live_for_minutes_were_read_last),
     T_TEST(test_what_is_kept_of_a_vanished_transaction_is_told),
+    T_TEST(test_what_a_plan_had_fetched_was_called_an_earlier_runs),
     T_TEST(test_another_replica_is_not_mixed_in), T_TEST(test_two_restores_do_not_share_a_file),
     T_TEST(test_a_restore_within_a_restore), T_TEST(test_the_furthest_is_chosen),
     T_TEST(test_foreign_files_are_not_taken))
