@@ -309,6 +309,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
     k->r->page_size = x.page_size;
     k->r->verified = x.has_rolling;
     k->r->rolling = x.has_rolling ? x.rolling_post : 0;
+    k->r->time_ms = x.n ? x.in[x.n - 1].header.time_ms : 0;
     /* What this run has fetched for another chain was not left by an earlier one. */
     k->r->resumed = report.resumed - wr_min(report.resumed, before);
     k->r->fetched += report.fetched;

@@ -19,6 +19,7 @@ struct wr_chain_report {
     uint32_t commit, page_size;
     bool verified;             /* by a checksum of the whole image */
     uint64_t rolling;          /* that one, or 0 */
+    int64_t time_ms;           /* when the last file was made, by its header; 0: not known */
     uint64_t fetched, resumed; /* bytes of pages, as in image.h */
     bool unmapped;             /* the map is of no use */
     bool disk_failed;          /* the failure is the local disk's */

@@ -304,6 +304,7 @@ enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
     ret->commit = d.end.commit;
     ret->page_size = d.end.page_size;
     ret->rolling = d.end.rolling_post;
+    ret->time_ms = d.end.time_ms;
     st = begin(&d, c, e);
     if (st == WR_OK)
         st = go_back(&d, c, end->max, e);

@@ -25,6 +25,7 @@ struct wr_storage;
 struct wr_delta_report {
     uint32_t commit, page_size; /* of the database */
     uint64_t rolling;           /* checksum of its image */
+    int64_t time_ms;            /* when the last file was made, by its header; 0: not known */
     uint32_t kept;              /* pages that were not fetched */
     uint64_t fetched;           /* bytes of pages, of the replica's objects */
     size_t files;               /* that they are from */

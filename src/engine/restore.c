@@ -114,12 +114,14 @@ static enum wr_status keep(struct wr_place *place, struct wr_call *c,
         opts->path, wr_place_name(place));
 }
 
+/* `time_ms` as the last file has it, or 0. In a listing there may be that of its arrival in the
+ * bucket, or of a copy of all that. */
 static struct wr_restore_result result_of(
-    const struct wr_ltx_file *last, uint32_t commit, uint32_t page_size)
+    const struct wr_ltx_file *last, int64_t time_ms, uint32_t commit, uint32_t page_size)
 {
     return (struct wr_restore_result){.format = WR_RESTORE_LTX,
         .txid = last->max,
-        .time_ms = last->time_ms,
+        .time_ms = time_ms > 0 ? time_ms : last->time_ms,
         .bytes = (uint64_t)commit * page_size,
         .commit = commit,
         .page_size = page_size};
@@ -161,7 +163,7 @@ static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
     if (st != WR_OK)
         return wr_fail(e, st, "restore %s: %s", opts->path, why.text);
     *ret_done = true;
-    *r = result_of(last, is.commit, is.page_size);
+    *r = result_of(last, is.time_ms, is.commit, is.page_size);
     r->bytes_read = is.fetched;
     r->bytes_kept = (uint64_t)is.kept * is.page_size;
     r->verified = true;
@@ -183,7 +185,7 @@ static enum wr_status write_chain(struct wr_storage *s, struct wr_call *c,
     past->fetched += is.fetched;
     past->any = true;
     if (st == WR_OK) {
-        *r = result_of(last, is.commit, is.page_size);
+        *r = result_of(last, is.time_ms, is.commit, is.page_size);
         r->bytes_read = past->fetched;
         r->bytes_resumed = resumed;
         r->verified = is.verified;

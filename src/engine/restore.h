@@ -87,7 +87,7 @@ enum wr_restore_format {
 struct wr_restore_result {
     enum wr_restore_format format;
     uint64_t txid;   /* of the restored state; 0 for V03 */
-    int64_t time_ms; /* when the newest file used was made */
+    int64_t time_ms; /* when the newest file used was made, by what is in it */
     uint64_t bytes;  /* of the database */
     uint32_t commit; /* pages */
     uint32_t page_size;

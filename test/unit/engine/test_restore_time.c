@@ -143,6 +143,40 @@ static void test_choice_of_format(void **state)
     story_release(&s);
 }
 
+/* Of the newest state the time in the listing was told, which was days off where a bucket had been
+ * copied. */
+static void test_the_time_told_was_that_of_arrival(void **state)
+{
+    struct wr_rand random;
+    struct story s;
+    struct world w;
+
+    (void)state;
+    wr_rand_init(&random, t_seed());
+    story_init(&s, &random, 512, 65536, 8, true);
+    for (int i = 0; i < 4; i++)
+        story_commit(&s, 8, 1);
+    world_init(&w, WR_STORAGE_HEX_LEVELS, "p/");
+    w.listed_late_ms = 99999999;
+    for (uint64_t i = 1; i <= s.n; i++)
+        story_put(&s, &w, 0, i, i);
+    for (int delta = 0; delta < 2; delta++) {
+        struct wr_restore_opts o = {.path = t_path(t_tmpdir(), "db"),
+            .overwrite = true,
+            .delta = delta,
+            .lock_offset = 65536};
+        struct wr_restore_result r = {0};
+        struct wr_err e = {0};
+
+        if (delta)
+            t_spew(o.path, s.image[3].data, (size_t)s.image[3].commit * 512);
+        T_OK(wr_restore(w.storage, t_call(), &o, &r, &e));
+        T(r.txid == 4 && r.time_ms == 4000 && (r.bytes_kept > 0) == (delta == 1));
+    }
+    world_release(&w);
+    story_release(&s);
+}
+
 static void test_every_request_failing(void **state)
 {
     const struct wr_restore_opts o = {.time_ms = 20001};
@@ -191,4 +225,5 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_a_time_is_found_with_few_requests), T_TEST(test_the_same_state_from_s3),
-    T_TEST(test_choice_of_format), T_TEST(test_every_request_failing), T_TEST(test_nomem))
+    T_TEST(test_choice_of_format), T_TEST(test_the_time_told_was_that_of_arrival),
+    T_TEST(test_every_request_failing), T_TEST(test_nomem))
