@@ -28,7 +28,8 @@
 #define TAIL_PART 256
 #define TAIL_MAX  ((uint64_t)16 << 20)
 
-#define END_MARKER 6 /* zero bytes between the frames and the index */
+#define END_MARKER 6  /* zero bytes between the frames and the index */
+#define ENTRY_MAX  20 /* bytes of an index entry: page number 5, offset 10, length 5 */
 
 struct opening {
     struct wr_storage *storage;
@@ -148,16 +149,21 @@ static enum wr_status read_end(
     return read_index(in, index, in->file->size - index.n - WR_LTX_TAIL_MIN, lock_offset, e);
 }
 
-/* Where the end as read_end wants it begins, from the last bytes of the file. */
+/* Where the end as read_end wants it begins, from the last bytes of the file. Its header was read,
+ * and says how much an index can be: what is damaged must not cost gigabytes to find that out. */
 static enum wr_status find_end(
-    const struct wr_ltx_file *f, struct wr_bytes tail, uint64_t *ret_off, struct wr_err *e)
+    const struct wr_input *in, struct wr_bytes tail, uint64_t *ret_off, struct wr_err *e)
 {
+    const struct wr_ltx_file *f = in->file;
     uint64_t off = 0;
     uint64_t size = 0;
     enum wr_status st = wr_ltx_index_locate(tail, f->size, &off, &size, e);
 
     if (st != WR_OK)
         return st;
+    if (size > (uint64_t)in->header.commit * ENTRY_MAX + 1)
+        return wr_fail(e, WR_CORRUPT, "page index of %llu bytes for a database of %u pages",
+            (unsigned long long)size, in->header.commit);
     if (off < WR_LTX_HEADER_SIZE + END_MARKER)
         return wr_fail(e, WR_CORRUPT, "no room for an end marker before the page index");
     if (off + size + WR_LTX_TAIL_MIN != f->size || f->size - off > SIZE_MAX / 2)
@@ -191,7 +197,7 @@ static enum wr_status open_small(
     if (st == WR_OK)
         st = read_head(in, in->bytes, e);
     if (st == WR_OK)
-        st = find_end(in->file, (struct wr_bytes){in->bytes, size}, &end, e);
+        st = find_end(in, (struct wr_bytes){in->bytes, size}, &end, e);
     if (st == WR_OK)
         st = read_end(
             in, (struct wr_bytes){in->bytes + end, size - (size_t)end}, o->opts->lock_offset, e);
@@ -217,7 +223,7 @@ static enum wr_status open_ends(struct opening *o, struct wr_call *c, struct wr_
     assert(head.n >= WR_LTX_HEADER_SIZE && tail.n <= f->size);
     st = read_head(in, head.p, e);
     if (st == WR_OK)
-        st = find_end(f, tail, &end, e);
+        st = find_end(in, tail, &end, e);
     if (st == WR_OK && end < off) {
         off = end;
         tail.n = (size_t)(f->size - off);

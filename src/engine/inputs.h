@@ -76,7 +76,8 @@ enum wr_status wr_input_open(struct wr_storage *s, struct wr_call *c, uint32_t l
     struct wr_input *in, struct wr_err *e) WR_MUST_CHECK;
 /* The same of a large file, for who reads its ends himself, at once: its first bytes, at least
  * WR_LTX_HEADER_SIZE, and its last, of which wr_input_tail tells how many most likely have all of
- * the index; where they do not, one more request is made. That is 0 for a file that is small. */
+ * the index; where they do not, one more request is made, for no more than an index of the header's
+ * pages can be. That is 0 for a file that is small. */
 size_t wr_input_tail(const struct wr_ltx_file *f);
 enum wr_status wr_input_open_ends(struct wr_storage *s, struct wr_call *c, uint32_t lock_offset,
     struct wr_input *in, struct wr_bytes head, struct wr_bytes tail,

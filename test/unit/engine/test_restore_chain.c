@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "engine/plan.h"
 #include "engine/restore.h"
+#include "ltx/index.h"
 #include "unit/engine/resume_world.h"
 
 /* ---- two histories ---- */
@@ -423,6 +424,39 @@ static void test_wrong_page_in_a_large_file(void **state)
         two_release(&t);
     }
     T(found > 0);
+}
+
+/* The length of the index was believed: a bit of it cost as much memory as the file has bytes. */
+static void test_a_damaged_length_of_the_index(void **state)
+{
+    (void)state;
+    for (int large = 0; large < 2; large++) {
+        size_t size = large ? (size_t)2 << 20 : (size_t)100 << 10;
+        struct two t;
+        struct wr_buf b;
+
+        two_init(&t, 1, 4, true);
+        put_singles(&t, &t.a, 1, 4);
+        wr_buf_init(&b, (size_t)1 << 28);
+        story_file(&t.a, 1, 3, &b);
+        {
+            uint8_t *bytes = wr_alloc(size), *end = bytes + size - WR_LTX_TAIL_MIN;
+            uint64_t length = size * 3 / 4;
+
+            T(bytes && b.n < size - length);
+            memcpy(bytes, b.p, b.n); /* with its header */
+            memcpy(end, b.p + b.n - WR_LTX_TAIL_MIN, WR_LTX_TAIL_MIN);
+            wr_put_be64(end, length);
+            world_store(&t.w, wr_layout_ltx_key(t_call()->scratch, t.w.storage, 9, 1, 3),
+                (struct wr_bytes){bytes, size}, 3000);
+            wr_free(bytes);
+        }
+        wr_buf_release(&b);
+        check_restores(&t, NEWEST, &t.a, 4, 1);
+        T(strstr(t.said, "page index of") && strstr(t.said, "bytes for a database of"));
+        T(t.w.piece_bytes <= (large ? 0 : size)); /* no request for an index that cannot be */
+        two_release(&t);
+    }
 }
 
 static void test_file_that_lacks_a_page(void **state)
@@ -1226,8 +1260,8 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_files_without_rolling_fit_by_name), T_TEST(test_misfit_that_has_all_pages),
     T_TEST(test_damaged_snapshot), T_TEST(test_damaged_compacted_file),
     T_TEST(test_newest_file_damaged), T_TEST(test_nothing_left),
-    T_TEST(test_wrong_page_in_a_large_file), T_TEST(test_file_that_lacks_a_page),
-    T_TEST(test_good_case_costs_nothing),
+    T_TEST(test_wrong_page_in_a_large_file), T_TEST(test_a_damaged_length_of_the_index),
+    T_TEST(test_file_that_lacks_a_page), T_TEST(test_good_case_costs_nothing),
     T_TEST(test_a_file_that_covers_the_snapshot_was_taken_for_a_rivals),
     T_TEST(test_every_header_was_read_for_one_damaged_file),
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
