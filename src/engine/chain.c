@@ -43,9 +43,6 @@
  * enough to tell these apart. Those that show one to be end by themselves. */
 #define BLIND_MAX 20
 
-/* Chains that fail since a file of theirs cannot be read. */
-#define UNREAD_MAX 3
-
 /* Routes that lead where another one did before this is believed to be all. */
 #define SUSPECT_MAX 100
 
@@ -57,7 +54,7 @@ struct chain {
     struct wr_file *file, *map;
     struct wr_chain_report *r;
     struct wr_detour detour; /* empty before something is wrong */
-    unsigned attempts, blind, unread;
+    unsigned attempts, blind;
     bool lenient;                 /* names may lie, if that is forgivable */
     struct wr_ltx_files misnamed; /* the first chain in which one did so */
     bool limited;                 /* there might be another chain */
@@ -269,6 +266,7 @@ static enum wr_status look_back(
         return ready;
     }
     wr_detour_learn(&k->detour, x);
+    k->detour.unread += st == WR_IO;
     for (size_t i = 0; i < x->n; i++) {
         if (!x->in[i].bad)
             continue;
@@ -303,7 +301,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
         for (size_t i = 0; i < x.n; i++)
             k->unproven = k->unproven || !x.in[i].whole;
     }
-    if (st == WR_CORRUPT || (st == WR_IO && !draft.failed && k->unread++ < UNREAD_MAX))
+    if (st == WR_CORRUPT || (st == WR_IO && !draft.failed && k->detour.unread < WR_UNREAD_MAX))
         st = look_back(k, &x, st, e);
     k->r->commit = x.commit;
     k->r->page_size = x.page_size;
@@ -449,6 +447,10 @@ static enum wr_status give_up(
         *e = *first;
         return WR_IO;
     }
+    if (k->detour.unread_e.code != WR_OK) /* which may lead there */
+        return wr_fail(e, k->detour.unread_e.code,
+            "%s (what may lead around that cannot be read: %s)", first->text,
+            k->detour.unread_e.text);
     if (k->limited)
         return wr_fail(e, WR_CORRUPT,
             "%s (gave up after %u ways through the files; there may be more)", first->text,

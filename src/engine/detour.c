@@ -12,10 +12,12 @@
 #include "engine/detour.h"
 
 #include "base/mem.h"
+#include "base/sync.h"
 #include "engine/crew.h"
 #include "engine/inputs.h"
 #include "engine/restore.h"
 #include "ltx/ltx.h"
+#include "storage/storage.h"
 
 /* Two writers that took turns for so many files are told apart. */
 #define ROUNDS_MAX 1000
@@ -87,7 +89,25 @@ void wr_detour_learn(struct wr_detour *d, const struct wr_inputs *x)
 struct probing {
     struct wr_detour *detour;
     const size_t *todo;
+    struct wr_mutex mutex; /* guards the detour's unread, unread_e */
 };
+
+/* A header that cannot be read: one file less, as there may be a chain without it. */
+static bool may_pass_over(struct probing *p, enum wr_status st, const struct wr_err *e)
+{
+    struct wr_detour *d = p->detour;
+    bool may;
+
+    if (st != WR_IO && st != WR_AUTH)
+        return false;
+    wr_mutex_lock(&p->mutex);
+    may = d->unread < WR_UNREAD_MAX;
+    d->unread += may;
+    if (may && d->unread_e.code == WR_OK)
+        d->unread_e = *e;
+    wr_mutex_unlock(&p->mutex);
+    return may;
+}
 
 static enum wr_status probe_one(
     void *arg, unsigned w, size_t k, struct wr_call *c, struct wr_err *e)
@@ -105,9 +125,11 @@ static enum wr_status probe_one(
         st = wr_ltx_header_get(head, &h, e);
     if (st == WR_OK)
         know(p->detour, i, &h);
-    else if (st == WR_CORRUPT)
+    else if (st == WR_CORRUPT || may_pass_over(p, st, e))
         p->detour->facts[i].aside = true;
-    return st == WR_CORRUPT ? WR_OK : st;
+    else
+        return st;
+    return WR_OK;
 }
 
 static bool known(const struct wr_detour *d, size_t i)
@@ -122,6 +144,7 @@ static enum wr_status probe(
     size_t *todo = wr_array(n, sizeof(*todo));
     struct probing p = {.detour = d, .todo = todo};
     size_t n_todo = 0;
+    bool first = d->unread_e.code == WR_OK;
     enum wr_status st = WR_OK;
 
     if (!todo)
@@ -130,8 +153,13 @@ static enum wr_status probe(
         if (!known(d, files[k]))
             todo[n_todo++] = files[k];
     }
+    wr_mutex_init(&p.mutex);
     if (n_todo > 0)
         st = wr_crew_run(c, d->opts->parallel, n_todo, "restore", probe_one, &p, e);
+    wr_mutex_release(&p.mutex);
+    if (first && d->unread_e.code != WR_OK)
+        wr_log(c->log, WR_WARN, "a file of the replica cannot be read, and is done without",
+            WR_F_STR("replica", wr_storage_name(d->storage)), WR_F_Z("reason", d->unread_e.text));
     wr_free(todo);
     return st;
 }

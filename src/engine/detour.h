@@ -21,6 +21,9 @@ struct wr_storage;
 
 #define WR_DETOUR_BANS 16
 
+/* Files that are done without since they cannot be read: with more of them it is the storage. */
+#define WR_UNREAD_MAX 3u
+
 struct wr_detour {
     struct wr_storage *storage;
     const struct wr_restore_opts *opts;
@@ -29,7 +32,9 @@ struct wr_detour {
     uint64_t end;              /* TXID */
     struct wr_join bans[WR_DETOUR_BANS];
     size_t n_bans;
-    unsigned rounds; /* routes that were looked at */
+    unsigned rounds;        /* routes that were looked at */
+    unsigned unread;        /* files that cannot be read; the caller may count some more */
+    struct wr_err unread_e; /* of the first header that could not be */
 };
 
 /* `all`, in that order, and opts->time_ms say which files there are. NOMEM. */
@@ -45,8 +50,9 @@ size_t wr_detour_index(const struct wr_detour *d, const struct wr_ltx_file *f);
 void wr_detour_learn(struct wr_detour *d, const struct wr_inputs *x);
 
 /* The best chain to `to`, with all headers known, appended to *ret; 0: as far as any leads. A
- * file whose header is damaged is set aside. NOTFOUND: there is no chain, or it is not found among
- * so many files that do not fit. BUSY: a file has vanished. */
+ * file whose header is damaged is set aside, and so are WR_UNREAD_MAX whose headers cannot be read.
+ * NOTFOUND: there is no chain, or it is not found among so many files that do not fit. BUSY: a file
+ * has vanished. IO, AUTH: once too often. */
 enum wr_status wr_detour_find(struct wr_detour *d, struct wr_call *c, uint64_t to,
     struct wr_ltx_files *ret, struct wr_err *e) WR_MUST_CHECK;
 
