@@ -7,7 +7,9 @@
  * What can be wrong, and what is done:
  *   two files do not continue each other   look for files that do. If there are none go on: the
  *                                          image decides, for a file may have all pages
- *   a file is damaged, or cannot be read   look for a chain without it
+ *   a file is damaged, or cannot be read   look for a chain without it; but one bad answer is no
+ *                                          damage: what seems to be is read twice, and where that
+ *                                          was not done by then the same chain is tried again
  *   a file has another one's name          the same; if there is none, and it is not the end of the
  *                                          chain nor records any checksum, go on with it
  *   the image is not what it should be,    if there are joins that nobody can check, because a file
@@ -28,6 +30,7 @@
 
 #include "base/bytes.h"
 #include "base/crc64.h"
+#include "base/mem.h"
 #include "engine/detour.h"
 #include "engine/draft.h"
 #include "engine/image.h"
@@ -57,14 +60,18 @@ struct chain {
     unsigned attempts, blind;
     bool lenient;                 /* names may lie, if that is forgivable */
     struct wr_ltx_files misnamed; /* the first chain in which one did so */
+    bool looked;                  /* whether the plan by names fits */
     bool limited;                 /* there might be another chain */
     bool whole;                   /* prove every file */
+    bool opened;                  /* the last attempt got to its pages */
     bool unproven;                /* the last attempt got to its pages, not all of whose files
                                      it proved */
     uint64_t tried[BLIND_MAX];    /* chains that came to nothing, by a checksum of their files */
     size_t n_tried;
     enum wr_status last;               /* what came of the last attempt */
     size_t n_bad;                      /* files that the last attempt showed to be damaged */
+    size_t n_doubts;                   /* and what may be well in the next one */
+    bool reopened;                     /* headers that agreed to nothing were read twice */
     const struct wr_ltx_file *suspect; /* of the last attempt, in `plan` */
     char misfit[WHY_MAX];              /* of the plan by names, if it is gone on with */
 };
@@ -239,8 +246,10 @@ static enum wr_status open_inputs(
     st = wr_inputs_open(k->storage, c, k->plan->p, k->plan->n, k->opts, x, e);
     if (st == WR_OK)
         st = check_names(k, x, e);
-    if (st == WR_OK && k->attempts == 1)
+    if (st == WR_OK && !k->looked) {
+        k->looked = true;
         i = misfit(x);
+    }
     if (i > 0) {
         st = turn_at(k, c, x, i, e);
         if (st == WR_NOTFOUND)
@@ -254,9 +263,59 @@ static enum wr_status open_inputs(
     return st;
 }
 
+/* Whether a small file is something else when it is read once more. */
+static enum wr_status differs(
+    struct chain *k, struct wr_call *c, const struct wr_input *in, bool *ret, struct wr_err *e)
+{
+    size_t size = (size_t)in->file->size;
+    uint8_t *bytes = wr_alloc(size);
+    enum wr_status st;
+
+    if (!bytes)
+        return wr_fail(e, WR_NOMEM, "ltx file of %zu bytes: out of memory", size);
+    st = wr_input_read(k->storage, c, in->file, 0, bytes, size, e);
+    *ret = st == WR_OK && memcmp(bytes, in->bytes, size) != 0;
+    wr_free(bytes);
+    return st == WR_CORRUPT ? WR_OK : st;
+}
+
+/* One bad answer is no damage. Whether a file that is bad may be none in another attempt, of which
+ * there is one. */
+static enum wr_status may_be_well(
+    struct chain *k, struct wr_call *c, const struct wr_input *in, bool *ret, struct wr_err *e)
+{
+    struct wr_fact *fact = &k->detour.facts[wr_detour_index(&k->detour, in->file)];
+
+    *ret = !in->sure && !fact->doubted;
+    if (!*ret)
+        return WR_OK;
+    fact->doubted = true;
+    return in->bytes ? differs(k, c, in, ret, e) : WR_OK;
+}
+
+/* Do without a file that is bad from now on, unless it may be well. */
+static enum wr_status convict(struct chain *k, struct wr_call *c, const struct wr_input *in,
+    struct wr_draft *draft, enum wr_status why, struct wr_err *e)
+{
+    bool well = false;
+    enum wr_status st = WR_OK;
+
+    if (why == WR_CORRUPT && in->file_checksum) /* no page of it is to be taken for right */
+        wr_draft_forget(draft, wr_draft_identity(in));
+    if (why == WR_CORRUPT)
+        st = may_be_well(k, c, in, &well, e);
+    if (st != WR_OK || well) {
+        k->n_doubts += well;
+        return st;
+    }
+    k->detour.facts[wr_detour_index(&k->detour, in->file)].aside = true;
+    k->n_bad++;
+    return WR_OK;
+}
+
 /* Remember what its inputs say of a chain that came to nothing. */
-static enum wr_status look_back(
-    struct chain *k, const struct wr_inputs *x, enum wr_status st, struct wr_err *e)
+static enum wr_status look_back(struct chain *k, struct wr_call *c, const struct wr_inputs *x,
+    struct wr_draft *draft, enum wr_status st, struct wr_err *e)
 {
     struct wr_err own = {0};
     enum wr_status ready = survey(k, &own);
@@ -267,11 +326,18 @@ static enum wr_status look_back(
     }
     wr_detour_learn(&k->detour, x);
     k->detour.unread += st == WR_IO;
-    for (size_t i = 0; i < x->n; i++) {
-        if (!x->in[i].bad)
-            continue;
-        k->detour.facts[wr_detour_index(&k->detour, x->in[i].file)].aside = true;
-        k->n_bad++;
+    for (size_t i = 0; i < x->n && ready == WR_OK; i++) {
+        if (x->in[i].bad)
+            ready = convict(k, c, &x->in[i], draft, st, &own);
+    }
+    if (ready != WR_OK) {
+        *e = own;
+        return ready;
+    }
+    /* Page sizes that differ, or a page that is missing, may be a bit of a header. */
+    if (st == WR_CORRUPT && k->n_bad + k->n_doubts == 0 && !k->opened && !k->reopened) {
+        k->reopened = true;
+        k->n_doubts++;
     }
     if (k->n_bad > 1 && st == WR_CORRUPT)
         wr_wrap(e, st, "%zu files are damaged, one of them", k->n_bad);
@@ -291,8 +357,9 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
 
     k->attempts++;
     k->unproven = false;
-    k->n_bad = 0;
+    k->n_bad = k->n_doubts = 0;
     st = open_inputs(k, c, &x, e);
+    k->opened = st == WR_OK;
     k->suspect = x.suspect;
     if (st == WR_OK)
         st = wr_draft_open(&draft, k->file, k->map, &x, e);
@@ -302,7 +369,7 @@ static enum wr_status attempt(struct chain *k, struct wr_call *c, struct wr_err 
             k->unproven = k->unproven || !x.in[i].whole;
     }
     if (st == WR_CORRUPT || (st == WR_IO && !draft.failed && k->detour.unread < WR_UNREAD_MAX))
-        st = look_back(k, &x, st, e);
+        st = look_back(k, c, &x, &draft, st, e);
     k->r->commit = x.commit;
     k->r->page_size = x.page_size;
     k->r->verified = x.has_rolling;
@@ -490,6 +557,12 @@ static enum wr_status find(
     while (st == WR_CORRUPT || (st == WR_IO && k->n_bad > 0)) {
         struct wr_err why = *last;
 
+        if (k->n_doubts > 0 && k->n_bad == 0) {
+            wr_log(c->log, WR_INFO, "files of the replica seem to be damaged; reading them again",
+                WR_F_STR("replica", wr_storage_name(k->storage)), WR_F_Z("reason", why.text));
+            st = attempt(k, c, last);
+            continue;
+        }
         if (first->code != WR_IO && (first->code == WR_OK || st == WR_IO))
             *first = why;
         st = try_another(k, c, why.text, last);
@@ -513,6 +586,7 @@ static enum wr_status find_misnamed(
         .map = k->map,
         .r = k->r,
         .attempts = k->attempts,
+        .looked = true,
         .lenient = true};
     struct wr_err first = {0};
     enum wr_status st;

@@ -76,6 +76,7 @@ static void know(struct wr_detour *d, size_t i, const struct wr_ltx_header *h)
     d->facts[i] = wr_fact_of(h);
     d->facts[i].aside = was.aside;
     d->facts[i].suspicion = was.suspicion;
+    d->facts[i].doubted = was.doubted;
 }
 
 void wr_detour_learn(struct wr_detour *d, const struct wr_inputs *x)

@@ -52,14 +52,14 @@ static const uint8_t *claim_of(const struct wr_draft *d, uint32_t pgno)
     return d->claims + (size_t)(pgno - 1) * ENTRY;
 }
 
+static bool is_of(const uint8_t *claim, uint64_t identity)
+{
+    return wr_le64(claim + AT_CHECK) != 0 && (wr_le32(claim) ^ (uint32_t)identity) <= BLOCK;
+}
+
 bool wr_draft_claims(const struct wr_draft *d, uint64_t identity, uint32_t pgno)
 {
-    const uint8_t *claim;
-
-    if (pgno > d->n_claims)
-        return false;
-    claim = claim_of(d, pgno);
-    return wr_le64(claim + AT_CHECK) != 0 && (wr_le32(claim) ^ (uint32_t)identity) <= BLOCK;
+    return pgno <= d->n_claims && is_of(claim_of(d, pgno), identity);
 }
 
 bool wr_draft_get(
@@ -82,6 +82,42 @@ bool wr_draft_get(
         return false;
     *ret = is;
     return true;
+}
+
+static enum wr_status forget(struct wr_draft *d, uint64_t size, uint64_t identity)
+{
+    uint8_t some[340 * ENTRY];
+    enum wr_status st = WR_OK;
+
+    for (uint64_t off = ENTRY; st == WR_OK && off + ENTRY <= size; off += sizeof(some)) {
+        size_t n = (size_t)wr_min((uint64_t)sizeof(some), size - off) / ENTRY * ENTRY;
+        bool changed = false;
+
+        st = wr_file_pread_all(d->map, some, n, off, "map", NULL);
+        for (size_t at = 0; st == WR_OK && at < n; at += ENTRY) {
+            if (!is_of(some + at, identity))
+                continue;
+            memset(some + at, 0, ENTRY);
+            changed = true;
+        }
+        if (st == WR_OK && changed)
+            st = wr_file_pwrite(d->map, some, n, off, NULL);
+    }
+    return st;
+}
+
+void wr_draft_forget(struct wr_draft *d, uint64_t identity)
+{
+    struct wr_file_info info;
+    enum wr_status st;
+
+    if (!d->map)
+        return;
+    st = wr_file_info(d->map, &info, NULL);
+    if (st == WR_OK)
+        st = forget(d, info.size, identity);
+    if (st != WR_OK && wr_file_truncate(d->map, 0, NULL) != WR_OK) /* better none than that */
+        atomic_store(&d->unmapped, true);
 }
 
 static void record(struct wr_draft *d, uint32_t pgno, const uint8_t *entries, size_t n)

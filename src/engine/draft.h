@@ -73,6 +73,9 @@ bool wr_draft_claims(const struct wr_draft *d, uint64_t identity, uint32_t pgno)
 bool wr_draft_get(
     struct wr_draft *d, uint64_t identity, uint32_t pgno, uint8_t *page, struct wr_draft_page *ret);
 
+/* Forget all claims of that file: its pages may be wrong ones, which the map calls by its name. */
+void wr_draft_forget(struct wr_draft *d, uint64_t identity);
+
 /* The entry that makes such a claim, WR_DRAFT_ENTRY bytes. */
 void wr_draft_entry(uint8_t *out, uint64_t identity, const struct wr_draft_page *page);
 /* Write consecutive pages from `pgno` on, and then their entries, if there is a map. A map that

@@ -268,6 +268,13 @@ static size_t reach(
     return end;
 }
 
+/* The frames from `refs` on, `size` bytes. */
+static enum wr_status read_frames(struct image *m, struct hand *h, struct wr_call *c,
+    const struct wr_input *in, const struct wr_ref *refs, size_t size, struct wr_err *e)
+{
+    return wr_input_read(m->storage, c, in->file, refs[0].off, h->window, size, e);
+}
+
 static enum wr_status do_frames(struct image *m, struct hand *h, struct wr_call *c, struct piece *p,
     const struct wr_ref *refs, size_t n, struct wr_err *e)
 {
@@ -275,12 +282,20 @@ static enum wr_status do_frames(struct image *m, struct hand *h, struct wr_call 
     uint64_t start = refs[0].off;
     size_t size = (size_t)(ref_end(&refs[n - 1]) - start);
     const uint8_t *bytes = in->bytes ? in->bytes + start : h->window;
+    bool again = !in->bytes; /* one bad answer is no damage */
     enum wr_status st = WR_OK;
 
     if (!in->bytes)
-        st = wr_input_read(m->storage, c, in->file, start, h->window, size, e);
-    for (size_t k = 0; st == WR_OK && k < n; k++)
-        st = do_frame(m, h, p, &refs[k], bytes + (refs[k].off - start), e);
+        st = read_frames(m, h, c, in, refs, size, e);
+    for (size_t k = 0; k < n && (st == WR_OK || (st == WR_CORRUPT && again));) {
+        if (st == WR_CORRUPT) {
+            again = false;
+            st = read_frames(m, h, c, in, refs, size, e);
+        }
+        if (st == WR_OK)
+            st = do_frame(m, h, p, &refs[k], bytes + (refs[k].off - start), e);
+        k += st == WR_OK;
+    }
     h->fetched += size;
     return st;
 }
@@ -315,16 +330,17 @@ static enum wr_status do_refs(
     return flush(m, h, e);
 }
 
-static void set_bad(struct image *m, struct wr_input *in)
+static void set_bad(struct image *m, struct wr_input *in, bool sure)
 {
     wr_mutex_lock(&m->mutex);
     in->bad = true;
+    in->sure = in->sure || sure;
     wr_mutex_unlock(&m->mutex);
 }
 
-static void spoil(struct image *m, struct wr_input *in, const struct wr_err *e)
+static void spoil(struct image *m, struct wr_input *in, bool sure, const struct wr_err *e)
 {
-    set_bad(m, in);
+    set_bad(m, in, sure);
     wr_mutex_lock(&m->mutex);
     if (m->corrupt.code == WR_OK)
         m->corrupt = *e;
@@ -363,10 +379,10 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
         wr_ltx_name_format(name, in->file->min, in->file->max);
         wr_wrap(e, st, "level %u file %s", in->file->level, name);
         if (st == WR_IO)
-            set_bad(m, in);
+            set_bad(m, in, false);
         if (st != WR_CORRUPT)
             return st;
-        spoil(m, in, e);
+        spoil(m, in, !in->bytes, e);
         h->filled = 0;
         return WR_OK;
     }
@@ -402,7 +418,7 @@ static enum wr_status prove_files(struct image *m, struct wr_err *e)
             wr_ltx_name_format(name, in->file->min, in->file->max);
             (void)wr_fail(&own, WR_CORRUPT, "level %u file %s: file checksum mismatch",
                 in->file->level, name);
-            spoil(m, in, &own);
+            spoil(m, in, false, &own);
         }
     }
     return m->corrupt.code == WR_OK ? WR_OK : wr_fail(e, WR_CORRUPT, "%s", m->corrupt.text);

@@ -27,7 +27,8 @@ struct wr_image_report {
  * opts->progress. Pages that the draft turns out to have are not fetched. The file is not synced.
  * OK means that it is proven: by the image's checksum if x->has_rolling, unless only `part` of
  * it is there, and by the checksum of each file that was read whole, which is every file when not
- * x->has_rolling. CORRUPT, with the file's name, otherwise; the files of `x` that were seen to be
+ * x->has_rolling. A frame that seems to be damaged is read twice, if a request was made for it.
+ * CORRUPT, with the file's name, otherwise; the files of `x` that were seen to be
  * damaged are marked, which are all such among the small ones. IO: of the storage, with a mark too,
  * or of the draft. *report, zero before, is written in any case. */
 enum wr_status wr_image_write(struct wr_storage *s, struct wr_call *c, struct wr_inputs *x,

@@ -276,17 +276,24 @@ static enum wr_status open_input(
     struct opening *o, struct wr_call *c, struct wr_input *in, struct wr_err *e)
 {
     enum wr_status st = wr_input_check(in->file, e);
+    bool small;
 
     if (st != WR_OK)
         return st;
-    st = keep(o, in->file->size) ? open_small(o, c, in, e) : open_large(o, c, in, e);
+    small = keep(o, in->file->size);
+    st = small ? open_small(o, c, in, e) : open_large(o, c, in, e);
+    if (st == WR_CORRUPT) { /* one bad answer is no damage */
+        wr_input_release(in);
+        *in = (struct wr_input){.file = in->file};
+        st = small ? open_small(o, c, in, e) : open_large(o, c, in, e);
+    }
     return name_it(in, st, e);
 }
 
 /* It is damaged, and may not be the only one: whoever does without it wants to know all. */
 static void spoil(struct opening *o, struct wr_input *in, const struct wr_err *e)
 {
-    in->bad = true;
+    in->bad = in->sure = true;
     wr_mutex_lock(&o->mutex);
     if (o->corrupt.code == WR_OK)
         o->corrupt = *e;

@@ -38,6 +38,7 @@ struct wr_input {
     bool whole;        /* every frame has to be read, to prove the file's checksum */
     bool bad;          /* after CORRUPT, here or in wr_image_write: it is damaged; after IO: it is
                           one that could not be read */
+    bool sure;         /* bad, and seen to be so in two answers of the storage */
     bool misnamed;     /* its header tells other TXIDs than its name */
     uint64_t head_crc; /* of the header as stored */
     uint64_t tail_crc; /* of what the file's checksum covers behind the frames ... */
@@ -59,12 +60,13 @@ struct wr_inputs {
                                           if the others are right */
 };
 
-/* Read them all on opts->parallel threads, tell opts->progress, and decide for each page. `files`,
- * in the order they apply, must outlive it. CORRUPT: damaged headers or indexes, all of which are
- * marked, or without a request files that are too small to be any; page sizes that differ, or "page
- * N missing" when the files do not hold the whole database; BUSY: a file has vanished since it was
- * listed, so that a new plan may work. *x is = {0}, but for all_whole, and is to be released after
- * a failure, too: it then has the headers that could be read, and page size 0 in the others. */
+/* Read them all, a second time what seems to be damaged, on opts->parallel threads, tell
+ * opts->progress, and decide for each page. `files`, in the order they apply, must outlive it.
+ * CORRUPT: damaged headers or indexes, all of which are marked, or without a request files that are
+ * too small to be any; page sizes that differ, or "page N missing" when the files do not hold the
+ * whole database; BUSY: a file has vanished since it was listed, so that a new plan may work. *x is
+ * = {0}, but for all_whole, and is to be released after a failure, too: it then has the headers
+ * that could be read, and page size 0 in the others. */
 enum wr_status wr_inputs_open(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *files, size_t n, const struct wr_restore_opts *opts,
     struct wr_inputs *x, struct wr_err *e) WR_MUST_CHECK;

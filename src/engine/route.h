@@ -15,9 +15,10 @@ struct wr_ltx_header;
 
 /* What is known of a file. = {0}: its name. */
 struct wr_fact {
-    bool aside; /* it is of no use */
-    bool plain; /* not read, but taken to have no rolling checksums */
-    bool read;  /* its header was, and says the rest */
+    bool aside;   /* it is of no use */
+    bool doubted; /* it seemed to be damaged, and was given another chance */
+    bool plain;   /* not read, but taken to have no rolling checksums */
+    bool read;    /* its header was, and says the rest */
     bool has_rolling;
     uint32_t page_size;
     uint32_t suspicion; /* how often a chain with it was tried for nothing */

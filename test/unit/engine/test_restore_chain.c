@@ -454,7 +454,7 @@ static void test_a_damaged_length_of_the_index(void **state)
         wr_buf_release(&b);
         check_restores(&t, NEWEST, &t.a, 4, 1);
         T(strstr(t.said, "page index of") && strstr(t.said, "bytes for a database of"));
-        T(t.w.piece_bytes <= (large ? 0 : size)); /* no request for an index that cannot be */
+        T(t.w.piece_bytes <= (large ? 0 : 2 * size)); /* none for an index that cannot be */
         two_release(&t);
     }
 }
@@ -725,9 +725,9 @@ static enum wr_status answer_get(void *self, struct wr_call *c, struct wr_str ke
     return st;
 }
 
-static void answer(struct two *t, size_t i, struct answer a)
+static void answer(struct world *w, size_t i, struct answer a)
 {
-    t->w.ops.get = answer_get;
+    w->ops.get = answer_get;
     answers[i] = a;
 }
 
@@ -749,7 +749,7 @@ static void test_one_header_that_cannot_be_read_ended_it(void **state)
             story_put(&t.a, &t.w, level, 2, level == 1 ? 7 : 8);
         put_damaged(&t, &t.a, 5, 2, 8, MIDDLE);
         for (unsigned level = 2; level <= 4; level++)
-            answer(&t, level - 2,
+            answer(&t.w, level - 2,
                 (struct answer){
                     .key = wr_layout_ltx_key(t_call()->scratch, t.w.storage, level, 2, 8),
                     .with = with[i],
@@ -757,7 +757,7 @@ static void test_one_header_that_cannot_be_read_ended_it(void **state)
         check_restores(&t, NEWEST, &t.a, 8, SOME);
         T(strstr(t.said, "cannot be read, and is done without"));
         /* One more of these, and it is the storage. */
-        answer(&t, 3,
+        answer(&t.w, 3,
             (struct answer){.key = wr_layout_ltx_key(t_call()->scratch, t.w.storage, 1, 2, 7),
                 .with = with[i],
                 .times = ~0u});
@@ -775,6 +775,39 @@ static void test_one_header_that_cannot_be_read_ended_it(void **state)
         memset(answers, 0, sizeof(answers));
         check_restores(&t, NEWEST, &t.a, 8, 1);
         two_release(&t);
+    }
+}
+
+/* A bit was flipped on the way, once: the file was done without, or the restore failed. */
+static void test_one_bad_answer_was_taken_for_damage(void **state)
+{
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        for (uint64_t txid = 1; txid <= 4; txid += 3) {
+            struct wr_str key;
+            struct two t;
+            struct wr_buf b;
+            size_t size, told = 0;
+
+            two_init(&t, 1, 4, rolling);
+            put_singles(&t, &t.a, 1, 4);
+            wr_buf_init(&b, (size_t)1 << 28);
+            story_file(&t.a, txid, txid, &b);
+            size = b.n;
+            wr_buf_release(&b);
+            key = wr_layout_ltx_key(t_call()->scratch, t.w.storage, 0, txid, txid);
+            for (size_t at = 0; at < size; at += at < 100 || at + 60 > size ? 1 : 37) {
+                answer(&t.w, 0, (struct answer){.key = key, .at = at, .times = 1});
+                check_restores(&t, NEWEST, &t.a, 4, 0);
+                T(answers[0].times == 0);
+                answers[0].times = 2; /* that is damage, as far as one can tell */
+                told += restore_with(&t, NEWEST, &(struct wr_restore_result){0}, NULL) != WR_OK;
+                (void)remove(t.path);
+            }
+            T(told > 100);
+            answers[0].times = 0;
+            two_release(&t);
+        }
     }
 }
 
@@ -1157,6 +1190,38 @@ static void test_fetched_pages_are_not_fetched_again(void **state)
     rig_release(&g);
 }
 
+/* Of a large file: its header, a page that decodes to another one, its index, its checksum. The
+ * draft had the wrong page as that file's, and was believed when all was read in full. */
+static void test_one_bad_answer_of_a_large_file(void **state)
+{
+    static const size_t from_end[] = {SIZE_MAX, 0, 6000, 20, 3};
+
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        struct rig g;
+        struct wr_buf b;
+        size_t size;
+
+        rig_init(&g, rolling, PAGE, PAGES);
+        rig_commit(&g, PAGES, 10);
+        wr_buf_init(&b, (size_t)1 << 28);
+        story_file(&g.s, 1, 1, &b);
+        size = b.n;
+        wr_buf_release(&b);
+        for (size_t i = 0; i < wr_countof(from_end); i++) {
+            size_t at = i == 0 ? 50 : i == 1 ? size / 2 : size - from_end[i];
+
+            answer(&g.w, 0,
+                (struct answer){.key = wr_layout_ltx_key(t_call()->scratch, g.w.storage, 9, 1, 1),
+                    .at = at,
+                    .times = 1});
+            T(rig_restored(&g, 1).txid == 2);
+            T(answers[0].times == 0 && g.w.pieces <= 15);
+        }
+        rig_release(&g);
+    }
+}
+
 /* ---- random replicas ---- */
 
 #define TXIDS     9
@@ -1348,6 +1413,7 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_a_gap_before_the_time_was_not_told),
     T_TEST(test_one_file_that_cannot_be_read_ended_it),
     T_TEST(test_one_header_that_cannot_be_read_ended_it),
+    T_TEST(test_one_bad_answer_was_taken_for_damage), T_TEST(test_one_bad_answer_of_a_large_file),
     T_TEST(test_a_file_that_vanished_ended_it), T_TEST(test_a_name_that_lies_was_believed),
     T_TEST(test_the_newest_name_had_an_older_state), T_TEST(test_a_misnamed_file_within_the_chain),
     T_TEST(test_a_name_that_lies_on_the_other_way),
