@@ -30,7 +30,8 @@ struct wr_chain_report {
  *
  * Another chain is taken only if it ends at the same TXID as `plan`; a warning in the log says so.
  * One bad answer is no damage: what seems to be is read once more, and what the draft has of it is
- * fetched again. A file that cannot be read is done without just as well, thrice at most: then it is the storage.
+ * fetched again. A file that cannot be read is done without just as well, thrice at most: then it
+ * is the storage.
  *
  * Neither is one taken whose header tells other TXIDs than its name; unless nothing else leads
  * there, it records no checksum of the database, and it is not the last one with another end.
