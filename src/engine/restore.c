@@ -13,7 +13,7 @@
 #include "engine/place.h"
 #include "engine/source.h"
 #include "ltx/ltx.h"
-#include "sqlite/conn.h"
+#include "sqlite/check.h"
 #include "storage/storage.h"
 
 #define PARALLEL   8
@@ -246,8 +246,8 @@ static enum wr_status write_legacy(struct wr_call *c, const struct wr_restore_op
 }
 
 /* SQLite's opinion. It opens the file by its temporary name, under which nobody else has it. */
-static enum wr_status check_file(
-    const struct wr_restore_opts *opts, struct wr_place *place, struct wr_err *e)
+static enum wr_status check_file(const struct wr_restore_opts *opts, const struct wr_call *c,
+    struct wr_place *place, struct wr_err *e)
 {
     bool quick = opts->check == WR_RESTORE_CHECK_QUICK;
     enum wr_status st;
@@ -257,10 +257,25 @@ static enum wr_status check_file(
     tell(opts, &(struct wr_restore_progress){.phase = WR_RESTORE_CHECKING});
     st = wr_place_seal(place, e);
     if (st == WR_OK)
-        st = wr_sqlite_check(wr_place_name(place), quick, e);
+        st = wr_sqlite_check(wr_place_name(place), quick, c, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "%s check of %s", quick ? "quick" : "integrity", opts->path);
     return WR_OK;
+}
+
+/* What remains when all is there: it may be checked, and the call may have ended meanwhile. */
+static enum wr_status conclude(struct wr_call *c, const struct wr_restore_opts *opts,
+    struct past *past, struct wr_place *place, const struct wr_restore_result *r, struct wr_err *e)
+{
+    enum wr_status st = check_file(opts, c, place, e);
+
+    if (st == WR_OK) {
+        tell(opts, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
+        st = wr_call_check(c, "restore", e);
+    }
+    if ((st == WR_CANCELED || st == WR_TIMEOUT) && r->bytes_kept == 0) /* else there is no map */
+        st = keep(place, c, opts, past, st, r->bytes_read + r->bytes_resumed, e);
+    return st;
 }
 
 static enum wr_status open_place(const struct wr_restore_opts *opts, const struct wr_source *x,
@@ -289,13 +304,7 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK && opts->finish)
         st = opts->finish(opts->finish_arg, wr_place_file(place), &r, e);
     if (st == WR_OK)
-        st = check_file(opts, place, e);
-    if (st == WR_OK) {
-        tell(opts, &(struct wr_restore_progress){.phase = WR_RESTORE_PLACING});
-        st = wr_call_check(c, "restore", e);
-        if (st != WR_OK && r.bytes_kept == 0) /* else no map tells what is there */
-            st = keep(place, c, opts, past, st, r.bytes_read + r.bytes_resumed, e);
-    }
+        st = conclude(c, opts, past, place, &r, e);
     if (st == WR_OK)
         st = wr_place_commit(place, c->log, e);
     if (st == WR_OK)

@@ -696,25 +696,3 @@ bool wr_conn_mark_now(struct wr_conn *c, int64_t patience_ns, struct wr_file_mar
     *ret = mark_of(&now);
     return true;
 }
-
-enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e)
-{
-    sqlite3 *db = NULL;
-    char text[256] = "";
-    enum wr_status st = WR_OK;
-    int rc;
-
-    /* Immutable: no locks and no sidecars, for a file that nobody else knows yet. */
-    rc = wr_sqlite_open(path, SQLITE_OPEN_READONLY, "immutable=1", &db);
-    if (rc == SQLITE_OK)
-        rc = sql_text(
-            db, quick ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)", text, sizeof(text));
-    if ((rc & 0xff) == SQLITE_NOTADB)
-        st = wr_fail(e, WR_CORRUPT, "integrity check failed: %s", sqlite3_errmsg(db));
-    else if (rc != SQLITE_OK)
-        st = sql_fail(db, rc, "integrity check", e);
-    else if (strcmp(text, "ok") != 0)
-        st = wr_fail(e, WR_CORRUPT, "integrity check failed: %s", text);
-    (void)sqlite3_close(db);
-    return st;
-}

@@ -149,9 +149,4 @@ bool wr_file_mark_equal(const struct wr_file_mark *a, const struct wr_file_mark 
 bool wr_file_mark_of(const char *path, struct wr_file_mark *ret);
 bool wr_file_time_is_old(const struct wr_file_mark *m); /* wr_mtime_is_old, as of now */
 
-/* Run PRAGMA quick_check or integrity_check on a database file without a WAL that nobody else has
- * open (one that is being restored). Takes no lock and makes no file. CORRUPT with the first
- * complaint. */
-enum wr_status wr_sqlite_check(const char *path, bool quick, struct wr_err *e) WR_MUST_CHECK;
-
 #endif

@@ -88,6 +88,38 @@ static void cancel_placing(void *arg, const struct wr_restore_progress *p)
         wr_cancel_now(arg);
 }
 
+static void cancel_checking(void *arg, const struct wr_restore_progress *p)
+{
+    if (p->phase == WR_RESTORE_CHECKING)
+        wr_cancel_now(arg);
+}
+
+/* ^C had no effect until SQLite had read all of it. */
+static void test_canceled_while_sqlite_checks(void **state)
+{
+    struct wr_restore_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_cancel cancel;
+    struct wr_call *c = t_call();
+    struct wr_err e = {0};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, PAGE, PAGES);
+    wr_cancel_init(&cancel);
+    c->cancel = &cancel;
+    o = rig_opts(&g, 2);
+    o.check = WR_RESTORE_CHECK_FULL;
+    o.progress = cancel_checking;
+    o.progress_arg = &cancel;
+    T_IS(WR_CANCELED, wr_restore(g.w.storage, c, &o, &r, &e)); /* before it is no database */
+    T(t_names_in(g.dir) == 2 && strstr(e.text, "goes on from there"));
+    T(rig_restored(&g, 2).bytes_read == 0);
+    c->cancel = NULL;
+    wr_cancel_release(&cancel);
+    rig_release(&g);
+}
+
 /* All was fetched and proven: the next run only has to look at it. */
 static void test_canceled_at_the_last_moment(void **state)
 {
@@ -434,8 +466,8 @@ static void test_progress_says_what_was_here(void **state)
 
 T_MAIN(T_TEST(test_a_failed_restore_is_kept_if_that_can_help),
     T_TEST(test_a_failure_before_the_first_page_keeps_what_there_was),
-    T_TEST(test_canceled_at_the_last_moment), T_TEST(test_little_is_not_kept),
-    T_TEST(test_a_full_disk_costs_the_map_alone), T_TEST(test_a_full_disk_leaves_nothing),
-    T_TEST(test_a_bad_disk_leaves_nothing), T_TEST(test_a_failure_without_a_map_leaves_nothing),
-    T_TEST(test_without_locks_nothing_is_kept), T_TEST(test_nomem),
-    T_TEST(test_progress_says_what_was_here))
+    T_TEST(test_canceled_at_the_last_moment), T_TEST(test_canceled_while_sqlite_checks),
+    T_TEST(test_little_is_not_kept), T_TEST(test_a_full_disk_costs_the_map_alone),
+    T_TEST(test_a_full_disk_leaves_nothing), T_TEST(test_a_bad_disk_leaves_nothing),
+    T_TEST(test_a_failure_without_a_map_leaves_nothing), T_TEST(test_without_locks_nothing_is_kept),
+    T_TEST(test_nomem), T_TEST(test_progress_says_what_was_here))

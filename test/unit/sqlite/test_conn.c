@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "sqlite/check.h"
 #include "sqlite/wal.h"
 #include "unit/sqlite/other_process.h"
 
@@ -509,8 +510,8 @@ static void test_sqlite_check(void **state)
     make_db(path, "CREATE TABLE t(a, b UNIQUE); WITH RECURSIVE n(i) AS"
                   "(SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<500)"
                   "INSERT INTO t SELECT i, hex(i) FROM n");
-    T_OK(wr_sqlite_check(path, true, &e));
-    T_OK(wr_sqlite_check(path, false, &e));
+    T_OK(wr_sqlite_check(path, true, t_call(), &e));
+    T_OK(wr_sqlite_check(path, false, t_call(), &e));
     good = t_slurp(path);
     bad = wr_alloc(good.n);
     T(bad && good.n > (size_t)3 * 4096);
@@ -518,9 +519,9 @@ static void test_sqlite_check(void **state)
     memcpy(bad, good.p, good.n);
     memset(bad + 4096, 0x55, 4096);
     t_spew(path, bad, good.n);
-    T_IS(WR_CORRUPT, wr_sqlite_check(path, true, &e));
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, true, t_call(), &e));
     T(strstr(e.text, "integrity check") != NULL);
-    T_IS(WR_CORRUPT, wr_sqlite_check(path, false, &e));
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, false, t_call(), &e));
 
     /* An index without its row: only the full check looks. */
     memcpy(bad, good.p, good.n);
@@ -531,15 +532,57 @@ static void test_sqlite_check(void **state)
         }
     }
     t_spew(path, bad, good.n);
-    T_OK(wr_sqlite_check(path, true, &e));
-    T_IS(WR_CORRUPT, wr_sqlite_check(path, false, &e));
+    T_OK(wr_sqlite_check(path, true, t_call(), &e));
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, false, t_call(), &e));
 
     memset(bad, 0x55, good.n);
     t_spew(path, bad, good.n);
-    T_IS(WR_CORRUPT, wr_sqlite_check(path, true, &e));
+    T_IS(WR_CORRUPT, wr_sqlite_check(path, true, t_call(), &e));
     wr_free(bad);
-    T_IS(WR_IO, wr_sqlite_check(t_path(dir, "absent"), true, &e));
+    T_IS(WR_IO, wr_sqlite_check(t_path(dir, "absent"), true, t_call(), &e));
     T(!exists(t_path(dir, "absent")));
+}
+
+/* Time that goes on with each look at it. */
+struct looks {
+    struct wr_clock clock;
+    int64_t n;
+};
+
+static int64_t count_look(const struct wr_clock *c)
+{
+    return ++((struct looks *)(uintptr_t)c)->n * MS;
+}
+
+/* It went on to its end, which is hours in a database of a terabyte, whatever was asked. */
+static void test_a_check_ends_when_the_call_does(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    int64_t n;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a, b UNIQUE); WITH RECURSIVE n(i) AS"
+                  "(SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<9000)"
+                  "INSERT INTO t SELECT hex(randomblob(50)), i FROM n");
+    for (int quick = 0; quick < 2; quick++) {
+        enum wr_status st = WR_TIMEOUT;
+
+        for (n = 1; st != WR_OK; n += 1 + n / 8) {
+            struct looks looks = {.clock = {count_look, count_look}};
+            struct wr_call c = *t_call();
+            struct wr_err e = {0};
+
+            c.clock = &looks.clock;
+            c.deadline_ms = n;
+            st = wr_sqlite_check(path, quick, &c, &e);
+            if (st == WR_OK)
+                break;
+            T_IS(WR_TIMEOUT, st);
+            T(strstr(e.text, "integrity check"));
+            T(looks.n <= n + 1); /* it was not asked again, nor did anything go on that asks */
+        }
+        T(n > 200); /* pages of its b-trees */
+    }
 }
 
 static enum wr_status open_and_close(void *arg)
@@ -557,7 +600,7 @@ static enum wr_status check_it(void *arg)
 {
     struct wr_err e = {0};
 
-    return wr_sqlite_check(arg, true, &e);
+    return wr_sqlite_check(arg, true, t_call(), &e);
 }
 
 static void test_no_memory(void **state)
@@ -699,6 +742,7 @@ T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_a_database_that_was_never_m
     T_TEST(test_both_connections_are_to_one_file), T_TEST(test_reads_are_the_files),
     T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),
     T_TEST(test_barrier_seals_the_wal), T_TEST(test_barrier_starves_nobody),
-    T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check), T_TEST(test_no_memory),
+    T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check),
+    T_TEST(test_a_check_ends_when_the_call_does), T_TEST(test_no_memory),
     T_TEST(test_an_idle_one_is_small), T_TEST(test_a_young_time_is_no_proof),
     T_TEST(test_a_write_gives_another_mark))

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "fake/bad_vfs.h"
+#include "sqlite/check.h"
 #include "sqlite/wal.h"
 #include "unit/sqlite/other_process.h"
 
@@ -424,7 +425,7 @@ static void test_check_of_what_cannot_be_read(void **state)
     assert_string_equal(other_ask(&p.app, 'c', ""), "0");
     do {
         bad_set(BAD_READ, ++n, SQLITE_IOERR_READ);
-        st = wr_sqlite_check(p.path, false, &e);
+        st = wr_sqlite_check(p.path, false, t_call(), &e);
         bad.nth = 0;
         T(bad.fired ? st == WR_IO || st == WR_CORRUPT : st == WR_OK);
         T(st == WR_OK || strstr(e.text, "integrity check") != NULL);
@@ -432,11 +433,35 @@ static void test_check_of_what_cannot_be_read(void **state)
     T(n > 5);
     for (n = 1, bad.fired = true; bad.fired; n++) {
         bad_set(BAD_MALLOC, n, SQLITE_NOMEM);
-        st = wr_sqlite_check(p.path, false, &e);
+        st = wr_sqlite_check(p.path, false, t_call(), &e);
         bad.nth = 0;
         if (st != WR_OK && st != WR_NOMEM)
             fail_msg("allocation %d: status %d: %s", n, (int)st, e.text);
     }
+    other_end(&p.app);
+}
+
+/* All b-trees are read in one step of SQLite's, which asks nobody. */
+static void test_an_ended_check_reads_no_more(void **state)
+{
+    struct place p = place_new("delete");
+    struct wr_call c = *t_call();
+    struct wr_err e = {0};
+
+    (void)state;
+    other_expect(&p.app,
+        "CREATE TABLE big AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1"
+        " FROM n WHERE i<3000) SELECT hex(randomblob(400)) FROM n",
+        "0 ");
+    assert_string_equal(other_ask(&p.app, 'c', ""), "0");
+    bad_set(BAD_READ, 500, SQLITE_IOERR_READ);
+    T(wr_sqlite_check(p.path, true, &c, &e) != WR_OK);
+    T(bad.fired); /* so many there are */
+    c.deadline_ms = 1;
+    bad_set(BAD_READ, 12, SQLITE_IOERR_READ);
+    T_IS(WR_TIMEOUT, wr_sqlite_check(p.path, true, &c, &e));
+    T(!bad.fired);
+    bad.nth = 0;
     other_end(&p.app);
 }
 
@@ -446,4 +471,4 @@ T_MAIN(T_TEST(test_open_with_bad_blocks), T_TEST(test_open_without_locks),
     T_TEST(test_open_without_shared_memory), T_TEST(test_open_rolls_back),
     T_TEST(test_calls_that_fail_can_be_made_again), T_TEST(test_checkpoint_on_a_bad_disk),
     T_TEST(test_mark_that_fails), T_TEST(test_recovery_that_fails),
-    T_TEST(test_check_of_what_cannot_be_read))
+    T_TEST(test_check_of_what_cannot_be_read), T_TEST(test_an_ended_check_reads_no_more))

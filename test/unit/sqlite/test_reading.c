@@ -4,6 +4,7 @@
 #include "sqlite/reading.h"
 
 #include "base/mem.h"
+#include "sqlite/check.h"
 #include "sqlite/wal.h"
 #include "unit/sqlite/other_process.h"
 
@@ -130,7 +131,7 @@ static void test_beside_a_busy_writer(void **state)
         pages[18] = pages[19] = 1; /* without a WAL */
         t_spew(copy, pages, (size_t)info.commit * info.page_size);
         wr_free(pages);
-        T_OK(wr_sqlite_check(copy, false, &e));
+        T_OK(wr_sqlite_check(copy, false, t_call(), &e));
     }
     assert_string_equal(other_hear(&app), "0");
     other_end(&app);

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "fake/bad_vfs.h"
+#include "sqlite/check.h"
 #include "unit/sqlite/other_process.h"
 
 #define ANY(st) ((uint64_t)1 << (st))
@@ -34,7 +35,7 @@ static void expect_whole(const char *copy)
 {
     struct wr_err e = {0};
 
-    T_OK(wr_sqlite_check(copy, false, &e));
+    T_OK(wr_sqlite_check(copy, false, t_call(), &e));
 }
 
 static void (*begun)(void); /* a read has, or NULL */
