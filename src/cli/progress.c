@@ -159,7 +159,7 @@ static void put_resuming(struct wr_progress *p, const weir_progress *x, struct w
 
 void wr_progress_init(struct wr_progress *p, enum wr_progress_mode mode, int64_t now_ms)
 {
-    *p = (struct wr_progress){.mode = mode, .start_ms = now_ms, .last_ms = now_ms};
+    *p = (struct wr_progress){.mode = mode, .start_ms = now_ms, .last_ms = now_ms, .phase = -1};
 }
 
 void wr_progress_put(
@@ -172,8 +172,11 @@ void wr_progress_put(
         [WR_PROGRESS_JSON] = JSON_INTERVAL_MS,
     };
 
+    bool another = p->phase >= 0 && x->phase != p->phase;
+
+    p->phase = x->phase;
     put_resuming(p, x, out);
-    if (now_ms - p->last_ms < interval_ms[p->mode])
+    if (!another && now_ms - p->last_ms < interval_ms[p->mode])
         return;
     p->last_ms = now_ms;
     switch (p->mode) {

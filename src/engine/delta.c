@@ -79,13 +79,25 @@ static bool is_there(const struct delta *d)
     return d->lacking == 0 && (d->rolling | WR_LTX_CHECKSUM_EMPTY) == d->end.rolling_post;
 }
 
-static void tell(const struct delta *d, enum wr_restore_phase phase)
+/* The older database is being copied. */
+static void tell(const struct delta *d)
 {
     if (d->opts->progress)
-        d->opts->progress(d->opts->progress_arg, &(struct wr_restore_progress){.phase = phase,
-                                                     .bytes_done = d->r->fetched,
-                                                     .files = d->r->files,
-                                                     .files_total = d->r->files});
+        d->opts->progress(
+            d->opts->progress_arg, &(struct wr_restore_progress){.phase = WR_RESTORE_INDEXING});
+}
+
+/* Of the file that is being applied; those before it are done, and what comes is not known yet. */
+static void tell_apply(void *arg, const struct wr_restore_progress *p)
+{
+    const struct delta *d = arg;
+    struct wr_restore_progress out = *p;
+
+    out.bytes_done += d->r->fetched;
+    out.bytes_total += d->r->fetched;
+    out.pages = 0; /* of all, that is not counted */
+    out.files = out.files_total = d->r->files;
+    d->opts->progress(d->opts->progress_arg, &out);
 }
 
 /* Take over `n` pages from `pgno` on. */
@@ -146,7 +158,7 @@ static enum wr_status keep_all(
             st = keep_pages(d, at + 1, chunk, n, e);
         at += (uint32_t)n;
         if (at / a_chunk % PROGRESS_N == 0)
-            tell(d, WR_RESTORE_INDEXING);
+            tell(d);
     }
     wr_free(chunk);
     return st;
@@ -216,7 +228,7 @@ static size_t choose(struct delta *d, struct wr_input *in)
 static enum wr_status apply(
     struct delta *d, struct wr_call *c, struct wr_input *in, struct wr_err *e)
 {
-    struct wr_restore_opts quiet = *d->opts;
+    struct wr_restore_opts opts = *d->opts;
     struct wr_inputs x = {.in = in,
         .n = 1,
         .page_size = d->end.page_size,
@@ -232,12 +244,13 @@ static enum wr_status apply(
     d->r->files++;
     if (choose(d, in) == 0)
         return WR_OK;
-    quiet.progress = NULL;
-    st = wr_image_write(d->storage, c, &x, &quiet, &d->draft, &report, e);
+    if (opts.progress) {
+        opts.progress = tell_apply;
+        opts.progress_arg = d;
+    }
+    st = wr_image_write(d->storage, c, &x, &opts, &d->draft, &report, e);
     d->rolling ^= report.rolling;
     d->r->fetched += report.fetched;
-    if (st == WR_OK)
-        tell(d, WR_RESTORE_FETCHING);
     return st;
 }
 

@@ -120,6 +120,39 @@ static void test_lines(void **state)
     expect("");
 }
 
+/* SQLite's check is told of once, when it begins: "restoring: 100%" stood there for its hours. */
+static void test_another_phase_is_printed_at_once(void **state)
+{
+    const weir_progress plan = {.phase = WEIR_PHASE_PLAN}, check = {.phase = WEIR_PHASE_CHECK};
+    struct wr_progress p;
+
+    (void)state;
+    wr_progress_init(&p, WR_PROGRESS_LINES, 0);
+    wr_progress_put(&p, &plan, 1, &buf);
+    expect("");
+    wr_progress_put(&p, &half, 2, &buf);
+    expect("restoring: 52%, 104 MB of 200 MB\n");
+    wr_progress_put(&p, &half, 3, &buf);
+    expect("");
+    wr_progress_put(&p, &check, 4, &buf);
+    expect("checking\n");
+    wr_progress_init(&p, WR_PROGRESS_BAR, 0);
+    wr_progress_put(&p, &half, 1000, &buf);
+    wr_buf_clear(&buf);
+    wr_progress_put(&p, &check, 1001, &buf);
+    expect("\r\033[Kchecking ...");
+    wr_progress_init(&p, WR_PROGRESS_JSON, 0);
+    wr_progress_put(&p, &half, 10, &buf);
+    expect("");
+    wr_progress_put(&p, &check, 11, &buf);
+    expect("{\"phase\":\"check\",\"bytes\":0,\"bytes_total\":0,\"bytes_resumed\":0,\"files\":0,"
+           "\"files_total\":0}\n");
+    wr_progress_init(&p, WR_PROGRESS_SILENT, 0);
+    wr_progress_put(&p, &half, 10, &buf);
+    wr_progress_put(&p, &check, 11, &buf);
+    expect("");
+}
+
 static void test_json(void **state)
 {
     struct wr_progress p;
@@ -239,5 +272,5 @@ static void test_random(void **state)
 
 #define P_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 T_MAIN(P_TEST(test_bar), P_TEST(test_verifying), P_TEST(test_full_bar), P_TEST(test_lines),
-    P_TEST(test_json), P_TEST(test_resuming), P_TEST(test_silent), T_TEST(test_sizes),
-    P_TEST(test_random))
+    P_TEST(test_another_phase_is_printed_at_once), P_TEST(test_json), P_TEST(test_resuming),
+    P_TEST(test_silent), T_TEST(test_sizes), P_TEST(test_random))

@@ -150,6 +150,39 @@ static void test_what_is_fetched(void **state)
     rig_release(&g);
 }
 
+static void note_fetching(void *arg, const struct wr_restore_progress *p)
+{
+    struct wr_restore_progress *last = arg;
+
+    if (p->phase != WR_RESTORE_FETCHING)
+        return;
+    T(p->bytes_done >= last->bytes_done && p->bytes_done <= p->bytes_total && p->files > 0);
+    *last = *p;
+}
+
+/* How much a file takes was not told, so that there was neither a rate nor a time left. */
+static void test_progress_has_no_total(void **state)
+{
+    struct wr_restore_progress last = {.bytes_total = 0};
+    struct wr_restore_result r = {0};
+    struct wr_restore_opts o;
+    struct wr_err e = {0};
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, SMALL);
+    for (int i = 0; i < 3; i++)
+        rig_commit(&g, SMALL, 20);
+    put_old(&g, 1);
+    o = delta_opts(&g, 1);
+    o.progress = note_fetching;
+    o.progress_arg = &last;
+    T_OK(wr_restore(g.w.storage, t_call(), &o, &r, &e));
+    T(last.files == 3 && last.bytes_total == r.bytes_read && last.bytes_done == r.bytes_read);
+    T(r.bytes_kept > 0 && r.bytes_read > 0);
+    rig_release(&g);
+}
+
 /* Of these nothing can be taken over, and all is fetched. */
 static void test_what_is_no_help(void **state)
 {
@@ -372,7 +405,8 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_the_way_back), T_TEST(test_random_copies), T_TEST(test_what_is_fetched),
-    T_TEST(test_what_is_no_help), T_TEST(test_a_damaged_file_on_the_way),
-    T_TEST(test_a_file_shorter_than_a_header), T_TEST(test_files_beyond_the_plan_cannot_be_read),
-    T_TEST(test_a_copy_of_another_history), T_TEST(test_a_time_from_before_1970),
-    T_TEST(test_canceled_at_its_end), T_TEST(test_requests_that_fail), T_TEST(test_no_memory))
+    T_TEST(test_progress_has_no_total), T_TEST(test_what_is_no_help),
+    T_TEST(test_a_damaged_file_on_the_way), T_TEST(test_a_file_shorter_than_a_header),
+    T_TEST(test_files_beyond_the_plan_cannot_be_read), T_TEST(test_a_copy_of_another_history),
+    T_TEST(test_a_time_from_before_1970), T_TEST(test_canceled_at_its_end),
+    T_TEST(test_requests_that_fail), T_TEST(test_no_memory))
