@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/crc64.h"
 #include "engine/draft.h"
+#include "engine/inputs.h"
 #include "engine/place.h"
 #include "unit/engine/resume_world.h"
 
@@ -276,6 +277,52 @@ static void test_a_torn_map_is_not_trusted(void **state)
         left_release(&l);
         rig_release(&g);
     }
+}
+
+/* Pages of two files by turns, more than are looked at in one go; what is forgotten is that of one.
+ * A map that cannot be changed is none any more. */
+static void test_a_map_forgets_a_file(void **state)
+{
+    static const uint8_t page[512];
+    const uint64_t identity[] = {0x1234567890, 0x9876543210};
+    const struct wr_inputs x = {.page_size = 512, .commit = 1000, .lock_pgno = 2000};
+    const char *dir = t_tmpdir(), *map_path = t_path(dir, "map");
+    struct wr_file *file = NULL, *map = NULL;
+    struct wr_draft d = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_file_open(wr_fs_posix(), t_path(dir, "db"),
+        WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE, 0600, &file, &e));
+    T_OK(wr_file_open(
+        wr_fs_posix(), map_path, WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE, 0600, &map, &e));
+    T_OK(wr_draft_open(&d, file, map, &x, &e));
+    for (uint32_t pgno = 1; pgno <= 1000; pgno++) {
+        const struct wr_draft_page is = {.checksum = pgno};
+        uint8_t entry[WR_DRAFT_ENTRY];
+
+        wr_draft_entry(entry, identity[pgno % 2], &is);
+        T_OK(wr_draft_put(&d, pgno, (struct wr_bytes){page, sizeof(page)}, entry, &e));
+    }
+    wr_draft_forget(&d, identity[0]);
+    wr_draft_release(&d);
+    T_OK(wr_draft_open(&d, file, map, &x, &e));
+    for (uint32_t pgno = 1; pgno <= 1000; pgno++) {
+        T(!wr_draft_claims(&d, identity[0], pgno));
+        T(wr_draft_claims(&d, identity[1], pgno) == (pgno % 2 == 1));
+    }
+    wr_file_close(map);
+    T_OK(wr_file_open(wr_fs_posix(), map_path, WR_FILE_READ, 0, &d.map, &e));
+    T(!d.unmapped);
+    wr_draft_forget(&d, identity[0]); /* which it has not */
+    T(!d.unmapped);
+    wr_draft_forget(&d, identity[1]);
+    T(d.unmapped);
+    wr_file_close(d.map);
+    d.map = NULL;
+    wr_draft_forget(&d, identity[1]);
+    wr_draft_release(&d);
+    wr_file_close(file);
 }
 
 static void test_a_map_of_another_kind_is_ignored(void **state)
@@ -595,7 +642,7 @@ T_MAIN(T_TEST(test_a_killed_restore_is_gone_on_with), T_TEST(test_killed_again_a
     T_TEST(test_losing_frames_do_not_cost_the_whole_piece),
     T_TEST(test_old_frames_are_gone_on_with), T_TEST(test_a_damaged_page_is_fetched_again),
     T_TEST(test_the_lock_page_stays_empty), T_TEST(test_a_torn_map_is_not_trusted),
-    T_TEST(test_a_map_of_another_kind_is_ignored),
+    T_TEST(test_a_map_forgets_a_file), T_TEST(test_a_map_of_another_kind_is_ignored),
     T_TEST(test_files_that_live_for_minutes_were_read_last),
     T_TEST(test_what_is_kept_of_a_vanished_transaction_is_told),
     T_TEST(test_what_a_plan_had_fetched_was_called_an_earlier_runs),
