@@ -24,6 +24,9 @@ void wr_catalogue_release(struct wr_catalogue *k)
 {
     wr_catalogue_forget(k);
     wr_ltx_files_release(&k->doomed);
+    wr_ltx_files_release(&k->damaged);
+    wr_ltx_files_release(&k->waste);
+    k->blind = false;
     k->l0 = (struct wr_l0_files){0};
 }
 
@@ -116,6 +119,24 @@ enum wr_status wr_catalogue_add(
     return WR_OK;
 }
 
+static bool add_sorted(struct wr_ltx_files *a, const struct wr_ltx_file *f)
+{
+    if (wr_ltx_files_find(a, f))
+        return true;
+    if (a->n >= WR_DAMAGED_MAX || wr_ltx_files_add(a, f, NULL) != WR_OK)
+        return false;
+    wr_ltx_files_sort(a);
+    return true;
+}
+
+void wr_catalogue_distrust(struct wr_catalogue *k, const struct wr_ltx_file *f, bool ours)
+{
+    if (!add_sorted(&k->damaged, f))
+        k->blind = true;
+    else if (ours)
+        (void)add_sorted(&k->waste, f); /* else it stays, and counts for nothing */
+}
+
 /* Those that are not kept, each since when that is so: for as long as needed if it is `over`. */
 static enum wr_status doom(struct wr_catalogue *k, const enum wr_kept *kept, const bool *over,
     int64_t now_ms, struct wr_err *e)
@@ -137,9 +158,9 @@ static enum wr_status doom(struct wr_catalogue *k, const enum wr_kept *kept, con
     return st;
 }
 
-/* Delete up to BATCH of the doomed from *i on, and leave them out of the lists. */
-static enum wr_status remove_some(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
-    int64_t until_ms, size_t *i, size_t *ret_n, struct wr_err *e)
+/* Delete up to BATCH of the doomed from *i on that are so since then. */
+static enum wr_status remove_some(const struct wr_ltx_files *doomed, struct wr_storage *s,
+    struct wr_call *c, int64_t until_ms, size_t *i, size_t *ret_n, struct wr_err *e)
 {
     struct wr_str *keys = wr_array(BATCH, sizeof(*keys));
     struct wr_arena names;
@@ -147,8 +168,8 @@ static enum wr_status remove_some(struct wr_catalogue *k, struct wr_storage *s, 
     enum wr_status st = keys ? WR_OK : wr_fail(e, WR_NOMEM, "delete files of a replica");
 
     wr_arena_init(&names, WR_ARENA_MAX);
-    for (; st == WR_OK && *i < k->doomed.n && n < BATCH; (*i)++) {
-        const struct wr_ltx_file *f = &k->doomed.p[*i];
+    for (; st == WR_OK && *i < doomed->n && n < BATCH; (*i)++) {
+        const struct wr_ltx_file *f = &doomed->p[*i];
 
         if (f->time_ms > until_ms)
             continue;
@@ -182,6 +203,26 @@ static void strike_out(struct wr_catalogue *k, int64_t until_ms)
             k->doomed.p[left++] = k->doomed.p[i];
     }
     k->doomed.n = left;
+}
+
+/* Do without the damaged, and delete what of them nobody ever needed. */
+static enum wr_status leave_damaged(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    size_t *ret_n, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    if (k->blind)
+        return wr_fail(e, WR_LIMIT,
+            "too many files of this replica are damaged: nothing is deleted from it until a "
+            "restart");
+    wr_ltx_files_drop(&k->files, &k->damaged);
+    for (size_t i = 0; st == WR_OK && i < k->waste.n;)
+        st = remove_some(&k->waste, s, c, INT64_MAX, &i, ret_n, e);
+    if (st == WR_OK && k->waste.n > 0) {
+        wr_ltx_files_drop(&k->damaged, &k->waste);
+        wr_ltx_files_release(&k->waste);
+    }
+    return st;
 }
 
 static struct wr_l0_files count_l0(const struct wr_ltx_files *all, const enum wr_kept *kept)
@@ -220,6 +261,8 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
     *ret_n = 0;
     now.now_ms = wr_wall_ms(c->clock);
     if (st == WR_OK)
+        st = leave_damaged(k, s, c, ret_n, e);
+    if (st == WR_OK)
         st = wr_retain(k->files.p, k->files.n, &now, kept, e);
     if (st == WR_OK)
         k->l0 = count_l0(&k->files, kept);
@@ -229,7 +272,7 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
         st = doom(k, kept, over, now_ms, e);
     k->fresh = false;
     for (size_t i = 0; st == WR_OK && i < k->doomed.n;)
-        st = remove_some(k, s, c, until_ms, &i, ret_n, e);
+        st = remove_some(&k->doomed, s, c, until_ms, &i, ret_n, e);
     if (st == WR_OK)
         strike_out(k, until_ms);
     else

@@ -28,10 +28,14 @@ struct wr_catalogue {
     bool timed;                 /* times are those that files were made at, not of a listing */
     struct wr_ltx_files files;  /* sorted by wr_ltx_file_cmp */
     struct wr_ltx_files doomed; /* of them, not kept; sorted; time_ms: monotonic, since when */
+    /* Damaged in the replica: they count for nothing. Sorted. Waste of them is to be deleted. */
+    struct wr_ltx_files damaged, waste;
+    bool blind; /* there are more, and which is not known */
     struct wr_l0_files l0;
 };
 void wr_catalogue_release(struct wr_catalogue *k); /* = {0} again */
-void wr_catalogue_forget(struct wr_catalogue *k);  /* but for since when files are doomed */
+/* But for since when files are doomed, and which are damaged. */
+void wr_catalogue_forget(struct wr_catalogue *k);
 
 /* List the replica, unless that was done. */
 enum wr_status wr_catalogue_fill(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
@@ -47,9 +51,16 @@ enum wr_status wr_catalogue_times(struct wr_catalogue *k, struct wr_storage *s, 
 enum wr_status wr_catalogue_add(
     struct wr_catalogue *k, const struct wr_ltx_file *f, size_t n, struct wr_err *e) WR_MUST_CHECK;
 
+/* What is there under the name of `f` cannot be restored from, so nothing that it covers may go for
+ * it: this stays known until it is deleted. `ours`: it was sent from here a moment ago, and nobody
+ * ever needed it, so that the next retention does that. */
+void wr_catalogue_distrust(struct wr_catalogue *k, const struct wr_ltx_file *f, bool ours);
+#define WR_DAMAGED_MAX 1000 /* files; with more nothing is deleted any more */
+
 /* Delete the files that retain.h does not keep, and has not kept for r->grace_ms, of which the
  * first time after a listing tells, too (grace.h); *ret_n: how many. Whatever else is deleted, and
- * whenever it ends, all that is promised can be restored. After a failure nothing is known. */
+ * whenever it ends, all that is promised can be restored. After a failure nothing is known.
+ * LIMIT: too many files are damaged. */
 enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     const struct wr_retention *r, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
 

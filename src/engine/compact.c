@@ -32,7 +32,8 @@ static void begin(const struct wr_db *db, struct db_level *lv)
         .txid = db->txid,
         .rolling = wr_ledger_state(db->ledger).rolling,
         .made_ms = now_ms(db),
-        .retry_ns = lv->retry_ns};
+        .retry_ns = lv->retry_ns,
+        .failures = lv->failures};
 }
 
 /* Whether the level ends where it did when the replica was last looked at: a database that was let
@@ -108,25 +109,52 @@ static void note_end(const struct wr_db *db, struct db_level *lv, const struct w
         wr_db_level_count(db, lv, db->cadence.few);
 }
 
+static void retry_later(const struct wr_db *db, struct db_level *lv)
+{
+    lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(lv->failures, 10u), RETRY_MAX_NS);
+    lv->failures++;
+}
+
+/* The replica has a file that is no good. The level begins anew, with another name, and what the
+ * file covers stays. A snapshot comes at once, as others would not for a day. */
+static void note_damage(
+    struct wr_db *db, struct db_replica *dr, struct db_level *lv, const struct wr_keeper_report *r)
+{
+    lv->state = LEVEL_LOST;
+    dr->retain_due = true;
+    wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
+    retry_later(db, lv);
+    if (r->level == WR_LEVEL_SNAPSHOT)
+        wr_db_heal_behind(db, dr, r->file.max);
+    wr_log(DB_LOG(db), WR_ERROR,
+        "a file in a replica is damaged, its level begins anew: restores do without it, and all "
+        "that "
+        "it covers is kept; if that happens again look at the store, and at what is between",
+        DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+        WR_F_Z("error", wr_text(&r->text)));
+}
+
 /* Whether a file that was sent has arrived is not known before it was looked for. */
 static void note_failure(
     struct wr_db *db, struct db_replica *dr, struct db_level *lv, const struct wr_keeper_report *r)
 {
-    bool gone = r->was_read && (r->st == WR_NOTFOUND || r->st == WR_CORRUPT);
+    bool gone = r->damaged || (r->was_read && (r->st == WR_NOTFOUND || r->st == WR_CORRUPT));
 
     if (lv->state == LEVEL_ASKED)
         lv->state = gone ? LEVEL_LOST : LEVEL_UNREAD;
-    if (gone)
-        lv->tried = (struct wr_ltx_file){0};
-    else if (!r->was_read)
-        lv->tried = r->file;
+    if (gone || !r->was_read) {
+        lv->tried = gone ? (struct wr_ltx_file){0} : r->file;
+        lv->tried_checksum = r->checksum;
+    }
     wr_db_level_count(db, lv, db->cadence.few);
+    if (r->damaged)
+        note_damage(db, dr, lv, r);
     if (gone)
         return;
     if (r->st != WR_CANCELED)
         wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
-    lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(lv->failures, 10u), RETRY_MAX_NS);
-    if (lv->failures++ == 0 && r->st != WR_CANCELED)
+    retry_later(db, lv);
+    if (lv->failures == 1 && r->st != WR_CANCELED)
         wr_log(DB_LOG(db), WR_WARN, "cannot compact, trying again later", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_U64("level", r->level), WR_F_Z("error", wr_text(&r->text)));
@@ -255,7 +283,10 @@ static bool ask(struct wr_db *db, struct db_replica *dr, unsigned top)
             continue;
         if (lv->state == LEVEL_UNREAD)
             lv->state = LEVEL_ASKED;
-        wr_keeper_read(dr->keeper, level, lv->tried.max > 0 ? &lv->tried : &lv->end);
+        if (lv->tried.max > 0)
+            wr_keeper_confirm(dr->keeper, &lv->tried, lv->tried_checksum);
+        else
+            wr_keeper_read(dr->keeper, level, &lv->end);
         return true;
     }
     return false;

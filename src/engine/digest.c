@@ -28,8 +28,8 @@ static enum wr_status pull(void *arg, void *buf, size_t n, struct wr_err *e)
     return st;
 }
 
-static enum wr_status decode(
-    struct wr_ltx_dec *dec, const struct wr_ltx_file *f, struct wr_change *ret, struct wr_err *e)
+static enum wr_status decode(struct wr_ltx_dec *dec, const struct wr_ltx_file *f, bool pages,
+    struct wr_change *ret, struct wr_err *e)
 {
     struct wr_ltx_header *h = &ret->header;
     uint8_t *page = NULL;
@@ -44,7 +44,7 @@ static enum wr_status decode(
         uint32_t pgno = 0;
 
         st = wr_ltx_dec_page(dec, &pgno, page, e);
-        if (st == WR_OK)
+        if (st == WR_OK && pages)
             st = wr_change_add(ret, pgno, wr_ltx_page_checksum(pgno, page, h->page_size), e);
     }
     wr_free(page);
@@ -52,7 +52,8 @@ static enum wr_status decode(
 }
 
 static enum wr_status read_once(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *f, uint32_t lock_offset, struct wr_change *ret, struct wr_err *e)
+    const struct wr_ltx_file *f, uint32_t lock_offset, bool pages, struct wr_change *ret,
+    struct wr_err *e)
 {
     struct wr_str key = wr_layout_ltx_key(c->scratch, s, f->level, f->min, f->max);
     struct source x = {.call = c};
@@ -69,7 +70,7 @@ static enum wr_status read_once(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK)
         st = wr_ltx_dec_new(pull, &x, f->size, lock_offset, &dec, e);
     if (st == WR_OK)
-        st = decode(dec, f, ret, e);
+        st = decode(dec, f, pages, ret, e);
     wr_ltx_dec_free(dec);
     wr_reader_close(x.reader);
     return st != WR_OK && x.gone ? WR_NOTFOUND : st;
@@ -77,16 +78,29 @@ static enum wr_status read_once(struct wr_storage *s, struct wr_call *c,
 
 /* One bad answer is no damage. */
 static enum wr_status read_file(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *f, uint32_t lock_offset, struct wr_change *ret, struct wr_err *e)
+    const struct wr_ltx_file *f, uint32_t lock_offset, bool pages, struct wr_change *ret,
+    struct wr_err *e)
 {
-    enum wr_status st = read_once(s, c, f, lock_offset, ret, e);
+    enum wr_status st = read_once(s, c, f, lock_offset, pages, ret, e);
 
     if (st == WR_CORRUPT) {
         wr_change_release(ret);
         if (e)
             *e = (struct wr_err){0};
-        st = read_once(s, c, f, lock_offset, ret, e);
+        st = read_once(s, c, f, lock_offset, pages, ret, e);
     }
+    return st;
+}
+
+enum wr_status wr_digest_check(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    uint32_t lock_offset, struct wr_ltx_header *ret, struct wr_err *e)
+{
+    struct wr_change x = {0};
+    enum wr_status st = read_file(s, c, f, lock_offset, false, &x, e);
+
+    if (st == WR_OK)
+        *ret = x.header;
+    wr_change_release(&x);
     return st;
 }
 
@@ -128,7 +142,7 @@ static enum wr_status read_one(void *arg, unsigned w, size_t i, struct wr_call *
 
     (void)w; /* no state of its own */
     (void)e;
-    d->st = read_file(a->storage, c, d->file, a->lock_offset, &d->change, &d->err);
+    d->st = read_file(a->storage, c, d->file, a->lock_offset, true, &d->change, &d->err);
     return WR_OK;
 }
 
@@ -199,5 +213,5 @@ enum wr_status wr_ahead_get(struct wr_ahead *a, struct wr_call *c, const struct 
     if (d)
         return hand_over(d, ret, e);
     a->bytes += f->size;
-    return read_file(a->storage, c, f, a->lock_offset, ret, e);
+    return read_file(a->storage, c, f, a->lock_offset, true, ret, e);
 }

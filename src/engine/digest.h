@@ -51,4 +51,9 @@ void wr_ahead_plan(struct wr_ahead *a, const struct wr_ltx_file *const *plan, si
 enum wr_status wr_ahead_get(struct wr_ahead *a, struct wr_call *c, const struct wr_ltx_file *f,
     struct wr_change *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* Read one file to its end, as wr_ahead_get does. Only its header is wanted; of its pages nothing
+ * is kept. Errors as there. */
+enum wr_status wr_digest_check(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    uint32_t lock_offset, struct wr_ltx_header *ret, struct wr_err *e) WR_MUST_CHECK;
+
 #endif

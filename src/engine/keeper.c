@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/sync.h"
 #include "engine/catalogue.h"
+#include "engine/digest.h"
 #include "engine/parcel.h"
 #include "engine/remote.h"
 #include "engine/send.h"
@@ -24,6 +25,7 @@ enum task {
     TASK_NONE,
     TASK_SEND,
     TASK_READ,
+    TASK_CONFIRM,
     TASK_RETAIN,
     TASK_ENDED, /* the report waits */
 };
@@ -31,8 +33,9 @@ enum task {
 struct job {
     enum task task;
     struct wr_parcel *parcel;      /* of TASK_SEND; a reference */
-    unsigned level;                /* of TASK_READ */
+    unsigned level;                /* of TASK_READ, TASK_CONFIRM */
     struct wr_ltx_file file;       /* the same */
+    uint64_t checksum;             /* of TASK_CONFIRM */
     struct wr_retention retention; /* of TASK_RETAIN */
     bool anew;                     /* the same */
 };
@@ -43,6 +46,7 @@ struct wr_keeper {
     void (*notify)(void *arg);
     void *arg;
     char *label;
+    uint32_t lock_offset;
 
     struct wr_mutex mutex; /* guards the group below */
     struct job job;
@@ -75,60 +79,114 @@ static void report_end(struct wr_keeper_report *r, const struct wr_ltx_header *h
     r->rolling = h->rolling_post;
 }
 
-static enum wr_status read_file(struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_file *f,
-    struct wr_keeper_report *r, struct wr_err *e)
+/* Read all of what is there under the name of r->file: it may be as good as what was to be there.
+ * `ours`: it was sent from here. */
+static enum wr_status read_whole(
+    struct wr_keeper *k, struct wr_call *c, bool ours, struct wr_keeper_report *r, struct wr_err *e)
+{
+    const struct wr_ltx_file *f = &r->file;
+    char name[WR_LAYOUT_NAME_MAX];
+    struct wr_ltx_file is;
+    struct wr_ltx_header h;
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
+    st = wr_layout_find(k->storage, c, f->level, f->min, f->max, &is, e);
+    if (st != WR_OK)
+        return st;
+    st = wr_digest_check(k->storage, c, &is, k->lock_offset, &h, &why);
+    r->damaged = st == WR_CORRUPT;
+    if (r->damaged)
+        wr_catalogue_distrust(&k->catalogue, &is, ours);
+    if (st == WR_OK) {
+        r->file = is;
+        report_end(r, &h);
+        return st;
+    }
+    wr_layout_name(name, f);
+    return wr_fail(e, st, "level %u, %s: %s", f->level, name, why.text);
+}
+
+static enum wr_status read_file(
+    struct wr_keeper *k, struct wr_call *c, bool ours, struct wr_keeper_report *r, struct wr_err *e)
 {
     struct wr_ltx_header h;
+    struct wr_err why = {0};
     bool damaged;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = wr_whole_header(k->storage, c, f, &h, &damaged, e);
-    if (st == WR_OK)
-        report_end(r, &h);
+    st = wr_whole_header(k->storage, c, &r->file, &h, &damaged, &why);
+    if (damaged)
+        return read_whole(k, c, ours, r, e);
+    if (st != WR_OK)
+        return wr_fail(e, st, "%s", why.text);
+    report_end(r, &h);
     return st;
 }
 
-/* What takes the place of other files has to be there, whatever the store has answered. */
-static enum wr_status verify(struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p,
-    const struct wr_ltx_file *f, struct wr_err *e)
+/* What takes the place of other files has to be there, whatever the store has answered, and as it
+ * was sent: its end tells. */
+static enum wr_status is_as_sent(struct wr_keeper *k, struct wr_call *c,
+    const struct wr_keeper_report *r, bool *ret, struct wr_err *e)
 {
-    struct wr_ltx_header is;
-    bool same = true, damaged;
-    enum wr_status st;
+    const struct wr_ltx_file *f = &r->file;
 
-    if (p->size > 0)
-        st =
-            wr_remote_same(k->storage, c, f->level, f->min, f->max, f->size, p->checksum, &same, e);
-    else
-        st = wr_whole_header(k->storage, c, f, &is, &damaged, e);
-    return st != WR_OK || same ? st : wr_fail(e, WR_CORRUPT, "a file that was sent is damaged");
+    *ret = false;
+    if (r->checksum == 0)
+        return WR_OK;
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    return wr_remote_same(k->storage, c, f->level, f->min, f->max, f->size, r->checksum, ret, e);
 }
 
-/* What is in the way has the same range of TXIDs: an earlier attempt of ours, or Litestream's. The
- * level goes on from there, if it is of this history. */
+static void note_arrived(struct wr_keeper *k, struct wr_keeper_report *r)
+{
+    wr_keeper_note(k, &r->file);
+    r->sent = true;
+}
+
+/* What is in the way has the same range of TXIDs. The level goes on from there, if it is of this
+ * history. */
 static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p,
     struct wr_keeper_report *r, struct wr_err *e)
 {
+    struct wr_sent sent;
+    bool same = false;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
-    st = wr_send(k->storage, c, p, wr_sched_processors(k->actor.sched), &r->file.size, e);
-    if (st == WR_CONFLICT)
-        return read_file(k, c, &r->file, r, e);
+    st = wr_send(k->storage, c, p, wr_sched_processors(k->actor.sched), &sent, e);
+    r->file.size = sent.size;
+    r->checksum = sent.checksum;
+    if (st == WR_CONFLICT) {
+        r->checksum = 0;
+        return read_whole(k, c, false, r, e);
+    }
+    if (st == WR_OK)
+        st = is_as_sent(k, c, r, &same, e);
     if (st != WR_OK)
         return st;
-    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = verify(k, c, p, &r->file, e);
-    if (st != WR_OK)
-        return st;
-    wr_keeper_note(k, &r->file);
-    r->sent = true;
+    if (!same)
+        return read_whole(k, c, true, r, e);
+    note_arrived(k, r);
     report_end(r, &p->header);
     wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", k->label),
         WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
         WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", r->file.size));
     return st;
+}
+
+/* The same later on, when there is no parcel any more. */
+static enum wr_status confirm(
+    struct wr_keeper *k, struct wr_call *c, struct wr_keeper_report *r, struct wr_err *e)
+{
+    bool same = false;
+    enum wr_status st = is_as_sent(k, c, r, &same, e);
+
+    if (st != WR_OK)
+        return st;
+    return same ? read_file(k, c, true, r, e) : read_whole(k, c, r->checksum != 0, r, e);
 }
 
 /* The catalogue as of now. What comes while it is listed may be in both. */
@@ -196,7 +254,14 @@ static void work(
         r->file = j->file;
         r->level = j->level;
         r->was_read = true;
-        r->st = read_file(k, c, &j->file, r, &e);
+        r->st = read_file(k, c, false, r, &e);
+        break;
+    case TASK_CONFIRM:
+        r->file = j->file;
+        r->level = j->level;
+        r->checksum = j->checksum;
+        r->was_read = true;
+        r->st = confirm(k, c, r, &e);
         break;
     case TASK_RETAIN:
         r->st = retain(k, c, j, &r->removed, &e);
@@ -271,6 +336,7 @@ enum wr_status wr_keeper_new(
     k->storage = o->storage;
     k->notify = o->notify;
     k->arg = o->arg;
+    k->lock_offset = o->lock_offset;
     st = wr_sched_add(&k->actor, e);
     if (st != WR_OK) {
         wr_free(k->label);
@@ -324,6 +390,12 @@ void wr_keeper_send(struct wr_keeper *k, struct wr_parcel *p)
 void wr_keeper_read(struct wr_keeper *k, unsigned level, const struct wr_ltx_file *f)
 {
     give(k, &(struct job){.task = TASK_READ, .level = level, .file = *f});
+}
+
+void wr_keeper_confirm(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_t checksum)
+{
+    give(k,
+        &(struct job){.task = TASK_CONFIRM, .level = f->level, .file = *f, .checksum = checksum});
 }
 
 void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool anew)

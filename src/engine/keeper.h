@@ -28,6 +28,7 @@ struct wr_keeper_opts {
     const char *label;          /* of the database, in logs */
     void (*notify)(void *arg);  /* something has ended; it must only wake an actor */
     void *arg;
+    uint32_t lock_offset; /* byte offset of SQLite's lock page */
 };
 enum wr_status wr_keeper_new(
     const struct wr_keeper_opts *o, struct wr_keeper **ret, struct wr_err *e) WR_MUST_CHECK;
@@ -36,10 +37,13 @@ void wr_keeper_free(struct wr_keeper *k);
 
 bool wr_keeper_busy(struct wr_keeper *k); /* what was asked for has not ended, or was not taken */
 
-/* One of the three, and not while it is busy. */
+/* One of these, and not while it is busy. */
 void wr_keeper_send(struct wr_keeper *k, struct wr_parcel *p); /* takes a reference */
 /* Where this file ends; `level` goes on from there. */
 void wr_keeper_read(struct wr_keeper *k, unsigned level, const struct wr_ltx_file *f);
+/* The same of one that was sent, and of which nobody knows whether it arrived: `f` and `checksum`
+ * are of the report of that. */
+void wr_keeper_confirm(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_t checksum);
 /* Delete what retain.h does not keep, and did not keep r->grace_ms ago. The replica is listed the
  * first time, after a failure and if `anew`; else what was sent since is known. Just after a
  * listing also what was too old by then for a process before us goes (grace.h). */
@@ -50,12 +54,20 @@ void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f);
 /* Others may have written to the replica, or deleted something. */
 void wr_keeper_forget(struct wr_keeper *k);
 
-/* How it ended. */
+/* How it ended.
+ *
+ * What was sent is compared by its end. Where that is not as it was sent, or there was another file
+ * of that name before, what is there is read to its end, as it may be as good: an earlier attempt
+ * of ours, or Litestream's. If it is damaged, it counts for nothing from then on, and retention
+ * keeps all that it covers. One that was sent from here goes with the next retention; others stay.
+ */
 struct wr_keeper_report {
     enum wr_status st;       /* OK: the file is in the replica, and ends as follows */
     unsigned level;          /* that it was for; 0: retention */
     uint64_t removed;        /* retention: files */
     struct wr_ltx_file file; /* else: sent, or read */
+    uint64_t checksum;       /* of what was sent, in its trailer; 0: unknown */
+    bool damaged;            /* CORRUPT: it is there, and no good */
     bool was_read;           /* it was not to be sent */
     bool sent;               /* it was, and is as it was to be */
     uint64_t txid;

@@ -79,6 +79,7 @@ struct db_level {
     uint64_t txid, rolling;   /* it ends there */
     struct wr_ltx_file end;   /* of LEVEL_UNREAD and ASKED: with this file */
     struct wr_ltx_file tried; /* or with this one, if that has arrived; max is 0: none was tried */
+    uint64_t tried_checksum;  /* of that; 0: unknown */
     int64_t made_ms;          /* wall time; of a snapshot */
     unsigned below;           /* files of the level below that came since */
     int64_t since_ms;         /* wall time of the first of them */
@@ -501,6 +502,9 @@ void wr_db_toll_settle(struct db_replica *dr);
 /* Where the newest state was found to be damaged, a snapshot is wanted: once for each time that it
  * is found. Of a replica that has joined. */
 void wr_db_heal(struct wr_db *db, struct db_replica *dr);
+/* A snapshot that was just sent, up to that TXID, arrived damaged: one with another name is wanted.
+ */
+void wr_db_heal_behind(struct wr_db *db, struct db_replica *dr, uint64_t txid);
 /* The least that db->txid must be for that; 0: it is not wanted. */
 uint64_t wr_db_heal_least(const struct wr_db *db);
 

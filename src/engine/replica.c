@@ -409,7 +409,7 @@ static bool may_be_the_disk(enum wr_status st)
 
 /* Send it, with a token of its own: one file can be given up without the replica. */
 static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
-    const struct wr_parcel *p, uint64_t *ret_size, struct wr_err *e)
+    const struct wr_parcel *p, struct wr_sent *ret, struct wr_err *e)
 {
     struct wr_cancel request;
     enum wr_status st;
@@ -422,7 +422,7 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
         wr_cancel_now(&request);
     wr_mutex_unlock(&r->mutex);
     c->cancel = &request;
-    st = wr_send(r->storage, c, p, wr_sched_processors(r->actor.sched), ret_size, e);
+    st = wr_send(r->storage, c, p, wr_sched_processors(r->actor.sched), ret, e);
     wr_mutex_lock(&r->mutex);
     r->sending = NULL;
     r->request = NULL;
@@ -470,11 +470,11 @@ static struct wr_next send_next(
 {
     struct wr_err e = {0};
     bool streamed = wr_parcel_streamed(p), stopped, lost = false;
-    uint64_t size = 0;
+    struct wr_sent sent;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
-    st = send_cancelable(r, c, p, &size, &e);
+    st = send_cancelable(r, c, p, &sent, &e);
     if (st == WR_OK)
         st = confirm(r, c, p, &lost, &e);
     if (lost) {
@@ -482,13 +482,13 @@ static struct wr_next send_next(
         return (struct wr_next){.when = WR_NEXT_IDLE};
     }
     if (st == WR_OK) {
-        acknowledged(r, p, epoch, size);
+        acknowledged(r, p, epoch, sent.size);
         note_sent(r, p);
         r->send_failed = false;
         succeeded(r);
         wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
             WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
-            WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", size));
+            WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", sent.size));
         wr_parcel_unref(p);
         r->notify(r->arg);
         return (struct wr_next){.when = WR_NEXT_NOW};
@@ -677,7 +677,8 @@ static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storag
         .storage = storage,
         .label = o->label,
         .notify = o->notify,
-        .arg = o->arg};
+        .arg = o->arg,
+        .lock_offset = o->lock_offset};
 
     enum wr_status st = wr_keeper_new(&ko, &r->keeper, e);
 

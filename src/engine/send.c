@@ -13,25 +13,36 @@
 struct sending {
     struct wr_call *call;
     struct wr_writer *writer;
-    uint64_t size; /* handed on */
+    uint64_t size;                     /* handed on */
+    uint8_t tail[WR_LTX_TRAILER_SIZE]; /* and the last of it */
 };
+
+static void note_tail(struct sending *s, struct wr_bytes piece)
+{
+    size_t n = wr_min(piece.n, sizeof(s->tail));
+
+    memmove(s->tail, s->tail + n, sizeof(s->tail) - n);
+    memcpy(s->tail + sizeof(s->tail) - n, piece.p + piece.n - n, n);
+}
 
 static enum wr_status send_piece(void *arg, struct wr_bytes piece, struct wr_err *e)
 {
     struct sending *s = arg;
 
     s->size += piece.n;
+    note_tail(s, piece);
     return wr_writer_write(s->writer, s->call, piece, e);
 }
 
 static enum wr_status send_file(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
-    unsigned threads, uint64_t *ret_size, struct wr_err *e)
+    unsigned threads, struct wr_sent *ret, struct wr_err *e)
 {
     struct wr_put_opts o = {.time_ms = p->header.time_ms,
         .if_absent = (wr_storage_caps(s) & WR_STORAGE_COND_PUT) != 0 && !WR_MUTANT(NO_CREATE_ONLY)};
     struct sending x = {.call = c};
     struct wr_str key =
         wr_layout_ltx_key(c->scratch, s, p->level, p->header.min_txid, p->header.max_txid);
+    struct wr_ltx_trailer t = {0};
     uint64_t hint = p->size;
     enum wr_status st;
 
@@ -48,20 +59,22 @@ static enum wr_status send_file(struct wr_storage *s, struct wr_call *c, const s
         wr_writer_abort(x.writer, c);
         return st;
     }
-    *ret_size = x.size;
+    /* What is read while it is sent is known only now. */
+    if (wr_parcel_streamed(p) && wr_ltx_trailer_get(x.tail, &t, NULL) == WR_OK)
+        *ret = (struct wr_sent){.size = x.size, .checksum = t.file_checksum};
     return wr_writer_commit(x.writer, c, e);
 }
 
 /* An object with the file's name is there already. It may be ours: an earlier attempt whose answer
  * got lost. The checksum at its end tells. */
-static enum wr_status settle_conflict(
-    struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p, struct wr_err *e)
+static enum wr_status settle_conflict(struct wr_storage *s, struct wr_call *c,
+    const struct wr_parcel *p, const struct wr_sent *sent, struct wr_err *e)
 {
     bool same = false;
     struct wr_err why = {0};
 
-    if (p->size > 0 && wr_remote_same(s, c, p->level, p->header.min_txid, p->header.max_txid,
-                           p->size, p->checksum, &same, &why) != WR_OK)
+    if (sent->size > 0 && wr_remote_same(s, c, p->level, p->header.min_txid, p->header.max_txid,
+                              sent->size, sent->checksum, &same, &why) != WR_OK)
         return wr_fail(e, WR_BUSY, "compare with the object that is there: %s", why.text);
     if (same)
         return WR_OK;
@@ -71,18 +84,16 @@ static enum wr_status settle_conflict(
 }
 
 enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
-    unsigned threads, uint64_t *ret_size, struct wr_err *e)
+    unsigned threads, struct wr_sent *ret, struct wr_err *e)
 {
-    uint64_t size = p->size;
-    enum wr_status st = send_file(s, c, p, threads, &size, e);
+    enum wr_status st;
+
+    *ret = (struct wr_sent){.size = p->size, .checksum = p->checksum};
+    st = send_file(s, c, p, threads, ret, e);
 
     if (WR_MUTANT(ACK_ON_SEND) || (WR_MUTANT(SAME_NAME_SAME_FILE) && st == WR_CONFLICT))
         st = WR_OK;
-    if (st == WR_CONFLICT) {
-        size = p->size;
-        st = settle_conflict(s, c, p, e);
-    }
-    if (st == WR_OK)
-        *ret_size = size;
+    if (st == WR_CONFLICT)
+        st = settle_conflict(s, c, p, ret, e);
     return st;
 }

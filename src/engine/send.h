@@ -14,11 +14,17 @@
 struct wr_parcel;
 struct wr_storage;
 
-/* OK: the replica has it; *ret_size: bytes of it, 0 of one that was there already and is streamed.
- * CONFLICT: there is an object of that name with other contents, and it is
+/* What was handed to the store. */
+struct wr_sent {
+    uint64_t size;     /* bytes; 0: not all of it */
+    uint64_t checksum; /* the one in its trailer; 0: the same */
+};
+
+/* OK: the replica has it. *ret is written in every case: what a store took may be there, whatever
+ * it answered. CONFLICT: there is an object of that name with other contents, and it is
  * left alone; BUSY: there is one, and what it is could not be read. Else as wr_storage_put, and for
  * what is read from here while it is sent as wr_parcel_send, which `threads` is for. */
 enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
-    unsigned threads, uint64_t *ret_size, struct wr_err *e) WR_MUST_CHECK;
+    unsigned threads, struct wr_sent *ret, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

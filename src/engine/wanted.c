@@ -174,6 +174,12 @@ void wr_db_heal(struct wr_db *db, struct db_replica *dr)
     wr_db_want(db, wr_db_now_ns(db)); /* there may be a TXID to close */
 }
 
+void wr_db_heal_behind(struct wr_db *db, struct db_replica *dr, uint64_t txid)
+{
+    dr->heal_txid = wr_max(dr->heal_txid, wr_max(db->txid, txid + 1));
+    wr_db_want(db, wr_db_level(dr, WR_LEVEL_SNAPSHOT)->retry_ns); /* there may be a TXID to close */
+}
+
 static bool heals(const struct db_replica *dr)
 {
     return dr->joined && dr->toll.snapshot < dr->heal_txid;

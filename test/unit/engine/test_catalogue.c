@@ -284,6 +284,57 @@ static enum wr_status sweep(void *arg)
     return st;
 }
 
+/* A file of level 1 that arrived damaged was taken for what it is called, and those of level 0 that
+ * it covers went. */
+static void test_a_damaged_file_covered_others(void **state)
+{
+    struct shelf x;
+    const struct wr_ltx_file ours = file(1, 6, 9), other = file(1, 14, 17);
+    size_t n;
+
+    (void)state;
+    begin(&x);
+    wr_catalogue_distrust(&x.k, &other, false);
+    wr_catalogue_distrust(&x.k, &ours, true);
+    wr_catalogue_distrust(&x.k, &ours, true);
+    x.spy.fail_remove = WR_AUTH;
+    T(thin_out(&x, &n) == WR_AUTH);
+    x.spy.fail_remove = WR_OK;
+    T(thin_out(&x, &n) == WR_OK);
+    T(n == 1 && there(&x) == 50 && x.k.damaged.n == 1 && x.k.waste.n == 0);
+    wr_catalogue_forget(&x.k); /* it is listed again, and not believed again */
+    T(thin_out(&x, &n) == WR_OK && n == 0 && x.k.files.n == 49);
+    later(&x, GRACE_MS);
+    T(thin_out(&x, &n) == WR_OK && n > 20);
+    for (uint64_t t = 6; t <= 17; t++) {
+        const struct wr_ltx_file f = file(0, t, t);
+
+        T((wr_ltx_files_find(&x.k.files, &f) != NULL) == (t < 10 || t > 13));
+    }
+    end(&x);
+    T(x.k.damaged.n == 0);
+}
+
+/* More than are minded: nothing is deleted for what is known of the others. */
+static void test_too_many_damaged_files(void **state)
+{
+    struct shelf x;
+    size_t n;
+
+    (void)state;
+    begin(&x);
+    for (uint64_t t = 2; t <= WR_DAMAGED_MAX + 1; t++) {
+        const struct wr_ltx_file f = file(1, t, t);
+
+        wr_catalogue_distrust(&x.k, &f, false);
+    }
+    T(thin_out(&x, &n) == WR_OK && !x.k.blind);
+    wr_catalogue_distrust(&x.k, &(struct wr_ltx_file){.level = 2, .min = 2, .max = 5}, true);
+    later(&x, GRACE_MS);
+    T(thin_out(&x, &n) == WR_LIMIT && n == 0 && there(&x) == 51);
+    end(&x);
+}
+
 static void test_no_memory(void **state)
 {
     struct shelf x;
@@ -298,4 +349,5 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_readers_have_their_time), T_TEST(test_what_came_is_added),
     T_TEST(test_a_store_that_fails), T_TEST(test_a_file_that_comes_again_has_its_time),
+    T_TEST(test_a_damaged_file_covered_others), T_TEST(test_too_many_damaged_files),
     T_TEST(test_a_file_is_of_one_day_whoever_lists_it), T_TEST(test_no_memory))

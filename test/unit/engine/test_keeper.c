@@ -15,7 +15,8 @@ struct keeping {
 static void begin(struct keeping *x)
 {
     struct wr_sched_opts so = {.clock = &x->b.clock.clock, .manual = true};
-    struct wr_keeper_opts o = {.label = "app.db", .notify = on_change, .arg = &x->b};
+    struct wr_keeper_opts o = {
+        .label = "app.db", .notify = on_change, .arg = &x->b, .lock_offset = WR_LTX_LOCK_OFFSET};
     struct wr_err e = {0};
 
     x->b = (struct bench){0};
@@ -137,6 +138,63 @@ static void test_a_store_that_fails(void **state)
     x.b.spy.fail_list = WR_OK;
     r = retain(&x);
     T(r.st == WR_OK && r.level == 0);
+    end(&x);
+}
+
+static void damage(struct keeping *x, uint64_t txid, size_t at)
+{
+    struct wr_storage *s = spy_bucket(&x->b.spy);
+    struct wr_call *c = t_call();
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, 1, txid, txid);
+    struct wr_err e = {0};
+    uint8_t buf[4096];
+    size_t got = 0;
+
+    T_OK(wr_storage_get(s, c, key, 0, buf, sizeof(buf), &got, &e));
+    buf[at] ^= 0x10;
+    T_OK(wr_storage_put(s, c, key, (struct wr_bytes){buf, got}, NULL, &e));
+    wr_storage_close(s);
+}
+
+static struct wr_keeper_report confirm(struct keeping *x, const struct wr_keeper_report *sent)
+{
+    wr_keeper_confirm(x->k, &sent->file, sent->checksum);
+    return report(x);
+}
+
+/* What is in the way, or was sent and could not be looked at, was believed for its header. */
+static void test_a_damaged_file_was_gone_on_from(void **state)
+{
+    struct keeping x;
+    struct wr_keeper_report r, sent;
+
+    (void)state;
+    begin(&x);
+    x.b.spy.fail_get = WR_IO;
+    sent = send(&x, 7, 0);
+    T(sent.st == WR_IO && !sent.sent && sent.checksum != 0);
+    r = confirm(&x, &sent);
+    T(r.st == WR_IO && !r.damaged && r.was_read);
+    x.b.spy.fail_get = WR_OK;
+    r = confirm(&x, &sent);
+    T(r.st == WR_OK && r.was_read && !r.sent && r.txid == 7 && r.file.size == sent.file.size);
+    sent.checksum ^= 1; /* another one, as good */
+    r = confirm(&x, &sent);
+    T(r.st == WR_OK && !r.damaged && r.txid == 7);
+    damage(&x, 7, WR_LTX_HEADER_SIZE + 20);
+    r = confirm(&x, &sent);
+    T(r.st == WR_CORRUPT && r.damaged && strstr(said, "level 1, 0000000000000007-"));
+    r = send(&x, 7, 0);         /* it is in the way */
+    T(r.st == WR_OK && r.sent); /* its end is that of ours: not all that is damaged is found */
+    r = send(&x, 7, 1);
+    T(r.st == WR_CORRUPT && r.damaged && !r.sent && r.checksum == 0);
+    sent.file.min = sent.file.max = 8;
+    r = confirm(&x, &sent);
+    T(r.st == WR_NOTFOUND && !r.damaged);
+    T(send(&x, 9, 0).st == WR_OK);
+    damage(&x, 9, 1);
+    r = read(&x, 9);
+    T(r.st == WR_CORRUPT && r.damaged);
     end(&x);
 }
 
@@ -289,6 +347,7 @@ static void test_no_memory(void **state)
     end(&x);
 }
 
-T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_store_that_fails),
-    T_TEST(test_the_replica_is_listed_once), T_TEST(test_news_is_for_those_who_ask),
-    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
+T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone_on_from),
+    T_TEST(test_a_store_that_fails), T_TEST(test_the_replica_is_listed_once),
+    T_TEST(test_news_is_for_those_who_ask), T_TEST(test_it_is_canceled),
+    T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
