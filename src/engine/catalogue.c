@@ -26,8 +26,18 @@ void wr_catalogue_release(struct wr_catalogue *k)
     wr_ltx_files_release(&k->doomed);
     wr_ltx_files_release(&k->damaged);
     wr_ltx_files_release(&k->waste);
+    k->latest = (struct wr_latest){0};
     k->blind = false;
     k->l0 = (struct wr_l0_files){0};
+}
+
+/* A store that dates what it is given has a clock of its own. */
+static void learn_time(struct wr_catalogue *k, const struct wr_storage *s, const struct wr_call *c)
+{
+    bool own = (wr_storage_caps(s) & WR_STORAGE_LIST_TIME) == 0;
+
+    for (size_t i = 0; own && i < k->files.n; i++)
+        wr_latest_told(&k->latest, k->files.p[i].time_ms, wr_wall_ms(c->clock));
 }
 
 enum wr_status wr_catalogue_fill(
@@ -40,6 +50,8 @@ enum wr_status wr_catalogue_fill(
     wr_ltx_files_release(&k->files);
     st = wr_layout_list_all(s, c, &k->files, e);
     k->known = k->fresh = st == WR_OK;
+    if (st == WR_OK)
+        learn_time(k, s, c);
     return st;
 }
 
@@ -259,7 +271,7 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
         kept && over ? WR_OK : wr_fail(e, WR_NOMEM, "retention of %zu files", k->files.n);
 
     *ret_n = 0;
-    now.now_ms = wr_wall_ms(c->clock);
+    now.now_ms = wr_latest_now(&k->latest, wr_wall_ms(c->clock), now_ms);
     if (st == WR_OK)
         st = leave_damaged(k, s, c, ret_n, e);
     if (st == WR_OK)

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "base/call.h"
 #include "base/status.h"
+#include "engine/latest.h"
 #include "engine/layout.h"
 #include "engine/retain.h"
 
@@ -30,7 +31,8 @@ struct wr_catalogue {
     struct wr_ltx_files doomed; /* of them, not kept; sorted; time_ms: monotonic, since when */
     /* Damaged in the replica: they count for nothing. Sorted. Waste of them is to be deleted. */
     struct wr_ltx_files damaged, waste;
-    bool blind; /* there are more, and which is not known */
+    struct wr_latest latest; /* begun by whoever knows how old the replica is */
+    bool blind;              /* there are more, and which is not known */
     struct wr_l0_files l0;
 };
 void wr_catalogue_release(struct wr_catalogue *k); /* = {0} again */

@@ -56,10 +56,18 @@ struct wr_keeper {
     bool forget;                    /* it cannot be brought up to date */
     bool over;                      /* nothing is begun any more */
     struct wr_l0_files l0;          /* of the catalogue */
+    struct wr_latest latest;        /* the catalogue's is to begin so */
     struct wr_cancel *request;      /* of what it is at, on its step's stack */
 
     struct wr_catalogue catalogue; /* only the actor's step */
 };
+
+void wr_keeper_begin(struct wr_keeper *k, int64_t newest_ms)
+{
+    wr_mutex_lock(&k->mutex);
+    wr_latest_begin(&k->latest, newest_ms, wr_mono_ms(wr_sched_clock(k->actor.sched)));
+    wr_mutex_unlock(&k->mutex);
+}
 
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
 {
@@ -202,6 +210,8 @@ static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, s
         wr_catalogue_forget(&k->catalogue);
     k->forget = false;
     k->follow = true;
+    if (k->latest.begun)
+        wr_latest_begin(&k->catalogue.latest, k->latest.limit_ms, k->latest.mono_ms);
     wr_mutex_unlock(&k->mutex);
     st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);
     if (st == WR_OK)

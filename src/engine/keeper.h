@@ -49,6 +49,9 @@ void wr_keeper_confirm(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_
  * listing also what was too old by then for a process before us goes (grace.h). */
 void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool anew);
 
+/* The newest file was of that time when the replica was first listed: what time it is since is not
+ * the wall clock's word alone (latest.h). Only the first one counts. */
+void wr_keeper_begin(struct wr_keeper *k, int64_t newest_ms);
 /* A file of level 0 is in the replica now. */
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f);
 /* Others may have written to the replica, or deleted something. */

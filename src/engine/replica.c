@@ -335,6 +335,8 @@ static struct wr_next find_position(
     note_listing(r, pos.txid);
     plan_full(r, began_ms);
     wr_keeper_forget(r->keeper);
+    if (pos.txid > 0)
+        wr_keeper_begin(r->keeper, pos.time_ms);
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_UNKNOWN && r->epoch == epoch) {
         /* What was in the way is not there. */

@@ -4,6 +4,8 @@
  */
 #include "unit/engine/history_world.h"
 
+#include "engine/plan.h"
+
 /* Few files are not worth one more, and nothing is done while nothing is written. */
 static struct wr_storage_counts requests(struct world *w)
 {
@@ -220,6 +222,59 @@ static void test_a_clock_that_was_ahead(void **state)
     world_close(&h.w);
 }
 
+static unsigned points_up_to(struct world *w, uint64_t last)
+{
+    struct wr_ltx_files files = bucket_list(w);
+    size_t *chain = wr_array(files.n + 1, sizeof(*chain)), n = 0;
+    unsigned points = 0;
+
+    T(chain != NULL);
+    for (uint64_t txid = 1; txid <= last; txid++) {
+        const struct wr_plan_target at = {.txid = txid};
+        struct wr_err e = {0};
+
+        points += wr_plan(files.p, files.n, &at, chain, &n, &e) == WR_OK;
+    }
+    wr_free(chain);
+    wr_ltx_files_release(&files);
+    return points;
+}
+
+/* The clock was a week ahead for longer than readers have to end. The files that were made then had
+ * its time, too, so it was believed: of the day that is kept, hardly a point was left. */
+static void clock_ahead_for_minutes(bool restart)
+{
+    const int64_t week_ms = INT64_C(7) * 24 * 3600000;
+    struct history h;
+    unsigned points;
+
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000, .l0_ms = 300000};
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    write_every(&h, 5, 720); /* an hour */
+    h.w.clock.wall_now_ms += week_ms;
+    if (restart) {
+        world_stop(&h.w);
+        world_start(&h.w);
+    }
+    write_every(&h, 5, 12 * 12);
+    h.w.clock.wall_now_ms -= week_ms;
+    write_every(&h, 5, 12);
+    points = points_up_to(&h.w, 720);
+    T(points >= 118); /* one each half a minute */
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
+static void test_a_clock_ahead_for_minutes_took_the_day(void **state)
+{
+    (void)state;
+    clock_ahead_for_minutes(false);
+    clock_ahead_for_minutes(true);
+}
+
 /* A snapshot ends in the middle of what a file of a level covers, which the next restore applies to
  * it. That is no trace of somebody else: not at the start, and not at a look at all of it. */
 static void test_a_snapshot_within_a_level_is_no_stranger(void **state)
@@ -278,4 +333,5 @@ static void test_who_may_not_delete_goes_on(void **state)
 T_MAIN(T_TEST(test_a_quiet_database_costs_nothing), T_TEST(test_what_an_hour_of_writing_costs),
     T_TEST(test_what_is_old_goes), T_TEST(test_looks_do_not_miss_what_was_too_old),
     T_TEST(test_a_snapshot_an_hour_and_a_day_stays), T_TEST(test_a_clock_that_was_ahead),
+    T_TEST(test_a_clock_ahead_for_minutes_took_the_day),
     T_TEST(test_a_snapshot_within_a_level_is_no_stranger), T_TEST(test_who_may_not_delete_goes_on))
