@@ -202,6 +202,7 @@ int weir_retention(weir *w, const char *url, const char *const *db_settings,
     weir_error *reterr)
 {
     struct wr_db_opts o = {0};
+    struct wr_retention r;
     struct wr_storage *s = NULL;
     struct wr_arena a;
     struct wr_err e = {0};
@@ -214,8 +215,9 @@ int weir_retention(weir *w, const char *url, const char *const *db_settings,
     st = wr_api_db_settings(db_settings, &o, &e);
     if (st == WR_OK)
         st = wr_api_open_replica(url, settings, &s, &e);
+    r = wr_db_retention(&o);
     if (st == WR_OK)
-        st = retention(s, &call, &o.retention, fn, arg, &e);
+        st = retention(s, &call, &r, fn, arg, &e);
     wr_storage_close(s);
     wr_arena_release(&a);
     return wr_api_return(reterr, st, &e);

@@ -91,7 +91,7 @@ enum wr_status wr_db_new(
     db->quiet_ns = o->seats ? o->seats->quiet_ns : 0;
     db->lock_offset = o->lock_offset ? o->lock_offset : WR_LTX_LOCK_OFFSET;
     db->cadence = o->cadence;
-    db->retention = o->retention;
+    db->retention = wr_db_retention(o);
     db->verify_ms = o->verify_ms;
     if (db->cadence.few == 0)
         db->cadence.few = FEW_FILES;

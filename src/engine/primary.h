@@ -43,6 +43,15 @@ struct wr_db_opts {
     uint64_t seed; /* of all jitter, so that runs repeat; 0: another one each time */
 };
 
+/* With what it has to know of the cadence. */
+static inline struct wr_retention wr_db_retention(const struct wr_db_opts *o)
+{
+    struct wr_retention r = o->retention;
+
+    r.level_ms = o->cadence.levels > 0 ? o->cadence.level_ms[0] : 0;
+    return r;
+}
+
 enum wr_status wr_db_new(struct wr_sched *sched, const struct wr_db_opts *o, struct wr_db **ret,
     struct wr_err *e) WR_MUST_CHECK;
 

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/mutant.h"
+#include "engine/cadence.h"
 #include "engine/fence.h"
 #include "engine/plan.h"
 
@@ -212,9 +213,9 @@ static void keep_periods(
     }
 }
 
-/* Of what is not from the future, that is not younger than `newest_ms`. */
-static enum wr_status keep_all_periods(
-    struct retaining *x, const struct wr_retention *r, int64_t newest_ms, struct wr_err *e)
+/* Those that lead to points and are of a time, ascending by that. */
+static enum wr_status find_moments(const struct retaining *x, int64_t from_ms, int64_t to_ms,
+    struct moment **ret, size_t *ret_n, struct wr_err *e)
 {
     struct moment *m = wr_array(x->n, sizeof(*m));
     size_t n = 0;
@@ -222,12 +223,89 @@ static enum wr_status keep_all_periods(
     if (!m)
         return out_of_memory(x, e);
     for (size_t i = 0; i < x->n; i++) {
-        if (x->possible[i] && !wr_ltx_file_odd(&x->files[i]) && x->files[i].time_ms <= newest_ms)
-            m[n++] = (struct moment){.time_ms = x->files[i].time_ms, .file = i};
+        int64_t is = x->files[i].time_ms;
+
+        if (x->possible[i] && !wr_ltx_file_odd(&x->files[i]) && is >= from_ms && is <= to_ms)
+            m[n++] = (struct moment){.time_ms = is, .file = i};
     }
     qsort(m, n, sizeof(*m), by_time);
+    *ret = m;
+    *ret_n = n;
+    return WR_OK;
+}
+
+/* Of what is not from the future, that is not younger than `newest_ms`. */
+static enum wr_status keep_all_periods(
+    struct retaining *x, const struct wr_retention *r, int64_t newest_ms, struct wr_err *e)
+{
+    struct moment *m;
+    size_t n;
+    enum wr_status st;
+
+    if (!wr_retention_has_periods(r))
+        return WR_OK;
+    st = find_moments(x, INT64_MIN, newest_ms, &m, &n, e);
+    if (st != WR_OK)
+        return st;
     for (enum wr_period kind = WR_PERIOD_HOUR; kind < WR_PERIODS; kind++)
         keep_periods(x, m, n, kind, r->periods[kind]);
+    wr_free(m);
+    return WR_OK;
+}
+
+/* Of m[from..to), which are of one interval, the newest of level 0. SIZE_MAX: none is. */
+static size_t newest_of_level_0(
+    const struct retaining *x, const struct moment *m, size_t from, size_t to)
+{
+    size_t best = SIZE_MAX;
+
+    for (size_t i = from; i < to; i++) {
+        const struct wr_ltx_file *f = &x->files[m[i].file];
+
+        if (f->level == 0 && (best == SIZE_MAX || f->max > x->files[best].max))
+            best = m[i].file;
+    }
+    return best;
+}
+
+/* One point of each interval; `m` is ascending by time. */
+static void keep_intervals(
+    struct retaining *x, const struct moment *m, size_t n, int64_t interval_ms)
+{
+    for (size_t i = 0, next; i < n; i = next) {
+        int64_t end = wr_cadence_end(m[i].time_ms, interval_ms);
+        bool has_level = false;
+        size_t best;
+
+        for (next = i; next < n && m[next].time_ms < end;)
+            next++;
+        best = newest_of_level_0(x, m, i, next);
+        for (size_t k = i;
+             best != SIZE_MAX && !has_level && k < n && m[k].time_ms < end + interval_ms / 2; k++) {
+            const struct wr_ltx_file *f = &x->files[m[k].file];
+
+            has_level = f->level > 0 && f->max >= x->files[best].max;
+        }
+        if (best == SIZE_MAX || has_level)
+            continue;
+        keep(x, best, WR_KEPT_TIME);
+        x->promised[best] = true;
+    }
+}
+
+static enum wr_status keep_all_intervals(struct retaining *x, const struct wr_retention *r,
+    int64_t cut, int64_t newest_ms, struct wr_err *e)
+{
+    struct moment *m;
+    size_t n;
+    enum wr_status st;
+
+    if (r->level_ms <= 0)
+        return WR_OK;
+    st = find_moments(x, wr_max(cut, (int64_t)0), wr_min(newest_ms, INT64_MAX / 2), &m, &n, e);
+    if (st != WR_OK)
+        return st;
+    keep_intervals(x, m, n, r->level_ms);
     wr_free(m);
     return WR_OK;
 }
@@ -253,6 +331,7 @@ static enum wr_status choose(struct retaining *x, const struct wr_retention *r, 
     int64_t cut = back(newest, r->keep_ms);
     int64_t l0_cut = r->l0_ms > 0 ? wr_max(cut, back(newest, r->l0_ms)) : cut;
     size_t first = last_before(x, cut), last = last_before(x, INT64_MAX);
+    enum wr_status st;
 
     for (size_t i = 0; i < x->n; i++) {
         bool young = x->files[i].time_ms >= (x->files[i].level == 0 ? l0_cut : cut);
@@ -266,7 +345,8 @@ static enum wr_status choose(struct retaining *x, const struct wr_retention *r, 
     if (last != SIZE_MAX)
         x->promised[last] = true;
     keep_snapshots(x, r->snapshots);
-    return wr_retention_has_periods(r) ? keep_all_periods(x, r, newest, e) : WR_OK;
+    st = keep_all_intervals(x, r, cut, newest, e);
+    return st == WR_OK ? keep_all_periods(x, r, newest, e) : st;
 }
 
 /* Which points there are at all. */

@@ -9,6 +9,9 @@
  *   - the newest point, and of each level the file that reaches furthest;
  *   - of the last keep_ms, every point at which a file of level 1 or above ends, and the newest
  *     one before that, which is the state that the time begins with;
+ *   - of the last keep_ms, of each interval of level_ms the newest point of a file of level 0, or a
+ *     later one that a file of level 1 or above has by half an interval after it: a database that
+ *     is written to now and then gets a file of level 1 for each few of its transactions only;
  *   - of the last l0_ms, every point;
  *   - the newest snapshots, as many as `snapshots` says, however old;
  *   - of the last periods[p] hours, days, weeks, months and years that have a point, one point
@@ -38,7 +41,8 @@
 struct wr_retention {
     int64_t keep_ms; /* 0: for ever */
     int64_t l0_ms;   /* of files of level 0, as long as the first one is not over; 0: like others */
-    uint32_t snapshots;           /* the newest so many */
+    int64_t level_ms;   /* how often level 1 gets a file, where there is one; 0: there is none */
+    uint32_t snapshots; /* the newest so many */
     uint32_t periods[WR_PERIODS]; /* the last so many of each kind; UTC */
     /* Who reads a file has so much time after another one took its place; 0: 5 minutes. Not for
      * wr_retain. */

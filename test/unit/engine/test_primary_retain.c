@@ -240,6 +240,22 @@ static unsigned points_up_to(struct world *w, uint64_t last)
     return points;
 }
 
+/* A write an hour: of what is kept, a day, three of four were lost after five minutes. */
+static void test_a_database_that_is_seldom_written_to_lost_points(void **state)
+{
+    struct history h;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    h.w.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000, .l0_ms = 300000};
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    write_every(&h, 3600, 22);
+    T(points_up_to(&h.w, 23) == 23);
+    world_close(&h.w);
+}
+
 /* The clock was a week ahead for longer than readers have to end. The files that were made then had
  * its time, too, so it was believed: of the day that is kept, hardly a point was left. */
 static void clock_ahead_for_minutes(bool restart)
@@ -334,4 +350,5 @@ T_MAIN(T_TEST(test_a_quiet_database_costs_nothing), T_TEST(test_what_an_hour_of_
     T_TEST(test_what_is_old_goes), T_TEST(test_looks_do_not_miss_what_was_too_old),
     T_TEST(test_a_snapshot_an_hour_and_a_day_stays), T_TEST(test_a_clock_that_was_ahead),
     T_TEST(test_a_clock_ahead_for_minutes_took_the_day),
+    T_TEST(test_a_database_that_is_seldom_written_to_lost_points),
     T_TEST(test_a_snapshot_within_a_level_is_no_stranger), T_TEST(test_who_may_not_delete_goes_on))

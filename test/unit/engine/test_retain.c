@@ -4,6 +4,7 @@
  */
 #include "engine/retain.h"
 
+#include "engine/cadence.h"
 #include "engine/fence.h"
 
 #include "base/mem.h"
@@ -153,6 +154,55 @@ static void random_numbers(struct wr_rand *r, struct wr_retention *ret)
     }
 }
 
+/* Whether level 0 has a newer point in the interval that file `i` is of. */
+static bool is_outdone(
+    const struct listing *all, const bool *possible, size_t i, const struct wr_retention *r)
+{
+    int64_t end = wr_cadence_end(all->f[i].time_ms, r->level_ms);
+
+    for (size_t k = 0; k < all->n; k++) {
+        const struct wr_ltx_file *f = &all->f[k];
+
+        if (f->level == 0 && possible[k] && f->max > all->f[i].max &&
+            wr_cadence_end(f->time_ms, r->level_ms) == end)
+            return true;
+    }
+    return false;
+}
+
+/* A file of a level that has it, or what came soon after it. */
+static bool has_later(
+    const struct listing *is, const struct wr_ltx_file *f, const struct wr_retention *r)
+{
+    int64_t end = wr_cadence_end(f->time_ms, r->level_ms);
+
+    for (size_t k = 0; k < is->n; k++) {
+        const struct wr_ltx_file *g = &is->f[k];
+
+        if (g->level > 0 && !wr_ltx_file_odd(g) && g->max >= f->max &&
+            g->time_ms >= end - r->level_ms && g->time_ms < end + r->level_ms / 2 &&
+            restores(is, g->max))
+            return true;
+    }
+    return false;
+}
+
+/* Of each interval of level 1 one point restores. */
+static void expect_intervals(
+    const struct listing *all, const struct listing *is, const struct wr_retention *r, int64_t cut)
+{
+    bool possible[LISTING_MAX] = {0};
+
+    for (size_t i = 0; i < all->n; i++)
+        possible[i] = restores(all, all->f[i].max);
+    for (size_t i = 0; i < all->n && all->f[i].level == 0; i++) {
+        const struct wr_ltx_file *f = &all->f[i];
+
+        if (f->time_ms >= cut && possible[i] && !is_outdone(all, possible, i, r))
+            T(restores(is, f->max) || has_later(is, f, r));
+    }
+}
+
 /* The promises of retain.h, word for word. */
 static void expect_promises(
     const struct listing *all, const struct listing *is, const struct wr_retention *r)
@@ -182,6 +232,8 @@ static void expect_promises(
     }
     if (first)
         T(restores(is, first));
+    if (r->level_ms > 0)
+        expect_intervals(all, is, r, cut);
     expect_numbers(all, is, r);
 }
 
@@ -244,7 +296,8 @@ static void test_no_promise_is_ever_broken(void **state)
         static const int64_t units_ms[] = {1, 60000, HOUR_MS, DAY_MS};
         int64_t unit_ms = units_ms[wr_rand_below(&r, wr_countof(units_ms))];
         struct wr_retention keep = {.keep_ms = (int64_t)wr_rand_below(&r, 400) * unit_ms,
-            .l0_ms = (int64_t)wr_rand_below(&r, 100) * unit_ms};
+            .l0_ms = (int64_t)wr_rand_below(&r, 100) * unit_ms,
+            .level_ms = (int64_t)wr_rand_below(&r, 2) * (int64_t)wr_rand_below(&r, 60) * unit_ms};
         struct listing all = {0}, is, again;
 
         random_numbers(&r, &keep);
@@ -332,7 +385,8 @@ static void test_what_was_promised_of_a_day_is_there_years_later(void **state)
     wr_rand_init(&r, t_seed());
     for (uint64_t i = 0; i < n / 200; i++) {
         struct wr_retention rules = {.keep_ms = 1 + (int64_t)wr_rand_below(&r, 3 * DAY_MS),
-            .l0_ms = (int64_t)wr_rand_below(&r, 2 * HOUR_MS)};
+            .l0_ms = (int64_t)wr_rand_below(&r, 2 * HOUR_MS),
+            .level_ms = (int64_t)wr_rand_below(&r, 2) * 30000};
 
         random_numbers(&r, &rules);
         walk_forward(&r, &rules);
@@ -512,6 +566,38 @@ static void test_what_is_covered_goes(void **state)
     T(!restores(&is, 5));
 }
 
+/* A write an hour: four files of level 0 became one of level 1, and three points of each four were
+ * gone after five minutes. A write a second: of an interval level 1 has what it takes. */
+static void test_a_point_an_hour(void **state)
+{
+    struct wr_retention r = {.keep_ms = DAY_MS, .l0_ms = 300000, .level_ms = 30000};
+    struct listing all = {0}, is;
+
+    (void)state;
+    add(&all, 9, 1, 1, NEW_YEAR);
+    for (uint64_t t = 2; t <= 21; t++) {
+        add(&all, 0, t, t, NEW_YEAR + (int64_t)t * HOUR_MS);
+        if (t % 4 == 1)
+            add(&all, 1, t - 3, t, NEW_YEAR + (int64_t)t * HOUR_MS);
+    }
+    is = kept(&all, &r);
+    for (uint64_t t = 1; t <= 21; t++)
+        T(restores(&is, t));
+    T(count(&is, 0) == 3 * 5 + 1);
+    all = (struct listing){0};
+    add(&all, 9, 1, 1, NEW_YEAR);
+    for (uint64_t t = 2; t <= 401; t++) {
+        add(&all, 0, t, t, NEW_YEAR + (int64_t)t * 1000);
+        if (t % 30 == 1)
+            add(&all, 1, t < 31 ? 2 : t - 29, t, NEW_YEAR + (int64_t)t * 1000);
+    }
+    r.l0_ms = 5000;
+    is = kept(&all, &r);
+    T(count(&is, 0) == 10 && count(&is, 1) == 13); /* from 392 on */
+    r.level_ms = 0;
+    T(kept(&all, &r).n == is.n);
+}
+
 /* Level 1 has a hole: the files of level 0 in it stay. */
 static void test_files_in_a_hole_stay(void **state)
 {
@@ -615,8 +701,9 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_no_promise_is_ever_broken), T_TEST(test_what_is_covered_goes),
-    T_TEST(test_files_in_a_hole_stay), T_TEST(test_many_holes_take_no_time),
-    T_TEST(test_a_file_from_the_future_makes_nothing_old), T_TEST(test_nothing_is_deleted_for_ever),
+    T_TEST(test_files_in_a_hole_stay), T_TEST(test_a_point_an_hour),
+    T_TEST(test_many_holes_take_no_time), T_TEST(test_a_file_from_the_future_makes_nothing_old),
+    T_TEST(test_nothing_is_deleted_for_ever),
     T_TEST(test_what_was_promised_of_a_day_is_there_years_later),
     T_TEST(test_a_year_costs_a_file_a_month), T_TEST(test_so_many_snapshots_stay),
     T_TEST(test_the_newest_of_an_hour_keeps_its_hour),
