@@ -191,7 +191,8 @@ static enum wr_status remove_some(const struct wr_ltx_files *doomed, struct wr_s
     }
     if (st == WR_OK && n > 0)
         st = wr_storage_remove(s, c, keys, n, e);
-    *ret_n += n;
+    if (st == WR_OK)
+        *ret_n += n;
     wr_arena_release(&names);
     wr_free(keys);
     return st;
