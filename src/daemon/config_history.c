@@ -157,6 +157,7 @@ static enum wr_status of_replicas(const struct history *h, const yaml_node_t *db
 /* A duration of snapshots, which has an older name as a key of replicas. */
 struct snapshot_time {
     const char *key, *old, *setting, *name, *usual;
+    bool may_be_zero;
     const yaml_node_t *v; /* NULL: as usual */
     int64_t ns;
 };
@@ -180,7 +181,7 @@ static enum wr_status read_snapshot(const struct history *h, const yaml_node_t *
     if (!t->v && strcmp(t->old, "retention") != 0) /* at the top that is another key */
         t->v = wr_doc_get(h->doc, top, t->old);
     (void)wr_parse_duration(t->v ? wr_doc_text(t->v) : wr_str(t->usual), &t->ns);
-    return add_duration(h, t->v, t->setting, t->name, false, at_top, e);
+    return add_duration(h, t->v, t->setting, t->name, t->may_be_zero, at_top, e);
 }
 
 static struct wr_str text_of(const struct snapshot_time *t)
@@ -195,7 +196,8 @@ static enum wr_status read_snapshots(
         .old = "snapshot-interval",
         .setting = "snapshot.interval",
         .name = "snapshot interval",
-        .usual = "24h"};
+        .usual = "24h",
+        .may_be_zero = true}; /* none but the first */
     struct snapshot_time retention = {.key = "retention",
         .old = "retention",
         .setting = "snapshot.retention",

@@ -337,6 +337,9 @@ static void test_history(void **state)
     assert_string_equal(setting(c->dbs[2].settings, "snapshot.interval"), "6h");
     assert_string_equal(setting(c->dbs[2].settings, "snapshot.retention"), "36h");
     assert_string_equal(setting(c->dbs[2].settings, "validation.interval"), "2h");
+    c = good("snapshot: {interval: 0s}\ndbs: [{" DB "}]"); /* it was refused */
+    NO_WARNING(c);
+    assert_string_equal(setting(c->dbs[0].settings, "snapshot.interval"), "0s");
     c = good("levels: []\ndbs: [{path: /a.db, replica: {url: file:///a}}]\n");
     assert_string_equal(setting(c->dbs[0].settings, "levels"), "");
 }
@@ -364,8 +367,10 @@ static void test_bad_history(void **state)
                 "{interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}, {interval: 1s}]",
         "1:138: compaction level cannot exceed 8");
     bad_history("snapshot: 24h", "1:11: snapshot must be a mapping, not a single value");
-    bad_history("snapshot: {interval: 0s}",
-        "1:22: snapshot.interval: snapshot interval must be greater than 0 (got 0s)");
+    bad_history("snapshot: {interval: -1h}",
+        "1:22: snapshot.interval: snapshot interval must not be negative (got -1h)");
+    bad_history("snapshot: {retention: 0s}",
+        "1:23: snapshot.retention: snapshot retention must be greater than 0 (got 0s)");
     bad_history("snapshot: {retention: -1h}",
         "1:23: snapshot.retention: snapshot retention must be greater than 0 (got -1h)");
     bad_history("snapshot: {keep: -1}",
