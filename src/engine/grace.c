@@ -4,6 +4,7 @@
 #include "engine/grace.h"
 
 #include "base/mem.h"
+#include "storage/storage.h"
 
 #define GRACE_MS ((int64_t)5 * 60 * 1000)
 #define SECOND   1000 /* ms; some stores tell no less */
@@ -13,13 +14,20 @@ int64_t wr_grace_ms(const struct wr_retention *r)
     return r->grace_ms > 0 ? r->grace_ms : GRACE_MS;
 }
 
+/* When it came, or began to: the bound for one in parts is a day from now, and would make of now
+ * whatever our clock says. */
+static int64_t come_ms(const struct wr_ltx_file *f)
+{
+    return f->in_parts ? f->stored_ms - WR_STORAGE_UPLOAD_MS : f->stored_ms;
+}
+
 /* What was there by then came before this. INT64_MIN: nothing was, for all that is known. */
 static int64_t find_cut(const struct wr_ltx_file *files, size_t n, const struct wr_retention *r)
 {
     int64_t newest = 0, back = wr_grace_ms(r);
 
     for (size_t i = 0; i < n; i++)
-        newest = wr_max(newest, files[i].stored_ms);
+        newest = wr_max(newest, come_ms(&files[i]));
     newest = wr_min(newest, r->now_ms);
     return newest > back ? newest - back : INT64_MIN;
 }

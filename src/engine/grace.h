@@ -6,8 +6,9 @@
  * so; one that is started for a moment asks what was there by then, which the store can tell, and
  * judges that as it was.
  *
- * Time is the store's, whatever our clock says: now is when the newest file arrived, or what we
- * take for now if that is earlier. So a clock that is wrong on either side makes files stay longer.
+ * Time is the store's, whatever our clock says: now is when the newest file arrived (one
+ * in parts: when it was begun), or what we take for now if that is earlier. So a clock that is
+ * wrong on either side makes files stay longer.
  */
 #ifndef WR_ENGINE_GRACE_H
 #define WR_ENGINE_GRACE_H

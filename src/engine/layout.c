@@ -183,8 +183,10 @@ static bool go_on(struct lister *l)
 static bool list_one(void *arg, const struct wr_object *obj)
 {
     struct lister *l = arg;
-    struct wr_ltx_file f = {
-        .size = obj->size, .time_ms = obj->time_ms, .stored_ms = obj->stored_ms};
+    struct wr_ltx_file f = {.size = obj->size,
+        .time_ms = obj->time_ms,
+        .stored_ms = obj->stored_ms,
+        .in_parts = obj->in_parts};
 
     if (!go_on(l))
         return false;

@@ -30,6 +30,7 @@ struct wr_ltx_file {
     int64_t time_ms;   /* Unix ms, as the storage reports it */
     int64_t stored_ms; /* of a listing: since when it is there, or later (storage.h); 0: unknown */
     unsigned level;    /* 0 to WR_LEVEL_MAX */
+    bool in_parts;     /* of a listing: stored_ms is an upper bound (storage.h) */
 };
 
 /* Kept as a snapshot, and none: nothing can begin or go on with it. */

@@ -62,11 +62,10 @@ struct page_reader {
 
 /* S3 dates an object that came in parts by the beginning of its upload, and shows it at the end.
  * Its tag has the number of parts behind a dash. */
-static int64_t stored_ms(const struct wr_object *o)
+static void set_stored(struct wr_object *o)
 {
-    bool parts = memchr(o->version.p ? o->version.p : "", '-', o->version.n) != NULL;
-
-    return parts ? o->time_ms + WR_STORAGE_UPLOAD_MS : o->time_ms;
+    o->in_parts = memchr(o->version.p ? o->version.p : "", '-', o->version.n) != NULL;
+    o->stored_ms = o->in_parts ? o->time_ms + WR_STORAGE_UPLOAD_MS : o->time_ms;
 }
 
 static enum wr_status end_object(struct page_reader *r, struct wr_err *e)
@@ -75,7 +74,7 @@ static enum wr_status end_object(struct page_reader *r, struct wr_err *e)
         return wr_fail(e, WR_CORRUPT, "listing has an entry without key, size or time");
     if (r->page->n == WR_S3_BATCH)
         return wr_fail(e, WR_CORRUPT, "listing has more entries than were asked for");
-    r->object.stored_ms = stored_ms(&r->object);
+    set_stored(&r->object);
     r->page->objects[r->page->n++] = r->object;
     r->object = (struct wr_object){.size = 0};
     r->has_size = false;

@@ -37,6 +37,7 @@ struct wr_object {
     /* Of list(): by when it was to be seen by all, by the remote's clock, and not before it was: an
      * upper bound where the remote does not tell; 0: none is known. */
     int64_t stored_ms;
+    bool in_parts; /* that is an upper bound, WR_STORAGE_UPLOAD_MS after it was begun */
 };
 
 /* No upload of one object takes longer: what begins one gives it no later deadline. */

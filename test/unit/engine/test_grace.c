@@ -5,6 +5,7 @@
 
 #include "base/rand.h"
 #include "engine/plan.h"
+#include "storage/storage.h"
 
 #define LISTING_MAX 200
 #include "unit/engine/listing.h"
@@ -109,6 +110,26 @@ static void test_wrong_clocks(void **state)
     T(wr_grace_over(NULL, 0, &r, over, NULL) == WR_OK);
 }
 
+/* An object that came in parts counts as there a day after it was begun: so now was what our clock
+ * said, and one six minutes ahead took all the time that readers have. */
+static void test_an_object_in_parts_made_our_clock_count(void **state)
+{
+    struct listing l = {0};
+    struct wr_retention r = KEEP;
+
+    (void)state;
+    put(&l, 9, 1, 1, 0, 0);
+    put(&l, 9, 1, 5, 20, 20);
+    put(&l, 9, 1, 9, 40, 40);
+    put(&l, 9, 1, 10, 41, 41 + 24 * 60);
+    T(l.f[l.n - 1].max == 10);
+    l.f[l.n - 1].in_parts = true;
+    r.now_ms = T0 + 47 * MIN;
+    T(count(&l, &r) == 0);
+    put(&l, 0, 11, 11, 47, 47);
+    T(count(&l, &r) == 1);
+}
+
 static size_t pick(
     const struct listing *l, const bool *gone, int64_t before, struct wr_ltx_file *out)
 {
@@ -201,5 +222,5 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_not_before_its_time), T_TEST(test_when_it_arrived_counts),
-    T_TEST(test_wrong_clocks), T_TEST(test_a_restore_that_runs_is_left_alone),
-    T_TEST(test_no_memory))
+    T_TEST(test_wrong_clocks), T_TEST(test_an_object_in_parts_made_our_clock_count),
+    T_TEST(test_a_restore_that_runs_is_left_alone), T_TEST(test_no_memory))

@@ -38,10 +38,11 @@ static void pages(void **state)
     T(wr_str_eq(page.objects[0].version, WR_STR("\"abc\"")));
     T(wr_str_eq(page.objects[1].key, WR_STR("p/\xc3\xa9")));
     T(page.objects[1].size == 0 && page.objects[1].version.n == 0);
-    T(page.objects[0].stored_ms == page.objects[0].time_ms);
+    T(page.objects[0].stored_ms == page.objects[0].time_ms && !page.objects[0].in_parts);
     T(page.objects[1].stored_ms == page.objects[1].time_ms);
     /* of one that came in parts only the beginning is known */
     T(page.objects[2].stored_ms == page.objects[2].time_ms + WR_STORAGE_UPLOAD_MS);
+    T(page.objects[2].in_parts);
 }
 
 static void a_page_is_bounded(void **state)
