@@ -1,6 +1,9 @@
 /*
  * merge.h - many LTX files into one: of every page the newest version.
  *
+ * No program here merges: files of levels are made from the database (engine/compact.c). This is
+ * what they are held against, page by page, by tests of the engine.
+ *
  * owned. Memory: a page for each input. As with a decoder, nothing that comes out is proven until
  * the end was reached; inputs that were read to their end have then been verified in full.
  */
