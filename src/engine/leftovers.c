@@ -209,7 +209,8 @@ static bool lock_all(const struct wr_leftovers *at, struct group *g)
 /* Candidates for being taken over. */
 struct contest {
     struct wr_leftover best;
-    uint64_t reach; /* bytes of its map */
+    uint64_t has;   /* bytes of the disk: pages are written all over it, and the rest are holes */
+    uint64_t reach; /* bytes of its map, where that tells nothing */
 };
 
 static void discard(const struct wr_fs *fs, struct wr_leftover *x)
@@ -226,21 +227,23 @@ static void discard(const struct wr_fs *fs, struct wr_leftover *x)
 /* Let the group's file and map win the contest, if they can; they are the contest's then. */
 static void compete(const struct wr_fs *fs, struct contest *c, struct group *g)
 {
-    struct wr_file_info info = {0};
+    struct wr_file_info info = {0}, map_info = {0};
     size_t file = find(g, "");
     size_t map = find(g, WR_LEFTOVER_MAP);
 
     if (file == GROUP_MAX || map == GROUP_MAX || !g->files[file] || !g->files[map] ||
         !trusted(g->files[file], g->names[file]->path, &info) ||
-        !trusted(g->files[map], g->names[map]->path, &info) ||
-        info.size <= c->reach) /* and an empty map, which was but a lock, reaches nowhere */
+        !trusted(g->files[map], g->names[map]->path, &map_info) ||
+        map_info.size == 0 || /* which was but a lock */
+        info.allocated < c->has || (info.allocated == c->has && map_info.size <= c->reach))
         return;
     discard(fs, &c->best);
     c->best = (struct wr_leftover){.file = g->files[file],
         .map = g->files[map],
         .path = g->names[file]->path,
         .map_path = g->names[map]->path};
-    c->reach = info.size;
+    c->has = info.allocated;
+    c->reach = map_info.size;
     g->taken[file] = g->taken[map] = true;
 }
 

@@ -32,8 +32,8 @@ struct wr_leftover {
 
 /* Remove "<base>.tmp-<16 hex>" with what belongs to it, except what is in use. With `ret`, one such
  * file is taken over instead: of those that have a map, and are regular files of this user under
- * one name that nobody else may open, the one whose map reaches furthest. *ret is empty when none
- * qualifies. What cannot be removed stays. */
+ * one name that nobody else may open, the one that has most, or else whose map reaches furthest.
+ * *ret is empty when none qualifies. What cannot be removed stays. */
 enum wr_status wr_leftovers_sweep(
     const struct wr_leftovers *at, struct wr_leftover *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -54,11 +54,13 @@ class Case:
         return sorted(n for n in os.listdir(self.found.work) if ".tmp-" in n)
 
     def reach(self):
-        """How many pages the map beside the target is about."""
+        """How many pages the map beside the target tells of."""
         for name in self.left():
             if name.endswith("-map"):
                 try:
-                    return os.path.getsize(self.found.path(name)) // ENTRY
+                    with open(self.found.path(name), "rb") as f:
+                        entries = f.read()
+                    return len(entries) // ENTRY - entries.count(bytes(ENTRY))
                 except FileNotFoundError:
                     pass
         return 0

@@ -584,6 +584,31 @@ static void test_the_furthest_is_chosen(void **state)
     rig_release(&g);
 }
 
+/* The map of one that has nothing but the newest file's pages, the last of all, is the longer one.
+ */
+static void test_the_last_page_is_not_the_furthest(void **state)
+{
+    struct rig g;
+    struct left a;
+
+    (void)state;
+    rig_init(&g, true, PAGE, PAGES);
+    rig_killed(&g, 6);
+    a = left_in(g.dir);
+    T(rename(t_path(g.dir, a.file_name), t_path(g.dir, "kept")) == 0);
+    T(rename(t_path(g.dir, a.map_name), t_path(g.dir, "kept-map")) == 0);
+    story_commit(&g.s, PAGES, 0);
+    story_rewrite(&g.s, PAGES - 100, PAGES);
+    story_put(&g.s, &g.w, 0, 2, 2);
+    rig_killed(&g, 2);
+    T(rename(t_path(g.dir, "kept"), t_path(g.dir, a.file_name)) == 0);
+    T(rename(t_path(g.dir, "kept-map"), t_path(g.dir, a.map_name)) == 0);
+    assert_int_equal(t_names_in(g.dir), 4);
+    T(rig_restored(&g, 1).bytes_resumed > (uint64_t)8 << 20);
+    left_release(&a);
+    rig_release(&g);
+}
+
 static bool same_file(const char *path, const struct left *l)
 {
     struct wr_bytes got = t_slurp(path);
@@ -648,4 +673,4 @@ T_MAIN(T_TEST(test_a_killed_restore_is_gone_on_with), T_TEST(test_killed_again_a
     T_TEST(test_what_a_plan_had_fetched_was_called_an_earlier_runs),
     T_TEST(test_another_replica_is_not_mixed_in), T_TEST(test_two_restores_do_not_share_a_file),
     T_TEST(test_a_restore_within_a_restore), T_TEST(test_the_furthest_is_chosen),
-    T_TEST(test_foreign_files_are_not_taken))
+    T_TEST(test_the_last_page_is_not_the_furthest), T_TEST(test_foreign_files_are_not_taken))
