@@ -432,7 +432,9 @@ static void test_retention_of_many_short_runs(void **state)
         wr_ltx_files_release(&files);
     }
     T(removed > RUNS / 2);
-    T(count(&h, 0) < 20 && count(&h, 9) <= 6 && count(&h, 9) >= 3);
+    /* one each minute, of 20 and those that readers have for longer */
+    assert_in_range(count(&h, 0), 18, 28);
+    T(count(&h, 9) <= 6 && count(&h, 9) >= 3);
     world_start(&h.w);
     (void)world_sync(&h.w);
     world_check(&h.w, 0);
