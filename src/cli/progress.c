@@ -171,14 +171,15 @@ void wr_progress_put(
         [WR_PROGRESS_LINES] = LINES_INTERVAL_MS,
         [WR_PROGRESS_JSON] = JSON_INTERVAL_MS,
     };
-
-    bool another = p->phase >= 0 && x->phase != p->phase;
+    bool another =
+        p->phase >= 0 && x->phase != p->phase && (p->said || x->phase == WEIR_PHASE_CHECK);
 
     p->phase = x->phase;
     put_resuming(p, x, out);
     if (!another && now_ms - p->last_ms < interval_ms[p->mode])
         return;
     p->last_ms = now_ms;
+    p->said = true;
     switch (p->mode) {
     case WR_PROGRESS_SILENT:
         break;

@@ -22,14 +22,16 @@ struct wr_progress {
     enum wr_progress_mode mode;
     int64_t start_ms, last_ms; /* monotonic */
     int32_t phase;             /* of the last look; -1: there was none */
+    bool said;                 /* something was printed */
     bool drawn;                /* a bar stands on the current line */
     bool resuming;             /* that was said */
 };
 void wr_progress_init(struct wr_progress *p, enum wr_progress_mode mode, int64_t now_ms);
 
-/* Append what is to be printed now, often nothing. Another phase than before always is: of some
- * there is nothing to tell but that they have begun, and they may take hours. That much is here
- * already is said at once, to people; programs find it in each object. */
+/* Append what is to be printed now, often nothing. Another phase than before is at once, if
+ * anything was: of some there is nothing to tell but that they have begun, and they may take hours.
+ * So is SQLite's check, always. That much is here already is said at once, to people; programs find
+ * it in each object. */
 void wr_progress_put(
     struct wr_progress *p, const weir_progress *x, int64_t now_ms, struct wr_buf *out);
 

@@ -131,9 +131,7 @@ static void test_another_phase_is_printed_at_once(void **state)
     wr_progress_put(&p, &plan, 1, &buf);
     expect("");
     wr_progress_put(&p, &half, 2, &buf);
-    expect("restoring: 52%, 104 MB of 200 MB\n");
-    wr_progress_put(&p, &half, 3, &buf);
-    expect("");
+    expect(""); /* what is over at once says nothing */
     wr_progress_put(&p, &check, 4, &buf);
     expect("checking\n");
     wr_progress_init(&p, WR_PROGRESS_BAR, 0);
