@@ -297,9 +297,9 @@ def fleet(rig, programs, size):
 # ---- 6 ----
 
 
-def timed_restore(rig, program, replica, target):
+def timed_restore(rig, program, replica, target, *flags):
     target.unlink(missing_ok=True)
-    args = [program.path, "restore", "-o", str(target), f"file://{replica}"]
+    args = [program.path, "restore", *flags, "-o", str(target), f"file://{replica}"]
     start = time.monotonic()
     log = rig.work / "restore.log"
     with open(log, "wb") as out:
@@ -329,12 +329,17 @@ def cold(paths):
         r.forget(path)
 
 
+ONE_STREAM = "one stream"  # weir, which reads and decodes one thing after the other
+
+
 def restore_and_copy(rig, programs, home, db, label, size):
-    """Everybody in turn: cp + fsync of the database, and each program's restore of it."""
+    """Everybody in turn: cp + fsync of the database, each program's restore of it, and one without threads."""
     runs = []
     target = home / "out.db"
     for state, n in itertools.product(("cold", "warm"), range(size.runs)):
-        for p in turns([None, *programs], n):
+        for p in turns([None, ONE_STREAM, *programs], n):
+            name, flags = (p, ("-parallelism", "1")) if p == ONE_STREAM else (p and p.name, ())
+            p = programs[0] if p == ONE_STREAM else p
             replica = home / f"replica-{p.name}" if p else None
             sources = [x for x in replica.rglob("*") if x.is_file()] if p else [db]
             target.unlink(missing_ok=True)
@@ -343,8 +348,8 @@ def restore_and_copy(rig, programs, home, db, label, size):
             if p is None:
                 x = {"program": "cp+fsync", "seconds": r.copy_synced(db, target)}
             else:
-                x = timed_restore(rig, p, replica, target)
-                x |= {"program": p.name, "files": len(sources)}
+                x = timed_restore(rig, p, replica, target, *flags)
+                x |= {"program": name, "files": len(sources)}
                 need(n or same_rows(db, target), f"{p.name}: the restored database differs")
             runs.append(x | {"state": state, "run": n, "what": label})
     target.unlink(missing_ok=True)
@@ -399,7 +404,9 @@ def restore(rig, programs, size):
     for what, state in itertools.product(("snapshot", "increments"), ("cold", "warm")):
         where = {"what": what, "state": state}
         base = of(runs, "seconds", program="cp+fsync", **where)
+        one = of(runs, "seconds", program=ONE_STREAM, **where)
         table.append((f"{big}, {what}, {state}", "cp+fsync", spread(base, "s", 2), ""))
+        table.append((f"{big}, {what}, {state}", ONE_STREAM, spread(one, "s", 2), ""))
         for p in programs:
             mine = where | {"program": p.name}
             if not of(runs, "seconds", **mine):
@@ -409,6 +416,8 @@ def restore(rig, programs, size):
             ratio = [a / b for a, b in zip(of(runs, "seconds", **mine), base)]
             table.append((label, p.name, spread(of(runs, "seconds", **mine), "s", 2), ""))
             table.append((label + ", ratio", p.name, spread(ratio, "x", 2), "<= 1.5 x"))
+            faster = [b / a for a, b in zip(of(runs, "seconds", **mine), one)]
+            table.append((label + ", faster than one stream", p.name, spread(faster, "x", 2), ""))
             table.append((label + ", CPU", p.name, spread(of(runs, "cpu", **mine), "s", 2), ""))
             memory = spread(of(runs, "peak_mb", **mine), "MB")
             table.append((label + ", memory", p.name, memory, ""))
