@@ -224,7 +224,7 @@ static void note_report(struct wr_db *db, struct db_replica *dr, const struct wr
         wr_frozen_doubted(dr->history[r->level]->frozen))
         wr_db_doubt(db, dr);
     wr_db_stream_drop(db, &dr->history[r->level]);
-    if (lv->state == LEVEL_UNREAD) /* it was listed again meanwhile */
+    if (lv->state == LEVEL_UNREAD && !r->damaged) /* it was listed again meanwhile */
         return;
     arrived = !r->was_read || lv->tried.max > 0;
     if (r->st != WR_OK) {

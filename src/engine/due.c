@@ -148,6 +148,10 @@ bool wr_db_replica_stands(const struct wr_db *db, const struct db_replica *dr, s
         const struct db_level *lv = wr_db_level(dr, level);
 
         known = lv->state == LEVEL_LOST || add_stand(x, lv->txid);
+        if (known && dr->history[level]) /* it will, when that has arrived */
+            known = add_stand(x, dr->history[level]->header.max_txid);
+        if (known && lv->tried.max > 0)
+            known = add_stand(x, lv->tried.max);
     }
     return known;
 }

@@ -270,7 +270,7 @@ enum wr_status wr_follow_fetch_anew(struct wr_storage *s, struct wr_call *c,
         ret->commit = is.commit;
         ret->rolling = is.rolling;
         ret->txid = plan.p[plan.n - 1].max;
-        ret->time_ms = plan.p[plan.n - 1].time_ms;
+        ret->time_ms = is.time_ms > 0 ? is.time_ms : plan.p[plan.n - 1].time_ms;
         m.lock_pgno = wr_ltx_lock_pgno(is.page_size, opts->lock_offset);
         st = compare(c, &m, e);
     }

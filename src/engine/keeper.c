@@ -14,6 +14,7 @@
 #include "run/sched.h"
 #include "storage/storage.h"
 
+#define LONG_MIN   ((uint64_t)16 << 20)  /* bytes; to read such a file may take long */
 #define REQUEST_MS ((int64_t)120 * 1000) /* deadline of a header */
 #define SEND_MS    WR_STORAGE_UPLOAD_MS  /* deadline of a file */
 
@@ -87,6 +88,19 @@ static void report_end(struct wr_keeper_report *r, const struct wr_ltx_header *h
     r->rolling = h->rolling_post;
 }
 
+/* A damaged file that was sent from here nobody needs, and the next process, which has a listing,
+ * would take it for what it is called: it goes at once. Where it cannot, it is tried again. */
+static void remove_damaged(struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_file *f)
+{
+    struct wr_str key = wr_layout_ltx_key(c->scratch, k->storage, f->level, f->min, f->max);
+    struct wr_err why = {0};
+
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    if (key.p && wr_storage_remove(k->storage, c, &key, 1, &why) != WR_OK)
+        wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "cannot delete a damaged file",
+            WR_F_Z("db", k->label), WR_F_Z("error", why.text));
+}
+
 /* Read all of what is there under the name of r->file: it may be as good as what was to be there.
  * `ours`: it was sent from here. */
 static enum wr_status read_whole(
@@ -107,6 +121,8 @@ static enum wr_status read_whole(
     r->damaged = st == WR_CORRUPT;
     if (r->damaged)
         wr_catalogue_distrust(&k->catalogue, &is, ours);
+    if (r->damaged && ours)
+        remove_damaged(k, c, &is);
     if (st == WR_OK) {
         r->file = is;
         report_end(r, &h);
@@ -289,10 +305,14 @@ static struct job next_job(const struct wr_keeper *k)
     return k->over || k->job.task == TASK_ENDED ? (struct job){0} : k->job;
 }
 
-/* The levels of all other databases do not wait behind one that is sent whole. */
+/* The levels of all other databases do not wait behind one that is sent whole, or read whole
+ * because something is wrong with it. */
 static enum wr_lane lane_of(const struct job *j)
 {
-    return j->task == TASK_SEND && wr_parcel_streamed(j->parcel) ? WR_LANE_LONG : WR_LANE_BULK;
+    bool reads = (j->task == TASK_READ || j->task == TASK_CONFIRM) && j->file.size >= LONG_MIN;
+    bool sends = j->task == TASK_SEND && wr_parcel_streamed(j->parcel);
+
+    return reads || sends ? WR_LANE_LONG : WR_LANE_BULK;
 }
 
 static struct wr_next keeper_step(struct wr_actor *a, struct wr_call *c)

@@ -7,7 +7,8 @@
  * at most twice as fast as time really passes. Where the clock is right that never matters while a
  * process runs. After a pause, of the database, of the process or of a machine that slept, it is
  * behind for as long again as that took, and files stay longer; a clock that is ahead for some
- * minutes takes no more than as many off what is kept.
+ * minutes takes no more than as many off what is kept. Files that a process before us has made
+ * while the clock was ahead are believed, if it still is.
  */
 #ifndef WR_ENGINE_LATEST_H
 #define WR_ENGINE_LATEST_H

@@ -115,12 +115,18 @@ static enum wr_status remove_file(struct wr_promotion *p, const char *path, stru
 }
 
 /* Under the lock that is in the last of them. Without that one, the other would make it look like a
- * copy of Litestream's. */
+ * copy of Litestream's. For good: a file that is there again after a power cut would keep the
+ * primary from being replicated (attach.c). */
 static enum wr_status let_go(struct wr_promotion *p, struct wr_err *e)
 {
+    struct wr_str dir = wr_arena_str(p->c->scratch, wr_path_dir(p->copy));
     enum wr_status st = remove_file(p, beside(p, WR_FOLLOW_TXID_SUFFIX), e);
 
-    return st == WR_OK ? remove_file(p, beside(p, WR_FOLLOW_SUFFIX), e) : st;
+    if (st == WR_OK)
+        st = remove_file(p, beside(p, WR_FOLLOW_SUFFIX), e);
+    if (st == WR_OK && !dir.p)
+        st = wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
+    return st == WR_OK ? p->o.fs->sync_dir(p->o.fs, dir.p, e) : st;
 }
 
 /* ---- all of it ---- */

@@ -195,6 +195,7 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
         return st;
     *ret = pos_of(&h);
     ret->level = level;
+    ret->size = best->size;
     ret->alone = w.all && files->n == 1;
     ret->whole = w.whole;
     ret->mixed = w.mixed;

@@ -28,6 +28,7 @@ struct wr_remote_pos {
     uint32_t commit;    /* database size in pages */
     int64_t time_ms;    /* of the newest file */
     unsigned level;     /* its level */
+    uint64_t size;      /* of it, bytes, as it was listed; 0 where it was not */
     bool alone;         /* all was listed, and there is no other file */
 };
 

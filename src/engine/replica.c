@@ -217,7 +217,7 @@ static enum wr_status read_lease(
  * Whether somebody else may have been promoted without being in the way of this: a promotion takes
  * the lease, lists, and creates the name that follows the newest TXID. So a file of that name, one
  * TXID behind a position that holds, was there before, and was seen; else it could not have been
- * created. A file of any other name could.
+ * created. A file of any other name could, and so could one in parts (in_parts).
  */
 static bool is_next_name(unsigned level, uint64_t min, uint64_t max)
 {
@@ -231,7 +231,7 @@ bool wr_replica_must_ask(const struct wr_remote_pos *pos, uint64_t node)
         return false;
     if (pos->node_id != node)
         return true;
-    return !is_next_name(pos->level, pos->from, pos->txid) &&
+    return !(is_next_name(pos->level, pos->from, pos->txid) && pos->size < PARTS_MIN) &&
            !(pos->level == WR_LEVEL_SNAPSHOT && pos->alone);
 }
 

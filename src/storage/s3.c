@@ -83,7 +83,7 @@ static enum wr_status keep_config(
     s->cfg = *from;
     struct wr_str *const strings[] = {&s->cfg.bucket, &s->cfg.region, &s->cfg.scheme,
         &s->cfg.authority, &s->cfg.base_path, &s->cfg.storage_class, &s->cfg.kms_key_id,
-        &s->cfg.ca_file, &s->cfg.ssec_key, &s->cfg.ssec_md5};
+        &s->cfg.ca_file, &s->cfg.ssec_key, &s->cfg.ssec_md5, &s->cfg.endpoint};
     for (size_t i = 0; i < wr_countof(strings); i++) {
         *strings[i] = wr_arena_str(&s->arena, *strings[i]);
         if (strings[i]->p == NULL)

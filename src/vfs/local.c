@@ -180,10 +180,11 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     const struct wr_ltx_files *files, struct wr_err *e)
 {
     struct wr_file_info data;
+    uint64_t until = 0;
     enum wr_status st;
 
     assert(wr_local_has_past(l));
-    st = wr_local_head_fits(&l->head, m, files, e);
+    st = wr_local_head_fits(&l->head, m, files, &until, e);
     if (st == WR_OK)
         st = l->file->fs->info(l->file, &data, e);
     if (st != WR_OK)
@@ -191,9 +192,9 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     l->page_size = l->head.page_size;
     l->next = 1;
     l->last = (uint32_t)wr_min(data.size / l->page_size, (uint64_t)UINT32_MAX - 1);
-    l->has_rolling = l->head.has_rolling;
+    l->has_rolling = l->head.has_rolling && until == l->head.txid;
     l->rolling = l->head.rolling;
-    atomic_store(&l->txid, l->head.txid);
+    atomic_store(&l->txid, until);
     atomic_store(&l->epoch, wr_pagemap_about(m)->epoch);
     return WR_OK;
 }

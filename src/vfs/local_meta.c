@@ -157,11 +157,11 @@ static enum wr_fit fit_of(
 }
 
 enum wr_status wr_local_head_fits(const struct wr_local_head *h, const struct wr_pagemap *m,
-    const struct wr_ltx_files *files, struct wr_err *e)
+    const struct wr_ltx_files *files, uint64_t *ret_until, struct wr_err *e)
 {
     const struct wr_pagemap_about *about = wr_pagemap_about(m);
     enum wr_fit rolling = wr_pagemap_fit(m, h->txid, h->has_rolling, h->rolling);
-    bool proven = rolling == WR_FIT_YES;
+    uint64_t until = rolling == WR_FIT_YES ? h->txid : 0;
 
     if (h->txid > about->txid)
         return wr_fail(e, WR_NOTFOUND,
@@ -179,14 +179,16 @@ enum wr_status wr_local_head_fits(const struct wr_local_head *h, const struct wr
                 "the file %016" PRIx64 "-%016" PRIx64 " of level %u, which it was made from, is "
                 "another one by now",
                 f->min, f->max, f->level);
-        proven = proven || fit == WR_FIT_YES;
+        if (fit == WR_FIT_YES)
+            until = wr_max(until, wr_min(f->max, h->txid));
     }
     if (rolling == WR_FIT_NO)
         return wr_fail(e, WR_NOTFOUND,
             "as of transaction %016" PRIx64 " the replica's database has another checksum",
             h->txid);
-    return proven ? WR_OK
-                  : wr_fail(e, WR_NOTFOUND, "no file that it was made from is there any more");
+    *ret_until = until;
+    return until > 0 ? WR_OK
+                     : wr_fail(e, WR_NOTFOUND, "no file that it was made from is there any more");
 }
 
 static uint64_t sum(

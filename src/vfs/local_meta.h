@@ -63,12 +63,14 @@ enum wr_status wr_local_head_read(
 enum wr_status wr_local_head_write(
     struct wr_file *f, const struct wr_local_head *h, struct wr_err *e) WR_MUST_CHECK;
 
-/* Whether the state of `h` is one of the replica that `m` is the newest state of, and that has
- * `files`. NOTFOUND, and why: it ends before, a file of that name is another one by now, or the
- * database had another checksum then; or nothing shows that it is: neither a file that is still
- * there nor a checksum. */
+/* Up to which TXID the state of `h` is one of the replica that `m` is the newest state of, and that
+ * has `files`: all of it, where the checksum of the database or its last file shows that; else to
+ * the end of the last file that is still there, as what came after it may have been of another
+ * history with the same names. NOTFOUND, and why: it ends before, a file of that name is another
+ * one by now, or the database had another checksum then; or nothing shows that it is: neither a
+ * file that is still there nor a checksum. */
 enum wr_status wr_local_head_fits(const struct wr_local_head *h, const struct wr_pagemap *m,
-    const struct wr_ltx_files *files, struct wr_err *e) WR_MUST_CHECK;
+    const struct wr_ltx_files *files, uint64_t *ret_until, struct wr_err *e) WR_MUST_CHECK;
 
 void wr_local_record(uint8_t out[WR_LOCAL_RECORD], uint64_t salt, uint32_t pgno, uint64_t since,
     const uint8_t *page, uint32_t page_size);

@@ -184,6 +184,10 @@ static void test_a_damaged_file_was_gone_on_from(void **state)
     damage(&x, 7, WR_LTX_HEADER_SIZE + 20);
     r = confirm(&x, &sent);
     T(r.st == WR_CORRUPT && r.damaged && strstr(said, "level 1, 0000000000000007-"));
+    r = confirm(&x, &sent); /* it was deleted at once: the next process would believe its name */
+    T(r.st == WR_NOTFOUND && !r.damaged);
+    T(send(&x, 7, 0).sent);
+    damage(&x, 7, WR_LTX_HEADER_SIZE + 20);
     r = send(&x, 7, 0);         /* it is in the way */
     T(r.st == WR_OK && r.sent); /* its end is that of ours: not all that is damaged is found */
     r = send(&x, 7, 1);

@@ -864,6 +864,24 @@ static void test_a_large_file_of_the_next_name_passed_the_fence(void **state)
     end(&p);
 }
 
+/* The answer was lost, and so what a restart finds by listing is that same file. */
+static void test_a_large_file_of_the_next_name_counted_after_a_restart(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    world_sql(&p.a, "INSERT INTO t(b) VALUES(randomblob(6000000))");
+    (void)world_sync(&p.a);
+    world_stop(&p.a);
+    take_it(&p, 99);
+    world_start(&p.a);
+    insert(&p.a);
+    stops(&p.a, "rival:/r");
+    end(&p);
+}
+
 /* But one that goes on and on, as a program that knows of no lease, is no stray. */
 static void test_one_that_knows_of_no_lease_goes_on(void **state)
 {
@@ -1097,6 +1115,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_reader_is_in_the_way), T_TEST(test_it_is_canceled),
     T_TEST(test_another_promotion_is_faster),
     T_TEST(test_a_large_file_of_the_next_name_passed_the_fence),
+    T_TEST(test_a_large_file_of_the_next_name_counted_after_a_restart),
     T_TEST(test_what_a_loser_left_stopped_the_winner),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),

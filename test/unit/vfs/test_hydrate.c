@@ -654,6 +654,23 @@ static void test_a_copy_whose_checksum_is_another_is_not_believed(void **state)
     }
 }
 
+/* Of the other history there was only a merge that reaches beyond the copy: nothing spoke against
+ * what the copy had of the dead one, and one old file that both have was taken for a proof of it.
+ */
+static void test_a_fork_that_was_merged_away_was_believed(void **state)
+{
+    (void)state;
+    for (unsigned rolling = 0; rolling < 2; rolling++) {
+        struct sea x;
+
+        history_forks(&x, rolling, 5, true);
+        story_put(&x.s, &x.w, 1, 4, 6);
+        begin_process(&x);
+        (void)fill_pages(&x);
+        sea_release(&x);
+    }
+}
+
 /* A killed process had gone on to transactions that were then replaced by others: what it had of
  * these was believed, as the transaction that its head told of was one of the replica. */
 static void test_what_a_killed_process_had_beyond_its_head_is_not_believed(void **state)
@@ -1124,6 +1141,7 @@ T_MAIN(T_TEST(test_readers_are_given_what_their_state_has_whatever_happens),
     T_TEST(test_a_transaction_that_is_taken_back_is_not_believed),
     T_TEST(test_a_copy_of_another_history_of_the_same_names_is_not_believed),
     T_TEST(test_a_copy_whose_checksum_is_another_is_not_believed),
+    T_TEST(test_a_fork_that_was_merged_away_was_believed),
     T_TEST(test_what_a_killed_process_had_beyond_its_head_is_not_believed),
     T_TEST(test_a_way_of_another_history_is_not_gone),
     T_TEST(test_a_copy_does_not_go_on_to_another_history),
