@@ -218,24 +218,31 @@ static void strike_out(struct wr_catalogue *k, int64_t until_ms)
     k->doomed.n = left;
 }
 
+enum wr_status wr_catalogue_remove_waste(struct wr_catalogue *k, struct wr_storage *s,
+    struct wr_call *c, size_t *ret_n, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; st == WR_OK && i < k->waste.n;)
+        st = remove_some(&k->waste, s, c, INT64_MAX, &i, ret_n, e);
+    if (st == WR_OK && k->waste.n > 0) {
+        wr_ltx_files_drop(&k->files, &k->waste);
+        wr_ltx_files_drop(&k->damaged, &k->waste);
+        wr_ltx_files_release(&k->waste);
+    }
+    return st;
+}
+
 /* Do without the damaged, and delete what of them nobody ever needed. */
 static enum wr_status leave_damaged(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     size_t *ret_n, struct wr_err *e)
 {
-    enum wr_status st = WR_OK;
-
     if (k->blind)
         return wr_fail(e, WR_LIMIT,
             "too many files of this replica are damaged: nothing is deleted from it until a "
             "restart");
     wr_ltx_files_drop(&k->files, &k->damaged);
-    for (size_t i = 0; st == WR_OK && i < k->waste.n;)
-        st = remove_some(&k->waste, s, c, INT64_MAX, &i, ret_n, e);
-    if (st == WR_OK && k->waste.n > 0) {
-        wr_ltx_files_drop(&k->damaged, &k->waste);
-        wr_ltx_files_release(&k->waste);
-    }
-    return st;
+    return wr_catalogue_remove_waste(k, s, c, ret_n, e);
 }
 
 static struct wr_l0_files count_l0(const struct wr_ltx_files *all, const enum wr_kept *kept)

@@ -54,9 +54,12 @@ enum wr_status wr_catalogue_add(
     struct wr_catalogue *k, const struct wr_ltx_file *f, size_t n, struct wr_err *e) WR_MUST_CHECK;
 
 /* What is there under the name of `f` cannot be restored from, so nothing that it covers may go for
- * it: this stays known until it is deleted. `ours`: it was sent from here a moment ago, and nobody
- * ever needed it, so that the next retention does that. */
+ * it: this stays known until it is deleted. `ours`: it was sent from here a moment ago, nobody ever
+ * needed it, and the next process, which has a listing, would take it for what it is called. */
 void wr_catalogue_distrust(struct wr_catalogue *k, const struct wr_ltx_file *f, bool ours);
+/* Delete what was distrusted and is ours; the next retention does, too. *ret_n counts on. */
+enum wr_status wr_catalogue_remove_waste(struct wr_catalogue *k, struct wr_storage *s,
+    struct wr_call *c, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
 #define WR_DAMAGED_MAX 1000 /* files; with more nothing is deleted any more */
 
 /* Delete the files that retain.h does not keep, and has not kept for r->grace_ms, of which the

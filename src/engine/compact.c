@@ -128,8 +128,7 @@ static void note_damage(
         wr_db_heal_behind(db, dr, r->file.max);
     wr_log(DB_LOG(db), WR_ERROR,
         "a file in a replica is damaged, its level begins anew: restores do without it, and all "
-        "that "
-        "it covers is kept; if that happens again look at the store, and at what is between",
+        "that it covers is kept; if that happens again look at the store, and at what is between",
         DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
         WR_F_Z("error", wr_text(&r->text)));
 }

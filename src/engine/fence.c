@@ -73,18 +73,6 @@ enum wr_status wr_fence_put(struct wr_storage *s, struct wr_call *c, const struc
 
 /* ---- somebody was faster ---- */
 
-static enum wr_status pull(void *arg, void *buf, size_t n, struct wr_err *e)
-{
-    struct wr_bytes *rest = arg;
-
-    if (n > rest->n)
-        return wr_fail(e, WR_CORRUPT, "the file ends too soon");
-    memcpy(buf, rest->p, n);
-    rest->p += n;
-    rest->n -= n;
-    return WR_OK;
-}
-
 /* To its end, which proves it. `spare` has room for a page. */
 static enum wr_status decode(
     struct wr_ltx_dec *dec, struct wr_fence *f, uint8_t *spare, struct wr_err *e)
@@ -127,7 +115,7 @@ enum wr_status wr_fence_behind(
     if (st == WR_OK && rest.n > OTHER_MAX)
         st = wr_fail(e, WR_UNSUPPORTED, "it is large");
     if (st == WR_OK)
-        st = wr_ltx_dec_new(pull, &rest, rest.n, f->lock_offset, &dec, e);
+        st = wr_ltx_dec_new(wr_ltx_read_memory, &rest, rest.n, f->lock_offset, &dec, e);
     if (st == WR_OK)
         st = decode(dec, f, spare, e);
     wr_ltx_dec_free(dec);

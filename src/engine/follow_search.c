@@ -29,25 +29,13 @@ void wr_follow_saw(struct wr_follow *f, const struct wr_call *c, uint64_t txid)
 static enum wr_status probe(
     struct wr_follow *f, struct wr_call *c, struct wr_ltx_files *chain, struct wr_err *e)
 {
-    uint64_t txid = f->pos.txid;
-    enum wr_status st = WR_OK;
+    enum wr_status st =
+        wr_onward_probe(f->storage, c, REQUEST_MS, f->pos.txid, PROBES_MAX, chain, e);
 
-    for (int i = 0; i < PROBES_MAX; i++) {
-        struct wr_ltx_file file;
-
-        c->deadline_ms = now_ms(c) + REQUEST_MS;
-        st = wr_layout_find(f->storage, c, 0, txid + 1, txid + 1, &file, e);
-        if (st == WR_NOTFOUND)
-            return WR_OK;
-        if (st != WR_OK)
-            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)(txid + 1));
-        wr_follow_saw(f, c, file.max);
-        st = wr_ltx_files_add(chain, &file, e);
-        if (st != WR_OK)
-            return st;
-        txid++;
-    }
-    f->list_ms = 0; /* there may be many more */
+    if (chain->n > 0)
+        wr_follow_saw(f, c, chain->p[chain->n - 1].max);
+    if (st == WR_OK && chain->n == PROBES_MAX)
+        f->list_ms = 0; /* there may be many more */
     return st;
 }
 

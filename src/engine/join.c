@@ -119,6 +119,12 @@ static bool was_promoted(const struct wr_db *db, const struct db_replica *dr)
     return read_lease(dr, &l) && l.epoch > 0 && !wr_lease_lost(&l, db->node_id);
 }
 
+/* What may be in its way, or stand there, is of the database whatever the pages say. */
+static bool is_its_own(const struct wr_db *db, const struct db_replica *dr)
+{
+    return our_own(db, dr->now) || was_promoted(db, dr);
+}
+
 static bool comes_again(const struct wr_db *db, const struct db_replica *dr)
 {
     unsigned max = was_promoted(db, dr) ? STRAYS_MAX : CONTESTS_MAX;
@@ -151,7 +157,7 @@ static bool contested(const struct wr_db *db, const struct db_replica *dr)
 
     if (!dr->now->contested)
         return false;
-    if (our_own(db, dr->now) || was_promoted(db, dr) || comes_again(db, dr))
+    if (is_its_own(db, dr) || comes_again(db, dr))
         return comes_again(db, dr);
     return !dr->now->continues ||
            (dr->waits > 0 && (at->txid != dr->waits_txid || at->rolling != dr->waits_rolling));
@@ -167,7 +173,7 @@ static bool is_base(const struct wr_db *db, const struct db_replica *dr)
 static enum standing not_foreign(const struct wr_db *db, const struct db_replica *dr)
 {
     const struct wr_remote_pos *at = &dr->now->pos;
-    bool disputed = dr->now->contested && !our_own(db, dr->now) && !was_promoted(db, dr);
+    bool disputed = dr->now->contested && !is_its_own(db, dr);
 
     if (at->txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
@@ -181,7 +187,7 @@ static enum standing not_foreign(const struct wr_db *db, const struct db_replica
 static enum wr_status elsewhere(
     const struct wr_db *db, const struct db_replica *dr, enum standing *ret, struct wr_err *e)
 {
-    bool ours = our_own(db, dr->now) || dr->adopted || was_promoted(db, dr), foreign = false;
+    bool ours = dr->adopted || is_its_own(db, dr), foreign = false;
     enum wr_status st = WR_OK;
     struct wr_sample sample;
 

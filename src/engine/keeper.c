@@ -14,7 +14,6 @@
 #include "run/sched.h"
 #include "storage/storage.h"
 
-#define LONG_MIN   ((uint64_t)16 << 20)  /* bytes; to read such a file may take long */
 #define REQUEST_MS ((int64_t)120 * 1000) /* deadline of a header */
 #define SEND_MS    WR_STORAGE_UPLOAD_MS  /* deadline of a file */
 
@@ -88,15 +87,14 @@ static void report_end(struct wr_keeper_report *r, const struct wr_ltx_header *h
     r->rolling = h->rolling_post;
 }
 
-/* A damaged file that was sent from here nobody needs, and the next process, which has a listing,
- * would take it for what it is called: it goes at once. Where it cannot, it is tried again. */
-static void remove_damaged(struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_file *f)
+/* At once, as this process may end before the next retention. Where it cannot, that tries again. */
+static void remove_waste(struct wr_keeper *k, struct wr_call *c)
 {
-    struct wr_str key = wr_layout_ltx_key(c->scratch, k->storage, f->level, f->min, f->max);
     struct wr_err why = {0};
+    size_t n = 0;
 
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    if (key.p && wr_storage_remove(k->storage, c, &key, 1, &why) != WR_OK)
+    if (wr_catalogue_remove_waste(&k->catalogue, k->storage, c, &n, &why) != WR_OK)
         wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "cannot delete a damaged file",
             WR_F_Z("db", k->label), WR_F_Z("error", why.text));
 }
@@ -122,7 +120,7 @@ static enum wr_status read_whole(
     if (r->damaged)
         wr_catalogue_distrust(&k->catalogue, &is, ours);
     if (r->damaged && ours)
-        remove_damaged(k, c, &is);
+        remove_waste(k, c);
     if (st == WR_OK) {
         r->file = is;
         report_end(r, &h);
@@ -309,7 +307,7 @@ static struct job next_job(const struct wr_keeper *k)
  * because something is wrong with it. */
 static enum wr_lane lane_of(const struct job *j)
 {
-    bool reads = (j->task == TASK_READ || j->task == TASK_CONFIRM) && j->file.size >= LONG_MIN;
+    bool reads = (j->task == TASK_READ || j->task == TASK_CONFIRM) && j->file.size >= WR_SEND_LONG;
     bool sends = j->task == TASK_SEND && wr_parcel_streamed(j->parcel);
 
     return reads || sends ? WR_LANE_LONG : WR_LANE_BULK;

@@ -41,3 +41,24 @@ enum wr_status wr_onward_chain(
     }
     return st;
 }
+
+enum wr_status wr_onward_probe(struct wr_storage *s, struct wr_call *c, int64_t request_ms,
+    uint64_t cur, size_t max, struct wr_ltx_files *out, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; i < max && st == WR_OK; i++) {
+        struct wr_ltx_file file;
+
+        cur++;
+        if (request_ms > 0)
+            c->deadline_ms = wr_mono_ms(c->clock) + request_ms;
+        st = wr_layout_find(s, c, 0, cur, cur, &file, e);
+        if (st == WR_NOTFOUND)
+            return WR_OK;
+        if (st != WR_OK)
+            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)cur);
+        st = wr_ltx_files_add(out, &file, e);
+    }
+    return st;
+}

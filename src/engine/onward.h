@@ -1,7 +1,7 @@
 /*
  * onward.h - which files lead on from a transaction, for who has the database as of it already.
  *
- * Pure: no I/O, no clock. plan.h is for who has nothing yet.
+ * Pure, but for the one that says so: no I/O, no clock. plan.h is for who has nothing yet.
  */
 #ifndef WR_ENGINE_ONWARD_H
 #define WR_ENGINE_ONWARD_H
@@ -21,5 +21,13 @@ const struct wr_ltx_file *wr_onward_next(
 /* A chain of these, as long as one step may be, appended to *out. NOMEM. */
 enum wr_status wr_onward_chain(const struct wr_ltx_files *all, uint64_t cur,
     struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
+
+struct wr_storage;
+
+/* Look under the names of the next transactions, one request each, which has `request_ms` (0: what
+ * the call has): those behind `cur` that are there, one after the other and at most `max`, appended
+ * to *out, also before a failure. As wr_layout_find, but for NOTFOUND; NOMEM. */
+enum wr_status wr_onward_probe(struct wr_storage *s, struct wr_call *c, int64_t request_ms,
+    uint64_t cur, size_t max, struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -21,7 +21,6 @@
 #define STREAM_MS       WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
 #define LOG_EVERY_MS    ((int64_t)30 * 1000)  /* of the same failure again */
 #define PARTS_MIN       ((uint64_t)4 << 20)   /* bytes; smaller files are one request anywhere */
-#define LONG_MIN        ((uint64_t)16 << 20)  /* bytes; a file of more is sent as what is long */
 #define CHECK_MS        ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
 #define FULL_MS         ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
 #define FULL_SHARE      200                  /* ... take one part in so many of the time, or less */
@@ -600,7 +599,7 @@ static enum wr_lane lane_of(const struct wr_replica *r)
     struct wr_link *x = wr_list_first(&r->queue);
     const struct wr_parcel *p = x ? wr_container_of(x, struct queued, link)->parcel : NULL;
     bool sends =
-        r->now.state == WR_REPLICA_READY && p && (wr_parcel_streamed(p) || p->size >= LONG_MIN);
+        r->now.state == WR_REPLICA_READY && p && (wr_parcel_streamed(p) || p->size >= WR_SEND_LONG);
     bool reads = r->now.state == WR_REPLICA_UNKNOWN && r->want_census;
 
     return sends || reads ? WR_LANE_LONG : WR_LANE_NET;

@@ -14,6 +14,9 @@
 struct wr_parcel;
 struct wr_storage;
 
+/* Bytes of a file that may take so long, to be sent or read, that others do not wait behind it. */
+#define WR_SEND_LONG ((uint64_t)16 << 20)
+
 /* What was handed to the store. */
 struct wr_sent {
     uint64_t size;     /* bytes; 0: not all of it */

@@ -44,6 +44,18 @@ enum {
     END_SIZE = 1 + 8 + WR_LTX_TRAILER_SIZE
 }; /* bytes after the entries */
 
+enum wr_status wr_ltx_read_memory(void *arg, void *buf, size_t n, struct wr_err *e)
+{
+    struct wr_bytes *rest = arg;
+
+    if (n > rest->n)
+        return wr_fail(e, WR_CORRUPT, "the file ends too soon");
+    memcpy(buf, rest->p, n);
+    rest->p += n;
+    rest->n -= n;
+    return WR_OK;
+}
+
 enum wr_status wr_ltx_dec_new(wr_ltx_read_fn *read, void *arg, uint64_t size, uint32_t lock_offset,
     struct wr_ltx_dec **ret, struct wr_err *e)
 {

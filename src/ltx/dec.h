@@ -18,6 +18,9 @@ struct wr_ltx_dec;
  * object that vanished, becomes IO, for here NOTFOUND means that all is well. */
 typedef enum wr_status wr_ltx_read_fn(void *arg, void *buf, size_t n, struct wr_err *e);
 
+/* That of a file in memory: `arg` is a struct wr_bytes, the rest of it. */
+enum wr_status wr_ltx_read_memory(void *arg, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
+
 /* `size` of the file in bytes lets it find bytes after the end and lengths that are too long; 0:
  * unknown. Reads nothing yet. NOMEM. */
 enum wr_status wr_ltx_dec_new(wr_ltx_read_fn *read, void *arg, uint64_t size, uint32_t lock_offset,

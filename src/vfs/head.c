@@ -88,24 +88,13 @@ static uint64_t position(const struct wr_head *h)
 static enum wr_status probe(
     struct wr_head *h, struct wr_call *c, struct wr_ltx_files *chain, struct wr_err *e)
 {
-    uint64_t txid = position(h);
+    enum wr_status st = wr_onward_probe(h->storage, c, 0, position(h), PROBES_MAX, chain, e);
 
-    for (int i = 0; i < PROBES_MAX; i++) {
-        struct wr_ltx_file file;
-        enum wr_status st = wr_layout_find(h->storage, c, 0, txid + 1, txid + 1, &file, e);
-
-        if (st == WR_NOTFOUND)
-            return WR_OK;
-        if (st != WR_OK)
-            return wr_wrap(e, st, "look for transaction %016llx", (unsigned long long)(txid + 1));
-        h->newest = wr_max(h->newest, file.max);
-        st = wr_ltx_files_add(chain, &file, e);
-        if (st != WR_OK)
-            return st;
-        txid++;
-    }
-    h->list_ms = 0; /* there may be many more */
-    return WR_OK;
+    if (chain->n > 0)
+        h->newest = wr_max(h->newest, chain->p[chain->n - 1].max);
+    if (st == WR_OK && chain->n == PROBES_MAX)
+        h->list_ms = 0; /* there may be many more */
+    return st;
 }
 
 /* What is listed: level 0 beyond the map, or all levels, one after the other or all at once. */

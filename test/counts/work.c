@@ -96,18 +96,6 @@ static enum wr_status drop(void *arg, struct wr_bytes p, struct wr_err *e)
     return WR_OK;
 }
 
-static enum wr_status pull(void *arg, void *buf, size_t n, struct wr_err *e)
-{
-    struct wr_bytes *rest = arg;
-
-    if (n > rest->n)
-        return wr_fail(e, WR_CORRUPT, "the file ends too soon");
-    memcpy(buf, rest->p, n);
-    rest->p += n;
-    rest->n -= n;
-    return WR_OK;
-}
-
 /* Every `step`th page from `first` on. */
 static void encode(uint64_t txid, uint32_t first, uint32_t step, wr_ltx_sink_fn *sink, void *arg)
 {
@@ -155,7 +143,7 @@ static void decode_all(void *arg)
     static uint8_t page[PAGE_SIZE];
     uint32_t pgno;
 
-    must(wr_ltx_dec_new(pull, &f->rest, f->rest.n, WR_LTX_LOCK_OFFSET, &dec, &err));
+    must(wr_ltx_dec_new(wr_ltx_read_memory, &f->rest, f->rest.n, WR_LTX_LOCK_OFFSET, &dec, &err));
     must(wr_ltx_dec_header(dec, &h, &err));
     for (uint32_t i = 0; i < PAGES; i++)
         must(wr_ltx_dec_page(dec, &pgno, page, &err));
@@ -174,7 +162,7 @@ static void merge_all(void *arg)
 
     for (size_t i = 0; i < FILES; i++)
         must(wr_ltx_dec_new(
-            pull, &files[i].rest, files[i].rest.n, WR_LTX_LOCK_OFFSET, &in[i], &err));
+            wr_ltx_read_memory, &files[i].rest, files[i].rest.n, WR_LTX_LOCK_OFFSET, &in[i], &err));
     must(wr_ltx_merge_new(in, FILES, WR_LTX_LOCK_OFFSET, &m, &err));
     must(wr_ltx_merge_write(m, drop, NULL, &trailer, &size, &err));
     wr_ltx_merge_free(m);
