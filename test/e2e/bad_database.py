@@ -206,7 +206,7 @@ def renamed_over(c):
     os.remove(path + "-shm")
     os.rename(other, path)
     add(path, 2)
-    p.says("the database file was replaced or deleted")
+    p.says("was replaced or deleted")  # the WAL, where weir looks before the rename
     p.has(path)
     c.expect(p.stop(), 0)
     c.nothing_lost(path)

@@ -124,6 +124,9 @@ class Run:
         self.found.check(kit.wait_until(lambda: any(k[0] == SNAPSHOT and k[2] >= txid for k in self.files())),
                          "no snapshot is made of txid %x or later" % txid)
 
+    def has_snapshot_of_today(self):
+        return any(k[0] == SNAPSHOT and utc(ms).date() == utc(self.now_ms()).date() for k, ms in self.files().items())
+
     def restored(self, txid):
         code, said = kit.restore(self.args.weir, self.url, self.out, txid)
         if not self.found.check(code == 0, "txid %x does not restore: %s" % (txid, said)):
@@ -155,11 +158,6 @@ class Run:
         return stay
 
     def judge(self):
-        # For the process no time has passed: it would hold the clock for wrong (src/engine/latest.h). The next one
-        # finds a file of today.
-        self.commit()
-        self.weir.stop()
-        self.start()
         before = set(self.files())
         stay = self.dry_run()
 
@@ -191,8 +189,14 @@ class Run:
         txid, day = max(k[2] for k in self.files()), utc(self.now_ms() - 1000 * self.last).date()
         self.set_clock()
         self.commit()
+        # For the process no time has passed: it would hold the clock for wrong (src/engine/latest.h). The next one
+        # finds a file of today; and perhaps no snapshot, if that of the new day was made before the first commit.
+        self.weir.stop()
+        self.start()
+        self.commit()
         if day != utc(self.now_ms()).date():
             self.wait_for_snapshot(txid)
+            self.found.check(kit.wait_until(self.has_snapshot_of_today), "no snapshot is made today")
         txid = max(k[2] for k in self.files())
         self.digest[txid] = self.restored(txid)
         self.judge()

@@ -216,9 +216,26 @@ class Run:
                                          "%s of %s: verified, and %x does not restore" % (name, key, newest))
                     self.found.check(code in (0, 5), "%s: exit code %d" % (name, code))
                     continue
-                self.found.check(code == 5 and report["status"] == "damaged" and report["findings"],
+                told_so = code == 5 and report["status"] == "damaged" and report["findings"]
+                self.found.check(told_so or name == "a flipped bit" and code == 0 and self.is_the_same(top, key),
                                  "%s in %s: verify says %d" % (name, key, code))
         print("damages told: %d" % told)
+
+    def is_the_same(self, top, key):
+        """Whether the file `key` in `top` still leads to the same database. A bit of an LZ4 block can say from where
+        bytes are repeated, and other bytes there can be the same; an LTX file's checksum is of the pages."""
+        results = []
+        for source in (self.replica, top):
+            only = self.found.path("only")
+            shutil.rmtree(only, ignore_errors=True)
+            shutil.copytree(source, only)
+            for k, name in kit.objects(only)[0].items():
+                if k != key and k[2] >= key[1]:
+                    os.remove(name)
+            out = self.found.path("same")
+            code, _ = kit.restore(self.args.weir, "file://" + only, out, key[2])
+            results.append(kit.read(out) if code == 0 else None)
+        return results[0] is not None and results[0] == results[1]
 
     # ---- the same in a bucket ----
 
