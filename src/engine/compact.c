@@ -7,8 +7,9 @@
  * has what became of them. So a level's file is made as any other, of the last closed TXID, and
  * sent when the replica has that TXID at level 0: nothing rests on the level's files alone.
  *
- * Where the journal does not reach back to a level's end, the level begins anew where the database
- * is. Files of lower levels lie between, as plans allow.
+ * Where the journal does not reach back to a level's end, or files that are not of our history lie
+ * between, the level begins anew where the database is. Files of lower levels lie between, as plans
+ * allow.
  */
 #include "engine/primary_int.h"
 
@@ -48,9 +49,7 @@ static bool goes_on(
 }
 
 /* It has joined, and was listed before that. A snapshot that it joined with covers all that was.
- * What lies behind a level's end and is not of our history is not in the journal: nor are the pages
- * that it changed, which a file over it would lack. False: it was listed again meanwhile, and has
- * to join once more. */
+ * False: it was listed again meanwhile, and has to join once more. */
 static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
 {
     bool counted = false; /* the file that it joined with */
@@ -62,15 +61,14 @@ static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
          level = wr_db_level_after(db, level)) {
         const struct wr_level_tally *l = &t.level[level % WR_LEVEL_SNAPSHOT];
         bool snapshot = level == WR_LEVEL_SNAPSHOT;
-        bool unknown = dr->joined_by == JOINED_ELSEWHERE && !snapshot;
         const struct wr_ltx_file *f = snapshot ? &t.snapshot : &l->end;
 
-        if (!unknown && goes_on(db, dr, level, f->max)) {
+        if (goes_on(db, dr, level, f->max)) {
             counted = counted || level == 1;
             continue;
         }
         *wr_db_level(dr, level) = (struct db_level){.state = LEVEL_LOST};
-        if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT || unknown)
+        if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT)
             continue;
         /* Snapshots all begin at TXID 1: what is in it does not matter. */
         *wr_db_level(dr, level) = (struct db_level){.state = snapshot ? LEVEL_KNOWN : LEVEL_UNREAD,
@@ -80,8 +78,7 @@ static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
             .since_ms = l->since_ms,
             .below = snapshot ? 0 : wr_min(l->below, db->cadence.few)};
     }
-    if ((dr->joined_by == JOINED_BY_CHANGES || dr->joined_by == JOINED_ELSEWHERE) && !counted &&
-        wr_db_level_kept(db, 1))
+    if (dr->joined_by == JOINED_BY_CHANGES && !counted && wr_db_level_kept(db, 1))
         wr_db_level_count(db, wr_db_level(dr, 1), 1);
     dr->levels_found = dr->now->found;
     wr_replica_tally_done(dr->r, dr->now->found);
@@ -298,6 +295,10 @@ static enum wr_status find_pages(struct wr_db *db, const struct db_level *lv, un
     if (level == WR_LEVEL_SNAPSHOT) {
         wr_pageset_set_all(pages);
         *ret_known = true;
+        return WR_OK;
+    }
+    if (lv->txid < wr_ledger_strays(db->ledger)) {
+        *ret_known = false;
         return WR_OK;
     }
     return wr_ledger_since(db->ledger, lv->txid, lv->rolling, pages, ret_known, e);

@@ -34,8 +34,8 @@ struct join {
     uint64_t min;
     uint64_t rolling_pre;
     struct wr_pageset pages;
-    bool nothing;   /* it is there already */
-    bool elsewhere; /* where that is, is not in our history */
+    bool nothing; /* it is there already */
+    bool strays;  /* it goes over files that are not of our history */
 };
 
 /* Written by this path on this machine. */
@@ -388,6 +388,7 @@ static enum wr_status plan_join(
             "between them; sending a snapshot",
             DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_TXID("replica_txid", at->txid));
+        j->strays = true;
         join_by_snapshot(j);
         break;
     case STANDS_UNASKED:
@@ -435,7 +436,7 @@ static enum wr_status plan_join(
             (uint64_t)wr_max(at->commit, db->view.commit) * db->view.page_size * CENSUS_WORTH);
         return WR_BUSY;
     case STANDS_ELSEWHERE:
-        j->elsewhere = true;
+        j->strays = true;
         if (!join_by_difference(db, dr, j))
             join_by_everything(db, dr, j);
         break;
@@ -466,6 +467,8 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
 
     if (st == WR_OK && !j.nothing)
         st = make_file(db, dr, &j, &p, e);
+    if (st == WR_OK && j.strays)
+        wr_ledger_over_strays(db->ledger);
     /* Until it has arrived nothing shows that its TXID is taken, and it may arrive after a power
      * cut that takes back what we know. */
     if (st == WR_OK && p && !WR_MUTANT(NO_LEDGER_SYNC))
@@ -475,7 +478,6 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
         dr->joined = !p || wr_replica_push(dr->r, p, dr->now->found);
         dr->joined_by = !p                             ? JOINED_BY_NOTHING
                         : j.level == WR_LEVEL_SNAPSHOT ? JOINED_BY_SNAPSHOT
-                        : j.elsewhere                  ? JOINED_ELSEWHERE
                                                        : JOINED_BY_CHANGES;
         wr_db_toll_begin(dr, p);
         dr->found_seen = dr->now->found;

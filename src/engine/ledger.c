@@ -21,6 +21,8 @@
 #define AT_CHECKSUM   80 /* in a copy */
 #define AT_FILE       88 /* and what is known of the database file */
 #define AT_FILE_SUM   128
+#define AT_STRAYS     136 /* wr_ledger_strays */
+#define AT_STRAYS_SUM 144
 
 struct wr_ledger {
     struct wr_file *file;
@@ -34,7 +36,7 @@ struct wr_ledger {
     uint64_t journal_max; /* bytes of journal above which it is squeezed */
     struct wr_stands stands;
     uint32_t notes; /* since the last closed TXID, those that could not be written included */
-    uint64_t floor;
+    uint64_t floor, strays;
     bool distrust;
     uint64_t stores;         /* of the header, ever */
     unsigned newest, synced; /* copies of the header; the latter is on disk, in any case */
@@ -91,6 +93,14 @@ static void file_read(struct wr_ledger *l, const uint8_t *p)
     l->now.rest = wr_le64(p + AT_FILE + 32);
 }
 
+/* Where a version that knew none of this wrote last, nothing is known: then of any TXID so far. */
+static void strays_read(struct wr_ledger *l, const uint8_t *p)
+{
+    bool is_ours = wr_le64(p + AT_STRAYS_SUM) == wr_crc64(0, p, AT_STRAYS_SUM);
+
+    l->strays = is_ours ? wr_le64(p + AT_STRAYS) : l->now.txid;
+}
+
 static void header_write(struct wr_ledger *l)
 {
     uint8_t *p = spare_copy(l);
@@ -111,6 +121,8 @@ static void header_write(struct wr_ledger *l)
     wr_put_le64(p + 72, l->stores);
     wr_put_le64(p + AT_CHECKSUM, wr_crc64(0, p, AT_CHECKSUM));
     file_write(l, p);
+    wr_put_le64(p + AT_STRAYS, l->strays);
+    wr_put_le64(p + AT_STRAYS_SUM, wr_crc64(0, p, AT_STRAYS_SUM));
 }
 
 static bool is_whole(const uint8_t *p)
@@ -154,6 +166,7 @@ static bool header_read(struct wr_ledger *l)
     l->now.pos = l->closed;
     l->distrust = wr_le64(p + 64) != 0;
     file_read(l, p);
+    strays_read(l, p);
     return l->now.txid != 0 && l->now.commit <= capacity(l);
 }
 
@@ -634,6 +647,17 @@ enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t roll
     }
     wr_pageset_release(&s.pages);
     return st;
+}
+
+void wr_ledger_over_strays(struct wr_ledger *l)
+{
+    l->strays = l->now.txid;
+    header_write(l);
+}
+
+uint64_t wr_ledger_strays(const struct wr_ledger *l)
+{
+    return l->strays;
 }
 
 uint64_t wr_ledger_history(const struct wr_ledger *l)

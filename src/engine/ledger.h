@@ -21,6 +21,8 @@
  *   alone is the database at TXID u64, CRC-64 of all bytes of the copy before it u64. Where that is
  *   wrong, as in a ledger of a version that knew none of this, nothing is known of the file.
  *
+ *   behind it, at 136, the TXID of wr_ledger_strays u64, CRC-64 as before u64.
+ *
  * Of the copies whose CRC is right the one with the most stores counts; without one the ledger is
  * empty. Each store goes to a copy that is neither the newest nor the one that was newest at the
  * last sync. So:
@@ -118,6 +120,13 @@ void wr_ledger_rest(
  * from exactly that state to the ledger's is known. */
 enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t rolling,
     struct wr_pageset *out, bool *ret_known, struct wr_err *e) WR_MUST_CHECK;
+
+/* The last closed TXID goes over files in a replica that are not of this history. What they changed
+ * is not in wr_ledger_since, so a file that covers a TXID before it and this one would leave
+ * whoever stands at such a file with a mixture. As durable as the next wr_ledger_sync. */
+void wr_ledger_over_strays(struct wr_ledger *l);
+/* The TXID that was last said of; 0: none. */
+uint64_t wr_ledger_strays(const struct wr_ledger *l);
 
 /* What it takes to know that: bytes of the journal. */
 uint64_t wr_ledger_history(const struct wr_ledger *l);

@@ -91,7 +91,6 @@ struct db_level {
 enum joined_by {
     JOINED_BY_NOTHING, /* it was there */
     JOINED_BY_CHANGES, /* a file of level 0 */
-    JOINED_ELSEWHERE,  /* the same, on top of a state that is not in our history */
     JOINED_BY_SNAPSHOT,
 };
 

@@ -756,9 +756,43 @@ static void test_a_ledger_without_a_file(void **state)
     model_release(&m);
 }
 
-T_MAIN(T_TEST(test_random_history), T_TEST(test_an_idle_ledger_is_on_the_disk),
-    T_TEST(test_what_fits_one_close), T_TEST(test_full_disk_keeps_the_state),
-    T_TEST(test_distrust_lasts_until_a_txid_is_closed),
+/* What was said last; where it cannot be read, all is over strays. */
+static void test_strays_are_remembered(void **state)
+{
+    const char *dir = t_path(t_tmpdir(), "a"), *path = t_path(dir, "ledger");
+    struct wr_bytes was;
+    struct model m;
+    uint8_t *p;
+
+    (void)state;
+    model_open(&m, dir, 7);
+    model_fill(&m, 1);
+    T(wr_ledger_strays(m.l) == 0);
+    model_close(&m);
+    wr_ledger_over_strays(m.l);
+    T(wr_ledger_strays(m.l) == wr_ledger_state(m.l).txid);
+    wr_ledger_close(m.l);
+    was = t_slurp(path);
+    open_ledger(&m);
+    check_state(m.l, last(&m));
+    T(wr_ledger_strays(m.l) == wr_ledger_state(m.l).txid);
+    wr_ledger_close(m.l);
+    p = wr_alloc(was.n);
+    T(p != NULL);
+    memcpy(p, was.p, was.n);
+    for (size_t copy = 0; copy < 3; copy++)
+        p[copy * 1024 + 136] ^= 1;
+    t_spew(path, p, was.n);
+    wr_free(p);
+    open_ledger(&m);
+    check_state(m.l, last(&m));
+    T(wr_ledger_strays(m.l) == wr_ledger_state(m.l).txid); /* whatever it was */
+    model_release(&m);
+}
+
+T_MAIN(T_TEST(test_strays_are_remembered), T_TEST(test_random_history),
+    T_TEST(test_an_idle_ledger_is_on_the_disk), T_TEST(test_what_fits_one_close),
+    T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
     T_TEST(test_failed_note_voids_those_after_it),
     T_TEST(test_other_shapes_and_damage_come_back_empty), T_TEST(test_second_open_is_busy),
     T_TEST(test_a_ledger_found_is_lost_in_a_power_cut),

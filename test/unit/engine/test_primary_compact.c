@@ -208,7 +208,7 @@ static void machine_is(struct history *h, struct wr_bytes was[wr_countof(of_stat
 
 /* It came behind the level's end, with pages that the journal knows nothing of: a file of the level
  * over it lacked them, and whoever stood at it and read the level got a mixture. */
-static void test_a_level_went_over_a_file_of_a_lost_future(void **state)
+static void over_a_lost_future(bool restart)
 {
     struct wr_bytes was[wr_countof(of_state)];
     struct wr_ltx_files files;
@@ -216,9 +216,9 @@ static void test_a_level_went_over_a_file_of_a_lost_future(void **state)
     struct history h;
     uint64_t txid;
 
-    (void)state;
     begin(&h, 1);
-    write_for(&h, 3);
+    write_for(&h, 35);
+    T(bucket_count_level(&h.w, 1, NULL) > 0);
     machine_is(&h, was, false);
     world_sql(&h.w, "UPDATE t SET b=randomblob(3000) WHERE a=50");
     txid = world_sync(&h.w);
@@ -226,14 +226,32 @@ static void test_a_level_went_over_a_file_of_a_lost_future(void **state)
     machine_is(&h, was, true);
     world_run(&h.w, SECOND); /* its levels go on from here */
     bucket_put(&h.w, &lost);
+    write_lightly_for(&h, 10);
+    if (restart) {
+        world_stop(&h.w);
+        world_start(&h.w);
+    }
     write_lightly_for(&h, 70);
-    T(bucket_count_level(&h.w, 1, NULL) > 0);
+    T(bucket_count_level(&h.w, 1, NULL) > 1);
     files = bucket_list(&h.w);
     for (size_t i = 0; i < files.n; i++)
         T(files.p[i].level != 1 || files.p[i].min > txid || files.p[i].max < txid);
     wr_ltx_files_release(&files);
     world_check(&h.w, 0);
     world_close(&h.w);
+}
+
+static void test_a_level_went_over_a_file_of_a_lost_future(void **state)
+{
+    (void)state;
+    over_a_lost_future(false);
+}
+
+/* The journal still knew the way from the level's end. */
+static void test_after_a_restart_a_level_went_over_a_lost_future(void **state)
+{
+    (void)state;
+    over_a_lost_future(true);
 }
 
 /* So many pages a second that the journal is shortened before the hour of a level is over: then
@@ -369,6 +387,7 @@ T_MAIN(T_TEST(test_a_level_gets_a_file_an_interval), T_TEST(test_levels_above_ta
     T_TEST(test_a_level_begins_anew_without_its_journal),
     T_TEST(test_a_file_in_the_way_is_gone_on_from),
     T_TEST(test_a_level_went_over_a_file_of_a_lost_future),
+    T_TEST(test_after_a_restart_a_level_went_over_a_lost_future),
     T_TEST(test_a_short_outage_of_a_busy_database_was_a_full_send),
     T_TEST(test_a_snapshot_comes_in_time), T_TEST(test_large_files_are_streamed),
     T_TEST(test_a_failing_store_gets_its_level_later),
