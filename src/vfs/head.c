@@ -192,12 +192,10 @@ static void begin_epoch(struct wr_head *h)
 static enum wr_status take_way(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *way,
     size_t *ret_bad, struct wr_err *e)
 {
-    const struct wr_pagemap_about *was = h->map ? wr_pagemap_about(h->map) : NULL;
     struct wr_pagemap *m = NULL;
     enum wr_status st = load_way(h, c, way, &m, ret_bad, e);
 
-    if (st == WR_OK && was &&
-        wr_pagemap_fit(m, was->txid, was->has_rolling, was->rolling) == WR_FIT_NO) {
+    if (st == WR_OK && wr_pagemap_about(m)->apart) {
         wr_pagemap_drop(m);
         m = NULL;
         begin_epoch(h);
@@ -433,7 +431,6 @@ enum wr_status wr_head_at(struct wr_storage *s, struct wr_pagecache *cache, uint
     struct wr_load l = {.storage = s,
         .cache = cache,
         .known = like,
-        .past = true,
         .epoch = like ? wr_pagemap_about(like)->epoch : 1,
         .lock_offset = lock_offset};
     size_t bad;

@@ -74,14 +74,22 @@ static void number(struct loading *x, struct wr_pagemap_file *f)
         f->id = atomic_fetch_add(&last_id, 1) + 1;
 }
 
-/* Whether what was loaded may be of another history than what is known. */
+/* Whether what was loaded may be of another history than what is known: by where each of them
+ * ends, in the files of the other. A file that both have shows that it is the same replica. */
 static bool is_apart(const struct loading *x)
 {
+    const struct wr_pagemap_about *was = wr_pagemap_about(x->l->known);
     const struct wr_pagemap_file *last = &x->files[x->l->n - 1];
+    size_t n;
+    const struct wr_pagemap_file *known = wr_pagemap_files(x->l->known, &n);
+    enum wr_fit there =
+        wr_pagemap_files_fit(known, n, last->file.max, last->has_rolling, last->rolling_post);
+    enum wr_fit here =
+        wr_pagemap_files_fit(x->files, x->l->n, was->txid, was->has_rolling, was->rolling);
 
-    return !atomic_load(&x->shares) || atomic_load(&x->differs) ||
-           wr_pagemap_fit(x->l->known, last->file.max, last->has_rolling, last->rolling_post) ==
-               WR_FIT_NO;
+    if (atomic_load(&x->differs) || there == WR_FIT_NO || here == WR_FIT_NO)
+        return true;
+    return !atomic_load(&x->shares) && there != WR_FIT_YES && here != WR_FIT_YES;
 }
 
 /* Keep the pages whose frames are among the first `n` bytes of the file. A page that cannot be
@@ -218,7 +226,7 @@ static enum wr_status load(struct loading *x, struct wr_call *c, struct wr_pagem
     st = wr_crew_run(
         c, (unsigned)wr_min(x->n, (size_t)THREADS), x->n, "open a replica", load_one, x, e);
     if (st == WR_OK)
-        step.apart = l->past && is_apart(x);
+        step.apart = l->known && is_apart(x);
     return st == WR_OK ? wr_pagemap_make(l->from, &step, ret, e) : st;
 }
 

@@ -23,14 +23,14 @@ struct wr_load {
     const struct wr_ltx_file *files; /* in the order in which they apply */
     size_t n;                        /* at least 1 */
     uint64_t epoch;
-    bool
-        past; /* a map that shares no file with `known`, or that its checksums speak against, is
-                 told apart: the replica may have another history by now, and nobody have seen it */
     uint32_t lock_offset; /* WR_LTX_LOCK_OFFSET */
 };
 
-/* *ret is the caller's. CORRUPT: a file is damaged, or not what its name says; *ret_bad is its
- * index, or SIZE_MAX. BUSY: one has vanished. Else as wr_pagemap_make and wr_storage_get. */
+/* *ret is the caller's. It is told apart from `known` (about.apart) if checksums speak against its
+ * being of the same history, or if nothing speaks for it, neither they nor a file that both have:
+ * the replica may have been made anew, and nobody have seen it. CORRUPT: a file is damaged, or not
+ * what its name says; *ret_bad is its index, or SIZE_MAX. BUSY: one has vanished. Else as
+ * wr_pagemap_make and wr_storage_get. */
 enum wr_status wr_load(const struct wr_load *l, struct wr_call *c, struct wr_pagemap **ret,
     size_t *ret_bad, struct wr_err *e) WR_MUST_CHECK;
 

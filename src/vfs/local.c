@@ -134,7 +134,8 @@ static uint64_t serves(
 {
     uint64_t base, since;
 
-    if (about->apart || atomic_load(&l->epoch) != about->epoch)
+    if (about->apart || atomic_load(&l->epoch) != about->epoch ||
+        about->txid < atomic_load(&l->least))
         return 0;
     base = atomic_load(&l->txid); /* before the word: what changed until then has been dropped */
     since = wr_local_since(l, pgno);
@@ -166,7 +167,8 @@ bool wr_local_read(struct wr_local *l, const struct wr_pagemap_about *about, uin
 
     if (!since || !copy(l, offset(pgno, about->page_size) + off, buf, n))
         return false;
-    return wr_local_since(l, pgno) == since && atomic_load(&l->epoch) == about->epoch;
+    return wr_local_since(l, pgno) == since && atomic_load(&l->epoch) == about->epoch &&
+           about->txid >= atomic_load(&l->least);
 }
 
 /* ---- what an earlier process left ---- */
@@ -194,8 +196,9 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
     l->last = (uint32_t)wr_min(data.size / l->page_size, (uint64_t)UINT32_MAX - 1);
     l->has_rolling = l->head.has_rolling && until == l->head.txid;
     l->rolling = l->head.rolling;
+    l->begun = wr_pagemap_about(m)->epoch;
     atomic_store(&l->txid, until);
-    atomic_store(&l->epoch, wr_pagemap_about(m)->epoch);
+    atomic_store(&l->epoch, l->begun);
     return WR_OK;
 }
 
@@ -306,6 +309,10 @@ enum wr_status wr_local_begin(struct wr_local *l, const struct wr_pagemap *m, st
     if (st != WR_OK)
         return st;
     atomic_store(&l->unsettled, 0);
+    /* A second time in an epoch, as the first turned out to be of another history than `m`: so may
+     * be the maps that readers still have from then. */
+    atomic_store(&l->least, l->begun == about->epoch ? about->txid : 0);
+    l->begun = about->epoch;
     wr_local_set_base(l, about);
     atomic_store(&l->epoch, about->epoch);
     return WR_OK;

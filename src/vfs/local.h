@@ -64,7 +64,8 @@ enum wr_status wr_local_resume(struct wr_local *l, const struct wr_pagemap *m,
 enum wr_status wr_local_check(
     struct wr_local *l, const struct wr_call *c, bool *ret_more, struct wr_err *e) WR_MUST_CHECK;
 
-/* * Empty, with the state of `m` as its base. */
+/* * Empty, with the state of `m` as its base. Where it was begun before in the epoch of `m`, it
+ * serves no map of an earlier transaction any more. */
 enum wr_status wr_local_begin(
     struct wr_local *l, const struct wr_pagemap *m, struct wr_err *e) WR_MUST_CHECK;
 /* * Whether the base is a state that the files of `m` lead through (wr_pagemap_fit). */

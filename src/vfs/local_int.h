@@ -41,6 +41,8 @@ struct wr_local {
     atomic_uint page_size;
     uint32_t next, last;          /* pages of an earlier process that are to be looked at */
     _Atomic uint64_t epoch, txid; /* 0: not begun */
+    _Atomic uint64_t least;       /* no map of an earlier transaction is served */
+    uint64_t begun;               /* the epoch that it was last begun in, or resumed */
     bool has_rolling;             /* that of the base is known: */
     uint64_t rolling;
     _Atomic uint64_t unsettled;

@@ -363,13 +363,13 @@ const struct wr_pagemap_file *wr_pagemap_files(const struct wr_pagemap *m, size_
     return m->files;
 }
 
-enum wr_fit wr_pagemap_fit(
-    const struct wr_pagemap *m, uint64_t txid, bool has_rolling, uint64_t rolling)
+enum wr_fit wr_pagemap_files_fit(const struct wr_pagemap_file *files, size_t n, uint64_t txid,
+    bool has_rolling, uint64_t rolling)
 {
     enum wr_fit fit = WR_FIT_UNPROVEN;
 
-    for (size_t i = 0; has_rolling && i < m->n_files && fit != WR_FIT_NO; i++) {
-        const struct wr_pagemap_file *f = &m->files[i];
+    for (size_t i = 0; has_rolling && i < n && fit != WR_FIT_NO; i++) {
+        const struct wr_pagemap_file *f = &files[i];
 
         if (f->has_rolling && f->file.max == txid)
             fit = f->rolling_post == rolling ? WR_FIT_YES : WR_FIT_NO;
@@ -377,6 +377,12 @@ enum wr_fit wr_pagemap_fit(
             fit = f->rolling_pre == rolling ? WR_FIT_YES : WR_FIT_NO;
     }
     return fit;
+}
+
+enum wr_fit wr_pagemap_fit(
+    const struct wr_pagemap *m, uint64_t txid, bool has_rolling, uint64_t rolling)
+{
+    return wr_pagemap_files_fit(m->files, m->n_files, txid, has_rolling, rolling);
 }
 
 static const struct entry *find_entry(const struct table *t, uint32_t pgno)

@@ -92,7 +92,9 @@ bool wr_pagemap_walk_next(struct wr_pagemap_walk *w, uint32_t *ret_pgno, uint64_
 const struct wr_pagemap_file *wr_pagemap_files(const struct wr_pagemap *m, size_t *ret_n);
 
 /* Whether a database that was seen as of TXID `txid`, with the checksum `rolling` if that is known,
- * is one that the map's files lead through, by the checksums that they record. */
+ * is one that files, or those of the map, lead through, by the checksums that they record. */
+enum wr_fit wr_pagemap_files_fit(const struct wr_pagemap_file *files, size_t n, uint64_t txid,
+    bool has_rolling, uint64_t rolling);
 enum wr_fit wr_pagemap_fit(
     const struct wr_pagemap *m, uint64_t txid, bool has_rolling, uint64_t rolling);
 

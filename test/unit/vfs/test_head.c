@@ -644,6 +644,43 @@ static void test_another_history_is_a_new_epoch(void **state)
     sea_release(&x);
 }
 
+/* Of another database, and merged before anybody looked: no file tells what the database was where
+ * the old one ended, and none has the name of an old one. Pages that had not changed "since" were
+ * shown as they were in the old one. */
+static void test_a_replica_made_anew_was_taken_for_the_old_one(void **state)
+{
+    struct wr_err e = {0};
+    struct sea x;
+
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        sea_init(&x, t_seed(), 0);
+        story_release(&x.s);
+        story_init(&x.s, &x.r, 512, LOCK, PAGES_MAX, rolling);
+        for (int i = 0; i < 5; i++)
+            commit(&x);
+        poll(&x);
+        for (uint64_t i = 1; i <= 5; i++)
+            remove_file(&x, 0, i, i);
+        story_release(&x.s);
+        story_init(&x.s, &x.r, 512, LOCK, PAGES_MAX, rolling);
+        for (int i = 0; i < 7; i++)
+            story_commit(&x.s, PAGES_MAX, 3);
+        story_put(&x.s, &x.w, 9, 1, 3);
+        story_put(&x.s, &x.w, 1, 4, 7);
+        for (int i = 0; i < 18 && wr_pagemap_about(wr_head_map(x.head))->txid == 5; i++) {
+            bool is_new = false;
+
+            wr_clock_manual_advance(&x.clock, POLL_NS);
+            T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
+        }
+        T(wr_pagemap_about(wr_head_map(x.head))->txid == 7);
+        T(wr_pagemap_about(wr_head_map(x.head))->epoch == 2);
+        T(!wr_pagemap_about(wr_head_map(x.head))->apart);
+        sea_release(&x);
+    }
+}
+
 /* A replica of one snapshot, of `pages` pages of 4096 bytes. */
 static void sea_of_a_snapshot(struct sea *x, uint32_t pages)
 {
@@ -747,6 +784,7 @@ static void test_what_is_read_first_comes_with_the_index(void **state)
 
 T_MAIN(T_TEST(test_a_replica_that_begins_anew_is_seen_by_the_next_listing),
     T_TEST(test_another_history_is_a_new_epoch),
+    T_TEST(test_a_replica_made_anew_was_taken_for_the_old_one),
     T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files),
     T_TEST(test_a_failure_leaves_what_was_found),
     T_TEST(test_a_damaged_file_is_done_without_where_another_leads_on), T_TEST(test_a_gap_is_told),
