@@ -20,6 +20,7 @@
 #define RETAIN_DOUBLINGS 6u                         /* of that while it fails */
 #define RETRY_NS         ((int64_t)30 * 1000000000)
 #define RETRY_MAX_NS     ((int64_t)600 * 1000000000)
+#define SPOILED_MAX_NS   ((int64_t)24 * 3600 * 1000000000) /* where what was sent arrives damaged */
 
 static int64_t now_ms(const struct wr_db *db)
 {
@@ -106,21 +107,22 @@ static void note_end(const struct wr_db *db, struct db_level *lv, const struct w
         wr_db_level_count(db, lv, db->cadence.few);
 }
 
-static void retry_later(const struct wr_db *db, struct db_level *lv)
+static void retry_later(const struct wr_db *db, struct db_level *lv, int64_t max_ns)
 {
-    lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(lv->failures, 10u), RETRY_MAX_NS);
+    lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(lv->failures, 12u), max_ns);
     lv->failures++;
 }
 
 /* The replica has a file that is no good. The level begins anew, with another name, and what the
- * file covers stays. A snapshot comes at once, as others would not for a day. */
+ * file covers stays. A snapshot comes at once, as others would not for a day; where each of them is
+ * spoiled on its way, ever more rarely, as each costs as much as the database is large. */
 static void note_damage(
     struct wr_db *db, struct db_replica *dr, struct db_level *lv, const struct wr_keeper_report *r)
 {
     lv->state = LEVEL_LOST;
     dr->retain_due = true;
     wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
-    retry_later(db, lv);
+    retry_later(db, lv, SPOILED_MAX_NS);
     if (r->level == WR_LEVEL_SNAPSHOT)
         wr_db_heal_behind(db, dr, r->file.max);
     wr_log(DB_LOG(db), WR_ERROR,
@@ -149,7 +151,7 @@ static void note_failure(
         return;
     if (r->st != WR_CANCELED)
         wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
-    retry_later(db, lv);
+    retry_later(db, lv, RETRY_MAX_NS);
     if (lv->failures == 1 && r->st != WR_CANCELED)
         wr_log(DB_LOG(db), WR_WARN, "cannot compact, trying again later", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),

@@ -358,6 +358,8 @@ static enum wr_status collect(struct wr_feed *f, const struct wr_feed_at *at, st
         if (r->part > part && !take(b, r, r->wire.n))
             return WR_OK;
     }
+    if (at->more && !f->more && at->txid == f->txid && b->n == 0)
+        return WR_NOTFOUND; /* it was told of what a life that is over never sent */
     b->more = f->more && !(at->more && at->txid == f->txid);
     b->is_more = (struct wr_feed_record){
         .kind = WR_FEED_MORE, .txid = f->txid, .from = f->txid, .life = f->life};

@@ -265,6 +265,9 @@ enum wr_status wr_follow_source_next(
         st = ask(f, c, &why);
     if (st == WR_NOTFOUND) { /* it is there; the bucket has it, or will have it in a moment */
         s->with = false;
+        if (s->more) /* of which it knows nothing any more */
+            f->wide_ms = 0;
+        s->more = false;
         return WR_OK;
     }
     s->with = st == WR_OK;

@@ -249,6 +249,7 @@ static void test_that_there_is_more_is_told_once(void **state)
             way == 1 ? wr_feed_end(x.feed) : wr_feed_drop(x.feed);
         wr_feed_begin(x.feed, 7);
         T(get(&x, 7, 0, 0) == WR_TIMEOUT);
+        T(get_told(&x, 7, life, 0) == WR_NOTFOUND); /* who was told is not left to wait for it */
     }
     end(&x);
 }

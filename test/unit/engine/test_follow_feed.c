@@ -228,6 +228,28 @@ static void test_a_copy_that_is_told_of_more_is_behind(void **state)
     close_push(&x);
 }
 
+/* The primary died with what it had told of, and nobody wrote again: the copy was behind for ever.
+ */
+static void test_what_a_primary_lost_is_not_waited_for(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    commit(&x);
+    close_txid(&x, true, false);
+    T(steps(&x, 1) == 0);
+    wr_feed_more(x.feed);
+    (void)steps(&x, 1);
+    T(x.w.told.phase == WR_FOLLOW_BEHIND);
+    wr_feed_drop(x.feed);
+    wr_feed_begin(x.feed, x.txid);
+    (void)steps(&x, 2);
+    T(x.w.told.phase == WR_FOLLOW_CURRENT && x.w.told.lag_ms == 0 && x.w.told.txid == x.txid);
+    fw_check_is(&x.w, x.w.s.n);
+    close_push(&x);
+}
+
 /* A follower that is killed and comes back in the middle of a TXID. */
 static void test_a_restart_between_parts(void **state)
 {
@@ -652,6 +674,7 @@ static void test_without_memory_it_says_so(void **state)
 
 T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
     cmocka_unit_test(test_a_copy_that_is_told_of_more_is_behind),
+    cmocka_unit_test(test_what_a_primary_lost_is_not_waited_for),
     cmocka_unit_test(test_a_restart_between_parts), cmocka_unit_test(test_the_bucket_takes_over),
     cmocka_unit_test(test_a_dead_primary_and_its_return),
     cmocka_unit_test(test_a_primary_with_nothing_new_hid_the_bucket),

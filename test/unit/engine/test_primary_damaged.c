@@ -11,6 +11,7 @@ static struct {
     const char *in;      /* damage the next object whose key has this; NULL: none */
     size_t from;         /* from this byte on */
     const char *deaf_to; /* no object whose key has this can be read; NULL: all can */
+    bool always;         /* and all that follow */
     unsigned done;
     const struct wr_storage *storage;
     struct wr_ltx_file file; /* the last one that was damaged */
@@ -38,7 +39,7 @@ static enum wr_status evil_put(void *self, struct wr_call *c, struct wr_str key,
     wr_free(copy);
     T(st == WR_OK && wr_layout_ltx_parse(evil.storage, key, &evil.file));
     evil.done++;
-    evil.in = NULL;
+    evil.in = evil.always ? evil.in : NULL;
     return st;
 }
 
@@ -252,8 +253,31 @@ static void test_a_damaged_snapshot_is_made_again(void **state)
     damaged_snapshot(true);
 }
 
+/* It was sent anew every ten minutes: 144 times a day all of the database. */
+static void test_what_spoils_each_snapshot_was_fed_for_ever(void **state)
+{
+    struct history h;
+
+    (void)state;
+    begin_evil(&h, "ltx/9/", 100);
+    evil.always = true;
+    h.w.opts.cadence.snapshot_ms = 60000;
+    start_evil(&h.w);
+    write_lightly_for(&h, 61);
+    world_run(&h.w, 24 * 3600 * SECOND);
+    T(evil.done >= 8 && evil.done <= 13);
+    world_run(&h.w, 7 * 24 * 3600 * SECOND);
+    T(evil.done <= 13 + 8);
+    evil.in = NULL;
+    world_run(&h.w, 24 * 3600 * SECOND);
+    T(bucket_count_level(&h.w, 9, NULL) >= 1);
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 T_MAIN(T_TEST(test_a_level_went_on_from_a_damaged_file),
     T_TEST(test_of_a_streamed_file_only_the_header_counted),
     T_TEST(test_a_damaged_file_that_could_not_be_looked_at_first),
     T_TEST(test_a_listed_file_with_a_damaged_header_covers_nothing),
-    T_TEST(test_a_damaged_snapshot_is_made_again))
+    T_TEST(test_a_damaged_snapshot_is_made_again),
+    T_TEST(test_what_spoils_each_snapshot_was_fed_for_ever))
