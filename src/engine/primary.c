@@ -582,8 +582,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     begun = db->begun;
     taken = db->tickets;
     asked = taken > db->tickets_done;
-    forced = db->urgent_ticket > db->tickets_done;
     memcpy(db->works_seen, db->works_asked, sizeof(db->works_seen));
+    forced = db->urgent_ticket > db->tickets_done || wr_db_works_wait(db);
     hinted = db->looked;
     db->looked = false;
     wr_mutex_unlock(&db->mutex);

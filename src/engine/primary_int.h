@@ -479,6 +479,7 @@ void wr_db_works_catch(struct wr_db *db);
  * next.
  */
 void wr_db_works_renumber(struct wr_db *db);
+bool wr_db_works_wait(const struct wr_db *db); /* for a step that catches them */
 /* Begin what was caught, and end what is done or gets nowhere. */
 void wr_db_works_on(struct wr_db *db, struct db_replica *dr);
 bool wr_db_work_pending(const struct db_replica *dr, enum wr_work kind);

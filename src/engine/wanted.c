@@ -30,6 +30,15 @@ void wr_db_works_catch(struct wr_db *db)
         rebase(db->replicas[i].works, db->txid);
 }
 
+bool wr_db_works_wait(const struct wr_db *db)
+{
+    bool any = false;
+
+    for (size_t k = 0; k < WR_WORKS; k++)
+        any = any || db->works_seen[k] > db->works[k].begun;
+    return any;
+}
+
 void wr_db_works_renumber(struct wr_db *db)
 {
     for (size_t k = 0; k < WR_WORKS; k++)

@@ -63,6 +63,26 @@ static void test_a_snapshot_on_demand(void **state)
     world_close(&h.w);
 }
 
+/* A snapshot that was asked for came when the next transaction was due: in ten minutes. */
+static void test_who_asks_waited_for_the_sync_interval(void **state)
+{
+    struct history h;
+
+    (void)state;
+    begin(&h, 1);
+    h.w.interval_ns = 10 * MINUTE;
+    start_with(&h, (struct wr_cadence){0}, (struct wr_retention){0});
+    for (uint64_t txid = 2; txid < 5; txid++) {
+        int64_t asked_ns = h.w.clock.mono_now_ns;
+
+        world_sql(&h.w, "UPDATE t SET b=b+1 WHERE a=2");
+        T(work(&h, WR_WORK_SNAPSHOT) == txid && count(&h, 9) == txid);
+        T(h.w.clock.mono_now_ns - asked_ns < SECOND);
+    }
+    world_check(&h.w, 0);
+    world_close(&h.w);
+}
+
 /* By the next process, too, and where nothing makes any by itself. */
 static void test_a_snapshot_where_none_is_scheduled(void **state)
 {
@@ -478,12 +498,13 @@ static void test_nothing_is_deleted_where_something_is_wrong(void **state)
     world_close(&h.w);
 }
 
-T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_a_snapshot_where_none_is_scheduled),
-    T_TEST(test_who_asks_later_gets_what_is_later), T_TEST(test_a_failure_is_told),
-    T_TEST(test_retention_that_fails_is_told), T_TEST(test_a_replica_that_is_out_of_reach),
-    T_TEST(test_nothing_to_work_on), T_TEST(test_who_asks_does_not_wait),
-    T_TEST(test_a_replica_that_has_stopped), T_TEST(test_a_snapshot_of_another_history_is_none),
-    T_TEST(test_numbers_begin_anew), T_TEST(test_levels_come_of_many_short_runs),
+T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_who_asks_waited_for_the_sync_interval),
+    T_TEST(test_a_snapshot_where_none_is_scheduled), T_TEST(test_who_asks_later_gets_what_is_later),
+    T_TEST(test_a_failure_is_told), T_TEST(test_retention_that_fails_is_told),
+    T_TEST(test_a_replica_that_is_out_of_reach), T_TEST(test_nothing_to_work_on),
+    T_TEST(test_who_asks_does_not_wait), T_TEST(test_a_replica_that_has_stopped),
+    T_TEST(test_a_snapshot_of_another_history_is_none), T_TEST(test_numbers_begin_anew),
+    T_TEST(test_levels_come_of_many_short_runs),
     T_TEST(test_a_short_run_makes_the_snapshot_that_is_due),
     T_TEST(test_retention_of_many_short_runs),
     T_TEST(test_nothing_is_deleted_where_something_is_wrong))
