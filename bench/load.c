@@ -6,6 +6,7 @@
  *   KIND    insert   a row of about 300 bytes and one entry of an index with random keys
  *           append   the same row without the index
  *           update   one random row of those that are there
+ *           both     an insert, and an update of one of the rows that were there at the start
  *           token    as append, with 16 bytes that only this transaction has: see token()
  *           fill     rows in large transactions until the database has grown by bytes=N
  *   SYNC    NORMAL or FULL
@@ -44,7 +45,7 @@ struct options {
 struct load {
     struct options o;
     sqlite3 *db;
-    sqlite3_stmt *begin, *write, *commit;
+    sqlite3_stmt *begin, *write, *update, *commit;
     uint64_t random, rows, tag;
     char text[TEXT_POOL];
     uint32_t *latency_ns; /* the first LATENCIES_MAX */
@@ -89,7 +90,7 @@ static uint64_t next_random(struct load *l)
 }
 
 /* What transaction `i` leaves in the file, for whoever looks for it in a replica: no compressor can
- * shorten it, so it is there as it is. Kept in step with rig.py. */
+ * shorten it, so it is there as it is. Kept in step with arrivals.py. */
 static void token(uint64_t seed, uint64_t i, uint8_t out[16])
 {
     for (unsigned half = 0; half < 2; half++) {
@@ -187,17 +188,17 @@ static void open_db(struct load *l)
     run_sql(l, pragma);
     run_sql(l, "PRAGMA cache_size = -65536");
     run_sql(l, "CREATE TABLE IF NOT EXISTS note(id INTEGER PRIMARY KEY, tag INTEGER, text TEXT)");
-    if (is_kind(l, "insert"))
+    if (is_kind(l, "insert") || is_kind(l, "both"))
         run_sql(l, "CREATE INDEX IF NOT EXISTS note_tag ON note(tag)");
     l->rows = count_rows(l);
-    if (is_kind(l, "update") && l->rows == 0) {
+    if ((is_kind(l, "update") || is_kind(l, "both")) && l->rows == 0) {
         (void)fputs("load: there are no rows to update\n", stderr);
         exit(1);
     }
     l->begin = prepare(l, "BEGIN IMMEDIATE");
     l->commit = prepare(l, "COMMIT");
-    l->write = prepare(l, is_kind(l, "update") ? "UPDATE note SET tag = ?1, text = ?2 WHERE id = ?3"
-                                               : "INSERT INTO note(tag, text) VALUES (?1, ?2)");
+    l->write = prepare(l, "INSERT INTO note(tag, text) VALUES (?1, ?2)");
+    l->update = prepare(l, "UPDATE note SET text = ?2 WHERE id = ?3");
 }
 
 static void step(struct load *l, sqlite3_stmt *s)
@@ -213,7 +214,19 @@ static void bind(struct load *l, int rc)
         give_up(l, "bind");
 }
 
-static void write_row(struct load *l)
+static void update_row(struct load *l)
+{
+    uint64_t r = next_random(l);
+    const char *text = l->text + (r >> 32) % (TEXT_POOL - 400);
+
+    assert(l->rows > 0);
+    bind(l, sqlite3_bind_text(l->update, 2, text, 200 + (int)(r % 200), SQLITE_STATIC));
+    r = 1 + next_random(l) % l->rows;
+    bind(l, sqlite3_bind_int64(l->update, 3, (sqlite3_int64)r));
+    step(l, l->update);
+}
+
+static void insert_row(struct load *l)
 {
     uint64_t r = next_random(l);
     const char *text = l->text + (r >> 32) % (TEXT_POOL - 400);
@@ -226,19 +239,18 @@ static void write_row(struct load *l)
     } else {
         bind(l, sqlite3_bind_text(l->write, 2, text, 200 + (int)(r % 200), SQLITE_STATIC));
     }
-    if (is_kind(l, "update")) {
-        assert(l->rows > 0);
-        r = 1 + next_random(l) % l->rows;
-        bind(l, sqlite3_bind_int64(l->write, 3, (sqlite3_int64)r));
-    }
     step(l, l->write);
 }
 
 static void transaction(struct load *l, unsigned rows)
 {
     step(l, l->begin);
-    for (unsigned i = 0; i < rows; i++)
-        write_row(l);
+    for (unsigned i = 0; i < rows; i++) {
+        if (!is_kind(l, "update"))
+            insert_row(l);
+        if (is_kind(l, "update") || is_kind(l, "both"))
+            update_row(l);
+    }
     step(l, l->commit);
 }
 
@@ -323,8 +335,9 @@ static void report(struct load *l, uint64_t wall_ns, uint64_t cpu_ns)
 
 static void usage(void)
 {
-    (void)fputs("usage: load DB insert|append|update|token|fill NORMAL|FULL [count=N] [bytes=N] "
-                "[seconds=N] [rate=N] [cap=N] [seed=N] [times=FILE]\n",
+    (void)fputs(
+        "usage: load DB insert|append|update|both|token|fill NORMAL|FULL [count=N] [bytes=N] "
+        "[seconds=N] [rate=N] [cap=N] [seed=N] [times=FILE]\n",
         stderr);
     exit(2);
 }
@@ -404,6 +417,7 @@ int main(int argc, char **argv)
     report(&l, wall, cpu);
     (void)sqlite3_finalize(l.begin);
     (void)sqlite3_finalize(l.write);
+    (void)sqlite3_finalize(l.update);
     (void)sqlite3_finalize(l.commit);
     (void)sqlite3_close(l.db);
     free(l.latency_ns);

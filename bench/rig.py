@@ -1,258 +1,140 @@
-"""What the measurements stand on: programs under test, the load, and what /proc says about both.
+"""What the measurements stand on: a place to work in, the load, and programs that replicate.
 
-Knows no measurement; see rows.py. Linux only: /proc and inotify.
+Knows no measurement; see rows/.
 """
+import contextlib
 import json
 import os
-import re
-import resource
 import shutil
 import signal
-import struct
 import subprocess
+import tempfile
+import threading
 import time
 from pathlib import Path
 
+from bucket import Bucket
+from failed import Failed, need, until
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-TICKS = os.sysconf("SC_CLK_TCK")
-MASK64 = (1 << 64) - 1
+MB = 1 << 20
+READY = b"replicating to"  # all programs say so
 
 
-class Failed(Exception):
-    """A measurement that could not be made; the text says why."""
+def clean_env():
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("LITESTREAM_", "WEIR_", "AWS_"))}
+    return env | {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_REGION": "us-east-1",
+                  "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-def need(condition, text):
-    if not condition:
-        raise Failed(text)
-
-
-# ---- programs under test ----
-
-
-class Program:
-    """A program that replicates and restores with weir's command line and file format."""
-
-    level0 = "ltx/0"
-    suffix = ".ltx"
-    shortest = "1ns"  # it ships as soon as it can: 0 is refused, as the original does
-    first_s = 120  # the longest that it may take for its first snapshots
-    strict = True  # its exit status must be 0; of others it is only noted
-
-    def __init__(self, name, path):
-        self.name = name
-        self.path = str(path)
-
-    def config(self, db, replica, interval):
-        """Text of a configuration file; None: the command line will do."""
-        return None
-
-    def replicate(self, work, db, replica, interval):
-        """The command, having written the configuration file that it needs."""
-        text = self.config(db, replica, interval)
-        if text is None:
-            url = f"file://{replica}"
-            return [self.path, "replicate", "-sync-interval", interval, str(db), url]
-        file = work / f"{self.name}.yml"
-        file.write_text(text)
-        return [self.path, "replicate", "-config", str(file)]
-
-    def snapshot_taken(self, replica):
-        return any((replica / "ltx/9").glob("*.ltx"))
-
-    def level0_dir(self, replica):
-        return replica / self.level0
-
-
-class Litestream5(Program):
-    """Litestream 0.5: the same files; an interval must be set where it looks, too."""
-
-    shortest = "1ms"
-    strict = False
-
-    def config(self, db, replica, interval):
-        return (
-            f"dbs:\n  - path: {db}\n    monitor-interval: {interval}\n"
-            f"    replica:\n      type: file\n      path: {replica}\n"
-            f"      sync-interval: {interval}\n"
-        )
-
-
-class Litestream3(Program):
-    """Litestream 0.3: WAL segments under a generation."""
-
-    suffix = ".wal.lz4"
-    shortest = "1ms"
-    strict = False
-
-    def config(self, db, replica, interval):
-        return (
-            f"dbs:\n  - path: {db}\n    monitor-interval: {interval}\n"
-            f"    replicas:\n      - type: file\n        path: {replica}\n"
-            f"        sync-interval: {interval}\n"
-        )
-
-    def snapshot_taken(self, replica):
-        return any(replica.glob("generations/*/snapshots/*.snapshot.lz4"))
-
-    def level0_dir(self, replica):
-        return next(replica.glob("generations/*/wal"), replica / "generations/none/wal")
-
-
-def peer(path):
-    """The adapter for whatever Litestream `path` is."""
-    p = subprocess.run([path, "version"], capture_output=True, text=True, check=True)
-    out = p.stdout.strip()
-    version = out.removeprefix("v")
-    need(re.fullmatch(r"0\.[35]\.\d+", version), f"{path}: no adapter for version {out!r}")
-    kind = Litestream3 if version.startswith("0.3") else Litestream5
-    return kind(f"ls-{version}", path)
-
-
-# ---- /proc ----
-
-
-def read_proc(pid, name):
-    return Path(f"/proc/{pid}/{name}").read_text()
-
-
-def cpu_seconds(pid):
-    """User and system time of all threads, those that ended included; in steps of 1/TICKS."""
-    fields = read_proc(pid, "stat").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def status_kb(pid, key):
-    match = re.search(rf"^{key}:\s+(\d+)", read_proc(pid, "status"), re.M)
-    return int(match.group(1)) if match else 0
-
-
-def switches(pid):
-    """How often its threads were taken off a processor, of their own accord or not."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        status = (task / "status").read_text()
-        total += sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", status))
-    return total
-
-
-def smaps(pid):
-    """kB by kind of memory, of what is resident now."""
-    names = ("Rss", "Pss", "Private_Clean", "Private_Dirty", "Anonymous")
-    text = read_proc(pid, "smaps_rollup")
-    return {n: int(re.search(rf"^{n}:\s+(\d+) kB", text, re.M)[1]) for n in names}
-
-
-def written_bytes(pid):
-    """Bytes this process caused to be sent to the disk."""
-    return int(re.search(r"^write_bytes: (\d+)", read_proc(pid, "io"), re.M)[1])
-
-
-def busy_seconds():
-    """Of all processors, since boot."""
-    user, nice, system, _, _, irq, soft, *_ = (
-        int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    )
-    return (user + nice + system + irq + soft) / TICKS
-
-
-class Foreign:
-    """The share of the machine that others used while a row was measured."""
-
-    def __init__(self):
-        self.start = (time.monotonic(), busy_seconds(), self.own())
-
-    @staticmethod
-    def own():
-        used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(u.ru_utime + u.ru_stime for u in used)
-
-    def share(self):
-        wall, busy, own = (
-            b - a for a, b in zip(self.start, (time.monotonic(), busy_seconds(), self.own()))
-        )
-        return max(0.0, (busy - own) / (max(wall, 0.001) * os.cpu_count()))
-
-
-# ---- running things ----
+def turns(systems, run):
+    """Everybody in turn, in another order each run: nobody always comes first."""
+    k = run % len(systems)
+    return systems[k:] + systems[:k]
 
 
 class Daemon:
-    """A replicating program from its first snapshot on; `with` ends it with SIGTERM."""
+    """A program that replicates: `pairs` of a database and its replica. `with` ends it with SIGTERM."""
 
-    def __init__(self, rig, program, db, replica, interval):
-        self.program, self.replica = program, Path(replica)
+    def __init__(self, rig, program, pairs, interval=None, head=""):
+        self.program, self.pairs = program, pairs
         self.log = rig.work / f"{program.name}.log"
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                program.replicate(rig.work, db, replica, interval),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=clean_env(),
-            )
+        config = program.config(rig.work / f"{program.name}.yml", pairs, interval, head)
+        self.status, self.ready_ns = None, 0
+        self.started_ns = time.monotonic_ns()
+        self.process = subprocess.Popen(program.replicate(config), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, env=clean_env())
         self.pid = self.process.pid
-        self.usage = None
-        self.status = None
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        """Keep what it says; note when it said that it is at work."""
+        with open(self.log, "wb", buffering=0) as log:
+            while data := os.read(self.process.stdout.fileno(), 1 << 16):
+                if not self.ready_ns and READY in data:
+                    self.ready_ns = time.monotonic_ns()
+                log.write(data)
 
     def __enter__(self):
-        try:
-            until(lambda: self.alive() and self.program.snapshot_taken(self.replica),
-                  self.program.first_s, f"{self.program.name}: first snapshot")
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
         return self
 
     def __exit__(self, kind, value, trace):
         if self.status is None:
-            self.stop()
+            self.process.kill() if kind else self.process.send_signal(signal.SIGTERM)
+            self.wait()
+
+    def said(self):
+        return self.log.read_text(errors="replace")[-2000:]
 
     def alive(self):
         if self.process.poll() is not None:
-            raise Failed(f"{self.program.name} ended early:\n{self.log.read_text()[-2000:]}")
+            raise Failed(f"{self.program.name} ended early:\n{self.said()}")
         return True
+
+    def await_snapshots(self, seconds=120):
+        """Until every database has a snapshot in its replica."""
+        left = list(self.pairs)
+
+        def all_taken():
+            self.alive()
+            while left and self.program.snapshot_taken(left[-1][1]):
+                left.pop()
+            return not left
+
+        until(all_taken, seconds + len(left) / 10, f"{self.program.name}: first snapshot")
+        return self
+
+    def settle(self, rig, seconds=60):
+        """Until the snapshot of its only database is taken, and a commit after it is an increment."""
+        self.await_snapshots()
+        (db, replica), = self.pairs
+        rig.load(db, "append", count=1)
+        until(lambda: self.alive() and any(self.program.level0.search(n) for n in replica.names()), seconds,
+              f"{self.program.name}: first increment", 0.02)
+        return self
+
+    def wait(self):
+        _, status, self.usage = os.wait4(self.pid, 0)
+        self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.reader.join()
+        self.process.stdout.close()
 
     def stop(self):
         """Its CPU seconds over its whole life."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        _, status, self.usage = os.wait4(self.pid, 0)
-        self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
-        need(self.status == 0 or not self.program.strict,
-             f"{self.program.name} failed:\n{self.log.read_text()[-2000:]}")
+        self.alive()
+        self.process.send_signal(signal.SIGTERM)
+        self.wait()
+        need(self.status == 0 or not self.program.strict, f"{self.program.name} failed:\n{self.said()}")
         return self.usage.ru_utime + self.usage.ru_stime
 
-    def closing_line(self):
-        """Numbers of weir's "closed db" record; {} for others."""
-        lines = [x for x in self.log.read_text().splitlines() if 'msg="closed db"' in x]
-        return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)(?= |$)", lines[-1])} if lines else {}
-
-
-def clean_env():
-    return {k: v for k, v in os.environ.items() if not k.startswith(("LITESTREAM_", "WEIR_"))}
-
-
-def until(what, seconds, name):
-    end = time.monotonic() + seconds
-    while not what():
-        need(time.monotonic() < end, f"timed out: {name}")
-        time.sleep(0.005)
+    def kill(self):
+        self.process.kill()
+        self.wait()
 
 
 class Rig:
-    """A place to work in, and the C programs built for it."""
+    """A place to work in, what is compared, how much of everything, and the C programs built for it."""
 
-    def __init__(self, build, work):
-        self.build, self.work = Path(build), Path(work)
-        for name, libs in (("load", ["-lsqlite3"]), ("watch", [])):
-            self.compile(name, libs)
+    def __init__(self, build, work, programs, size, so=None):
+        self.build, self.work, self.programs, self.size = Path(build), Path(work), programs, size
+        self.so = so
+        self.weir = programs[0]
+        self.compile("load", "-lsqlite3")
+        self.compile("watch")
+        self.compile("spent")
 
-    def compile(self, name, libs):
+    def compile(self, name, *more):
         source, out = HERE / f"{name}.c", self.build / f"bench-{name}"
-        if out.exists() and out.stat().st_mtime > source.stat().st_mtime:
-            return
-        flags = ["-O2", "-std=c11", "-D_POSIX_C_SOURCE=200809L"]
-        subprocess.run(["cc", *flags, "-o", str(out), str(source), *libs], check=True)
+        if not out.exists() or out.stat().st_mtime < source.stat().st_mtime:
+            flags = ["-O2", "-std=c11", "-D_POSIX_C_SOURCE=200809L"]
+            subprocess.run(["cc", *flags, "-o", str(out), str(source), *more], check=True)
+        return str(out)
+
+    def turns(self, run, *more):
+        """The programs, and what else is compared, in the order of that run."""
+        return turns([*more, *self.programs], run)
 
     def fresh(self, name):
         """An empty directory; what an earlier run left there is gone."""
@@ -261,27 +143,41 @@ class Rig:
         path.mkdir(parents=True)
         return path
 
+    def seeded(self, name, kind="insert", rows=2000):
+        """A directory with a small database in WAL mode: (directory, database)."""
+        home = self.fresh(name)
+        self.load(home / "app.db", kind, count=rows)
+        return home, home / "app.db"
+
     def start_load(self, db, kind, sync="NORMAL", **options):
         words = [f"{k}={v}" for k, v in options.items()]
-        return subprocess.Popen(
-            [str(self.build / "bench-load"), str(db), kind, sync, *words],
-            stdout=subprocess.PIPE, text=True,
-        )
+        return subprocess.Popen([str(self.build / "bench-load"), str(db), kind, sync, *words],
+                                stdout=subprocess.PIPE, text=True)
 
     def load(self, db, kind, sync="NORMAL", **options):
         """Run it to its end; what it says."""
         return finish_load(self.start_load(db, kind, sync, **options))
 
-    def watch(self, directory, suffix, out):
-        """A process that writes into `out` when files appear. Closing its stdin ends it."""
-        with open(out, "wb") as f:
-            p = subprocess.Popen(
-                [str(self.build / "bench-watch"), str(directory), suffix],
-                stdin=subprocess.PIPE, stdout=f,
-            )
-        until(lambda: out.stat().st_size > 0 or p.poll() is not None, 10, "watch")
-        need(p.poll() is None, f"cannot watch {directory}")
-        return p
+    @contextlib.contextmanager
+    def bucket(self):
+        """An empty bucket, in memory where there is room: the disk is the database's."""
+        memory = Path("/dev/shm")
+        room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30
+        top = tempfile.mkdtemp(prefix="weir-bench-", dir=memory if room else self.work)
+        try:
+            with Bucket(top) as b:
+                yield b
+        finally:
+            shutil.rmtree(top, ignore_errors=True)
+
+    def spent(self, command, name):
+        """Run a command to its end: seconds, CPU seconds, MB of memory at most."""
+        log = self.work / "spent.log"
+        with open(log, "wb") as err:
+            p = subprocess.run([str(self.build / "bench-spent"), *map(str, command)], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=err, env=clean_env(), timeout=900)
+        need(p.returncode == 0, f"{name} failed with {p.returncode}: {log.read_text(errors='replace')[-500:]}")
+        return json.loads(p.stdout.splitlines()[-1])
 
 
 def finish_load(process):
@@ -293,52 +189,31 @@ def finish_load(process):
 def build_weir(build, what="weir"):
     """A release binary of this tree."""
     if not (build / "build.ninja").exists():
-        subprocess.run(
-            ["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Dtests=false",
-             "-Db_ndebug=false"], check=True, stdout=subprocess.DEVNULL,
-        )
+        subprocess.run(["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Dtests=false",
+                        "-Db_ndebug=false"], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["ninja", "-C", str(build), what], check=True, stdout=subprocess.DEVNULL)
     return build / what
 
 
-# ---- files ----
+def remove_db(path):
+    for tail in ("", "-wal", "-shm", "-txid"):
+        Path(f"{path}{tail}").unlink(missing_ok=True)
 
 
-def mix(x):
-    x = (x + 0x9E3779B97F4A7C15) & MASK64
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK64
-    return x ^ (x >> 31)
-
-
-def token(seed, i):
-    """What load.c wrote in transaction `i`."""
-    return b"".join(struct.pack("<Q", mix((mix(seed * 2 + half) + i) & MASK64)) for half in (0, 1))
-
-
-def ltx_pages(path):
-    """(page size, number of pages) of an LTX file, from its header and its page index."""
-    data = Path(path).read_bytes()
-    need(data[:4] == b"LTX1", f"{path}: not an LTX file")
-    page_size = struct.unpack_from(">I", data, 8)[0]
-    end = len(data) - 16 - 8
-    index = data[end - struct.unpack_from(">Q", data, end)[0] : end - 1]
-    # Three varints a page, and each varint ends with its only byte below 0x80.
-    pages = sum(byte < 0x80 for byte in index) // 3
-    return page_size, pages
-
-
-def forget(path):
-    """Ask the kernel to drop its cached pages of this file only: others use the machine too."""
-    with open(path, "rb") as f:
-        os.fsync(f.fileno())
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def copy_synced(source, target):
+def sync_copy(source, target):
     """cp, then fsync: what any restore that keeps its promise must at least do. Seconds."""
     start = time.monotonic()
     subprocess.run(["cp", "--reflink=never", str(source), str(target)], check=True)
     with open(target, "rb") as f:
         os.fsync(f.fileno())
     return time.monotonic() - start
+
+
+def ltx_pages(data):
+    """(page size, number of pages) of an LTX file, from its header and its page index."""
+    need(data[:4] == b"LTX1", "not an LTX file")
+    page_size = int.from_bytes(data[8:12], "big")
+    end = len(data) - 16 - 8
+    index = data[end - int.from_bytes(data[end : end + 8], "big") : end - 1]
+    # Three varints a page, and each varint ends with its only byte below 0x80.
+    return page_size, sum(byte < 0x80 for byte in index) // 3

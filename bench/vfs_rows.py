@@ -1,19 +1,20 @@
 """The measurements of extensions that read a replica. Each takes the places (databases and their
-replicas), the extensions (weir's first) and sizes, and returns what those of rows.py return.
+replicas), the extensions (weir's first) and sizes, and makes figures as those of bench/run do.
 """
 import json
 import os
 import sqlite3
 import subprocess
 import sys
-import urllib.request
 
 import rig as r
-import rows
-from rig import need
-from rows import of, spread, turns
+from bucket import Bucket
+from failed import Failed, need
+from figures import Most, Least, Ratio
+from programs import Directory
+from rig import MB, turns
+from rows.restore import add_increments
 
-MB = 1 << 20
 CACHE = 10 * MB  # for all rows: it is Litestream's default
 
 
@@ -36,32 +37,7 @@ def interpreter():
         test = "import sqlite3; sqlite3.Connection.enable_load_extension"
         if subprocess.run([python, "-c", test], capture_output=True).returncode == 0:
             return python
-    raise r.Failed("no Python here has sqlite3 with enable_load_extension; Debian's has")
-
-
-class Bucket:
-    """slow_s3.py over all replicas; `with` ends it."""
-
-    def __init__(self, top, delay_ms):
-        self.process = subprocess.Popen(
-            [sys.executable, str(r.HERE / "slow_s3.py"), str(top), str(delay_ms)],
-            stdout=subprocess.PIPE, text=True,
-        )
-        self.port = int(self.process.stdout.readline())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.process.kill()
-        self.process.wait()
-
-    def url(self, name):
-        return f"s3://bucket/{name}?endpoint=http://127.0.0.1:{self.port}&region=r&force-path-style=true"
-
-    def requests(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/count") as said:
-            return int(said.read())
+    raise Failed("no Python here has sqlite3 with enable_load_extension; Debian's has")
 
 
 class Places:
@@ -80,6 +56,12 @@ class Places:
             self.make(name)
         return self.top / name
 
+    def bucket(self, *names):
+        """A bucket far away with these replicas, and those that were made before."""
+        for name in names:
+            self.replica(name)
+        return Bucket(self.top, self.size.delay_ms)
+
     def make(self, name):
         s = self.size
         db, replica = self.database(name), self.top / name
@@ -92,17 +74,16 @@ class Places:
             c.close()
         self.rig.load(db, "insert", count=1)  # which makes the index
         self.rig.load(db, "fill", bytes=made[name])
-        with r.Daemon(self.rig, self.weir, db, replica, "1s"):
-            pass
+        with r.Daemon(self.rig, self.weir, [(db, Directory(replica))], "1s") as d:
+            d.await_snapshots()
+            d.stop()
         if name == "increments":
-            rows.add_increments(self.rig, self.weir, db, replica, s.increments)
+            add_increments(self.rig, self.weir, db, Directory(replica), s.increments)
 
     def host(self, host, what, url, **options):
         """One measurement by one extension, in a process of its own."""
         o = {"what": what, "so": host.so, "url": str(url), "cache": CACHE, **options}
-        env = {k: v for k, v in r.clean_env().items() if not k.startswith("AWS_")}
-        env |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
-        return subprocess.Popen([self.python, str(r.HERE / "vfs_host.py"), json.dumps(o)], env=env,
+        return subprocess.Popen([self.python, str(r.HERE / "vfs_host.py"), json.dumps(o)], env=r.clean_env(),
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True, cwd=self.rig.work)
 
@@ -113,7 +94,7 @@ class Places:
         except subprocess.TimeoutExpired:
             p.kill()
             p.communicate()
-            raise r.Failed(f"{host.name}: {what} took more than 300 s") from None
+            raise Failed(f"{host.name}: {what} took more than 300 s") from None
         need(p.returncode == 0, f"{host.name}: {what}: {(err + out)[-600:]}")
         return json.loads(out.splitlines()[-1])
 
@@ -136,131 +117,112 @@ def measure(places, hosts, size, name, what, bucket=None, **options):
     return runs
 
 
-def lines(runs, hosts, label, key, unit, goal="", aim="", scale=1, digits=1, more=False):
-    """A line for each, and by what factor weir does better, run by run."""
-    table = []
-    mine = of(runs, key, program=hosts[0].name)
+def of(runs, key, name):
+    return [x[key] for x in runs if x["program"] == name]
+
+
+def put(figures, runs, hosts, label, key, unit, limit=None, factor=None, scale=1, more=False):
+    """A figure of all of them; `limit` and `factor` are goals: by what factor weir is to do better than each peer."""
+    goals = [] if limit is None else [Least(limit) if more else Most(limit)]
+    peers = [h.name for h in hosts[1:] if h.so]
+    if factor:
+        goals += [Ratio(factor if more else 1 / factor, name) for name in peers]
+    figure = figures(label, unit, more, goals)
     for h in hosts:
-        his = of(runs, key, program=h.name)
-        table.append((label, h.name, spread(his, unit, digits, scale), goal if h is hosts[0] else ""))
-    for h in hosts[1:]:
-        his = of(runs, key, program=h.name)
-        if h.so:
-            better = [(a / b if more else b / a) for a, b in zip(mine, his) if a and b]
-            table.append((label + ", better by", h.name, spread(better, "x"), aim) if better else
-                         (label + ", better by", h.name, "no ratio", aim))
-    return table
+        for value in of(runs, key, h.name):
+            figure.add(h.name, value / scale)
 
 
 # ---- the library ----
 
 
-def load(places, hosts, size):
+def load(figures, places, hosts, size):
     runs = measure(places, hosts, size, "small", "first")
     for x in runs:
         so = next(h.so for h in hosts if h.name == x["program"])
         x["so_bytes"] = os.path.getsize(so)
-    table = lines(runs, hosts, "size of the library", "so_bytes", "MB", "<= 1.5 MB", ">= 14 x", MB, 2)
-    table += lines(runs, hosts, "load", "load_s", "ms", "<= 12 ms", ">= 15 x", 1e-3)
-    table += lines(runs, hosts, "load, resident", "load_kb", "MB", "<= 9 MB", ">= 8 x", 1024)
-    return {"table": table, "runs": runs}
+    put(figures, runs, hosts, "size of the library", "so_bytes", "MB", 1.5, 14, MB)
+    put(figures, runs, hosts, "load", "load_s", "ms", 12, 15, 1e-3)
+    put(figures, runs, hosts, "load, resident", "load_kb", "MB", 9, 8, 1024)
 
 
 # ---- opening ----
 
 
-def open_row(places, hosts, size):
-    runs, table = [], []
+def open_row(figures, places, hosts, size):
     for name in ("medium", "big"):
-        part = measure(places, hosts, size, name, "first")
-        table += lines(part, hosts, f"{name}, file: open", "open_s", "ms", scale=1e-3)
-        table += lines(part, hosts, f"{name}, file: first row", "row_s", "ms", scale=1e-3)
-        runs += part
-    return {"table": table, "runs": runs}
+        runs = measure(places, hosts, size, name, "first")
+        put(figures, runs, hosts, f"{name}, file: open", "open_s", "ms", scale=1e-3)
+        put(figures, runs, hosts, f"{name}, file: first row", "row_s", "ms", scale=1e-3)
 
 
-def open_s3(places, hosts, size):
-    runs, table = [], []
-    with Bucket(places.top, size.delay_ms) as bucket:
-        for name in ("medium", "increments"):
-            label = "medium" if name == "medium" else f"{size.increments} files of level 0"
-            goal, aim = ("<= 110 ms", ">= 5 x") if name == "medium" else ("<= 600 ms", ">= 20 x")
-            part = measure(places, hosts, size, name, "first", bucket)
-            table += lines(part, hosts, f"{label}: load, open, first row", "all_s", "ms", goal, aim, 1e-3)
-            table += lines(part, hosts, f"{label}: open", "open_s", "ms", scale=1e-3)
-            table += lines(part, hosts, f"{label}: requests", "requests", "", digits=0)
-            runs += part
-    return {"table": table, "runs": runs}
+def open_s3(figures, places, hosts, size):
+    cases = (("medium", "medium", 110, 5), ("increments", f"{size.increments} files of level 0", 600, 20))
+    with places.bucket("medium", "increments") as bucket:
+        for name, label, limit, factor in cases:
+            runs = measure(places, hosts, size, name, "first", bucket)
+            put(figures, runs, hosts, f"{label}: load, open, first row", "all_s", "ms", limit, factor, 1e-3)
+            put(figures, runs, hosts, f"{label}: open", "open_s", "ms", scale=1e-3)
+            put(figures, runs, hosts, f"{label}: requests", "requests", "")
 
 
 # ---- reading ----
 
 
-def index(places, hosts, size):
-    runs, table = [], []
+def index(figures, places, hosts, size):
     for name in ("big", "tiny-pages"):
-        part = measure(places, hosts, size, name, "index")
-        label = f"{name} ({part[0]['pages']} pages), a page"
-        table += lines(part, hosts, label, "bytes_a_page", "bytes", "<= 4", ">= 30 x")
-        runs += part
-    return {"table": table, "runs": runs}
+        runs = measure(places, hosts, size, name, "index")
+        label = f"{name} ({runs[0]['pages']} pages), a page"
+        put(figures, runs, hosts, label, "bytes_a_page", "bytes", 4, 30)
 
 
-def warm(places, hosts, size):
-    runs, table = [], []
-    aims = {"medium": ">= 35 x", "big": ">= 380 x", "tiny-pages": ">= 3700 x"}
-    for name, aim in aims.items():
-        part = measure(places, [*hosts, Plain], size, name, "warm", seconds=size.warm_s)
-        table += lines(part, [*hosts, Plain], f"{name}, a second", "per_s", "k", ">= 200 k", aim, 1000, 2,
-                       more=True)
-        table += lines(part, [*hosts, Plain], f"{name}, a CPU second", "per_cpu_s", "k", "", "", 1000, 2,
-                       more=True)
-        runs += part
-    return {"table": table, "runs": runs}
+def rates(figures, runs, hosts, label, limit, factor):
+    """Thousands a second of the clock, and of a processor."""
+    put(figures, runs, hosts, f"{label}, a second", "per_s", "k", limit, factor, 1000, more=True)
+    put(figures, runs, hosts, f"{label}, a CPU second", "per_cpu_s", "k", scale=1000, more=True)
 
 
-def cold(places, hosts, size):
-    runs = measure(places, [*hosts, Plain], size, "big", "cold", queries=size.cold_queries)
-    table = lines(runs, [*hosts, Plain], "big, random rows, a second", "per_s", "k", ">= 4 k", ">= 8 x", 1000,
-                  2, more=True)
-    table += lines(runs, [*hosts, Plain], "big, random rows, a CPU second", "per_cpu_s", "k", "", "", 1000, 2,
-                   more=True)
-    return {"table": table, "runs": runs}
+def warm(figures, places, hosts, size):
+    hosts = [*hosts, Plain]
+    for name, factor in {"medium": 35, "big": 380, "tiny-pages": 3700}.items():
+        runs = measure(places, hosts, size, name, "warm", seconds=size.warm_s)
+        rates(figures, runs, hosts, name, 200, factor)
 
 
-def scan(places, hosts, size):
-    runs = measure(places, [*hosts, Plain], size, "big", "scan")
-    table = lines(runs, [*hosts, Plain], "big", "seconds", "s", "<= 2.5 s", ">= 2.3 x", 1, 2)
-    table += lines(runs, [*hosts, Plain], "big, CPU", "cpu_s", "s", "", "", 1, 2)
-    table += lines(runs, [*hosts, Plain], "big, resident after it", "kb", "MB", "<= 45 MB", ">= 11 x", 1024)
-    return {"table": table, "runs": runs}
+def cold(figures, places, hosts, size):
+    hosts = [*hosts, Plain]
+    runs = measure(places, hosts, size, "big", "cold", queries=size.cold_queries)
+    rates(figures, runs, hosts, "big, random rows", 4, 8)
 
 
-def late(places, hosts, size):
+def scan(figures, places, hosts, size):
+    hosts = [*hosts, Plain]
+    runs = measure(places, hosts, size, "big", "scan")
+    put(figures, runs, hosts, "big", "seconds", "s", 2.5, 2.3)
+    put(figures, runs, hosts, "big, CPU", "cpu_s", "s")
+    put(figures, runs, hosts, "big, resident after it", "kb", "MB", 45, 11, 1024)
+
+
+def late(figures, places, hosts, size):
     """What takes many requests, each of which takes its time."""
-    runs, table = [], []
-    indexed = f"medium, {size.indexed_rows} rows by an index"
     cases = (
-        ("medium", "range", f"medium, {size.range_rows} rows in order", size.range_rows, "<= 0.2 s", ">= 10 x"),
-        ("small", "scan", "small, all rows", 0, "<= 0.3 s", ">= 26 x"),
-        ("medium", "indexed", indexed, size.indexed_rows, "", ">= 2.9 x"),
+        ("medium", "range", f"medium, {size.range_rows} rows in order", size.range_rows, 0.2, 10),
+        ("small", "scan", "small, all rows", 0, 0.3, 26),
+        ("medium", "indexed", f"medium, {size.indexed_rows} rows by an index", size.indexed_rows, None, 2.9),
     )
-    with Bucket(places.top, size.delay_ms) as bucket:
-        for name, what, label, n, goal, aim in cases:
-            part = measure(places, hosts, size, name, what, bucket, rows=n)
-            table += lines(part, hosts, label, "seconds", "s", goal, aim, 1, 2)
-            table += lines(part, hosts, label + ": requests", "requests", "", digits=0)
-            runs += part
-    return {"table": table, "runs": runs}
+    with places.bucket("medium", "small") as bucket:
+        for name, what, label, n, limit, factor in cases:
+            runs = measure(places, hosts, size, name, what, bucket, rows=n)
+            put(figures, runs, hosts, label, "seconds", "s", limit, factor)
+            put(figures, runs, hosts, label + ": requests", "requests", "")
 
 
 # ---- many connections ----
 
 
-def connections(places, hosts, size):
+def connections(figures, places, hosts, size):
     runs = measure(places, hosts, size, "medium", "connections", connections=size.connections)
-    table = lines(runs, hosts, "medium, each after the first", "kb", "MB", "<= 0.3 MB", ">= 20 x", 1024, 2)
-    return {"table": table, "runs": runs}
+    put(figures, runs, hosts, "medium, each after the first", "kb", "MB", 0.3, 20, 1024)
 
 
 def one_idle(places, host, bucket, size):
@@ -280,14 +242,12 @@ def one_idle(places, host, bucket, size):
             "later": (seen[3] - seen[2]) * 60 / size.idle_s}
 
 
-def idle(places, hosts, size):
-    places.replica("medium")
-    with Bucket(places.top, size.delay_ms) as bucket:
+def idle(figures, places, hosts, size):
+    with places.bucket("medium") as bucket:
         runs = [one_idle(places, h, bucket, size) for h in hosts]
     label = f"{size.connections} connections, requests a minute"
-    table = lines(runs, hosts, f"{label}, at first", "soon", "", "<= 60", ">= 32 x", digits=0)
-    table += lines(runs, hosts, f"{label}, after 33 s", "later", "", "0", digits=0)
-    return {"table": table, "runs": runs}
+    put(figures, runs, hosts, f"{label}, at first", "soon", "", 60, 32)
+    put(figures, runs, hosts, f"{label}, after 33 s", "later", "", 0)
 
 
 ROWS = {

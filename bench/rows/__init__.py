@@ -1,0 +1,25 @@
+"""The measurements, a file each subject. A row is a function of the figures that it makes and of the rig,
+which has the programs, weir first, and the sizes.
+
+Every database is in WAL mode with pages of 4096 bytes.
+"""
+from rows import fleet, idle, lag, minute, restore, size, snapshot, stale, start, throughput, yardsticks
+
+ROWS = {
+    "throughput": throughput.throughput,
+    "paced": throughput.paced,
+    "drain": throughput.drain,
+    "lag": lag.lag,
+    "lone": lag.lone,
+    "start": start.start,
+    "minute": minute.minute,
+    "fleet": fleet.fleet,
+    "idle": idle.idle,
+    "many": idle.many,
+    "snapshot": snapshot.snapshot,
+    "restore": restore.restore,
+    "syncs": restore.syncs,
+    "stale": stale.stale,
+    "size": size.size,
+    "yardsticks": yardsticks.yardsticks,
+}

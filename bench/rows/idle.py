@@ -1,0 +1,74 @@
+"""Databases that nothing happens to, replicated to a bucket: what a replicator takes for being there."""
+import contextlib
+import os
+import resource
+import time
+
+import proc
+from bucket import traffic
+from figures import Most
+from programs import Prefix
+from rig import Daemon
+from rows.fleet import seed_many
+
+MEMORY_MB = {1: 8, 100: 16, 1000: 64}  # goals
+
+
+def idle(figures, rig):
+    """All programs at once, each with databases of its own, since idle ones do not disturb each other."""
+    for n in rig.size.idle_n:
+        with contextlib.ExitStack() as open_ones:
+            daemons = []
+            for p in rig.programs:
+                paths = seed_many(rig, f"idle-{p.name}", n)
+                bucket = open_ones.enter_context(rig.bucket())
+                d = Daemon(rig, p, [(x, Prefix(bucket, x.stem)) for x in paths])
+                daemons.append((open_ones.enter_context(d), bucket))
+            for d, _ in daemons:
+                d.await_snapshots()
+            time.sleep(rig.size.idle_settle_s)
+            for _ in range(rig.size.runs):
+                windows(figures, rig, n, daemons)
+            for d, _ in daemons:
+                d.stop()
+
+
+def windows(figures, rig, n, daemons):
+    """One window of silence of all of them."""
+    before = [(proc.cpu_seconds(d.pid), proc.switches(d.pid), b.classes()) for d, b in daemons]
+    time.sleep(rig.size.idle_s)
+    what, s = f"{n} idle database{'s' if n > 1 else ''}", rig.size.idle_s
+    limit = [Most(MEMORY_MB[n])] if n in MEMORY_MB else []
+    for (d, b), (cpu, switches, classes) in zip(daemons, before):
+        name = d.program.name
+        figures(f"{what}: wake-ups a second", "", goals=[Most(0)]).add(name, (proc.switches(d.pid) - switches) / s)
+        figures(f"{what}: requests a second", "", goals=[Most(0)]).add(
+            name, sum(traffic(classes, b.classes())[0].values()) / s)
+        figures(f"{what}: CPU", "% of a core").add(name, (proc.cpu_seconds(d.pid) - cpu) / s * 100)
+        figures(f"{what}: memory", "MB", goals=limit).add(name, proc.rss_mb(d.pid))
+
+
+def many(figures, rig):
+    """More than most have, of weir alone: all held open where descriptors allow, and as few as it is told."""
+    s = rig.size
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    cases = [s.many_open]
+    if hard == resource.RLIM_INFINITY or s.many_n * 8 + 64 <= hard:
+        cases.append(0)
+    for open_max in cases:
+        head, rule = (f"open-max: {open_max}", f", open-max: {open_max}") if open_max else ("", "")
+        what, name = f"{s.many_n} idle databases{rule}", rig.weir.name
+        with rig.bucket() as bucket:
+            paths = seed_many(rig, "many", s.many_n)
+            start = time.monotonic()
+            with Daemon(rig, rig.weir, [(x, Prefix(bucket, x.stem)) for x in paths], None, head) as d:
+                d.await_snapshots()
+                figures(f"{what}: all first snapshots", "s").add(name, time.monotonic() - start)
+                time.sleep(s.idle_settle_s)
+                for _ in range(s.runs):
+                    windows(lambda label, *a, **k: figures(label.replace(" idle databases", f" idle databases{rule}", 1),
+                                                           *a, **k), rig, s.many_n, [(d, bucket)])
+                figures(f"{what}: peak memory", "MB", goals=[Most(150)] if open_max else []).add(
+                    name, proc.peak_mb(d.pid))
+                figures(f"{what}: descriptors", "").add(name, len(os.listdir(f"/proc/{d.pid}/fd")))
+                d.stop()

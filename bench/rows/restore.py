@@ -1,0 +1,97 @@
+"""Restoring, into a new file and with all that makes it durable: from a snapshot, and from what came after it.
+
+Each program wrote its replica into a directory; the bucket that is restored from has the same files.
+"""
+import sqlite3
+
+from failed import Failed, need
+from figures import Most, Ratio
+from bucket import Bucket
+from programs import Directory, Prefix
+from rig import MB, Daemon, remove_db, sync_copy
+
+COPY = "cp+fsync"
+
+
+def same_rows(source, restored):
+    """Read where it stands, the restored one gets no WAL beside it, which the next run would refuse."""
+    sql, answers = "SELECT count(*), sum(id), sum(tag), sum(length(text)) FROM note", set()
+    for path, how in ((source, "mode=rw"), (restored, "immutable=1")):
+        db = sqlite3.connect(f"file:{path}?{how}", uri=True)
+        answers.add(db.execute(sql).fetchone())
+        db.close()
+    return len(answers) == 1
+
+
+def restore(figures, rig):
+    """A large database that has a snapshot and nothing else. What changed it is in there already."""
+    home, replicas = rig.fresh("restore"), rig.fresh("replicas")
+    db = home / "app.db"
+    rig.load(db, "fill", bytes=rig.size.big_bytes)
+    rig.load(db, "append", count=1)
+    for p in rig.programs:
+        with Daemon(rig, p, [(db, Directory(replicas / p.name))], p.shortest) as d:
+            d.await_snapshots()
+            d.stop()
+    what = f"{rig.size.big_bytes / MB:.0f} MB from a snapshot"
+    with Bucket(replicas) as bucket:
+        for run in range(rig.size.runs):
+            for p in rig.turns(run, None):
+                target = home / "out.db"
+                remove_db(target)
+                if not p:
+                    figures(f"{what} in a directory: time", "s").add(COPY, sync_copy(db, target))
+                    continue
+                for where, replica in (("a directory", Directory(replicas / p.name)), ("a bucket", Prefix(bucket, p.name))):
+                    x = one(rig, p, replica, db, target, run)
+                    goals = [Ratio(1 / 3.4)] + ([Ratio(1.3, COPY)] if where == "a directory" else [])
+                    add(figures, f"{what} in {where}", p, x, goals)
+
+
+def syncs(figures, rig):
+    """A database whose commits were replicated one by one."""
+    s, replicas, dbs = rig.size, rig.fresh("replicas"), {}
+    for p in rig.programs:
+        dbs[p.name] = rig.fresh(f"syncs-{p.name}") / "app.db"
+        rig.load(dbs[p.name], "fill", bytes=s.syncs_bytes)
+        add_increments(rig, p, dbs[p.name], Directory(replicas / p.name), s.syncs)
+    with Bucket(replicas) as bucket:
+        for run in range(s.runs):
+            for p in rig.turns(run):
+                places = (("a directory", Directory(replicas / p.name), 0), ("a bucket", Prefix(bucket, p.name), 0),
+                          (f"a bucket, {s.late_ms} ms a request", Prefix(bucket, p.name), s.late_ms))
+                for where, replica, ms in places:
+                    bucket.delay(ms)
+                    before = bucket.requests()
+                    db = dbs[p.name]
+                    x = one(rig, p, replica, db, db.with_name("out.db"), run)
+                    add(figures, f"{s.syncs} syncs in {where}", p, x, [Ratio(1 / 15)])
+                    if ms:
+                        figures(f"{s.syncs} syncs in {where}: requests", "").add(p.name, bucket.requests() - before)
+                    remove_db(db.with_name("out.db"))
+
+
+def add(figures, what, p, x, goals):
+    figures(f"{what}: time", "s", goals=goals).add(p.name, x["seconds"])
+    figures(f"{what}: CPU", "s").add(p.name, x["cpu"])
+    figures(f"{what}: peak memory", "MB", goals=[Most(32)]).add(p.name, x["peak_mb"])
+
+
+def one(rig, p, replica, db, target, run):
+    remove_db(target)
+    config = p.config(rig.work / f"{p.name}-restore.yml", [(db, replica)])
+    x = rig.spent(p.restore(config, db, target), f"{p.name} restore")
+    need(run or same_rows(db, target), f"{p.name}: the restored database differs")
+    return x
+
+
+def add_increments(rig, program, db, replica, count):
+    """As many increments after the snapshot, one a transaction as far as the program lets."""
+    with Daemon(rig, program, [(db, replica)], program.shortest) as d:
+        d.settle(rig)
+        for n in range(20):
+            have = sum(1 for x in replica.names() if program.level0.search(x))
+            if have >= count:
+                return d.stop()
+            rig.load(db, "update", cap=200, count=count - have + 20, seed=1000 + n)
+    raise Failed(f"{program.name}: no {count} increments")

@@ -1,0 +1,38 @@
+"""How much of everything; the fields of one row share its name."""
+import dataclasses
+
+MB = 1 << 20
+
+
+@dataclasses.dataclass
+class Size:
+    runs: int = 5
+    throughput_s: int = 6
+    throughput_cases: tuple = (("NORMAL", 1), ("FULL", 1), ("NORMAL", 4), ("FULL", 4))  # and writers
+    paced_rate: int = 500
+    paced_s: int = 10
+    drain_s: int = 10
+    lag_rate: int = 40
+    lag_s: int = 10
+    lone_commits: int = 5
+    minute_bytes: int = 64 * MB
+    minute_rate: int = 500
+    minute_s: int = 60
+    fleet_n: int = 100
+    fleet_s: int = 20
+    idle_n: tuple = (1, 100, 1000)
+    idle_settle_s: int = 70  # a minute of silence, and the checkpoint after it
+    idle_s: int = 10
+    many_n: int = 10000
+    many_open: int = 100
+    big_bytes: int = 512 * MB
+    syncs_bytes: int = 16 * MB
+    syncs: int = 3900
+    late_ms: int = 20
+    round_trips: int = 1000
+
+    @staticmethod
+    def quick():
+        return Size(runs=1, throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, drain_s=1, lag_s=1, lone_commits=1, minute_bytes=4 * MB,
+                    minute_s=1, fleet_n=5, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
+                    big_bytes=8 * MB, syncs_bytes=MB, syncs=40, late_ms=2, round_trips=50)
