@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import json
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -37,6 +39,7 @@ def parse(p, rows):
 
 @contextlib.contextmanager
 def work_directory(a):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or nothing would be cleared away
     a.build.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="work-", dir=a.dir or a.build))
     try:

@@ -62,14 +62,14 @@ class Daemon:
 
     def __exit__(self, kind, value, trace):
         if self.status is None:
-            self.process.kill() if kind else self.process.send_signal(signal.SIGTERM)
-            self.wait()
+            self.end(signal.SIGKILL if kind else signal.SIGTERM)
 
     def said(self):
         return self.log.read_text(errors="replace")[-2000:]
 
     def alive(self):
-        if self.process.poll() is not None:
+        # It stays to be waited for: Popen's poll() would do that, and nobody would learn what it took.
+        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             raise Failed(f"{self.program.name} ended early:\n{self.said()}")
         return True
 
@@ -95,7 +95,8 @@ class Daemon:
               f"{self.program.name}: first increment", 0.02)
         return self
 
-    def wait(self):
+    def end(self, sig):
+        os.kill(self.pid, sig)
         _, status, self.usage = os.wait4(self.pid, 0)
         self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
         self.reader.join()
@@ -104,14 +105,12 @@ class Daemon:
     def stop(self):
         """Its CPU seconds over its whole life."""
         self.alive()
-        self.process.send_signal(signal.SIGTERM)
-        self.wait()
+        self.end(signal.SIGTERM)
         need(self.status == 0 or not self.program.strict, f"{self.program.name} failed:\n{self.said()}")
         return self.usage.ru_utime + self.usage.ru_stime
 
     def kill(self):
-        self.process.kill()
-        self.wait()
+        self.end(signal.SIGKILL)
 
 
 class Rig:

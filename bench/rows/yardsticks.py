@@ -21,7 +21,7 @@ def yardsticks(figures, rig):
         for name, copy in (("cp+fsync", sync_copy), (".backup", backup)):
             figures(f"copy of {what}", "GB/s", True).add(name, gb / copy(db, out))
             remove_db(out)
-        said = json.loads(subprocess.run([yard, str(db)], check=True, stdout=subprocess.PIPE).stdout)
+        said = json.loads(subprocess.run([yard, str(db)], check=True, capture_output=True).stdout)
         for name, rate in said.items():
             figures(f"pages of {what}, one core", "GB/s", True).add(name, rate)
         with rig.bucket() as bucket:
