@@ -31,7 +31,7 @@
 #include <time.h>
 
 #define LATENCIES_MAX ((size_t)1 << 23)
-#define TEXT_POOL     ((size_t)1 << 16)
+#define TEXT_POOL     ((size_t)1 << 22) /* far more than a compressor looks back */
 #define WORDS         200u
 #define WORD_MAX      12u
 #define WAL_EVERY     64u   /* transactions between two looks at the WAL's size */

@@ -5,6 +5,7 @@ Knows no measurement; see rows/.
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -29,9 +30,8 @@ def clean_env():
 
 
 def turns(systems, run):
-    """Everybody in turn, in another order each run: nobody always comes first."""
-    k = run % len(systems)
-    return systems[k:] + systems[:k]
+    """Everybody in turn, in another order each run: nobody always comes first, or after the same one."""
+    return random.Random(run).sample(systems, len(systems))
 
 
 class Daemon:

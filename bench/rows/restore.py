@@ -8,7 +8,7 @@ from failed import Failed, need
 from figures import Most, Ratio
 from bucket import Bucket
 from programs import Directory, Prefix
-from rig import MB, Daemon, remove_db, sync_copy
+from rig import MB, Daemon, remove_db, sync_copy, turns
 
 COPY = "cp+fsync"
 
@@ -36,16 +36,19 @@ def restore(figures, rig):
     what = f"{rig.size.big_bytes / MB:.0f} MB from a snapshot"
     with Bucket(replicas) as bucket:
         for run in range(rig.size.runs):
-            for p in rig.turns(run, None):
+            for p, where, replica in turns([(None, "a directory", None), *places(rig, replicas, bucket)], run):
                 target = home / "out.db"
                 remove_db(target)
-                if not p:
-                    figures(f"{what} in a directory: time", "s").add(COPY, sync_copy(db, target))
-                    continue
-                for where, replica in (("a directory", Directory(replicas / p.name)), ("a bucket", Prefix(bucket, p.name))):
-                    x = one(rig, p, replica, db, target, run)
-                    goals = [Ratio(1 / 3.4)] + ([Ratio(1.3, COPY)] if where == "a directory" else [])
-                    add(figures, f"{what} in {where}", p, x, goals)
+                if p:
+                    add(figures, f"{what} in {where}", p, one(rig, p, replica, db, target, run), [Ratio(1 / 3.4)])
+                else:
+                    figures(f"{what} in {where}: time", "s").add(COPY, sync_copy(db, target))
+
+
+def places(rig, replicas, bucket):
+    """[(program, where, replica)] of everybody."""
+    return [(p, where, replica) for p in rig.programs for where, replica in (
+        ("a directory", Directory(replicas / p.name)), ("a bucket", Prefix(bucket, p.name)))]
 
 
 def syncs(figures, rig):
@@ -57,18 +60,15 @@ def syncs(figures, rig):
         add_increments(rig, p, dbs[p.name], Directory(replicas / p.name), s.syncs)
     with Bucket(replicas) as bucket:
         for run in range(s.runs):
-            for p in rig.turns(run):
-                places = (("a directory", Directory(replicas / p.name), 0), ("a bucket", Prefix(bucket, p.name), 0),
-                          (f"a bucket, {s.late_ms} ms a request", Prefix(bucket, p.name), s.late_ms))
-                for where, replica, ms in places:
-                    bucket.delay(ms)
-                    before = bucket.requests()
-                    db = dbs[p.name]
-                    x = one(rig, p, replica, db, db.with_name("out.db"), run)
-                    add(figures, f"{s.syncs} syncs in {where}", p, x, [Ratio(1 / 15)])
-                    if ms:
-                        figures(f"{s.syncs} syncs in {where}: requests", "").add(p.name, bucket.requests() - before)
-                    remove_db(db.with_name("out.db"))
+            late = [(p, f"a bucket, {s.late_ms} ms a request", Prefix(bucket, p.name)) for p in rig.programs]
+            for p, where, replica in turns([*places(rig, replicas, bucket), *late], run):
+                bucket.delay(s.late_ms if where.endswith("request") else 0)
+                db, before = dbs[p.name], bucket.requests()
+                x = one(rig, p, replica, db, db.with_name("out.db"), run)
+                add(figures, f"{s.syncs} syncs in {where}", p, x, [Ratio(1 / 15)])
+                if "bucket" in where:
+                    figures(f"{s.syncs} syncs in {where}: requests", "").add(p.name, bucket.requests() - before)
+                remove_db(db.with_name("out.db"))
 
 
 def add(figures, what, p, x, goals):
