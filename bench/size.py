@@ -7,6 +7,7 @@ MB = 1 << 20
 @dataclasses.dataclass
 class Size:
     runs: int = 5
+    interval: str = "1s"  # where it is not each program's own, or the shortest
     throughput_s: int = 6
     throughput_cases: tuple = (("NORMAL", 1), ("FULL", 1), ("NORMAL", 4), ("FULL", 4))  # and writers
     paced_rate: int = 500
@@ -33,6 +34,6 @@ class Size:
 
     @staticmethod
     def quick():
-        return Size(runs=1, throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, drain_s=1, lag_s=1, lone_commits=1, minute_bytes=4 * MB,
+        return Size(runs=1, interval="10ms", throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, drain_s=1, lag_s=1, lone_commits=1, minute_bytes=4 * MB,
                     minute_s=1, fleet_n=5, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
                     big_bytes=8 * MB, syncs_bytes=MB, syncs=40, late_ms=2, round_trips=50)

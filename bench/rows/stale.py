@@ -25,7 +25,7 @@ def stale(figures, rig):
     replica = Directory(home / "replica")
     url = f"file://{replica.path}"
     rig.load(db, "fill", bytes=rig.size.big_bytes)
-    with Daemon(rig, weir, [(db, replica)], "1s") as d:
+    with Daemon(rig, weir, [(db, replica)], rig.size.interval) as d:
         d.settle(rig)
         command(weir, "restore", "-json", "-o", old, url)
         rig.load(db, "update", rate=500, count=max(old.stat().st_size // 4096 // 100 // 2, 1), seed=3)

@@ -14,12 +14,12 @@ NONE = "none"  # no replicator at all
 
 
 @contextlib.contextmanager
-def replicating(rig, program, db, home, interval):
+def replicating(rig, program, db, home):
     """The daemon at work, or None where nobody replicates."""
     if program is None:
         yield None
         return
-    with Daemon(rig, program, [(db, Directory(home / "replica"))], interval) as d:
+    with Daemon(rig, program, [(db, Directory(home / "replica"))], rig.size.interval) as d:
         d.settle(rig)
         yield d
         d.stop()
@@ -37,7 +37,7 @@ def throughput(figures, rig):
 
 def one_flood(figures, rig, program, sync, writers, goal):
     home, db = rig.seeded("throughput")
-    with replicating(rig, program, db, home, "1s"):
+    with replicating(rig, program, db, home):
         loads = [rig.start_load(db, "insert", sync, seconds=rig.size.throughput_s, seed=n + 1) for n in range(writers)]
         said = [finish_load(x) for x in loads]
     name = program.name if program else NONE
@@ -58,7 +58,7 @@ def paced(figures, rig):
     for run in range(s.runs):
         for p in rig.turns(run, None):
             home, db = rig.seeded("paced")
-            with replicating(rig, p, db, home, "1s"):
+            with replicating(rig, p, db, home):
                 x = rig.load(db, "both", rate=s.paced_rate, count=s.paced_rate * s.paced_s)
             name, what = p.name if p else NONE, f"{s.paced_rate} tx/s"
             figures(f"{what}: p50", "ms").add(name, x["p50_us"] / 1000)
