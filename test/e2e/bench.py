@@ -133,6 +133,7 @@ def check_bucket(found):
         same([a.key for a in b.arrivals()], ["big", "dir/x", "dir/y"])
         s.ask("POST", "?delete", b"<Delete><Object><Key>dir/x</Key></Object></Delete>")
         same(s.ask("GET", "/dir/x")[0], 404)
+        same([Path(a.files[0]).read_bytes() for a in b.arrivals() if a.key == "dir/x"], [b"hello"])
         count, up, _ = bucket.traffic(before, b.classes())
         same(count, {"begin": 1, "part": 2, "complete": 1, "get": 6, "put": 3, "list": 3, "delete": 1})
         same(up > 200000, True)
