@@ -20,7 +20,8 @@ class Size:
     minute_rate: int = 500
     minute_s: int = 60
     fleet_n: int = 100
-    fleet_s: int = 20
+    fleet_warm_s: int = 32  # past the first compaction, which looks at what is there
+    fleet_s: int = 30  # one compaction
     idle_n: tuple = (1, 100, 1000)
     idle_settle_s: int = 70  # a minute of silence, and the checkpoint after it
     idle_s: int = 10
@@ -35,5 +36,5 @@ class Size:
     @staticmethod
     def quick():
         return Size(runs=1, interval="10ms", throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, drain_s=1, lag_s=1, lone_commits=1, minute_bytes=4 * MB,
-                    minute_s=1, fleet_n=5, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
+                    minute_s=1, fleet_n=5, fleet_warm_s=1, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
                     big_bytes=8 * MB, syncs_bytes=MB, syncs=40, late_ms=2, round_trips=50)

@@ -25,17 +25,23 @@ def fleet(figures, rig):
                 one_fleet(figures, rig, p, bucket)
 
 
+def write(dbs, seconds):
+    """A commit a second to each."""
+    start = time.monotonic()
+    for i in range(len(dbs) * seconds):
+        dbs[i % len(dbs)].execute("INSERT INTO note(tag, text) VALUES (random(), hex(randomblob(100)))")
+        time.sleep(max(0, start + (i + 1) / len(dbs) - time.monotonic()))
+
+
 def one_fleet(figures, rig, p, bucket):
     s = rig.size
     paths = seed_many(rig, "fleet", s.fleet_n)
     with Daemon(rig, p, [(x, Prefix(bucket, x.stem)) for x in paths]) as d:
         d.await_snapshots()
         dbs = [sqlite3.connect(x, isolation_level=None, timeout=60) for x in paths]
-        time.sleep(min(2, s.fleet_s))
+        write(dbs, s.fleet_warm_s)
         before, cpu, start = bucket.classes(), proc.cpu_seconds(d.pid), time.monotonic()
-        for i in range(s.fleet_n * s.fleet_s):
-            dbs[i % s.fleet_n].execute("INSERT INTO note(tag, text) VALUES (random(), hex(randomblob(100)))")
-            time.sleep(max(0, start + (i + 1) / s.fleet_n - time.monotonic()))
+        write(dbs, s.fleet_s)
         seconds = time.monotonic() - start
         requests, up, _ = traffic(before, bucket.classes())
         what = f"{s.fleet_n} databases, a commit a second each"
