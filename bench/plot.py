@@ -34,7 +34,8 @@ def panel(figure, top):
     """(height, elements) of one figure."""
     lines = figure.lines()
     better = "more is better" if figure.more else "less is better"
-    out = [text(10, top + 16, figure.label, "title"), text(WIDTH - 10, top + 16, f"{figure.unit}, {better}", "quiet", "end")]
+    unit = ", ".join(x for x in (figure.unit, better) if x)
+    out = [text(10, top + 16, figure.label, "title"), text(WIDTH - 10, top + 16, unit, "quiet", "end")]
     limits = [g.limit for g in figure.goals if isinstance(g, Most)]
     greatest = max([v for values in figure.values.values() for v in values] + limits + [1e-12])
     scale = (WIDTH - LEFT - RIGHT) / greatest
