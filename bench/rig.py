@@ -188,8 +188,8 @@ def finish_load(process):
 def build_weir(build, what="weir"):
     """A release binary of this tree."""
     if not (build / "build.ninja").exists():
-        subprocess.run(["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Dtests=false",
-                        "-Db_ndebug=false"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Doptimization=2",
+                        "-Dtests=false", "-Db_ndebug=false"], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["ninja", "-C", str(build), what], check=True, stdout=subprocess.DEVNULL)
     return build / what
 
