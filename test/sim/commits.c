@@ -30,6 +30,7 @@ struct db {
     bool known;
     uint32_t page_size, pages;
     uint64_t page_hash[PAGES_MAX + 1]; /* by page number; 0: not seen, or the lock page */
+    uint32_t pages_high;               /* none behind that was seen */
     uint64_t hash;
     /* how far the WAL has been read */
     uint8_t salt[8];
@@ -65,6 +66,7 @@ static void set_page(uint32_t pgno, const uint8_t *p)
         sim_fail("the application wrote page %u", pgno);
     c->hash ^= c->page_hash[pgno] ^ h;
     c->page_hash[pgno] = h;
+    c->pages_high = wr_max(c->pages_high, pgno);
 }
 
 static void set_pages(uint32_t n)
@@ -103,7 +105,8 @@ static bool learn_file(void)
         c->page_size = 0;
         return false;
     }
-    memset(c->page_hash, 0, sizeof(c->page_hash));
+    memset(c->page_hash, 0, (c->pages_high + 1) * sizeof(c->page_hash[0]));
+    c->pages_high = 0;
     c->hash = 0;
     c->pages = 0;
     /* The size in the header counts only if the version beside it is the current one, and while a

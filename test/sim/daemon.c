@@ -2,15 +2,16 @@
  * daemon.c - see daemon.h.
  */
 #include "sim/daemon.h"
-#include "base/mutant.h"
 #include "engine/seats.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "engine/primary.h"
+#include "engine/primary_int.h"
 #include "run/sched.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
+
+#define QUIET_MAX_NS INT64_C(4000000000)
 
 uint64_t daemon_forks;
 
@@ -68,14 +69,17 @@ static void must(enum wr_status st, const struct wr_err *e)
 }
 
 /* Some let the database go whenever it rests, as if there were many: another is in need of its
- * seat all the time. Not where a bug is looked for whose seed is known. */
+ * seat all the time. */
 static struct wr_seats *seats(struct daemon *d)
 {
-    bool cools = d->o.seed % 4 == 3 && wr_mutant_now == WR_MUTANT_NONE;
+    bool cools = d->o.seed % 4 == 3;
 
     wr_seats_init(&d->seats, 1);
     d->seats.taken = cools ? 1 : 0;
-    d->seats.quiet_ns = 1000000 << (d->o.seed / 4 % 12);
+    /* It looks four times in that whether it may go: much more often than it scans, these looks
+     * would be all that takes time. */
+    d->seats.quiet_ns =
+        wr_max((int64_t)4000000 << (d->o.seed / 4 % 10), wr_min(d->o.scan_ns / 4, QUIET_MAX_NS));
     return &d->seats;
 }
 
@@ -311,6 +315,20 @@ void daemon_status(struct daemon *d, struct wr_db_status *ret)
 void daemon_error(struct daemon *d, struct wr_err *ret)
 {
     wr_db_error(d->db, ret);
+}
+
+int64_t daemon_due_ns(const struct daemon *d)
+{
+    const struct wr_db *db = d->db;
+    int64_t due = db->levels_ns == WR_NEVER ? SIM_NEVER : db->levels_ns;
+
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        const struct db_replica *dr = &db->replicas[i];
+
+        if (dr->retain_due && (db->retention.keep_ms > 0 || db->retention.l0_ms > 0))
+            due = wr_min(due, dr->retain_ns);
+    }
+    return due;
 }
 
 bool daemon_replica(struct daemon *d, struct wr_replica_status *ret)

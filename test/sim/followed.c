@@ -16,10 +16,11 @@
 #define PATH     "/followed/db"
 #define MS       INT64_C(1000000)
 #define RETRY_NS (200 * MS) /* until whoever starts it again does */
+#define CALM_NS  (50 * MS)  /* between two looks when nothing else happens any more */
 
 static struct {
     struct sim_proc *proc;
-    int64_t interval_ns;
+    int64_t interval_ns, least_ns;
     uint64_t txid; /* that it told */
     uint64_t steps;
     bool anew; /* it has given up what it had */
@@ -87,7 +88,7 @@ static bool go_on(struct wr_storage *s, struct wr_call *c)
     while (st == WR_OK && !x.over) {
         x.anew = false;
         expect_state(f);
-        sim_sleep(wait_ms * MS);
+        sim_sleep(wr_max(wait_ms * MS, x.least_ns));
         st = wr_follow_step(f, c, &wait_ms, &e);
         wr_arena_reset(c->scratch);
     }
@@ -155,6 +156,7 @@ void followed_end(int64_t patience_ns)
 {
     const int64_t until = sim_now_ns() + patience_ns;
 
+    x.least_ns = CALM_NS;
     while (x.txid < verdict_last(0)) {
         if (sim_now_ns() > until)
             sim_fail("F4: the copy is at txid %" PRIu64 ", the replica at %" PRIu64, x.txid,

@@ -2,7 +2,7 @@
  * run.c - see run.h.
  */
 #if defined(__linux__)
-/* For MAP_ANONYMOUS. */
+/* For MAP_ANONYMOUS and wait4. */
 #define _DEFAULT_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
 #endif
 
@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,9 +83,15 @@ static uint64_t hash_of_tape(void)
     return h;
 }
 
+static uint64_t micros(const struct timeval *t)
+{
+    return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+}
+
 void run_one(const struct run *r, struct run_result *ret)
 {
     struct world_report *report = shared_report();
+    struct rusage used = {0};
     int status = 0, fd[2];
     pid_t pid;
 
@@ -103,10 +110,11 @@ void run_one(const struct run *r, struct run_result *ret)
     (void)close(fd[1]);
     listen_to(fd[0], ret->text);
     (void)close(fd[0]);
-    while (waitpid(pid, &status, 0) < 0) {
+    while (wait4(pid, &status, 0, &used) < 0) {
         if (errno != EINTR)
             abort();
     }
+    ret->cpu_us = micros(&used.ru_utime) + micros(&used.ru_stime);
     ret->hash = hash_of_tape();
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         ret->report = *report;

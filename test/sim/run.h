@@ -27,6 +27,7 @@ struct run_result {
     char text[RUN_TEXT];        /* the last line on stderr: what was found */
     struct world_report report; /* of a run that was well */
     uint64_t hash;              /* of all decisions */
+    uint64_t cpu_us;            /* what it took of a processor */
 };
 
 /* The tape that it made can be had with tape_recorded until the next run. */

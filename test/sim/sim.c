@@ -12,10 +12,12 @@
  * first
  *     --mutant NAME                        with each of these: with that bug in the product
  *
- * The last line counts: schedules=... crashes=... acked=... lost=... Exit status 0: nothing found.
+ * The last line counts: schedules=... crashes=... acked=... lost=...; cpu_ms is of a processor, for
+ * each of them. Exit status 0: nothing found.
  */
+#define WR_MEM_IMPLEMENTATION /* the C library's heap is made ready for all */
 #if defined(__linux__)
-/* For MAP_ANONYMOUS. */
+/* For MAP_ANONYMOUS and MADV_HUGEPAGE. */
 #define _DEFAULT_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
 #endif
 
@@ -28,6 +30,9 @@
 #include "sim/tape.h"
 
 #include <errno.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -57,7 +62,7 @@ struct options {
 /* Shared by all workers. */
 struct totals {
     _Atomic uint64_t next, schedules, crashes, cuts, commits, acked, txids, restores, followed,
-        forks, lost, disk_errors, virtual_ms;
+        forks, lost, disk_errors, virtual_ms, cpu_us;
     _Atomic int64_t longest_hold_ns, longest_wait_ns;
 };
 
@@ -82,6 +87,7 @@ static void add(struct totals *t, const struct run_result *r)
     atomic_fetch_add(&t->forks, r->report.forks);
     atomic_fetch_add(&t->disk_errors, r->report.disk_errors);
     atomic_fetch_add(&t->virtual_ms, r->report.virtual_ms);
+    atomic_fetch_add(&t->cpu_us, r->cpu_us);
     raise_to(&t->longest_hold_ns, r->report.longest_hold_ns);
     raise_to(&t->longest_wait_ns, r->report.longest_wait_ns);
     if (r->end != RUN_WELL)
@@ -198,16 +204,15 @@ static int tell(struct totals *t)
     (void)printf(
         "schedules=%llu crashes=%llu power_cuts=%llu commits=%llu txids=%llu restores=%llu "
         "followed=%llu forks=%llu disk_errors=%llu virtual_hours=%.1f longest_hold_ms=%.1f "
-        "longest_wait_ms=%.1f "
-        "acked=%llu "
-        "lost=%llu\n",
+        "longest_wait_ms=%.1f cpu_ms=%.1f acked=%llu lost=%llu\n",
         (unsigned long long)t->schedules, (unsigned long long)t->crashes,
         (unsigned long long)t->cuts, (unsigned long long)t->commits, (unsigned long long)t->txids,
         (unsigned long long)t->restores, (unsigned long long)t->followed,
         (unsigned long long)t->forks, (unsigned long long)t->disk_errors,
         (double)t->virtual_ms / 3600e3, (double)t->longest_hold_ns / 1e6,
-        (double)t->longest_wait_ns / 1e6, (unsigned long long)t->acked,
-        (unsigned long long)t->lost);
+        (double)t->longest_wait_ns / 1e6,
+        (double)t->cpu_us / 1e3 / (double)wr_max(t->schedules, UINT64_C(1)),
+        (unsigned long long)t->acked, (unsigned long long)t->lost);
     return t->lost > 0 || t->schedules == 0;
 }
 
@@ -335,6 +340,23 @@ static int option(struct options *o, const char *name, char **rest)
     return 2;
 }
 
+/* Each simulation is a new process that touches some ten megabytes, four kilobytes at a time if
+ * nothing is done. A heap of huge pages, large enough for most of them, saves a tenth of a run. */
+static void prepare_heap(void)
+{
+#if defined(__GLIBC__) && defined(MADV_HUGEPAGE)
+    const size_t huge = (size_t)2 << 20, size = (size_t)64 << 20;
+    char *p;
+
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 30); /* all is in it ... */
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30); /* ... and stays */
+    p = malloc(size);
+    if (p)
+        (void)madvise(p + huge - (uintptr_t)p % huge, size - 2 * huge, MADV_HUGEPAGE);
+    free(p);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -349,6 +371,7 @@ int main(int argc, char **argv)
         i += took;
     }
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    prepare_heap();
     /* All fibers are one thread: SQLite needs no mutexes, and must not tell them apart. */
     if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK)
         abort();

@@ -2,7 +2,6 @@
  * world_draw.c - how a run is: what may go wrong in it, what the application and our program are
  * like.
  */
-#include "base/mutant.h"
 #include "sim/disk.h"
 #include "sim/tape.h"
 #include "sim/world_int.h"
@@ -90,8 +89,6 @@ static void draw_more(struct world *w)
     const uint64_t seed = w->opts.seed;
     const bool cools = seed % 4 == 3;
 
-    if (wr_mutant_now != WR_MUTANT_NONE) /* the seeds that find them are known */
-        return;
     if (seed % 5 == 2) {
         w->unhealed = true;
         w->opts.asks = &w->unhealed;
