@@ -4,11 +4,12 @@
 #include "sim/mutants.h"
 
 #include "base/mutant.h"
-#include "sim/run.h"
 
 #include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define ROUND 1000000u /* seeds between the first ones of two rounds */
 
 enum wr_mutant wr_mutant_now;
 
@@ -16,7 +17,7 @@ struct mutant {
     const char *name, *text;
 };
 
-static const struct mutant mutants[] = {
+static const struct mutant mutants[] = {[WR_MUTANT_NONE] = {"none", "nothing is wrong"},
 #define MUTANT(name, text) [WR_MUTANT_##name] = {#name, text},
     WR_MUTANT_LIST(MUTANT)
 #undef MUTANT
@@ -33,81 +34,78 @@ bool mutant_choose(const char *name)
     return false;
 }
 
-/* How many seeds it takes; 0: more than that. */
-static uint64_t hunt(uint64_t first, uint64_t max_seeds, struct run_result *ret)
+const char *mutant_name(void)
 {
-    for (uint64_t n = 1; n <= max_seeds; n++) {
-        run_one(&(struct run){.seed = first + n}, ret);
-        if (ret->end != RUN_WELL)
-            return n;
-    }
-    return 0;
+    return mutants[wr_mutant_now].name;
 }
 
-static const char *what_of(const struct run_result *r)
+const char *mutant_text(void)
+{
+    return mutants[wr_mutant_now].text;
+}
+
+const char *mutant_found(const struct run_result *r)
 {
     const char *what = strstr(r->text, "FAILED: ");
 
     return what ? what + strlen("FAILED: ") : r->text;
 }
 
-static int by_size(const void *a, const void *b)
+void mutant_leave_out(const struct run *r, struct run_result *ret)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    const enum wr_mutant which = wr_mutant_now;
 
-    return (x > y) - (x < y);
-}
-
-/* A seed that found it once does so until the simulator changes. */
-static bool found_again(enum wr_mutant which, uint64_t known)
-{
-    struct run_result r = {0};
-
-    run_one(&(struct run){.seed = known}, &r);
-    if (r.end != RUN_WELL)
-        (void)printf("%-20s found by seed %llu: %s\n", mutants[which].name,
-            (unsigned long long)known, what_of(&r));
-    return r.end != RUN_WELL;
-}
-
-/* Whether it is always found. */
-static bool kill_mutant(enum wr_mutant which, uint64_t known, uint64_t max_seeds, unsigned rounds)
-{
-    uint64_t took[MUTANT_ROUNDS_MAX];
-    struct run_result first = {0}, other;
-
+    wr_mutant_now = WR_MUTANT_NONE;
+    run_one(r, ret);
     wr_mutant_now = which;
-    if (known > 0 && found_again(which, known))
-        return true;
-    for (unsigned i = 0; i < rounds; i++) {
-        took[i] = hunt(i * 1000000, max_seeds, i == 0 ? &first : &other);
-        if (took[i] == 0) {
-            (void)printf("%-20s NOT FOUND in %llu seeds: %s\n", mutants[which].name,
-                (unsigned long long)max_seeds, mutants[which].text);
-            return false;
-        }
-    }
-    qsort(took, rounds, sizeof(took[0]), by_size);
-    (void)printf("%-20s found, median %llu seeds (%llu to %llu): %s\n", mutants[which].name,
-        (unsigned long long)took[rounds / 2], (unsigned long long)took[0],
-        (unsigned long long)took[rounds - 1], what_of(&first));
-    return true;
 }
 
-static void work(unsigned job, unsigned jobs, uint64_t known, uint64_t max_seeds, unsigned rounds,
-    enum wr_mutant only)
+/* Else it is nothing that the mutant has done. */
+static bool well_without(uint64_t seed)
+{
+    struct run_result r;
+
+    mutant_leave_out(&(struct run){.seed = seed}, &r);
+    if (r.end != RUN_WELL)
+        (void)printf(
+            "seed %llu finds without a mutant: %s\n", (unsigned long long)seed, mutant_found(&r));
+    return r.end == RUN_WELL;
+}
+
+bool mutant_hunt(uint64_t after, uint64_t max_seeds, struct hunt *ret)
+{
+    *ret = (struct hunt){.seed = after};
+    while (ret->seeds < max_seeds) {
+        const struct run r = {.seed = ++ret->seed};
+
+        ret->seeds++;
+        run_one(&r, &ret->found);
+        ret->cpu_us += ret->found.cpu_us;
+        if (ret->found.end == RUN_WELL || !well_without(r.seed))
+            continue;
+        run_one(&r, &ret->found); /* for its tape */
+        return true;
+    }
+    return false;
+}
+
+/* ---- all of them ---- */
+
+static void work(unsigned job, unsigned jobs, enum wr_mutant only, mutant_fn *fn, const void *arg)
 {
     bool all = true;
 
     for (unsigned i = 1; i < WR_MUTANT_COUNT; i++) {
-        if (only ? i == (unsigned)only && job == 0 : i % jobs == job)
-            all = kill_mutant((enum wr_mutant)i, known, max_seeds, rounds) && all;
+        if (only ? i != (unsigned)only || job != 0 : i % jobs != job)
+            continue;
+        wr_mutant_now = (enum wr_mutant)i;
+        all = fn(arg) && all;
     }
     (void)fflush(NULL);
     _exit(!all);
 }
 
-int mutants_run(uint64_t known, uint64_t max_seeds, unsigned rounds, unsigned jobs)
+int mutants_each(unsigned jobs, mutant_fn *fn, const void *arg)
 {
     const enum wr_mutant only = wr_mutant_now;
     bool all = true;
@@ -120,11 +118,53 @@ int mutants_run(uint64_t known, uint64_t max_seeds, unsigned rounds, unsigned jo
         if (pid < 0)
             abort();
         if (pid == 0)
-            work(job, jobs, known, max_seeds, rounds, only);
+            work(job, jobs, only, fn, arg);
     }
     while (wait(&status) > 0 || errno == EINTR)
         all = all && status == 0;
-    (void)printf(
-        "mutants=%d %s\n", only ? 1 : WR_MUTANT_COUNT - 1, all ? "all found" : "SOME NOT FOUND");
     return !all;
+}
+
+/* ---- how soon ---- */
+
+struct rounds {
+    uint64_t max_seeds;
+    unsigned n;
+};
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Whether it is always found. */
+static bool measure(const void *arg)
+{
+    const struct rounds *o = arg;
+    uint64_t seeds[MUTANT_ROUNDS_MAX], cpu_us[MUTANT_ROUNDS_MAX];
+    struct hunt h = {0};
+
+    for (unsigned i = 0; i < o->n; i++) {
+        if (!mutant_hunt(i * (uint64_t)ROUND, o->max_seeds, &h)) {
+            (void)printf("%-20s NOT FOUND in %llu seeds: %s\n", mutant_name(),
+                (unsigned long long)o->max_seeds, mutant_text());
+            return false;
+        }
+        seeds[i] = h.seeds;
+        cpu_us[i] = h.cpu_us;
+    }
+    qsort(seeds, o->n, sizeof(seeds[0]), by_size);
+    qsort(cpu_us, o->n, sizeof(cpu_us[0]), by_size);
+    (void)printf("%-20s found, median %llu seeds (%llu to %llu), %.1f s: %s\n", mutant_name(),
+        (unsigned long long)seeds[o->n / 2], (unsigned long long)seeds[0],
+        (unsigned long long)seeds[o->n - 1], (double)cpu_us[o->n / 2] / 1e6,
+        mutant_found(&h.found));
+    return true;
+}
+
+int mutants_run(uint64_t max_seeds, unsigned rounds, unsigned jobs)
+{
+    return mutants_each(jobs, measure, &(struct rounds){.max_seeds = max_seeds, .n = rounds});
 }

@@ -4,7 +4,8 @@
 #include "sim/shrink.h"
 
 #include "base/mem.h"
-#include "sim/run.h"
+#include "base/mutant.h"
+#include "sim/mutants.h"
 #include "sim/tape.h"
 
 struct shrinking {
@@ -20,18 +21,29 @@ static bool out_of_time(const struct shrinking *s)
     return time(NULL) >= s->until;
 }
 
+static bool well_without_mutant(const struct run *r)
+{
+    struct run_result got;
+
+    if (wr_mutant_now == WR_MUTANT_NONE)
+        return true;
+    mutant_leave_out(r, &got);
+    return got.end == RUN_WELL;
+}
+
 /* Whether `next` fails alike; then it is the best from now on, cut to what was really decided. */
 static bool accept(struct shrinking *s)
 {
+    const struct run r = {.tape = s->next, .n_tape = s->n_next};
     struct run_result got;
     size_t used;
 
     if (out_of_time(s))
         return false;
-    run_one(&(struct run){.tape = s->next, .n_tape = s->n_next}, &got);
-    if (!run_alike(&s->want, &got))
-        return false;
+    run_one(&r, &got);
     (void)tape_recorded(&used);
+    if (!run_alike(&s->want, &got) || !well_without_mutant(&r))
+        return false;
     s->n = wr_min(s->n_next, used);
     while (s->n > 0 && s->next[s->n - 1] == 0) /* dull ends come by themselves */
         s->n--;

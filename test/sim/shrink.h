@@ -9,8 +9,8 @@
 
 #include "base/base.h"
 
-/* Shrinks `tape` in place, for at most `seconds` of real time; its new length. `say` is told of
- * each progress. */
+/* Shrinks `tape` in place, for at most `seconds` of real time; its new length. If there is a mutant
+ * it fails with that alone. `say` is told of each progress; NULL: nobody is. */
 size_t shrink(uint32_t *tape, size_t n, unsigned seconds, void (*say)(size_t n));
 
 #endif

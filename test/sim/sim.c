@@ -8,8 +8,9 @@
  *     weir-sim --shrink FILE [--seconds N] shorter, in place, while it fails alike
  *     weir-sim --mutants [--max-seeds N] [--rounds N]
  *                                          that each mutant is found (mutants.h)
- *     --known SEED                         with that: one that has found it before, and is tried
- * first
+ *     weir-sim --mutants --tapes DIR       that each is found by its tape, or soon
+ *     weir-sim --record DIR [--max-seeds N] [--seconds N]
+ *                                          tapes of those for whom neither holds (tapes.h)
  *     --mutant NAME                        with each of these: with that bug in the product
  *
  * The last line counts: schedules=... crashes=... acked=... lost=...; cpu_ms is of a processor, for
@@ -28,6 +29,8 @@
 #include "sim/run.h"
 #include "sim/shrink.h"
 #include "sim/tape.h"
+#include "sim/tapefile.h"
+#include "sim/tapes.h"
 
 #include <errno.h>
 #if defined(__GLIBC__)
@@ -48,14 +51,15 @@ struct options {
         TWICE,
         REPLAY,
         SHRINK,
-        MUTANTS
+        MUTANTS,
+        RECORD
     } what;
     uint64_t from, to; /* seeds */
-    const char *save;
+    const char *save, *tapes;
     char **files;
     size_t n_files;
     unsigned jobs, seconds, rounds;
-    uint64_t max_seeds, known;
+    uint64_t max_seeds;
     bool trace;
 };
 
@@ -112,38 +116,25 @@ static const char *end_text(const struct run_result *r)
     return texts[r->end];
 }
 
-static void save(const char *path)
+static void save(const char *path, const char *remark)
 {
     size_t n;
     const uint32_t *p = tape_recorded(&n);
-    FILE *f = fopen(path, "w");
 
-    if (!f) {
+    if (!tape_save(path, p, n, remark)) {
         (void)fprintf(stderr, "weir-sim: cannot write %s\n", path);
         exit(2);
     }
-    while (n > 0 && p[n - 1] == 0)
-        n--;
-    for (size_t i = 0; i < n; i++)
-        (void)fprintf(f, "%u%c", p[i], i % 16 == 15 || i + 1 == n ? '\n' : ' ');
-    if (fclose(f) != 0)
-        exit(2);
 }
 
 static uint32_t *load(const char *path, size_t *ret_n)
 {
-    FILE *f = fopen(path, "r");
-    uint32_t *p = wr_array(TAPE_MAX, sizeof(*p));
-    size_t n = 0;
+    uint32_t *p = tape_load(path, ret_n);
 
-    if (!f || !p) {
+    if (!p) {
         (void)fprintf(stderr, "weir-sim: cannot read %s\n", path);
         exit(2);
     }
-    while (n < TAPE_MAX && fscanf(f, "%u", &p[n]) == 1)
-        n++;
-    (void)fclose(f);
-    *ret_n = n;
     return p;
 }
 
@@ -171,7 +162,7 @@ static void work(const struct options *o, struct totals *t)
             (void)printf(
                 "seed %llu %s: %s\n", (unsigned long long)r.seed, end_text(&got), got.text);
             if (o->save)
-                save(o->save);
+                save(o->save, got.text);
         }
         add(t, &got);
     }
@@ -260,7 +251,7 @@ static int shrink_file(const struct options *o)
     n = shrink(p, n, o->seconds, say_progress);
     (void)fputc('\n', stderr);
     run_one(&(struct run){.tape = p, .n_tape = n}, &got);
-    save(o->files[0]);
+    save(o->files[0], got.text);
     (void)printf("%s %s: %s\n", o->files[0], end_text(&got), got.text);
     wr_free(p);
     return got.end == RUN_WELL;
@@ -272,10 +263,9 @@ static int usage(void)
 {
     (void)fprintf(stderr,
         "usage: weir-sim --seeds A..B | --seed N | --doublecheck A..B | --replay FILE... |\n"
-        "                --shrink FILE | --mutants\n"
+        "                --shrink FILE | --mutants [--tapes DIR] | --record DIR\n"
         "       [--jobs N] [--trace] [--save FILE] [--seconds N] [--max-seeds N] [--rounds N] "
-        "[--known SEED] [--mutant "
-        "NAME]\n");
+        "[--mutant NAME]\n");
     return 2;
 }
 
@@ -308,6 +298,10 @@ static int option(struct options *o, const char *name, char **rest)
         return o->what = TWICE, 2;
     if (strcmp(name, "--save") == 0 && value)
         return o->save = value, 2;
+    if (strcmp(name, "--tapes") == 0 && value)
+        return o->tapes = value, 2;
+    if (strcmp(name, "--record") == 0 && value)
+        return o->what = RECORD, o->tapes = value, 2;
     if (strcmp(name, "--mutant") == 0 && value && mutant_choose(value))
         return 2;
     if ((strcmp(name, "--replay") == 0 || strcmp(name, "--shrink") == 0) && value) {
@@ -332,8 +326,6 @@ static int option(struct options *o, const char *name, char **rest)
         o->rounds = (unsigned)n;
     } else if (strcmp(name, "--max-seeds") == 0) {
         o->max_seeds = n;
-    } else if (strcmp(name, "--known") == 0) {
-        o->known = n;
     } else {
         return 0;
     }
@@ -384,7 +376,9 @@ int main(int argc, char **argv)
     case SHRINK:
         return shrink_file(&o);
     case MUTANTS:
-        return mutants_run(o.known, o.max_seeds, o.rounds, o.jobs);
+        return o.tapes ? tapes_check(o.tapes, o.jobs) : mutants_run(o.max_seeds, o.rounds, o.jobs);
+    case RECORD:
+        return tapes_record(o.tapes, o.max_seeds, o.seconds, o.jobs);
     case NOTHING:
         break;
     }

@@ -1,0 +1,18 @@
+/*
+ * tapefile.h - tapes in files: decisions as numbers, for people in lines that begin with '#'.
+ *
+ * Most decisions of a shrunk tape are 0; "0*57" are so many of them.
+ */
+#ifndef SIM_TAPEFILE_H
+#define SIM_TAPEFILE_H
+
+#include "base/base.h"
+
+/* Zeros at the end are left out: they come by themselves. `remark` is one line. False: it cannot be
+ * written. */
+bool tape_save(const char *path, const uint32_t *p, size_t n, const char *remark);
+
+/* NULL: it cannot be read, or is no tape. Free with wr_free. */
+uint32_t *tape_load(const char *path, size_t *ret_n);
+
+#endif
