@@ -204,8 +204,8 @@ static void work(struct app *a)
         break;
     case 12:
         if (a->o.big)
-            (void)run(
-                a, "INSERT INTO t(b) VALUES(zeroblob(%u))", (unsigned)tape_between(1, 400000));
+            (void)run(a, "INSERT INTO t(b) VALUES(%s(%u))", a->o.dense ? "randomblob" : "zeroblob",
+                (unsigned)tape_between(1, 400000));
         break;
     case 13:
         long_read(a);

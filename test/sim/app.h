@@ -21,6 +21,7 @@ struct app_opts {
                            * checksums, which nobody finds if the wal-index is lost */
     bool checkpoints;     /* it may: SQLite before 3.51.3 must not have two such processes */
     bool big;             /* now and then a transaction of megabytes */
+    bool dense;           /* of bytes that nobody can compress: they take long to be sent */
     int64_t think_ns;     /* between transactions, at most */
 };
 

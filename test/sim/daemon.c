@@ -12,6 +12,7 @@
 #include "sim/disk.h"
 
 #define QUIET_MAX_NS INT64_C(4000000000)
+#define SOON_NS      INT64_C(5000000000) /* in which what is due is done */
 
 uint64_t daemon_forks;
 
@@ -320,13 +321,19 @@ void daemon_error(struct daemon *d, struct wr_err *ret)
 int64_t daemon_due_ns(const struct daemon *d)
 {
     const struct wr_db *db = d->db;
+    const bool deletes = db->retention.keep_ms > 0 || db->retention.l0_ms > 0;
     int64_t due = db->levels_ns == WR_NEVER ? SIM_NEVER : db->levels_ns;
 
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
+        bool busy = wr_keeper_busy(dr->keeper);
 
-        if (dr->retain_due && (db->retention.keep_ms > 0 || db->retention.l0_ms > 0))
-            due = wr_min(due, dr->retain_ns);
+        for (size_t level = 0; level <= WR_LEVEL_MAX; level++)
+            busy = busy || dr->history[level];
+        if (busy)
+            due = sim_now_ns();
+        if (dr->retain_due && deletes && dr->retain_ns > sim_now_ns() - SOON_NS)
+            due = wr_min(due, dr->retain_ns); /* else others write there, and nothing is deleted */
     }
     return due;
 }

@@ -11,10 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#define SLOTS      8
-#define SLOT_WRITE 0
-#define COPY       48 /* bytes of a header; the index begins with two copies */
-#define WORD       4  /* what a processor writes at once, at least */
+#define SLOTS       8
+#define SLOT_WRITE  0
+#define COPY        48 /* bytes of a header; the index begins with two copies */
+#define WORD        4  /* what a processor writes at once, at least */
+#define TORN_MAX_NS 1000000u
 
 struct slot {
     unsigned n_shared;
@@ -142,27 +143,31 @@ int vfs_shm_map(sqlite3_file *file, int page, int size, int extend, void volatil
  * Who writes a header (walIndexWriteHdr in wal.c) writes the second copy, comes here, and then
  * writes the first with a memcpy, in which nothing lets others run; but other processors see it
  * half done, in any order of its words, and a process can die there. So some of its words are
- * written here. Nobody else holds the writer lock with copies that differ, but who is about to
- * recover.
+ * written here, and for a moment the process gets no processor to write the rest; for how long, or
+ * 0. Nobody else holds the writer lock with copies that differ, but who is about to recover.
  */
-static void tear(const struct vfs_file *f)
+static int64_t tear(const struct vfs_file *f)
 {
     uint8_t *first = f->shm && f->shm->n_regions > 0 ? f->shm->regions[0] : NULL;
     uint32_t words;
 
     if (!first || !(f->shm_exclusive & 1u << SLOT_WRITE) || memcmp(first, first + COPY, COPY) == 0)
-        return;
+        return 0;
     words = tape_below(4) == 3 ? tape_below(1u << COPY / WORD) : 0;
     for (unsigned i = 0; i < COPY / WORD; i++) {
         if (words & 1u << i)
             memcpy(first + (size_t)i * WORD, first + COPY + (size_t)i * WORD, WORD);
     }
+    return words ? (int64_t)tape_between(0, TORN_MAX_NS) : 0;
 }
 
 void vfs_shm_barrier(sqlite3_file *file)
 {
-    tear((const struct vfs_file *)(const void *)file);
+    int64_t torn_ns = tear((const struct vfs_file *)(const void *)file);
+
     sim_yield(DISK_CALL_NS);
+    if (torn_ns > 0)
+        sim_sleep(torn_ns);
 }
 
 /* ---- locks ---- */

@@ -14,7 +14,7 @@
 #include "sim/vfs.h"
 #include "sim/waits.h"
 
-#define FULL_PAUSE_NS   (150 * MS)     /* between events, for a disk to fill up and be found full */
+#define LONG_PAUSE_NS   (150 * MS)     /* between events, for a disk to fill up and be found full */
 #define HEALED_NS       (600 * SECOND) /* in which everything must be well again */
 #define LATE_NS         (5 * SECOND)   /* for which there is no daemon at first, at most */
 #define QUIET_NS        (30 * SECOND)  /* in which nothing must be asked of a store */
@@ -185,6 +185,8 @@ static void life(void *arg)
         (void)sim_spawn(sim_proc_current(), "sick", world_be_sick, w);
     if (w->may.full)
         (void)sim_spawn(sim_proc_current(), "full", world_be_full, w);
+    if (w->may.heirs)
+        (void)sim_spawn(sim_proc_current(), "heirs", world_be_inherited, w);
     world_start_app(w, 0);
     if (w->may.late)
         sim_sleep((int64_t)tape_between(0, (uint64_t)LATE_NS));
@@ -193,8 +195,8 @@ static void life(void *arg)
         followed_begin(w->follows_ns);
     for (uint32_t i = 0; i < w->may.events; i++) {
         sim_sleep((int64_t)tape_between(0, (uint64_t)w->may.pause_ns));
-        if (w->may.full)
-            sim_sleep(FULL_PAUSE_NS);
+        if (w->may.full || w->may.heirs)
+            sim_sleep(LONG_PAUSE_NS);
         world_event(w);
     }
     sim_trace("heal");

@@ -29,7 +29,12 @@ void world_draw_habits(struct world *w)
     h->sick = tape_chance(150);
     h->twins = tape_chance(50);
     h->full = tape_chance(100);
+    h->heirs = tape_chance(80);
     tape_apart(false);
+    if (h->heirs) {
+        h->rivals = h->kills = true;
+        h->travel = false; /* whoever puts a copy in place has stopped all of them */
+    }
     if (h->hasty) { /* who has lost all state and finds nothing cannot know what is under way */
         h->kills = h->cuts = true;
         h->losses = h->travel = false;
@@ -50,6 +55,7 @@ void world_draw_app(struct world *w)
         .auto_frames = tape_below(3) * 10,
         .cache_pages = 2 + tape_below(30),
         .big = w->may.vast || tape_chance(200),
+        .dense = w->may.vast,
         .think_ns = (int64_t)tape_between(w->may.hasty ? 20 : 1, 50) * MS,
     };
 }

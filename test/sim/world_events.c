@@ -282,6 +282,46 @@ void world_be_full(void *arg)
     }
 }
 
+struct inheritance {
+    int64_t after_ns, waits_ns;
+};
+
+static struct inheritance draw_inheritance(void)
+{
+    struct inheritance h;
+
+    tape_apart(true);
+    h = (struct inheritance){
+        .after_ns = tape_below(10) * 20 * MS,
+        .waits_ns = (1 + tape_below(20)) * 40 * MS,
+    };
+    tape_apart(false);
+    return h;
+}
+
+/* The one that is killed was there first; the other has looked at the replicas when it came, and
+ * what became of them while it waited it does not know. */
+void world_be_inherited(void *arg)
+{
+    struct world *w = arg;
+
+    while (!w->healed) {
+        const struct inheritance h = draw_inheritance();
+
+        sim_sleep(h.after_ns);
+        if (w->healed)
+            return;
+        if (!daemon_runs(w->rival))
+            w->rival = daemon_start("weir2", &w->opts);
+        sim_sleep(h.waits_ns);
+        if (w->healed || !daemon_runs(w->daemon) || !daemon_runs(w->rival))
+            continue;
+        kill_daemon(w);
+        w->daemon = w->rival;
+        w->rival = NULL;
+    }
+}
+
 /* Somebody restores beside everything else, and is killed as anybody. */
 static void restore_beside(struct world *w)
 {

@@ -24,6 +24,7 @@ struct habits {
     bool vast;  /* files that take long to be read from a database that is written */
     bool twins; /* nothing of all this, but a copied machine (twins.h) */
     bool sick;  /* the applications' disk fails them now and then */
+    bool heirs; /* a daemon waits for the death of the other, again and again */
     bool full;  /* our state is on a disk of its own, which is full now and then */
     bool hasty; /* short lives, of processes whose writes take effect when they are gone */
     uint32_t events;
@@ -55,6 +56,7 @@ void world_event(struct world *w);
  * for our state. */
 void world_be_sick(void *w);
 void world_be_full(void *w);
+void world_be_inherited(void *w); /* one daemon takes over from the other */
 
 void world_start_app(struct world *w, size_t i); /* unless it lives */
 void world_start_daemon(struct world *w);
