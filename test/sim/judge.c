@@ -150,16 +150,32 @@ bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, cha
     return judge_take_in(j, i, why);
 }
 
-void judge_remove(struct judge *j, const char *key)
+/* NULL: no such file was ever there. */
+static struct judge_known *find_key(const struct judge *j, const char *key)
 {
     struct judge_known k = {0};
     size_t i;
 
     if (!parse_key(key, &k.level, &k.f.min, &k.f.max))
-        return;
+        return NULL;
     i = place_of(j, &k);
-    if (i < j->n && !before(&k, j->files[i]))
-        j->files[i]->gone = true;
+    return i < j->n && !before(&k, j->files[i]) ? j->files[i] : NULL;
+}
+
+void judge_remove(struct judge *j, const char *key)
+{
+    struct judge_known *k = find_key(j, key);
+
+    if (k)
+        k->gone = true;
+}
+
+void judge_stray(struct judge *j, const char *key)
+{
+    struct judge_known *k = find_key(j, key);
+
+    if (k)
+        k->stray = true;
 }
 
 /* ---- what is there now ---- */
@@ -217,7 +233,7 @@ bool judge_at_rest(const struct judge *j, char why[JUDGE_TEXT])
     for (size_t i = 0; i < j->n; i++) {
         const struct judge_known *k = j->files[i], **before = &last[k->level % JUDGE_SNAPSHOTS];
 
-        if (k->gone || k->level == 0 || k->level == JUDGE_SNAPSHOTS)
+        if (k->gone || k->stray || k->level == 0 || k->level == JUDGE_SNAPSHOTS)
             continue;
         if (*before && k->f.min <= (*before)->f.max && k->f.min != (*before)->f.min)
             return judge_bad_file(why, k, "overlaps the one before it");

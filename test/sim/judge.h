@@ -77,6 +77,8 @@ void judge_free(struct judge *j); /* NULL-safe */
  * In any order; in that of TXIDs it costs only the file's own pages. */
 bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, char why[JUDGE_TEXT]);
 void judge_remove(struct judge *j, const char *key);
+/* The file arrived after whoever had sent it was dead. */
+void judge_stray(struct judge *j, const char *key);
 
 /* The image of `txid`, if files that were ever there make it. */
 bool judge_find(const struct judge *j, uint64_t txid, struct judge_image *ret);
@@ -88,7 +90,8 @@ void judge_each(const struct judge *j, judge_each_fn *fn, void *arg);
 /* The laws of a bucket at rest, on the files there are now: in each level from 1 on but that of
  * snapshots ranges are disjoint, and from the newest snapshot on there is no gap that no file
  * spans. A file that its client had given up may arrive after a longer one in its place, which
- * begins where it does. */
+ * begins where it does; and one whose client has died, after the next one has looked where the
+ * level ends. Such a one may overlap others. */
 bool judge_at_rest(const struct judge *j, char why[JUDGE_TEXT]);
 
 #endif

@@ -23,6 +23,7 @@ struct judge_known {
     struct judge_file f;
     unsigned level;
     bool gone;
+    bool stray; /* its client was dead by then */
 };
 
 /* A page of the head. */

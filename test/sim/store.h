@@ -46,6 +46,8 @@ void store_each(struct store *s, store_each_fn *fn, void *arg);
 extern void (*store_on_put)(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n);
 extern void (*store_on_remove)(struct store *s, const char *key);
+/* While they are called: whoever has sent the request is dead. */
+extern bool store_after_death;
 
 /* Uploads that were begun, and neither committed nor aborted. Those whose client never got the
  * number are nobody's to abort. */

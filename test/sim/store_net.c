@@ -264,7 +264,9 @@ static bool arrive(struct store *s, struct store_request *r)
     store_counts.after_death += !copy && !sim_proc_alive(r->client);
     s->newest = wr_max(s->newest, r->seq);
     r->stale = r->verb == STORE_LIST && store_strikes(s, STORE_STALE_LIST);
+    store_after_death = !copy && !sim_proc_alive(r->client);
     store_apply(s, r);
+    store_after_death = false;
     if (r->verb == STORE_PUT && !copy && store_strikes(s, STORE_DOUBLED))
         double_it(s, r);
     return true;

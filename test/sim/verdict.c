@@ -79,6 +79,8 @@ static void on_put(
         return;
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
+    if (store_after_death)
+        judge_stray(b->judge, key);
     if (txid == 0 || !judge_find(b->judge, txid, &image))
         return;
     commits_look();

@@ -30,6 +30,7 @@ struct vfs_shm {
     uint8_t **regions;
     int n_regions, region_size;
     struct slot slots[SLOTS];
+    bool found_torn; /* whoever has the writer lock: somebody died who wrote the header */
 };
 
 static struct vfs_shm *indexes;
@@ -139,21 +140,33 @@ int vfs_shm_map(sqlite3_file *file, int page, int size, int extend, void volatil
     return SQLITE_OK;
 }
 
+static uint8_t *header_of(const struct vfs_shm *s)
+{
+    return s->n_regions > 0 ? s->regions[0] : NULL;
+}
+
+static bool is_torn(const uint8_t *header)
+{
+    return memcmp(header, header + COPY, COPY) != 0;
+}
+
 /*
  * Who writes a header (walIndexWriteHdr in wal.c) writes the second copy, comes here, and then
  * writes the first with a memcpy, in which nothing lets others run; but other processors see it
  * half done, in any order of its words, and a process can die there. So some of its words are
  * written here, and for a moment the process gets no processor to write the rest; for how long, or
- * 0. Nobody else holds the writer lock with copies that differ, but who is about to recover.
+ * 0. Never all words: who dies between that and what SQLite writes next, a few instructions, leaves
+ * an index that is whole and wrong, which is not for us to find. Nobody else holds the writer lock
+ * with copies that differ, but who is about to recover, and writes nothing here.
  */
 static int64_t tear(const struct vfs_file *f)
 {
-    uint8_t *first = f->shm && f->shm->n_regions > 0 ? f->shm->regions[0] : NULL;
+    uint8_t *first = f->shm ? header_of(f->shm) : NULL;
     uint32_t words;
 
-    if (!first || !(f->shm_exclusive & 1u << SLOT_WRITE) || memcmp(first, first + COPY, COPY) == 0)
+    if (!first || !(f->shm_exclusive & 1u << SLOT_WRITE) || f->shm->found_torn || !is_torn(first))
         return 0;
-    words = tape_below(4) == 3 ? tape_below(1u << COPY / WORD) : 0;
+    words = tape_below(4) == 3 ? tape_below((1u << COPY / WORD) - 1) : 0;
     for (unsigned i = 0; i < COPY / WORD; i++) {
         if (words & 1u << i)
             memcpy(first + (size_t)i * WORD, first + COPY + (size_t)i * WORD, WORD);
@@ -244,6 +257,8 @@ static int take_exclusive(struct vfs_file *f, int first, int n)
         f->shm->slots[i].since_ns = sim_now_ns();
         f->shm_exclusive |= 1u << i;
     }
+    if (first == SLOT_WRITE)
+        f->shm->found_torn = header_of(f->shm) && is_torn(header_of(f->shm));
     return SQLITE_OK;
 }
 
