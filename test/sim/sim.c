@@ -127,14 +127,17 @@ static void save(const char *path, const char *remark)
     }
 }
 
-static uint32_t *load(const char *path, size_t *ret_n)
+/* The decisions, which are the caller's, and what to run by them. */
+static uint32_t *load(const char *path, struct run *ret)
 {
-    uint32_t *p = tape_load(path, ret_n);
+    bool seeded;
+    uint32_t *p = tape_load(path, &ret->n_tape, &seeded, &ret->seed);
 
     if (!p) {
         (void)fprintf(stderr, "weir-sim: cannot read %s\n", path);
         exit(2);
     }
+    ret->tape = seeded ? NULL : p;
     return p;
 }
 
@@ -225,9 +228,8 @@ static int replay(const struct options *o)
     for (size_t i = 0; i < o->n_files; i++) {
         struct run r = {.trace = o->trace};
         struct run_result got;
-        uint32_t *p = load(o->files[i], &r.n_tape);
+        uint32_t *p = load(o->files[i], &r);
 
-        r.tape = p;
         run_one(&r, &got);
         wr_free(p);
         if (got.end != RUN_WELL)
@@ -244,13 +246,21 @@ static void say_progress(size_t n)
 
 static int shrink_file(const struct options *o)
 {
-    size_t n;
-    uint32_t *p = load(o->files[0], &n);
+    struct run r = {0};
+    uint32_t *p = load(o->files[0], &r);
     struct run_result got;
 
-    n = shrink(p, n, o->seconds, say_progress);
+    if (!r.tape) {
+        const uint32_t *drawn;
+
+        run_one(&r, &got);
+        drawn = tape_recorded(&r.n_tape);
+        memcpy(p, drawn, r.n_tape * sizeof(*p));
+        r.tape = p;
+    }
+    r.n_tape = shrink(p, r.n_tape, o->seconds, say_progress);
     (void)fputc('\n', stderr);
-    run_one(&(struct run){.tape = p, .n_tape = n}, &got);
+    run_one(&r, &got);
     save(o->files[0], got.text);
     (void)printf("%s %s: %s\n", o->files[0], end_text(&got), got.text);
     wr_free(p);

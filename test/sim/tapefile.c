@@ -11,6 +11,7 @@
 
 #define LINE   96 /* characters */
 #define WORD   32 /* one number, or a row of zeros */
+#define SEED   "seed"
 #define REMARK '#'
 
 /* `word`, in the next line if there is no room in this one. */
@@ -59,6 +60,16 @@ bool tape_save(const char *path, const uint32_t *p, size_t n, const char *remark
     return fclose(f) == 0;
 }
 
+bool tape_save_seed(const char *path, uint64_t seed, const char *remark)
+{
+    FILE *f = fopen(path, "w");
+
+    if (!f)
+        return false;
+    (void)fprintf(f, "%c %s\n%s %llu\n", REMARK, remark, SEED, (unsigned long long)seed);
+    return fclose(f) == 0;
+}
+
 /* The next word, of a line that is no remark. False: there is none. */
 static bool next_word(FILE *f, char *word)
 {
@@ -93,17 +104,29 @@ static size_t take_word(const char *word, uint32_t *p, size_t room)
     return (size_t)n;
 }
 
-uint32_t *tape_load(const char *path, size_t *ret_n)
+static bool take_seed(FILE *f, uint64_t *ret)
+{
+    char word[WORD];
+
+    return next_word(f, word) && wr_parse_u64(wr_str(word), ret) && !next_word(f, word);
+}
+
+uint32_t *tape_load(const char *path, size_t *ret_n, bool *ret_seeded, uint64_t *ret_seed)
 {
     FILE *f = fopen(path, "r");
     uint32_t *p = f ? wr_array(TAPE_MAX, sizeof(*p)) : NULL;
     size_t n = 0;
     char word[WORD];
 
-    while (p && next_word(f, word)) {
-        size_t k = take_word(word, p + n, TAPE_MAX - n);
+    *ret_seeded = false;
+    while (p && !*ret_seeded && next_word(f, word)) {
+        size_t k = 0;
 
-        if (k == 0) {
+        if (n == 0 && strcmp(word, SEED) == 0)
+            *ret_seeded = take_seed(f, ret_seed);
+        else
+            k = take_word(word, p + n, TAPE_MAX - n);
+        if (k == 0 && !*ret_seeded) {
             wr_free(p);
             p = NULL;
         }

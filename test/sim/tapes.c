@@ -12,8 +12,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define SOON      50  /* seeds: who is found within them needs no tape */
-#define PATIENCE  500 /* seeds, until it is said that one is needed */
+#define SOON      50   /* seeds: who is found within them needs no tape */
+#define PATIENCE  500  /* seeds, until it is said that one is needed */
+#define LONG_TAPE 4000 /* decisions: of a longer one the seed is kept */
 #define PATH_SIZE 1024
 
 struct order {
@@ -42,14 +43,15 @@ static enum verdict play(const char *path, struct run_result *ret)
     struct run r = {0};
     struct run_result without;
     uint32_t *p = NULL;
+    bool seeded;
     enum verdict v;
 
     if (access(path, F_OK) != 0 && errno == ENOENT)
         return NO_TAPE;
-    p = tape_load(path, &r.n_tape);
+    p = tape_load(path, &r.n_tape, &seeded, &r.seed);
     if (!p)
         return STALE;
-    r.tape = p;
+    r.tape = seeded ? NULL : p;
     run_one(&r, ret);
     v = ret->end == RUN_WELL ? STALE : GOOD;
     mutant_leave_out(&r, &without);
@@ -111,7 +113,8 @@ int tapes_check(const char *dir, unsigned jobs)
 
 /* ---- recording ---- */
 
-/* What the last run has recorded, shrunk. */
+/* What the last run has recorded, shrunk. Where the order of all steps matters, what is left out
+ * anywhere changes all that follows, and nothing can be. */
 static bool keep_tape(const struct order *o, const char *path, const struct hunt *h)
 {
     size_t n;
@@ -127,7 +130,7 @@ static bool keep_tape(const struct order *o, const char *path, const struct hunt
     n = shrink(p, n, o->seconds, NULL);
     (void)snprintf(remark, sizeof(remark), "%s, seed %llu: %s", mutant_name(),
         (unsigned long long)h->seed, mutant_found(&h->found));
-    saved = tape_save(path, p, n, remark);
+    saved = n <= LONG_TAPE ? tape_save(path, p, n, remark) : tape_save_seed(path, h->seed, remark);
     wr_free(p);
     if (saved)
         (void)printf("%-20s recorded from seed %llu, %zu of %zu decisions: %s\n", mutant_name(),

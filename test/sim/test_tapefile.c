@@ -13,12 +13,14 @@
 static void comes_back(const uint32_t *p, size_t n)
 {
     const char *path = t_path(t_tmpdir(), "tape");
+    uint64_t seed = 0;
+    bool seeded = true;
     uint32_t *q;
     size_t m = 0;
 
     T(tape_save(path, p, n, "NAME: 3 things, 0*4"));
-    q = tape_load(path, &m);
-    T(q);
+    q = tape_load(path, &m, &seeded, &seed);
+    T(q && !seeded);
     while (n > 0 && p[n - 1] == 0)
         n--;
     T(m == n && (n == 0 || memcmp(p, q, n * sizeof(*p)) == 0));
@@ -56,17 +58,40 @@ static void ends(void **state)
 static bool is_tape(const char *text)
 {
     const char *path = t_path(t_tmpdir(), "tape");
+    uint64_t seed = 0;
+    bool seeded;
     uint32_t *p;
     size_t n;
 
     t_spew(path, text, strlen(text));
-    p = tape_load(path, &n);
+    p = tape_load(path, &n, &seeded, &seed);
     wr_free(p);
     return p != NULL;
 }
 
+static void a_seed_is_a_tape(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "tape");
+    uint64_t seed = 0;
+    bool seeded = false;
+    size_t n = 1;
+    uint32_t *p;
+
+    (void)state;
+    T(tape_save_seed(path, 12345678901, "NAME, seed 7"));
+    p = tape_load(path, &n, &seeded, &seed);
+    T(p && n == 0 && seeded && seed == 12345678901);
+    wr_free(p);
+    T(!is_tape("seed"));
+    T(!is_tape("seed x"));
+    T(!is_tape("seed 1 2"));
+    T(!is_tape("1 seed 2"));
+}
+
 static void nothing_else_is_a_tape(void **state)
 {
+    uint64_t seed;
+    bool seeded;
     size_t n;
 
     (void)state;
@@ -78,8 +103,10 @@ static void nothing_else_is_a_tape(void **state)
     T(!is_tape("0*0"));
     T(!is_tape("0*99999999999"));
     T(!is_tape("1 99999999999999999999999999999999999999999999"));
-    T(!tape_load(t_path(t_tmpdir(), "none"), &n));
+    T(!tape_load(t_path(t_tmpdir(), "none"), &n, &seeded, &seed));
     T(!tape_save(t_tmpdir(), NULL, 0, "a directory"));
+    T(!tape_save_seed(t_tmpdir(), 1, "a directory"));
 }
 
-T_MAIN(T_TEST(what_was_saved_comes_back), T_TEST(ends), T_TEST(nothing_else_is_a_tape))
+T_MAIN(T_TEST(what_was_saved_comes_back), T_TEST(ends), T_TEST(a_seed_is_a_tape),
+    T_TEST(nothing_else_is_a_tape))
