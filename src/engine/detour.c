@@ -156,7 +156,8 @@ static enum wr_status probe(
     }
     wr_mutex_init(&p.mutex);
     if (n_todo > 0)
-        st = wr_crew_run(c, d->opts->parallel, n_todo, "restore", probe_one, &p, e);
+        st = wr_crew_run(
+            c, wr_max(d->opts->opening, d->opts->parallel), n_todo, "restore", probe_one, &p, e);
     wr_mutex_release(&p.mutex);
     if (first && d->unread_e.code != WR_OK)
         wr_log(c->log, WR_WARN, "a file of the replica cannot be read, and is done without",

@@ -333,7 +333,8 @@ static enum wr_status open_all(struct opening *o, struct wr_call *c, struct wr_e
             spoil(o, &x->in[i], &own);
     }
     if (o->corrupt.code == WR_OK)
-        st = wr_crew_run(c, o->opts->parallel, x->n, "restore", open_one, o, e);
+        st = wr_crew_run(
+            c, wr_max(o->opts->opening, o->opts->parallel), x->n, "restore", open_one, o, e);
     if (st == WR_OK && o->corrupt.code != WR_OK)
         st = wr_fail(e, WR_CORRUPT, "%s", o->corrupt.text);
     return st;

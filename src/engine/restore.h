@@ -69,6 +69,9 @@ struct wr_restore_opts {
     bool overwrite;     /* replace a database that is there, and its sidecars */
     bool delta;         /* with overwrite: take over what that one has of the new one (delta.h) */
     unsigned parallel;  /* threads, the caller's included, 1 to 64; 0: 8 */
+    /* Files that are opened at once, 1 to 64: that is waiting, and nothing is kept but what they
+     * say. 0: as `parallel`, or 32 where that is 0. */
+    unsigned opening;
     enum wr_restore_check_kind check; /* any but NONE needs `fs` to be the real one */
     uint32_t lock_offset;             /* byte offset of SQLite's lock page; 0: 0x40000000 */
     bool ltx_only;                    /* no backup of Litestream 0.3, whatever its age */
