@@ -35,18 +35,36 @@ static void begin(const struct wr_db *db, struct db_level *lv)
         .rolling = wr_ledger_state(db->ledger).rolling,
         .made_ms = now_ms(db),
         .retry_ns = lv->retry_ns,
-        .failures = lv->failures};
+        .failures = lv->failures,
+        .spoiled = lv->spoiled};
 }
 
-/* Whether the level ends where it did when the replica was last looked at: a database that was let
- * go, and called back, looks each time, and would never count a few files. */
+/* Whether the level ends where it did when the replica was last looked at, or began anew since: a
+ * database that was let go, and called back, looks each time, and would never count a few files. */
 static bool goes_on(
     const struct wr_db *db, const struct db_replica *dr, unsigned level, uint64_t end)
 {
     const struct db_level *lv = wr_db_level(dr, level);
+    uint64_t strays = wr_ledger_strays(db->ledger).txid;
+    bool is_end = end == lv->txid || end == 0; /* 0: it has got no file yet */
 
     return lv->state == LEVEL_KNOWN && dr->joined_by != JOINED_BY_SNAPSHOT &&
-           lv->txid <= db->txid && (end == lv->txid || end == 0); /* 0: it has got no file yet */
+           lv->txid <= db->txid && (is_end || (end < strays && strays <= lv->txid));
+}
+
+/* It goes on from where it ends, which that file tells; or, with strays between, behind these. */
+static void go_on_behind(const struct wr_db *db, struct db_level *lv, const struct wr_ltx_file *f,
+    const struct wr_level_tally *l)
+{
+    const struct wr_ledger_point strays = wr_ledger_strays(db->ledger);
+
+    lv->state = f->max < strays.txid ? LEVEL_KNOWN : LEVEL_UNREAD;
+    lv->end = *f;
+    lv->txid = wr_max(f->max, strays.txid);
+    lv->rolling = f->max < strays.txid ? strays.rolling : 0;
+    lv->made_ms = f->time_ms;
+    lv->since_ms = l->since_ms;
+    lv->below = wr_min(l->below, db->cadence.few);
 }
 
 /* It has joined, and was listed before that. A snapshot that it joined with covers all that was.
@@ -63,21 +81,25 @@ static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
         const struct wr_level_tally *l = &t.level[level % WR_LEVEL_SNAPSHOT];
         bool snapshot = level == WR_LEVEL_SNAPSHOT;
         const struct wr_ltx_file *f = snapshot ? &t.snapshot : &l->end;
+        struct db_level *lv = wr_db_level(dr, level);
 
         if (goes_on(db, dr, level, f->max)) {
             counted = counted || level == 1;
             continue;
         }
-        *wr_db_level(dr, level) = (struct db_level){.state = LEVEL_LOST};
+        *lv = (struct db_level){.state = LEVEL_LOST,
+            .spoiled = lv->spoiled,
+            .retry_ns = lv->spoiled ? lv->retry_ns : 0};
         if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT)
             continue;
-        /* Snapshots all begin at TXID 1: what is in it does not matter. */
-        *wr_db_level(dr, level) = (struct db_level){.state = snapshot ? LEVEL_KNOWN : LEVEL_UNREAD,
-            .end = *f,
-            .txid = f->max,
-            .made_ms = f->time_ms,
-            .since_ms = l->since_ms,
-            .below = snapshot ? 0 : wr_min(l->below, db->cadence.few)};
+        if (!snapshot) {
+            go_on_behind(db, lv, f, l);
+            continue;
+        }
+        lv->state = LEVEL_KNOWN; /* all begin at TXID 1: what is in it does not matter */
+        lv->end = *f;
+        lv->txid = f->max;
+        lv->made_ms = f->time_ms;
     }
     if (dr->joined_by == JOINED_BY_CHANGES && !counted && wr_db_level_kept(db, 1))
         wr_db_level_count(db, wr_db_level(dr, 1), 1);
@@ -102,15 +124,15 @@ static void note_end(const struct wr_db *db, struct db_level *lv, const struct w
     lv->tried = (struct wr_ltx_file){0};
     lv->txid = r->txid;
     lv->rolling = r->rolling;
-    lv->failures = 0;
+    lv->failures = lv->spoiled = 0;
     if (!r->sent && !r->was_read) /* another one is there: how many came since is not known */
         wr_db_level_count(db, lv, db->cadence.few);
 }
 
-static void retry_later(const struct wr_db *db, struct db_level *lv, int64_t max_ns)
+static void retry_later(const struct wr_db *db, struct db_level *lv, unsigned *n, int64_t max_ns)
 {
-    lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(lv->failures, 12u), max_ns);
-    lv->failures++;
+    lv->retry_ns = wr_db_now_ns(db) + wr_min(RETRY_NS << wr_min(*n, 12u), max_ns);
+    (*n)++;
 }
 
 /* The replica has a file that is no good. The level begins anew, with another name, and what the
@@ -122,7 +144,7 @@ static void note_damage(
     lv->state = LEVEL_LOST;
     dr->retain_due = true;
     wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
-    retry_later(db, lv, SPOILED_MAX_NS);
+    retry_later(db, lv, &lv->spoiled, SPOILED_MAX_NS);
     if (r->level == WR_LEVEL_SNAPSHOT)
         wr_db_heal_behind(db, dr, r->file.max);
     wr_log(DB_LOG(db), WR_ERROR,
@@ -151,7 +173,7 @@ static void note_failure(
         return;
     if (r->st != WR_CANCELED)
         wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
-    retry_later(db, lv, RETRY_MAX_NS);
+    retry_later(db, lv, &lv->failures, RETRY_MAX_NS);
     if (lv->failures == 1 && r->st != WR_CANCELED)
         wr_log(DB_LOG(db), WR_WARN, "cannot compact, trying again later", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
@@ -299,7 +321,7 @@ static enum wr_status find_pages(struct wr_db *db, const struct db_level *lv, un
         *ret_known = true;
         return WR_OK;
     }
-    if (lv->txid < wr_ledger_strays(db->ledger)) {
+    if (lv->txid < wr_ledger_strays(db->ledger).txid) {
         *ret_known = false;
         return WR_OK;
     }
@@ -333,8 +355,10 @@ static enum wr_status make(
     st = find_pages(db, lv, level, &pages, &known, e);
     if (st == WR_OK && known)
         st = wr_db_make(db, &h, level, &pages, &dr->history[level], e);
-    else if (st == WR_OK)
+    else if (st == WR_OK) {
         lv->state = LEVEL_LOST;
+        wr_db_want(db, wr_db_now_ns(db)); /* it begins anew, and who waits for it is told */
+    }
     wr_pageset_release(&pages);
     lv->below = 0;
     if (st == WR_INTERNAL)

@@ -182,7 +182,7 @@ static void moved(struct wr_follow *f, const struct wr_call *c, uint64_t from)
     f->applied++;
     f->errors = 0;
     f->doubts = f->waits = 0;
-    f->lost = f->revert = f->source.more = false;
+    f->lost = f->revert = f->source.more = f->source.unsure = false;
     if (!f->pos.fed) {
         f->floor = wr_follow_here(f);
         f->mark = (struct wr_follow_mark){0};

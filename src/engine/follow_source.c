@@ -214,6 +214,7 @@ static enum wr_status take(
         s->rest = rest;
         *ret = WR_FROM_NOBODY;
         s->more = r.kind == WR_FEED_MORE;
+        s->unsure = false;
         return s->more ? WR_OK : close_txid(f, &r, e);
     }
     if (st == WR_OK && r.life != at.life)
@@ -234,8 +235,10 @@ static enum wr_status take(
 static enum wr_status ask(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
 {
     struct wr_follow_source *s = &f->source;
-    const struct wr_stream_at at = {
-        .txid = f->pos.txid, .life = s->life, .part = s->life ? f->pos.part : 0, .more = s->more};
+    const struct wr_stream_at at = {.txid = f->pos.txid,
+        .life = s->life,
+        .part = s->life ? f->pos.part : 0,
+        .more = s->more && !s->unsure};
     int64_t wait_ms = s->with ? WAIT_MS : 0, began_ms = now_ms(c);
     enum wr_status st = WR_OK;
 
@@ -249,6 +252,17 @@ static enum wr_status ask(struct wr_follow *f, struct wr_call *c, struct wr_err 
         s->rest = wr_buf_bytes(&s->answer);
     s->hasty = s->rest.n == 0 && wait_ms > 0 && now_ms(c) - began_ms < wait_ms / 2;
     return st;
+}
+
+/* Asked by who does not say that it was told of more, the primary has nothing: it died with that.
+ * Then the bucket tells whether the copy is behind. */
+static bool forget_more(struct wr_follow *f)
+{
+    if (!f->source.unsure)
+        return false;
+    f->source.more = f->source.unsure = false;
+    f->wide_ms = 0;
+    return true;
 }
 
 enum wr_status wr_follow_source_next(
@@ -265,16 +279,14 @@ enum wr_status wr_follow_source_next(
         st = ask(f, c, &why);
     if (st == WR_NOTFOUND) { /* it is there; the bucket has it, or will have it in a moment */
         s->with = false;
-        if (s->more) /* of which it knows nothing any more */
-            f->wide_ms = 0;
-        s->more = false;
+        s->unsure = s->more;
         return WR_OK;
     }
     s->with = st == WR_OK;
     if (st == WR_OK && s->rest.n > 0)
         st = take(f, c, ret, &why);
     else if (st == WR_OK)
-        *ret = WR_FROM_NOBODY;
+        *ret = forget_more(f) ? WR_FROM_BUCKET : WR_FROM_NOBODY;
     if (st == WR_OK && *ret == WR_FROM_NOBODY)
         is_back(f, c);
     if (st == WR_CANCELED || st == WR_NOMEM)

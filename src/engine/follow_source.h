@@ -29,6 +29,7 @@ struct wr_follow_source {
     struct wr_bytes rest; /* of it: records that are yet to be applied */
     uint64_t life;        /* within which the copy's parts are counted; 0: not known */
     bool more;            /* it has told that there is more than the copy has, and not what */
+    bool unsure;          /* and then that it does not have that: in the bucket, or lost */
     bool with;            /* it had what was asked for, the last time: it may wait for more */
     bool back;            /* that it is there was told */
     bool hasty;           /* it said at once that there is nothing, though it was to wait */

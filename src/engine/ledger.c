@@ -22,7 +22,7 @@
 #define AT_FILE       88 /* and what is known of the database file */
 #define AT_FILE_SUM   128
 #define AT_STRAYS     136 /* wr_ledger_strays */
-#define AT_STRAYS_SUM 144
+#define AT_STRAYS_SUM 152
 
 struct wr_ledger {
     struct wr_file *file;
@@ -36,7 +36,8 @@ struct wr_ledger {
     uint64_t journal_max; /* bytes of journal above which it is squeezed */
     struct wr_stands stands;
     uint32_t notes; /* since the last closed TXID, those that could not be written included */
-    uint64_t floor, strays;
+    uint64_t floor;
+    struct wr_ledger_point strays;
     bool distrust;
     uint64_t stores;         /* of the header, ever */
     unsigned newest, synced; /* copies of the header; the latter is on disk, in any case */
@@ -96,9 +97,9 @@ static void file_read(struct wr_ledger *l, const uint8_t *p)
 /* Where a version that knew none of this wrote last, nothing is known: then of any TXID so far. */
 static void strays_read(struct wr_ledger *l, const uint8_t *p)
 {
-    bool is_ours = wr_le64(p + AT_STRAYS_SUM) == wr_crc64(0, p, AT_STRAYS_SUM);
-
-    l->strays = is_ours ? wr_le64(p + AT_STRAYS) : l->now.txid;
+    l->strays = (struct wr_ledger_point){l->now.txid, l->now.rolling};
+    if (wr_le64(p + AT_STRAYS_SUM) == wr_crc64(0, p, AT_STRAYS_SUM))
+        l->strays = (struct wr_ledger_point){wr_le64(p + AT_STRAYS), wr_le64(p + AT_STRAYS + 8)};
 }
 
 static void header_write(struct wr_ledger *l)
@@ -121,7 +122,8 @@ static void header_write(struct wr_ledger *l)
     wr_put_le64(p + 72, l->stores);
     wr_put_le64(p + AT_CHECKSUM, wr_crc64(0, p, AT_CHECKSUM));
     file_write(l, p);
-    wr_put_le64(p + AT_STRAYS, l->strays);
+    wr_put_le64(p + AT_STRAYS, l->strays.txid);
+    wr_put_le64(p + AT_STRAYS + 8, l->strays.rolling);
     wr_put_le64(p + AT_STRAYS_SUM, wr_crc64(0, p, AT_STRAYS_SUM));
 }
 
@@ -651,11 +653,11 @@ enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t roll
 
 void wr_ledger_over_strays(struct wr_ledger *l)
 {
-    l->strays = l->now.txid;
+    l->strays = (struct wr_ledger_point){l->now.txid, l->now.rolling};
     header_write(l);
 }
 
-uint64_t wr_ledger_strays(const struct wr_ledger *l)
+struct wr_ledger_point wr_ledger_strays(const struct wr_ledger *l)
 {
     return l->strays;
 }
@@ -725,6 +727,7 @@ enum wr_status wr_ledger_fill_end(
         return st;
     l->now.txid = txid;
     l->now.rolling = xor_of(l, l->now.commit);
+    l->strays = (struct wr_ledger_point){l->now.txid, l->now.rolling};
     l->closed = l->now.pos = *pos;
     l->distrust = false;
     header_write(l);

@@ -21,7 +21,8 @@
  *   alone is the database at TXID u64, CRC-64 of all bytes of the copy before it u64. Where that is
  *   wrong, as in a ledger of a version that knew none of this, nothing is known of the file.
  *
- *   behind it, at 136, the TXID of wr_ledger_strays u64, CRC-64 as before u64.
+ *   behind it, at 136, wr_ledger_strays, TXID u64 and rolling u64, CRC-64 as before u64. Where that
+ *   is wrong it is the last TXID.
  *
  * Of the copies whose CRC is right the one with the most stores counts; without one the ledger is
  * empty. Each store goes to a copy that is neither the newest nor the one that was newest at the
@@ -59,6 +60,10 @@ struct wr_ledger_state {
     struct wr_pos pos;        /* captured up to here, with the pages that wr_ledger_pending lists */
     struct wr_file_mark file; /* the database file; after a write it has another one */
     uint64_t rest; /* this run of the machine, if `file` alone was the database at txid; 0: no */
+};
+
+struct wr_ledger_point {
+    uint64_t txid, rolling;
 };
 
 struct wr_ledger_change {
@@ -125,8 +130,9 @@ enum wr_status wr_ledger_since(struct wr_ledger *l, uint64_t txid, uint64_t roll
  * is not in wr_ledger_since, so a file that covers a TXID before it and this one would leave
  * whoever stands at such a file with a mixture. As durable as the next wr_ledger_sync. */
 void wr_ledger_over_strays(struct wr_ledger *l);
-/* The TXID that was last said of; 0: none. */
-uint64_t wr_ledger_strays(const struct wr_ledger *l);
+/* The TXID that was last said of, or with which the ledger was filled, behind which nothing is
+ * known either. It holds for all replicas, whichever it was. */
+struct wr_ledger_point wr_ledger_strays(const struct wr_ledger *l);
 
 /* What it takes to know that: bytes of the journal. */
 uint64_t wr_ledger_history(const struct wr_ledger *l);

@@ -85,6 +85,7 @@ struct db_level {
     int64_t since_ms;         /* wall time of the first of them */
     int64_t retry_ns;         /* not before that */
     unsigned failures;        /* in a row */
+    unsigned spoiled;         /* in a row, too: what arrived was not what was sent */
 };
 
 /* What a replica has joined with. */

@@ -164,18 +164,20 @@ static enum wr_status set_aside(
     return st;
 }
 
-static enum wr_status load_way(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *way,
-    struct wr_pagemap **ret, size_t *ret_bad, struct wr_err *e)
+/* One of the map's files is there as it was: a snapshot, mostly, as readers may sleep for longer
+ * than other files are kept. */
+static bool is_same(const struct wr_head *h, const struct wr_ltx_files *all)
 {
-    const struct wr_load l = {.storage = h->storage,
-        .cache = h->cache,
-        .known = h->map,
-        .files = way->p,
-        .n = way->n,
-        .epoch = h->epoch,
-        .lock_offset = h->lock_offset};
+    size_t n = 0;
+    const struct wr_pagemap_file *files = h->map ? wr_pagemap_files(h->map, &n) : NULL;
 
-    return wr_load(&l, c, ret, ret_bad, e);
+    for (size_t i = 0; i < n; i++) {
+        const struct wr_ltx_file *is = wr_ltx_files_find(all, &files[i].file);
+
+        if (is && is->size == files[i].file.size && is->time_ms == files[i].file.time_ms)
+            return true;
+    }
+    return false;
 }
 
 /* It is another replica: nothing that was known of the old one holds. */
@@ -190,16 +192,27 @@ static void begin_epoch(struct wr_head *h)
 
 /* *ret_bad: the file of `way` that is damaged, with CORRUPT. */
 static enum wr_status take_way(struct wr_head *h, struct wr_call *c, const struct wr_ltx_files *way,
-    size_t *ret_bad, struct wr_err *e)
+    bool same, size_t *ret_bad, struct wr_err *e)
 {
     struct wr_pagemap *m = NULL;
-    enum wr_status st = load_way(h, c, way, &m, ret_bad, e);
+    struct wr_load l = {.storage = h->storage,
+        .cache = h->cache,
+        .known = h->map,
+        .same = same,
+        .files = way->p,
+        .n = way->n,
+        .epoch = h->epoch,
+        .lock_offset = h->lock_offset};
+    enum wr_status st = wr_load(&l, c, &m, ret_bad, e);
 
     if (st == WR_OK && wr_pagemap_about(m)->apart) {
         wr_pagemap_drop(m);
         m = NULL;
-        begin_epoch(h);
-        st = load_way(h, c, way, &m, ret_bad, e);
+        l.known = NULL;
+        l.epoch++;
+        st = wr_load(&l, c, &m, ret_bad, e);
+        if (st == WR_OK)
+            begin_epoch(h);
     }
     if (st == WR_OK)
         set_map(h, m);
@@ -212,6 +225,7 @@ static enum wr_status make_anew(
     struct wr_head *h, struct wr_call *c, struct wr_ltx_files *all, struct wr_err *e)
 {
     struct wr_plan_target target = {0};
+    bool same = is_same(h, all);
     enum wr_status st;
     bool again;
 
@@ -223,7 +237,7 @@ static enum wr_status make_anew(
         st = wr_plan_files(all, &target, &way, target.txid ? &other : e);
         if (st == WR_OK) {
             target.txid = way.p[way.n - 1].max;
-            st = take_way(h, c, &way, &bad, e);
+            st = take_way(h, c, &way, same, &bad, e);
         } else if (target.txid) { /* no other way: the damage is what is to be told */
             st = WR_CORRUPT;
         }

@@ -11,7 +11,8 @@
  * file that is another one under its old name. That is a new epoch: nothing that was known before
  * is taken for granted. It takes two listings in a row, as one may have been read while it changed.
  * So is a map that had to be made anew and whose files record another checksum of the database than
- * the last one had.
+ * the last one had; and one for which nothing speaks: no checksum, and no file of the last one that
+ * is in the replica as it was.
  *
  * owned: one thread steps. The maps are frozen, and may be held by any.
  */

@@ -89,7 +89,7 @@ static bool is_apart(const struct loading *x)
 
     if (atomic_load(&x->differs) || there == WR_FIT_NO || here == WR_FIT_NO)
         return true;
-    return !atomic_load(&x->shares) && there != WR_FIT_YES && here != WR_FIT_YES;
+    return !x->l->same && !atomic_load(&x->shares) && there != WR_FIT_YES && here != WR_FIT_YES;
 }
 
 /* Keep the pages whose frames are among the first `n` bytes of the file. A page that cannot be

@@ -22,6 +22,7 @@ struct wr_load {
                                         so that their pages in the cache serve; NULL: none */
     const struct wr_ltx_file *files; /* in the order in which they apply */
     size_t n;                        /* at least 1 */
+    bool same;                       /* it is known to be of the same replica as `known` */
     uint64_t epoch;
     uint32_t lock_offset; /* WR_LTX_LOCK_OFFSET */
 };

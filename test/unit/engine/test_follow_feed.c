@@ -244,8 +244,37 @@ static void test_what_a_primary_lost_is_not_waited_for(void **state)
     T(x.w.told.phase == WR_FOLLOW_BEHIND);
     wr_feed_drop(x.feed);
     wr_feed_begin(x.feed, x.txid);
-    (void)steps(&x, 2);
+    (void)steps(&x, 4);
     T(x.w.told.phase == WR_FOLLOW_CURRENT && x.w.told.lag_ms == 0 && x.w.told.txid == x.txid);
+    fw_check_is(&x.w, x.w.s.n);
+    close_push(&x);
+}
+
+/* What is too large for the primary's memory is on its way to the bucket: until it is there the
+ * copy is behind. */
+static void test_what_is_on_its_way_is_waited_for(void **state)
+{
+    struct wr_err e = {0};
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    commit(&x);
+    close_txid(&x, true, false);
+    T(steps(&x, 1) == 0);
+    wr_feed_more(x.feed);
+    fw_random_commit(&x.w);
+    (void)steps(&x, 1);
+    T(x.w.told.phase == WR_FOLLOW_BEHIND);
+    T_OK(wr_feed_file(
+        x.feed, x.w.s.n, 5, x.w.s.image[x.w.s.n].rolling, 0, (struct wr_bytes){0}, &e));
+    for (int i = 0; i < 6; i++) {
+        (void)steps(&x, 1);
+        T(x.w.told.phase == WR_FOLLOW_BEHIND && x.w.told.txid == x.txid);
+    }
+    story_put(&x.w.s, &x.w.w, 0, x.txid + 1, x.w.s.n);
+    (void)steps(&x, 3);
+    T(x.w.told.phase == WR_FOLLOW_CURRENT && x.w.told.txid == x.w.s.n);
     fw_check_is(&x.w, x.w.s.n);
     close_push(&x);
 }
@@ -675,6 +704,7 @@ static void test_without_memory_it_says_so(void **state)
 T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
     cmocka_unit_test(test_a_copy_that_is_told_of_more_is_behind),
     cmocka_unit_test(test_what_a_primary_lost_is_not_waited_for),
+    cmocka_unit_test(test_what_is_on_its_way_is_waited_for),
     cmocka_unit_test(test_a_restart_between_parts), cmocka_unit_test(test_the_bucket_takes_over),
     cmocka_unit_test(test_a_dead_primary_and_its_return),
     cmocka_unit_test(test_a_primary_with_nothing_new_hid_the_bucket),

@@ -395,6 +395,42 @@ static void test_levels_come_of_many_short_runs(void **state)
     world_close(&h.w);
 }
 
+/* A version that knows nothing of strays has written the ledger, so that all is behind them: each
+ * run read where the levels ended, gave that up, and none had a file ever again. */
+static void test_levels_go_on_after_an_older_version(void **state)
+{
+    struct history h;
+    struct wr_ltx_file was = {0}, is = {0};
+    uint64_t removed = 0;
+
+    (void)state;
+    begin(&h, 1);
+    world_stop(&h.w);
+    for (unsigned i = 0; i < 30; i++)
+        run_once(&h, i, false, &removed);
+    T(bucket_count_level(&h.w, 1, &was) >= 5);
+    {
+        const char *path = t_path(h.w.dir, ".app.db-weir/ledger");
+        struct wr_bytes b = t_slurp(path);
+        uint8_t *p = wr_alloc(b.n);
+
+        T(p != NULL);
+        memcpy(p, b.p, b.n);
+        for (size_t copy = 0; copy < 3; copy++)
+            memset(p + copy * 1024 + 136, 0, 24);
+        t_spew(path, p, b.n);
+        wr_free(p);
+    }
+    for (unsigned i = 30; i < 60; i++)
+        run_once(&h, i, false, &removed);
+    T(bucket_count_level(&h.w, 1, &is) >= 10 && is.max > was.max + 20);
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    world_check(&h.w, 0);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_close(&h.w);
+}
+
 /* A day goes by: its snapshot comes. */
 static void test_a_short_run_makes_the_snapshot_that_is_due(void **state)
 {
@@ -504,7 +540,7 @@ T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_who_asks_waited_for_the_sy
     T_TEST(test_a_replica_that_is_out_of_reach), T_TEST(test_nothing_to_work_on),
     T_TEST(test_who_asks_does_not_wait), T_TEST(test_a_replica_that_has_stopped),
     T_TEST(test_a_snapshot_of_another_history_is_none), T_TEST(test_numbers_begin_anew),
-    T_TEST(test_levels_come_of_many_short_runs),
+    T_TEST(test_levels_come_of_many_short_runs), T_TEST(test_levels_go_on_after_an_older_version),
     T_TEST(test_a_short_run_makes_the_snapshot_that_is_due),
     T_TEST(test_retention_of_many_short_runs),
     T_TEST(test_nothing_is_deleted_where_something_is_wrong))

@@ -681,6 +681,45 @@ static void test_a_replica_made_anew_was_taken_for_the_old_one(void **state)
     }
 }
 
+/* Nobody read for a day: of the files that the map was made of the first snapshot is left, and no
+ * checksum tells of where it ended. It is the same replica, and a copy of it is not thrown away. */
+static void test_a_reader_that_slept_over_a_snapshot(void **state)
+{
+    struct wr_err e = {0};
+    struct sea x;
+
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        sea_init(&x, t_seed(), 0);
+        story_release(&x.s);
+        story_init(&x.s, &x.r, 512, LOCK, PAGES_MAX, rolling);
+        for (uint64_t i = 1; i <= 5; i++) {
+            story_commit(&x.s, PAGES_MAX, 3);
+            story_put(&x.s, &x.w, i == 1 ? 9 : 0, i, i);
+        }
+        poll(&x);
+        T(wr_pagemap_about(wr_head_map(x.head))->txid == 5);
+        for (uint64_t i = 2; i <= 5; i++)
+            remove_file(&x, 0, i, i);
+        for (int i = 0; i < 4; i++)
+            story_commit(&x.s, PAGES_MAX, 3);
+        story_put(&x.s, &x.w, 9, 1, 8);
+        story_put(&x.s, &x.w, 0, 9, 9);
+        for (int i = 0; i < 150 && wr_pagemap_about(wr_head_map(x.head))->txid == 5; i++) {
+            bool is_new = false;
+
+            wr_clock_manual_advance(&x.clock, POLL_NS);
+            T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
+        }
+        T(wr_pagemap_about(wr_head_map(x.head))->txid == 9);
+        T(wr_pagemap_about(wr_head_map(x.head))->epoch == 1);
+        begin_read(&x, 0);
+        for (uint32_t pgno = 1; pgno <= PAGES_MAX; pgno++)
+            check_page(&x, 0, pgno);
+        sea_release(&x);
+    }
+}
+
 /* A replica of one snapshot, of `pages` pages of 4096 bytes. */
 static void sea_of_a_snapshot(struct sea *x, uint32_t pages)
 {
@@ -785,6 +824,7 @@ static void test_what_is_read_first_comes_with_the_index(void **state)
 T_MAIN(T_TEST(test_a_replica_that_begins_anew_is_seen_by_the_next_listing),
     T_TEST(test_another_history_is_a_new_epoch),
     T_TEST(test_a_replica_made_anew_was_taken_for_the_old_one),
+    T_TEST(test_a_reader_that_slept_over_a_snapshot),
     T_TEST(test_readers_see_each_transaction_whole_whatever_happens_to_the_files),
     T_TEST(test_a_failure_leaves_what_was_found),
     T_TEST(test_a_damaged_file_is_done_without_where_another_leads_on), T_TEST(test_a_gap_is_told),
