@@ -73,14 +73,16 @@ static uint8_t *spare_copy(struct wr_ledger *l)
     return copy_at(l, i);
 }
 
-static void file_write(const struct wr_ledger *l, uint8_t *p)
+/* *crc: of the copy up to here; and then to what follows. */
+static void file_write(const struct wr_ledger *l, uint8_t *p, uint64_t *crc)
 {
     wr_put_le64(p + AT_FILE, l->now.file.ino);
     wr_put_le64(p + AT_FILE + 8, l->now.file.size);
     wr_put_le64(p + AT_FILE + 16, (uint64_t)l->now.file.mtime_ns);
     wr_put_le64(p + AT_FILE + 24, (uint64_t)l->now.file.change_ns);
     wr_put_le64(p + AT_FILE + 32, l->now.rest);
-    wr_put_le64(p + AT_FILE_SUM, wr_crc64(0, p, AT_FILE_SUM));
+    *crc = wr_crc64(*crc, p + AT_CHECKSUM, AT_FILE_SUM - AT_CHECKSUM);
+    wr_put_le64(p + AT_FILE_SUM, *crc);
 }
 
 static void file_read(struct wr_ledger *l, const uint8_t *p)
@@ -105,6 +107,7 @@ static void strays_read(struct wr_ledger *l, const uint8_t *p)
 static void header_write(struct wr_ledger *l)
 {
     uint8_t *p = spare_copy(l);
+    uint64_t crc;
 
     l->stores++;
     memcpy(p, ledger_magic, 8);
@@ -120,11 +123,13 @@ static void header_write(struct wr_ledger *l)
     wr_put_le64(p + 56, l->floor);
     wr_put_le64(p + 64, l->distrust);
     wr_put_le64(p + 72, l->stores);
-    wr_put_le64(p + AT_CHECKSUM, wr_crc64(0, p, AT_CHECKSUM));
-    file_write(l, p);
+    crc = wr_crc64(0, p, AT_CHECKSUM);
+    wr_put_le64(p + AT_CHECKSUM, crc);
+    file_write(l, p, &crc);
     wr_put_le64(p + AT_STRAYS, l->strays.txid);
     wr_put_le64(p + AT_STRAYS + 8, l->strays.rolling);
-    wr_put_le64(p + AT_STRAYS_SUM, wr_crc64(0, p, AT_STRAYS_SUM));
+    crc = wr_crc64(crc, p + AT_FILE_SUM, AT_STRAYS_SUM - AT_FILE_SUM);
+    wr_put_le64(p + AT_STRAYS_SUM, crc);
 }
 
 static bool is_whole(const uint8_t *p)
