@@ -43,7 +43,7 @@ static const struct wr_flag flags[] = {
     {"integrity-check", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, check), "MODE",
         "check the restored database: none (the default), quick or full"},
     {"parallelism", WR_FLAG_COUNT, offsetof(struct wr_restore_flags, parallel), "N",
-        "files to read at once (default 8)"},
+        "files to read at once (default 32, large ones 8)"},
     {"parallel-dbs", WR_FLAG_COUNT, offsetof(struct wr_restore_flags, parallel_dbs), "N",
         "databases to restore at once, with -all and -dir (default 4)"},
     {"json", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, json), NULL,
