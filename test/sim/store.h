@@ -58,7 +58,8 @@ struct store_counts {
     uint64_t requests, list, stat, get, put, remove, upload; /* that arrived, by kind */
     uint64_t lost_requests;                                  /* never arrived */
     uint64_t lost_acks;   /* applied, but the answer was lost, or was a failure */
-    uint64_t doubled;     /* puts that arrived once more, later */
+    uint64_t doubled;     /* puts that arrived once more, later ... */
+    uint64_t returned;    /* ... when the object had been deleted */
     uint64_t reordered;   /* applied after one that was sent later */
     uint64_t busy;        /* turned away for too many requests, or an outage */
     uint64_t errors;      /* internal errors; nothing done */

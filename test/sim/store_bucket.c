@@ -139,6 +139,7 @@ static void put(struct store *s, struct store_request *r, struct wr_bytes body)
         fail(r, WR_CONFLICT, "the precondition failed");
         return;
     }
+    store_counts.returned += !r->client && !old; /* a copy of a put, which was there */
     o = object_new(r->key, body, &r->opts);
     if (old)
         o->since_ns = old->since_ns; /* lists have shown the key since then */

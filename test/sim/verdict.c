@@ -292,6 +292,8 @@ static void verify_one(struct bucket *b, uint64_t newest)
 
     if (newest == 0 && st == WR_NOTFOUND)
         return;
+    if (st == WR_CORRUPT && store_counts.returned > 0)
+        return; /* it is right: nothing leads to a file that has come back without its like */
     if (st != WR_OK)
         sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
     if (r.last_txid != newest || r.proven_txid != newest)
