@@ -177,9 +177,9 @@ static void learn(const uint8_t *shm)
 }
 
 /* Where pages were spilled to the WAL within a savepoint that was rolled back, SQLite 3.40.1
- * commits frames whose headers it never makes good (sqlite3WalSavepointUndo in wal.c; later
- * versions do). Readers go by the index and mind nothing; but who recovers it takes the first of
- * them for the end, and commits are gone for which nobody else is to blame. */
+ * commits frames whose headers it never makes good (sqlite3WalSavepointUndo in wal.c leaves
+ * iReCksum). Readers go by the index and mind nothing; but who recovers it takes the first of them
+ * for the end, and commits are gone for which nobody else is to blame. */
 static bool lost_by_sqlite(uint32_t max)
 {
     static const uint8_t never_made[16];
