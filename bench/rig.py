@@ -70,6 +70,7 @@ class Daemon:
     def alive(self):
         # It stays to be waited for: Popen's poll() would do that, and nobody would learn what it took.
         if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            self.reader.join(10)  # it may be behind, or not have begun
             raise Failed(f"{self.program.name} ended early:\n{self.said()}")
         return True
 
