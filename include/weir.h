@@ -412,11 +412,10 @@ typedef void weir_progress_fn(void *arg, const weir_progress *p);
 
 typedef struct weir_restore_options {
     size_t struct_size;
-    weir_txid txid;  /* 0: latest */
-    int64_t time_ms; /* Unix ms: the last state strictly before it; 0: no bound. Not with txid. */
-    uint32_t
-        parallel;  /* objects read at once; default: 32 are opened at once, large ones read by 8 */
-    int32_t check; /* WEIR_CHECK_*; a database that fails does not appear: WEIR_CORRUPT */
+    weir_txid txid;    /* 0: latest */
+    int64_t time_ms;   /* Unix ms: the last state strictly before it; 0: no bound. Not with txid. */
+    uint32_t parallel; /* objects read at once; default 32, of large ones 8 */
+    int32_t check;     /* WEIR_CHECK_*; a database that fails does not appear: WEIR_CORRUPT */
     int32_t overwrite; /* nonzero: replace what is at `path`, once the new database is complete */
     const char *const *settings; /* as for weir_db_add_replica; what does not matter is ignored */
     weir_cancel *cancel;

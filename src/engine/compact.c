@@ -52,17 +52,19 @@ static bool goes_on(
            lv->txid <= db->txid && (is_end || (end < strays && strays <= lv->txid));
 }
 
-/* It goes on from where it ends, which that file tells; or, with strays between, behind these. */
-static void go_on_behind(const struct wr_db *db, struct db_level *lv, const struct wr_ltx_file *f,
-    const struct wr_level_tally *l)
+/* Of one below 9 the file at its end tells from where it goes on; with strays between, that is
+ * behind these. */
+static void go_on_behind(
+    const struct wr_db *db, struct db_level *lv, const struct wr_level_tally *l)
 {
     const struct wr_ledger_point strays = wr_ledger_strays(db->ledger);
 
-    lv->state = f->max < strays.txid ? LEVEL_KNOWN : LEVEL_UNREAD;
-    lv->end = *f;
-    lv->txid = wr_max(f->max, strays.txid);
-    lv->rolling = f->max < strays.txid ? strays.rolling : 0;
-    lv->made_ms = f->time_ms;
+    lv->state = LEVEL_UNREAD;
+    if (lv->txid < strays.txid) {
+        lv->state = LEVEL_KNOWN;
+        lv->txid = strays.txid;
+        lv->rolling = strays.rolling;
+    }
     lv->since_ms = l->since_ms;
     lv->below = wr_min(l->below, db->cadence.few);
 }
@@ -92,14 +94,12 @@ static bool look_at_levels(const struct wr_db *db, struct db_replica *dr)
             .retry_ns = lv->spoiled ? lv->retry_ns : 0};
         if (f->max == 0 || f->max > db->txid || dr->joined_by == JOINED_BY_SNAPSHOT)
             continue;
-        if (!snapshot) {
-            go_on_behind(db, lv, f, l);
-            continue;
-        }
-        lv->state = LEVEL_KNOWN; /* all begin at TXID 1: what is in it does not matter */
+        lv->state = LEVEL_KNOWN; /* snapshots all begin at TXID 1: what is in it does not matter */
         lv->end = *f;
         lv->txid = f->max;
         lv->made_ms = f->time_ms;
+        if (!snapshot)
+            go_on_behind(db, lv, l);
     }
     if (dr->joined_by == JOINED_BY_CHANGES && !counted && wr_db_level_kept(db, 1))
         wr_db_level_count(db, wr_db_level(dr, 1), 1);

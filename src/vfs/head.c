@@ -124,22 +124,26 @@ static enum wr_status list(struct wr_head *h, struct wr_call *c, enum scope scop
     return WR_OK;
 }
 
-/* Whether a file of the map is another one by now, or (*ret_gone) is not there any more. */
-static bool is_another(const struct wr_head *h, const struct wr_ltx_files *all, bool *ret_gone)
+/* What became of the map's files: whether any is there as it was, is another one by now, or is not
+ * there any more. */
+struct fate {
+    bool same, another, gone;
+};
+
+static struct fate fate_of(const struct wr_pagemap *m, const struct wr_ltx_files *all)
 {
     size_t n = 0;
-    const struct wr_pagemap_file *files = wr_pagemap_files(h->map, &n);
+    const struct wr_pagemap_file *files = m ? wr_pagemap_files(m, &n) : NULL;
+    struct fate fate = {0};
 
-    *ret_gone = false;
     for (size_t i = 0; i < n; i++) {
-        const struct wr_ltx_file *is = wr_ltx_files_find(all, &files[i].file);
+        const struct wr_ltx_file *was = &files[i].file, *is = wr_ltx_files_find(all, was);
 
-        if (!is)
-            *ret_gone = true;
-        else if (is->size != files[i].file.size)
-            return true;
+        fate.gone = fate.gone || !is;
+        fate.another = fate.another || (is && is->size != was->size);
+        fate.same = fate.same || (is && is->size == was->size && is->time_ms == was->time_ms);
     }
-    return false;
+    return fate;
 }
 
 /* ---- maps ---- */
@@ -162,22 +166,6 @@ static enum wr_status set_aside(
     st = wr_ltx_files_add(&h->aside, file, e);
     wr_ltx_files_sort(&h->aside);
     return st;
-}
-
-/* One of the map's files is there as it was: a snapshot, mostly, as readers may sleep for longer
- * than other files are kept. */
-static bool is_same(const struct wr_head *h, const struct wr_ltx_files *all)
-{
-    size_t n = 0;
-    const struct wr_pagemap_file *files = h->map ? wr_pagemap_files(h->map, &n) : NULL;
-
-    for (size_t i = 0; i < n; i++) {
-        const struct wr_ltx_file *is = wr_ltx_files_find(all, &files[i].file);
-
-        if (is && is->size == files[i].file.size && is->time_ms == files[i].file.time_ms)
-            return true;
-    }
-    return false;
 }
 
 /* It is another replica: nothing that was known of the old one holds. */
@@ -225,7 +213,8 @@ static enum wr_status make_anew(
     struct wr_head *h, struct wr_call *c, struct wr_ltx_files *all, struct wr_err *e)
 {
     struct wr_plan_target target = {0};
-    bool same = is_same(h, all);
+    /* Of a reader who slept for longer than other files are kept the first snapshot is left. */
+    bool same = fate_of(h->map, all).same;
     enum wr_status st;
     bool again;
 
@@ -281,15 +270,14 @@ static enum wr_status go_on(
 static enum wr_status compare(
     struct wr_head *h, const struct wr_ltx_files *all, bool *ret_anew, struct wr_err *e)
 {
-    bool gone = false;
-    bool other = is_another(h, all, &gone);
+    const struct fate fate = fate_of(h->map, all);
     struct wr_pagemap_size size;
     size_t n;
 
     wr_pagemap_size(h->map, &size);
     (void)wr_pagemap_files(h->map, &n);
-    *ret_anew = gone || size.tabled > size.based / 4 + 4096 || n > FILES_MAX;
-    if (!other && wr_ltx_files_newest(all) >= position(h)) {
+    *ret_anew = fate.gone || size.tabled > size.based / 4 + 4096 || n > FILES_MAX;
+    if (!fate.another && wr_ltx_files_newest(all) >= position(h)) {
         h->doubt = false;
         return WR_OK;
     }

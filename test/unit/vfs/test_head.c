@@ -605,11 +605,23 @@ static void test_a_replica_that_begins_anew_is_seen_by_the_next_listing(void **s
     }
 }
 
+/* Until it is no longer at `txid`, in at most so many steps, of a second each. */
+static void step_beyond(struct sea *x, uint64_t txid, int most)
+{
+    struct wr_err e = {0};
+
+    for (int i = 0; i < most && wr_pagemap_about(wr_head_map(x->head))->txid == txid; i++) {
+        bool is_new = false;
+
+        wr_clock_manual_advance(&x->clock, POLL_NS);
+        T_OK(wr_head_step(x->head, &x->call, &is_new, &e));
+    }
+}
+
 /* Transactions were taken back, and others came in their place, which were merged before anybody
  * looked: no file has another one's name, and none is of another size. */
 static void test_another_history_is_a_new_epoch(void **state)
 {
-    struct wr_err e = {0};
     struct sea x;
 
     (void)state;
@@ -630,12 +642,7 @@ static void test_another_history_is_a_new_epoch(void **state)
         story_commit(&x.s, PAGES_MAX, 3);
     story_put(&x.s, &x.w, 1, 4, 5);
     story_put(&x.s, &x.w, 0, 6, 6);
-    for (int i = 0; i < 18 && wr_pagemap_about(wr_head_map(x.head))->txid == 5; i++) {
-        bool is_new = false;
-
-        wr_clock_manual_advance(&x.clock, POLL_NS);
-        T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
-    }
+    step_beyond(&x, 5, 18);
     T(wr_pagemap_about(wr_head_map(x.head))->txid == 6);
     T(wr_pagemap_about(wr_head_map(x.head))->epoch == 2);
     begin_read(&x, 0);
@@ -649,7 +656,6 @@ static void test_another_history_is_a_new_epoch(void **state)
  * shown as they were in the old one. */
 static void test_a_replica_made_anew_was_taken_for_the_old_one(void **state)
 {
-    struct wr_err e = {0};
     struct sea x;
 
     (void)state;
@@ -668,12 +674,7 @@ static void test_a_replica_made_anew_was_taken_for_the_old_one(void **state)
             story_commit(&x.s, PAGES_MAX, 3);
         story_put(&x.s, &x.w, 9, 1, 3);
         story_put(&x.s, &x.w, 1, 4, 7);
-        for (int i = 0; i < 18 && wr_pagemap_about(wr_head_map(x.head))->txid == 5; i++) {
-            bool is_new = false;
-
-            wr_clock_manual_advance(&x.clock, POLL_NS);
-            T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
-        }
+        step_beyond(&x, 5, 18);
         T(wr_pagemap_about(wr_head_map(x.head))->txid == 7);
         T(wr_pagemap_about(wr_head_map(x.head))->epoch == 2);
         T(!wr_pagemap_about(wr_head_map(x.head))->apart);
@@ -685,7 +686,6 @@ static void test_a_replica_made_anew_was_taken_for_the_old_one(void **state)
  * checksum tells of where it ended. It is the same replica, and a copy of it is not thrown away. */
 static void test_a_reader_that_slept_over_a_snapshot(void **state)
 {
-    struct wr_err e = {0};
     struct sea x;
 
     (void)state;
@@ -705,12 +705,7 @@ static void test_a_reader_that_slept_over_a_snapshot(void **state)
             story_commit(&x.s, PAGES_MAX, 3);
         story_put(&x.s, &x.w, 9, 1, 8);
         story_put(&x.s, &x.w, 0, 9, 9);
-        for (int i = 0; i < 150 && wr_pagemap_about(wr_head_map(x.head))->txid == 5; i++) {
-            bool is_new = false;
-
-            wr_clock_manual_advance(&x.clock, POLL_NS);
-            T_OK(wr_head_step(x.head, &x.call, &is_new, &e));
-        }
+        step_beyond(&x, 5, 150);
         T(wr_pagemap_about(wr_head_map(x.head))->txid == 9);
         T(wr_pagemap_about(wr_head_map(x.head))->epoch == 1);
         begin_read(&x, 0);
