@@ -58,7 +58,7 @@ static void price(struct wr_cost *c)
 static void verify(const struct wr_cost_of *of, double n, struct wr_cost *c)
 {
     c->reads += often(of->verify_ms) * n;
-    c->lists += of->verify_ms > 0 ? often(of->verify_ms) * (n / PAGE + of->levels + 2) : 0;
+    c->lists += of->verify_ms > 0 ? often(of->verify_ms) * (n / PAGE + 1) : 0;
 }
 
 void wr_cost_idle(const struct wr_cost_of *of, struct wr_cost *ret)

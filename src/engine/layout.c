@@ -8,6 +8,8 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
+#define LEAP_MIN 500u /* files; with fewer, those wanted are likely on the page that came */
+
 enum wr_status wr_ltx_files_add(
     struct wr_ltx_files *a, const struct wr_ltx_file *f, struct wr_err *e)
 {
@@ -86,14 +88,24 @@ void wr_ltx_files_drop(struct wr_ltx_files *a, const struct wr_ltx_files *others
     a->n = n;
 }
 
+/* What the directories of all levels begin with, behind the prefix; a digit follows. */
+static struct wr_str lead_of(bool hex)
+{
+    return hex ? WR_STR("000") : WR_STR("ltx/");
+}
+
+static bool is_hex(const struct wr_storage *s)
+{
+    return wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS;
+}
+
 struct wr_str wr_layout_ltx_dir(struct wr_arena *a, const struct wr_storage *s, unsigned level)
 {
-    struct wr_str prefix = wr_storage_prefix(s);
+    static_assert(WR_LEVEL_MAX == 9, "one digit, decimal or hex");
 
     assert(level <= WR_LEVEL_MAX);
-    if (wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS)
-        return wr_arena_fmt(a, WR_FMT "%04x/", WR_ARG(prefix), level);
-    return wr_arena_fmt(a, WR_FMT "ltx/%u/", WR_ARG(prefix), level);
+    return wr_arena_fmt(
+        a, WR_FMT WR_FMT "%u/", WR_ARG(wr_storage_prefix(s)), WR_ARG(lead_of(is_hex(s))), level);
 }
 
 struct wr_str wr_layout_ltx_key(
@@ -118,12 +130,11 @@ void wr_layout_name(char out[WR_LAYOUT_NAME_MAX], const struct wr_ltx_file *f)
 /* What follows the prefix of a replica. */
 static bool parse_tail(bool hex, struct wr_str tail, struct wr_ltx_file *ret)
 {
-    struct wr_str lead = hex ? WR_STR("000") : WR_STR("ltx/"), dir, name;
+    struct wr_str lead = lead_of(hex), dir, name;
     uint64_t min, max;
 
     if (!wr_str_starts(tail, lead))
         return false;
-    /* Ten levels are one digit in either notation. */
     if (!wr_str_cut(wr_str_skip(tail, lead.n), '/', &dir, &name))
         return false;
     if (dir.n != 1 || dir.p[0] < '0' || dir.p[0] > '9')
@@ -140,13 +151,12 @@ bool wr_layout_ltx_parse(const struct wr_storage *s, struct wr_str key, struct w
 {
     struct wr_str prefix = wr_storage_prefix(s);
 
-    return wr_str_starts(key, prefix) &&
-           parse_tail(wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS, wr_str_skip(key, prefix.n), ret);
+    return wr_str_starts(key, prefix) && parse_tail(is_hex(s), wr_str_skip(key, prefix.n), ret);
 }
 
 bool wr_layout_ltx_owner(const struct wr_storage *s, struct wr_str key, struct wr_str *ret)
 {
-    bool hex = wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS;
+    bool hex = is_hex(s);
     size_t n = strlen(hex ? "0000/" : "ltx/0/") + WR_LAYOUT_NAME_MAX - 1;
     struct wr_ltx_file f;
 
@@ -157,14 +167,17 @@ bool wr_layout_ltx_owner(const struct wr_storage *s, struct wr_str key, struct w
     return true;
 }
 
+/* A listing of one level, or of all, which are neighbours in a bucket. */
 struct lister {
     struct wr_storage *storage;
     struct wr_call *call;
     struct wr_ltx_files *out;
-    int64_t patience_ms; /* for the next key; WR_NEVER: any time */
-    size_t keys, left;   /* seen, and wanted */
-    uint64_t min_from;
-    unsigned level;
+    const uint64_t *min_from; /* of each level */
+    int64_t patience_ms;      /* for the next key; WR_NEVER: any time */
+    size_t keys, left;        /* seen, and wanted */
+    unsigned first, last;     /* levels */
+    size_t old;               /* files seen with less than min_from, since it last leapt */
+    bool leap;                /* there may be many more: go on behind them, in level `first` */
     enum wr_status st;
     struct wr_err *e;
 };
@@ -176,7 +189,8 @@ static bool go_on(struct lister *l)
         l->call->deadline_ms = wr_mono_ms(l->call->clock) + l->patience_ms;
     if (l->keys++ < WR_LTX_FILES_MAX)
         return true;
-    l->st = wr_fail(l->e, WR_LIMIT, "level %u: more than %zu objects", l->level, WR_LTX_FILES_MAX);
+    l->st = wr_fail(l->e, WR_LIMIT, "levels %u to %u: more than %zu objects", l->first, l->last,
+        WR_LTX_FILES_MAX);
     return false;
 }
 
@@ -190,12 +204,55 @@ static bool list_one(void *arg, const struct wr_object *obj)
 
     if (!go_on(l))
         return false;
-    if (!wr_layout_ltx_parse(l->storage, obj->key, &f) || f.level != l->level)
+    if (!wr_layout_ltx_parse(l->storage, obj->key, &f) || f.level < l->first || f.level > l->last)
         return true;
-    if (f.min < l->min_from)
-        return true;
+    if (f.min < l->min_from[f.level]) {
+        l->leap = ++l->old > LEAP_MIN;
+        l->first = l->leap ? f.level : l->first;
+        return !l->leap;
+    }
     l->st = wr_ltx_files_add(l->out, &f, l->e);
     return l->st == WR_OK && --l->left > 0;
+}
+
+/* What a listing of them starts with, and behind which key. */
+static enum wr_status where(
+    const struct lister *l, struct wr_str *ret_prefix, struct wr_str *ret_after, struct wr_err *e)
+{
+    struct wr_arena *a = l->call->scratch;
+    struct wr_str dir = wr_layout_ltx_dir(a, l->storage, l->first);
+    uint64_t min_from = l->min_from[l->first];
+
+    *ret_prefix = dir;
+    *ret_after = (struct wr_str){0};
+    if (dir.p && l->first < l->last)
+        ret_prefix->n -= strlen("0/");
+    /* The greatest name whose minimum is one less; names sort as the numbers do. */
+    if (dir.p && min_from > 1)
+        *ret_after = wr_arena_fmt(a, WR_FMT "%016llx-ffffffffffffffff.ltx", WR_ARG(dir),
+            (unsigned long long)(min_from - 1));
+    if (!dir.p || (min_from > 1 && !ret_after->p))
+        return wr_fail(e, WR_NOMEM, "list of level %u: out of memory", l->first);
+    return WR_OK;
+}
+static enum wr_status run(struct lister *l)
+{
+    struct wr_call *c = l->call;
+
+    l->st = WR_OK;
+    l->patience_ms = c->deadline_ms == WR_NEVER ? WR_NEVER : wr_call_left_ms(c, INT64_MAX);
+    do {
+        struct wr_str prefix, after;
+        enum wr_status st = where(l, &prefix, &after, l->e);
+
+        l->leap = false;
+        l->old = 0;
+        if (st == WR_OK)
+            st = wr_storage_list(l->storage, c, prefix, after, list_one, l, l->e);
+        if (l->st == WR_OK && st != WR_NOTFOUND) /* nobody has written there: it is empty */
+            l->st = st;
+    } while (l->st == WR_OK && l->leap);
+    return l->st;
 }
 
 enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
@@ -207,47 +264,41 @@ enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned 
 enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, size_t n, struct wr_ltx_files *out, struct wr_err *e)
 {
+    uint64_t from[WR_LEVEL_MAX + 1] = {0};
     struct lister l = {.storage = s,
         .call = c,
         .out = out,
-        .patience_ms = c->deadline_ms == WR_NEVER ? WR_NEVER : wr_call_left_ms(c, INT64_MAX),
+        .min_from = from,
         .left = n,
-        .min_from = min_from,
-        .level = level,
-        .st = WR_OK,
+        .first = level,
+        .last = level,
         .e = e};
-    struct wr_str dir = wr_layout_ltx_dir(c->scratch, s, level);
-    struct wr_str after = {0};
-    enum wr_status st;
 
-    assert(n > 0);
-    if (!dir.p)
-        return wr_fail(e, WR_NOMEM, "list of level %u: out of memory", level);
-    if (min_from > 1) {
-        /* The greatest name whose minimum is one less; names sort as the numbers do. */
-        after = wr_arena_fmt(c->scratch, WR_FMT "%016llx-ffffffffffffffff.ltx", WR_ARG(dir),
-            (unsigned long long)(min_from - 1));
-        if (!after.p)
-            return wr_fail(e, WR_NOMEM, "list of level %u: out of memory", level);
-    }
-    st = wr_storage_list(s, c, dir, after, list_one, &l, e);
-    if (l.st != WR_OK)
-        st = l.st;
-    if (st == WR_NOTFOUND) /* a level nobody has written to is an empty one */
-        st = WR_OK;
-    return st;
+    assert(n > 0 && level <= WR_LEVEL_MAX);
+    from[level] = min_from;
+    return run(&l);
+}
+
+enum wr_status wr_layout_list_since(struct wr_storage *s, struct wr_call *c,
+    const uint64_t min_from[WR_LEVEL_MAX + 1], struct wr_ltx_files *out, struct wr_err *e)
+{
+    struct lister l = {.storage = s,
+        .call = c,
+        .out = out,
+        .min_from = min_from,
+        .left = SIZE_MAX,
+        .last = WR_LEVEL_MAX,
+        .e = e};
+
+    return run(&l);
 }
 
 enum wr_status wr_layout_list_all(
     struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *out, struct wr_err *e)
 {
-    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
-        enum wr_status st = wr_layout_list(s, c, level, 0, out, e);
+    static const uint64_t all[WR_LEVEL_MAX + 1] = {0};
 
-        if (st != WR_OK)
-            return st;
-    }
-    return WR_OK;
+    return wr_layout_list_since(s, c, all, out, e);
 }
 
 enum wr_status wr_layout_find(struct wr_storage *s, struct wr_call *c, unsigned level, uint64_t min,

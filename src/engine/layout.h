@@ -91,7 +91,14 @@ enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned 
 /* The first `n` of them at most. */
 enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, size_t n, struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
-/* All levels, in the order of wr_ltx_file_cmp. */
+/* All levels, of each the files with min >= min_from[level], in the order of wr_ltx_file_cmp.
+ * Levels are neighbours in a bucket, so that this takes as many requests as there are pages: one,
+ * where all is in a thousand keys. A level is seen only when all below it were, and so is at least
+ * once what moves up meanwhile. */
+enum wr_status wr_layout_list_since(struct wr_storage *s, struct wr_call *c,
+    const uint64_t min_from[WR_LEVEL_MAX + 1], struct wr_ltx_files *out,
+    struct wr_err *e) WR_MUST_CHECK;
+/* Each from its beginning. */
 enum wr_status wr_layout_list_all(struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *out,
     struct wr_err *e) WR_MUST_CHECK;
 

@@ -26,12 +26,12 @@ static uint64_t level_since(const struct wr_remote_seen *seen, unsigned level)
 static enum wr_status list_since(struct wr_storage *s, struct wr_call *c,
     const struct wr_remote_seen *seen, struct wr_ltx_files *ret, struct wr_err *e)
 {
-    enum wr_status st = WR_OK;
+    uint64_t from[WR_LEVEL_MAX + 1];
 
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+        from[level] = level_since(seen, level);
     wr_ltx_files_release(ret);
-    for (unsigned level = 0; level <= WR_LEVEL_MAX && st == WR_OK; level++)
-        st = wr_layout_list(s, c, level, level_since(seen, level), ret, e);
-    return st;
+    return wr_layout_list_since(s, c, from, ret, e);
 }
 
 /* The one that reaches furthest; of several that of the lowest level, which we wrote. NULL: none.

@@ -11,9 +11,10 @@
  * vanishes during the walk was never there; a missing root is an empty bucket, one that is a file
  * is a mistake.
  *
- * The objects of a level, <prefix>ltx/<digit>/, lie directly in it. Directories there are
- * strangers' and are not entered: one that cannot be read, or leads around in a circle, must not
- * keep the level from being listed. Nor must a link that leads to itself.
+ * The objects of a level, <prefix>ltx/<digit>/, lie directly in it. Of a prefix that names one, or
+ * all of them, other directories are strangers' and are not entered: one that cannot be read, or
+ * leads around in a circle, must not keep a level from being listed. Nor must a link that leads to
+ * itself.
  */
 #include "storage/file_int.h"
 
@@ -46,7 +47,7 @@ struct walk {
     struct wr_str prefix, after;
     struct wr_buf path; /* root, '/', key */
     size_t root_n;      /* with the slash: where the key begins */
-    bool flat;          /* the prefix names a level */
+    bool levels;        /* the prefix names levels */
     struct frame frames[DEPTH_MAX];
     size_t depth;
     enum wr_status st; /* of the callback that reads a directory */
@@ -136,13 +137,39 @@ static int by_key(const void *a, const void *b)
     return order ? order : byte_at(x, n) - byte_at(y, n);
 }
 
-/* Whether an entry of a level, in the walk's path, is a link that leads nowhere one can look, and
- * by its name no object anyway. */
-static bool is_stray_link(const struct walk *w, struct wr_str name)
+/* Cut `dir` at its last slash; all of it is the name where it has none. */
+static struct wr_str last_name(struct wr_str dir, struct wr_str *ret_above)
+{
+    struct wr_str name;
+
+    if (wr_str_cut_last(dir, '/', ret_above, &name))
+        return name;
+    *ret_above = (struct wr_str){0};
+    return dir;
+}
+
+static bool holds_levels(struct wr_str dir)
+{
+    struct wr_str above;
+
+    return wr_str_eq(last_name(dir, &above), WR_STR("ltx"));
+}
+
+/* Whether a directory is "ltx/<digit>", or ends in that. */
+static bool is_level(struct wr_str dir)
+{
+    struct wr_str above, name = last_name(dir, &above);
+
+    return name.n == 1 && name.p[0] >= '0' && name.p[0] <= '9' && holds_levels(above);
+}
+
+/* Whether an entry where levels are, in the walk's path, is a link that leads nowhere one can look,
+ * and by its name neither level nor object. */
+static bool is_stray_link(const struct walk *w)
 {
     struct wr_file_info info = {0};
 
-    return w->flat && !wr_str_ends(name, WR_STR(".ltx")) &&
+    return w->levels && !wr_str_ends(key_of(w), WR_STR(".ltx")) && !is_level(key_of(w)) &&
            w->fs->lstat(w->fs, (const char *)w->path.p, &info, NULL) == WR_OK &&
            S_ISLNK((mode_t)info.mode);
 }
@@ -164,14 +191,15 @@ static enum wr_status look(struct walk *w, struct frame *f, struct wr_err *e)
         st = wr_call_check(w->c, "list", e);
         if (st == WR_OK)
             st = w->fs->stat(w->fs, (const char *)w->path.p, &en.info, e);
-        if (st == WR_IO && is_stray_link(w, (struct wr_str){en.p, en.n}))
+        if (st == WR_IO && is_stray_link(w))
             st = WR_NOTFOUND;
+        bool enter = st == WR_OK && en.info.is_dir && (!w->levels || is_level(key_of(w)));
         cut_path(w, f->path_n);
         if (st != WR_OK && st != WR_NOTFOUND)
             return st;
         bool object =
             st == WR_OK && S_ISREG(en.info.mode) && !wr_disk_hidden((struct wr_str){en.p, en.n});
-        if (object || (st == WR_OK && en.info.is_dir && !w->flat))
+        if (object || enter)
             f->entries[kept++] = en;
     }
     f->n = kept;
@@ -261,19 +289,6 @@ static enum wr_status run(struct walk *w, wr_list_fn *fn, void *arg, struct wr_e
     return st;
 }
 
-/* Whether the directory of a prefix is "ltx/<digit>", or ends in that. */
-static bool is_level(struct wr_str dir)
-{
-    struct wr_str above, level, name;
-
-    if (!wr_str_cut_last(dir, '/', &above, &level) || level.n != 1 || level.p[0] < '0' ||
-        level.p[0] > '9')
-        return false;
-    if (!wr_str_cut_last(above, '/', &above, &name))
-        name = above;
-    return wr_str_eq(name, WR_STR("ltx"));
-}
-
 enum wr_status wr_disk_walk(const struct wr_fs *fs, struct wr_call *c, struct wr_str root,
     struct wr_str prefix, struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
 {
@@ -289,7 +304,7 @@ enum wr_status wr_disk_walk(const struct wr_fs *fs, struct wr_call *c, struct wr
     if (wr_str_cut_last(prefix, '/', &dir, &rest)) {
         wr_buf_str(&w->path, dir);
         wr_buf_byte(&w->path, '/');
-        w->flat = is_level(dir);
+        w->levels = is_level(dir) || holds_levels(dir);
     }
     enum wr_status st = wr_buf_status(&w->path);
     if (st != WR_OK)

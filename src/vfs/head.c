@@ -11,7 +11,6 @@
 #include "engine/source.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
-#include "vfs/levels.h"
 #include "vfs/load.h"
 #include "vfs/pagemap.h"
 
@@ -97,26 +96,18 @@ static enum wr_status probe(
     return st;
 }
 
-/* What is listed: level 0 beyond the map, or all levels, one after the other or all at once. */
-enum scope {
-    NEAR,
-    WIDE,
-    AT_ONCE
-};
-
-static enum wr_status list(struct wr_head *h, struct wr_call *c, enum scope scope,
-    struct wr_ltx_files *files, struct wr_err *e)
+/* List all levels, or level 0 beyond the map. */
+static enum wr_status list(
+    struct wr_head *h, struct wr_call *c, bool wide, struct wr_ltx_files *files, struct wr_err *e)
 {
-    enum wr_status st = scope == NEAR ? wr_layout_list(h->storage, c, 0, position(h) + 1, files, e)
-                        : scope == WIDE ? wr_layout_list_all(h->storage, c, files, e)
-                                        : wr_levels_list(h->storage, c, files, e);
+    enum wr_status st = wide ? wr_layout_list_all(h->storage, c, files, e)
+                             : wr_layout_list(h->storage, c, 0, position(h) + 1, files, e);
 
     if (st != WR_OK)
         return wr_wrap(e, st, "list the replica");
     h->list_ms = wr_mono_ms(c->clock) + LIST_MS;
-    if (scope != NEAR) {
-        /* What moved up meanwhile may have been missed at once, and is looked for soon. */
-        h->wide_ms = wr_mono_ms(c->clock) + (scope == WIDE ? WIDE_MS : 0);
+    if (wide) {
+        h->wide_ms = wr_mono_ms(c->clock) + WIDE_MS;
         h->newest = 0; /* what was seen before may have been deleted */
     }
     h->newest = wr_max(h->newest, wr_ltx_files_newest(files));
@@ -326,8 +317,7 @@ static enum wr_status advance(struct wr_head *h, struct wr_call *c, const struct
 }
 
 /* With a listing of all files: on from the map, or anew. */
-static enum wr_status step_wide(
-    struct wr_head *h, struct wr_call *c, enum scope scope, struct wr_err *e)
+static enum wr_status step_wide(struct wr_head *h, struct wr_call *c, struct wr_err *e)
 {
     struct wr_ltx_files all = {0};
     bool anew = true;
@@ -335,7 +325,7 @@ static enum wr_status step_wide(
 
     if (wr_mono_ms(c->clock) >= h->again_ms)
         h->aside.n = 0;
-    st = list(h, c, scope, &all, e);
+    st = list(h, c, true, &all, e);
     if (st == WR_OK && h->other)
         begin_epoch(h);
     if (st == WR_OK && h->map)
@@ -383,7 +373,7 @@ static enum wr_status step_near(
     if (!listed) {
         st = probe(h, c, &chain, e);
     } else {
-        st = list(h, c, NEAR, &near, e);
+        st = list(h, c, false, &near, e);
         if (st == WR_OK)
             st = wr_onward_chain(&near, position(h), &chain, e);
         *ret_wide = chain.n == 0 && h->newest > position(h); /* a gap */
@@ -407,16 +397,13 @@ static enum wr_status step_near(
 enum wr_status wr_head_step(struct wr_head *h, struct wr_call *c, bool *ret_new, struct wr_err *e)
 {
     const struct wr_pagemap *was = h->map;
-    bool first = !h->map;
-    bool wide = first || h->aside.n > 0 || wr_mono_ms(c->clock) >= h->wide_ms;
+    bool wide = !h->map || h->aside.n > 0 || wr_mono_ms(c->clock) >= h->wide_ms;
     enum wr_status st = wide ? WR_OK : step_near(h, c, &wide, e);
 
-    /* At first somebody waits: for one listing's time rather than for ten. */
     if (st == WR_OK && wide)
-        st = step_wide(h, c, first ? AT_ONCE : WIDE, e);
-    /* A file went while it was read, or was missed as it moved from level to level. */
-    if (st == WR_BUSY || (first && (st == WR_CORRUPT || (h->map && h->newest > position(h)))))
-        st = step_wide(h, c, WIDE, e);
+        st = step_wide(h, c, e);
+    if (st == WR_BUSY) /* a file went while it was read */
+        st = step_wide(h, c, e);
     if (st == WR_OK)
         h->seen_ms = wr_mono_ms(c->clock);
     *ret_new = h->map != was;

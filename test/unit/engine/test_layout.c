@@ -150,12 +150,107 @@ static void test_list(void **state)
         T(files.p[0].max == 5 && files.p[0].size == 5 && files.p[0].time_ms == 51);
         wr_ltx_files_release(&files);
 
-        world_fail(&w, 3, 1, WR_IO);
+        world_fail(&w, 1, 1, WR_IO);
         T_IS(WR_IO, wr_layout_list_all(w.storage, c, &files, &e));
         wr_ltx_files_release(&files);
         world_release(&w);
     }
     wr_ltx_files_release(NULL);
+}
+
+/* Ten levels were ten requests, one after the other, wherever all was listed: a start waited for
+ * twenty, and a replica that was written to paid for some five hundred a day. */
+static void test_each_level_was_a_request(void **state)
+{
+    const unsigned caps[] = {WR_STORAGE_LIST_TIME, WR_STORAGE_HEX_LEVELS};
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct wr_call *c = t_call();
+        struct wr_ltx_files files = {0};
+        struct wr_err e = {0};
+        struct world w;
+
+        world_init(&w, caps[k], "p/");
+        for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+            world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, level, 1, level + 1),
+                (struct wr_bytes){0}, 1);
+        /* Neighbours that are no levels. */
+        world_store(&w, WR_STR("p/000"), (struct wr_bytes){0}, 1);
+        world_store(
+            &w, WR_STR("p/000a/0000000000000001-0000000000000001.ltx"), (struct wr_bytes){0}, 1);
+        world_store(
+            &w, WR_STR("p/ltx/x/0000000000000001-0000000000000001.ltx"), (struct wr_bytes){0}, 1);
+        world_fail(&w, 0, 0, WR_OK);
+        T_OK(wr_layout_list_all(w.storage, c, &files, &e));
+        assert_int_equal(w.requests, 1);
+        assert_int_equal(files.n, WR_LEVEL_MAX + 1);
+        wr_ltx_files_release(&files);
+        world_release(&w);
+    }
+}
+
+/* By brute force: of each level what begins there or later. */
+static void check_since(
+    struct world *w, const struct wr_ltx_files *all, const uint64_t from[WR_LEVEL_MAX + 1])
+{
+    struct wr_ltx_files files = {0};
+    struct wr_err e = {0};
+    size_t n = 0;
+
+    world_fail(w, 0, 0, WR_OK);
+    T_OK(wr_layout_list_since(w->storage, t_call(), from, &files, &e));
+    for (size_t i = 0; i < all->n; i++) {
+        if (all->p[i].min < from[all->p[i].level])
+            continue;
+        T(n < files.n && wr_ltx_file_cmp(&files.p[n], &all->p[i]) == 0);
+        n++;
+    }
+    assert_int_equal(files.n, n);
+    T(w->requests <= WR_LEVEL_MAX + 1);
+    wr_ltx_files_release(&files);
+}
+
+/* Old files that are few are read over, many are leapt over. */
+static void test_list_since(void **state)
+{
+    const unsigned caps[] = {WR_STORAGE_LIST_TIME, WR_STORAGE_HEX_LEVELS};
+    static const unsigned held[WR_LEVEL_MAX + 1] = {900, 700, 20, 501, 0, 0, 0, 3, 0, 600};
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (size_t k = 0; k < 2; k++) {
+        struct wr_ltx_files all = {0};
+        uint64_t from[WR_LEVEL_MAX + 1] = {0};
+        struct wr_err e = {0};
+        struct world w;
+
+        world_init(&w, caps[k], "");
+        for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
+            for (uint64_t i = 1; i <= held[level]; i++)
+                world_store(&w, wr_layout_ltx_key(t_call()->scratch, w.storage, level, i, i),
+                    (struct wr_bytes){0}, 1);
+        }
+        T_OK(wr_layout_list_all(w.storage, t_call(), &all, &e));
+        assert_int_equal(all.n, 2724);
+        check_since(&w, &all, from);
+        assert_int_equal(w.requests, 1);
+        /* A page is a thousand keys: those of level 1 are leapt over, those of level 2 are not. */
+        memcpy(from, (uint64_t[]){890, 700, 20}, 3 * sizeof(*from));
+        check_since(&w, &all, from);
+        assert_int_equal(w.requests, 2);
+        for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+            from[level] = UINT64_MAX;
+        check_since(&w, &all, from);
+        for (int i = 0; i < 30; i++) {
+            for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+                from[level] = wr_rand_below(&r, 3) ? wr_rand_below(&r, 1000) : 0;
+            check_since(&w, &all, from);
+        }
+        wr_ltx_files_release(&all);
+        world_release(&w);
+    }
 }
 
 /* Without WR_STORAGE_LIST_TIME each file is asked for its time; a vanished one keeps its own. */
@@ -257,7 +352,7 @@ static enum wr_status slow_list(void *self, struct wr_call *c, struct wr_str pre
     }
     for (unsigned i = 1; i <= s->keys && st == WR_OK; i++) {
         wr_clock_manual_advance(&s->clock, (int64_t)50 * 1000000000);
-        (void)snprintf(key, sizeof(key), WR_FMT "%016x-%016x.ltx", WR_ARG(prefix), i, i);
+        (void)snprintf(key, sizeof(key), WR_FMT "0/%016x-%016x.ltx", WR_ARG(prefix), i, i);
         obj.key = wr_str(key);
         st = wr_call_check(c, "page", e);
         if (st == WR_OK && !fn(arg, &obj))
@@ -298,7 +393,7 @@ static void test_a_long_listing_has_the_time_it_takes(void **state)
     c.clock = &slow.clock.clock;
     c.deadline_ms = 120 * 1000;
     T_OK(wr_layout_list_all(s, &c, &files, &e));
-    assert_int_equal(files.n, 20 * (WR_LEVEL_MAX + 1));
+    assert_int_equal(files.n, 20);
     wr_ltx_files_release(&files);
     c.deadline_ms = wr_mono_ms(c.clock) + 40 * 1000; /* but not for ever for one */
     T_IS(WR_TIMEOUT, wr_layout_list_all(s, &c, &files, &e));
@@ -321,6 +416,7 @@ static void test_a_listing_without_an_end_is_given_up(void **state)
 }
 
 T_MAIN(T_TEST(test_keys), T_TEST(test_parse_takes_back_what_was_built),
-    T_TEST(test_parse_is_strict), T_TEST(test_list), T_TEST(test_times), T_TEST(test_nomem),
+    T_TEST(test_parse_is_strict), T_TEST(test_list), T_TEST(test_each_level_was_a_request),
+    T_TEST(test_list_since), T_TEST(test_times), T_TEST(test_nomem),
     T_TEST(test_a_long_listing_has_the_time_it_takes),
     T_TEST(test_a_listing_without_an_end_is_given_up))

@@ -465,6 +465,18 @@ static void a_directory_in_a_level_stops_the_listing(void **state)
     T(symlink("self", t_path(root, "ltx/0/self")) == 0);
     T_OK(wr_storage_file.list(disk, t_call(), WR_STR("ltx/0/"), WR_STR(""), count_object, &n, &e));
     T(n == 4);
+    /* All levels by one listing: what else lies beside them is not entered either. */
+    T(put(disk, "ltx/9/1", "v", (struct wr_put_opts){0}) == WR_OK);
+    T(mkdir(t_path(root, "ltx/junk"), 0) == 0);
+    T(symlink(".", t_path(root, "ltx/loop")) == 0);
+    T(symlink("self", t_path(root, "ltx/self")) == 0);
+    n = 0;
+    T_OK(wr_storage_file.list(disk, t_call(), WR_STR("ltx/"), WR_STR(""), count_object, &n, &e));
+    T(n == 2);
+    /* But a level that cannot be seen is not one that is empty. */
+    T(symlink("5", t_path(root, "ltx/5")) == 0);
+    T_IS(WR_IO,
+        wr_storage_file.list(disk, t_call(), WR_STR("ltx/"), WR_STR(""), count_object, &n, &e));
     wr_storage_file.close(disk);
 }
 
