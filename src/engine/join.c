@@ -19,6 +19,7 @@
 #include "base/mutant.h"
 #include "engine/frozen.h"
 #include "engine/layout.h"
+#include "engine/learn.h"
 
 #define FEW_PAGES    8u /* sampled; of more at least half must be equal */
 #define CENSUS_WORTH 2u /* bytes that may be read for each one of the database */
@@ -211,7 +212,7 @@ static bool needs_lease(const struct wr_db *db, const struct db_replica *dr, boo
 {
     struct wr_lease lease;
 
-    return !read_lease(dr, &lease) && wr_replica_must_ask(&dr->now->pos, db->node_id) &&
+    return !read_lease(dr, &lease) && wr_learn_must_ask(&dr->now->pos, db->node_id) &&
            (dr->now->pos.node_id != 0 || !known);
 }
 

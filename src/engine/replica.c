@@ -8,38 +8,26 @@
 #include "base/rand.h"
 #include "base/sync.h"
 #include "base/text.h"
-#include "engine/census.h"
 #include "engine/frozen.h"
 #include "engine/keeper.h"
 #include "engine/layout.h"
-#include "engine/lease.h"
+#include "engine/learn.h"
 #include "engine/send.h"
 
-#define BACKOFF_MIN_MS  500
-#define BACKOFF_MAX_MS  ((int64_t)60 * 1000)
-#define REQUEST_MS      ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
-#define STREAM_MS       WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
-#define LOG_EVERY_MS    ((int64_t)30 * 1000)  /* of the same failure again */
-#define PARTS_MIN       ((uint64_t)4 << 20)   /* bytes; smaller files are one request anywhere */
-#define CHECK_MS        ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
-#define FULL_MS         ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
-#define FULL_SHARE      200                  /* ... take one part in so many of the time, or less */
-#define CHECK_SOON_MS   ((int64_t)60 * 1000) /* after a file that may overlap those of another */
-#define SAMPLE_PARALLEL 8u
-#define CENSUS_MS       ((int64_t)24 * 3600 * 1000) /* deadline of reading all of a replica */
-#define DAMAGED_MAX     3u /* answers that are damaged, until that is believed */
+#define BACKOFF_MIN_MS 500
+#define BACKOFF_MAX_MS ((int64_t)60 * 1000)
+#define PARALLEL       8u                        /* requests of a sample */
+#define REQUEST_MS     ((int64_t)120 * 1000)     /* deadline of a small file, and of a key listed */
+#define STREAM_MS      WR_STORAGE_UPLOAD_MS      /* deadline of a streamed file */
+#define LOG_EVERY_MS   ((int64_t)30 * 1000)      /* of the same failure again */
+#define CHECK_MS       ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
+#define FULL_MS        ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
+#define FULL_SHARE     200                  /* ... take one part in so many of the time, or less */
+#define CHECK_SOON_MS  ((int64_t)60 * 1000) /* after a file that may overlap those of another */
 
 struct queued {
     struct wr_link link;
     struct wr_parcel *parcel;
-};
-
-/* What the last listing came with, until it is not needed any more. */
-struct learnt {
-    struct wr_sums census;    /* page_size is 0: there is none */
-    struct wr_sample *sample; /* NULL: likewise */
-    struct wr_tally *tally;   /* NULL: likewise */
-    struct wr_lease *lease;   /* NULL: it was not asked for */
 };
 
 struct wr_replica {
@@ -56,13 +44,10 @@ struct wr_replica {
     struct wr_replica_status now; /* guarded by mutex */
     struct wr_text why;           /* guarded by mutex; of now.error */
     struct wr_list queue;         /* guarded by mutex; of struct queued */
-    bool want_sample;             /* guarded by mutex */
-    bool want_census;             /* guarded by mutex */
-    uint32_t lock_offset;         /* guarded by mutex; for that, and the bytes that it may read */
-    uint64_t census_max;
-    struct learnt learnt;            /* guarded by mutex */
+    struct wr_wish wish;          /* guarded by mutex; of the next listing */
+    struct wr_learnt
+        learnt; /* guarded by mutex; by the last one, until it is not needed any more */
     struct wr_remote_pos left;       /* guarded by mutex; where it was when it became contested */
-    uint64_t node;                   /* guarded by mutex; of our own files; 0: not told */
     int64_t wait_ms;                 /* guarded by mutex; not listing again before that */
     unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
     const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
@@ -73,7 +58,7 @@ struct wr_replica {
     unsigned failures; /* in a row; a listing that works does not end a row of failed uploads */
     bool send_failed;
     int64_t logged_ms;
-    unsigned damaged;                /* samples in a row */
+    struct wr_learner learner;
     uint64_t listed;                 /* TXID it had at the last listing; 0: not known */
     uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
     struct wr_remote_seen seen;      /* as of then; since and ends are of the one before */
@@ -155,100 +140,6 @@ static void succeeded(struct wr_replica *r)
     wr_mutex_unlock(&r->mutex);
 }
 
-/* What the newest state is made of. Damaged or incomplete, it says nothing about whose it is, and
- * nothing could be restored that is built on it. One bad answer is no damage, though: a proxy may
- * have sent it. */
-static enum wr_status take_sample(struct wr_replica *r, struct wr_call *c,
-    struct wr_remote_pos *pos, struct wr_sample *ret, bool *ret_unknowable, struct wr_err *e)
-{
-    unsigned parallel = wr_sched_manual(r->actor.sched) ? 1 : SAMPLE_PARALLEL;
-    enum wr_status st = wr_sample_take(r->storage, c, parallel, REQUEST_MS, ret, e);
-    bool damaged = st == WR_CORRUPT || st == WR_NOTFOUND;
-
-    r->damaged = damaged ? r->damaged + 1 : 0;
-    if (!damaged || r->damaged < DAMAGED_MAX)
-        return st;
-    pos->whole = false;
-    *ret_unknowable = true;
-    return WR_OK;
-}
-
-/* What the newest state is, page by page. That it cannot be had is no reason not to go on without;
- * damaged it is no state to build on. */
-static enum wr_status take_census(struct wr_replica *r, struct wr_call *c,
-    struct wr_remote_pos *pos, struct wr_sums *ret, struct wr_err *e)
-{
-    uint64_t bytes_max;
-    uint32_t lock_offset;
-    enum wr_status st;
-
-    wr_mutex_lock(&r->mutex);
-    bytes_max = r->census_max;
-    lock_offset = r->lock_offset;
-    wr_mutex_unlock(&r->mutex);
-    c->deadline_ms = wr_mono_ms(c->clock) + CENSUS_MS;
-    st = wr_census_take(r->storage, c, lock_offset, pos->txid, bytes_max, ret, e);
-    if (st == WR_OK)
-        return WR_OK;
-    if (st != WR_CORRUPT && st != WR_NOTFOUND && st != WR_LIMIT && st != WR_NOMEM)
-        return st;
-    if (st == WR_CORRUPT || st == WR_NOTFOUND)
-        pos->whole = false;
-    wr_log(wr_sched_log(r->actor.sched), WR_INFO, "the replica is not compared with the database",
-        WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
-        WR_F_Z("why", e->text));
-    return WR_OK;
-}
-
-/* Who holds the lease; epoch 0: nobody. */
-static enum wr_status read_lease(
-    struct wr_replica *r, struct wr_call *c, struct wr_lease *ret, struct wr_err *e)
-{
-    enum wr_status st;
-
-    *ret = (struct wr_lease){0};
-    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = wr_lease_read(r->storage, c, ret, e);
-    return st == WR_NOTFOUND ? WR_OK : st;
-}
-
-/*
- * Whether somebody else may have been promoted without being in the way of this: a promotion takes
- * the lease, lists, and creates the name that follows the newest TXID. So a file of that name, one
- * TXID behind a position that holds, was there before, and was seen; else it could not have been
- * created. A file of any other name could, and so could one in parts (in_parts).
- */
-static bool is_next_name(unsigned level, uint64_t min, uint64_t max)
-{
-    return level == 0 && min == max;
-}
-
-/* Of a replica that had nothing before its one snapshot nobody can have a copy. */
-bool wr_replica_must_ask(const struct wr_remote_pos *pos, uint64_t node)
-{
-    if (node == 0 || pos->txid == 0)
-        return false;
-    if (pos->node_id != node)
-        return true;
-    return !(is_next_name(pos->level, pos->from, pos->txid) && pos->size < PARTS_MIN) &&
-           !(pos->level == WR_LEVEL_SNAPSHOT && pos->alone);
-}
-
-/* Into *ret_lease, if it must be known who holds it: heap, the caller's also after a failure. */
-static enum wr_status find_lease(struct wr_replica *r, struct wr_call *c,
-    const struct wr_remote_pos *pos, struct wr_lease **ret_lease, struct wr_err *e)
-{
-    uint64_t node;
-
-    wr_mutex_lock(&r->mutex);
-    node = r->node;
-    wr_mutex_unlock(&r->mutex);
-    if (!wr_replica_must_ask(pos, node))
-        return WR_OK;
-    *ret_lease = wr_alloc(sizeof(**ret_lease));
-    return *ret_lease ? read_lease(r, c, *ret_lease, e) : wr_fail(e, WR_NOMEM, "out of memory");
-}
-
 static int64_t mono_ms(const struct wr_replica *r)
 {
     return wr_mono_ms(wr_sched_clock(r->actor.sched));
@@ -275,46 +166,12 @@ static void plan_full(struct wr_replica *r, int64_t began_ms)
     r->full_ms = now_ms + wr_max(FULL_MS, (now_ms - began_ms) * FULL_SHARE);
 }
 
-static void learnt_release(struct learnt *l)
-{
-    wr_sums_release(&l->census);
-    wr_free(l->sample);
-    wr_free(l->tally);
-    wr_free(l->lease);
-    *l = (struct learnt){0};
-}
-
-static enum wr_status find_and_learn(struct wr_replica *r, struct wr_call *c, bool want_sample,
-    bool want_census, struct wr_remote_pos *pos, struct learnt *l, struct wr_err *e)
-{
-    bool unknowable = false;
-    enum wr_status st;
-
-    l->tally = wr_alloc(sizeof(*l->tally));
-    l->sample = want_sample ? wr_alloc(sizeof(*l->sample)) : NULL;
-    if (!l->tally || (want_sample && !l->sample))
-        return wr_fail(e, WR_NOMEM, "out of memory");
-    st = wr_remote_find(r->storage, c, &r->seen, l->tally, pos, e);
-    if (st == WR_OK)
-        st = find_lease(r, c, pos, &l->lease, e);
-    if (st == WR_OK && want_sample && pos->txid > 0)
-        st = take_sample(r, c, pos, l->sample, &unknowable, e);
-    if (st == WR_OK && want_census && pos->txid > 0 && pos->whole)
-        st = take_census(r, c, pos, &l->census, e);
-    if (unknowable) {
-        wr_free(l->sample);
-        l->sample = NULL;
-    }
-    return st;
-}
-
 /* What was asked to be found again meanwhile is not what was found: the wake that came with it
  * leads here once more. */
 static struct wr_next find_position(
-    struct wr_replica *r, struct wr_call *c, bool want_sample, bool want_census, unsigned epoch)
+    struct wr_replica *r, struct wr_call *c, const struct wr_wish *wish, unsigned epoch)
 {
-    struct wr_remote_pos pos;
-    struct learnt learnt = {0}, was;
+    struct wr_learnt learnt, was;
     struct wr_err e = {0};
     int64_t began_ms = mono_ms(r);
     enum wr_status st;
@@ -322,40 +179,41 @@ static struct wr_next find_position(
     c->deadline_ms = began_ms + REQUEST_MS;
     r->listed = 0;
     r->seen = (struct wr_remote_seen){0};
-    st = find_and_learn(r, c, want_sample, want_census, &pos, &learnt, &e);
+    st = wr_learn(&r->learner, c, wish, &r->seen, &learnt, &e);
     if (st != WR_OK) {
-        learnt_release(&learnt);
         failed(r, st, &e, "cannot list the replica, retrying");
         r->notify(r->arg);
         return backoff(r);
     }
     if (!r->send_failed)
         succeeded(r);
-    note_listing(r, pos.txid);
+    note_listing(r, learnt.pos.txid);
     plan_full(r, began_ms);
     wr_keeper_forget(r->keeper);
-    if (pos.txid > 0)
-        wr_keeper_begin(r->keeper, pos.time_ms);
+    if (learnt.pos.txid > 0)
+        wr_keeper_begin(r->keeper, learnt.pos.time_ms);
     wr_mutex_lock(&r->mutex);
     if (r->now.state == WR_REPLICA_UNKNOWN && r->epoch == epoch) {
         /* What was in the way is not there. */
-        if (pos.whole && pos.txid == r->left.txid && pos.rolling == r->left.rolling)
+        const struct wr_remote_pos *pos = &learnt.pos;
+
+        if (pos->whole && pos->txid == r->left.txid && pos->rolling == r->left.rolling)
             r->now.contested = false;
-        r->now.continues = r->now.contested && pos.has_rolling && pos.from == r->left.txid + 1 &&
-                           pos.rolling_pre == r->left.rolling;
+        r->now.continues = r->now.contested && pos->has_rolling && pos->from == r->left.txid + 1 &&
+                           pos->rolling_pre == r->left.rolling;
         r->now.state = WR_REPLICA_READY;
-        r->now.pos = pos;
+        r->now.pos = *pos;
         r->now.sampled = learnt.sample != NULL;
-        r->now.unknowable = want_sample && !learnt.sample;
-        r->now.counted = want_census;
+        r->now.unknowable = learnt.unknowable;
+        r->now.counted = wish->census;
         was = r->learnt;
         r->learnt = learnt;
         learnt = was;
         r->now.found++;
-        r->want_sample = r->want_census = false;
+        r->wish.sample = r->wish.census = false;
     }
     wr_mutex_unlock(&r->mutex);
-    learnt_release(&learnt);
+    wr_learnt_release(&learnt);
     r->notify(r->arg);
     return (struct wr_next){.when = WR_NEXT_IDLE};
 }
@@ -433,18 +291,12 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
     return st;
 }
 
-/* A store may honor a condition on objects and not on uploads in parts (s3_upload.c): such a file
- * may have been put over the name that a promotion had created. */
-static bool in_parts(const struct wr_parcel *p)
-{
-    return wr_parcel_streamed(p) || p->size >= PARTS_MIN;
-}
-
 /* It is there. Whether it counts, if its name does not tell: *ret_stopped, not any more. The first
  * snapshot of a replica that was empty does. */
 static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
     bool *ret_stopped, struct wr_err *e)
 {
+    uint64_t size = wr_parcel_streamed(p) ? UINT64_MAX : p->size;
     struct wr_lease lease;
     char text[WR_ERR_MAX];
     bool empty;
@@ -453,9 +305,10 @@ static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const str
     wr_mutex_lock(&r->mutex);
     empty = r->now.pos.txid == 0;
     wr_mutex_unlock(&r->mutex);
-    if (empty || (is_next_name(p->level, p->header.min_txid, p->header.max_txid) && !in_parts(p)))
+    if (empty || wr_learn_name_tells(p->level, p->header.min_txid, p->header.max_txid, size))
         return WR_OK;
-    st = read_lease(r, c, &lease, e);
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    st = wr_learn_lease(r->storage, c, &lease, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "who holds the lease");
     *ret_stopped = wr_lease_lost(&lease, p->header.node_id);
@@ -600,7 +453,7 @@ static enum wr_lane lane_of(const struct wr_replica *r)
     const struct wr_parcel *p = x ? wr_container_of(x, struct queued, link)->parcel : NULL;
     bool sends =
         r->now.state == WR_REPLICA_READY && p && (wr_parcel_streamed(p) || p->size >= WR_SEND_LONG);
-    bool reads = r->now.state == WR_REPLICA_UNKNOWN && r->want_census;
+    bool reads = r->now.state == WR_REPLICA_UNKNOWN && r->wish.census;
 
     return sends || reads ? WR_LANE_LONG : WR_LANE_NET;
 }
@@ -613,7 +466,7 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     enum wr_replica_state state;
     enum wr_lane lane;
     int64_t wait_ms;
-    bool want_sample, want_census;
+    struct wr_wish wish;
     unsigned epoch;
 
     c->cancel = &r->cancel;
@@ -628,8 +481,7 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     }
     state = r->now.state;
     epoch = r->epoch;
-    want_sample = r->want_sample;
-    want_census = r->want_census;
+    wish = r->wish;
     wait_ms = r->wait_ms;
     wr_mutex_unlock(&r->mutex);
     if (lane != a->lane)
@@ -637,7 +489,7 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
     if (state == WR_REPLICA_UNKNOWN && mono_ms(r) < wait_ms)
         return (struct wr_next){.when = WR_NEXT_AT, .at_ns = wait_ms * 1000000};
     if (state == WR_REPLICA_UNKNOWN)
-        return find_position(r, c, want_sample, want_census, epoch);
+        return find_position(r, c, &wish, epoch);
     if (!p)
         return (struct wr_next){.when = WR_NEXT_IDLE};
     if (mono_ms(r) >= r->check_ms) {
@@ -714,6 +566,10 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     wr_mutex_init(&r->mutex);
     wr_cancel_init(&r->cancel);
     r->storage = storage;
+    r->learner = (struct wr_learner){.storage = storage,
+        .label = r->label,
+        .log = wr_sched_log(o->sched),
+        .parallel = wr_sched_manual(o->sched) ? 1 : PARALLEL};
     *ret = r;
     return WR_OK;
 }
@@ -741,7 +597,7 @@ void wr_replica_free(struct wr_replica *r)
     wr_keeper_free(r->keeper);
     log_requests(r);
     queue_clear(r);
-    learnt_release(&r->learnt);
+    wr_learnt_release(&r->learnt);
     wr_text_release(&r->why);
     wr_storage_close(r->storage);
     wr_mutex_release(&r->mutex);
@@ -823,14 +679,14 @@ void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text)
 void wr_replica_set_node(struct wr_replica *r, uint64_t node)
 {
     wr_mutex_lock(&r->mutex);
-    r->node = node;
+    r->wish.node = node;
     wr_mutex_unlock(&r->mutex);
 }
 
 void wr_replica_want_sample(struct wr_replica *r)
 {
     wr_mutex_lock(&r->mutex);
-    r->want_sample = true;
+    r->wish.sample = true;
     wr_mutex_unlock(&r->mutex);
     wr_replica_rejoin(r, "its newest state is not known here");
 }
@@ -838,9 +694,9 @@ void wr_replica_want_sample(struct wr_replica *r)
 void wr_replica_want_census(struct wr_replica *r, uint32_t lock_offset, uint64_t bytes_max)
 {
     wr_mutex_lock(&r->mutex);
-    r->want_sample = r->want_census = true;
-    r->lock_offset = lock_offset;
-    r->census_max = bytes_max;
+    r->wish.sample = r->wish.census = true;
+    r->wish.lock_offset = lock_offset;
+    r->wish.census_max = bytes_max;
     wr_mutex_unlock(&r->mutex);
     wr_replica_rejoin(r, "its newest state is to be compared with the database");
 }

@@ -102,10 +102,8 @@ void wr_replica_rejoin(struct wr_replica *r, const char *why);
 void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text);
 /* Files of this node are ours: where the newest one is not, or was not created under the name that
  * came next, it is told who holds the lease. Until it is set that is not looked at. It holds for
- * the listings that begin from now on. */
+ * the listings that begin from now on: wr_learn_must_ask. */
 void wr_replica_set_node(struct wr_replica *r, uint64_t node);
-/* Whether that is so of this position, which was found by listing; node 0: it is not. Pure. */
-bool wr_replica_must_ask(const struct wr_remote_pos *pos, uint64_t node);
 /* Fetch a sample of the newest state: the replica goes UNKNOWN, and is READY with `sampled` set. */
 void wr_replica_want_sample(struct wr_replica *r);
 /* The same, with a census, too: it is READY with `counted` set. At most `bytes_max` are read. */
