@@ -4,6 +4,7 @@
  */
 #include "unit/engine/history_world.h"
 
+#include "engine/primary_int.h"
 #include "engine/restore.h"
 #include "storage/drivers.h"
 
@@ -275,9 +276,30 @@ static void test_what_spoils_each_snapshot_was_fed_for_ever(void **state)
     world_close(&h.w);
 }
 
+/* Whatever made the replica be listed: it began with half a minute again. */
+static void test_a_listing_forgot_that_each_snapshot_is_spoiled(void **state)
+{
+    struct history h;
+
+    (void)state;
+    begin_evil(&h, "ltx/9/", 100);
+    evil.always = true;
+    h.w.opts.cadence.snapshot_ms = 60000;
+    start_evil(&h.w);
+    write_lightly_for(&h, 61);
+    for (int i = 0; i < 4 * 24; i++) {
+        world_run(&h.w, 900 * SECOND);
+        wr_replica_rejoin(h.w.db->known[0]->r, "for the test");
+    }
+    T(evil.done >= 8 && evil.done <= 13);
+    evil.in = NULL;
+    world_close(&h.w);
+}
+
 T_MAIN(T_TEST(test_a_level_went_on_from_a_damaged_file),
     T_TEST(test_of_a_streamed_file_only_the_header_counted),
     T_TEST(test_a_damaged_file_that_could_not_be_looked_at_first),
     T_TEST(test_a_listed_file_with_a_damaged_header_covers_nothing),
     T_TEST(test_a_damaged_snapshot_is_made_again),
-    T_TEST(test_what_spoils_each_snapshot_was_fed_for_ever))
+    T_TEST(test_what_spoils_each_snapshot_was_fed_for_ever),
+    T_TEST(test_a_listing_forgot_that_each_snapshot_is_spoiled))
