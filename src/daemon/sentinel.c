@@ -21,6 +21,7 @@
 #define LATE_LOOKS  3 /* that did not come; and, as a machine may be busy: */
 #define LATE_MS     10000
 #define LINES_MAX   20 /* of the log, of one level, in one pass */
+#define SAME_MAX    11 /* passes in a row that do not ask for replicas: it is done once a minute */
 
 enum said {
     SAID_NOTHING,
@@ -42,6 +43,8 @@ struct entry {
     bool met;    /* there was a database */
     bool whole;  /* it was seen with everything in every replica */
     enum said said;
+    weir_db_sight sight; /* of the last pass ... */
+    unsigned same;       /* ... and of so many before it */
     struct replica replicas[WR_VERDICT_REPLICAS];
     struct wr_verdict verdict;
 };
@@ -171,6 +174,28 @@ struct sighting {
     size_t n;
     int64_t interval_ms; /* the longest sync interval */
 };
+
+static bool same_sight(const weir_db_sight *a, const weir_db_sight *b)
+{
+    return a->seen == b->seen && a->commits == b->commits && a->proven == b->proven &&
+           a->txid_commits == b->txid_commits && a->txid == b->txid && a->scanned == b->scanned;
+}
+
+/* Whether it is at rest: every replica had everything, and there is nothing more. Of thousands most
+ * are, and asking each replica is the larger part of a pass. */
+static bool is_same(struct entry *e, weir_db *db)
+{
+    weir_db_sight was = e->sight;
+
+    e->sight = (weir_db_sight){.struct_size = sizeof(e->sight)};
+    if (e->verdict.word != WR_VERDICT_FINE || e->verdict.missing_ms > 0 || e->same >= SAME_MAX ||
+        weir_db_look(db, &e->sight, NULL) != WEIR_OK || !same_sight(&e->sight, &was)) {
+        e->same = 0;
+        return false;
+    }
+    e->same++;
+    return true;
+}
 
 static void look(weir_db *db, struct sighting *ret)
 {
@@ -377,11 +402,16 @@ static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
         s->short_of_memory = true;
         return;
     }
+    if (is_same(e, db)) {
+        count(&s->count, &e->verdict);
+        return;
+    }
     look(db, &now);
     now_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
     wr_mutex_lock(&s->mutex);
     judge(s, e, &now, now_ns);
     wr_mutex_unlock(&s->mutex);
+    e->sight = now.db;
     count(&s->count, &e->verdict);
     say(s, e, db, now_ns);
 }
