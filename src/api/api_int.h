@@ -32,8 +32,9 @@ struct weir_db {
 
 struct weir {
     struct wr_sched *sched;
-    struct wr_watch *watch; /* NULL: inotify is not to be had */
-    struct wr_seats seats;  /* of databases that are held open */
+    struct wr_watch *watch;     /* NULL: inotify is not to be had */
+    struct wr_seats seats;      /* of databases that are held open */
+    struct wr_http_share *http; /* connections of all replicas */
     weir_log_fn *log;
     void *log_arg;
     struct wr_log engine_log;
@@ -60,8 +61,9 @@ struct api_replica_settings {
 enum wr_status wr_api_replica_settings(
     const char *const *settings, struct api_replica_settings *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* The storage of a replica that is only read; what is ours of its settings does not matter. */
-enum wr_status wr_api_open_replica(const char *url, const char *const *settings,
+/* The storage of a replica that is only read; what is ours of its settings does not matter. `w`,
+ * whose connections it uses, outlives it; NULL: its own. */
+enum wr_status wr_api_open_replica(weir *w, const char *url, const char *const *settings,
     struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
 /* Each of them to `fn`, with what it is kept for unless that is NULL, until it has enough. */
 void wr_api_tell_files(

@@ -64,7 +64,7 @@ int weir_ltx_list(weir *w, const char *url, const char *const *settings, int lev
     if (!w || !fn || level < WEIR_LEVEL_ALL || level > WEIR_LEVEL_SNAPSHOT)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_ltx_list: bad argument"), &e);
     call = wr_api_call(w, &a, cancel);
-    st = wr_api_open_replica(url, settings, &s, &e);
+    st = wr_api_open_replica(w, url, settings, &s, &e);
     if (st == WR_OK && level == WEIR_LEVEL_ALL)
         st = wr_layout_list_all(s, &call, &files, &e);
     else if (st == WR_OK)
@@ -102,7 +102,7 @@ int weir_stored(weir *w, const char *url, const char *const *settings, weir_canc
     if (!w || !fn)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_stored: bad argument"), &e);
     call = wr_api_call(w, &a, cancel);
-    st = wr_api_open_replica(url, settings, &s, &e);
+    st = wr_api_open_replica(w, url, settings, &s, &e);
     if (st == WR_OK)
         st = wr_stored_find(s, &call, tell_stored, &caller, &e);
     wr_storage_close(s);
@@ -162,7 +162,7 @@ int weir_points(weir *w, const char *url, const weir_points_options *opt, weir_p
         .exact = o.exact != 0,
         .parallel = o.parallel};
     call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(url, o.settings, &s, &e);
+    st = wr_api_open_replica(w, url, o.settings, &s, &e);
     if (st == WR_OK)
         st = wr_survey(s, &call, &so, &x, &e);
     if (st == WR_OK) {
@@ -214,7 +214,7 @@ int weir_retention(weir *w, const char *url, const char *const *db_settings,
     call = wr_api_call(w, &a, cancel);
     st = wr_api_db_settings(db_settings, &o, &e);
     if (st == WR_OK)
-        st = wr_api_open_replica(url, settings, &s, &e);
+        st = wr_api_open_replica(w, url, settings, &s, &e);
     r = wr_db_retention(&o);
     if (st == WR_OK)
         st = retention(s, &call, &r, fn, arg, &e);

@@ -58,8 +58,8 @@ enum wr_status wr_api_replica_settings(
     return st;
 }
 
-enum wr_status wr_api_open_replica(
-    const char *url, const char *const *settings, struct wr_storage **ret, struct wr_err *e)
+enum wr_status wr_api_open_replica(weir *w, const char *url, const char *const *settings,
+    struct wr_storage **ret, struct wr_err *e)
 {
     struct api_replica_settings own = {0};
     enum wr_status st;
@@ -69,6 +69,13 @@ enum wr_status wr_api_open_replica(
     st = wr_api_replica_settings(settings, &own, e);
     if (st == WR_OK)
         st = wr_storage_open(wr_str(url), own.rest, ret, e);
+    if (st == WR_OK && w) {
+        st = wr_storage_share(*ret, w->http, e);
+        if (st != WR_OK) {
+            wr_storage_close(*ret);
+            *ret = NULL;
+        }
+    }
     wr_free(own.rest);
     return st;
 }

@@ -43,7 +43,7 @@ int weir_promote(weir *w, const char *url, const char *path, const weir_promote_
     call = wr_api_call(w, &a, o.cancel);
     st = wr_api_db_settings(o.db_settings, &db, &e);
     if (st == WR_OK)
-        st = wr_api_open_replica(url, o.settings, &s, &e);
+        st = wr_api_open_replica(w, url, o.settings, &s, &e);
     po = (struct wr_promote_opts){.path = path,
         .meta_dir = db.meta_dir,
         .parallel = o.parallel,

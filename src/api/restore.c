@@ -89,7 +89,7 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
     if (!w || !path || (ret && ret->struct_size < sizeof(size_t)))
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_restore: bad argument"), &e);
     call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(url, o.settings, &s, &e);
+    st = wr_api_open_replica(w, url, o.settings, &s, &e);
     if (st == WR_OK)
         st = wr_restore(s, &call, &ro, &r, &e);
     wr_storage_close(s);
@@ -186,7 +186,7 @@ int weir_follow(weir *w, const char *url, const char *path, const weir_follow_op
     st = open_primary(&o, &call, &url, &primary, &e);
     fo.primary = primary;
     if (st == WR_OK)
-        st = wr_api_open_replica(url, o.settings, &s, &e);
+        st = wr_api_open_replica(w, url, o.settings, &s, &e);
     if (st == WR_OK)
         st = wr_follow_open(s, &call, &fo, &follow, &r, &e);
     if (st == WR_OK)
@@ -220,7 +220,7 @@ int weir_plan(weir *w, const char *url, const weir_restore_options *opt, weir_fi
     if (!w || !fn)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_plan: bad argument"), &e);
     call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(url, o.settings, &s, &e);
+    st = wr_api_open_replica(w, url, o.settings, &s, &e);
     if (st == WR_OK)
         st = wr_restore_plan(s, &call, &ro, &files, &e);
     if (st == WR_OK)

@@ -43,7 +43,7 @@ int weir_store_settings(const char *url, const char *const *settings, weir_setti
     if (!fn)
         return wr_api_return(
             reterr, wr_fail(&e, WR_MISUSE, "weir_store_settings: bad argument"), &e);
-    st = wr_api_open_replica(url, settings, &s, &e);
+    st = wr_api_open_replica(NULL, url, settings, &s, &e);
     if (st == WR_OK)
         wr_storage_tell(s, forward_setting, &f);
     wr_storage_close(s);
@@ -79,7 +79,7 @@ int weir_store_probe(weir *w, const char *url, const weir_probe_options *opt, we
     if (opt)
         memcpy(&o, opt, wr_api_struct(opt->struct_size, sizeof(o)));
     call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(url, o.settings, &s, &e);
+    st = wr_api_open_replica(w, url, o.settings, &s, &e);
     if (st == WR_OK) {
         st = wr_storage_probe(
             s, &call, o.step_ms > 0 ? o.step_ms : STEP_MS, forward_step, &f, &left, &e);

@@ -97,7 +97,7 @@ int weir_verify(weir *w, const char *url, const weir_verify_options *opt, weir_f
     vo.db_path = o.db_path;
     vo.db_wait_ms = o.db_wait_ms;
     call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(url, o.settings, &s, &e);
+    st = wr_api_open_replica(w, url, o.settings, &s, &e);
     if (st == WR_OK)
         st = wr_verify(s, &call, &vo, &r, &e);
     wr_storage_close(s);

@@ -136,8 +136,10 @@ int weir_open(const weir_options *opt, weir **ret, weir_error *reterr)
             (enum wr_log_level)((o.log_level ? o.log_level : WEIR_LOG_INFO) - WEIR_LOG_DEBUG)};
     so = (struct wr_sched_opts){.log = &w->engine_log,
         .threads_max = {o.local_threads_max, o.net_threads_max, o.bulk_threads_max}};
-    st = wr_sched_new(&so, &w->sched, &e);
+    w->http = wr_storage_share_new();
+    st = w->http ? wr_sched_new(&so, &w->sched, &e) : wr_fail(&e, WR_NOMEM, "open the runtime");
     if (st != WR_OK) {
+        wr_storage_share_free(w->http);
         wr_free(w);
         return wr_api_return(reterr, st, &e);
     }
@@ -204,6 +206,7 @@ int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr)
     }
     wr_watch_free(w->watch);
     wr_sched_free(w->sched);
+    wr_storage_share_free(w->http);
     wr_seats_release(&w->seats);
     wr_mutex_release(&w->mutex);
     wr_free(w);
@@ -338,6 +341,11 @@ int weir_db_add_replica(
     st = wr_api_replica_settings(settings, &own, &e);
     if (st == WR_OK)
         st = wr_storage_open(wr_str(url), own.rest, &storage, &e);
+    if (st == WR_OK) {
+        st = wr_storage_share(storage, db->w->http, &e);
+        if (st != WR_OK)
+            wr_storage_close(storage);
+    }
     if (st == WR_OK) {
         /* A name of our own: the storage belongs to the database from here on. */
         struct wr_str its = wr_storage_name(storage);

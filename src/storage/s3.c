@@ -57,7 +57,8 @@ static void s3_close(void *self)
     struct wr_s3 *s = self;
     if (s == NULL)
         return;
-    wr_http_free(s->http);
+    if (!s->http_shared)
+        wr_http_free(s->http);
     wr_awscreds_free(s->creds);
     wr_mutex_release(&s->mutex);
     wr_arena_release(&s->arena);
@@ -94,6 +95,27 @@ static enum wr_status keep_config(
     return WR_OK;
 }
 
+static struct wr_http_opts http_opts(const struct wr_s3 *s)
+{
+    return (struct wr_http_opts){.ca_file = s->cfg.ca_file.n > 0 ? s->cfg.ca_file.p : NULL,
+        .skip_verify = s->cfg.skip_verify};
+}
+
+static enum wr_status s3_share(void *self, struct wr_http_share *x, struct wr_err *e)
+{
+    struct wr_s3 *s = self;
+    const struct wr_http_opts opts = http_opts(s);
+    struct wr_http *http = NULL;
+    enum wr_status st = wr_http_share_get(x, &opts, &http, e);
+    if (st != WR_OK)
+        return st;
+    if (!s->http_shared)
+        wr_http_free(s->http);
+    s->http = http;
+    s->http_shared = true;
+    return WR_OK;
+}
+
 static enum wr_status s3_open(const struct wr_settings *set, void **self, struct wr_err *e)
 {
     struct wr_s3_config cfg;
@@ -108,8 +130,7 @@ static enum wr_status s3_open(const struct wr_settings *set, void **self, struct
     if (st == WR_OK)
         st = open_creds(s, set, e);
     if (st == WR_OK) {
-        const struct wr_http_opts http = {.ca_file = s->cfg.ca_file.n > 0 ? s->cfg.ca_file.p : NULL,
-            .skip_verify = s->cfg.skip_verify};
+        const struct wr_http_opts http = http_opts(s);
         st = wr_http_new(&http, &s->http, e);
     }
     if (st != WR_OK) {
@@ -440,4 +461,5 @@ const struct wr_storage_ops wr_storage_s3 = {
     .upload_abort = wr_s3_upload_abort,
     .tell = s3_tell,
     .learnt = s3_learnt,
+    .share = s3_share,
 };

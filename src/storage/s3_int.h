@@ -12,6 +12,7 @@
 #include "base/sync.h"
 #include "net/awscreds.h"
 #include "net/http.h"
+#include "net/http_share.h"
 #include "net/sigv4.h"
 #include "storage/settings.h"
 #include "storage/storage.h"
@@ -103,6 +104,7 @@ struct wr_s3 {
     struct wr_arena arena;   /* holds cfg's strings; frozen after open */
     struct wr_s3_config cfg; /* frozen */
     struct wr_http *http;
+    bool http_shared; /* it is not ours; frozen before the first request */
     struct wr_awscreds *creds;
     struct wr_mutex mutex;
     char region[64];           /* guarded by mutex */

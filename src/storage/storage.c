@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/url.h"
+#include "net/http_share.h"
 #include "net/retry.h"
 #include "storage/drivers.h"
 
@@ -167,6 +168,21 @@ void wr_storage_close(struct wr_storage *s)
     wr_free(s->prefix);
     wr_free(s->name);
     wr_free(s);
+}
+
+struct wr_http_share *wr_storage_share_new(void)
+{
+    return wr_http_share_new();
+}
+
+void wr_storage_share_free(struct wr_http_share *x)
+{
+    wr_http_share_free(x);
+}
+
+enum wr_status wr_storage_share(struct wr_storage *s, struct wr_http_share *x, struct wr_err *e)
+{
+    return s->ops->share ? s->ops->share(s->self, x, e) : WR_OK;
 }
 
 const char *wr_storage_scheme(const struct wr_storage *s)

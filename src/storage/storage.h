@@ -17,6 +17,7 @@
 #include "base/str.h"
 
 struct wr_buf;
+struct wr_http_share;
 struct wr_option;
 struct wr_setting;
 struct wr_settings;
@@ -109,6 +110,9 @@ struct wr_storage_ops {
      * options, and what was learnt. No I/O but for a file of credentials. */
     void (*tell)(void *self, void (*fn)(void *arg, const struct wr_setting *setting), void *arg);
     void (*learnt)(void *self, struct wr_storage_learnt *ret);
+
+    /* Use connections of `x` instead of its own: see wr_storage_share. NULL: it has none. */
+    enum wr_status (*share)(void *self, struct wr_http_share *x, struct wr_err *e);
 };
 
 /* Open the bucket that `url` names ("file:///var/backup/app", "s3://bucket/path?region=eu-west-1").
@@ -123,6 +127,15 @@ enum wr_status wr_storage_wrap(const struct wr_storage_ops *ops, void *self, str
     struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
 
 void wr_storage_close(struct wr_storage *s); /* NULL-safe */
+
+/* Connections for many storages, in one bucket or several. NULL: out of memory. No storage that
+ * uses them is left when it is freed; NULL-safe. */
+struct wr_http_share *wr_storage_share_new(void);
+void wr_storage_share_free(struct wr_http_share *x);
+/* Before the first request: use the connections of `x` with all others that do, and none of its
+ * own. Some drivers have none, and nothing happens. NOMEM. */
+enum wr_status wr_storage_share(
+    struct wr_storage *s, struct wr_http_share *x, struct wr_err *e) WR_MUST_CHECK;
 
 const char *wr_storage_scheme(const struct wr_storage *s);
 unsigned wr_storage_caps(const struct wr_storage *s);

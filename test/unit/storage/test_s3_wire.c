@@ -2,6 +2,7 @@
  * test_s3_wire.c - the S3 driver against a strict fake server: what is on the wire, what is learnt
  * from answers, and what is made of bad ones. Uploads have a file of their own.
  */
+#include "net/http_share.h"
 #include "unit/storage/s3_bench.h"
 
 /* ---- requests ---- */
@@ -481,6 +482,33 @@ static void bad_listings_are_corrupt(void **state)
 
 /* ---- memory ---- */
 
+/* Ten thousand databases of one bucket made as many handshakes, and held three descriptors each for
+ * a connection that nobody used any more. */
+static void each_database_had_a_connection_of_its_own(void **state)
+{
+    struct bench a = set_up(NULL);
+    struct bench b = {.d = a.d, .h = a.h, .c = a.c};
+    struct wr_http_share *x = wr_http_share_new();
+    struct wr_err e = {0};
+    size_t n;
+
+    (void)state;
+    T(x != NULL);
+    open_with(&b, NULL);
+    T_OK(OPS.share(a.s, x, &e));
+    T_OK(OPS.share(b.s, x, &e));
+    T_OK(OPS.share(b.s, x, &e)); /* what is shared is nobody's to free */
+    T_OK(put(&a, "p/a", "x", &e));
+    T_OK(list(&b, "p/", &n, &e));
+    T(n == 1);
+    T(httpd_connections(a.h) == 1);
+    OPS.close(b.s);
+    T_OK(get(&a, "p/a", 0, 1, &e));
+    T(httpd_connections(a.h) == 1);
+    tear_down(&a);
+    wr_http_share_free(x);
+}
+
 static enum wr_status sweep_body(void *arg)
 {
     struct bench *outer = arg, b = {.d = outer->d, .h = outer->h, .c = t_call()};
@@ -535,4 +563,5 @@ T_MAIN(T_TEST(puts_carry_time_and_class), T_TEST(customer_keys_go_with_every_obj
     T_TEST(a_seen_bucket_is_not_asked_for), T_TEST(conditions_by_header),
     T_TEST(conditions_with_bare_tags), T_TEST(conditions_by_head), T_TEST(error_answers),
     T_TEST(a_put_without_tag_is_no_success), T_TEST(ranges_are_checked), T_TEST(heads_are_checked),
-    T_TEST(bad_listings_are_corrupt), T_TEST(out_of_memory))
+    T_TEST(bad_listings_are_corrupt), T_TEST(each_database_had_a_connection_of_its_own),
+    T_TEST(out_of_memory))
