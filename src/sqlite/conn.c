@@ -139,6 +139,10 @@ static enum wr_status open_fail(sqlite3 *db, int rc, const char *what, struct wr
             "(locking_mode=EXCLUSIVE, or a long exclusive transaction)");
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
+        if (sqlite3_system_errno(db) == EMFILE || sqlite3_system_errno(db) == ENFILE)
+            return wr_fail(e, WR_IO,
+                "no more files can be open: raise the limit (ulimit -Hn, LimitNOFILE=), or have "
+                "fewer databases held open at once (open-max)");
         return wr_fail(e, WR_UNSUPPORTED,
             "cannot create the -wal and -shm files beside it: the directory or the files are "
             "read-only for this user (%s)",

@@ -11,6 +11,7 @@
 #include "unit/sqlite/other_process.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #define MS ((int64_t)1000000)
 
@@ -183,6 +184,39 @@ static void test_read_only_directory(void **state)
         fail_msg("opening said: %s", got);
     T(chmod(dir, 0755) == 0);
     other_end(&poor);
+}
+
+/* It said that the directory is read-only. */
+static void test_too_many_open_files_are_called_that(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct rlimit was, few;
+    int last;
+
+    (void)state;
+    make_db(path, "PRAGMA journal_mode=wal; CREATE TABLE t(v)");
+    T(getrlimit(RLIMIT_NOFILE, &was) == 0);
+    last = open("/dev/null", O_RDONLY);
+    T(last >= 0);
+    for (rlim_t spare = 1; spare < 12; spare++) { /* from none for the file to enough for all */
+        struct wr_conn *c = NULL;
+        struct wr_conn_info info;
+        struct wr_err e = {0};
+        enum wr_status st;
+
+        few = (struct rlimit){.rlim_cur = (rlim_t)last + spare, .rlim_max = was.rlim_max};
+        T(setrlimit(RLIMIT_NOFILE, &few) == 0);
+        st = wr_conn_open(path, &c, &info, &e);
+        T(setrlimit(RLIMIT_NOFILE, &was) == 0);
+        wr_conn_close(c);
+        if (st == WR_OK) {
+            T(spare > 3);
+            break;
+        }
+        if (strstr(e.text, "read-only"))
+            fail_msg("with %d descriptors: %s", (int)spare - 1, e.text);
+    }
+    T(close(last) == 0);
 }
 
 static void test_in_place(void **state)
@@ -738,11 +772,11 @@ static void test_a_database_that_was_never_made_was_made_by_us(void **state)
 
 T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_a_database_that_was_never_made_was_made_by_us),
     T_TEST(test_damaged_schema), T_TEST(test_switch_to_wal), T_TEST(test_locked_exclusively),
-    T_TEST(test_read_only_directory), T_TEST(test_in_place),
-    T_TEST(test_both_connections_are_to_one_file), T_TEST(test_reads_are_the_files),
-    T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),
-    T_TEST(test_barrier_seals_the_wal), T_TEST(test_barrier_starves_nobody),
-    T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check),
-    T_TEST(test_a_check_ends_when_the_call_does), T_TEST(test_no_memory),
+    T_TEST(test_read_only_directory), T_TEST(test_too_many_open_files_are_called_that),
+    T_TEST(test_in_place), T_TEST(test_both_connections_are_to_one_file),
+    T_TEST(test_reads_are_the_files), T_TEST(test_close_leaves_the_wal),
+    T_TEST(test_mark_caps_the_backfill), T_TEST(test_barrier_seals_the_wal),
+    T_TEST(test_barrier_starves_nobody), T_TEST(test_recover_a_torn_index),
+    T_TEST(test_sqlite_check), T_TEST(test_a_check_ends_when_the_call_does), T_TEST(test_no_memory),
     T_TEST(test_an_idle_one_is_small), T_TEST(test_a_young_time_is_no_proof),
     T_TEST(test_a_write_gives_another_mark))
