@@ -41,6 +41,10 @@ class Bucket:
         """Of each class of requests: [how many, bytes in, bytes out]."""
         return json.loads(self.ask("classes"))
 
+    def connections(self):
+        """How many were made that had a request."""
+        return int(self.ask("connections"))
+
     def delay(self, ms):
         self.ask(f"delay?ms={ms}")
 

@@ -13,10 +13,12 @@ by sendfile and never seen by Python. A request costs about a tenth of a millise
 `yardsticks` says how much it is here: whoever asks for thousands of objects is bounded by it.
 
 Who measures asks for /-/count (requests so far), /-/classes (of each class: requests, bytes in, bytes
-out), /-/log?from=N (see Log) and /-/delay?ms=N; these are answered at once and not counted.
+out), /-/connections (that had a request), /-/log?from=N (see Log) and /-/delay?ms=N; these are answered at
+once and not counted.
 """
 import bisect
 import collections
+import email.utils
 import heapq
 import itertools
 import json
@@ -32,7 +34,6 @@ import xml.sax.saxutils
 PAGE = 1000  # keys
 LOG_MAX = 1 << 20
 SMALL = 1 << 16  # bodies up to this go with their head
-WHEN = "Thu, 01 Jan 2026 00:00:00 GMT"
 now = time.monotonic_ns
 
 
@@ -51,7 +52,7 @@ class Store:
                 path = os.path.join(directory, f)
                 name = os.path.relpath(path, top)
                 key = re.sub(r"/ltx/(\d+)/", lambda m: "/%04x/" % int(m[1]), name)
-                self.put(key, [(path, os.path.getsize(path))], [])
+                self.put(key, [(path, os.path.getsize(path))], [], os.path.getmtime(path))
 
     def file(self, body):
         path = os.path.join(self.top, "body-%d" % next(self.serial))
@@ -59,10 +60,10 @@ class Store:
             f.write(body)
         return path, len(body)
 
-    def put(self, key, parts, meta):
+    def put(self, key, parts, meta, at=None):
         if key not in self.objects:
             bisect.insort(self.keys, key)
-        self.objects[key] = parts, meta, '"%x"' % next(self.serial)
+        self.objects[key] = parts, meta, '"%x"' % next(self.serial), at or time.time()
 
     def delete(self, key):
         """Its files stay, for who wants to know afterwards what was in them."""
@@ -93,10 +94,11 @@ class Store:
                     continue
                 out.append("<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>" % escape(common))
             else:
-                parts, _, etag = self.objects[key]
-                out.append("<Contents><Key>%s</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>%s"
+                parts, _, etag, at = self.objects[key]
+                when = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(at))
+                out.append("<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>%s"
                            "</ETag><Size>%d</Size><StorageClass>STANDARD</StorageClass></Contents>"
-                           % (escape(key), escape(etag), sum(size for _, size in parts)))
+                           % (escape(key), when, escape(etag), sum(size for _, size in parts)))
             n += 1
         more = i < len(self.keys) and self.keys[i].startswith(prefix)
         head = "<Prefix>%s</Prefix><KeyCount>%d</KeyCount><MaxKeys>%d</MaxKeys><IsTruncated>%s</IsTruncated>" % (
@@ -177,7 +179,7 @@ class Log:
 
 class Bucket:
     def __init__(self, top, delay_ms):
-        self.store, self.log, self.delay_s = Store(top), Log(), delay_ms / 1000
+        self.store, self.log, self.delay_s, self.connections = Store(top), Log(), delay_ms / 1000, 0
 
     def control(self, r):
         said = b""
@@ -185,6 +187,8 @@ class Bucket:
             said = str(sum(n for n, _, _ in self.log.classes.values())).encode()
         elif r.control == "classes":
             said = json.dumps(self.log.classes).encode()
+        elif r.control == "connections":
+            said = str(self.connections).encode()
         elif r.control == "log":
             said = json.dumps(list(itertools.islice(self.log.lines, int(r.query["from"]), None))).encode()
         elif r.control == "delay":
@@ -217,9 +221,9 @@ class Bucket:
         return self.upload(r, what, files)
 
     def read(self, r):
-        parts, meta, etag = self.store.get(r.key)
+        parts, meta, etag, at = self.store.get(r.key)
         size = low = sum(n for _, n in parts)
-        headers, status, low, high = [("ETag", etag), ("Last-Modified", WHEN), *meta], 200, 0, size
+        headers, status, low, high = [("ETag", etag), ("Last-Modified", email.utils.formatdate(at, usegmt=True)), *meta], 200, 0, size
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", r.fields.get("range", ""))
         if wanted:
             low = int(wanted[1]) if wanted[1] else max(size - int(wanted[2]), 0)
@@ -272,6 +276,7 @@ class Connection:
 
     def __init__(self, sock):
         self.sock, self.inside, self.request, self.out = sock, bytearray(), None, collections.deque()
+        self.counted = False
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -372,6 +377,9 @@ class Server:
                 if not c.receive():
                     return self.close(c)
                 r = c.complete()
+                if r and not r.control and not c.counted:
+                    c.counted = True
+                    self.bucket.connections += 1
                 if r and self.bucket.delay_s and not r.control:
                     heapq.heappush(self.late, (time.monotonic() + self.bucket.delay_s, next(self.order), c, r))
                 elif r:
