@@ -61,7 +61,7 @@ static void s3_close(void *self)
         wr_http_free(s->http);
     wr_awscreds_free(s->creds);
     wr_mutex_release(&s->mutex);
-    wr_arena_release(&s->arena);
+    wr_free(s->strings);
     wr_free(s);
 }
 
@@ -77,7 +77,8 @@ static enum wr_status open_creds(struct wr_s3 *s, const struct wr_settings *set,
     return wr_awscreds_new(&explicit, wr_settings_str(set, "profile"), &s->creds, e);
 }
 
-/* The configuration with strings of its own: the settings may go once open returns. */
+/* The configuration with strings of its own, and no more than these take: there may be thousands of
+ * us. The settings may go once open returns. */
 static enum wr_status keep_config(
     struct wr_s3 *s, const struct wr_s3_config *from, struct wr_err *e)
 {
@@ -85,10 +86,19 @@ static enum wr_status keep_config(
     struct wr_str *const strings[] = {&s->cfg.bucket, &s->cfg.region, &s->cfg.scheme,
         &s->cfg.authority, &s->cfg.base_path, &s->cfg.storage_class, &s->cfg.kms_key_id,
         &s->cfg.ca_file, &s->cfg.ssec_key, &s->cfg.ssec_md5, &s->cfg.endpoint};
+    size_t size = 0, at = 0;
+    for (size_t i = 0; i < wr_countof(strings); i++)
+        size += strings[i]->n + 1;
+    s->strings = wr_alloc(size);
+    if (s->strings == NULL)
+        return wr_fail(e, WR_NOMEM, "out of memory for s3 settings");
     for (size_t i = 0; i < wr_countof(strings); i++) {
-        *strings[i] = wr_arena_str(&s->arena, *strings[i]);
-        if (strings[i]->p == NULL)
-            return wr_fail(e, WR_NOMEM, "out of memory for s3 settings");
+        char *to = s->strings + at;
+        if (strings[i]->n > 0)
+            memcpy(to, strings[i]->p, strings[i]->n);
+        to[strings[i]->n] = '\0';
+        strings[i]->p = to;
+        at += strings[i]->n + 1;
     }
     assert(s->cfg.region.n < sizeof(s->region));
     memcpy(s->region, s->cfg.region.p, s->cfg.region.n + 1);
@@ -122,11 +132,13 @@ static enum wr_status s3_open(const struct wr_settings *set, void **self, struct
     struct wr_s3 *s = wr_alloc(sizeof(*s));
     if (s == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory");
-    wr_arena_init(&s->arena, (size_t)64 << 10);
+    struct wr_arena a;
+    wr_arena_init(&a, (size_t)64 << 10);
     wr_mutex_init(&s->mutex);
-    enum wr_status st = wr_s3_profile(set, &s->arena, &cfg, e);
+    enum wr_status st = wr_s3_profile(set, &a, &cfg, e);
     if (st == WR_OK)
         st = keep_config(s, &cfg, e);
+    wr_arena_release(&a);
     if (st == WR_OK)
         st = open_creds(s, set, e);
     if (st == WR_OK) {

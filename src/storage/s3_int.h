@@ -101,7 +101,7 @@ enum wr_status wr_s3_classify(struct wr_str code, int http_status, const char **
 
 /* locked: any thread. */
 struct wr_s3 {
-    struct wr_arena arena;   /* holds cfg's strings; frozen after open */
+    char *strings;           /* cfg's, one behind the other; frozen after open */
     struct wr_s3_config cfg; /* frozen */
     struct wr_http *http;
     bool http_shared; /* it is not ours; frozen before the first request */
