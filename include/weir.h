@@ -115,7 +115,7 @@ typedef void weir_log_fn(
 typedef struct weir_options {
     size_t struct_size;
     uint32_t local_threads_max; /* default 2: work that waits for local disks */
-    uint32_t net_threads_max;   /* default 4: work that waits for storage */
+    uint32_t net_threads_max;   /* default 16: work that waits for storage */
     uint32_t bulk_threads_max;  /* default 1: snapshots and compaction */
     int32_t log_level;          /* WEIR_LOG_*, default INFO: records below it are not made */
     weir_log_fn *log;           /* NULL: silent */

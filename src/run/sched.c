@@ -227,7 +227,7 @@ enum wr_status wr_sched_new(const struct wr_sched_opts *o, struct wr_sched **ret
 {
     static const unsigned threads_default[WR_LANE_MAX] = {
         [WR_LANE_LOCAL] = 2,
-        [WR_LANE_NET] = 4,
+        [WR_LANE_NET] = 16, /* each waits for a store all the time; started as there is work */
         [WR_LANE_BULK] = 1,
         [WR_LANE_LONG] = 4,
         [WR_LANE_CHECK] = 1,

@@ -52,7 +52,7 @@ struct wr_actor {
 struct wr_sched_opts {
     const struct wr_clock *clock;      /* NULL: the system's */
     const struct wr_log *log;          /* copied; NULL: silent */
-    unsigned threads_max[WR_LANE_MAX]; /* 0: 2, 4, 1, 4, 1 */
+    unsigned threads_max[WR_LANE_MAX]; /* 0: 2, 16, 1, 4, 1 */
     bool manual;                       /* start no thread: the host calls wr_sched_pump */
 };
 
