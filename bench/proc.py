@@ -45,9 +45,43 @@ def switches(pid):
     return total
 
 
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def threads(pid):
+    return status_kb(pid, "Threads")
+
+
+def mappings(pid):
+    return read_proc(pid, "maps").count("\n")
+
+
+def watches(pid):
+    """Of inotify: files and directories, of all its instances."""
+    n = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:inotify":
+                n += read_proc(pid, f"fdinfo/{fd}").count("inotify ")
+        except FileNotFoundError:
+            pass  # closed since it was listed
+    return n
+
+
+def read_mb(pid):
+    """What it asked the kernel for by read() and its like, cached or not, of files and of sockets."""
+    return int(re.search(r"^rchar: (\d+)", read_proc(pid, "io"), re.M)[1]) / (1 << 20)
+
+
 def written_mb(pid):
     """What this process caused to be sent to the disk."""
     return int(re.search(r"^write_bytes: (\d+)", read_proc(pid, "io"), re.M)[1]) / (1 << 20)
+
+
+def kernel_mb():
+    """What the kernel has in objects that it cannot give back on demand, of the whole machine."""
+    return int(re.search(r"^SUnreclaim:\s+(\d+)", Path("/proc/meminfo").read_text(), re.M)[1]) / 1024
 
 
 def busy_seconds():

@@ -12,8 +12,8 @@
 #define FDS_PER_DB   8     /* see docs/adr/0014 */
 #define FDS_PER_SEAT 12    /* that weir_open leaves for each, where not all are held open */
 #define FDS_BESIDE   64    /* connections, logs, sockets */
-#define BYTES_PER_DB 65000 /* of memory, as the README has it */
-#define BYTES_LET_GO 11000 /* the same, of one that is not held open */
+#define BYTES_PER_DB 50000 /* of memory, as the README has it */
+#define BYTES_LET_GO 13000 /* the same, of one that is not held open */
 #define SHOWN        5     /* processes of one database */
 
 static void version_text(char out[24], int version)

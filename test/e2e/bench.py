@@ -2,8 +2,8 @@
 
 usage: bench.py WEIR
 
-What it measures is not judged here: see bench/README.md. That bench/run can be run at all, says when a row fails,
-and reaches right verdicts, is.
+What it measures is not judged here: see bench/README.md. That bench/run and bench/scale can be run at all, say when a row fails,
+and reach right verdicts, is.
 """
 import http.client
 import json
@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 
 import bucket  # noqa: E402
 import figures  # noqa: E402
+import fit  # noqa: E402
 import rows  # noqa: E402
 
 
@@ -45,6 +46,33 @@ def check_rows(found, exe):
         bars = sum(x.getAttribute("class") in ("bar", "mine") for x in picture.getElementsByTagName("rect"))
         found.check(bars == sum(len(f["values"]) for f in row["figures"]), "%s: %d bars" % (name, bars))
     found.check(not list(Path(found.work).glob("work-*")), "databases were left behind")
+
+
+def check_scale(found, exe):
+    """What a database costs, at a few of them; and that they share connections."""
+    command = [sys.executable, str(BENCH / "scale"), "--quick", "--weir", exe, "--build", found.work]
+    r = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found.check(r.returncode == 0, "bench/scale --quick ended with %d: %s%s" % (r.returncode, r.stdout, r.stderr[-2000:]))
+    said = json.loads(Path(found.work, "scale.json").read_text())["rows"]
+    found.check(list(said) == ["open", "quiet", "nodes", "far", "size"], "rows %s" % list(said))
+    for name, row in said.items():
+        found.check(not row["failed"], "%s: %s" % (name, row["failed"]))
+        xs = {len(f["points"]) for f in row["figures"]}
+        found.check(2 in xs, "%s has figures of %s sizes" % (name, xs))
+    of = {f["label"]: f for f in said["open"]["figures"]}
+    found.check(of["start: PUT"]["line"]["b"] == 1 and of["start: PUT"]["line"]["worst"] == 0,
+                "a snapshot each: %s" % of["start: PUT"])
+    most = dict(of["start: connections"]["points"])[60]
+    found.check(most < 60, "60 databases made %d connections" % most)
+    found.check(not list(Path(found.work).glob("work-*")), "databases were left behind")
+
+
+def check_fit(found):
+    same = lambda got, want: found.check(got == want, "the line is %s, not %s" % (got, want))  # noqa: E731
+    same(fit.line([(1, 5), (2, 7), (4, 11)]), (3, 2, 0, 4))
+    same(fit.line([(0, 0), (0, 2), (2, 1)]), (1, 0, 1, 0))
+    same(fit.line([(3, 1)]), None)
+    same(fit.line([]), None)
 
 
 def check_failure(found, exe):
@@ -143,9 +171,11 @@ def main():
     exe = os.path.abspath(sys.argv[1])
     found = kit.Findings("bench")
     check_verdicts(found)
+    check_fit(found)
     check_bucket(found)
     check_failure(found, exe)
     check_rows(found, exe)
+    check_scale(found, exe)
     sys.exit(found.end())
 
 

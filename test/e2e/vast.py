@@ -19,15 +19,19 @@ import argparse
 import os
 import random
 import sqlite3
-import struct
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import kit
 
-PAGE = 4096
-LEAVES = 1000  # of a trunk page, fewer than SQLite would put there
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+sys.dont_write_bytecode = True
+
+import sparse  # noqa: E402
+
 CONFIG = """
 levels: [{interval: 1s}, {interval: 3s}, {interval: 9s}]
 snapshot: {interval: 24h}
@@ -35,32 +39,6 @@ dbs:
   - path: %s
     replica: {url: "%s", sync-interval: 50ms}
 """
-
-
-def make(path, size, leaves):
-    """A database of `size` bytes whose `leaves` free pages are evenly spread; all else of it are pages
-    that nothing refers to. See "The Freelist" and "The Database Header" in SQLite's file format."""
-    db = sqlite3.connect(path, isolation_level=None)
-    db.executescript("PRAGMA page_size=%d; PRAGMA journal_mode=delete; CREATE TABLE t(id INTEGER PRIMARY KEY, v)" % PAGE)
-    db.close()
-    with open(path, "r+b") as f:
-        header = bytearray(f.read(100))
-        used = os.path.getsize(path) // PAGE
-        pages = size // PAGE
-        os.truncate(path, size)
-        lock = (1 << 30) // PAGE + 1  # page that SQLite never uses
-        step = (pages - used - 1) // leaves
-        free = [p for p in (used + 1 + i * step for i in range(leaves)) if p != lock]
-        runs = [free[i:i + LEAVES + 1] for i in range(0, len(free), LEAVES + 1)]
-        for i, run in enumerate(runs):
-            following = runs[i + 1][0] if i + 1 < len(runs) else 0
-            f.seek((run[0] - 1) * PAGE)
-            f.write(struct.pack(">%dI" % (len(run) + 1), following, len(run) - 1, *run[1:]))
-        changes = struct.unpack(">I", header[24:28])[0] + 1
-        header[24:40] = struct.pack(">IIII", changes, pages, free[0], len(free))
-        header[92:96] = struct.pack(">I", changes)
-        f.seek(0)
-        f.write(header)
 
 
 class Writer(threading.Thread):
@@ -130,8 +108,8 @@ def main():
     found = kit.Findings("vast")
     path, replica, log, config = (found.path(n) for n in ("app.db", "replica", "log", "weir.yml"))
     url = "file://" + replica
-    size = int(args.gigabytes * (1 << 30)) // PAGE * PAGE
-    make(path, size, 60000)
+    size = int(args.gigabytes * (1 << 30)) // sparse.PAGE * sparse.PAGE
+    sparse.make(path, size, 60000)
     with open(config, "w") as f:
         f.write(CONFIG % (path, url))
     begun = time.monotonic()

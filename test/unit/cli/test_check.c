@@ -685,7 +685,7 @@ static void quiet_databases_need_no_descriptors(void **state)
     expect_out("  limits      96 descriptors are needed, ");
     assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config, "-json"));
     expect_out("\"held_open\": 4,");
-    expect_out("\"memory_estimate_bytes\": 271000");
+    expect_out("\"memory_estimate_bytes\": 213000");
     for (const char *name = "abcd"; *name; name++)
         T(unlink(t_path(dir, ((char[]){*name, '.', 'm', 'a', 'n', 'y', '\0'}))) == 0);
 }
