@@ -51,6 +51,34 @@ static const char *const names[WR_LANE_MAX] = {
     [WR_LANE_CHECK] = "weir-check",
 };
 
+/* Tell it, when nothing is left to do under the mutex. */
+static void tell_roused(struct wr_lanes *l, struct wr_worker *w)
+{
+    if (l->n_roused < wr_countof(l->roused))
+        l->roused[l->n_roused++] = &w->roused;
+    else
+        wr_cond_signal(&w->roused);
+}
+
+void wr_lanes_unlock(struct wr_lanes *l)
+{
+    struct wr_cond *roused[WR_ROUSED_MAX];
+    size_t n = l->n_roused;
+
+    memcpy(roused, l->roused, n * sizeof(*roused));
+    l->n_roused = 0;
+    wr_mutex_unlock(&l->mutex);
+    for (size_t i = 0; i < n; i++) /* their memory goes after all threads have ended */
+        wr_cond_signal(roused[i]);
+}
+
+/* The same before a wait, which unlocks by itself. */
+static void tell_all(struct wr_lanes *l)
+{
+    while (l->n_roused > 0)
+        wr_cond_signal(l->roused[--l->n_roused]);
+}
+
 /* Join a thread whose last act is behind it: it holds no lock and takes none, so this may be done
  * under the mutex and waits for microseconds. */
 static void worker_join(struct wr_worker *w)
@@ -85,8 +113,18 @@ static bool lane_rouse(struct wr_lanes *l, enum wr_lane lane)
     }
     assert(pick);
     worker_leave_idle(pick);
-    wr_cond_signal(&pick->roused);
+    tell_roused(l, pick);
     return true;
+}
+
+/* Whether an idle thread minds a timer at `at_ns`. */
+static bool timer_slept_on(const struct wr_lanes *l, int64_t at_ns)
+{
+    for (unsigned i = 0; i < l->first[WR_LANE_MAX]; i++) {
+        if (l->workers[i].idle && l->workers[i].until_ns <= at_ns)
+            return true;
+    }
+    return false;
 }
 
 /* Whether a timer at `at_ns` will be noticed without further ado. */
@@ -96,11 +134,7 @@ static bool timer_minded(const struct wr_lanes *l, int64_t at_ns)
         if (l->searching[i])
             return true;
     }
-    for (unsigned i = 0; i < l->first[WR_LANE_MAX]; i++) {
-        if (l->workers[i].idle && l->workers[i].until_ns <= at_ns)
-            return true;
-    }
-    return false;
+    return timer_slept_on(l, at_ns);
 }
 
 /* The system's monotonic time at which the clock of the timers will show `at_ns`. */
@@ -127,11 +161,13 @@ static bool worker_doze(struct wr_worker *w, int64_t since_ns)
     int64_t timer_ns = wr_sched_next(l->sched, &lane);
 
     l->searching[w->lane]--;
-    w->until_ns = timer_minded(l, timer_ns) ? WR_NEVER : timer_ns;
+    /* Whoever searches may be about to run a step, and would rouse us to mind it. */
+    w->until_ns = timer_slept_on(l, timer_ns) ? WR_NEVER : timer_ns;
     if (expired && w->until_ns == WR_NEVER)
         return false;
     w->idle = true;
     l->idle[w->lane]++;
+    tell_all(l);
     while (w->idle) {
         int64_t wake_ns = real_ns(l, w->until_ns); /* anew each time: cover may have changed it */
 
@@ -148,7 +184,7 @@ static bool worker_doze(struct wr_worker *w, int64_t since_ns)
 /* Give scratch memory back before sleeping, outside the lock: the heap belongs to the host. */
 static void worker_shrink(struct wr_worker *w)
 {
-    wr_mutex_unlock(&w->lanes->mutex);
+    wr_lanes_unlock(w->lanes);
     wr_arena_release(&w->scratch);
     wr_mutex_lock(&w->lanes->mutex);
 }
@@ -200,7 +236,7 @@ static void worker_main(void *arg)
         }
         w->ended = true;
     }
-    wr_mutex_unlock(&l->mutex);
+    wr_lanes_unlock(l);
     wr_arena_release(&w->scratch);
 }
 
@@ -264,7 +300,7 @@ void wr_lanes_close(struct wr_lanes *l)
         while (lane_rouse(l, (enum wr_lane)lane))
             ;
     }
-    wr_mutex_unlock(&l->mutex);
+    wr_lanes_unlock(l);
 }
 
 void wr_lanes_stop(struct wr_lanes *l)
@@ -311,7 +347,7 @@ void wr_lanes_cover(struct wr_lanes *l, enum wr_lane lane, int64_t at_ns)
     }
     if (pick) {
         pick->until_ns = at_ns;
-        wr_cond_signal(&pick->roused);
+        tell_roused(l, pick);
         return;
     }
     /* Where the lane of this timer is full, a thread of another still minds the timers after it. */

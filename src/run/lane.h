@@ -16,6 +16,8 @@
 #include "base/sync.h"
 #include "run/sched.h"
 
+#define WR_ROUSED_MAX 8 /* any more are told at once */
+
 struct wr_worker;
 
 struct wr_lanes {
@@ -32,6 +34,10 @@ struct wr_lanes {
     unsigned idle[WR_LANE_MAX];
     unsigned alive[WR_LANE_MAX];
     bool closing;
+
+    /* Who was roused, and is told so as soon as the mutex is free: it would wait for that first. */
+    struct wr_cond *roused[WR_ROUSED_MAX];
+    size_t n_roused;
 };
 
 /* No thread is started yet. NOMEM. */
@@ -42,6 +48,9 @@ enum wr_status wr_lanes_init(struct wr_lanes *l, struct wr_sched *sched,
 void wr_lanes_close(struct wr_lanes *l);
 /* After close: waits for running steps, joins all threads, frees. */
 void wr_lanes_stop(struct wr_lanes *l);
+
+/* Unlock the mutex after anything that may have roused threads. */
+void wr_lanes_unlock(struct wr_lanes *l);
 
 /* `n` pieces of work are queued for `lane`: rouse idle threads or start new ones until as many look
  * for work, or the lane is full. A thread that cannot be started is tried again at the next call.

@@ -200,7 +200,7 @@ void wr_sched_run(struct wr_sched *s, struct wr_sched_slot *slot, struct wr_aren
     slot->state = SLOT_RUNNING;
     atomic_store_explicit(&slot->runner, pthread_self(), memory_order_relaxed);
     atomic_store_explicit(&slot->running, true, memory_order_release);
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
 
     next = slot->actor->step(slot->actor, &call);
     wr_arena_reset(scratch);
@@ -319,7 +319,7 @@ enum wr_status wr_sched_add(struct wr_actor *a, struct wr_err *e)
     st = wr_heap_push(&s->timers, slot);
     if (st == WR_OK)
         a->slot_ = slot;
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
     if (st != WR_OK) {
         wr_free(slot);
         return wr_fail(e, st, "actor");
@@ -343,7 +343,7 @@ void wr_sched_remove(struct wr_actor *a)
     while (atomic_load_explicit(&slot->running, memory_order_relaxed))
         wr_cond_wait(&s->step_ended, &s->lanes.mutex);
     a->slot_ = NULL;
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
     wr_free(slot);
 }
 
@@ -356,7 +356,7 @@ void wr_sched_wake(struct wr_actor *a)
         slot_wake(s, a->slot_);
     /* Even if it was queued before: perhaps no thread could be started then. */
     wr_lanes_need(&s->lanes, a->lane, s->ready_count[queue_of(s, a->lane)]);
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
 }
 
 void wr_sched_wake_at(struct wr_actor *a, int64_t at_ns)
@@ -373,7 +373,7 @@ void wr_sched_wake_at(struct wr_actor *a, int64_t at_ns)
     next_ns = wr_sched_next(s, &lane);
     if (next_ns != WR_NEVER)
         wr_lanes_cover(&s->lanes, lane, next_ns);
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
 }
 
 bool wr_actor_is_current(const struct wr_actor *a)
@@ -408,7 +408,7 @@ int64_t wr_sched_pump(struct wr_sched *s, unsigned steps_max)
     timers_fire(s); /* so that "none left" and "next timer" are of one moment */
     next_ns = s->ready_count[0] ? 0 : wr_sched_next(s, &lane);
     s->pumping = false;
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
     if (next_ns)
         wr_arena_release(&s->scratch);
     return next_ns;

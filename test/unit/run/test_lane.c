@@ -49,7 +49,7 @@ void wr_sched_run(struct wr_sched *s, struct wr_sched_slot *slot, struct wr_aren
     void *p;
 
     (void)slot;
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
     p = wr_arena_alloc(scratch, 1000);
     assert(p);
     (void)p;
@@ -89,7 +89,7 @@ static void queue(struct wr_sched *s, enum wr_lane lane, size_t n)
     wr_mutex_lock(&s->lanes.mutex);
     s->queued[lane] += n;
     wr_lanes_need(&s->lanes, lane, s->queued[lane]);
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
 }
 
 static void set_timer(struct wr_sched *s, enum wr_lane lane, int64_t at_ns)
@@ -98,7 +98,7 @@ static void set_timer(struct wr_sched *s, enum wr_lane lane, int64_t at_ns)
     s->timer_ns = at_ns;
     s->timer_lane = lane;
     wr_lanes_cover(&s->lanes, lane, at_ns);
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
 }
 
 static void hold(struct wr_sched *s, bool on)
@@ -106,7 +106,7 @@ static void hold(struct wr_sched *s, bool on)
     wr_mutex_lock(&s->lanes.mutex);
     s->hold = on;
     wr_cond_broadcast(&s->release);
-    wr_mutex_unlock(&s->lanes.mutex);
+    wr_lanes_unlock(&s->lanes);
 }
 
 static unsigned sum(const unsigned n[WR_LANE_MAX])
@@ -145,7 +145,7 @@ static bool comes_true(struct wr_sched *s, condition *c, unsigned n)
     for (unsigned i = 0; !is && i < PATIENT; i++) {
         wr_mutex_lock(&s->lanes.mutex);
         is = c(s, n);
-        wr_mutex_unlock(&s->lanes.mutex);
+        wr_lanes_unlock(&s->lanes);
         if (!is)
             (void)nanosleep(&pause, NULL);
     }
@@ -255,7 +255,7 @@ static void test_a_thread_on_its_way_is_enough(void **state)
         wr_lanes_need(&s.lanes, WR_LANE_LOCAL, 1);
     }
     T(sum(s.lanes.alive) == 1 && sum(s.lanes.searching) == 1);
-    wr_mutex_unlock(&s.lanes.mutex);
+    wr_lanes_unlock(&s.lanes);
     T(comes_true(&s, is_fired, 1));
     T(comes_true(&s, is_alive, 0));
     teardown(&s);

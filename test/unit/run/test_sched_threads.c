@@ -450,7 +450,7 @@ static void test_removal_while_wakes_arrive(void **state)
 
 static void test_free_cancels_and_waits_for_running_steps(void **state)
 {
-    struct wr_sched *s = sched(2, 2, 1);
+    struct wr_sched *s = sched(1, 1, 1);
     struct counter a[5] = {0};
     struct counter queued = {0};
     struct tally t;
