@@ -32,6 +32,7 @@ struct posix_file {
     struct wr_file file;
     int fd;
     bool locked;
+    bool flocked;                /* a directory: by flock(2) */
     struct wr_unforked unforked; /* if it is */
     char path[];                 /* for messages */
 };
@@ -105,7 +106,8 @@ static void unlock(const struct posix_file *f)
 
     (void)fcntl(f->fd, F_OFD_SETLK, &range);
 #endif
-    (void)flock(f->fd, LOCK_UN); /* a directory */
+    if (f->flocked)
+        (void)flock(f->fd, LOCK_UN);
 }
 
 static void posix_close(struct wr_file *file)
@@ -293,8 +295,10 @@ static enum wr_status posix_lock(struct wr_file *file, struct wr_err *e)
 #endif
         r = fcntl(f->fd, F_SETLK, &range);
     if (r < 0 &&
-        errno == EBADF) /* a directory: it cannot be opened for writing, as the above asks */
+        errno == EBADF) { /* a directory: it cannot be opened for writing, as the above asks */
         r = flock(f->fd, LOCK_EX | LOCK_NB);
+        f->flocked = f->flocked || r == 0;
+    }
     if (r == 0 && !f->locked)
         wr_unforked_add(&f->unforked, &f->fd);
     f->locked = f->locked || r == 0;

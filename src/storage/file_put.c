@@ -314,17 +314,18 @@ static enum wr_status finish(
     u->made = st != WR_OK;
     if (st == WR_OK)
         st = u->d->fs->sync_dir(u->d->fs, u->dir, e);
-    if (st == WR_OK)
+    if (st == WR_OK && out)
         st = wr_file_info(u->f, &info, e);
     if (st == WR_NOTFOUND) /* the directory was taken away under us: no answer about the object */
         return wr_wrap(e, WR_IO, "file: finish");
     if (st != WR_OK)
         return st;
+    if (!out)
+        return WR_OK;
     wr_disk_version(&info, version);
-    if (out)
-        *out = (struct wr_object){
-            .key = key, .size = info.size, .time_ms = info.mtime_ms, .version = wr_str(version)};
-    return st;
+    *out = (struct wr_object){
+        .key = key, .size = info.size, .time_ms = info.mtime_ms, .version = wr_str(version)};
+    return WR_OK;
 }
 
 /* ---- the slots ---- */
