@@ -472,8 +472,8 @@ static enum wr_status capture(struct wr_db *db, struct wr_err *e)
     if (st != WR_OK)
         return st;
     /* Of another database in its place, which shares index and WAL with us, nothing is ours. */
-    if (wr_conn_changes(db->conn) & (WR_CONN_DB_GONE | WR_CONN_WAL_GONE)) {
-        db->recheck = true;
+    if (!wr_conn_same_files(db->conn)) {
+        db->recheck = db->check_files = true;
         wr_db_want(db, wr_db_now_ns(db));
         return WR_BUSY;
     }

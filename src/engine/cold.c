@@ -59,10 +59,11 @@ static bool rests(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);
 
-    if (!db->armed || db->recheck || db->txid == 0 || db->distrust || db->doubt_ns != WR_NEVER ||
-        db->warned || db->levels_ns <= now || wr_db_proving(db) || wr_db_streaming(db) ||
-        wr_db_behind(db) || !wr_pageset_empty(&db->dirty) || !wr_pageset_empty(&db->unnoted) ||
-        db->seen.mx_frame > db->view.backfilled || wr_db_air_wanted(db))
+    if (!wr_db_armed(db) || db->recheck || db->txid == 0 || db->distrust ||
+        db->doubt_ns != WR_NEVER || db->warned || db->levels_ns <= now || wr_db_proving(db) ||
+        wr_db_streaming(db) || wr_db_behind(db) || !wr_pageset_empty(&db->dirty) ||
+        !wr_pageset_empty(&db->unnoted) || db->seen.mx_frame > db->view.backfilled ||
+        wr_db_air_wanted(db))
         return false;
     for (size_t i = 0; i < db->n_replicas; i++)
         if (!replica_rests(db, &db->replicas[i]))

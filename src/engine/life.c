@@ -12,9 +12,18 @@
 #define INLINE_BYTES    ((uint64_t)8 << 20)
 #define FEW_FILES       4
 
-static void on_file_event(void *arg)
+static void on_file_event(void *arg, bool only_written)
 {
+    (void)only_written;
     wr_db_wake(arg);
+}
+
+static void on_wal_event(void *arg, bool only_written)
+{
+    if (only_written)
+        wr_db_wake_wal(arg);
+    else
+        wr_db_wake(arg);
 }
 
 static void on_replica(void *arg)
@@ -220,7 +229,8 @@ static void watch_file(struct wr_db *db, enum db_watched which, const char *path
     if (db->watch) {
         unwatch(db, which);
         db->watching[which] = dir && base &&
-                              wr_watch_add(db->watch, dir, base, on_file_event, db,
+                              wr_watch_add(db->watch, dir, base,
+                                  which == DB_WATCHED_WAL ? on_wal_event : on_file_event, db,
                                   &db->watch_ids[which], &e) == WR_OK;
         if (!db->watching[which])
             db->scan_ns = wr_min(db->scan_ns, DB_SCAN_UNWATCHED_NS);

@@ -4,11 +4,12 @@
  * A step looks at the wal-index (a memory compare) and does what is due: capture and ship, let a
  * replica join, checkpoint. It then names the time of its next wish, or none.
  *
- * While the database is being written it is looked at every millisecond or so. When nothing new was
- * seen for a few milliseconds, inotify is asked to tell the next write to its files, and an idle
- * database sleeps until then. That event comes before the writer publishes its commit in the index,
- * and publishing raises no event. So a look that finds frames which the index does not announce yet
- * is repeated, at growing intervals, until it does.
+ * While the database is being written it is looked at every millisecond or so; or, while no file is
+ * due, as often as it takes to keep the WAL short. When nothing new was seen for a few
+ * milliseconds, or a commit comes alone, inotify is asked to tell the next write to its files, and
+ * an idle database sleeps until then. That event comes before the writer publishes its commit in
+ * the index, and publishing raises no event. So a look that finds frames which the index does not
+ * announce yet is repeated, at growing intervals, until it does.
  */
 #include "engine/primary.h"
 
@@ -23,6 +24,9 @@
 #define LOOKS_BUSY         3u  /* where to begin behind one that was not fruitless: 0.8 ms */
 #define LOOKS_QUIET        6u  /* 6 ms without news: leave it to the watch */
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
+#define ALONE_NS           ((int64_t)6 * 1000000)   /* about what these looks would have taken */
+#define NAP_NS             ((int64_t)20 * 1000000)  /* between looks while no file is due */
+#define REST_NS            ((int64_t)200 * 1000000) /* of silence, until memory is given back */
 #define IDLE_CKPT_NS       ((int64_t)60 * 1000000000)
 #define LONG_CKPT_NS       ((int64_t)1000000000)    /* the same when the WAL is worth cutting */
 #define BROKEN_MIN_NS      ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
@@ -125,8 +129,9 @@ bool wr_db_detach(struct wr_db *db, bool for_good)
         db->replicas[i].contests = 0;
         wr_db_levels_drop(db, &db->replicas[i]);
     }
-    db->armed = false;
+    db->armed = 0;
     db->looks = 0;
+    db->coming = false;
     wr_db_prove_drop(db);
     if (db->conn)
         whole = wr_db_leave(db, for_good);
@@ -154,6 +159,14 @@ bool wr_db_detach(struct wr_db *db, bool for_good)
 }
 
 void wr_db_wake(struct wr_db *db)
+{
+    wr_mutex_lock(&db->mutex);
+    db->looked = db->named = true;
+    wr_mutex_unlock(&db->mutex);
+    wr_sched_wake(&db->actor);
+}
+
+void wr_db_wake_wal(struct wr_db *db)
 {
     wr_mutex_lock(&db->mutex);
     db->looked = true;
@@ -294,27 +307,104 @@ static void believe(struct wr_db *db, struct db_replica *dr)
 void wr_db_arm(struct wr_db *db)
 {
     for (size_t i = 0; i < DB_WATCHED; i++) {
-        if (db->watching[i] && wr_watch_arm(db->watch, db->watch_ids[i], NULL) != WR_OK) {
+        if (!(db->armed & 1u << i) && db->watching[i] &&
+            wr_watch_arm(db->watch, db->watch_ids[i], NULL) != WR_OK) {
             db->scan_ns = wr_min(db->scan_ns, DB_SCAN_UNWATCHED_NS);
             db->scan_due_ns = wr_min(db->scan_due_ns, wr_db_now_ns(db) + db->scan_ns);
         }
     }
-    db->armed = true;
+    db->armed = DB_ARMED;
 }
 
-/* After everything that is due: when to look again. */
-static void plan_looks(struct wr_db *db, bool hinted, bool news)
+bool wr_db_armed(const struct wr_db *db)
 {
-    if (news && !hinted)
+    return db->armed == DB_ARMED;
+}
+
+/* What the look of a step has found. */
+struct sight {
+    bool news;
+    bool again;               /* the step before armed the watch */
+    uint32_t commits, frames; /* since the look before */
+    int64_t since_ns;         /* which was so long ago */
+};
+
+static struct sight sight_of(struct wr_db *db, const struct wr_walidx *before, bool again)
+{
+    int64_t now = wr_db_now_ns(db);
+    bool reset = db->seen.mx_frame < before->mx_frame;
+    struct sight x = {.again = again,
+        .news = db->seen.mx_frame != before->mx_frame || db->seen.change != before->change,
+        .commits = db->seen.change - before->change,
+        .frames = db->seen.mx_frame - (reset ? 0 : before->mx_frame),
+        .since_ns = now - db->look_ns};
+
+    db->look_ns = now;
+    return x;
+}
+
+/* For how long nothing has to be known of the database but how long its WAL is: until what is left
+ * of that is half used up, if frames come as they came. 0: a commit might be due at once. */
+static int64_t nap_ns(const struct wr_db *db, const struct sight *x, bool followed)
+{
+    uint32_t most = db->checkpoint_frames, room = most;
+
+    if (followed || wr_db_ship_ns(db) <= wr_db_now_ns(db))
+        return 0;
+    if (db->seen.mx_frame < most && db->seen.mx_frame > db->view.backfilled)
+        room = most - db->seen.mx_frame;
+    if (x->frames == 0 || x->since_ns >= 2 * NAP_NS)
+        return NAP_NS;
+    return wr_min(NAP_NS, x->since_ns * (int64_t)room / (2 * (int64_t)x->frames));
+}
+
+/* Whether the index is going to announce what is in the WAL already, which raises no event. While
+ * there are commits to be captured, which is waited for, that is asked again when they are. */
+static bool is_coming(struct wr_db *db)
+{
+    bool behind = wr_db_behind(db);
+
+    db->coming = behind || (db->looks < LOOKS_MAX && wr_db_more_coming(db));
+    return !behind && db->coming;
+}
+
+static void look_soon(struct wr_db *db, int64_t now)
+{
+    wr_db_want(db, now + (LOOK_MIN_NS << wr_min(db->looks, LOOK_MAX_DOUBLINGS)));
+    db->looks++;
+}
+
+/* After everything that is due: when to look again. A commit that comes alone is the only one that
+ * there is; the next is told, and costs its writer no more than if we had gone on to look for the
+ * milliseconds in which none came. */
+static void plan_looks(struct wr_db *db, const struct sight *x, bool followed)
+{
+    int64_t now = wr_db_now_ns(db), nap;
+    bool alone;
+
+    if (x->news)
         db->looks = LOOKS_BUSY;
-    if (db->looks < LOOKS_QUIET ||
-        (db->looks < LOOKS_MAX && !wr_db_behind(db) && wr_db_more_coming(db))) {
-        wr_db_want(db, wr_db_now_ns(db) + (LOOK_MIN_NS << wr_min(db->looks, LOOK_MAX_DOUBLINGS)));
-        db->looks++;
-    } else if (!db->armed) {
+    if (wr_db_armed(db)) {
+        /* All that is written from now on is told; what was written before was seen, or is coming.
+         */
+        bool unseen = x->again || x->news || db->coming || !db->watching[DB_WATCHED_WAL];
+
+        if (unseen && is_coming(db))
+            look_soon(db, now);
+        return;
+    }
+    nap = nap_ns(db, x, followed);
+    alone = x->news && x->commits <= 1 && db->gap_ns >= wr_max(ALONE_NS, nap);
+    if (alone || (db->looks >= LOOKS_QUIET && !is_coming(db))) {
+        db->check_files = !(db->armed & DB_ARMED_FILE);
         wr_db_arm(db);
         db->recheck = true; /* what was written before that raised no event */
-        wr_db_want(db, wr_db_now_ns(db));
+        wr_db_want(db, now);
+    } else if (nap > LOOK_MIN_NS << LOOKS_BUSY && db->looks < LOOKS_QUIET) {
+        wr_db_want(db, now + nap);
+        db->looks = LOOKS_QUIET; /* if that is fruitless, too */
+    } else {
+        look_soon(db, now);
     }
 }
 
@@ -349,14 +439,26 @@ static void note_busy(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);
 
-    if (db->seats && (db->busy_ns == INT64_MIN || now - db->busy_ns >= TOUCH_NS))
+    db->gap_ns = db->busy_ns == INT64_MIN ? WR_NEVER : now - db->busy_ns;
+    if (db->seats && db->gap_ns >= TOUCH_NS)
         wr_seats_touch(db->seats, &db->seat);
     db->busy_ns = now;
 }
 
-/* It is quiet, maybe for long: an idle database should cost little. */
+/* It is quiet, maybe for long: an idle database should cost little. One that is written to ten
+ * times a second would only have to take its memory again. */
 static void rest(struct wr_db *db)
 {
+    int64_t quiet_ns = db->busy_ns == INT64_MIN ? WR_NEVER : wr_db_now_ns(db) - db->busy_ns;
+
+    if (db->gap_ns < REST_NS && quiet_ns < REST_NS) {
+        wr_db_want(db, db->busy_ns + REST_NS);
+        return;
+    }
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        if (db->replicas[i].now->queued > 0 && quiet_ns < REST_NS)
+            return; /* its answer wakes us */
+    }
     wr_conn_rest(db->conn);
     wr_ledger_idle(db->ledger);
 }
@@ -374,20 +476,22 @@ static enum wr_status compact(struct wr_db *db, struct wr_err *e)
     return st;
 }
 
-/* One step of a database that is attached. `forced`: somebody waits for a sync. */
-static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, struct wr_err *e)
+/* One step of a database that is attached. `forced`: somebody waits for a sync; `again`: the step
+ * before armed the watch. */
+static enum wr_status sync_step(struct wr_db *db, bool again, bool forced, struct wr_err *e)
 {
     struct wr_walidx before = db->seen;
-    bool due, news, followed;
+    struct sight sight;
+    bool due, followed;
     enum wr_status st = wr_db_look(db, e);
 
     if (st != WR_OK)
         return st;
     wr_db_tidy_outbox(db);
-    news = db->seen.mx_frame != before.mx_frame || db->seen.change != before.change;
-    if (news)
+    sight = sight_of(db, &before, again);
+    if (sight.news)
         wr_db_was_busy(db);
-    if (news)
+    if (sight.news)
         note_busy(db);
     due = wr_db_ship_due(db, forced);
     followed = wr_db_air_wanted(db);
@@ -408,7 +512,7 @@ static enum wr_status sync_step(struct wr_db *db, bool hinted, bool forced, stru
     if (st != WR_OK || db->state != DB_SYNCING)
         return st;
     mark_file(db);
-    plan_looks(db, hinted, news);
+    plan_looks(db, &sight, followed);
     if (db->idle_ckpt_ns != WR_NEVER &&
         (db->seen.mx_frame > db->view.backfilled || wr_db_wal_is_long(db)))
         wr_db_want(db, wr_max(db->idle_ckpt_ns, db->stuck_until_ns));
@@ -572,7 +676,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     struct wr_replica_status replicas[WR_REPLICAS_MAX];
     struct wr_err e;
     uint64_t taken;
-    bool begun, asked, forced, hinted, check, captured = false;
+    bool begun, asked, forced, hinted, named, again, check, captured = false;
     int64_t now = wr_db_now_ns(db);
     uint64_t floor;
 
@@ -585,7 +689,8 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     memcpy(db->works_seen, db->works_asked, sizeof(db->works_seen));
     forced = db->urgent_ticket > db->tickets_done || wr_db_works_wait(db);
     hinted = db->looked;
-    db->looked = false;
+    named = db->named;
+    db->looked = db->named = false;
     wr_mutex_unlock(&db->mutex);
     if (!begun)
         return (struct wr_next){.when = WR_NEXT_IDLE};
@@ -593,12 +698,13 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
         wr_db_first_step(db);
     if (hinted) { /* whatever this step is for: the watch tells a write only once */
         db->looks = 0;
-        db->armed = false;
+        db->armed &= named ? 0 : ~(unsigned)DB_ARMED_WAL;
     }
     db->next_ns = WR_NEVER;
     read_replicas(db, replicas);
-    check = hinted || asked || db->recheck || now >= db->scan_due_ns;
-    db->recheck = false;
+    again = db->recheck;
+    check = named || asked || db->check_files || now >= db->scan_due_ns;
+    db->recheck = db->check_files = false;
     if (check && (db->state == DB_PROVING || db->state == DB_SYNCING))
         (void)wr_db_check_in_place(db);
     if (now >= db->scan_due_ns && db->state == DB_SYNCING)
@@ -619,7 +725,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
         wr_db_attach_on(db);
     if (db->state == DB_SYNCING) {
         bool doubt = now >= db->doubt_ns;
-        enum wr_status st = sync_step(db, hinted, forced || doubt, &e);
+        enum wr_status st = sync_step(db, again, forced || doubt, &e);
 
         if (st == WR_OK && db->state == DB_SYNCING)
             captured = !wr_db_behind(db) && wr_pageset_empty(&db->dirty);
@@ -640,7 +746,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
             wr_log(DB_LOG(db), WR_DEBUG, "cannot trim the journal", DB_NAME(db),
                 WR_F_Z("error", e.text));
     }
-    if (db->state == DB_SYNCING && captured && db->armed && !db->recheck)
+    if (db->state == DB_SYNCING && captured && wr_db_armed(db) && !db->recheck)
         rest(db);
     if (db->state == DB_SYNCING && captured && !hinted && !asked)
         (void)wr_db_cool(db);

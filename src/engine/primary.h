@@ -210,5 +210,7 @@ enum wr_status wr_db_feed_read(struct wr_db *db, const struct wr_feed_at *at, in
 
 /* For tests and hosts without a watch: look at the database now. */
 void wr_db_wake(struct wr_db *db);
+/* The same, where nothing has happened but a write to its WAL. */
+void wr_db_wake_wal(struct wr_db *db);
 
 #endif

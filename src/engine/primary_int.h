@@ -175,6 +175,12 @@ enum db_watched {
     DB_WATCHED
 };
 
+enum db_armed {
+    DB_ARMED_FILE = 1 << DB_WATCHED_FILE,
+    DB_ARMED_WAL = 1 << DB_WATCHED_WAL,
+    DB_ARMED = DB_ARMED_FILE | DB_ARMED_WAL, /* all that there is, watched or not */
+};
+
 /* What keeps checkpoints from getting anywhere, and was told. */
 enum db_warned {
     DB_WARNED_READER = 1, /* a long read */
@@ -219,7 +225,8 @@ struct wr_db {
     uint64_t acked;             /* TXID that every replica has which has not stopped; 0: none */
     struct wr_db_status shared; /* copy of status for callers */
     struct wr_text shared_why;  /* and of why */
-    bool looked;                /* something hinted at a change since the last step */
+    bool looked;                /* something hinted at a change since the last step ... */
+    bool named;                 /* ... and not only at a write to the WAL */
     struct db_known *known[WR_REPLICAS_MAX]; /* all replicas; only ever appended to */
     size_t n_known;
     struct wr_feed *feed;           /* NULL until somebody follows; then it stays */
@@ -264,9 +271,12 @@ struct wr_db {
     int64_t room_ns;   /* not trying again before that */
 
     int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
+    int64_t look_ns;   /* when it was last looked at, in a step of SYNCING */
     unsigned looks;    /* looks in a row that found nothing new */
-    bool armed;        /* the watch tells the next write to the files */
-    bool recheck;      /* the last step armed it: look once more, and at the files, too */
+    unsigned armed;    /* the watch tells the next write: of enum db_armed */
+    bool recheck;      /* the last step armed it: look once more ... */
+    bool check_files;  /* ... and at the files, too */
+    bool coming;       /* there may be frames that the index does not announce yet */
     int64_t torn_ns;   /* since when the index is torn; 0: it is not */
     uint32_t wal_high; /* most frames that the WAL's file had room for since it was cut */
     unsigned put_offs; /* barriers put off in a row because of a writer */
@@ -294,6 +304,7 @@ struct wr_db {
     bool unlisted;     /* it came back undisturbed: its replicas are as they were then, or others */
     int64_t cooled_ns; /* when that was; INT64_MIN: never */
     int64_t busy_ns;   /* when it was last written to; INT64_MIN: not since it was added */
+    int64_t gap_ns;    /* and how long before that */
     int64_t quiet_ns;  /* for how long it stays after that */
     struct db_air *air; /* NULL until there is `feed` */
     int64_t levels_ns;  /* when its levels, or a snapshot, next have something to do; WR_NEVER */
@@ -325,6 +336,7 @@ bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state 
 void wr_db_mark_later(struct wr_db *db);     /* the file was written: tell the ledger of it */
 void wr_db_was_busy(struct wr_db *db);       /* until now: from here on it may be silent */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
+bool wr_db_armed(const struct wr_db *db); /* whether that was done, and none was told since */
 /* for_good: it is not attached again. Whether all that was committed by then is in the file, and
  * the ledger knows it so. */
 bool wr_db_detach(struct wr_db *db, bool for_good);
@@ -418,6 +430,9 @@ enum wr_status wr_db_list_pages(const struct wr_db *db, const struct wr_pageset 
 /* Of a file that leads from before `min`, with rolling checksum `pre`, to db->txid. */
 struct wr_ltx_header wr_db_header(const struct wr_db *db, uint64_t min, uint64_t pre);
 bool wr_db_ship_due(struct wr_db *db, bool forced);
+/* When what is committed from now on will be shipped at the earliest; WR_NEVER: not before a
+ * replica has answered. */
+int64_t wr_db_ship_ns(const struct wr_db *db);
 bool wr_db_join_due(struct wr_db *db); /* or a TXID must be closed for a replica */
 
 /* air.c: those who follow over the network */

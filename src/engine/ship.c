@@ -67,30 +67,49 @@ bool wr_db_join_due(struct wr_db *db)
     return false;
 }
 
+static bool any_joined(const struct wr_db *db)
+{
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        if (db->replicas[i].joined)
+            return true;
+    }
+    return false;
+}
+
+/* When the replica can be given the next file. WR_NEVER: its answer to the last one comes first,
+ * and wakes us; what is captured meanwhile goes along next time. */
+static int64_t ship_ns(const struct wr_db *db, const struct db_replica *dr)
+{
+    uint64_t dirty_bytes = (uint64_t)db->dirty.map.n * db->view.page_size;
+
+    if (!dr->joined || dr->stream || (dr->now->queued > 0 && !dr->now->failing))
+        return WR_NEVER;
+    if (dirty_bytes >= EARLY_BYTES || db->closed_ns == INT64_MIN)
+        return INT64_MIN;
+    return db->closed_ns +
+           (dr->now->failing ? wr_max(dr->interval_ns, FAILING_CLOSE_NS) : dr->interval_ns);
+}
+
+int64_t wr_db_ship_ns(const struct wr_db *db)
+{
+    int64_t least = WR_NEVER;
+
+    for (size_t i = 0; i < db->n_replicas; i++)
+        least = wr_min(least, ship_ns(db, &db->replicas[i]));
+    return least;
+}
+
 bool wr_db_ship_due(struct wr_db *db, bool forced)
 {
-    int64_t now = wr_db_now_ns(db);
-    uint64_t dirty_bytes = (uint64_t)db->dirty.map.n * db->view.page_size;
-    bool joined = false;
+    int64_t at = wr_db_ship_ns(db);
 
     if (waits_for_room(db))
         return false;
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        const struct db_replica *dr = &db->replicas[i];
-        int64_t at = dirty_bytes >= EARLY_BYTES ? INT64_MIN : db->closed_ns;
-
-        if (!dr->joined)
-            continue;
-        joined = true;
-        if (dr->stream || (dr->now->queued > 0 && !dr->now->failing))
-            continue; /* busy: what is captured meanwhile goes along next time */
-        if (at != INT64_MIN)
-            at += dr->now->failing ? wr_max(dr->interval_ns, FAILING_CLOSE_NS) : dr->interval_ns;
-        if (now >= at)
-            return true;
+    if (wr_db_now_ns(db) >= at)
+        return true;
+    if (wr_db_behind(db) || !wr_pageset_empty(&db->dirty))
         wr_db_want(db, at);
-    }
-    return joined && forced;
+    return forced && any_joined(db);
 }
 
 /* Changed pages, and those that the database grew by without writing them, which SQLite does not do
@@ -237,15 +256,6 @@ static void unjoin_all(struct wr_db *db, const char *why)
             wr_replica_rejoin(db->replicas[i].r, why);
         }
     }
-}
-
-static bool any_joined(const struct wr_db *db)
-{
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        if (db->replicas[i].joined)
-            return true;
-    }
-    return false;
 }
 
 static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t rolling_before,

@@ -2,7 +2,7 @@
  * watch.c - inotify events to callbacks. Knows directories and names, nothing of databases.
  *
  *   poll() sleeps without end  ->  read() one batch  ->  mark what is named in it  ->  call each
- *   once  ->  rest a millisecond
+ *   once  ->  rest a millisecond, if it is not the first for a while
  *
  * Marking makes one call of a batch, however many events named the file; the rest lets a batch
  * gather. The first event after a pause is never late, the next ones at most by the rest.
@@ -21,6 +21,7 @@
  */
 #include "run/watch.h"
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/sync.h"
@@ -32,7 +33,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define REST_MS 1
+#define REST_MS  1
+#define ALONE_NS ((int64_t)2 * 1000000) /* after the last event: nothing gathers */
 
 #define SUBS_MAX   ((size_t)1 << 20)
 #define BATCH_SIZE ((size_t)16 << 10) /* bytes; a few hundred events */
@@ -44,7 +46,8 @@ struct sub {
     uint64_t id;           /* frozen; never 0 */
     wr_watch_fn *fn;       /* frozen */
     void *arg;             /* frozen */
-    struct wr_link marked; /* in the watch's list while its call is due */
+    struct wr_link marked; /* in the watch's list while its call is due ... */
+    bool only_written;     /* ... which will say so */
 };
 
 struct place {
@@ -110,10 +113,13 @@ static void place_take_out(struct wr_watch *w, size_t at)
     memmove(&w->places[at], &w->places[at + 1], (w->count - at) * sizeof(w->places[0]));
 }
 
-static void mark(struct wr_watch *w, struct sub *sub)
+static void mark(struct wr_watch *w, struct sub *sub, bool written)
 {
-    if (!sub->marked.next)
+    if (!sub->marked.next) {
         wr_list_push(&w->marked, &sub->marked);
+        sub->only_written = true;
+    }
+    sub->only_written = sub->only_written && written;
 }
 
 static void mark_named(struct wr_watch *w, int wd, const char *name)
@@ -123,7 +129,7 @@ static void mark_named(struct wr_watch *w, int wd, const char *name)
 
         if (p->wd != wd || strcmp(p->name, name) != 0)
             return;
-        mark(w, p->sub);
+        mark(w, p->sub, !name[0]);
     }
 }
 
@@ -134,7 +140,10 @@ static void disarmed(struct wr_watch *w, int wd)
     size_t i = place_find(w, wd, "");
 
     while (i < w->count && w->places[i].wd == wd && !w->places[i].name[0]) {
-        mark(w, w->places[i].sub);
+        struct sub *sub = w->places[i].sub;
+
+        /* Behind the write that it was armed for it means nothing more; else it is gone. */
+        mark(w, sub, sub->marked.next && sub->only_written);
         place_take_out(w, i);
     }
 }
@@ -142,7 +151,7 @@ static void disarmed(struct wr_watch *w, int wd)
 static void overflowed(struct wr_watch *w)
 {
     for (size_t i = w->count; i-- > 0;) {
-        mark(w, w->places[i].sub);
+        mark(w, w->places[i].sub, false);
         if (!w->places[i].name[0]) {
             (void)inotify_rm_watch(w->inotify_fd, w->places[i].wd); /* if the kernel has not yet */
             place_take_out(w, i);
@@ -181,12 +190,13 @@ static void call_marked(struct wr_watch *w)
         struct sub *sub = sub_of(link);
         wr_watch_fn *fn = sub->fn;
         void *arg = sub->arg;
+        bool only_written = sub->only_written;
 
         wr_list_remove(link);
         w->calling_id = sub->id;
         w->caller = pthread_self();
         wr_mutex_unlock(&w->mutex);
-        fn(arg);
+        fn(arg, only_written);
         wr_mutex_lock(&w->mutex);
         w->calling_id = 0;
         wr_cond_broadcast(&w->called);
@@ -215,8 +225,12 @@ static void watch_main(void *arg)
         {.fd = w->stop_fd, .events = POLLIN},
     };
 
+    int64_t last_ns = INT64_MIN;
+
     for (;;) {
         int n = poll(fds, wr_countof(fds), -1);
+        int64_t now_ns = wr_mono_ns(wr_clock_system());
+        bool alone = last_ns == INT64_MIN || now_ns - last_ns >= ALONE_NS;
 
         if (n < 0 && errno != EINTR)
             return; /* ENOMEM: hints end, the slow scan goes on */
@@ -224,12 +238,13 @@ static void watch_main(void *arg)
             continue;
         if (fds[1].revents)
             return;
+        last_ns = now_ns;
         if (read_batch(w)) {
             wr_mutex_lock(&w->mutex);
             call_marked(w);
             wr_mutex_unlock(&w->mutex);
         }
-        if (poll(&fds[1], 1, REST_MS) > 0)
+        if (!alone && poll(&fds[1], 1, REST_MS) > 0)
             return;
     }
 }

@@ -18,8 +18,9 @@
 struct wr_watch; /* one inotify instance and (unless manual) one thread that blocks in read */
 
 /* Called for a change of a watched name: on the watch's thread, or inside wr_watch_poll. Must only
- * note it and wake an actor. */
-typedef void wr_watch_fn(void *arg);
+ * note it and wake an actor. `only_written`: it was written, and neither came nor went, as far as
+ * this call tells. */
+typedef void wr_watch_fn(void *arg, bool only_written);
 
 /* UNSUPPORTED or LIMIT where inotify is not to be had: go on with the slow scan. `manual`: no
  * thread; the host calls wr_watch_poll. */

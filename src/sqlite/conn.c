@@ -611,6 +611,17 @@ unsigned wr_conn_changes(const struct wr_conn *c)
     return changes;
 }
 
+bool wr_conn_same_files(const struct wr_conn *c)
+{
+    struct file_id now;
+
+    for (int i = FILE_DB; i <= FILE_WAL; i++) {
+        if (!identify(c, i, &now) || !same_file(&now, &c->is[i]))
+            return false;
+    }
+    return true;
+}
+
 bool wr_conn_in_place(const struct wr_conn *c)
 {
     return (wr_conn_changes(c) & ~(unsigned)WR_CONN_TOUCHED) == 0;

@@ -122,7 +122,9 @@ enum wr_conn_change {
 /* Of enum wr_conn_change. Under the pin nobody else may write the database file; that is told by
  * its size and modification time. Stats, no open. */
 unsigned wr_conn_changes(const struct wr_conn *c);
-/* Whether the paths still name the files that were opened. */
+/* Whether the paths of the database and its WAL still name the files that were opened. */
+bool wr_conn_same_files(const struct wr_conn *c);
+/* And that of the index, too. */
 bool wr_conn_in_place(const struct wr_conn *c);
 
 /* What tells a database file from any other, and from itself before it was written. Not the device:

@@ -162,7 +162,7 @@ static void watch(void *arg)
             (void)sim_wait(&d->events, SIM_NEVER);
         d->event = false;
         if (!d->stop)
-            wr_db_wake(d->db);
+            wr_db_wake_wal(d->db); /* which is where applications write */
     }
 }
 

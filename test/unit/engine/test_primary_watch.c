@@ -136,6 +136,42 @@ static void test_the_event_finds_a_torn_header(void **state)
     end(&w);
 }
 
+/* Its frames were written before the watch was armed, and announced after the commit before it had
+ * been captured, for which an interval had to pass. */
+static void test_a_commit_that_came_behind_one_that_waited_was_not_seen(void **state)
+{
+    uint8_t first[96], both[96];
+    struct world w;
+    uint64_t before;
+    uint8_t *shm;
+    int fd;
+
+    (void)state;
+    begin(&w);
+    w.interval_ns = SECOND;
+    world_start(&w);
+    pass(&w, 10 * SECOND);
+    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
+    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    T(shm != MAP_FAILED);
+    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
+    pass(&w, SECOND / 10);
+    before = status(&w).commits;
+    world_sql(&w, "UPDATE t SET b='y' WHERE a=1");
+    memcpy(first, shm, sizeof(first));
+    world_sql(&w, "UPDATE t SET b='z' WHERE a=1");
+    memcpy(both, shm, sizeof(both));
+    memcpy(shm, first, sizeof(first));
+    pass(&w, SECOND / 10);
+    T(status(&w).commits == before);
+    pass(&w, SECOND);
+    T(status(&w).commits == before + 1);
+    memcpy(shm, both, sizeof(both));
+    pass(&w, 10 * SECOND);
+    T(status(&w).commits == before + 2);
+    end(&w);
+}
+
 /* Somebody writes to the database file past SQLite's locks while the application is
  * busy. The watch is not armed then, so nothing looks at the file before our next checkpoint, which
  * takes the file's new time for its own. */
@@ -232,7 +268,61 @@ static void test_a_sync_while_proving_is_not_refused(void **state)
     world_close(&w);
 }
 
+/* Steps of all actors until a tenth of a second after the last write. */
+static uint64_t steps_of(struct world *w, int64_t ns)
+{
+    wr_watch_poll(w->opts.watch);
+    return world_pass(w, ns, 10000);
+}
+
+/* It was looked at six times more, and the watch armed only then. */
+static void test_a_commit_alone_was_looked_for_again_and_again(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    w.interval_ns = 1;
+    world_start(&w);
+    pass(&w, 10 * SECOND);
+    for (int i = 0; i < 3; i++) {
+        uint64_t before = status(&w).commits;
+
+        world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        /* It is shipped, sent, and acknowledged; the watch was armed; the end of the time. */
+        T(steps_of(&w, SECOND / 10) <= 6);
+        T(status(&w).commits == before + 1);
+        pass(&w, 10 * SECOND);
+    }
+    end(&w);
+}
+
+/* Nothing was due for a second, and each of its commits was looked for all the same. */
+static void test_a_busy_writer_was_looked_at_though_nothing_was_due(void **state)
+{
+    struct world w;
+    uint64_t steps = 0, frames = 0;
+
+    (void)state;
+    begin(&w);
+    w.interval_ns = SECOND;
+    world_start(&w);
+    pass(&w, 10 * SECOND);
+    for (int i = 0; i < 2000; i++) {
+        world_sql(&w, "UPDATE t SET b=randomblob(100) WHERE a=2");
+        steps += steps_of(&w, SECOND / 500) - 1; /* the last one finds nothing to do */
+        frames = frames > status(&w).wal_frames ? frames : status(&w).wal_frames;
+    }
+    T(steps < 300); /* four seconds */
+    T(status(&w).checkpoints > 0);
+    T(frames < 900); /* from 800 on it is checkpointed */
+    end(&w);
+}
+
 T_MAIN(T_TEST(test_a_sync_while_proving_is_not_refused),
+    T_TEST(test_a_commit_alone_was_looked_for_again_and_again),
+    T_TEST(test_a_commit_that_came_behind_one_that_waited_was_not_seen),
+    T_TEST(test_a_busy_writer_was_looked_at_though_nothing_was_due),
     T_TEST(test_a_foreign_write_in_a_quiet_moment),
     T_TEST(test_a_foreign_write_beside_a_busy_writer), T_TEST(test_a_write_in_a_quiet_moment),
     T_TEST(test_a_write_while_the_ledger_is_made), T_TEST(test_a_write_behind_a_symbolic_link),

@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void count(void *arg)
+static void count(void *arg, bool only_written)
 {
+    (void)only_written;
     ++*(unsigned *)arg;
 }
 
@@ -101,6 +102,42 @@ static void test_each_kind_of_change(void **state)
     T(seen(w, &n) == 1);
     write_times(file, 1); /* a file that comes and goes stays watched */
     T(seen(w, &n) == 1);
+    wr_watch_free(w);
+}
+
+static void note_kind(void *arg, bool only_written)
+{
+    *(int *)arg = only_written ? 1 : 2;
+}
+
+/* A write is told apart from a file that comes and goes, and from not knowing. */
+static void test_nothing_but_a_write_is_told_as_such(void **state)
+{
+    const char *dir = t_tmpdir();
+    const char *file = t_path(dir, "f");
+    struct wr_watch *w = watch();
+    struct wr_err e = {0};
+    int kind = 0;
+    uint64_t id = 0;
+
+    (void)state;
+    write_times(file, 1);
+    T_OK(wr_watch_add(w, dir, "f", note_kind, &kind, &id, &e));
+    write_times(file, 3);
+    wr_watch_poll(w);
+    T(kind == 1);
+    kind = 0;
+    write_times(file, 1);
+    wr_watch_poll(w);
+    T(kind == 0); /* not armed */
+    arm(w, id);
+    write_times(file, 1);
+    T(unlink(file) == 0);
+    wr_watch_poll(w);
+    T(kind == 2);
+    write_times(file, 0);
+    wr_watch_poll(w);
+    T(kind == 2);
     wr_watch_free(w);
 }
 
@@ -479,9 +516,10 @@ static void test_no_descriptor_is_a_limit(void **state)
     T(!w && wr_mem_live() == live);
 }
 
-T_MAIN(T_TEST(test_each_kind_of_change), T_TEST(test_a_write_is_told_once),
-    T_TEST(test_an_armed_file_is_replaced), T_TEST(test_only_the_whole_name_counts),
-    T_TEST(test_many_writes_make_one_call), T_TEST(test_subscriptions_share_a_directory),
-    T_TEST(test_a_vanished_directory_is_silent), T_TEST(test_what_is_no_directory_or_no_name),
-    T_TEST(test_overflow_calls_everyone), T_TEST(test_random_subscriptions_match_the_model),
-    T_TEST(test_out_of_memory), T_TEST(test_no_descriptor_is_a_limit))
+T_MAIN(T_TEST(test_each_kind_of_change), T_TEST(test_nothing_but_a_write_is_told_as_such),
+    T_TEST(test_a_write_is_told_once), T_TEST(test_an_armed_file_is_replaced),
+    T_TEST(test_only_the_whole_name_counts), T_TEST(test_many_writes_make_one_call),
+    T_TEST(test_subscriptions_share_a_directory), T_TEST(test_a_vanished_directory_is_silent),
+    T_TEST(test_what_is_no_directory_or_no_name), T_TEST(test_overflow_calls_everyone),
+    T_TEST(test_random_subscriptions_match_the_model), T_TEST(test_out_of_memory),
+    T_TEST(test_no_descriptor_is_a_limit))

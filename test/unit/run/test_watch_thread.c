@@ -59,10 +59,11 @@ static void flag_release(struct flag *f)
     wr_mutex_release(&f->mutex);
 }
 
-static void flag_call(void *arg)
+static void flag_call(void *arg, bool only_written)
 {
     struct flag *f = arg;
 
+    (void)only_written;
     wr_mutex_lock(&f->mutex);
     f->calls++;
     f->inside = true;
@@ -242,8 +243,9 @@ static void scribbler_main(void *arg)
     (void)close(fd);
 }
 
-static void count_heap(void *arg)
+static void count_heap(void *arg, bool only_written)
 {
+    (void)only_written;
     ++**(unsigned **)arg;
 }
 
