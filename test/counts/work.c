@@ -1,11 +1,12 @@
 /*
  * work.c - fixed pieces of what the program is there for, to have their instructions counted.
  *
- *     work encode | decode | merge | restore | capture | idle DIR
+ *     work encode | decode | merge | restore | capture | idle | lone DIR
  *
  * What is counted is what happens inside of counted(), which callgrind and strace look for; what
  * comes before makes the input. Everything is drawn from one seed, time stands still or moves when
- * told, one thread does it all: a run repeats exactly. Prints how many units of work were done.
+ * told, one thread does it all: a run repeats exactly, but for `lone`, which is about threads that
+ * wake each other. Prints how many units of work were done.
  */
 #include "base/arena.h"
 #include "base/buf.h"
@@ -19,11 +20,13 @@
 #include "ltx/enc.h"
 #include "ltx/merge.h"
 #include "run/sched.h"
+#include "run/watch.h"
 #include "storage/drivers.h"
 #include "storage/storage.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE_SIZE 4096u
@@ -32,6 +35,7 @@
 #define FEW       250u /* ... so many pages */
 #define COMMITS   300u
 #define LOOKS     2000u /* of a database that nobody writes to */
+#define LONE      100u  /* commits, each after a pause */
 #define SECOND    INT64_C(1000000000)
 #define MINUTE    (60 * SECOND)
 
@@ -246,6 +250,14 @@ static void sql(sqlite3 *db, const char *text)
     exit(1);
 }
 
+static void make_table(sqlite3 *app)
+{
+    sql(app,
+        "PRAGMA journal_mode=wal; CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(x) AS "
+        "(SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<1000) INSERT INTO t SELECT x, zeroblob(500) "
+        "FROM c");
+}
+
 /* What is due within a second, at once. */
 static void pump(void *arg)
 {
@@ -268,10 +280,7 @@ static void primary_open(struct primary *p, const char *dir)
     (void)snprintf(path, sizeof(path), "%s/app.db", dir);
     if (sqlite3_open(path, &p->app) != SQLITE_OK)
         abort();
-    sql(p->app,
-        "PRAGMA journal_mode=wal; CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(x) AS "
-        "(SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<1000) INSERT INTO t SELECT x, zeroblob(500) "
-        "FROM c");
+    make_table(p->app);
     wr_clock_manual_init(&p->clock, INT64_C(1795373351761));
     must(wr_sched_new(&so, &p->sched, &err));
     must(wr_db_new(p->sched, &o, &p->db, &err));
@@ -335,6 +344,74 @@ static unsigned idle(const char *dir)
     return LOOKS;
 }
 
+/* ---- a daemon with its threads, beside an application ---- */
+
+static void nap(long ms)
+{
+    const struct timespec t = {.tv_nsec = ms * 1000000};
+
+    (void)nanosleep(&t, NULL); /* no signal comes that would end it early */
+}
+
+static uint64_t arrived(struct primary *p)
+{
+    struct wr_replica_status is;
+    struct wr_str name;
+
+    wr_db_replica_status(p->db, 0, &is, &name);
+    return is.pos.txid;
+}
+
+/* Each is in the replica, and all is quiet again, before the next one. This is the application's
+ * thread: what it calls is not counted. */
+static void commit_alone(void *arg)
+{
+    struct primary *p = arg;
+
+    for (unsigned i = 0; i < LONE; i++) {
+        uint64_t before = arrived(p);
+        char text[100];
+
+        (void)snprintf(
+            text, sizeof(text), "UPDATE t SET b=zeroblob(499) WHERE a=%u", 1 + i * 7 % 1000);
+        sql(p->app, text);
+        while (arrived(p) == before)
+            nap(1);
+        nap(30);
+    }
+}
+
+static unsigned lone(const char *dir)
+{
+    const struct wr_sched_opts so = {0};
+    struct primary p = {0};
+    struct wr_storage *s = NULL;
+    struct wr_watch *watch = NULL;
+    char path[4096], replica[4096];
+    void *self = NULL;
+
+    (void)snprintf(path, sizeof(path), "%s/app.db", dir);
+    (void)snprintf(replica, sizeof(replica), "%s/replica", dir);
+    if (sqlite3_open(path, &p.app) != SQLITE_OK)
+        abort();
+    make_table(p.app);
+    must(wr_sched_new(&so, &p.sched, &err));
+    must(wr_watch_new(false, &watch, &err));
+    must(wr_storage_file_new(wr_fs_posix(), wr_str(replica), &self, &err));
+    must(wr_storage_wrap(&wr_storage_file, self, WR_STR(""), &s, &err));
+    must(wr_db_new(
+        p.sched, &(struct wr_db_opts){.path = path, .watch = watch, .seed = 1}, &p.db, &err));
+    must(wr_db_add_replica(p.db, s, 1, &err));
+    wr_db_start(p.db);
+    while (arrived(&p) == 0)
+        nap(1);
+    nap(300);
+    counted(commit_alone, &p);
+    primary_close(&p);
+    wr_watch_free(watch);
+    return LONE;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc == 3 ? argv[1] : "";
@@ -364,9 +441,11 @@ int main(int argc, char **argv)
         units = capture(argv[2]);
     } else if (strcmp(what, "idle") == 0) {
         units = idle(argv[2]);
+    } else if (strcmp(what, "lone") == 0) {
+        units = lone(argv[2]);
     }
     if (units == 0) {
-        (void)fprintf(stderr, "usage: work encode|decode|merge|restore|capture|idle DIR\n");
+        (void)fprintf(stderr, "usage: work encode|decode|merge|restore|capture|idle|lone DIR\n");
         return 2;
     }
     (void)printf("%u\n", units);
