@@ -310,8 +310,9 @@ void wr_lanes_stop(struct wr_lanes *l)
     for (unsigned i = 0; i < l->first[WR_LANE_MAX]; i++) {
         if (l->workers[i].started)
             wr_thread_join(&l->workers[i].thread);
-        wr_cond_release(&l->workers[i].roused);
     }
+    for (unsigned i = 0; i < l->first[WR_LANE_MAX]; i++) /* any of them may have signalled it */
+        wr_cond_release(&l->workers[i].roused);
     wr_free(l->workers);
     wr_mutex_release(&l->mutex);
 }
