@@ -26,6 +26,10 @@
 #define HTTP_BUFFER_SIZE                                                    \
     16384L /* one TLS record; larger ones gain little and add up over slots \
             */
+/* Of a large body as much as a socket takes at once: a call for each 16 KiB is most of what sending
+ * without TLS costs. Only while it is sent, or each idle slot would keep so much. */
+#define HTTP_LARGE      ((size_t)256 << 10) /* bytes of body */
+#define HTTP_LARGE_SIZE 131072L
 
 struct wr_http {
     struct wr_http_pool pool;
@@ -76,6 +80,13 @@ static enum wr_status header_list(
 /* libcurl's setter takes any type of value, which only a macro can pass on. */
 #define SET(option, value) (ok = ok && curl_easy_setopt(s->easy, (option), (value)) == CURLE_OK)
 
+static bool set_upload_buffer(struct wr_http_slot *s, size_t body)
+{
+    bool ok = true;
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, body >= HTTP_LARGE ? HTTP_LARGE_SIZE : HTTP_BUFFER_SIZE);
+    return ok;
+}
+
 static bool set_connection(struct wr_http *h, struct wr_http_slot *s)
 {
     bool ok = true;
@@ -88,7 +99,6 @@ static bool set_connection(struct wr_http *h, struct wr_http_slot *s)
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)h->connect_ms);
     SET(CURLOPT_BUFFERSIZE, HTTP_BUFFER_SIZE);
-    SET(CURLOPT_UPLOAD_BUFFERSIZE, HTTP_BUFFER_SIZE);
 #if LIBCURL_VERSION_NUM >= 0x075700
     SET(CURLOPT_QUICK_EXIT, 1L); /* a canceled request does not wait for its name server */
 #endif
@@ -202,7 +212,8 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
         st = header_list(c->scratch, t->req, &headers, e);
     if (st != WR_OK)
         return st;
-    if (!set_connection(h, s) || !set_request(s, t, headers)) {
+    if (!set_connection(h, s) || !set_upload_buffer(s, t->req->body.n) ||
+        !set_request(s, t, headers)) {
         st = wr_fail(e, WR_NOMEM, "%s: libcurl refused an option", s->origin);
         goto out;
     }
@@ -225,6 +236,7 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
 out:
     if (added)
         (void)curl_multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
+    (void)set_upload_buffer(s, 0);                         /* libcurl frees a large one then */
     curl_slist_free_all(headers);
     return st;
 }
