@@ -29,7 +29,8 @@
 #define TEMP_RANDOM 8    /* bytes */
 #define EXTRA_MAX   64   /* bytes that any name of ours is longer than the object's path */
 #define PATHS_MAX   8192 /* bytes of a path */
-#define DIR_MODE    0700 /* as Litestream, where it cannot ask the database */
+#define FLUSH       ((uint64_t)8 << 20) /* bytes that do not wait for the fsync */
+#define DIR_MODE    0700                /* as Litestream, where it cannot ask the database */
 #define FILE_MODE   0600
 
 /* An object that is being written: a put, or an upload. Its strings follow in its block. */
@@ -40,7 +41,8 @@ struct wr_upload {
     struct wr_str key, if_match;
     bool if_absent, made; /* made: `temp` is there and ours */
     int64_t time_ms;
-    uint64_t size; /* bytes written */
+    uint64_t size;    /* bytes written */
+    uint64_t flushed; /* of these, on their way to the disk */
 };
 
 /* ---- directories ---- */
@@ -350,6 +352,16 @@ enum wr_status wr_disk_upload_begin(void *self, struct wr_call *c, struct wr_str
     return WR_OK;
 }
 
+/* The disk works while the rest is made: else all of a large object would be left to the fsync, and
+ * the application's own would wait behind it. */
+static void flush_some(struct wr_upload *u)
+{
+    if (u->size - u->flushed < FLUSH)
+        return;
+    u->f->fs->flush_hint(u->f, u->flushed, u->size - u->flushed);
+    u->flushed = u->size;
+}
+
 /* A part that is sent again overwrites what its first attempt wrote. */
 enum wr_status wr_disk_upload_part(
     struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
@@ -358,9 +370,11 @@ enum wr_status wr_disk_upload_part(
 
     if (st == WR_OK && part.n)
         st = wr_file_pwrite(u->f, part.p, part.n, u->size, e);
-    if (st == WR_OK)
-        u->size += part.n;
-    return st;
+    if (st != WR_OK)
+        return st;
+    u->size += part.n;
+    flush_some(u);
+    return WR_OK;
 }
 
 enum wr_status wr_disk_upload_commit(

@@ -124,6 +124,14 @@ static enum wr_status t_sync(struct wr_file *f, struct wr_err *e)
     return st == WR_OK ? wr_file_sync(inner_of(f), e) : st;
 }
 
+static void t_flush_hint(struct wr_file *f, uint64_t off, uint64_t n)
+{
+    struct wr_file *inner = inner_of(f);
+
+    if (step(f->fs, 'f', NULL) == WR_OK)
+        inner->fs->flush_hint(inner, off, n);
+}
+
 static enum wr_status t_info(struct wr_file *f, struct wr_file_info *ret, struct wr_err *e)
 {
     enum wr_status st = step(f->fs, 'i', e);
@@ -220,6 +228,7 @@ static void trace_init(struct trace *t)
             .pread = t_pread,
             .pwrite = t_pwrite,
             .sync = t_sync,
+            .flush_hint = t_flush_hint,
             .info = t_info,
             .lock = t_lock,
             .set_mtime = t_set_mtime,
@@ -289,6 +298,31 @@ static void bytes_before_name_before_answer(void **state)
     disk = disk_at(&t.fs, root);
     T(put(disk, "a/k", "w", plain) == WR_OK);
     assert_string_equal(steps(&t), "oliLwsSSRS");
+    wr_storage_file.close(disk);
+}
+
+/* All of a large object waited for the fsync at its end: the disk stood still for as long as it was
+ * made, and whoever else wanted a flush then stood behind it. */
+static void a_large_object_waits_for_its_end(void **state)
+{
+    const size_t n = (size_t)3 << 20;
+    struct wr_put_opts o = {0};
+    struct wr_upload *u = NULL;
+    struct wr_err e = {0};
+    struct trace t;
+
+    (void)state;
+    trace_init(&t);
+    void *disk = disk_at(&t.fs, t_tmpdir());
+    uint8_t *part = wr_alloc(n);
+    T(part && put(disk, "k", "v", o) == WR_OK);
+    (void)steps(&t);
+    T_OK(wr_storage_file.upload_begin(disk, t_call(), WR_STR("l"), &o, &u, &e));
+    for (int i = 0; i < 7; i++)
+        T_OK(wr_storage_file.upload_part(u, t_call(), (struct wr_bytes){part, n}, &e));
+    T_OK(wr_storage_file.upload_commit(u, t_call(), NULL, &e));
+    assert_string_equal(steps(&t), "olwwwfwwwfwsRSi");
+    wr_free(part);
     wr_storage_file.close(disk);
 }
 
@@ -690,13 +724,13 @@ static void survives_no_memory(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest own[] = {T_TEST(bytes_before_name_before_answer),
-        T_TEST(a_directory_found_is_lost_in_a_power_cut), T_TEST(removals_sync_each_directory_once),
-        T_TEST(any_step_may_fail), T_TEST(any_step_of_a_listing_may_fail),
-        T_TEST(a_directory_in_a_level_stops_the_listing), T_TEST(listings_skip_by_name),
-        T_TEST(a_root_that_is_a_file_is_refused), T_TEST(keys_cannot_leave_the_root),
-        T_TEST(strangers_are_not_listed), T_TEST(modes_are_private),
-        T_TEST(versions_do_not_come_back), T_TEST(replacing_takes_the_lock),
-        T_TEST(roots_are_absolute), T_TEST(survives_no_memory)};
+        T_TEST(a_large_object_waits_for_its_end), T_TEST(a_directory_found_is_lost_in_a_power_cut),
+        T_TEST(removals_sync_each_directory_once), T_TEST(any_step_may_fail),
+        T_TEST(any_step_of_a_listing_may_fail), T_TEST(a_directory_in_a_level_stops_the_listing),
+        T_TEST(listings_skip_by_name), T_TEST(a_root_that_is_a_file_is_refused),
+        T_TEST(keys_cannot_leave_the_root), T_TEST(strangers_are_not_listed),
+        T_TEST(modes_are_private), T_TEST(versions_do_not_come_back),
+        T_TEST(replacing_takes_the_lock), T_TEST(roots_are_absolute), T_TEST(survives_no_memory)};
     static struct place place;
     static struct contract_factory factory = {.open = open_fresh,
         .again = open_again,
