@@ -32,8 +32,8 @@
 #define WINDOW ((uint64_t)2 << 20)
 /* Bytes that are read rather than skipped: at 50 MB/s they take less than a request's latency. */
 #define GAP ((uint64_t)64 << 10)
-/* Pages written at once. */
-#define RUN ((size_t)512 << 10)
+/* Pages written at once. More would not write faster, and adds up over the threads. */
+#define RUN ((size_t)256 << 10)
 
 #define PROGRESS_MS 200
 

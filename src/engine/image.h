@@ -23,7 +23,7 @@ struct wr_image_report {
         rolling; /* XOR of the checksums of the image's pages, without bit 63; x->has_rolling */
 };
 
-/* Write the image to `out`, on opts->parallel threads with about 2.6 MiB each, and tell
+/* Write the image to `out`, on opts->parallel threads with about 2.3 MiB each, and tell
  * opts->progress. Pages that the draft turns out to have are not fetched. The file is not synced.
  * OK means that it is proven: by the image's checksum if x->has_rolling, unless only `part` of
  * it is there, and by the checksum of each file that was read whole, which is every file when not
