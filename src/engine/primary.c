@@ -24,8 +24,9 @@
 #define LOOKS_BUSY         3u  /* where to begin behind one that was not fruitless: 0.8 ms */
 #define LOOKS_QUIET        6u  /* 6 ms without news: leave it to the watch */
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
-#define ALONE_NS           ((int64_t)6 * 1000000)   /* about what these looks would have taken */
-#define NAP_NS             ((int64_t)20 * 1000000)  /* between looks while no file is due */
+#define ALONE_NS           ((int64_t)6 * 1000000)  /* about what these looks would have taken */
+#define NAP_NS             ((int64_t)20 * 1000000) /* between looks while no file is due */
+#define RATE_NS            ((int64_t)1000000000)   /* more silence says no more of how busy it is */
 #define REST_NS            ((int64_t)200 * 1000000) /* of silence, until memory is given back */
 #define IDLE_CKPT_NS       ((int64_t)60 * 1000000000)
 #define LONG_CKPT_NS       ((int64_t)1000000000)    /* the same when the WAL is worth cutting */
@@ -349,13 +350,15 @@ static int64_t nap_ns(const struct wr_db *db, const struct sight *x, bool follow
 {
     uint32_t most = db->checkpoint_frames, room = most;
 
-    if (followed || wr_db_ship_ns(db) <= wr_db_now_ns(db))
+    int64_t now = wr_db_now_ns(db), due = wr_db_ship_ns(db), nap = NAP_NS;
+
+    if (followed || due <= now)
         return 0;
     if (db->seen.mx_frame < most && db->seen.mx_frame > db->view.backfilled)
         room = most - db->seen.mx_frame;
-    if (x->frames == 0 || x->since_ns >= 2 * NAP_NS)
-        return NAP_NS;
-    return wr_min(NAP_NS, x->since_ns * (int64_t)room / (2 * (int64_t)x->frames));
+    if (x->frames > 0)
+        nap = wr_min(nap, wr_min(x->since_ns, RATE_NS) * (int64_t)room / (2 * (int64_t)x->frames));
+    return wr_min(nap, due - now);
 }
 
 /* Whether the index is going to announce what is in the WAL already, which raises no event. While
@@ -382,8 +385,12 @@ static void plan_looks(struct wr_db *db, const struct sight *x, bool followed)
     int64_t now = wr_db_now_ns(db), nap;
     bool alone;
 
-    if (x->news)
+    db->look_ns = now; /* capture and checkpoints look, too */
+    if (x->news) {
         db->looks = LOOKS_BUSY;
+        if (!x->again) /* nobody told of it: the watch is late, or does not work here */
+            db->armed &= ~(unsigned)DB_ARMED_WAL;
+    }
     if (wr_db_armed(db)) {
         /* All that is written from now on is told; what was written before was seen, or is coming.
          */
@@ -393,16 +400,22 @@ static void plan_looks(struct wr_db *db, const struct sight *x, bool followed)
             look_soon(db, now);
         return;
     }
+    if (!x->news && now < db->nap_ns) { /* a step for something else: it says nothing */
+        wr_db_want(db, db->nap_ns);
+        return;
+    }
     nap = nap_ns(db, x, followed);
     alone = x->news && x->commits <= 1 && db->gap_ns >= wr_max(ALONE_NS, nap);
-    if (alone || (db->looks >= LOOKS_QUIET && !is_coming(db))) {
+    if (alone || db->looks >= LOOKS_QUIET) {
         db->check_files = !(db->armed & DB_ARMED_FILE);
         wr_db_arm(db);
         db->recheck = true; /* what was written before that raised no event */
         wr_db_want(db, now);
     } else if (nap > LOOK_MIN_NS << LOOKS_BUSY && db->looks < LOOKS_QUIET) {
-        wr_db_want(db, now + nap);
-        db->looks = LOOKS_QUIET; /* if that is fruitless, too */
+        db->nap_ns = now + nap;
+        wr_db_want(db, db->nap_ns);
+        if (nap >= ALONE_NS) /* if that is fruitless, too, it is quiet */
+            db->looks = LOOKS_QUIET;
     } else {
         look_soon(db, now);
     }
@@ -507,8 +520,10 @@ static enum wr_status sync_step(struct wr_db *db, bool again, bool forced, struc
         wr_db_works_catch(db);
     if (st == WR_OK)
         st = compact(db, e);
-    if (st == WR_OK && wr_db_checkpoint_due(db))
+    if (st == WR_OK && wr_db_checkpoint_due(db)) {
         st = wr_db_checkpoint(db, e);
+        (void)wr_db_ship_due(db, false); /* what it captured has its time, too */
+    }
     if (st != WR_OK || db->state != DB_SYNCING)
         return st;
     mark_file(db);

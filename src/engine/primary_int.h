@@ -272,6 +272,7 @@ struct wr_db {
 
     int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
     int64_t look_ns;   /* when it was last looked at, in a step of SYNCING */
+    int64_t nap_ns;    /* it was not to be looked at before that, for want of news */
     unsigned looks;    /* looks in a row that found nothing new */
     unsigned armed;    /* the watch tells the next write: of enum db_armed */
     bool recheck;      /* the last step armed it: look once more ... */

@@ -319,7 +319,61 @@ static void test_a_busy_writer_was_looked_at_though_nothing_was_due(void **state
     end(&w);
 }
 
+/* Where nothing tells of writes it was looked at once a second, however busy. */
+static void test_a_busy_writer_that_no_watch_tells_of(void **state)
+{
+    struct world w;
+    struct wr_watch *watch;
+    uint64_t frames = 0;
+
+    (void)state;
+    begin(&w);
+    watch = w.opts.watch;
+    w.opts.watch = NULL;
+    w.interval_ns = 10 * SECOND;
+    world_start(&w);
+    (void)world_pass(&w, 10 * SECOND, 10000);
+    for (int i = 0; i < 2000; i++) {
+        world_sql(&w, "UPDATE t SET b=randomblob(3500) WHERE a%20=1");
+        (void)world_pass(&w, SECOND / 500, 10000);
+        if (i > 600) /* the first look is after a second */
+            frames = frames > status(&w).wal_frames ? frames : status(&w).wal_frames;
+    }
+    T(frames < 1200); /* from 800 on it is checkpointed */
+    world_close(&w);
+    wr_watch_free(watch);
+}
+
+/* Its first pages came long before its end: by then it was looked for each 13 seconds, and the
+ * watch was not armed. */
+static void test_the_end_of_a_long_transaction_was_seen_late(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    w.interval_ns = SECOND;
+    world_start(&w);
+    world_sql(&w, "PRAGMA cache_size=1; PRAGMA cache_spill=ON");
+    for (int i = 0; i < 2; i++) {
+        uint64_t before;
+
+        pass(&w, 10 * SECOND);
+        before = status(&w).commits;
+        world_sql(&w, "BEGIN; UPDATE t SET b=randomblob(3500)");
+        pass(&w, SECOND / 5);
+        pass(&w, 14 * SECOND);
+        world_sql(&w, i == 0 ? "COMMIT" : "ROLLBACK; UPDATE t SET b='x' WHERE a=1");
+        pass(&w, SECOND / 2);
+        pass(&w, SECOND / 2);
+        T(status(&w).commits == before + 1);
+    }
+    end(&w);
+}
+
 T_MAIN(T_TEST(test_a_sync_while_proving_is_not_refused),
+    T_TEST(test_a_busy_writer_that_no_watch_tells_of),
+    T_TEST(test_the_end_of_a_long_transaction_was_seen_late),
     T_TEST(test_a_commit_alone_was_looked_for_again_and_again),
     T_TEST(test_a_commit_that_came_behind_one_that_waited_was_not_seen),
     T_TEST(test_a_busy_writer_was_looked_at_though_nothing_was_due),
