@@ -8,7 +8,7 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define LEAP_MIN 500u /* files; with fewer, those wanted are likely on the page that came */
+#define LEAP_MIN 500u /* keys; with fewer, those wanted are likely on the page that came */
 
 enum wr_status wr_ltx_files_add(
     struct wr_ltx_files *a, const struct wr_ltx_file *f, struct wr_err *e)
@@ -176,8 +176,9 @@ struct lister {
     int64_t patience_ms;      /* for the next key; WR_NEVER: any time */
     size_t keys, left;        /* seen, and wanted */
     unsigned first, last;     /* levels */
-    size_t old;               /* files seen with less than min_from, since it last leapt */
-    bool leap;                /* there may be many more: go on behind them, in level `first` */
+    size_t lead_n;            /* bytes of what all levels begin with */
+    size_t vain;              /* keys seen that are not wanted, since it last leapt */
+    bool leap, leapt;         /* there may be many more: go on behind them, in level `first` */
     enum wr_status st;
     struct wr_err *e;
 };
@@ -194,6 +195,33 @@ static bool go_on(struct lister *l)
     return false;
 }
 
+/* Where there are many keys that are not wanted, go on with that level. */
+static bool leap(struct lister *l, unsigned level)
+{
+    if (++l->vain <= LEAP_MIN || (l->leapt && level == l->first))
+        return true;
+    l->leap = l->leapt = true;
+    l->first = level;
+    return false;
+}
+
+/* A key that is no file's. What lies between two levels is somebody else's whose name begins like
+ * ours, and may be large; so may what is behind the last. */
+static bool pass_by(struct lister *l, struct wr_str key)
+{
+    struct wr_str tail = wr_str_skip(key, l->lead_n);
+    char dir[] = "0/";
+
+    for (unsigned level = l->first; level <= l->last; level++) {
+        dir[0] = (char)('0' + level);
+        if (wr_str_starts(tail, wr_str(dir)))
+            return true;
+        if (wr_str_cmp(tail, wr_str(dir)) < 0)
+            return leap(l, level);
+    }
+    return false;
+}
+
 static bool list_one(void *arg, const struct wr_object *obj)
 {
     struct lister *l = arg;
@@ -205,28 +233,26 @@ static bool list_one(void *arg, const struct wr_object *obj)
     if (!go_on(l))
         return false;
     if (!wr_layout_ltx_parse(l->storage, obj->key, &f) || f.level < l->first || f.level > l->last)
-        return true;
-    if (f.min < l->min_from[f.level]) {
-        l->leap = ++l->old > LEAP_MIN;
-        l->first = l->leap ? f.level : l->first;
-        return !l->leap;
-    }
+        return pass_by(l, obj->key);
+    if (f.min < l->min_from[f.level])
+        return leap(l, f.level);
     l->st = wr_ltx_files_add(l->out, &f, l->e);
     return l->st == WR_OK && --l->left > 0;
 }
 
 /* What a listing of them starts with, and behind which key. */
 static enum wr_status where(
-    const struct lister *l, struct wr_str *ret_prefix, struct wr_str *ret_after, struct wr_err *e)
+    struct lister *l, struct wr_str *ret_prefix, struct wr_str *ret_after, struct wr_err *e)
 {
     struct wr_arena *a = l->call->scratch;
     struct wr_str dir = wr_layout_ltx_dir(a, l->storage, l->first);
     uint64_t min_from = l->min_from[l->first];
 
     *ret_prefix = dir;
-    *ret_after = (struct wr_str){0};
+    *ret_after = l->leapt ? dir : (struct wr_str){0};
+    l->lead_n = dir.n - (dir.p ? strlen("0/") : 0);
     if (dir.p && l->first < l->last)
-        ret_prefix->n -= strlen("0/");
+        ret_prefix->n = l->lead_n;
     /* The greatest name whose minimum is one less; names sort as the numbers do. */
     if (dir.p && min_from > 1)
         *ret_after = wr_arena_fmt(a, WR_FMT "%016llx-ffffffffffffffff.ltx", WR_ARG(dir),
@@ -246,7 +272,7 @@ static enum wr_status run(struct lister *l)
         enum wr_status st = where(l, &prefix, &after, l->e);
 
         l->leap = false;
-        l->old = 0;
+        l->vain = 0;
         if (st == WR_OK)
             st = wr_storage_list(l->storage, c, prefix, after, list_one, l, l->e);
         if (l->st == WR_OK && st != WR_NOTFOUND) /* nobody has written there: it is empty */

@@ -11,10 +11,11 @@
  * vanishes during the walk was never there; a missing root is an empty bucket, one that is a file
  * is a mistake.
  *
- * The objects of a level, <prefix>ltx/<digit>/, lie directly in it. Of a prefix that names one, or
- * all of them, other directories are strangers' and are not entered: one that cannot be read, or
- * leads around in a circle, must not keep a level from being listed. Nor must a link that leads to
- * itself.
+ * The objects of a level, <prefix>ltx/<digit>/, lie directly in it. Directories there are
+ * strangers' and are not entered: one that cannot be read, or leads around in a circle, must not
+ * keep a level from being listed. Nor must a link that leads to itself. Where all levels are asked
+ * for they are tried by name, each when those before it have been read: one that comes meanwhile
+ * may have what goes from them.
  */
 #include "storage/file_int.h"
 
@@ -163,13 +164,13 @@ static bool is_level(struct wr_str dir)
     return name.n == 1 && name.p[0] >= '0' && name.p[0] <= '9' && holds_levels(above);
 }
 
-/* Whether an entry where levels are, in the walk's path, is a link that leads nowhere one can look,
- * and by its name neither level nor object. */
+/* Whether an entry of a level, in the walk's path, is a link that leads nowhere one can look, and
+ * by its name no object anyway. */
 static bool is_stray_link(const struct walk *w)
 {
     struct wr_file_info info = {0};
 
-    return w->levels && !wr_str_ends(key_of(w), WR_STR(".ltx")) && !is_level(key_of(w)) &&
+    return w->levels && !wr_str_ends(key_of(w), WR_STR(".ltx")) &&
            w->fs->lstat(w->fs, (const char *)w->path.p, &info, NULL) == WR_OK &&
            S_ISLNK((mode_t)info.mode);
 }
@@ -193,17 +194,38 @@ static enum wr_status look(struct walk *w, struct frame *f, struct wr_err *e)
             st = w->fs->stat(w->fs, (const char *)w->path.p, &en.info, e);
         if (st == WR_IO && is_stray_link(w))
             st = WR_NOTFOUND;
-        bool enter = st == WR_OK && en.info.is_dir && (!w->levels || is_level(key_of(w)));
         cut_path(w, f->path_n);
         if (st != WR_OK && st != WR_NOTFOUND)
             return st;
         bool object =
             st == WR_OK && S_ISREG(en.info.mode) && !wr_disk_hidden((struct wr_str){en.p, en.n});
-        if (object || enter)
+        if (object || (st == WR_OK && en.info.is_dir && !w->levels))
             f->entries[kept++] = en;
     }
     f->n = kept;
     return WR_OK;
+}
+
+/* The levels that can be asked for, there or not. */
+static enum wr_status add_levels(struct walk *w, struct frame *f, struct wr_err *e)
+{
+    bool ok = true;
+
+    for (unsigned level = 0; level <= 9 && ok; level++) {
+        const char name[] = {(char)('0' + level), 0};
+
+        wr_buf_z(&w->path, name);
+        if (wanted(w))
+            ok = add_entry(f, wr_str(name));
+        ok = ok && wr_buf_status(&w->path) == WR_OK && wr_buf_status(&f->names) == WR_OK;
+        if (ok)
+            cut_path(w, f->path_n);
+    }
+    for (size_t i = 0; i < f->n && ok; i++) {
+        f->entries[i].p = (const char *)f->names.p + 2 * i;
+        f->entries[i].info.is_dir = true;
+    }
+    return ok ? WR_OK : wr_fail(e, WR_NOMEM, "list: path too long or out of memory");
 }
 
 /* Read and sort the directory in `path`, which ends in '/'. */
@@ -215,6 +237,8 @@ static enum wr_status enter(struct walk *w, struct wr_err *e)
     *f = (struct frame){.path_n = w->path.n};
     wr_buf_init(&f->names, NAMES_MAX);
     w->st = WR_OK;
+    if (w->levels && holds_levels((struct wr_str){key_of(w).p, key_of(w).n - 1}))
+        return add_levels(w, f, e);
     enum wr_status st = wr_call_check(w->c, "list", e);
     if (st == WR_OK)
         st = w->fs->list(w->fs, (const char *)w->path.p, collect, w, e);

@@ -253,6 +253,39 @@ static void test_list_since(void **state)
     }
 }
 
+/* Before the levels, between them, in them, and behind them. */
+static void test_the_keys_of_strangers_are_leapt_over(void **state)
+{
+    static const char *const hex[] = {"p/000-", "p/00012/", "p/0001/", "p/0009x"};
+    static const char *const plain[] = {"p/ltx/-", "p/ltx/12/", "p/ltx/1/", "p/ltx/9x"};
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct wr_call *c = t_call();
+        struct wr_ltx_files files = {0};
+        struct wr_err e = {0};
+        struct world w;
+        char key[32];
+
+        world_init(&w, k ? WR_STORAGE_HEX_LEVELS : 0, "p/");
+        for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+            world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, level, 1, level + 1),
+                (struct wr_bytes){0}, 1);
+        for (unsigned i = 0; i < 4 * 1500; i++) {
+            (void)snprintf(key, sizeof(key), "%s%04u", k ? hex[i % 4] : plain[i % 4], i / 4);
+            world_store(&w, wr_str(key), (struct wr_bytes){0}, 1);
+        }
+        world_fail(&w, 0, 0, WR_OK);
+        T_OK(wr_layout_list_all(w.storage, c, &files, &e));
+        assert_int_equal(w.requests, 3); /* what is in a level is read over */
+        assert_int_equal(files.n, WR_LEVEL_MAX + 1);
+        for (size_t i = 0; i < files.n; i++)
+            T(files.p[i].level == i);
+        wr_ltx_files_release(&files);
+        world_release(&w);
+    }
+}
+
 /* Without WR_STORAGE_LIST_TIME each file is asked for its time; a vanished one keeps its own. */
 static void test_times(void **state)
 {
@@ -417,6 +450,6 @@ static void test_a_listing_without_an_end_is_given_up(void **state)
 
 T_MAIN(T_TEST(test_keys), T_TEST(test_parse_takes_back_what_was_built),
     T_TEST(test_parse_is_strict), T_TEST(test_list), T_TEST(test_each_level_was_a_request),
-    T_TEST(test_list_since), T_TEST(test_times), T_TEST(test_nomem),
-    T_TEST(test_a_long_listing_has_the_time_it_takes),
+    T_TEST(test_list_since), T_TEST(test_the_keys_of_strangers_are_leapt_over), T_TEST(test_times),
+    T_TEST(test_nomem), T_TEST(test_a_long_listing_has_the_time_it_takes),
     T_TEST(test_a_listing_without_an_end_is_given_up))
