@@ -26,10 +26,12 @@
 #define HTTP_BUFFER_SIZE                                                    \
     16384L /* one TLS record; larger ones gain little and add up over slots \
             */
-/* Of a large body as much as a socket takes at once: a call for each 16 KiB is most of what sending
- * without TLS costs. Only while it is sent, or each idle slot would keep so much. */
+/* A large body goes in larger pieces where there is no TLS: a call for each 16 KiB is most of what
+ * sending costs there. Not larger than this, as a piece is progress only when the socket has taken
+ * all of it: on a slow link a larger one could look like a stall. Only for such a body: libcurl
+ * frees the buffer with the transfer, or, from 8.7 on, when a request wants another size. */
 #define HTTP_LARGE      ((size_t)256 << 10) /* bytes of body */
-#define HTTP_LARGE_SIZE 131072L
+#define HTTP_LARGE_SIZE 65536L
 
 struct wr_http {
     struct wr_http_pool pool;
@@ -82,8 +84,9 @@ static enum wr_status header_list(
 
 static bool set_upload_buffer(struct wr_http_slot *s, size_t body)
 {
+    bool large = body >= HTTP_LARGE && wr_str_starts(wr_str(s->origin), WR_STR("http:"));
     bool ok = true;
-    SET(CURLOPT_UPLOAD_BUFFERSIZE, body >= HTTP_LARGE ? HTTP_LARGE_SIZE : HTTP_BUFFER_SIZE);
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, large ? HTTP_LARGE_SIZE : HTTP_BUFFER_SIZE);
     return ok;
 }
 
@@ -236,7 +239,6 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
 out:
     if (added)
         (void)curl_multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
-    (void)set_upload_buffer(s, 0);                         /* libcurl frees a large one then */
     curl_slist_free_all(headers);
     return st;
 }

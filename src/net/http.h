@@ -24,7 +24,9 @@ struct wr_http_opts {
     bool skip_verify;   /* trust anybody: only for tests in a closed network */
     int64_t connect_ms; /* to connect and shake hands; 0: 10 s */
     int64_t stall_ms;   /* without a byte in either direction; 0: 60 s */
-    unsigned idle_max;  /* slots kept while unused; 0: 16 */
+    /* Slots kept while unused, for each origin; 0: 16. Altogether, 16 times as many are kept; the
+     * longest unused go first. */
+    unsigned idle_max;
 };
 
 struct wr_http_header {

@@ -26,7 +26,7 @@ struct wr_http_pool {
     struct wr_mutex mutex;
     struct wr_http_slot *idle; /* guarded by mutex; most recently used first */
     size_t n;                  /* guarded by mutex */
-    size_t idle_max;           /* frozen */
+    size_t idle_max;           /* frozen; of one origin, and 16 times as many altogether */
 };
 
 void wr_http_pool_init(struct wr_http_pool *p, size_t idle_max);

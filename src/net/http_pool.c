@@ -11,6 +11,7 @@
 #include "base/mem.h"
 
 #define HTTP_IDLE_MS 60000 /* servers hang up at about this age; memory is better spent */
+#define HTTP_ORIGINS 16    /* as many times the slots of one origin are kept altogether */
 
 static void slot_wake(struct wr_waker *w)
 {
@@ -68,7 +69,8 @@ struct wr_http_slot *wr_http_slot_take(struct wr_http_pool *p, struct wr_str ori
     return found != NULL ? found : slot_new(origin);
 }
 
-/* Closes those that were idle too long or are too many. */
+/* Closes those that were idle too long or are too many, of this origin or altogether: a busy origin
+ * must not cost the others their connections. */
 void wr_http_slot_give(struct wr_http_pool *p, struct wr_http_slot *s)
 {
     struct wr_http_slot *drop = NULL;
@@ -79,11 +81,14 @@ void wr_http_slot_give(struct wr_http_pool *p, struct wr_http_slot *s)
     s->next = p->idle;
     p->idle = s;
     p->n++;
-    size_t kept = 0;
+    size_t kept = 0, alike = 0;
     for (struct wr_http_slot **at = &p->idle; *at != NULL;) {
         struct wr_http_slot *i = *at;
-        if (kept < p->idle_max && now - i->idle_since_ms < HTTP_IDLE_MS) {
+        bool is_alike = wr_str_eq(wr_str(i->origin), wr_str(s->origin));
+        if (now - i->idle_since_ms < HTTP_IDLE_MS && kept < p->idle_max * HTTP_ORIGINS &&
+            !(is_alike && alike == p->idle_max)) {
             kept++;
+            alike += is_alike;
             at = &i->next;
             continue;
         }

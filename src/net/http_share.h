@@ -3,6 +3,7 @@
  *
  * Thousands of databases in one bucket then make as many connections, and handshakes, as there are
  * threads that ask at once, and not as there are databases; and they read its certificates once.
+ * A ca_file that is replaced is not read again until there is a new share.
  *
  * locked: any thread.
  */

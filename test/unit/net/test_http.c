@@ -240,6 +240,59 @@ static void threads_share_a_bounded_pool(void **state)
     tear_down(&b);
 }
 
+#define ORIGINS 17 /* one more than the slots that are kept of each */
+
+/* Ask servers `from` and later once each, in turn. */
+static void ask_in_turn(struct bench *b, struct httpd *const *d, size_t from)
+{
+    struct wr_err e = {0};
+    for (size_t i = from; i < ORIGINS; i++) {
+        const struct wr_http_req r = {.method = "GET",
+            .url = wr_arena_fmt(b->c->scratch, "http://127.0.0.1:%u/size/1", httpd_port(d[i])).p,
+            .text = &b->text};
+        T_OK(wr_http_do(b->h, b->c, &r, &b->resp, &e));
+    }
+}
+
+/* As when each bucket has a host of its own. */
+static void test_many_origins_took_each_others_connections(void **state)
+{
+    struct bench b = set_up(NULL);
+    struct httpd *d[ORIGINS];
+    (void)state;
+    for (size_t i = 0; i < ORIGINS; i++)
+        d[i] = httpd_start(handle, NULL);
+    for (int round = 0; round < 3; round++)
+        ask_in_turn(&b, d, 0);
+    for (size_t i = 0; i < ORIGINS; i++)
+        T(httpd_connections(d[i]) == 1);
+    T(wr_http_idle(b.h) == ORIGINS);
+    for (size_t i = 0; i < ORIGINS; i++)
+        httpd_stop(d[i]);
+    tear_down(&b);
+}
+
+/* There are at most 16 times as many idle slots as one origin may have; the oldest goes. */
+static void many_origins_share_a_bounded_pool(void **state)
+{
+    struct bench b = set_up(&(struct wr_http_opts){.idle_max = 1});
+    struct httpd *d[ORIGINS];
+    (void)state;
+    for (size_t i = 0; i < ORIGINS; i++)
+        d[i] = httpd_start(handle, NULL);
+    ask_in_turn(&b, d, 0);
+    T(wr_http_idle(b.h) == ORIGINS - 1);
+    ask_in_turn(&b, d, 1);
+    T(wr_http_idle(b.h) == ORIGINS - 1);
+    for (size_t i = 0; i < ORIGINS; i++)
+        T(httpd_connections(d[i]) == 1);
+    ask_in_turn(&b, d, 0);
+    T(httpd_connections(d[0]) == 2);
+    for (size_t i = 0; i < ORIGINS; i++)
+        httpd_stop(d[i]);
+    tear_down(&b);
+}
+
 static void answers_are_bounded(void **state)
 {
     struct bench b = set_up(NULL);
@@ -493,24 +546,31 @@ static void other_protocols_are_misuse(void **state)
     tear_down(&b);
 }
 
+/* Whatever the pieces in which they are sent, and with those of the request before. */
 static void large_bodies(void **state)
 {
+    static const size_t sizes[] = {(size_t)3 << 20, ((size_t)256 << 10) - 1, (size_t)256 << 10,
+        ((size_t)256 << 10) + 1, 1, (size_t)1 << 20};
     struct bench b = set_up(NULL);
     struct wr_err e = {0};
-    size_t n = (size_t)3 << 20;
-    uint8_t *p = wr_alloc(n), *back = wr_alloc(n);
+    size_t max = (size_t)3 << 20;
+    uint8_t *p = wr_alloc(max), *back = wr_alloc(max);
     (void)state;
     T(p != NULL && back != NULL);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < max; i++)
         p[i] = (uint8_t)(i * 2654435761U >> 13);
-    const struct wr_http_req r = {.method = "PUT",
-        .url = url_of(&b, "/echo"),
-        .body = {p, n},
-        .has_body = true,
-        .into = back,
-        .into_size = n};
-    T_OK(wr_http_do(b.h, b.c, &r, &b.resp, &e));
-    T(b.resp.into_n == n && memcmp(p, back, n) == 0);
+    for (size_t i = 0; i < wr_countof(sizes); i++) {
+        const struct wr_http_req r = {.method = "PUT",
+            .url = url_of(&b, "/echo"),
+            .body = {p, sizes[i]},
+            .has_body = true,
+            .into = back,
+            .into_size = max};
+        memset(back, 0, max);
+        T_OK(wr_http_do(b.h, b.c, &r, &b.resp, &e));
+        T(b.resp.into_n == sizes[i] && memcmp(p, back, sizes[i]) == 0);
+    }
+    T(httpd_connections(b.d) == 1);
     wr_free(p);
     wr_free(back);
     tear_down(&b);
@@ -577,8 +637,9 @@ static void out_of_memory(void **state)
 T_MAIN(T_TEST(methods_and_bodies), T_TEST(the_url_is_sent_as_it_is), T_TEST(headers_are_sent),
     T_TEST(line_breaks_are_refused), T_TEST(statuses_are_the_callers),
     T_TEST(connections_are_reused), T_TEST(closed_connections_are_replaced),
-    T_TEST(threads_share_a_bounded_pool), T_TEST(answers_are_bounded), T_TEST(heads_are_bounded),
-    T_TEST(interim_answers_are_skipped), T_TEST(garbage_is_no_answer),
+    T_TEST(threads_share_a_bounded_pool), T_TEST(test_many_origins_took_each_others_connections),
+    T_TEST(many_origins_share_a_bounded_pool), T_TEST(answers_are_bounded),
+    T_TEST(heads_are_bounded), T_TEST(interim_answers_are_skipped), T_TEST(garbage_is_no_answer),
     T_TEST(broken_connections_are_busy), T_TEST(bodies_are_sent_once), T_TEST(nobody_there_is_busy),
     T_TEST(a_stall_is_a_timeout), T_TEST(the_deadline_ends_a_request),
     T_TEST(cancel_ends_a_request), T_TEST(other_protocols_are_misuse), T_TEST(large_bodies),
