@@ -87,7 +87,7 @@ static void take_label(const char **p)
             T((*p)[1] == '\\' || (*p)[1] == '"' || (*p)[1] == 'n');
             ++*p;
         }
-        length = wr_utf8_length((const unsigned char *)*p, strlen(*p));
+        length = wr_utf8_length((const unsigned char *)*p, strnlen(*p, 4));
         T(length > 0);
         *p += length;
     }

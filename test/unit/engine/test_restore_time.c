@@ -190,14 +190,14 @@ static void test_every_request_failing(void **state)
     world_fail(&w, 0, 0, WR_OK);
     T(plan_end(&w, o.time_ms) == 20);
     n = w.requests;
-    T(n > 12);
+    T(n > 3);
     for (uint64_t i = 1; i <= n; i++) {
         struct wr_ltx_files plan = {0};
         struct wr_err e = {0};
 
         world_fail(&w, i, 1, WR_IO);
         T_IS(WR_IO, wr_restore_plan(w.storage, t_call(), &o, &plan, &e));
-        T(i <= 10 || strstr(e.text, "time of 000"));
+        T(i == 1 || strstr(e.text, "time of 000"));
         T(plan.n == 0);
     }
     world_release(&w);

@@ -112,8 +112,8 @@ static void test_few_requests(void **state)
     for (uint64_t i = 2; i <= 400; i++)
         touch(&w, i <= 200 ? 1 : 0, i, i, (int64_t)i * 1000);
     x = look(&w, &plain);
-    T(stats(&w) == 4);           /* two runs, and the newest ends one */
-    T(w.requests == 10 + 1 + 4); /* ten levels, and 0.3 */
+    T(stats(&w) == 4);          /* two runs, and the newest ends one */
+    T(w.requests == 1 + 1 + 4); /* levels, and 0.3 */
     T(x.points.n == 400 && x.points.p[199].run == 0 && x.points.p[399].run == 1);
     T(x.newest.txid == 400 && x.newest.time_ms == 400000 && x.newest.exact);
     for (size_t i = 0; i < x.points.n; i++) {
@@ -268,13 +268,13 @@ static void test_every_request_failing(void **state)
     world_init(&w, 0, "");
     wr_storage_set_retry(w.storage, 1, 1);
     touch(&w, 9, 1, 3, 1000);
-    for (uint64_t i = 1; i <= 12; i++) {
+    for (uint64_t i = 1; i <= 3; i++) {
         struct wr_survey x = {0};
         struct wr_err e = {0};
 
         world_fail(&w, i, 1, WR_IO);
-        T_IS(i == 11 ? WR_OK : WR_IO, wr_survey(w.storage, t_call(), &plain, &x, &e));
-        wr_survey_release(&x); /* the 11th was for backups of 0.3, and there are others */
+        T_IS(i == 2 ? WR_OK : WR_IO, wr_survey(w.storage, t_call(), &plain, &x, &e));
+        wr_survey_release(&x); /* the 2nd was for backups of 0.3, and there are others */
     }
     world_release(&w);
 }
