@@ -5,7 +5,9 @@
  * itself, not what the engine thinks of it) with what each replica has acknowledged. Whatever the
  * reason, a hung disk, a dead thread, a file event that got lost, an upload without an end: a
  * commit that is missing from a replica for five of its sync intervals, and for half a minute, is
- * an error. It is logged once when that begins and once when it ends.
+ * an error. It is logged once when that begins and once when it ends. Of a database at rest, of
+ * which everything was in every replica, replicas are asked once a minute: that one of them was
+ * emptied is seen that much later.
  *
  * It never waits for the engine, opens no file, and an idle database costs it one stat.
  *

@@ -336,11 +336,24 @@ void wr_db_renumber_syncs(struct wr_db *db);
 bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state is BROKEN */
 void wr_db_mark_later(struct wr_db *db);     /* the file was written: tell the ledger of it */
 void wr_db_was_busy(struct wr_db *db);       /* until now: from here on it may be silent */
-void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
-bool wr_db_armed(const struct wr_db *db); /* whether that was done, and none was told since */
 /* for_good: it is not attached again. Whether all that was committed by then is in the file, and
  * the ledger knows it so. */
 bool wr_db_detach(struct wr_db *db, bool for_good);
+
+/* looks.c */
+void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
+bool wr_db_armed(const struct wr_db *db); /* whether that was done, and none was told since */
+/* What the look of a step has found. */
+struct db_sight {
+    bool news;
+    bool again;               /* the step before armed the watch */
+    uint32_t commits, frames; /* since the look before */
+    int64_t since_ns;         /* which was so long ago */
+};
+/* After wr_db_look; `before`: what db->seen was until then. */
+struct db_sight wr_db_sight(struct wr_db *db, const struct wr_walidx *before, bool again);
+/* After everything that is due: when to look again. `followed`: somebody waits for each commit. */
+void wr_db_plan_looks(struct wr_db *db, const struct db_sight *x, bool followed);
 
 /* life.c: what the first step after wr_db_start does before all else */
 /* The database at `path`, symbolic links resolved: watch the WAL that is beside it. */
