@@ -267,29 +267,30 @@ def evil_listing(c):
     measured(c, "restore", "-o", target, url, env=KEYS)
     c.check(pages(target) == good, "the bucket of this test does not work")
     os.remove(target)
-    prefix = "x/0000/"
+    all_levels, prefix = "x/000", "x/0000/"
+    there = ("x/0009/%016x-%016x.ltx" % (1, 1), size)
     paths = sorted(prefix + p for p in ("../../../../../tmp/" + name, "../0000/" + name, "./" + name, "/etc/" + name,
                                   "%2e%2e%2f" + name, "..\\" + name, name + "/../../evil", "a/b/" + name, "..", ""))
-    first = fakes3.listing([(prefix + name, size)])
+    first = fakes3.listing([(prefix + name, size), there])
     lol = b"<!DOCTYPE l [<!ENTITY a0 'lollollollol'>" + b"".join(
         b"<!ENTITY a%d '%s'>" % (i, b"&a%d;" % (i - 1) * 10) for i in range(1, 12)) + b"]>"
     lies = {
-        "paths": (lambda: fakes3.listing((p, size) for p in paths), True),
-        "of another prefix": (lambda: fakes3.listing([("y/0000/" + name, size), ("/etc/passwd", 1)]), None),
-        "of -1 bytes": (lambda: fakes3.listing([(prefix + name, size)]).replace(b"<Size>%d" % size, b"<Size>-1"), False),
-        "of 2^64 bytes": (lambda: first.replace(b"<Size>%d" % size, b"<Size>18446744073709551616"), False),
-        "of 2^63 bytes": (lambda: first.replace(b"<Size>%d" % size, b"<Size>9223372036854775808"), False),
-        "the same page again and again": (lambda: fakes3.listing([(prefix + name, size)], "again"), False),
+        "paths": (lambda: fakes3.listing([*((p, size) for p in paths), there]), True),
+        "of another prefix": (lambda: fakes3.listing([there, ("y/0000/" + name, size), ("/etc/passwd", 1)]), None),
+        "of -1 bytes": (lambda: first.replace(b"<Size>%d" % size, b"<Size>-1", 1), False),
+        "of 2^64 bytes": (lambda: first.replace(b"<Size>%d" % size, b"<Size>18446744073709551616", 1), False),
+        "of 2^63 bytes": (lambda: first.replace(b"<Size>%d" % size, b"<Size>9223372036854775808", 1), False),
+        "the same page again and again": (lambda: fakes3.listing([(prefix + name, size), there], "again"), False),
         "entities": (lambda: lol + b"<ListBucketResult>&a11;</ListBucketResult>", False),
         "not closed": (lambda: first[:-20], False),
         "deep": (lambda: b"<ListBucketResult>" + b"<a>" * 200000, False),
-        "a key of a megabyte": (lambda: fakes3.listing([("x/0000/" + "a" * (1 << 20), size)]), None),
+        "a key of a megabyte": (lambda: fakes3.listing([("x/0000/" + "a" * (1 << 20), size), there]), None),
         "a hundred thousand keys in a page": (
             lambda: fakes3.listing(("%s%016x-%016x.ltx" % (prefix, i, i), 1) for i in range(2, 100002)), False),
     }
     for what, (answer, fine) in lies.items():
         fake.lie = lambda method, path, query, said, answer=answer: \
-            (200, [], answer()) if query.get("prefix") == prefix else None
+            (200, [], answer()) if query.get("prefix") == all_levels else None
         before = around(c)
         out, memory = measured(c, "restore", "-o", target, url, env=KEYS)
         done = os.path.exists(target)
