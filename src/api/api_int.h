@@ -61,8 +61,10 @@ struct api_replica_settings {
 enum wr_status wr_api_replica_settings(
     const char *const *settings, struct api_replica_settings *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* The storage of a replica that is only read; what is ours of its settings does not matter. `w`,
- * whose connections it uses, outlives it; NULL: its own. */
+/* A storage by its own settings. `w`, whose connections it uses, outlives it; NULL: its own. */
+enum wr_status wr_api_open_storage(weir *w, const char *url, const char *const *settings,
+    struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
+/* The same of a replica that is only read; what is ours of its settings does not matter. */
 enum wr_status wr_api_open_replica(weir *w, const char *url, const char *const *settings,
     struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
 /* Each of them to `fn`, with what it is kept for unless that is NULL, until it has enough. */

@@ -58,6 +58,21 @@ enum wr_status wr_api_replica_settings(
     return st;
 }
 
+enum wr_status wr_api_open_storage(weir *w, const char *url, const char *const *settings,
+    struct wr_storage **ret, struct wr_err *e)
+{
+    enum wr_status st = wr_storage_open(wr_str(url), settings, ret, e);
+
+    if (st != WR_OK || !w)
+        return st;
+    st = wr_storage_share(*ret, w->http, e);
+    if (st != WR_OK) {
+        wr_storage_close(*ret);
+        *ret = NULL;
+    }
+    return st;
+}
+
 enum wr_status wr_api_open_replica(weir *w, const char *url, const char *const *settings,
     struct wr_storage **ret, struct wr_err *e)
 {
@@ -68,14 +83,7 @@ enum wr_status wr_api_open_replica(weir *w, const char *url, const char *const *
         return wr_fail(e, WR_MISUSE, "no replica URL");
     st = wr_api_replica_settings(settings, &own, e);
     if (st == WR_OK)
-        st = wr_storage_open(wr_str(url), own.rest, ret, e);
-    if (st == WR_OK && w) {
-        st = wr_storage_share(*ret, w->http, e);
-        if (st != WR_OK) {
-            wr_storage_close(*ret);
-            *ret = NULL;
-        }
-    }
+        st = wr_api_open_storage(w, url, own.rest, ret, e);
     wr_free(own.rest);
     return st;
 }

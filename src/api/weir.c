@@ -340,12 +340,7 @@ int weir_db_add_replica(
             reterr, wr_fail(&e, WR_MISUSE, "weir_db_add_replica: an argument is missing"), &e);
     st = wr_api_replica_settings(settings, &own, &e);
     if (st == WR_OK)
-        st = wr_storage_open(wr_str(url), own.rest, &storage, &e);
-    if (st == WR_OK) {
-        st = wr_storage_share(storage, db->w->http, &e);
-        if (st != WR_OK)
-            wr_storage_close(storage);
-    }
+        st = wr_api_open_storage(db->w, url, own.rest, &storage, &e);
     if (st == WR_OK) {
         /* A name of our own: the storage belongs to the database from here on. */
         struct wr_str its = wr_storage_name(storage);

@@ -261,6 +261,7 @@ static enum wr_status where(
         return wr_fail(e, WR_NOMEM, "list of level %u: out of memory", l->first);
     return WR_OK;
 }
+
 static enum wr_status run(struct lister *l)
 {
     struct wr_call *c = l->call;

@@ -371,10 +371,10 @@ static enum wr_status sync_step(struct wr_db *db, bool again, bool forced, struc
         return st;
     wr_db_tidy_outbox(db);
     sight = wr_db_sight(db, &before, again);
-    if (sight.news)
+    if (sight.news) {
         wr_db_was_busy(db);
-    if (sight.news)
         note_busy(db);
+    }
     due = wr_db_ship_due(db, forced);
     followed = wr_db_air_wanted(db);
     if (wr_db_behind(db) && (due || forced || followed || wr_db_join_due(db)))

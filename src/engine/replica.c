@@ -45,11 +45,10 @@ struct wr_replica {
     struct wr_text why;           /* guarded by mutex; of now.error */
     struct wr_list queue;         /* guarded by mutex; of struct queued */
     struct wr_wish wish;          /* guarded by mutex; of the next listing */
-    struct wr_learnt
-        learnt; /* guarded by mutex; by the last one, until it is not needed any more */
-    struct wr_remote_pos left;       /* guarded by mutex; where it was when it became contested */
-    int64_t wait_ms;                 /* guarded by mutex; not listing again before that */
-    unsigned epoch;                  /* guarded by mutex; changes when the queue is thrown away */
+    struct wr_learnt learnt;      /* guarded by mutex; by the last one, as long as it is needed */
+    struct wr_remote_pos left;    /* guarded by mutex; where it was when it became contested */
+    int64_t wait_ms;              /* guarded by mutex; not listing again before that */
+    unsigned epoch;               /* guarded by mutex; changes when the queue is thrown away */
     const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
     struct wr_cancel *request; /* guarded by mutex: of what is being sent, on its step's stack */
 

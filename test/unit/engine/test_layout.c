@@ -158,6 +158,14 @@ static void test_list(void **state)
     wr_ltx_files_release(NULL);
 }
 
+/* A file in each level. */
+static void store_one_each(struct world *w)
+{
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+        world_store(w, wr_layout_ltx_key(t_call()->scratch, w->storage, level, 1, level + 1),
+            (struct wr_bytes){0}, 1);
+}
+
 /* Ten levels were ten requests, one after the other, wherever all was listed: a start waited for
  * twenty, and a replica that was written to paid for some five hundred a day. */
 static void test_each_level_was_a_request(void **state)
@@ -172,9 +180,7 @@ static void test_each_level_was_a_request(void **state)
         struct world w;
 
         world_init(&w, caps[k], "p/");
-        for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
-            world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, level, 1, level + 1),
-                (struct wr_bytes){0}, 1);
+        store_one_each(&w);
         /* Neighbours that are no levels. */
         world_store(&w, WR_STR("p/000"), (struct wr_bytes){0}, 1);
         world_store(
@@ -268,9 +274,7 @@ static void test_the_keys_of_strangers_are_leapt_over(void **state)
         char key[32];
 
         world_init(&w, k ? WR_STORAGE_HEX_LEVELS : 0, "p/");
-        for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
-            world_store(&w, wr_layout_ltx_key(c->scratch, w.storage, level, 1, level + 1),
-                (struct wr_bytes){0}, 1);
+        store_one_each(&w);
         for (unsigned i = 0; i < 4 * 1500; i++) {
             (void)snprintf(key, sizeof(key), "%s%04u", k ? hex[i % 4] : plain[i % 4], i / 4);
             world_store(&w, wr_str(key), (struct wr_bytes){0}, 1);

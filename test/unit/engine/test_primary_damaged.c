@@ -254,17 +254,23 @@ static void test_a_damaged_snapshot_is_made_again(void **state)
     damaged_snapshot(true);
 }
 
+/* Each snapshot is spoiled on its way, and the first was sent. */
+static void begin_spoiled(struct history *h)
+{
+    begin_evil(h, "ltx/9/", 100);
+    evil.always = true;
+    h->w.opts.cadence.snapshot_ms = 60000;
+    start_evil(&h->w);
+    write_lightly_for(h, 61);
+}
+
 /* It was sent anew every ten minutes: 144 times a day all of the database. */
 static void test_what_spoils_each_snapshot_was_fed_for_ever(void **state)
 {
     struct history h;
 
     (void)state;
-    begin_evil(&h, "ltx/9/", 100);
-    evil.always = true;
-    h.w.opts.cadence.snapshot_ms = 60000;
-    start_evil(&h.w);
-    write_lightly_for(&h, 61);
+    begin_spoiled(&h);
     world_run(&h.w, 24 * 3600 * SECOND);
     T(evil.done >= 8 && evil.done <= 13);
     world_run(&h.w, 7 * 24 * 3600 * SECOND);
@@ -282,11 +288,7 @@ static void test_a_listing_forgot_that_each_snapshot_is_spoiled(void **state)
     struct history h;
 
     (void)state;
-    begin_evil(&h, "ltx/9/", 100);
-    evil.always = true;
-    h.w.opts.cadence.snapshot_ms = 60000;
-    start_evil(&h.w);
-    write_lightly_for(&h, 61);
+    begin_spoiled(&h);
     for (int i = 0; i < 4 * 24; i++) {
         world_run(&h.w, 900 * SECOND);
         wr_replica_rejoin(h.w.db->known[0]->r, "for the test");
