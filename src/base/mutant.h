@@ -30,6 +30,7 @@
     X(ACK_ON_SEND, "a file counts as stored when it was sent, whatever the answer")           \
     X(NO_CREATE_ONLY, "an object that is there is overwritten")                               \
     X(TAKE_TURNS, "whoever else writes to a replica is answered, each time anew")             \
+    X(UNSIGNED, "two that write under names of their own are not told of each other")         \
     X(SAME_NAME_SAME_FILE, "an object that is there is taken for ours by its name")           \
     X(NO_COMMIT_FILTER, "pages beyond the end of the database are sent")                      \
     X(LOCK_PAGE_CONST, "the lock page is where a gigabyte ends, and nowhere else")            \

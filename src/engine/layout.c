@@ -285,23 +285,16 @@ static enum wr_status run(struct lister *l)
 enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, struct wr_ltx_files *out, struct wr_err *e)
 {
-    return wr_layout_list_some(s, c, level, min_from, SIZE_MAX, out, e);
-}
-
-enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsigned level,
-    uint64_t min_from, size_t n, struct wr_ltx_files *out, struct wr_err *e)
-{
     uint64_t from[WR_LEVEL_MAX + 1] = {0};
     struct lister l = {.storage = s,
         .call = c,
         .out = out,
         .min_from = from,
-        .left = n,
         .first = level,
         .last = level,
         .e = e};
 
-    assert(n > 0 && level <= WR_LEVEL_MAX);
+    assert(level <= WR_LEVEL_MAX);
     from[level] = min_from;
     return run(&l);
 }
@@ -309,13 +302,8 @@ enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsi
 enum wr_status wr_layout_list_since(struct wr_storage *s, struct wr_call *c,
     const uint64_t min_from[WR_LEVEL_MAX + 1], struct wr_ltx_files *out, struct wr_err *e)
 {
-    struct lister l = {.storage = s,
-        .call = c,
-        .out = out,
-        .min_from = min_from,
-        .left = SIZE_MAX,
-        .last = WR_LEVEL_MAX,
-        .e = e};
+    struct lister l = {
+        .storage = s, .call = c, .out = out, .min_from = min_from, .last = WR_LEVEL_MAX, .e = e};
 
     return run(&l);
 }

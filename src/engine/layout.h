@@ -88,9 +88,6 @@ bool wr_layout_ltx_owner(const struct wr_storage *s, struct wr_str key, struct w
  * more than WR_LTX_FILES_MAX keys, whatever they are. */
 enum wr_status wr_layout_list(struct wr_storage *s, struct wr_call *c, unsigned level,
     uint64_t min_from, struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
-/* The first `n` of them at most. */
-enum wr_status wr_layout_list_some(struct wr_storage *s, struct wr_call *c, unsigned level,
-    uint64_t min_from, size_t n, struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
 /* All levels, of each the files with min >= min_from[level], in the order of wr_ltx_file_cmp.
  * Levels are neighbours in a bucket, so that this takes as many requests as there are pages: one,
  * where all is in a thousand keys. A level is seen only when all below it were, and so is at least

@@ -3,6 +3,7 @@
  */
 #include "engine/primary.h"
 
+#include "base/crypto.h"
 #include "base/mem.h"
 #include "engine/primary_int.h"
 #include "run/watch.h"
@@ -181,12 +182,15 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
     struct wr_replica_opts o = {
         .sched = db->actor.sched, .label = db->name, .notify = on_replica, .arg = db};
     struct wr_replica *r = NULL;
-    enum wr_status st;
+    enum wr_status st = WR_OK;
 
     o.verify_ns = db->verify_ms * 1000000;
     o.lock_offset = db->lock_offset;
-    o.seed = db->seed ? db->seed : (uint64_t)wr_db_now_ns(db) ^ (uint64_t)(uintptr_t)storage;
-    st = wr_replica_new(storage, &o, &r, e);
+    o.seed = db->seed;
+    if (o.seed == 0)
+        st = wr_random(&o.seed, sizeof(o.seed), e);
+    if (st == WR_OK)
+        st = wr_replica_new(storage, &o, &r, e);
     if (st != WR_OK) {
         wr_storage_close(storage);
         return st;

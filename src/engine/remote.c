@@ -10,8 +10,6 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define RUN_MAX 1000 /* files of a page of a listing, as S3 has them */
-
 /* The first TXID that a file which leads on from `since` may begin with. One of a higher level may
  * begin long before that, and be all that does: those of level 0 within it may be deleted. But it
  * came later, and begins behind where the level ended then. Snapshots all begin at TXID 1. */
@@ -64,23 +62,14 @@ static uint64_t sum_snapshots(const struct wr_ltx_files *files)
     return sum;
 }
 
-/* Whether a file is where it was, and up to RUN_MAX that follow it in its level have no hole. */
-static enum wr_status still_runs(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *from, bool *ret, struct wr_err *e)
+enum wr_status wr_remote_there(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    bool *ret, struct wr_err *e)
 {
-    struct wr_ltx_files run = {0};
-    enum wr_status st = wr_layout_list_some(s, c, from->level, from->min, RUN_MAX, &run, e);
-    uint64_t end = from->min - 1;
-    bool there = false, hole = false;
+    struct wr_ltx_file is;
+    enum wr_status st = wr_layout_find(s, c, f->level, f->min, f->max, &is, e);
 
-    for (size_t i = 0; i < run.n; i++) {
-        there = there || wr_ltx_file_cmp(&run.p[i], from) == 0;
-        hole = hole || run.p[i].min - 1 > end;
-        end = wr_max(end, run.p[i].max);
-    }
-    *ret = there && !hole;
-    wr_ltx_files_release(&run);
-    return st;
+    *ret = st == WR_OK && (f->size == 0 || f->size == is.size);
+    return st == WR_NOTFOUND ? WR_OK : st;
 }
 
 /* Whether what was the beginning still is. Of level 9 all was listed. */
@@ -93,10 +82,9 @@ static enum wr_status still_begins(struct wr_storage *s, struct wr_call *c,
 
     *ret = sum_snapshots(files) == seen->snapshots;
     if (*ret && base->max > 0 && base->level != WR_LEVEL_SNAPSHOT)
-        st = still_runs(s, c, base, ret, e);
-    if (st == WR_OK && *ret && next->max > 0 && next->min <= seen->since &&
-        next->level != base->level)
-        st = still_runs(s, c, next, ret, e);
+        st = wr_remote_there(s, c, base, ret, e);
+    if (st == WR_OK && *ret && next->max > 0 && next->min <= seen->since)
+        st = wr_remote_there(s, c, next, ret, e);
     return st;
 }
 

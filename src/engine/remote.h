@@ -45,10 +45,9 @@ struct wr_remote_seen {
 
 /* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is
  * listed when there is nothing, when level 9 has other files than were seen, and when the files
- * that were its beginning are not there as they were: that takes one request, of a page, which also
- * shows a hole in what follows them. `seen` is brought up to date, but for `since` and `ends`;
- * *tally (may be NULL) is of all files if `seen->since` is 0, and else left as it is. CORRUPT when
- * the newest file's header is damaged.
+ * that were its beginning are not there as they were, which is asked for each of the two. `seen` is
+ * brought up to date, but for `since` and `ends`; *tally (may be NULL) is of all files if
+ * `seen->since` is 0, and else left as it is. CORRUPT when the newest file's header is damaged.
  *
  * Not whole: the beginning or something between was deleted, or level 0 has two files that hold the
  * same TXID, and no snapshot makes that the past. Then there are two writers, or were: which of the
@@ -63,6 +62,10 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr
 
 /* A file that was sent since is there now. */
 void wr_remote_sent(struct wr_remote_seen *seen, const struct wr_ltx_file *f);
+
+/* Whether a file is where it was, and as long; a size of 0 is not known. Else as wr_layout_find. */
+enum wr_status wr_remote_there(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    bool *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* Whether the object `level`/`min`-`max` in the replica is the file with this size and checksum
  * (compared by its last 16 bytes). NOTFOUND when it is gone. */

@@ -12,18 +12,15 @@
 #include "engine/keeper.h"
 #include "engine/layout.h"
 #include "engine/learn.h"
+#include "engine/lookout.h"
 #include "engine/send.h"
 
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS ((int64_t)60 * 1000)
-#define PARALLEL       8u                        /* requests of a sample */
-#define REQUEST_MS     ((int64_t)120 * 1000)     /* deadline of a small file, and of a key listed */
-#define STREAM_MS      WR_STORAGE_UPLOAD_MS      /* deadline of a streamed file */
-#define LOG_EVERY_MS   ((int64_t)30 * 1000)      /* of the same failure again */
-#define CHECK_MS       ((int64_t)30 * 60 * 1000) /* between two looks at a replica that we write */
-#define FULL_MS        ((int64_t)6 * 3600 * 1000) /* between two looks at all of it, which ... */
-#define FULL_SHARE     200                  /* ... take one part in so many of the time, or less */
-#define CHECK_SOON_MS  ((int64_t)60 * 1000) /* after a file that may overlap those of another */
+#define PARALLEL       8u                    /* requests of a sample */
+#define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
+#define STREAM_MS      WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
+#define LOG_EVERY_MS   ((int64_t)30 * 1000)  /* of the same failure again */
 
 struct queued {
     struct wr_link link;
@@ -58,11 +55,7 @@ struct wr_replica {
     bool send_failed;
     int64_t logged_ms;
     struct wr_learner learner;
-    uint64_t listed;                 /* TXID it had at the last listing; 0: not known */
-    uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
-    struct wr_remote_seen seen;      /* as of then; since and ends are of the one before */
-    int64_t check_ms;                /* when to list again */
-    int64_t full_ms;                 /* and when all of it */
+    struct wr_lookout lookout;
 };
 
 static struct wr_replica *of_actor(struct wr_actor *a)
@@ -144,27 +137,6 @@ static int64_t mono_ms(const struct wr_replica *r)
     return wr_mono_ms(wr_sched_clock(r->actor.sched));
 }
 
-/* It was listed, and had `txid`. What a slow sender began before the last listing shows behind the
- * one before it. */
-static void note_listing(struct wr_replica *r, uint64_t txid)
-{
-    r->seen.since = r->listed;
-    memcpy(r->seen.ends, r->ends, sizeof(r->ends));
-    r->listed = txid;
-    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
-        r->ends[level] = r->seen.newest[level].max;
-    r->check_ms = mono_ms(r) + CHECK_MS;
-}
-
-/* All was listed, from `began_ms` on. Where that takes minutes, in which nothing is sent, it is
- * done less often. */
-static void plan_full(struct wr_replica *r, int64_t began_ms)
-{
-    int64_t now_ms = mono_ms(r);
-
-    r->full_ms = now_ms + wr_max(FULL_MS, (now_ms - began_ms) * FULL_SHARE);
-}
-
 /* What was asked to be found again meanwhile is not what was found: the wake that came with it
  * leads here once more. */
 static struct wr_next find_position(
@@ -176,18 +148,20 @@ static struct wr_next find_position(
     enum wr_status st;
 
     c->deadline_ms = began_ms + REQUEST_MS;
-    r->listed = 0;
-    r->seen = (struct wr_remote_seen){0};
-    st = wr_learn(&r->learner, c, wish, &r->seen, &learnt, &e);
+    wr_lookout_anew(&r->lookout);
+    st = wr_learn(&r->learner, c, wish, &r->lookout.seen, &learnt, &e);
+    if (st == WR_OK)
+        st = wr_lookout_believe(&r->lookout, c, learnt.pos.txid, &e);
     if (st != WR_OK) {
+        wr_learnt_release(&learnt);
         failed(r, st, &e, "cannot list the replica, retrying");
         r->notify(r->arg);
         return backoff(r);
     }
     if (!r->send_failed)
         succeeded(r);
-    note_listing(r, learnt.pos.txid);
-    plan_full(r, began_ms);
+    wr_lookout_found(
+        &r->lookout, wr_sched_clock(r->actor.sched), &learnt.pos, wish->node, began_ms);
     wr_keeper_forget(r->keeper);
     if (learnt.pos.txid > 0)
         wr_keeper_begin(r->keeper, learnt.pos.time_ms);
@@ -246,18 +220,6 @@ static void acknowledged(
     if (r->now.state == WR_REPLICA_SENDING)
         r->now.state = WR_REPLICA_READY;
     wr_mutex_unlock(&r->mutex);
-}
-
-/* It is there, and shows at the next look. Create-only keeps names apart: of what spans TXIDs parts
- * may be there under other names, so that this look is soon. */
-static void note_sent(struct wr_replica *r, const struct wr_parcel *p)
-{
-    const struct wr_ltx_file f = wr_parcel_listed(p);
-
-    wr_remote_sent(&r->seen, &f);
-    wr_keeper_note(r->keeper, &f);
-    if (f.min < f.max)
-        r->check_ms = wr_min(r->check_ms, mono_ms(r) + CHECK_SOON_MS);
 }
 
 static bool may_be_the_disk(enum wr_status st)
@@ -324,6 +286,7 @@ static struct wr_next send_next(
     struct wr_err e = {0};
     bool streamed = wr_parcel_streamed(p), stopped, lost = false;
     struct wr_sent sent;
+    struct wr_ltx_file f;
     enum wr_status st;
 
     c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
@@ -336,7 +299,9 @@ static struct wr_next send_next(
     }
     if (st == WR_OK) {
         acknowledged(r, p, epoch, sent.size);
-        note_sent(r, p);
+        f = wr_parcel_listed(p);
+        f.size = sent.size;
+        wr_keeper_note(r->keeper, &f);
         r->send_failed = false;
         succeeded(r);
         wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
@@ -344,6 +309,7 @@ static struct wr_next send_next(
             WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", sent.size));
         wr_parcel_unref(p);
         r->notify(r->arg);
+        wr_lookout_sent(&r->lookout, c, &f);
         return (struct wr_next){.when = WR_NEXT_NOW};
     }
     stopped =
@@ -384,45 +350,35 @@ static bool is_next(struct wr_replica *r, const struct wr_remote_pos *at)
            at->txid == p->header.max_txid && at->rolling == p->header.rolling_post;
 }
 
-/* While we write, somebody else may empty the replica, or write to it under other names. If it is
- * not as we left it, it is UNKNOWN then. */
+/* If it is not as we left it, it is UNKNOWN then. */
 static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
 {
-    struct wr_remote_seen seen = r->seen;
-    struct wr_remote_pos at, pos;
+    struct wr_lookout_view view;
+    const struct wr_remote_pos *at = &view.at;
+    struct wr_remote_pos pos;
     struct wr_err e = {0};
-    int64_t began_ms = mono_ms(r);
-    bool full = began_ms >= r->full_ms, same, gone, next;
-    enum wr_status st;
+    bool same, gone, next;
+    enum wr_status st = wr_lookout_look(&r->lookout, c, &view, &e);
 
+    if (st != WR_OK)
+        failed(r, st, &e, "cannot list the replica, retrying");
+    if (st != WR_OK || view.as_left)
+        return st;
     wr_mutex_lock(&r->mutex);
     pos = r->now.pos;
+    next = is_next(r, at);
     wr_mutex_unlock(&r->mutex);
-    c->deadline_ms = began_ms + REQUEST_MS;
-    if (full)
-        seen.since = 0;
-    st = wr_remote_find(r->storage, c, &seen, NULL, &at, &e);
-    if (st != WR_OK) {
-        failed(r, st, &e, "cannot list the replica, retrying");
-        return st;
-    }
-    wr_mutex_lock(&r->mutex);
-    next = is_next(r, &at);
-    wr_mutex_unlock(&r->mutex);
-    same = at.txid == pos.txid && at.rolling == pos.rolling;
-    gone = at.txid < pos.txid || (same && !at.mixed);
-    if ((same || next) && at.whole == pos.whole) {
-        r->seen = seen;
-        note_listing(r, at.txid);
-        if (full)
-            plan_full(r, began_ms);
+    same = at->txid == pos.txid && at->rolling == pos.rolling;
+    gone = at->txid < pos.txid || (same && !at->mixed);
+    if ((same || next) && at->whole == pos.whole) {
+        wr_lookout_settle(&r->lookout, c, &view);
         return WR_OK;
     }
     wr_log(wr_sched_log(r->actor.sched), WR_WARN,
         gone ? "files that were sent are gone from the replica"
              : "the replica has files that were not sent from here",
         WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
-        WR_F_TXID("sent_txid", pos.txid), WR_F_TXID("found_txid", at.txid));
+        WR_F_TXID("sent_txid", pos.txid), WR_F_TXID("found_txid", at->txid));
     wr_mutex_lock(&r->mutex);
     r->now.contested = !gone;
     r->left = pos;
@@ -491,7 +447,7 @@ static struct wr_next replica_step(struct wr_actor *a, struct wr_call *c)
         return find_position(r, c, &wish, epoch);
     if (!p)
         return (struct wr_next){.when = WR_NEXT_IDLE};
-    if (mono_ms(r) >= r->check_ms) {
+    if (wr_lookout_due(&r->lookout, mono_ms(r))) {
         wr_parcel_unref(p);
         return check(r, c);
     }
@@ -551,6 +507,7 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     r->notify = o->notify;
     r->arg = o->arg;
     wr_rand_init(&r->jitter, o->seed);
+    r->lookout = (struct wr_lookout){.storage = storage, .token = o->seed};
     wr_list_init(&r->queue);
     st = add_others(r, storage, o, e);
     if (st == WR_OK)

@@ -18,6 +18,7 @@ struct spy {
     unsigned fail_lists;      /* fail_list is for so many; 0: for all */
     enum wr_status after_put; /* it happens, and this is said */
     const char *fail_in;      /* fail_get is for keys with this; NULL: all */
+    const char *hidden;       /* keys with this are not listed; NULL: all are */
     void (*in_put)(void *arg, struct wr_call *c, struct wr_str key);
     void *arg;
 };
@@ -34,10 +35,24 @@ static inline void spy_close(void *self)
     wr_storage_mem.close(s->inner);
 }
 
+struct spy_listing {
+    const char *hidden;
+    wr_list_fn *fn;
+    void *arg;
+};
+
+static inline bool spy_show(void *arg, const struct wr_object *obj)
+{
+    struct spy_listing *l = arg;
+
+    return strstr(obj->key.p, l->hidden) || l->fn(l->arg, obj);
+}
+
 static inline enum wr_status spy_list(void *self, struct wr_call *c, struct wr_str prefix,
     struct wr_str after, wr_list_fn *fn, void *arg, struct wr_err *e)
 {
     struct spy *s = self;
+    struct spy_listing some = {.hidden = s->hidden, .fn = fn, .arg = arg};
     enum wr_status st = s->fail_list;
 
     s->lists++;
@@ -45,6 +60,8 @@ static inline enum wr_status spy_list(void *self, struct wr_call *c, struct wr_s
         s->fail_list = WR_OK;
     if (st != WR_OK)
         return spy_say(st, e);
+    if (s->hidden)
+        return wr_storage_mem.list(s->inner, c, prefix, after, spy_show, &some, e);
     return wr_storage_mem.list(s->inner, c, prefix, after, fn, arg, e);
 }
 

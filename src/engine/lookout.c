@@ -1,0 +1,158 @@
+/*
+ * lookout.c - see lookout.h. Asks the replica; refuses to decide what follows from the answer.
+ */
+#include "engine/lookout.h"
+
+#include "base/clock.h"
+#include "base/mutant.h"
+#include "engine/writer.h"
+#include "storage/storage.h"
+
+#define REQUEST_MS    ((int64_t)120 * 1000)      /* deadline of a small request */
+#define CHECK_MS      ((int64_t)30 * 60 * 1000)  /* between two looks at a replica that we write */
+#define FULL_MS       ((int64_t)6 * 3600 * 1000) /* between two at all of it, which ... */
+#define FULL_SHARE    200                        /* ... take one part in so many, or less */
+#define CHECK_SOON_MS ((int64_t)60 * 1000)       /* after a file that may overlap another's */
+#define LESS_MAX      5u                         /* listings, until what they lack is believed */
+
+static int64_t now_ms(const struct wr_call *c)
+{
+    return wr_mono_ms(c->clock);
+}
+
+void wr_lookout_anew(struct wr_lookout *l)
+{
+    l->listed = 0;
+    l->seen = (struct wr_remote_seen){0};
+}
+
+/* It was listed, and had `txid`. What a slow sender began before the last listing shows behind the
+ * one before it. */
+static void note_listing(struct wr_lookout *l, uint64_t txid, int64_t at_ms)
+{
+    l->seen.since = l->listed;
+    memcpy(l->seen.ends, l->ends, sizeof(l->ends));
+    l->listed = txid;
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+        l->ends[level] = l->seen.newest[level].max;
+    l->less = 0;
+    l->doubtful = false;
+    l->check_ms = at_ms + CHECK_MS;
+}
+
+/* Where a listing of all takes minutes, in which nothing is sent, it is made less often. */
+static void plan_full(struct wr_lookout *l, int64_t began_ms, int64_t at_ms)
+{
+    l->full_ms = at_ms + wr_max(FULL_MS, (at_ms - began_ms) * FULL_SHARE);
+}
+
+void wr_lookout_found(struct wr_lookout *l, const struct wr_clock *clock,
+    const struct wr_remote_pos *pos, uint64_t node, int64_t began_ms)
+{
+    int64_t at_ms = wr_mono_ms(clock);
+
+    note_listing(l, pos->txid, at_ms);
+    plan_full(l, began_ms, at_ms);
+    l->node = node;
+    l->has_past = pos->txid > 0;
+    l->newest = (struct wr_ltx_file){
+        .level = pos->level, .min = pos->from, .max = pos->txid, .size = pos->size};
+}
+
+enum wr_status wr_lookout_believe(
+    struct wr_lookout *l, struct wr_call *c, uint64_t txid, struct wr_err *e)
+{
+    bool there;
+    enum wr_status st;
+
+    if (txid >= l->newest.max || l->less >= LESS_MAX)
+        return WR_OK;
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    st = wr_remote_there(l->storage, c, &l->newest, &there, e);
+    if (st != WR_OK || !there)
+        return st;
+    l->less++;
+    return wr_fail(e, WR_BUSY,
+        "the listing ends with txid %016llx, and a file of txid %016llx is there: it is out of "
+        "date",
+        (unsigned long long)txid, (unsigned long long)l->newest.max);
+}
+
+/* Where that cannot be done each look lists, as if another one had signed. */
+static void sign(struct wr_lookout *l, struct wr_call *c)
+{
+    struct wr_err why = {0};
+
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, &why) == WR_OK;
+}
+
+void wr_lookout_sent(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f)
+{
+    wr_remote_sent(&l->seen, f);
+    l->newest = *f;
+    if (f->min == f->max)
+        return;
+    l->doubtful = true;
+    l->check_ms = wr_min(l->check_ms, now_ms(c) + CHECK_SOON_MS);
+    if (l->has_past && !WR_MUTANT(UNSIGNED))
+        sign(l, c);
+}
+
+bool wr_lookout_due(const struct wr_lookout *l, int64_t now_ms)
+{
+    return now_ms >= l->check_ms;
+}
+
+/* Whether nothing speaks against it: the sign, and what any restore needs. */
+static enum wr_status stands(struct wr_lookout *l, struct wr_call *c, bool *ret, struct wr_err *e)
+{
+    const struct wr_ltx_file *files[] = {&l->seen.base, &l->seen.next, &l->newest};
+    enum wr_status st;
+
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    st = wr_writer_is(l->storage, c, l->token, ret, e);
+    if (st == WR_OK)
+        l->signed_here = *ret;
+    for (size_t i = 0; st == WR_OK && *ret && i < wr_countof(files); i++) {
+        bool again = files[i]->max == 0;
+
+        for (size_t k = 0; k < i; k++)
+            again = again || wr_ltx_file_cmp(files[i], files[k]) == 0;
+        if (!again)
+            st = wr_remote_there(l->storage, c, files[i], ret, e);
+    }
+    return st;
+}
+
+enum wr_status wr_lookout_look(
+    struct wr_lookout *l, struct wr_call *c, struct wr_lookout_view *ret, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    *ret = (struct wr_lookout_view){.seen = l->seen, .began_ms = now_ms(c)};
+    ret->all = ret->began_ms >= l->full_ms;
+    if (!ret->all && !l->doubtful && l->signed_here && l->seen.base.max > 0)
+        st = stands(l, c, &ret->as_left, e);
+    if (st == WR_OK && ret->as_left)
+        l->check_ms = now_ms(c) + CHECK_MS;
+    if (st != WR_OK || ret->as_left)
+        return st;
+    if (ret->all)
+        ret->seen.since = 0;
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    st = wr_remote_find(l->storage, c, &ret->seen, NULL, &ret->at, e);
+    return st == WR_OK ? wr_lookout_believe(l, c, ret->at.txid, e) : st;
+}
+
+void wr_lookout_settle(struct wr_lookout *l, struct wr_call *c, const struct wr_lookout_view *view)
+{
+    int64_t at_ms = now_ms(c);
+
+    l->seen = view->seen;
+    note_listing(l, view->at.txid, at_ms);
+    if (view->all)
+        plan_full(l, view->began_ms, at_ms);
+    if (!l->signed_here)
+        sign(l, c);
+}

@@ -1,0 +1,77 @@
+/*
+ * lookout.h - whether a replica is still as its writer left it, from one look to the next.
+ *
+ * Somebody else may empty it, or write to it under other names than ours. The first look that will
+ * do is the one taken:
+ *
+ *   each half hour          the sign (writer.h) is ours, and the files are there that any restore
+ *                           begins with, and the newest one: no listing
+ *   another one's sign, a   what is newer than the look before the last is listed (remote.h)
+ *   file gone, or a minute
+ *   after a file that may
+ *   overlap another's
+ *   each six hours          all is listed; less often where that takes minutes
+ *
+ * It is for when there is something to send: nothing here keeps time by itself. docs/adr/0024.
+ */
+#ifndef WR_ENGINE_LOOKOUT_H
+#define WR_ENGINE_LOOKOUT_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+#include "engine/remote.h"
+
+struct wr_storage;
+
+/* = {.storage, .token}: nothing was seen yet. Times are monotonic. */
+struct wr_lookout {
+    struct wr_storage *storage;
+    uint64_t token;             /* of our sign */
+    uint64_t node;              /* the same; as of the last listing that began anew */
+    struct wr_remote_seen seen; /* as of the last listing; since and ends are of the one before */
+    struct wr_ltx_file newest;  /* found, or sent since; max is 0: there was none */
+    uint64_t listed;            /* TXID it had at the last listing; 0: not known */
+    uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
+    bool signed_here;                /* the last sign that was there is ours */
+    bool has_past;                   /* it had files when it was found */
+    bool doubtful;                   /* the next look has to list */
+    unsigned less;                   /* listings in a row that showed less than there is */
+    int64_t check_ms;                /* when to look again */
+    int64_t full_ms;                 /* and when at all of it */
+};
+
+/* It is about to be listed as if nothing were known: l->seen is for that listing. */
+void wr_lookout_anew(struct wr_lookout *l);
+/* It was, from `began_ms` on; `node` is whose files are ours, or 0. */
+void wr_lookout_found(struct wr_lookout *l, const struct wr_clock *clock,
+    const struct wr_remote_pos *pos, uint64_t node, int64_t began_ms);
+
+/* A listing has shown `txid` as the newest one. BUSY: that is less than there is, as the newest
+ * file that is known is there; a store may take a while. What it says time and again is believed.
+ * Else as wr_layout_find. */
+enum wr_status wr_lookout_believe(
+    struct wr_lookout *l, struct wr_call *c, uint64_t txid, struct wr_err *e) WR_MUST_CHECK;
+
+/* This file of ours is the newest one there now. It shows at the next look. Create-only keeps names
+ * apart: of what spans TXIDs parts may be there under other names, so that this look is soon, and
+ * whoever writes these is told. */
+void wr_lookout_sent(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f);
+
+bool wr_lookout_due(const struct wr_lookout *l, int64_t now_ms);
+
+/* What a look has come to. */
+struct wr_lookout_view {
+    bool as_left;            /* nothing speaks against it, and no listing was needed */
+    struct wr_remote_pos at; /* else: what was listed */
+    struct wr_remote_seen seen;
+    bool all;
+    int64_t began_ms;
+};
+/* As wr_remote_find and wr_lookout_believe. */
+enum wr_status wr_lookout_look(struct wr_lookout *l, struct wr_call *c, struct wr_lookout_view *ret,
+    struct wr_err *e) WR_MUST_CHECK;
+/* What was listed is as it was left. */
+void wr_lookout_settle(struct wr_lookout *l, struct wr_call *c, const struct wr_lookout_view *view);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * writer.h - who was the last to begin to write to a replica: one object, by which two that write
+ * notice each other without a listing.
+ *
+ *   <prefix>writer.json   {"token":"<16 hex>","node":"<16 hex>"}
+ *
+ * A hint, and no lock: whoever finds another one's sign lists the replica, and only files decide.
+ * `token` is of one process and replica, so that no two write the same; `node` is that of node.h,
+ * for people. It is written over without a condition. When it is written, and why a sign that is
+ * lost does no harm, is in docs/adr/0024.
+ */
+#ifndef WR_ENGINE_WRITER_H
+#define WR_ENGINE_WRITER_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+
+struct wr_storage;
+
+#define WR_WRITER_NAME "writer.json"
+
+/* NOMEM; else as wr_storage_put. */
+enum wr_status wr_writer_sign(struct wr_storage *s, struct wr_call *c, uint64_t token,
+    uint64_t node, struct wr_err *e) WR_MUST_CHECK;
+
+/* Whether the sign is this one. What is not there, or cannot be read as one, is not. NOMEM; else as
+ * wr_storage_get. */
+enum wr_status wr_writer_is(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret,
+    struct wr_err *e) WR_MUST_CHECK;
+
+#endif

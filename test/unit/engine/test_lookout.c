@@ -1,0 +1,259 @@
+/*
+ * test_lookout.c - a replica that is written to is looked at: by its sign and a few names as long
+ * as nothing speaks against it, and by listing it otherwise.
+ */
+#include "engine/writer.h"
+#include "unit/engine/replica_bench.h"
+
+#define HALF_HOUR ((int64_t)30 * 60 * 1000)
+
+/* Half an hour later, with one more file to send. */
+static void half_hour(struct bench *b, uint64_t txid)
+{
+    run(b, HALF_HOUR);
+    push(b, txid);
+    run(b, 0);
+}
+
+/* Of another process; it spans two TXIDs, so that it is in nobody's way. */
+static void put_wide(struct bench *b, uint64_t txid)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_call *c = t_call();
+    struct t_ltx m = {.page_size = 512, .commit = 3, .min = txid, .max = txid + 1, .rolling = true};
+    struct t_ltx_out o;
+    struct wr_err e = {0};
+    uint8_t page[512] = {9};
+
+    m.pre = (txid - 1) | WR_LTX_CHECKSUM_EMPTY;
+    m.post = 0x77 | WR_LTX_CHECKSUM_EMPTY;
+    t_ltx_set(&m, 1, page);
+    t_ltx_out_init(&o);
+    T_OK(t_ltx_write(&m, WR_LTX_LOCK_OFFSET, &o, &e));
+    T_OK(wr_storage_put(
+        s, c, wr_layout_ltx_key(c->scratch, s, 0, txid, txid + 1), wr_buf_bytes(&o.buf), NULL, &e));
+    wr_buf_release(&o.buf);
+    t_ltx_release(&m);
+    wr_storage_close(s);
+}
+
+static void sign_as_another(struct bench *b)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_sign(s, t_call(), 0x1234, 1, &e));
+    wr_storage_close(s);
+}
+
+static void remove_file(struct bench *b, uint64_t txid)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_call *c = t_call();
+    struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, txid, txid);
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_remove(s, c, &key, 1, &e));
+    wr_storage_close(s);
+}
+
+/* Started with files of TXID 1 to 5; the first look has listed, and signed. The next file is 7. */
+static void settled(struct bench *b)
+{
+    bench_open(b);
+    for (uint64_t txid = 1; txid <= 5; txid++)
+        put_rival(b, txid);
+    start(b);
+    half_hour(b, 6);
+    T(status(b).found == 1 && status(b).pos.txid == 6);
+    b->spy.lists = 0;
+}
+
+static void test_each_look_listed_twice_and_more(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    for (uint64_t txid = 7; txid < 7 + 10; txid++) {
+        half_hour(&b, txid);
+        T(status(&b).pos.txid == txid && status(&b).found == 1);
+        assert_int_equal(b.spy.lists, 0);
+    }
+    half_hour(&b, 17); /* six hours are over */
+    T(b.spy.lists > 0 && status(&b).pos.txid == 17 && status(&b).found == 1);
+    bench_close(&b);
+}
+
+/* It wrote under a name that was in nobody's way. */
+static void test_another_one_that_signed_is_found(void **state)
+{
+    (void)state;
+    for (int signs = 0; signs <= 1; signs++) {
+        struct bench b;
+
+        settled(&b);
+        put_wide(&b, 8);
+        if (signs)
+            sign_as_another(&b);
+        half_hour(&b, 7);
+        if (signs)
+            T(status(&b).found == 2 && status(&b).contested && status(&b).pos.txid == 9);
+        else
+            T(status(&b).found == 1 && b.spy.lists == 0);
+        bench_close(&b);
+    }
+}
+
+/* Nothing came of it: it is signed again, and the next look lists nothing. */
+static void test_a_sign_without_files_is_written_over(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    sign_as_another(&b);
+    half_hour(&b, 7);
+    T(b.spy.lists > 0 && status(&b).found == 1 && status(&b).pos.txid == 7);
+    b.spy.lists = 0;
+    half_hour(&b, 8);
+    T(b.spy.lists == 0 && status(&b).pos.txid == 8);
+    bench_close(&b);
+}
+
+static void test_what_was_deleted_is_missed_without_a_listing(void **state)
+{
+    static const uint64_t gone[] = {1, 2, 6}; /* the base, what follows it, and the newest */
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(gone); i++) {
+        struct bench b;
+
+        settled(&b);
+        remove_file(&b, gone[i]);
+        half_hour(&b, 7);
+        T(status(&b).found == 2 && !status(&b).contested);
+        T(gone[i] == 6 ? status(&b).pos.txid == 5 : !status(&b).pos.whole);
+        bench_close(&b);
+    }
+}
+
+/* Two copies of one machine took each other for themselves, and neither was told. */
+static void test_who_joins_with_a_wide_file_signs(void **state)
+{
+    struct bench b;
+    struct wr_storage *s;
+    struct wr_parcel *p;
+    bool ours = true;
+    struct wr_err e = {0};
+
+    (void)state;
+    bench_open(&b);
+    put_rival(&b, 1);
+    sign_as_another(&b);
+    start(&b);
+    p = parcel(2, 0, WALL);
+    p->header.max_txid = 3;
+    T(wr_replica_push(b.r, p, status(&b).found));
+    wr_parcel_unref(p);
+    run(&b, 0);
+    T(status(&b).pos.txid == 3);
+    s = spy_bucket(&b.spy);
+    T_OK(wr_writer_is(s, t_call(), 0x1234, &ours, &e));
+    T(!ours);
+    wr_storage_close(s);
+    bench_close(&b);
+}
+
+/* The right to write that one name may be missing: it lists, as before, and goes on. */
+static void refuse(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bench *b = arg;
+
+    (void)c;
+    b->spy.fail_put = wr_str_eq(key, WR_STR(WR_WRITER_NAME)) ? WR_AUTH : WR_OK;
+}
+
+static void test_without_the_right_to_sign_it_goes_on(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    b.spy.in_put = refuse;
+    b.spy.arg = &b;
+    put_rival(&b, 1);
+    start(&b);
+    for (uint64_t txid = 2; txid <= 5; txid++) {
+        b.spy.lists = 0;
+        half_hour(&b, txid);
+        T(b.spy.lists > 0 && status(&b).pos.txid == txid && !status(&b).failing);
+    }
+    bench_close(&b);
+}
+
+/* A store's listing lacked files that were there, and the whole database was sent again. */
+static void test_a_listing_of_long_ago_was_believed(void **state)
+{
+    (void)state;
+    for (int forever = 0; forever <= 1; forever++) {
+        struct bench b;
+
+        settled(&b);
+        sign_as_another(&b); /* so that it lists */
+        b.spy.hidden = "0000000000000006-";
+        half_hour(&b, 7);
+        T(status(&b).failing && status(&b).error == WR_BUSY && status(&b).found == 1);
+        T(strstr(why(&b), "out of date") != NULL && status(&b).queued == 1);
+        if (!forever)
+            b.spy.hidden = NULL;
+        run(&b, HALF_HOUR / 3);
+        if (forever) {
+            T(status(&b).found == 2 && status(&b).pos.txid == 5);
+        } else {
+            T(status(&b).found == 1 && status(&b).pos.txid == 7 && !status(&b).failing);
+        }
+        bench_close(&b);
+    }
+}
+
+/* The same when it is listed anew. */
+static void test_a_listing_anew_was_of_long_ago(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    b.spy.hidden = "0000000000000006-";
+    wr_replica_rejoin(b.r, "a test");
+    run(&b, 0);
+    T(status(&b).found == 1 && status(&b).failing && status(&b).error == WR_BUSY);
+    b.spy.hidden = NULL;
+    run(&b, 60000);
+    T(status(&b).found == 2 && status(&b).pos.txid == 6 && !status(&b).failing);
+    bench_close(&b);
+}
+
+/* A request that fails is a look that fails: nothing is sent before. */
+static void test_a_look_that_fails_comes_again(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    b.spy.fail_get = WR_BUSY;
+    half_hour(&b, 7);
+    T(status(&b).failing && status(&b).pos.txid == 6 && status(&b).queued == 1);
+    b.spy.fail_get = WR_OK;
+    run(&b, 60000);
+    T(status(&b).pos.txid == 7 && !status(&b).failing && b.spy.lists == 0);
+    bench_close(&b);
+}
+
+T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_that_signed_is_found),
+    T_TEST(test_a_sign_without_files_is_written_over),
+    T_TEST(test_what_was_deleted_is_missed_without_a_listing),
+    T_TEST(test_who_joins_with_a_wide_file_signs),
+    T_TEST(test_without_the_right_to_sign_it_goes_on),
+    T_TEST(test_a_listing_of_long_ago_was_believed), T_TEST(test_a_listing_anew_was_of_long_ago),
+    T_TEST(test_a_look_that_fails_comes_again))

@@ -1,0 +1,107 @@
+/*
+ * test_writer.c - the sign of who was the last to begin to write.
+ */
+#include "engine/writer.h"
+
+#include "unit/engine/spy_store.h"
+
+static const char NAME[] = "r/writer.json";
+
+struct bucket {
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s;
+};
+
+static void bucket_open(struct bucket *b)
+{
+    struct wr_err e = {0};
+
+    wr_storage_close(spy_open(&b->spy, &b->ops));
+    T_OK(wr_storage_mem.open(NULL, &b->spy.inner, &e));
+    T_OK(wr_storage_wrap(&b->ops, &b->spy, WR_STR("r/"), &b->s, &e));
+    wr_storage_set_retry(b->s, 1, 0);
+}
+
+static void sign(struct bucket *b, uint64_t token)
+{
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_sign(b->s, t_call(), token, 0xabc, &e));
+}
+
+static bool is(struct bucket *b, uint64_t token)
+{
+    bool is = true;
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_is(b->s, t_call(), token, &is, &e));
+    return is;
+}
+
+static void put_text(struct bucket *b, const char *text)
+{
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_put(b->s, t_call(), wr_str(NAME),
+        (struct wr_bytes){(const uint8_t *)text, strlen(text)}, NULL, &e));
+}
+
+static void test_the_last_one_that_signed(void **state)
+{
+    struct bucket b;
+    char text[128];
+    size_t n = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    bucket_open(&b);
+    T(!is(&b, 7));
+    sign(&b, 7);
+    T(is(&b, 7) && !is(&b, 8) && !is(&b, 0));
+    sign(&b, UINT64_MAX);
+    T(is(&b, UINT64_MAX) && !is(&b, 7));
+    T_OK(wr_storage_get(b.s, t_call(), wr_str(NAME), 0, text, sizeof(text) - 1, &n, &e));
+    text[n] = '\0';
+    assert_string_equal(text, "{\"token\":\"ffffffffffffffff\",\"node\":\"0000000000000abc\"}\n");
+    wr_storage_close(b.s);
+}
+
+static void test_what_is_no_sign_is_not_ours(void **state)
+{
+    static const char *const texts[] = {"", "{", "{\"token\":\"000000000000000", "[]",
+        "{\"token\":\"0000000000000008\"", "\xff\xff"};
+    char longer[4096];
+    struct bucket b;
+
+    (void)state;
+    bucket_open(&b);
+    for (size_t i = 0; i < wr_countof(texts); i++) {
+        put_text(&b, texts[i]);
+        T(!is(&b, 7));
+    }
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    put_text(&b, longer);
+    T(!is(&b, 7));
+    wr_storage_close(b.s);
+}
+
+static void test_a_store_that_fails(void **state)
+{
+    struct bucket b;
+    bool is = true;
+    struct wr_err e = {0};
+
+    (void)state;
+    bucket_open(&b);
+    b.spy.fail_get = WR_BUSY;
+    T_IS(WR_BUSY, wr_writer_is(b.s, t_call(), 7, &is, &e));
+    T(!is);
+    b.spy.fail_put = WR_AUTH;
+    T_IS(WR_AUTH, wr_writer_sign(b.s, t_call(), 7, 1, &e));
+    wr_storage_close(b.s);
+}
+
+T_MAIN(T_TEST(test_the_last_one_that_signed), T_TEST(test_what_is_no_sign_is_not_ours),
+    T_TEST(test_a_store_that_fails))
