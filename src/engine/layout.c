@@ -174,7 +174,7 @@ struct lister {
     struct wr_ltx_files *out;
     const uint64_t *min_from; /* of each level */
     int64_t patience_ms;      /* for the next key; WR_NEVER: any time */
-    size_t keys, left;        /* seen, and wanted */
+    size_t keys;              /* seen */
     unsigned first, last;     /* levels */
     size_t lead_n;            /* bytes of what all levels begin with */
     size_t vain;              /* keys seen that are not wanted, since it last leapt */
@@ -237,7 +237,7 @@ static bool list_one(void *arg, const struct wr_object *obj)
     if (f.min < l->min_from[f.level])
         return leap(l, f.level);
     l->st = wr_ltx_files_add(l->out, &f, l->e);
-    return l->st == WR_OK && --l->left > 0;
+    return l->st == WR_OK;
 }
 
 /* What a listing of them starts with, and behind which key. */

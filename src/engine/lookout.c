@@ -4,10 +4,13 @@
 #include "engine/lookout.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mutant.h"
+#include "engine/learn.h"
 #include "engine/writer.h"
 #include "storage/storage.h"
 
+#define SIGN_MS       ((int64_t)10 * 1000)       /* deadline of what is only a hint */
 #define REQUEST_MS    ((int64_t)120 * 1000)      /* deadline of a small request */
 #define CHECK_MS      ((int64_t)30 * 60 * 1000)  /* between two looks at a replica that we write */
 #define FULL_MS       ((int64_t)6 * 3600 * 1000) /* between two at all of it, which ... */
@@ -46,17 +49,40 @@ static void plan_full(struct wr_lookout *l, int64_t began_ms, int64_t at_ms)
     l->full_ms = at_ms + wr_max(FULL_MS, (at_ms - began_ms) * FULL_SHARE);
 }
 
-void wr_lookout_found(struct wr_lookout *l, const struct wr_clock *clock,
-    const struct wr_remote_pos *pos, uint64_t node, int64_t began_ms)
+/* Where that cannot be done each look lists, as if another one had signed. */
+static void sign(struct wr_lookout *l, struct wr_call *c)
 {
-    int64_t at_ms = wr_mono_ms(clock);
+    struct wr_err why = {0};
+
+    c->deadline_ms = now_ms(c) + SIGN_MS;
+    l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, &why) == WR_OK;
+    l->owes_sign = l->owes_sign && !l->signed_here;
+    if (l->signed_here || l->said || (c->cancel && wr_cancel_is(c->cancel)))
+        return;
+    l->said = true;
+    wr_log(l->log, WR_WARN,
+        "cannot write the object by which those that write to a replica notice each other; it is "
+        "listed instead",
+        WR_F_Z("db", l->label), WR_F_STR("replica", wr_storage_name(l->storage)),
+        WR_F_Z("object", WR_WRITER_NAME), WR_F_Z("error", why.text));
+}
+
+static void note_newest(struct wr_lookout *l, const struct wr_remote_pos *pos)
+{
+    l->newest = (struct wr_ltx_file){
+        .level = pos->level, .min = pos->from, .max = pos->txid, .size = pos->size};
+}
+
+void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_remote_pos *pos,
+    uint64_t node, int64_t began_ms)
+{
+    int64_t at_ms = now_ms(c);
 
     note_listing(l, pos->txid, at_ms);
     plan_full(l, began_ms, at_ms);
+    note_newest(l, pos);
     l->node = node;
-    l->has_past = pos->txid > 0;
-    l->newest = (struct wr_ltx_file){
-        .level = pos->level, .min = pos->from, .max = pos->txid, .size = pos->size};
+    wr_lookout_arrived(l, c);
 }
 
 enum wr_status wr_lookout_believe(
@@ -78,25 +104,29 @@ enum wr_status wr_lookout_believe(
         (unsigned long long)txid, (unsigned long long)l->newest.max);
 }
 
-/* Where that cannot be done each look lists, as if another one had signed. */
-static void sign(struct wr_lookout *l, struct wr_call *c)
+void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f)
 {
-    struct wr_err why = {0};
+    bool wide = f->min < f->max;
+    uint64_t size = f->size > 0 ? f->size : UINT64_MAX;
+    bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
 
-    c->deadline_ms = now_ms(c) + REQUEST_MS;
-    l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, &why) == WR_OK;
+    l->owes_sign = l->owes_sign || wide || over;
+    l->doubtful = l->doubtful || wide;
 }
 
-void wr_lookout_sent(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f)
+void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
+{
+    if (l->owes_sign && !WR_MUTANT(UNSIGNED))
+        sign(l, c);
+}
+
+void wr_lookout_sent(
+    struct wr_lookout *l, const struct wr_clock *clock, const struct wr_ltx_file *f)
 {
     wr_remote_sent(&l->seen, f);
     l->newest = *f;
-    if (f->min == f->max)
-        return;
-    l->doubtful = true;
-    l->check_ms = wr_min(l->check_ms, now_ms(c) + CHECK_SOON_MS);
-    if (l->has_past && !WR_MUTANT(UNSIGNED))
-        sign(l, c);
+    if (f->min < f->max)
+        l->check_ms = wr_min(l->check_ms, wr_mono_ms(clock) + CHECK_SOON_MS);
 }
 
 bool wr_lookout_due(const struct wr_lookout *l, int64_t now_ms)
@@ -138,6 +168,9 @@ enum wr_status wr_lookout_look(
         l->check_ms = now_ms(c) + CHECK_MS;
     if (st != WR_OK || ret->as_left)
         return st;
+    l->doubtful = true; /* until a listing has settled it */
+    if (!l->signed_here || l->owes_sign)
+        sign(l, c);
     if (ret->all)
         ret->seen.since = 0;
     c->deadline_ms = now_ms(c) + REQUEST_MS;
@@ -145,14 +178,14 @@ enum wr_status wr_lookout_look(
     return st == WR_OK ? wr_lookout_believe(l, c, ret->at.txid, e) : st;
 }
 
-void wr_lookout_settle(struct wr_lookout *l, struct wr_call *c, const struct wr_lookout_view *view)
+void wr_lookout_settle(
+    struct wr_lookout *l, const struct wr_clock *clock, const struct wr_lookout_view *view)
 {
-    int64_t at_ms = now_ms(c);
+    int64_t at_ms = wr_mono_ms(clock);
 
     l->seen = view->seen;
     note_listing(l, view->at.txid, at_ms);
+    note_newest(l, &view->at);
     if (view->all)
         plan_full(l, view->began_ms, at_ms);
-    if (!l->signed_here)
-        sign(l, c);
 }

@@ -22,41 +22,52 @@
 #include "base/status.h"
 #include "engine/remote.h"
 
+struct wr_clock;
+struct wr_log;
 struct wr_storage;
 
-/* = {.storage, .token}: nothing was seen yet. Times are monotonic. */
+/* = {.storage, .log, .label, .token}: nothing was seen yet. Times are monotonic. */
 struct wr_lookout {
     struct wr_storage *storage;
-    uint64_t token;             /* of our sign */
-    uint64_t node;              /* the same; as of the last listing that began anew */
+    const struct wr_log *log;
+    const char *label;          /* of the database, for logs */
+    uint64_t token;             /* our sign has this, ... */
+    uint64_t node;              /* ... and this, as of the last listing that began anew */
     struct wr_remote_seen seen; /* as of the last listing; since and ends are of the one before */
     struct wr_ltx_file newest;  /* found, or sent since; max is 0: there was none */
     uint64_t listed;            /* TXID it had at the last listing; 0: not known */
     uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
     bool signed_here;                /* the last sign that was there is ours */
-    bool has_past;                   /* it had files when it was found */
-    bool doubtful;                   /* the next look has to list */
-    unsigned less;                   /* listings in a row that showed less than there is */
-    int64_t check_ms;                /* when to look again */
-    int64_t full_ms;                 /* and when at all of it */
+    bool owes_sign;   /* a file that may be in nobody's way, or over another's, may be there */
+    bool said;        /* that it cannot sign */
+    bool doubtful;    /* the next look has to list */
+    unsigned less;    /* listings in a row that showed less than there is */
+    int64_t check_ms; /* when to look again */
+    int64_t full_ms;  /* and when at all of it */
 };
 
 /* It is about to be listed as if nothing were known: l->seen is for that listing. */
 void wr_lookout_anew(struct wr_lookout *l);
-/* It was, from `began_ms` on; `node` is whose files are ours, or 0. */
-void wr_lookout_found(struct wr_lookout *l, const struct wr_clock *clock,
-    const struct wr_remote_pos *pos, uint64_t node, int64_t began_ms);
+/* It was, from `began_ms` on; `node` is whose files are ours, or 0. Signs if that is owed. */
+void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_remote_pos *pos,
+    uint64_t node, int64_t began_ms);
 
 /* A listing has shown `txid` as the newest one. BUSY: that is less than there is, as the newest
- * file that is known is there; a store may take a while. What it says time and again is believed.
- * Else as wr_layout_find. */
+ * file that is known is there; a store may take a while. When five in a row did that they are
+ * believed. Else as wr_remote_there. */
 enum wr_status wr_lookout_believe(
     struct wr_lookout *l, struct wr_call *c, uint64_t txid, struct wr_err *e) WR_MUST_CHECK;
 
-/* This file of ours is the newest one there now. It shows at the next look. Create-only keeps names
- * apart: of what spans TXIDs parts may be there under other names, so that this look is soon, and
- * whoever writes these is told. */
-void wr_lookout_sent(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f);
+/* This file of ours is about to be sent. Create-only keeps names apart: of what spans TXIDs parts
+ * may be there under other names, so that a look will list, and whoever writes these is told. So is
+ * the owner of what a file in parts may go over. */
+void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f);
+/* It is there, whether or not it counts: signs if that is owed, which is a request of some seconds
+ * at most. Where that fails it is owed on, and a warning says so once. */
+void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c);
+/* It counts, and is the newest one. It shows at the next look, which is soon if it spans TXIDs. */
+void wr_lookout_sent(
+    struct wr_lookout *l, const struct wr_clock *clock, const struct wr_ltx_file *f);
 
 bool wr_lookout_due(const struct wr_lookout *l, int64_t now_ms);
 
@@ -68,10 +79,12 @@ struct wr_lookout_view {
     bool all;
     int64_t began_ms;
 };
-/* As wr_remote_find and wr_lookout_believe. */
+/* As wr_remote_find and wr_lookout_believe. Signs before it lists, if the sign is not ours: whoever
+ * had signed had sent before, and what he had sent is in this listing. */
 enum wr_status wr_lookout_look(struct wr_lookout *l, struct wr_call *c, struct wr_lookout_view *ret,
     struct wr_err *e) WR_MUST_CHECK;
 /* What was listed is as it was left. */
-void wr_lookout_settle(struct wr_lookout *l, struct wr_call *c, const struct wr_lookout_view *view);
+void wr_lookout_settle(
+    struct wr_lookout *l, const struct wr_clock *clock, const struct wr_lookout_view *view);
 
 #endif

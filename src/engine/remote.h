@@ -63,7 +63,9 @@ enum wr_status wr_remote_find(struct wr_storage *s, struct wr_call *c, struct wr
 /* A file that was sent since is there now. */
 void wr_remote_sent(struct wr_remote_seen *seen, const struct wr_ltx_file *f);
 
-/* Whether a file is where it was, and as long; a size of 0 is not known. Else as wr_layout_find. */
+/* Whether a file is where it was, and as long; a size of 0 is not known. What may not be asked for
+ * is not: some stores say so of what is not there. Fails only where a second try may help, and with
+ * CANCELED and NOMEM. */
 enum wr_status wr_remote_there(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     bool *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -160,8 +160,7 @@ static struct wr_next find_position(
     }
     if (!r->send_failed)
         succeeded(r);
-    wr_lookout_found(
-        &r->lookout, wr_sched_clock(r->actor.sched), &learnt.pos, wish->node, began_ms);
+    wr_lookout_found(&r->lookout, c, &learnt.pos, wish->node, began_ms);
     wr_keeper_forget(r->keeper);
     if (learnt.pos.txid > 0)
         wr_keeper_begin(r->keeper, learnt.pos.time_ms);
@@ -286,21 +285,24 @@ static struct wr_next send_next(
     struct wr_err e = {0};
     bool streamed = wr_parcel_streamed(p), stopped, lost = false;
     struct wr_sent sent;
-    struct wr_ltx_file f;
+    struct wr_ltx_file f = wr_parcel_listed(p);
     enum wr_status st;
 
+    wr_lookout_sends(&r->lookout, &f);
     c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
     st = send_cancelable(r, c, p, &sent, &e);
-    if (st == WR_OK)
+    if (st == WR_OK) { /* before anybody is told, who may end us */
+        wr_lookout_arrived(&r->lookout, c);
         st = confirm(r, c, p, &lost, &e);
+    }
     if (lost) {
         wr_parcel_unref(p);
         return (struct wr_next){.when = WR_NEXT_IDLE};
     }
     if (st == WR_OK) {
-        acknowledged(r, p, epoch, sent.size);
-        f = wr_parcel_listed(p);
         f.size = sent.size;
+        acknowledged(r, p, epoch, sent.size);
+        wr_lookout_sent(&r->lookout, wr_sched_clock(r->actor.sched), &f);
         wr_keeper_note(r->keeper, &f);
         r->send_failed = false;
         succeeded(r);
@@ -309,7 +311,6 @@ static struct wr_next send_next(
             WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", sent.size));
         wr_parcel_unref(p);
         r->notify(r->arg);
-        wr_lookout_sent(&r->lookout, c, &f);
         return (struct wr_next){.when = WR_NEXT_NOW};
     }
     stopped =
@@ -358,10 +359,11 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     struct wr_remote_pos pos;
     struct wr_err e = {0};
     bool same, gone, next;
-    enum wr_status st = wr_lookout_look(&r->lookout, c, &view, &e);
+    enum wr_status st;
 
+    st = wr_lookout_look(&r->lookout, c, &view, &e);
     if (st != WR_OK)
-        failed(r, st, &e, "cannot list the replica, retrying");
+        failed(r, st, &e, "cannot look at the replica, retrying");
     if (st != WR_OK || view.as_left)
         return st;
     wr_mutex_lock(&r->mutex);
@@ -371,7 +373,7 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     same = at->txid == pos.txid && at->rolling == pos.rolling;
     gone = at->txid < pos.txid || (same && !at->mixed);
     if ((same || next) && at->whole == pos.whole) {
-        wr_lookout_settle(&r->lookout, c, &view);
+        wr_lookout_settle(&r->lookout, wr_sched_clock(r->actor.sched), &view);
         return WR_OK;
     }
     wr_log(wr_sched_log(r->actor.sched), WR_WARN,
@@ -507,7 +509,8 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     r->notify = o->notify;
     r->arg = o->arg;
     wr_rand_init(&r->jitter, o->seed);
-    r->lookout = (struct wr_lookout){.storage = storage, .token = o->seed};
+    r->lookout = (struct wr_lookout){
+        .storage = storage, .log = wr_sched_log(o->sched), .label = r->label, .token = o->seed};
     wr_list_init(&r->queue);
     st = add_others(r, storage, o, e);
     if (st == WR_OK)

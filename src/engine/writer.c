@@ -44,5 +44,5 @@ enum wr_status wr_writer_is(
         return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
     st = wr_storage_get(s, c, key, 0, text, sizeof(text), &n, e);
     *ret = st == WR_OK && wr_str_starts((struct wr_str){text, n}, head);
-    return st == WR_NOTFOUND ? WR_OK : st;
+    return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM ? st : WR_OK;
 }

@@ -24,8 +24,8 @@ struct wr_storage;
 enum wr_status wr_writer_sign(struct wr_storage *s, struct wr_call *c, uint64_t token,
     uint64_t node, struct wr_err *e) WR_MUST_CHECK;
 
-/* Whether the sign is this one. What is not there, or cannot be read as one, is not. NOMEM; else as
- * wr_storage_get. */
+/* Whether the sign is this one. What is not there, cannot be read as one, or may not be read is
+ * not. Fails only where a second try may help, and with CANCELED and NOMEM. */
 enum wr_status wr_writer_is(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret,
     struct wr_err *e) WR_MUST_CHECK;
 

@@ -23,6 +23,7 @@ struct bench {
     struct wr_storage_ops ops;
     struct wr_rand rng;
     unsigned notified;
+    void (*told)(struct bench *b); /* each time; NULL: nobody asks */
 };
 
 static inline void on_change(void *arg)
@@ -30,6 +31,8 @@ static inline void on_change(void *arg)
     struct bench *b = arg;
 
     b->notified++;
+    if (b->told)
+        b->told(b);
 }
 
 static inline void bench_with(struct bench *b, struct wr_storage *storage)

@@ -14,12 +14,13 @@ struct spy {
     void *inner; /* of the memory driver */
     unsigned puts, lists, removes;
     /* Not OK: nothing happens, and this is said. */
-    enum wr_status fail_put, fail_list, fail_get, fail_remove;
+    enum wr_status fail_put, fail_list, fail_get, fail_stat, fail_remove;
     unsigned fail_lists;      /* fail_list is for so many; 0: for all */
     enum wr_status after_put; /* it happens, and this is said */
     const char *fail_in;      /* fail_get is for keys with this; NULL: all */
     const char *hidden;       /* keys with this are not listed; NULL: all are */
     void (*in_put)(void *arg, struct wr_call *c, struct wr_str key);
+    void (*after_list)(void *arg); /* before what was listed is looked at */
     void *arg;
 };
 
@@ -61,14 +62,22 @@ static inline enum wr_status spy_list(void *self, struct wr_call *c, struct wr_s
     if (st != WR_OK)
         return spy_say(st, e);
     if (s->hidden)
-        return wr_storage_mem.list(s->inner, c, prefix, after, spy_show, &some, e);
-    return wr_storage_mem.list(s->inner, c, prefix, after, fn, arg, e);
+        st = wr_storage_mem.list(s->inner, c, prefix, after, spy_show, &some, e);
+    else
+        st = wr_storage_mem.list(s->inner, c, prefix, after, fn, arg, e);
+    if (s->after_list)
+        s->after_list(s->arg);
+    return st;
 }
 
 static inline enum wr_status spy_stat(
     void *self, struct wr_call *c, struct wr_str key, struct wr_object *out, struct wr_err *e)
 {
-    return wr_storage_mem.stat(((struct spy *)self)->inner, c, key, out, e);
+    struct spy *s = self;
+
+    if (s->fail_stat != WR_OK)
+        return spy_say(s->fail_stat, e);
+    return wr_storage_mem.stat(s->inner, c, key, out, e);
 }
 
 static inline enum wr_status spy_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,

@@ -138,30 +138,211 @@ static void test_what_was_deleted_is_missed_without_a_listing(void **state)
     }
 }
 
-/* Two copies of one machine took each other for themselves, and neither was told. */
-static void test_who_joins_with_a_wide_file_signs(void **state)
+/* Whether the sign is still another one's. */
+static bool is_anothers(struct bench *b)
 {
-    struct bench b;
-    struct wr_storage *s;
-    struct wr_parcel *p;
-    bool ours = true;
+    struct wr_storage *s = spy_bucket(&b->spy);
+    bool is = false;
     struct wr_err e = {0};
+
+    T_OK(wr_writer_is(s, t_call(), 0x1234, &is, &e));
+    wr_storage_close(s);
+    return is;
+}
+
+/* A file of ours with this TXID and the next. */
+static void push_wide(struct bench *b, uint64_t txid)
+{
+    struct wr_parcel *p = parcel(txid, 0, WALL);
+    struct wr_err e = {0};
+
+    p->header.max_txid++;
+    T_OK(wr_ltx_header_put(p->bytes.p, &p->header, &e));
+    T(wr_replica_push(b->r, p, status(b).found));
+    wr_parcel_unref(p);
+}
+
+/* Two copies of one machine took each other for themselves, and neither was told; nor was who had
+ * begun at the same time, with nothing there. */
+static void test_who_sends_a_wide_file_signs(void **state)
+{
+    (void)state;
+    for (int empty = 0; empty <= 1; empty++) {
+        struct bench b;
+
+        bench_open(&b);
+        sign_as_another(&b);
+        if (!empty)
+            put_rival(&b, 1);
+        start(&b);
+        if (empty)
+            push(&b, 1);
+        run(&b, 0);
+        T(is_anothers(&b)); /* that took no sign */
+        push_wide(&b, 2);
+        run(&b, 0);
+        T(status(&b).pos.txid == 3 && !is_anothers(&b));
+        bench_close(&b);
+    }
+}
+
+/* One of many bytes may go over what is there, where a store has conditions for small ones alone.
+ */
+static void test_a_long_file_is_signed(void **state)
+{
+    static const uint8_t zeros[65536];
+    struct bench b;
+    struct wr_parcel *p = parcel(2, 0, WALL);
 
     (void)state;
     bench_open(&b);
-    put_rival(&b, 1);
     sign_as_another(&b);
+    put_rival(&b, 1);
     start(&b);
-    p = parcel(2, 0, WALL);
-    p->header.max_txid = 3;
+    while (p->bytes.n < (size_t)5 << 20)
+        wr_buf_put(&p->bytes, zeros, sizeof(zeros));
+    T(wr_buf_status(&p->bytes) == WR_OK);
+    p->size = p->bytes.n;
     T(wr_replica_push(b.r, p, status(&b).found));
     wr_parcel_unref(p);
     run(&b, 0);
-    T(status(&b).pos.txid == 3);
+    T(status(&b).pos.txid == 2 && !is_anothers(&b));
+    bench_close(&b);
+}
+
+/* As a run with -once ends. */
+static void end_it(struct bench *b)
+{
+    if (status(b).pos.txid == 3)
+        wr_replica_cancel(b->r);
+}
+
+static void test_who_was_told_ended_it_before_it_signed(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    sign_as_another(&b);
+    put_rival(&b, 1);
+    start(&b);
+    b.told = end_it;
+    push_wide(&b, 2);
+    run(&b, 0);
+    T(status(&b).pos.txid == 3 && !is_anothers(&b));
+    bench_close(&b);
+}
+
+/* The file is there, and nobody has said so. */
+static void test_a_wide_file_whose_answer_was_lost_is_signed(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    sign_as_another(&b);
+    put_rival(&b, 1);
+    start(&b);
+    b.spy.after_put = WR_TIMEOUT;
+    push_wide(&b, 2);
+    run(&b, 0);
+    T(status(&b).failing && is_anothers(&b));
+    b.spy.after_put = WR_OK;
+    wr_replica_rejoin(b.r, "a test");
+    run(&b, 0);
+    T(status(&b).found == 2 && !is_anothers(&b));
+    bench_close(&b);
+}
+
+/* What another one had sent before it signed is in a listing that begins when that sign is gone. */
+static void sign_meanwhile(void *arg)
+{
+    struct bench *b = arg;
+
+    b->spy.after_list = NULL;
+    put_wide(b, 8);
+    sign_as_another(b);
+}
+
+static void test_a_sign_that_came_during_a_listing_was_written_over(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    sign_as_another(&b);
+    b.spy.after_list = sign_meanwhile;
+    b.spy.arg = &b;
+    half_hour(&b, 7);
+    T(b.spy.after_list == NULL && status(&b).found == 1 && status(&b).pos.txid == 7);
+    half_hour(&b, 8);
+    T(status(&b).found == 2 && status(&b).contested);
+    bench_close(&b);
+}
+
+/* A rule moves what is old to where it cannot be read; a store says "forbidden" of what is not
+ * there. Nothing was sent for hours. */
+static void test_what_may_not_be_read_stopped_replication(void **state)
+{
+    static const enum wr_status said[] = {WR_AUTH, WR_IO, WR_CORRUPT};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * wr_countof(said); i++) {
+        struct bench b;
+
+        settled(&b);
+        if (i % 2)
+            b.spy.fail_stat = said[i / 2];
+        else
+            b.spy.fail_get = said[i / 2];
+        b.spy.fail_in = WR_WRITER_NAME;
+        half_hour(&b, 7);
+        T(status(&b).pos.txid == 7 && status(&b).found == 1 && !status(&b).failing);
+        T(b.spy.lists > 0);
+        bench_close(&b);
+    }
+}
+
+static void test_an_emptied_replica_that_is_forbidden(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    for (uint64_t txid = 1; txid <= 6; txid++)
+        remove_file(&b, txid);
+    b.spy.fail_stat = WR_AUTH;
+    half_hour(&b, 7);
+    T(status(&b).found == 2 && status(&b).pos.txid == 0 && !status(&b).failing);
+    bench_close(&b);
+}
+
+/* Written over with the same header, and more behind it: it is listed for once, not each time. */
+static void test_a_newest_file_of_another_size_was_listed_for_ever(void **state)
+{
+    struct bench b;
+    struct wr_storage *s;
+    struct wr_call *c = t_call();
+    struct wr_str key;
+    uint8_t bytes[4096];
+    size_t n = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    settled(&b);
     s = spy_bucket(&b.spy);
-    T_OK(wr_writer_is(s, t_call(), 0x1234, &ours, &e));
-    T(!ours);
+    key = wr_layout_ltx_key(c->scratch, s, 0, 6, 6);
+    T_OK(wr_storage_get(s, c, key, 0, bytes, sizeof(bytes) - 1, &n, &e));
+    T_OK(wr_storage_put(s, c, key, (struct wr_bytes){bytes, n + 1}, NULL, &e));
     wr_storage_close(s);
+    run(&b, HALF_HOUR);
+    b.spy.fail_put = WR_BUSY; /* so that it stays the newest */
+    push(&b, 7);
+    run(&b, 0);
+    T(b.spy.lists > 0 && status(&b).found == 1);
+    b.spy.lists = 0;
+    run(&b, HALF_HOUR + 60000);
+    T(b.spy.lists == 0 && status(&b).found == 1);
     bench_close(&b);
 }
 
@@ -253,7 +434,13 @@ static void test_a_look_that_fails_comes_again(void **state)
 T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_that_signed_is_found),
     T_TEST(test_a_sign_without_files_is_written_over),
     T_TEST(test_what_was_deleted_is_missed_without_a_listing),
-    T_TEST(test_who_joins_with_a_wide_file_signs),
+    T_TEST(test_who_sends_a_wide_file_signs), T_TEST(test_a_long_file_is_signed),
+    T_TEST(test_who_was_told_ended_it_before_it_signed),
+    T_TEST(test_a_wide_file_whose_answer_was_lost_is_signed),
+    T_TEST(test_a_sign_that_came_during_a_listing_was_written_over),
+    T_TEST(test_what_may_not_be_read_stopped_replication),
+    T_TEST(test_an_emptied_replica_that_is_forbidden),
+    T_TEST(test_a_newest_file_of_another_size_was_listed_for_ever),
     T_TEST(test_without_the_right_to_sign_it_goes_on),
     T_TEST(test_a_listing_of_long_ago_was_believed), T_TEST(test_a_listing_anew_was_of_long_ago),
     T_TEST(test_a_look_that_fails_comes_again))
