@@ -121,6 +121,73 @@ static void test_random_histories(void **state)
     T(lock_seen > 200);
 }
 
+/* Of bytes, into bytes. */
+static void merge_bytes(
+    const struct wr_bytes *files, size_t n, uint32_t lock_offset, struct t_ltx_out *o)
+{
+    struct wr_err e = {0};
+    struct job j = {.n = n};
+
+    for (size_t i = 0; i < n; i++) {
+        j.in[i].file = files[i];
+        T_OK(wr_ltx_dec_new(t_ltx_source, &j.in[i], files[i].n, lock_offset, &j.dec[i], &e));
+    }
+    T_OK(job_run(&j, lock_offset, o, &e));
+    for (size_t i = 0; i < n; i++)
+        wr_ltx_dec_free(j.dec[i]);
+}
+
+/* However files are grouped, merged and merged again, the last file is the same, to the byte. */
+static void test_merging_is_associative(void **state)
+{
+    static const uint32_t SIZES[] = {512, 512, 1024, 4096};
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (int i = 0; i < 1500; i++) {
+        uint32_t page_size = SIZES[wr_rand_below(&r, wr_countof(SIZES))];
+        uint32_t lock_offset = page_size * (uint32_t)wr_rand_below(&r, 20);
+        size_t n = 3 + (size_t)wr_rand_below(&r, CHAIN_MAX - 2);
+        size_t skip = (size_t)wr_rand_below(&r, n - 2), k;
+        struct t_ltx_world w = {.r = &r,
+            .page_size = page_size,
+            .lock = lock_offset / page_size + 1,
+            .rolling = wr_rand_below(&r, 2) == 0,
+            .db = {.page_size = page_size}};
+        struct t_ltx_out part[2], both, all;
+        struct wr_bytes two[2];
+        struct t_ltx files[CHAIN_MAX];
+        struct job j;
+
+        for (size_t x = 0; x < n; x++)
+            files[x] = t_ltx_world_next(&w);
+        if (wr_rand_below(&r, 8) == 0) { /* one says nothing of the database */
+            struct t_ltx *f = &files[wr_rand_below(&r, n)];
+
+            f->rolling = false;
+            f->pre = f->post = 0;
+        }
+        job_init(&j, files + skip, n - skip, lock_offset);
+        k = 1 + (size_t)wr_rand_below(&r, j.n - 1);
+        merge_bytes(j.files, k, lock_offset, &part[0]);
+        merge_bytes(j.files + k, j.n - k, lock_offset, &part[1]);
+        two[0] = wr_buf_bytes(&part[0].buf);
+        two[1] = wr_buf_bytes(&part[1].buf);
+        merge_bytes(two, 2, lock_offset, &both);
+        merge_bytes(j.files, j.n, lock_offset, &all);
+        T(both.buf.n == all.buf.n && memcmp(both.buf.p, all.buf.p, all.buf.n) == 0);
+        wr_buf_release(&part[0].buf);
+        wr_buf_release(&part[1].buf);
+        wr_buf_release(&both.buf);
+        wr_buf_release(&all.buf);
+        job_release(&j);
+        t_ltx_release(&w.db);
+        for (size_t x = 0; x < n; x++)
+            t_ltx_release(&files[x]);
+    }
+}
+
 /* Files that have nothing to do with each other, overlapping in TXIDs: newest wins, no more. */
 static void test_random_overlaps(void **state)
 {
@@ -462,7 +529,8 @@ static void test_out_of_memory(void **state)
         t_ltx_release(&files[i]);
 }
 
-T_MAIN(T_TEST(test_random_histories), T_TEST(test_random_overlaps), T_TEST(test_preconditions),
-    T_TEST(test_other_refusals), T_TEST(test_rolling_must_continue), T_TEST(test_header_of_result),
+T_MAIN(T_TEST(test_random_histories), T_TEST(test_merging_is_associative),
+    T_TEST(test_random_overlaps), T_TEST(test_preconditions), T_TEST(test_other_refusals),
+    T_TEST(test_rolling_must_continue), T_TEST(test_header_of_result),
     T_TEST(test_rolling_needs_all), T_TEST(test_broken_stays_broken), T_TEST(test_damage_is_found),
     T_TEST(test_sink_failure), T_TEST(test_out_of_memory))
