@@ -423,6 +423,8 @@ typedef struct weir_restore_options {
     void *progress_arg;
     int32_t delta; /* nonzero, with overwrite: what is at `path` is an older copy of the database.
                       Its pages are taken over, and only those that differ are fetched. */
+    const char *meta_dir; /* with delta: the database's "meta-path", of which the checksums there
+                             tell which of its pages are damaged; NULL: as for weir_db_add */
 } weir_restore_options;
 
 /* Set struct_size before the call. */

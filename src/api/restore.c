@@ -75,6 +75,7 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
         .time_ms = o.time_ms,
         .overwrite = o.overwrite != 0,
         .delta = o.delta && o.overwrite,
+        .meta_dir = o.meta_dir,
         .parallel = o.parallel,
         .check = (enum wr_restore_check_kind)o.check,
         .progress = forward_progress,

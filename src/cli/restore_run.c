@@ -28,6 +28,20 @@ bool wr_restore_expand(struct wr_restore *r)
     return path;
 }
 
+/* Where the configuration has the local state of the database that is to be replaced; NULL: at its
+ * usual place, or it is another file's. */
+static const char *meta_of(const struct wr_restore *r)
+{
+    const char *const *settings = r->target.settings;
+
+    if (!r->target.db_path || !settings || !wr_str_eq(wr_str(r->target.db_path), wr_str(r->path)))
+        return NULL;
+    for (size_t i = 0; settings[i]; i += 2)
+        if (wr_str_eq(wr_str(settings[i]), WR_STR("meta-path")))
+            return settings[i + 1];
+    return NULL;
+}
+
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err)
 {
     struct wr_display d;
@@ -39,6 +53,7 @@ int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err)
     wr_display_start(&d, mode, start_ms);
     r->opt.progress = wr_display_show;
     r->opt.progress_arg = &d;
+    r->opt.meta_dir = meta_of(r);
     r->result = (weir_restore_result){.struct_size = sizeof(r->result)};
     if (mode == WR_PROGRESS_BAR) /* what the bar shows need not be logged across it */
         r->cli->log.level = wr_max(log_level, WEIR_LOG_WARN);

@@ -11,10 +11,12 @@
  */
 #include "engine/delta.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "engine/draft.h"
 #include "engine/image.h"
 #include "engine/inputs.h"
+#include "engine/ledger.h"
 #include "engine/restore.h"
 #include "engine/whole.h"
 #include "ltx/ltx.h"
@@ -35,11 +37,13 @@ enum {
 struct delta {
     struct wr_storage *storage;
     const struct wr_restore_opts *opts;
-    const struct wr_ltx_files *all;
+    const struct wr_ltx_files *all, *plan;
     struct wr_draft draft;
     struct wr_ltx_header end; /* of the newest file */
     uint32_t lock_pgno;
     uint64_t *sums;       /* of page 1, 2, ... */
+    uint64_t *known;      /* the same as the ledger has them, and 0 where it agrees; or NULL */
+    uint32_t doubted;     /* pages that it does not agree on */
     uint64_t rolling;     /* of all pages, without bit 63 */
     uint32_t lacking;     /* pages */
     uint64_t read, limit; /* bytes of objects */
@@ -100,6 +104,33 @@ static void tell_apply(void *arg, const struct wr_restore_progress *p)
     d->opts->progress(d->opts->progress_arg, &out);
 }
 
+/* What the ledger says of the pages, where it is still there. */
+static void open_ledger(struct delta *d)
+{
+    const struct wr_restore_opts *o = d->opts;
+    struct wr_str dir = wr_path_dir(o->path), name = wr_path_base(o->path);
+    struct wr_buf path;
+
+    wr_buf_init(&path, 4096);
+    if (o->meta_dir)
+        wr_buf_z(&path, o->meta_dir);
+    else
+        wr_buf_fmt(&path, WR_FMT "/." WR_FMT "-weir", WR_ARG(dir), WR_ARG(name));
+    if (wr_buf_status(&path) == WR_OK)
+        d->known = wr_ledger_peek(
+            o->fs, (const char *)path.p, d->end.page_size, d->lock_pgno, d->end.commit);
+    wr_buf_release(&path);
+}
+
+static void compare(struct delta *d, uint32_t pgno)
+{
+    uint64_t *known = &d->known[pgno - 1];
+
+    if (*known == d->sums[pgno - 1])
+        *known = 0;
+    d->doubted += *known != 0;
+}
+
 /* Take over `n` pages from `pgno` on. */
 static enum wr_status keep_pages(
     struct delta *d, uint32_t pgno, uint8_t *pages, size_t n, struct wr_err *e)
@@ -117,6 +148,8 @@ static enum wr_status keep_pages(
         d->rolling ^= bare(d->sums[pgno - 1]);
         d->lacking--;
         d->r->kept++;
+        if (d->known)
+            compare(d, pgno);
     }
     return wr_draft_put(
         &d->draft, pgno - (uint32_t)n, (struct wr_bytes){pages, n * page_size}, NULL, e);
@@ -184,6 +217,8 @@ static enum wr_status begin(struct delta *d, struct wr_call *c, struct wr_err *e
     d->sums = wr_array(d->end.commit, sizeof(*d->sums));
     if (!d->sums) /* for a size that nothing has proven yet */
         st = wr_fail(e, WR_NOTFOUND, "table of %u pages: out of memory", d->end.commit);
+    else
+        open_ledger(d);
     if (st == WR_OK) {
         st = wr_file_truncate(d->draft.file, (uint64_t)d->end.commit * d->end.page_size, e);
         d->draft.failed = st != WR_OK;
@@ -195,40 +230,105 @@ out:
     return st;
 }
 
-/* Mark the frames that are to be read for their pages, and take those pages from the older
- * database. Others are left to a file that is proven by all of its frames. */
-static size_t choose(struct delta *d, struct wr_input *in)
+/* Whether a page is still to be had, from a file that has it; `doubted`: only if it lacks, or the
+ * ledger tells that it is not what it was. */
+static bool is_wanted(const struct delta *d, uint32_t pgno, bool doubted)
+{
+    if (pgno > d->end.commit || d->sums[pgno - 1] == FETCHED)
+        return false;
+    return !doubted || d->sums[pgno - 1] == LACKING || d->known[pgno - 1] != 0;
+}
+
+/* What was taken over of it counts no more. */
+static void want(struct delta *d, uint32_t pgno)
+{
+    uint64_t *sum = &d->sums[pgno - 1];
+
+    if (*sum == LACKING) {
+        d->lacking--;
+    } else {
+        d->rolling ^= bare(*sum);
+        d->r->kept--;
+    }
+    *sum = FETCHED;
+}
+
+/* Mark the frames that are to be read for their pages, of those of a plan only the newest ones.
+ * Others are left to a file that is proven by all of its frames. */
+static size_t choose(struct delta *d, struct wr_input *in, bool of_plan)
 {
     size_t left = 0, wins = 0;
 
     for (size_t i = 0; i < in->n; i++) {
         struct wr_ref r = in->refs[i];
-        uint64_t *sum = r.pgno <= d->end.commit ? &d->sums[r.pgno - 1] : NULL;
+        bool is = (!of_plan || r.length & WR_REF_WINS) && is_wanted(d, r.pgno, of_plan);
 
-        if (sum && *sum != FETCHED) {
-            if (*sum == LACKING) {
-                d->lacking--;
-            } else {
-                d->rolling ^= bare(*sum);
-                d->r->kept--;
-            }
-            *sum = FETCHED;
-            r.length |= WR_REF_WINS;
-            wins++;
-        } else if (!in->whole) {
+        if (!is && !in->whole)
             continue;
-        }
+        r.length = wr_ref_length(&r) | (is ? WR_REF_WINS : 0);
+        if (is)
+            want(d, r.pgno);
+        wins += is;
         in->refs[left++] = r;
     }
     in->n = left;
     return wins;
 }
 
+/* Write the pages that were chosen. */
+static enum wr_status write_pages(
+    struct delta *d, struct wr_call *c, struct wr_inputs *x, struct wr_err *e)
+{
+    struct wr_restore_opts opts = *d->opts;
+    struct wr_image_report report = {0};
+    enum wr_status st;
+
+    if (opts.progress) {
+        opts.progress = tell_apply;
+        opts.progress_arg = d;
+    }
+    st = wr_image_write(d->storage, c, x, &opts, &d->draft, &report, e);
+    d->rolling ^= report.rolling;
+    d->r->fetched += report.fetched;
+    return st;
+}
+
+/* The files of the plan, for the pages that the ledger tells of, if these are so few that it may be
+ * right. False: it is done without them; others may lead to the same. */
+static bool open_plan(struct delta *d, struct wr_call *c, struct wr_inputs *x)
+{
+    struct wr_restore_opts opts = *d->opts;
+
+    if (d->doubted == 0 || d->doubted > d->end.commit / 2 || is_there(d))
+        return false;
+    opts.progress = NULL; /* nothing is known of a total yet */
+    return wr_inputs_open(d->storage, c, d->plan->p, d->plan->n, &opts, x, NULL) == WR_OK &&
+           x->has_rolling && x->commit == d->end.commit && x->page_size == d->end.page_size;
+}
+
+/* Fetch these pages as they are in the end. */
+static enum wr_status mend(struct delta *d, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_inputs x = {0};
+    size_t wins = 0;
+    enum wr_status st = WR_OK;
+
+    if (open_plan(d, c, &x)) {
+        x.part = true;
+        for (size_t i = 0; i < x.n; i++)
+            wins += choose(d, &x.in[i], true);
+        d->r->files += x.n;
+        if (wins > 0)
+            st = write_pages(d, c, &x, e);
+    }
+    wr_inputs_release(&x);
+    return st;
+}
+
 /* Apply a file whose index was read. */
 static enum wr_status apply(
     struct delta *d, struct wr_call *c, struct wr_input *in, struct wr_err *e)
 {
-    struct wr_restore_opts opts = *d->opts;
     struct wr_inputs x = {.in = in,
         .n = 1,
         .page_size = d->end.page_size,
@@ -236,28 +336,18 @@ static enum wr_status apply(
         .lock_pgno = d->lock_pgno,
         .has_rolling = true,
         .part = true};
-    struct wr_image_report report = {0};
-    enum wr_status st;
 
     if (in->header.page_size != d->end.page_size)
         return wr_fail(e, WR_NOTFOUND, "the page size was another one then");
     d->r->files++;
-    if (choose(d, in) == 0)
-        return WR_OK;
-    if (opts.progress) {
-        opts.progress = tell_apply;
-        opts.progress_arg = d;
-    }
-    st = wr_image_write(d->storage, c, &x, &opts, &d->draft, &report, e);
-    d->rolling ^= report.rolling;
-    d->r->fetched += report.fetched;
-    return st;
+    return choose(d, in, false) == 0 ? WR_OK : write_pages(d, c, &x, e);
 }
 
 /* Back from the last TXID, which is `end`, to where all adds up. */
 static enum wr_status go_back(struct delta *d, struct wr_call *c, uint64_t end, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
+    size_t n = 0;
 
     for (uint64_t cur = end; st == WR_OK && !is_there(d);) {
         struct wr_input in = {0};
@@ -266,7 +356,7 @@ static enum wr_status go_back(struct delta *d, struct wr_call *c, uint64_t end, 
         if (!in.file)
             return wr_fail(e, WR_NOTFOUND, "no files lead from it to that transaction");
         d->read += in.file->size;
-        if (d->read > d->limit || d->r->files == FILES_MAX)
+        if (d->read > d->limit || n++ == FILES_MAX)
             return wr_fail(e, WR_NOTFOUND, "too much has changed since");
         st = wr_input_open(d->storage, c, d->opts->lock_offset, &in, e);
         if (st == WR_OK)
@@ -298,10 +388,12 @@ static enum wr_status agree(
 
 enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, const struct wr_ltx_files *all,
-    const struct wr_ltx_file *end, uint64_t limit, struct wr_file *out, struct wr_delta_report *ret,
-    struct wr_err *e)
+    const struct wr_ltx_files *plan, uint64_t limit, struct wr_file *out,
+    struct wr_delta_report *ret, struct wr_err *e)
 {
-    struct delta d = {.storage = s, .opts = opts, .all = all, .limit = limit, .r = ret};
+    struct delta d = {
+        .storage = s, .opts = opts, .all = all, .plan = plan, .limit = limit, .r = ret};
+    const struct wr_ltx_file *end = &plan->p[plan->n - 1];
     bool damaged;
     enum wr_status st = wr_whole_header(s, c, end, &d.end, &damaged, e);
 
@@ -320,8 +412,11 @@ enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
     ret->time_ms = d.end.time_ms;
     st = begin(&d, c, e);
     if (st == WR_OK)
+        st = mend(&d, c, e);
+    if (st == WR_OK)
         st = go_back(&d, c, end->max, e);
     ret->disk_failed = d.draft.failed;
+    wr_free(d.known);
     wr_free(d.sums);
     return st;
 }

@@ -6,9 +6,14 @@
  * newest one back, each page once, until the image has the checksum that the newest file records.
  * From there on back all pages are already here.
  *
- * The files are not those of a plan, which begins with the newest snapshot, but whatever leads back
- * without one: narrow ones at first, as the difference may be small, and then as wide as all before
- * them together.
+ * A page of it may also be damaged: then no file of the last days has it, and the checksum never
+ * comes right. Where the ledger of the database is still there (ledger.h), it tells which pages are
+ * not what they were. These are fetched first, from the files of the plan that have them. The
+ * ledger is of no certain state, and need not be right: what it says only decides what is tried.
+ *
+ * The other files are not those of a plan, which begins with the newest snapshot, but whatever
+ * leads back without one: narrow ones at first, as the difference may be small, and then as wide as
+ * all before them together.
  */
 #ifndef WR_ENGINE_DELTA_H
 #define WR_ENGINE_DELTA_H
@@ -38,17 +43,18 @@ struct wr_delta_report {
 const struct wr_ltx_file *wr_delta_next(
     const struct wr_ltx_files *all, uint64_t cur, uint64_t end, uint64_t budget);
 
-/* Write the database that `end`, one of `all`, ends with to `out`, an empty file, with what
+/* Write the database that `plan`, files of `all`, ends with to `out`, an empty file, with what
  * opts->path has of it; that file is only read. Gives up where more than `limit` bytes would be
- * read of the replica's objects, or a thousand of them. Needs 8 bytes a page.
+ * read of the replica's objects, or a thousand of them. Needs 8 bytes a page, another 8 while the
+ * ledger is looked at, and where pages differ from it what wr_inputs_open does.
  *
- * NOTFOUND: that one, or these files, do not lead there, or more than one database ends there, and
+ * NOTFOUND: that file, or these ones, do not lead there, or more than one database ends there, and
  * the text says why; CORRUPT, BUSY, IO and AUTH without ret->disk_failed: one of the files is
  * damaged, gone, or not to be read. Others may do: in these cases it is worth trying without, when
  * `out` has been emptied. Else as wr_whole_header, wr_input_open and wr_image_write. */
 enum wr_status wr_delta_fetch(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, const struct wr_ltx_files *all,
-    const struct wr_ltx_file *end, uint64_t limit, struct wr_file *out, struct wr_delta_report *ret,
-    struct wr_err *e) WR_MUST_CHECK;
+    const struct wr_ltx_files *plan, uint64_t limit, struct wr_file *out,
+    struct wr_delta_report *ret, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

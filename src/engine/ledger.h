@@ -163,6 +163,13 @@ void wr_ledger_idle(const struct wr_ledger *l);
 /* What the ledger says survives a power cut. */
 enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHECK;
 
+/* What the ledger in `dir` says that pages 1 to `n` are, 0 for each that it does not know: as of
+ * whatever TXID, and nothing of it is proven, so that it may only be a hint. NULL: there is no
+ * ledger of a database with such pages, or no memory for it. The caller frees it. Takes no lock and
+ * writes nothing; the directory need not be there. */
+uint64_t *wr_ledger_peek(const struct wr_fs *fs, const char *dir, uint32_t page_size,
+    uint32_t lock_pgno, uint32_t n) WR_MUST_CHECK;
+
 /* Forget everything: the next start cannot rely on it. */
 enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHECK;
 

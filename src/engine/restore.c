@@ -158,7 +158,7 @@ static enum wr_status write_delta(struct wr_storage *s, struct wr_call *c,
             WR_F_STR("replica", wr_storage_name(s)));
         return WR_OK;
     }
-    st = wr_delta_fetch(s, c, opts, &x->all, last, bytes_of(&x->plan), file, &is, &why);
+    st = wr_delta_fetch(s, c, opts, &x->all, &x->plan, bytes_of(&x->plan), file, &is, &why);
     if (!is.disk_failed && may_do_without(st)) {
         wr_log(c->log, WR_WARN, "nothing of what is there can be used; fetching all pages",
             WR_F_STR("replica", wr_storage_name(s)), WR_F_Z("reason", why.text));

@@ -62,13 +62,14 @@ typedef enum wr_status wr_restore_finish_fn(
 
 struct wr_restore_opts {
     const struct wr_fs *fs; /* NULL: wr_fs_posix() */
-    const char *path;   /* where the database goes; missing parents are created with mode 0700 */
-    uint64_t txid;      /* exactly this transaction; 0: not by transaction */
-    int64_t time_ms;    /* as of just before this Unix time; 0: not by time */
-    bool time_in_range; /* refuse a time before the oldest or after the newest file */
-    bool overwrite;     /* replace a database that is there, and its sidecars */
-    bool delta;         /* with overwrite: take over what that one has of the new one (delta.h) */
-    unsigned parallel;  /* threads, the caller's included, 1 to 64; 0: 8 */
+    const char *path;     /* where the database goes; missing parents are created with mode 0700 */
+    uint64_t txid;        /* exactly this transaction; 0: not by transaction */
+    int64_t time_ms;      /* as of just before this Unix time; 0: not by time */
+    bool time_in_range;   /* refuse a time before the oldest or after the newest file */
+    bool overwrite;       /* replace a database that is there, and its sidecars */
+    bool delta;           /* with overwrite: take over what that one has of the new one (delta.h) */
+    const char *meta_dir; /* with delta: of its local state; NULL: ".<name>-weir" beside it */
+    unsigned parallel;    /* threads, the caller's included, 1 to 64; 0: 8 */
     /* Files that are opened at once, 1 to 64: that is waiting, and nothing is kept but what they
      * say. 0: as `parallel`, or 32 where that is 0. */
     unsigned opening;

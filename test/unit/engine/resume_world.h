@@ -27,6 +27,7 @@ struct rig {
     const char *dir, *path;
     const struct wr_fs *fs; /* NULL: the real one */
     uint64_t die_at;        /* piece */
+    const char *meta;       /* the database's local state; NULL: none */
 };
 
 /* A replica with a snapshot of `pages` pages, and nothing restored yet. */

@@ -4,6 +4,7 @@
  */
 #include "engine/delta.h"
 
+#include "engine/ledger.h"
 #include "unit/engine/resume_world.h"
 
 /* Put a copy of image `txid` where the database goes. */
@@ -381,13 +382,151 @@ static void test_requests_that_fail(void **state)
     rig_release(&g);
 }
 
+/* ---- with the ledger of the database ---- */
+
+/* As weir leaves it where TXID `txid` was the last one. */
+static void put_ledger(const struct rig *g, const char *dir, size_t txid)
+{
+    const struct image *is = &g->s.image[txid];
+    const struct wr_pos nowhere = {0};
+    uint32_t lock = wr_ltx_lock_pgno(g->s.page_size, LOCK_OFFSET);
+    struct wr_ledger *l = NULL;
+    struct wr_err e = {0};
+
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, g->s.page_size, lock, &l, &e));
+    T_OK(wr_ledger_fill_begin(l, is->commit, &e));
+    for (uint32_t p = 1; p <= is->commit; p++)
+        if (p != lock)
+            wr_ledger_fill(l, p,
+                wr_ltx_page_checksum(
+                    p, is->data + (size_t)(p - 1) * g->s.page_size, g->s.page_size));
+    T(wr_ledger_fill_rolling(l) == is->rolling || !g->s.rolling);
+    T_OK(wr_ledger_fill_end(l, txid, &nowhere, &e));
+    wr_ledger_close(l);
+}
+
+/* A bit of each of `n` pages goes bad. */
+static void rot(struct rig *g, size_t n)
+{
+    struct wr_bytes b = t_slurp(g->path);
+    uint8_t *p = test_calloc(1, b.n);
+
+    memcpy(p, b.p, b.n);
+    while (n-- > 0)
+        p[wr_rand_below(&g->random, b.n)] ^= 1;
+    t_spew(g->path, p, b.n);
+    test_free(p);
+}
+
+/* Restore over it with the local state in `dir`; bytes of the replica that were read. */
+static uint64_t down_with(struct rig *g, const char *dir, struct wr_restore_result *ret)
+{
+    struct wr_restore_opts o = delta_opts(g, 3);
+    struct wr_storage_counts before, after;
+    struct wr_err e = {0};
+
+    o.meta_dir = dir;
+    wr_storage_counts(g->w.storage, &before);
+    T_OK(wr_restore(g->w.storage, t_call(), &o, ret, &e));
+    wr_storage_counts(g->w.storage, &after);
+    check_is(g, g->s.n);
+    return after.bytes_down - before.bytes_down;
+}
+
+/* Three pages of the newest state were damaged, that no increment has, and everything was fetched.
+ * The same where the copy is some transactions old as well. */
+static void test_a_damaged_page_cost_all_pages(void **state)
+{
+    struct wr_restore_result r = {0};
+    const char *dir = t_tmpdir();
+    uint64_t all, down;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 8000);
+    for (int i = 0; i < 20; i++)
+        rig_commit(&g, 8000, 5);
+    all = down_with(&g, dir, &r); /* nothing is there yet */
+    put_ledger(&g, dir, g.s.n);
+    rot(&g, 3);
+    down = down_with(&g, dir, &r);
+    T(down * 4 < all); /* the index of the snapshot is most of it */
+    T(r.bytes_read * 20 < all && r.bytes_kept > r.bytes / 1000 * 999); /* with all of small files */
+    put_old(&g, 12);
+    rot(&g, 3);
+    T(down_with(&g, dir, &r) * 4 < all);
+    T(r.bytes_read * 20 < all && r.bytes_kept > r.bytes / 100 * 98);
+    rot(&g, 3);
+    T(down_with(&g, t_tmpdir(), &r) > all / 2 && r.bytes_kept == 0); /* no ledger */
+    rig_release(&g);
+}
+
+/* Whatever state the ledger is of, and whatever the copy. */
+static void test_any_ledger_and_copy(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        const char *dir = t_tmpdir();
+        struct rig g;
+
+        rig_init(&g, round % 5 > 0, 512, 150);
+        for (int i = 0; i < 8; i++)
+            rig_commit(&g, 100 + (uint32_t)wr_rand_below(&g.random, 150),
+                (uint32_t)wr_rand_below(&g.random, 12));
+        random_files(&g);
+        put_ledger(&g, dir, wr_rand_below(&g.random, g.s.n) + 1);
+        for (int k = 0; k < 6; k++) {
+            struct wr_restore_result r = {0};
+
+            put_old(&g, wr_rand_below(&g.random, g.s.n) + 1);
+            rot(&g, (size_t)wr_rand_below(&g.random, 4) * (size_t)wr_rand_below(&g.random, 60));
+            (void)down_with(&g, dir, &r);
+            T(g.s.rolling || r.bytes_kept == 0);
+        }
+        rig_release(&g);
+    }
+}
+
+/* What is in the place of the ledger is none, or damaged itself. */
+static void test_a_ledger_that_is_no_help(void **state)
+{
+    const char *dir = t_tmpdir(), *name = t_path(dir, "ledger");
+    struct wr_restore_result r = {0};
+    struct wr_bytes is;
+    uint8_t *bad;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, SMALL);
+    rig_commit(&g, SMALL, 3);
+    put_ledger(&g, dir, 2);
+    is = t_slurp(name);
+    for (size_t cut = 0; cut < is.n; cut += cut < 4096 ? 1365 : 4096) {
+        put_old(&g, 1);
+        t_spew(name, is.p, cut);
+        (void)down_with(&g, dir, &r);
+        T(r.bytes_kept > 0); /* by the increment */
+    }
+    bad = test_calloc(1, is.n);
+    memcpy(bad, is.p, is.n);
+    for (size_t i = 4096; i < is.n; i++)
+        bad[i] ^= (uint8_t)wr_rand_below(&g.random, 256);
+    put_old(&g, 1);
+    t_spew(name, bad, is.n);
+    (void)down_with(&g, dir, &r);
+    T(r.bytes_kept > 0);
+    test_free(bad);
+    rig_release(&g);
+}
+
 static enum wr_status sweep_one(void *arg)
 {
     struct rig *g = arg;
-    const struct wr_restore_opts o = delta_opts(g, 1);
+    struct wr_restore_opts o = delta_opts(g, 1);
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
 
+    o.meta_dir = g->meta;
     put_old(g, 2);
     return wr_restore(g->w.storage, t_call(), &o, &r, &e);
 }
@@ -400,6 +539,8 @@ static void test_no_memory(void **state)
     rig_init(&g, true, 512, 20);
     for (int i = 0; i < 3; i++)
         rig_commit(&g, 20, 2);
+    g.meta = t_tmpdir();
+    put_ledger(&g, g.meta, 4);
     t_sweep_nomem(sweep_one, &g);
     check_is(&g, 4);
     rig_release(&g);
@@ -410,4 +551,5 @@ T_MAIN(T_TEST(test_the_way_back), T_TEST(test_random_copies), T_TEST(test_what_i
     T_TEST(test_a_damaged_file_on_the_way), T_TEST(test_a_file_shorter_than_a_header),
     T_TEST(test_files_beyond_the_plan_cannot_be_read), T_TEST(test_a_copy_of_another_history),
     T_TEST(test_a_time_from_before_1970), T_TEST(test_canceled_at_its_end),
-    T_TEST(test_requests_that_fail), T_TEST(test_no_memory))
+    T_TEST(test_requests_that_fail), T_TEST(test_a_damaged_page_cost_all_pages),
+    T_TEST(test_any_ledger_and_copy), T_TEST(test_a_ledger_that_is_no_help), T_TEST(test_no_memory))
