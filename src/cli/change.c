@@ -33,6 +33,7 @@ static json_t *field_value(struct wr_cli *cli, const struct wr_change_field *f,
     case WR_FROM_ANSWER:
     case WR_FROM_WAITING:
     case WR_FROM_PERSIST:
+    case WR_FROM_SNAPSHOT:
         return json_incref(json_object_get(answer, f->what));
     case WR_FROM_TABLE:
         return json_string(f->what);
@@ -57,7 +58,8 @@ static json_t *describe(struct wr_cli *cli, const struct wr_change *c, const str
         json_t *value;
 
         if ((f->source == WR_FROM_WAITING && !o->wait) ||
-            (f->source == WR_FROM_PERSIST && !o->persist))
+            (f->source == WR_FROM_PERSIST && !o->persist) ||
+            (f->source == WR_FROM_SNAPSHOT && !o->snapshot))
             continue;
         value = field_value(cli, f, o, answer, took_ms);
         if ((json_is_string(value) || json_is_integer(value) || json_is_true(value)) &&
@@ -109,6 +111,8 @@ static json_t *request(const struct wr_talk *o, const char *path)
         ok = ok && json_object_set_new(body, "persist", json_true()) == 0;
     if (o->wait)
         ok = ok && json_object_set_new(body, "wait", json_true()) == 0;
+    if (o->snapshot)
+        ok = ok && json_object_set_new(body, "snapshot", json_true()) == 0;
     if (o->txid)
         ok = ok && json_object_set_new(body, "txid", json_integer((json_int_t)o->txid)) == 0;
     if (o->timeout_ms > 0)
@@ -139,7 +143,8 @@ static int ask(
     json_decref(q.body);
     if (st != WR_OK) {
         (void)wr_cli_fail(e.text, NULL);
-        return st == WR_TIMEOUT && (c->waits || o->wait) ? WR_EXIT_NOT_SYNCED : WR_EXIT_FAILED;
+        return st == WR_TIMEOUT && (c->waits || o->wait || o->snapshot) ? WR_EXIT_NOT_SYNCED
+                                                                        : WR_EXIT_FAILED;
     }
     code = print(cli, c, o, answer, wr_mono_ms(wr_clock_system()) - start_ms);
     json_decref(answer);

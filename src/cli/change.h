@@ -10,10 +10,11 @@
 #include "cli/talk.h"
 
 enum wr_change_source {
-    WR_FROM_ANSWER,  /* a text or a number, by its name there */
-    WR_FROM_WAITING, /* likewise, but only with -wait */
-    WR_FROM_PERSIST, /* likewise, but only with -persist */
-    WR_FROM_TABLE,   /* the same text always */
+    WR_FROM_ANSWER,   /* a text or a number, by its name there */
+    WR_FROM_WAITING,  /* likewise, but only with -wait */
+    WR_FROM_PERSIST,  /* likewise, but only with -persist */
+    WR_FROM_SNAPSHOT, /* likewise, but only with -snapshot */
+    WR_FROM_TABLE,    /* the same text always */
     WR_FROM_SOCKET,
     WR_FROM_REPLICA, /* as given */
     WR_FROM_CLOCK,   /* milliseconds that it took */

@@ -66,6 +66,8 @@ const struct wr_command wr_command_stop = {
 static const struct wr_flag sync_flags[] = {
     WR_TALK_FLAGS("for it (default 30)"),
     {"wait", WR_FLAG_BOOL, offsetof(struct wr_talk, wait), NULL, "until it is in every replica"},
+    {"snapshot", WR_FLAG_BOOL, offsetof(struct wr_talk, snapshot), NULL,
+        "and until a snapshot of it is"},
     {0},
 };
 static int run_sync(struct wr_cli *cli, size_t argc, char *const *argv)
@@ -75,20 +77,23 @@ static int run_sync(struct wr_cli *cli, size_t argc, char *const *argv)
         .target = "/sync",
         .fields = {{"db_path", WR_FROM_ANSWER, "path"}, {"txid", WR_FROM_ANSWER, "txid"},
             {"replica_txid", WR_FROM_WAITING, "replicated_txid"},
+            {"snapshot_txid", WR_FROM_SNAPSHOT, "snapshot_txid"},
             {"duration_ms", WR_FROM_CLOCK, NULL}, {0}},
     };
 
     return wr_change_run(cli, &change, argc, argv);
 }
 static const char *const sync_synopsis[] = {"[flags] DB_PATH", NULL};
-static const char *const sync_examples[] = {
-    "/var/lib/app.db", "-wait -timeout 1m /var/lib/app.db", NULL};
+static const char *const sync_examples[] = {"/var/lib/app.db", "-wait -timeout 1m /var/lib/app.db",
+    "-snapshot -timeout 1h /var/lib/app.db", NULL};
 const struct wr_command wr_command_sync = {
     .name = "sync",
     .summary = "capture and send a database now, and with -wait until it is there",
     .about =
         "Have a running weir replicate capture and send what was committed to a database, without\n"
-        "waiting for its interval. With -wait until every replica has it.",
+        "waiting for its interval. With -wait until every replica has it, and with -snapshot "
+        "until\n"
+        "every replica has a snapshot of it.",
     .synopsis = sync_synopsis,
     .examples = sync_examples,
     .flags = sync_flags,

@@ -12,7 +12,7 @@ struct wr_talk {
     const char *socket, *config;
     int64_t timeout_ms;
     bool json, no_expand_env;
-    bool wait, dry_run, persist;
+    bool wait, snapshot, dry_run, persist;
     const char *replica;
     uint64_t txid; /* 0: none */
 };

@@ -209,36 +209,53 @@ static void fail_sync(struct wr_ask *q, const weir_error *err)
         wr_ask_fail(q, err->code == WEIR_TIMEOUT ? 504 : 500, "sync database: %s", err->message);
 }
 
+static void answer_synced(struct wr_ask *q, const char *path, const struct wr_standing *before,
+    const struct wr_standing *after, bool waited, weir_txid snapshot)
+{
+    bool changed =
+        after->db.txid != before->db.txid || (waited && after->replicated != before->replicated);
+    json_t *said = json_pack("{s:s, s:s, s:I, s:I}", "status",
+        !changed ? "no_change"
+        : waited ? "synced"
+                 : "synced_local",
+        "path", path, "txid", (json_int_t)after->db.txid, "replicated_txid",
+        (json_int_t)after->replicated);
+
+    if (snapshot && said)
+        (void)json_object_set_new(said, "snapshot_txid", json_integer((json_int_t)snapshot));
+    wr_ask_answer(q, said);
+}
+
+/* With `snapshot` one of the newest state is sent, too, and waited for. */
 void wr_control_sync(struct wr_ask *q)
 {
     const char *path = wr_ask_path(q);
-    bool wait, changed;
+    bool wait, snapshot;
+    weir_txid snapshot_txid = 0;
     struct wr_standing before, after;
     struct wr_fleet_hold h;
     weir_error err = {0};
     int64_t timeout_ms;
     int rc;
 
-    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms) || !wr_ask_flag(q, "wait", &wait))
+    if (!path || !wr_ask_timeout(q, DEFAULT_MS, &timeout_ms) || !wr_ask_flag(q, "wait", &wait) ||
+        !wr_ask_flag(q, "snapshot", &snapshot))
         return;
     if (!hold(q, path, &h))
         return;
     wr_standing(h.db, &before);
-    rc = weir_db_sync(
-        h.db, wait ? WEIR_SYNC_REMOTE : WEIR_SYNC_LOCAL, timeout_ms, h.cancel, NULL, &err);
+    if (snapshot)
+        rc = weir_db_snapshot(h.db, timeout_ms, h.cancel, &snapshot_txid, &err);
+    else
+        rc = weir_db_sync(
+            h.db, wait ? WEIR_SYNC_REMOTE : WEIR_SYNC_LOCAL, timeout_ms, h.cancel, NULL, &err);
     wr_standing(h.db, &after);
     let_go(q, &h);
     if (rc != WEIR_OK) {
         fail_sync(q, &err);
         return;
     }
-    changed = after.db.txid != before.db.txid || (wait && after.replicated != before.replicated);
-    wr_ask_answer(q, json_pack("{s:s, s:s, s:I, s:I}", "status",
-                         !changed ? "no_change"
-                         : wait   ? "synced"
-                                  : "synced_local",
-                         "path", path, "txid", (json_int_t)after.db.txid, "replicated_txid",
-                         (json_int_t)after.replicated));
+    answer_synced(q, path, &before, &after, wait || snapshot, snapshot_txid);
 }
 
 void wr_control_wait(struct wr_ask *q)

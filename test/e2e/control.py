@@ -193,6 +193,13 @@ class Test:
         text = d.cli("sync", "-wait", a).splitlines()
         self.found.check([line.split(":")[0] for line in text] == ["db_path", "txid", "replica_txid", "duration_ms"],
                          "sync's text: %s" % text)
+        snapshots = sum(k[0] == 9 for k in kit.objects(self.found.path("ra"))[0])
+        got = d.json("sync", "-snapshot", a)
+        there = [k[2] for k in kit.objects(self.found.path("ra"))[0] if k[0] == 9]
+        self.found.check(got.get("snapshot_txid") == got.get("txid") == max(there) and len(there) == snapshots + 1,
+                         "sync -snapshot: %s, snapshots %s" % (got, there))
+        got = d.json("sync", "-snapshot", a)
+        self.found.check(got.get("snapshot_txid") == max(there), "sync -snapshot again: %s" % got)
         for cmd in ("sync", "wait"):
             text = d.cli(cmd, self.found.path("none.db"), code=1)
             self.found.check("%s failed: database not found: %s" % (cmd, self.found.path("none.db")) in text, text)

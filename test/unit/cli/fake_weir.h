@@ -37,6 +37,7 @@ static struct {
     uint64_t await_txid;       /* what a sync that waits for others' uploads ends with */
     atomic_int *canceled_sync; /* of the last sync */
     int64_t waited_ms;         /* the time that all syncs were allowed */
+    bool timed;                /* whether a snapshot may be, too */
     _Atomic int64_t held_ms;   /* for how long the writer lock is had */
     int progress;              /* the replica's txid grows with every look for so many looks */
     void (*at_add_replica)(void), (*at_sync)(void), (*at_close)(void), (*at_restore)(void);
@@ -267,8 +268,8 @@ int weir_db_snapshot(
     weir_db *db, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid, weir_error *e)
 {
     *ret_txid = fake.db.txid;
-    return timeout_ms < 0 ? demand(db, "snapshot", fake.snapshot, cancel, e)
-                          : answer(WEIR_MISUSE, e);
+    return timeout_ms < 0 || fake.timed ? demand(db, "snapshot", fake.snapshot, cancel, e)
+                                        : answer(WEIR_MISUSE, e);
 }
 
 int weir_db_keep_up(weir_db *db, int64_t timeout_ms, weir_cancel *cancel, weir_error *e)

@@ -197,10 +197,20 @@ static void test_sync(void **state)
     T(starts(out, "{\n  \"db_path\": \"/p/app.db\",\n  \"txid\": 42,\n  \"replica_txid\": 41,\n"
                   "  \"duration_ms\": "));
 
+    EXPECT(1, "", "Error: sync failed: the answer has no snapshot_txid that can be printed\n",
+        ASK(sync, "-snapshot", "/p/app.db")); /* of a daemon that does not know of it */
+    server.body = "{\"status\":\"synced\",\"path\":\"/p/app.db\",\"txid\":42,"
+                  "\"replicated_txid\":42,\"snapshot_txid\":40}\n";
+    T(ASK(sync, "-snapshot", "/p/app.db") == 0 && !err[0]);
+    T(starts(out, "db_path: /p/app.db\ntxid: 42\nsnapshot_txid: 40\nduration_ms: "));
+    asked("POST /sync HTTP/1.1", "{\"path\":\"/p/app.db\",\"snapshot\":true,\"timeout\":30}");
+
     server.code = 504;
     server.body = "{\"error\":\"sync database: deadline exceeded\"}";
     EXPECT(8, "", "Error: sync failed: sync database: deadline exceeded\n",
         ASK(sync, "-wait", "/p/app.db"));
+    EXPECT(8, "", "Error: sync failed: sync database: deadline exceeded\n",
+        ASK(sync, "-snapshot", "/p/app.db"));
     EXPECT(1, "", "Error: sync failed: sync database: deadline exceeded\n", ASK(sync, "/p/app.db"));
     server.code = 409;
     server.body = "{\"error\":\"database not open: /p/app.db\"}";

@@ -352,6 +352,14 @@ static void test_sync(void **state)
     post("/sync", "{\"path\":\"/a\",\"wait\":true}", 200,
         "{\"status\":\"synced\",\"path\":\"/a\",\"txid\":43,\"replicated_txid\":43}\n");
     post("/sync", "{\"path\":\"/x\"}", 404, "{\"error\":\"database not found: /x\"}\n");
+    fake.timed = true;
+    post("/sync", "{\"path\":\"/a\",\"snapshot\":true,\"timeout\":9}", 200,
+        "{\"status\":\"no_change\",\"path\":\"/a\",\"txid\":43,\"replicated_txid\":43,"
+        "\"snapshot_txid\":43}\n");
+    T(strstr(fake.calls, "snapshot(/a)"));
+    fake.snapshot = WEIR_TIMEOUT;
+    post("/sync", "{\"path\":\"/a\",\"snapshot\":true}", 504,
+        "{\"error\":\"sync database: timeout\"}\n");
     fake.sync = late;
     post("/sync", "{\"path\":\"/a\",\"wait\":true}", 504,
         "{\"error\":\"sync database: timeout\"}\n");
