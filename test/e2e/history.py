@@ -12,6 +12,7 @@ for 2. A writer goes on all the time. Judged, while that happens and at its end:
   what is old goes: level 0 and the snapshots stay few
   the levels follow each other, but for the places where weir was killed
   in the end our restore and Litestream's are the database, byte for byte
+  and from a snapshot and the files of one level alone, each in turn, both restore what the whole replica does
   nothing was logged that is an error, no snapshot sent that was not due
 
 Litestream is fetched as oracle.py does it; WEIR_SKIP_ORACLE=1 leaves it out. Prints one line per finding and
@@ -22,6 +23,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -188,6 +190,38 @@ class Run:
             self.found.check(all(a[1] < b[0] for a, b in zip(run, run[1:])),
                              "files of level %d overlap: %s" % (level, run))
 
+    def chain_of(self, files, level):
+        """A snapshot, and what of that level follows it without a hole: the longest such run."""
+        best = []
+        for s in (k for k in files if k[0] == 9):
+            run = [s]
+            while step := [k for k in files if k[0] == level and k[1] == run[-1][2] + 1]:
+                run.append(max(step, key=lambda k: k[2]))
+            best = max(best, run, key=len)
+        return best
+
+    def judge_each_level(self):
+        """Litestream's restore, and ours, of what that level has."""
+        for level in (1, 2, 3):
+            files = kit.objects(self.replica)[0]
+            run, top = self.chain_of(files, level), self.found.path("level-%d" % level)
+            if not self.found.check(len(run) > 1, "no file of level %d follows a snapshot" % level):
+                continue
+            for k in run:
+                to = os.path.join(top, os.path.relpath(files[k], self.replica))
+                os.makedirs(os.path.dirname(to), exist_ok=True)
+                shutil.copy2(files[k], to)
+            ours, theirs, all_of_it = (self.found.path("%s-%d" % (n, level)) for n in ("ours", "theirs", "all"))
+            code, said = kit.restore(self.args.weir, "file://" + top, ours)
+            self.found.check(code == 0, "level %d alone: restore says %s" % (level, said))
+            problem = oracle.hydrate(oracle.fetch(self.args.cache), "file://" + top, theirs, None, 60)
+            if self.found.check(not problem, "level %d alone: Litestream cannot restore: %s" % (level, problem)):
+                self.found.check(not kit.same_bytes(ours, theirs), "level %d alone: Litestream's restore differs" % level)
+            code, said = kit.restore(self.args.weir, "file://" + self.replica, all_of_it, run[-1][2])
+            if self.found.check(code == 0, "txid %x: restore says %s" % (run[-1][2], said)):
+                self.found.check(not kit.same_bytes(ours, all_of_it), "level %d alone gives another database" % level)
+            print("level %d alone: a snapshot and %d files, to txid %x" % (level, len(run) - 1, run[-1][2]))
+
     def judge_end(self):
         code = self.weir.stop()
         self.found.check(code == 0, "weir ended with %s" % code)
@@ -205,6 +239,7 @@ class Run:
             if self.found.check(not problem, "Litestream cannot restore: %s" % problem):
                 difference = kit.same_bytes(self.out, theirs)
                 self.found.check(not difference, "Litestream's restore differs, %s" % difference)
+            self.judge_each_level()
         with open(self.weir.log, errors="replace") as f:
             for line in f:
                 self.found.check("level=ERROR" not in line and "level=WARN" not in line, "weir logged: " + line)
