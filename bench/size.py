@@ -28,6 +28,10 @@ class Size:
     many_n: int = 10000
     many_open: int = 100
     big_bytes: int = 512 * MB
+    first_bytes: int = 64 * MB
+    first_s: int = 15  # past the first files of three levels
+    history_bytes: int = 1024 * MB
+    increments: int = 10000
     syncs_bytes: int = 16 * MB
     syncs: int = 3900
     late_ms: int = 20
@@ -37,4 +41,4 @@ class Size:
     def quick():
         return Size(runs=1, interval="10ms", throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, drain_s=1, lag_s=1, lone_commits=1, minute_bytes=4 * MB,
                     minute_s=1, fleet_n=5, fleet_warm_s=1, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
-                    big_bytes=8 * MB, syncs_bytes=MB, syncs=40, late_ms=2, round_trips=50)
+                    big_bytes=8 * MB, first_bytes=MB, first_s=1, history_bytes=8 * MB, increments=40, syncs_bytes=MB, syncs=40, late_ms=2, round_trips=50)

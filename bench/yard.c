@@ -1,5 +1,6 @@
 /*
  * yard.c - how fast one core is at what replicating is made of: yard FILE
+ *          and how many bytes LZ4 leaves of the pages of a file: yard -size FILE
  *
  * Reads FILE (at most 512 MiB of it) into memory and takes its pages of 4096 bytes one by one, each
  * three times as a whole. Prints one line of JSON: GB of pages a second.
@@ -54,12 +55,31 @@ static double rate(void (*work)(size_t i), size_t n)
            ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec));
 }
 
+/* Each page by itself, as files of a replica have them, and nothing else of these. */
+static int size_of(const char *name)
+{
+    FILE *f = fopen(name, "rb");
+    unsigned long long sum = 0;
+
+    while (f && fread(pages[0], PAGE, 1, f) == 1)
+        sum += (unsigned long long)LZ4_compress_default(pages[0], (char *)packed, PAGE, 2 * PAGE);
+    if (!f || sum == 0) {
+        (void)fputs("yard: no file with a page\n", stderr);
+        return 2;
+    }
+    (void)fclose(f); /* was only read */
+    (void)printf("{\"packed\": %llu}\n", sum);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     FILE *f = argc == 2 ? fopen(argv[1], "rb") : NULL;
     size_t n = f ? fread(pages, PAGE, PAGES_MAX, f) : 0;
     double packing, unpacking, summing;
 
+    if (argc == 3 && strcmp(argv[1], "-size") == 0)
+        return size_of(argv[2]);
     if (n == 0) {
         (void)fputs("usage: yard FILE, of at least a page\n", stderr);
         return 2;

@@ -3,7 +3,7 @@ which has the programs, weir first, and the sizes.
 
 Every database is in WAL mode with pages of 4096 bytes.
 """
-from rows import fleet, idle, lag, minute, restore, size, snapshot, stale, start, throughput, yardsticks
+from rows import first, fleet, idle, lag, minute, restore, size, snapshot, stale, start, throughput, yardsticks
 
 ROWS = {
     "throughput": throughput.throughput,
@@ -17,7 +17,9 @@ ROWS = {
     "idle": idle.idle,
     "many": idle.many,
     "snapshot": snapshot.snapshot,
+    "first": first.first,
     "restore": restore.restore,
+    "increments": restore.increments,
     "syncs": restore.syncs,
     "stale": stale.stale,
     "size": size.size,

@@ -2,15 +2,20 @@
 
 Each program wrote its replica into a directory; the bucket that is restored from has the same files.
 """
+import json
 import sqlite3
+import subprocess
 
 from failed import Failed, need
 from figures import Most, Ratio
-from bucket import Bucket
+from bucket import Bucket, traffic
 from programs import Directory, Prefix
-from rig import MB, Daemon, remove_db, sync_copy, turns
+from rig import MB, ROOT, Daemon, clean_env, remove_db, sync_copy, turns
 
 COPY = "cp+fsync"
+STREAM = "one stream"  # stream.c
+CRC = ROOT / "src/base/crc64.c"
+NO_LEVELS = "levels: []\n"
 
 
 def same_rows(source, restored):
@@ -71,6 +76,67 @@ def syncs(figures, rig):
                 remove_db(db.with_name("out.db"))
 
 
+def increments(figures, rig):
+    """A large database from its snapshot, and with many increments on top of it: beside copying it, and beside one
+    stream that decodes one file after the other. Of weir alone: the others have the same with fewer (syncs)."""
+    s, p = rig.size, rig.weir
+    db, replicas = rig.fresh("increments") / "app.db", rig.fresh("replicas")
+    replica, what = Directory(replicas / p.name), f"{s.history_bytes / MB:.0f} MB"
+    rig.load(db, "fill", bytes=s.history_bytes)
+    with Daemon(rig, p, [(db, replica)], p.shortest, NO_LEVELS) as d:
+        d.await_snapshots()
+        d.stop()
+    beside(figures, rig, db, replica, f"{what} from a snapshot")
+    add_increments(rig, p, db, replica, s.increments, NO_LEVELS)
+    what = f"{what} and {s.increments} increments"
+    beside(figures, rig, db, replica, what)
+    with Bucket(replicas) as bucket:
+        before = bucket.classes()
+        one(rig, p, Prefix(bucket, p.name), db, db.with_name("out.db"), 0)
+        _, _, down = traffic(before, bucket.classes())
+    remove_db(db.with_name("out.db"))
+    figures(f"{what}: read of a bucket, of a snapshot of that state", "x").add(
+        p.name, down / snapshot_size(rig, p, db))
+
+
+def beside(figures, rig, db, replica, what):
+    p, target = rig.weir, db.with_name("out.db")
+    names = plan(p, replica, rig.work / "plan")
+    stream = rig.compile("stream", str(CRC), f"-I{ROOT / 'src'}", f"-I{ROOT / 'include'}", "-llz4")
+    for run in range(rig.size.runs):
+        for system in turns([COPY, STREAM, p.name], run):
+            remove_db(target)
+            if system == COPY:
+                figures(f"{what}: time", "s").add(COPY, sync_copy(db, target))
+                continue
+            if system == STREAM:
+                x = rig.spent([stream, target, names], STREAM)
+                need(run or same_rows(db, target), f"{STREAM}: the restored database differs")
+            else:
+                x = one(rig, p, replica, db, target, run)
+            figures(f"{what}: time", "s", goals=[Ratio(1.5, COPY), Ratio(1, STREAM)]).add(system, x["seconds"])
+            figures(f"{what}: CPU", "s").add(system, x["cpu"])
+            figures(f"{what}: peak memory", "MB").add(system, x["peak_mb"])
+    remove_db(target)
+
+
+def plan(p, replica, out):
+    """A file with the names of those that a restore reads, as they apply."""
+    said = subprocess.run([p.path, "restore", "-dry-run", "-json", "-o", str(out), f"file://{replica.path}"],
+                          check=True, capture_output=True, env=clean_env())
+    files = json.loads(said.stdout)["files"]
+    out.write_text("".join(f"{replica.path}/ltx/{f['level']}/{f['name']}\n" for f in files))
+    return out
+
+
+def snapshot_size(rig, p, db):
+    """Bytes of a file that has each page of the database once and nothing else."""
+    top = rig.fresh("snapshot-of-it")
+    subprocess.run([p.path, "replicate", "-once", str(db), f"file://{top}"], check=True, capture_output=True,
+                   env=clean_env())
+    return sum(x.stat().st_size for x in top.rglob("*.ltx"))
+
+
 def add(figures, what, p, x, goals):
     figures(f"{what}: time", "s", goals=goals).add(p.name, x["seconds"])
     figures(f"{what}: CPU", "s").add(p.name, x["cpu"])
@@ -85,9 +151,9 @@ def one(rig, p, replica, db, target, run):
     return x
 
 
-def add_increments(rig, program, db, replica, count):
+def add_increments(rig, program, db, replica, count, head=""):
     """As many increments after the snapshot, one a transaction as far as the program lets."""
-    with Daemon(rig, program, [(db, replica)], program.shortest) as d:
+    with Daemon(rig, program, [(db, replica)], program.shortest, head) as d:
         d.settle(rig)
         for n in range(20):
             have = sum(1 for x in replica.names() if program.level0.search(x))
