@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define FIBER_ASAN 1
 #endif
@@ -30,6 +31,7 @@
 #define FIBERS_MAX 256
 #define PROCS_MAX  4096
 #define EXITS_MAX  8
+#define SPARE_MAX  16
 
 enum fiber_state {
     FIBER_READY,
@@ -40,7 +42,7 @@ enum fiber_state {
 struct sim_fiber {
     ucontext_t context; /* where it begins; with the sanitizer, where it goes on */
     jmp_buf at;         /* where it goes on */
-    bool begun;
+    bool begun, returned;
     struct sim_proc *proc;
     const char *name;
     void (*run)(void *arg);
@@ -76,7 +78,8 @@ static struct {
     int n_procs;
     void (*exits[EXITS_MAX])(struct sim_proc *p);
     int n_exits;
-    void *spare;            /* the stack of a fiber that has ended */
+    void *spare[SPARE_MAX]; /* stacks of fibers that have returned; others may be pointed to */
+    size_t n_spare;
     struct sim_fiber *left; /* the one before */
 #ifdef FIBER_ASAN
     const void *first_bottom; /* the stack that main() has */
@@ -227,6 +230,8 @@ static void enter_stack(void)
         sim.first_size = size;
     }
 #endif
+    if (sim.left->returned && sim.n_spare < SPARE_MAX)
+        sim.spare[sim.n_spare++] = sim.left->stack;
 }
 
 /* Returns when somebody changes back to `from`. swapcontext asks the kernel each time for a signal
@@ -261,11 +266,15 @@ static void switch_to(struct sim_fiber *to)
 
 static void *stack_new(void)
 {
-    void *p = sim.spare;
+    void *p;
 
-    sim.spare = NULL;
-    if (p)
+    if (sim.n_spare > 0) {
+        p = sim.spare[--sim.n_spare];
+#ifdef FIBER_ASAN
+        ASAN_UNPOISON_MEMORY_REGION(p, GUARD + STACK); /* of functions that never returned */
+#endif
         return p;
+    }
     p = mmap(NULL, GUARD + STACK, PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (p == MAP_FAILED || mprotect(p, GUARD, PROT_NONE) != 0)
@@ -287,6 +296,7 @@ static void fiber_main(void)
 
     enter_stack();
     f->run(f->arg);
+    f->returned = true;
     end(f);
     switch_to(choose());
     abort(); /* nobody goes on with a fiber that has ended */

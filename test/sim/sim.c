@@ -22,6 +22,7 @@
 #define _DEFAULT_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
 #endif
 
+#include "base/crypto.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "sim/fiber.h"
@@ -359,6 +360,16 @@ static void prepare_heap(void)
 #endif
 }
 
+/* What OpenSSL makes ready for the first use, each process would make anew. */
+static void prepare_crypto(void)
+{
+    uint8_t sum[WR_SHA256_SIZE];
+    struct wr_err e = {0};
+
+    if (wr_sha256((struct wr_bytes){0}, sum, &e) != WR_OK)
+        abort();
+}
+
 int main(int argc, char **argv)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -374,6 +385,7 @@ int main(int argc, char **argv)
     }
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     prepare_heap();
+    prepare_crypto();
     /* All fibers are one thread: SQLite needs no mutexes, and must not tell them apart. */
     if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK)
         abort();
