@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sum up Meson's testlog.json: usage tally.py LOG.
+"""Sum up Meson's logs of tests: usage tally.py LOG.json...
 
 Prints what failing tests said, then "N passed, N failed", counting the subtests of tests that speak
 TAP and any other test as one. What was skipped is named, with the reason if the test gave one (a line
@@ -48,18 +48,24 @@ def show(entry):
     print("\n".join(lines[-SHOWN_MAX:]))
 
 
+def entries_of(path):
+    """All of a log; None when there is none."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            return [json.loads(line) for line in f if line.strip()]
+    except OSError as error:
+        print("the tests did not run: %s" % error)
+        return None
+
+
 def main():
     passed = 0
     failed = 0
     skipped = 0
 
-    try:
-        with open(sys.argv[1], encoding="utf-8") as f:
-            entries = [json.loads(line) for line in f if line.strip()]
-    except OSError as error:
-        print("the tests did not run: %s" % error)
-        entries = []
-    for entry in entries:
+    logs = [entries_of(path) for path in sys.argv[1:]]
+    failed += logs.count(None)
+    for entry in [entry for log in logs if log for entry in log]:
         good, bad = count(entry)
         passed += good
         failed += bad

@@ -335,5 +335,25 @@ class Coverage(Tree):
         self.assertIn("src/ltx: no lines were counted", out)
 
 
+class Tally(Tree):
+    """The logs of Meson that ./check sums up."""
+
+    def log(self, name, *results):
+        lines = [json.dumps({"name": "t", "result": r, "stdout": "", "returncode": r != "OK"}) for r in results]
+        return self.write(name, "\n".join(lines))
+
+    def test_logs_add_up(self):
+        code, out = self.run_tool("tally.py", self.log("a", "OK", "OK"), self.log("b", "OK"))
+        self.assertEqual((code, out), (0, "3 passed, 0 failed\n"))
+
+    def test_each_log_can_fail(self):
+        code, out = self.run_tool("tally.py", self.log("a", "OK", "OK"), self.log("b", "FAIL"))
+        self.assertEqual((code, out.splitlines()[-1]), (1, "2 passed, 1 failed"))
+
+    def test_a_part_that_did_not_run(self):
+        code, out = self.run_tool("tally.py", self.log("a", "OK", "OK"), os.path.join(self.root, "b"))
+        self.assertEqual((code, out.splitlines()[-1]), (1, "2 passed, 1 failed"))
+
+
 if __name__ == "__main__":
     unittest.main()
