@@ -8,13 +8,12 @@
 #include "cli/client.h"
 
 #include "base/buf.h"
+#include "base/curl.h"
 #include "base/mem.h"
 #include "base/str.h"
 
 #include <errno.h>
 #include <sys/un.h>
-
-#include <curl/curl.h>
 
 #define HEAD_MAX       ((size_t)64 << 10)   /* bytes of an answer's head */
 #define TIMEOUT_MAX_MS ((int64_t)INT32_MAX) /* 24 days: libcurl takes no more everywhere */
@@ -159,24 +158,24 @@ static bool set_up(CURL *c, const struct wr_client_request *q, const struct wr_b
     char url[128];
 
     (void)snprintf(url, sizeof(url), "http://localhost%s", q->target); /* ours, and short */
-    return curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, q->socket) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)wr_min(q->timeout_ms, TIMEOUT_MAX_MS)) ==
+    return WR_CURL_SET(c, CURLOPT_UNIX_SOCKET_PATH, q->socket) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_URL, url) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_TIMEOUT_MS, (long)wr_min(q->timeout_ms, TIMEOUT_MAX_MS)) ==
                CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_HEADERDATA, a) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_WRITEDATA, a) == CURLE_OK &&
-           curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-           (!q->body || (curl_easy_setopt(c, CURLOPT_POST, 1L) == CURLE_OK &&
-                            curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->n) ==
-                                CURLE_OK &&
-                            curl_easy_setopt(c, CURLOPT_POSTFIELDS, body->p) == CURLE_OK));
+           WR_CURL_SET(c, CURLOPT_ERRORBUFFER, why) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_HEADERDATA, a) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_WRITEDATA, a) == CURLE_OK &&
+           WR_CURL_SET(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
+           (!q->body ||
+               (WR_CURL_SET(c, CURLOPT_POST, 1L) == CURLE_OK &&
+                   WR_CURL_SET(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->n) == CURLE_OK &&
+                   WR_CURL_SET(c, CURLOPT_POSTFIELDS, body->p) == CURLE_OK));
 }
 
 static enum wr_status transfer(CURL *c, const struct wr_client_request *q,
@@ -193,13 +192,14 @@ static enum wr_status transfer(CURL *c, const struct wr_client_request *q,
         wr_buf_release(&a.body);
         return wr_fail(e, WR_NOMEM, "%s failed: out of memory", q->verb);
     }
-    code = curl_easy_perform(c);
-    (void)curl_easy_getinfo(c, CURLINFO_OS_ERRNO, &errnum); /* 0 when it is not known */
-    (void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &a.code);
+    code = wr_curl()->easy_perform(c);
+    (void)wr_curl()->easy_getinfo(c, CURLINFO_OS_ERRNO, &errnum); /* 0 when it is not known */
+    (void)wr_curl()->easy_getinfo(c, CURLINFO_RESPONSE_CODE, &a.code);
     if (code == CURLE_OK)
         st = read_answer(q, &a, ret, e);
     else
-        st = fail_transfer(q, &a, code, (int)errnum, why[0] ? why : curl_easy_strerror(code), e);
+        st = fail_transfer(
+            q, &a, code, (int)errnum, why[0] ? why : wr_curl()->easy_strerror(code), e);
     wr_buf_release(&a.body);
     return st;
 }
@@ -215,17 +215,20 @@ enum wr_status wr_client_ask(const struct wr_client_request *q, json_t **ret, st
     if (strlen(q->socket) >= sizeof(longest.sun_path))
         return wr_fail(e, WR_MISUSE, "the socket's path is longer than %zu bytes: %s",
             sizeof(longest.sun_path) - 1, q->socket);
+    st = wr_curl_load(e);
+    if (st != WR_OK)
+        return wr_wrap(e, st, "%s failed", q->verb);
     wr_buf_init(&body, WR_CLIENT_ANSWER_MAX);
     if (q->body && json_dump_callback(q->body, append, &body, JSON_COMPACT) != 0)
         body.failed = WR_NOMEM;
-    c = curl_easy_init();
-    headers = curl_slist_append(NULL, "Content-Type: application/json");
+    c = wr_curl()->easy_init();
+    headers = wr_curl()->slist_append(NULL, "Content-Type: application/json");
     if (c && headers && wr_buf_status(&body) == WR_OK)
         st = transfer(c, q, &body, headers, ret, e);
     else
         st = wr_fail(e, WR_NOMEM, "%s failed: out of memory", q->verb);
-    curl_easy_cleanup(c);
-    curl_slist_free_all(headers);
+    wr_curl()->easy_cleanup(c);
+    wr_curl()->slist_free_all(headers);
     wr_buf_release(&body);
     return st;
 }

@@ -22,9 +22,9 @@ struct wr_client_request {
 /* Ask, and wait for the answer: an object, which the caller releases.
  *
  * NOTFOUND: nobody listens there. TIMEOUT: no answer in time, or the daemon says that its own time
- * ran out. IO: the daemon says no, or the connection broke. LIMIT: the answer is too large.
- * CORRUPT: it is not what a daemon says. AUTH: this user may not open the socket. MISUSE: its path
- * is too long. The text says what to do. */
+ * ran out. IO: the daemon says no, the connection broke, or libcurl is not there. LIMIT: the answer
+ * is too large. CORRUPT: it is not what a daemon says. AUTH: this user may not open the socket.
+ * MISUSE: its path is too long. The text says what to do. */
 enum wr_status wr_client_ask(
     const struct wr_client_request *q, json_t **ret, struct wr_err *e) WR_MUST_CHECK;
 

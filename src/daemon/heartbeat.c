@@ -8,10 +8,10 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/curl.h"
 #include "base/mem.h"
 #include "base/sync.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <weir.h>
 
@@ -80,7 +80,7 @@ static bool set_up(struct wr_heartbeat *h, CURL *c, char error[CURL_ERROR_SIZE],
     const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
     bool ok = true;
 
-#define SET(option, value) (ok = ok && curl_easy_setopt(c, (option), (value)) == CURLE_OK)
+#define SET(option, value) (ok = ok && WR_CURL_SET(c, option, value) == CURLE_OK)
     SET(CURLOPT_ERRORBUFFER, error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_URL, h->url);
@@ -112,18 +112,18 @@ static bool transfer(struct wr_heartbeat *h, CURLcode *ret)
     while (running > 0) {
         if (stopping(h))
             return false;
-        if (curl_multi_perform(h->multi, &running) != CURLM_OK) {
+        if (wr_curl()->multi_perform(h->multi, &running) != CURLM_OK) {
             *ret = CURLE_OUT_OF_MEMORY;
             return true;
         }
         /* Woken by who ends it. */
-        if (running > 0 && curl_multi_poll(h->multi, NULL, 0, 1000, NULL) != CURLM_OK) {
+        if (running > 0 && wr_curl()->multi_poll(h->multi, NULL, 0, 1000, NULL) != CURLM_OK) {
             *ret = CURLE_OUT_OF_MEMORY;
             return true;
         }
     }
-    for (CURLMsg *m = curl_multi_info_read(h->multi, &left); m;
-         m = curl_multi_info_read(h->multi, &left))
+    for (CURLMsg *m = wr_curl()->multi_info_read(h->multi, &left); m;
+         m = wr_curl()->multi_info_read(h->multi, &left))
         if (m->msg == CURLMSG_DONE)
             *ret = m->data.result;
     return true;
@@ -140,32 +140,32 @@ static void judge(struct wr_heartbeat *h, CURL *c, CURLcode rc, const char *erro
     char text[64];
     long status = 0;
 
-    (void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+    (void)wr_curl()->easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     if ((rc == CURLE_OK || rc == CURLE_WRITE_ERROR) && status / 100 == 2) {
         wr_say(h->o.log, WEIR_LOG_DEBUG, "heartbeat ping sent", WR_F_Z("url", h->shown));
     } else if (rc == CURLE_OK || rc == CURLE_WRITE_ERROR) {
         (void)snprintf(text, sizeof(text), "the answer was status %ld", status);
         say_failed(h, text);
     } else {
-        say_failed(h, error[0] ? error : curl_easy_strerror(rc));
+        say_failed(h, error[0] ? error : wr_curl()->easy_strerror(rc));
     }
 }
 
 static void ping(struct wr_heartbeat *h)
 {
     char error[CURL_ERROR_SIZE] = "";
-    CURL *c = curl_easy_init();
+    CURL *c = wr_curl()->easy_init();
     size_t left = BODY_MAX;
     CURLcode rc = CURLE_OUT_OF_MEMORY;
 
-    if (!c || !set_up(h, c, error, &left) || curl_multi_add_handle(h->multi, c) != CURLM_OK) {
+    if (!c || !set_up(h, c, error, &left) || wr_curl()->multi_add_handle(h->multi, c) != CURLM_OK) {
         say_failed(h, "out of memory");
     } else {
         if (transfer(h, &rc))
             judge(h, c, rc, error);
-        (void)curl_multi_remove_handle(h->multi, c); /* it was added, so it is there */
+        (void)wr_curl()->multi_remove_handle(h->multi, c); /* it was added, so it is there */
     }
-    curl_easy_cleanup(c);
+    wr_curl()->easy_cleanup(c);
 }
 
 static void run(void *arg)
@@ -192,8 +192,7 @@ static void run(void *arg)
 static void destroy(struct wr_heartbeat *h)
 {
     if (h->multi)
-        (void)curl_multi_cleanup(h->multi);
-    curl_global_cleanup();
+        (void)wr_curl()->multi_cleanup(h->multi);
     wr_cond_release(&h->cond);
     wr_mutex_release(&h->mutex);
     wr_free(h->url);
@@ -205,15 +204,14 @@ enum wr_status wr_heartbeat_new(
     const struct wr_heartbeat_opts *o, struct wr_heartbeat **ret, struct wr_err *e)
 {
     struct wr_heartbeat *h;
-    enum wr_status st = WR_OK;
+    enum wr_status st;
 
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) /* counted; safe from any thread */
-        return wr_fail(e, WR_INTERNAL, "libcurl cannot be used");
+    st = wr_curl_load(e);
+    if (st != WR_OK)
+        return wr_wrap(e, st, "begin the heartbeat");
     h = wr_alloc(sizeof(*h));
-    if (!h) {
-        curl_global_cleanup();
+    if (!h)
         return wr_fail(e, WR_NOMEM, "begin the heartbeat");
-    }
     h->o = *o;
     if (h->o.check_ms == 0)
         h->o.check_ms = CHECK_MS;
@@ -223,7 +221,7 @@ enum wr_status wr_heartbeat_new(
     wr_cond_init(&h->cond);
     h->url = wr_strndup(o->url, strlen(o->url));
     h->shown = shown_url(o->url);
-    h->multi = curl_multi_init();
+    h->multi = wr_curl()->multi_init();
     if (!h->url || !h->shown || !h->multi)
         st = wr_fail(e, WR_NOMEM, "begin the heartbeat");
     if (st == WR_OK)
@@ -244,7 +242,7 @@ void wr_heartbeat_free(struct wr_heartbeat *h)
     h->stopping = true;
     wr_cond_broadcast(&h->cond);
     wr_mutex_unlock(&h->mutex);
-    (void)curl_multi_wakeup(h->multi);
+    (void)wr_curl()->multi_wakeup(h->multi);
     wr_thread_join(&h->thread);
     destroy(h);
 }

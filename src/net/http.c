@@ -18,8 +18,6 @@
 #include "base/mem.h"
 #include "net/http_int.h"
 
-#include <pthread.h>
-
 #define HTTP_CONNECT_MS 10000
 #define HTTP_STALL_MS   60000 /* a slow link may take long to drain what the kernel took from us */
 #define HTTP_IDLE_MAX   16
@@ -41,20 +39,12 @@ struct wr_http {
     struct wr_trust trust; /* loading guarded by mutex */
 };
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static CURLcode curl_ready;
-
-static void curl_start(void)
-{
-    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 /* libcurl's list of header lines. A line break in a value would let it forge the next header. */
 static enum wr_status header_list(
     struct wr_arena *a, const struct wr_http_req *req, struct curl_slist **ret, struct wr_err *e)
 {
     /* No "Expect: 100-continue": it costs a round trip, and a second where a server ignores it. */
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    struct curl_slist *list = wr_curl()->slist_append(NULL, "Expect:");
     size_t i = 0;
     for (; list != NULL && i < req->n_headers; i++) {
         struct wr_str name = req->headers[i].name, value = req->headers[i].value;
@@ -63,16 +53,16 @@ static enum wr_status header_list(
         if (line.p == NULL)
             break;
         if (strpbrk(line.p, "\r\n") != NULL || strlen(line.p) != line.n) {
-            curl_slist_free_all(list);
+            wr_curl()->slist_free_all(list);
             return wr_fail(e, WR_MISUSE, "header " WR_FMT " holds a line break", WR_ARG(name));
         }
-        struct curl_slist *longer = curl_slist_append(list, line.p);
+        struct curl_slist *longer = wr_curl()->slist_append(list, line.p);
         if (longer == NULL)
             break;
         list = longer;
     }
     if (list == NULL || i < req->n_headers) {
-        curl_slist_free_all(list);
+        wr_curl()->slist_free_all(list);
         return wr_fail(e, WR_NOMEM, "out of memory");
     }
     *ret = list;
@@ -80,7 +70,7 @@ static enum wr_status header_list(
 }
 
 /* libcurl's setter takes any type of value, which only a macro can pass on. */
-#define SET(option, value) (ok = ok && curl_easy_setopt(s->easy, (option), (value)) == CURLE_OK)
+#define SET(option, value) (ok = ok && WR_CURL_SET(s->easy, option, value) == CURLE_OK)
 
 static bool set_upload_buffer(struct wr_http_slot *s, size_t body)
 {
@@ -153,8 +143,8 @@ static bool set_request(
 static CURLcode transfer_result(struct wr_http_slot *s)
 {
     int left = 0;
-    for (CURLMsg *m = curl_multi_info_read(s->multi, &left); m != NULL;
-         m = curl_multi_info_read(s->multi, &left))
+    for (CURLMsg *m = wr_curl()->multi_info_read(s->multi, &left); m != NULL;
+         m = wr_curl()->multi_info_read(s->multi, &left))
         if (m->msg == CURLMSG_DONE)
             return m->data.result;
     return CURLE_FAILED_INIT;
@@ -168,7 +158,7 @@ static enum wr_status run(struct wr_http_slot *s, struct wr_http_transfer *t, st
     int64_t since = wr_mono_ms(wr_clock_system());
     for (;;) {
         int running = 0;
-        if (curl_multi_perform(s->multi, &running) != CURLM_OK)
+        if (wr_curl()->multi_perform(s->multi, &running) != CURLM_OK)
             return wr_fail(e, WR_INTERNAL, "%s: libcurl refused to work", s->origin);
         if (running == 0)
             break;
@@ -185,7 +175,7 @@ static enum wr_status run(struct wr_http_slot *s, struct wr_http_transfer *t, st
             return wr_fail(
                 e, WR_TIMEOUT, "%s: no data for %lld ms", s->origin, (long long)stall_ms);
         left = wr_min(left, wr_call_left_ms(c, 1000));
-        if (curl_multi_poll(s->multi, NULL, 0, (int)wr_min(left, 1000), NULL) != CURLM_OK)
+        if (wr_curl()->multi_poll(s->multi, NULL, 0, (int)wr_min(left, 1000), NULL) != CURLM_OK)
             return wr_fail(e, WR_INTERNAL, "%s: libcurl cannot wait", s->origin);
     }
     *ret = transfer_result(s);
@@ -220,7 +210,7 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
         st = wr_fail(e, WR_NOMEM, "%s: libcurl refused an option", s->origin);
         goto out;
     }
-    added = curl_multi_add_handle(s->multi, s->easy) == CURLM_OK;
+    added = wr_curl()->multi_add_handle(s->multi, s->easy) == CURLM_OK;
     if (!added) {
         st = wr_fail(e, WR_NOMEM, "%s: libcurl refused the request", s->origin);
         goto out;
@@ -238,8 +228,8 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
         st = wr_fail(e, WR_BUSY, "%s: the answer has no status", s->origin);
 out:
     if (added)
-        (void)curl_multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
-    curl_slist_free_all(headers);
+        (void)wr_curl()->multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
+    wr_curl()->slist_free_all(headers);
     return st;
 }
 
@@ -263,6 +253,8 @@ enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_
         wr_buf_clear(req->text);
     struct wr_str origin = url_origin(req->url);
     enum wr_status st = wr_call_check(c, "http request", e);
+    if (st == WR_OK)
+        st = wr_curl_load(e);
     if (st != WR_OK)
         return st;
     struct wr_http_slot *s = wr_http_slot_take(&h->pool, origin);
@@ -282,9 +274,6 @@ enum wr_status wr_http_new(const struct wr_http_opts *o, struct wr_http **ret, s
     static const struct wr_http_opts defaults;
     if (o == NULL)
         o = &defaults;
-    (void)pthread_once(&curl_once, curl_start); /* fails only for a bad once control */
-    if (curl_ready != CURLE_OK)
-        return wr_fail(e, WR_INTERNAL, "libcurl: %s", curl_easy_strerror(curl_ready));
     struct wr_http *h = wr_alloc(sizeof(*h));
     if (h == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory");

@@ -1,5 +1,6 @@
 /*
- * http.h - one blocking, cancelable, bounded HTTP/1.1 request at a time per caller, over libcurl.
+ * http.h - one blocking, cancelable, bounded HTTP/1.1 request at a time per caller, over libcurl,
+ * which is loaded for the first of them.
  *
  * Connections are kept in idle slots and reused. Nothing is followed, repeated or decoded: what was
  * signed is what is sent, and every answer is the caller's to judge.
@@ -60,15 +61,17 @@ struct wr_http_resp {
     struct wr_http_header headers[WR_HTTP_HEADERS_MAX]; /* strings in call->scratch */
 };
 
-/* `o` may be NULL and is not kept. No I/O. */
+/* `o` may be NULL and is not kept. No I/O. MISUSE when its ca_file, or SSL_CERT_FILE without one,
+ * cannot be read. */
 enum wr_status wr_http_new(
     const struct wr_http_opts *o, struct wr_http **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_http_free(struct wr_http *h); /* NULL-safe; no request may be running */
 
 /* Send one request and read its whole answer, whatever its status. BUSY when the host could not be
- * found or reached or the connection broke, TIMEOUT, CANCELED, LIMIT, IO when TLS failed (the text
- * says what to do). After BUSY and TIMEOUT the request may have been carried out or not: it is
- * never sent twice. Texts name scheme, host and port, never path, query or headers. */
+ * found or reached or the connection broke, TIMEOUT, CANCELED, LIMIT, IO when TLS failed or libcurl
+ * is not there (the text says what to do). After BUSY and TIMEOUT the request may have been carried
+ * out or not: it is never sent twice. Texts name scheme, host and port, never path, query or
+ * headers. */
 enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
     struct wr_http_resp *ret, struct wr_err *e) WR_MUST_CHECK;
 

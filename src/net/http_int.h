@@ -5,10 +5,9 @@
 #define WR_NET_HTTP_INT_H
 
 #include "base/cancel.h"
+#include "base/curl.h"
 #include "base/sync.h"
 #include "net/http.h"
-
-#include <curl/curl.h>
 
 /* A handle of libcurl with at most one connection. owned: by one request, or by the pool. */
 struct wr_http_slot {
@@ -56,18 +55,20 @@ size_t wr_http_on_read(char *p, size_t size, size_t count, void *arg);
 size_t wr_http_on_body(char *p, size_t size, size_t count, void *arg);
 size_t wr_http_on_header(char *p, size_t size, size_t count, void *arg);
 
-/* Which certificates to trust; both NULL: libcurl's built-in choice. */
+/* Which certificates to trust; both NULL: nobody has said, and it is the system's, or libcurl's
+ * built-in choice. */
 struct wr_trust {
-    char *file;                  /* owned; frozen after wr_trust_find */
-    char *dir;                   /* owned; frozen after wr_trust_find */
+    char *file;                  /* owned; frozen after wr_trust_load */
+    char *dir;                   /* owned; frozen after wr_trust_load */
     struct x509_store_st *store; /* NULL until loaded, or when libcurl must load for itself */
 };
 
-/* `ca_file` may be NULL or empty; else it must be readable (MISUSE). */
+/* What was said. `ca_file` may be NULL or empty; else it must be readable (MISUSE). */
 enum wr_status wr_trust_find(
     struct wr_trust *t, const char *ca_file, struct wr_err *e) WR_MUST_CHECK;
 void wr_trust_release(struct wr_trust *t);
-/* Read the certificates if that has not been done. One thread at a time. IO when there are none. */
+/* Read the certificates if that has not been done; libcurl is loaded. One thread at a time. IO when
+ * there are none. */
 enum wr_status wr_trust_load(struct wr_trust *t, struct wr_err *e) WR_MUST_CHECK;
 /* For CURLOPT_SSL_CTX_FUNCTION: make a new connection use the store. */
 CURLcode wr_trust_use(CURL *easy, void *ssl_ctx, void *trust);

@@ -16,7 +16,7 @@
 static void slot_wake(struct wr_waker *w)
 {
     struct wr_http_slot *s = wr_container_of(w, struct wr_http_slot, waker);
-    (void)curl_multi_wakeup(s->multi); /* when it fails, the next poll ends within a second */
+    (void)wr_curl()->multi_wakeup(s->multi); /* when it fails, the next poll ends within a second */
 }
 
 static struct wr_http_slot *slot_new(struct wr_str origin)
@@ -26,10 +26,10 @@ static struct wr_http_slot *slot_new(struct wr_str origin)
         return NULL;
     s->waker.wake = slot_wake;
     s->origin = wr_strndup(origin.p, origin.n);
-    s->easy = curl_easy_init();
-    s->multi = curl_multi_init();
+    s->easy = wr_curl()->easy_init();
+    s->multi = wr_curl()->multi_init();
     if (s->origin == NULL || s->easy == NULL || s->multi == NULL ||
-        curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK) {
+        wr_curl()->multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK) {
         wr_http_slot_free(s);
         return NULL;
     }
@@ -75,7 +75,8 @@ void wr_http_slot_give(struct wr_http_pool *p, struct wr_http_slot *s)
 {
     struct wr_http_slot *drop = NULL;
     int64_t now = wr_mono_ms(wr_clock_system());
-    curl_easy_reset(s->easy); /* forgets pointers into the caller's memory; keeps the connection */
+    wr_curl()->easy_reset(
+        s->easy); /* forgets pointers into the caller's memory; keeps the connection */
     s->idle_since_ms = now;
     wr_mutex_lock(&p->mutex);
     s->next = p->idle;
@@ -109,9 +110,9 @@ void wr_http_slot_free(struct wr_http_slot *s)
 {
     if (s == NULL)
         return;
-    curl_easy_cleanup(s->easy);
+    wr_curl()->easy_cleanup(s->easy);
     if (s->multi != NULL)
-        (void)curl_multi_cleanup(s->multi); /* its only handle is gone */
+        (void)wr_curl()->multi_cleanup(s->multi); /* its only handle is gone */
     wr_free(s->origin);
     wr_free(s);
 }

@@ -3,6 +3,10 @@
  *
  * libcurl would read them again for every slot: 850 KiB each with the usual bundle, which sixteen
  * slots would make 13 MiB. So connections share one store, which OpenSSL locks and counts.
+ *
+ * That has to be the OpenSSL that libcurl is linked with, and of the version that our headers are
+ * of: it is never loaded from here, only found where libcurl has brought it. Where it is not, with
+ * another TLS, libcurl reads for itself.
  */
 /* First: OpenSSL names parameters after functions that base.h forbids. */
 #include <openssl/ssl.h>
@@ -10,12 +14,44 @@
 
 #include "net/http_int.h"
 
+#include "base/library.h"
 #include "base/mem.h"
 #include "base/str.h"
 
-#include <curl/curl.h>
 #include <dirent.h>
 #include <unistd.h>
+
+/* Of libssl and of libcrypto, which comes with it. */
+#define OPENSSL_FUNCTIONS(X)     \
+    X(SSL_CTX_set1_cert_store)   \
+    X(X509_STORE_free)           \
+    X(X509_STORE_load_locations) \
+    X(X509_STORE_new)            \
+    X(X509_STORE_set_flags)      \
+    X(X509_get_default_cert_dir) \
+    X(X509_get_default_cert_file)
+
+#define MEMBER(name) __typeof__(name) *name; /* as in base/curl.h */
+#define NAME(name)   #name,
+static struct {
+    OPENSSL_FUNCTIONS(MEMBER)
+} openssl;
+static const char *const names[] = {OPENSSL_FUNCTIONS(NAME) NULL};
+#undef MEMBER
+#undef NAME
+
+_Static_assert(sizeof(openssl) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
+
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+static const char *const sonames[] = {"libssl.so." TEXT(OPENSSL_SHLIB_VERSION), NULL};
+
+static struct wr_library library = {.name = "libssl",
+    .sonames = sonames,
+    .package = "libssl" TEXT(OPENSSL_SHLIB_VERSION),
+    .if_present = true,
+    .functions = names,
+    .table = &openssl};
 
 static enum wr_status keep(char **slot, const char *z, struct wr_err *e)
 {
@@ -43,26 +79,13 @@ static bool is_hashed_dir(const char *path)
     return found;
 }
 
-/*
- * A directory of hashed certificates is looked up one certificate at a time; a bundle is parsed
- * whole, about a megabyte for each connection. So the directory is preferred where both exist.
- */
 enum wr_status wr_trust_find(struct wr_trust *t, const char *ca_file, struct wr_err *e)
 {
     *t = (struct wr_trust){.store = NULL};
-    const char *file = is_set(ca_file) ? ca_file : getenv(X509_get_default_cert_file_env());
-    const char *dir = is_set(ca_file) ? NULL : getenv(X509_get_default_cert_dir_env());
+    const char *file = is_set(ca_file) ? ca_file : getenv("SSL_CERT_FILE");
+    const char *dir = is_set(ca_file) ? NULL : getenv("SSL_CERT_DIR");
     if (is_set(file) && access(file, R_OK) != 0)
         return wr_fail(e, WR_MISUSE, "cannot read the CA certificates in %s", file);
-    if (!is_set(file) && !is_set(dir)) {
-        dir = X509_get_default_cert_dir();
-        if (!is_hashed_dir(dir)) {
-            dir = NULL;
-            file = X509_get_default_cert_file();
-            if (access(file, R_OK) != 0)
-                return WR_OK;
-        }
-    }
     enum wr_status st = WR_OK;
     if (is_set(file))
         st = keep(&t->file, file, e);
@@ -73,28 +96,50 @@ enum wr_status wr_trust_find(struct wr_trust *t, const char *ca_file, struct wr_
 
 void wr_trust_release(struct wr_trust *t)
 {
-    X509_STORE_free(t->store);
+    if (t->store != NULL)
+        openssl.X509_STORE_free(t->store);
     wr_free(t->file);
     wr_free(t->dir);
     *t = (struct wr_trust){.store = NULL};
 }
 
+/*
+ * Those of the system. A directory of hashed certificates is looked up one certificate at a time; a
+ * bundle is parsed whole, about a megabyte for each connection. So the directory is preferred where
+ * both exist.
+ */
+static enum wr_status find_default(struct wr_trust *t, struct wr_err *e)
+{
+    const char *dir = openssl.X509_get_default_cert_dir();
+    const char *file = openssl.X509_get_default_cert_file();
+    if (is_hashed_dir(dir))
+        return keep(&t->dir, dir, e);
+    return access(file, R_OK) == 0 ? keep(&t->file, file, e) : WR_OK;
+}
+
 enum wr_status wr_trust_load(struct wr_trust *t, struct wr_err *e)
 {
-    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
-    if (t->store != NULL || (t->file == NULL && t->dir == NULL) || v->ssl_version == NULL ||
-        !wr_str_starts(wr_str(v->ssl_version), WR_STR("OpenSSL/")))
+    const curl_version_info_data *v = wr_curl()->version_info(CURLVERSION_NOW);
+    if (t->store != NULL || v->ssl_version == NULL ||
+        !wr_str_starts(wr_str(v->ssl_version), WR_STR("OpenSSL/")) ||
+        wr_library_load(&library, NULL) != WR_OK)
         return WR_OK;
-    X509_STORE *store = X509_STORE_new();
+    if (t->file == NULL && t->dir == NULL) {
+        enum wr_status st = find_default(t, e);
+        if (st != WR_OK || (t->file == NULL && t->dir == NULL))
+            return st;
+    }
+    X509_STORE *store = openssl.X509_STORE_new();
     if (store == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory for CA certificates");
-    if (X509_STORE_load_locations(store, t->file, t->dir) != 1) {
-        X509_STORE_free(store);
+    if (openssl.X509_STORE_load_locations(store, t->file, t->dir) != 1) {
+        openssl.X509_STORE_free(store);
         return wr_fail(e, WR_IO, "TLS: ca-file or SSL_CERT_FILE holds no certificates: %s",
             t->file != NULL ? t->file : t->dir);
     }
     /* As libcurl does with its own: an issuer in the middle of a chain may be what is trusted. */
-    (void)X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+    (void)openssl.X509_STORE_set_flags(
+        store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
     t->store = store;
     return WR_OK;
 }
@@ -103,6 +148,6 @@ CURLcode wr_trust_use(CURL *easy, void *ssl_ctx, void *trust)
 {
     const struct wr_trust *t = trust;
     (void)easy;
-    SSL_CTX_set1_cert_store(ssl_ctx, t->store);
+    openssl.SSL_CTX_set1_cert_store(ssl_ctx, t->store);
     return CURLE_OK;
 }

@@ -6,8 +6,6 @@
 
 #include "net/http_int.h"
 
-#include <curl/curl.h>
-
 static bool is_set(const char *z)
 {
     return z != NULL && z[0] != '\0';
@@ -40,7 +38,7 @@ static enum wr_status fail_tls(
 enum wr_status wr_http_fail(struct wr_err *e, CURLcode code, const char *origin, const char *detail)
 {
     if (!is_set(detail))
-        detail = curl_easy_strerror(code);
+        detail = wr_curl()->easy_strerror(code);
     switch ((int)code) {
     case CURLE_OUT_OF_MEMORY:
         return wr_fail(e, WR_NOMEM, "%s: out of memory", origin);
@@ -79,7 +77,9 @@ bool wr_http_date(struct wr_str s, int64_t *ret_ms)
         return false;
     memcpy(z, s.p, s.n);
     z[s.n] = '\0';
-    time_t t = curl_getdate(z, NULL);
+    if (wr_curl_load(NULL) != WR_OK)
+        return false;
+    time_t t = wr_curl()->getdate(z, NULL);
     if (t == (time_t)-1)
         return false;
     *ret_ms = (int64_t)t * 1000;

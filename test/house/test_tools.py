@@ -206,6 +206,43 @@ class Symbols(Tree):
         self.fails("x.so uses sqlite3_open", "symbols.py", self.root, self.root)
 
 
+class Libraries(Tree):
+    """Two libraries, made here, and programs that are linked with them or name them."""
+
+    def setUp(self):
+        super().setUp()
+        for name in ("one", "two"):
+            source = self.write(name + ".c", "int %s(void);\nint %s(void) { return 1; }\n" % (name, name))
+            self.cc("-shared", "-fPIC", "-Wl,-soname,lib%s.so.1" % name, source, "-o", self.at("lib%s.so" % name))
+        self.linked = self.program("linked", "", "-Wl,--no-as-needed", "-L" + self.root, "-lone", "-ltwo")
+        self.lazy = self.program("lazy", 'const char *a = "libone.so.1", *b = "libtwo.so.1";\n')
+
+    def at(self, name):
+        return os.path.join(self.root, name)
+
+    def cc(self, *args):
+        subprocess.run(["cc", *args], check=True)
+
+    def program(self, name, text, *args):
+        self.cc(self.write(name + ".c", text + "int main(void) { return 0; }\n"), "-o", self.at(name), *args)
+        return self.at(name)
+
+    def test_good(self):
+        self.passes("libraries.py", self.lazy, self.linked, self.lazy)
+
+    def test_another_name(self):
+        other = self.program("other", 'const char *a = "libone.so.1", *b = "libtwo.so.2";\n')
+        self.fails("other does not know libtwo.so.1", "libraries.py", other, self.linked)
+
+    def test_linked_all_the_same(self):
+        both = ("-Wl,--no-as-needed", "-L" + self.root, "-lone")
+        other = self.program("other", "", *both)
+        self.fails("other is linked with libone.so.1", "libraries.py", self.lazy, self.linked, other)
+
+    def test_linked_with_nothing(self):
+        self.fails("is linked with nothing", "libraries.py", self.lazy, self.program("none", ""))
+
+
 class Coverage(Tree):
     """Real counters of tiny programs. Each folder of the gate has a file that is reached."""
 

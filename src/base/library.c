@@ -1,0 +1,95 @@
+/*
+ * library.c - see library.h.
+ *
+ * One mutex for all, which is held while fork() runs: no child begins with half a table, or with a
+ * mutex that nobody will unlock. The loader's own lock is inside it, and the C library sees to
+ * that.
+ */
+#include "base/library.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+_Static_assert(sizeof(void *) == sizeof(void (*)(void)), "dlsym gives addresses of functions");
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock(void)
+{
+    (void)pthread_mutex_lock(&mutex);
+}
+
+static void unlock(void)
+{
+    (void)pthread_mutex_unlock(&mutex);
+}
+
+/* Without memory for that, a child of a fork() in the middle of loading cannot load anything. */
+static void begin(void)
+{
+    (void)pthread_atfork(lock, unlock, unlock);
+}
+
+/* Not RTLD_NOW: of thousands of functions a run calls a few, as with what is linked. */
+static enum wr_status open_one(const struct wr_library *l, void **ret, struct wr_err *e)
+{
+    const char *why = NULL;
+
+    for (size_t i = 0; l->sonames[i]; i++) {
+        *ret = dlopen(l->sonames[i], RTLD_LAZY | RTLD_LOCAL | (l->if_present ? RTLD_NOLOAD : 0));
+        if (*ret)
+            return WR_OK;
+        why = dlerror();
+        if (i == 0) /* the usual one */
+            (void)wr_fail(e, WR_IO,
+                "%s cannot be loaded: %s (install it: on Debian and Ubuntu it is in the package "
+                "%s)",
+                l->name, why ? why : l->sonames[i], l->package);
+    }
+    return WR_IO;
+}
+
+static enum wr_status find_all(struct wr_library *l, void *handle, struct wr_err *e)
+{
+    for (size_t i = 0; l->functions[i]; i++) {
+        void *at = dlsym(handle, l->functions[i]);
+
+        if (!at)
+            return wr_fail(e, WR_IO,
+                "%s is too old, or not the one that this program was built for: it has no %s",
+                l->name, l->functions[i]);
+        memcpy((char *)l->table + i * sizeof(at), &at, sizeof(at));
+    }
+    return WR_OK;
+}
+
+static enum wr_status load(struct wr_library *l, struct wr_err *e)
+{
+    void *handle = NULL;
+    enum wr_status st = open_one(l, &handle, e);
+
+    if (st != WR_OK)
+        return st;
+    st = find_all(l, handle, e);
+    if (st != WR_OK)
+        (void)dlclose(handle); /* its functions are not used */
+    return st;
+}
+
+enum wr_status wr_library_load(struct wr_library *l, struct wr_err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    enum wr_status st = WR_OK;
+
+    if (atomic_load_explicit(&l->loaded, memory_order_acquire))
+        return WR_OK;
+    (void)pthread_once(&once, begin);
+    lock();
+    if (!atomic_load(&l->loaded)) {
+        st = load(l, e);
+        if (st == WR_OK)
+            atomic_store_explicit(&l->loaded, true, memory_order_release);
+    }
+    unlock();
+    return st;
+}

@@ -1,0 +1,38 @@
+/*
+ * library.h - shared libraries that are loaded when they are first needed.
+ *
+ * What is linked is loaded before main, and most runs do not use it: a replica in a directory needs
+ * no HTTP, and libcurl alone brings thirty libraries. They stay loaded.
+ *
+ * locked; known to the process through globals, as what is loaded is the process's.
+ */
+#ifndef WR_BASE_LIBRARY_H
+#define WR_BASE_LIBRARY_H
+
+#include "base/base.h"
+#include "base/status.h"
+
+#include <stdatomic.h>
+
+/* Static: one for each library, beside the table of its functions. */
+struct wr_library {
+    const char *name; /* frozen; "libcurl" */
+    const char *const
+        *sonames;        /* frozen; the first one that there is counts; NULL behind the last */
+    const char *package; /* frozen; of Debian, for who has none of them */
+    bool if_present;     /* frozen; do not load it, only find it where others have */
+
+    /* frozen: its functions, NULL behind the last, and where their addresses go in this order: a
+     * struct of pointers to functions, which nobody reads before wr_library_load said OK. */
+    const char *const *functions;
+    void *table;
+
+    atomic_bool loaded; /* of all that is in the table; read without the lock, by which it is set */
+};
+
+/* Load it, if that has not been done. IO when it is not there, or lacks a function; the
+ * text says what the loader says and where to get it; the next call tries again. Any thread; a
+ * child of fork() may go on with what its parent was loading. */
+enum wr_status wr_library_load(struct wr_library *l, struct wr_err *e) WR_MUST_CHECK;
+
+#endif

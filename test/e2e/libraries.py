@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""A machine that lacks the libraries which weir loads at first use, or has others by their names.
+
+usage: libraries.py WEIR
+
+What needs none of them works as ever: a replica in a directory, a restore from it. What needs one says
+which, what is wrong with it, and where to get it. A daemon does not load what it does not use.
+
+The names are those of files without a library in them, which the loader finds first.
+Prints one line per finding and exits 1 when there was any.
+"""
+import os
+import sqlite3
+import subprocess
+import sys
+
+import kit
+
+CURL = ("libcurl.so.4", "libcurl-gnutls.so.4")
+NAMES = CURL
+
+
+class Test:
+    def __init__(self, weir, found):
+        self.weir, self.found = weir, found
+        self.db = found.path("app.db")
+        self.url = "file://" + found.path("replica")
+        os.mkdir(found.path("lib"))
+        for name in NAMES:
+            with open(found.path("lib", name), "w", encoding="utf-8") as f:
+                f.write("not a library\n")
+        self.env = dict(os.environ, LD_LIBRARY_PATH=found.path("lib"))
+        db = sqlite3.connect(self.db)
+        db.executescript("PRAGMA journal_mode=wal; CREATE TABLE t(v); INSERT INTO t VALUES(1);")
+        db.close()
+
+    def run(self, *args):
+        r = subprocess.run([self.weir, *args], capture_output=True, text=True, env=self.env, timeout=60)
+        return r.returncode, r.stdout + r.stderr
+
+    def works(self, *args):
+        code, text = self.run(*args)
+        self.found.check(code == 0, "%s: exit code %d: %s" % (" ".join(args), code, text))
+
+    def says(self, library, package, *args):
+        code, text = self.run(*args)
+        words = ("%s cannot be loaded: " % library, "package %s)" % package)
+        self.found.check(code != 0 and all(w in text for w in words),
+                         "%s: exit code %d: %s" % (" ".join(args), code, text))
+
+    def logs(self, library, package, what, url):
+        """A daemon goes on trying: there may be other replicas."""
+        weir = kit.Weir(self.weir, self.db, url, self.found.path("log"), env=self.env)
+        weir.start()
+        lines = kit.wait_until(lambda: weir.logged(what))
+        self.found.check(lines and "%s cannot be loaded: " % library in lines[0] and "package %s)" % package in lines[0],
+                         "%s: it says: %s" % (url, lines))
+        weir.kill()
+
+    def without(self):
+        self.works("version")
+        self.works("replicate", "-once", self.db, self.url)
+        self.works("restore", "-o", self.found.path("out.db"), self.url)
+        s3 = "s3://bucket/x?endpoint=http://127.0.0.1:1&access-key-id=a&secret-access-key=b"
+        self.says("libcurl", "libcurl4", "restore", "-o", self.found.path("no.db"), s3)
+        self.logs("libcurl", "libcurl4", "cannot list the replica", s3)
+        self.says("libcurl", "libcurl4", "list", "-socket", self.found.path("sock"))
+
+    def loaded(self):
+        """On a machine that has all of them."""
+        weir = kit.Weir(self.weir, self.db, self.url, self.found.path("log"))
+        before = kit.txids(self.found.path("replica"))
+        weir.start()
+        self.found.check(kit.wait_until(lambda: weir.logged("replicating to")), "it does not replicate")
+        db = sqlite3.connect(self.db)
+        db.execute("INSERT INTO t VALUES(2)")
+        db.commit()
+        self.found.check(kit.wait_until(lambda: kit.txids(self.found.path("replica")) > before), "nothing was replicated")
+        db.close()
+        maps = kit.read("/proc/%d/maps" % weir.process.pid).decode()
+        for name in NAMES:
+            stem = "/%s." % name.split(".")[0]
+            self.found.check(stem not in maps, "%s is loaded for a replica in a directory" % name)
+        self.found.check(weir.stop() == 0, "it failed at the end")
+
+
+def main():
+    found = kit.Findings("libraries")
+    test = Test(sys.argv[1], found)
+    test.without()
+    test.loaded()
+    return found.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
