@@ -1,12 +1,13 @@
 /*
  * httpd.c - see httpd.h. Refuses to know a path or a method.
  *
- * libmicrohttpd calls us for the head of a request, for each piece of its body, and once more when
- * it is complete. Only then may an answer be given, so a body that is too long is read on, up to a
- * point, and thrown away.
+ * libmicrohttpd, which is loaded with the first server, calls us for the head of a request, for
+ * each piece of its body, and once more when it is complete. Only then may an answer be given, so a
+ * body that is too long is read on, up to a point, and thrown away.
  */
 #include "daemon/httpd.h"
 
+#include "base/library.h"
 #include "base/mem.h"
 #include "daemon/patience.h"
 
@@ -25,6 +26,36 @@
                        */
 #define STACK_BYTES ((size_t)256 << 10)
 
+#define MHD_FUNCTIONS(X)                              \
+    X(add_response_header)                            \
+    X(create_response_from_buffer)                    \
+    X(create_response_from_buffer_with_free_callback) \
+    X(destroy_response)                               \
+    X(get_connection_info)                            \
+    X(lookup_connection_value)                        \
+    X(queue_response)                                 \
+    X(start_daemon)                                   \
+    X(stop_daemon)
+
+#define MEMBER(name) __typeof__(MHD_##name) *name; /* as in base/curl.h */
+#define NAME(name)   "MHD_" #name,
+static struct {
+    MHD_FUNCTIONS(MEMBER)
+} mhd;
+static const char *const names[] = {MHD_FUNCTIONS(NAME) NULL};
+#undef MEMBER
+#undef NAME
+
+_Static_assert(sizeof(mhd) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
+
+static const char *const sonames[] = {"libmicrohttpd.so.12", NULL};
+
+static struct wr_library library = {.name = "libmicrohttpd",
+    .sonames = sonames,
+    .package = "libmicrohttpd12",
+    .functions = names,
+    .table = &mhd};
+
 struct wr_httpd {
     struct MHD_Daemon *daemon;
     wr_httpd_fn *fn;
@@ -42,12 +73,12 @@ struct incoming {
 
 const char *wr_httpd_query(const struct wr_httpd_request *q, const char *name)
 {
-    return MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, name);
+    return mhd.lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 const char *wr_httpd_header(const struct wr_httpd_request *q, const char *name)
 {
-    return MHD_lookup_connection_value(q->connection, MHD_HEADER_KIND, name);
+    return mhd.lookup_connection_value(q->connection, MHD_HEADER_KIND, name);
 }
 
 /* The reply's body goes to the response without a copy. */
@@ -57,11 +88,11 @@ static struct MHD_Response *respond(struct wr_buf *body)
     struct MHD_Response *r;
 
     if (wr_buf_status(body) != WR_OK)
-        return MHD_create_response_from_buffer(
+        return mhd.create_response_from_buffer(
             sizeof(no_memory) - 1, no_memory, MHD_RESPMEM_PERSISTENT);
     if (body->n == 0)
-        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    r = MHD_create_response_from_buffer_with_free_callback(body->n, body->p, wr_free);
+        return mhd.create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    r = mhd.create_response_from_buffer_with_free_callback(body->n, body->p, wr_free);
     if (r)
         wr_buf_init(body, WR_HTTPD_REPLY_MAX); /* its memory is the response's now */
     return r;
@@ -75,11 +106,11 @@ static enum MHD_Result send_reply(struct MHD_Connection *c, struct wr_httpd_repl
 
     if (!response)
         return MHD_NO;
-    if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type) == MHD_YES &&
+    if (mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type) == MHD_YES &&
         (!r->allow ||
-            MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow) == MHD_YES))
-        sent = MHD_queue_response(c, status, response);
-    MHD_destroy_response(response);
+            mhd.add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow) == MHD_YES))
+        sent = mhd.queue_response(c, status, response);
+    mhd.destroy_response(response);
     return sent;
 }
 
@@ -87,7 +118,7 @@ static enum MHD_Result send_reply(struct MHD_Connection *c, struct wr_httpd_repl
 static struct wr_patient *patient(struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        mhd.get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
     return info ? info->socket_context : NULL;
 }
@@ -162,7 +193,7 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **socket_con
     enum MHD_ConnectionNotificationCode what)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+        mhd.get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct wr_httpd *h = arg;
 
     if (what == MHD_CONNECTION_NOTIFY_STARTED && info)
@@ -193,7 +224,7 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
     (void)sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
         return NULL;
-    d = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
+    d = mhd.start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
         discard_log, NULL, MHD_OPTION_LISTEN_SOCKET, o->fd, MHD_OPTION_CONNECTION_LIMIT,
         h->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
@@ -205,12 +236,12 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
 
 enum wr_status wr_httpd_new(const struct wr_httpd_opts *o, struct wr_httpd **ret, struct wr_err *e)
 {
-    struct wr_httpd *h = wr_alloc(sizeof(*h));
-    enum wr_status st;
+    enum wr_status st = wr_library_load(&library, e);
+    struct wr_httpd *h = st == WR_OK ? wr_alloc(sizeof(*h)) : NULL;
 
     if (!h) {
         (void)close(o->fd); /* nothing was sent */
-        return wr_fail(e, WR_NOMEM, "start an HTTP server");
+        return st == WR_OK ? wr_fail(e, WR_NOMEM, "start an HTTP server") : st;
     }
     h->fn = o->fn;
     h->arg = o->arg;
@@ -234,7 +265,7 @@ void wr_httpd_free(struct wr_httpd *h)
 {
     if (!h)
         return;
-    MHD_stop_daemon(h->daemon); /* closes the socket */
+    mhd.stop_daemon(h->daemon); /* closes the socket */
     wr_patience_free(h->patience);
     wr_free(h);
 }

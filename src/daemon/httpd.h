@@ -1,9 +1,10 @@
 /*
  * httpd.h - an HTTP/1.1 server for a few clients near by: the control socket, the metrics listener.
  *
- * Over libmicrohttpd. Whoever connects can neither stall nor bloat the process: there are so many
- * connections, each with so much memory, a body has a limit, silence ends a connection, and so does
- * a request, or the reading of a reply, that does not come to its end.
+ * Over libmicrohttpd, which is loaded with the first. Whoever connects can neither stall nor bloat
+ * the process: there are so many connections, each with so much memory, a body has a limit, silence
+ * ends a connection, and so does a request, or the reading of a reply, that does not come to its
+ * end.
  */
 #ifndef WR_DAEMON_HTTPD_H
 #define WR_DAEMON_HTTPD_H
@@ -51,6 +52,7 @@ struct wr_httpd_opts {
 
 struct wr_httpd; /* locked */
 
+/* IO when libmicrohttpd is not there. */
 enum wr_status wr_httpd_new(
     const struct wr_httpd_opts *o, struct wr_httpd **ret, struct wr_err *e) WR_MUST_CHECK;
 /* Waits for the answers in progress. NULL-safe. */

@@ -65,7 +65,7 @@ usr/share/doc/libweir-dev/copyright
 
 # What dpkg-shlibdeps does not see: it is loaded at first use.
 LOADED = {
-    "weir": ["libcurl.so.4"],
+    "weir": ["libcurl.so.4", "libmicrohttpd.so.12"],
     "libweir0": ["libcurl.so.4"],
     "libsqlite3-mod-weir": ["libcurl.so.4"],
 }

@@ -17,7 +17,7 @@ import sys
 import kit
 
 CURL = ("libcurl.so.4", "libcurl-gnutls.so.4")
-NAMES = CURL
+NAMES = CURL + ("libmicrohttpd.so.12",)
 
 
 class Test:
@@ -48,14 +48,20 @@ class Test:
         self.found.check(code != 0 and all(w in text for w in words),
                          "%s: exit code %d: %s" % (" ".join(args), code, text))
 
-    def logs(self, library, package, what, url):
-        """A daemon goes on trying: there may be other replicas."""
-        weir = kit.Weir(self.weir, self.db, url, self.found.path("log"), env=self.env)
-        weir.start()
-        lines = kit.wait_until(lambda: weir.logged(what))
-        self.found.check(lines and "%s cannot be loaded: " % library in lines[0] and "package %s)" % package in lines[0],
-                         "%s: it says: %s" % (url, lines))
-        weir.kill()
+    def logs(self, library, package, what, *args):
+        """A daemon goes on: with other replicas, and without what cannot be served."""
+        with open(self.found.path("log"), "wb") as log:
+            daemon = subprocess.Popen([self.weir, "replicate", *args], stdout=log, stderr=log, env=self.env)
+
+        def said():
+            lines = kit.read(self.found.path("log")).decode().splitlines()
+            return [line for line in lines if what in line]
+        words = ("%s cannot be loaded: " % library, "package %s)" % package)
+        lines = kit.wait_until(said)
+        self.found.check(lines and all(w in lines[0] for w in words) and daemon.poll() is None,
+                         "%s: it says: %s" % (" ".join(args), kit.read(self.found.path("log")).decode()))
+        daemon.kill()
+        daemon.wait()
 
     def without(self):
         self.works("version")
@@ -63,8 +69,16 @@ class Test:
         self.works("restore", "-o", self.found.path("out.db"), self.url)
         s3 = "s3://bucket/x?endpoint=http://127.0.0.1:1&access-key-id=a&secret-access-key=b"
         self.says("libcurl", "libcurl4", "restore", "-o", self.found.path("no.db"), s3)
-        self.logs("libcurl", "libcurl4", "cannot list the replica", s3)
+        self.logs("libcurl", "libcurl4", "cannot list the replica", self.db, s3)
         self.says("libcurl", "libcurl4", "list", "-socket", self.found.path("sock"))
+        self.no_server("no metrics", "addr: 127.0.0.1:%d" % kit.free_port())
+        self.no_server("no control socket", "socket: {enabled: true, path: %s}" % self.found.path("sock"))
+
+    def no_server(self, what, server):
+        config = self.found.path("config.yml")
+        with open(config, "w", encoding="utf-8") as f:
+            f.write("%s\ndbs: [{path: %s, replica: {url: '%s'}}]\n" % (server, self.db, self.url))
+        self.logs("libmicrohttpd", "libmicrohttpd12", what, "-config", config)
 
     def loaded(self):
         """On a machine that has all of them."""
