@@ -1,25 +1,57 @@
 /*
- * crypto.c - digests, MACs, randomness and the two text encodings of bytes. libcrypto does the
- * cryptography; this file only turns its answers into statuses. Knows no protocol.
+ * crypto.c - digests, MACs, randomness and the two text encodings of bytes. libcrypto, which is
+ * loaded when the first digest is wanted, and the kernel do the cryptography; this file only turns
+ * their answers into statuses. Knows no protocol.
  */
 /* These first: they use "rand" as a name, which base.h forbids from there on. */
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 
 #include "base/crypto.h"
 
+#include "base/library.h"
+
+#include <errno.h>
 #include <limits.h>
+#include <sys/random.h>
+
+#define FUNCTIONS(X)       \
+    X(ERR_clear_error)     \
+    X(ERR_peek_last_error) \
+    X(EVP_Digest)          \
+    X(EVP_md5)             \
+    X(EVP_sha256)          \
+    X(HMAC)
+
+#define MEMBER(name) __typeof__(name) *name; /* as in base/curl.h */
+#define NAME(name)   #name,
+static struct {
+    FUNCTIONS(MEMBER)
+} crypto;
+static const char *const names[] = {FUNCTIONS(NAME) NULL};
+#undef MEMBER
+#undef NAME
+
+_Static_assert(sizeof(crypto) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
+
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+static const char *const sonames[] = {"libcrypto.so." TEXT(OPENSSL_SHLIB_VERSION), NULL};
+
+static struct wr_library library = {.name = "libcrypto",
+    .sonames = sonames,
+    .package = "libssl" TEXT(OPENSSL_SHLIB_VERSION),
+    .functions = names,
+    .table = &crypto};
 
 /* libcrypto queues errors per thread, and the host may use it too: take ours out again. */
 static enum wr_status fail_crypto(struct wr_err *e, const char *what)
 {
-    unsigned long error = ERR_peek_last_error();
+    unsigned long error = crypto.ERR_peek_last_error();
     bool nomem = ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
 
-    ERR_clear_error();
+    crypto.ERR_clear_error();
     if (nomem)
         return wr_fail(e, WR_NOMEM, "%s: out of memory", what);
     return wr_fail(e, WR_INTERNAL, "%s: libcrypto error %lx", what, error);
@@ -34,29 +66,36 @@ static const void *not_null(struct wr_bytes in)
 static enum wr_status digest(
     const EVP_MD *md, struct wr_bytes in, uint8_t *out, const char *what, struct wr_err *e)
 {
-    if (md == NULL || EVP_Digest(not_null(in), in.n, out, NULL, md, NULL) != 1)
+    if (md == NULL || crypto.EVP_Digest(not_null(in), in.n, out, NULL, md, NULL) != 1)
         return fail_crypto(e, what);
     return WR_OK;
 }
 
 enum wr_status wr_sha256(struct wr_bytes in, uint8_t out[WR_SHA256_SIZE], struct wr_err *e)
 {
-    return digest(EVP_sha256(), in, out, "sha256", e);
+    enum wr_status st = wr_library_load(&library, e);
+
+    return st == WR_OK ? digest(crypto.EVP_sha256(), in, out, "sha256", e) : st;
 }
 
 enum wr_status wr_hmac_sha256(
     struct wr_bytes key, struct wr_bytes in, uint8_t out[WR_SHA256_SIZE], struct wr_err *e)
 {
+    enum wr_status st = wr_library_load(&library, e);
+
     assert(key.n <= INT_MAX);
 
-    if (HMAC(EVP_sha256(), not_null(key), (int)key.n, not_null(in), in.n, out, NULL) == NULL)
-        return fail_crypto(e, "hmac-sha256");
-    return WR_OK;
+    if (st == WR_OK && crypto.HMAC(crypto.EVP_sha256(), not_null(key), (int)key.n, not_null(in),
+                           in.n, out, NULL) == NULL)
+        st = fail_crypto(e, "hmac-sha256");
+    return st;
 }
 
 enum wr_status wr_md5(struct wr_bytes in, uint8_t out[WR_MD5_SIZE], struct wr_err *e)
 {
-    return digest(EVP_md5(), in, out, "md5", e);
+    enum wr_status st = wr_library_load(&library, e);
+
+    return st == WR_OK ? digest(crypto.EVP_md5(), in, out, "md5", e) : st;
 }
 
 enum wr_status wr_random(void *out, size_t n, struct wr_err *e)
@@ -64,12 +103,14 @@ enum wr_status wr_random(void *out, size_t n, struct wr_err *e)
     uint8_t *p = out;
 
     while (n > 0) {
-        int part = (int)wr_min(n, (size_t)INT_MAX);
+        ssize_t got = getrandom(p, n, 0); /* what is small comes whole, and without a wait */
 
-        if (RAND_bytes(p, part) != 1)
-            return fail_crypto(e, "random bytes");
-        p += part;
-        n -= (size_t)part;
+        if (got < 0 && errno != EINTR)
+            return wr_fail_errno(e, errno, "random bytes");
+        if (got > 0) {
+            p += got;
+            n -= (size_t)got;
+        }
     }
     return WR_OK;
 }
@@ -107,5 +148,10 @@ void wr_base64(const uint8_t *p, size_t n, char *out)
 
 bool wr_equal_secret(const void *a, const void *b, size_t n)
 {
-    return CRYPTO_memcmp(a, b, n) == 0;
+    const volatile uint8_t *x = a, *y = b; /* each byte is read, whatever was found before */
+    uint8_t differ = 0;
+
+    for (size_t i = 0; i < n; i++)
+        differ |= x[i] ^ y[i];
+    return differ == 0;
 }

@@ -1,21 +1,36 @@
 /*
- * node.c - see node.h. The file holds the number, and where it was made: each 16 hex digits, a
- * blank between, a newline behind. One of older versions holds the number alone, which is taken
- * over.
+ * node.c - see node.h. The file holds three numbers, each of 16 hex digits, blanks between, a
+ * newline behind:
+ *
+ *   the number
+ *   the place    where it was made: a SHA-256 of machine id and path, as the number is where the
+ *                machine has an id
+ *   the check    a CRC of the other two, machine id and path
+ *
+ * While the check fits, nothing is hashed: that would be all that a replica in a directory needs
+ * libcrypto for, which is 3 MB of memory and two milliseconds of each start. A file of older
+ * versions lacks the check, and one of still older ones the place, and is taken over.
  */
 #include "engine/node.h"
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/crc64.h"
 #include "base/crypto.h"
 
 #define MACHINE_ID_MIN 16u /* bytes; less is an empty file, as images have it */
-#define TEXT_SIZE      34u
-#define NUMBER_SIZE    17u /* of a file that says no place */
+#define DIGITS         17u /* of one number, with what is behind it */
 
 struct node {
     uint64_t number;
-    uint64_t place; /* of machine id, if there is one, and path; 0: not known */
+    uint64_t place; /* 0: not known */
+    uint64_t check;
+};
+
+/* What tells a place from others. */
+struct where {
+    struct wr_buf bytes; /* machine id and path of the database */
+    bool has_id;         /* the machine has one */
 };
 
 /* 0 bytes: the machine has none. */
@@ -32,33 +47,64 @@ static size_t machine_id(uint8_t id[64])
     return n >= MACHINE_ID_MIN ? n : 0;
 }
 
-/* What is to be kept here, if nothing is yet. */
-static enum wr_status make(const char *db_path, struct node *ret, struct wr_err *e)
+static enum wr_status find_where(const char *db_path, struct where *ret, struct wr_err *e)
 {
-    uint8_t id[64], sum[WR_SHA256_SIZE];
+    uint8_t id[64];
     size_t n = machine_id(id);
-    struct wr_buf b;
     enum wr_status st;
 
-    wr_buf_init(&b, 8192);
-    wr_buf_put(&b, id, n);
-    wr_buf_z(&b, db_path);
-    st = wr_buf_status(&b) == WR_OK ? wr_sha256(wr_buf_bytes(&b), sum, e)
-                                    : wr_fail(e, wr_buf_status(&b), "path of the database");
-    wr_buf_release(&b);
+    ret->has_id = n > 0;
+    wr_buf_init(&ret->bytes, 8192);
+    wr_buf_put(&ret->bytes, id, n);
+    wr_buf_z(&ret->bytes, db_path);
+    st = wr_buf_status(&ret->bytes);
+    return st == WR_OK ? WR_OK : wr_fail(e, st, "path of the database");
+}
+
+static uint64_t check_of(const struct where *here, const struct node *node)
+{
+    uint8_t numbers[16];
+
+    wr_put_be64(numbers, node->number);
+    wr_put_be64(numbers + 8, node->place);
+    return wr_crc64(wr_crc64(0, numbers, sizeof(numbers)), here->bytes.p, here->bytes.n);
+}
+
+/* What is to be kept here, if nothing is yet. */
+static enum wr_status make(const struct where *here, struct node *ret, struct wr_err *e)
+{
+    uint8_t sum[WR_SHA256_SIZE];
+    enum wr_status st = wr_sha256(wr_buf_bytes(&here->bytes), sum, e);
+
     if (st != WR_OK)
         return st;
     ret->place = ret->number = wr_be64(sum) | 1;
-    if (n == 0) {
+    if (!here->has_id) {
         st = wr_random(&ret->number, sizeof(ret->number), e);
         ret->number |= 1;
     }
     return st;
 }
 
+/* `n` numbers, and nothing else. */
+static bool parse(struct wr_str s, size_t n, uint64_t *ret)
+{
+    if (s.n != n * DIGITS || s.p[s.n - 1] != '\n')
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const char *p = s.p + i * DIGITS;
+
+        if ((i + 1 < n && p[DIGITS - 1] != ' ') ||
+            !wr_parse_hex64((struct wr_str){p, DIGITS - 1}, &ret[i]))
+            return false;
+    }
+    return true;
+}
+
 static bool kept(const struct wr_fs *fs, const char *path, struct node *ret)
 {
-    char text[TEXT_SIZE + 1];
+    char text[3 * DIGITS + 1];
+    uint64_t numbers[3] = {0};
     struct wr_file *f = NULL;
     size_t n = 0;
 
@@ -67,12 +113,10 @@ static bool kept(const struct wr_fs *fs, const char *path, struct node *ret)
     if (wr_file_pread(f, text, sizeof(text), 0, &n, NULL) != WR_OK)
         n = 0;
     wr_file_close(f);
-    if (n != TEXT_SIZE && n != NUMBER_SIZE)
+    if (n == 0 || !parse((struct wr_str){text, n}, n / DIGITS, numbers))
         return false;
-    ret->place = 0;
-    return text[n - 1] == '\n' && (n == NUMBER_SIZE || text[16] == ' ') &&
-           wr_parse_hex64((struct wr_str){text, 16}, &ret->number) && ret->number != 0 &&
-           (n == NUMBER_SIZE || wr_parse_hex64((struct wr_str){text + 17, 16}, &ret->place));
+    *ret = (struct node){numbers[0], numbers[1], numbers[2]};
+    return ret->number != 0;
 }
 
 static enum wr_status path_of(struct wr_buf *path, const char *dir, struct wr_err *e)
@@ -88,75 +132,97 @@ static enum wr_status path_of(struct wr_buf *path, const char *dir, struct wr_er
 /* Synced if it could not be made once more: without the number that a promotion has put into the
  * lease, its own database would be told that another one was promoted. */
 static enum wr_status keep(const struct wr_fs *fs, const char *dir, const char *path,
-    const struct node *node, struct wr_err *e)
+    const struct where *here, const struct node *node, struct wr_err *e)
 {
     bool once = node->number != node->place;
-    char text[TEXT_SIZE + 1];
+    char text[3 * DIGITS + 1];
     struct wr_file *f = NULL;
     enum wr_status st =
         wr_file_open(fs, path, WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_TRUNC, 0600, &f, e);
 
-    (void)snprintf(text, sizeof(text), "%016llx %016llx\n", (unsigned long long)node->number,
-        (unsigned long long)node->place);
+    (void)snprintf(text, sizeof(text), "%016llx %016llx %016llx\n",
+        (unsigned long long)node->number, (unsigned long long)node->place,
+        (unsigned long long)check_of(here, node));
     if (st == WR_OK)
-        st = wr_file_pwrite(f, text, TEXT_SIZE, 0, e);
+        st = wr_file_pwrite(f, text, 3 * DIGITS, 0, e);
     if (st == WR_OK && once)
         st = wr_file_sync(f, e);
     wr_file_close(f);
     return st == WR_OK && once ? fs->sync_dir(fs, dir, e) : st;
 }
 
+static enum wr_status node_id(const struct wr_fs *fs, const char *dir, const char *path,
+    const struct where *here, uint64_t *ret, struct wr_err *e)
+{
+    struct node node = {0}, was = {0};
+    bool is_kept = kept(fs, path, &was);
+    enum wr_status st;
+
+    if (is_kept && was.place != 0 && was.check == check_of(here, &was)) {
+        *ret = was.number;
+        return WR_OK;
+    }
+    st = make(here, &node, e);
+    if (st != WR_OK)
+        return st;
+    if (is_kept && (was.place == 0 || was.place == node.place))
+        node.number = was.number;
+    st = keep(fs, dir, path, here, &node, e);
+    if (st == WR_OK)
+        *ret = node.number;
+    return st;
+}
+
 enum wr_status wr_node_id(
     const struct wr_fs *fs, const char *dir, const char *db_path, uint64_t *ret, struct wr_err *e)
 {
-    struct node here = {0}, was = {0};
+    struct where here;
     struct wr_buf path;
-    enum wr_status st = make(db_path, &here, e);
+    enum wr_status st = find_where(db_path, &here, e), named = path_of(&path, dir, e);
 
-    if (st != WR_OK)
-        return st;
-    st = path_of(&path, dir, e);
-    if (st != WR_OK) {
-        wr_buf_release(&path);
-        return st;
-    }
-    if (kept(fs, (const char *)path.p, &was) && (was.place == 0 || was.place == here.place))
-        here.number = was.number;
-    if (here.number != was.number || here.place != was.place)
-        st = keep(fs, dir, (const char *)path.p, &here, e);
-    wr_buf_release(&path);
     if (st == WR_OK)
-        *ret = here.number;
+        st = named;
+    if (st == WR_OK)
+        st = node_id(fs, dir, (const char *)path.p, &here, ret, e);
+    wr_buf_release(&path);
+    wr_buf_release(&here.bytes);
     return st;
 }
 
 enum wr_status wr_node_derive(const char *db_path, uint64_t *ret, struct wr_err *e)
 {
-    struct node here = {0};
-    enum wr_status st = make(db_path, &here, e);
+    struct node node = {0};
+    struct where here;
+    enum wr_status st = find_where(db_path, &here, e);
 
     if (st == WR_OK)
-        *ret = here.number;
+        st = make(&here, &node, e);
+    wr_buf_release(&here.bytes);
+    if (st == WR_OK)
+        *ret = node.number;
     return st;
 }
 
 enum wr_status wr_node_renew(
     const struct wr_fs *fs, const char *dir, const char *db_path, uint64_t *ret, struct wr_err *e)
 {
-    struct node here = {0};
+    struct node node = {0};
+    struct where here;
     struct wr_buf path;
-    enum wr_status st = make(db_path, &here, e);
+    enum wr_status st = find_where(db_path, &here, e), named = path_of(&path, dir, e);
 
     if (st == WR_OK)
-        st = wr_random(&here.number, sizeof(here.number), e);
-    here.number |= 1;
-    if (st != WR_OK)
-        return st;
-    st = path_of(&path, dir, e);
+        st = named;
     if (st == WR_OK)
-        st = keep(fs, dir, (const char *)path.p, &here, e);
+        st = make(&here, &node, e);
+    if (st == WR_OK)
+        st = wr_random(&node.number, sizeof(node.number), e);
+    node.number |= 1;
+    if (st == WR_OK)
+        st = keep(fs, dir, (const char *)path.p, &here, &node, e);
     wr_buf_release(&path);
+    wr_buf_release(&here.bytes);
     if (st == WR_OK)
-        *ret = here.number;
+        *ret = node.number;
     return st;
 }

@@ -65,9 +65,9 @@ usr/share/doc/libweir-dev/copyright
 
 # What dpkg-shlibdeps does not see: it is loaded at first use.
 LOADED = {
-    "weir": ["libcurl.so.4", "libmicrohttpd.so.12"],
-    "libweir0": ["libcurl.so.4"],
-    "libsqlite3-mod-weir": ["libcurl.so.4"],
+    "weir": ["libcurl.so.4", "libcrypto.so.3", "libmicrohttpd.so.12"],
+    "libweir0": ["libcurl.so.4", "libcrypto.so.3"],
+    "libsqlite3-mod-weir": ["libcurl.so.4", "libcrypto.so.3"],
 }
 
 PROGRAM = r"""

@@ -17,7 +17,7 @@ import sys
 import kit
 
 CURL = ("libcurl.so.4", "libcurl-gnutls.so.4")
-NAMES = CURL + ("libmicrohttpd.so.12",)
+NAMES = CURL + ("libmicrohttpd.so.12", "libcrypto.so.3")
 
 
 class Test:
@@ -25,17 +25,27 @@ class Test:
         self.weir, self.found = weir, found
         self.db = found.path("app.db")
         self.url = "file://" + found.path("replica")
-        os.mkdir(found.path("lib"))
-        for name in NAMES:
-            with open(found.path("lib", name), "w", encoding="utf-8") as f:
-                f.write("not a library\n")
-        self.env = dict(os.environ, LD_LIBRARY_PATH=found.path("lib"))
+        self.env = self.lacks("all", NAMES)
         db = sqlite3.connect(self.db)
         db.executescript("PRAGMA journal_mode=wal; CREATE TABLE t(v); INSERT INTO t VALUES(1);")
         db.close()
 
-    def run(self, *args):
-        r = subprocess.run([self.weir, *args], capture_output=True, text=True, env=self.env, timeout=60)
+    def lacks(self, name, libraries):
+        """An environment in which these are no libraries."""
+        os.mkdir(self.found.path(name))
+        for library in libraries:
+            with open(self.found.path(name, library), "w", encoding="utf-8") as f:
+                f.write("not a library\n")
+        return dict(os.environ, LD_LIBRARY_PATH=self.found.path(name))
+
+    def commit(self):
+        db = sqlite3.connect(self.db)
+        db.execute("INSERT INTO t VALUES(1)")
+        db.commit()
+        db.close()
+
+    def run(self, *args, env=None):
+        r = subprocess.run([self.weir, *args], capture_output=True, text=True, env=env or self.env, timeout=60)
         return r.returncode, r.stdout + r.stderr
 
     def works(self, *args):
@@ -65,12 +75,19 @@ class Test:
 
     def without(self):
         self.works("version")
+        # The first start of a database hashes where it is, and keeps that.
+        self.logs("libcrypto", "libssl3", "libcrypto", self.db, self.url)
+        code, text = self.run("replicate", "-once", self.db, self.url, env=dict(os.environ))
+        self.found.check(code == 0, "the first time: exit code %d: %s" % (code, text))
+        self.commit()
         self.works("replicate", "-once", self.db, self.url)
         self.works("restore", "-o", self.found.path("out.db"), self.url)
+        self.env = self.lacks("curl", CURL)
         s3 = "s3://bucket/x?endpoint=http://127.0.0.1:1&access-key-id=a&secret-access-key=b"
         self.says("libcurl", "libcurl4", "restore", "-o", self.found.path("no.db"), s3)
         self.logs("libcurl", "libcurl4", "cannot list the replica", self.db, s3)
         self.says("libcurl", "libcurl4", "list", "-socket", self.found.path("sock"))
+        self.env = self.lacks("microhttpd", ["libmicrohttpd.so.12"])
         self.no_server("no metrics", "addr: 127.0.0.1:%d" % kit.free_port())
         self.no_server("no control socket", "socket: {enabled: true, path: %s}" % self.found.path("sock"))
 
@@ -86,11 +103,8 @@ class Test:
         before = kit.txids(self.found.path("replica"))
         weir.start()
         self.found.check(kit.wait_until(lambda: weir.logged("replicating to")), "it does not replicate")
-        db = sqlite3.connect(self.db)
-        db.execute("INSERT INTO t VALUES(2)")
-        db.commit()
+        self.commit()
         self.found.check(kit.wait_until(lambda: kit.txids(self.found.path("replica")) > before), "nothing was replicated")
-        db.close()
         maps = kit.read("/proc/%d/maps" % weir.process.pid).decode()
         for name in NAMES:
             stem = "/%s." % name.split(".")[0]

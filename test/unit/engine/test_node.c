@@ -62,6 +62,50 @@ static void test_a_file_of_an_older_version_is_taken_over(void **state)
     T(node_of(copied(dir), "/srv/b.db") != 0xab); /* once */
 }
 
+/* The place, and no check. */
+static void test_a_file_without_a_check_is_taken_over(void **state)
+{
+    const char *dir = t_tmpdir(), *moved = t_tmpdir();
+    char text[34];
+    struct wr_bytes b;
+
+    (void)state;
+    (void)node_of(dir, "/srv/a.db");
+    b = t_slurp(t_path(dir, "node"));
+    T(b.n == 51);
+    memcpy(text, "00000000000000ab", 16);
+    memcpy(text + 16, b.p + 16, 17);
+    text[33] = '\n';
+    t_spew(t_path(dir, "node"), text, sizeof(text));
+    t_spew(t_path(moved, "node"), text, sizeof(text));
+    for (int i = 0; i < 2; i++) {
+        T(node_of(dir, "/srv/a.db") == 0xab);
+        T(t_slurp(t_path(dir, "node")).n == 51);
+    }
+    T(node_of(moved, "/srv/b.db") != 0xab);
+}
+
+/* By one digit, each of which the check is about. */
+static void test_another_number_is_not_taken_for_ours(void **state)
+{
+    const char *dir = t_tmpdir();
+    uint64_t id = node_of(dir, "/srv/a.db");
+    struct wr_bytes b = t_slurp(t_path(dir, "node"));
+    uint8_t text[51];
+
+    (void)state;
+    T(b.n == sizeof(text));
+    for (size_t i = 17; i < sizeof(text) - 1; i++) {
+        if (i == 33)
+            continue;
+        memcpy(text, b.p, sizeof(text));
+        text[i] = text[i] == '0' ? '1' : '0';
+        t_spew(t_path(dir, "node"), text, sizeof(text));
+        T(node_of(dir, "/srv/a.db") == id);
+        T(memcmp(t_slurp(t_path(dir, "node")).p, b.p, b.n) == 0); /* and mended */
+    }
+}
+
 static void test_a_damaged_file_is_made_anew(void **state)
 {
     const char *dir = t_tmpdir();
@@ -138,4 +182,6 @@ static void test_a_number_at_random_is_kept_for_good(void **state)
 T_MAIN(T_TEST(test_a_number_at_random_is_kept_for_good),
     T_TEST(test_another_number_is_made_at_will), T_TEST(test_it_stays),
     T_TEST(test_a_copy_has_a_number_of_its_own),
-    T_TEST(test_a_file_of_an_older_version_is_taken_over), T_TEST(test_a_damaged_file_is_made_anew))
+    T_TEST(test_a_file_of_an_older_version_is_taken_over),
+    T_TEST(test_a_file_without_a_check_is_taken_over),
+    T_TEST(test_another_number_is_not_taken_for_ours), T_TEST(test_a_damaged_file_is_made_anew))
