@@ -111,6 +111,19 @@ static struct wr_http_opts http_opts(const struct wr_s3 *s)
         .skip_verify = s->cfg.skip_verify};
 }
 
+enum wr_status wr_s3_http(struct wr_s3 *s, struct wr_http **ret, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+    wr_mutex_lock(&s->mutex);
+    if (s->http == NULL) {
+        const struct wr_http_opts opts = http_opts(s);
+        st = wr_http_new(&opts, &s->http, e);
+    }
+    *ret = s->http;
+    wr_mutex_unlock(&s->mutex);
+    return st;
+}
+
 static enum wr_status s3_share(void *self, struct wr_http_share *x, struct wr_err *e)
 {
     struct wr_s3 *s = self;
@@ -119,8 +132,7 @@ static enum wr_status s3_share(void *self, struct wr_http_share *x, struct wr_er
     enum wr_status st = wr_http_share_get(x, &opts, &http, e);
     if (st != WR_OK)
         return st;
-    if (!s->http_shared)
-        wr_http_free(s->http);
+    assert(s->http == NULL || s->http_shared); /* before the first request */
     s->http = http;
     s->http_shared = true;
     return WR_OK;
@@ -141,10 +153,6 @@ static enum wr_status s3_open(const struct wr_settings *set, void **self, struct
     wr_arena_release(&a);
     if (st == WR_OK)
         st = open_creds(s, set, e);
-    if (st == WR_OK) {
-        const struct wr_http_opts http = http_opts(s);
-        st = wr_http_new(&http, &s->http, e);
-    }
     if (st != WR_OK) {
         s3_close(s);
         return st;

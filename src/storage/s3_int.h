@@ -103,11 +103,11 @@ enum wr_status wr_s3_classify(struct wr_str code, int http_status, const char **
 struct wr_s3 {
     char *strings;           /* cfg's, one behind the other; frozen after open */
     struct wr_s3_config cfg; /* frozen */
-    struct wr_http *http;
-    bool http_shared; /* it is not ours; frozen before the first request */
+    bool http_shared;        /* it is not ours; frozen before the first request */
     struct wr_awscreds *creds;
     struct wr_mutex mutex;
-    char region[64];           /* guarded by mutex */
+    struct wr_http *http; /* guarded by mutex until there is one; NULL before the first request */
+    char region[64];      /* guarded by mutex */
     _Atomic int64_t skew_ms;   /* server's clock minus ours, where that has to be corrected */
     _Atomic int64_t seen_ms;   /* the same by the last answer with a date */
     _Atomic bool dated;        /* there was one */
@@ -158,6 +158,10 @@ enum wr_status wr_s3_fail(const struct wr_s3 *s, const char *method, int http_st
     const struct wr_s3_error *error, struct wr_err *e);
 
 /* ---- s3.c ---- */
+
+/* The client: the one that is shared, or its own, which is made for the first request. NOMEM,
+ * MISUSE as wr_http_new. */
+enum wr_status wr_s3_http(struct wr_s3 *s, struct wr_http **ret, struct wr_err *e) WR_MUST_CHECK;
 
 enum wr_status wr_s3_stat(void *self, struct wr_call *c, struct wr_str key, struct wr_object *out,
     struct wr_err *e) WR_MUST_CHECK;

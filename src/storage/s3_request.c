@@ -94,7 +94,9 @@ static enum wr_status send_signed(struct wr_s3 *s, struct wr_s3_talk *t, const s
         .into = r->into,
         .into_size = r->into_size,
         .text = &t->text};
-    return wr_http_do(s->http, &t->call, &req, &t->resp, e);
+    struct wr_http *http = NULL;
+    enum wr_status st = wr_s3_http(s, &http, e);
+    return st == WR_OK ? wr_http_do(http, &t->call, &req, &t->resp, e) : st;
 }
 
 /* Sign and send what `to_sign` and `r` say; headers that depend on time and keys are added. */

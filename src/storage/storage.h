@@ -133,7 +133,8 @@ void wr_storage_close(struct wr_storage *s); /* NULL-safe */
 struct wr_http_share *wr_storage_share_new(void);
 void wr_storage_share_free(struct wr_http_share *x);
 /* Before the first request: use the connections of `x` with all others that do, and none of its
- * own. Some drivers have none, and nothing happens. NOMEM. */
+ * own. Some drivers have none, and nothing happens. NOMEM; MISUSE when certificates that are to be
+ * trusted cannot be read, which without this the first request finds. */
 enum wr_status wr_storage_share(
     struct wr_storage *s, struct wr_http_share *x, struct wr_err *e) WR_MUST_CHECK;
 

@@ -2,6 +2,7 @@
  * test_s3_wire.c - the S3 driver against a strict fake server: what is on the wire, what is learnt
  * from answers, and what is made of bad ones. Uploads have a file of their own.
  */
+#include "base/mem.h"
 #include "net/http_share.h"
 #include "unit/storage/s3_bench.h"
 
@@ -509,6 +510,27 @@ static void each_database_had_a_connection_of_its_own(void **state)
     wr_http_share_free(x);
 }
 
+/* It was freed as soon as there was one to share. */
+static void test_an_open_bucket_had_a_client_that_nobody_used(void **state)
+{
+    struct bench a = set_up(NULL);
+    struct bench b = {.d = a.d, .h = a.h, .c = a.c};
+    struct wr_http_share *x = wr_http_share_new();
+    struct wr_err e = {0};
+    size_t live;
+
+    (void)state;
+    T(x != NULL);
+    T_OK(OPS.share(a.s, x, &e));
+    open_with(&b, NULL);
+    live = wr_mem_live();
+    T_OK(OPS.share(b.s, x, &e));
+    T(wr_mem_live() == live);
+    OPS.close(b.s);
+    tear_down(&a);
+    wr_http_share_free(x);
+}
+
 static enum wr_status sweep_body(void *arg)
 {
     struct bench *outer = arg, b = {.d = outer->d, .h = outer->h, .c = t_call()};
@@ -564,4 +586,4 @@ T_MAIN(T_TEST(puts_carry_time_and_class), T_TEST(customer_keys_go_with_every_obj
     T_TEST(conditions_with_bare_tags), T_TEST(conditions_by_head), T_TEST(error_answers),
     T_TEST(a_put_without_tag_is_no_success), T_TEST(ranges_are_checked), T_TEST(heads_are_checked),
     T_TEST(bad_listings_are_corrupt), T_TEST(each_database_had_a_connection_of_its_own),
-    T_TEST(out_of_memory))
+    T_TEST(test_an_open_bucket_had_a_client_that_nobody_used), T_TEST(out_of_memory))
