@@ -1,9 +1,10 @@
 /*
  * library.c - see library.h.
  *
- * One mutex for all, which is held while fork() runs: no child begins with half a table, or with a
- * mutex that nobody will unlock. The loader's own lock is inside it, and the C library sees to
- * that.
+ * One mutex for all, which a fork() waits for: no child begins with half a table, with a loader
+ * that was in the middle of something, or with a mutex that nobody will unlock. It does not wait
+ * for ever: libraries register for fork() when they are loaded, for which older C libraries make
+ * them wait until all who registered before have been called, that is, for us.
  */
 #include "base/library.h"
 
@@ -12,7 +13,10 @@
 
 _Static_assert(sizeof(void *) == sizeof(void (*)(void)), "dlsym gives addresses of functions");
 
+#define FORK_WAIT_S 1
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic pthread_t forking; /* who holds the mutex for a fork(); 0: nobody */
 
 static void lock(void)
 {
@@ -24,10 +28,41 @@ static void unlock(void)
     (void)pthread_mutex_unlock(&mutex);
 }
 
+static void before_fork(void)
+{
+    struct timespec until = {0};
+
+    (void)clock_gettime(CLOCK_REALTIME, &until); /* which there is */
+    until.tv_sec += FORK_WAIT_S;
+    if (pthread_mutex_timedlock(&mutex, &until) == 0)
+        atomic_store(&forking, pthread_self());
+}
+
+/* False: the mutex was not to be had before. */
+static bool after_fork(void)
+{
+    if (!pthread_equal(atomic_load(&forking), pthread_self()))
+        return false;
+    atomic_store(&forking, 0);
+    unlock();
+    return true;
+}
+
+static void in_parent(void)
+{
+    (void)after_fork();
+}
+
+static void in_child(void)
+{
+    if (!after_fork())
+        mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 /* Without memory for that, a child of a fork() in the middle of loading cannot load anything. */
 static void begin(void)
 {
-    (void)pthread_atfork(lock, unlock, unlock);
+    (void)pthread_atfork(before_fork, in_parent, in_child);
 }
 
 /* Not RTLD_NOW: of thousands of functions a run calls a few, as with what is linked. */
