@@ -13,6 +13,7 @@
 #include "engine/sums.h"
 #include "engine/tally.h"
 
+struct wr_heads;
 struct wr_log;
 struct wr_storage;
 
@@ -23,7 +24,12 @@ struct wr_learner {
     const struct wr_log *log;
     unsigned parallel; /* requests at once, at most */
     unsigned damaged;  /* samples in a row; 0 at first */
+
+    /* What the last look read, for one that follows it: at a start there are two, as another
+     * process may have written before the database was ours. NULL at first, and after those. */
+    struct wr_heads *heads;
 };
+void wr_learner_release(struct wr_learner *l);
 
 /* What is to be found beside the position. */
 struct wr_wish {

@@ -99,12 +99,12 @@ static enum wr_status add_past(struct wr_ltx_files *files, uint64_t since, struc
     return st;
 }
 
-static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c,
+static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c, struct wr_heads *heads,
     const struct wr_ltx_file *f, struct wr_ltx_header *ret, struct wr_err *e)
 {
     struct wr_err why = {0};
     bool damaged;
-    enum wr_status st = wr_whole_header(s, c, f, ret, &damaged, &why);
+    enum wr_status st = wr_heads_read(heads, s, c, f, ret, &damaged, &why);
 
     if (st == WR_OK)
         return st;
@@ -160,7 +160,7 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     struct wr_ltx_files *files, struct wr_remote_seen *seen, struct wr_remote_pos *ret,
     struct wr_err *e)
 {
-    struct wr_whole w = {.files = files, .all = seen->since == 0};
+    struct wr_whole w = {.files = files, .heads = seen->heads, .all = seen->since == 0};
     const struct wr_ltx_file *best = furthest(files);
     unsigned level = best->level;
     struct wr_ltx_header h;
@@ -171,7 +171,7 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
             "an object of level %u claims txid %016llx: it is not of this replica, remove it",
             best->level, (unsigned long long)best->max);
     }
-    st = read_newest(s, c, best, &h, e);
+    st = read_newest(s, c, seen->heads, best, &h, e);
     if (st == WR_OK && seen->since > 0)
         st = add_past(files, seen->since, e);
     if (st != WR_OK)

@@ -11,6 +11,7 @@
 #include "engine/layout.h"
 #include "engine/tally.h"
 
+struct wr_heads;
 struct wr_storage;
 
 /* No database gets there: a TXID from here on is damage, and none is given away. */
@@ -41,6 +42,7 @@ struct wr_remote_seen {
     uint64_t
         ends[WR_LEVEL_MAX + 1]; /* of each level, when it had `since`; 0: nothing, or unknown */
     struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level; max is 0: it had none */
+    struct wr_heads *heads; /* the caller's, of a listing just before; NULL: headers are read */
 };
 
 /* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is

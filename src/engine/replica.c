@@ -557,6 +557,7 @@ void wr_replica_free(struct wr_replica *r)
     log_requests(r);
     queue_clear(r);
     wr_learnt_release(&r->learnt);
+    wr_learner_release(&r->learner);
     wr_text_release(&r->why);
     wr_storage_close(r->storage);
     wr_mutex_release(&r->mutex);

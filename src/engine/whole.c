@@ -5,7 +5,6 @@
 
 #include "base/mem.h"
 #include "engine/plan.h"
-#include "ltx/ltx.h"
 #include "storage/storage.h"
 
 #define COVERS_MAX 16 /* files with others within them: a snapshot puts an end to more */
@@ -63,16 +62,16 @@ static enum wr_status take_header(const struct wr_ltx_file *f, const uint8_t *he
 
 /* What the header of a file says, if it is to be had: one in an archive is not. `aside`: it is
  * damaged, and one bad answer is no damage. */
-static enum wr_status learn(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
-    struct wr_fact *ret, struct wr_err *e)
+static enum wr_status learn(struct wr_storage *s, struct wr_call *c, struct wr_heads *heads,
+    const struct wr_ltx_file *f, struct wr_fact *ret, struct wr_err *e)
 {
     struct wr_ltx_header h;
     struct wr_err why = {0};
     bool damaged;
-    enum wr_status st = wr_whole_header(s, c, f, &h, &damaged, &why);
+    enum wr_status st = wr_heads_read(heads, s, c, f, &h, &damaged, &why);
 
     if (damaged)
-        st = wr_whole_header(s, c, f, &h, &damaged, &why);
+        st = wr_heads_read(heads, s, c, f, &h, &damaged, &why);
     *ret = st == WR_OK ? wr_fact_of(&h) : (struct wr_fact){.aside = damaged};
     if (st == WR_NOTFOUND)
         return wr_fail(e, WR_BUSY, "%s: vanished since it was listed", why.text);
@@ -101,7 +100,7 @@ static enum wr_status fact_of(
         *ret = j->w->best_fact;
         return WR_OK;
     }
-    return learn(j->s, j->c, f, ret, e);
+    return learn(j->s, j->c, j->w->heads, f, ret, e);
 }
 
 static bool tells(const struct wr_fact *f)
@@ -226,6 +225,32 @@ enum wr_status wr_whole_header(struct wr_storage *s, struct wr_call *c, const st
     st = take_header(f, head, got, ret, &why);
     *ret_damaged = st == WR_CORRUPT;
     return st == WR_OK ? st : wr_fail(e, st, WR_FMT ": %s", WR_ARG(key), why.text);
+}
+
+static bool same_file(const struct wr_ltx_file *a, const struct wr_ltx_file *b)
+{
+    return wr_ltx_file_cmp(a, b) == 0 && a->size == b->size && a->time_ms == b->time_ms &&
+           a->stored_ms == b->stored_ms && a->stored_ms > 0;
+}
+
+enum wr_status wr_heads_read(struct wr_heads *heads, struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, struct wr_ltx_header *ret, bool *ret_damaged, struct wr_err *e)
+{
+    enum wr_status st;
+
+    for (size_t i = 0; heads && i < heads->n; i++) {
+        if (!same_file(&heads->at[i].file, f))
+            continue;
+        *ret = heads->at[i].header;
+        *ret_damaged = false;
+        return WR_OK;
+    }
+    st = wr_whole_header(s, c, f, ret, ret_damaged, e);
+    if (st == WR_OK && heads && heads->n < wr_countof(heads->at)) {
+        heads->at[heads->n].file = *f;
+        heads->at[heads->n++].header = *ret;
+    }
+    return st;
 }
 
 enum wr_status wr_whole_judge(

@@ -12,7 +12,7 @@
 
 struct spy {
     void *inner; /* of the memory driver */
-    unsigned puts, lists, removes;
+    unsigned puts, lists, removes, reads;
     /* Not OK: nothing happens, and this is said. */
     enum wr_status fail_put, fail_list, fail_get, fail_stat, fail_remove;
     unsigned fail_lists;      /* fail_list is for so many; 0: for all */
@@ -85,6 +85,7 @@ static inline enum wr_status spy_get(void *self, struct wr_call *c, struct wr_st
 {
     struct spy *s = self;
 
+    s->reads++;
     if (s->fail_get != WR_OK && (!s->fail_in || strstr(key.p, s->fail_in)))
         return spy_say(s->fail_get, e);
     return wr_storage_mem.get(s->inner, c, key, off, buf, n, got, e);

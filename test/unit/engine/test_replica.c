@@ -175,6 +175,39 @@ static void test_rejoin_forgets_and_lists(void **state)
     bench_close(&b);
 }
 
+/* Requests for what is in objects. */
+static unsigned gets_of_a_look(struct bench *b)
+{
+    unsigned before = b->spy.reads;
+
+    wr_replica_rejoin(b->r, "test");
+    run(b, 0);
+    T(status(b).state == WR_REPLICA_READY);
+    return b->spy.reads - before;
+}
+
+/* A start looks twice in a row, and of six requests two were for headers that it had. */
+static void test_a_second_look_read_the_same_headers_again(void **state)
+{
+    struct bench b;
+    unsigned first;
+
+    (void)state;
+    bench_open(&b);
+    start(&b);
+    push(&b, 1);
+    push(&b, 2);
+    run(&b, 0);
+    (void)gets_of_a_look(&b); /* the second, after that of an empty replica */
+    first = gets_of_a_look(&b);
+    T(first > 0);
+    T(gets_of_a_look(&b) == 0);
+    T(gets_of_a_look(&b) == first); /* and not for ever */
+    put_rival(&b, 2);               /* of the same name and size */
+    T(gets_of_a_look(&b) > 0);
+    bench_close(&b);
+}
+
 static void rejoin_now(void *arg, struct wr_call *c, struct wr_str key)
 {
     struct bench *b = arg;
@@ -350,6 +383,7 @@ static void test_no_memory(void **state)
 T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_position_is_found_by_listing),
     T_TEST(test_a_damaged_newest_state_is_nothing_to_build_on),
     T_TEST(test_files_are_dropped_unless_it_is_ready), T_TEST(test_rejoin_forgets_and_lists),
-    T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
-    T_TEST(test_cancel_is_for_good), T_TEST(test_a_file_that_does_not_follow_is_refused),
+    T_TEST(test_a_second_look_read_the_same_headers_again), T_TEST(test_rejoin_while_sending),
+    T_TEST(test_stop_while_sending), T_TEST(test_cancel_is_for_good),
+    T_TEST(test_a_file_that_does_not_follow_is_refused),
     T_TEST(test_a_hole_in_the_middle_shows_within_hours), T_TEST(test_no_memory))

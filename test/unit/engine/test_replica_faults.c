@@ -259,7 +259,7 @@ static void test_prefix_under_random_faults(void **state)
     for (size_t i = 0; i < wr_countof(kinds); i++)
         faultstore_arm(f, kinds[i], FAULT_ON_ALL, 60, UINT64_MAX);
     wr_replica_start(b.r);
-    for (int round = 0; round < 20000 && acked < 300; round++) {
+    for (int round = 0; round < 40000 && acked < 800; round++) {
         struct wr_replica_status st = status(&b);
 
         if (st.found != found) { /* where it stands is where we go on */
@@ -270,7 +270,7 @@ static void test_prefix_under_random_faults(void **state)
         for (; acked < st.pos.txid; acked++)
             T(stored(bucket, acked + 1));
         T(!st.contested);
-        if (st.state == WR_REPLICA_READY && st.queued < 5 && pushed < 300)
+        if (st.state == WR_REPLICA_READY && st.queued < 5 && pushed < 800)
             push(&b, ++pushed);
         if (wr_rand_below(&b.rng, 50) == 0) {
             wr_replica_rejoin(b.r, "for the test");
@@ -279,7 +279,7 @@ static void test_prefix_under_random_faults(void **state)
         }
         run(&b, (int64_t)wr_rand_below(&b.rng, 2000));
     }
-    T(acked == 300);
+    T(acked == 800);
     for (size_t i = 0; i < wr_countof(kinds); i++)
         T(faultstore_fired(f, kinds[i]) > 0);
     wr_storage_close(bucket);
