@@ -373,15 +373,10 @@ static enum wr_status make(
 }
 
 /* With a file of a level those below it get theirs, up to the same TXID, so that no file straddles
- * the end of one of a level above, or of a snapshot.
- *
- * But where a snapshot comes because as much has changed as it has, files of levels 2 and above
- * would be most of it once more each: they begin anew behind it. Level 1 goes on, as there are
- * readers who wait for the file that begins where its last one ends. */
+ * the end of one of a level above, or of a snapshot. */
 static enum wr_status make_up_to(
     struct wr_db *db, struct db_replica *dr, unsigned top, struct wr_err *e)
 {
-    bool spare = top == WR_LEVEL_SNAPSHOT && wr_db_toll_is_high(db, dr);
     enum wr_status st = WR_OK;
 
     if (top > 0)
@@ -390,15 +385,11 @@ static enum wr_status make_up_to(
         wr_db_snapshot_say(db, dr);
     for (unsigned level = wr_db_level_after(db, 0); level <= top && st == WR_OK;
          level = wr_db_level_after(db, level)) {
-        struct db_level *lv = wr_db_level(dr, level);
+        const struct db_level *lv = wr_db_level(dr, level);
         bool further =
             lv->txid < db->txid || (level == WR_LEVEL_SNAPSHOT && dr->toll.snapshot < db->txid);
 
-        if (!is_made(db, level, top) || lv->state != LEVEL_KNOWN || !further)
-            continue;
-        if (spare && level > 1 && level < WR_LEVEL_SNAPSHOT)
-            begin(db, lv);
-        else
+        if (is_made(db, level, top) && lv->state == LEVEL_KNOWN && further)
             st = make(db, dr, level, e);
     }
     return st;

@@ -522,8 +522,6 @@ void wr_db_work_failed(
 void wr_db_work_kept_up(struct wr_db *db, struct db_replica *dr); /* nothing is due */
 /* Whether a snapshot is to be sent before its time. */
 bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr);
-/* Because a restore would read as much beyond the last one. */
-bool wr_db_toll_is_high(const struct wr_db *db, const struct db_replica *dr);
 void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr); /* why, if so */
 /* The account of what a restore reads begins, with the file that the replica joins with, or NULL.
  */

@@ -19,9 +19,8 @@ static void find_newest(
 static struct wr_ltx_file end_of(const struct wr_ltx_file newest[WR_LEVEL_MAX + 1], unsigned level)
 {
     struct wr_ltx_file end = newest[level];
-    bool leaps = level > 1 || end.max == 0; /* over what a level above has */
 
-    for (unsigned above = level + 1; leaps && above <= WR_LEVEL_MAX; above++)
+    for (unsigned above = level + 1; newest[level].max == 0 && above <= WR_LEVEL_MAX; above++)
         end = newest[above].max > end.max ? newest[above] : end;
     return end;
 }

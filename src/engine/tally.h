@@ -11,12 +11,10 @@
 
 /* Of one level above 0 and below the snapshots. */
 struct wr_level_tally {
-    /* It goes on from the end of this file: its own, or, where it has none, the one of a level
-     * above that reaches furthest, as level 2 and above do wherever that reaches further; max is 0:
-     * neither. */
-    struct wr_ltx_file end;
-    unsigned below;   /* files of the level below it that came behind that */
-    int64_t since_ms; /* time of the first of them; 0: none came */
+    struct wr_ltx_file end; /* it goes on from the end of this file: its own, or, where it has none,
+                               the one of a level above that reaches furthest; max is 0: neither */
+    unsigned below;         /* files of the level below it that came behind that */
+    int64_t since_ms;       /* time of the first of them; 0: none came */
 };
 
 struct wr_tally {

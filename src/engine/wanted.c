@@ -205,7 +205,7 @@ uint64_t wr_db_heal_least(const struct wr_db *db)
     return least;
 }
 
-bool wr_db_toll_is_high(const struct wr_db *db, const struct db_replica *dr)
+static bool toll_is_high(const struct wr_db *db, const struct db_replica *dr)
 {
     const struct wr_cadence *k = &db->cadence;
 
@@ -216,14 +216,14 @@ bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr)
 {
     bool heal = heals(dr) && db->txid >= dr->heal_txid;
 
-    return dr->toll.snapshot < db->txid && (heal || is_asked_for(dr) || wr_db_toll_is_high(db, dr));
+    return dr->toll.snapshot < db->txid && (heal || is_asked_for(dr) || toll_is_high(db, dr));
 }
 
 void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr)
 {
     struct wr_toll_sum beyond = wr_toll_sum(&dr->toll);
 
-    if (heals(dr) || is_asked_for(dr) || !wr_db_toll_is_high(db, dr))
+    if (heals(dr) || is_asked_for(dr) || !toll_is_high(db, dr))
         return;
     wr_log(DB_LOG(db), WR_INFO,
         "so much has changed since the last snapshot that a restore takes long, sending another",

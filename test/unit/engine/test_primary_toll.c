@@ -115,27 +115,6 @@ static void test_a_snapshot_when_as_much_has_changed(void **state)
     world_close(&h.w);
 }
 
-/* Files of levels 2 and 3 with all of its pages were sent just before it. */
-static void test_levels_had_what_the_snapshot_has(void **state)
-{
-    struct history h;
-
-    (void)state;
-    begin_with(&h, FLOOR, 0);
-    for (unsigned i = 0; i < 200; i++)
-        change(&h, i, 6);
-    T(snapshots(&h) >= 4);
-    T(bytes_of_level(&h, 2) + bytes_of_level(&h, 3) < bytes_of_level(&h, WR_LEVEL_SNAPSHOT) / 4);
-    T(bytes_of_level(&h, 1) > 0);
-    restart(&h); /* they do not come later either */
-    write_every(&h, 5, 240);
-    T(bucket_count_level(&h.w, 2, NULL) >= 3);
-    T(bytes_of_level(&h, 2) + bytes_of_level(&h, 3) < bytes_of_level(&h, WR_LEVEL_SNAPSHOT) / 4);
-    T(h.w.warnings == 0 && h.w.errors == 0);
-    world_check(&h.w, 0);
-    world_close(&h.w);
-}
-
 /* The same pages again and again are in one file of a level: they are no reason. */
 static void test_what_levels_cover_counts_once(void **state)
 {
@@ -253,7 +232,6 @@ static void test_a_store_that_fails(void **state)
     world_close(&h.w);
 }
 
-T_MAIN(T_TEST(test_a_snapshot_when_as_much_has_changed),
-    T_TEST(test_levels_had_what_the_snapshot_has), T_TEST(test_what_levels_cover_counts_once),
+T_MAIN(T_TEST(test_a_snapshot_when_as_much_has_changed), T_TEST(test_what_levels_cover_counts_once),
     T_TEST(test_none_where_it_is_not_worth_it), T_TEST(test_a_snapshot_when_there_are_many_files),
     T_TEST(test_streamed_files_count), T_TEST(test_a_store_that_fails))

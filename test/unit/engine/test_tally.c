@@ -66,28 +66,6 @@ static void test_levels_that_have_some(void **state)
     T(wr_toll_sum(&t.toll).files == 1 + 3 + 7);
 }
 
-/* A snapshot came for which level 2 and above got no file: they have nothing to say of what it has.
- * Level 1 goes on from its own. */
-static void test_a_snapshot_that_reaches_further(void **state)
-{
-    struct listing l = {0};
-    struct wr_tally t;
-
-    (void)state;
-    listing_add(&l, 9, 1, 3, 100);
-    listing_add(&l, 9, 1, 20, 200);
-    for (uint64_t txid = 4; txid <= 23; txid++)
-        listing_add(&l, 0, txid, txid, (int64_t)txid);
-    for (uint64_t txid = 4; txid < 20; txid += 4)
-        listing_add(&l, 1, txid, txid + 3, (int64_t)txid + 3);
-    listing_add(&l, 2, 4, 11, 11);
-    listing_add(&l, 3, 4, 11, 11);
-    t = tally(&l);
-    T(t.level[1].end.max == 19 && t.level[1].end.level == 1 && t.level[1].below == 4);
-    T(t.level[2].end.max == 20 && t.level[2].end.level == 9 && t.level[2].below == 0);
-    T(t.level[3].end.max == 20 && t.level[3].end.level == 9);
-}
-
 static enum wr_status sweep(void *arg)
 {
     struct listing *l = arg;
@@ -106,4 +84,4 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_nothing), T_TEST(test_levels_that_have_none), T_TEST(test_levels_that_have_some),
-    T_TEST(test_a_snapshot_that_reaches_further), T_TEST(test_no_memory))
+    T_TEST(test_no_memory))
