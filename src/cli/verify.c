@@ -117,10 +117,10 @@ static const char *what_to_do(const struct report *x)
                "this, as the next time there may be no others";
     if (x->newest_lost < x->r.last_txid)
         return "the newest state can be restored; what is lost of the past stays lost";
-    return "the newest state cannot be restored: send a snapshot, by weir sync -snapshot where it "
-           "is "
-           "being replicated, else by weir replicate -once -force-snapshot; or replicate the "
-           "database to another URL, to which all is sent anew, and keep this one for its past";
+    return "the newest state cannot be restored: change something in the database and have a "
+           "snapshot of that sent, by weir sync -snapshot where it is being replicated, else by "
+           "weir replicate -once -force-snapshot; or replicate it to another URL, to which all is "
+           "sent anew, and keep this one for its past";
 }
 
 static void print_range(const weir_verify_result *r)

@@ -293,13 +293,13 @@ static enum wr_status write_pages(
     return st;
 }
 
-/* The files of the plan, for the pages that the ledger tells of, if these are so few that it may be
- * right. False: it is done without them; others may lead to the same. */
+/* The files of the plan, for the pages that the ledger tells of, if both are so few that it may be
+ * right and is worth it. False: it is done without them; others may lead to the same. */
 static bool open_plan(struct delta *d, struct wr_call *c, struct wr_inputs *x)
 {
     struct wr_restore_opts opts = *d->opts;
 
-    if (d->doubted == 0 || d->doubted > d->end.commit / 2 || is_there(d))
+    if (d->doubted == 0 || d->doubted > d->end.commit / 2 || d->plan->n > FILES_MAX || is_there(d))
         return false;
     opts.progress = NULL; /* nothing is known of a total yet */
     return wr_inputs_open(d->storage, c, d->plan->p, d->plan->n, &opts, x, NULL) == WR_OK &&
@@ -322,6 +322,8 @@ static enum wr_status mend(struct delta *d, struct wr_call *c, struct wr_err *e)
             st = write_pages(d, c, &x, e);
     }
     wr_inputs_release(&x);
+    wr_free(d->known);
+    d->known = NULL;
     return st;
 }
 

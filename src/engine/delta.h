@@ -45,7 +45,8 @@ const struct wr_ltx_file *wr_delta_next(
 
 /* Write the database that `plan`, files of `all`, ends with to `out`, an empty file, with what
  * opts->path has of it; that file is only read. Gives up where more than `limit` bytes would be
- * read of the replica's objects, or a thousand of them. Needs 8 bytes a page, another 8 while the
+ * read of the replica's objects, or a thousand of them, but for a thousand of the plan where the
+ * ledger tells of damage. Needs 8 bytes a page, another 8 while the
  * ledger is looked at, and where pages differ from it what wr_inputs_open does.
  *
  * NOTFOUND: that file, or these ones, do not lead there, or more than one database ends there, and

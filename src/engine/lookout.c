@@ -57,6 +57,7 @@ static void sign(struct wr_lookout *l, struct wr_call *c)
     c->deadline_ms = now_ms(c) + SIGN_MS;
     l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, &why) == WR_OK;
     l->owes_sign = l->owes_sign && !l->signed_here;
+    l->refused = !l->signed_here;
     if (l->signed_here || l->said || (c->cancel && wr_cancel_is(c->cancel)))
         return;
     l->said = true;
@@ -82,6 +83,7 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     plan_full(l, began_ms, at_ms);
     note_newest(l, pos);
     l->node = node;
+    l->doubtful = l->owes_sign; /* it was listed before */
     wr_lookout_arrived(l, c);
 }
 
@@ -111,12 +113,12 @@ void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f)
     bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
 
     l->owes_sign = l->owes_sign || wide || over;
-    l->doubtful = l->doubtful || wide;
+    l->doubtful = l->doubtful || wide || over; /* as it signs unread */
 }
 
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
 {
-    if (l->owes_sign && !WR_MUTANT(UNSIGNED))
+    if (l->owes_sign && !l->refused && !WR_MUTANT(UNSIGNED))
         sign(l, c);
 }
 

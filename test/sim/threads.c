@@ -256,15 +256,16 @@ int __wrap_nanosleep(const struct timespec *t, struct timespec *rest)
 }
 
 /* Seeded from the tape once: the bytes themselves would be most of it. */
-int __wrap_RAND_bytes(unsigned char *p, int n);
-int __wrap_RAND_bytes(unsigned char *p, int n)
+ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags);
+ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags)
 {
+    (void)flags;
     if (!random_ready) {
         random_ready = true;
         wr_rand_init(&random_bytes, tape_below(UINT32_MAX));
     }
-    wr_rand_fill(&random_bytes, p, (size_t)n);
-    return 1;
+    wr_rand_fill(&random_bytes, p, n);
+    return (ssize_t)n;
 }
 
 int __wrap_getpid(void);

@@ -207,6 +207,9 @@ static void test_a_long_file_is_signed(void **state)
     wr_parcel_unref(p);
     run(&b, 0);
     T(status(&b).pos.txid == 2 && !is_anothers(&b));
+    b.spy.lists = 0;
+    half_hour(&b, 3);
+    T(b.spy.lists > 0); /* for what was signed over unread */
     bench_close(&b);
 }
 
@@ -251,6 +254,9 @@ static void test_a_wide_file_whose_answer_was_lost_is_signed(void **state)
     wr_replica_rejoin(b.r, "a test");
     run(&b, 0);
     T(status(&b).found == 2 && !is_anothers(&b));
+    b.spy.lists = 0;
+    half_hour(&b, 4);
+    T(b.spy.lists > 0); /* as it was listed before it was signed */
     bench_close(&b);
 }
 
@@ -370,6 +376,13 @@ static void test_without_the_right_to_sign_it_goes_on(void **state)
         half_hour(&b, txid);
         T(b.spy.lists > 0 && status(&b).pos.txid == txid && !status(&b).failing);
     }
+    push_wide(&b, 6);
+    run(&b, 0);
+    b.spy.puts = 0;
+    for (uint64_t txid = 8; txid <= 20; txid++) /* it was tried with each file */
+        push(&b, txid);
+    run(&b, 0);
+    T(status(&b).pos.txid == 20 && b.spy.puts == 13);
     bench_close(&b);
 }
 
