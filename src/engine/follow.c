@@ -21,6 +21,7 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "engine/crew.h"
 #include "engine/follow_fetch.h"
 #include "engine/follow_int.h"
 #include "ltx/ltx.h"
@@ -423,8 +424,12 @@ static struct wr_follow_opts with_defaults(const struct wr_follow_opts *opts)
 
     if (!o.restore.fs)
         o.restore.fs = wr_fs_posix();
+    if (o.restore.opening == 0) /* what comes next are many small files, each a wait */
+        o.restore.opening = o.restore.parallel ? o.restore.parallel : WR_RESTORE_OPENING;
+    o.restore.opening = wr_min(o.restore.opening, (unsigned)WR_CREW_MAX);
     if (o.restore.parallel == 0)
         o.restore.parallel = PARALLEL;
+    o.restore.parallel = wr_min(o.restore.parallel, (unsigned)WR_CREW_MAX);
     if (o.restore.lock_offset == 0)
         o.restore.lock_offset = WR_LTX_LOCK_OFFSET;
     if (o.interval_ms <= 0)

@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "engine/layout.h"
 
-#define WR_ONWARD_FILES_MAX ((size_t)32)         /* in one step */
+#define WR_ONWARD_FILES_MAX ((size_t)256)        /* in one step */
 #define WR_ONWARD_BYTES_MAX ((uint64_t)32 << 20) /* of them, unless one alone has more */
 
 /* What to apply next to the database as of TXID `cur`: of the files that hold the transaction after

@@ -14,7 +14,6 @@
 
 #define REQUEST_MS  ((int64_t)120 * 1000)
 #define PATIENCE_MS ((int64_t)30 * 1000)
-#define PARALLEL    8u
 
 static const char *beside(struct wr_promotion *p, const char *suffix)
 {
@@ -33,9 +32,9 @@ void wr_promotion_request(struct wr_promotion *p)
     p->c->deadline_ms = wr_mono_ms(p->c->clock) + REQUEST_MS;
 }
 
-static void begin_patience(struct wr_promotion *p)
+int64_t wr_promotion_patience(const struct wr_promotion *p)
 {
-    p->end_ms = wr_mono_ms(p->c->clock) + (p->o.patience_ms > 0 ? p->o.patience_ms : PATIENCE_MS);
+    return wr_mono_ms(p->c->clock) + p->o.patience_ms;
 }
 
 /* ---- who we are ---- */
@@ -187,7 +186,6 @@ static enum wr_status promote(struct wr_promotion *p, struct wr_promoted *ret, s
         st = prepare(p, e);
     if (st == WR_OK)
         st = wr_promotion_take_lease(p, e);
-    begin_patience(p); /* to read the copy may have taken longer than that */
     if (st == WR_OK)
         st = wr_promotion_shut_out(p, e);
     if (st != WR_OK)
@@ -215,14 +213,13 @@ enum wr_status wr_promote(struct wr_storage *s, struct wr_call *c, const struct 
         p.o.fs = wr_fs_posix();
     if (p.o.lock_offset == 0)
         p.o.lock_offset = WR_LTX_LOCK_OFFSET;
-    if (p.o.parallel == 0)
-        p.o.parallel = PARALLEL;
+    if (p.o.patience_ms <= 0)
+        p.o.patience_ms = PATIENCE_MS;
     st = p.o.fs->resolve(p.o.fs, o->path, &real, e);
     if (st != WR_OK && st != WR_NOTFOUND) /* that is told as "no copy" */
         return st;
     if (st == WR_OK)
         p.copy = real; /* as whoever follows names what is beside it, and a primary itself */
-    begin_patience(&p);
     st = promote(&p, ret, e);
     wr_follow_close(p.f);
     wr_free(real);

@@ -30,7 +30,7 @@ struct wr_promote_opts {
     const char *meta_dir;   /* where local state will be; NULL: ".<name>-weir" beside it */
     const struct wr_fs *fs; /* NULL: wr_fs_posix() */
     uint32_t lock_offset;   /* of SQLite's lock page; 0: 0x40000000 */
-    uint32_t parallel;      /* requests; 0: 8 */
+    uint32_t parallel;      /* requests; 0: as wr_restore_opts has it */
     int64_t patience_ms; /* for a replica, or a copy, that gives errors or is being read; 0: 30 s */
     bool force; /* also where the store has no conditional writes, or the lease is damaged */
 };

@@ -44,27 +44,33 @@ static enum wr_status as_the_replica(struct wr_promotion *p, bool *ret, struct w
     return WR_OK;
 }
 
-/* Bring it to the newest state of a listing that begins from now on. */
 enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
 {
     struct wr_follow *f = p->f;
-    int64_t wait_ms = 0;
+    int64_t wait_ms = 0, end_ms = wr_promotion_patience(p);
+    uint64_t goal = 0; /* the newest of the first listing; 0: there was none yet */
     bool done = false;
     enum wr_status st;
 
     for (;;) {
+        bool lists = f->next.commit == 0;
+
         p->c->deadline_ms = WR_NEVER;
         f->wide_ms = 0; /* all levels */
         st = wr_follow_step(f, p->c, &wait_ms, e);
         if (st != WR_OK)
             return st;
         /* A step that has failed once is OK, and leaves all else as the one before it had it. */
-        if (f->errors == 0 && f->phase == WR_FOLLOW_CURRENT && f->newest <= f->pos.txid) {
+        if (f->errors == 0 && lists && goal == 0)
+            goal = f->newest;
+        if (f->errors == 0 && f->phase <= WR_FOLLOW_BEHIND && goal > 0 &&
+            wr_min(goal, f->newest) <= f->pos.txid) {
             st = as_the_replica(p, &done, e);
             if (st != WR_OK || done)
                 return st;
+            goal = 0; /* it was further than that, and goes back */
         }
-        if (f->phase >= WR_FOLLOW_WAITING && wr_mono_ms(p->c->clock) >= p->end_ms)
+        if (f->phase >= WR_FOLLOW_WAITING && wr_mono_ms(p->c->clock) >= end_ms)
             return wr_fail(
                 e, WR_BUSY, "cannot bring the copy to the newest state: %s", f->why.text);
         p->c->deadline_ms = WR_NEVER;

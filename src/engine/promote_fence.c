@@ -7,9 +7,6 @@
 #include "engine/promote_int.h"
 #include "engine/remote.h"
 
-/* Files that are read to be ahead of the old primary; then all is applied. */
-#define CHASE_MAX 256u
-
 static enum wr_status fence_of(
     struct wr_promotion *p, uint64_t rolling, struct wr_fence *ret, struct wr_err *e)
 {
@@ -30,35 +27,45 @@ static enum wr_status fence_of(
 }
 
 /* Create the name behind *at. One that sends without a pause is faster than its files can be
- * applied; to read where each one leads is enough. CONFLICT: it has not come to that. */
+ * applied; to read where each one leads is enough, and takes less than to send it. CONFLICT: it has
+ * not come to that. */
 static enum wr_status chase(
-    struct wr_promotion *p, struct wr_fence *f, uint64_t *at, struct wr_err *e)
+    struct wr_promotion *p, struct wr_fence *f, int64_t end_ms, uint64_t *at, struct wr_err *e)
 {
-    struct wr_err why = {0};
-    enum wr_status st = WR_CONFLICT;
+    enum wr_status st;
 
-    for (unsigned i = 0; i < CHASE_MAX && st == WR_CONFLICT; i++) {
+    do {
+        struct wr_err why = {0};
+
+        wr_promotion_request(p);
+        st = wr_fence_behind(p->s, p->c, *at + 1, f, &why);
+        if (st == WR_OK) {
+            (*at)++;
+            continue;
+        }
+        if (st == WR_UNSUPPORTED) /* to apply it tells what is wrong */
+            return wr_fail(
+                e, WR_CONFLICT, "txid %016llx: %s", (unsigned long long)*at + 1, why.text);
         wr_promotion_request(p);
         st = wr_fence_put(p->s, p->c, f, *at + 1, *at + 1, e);
         if (st != WR_CONFLICT)
             return st;
-        wr_promotion_request(p);
-        if (wr_fence_behind(p->s, p->c, *at + 1, f, &why) != WR_OK)
-            return st; /* to apply it tells what is wrong */
-        (*at)++;
-    }
-    return st;
+    } while (wr_mono_ms(p->c->clock) < end_ms);
+    return st == WR_OK
+               ? wr_fail(e, WR_CONFLICT, "txid %016llx is not the last", (unsigned long long)*at)
+               : st;
 }
 
-/* The copy is at the newest state. */
-static enum wr_status put_fence(struct wr_promotion *p, uint64_t rolling, struct wr_err *e)
+/* The copy is at a state that is among the newest. */
+static enum wr_status put_fence(
+    struct wr_promotion *p, uint64_t rolling, int64_t end_ms, struct wr_err *e)
 {
     struct wr_fence f;
     uint64_t at = p->f->pos.txid;
     enum wr_status st = fence_of(p, rolling, &f, e);
 
     if (st == WR_OK)
-        st = chase(p, &f, &at, e);
+        st = chase(p, &f, end_ms, &at, e);
     p->fence = at + 1;
     wr_free(f.page);
     return st;
@@ -95,6 +102,7 @@ static enum wr_status catch_up_and_sum(
 enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
 {
     uint64_t rolling = 0;
+    int64_t end_ms = 0;
     enum wr_status st;
 
     do {
@@ -103,8 +111,10 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
             st = wr_promotion_still_ours(p, e);
         if (st != WR_OK)
             return st;
-        st = put_fence(p, rolling, e);
-    } while (st == WR_CONFLICT && wr_mono_ms(p->c->clock) < p->end_ms);
+        if (end_ms == 0) /* to apply what there was may have taken longer than that */
+            end_ms = wr_promotion_patience(p);
+        st = put_fence(p, rolling, end_ms, e);
+    } while (st == WR_CONFLICT && wr_mono_ms(p->c->clock) < end_ms);
     if (st == WR_CONFLICT)
         return wr_wrap(e, WR_BUSY,
             "the old primary is alive, and writes to the replica faster than its files can be "

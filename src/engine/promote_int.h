@@ -22,15 +22,18 @@ struct wr_promotion {
     struct wr_lease lease; /* ours, once its epoch is not 0 */
     uint64_t fence;        /* TXID of the name that was taken */
     uint64_t end;          /* the last one that is left out */
-    int64_t end_ms;
 };
+
+/* When what begins now has taken too long, monotonic. */
+int64_t wr_promotion_patience(const struct wr_promotion *p);
 
 /* The deadline of the next request. */
 void wr_promotion_request(struct wr_promotion *p);
 
 /* promote_copy.c: the copy, which is open from the first of these on */
 enum wr_status wr_promotion_open_copy(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
-/* Bring it to the newest state of a listing that begins from now on. */
+/* Bring it to the newest state of a listing that begins from now on, or further: not to what comes
+ * meanwhile, which may be faster than that. BUSY: failures, or readers, for too long. */
 enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 /* A page as the replica has it: of page 1, the header is not the copy's. */
 enum wr_status wr_promotion_read_page(

@@ -17,7 +17,6 @@
 #include "storage/storage.h"
 
 #define PARALLEL   8
-#define OPENING    32u
 #define PLANS_MAX  4                    /* a file has vanished under the others */
 #define RESUME_MIN ((uint64_t)64 << 20) /* some seconds of a slow line */
 
@@ -28,7 +27,7 @@ static struct wr_restore_opts with_defaults(const struct wr_restore_opts *opts)
     if (!o.fs)
         o.fs = wr_fs_posix();
     if (o.opening == 0)
-        o.opening = o.parallel ? o.parallel : OPENING;
+        o.opening = o.parallel ? o.parallel : WR_RESTORE_OPENING;
     o.opening = wr_min(o.opening, (unsigned)WR_CREW_MAX);
     if (o.parallel == 0)
         o.parallel = PARALLEL;

@@ -60,6 +60,8 @@ struct wr_restore_result;
 typedef enum wr_status wr_restore_finish_fn(
     void *arg, struct wr_file *f, const struct wr_restore_result *r, struct wr_err *e);
 
+#define WR_RESTORE_OPENING 32u
+
 struct wr_restore_opts {
     const struct wr_fs *fs; /* NULL: wr_fs_posix() */
     const char *path;     /* where the database goes; missing parents are created with mode 0700 */

@@ -8,6 +8,7 @@
 #include "engine/fence.h"
 #include "engine/follow.h"
 #include "engine/node.h"
+#include "engine/onward.h"
 #include "engine/remote.h"
 #include "engine/verify.h"
 #include "harness/engine_world.h"
@@ -375,6 +376,43 @@ static void test_the_old_one_is_always_faster(void **state)
     p.races = 0;
     promote(&p);
     T(p.done.lease.epoch == 1);
+    goes_on(&p);
+    end(&p);
+}
+
+/* While the copy applies what a list had, it sends more than can be applied at once. */
+static void many_more(void *arg)
+{
+    struct pair *p = arg;
+
+    T(p->races-- > 0); /* else it never ends */
+    for (unsigned i = 0; i < WR_ONWARD_FILES_MAX + 8; i++)
+        ack(p);
+}
+
+static void no_more(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (strstr(key.p, "ltx/0/"))
+        p->spy.after_list = NULL;
+}
+
+static void test_a_primary_that_is_faster_than_the_copy_was_followed_for_ever(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    p.races = 12;
+    p.spy.after_list = many_more;
+    p.spy.in_put = no_more;
+    p.spy.arg = &p;
+    promote(&p);
+    T(p.races < 12 && !p.spy.after_list);
+    insert(&p.a);
+    old_one_stops(&p);
     goes_on(&p);
     end(&p);
 }
@@ -1103,6 +1141,7 @@ static void test_any_request_may_fail(void **state)
 T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_adopting_does_not_override_it),
     T_TEST(test_the_old_one_comes_back_without_local_state), T_TEST(test_the_old_one_is_alive),
+    T_TEST(test_a_primary_that_is_faster_than_the_copy_was_followed_for_ever),
     T_TEST(test_the_old_one_is_faster), T_TEST(test_the_old_one_is_always_faster),
     T_TEST(test_a_file_that_spans_several_does_not_pass_it),
     T_TEST(test_a_file_that_spans_several_was_before_it),
