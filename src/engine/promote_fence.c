@@ -7,6 +7,9 @@
 #include "engine/promote_int.h"
 #include "engine/remote.h"
 
+/* Names that were lost in a row, until it is looked whether there are more by now. */
+#define LOST_MAX 4u
+
 static enum wr_status fence_of(
     struct wr_promotion *p, uint64_t rolling, struct wr_fence *ret, struct wr_err *e)
 {
@@ -26,34 +29,49 @@ static enum wr_status fence_of(
     return st;
 }
 
+/* *at is the name behind it, if that is there. NOTFOUND: it is not. CONFLICT: where it leads is not
+ * to be read; to apply it tells what is wrong. */
+static enum wr_status read_on(
+    struct wr_promotion *p, struct wr_fence *f, uint64_t *at, struct wr_err *e)
+{
+    enum wr_status st;
+
+    wr_promotion_request(p);
+    st = wr_fence_behind(p->s, p->c, *at + 1, f, e);
+    *at += st == WR_OK;
+    return st == WR_UNSUPPORTED
+               ? wr_wrap(e, WR_CONFLICT, "txid %016llx", (unsigned long long)*at + 1)
+               : st;
+}
+
 /* Create the name behind *at. One that sends without a pause is faster than its files can be
- * applied; to read where each one leads is enough, and takes less than to send it. CONFLICT: it has
- * not come to that. */
+ * applied; to read where each one leads is enough. When it has just won a name, the next one is
+ * tried for at once, as it begins to send that only now. CONFLICT: it has not come to that. */
 static enum wr_status chase(
     struct wr_promotion *p, struct wr_fence *f, int64_t end_ms, uint64_t *at, struct wr_err *e)
 {
+    unsigned lost = 0;
     enum wr_status st;
 
     do {
         struct wr_err why = {0};
 
-        wr_promotion_request(p);
-        st = wr_fence_behind(p->s, p->c, *at + 1, f, &why);
-        if (st == WR_OK) {
-            (*at)++;
-            continue;
+        st = WR_NOTFOUND;
+        if (lost % LOST_MAX == 0) {
+            while ((st = read_on(p, f, at, &why)) == WR_OK && wr_mono_ms(p->c->clock) < end_ms)
+                ;
         }
-        if (st == WR_UNSUPPORTED) /* to apply it tells what is wrong */
-            return wr_fail(
-                e, WR_CONFLICT, "txid %016llx: %s", (unsigned long long)*at + 1, why.text);
+        if (st == WR_CONFLICT)
+            return wr_fail(e, st, "%s", why.text);
         wr_promotion_request(p);
         st = wr_fence_put(p->s, p->c, f, *at + 1, *at + 1, e);
         if (st != WR_CONFLICT)
             return st;
+        if (read_on(p, f, at, &why) != WR_OK)
+            return st;
+        lost++;
     } while (wr_mono_ms(p->c->clock) < end_ms);
-    return st == WR_OK
-               ? wr_fail(e, WR_CONFLICT, "txid %016llx is not the last", (unsigned long long)*at)
-               : st;
+    return st;
 }
 
 /* The copy is at a state that is among the newest. */

@@ -18,6 +18,7 @@
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS ((int64_t)60 * 1000)
 #define PARALLEL       8u                    /* requests of a sample */
+#define ASK_FILES      256u                  /* between looks at the lease */
 #define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
 #define STREAM_MS      WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
 #define LOG_EVERY_MS   ((int64_t)30 * 1000)  /* of the same failure again */
@@ -53,6 +54,7 @@ struct wr_replica {
     struct wr_rand jitter;
     unsigned failures; /* in a row; a listing that works does not end a row of failed uploads */
     bool send_failed;
+    unsigned unasked; /* files sent since the lease was looked at */
     int64_t logged_ms;
     struct wr_learner learner;
     struct wr_lookout lookout;
@@ -251,6 +253,18 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
     return st;
 }
 
+/* Somebody else than us, `node`, was promoted: we stop. */
+static bool lost_to(struct wr_replica *r, const struct wr_lease *lease, uint64_t node)
+{
+    char text[WR_ERR_MAX];
+
+    if (!wr_lease_lost(lease, node))
+        return false;
+    wr_lease_lost_text(lease, text);
+    wr_replica_stop(r, WR_CONFLICT, text);
+    return true;
+}
+
 /* It is there. Whether it counts, if its name does not tell: *ret_stopped, not any more. The first
  * snapshot of a replica that was empty does. */
 static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
@@ -258,7 +272,6 @@ static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const str
 {
     uint64_t size = wr_parcel_streamed(p) ? UINT64_MAX : p->size;
     struct wr_lease lease;
-    char text[WR_ERR_MAX];
     bool empty;
     enum wr_status st;
 
@@ -271,12 +284,22 @@ static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const str
     st = wr_learn_lease(r->storage, c, &lease, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "who holds the lease");
-    *ret_stopped = wr_lease_lost(&lease, p->header.node_id);
-    if (*ret_stopped) {
-        wr_lease_lost_text(&lease, text);
-        wr_replica_stop(r, WR_CONFLICT, text);
-    }
+    *ret_stopped = lost_to(r, &lease, p->header.node_id);
     return WR_OK;
+}
+
+/* Nobody has to ask: the name decides. But a promotion cannot win a name of one that sends without
+ * a pause, so such a one asks now and then. That it gets no answer is no trouble. */
+static bool ask_now_and_then(struct wr_replica *r, struct wr_call *c, uint64_t node)
+{
+    struct wr_lease lease;
+    struct wr_err e = {0};
+
+    if (++r->unasked < ASK_FILES)
+        return false;
+    r->unasked = 0;
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    return wr_learn_lease(r->storage, c, &lease, &e) == WR_OK && lost_to(r, &lease, node);
 }
 
 static struct wr_next send_next(
@@ -286,6 +309,7 @@ static struct wr_next send_next(
     bool streamed = wr_parcel_streamed(p), stopped, lost = false;
     struct wr_sent sent;
     struct wr_ltx_file f = wr_parcel_listed(p);
+    uint64_t node;
     enum wr_status st;
 
     wr_lookout_sends(&r->lookout, &f);
@@ -309,9 +333,11 @@ static struct wr_next send_next(
         wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
             WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
             WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", sent.size));
+        node = p->header.node_id;
         wr_parcel_unref(p);
         r->notify(r->arg);
-        return (struct wr_next){.when = WR_NEXT_NOW};
+        lost = ask_now_and_then(r, c, node);
+        return (struct wr_next){.when = lost ? WR_NEXT_IDLE : WR_NEXT_NOW};
     }
     stopped =
         streamed && wr_frozen_stopped(p->frozen); /* by the database: no fault of the replica */

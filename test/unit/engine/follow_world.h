@@ -214,7 +214,7 @@ static inline void fw_take(struct fw *w)
     const struct image *was = &w->s.image[w->s.n];
     struct image *is = &w->s.image[++w->s.n];
 
-    T(w->s.n <= STORY_MAX && commit > 0 && commit <= FW_PAGES);
+    T(w->s.n <= STORY_ROOM && commit > 0 && commit <= FW_PAGES);
     is->commit = commit;
     is->data = wr_alloc(b.n);
     is->changed = wr_alloc((size_t)FW_PAGES + 1);

@@ -183,7 +183,8 @@ static inline void world_remove_key(struct world *w, struct wr_str key)
 }
 
 /* A database with a history. Transaction i, from 1, leaves image[i]; image[0] is empty. */
-#define STORY_MAX 40
+#define STORY_MAX  40 /* transactions of one that is drawn */
+#define STORY_ROOM 300
 struct story {
     struct wr_rand *random;
     uint32_t page_size, lock_offset;
@@ -195,7 +196,7 @@ struct story {
         uint32_t commit;
         uint8_t *changed; /* by this transaction: one byte a page, from page 1 at index 1 */
         uint64_t rolling; /* checksum */
-    } image[STORY_MAX + 1];
+    } image[STORY_ROOM + 1];
 };
 
 static inline void story_init(struct story *s, struct wr_rand *r, uint32_t page_size,
@@ -259,7 +260,7 @@ static inline void story_commit(struct story *s, uint32_t commit, uint32_t edits
     struct image *is = &s->image[++s->n];
     size_t keep = (size_t)wr_min(was->commit, commit) * s->page_size;
 
-    assert_true(s->n <= STORY_MAX && commit <= s->pages_max && commit > 0);
+    assert_true(s->n <= STORY_ROOM && commit <= s->pages_max && commit > 0);
     is->commit = commit;
     is->data = wr_alloc((size_t)commit * s->page_size);
     is->changed = wr_alloc((size_t)s->pages_max + 1);
