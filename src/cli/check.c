@@ -190,6 +190,7 @@ static int work(void *arg, weir *w, weir_cancel *cancel)
     struct task *t = arg;
     struct wr_check *k = &t->k;
     const struct wr_config *c = k->config;
+    struct wr_check_limits limits;
     json_t *list = json_array();
 
     t->w = w;
@@ -201,7 +202,8 @@ static int work(void *arg, weir *w, weir_cancel *cancel)
         check_db(t, list, i);
     if (!k->json)
         (void)printf("%s\n", c->file ? c->file : "all");
-    wr_check_tell_limits(k, &t->procs, t->ndbs, c->open_max);
+    wr_check_limits(&limits);
+    wr_check_tell_limits(k, &t->procs, &limits, t->ndbs, c->open_max);
     tell_watches(t);
     tell_serving(k);
     tell_warnings(k);

@@ -152,6 +152,8 @@ struct wr_check_watches {
     bool known;                          /* the limits are */
     uint64_t watches_max, instances_max; /* of all processes of a user */
 };
+/* The number that is all of this file of /proc. */
+bool wr_check_read_limit(const char *path, uint64_t *ret);
 void wr_check_watch_limits(struct wr_check_watches *ret);
 /* For these databases, of `c`, of which `seen` are the directories. False: no memory. */
 bool wr_check_watch_needs(struct wr_arena *a, const struct wr_config *c,
@@ -164,8 +166,13 @@ void wr_check_tell_watches(struct wr_check *k, const struct wr_check_watches *w)
 struct wr_procs;
 /* Those that have the i-th database open. */
 void wr_check_tell_procs(struct wr_check *k, const struct wr_procs *procs, size_t i);
+
+struct wr_check_limits { /* of a process; 0: none, or not known */
+    uint64_t descriptors, mappings;
+};
+void wr_check_limits(struct wr_check_limits *ret);
 /* Whether so many databases fit, of which `open_max` are held open at once; 0: all of them. */
-void wr_check_tell_limits(
-    struct wr_check *k, const struct wr_procs *procs, size_t ndbs, uint32_t open_max);
+void wr_check_tell_limits(struct wr_check *k, const struct wr_procs *procs,
+    const struct wr_check_limits *limits, size_t ndbs, uint32_t open_max);
 
 #endif

@@ -12,6 +12,8 @@
 #define FDS_PER_DB   8     /* see docs/adr/0014 */
 #define FDS_PER_SEAT 12    /* that weir_open leaves for each, where not all are held open */
 #define FDS_BESIDE   64    /* connections, logs, sockets */
+#define MAPS_PER_DB  3     /* of one that is held open; see docs/scale.md */
+#define MAPS_BESIDE  1000  /* libraries, stacks, the heap */
 #define BYTES_PER_DB 50000 /* of memory, as the README has it */
 #define BYTES_LET_GO 13000 /* the same, of one that is not held open */
 #define SHOWN        5     /* processes of one database */
@@ -104,22 +106,47 @@ static void judge_open(
             ndbs, all);
 }
 
-void wr_check_tell_limits(
-    struct wr_check *k, const struct wr_procs *procs, size_t ndbs, uint32_t open_max)
+/* Who comes to this one is told that there is no memory. */
+static void judge_mapped(struct wr_check *k, size_t open, uint32_t open_max, uint64_t mappings)
+{
+    uint64_t all = (uint64_t)open * MAPS_PER_DB + MAPS_BESIDE;
+
+    if (all <= mappings)
+        return;
+    wr_check_find(k, open_max ? WR_CHECK_WARNING : WR_CHECK_ERROR,
+        "%zu databases that are held open need %llu memory mappings, and a process may have %llu "
+        "here: raise it (sysctl vm.max_map_count=%llu), or have fewer of them held open at once "
+        "(open-max)",
+        open, (unsigned long long)all, (unsigned long long)mappings, (unsigned long long)(2 * all));
+}
+
+void wr_check_limits(struct wr_check_limits *ret)
+{
+    struct rlimit limit;
+
+    *ret = (struct wr_check_limits){0};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY)
+        ret->descriptors = limit.rlim_max;
+    (void)wr_check_read_limit("/proc/sys/vm/max_map_count", &ret->mappings);
+}
+
+void wr_check_tell_limits(struct wr_check *k, const struct wr_procs *procs,
+    const struct wr_check_limits *limits, size_t ndbs, uint32_t open_max)
 {
     json_t *outer = wr_check_enter(k, "limits");
     size_t open = open_max ? wr_min(ndbs, (size_t)open_max) : ndbs;
     uint64_t need = (uint64_t)open * FDS_PER_DB + FDS_BESIDE;
     uint64_t bytes = (uint64_t)open * BYTES_PER_DB + (uint64_t)(ndbs - open) * BYTES_LET_GO;
     char memory[WR_SIZE_TEXT_MAX];
-    struct rlimit limit;
-    bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY;
 
     wr_check_number(k, "databases", (double)ndbs);
     wr_check_number(k, "held_open", (double)open);
     wr_check_number(k, "descriptors_needed", (double)need);
-    if (known)
-        wr_check_number(k, "descriptors", (double)limit.rlim_max);
+    if (limits->descriptors)
+        wr_check_number(k, "descriptors", (double)limits->descriptors);
+    wr_check_number(k, "mappings_needed", (double)open * MAPS_PER_DB + MAPS_BESIDE);
+    if (limits->mappings)
+        wr_check_number(k, "mappings", (double)limits->mappings);
     wr_check_number(k, "memory_estimate_bytes", (double)bytes);
     wr_check_number(k, "processes_unread", procs->unread);
     wr_check_leave(k, outer);
@@ -127,9 +154,12 @@ void wr_check_tell_limits(
     if (open < ndbs)
         wr_check_line(k, "open-max", "%zu of %zu databases are held open at a time", open, ndbs);
     wr_check_line(k, "limits", "%llu descriptors are needed, %llu may be had; some %s of memory",
-        (unsigned long long)need, known ? (unsigned long long)limit.rlim_max : need, memory);
-    if (known)
-        judge_open(k, ndbs, open_max, (unsigned long long)limit.rlim_max);
+        (unsigned long long)need,
+        (unsigned long long)(limits->descriptors ? limits->descriptors : need), memory);
+    if (limits->descriptors)
+        judge_open(k, ndbs, open_max, limits->descriptors);
+    if (limits->mappings)
+        judge_mapped(k, open, open_max, limits->mappings);
     if (procs->unread > 0)
         wr_check_find(k, WR_CHECK_NOTE,
             "%u processes of other users could not be looked at: whether these have a database "

@@ -11,7 +11,7 @@
 #define FILES_PER_DB 2
 #define LIMIT_MAX    32 /* bytes of a number in /proc */
 
-static bool read_limit(const char *path, uint64_t *ret)
+bool wr_check_read_limit(const char *path, uint64_t *ret)
 {
     const struct wr_fs *fs = wr_fs_posix();
     struct wr_file *f = NULL;
@@ -27,8 +27,9 @@ static bool read_limit(const char *path, uint64_t *ret)
 
 void wr_check_watch_limits(struct wr_check_watches *ret)
 {
-    ret->known = read_limit("/proc/sys/fs/inotify/max_user_watches", &ret->watches_max) &&
-                 read_limit("/proc/sys/fs/inotify/max_user_instances", &ret->instances_max);
+    ret->known =
+        wr_check_read_limit("/proc/sys/fs/inotify/max_user_watches", &ret->watches_max) &&
+        wr_check_read_limit("/proc/sys/fs/inotify/max_user_instances", &ret->instances_max);
 }
 
 static int by_text(const void *a, const void *b)

@@ -13,7 +13,6 @@
 #include <math.h>
 
 #include <sqlite3.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct wr_arena arena;
@@ -625,16 +624,13 @@ static void a_directory_of_databases_is_tried_once(void **state)
 static void too_many_databases(void **state)
 {
     const struct wr_procs none = {.unread = 3};
-    struct rlimit limit;
+    const struct wr_check_limits limits = {.descriptors = 1024};
     struct wr_check k;
 
     (void)state;
-    T(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    if (limit.rlim_max == RLIM_INFINITY)
-        return; /* there cannot be too many */
     wr_arena_init(&arena, WR_ARENA_MAX);
     wr_check_init(&k, &cli, true);
-    wr_check_tell_limits(&k, &none, (size_t)limit.rlim_max / 8, 0);
+    wr_check_tell_limits(&k, &none, &limits, 128, 0);
     T(k.counts[WR_CHECK_ERROR] == 1 && k.counts[WR_CHECK_NOTE] == 1);
     T(strstr(k.first->text, "raise it (ulimit -Hn, LimitNOFILE=), have fewer of them held open"));
     T(strstr(k.first->next->text, "3 processes of other users could not be looked at"));
@@ -643,15 +639,15 @@ static void too_many_databases(void **state)
 }
 
 /* The findings of so many databases, beside the one of processes. */
-static void judge_open_max(size_t ndbs, uint32_t open_max, unsigned errors, unsigned warnings,
-    unsigned notes, const char *text)
+static void judge_open_max(const struct wr_check_limits *limits, size_t ndbs, uint32_t open_max,
+    unsigned errors, unsigned warnings, unsigned notes, const char *text)
 {
     const struct wr_procs none = {.unread = 3};
     struct wr_check k;
 
     wr_arena_init(&arena, WR_ARENA_MAX);
     wr_check_init(&k, &cli, true);
-    wr_check_tell_limits(&k, &none, ndbs, open_max);
+    wr_check_tell_limits(&k, &none, limits, ndbs, open_max);
     T(k.counts[WR_CHECK_ERROR] == errors && k.counts[WR_CHECK_WARNING] == warnings);
     T(k.counts[WR_CHECK_NOTE] == notes + 1);
     T(strstr(k.first->text, text));
@@ -659,20 +655,28 @@ static void judge_open_max(size_t ndbs, uint32_t open_max, unsigned errors, unsi
     wr_arena_release(&arena);
 }
 
-static void quiet_databases_need_no_descriptors(void **state)
+static void what_is_held_open_is_mapped(void **state)
 {
-    struct rlimit limit;
-    size_t many;
+    const struct wr_check_limits limits = {.mappings = 65530};
 
     (void)state;
-    T(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    if (limit.rlim_max != RLIM_INFINITY) {
-        many = (size_t)limit.rlim_max / 8;
-        judge_open_max(many, 0, 1, 0, 0, "databases need");
-        judge_open_max(many, 100, 0, 0, 1, "that are all written to at once need");
-        judge_open_max(many, (uint32_t)(limit.rlim_max / 12 + 1), 0, 1, 1, "which is enough for");
-        judge_open_max(5, (uint32_t)limit.rlim_max, 0, 0, 0, "processes of other users");
-    }
+    judge_open_max(&limits, 21510, 0, 0, 0, 0, "processes of other users");
+    judge_open_max(&limits, 21511, 0, 1, 0, 0,
+        "need 65533 memory mappings, and a process may have "
+        "65530 here: raise it (sysctl vm.max_map_count=");
+    judge_open_max(&limits, 1000000, 21510, 0, 0, 0, "processes of other users");
+    judge_open_max(&limits, 1000000, 30000, 0, 1, 0, "30000 databases that are held open");
+}
+
+static void quiet_databases_need_no_descriptors(void **state)
+{
+    const struct wr_check_limits limits = {.descriptors = 20000};
+
+    (void)state;
+    judge_open_max(&limits, 2500, 0, 1, 0, 0, "databases need");
+    judge_open_max(&limits, 2500, 100, 0, 0, 1, "that are all written to at once need");
+    judge_open_max(&limits, 2500, 1667, 0, 1, 1, "which is enough for");
+    judge_open_max(&limits, 5, 20000, 0, 0, 0, "processes of other users");
     for (const char *name = "abcd"; *name; name++)
         make_db(t_path(dir, ((char[]){*name, '.', 'm', 'a', 'n', 'y', '\0'})));
     write_config("open-max: 4\n"
@@ -781,6 +785,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(a_directory_of_databases_is_tried_once, set_up),
         T_TEST(too_many_databases),
         T_TEST(quiet_databases_need_no_descriptors),
+        T_TEST(what_is_held_open_is_mapped),
         cmocka_unit_test_setup(watches_are_counted, set_up),
         cmocka_unit_test_setup(history_in_words, set_up),
         cmocka_unit_test_setup(wrong_usage, set_up),
