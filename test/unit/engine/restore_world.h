@@ -31,7 +31,8 @@ struct world {
     uint64_t pieces;          /* gets of more than WORLD_PIECE bytes, since world_fail */
     uint64_t piece_bytes;     /* in them */
     void (*in_piece)(struct world *w, uint64_t nth); /* NULL, or called before the nth of them */
-    void *arg;                                       /* for it */
+    void (*in_get)(struct world *w);                 /* NULL, or called before each get */
+    void *arg;                                       /* for these */
     int64_t listed_late_ms; /* listings have times that are so much later, as those of S3 */
 };
 #define WORLD_PIECE ((size_t)60 << 10) /* larger than headers, indexes and small files of tests */
@@ -117,6 +118,8 @@ static inline enum wr_status world_get(void *self, struct wr_call *c, struct wr_
     enum wr_status st;
 
     world_piece(w, n);
+    if (w->in_get)
+        w->in_get(w);
     st = world_request(w, e);
     if (st == WR_OK)
         st = wr_storage_mem.get(w->bucket, c, key, off, buf, n, got, e);

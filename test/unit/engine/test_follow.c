@@ -6,6 +6,9 @@
 #include "engine/onward.h"
 #include "unit/engine/follow_world.h"
 
+#include <stdatomic.h>
+#include <time.h>
+
 /* ---- which file next ---- */
 
 static void test_the_way_on(void **state)
@@ -721,6 +724,53 @@ static void test_many_at_once(void **state)
     fw_release(&w);
 }
 
+struct meeting {
+    atomic_uint here, most;
+    atomic_bool given_up;
+};
+
+/* Wait for a second one, but not for ever. */
+static void meet(struct world *w)
+{
+    const struct timespec nap = {.tv_nsec = 1000000};
+    struct meeting *m = w->arg;
+    unsigned here = atomic_fetch_add(&m->here, 1) + 1;
+
+    if (here > atomic_load(&m->most))
+        atomic_store(&m->most, here);
+    for (int i = 0; i < 3000 && atomic_load(&m->most) < 2 && !atomic_load(&m->given_up); i++)
+        (void)nanosleep(&nap, NULL);
+    if (atomic_load(&m->most) < 2)
+        atomic_store(&m->given_up, true);
+    (void)atomic_fetch_sub(&m->here, 1);
+}
+
+static void test_small_files_were_opened_one_after_the_other(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct meeting m = {0};
+    struct wr_restore_result r = {0};
+    struct wr_follow_opts o;
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+
+    (void)state;
+    fw_init(&w, true);
+    o = fw_opts(&w);
+    o.restore.parallel = 0;
+    T_OK(wr_follow_open(w.w.storage, fw_call(&w), &o, &f, &r, &e));
+    while (w.s.n < 20)
+        fw_sql(&w, "UPDATE t SET b=randomblob(9) WHERE id=1");
+    fw_store(&w);
+    w.w.in_get = meet;
+    w.w.arg = &m;
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.txid == 20 && atomic_load(&m.most) >= 2);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
 /* What is found by names alone goes on at once, too. */
 static void test_many_by_their_names(void **state)
 {
@@ -1021,8 +1071,9 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_damaged_files), T_TEST(test_failing_requests), T_TEST(test_what_is_there),
     T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
     T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
-    T_TEST(test_many_at_once), T_TEST(test_many_by_their_names), T_TEST(test_gaps),
-    T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes), T_TEST(test_a_slow_line),
-    T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
-    T_TEST(test_a_copy_that_stays_is_known), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_many_at_once), T_TEST(test_small_files_were_opened_one_after_the_other),
+    T_TEST(test_many_by_their_names), T_TEST(test_gaps), T_TEST(test_pages_that_come_back),
+    T_TEST(test_damage_that_passes), T_TEST(test_a_slow_line), T_TEST(test_run_ends_with_a_reason),
+    T_TEST(test_an_unreadable_txid), T_TEST(test_a_copy_that_stays_is_known),
+    T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
