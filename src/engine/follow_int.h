@@ -41,6 +41,7 @@ struct wr_follow {
 
     int64_t list_ms, wide_ms;  /* monotonic: when to list level 0, and all levels */
     uint64_t newest;           /* transaction that was seen */
+    uint64_t listed;           /* lists of all levels that succeeded */
     int64_t behind_ms;         /* monotonic: since when there is something newer; 0: there is not */
     struct wr_ltx_files aside; /* damaged; they are done without until the copy has moved, ... */
     int64_t again_ms;          /* monotonic: ... or it is so late */

@@ -62,6 +62,7 @@ static enum wr_status list(
     if (wide) { /* what was seen before may have been deleted */
         f->wide_ms = now_ms(c) + WIDE_MS;
         f->newest = f->pos.txid;
+        f->listed++;
         if (!f->source.more)
             f->behind_ms = 0;
     }

@@ -5,7 +5,8 @@
  *   2  the lease is taken (lease.h)                                 the old primary still writes
  *   3  the copy is brought to the newest state once more
  *   4  the name of the next TXID is created (fence.h). If the old   from here on it cannot: the
- *      primary was faster, again from 3                             next file of its is refused
+ *      primary was faster, or another look shows more, again from   next file of its is refused
+ *      3
  *   5  TXIDs are left out, so that nothing it has under way
  *      reaches further than what comes
  *   6  the ledger notes that the copy is that state, so that what

@@ -48,12 +48,12 @@ enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
 {
     struct wr_follow *f = p->f;
     int64_t wait_ms = 0, end_ms = wr_promotion_patience(p);
-    uint64_t goal = 0; /* the newest of the first listing; 0: there was none yet */
+    uint64_t goal = 0; /* the newest of the first list; 0: there was none yet */
     bool done = false;
     enum wr_status st;
 
     for (;;) {
-        bool lists = f->next.commit == 0;
+        uint64_t listed = f->listed;
 
         p->c->deadline_ms = WR_NEVER;
         f->wide_ms = 0; /* all levels */
@@ -61,7 +61,9 @@ enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
         if (st != WR_OK)
             return st;
         /* A step that has failed once is OK, and leaves all else as the one before it had it. */
-        if (f->errors == 0 && lists && goal == 0)
+        if (f->errors == 0 && f->phase <= WR_FOLLOW_BEHIND)
+            end_ms = wr_promotion_patience(p);
+        if (f->listed != listed && goal == 0)
             goal = f->newest;
         if (f->errors == 0 && f->phase <= WR_FOLLOW_BEHIND && goal > 0 &&
             wr_min(goal, f->newest) <= f->pos.txid) {

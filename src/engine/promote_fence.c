@@ -4,11 +4,15 @@
 #include "base/mem.h"
 #include "engine/fence.h"
 #include "engine/follow_int.h"
+#include "engine/layout.h"
 #include "engine/promote_int.h"
 #include "engine/remote.h"
+#include "storage/storage.h"
 
 /* Names that were lost in a row, until it is looked whether there are more by now. */
 #define LOST_MAX 4u
+/* Files that are read in a row; then to apply them is faster. */
+#define READ_MAX 1024u
 
 static enum wr_status fence_of(
     struct wr_promotion *p, uint64_t rolling, struct wr_fence *ret, struct wr_err *e)
@@ -44,34 +48,46 @@ static enum wr_status read_on(
                : st;
 }
 
+/* All that is there, to its end or for as long as it makes sense. NOTFOUND: the name behind *at may
+ * be free. Else as read_on. */
+static enum wr_status read_all(
+    struct wr_promotion *p, struct wr_fence *f, int64_t end_ms, uint64_t *at, struct wr_err *e)
+{
+    for (unsigned i = 0; i < READ_MAX && wr_mono_ms(p->c->clock) < end_ms; i++) {
+        enum wr_status st = read_on(p, f, at, e);
+
+        if (st != WR_OK)
+            return st;
+    }
+    return wr_fail(e, WR_CONFLICT, "there is more than txid %016llx", (unsigned long long)*at);
+}
+
 /* Create the name behind *at. One that sends without a pause is faster than its files can be
  * applied; to read where each one leads is enough. When it has just won a name, the next one is
  * tried for at once, as it begins to send that only now. CONFLICT: it has not come to that. */
 static enum wr_status chase(
     struct wr_promotion *p, struct wr_fence *f, int64_t end_ms, uint64_t *at, struct wr_err *e)
 {
-    unsigned lost = 0;
     enum wr_status st;
 
-    do {
+    for (unsigned lost = 0;; lost++) {
         struct wr_err why = {0};
 
-        st = WR_NOTFOUND;
         if (lost % LOST_MAX == 0) {
-            while ((st = read_on(p, f, at, &why)) == WR_OK && wr_mono_ms(p->c->clock) < end_ms)
-                ;
+            st = wr_promotion_still_ours(p, e);
+            if (st != WR_OK)
+                return st;
+            st = read_all(p, f, end_ms, at, e);
+            if (st != WR_NOTFOUND)
+                return st;
         }
-        if (st == WR_CONFLICT)
-            return wr_fail(e, st, "%s", why.text);
         wr_promotion_request(p);
         st = wr_fence_put(p->s, p->c, f, *at + 1, *at + 1, e);
         if (st != WR_CONFLICT)
             return st;
-        if (read_on(p, f, at, &why) != WR_OK)
+        if (read_on(p, f, at, &why) != WR_OK || wr_mono_ms(p->c->clock) >= end_ms)
             return st;
-        lost++;
-    } while (wr_mono_ms(p->c->clock) < end_ms);
-    return st;
+    }
 }
 
 /* The copy is at a state that is among the newest. */
@@ -84,7 +100,8 @@ static enum wr_status put_fence(
 
     if (st == WR_OK)
         st = chase(p, &f, end_ms, &at, e);
-    p->fence = at + 1;
+    if (st == WR_OK)
+        p->fence = at + 1;
     wr_free(f.page);
     return st;
 }
@@ -117,35 +134,77 @@ static enum wr_status catch_up_and_sum(
                                             : st; /* none is recorded */
 }
 
+/* The names of level 0 that the old primary had created may be gone, as what is merged is deleted
+ * some time later: then the fence may have one of those. Whether there is a file of a level above
+ * that ends where it does: who goes on from there would have to choose. */
+static enum wr_status was_used(struct wr_promotion *p, bool *ret, struct wr_err *e)
+{
+    struct wr_ltx_files all = {0};
+    enum wr_status st;
+
+    wr_promotion_request(p);
+    st = wr_layout_list_all(p->s, p->c, &all, e);
+    *ret = false;
+    for (size_t i = 0; i < all.n; i++)
+        *ret = *ret || (all.p[i].level > 0 && all.p[i].max == p->fence);
+    wr_ltx_files_release(&all);
+    return st;
+}
+
+/* It keeps nobody out: whoever had that name has counted it, and does not send it again. */
+static enum wr_status take_back(struct wr_promotion *p, struct wr_err *e)
+{
+    struct wr_str key = wr_layout_ltx_key(p->c->scratch, p->s, 0, p->fence, p->fence);
+
+    p->fence = 0;
+    if (!key.p)
+        return wr_fail(e, WR_NOMEM, "name of a fence: out of memory");
+    wr_promotion_request(p);
+    return wr_storage_remove(p->s, p->c, &key, 1, e);
+}
+
+/* With the fence in place it is looked once more what leads beyond it, as the newest file of a
+ * replica is never deleted. If there is such a one, the next name is tried for. */
 enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
 {
     uint64_t rolling = 0;
     int64_t end_ms = 0;
-    enum wr_status st;
+    enum wr_status st = WR_OK;
 
-    do {
+    for (;;) {
+        struct wr_err why = {0};
+        bool used = false;
+
         st = catch_up_and_sum(p, &rolling, e);
         if (st == WR_OK)
             st = wr_promotion_still_ours(p, e);
         if (st != WR_OK)
             return st;
+        if (p->fence > 0 && p->f->pos.txid <= p->fence)
+            break;
         if (end_ms == 0) /* to apply what there was may have taken longer than that */
             end_ms = wr_promotion_patience(p);
-        st = put_fence(p, rolling, end_ms, e);
-    } while (st == WR_CONFLICT && wr_mono_ms(p->c->clock) < end_ms);
-    if (st == WR_CONFLICT)
-        return wr_wrap(e, WR_BUSY,
-            "the old primary is alive, and writes to the replica faster than its files can be "
-            "read: stop it, and run this again");
-    if (st == WR_OK && p->f->pos.txid + 1 < p->fence) /* files that were read, and not applied */
-        st = catch_up_and_sum(p, &rolling, e);
-    if (st == WR_OK && p->f->pos.txid + 1 < p->fence)
+        st = put_fence(p, rolling, end_ms, &why);
+        if (st != WR_OK && (st != WR_CONFLICT || wr_mono_ms(p->c->clock) >= end_ms))
+            return st != WR_CONFLICT
+                       ? wr_fail(e, st, "%s", why.text)
+                       : wr_fail(e, WR_BUSY,
+                             "the old primary is alive, and writes to the replica faster than its "
+                             "files can be read: stop it, and run this again: %s",
+                             why.text);
+        if (st == WR_OK)
+            st = was_used(p, &used, e);
+        else
+            continue;
+        if (st == WR_OK && used)
+            st = take_back(p, e);
+        if (st != WR_OK)
+            return st;
+    }
+    if (p->f->pos.txid < p->fence)
         return wr_fail(e, WR_BUSY,
-            "files before the fence, txid %016llx, are not to be had: run this again",
+            "files up to the fence, txid %016llx, are not to be had: run this again",
             (unsigned long long)p->fence);
-    if (st == WR_OK)
-        st = wr_promotion_still_ours(p, e);
-    if (st == WR_OK)
-        st = go_away(p, rolling, e);
+    st = go_away(p, rolling, e);
     return st == WR_OK ? wr_promotion_still_ours(p, e) : st;
 }

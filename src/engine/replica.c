@@ -17,8 +17,10 @@
 
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS ((int64_t)60 * 1000)
-#define PARALLEL       8u                    /* requests of a sample */
-#define ASK_FILES      256u                  /* between looks at the lease */
+#define PARALLEL       8u   /* requests of a sample */
+#define ASK_FILES      256u /* between looks at the lease, ... */
+#define ASK_AGAIN      16u  /* ... and where one fails */
+#define ASK_MS         ((int64_t)10 * 1000)
 #define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
 #define STREAM_MS      WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
 #define LOG_EVERY_MS   ((int64_t)30 * 1000)  /* of the same failure again */
@@ -297,9 +299,15 @@ static bool ask_now_and_then(struct wr_replica *r, struct wr_call *c, uint64_t n
 
     if (++r->unasked < ASK_FILES)
         return false;
+    c->deadline_ms = wr_mono_ms(c->clock) + ASK_MS;
+    if (wr_learn_lease(r->storage, c, &lease, &e) != WR_OK) {
+        wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "who holds the lease is not to be had",
+            WR_F_Z("db", r->label), WR_F_Z("err", e.text));
+        r->unasked = ASK_FILES - ASK_AGAIN;
+        return false;
+    }
     r->unasked = 0;
-    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    return wr_learn_lease(r->storage, c, &lease, &e) == WR_OK && lost_to(r, &lease, node);
+    return lost_to(r, &lease, node);
 }
 
 static struct wr_next send_next(
