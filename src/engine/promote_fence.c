@@ -185,17 +185,16 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
         if (end_ms == 0) /* to apply what there was may have taken longer than that */
             end_ms = wr_promotion_patience(p);
         st = put_fence(p, rolling, end_ms, &why);
-        if (st != WR_OK && (st != WR_CONFLICT || wr_mono_ms(p->c->clock) >= end_ms))
-            return st != WR_CONFLICT
-                       ? wr_fail(e, st, "%s", why.text)
-                       : wr_fail(e, WR_BUSY,
-                             "the old primary is alive, and writes to the replica faster than its "
-                             "files can be read: stop it, and run this again: %s",
-                             why.text);
-        if (st == WR_OK)
-            st = was_used(p, &used, e);
-        else
+        if (st == WR_CONFLICT && wr_mono_ms(p->c->clock) < end_ms)
             continue;
+        if (st == WR_CONFLICT)
+            return wr_fail(e, WR_BUSY,
+                "the old primary is alive, and writes to the replica faster than its files can be "
+                "read: stop it, and run this again: %s",
+                why.text);
+        if (st != WR_OK)
+            return wr_fail(e, st, "%s", why.text);
+        st = was_used(p, &used, e);
         if (st == WR_OK && used)
             st = take_back(p, e);
         if (st != WR_OK)
