@@ -129,30 +129,30 @@ static enum wr_status path_of(struct wr_buf *path, const char *dir, struct wr_er
     return st == WR_OK ? WR_OK : wr_fail(e, st, "path of the local state");
 }
 
-/* Synced if it could not be made once more: without the number that a promotion has put into the
- * lease, its own database would be told that another one was promoted. */
-static enum wr_status keep(const struct wr_fs *fs, const char *dir, const char *path,
-    const struct where *here, const struct node *node, struct wr_err *e)
+/* One that could not be made once more is there before and after, whatever happens: without the
+ * number that a promotion has put into the lease, its own database would be told that another one
+ * was promoted. */
+static enum wr_status keep(const struct wr_fs *fs, const char *path, const struct where *here,
+    const struct node *node, struct wr_err *e)
 {
-    bool once = node->number != node->place;
     char text[3 * DIGITS + 1];
     struct wr_file *f = NULL;
-    enum wr_status st =
-        wr_file_open(fs, path, WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_TRUNC, 0600, &f, e);
+    enum wr_status st;
 
     (void)snprintf(text, sizeof(text), "%016llx %016llx %016llx\n",
         (unsigned long long)node->number, (unsigned long long)node->place,
         (unsigned long long)check_of(here, node));
+    if (node->number != node->place)
+        return wr_file_put(fs, path, 0600, text, 3 * DIGITS, e);
+    st = wr_file_open(fs, path, WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_TRUNC, 0600, &f, e);
     if (st == WR_OK)
         st = wr_file_pwrite(f, text, 3 * DIGITS, 0, e);
-    if (st == WR_OK && once)
-        st = wr_file_sync(f, e);
     wr_file_close(f);
-    return st == WR_OK && once ? fs->sync_dir(fs, dir, e) : st;
+    return st;
 }
 
-static enum wr_status node_id(const struct wr_fs *fs, const char *dir, const char *path,
-    const struct where *here, uint64_t *ret, struct wr_err *e)
+static enum wr_status node_id(const struct wr_fs *fs, const char *path, const struct where *here,
+    uint64_t *ret, struct wr_err *e)
 {
     struct node node = {0}, was = {0};
     bool is_kept = kept(fs, path, &was);
@@ -167,7 +167,7 @@ static enum wr_status node_id(const struct wr_fs *fs, const char *dir, const cha
         return st;
     if (is_kept && (was.place == 0 || was.place == node.place))
         node.number = was.number;
-    st = keep(fs, dir, path, here, &node, e);
+    st = keep(fs, path, here, &node, e);
     if (st == WR_OK)
         *ret = node.number;
     return st;
@@ -183,7 +183,7 @@ enum wr_status wr_node_id(
     if (st == WR_OK)
         st = named;
     if (st == WR_OK)
-        st = node_id(fs, dir, (const char *)path.p, &here, ret, e);
+        st = node_id(fs, (const char *)path.p, &here, ret, e);
     wr_buf_release(&path);
     wr_buf_release(&here.bytes);
     return st;
@@ -219,7 +219,7 @@ enum wr_status wr_node_renew(
         st = wr_random(&node.number, sizeof(node.number), e);
     node.number |= 1;
     if (st == WR_OK)
-        st = keep(fs, dir, (const char *)path.p, &here, &node, e);
+        st = keep(fs, (const char *)path.p, &here, &node, e);
     wr_buf_release(&path);
     wr_buf_release(&here.bytes);
     if (st == WR_OK)

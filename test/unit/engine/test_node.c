@@ -5,6 +5,9 @@
 
 #include "harness/t.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 static uint64_t node_of(const char *dir, const char *db_path)
 {
     uint64_t id = 0;
@@ -179,7 +182,32 @@ static void test_a_number_at_random_is_kept_for_good(void **state)
     T_IS(WR_IO, wr_node_renew(&fs, dir, "/srv/a.db", &id, &e));
 }
 
+/* A full disk at the first start of a version that has a check: the file was cut off before. */
+static void test_a_number_was_lost_where_its_file_could_not_be_rewritten(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct rlimit limit, none;
+    uint64_t number, id;
+    struct wr_bytes b;
+    char text[34];
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_node_renew(wr_fs_posix(), dir, "/srv/a.db", &number, &e));
+    b = t_slurp(t_path(dir, "node"));
+    memcpy(text, b.p, sizeof(text));
+    text[33] = '\n'; /* without a check */
+    t_spew(t_path(dir, "node"), text, sizeof(text));
+    T(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    T(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &none) == 0);
+    T(wr_node_id(wr_fs_posix(), dir, "/srv/a.db", &id, &e) != WR_OK);
+    T(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    T(node_of(dir, "/srv/a.db") == number);
+}
+
 T_MAIN(T_TEST(test_a_number_at_random_is_kept_for_good),
+    T_TEST(test_a_number_was_lost_where_its_file_could_not_be_rewritten),
     T_TEST(test_another_number_is_made_at_will), T_TEST(test_it_stays),
     T_TEST(test_a_copy_has_a_number_of_its_own),
     T_TEST(test_a_file_of_an_older_version_is_taken_over),
