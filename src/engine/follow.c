@@ -21,7 +21,6 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/crew.h"
 #include "engine/follow_fetch.h"
 #include "engine/follow_int.h"
 #include "ltx/ltx.h"
@@ -30,7 +29,6 @@
 
 #define INTERVAL_MS     1000
 #define PATIENCE_MS     1000
-#define PARALLEL        8
 #define BESIDE_MS       60000          /* between looks at the bucket while the primary answers */
 #define BESIDE_LATER_MS 600000         /* where that fails */
 #define BACKOFF_MS      60000          /* the longest wait */
@@ -422,16 +420,7 @@ static struct wr_follow_opts with_defaults(const struct wr_follow_opts *opts)
 {
     struct wr_follow_opts o = *opts;
 
-    if (!o.restore.fs)
-        o.restore.fs = wr_fs_posix();
-    if (o.restore.opening == 0) /* what comes next are many small files, each a wait */
-        o.restore.opening = o.restore.parallel ? o.restore.parallel : WR_RESTORE_OPENING;
-    o.restore.opening = wr_min(o.restore.opening, (unsigned)WR_CREW_MAX);
-    if (o.restore.parallel == 0)
-        o.restore.parallel = PARALLEL;
-    o.restore.parallel = wr_min(o.restore.parallel, (unsigned)WR_CREW_MAX);
-    if (o.restore.lock_offset == 0)
-        o.restore.lock_offset = WR_LTX_LOCK_OFFSET;
+    o.restore = wr_restore_defaults(&opts->restore);
     if (o.interval_ms <= 0)
         o.interval_ms = INTERVAL_MS;
     if (o.patience_ms <= 0)

@@ -17,17 +17,18 @@
 #include "storage/storage.h"
 
 #define PARALLEL   8
+#define OPENING    32u
 #define PLANS_MAX  4                    /* a file has vanished under the others */
 #define RESUME_MIN ((uint64_t)64 << 20) /* some seconds of a slow line */
 
-static struct wr_restore_opts with_defaults(const struct wr_restore_opts *opts)
+struct wr_restore_opts wr_restore_defaults(const struct wr_restore_opts *opts)
 {
     struct wr_restore_opts o = *opts;
 
     if (!o.fs)
         o.fs = wr_fs_posix();
     if (o.opening == 0)
-        o.opening = o.parallel ? o.parallel : WR_RESTORE_OPENING;
+        o.opening = o.parallel ? o.parallel : OPENING;
     o.opening = wr_min(o.opening, (unsigned)WR_CREW_MAX);
     if (o.parallel == 0)
         o.parallel = PARALLEL;
@@ -57,7 +58,7 @@ static enum wr_status check_target(const struct wr_restore_opts *opts, struct wr
 enum wr_status wr_restore_plan(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e)
 {
-    struct wr_restore_opts o = with_defaults(opts);
+    struct wr_restore_opts o = wr_restore_defaults(opts);
     enum wr_status st = check_target(&o, e);
 
     if (st == WR_OK)
@@ -69,7 +70,7 @@ enum wr_status wr_restore_plan(struct wr_storage *s, struct wr_call *c,
 
 enum wr_status wr_restore_check(const struct wr_restore_opts *opts, struct wr_err *e)
 {
-    struct wr_restore_opts o = with_defaults(opts);
+    struct wr_restore_opts o = wr_restore_defaults(opts);
     enum wr_status st = check_target(&o, e);
 
     if (st == WR_OK)
@@ -319,7 +320,7 @@ static enum wr_status restore_from(struct wr_storage *s, struct wr_call *c,
 enum wr_status wr_restore(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_restore_result *ret, struct wr_err *e)
 {
-    struct wr_restore_opts o = with_defaults(opts);
+    struct wr_restore_opts o = wr_restore_defaults(opts);
     struct wr_source source = {0};
     enum wr_status st = wr_restore_check(&o, e);
 

@@ -60,8 +60,6 @@ struct wr_restore_result;
 typedef enum wr_status wr_restore_finish_fn(
     void *arg, struct wr_file *f, const struct wr_restore_result *r, struct wr_err *e);
 
-#define WR_RESTORE_OPENING 32u
-
 struct wr_restore_opts {
     const struct wr_fs *fs; /* NULL: wr_fs_posix() */
     const char *path;     /* where the database goes; missing parents are created with mode 0700 */
@@ -84,6 +82,8 @@ struct wr_restore_opts {
     wr_restore_finish_fn *finish; /* NULL: none */
     void *finish_arg;
 };
+/* The same, with what is left open as it says there, and threads within bounds. */
+struct wr_restore_opts wr_restore_defaults(const struct wr_restore_opts *opts);
 
 enum wr_restore_format {
     WR_RESTORE_LTX,

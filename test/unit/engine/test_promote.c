@@ -251,6 +251,15 @@ static void old_one_stops(struct pair *p)
     stops(&p->a, p->b.path);
 }
 
+/* It commits once more, and is told; and the one that was promoted goes on. */
+static void end_of_both(struct pair *p)
+{
+    insert(&p->a);
+    old_one_stops(p);
+    goes_on(p);
+    end(p);
+}
+
 /* ---- dead ---- */
 
 static void test_the_old_one_is_dead(void **state)
@@ -340,10 +349,7 @@ static void test_the_old_one_is_alive(void **state)
         promote(&p);
         if (quiet)
             world_run(&p.a, HOUR);
-        insert(&p.a);
-        old_one_stops(&p);
-        goes_on(&p);
-        end(&p);
+        end_of_both(&p);
     }
 }
 
@@ -372,10 +378,7 @@ static void test_the_old_one_is_faster(void **state)
         p.spy.arg = &p;
         promote(&p);
         T(p.races == 0);
-        insert(&p.a);
-        old_one_stops(&p);
-        goes_on(&p);
-        end(&p);
+        end_of_both(&p);
     }
 }
 
@@ -451,10 +454,7 @@ static void test_the_fence_had_a_name_that_was_merged_and_deleted(void **state)
         p.spy.arg = &p;
         promote(&p);
         T(p.races == 0);
-        insert(&p.a);
-        old_one_stops(&p);
-        goes_on(&p);
-        end(&p);
+        end_of_both(&p);
     }
 }
 
@@ -489,10 +489,7 @@ static void test_a_primary_that_is_faster_than_the_copy_was_followed_for_ever(vo
     p.spy.arg = &p;
     promote(&p);
     T(p.races < 12 && !p.spy.after_list);
-    insert(&p.a);
-    old_one_stops(&p);
-    goes_on(&p);
-    end(&p);
+    end_of_both(&p);
 }
 
 /* ---- files of other names than the next ---- */
@@ -584,10 +581,7 @@ static void test_a_file_that_spans_several_was_before_it(void **state)
     world_start(&p.a);
     ack(&p);
     promote(&p);
-    insert(&p.a);
-    old_one_stops(&p);
-    goes_on(&p);
-    end(&p);
+    end_of_both(&p);
 }
 
 /* Right before the lease is taken; and the first listing behind that is refused, once. */
@@ -866,10 +860,7 @@ static void test_another_promotion_is_faster(void **state)
         follow_to(&p, p.b.path);
         promote(&p); /* and the operator may have his way */
         T(lease_is(&p, when + 1));
-        insert(&p.a);
-        old_one_stops(&p);
-        goes_on(&p);
-        end(&p);
+        end_of_both(&p);
     }
 }
 
