@@ -21,7 +21,7 @@
 #define MACHINE_ID_MIN 16u /* bytes; less is an empty file, as images have it */
 #define DIGITS         17u /* of one number, with what is behind it */
 
-struct node {
+struct numbers {
     uint64_t number;
     uint64_t place; /* 0: not known */
     uint64_t check;
@@ -33,35 +33,38 @@ struct where {
     bool has_id;         /* the machine has one */
 };
 
-/* 0 bytes: the machine has none. */
-static size_t machine_id(uint8_t id[64])
+/* 0 bytes of a file that is not there; any other failure is one, for what is made of "there is
+ * none" is another number. */
+static enum wr_status read_head(
+    const struct wr_fs *fs, const char *path, void *to, size_t size, size_t *n, struct wr_err *e)
 {
     struct wr_file *f = NULL;
-    size_t n = 0;
+    enum wr_status st = wr_file_open(fs, path, WR_FILE_READ, 0, &f, e);
 
-    if (wr_file_open(wr_fs_posix(), "/etc/machine-id", WR_FILE_READ, 0, &f, NULL) != WR_OK)
-        return 0;
-    if (wr_file_pread(f, id, 64, 0, &n, NULL) != WR_OK)
-        n = 0;
+    *n = 0;
+    if (st == WR_OK)
+        st = wr_file_pread(f, to, size, 0, n, e);
     wr_file_close(f);
-    return n >= MACHINE_ID_MIN ? n : 0;
+    return st == WR_NOTFOUND ? WR_OK : st;
 }
 
 static enum wr_status find_where(const char *db_path, struct where *ret, struct wr_err *e)
 {
     uint8_t id[64];
-    size_t n = machine_id(id);
-    enum wr_status st;
+    size_t n;
+    enum wr_status st = read_head(wr_fs_posix(), "/etc/machine-id", id, sizeof(id), &n, e);
 
-    ret->has_id = n > 0;
     wr_buf_init(&ret->bytes, 8192);
-    wr_buf_put(&ret->bytes, id, n);
+    if (st != WR_OK)
+        return st;
+    ret->has_id = n >= MACHINE_ID_MIN;
+    wr_buf_put(&ret->bytes, id, ret->has_id ? n : 0);
     wr_buf_z(&ret->bytes, db_path);
     st = wr_buf_status(&ret->bytes);
     return st == WR_OK ? WR_OK : wr_fail(e, st, "path of the database");
 }
 
-static uint64_t check_of(const struct where *here, const struct node *node)
+static uint64_t check_of(const struct where *here, const struct numbers *node)
 {
     uint8_t numbers[16];
 
@@ -71,7 +74,7 @@ static uint64_t check_of(const struct where *here, const struct node *node)
 }
 
 /* What is to be kept here, if nothing is yet. */
-static enum wr_status make(const struct where *here, struct node *ret, struct wr_err *e)
+static enum wr_status make(const struct where *here, struct numbers *ret, struct wr_err *e)
 {
     uint8_t sum[WR_SHA256_SIZE];
     enum wr_status st = wr_sha256(wr_buf_bytes(&here->bytes), sum, e);
@@ -101,22 +104,22 @@ static bool parse(struct wr_str s, size_t n, uint64_t *ret)
     return true;
 }
 
-static bool kept(const struct wr_fs *fs, const char *path, struct node *ret)
+static enum wr_status kept(const struct wr_fs *fs, const char *path, enum wr_node_was *was,
+    struct numbers *ret, struct wr_err *e)
 {
     char text[3 * DIGITS + 1];
     uint64_t numbers[3] = {0};
-    struct wr_file *f = NULL;
-    size_t n = 0;
+    size_t n;
+    enum wr_status st = read_head(fs, path, text, sizeof(text), &n, e);
 
-    if (wr_file_open(fs, path, WR_FILE_READ, 0, &f, NULL) != WR_OK)
-        return false;
-    if (wr_file_pread(f, text, sizeof(text), 0, &n, NULL) != WR_OK)
-        n = 0;
-    wr_file_close(f);
-    if (n == 0 || !parse((struct wr_str){text, n}, n / DIGITS, numbers))
-        return false;
-    *ret = (struct node){numbers[0], numbers[1], numbers[2]};
-    return ret->number != 0;
+    if (st != WR_OK)
+        return st;
+    *was = n > 0 ? WR_NODE_DAMAGED : WR_NODE_NONE;
+    if (n > 0 && parse((struct wr_str){text, n}, n / DIGITS, numbers) && numbers[0] != 0) {
+        *was = WR_NODE_KEPT;
+        *ret = (struct numbers){numbers[0], numbers[1], numbers[2]};
+    }
+    return WR_OK;
 }
 
 static enum wr_status path_of(struct wr_buf *path, const char *dir, struct wr_err *e)
@@ -133,7 +136,7 @@ static enum wr_status path_of(struct wr_buf *path, const char *dir, struct wr_er
  * number that a promotion has put into the lease, its own database would be told that another one
  * was promoted. */
 static enum wr_status keep(const struct wr_fs *fs, const char *path, const struct where *here,
-    const struct node *node, struct wr_err *e)
+    const struct numbers *node, struct wr_err *e)
 {
     char text[3 * DIGITS + 1];
     struct wr_file *f = NULL;
@@ -151,62 +154,64 @@ static enum wr_status keep(const struct wr_fs *fs, const char *path, const struc
     return st;
 }
 
-static enum wr_status node_id(const struct wr_fs *fs, const char *path, const struct where *here,
-    uint64_t *ret, struct wr_err *e)
+/* What is to be kept in `path`, and whether the file there is as it has to be. */
+static enum wr_status find(const struct wr_fs *fs, const char *path, const struct where *here,
+    struct numbers *ret, enum wr_node_was *was, bool *done, struct wr_err *e)
 {
-    struct node node = {0}, was = {0};
-    bool is_kept = kept(fs, path, &was);
-    enum wr_status st;
+    struct numbers old = {0};
+    enum wr_status st = kept(fs, path, was, &old, e);
 
-    if (is_kept && was.place != 0 && was.check == check_of(here, &was)) {
-        *ret = was.number;
-        return WR_OK;
-    }
-    st = make(here, &node, e);
+    *done = *was == WR_NODE_KEPT && old.place != 0 && old.check == check_of(here, &old);
+    if (st == WR_OK && !*done)
+        st = make(here, ret, e);
     if (st != WR_OK)
         return st;
-    if (is_kept && (was.place == 0 || was.place == node.place))
-        node.number = was.number;
-    st = keep(fs, path, here, &node, e);
-    if (st == WR_OK)
-        *ret = node.number;
-    return st;
+    if (*was == WR_NODE_KEPT && (old.place == 0 || *done || old.place == ret->place))
+        ret->number = old.number;
+    else if (*was == WR_NODE_KEPT)
+        *was = WR_NODE_ELSEWHERE;
+    return WR_OK;
 }
 
-enum wr_status wr_node_id(
-    const struct wr_fs *fs, const char *dir, const char *db_path, uint64_t *ret, struct wr_err *e)
+static enum wr_status node(const struct wr_fs *fs, const char *dir, const char *db_path, bool write,
+    struct wr_node *ret, struct wr_err *e)
 {
+    struct numbers numbers = {0};
     struct where here;
     struct wr_buf path;
+    enum wr_node_was was = WR_NODE_NONE;
+    bool done = false;
     enum wr_status st = find_where(db_path, &here, e), named = path_of(&path, dir, e);
 
     if (st == WR_OK)
         st = named;
     if (st == WR_OK)
-        st = node_id(fs, (const char *)path.p, &here, ret, e);
+        st = find(fs, (const char *)path.p, &here, &numbers, &was, &done, e);
+    if (st == WR_OK && write && !done)
+        st = keep(fs, (const char *)path.p, &here, &numbers, e);
     wr_buf_release(&path);
     wr_buf_release(&here.bytes);
+    if (st == WR_OK)
+        *ret = (struct wr_node){numbers.number, was};
     return st;
 }
 
-enum wr_status wr_node_derive(const char *db_path, uint64_t *ret, struct wr_err *e)
+enum wr_status wr_node_keep(const struct wr_fs *fs, const char *dir, const char *db_path,
+    struct wr_node *ret, struct wr_err *e)
 {
-    struct node node = {0};
-    struct where here;
-    enum wr_status st = find_where(db_path, &here, e);
+    return node(fs, dir, db_path, true, ret, e);
+}
 
-    if (st == WR_OK)
-        st = make(&here, &node, e);
-    wr_buf_release(&here.bytes);
-    if (st == WR_OK)
-        *ret = node.number;
-    return st;
+enum wr_status wr_node_find(const struct wr_fs *fs, const char *dir, const char *db_path,
+    struct wr_node *ret, struct wr_err *e)
+{
+    return node(fs, dir, db_path, false, ret, e);
 }
 
 enum wr_status wr_node_renew(
     const struct wr_fs *fs, const char *dir, const char *db_path, uint64_t *ret, struct wr_err *e)
 {
-    struct node node = {0};
+    struct numbers node = {0};
     struct where here;
     struct wr_buf path;
     enum wr_status st = find_where(db_path, &here, e), named = path_of(&path, dir, e);

@@ -11,19 +11,34 @@
 #include "base/file.h"
 #include "base/status.h"
 
+/* What `<dir>/node` was when it was read. */
+enum wr_node_was {
+    WR_NODE_KEPT,      /* this number */
+    WR_NODE_NONE,      /* not there, or empty, as a power cut leaves a new file */
+    WR_NODE_ELSEWHERE, /* with another directory's number */
+    WR_NODE_DAMAGED    /* not to be read */
+};
+
+struct wr_node {
+    uint64_t number; /* never 0 */
+    enum wr_node_was was;
+};
+
 /* The number kept in `<dir>/node`; made at the first call. From machine id and database path where
  * the machine has an id, so that it comes out the same when local state was lost; at random
- * elsewhere, for in containers many databases have the same path. Never 0.
+ * elsewhere, for in containers many databases have the same path. One that cannot be read just now
+ * is a failure, not none.
  *
  * A directory that was copied or moved from another path or machine gets a number of its own: what
  * the old one wrote is not this one's. `db_path` is absolute, with symbolic links resolved, so that
  * one file has one path. */
-enum wr_status wr_node_id(const struct wr_fs *fs, const char *dir, const char *db_path,
-    uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_node_keep(const struct wr_fs *fs, const char *dir, const char *db_path,
+    struct wr_node *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* The one that would be made, of a directory that keeps none; at random where the machine has no
- * id, and then another one each time. Nothing is written. */
-enum wr_status wr_node_derive(const char *db_path, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
+/* The one that would be kept; where none is and the machine has no id, another one each time.
+ * Nothing is written, and `dir` need not be there. */
+enum wr_status wr_node_find(const struct wr_fs *fs, const char *dir, const char *db_path,
+    struct wr_node *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* Keep another one from now on, at random: for a directory whose number another machine has, too,
  * as those that were made from one image. */

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "engine/follow_int.h"
 #include "engine/ledger.h"
-#include "engine/node.h"
 #include "engine/promote_int.h"
 #include "engine/remote.h"
 #include "ltx/ltx.h"
@@ -54,29 +53,23 @@ static enum wr_status find_meta_dir(struct wr_promotion *p, struct wr_err *e)
  * one that was found on the way to a failure would be taken for ours at the next try. */
 static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
 {
-    const char *kept = wr_arena_fmt(p->c->scratch, "%s/node", p->meta_dir).p;
-
-    if (!kept)
-        return wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
-    p->node_kept = is_there(p, kept);
-    return p->node_kept ? wr_node_id(p->o.fs, p->meta_dir, p->copy, &p->node, e)
-                        : wr_node_derive(p->copy, &p->node, e);
+    return wr_node_find(p->o.fs, p->meta_dir, p->copy, &p->node, e);
 }
 
 /* Machines of one image may have the same number for the same path: then a new one tells them
  * apart. One that was kept is ours. */
 static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struct wr_err *e)
 {
-    bool taken = p->node == newest || p->node == p->seen.lease.node;
+    bool taken = p->node.number == newest || p->node.number == p->seen.lease.node;
     enum wr_status st;
 
-    if (p->node_kept)
+    if (p->node.was == WR_NODE_KEPT)
         return WR_OK;
     st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
     if (st != WR_OK)
         return st;
-    return taken ? wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node, e)
-                 : wr_node_id(p->o.fs, p->meta_dir, p->copy, &p->node, e);
+    return taken ? wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e)
+                 : wr_node_keep(p->o.fs, p->meta_dir, p->copy, &p->node, e);
 }
 
 /* ---- the database that it is from now on ---- */

@@ -22,7 +22,7 @@ static enum wr_status fence_of(
     enum wr_status st = page ? wr_promotion_read_page(p, 1, page, e)
                              : wr_fail(e, WR_NOMEM, "page buffer: out of memory");
 
-    *ret = (struct wr_fence){.node = p->node,
+    *ret = (struct wr_fence){.node = p->node.number,
         .rolling = rolling,
         .page_size = pos->page_size,
         .commit = pos->pages,

@@ -4,6 +4,7 @@
 #ifndef WR_ENGINE_PROMOTE_INT_H
 #define WR_ENGINE_PROMOTE_INT_H
 
+#include "engine/node.h"
 #include "engine/promote.h"
 
 struct wr_follow;
@@ -16,8 +17,7 @@ struct wr_promotion {
     const char *copy; /* o.path, with symbolic links resolved */
     const char *meta_dir;
     struct wr_follow *f;
-    bool node_kept; /* the number is from an earlier run, of this or as a primary */
-    uint64_t node;
+    struct wr_node node; /* kept: from an earlier run, of this or as a primary */
     struct wr_lease_seen seen;
     struct wr_lease lease; /* ours, once its epoch is not 0 */
     uint64_t fence;        /* TXID of the name that was taken */

@@ -56,7 +56,8 @@ enum wr_status wr_promotion_check_store(struct wr_promotion *p, struct wr_err *e
 
 bool wr_promotion_is_ours(const struct wr_promotion *p)
 {
-    return p->node_kept && p->seen.lease.epoch > 0 && p->seen.lease.node == p->node;
+    return p->node.was == WR_NODE_KEPT && p->seen.lease.epoch > 0 &&
+           p->seen.lease.node == p->node.number;
 }
 
 enum wr_status wr_promotion_look_at_lease(struct wr_promotion *p, struct wr_err *e)
@@ -84,7 +85,7 @@ enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e)
     if (!owner)
         return wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
     wr_promotion_request(p);
-    st = wr_lease_take(p->s, p->c, &p->seen, p->node, owner, &p->lease, e);
+    st = wr_lease_take(p->s, p->c, &p->seen, p->node.number, owner, &p->lease, e);
     if (st == WR_OK)
         wr_log(p->c->log, WR_INFO, "took the lease", WR_F_Z("db", p->o.path),
             WR_F_STR("replica", wr_storage_name(p->s)), WR_F_U64("epoch", p->lease.epoch));

@@ -164,6 +164,21 @@ static enum wr_status begin(struct wr_db *db, struct wr_err *e)
     return st;
 }
 
+static enum wr_status learn_node(struct wr_db *db, struct wr_err *e)
+{
+    struct wr_node node;
+    enum wr_status st = wr_node_keep(db->fs, db->meta_dir, wr_conn_path(db->conn), &node, e);
+
+    if (st != WR_OK)
+        return st;
+    db->node_id = node.number;
+    if (node.was == WR_NODE_DAMAGED)
+        wr_log(DB_LOG(db), WR_WARN,
+            "the file that tells which replicas are of this database was damaged, and is made anew",
+            DB_NAME(db), WR_F_Z("path", db->meta_dir));
+    return WR_OK;
+}
+
 enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
@@ -171,7 +186,7 @@ enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e)
     assert(!db->ledger && !db->proof.image);
     st = wr_mkdirs(db->fs, db->meta_dir, 0700, e);
     if (st == WR_OK && db->node_id == 0)
-        st = wr_node_id(db->fs, db->meta_dir, wr_conn_path(db->conn), &db->node_id, e);
+        st = learn_node(db, e);
     if (st == WR_OK) {
         st = wr_ledger_open(
             db->fs, db->meta_dir, db->view.page_size, db->view.lock_pgno, &db->ledger, e);

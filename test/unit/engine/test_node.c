@@ -7,15 +7,26 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static uint64_t node_of(const char *dir, const char *db_path)
 {
-    uint64_t id = 0;
+    struct wr_node node = {0};
     struct wr_err e = {0};
 
-    T_OK(wr_node_id(wr_fs_posix(), dir, db_path, &id, &e));
-    T(id != 0);
-    return id;
+    T_OK(wr_node_keep(wr_fs_posix(), dir, db_path, &node, &e));
+    T(node.number != 0);
+    return node.number;
+}
+
+static enum wr_node_was found_in(const char *dir, const char *db_path)
+{
+    struct wr_node node = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_node_find(wr_fs_posix(), dir, db_path, &node, &e));
+    T(node.number != 0);
+    return node.was;
 }
 
 static const char *copied(const char *dir)
@@ -30,9 +41,12 @@ static const char *copied(const char *dir)
 static void test_it_stays(void **state)
 {
     const char *dir = t_tmpdir();
-    uint64_t id = node_of(dir, "/srv/a.db");
+    uint64_t id;
 
     (void)state;
+    T(found_in(dir, "/srv/a.db") == WR_NODE_NONE && access(t_path(dir, "node"), F_OK) != 0);
+    id = node_of(dir, "/srv/a.db");
+    T(found_in(dir, "/srv/a.db") == WR_NODE_KEPT);
     for (int i = 0; i < 3; i++)
         T(node_of(dir, "/srv/a.db") == id);
     T(node_of(copied(dir), "/srv/a.db") == id); /* kept elsewhere: meta-path has changed */
@@ -46,6 +60,8 @@ static void test_a_copy_has_a_number_of_its_own(void **state)
 
     (void)state;
     copy = copied(dir);
+    T(found_in(copy, "/srv/a/app.db") == WR_NODE_KEPT);
+    T(found_in(copy, "/srv/b/app.db") == WR_NODE_ELSEWHERE);
     other = node_of(copy, "/srv/b/app.db");
     T(other != id);
     T(node_of(copy, "/srv/b/app.db") == other);
@@ -126,6 +142,7 @@ static void test_a_damaged_file_is_made_anew(void **state)
         uint64_t id;
 
         t_spew(t_path(dir, "node"), text, cut);
+        T(cut == n || cut == 0 || found_in(dir, "/srv/a.db") == WR_NODE_DAMAGED);
         id = node_of(dir, "/srv/a.db");
         T(node_of(dir, "/srv/a.db") == id);
         T(t_slurp(t_path(dir, "node")).n == n);
@@ -187,7 +204,8 @@ static void test_a_number_was_lost_where_its_file_could_not_be_rewritten(void **
 {
     const char *dir = t_tmpdir();
     struct rlimit limit, none;
-    uint64_t number, id;
+    uint64_t number;
+    struct wr_node node;
     struct wr_bytes b;
     char text[34];
     struct wr_err e = {0};
@@ -201,12 +219,38 @@ static void test_a_number_was_lost_where_its_file_could_not_be_rewritten(void **
     T(getrlimit(RLIMIT_FSIZE, &limit) == 0);
     none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
     T(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &none) == 0);
-    T(wr_node_id(wr_fs_posix(), dir, "/srv/a.db", &id, &e) != WR_OK);
+    T(wr_node_keep(wr_fs_posix(), dir, "/srv/a.db", &node, &e) != WR_OK);
     T(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     T(node_of(dir, "/srv/a.db") == number);
 }
 
-T_MAIN(T_TEST(test_a_number_at_random_is_kept_for_good),
+static enum wr_status no_more_files(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    if (flags & WR_FILE_WRITE)
+        return posix_open(fs, path, flags, mode, ret, e);
+    return wr_fail(e, WR_IO, "open %s: too many open files", path);
+}
+
+/* A process at its limit of descriptors took its number for none, and wrote another one over it. */
+static void test_a_number_that_could_not_be_read_was_replaced(void **state)
+{
+    struct wr_fs fs = *wr_fs_posix();
+    const char *dir = t_tmpdir();
+    struct wr_node node;
+    uint64_t number;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_node_renew(wr_fs_posix(), dir, "/srv/a.db", &number, &e));
+    fs.open = no_more_files;
+    T_IS(WR_IO, wr_node_find(&fs, dir, "/srv/a.db", &node, &e));
+    T_IS(WR_IO, wr_node_keep(&fs, dir, "/srv/a.db", &node, &e));
+    T(node_of(dir, "/srv/a.db") == number);
+}
+
+T_MAIN(T_TEST(test_a_number_that_could_not_be_read_was_replaced),
+    T_TEST(test_a_number_at_random_is_kept_for_good),
     T_TEST(test_a_number_was_lost_where_its_file_could_not_be_rewritten),
     T_TEST(test_another_number_is_made_at_will), T_TEST(test_it_stays),
     T_TEST(test_a_copy_has_a_number_of_its_own),

@@ -1008,27 +1008,51 @@ static void test_one_that_knows_of_no_lease_goes_on(void **state)
     end(&p);
 }
 
-/* Machines that were made from one image have one number for one path. */
+/* What a machine that was made from the same image has for the same path. */
+static uint64_t number_of_b(struct pair *p)
+{
+    struct wr_node node = {0};
+    struct wr_err e = {0};
+    char *real = NULL;
+
+    T_OK(wr_fs_posix()->resolve(wr_fs_posix(), p->b.path, &real, &e));
+    T_OK(wr_node_find(wr_fs_posix(), t_path(p->b.dir, "scratch"), real, &node, &e));
+    wr_free(real);
+    return node.number;
+}
+
+static void promoted_beside(struct pair *p, uint64_t node)
+{
+    take_it(p, node);
+    promote(p);
+    T(p->done.lease.epoch == 2 && p->done.lease.node != node);
+    goes_on(p);
+    T(b_node_is(p, p->done.lease.node));
+}
+
 static void test_a_machine_with_the_number_of_another(void **state)
 {
     struct pair p;
-    struct wr_err e = {0};
-    const char *scratch;
-    char *real = NULL;
-    uint64_t node = 0;
 
     (void)state;
     begin(&p);
-    scratch = t_path(p.b.dir, "scratch");
-    T_OK(wr_mkdirs(wr_fs_posix(), scratch, 0700, &e));
-    T_OK(wr_fs_posix()->resolve(wr_fs_posix(), p.b.path, &real, &e));
-    T_OK(wr_node_id(wr_fs_posix(), scratch, real, &node, &e));
-    wr_free(real);
-    take_it(&p, node);
-    promote(&p);
-    T(p.done.lease.epoch == 2 && p.done.lease.node != node);
-    goes_on(&p);
-    T(b_node_is(&p, p.done.lease.node));
+    promoted_beside(&p, number_of_b(&p));
+    end(&p);
+}
+
+/* Whatever was in it, the number that is made then is not one that was kept. */
+static void test_an_empty_file_was_a_number_of_our_own(void **state)
+{
+    const char *meta_dir;
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    meta_dir = t_path(p.b.dir, ".app.db-weir");
+    T_OK(wr_mkdirs(wr_fs_posix(), meta_dir, 0700, &e));
+    t_spew(t_path(meta_dir, "node"), "", 0);
+    promoted_beside(&p, number_of_b(&p));
     end(&p);
 }
 
@@ -1042,15 +1066,12 @@ static void test_the_number_of_another_was_ours_at_the_second_try(void **state)
     struct wr_follow *f = NULL;
     struct pair p;
     struct wr_err e = {0};
-    char *real = NULL;
-    uint64_t node = 0;
+    uint64_t node;
 
     (void)state;
     begin(&p);
     o.restore.path = p.b.path;
-    T_OK(wr_fs_posix()->resolve(wr_fs_posix(), p.b.path, &real, &e));
-    T_OK(wr_node_derive(real, &node, &e));
-    wr_free(real);
+    node = number_of_b(&p);
     take_it(&p, node);
     T_OK(wr_follow_open(p.s, t_call(), &o, &f, &none, &e));
     T_IS(WR_BUSY, wr_promote(p.s, t_call(), &p.o, &p.done, &e));
@@ -1231,6 +1252,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_a_machine_with_the_number_of_another),
+    T_TEST(test_an_empty_file_was_a_number_of_our_own),
     T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),
     T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
     T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
