@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/restore_int.h"
+#include "daemon/standby.h"
 
 #include <unistd.h>
 
@@ -38,6 +39,8 @@ static const struct wr_flag flags[] = {
         "with -f and a primary's URL: its bucket (default: the one that the primary names)"},
     {"token-file", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, token_file), "PATH",
         "with -f and a primary's URL: a file with the token it wants (default $WEIR_TOKEN)"},
+    {"addr", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, addr), "[HOST]:PORT",
+        "with -f: serve /metrics, /healthz and /readyz there"},
     {"dry-run", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, dry_run), NULL,
         "list the files that would be read, write nothing"},
     {"integrity-check", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, check), "MODE",
@@ -120,6 +123,8 @@ static bool check_flags(const struct wr_restore_flags *o, const struct wr_args *
         return false;
     if (o->txid && o->time_ms)
         (void)wr_cli_fail("cannot specify both -txid and -timestamp", NULL);
+    else if (o->addr && !o->follow)
+        (void)wr_cli_fail("-addr goes with -f: what is restored is over before anybody asks", NULL);
     else if (o->follow && o->txid)
         (void)wr_cli_fail("cannot use follow mode with -txid", NULL);
     else if (o->follow && o->time_ms)
@@ -160,6 +165,18 @@ static int exit_code(struct wr_cli *cli, const struct wr_restore *r, int rc, con
     return fail(cli, r, rc, err);
 }
 
+/* One for all replicas that are tried: who was told that we stop does not hear of another start. */
+static bool begin_standby(struct wr_restore *r)
+{
+    const struct wr_standby_opts o = {.path = r->path,
+        .addr = r->flags->addr,
+        .interval_ms = r->flags->interval_ms,
+        .log = &r->cli->log};
+
+    r->standby = wr_standby_new(&o);
+    return r->standby || wr_cli_fail(weir_strerror(WEIR_NOMEM), NULL) == WR_EXIT_OK;
+}
+
 static int restore(void *arg, weir *w, weir_cancel *cancel)
 {
     struct wr_restore *r = arg;
@@ -167,9 +184,12 @@ static int restore(void *arg, weir *w, weir_cancel *cancel)
     weir_error err = {0};
     int rc;
 
+    if (r->flags->follow && !begin_standby(r))
+        return WR_EXIT_FAILED;
     r->opt.cancel = cancel;
     r->replica = r->target.replicas;
     rc = r->primary ? wr_restore_follow(r, w, &err) : wr_restore_search(r, w, &err);
+    wr_standby_free(r->standby);
     return rc == WEIR_OK ? wr_restore_print(r) : exit_code(r->cli, r, rc, &err);
 }
 

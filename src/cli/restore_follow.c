@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "cli/display.h"
 #include "cli/restore_int.h"
+#include "daemon/standby.h"
 
 #define TOKEN_MAX      4000  /* bytes of the file with it */
 #define TELL_MS        10000 /* between lines about where it stands */
@@ -142,6 +143,7 @@ static void show(void *arg, const weir_follow_status *status)
     int64_t now_ms = wr_mono_ms(wr_clock_system());
 
     begin(x);
+    wr_standby_note(x->r->standby, status);
     if (!x->r->flags->json || x->r->flags->quiet ||
         (status->phase == x->phase && now_ms - x->told_ms < TELL_MS))
         return; /* what is new in it is in the log */

@@ -11,7 +11,7 @@
 #include <weir.h>
 
 struct wr_restore_flags {
-    const char *output, *config, *check, *dir, *replica, *token_file;
+    const char *output, *config, *check, *dir, *replica, *token_file, *addr;
     uint64_t txid;
     int64_t time_ms, interval_ms;
     uint32_t parallel, parallel_dbs;
@@ -19,6 +19,8 @@ struct wr_restore_flags {
         quiet, follow;
     bool verbose; /* scripts made for Litestream 0.3 say so; nobody asks */
 };
+
+struct wr_standby;
 
 struct wr_restore {
     struct wr_cli *cli;
@@ -30,7 +32,8 @@ struct wr_restore {
     const struct wr_config_replica *replica; /* the one that is tried now */
     weir_restore_options opt;
     weir_restore_result result;
-    bool following; /* the copy is there, and advances: no other replica is tried */
+    struct wr_standby *standby; /* with -f */
+    bool following;             /* the copy is there, and advances: no other replica is tried */
     int64_t took_ms;
     bool among_others; /* which are restored at the same time: its progress is not shown */
 

@@ -4,18 +4,20 @@
 #include "daemon/door.h"
 
 #include "base/mem.h"
+#include "daemon/exposition.h"
 #include "daemon/httpd.h"
 #include "daemon/listen.h"
 
+#include <weir.h>
+
 struct wr_door {
     struct wr_httpd *httpd;
-    struct wr_metrics *metrics;
-    const struct wr_health *health;
+    struct wr_door_pages pages;
 };
 
 static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r)
 {
-    struct wr_door *d = arg;
+    const struct wr_door_pages *pages = &((struct wr_door *)arg)->pages;
     struct wr_str path = wr_str(q->path), method = wr_str(q->method);
 
     r->type = "text/plain; charset=utf-8";
@@ -25,19 +27,19 @@ static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_
         wr_buf_z(&r->body, "Method Not Allowed\n");
     } else if (wr_str_eq(path, WR_STR("/metrics"))) {
         r->type = WR_METRICS_TYPE;
-        r->status = (unsigned)wr_metrics(d->metrics, &r->body);
+        r->status = (unsigned)pages->metrics(pages->arg, &r->body);
     } else if (wr_str_eq(path, WR_STR("/healthz"))) {
-        r->status = (unsigned)wr_healthz(d->health, &r->body);
+        r->status = (unsigned)pages->healthz(pages->arg, &r->body);
     } else if (wr_str_eq(path, WR_STR("/readyz"))) {
-        r->status = (unsigned)wr_readyz(d->health, &r->body);
+        r->status = (unsigned)pages->readyz(pages->arg, &r->body);
     } else {
         r->status = 404;
         wr_buf_z(&r->body, "404 page not found: there are /metrics, /healthz and /readyz\n");
     }
 }
 
-enum wr_status wr_door_new(const char *addr, struct wr_metrics *metrics,
-    const struct wr_health *health, struct wr_logger *log, struct wr_door **ret, struct wr_err *e)
+enum wr_status wr_door_new(const char *addr, const struct wr_door_pages *pages,
+    struct wr_logger *log, struct wr_door **ret, struct wr_err *e)
 {
     struct wr_door *d = wr_alloc(sizeof(*d));
     enum wr_status st;
@@ -46,8 +48,7 @@ enum wr_status wr_door_new(const char *addr, struct wr_metrics *metrics,
 
     if (!d)
         return wr_fail(e, WR_NOMEM, "listen on %s", addr);
-    d->metrics = metrics;
-    d->health = health;
+    d->pages = *pages;
     st = wr_listen_tcp(addr, &fd, e);
     if (st == WR_OK)
         st = wr_httpd_new(&(struct wr_httpd_opts){.fd = fd, .fn = answer, .arg = d}, &d->httpd, e);

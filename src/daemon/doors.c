@@ -42,6 +42,30 @@ static void beat(struct wr_doors *d, const struct wr_config *c, struct wr_logger
         missing(log, "no heartbeat, replication goes on without", &e);
 }
 
+static int metrics(void *doors, struct wr_buf *out)
+{
+    return wr_metrics(((struct wr_doors *)doors)->metrics, out);
+}
+
+static int healthz(void *doors, struct wr_buf *out)
+{
+    return wr_healthz(&((struct wr_doors *)doors)->health, out);
+}
+
+static int readyz(void *doors, struct wr_buf *out)
+{
+    return wr_readyz(&((struct wr_doors *)doors)->health, out);
+}
+
+static enum wr_status show(
+    struct wr_doors *d, const char *addr, struct wr_logger *log, struct wr_err *e)
+{
+    const struct wr_door_pages pages = {
+        .metrics = metrics, .healthz = healthz, .readyz = readyz, .arg = d};
+
+    return wr_door_new(addr, &pages, log, &d->door, e);
+}
+
 static enum wr_status serve(struct wr_doors *d, const struct wr_config *c, struct wr_err *e)
 {
     if (d->feeds)
@@ -79,7 +103,7 @@ void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct w
     e = (struct wr_err){0};
     if (c->addr && d->sentinel) {
         d->metrics = wr_metrics_new(fleet, d->sentinel, d->feeds);
-        if (!d->metrics || wr_door_new(c->addr, d->metrics, &d->health, log, &d->door, &e) != WR_OK)
+        if (!d->metrics || show(d, c->addr, log, &e) != WR_OK)
             missing(log, "no metrics, replication goes on without", &e);
     }
     e = (struct wr_err){0};

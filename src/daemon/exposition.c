@@ -26,9 +26,11 @@ static void escape(struct wr_buf *out, struct wr_str s, bool quotes)
     }
 }
 
-void wr_expo_escape(struct wr_buf *out, struct wr_str value)
+void wr_expo_label(struct wr_buf *labels, const char *name, const char *value)
 {
-    escape(out, value, true);
+    wr_buf_fmt(labels, "%s%s=\"", labels->n > 0 ? "," : "", name);
+    escape(labels, wr_str(value), true);
+    wr_buf_byte(labels, '"');
 }
 
 void wr_expo_head(struct wr_buf *out, const char *name, const char *type, const char *help)
@@ -57,4 +59,17 @@ void wr_expo_line(
         rest %= unit;
     }
     wr_buf_byte(out, '\n');
+}
+
+void wr_expo_gauge(struct wr_buf *out, const char *name, const char *help, const char *labels,
+    uint64_t n, uint64_t parts)
+{
+    wr_expo_head(out, name, "gauge", help);
+    wr_expo_line(out, name, wr_str(labels), n, parts);
+}
+
+void wr_expo_counter(struct wr_buf *out, const char *name, const char *help, uint64_t n)
+{
+    wr_expo_head(out, name, "counter", help);
+    wr_expo_line(out, name, WR_STR(""), n, 1);
 }

@@ -166,13 +166,6 @@ static void add_row(
             row->values[k] = values[k];
 }
 
-static void label(struct wr_buf *b, const char *name, const char *value)
-{
-    wr_buf_fmt(b, "%s%s=\"", b->n > 0 ? "," : "", name);
-    wr_expo_escape(b, wr_str(value));
-    wr_buf_byte(b, '"');
-}
-
 static void add_replica(struct page *p, const struct wr_config_db *config,
     const weir_replica_info *r, const weir_replica_traffic_info *t, const struct wr_verdict *v,
     size_t i)
@@ -181,8 +174,8 @@ static void add_replica(struct page *p, const struct wr_config_db *config,
     struct wr_buf labels;
 
     wr_buf_init(&labels, (size_t)64 << 10);
-    label(&labels, "db", config->path);
-    label(&labels, "replica", r->url);
+    wr_expo_label(&labels, "db", config->path);
+    wr_expo_label(&labels, "replica", r->url);
     p->failed = p->failed || wr_buf_status(&labels) != WR_OK;
     replica_values(r, v, i, values);
     if (!p->failed)
@@ -210,7 +203,7 @@ static void add_db(void *arg, const struct wr_config_db *config, weir_db *db)
         (void)wr_sentinel_verdict(
             p->m->sentinel, config->path, &v); /* new: nothing is missing yet */
     wr_buf_init(&labels, (size_t)64 << 10);
-    label(&labels, "db", config->path);
+    wr_expo_label(&labels, "db", config->path);
     p->failed = wr_buf_status(&labels) != WR_OK;
     db_values(&info, &v, values);
     if (!p->failed)
@@ -266,19 +259,6 @@ static void put_metrics(struct page *p, struct wr_buf *out)
     }
 }
 
-static void put_gauge(struct wr_buf *out, const char *name, const char *help, const char *labels,
-    uint64_t n, uint64_t parts)
-{
-    wr_expo_head(out, name, "gauge", help);
-    wr_expo_line(out, name, wr_str(labels), n, parts);
-}
-
-static void put_counter(struct wr_buf *out, const char *name, const char *help, uint64_t n)
-{
-    wr_expo_head(out, name, "counter", help);
-    wr_expo_line(out, name, WR_STR(""), n, 1);
-}
-
 static void put_feeds(const struct page *p, struct wr_buf *out)
 {
     struct wr_feeds_totals t;
@@ -286,14 +266,14 @@ static void put_feeds(const struct page *p, struct wr_buf *out)
     if (!p->m->feeds)
         return;
     wr_feeds_look(p->m->feeds, &t);
-    put_gauge(out, "weir_followers", "Followers that were served within the last half minute", "",
-        t.followers, 1);
-    put_counter(out, "weir_feed_bytes_total", "Bytes sent to followers", t.bytes);
-    put_counter(
+    wr_expo_gauge(out, "weir_followers", "Followers that were served within the last half minute",
+        "", t.followers, 1);
+    wr_expo_counter(out, "weir_feed_bytes_total", "Bytes sent to followers", t.bytes);
+    wr_expo_counter(
         out, "weir_feed_answers_total", "Answers with something new for a follower", t.answers);
-    put_counter(out, "weir_feed_dropped_total",
+    wr_expo_counter(out, "weir_feed_dropped_total",
         "Times that a follower was sent to the replica, being too far behind", t.dropped);
-    put_counter(out, "weir_feed_refused_total",
+    wr_expo_counter(out, "weir_feed_refused_total",
         "Requests of followers refused, for their token or their number", t.refused);
 }
 
@@ -304,28 +284,28 @@ static void put_whole(struct page *p, struct wr_buf *out)
     char version[64];
 
     (void)snprintf(version, sizeof(version), "version=\"%.40s\"", weir_version());
-    put_gauge(out, "weir_build_info", "Which program this is", version, 1, 1);
+    wr_expo_gauge(out, "weir_build_info", "Which program this is", version, 1, 1);
     wr_expo_head(out, "weir_databases", "gauge", "Databases that are configured or registered");
     wr_expo_line(out, "weir_databases", WR_STR("state=\"running\""), p->running, 1);
     wr_expo_line(out, "weir_databases", WR_STR("state=\"stopped\""), p->stopped, 1);
-    put_gauge(out, "weir_metrics_aggregated",
+    wr_expo_gauge(out, "weir_metrics_aggregated",
         "Whether there are sums in place of series for each database", "", p->merged, 1);
     wr_refused_look(wr_fleet_refused(p->m->fleet), &refusal);
-    put_gauge(out, "weir_config_last_reload_successful",
+    wr_expo_gauge(out, "weir_config_last_reload_successful",
         "Whether the configuration was taken when it was last read", "", refusal.why[0] == '\0', 1);
-    put_gauge(out, "weir_config_last_reload_success_timestamp_seconds",
+    wr_expo_gauge(out, "weir_config_last_reload_success_timestamp_seconds",
         "When the configuration that counts was read", "", (uint64_t)refusal.taken_ms, MS);
     if (!p->m->sentinel)
         return;
     wr_sentinel_summary(p->m->sentinel, &sum);
-    put_gauge(out, "weir_databases_behind",
+    wr_expo_gauge(out, "weir_databases_behind",
         "Databases of which commits are missing from a replica for too long", "", sum.behind, 1);
-    put_gauge(out, "weir_databases_ready", "Databases of which none are", "", sum.fine, 1);
-    put_gauge(out, "weir_databases_absent",
+    wr_expo_gauge(out, "weir_databases_ready", "Databases of which none are", "", sum.fine, 1);
+    wr_expo_gauge(out, "weir_databases_absent",
         "Databases that are to be replicated and could not be begun with", "", sum.absent, 1);
     if (sum.age_ms != INT64_MAX)
-        put_gauge(out, "weir_sentinel_age_seconds", "Time since replication was last checked", "",
-            (uint64_t)sum.age_ms, MS);
+        wr_expo_gauge(out, "weir_sentinel_age_seconds", "Time since replication was last checked",
+            "", (uint64_t)sum.age_ms, MS);
 }
 
 static void collect(struct page *p)

@@ -17,8 +17,7 @@
 #include "daemon/fleet.h"
 #include "daemon/sentinel.h"
 
-#define WR_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
-#define WR_METRICS_DBS  1000
+#define WR_METRICS_DBS 1000
 
 struct wr_metrics;
 

@@ -129,7 +129,7 @@ class Run:
         with open(config, "w") as f:
             f.write(CONFIG % (self.path, self.url))
         self.weir = Configured(args.weir, self.path, self.url, found.path("log"), config)
-        self.follower, self.newest, self.kills = None, 0, 0
+        self.follower, self.newest, self.kills, self.port = None, 0, 0, kit.free_port()
         db = sqlite3.connect(self.path, isolation_level=None)
         db.executescript(
             "PRAGMA page_size=1024; PRAGMA journal_mode=wal; CREATE TABLE account(id INTEGER PRIMARY KEY, v);"
@@ -145,7 +145,8 @@ class Run:
 
     def start(self, *flags):
         with open(self.log, "ab") as out:
-            self.follower = subprocess.Popen(self.command(*flags), stdout=out, stderr=out)
+            self.follower = subprocess.Popen(self.command("-addr", "127.0.0.1:%d" % self.port, *flags),
+                                             stdout=out, stderr=out)
 
     def said(self):
         with open(self.log, encoding="utf-8", errors="replace") as f:
@@ -240,9 +241,20 @@ class Run:
         self.found.check(kit.wait_until(same, 20, 0.05), "the copy is not the primary at its end")
         self.found.check(kit.wait_until(lambda: self.txid() == self.stored()[-1], 5),
                          "-txid is not that of the replica")
+        self.judge_monitoring()
         left = sorted(os.listdir(os.path.dirname(self.copy)))
         self.found.check(left == ["standby.db", "standby.db-follow", "standby.db-txid"],
                          "files left: %s" % left)
+
+    def judge_monitoring(self):
+        want = 200, "ready: at %016x\n" % self.txid()
+        self.found.check(kit.wait_until(lambda: kit.get(self.port, "/readyz") == want, 5),
+                         "/readyz: %s, not %s" % (kit.get(self.port, "/readyz"), want))
+        status, text = kit.get(self.port, "/metrics")
+        for name, value in (("txid", self.txid()), ("newest_txid", self.txid()), ("lag_seconds", 0), ("ready", 1)):
+            line = 'weir_follow_%s{db="%s"} %d\n' % (name, self.copy, value)
+            self.found.check(status == 200 and line in text, "/metrics: %s, no line %r" % (status, line))
+        self.found.check('phase="current"} 1\n' in text, "/metrics: it is not current: %s" % text)
 
     def judge_changed(self):
         db = sqlite3.connect(self.copy, isolation_level=None)

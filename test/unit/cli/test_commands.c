@@ -345,6 +345,8 @@ static void test_follow(void **state)
         RUN(restore, "-f", "-timestamp", "-1h", "-o", "/x/y.db", "s3://b/a"));
     EXPECT(1, "", "Error: cannot use -dry-run with -f\n",
         RUN(restore, "-f", "-dry-run", "-o", "/x/y.db", "s3://b/a"));
+    EXPECT(1, "", "Error: -addr goes with -f: what is restored is over before anybody asks\n",
+        RUN(restore, "-addr", ":9091", "-o", "/x/y.db", "s3://b/a"));
     T(!fake.calls[0]);
     T(RUN(restore, "-f", "-follow-interval", "250ms", "-o", "/x/y.db", "s3://b/a") == 0);
     T(strstr(fake.calls, "follow(s3://b/a,/x/y.db)") && !strstr(fake.calls, "restore("));

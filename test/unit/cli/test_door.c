@@ -4,7 +4,9 @@
  */
 #include "base/str.h"
 #include "daemon/door.h"
+#include "daemon/health.h"
 #include "daemon/listen.h"
+#include "daemon/metrics.h"
 #include "harness/t.h"
 #include "unit/cli/fake_weir.h"
 
@@ -20,6 +22,27 @@ static struct wr_health health;
 static struct wr_door *door;
 static int null_fd;
 static char addr[64];
+
+static int get_metrics(void *arg, struct wr_buf *to)
+{
+    (void)arg;
+    return wr_metrics(metrics, to);
+}
+
+static int get_healthz(void *arg, struct wr_buf *to)
+{
+    (void)arg;
+    return wr_healthz(&health, to);
+}
+
+static int get_readyz(void *arg, struct wr_buf *to)
+{
+    (void)arg;
+    return wr_readyz(&health, to);
+}
+
+static const struct wr_door_pages pages = {
+    .metrics = get_metrics, .healthz = get_healthz, .readyz = get_readyz};
 
 static int set_up(void **state)
 {
@@ -47,7 +70,7 @@ static int set_up(void **state)
     T(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
     T(getsockname(fd, (struct sockaddr *)&a, &n) == 0 && close(fd) == 0);
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(a.sin_port));
-    T_OK(wr_door_new(addr, metrics, &health, &logger, &door, &e));
+    T_OK(wr_door_new(addr, &pages, &logger, &door, &e));
     return 0;
 }
 
@@ -131,7 +154,7 @@ static void test_a_port_that_is_taken(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_IS(WR_BUSY, wr_door_new(addr, metrics, &health, &logger, &second, &e));
+    T_IS(WR_BUSY, wr_door_new(addr, &pages, &logger, &second, &e));
     T(strstr(e.text, "another process has the port") && strstr(e.text, addr));
 }
 
