@@ -21,6 +21,10 @@
 
 #define NEWS_MAX ((size_t)1 << 16) /* files; more are cheaper to list */
 
+/* A listing that lacks what was acknowledged before it began is one of before that, for so long:
+ * later on somebody has deleted it. */
+#define STALE_MS ((int64_t)10 * 60 * 1000)
+
 enum task {
     TASK_NONE,
     TASK_SEND,
@@ -52,6 +56,7 @@ struct wr_keeper {
     struct job job;
     struct wr_keeper_report report; /* of TASK_ENDED */
     struct wr_ltx_files news;       /* what came since the catalogue was brought up to date */
+    struct wr_ltx_file last;        /* that came; max 0: none did. time_ms: monotonic, when */
     bool follow;                    /* news counts: the catalogue was listed, or is being */
     bool forget;                    /* it cannot be brought up to date */
     bool over;                      /* nothing is begun any more */
@@ -72,6 +77,8 @@ void wr_keeper_begin(struct wr_keeper *k, int64_t newest_ms)
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
 {
     wr_mutex_lock(&k->mutex);
+    k->last = *f;
+    k->last.time_ms = wr_mono_ms(wr_sched_clock(k->actor.sched));
     if (k->follow && (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK)) {
         wr_ltx_files_release(&k->news);
         k->forget = true;
@@ -211,13 +218,30 @@ static enum wr_status confirm(
     return same ? read_file(k, c, true, r, e) : read_whole(k, c, r->checksum != 0, r, e);
 }
 
+/* Where a listing may be old, what it lacks is unknown: the way to a promised point may lead over
+ * it, and nobody would keep the rest of that way. */
+static enum wr_status check_listed(
+    struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_file *last, struct wr_err *e)
+{
+    if (last->max == 0 || wr_mono_ms(c->clock) - last->time_ms > STALE_MS ||
+        wr_ltx_files_find(&k->catalogue.files, last))
+        return WR_OK;
+    return wr_fail(e, WR_BUSY,
+        "the replica's listing lacks a file that was sent before it, up to %016llx: it is an old "
+        "one, and nothing is deleted by it",
+        (unsigned long long)last->max);
+}
+
 /* The catalogue as of now. What comes while it is listed may be in both. */
 static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
 {
     struct wr_ltx_files news;
+    struct wr_ltx_file last;
+    bool was_known;
     enum wr_status st;
 
     wr_mutex_lock(&k->mutex);
+    last = k->last;
     news = k->news;
     k->news = (struct wr_ltx_files){0};
     if (k->forget)
@@ -227,7 +251,10 @@ static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, s
     if (k->latest.begun)
         wr_latest_begin(&k->catalogue.latest, k->latest.limit_ms, k->latest.mono_ms);
     wr_mutex_unlock(&k->mutex);
+    was_known = k->catalogue.known;
     st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);
+    if (st == WR_OK && !was_known)
+        st = check_listed(k, c, &last, e);
     if (st == WR_OK)
         st = wr_catalogue_add(&k->catalogue, news.p, news.n, e);
     if (st != WR_OK)
@@ -435,6 +462,7 @@ void wr_keeper_forget(struct wr_keeper *k)
 {
     wr_mutex_lock(&k->mutex);
     wr_ltx_files_release(&k->news);
+    k->last = (struct wr_ltx_file){0};
     k->forget = true;
     k->follow = false;
     wr_mutex_unlock(&k->mutex);

@@ -267,6 +267,35 @@ static void test_news_is_for_those_who_ask(void **state)
     end(&x);
 }
 
+/* A store showed what it had before: files on the way to those that were kept were not among them,
+ * and neither was anything that such a way is kept for. */
+static void test_a_listing_from_before_what_was_sent(void **state)
+{
+    const struct wr_ltx_file sent = {.min = 3, .max = 3};
+    struct keeping x;
+    unsigned removes;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    put_level(&x, 0, 2);
+    wr_keeper_note(x.k, &sent);
+    T(retain(&x).st == WR_BUSY &&
+        strstr(said, "lacks a file that was sent before it, up to 0000000000000003"));
+    put_level(&x, 0, 3);
+    T(retain(&x).st == WR_OK);
+    wr_keeper_forget(x.k); /* and whoever has deleted it was believed */
+    T(retain(&x).st == WR_OK);
+
+    wr_keeper_note(x.k, &(struct wr_ltx_file){.min = 4, .max = 4});
+    removes = x.b.spy.removes;
+    wr_keeper_retain(x.k, &(struct wr_retention){.keep_ms = 1000, .grace_ms = 1000}, true);
+    T(report(&x).st == WR_BUSY && x.b.spy.removes == removes);
+    run(&x.b, 11 * 60 * 1000);
+    T(retain(&x).st == WR_OK);
+    end(&x);
+}
+
 /* What was given and not begun is given back; nothing is begun after the end. */
 static void test_it_is_canceled(void **state)
 {
@@ -353,5 +382,5 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone_on_from),
     T_TEST(test_a_store_that_fails), T_TEST(test_the_replica_is_listed_once),
-    T_TEST(test_news_is_for_those_who_ask), T_TEST(test_it_is_canceled),
-    T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
+    T_TEST(test_news_is_for_those_who_ask), T_TEST(test_a_listing_from_before_what_was_sent),
+    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
