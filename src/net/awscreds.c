@@ -1,26 +1,20 @@
 /*
  * awscreds.c - the chain of places where AWS credentials are looked for; the first that has both
- * keys wins, and keys never mix across places.
- *
- * The shared credentials file is an INI file:
- *
- *     [default]
- *     aws_access_key_id = AKIA...
- *     aws_secret_access_key = ...
- *     aws_session_token = ...        (temporary credentials only)
- *
- * '#' and ';' begin comment lines; the later of two equal keys wins. Source: "Configuration and
- * credential file settings" in the AWS CLI User Guide. Credentials that a network service hands
- * out (instance metadata, containers, web identity) are not looked for.
+ * keys wins, and keys never mix across places. See awscreds.h.
  */
 #include "net/awscreds.h"
 
 #include "base/buf.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/sync.h"
+#include "net/awsfile.h"
+#include "net/awsrole.h"
+#include "net/awsrole_int.h"
 
 #define FILE_MAX ((size_t)1 << 20) /* bytes of a credentials file */
+#define EARLY_MS ((int64_t)5 * 60 * 1000)
+#define AGAIN_MS ((int64_t)60 * 1000) /* after renewing has failed; and the least time of use */
+#define LOOK_MS  100                  /* how often who waits for another thread looks up */
 
 /* Three strings in one allocation that can be wiped as a whole. */
 struct creds_text {
@@ -28,12 +22,22 @@ struct creds_text {
     size_t access_n, secret_n, token_n;
 };
 
+struct found {
+    struct creds_text text;       /* empty: look */
+    const char *env;              /* the variable */
+    int64_t renew_ms, expires_ms; /* Unix ms */
+    bool is_role;
+};
+
 struct wr_awscreds {
-    struct wr_mutex mutex;
     struct creds_text explicit; /* frozen; empty: none given */
-    struct creds_text found;    /* guarded by mutex; empty: look */
-    const char *found_env;      /* guarded by mutex; the variable of `found`; NULL: a file */
     char *profile;              /* frozen; NULL: as the environment says */
+
+    struct wr_mutex mutex; /* guards the rest */
+    struct wr_cond cond;   /* looking has ended */
+    struct found found;
+    bool looking; /* one thread does */
+    bool had_role;
 };
 
 static void text_release(struct creds_text *t)
@@ -92,140 +96,97 @@ static bool from_env(
     return complete(ret);
 }
 
-/* The keys of one section of a credentials file; views into `file`. */
-static bool from_ini(struct wr_str file, struct wr_str profile, struct wr_aws_creds *ret)
+/* Those that are there without asking a service. NOTFOUND; `note` then says what is missing of a
+ * profile. */
+static enum wr_status from_files(
+    struct wr_awscreds *p, struct found *ret, struct wr_buf *note, struct wr_err *e)
 {
-    bool inside = false;
-    *ret = (struct wr_aws_creds){.token = {NULL, 0}};
-    while (file.n > 0) {
-        struct wr_str line, key, value;
-        (void)wr_str_cut(file, '\n', &line, &file);
-        line = wr_str_trim(line);
-        if (line.n == 0 || line.p[0] == '#' || line.p[0] == ';')
-            continue;
-        if (line.p[0] == '[') {
-            (void)wr_str_cut(wr_str_skip(line, 1), ']', &key, &value);
-            inside = wr_str_eq(wr_str_trim(key), profile);
-            continue;
-        }
-        if (!inside || !wr_str_cut(line, '=', &key, &value))
-            continue;
-        key = wr_str_trim(key);
-        value = wr_str_trim(value);
-        if (wr_str_eq_nocase(key, WR_STR("aws_access_key_id")))
-            ret->access_key = value;
-        else if (wr_str_eq_nocase(key, WR_STR("aws_secret_access_key")))
-            ret->secret_key = value;
-        else if (wr_str_eq_nocase(key, WR_STR("aws_session_token")))
-            ret->token = value;
-    }
-    return complete(ret);
-}
-
-/* The path of the credentials file, in `out`; empty when there is no home directory. */
-static void file_path(struct wr_buf *out)
-{
-    const char *path = getenv("AWS_SHARED_CREDENTIALS_FILE");
-    const char *home = getenv("HOME");
-    if (path != NULL && path[0] != '\0')
-        wr_buf_z(out, path);
-    else if (home != NULL && home[0] != '\0')
-        wr_buf_fmt(out, "%s/.aws/credentials", home);
-}
-
-/* Read a whole small file into `out`. NOTFOUND when there is none. */
-static enum wr_status read_file(const char *path, struct wr_buf *out, struct wr_err *e)
-{
-    struct wr_file *f = NULL;
-    size_t got = 0;
-    enum wr_status st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, e);
-    if (st != WR_OK)
-        return st;
-    struct wr_file_info info;
-    st = wr_file_info(f, &info, e);
-    if (st != WR_OK)
-        goto out;
-    if (info.is_dir || info.size > FILE_MAX) {
-        st = wr_fail(e, WR_LIMIT, "%s is no credentials file", path);
-        goto out;
-    }
-    uint8_t *p = info.size > 0 ? wr_buf_grow(out, (size_t)info.size) : NULL;
-    if (p != NULL)
-        st = wr_file_pread(f, p, (size_t)info.size, 0, &got, e);
-    else if (info.size > 0)
-        st = wr_fail(e, WR_NOMEM, "out of memory for %s", path);
-    if (st == WR_OK && p != NULL)
-        out->n = got;
-out:
-    wr_file_close(f);
-    return st;
-}
-
-/* Look into the shared credentials file. NOTFOUND when it or the profile in it is missing; `note`
- * then says what was missing. */
-static enum wr_status find_in_file(
-    const char *profile, struct creds_text *ret, struct wr_buf *note, struct wr_err *e)
-{
-    struct wr_buf path, text;
+    const char *profile = p->profile ? p->profile : getenv("AWS_PROFILE");
     struct wr_aws_creds c;
-    wr_buf_init(&path, 4096);
-    wr_buf_init(&text, FILE_MAX);
-    file_path(&path);
-    enum wr_status st = wr_buf_status(&path);
-    if (st != WR_OK) {
-        st = wr_fail(e, st, "AWS credentials file: %s", wr_status_text(st));
-        goto out;
-    }
-    if (path.n == 0) {
-        wr_buf_z(note, "no home directory to find .aws/credentials in");
-        st = WR_NOTFOUND;
-        goto out;
-    }
-    st = read_file((const char *)path.p, &text, e);
-    if (st == WR_NOTFOUND)
-        wr_buf_fmt(note, "profile %s in %s (no such file)", profile, (const char *)path.p);
-    if (st != WR_OK)
-        goto out;
-    if (from_ini(wr_buf_view(&text), wr_str(profile), &c)) {
-        st = text_set(ret, &c, e);
-    } else {
-        wr_buf_fmt(note, "profile %s in %s (not there, or without both keys)", profile,
-            (const char *)path.p);
-        st = WR_NOTFOUND;
-    }
-out:
-    if (text.n > 0)
-        wr_wipe(text.p, text.n);
-    wr_buf_release(&text);
-    wr_buf_release(&path);
+    struct wr_buf room;
+    enum wr_status st;
+
+    wr_buf_init(&room, FILE_MAX);
+    st = wr_aws_file_find(profile && profile[0] ? profile : "default", &room, &c, note, e);
+    if (st == WR_OK)
+        st = text_set(&ret->text, &c, e);
+    if (room.n > 0)
+        wr_wipe(room.p, room.n);
+    wr_buf_release(&room);
     return st;
 }
 
-static enum wr_status look(struct wr_awscreds *p, struct wr_err *e)
+static enum wr_status from_variables(struct found *ret, struct wr_err *e)
 {
     static const char aws[] = "AWS_ACCESS_KEY_ID", litestream[] = "LITESTREAM_ACCESS_KEY_ID";
     struct wr_aws_creds c;
-    p->found_env = NULL;
-    if (from_env(aws, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", &c))
-        p->found_env = aws;
-    else if (from_env(litestream, "LITESTREAM_SECRET_ACCESS_KEY", NULL, &c))
-        p->found_env = litestream;
-    if (p->found_env)
-        return text_set(&p->found, &c, e);
 
-    const char *profile = p->profile != NULL ? p->profile : getenv("AWS_PROFILE");
-    if (profile == NULL || profile[0] == '\0')
-        profile = "default";
-    struct wr_buf note;
+    if (from_env(aws, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", &c))
+        ret->env = aws;
+    else if (from_env(litestream, "LITESTREAM_SECRET_ACCESS_KEY", NULL, &c))
+        ret->env = litestream;
+    return ret->env ? text_set(&ret->text, &c, e) : WR_NOTFOUND;
+}
+
+/* What a clock that is wrong takes for ended is used for a while all the same: the server knows. */
+static enum wr_status take_role(
+    struct found *ret, struct wr_aws_role *role, int64_t now_ms, struct wr_err *e)
+{
+    int64_t left_ms;
+    enum wr_status st = text_set(&ret->text, &role->creds, e);
+
+    ret->is_role = true;
+    if (role->expires_ms == INT64_MAX)
+        return st;
+    left_ms = wr_max(role->expires_ms - now_ms, AGAIN_MS);
+    ret->expires_ms = now_ms + left_ms;
+    ret->renew_ms = ret->expires_ms - wr_min(EARLY_MS, left_ms / 2);
+    return st;
+}
+
+typedef enum wr_status role_fn(struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e);
+
+static enum wr_status from_role(role_fn *fn, struct wr_call *c, struct found *ret, struct wr_err *e)
+{
+    struct wr_aws_role role = {.expires_ms = INT64_MAX};
+    enum wr_status st = fn(c, &role, e);
+
+    if (st == WR_OK)
+        st = take_role(ret, &role, wr_wall_ms(c->clock), e);
+    wr_wipe(role.text, sizeof(role.text));
+    return st;
+}
+
+static enum wr_status nowhere(const struct wr_buf *note, const char *instance, struct wr_err *e)
+{
+    return wr_fail(e, WR_AUTH,
+        "no AWS credentials found: looked at access-key-id in the settings, AWS_ACCESS_KEY_ID "
+        "and LITESTREAM_ACCESS_KEY_ID with their secrets in the environment, " WR_FMT
+        ", roles of a web identity and of a container, and of an instance (%.120s)",
+        WR_ARG(wr_buf_view(note)), instance);
+}
+
+/* `c` is NULL: without asking a service. */
+static enum wr_status look(
+    struct wr_awscreds *p, struct wr_call *c, struct found *ret, struct wr_err *e)
+{
     struct wr_err cause = {.code = WR_OK};
+    struct wr_buf note;
+    enum wr_status st;
+
+    *ret = (struct found){.renew_ms = INT64_MAX, .expires_ms = INT64_MAX};
     wr_buf_init(&note, WR_ERR_MAX);
-    enum wr_status st = find_in_file(profile, &p->found, &note, &cause);
+    st = from_variables(ret, &cause);
+    if (st == WR_NOTFOUND && c)
+        st = from_role(wr_aws_role_web, c, ret, &cause);
     if (st == WR_NOTFOUND)
-        st = wr_fail(e, WR_AUTH,
-            "no AWS credentials found: looked at access-key-id in the settings, AWS_ACCESS_KEY_ID "
-            "and LITESTREAM_ACCESS_KEY_ID with their secrets in the environment, and " WR_FMT
-            "; roles of instances and containers are not looked up",
-            WR_ARG(wr_buf_view(&note)));
+        st = from_files(p, ret, &note, &cause);
+    if (st == WR_NOTFOUND && c)
+        st = from_role(wr_aws_role_container, c, ret, &cause);
+    if (st == WR_NOTFOUND && c)
+        st = from_role(wr_aws_role_instance, c, ret, &cause);
+    if (st == WR_NOTFOUND)
+        st = nowhere(&note, cause.text, e);
     else if (st != WR_OK)
         st = wr_fail(e, st, "AWS credentials: %s", cause.text);
     wr_buf_release(&note);
@@ -244,6 +205,7 @@ enum wr_status wr_awscreds_new(const struct wr_aws_creds *explicit, struct wr_st
         return wr_fail(e, WR_NOMEM, "out of memory");
     enum wr_status st = WR_OK;
     wr_mutex_init(&p->mutex);
+    wr_cond_init(&p->cond);
     if (complete(explicit))
         st = text_set(&p->explicit, explicit, e);
     if (st == WR_OK && profile.n > 0) {
@@ -264,46 +226,109 @@ void wr_awscreds_free(struct wr_awscreds *p)
     if (p == NULL)
         return;
     text_release(&p->explicit);
-    text_release(&p->found);
+    text_release(&p->found.text);
+    wr_cond_release(&p->cond);
     wr_mutex_release(&p->mutex);
     wr_free(p->profile);
     wr_free(p);
 }
 
-enum wr_status wr_awscreds_get(
-    struct wr_awscreds *p, char text[WR_AWS_CREDS_MAX], struct wr_aws_creds *ret, struct wr_err *e)
+/* mutex held, and given up meanwhile. */
+static enum wr_status look_anew(struct wr_awscreds *p, struct wr_call *c, struct wr_err *e)
 {
-    enum wr_status st = WR_OK;
+    struct found found;
+    enum wr_status st;
+
+    p->looking = true;
+    wr_mutex_unlock(&p->mutex);
+    st = look(p, c, &found, e);
+    wr_mutex_lock(&p->mutex);
+    p->looking = false;
+    wr_cond_broadcast(&p->cond);
+    if (st == WR_OK) {
+        text_release(&p->found.text);
+        p->found = found;
+        p->had_role = p->had_role || found.is_role;
+    } else {
+        text_release(&found.text);
+        if (st == WR_AUTH && p->had_role)
+            st = wr_wrap(e, WR_BUSY, "a role that was had before");
+    }
+    return st;
+}
+
+/* mutex held. */
+static enum wr_status make_ready(struct wr_awscreds *p, struct wr_call *c, struct wr_err *e)
+{
+    for (;;) {
+        int64_t now_ms = wr_wall_ms(c->clock);
+        bool usable = p->found.text.access_n > 0 && now_ms < p->found.expires_ms;
+        enum wr_status st;
+
+        if (usable && (now_ms < p->found.renew_ms || p->looking))
+            return WR_OK;
+        if (!p->looking) {
+            st = look_anew(p, c, usable ? NULL : e);
+            if (st == WR_OK || !usable)
+                return st;
+            p->found.renew_ms = now_ms + AGAIN_MS;
+            continue; /* they may have been refused meanwhile, and forgotten */
+        }
+        (void)wr_cond_wait_until(
+            &p->cond, &p->mutex, wr_mono_ns(wr_clock_system()) + LOOK_MS * INT64_C(1000000));
+        st = wr_call_check(c, "credentials", e);
+        if (st != WR_OK)
+            return st;
+    }
+}
+
+enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_call *c,
+    char text[WR_AWS_CREDS_MAX], struct wr_aws_creds *ret, struct wr_err *e)
+{
+    enum wr_status st;
+
     if (p->explicit.access_n > 0) {
         text_copy(&p->explicit, text, ret);
         return WR_OK;
     }
     wr_mutex_lock(&p->mutex);
-    if (p->found.access_n == 0)
-        st = look(p, e);
+    st = make_ready(p, c, e);
     if (st == WR_OK)
-        text_copy(&p->found, text, ret);
+        text_copy(&p->found.text, text, ret);
     wr_mutex_unlock(&p->mutex);
     return st;
 }
 
+/* The variable that a role is found by, but for that of an instance. */
+static const char *role_variable(void)
+{
+    static const char *const names[] = {"AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"};
+
+    for (size_t i = 0; i < wr_countof(names); i++)
+        if (wr_aws_env(names[i]))
+            return names[i];
+    return NULL;
+}
+
 bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env)
 {
-    bool found = false;
+    const char *role = role_variable();
+    struct found now;
+    bool found;
+
     if (p->explicit.access_n > 0)
         return false;
-    wr_mutex_lock(&p->mutex);
-    found = p->found.access_n > 0 || look(p, NULL) == WR_OK;
-    if (found)
-        *ret_env = p->found_env;
-    wr_mutex_unlock(&p->mutex);
-    return found;
+    found = look(p, NULL, &now, NULL) == WR_OK;
+    *ret_env = found ? now.env : role;
+    text_release(&now.text);
+    return found || role;
 }
 
 bool wr_awscreds_forget(struct wr_awscreds *p)
 {
     wr_mutex_lock(&p->mutex);
-    text_release(&p->found);
+    text_release(&p->found.text);
     wr_mutex_unlock(&p->mutex);
     return p->explicit.access_n == 0;
 }

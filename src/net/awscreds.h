@@ -1,10 +1,11 @@
 /*
- * awscreds.h - where AWS credentials come from: settings, environment, shared credentials file.
+ * awscreds.h - where AWS credentials come from, and for how long they are good.
  */
 #ifndef WR_NET_AWSCREDS_H
 #define WR_NET_AWSCREDS_H
 
 #include "base/base.h"
+#include "base/call.h"
 #include "base/status.h"
 #include "base/str.h"
 
@@ -13,7 +14,8 @@ struct wr_aws_creds {
     struct wr_str token; /* empty for long-lived keys */
 };
 
-/* locked: any thread may ask. Keeps what it found until told to forget; wipes it on release. */
+/* locked: any thread may ask. Keeps what it found until that is about to end, or it is told to
+ * forget; wipes it on release. */
 struct wr_awscreds;
 
 /* `explicit` wins over everything when its access key is set. `profile` names the section of the
@@ -25,18 +27,27 @@ void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
 
 #define WR_AWS_CREDS_MAX 4096 /* bytes of one set; tokens have a thousand or two */
 
-/* The credentials to use now, in `text`, which the caller wipes after use: the explicit ones, else
- * AWS_ACCESS_KEY_ID and so on, else LITESTREAM_ACCESS_KEY_ID and so on, else the profile's in
- * AWS_SHARED_CREDENTIALS_FILE or
- * ~/.aws/credentials. AUTH with a text that lists where it looked when there are none. */
-enum wr_status wr_awscreds_get(struct wr_awscreds *p, char text[WR_AWS_CREDS_MAX],
-    struct wr_aws_creds *ret, struct wr_err *e) WR_MUST_CHECK;
+/* The credentials to use now, in `text`, which the caller wipes after use. The first that there is:
+ *
+ *   - the explicit ones
+ *   - AWS_ACCESS_KEY_ID and so on; LITESTREAM_ACCESS_KEY_ID and so on
+ *   - a role for the token in AWS_WEB_IDENTITY_TOKEN_FILE
+ *   - the profile's in the files of AWS tools (awsfile.h)
+ *   - the role of the container, or of the instance (awsrole.h)
+ *
+ * Those of a role are renewed five minutes before they end; while that fails they are used to their
+ * end. It may take some seconds, in which one thread asks; others use what there is, or wait.
+ * AUTH with a text that lists where it looked when there are none; BUSY when a role that was had
+ * before cannot be had just now. */
+enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_call *c,
+    char text[WR_AWS_CREDS_MAX], struct wr_aws_creds *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Where credentials that were not explicit are found: true, and *ret_env the variable of the access
- * key, or NULL for the shared credentials file. False: they are explicit, or nowhere. */
+/* Where credentials that were not explicit come from, as far as can be told without asking a
+ * service: true, and *ret_env the variable of the access key, or by which a role is found, or NULL
+ * for a file of AWS tools. False: they are explicit, of the instance, or nowhere. */
 bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env);
 
-/* A server refused them: look again at the next get, somebody may have renewed the file. False for
+/* A server refused them: look again at the next get, somebody may have renewed them. False for
  * explicit ones, which do not change. */
 bool wr_awscreds_forget(struct wr_awscreds *p);
 

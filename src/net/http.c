@@ -34,7 +34,7 @@
 struct wr_http {
     struct wr_http_pool pool;
     int64_t connect_ms, stall_ms;
-    bool skip_verify;
+    bool skip_verify, direct;
     struct wr_mutex mutex;
     struct wr_trust trust; /* loading guarded by mutex */
 };
@@ -92,6 +92,8 @@ static bool set_connection(struct wr_http *h, struct wr_http_slot *s)
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)h->connect_ms);
     SET(CURLOPT_BUFFERSIZE, HTTP_BUFFER_SIZE);
+    if (h->direct)
+        SET(CURLOPT_NOPROXY, "*");
 #if LIBCURL_VERSION_NUM >= 0x075700
     SET(CURLOPT_QUICK_EXIT, 1L); /* a canceled request does not wait for its name server */
 #endif
@@ -282,6 +284,7 @@ enum wr_status wr_http_new(const struct wr_http_opts *o, struct wr_http **ret, s
     h->connect_ms = o->connect_ms > 0 ? o->connect_ms : HTTP_CONNECT_MS;
     h->stall_ms = o->stall_ms > 0 ? o->stall_ms : HTTP_STALL_MS;
     h->skip_verify = o->skip_verify;
+    h->direct = o->direct;
     enum wr_status st = wr_trust_find(&h->trust, o->ca_file, e);
     if (st != WR_OK) {
         wr_http_free(h);

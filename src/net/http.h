@@ -23,6 +23,7 @@ struct wr_http_opts {
      * SSL_CERT_FILE and SSL_CERT_DIR name, else the system's. */
     const char *ca_file;
     bool skip_verify;   /* trust anybody: only for tests in a closed network */
+    bool direct;        /* not by way of a proxy, whatever the environment says */
     int64_t connect_ms; /* to connect and shake hands; 0: 10 s */
     int64_t stall_ms;   /* without a byte in either direction; 0: 60 s */
     /* Slots kept while unused, for each origin; 0: 16. Altogether, 16 times as many are kept; the

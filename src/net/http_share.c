@@ -26,9 +26,9 @@ static struct wr_str file_of(const struct wr_http_opts *o)
 
 static bool same(const struct wr_http_opts *a, const struct wr_http_opts *b)
 {
-    return a->skip_verify == b->skip_verify && a->connect_ms == b->connect_ms &&
-           a->stall_ms == b->stall_ms && a->idle_max == b->idle_max &&
-           wr_str_eq(file_of(a), file_of(b));
+    return a->skip_verify == b->skip_verify && a->direct == b->direct &&
+           a->connect_ms == b->connect_ms && a->stall_ms == b->stall_ms &&
+           a->idle_max == b->idle_max && wr_str_eq(file_of(a), file_of(b));
 }
 
 static void shared_free(struct shared *s)

@@ -27,7 +27,7 @@ static const struct wr_option s3_options[] = {
     {"endpoint", WR_OPT_STR, NULL, NULL,
         "[http[s]://]host[:port] of a compatible store; else LITESTREAM_S3_ENDPOINT, AWS"},
     {"access-key-id", WR_OPT_STR, NULL, NULL,
-        "else AWS_ACCESS_KEY_ID, LITESTREAM_ACCESS_KEY_ID, ~/.aws/credentials"},
+        "else as all AWS tools: the environment, ~/.aws, a role of where it runs"},
     {"secret-access-key", WR_OPT_SECRET, NULL, NULL, "goes with access-key-id"},
     {"session-token", WR_OPT_SECRET, NULL, NULL, "of temporary credentials"},
     {"profile", WR_OPT_STR, NULL, NULL, "section of ~/.aws/credentials; else AWS_PROFILE, default"},

@@ -111,7 +111,7 @@ static enum wr_status sign_and_send(struct wr_s3 *s, struct wr_s3_talk *t,
     char date[WR_SIGV4_DATE_MAX], keys[WR_AWS_CREDS_MAX];
     size_t n = 0;
 
-    enum wr_status st = wr_awscreds_get(s->creds, keys, &creds, e);
+    enum wr_status st = wr_awscreds_get(s->creds, &t->call, keys, &creds, e);
     if (st != WR_OK)
         return st;
     in.time_ms = wr_wall_ms(t->call.clock) + atomic_load(&s->skew_ms);

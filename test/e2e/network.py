@@ -11,6 +11,8 @@ hung         Connections that are never answered and never closed: it gives up o
              Takes more than a minute; only when asked for.
 credentials  They expire while weir runs: said, without the secret; new ones in the credentials file
              are taken without a restart.
+role         There are no keys, but a service that hands some out: asked once, and again when the store
+             refuses them, or they are about to end.
 tls          Expired, for another host, self-signed, of an unknown authority: refused, with the reason and
              what to do, and no request is sent. With the authority in ca-file it works.
 redirect     To another server: refused, and the other one hears nothing.
@@ -18,11 +20,14 @@ redirect     To another server: refused, and the other one hears nothing.
 Prints one line per finding and exits 1 when there was any.
 """
 import argparse
+import http.server
+import json
 import os
 import shutil
 import ssl
 import subprocess
 import sys
+import threading
 import time
 
 import fakes3
@@ -138,6 +143,64 @@ def credentials(args, found):
     fake.stop()
 
 
+class Agent:
+    """What knows the role of a container, at a port of loopback."""
+
+    def __init__(self):
+        self.key, self.seconds, self.asked, agent = "", 3600, 0, self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                agent.asked += 1
+                known = self.path == "/role" and self.headers["Authorization"] == SECRET + "-agent"
+                ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + agent.seconds))
+                body = json.dumps({"AccessKeyId": agent.key, "SecretAccessKey": SECRET + "-" + agent.key,
+                                   "Token": SECRET + "-session", "Expiration": ends}).encode()
+                self.send_response(200 if known else 403)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = "http://127.0.0.1:%d/role" % self.server.server_port
+
+
+def role(args, found):
+    fake, agent = fakes3.FakeS3(found.work), Agent()
+    case = case_with(args, found, "role", fake)
+    weir = case.weir
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del weir.env[variable]
+    weir.env.update(HOME="/nonexistent", AWS_CONTAINER_CREDENTIALS_FULL_URI=agent.url,
+                    AWS_CONTAINER_AUTHORIZATION_TOKEN=SECRET + "-agent")
+    agent.key = "first"
+    fake.keys = {"first"}
+    weir.start()
+    caught_up(case)
+    found.check(agent.asked == 1, "the agent was asked %d times" % agent.asked)
+    case.note_objects()
+    agent.key, fake.keys = "second", {"second"}
+    case.change(3)
+    caught_up(case)
+    found.check(agent.asked == 2, "the agent was asked %d times once the keys were refused" % agent.asked)
+    # From here on a set is good for two minutes, and renewed after half of them: it is not asked more often.
+    agent.key, fake.keys, agent.seconds = "third", {"third"}, 120
+    for _ in range(5):
+        case.change(1)
+        caught_up(case)
+    found.check(agent.asked == 3, "the agent was asked %d times for keys of two minutes" % agent.asked)
+    print("role: asked=%d" % agent.asked, flush=True)
+    case.stop()
+    case.judge_txids()
+    found.check(SECRET not in "".join(weir.lines()), "a secret is in the log")
+    agent.server.shutdown()
+    fake.stop()
+
+
 class Authority:
     """One that signs certificates for as long, and for whom, one wants."""
 
@@ -227,7 +290,7 @@ def redirect(args, found):
     print("redirect: %s" % said, flush=True)
 
 
-CASES = {f.__name__: f for f in (faults, credentials, tls, redirect)}
+CASES = {f.__name__: f for f in (faults, credentials, role, tls, redirect)}
 
 
 def main():

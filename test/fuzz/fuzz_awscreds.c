@@ -27,6 +27,8 @@ static void start(void)
     HOLDS(file);
     (void)snprintf(path, sizeof(path), "/dev/fd/%d", fileno(file));
     HOLDS(setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1) == 0);
+    HOLDS(setenv("AWS_CONFIG_FILE", "/nonexistent", 1) == 0);
+    HOLDS(setenv("AWS_EC2_METADATA_DISABLED", "true", 1) == 0);
     for (size_t i = 0; i < wr_countof(unset); i++)
         HOLDS(unsetenv(unset[i]) == 0);
 }
@@ -82,7 +84,7 @@ static void ask(struct wr_str text, const char *profile)
     enum wr_status st;
 
     HOLDS(wr_awscreds_new(&none, wr_str(profile), &p, NULL) == WR_OK);
-    st = wr_awscreds_get(p, keys, &is, &e);
+    st = wr_awscreds_get(p, fuzz_call(), keys, &is, &e);
     if (want[0].n == 0 || want[1].n == 0) {
         HOLDS(st == WR_AUTH);
     } else if (want[0].n + want[1].n + want[2].n > WR_AWS_CREDS_MAX) {

@@ -27,7 +27,7 @@ static void expect(struct wr_awscreds *p, const char *access, const char *secret
     struct wr_aws_creds got;
     char text[WR_AWS_CREDS_MAX];
     struct wr_err e = {0};
-    T_OK(wr_awscreds_get(p, text, &got, &e));
+    T_OK(wr_awscreds_get(p, t_call(), text, &got, &e));
     T(wr_str_eq(got.access_key, wr_str(access)));
     T(wr_str_eq(got.secret_key, wr_str(secret)));
     T(wr_str_eq(got.token, wr_str(token)));
@@ -160,7 +160,7 @@ static void expect_none(const char *profile, const char *said)
     struct wr_aws_creds got;
     char text[WR_AWS_CREDS_MAX];
     struct wr_err e = {0};
-    T_IS(WR_AUTH, wr_awscreds_get(p, text, &got, &e));
+    T_IS(WR_AUTH, wr_awscreds_get(p, t_call(), text, &got, &e));
     T(strstr(e.text, "no AWS credentials found: looked at") != NULL);
     T(strstr(e.text, said) != NULL);
     T(strstr(e.text, "AKHALF") == NULL);
@@ -197,7 +197,7 @@ static void strange_files(void **state)
     expect_none("", "not there");
     set("AWS_SHARED_CREDENTIALS_FILE", t_tmpdir());
     T(wr_awscreds_forget(p));
-    T(wr_awscreds_get(p, text, &got, &e) != WR_OK);
+    T(wr_awscreds_get(p, t_call(), text, &got, &e) != WR_OK);
     wr_awscreds_free(p);
 }
 
@@ -209,7 +209,7 @@ static enum wr_status sweep_body(void *arg)
     const struct wr_aws_creds given = {WR_STR("AK"), WR_STR("SK"), WR_STR("T")};
     enum wr_status st = wr_awscreds_new(arg != NULL ? &given : &none, WR_STR("other"), &p, NULL);
     if (st == WR_OK)
-        st = wr_awscreds_get(p, text, &got, NULL);
+        st = wr_awscreds_get(p, t_call(), text, &got, NULL);
     wr_awscreds_free(p);
     return st;
 }
