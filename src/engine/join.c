@@ -24,8 +24,8 @@
 #define FEW_PAGES    8u /* sampled; of more at least half must be equal */
 #define CENSUS_WORTH 2u /* bytes that may be read for each one of the database */
 #define CONTESTS_MAX 1u /* times that a file of our own past may have been in the way ... */
-#define CONTESTS_NS  ((int64_t)6 * 3600 * 1000000000) /* ... in that time */
-#define STRAYS_MAX   4u /* such times, in that time, for one that was promoted */
+#define STRAYS_MAX   4u /* such times for one that was promoted ... */
+#define CONTESTS_NS  ((int64_t)24 * 3600 * 1000000000) /* ... before it is as good as forgotten */
 #define WAITS_MAX    7u /* waits for somebody else to go on writing, the first one of ... */
 #define WAIT_MS      ((int64_t)4000) /* ... four seconds, each twice the one before */
 
@@ -126,12 +126,19 @@ static bool is_its_own(const struct wr_db *db, const struct db_replica *dr)
     return our_own(db, dr->now) || was_promoted(db, dr);
 }
 
+/* Once a look at all of it has found nothing that we did not send. Less than that does not count,
+ * nor does a few hours: of a writer that is in nobody's way only such a look finds what came since
+ * the last one, and there is one in six hours. */
+static bool is_forgotten(const struct wr_db *db, const struct db_replica *dr)
+{
+    return dr->cleared != dr->now->cleared || wr_db_now_ns(db) - dr->contest_ns >= CONTESTS_NS;
+}
+
 static bool comes_again(const struct wr_db *db, const struct db_replica *dr)
 {
     unsigned max = was_promoted(db, dr) ? STRAYS_MAX : CONTESTS_MAX;
 
-    return !WR_MUTANT(TAKE_TURNS) && dr->contests >= max &&
-           wr_db_now_ns(db) - dr->contest_ns < CONTESTS_NS;
+    return !WR_MUTANT(TAKE_TURNS) && dr->contests >= max && !is_forgotten(db, dr);
 }
 
 /* It joins, with a file in its way or not. */
@@ -140,10 +147,11 @@ static void note_contest(const struct wr_db *db, struct db_replica *dr)
     dr->waits = 0;
     if (!dr->now->contested)
         return;
-    if (wr_db_now_ns(db) - dr->contest_ns >= CONTESTS_NS)
+    if (is_forgotten(db, dr))
         dr->contests = 0;
     dr->contests++;
     dr->contest_ns = wr_db_now_ns(db);
+    dr->cleared = dr->now->cleared;
 }
 
 /* In the way of a send, or between our files, is what a killed process of ours had sent and what

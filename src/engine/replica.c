@@ -408,6 +408,9 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     gone = at->txid < pos.txid || (same && !at->mixed);
     if ((same || next) && at->whole == pos.whole) {
         wr_lookout_settle(&r->lookout, wr_sched_clock(r->actor.sched), &view);
+        wr_mutex_lock(&r->mutex);
+        r->now.cleared += view.all;
+        wr_mutex_unlock(&r->mutex);
         return WR_OK;
     }
     wr_log(wr_sched_log(r->actor.sched), WR_WARN,

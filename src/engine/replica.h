@@ -56,6 +56,7 @@ struct wr_replica_status {
     int64_t lag_ms;         /* age of the oldest file that waits; 0: nothing does */
     bool failing;           /* the last attempt failed */
     bool contested;         /* the last listing found what we did not send, or it was in our way */
+    uint64_t cleared;       /* times that a look at all of it found nothing that we did not send */
     bool continues;         /* contested by one file, which continues what we had sent */
     int64_t last_ok_ms;     /* wall time of the last acknowledgement or listing; 0: never */
     int64_t interval_ns;    /* least time between two files; of wr_db_replica_status alone */

@@ -170,6 +170,23 @@ void judge_remove(struct judge *j, const char *key)
         k->gone = true;
 }
 
+bool judge_is_beneath(const struct judge *j, uint64_t txid)
+{
+    bool stray = false, within = false;
+
+    for (size_t i = 0; i < j->n; i++) {
+        const struct judge_known *k = j->files[i];
+
+        if (k->gone)
+            continue;
+        if (k->f.max == txid && !k->stray)
+            return false;
+        stray = stray || k->f.max == txid;
+        within = within || (!k->stray && k->f.min <= txid && k->f.max > txid);
+    }
+    return stray && within;
+}
+
 void judge_stray(struct judge *j, const char *key)
 {
     struct judge_known *k = find_key(j, key);

@@ -83,6 +83,9 @@ void judge_stray(struct judge *j, const char *key);
 /* The image of `txid`, if files that were ever there make it. */
 bool judge_find(const struct judge *j, uint64_t txid, struct judge_image *ret);
 
+/* Whether the only file there is now that ends at `txid` is such a one, and lies within another. */
+bool judge_is_beneath(const struct judge *j, uint64_t txid);
+
 /* The images that the files there are now make, by ascending TXID. Return false to stop. */
 typedef bool judge_each_fn(void *arg, const struct judge_image *image);
 void judge_each(const struct judge *j, judge_each_fn *fn, void *arg);

@@ -148,7 +148,18 @@ static bool take_first(void *arg, const struct judge_image *image)
     return false;
 }
 
-/* A bucket that joined late has no file that ends with just this TXID, but one that contains it. */
+static struct first next_image(const struct judge *j, uint64_t txid)
+{
+    struct first f = {.from = txid + 1};
+
+    judge_each(j, take_first, &f);
+    return f;
+}
+
+/* What a dead process had under way may have arrived beneath the file of its successor that
+ * contains this TXID: a restore to that one takes the dead one's (docs/adr/0008).
+ *
+ * A bucket that joined late has no file that ends with just this TXID, but one that contains it. */
 void verdict_acked(uint64_t txid, size_t commits)
 {
     v.acked++;
@@ -158,6 +169,8 @@ void verdict_acked(uint64_t txid, size_t commits)
         struct first f = {.from = txid};
 
         judge_each(v.buckets[i].judge, take_first, &f);
+        if (f.image.txid == txid && judge_is_beneath(v.buckets[i].judge, txid))
+            f = next_image(v.buckets[i].judge, txid);
         if (f.image.txid == 0)
             sim_fail("S1: txid %" PRIu64 " was acknowledged, and cannot be restored", txid);
         if (commits > 0 && commit_of(commits - 1, &f.image) == SIZE_MAX)
