@@ -170,6 +170,13 @@ void judge_remove(struct judge *j, const char *key)
         k->gone = true;
 }
 
+bool judge_is_stray(const struct judge *j, const char *key)
+{
+    const struct judge_known *k = find_key(j, key);
+
+    return k && k->stray;
+}
+
 bool judge_is_beneath(const struct judge *j, uint64_t txid)
 {
     bool stray = false, within = false;
@@ -187,12 +194,12 @@ bool judge_is_beneath(const struct judge *j, uint64_t txid)
     return stray && within;
 }
 
-void judge_stray(struct judge *j, const char *key)
+void judge_stray(struct judge *j, const char *key, bool is)
 {
     struct judge_known *k = find_key(j, key);
 
     if (k)
-        k->stray = true;
+        k->stray = is;
 }
 
 /* ---- what is there now ---- */

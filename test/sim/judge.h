@@ -77,11 +77,14 @@ void judge_free(struct judge *j); /* NULL-safe */
  * In any order; in that of TXIDs it costs only the file's own pages. */
 bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, char why[JUDGE_TEXT]);
 void judge_remove(struct judge *j, const char *key);
-/* The file arrived after whoever had sent it was dead. */
-void judge_stray(struct judge *j, const char *key);
+/* Whether the file arrived after whoever had sent it was dead; not so at first. */
+void judge_stray(struct judge *j, const char *key, bool is);
 
 /* The image of `txid`, if files that were ever there make it. */
 bool judge_find(const struct judge *j, uint64_t txid, struct judge_image *ret);
+
+/* Whether what was put there last is such a one. */
+bool judge_is_stray(const struct judge *j, const char *key);
 
 /* Whether the only file there is now that ends at `txid` is such a one, and lies within another. */
 bool judge_is_beneath(const struct judge *j, uint64_t txid);

@@ -564,10 +564,10 @@ static void overlaps_at_rest(void **state)
     t_ltx_merge(&s.m[0], 3, &m);
     T(put_model(s.j, 1, &m).ok && !judge_at_rest(s.j, why) && strstr(why, "overlaps"));
     t_ltx_release(&m);
-    judge_stray(s.j, "no file");
-    judge_stray(s.j, "ltx/1/0000000000000001-0000000000000007.ltx");
+    judge_stray(s.j, "no file", true);
+    judge_stray(s.j, "ltx/1/0000000000000001-0000000000000007.ltx", true);
     T(!judge_at_rest(s.j, why));
-    judge_stray(s.j, "ltx/1/0000000000000001-0000000000000003.ltx");
+    judge_stray(s.j, "ltx/1/0000000000000001-0000000000000003.ltx", true);
     T(judge_at_rest(s.j, why));
     small_free(&s);
 }

@@ -65,10 +65,12 @@ static size_t commit_of(size_t from, const struct judge_image *x)
 }
 
 /* A store without conditions lets what a dead process had sent take effect over what its successor
- * sent under that name: the same pages, with another time, which the judge sees to. */
-static bool comes_late(const struct store *s)
+ * sent under that name, or the other way round, if that one has listed before: the same pages, with
+ * another time, which the judge sees to. */
+static bool comes_late(const struct bucket *b, const char *key)
 {
-    return store_after_death && !(store_ops(s)->caps & WR_STORAGE_COND_PUT);
+    return (store_after_death || judge_is_stray(b->judge, key)) &&
+           !(store_ops(b->store)->caps & WR_STORAGE_COND_PUT);
 }
 
 static void on_put(
@@ -83,14 +85,13 @@ static void on_put(
     sim_trace("object %s, %zu bytes", key, n);
     if (strcmp(key, WR_WRITER_NAME) == 0) /* no file, and written over */
         return;
-    if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(s))
+    if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(b, key))
         sim_fail("S3: %s was written again with other bytes", key);
     if (v.shared)
         return;
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
-    if (store_after_death)
-        judge_stray(b->judge, key);
+    judge_stray(b->judge, key, store_after_death);
     if (txid == 0 || !judge_find(b->judge, txid, &image))
         return;
     commits_look();
