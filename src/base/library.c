@@ -9,6 +9,7 @@
 #include "base/library.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 
 _Static_assert(sizeof(void *) == sizeof(void (*)(void)), "dlsym gives addresses of functions");
@@ -65,21 +66,44 @@ static void begin(void)
     (void)pthread_atfork(before_fork, in_parent, in_child);
 }
 
-/* Not RTLD_NOW: of thousands of functions a run calls a few, as with what is linked. */
+/* Whether the loader says of this library that there is none: of one that it needs, of an old
+ * version of one, or of rights, it says something else. There is no code for it. */
+static bool is_missing(const char *soname, const char *why)
+{
+    const char *name = strstr(why, soname);
+    size_t n = strlen(why);
+    char none[128];
+
+    if (!name || name[strlen(soname)] != ':' || strerror_r(ENOENT, none, sizeof(none)) != 0)
+        return false;
+    return n >= strlen(none) && strcmp(why + n - strlen(none), none) == 0;
+}
+
+/* The first reason counts, which is of the usual one, unless another one is there. Not RTLD_NOW: of
+ * thousands of functions a run calls a few, as with what is linked. */
 static enum wr_status open_one(const struct wr_library *l, void **ret, struct wr_err *e)
 {
-    const char *why = NULL;
+    bool there = false;
 
     for (size_t i = 0; l->sonames[i]; i++) {
+        const char *why;
+
         *ret = dlopen(l->sonames[i], RTLD_LAZY | RTLD_LOCAL | (l->if_present ? RTLD_NOLOAD : 0));
         if (*ret)
             return WR_OK;
         why = dlerror();
-        if (i == 0) /* the usual one */
+        if (why && !is_missing(l->sonames[i], why) && !there) {
+            there = true;
+            (void)wr_fail(e, WR_IO,
+                "%s cannot be loaded, though it is there: %s (if it was upgraded since this "
+                "process began, start that again)",
+                l->name, why);
+        } else if (i == 0) {
             (void)wr_fail(e, WR_IO,
                 "%s cannot be loaded: %s (install it: on Debian and Ubuntu it is in the package "
                 "%s)",
                 l->name, why ? why : l->sonames[i], l->package);
+        }
     }
     return WR_IO;
 }

@@ -31,8 +31,8 @@ struct wr_library {
 };
 
 /* Load it, if that has not been done. IO when it is not there, or lacks a function; the
- * text says what the loader says and where to get it; the next call tries again. Any thread; a
- * child of fork() may go on with what its parent was loading. */
+ * text says what the loader says, and where to get one that is not there; the next call tries
+ * again. Any thread; a child of fork() may go on with what its parent was loading. */
 enum wr_status wr_library_load(struct wr_library *l, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -63,6 +63,29 @@ static void one_that_is_missing(void **state)
     T(wr_library_load(&l, NULL) == WR_IO);
 }
 
+/* It was told to install what it has, and not that the file is damaged, or of other versions than
+ * what is loaded already. */
+static void test_one_that_is_there_was_to_be_installed(void **state)
+{
+    static const char text[] =
+        "no library, but longer than the head of one is: 0123456789012345678";
+    const char *dir = t_tmpdir();
+    const char *path = t_path(dir, "libweir-bad.so.1"), *none = t_path(dir, "libweir-none.so.1");
+    const char *const bad[] = {path, NULL}, *const second[] = {none, path, NULL};
+    struct wr_library l = {.name = "libweir", .package = "weir-lib", .functions = names};
+
+    (void)state;
+    t_spew(path, text, sizeof(text) - 1);
+    for (int i = 0; i < 2; i++) {
+        struct wr_err e = {0};
+
+        l.sonames = i == 0 ? bad : second;
+        T_IS(WR_IO, wr_library_load(&l, &e));
+        T(strstr(e.text, "libweir cannot be loaded, though it is there: "));
+        T(strstr(e.text, path) && !strstr(e.text, none) && !strstr(e.text, "install"));
+    }
+}
+
 static void one_that_lacks_a_function(void **state)
 {
     static const char *const more[] = {"cos", "weir_has_no_cosine", NULL};
@@ -146,5 +169,6 @@ static void children_can_load(void **state)
 }
 
 T_MAIN(T_TEST(functions_are_found), T_TEST(the_first_that_is_there_counts),
-    T_TEST(one_that_is_missing), T_TEST(one_that_lacks_a_function),
-    T_TEST(one_that_others_have_loaded), T_TEST(children_can_load))
+    T_TEST(one_that_is_missing), T_TEST(test_one_that_is_there_was_to_be_installed),
+    T_TEST(one_that_lacks_a_function), T_TEST(one_that_others_have_loaded),
+    T_TEST(children_can_load))
