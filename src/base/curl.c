@@ -5,8 +5,6 @@
 
 #include "base/library.h"
 
-#include <pthread.h>
-
 static struct wr_curl functions;
 
 static const char *const sonames[] = {WR_CURL_SONAMES, NULL};
@@ -17,30 +15,27 @@ static const char *const names[] = {WR_CURL_FUNCTIONS(NAME) NULL};
 
 _Static_assert(sizeof(functions) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
 
+/* Not thread-safe in each of them, and never in a child that was forked in the middle of it. */
+static enum wr_status begin(struct wr_err *e)
+{
+    CURLcode code = functions.global_init(CURL_GLOBAL_DEFAULT);
+
+    if (code == CURLE_OUT_OF_MEMORY)
+        return wr_fail(e, WR_NOMEM, "libcurl: out of memory");
+    return code == CURLE_OK ? WR_OK
+                            : wr_fail(e, WR_INTERNAL, "libcurl: %s", functions.easy_strerror(code));
+}
+
 static struct wr_library library = {.name = "libcurl",
     .sonames = sonames,
     .package = "libcurl4",
     .functions = names,
-    .table = &functions};
-
-static CURLcode ready;
-
-static void start(void)
-{
-    ready = functions.global_init(CURL_GLOBAL_DEFAULT);
-}
+    .table = &functions,
+    .begin = begin};
 
 enum wr_status wr_curl_load(struct wr_err *e)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    enum wr_status st = wr_library_load(&library, e);
-
-    if (st != WR_OK)
-        return st;
-    (void)pthread_once(&once, start); /* fails only for a bad once control */
-    if (ready != CURLE_OK)
-        return wr_fail(e, WR_INTERNAL, "libcurl: %s", functions.easy_strerror(ready));
-    return WR_OK;
+    return wr_library_load(&library, e);
 }
 
 const struct wr_curl *wr_curl(void)

@@ -54,14 +54,17 @@ static void in_parent(void)
     (void)after_fork();
 }
 
+/* Whoever held the mutex instead, for a fork() of its own or to load something, is not there. */
 static void in_child(void)
 {
-    if (!after_fork())
-        mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    if (after_fork())
+        return;
+    atomic_store(&forking, 0);
+    mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 
 /* Without memory for that, a child of a fork() in the middle of loading cannot load anything. */
-static void begin(void)
+static void await_forks(void)
 {
     (void)pthread_atfork(before_fork, in_parent, in_child);
 }
@@ -130,8 +133,10 @@ static enum wr_status load(struct wr_library *l, struct wr_err *e)
     if (st != WR_OK)
         return st;
     st = find_all(l, handle, e);
+    if (st == WR_OK && l->begin)
+        st = l->begin(e);
     if (st != WR_OK)
-        (void)dlclose(handle); /* its functions are not used */
+        (void)dlclose(handle); /* its functions are not used, and there may be another one soon */
     return st;
 }
 
@@ -142,7 +147,7 @@ enum wr_status wr_library_load(struct wr_library *l, struct wr_err *e)
 
     if (atomic_load_explicit(&l->loaded, memory_order_acquire))
         return WR_OK;
-    (void)pthread_once(&once, begin);
+    (void)pthread_once(&once, await_forks);
     lock();
     if (!atomic_load(&l->loaded)) {
         st = load(l, e);

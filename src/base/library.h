@@ -27,12 +27,16 @@ struct wr_library {
     const char *const *functions;
     void *table;
 
+    /* frozen: what comes before the use of any of them, under the lock, until it has said OK once;
+     * it may use the table. NULL: nothing does. */
+    enum wr_status (*begin)(struct wr_err *e);
+
     atomic_bool loaded; /* of all that is in the table; read without the lock, by which it is set */
 };
 
-/* Load it, if that has not been done. IO when it is not there, or lacks a function; the
- * text says what the loader says, and where to get one that is not there; the next call tries
- * again. Any thread; a child of fork() may go on with what its parent was loading. */
+/* Load it, if that has not been done. IO when it is not there, or lacks a function; or what `begin`
+ * says. The text says what the loader says, and where to get one that is not there; the next call
+ * tries again. Any thread; a child of fork() may go on with what its parent was loading. */
 enum wr_status wr_library_load(struct wr_library *l, struct wr_err *e) WR_MUST_CHECK;
 
 #endif
