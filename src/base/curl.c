@@ -15,11 +15,19 @@ static const char *const names[] = {WR_CURL_FUNCTIONS(NAME) NULL};
 
 _Static_assert(sizeof(functions) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
 
-/* Not thread-safe in each of them, and never in a child that was forked in the middle of it. */
+#define VERSION_MIN 0x075500 /* of CURLOPT_PROTOCOLS_STR */
+
+/* global_init: not thread-safe in each of them, and never in a child that was forked in the middle
+ * of it. */
 static enum wr_status begin(struct wr_err *e)
 {
-    CURLcode code = functions.global_init(CURL_GLOBAL_DEFAULT);
+    const curl_version_info_data *v = functions.version_info(CURLVERSION_NOW);
+    CURLcode code;
 
+    if (v->version_num < VERSION_MIN)
+        return wr_fail(e, WR_IO, "libcurl %s is too old: %d.%d.%d or later is needed", v->version,
+            VERSION_MIN >> 16, VERSION_MIN >> 8 & 255, VERSION_MIN & 255);
+    code = functions.global_init(CURL_GLOBAL_DEFAULT);
     if (code == CURLE_OUT_OF_MEMORY)
         return wr_fail(e, WR_NOMEM, "libcurl: out of memory");
     return code == CURLE_OK ? WR_OK

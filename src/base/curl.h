@@ -46,8 +46,8 @@ struct wr_curl {
 #undef WR_CURL_MEMBER
 
 /* Before the first use, in this process, of anything below; costs nothing when it has been done.
- * IO as wr_library_load; NOMEM or INTERNAL when libcurl cannot begin: the next call tries again.
- * Any thread. */
+ * IO as wr_library_load, and when it is too old; NOMEM or INTERNAL when libcurl cannot begin: the
+ * next call tries again. Any thread. */
 enum wr_status wr_curl_load(struct wr_err *e) WR_MUST_CHECK;
 
 /* Its functions. wr_curl_load has said OK. */

@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 """A machine that lacks the libraries which weir loads at first use, or has others by their names.
 
-usage: libraries.py WEIR
+usage: libraries.py WEIR OLD_CURL
 
 What needs none of them works as ever: a replica in a directory, a restore from it. What needs one says
-which, and what is wrong with it. A daemon does not load what it does not use.
+which, and what is wrong with it: of a libcurl that is too old, which one is needed. A daemon does not load what it
+does not use.
 
 The names are those of files without a library in them, which the loader finds first.
 Prints one line per finding and exits 1 when there was any.
 """
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,9 +22,12 @@ CURL = ("libcurl.so.4", "libcurl-gnutls.so.4")
 NAMES = CURL + ("libmicrohttpd.so.12", "libcrypto.so.3")
 
 
+S3 = "s3://bucket/x?endpoint=http://127.0.0.1:1&access-key-id=a&secret-access-key=b"
+
+
 class Test:
-    def __init__(self, weir, found):
-        self.weir, self.found = weir, found
+    def __init__(self, weir, old_curl, found):
+        self.weir, self.old_curl, self.found = weir, old_curl, found
         self.db = found.path("app.db")
         self.url = "file://" + found.path("replica")
         self.env = self.lacks("all", NAMES)
@@ -83,13 +88,21 @@ class Test:
         self.works("replicate", "-once", self.db, self.url)
         self.works("restore", "-o", self.found.path("out.db"), self.url)
         self.env = self.lacks("curl", CURL)
-        s3 = "s3://bucket/x?endpoint=http://127.0.0.1:1&access-key-id=a&secret-access-key=b"
-        self.says("libcurl", "restore", "-o", self.found.path("no.db"), s3)
-        self.logs("libcurl", "cannot list the replica", self.db, s3)
+        self.says("libcurl", "restore", "-o", self.found.path("no.db"), S3)
+        self.logs("libcurl", "cannot list the replica", self.db, S3)
         self.says("libcurl", "list", "-socket", self.found.path("sock"))
         self.env = self.lacks("microhttpd", ["libmicrohttpd.so.12"])
         self.no_server("no metrics", "addr: 127.0.0.1:%d" % kit.free_port())
         self.no_server("no control socket", "socket: {enabled: true, path: %s}" % self.found.path("sock"))
+
+    def old(self):
+        """Each request failed for want of memory."""
+        os.mkdir(self.found.path("old"))
+        shutil.copy(self.old_curl, self.found.path("old", CURL[0]))
+        code, text = self.run("restore", "-o", self.found.path("no.db"), S3,
+                              env=dict(os.environ, LD_LIBRARY_PATH=self.found.path("old")))
+        self.found.check(code != 0 and "libcurl 7.74.0 is too old: 7.85.0 or later is needed" in text,
+                         "an old libcurl: exit code %d: %s" % (code, text))
 
     def no_server(self, what, server):
         config = self.found.path("config.yml")
@@ -114,8 +127,9 @@ class Test:
 
 def main():
     found = kit.Findings("libraries")
-    test = Test(sys.argv[1], found)
+    test = Test(sys.argv[1], sys.argv[2], found)
     test.without()
+    test.old()
     test.loaded()
     return found.end()
 
