@@ -51,3 +51,11 @@ const struct wr_curl *wr_curl(void)
     assert(functions.easy_init);
     return &functions;
 }
+
+enum wr_status wr_curl_refused(struct wr_err *e, CURLcode code, const char *what)
+{
+    if (code == CURLE_OUT_OF_MEMORY)
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", what);
+    return wr_fail(e, WR_IO, "%s: libcurl %s refused an option: %s", what,
+        functions.version_info(CURLVERSION_NOW)->version, functions.easy_strerror(code));
+}

@@ -68,4 +68,18 @@ const struct wr_curl *wr_curl(void);
     ((void)sizeof(char[WR_CURL_FITS((option), (value)) ? 1 : -1]), \
         wr_curl()->easy_setopt((easy), (option), (value)))
 
+/* As WR_CURL_SET, unless an option before it was refused: `code`, OK at first, is what was said
+ * then.
+ */
+#define WR_CURL_TRY(code, easy, option, value) \
+    ((code) = (code) != CURLE_OK ? (code) : WR_CURL_SET((easy), option, (value)))
+
+/* CURLOPT_QUICK_EXIT, from 7.87 on: the end of a transfer does not wait for a name server. An older
+ * libcurl refuses it, and does all else. */
+#define WR_CURL_QUICK_EXIT ((CURLoption)(CURLOPTTYPE_LONG + 322))
+
+/* What a transfer ends with when libcurl refuses an option that it cannot do without: NOMEM where
+ * that is the reason, else IO. `what` comes first in the text. */
+enum wr_status wr_curl_refused(struct wr_err *e, CURLcode code, const char *what);
+
 #endif

@@ -151,31 +151,35 @@ static enum wr_status read_answer(
     return st;
 }
 
-/* All options at once; false when one cannot be set, which is out of memory. */
-static bool set_up(CURL *c, const struct wr_client_request *q, const struct wr_buf *body,
+/* What libcurl said to the first option that it did not take, or OK. */
+static CURLcode set_up(CURL *c, const struct wr_client_request *q, const struct wr_buf *body,
     struct curl_slist *headers, struct answer *a, char *why)
 {
+    CURLcode refused = CURLE_OK;
     char url[128];
 
     (void)snprintf(url, sizeof(url), "http://localhost%s", q->target); /* ours, and short */
-    return WR_CURL_SET(c, CURLOPT_UNIX_SOCKET_PATH, q->socket) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_URL, url) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_TIMEOUT_MS, (long)wr_min(q->timeout_ms, TIMEOUT_MAX_MS)) ==
-               CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_ERRORBUFFER, why) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_HEADERDATA, a) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_WRITEDATA, a) == CURLE_OK &&
-           WR_CURL_SET(c, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-           (!q->body ||
-               (WR_CURL_SET(c, CURLOPT_POST, 1L) == CURLE_OK &&
-                   WR_CURL_SET(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->n) == CURLE_OK &&
-                   WR_CURL_SET(c, CURLOPT_POSTFIELDS, body->p) == CURLE_OK));
+#define SET(option, value) WR_CURL_TRY(refused, c, option, value)
+    SET(CURLOPT_UNIX_SOCKET_PATH, q->socket);
+    SET(CURLOPT_URL, url);
+    SET(CURLOPT_PROTOCOLS_STR, "http");
+    SET(CURLOPT_NOPROXY, "*");
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_TIMEOUT_MS, (long)wr_min(q->timeout_ms, TIMEOUT_MAX_MS));
+    SET(CURLOPT_ERRORBUFFER, why);
+    SET(CURLOPT_HEADERFUNCTION, on_head);
+    SET(CURLOPT_HEADERDATA, a);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, a);
+    SET(CURLOPT_HTTPHEADER, headers);
+    if (q->body) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->n);
+        SET(CURLOPT_POSTFIELDS, body->p);
+    }
+#undef SET
+    return refused;
 }
 
 static enum wr_status transfer(CURL *c, const struct wr_client_request *q,
@@ -188,9 +192,10 @@ static enum wr_status transfer(CURL *c, const struct wr_client_request *q,
     long errnum = 0;
 
     wr_buf_init(&a.body, WR_CLIENT_ANSWER_MAX);
-    if (!set_up(c, q, body, headers, &a, why)) {
+    code = set_up(c, q, body, headers, &a, why);
+    if (code != CURLE_OK) {
         wr_buf_release(&a.body);
-        return wr_fail(e, WR_NOMEM, "%s failed: out of memory", q->verb);
+        return wr_wrap(e, wr_curl_refused(e, code, q->socket), "%s failed", q->verb);
     }
     code = wr_curl()->easy_perform(c);
     (void)wr_curl()->easy_getinfo(c, CURLINFO_OS_ERRNO, &errnum); /* 0 when it is not known */

@@ -75,12 +75,13 @@ static size_t drop(char *p, size_t size, size_t n, void *arg)
     return size * n;
 }
 
-static bool set_up(struct wr_heartbeat *h, CURL *c, char error[CURL_ERROR_SIZE], size_t *left)
+/* What libcurl said to the first option that it did not take, or OK. */
+static CURLcode set_up(struct wr_heartbeat *h, CURL *c, char error[CURL_ERROR_SIZE], size_t *left)
 {
     const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
-    bool ok = true;
+    CURLcode refused = CURLE_OK;
 
-#define SET(option, value) (ok = ok && WR_CURL_SET(c, option, value) == CURLE_OK)
+#define SET(option, value) WR_CURL_TRY(refused, c, option, value)
     SET(CURLOPT_ERRORBUFFER, error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_URL, h->url);
@@ -93,7 +94,7 @@ static bool set_up(struct wr_heartbeat *h, CURL *c, char error[CURL_ERROR_SIZE],
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    SET(CURLOPT_QUICK_EXIT, 1L); /* its end does not wait for a name server */
+    (void)WR_CURL_SET(c, WR_CURL_QUICK_EXIT, 1L);
     SET(CURLOPT_WRITEFUNCTION, drop);
     SET(CURLOPT_WRITEDATA, left);
     if (file && file[0])
@@ -101,7 +102,7 @@ static bool set_up(struct wr_heartbeat *h, CURL *c, char error[CURL_ERROR_SIZE],
     if (dir && dir[0])
         SET(CURLOPT_CAPATH, dir);
 #undef SET
-    return ok;
+    return refused;
 }
 
 /* To its end, or ours. False: it was ours. */
@@ -156,11 +157,16 @@ static void ping(struct wr_heartbeat *h)
     char error[CURL_ERROR_SIZE] = "";
     CURL *c = wr_curl()->easy_init();
     size_t left = BODY_MAX;
-    CURLcode rc = CURLE_OUT_OF_MEMORY;
+    struct wr_err e = {0};
+    CURLcode rc = c ? set_up(h, c, error, &left) : CURLE_OUT_OF_MEMORY;
 
-    if (!c || !set_up(h, c, error, &left) || wr_curl()->multi_add_handle(h->multi, c) != CURLM_OK) {
-        say_failed(h, "out of memory");
+    if (rc == CURLE_OK && wr_curl()->multi_add_handle(h->multi, c) != CURLM_OK)
+        rc = CURLE_OUT_OF_MEMORY;
+    if (rc != CURLE_OK) {
+        (void)wr_curl_refused(&e, rc, "set it up");
+        say_failed(h, e.text);
     } else {
+        rc = CURLE_OUT_OF_MEMORY;
         if (transfer(h, &rc))
             judge(h, c, rc, error);
         (void)wr_curl()->multi_remove_handle(h->multi, c); /* it was added, so it is there */

@@ -69,20 +69,21 @@ static enum wr_status header_list(
     return WR_OK;
 }
 
-/* libcurl's setter takes any type of value, which only a macro can pass on. */
-#define SET(option, value) (ok = ok && WR_CURL_SET(s->easy, option, value) == CURLE_OK)
+/* libcurl's setter takes any type of value, which only a macro can pass on. `refused` is what it
+ * said to the first option that it did not take. */
+#define SET(option, value) WR_CURL_TRY(refused, s->easy, option, value)
 
-static bool set_upload_buffer(struct wr_http_slot *s, size_t body)
+static CURLcode set_upload_buffer(struct wr_http_slot *s, size_t body)
 {
     bool large = body >= HTTP_LARGE && wr_str_starts(wr_str(s->origin), WR_STR("http:"));
-    bool ok = true;
+    CURLcode refused = CURLE_OK;
     SET(CURLOPT_UPLOAD_BUFFERSIZE, large ? HTTP_LARGE_SIZE : HTTP_BUFFER_SIZE);
-    return ok;
+    return refused;
 }
 
-static bool set_connection(struct wr_http *h, struct wr_http_slot *s)
+static CURLcode set_connection(struct wr_http *h, struct wr_http_slot *s)
 {
-    bool ok = true;
+    CURLcode refused = CURLE_OK;
     s->error[0] = '\0';
     SET(CURLOPT_ERRORBUFFER, s->error);
     SET(CURLOPT_NOSIGNAL, 1L);
@@ -94,11 +95,9 @@ static bool set_connection(struct wr_http *h, struct wr_http_slot *s)
     SET(CURLOPT_BUFFERSIZE, HTTP_BUFFER_SIZE);
     if (h->direct)
         SET(CURLOPT_NOPROXY, "*");
-#if LIBCURL_VERSION_NUM >= 0x075700
-    SET(CURLOPT_QUICK_EXIT, 1L); /* a canceled request does not wait for its name server */
-#endif
+    (void)WR_CURL_SET(s->easy, WR_CURL_QUICK_EXIT, 1L); /* so that a cancel takes effect at once */
     if (!wr_str_starts(wr_str(s->origin), WR_STR("https:")))
-        return ok;
+        return refused;
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, h->skip_verify ? 0L : 1L);
     SET(CURLOPT_SSL_VERIFYHOST, h->skip_verify ? 0L : 2L);
@@ -111,14 +110,14 @@ static bool set_connection(struct wr_http *h, struct wr_http_slot *s)
         SET(CURLOPT_CAINFO, h->trust.file);
         SET(CURLOPT_CAPATH, h->trust.dir);
     }
-    return ok;
+    return refused;
 }
 
-static bool set_request(
+static CURLcode set_request(
     struct wr_http_slot *s, struct wr_http_transfer *t, struct curl_slist *headers)
 {
     const struct wr_http_req *req = t->req;
-    bool ok = true;
+    CURLcode refused = CURLE_OK;
     SET(CURLOPT_URL, req->url);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_USERAGENT, "weir/" WEIR_VERSION_STRING);
@@ -136,7 +135,7 @@ static bool set_request(
         SET(CURLOPT_NOBODY, 1L);
     }
     SET(CURLOPT_CUSTOMREQUEST, req->method);
-    return ok;
+    return refused;
 }
 
 #undef SET
@@ -207,9 +206,13 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
         st = header_list(c->scratch, t->req, &headers, e);
     if (st != WR_OK)
         return st;
-    if (!set_connection(h, s) || !set_upload_buffer(s, t->req->body.n) ||
-        !set_request(s, t, headers)) {
-        st = wr_fail(e, WR_NOMEM, "%s: libcurl refused an option", s->origin);
+    result = set_connection(h, s);
+    if (result == CURLE_OK)
+        result = set_upload_buffer(s, t->req->body.n);
+    if (result == CURLE_OK)
+        result = set_request(s, t, headers);
+    if (result != CURLE_OK) {
+        st = wr_curl_refused(e, result, s->origin);
         goto out;
     }
     added = wr_curl()->multi_add_handle(s->multi, s->easy) == CURLM_OK;

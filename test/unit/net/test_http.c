@@ -2,6 +2,7 @@
  * test_http.c - net/http.h against a scripted server on loopback.
  */
 #include "base/cancel.h"
+#include "base/curl.h"
 #include "base/mem.h"
 #include "base/sync.h"
 #include "fake/httpd.h"
@@ -10,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -634,12 +636,53 @@ static void out_of_memory(void **state)
     tear_down(&b);
 }
 
+static __typeof__(curl_easy_setopt) *libcurls_setopt;
+static CURLoption unknown;
+
+static CURLcode setopt_of_another_version(CURL *easy, CURLoption option, ...)
+{
+    CURLcode code = CURLE_UNKNOWN_OPTION;
+    va_list ap;
+    va_start(ap, option);
+    if (option != unknown && option < CURLOPTTYPE_OBJECTPOINT)
+        code = libcurls_setopt(easy, option, va_arg(ap, long));
+    else if (option != unknown && option / CURLOPTTYPE_OBJECTPOINT == 3)
+        code = libcurls_setopt(easy, option, va_arg(ap, curl_off_t));
+    else if (option != unknown)
+        code = libcurls_setopt(easy, option, va_arg(ap, void *));
+    va_end(ap);
+    return code;
+}
+
+/* It was called want of memory whatever it was: for each request, with a libcurl that is older than
+ * an option which no request needs. */
+static void test_an_option_of_a_newer_libcurl_was_out_of_memory(void **state)
+{
+    struct bench b = set_up(NULL);
+    struct wr_err e = {0};
+    (void)state;
+    T_OK(wr_curl_load(&e));
+    struct wr_curl *table = (struct wr_curl *)(uintptr_t)wr_curl();
+    libcurls_setopt = table->easy_setopt;
+    table->easy_setopt = setopt_of_another_version;
+    unknown = WR_CURL_QUICK_EXIT;
+    enum wr_status without = get(&b, "/size/10", &e);
+    unknown = CURLOPT_HEADERFUNCTION;
+    enum wr_status needed = get(&b, "/size/10", &e);
+    table->easy_setopt = libcurls_setopt;
+    T(without == WR_OK);
+    T(needed == WR_IO);
+    T(strstr(e.text, "http://127.0.0.1:") == e.text && strstr(e.text, " refused an option: "));
+    tear_down(&b);
+}
+
 T_MAIN(T_TEST(methods_and_bodies), T_TEST(the_url_is_sent_as_it_is), T_TEST(headers_are_sent),
     T_TEST(line_breaks_are_refused), T_TEST(statuses_are_the_callers),
     T_TEST(connections_are_reused), T_TEST(closed_connections_are_replaced),
     T_TEST(threads_share_a_bounded_pool), T_TEST(test_many_origins_took_each_others_connections),
     T_TEST(many_origins_share_a_bounded_pool), T_TEST(answers_are_bounded),
-    T_TEST(heads_are_bounded), T_TEST(interim_answers_are_skipped), T_TEST(garbage_is_no_answer),
+    T_TEST(test_an_option_of_a_newer_libcurl_was_out_of_memory), T_TEST(heads_are_bounded),
+    T_TEST(interim_answers_are_skipped), T_TEST(garbage_is_no_answer),
     T_TEST(broken_connections_are_busy), T_TEST(bodies_are_sent_once), T_TEST(nobody_there_is_busy),
     T_TEST(a_stall_is_a_timeout), T_TEST(the_deadline_ends_a_request),
     T_TEST(cancel_ends_a_request), T_TEST(other_protocols_are_misuse), T_TEST(large_bodies),
