@@ -10,6 +10,7 @@ do not count. Objects of sources below ROOT/src are the product, all others are 
   delete it. weir_ is the public API; its users are elsewhere.
 - A shared library exports weir_ symbols and nothing else, unless it is a test's, below BUILD/test.
   The extension exports what SQLite calls, and uses nothing of SQLite but by the table that it gets.
+- No such library can be unmapped: SQLite keeps its VFSes for as long as the process lives.
 """
 import json
 import os
@@ -18,6 +19,8 @@ import subprocess
 import sys
 
 
+SHARED = re.compile(r".*\.so(\.[0-9.]+)?")
+STAYS = re.compile(r"\(FLAGS_1\).*\bNODELETE\b")
 ENTRY = re.compile(r"sqlite3_[a-z0-9]+_init")
 
 
@@ -77,14 +80,22 @@ def check_objects(build, root):
             yield "%s: nobody else uses %s: make it static, or delete it" % (where, name)
 
 
+def stays(path):
+    """Whether a shared library is linked with -z nodelete."""
+    result = subprocess.run(["readelf", "-W", "-d", path], stdout=subprocess.PIPE, text=True, check=True)
+    return STAYS.search(result.stdout) is not None
+
+
 def check_libraries(build):
     for folder, folders, names in os.walk(build):
         if folder == build and "test" in folders:
             folders.remove("test")
         for name in sorted(names):
             path = os.path.join(folder, name)
-            if not name.endswith(".so") or os.path.islink(path):
+            if not SHARED.fullmatch(name) or os.path.islink(path):
                 continue
+            if not stays(path):
+                yield "%s can be unmapped" % name
             defined, used = read_symbols([path], dynamic=True)[path]
             entries = {symbol for symbol in defined if ENTRY.fullmatch(symbol)}
             for symbol in sorted(defined - entries):

@@ -184,25 +184,27 @@ class Symbols(Tree):
 
     def test_library_exports(self):
         self.build(self.GOOD)
-        library = os.path.join(self.root, "libweir.so")
+        library = os.path.join(self.root, "libweir.so.0.1.0")
         obj = os.path.join(self.root, "src_base_a.c.o")
-        subprocess.run(["cc", "-shared", obj, "-o", library], check=True)
-        self.fails("libweir.so exports wr_a", "symbols.py", self.root, self.root)
+        subprocess.run(["cc", "-shared", "-Wl,-z,nodelete", obj, "-o", library], check=True)
+        self.fails("libweir.so.0.1.0 exports wr_a", "symbols.py", self.root, self.root)
         os.makedirs(os.path.join(self.root, "test"), exist_ok=True)
         os.rename(library, os.path.join(self.root, "test", "libweir.so"))
         self.passes("symbols.py", self.root, self.root)
 
-    def extension(self, more):
+    def extension(self, more, *args):
         text = "int sqlite3_x_init(void);\nint sqlite3_x_init(void)\n{\n    return %s;\n}\n"
         source = self.write("x.c", more + text % ("sqlite3_open()" if more else "0"))
         library = os.path.join(self.root, "x.so")
-        subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+        subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library, *args], check=True)
 
     def test_extension(self):
         self.build({**self.GOOD, "src/vfs/y.c": "int sqlite3_y_init(void) { return 0; }\n"})
-        self.extension("")
+        self.extension("", "-Wl,-z,nodelete")
         self.passes("symbols.py", self.root, self.root)
-        self.extension("int sqlite3_open(void);\n")
+        self.extension("")
+        self.fails("x.so can be unmapped", "symbols.py", self.root, self.root)
+        self.extension("int sqlite3_open(void);\n", "-Wl,-z,nodelete")
         self.fails("x.so uses sqlite3_open", "symbols.py", self.root, self.root)
 
 
