@@ -4,9 +4,9 @@
  * libcurl would read them again for every slot: 850 KiB each with the usual bundle, which sixteen
  * slots would make 13 MiB. So connections share one store, which OpenSSL locks and counts.
  *
- * That has to be the OpenSSL that libcurl is linked with, and of the version that our headers are
- * of: it is never loaded from here, only found where libcurl has brought it. Where it is not, with
- * another TLS, libcurl reads for itself.
+ * That has to be the OpenSSL that libcurl calls, and of the version that our headers are of: it is
+ * never loaded from here, only found where libcurl has brought it. Where it is not, with another
+ * TLS, or in a host that exports an OpenSSL of its own, libcurl reads for itself.
  */
 /* First: OpenSSL names parameters after functions that base.h forbids. */
 #include <openssl/ssl.h>
@@ -19,10 +19,12 @@
 #include "base/str.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <unistd.h>
 
 /* Of libssl and of libcrypto, which comes with it. */
 #define OPENSSL_FUNCTIONS(X)     \
+    X(OpenSSL_version)           \
     X(SSL_CTX_set1_cert_store)   \
     X(X509_STORE_free)           \
     X(X509_STORE_load_locations) \
@@ -52,6 +54,46 @@ static struct wr_library library = {.name = "libssl",
     .if_present = true,
     .functions = names,
     .table = &openssl};
+
+/* Whether what libcurl calls by these names is what we have found in libssl: the loader gives it
+ * those of the program and of what was loaded for all, where there are any, before those of the
+ * libraries that it is linked with. node has such, of an OpenSSL that is a part of it. */
+static bool are_libcurls(void)
+{
+    void *global = dlopen(NULL, RTLD_LAZY | RTLD_LOCAL);
+    bool same = global != NULL;
+
+    for (size_t i = 0; names[i] && same; i++) {
+        void *ours, *first = dlsym(global, names[i]);
+
+        memcpy(&ours, (char *)&openssl + i * sizeof(ours), sizeof(ours));
+        same = !first || first == ours;
+    }
+    if (global)
+        (void)dlclose(global);
+    return same;
+}
+
+/* "OpenSSL 3.0.19 27 Jan 2026" and libcurl's "OpenSSL/3.0.19": of two OpenSSLs in a process each
+ * may have one. */
+static bool has_libcurls_version(void)
+{
+    const char *said = wr_curl()->version_info(CURLVERSION_NOW)->ssl_version;
+    struct wr_str libcurls, name, version, rest;
+
+    (void)wr_str_cut(wr_str(said ? said : ""), '/', &name, &libcurls);
+    if (!wr_str_eq(name, WR_STR("OpenSSL")))
+        return false;
+    (void)wr_str_cut(wr_str(openssl.OpenSSL_version(OPENSSL_VERSION)), ' ', &name, &rest);
+    (void)wr_str_cut(rest, ' ', &version, &rest);
+    return wr_str_eq(version, libcurls);
+}
+
+/* Whether libcurl's OpenSSL is to be had. */
+static bool find_openssl(void)
+{
+    return wr_library_load(&library, NULL) == WR_OK && has_libcurls_version() && are_libcurls();
+}
 
 static enum wr_status keep(char **slot, const char *z, struct wr_err *e)
 {
@@ -119,10 +161,7 @@ static enum wr_status find_default(struct wr_trust *t, struct wr_err *e)
 
 enum wr_status wr_trust_load(struct wr_trust *t, struct wr_err *e)
 {
-    const curl_version_info_data *v = wr_curl()->version_info(CURLVERSION_NOW);
-    if (t->store != NULL || v->ssl_version == NULL ||
-        !wr_str_starts(wr_str(v->ssl_version), WR_STR("OpenSSL/")) ||
-        wr_library_load(&library, NULL) != WR_OK)
+    if (t->store != NULL || !find_openssl())
         return WR_OK;
     if (t->file == NULL && t->dir == NULL) {
         enum wr_status st = find_default(t, e);
