@@ -3,6 +3,7 @@
  */
 #include "engine/layout.h"
 
+#include "base/crc64.h"
 #include "base/mem.h"
 #include "engine/crew.h"
 #include "ltx/ltx.h"
@@ -228,6 +229,7 @@ static bool list_one(void *arg, const struct wr_object *obj)
     struct wr_ltx_file f = {.size = obj->size,
         .time_ms = obj->time_ms,
         .stored_ms = obj->stored_ms,
+        .tag = wr_crc64(0, obj->version.p, obj->version.n),
         .in_parts = obj->in_parts};
 
     if (!go_on(l))

@@ -29,6 +29,7 @@ struct wr_ltx_file {
     uint64_t size;     /* bytes */
     int64_t time_ms;   /* Unix ms, as the storage reports it */
     int64_t stored_ms; /* of a listing: since when it is there, or later (storage.h); 0: unknown */
+    uint64_t tag;      /* of a listing: tells its object from another one there; 0: unknown */
     unsigned level;    /* 0 to WR_LEVEL_MAX */
     bool in_parts;     /* of a listing: stored_ms is an upper bound (storage.h) */
 };

@@ -227,10 +227,11 @@ enum wr_status wr_whole_header(struct wr_storage *s, struct wr_call *c, const st
     return st == WR_OK ? st : wr_fail(e, st, WR_FMT ": %s", WR_ARG(key), why.text);
 }
 
+/* Times alone do not tell: S3 has whole seconds. */
 static bool same_file(const struct wr_ltx_file *a, const struct wr_ltx_file *b)
 {
     return wr_ltx_file_cmp(a, b) == 0 && a->size == b->size && a->time_ms == b->time_ms &&
-           a->stored_ms == b->stored_ms && a->stored_ms > 0;
+           a->tag == b->tag && a->tag != 0;
 }
 
 enum wr_status wr_heads_read(struct wr_heads *heads, struct wr_storage *s, struct wr_call *c,

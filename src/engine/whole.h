@@ -22,7 +22,8 @@ enum wr_status wr_whole_header(struct wr_storage *s, struct wr_call *c, const st
     struct wr_ltx_header *ret, bool *ret_damaged, struct wr_err *e) WR_MUST_CHECK;
 
 /* Headers of files that were read, for who asks for some of them again soon after: as long as a
- * listing has the same file, of the same size and times, it is the same one. = {0}: none. owned. */
+ * listing has the same file, of the same size, time and tag, it is the same one. = {0}: none.
+ * owned. */
 struct wr_heads {
     struct {
         struct wr_ltx_file file;

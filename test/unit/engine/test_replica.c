@@ -208,6 +208,36 @@ static void test_a_second_look_read_the_same_headers_again(void **state)
     bench_close(&b);
 }
 
+/* As a rival does whose file comes in this moment. */
+static void put_now(struct bench *b, uint64_t txid)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_call *c = t_call();
+    struct wr_parcel *p = parcel(txid, 100, WALL);
+    struct wr_err e = {0};
+
+    c->clock = &b->clock.clock;
+    T_OK(wr_storage_put(
+        s, c, wr_layout_ltx_key(c->scratch, s, 0, txid, txid), wr_buf_bytes(&p->bytes), NULL, &e));
+    wr_parcel_unref(p);
+    wr_storage_close(s);
+}
+
+/* A second look went by size and times, which S3 tells in whole seconds. */
+static void test_a_file_of_the_same_second_was_taken_for_the_one_before_it(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    put_now(&b, 1);
+    put_now(&b, 2);
+    start(&b);
+    put_now(&b, 2);
+    T(gets_of_a_look(&b) > 0);
+    bench_close(&b);
+}
+
 static void rejoin_now(void *arg, struct wr_call *c, struct wr_str key)
 {
     struct bench *b = arg;
@@ -383,7 +413,8 @@ static void test_no_memory(void **state)
 T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_position_is_found_by_listing),
     T_TEST(test_a_damaged_newest_state_is_nothing_to_build_on),
     T_TEST(test_files_are_dropped_unless_it_is_ready), T_TEST(test_rejoin_forgets_and_lists),
-    T_TEST(test_a_second_look_read_the_same_headers_again), T_TEST(test_rejoin_while_sending),
-    T_TEST(test_stop_while_sending), T_TEST(test_cancel_is_for_good),
-    T_TEST(test_a_file_that_does_not_follow_is_refused),
+    T_TEST(test_a_second_look_read_the_same_headers_again),
+    T_TEST(test_a_file_of_the_same_second_was_taken_for_the_one_before_it),
+    T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
+    T_TEST(test_cancel_is_for_good), T_TEST(test_a_file_that_does_not_follow_is_refused),
     T_TEST(test_a_hole_in_the_middle_shows_within_hours), T_TEST(test_no_memory))
