@@ -198,7 +198,8 @@ WEIR_API int weir_db_sync(weir_db *db, int how, int64_t timeout_ms, weir_cancel 
  *
  * A snapshot of the newest state, unless the newest one that is there is of that state already;
  * *ret_txid (may be NULL) is its transaction, or the least of all replicas'. It may be as large as
- * the database. */
+ * the database. That the one that is there still is, and ends as it should, is looked up: else
+ * there is a new one, of a transaction with nothing in it if nothing has changed. */
 WEIR_API int weir_db_snapshot(
     weir_db *db, int64_t timeout_ms, weir_cancel *cancel, weir_txid *ret_txid, weir_error *reterr);
 /* The files of "levels", and a snapshot by "snapshot.interval", that are due by now: for programs

@@ -116,6 +116,8 @@ static void note_sent(const struct wr_db *db, struct db_replica *dr, unsigned le
         wr_db_level_count(db, wr_db_level(dr, level + 1), 1);
     if (level == WR_LEVEL_SNAPSHOT)
         wr_db_level(dr, level)->made_ms = now_ms(db);
+    if (level == WR_LEVEL_SNAPSHOT)
+        dr->seen = dr->toll.snapshot;
 }
 
 static void note_end(const struct wr_db *db, struct db_level *lv, const struct wr_keeper_report *r)
@@ -235,6 +237,10 @@ static void note_report(struct wr_db *db, struct db_replica *dr, const struct wr
     struct db_level *lv;
     bool arrived;
 
+    if (dr->looking) {
+        wr_db_snapshot_looked(db, dr, r);
+        return;
+    }
     if (r->level == 0) {
         note_retention(db, dr, r);
         return;
@@ -253,7 +259,7 @@ static void note_report(struct wr_db *db, struct db_replica *dr, const struct wr
     }
     note_end(db, lv, r);
     if (arrived)
-        wr_toll_cover(&dr->toll, r->level, r->txid, r->file.size);
+        wr_toll_cover(&dr->toll, r->level, r->txid, r->file.size, r->sent ? r->checksum : 0);
     if (r->sent)
         note_sent(db, dr, r->level);
 }
@@ -465,7 +471,7 @@ static enum wr_status go_on(struct wr_db *db, struct db_replica *dr, struct wr_e
 {
     take_report(db, dr);
     wr_db_works_on(db, dr);
-    if (wr_keeper_busy(dr->keeper))
+    if (wr_keeper_busy(dr->keeper) || wr_db_snapshot_look(dr))
         return WR_OK;
     if (!dr->joined || dr->now->failing) { /* who knows for how long; what it reads would be kept */
         wr_db_levels_drop(db, dr);

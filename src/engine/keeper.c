@@ -30,6 +30,7 @@ enum task {
     TASK_SEND,
     TASK_READ,
     TASK_CONFIRM,
+    TASK_LOOK,
     TASK_RETAIN,
     TASK_ENDED, /* the report waits */
 };
@@ -37,9 +38,9 @@ enum task {
 struct job {
     enum task task;
     struct wr_parcel *parcel;      /* of TASK_SEND; a reference */
-    unsigned level;                /* of TASK_READ, TASK_CONFIRM */
+    unsigned level;                /* of TASK_READ, TASK_CONFIRM, TASK_LOOK */
     struct wr_ltx_file file;       /* the same */
-    uint64_t checksum;             /* of TASK_CONFIRM */
+    uint64_t checksum;             /* of TASK_CONFIRM, TASK_LOOK */
     struct wr_retention retention; /* of TASK_RETAIN */
     bool anew;                     /* the same */
 };
@@ -232,6 +233,40 @@ static enum wr_status check_listed(
         (unsigned long long)last->max);
 }
 
+/* What the catalogue says is there is what retention lets other files go for: it must not go on
+ * saying so. */
+static enum wr_status look(
+    struct wr_keeper *k, struct wr_call *c, struct wr_keeper_report *r, struct wr_err *e)
+{
+    struct wr_ltx_file is = r->file;
+    char name[WR_LAYOUT_NAME_MAX];
+    struct wr_err why = {0};
+    bool same = false;
+    enum wr_status st = WR_OK;
+
+    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
+    if (is.size == 0)
+        st = wr_layout_find(k->storage, c, is.level, is.min, is.max, &is, &why);
+    if (st == WR_OK)
+        st = wr_remote_same(
+            k->storage, c, is.level, is.min, is.max, is.size, r->checksum, &same, &why);
+    if (st == WR_OK && same) {
+        r->txid = is.max;
+        return st;
+    }
+    wr_layout_name(name, &is);
+    if (st == WR_NOTFOUND) {
+        wr_keeper_forget(k);
+        return wr_fail(e, st, "level %u, %s: it was deleted", is.level, name);
+    }
+    if (st == WR_OK)
+        st = wr_fail(&why, WR_CORRUPT, "it does not end as it did");
+    r->damaged = st == WR_CORRUPT;
+    if (r->damaged)
+        wr_catalogue_distrust(&k->catalogue, &is, false);
+    return wr_fail(e, st, "level %u, %s: %s", is.level, name, why.text);
+}
+
 /* The catalogue as of now. What comes while it is listed may be in both. */
 static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
 {
@@ -313,6 +348,13 @@ static void work(
         r->checksum = j->checksum;
         r->was_read = true;
         r->st = confirm(k, c, r, &e);
+        break;
+    case TASK_LOOK:
+        r->file = j->file;
+        r->level = j->level;
+        r->checksum = j->checksum;
+        r->was_read = true;
+        r->st = look(k, c, r, &e);
         break;
     case TASK_RETAIN:
         r->st = retain(k, c, j, &r->removed, &e);
@@ -451,6 +493,11 @@ void wr_keeper_confirm(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_
 {
     give(k,
         &(struct job){.task = TASK_CONFIRM, .level = f->level, .file = *f, .checksum = checksum});
+}
+
+void wr_keeper_look(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_t checksum)
+{
+    give(k, &(struct job){.task = TASK_LOOK, .level = f->level, .file = *f, .checksum = checksum});
 }
 
 void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool anew)

@@ -44,6 +44,10 @@ void wr_keeper_read(struct wr_keeper *k, unsigned level, const struct wr_ltx_fil
 /* The same of one that was sent, and of which nobody knows whether it arrived: `f` and `checksum`
  * are of the report of that. */
 void wr_keeper_confirm(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_t checksum);
+/* Whether this one, which is known to be there, still is: its end tells, in one request if its size
+ * is known. `checksum` is the one in its trailer; 0: not known. The report says OK, or NOTFOUND, or
+ * `damaged`: it is another one by now, or a piece of it, and retention does not count on it. */
+void wr_keeper_look(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_t checksum);
 /* Delete what retain.h does not keep, and did not keep r->grace_ms ago. The replica is listed the
  * first time, after a failure and if `anew`; else what was sent since is known. Just after a
  * listing also what was too old by then for a process before us goes (grace.h). */

@@ -151,6 +151,8 @@ struct db_replica {
     unsigned healed;                             /* now.verified.unsound that this is for */
     struct db_work works[WR_WORKS];              /* by enum wr_work */
     int64_t stall_ns;                            /* since when none of it gets on; 0: it does */
+    uint64_t seen;                               /* snapshot seen for that of them; its TXID */
+    bool looking;                                /* the keeper is at that */
     bool retaining;                              /* the keeper is at WR_WORK_RETAIN */
     uint64_t removed;                            /* files, since that was answered last */
     bool retain_due;                             /* files came that take the place of others */
@@ -524,6 +526,13 @@ void wr_db_work_kept_up(struct wr_db *db, struct db_replica *dr); /* nothing is 
 /* Whether a snapshot is to be sent before its time. */
 bool wr_db_snapshot_wanted(const struct wr_db *db, const struct db_replica *dr);
 void wr_db_snapshot_say(const struct wr_db *db, const struct db_replica *dr); /* why, if so */
+/* Whoever asks for one wants to know that it is there, not that it was when it was sent: have the
+ * keeper look. False: there is no need to. */
+bool wr_db_snapshot_look(struct db_replica *dr);
+/* What it has seen. If there is none any more, or another one, a snapshot with another name is
+ * wanted, and waited for. */
+void wr_db_snapshot_looked(
+    struct wr_db *db, struct db_replica *dr, const struct wr_keeper_report *r);
 /* The account of what a restore reads begins, with the file that the replica joins with, or NULL.
  */
 void wr_db_toll_begin(struct db_replica *dr, const struct wr_parcel *p);

@@ -241,13 +241,16 @@ enum wr_status wr_remote_same(struct wr_storage *s, struct wr_call *c, unsigned 
     size_t got = 0;
     enum wr_status st;
 
+    *ret_same = false;
     if (!key.p)
         return wr_fail(e, WR_NOMEM, "compare an object");
+    if (size < WR_LTX_TRAILER_SIZE)
+        return WR_OK;
     /* One byte more than the trailer: an object that is longer shows. */
     st = wr_storage_get(s, c, key, size - WR_LTX_TRAILER_SIZE, tail, sizeof(tail), &got, e);
     if (st != WR_OK)
         return st;
     *ret_same = got == WR_LTX_TRAILER_SIZE && wr_ltx_trailer_get(tail, &t, NULL) == WR_OK &&
-                t.file_checksum == checksum;
+                (checksum == 0 || t.file_checksum == checksum);
     return WR_OK;
 }

@@ -72,7 +72,8 @@ enum wr_status wr_remote_there(struct wr_storage *s, struct wr_call *c, const st
     bool *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* Whether the object `level`/`min`-`max` in the replica is the file with this size and checksum
- * (compared by its last 16 bytes). NOTFOUND when it is gone. */
+ * (compared by its last 16 bytes); a checksum of 0 is not known, and may be any. NOTFOUND when it
+ * is gone. */
 enum wr_status wr_remote_same(struct wr_storage *s, struct wr_call *c, unsigned level, uint64_t min,
     uint64_t max, uint64_t size, uint64_t checksum, bool *ret_same, struct wr_err *e) WR_MUST_CHECK;
 

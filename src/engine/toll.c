@@ -58,7 +58,8 @@ void wr_toll_mark(struct wr_toll *t)
     t->mark = t->level[0];
 }
 
-void wr_toll_cover(struct wr_toll *t, unsigned level, uint64_t end, uint64_t size)
+void wr_toll_cover(
+    struct wr_toll *t, unsigned level, uint64_t end, uint64_t size, uint64_t checksum)
 {
     assert(level > 0 && level <= WR_LEVEL_SNAPSHOT);
     take_away(&t->level[0], &t->mark);
@@ -70,6 +71,7 @@ void wr_toll_cover(struct wr_toll *t, unsigned level, uint64_t end, uint64_t siz
     } else {
         t->snapshot = end;
         t->snapshot_size = size;
+        t->snapshot_checksum = checksum;
     }
 }
 

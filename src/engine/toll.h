@@ -28,6 +28,7 @@ struct wr_toll_sum {
 struct wr_toll {
     uint64_t snapshot;                           /* TXID of the newest one; 0: none is known */
     uint64_t snapshot_size;                      /* bytes; 0: not known */
+    uint64_t snapshot_checksum;                  /* in its trailer; 0: not known */
     struct wr_toll_sum level[WR_LEVEL_SNAPSHOT]; /* that a restore reads, by level */
     struct wr_toll_sum mark; /* of level 0, when it was marked and not covered since */
 };
@@ -40,8 +41,10 @@ enum wr_status wr_toll_of(
 void wr_toll_add(struct wr_toll *t, uint64_t size); /* a file of level 0 was sent */
 /* Files of higher levels, which end here, are made now and sent later; ... */
 void wr_toll_mark(struct wr_toll *t);
-/* ... this one is there: of `level` > 0, and up to TXID `end`. */
-void wr_toll_cover(struct wr_toll *t, unsigned level, uint64_t end, uint64_t size);
+/* ... this one is there: of `level` > 0, and up to TXID `end`. `checksum` is the one in its
+ * trailer; 0: not known. */
+void wr_toll_cover(
+    struct wr_toll *t, unsigned level, uint64_t end, uint64_t size, uint64_t checksum);
 
 struct wr_toll_sum wr_toll_sum(const struct wr_toll *t); /* beyond the snapshot */
 

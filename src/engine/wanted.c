@@ -133,22 +133,72 @@ static void begin(struct db_replica *dr, enum wr_work kind, const struct db_work
 {
     dr->works[kind].begun = caught->begun;
     dr->works[kind].goal = caught->goal;
+    dr->seen = kind == WR_WORK_SNAPSHOT ? 0 : dr->seen;
     for (size_t i = 0; i < dr->known->n_levels; i++)
         dr->known->levels[i].retry_ns = 0;
 }
 
+/* The replica has what was asked for, as far as we know. */
+static bool is_believed(const struct db_replica *dr)
+{
+    uint64_t goal = dr->works[WR_WORK_SNAPSHOT].goal;
+
+    return wr_db_work_pending(dr, WR_WORK_SNAPSHOT) && dr->joined && dr->now->pos.whole &&
+           dr->now->pos.txid >= goal && dr->toll.snapshot >= goal;
+}
+
+bool wr_db_snapshot_look(struct db_replica *dr)
+{
+    const struct wr_ltx_file f = {.level = WR_LEVEL_SNAPSHOT,
+        .min = 1,
+        .max = dr->toll.snapshot,
+        .size = dr->toll.snapshot_size};
+
+    if (!is_believed(dr))
+        return false;
+    dr->looking = true;
+    wr_keeper_look(dr->keeper, &f, dr->toll.snapshot_checksum);
+    return true;
+}
+
+/* What is there under its name, if anything is, counts for nothing any more. */
+static void note_loss(struct wr_db *db, struct db_replica *dr, const struct wr_keeper_report *r)
+{
+    struct db_work *work = &dr->works[WR_WORK_SNAPSHOT];
+
+    wr_db_level(dr, WR_LEVEL_SNAPSHOT)->retry_ns = 0;
+    wr_db_heal_behind(db, dr, r->file.max);
+    if (wr_db_work_pending(dr, WR_WORK_SNAPSHOT) && work->goal != NUMBERED_ANEW)
+        work->goal = dr->heal_txid;
+    wr_log(DB_LOG(db), WR_WARN,
+        "the newest snapshot of a replica is not there any more, or not as it was, sending another",
+        DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
+        WR_F_TXID("snapshot_txid", dr->heal_txid), WR_F_Z("reason", wr_text(&r->text)));
+}
+
+void wr_db_snapshot_looked(
+    struct wr_db *db, struct db_replica *dr, const struct wr_keeper_report *r)
+{
+    dr->looking = false;
+    if (r->file.max != dr->toll.snapshot) /* it was listed anew meanwhile */
+        return;
+    if (r->st == WR_OK)
+        dr->seen = r->file.max;
+    else if (r->damaged || r->st == WR_NOTFOUND)
+        note_loss(db, dr, r);
+    else
+        wr_db_work_end(db, dr, WR_WORK_SNAPSHOT, r->st, 0, wr_text(&r->text));
+}
+
 void wr_db_works_on(struct wr_db *db, struct db_replica *dr)
 {
-    const struct db_work *snapshot = &dr->works[WR_WORK_SNAPSHOT];
-
     for (enum wr_work k = 0; k < WR_WORKS; k++) {
         if (!wr_db_work_pending(dr, k) && db->works[k].begun > dr->works[k].begun)
             begin(dr, k, &db->works[k]);
     }
     if (dr->now->state == WR_REPLICA_STOPPED)
         fail_as_replica(db, dr);
-    if (dr->joined && dr->now->pos.whole && dr->now->pos.txid >= snapshot->goal &&
-        dr->toll.snapshot >= snapshot->goal)
+    if (is_believed(dr) && dr->seen == dr->toll.snapshot)
         wr_db_work_end(db, dr, WR_WORK_SNAPSHOT, WR_OK, dr->toll.snapshot, "");
     mind_stall(db, dr);
 }

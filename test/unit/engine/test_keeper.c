@@ -202,6 +202,53 @@ static void test_a_damaged_file_was_gone_on_from(void **state)
     end(&x);
 }
 
+/* A file that is known to be there is looked at by its end; where its size is not known, that is
+ * asked for first. It is not read, nor does anybody remove it. */
+static void test_a_look_at_what_is_there(void **state)
+{
+    struct keeping x;
+    struct wr_keeper_report r, sent;
+    struct wr_ltx_file f;
+
+    (void)state;
+    begin(&x);
+    sent = send(&x, 7, 0);
+    T(sent.st == WR_OK && sent.checksum != 0);
+    for (unsigned i = 0; i < 4; i++) {
+        f = sent.file;
+        f.size = i & 1 ? f.size : 0;
+        wr_keeper_look(x.k, &f, i & 2 ? sent.checksum : 0);
+        r = report(&x);
+        T(r.st == WR_OK && !r.damaged && !r.sent && r.was_read && r.level == 1 && r.txid == 7);
+    }
+    f = sent.file;
+    wr_keeper_look(x.k, &f, sent.checksum ^ 1);
+    r = report(&x);
+    T(r.st == WR_CORRUPT && r.damaged && strstr(said, "level 1, 0000000000000007-"));
+    for (unsigned i = 1; i < 40; i++) {
+        f.size = i;
+        wr_keeper_look(x.k, &f, 0);
+        r = report(&x);
+        T(r.st == WR_CORRUPT && r.damaged);
+    }
+    f.size = sent.file.size;
+    x.b.spy.fail_get = WR_IO;
+    wr_keeper_look(x.k, &f, sent.checksum);
+    r = report(&x);
+    T(r.st == WR_IO && !r.damaged && said[0]);
+    x.b.spy.fail_get = WR_OK;
+    f.min = f.max = 8;
+    for (unsigned i = 0; i < 2; i++) {
+        wr_keeper_look(x.k, &f, 0);
+        r = report(&x);
+        T(r.st == WR_NOTFOUND && !r.damaged && strstr(said, "it was deleted"));
+        f.size = 0;
+    }
+    r = read(&x, 7);
+    T(r.st == WR_OK);
+    end(&x);
+}
+
 static void put_level(struct keeping *x, unsigned level, uint64_t txid)
 {
     struct wr_parcel *p = parcel(txid, 0, x->b.clock.wall_now_ms);
@@ -381,6 +428,7 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone_on_from),
-    T_TEST(test_a_store_that_fails), T_TEST(test_the_replica_is_listed_once),
-    T_TEST(test_news_is_for_those_who_ask), T_TEST(test_a_listing_from_before_what_was_sent),
-    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
+    T_TEST(test_a_look_at_what_is_there), T_TEST(test_a_store_that_fails),
+    T_TEST(test_the_replica_is_listed_once), T_TEST(test_news_is_for_those_who_ask),
+    T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_it_is_canceled),
+    T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))

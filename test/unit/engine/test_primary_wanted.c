@@ -106,6 +106,125 @@ static void test_a_snapshot_where_none_is_scheduled(void **state)
     world_close(&h.w);
 }
 
+static struct wr_ltx_file newest_snapshot(struct history *h)
+{
+    struct wr_ltx_file f = {0};
+
+    T(bucket_count_level(&h->w, WR_LEVEL_SNAPSHOT, &f) > 0);
+    return f;
+}
+
+/* A database at TXID 4 with a snapshot of that, known from a listing or from having sent it. */
+static void with_a_snapshot(struct history *h, bool listed)
+{
+    begin(h, 1);
+    start_with(h, (struct wr_cadence){0}, (struct wr_retention){0});
+    write_for(h, 3);
+    T(work(h, WR_WORK_SNAPSHOT) == 4 && newest_snapshot(h).max == 4);
+    if (listed)
+        start_with(h, (struct wr_cadence){0}, (struct wr_retention){0});
+}
+
+/* Who asked for a snapshot was told that it is there, though somebody had deleted it. Another one
+ * is sent, under a name that was never there. */
+static void test_a_snapshot_that_was_deleted_was_said_to_be_there(void **state)
+{
+    (void)state;
+    for (unsigned listed = 0; listed < 2; listed++) {
+        struct history h;
+        struct wr_ltx_file f;
+
+        with_a_snapshot(&h, listed);
+        f = newest_snapshot(&h);
+        bucket_remove(&h.w, &f);
+        T(work(&h, WR_WORK_SNAPSHOT) == 5);
+        T(newest_snapshot(&h).max == 5 && count(&h, 9) == 2);
+        T(h.w.warnings == 1 && strstr(h.w.warning, "it was deleted"));
+        T(work(&h, WR_WORK_SNAPSHOT) == 5 && count(&h, 9) == 2);
+        T(h.w.warnings == 1 && h.w.errors == 0);
+        expect_image(&h, 4);
+        world_check(&h.w, 0);
+        world_close(&h.w);
+    }
+}
+
+/* Nor when another object had taken its place: a piece of it, one that is longer, or another file.
+ * Of one that was only listed the size is known, and what an end looks like. */
+static void test_a_snapshot_that_was_damaged_was_said_to_be_there(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 7; how++) {
+        bool listed = how >= 4;
+        struct history h;
+        struct wr_ltx_file f;
+        struct object o;
+
+        with_a_snapshot(&h, listed);
+        f = newest_snapshot(&h);
+        o = bucket_get(&h.w, &f);
+        if (how % 4 == 0)
+            o.is.size -= 1;
+        if (how % 4 == 1)
+            o.is.size = 7;
+        if (how % 4 == 2)
+            memset(o.body + o.is.size - 16, 0, 16);
+        if (how % 4 == 3)
+            o.body[o.is.size - 1] ^= 1;
+        bucket_put(&h.w, &o);
+        T(work(&h, WR_WORK_SNAPSHOT) == 5);
+        T(newest_snapshot(&h).max == 5 && count(&h, 9) == 3);
+        T(h.w.warnings == 1 && strstr(h.w.warning, "does not end as it did"));
+        T(work(&h, WR_WORK_SNAPSHOT) == 5 && count(&h, 9) == 3);
+        world_check(&h.w, 0);
+        world_close(&h.w);
+    }
+}
+
+/* That it cannot be looked at does not mean that it is there, nor that it is not. */
+static void test_a_snapshot_that_cannot_be_looked_at_was_said_to_be_there(void **state)
+{
+    struct history h;
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    with_a_snapshot(&h, false);
+    world_stop(&h.w);
+    h.w.arm = no_faults_yet;
+    world_start(&h.w);
+    (void)world_sync(&h.w);
+    faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_GET, 1000, UINT64_MAX);
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 5 * SECOND, &value, &e) == WR_IO);
+    T(strstr(e.text, "level 9") && strstr(e.text, "0000000000000001-0000000000000004.ltx"));
+    T(count(&h, 9) == 2);
+    faultstore_calm(h.w.fault[0]);
+    T(work(&h, WR_WORK_SNAPSHOT) == 4 && count(&h, 9) == 2);
+    T(h.w.warnings == 0 && h.w.errors == 0);
+    world_close(&h.w);
+}
+
+/* To look costs one small request, and nothing where one was sent for who asks. */
+static void test_what_a_look_at_a_snapshot_costs(void **state)
+{
+    struct history h;
+    struct wr_replica_account was, is;
+
+    (void)state;
+    with_a_snapshot(&h, true);
+    wr_db_replica_account(h.w.db, 0, &was);
+    T(work(&h, WR_WORK_SNAPSHOT) == 4);
+    wr_db_replica_account(h.w.db, 0, &is);
+    T(is.requests.get == was.requests.get + 1 && is.requests.stat == was.requests.stat);
+    T(is.requests.put == was.requests.put && is.requests.list == was.requests.list);
+    T(is.requests.bytes_down - was.requests.bytes_down <= 17);
+    write_for(&h, 1);
+    wr_db_replica_account(h.w.db, 0, &was);
+    T(work(&h, WR_WORK_SNAPSHOT) == 5);
+    wr_db_replica_account(h.w.db, 0, &is);
+    T(is.requests.put == was.requests.put + 1 && is.requests.get == was.requests.get + 1);
+    world_close(&h.w);
+}
+
 /* Two ask for the same, one of them when the other's is under way: two states, two snapshots. */
 static void test_who_asks_later_gets_what_is_later(void **state)
 {
@@ -535,7 +654,11 @@ static void test_nothing_is_deleted_where_something_is_wrong(void **state)
 }
 
 T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_who_asks_waited_for_the_sync_interval),
-    T_TEST(test_a_snapshot_where_none_is_scheduled), T_TEST(test_who_asks_later_gets_what_is_later),
+    T_TEST(test_a_snapshot_where_none_is_scheduled),
+    T_TEST(test_a_snapshot_that_was_deleted_was_said_to_be_there),
+    T_TEST(test_a_snapshot_that_was_damaged_was_said_to_be_there),
+    T_TEST(test_a_snapshot_that_cannot_be_looked_at_was_said_to_be_there),
+    T_TEST(test_what_a_look_at_a_snapshot_costs), T_TEST(test_who_asks_later_gets_what_is_later),
     T_TEST(test_a_failure_is_told), T_TEST(test_retention_that_fails_is_told),
     T_TEST(test_a_replica_that_is_out_of_reach), T_TEST(test_nothing_to_work_on),
     T_TEST(test_who_asks_does_not_wait), T_TEST(test_a_replica_that_has_stopped),

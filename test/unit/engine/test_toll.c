@@ -94,7 +94,7 @@ static void test_the_account_is_the_plan(void **state)
                 if (ends[level] >= at)
                     continue;
                 put(&l, level, level == WR_LEVEL_SNAPSHOT ? 1 : ends[level] + 1, at, 40 + level);
-                wr_toll_cover(&t, level, at, 40 + level);
+                wr_toll_cover(&t, level, at, 40 + level, 0);
                 ends[level] = at;
                 if (level == WR_LEVEL_SNAPSHOT)
                     T(t.snapshot_size == 40 + level);
@@ -136,10 +136,10 @@ static void test_it_never_says_too_much(void **state)
     wr_toll_add(&t, 10);
     wr_toll_mark(&t);
     t.level[0] = (struct wr_toll_sum){.bytes = 3, .files = 1};
-    wr_toll_cover(&t, 1, 5, 8);
+    wr_toll_cover(&t, 1, 5, 8, 0);
     T(t.level[0].bytes == 0 && t.level[0].files == 0 && t.level[1].bytes == 8);
     wr_toll_mark(&t);
-    wr_toll_cover(&t, WR_LEVEL_SNAPSHOT, 9, 0); /* of unknown size: that of the last one */
+    wr_toll_cover(&t, WR_LEVEL_SNAPSHOT, 9, 0, 0); /* of unknown size: that of the last one */
     T(t.snapshot == 9 && t.snapshot_size == 0 && wr_toll_sum(&t).files == 0);
 }
 
@@ -189,7 +189,7 @@ static void test_every_snapshot_is_paid_for(void **state)
                 continue;
             wr_toll_mark(&t);
             wr_toll_cover(&t, WR_LEVEL_SNAPSHOT, i + 2,
-                t.snapshot_size / (1 + wr_rand_below(&r, 2)) + wr_toll_sum(&t).bytes);
+                t.snapshot_size / (1 + wr_rand_below(&r, 2)) + wr_toll_sum(&t).bytes, 0);
             sent += t.snapshot_size;
             snapshots++;
         }
