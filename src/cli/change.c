@@ -47,6 +47,39 @@ static json_t *field_value(struct wr_cli *cli, const struct wr_change_field *f,
     return NULL;
 }
 
+/* The flag without which there would be no such field; NULL: it is always there. */
+static const char *flag_of(const struct wr_change_field *f)
+{
+    return f->source == WR_FROM_SNAPSHOT  ? "snapshot"
+           : f->source == WR_FROM_PERSIST ? "persist"
+                                          : NULL;
+}
+
+/* A daemon that does not know of a flag leaves it out of account, and does the rest. Who waits for
+ * what never comes wants to know which daemon that is. */
+static void fail_unknown_flag(const struct wr_change *c, const struct wr_talk *o, const char *flag)
+{
+    const struct wr_client_request q = {
+        .socket = o->socket, .target = "/info", .verb = "info", .timeout_ms = GRACE_MS};
+    char which[128] = "", message[WR_ERR_MAX];
+    struct wr_err none = {0};
+    json_t *info = NULL;
+    const char *version;
+
+    if (wr_client_ask(&q, &info, &none) != WR_OK) /* it is said without that */
+        info = NULL;
+    version = json_string_value(json_object_get(info, "version"));
+    if (version)
+        (void)snprintf(which, sizeof(which), " (version %.40s, process %lld)", version,
+            (long long)json_integer_value(json_object_get(info, "pid")));
+    json_decref(info);
+    (void)snprintf(message, sizeof(message),
+        "%s failed: the daemon on %.110s%s does not know -%s, and did only the rest of what was "
+        "asked: restart it with this version, %s",
+        c->cmd->name, o->socket, which, flag, weir_version());
+    (void)wr_cli_fail(message, NULL);
+}
+
 /* What is printed, in order; NULL after "Error: ...". */
 static json_t *describe(struct wr_cli *cli, const struct wr_change *c, const struct wr_talk *o,
     json_t *answer, int64_t took_ms)
@@ -67,10 +100,14 @@ static json_t *describe(struct wr_cli *cli, const struct wr_change *c, const str
             json_decref(value);
             continue;
         }
-        (void)snprintf(message, sizeof(message),
-            "%s failed: the answer has no %s that can be printed", c->cmd->name,
-            f->what ? f->what : f->name);
-        (void)wr_cli_fail(message, NULL);
+        if (!value && flag_of(f)) {
+            fail_unknown_flag(c, o, flag_of(f));
+        } else {
+            (void)snprintf(message, sizeof(message),
+                "%s failed: the answer has no %s that can be printed", c->cmd->name,
+                f->what ? f->what : f->name);
+            (void)wr_cli_fail(message, NULL);
+        }
         json_decref(value);
         json_decref(out);
         return NULL;
