@@ -176,27 +176,40 @@ void wr_control_register(struct wr_ask *q)
             rc == WEIR_MISUSE ? "invalid replica url" : "failed to register database", err.message);
 }
 
-/* Keep a database for a call that waits. False: answered. */
+/* Keep a database for a call that waits, which ends with the client: one that went away kept its
+ * place until all was done. False: answered. */
 static bool hold(struct wr_ask *q, const char *path, struct wr_fleet_hold *ret)
 {
+    weir_cancel *cancel;
     weir_error err = {0};
     int rc;
 
     if (!wr_ask_wait(q))
         return false;
-    rc = wr_fleet_hold(q->fleet, path, ret, &err);
-    if (rc != WEIR_OK)
-        wr_ask_waited(q);
+    cancel = weir_cancel_new();
+    rc = cancel ? wr_fleet_hold_with(q->fleet, path, cancel, ret, &err) : WEIR_NOMEM;
+    if (rc == WEIR_OK) {
+        wr_httpd_mind(q->http, cancel);
+        return true;
+    }
+    weir_cancel_free(cancel);
+    wr_ask_waited(q);
     if (rc == WEIR_NOTFOUND)
         wr_ask_fail(q, 404, "database not found: %s", path);
-    else if (rc != WEIR_OK)
+    else if (rc == WEIR_NOMEM)
+        wr_ask_fail(q, 500, "out of memory");
+    else
         wr_ask_fail(q, 409, "database not open: %s", path);
-    return rc == WEIR_OK;
+    return false;
 }
 
 static void let_go(struct wr_ask *q, struct wr_fleet_hold *h)
 {
+    weir_cancel *cancel = h->cancel;
+
+    wr_httpd_mind(q->http, NULL);
     wr_fleet_let_go(q->fleet, h);
+    weir_cancel_free(cancel);
     wr_ask_waited(q);
 }
 

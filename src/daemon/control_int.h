@@ -53,7 +53,7 @@ void wr_control_unregister(struct wr_ask *q);
 void wr_control_reload(struct wr_ask *q);
 
 /* One more that waits. False: answered, there are too many. Who waits has a connection all the
- * time, even if the client is gone, and the others must be able to stop what is waited for. */
+ * time, and the others must be able to stop what is waited for. */
 bool wr_ask_wait(struct wr_ask *q) WR_MUST_CHECK;
 void wr_ask_waited(struct wr_ask *q); /* after it */
 

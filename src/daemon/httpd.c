@@ -123,10 +123,17 @@ static struct wr_patient *patient(struct MHD_Connection *c)
     return info ? info->socket_context : NULL;
 }
 
+void wr_httpd_mind(const struct wr_httpd_request *q, weir_cancel *cancel)
+{
+    const struct wr_httpd *h = q->server;
+
+    wr_patience_mind(h->patience, patient(q->connection), cancel);
+}
+
 static enum MHD_Result answer(struct wr_httpd *h, struct MHD_Connection *c, const char *method,
     const char *path, struct incoming *in)
 {
-    struct wr_httpd_request q = {.method = method, .path = path, .connection = c};
+    struct wr_httpd_request q = {.method = method, .path = path, .server = h, .connection = c};
     struct wr_httpd_reply r = {.status = 200, .type = "application/json"};
     enum MHD_Result sent;
 

@@ -14,13 +14,15 @@
 #include "base/status.h"
 #include "base/str.h"
 
+#include <weir.h>
+
 #define WR_HTTPD_BODY_MAX  ((size_t)64 << 10) /* bytes of a request */
 #define WR_HTTPD_REPLY_MAX ((size_t)64 << 20) /* bytes of a reply */
 
 struct wr_httpd_request {
     const char *method, *path; /* the path decoded, without the query */
     struct wr_str body;        /* empty when there is none; a NUL follows */
-    void *connection;          /* for wr_httpd_query */
+    void *server, *connection; /* for the functions below */
 };
 
 /* The value of a parameter of the query, decoded, as long as the request; NULL: it is not there. */
@@ -28,6 +30,11 @@ const char *wr_httpd_query(const struct wr_httpd_request *q, const char *name);
 
 /* The value of a header of the request, likewise. */
 const char *wr_httpd_header(const struct wr_httpd_request *q, const char *name);
+
+/* Until it is told NULL, which is before the request is answered, `cancel` is canceled within about
+ * a second when the client closes its connection, so that what takes long is not done for nobody.
+ */
+void wr_httpd_mind(const struct wr_httpd_request *q, weir_cancel *cancel);
 
 struct wr_httpd_reply {
     unsigned status;    /* 200 at first */

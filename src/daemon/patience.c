@@ -8,11 +8,15 @@
 #include "base/mem.h"
 #include "base/sync.h"
 
+#include <poll.h>
 #include <sys/socket.h>
+
+#define MIND_NS ((int64_t)1000000000) /* between looks at who waits */
 
 struct wr_patient {
     int fd; /* -1: the place is free */
     int64_t until_ns;
+    weir_cancel *cancel; /* NULL: nobody minds */
 };
 
 struct wr_patience {
@@ -38,6 +42,25 @@ static void cut(int fd)
     (void)shutdown(fd, SHUT_RDWR); /* it may have ended by itself */
 }
 
+/* Both directions are closed: by a client that has ended, or will not read what it is told. One
+ * that has only said all that it had to say raises no such event. */
+static bool is_gone(int fd)
+{
+    struct pollfd p = {.fd = fd};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/* Tell who answers, if there is nobody to tell it to; when to look again. */
+static int64_t mind(struct wr_patient *c, int64_t now_ns)
+{
+    if (!c->cancel || !is_gone(c->fd))
+        return c->cancel ? now_ns + MIND_NS : INT64_MAX;
+    weir_cancel_now(c->cancel);
+    c->cancel = NULL;
+    return INT64_MAX;
+}
+
 /* Cut those whose time has come; when it will have come for the next one. */
 static int64_t look(struct wr_patience *p)
 {
@@ -51,7 +74,7 @@ static int64_t look(struct wr_patience *p)
             c->until_ns = INT64_MAX; /* once will do */
         }
         if (c->fd >= 0)
-            next_ns = wr_min(next_ns, c->until_ns);
+            next_ns = wr_min(next_ns, wr_min(c->until_ns, mind(c, now_ns)));
     }
     return next_ns;
 }
@@ -108,12 +131,17 @@ void wr_patience_free(struct wr_patience *p)
 }
 
 /* The thread must not sleep past it. */
-static void set(struct wr_patience *p, struct wr_patient *c, int64_t until_ns)
+static void wake_by(struct wr_patience *p, int64_t at_ns)
 {
     assert(wr_mutex_mine(&p->mutex));
-    c->until_ns = until_ns;
-    if (until_ns < p->wakes_ns)
+    if (at_ns < p->wakes_ns)
         wr_cond_signal(&p->cond);
+}
+
+static void set(struct wr_patience *p, struct wr_patient *c, int64_t until_ns)
+{
+    c->until_ns = until_ns;
+    wake_by(p, until_ns);
 }
 
 struct wr_patient *wr_patience_begin(struct wr_patience *p, int fd, int64_t ms)
@@ -127,6 +155,7 @@ struct wr_patient *wr_patience_begin(struct wr_patience *p, int fd, int64_t ms)
             c = &p->all[i];
     if (c) {
         c->fd = fd;
+        c->cancel = NULL;
         set(p, c, deadline(ms));
     } else {
         cut(fd);
@@ -141,6 +170,17 @@ void wr_patience_until(struct wr_patience *p, struct wr_patient *c, int64_t ms)
         return;
     wr_mutex_lock(&p->mutex);
     set(p, c, deadline(ms));
+    wr_mutex_unlock(&p->mutex);
+}
+
+void wr_patience_mind(struct wr_patience *p, struct wr_patient *c, weir_cancel *cancel)
+{
+    if (!c)
+        return;
+    wr_mutex_lock(&p->mutex);
+    c->cancel = cancel;
+    if (cancel)
+        wake_by(p, wr_mono_ns(wr_clock_system()) + MIND_NS);
     wr_mutex_unlock(&p->mutex);
 }
 

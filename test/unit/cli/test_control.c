@@ -785,6 +785,65 @@ static void test_the_end_does_not_wait_for_requests(void **state)
     wr_thread_join(&t);
 }
 
+static atomic_int syncing, given_up;
+
+/* Until it is canceled, for 20 s at most. */
+static void sync_for_long(void)
+{
+    const atomic_int *canceled = fake.canceled_sync;
+    int64_t end_ms = wr_mono_ms(wr_clock_system()) + 20000;
+
+    (void)atomic_fetch_add(&syncing, 1);
+    while (!atomic_load(canceled) && wr_mono_ms(wr_clock_system()) < end_ms)
+        t_sleep_ms(2);
+    (void)atomic_fetch_add(&given_up, atomic_load(canceled));
+}
+
+static void wait_for(const atomic_int *n, int goal)
+{
+    int64_t end_ms = wr_mono_ms(wr_clock_system()) + 10000;
+
+    while (atomic_load(n) < goal && wr_mono_ms(wr_clock_system()) < end_ms)
+        t_sleep_ms(2);
+    assert_int_equal(goal, atomic_load(n));
+}
+
+static int ask_for_a_sync(void)
+{
+    static const char request[] = "POST /sync HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                                  "Content-Length: 25\r\n\r\n{\"path\":\"/a\",\"wait\":true}";
+    int fd = dial();
+
+    put(fd, request, sizeof(request) - 1);
+    return fd;
+}
+
+/* Who was interrupted while he waited kept his place, of which there are 64, until what he had
+ * asked for was done: an hour for a snapshot, and then nobody else could wait for anything. Who has
+ * only closed his end for writing still waits for the answer. */
+static void test_a_client_that_went_away_kept_its_place(void **state)
+{
+    int fds[3];
+
+    (void)state;
+    add("/a");
+    fake.at_sync = sync_for_long;
+    atomic_store(&syncing, 0);
+    atomic_store(&given_up, 0);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = ask_for_a_sync();
+        wait_for(&syncing, i + 1);
+    }
+    T(shutdown(fds[0], SHUT_WR) == 0);
+    T(close(fds[1]) == 0);
+    wait_for(&given_up, 1);
+    T(close(fds[2]) == 0);
+    wait_for(&given_up, 2);
+    assert_int_equal(2, atomic_load(&given_up));
+    wr_fleet_cancel(fleet);
+    T(take(fds[0]) == 200); /* as the library has it that is faked here */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_info), TEST(test_list), TEST(test_a_refused_configuration_is_told),
@@ -795,4 +854,5 @@ T_MAIN(TEST(test_info), TEST(test_list), TEST(test_a_refused_configuration_is_to
     TEST(test_a_large_request), TEST(test_what_is_no_http), TEST(test_slow_clients),
     TEST(test_reload), TEST(test_reload_that_does_not_come), TEST(test_the_socket_is_for_its_owner),
     TEST(test_a_socket_of_the_past), TEST(test_what_is_no_socket),
-    TEST(test_the_end_does_not_wait_for_requests))
+    TEST(test_the_end_does_not_wait_for_requests),
+    TEST(test_a_client_that_went_away_kept_its_place))
