@@ -284,18 +284,19 @@ static void posix_flush_hint(struct wr_file *file, uint64_t off, uint64_t n)
 static enum wr_status posix_lock(struct wr_file *file, struct wr_err *e)
 {
     struct posix_file *f = posix_of(file);
-    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; /* length 0: all of it */
+    bool unknown = true;
     int r = -1;
 
-    /* A lock of the open file description survives when other descriptors of this file are closed.
-     * Kernels without it say EINVAL; the process-wide lock is then all there is. */
+    /* A lock of the open file description survives when other descriptors of this file are closed,
+     * and so does one by flock(2), for systems without those, which say EINVAL, and for a
+     * directory, which cannot be opened for writing: EBADF. One of the process would not. */
 #ifdef F_OFD_SETLK
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; /* length 0: all of it */
+
     r = fcntl(f->fd, F_OFD_SETLK, &range);
-    if (r < 0 && errno == EINVAL)
+    unknown = r < 0 && (errno == EINVAL || errno == EBADF);
 #endif
-        r = fcntl(f->fd, F_SETLK, &range);
-    if (r < 0 &&
-        errno == EBADF) { /* a directory: it cannot be opened for writing, as the above asks */
+    if (unknown) {
         r = flock(f->fd, LOCK_EX | LOCK_NB);
         f->flocked = f->flocked || r == 0;
     }
