@@ -41,12 +41,14 @@ struct delta {
     struct wr_draft draft;
     struct wr_ltx_header end; /* of the newest file */
     uint32_t lock_pgno;
-    uint64_t *sums;       /* of page 1, 2, ... */
-    uint64_t *known;      /* the same as the ledger has them, and 0 where it agrees; or NULL */
-    uint32_t doubted;     /* pages that it does not agree on */
-    uint64_t rolling;     /* of all pages, without bit 63 */
-    uint32_t lacking;     /* pages */
-    uint64_t read, limit; /* bytes of objects */
+    uint64_t *sums;   /* of page 1, 2, ... */
+    uint64_t *known;  /* the same as the ledger has them, and 0 where it agrees; or NULL */
+    uint32_t doubted; /* pages that it does not agree on */
+    uint64_t rolling; /* of all pages, without bit 63 */
+    uint32_t lacking; /* pages */
+    uint64_t read;    /* bytes of objects, on the way back */
+    uint64_t mended;  /* and of those of the plan, for pages that are damaged */
+    uint64_t limit;   /* of both */
     struct wr_delta_report *r;
 };
 
@@ -318,7 +320,10 @@ static enum wr_status mend(struct delta *d, struct wr_call *c, struct wr_err *e)
         for (size_t i = 0; i < x.n; i++)
             wins += choose(d, &x.in[i], true);
         d->r->files += x.n;
-        if (wins > 0)
+        d->mended = wr_image_bytes(&x);
+        if (d->mended > d->limit)
+            st = wr_fail(e, WR_NOTFOUND, "too much of it is damaged");
+        else if (wins > 0)
             st = write_pages(d, c, &x, e);
     }
     wr_inputs_release(&x);
@@ -358,7 +363,7 @@ static enum wr_status go_back(struct delta *d, struct wr_call *c, uint64_t end, 
         if (!in.file)
             return wr_fail(e, WR_NOTFOUND, "no files lead from it to that transaction");
         d->read += in.file->size;
-        if (d->read > d->limit || n++ == FILES_MAX)
+        if (d->mended + d->read > d->limit || n++ == FILES_MAX)
             return wr_fail(e, WR_NOTFOUND, "too much has changed since");
         st = wr_input_open(d->storage, c, d->opts->lock_offset, &in, e);
         if (st == WR_OK)

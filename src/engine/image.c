@@ -117,6 +117,14 @@ static size_t cut(const struct wr_inputs *x, struct piece *out, uint64_t *ret_by
     return n;
 }
 
+uint64_t wr_image_bytes(const struct wr_inputs *x)
+{
+    uint64_t bytes;
+
+    (void)cut(x, NULL, &bytes);
+    return bytes;
+}
+
 static enum wr_status flush(struct image *m, struct hand *h, struct wr_err *e)
 {
     enum wr_status st;

@@ -23,6 +23,10 @@ struct wr_image_report {
         rolling; /* XOR of the checksums of the image's pages, without bit 63; x->has_rolling */
 };
 
+/* Bytes that wr_image_write fetches, where the draft has no page: what lies between two of them is
+ * read rather than skipped, if that is less than a request is worth. */
+uint64_t wr_image_bytes(const struct wr_inputs *x);
+
 /* Write the image to `out`, on opts->parallel threads with about 2.3 MiB each, and tell
  * opts->progress. Pages that the draft turns out to have are not fetched. The file is not synced.
  * OK means that it is proven: by the image's checksum if x->has_rolling, unless only `part` of

@@ -5,6 +5,7 @@
 #include "engine/delta.h"
 
 #include "engine/ledger.h"
+#include "engine/source.h"
 #include "unit/engine/resume_world.h"
 
 /* Put a copy of image `txid` where the database goes. */
@@ -461,6 +462,53 @@ static void test_a_damaged_page_cost_all_pages(void **state)
     rig_release(&g);
 }
 
+/* What is fetched for damaged pages did not count in what may be read before all is fetched anew:
+ * of a copy that was damaged in many places, and old, more was fetched than that. */
+static void test_what_mends_a_copy_was_not_counted(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_restore_result r = {0};
+    struct wr_source source = {0};
+    struct wr_err e = {0};
+    uint64_t least = UINT64_MAX, most = 0;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, 512, 4000);
+    for (int i = 0; i < 10; i++)
+        rig_commit(&g, 4000, 200);
+    (void)down_with(&g, dir, &r);
+    put_ledger(&g, dir, g.s.n);
+    put_old(&g, 8);
+    rot(&g, 400);
+    for (uint64_t limit = 100000; limit < 4000000; limit += 100000) {
+        const struct wr_restore_opts given = delta_opts(&g, 3);
+        struct wr_restore_opts o = wr_restore_defaults(&given);
+        struct wr_delta_report is = {0};
+        struct wr_file *out = NULL;
+        enum wr_status st;
+
+        o.meta_dir = dir;
+        if (!source.plan.p)
+            T_OK(wr_source_find(g.w.storage, t_call(), &o, &source, &e));
+        T_OK(wr_file_open(wr_fs_posix(), t_path(dir, "out"),
+            WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_TRUNC, 0600, &out, &e));
+        st = wr_delta_fetch(
+            g.w.storage, t_call(), &o, &source.all, &source.plan, limit, out, &is, &e);
+        wr_file_close(out);
+        T(st == WR_OK || st == WR_NOTFOUND);
+        if (st == WR_OK) {
+            T(is.fetched <= limit);
+            least = wr_min(least, limit);
+        } else {
+            most = wr_max(most, limit);
+        }
+    }
+    T(most < least && least < UINT64_MAX && most > 0); /* some do, some do not */
+    wr_source_release(&source);
+    rig_release(&g);
+}
+
 /* Whatever state the ledger is of, and whatever the copy. */
 static void test_any_ledger_and_copy(void **state)
 {
@@ -552,4 +600,5 @@ T_MAIN(T_TEST(test_the_way_back), T_TEST(test_random_copies), T_TEST(test_what_i
     T_TEST(test_files_beyond_the_plan_cannot_be_read), T_TEST(test_a_copy_of_another_history),
     T_TEST(test_a_time_from_before_1970), T_TEST(test_canceled_at_its_end),
     T_TEST(test_requests_that_fail), T_TEST(test_a_damaged_page_cost_all_pages),
-    T_TEST(test_any_ledger_and_copy), T_TEST(test_a_ledger_that_is_no_help), T_TEST(test_no_memory))
+    T_TEST(test_what_mends_a_copy_was_not_counted), T_TEST(test_any_ledger_and_copy),
+    T_TEST(test_a_ledger_that_is_no_help), T_TEST(test_no_memory))
