@@ -151,6 +151,24 @@ static void put_header(uint8_t out[ENTRY], uint32_t page_size)
     wr_put_le32(out + AT_PAGE_SIZE, page_size);
 }
 
+uint32_t wr_draft_count(struct wr_file *map, uint32_t page_size, uint64_t identity)
+{
+    uint8_t some[340 * ENTRY], header[ENTRY];
+    uint32_t count = 0;
+    size_t got = 0;
+
+    put_header(header, page_size);
+    if (wr_file_pread(map, some, ENTRY, 0, &got, NULL) != WR_OK || got < ENTRY ||
+        memcmp(header, some, ENTRY) != 0)
+        return 0;
+    for (uint64_t off = ENTRY;; off += sizeof(some)) {
+        if (wr_file_pread(map, some, sizeof(some), off, &got, NULL) != WR_OK || got < ENTRY)
+            return count;
+        for (size_t at = 0; at + ENTRY <= got; at += ENTRY)
+            count += is_of(some + at, identity);
+    }
+}
+
 /* Take over the map of an earlier run, as far as it is about pages up to `commit`. None is OK. */
 static enum wr_status load(struct wr_draft *d, uint32_t commit, struct wr_err *e)
 {

@@ -67,6 +67,9 @@ void wr_draft_release(struct wr_draft *d); /* NULL-safe; = {0} is empty */
 
 uint64_t wr_draft_identity(const struct wr_input *in);
 
+/* How many pages an earlier run claims in `map` to have written from the file `identity`. */
+uint32_t wr_draft_count(struct wr_file *map, uint32_t page_size, uint64_t identity);
+
 /* Whether an earlier run claims to have written page `pgno` from the file `identity`. */
 bool wr_draft_claims(const struct wr_draft *d, uint64_t identity, uint32_t pgno);
 /* Read such a page, page_size bytes, and prove the claim. False: it is not here. */

@@ -11,6 +11,7 @@
 #include "engine/inputs.h"
 #include "engine/legacy.h"
 #include "engine/place.h"
+#include "engine/resume.h"
 #include "engine/source.h"
 #include "ltx/ltx.h"
 #include "sqlite/check.h"
@@ -180,12 +181,18 @@ static enum wr_status write_chain(struct wr_storage *s, struct wr_call *c,
     struct wr_place *place, struct wr_restore_result *r, struct wr_err *e)
 {
     struct wr_chain_report is = {0};
-    enum wr_status st = wr_chain_fetch(
-        s, c, opts, &x->all, &x->plan, wr_place_file(place), wr_place_map(place), &is, e);
-    const struct wr_ltx_file *last = &x->plan.p[x->plan.n - 1];
-    /* What this run has fetched for a plan before was not left by an earlier one. */
-    uint64_t resumed = is.resumed - wr_min(is.resumed, past->fetched);
+    const struct wr_ltx_file *last;
+    enum wr_status st = WR_OK;
+    uint64_t resumed;
 
+    if (wr_place_adopted(place) && !past->any)
+        st = wr_resume_plan(s, c, opts, &x->all, wr_place_map(place), &x->plan, e);
+    if (st == WR_OK)
+        st = wr_chain_fetch(
+            s, c, opts, &x->all, &x->plan, wr_place_file(place), wr_place_map(place), &is, e);
+    last = &x->plan.p[x->plan.n - 1];
+    /* What this run has fetched for a plan before was not left by an earlier one. */
+    resumed = is.resumed - wr_min(is.resumed, past->fetched);
     past->fetched += is.fetched;
     past->any = true;
     if (st == WR_OK) {

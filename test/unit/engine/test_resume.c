@@ -83,6 +83,55 @@ static void test_the_replica_has_moved_on(void **state)
     }
 }
 
+/* A snapshot came between the two runs, with which a plan begins: nothing of what had been fetched
+ * of the one before it was used. It is where that costs less, and where the database's checksum is
+ * recorded, so that it is known to be the same. */
+static void test_a_newer_snapshot_cost_all_that_was_fetched(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        bool rolling = round & 1, soon = round & 2, gone = round & 4;
+        struct wr_restore_result r;
+        struct rig g;
+
+        rig_init(&g, rolling, PAGE, PAGES);
+        rig_commit(&g, PAGES, 100);
+        rig_commit(&g, PAGES, 100);
+        rig_killed(&g, soon ? 1 : 6);
+        story_commit(&g.s, PAGES + 10, 20);
+        if (!gone)
+            story_put(&g.s, &g.w, 0, g.s.n, g.s.n);
+        story_put(&g.s, &g.w, 9, 1, g.s.n);
+        r = rig_restored(&g, 2);
+        if (rolling && !soon && !gone)
+            T(r.bytes_resumed > r.bytes_read / 2 && r.verified);
+        else
+            T(r.bytes_resumed == 0);
+        rig_release(&g);
+    }
+}
+
+/* The newer one is not the last file, and the one before the last is the one that was begun with.
+ */
+static void test_two_newer_snapshots(void **state)
+{
+    struct wr_restore_result r;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, PAGE, PAGES);
+    rig_commit(&g, PAGES, 50);
+    rig_killed(&g, 6);
+    for (int i = 0; i < 2; i++) {
+        rig_commit(&g, PAGES, 20);
+        story_put(&g.s, &g.w, 9, 1, g.s.n);
+        rig_commit(&g, PAGES, 20);
+    }
+    r = rig_restored(&g, 2);
+    T(r.bytes_resumed > r.bytes_read && r.verified && r.txid == 6);
+    rig_release(&g);
+}
+
 /* A database that shrank and grew, and one whose snapshot was taken anew: nothing old shows. */
 static void test_no_page_of_an_older_plan_survives(void **state)
 {
@@ -664,6 +713,7 @@ static void test_foreign_files_are_not_taken(void **state)
 
 T_MAIN(T_TEST(test_a_killed_restore_is_gone_on_with), T_TEST(test_killed_again_and_again),
     T_TEST(test_the_replica_has_moved_on), T_TEST(test_no_page_of_an_older_plan_survives),
+    T_TEST(test_a_newer_snapshot_cost_all_that_was_fetched), T_TEST(test_two_newer_snapshots),
     T_TEST(test_losing_frames_do_not_cost_the_whole_piece),
     T_TEST(test_old_frames_are_gone_on_with), T_TEST(test_a_damaged_page_is_fetched_again),
     T_TEST(test_the_lock_page_stays_empty), T_TEST(test_a_torn_map_is_not_trusted),
