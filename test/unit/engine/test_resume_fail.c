@@ -2,6 +2,8 @@
  * test_resume_fail.c - restores that fail: what is kept and what is not, when the replica, the disk
  * or memory is at fault, and what a restore that goes on says of itself.
  */
+#include "engine/resume.h"
+#include "engine/source.h"
 #include "unit/engine/resume_world.h"
 
 #include <limits.h>
@@ -425,6 +427,62 @@ static void test_nomem(void **state)
     }
 }
 
+struct choice {
+    struct rig *g;
+    struct wr_source source;
+    const char *map_name;
+};
+
+/* Another plan, or the one that was given, and never none. */
+static enum wr_status choose_body(void *arg)
+{
+    const struct choice *x = arg;
+    const struct wr_restore_opts o = rig_opts(x->g, 1);
+    struct wr_ltx_files plan = {0};
+    struct wr_file *map = NULL;
+    struct wr_err e = {0};
+    enum wr_status st = WR_OK;
+
+    for (size_t i = 0; i < x->source.plan.n && st == WR_OK; i++)
+        st = wr_ltx_files_add(&plan, &x->source.plan.p[i], &e);
+    if (st == WR_OK)
+        st = wr_file_open(wr_fs_posix(), x->map_name, WR_FILE_READ, 0, &map, &e);
+    if (st == WR_OK)
+        st = wr_resume_plan(x->g->w.storage, t_call(), &o, &x->source.all, map, &plan, &e);
+    if (map)
+        T(plan.n == 3 ? plan.p[0].max == 1 : plan.n == 1 && wr_mem_fault_fired());
+    wr_file_close(map);
+    wr_ltx_files_release(&plan);
+    return st;
+}
+
+/* Which plan to go on with is no reason to fail, nor to have none. */
+static void test_nomem_while_a_plan_is_chosen(void **state)
+{
+    struct choice x = {0};
+    struct wr_restore_opts o;
+    struct wr_err e = {0};
+    struct left l;
+    struct rig g;
+
+    (void)state;
+    rig_init(&g, true, PAGE, PAGES);
+    rig_killed(&g, 6);
+    l = left_in(g.dir);
+    rig_commit(&g, PAGES, 5);
+    rig_commit(&g, PAGES, 5);
+    story_put(&g.s, &g.w, 9, 1, g.s.n);
+    o = rig_opts(&g, 1);
+    T_OK(wr_source_find(g.w.storage, t_call(), &o, &x.source, &e));
+    T(x.source.plan.n == 1);
+    x.g = &g;
+    x.map_name = t_path(g.dir, l.map_name);
+    t_sweep_nomem(choose_body, &x);
+    wr_source_release(&x.source);
+    left_release(&l);
+    rig_release(&g);
+}
+
 /* ---- what is told ---- */
 
 struct told {
@@ -470,4 +528,5 @@ T_MAIN(T_TEST(test_a_failed_restore_is_kept_if_that_can_help),
     T_TEST(test_little_is_not_kept), T_TEST(test_a_full_disk_costs_the_map_alone),
     T_TEST(test_a_full_disk_leaves_nothing), T_TEST(test_a_bad_disk_leaves_nothing),
     T_TEST(test_a_failure_without_a_map_leaves_nothing), T_TEST(test_without_locks_nothing_is_kept),
-    T_TEST(test_nomem), T_TEST(test_progress_says_what_was_here))
+    T_TEST(test_nomem), T_TEST(test_nomem_while_a_plan_is_chosen),
+    T_TEST(test_progress_says_what_was_here))
