@@ -80,7 +80,8 @@ static void set_pages(uint32_t n)
 
 static void note_commit(void)
 {
-    const struct commit now = {.hash = c->hash, .pages = c->pages, .page_size = c->page_size};
+    const struct commit now = {
+        .hash = c->hash, .pages = c->pages, .page_size = c->page_size, .db = (uint32_t)(c - dbs)};
 
     if (list.n == list.cap) {
         list.cap = list.cap ? 2 * list.cap : 256;
@@ -256,6 +257,15 @@ size_t commits_n(void)
     return list.n;
 }
 
+size_t commits_n_of(const char *path)
+{
+    size_t n = list.n;
+
+    while (n > 0 && strcmp(dbs[list.all[n - 1].db].path, path) != 0)
+        n--;
+    return n;
+}
+
 const struct commit *commits_at(size_t i)
 {
     assert(i < list.n);
@@ -271,4 +281,13 @@ size_t commits_find(size_t from, uint64_t hash, uint32_t pages, uint32_t page_si
             return i;
     }
     return SIZE_MAX;
+}
+
+bool commits_has(uint32_t db, uint64_t hash, uint32_t pages, uint32_t page_size)
+{
+    size_t i = commits_find(0, hash, pages, page_size);
+
+    while (i != SIZE_MAX && list.all[i].db != db)
+        i = commits_find(i + 1, hash, pages, page_size);
+    return i != SIZE_MAX;
 }

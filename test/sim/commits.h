@@ -18,6 +18,7 @@ struct commit {
     uint64_t hash;      /* judge_hash_database of the image */
     uint32_t pages;     /* of the database, the lock page included */
     uint32_t page_size; /* bytes */
+    uint32_t db;        /* whose it is: 0 for the first that was told of, 1 for the second */
 };
 
 /* `path` and the byte that SQLite's lock page begins at; the disk and the VFS are there. Of another
@@ -29,8 +30,12 @@ void commits_look(void);
 void commits_forget(void);
 
 size_t commits_n(void);
+/* The same, counted up to the last one of the database at `path`. */
+size_t commits_n_of(const char *path);
 const struct commit *commits_at(size_t i); /* i < commits_n() */
 /* The first commit from `from` on with this image; SIZE_MAX: none. */
 size_t commits_find(size_t from, uint64_t hash, uint32_t pages, uint32_t page_size);
+/* Whether one of that database has it. */
+bool commits_has(uint32_t db, uint64_t hash, uint32_t pages, uint32_t page_size);
 
 #endif

@@ -303,7 +303,7 @@ bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done)
     d->syncing = d->want_sync = true;
     d->timeout_ns = timeout_ns;
     d->synced = done;
-    d->commits = commits_n();
+    d->commits = commits_n_of(d->o.path);
     sim_rouse(&d->orders, true);
     return true;
 }

@@ -48,7 +48,7 @@ void daemon_stop(struct daemon *d);
 void daemon_event(struct daemon *d);
 
 /* Ask for a sync to all replicas, in the daemon's own process; `done` runs there when it has
- * succeeded, with the TXID and with what commits_n() was when it was asked for. At most one at a
+ * succeeded, with the TXID and with what commits_n_of() was when it was asked for. At most one at a
  * time: false while another is under way. */
 typedef void daemon_synced_fn(uint64_t txid, size_t commits);
 bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done);

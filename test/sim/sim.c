@@ -67,7 +67,7 @@ struct options {
 /* Shared by all workers. */
 struct totals {
     _Atomic uint64_t next, schedules, crashes, cuts, commits, acked, txids, restores, followed,
-        forks, lost, disk_errors, virtual_ms, cpu_us;
+        promoted, forks, lost, disk_errors, virtual_ms, cpu_us;
     _Atomic int64_t longest_hold_ns, longest_wait_ns;
 };
 
@@ -89,6 +89,7 @@ static void add(struct totals *t, const struct run_result *r)
     atomic_fetch_add(&t->txids, r->report.txids);
     atomic_fetch_add(&t->restores, r->report.restores);
     atomic_fetch_add(&t->followed, r->report.followed);
+    atomic_fetch_add(&t->promoted, r->report.promoted);
     atomic_fetch_add(&t->forks, r->report.forks);
     atomic_fetch_add(&t->disk_errors, r->report.disk_errors);
     atomic_fetch_add(&t->virtual_ms, r->report.virtual_ms);
@@ -198,14 +199,15 @@ static int tell(struct totals *t)
 {
     (void)printf(
         "schedules=%llu crashes=%llu power_cuts=%llu commits=%llu txids=%llu restores=%llu "
-        "followed=%llu forks=%llu disk_errors=%llu virtual_hours=%.1f longest_hold_ms=%.1f "
+        "followed=%llu promoted=%llu forks=%llu disk_errors=%llu virtual_hours=%.1f "
+        "longest_hold_ms=%.1f "
         "longest_wait_ms=%.1f cpu_ms=%.1f acked=%llu lost=%llu\n",
         (unsigned long long)t->schedules, (unsigned long long)t->crashes,
         (unsigned long long)t->cuts, (unsigned long long)t->commits, (unsigned long long)t->txids,
         (unsigned long long)t->restores, (unsigned long long)t->followed,
-        (unsigned long long)t->forks, (unsigned long long)t->disk_errors,
-        (double)t->virtual_ms / 3600e3, (double)t->longest_hold_ns / 1e6,
-        (double)t->longest_wait_ns / 1e6,
+        (unsigned long long)t->promoted, (unsigned long long)t->forks,
+        (unsigned long long)t->disk_errors, (double)t->virtual_ms / 3600e3,
+        (double)t->longest_hold_ns / 1e6, (double)t->longest_wait_ns / 1e6,
         (double)t->cpu_us / 1e3 / (double)wr_max(t->schedules, UINT64_C(1)),
         (unsigned long long)t->acked, (unsigned long long)t->lost);
     return t->lost > 0 || t->schedules == 0;

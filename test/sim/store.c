@@ -75,6 +75,7 @@ void store_heal(struct store *s)
     s->burst = 0;
     s->denied_until = 0;
     s->outage_until = 0;
+    s->cut_off = NULL;
 }
 
 void store_ponder(struct store *s)
@@ -86,6 +87,11 @@ void store_ponder(struct store *s)
 void store_outage(struct store *s, int64_t until_ns)
 {
     s->outage_until = until_ns;
+}
+
+void store_cut_off(struct store *s, const struct sim_proc *p)
+{
+    s->cut_off = p;
 }
 
 size_t store_open_uploads(const struct store *s)

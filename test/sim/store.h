@@ -34,6 +34,8 @@ void store_ponder(struct store *s);
 /* No fault from now on, and no weakness; what is under way arrives, within two minutes. */
 void store_heal(struct store *s);
 void store_outage(struct store *s, int64_t until_ns); /* every request fails until then */
+/* Nothing of this process arrives, and no answer to it; NULL: all are connected. */
+void store_cut_off(struct store *s, const struct sim_proc *p);
 /* One bit of one stored object flips. False: there is none. *ret_key dies at the next change. */
 bool store_rot(struct store *s, const char **ret_key);
 

@@ -64,7 +64,8 @@ struct store {
     size_t page_max;                 /* objects in an answer to a list */
     int64_t lag_ns;                  /* how old a stale list is */
 
-    uint32_t burst; /* requests that are still to be turned away */
+    const struct sim_proc *cut_off; /* NULL: nobody is */
+    uint32_t burst;                 /* requests that are still to be turned away */
     int64_t denied_until, outage_until;
 
     struct store_object **objects; /* by key */

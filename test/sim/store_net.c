@@ -150,6 +150,11 @@ static void on_death(struct sim_proc *p)
     }
 }
 
+static bool is_cut_off(const struct store *s, const struct store_request *r)
+{
+    return r->client && r->client == s->cut_off;
+}
+
 static void send_off(struct store *s, struct store_request *r)
 {
     const int64_t latency = draw_latency(s), common = (int64_t)s->latency_us * US;
@@ -160,7 +165,7 @@ static void send_off(struct store *s, struct store_request *r)
     r->arrives_ns = written + latency;
     if (r->verb == STORE_PUT || r->verb == STORE_UPLOAD_COMMIT)
         r->arrives_ns += (int64_t)tape_below(s->ponder_us + 1) * US;
-    if (!store_strikes(s, STORE_LOST_REQUEST)) {
+    if (!is_cut_off(s, r) && !store_strikes(s, STORE_LOST_REQUEST)) {
         link_in(s, r);
         return;
     }
@@ -284,7 +289,9 @@ static void serve(struct store *s, struct store_request *r)
         return;
     }
     r->answer_ns = sim_now_ns() + draw_latency(s);
-    if (applied && store_strikes(s, STORE_LOST_ANSWER))
+    if (is_cut_off(s, r))
+        r->answer_ns = SIM_NEVER;
+    else if (applied && store_strikes(s, STORE_LOST_ANSWER))
         lose_answer(r);
     else if (applied)
         damage_answer(s, r);

@@ -218,7 +218,7 @@ void twins_live(const struct app_opts *app, const struct daemon_opts *o)
         daemon_stop(a->daemon);
     else
         sim_kill(daemon_proc(a->daemon));
-    verdict_shared();
+    verdict_shared(true);
     copy_machine(a->o.path, "/db/.app.db-weir");
     commits_init(COPY, o->lock_offset);
     for (uint32_t i = 2 + tape_below(8); i > 0; i--) {
@@ -236,7 +236,7 @@ void twins_live(const struct app_opts *app, const struct daemon_opts *o)
     sim_trace("%s goes on", left ? left->daemon_name : "nobody");
     for (int i = 0; i < 2; i++)
         daemon_stop(twins[i].daemon);
-    verdict_no_mixture(left ? left->o.path : NULL);
+    verdict_no_mixture(left ? left->o.path : NULL, NULL);
     verdict_integrity(a->o.path);
     verdict_integrity(COPY);
 }

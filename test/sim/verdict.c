@@ -5,12 +5,12 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "engine/lease.h"
 #include "engine/restore.h"
 #include "engine/verify.h"
 #include "engine/writer.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
-#include "sim/judge.h"
 #include "sim/tape.h"
 
 #include <inttypes.h>
@@ -83,8 +83,8 @@ static void on_put(
 
     v.objects++;
     sim_trace("object %s, %zu bytes", key, n);
-    if (strcmp(key, WR_WRITER_NAME) == 0) /* no file, and written over */
-        return;
+    if (strcmp(key, WR_WRITER_NAME) == 0 || strcmp(key, WR_LEASE_NAME) == 0)
+        return; /* no files, and written over */
     if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(b, key))
         sim_fail("S3: %s was written again with other bytes", key);
     if (v.shared)
@@ -129,9 +129,14 @@ void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n)
     store_on_remove = on_remove;
 }
 
-void verdict_shared(void)
+void verdict_shared(bool is)
 {
-    v.shared = true;
+    v.shared = is;
+}
+
+bool verdict_image(uint64_t txid, struct judge_image *ret)
+{
+    return judge_find(v.buckets[0].judge, txid, ret);
 }
 
 struct first {
@@ -493,9 +498,26 @@ static struct judge_image image_of(const char *path)
         .commit = (uint32_t)(n / size)};
 }
 
+void verdict_is_newest(const char *path)
+{
+    const struct judge_image image = image_of(path);
+    size_t n;
+
+    commits_look();
+    n = commits_n_of(path);
+    if (n == 0 || commits_at(n - 1)->hash != image.hash || commits_at(n - 1)->pages != image.commit)
+        sim_fail("P5: the database %s is not at its newest commit", path);
+}
+
+struct mixture {
+    const char *path;
+    verdict_belongs_fn *belongs;
+};
+
 static void restore_all(void *arg)
 {
-    const char *path = arg;
+    const struct mixture *m = arg;
+    const char *path = m->path;
     struct bucket *b = &v.buckets[0];
     struct judge_image image = {0};
     struct wr_verify_result told = {0};
@@ -514,6 +536,8 @@ static void restore_all(void *arg)
         image = st == WR_OK ? image_of(RESTORED_PATH) : image;
         if (st == WR_OK && commit_of(0, &image) == SIZE_MAX)
             sim_fail("S1: restored txid %" PRIu64 ", which nobody has committed", r.txid);
+        if (st == WR_OK && m->belongs)
+            m->belongs(r.txid, &image);
         if (newest && path && image.hash != image_of(path).hash)
             sim_fail("L1: the newest state is not that of the one that goes on");
         if (st != WR_OK && (newest || (st != WR_CORRUPT && st != WR_NOTFOUND)))
@@ -529,12 +553,11 @@ static void restore_all(void *arg)
             damaged ? "not all of it restores" : "no verdict");
 }
 
-void verdict_no_mixture(const char *path)
+void verdict_no_mixture(const char *path, verdict_belongs_fn *belongs)
 {
-    char copy[64] = "";
+    struct mixture m = {.path = path, .belongs = belongs};
 
-    (void)snprintf(copy, sizeof(copy), "%s", path ? path : "");
-    in_process("restore", restore_all, path ? copy : NULL);
+    in_process("restore", restore_all, &m);
 }
 
 /* ---- beside all that ---- */

@@ -5,14 +5,17 @@
 #ifndef SIM_VERDICT_H
 #define SIM_VERDICT_H
 
+#include "sim/judge.h"
 #include "sim/store.h"
 #include "sim/world.h"
 
 void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n);
 
 /* From now on two databases are sent to the same place: a TXID may have two images, and only names
- * are judged, until verdict_no_mixture. */
-void verdict_shared(void);
+ * are judged, until verdict_no_mixture; or not so any more. */
+void verdict_shared(bool is);
+/* The image of a TXID of the first bucket, as far as its files were judged. */
+bool verdict_image(uint64_t txid, struct judge_image *ret);
 
 /* A sync to all replicas has succeeded: every bucket has `txid`, and it holds the first `commits`
  * commits. */
@@ -25,13 +28,17 @@ void verdict_restores(void);
 struct sim_proc *verdict_restore_now(void);
 /* Let a bit of the first bucket flip, restore and verify. */
 void verdict_rot(void);
+/* The database at `path`, at rest, is at its newest commit. */
+void verdict_is_newest(const char *path);
 /* SQLite finds nothing wrong with the application's database. */
 void verdict_integrity(const char *path);
 
 /* Every TXID of the first bucket, restored with the product's own code, is a state that was
  * committed, by whomever. The newest one must restore, and is the database at `path`, at rest,
- * unless that is NULL; of an older one may be told that its files do not fit. */
-void verdict_no_mixture(const char *path);
+ * unless that is NULL; of an older one may be told that its files do not fit. `belongs` is called
+ * with each, NULL: nobody is, and fails the run if it is not what it should be. */
+typedef void verdict_belongs_fn(uint64_t txid, const struct judge_image *image);
+void verdict_no_mixture(const char *path, verdict_belongs_fn *belongs);
 
 /* For those who look at a bucket beside all that: whether a database file is its state of a TXID;
  * the newest TXID that its files make, 0: none; a client of it, the caller's to close. */

@@ -6,6 +6,7 @@
 #include "engine/primary.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
+#include "sim/failover.h"
 #include "sim/followed.h"
 #include "sim/tape.h"
 #include "sim/threads.h"
@@ -21,7 +22,9 @@
 #define LEVELS_QUIET_NS (15 * 60 * SECOND)
 #define LONG_QUIETS     16u /* one run of so many is that quiet, whatever the daemon says */
 #define HOLD_MAX_NS     WAITS_MAX_NS /* of the writer lock, if the process is not stopped meanwhile */
-#define LONG_WAL        8u           /* times the checkpoint's threshold */
+#define FAILOVERS \
+    17u /* one run of so many is about nothing but a promotion, if the store can do it */
+#define LONG_WAL 8u /* times the checkpoint's threshold */
 
 static struct world *the_world; /* for what is called without an argument */
 
@@ -152,6 +155,13 @@ static void make_directory(const char *path)
         sim_fail("%s", e.text);
 }
 
+/* Nothing is drawn for it, so that the others live as they did before. */
+static bool fails_over(const struct world *w)
+{
+    return w->opts.seed % FAILOVERS == FAILOVERS - 1 && !store_is_weak(w->stores[0]) &&
+           store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT;
+}
+
 static void life(void *arg)
 {
     struct world *w = arg;
@@ -165,6 +175,8 @@ static void life(void *arg)
     world_draw_habits(w);
     world_draw_app(w);
     world_draw_daemon(w);
+    if (fails_over(w))
+        w->opts.n_stores = 1;
     commits_init(DB, LOCK_OFFSET);
     verdict_init(LOCK_OFFSET, w->stores, w->opts.n_stores);
     make_directory("/db");
@@ -179,6 +191,12 @@ static void life(void *arg)
         w->opts.asks = w->opts.late_off = NULL;
         disk_slow_syncs(NULL, 0, 0);
         twins_live(&w->app, &w->opts);
+        return;
+    }
+    if (fails_over(w)) {
+        w->opts.asks = w->opts.late_off = NULL;
+        disk_slow_syncs(NULL, 0, 0);
+        failover_live(&w->app, &w->opts);
         return;
     }
     if (w->may.sick)
@@ -232,6 +250,7 @@ void world_live(struct world_report *ret)
     ret->commits = commits_n();
     ret->forks = daemon_forks;
     ret->followed = followed_steps();
+    ret->promoted = failover_counts.done;
     ret->disk_errors = app_disk_errors;
     ret->virtual_ms = (uint64_t)(sim_now_ns() / MS);
 }

@@ -35,6 +35,7 @@ struct world_report {
     uint64_t crashes; /* processes killed, power cuts counted once for each process */
     uint64_t cuts;    /* of the power */
     uint64_t commits, acked, txids, restores, objects, forks;
+    uint64_t promoted;    /* copies */
     uint64_t followed;    /* steps of a follower that changed its copy */
     uint64_t disk_errors; /* that an application was told of */
     uint64_t virtual_ms;

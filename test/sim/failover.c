@@ -1,0 +1,424 @@
+/*
+ * failover.c - see failover.h. All machines have one disk, as in twins.c: the other one is another
+ * directory of it.
+ */
+#include "sim/failover.h"
+
+#include "engine/follow.h"
+#include "engine/primary.h"
+#include "engine/promote.h"
+#include "sim/commits.h"
+#include "sim/disk.h"
+#include "sim/epochs.h"
+#include "sim/tape.h"
+#include "sim/verdict.h"
+
+#define MS         INT64_C(1000000)
+#define SECOND     INT64_C(1000000000)
+#define MINUTE     (60 * SECOND)
+#define COPY       "/copy/app.db"
+#define RETRY_NS   (200 * MS)
+#define PAUSED_NS  (30 * SECOND)  /* at most: an application waits for a minute */
+#define DONE_NS    (60 * MINUTE)  /* in which a promotion comes to its end, once all is well */
+#define TOLD_NS    (720 * MINUTE) /* as in twins.c */
+#define LIST_NS    (31 * MINUTE)
+#define LISTS      3
+#define PATIENT_MS 5000
+
+struct failover_counts failover_counts;
+
+struct side {
+    const char *name, *daemon_name;
+    struct app_opts app;
+    struct daemon_opts o;
+    struct daemon *daemon;
+};
+
+/* What becomes of the old primary before the promotion. */
+enum attack {
+    STOPPED,
+    KILLED,
+    ALIVE,
+    PAUSED,
+    CUT_OFF,
+    ATTACKS
+};
+
+static struct side old, new;
+static struct {
+    struct sim_proc *follower, *promoter;
+    bool has_copy, enough, promoted;
+    int64_t interval_ns;
+} y;
+
+/* ---- the primaries ---- */
+
+static void look_alive(struct side *t)
+{
+    if (!daemon_runs(t->daemon))
+        t->daemon = daemon_start(t->daemon_name, &t->o);
+}
+
+static void wrote(void)
+{
+    daemon_event(old.daemon);
+    daemon_event(new.daemon);
+}
+
+static void work(const struct side *t, uint64_t max_ns)
+{
+    (void)app_start(t->name, &t->app);
+    sim_sleep((int64_t)tape_between(10 * (uint64_t)MS, max_ns));
+    app_stop_all();
+}
+
+static bool has_stopped(struct side *t)
+{
+    struct wr_replica_status now;
+
+    return daemon_replica(t->daemon, &now) && now.state == WR_REPLICA_STOPPED &&
+           now.error == WR_CONFLICT;
+}
+
+static void ask_old(void)
+{
+    if (daemon_runs(old.daemon))
+        (void)daemon_sync(old.daemon, 20 * SECOND, epochs_acked);
+}
+
+/* ---- the copy ---- */
+
+static bool follow_on(struct wr_storage *s, struct wr_call *c)
+{
+    const struct wr_follow_opts o = {.restore = {.fs = disk_fs(),
+                                         .path = COPY,
+                                         .parallel = 1 + tape_below(3),
+                                         .lock_offset = verdict_lock_offset()},
+        .interval_ms = wr_max(y.interval_ns / MS, INT64_C(1)),
+        .patience_ms = 50};
+    struct wr_follow *f = NULL;
+    struct wr_restore_result restored;
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+    enum wr_status st = wr_follow_open(s, c, &o, &f, &restored, &e);
+
+    y.has_copy = y.has_copy || st == WR_OK;
+    while (st == WR_OK && !y.enough) {
+        st = wr_follow_step(f, c, &wait_ms, &e);
+        wr_arena_reset(c->scratch);
+        sim_sleep(wr_max(wait_ms, INT64_C(1)) * MS);
+    }
+    wr_follow_close(f);
+    if (st != WR_OK)
+        sim_trace("follow: %s", e.text);
+    if (st == WR_CONFLICT || st == WR_CORRUPT)
+        sim_fail("P4: the copy is given up: %s", e.text);
+    return !y.enough;
+}
+
+static void follow(void *arg)
+{
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+    struct wr_storage *s = verdict_storage(0);
+
+    (void)arg;
+    wr_arena_init(&scratch, (size_t)1 << 30);
+    while (follow_on(s, &c)) {
+        wr_arena_reset(&scratch);
+        sim_sleep(RETRY_NS);
+    }
+    wr_storage_close(s);
+    wr_arena_release(&scratch);
+    sim_kill(sim_proc_current());
+}
+
+static bool lives(const struct sim_proc *p)
+{
+    return p && sim_proc_alive(p);
+}
+
+static void start_follower(void)
+{
+    if (lives(y.follower))
+        return;
+    y.enough = false;
+    y.follower = sim_proc_new("follow");
+    (void)sim_spawn(y.follower, "follow", follow, NULL);
+}
+
+static void end_follower(void)
+{
+    if (lives(y.follower) && tape_below(2))
+        sim_kill(y.follower);
+    y.enough = true;
+    while (lives(y.follower))
+        sim_sleep(10 * MS);
+}
+
+/* ---- the promotion ---- */
+
+static void promote(void *arg)
+{
+    const struct wr_promote_opts o = {.path = COPY,
+        .fs = disk_fs(),
+        .lock_offset = verdict_lock_offset(),
+        .parallel = 1 + tape_below(3),
+        .patience_ms = PATIENT_MS};
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+    struct wr_storage *s = verdict_storage(0);
+    struct wr_promoted done = {0};
+    struct wr_err e = {0};
+    enum wr_status st;
+
+    (void)arg;
+    wr_arena_init(&scratch, (size_t)1 << 30);
+    st = wr_promote(s, &c, &o, &done, &e);
+    sim_trace(
+        "promote: %s, txid %llu", st == WR_OK ? "done" : e.text, (unsigned long long)done.next);
+    if (st == WR_CORRUPT || st == WR_CONFLICT)
+        sim_fail("P4: the promotion is given up: %s", e.text);
+    if (st == WR_OK && !epochs_over())
+        sim_fail("P2: promoted, and nothing shuts the old primary out");
+    y.promoted = st == WR_OK;
+    wr_storage_close(s);
+    wr_arena_release(&scratch);
+    sim_kill(sim_proc_current());
+}
+
+static void start_promotion(void)
+{
+    failover_counts.tries++;
+    y.promoter = sim_proc_new("promote");
+    (void)sim_spawn(y.promoter, "promote", promote, NULL);
+}
+
+/* What happens to it on its way. */
+static void disturb_promotion(void)
+{
+    switch (tape_below(6)) {
+    case 1:
+        sim_sleep((int64_t)tape_between(0, 2 * (uint64_t)SECOND));
+        if (lives(y.promoter)) {
+            sim_kill(y.promoter);
+            failover_counts.killed++;
+        }
+        break;
+    case 2: /* its machine sleeps */
+        sim_sleep((int64_t)tape_between(0, (uint64_t)SECOND));
+        if (!lives(y.promoter))
+            break;
+        sim_proc_stop(y.promoter);
+        work(&old, 3 * (uint64_t)SECOND);
+        sim_proc_cont(y.promoter);
+        break;
+    default:
+        break;
+    }
+}
+
+static void attack(enum attack how)
+{
+    static const char *const names[] = {"stopped", "killed", "alive", "paused", "cut off"};
+
+    sim_trace("the old primary is %s", names[how]);
+    look_alive(&old);
+    if (how == STOPPED)
+        daemon_stop(old.daemon);
+    if (how == KILLED)
+        sim_kill(daemon_proc(old.daemon));
+    if (how == PAUSED)
+        sim_proc_stop(daemon_proc(old.daemon));
+    if (how == CUT_OFF)
+        store_cut_off(old.o.stores[0], daemon_proc(old.daemon));
+}
+
+static void come_back(void)
+{
+    sim_trace("the old primary comes back");
+    store_cut_off(old.o.stores[0], NULL);
+    if (daemon_runs(old.daemon))
+        sim_proc_cont(daemon_proc(old.daemon));
+    look_alive(&old);
+}
+
+/* Until it has ended; the old primary's application goes on meanwhile, and it may come back. */
+static void attend(enum attack how, int64_t paused_until)
+{
+    uint64_t rest = 100 * (uint64_t)MS;
+
+    while (lives(y.promoter)) {
+        if (how == PAUSED ? sim_now_ns() >= paused_until : tape_below(8) == 7)
+            come_back();
+        if (how != PAUSED || sim_now_ns() >= paused_until)
+            work(&old, (uint64_t)SECOND);
+        ask_old();
+        sim_sleep((int64_t)tape_between(1, rest));
+        rest = wr_min(2 * rest, 20 * (uint64_t)SECOND);
+    }
+}
+
+static void promote_at_last(enum attack how)
+{
+    const int64_t paused_until = sim_now_ns() + (int64_t)tape_between(0, (uint64_t)PAUSED_NS);
+    int64_t until;
+
+    for (uint32_t i = tape_below(6); i > 0 && !y.promoted; i--) {
+        start_promotion();
+        disturb_promotion();
+        attend(how, paused_until);
+    }
+    store_heal(old.o.stores[0]);
+    sim_trace("healed");
+    if (how == CUT_OFF && daemon_runs(old.daemon))
+        store_cut_off(old.o.stores[0], daemon_proc(old.daemon));
+    until = sim_now_ns() + DONE_NS;
+    while (!y.promoted) {
+        if (sim_now_ns() > until)
+            sim_fail("P4: no promotion comes to its end");
+        start_promotion();
+        attend(how, paused_until);
+        sim_sleep(SECOND);
+    }
+    failover_counts.done++;
+}
+
+/* ---- before, and after ---- */
+
+static void happen(void)
+{
+    switch (tape_below(8)) {
+    case 1:
+        if (daemon_runs(old.daemon))
+            sim_kill(daemon_proc(old.daemon));
+        break;
+    case 2:
+        store_outage(old.o.stores[0], sim_now_ns() + (int64_t)tape_between(1, 20) * SECOND);
+        break;
+    case 3:
+        start_follower();
+        break;
+    case 4:
+        end_follower();
+        break;
+    case 5:
+    case 6:
+        look_alive(&old);
+        ask_old();
+        break;
+    default:
+        look_alive(&old);
+        work(&old, 2 * (uint64_t)SECOND);
+        break;
+    }
+}
+
+static void have_copy(void)
+{
+    const int64_t until = sim_now_ns() + DONE_NS;
+
+    while (!y.has_copy) {
+        if (sim_now_ns() > until)
+            sim_fail("P4: there is nothing to follow");
+        look_alive(&old);
+        start_follower();
+        work(&old, SECOND / 10);
+        sim_sleep(SECOND);
+    }
+    end_follower();
+}
+
+static bool is_synced;
+
+static void synced(uint64_t txid, size_t commits)
+{
+    (void)txid;
+    (void)commits;
+    is_synced = true;
+}
+
+/* P4, P6. */
+static void expect_word(void)
+{
+    const int64_t until = sim_now_ns() + TOLD_NS;
+
+    while (!has_stopped(&old)) {
+        if (sim_now_ns() > until)
+            sim_fail("P4: the old primary does not notice");
+        work(&old, SECOND / 10);
+        work(&new, SECOND / 10);
+        sim_sleep((int64_t)tape_between(1, 600) * SECOND);
+    }
+}
+
+static void expect_sync(void)
+{
+    const int64_t until = sim_now_ns() + TOLD_NS;
+
+    is_synced = false;
+    while (!is_synced) {
+        if (sim_now_ns() > until || has_stopped(&new))
+            sim_fail("P6: the new primary does not go on");
+        (void)daemon_sync(new.daemon, MINUTE, synced);
+        sim_sleep(SECOND);
+    }
+}
+
+static void begin(const struct app_opts *app, const struct daemon_opts *o)
+{
+    struct wr_err e = {0};
+
+    old = (struct side){.name = "app0", .daemon_name = "weir", .app = *app, .o = *o};
+    old.app.checkpoints = true;
+    old.app.savepoints = false; /* as in twins.c */
+    old.o.n_stores = 1;
+    old.o.watched = true;
+    old.o.scan_ns = MINUTE;
+    new = old;
+    new.name = "app1";
+    new.daemon_name = "weir2";
+    new.app.path = new.o.path = COPY;
+    new.o.seed++;
+    app_wrote = wrote;
+    y.interval_ns = o->interval_ns;
+    if (wr_mkdirs(disk_fs(), "/copy", 0700, &e) != WR_OK)
+        sim_fail("%s", e.text);
+    epochs_begin();
+}
+
+void failover_live(const struct app_opts *app, const struct daemon_opts *o)
+{
+    enum attack how;
+
+    begin(app, o);
+    look_alive(&old);
+    work(&old, 2 * (uint64_t)SECOND);
+    for (uint32_t i = tape_below(10); i > 0; i--)
+        happen();
+    have_copy();
+    how = (enum attack)tape_below(ATTACKS);
+    attack(how);
+    promote_at_last(how);
+
+    commits_init(COPY, o->lock_offset);
+    commits_look();
+    look_alive(&new);
+    work(&new, SECOND);
+    come_back();
+    expect_word();
+    for (int i = epochs_strays() > 0 ? LISTS : 1; i > 0; i--) {
+        if (epochs_strays() > 0)
+            sim_sleep(LIST_NS);
+        work(&new, SECOND / 10);
+        expect_sync();
+    }
+    failover_counts.strays = epochs_strays();
+    daemon_stop(old.daemon);
+    daemon_stop(new.daemon);
+    work(&old, 20 * (uint64_t)MS); /* the last to close it */
+    verdict_is_newest(old.o.path);
+    verdict_no_mixture(COPY, epochs_belongs);
+    verdict_integrity(old.o.path);
+    verdict_integrity(COPY);
+}

@@ -1,0 +1,28 @@
+/*
+ * failover.h - a copy of the database on another machine is promoted (engine/promote.h), whatever
+ * the old primary does meanwhile: two machines, one replica.
+ *
+ * The laws are those of epochs.h, S3 as for all, and
+ *
+ *   P4  when all faults have healed, a promotion that is repeated comes to its end, and the old
+ *       primary stops and says why
+ *   P5  the old primary's database is unharmed, and at its own newest commit
+ *   P6  the new primary goes on: the newest state of the replica is its database
+ */
+#ifndef SIM_FAILOVER_H
+#define SIM_FAILOVER_H
+
+#include "sim/app.h"
+#include "sim/daemon.h"
+
+/* One life of this kind, on an empty disk, with one store that has conditional writes and shows
+ * what is there. */
+void failover_live(const struct app_opts *app, const struct daemon_opts *o);
+
+/* Promotions that were begun, and how many were killed. */
+struct failover_counts {
+    uint64_t done, tries, killed, strays;
+};
+extern struct failover_counts failover_counts;
+
+#endif
