@@ -73,9 +73,10 @@ enum wr_status wr_fence_put(struct wr_storage *s, struct wr_call *c, const struc
 
 /* ---- somebody was faster ---- */
 
-/* To its end, which proves it. `spare` has room for a page. */
-static enum wr_status decode(
-    struct wr_ltx_dec *dec, struct wr_fence *f, uint8_t *spare, struct wr_err *e)
+/* To its end, which proves it: *f as behind it, but for the node, which has put it, and how many
+ * pages it has. `spare` has room for a page. */
+static enum wr_status decode(struct wr_ltx_dec *dec, struct wr_fence *f, uint8_t *spare,
+    uint32_t *ret_pages, struct wr_err *e)
 {
     struct wr_ltx_header h;
     uint32_t pgno = 0, first = 0;
@@ -88,10 +89,12 @@ static enum wr_status decode(
     st = wr_ltx_dec_page(dec, &first, f->page, e);
     if (st == WR_NOTFOUND)
         return wr_fail(e, WR_UNSUPPORTED, "it has no page");
-    while (st == WR_OK)
+    *ret_pages = 0;
+    for (; st == WR_OK; ++*ret_pages)
         st = wr_ltx_dec_page(dec, &pgno, spare, e);
     if (st != WR_NOTFOUND)
         return st;
+    f->node = h.node_id;
     f->rolling = h.rolling_post;
     f->commit = h.commit;
     f->pgno = first;
@@ -99,8 +102,8 @@ static enum wr_status decode(
     return WR_OK;
 }
 
-enum wr_status wr_fence_behind(
-    struct wr_storage *s, struct wr_call *c, uint64_t txid, struct wr_fence *f, struct wr_err *e)
+static enum wr_status read_file(struct wr_storage *s, struct wr_call *c, uint64_t txid,
+    struct wr_fence *f, uint32_t *ret_pages, struct wr_err *e)
 {
     struct wr_str key = wr_layout_ltx_key(c->scratch, s, 0, txid, txid);
     uint8_t *file = wr_alloc(OTHER_MAX + 1), *spare = wr_alloc(f->page_size);
@@ -117,9 +120,36 @@ enum wr_status wr_fence_behind(
     if (st == WR_OK)
         st = wr_ltx_dec_new(wr_ltx_read_memory, &rest, rest.n, f->lock_offset, &dec, e);
     if (st == WR_OK)
-        st = decode(dec, f, spare, e);
+        st = decode(dec, f, spare, ret_pages, e);
     wr_ltx_dec_free(dec);
     wr_free(spare);
     wr_free(file);
     return st == WR_CORRUPT ? wr_fail(e, WR_UNSUPPORTED, "it is damaged") : st;
+}
+
+enum wr_status wr_fence_behind(
+    struct wr_storage *s, struct wr_call *c, uint64_t txid, struct wr_fence *f, struct wr_err *e)
+{
+    const uint64_t node = f->node;
+    uint32_t pages;
+    enum wr_status st = read_file(s, c, txid, f, &pages, e);
+
+    f->node = node;
+    return st;
+}
+
+enum wr_status wr_fence_stands(struct wr_storage *s, struct wr_call *c, uint64_t txid,
+    const struct wr_fence *f, bool *ret, struct wr_err *e)
+{
+    struct wr_fence is = *f;
+    uint32_t pages = 0;
+    enum wr_status st;
+
+    is.page = wr_alloc(f->page_size);
+    st = is.page ? read_file(s, c, txid, &is, &pages, e)
+                 : wr_fail(e, WR_NOMEM, "page buffer: out of memory");
+    wr_free(is.page);
+    *ret = st == WR_OK && is.node == f->node && is.rolling == f->rolling &&
+           is.commit == f->commit && pages == 1;
+    return st == WR_NOTFOUND || st == WR_UNSUPPORTED ? WR_OK : st;
 }

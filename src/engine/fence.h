@@ -43,4 +43,8 @@ enum wr_status wr_fence_put(struct wr_storage *s, struct wr_call *c, const struc
 enum wr_status wr_fence_behind(struct wr_storage *s, struct wr_call *c, uint64_t txid,
     struct wr_fence *f, struct wr_err *e) WR_MUST_CHECK;
 
+/* Whether that file is a fence which f->node has put into the state *f; not, if it is not there. */
+enum wr_status wr_fence_stands(struct wr_storage *s, struct wr_call *c, uint64_t txid,
+    const struct wr_fence *f, bool *ret, struct wr_err *e) WR_MUST_CHECK;
+
 #endif

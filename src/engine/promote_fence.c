@@ -106,6 +106,27 @@ static enum wr_status put_fence(
     return st;
 }
 
+/* The fence of an earlier run, which was killed behind it: the copy is at it. It has to be the one
+ * right before what is left out, as only that one is known for a fence, and never deleted
+ * (retain.c). */
+static enum wr_status find_fence(struct wr_promotion *p, uint64_t rolling, struct wr_err *e)
+{
+    struct wr_fence f;
+    bool stands = false;
+    enum wr_status st;
+
+    if (p->fence > 0 || !wr_promotion_is_ours(p))
+        return WR_OK;
+    st = fence_of(p, rolling, &f, e);
+    wr_promotion_request(p);
+    if (st == WR_OK)
+        st = wr_fence_stands(p->s, p->c, p->f->pos.txid, &f, &stands, e);
+    if (stands)
+        p->fence = p->f->pos.txid;
+    wr_free(f.page);
+    return st;
+}
+
 /* The old primary sends nothing more that counts, and the copy has it all. */
 static enum wr_status go_away(struct wr_promotion *p, uint64_t rolling, struct wr_err *e)
 {
@@ -184,7 +205,9 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
             break;
         if (end_ms == 0) /* to apply what there was may have taken longer than that */
             end_ms = wr_promotion_patience(p);
-        st = put_fence(p, rolling, end_ms, &why);
+        st = find_fence(p, rolling, &why);
+        if (st == WR_OK && p->fence != p->f->pos.txid)
+            st = put_fence(p, rolling, end_ms, &why);
         if (st == WR_CONFLICT && wr_mono_ms(p->c->clock) < end_ms)
             continue;
         if (st == WR_CONFLICT)

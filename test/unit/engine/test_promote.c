@@ -930,8 +930,22 @@ static bool verifies(struct pair *p)
     return r.lost == 0;
 }
 
-/* Of the old primary's machine, its clocks included, nothing moved for days; then its next name was
- * free, as retention had deleted the fence, and it told somebody that a commit is safe. */
+/* Of the old primary's machine, its clocks included, nothing moves for days. */
+static void days_pass(struct pair *p)
+{
+    p->b.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000, .l0_ms = 300000};
+    p->b.opts.cadence = (struct wr_cadence){
+        .levels = 3, .level_ms = {30000, 300000, 3600000}, .snapshot_ms = 24 * 3600000};
+    goes_on(p);
+    for (int i = 0; i < 5 * 24; i++) {
+        insert(&p->b);
+        world_run(&p->b, HOUR);
+    }
+    T(verifies(p));
+}
+
+/* Then its next name was free, as retention had deleted the fence, and it told somebody that a
+ * commit is safe. */
 static void test_an_old_one_that_slept_for_days_found_its_name_free(void **state)
 {
     struct wr_call c;
@@ -944,15 +958,42 @@ static void test_an_old_one_that_slept_for_days_found_its_name_free(void **state
     c = *t_call();
     c.clock = &p.b.clock.clock;
     T_OK(wr_promote(p.s, &c, &p.o, &p.done, &e));
-    p.b.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000, .l0_ms = 300000};
-    p.b.opts.cadence = (struct wr_cadence){
-        .levels = 3, .level_ms = {30000, 300000, 3600000}, .snapshot_ms = 24 * 3600000};
-    goes_on(&p);
-    for (int i = 0; i < 5 * 24; i++) {
-        insert(&p.b);
-        world_run(&p.b, HOUR);
-    }
-    T(verifies(&p));
+    days_pass(&p);
+    insert(&p.a);
+    old_one_stops(&p);
+    end(&p);
+}
+
+/* The second file of level 0 is the one behind the fence. */
+static void die_behind_the_fence(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (strstr(key.p, "ltx/0/") && ++p->races == 2)
+        p->spy.fail_put = WR_IO;
+}
+
+/* So had it when the promotion was killed behind its fence, and run again: it put another one
+ * behind that, and only of this one it was known that it is a fence. */
+static void test_the_fence_of_a_promotion_that_was_killed_was_deleted(void **state)
+{
+    struct wr_call c;
+    struct wr_err e = {0};
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    c = *t_call();
+    c.clock = &p.b.clock.clock;
+    p.spy.in_put = die_behind_the_fence;
+    p.spy.arg = &p;
+    T_IS(WR_IO, wr_promote(p.s, &c, &p.o, &p.done, &e));
+    p.spy.in_put = NULL;
+    p.spy.fail_put = WR_OK;
+    T_OK(wr_promote(p.s, &c, &p.o, &p.done, &e));
+    days_pass(&p);
     insert(&p.a);
     old_one_stops(&p);
     end(&p);
@@ -1250,6 +1291,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_large_file_of_the_next_name_counted_after_a_restart),
     T_TEST(test_what_a_loser_left_stopped_the_winner),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
+    T_TEST(test_the_fence_of_a_promotion_that_was_killed_was_deleted),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_a_machine_with_the_number_of_another),
     T_TEST(test_an_empty_file_was_a_number_of_our_own),
