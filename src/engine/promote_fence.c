@@ -2,6 +2,7 @@
  * promote_fence.c - the name that the old primary would create next is created by the new one.
  */
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "engine/fence.h"
 #include "engine/follow_int.h"
 #include "engine/layout.h"
@@ -201,7 +202,7 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
             st = wr_promotion_still_ours(p, e);
         if (st != WR_OK)
             return st;
-        if (p->fence > 0 && p->f->pos.txid <= p->fence)
+        if ((p->fence > 0 && p->f->pos.txid <= p->fence) || WR_MUTANT(PROMOTE_NO_FENCE))
             break;
         if (end_ms == 0) /* to apply what there was may have taken longer than that */
             end_ms = wr_promotion_patience(p);

@@ -33,6 +33,7 @@ static struct {
     struct judge_image base;
     size_t acked; /* commits */
     uint64_t strays;
+    bool repeated;
 } x;
 
 static bool is_file(const char *key, struct name *ret)
@@ -101,14 +102,18 @@ static void expect_acked(size_t commits)
 /* The first file behind a fence. Fences of earlier tries may lie right before that one. */
 static void shut_out(struct store *s, const struct name *f)
 {
+    struct judge_image had;
+
     x.end = f->max;
-    x.fence = f->min - 1;
-    if (find_fence(x.fence) == x.n_fences)
-        sim_fail("P2: txid %" PRIu64 " is no fence", x.fence);
+    x.fence = f->min; /* if there is no other */
     while (find_fence(x.fence - 1) < x.n_fences)
         x.fence--;
     if (!verdict_image(x.fence - 1, &x.base))
         sim_fail("P1: nothing leads to the fence, txid %" PRIu64, x.fence);
+    for (size_t i = 0; i < x.n_fences; i++)
+        if (x.fences[i] < x.fence && !x.repeated && verdict_image(x.fences[i], &had))
+            sim_fail(
+                "P2: a fence was left at txid %" PRIu64 ", which the old primary had", x.fences[i]);
     sim_trace("shut out: from txid %" PRIu64 " to %" PRIu64, x.fence, x.end);
     expect_acked(x.acked);
     store_each(s, expect_own, NULL);
@@ -191,6 +196,16 @@ void epochs_acked(uint64_t txid, size_t commits)
     x.acked = wr_max(x.acked, commits);
 }
 
+bool epochs_begun(void)
+{
+    return x.node != 0;
+}
+
+void epochs_repeat(void)
+{
+    x.repeated = x.repeated || x.node != 0;
+}
+
 bool epochs_over(void)
 {
     return x.fence > 0;
@@ -201,10 +216,9 @@ uint64_t epochs_strays(void)
     return x.strays;
 }
 
-static bool is_base(const struct judge_image *image)
+static bool is_same(const struct judge_image *a, const struct judge_image *b)
 {
-    return image->hash == x.base.hash && image->commit == x.base.commit &&
-           image->page_size == x.base.page_size;
+    return a->hash == b->hash && a->commit == b->commit && a->page_size == b->page_size;
 }
 
 void epochs_belongs(uint64_t txid, const struct judge_image *image)
@@ -212,9 +226,11 @@ void epochs_belongs(uint64_t txid, const struct judge_image *image)
     const bool old = commits_has(0, image->hash, image->commit, image->page_size);
     const bool new = commits_has(1, image->hash, image->commit, image->page_size);
 
-    if (txid < x.fence && !old)
+    struct judge_image want;
+
+    if (txid < x.fence && (!old || (verdict_image(txid, &want) && !is_same(&want, image))))
         sim_fail("P3: txid %" PRIu64 " is before the fence, and not the old primary's", txid);
-    if (txid >= x.fence && txid <= x.end && !is_base(image) && !(old && x.strays > 0))
+    if (txid >= x.fence && txid <= x.end && !is_same(&x.base, image) && !(old && x.strays > 0))
         sim_fail(
             "P3: txid %" PRIu64 " is not the state at the fence, txid %" PRIu64, txid, x.fence);
     if (txid > x.end && !new)

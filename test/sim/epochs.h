@@ -3,8 +3,9 @@
  * can be told from the names of files and their headers.
  *
  *   P1  what the old primary has acknowledged is in the state that the new one goes on from
- *   P2  behind the fence no file under a name that comes next is the old primary's
- *   P3  a TXID before the fence restores to what the old one had committed, the fence and what is
+ *   P2  behind the fence no file under a name that comes next is the old primary's, and there is no
+ *       fence where it had a name that is gone
+ *   P3  a TXID before the fence restores to what the old one had sent as it, the fence and what is
  *       left out behind it to the state there, and later ones to what the new one has committed
  *
  * Knows the names of files, where their headers have the node, and lease.json; no code of the
@@ -20,6 +21,11 @@
 void epochs_begin(void);
 /* A daemon_synced_fn: the old primary has acknowledged the first `commits` commits. */
 void epochs_acked(uint64_t txid, size_t commits);
+/* A promotion begins. One that has died with the lease may have left a fence where the old primary
+ * had a name that is gone: this is not judged then. */
+void epochs_repeat(void);
+/* Whether somebody has taken the lease. */
+bool epochs_begun(void);
 /* Whether the old primary is shut out. */
 bool epochs_over(void);
 /* Files that it had under way then, and that reach behind the fence: they do not count, but only

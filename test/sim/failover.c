@@ -13,19 +13,21 @@
 #include "sim/tape.h"
 #include "sim/verdict.h"
 
-#define MS         INT64_C(1000000)
-#define SECOND     INT64_C(1000000000)
-#define MINUTE     (60 * SECOND)
-#define COPY       "/copy/app.db"
-#define RETRY_NS   (200 * MS)
-#define PAUSED_NS  (30 * SECOND)  /* at most: an application waits for a minute */
-#define DONE_NS    (60 * MINUTE)  /* in which a promotion comes to its end, once all is well */
-#define TOLD_NS    (720 * MINUTE) /* as in twins.c */
-#define LIST_NS    (31 * MINUTE)
-#define LISTS      3
-#define PATIENT_MS 5000
-
-struct failover_counts failover_counts;
+#define MS             INT64_C(1000000)
+#define SECOND         INT64_C(1000000000)
+#define MINUTE         (60 * SECOND)
+#define COPY           "/copy/app.db"
+#define RETRY_NS       (200 * MS)
+#define PAUSED_NS      (30 * SECOND)  /* at most: an application waits for a minute */
+#define DONE_NS        (60 * MINUTE)  /* in which a promotion comes to its end, once all is well */
+#define TOLD_NS        (720 * MINUTE) /* as in twins.c */
+#define LIST_NS        (31 * MINUTE)
+#define LISTS          3
+#define PATIENT_MS     5000
+#define SOON_MS        40
+#define WORKS          12u /* of the application, beside one promotion; then it rests */
+#define PROMOTION_ASKS 24u /* requests that one takes, as a rule, ... */
+#define LEASE_ASKS     10u /* ... from the lease on */
 
 struct side {
     const char *name, *daemon_name;
@@ -38,17 +40,21 @@ struct side {
 enum attack {
     STOPPED,
     KILLED,
-    ALIVE,
     PAUSED,
     CUT_OFF,
-    ATTACKS
+    ALIVE,
+    ATTACKS = ALIVE + 3
 };
 
 static struct side old, new;
 static struct {
     struct sim_proc *follower, *promoter;
-    bool has_copy, enough, promoted;
+    uint64_t done;
+    bool has_copy, enough, promoted, is_back;
     int64_t interval_ns;
+    uint32_t quiet_asks; /* of the promotion, until something happens to it */
+    bool with_lease;     /* counted from when it has that */
+    int64_t sleep_ns;    /* 0: it is killed */
 } y;
 
 /* ---- the primaries ---- */
@@ -84,6 +90,18 @@ static void ask_old(void)
 {
     if (daemon_runs(old.daemon))
         (void)daemon_sync(old.daemon, 20 * SECOND, epochs_acked);
+}
+
+/* With somebody who wants to know whether it is in the replica, now and then. */
+static void work_and_ask(uint64_t max_ns)
+{
+    (void)app_start(old.name, &old.app);
+    for (uint32_t i = 1 + tape_below(8); i > 0; i--) {
+        sim_sleep((int64_t)tape_between((uint64_t)MS, max_ns));
+        ask_old();
+    }
+    app_stop_all();
+    ask_old();
 }
 
 /* ---- the copy ---- */
@@ -187,40 +205,45 @@ static void promote(void *arg)
     sim_kill(sim_proc_current());
 }
 
+/* What happens to it on its way: nothing, death, or a sleep of its machine. */
+static void disturb(void)
+{
+    if (sim_proc_current() != y.promoter || (y.with_lease && !epochs_begun()) || y.quiet_asks-- > 0)
+        return;
+    y.quiet_asks = UINT32_MAX;
+    sim_trace("the promotion %s", y.sleep_ns > 0 ? "sleeps" : "dies");
+    if (y.sleep_ns > 0)
+        sim_sleep(y.sleep_ns);
+    else
+        sim_kill(y.promoter);
+}
+
+static void draw_disturbance(void)
+{
+    const uint32_t kind = tape_below(6);
+
+    y.with_lease = kind % 2 == 1; /* where it matters most */
+    y.quiet_asks = kind > 0 ? tape_below(y.with_lease ? LEASE_ASKS : PROMOTION_ASKS) : UINT32_MAX;
+    y.sleep_ns = kind > 2 ? (int64_t)tape_between(100 * (uint64_t)MS, 10 * (uint64_t)SECOND) : 0;
+}
+
 static void start_promotion(void)
 {
-    failover_counts.tries++;
+    epochs_repeat();
     y.promoter = sim_proc_new("promote");
     (void)sim_spawn(y.promoter, "promote", promote, NULL);
 }
 
-/* What happens to it on its way. */
-static void disturb_promotion(void)
+static enum attack draw_attack(void)
 {
-    switch (tape_below(6)) {
-    case 1:
-        sim_sleep((int64_t)tape_between(0, 2 * (uint64_t)SECOND));
-        if (lives(y.promoter)) {
-            sim_kill(y.promoter);
-            failover_counts.killed++;
-        }
-        break;
-    case 2: /* its machine sleeps */
-        sim_sleep((int64_t)tape_between(0, (uint64_t)SECOND));
-        if (!lives(y.promoter))
-            break;
-        sim_proc_stop(y.promoter);
-        work(&old, 3 * (uint64_t)SECOND);
-        sim_proc_cont(y.promoter);
-        break;
-    default:
-        break;
-    }
+    const uint32_t how = tape_below(ATTACKS);
+
+    return how < ALIVE ? (enum attack)how : ALIVE;
 }
 
 static void attack(enum attack how)
 {
-    static const char *const names[] = {"stopped", "killed", "alive", "paused", "cut off"};
+    static const char *const names[] = {"stopped", "killed", "paused", "cut off", "alive"};
 
     sim_trace("the old primary is %s", names[how]);
     look_alive(&old);
@@ -237,6 +260,7 @@ static void attack(enum attack how)
 static void come_back(void)
 {
     sim_trace("the old primary comes back");
+    y.is_back = true;
     store_cut_off(old.o.stores[0], NULL);
     if (daemon_runs(old.daemon))
         sim_proc_cont(daemon_proc(old.daemon));
@@ -246,16 +270,17 @@ static void come_back(void)
 /* Until it has ended; the old primary's application goes on meanwhile, and it may come back. */
 static void attend(enum attack how, int64_t paused_until)
 {
-    uint64_t rest = 100 * (uint64_t)MS;
+    uint64_t rest = 50 * (uint64_t)MS;
 
-    while (lives(y.promoter)) {
-        if (how == PAUSED ? sim_now_ns() >= paused_until : tape_below(8) == 7)
+    for (uint32_t i = 0; lives(y.promoter); i++) {
+        const bool paused = how == PAUSED && sim_now_ns() < paused_until;
+
+        if (!y.is_back && !paused && (how == PAUSED || tape_below(8) == 7))
             come_back();
-        if (how != PAUSED || sim_now_ns() >= paused_until)
-            work(&old, (uint64_t)SECOND);
-        ask_old();
-        sim_sleep((int64_t)tape_between(1, rest));
-        rest = wr_min(2 * rest, 20 * (uint64_t)SECOND);
+        if (!paused && i < WORKS)
+            work_and_ask(SECOND / 4);
+        sim_sleep((int64_t)(rest + tape_between(0, rest)));
+        rest = wr_min(2 * rest, 10 * (uint64_t)SECOND);
     }
 }
 
@@ -265,8 +290,8 @@ static void promote_at_last(enum attack how)
     int64_t until;
 
     for (uint32_t i = tape_below(6); i > 0 && !y.promoted; i--) {
+        draw_disturbance();
         start_promotion();
-        disturb_promotion();
         attend(how, paused_until);
     }
     store_heal(old.o.stores[0]);
@@ -274,6 +299,7 @@ static void promote_at_last(enum attack how)
     if (how == CUT_OFF && daemon_runs(old.daemon))
         store_cut_off(old.o.stores[0], daemon_proc(old.daemon));
     until = sim_now_ns() + DONE_NS;
+    y.quiet_asks = UINT32_MAX;
     while (!y.promoted) {
         if (sim_now_ns() > until)
             sim_fail("P4: no promotion comes to its end");
@@ -281,7 +307,7 @@ static void promote_at_last(enum attack how)
         attend(how, paused_until);
         sim_sleep(SECOND);
     }
-    failover_counts.done++;
+    y.done++;
 }
 
 /* ---- before, and after ---- */
@@ -309,16 +335,30 @@ static void happen(void)
         break;
     default:
         look_alive(&old);
-        work(&old, 2 * (uint64_t)SECOND);
+        work_and_ask(SECOND / 4);
         break;
     }
 }
 
+/* One that has found the replica empty, and sends its first snapshot beside one of a process that
+ * was killed, does not look at the lease behind it (confirm in replica.c). */
+static void join_again(void)
+{
+    struct wr_replica_status now;
+
+    if (!daemon_runs(old.daemon) || (daemon_replica(old.daemon, &now) && now.pos.txid > 0))
+        return;
+    daemon_stop(old.daemon);
+    look_alive(&old);
+}
+
 static void have_copy(void)
 {
-    const int64_t until = sim_now_ns() + DONE_NS;
+    const int64_t until = sim_now_ns() + DONE_NS, heals = sim_now_ns() + MINUTE;
 
     while (!y.has_copy) {
+        if (sim_now_ns() > heals)
+            store_heal(old.o.stores[0]);
         if (sim_now_ns() > until)
             sim_fail("P4: there is nothing to follow");
         look_alive(&old);
@@ -327,6 +367,7 @@ static void have_copy(void)
         sim_sleep(SECOND);
     }
     end_follower();
+    join_again();
 }
 
 static bool is_synced;
@@ -375,12 +416,18 @@ static void begin(const struct app_opts *app, const struct daemon_opts *o)
     old.o.n_stores = 1;
     old.o.watched = true;
     old.o.scan_ns = MINUTE;
+    if (tape_below(2)) { /* names of level 0 are free again soon */
+        old.o.cadence = (struct wr_cadence){.levels = 1, .level_ms = {SOON_MS}};
+        old.o.retention =
+            (struct wr_retention){.keep_ms = 100 * SOON_MS, .l0_ms = SOON_MS, .grace_ms = 1};
+    }
     new = old;
     new.name = "app1";
     new.daemon_name = "weir2";
     new.app.path = new.o.path = COPY;
     new.o.seed++;
     app_wrote = wrote;
+    store_on_ask = disturb;
     y.interval_ns = o->interval_ns;
     if (wr_mkdirs(disk_fs(), "/copy", 0700, &e) != WR_OK)
         sim_fail("%s", e.text);
@@ -397,7 +444,7 @@ void failover_live(const struct app_opts *app, const struct daemon_opts *o)
     for (uint32_t i = tape_below(10); i > 0; i--)
         happen();
     have_copy();
-    how = (enum attack)tape_below(ATTACKS);
+    how = draw_attack();
     attack(how);
     promote_at_last(how);
 
@@ -413,7 +460,6 @@ void failover_live(const struct app_opts *app, const struct daemon_opts *o)
         work(&new, SECOND / 10);
         expect_sync();
     }
-    failover_counts.strays = epochs_strays();
     daemon_stop(old.daemon);
     daemon_stop(new.daemon);
     work(&old, 20 * (uint64_t)MS); /* the last to close it */
@@ -421,4 +467,9 @@ void failover_live(const struct app_opts *app, const struct daemon_opts *o)
     verdict_no_mixture(COPY, epochs_belongs);
     verdict_integrity(old.o.path);
     verdict_integrity(COPY);
+}
+
+uint64_t failover_done(void)
+{
+    return y.done;
 }

@@ -19,10 +19,6 @@
  * what is there. */
 void failover_live(const struct app_opts *app, const struct daemon_opts *o);
 
-/* Promotions that were begun, and how many were killed. */
-struct failover_counts {
-    uint64_t done, tries, killed, strays;
-};
-extern struct failover_counts failover_counts;
+uint64_t failover_done(void); /* promotions that came to their end */
 
 #endif

@@ -51,6 +51,10 @@ extern void (*store_on_remove)(struct store *s, const char *key);
 /* While they are called: whoever has sent the request is dead. */
 extern bool store_after_death;
 
+/* Called by whoever is about to send a request, in its fiber, which may sleep there, or die. NULL:
+ * nobody is told. */
+extern void (*store_on_ask)(void);
+
 /* Uploads that were begun, and neither committed nor aborted. Those whose client never got the
  * number are nobody's to abort. */
 size_t store_open_uploads(const struct store *s);

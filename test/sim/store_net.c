@@ -27,6 +27,8 @@
 
 struct store_counts store_counts;
 
+void (*store_on_ask)(void);
+
 static struct store *stores;
 
 /* ---- requests ---- */
@@ -352,6 +354,8 @@ enum wr_status store_ask(struct wr_call *c, struct store_request **r, struct wr_
     bool canceled;
 
     sim_yield(US);
+    if (store_on_ask)
+        store_on_ask();
     send_off(own->s, own);
     wait_for_answer(c, own);
     if (is_answered(own))

@@ -22,9 +22,8 @@
 #define LEVELS_QUIET_NS (15 * 60 * SECOND)
 #define LONG_QUIETS     16u /* one run of so many is that quiet, whatever the daemon says */
 #define HOLD_MAX_NS     WAITS_MAX_NS /* of the writer lock, if the process is not stopped meanwhile */
-#define FAILOVERS \
-    17u /* one run of so many is about nothing but a promotion, if the store can do it */
-#define LONG_WAL 8u /* times the checkpoint's threshold */
+#define FAILOVERS       17u /* one run of so many is about a promotion, if the store can do it */
+#define LONG_WAL        8u  /* times the checkpoint's threshold */
 
 static struct world *the_world; /* for what is called without an argument */
 
@@ -250,7 +249,7 @@ void world_live(struct world_report *ret)
     ret->commits = commits_n();
     ret->forks = daemon_forks;
     ret->followed = followed_steps();
-    ret->promoted = failover_counts.done;
+    ret->promoted = failover_done();
     ret->disk_errors = app_disk_errors;
     ret->virtual_ms = (uint64_t)(sim_now_ns() / MS);
 }
