@@ -18,6 +18,9 @@
 #include "base/crc64.h"
 #include "base/crypto.h"
 
+#include <sys/stat.h>
+
+#define MACHINE_ID     "/etc/machine-id"
 #define MACHINE_ID_MIN 16u /* bytes; less is an empty file, as images have it */
 #define DIGITS         17u /* of one number, with what is behind it */
 
@@ -51,9 +54,15 @@ static enum wr_status read_head(
 static enum wr_status find_where(const char *db_path, struct where *ret, struct wr_err *e)
 {
     uint8_t id[64];
-    size_t n;
-    enum wr_status st = read_head(wr_fs_posix(), "/etc/machine-id", id, sizeof(id), &n, e);
+    struct wr_file_info info;
+    size_t n = 0;
+    enum wr_status st = WR_OK;
 
+    /* One that is a directory, as a mount of nothing makes it, or that not everybody may read, is
+     * none, today as tomorrow. */
+    if (wr_fs_posix()->stat(wr_fs_posix(), MACHINE_ID, &info, NULL) == WR_OK && !info.is_dir &&
+        (info.mode & S_IROTH))
+        st = read_head(wr_fs_posix(), MACHINE_ID, id, sizeof(id), &n, e);
     wr_buf_init(&ret->bytes, 8192);
     if (st != WR_OK)
         return st;
