@@ -136,6 +136,7 @@ void wr_standby_note(void *standby, const weir_follow_status *status)
 struct answer {
     weir_follow_status status; /* its times are of now */
     int32_t phase;
+    int64_t step_ms; /* since the last step ended */
     int64_t late_ms; /* for so long the copy has not been the newest state */
     char text[TEXT_MAX];
 };
@@ -146,7 +147,7 @@ static void look(struct wr_standby *s, struct answer *ret)
 
     wr_mutex_lock(&s->mutex);
     since_ms = wr_max(now_ns - s->noted_ns, (int64_t)0) / 1000000;
-    *ret = (struct answer){.status = s->last, .phase = s->phase};
+    *ret = (struct answer){.status = s->last, .phase = s->phase, .step_ms = since_ms};
     ret->status.unseen_ms += since_ms;
     if (s->last.lag_ms > 0)
         ret->status.lag_ms += since_ms;
@@ -182,6 +183,8 @@ int wr_standby_readyz(void *standby, struct wr_buf *out)
     }
     if (a.phase == RESTORING)
         wr_buf_z(out, "not ready: the copy is being made");
+    else if (a.step_ms > s->late_ms)
+        wr_buf_fmt(out, "not ready: at one step for %lld s", (long long)(a.step_ms / 1000));
     else if (a.status.unseen_ms > s->late_ms)
         wr_buf_fmt(out, "not ready: nothing was heard of the replica for %lld s",
             (long long)(a.status.unseen_ms / 1000));
@@ -226,10 +229,10 @@ static void put_page(struct page *p, const struct wr_standby *s, const struct an
     put_phases(p, a->phase);
     put(p, "weir_follow_ready", "gauge", "Whether the copy is as new as it has to be",
         is_ready(s, a), 1);
-    put(p, "weir_follow_unseen_seconds", "gauge", "Time since the replica last answered",
-        (uint64_t)now->unseen_ms, MS);
     if (a->phase == RESTORING)
         return;
+    put(p, "weir_follow_unseen_seconds", "gauge", "Time since the replica last answered",
+        (uint64_t)now->unseen_ms, MS);
     put(p, "weir_follow_txid", "gauge", "The transaction that the copy is at", now->txid, 1);
     put(p, "weir_follow_newest_txid", "gauge", "The newest one that the replica was seen to have",
         now->newest, 1);
