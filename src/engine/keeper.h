@@ -56,8 +56,8 @@ void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool an
 /* The newest file was of that time when the replica was first listed: what time it is since is not
  * the wall clock's word alone (latest.h). Only the first one counts. */
 void wr_keeper_begin(struct wr_keeper *k, int64_t newest_ms);
-/* A file is in the replica now. A listing from behind that, which lacks it, is an old one: by it
- * nothing is deleted. */
+/* A file is in the replica now. For ten minutes a listing that began behind that and lacks it is an
+ * old one: by it nothing is deleted. */
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f);
 /* Others may have written to the replica, or deleted something. */
 void wr_keeper_forget(struct wr_keeper *k);
