@@ -5,16 +5,18 @@
 #include "net/awscreds.h"
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/sync.h"
 #include "net/awsfile.h"
-#include "net/awsrole.h"
+#include "net/awsgate.h"
 #include "net/awsrole_int.h"
 
 #define FILE_MAX ((size_t)1 << 20) /* bytes of a credentials file */
 #define EARLY_MS ((int64_t)5 * 60 * 1000)
 #define AGAIN_MS ((int64_t)60 * 1000) /* after renewing has failed; and the least time of use */
-#define LOOK_MS  100                  /* how often who waits for another thread looks up */
+#define WEB      "AWS_WEB_IDENTITY_TOKEN_FILE"
+#define LOOK_MS  100 /* how often who waits for another thread looks up */
 
 /* Three strings in one allocation that can be wiped as a whole. */
 struct creds_text {
@@ -144,12 +146,11 @@ static enum wr_status take_role(
     return st;
 }
 
-typedef enum wr_status role_fn(struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e);
-
-static enum wr_status from_role(role_fn *fn, struct wr_call *c, struct found *ret, struct wr_err *e)
+static enum wr_status from_role(
+    enum wr_aws_way way, struct wr_call *c, struct found *ret, struct wr_err *e)
 {
     struct wr_aws_role role = {.expires_ms = INT64_MAX};
-    enum wr_status st = fn(c, &role, e);
+    enum wr_status st = wr_aws_role(way, c, &role, e);
 
     if (st == WR_OK)
         st = take_role(ret, &role, wr_wall_ms(c->clock), e);
@@ -166,7 +167,24 @@ static enum wr_status nowhere(const struct wr_buf *note, const char *instance, s
         WR_ARG(wr_buf_view(note)), instance);
 }
 
-/* `c` is NULL: without asking a service. */
+/* NOTFOUND: none of them has any. `c` is NULL: without asking a service. */
+static enum wr_status chain(struct wr_awscreds *p, struct wr_call *c, struct found *ret,
+    struct wr_buf *note, struct wr_err *e)
+{
+    enum wr_status st = from_variables(ret, e);
+
+    if (st == WR_NOTFOUND && c)
+        st = from_role(WR_AWS_WEB, c, ret, e);
+    if (st == WR_NOTFOUND)
+        st = from_files(p, ret, note, e);
+    if (st == WR_NOTFOUND && c)
+        st = from_role(WR_AWS_CONTAINER, c, ret, e);
+    if (st == WR_NOTFOUND && c)
+        st = from_role(WR_AWS_INSTANCE, c, ret, e);
+    return st;
+}
+
+/* Who names a profile in the settings means that one, and nobody else. */
 static enum wr_status look(
     struct wr_awscreds *p, struct wr_call *c, struct found *ret, struct wr_err *e)
 {
@@ -176,16 +194,11 @@ static enum wr_status look(
 
     *ret = (struct found){.renew_ms = INT64_MAX, .expires_ms = INT64_MAX};
     wr_buf_init(&note, WR_ERR_MAX);
-    st = from_variables(ret, &cause);
-    if (st == WR_NOTFOUND && c)
-        st = from_role(wr_aws_role_web, c, ret, &cause);
-    if (st == WR_NOTFOUND)
-        st = from_files(p, ret, &note, &cause);
-    if (st == WR_NOTFOUND && c)
-        st = from_role(wr_aws_role_container, c, ret, &cause);
-    if (st == WR_NOTFOUND && c)
-        st = from_role(wr_aws_role_instance, c, ret, &cause);
-    if (st == WR_NOTFOUND)
+    st = p->profile ? from_files(p, ret, &note, &cause) : chain(p, c, ret, &note, &cause);
+    if (st == WR_NOTFOUND && p->profile)
+        st = wr_fail(
+            e, WR_AUTH, "no AWS credentials found: looked at " WR_FMT, WR_ARG(wr_buf_view(&note)));
+    else if (st == WR_NOTFOUND)
         st = nowhere(&note, cause.text, e);
     else if (st != WR_OK)
         st = wr_fail(e, st, "AWS credentials: %s", cause.text);
@@ -263,15 +276,18 @@ static enum wr_status make_ready(struct wr_awscreds *p, struct wr_call *c, struc
     for (;;) {
         int64_t now_ms = wr_wall_ms(c->clock);
         bool usable = p->found.text.access_n > 0 && now_ms < p->found.expires_ms;
+        struct wr_err why = {0};
         enum wr_status st;
 
         if (usable && (now_ms < p->found.renew_ms || p->looking))
             return WR_OK;
         if (!p->looking) {
-            st = look_anew(p, c, usable ? NULL : e);
+            st = look_anew(p, c, usable ? &why : e);
             if (st == WR_OK || !usable)
                 return st;
             p->found.renew_ms = now_ms + AGAIN_MS;
+            wr_log(c->log, WR_WARN, "cannot renew credentials, using them to their end",
+                WR_F_Z("error", why.text));
             continue; /* they may have been refused meanwhile, and forgotten */
         }
         (void)wr_cond_wait_until(
@@ -302,8 +318,8 @@ enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_call *c,
 /* The variable that a role is found by, but for that of an instance. */
 static const char *role_variable(void)
 {
-    static const char *const names[] = {"AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"};
+    static const char *const names[] = {
+        WEB, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"};
 
     for (size_t i = 0; i < wr_countof(names); i++)
         if (wr_aws_env(names[i]))
@@ -313,13 +329,15 @@ static const char *role_variable(void)
 
 bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env)
 {
-    const char *role = role_variable();
+    const char *role = p->profile ? NULL : role_variable();
     struct found now;
     bool found;
 
     if (p->explicit.access_n > 0)
         return false;
     found = look(p, NULL, &now, NULL) == WR_OK;
+    if (found && !now.env && role && strcmp(role, WEB) == 0)
+        found = false; /* that one goes before files */
     *ret_env = found ? now.env : role;
     text_release(&now.text);
     return found || role;

@@ -18,9 +18,9 @@ struct wr_aws_creds {
  * forget; wipes it on release. */
 struct wr_awscreds;
 
-/* `explicit` wins over everything when its access key is set. `profile` names the section of the
- * credentials file; empty: AWS_PROFILE, else "default". All strings are copied. Half a pair of
- * explicit keys is MISUSE. */
+/* `explicit` wins over everything when its access key is set, and `profile`, a section of the files
+ * of AWS tools, over all else; empty: AWS_PROFILE, or "default", in its turn. All strings are
+ * copied. Half a pair of explicit keys is MISUSE. */
 enum wr_status wr_awscreds_new(const struct wr_aws_creds *explicit, struct wr_str profile,
     struct wr_awscreds **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
@@ -35,8 +35,9 @@ void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
  *   - the profile's in the files of AWS tools (awsfile.h)
  *   - the role of the container, or of the instance (awsrole.h)
  *
- * Those of a role are renewed five minutes before they end; while that fails they are used to their
- * end. It may take some seconds, in which one thread asks; others use what there is, or wait.
+ * Those of a role are renewed five minutes before they end, or half-way, if that is later; while
+ * that fails they are used to their end, and the log says so. It may take some seconds, in which
+ * one thread of the process asks (awsgate.h); others use what there is, or wait.
  * AUTH with a text that lists where it looked when there are none; BUSY when a role that was had
  * before cannot be had just now. */
 enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_call *c,

@@ -120,6 +120,10 @@ static enum wr_status find(const struct kind *kind, const char *profile, struct 
         wr_buf_fmt(note, "no home directory to find %s in", kind->home);
     else if (st == WR_NOTFOUND)
         wr_buf_fmt(note, "profile %s in %s (no such file)", profile, (const char *)path.p);
+    else if (st == WR_IO || st == WR_LIMIT) { /* as good as empty: other places may have keys */
+        wr_buf_fmt(note, "profile %s in %s (cannot be read)", profile, (const char *)path.p);
+        st = WR_NOTFOUND;
+    }
     if (st == WR_OK && !find_keys(kind, wr_buf_view(room), wr_str(profile), ret)) {
         wr_buf_fmt(note, "profile %s in %s (not there, or without both keys)", profile,
             (const char *)path.p);

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/url.h"
 #include "net/awsrole_int.h"
 
 #include <jansson.h>
@@ -22,8 +23,9 @@
 #define METADATA_IPV6 "http://[fd00:ec2::254]"
 #define NEAR_MS       1000 /* to connect to what is a hop away */
 #define AGENT_MS      5000
-#define METADATA_MS   2000 /* each of three requests */
-#define READ_MAX      ((size_t)16 << 10)
+#define METADATA_MS   2000               /* each of three requests */
+#define READ_MAX      ((size_t)32 << 10) /* of a web identity's token AWS takes 20,000 */
+#define TOKEN_MAX     1024u
 #define ROLES         "/latest/meta-data/iam/security-credentials/"
 
 /* ---- for all ---- */
@@ -62,6 +64,7 @@ enum wr_status wr_aws_ask(struct wr_call *c, struct wr_aws_ask *a, struct wr_err
     a->req.text = &refusal;
     st = wr_http_do(http, &own, &a->req, &resp, e);
     a->status = resp.status;
+    a->answers += resp.status != 0;
     a->n = resp.into_n;
     if (st == WR_OK && refusal.n > 0) {
         a->n = wr_min(refusal.n, sizeof(a->answer));
@@ -163,24 +166,18 @@ static enum wr_status take_json(
 /* ---- the agent of a container ---- */
 
 /* In plain text, a token goes to nobody who is further away than the host. */
-static bool is_near(const char *url)
+static bool is_near(const struct wr_url *url)
 {
     static const char *const near[] = {
         "localhost", "127.0.0.1", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
-    struct wr_str host = wr_str(url);
 
-    if (!wr_str_starts(host, WR_STR("http://")))
-        return wr_str_starts(host, WR_STR("https://"));
-    host = wr_str_skip(host, strlen("http://"));
-    for (size_t i = 0; i < wr_countof(near); i++) {
-        struct wr_str rest = host;
-
-        if (!wr_str_starts(host, wr_str(near[i])))
-            continue;
-        rest = wr_str_skip(host, strlen(near[i]));
-        if (rest.n == 0 || rest.p[0] == ':' || rest.p[0] == '/')
-            return true;
-    }
+    if (url->user.n > 0 || url->password.n > 0)
+        return false;
+    if (wr_str_eq(url->scheme, WR_STR("https")))
+        return true;
+    for (size_t i = 0; i < wr_countof(near); i++)
+        if (wr_str_eq(url->host, wr_str(near[i])))
+            return wr_str_eq(url->scheme, WR_STR("http"));
     return false;
 }
 
@@ -212,30 +209,42 @@ static enum wr_status ask_agent(
         st = wr_wrap(e, st, "role of the container");
     else if (st == WR_OK && a.status != 200)
         st = wr_fail(e, a.status >= 500 || a.status == 429 ? WR_BUSY : WR_AUTH,
-            "role of the container: %s answers with status %d", url, a.status);
+            "role of the container: its agent answers with status %d", a.status);
     else if (st == WR_OK)
         st = take_json(&a, "role of the container", ret, e);
     wr_aws_ask_end(&a);
     return st;
 }
 
+/* Its path may be all that guards the role, and is not told. */
+static enum wr_status check_agent(struct wr_call *c, const char *url, struct wr_err *e)
+{
+    struct wr_url parts;
+
+    if (wr_url_parse(c->scratch, wr_str(url), &parts, NULL) == WR_OK && is_near(&parts))
+        return WR_OK;
+    return wr_fail(e, WR_MISUSE,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor the address of an agent on this "
+        "host");
+}
+
 enum wr_status wr_aws_role_container(struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e)
 {
-    const char *url = wr_aws_env("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+    const char *full = wr_aws_env("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
                *path = wr_aws_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    const char *url;
+    enum wr_status st;
 
-    if (!url && !path)
+    if (!full && !path)
         return wr_fail(e, WR_NOTFOUND, "no AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI");
-    if (!url)
-        url = wr_arena_fmt(c->scratch, AGENT "%s", path).p;
+    if (!full && path[0] != '/')
+        return wr_fail(
+            e, WR_MISUSE, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with a slash");
+    url = wr_arena_fmt(c->scratch, "%s%s", full ? "" : AGENT, full ? full : path).p;
     if (!url)
         return wr_fail(e, WR_NOMEM, "role of the container: out of memory");
-    if (!is_near(url))
-        return wr_fail(e, WR_MISUSE,
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor the address of an agent on "
-            "this host: %.200s",
-            url);
-    return ask_agent(c, url, ret, e);
+    st = check_agent(c, url, e);
+    return st == WR_OK ? ask_agent(c, url, ret, e) : st;
 }
 
 /* ---- the instance ---- */
@@ -257,7 +266,8 @@ static enum wr_status ask_metadata(struct wr_call *c, struct wr_aws_ask *a, cons
 
     while (base.n > 0 && base.p[base.n - 1] == '/')
         base.n--;
-    *a = (struct wr_aws_ask){.connect_ms = NEAR_MS, .ms = METADATA_MS, .direct = true};
+    *a = (struct wr_aws_ask){
+        .connect_ms = NEAR_MS, .ms = METADATA_MS, .direct = true, .answers = a->answers};
     a->req = (struct wr_http_req){.method = method,
         .url = wr_arena_fmt(c->scratch, WR_FMT "%s", WR_ARG(base), path).p,
         .headers = header,
@@ -268,6 +278,16 @@ static enum wr_status ask_metadata(struct wr_call *c, struct wr_aws_ask *a, cons
     return wr_aws_ask(c, a, e);
 }
 
+/* What answers at that address may be a captive portal, or the service of another cloud. */
+static bool is_token(struct wr_str s)
+{
+    bool ok = s.n > 0 && s.n <= TOKEN_MAX;
+
+    for (size_t i = 0; ok && i < s.n; i++)
+        ok = s.p[i] > ' ' && s.p[i] < 127;
+    return ok;
+}
+
 /* Its answer goes no further than one hop, so that in a container it may not arrive; nor does a
  * service of before 2019 know it. What follows is then asked without one, as all AWS tools do. */
 static enum wr_status metadata_token(
@@ -275,19 +295,23 @@ static enum wr_status metadata_token(
 {
     const struct wr_http_header ttl = {
         WR_STR("x-aws-ec2-metadata-token-ttl-seconds"), WR_STR("60")};
+    int64_t began_ms = wr_mono_ms(wr_clock_system());
     enum wr_status st = ask_metadata(c, a, "PUT", "/latest/api/token", &ttl, e);
-    bool unknown = a->status == 403 || a->status == 404 || a->status == 405;
+    int64_t took_ms = wr_mono_ms(wr_clock_system()) - began_ms; /* NEAR_MS: not even connected */
+    bool silent = st == WR_TIMEOUT && took_ms > (NEAR_MS + METADATA_MS) / 2;
+    bool unknown = st == WR_OK && a->status >= 400 && a->status < 500;
 
     *ret = (struct wr_str){NULL, 0};
-    if (st == WR_OK && a->status == 200) {
+    if (st == WR_OK && a->status == 200 && is_token(wr_aws_answer(a))) {
         *ret = wr_arena_str(c->scratch, wr_aws_answer(a));
         return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "role of the instance: out of memory");
     }
-    if ((st == WR_TIMEOUT || (st == WR_OK && unknown)) && !is_true("AWS_EC2_METADATA_V1_DISABLED"))
+    if ((silent || unknown) && !is_true("AWS_EC2_METADATA_V1_DISABLED"))
         return WR_OK;
-    if (st == WR_OK)
-        st = wr_fail(e, WR_BUSY, "%s answers with status %d", a->req.url, a->status);
-    return st;
+    if (st != WR_OK)
+        return st;
+    return wr_fail(e, a->status >= 500 ? WR_BUSY : WR_NOTFOUND,
+        "the metadata service answers with status %d and no token", a->status);
 }
 
 /* The first line of the list: there is never more than one. */
@@ -303,9 +327,13 @@ static enum wr_status role_name(struct wr_call *c, struct wr_aws_ask *a,
     name = wr_str_trim(name);
     if (a->status == 404 || (a->status == 200 && name.n == 0))
         return wr_fail(e, WR_NOTFOUND, "the instance has no role");
-    if (a->status != 200)
-        return wr_fail(e, a->status == 401 || a->status == 403 ? WR_NOTFOUND : WR_BUSY,
-            "%s answers with status %d", metadata_url(), a->status);
+    if (a->status == 401 && token->value.n == 0)
+        return wr_fail(e, WR_NOTFOUND,
+            "its metadata service wants a token, which does not arrive here: set the instance's "
+            "HttpPutResponseHopLimit to 2");
+    if (a->status != 200 || !is_token(name))
+        return wr_fail(e, a->status >= 500 ? WR_BUSY : WR_NOTFOUND,
+            "the metadata service answers with status %d", a->status);
     *ret = wr_arena_fmt(c->scratch, ROLES WR_FMT, WR_ARG(name)).p;
     return *ret ? WR_OK : wr_fail(e, WR_NOMEM, "role of the instance: out of memory");
 }
@@ -322,7 +350,7 @@ static enum wr_status ask_instance(
     if (st == WR_OK)
         st = ask_metadata(c, a, "GET", path, &token, e);
     if (st == WR_OK && a->status != 200)
-        st = wr_fail(e, WR_BUSY, "%s answers with status %d", metadata_url(), a->status);
+        st = wr_fail(e, WR_BUSY, "the metadata service answers with status %d", a->status);
     return st == WR_OK ? take_json(a, "role of the instance", ret, e) : st;
 }
 
@@ -338,8 +366,8 @@ enum wr_status wr_aws_role_instance(struct wr_call *c, struct wr_aws_role *ret, 
     wr_aws_ask_end(&a);
     if (st == WR_OK)
         return WR_OK;
-    /* Who does not answer there is no such service: most machines are no instances. */
-    if (wr_status_transient(st) && a.status == 0 && wr_call_check(c, "credentials", NULL) == WR_OK)
+    /* Who has not answered at all is no such service: most machines are no instances. */
+    if (wr_status_transient(st) && a.answers == 0 && wr_call_check(c, "credentials", NULL) == WR_OK)
         st = WR_NOTFOUND;
     return wr_fail(e, st, "%s", why.text);
 }

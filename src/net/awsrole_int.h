@@ -15,6 +15,7 @@ struct wr_aws_ask {
     int64_t connect_ms, ms; /* so long it may take */
     bool direct;            /* not by way of a proxy */
     int status;
+    unsigned answers; /* that came so far, of what the caller asks for in turn */
     size_t n;
     uint8_t answer[WR_AWS_ANSWER_MAX]; /* wiped by wr_aws_ask_end */
 };
@@ -27,7 +28,7 @@ struct wr_str wr_aws_answer(const struct wr_aws_ask *a);
 enum wr_status wr_aws_role_set(struct wr_aws_role *ret, const struct wr_aws_creds *from,
     struct wr_str expiration, struct wr_err *e) WR_MUST_CHECK;
 
-/* The first `max` bytes of a small file, trimmed, for the call. NOTFOUND, IO, LIMIT. */
+/* A small file, trimmed, for the call. NOTFOUND, IO, LIMIT. */
 enum wr_status wr_aws_read(
     struct wr_call *c, const char *path, struct wr_str *ret, struct wr_err *e) WR_MUST_CHECK;
 

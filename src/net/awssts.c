@@ -85,9 +85,12 @@ static void put_field(struct wr_buf *form, const char *name, struct wr_str value
 
 static enum wr_status refused(const struct wr_aws_ask *a, const struct reply *r, struct wr_err *e)
 {
-    bool later =
-        a->status >= 500 || a->status == 429 || wr_str_eq(r->code, WR_STR("IDPCommunicationError"));
+    static const char *const passing[] = {"IDPCommunicationError", "Throttling",
+        "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"};
+    bool later = a->status >= 500 || a->status == 429; /* it throttles with 400, too */
 
+    for (size_t i = 0; i < wr_countof(passing); i++)
+        later = later || wr_str_eq(r->code, wr_str(passing[i]));
     return wr_fail(e, later ? WR_BUSY : WR_AUTH, "web identity: status %d %.*s %.*s", a->status,
         (int)wr_min(r->code.n, (size_t)60), r->code.n ? r->code.p : "",
         (int)wr_min(r->message.n, (size_t)250), r->message.n ? r->message.p : "");

@@ -12,7 +12,7 @@ hung         Connections that are never answered and never closed: it gives up o
 credentials  They expire while weir runs: said, without the secret; new ones in the credentials file
              are taken without a restart.
 role         There are no keys, but a service that hands some out: asked once, and again when the store
-             refuses them, or they are about to end.
+             refuses them.
 tls          Expired, for another host, self-signed, of an unknown authority: refused, with the reason and
              what to do, and no request is sent. With the authority in ca-file it works.
 redirect     To another server: refused, and the other one hears nothing.

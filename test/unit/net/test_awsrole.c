@@ -4,8 +4,10 @@
  */
 #include "net/awsrole.h"
 
+#include "base/sync.h"
 #include "fake/httpd.h"
 #include "harness/t.h"
+#include "net/awscreds.h"
 
 #include <stdlib.h>
 
@@ -148,10 +150,18 @@ static void an_instance_without_tokens(void **state)
     }
     T(httpd_count(server, "the-session") == 0);
     set("AWS_EC2_METADATA_V1_DISABLED", "True");
-    T_IS(WR_BUSY, wr_aws_role_instance(call(), &role, &e));
-    has.token_status = 400;
+    T_IS(WR_NOTFOUND, wr_aws_role_instance(call(), &role, &e));
+    T(strstr(e.text, "status 405 and no token"));
     T(unsetenv("AWS_EC2_METADATA_V1_DISABLED") == 0);
+    has.token_status = 500;
     T_IS(WR_BUSY, wr_aws_role_instance(call(), &role, &e));
+    has.token_status = 403; /* it wants one all the same */
+    has.list_status = 401;
+    T_IS(WR_NOTFOUND, wr_aws_role_instance(call(), &role, &e));
+    T(strstr(e.text, "HttpPutResponseHopLimit"));
+    has.token_status = 400; /* of another cloud */
+    has.list_status = 400;
+    T_IS(WR_NOTFOUND, wr_aws_role_instance(call(), &role, &e));
 }
 
 /* Its answer to the first request goes one hop: a container is two away. */
@@ -185,6 +195,14 @@ static void no_role_of_an_instance(void **state)
     set("AWS_EC2_METADATA_DISABLED", "TRUE");
     T_IS(WR_NOTFOUND, wr_aws_role_instance(call(), &role, &e));
     T(httpd_count(server, "") == 0);
+}
+
+/* Its last answer was lost, and it was no instance. */
+static void an_instance_that_falls_silent(void **state)
+{
+    (void)state;
+    httpd_fault(server, &(struct httpd_fault){.kind = HTTPD_LOST, .match = "/backup", .times = 9});
+    T_IS(WR_BUSY, wr_aws_role_instance(call(), &role, &e));
 }
 
 static void no_instance(void **state)
@@ -249,7 +267,8 @@ static void the_role_of_a_container(void **state)
 static void an_agent_that_is_far_away(void **state)
 {
     static const char *const urls[] = {"http://example.com/creds", "http://localhost.example.com/",
-        "http://127.0.0.1.example.com", "ftp://localhost/", "http://169.254.170.22/", "localhost"};
+        "http://127.0.0.1.example.com", "ftp://localhost/", "http://169.254.170.22/", "localhost",
+        "http://127.0.0.1:80@example.com/", "https://a@example.com/"};
 
     (void)state;
     set("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Basic abc");
@@ -257,6 +276,9 @@ static void an_agent_that_is_far_away(void **state)
         set("AWS_CONTAINER_CREDENTIALS_FULL_URI", urls[i]);
         T_IS(WR_MISUSE, wr_aws_role_container(call(), &role, &e));
     }
+    T(unsetenv("AWS_CONTAINER_CREDENTIALS_FULL_URI") == 0);
+    set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", ":80@example.com/");
+    T_IS(WR_MISUSE, wr_aws_role_container(call(), &role, &e));
 }
 
 #define STS(body)                                                                               \
@@ -290,6 +312,8 @@ static void the_role_of_a_web_identity(void **state)
               "<Message>no provider</Message></Error></ErrorResponse>";
     T_IS(WR_AUTH, wr_aws_role_web(call(), &role, &e));
     T(strstr(e.text, "status 400 InvalidIdentityToken no provider") && !strstr(e.text, "ey.J"));
+    has.sts = "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>";
+    T_IS(WR_BUSY, wr_aws_role_web(call(), &role, &e));
     has.sts_status = 503;
     T_IS(WR_BUSY, wr_aws_role_web(call(), &role, &e));
     has.sts_status = 200;
@@ -395,10 +419,84 @@ static void a_clock_that_is_wrong_asked_for_each_request(void **state)
     wr_awscreds_free(p);
 }
 
+struct asker {
+    struct wr_thread thread;
+    struct wr_awscreds *p;
+    enum wr_status st;
+};
+
+static void ask(void *arg)
+{
+    struct asker *a = arg;
+    struct wr_arena scratch;
+    struct wr_aws_creds creds;
+    char text[WR_AWS_CREDS_MAX];
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    a->st = wr_awscreds_get(a->p, &c, text, &creds, NULL);
+    wr_arena_release(&scratch);
+}
+
+/* A thousand databases asked the service three thousand times, and all that waited for one that
+ * failed asked in their turn. */
+static void a_service_was_asked_by_each_replica(void **state)
+{
+    struct asker all[8] = {0};
+
+    (void)state;
+    has.agent_status = 503;
+    for (int away = 0; away < 2; away++) {
+        if (away)
+            set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url("/agent?a=b"));
+        httpd_forget(server);
+        for (size_t i = 0; i < wr_countof(all); i++) {
+            all[i].p = chain();
+            T_OK(wr_thread_start(&all[i].thread, "ask", 0, ask, &all[i], &e));
+        }
+        for (size_t i = 0; i < wr_countof(all); i++) {
+            wr_thread_join(&all[i].thread);
+            T_IS(away ? WR_BUSY : WR_OK, all[i].st);
+            wr_awscreds_free(all[i].p);
+        }
+        T(httpd_count(server, "") == (away ? 1 : 3));
+    }
+}
+
+/* A profile that is named is that one: not the role of whatever it runs on. */
+static void a_profile_that_is_not_there_was_another_identity(void **state)
+{
+    const struct wr_aws_creds none = {.token = {NULL, 0}};
+    struct wr_awscreds *p = NULL;
+
+    (void)state;
+    set("AWS_ACCESS_KEY_ID", "AE");
+    set("AWS_SECRET_ACCESS_KEY", "SE");
+    T_OK(wr_awscreds_new(&none, WR_STR("backup"), &p, &e));
+    T_IS(WR_AUTH, get(p));
+    T(strstr(e.text, "looked at profile backup in") && httpd_count(server, "") == 0);
+    wr_awscreds_free(p);
+}
+
+/* As by ProtectHome, or for whom HOME is another user's. */
+static void a_file_that_cannot_be_read_hid_the_role(void **state)
+{
+    struct wr_awscreds *p = chain();
+
+    (void)state;
+    set("AWS_SHARED_CREDENTIALS_FILE", t_tmpdir());
+    set("AWS_CONFIG_FILE", "/dev/null/config");
+    expect(get(p), "ASIA1", "TOK==");
+    wr_awscreds_free(p);
+}
+
 #define A_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(A_TEST(the_role_of_an_instance), A_TEST(an_instance_without_tokens),
     A_TEST(a_token_that_does_not_arrive), A_TEST(no_role_of_an_instance), A_TEST(no_instance),
-    A_TEST(strange_answers), A_TEST(the_role_of_a_container), A_TEST(an_agent_that_is_far_away),
+    A_TEST(an_instance_that_falls_silent), A_TEST(a_service_was_asked_by_each_replica),
+    A_TEST(a_profile_that_is_not_there_was_another_identity),
+    A_TEST(a_file_that_cannot_be_read_hid_the_role), A_TEST(strange_answers),
+    A_TEST(the_role_of_a_container), A_TEST(an_agent_that_is_far_away),
     A_TEST(the_role_of_a_web_identity), A_TEST(the_order_of_places),
     A_TEST(they_are_renewed_before_they_end), A_TEST(a_clock_that_is_wrong_asked_for_each_request))
