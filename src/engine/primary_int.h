@@ -133,11 +133,11 @@ struct db_replica {
     unsigned found_seen; /* now.found when it joined: another value means it must again */
     uint64_t join_txid;  /* of the file that it joined with; 0: none, or that failed */
     bool doubted; /* what was read for it is not what the ledger says: it waits for a comparison */
-    unsigned doubts;   /* times in a row that it was so */
+    unsigned doubts;    /* times in a row that it was so */
     unsigned contests;  /* times that it joined with a file in its way that are not forgotten */
     int64_t contest_ns; /* the last one; ... */
     uint64_t cleared;   /* ... of the replica, then */
-    unsigned waits;    /* times that it was left alone, for who brought it where it stands */
+    unsigned waits;     /* times that it was left alone, for who brought it where it stands */
     uint64_t waits_txid, waits_rolling; /* which is there */
     struct wr_parcel *stream;           /* being sent from the live database */
 
