@@ -397,6 +397,7 @@ static void test_the_old_one_is_always_faster(void **state)
     T(strstr(e.text, "stop it"));
     ack(&p); /* nothing keeps it from that */
     p.races = 0;
+    p.o.patience_ms = 5000;
     promote(&p);
     T(p.done.lease.epoch == 1);
     goes_on(&p);
