@@ -39,6 +39,8 @@ static void kill_one(struct world *w, struct sim_proc *p)
 {
     w->r->crashes++;
     sim_kill(p);
+    if (app_wrote) /* the system tells of what is written, not whoever has survived that */
+        app_wrote();
 }
 
 static void kill_daemon(struct world *w)
