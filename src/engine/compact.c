@@ -114,10 +114,10 @@ static void note_sent(const struct wr_db *db, struct db_replica *dr, unsigned le
     dr->retain_due = true;
     if (level < db->cadence.levels && !dr->history[level + 1]) /* else it goes as far */
         wr_db_level_count(db, wr_db_level(dr, level + 1), 1);
-    if (level == WR_LEVEL_SNAPSHOT)
+    if (level == WR_LEVEL_SNAPSHOT) {
         wr_db_level(dr, level)->made_ms = now_ms(db);
-    if (level == WR_LEVEL_SNAPSHOT)
         dr->seen = dr->toll.snapshot;
+    }
 }
 
 static void note_end(const struct wr_db *db, struct db_level *lv, const struct wr_keeper_report *r)

@@ -945,24 +945,34 @@ static void days_pass(struct pair *p)
     T(verifies(p));
 }
 
+static enum wr_status promote_by_its_clock(struct pair *p, struct wr_err *e)
+{
+    struct wr_call c = *t_call();
+
+    c.clock = &p->b.clock.clock;
+    return wr_promote(p->s, &c, &p->o, &p->done, e);
+}
+
+static void old_one_stops_after_days(struct pair *p)
+{
+    days_pass(p);
+    insert(&p->a);
+    old_one_stops(p);
+    end(p);
+}
+
 /* Then its next name was free, as retention had deleted the fence, and it told somebody that a
  * commit is safe. */
 static void test_an_old_one_that_slept_for_days_found_its_name_free(void **state)
 {
-    struct wr_call c;
     struct wr_err e = {0};
     struct pair p;
 
     (void)state;
     begin(&p);
     ack(&p);
-    c = *t_call();
-    c.clock = &p.b.clock.clock;
-    T_OK(wr_promote(p.s, &c, &p.o, &p.done, &e));
-    days_pass(&p);
-    insert(&p.a);
-    old_one_stops(&p);
-    end(&p);
+    T_OK(promote_by_its_clock(&p, &e));
+    old_one_stops_after_days(&p);
 }
 
 /* The second file of level 0 is the one behind the fence. */
@@ -979,25 +989,19 @@ static void die_behind_the_fence(void *arg, struct wr_call *c, struct wr_str key
  * behind that, and only of this one it was known that it is a fence. */
 static void test_the_fence_of_a_promotion_that_was_killed_was_deleted(void **state)
 {
-    struct wr_call c;
     struct wr_err e = {0};
     struct pair p;
 
     (void)state;
     begin(&p);
     ack(&p);
-    c = *t_call();
-    c.clock = &p.b.clock.clock;
     p.spy.in_put = die_behind_the_fence;
     p.spy.arg = &p;
-    T_IS(WR_IO, wr_promote(p.s, &c, &p.o, &p.done, &e));
+    T_IS(WR_IO, promote_by_its_clock(&p, &e));
     p.spy.in_put = NULL;
     p.spy.fail_put = WR_OK;
-    T_OK(wr_promote(p.s, &c, &p.o, &p.done, &e));
-    days_pass(&p);
-    insert(&p.a);
-    old_one_stops(&p);
-    end(&p);
+    T_OK(promote_by_its_clock(&p, &e));
+    old_one_stops_after_days(&p);
 }
 
 /* In parts, whose condition many stores ignore: it was put over the fence, and counted. */
