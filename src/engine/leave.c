@@ -19,26 +19,11 @@
  */
 #include "engine/primary_int.h"
 
-#include "base/crc64.h"
+#include "engine/machine.h"
 
 #define SEAL_NS   ((int64_t)50 * 1000000) /* patience for the writer lock, as for a barrier */
 #define SETTLE_NS ((int64_t)20 * 1000000) /* for the clock of files to move: 10 ms at the most */
 #define LEFT_MAX  2048u /* more frames than that are not copied before the ledger is told */
-#define RUN_FILE  "/proc/sys/kernel/random/boot_id"
-
-uint64_t wr_db_machine_run(const struct wr_db *db)
-{
-    char text[64];
-    struct wr_file *f = NULL;
-    size_t n = 0;
-
-    if (wr_file_open(db->fs, RUN_FILE, WR_FILE_READ, 0, &f, NULL) != WR_OK)
-        return 0;
-    if (wr_file_pread(f, text, sizeof(text), 0, &n, NULL) != WR_OK)
-        n = 0;
-    wr_file_close(f);
-    return n > 0 ? wr_crc64(0, text, n) | 1 : 0;
-}
 
 /* Whether the WAL may stay as it is even if we are the last to close it. */
 static bool may_leave_wal(const struct wr_db *db)
@@ -157,7 +142,7 @@ static bool stop(struct wr_db *db)
     if (!wr_conn_mark_now(db->conn, SETTLE_NS, &file))
         return false;
     if (whole)
-        wr_ledger_rest(db->ledger, &file, &db->pos, wr_db_machine_run(db));
+        wr_ledger_rest(db->ledger, &file, &db->pos, wr_machine_run(db->fs));
     else
         wr_ledger_mark(db->ledger, &file);
     return whole;

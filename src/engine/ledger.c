@@ -23,6 +23,8 @@
 #define AT_FILE_SUM   128
 #define AT_STRAYS     136 /* wr_ledger_strays */
 #define AT_STRAYS_SUM 152
+#define AT_GIVEN      160 /* the run of the machine in which TXIDs were given away */
+#define AT_GIVEN_SUM  168
 
 struct wr_ledger {
     struct wr_file *file;
@@ -38,7 +40,10 @@ struct wr_ledger {
     uint32_t notes; /* since the last closed TXID, those that could not be written included */
     uint64_t floor;
     struct wr_ledger_point strays;
-    bool distrust;
+    uint64_t run;   /* this one of the machine; 0: not known */
+    uint64_t given; /* the one in which TXIDs were closed; 0: none, or all of them are known */
+    uint64_t given_synced; /* the same as a power cut leaves it, at least */
+    bool distrust, loaded;
     uint64_t stores;         /* of the header, ever */
     unsigned newest, synced; /* copies of the header; the latter is on disk, in any case */
 };
@@ -104,6 +109,14 @@ static void strays_read(struct wr_ledger *l, const uint8_t *p)
         l->strays = (struct wr_ledger_point){wr_le64(p + AT_STRAYS), wr_le64(p + AT_STRAYS + 8)};
 }
 
+/* Where it is torn, or a version that knew none of this wrote last, it was in another one. */
+static void given_read(struct wr_ledger *l, const uint8_t *p)
+{
+    bool right = wr_le64(p + AT_GIVEN_SUM) == wr_crc64(0, p, AT_GIVEN_SUM);
+
+    l->given = l->given_synced = right ? wr_le64(p + AT_GIVEN) : ~l->run;
+}
+
 static void header_write(struct wr_ledger *l)
 {
     uint8_t *p = spare_copy(l);
@@ -130,6 +143,9 @@ static void header_write(struct wr_ledger *l)
     wr_put_le64(p + AT_STRAYS + 8, l->strays.rolling);
     crc = wr_crc64(crc, p + AT_FILE_SUM, AT_STRAYS_SUM - AT_FILE_SUM);
     wr_put_le64(p + AT_STRAYS_SUM, crc);
+    wr_put_le64(p + AT_GIVEN, l->given);
+    crc = wr_crc64(crc, p + AT_STRAYS_SUM, AT_GIVEN_SUM - AT_STRAYS_SUM);
+    wr_put_le64(p + AT_GIVEN_SUM, crc);
 }
 
 static bool is_whole(const uint8_t *p)
@@ -174,6 +190,7 @@ static bool header_read(struct wr_ledger *l)
     l->distrust = wr_le64(p + 64) != 0;
     file_read(l, p);
     strays_read(l, p);
+    given_read(l, p);
     return l->now.txid != 0 && l->now.commit <= capacity(l);
 }
 
@@ -363,7 +380,7 @@ static enum wr_status fill_holes(struct wr_file *f, struct wr_err *e)
 }
 
 enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
-    uint32_t lock_pgno, struct wr_ledger **ret, struct wr_err *e)
+    uint32_t lock_pgno, uint64_t run, struct wr_ledger **ret, struct wr_err *e)
 {
     struct wr_ledger *l = wr_alloc(sizeof(*l));
     struct wr_buf path;
@@ -374,6 +391,7 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
     l->journal_max = JOURNAL_BYTES;
     l->page_size = page_size;
     l->lock_pgno = lock_pgno;
+    l->run = run;
     wr_pageset_init(&l->pending);
     wr_buf_init(&path, 4096);
     wr_buf_fmt(&path, "%s/ledger", dir);
@@ -397,6 +415,7 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
         st = fs->sync_dir(fs, dir, e);
     if (st == WR_OK)
         st = load(l, e);
+    l->loaded = st == WR_OK;
     if (st != WR_OK) {
         wr_ledger_close(l);
         return wr_wrap(e, st, "open the ledger in %s", dir);
@@ -447,10 +466,20 @@ uint64_t *wr_ledger_peek(
     return NULL;
 }
 
+/* TXIDs were given away in a run of the machine that ended without our knowing. */
+static bool may_lack(const struct wr_ledger *l)
+{
+    return l->given != 0 && l->run != 0 && l->given != l->run;
+}
+
 void wr_ledger_close(struct wr_ledger *l)
 {
     if (!l)
         return;
+    if (l->loaded && l->given != 0 && !may_lack(l)) {
+        l->given = 0; /* in the same copy as the last one of them: where that is lost, so is this */
+        header_write(l);
+    }
     if (l->map)
         l->file->fs->unmap(l->file, l->map, l->map_bytes);
     wr_file_close(l->file);
@@ -577,6 +606,7 @@ enum wr_status wr_ledger_close_txid(struct wr_ledger *l, uint64_t txid,
     l->closed = *pos;
     l->notes = 0;
     l->distrust = false;
+    l->given = l->run;
     header_write(l);
     wr_pageset_clear(&l->pending);
     bound_journal(l);
@@ -736,7 +766,12 @@ void wr_ledger_stands(struct wr_ledger *l, const struct wr_stands *stands)
 
 uint64_t wr_ledger_floor(const struct wr_ledger *l)
 {
-    return l->floor;
+    return may_lack(l) ? wr_max(l->floor, l->now.txid + 1) : l->floor;
+}
+
+bool wr_ledger_given(const struct wr_ledger *l)
+{
+    return l->given_synced == l->run;
 }
 
 enum wr_status wr_ledger_fill_begin(struct wr_ledger *l, uint32_t commit, struct wr_err *e)
@@ -777,6 +812,8 @@ enum wr_status wr_ledger_fill_end(
     l->strays = (struct wr_ledger_point){l->now.txid, l->now.rolling};
     l->closed = l->now.pos = *pos;
     l->distrust = false;
+    if (!may_lack(l)) /* else it lacks as much as before */
+        l->given = l->run;
     header_write(l);
     return WR_OK;
 }
@@ -795,8 +832,10 @@ enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e)
      * written. The checksums that were lost then are proven by nothing, and the TXID counts. */
     header_write(l);
     st = wr_file_sync(l->file, e);
-    if (st == WR_OK)
+    if (st == WR_OK) {
         l->synced = l->newest;
+        l->given_synced = l->given;
+    }
     return st;
 }
 

@@ -24,6 +24,10 @@
  *   behind it, at 136, wr_ledger_strays, TXID u64 and rolling u64, CRC-64 as before u64. Where that
  *   is wrong it is the last TXID.
  *
+ *   behind it, at 160, the number of the run of the machine in which a TXID was last closed, 0 once
+ *   the process that did was at its end u64, CRC-64 as before u64. Where that is wrong it was in
+ *   another run.
+ *
  * Of the copies whose CRC is right the one with the most stores counts; without one the ledger is
  * empty. Each store goes to a copy that is neither the newest nor the one that was newest at the
  * last sync. So:
@@ -32,7 +36,8 @@
  *   2. A power cut may leave any mixture of the two other copies and the page checksums, but the
  *      one of the last sync is not even touched: the TXIDs that were taken by then are known, also
  *      when the pages prove none of the copies. The floor is the highest TXID that a right copy
- *      names.
+ *      names. Those that were taken since are not, only that there may be some: the copy names
+ *      another run of the machine.
  *
  * Closing a TXID appends the old checksums to the journal first, then changes the pages, then the
  * header. A kill in between is found by the XOR and undone from the journal.
@@ -74,17 +79,23 @@ struct wr_ledger_change {
 /* Open `<dir>/ledger` and the journal beside it, creating both, in a directory whose own name is
  * durable (wr_mkdirs). A ledger of another page size, of
  * another lock page, or one that cannot be proven, comes back empty. NOMEM, IO, LIMIT (disk full);
- * BUSY when another process has it open. */
+ * BUSY when another process has it open. `run`: of the machine (machine.h); 0: not known. */
 enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
-    uint32_t lock_pgno, struct wr_ledger **ret, struct wr_err *e) WR_MUST_CHECK;
+    uint32_t lock_pgno, uint64_t run, struct wr_ledger **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_ledger_close(struct wr_ledger *l); /* NULL-safe */
 
 struct wr_ledger_state wr_ledger_state(const struct wr_ledger *l);
 uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno); /* 0: no such page */
 
 /* A TXID that was closed here before the ledger was emptied, or came back empty; 0: none is known.
- * At least what wr_ledger_state said as wr_ledger_sync was last called. */
+ * At least what wr_ledger_state said as wr_ledger_sync was last called. Above the last closed one
+ * as long as TXIDs may have been taken that a power cut made us forget: some, that is, and how many
+ * nobody knows (ship.c, next_txid). */
 uint64_t wr_ledger_floor(const struct wr_ledger *l);
+
+/* Whether that would be known of those that are taken from now on. Else: wr_ledger_sync, with one
+ * closed, before anything is sent. */
+bool wr_ledger_given(const struct wr_ledger *l);
 
 /* Rolling checksum if `changes` (ascending, none above `commit`) were applied and the database had
  * `commit` pages. Changes nothing. */

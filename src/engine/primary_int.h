@@ -420,8 +420,6 @@ bool wr_db_stay_cold(struct wr_db *db, bool hinted);
 /* leave.c: what is to be done before the connections are closed; nobody else reads through them.
  * As wr_db_detach. */
 bool wr_db_leave(struct wr_db *db, bool for_good);
-/* A number for this run of the machine: another one after it has started anew. 0: not known. */
-uint64_t wr_db_machine_run(const struct wr_db *db);
 
 /* seal.c: take the writer lock, trying for budget_ns, and give it back. BUSY: a writer has it. */
 enum wr_status wr_db_seal(struct wr_db *db, int64_t budget_ns, struct wr_err *e) WR_MUST_CHECK;

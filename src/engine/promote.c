@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "engine/follow_int.h"
 #include "engine/ledger.h"
+#include "engine/machine.h"
 #include "engine/promote_int.h"
 #include "engine/remote.h"
 #include "ltx/ltx.h"
@@ -81,7 +82,7 @@ static enum wr_status keep_ledger(struct wr_promotion *p, uint64_t txid, struct 
     struct wr_ledger *l = NULL;
     uint64_t rolling = 0;
     enum wr_status st = wr_ledger_open(p->o.fs, p->meta_dir, pos->page_size,
-        wr_ltx_lock_pgno(pos->page_size, p->o.lock_offset), &l, e);
+        wr_ltx_lock_pgno(pos->page_size, p->o.lock_offset), wr_machine_run(p->o.fs), &l, e);
 
     p->c->deadline_ms = WR_NEVER;
     if (st == WR_OK)

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "engine/frozen.h"
+#include "engine/machine.h"
 #include "engine/node.h"
 #include "sqlite/wal.h"
 
@@ -82,7 +83,7 @@ static bool continues(struct wr_db *db, const struct wr_pos *was)
 static bool rested(struct wr_db *db, const struct wr_ledger_state *was)
 {
     return was->rest != 0 && db->skipped.frame == 0 && db->view.backfilled == 0 &&
-           was->rest == wr_db_machine_run(db);
+           was->rest == wr_machine_run(db->fs);
 }
 
 /* The frames up to `was` were captured by an earlier process: only the rest is dirty. */
@@ -188,8 +189,8 @@ enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e)
     if (st == WR_OK && db->node_id == 0)
         st = learn_node(db, e);
     if (st == WR_OK) {
-        st = wr_ledger_open(
-            db->fs, db->meta_dir, db->view.page_size, db->view.lock_pgno, &db->ledger, e);
+        st = wr_ledger_open(db->fs, db->meta_dir, db->view.page_size, db->view.lock_pgno,
+            wr_machine_run(db->fs), &db->ledger, e);
     }
     return st == WR_OK ? begin(db, e) : st;
 }

@@ -319,9 +319,11 @@ static enum wr_status send_to_joined(struct wr_db *db, const struct wr_ledger_st
     const uint32_t *pages, size_t n, struct wr_err *e)
 {
     /* A file of several TXIDs may arrive after a power cut that takes back what we know: they have
-     * to be known as taken. That which fails here fails those who join, too. */
+     * to be known as taken; and of all others, that there are some. That which fails here fails
+     * those who join, too. */
     bool spans = db->txid > before->txid + 1 && !WR_MUTANT(NO_LEDGER_SYNC);
-    enum wr_status st = spans ? wr_ledger_sync(db->ledger, e) : WR_OK;
+    enum wr_status st =
+        spans || !wr_ledger_given(db->ledger) ? wr_ledger_sync(db->ledger, e) : WR_OK;
 
     if (st != WR_OK) {
         unjoin_all(db, e->text);
@@ -397,8 +399,8 @@ static enum wr_status least_txid(const struct wr_db *db, uint64_t *ret, struct w
     return st;
 }
 
-/* TXIDs that were taken by a history which a power cut took back may still arrive as one file: it
- * must not reach as far as the next one of ours. */
+/* TXIDs that were taken by a history which a power cut took back may still arrive, as one file or
+ * as several: none of them must reach as far as the next one of ours, or have its name. */
 static uint64_t next_txid(const struct wr_db *db)
 {
     uint64_t taken = wr_ledger_floor(db->ledger);

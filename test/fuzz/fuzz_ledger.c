@@ -222,7 +222,7 @@ static struct wr_ledger *start(struct memfs *m)
     struct wr_ledger_state s;
     uint64_t sum = WR_LTX_CHECKSUM_EMPTY;
 
-    HOLDS(wr_ledger_open(&m->fs, "d", PAGE_SIZE, LOCK_PGNO, &l, NULL) == WR_OK);
+    HOLDS(wr_ledger_open(&m->fs, "d", PAGE_SIZE, LOCK_PGNO, 1, &l, NULL) == WR_OK);
     s = wr_ledger_state(l);
     for (uint32_t p = 1; s.txid > 0 && p <= s.commit; p++)
         sum ^= wr_ledger_page(l, p);

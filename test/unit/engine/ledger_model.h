@@ -235,7 +235,7 @@ static inline void open_ledger(struct model *m)
 {
     struct wr_err e = {0};
 
-    T_OK(wr_ledger_open(&spy_fs, m->dir, 4096, LOCK_PGNO, &m->l, &e));
+    T_OK(wr_ledger_open(&spy_fs, m->dir, 4096, LOCK_PGNO, 1, &m->l, &e));
 }
 
 /* The ledger is exactly this state. */

@@ -195,7 +195,7 @@ static void expect_empty(const char *dir, uint32_t page_size, uint32_t lock_pgno
     struct wr_err e = {0};
     struct wr_ledger_state now;
 
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, page_size, lock_pgno, &l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, page_size, lock_pgno, 1, &l, &e));
     now = wr_ledger_state(l);
     T(now.txid == 0 && now.commit == 0 && now.rolling == WR_LTX_CHECKSUM_EMPTY);
     T(wr_pageset_empty(wr_ledger_pending(l)));
@@ -240,7 +240,7 @@ static void test_other_shapes_and_damage_come_back_empty(void **state)
         im.p[0][at] ^= flip;
         image_put(&im, m.dir);
         im.p[0][at] ^= flip;
-        T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+        T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 1, &m.l, &e));
         if (wr_ledger_state(m.l).txid != 0) { /* the damage did not matter, or was undone */
             check_state(m.l, last(&m));
             check_pending(&m, m.l, last(&m));
@@ -287,7 +287,7 @@ static void test_a_journal_names_page_0(void **state)
         .commit = now.commit,
         .n = 2};
     add_record(&m, &rec, (struct wr_bytes){capture, sizeof(capture)});
-    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 1, &m.l, &e));
     T(wr_ledger_pending(m.l)->map.n == 1);
     T(wr_pgmap_get(&wr_ledger_pending(m.l)->map, 3, &mark));
 
@@ -296,7 +296,7 @@ static void test_a_journal_names_page_0(void **state)
     rec.commit_before = now.commit;
     rec.n = 1;
     add_record(&m, &rec, (struct wr_bytes){closed, sizeof(closed)});
-    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 1, &m.l, &e));
     T(wr_ledger_state(m.l).txid == now.txid);
     model_release(&m);
 }
@@ -314,7 +314,7 @@ static void test_checksums_behind_the_last_page_come_back(void **state)
     uint64_t stale = WR_LTX_CHECKSUM_EMPTY | 33;
 
     (void)state;
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &l, &e));
     T_OK(wr_ledger_fill_begin(l, 2, &e));
     wr_ledger_fill(l, 1, WR_LTX_CHECKSUM_EMPTY | 11);
     wr_ledger_fill(l, 2, WR_LTX_CHECKSUM_EMPTY | 22);
@@ -329,13 +329,13 @@ static void test_checksums_behind_the_last_page_come_back(void **state)
     t_spew(path, copy, file.n);
     wr_free(copy);
 
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &l, &e));
     T(wr_ledger_state(l).txid == 1);
     T_OK(wr_ledger_close_txid(l, 2, &change, 1, 4, &pos, &e));
     T(wr_ledger_page(l, 3) == 0);
     was = wr_ledger_state(l);
     wr_ledger_close(l);
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &l, &e));
     T(wr_ledger_state(l).txid == 2 && wr_ledger_state(l).rolling == was.rolling);
     wr_ledger_close(l);
 }
@@ -368,7 +368,7 @@ static void test_two_records_have_one_number(void **state)
     add_record(&copy, &rec, (struct wr_bytes){closed, sizeof(closed)});
     file = t_slurp(t_path(other, "journal.0"));
     t_spew(t_path(m.dir, "journal.1"), file.p, file.n);
-    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 1, &m.l, &e));
     T(wr_ledger_state(m.l).txid == now.txid && wr_ledger_state(m.l).rolling == now.rolling);
     model_release(&m);
 }
@@ -391,7 +391,7 @@ static void test_a_journal_of_more_pages_than_the_ledger(void **state)
         .commit_before = UINT32_MAX / 2,
         .n = 1};
     add_record(&m, &rec, (struct wr_bytes){closed, sizeof(closed)});
-    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 1, &m.l, &e));
     T(wr_ledger_state(m.l).commit == now.commit && wr_ledger_state(m.l).rolling == now.rolling);
     model_release(&m);
 }
@@ -420,7 +420,7 @@ static void test_a_txid_that_nobody_closed(void **state)
         }
         image_put(&bad, m.dir);
         image_release(&bad);
-        T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, &m.l, &e));
+        T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 1, &m.l, &e));
         T(wr_ledger_state(m.l).txid == 0 || wr_ledger_state(m.l).txid == 7);
         T_OK(wr_ledger_reset(m.l, &e));
         T(wr_ledger_floor(m.l) == 0 || wr_ledger_floor(m.l) == 7);
@@ -471,7 +471,7 @@ static void test_a_ledger_found_is_lost_in_a_power_cut(void **state)
     fs.sync_dir = note_sync_dir;
     for (int i = 0; i < 2; i++) {
         synced_dir = NULL;
-        T_OK(wr_ledger_open(&fs, dir, 4096, LOCK_PGNO, &l, &e));
+        T_OK(wr_ledger_open(&fs, dir, 4096, LOCK_PGNO, 1, &l, &e));
         T(synced_dir && strcmp(synced_dir, dir) == 0);
         wr_ledger_close(l);
     }
@@ -489,9 +489,9 @@ static void test_a_ledger_with_holes_on_a_full_disk(void **state)
     t_spew(path, "", 0);
     T(truncate(path, 1 << 20) == 0);
     disk.full = true;
-    T_IS(WR_LIMIT, wr_ledger_open(&spy_fs, dir, 4096, LOCK_PGNO, &l, &e));
+    T_IS(WR_LIMIT, wr_ledger_open(&spy_fs, dir, 4096, LOCK_PGNO, 1, &l, &e));
     disk.full = false;
-    T_OK(wr_ledger_open(&spy_fs, dir, 4096, LOCK_PGNO, &l, &e));
+    T_OK(wr_ledger_open(&spy_fs, dir, 4096, LOCK_PGNO, 1, &l, &e));
     T(stat(path, &s) == 0 && s.st_size == 1 << 20 && s.st_blocks * 512 >= s.st_size);
     wr_ledger_close(l);
 }
@@ -503,15 +503,15 @@ static void test_second_open_is_busy(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &a, &e));
-    T_IS(WR_BUSY, wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &b, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &a, &e));
+    T_IS(WR_BUSY, wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &b, &e));
     T(b == NULL && strstr(e.text, "open the ledger in") != NULL);
     wr_ledger_close(a);
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &b, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &b, &e));
     wr_ledger_close(b);
     wr_ledger_close(NULL);
-    T_IS(
-        WR_NOTFOUND, wr_ledger_open(wr_fs_posix(), t_path(dir, "absent"), 4096, LOCK_PGNO, &b, &e));
+    T_IS(WR_NOTFOUND,
+        wr_ledger_open(wr_fs_posix(), t_path(dir, "absent"), 4096, LOCK_PGNO, 1, &b, &e));
 }
 
 static void test_reset_forgets(void **state)
@@ -554,7 +554,7 @@ static enum wr_status sweep_all(void *arg)
     wr_pageset_init(&set);
     wr_pageset_init(&out);
     wr_pageset_add(&set, 3);
-    st = wr_ledger_open(wr_fs_posix(), w->dir, 4096, LOCK_PGNO, &m->l, &e);
+    st = wr_ledger_open(wr_fs_posix(), w->dir, 4096, LOCK_PGNO, 1, &m->l, &e);
     if (st == WR_OK)
         st = wr_ledger_note(m->l, &set, &w->s->pos, &e);
     if (st == WR_OK) {

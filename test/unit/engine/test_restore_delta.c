@@ -394,7 +394,7 @@ static void put_ledger(const struct rig *g, const char *dir, size_t txid)
     struct wr_ledger *l = NULL;
     struct wr_err e = {0};
 
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, g->s.page_size, lock, &l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, g->s.page_size, lock, 1, &l, &e));
     T_OK(wr_ledger_fill_begin(l, is->commit, &e));
     for (uint32_t p = 1; p <= is->commit; p++)
         if (p != lock)

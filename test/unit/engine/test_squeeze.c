@@ -162,7 +162,7 @@ static void check_images(struct writer *w)
 
         (void)mkdir(dir, 0700);
         image_put(&w->images[i], dir);
-        T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, &l, &e));
+        T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &l, &e));
         check_truth(w, l);
         wr_ledger_close(l);
         image_release(&w->images[i]);
@@ -425,7 +425,7 @@ static void test_the_journal_of_an_outage_is_bounded(void **state)
     T(changes != NULL);
     wr_rand_init(&rng, t_seed());
     wr_pageset_init(&out);
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, MANY + 2, &l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, MANY + 2, 1, &l, &e));
     T_OK(wr_ledger_fill_begin(l, MANY + 1, &e));
     for (uint32_t p = 1; p <= MANY + 1; p++)
         wr_ledger_fill(l, p, wr_rand_u64(&rng) | WR_LTX_CHECKSUM_EMPTY);
@@ -449,7 +449,7 @@ static void test_the_journal_of_an_outage_is_bounded(void **state)
         T(file_bytes(dir) < (uint64_t)18 << 20);
     }
     wr_ledger_close(l);
-    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, MANY + 2, &l, &e));
+    T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, MANY + 2, 1, &l, &e));
     first = wr_ledger_state(l);
     T(first.txid == 111 && pos_same(&first.pos, &pos));
     T(wr_ledger_pending(l)->map.n == MANY);
@@ -474,7 +474,7 @@ static void test_a_full_disk_keeps_what_is_known(void **state)
     (void)state;
     T(changes != NULL);
     wr_pageset_init(&out);
-    T_OK(wr_ledger_open(&spy_fs, dir, 4096, MANY + 2, &l, &e));
+    T_OK(wr_ledger_open(&spy_fs, dir, 4096, MANY + 2, 1, &l, &e));
     T_OK(wr_ledger_fill_begin(l, MANY + 1, &e));
     T_OK(wr_ledger_fill_end(l, 1, &pos, &e));
     first = wr_ledger_state(l);
