@@ -267,26 +267,43 @@ static bool lost_to(struct wr_replica *r, const struct wr_lease *lease, uint64_t
     return true;
 }
 
-/* It is there. Whether it counts, if its name does not tell: *ret_stopped, not any more. The first
- * snapshot of a replica that was empty does. */
+/* Whether the replica has nothing but this file. */
+static enum wr_status is_alone(struct wr_replica *r, struct wr_call *c, const struct wr_ltx_file *f,
+    bool *ret, struct wr_err *e)
+{
+    struct wr_ltx_files all = {0};
+    enum wr_status st = wr_layout_list_all(r->storage, c, &all, e);
+
+    if (st == WR_OK) {
+        *ret = all.n == 1 && all.p[0].level == f->level && all.p[0].min == f->min &&
+               all.p[0].max == f->max;
+        wr_ltx_files_release(&all);
+    }
+    return st;
+}
+
+/* It is there. Whether it counts, if its name does not tell: *ret_stopped, not any more. A replica
+ * that was emptied may have kept the lease of its past: into that the first one writes. */
 static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
     bool *ret_stopped, struct wr_err *e)
 {
-    uint64_t size = wr_parcel_streamed(p) ? UINT64_MAX : p->size;
+    struct wr_ltx_file f = wr_parcel_listed(p);
     struct wr_lease lease;
-    bool empty;
+    bool empty, first = false;
     enum wr_status st;
 
+    if (wr_learn_name_tells(f.level, f.min, f.max, wr_parcel_streamed(p) ? UINT64_MAX : f.size))
+        return WR_OK;
     wr_mutex_lock(&r->mutex);
     empty = r->now.pos.txid == 0;
     wr_mutex_unlock(&r->mutex);
-    if (empty || wr_learn_name_tells(p->level, p->header.min_txid, p->header.max_txid, size))
-        return WR_OK;
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
     st = wr_learn_lease(r->storage, c, &lease, e);
+    if (st == WR_OK && empty && wr_lease_lost(&lease, p->header.node_id))
+        st = is_alone(r, c, &f, &first, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "who holds the lease");
-    *ret_stopped = lost_to(r, &lease, p->header.node_id);
+    *ret_stopped = !first && lost_to(r, &lease, p->header.node_id);
     return WR_OK;
 }
 

@@ -646,6 +646,65 @@ static void test_a_file_that_was_sent_and_not_confirmed(void **state)
     end(&p);
 }
 
+/* The first file of an empty replica was not asked about: nobody could have a copy of nothing. But
+ * a dead process of the same database may have sent the first one, too, and it arrives late. */
+static void test_a_first_snapshot_beside_a_late_one_went_on_behind_a_fence(void **state)
+{
+    struct pair p;
+    struct object late[8];
+    struct wr_ltx_files files;
+    size_t n;
+
+    (void)state;
+    begin(&p);
+    world_stop(&p.a);
+    files = bucket_list(&p.a);
+    n = files.n;
+    T(n > 0 && n <= wr_countof(late));
+    for (size_t i = 0; i < n; i++)
+        late[i] = bucket_get(&p.a, &files.p[i]);
+    wr_ltx_files_release(&files);
+    bucket_remove_all(&p.a);
+
+    p.a.arm = no_faults_yet;
+    insert(&p.a);
+    world_start(&p.a);
+    faultstore_arm(p.a.fault[0], FAULT_BEFORE, FAULT_ON_PUT, 10000, UINT64_MAX);
+    world_run(&p.a, 10 * SECOND); /* it has seen that there is nothing */
+    for (size_t i = 0; i < n; i++)
+        bucket_put(&p.a, &late[i]);
+    promote(&p);
+    faultstore_calm(p.a.fault[0]);
+    p.a.arm = NULL;
+    old_one_stops(&p);
+    T(bucket_count_level(&p.a, WR_LEVEL_SNAPSHOT, NULL) == 2); /* else this was no test */
+    world_app(&p.b);
+    T(rows(p.b.app) == p.acked);
+    world_start(&p.b);
+    insert(&p.b);
+    (void)world_sync(&p.b);
+    world_check(&p.b, 0);
+    end(&p);
+}
+
+/* Whoever empties a replica may leave the lease of its past behind. */
+static void test_the_first_file_of_an_emptied_replica_counts(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    world_stop(&p.a);
+    promote(&p);
+    bucket_remove_all(&p.a);
+    T(lease_is(&p, 1));
+    insert(&p.a);
+    world_start(&p.a);
+    ack(&p);
+    world_check(&p.a, 0);
+    end(&p);
+}
+
 /* ---- what is in the way ---- */
 
 static void check_untouched(struct pair *p)
@@ -1284,6 +1343,8 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_the_old_one_is_always_faster),
     T_TEST(test_a_file_that_spans_several_does_not_pass_it),
     T_TEST(test_a_file_that_spans_several_was_before_it),
+    T_TEST(test_a_first_snapshot_beside_a_late_one_went_on_behind_a_fence),
+    T_TEST(test_the_first_file_of_an_emptied_replica_counts),
     T_TEST(test_a_store_that_is_busy_once_hid_a_file),
     T_TEST(test_a_file_that_was_sent_and_not_confirmed), T_TEST(test_what_is_no_copy_is_left_alone),
     T_TEST(test_a_copy_behind_a_link_was_no_copy), T_TEST(test_another_follower_is_busy),
