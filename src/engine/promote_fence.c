@@ -158,7 +158,8 @@ static enum wr_status catch_up_and_sum(
 
 /* The names of level 0 that the old primary had created may be gone, as what is merged is deleted
  * some time later: then the fence may have one of those. Whether there is a file of a level above
- * that ends where it does: who goes on from there would have to choose. */
+ * that has its TXID: who asks for that one would be given the state before it, and who goes on from
+ * there would have to choose. */
 static enum wr_status was_used(struct wr_promotion *p, bool *ret, struct wr_err *e)
 {
     struct wr_ltx_files all = {0};
@@ -168,7 +169,7 @@ static enum wr_status was_used(struct wr_promotion *p, bool *ret, struct wr_err 
     st = wr_layout_list_all(p->s, p->c, &all, e);
     *ret = false;
     for (size_t i = 0; i < all.n; i++)
-        *ret = *ret || (all.p[i].level > 0 && all.p[i].max == p->fence);
+        *ret = *ret || (all.p[i].level > 0 && all.p[i].min <= p->fence && all.p[i].max >= p->fence);
     wr_ltx_files_release(&all);
     return st;
 }

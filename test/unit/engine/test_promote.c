@@ -459,6 +459,48 @@ static void test_the_fence_had_a_name_that_was_merged_and_deleted(void **state)
     }
 }
 
+/* The same, merged into one file. */
+static void send_and_merge_all(void *arg)
+{
+    struct pair *p = arg;
+    struct wr_ltx_files files;
+    struct wr_ltx_file all = {0};
+
+    if (p->races == 0 || !lease_is(p, 1))
+        return;
+    for (; p->races > 0; p->races--)
+        ack(p);
+    world_run(&p->a, MINUTE);
+    T(bucket_count_level(&p->a, 1, &all) > 0 && all.max > all.min + 2);
+    files = bucket_list(&p->a);
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level == 0 && files.p[i].max < all.max)
+            bucket_remove(&p->a, &files.p[i]);
+    }
+    wr_ltx_files_release(&files);
+}
+
+/* Who asked for that TXID was given the state before it. */
+static void test_a_fence_was_left_within_a_merged_file(void **state)
+{
+    struct pair p;
+    struct wr_ltx_file f = {0};
+
+    (void)state;
+    begin(&p);
+    world_stop(&p.a);
+    p.a.opts.cadence = (struct wr_cadence){.levels = 1, .level_ms = {30000}};
+    world_start(&p.a);
+    (void)world_sync(&p.a);
+    p.races = 5;
+    p.spy.after_list = send_and_merge_all;
+    p.spy.arg = &p;
+    promote(&p);
+    T(p.races == 0);
+    T(bucket_count_level(&p.a, 0, &f) == 3); /* the newest of the old one, the fence, and away */
+    end_of_both(&p);
+}
+
 /* While the copy applies what a list had, it sends more than can be applied at once. */
 static void many_more(void *arg)
 {
@@ -1338,6 +1380,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_adopting_does_not_override_it),
     T_TEST(test_the_old_one_comes_back_without_local_state), T_TEST(test_the_old_one_is_alive),
     T_TEST(test_the_fence_had_a_name_that_was_merged_and_deleted),
+    T_TEST(test_a_fence_was_left_within_a_merged_file),
     T_TEST(test_a_primary_that_is_faster_than_the_copy_was_followed_for_ever),
     T_TEST(test_one_that_sends_without_a_pause_is_overtaken), T_TEST(test_the_old_one_is_faster),
     T_TEST(test_the_old_one_is_always_faster),
