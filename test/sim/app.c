@@ -31,11 +31,21 @@ uint64_t app_disk_errors;
 static struct app *apps[APPS_MAX];
 static size_t n_apps;
 static bool stopping;
+static bool made; /* the first database has been opened */
 
 static bool is_disk_error(int rc)
 {
     return (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_FULL ||
            (rc & 0xff) == SQLITE_CANTOPEN;
+}
+
+/* A power cut may tear the first page while the database is made. Whoever takes that back cuts the
+ * file to nothing; if he is killed before he has synced it, the next one removes the journal, as
+ * there is nothing to take back, and a second power cut brings the torn page again. That is
+ * SQLite's, and nobody has committed anything. */
+static bool is_stillborn(int rc)
+{
+    return rc == SQLITE_NOTADB && !made;
 }
 
 /* BUSY is an answer, and so is an error of a disk that has failed since all was well; anything else
@@ -47,7 +57,7 @@ static int judge(struct app *a, const char *what, int rc)
     } else if (is_disk_error(rc) && disk_struck(a->proc) > a->struck) {
         sim_trace("%s", sqlite3_errmsg(a->db));
         app_disk_errors++;
-    } else if (rc != SQLITE_BUSY) {
+    } else if (rc != SQLITE_BUSY && !is_stillborn(rc)) {
         sim_fail("A1: %s: %s (%d)", what, sqlite3_errmsg(a->db), sqlite3_extended_errcode(a->db));
     }
     return rc;
@@ -90,15 +100,21 @@ static void finish(struct app *a, const char *sql)
         (void)must(a, sql);
 }
 
-static void open_it(struct app *a)
+static void connect_it(struct app *a)
 {
-    char sql[SQL_MAX];
-
     while (judge(a, "open", sqlite3_open(a->o.path, &a->db)) != SQLITE_OK) {
         (void)sqlite3_close(a->db);
         sim_sleep(SECOND / 100);
     }
     (void)sqlite3_busy_timeout(a->db, BUSY_MS);
+}
+
+static void open_it(struct app *a)
+{
+    char sql[SQL_MAX];
+    int rc;
+
+    connect_it(a);
     (void)snprintf(sql, sizeof(sql),
         "PRAGMA page_size=%u; PRAGMA auto_vacuum=2; PRAGMA journal_mode=wal; PRAGMA synchronous=%u;"
         "PRAGMA wal_autocheckpoint=%u; PRAGMA cache_size=%u",
@@ -106,11 +122,17 @@ static void open_it(struct app *a)
         a->o.cache_pages);
     /* Two that change the journal mode at once would wait for each other: SQLite does not let them.
      */
-    for (int64_t start = sim_now_ns(); run(a, "%s", sql) != SQLITE_OK;) {
+    for (int64_t start = sim_now_ns(); (rc = run(a, "%s", sql)) != SQLITE_OK;) {
+        if (is_stillborn(rc)) {
+            (void)sqlite3_close(a->db);
+            disk_remove(a->o.path);
+            connect_it(a);
+        }
         if (sim_now_ns() - start > BUSY_MS * 1000000LL)
             sim_fail("open: busy for %d s", BUSY_MS / 1000);
         sim_sleep((int64_t)tape_between(1, 100) * 1000000);
     }
+    made = true;
     while (!must(a, "CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b)"))
         sim_sleep(SECOND / 100);
 }
