@@ -14,6 +14,9 @@
 #include "engine/fence.h"
 #include "engine/plan.h"
 
+#define FENCES_MAX  4u                   /* in a row */
+#define FENCE_BYTES ((uint64_t)70 << 10) /* a file of one page, at most */
+
 struct end {
     uint64_t txid;
     size_t file;
@@ -161,16 +164,26 @@ static void keep_newest_of_levels(struct retaining *x)
     }
 }
 
-/* Two small files of each promotion. They come first, and are few where any are. */
+/* The file behind a fence, and the names right before it, each of which may be one: where a
+ * promotion did not come to its end, and another copy was promoted instead, there are two. They
+ * come first, and are few where any are. */
 static void keep_fences(struct retaining *x)
 {
     for (size_t i = 0; i < x->n && x->files[i].level == 0; i++) {
+        uint64_t from = x->files[i].min;
+
         if (!wr_fence_is_behind(&x->files[i]))
             continue;
         keep(x, i, WR_KEPT_FENCE);
-        for (size_t k = i; k > 0 && x->files[k - 1].min + 1 >= x->files[i].min; k--)
-            if (x->files[k - 1].max + 1 == x->files[i].min)
+        for (size_t k = i; k > 0 && x->files[k - 1].min + 1 >= from; k--) {
+            const struct wr_ltx_file *f = &x->files[k - 1];
+
+            if (x->files[i].min - from < FENCES_MAX && f->min == f->max && f->max + 1 == from &&
+                f->size <= FENCE_BYTES) {
                 keep(x, k - 1, WR_KEPT_FENCE);
+                from--;
+            }
+        }
     }
 }
 

@@ -1105,6 +1105,32 @@ static void test_the_fence_of_a_promotion_that_was_killed_was_deleted(void **sta
     old_one_stops_after_days(&p);
 }
 
+/* Nor was it known for one where another copy was promoted instead, which puts its own behind it. */
+static void test_the_fence_of_another_copy_that_was_killed_was_deleted(void **state)
+{
+    const char *copy;
+    struct wr_err e = {0};
+    struct world c;
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    share(&c, &p.a);
+    follow_to(&p, c.path);
+    copy = p.o.path;
+    p.o.path = c.path;
+    p.spy.in_put = die_behind_the_fence;
+    p.spy.arg = &p;
+    T_IS(WR_IO, promote_by_its_clock(&p, &e));
+    p.spy.in_put = NULL;
+    p.spy.fail_put = WR_OK;
+    p.o.path = copy;
+    T_OK(promote_by_its_clock(&p, &e));
+    world_close(&c);
+    old_one_stops_after_days(&p);
+}
+
 /* In parts, whose condition many stores ignore: it was put over the fence, and counted. */
 static void test_a_large_file_of_the_next_name_passed_the_fence(void **state)
 {
@@ -1401,6 +1427,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_what_a_loser_left_stopped_the_winner),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
     T_TEST(test_the_fence_of_a_promotion_that_was_killed_was_deleted),
+    T_TEST(test_the_fence_of_another_copy_that_was_killed_was_deleted),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_a_machine_with_the_number_of_another),
     T_TEST(test_an_empty_file_was_a_number_of_our_own),

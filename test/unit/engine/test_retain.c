@@ -528,16 +528,20 @@ static void test_the_names_of_a_promotion_stay(void **state)
     uint64_t next = 5 + WR_PROMOTE_AWAY;
 
     (void)state;
+    add(&all, 0, 1, 1, NEW_YEAR);
+    add(&all, 0, 2, 2, NEW_YEAR); /* no fence is as large as this one will be */
     add(&all, 0, 2, 3, NEW_YEAR);
-    add(&all, 0, 3, 3, NEW_YEAR);
+    add(&all, 0, 3, 3, NEW_YEAR); /* may be one, too, of a promotion that was killed */
     add(&all, 0, 4, 4, NEW_YEAR); /* the fence */
     add(&all, 0, 5, next - 1, NEW_YEAR);
     add(&all, 0, next, next, NEW_YEAR);
     add(&all, 0, next + 1, next + 1, NEW_YEAR + 40 * DAY_MS);
     add(&all, 9, 1, next, NEW_YEAR + 40 * DAY_MS);
+    all.f[1].size = 1 << 20;
     T_OK(wr_retain(all.f, all.n, &r, why, &e));
-    T(why[0] == WR_KEPT_NOT && why[1] == WR_KEPT_NOT && why[4] == WR_KEPT_NOT);
-    T(why[2] == WR_KEPT_FENCE && why[3] == WR_KEPT_FENCE);
+    for (size_t i = 0; i < all.n; i++)
+        T((why[i] == WR_KEPT_FENCE) == (i >= 3 && i <= 5));
+    T(why[1] == WR_KEPT_NOT && why[2] == WR_KEPT_NOT && why[6] == WR_KEPT_NOT);
 }
 
 /* Two days of a daemon with a snapshot each day: what a user pays for. */
