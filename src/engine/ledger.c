@@ -193,8 +193,10 @@ enum wr_status wr_ledger_note(
     wr_buf_release(&b);
     if (st == WR_OK) {
         l->now.pos = *pos;
-        if (WR_MUTANT(NOTED_IN_HEADER))
+        if (WR_MUTANT(NOTED_IN_HEADER)) {
             l->closed = *pos;
+            wr_ledger_header_write(l);
+        }
         bound_journal(l);
     }
     return st;
