@@ -3,29 +3,30 @@
  * loaded when the first digest is wanted, and the kernel do the cryptography; this file only turns
  * their answers into statuses. Knows no protocol.
  */
-/* SHA256_Init and its like, see wr_sha256. */
+/* SHA256_Init and its like, see sha256_of. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 /* These first: they use "rand" as a name, which base.h forbids from there on. */
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/md5.h>
 #include <openssl/sha.h>
 
 #include "base/crypto.h"
 
 #include "base/library.h"
+#include "base/mem.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <sys/random.h>
+
+#define HMAC_IPAD 0x36
+#define HMAC_OPAD 0x5c
 
 #define FUNCTIONS(X)       \
     X(ERR_clear_error)     \
     X(ERR_peek_last_error) \
-    X(EVP_Digest)          \
-    X(EVP_md5)             \
-    X(EVP_sha256)          \
-    X(HMAC)                \
+    X(MD5_Final)           \
+    X(MD5_Init)            \
+    X(MD5_Update)          \
     X(SHA256_Final)        \
     X(SHA256_Init)         \
     X(SHA256_Update)
@@ -63,54 +64,70 @@ static enum wr_status fail_crypto(struct wr_err *e, const char *what)
     return wr_fail(e, WR_INTERNAL, "%s: libcrypto error %lx", what, error);
 }
 
-/* libcrypto wants a pointer even to nothing; to HMAC, NULL means "the key of last time". */
+/* libcrypto wants a pointer even to nothing. */
 static const void *not_null(struct wr_bytes in)
 {
     return in.p != NULL ? (const void *)in.p : "";
 }
 
-static enum wr_status digest(
-    const EVP_MD *md, struct wr_bytes in, uint8_t *out, const char *what, struct wr_err *e)
+/*
+ * OpenSSL would have us call EVP_Digest and HMAC, which give the same, but the first call of either
+ * reads a file of configuration and makes tables of all algorithms: 2 MB, and a quarter of what
+ * happens before the first request to a bucket.
+ */
+static enum wr_status sha256_of(
+    struct wr_bytes a, struct wr_bytes b, uint8_t out[WR_SHA256_SIZE], struct wr_err *e)
 {
-    if (md == NULL || crypto.EVP_Digest(not_null(in), in.n, out, NULL, md, NULL) != 1)
-        return fail_crypto(e, what);
-    return WR_OK;
-}
-
-/* OpenSSL would have us call EVP_Digest, which gives the same, but reads a file of configuration
- * and makes tables of all algorithms first: 2 MB and 1.3 ms, where this takes 0.1 MB. For a replica
- * in a directory this is the only digest there is. */
-enum wr_status wr_sha256(struct wr_bytes in, uint8_t out[WR_SHA256_SIZE], struct wr_err *e)
-{
-    enum wr_status st = wr_library_load(&library, e);
     SHA256_CTX c;
 
-    if (st != WR_OK)
-        return st;
-    if (crypto.SHA256_Init(&c) != 1 || crypto.SHA256_Update(&c, not_null(in), in.n) != 1 ||
-        crypto.SHA256_Final(out, &c) != 1)
+    if (crypto.SHA256_Init(&c) != 1 || crypto.SHA256_Update(&c, not_null(a), a.n) != 1 ||
+        crypto.SHA256_Update(&c, not_null(b), b.n) != 1 || crypto.SHA256_Final(out, &c) != 1)
         return fail_crypto(e, "sha256");
     return WR_OK;
 }
 
-enum wr_status wr_hmac_sha256(
-    struct wr_bytes key, struct wr_bytes in, uint8_t out[WR_SHA256_SIZE], struct wr_err *e)
+enum wr_status wr_sha256(struct wr_bytes in, uint8_t out[WR_SHA256_SIZE], struct wr_err *e)
 {
     enum wr_status st = wr_library_load(&library, e);
 
-    assert(key.n <= INT_MAX);
+    return st == WR_OK ? sha256_of(in, (struct wr_bytes){0}, out, e) : st;
+}
 
-    if (st == WR_OK && crypto.HMAC(crypto.EVP_sha256(), not_null(key), (int)key.n, not_null(in),
-                           in.n, out, NULL) == NULL)
-        st = fail_crypto(e, "hmac-sha256");
+/* RFC 2104: H(key ^ opad, H(key ^ ipad, in)); a key longer than a block is its hash. */
+enum wr_status wr_hmac_sha256(
+    struct wr_bytes key, struct wr_bytes in, uint8_t out[WR_SHA256_SIZE], struct wr_err *e)
+{
+    uint8_t block[SHA256_CBLOCK] = {0}, inner[WR_SHA256_SIZE];
+    const struct wr_bytes all = {block, sizeof(block)};
+    enum wr_status st = wr_library_load(&library, e);
+
+    if (st == WR_OK && key.n > sizeof(block))
+        st = sha256_of(key, (struct wr_bytes){0}, block, e);
+    else if (st == WR_OK && key.n > 0)
+        memcpy(block, key.p, key.n);
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] ^= HMAC_IPAD;
+    if (st == WR_OK)
+        st = sha256_of(all, in, inner, e);
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] ^= HMAC_IPAD ^ HMAC_OPAD;
+    if (st == WR_OK)
+        st = sha256_of(all, (struct wr_bytes){inner, sizeof(inner)}, out, e);
+    wr_wipe(block, sizeof(block));
     return st;
 }
 
 enum wr_status wr_md5(struct wr_bytes in, uint8_t out[WR_MD5_SIZE], struct wr_err *e)
 {
     enum wr_status st = wr_library_load(&library, e);
+    MD5_CTX c;
 
-    return st == WR_OK ? digest(crypto.EVP_md5(), in, out, "md5", e) : st;
+    if (st != WR_OK)
+        return st;
+    if (crypto.MD5_Init(&c) != 1 || crypto.MD5_Update(&c, not_null(in), in.n) != 1 ||
+        crypto.MD5_Final(out, &c) != 1)
+        return fail_crypto(e, "md5");
+    return WR_OK;
 }
 
 enum wr_status wr_random(void *out, size_t n, struct wr_err *e)

@@ -49,6 +49,29 @@ static void test_hmac_sha256(void **state)
     check_hex(out, sizeof(out), "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+/* From Python's hmac. */
+static void test_hmac_sha256_of_keys_about_as_long_as_a_block(void **state)
+{
+    static const struct {
+        size_t n;
+        const char *want;
+    } cases[] = {
+        {63, "24787bce7cf409d3952f9043ddf70385f52db556ee75a1965029e4cfc5d92631"},
+        {64, "a9c65981c5c8be67cd5a03674636c2c74b7d2647e22377ee1b3d11b78abfbca9"},
+        {65, "3aa749bc7b5262a5484039b57da4831c7e020b8e4e94d2545a12aec3fcdcafa4"},
+    };
+    uint8_t key[65], out[WR_SHA256_SIZE];
+    struct wr_err e = {0};
+
+    (void)state;
+    memset(key, 0xaa, sizeof(key));
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        T_OK(wr_hmac_sha256(
+            (struct wr_bytes){key, cases[i].n}, text("a block and no more"), out, &e));
+        check_hex(out, sizeof(out), cases[i].want);
+    }
+}
+
 /* RFC 1321, appendix A.5. */
 static void test_md5(void **state)
 {
@@ -149,5 +172,6 @@ static void test_equal_secret(void **state)
     T(wr_equal_secret("a", "b", 0));
 }
 
-T_MAIN(T_TEST(test_sha256), T_TEST(test_hmac_sha256), T_TEST(test_md5), T_TEST(test_random),
-    T_TEST(test_hex), T_TEST(test_base64), T_TEST(test_equal_secret))
+T_MAIN(T_TEST(test_sha256), T_TEST(test_hmac_sha256),
+    T_TEST(test_hmac_sha256_of_keys_about_as_long_as_a_block), T_TEST(test_md5),
+    T_TEST(test_random), T_TEST(test_hex), T_TEST(test_base64), T_TEST(test_equal_secret))
