@@ -6,6 +6,12 @@
  *   3  capture what the WAL holds: from now on nothing can be missed
  *   4  prove how the database relates to the last closed TXID (prove.c); this may take many steps
  *   5  let the replicas join (ship.c)
+ *
+ * Before one replica is known nobody can tell what the next TXID is, and a pin that cannot lead to
+ * a checkpoint would only let the WAL grow. So the replicas are listed first, and again after 2,
+ * since another process may have written to them until then. The first attempt of a process goes
+ * ahead all the same, as far as 4, and has them listed after 2, once; if none answers within a
+ * second it lets go of everything, and they come first again.
  */
 #include "engine/primary_int.h"
 
@@ -13,6 +19,7 @@
 #include "base/mem.h"
 #include "base/mutant.h"
 #include "engine/follow_state.h"
+#include "engine/node.h"
 #include "sqlite/holders.h"
 #include "sqlite/wal.h"
 
@@ -21,6 +28,7 @@
 #define RETRY_MAX_NS  ((int64_t)60 * 1000000000) /* of attempts that read much */
 #define SAY_NS        ((int64_t)2 * 1000000000)  /* checkpoints and most transactions are shorter */
 #define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
+#define AHEAD_NS      ((int64_t)1000000000)      /* attached before a replica is known */
 #define SEAT_NS       ((int64_t)100 * 1000000)   /* the first in the queue goes ahead then */
 #define WHO           64                         /* bytes of a process's name */
 
@@ -251,11 +259,14 @@ void wr_db_take_over(struct wr_db *db)
         struct db_replica *dr = &db->replicas[i];
 
         dr->joined = false;
+        if (wr_db_was_listed(db, dr->known))
+            continue;
         wr_replica_set_node(dr->r, db->node_id);
         wr_replica_rejoin(dr->r, "another process may have written to it");
         if (dr->now->state != WR_REPLICA_STOPPED)
             dr->now->state = WR_REPLICA_UNKNOWN;
     }
+    wr_db_list_no_more(db);
 }
 
 /* What was waited for is a lock on a file that is no longer there. */
@@ -284,16 +295,66 @@ static bool has_seat(struct wr_db *db)
     return false;
 }
 
+/* Whether this is the first attempt, of a database that somebody uses in WAL mode: nothing of it is
+ * changed by that. */
+static bool goes_ahead(struct wr_db *db)
+{
+    struct wr_file_mark wal;
+    bool first;
+
+    wr_mutex_lock(&db->mutex);
+    first = db->listing == DB_LISTING_WAITS;
+    wr_mutex_unlock(&db->mutex);
+    return first && wr_file_mark_of(db->wal_path, &wal);
+}
+
+/* The database is ours: have the replicas listed while it is compared. Who writes to them, as they
+ * were told; 0: they were not. */
+static uint64_t list_ahead(struct wr_db *db)
+{
+    struct wr_node node = {0};
+
+    if (wr_node_find(db->fs, db->meta_dir, wr_conn_path(db->conn), &node, NULL) != WR_OK)
+        node.number = 0;
+    wr_db_list(db, node.number != 0, node.number);
+    return node.number;
+}
+
+/* That came to nothing. It is tried again when a replica is known, and told then. */
+static void stay_behind(struct wr_db *db)
+{
+    wr_db_detach(db, false);
+    db->pin_since_ns = db->write_since_ns = 0;
+    db->status.rival = false;
+    wr_db_list(db, false, 0);
+}
+
+/* Attached ahead, with no replica known yet. */
+static void await_replica(struct wr_db *db)
+{
+    if (wr_db_now_ns(db) < db->ahead_ns) {
+        wr_db_want(db, db->ahead_ns);
+        return;
+    }
+    stay_behind(db);
+    wr_db_go(db, DB_OPENING);
+}
+
 void wr_db_attach(struct wr_db *db)
 {
     struct wr_err e = {0};
+    bool known = any_found(db), ahead;
+    uint64_t node = 0;
     enum wr_status st = WR_OK;
 
     assert(db->state == DB_OPENING);
-    /* Not before one replica is known: without it nobody can tell what the next TXID is, and a pin
-     * that cannot lead to a checkpoint would only let the WAL grow. */
-    if (!any_found(db))
+    if (!known && db->n_replicas == 0)
         return;
+    ahead = goes_ahead(db);
+    if (!known && (!ahead || (db->seats && !has_seat(db)))) {
+        wr_db_list(db, false, 0);
+        return;
+    }
     leave_replaced(db);
     if (!db->conn && !has_seat(db))
         return;
@@ -303,6 +364,8 @@ void wr_db_attach(struct wr_db *db)
     }
     if (st == WR_OK && !wr_conn_pinned(db->conn))
         st = take_pin(db, &e);
+    if (st == WR_OK && ahead)
+        node = list_ahead(db);
     if (st == WR_OK)
         wr_db_tidy_outbox(db);
     if (st == WR_OK)
@@ -315,12 +378,21 @@ void wr_db_attach(struct wr_db *db)
         st = size_at_position(db, &e);
     if (st == WR_OK)
         st = wr_db_prove_begin(db, &e);
+    if (st != WR_OK && ahead) {
+        stay_behind(db);
+        return;
+    }
     if (st != WR_OK) {
         again(db, st, &e);
         return;
     }
+    if (ahead && node != db->node_id) { /* as on a machine without a number */
+        wr_db_list_no_more(db);
+        wr_db_list(db, false, 0);
+    }
     if (!db->undisturbed)
         wr_db_take_over(db);
+    db->ahead_ns = ahead ? wr_db_now_ns(db) + AHEAD_NS : 0;
     db->status.commits = db->status.changes = db->status.frames = 0; /* those were there before */
     wr_db_trouble(db, WR_OK, &e, "attached");
     wr_db_go(db, DB_PROVING);
@@ -363,6 +435,11 @@ void wr_db_attach_on(struct wr_db *db)
     enum wr_status st = WR_OK;
 
     assert(db->state == DB_PROVING);
+    if (db->ahead_ns != 0 && !any_found(db)) {
+        await_replica(db);
+        return;
+    }
+    db->ahead_ns = 0;
     if (wr_db_proving(db)) { /* the WAL must not grow for as long as that takes */
         st = wr_db_look(db, &e);
         if (st == WR_BUSY)

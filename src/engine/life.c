@@ -176,6 +176,60 @@ static enum wr_status make_known(
     return WR_OK;
 }
 
+/* Begin with those that were not begun with. */
+static void list_new(struct wr_db *db)
+{
+    struct wr_replica *new[WR_REPLICAS_MAX];
+    uint64_t node = 0;
+    size_t n = 0;
+
+    wr_mutex_lock(&db->mutex);
+    for (size_t i = 0; i < db->n_known && db->listing != DB_LISTING_WAITS; i++) {
+        if (db->known[i]->listed != DB_LISTING_WAITS)
+            continue;
+        db->known[i]->listed = db->listing;
+        node = db->listing_node;
+        new[n++] = db->known[i]->r;
+    }
+    wr_mutex_unlock(&db->mutex);
+    for (size_t i = 0; i < n; i++) {
+        if (node != 0)
+            wr_replica_set_node(new[i], node);
+        wr_replica_start(new[i]);
+    }
+}
+
+void wr_db_list(struct wr_db *db, bool pinned, uint64_t node)
+{
+    wr_mutex_lock(&db->mutex);
+    db->listing = pinned ? DB_LISTING_PINNED : DB_LISTING_GOES;
+    db->listing_node = node;
+    wr_mutex_unlock(&db->mutex);
+    list_new(db);
+}
+
+void wr_db_list_no_more(struct wr_db *db)
+{
+    wr_mutex_lock(&db->mutex);
+    if (db->listing == DB_LISTING_PINNED)
+        db->listing = DB_LISTING_GOES;
+    for (size_t i = 0; i < db->n_known; i++) {
+        if (db->known[i]->listed == DB_LISTING_PINNED)
+            db->known[i]->listed = DB_LISTING_GOES;
+    }
+    wr_mutex_unlock(&db->mutex);
+}
+
+bool wr_db_was_listed(struct wr_db *db, const struct db_known *known)
+{
+    bool was;
+
+    wr_mutex_lock(&db->mutex);
+    was = known->listed == DB_LISTING_PINNED;
+    wr_mutex_unlock(&db->mutex);
+    return was;
+}
+
 static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
     int64_t sync_interval_ns, bool adopt, struct wr_err *e)
 {
@@ -200,7 +254,8 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
         wr_replica_free(r);
         return st;
     }
-    wr_replica_start(r);
+    list_new(db);
+    wr_sched_wake(&db->actor); /* it may be what the first attempt waits for */
     return WR_OK;
 }
 

@@ -125,6 +125,7 @@ bool wr_db_detach(struct wr_db *db, bool for_good)
     wr_peek_close(&db->peek);
     wr_conn_close(db->conn);
     db->conn = NULL;
+    wr_db_list_no_more(db);
     db->started = false;
     db->shm_gone = false;
     db->outbox_cleaned = false;
@@ -135,6 +136,7 @@ bool wr_db_detach(struct wr_db *db, bool for_good)
     wr_db_air_end(db);
     wr_db_works_renumber(db);
     db->txid = 0;
+    db->ahead_ns = 0;
     db->closed_ms = 0;
     db->no_rooms = 0;
     db->room_ns = 0;

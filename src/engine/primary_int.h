@@ -109,11 +109,19 @@ struct db_work_end {
     enum wr_status st;
 };
 
+/* When the replicas of a database are listed for the first time (wr_db_list). */
+enum db_listing {
+    DB_LISTING_WAITS, /* not yet: the first attempt to attach was not made */
+    DB_LISTING_GOES,  /* at once, and again when the database is ours */
+    DB_LISTING_PINNED /* at once, which is enough: it is ours */
+};
+
 /* One replica as it was added; it stays where it is. */
 struct db_known {
     struct wr_replica *r; /* frozen, as the next two */
     int64_t interval_ns;
     bool adopted;
+    enum db_listing listed;            /* guarded by the database's mutex */
     struct db_work_end ends[WR_WORKS]; /* guarded by the database's mutex, with the next one */
     struct wr_text why;                /* of the last of them that has failed */
     /* Only the actor's step: of the snapshots, then of each level that the cadence has. */
@@ -217,13 +225,15 @@ struct wr_db {
 
     struct wr_peek peek; /* the database as others may look at it; told where it is by the steps */
 
-    struct wr_mutex mutex;  /* guards the group below */
-    struct wr_cond cond;    /* signalled when it changed */
-    bool begun;             /* it was started; replicas wake it before that */
-    uint64_t tickets;       /* sync requests made */
-    uint64_t urgent_ticket; /* the last of them that does not wait for the sync interval */
-    uint64_t tickets_done;  /* of them, captured: sync_txid covers them */
-    uint64_t tickets_void;  /* of them, made before we looked and there was no database */
+    struct wr_mutex mutex;   /* guards the group below */
+    struct wr_cond cond;     /* signalled when it changed */
+    bool begun;              /* it was started; replicas wake it before that */
+    enum db_listing listing; /* what holds for replicas that are added */
+    uint64_t listing_node;   /* who writes to them; 0: that is told later */
+    uint64_t tickets;        /* sync requests made */
+    uint64_t urgent_ticket;  /* the last of them that does not wait for the sync interval */
+    uint64_t tickets_done;   /* of them, captured: sync_txid covers them */
+    uint64_t tickets_void;   /* of them, made before we looked and there was no database */
     uint64_t sync_txid;
     uint64_t acked;             /* TXID that every replica has which has not stopped; 0: none */
     struct wr_db_status shared; /* copy of status for callers */
@@ -305,6 +315,7 @@ struct wr_db {
     struct db_files left; /* as they were when it was let go; COLD */
     uint64_t cold_txid;   /* last closed, then */
     bool undisturbed;     /* nobody has written to it since */
+    int64_t ahead_ns;     /* attached with no replica known, until then; 0: it is not */
     bool unlisted;     /* it came back undisturbed: its replicas are as they were then, or others */
     int64_t cooled_ns; /* when that was; INT64_MIN: never */
     int64_t busy_ns;   /* when it was last written to; INT64_MIN: not since it was added */
@@ -362,6 +373,13 @@ void wr_db_plan_looks(struct wr_db *db, const struct db_sight *x, bool followed)
 /* The database at `path`, symbolic links resolved: watch the WAL that is beside it. */
 void wr_db_watch_wal(struct wr_db *db, const char *path);
 void wr_db_first_step(struct wr_db *db);
+/* The first attempt to attach was made: the replicas that wait for it are listed, and those that
+ * are added from now on. `pinned`: the database is ours, and `node` is who writes to them. */
+void wr_db_list(struct wr_db *db, bool pinned, uint64_t node);
+/* Whether it was listed, or is being so, since the database is ours. */
+bool wr_db_was_listed(struct wr_db *db, const struct db_known *known);
+/* That was asked, or the database is not ours any more: it does not count from now on. */
+void wr_db_list_no_more(struct wr_db *db);
 
 /* attach.c: one attempt to get from OPENING to PROVING, and a step on from there to SYNCING. Any
  * failure leads to OPENING or WAITING, logged, with the next attempt scheduled. */

@@ -229,6 +229,91 @@ static void test_positions_are_found_again_after_a_rival(void **state)
     world_close(&second);
 }
 
+static uint64_t listings(struct world *w)
+{
+    struct wr_replica_account a;
+
+    wr_db_replica_account(w->db, 0, &a);
+    return a.requests.list;
+}
+
+/* As an application does now and then. */
+static int checkpoint(struct world *w)
+{
+    return sqlite3_wal_checkpoint_v2(w->app, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
+/* It was listed before the database was opened, and again when it was ours: a round trip more
+ * before the first file. */
+static void test_a_start_lists_its_replica_once(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_start(&w);
+    (void)world_sync(&w);
+    assert_int_equal(listings(&w), 1);
+    world_stop(&w);
+    world_sql(&w, "INSERT INTO t(b) VALUES('meanwhile')");
+    world_start(&w);
+    (void)world_sync(&w);
+    assert_int_equal(listings(&w), 1);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+static void out_of_reach(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+}
+
+/* With nothing known of any replica nothing can be closed, and the WAL would only grow. */
+static void test_a_start_with_no_replica_in_reach_lets_go(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    w.arm = out_of_reach;
+    world_start(&w);
+    world_run(&w, 0);
+    T(checkpoint(&w) == SQLITE_BUSY); /* it is tried */
+    world_run(&w, 2 * SECOND);
+    T(checkpoint(&w) == SQLITE_OK);
+    world_sql(&w, "INSERT INTO t(b) VALUES('second')");
+    world_run(&w, 100 * SECOND);
+    T(checkpoint(&w) == SQLITE_OK);
+    faultstore_calm(w.fault[0]);
+    world_run(&w, 100 * SECOND);
+    (void)world_sync(&w);
+    T(checkpoint(&w) == SQLITE_BUSY);
+    assert_int_equal(status(&w).error, WR_OK);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+static void test_no_journal_mode_is_changed_before_a_replica_is_known(void **state)
+{
+    struct world w;
+    struct wr_bytes file;
+
+    (void)state;
+    begin(&w);
+    world_sql(&w, "PRAGMA journal_mode=delete");
+    w.arm = out_of_reach;
+    world_start(&w);
+    world_run(&w, 2 * SECOND);
+    file = t_slurp(w.path);
+    T(file.n > 19 && file.p[18] == 1 && file.p[19] == 1); /* of a rollback journal */
+    faultstore_calm(w.fault[0]);
+    world_run(&w, 100 * SECOND);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 static int count_opens(void **state)
 {
     (void)state;
@@ -241,4 +326,7 @@ T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
     T_TEST(test_a_database_replaced_while_its_lock_is_waited_for),
     O_TEST(test_a_failed_attempt_is_not_made_again_at_each_write),
     T_TEST(test_a_database_behind_a_symbolic_link),
-    T_TEST(test_positions_are_found_again_after_a_rival))
+    T_TEST(test_positions_are_found_again_after_a_rival),
+    T_TEST(test_a_start_lists_its_replica_once),
+    T_TEST(test_a_start_with_no_replica_in_reach_lets_go),
+    T_TEST(test_no_journal_mode_is_changed_before_a_replica_is_known))
