@@ -350,6 +350,14 @@ typedef struct weir_db_sight {
 } weir_db_sight;
 WEIR_API int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr);
 
+/* Call `changed` whenever the system tells that files of some database were written, came, or went:
+ * the next write after each silence is told, not every one. For who looks (weir_db_look) and need
+ * not look often while nothing is told. NULL: nobody, and it does not run after this returned. On a
+ * thread of the library's; it must only note it, and call nothing here. One for each `w`.
+ *
+ * WEIR_UNSUPPORTED: the system tells nothing. */
+WEIR_API int weir_on_change(weir *w, void (*changed)(void *arg), void *arg, weir_error *reterr);
+
 /* For how many milliseconds the replication of some database has now been holding its writer lock:
  * the longest of all; 0 when it holds none. It takes the lock for milliseconds, to checkpoint; a
  * large number means that a disk hangs and that applications wait, and that only the end of this

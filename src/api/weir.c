@@ -482,6 +482,18 @@ int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr)
     return WEIR_OK;
 }
 
+int weir_on_change(weir *w, void (*changed)(void *arg), void *arg, weir_error *reterr)
+{
+    struct wr_err e = {0};
+
+    if (!w)
+        return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_on_change: w is NULL"), &e);
+    if (!w->watch)
+        return wr_api_return(reterr, wr_fail(&e, WR_UNSUPPORTED, "inotify is not to be had"), &e);
+    wr_watch_tell(w->watch, changed, arg);
+    return wr_api_return(reterr, WR_OK, &e);
+}
+
 int64_t weir_held_ms(weir *w)
 {
     int64_t longest_ns = 0;

@@ -9,11 +9,13 @@ static void missing(struct wr_logger *log, const char *what, const struct wr_err
         WR_F_Z("error", e->text[0] ? e->text : wr_status_text(WR_NOMEM)));
 }
 
-static bool watch(struct wr_doors *d, struct wr_fleet *fleet, struct wr_service *service,
-    struct wr_logger *log, struct wr_err *e)
+static bool watch(struct wr_doors *d, const struct wr_doors_for *what, struct wr_err *e)
 {
-    const struct wr_sentinel_opts o = {
-        .fleet = fleet, .log = log, .tell = wr_service_status, .arg = service};
+    const struct wr_sentinel_opts o = {.fleet = what->fleet,
+        .w = what->w,
+        .log = what->log,
+        .tell = wr_service_status,
+        .arg = what->service};
 
     if (wr_sentinel_new(&o, &d->sentinel, e) != WR_OK)
         return false;
@@ -93,7 +95,7 @@ void wr_doors_open(struct wr_doors *d, const struct wr_config *c, const struct w
     struct wr_err e = {0};
 
     *d = (struct wr_doors){0};
-    if (!watch(d, fleet, what->service, log, &e))
+    if (!watch(d, what, &e))
         missing(log, "no watcher: should replication stop, nothing but its own log tells", &e);
     d->health = (struct wr_health){.w = what->w, .fleet = fleet, .sentinel = d->sentinel};
     e = (struct wr_err){0};

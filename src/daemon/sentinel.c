@@ -4,6 +4,11 @@
  * A pass walks the fleet by ascending path and, beside it, what it noted of each database at the
  * last one. Those that are gone, or stopped, are forgotten; one that is started again is new.
  *
+ * When nothing has changed for a minute, and every replica has everything, it rests: the next look
+ * is a minute later, or when a file is told to have changed. That such telling works is a belief,
+ * too, so it is tested: a rest that ends with commits that nobody told of counts against it, and
+ * after three of them there is no rest any more. docs/adr/0028.
+ *
  * What is missing for too long may be on its way, slowly: while bytes go out, or a large database
  * is read, that is a warning, which becomes an error when they stop.
  */
@@ -17,8 +22,10 @@
 #define TRIM_FIRST  6u  /* ... and after half a minute */
 #define INTERVAL_MS 5000
 #define LIMIT_MS    30000
-#define SYNCS_LATE  5 /* sync intervals that a commit may be missing */
-#define LATE_LOOKS  3 /* that did not come; and, as a machine may be busy: */
+#define SYNCS_LATE  5  /* sync intervals that a commit may be missing */
+#define REST_LOOKS  12 /* of these intervals: after so long it rests, and then for so long */
+#define DEAF_MAX    3  /* rests that ended with untold commits, after which it rests no more */
+#define LATE_LOOKS  3  /* that did not come; and, as a machine may be busy: */
 #define LATE_MS     10000
 #define LINES_MAX   20 /* of the log, of one level, in one pass */
 #define SAME_MAX    11 /* passes in a row that do not ask for replicas: it is done once a minute */
@@ -70,7 +77,28 @@ struct wr_sentinel {
     size_t lines[SAID_STUCK + 1], healed;
     bool short_of_memory;
     char told[160];
+
+    /* whether to rest: passes alone, but for the first two */
+    uint64_t stirs;      /* guarded by mutex: times that a file was told to have changed */
+    bool rests;          /* guarded by mutex */
+    uint64_t stirs_seen; /* as of the last pass */
+    bool moved, news;    /* this pass: something changed; there are commits */
+    bool untold;         /* the last one ended a rest with commits of which nobody had told */
+    unsigned deaf;       /* times that none did later either */
+    int64_t still_ns;    /* since when nothing has changed; 0: it has */
+    bool hears;          /* frozen */
 };
+
+static void stir(void *arg)
+{
+    struct wr_sentinel *s = arg;
+
+    wr_mutex_lock(&s->mutex);
+    s->stirs++;
+    if (s->rests)
+        wr_cond_signal(&s->cond);
+    wr_mutex_unlock(&s->mutex);
+}
 
 enum wr_status wr_sentinel_new(
     const struct wr_sentinel_opts *o, struct wr_sentinel **ret, struct wr_err *e)
@@ -89,6 +117,7 @@ enum wr_status wr_sentinel_new(
     s->made_ns = wr_mono_ns(s->o.clock);
     wr_mutex_init(&s->mutex);
     wr_cond_init(&s->cond);
+    s->hears = s->o.w && weir_on_change(s->o.w, stir, s, NULL) == WEIR_OK;
     *ret = s;
     return WR_OK;
 }
@@ -105,6 +134,8 @@ void wr_sentinel_free(struct wr_sentinel *s)
 {
     if (!s)
         return;
+    if (s->hears)
+        (void)weir_on_change(s->o.w, NULL, NULL, NULL); /* as it could be begun */
     wr_mutex_lock(&s->mutex);
     s->stopping = true;
     wr_cond_broadcast(&s->cond);
@@ -383,10 +414,25 @@ static void count(struct wr_summary *sum, const struct wr_verdict *v)
     sum->worst_ms = wr_max(sum->worst_ms, v->missing_ms);
 }
 
+/* Whether it is as it was, with everything in every replica, or waited for. */
+static void note_moves(
+    struct wr_sentinel *s, const struct entry *e, const weir_db_sight *was, bool fresh)
+{
+    const struct wr_verdict *v = &e->verdict;
+    bool calm = (v->word == WR_VERDICT_FINE && v->missing_ms == 0) || v->word == WR_VERDICT_WAITING;
+
+    if (fresh || !calm || !same_sight(&e->sight, was))
+        s->moved = true;
+    if (!fresh && e->sight.seen == WEIR_SEEN_INDEX && was->seen == WEIR_SEEN_INDEX &&
+        e->sight.commits != was->commits)
+        s->news = true;
+}
+
 static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
 {
     struct wr_sentinel *s = arg;
     struct sighting now;
+    weir_db_sight was;
     int64_t now_ns;
     struct entry *e, *fresh = NULL;
 
@@ -402,7 +448,8 @@ static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
         s->short_of_memory = true;
         return;
     }
-    if (is_same(e, db)) {
+    was = e->sight;
+    if (!s->rests && is_same(e, db)) {
         count(&s->count, &e->verdict);
         return;
     }
@@ -412,6 +459,7 @@ static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
     judge(s, e, &now, now_ns);
     wr_mutex_unlock(&s->mutex);
     e->sight = now.db;
+    note_moves(s, e, &was, fresh != NULL);
     count(&s->count, &e->verdict);
     say(s, e, db, now_ns);
 }
@@ -429,10 +477,53 @@ static void forget(struct entry **old, size_t n, struct entry **kept, size_t kep
     }
 }
 
-void wr_sentinel_pass(struct wr_sentinel *s)
+/* Whether commits came of which nobody told, not even by the pass after the one that saw them. */
+static void doubt_hearing(struct wr_sentinel *s, bool told)
+{
+    bool was_untold = s->untold;
+
+    s->untold = s->rests && s->news && !told;
+    if (!was_untold || told)
+        return;
+    if (++s->deaf == DEAF_MAX)
+        wr_say(s->o.log, WEIR_LOG_WARN,
+            "commits come of which no file event tells (a network file system?): looking for them "
+            "every few seconds, however silent it is",
+            WR_F_U64("times", s->deaf));
+}
+
+/* In how many milliseconds to look again. */
+static int64_t next_ms(struct wr_sentinel *s, bool told, bool same_number)
+{
+    int64_t now_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
+    int64_t rest_ms = REST_LOOKS * s->o.interval_ms;
+    bool trouble = s->count.absent > 0 || s->count.refused || s->short_of_memory;
+
+    doubt_hearing(s, told);
+    if (told || s->moved || s->untold || !same_number || trouble)
+        s->still_ns = 0;
+    else if (s->still_ns == 0)
+        s->still_ns = now_ns;
+    return s->hears && s->deaf < DEAF_MAX && s->still_ns != 0 &&
+                   now_ns - s->still_ns >= rest_ms * 1000000
+               ? rest_ms
+               : s->o.interval_ms;
+}
+
+int64_t wr_sentinel_pass(struct wr_sentinel *s)
 {
     struct entry **old = s->all;
     size_t old_n = s->n;
+    uint64_t stirs;
+    int64_t ms;
+    bool told;
+
+    wr_mutex_lock(&s->mutex);
+    stirs = s->stirs; /* what is told from here on may have come after our look */
+    wr_mutex_unlock(&s->mutex);
+    told = stirs != s->stirs_seen;
+    s->stirs_seen = stirs;
+    s->moved = s->news = false;
 
     s->next_n = 0;
     s->cursor = 0;
@@ -457,24 +548,33 @@ void wr_sentinel_pass(struct wr_sentinel *s)
         s->lines[SAID_SLOW]);
     say_more(s, WEIR_LOG_INFO, "more databases are in every replica again", s->healed);
     tell(s);
+    ms = next_ms(s, told, s->n == old_n);
+    wr_mutex_lock(&s->mutex);
+    s->rests = ms > s->o.interval_ms;
+    wr_mutex_unlock(&s->mutex);
+    return ms;
 }
 
 static void run(void *arg)
 {
     struct wr_sentinel *s = arg;
     unsigned passes = 0;
+    bool rested = false;
 
     wr_mutex_lock(&s->mutex);
     while (!s->stopping) {
-        int64_t next_ns;
+        int64_t ms, next_ns;
 
         wr_mutex_unlock(&s->mutex);
-        wr_sentinel_pass(s);
-        if (passes++ % TRIM_PASSES == TRIM_FIRST) /* at the start much is needed for a moment */
+        ms = wr_sentinel_pass(s);
+        /* At the start much is needed for a moment. */
+        if (passes++ % TRIM_PASSES == TRIM_FIRST || (s->rests && !rested))
             wr_mem_trim();
-        next_ns = wr_mono_ns(wr_clock_system()) + s->o.interval_ms * 1000000;
+        rested = s->rests;
+        next_ns = wr_mono_ns(wr_clock_system()) + ms * 1000000;
         wr_mutex_lock(&s->mutex);
-        while (!s->stopping && wr_cond_wait_until(&s->cond, &s->mutex, next_ns))
+        while (!s->stopping && !(s->rests && s->stirs != s->stirs_seen) &&
+               wr_cond_wait_until(&s->cond, &s->mutex, next_ns))
             ;
     }
     wr_mutex_unlock(&s->mutex);
@@ -514,19 +614,31 @@ bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verd
     return found;
 }
 
+/* Others may have come while it rests; then it looks at once. */
+static void mind_newcomers(struct wr_sentinel *s, const struct wr_summary *sum)
+{
+    if (sum->stopped + sum->waiting + sum->fresh + sum->fine + sum->behind !=
+        wr_fleet_count(s->o.fleet))
+        stir(s);
+}
+
 void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
 {
-    int64_t now_ns = wr_mono_ns(s->o.clock), last_ns;
+    int64_t now_ns = wr_mono_ns(s->o.clock), last_ns, late_ms;
 
     wr_mutex_lock(&s->mutex);
+    late_ms = LATE_LOOKS * s->o.interval_ms + LATE_MS;
+    if (s->rests)
+        late_ms += (REST_LOOKS - 1) * s->o.interval_ms;
     last_ns = s->ended_ns ? s->ended_ns : s->made_ns;
     *ret = s->sum;
     ret->age_ms =
         s->ended_ns == 0 ? INT64_MAX : wr_max((now_ns - s->ended_ns) / 1000000, (int64_t)0);
     wr_mutex_unlock(&s->mutex);
+    mind_newcomers(s, ret);
     ret->absent = wr_absent_count(wr_fleet_absent(s->o.fleet));
     ret->refused = was_refused(s);
-    ret->silent = (now_ns - last_ns) / 1000000 > LATE_LOOKS * s->o.interval_ms + LATE_MS;
+    ret->silent = (now_ns - last_ns) / 1000000 > late_ms;
 }
 
 size_t wr_sentinel_unready(

@@ -1,13 +1,13 @@
 /*
  * sentinel.h - a thread that finds out when replication has stopped and nothing says so.
  *
- * Every few seconds it compares what applications have committed (weir_db_look: the WAL's index
- * itself, not what the engine thinks of it) with what each replica has acknowledged. Whatever the
- * reason, a hung disk, a dead thread, a file event that got lost, an upload without an end: a
- * commit that is missing from a replica for five of its sync intervals, and for half a minute, is
- * an error. It is logged once when that begins and once when it ends. Of a database at rest, of
- * which everything was in every replica, replicas are asked once a minute: that one of them was
- * emptied is seen that much later.
+ * Every few seconds, or every minute when nothing was seen or told to change for one, it compares
+ * what applications have committed (weir_db_look: the WAL's index itself, not what the engine
+ * thinks of it) with what each replica has acknowledged. Whatever the reason, a hung disk, a dead
+ * thread, a file event that got lost, an upload without an end: a commit that is missing from a
+ * replica for five of its sync intervals, and for half a minute, is an error. It is logged once
+ * when that begins and once when it ends. Of a database at rest, of which everything was in every
+ * replica, replicas are asked once a minute: that one of them was emptied is seen that much later.
  *
  * It never waits for the engine, opens no file, and an idle database costs it one stat.
  *
@@ -26,6 +26,7 @@ struct wr_sentinel;
 
 struct wr_sentinel_opts {
     struct wr_fleet *fleet;
+    weir *w; /* that tells when files change; NULL: nobody does, and it never rests */
     struct wr_logger *log;
     const struct wr_clock *clock; /* NULL: the system's */
     int64_t interval_ms;          /* between two looks; 0: 5 s */
@@ -43,8 +44,9 @@ void wr_sentinel_free(struct wr_sentinel *s);
 
 /* Look from a thread of its own from now on, once. */
 enum wr_status wr_sentinel_start(struct wr_sentinel *s, struct wr_err *e) WR_MUST_CHECK;
-/* Or let the caller look, now. */
-void wr_sentinel_pass(struct wr_sentinel *s);
+/* Or let the caller look, now; in how many milliseconds to look again, if no file changes before.
+ */
+int64_t wr_sentinel_pass(struct wr_sentinel *s);
 
 enum wr_verdict_word {
     WR_VERDICT_NEW,     /* not yet seen with everything in every replica, and within the limit */

@@ -69,7 +69,11 @@ struct wr_watch {
     uint64_t calling_id;   /* whose fn runs now; 0: nobody's */
     pthread_t caller;      /* valid while calling_id is not 0 */
     struct wr_cond called; /* broadcast when it has returned */
+    void (*tell)(void *arg);
+    void *tell_arg;
 };
+
+#define TELL_ID UINT64_MAX /* calling_id of `tell` */
 
 static struct sub *sub_of(struct wr_link *link)
 {
@@ -181,6 +185,22 @@ static void mark_batch(struct wr_watch *w, const char *batch, size_t size)
     }
 }
 
+static void call_tell(struct wr_watch *w)
+{
+    void (*fn)(void *arg) = w->tell;
+    void *arg = w->tell_arg;
+
+    if (!fn)
+        return;
+    w->calling_id = TELL_ID;
+    w->caller = pthread_self();
+    wr_mutex_unlock(&w->mutex);
+    fn(arg);
+    wr_mutex_lock(&w->mutex);
+    w->calling_id = 0;
+    wr_cond_broadcast(&w->called);
+}
+
 /* Call what is marked, without the lock: a callback wakes actors. */
 static void call_marked(struct wr_watch *w)
 {
@@ -213,6 +233,7 @@ static bool read_batch(struct wr_watch *w)
         return false;
     wr_mutex_lock(&w->mutex);
     mark_batch(w, batch, (size_t)n);
+    call_tell(w);
     wr_mutex_unlock(&w->mutex);
     return true;
 }
@@ -475,6 +496,17 @@ void wr_watch_remove(struct wr_watch *w, uint64_t id)
         wr_cond_wait(&w->called, &w->mutex);
     wr_mutex_unlock(&w->mutex);
     sub_free(sub);
+}
+
+void wr_watch_tell(struct wr_watch *w, void (*fn)(void *arg), void *arg)
+{
+    wr_mutex_lock(&w->mutex);
+    assert(w->calling_id != TELL_ID || !pthread_equal(w->caller, pthread_self()));
+    w->tell = fn;
+    w->tell_arg = arg;
+    while (w->calling_id == TELL_ID)
+        wr_cond_wait(&w->called, &w->mutex);
+    wr_mutex_unlock(&w->mutex);
 }
 
 void wr_watch_poll(struct wr_watch *w)

@@ -37,6 +37,10 @@ enum wr_status wr_watch_add(struct wr_watch *w, const char *dir, const char *nam
 enum wr_status wr_watch_arm(struct wr_watch *w, uint64_t id, struct wr_err *e) WR_MUST_CHECK;
 void wr_watch_remove(struct wr_watch *w, uint64_t id); /* fn does not run after it returned */
 
+/* Call `fn` for every batch of events, before those that it is about. NULL: nobody, and it does not
+ * run after this returned; not from within it. */
+void wr_watch_tell(struct wr_watch *w, void (*fn)(void *arg), void *arg);
+
 /* Manual mode: deliver what has arrived, without waiting. */
 void wr_watch_poll(struct wr_watch *w);
 

@@ -34,12 +34,14 @@ static struct {
     void (*tune_db)(const char *path, weir_db_info *ret);
     void (*tune_replica)(const char *path, uint32_t i, weir_replica_info *ret);
     void (*tune_sight)(const char *path, weir_db_sight *ret);
-    uint64_t await_txid;       /* what a sync that waits for others' uploads ends with */
-    atomic_int *canceled_sync; /* of the last sync */
-    int64_t waited_ms;         /* the time that all syncs were allowed */
-    bool timed;                /* whether a snapshot may be, too */
-    _Atomic int64_t held_ms;   /* for how long the writer lock is had */
-    int progress;              /* the replica's txid grows with every look for so many looks */
+    uint64_t await_txid;        /* what a sync that waits for others' uploads ends with */
+    atomic_int *canceled_sync;  /* of the last sync */
+    int64_t waited_ms;          /* the time that all syncs were allowed */
+    bool timed;                 /* whether a snapshot may be, too */
+    void (*changed)(void *arg); /* weir_on_change */
+    void *changed_arg;
+    _Atomic int64_t held_ms; /* for how long the writer lock is had */
+    int progress;            /* the replica's txid grows with every look for so many looks */
     void (*at_add_replica)(void), (*at_sync)(void), (*at_close)(void), (*at_restore)(void);
     void (*at_replica_status)(void);
     weir_restore_options restore_opt; /* of the last restore or plan */
@@ -369,6 +371,15 @@ int weir_replica_traffic(weir_db *db, uint32_t i, weir_replica_traffic_info *ret
     (void)i;
     (void)e;
     *ret = fake.traffic;
+    return WEIR_OK;
+}
+
+int weir_on_change(weir *w, void (*changed)(void *arg), void *arg, weir_error *e)
+{
+    (void)w;
+    (void)e;
+    fake.changed = changed;
+    fake.changed_arg = arg;
     return WEIR_OK;
 }
 

@@ -440,6 +440,177 @@ static void test_list_of_the_unready(void **state)
     T(wr_sentinel_unready(sentinel, a, NULL, 0) == 3);
 }
 
+/* Anew, as in the daemon: with a library that tells of changes. Looks when it wants to, for so many
+ * seconds; how often. */
+static void listen_for_changes(void)
+{
+    struct wr_sentinel_opts o = {
+        .fleet = fleet, .w = &the_runtime, .clock = &hands.clock, .tell = tell, .log = &logger};
+    struct wr_err e = {0};
+
+    wr_sentinel_free(sentinel);
+    T_OK(wr_sentinel_new(&o, &sentinel, &e));
+    T(fake.changed);
+}
+
+static unsigned looks_in(int64_t seconds, int64_t *ret_next_ms)
+{
+    unsigned n = 0;
+
+    for (int64_t ms = 0; ms < seconds * 1000; n++) {
+        *ret_next_ms = wr_sentinel_pass(sentinel);
+        ms += *ret_next_ms;
+        wr_clock_manual_advance(&hands, *ret_next_ms * 1000000);
+    }
+    return n;
+}
+
+static void stir(void)
+{
+    fake.changed(fake.changed_arg);
+}
+
+static void commit(void)
+{
+    fake.sight.commits++;
+    fake.sight.txid_commits++;
+    fake.sight.txid++;
+    fake.replica.safe_txid++;
+}
+
+/* It woke up every five seconds for ever. */
+static void test_silence_is_looked_at_once_a_minute(void **state)
+{
+    int64_t next = 0;
+
+    (void)state;
+    listen_for_changes();
+    add("/a.db");
+    add("/b.db");
+    T(looks_in(90, &next) > 12);
+    T(next == 60000);
+    assert_int_equal(looks_in(3600, &next), 60);
+    T(verdict("/a.db").word == WR_VERDICT_FINE && lines() == 0);
+    wr_clock_manual_advance(&hands, 20 * SECOND);
+    T(!summary().silent); /* it is not late yet */
+    wr_clock_manual_advance(&hands, 90 * SECOND);
+    T(summary().silent);
+    stir();
+    T(wr_sentinel_pass(sentinel) == 5000);
+    wr_clock_manual_advance(&hands, 26 * SECOND);
+    T(summary().silent);
+    wr_sentinel_free(sentinel);
+    sentinel = NULL;
+    T(!fake.changed);
+}
+
+/* Of a database that is told to be written to, and of which nothing else is heard. */
+static void test_a_stall_after_silence_is_told_as_soon_as_ever(void **state)
+{
+    int64_t next = 0;
+
+    (void)state;
+    listen_for_changes();
+    add("/a.db");
+    (void)looks_in(600, &next);
+    fake.sight.commits++;
+    stir();
+    (void)looks_in(35, &next);
+    T(said("ERROR") == 0 && next == 5000);
+    (void)looks_in(5, &next);
+    T(said("ERROR") == 1 && said("commits are not in the replica, and nothing moves") == 1);
+    (void)looks_in(600, &next);
+    T(next == 5000); /* no rest before that has ended */
+}
+
+/* The same with nothing told: what the watch had to tell is lost, and the engine hangs, too. */
+static void test_a_stall_that_nobody_told_of_is_found(void **state)
+{
+    int64_t next = 0;
+
+    (void)state;
+    listen_for_changes();
+    add("/a.db");
+    (void)looks_in(600, &next);
+    T(next == 60000);
+    fake.sight.commits++; /* just after a look, a minute before the next one */
+    (void)looks_in(35, &next);
+    T(said("ERROR") == 0 && next == 5000);
+    (void)looks_in(5, &next);
+    T(said("ERROR") == 1);
+}
+
+/* An inotify that tells nothing, as on a network file system that others write to. */
+static void test_no_rest_where_commits_are_not_told(void **state)
+{
+    int64_t next = 0;
+
+    (void)state;
+    listen_for_changes();
+    add("/a.db");
+    for (int i = 0; i < 3; i++) {
+        (void)looks_in(600, &next);
+        T(next == 60000 && said("no file event") == 0);
+        commit();
+    }
+    (void)looks_in(600, &next);
+    T(next == 5000 && said("commits come of which no file event tells") == 1);
+    T(said("WARN") == 1);
+    (void)looks_in(600, &next);
+    T(next == 5000 && said("WARN") == 1);
+}
+
+/* The event comes a moment after the look that saw the commit. */
+static void test_an_event_may_be_late(void **state)
+{
+    int64_t next = 0;
+
+    (void)state;
+    listen_for_changes();
+    add("/a.db");
+    for (int i = 0; i < 20; i++) {
+        (void)looks_in(600, &next);
+        T(next == 60000);
+        commit();
+        T(wr_sentinel_pass(sentinel) == 5000);
+        stir();
+    }
+    T(lines() == 0);
+}
+
+/* What is asked once a minute still is. */
+static void test_an_emptied_replica_is_seen_in_silence(void **state)
+{
+    int64_t next = 0;
+
+    (void)state;
+    listen_for_changes();
+    add("/a.db");
+    (void)looks_in(600, &next);
+    fake.replica.safe_txid = 0;
+    (void)looks_in(60, &next);
+    T(next == 5000);
+    (void)looks_in(40, &next);
+    T(said("ERROR") == 1);
+}
+
+/* A database that comes in silence is no part of it. */
+static void test_a_new_database_ends_the_rest(void **state)
+{
+    int64_t next = 0;
+
+    (void)state;
+    listen_for_changes();
+    add("/a.db");
+    (void)looks_in(600, &next);
+    add("/b.db");
+    (void)summary(); /* somebody asks */
+    T(next == 60000 && wr_sentinel_pass(sentinel) == 5000);
+    T(summary().fine == 2);
+    (void)looks_in(600, &next);
+    T(next == 60000);
+}
+
 static void test_thread(void **state)
 {
     struct wr_sentinel_opts o = {.fleet = fleet, .log = &logger, .interval_ms = 1};
@@ -491,8 +662,13 @@ static void test_memory_runs_out(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_all_is_well), TEST(test_engine_is_stuck), TEST(test_upload_is_stuck),
-    TEST(test_slow_is_a_warning_until_it_stops), TEST(test_a_long_comparison_is_no_stall),
-    TEST(test_failing_is_not_moving), TEST(test_one_replica_is_behind), TEST(test_five_intervals),
-    TEST(test_before_it_is_there), TEST(test_a_refused_configuration_is_told),
-    TEST(test_never_attached), TEST(test_reasons), TEST(test_come_and_go), TEST(test_many_at_once),
-    TEST(test_list_of_the_unready), TEST(test_thread), TEST(test_memory_runs_out))
+    TEST(test_silence_is_looked_at_once_a_minute),
+    TEST(test_a_stall_after_silence_is_told_as_soon_as_ever),
+    TEST(test_a_stall_that_nobody_told_of_is_found), TEST(test_no_rest_where_commits_are_not_told),
+    TEST(test_an_event_may_be_late), TEST(test_an_emptied_replica_is_seen_in_silence),
+    TEST(test_a_new_database_ends_the_rest), TEST(test_slow_is_a_warning_until_it_stops),
+    TEST(test_a_long_comparison_is_no_stall), TEST(test_failing_is_not_moving),
+    TEST(test_one_replica_is_behind), TEST(test_five_intervals), TEST(test_before_it_is_there),
+    TEST(test_a_refused_configuration_is_told), TEST(test_never_attached), TEST(test_reasons),
+    TEST(test_come_and_go), TEST(test_many_at_once), TEST(test_list_of_the_unready),
+    TEST(test_thread), TEST(test_memory_runs_out))

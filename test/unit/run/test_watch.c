@@ -516,10 +516,40 @@ static void test_no_descriptor_is_a_limit(void **state)
     T(!w && wr_mem_live() == live);
 }
 
+static void note(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static void test_somebody_is_told_of_every_batch(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "file");
+    unsigned told = 0, counter = 0;
+    struct wr_watch *w = watch();
+    uint64_t id;
+
+    (void)state;
+    write_times(path, 1);
+    id = add(w, dir, "file", &counter);
+    wr_watch_tell(w, note, &told);
+    wr_watch_poll(w);
+    T(told == 0);
+    arm(w, id);
+    write_times(path, 3);
+    wr_watch_poll(w);
+    T(told == 1 && counter == 1);
+    wr_watch_tell(w, NULL, NULL);
+    arm(w, id);
+    write_times(path, 3);
+    wr_watch_poll(w);
+    T(told == 1 && counter == 2);
+    wr_watch_free(w);
+}
+
 T_MAIN(T_TEST(test_each_kind_of_change), T_TEST(test_nothing_but_a_write_is_told_as_such),
     T_TEST(test_a_write_is_told_once), T_TEST(test_an_armed_file_is_replaced),
     T_TEST(test_only_the_whole_name_counts), T_TEST(test_many_writes_make_one_call),
     T_TEST(test_subscriptions_share_a_directory), T_TEST(test_a_vanished_directory_is_silent),
     T_TEST(test_what_is_no_directory_or_no_name), T_TEST(test_overflow_calls_everyone),
-    T_TEST(test_random_subscriptions_match_the_model), T_TEST(test_out_of_memory),
-    T_TEST(test_no_descriptor_is_a_limit))
+    T_TEST(test_somebody_is_told_of_every_batch), T_TEST(test_random_subscriptions_match_the_model),
+    T_TEST(test_out_of_memory), T_TEST(test_no_descriptor_is_a_limit))
