@@ -97,6 +97,7 @@ static void begin(struct bench *b, const char *message)
     T_OK(wr_config_adhoc(t_call()->scratch, b->path, &url, 1, "20ms", &c, &e));
     T(wr_fleet_add(b->fleet, &c->dbs[0], NULL, &err) == WEIR_OK);
     o.fleet = b->fleet;
+    o.w = b->w; /* whose file events end its rests */
     o.log = &b->log;
     T_OK(wr_sentinel_new(&o, &b->sentinel, &e));
     T_OK(wr_sentinel_start(b->sentinel, &e));
