@@ -23,7 +23,7 @@ class Size:
     fleet_warm_s: int = 32  # past the first compaction, which looks at what is there
     fleet_s: int = 30  # one compaction
     idle_n: tuple = (1, 100, 1000)
-    idle_settle_s: int = 70  # a minute of silence, and the checkpoint after it
+    idle_settle_s: int = 140  # a minute of silence, the checkpoint after it, and another until the watcher rests
     idle_s: int = 10
     many_n: int = 10000
     many_open: int = 100
