@@ -22,8 +22,8 @@
 #include <lz4frame.h>
 
 #define OBJECTS_MAX ((size_t)1 << 24)
-#define WINDOW      ((size_t)1 << 20) /* compressed bytes a request */
-#define EXPANDED    ((size_t)1 << 20) /* bytes written at once */
+#define WINDOW      ((size_t)1 << 20)  /* compressed bytes a request */
+#define EXPANDED    ((size_t)64 << 10) /* bytes written at once: caches hold them */
 
 #define NAME_DIGITS 8 /* of an index, and the fewest of an offset */
 
@@ -283,7 +283,7 @@ struct expander {
     struct wr_call call; /* the caller's, with `scratch` below, which is reset after each request */
     struct wr_arena scratch;
     LZ4F_dctx *lz4;
-    uint8_t *in, *out; /* WINDOW and EXPANDED bytes */
+    uint8_t *in, *out; /* at most WINDOW, and EXPANDED bytes */
     size_t filled;     /* of `out` */
     struct wr_file *file;
     uint64_t off; /* in `file`, of the first byte in `out` */
@@ -461,7 +461,7 @@ enum wr_status wr_legacy_write(struct wr_legacy *l, struct wr_call *c, struct wr
 
     wr_arena_init(&x.scratch, WR_ARENA_MAX);
     x.call.scratch = &x.scratch;
-    x.in = wr_alloc(WINDOW);
+    x.in = wr_alloc((size_t)wr_min((uint64_t)WINDOW, wr_legacy_bytes(l)));
     x.out = wr_alloc(EXPANDED);
     if (!x.in || !x.out || LZ4F_isError(LZ4F_createDecompressionContext(&x.lz4, LZ4F_VERSION)))
         st = wr_fail(e, WR_NOMEM, "restore buffers: out of memory");

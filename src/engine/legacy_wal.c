@@ -114,7 +114,7 @@ static enum wr_status read_frames(
     struct scan *s, struct wr_call *c, uint64_t size, uint64_t *ret_rest, struct wr_err *e)
 {
     size_t frame = FRAME_HEADER + s->page_size;
-    size_t chunk = CHUNK / frame * frame;
+    size_t chunk = (size_t)wr_min((uint64_t)CHUNK, size) / frame * frame;
     uint64_t off = WAL_HEADER;
     bool valid = true;
     uint8_t *buf = wr_alloc(chunk);
