@@ -23,7 +23,7 @@
 #include "ltx/ltx.h"
 
 #define HEAD        4096
-#define FILE_SIZE   ((size_t)64 << 10) /* as a ledger is made */
+#define FILE_SIZE   ((size_t)8 << 10) /* as a ledger is made */
 #define PAGE_SIZE   4096
 #define LOCK_PGNO   ((uint32_t)7)
 #define RECORD_HEAD 88

@@ -22,7 +22,7 @@
 #include <lz4frame.h>
 
 #define OBJECTS   8
-#define DISK      ((size_t)1 << 20)
+#define DISK      ((size_t)96 << 10)
 #define PAGE_SIZE 512
 
 enum {

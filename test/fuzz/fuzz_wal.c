@@ -17,7 +17,7 @@
 #include "fuzz/memfs.h"
 #include "sqlite/wal.h"
 
-#define DISK ((size_t)4 << 20) /* bytes of a file */
+#define DISK ((size_t)96 << 10) /* bytes of a file: pages that an input can have, and more */
 
 enum {
     FIX = 1,

@@ -6,12 +6,18 @@
 
 static uint64_t crc(uint64_t c, const uint8_t *p, size_t n)
 {
-    c = ~c;
-    for (size_t i = 0; i < n; i++) {
-        c ^= p[i];
+    static uint64_t after[256]; /* what is left of a byte, bit by bit; [0] is 0 */
+
+    for (unsigned byte = 1; after[255] == 0 && byte < 256; byte++) {
+        uint64_t x = byte;
+
         for (int k = 0; k < 8; k++)
-            c = (c & 1) ? c >> 1 ^ 0xD800000000000000u : c >> 1;
+            x = (x & 1) ? x >> 1 ^ 0xD800000000000000u : x >> 1;
+        after[byte] = x;
     }
+    c = ~c;
+    for (size_t i = 0; i < n; i++)
+        c = after[(c ^ p[i]) & 255] ^ c >> 8;
     return ~c;
 }
 
@@ -19,12 +25,15 @@ static uint64_t crc(uint64_t c, const uint8_t *p, size_t n)
 
 struct out {
     uint8_t *p;
-    size_t n;
+    size_t n, cap;
 };
 
 static void put(struct out *o, const void *p, size_t n)
 {
-    o->p = wr_resize(o->p, o->n + n + 1, 1);
+    if (o->n + n >= o->cap) {
+        o->cap = 2 * (o->n + n) + 64;
+        o->p = wr_resize(o->p, o->cap, 1);
+    }
     assert(o->p);
     memcpy(o->p + o->n, p, n);
     o->n += n;
