@@ -34,7 +34,6 @@ static bool is_section(const struct kind *kind, struct wr_str name, struct wr_st
     return wr_str_eq(name, profile);
 }
 
-/* The keys of one section; views into `file`. */
 static bool find_keys(
     const struct kind *kind, struct wr_str file, struct wr_str profile, struct wr_aws_creds *ret)
 {
@@ -148,4 +147,10 @@ enum wr_status wr_aws_file_find(const char *profile, struct wr_buf *room, struct
     st = find(&config, profile, room, ret, &nobody, e);
     wr_buf_release(&nobody);
     return st;
+}
+
+bool wr_aws_file_keys(
+    struct wr_str text, bool is_config, struct wr_str profile, struct wr_aws_creds *ret)
+{
+    return find_keys(is_config ? &config : &credentials, text, profile, ret);
 }

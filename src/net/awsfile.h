@@ -16,4 +16,9 @@
 enum wr_status wr_aws_file_find(const char *profile, struct wr_buf *room, struct wr_aws_creds *ret,
     struct wr_buf *note, struct wr_err *e) WR_MUST_CHECK;
 
+/* The keys of a profile in the text of such a file, as views into it: of the credentials, or of the
+ * configuration, which calls its sections otherwise. False: one of the two keys is not there. */
+bool wr_aws_file_keys(
+    struct wr_str text, bool is_config, struct wr_str profile, struct wr_aws_creds *ret);
+
 #endif
