@@ -12,7 +12,7 @@
 #define RECORD_HEAD   88
 #define SWITCH_BYTES  ((uint64_t)256 << 10) /* a file this long looks for a successor */
 #define ENTRY_CAPTURE 4
-#define SEQ_MAX       (UINT64_MAX / 2) /* of ours: there is always a next number */
+#define SEQ_MAX       (UINT64_MAX / 2) /* found by a start, so that there is always a next number */
 #define ENTRY_CLOSE   12
 
 struct journal_file {
@@ -82,7 +82,7 @@ static bool head_get(const uint8_t *p, struct wr_journal_rec *r)
     r->commit_before = wr_le32(p + 68);
     r->commit = wr_le32(p + 72);
     r->n = wr_le32(p + 76);
-    return r->n <= WR_JOURNAL_ENTRIES_MAX && r->seq <= SEQ_MAX;
+    return r->n <= WR_JOURNAL_ENTRIES_MAX;
 }
 
 /* Read the record at `off` of a file of `size` bytes into j->buf. NOTFOUND: there is no intact one.
@@ -148,8 +148,8 @@ static enum wr_status measure(struct wr_journal *j, struct wr_err *e)
             st = record_at(j, jf->f, info.size, jf->size, &r, &entries, e);
             if (st != WR_OK)
                 break;
-            if (r.seq <= newest[i])
-                break; /* left over behind a shorter, newer tail */
+            if (r.seq <= newest[i] || r.seq > SEQ_MAX)
+                break; /* left over behind a shorter, newer tail; or not ours */
             newest[i] = r.seq;
             note(j, jf, &r);
         }

@@ -454,6 +454,48 @@ static void test_a_number_without_a_successor(void **state)
     wr_journal_close(j);
 }
 
+static enum wr_status count_one(
+    void *arg, const struct wr_journal_rec *r, struct wr_bytes entries, struct wr_err *e)
+{
+    size_t *n = arg;
+
+    (void)r;
+    (void)entries;
+    (void)e;
+    ++*n;
+    return WR_OK;
+}
+
+/* It was taken for the last one that may be found, and what followed it could not be read back:
+ * then the whole history could not. */
+static void test_the_last_number_broke_the_history(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_journal_rec rec = {.kind = WR_JOURNAL_CLOSE, .txid = 5};
+    uint8_t head[HEAD];
+    struct wr_journal *j = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    written_head(dir, &rec, head);
+    wr_put_le64(head + 8, UINT64_MAX / 2);
+    wr_put_le64(head + 80, wr_crc64(0, head, 80));
+    t_spew(t_path(dir, "journal.0"), head, sizeof(head));
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T(wr_journal_bytes(j) == sizeof(head));
+    for (size_t n = 2; n < 5; n++) {
+        size_t seen = 0;
+
+        T_OK(wr_journal_append(j, &rec, (struct wr_bytes){0}, &e));
+        T_OK(wr_journal_each(j, count_one, &seen, &e));
+        T(seen == n);
+    }
+    wr_journal_close(j);
+    T_OK(wr_journal_open(wr_fs_posix(), dir, &j, &e));
+    T(wr_journal_bytes(j) == sizeof(head)); /* a start believes no further ones */
+    wr_journal_close(j);
+}
+
 static void test_failed_append_leaves_nothing(void **state)
 {
     struct model m;
@@ -487,16 +529,6 @@ struct sweep {
     struct rec rec;
     struct wr_bytes entries;
 };
-
-static enum wr_status count_one(
-    void *arg, const struct wr_journal_rec *r, struct wr_bytes entries, struct wr_err *e)
-{
-    (void)r;
-    (void)entries;
-    (void)e;
-    ++*(size_t *)arg;
-    return WR_OK;
-}
 
 static enum wr_status sweep_all(void *arg)
 {
@@ -576,5 +608,5 @@ static void test_callback_ends_the_walk(void **state)
 T_MAIN(T_TEST(test_random_records), T_TEST(test_open_tail_outlives_its_acknowledgement),
     T_TEST(test_clear_and_empty), T_TEST(test_torn_and_foreign_tails),
     T_TEST(test_a_head_claims_more_than_its_file), T_TEST(test_a_number_without_a_successor),
-    T_TEST(test_failed_append_leaves_nothing), T_TEST(test_no_memory),
-    T_TEST(test_callback_ends_the_walk))
+    T_TEST(test_the_last_number_broke_the_history), T_TEST(test_failed_append_leaves_nothing),
+    T_TEST(test_no_memory), T_TEST(test_callback_ends_the_walk))
