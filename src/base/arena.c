@@ -64,6 +64,15 @@ void wr_arena_release(struct wr_arena *a)
     a->used = 0;
 }
 
+void wr_arena_wipe(struct wr_arena *a)
+{
+    for (struct wr_arena_block *b = a->head; b; b = b->next) {
+        permit(b->data, b->used);
+        wr_wipe(b->data, b->used);
+    }
+    wr_arena_release(a);
+}
+
 void wr_arena_reset(struct wr_arena *a)
 {
     struct wr_arena_block *keep = a->head;

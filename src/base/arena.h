@@ -21,6 +21,7 @@ struct wr_arena {
 void wr_arena_init(struct wr_arena *a, size_t max);
 void wr_arena_release(struct wr_arena *a); /* frees all blocks; `a` may be reused after init */
 void wr_arena_reset(struct wr_arena *a);   /* keeps one block of at most 1 MiB */
+void wr_arena_wipe(struct wr_arena *a);    /* as release, when secrets were in it */
 
 /* Zeroed bytes aligned for any type; NULL at the limit, on overflow or when the heap is empty. */
 void *wr_arena_alloc(struct wr_arena *a, size_t size) WR_MUST_CHECK;

@@ -238,6 +238,64 @@ static void test_out_of_memory(void **state)
     t_sweep_nomem(fill, NULL);
 }
 
-T_MAIN(T_TEST(test_pieces_are_apart_zeroed_and_aligned), T_TEST(test_limit),
-    T_TEST(test_few_blocks), T_TEST(test_str), T_TEST(test_fmt),
+static unsigned marks; /* bytes 0xa5 in memory that was freed */
+
+static alignas(max_align_t) unsigned char heap[12 << 20]; /* is handed out once */
+static size_t heap_used;
+
+static void *hook_alloc(size_t size)
+{
+    unsigned char *p = heap + heap_used;
+
+    T(size < sizeof(heap) - heap_used - 64);
+    memcpy(p, &size, sizeof(size));
+    heap_used += (32 + size + 15) / 16 * 16;
+    return p + 32;
+}
+
+static void hook_release(void *p)
+{
+    const unsigned char *bytes = p;
+    size_t size;
+
+    memcpy(&size, bytes - 32, sizeof(size));
+    for (size_t i = 0; i < size; i++)
+        marks += bytes[i] == 0xa5;
+}
+
+static void *hook_resize(void *p, size_t size)
+{
+    (void)p;
+    (void)size;
+    return NULL;
+}
+
+static void test_secrets_are_wiped(void **state)
+{
+    const struct wr_mem_hooks hooks = {hook_alloc, hook_resize, hook_release};
+    struct wr_arena a;
+
+    (void)state;
+    wr_mem_set_hooks(&hooks);
+    for (int wipe = 0; wipe < 2; wipe++) {
+        marks = 0;
+        wr_arena_init(&a, WR_ARENA_MAX);
+        for (size_t i = 0; i < 40; i++) { /* of several blocks, one of its own */
+            size_t n = i == 20 ? (size_t)3 << 20 : 777;
+            void *p = wr_arena_alloc(&a, n);
+
+            T(p);
+            memset(p, 0xa5, n);
+        }
+        if (wipe)
+            wr_arena_wipe(&a);
+        else
+            wr_arena_release(&a);
+        T(wipe ? marks == 0 : marks == ((unsigned)3 << 20) + 39 * 777);
+    }
+    wr_mem_set_hooks(NULL);
+}
+
+T_MAIN(T_TEST(test_secrets_are_wiped), T_TEST(test_pieces_are_apart_zeroed_and_aligned),
+    T_TEST(test_limit), T_TEST(test_few_blocks), T_TEST(test_str), T_TEST(test_fmt),
     T_TEST(test_stale_pointers_are_caught), T_TEST(test_out_of_memory))
