@@ -15,8 +15,6 @@
 #define FILE_MAX ((size_t)1 << 20) /* bytes of a credentials file */
 #define EARLY_MS ((int64_t)5 * 60 * 1000)
 #define AGAIN_MS ((int64_t)60 * 1000) /* after renewing has failed; and the least time of use */
-#define WEB      "AWS_WEB_IDENTITY_TOKEN_FILE"
-#define LOOK_MS  100 /* how often who waits for another thread looks up */
 
 /* Three strings in one allocation that can be wiped as a whole. */
 struct creds_text {
@@ -26,7 +24,7 @@ struct creds_text {
 
 struct found {
     struct creds_text text;       /* empty: look */
-    const char *env;              /* the variable */
+    const char *env;              /* the variable that they are in, or that led to them */
     int64_t renew_ms, expires_ms; /* Unix ms */
     bool is_role;
 };
@@ -35,10 +33,8 @@ struct wr_awscreds {
     struct creds_text explicit; /* frozen; empty: none given */
     char *profile;              /* frozen; NULL: as the environment says */
 
-    struct wr_mutex mutex; /* guards the rest */
-    struct wr_cond cond;   /* looking has ended */
+    struct wr_mutex mutex; /* guards the rest; not held while looking */
     struct found found;
-    bool looking; /* one thread does */
     bool had_role;
 };
 
@@ -103,15 +99,21 @@ static bool from_env(
 static enum wr_status from_files(
     struct wr_awscreds *p, struct found *ret, struct wr_buf *note, struct wr_err *e)
 {
-    const char *profile = p->profile ? p->profile : getenv("AWS_PROFILE");
+    const char *env = wr_aws_env("AWS_PROFILE"), *name = p->profile ? p->profile
+                                                         : env      ? env
+                                                                    : "default";
+    char *profile = wr_strndup(name, strlen(name)); /* a variable may change while files are read */
     struct wr_aws_creds c;
     struct wr_buf room;
     enum wr_status st;
 
+    if (!profile)
+        return wr_fail(e, WR_NOMEM, "out of memory");
     wr_buf_init(&room, FILE_MAX);
-    st = wr_aws_file_find(profile && profile[0] ? profile : "default", &room, &c, note, e);
+    st = wr_aws_file_find(profile, &room, &c, note, e);
     if (st == WR_OK)
         st = text_set(&ret->text, &c, e);
+    wr_free(profile);
     if (room.n > 0)
         wr_wipe(room.p, room.n);
     wr_buf_release(&room);
@@ -146,14 +148,35 @@ static enum wr_status take_role(
     return st;
 }
 
+static const char *role_variable(enum wr_aws_way way)
+{
+    static const char full[] = "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                      relative[] = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                      web[] = "AWS_WEB_IDENTITY_TOKEN_FILE";
+
+    if (way == WR_AWS_WEB)
+        return wr_aws_env(web) ? web : NULL;
+    if (way == WR_AWS_INSTANCE)
+        return NULL;
+    return wr_aws_env(full) ? full : wr_aws_env(relative) ? relative : NULL;
+}
+
+/* `c` is NULL: whether there is anything to ask, which for an instance nobody knows. */
 static enum wr_status from_role(
     enum wr_aws_way way, struct wr_call *c, struct found *ret, struct wr_err *e)
 {
     struct wr_aws_role role = {.expires_ms = INT64_MAX};
-    enum wr_status st = wr_aws_role(way, c, &role, e);
+    const char *env = role_variable(way);
+    enum wr_status st;
 
+    if (!c) {
+        ret->env = env;
+        return env ? WR_OK : WR_NOTFOUND;
+    }
+    st = wr_aws_role(way, c, &role, e);
     if (st == WR_OK)
         st = take_role(ret, &role, wr_wall_ms(c->clock), e);
+    ret->env = st == WR_OK ? env : NULL;
     wr_wipe(role.text, sizeof(role.text));
     return st;
 }
@@ -173,13 +196,13 @@ static enum wr_status chain(struct wr_awscreds *p, struct wr_call *c, struct fou
 {
     enum wr_status st = from_variables(ret, e);
 
-    if (st == WR_NOTFOUND && c)
+    if (st == WR_NOTFOUND)
         st = from_role(WR_AWS_WEB, c, ret, e);
     if (st == WR_NOTFOUND)
         st = from_files(p, ret, note, e);
-    if (st == WR_NOTFOUND && c)
+    if (st == WR_NOTFOUND)
         st = from_role(WR_AWS_CONTAINER, c, ret, e);
-    if (st == WR_NOTFOUND && c)
+    if (st == WR_NOTFOUND)
         st = from_role(WR_AWS_INSTANCE, c, ret, e);
     return st;
 }
@@ -218,7 +241,6 @@ enum wr_status wr_awscreds_new(const struct wr_aws_creds *explicit, struct wr_st
         return wr_fail(e, WR_NOMEM, "out of memory");
     enum wr_status st = WR_OK;
     wr_mutex_init(&p->mutex);
-    wr_cond_init(&p->cond);
     if (complete(explicit))
         st = text_set(&p->explicit, explicit, e);
     if (st == WR_OK && profile.n > 0) {
@@ -240,24 +262,21 @@ void wr_awscreds_free(struct wr_awscreds *p)
         return;
     text_release(&p->explicit);
     text_release(&p->found.text);
-    wr_cond_release(&p->cond);
     wr_mutex_release(&p->mutex);
     wr_free(p->profile);
     wr_free(p);
 }
 
-/* mutex held, and given up meanwhile. */
+/* mutex held, and given up meanwhile: others may look, too, and get the same, as it is one thread
+ * of the process that asks a service (awsgate.h). */
 static enum wr_status look_anew(struct wr_awscreds *p, struct wr_call *c, struct wr_err *e)
 {
     struct found found;
     enum wr_status st;
 
-    p->looking = true;
     wr_mutex_unlock(&p->mutex);
     st = look(p, c, &found, e);
     wr_mutex_lock(&p->mutex);
-    p->looking = false;
-    wr_cond_broadcast(&p->cond);
     if (st == WR_OK) {
         text_release(&p->found.text);
         p->found = found;
@@ -270,7 +289,7 @@ static enum wr_status look_anew(struct wr_awscreds *p, struct wr_call *c, struct
     return st;
 }
 
-/* mutex held. */
+/* mutex held, and given up meanwhile. */
 static enum wr_status make_ready(struct wr_awscreds *p, struct wr_call *c, struct wr_err *e)
 {
     for (;;) {
@@ -279,22 +298,16 @@ static enum wr_status make_ready(struct wr_awscreds *p, struct wr_call *c, struc
         struct wr_err why = {0};
         enum wr_status st;
 
-        if (usable && (now_ms < p->found.renew_ms || p->looking))
+        if (usable && now_ms < p->found.renew_ms)
             return WR_OK;
-        if (!p->looking) {
-            st = look_anew(p, c, usable ? &why : e);
-            if (st == WR_OK || !usable)
-                return st;
+        if (usable) /* others go on with these meanwhile, and so does everybody if it fails */
             p->found.renew_ms = now_ms + AGAIN_MS;
-            wr_log(c->log, WR_WARN, "cannot renew credentials, using them to their end",
-                WR_F_Z("error", why.text));
-            continue; /* they may have been refused meanwhile, and forgotten */
-        }
-        (void)wr_cond_wait_until(
-            &p->cond, &p->mutex, wr_mono_ns(wr_clock_system()) + LOOK_MS * INT64_C(1000000));
-        st = wr_call_check(c, "credentials", e);
-        if (st != WR_OK)
+        st = look_anew(p, c, usable ? &why : e);
+        if (st == WR_OK || !usable)
             return st;
+        wr_log(c->log, WR_WARN, "cannot renew credentials, using them to their end",
+            WR_F_Z("error", why.text));
+        /* And round again: they may have been refused meanwhile, and forgotten. */
     }
 }
 
@@ -315,38 +328,32 @@ enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_call *c,
     return st;
 }
 
-/* The variable that a role is found by, but for that of an instance. */
-static const char *role_variable(void)
-{
-    static const char *const names[] = {
-        WEB, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"};
-
-    for (size_t i = 0; i < wr_countof(names); i++)
-        if (wr_aws_env(names[i]))
-            return names[i];
-    return NULL;
-}
-
 bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env)
 {
-    const char *role = p->profile ? NULL : role_variable();
-    struct found now;
-    bool found;
+    struct found now = {.env = NULL};
+    bool kept, found;
 
     if (p->explicit.access_n > 0)
         return false;
+    wr_mutex_lock(&p->mutex);
+    kept = p->found.text.access_n > 0;
+    *ret_env = p->found.env;
+    found = kept && (p->found.env || !p->found.is_role);
+    wr_mutex_unlock(&p->mutex);
+    if (kept)
+        return found;
     found = look(p, NULL, &now, NULL) == WR_OK;
-    if (found && !now.env && role && strcmp(role, WEB) == 0)
-        found = false; /* that one goes before files */
-    *ret_env = found ? now.env : role;
+    *ret_env = now.env;
     text_release(&now.text);
-    return found || role;
+    return found;
 }
 
-bool wr_awscreds_forget(struct wr_awscreds *p)
+bool wr_awscreds_forget(struct wr_awscreds *p, struct wr_str access_key)
 {
     wr_mutex_lock(&p->mutex);
-    text_release(&p->found.text);
+    if (wr_str_eq(access_key,
+            (struct wr_str){(const char *)p->found.text.text.p, p->found.text.access_n}))
+        text_release(&p->found.text);
     wr_mutex_unlock(&p->mutex);
     return p->explicit.access_n == 0;
 }

@@ -43,13 +43,14 @@ void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
 enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_call *c,
     char text[WR_AWS_CREDS_MAX], struct wr_aws_creds *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Where credentials that were not explicit come from, as far as can be told without asking a
- * service: true, and *ret_env the variable of the access key, or by which a role is found, or NULL
- * for a file of AWS tools. False: they are explicit, of the instance, or nowhere. */
+/* Where credentials that were not explicit come from, those that are kept, or else as far as can be
+ * told without asking a service: true, and *ret_env the variable of the access key, or by which a
+ * role is found, or NULL for a file of AWS tools. False: they are explicit, of the instance, or
+ * nowhere. */
 bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env);
 
-/* A server refused them: look again at the next get, somebody may have renewed them. False for
- * explicit ones, which do not change. */
-bool wr_awscreds_forget(struct wr_awscreds *p);
+/* A server refused those of `access_key`. If they are what is kept still, look again at the next
+ * get: somebody may have renewed them. False for explicit ones, which do not change. */
+bool wr_awscreds_forget(struct wr_awscreds *p, struct wr_str access_key);
 
 #endif

@@ -23,7 +23,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
 static struct said last[WR_AWS_WAYS]; /* guarded by mutex */
 
-static enum wr_status ask(
+static enum wr_status ask_service(
     enum wr_aws_way way, struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e)
 {
     switch (way) {
@@ -36,6 +36,21 @@ static enum wr_status ask(
         break;
     }
     return wr_aws_role_instance(c, ret, e);
+}
+
+/* Tokens and keys pass through its scratch, so that is nobody else's. */
+static enum wr_status ask(
+    enum wr_aws_way way, struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e)
+{
+    struct wr_arena scratch;
+    struct wr_call own = *c;
+    enum wr_status st;
+
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    own.scratch = &scratch;
+    st = ask_service(way, &own, ret, e);
+    wr_arena_wipe(&scratch);
+    return st;
 }
 
 static struct wr_str moved(struct wr_str s, const char *from, const char *to)

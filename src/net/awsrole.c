@@ -5,9 +5,6 @@
  *   instance   PUT /latest/api/token                                   a token for what follows
  *              GET /latest/meta-data/iam/security-credentials/         the name of the role
  *              GET /latest/meta-data/iam/security-credentials/NAME
- *
- *     {"Code": "Success", "AccessKeyId": "ASIA...", "SecretAccessKey": "...", "Token": "...",
- *      "Expiration": "2026-05-01T16:00:00Z"}                                (Code: instances only)
  */
 #include "net/awsrole.h"
 
@@ -15,8 +12,6 @@
 #include "base/mem.h"
 #include "base/url.h"
 #include "net/awsrole_int.h"
-
-#include <jansson.h>
 
 #define AGENT         "http://169.254.170.2"
 #define METADATA      "http://169.254.169.254"
@@ -46,15 +41,15 @@ static bool is_true(const char *name)
 
 enum wr_status wr_aws_ask(struct wr_call *c, struct wr_aws_ask *a, struct wr_err *e)
 {
-    const struct wr_http_opts o = {
-        .ca_file = wr_aws_env("AWS_CA_BUNDLE"), .connect_ms = a->connect_ms, .direct = a->direct};
     int64_t until_ms = wr_mono_ms(c->clock) + a->ms;
     struct wr_call own = *c;
     struct wr_http_resp resp;
-    struct wr_http *http = NULL;
     struct wr_buf refusal;
-    enum wr_status st = wr_http_new(&o, &http, e);
+    enum wr_status st = WR_OK;
 
+    a->opts.ca_file = wr_aws_env("AWS_CA_BUNDLE");
+    if (!a->http)
+        st = wr_http_new(&a->opts, &a->http, e);
     if (st != WR_OK)
         return st;
     wr_buf_init(&refusal, sizeof(a->answer));
@@ -62,7 +57,7 @@ enum wr_status wr_aws_ask(struct wr_call *c, struct wr_aws_ask *a, struct wr_err
     a->req.into = a->answer;
     a->req.into_size = sizeof(a->answer);
     a->req.text = &refusal;
-    st = wr_http_do(http, &own, &a->req, &resp, e);
+    st = wr_http_do(a->http, &own, &a->req, &resp, e);
     a->status = resp.status;
     a->answers += resp.status != 0;
     a->n = resp.into_n;
@@ -70,46 +65,22 @@ enum wr_status wr_aws_ask(struct wr_call *c, struct wr_aws_ask *a, struct wr_err
         a->n = wr_min(refusal.n, sizeof(a->answer));
         memcpy(a->answer, refusal.p, a->n);
     }
+    if (refusal.n > 0)
+        wr_wipe(refusal.p, refusal.n);
     wr_buf_release(&refusal);
-    wr_http_free(http);
     return st;
 }
 
 void wr_aws_ask_end(struct wr_aws_ask *a)
 {
+    wr_http_free(a->http);
+    a->http = NULL;
     wr_wipe(a->answer, sizeof(a->answer));
 }
 
 struct wr_str wr_aws_answer(const struct wr_aws_ask *a)
 {
     return wr_str_trim((struct wr_str){(const char *)a->answer, a->n});
-}
-
-static struct wr_str append(struct wr_aws_role *r, size_t *at, struct wr_str s)
-{
-    struct wr_str ret = {r->text + *at, s.n};
-
-    if (s.n > 0)
-        memcpy(r->text + *at, s.p, s.n);
-    *at += s.n;
-    return ret;
-}
-
-enum wr_status wr_aws_role_set(struct wr_aws_role *ret, const struct wr_aws_creds *from,
-    struct wr_str expiration, struct wr_err *e)
-{
-    size_t at = 0;
-
-    if (from->access_key.n == 0 || from->secret_key.n == 0)
-        return wr_fail(e, WR_CORRUPT, "the answer has no access key, or no secret key");
-    if (from->access_key.n + from->secret_key.n + from->token.n > sizeof(ret->text))
-        return wr_fail(e, WR_LIMIT, "the credentials are longer than %zu bytes", sizeof(ret->text));
-    ret->creds.access_key = append(ret, &at, from->access_key);
-    ret->creds.secret_key = append(ret, &at, from->secret_key);
-    ret->creds.token = append(ret, &at, from->token);
-    if (!wr_parse_time(expiration, &ret->expires_ms))
-        ret->expires_ms = INT64_MAX;
-    return WR_OK;
 }
 
 enum wr_status wr_aws_read(
@@ -129,37 +100,6 @@ enum wr_status wr_aws_read(
     if (st == WR_OK && n == READ_MAX)
         st = wr_fail(e, WR_LIMIT, "%s: longer than a token", path);
     *ret = wr_str_trim((struct wr_str){room, n});
-    return st;
-}
-
-static struct wr_str member(const json_t *o, const char *name)
-{
-    const json_t *value = json_object_get(o, name);
-
-    return json_is_string(value)
-               ? (struct wr_str){json_string_value(value), json_string_length(value)}
-               : (struct wr_str){NULL, 0};
-}
-
-/* What the library copied of it is freed and not wiped: such keys end within hours. */
-static enum wr_status take_json(
-    const struct wr_aws_ask *a, const char *who, struct wr_aws_role *ret, struct wr_err *e)
-{
-    struct wr_str text = wr_aws_answer(a);
-    json_t *o = json_loadb(text.p, text.n, 0, NULL);
-    struct wr_str code = member(o, "Code"), message = member(o, "Message");
-    const struct wr_aws_creds creds = {
-        member(o, "AccessKeyId"), member(o, "SecretAccessKey"), member(o, "Token")};
-    enum wr_status st;
-
-    if (!json_is_object(o))
-        st = wr_fail(e, WR_CORRUPT, "%s: the answer is no JSON object", who);
-    else if (code.n > 0 && !wr_str_eq(code, WR_STR("Success")))
-        st = wr_fail(e, WR_AUTH, "%s: %.*s %.*s", who, (int)wr_min(code.n, (size_t)60), code.p,
-            (int)wr_min(message.n, (size_t)200), message.n ? message.p : "");
-    else if ((st = wr_aws_role_set(ret, &creds, member(o, "Expiration"), e)) != WR_OK)
-        st = wr_wrap(e, st, "%s", who);
-    json_decref(o);
     return st;
 }
 
@@ -187,11 +127,14 @@ static enum wr_status agent_token(struct wr_call *c, struct wr_str *ret, struct 
                *token = wr_aws_env("AWS_CONTAINER_AUTHORIZATION_TOKEN");
     enum wr_status st;
 
-    *ret = wr_str_trim(wr_str(token));
-    if (!path)
-        return WR_OK;
+    if (!path) {
+        *ret = wr_arena_str(c->scratch, wr_str_trim(wr_str(token)));
+        return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "role of the container: out of memory");
+    }
     st = wr_aws_read(c, path, ret, e);
-    return st == WR_OK ? WR_OK : wr_wrap(e, WR_AUTH, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    if (st != WR_OK && st != WR_NOMEM)
+        st = WR_AUTH;
+    return st == WR_OK ? WR_OK : wr_wrap(e, st, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
 }
 
 static enum wr_status ask_agent(
@@ -199,9 +142,8 @@ static enum wr_status ask_agent(
 {
     struct wr_http_header authorization = {.name = WR_STR("authorization")};
     struct wr_aws_ask a = {.req = {.method = "GET", .url = url, .headers = &authorization},
-        .connect_ms = NEAR_MS,
-        .ms = AGENT_MS,
-        .direct = true};
+        .opts = {.connect_ms = NEAR_MS, .direct = true},
+        .ms = AGENT_MS};
     enum wr_status st = agent_token(c, &authorization.value, e);
 
     a.req.n_headers = authorization.value.n > 0;
@@ -211,7 +153,7 @@ static enum wr_status ask_agent(
         st = wr_fail(e, a.status >= 500 || a.status == 429 ? WR_BUSY : WR_AUTH,
             "role of the container: its agent answers with status %d", a.status);
     else if (st == WR_OK)
-        st = take_json(&a, "role of the container", ret, e);
+        st = wr_aws_take_json(wr_aws_answer(&a), "role of the container", ret, e);
     wr_aws_ask_end(&a);
     return st;
 }
@@ -228,54 +170,63 @@ static enum wr_status check_agent(struct wr_call *c, const char *url, struct wr_
         "host");
 }
 
-enum wr_status wr_aws_role_container(struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e)
+enum wr_status wr_aws_agent_url(struct wr_call *c, const char **ret, struct wr_err *e)
 {
     const char *full = wr_aws_env("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
                *path = wr_aws_env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    const char *url;
-    enum wr_status st;
 
     if (!full && !path)
         return wr_fail(e, WR_NOTFOUND, "no AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI");
     if (!full && path[0] != '/')
         return wr_fail(
             e, WR_MISUSE, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with a slash");
-    url = wr_arena_fmt(c->scratch, "%s%s", full ? "" : AGENT, full ? full : path).p;
-    if (!url)
+    *ret = wr_arena_fmt(c->scratch, "%s%s", full ? "" : AGENT, full ? full : path).p;
+    if (!*ret)
         return wr_fail(e, WR_NOMEM, "role of the container: out of memory");
-    st = check_agent(c, url, e);
+    return check_agent(c, *ret, e);
+}
+
+enum wr_status wr_aws_role_container(struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e)
+{
+    const char *url = NULL;
+    enum wr_status st = wr_aws_agent_url(c, &url, e);
+
     return st == WR_OK ? ask_agent(c, url, ret, e) : st;
 }
 
 /* ---- the instance ---- */
 
-static const char *metadata_url(void)
+enum wr_status wr_aws_metadata_url(struct wr_call *c, struct wr_str *ret, struct wr_err *e)
 {
     const char *url = wr_aws_env("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
                *mode = wr_aws_env("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
-
-    if (url)
-        return url;
-    return mode && wr_str_eq_nocase(wr_str(mode), WR_STR("IPv6")) ? METADATA_IPV6 : METADATA;
-}
-
-static enum wr_status ask_metadata(struct wr_call *c, struct wr_aws_ask *a, const char *method,
-    const char *path, const struct wr_http_header *header, struct wr_err *e)
-{
-    struct wr_str base = wr_str(metadata_url());
+    bool v6 = mode && wr_str_eq_nocase(wr_str(mode), WR_STR("IPv6"));
+    struct wr_str base = wr_str(url ? url : v6 ? METADATA_IPV6 : METADATA);
 
     while (base.n > 0 && base.p[base.n - 1] == '/')
         base.n--;
-    *a = (struct wr_aws_ask){
-        .connect_ms = NEAR_MS, .ms = METADATA_MS, .direct = true, .answers = a->answers};
-    a->req = (struct wr_http_req){.method = method,
-        .url = wr_arena_fmt(c->scratch, WR_FMT "%s", WR_ARG(base), path).p,
+    *ret = wr_arena_str(c->scratch, base);
+    return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "role of the instance: out of memory");
+}
+
+/* What stays the same while an instance is asked. */
+struct metadata {
+    struct wr_aws_ask ask;
+    struct wr_str base;          /* of its URLs */
+    struct wr_http_header token; /* its value empty: there is none */
+};
+
+static enum wr_status ask_metadata(struct wr_call *c, struct metadata *m, const char *method,
+    const char *path, const struct wr_http_header *header, struct wr_err *e)
+{
+    m->ask.req = (struct wr_http_req){.method = method,
+        .url = wr_arena_fmt(c->scratch, WR_FMT "%s", WR_ARG(m->base), path).p,
         .headers = header,
         .n_headers = header->value.n > 0,
         .has_body = strcmp(method, "PUT") == 0}; /* an empty one, with its length */
-    if (!a->req.url)
+    if (!m->ask.req.url)
         return wr_fail(e, WR_NOMEM, "role of the instance: out of memory");
-    return wr_aws_ask(c, a, e);
+    return wr_aws_ask(c, &m->ask, e);
 }
 
 /* What answers at that address may be a captive portal, or the service of another cloud. */
@@ -290,21 +241,21 @@ static bool is_token(struct wr_str s)
 
 /* Its answer goes no further than one hop, so that in a container it may not arrive; nor does a
  * service of before 2019 know it. What follows is then asked without one, as all AWS tools do. */
-static enum wr_status metadata_token(
-    struct wr_call *c, struct wr_aws_ask *a, struct wr_str *ret, struct wr_err *e)
+static enum wr_status metadata_token(struct wr_call *c, struct metadata *m, struct wr_err *e)
 {
     const struct wr_http_header ttl = {
         WR_STR("x-aws-ec2-metadata-token-ttl-seconds"), WR_STR("60")};
+    const struct wr_aws_ask *a = &m->ask;
     int64_t began_ms = wr_mono_ms(wr_clock_system());
-    enum wr_status st = ask_metadata(c, a, "PUT", "/latest/api/token", &ttl, e);
+    enum wr_status st = ask_metadata(c, m, "PUT", "/latest/api/token", &ttl, e);
     int64_t took_ms = wr_mono_ms(wr_clock_system()) - began_ms; /* NEAR_MS: not even connected */
     bool silent = st == WR_TIMEOUT && took_ms > (NEAR_MS + METADATA_MS) / 2;
     bool unknown = st == WR_OK && a->status >= 400 && a->status < 500;
 
-    *ret = (struct wr_str){NULL, 0};
     if (st == WR_OK && a->status == 200 && is_token(wr_aws_answer(a))) {
-        *ret = wr_arena_str(c->scratch, wr_aws_answer(a));
-        return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "role of the instance: out of memory");
+        m->token.value = wr_arena_str(c->scratch, wr_aws_answer(a));
+        return m->token.value.p ? WR_OK
+                                : wr_fail(e, WR_NOMEM, "role of the instance: out of memory");
     }
     if ((silent || unknown) && !is_true("AWS_EC2_METADATA_V1_DISABLED"))
         return WR_OK;
@@ -315,59 +266,65 @@ static enum wr_status metadata_token(
 }
 
 /* The first line of the list: there is never more than one. */
-static enum wr_status role_name(struct wr_call *c, struct wr_aws_ask *a,
-    const struct wr_http_header *token, const char **ret, struct wr_err *e)
+static enum wr_status role_name(
+    struct wr_call *c, struct metadata *m, const char **ret, struct wr_err *e)
 {
-    enum wr_status st = ask_metadata(c, a, "GET", ROLES, token, e);
+    enum wr_status st = ask_metadata(c, m, "GET", ROLES, &m->token, e);
+    int status = m->ask.status;
     struct wr_str name, rest;
 
     if (st != WR_OK)
         return st;
-    (void)wr_str_cut(wr_aws_answer(a), '\n', &name, &rest);
+    (void)wr_str_cut(wr_aws_answer(&m->ask), '\n', &name, &rest);
     name = wr_str_trim(name);
-    if (a->status == 404 || (a->status == 200 && name.n == 0))
+    if (status == 404 || (status == 200 && name.n == 0))
         return wr_fail(e, WR_NOTFOUND, "the instance has no role");
-    if (a->status == 401 && token->value.n == 0)
+    if (status == 401 && m->token.value.n == 0)
         return wr_fail(e, WR_NOTFOUND,
             "its metadata service wants a token, which does not arrive here: set the instance's "
             "HttpPutResponseHopLimit to 2");
-    if (a->status != 200 || !is_token(name))
-        return wr_fail(e, a->status >= 500 ? WR_BUSY : WR_NOTFOUND,
-            "the metadata service answers with status %d", a->status);
+    if (status != 200 || !is_token(name))
+        return wr_fail(e, status >= 500 ? WR_BUSY : WR_NOTFOUND,
+            "the metadata service answers with status %d", status);
     *ret = wr_arena_fmt(c->scratch, ROLES WR_FMT, WR_ARG(name)).p;
     return *ret ? WR_OK : wr_fail(e, WR_NOMEM, "role of the instance: out of memory");
 }
 
 static enum wr_status ask_instance(
-    struct wr_call *c, struct wr_aws_ask *a, struct wr_aws_role *ret, struct wr_err *e)
+    struct wr_call *c, struct metadata *m, struct wr_aws_role *ret, struct wr_err *e)
 {
-    struct wr_http_header token = {.name = WR_STR("x-aws-ec2-metadata-token")};
     const char *path = NULL;
-    enum wr_status st = metadata_token(c, a, &token.value, e);
+    enum wr_status st = wr_aws_metadata_url(c, &m->base, e);
 
     if (st == WR_OK)
-        st = role_name(c, a, &token, &path, e);
+        st = metadata_token(c, m, e);
     if (st == WR_OK)
-        st = ask_metadata(c, a, "GET", path, &token, e);
-    if (st == WR_OK && a->status != 200)
-        st = wr_fail(e, WR_BUSY, "the metadata service answers with status %d", a->status);
-    return st == WR_OK ? take_json(a, "role of the instance", ret, e) : st;
+        st = role_name(c, m, &path, e);
+    if (st == WR_OK)
+        st = ask_metadata(c, m, "GET", path, &m->token, e);
+    if (st == WR_OK && m->ask.status != 200)
+        st = wr_fail(e, WR_BUSY, "the metadata service answers with status %d", m->ask.status);
+    return st == WR_OK ? wr_aws_take_json(wr_aws_answer(&m->ask), "role of the instance", ret, e)
+                       : st;
 }
 
 enum wr_status wr_aws_role_instance(struct wr_call *c, struct wr_aws_role *ret, struct wr_err *e)
 {
-    struct wr_aws_ask a = {.connect_ms = NEAR_MS};
+    struct metadata m = {
+        .ask = {.opts = {.connect_ms = NEAR_MS, .direct = true}, .ms = METADATA_MS},
+        .token = {.name = WR_STR("x-aws-ec2-metadata-token")}};
     struct wr_err why = {0};
     enum wr_status st;
 
     if (is_true("AWS_EC2_METADATA_DISABLED"))
         return wr_fail(e, WR_NOTFOUND, "AWS_EC2_METADATA_DISABLED is true");
-    st = ask_instance(c, &a, ret, &why);
-    wr_aws_ask_end(&a);
+    st = ask_instance(c, &m, ret, &why);
+    wr_aws_ask_end(&m.ask);
     if (st == WR_OK)
         return WR_OK;
     /* Who has not answered at all is no such service: most machines are no instances. */
-    if (wr_status_transient(st) && a.answers == 0 && wr_call_check(c, "credentials", NULL) == WR_OK)
+    if (wr_status_transient(st) && m.ask.answers == 0 &&
+        wr_call_check(c, "credentials", NULL) == WR_OK)
         st = WR_NOTFOUND;
     return wr_fail(e, st, "%s", why.text);
 }

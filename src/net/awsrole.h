@@ -9,22 +9,16 @@
  * Reference Guide", standardized credential providers; "AssumeRoleWithWebIdentity" in the AWS STS
  * API Reference; "Use IMDS" in the EC2 User Guide.
  *
- * Each asks anew, takes seconds at most, and keeps nothing. Any thread.
+ * Each asks anew, takes seconds at most, and keeps nothing; but what it is told is in c->scratch,
+ * which the caller wipes. Any thread.
  */
 #ifndef WR_NET_AWSROLE_H
 #define WR_NET_AWSROLE_H
 
 #include "base/base.h"
-#include "base/buf.h"
 #include "base/call.h"
 #include "base/status.h"
-#include "net/awscreds.h"
-
-struct wr_aws_role {
-    struct wr_aws_creds creds;   /* views into `text` */
-    int64_t expires_ms;          /* Unix ms; INT64_MAX: not said */
-    char text[WR_AWS_CREDS_MAX]; /* the caller wipes it */
-};
+#include "net/awsanswer.h"
 
 /* The role of AWS_ROLE_ARN for the token in AWS_WEB_IDENTITY_TOKEN_FILE. NOTFOUND: there is no such
  * variable. AUTH: it is refused, or something is missing. */

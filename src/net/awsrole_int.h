@@ -9,30 +9,35 @@
 
 #define WR_AWS_ANSWER_MAX ((size_t)16 << 10)
 
-/* One request, and all of its answer. */
+/* One request after another, and all of the last one's answer. Zeroed at first, but for what is
+ * known. */
 struct wr_aws_ask {
+    struct wr_http_opts opts; /* of all of them */
+    struct wr_http *http;     /* made for the first */
     struct wr_http_req req;
-    int64_t connect_ms, ms; /* so long it may take */
-    bool direct;            /* not by way of a proxy */
+    int64_t ms; /* so long one may take */
     int status;
-    unsigned answers; /* that came so far, of what the caller asks for in turn */
+    unsigned answers; /* that came so far */
     size_t n;
-    uint8_t answer[WR_AWS_ANSWER_MAX]; /* wiped by wr_aws_ask_end */
+    uint8_t answer[WR_AWS_ANSWER_MAX];
 };
 /* What is no 2xx is an answer, too. As wr_http_do. */
 enum wr_status wr_aws_ask(struct wr_call *c, struct wr_aws_ask *a, struct wr_err *e) WR_MUST_CHECK;
-void wr_aws_ask_end(struct wr_aws_ask *a);
+void wr_aws_ask_end(struct wr_aws_ask *a); /* wipes the answer */
 struct wr_str wr_aws_answer(const struct wr_aws_ask *a);
 
-/* ret->creds, in ret->text. CORRUPT: a key is missing. LIMIT: they are too long. */
-enum wr_status wr_aws_role_set(struct wr_aws_role *ret, const struct wr_aws_creds *from,
-    struct wr_str expiration, struct wr_err *e) WR_MUST_CHECK;
+/* Where the agent and the metadata service are, for the call; no I/O. As wr_aws_role_container
+ * says, and NOMEM. */
+enum wr_status wr_aws_agent_url(
+    struct wr_call *c, const char **ret, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_aws_metadata_url(
+    struct wr_call *c, struct wr_str *ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* A small file, trimmed, for the call. NOTFOUND, IO, LIMIT. */
 enum wr_status wr_aws_read(
     struct wr_call *c, const char *path, struct wr_str *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* A variable, or NULL if it is empty, too. */
+/* A variable, or NULL if it is empty, too. Not to be kept over a wait: somebody may set it. */
 const char *wr_aws_env(const char *name);
 
 #endif

@@ -39,6 +39,14 @@ struct wr_http {
     struct wr_trust trust; /* loading guarded by mutex */
 };
 
+/* There may be a token among them. */
+static void header_list_free(struct curl_slist *list)
+{
+    for (struct curl_slist *x = list; x; x = x->next)
+        wr_wipe(x->data, strlen(x->data));
+    wr_curl()->slist_free_all(list);
+}
+
 /* libcurl's list of header lines. A line break in a value would let it forge the next header. */
 static enum wr_status header_list(
     struct wr_arena *a, const struct wr_http_req *req, struct curl_slist **ret, struct wr_err *e)
@@ -53,7 +61,7 @@ static enum wr_status header_list(
         if (line.p == NULL)
             break;
         if (strpbrk(line.p, "\r\n") != NULL || strlen(line.p) != line.n) {
-            wr_curl()->slist_free_all(list);
+            header_list_free(list);
             return wr_fail(e, WR_MISUSE, "header " WR_FMT " holds a line break", WR_ARG(name));
         }
         struct curl_slist *longer = wr_curl()->slist_append(list, line.p);
@@ -62,7 +70,7 @@ static enum wr_status header_list(
         list = longer;
     }
     if (list == NULL || i < req->n_headers) {
-        wr_curl()->slist_free_all(list);
+        header_list_free(list);
         return wr_fail(e, WR_NOMEM, "out of memory");
     }
     *ret = list;
@@ -234,7 +242,7 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
 out:
     if (added)
         (void)wr_curl()->multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
-    wr_curl()->slist_free_all(headers);
+    header_list_free(headers);
     return st;
 }
 

@@ -23,8 +23,9 @@
 #include "base/mem.h"
 #include "base/url.h"
 
-#define REQUEST_MAX ((size_t)64 * 1024) /* bytes; stores refuse requests with heads of 16 KiB */
-#define SECRET_MAX  256
+#define REQUEST_MAX   ((size_t)64 * 1024) /* bytes; stores refuse requests with heads of 16 KiB */
+#define REQUEST_USUAL ((size_t)4 * 1024)
+#define SECRET_MAX    256
 
 static int compare(const struct wr_sigv4_param *a, const struct wr_sigv4_param *b, bool by_value)
 {
@@ -94,6 +95,8 @@ static enum wr_status hash_request(const struct wr_sigv4 *in, const struct wr_si
 {
     struct wr_buf b;
     wr_buf_init(&b, REQUEST_MAX);
+    if (wr_buf_grow(&b, REQUEST_USUAL)) /* growing later would leave a token behind */
+        wr_buf_clear(&b);
     wr_buf_fmt(&b, "%s\n" WR_FMT "\n" WR_FMT "\n", in->method, WR_ARG(in->path), WR_ARG(in->query));
     put_headers(&b, headers, in->n_headers);
     wr_buf_byte(&b, '\n');
@@ -105,6 +108,8 @@ static enum wr_status hash_request(const struct wr_sigv4 *in, const struct wr_si
         st = wr_fail(e, st, "request to sign: %s", wr_status_text(st));
     else
         st = wr_sigv4_hash(wr_buf_bytes(&b), hex, e);
+    if (b.n > 0)
+        wr_wipe(b.p, b.n);
     wr_buf_release(&b);
     return st;
 }

@@ -36,12 +36,13 @@ void wr_s3_talk_init(struct wr_s3_talk *t, const struct wr_call *c, size_t text_
     t->call.scratch = &t->arena;
     t->resp = (struct wr_http_resp){.status = 0};
     t->error = (struct wr_s3_error){.code = {NULL, 0}};
+    t->access_key = (struct wr_str){NULL, 0};
 }
 
 void wr_s3_talk_release(struct wr_s3_talk *t)
 {
     wr_buf_release(&t->text);
-    wr_arena_release(&t->arena);
+    wr_arena_wipe(&t->arena); /* a session token may be among the headers */
 }
 
 void wr_s3_param(struct wr_s3_request *r, struct wr_str name, struct wr_str value)
@@ -114,6 +115,7 @@ static enum wr_status sign_and_send(struct wr_s3 *s, struct wr_s3_talk *t,
     enum wr_status st = wr_awscreds_get(s->creds, &t->call, keys, &creds, e);
     if (st != WR_OK)
         return st;
+    t->access_key = wr_arena_str(&t->arena, creds.access_key);
     in.time_ms = wr_wall_ms(t->call.clock) + atomic_load(&s->skew_ms);
     wr_sigv4_date(date, in.time_ms);
     for (size_t i = 0; i < r->n_headers; i++)
@@ -129,7 +131,8 @@ static enum wr_status sign_and_send(struct wr_s3 *s, struct wr_s3_talk *t,
     in.n_headers = n;
     in.access_key = creds.access_key;
     in.secret_key = creds.secret_key;
-    st = wr_sigv4_sign(&t->arena, &in, &authorization, e);
+    st = t->access_key.p ? wr_sigv4_sign(&t->arena, &in, &authorization, e)
+                         : wr_fail(e, WR_NOMEM, "out of memory for a request");
     if (st == WR_OK) {
         headers[n] = (struct wr_http_header){WR_STR("authorization"), authorization};
         st = send_signed(s, t, &in, r, headers, host, e);
@@ -215,7 +218,7 @@ static enum lesson learn(struct wr_s3 *s, struct wr_s3_talk *t, enum wr_status s
         return !(known & LESSON_CLOCK) && learn_clock(s, t) ? LESSON_CLOCK : LESSON_NONE;
     if (st != WR_AUTH || is_code(t, "AccessDenied"))
         return LESSON_NONE;
-    bool renewable = wr_awscreds_forget(s->creds);
+    bool renewable = wr_awscreds_forget(s->creds, t->access_key);
     return renewable && !(known & LESSON_CREDS) ? LESSON_CREDS : LESSON_NONE;
 }
 

@@ -147,7 +147,7 @@ static void ask(struct wr_str text, const char *profile)
     /* With a '+', which no message has, so that it cannot stand there by chance. */
     if (st != WR_OK && fuzz_contains(want[1], WR_STR("+")))
         HOLDS(!fuzz_contains(wr_str(e.text), want[1]));
-    HOLDS(wr_awscreds_forget(p));
+    HOLDS(wr_awscreds_forget(p, want[0]));
     wr_awscreds_free(p);
 }
 

@@ -5,6 +5,8 @@
 #include "harness/t.h"
 #include "net/awscreds.h"
 
+#include <unistd.h>
+
 static const struct wr_aws_creds none;
 
 static void clean_environment(const char *home)
@@ -76,7 +78,7 @@ static void explicit_wins(void **state)
     set("AWS_SECRET_ACCESS_KEY", "SKENV");
     T_OK(wr_awscreds_new(&given, WR_STR("other"), &p, &e));
     expect(p, "AK", "SK", "T");
-    T(!wr_awscreds_forget(p));
+    T(!wr_awscreds_forget(p, WR_STR("AK")));
     expect(p, "AK", "SK", "T");
     wr_awscreds_free(p);
 }
@@ -107,7 +109,7 @@ static void environment_goes_before_the_file(void **state)
     set("AWS_SECRET_ACCESS_KEY", " SKENV ");
     set("AWS_SESSION_TOKEN", "TENV");
     expect(p, "AKL", "SKL", ""); /* kept until it is refused */
-    T(wr_awscreds_forget(p));
+    T(wr_awscreds_forget(p, WR_STR("AKL")));
     expect(p, "AKENV", "SKENV", "TENV");
     wr_awscreds_free(p);
 }
@@ -149,7 +151,7 @@ static void the_file_is_read_again_after_forget(void **state)
     expect(p, "AKDEF", "SK=DEF/+", "");
     t_spew(path, newer, sizeof(newer) - 1);
     expect(p, "AKDEF", "SK=DEF/+", "");
-    T(wr_awscreds_forget(p));
+    T(wr_awscreds_forget(p, WR_STR("AKDEF")));
     expect(p, "A2", "S2", "");
     wr_awscreds_free(p);
 }
@@ -164,6 +166,66 @@ static void expect_none(const char *profile, const char *said)
     T(strstr(e.text, "no AWS credentials found: looked at") != NULL);
     T(strstr(e.text, said) != NULL);
     T(strstr(e.text, "AKHALF") == NULL);
+    wr_awscreds_free(p);
+}
+
+/* A request that was signed with the old key may be answered long after others got the new one. */
+static void a_late_refusal_threw_newer_credentials_away(void **state)
+{
+    static const char newer[] = "[default]\naws_access_key_id=A2\naws_secret_access_key=S2\n",
+                      newest[] = "[default]\naws_access_key_id=A3\naws_secret_access_key=S3\n";
+    (void)state;
+    const char *path = home_with(ini);
+    struct wr_awscreds *p = chain("");
+    expect(p, "AKDEF", "SK=DEF/+", "");
+    t_spew(path, newer, sizeof(newer) - 1);
+    T(wr_awscreds_forget(p, WR_STR("AKDEF")));
+    expect(p, "A2", "S2", "");
+    t_spew(path, newest, sizeof(newest) - 1);
+    T(wr_awscreds_forget(p, WR_STR("AKDEF")));
+    expect(p, "A2", "S2", "");
+    T(wr_awscreds_forget(p, WR_STR("A2")));
+    expect(p, "A3", "S3", "");
+    wr_awscreds_free(p);
+}
+
+static void profiles_of_the_configuration(void **state)
+{
+    static const char config[] =
+        "[default]\naws_access_key_id=AD\naws_secret_access_key=SD\n"
+        "[x]\naws_access_key_id=AX\naws_secret_access_key=SX\n"
+        "[profile x]\naws_access_key_id=APX\naws_secret_access_key=SPX\naws_session_token=TPX\n"
+        "[ profile   half ]\naws_access_key_id=AH\n"
+        "[other]\naws_access_key_id=AO\naws_secret_access_key=SO\n";
+    const char *path = t_path(t_tmpdir(), "config");
+    struct wr_awscreds *p;
+    (void)state;
+    home_with("[half]\naws_secret_access_key=SH\n");
+    t_spew(path, config, sizeof(config) - 1);
+    set("AWS_CONFIG_FILE", path);
+    p = chain("x");
+    expect(p, "APX", "SPX", "TPX");
+    wr_awscreds_free(p);
+    p = chain("default");
+    expect(p, "AD", "SD", "");
+    wr_awscreds_free(p);
+    expect_none("half", "profile half in"); /* keys of two files are no pair */
+    expect_none("other", "profile other in");
+    T(unsetenv("AWS_CONFIG_FILE") == 0);
+}
+
+/* Who asks where they are from had the files read again, and might be told of others. */
+static void what_is_kept_was_looked_for_again(void **state)
+{
+    const char *env = "";
+    (void)state;
+    const char *path = home_with(ini);
+    struct wr_awscreds *p = chain("");
+    expect(p, "AKDEF", "SK=DEF/+", "");
+    T(unlink(path) == 0);
+    T(wr_awscreds_found(p, &env) && !env);
+    T(wr_awscreds_forget(p, WR_STR("AKDEF")));
+    T(!wr_awscreds_found(p, &env));
     wr_awscreds_free(p);
 }
 
@@ -196,7 +258,7 @@ static void strange_files(void **state)
     home_with("[]\n=\n==\n[\n]\n\n\naws_access_key_id\n[default]x=y\n");
     expect_none("", "not there");
     set("AWS_SHARED_CREDENTIALS_FILE", t_tmpdir());
-    T(wr_awscreds_forget(p));
+    T(wr_awscreds_forget(p, WR_STR("A")));
     T(wr_awscreds_get(p, t_call(), text, &got, &e) != WR_OK);
     wr_awscreds_free(p);
 }
@@ -225,5 +287,7 @@ static void out_of_memory(void **state)
 
 T_MAIN(T_TEST(explicit_wins), T_TEST(half_a_pair_is_misuse),
     T_TEST(environment_goes_before_the_file), T_TEST(pairs_do_not_mix), T_TEST(profiles),
-    T_TEST(the_file_is_read_again_after_forget), T_TEST(nothing_found_says_where_it_looked),
+    T_TEST(the_file_is_read_again_after_forget),
+    T_TEST(a_late_refusal_threw_newer_credentials_away), T_TEST(profiles_of_the_configuration),
+    T_TEST(what_is_kept_was_looked_for_again), T_TEST(nothing_found_says_where_it_looked),
     T_TEST(strange_files), T_TEST(out_of_memory))

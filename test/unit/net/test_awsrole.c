@@ -2,7 +2,7 @@
  * test_awsrole.c - credentials that services hand out: what they are asked, in which order, and for
  * how long their answers are used. The services are on loopback.
  */
-#include "net/awsrole.h"
+#include "net/awsrole_int.h"
 
 #include "base/sync.h"
 #include "fake/httpd.h"
@@ -78,7 +78,8 @@ static int set_up(void **state)
 {
     static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN", "LITESTREAM_ACCESS_KEY_ID", "LITESTREAM_SECRET_ACCESS_KEY",
-        "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_CA_BUNDLE",
+        "AWS_PROFILE", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY",
+        "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_CA_BUNDLE",
         "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME",
         "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -353,22 +354,22 @@ static void the_order_of_places(void **state)
     T(!wr_awscreds_found(p, &env));
     set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url("/agent?a=b"));
     has.key = "ASIA3";
-    T(wr_awscreds_forget(p));
+    T(wr_awscreds_forget(p, WR_STR("ASIA1")));
     httpd_forget(server);
     expect(get(p), "ASIA3", "TOK==");
     T(httpd_count(server, "/latest/") == 0);
     T(wr_awscreds_found(p, &env) && strcmp(env, "AWS_CONTAINER_CREDENTIALS_FULL_URI") == 0);
     t_spew(file, ini, strlen(ini));
     set("AWS_CONFIG_FILE", file);
-    T(wr_awscreds_forget(p));
+    T(wr_awscreds_forget(p, WR_STR("ASIA3")));
     expect(get(p), "AF", "");
     T(wr_awscreds_found(p, &env) && !env);
     identify();
-    T(wr_awscreds_forget(p));
+    T(wr_awscreds_forget(p, WR_STR("AF")));
     expect(get(p), "ASIA2", "WEB");
     set("AWS_ACCESS_KEY_ID", "AE");
     set("AWS_SECRET_ACCESS_KEY", "SK/+=");
-    T(wr_awscreds_forget(p));
+    T(wr_awscreds_forget(p, WR_STR("ASIA2")));
     expect(get(p), "AE", "");
     T(wr_awscreds_found(p, &env) && strcmp(env, "AWS_ACCESS_KEY_ID") == 0);
     wr_awscreds_free(p);
@@ -490,11 +491,163 @@ static void a_file_that_cannot_be_read_hid_the_role(void **state)
     wr_awscreds_free(p);
 }
 
+/* ---- where they are ---- */
+
+static void the_addresses_of_services(void **state)
+{
+    const char *agent = NULL;
+    struct wr_str base;
+
+    (void)state;
+    T(unsetenv("AWS_EC2_METADATA_SERVICE_ENDPOINT") == 0);
+    T_OK(wr_aws_metadata_url(call(), &base, &e));
+    T(wr_str_eq(base, WR_STR("http://169.254.169.254")));
+    set("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6");
+    T_OK(wr_aws_metadata_url(call(), &base, &e));
+    T(wr_str_eq(base, WR_STR("http://[fd00:ec2::254]")));
+    set("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv4");
+    T_OK(wr_aws_metadata_url(call(), &base, &e));
+    T(wr_str_eq(base, WR_STR("http://169.254.169.254")));
+    set("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[::1]:1338//");
+    set("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6");
+    T_OK(wr_aws_metadata_url(call(), &base, &e));
+    T(wr_str_eq(base, WR_STR("http://[::1]:1338")));
+
+    T_IS(WR_NOTFOUND, wr_aws_agent_url(call(), &agent, &e));
+    set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1-2-3");
+    T_OK(wr_aws_agent_url(call(), &agent, &e));
+    T(strcmp(agent, "http://169.254.170.2/v2/credentials/1-2-3") == 0);
+    set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url("/agent?a=b"));
+    T_OK(wr_aws_agent_url(call(), &agent, &e));
+    T(strcmp(agent, url("/agent?a=b")) == 0);
+}
+
+/* What is at these addresses is something else for a proxy, or is the proxy's own role. */
+static void a_proxy_is_not_asked_for_a_role(void **state)
+{
+    struct wr_call *c = call();
+
+    (void)state;
+    set("http_proxy", "http://127.0.0.1:1");
+    expect(wr_aws_role_instance(c, &role, &e), "ASIA1", "TOK==");
+    set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url("/agent?a=b"));
+    expect(wr_aws_role_container(c, &role, &e), "ASIA1", "TOK==");
+    identify(); /* STS is on the network as any service is */
+    T_IS(WR_BUSY, wr_aws_role_web(c, &role, &e));
+    T(unsetenv("http_proxy") == 0);
+    expect(wr_aws_role_web(c, &role, &e), "ASIA2", "WEB");
+}
+
+/* ---- what they answer ---- */
+
+static void keys_of_other_elements_were_taken(void **state)
+{
+    static const char *const docs[] = {"<AccessKeyId>ASIA</AccessKeyId>",
+        "<R><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey>"
+        "</Credentials></R>",
+        STS("<Inner><AccessKeyId>A</AccessKeyId></Inner><SecretAccessKey>S</SecretAccessKey>"),
+        STS("<AccessKeyId> </AccessKeyId><SecretAccessKey>SK/+=</SecretAccessKey>"), "<", ""};
+    struct wr_aws_role r;
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(docs); i++)
+        T_IS(WR_CORRUPT, wr_aws_take_xml(call(), wr_str(docs[i]), 200, &r, &e));
+}
+
+static void an_answer_of_many_keys(void **state)
+{
+    struct wr_arena *a = t_call()->scratch;
+    const char *json = wr_arena_fmt(
+        a, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"%04000d\",\"Token\":\"%0100d\"}", 1, 2)
+                           .p;
+
+    (void)state;
+    T_IS(WR_LIMIT, wr_aws_take_json(wr_str(json), "who", &role, &e));
+    T(strstr(e.text, "who: the credentials are longer than 4096 bytes"));
+}
+
+static enum wr_status sweep_answers(void *arg)
+{
+    struct wr_arena scratch;
+    struct wr_call c = *call();
+    struct wr_aws_role r;
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    (void)arg;
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    c.scratch = &scratch;
+    st = wr_aws_take_xml(&c,
+        wr_str(STS("<AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey>"
+                   "<SessionToken>T</SessionToken>")),
+        200, &r, &why);
+    if (st == WR_OK) {
+        T(wr_str_eq(r.creds.token, WR_STR("T")));
+        st = wr_aws_take_xml(&c,
+            WR_STR("<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"), 400,
+            &r, &why);
+        T(st == WR_BUSY || st == WR_NOMEM); /* not AUTH, which nobody tries again */
+        st = st == WR_BUSY ? WR_OK : st;
+    }
+    if (st == WR_OK)
+        st = wr_aws_take_json(
+            WR_STR("{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"S\"}"), "who", &r, &why);
+    wr_arena_wipe(&scratch);
+    return st;
+}
+
+static void answers_without_memory(void **state)
+{
+    (void)state;
+    t_sweep_nomem(sweep_answers, NULL);
+}
+
+/* A look of all three ways, without waiting for what does not answer. */
+static enum wr_status sweep_look(void *arg)
+{
+    enum wr_status (*const ways[])(struct wr_call *, struct wr_aws_role *, struct wr_err *) = {
+        wr_aws_role_web, wr_aws_role_container, wr_aws_role_instance};
+    enum wr_status st = WR_OK;
+
+    (void)arg;
+    for (size_t i = 0; i < wr_countof(ways) && st == WR_OK; i++) {
+        struct wr_arena scratch;
+        struct wr_call c = *call();
+        struct wr_err why = {0};
+
+        wr_arena_init(&scratch, WR_ARENA_MAX);
+        c.scratch = &scratch;
+        st = ways[i](&c, &role, &why);
+        wr_arena_wipe(&scratch);
+    }
+    return st;
+}
+
+static void a_look_without_memory(void **state)
+{
+    (void)state;
+    identify();
+    set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url("/agent?a=b"));
+    t_sweep_nomem(sweep_look, NULL);
+}
+
+/* It was made three times for an instance, and read certificates each time. */
+static void a_client_was_made_for_each_request(void **state)
+{
+    (void)state;
+    expect(wr_aws_role_instance(call(), &role, &e), "ASIA1", "TOK==");
+    T(httpd_connections(server) == 1);
+}
+
 #define A_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(A_TEST(the_role_of_an_instance), A_TEST(an_instance_without_tokens),
-    A_TEST(a_token_that_does_not_arrive), A_TEST(no_role_of_an_instance), A_TEST(no_instance),
-    A_TEST(an_instance_that_falls_silent), A_TEST(a_service_was_asked_by_each_replica),
+T_MAIN(A_TEST(the_addresses_of_services), A_TEST(a_proxy_is_not_asked_for_a_role),
+    A_TEST(keys_of_other_elements_were_taken), A_TEST(an_answer_of_many_keys),
+    A_TEST(answers_without_memory), A_TEST(a_look_without_memory),
+    A_TEST(a_client_was_made_for_each_request), A_TEST(the_role_of_an_instance),
+    A_TEST(an_instance_without_tokens), A_TEST(a_token_that_does_not_arrive),
+    A_TEST(no_role_of_an_instance), A_TEST(no_instance), A_TEST(an_instance_that_falls_silent),
+    A_TEST(a_service_was_asked_by_each_replica),
     A_TEST(a_profile_that_is_not_there_was_another_identity),
     A_TEST(a_file_that_cannot_be_read_hid_the_role), A_TEST(strange_answers),
     A_TEST(the_role_of_a_container), A_TEST(an_agent_that_is_far_away),

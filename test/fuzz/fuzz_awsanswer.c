@@ -1,0 +1,158 @@
+/*
+ * fuzz_awsanswer.c - any bytes as what the services of AWS answer: the metadata service and the
+ * agent of a container in JSON, STS in XML.
+ *
+ * The first byte chooses the format, the second the status. Flag MADE: the rest is the keys, from
+ * which an answer is made here, each character by its number.
+ *
+ * Beyond not crashing: keys that are taken are whole, fit, and have nothing that could end a
+ * header; what was made is read as it was meant; no text shows a secret key; twice the same gives
+ * the same.
+ */
+#include "base/buf.h"
+#include "fuzz/fuzz.h"
+#include "net/awsanswer.h"
+
+enum {
+    XML = 1,
+    MADE = 2,
+    REFUSED = 4, /* of what is made */
+    LONG = 8     /* its token is repeated */
+};
+
+#define MADE_MAX ((size_t)256 << 10)
+
+static const int statuses[] = {200, 400, 403, 429, 500, 503};
+
+static enum wr_status take(
+    bool xml, struct wr_str text, int status, struct wr_aws_role *ret, struct wr_err *e)
+{
+    *ret = (struct wr_aws_role){.expires_ms = 77};
+    *e = (struct wr_err){.code = WR_OK};
+    return xml ? wr_aws_take_xml(fuzz_call(), text, status, ret, e)
+               : wr_aws_take_json(text, "the role", ret, e);
+}
+
+static bool is_plain(const struct wr_aws_role *r, struct wr_str s)
+{
+    HOLDS(s.n == 0 || (s.p >= r->text && s.p + s.n <= r->text + sizeof(r->text)));
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '!' || s.p[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+static enum wr_status read_one(bool xml, struct wr_str text, int status, struct wr_aws_role *ret)
+{
+    static struct wr_aws_role again;
+    struct wr_err e, same;
+    enum wr_status st = take(xml, text, status, ret, &e);
+
+    HOLDS(take(xml, text, status, &again, &same) == st && strcmp(e.text, same.text) == 0);
+    HOLDS(st == WR_OK || st == WR_CORRUPT || st == WR_AUTH || st == WR_BUSY || st == WR_LIMIT);
+    HOLDS(!xml || status == 200 || st == WR_AUTH || st == WR_BUSY);
+    HOLDS(xml || st != WR_BUSY);
+    if (st == WR_OK) {
+        HOLDS(ret->creds.access_key.n > 0 && ret->creds.secret_key.n > 0);
+        HOLDS(is_plain(ret, ret->creds.access_key) && is_plain(ret, ret->creds.secret_key) &&
+              is_plain(ret, ret->creds.token));
+        HOLDS(wr_str_eq(again.creds.access_key, ret->creds.access_key) &&
+              wr_str_eq(again.creds.secret_key, ret->creds.secret_key) &&
+              wr_str_eq(again.creds.token, ret->creds.token));
+        HOLDS(again.expires_ms == ret->expires_ms && ret->expires_ms != 77);
+    }
+    return st;
+}
+
+/* ---- what is made ---- */
+
+struct made {
+    char key[3][600]; /* access, secret, token */
+    size_t n[3];
+    size_t times; /* the token stands there */
+};
+
+static void put_text(struct wr_buf *out, bool xml, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        wr_buf_fmt(out, xml ? "&#x%x;" : "\\u%04x", (unsigned)p[i]);
+}
+
+static void put_answer(struct wr_buf *out, bool xml, bool refused, const struct made *m)
+{
+    static const char *const json[] = {"\"AccessKeyId\":\"", "\",\"SecretAccessKey\":\"",
+        "\",\"Token\":\"", "\",\"Expiration\":\"2026-05-01T16:00:00Z\"}"};
+    static const char *const elements[] = {"<AccessKeyId>", "</AccessKeyId><SecretAccessKey>",
+        "</SecretAccessKey><SessionToken>",
+        "</SessionToken><Expiration>2026-05-01T16:00:00Z</Expiration></Credentials>"
+        "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"};
+
+    wr_buf_z(out, xml       ? "<AssumeRoleWithWebIdentityResponse>"
+                              "<AssumeRoleWithWebIdentityResult><Credentials>"
+                  : refused ? "{\"Code\":\"No\",\"Message\":\"why\","
+                            : "{\"Code\":\"Success\",");
+    for (size_t i = 0; i < 3; i++) {
+        wr_buf_z(out, xml ? elements[i] : json[i]);
+        for (size_t k = 0; k < (i == 2 ? m->times : 1); k++)
+            put_text(out, xml, m->key[i], m->n[i]);
+    }
+    wr_buf_z(out, xml ? elements[3] : json[3]);
+}
+
+static void make(struct fuzz_in *in, unsigned flags, int status)
+{
+    static struct wr_aws_role role;
+    const bool xml = flags & XML;
+    struct made m = {.times = flags & LONG ? 20 : 1};
+    struct wr_buf text;
+    struct wr_err e;
+    enum wr_status st, want = WR_OK;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct wr_bytes b = fuzz_piece(in, fuzz_u8(in) * 2);
+
+        m.n[i] = b.n;
+        for (size_t k = 0; k < b.n; k++)
+            m.key[i][k] = (char)('!' + b.p[k] % ('~' - '!' + 1));
+    }
+    if (m.n[0] == 0 || m.n[1] == 0)
+        want = WR_CORRUPT;
+    else if (m.n[0] + m.n[1] + m.times * m.n[2] > WR_AWS_CREDS_MAX)
+        want = WR_LIMIT;
+    if (!xml && (flags & REFUSED))
+        want = WR_AUTH;
+    if (xml && status != 200)
+        want = status == 400 || status == 403 ? WR_AUTH : WR_BUSY;
+    wr_buf_init(&text, MADE_MAX);
+    put_answer(&text, xml, flags & REFUSED, &m);
+    HOLDS(wr_buf_status(&text) == WR_OK);
+    st = read_one(xml, wr_buf_view(&text), status, &role);
+    HOLDS(st == want);
+    if (st == WR_OK) {
+        HOLDS(wr_str_eq(role.creds.access_key, (struct wr_str){m.key[0], m.n[0]}));
+        HOLDS(wr_str_eq(role.creds.secret_key, (struct wr_str){m.key[1], m.n[1]}));
+        HOLDS(role.creds.token.n == m.times * m.n[2]);
+        HOLDS(m.n[2] == 0 || memcmp(role.creds.token.p, m.key[2], m.n[2]) == 0);
+        HOLDS(role.expires_ms == INT64_C(1777651200000));
+    }
+    /* With a '+', which no message has, so that it cannot stand there by chance. */
+    (void)take(xml, wr_buf_view(&text), status, &role, &e);
+    if (fuzz_contains((struct wr_str){m.key[1], m.n[1]}, WR_STR("+")))
+        HOLDS(!fuzz_contains(wr_str(e.text), (struct wr_str){m.key[1], m.n[1]}));
+    wr_buf_release(&text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct wr_aws_role role;
+    struct fuzz_in in = {data, size};
+    unsigned flags = fuzz_u8(&in);
+    int status = statuses[fuzz_u8(&in) % wr_countof(statuses)];
+
+    if (flags & MADE)
+        make(&in, flags, status);
+    else
+        (void)read_one(flags & XML, (struct wr_str){(const char *)in.p, in.n}, status, &role);
+    return 0;
+}
