@@ -205,7 +205,11 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
     if (bucket.n == 0 && backends[backend].has_bucket)
         st = get_place(d, defaults, "bucket", "the top", &bucket, e);
     r->type = backends[backend].type;
-    return st != WR_OK ? st : build_url(d, node, backend, bucket, path, &r->url, e);
+    if (st == WR_OK)
+        st = build_url(d, node, backend, bucket, path, &r->url, e);
+    if (st == WR_OK && backends[backend].has_bucket) /* "/name" is none */
+        st = check_url(d, node, wr_str(r->url), e);
+    return st;
 }
 
 /* Where it is said what `key` of a replica is; NULL: nowhere. */

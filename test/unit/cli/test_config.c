@@ -1046,6 +1046,23 @@ static void test_bad_replica(void **state)
 }
 
 /* A URL with a typing error in front is still full of secrets. */
+/* It was read, and where it led, or that it led nowhere, came to light when the store was opened.
+ */
+static void test_a_bucket_with_a_slash_before_it_was_none(void **state)
+{
+    (void)state;
+    bad_replica("{type: s3, bucket: /b, path: a}",
+        "30: replica url: there is no bucket in it: s3://HERE/...");
+    bad_replica("{type: gs, bucket: '?b', path: a}",
+        "30: replica url: there is no bucket in it: gs://HERE/...");
+    bad_replica("{type: s3, bucket: 'b:x', path: a}",
+        "30: replica url: s3 URL: the port is not a number up to 65535; in a password write %2F "
+        "for "
+        "'/', %3F for '?'");
+    (void)good("dbs: [{path: /a.db, replica: {type: s3, path: a,"
+               " bucket: 'arn:aws:s3:eu-west-1:123456789012:accesspoint/a'}}]");
+}
+
 static void test_mistyped_url_shows_no_secret(void **state)
 {
     static const char *const urls[] = {"s3//key:hunter2@bucket/a"};
@@ -1289,7 +1306,7 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_typed_values), T_TEST(test_key_file), T_TEST(test_retention_and_interval),
     T_TEST(test_history_defaults), T_TEST(test_odd_paths), T_TEST(test_empty),
     T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
-    T_TEST(test_bad_history), T_TEST(test_mistyped_url_shows_no_secret),
-    T_TEST(test_text_is_cut_at_a_nul), T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find),
-    T_TEST(test_log_level), T_TEST(test_where_settings_stand), T_TEST(test_mutations),
-    T_TEST(test_nomem))
+    T_TEST(test_bad_history), T_TEST(test_a_bucket_with_a_slash_before_it_was_none),
+    T_TEST(test_mistyped_url_shows_no_secret), T_TEST(test_text_is_cut_at_a_nul),
+    T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),
+    T_TEST(test_where_settings_stand), T_TEST(test_mutations), T_TEST(test_nomem))
