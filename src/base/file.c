@@ -87,6 +87,21 @@ enum wr_status wr_file_pread_all(
     return WR_OK;
 }
 
+enum wr_status wr_file_head(const struct wr_fs *fs, const char *path, void *to, size_t size,
+    size_t *ret_n, struct wr_err *e)
+{
+    struct wr_file *f = NULL;
+    size_t n = 0;
+    enum wr_status st = wr_file_open(fs, path, WR_FILE_READ, 0, &f, e);
+
+    if (st == WR_OK)
+        st = wr_file_pread(f, to, size, 0, &n, e);
+    wr_file_close(f);
+    if (st == WR_OK)
+        *ret_n = n;
+    return st;
+}
+
 struct wr_str wr_path_dir(const char *path)
 {
     size_t n = strlen(path);

@@ -123,6 +123,11 @@ enum wr_status wr_file_info(
 enum wr_status wr_file_pread_all(struct wr_file *f, void *buf, size_t n, uint64_t off,
     const char *what, struct wr_err *e) WR_MUST_CHECK;
 
+/* The beginning of a file: up to `size` bytes, and *ret_n of them; where they are fewer, that is
+ * all. NOTFOUND: there is no file. A directory is IO. */
+enum wr_status wr_file_head(const struct wr_fs *fs, const char *path, void *to, size_t size,
+    size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
+
 /* Make the name of a directory durable that somebody has made, and may have died before he did so.
  * Nothing, if this process may not read the directory above it: then it did not make it. */
 enum wr_status wr_dir_settle(

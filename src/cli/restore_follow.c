@@ -28,16 +28,12 @@ static bool find_token(struct wr_restore *r)
     const char *path = r->flags->token_file, *env = getenv("WEIR_TOKEN");
     struct wr_str line = wr_str(env ? env : ""), rest;
     char room[TOKEN_MAX];
-    struct wr_file *f = NULL;
     struct wr_err e = {0};
     size_t got = 0;
     enum wr_status st = WR_OK;
 
     if (path) {
-        st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, &e);
-        if (st == WR_OK)
-            st = wr_file_pread(f, room, sizeof(room), 0, &got, &e);
-        wr_file_close(f);
+        st = wr_file_head(wr_fs_posix(), path, room, sizeof(room), &got, &e);
         (void)wr_str_cut((struct wr_str){room, got}, '\n', &line, &rest);
         line = wr_str_trim(line);
         if (st == WR_OK && line.n == 0)

@@ -271,7 +271,6 @@ static enum wr_status read_small(
     const struct wr_fs *fs = wr_fs_posix();
     char *text = wr_arena_alloc(a, KEY_FILE_MAX + 1);
     struct wr_file_info info;
-    struct wr_file *f = NULL;
     size_t n = 0;
     enum wr_status st;
 
@@ -281,10 +280,7 @@ static enum wr_status read_small(
     if (st == WR_OK && !S_ISREG((mode_t)info.mode)) /* some wait for ever to be opened */
         return wr_fail(e, WR_MISUSE, "it is no regular file");
     if (st == WR_OK)
-        st = wr_file_open(fs, path, WR_FILE_READ, 0, &f, e);
-    if (st == WR_OK)
-        st = wr_file_pread(f, text, KEY_FILE_MAX + 1, 0, &n, e);
-    wr_file_close(f);
+        st = wr_file_head(fs, path, text, KEY_FILE_MAX + 1, &n, e);
     if (st == WR_OK && n > KEY_FILE_MAX)
         return wr_fail(e, WR_MISUSE, "too long for a key");
     *ret = wr_str_trim((struct wr_str){text, n});

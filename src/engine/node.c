@@ -41,13 +41,10 @@ struct where {
 static enum wr_status read_head(
     const struct wr_fs *fs, const char *path, void *to, size_t size, size_t *n, struct wr_err *e)
 {
-    struct wr_file *f = NULL;
-    enum wr_status st = wr_file_open(fs, path, WR_FILE_READ, 0, &f, e);
+    enum wr_status st;
 
     *n = 0;
-    if (st == WR_OK)
-        st = wr_file_pread(f, to, size, 0, n, e);
-    wr_file_close(f);
+    st = wr_file_head(fs, path, to, size, n, e);
     return st == WR_NOTFOUND ? WR_OK : st;
 }
 

@@ -77,26 +77,20 @@ static void put_path(const struct kind *kind, struct wr_buf *out)
         wr_buf_fmt(out, "%s/%s", home, kind->home);
 }
 
-/* The whole of a small file into `out`. NOTFOUND when there is none. */
+/* The whole of a small file into `out`. All of its room is taken first, most of which nothing
+ * touches: growing would leave keys behind. NOTFOUND when there is none. */
 static enum wr_status read_file(const char *path, struct wr_buf *out, struct wr_err *e)
 {
-    struct wr_file_info info;
-    struct wr_file *f = NULL;
-    uint8_t *p = NULL;
-    size_t got = 0;
-    enum wr_status st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, e);
+    uint8_t *p = wr_buf_grow(out, out->max);
+    size_t n = 0;
+    enum wr_status st;
 
-    if (st == WR_OK)
-        st = wr_file_info(f, &info, e);
-    if (st == WR_OK && (info.is_dir || info.size > out->max))
+    if (!p)
+        return wr_fail(e, WR_NOMEM, "out of memory for %s", path);
+    st = wr_file_head(wr_fs_posix(), path, p, out->max, &n, e);
+    if (st == WR_OK && n == out->max)
         st = wr_fail(e, WR_LIMIT, "%s is no credentials file", path);
-    if (st == WR_OK && info.size > 0 && !(p = wr_buf_grow(out, (size_t)info.size)))
-        st = wr_fail(e, WR_NOMEM, "out of memory for %s", path);
-    if (p)
-        st = wr_file_pread(f, p, (size_t)info.size, 0, &got, e);
-    if (p)
-        out->n = got;
-    wr_file_close(f);
+    out->n = n;
     return st;
 }
 

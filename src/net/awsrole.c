@@ -87,16 +87,12 @@ enum wr_status wr_aws_read(
     struct wr_call *c, const char *path, struct wr_str *ret, struct wr_err *e)
 {
     char *room = wr_arena_alloc(c->scratch, READ_MAX);
-    struct wr_file *f = NULL;
     size_t n = 0;
     enum wr_status st;
 
     if (!room)
         return wr_fail(e, WR_NOMEM, "%s: out of memory", path);
-    st = wr_file_open(wr_fs_posix(), path, WR_FILE_READ, 0, &f, e);
-    if (st == WR_OK)
-        st = wr_file_pread(f, room, READ_MAX, 0, &n, e);
-    wr_file_close(f);
+    st = wr_file_head(wr_fs_posix(), path, room, READ_MAX, &n, e);
     if (st == WR_OK && n == READ_MAX)
         st = wr_fail(e, WR_LIMIT, "%s: longer than a token", path);
     *ret = wr_str_trim((struct wr_str){room, n});

@@ -589,8 +589,26 @@ static void test_open_out_of_memory(void **state)
     t_sweep_nomem(open_body, path);
 }
 
-T_MAIN(T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here), T_TEST(test_read_and_write),
-    T_TEST(test_map), T_TEST(test_idle_map), T_TEST(test_lock),
+static void test_head_of_a_file(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "small");
+    char room[8] = "";
+    size_t n = 77;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_IS(WR_NOTFOUND, wr_file_head(wr_fs_posix(), path, room, sizeof(room), &n, &e));
+    T_IS(WR_IO, wr_file_head(wr_fs_posix(), t_tmpdir(), room, sizeof(room), &n, &e));
+    T(n == 77);
+    for (size_t size = 0; size < 12; size++) {
+        t_spew(path, "0123456789abc", size);
+        T_OK(wr_file_head(wr_fs_posix(), path, room, sizeof(room), &n, &e));
+        T(n == wr_min(size, sizeof(room)) && memcmp(room, "01234567", n) == 0);
+    }
+}
+
+T_MAIN(T_TEST(test_head_of_a_file), T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here),
+    T_TEST(test_read_and_write), T_TEST(test_map), T_TEST(test_idle_map), T_TEST(test_lock),
     T_TEST(test_a_lock_was_dropped_with_another_descriptor), T_TEST(test_lock_of_a_directory),
     T_TEST(test_a_child_kept_the_lock),
     T_TEST(test_a_child_kept_the_lock_of_a_parent_that_was_killed), T_TEST(test_mtime),
