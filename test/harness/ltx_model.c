@@ -311,8 +311,10 @@ void t_ltx_set(struct t_ltx *m, uint32_t pgno, const uint8_t *data)
 
 void t_ltx_release(struct t_ltx *m)
 {
-    for (uint32_t i = 0; i < T_LTX_PAGES; i++)
-        wr_free(m->pages[i]);
+    for (uint32_t i = 0; i < T_LTX_PAGES; i++) {
+        if (m->pages[i])
+            wr_free(m->pages[i]);
+    }
     memset(m, 0, sizeof(*m));
 }
 
