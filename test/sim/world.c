@@ -38,8 +38,10 @@ static void note_exit(struct sim_proc *p)
 static void wrote(void)
 {
     /* inotify may be late, and it may be that nobody listens */
-    if (the_world->opts.watched)
-        daemon_event(the_world->daemon);
+    if (!the_world->opts.watched)
+        return;
+    daemon_event(the_world->daemon);
+    daemon_event(the_world->rival); /* which inherits it, when the other one is killed */
 }
 
 /* ---- the end ---- */
