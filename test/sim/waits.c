@@ -11,7 +11,7 @@ struct call {
 };
 
 static struct sim_notes calls; /* struct call */
-static int64_t longest_ns;
+static int64_t longest_ns, excused_until_ns;
 
 static struct call *call_of_running(void)
 {
@@ -28,7 +28,7 @@ static void on_wait(const struct vfs_wait *w)
     const struct sim_proc *who = sim_proc_current();
     struct call *c = call_of_running();
 
-    if (is_ours(who))
+    if (is_ours(who) || sim_now_ns() < excused_until_ns)
         return;
     if (!is_ours(w->holder)) {
         c->patient = true;
@@ -58,4 +58,9 @@ void waits_begin(void)
 int64_t waits_longest_ns(void)
 {
     return longest_ns;
+}
+
+void waits_excuse(int64_t until_ns)
+{
+    excused_until_ns = until_ns;
 }

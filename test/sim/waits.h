@@ -20,5 +20,8 @@ void waits_init(void);
 void waits_begin(void);
 /* The longest of all waits so far. */
 int64_t waits_longest_ns(void);
+/* Nobody has told our program what a writer that was killed has left, perhaps a wal-index that only
+ * we can make good: until this time it need not have looked, and no wait is judged. */
+void waits_excuse(int64_t until_ns);
 
 #endif

@@ -10,6 +10,7 @@
 #include "sim/tape.h"
 #include "sim/threads.h"
 #include "sim/verdict.h"
+#include "sim/waits.h"
 
 /* ---- processes ---- */
 
@@ -41,6 +42,14 @@ static void kill_one(struct world *w, struct sim_proc *p)
     sim_kill(p);
     if (app_wrote) /* the system tells of what is written, not whoever has survived that */
         app_wrote();
+}
+
+/* If nobody tells, a torn wal-index is found when our program looks by itself. */
+static void kill_app(struct world *w, struct sim_proc *p)
+{
+    kill_one(w, p);
+    if (!w->opts.watched)
+        waits_excuse(sim_now_ns() + w->opts.scan_ns);
 }
 
 static void kill_daemon(struct world *w)
@@ -342,7 +351,7 @@ void world_event(struct world *w)
         break;
     case 3:
         if (w->may.kills && w->apps[0] && sim_proc_alive(w->apps[0]))
-            kill_one(w, w->apps[0]);
+            kill_app(w, w->apps[0]);
         world_start_app(w, 0);
         break;
     case 4:
