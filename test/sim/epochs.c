@@ -78,19 +78,24 @@ static size_t find_fence(uint64_t txid)
     return i;
 }
 
-/* P2, of what is there when the fence turns out to count. What has another name than the next one
- * may have come between the fence and this moment. */
+/* P2, of a file that the old primary has put behind the fence: under another name than the one that
+ * comes next it may. */
+static void judge_other(const char *key, const struct name *f)
+{
+    if (f->level == 0 && f->min == f->max)
+        sim_fail("P2: two writers: %s is behind the fence, txid %" PRIu64, key, x.fence);
+    sim_trace("%s is astray", key);
+    x.strays++;
+}
+
+/* What is there when the fence turns out to count. */
 static bool expect_own(void *arg, const char *key, const uint8_t *p, size_t n)
 {
     struct name f;
 
     (void)arg;
-    if (!is_file(key, &f) || f.max < x.fence || node_of(p, n) == x.node)
-        return true;
-    if (f.level == 0 && f.min == f.max)
-        sim_fail("P2: two writers: %s is there, behind the fence, txid %" PRIu64, key, x.fence);
-    sim_trace("%s is astray", key);
-    x.strays++;
+    if (is_file(key, &f) && f.max >= x.fence && node_of(p, n) != x.node)
+        judge_other(key, &f);
     return true;
 }
 
@@ -141,12 +146,8 @@ static void on_own(struct store *s, const struct name *f)
 
 static void on_other(const char *key, const struct name *f)
 {
-    if (x.fence == 0 || f->max < x.fence)
-        return;
-    if (f->level == 0 && f->min == f->max)
-        sim_fail("P2: two writers: %s came behind the fence, txid %" PRIu64, key, x.fence);
-    sim_trace("%s is astray", key);
-    x.strays++;
+    if (x.fence > 0 && f->max >= x.fence)
+        judge_other(key, f);
 }
 
 static void on_put(
