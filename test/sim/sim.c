@@ -12,6 +12,8 @@
  *     weir-sim --record DIR [--max-seeds N] [--seconds N]
  *                                          tapes of those for whom neither holds (tapes.h)
  *     --mutant NAME                        with each of these: with that bug in the product
+ *     --promotions                         and these: nothing but promotions (failover.h), of the
+ *                                          seeds whose store can do it
  *
  * The last line counts: schedules=... crashes=... acked=... lost=...; cpu_ms is of a processor, for
  * each of them. Exit status 0: nothing found.
@@ -32,6 +34,7 @@
 #include "sim/tape.h"
 #include "sim/tapefile.h"
 #include "sim/tapes.h"
+#include "sim/world.h"
 
 #include <errno.h>
 #if defined(__GLIBC__)
@@ -278,7 +281,7 @@ static int usage(void)
         "usage: weir-sim --seeds A..B | --seed N | --doublecheck A..B | --replay FILE... |\n"
         "                --shrink FILE | --mutants [--tapes DIR] | --record DIR\n"
         "       [--jobs N] [--trace] [--save FILE] [--seconds N] [--max-seeds N] [--rounds N] "
-        "[--mutant NAME]\n");
+        "[--mutant NAME] [--promotions]\n");
     return 2;
 }
 
@@ -303,6 +306,8 @@ static int option(struct options *o, const char *name, char **rest)
 
     if (strcmp(name, "--trace") == 0)
         return o->trace = true, 1;
+    if (strcmp(name, "--promotions") == 0)
+        return world_promotions = true, 1;
     if (strcmp(name, "--mutants") == 0)
         return o->what = MUTANTS, 1;
     if (strcmp(name, "--seeds") == 0 && range(value, o))

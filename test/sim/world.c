@@ -25,6 +25,8 @@
 #define FAILOVERS       17u /* one run of so many is about a promotion, if the store can do it */
 #define LONG_WAL        8u  /* times the checkpoint's threshold */
 
+bool world_promotions;
+
 static struct world *the_world; /* for what is called without an argument */
 
 static void note_exit(struct sim_proc *p)
@@ -159,8 +161,8 @@ static void make_directory(const char *path)
 /* Nothing is drawn for it, so that the others live as they did before. */
 static bool fails_over(const struct world *w)
 {
-    return w->opts.seed % FAILOVERS == FAILOVERS - 1 && !store_is_weak(w->stores[0]) &&
-           store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT;
+    return (world_promotions || w->opts.seed % FAILOVERS == FAILOVERS - 1) &&
+           !store_is_weak(w->stores[0]) && store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT;
 }
 
 static void life(void *arg)
@@ -178,6 +180,8 @@ static void life(void *arg)
     world_draw_daemon(w);
     if (fails_over(w))
         w->opts.n_stores = 1;
+    else if (world_promotions)
+        return;
     commits_init(DB, LOCK_OFFSET);
     verdict_init(LOCK_OFFSET, w->stores, w->opts.n_stores);
     make_directory("/db");
@@ -188,7 +192,7 @@ static void life(void *arg)
     }
     world_machine_starts(w);
 
-    if (w->may.twins && store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT) {
+    if (w->may.twins && !world_promotions && store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT) {
         w->opts.asks = w->opts.late_off = NULL;
         disk_slow_syncs(NULL, 0, 0);
         twins_live(&w->app, &w->opts);

@@ -43,6 +43,10 @@ struct world_report {
     int64_t longest_wait_ns; /* of an application for a daemon, in one call */
 };
 
+/* Every run whose store can do it is about a promotion (failover.h), and of the others nothing is
+ * run. Set before any run. */
+extern bool world_promotions;
+
 /* Run one simulation by the tape that was set. Returns if nothing was found wrong; once in a
  * process. */
 void world_live(struct world_report *ret);
