@@ -4,12 +4,12 @@
  */
 #include "sim/failover.h"
 
-#include "engine/follow.h"
 #include "engine/primary.h"
 #include "engine/promote.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
 #include "sim/epochs.h"
+#include "sim/follower.h"
 #include "sim/tape.h"
 #include "sim/verdict.h"
 
@@ -17,7 +17,6 @@
 #define SECOND         INT64_C(1000000000)
 #define MINUTE         (60 * SECOND)
 #define COPY           "/copy/app.db"
-#define RETRY_NS       (200 * MS)
 #define PAUSED_NS      (30 * SECOND)  /* at most: an application waits for a minute */
 #define DONE_NS        (60 * MINUTE)  /* in which a promotion comes to its end, once all is well */
 #define TOLD_NS        (720 * MINUTE) /* as in twins.c */
@@ -48,10 +47,10 @@ enum attack {
 
 static struct side old, new;
 static struct {
-    struct sim_proc *follower, *promoter;
+    struct follower follower;
+    struct sim_proc *promoter;
     uint64_t done;
-    bool has_copy, enough, promoted, is_back;
-    int64_t interval_ns;
+    bool has_copy, promoted, is_back;
     uint32_t quiet_asks; /* of the promotion, until something happens to it */
     bool with_lease;     /* counted from when it has that */
     int64_t sleep_ns;    /* 0: it is killed */
@@ -106,75 +105,33 @@ static void work_and_ask(uint64_t max_ns)
 
 /* ---- the copy ---- */
 
-static bool follow_on(struct wr_storage *s, struct wr_call *c)
+static void has_begun(struct follower *w, const struct wr_follow *f)
 {
-    const struct wr_follow_opts o = {.restore = {.fs = disk_fs(),
-                                         .path = COPY,
-                                         .parallel = 1 + tape_below(3),
-                                         .lock_offset = verdict_lock_offset()},
-        .interval_ms = wr_max(y.interval_ns / MS, INT64_C(1)),
-        .patience_ms = 50};
-    struct wr_follow *f = NULL;
-    struct wr_restore_result restored;
-    struct wr_err e = {0};
-    int64_t wait_ms = 0;
-    enum wr_status st = wr_follow_open(s, c, &o, &f, &restored, &e);
+    (void)w;
+    (void)f;
+    y.has_copy = true;
+}
 
-    y.has_copy = y.has_copy || st == WR_OK;
-    while (st == WR_OK && !y.enough) {
-        st = wr_follow_step(f, c, &wait_ms, &e);
-        wr_arena_reset(c->scratch);
-        sim_sleep(wr_max(wait_ms, INT64_C(1)) * MS);
-    }
-    wr_follow_close(f);
-    if (st != WR_OK)
-        sim_trace("follow: %s", e.text);
+static void judge_failure(struct follower *w, enum wr_status st, const char *text)
+{
+    (void)w;
     if (st == WR_CONFLICT || st == WR_CORRUPT)
-        sim_fail("P4: the copy is given up: %s", e.text);
-    return !y.enough;
+        sim_fail("P4: the copy is given up: %s", text);
 }
 
-static void follow(void *arg)
+static void end_follower(void)
 {
-    struct wr_arena scratch;
-    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
-    struct wr_storage *s = verdict_storage(0);
-
-    (void)arg;
-    wr_arena_init(&scratch, (size_t)1 << 30);
-    while (follow_on(s, &c)) {
-        wr_arena_reset(&scratch);
-        sim_sleep(RETRY_NS);
-    }
-    wr_storage_close(s);
-    wr_arena_release(&scratch);
-    sim_kill(sim_proc_current());
+    if (tape_below(2))
+        follower_kill(&y.follower);
+    follower_end(&y.follower);
 }
+
+/* ---- the promotion ---- */
 
 static bool lives(const struct sim_proc *p)
 {
     return p && sim_proc_alive(p);
 }
-
-static void start_follower(void)
-{
-    if (lives(y.follower))
-        return;
-    y.enough = false;
-    y.follower = sim_proc_new("follow");
-    (void)sim_spawn(y.follower, "follow", follow, NULL);
-}
-
-static void end_follower(void)
-{
-    if (lives(y.follower) && tape_below(2))
-        sim_kill(y.follower);
-    y.enough = true;
-    while (lives(y.follower))
-        sim_sleep(10 * MS);
-}
-
-/* ---- the promotion ---- */
 
 static void promote(void *arg)
 {
@@ -323,7 +280,7 @@ static void happen(void)
         store_outage(old.o.stores[0], sim_now_ns() + (int64_t)tape_between(1, 20) * SECOND);
         break;
     case 3:
-        start_follower();
+        follower_start(&y.follower);
         break;
     case 4:
         end_follower();
@@ -362,7 +319,7 @@ static void have_copy(void)
         if (sim_now_ns() > until)
             sim_fail("P4: there is nothing to follow");
         look_alive(&old);
-        start_follower();
+        follower_start(&y.follower);
         work(&old, SECOND / 10);
         sim_sleep(SECOND);
     }
@@ -428,7 +385,11 @@ static void begin(const struct app_opts *app, const struct daemon_opts *o)
     new.o.seed++;
     app_wrote = wrote;
     store_on_ask = disturb;
-    y.interval_ns = o->interval_ns;
+    y.follower = (struct follower){.path = COPY,
+        .interval_ns = o->interval_ns,
+        .least_ns = MS,
+        .stands = has_begun,
+        .failed = judge_failure};
     if (wr_mkdirs(disk_fs(), "/copy", 0700, &e) != WR_OK)
         sim_fail("%s", e.text);
     epochs_begin();
