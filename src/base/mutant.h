@@ -38,7 +38,9 @@
     X(KEEP_NO_WAY, "what is old is deleted, whatever a restore needs of it")                  \
     X(CLOSE_DB, "the database is opened and closed by its path")                              \
     X(DEAF, "what is told while a step runs is forgotten")                                    \
-    X(PROMOTE_NO_FENCE, "a promotion takes the lease, and leaves the next name free")
+    X(PROMOTE_NO_FENCE, "a promotion takes the lease, and leaves the next name free")         \
+    X(FENCE_TAKES_USED_NAME, "the fence may have a name that was merged and deleted")         \
+    X(LEASE_UNREAD, "one that sends without a pause never asks who holds the lease")
 
 #ifdef WR_MUTANTS
 enum wr_mutant {

@@ -186,6 +186,12 @@ static enum wr_status take_back(struct wr_promotion *p, struct wr_err *e)
     return wr_storage_remove(p->s, p->c, &key, 1, e);
 }
 
+/* Whether nothing leads beyond the fence. */
+static bool stands(const struct wr_promotion *p)
+{
+    return p->fence > 0 && (p->f->pos.txid <= p->fence || WR_MUTANT(FENCE_TAKES_USED_NAME));
+}
+
 /* With the fence in place it is looked once more what leads beyond it, as the newest file of a
  * replica is never deleted. If there is such a one, the next name is tried for. */
 enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
@@ -203,7 +209,7 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
             st = wr_promotion_still_ours(p, e);
         if (st != WR_OK)
             return st;
-        if ((p->fence > 0 && p->f->pos.txid <= p->fence) || WR_MUTANT(PROMOTE_NO_FENCE))
+        if (stands(p) || WR_MUTANT(PROMOTE_NO_FENCE))
             break;
         if (end_ms == 0) /* to apply what there was may have taken longer than that */
             end_ms = wr_promotion_patience(p);
@@ -220,7 +226,7 @@ enum wr_status wr_promotion_shut_out(struct wr_promotion *p, struct wr_err *e)
         if (st != WR_OK)
             return wr_fail(e, st, "%s", why.text);
         st = was_used(p, &used, e);
-        if (st == WR_OK && used)
+        if (st == WR_OK && used && !WR_MUTANT(FENCE_TAKES_USED_NAME))
             st = take_back(p, e);
         if (st != WR_OK)
             return st;

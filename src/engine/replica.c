@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/rand.h"
 #include "base/sync.h"
 #include "base/text.h"
@@ -314,7 +315,7 @@ static bool ask_now_and_then(struct wr_replica *r, struct wr_call *c, uint64_t n
     struct wr_lease lease;
     struct wr_err e = {0};
 
-    if (++r->unasked < ASK_FILES)
+    if (++r->unasked < ASK_FILES || WR_MUTANT(LEASE_UNREAD))
         return false;
     c->deadline_ms = wr_mono_ms(c->clock) + ASK_MS;
     if (wr_learn_lease(r->storage, c, &lease, &e) != WR_OK) {

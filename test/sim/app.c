@@ -199,6 +199,10 @@ static void checkpoint(struct app *a)
 
 static void work(struct app *a)
 {
+    if (a->o.steady) {
+        (void)must(a, "INSERT OR REPLACE INTO t(a, b) VALUES(1, randomblob(200))");
+        return;
+    }
     switch (tape_below(21)) {
     default:
         (void)must(a, "INSERT INTO t(b) VALUES(randomblob(200))");

@@ -22,6 +22,7 @@ struct app_opts {
     bool checkpoints;     /* it may: SQLite before 3.51.3 must not have two such processes */
     bool big;             /* now and then a transaction of megabytes */
     bool dense;           /* of bytes that nobody can compress: they take long to be sent */
+    bool steady;          /* nothing but small transactions, one after the other */
     int64_t think_ns;     /* between transactions, at most */
 };
 

@@ -32,7 +32,7 @@ static struct {
     uint64_t fence, end; /* the one that counts, and what is left out behind it; 0: not yet */
     struct judge_image base;
     size_t acked; /* commits */
-    uint64_t strays;
+    uint64_t strays, sent;
     bool repeated;
 } x;
 
@@ -146,6 +146,7 @@ static void on_own(struct store *s, const struct name *f)
 
 static void on_other(const char *key, const struct name *f)
 {
+    x.sent += x.node != 0 && f->level == 0 && f->min == f->max;
     if (x.fence > 0 && f->max >= x.fence)
         judge_other(key, f);
 }
@@ -209,6 +210,12 @@ bool epochs_begun(void)
 void epochs_repeat(void)
 {
     x.repeated = x.repeated || x.node != 0;
+}
+
+uint64_t epochs_sent(bool anew)
+{
+    x.sent = anew ? 0 : x.sent;
+    return x.sent;
 }
 
 bool epochs_over(void)

@@ -26,6 +26,9 @@ void epochs_acked(uint64_t txid, size_t commits);
 void epochs_repeat(void);
 /* Whether somebody has taken the lease. */
 bool epochs_begun(void);
+/* Files that the old primary has put under a name that comes next since somebody has the lease, or
+ * since this was called last with `anew`. */
+uint64_t epochs_sent(bool anew);
 /* Whether the old primary is shut out. */
 bool epochs_over(void);
 /* Files that it had under way then, and that reach behind the fence: they do not count, but only

@@ -24,9 +24,11 @@
 #define LISTS          3
 #define PATIENT_MS     5000
 #define SOON_MS        40
-#define WORKS          12u /* of the application, beside one promotion; then it rests */
-#define PROMOTION_ASKS 24u /* requests that one takes, as a rule, ... */
-#define LEASE_ASKS     10u /* ... from the lease on */
+#define WORKS          12u       /* of the application, beside one promotion; then it rests */
+#define PROMOTION_ASKS 24u       /* requests that one takes, as a rule, ... */
+#define LEASE_ASKS     10u       /* ... from the lease on */
+#define HURRIED_MAX    1024u     /* files of one that sends without a pause, until it has to know */
+#define NEAR_NS        (20 * MS) /* from a store to one that can do that */
 
 struct side {
     const char *name, *daemon_name;
@@ -54,6 +56,8 @@ static struct {
     uint32_t quiet_asks; /* of the promotion, until something happens to it */
     bool with_lease;     /* counted from when it has that */
     int64_t sleep_ns;    /* 0: it is killed */
+    bool hurries;        /* the old primary sends without a pause, ... */
+    int64_t far_ns;      /* ... and this is how much further away the other machine is; else 0 */
 } y;
 
 /* ---- the primaries ---- */
@@ -165,7 +169,11 @@ static void promote(void *arg)
 /* What happens to it on its way: nothing, death, or a sleep of its machine. */
 static void disturb(void)
 {
-    if (sim_proc_current() != y.promoter || (y.with_lease && !epochs_begun()) || y.quiet_asks-- > 0)
+    if (sim_proc_current() != y.promoter)
+        return;
+    if (y.far_ns > 0)
+        sim_sleep(y.far_ns);
+    if ((y.with_lease && !epochs_begun()) || y.quiet_asks-- > 0)
         return;
     y.quiet_asks = UINT32_MAX;
     sim_trace("the promotion %s", y.sleep_ns > 0 ? "sleeps" : "dies");
@@ -195,6 +203,8 @@ static enum attack draw_attack(void)
 {
     const uint32_t how = tape_below(ATTACKS);
 
+    if (y.hurries)
+        return ALIVE;
     return how < ALIVE ? (enum attack)how : ALIVE;
 }
 
@@ -224,6 +234,27 @@ static void come_back(void)
     look_alive(&old);
 }
 
+/* P4. No name can be won against it; so it has to ask now and then who has the lease. */
+static void expect_to_know(void)
+{
+    if (epochs_sent(false) > HURRIED_MAX)
+        sim_fail("P4: the old primary sends without a pause, and does not ask who was promoted");
+    ask_old();
+}
+
+/* Its application goes on and on, with a file for each of its transactions. */
+static void hurry(void)
+{
+    struct app_opts app = old.app;
+
+    sim_trace("the old primary hurries");
+    come_back();
+    y.far_ns = 4 * store_latency_ns(old.o.stores[0]);
+    app.steady = true;
+    app.think_ns = store_latency_ns(old.o.stores[0]);
+    (void)app_start(old.name, &app);
+}
+
 /* Until it has ended; the old primary's application goes on meanwhile, and it may come back. */
 static void attend(enum attack how, int64_t paused_until)
 {
@@ -234,7 +265,9 @@ static void attend(enum attack how, int64_t paused_until)
 
         if (!y.is_back && !paused && (how == PAUSED || tape_below(8) == 7))
             come_back();
-        if (!paused && i < WORKS)
+        if (y.far_ns > 0)
+            expect_to_know();
+        else if (!paused && i < WORKS)
             work_and_ask(SECOND / 4);
         sim_sleep((int64_t)(rest + tape_between(0, rest)));
         rest = wr_min(2 * rest, 10 * (uint64_t)SECOND);
@@ -246,13 +279,16 @@ static void promote_at_last(enum attack how)
     const int64_t paused_until = sim_now_ns() + (int64_t)tape_between(0, (uint64_t)PAUSED_NS);
     int64_t until;
 
-    for (uint32_t i = tape_below(6); i > 0 && !y.promoted; i--) {
+    for (uint32_t i = y.hurries ? 0 : tape_below(6); i > 0 && !y.promoted; i--) {
         draw_disturbance();
         start_promotion();
         attend(how, paused_until);
     }
     store_heal(old.o.stores[0]);
     sim_trace("healed");
+    (void)epochs_sent(true);
+    if (y.hurries)
+        hurry();
     if (how == CUT_OFF && daemon_runs(old.daemon))
         store_cut_off(old.o.stores[0], daemon_proc(old.daemon));
     until = sim_now_ns() + DONE_NS;
@@ -265,6 +301,8 @@ static void promote_at_last(enum attack how)
         sim_sleep(SECOND);
     }
     y.done++;
+    y.far_ns = 0;
+    app_stop_all();
 }
 
 /* ---- before, and after ---- */
@@ -378,6 +416,10 @@ static void begin(const struct app_opts *app, const struct daemon_opts *o)
         old.o.retention =
             (struct wr_retention){.keep_ms = 100 * SOON_MS, .l0_ms = SOON_MS, .grace_ms = 1};
     }
+    y.hurries = tape_below(8) == 7 && store_latency_ns(o->stores[0]) <= NEAR_NS &&
+                !store_lists_little(o->stores[0]);
+    if (y.hurries)
+        old.o.interval_ns = MS;
     new = old;
     new.name = "app1";
     new.daemon_name = "weir2";

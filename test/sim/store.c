@@ -63,6 +63,16 @@ const struct wr_storage_ops *store_ops(const struct store *s)
     return &s->ops;
 }
 
+int64_t store_latency_ns(const struct store *s)
+{
+    return (int64_t)s->latency_us * 1000;
+}
+
+bool store_lists_little(const struct store *s)
+{
+    return s->page_max < PAGE_COMMON;
+}
+
 bool store_is_weak(const struct store *s)
 {
     return s->weak;

@@ -26,6 +26,8 @@ struct store *store_new(const char *name);
 /* A handle for one client; ops->close frees it, the bucket stays. For wr_storage_wrap. */
 const struct wr_storage_ops *store_ops(const struct store *s);
 void *store_client(struct store *s);
+int64_t store_latency_ns(const struct store *s); /* of a request or an answer, at most */
+bool store_lists_little(const struct store *s);  /* so many pages that one who is far gets no end */
 bool store_is_weak(const struct store *s); /* was made so; healing does not change the answer */
 
 /* What it has received whole takes up to some seconds to take effect, and may outlive who sent it.
