@@ -57,6 +57,25 @@ static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
     return wr_node_find(p->o.fs, p->meta_dir, p->copy, &p->node, e);
 }
 
+/* A run after a power cut has to know what it finds for its own: another number would take the
+ * lease once more, and put a fence behind the one that is there, which nobody knows for one then.
+ */
+static enum wr_status make_durable(struct wr_promotion *p, struct wr_err *e)
+{
+    struct wr_str parent = wr_arena_str(p->c->scratch, wr_path_dir(p->meta_dir));
+    const char *path = wr_arena_fmt(p->c->scratch, "%s/node", p->meta_dir).p;
+    struct wr_file *f = NULL;
+    enum wr_status st = path && parent.p ? wr_file_open(p->o.fs, path, WR_FILE_WRITE, 0, &f, e)
+                                         : wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
+
+    if (st == WR_OK)
+        st = wr_file_sync(f, e);
+    wr_file_close(f);
+    if (st == WR_OK)
+        st = p->o.fs->sync_dir(p->o.fs, p->meta_dir, e);
+    return st == WR_OK ? p->o.fs->sync_dir(p->o.fs, parent.p, e) : st;
+}
+
 /* Machines of one image may have the same number for the same path: then a new one tells them
  * apart. One that was kept is ours. */
 static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struct wr_err *e)
@@ -64,13 +83,14 @@ static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struc
     bool taken = p->node.number == newest || p->node.number == p->seen.lease.node;
     enum wr_status st;
 
-    if (p->node.was == WR_NODE_KEPT)
-        return WR_OK;
+    if (p->node.was == WR_NODE_KEPT) /* perhaps by a run that was killed right behind that */
+        return make_durable(p, e);
     st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
-    if (st != WR_OK)
-        return st;
-    return taken ? wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e)
-                 : wr_node_keep(p->o.fs, p->meta_dir, p->copy, &p->node, e);
+    if (st == WR_OK && taken)
+        st = wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e);
+    else if (st == WR_OK)
+        st = wr_node_keep(p->o.fs, p->meta_dir, p->copy, &p->node, e);
+    return st == WR_OK ? make_durable(p, e) : st;
 }
 
 /* ---- the database that it is from now on ---- */

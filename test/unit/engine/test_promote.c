@@ -1131,6 +1131,64 @@ static void test_the_fence_of_another_copy_that_was_killed_was_deleted(void **st
     old_one_stops_after_days(&p);
 }
 
+/* Whether local state of the copy survives a power cut; one promotion at a time. */
+static struct {
+    struct wr_fs fs;
+    char parent[600], meta_dir[1300];
+    bool has_meta, has_name;
+} cut;
+
+static enum wr_status note_sync(const struct wr_fs *fs, const char *path, struct wr_err *e)
+{
+    (void)fs;
+    cut.has_meta = cut.has_meta || strcmp(path, cut.meta_dir) == 0;
+    cut.has_name = cut.has_name || (cut.has_meta && strcmp(path, cut.parent) == 0);
+    return wr_fs_posix()->sync_dir(wr_fs_posix(), path, e);
+}
+
+static enum wr_status open_as_is(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    (void)fs;
+    return wr_fs_posix()->open(wr_fs_posix(), path, flags, mode, ret, e);
+}
+
+static void expect_durable(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (strstr(key.p, WR_LEASE_NAME)) {
+        p->races++;
+        T(cut.has_meta && cut.has_name);
+    }
+}
+
+/* So the lease and the fence were somebody else's when it was run again: another fence was put
+ * behind that one, and retention deleted it. */
+static void test_a_power_cut_took_the_number_in_the_lease(void **state)
+{
+    const char *base;
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    base = strrchr(p.b.path, '/');
+    memset(&cut, 0, sizeof(cut));
+    cut.fs = *wr_fs_posix();
+    cut.fs.open = open_as_is;
+    cut.fs.sync_dir = note_sync;
+    (void)snprintf(cut.parent, sizeof(cut.parent), "%.*s", (int)(base - p.b.path), p.b.path);
+    (void)snprintf(cut.meta_dir, sizeof(cut.meta_dir), "%s/.%s-weir", cut.parent, base + 1);
+    p.o.fs = &cut.fs;
+    p.spy.in_put = expect_durable;
+    p.spy.arg = &p;
+    promote(&p);
+    T(p.races == 1);
+    p.spy.in_put = NULL;
+    end_of_both(&p);
+}
+
 /* In parts, whose condition many stores ignore: it was put over the fence, and counted. */
 static void test_a_large_file_of_the_next_name_passed_the_fence(void **state)
 {
@@ -1428,6 +1486,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
     T_TEST(test_the_fence_of_a_promotion_that_was_killed_was_deleted),
     T_TEST(test_the_fence_of_another_copy_that_was_killed_was_deleted),
+    T_TEST(test_a_power_cut_took_the_number_in_the_lease),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_a_machine_with_the_number_of_another),
     T_TEST(test_an_empty_file_was_a_number_of_our_own),
