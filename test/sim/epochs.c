@@ -12,10 +12,11 @@
 
 #include <inttypes.h>
 
-#define LEFT_OUT_MIN ((uint64_t)1 << 20) /* TXIDs of one file: no primary has so many in one */
-#define FENCES_MAX   64
-#define AT_NODE      72u /* in an LTX file's header */
-#define STEM         37u /* two TXIDs, a minus, ".ltx" */
+#define LEFT_OUT_MIN \
+    (((uint64_t)1 << 22) - 1) /* TXIDs of one file: no primary leaves out so many */
+#define FENCES_MAX 64
+#define AT_NODE    72u /* in an LTX file's header */
+#define STEM       37u /* two TXIDs, a minus, ".ltx" */
 
 struct name {
     unsigned level;

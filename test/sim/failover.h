@@ -16,8 +16,8 @@
 #include "sim/daemon.h"
 
 /* One life of this kind, on an empty disk, with one store that has conditional writes and shows
- * what is there. */
-void failover_live(const struct app_opts *app, const struct daemon_opts *o);
+ * what is there. `cut` lets the power go when no process has files open. */
+void failover_live(const struct app_opts *app, const struct daemon_opts *o, void (*cut)(void));
 
 uint64_t failover_done(void); /* promotions that came to their end */
 

@@ -165,6 +165,11 @@ static bool fails_over(const struct world *w)
            !store_is_weak(w->stores[0]) && store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT;
 }
 
+static void cut_power(void)
+{
+    world_power_cut(the_world);
+}
+
 static void life(void *arg)
 {
     struct world *w = arg;
@@ -201,7 +206,7 @@ static void life(void *arg)
     if (fails_over(w)) {
         w->opts.asks = w->opts.late_off = NULL;
         disk_slow_syncs(NULL, 0, 0);
-        failover_live(&w->app, &w->opts);
+        failover_live(&w->app, &w->opts, cut_power);
         return;
     }
     if (w->may.sick)

@@ -82,7 +82,7 @@ void world_machine_starts(const struct world *w)
     disk_plant(RUNS "/boot_id", text, (size_t)n);
 }
 
-static void power_cut(struct world *w)
+void world_power_cut(struct world *w)
 {
     sim_trace("power cut");
     w->r->cuts++;
@@ -90,6 +90,11 @@ static void power_cut(struct world *w)
     disk_power_cut();
     world_machine_starts(w);
     commits_forget();
+}
+
+static void power_cut(struct world *w)
+{
+    world_power_cut(w);
     world_start_app(w, 0);
     if (w->may.hasty || tape_below(2) == 0)
         world_start_daemon(w);
