@@ -8,13 +8,13 @@
  * the replica's state, and after a gap the pages that differ from it are all that must be sent. If
  * not, it is thrown away. It needs no repair. Deleting it costs a full read, and the knowledge
  * which TXIDs were taken for files that may still be under way: it is synced only where that counts
- * (join.c, ship.c).
+ * (join.c, ship.c, promote.c).
  *
  *   header: at 0, 1024 and 2048 of the file a copy of "weirldg3", page size u32, commit u32, TXID
  *   u64, rolling u64, WAL salt 8 bytes, frame u32, frame checksum 2 x u32, lock page u32, floor
- * u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64; all of
- * it little-endian; page checksums in machine order. Its position is that of the TXID: one that was
- * noted later means nothing without the pages, which are in the journal.
+ *   u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64; all
+ *   of it little-endian; page checksums in machine order. Its position is that of the TXID: one
+ * that was noted later means nothing without the pages, which are in the journal.
  *
  *   behind it, at 88 of the copy, what is known of the database file: inode u64, size u64, time of
  *   its contents and of anything i64 ns each, a number for this run of the machine if the file
@@ -32,7 +32,8 @@
  * empty. Each store goes to a copy that is neither the newest nor the one that was newest at the
  * last sync. So:
  *
- *   1. A kill in a store, after any part of it, leaves the state before it.
+ *   1. A kill in a store, after any part of it, leaves the state before it; or the one after it,
+ *      with the parts behind 88 unknown.
  *   2. A power cut may leave any mixture of the two other copies and the page checksums, but the
  *      one of the last sync is not even touched: the TXIDs that were taken by then are known, also
  *      when the pages prove none of the copies. The floor is the highest TXID that a right copy
@@ -77,9 +78,9 @@ struct wr_ledger_change {
 };
 
 /* Open `<dir>/ledger` and the journal beside it, creating both, in a directory whose own name is
- * durable (wr_mkdirs). A ledger of another page size, of
- * another lock page, or one that cannot be proven, comes back empty. NOMEM, IO, LIMIT (disk full);
- * BUSY when another process has it open. `run`: of the machine (machine.h); 0: not known. */
+ * durable (wr_mkdirs). `run` is that of the machine (machine.h); 0: not known. A ledger of another
+ * page size, of another lock page, or one that cannot be proven, comes back empty. NOMEM, IO, LIMIT
+ * (disk full); BUSY when another process has it open. */
 enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t page_size,
     uint32_t lock_pgno, uint64_t run, struct wr_ledger **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_ledger_close(struct wr_ledger *l); /* NULL-safe */
@@ -93,8 +94,8 @@ uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno); /* 0: no such
  * nobody knows (ship.c, next_txid). */
 uint64_t wr_ledger_floor(const struct wr_ledger *l);
 
-/* Whether that would be known of those that are taken from now on. Else: wr_ledger_sync, with one
- * closed, before anything is sent. */
+/* Whether the disk has it that TXIDs are being given away in this run of the machine. If not, the
+ * ledger is synced when the first one was closed, before anything of it is sent. */
 bool wr_ledger_given(const struct wr_ledger *l);
 
 /* Rolling checksum if `changes` (ascending, none above `commit`) were applied and the database had

@@ -158,8 +158,15 @@ static enum wr_status catch_up_and_sum(
 
 /* The names of level 0 that the old primary had created may be gone, as what is merged is deleted
  * some time later: then the fence may have one of those. Whether there is a file of a level above
- * that has its TXID: who asks for that one would be given the state before it, and who goes on from
- * there would have to choose. */
+ * that has its TXID: who asks for that one would be given the state before it. Merged is what
+ * counted. A snapshot that goes beyond it may be anybody's, and then the name is still to come: of
+ * those only one that ends there tells, as who goes on from there would have to choose. */
+static bool has_used(const struct wr_ltx_file *f, uint64_t txid)
+{
+    return f->level > 0 &&
+           (f->max == txid || (f->level != WR_LEVEL_SNAPSHOT && f->min <= txid && f->max >= txid));
+}
+
 static enum wr_status was_used(struct wr_promotion *p, bool *ret, struct wr_err *e)
 {
     struct wr_ltx_files all = {0};
@@ -169,7 +176,7 @@ static enum wr_status was_used(struct wr_promotion *p, bool *ret, struct wr_err 
     st = wr_layout_list_all(p->s, p->c, &all, e);
     *ret = false;
     for (size_t i = 0; i < all.n; i++)
-        *ret = *ret || (all.p[i].level > 0 && all.p[i].min <= p->fence && all.p[i].max >= p->fence);
+        *ret = *ret || has_used(&all.p[i], p->fence);
     wr_ltx_files_release(&all);
     return st;
 }

@@ -268,18 +268,21 @@ static bool lost_to(struct wr_replica *r, const struct wr_lease *lease, uint64_t
     return true;
 }
 
-/* Whether the replica has nothing but this file. */
+/* Whether the replica has nothing but this file, which was sent. */
 static enum wr_status is_alone(struct wr_replica *r, struct wr_call *c, const struct wr_ltx_file *f,
     bool *ret, struct wr_err *e)
 {
     struct wr_ltx_files all = {0};
+    bool listed = false;
     enum wr_status st = wr_layout_list_all(r->storage, c, &all, e);
 
-    if (st == WR_OK) {
-        *ret = all.n == 1 && all.p[0].level == f->level && all.p[0].min == f->min &&
-               all.p[0].max == f->max;
-        wr_ltx_files_release(&all);
-    }
+    for (size_t i = 0; i < all.n; i++)
+        listed = listed ||
+                 (all.p[i].level == f->level && all.p[i].min == f->min && all.p[i].max == f->max);
+    *ret = all.n == 1;
+    wr_ltx_files_release(&all);
+    if (st == WR_OK && !listed)
+        st = wr_fail(e, WR_BUSY, "a file that was sent is not listed yet");
     return st;
 }
 

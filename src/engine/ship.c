@@ -405,7 +405,7 @@ static uint64_t next_txid(const struct wr_db *db)
 {
     uint64_t taken = wr_ledger_floor(db->ledger);
 
-    return taken > db->txid ? taken + WR_TXID_LEAP : db->txid + 1;
+    return taken > db->txid && !WR_MUTANT(NO_LEAP) ? taken + WR_TXID_LEAP : db->txid + 1;
 }
 
 /* Times of files ascend over a clock that is corrected by minutes. One that was ahead by years for

@@ -681,6 +681,59 @@ static void test_a_file_at_rest_is_so_until_a_txid_is_closed(void **state)
     model_release(&m);
 }
 
+/* A copy of the files of a ledger that is open, as a power cut finds them: opened in another run of
+ * the machine; 0: which one that is cannot be told. */
+static bool lacks(const struct model *m, const char *copy, uint64_t run)
+{
+    static const char *const names[] = {"ledger", "journal.0", "journal.1"};
+    struct wr_ledger *l = NULL;
+    struct wr_err e = {0};
+    bool ret;
+
+    (void)mkdir(copy, 0700);
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        char from[600];
+
+        (void)snprintf(from, sizeof(from), "%s/%s", m->dir, names[i]);
+        if (access(from, F_OK) == 0) {
+            struct wr_bytes is = t_slurp(from);
+
+            t_spew(t_path(copy, names[i]), is.p, is.n);
+        }
+    }
+    T_OK(wr_ledger_open(wr_fs_posix(), copy, 4096, LOCK_PGNO, run, &l, &e));
+    T(wr_ledger_state(l).txid > 0);
+    ret = wr_ledger_floor(l) > wr_ledger_state(l).txid;
+    wr_ledger_close(l);
+    return ret;
+}
+
+/* What was given away behind the last sync, nobody knows; nor does it go by itself. */
+static void test_who_may_have_forgotten_txids_knows_it_until_one_is_closed(void **state)
+{
+    const char *dir = t_tmpdir(), *copy = t_path(dir, "copy");
+    struct wr_err e = {0};
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(dir, "a"), 8);
+    model_fill(&m, 1);
+    T(!wr_ledger_given(m.l));
+    T_OK(wr_ledger_sync(m.l, &e));
+    T(wr_ledger_given(m.l));
+    T(!lacks(&m, copy, 1)); /* killed, while the machine goes on */
+    T(lacks(&m, copy, 2) && lacks(&m, copy, 0));
+    wr_ledger_close(m.l);
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 2, &m.l, &e));
+    T(wr_ledger_floor(m.l) <= 1 && !wr_ledger_given(m.l)); /* it was closed */
+    model_capture(&m, last(&m)->commit, 3);
+    model_close(&m);
+    T(!wr_ledger_given(m.l));
+    T(!lacks(&m, copy, 2));
+    T(lacks(&m, copy, 3));
+    model_release(&m);
+}
+
 /* The notes that give the position its sense are in the journal. The header had that position, too,
  * as soon as anything else was written to it, and after a power cut, or with a note missing, was
  * all that was left of them. */
@@ -793,7 +846,8 @@ static void test_strays_are_remembered(void **state)
     model_release(&m);
 }
 
-T_MAIN(T_TEST(test_strays_are_remembered), T_TEST(test_random_history),
+T_MAIN(T_TEST(test_who_may_have_forgotten_txids_knows_it_until_one_is_closed),
+    T_TEST(test_strays_are_remembered), T_TEST(test_random_history),
     T_TEST(test_an_idle_ledger_is_on_the_disk), T_TEST(test_what_fits_one_close),
     T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
     T_TEST(test_failed_note_voids_those_after_it),

@@ -1105,7 +1105,8 @@ static void test_the_fence_of_a_promotion_that_was_killed_was_deleted(void **sta
     old_one_stops_after_days(&p);
 }
 
-/* Nor was it known for one where another copy was promoted instead, which puts its own behind it. */
+/* Nor was it known for one where another copy was promoted instead, which puts its own behind it.
+ */
 static void test_the_fence_of_another_copy_that_was_killed_was_deleted(void **state)
 {
     const char *copy;
