@@ -133,6 +133,7 @@ bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, cha
     if (!k)
         abort();
     k->level = level;
+    k->stray = j->dead;
     if (!judge_decode(p, n, j->lock_offset, &k->f, why) || !check_place(k, min, max, why)) {
         known_free(k);
         return false;
@@ -194,6 +195,11 @@ bool judge_is_beneath(const struct judge *j, uint64_t txid)
     return stray && within;
 }
 
+void judge_dead(struct judge *j, bool is)
+{
+    j->dead = is;
+}
+
 void judge_stray(struct judge *j, const char *key, bool is)
 {
     struct judge_known *k = find_key(j, key);
@@ -211,7 +217,8 @@ void judge_each(const struct judge *j, judge_each_fn *fn, void *arg)
     for (size_t i = 0; i < j->n; i++) {
         const struct judge_file *f = &j->files[i]->f;
 
-        if (j->files[i]->gone || f->max <= image.txid || f->min > image.txid + 1)
+        if (j->files[i]->gone || f->max <= image.txid || f->min > image.txid + 1 ||
+            j->files[i]->apart)
             continue;
         if (!judge_find(j, f->max, &image))
             abort(); /* what some files make, all files made */

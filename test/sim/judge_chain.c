@@ -175,6 +175,19 @@ static bool agrees(const struct judge *j, const struct judge_known *k, char why[
     return true;
 }
 
+/* Whether it was late, and its successor had left its TXIDs to one other: whoever goes on to that
+ * one's end takes that. */
+static bool is_within(const struct judge *j, const struct judge_known *k)
+{
+    for (size_t i = judge_first_ending(j, k->f.max); k->stray && i < j->n; i++) {
+        const struct judge_known *over = j->files[i];
+
+        if (!over->stray && over->level == 0 && over->f.min <= k->f.min && over->f.max > k->f.max)
+            return true;
+    }
+    return false;
+}
+
 /* Take in the files from the `i`-th on. */
 static bool advance(struct judge *j, size_t i, char why[JUDGE_TEXT])
 {
@@ -183,6 +196,8 @@ static bool advance(struct judge *j, size_t i, char why[JUDGE_TEXT])
     for (; ok && i < j->n; i++) {
         const struct judge_file *f = &j->files[i]->f;
 
+        if (j->files[i]->apart)
+            continue;
         if (f->max == j->head.txid)
             ok = agrees(j, j->files[i], why);
         else if (f->max > j->head.txid && f->min <= j->head.txid + 1)
@@ -199,13 +214,17 @@ static bool from_the_beginning(struct judge *j, char why[JUDGE_TEXT])
 }
 
 /* A file that ends before the head. */
-static bool take_late(struct judge *j, const struct judge_known *k, char why[JUDGE_TEXT])
+static bool take_late(struct judge *j, struct judge_known *k, char why[JUDGE_TEXT])
 {
     const struct judge_file *f = &k->f;
     struct judge_image known, own = {.page_size = f->page_size, .commit = f->commit};
 
-    if (!judge_find(j, f->max, &known))
-        return from_the_beginning(j, why);
+    if (!judge_find(j, f->max, &known)) {
+        if (from_the_beginning(j, why))
+            return true;
+        k->apart = is_within(j, k); /* of a past that a power cut took back */
+        return k->apart && from_the_beginning(j, why);
+    }
     if (f->min != 1)
         return true; /* what it can be held against are the files that it covers */
     for (size_t i = 0; i < f->n; i++)
@@ -279,7 +298,7 @@ static bool check_merges(const struct judge *j, size_t i, char why[JUDGE_TEXT])
 
 bool judge_take_in(struct judge *j, size_t i, char why[JUDGE_TEXT])
 {
-    const struct judge_known *k = j->files[i];
+    struct judge_known *k = j->files[i];
     bool ok = k->f.max < j->head.txid ? take_late(j, k, why) : advance(j, i, why);
 
     return ok && check_merges(j, i, why);

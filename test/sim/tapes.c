@@ -114,12 +114,15 @@ int tapes_check(const char *dir, unsigned jobs)
 /* ---- recording ---- */
 
 /* What the last run has recorded, shrunk. Where the order of all steps matters, what is left out
- * anywhere changes all that follows, and nothing can be. */
+ * anywhere changes all that follows, and nothing can be. A run without the bug goes on where the
+ * recorded one has ended, with nothing but dull choices: where that finds something, the seed is
+ * kept. */
 static bool keep_tape(const struct order *o, const char *path, const struct hunt *h)
 {
     size_t n;
     const uint32_t *recorded = tape_recorded(&n);
     uint32_t *p = wr_array(n ? n : 1, sizeof(*p));
+    struct run_result r = {0};
     char remark[2 * RUN_TEXT];
     const size_t before = n;
     bool saved;
@@ -130,7 +133,9 @@ static bool keep_tape(const struct order *o, const char *path, const struct hunt
     n = shrink(p, n, o->seconds, NULL);
     (void)snprintf(remark, sizeof(remark), "%s, seed %llu: %s", mutant_name(),
         (unsigned long long)h->seed, mutant_found(&h->found));
-    saved = n <= LONG_TAPE ? tape_save(path, p, n, remark) : tape_save_seed(path, h->seed, remark);
+    saved = n <= LONG_TAPE && tape_save(path, p, n, remark);
+    if (!saved || play(path, &r) != GOOD)
+        saved = tape_save_seed(path, h->seed, remark);
     wr_free(p);
     if (saved)
         (void)printf("%-20s recorded from seed %llu, %zu of %zu decisions: %s\n", mutant_name(),

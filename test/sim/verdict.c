@@ -89,6 +89,7 @@ static void on_put(
         sim_fail("S3: %s was written again with other bytes", key);
     if (v.shared)
         return;
+    judge_dead(b->judge, store_after_death);
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
     judge_stray(b->judge, key, store_after_death);
