@@ -305,7 +305,7 @@ static bool goes_ahead(struct wr_db *db)
     wr_mutex_lock(&db->mutex);
     first = db->listing == DB_LISTING_WAITS;
     wr_mutex_unlock(&db->mutex);
-    return first && wr_file_mark_of(db->wal_path, &wal);
+    return first && db->wal_path && wr_file_mark_of(db->wal_path, &wal);
 }
 
 /* The database is ours: have the replicas listed while it is compared. Who writes to them, as they

@@ -77,7 +77,7 @@ static struct db_files look(const struct wr_db *db)
     struct db_files f = {0};
 
     (void)wr_file_mark_of(db->path, &f.db);
-    f.wal_there = wr_file_mark_of(db->wal_path, &f.wal);
+    f.wal_there = db->wal_path && wr_file_mark_of(db->wal_path, &f.wal);
     return f;
 }
 
