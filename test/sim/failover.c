@@ -365,18 +365,6 @@ static void happen(void)
     }
 }
 
-/* One that has found the replica empty, and sends its first snapshot beside one of a process that
- * was killed, does not look at the lease behind it (confirm in replica.c). */
-static void join_again(void)
-{
-    struct wr_replica_status now;
-
-    if (!daemon_runs(old.daemon) || (daemon_replica(old.daemon, &now) && now.pos.txid > 0))
-        return;
-    daemon_stop(old.daemon);
-    look_alive(&old);
-}
-
 static void have_copy(void)
 {
     const int64_t until = sim_now_ns() + DONE_NS, heals = sim_now_ns() + MINUTE;
@@ -392,7 +380,6 @@ static void have_copy(void)
         sim_sleep(SECOND);
     }
     end_follower();
-    join_again();
 }
 
 static bool is_synced;
