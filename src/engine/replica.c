@@ -5,7 +5,6 @@
 
 #include "base/list.h"
 #include "base/mem.h"
-#include "base/mutant.h"
 #include "base/rand.h"
 #include "base/sync.h"
 #include "base/text.h"
@@ -15,13 +14,11 @@
 #include "engine/learn.h"
 #include "engine/lookout.h"
 #include "engine/send.h"
+#include "engine/tenure.h"
 
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS ((int64_t)60 * 1000)
-#define PARALLEL       8u   /* requests of a sample */
-#define ASK_FILES      256u /* between looks at the lease, ... */
-#define ASK_AGAIN      16u  /* ... and where one fails */
-#define ASK_MS         ((int64_t)10 * 1000)
+#define PARALLEL       8u                    /* requests of a sample */
 #define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
 #define STREAM_MS      WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
 #define LOG_EVERY_MS   ((int64_t)30 * 1000)  /* of the same failure again */
@@ -57,10 +54,10 @@ struct wr_replica {
     struct wr_rand jitter;
     unsigned failures; /* in a row; a listing that works does not end a row of failed uploads */
     bool send_failed;
-    unsigned unasked; /* files sent since the lease was looked at */
     int64_t logged_ms;
     struct wr_learner learner;
     struct wr_lookout lookout;
+    struct wr_tenure tenure;
 };
 
 static struct wr_replica *of_actor(struct wr_actor *a)
@@ -256,79 +253,33 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
     return st;
 }
 
-/* Somebody else than us, `node`, was promoted: we stop. */
-static bool lost_to(struct wr_replica *r, const struct wr_lease *lease, uint64_t node)
+static void stop_lost(struct wr_replica *r, const struct wr_lease *lease)
 {
     char text[WR_ERR_MAX];
 
-    if (!wr_lease_lost(lease, node))
-        return false;
     wr_lease_lost_text(lease, text);
     wr_replica_stop(r, WR_CONFLICT, text);
-    return true;
 }
 
-/* Whether the replica has nothing but this file, which was sent. */
-static enum wr_status is_alone(struct wr_replica *r, struct wr_call *c, const struct wr_ltx_file *f,
-    bool *ret, struct wr_err *e)
-{
-    struct wr_ltx_files all = {0};
-    bool listed = false;
-    enum wr_status st = wr_layout_list_all(r->storage, c, &all, e);
-
-    for (size_t i = 0; i < all.n; i++)
-        listed = listed ||
-                 (all.p[i].level == f->level && all.p[i].min == f->min && all.p[i].max == f->max);
-    *ret = all.n == 1;
-    wr_ltx_files_release(&all);
-    if (st == WR_OK && !listed)
-        st = wr_fail(e, WR_BUSY, "a file that was sent is not listed yet");
-    return st;
-}
-
-/* It is there. Whether it counts, if its name does not tell: *ret_stopped, not any more. A replica
- * that was emptied may have kept the lease of its past: into that the first one writes. */
+/* It is there. Whether it counts: else we have stopped, as somebody else was promoted. */
 static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
     bool *ret_stopped, struct wr_err *e)
 {
     struct wr_ltx_file f = wr_parcel_listed(p);
     struct wr_lease lease;
-    bool empty, first = false;
+    bool first;
     enum wr_status st;
 
-    if (wr_learn_name_tells(f.level, f.min, f.max, wr_parcel_streamed(p) ? UINT64_MAX : f.size))
-        return WR_OK;
+    if (wr_parcel_streamed(p))
+        f.size = UINT64_MAX;
     wr_mutex_lock(&r->mutex);
-    empty = r->now.pos.txid == 0;
+    first = r->now.pos.txid == 0;
     wr_mutex_unlock(&r->mutex);
-    c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
-    st = wr_learn_lease(r->storage, c, &lease, e);
-    if (st == WR_OK && empty && wr_lease_lost(&lease, p->header.node_id))
-        st = is_alone(r, c, &f, &first, e);
-    if (st != WR_OK)
-        return wr_wrap(e, st, "who holds the lease");
-    *ret_stopped = !first && lost_to(r, &lease, p->header.node_id);
-    return WR_OK;
-}
-
-/* Nobody has to ask: the name decides. But a promotion cannot win a name of one that sends without
- * a pause, so such a one asks now and then. That it gets no answer is no trouble. */
-static bool ask_now_and_then(struct wr_replica *r, struct wr_call *c, uint64_t node)
-{
-    struct wr_lease lease;
-    struct wr_err e = {0};
-
-    if (++r->unasked < ASK_FILES || WR_MUTANT(LEASE_UNREAD))
-        return false;
-    c->deadline_ms = wr_mono_ms(c->clock) + ASK_MS;
-    if (wr_learn_lease(r->storage, c, &lease, &e) != WR_OK) {
-        wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "who holds the lease is not to be had",
-            WR_F_Z("db", r->label), WR_F_Z("err", e.text));
-        r->unasked = ASK_FILES - ASK_AGAIN;
-        return false;
-    }
-    r->unasked = 0;
-    return lost_to(r, &lease, node);
+    st = wr_tenure_confirm(&r->tenure, c, &f, p->header.node_id, first, &lease, e);
+    *ret_stopped = st == WR_OK && lease.epoch > 0;
+    if (*ret_stopped)
+        stop_lost(r, &lease);
+    return st;
 }
 
 static struct wr_next send_next(
@@ -338,6 +289,7 @@ static struct wr_next send_next(
     bool streamed = wr_parcel_streamed(p), stopped, lost = false;
     struct wr_sent sent;
     struct wr_ltx_file f = wr_parcel_listed(p);
+    struct wr_lease lease;
     uint64_t node;
     enum wr_status st;
 
@@ -365,7 +317,9 @@ static struct wr_next send_next(
         node = p->header.node_id;
         wr_parcel_unref(p);
         r->notify(r->arg);
-        lost = ask_now_and_then(r, c, node);
+        lost = !wr_tenure_lasts(&r->tenure, c, node, &lease);
+        if (lost)
+            stop_lost(r, &lease);
         return (struct wr_next){.when = lost ? WR_NEXT_IDLE : WR_NEXT_NOW};
     }
     stopped =
@@ -569,6 +523,8 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     wr_rand_init(&r->jitter, o->seed);
     r->lookout = (struct wr_lookout){
         .storage = storage, .log = wr_sched_log(o->sched), .label = r->label, .token = o->seed};
+    r->tenure =
+        (struct wr_tenure){.storage = storage, .log = wr_sched_log(o->sched), .label = r->label};
     wr_list_init(&r->queue);
     st = add_others(r, storage, o, e);
     if (st == WR_OK)

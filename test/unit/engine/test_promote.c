@@ -729,8 +729,9 @@ static void test_a_first_snapshot_beside_a_late_one_went_on_behind_a_fence(void 
     end(&p);
 }
 
-/* Whoever empties a replica may leave the lease of its past behind. */
-static void test_the_first_file_of_an_emptied_replica_counts(void **state)
+/* Whoever empties a replica may leave the lease of its past behind. The first file counted, and
+ * with the next one that the lease is read for it was all over. */
+static void test_who_writes_first_to_an_emptied_replica_goes_on(void **state)
 {
     struct pair p;
 
@@ -743,6 +744,11 @@ static void test_the_first_file_of_an_emptied_replica_counts(void **state)
     insert(&p.a);
     world_start(&p.a);
     ack(&p);
+    T(lease_is(&p, 2));
+    close_unsent(&p, 4);
+    world_start(&p.a);
+    ack(&p);
+    T(bucket_count_level(&p.a, WR_LEVEL_SNAPSHOT, NULL) == 1 && lease_is(&p, 2));
     world_check(&p.a, 0);
     end(&p);
 }
@@ -1472,7 +1478,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_file_that_spans_several_does_not_pass_it),
     T_TEST(test_a_file_that_spans_several_was_before_it),
     T_TEST(test_a_first_snapshot_beside_a_late_one_went_on_behind_a_fence),
-    T_TEST(test_the_first_file_of_an_emptied_replica_counts),
+    T_TEST(test_who_writes_first_to_an_emptied_replica_goes_on),
     T_TEST(test_a_store_that_is_busy_once_hid_a_file),
     T_TEST(test_a_file_that_was_sent_and_not_confirmed), T_TEST(test_what_is_no_copy_is_left_alone),
     T_TEST(test_a_copy_behind_a_link_was_no_copy), T_TEST(test_another_follower_is_busy),
