@@ -182,7 +182,7 @@ static bool is_within(const struct judge *j, const struct judge_known *k)
     for (size_t i = judge_first_ending(j, k->f.max); k->stray && i < j->n; i++) {
         const struct judge_known *over = j->files[i];
 
-        if (!over->stray && over->level == 0 && over->f.min <= k->f.min && over->f.max > k->f.max)
+        if (over->level == 0 && over->f.min <= k->f.min && over->f.max > k->f.max)
             return true;
     }
     return false;
