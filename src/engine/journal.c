@@ -54,10 +54,7 @@ static void head_put(uint8_t *p, const struct wr_journal_rec *r)
     wr_put_le64(p + 24, r->txid);
     wr_put_le64(p + 32, r->rolling_before);
     wr_put_le64(p + 40, r->rolling);
-    memcpy(p + 48, r->pos.salt, 8);
-    wr_put_le32(p + 56, r->pos.frame);
-    wr_put_le32(p + 60, r->pos.cksum[0]);
-    wr_put_le32(p + 64, r->pos.cksum[1]);
+    wr_pos_put(p + 48, &r->pos);
     wr_put_le32(p + 68, r->commit_before);
     wr_put_le32(p + 72, r->commit);
     wr_put_le32(p + 76, r->n);
@@ -75,10 +72,7 @@ static bool head_get(const uint8_t *p, struct wr_journal_rec *r)
     r->txid = wr_le64(p + 24);
     r->rolling_before = wr_le64(p + 32);
     r->rolling = wr_le64(p + 40);
-    memcpy(r->pos.salt, p + 48, 8);
-    r->pos.frame = wr_le32(p + 56);
-    r->pos.cksum[0] = wr_le32(p + 60);
-    r->pos.cksum[1] = wr_le32(p + 64);
+    wr_pos_get(p + 48, &r->pos);
     r->commit_before = wr_le32(p + 68);
     r->commit = wr_le32(p + 72);
     r->n = wr_le32(p + 76);

@@ -13,8 +13,8 @@
  *   header: at 0, 1024 and 2048 of the file a copy of "weirldg3", page size u32, commit u32, TXID
  *   u64, rolling u64, WAL salt 8 bytes, frame u32, frame checksum 2 x u32, lock page u32, floor
  *   u64, 1 u64 if no position is to be believed, number of stores u64, CRC-64 of all that u64; all
- *   of it little-endian; page checksums in machine order. Its position is that of the TXID: one
- * that was noted later means nothing without the pages, which are in the journal.
+ *   of it little-endian; page checksums in machine order. Its position is that of the TXID: a
+ *   later one, of a note, means nothing without the pages, which are in the journal.
  *
  *   behind it, at 88 of the copy, what is known of the database file: inode u64, size u64, time of
  *   its contents and of anything i64 ns each, a number for this run of the machine if the file

@@ -88,10 +88,7 @@ void wr_ledger_header_write(struct wr_ledger *l)
     wr_put_le32(p + 12, l->now.commit);
     wr_put_le64(p + 16, l->now.txid);
     wr_put_le64(p + 24, l->now.rolling);
-    memcpy(p + 32, l->closed.salt, 8);
-    wr_put_le32(p + 40, l->closed.frame);
-    wr_put_le32(p + 44, l->closed.cksum[0]);
-    wr_put_le32(p + 48, l->closed.cksum[1]);
+    wr_pos_put(p + 32, &l->closed);
     wr_put_le32(p + 52, l->lock_pgno);
     wr_put_le64(p + 56, l->floor);
     wr_put_le64(p + 64, l->distrust);
@@ -142,10 +139,7 @@ bool wr_ledger_header_read(struct wr_ledger *l)
     l->now.commit = wr_le32(p + 12);
     l->now.txid = wr_le64(p + 16);
     l->now.rolling = wr_le64(p + 24);
-    memcpy(l->closed.salt, p + 32, 8);
-    l->closed.frame = wr_le32(p + 40);
-    l->closed.cksum[0] = wr_le32(p + 44);
-    l->closed.cksum[1] = wr_le32(p + 48);
+    wr_pos_get(p + 32, &l->closed);
     l->now.pos = l->closed;
     l->distrust = wr_le64(p + 64) != 0;
     file_read(l, p);
