@@ -23,7 +23,7 @@ struct app_opts {
     bool big;             /* now and then a transaction of megabytes */
     bool dense;           /* of bytes that nobody can compress: they take long to be sent */
     bool steady;          /* nothing but small transactions, one after the other */
-    int64_t think_ns;     /* between transactions, at most */
+    int64_t think_ns;     /* between transactions, at most; if steady, always */
 };
 
 /* A new process that works until app_stop or its death. */
