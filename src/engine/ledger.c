@@ -317,7 +317,7 @@ uint64_t wr_ledger_floor(const struct wr_ledger *l)
 
 bool wr_ledger_given(const struct wr_ledger *l)
 {
-    return l->given_synced == l->run;
+    return l->given_synced == l->run && l->now.txid - l->synced_txid < WR_LEDGER_UNSYNCED;
 }
 
 enum wr_status wr_ledger_fill_begin(struct wr_ledger *l, uint32_t commit, struct wr_err *e)
@@ -381,6 +381,7 @@ enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e)
     if (st == WR_OK) {
         l->synced = l->newest;
         l->given_synced = l->given;
+        l->synced_txid = l->now.txid;
     }
     return st;
 }

@@ -57,6 +57,8 @@
 
 struct wr_stands;
 
+#define WR_LEDGER_UNSYNCED ((uint64_t)1 << 19) /* TXIDs; half of WR_TXID_LEAP */
+
 struct wr_ledger;
 
 struct wr_ledger_state {
@@ -94,8 +96,10 @@ uint64_t wr_ledger_page(const struct wr_ledger *l, uint32_t pgno); /* 0: no such
  * nobody knows (ship.c, next_txid). */
 uint64_t wr_ledger_floor(const struct wr_ledger *l);
 
-/* Whether the disk has it that TXIDs are being given away in this run of the machine. If not, the
- * ledger is synced when the first one was closed, before anything of it is sent. */
+/* Whether the disk has it that TXIDs are being given away in this run of the machine, and a TXID
+ * that is less than WR_LEDGER_UNSYNCED below the newest one. If not, the ledger is synced when one
+ * was closed, before anything of it is sent: so what a power cut takes is always less than the room
+ * that is left for it then. */
 bool wr_ledger_given(const struct wr_ledger *l);
 
 /* Rolling checksum if `changes` (ascending, none above `commit`) were applied and the database had

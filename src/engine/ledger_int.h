@@ -30,6 +30,7 @@ struct wr_ledger {
     uint64_t run;   /* this one of the machine; 0: not known */
     uint64_t given; /* the one in which TXIDs were closed; 0: none, or all of them are known */
     uint64_t given_synced; /* the same as a power cut leaves it, at least */
+    uint64_t synced_txid;  /* and which TXID it knows */
     bool distrust, loaded;
     uint64_t stores;         /* of the header, ever */
     unsigned newest, synced; /* copies of the header; the latter is on disk, in any case */

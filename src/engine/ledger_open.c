@@ -222,6 +222,7 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
     if (st == WR_OK)
         st = load(l, e);
     l->loaded = st == WR_OK;
+    l->synced_txid = l->now.txid;
     if (st != WR_OK) {
         wr_ledger_close(l);
         return wr_wrap(e, st, "open the ledger in %s", dir);

@@ -144,6 +144,8 @@ bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, cha
                     judge_bad_file(why, k, "written again with other contents");
 
         j->files[i]->gone = false;
+        if (same)
+            j->files[i]->stray = j->dead;
         known_free(k);
         return same;
     }
@@ -198,14 +200,6 @@ bool judge_is_beneath(const struct judge *j, uint64_t txid)
 void judge_dead(struct judge *j, bool is)
 {
     j->dead = is;
-}
-
-void judge_stray(struct judge *j, const char *key, bool is)
-{
-    struct judge_known *k = find_key(j, key);
-
-    if (k)
-        k->stray = is;
 }
 
 /* ---- what is there now ---- */

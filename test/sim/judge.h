@@ -77,10 +77,8 @@ void judge_free(struct judge *j); /* NULL-safe */
  * In any order; in that of TXIDs it costs only the file's own pages. */
 bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, char why[JUDGE_TEXT]);
 void judge_remove(struct judge *j, const char *key);
-/* Whether what is put from now on is a dead client's. */
+/* Whether who sent what is put from now on is dead by then. Not so at first. */
 void judge_dead(struct judge *j, bool is);
-/* Whether the file arrived after whoever had sent it was dead; not so at first. */
-void judge_stray(struct judge *j, const char *key, bool is);
 
 /* The image of `txid`, if files that were ever there make it. */
 bool judge_find(const struct judge *j, uint64_t txid, struct judge_image *ret);

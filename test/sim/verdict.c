@@ -92,7 +92,6 @@ static void on_put(
     judge_dead(b->judge, store_after_death);
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
-    judge_stray(b->judge, key, store_after_death);
     if (txid == 0 || !judge_find(b->judge, txid, &image))
         return;
     commits_look();

@@ -734,6 +734,32 @@ static void test_who_may_have_forgotten_txids_knows_it_until_one_is_closed(void 
     model_release(&m);
 }
 
+/* Somebody who was told of the first TXID of many was not told of the others: the room that is left
+ * for what a power cut takes is 2^20. */
+static void test_more_txids_than_there_is_room_for_were_never_synced(void **state)
+{
+    struct wr_pos pos = {0};
+    struct wr_err e = {0};
+    struct model m;
+
+    (void)state;
+    model_open(&m, t_path(t_tmpdir(), "a"), 8);
+    model_fill(&m, 1);
+    T_OK(wr_ledger_sync(m.l, &e));
+    T_OK(wr_ledger_close_txid(m.l, WR_LEDGER_UNSYNCED, NULL, 0, 8, &pos, &e));
+    T(wr_ledger_given(m.l));
+    T_OK(wr_ledger_close_txid(m.l, WR_LEDGER_UNSYNCED + 1, NULL, 0, 8, &pos, &e));
+    T(!wr_ledger_given(m.l));
+    T_OK(wr_ledger_sync(m.l, &e));
+    T(wr_ledger_given(m.l));
+    wr_ledger_close(m.l);
+    T_OK(wr_ledger_open(wr_fs_posix(), m.dir, 4096, LOCK_PGNO, 1, &m.l, &e));
+    T_OK(wr_ledger_close_txid(m.l, WR_LEDGER_UNSYNCED + 2, NULL, 0, 8, &pos, &e));
+    T_OK(wr_ledger_sync(m.l, &e));
+    T(wr_ledger_given(m.l));
+    model_release(&m);
+}
+
 /* The notes that give the position its sense are in the journal. The header had that position, too,
  * as soon as anything else was written to it, and after a power cut, or with a note missing, was
  * all that was left of them. */
@@ -846,7 +872,8 @@ static void test_strays_are_remembered(void **state)
     model_release(&m);
 }
 
-T_MAIN(T_TEST(test_who_may_have_forgotten_txids_knows_it_until_one_is_closed),
+T_MAIN(T_TEST(test_more_txids_than_there_is_room_for_were_never_synced),
+    T_TEST(test_who_may_have_forgotten_txids_knows_it_until_one_is_closed),
     T_TEST(test_strays_are_remembered), T_TEST(test_random_history),
     T_TEST(test_an_idle_ledger_is_on_the_disk), T_TEST(test_what_fits_one_close),
     T_TEST(test_full_disk_keeps_the_state), T_TEST(test_distrust_lasts_until_a_txid_is_closed),
