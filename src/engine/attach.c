@@ -329,12 +329,18 @@ static void stay_behind(struct wr_db *db)
     wr_db_list(db, false, 0);
 }
 
-/* Attached ahead, with no replica known yet. */
+/* Attached ahead, with no replica known yet. An index that a writer leaves torn nobody but us can
+ * make good meanwhile. */
 static void await_replica(struct wr_db *db)
 {
+    struct wr_err e = {0};
+    enum wr_status st = WR_OK;
+
     if (wr_db_now_ns(db) < db->ahead_ns) {
+        st = wr_db_look(db, &e);
         wr_db_want(db, db->ahead_ns);
-        return;
+        if (st == WR_OK || st == WR_BUSY)
+            return;
     }
     stay_behind(db);
     wr_db_go(db, DB_OPENING);

@@ -136,6 +136,42 @@ static void test_the_event_finds_a_torn_header(void **state)
     end(&w);
 }
 
+static void out_of_reach(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+}
+
+/* Under the pin nobody else can make the index good, so every reader waited until the store
+ * answered, or for a second. */
+static void test_an_index_stayed_torn_while_a_start_waited_for_its_replica(void **state)
+{
+    struct world w;
+    uint8_t *shm;
+    int fd;
+
+    (void)state;
+    begin(&w);
+    w.arm = out_of_reach;
+    world_start(&w);
+    pass(&w, SECOND / 10);
+    T(strcmp(status(&w).state, "proving") == 0);
+    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
+    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    T(shm != MAP_FAILED);
+    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
+    shm[48 + 8] ^= 1; /* the writer has died in its update */
+    pass(&w, SECOND / 10);
+    T(memcmp(shm, shm + 48, 48) == 0);
+    T(strcmp(status(&w).state, "proving") == 0);
+    faultstore_calm(w.fault[0]);
+    pass(&w, 100 * SECOND);
+    (void)world_sync(&w);
+    writes_are_seen(&w);
+    world_check(&w, 0);
+    end(&w);
+}
+
 /* Its frames were written before the watch was armed, and announced after the commit before it had
  * been captured, for which an interval had to pass. */
 static void test_a_commit_that_came_behind_one_that_waited_was_not_seen(void **state)
@@ -380,4 +416,5 @@ T_MAIN(T_TEST(test_a_sync_while_proving_is_not_refused),
     T_TEST(test_a_foreign_write_in_a_quiet_moment),
     T_TEST(test_a_foreign_write_beside_a_busy_writer), T_TEST(test_a_write_in_a_quiet_moment),
     T_TEST(test_a_write_while_the_ledger_is_made), T_TEST(test_a_write_behind_a_symbolic_link),
-    T_TEST(test_the_event_finds_a_torn_header))
+    T_TEST(test_the_event_finds_a_torn_header),
+    T_TEST(test_an_index_stayed_torn_while_a_start_waited_for_its_replica))
