@@ -84,6 +84,7 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     note_newest(l, pos);
     l->node = node;
     l->doubtful = l->owes_sign; /* it was listed before */
+    l->refused = false;
     wr_lookout_arrived(l, c);
 }
 

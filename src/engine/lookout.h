@@ -39,7 +39,7 @@ struct wr_lookout {
     uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
     bool signed_here;                /* the last sign that was there is ours */
     bool owes_sign;   /* a file that may be in nobody's way, or over another's, may be there */
-    bool refused;     /* the last sign could not be written: it is not tried before a look */
+    bool refused;     /* the last sign could not be written: it is not tried before a listing */
     bool said;        /* that, in the log */
     bool doubtful;    /* the next look has to list */
     unsigned less;    /* listings in a row that showed less than there is */
@@ -64,7 +64,8 @@ enum wr_status wr_lookout_believe(
  * the owner of what a file in parts may go over. */
 void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f);
 /* It is there, whether or not it counts: signs if that is owed, which is a request of some seconds
- * at most. Where that fails it is owed until the next look, and a warning says so once. */
+ * at most. Where that fails it is owed until the next look or listing anew, and a warning says so
+ * once. */
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c);
 /* It counts, and is the newest one. It shows at the next look, which is soon if it spans TXIDs. */
 void wr_lookout_sent(

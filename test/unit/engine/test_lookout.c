@@ -386,6 +386,30 @@ static void test_without_the_right_to_sign_it_goes_on(void **state)
     bench_close(&b);
 }
 
+/* A database that is let go of whenever it rests has its replica listed anew each time, before a
+ * look is due: what was refused once was never written again, and two that wrote did not notice. */
+static void test_a_sign_that_failed_once_was_owed_for_ever(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    sign_as_another(&b);
+    put_rival(&b, 1);
+    start(&b);
+    b.spy.in_put = refuse;
+    b.spy.arg = &b;
+    push_wide(&b, 2);
+    run(&b, 0);
+    T(status(&b).pos.txid == 3 && is_anothers(&b));
+    b.spy.in_put = NULL;
+    b.spy.fail_put = WR_OK;
+    wr_replica_rejoin(b.r, "a test");
+    run(&b, 0);
+    T(status(&b).found == 2 && !is_anothers(&b));
+    bench_close(&b);
+}
+
 /* A store's listing lacked files that were there, and the whole database was sent again. */
 static void test_a_listing_of_long_ago_was_believed(void **state)
 {
@@ -455,5 +479,6 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_an_emptied_replica_that_is_forbidden),
     T_TEST(test_a_newest_file_of_another_size_was_listed_for_ever),
     T_TEST(test_without_the_right_to_sign_it_goes_on),
+    T_TEST(test_a_sign_that_failed_once_was_owed_for_ever),
     T_TEST(test_a_listing_of_long_ago_was_believed), T_TEST(test_a_listing_anew_was_of_long_ago),
     T_TEST(test_a_look_that_fails_comes_again))
