@@ -329,7 +329,19 @@ static void stay_behind(struct wr_db *db)
     wr_db_list(db, false, 0);
 }
 
-/* Attached ahead, with no replica known yet. An index that a writer leaves torn nobody but us can
+/* Whether a database that was attached ahead can go on. Without a ledger it is for all replicas to
+ * say what its state is, and which TXIDs are taken: by one that is empty it would be a new one. */
+static bool knows_enough(const struct wr_db *db)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < db->n_replicas; i++)
+        n += db->replicas[i].now->found > 0;
+    return n == db->n_replicas ||
+           (n > 0 && (wr_ledger_state(db->ledger).txid > 0 || wr_db_now_ns(db) >= db->ahead_ns));
+}
+
+/* Attached ahead, with too little known yet. An index that a writer leaves torn nobody but us can
  * make good meanwhile. */
 static void await_replica(struct wr_db *db)
 {
@@ -441,7 +453,7 @@ void wr_db_attach_on(struct wr_db *db)
     enum wr_status st = WR_OK;
 
     assert(db->state == DB_PROVING);
-    if (db->ahead_ns != 0 && !any_found(db)) {
+    if (db->ahead_ns != 0 && !knows_enough(db)) {
         await_replica(db);
         return;
     }

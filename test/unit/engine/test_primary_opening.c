@@ -314,6 +314,41 @@ static void test_no_journal_mode_is_changed_before_a_replica_is_known(void **sta
     world_close(&w);
 }
 
+static void second_is_slow(struct world *w, struct faultstore *f)
+{
+    if (w->fault[0]) /* the first one has its own already */
+        faultstore_arm(f, FAULT_BROKEN, FAULT_ON_LIST, 1000, 1);
+}
+
+/* It took the state that the second one had for a new one, which was sent to both. */
+static void test_an_empty_replica_that_answered_first_said_what_the_state_is(void **state)
+{
+    struct wr_db_status s;
+    struct wr_err e = {0};
+    struct world w;
+
+    (void)state;
+    world_open(&w, 2);
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 'one')");
+    world_start(&w);
+    (void)world_sync(&w);
+    world_sql(&w, "INSERT INTO t VALUES(2, 'two')");
+    assert_int_equal(world_sync(&w), 2);
+    world_stop(&w);
+    bucket_remove_all(&w);
+    T_OK(wr_fs_posix()->remove(wr_fs_posix(), t_path(w.dir, ".app.db-weir/ledger"), &e));
+    w.arm = second_is_slow;
+    world_start(&w);
+    world_run(&w, 10 * SECOND);
+    assert_int_equal(world_sync(&w), 2);
+    s = status(&w);
+    assert_int_equal(s.full_sends, 0);
+    world_check(&w, 0);
+    world_check(&w, 1);
+    world_close(&w);
+}
+
 static int count_opens(void **state)
 {
     (void)state;
@@ -329,4 +364,5 @@ T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
     T_TEST(test_positions_are_found_again_after_a_rival),
     T_TEST(test_a_start_lists_its_replica_once),
     T_TEST(test_a_start_with_no_replica_in_reach_lets_go),
-    T_TEST(test_no_journal_mode_is_changed_before_a_replica_is_known))
+    T_TEST(test_no_journal_mode_is_changed_before_a_replica_is_known),
+    T_TEST(test_an_empty_replica_that_answered_first_said_what_the_state_is))
