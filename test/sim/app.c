@@ -259,7 +259,7 @@ static void live(void *arg)
     open_it(a);
     while (!stopping) {
         work(a);
-        /* It never stops by itself, so it must not use the tape up: behind its end nobody rests. */
+        /* Who never stops by himself would fill the tape with this. */
         sim_sleep(a->o.steady ? a->o.think_ns : (int64_t)tape_between(0, (uint64_t)a->o.think_ns));
     }
     close_it(a);

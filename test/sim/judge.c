@@ -202,6 +202,20 @@ void judge_dead(struct judge *j, bool is)
     j->dead = is;
 }
 
+bool judge_has_other(const struct judge *j)
+{
+    for (size_t i = 0; i < j->n; i++) {
+        if (j->files[i]->apart && !j->files[i]->gone && j->files[i]->f.min == 1)
+            return true;
+    }
+    return false;
+}
+
+void judge_forgot(struct judge *j)
+{
+    j->forgot = true;
+}
+
 /* ---- what is there now ---- */
 
 void judge_each(const struct judge *j, judge_each_fn *fn, void *arg)

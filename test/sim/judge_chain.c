@@ -229,7 +229,10 @@ static bool take_late(struct judge *j, struct judge_known *k, char why[JUDGE_TEX
         return true; /* what it can be held against are the files that it covers */
     for (size_t i = 0; i < f->n; i++)
         own.hash ^= f->pages[i].hash;
-    return same_image(&own, &known) ||
+    /* Who has lost the state of a dead process, and finds an empty replica, knows nothing of a
+     * snapshot that is still under way (docs/adr/0008, what remains). */
+    k->apart = k->stray && j->forgot && !same_image(&own, &known);
+    return k->apart || same_image(&own, &known) ||
            judge_bad_file(why, k, "not what other files make of its TXID");
 }
 
@@ -240,9 +243,11 @@ static bool covers(const struct judge_known *merged, const struct judge_known *k
     return k->level < merged->level && k->f.min >= merged->f.min && k->f.max <= merged->f.max;
 }
 
-/* The newest version of each page in the files that `merged` covers: hashes by page number, 0 for
- * none, from element 0 for page 1. False when they leave a gap. */
-static bool newest(const struct judge *j, const struct judge_known *merged, uint64_t *hashes)
+/* The newest version of each page in the files that `merged` covers, with or without those of the
+ * dead that lie within another one: hashes by page number, 0 for none, from element 0 for page 1.
+ * False when they leave a gap. */
+static bool newest(
+    const struct judge *j, const struct judge_known *merged, bool strays, uint64_t *hashes)
 {
     uint64_t at = merged->f.min - 1;
 
@@ -250,7 +255,8 @@ static bool newest(const struct judge *j, const struct judge_known *merged, uint
          i < j->n && j->files[i]->f.max <= merged->f.max; i++) {
         const struct judge_file *f = &j->files[i]->f;
 
-        if (!covers(merged, j->files[i]) || f->min > at + 1 || f->max <= at)
+        if (!covers(merged, j->files[i]) || f->min > at + 1 || f->max <= at ||
+            (!strays && is_within(j, j->files[i])))
             continue;
         for (size_t p = 0; p < f->n && f->pages[p].pgno <= merged->f.commit; p++)
             hashes[f->pages[p].pgno - 1] = f->pages[p].hash;
@@ -259,19 +265,16 @@ static bool newest(const struct judge *j, const struct judge_known *merged, uint
     return at == merged->f.max;
 }
 
-static bool check_merged(const struct judge *j, const struct judge_known *k, char why[JUDGE_TEXT])
+static bool is_merged(const struct judge *j, const struct judge_known *k, bool strays)
 {
     const struct judge_file *f = &k->f;
-    uint64_t *want;
+    uint64_t *want = wr_array(f->commit, sizeof(*want));
     bool same = true;
     size_t i = 0;
 
-    if (k->level == 0 || f->min == 1)
-        return true; /* as captured; or complete, and so compared as an image */
-    want = wr_array(f->commit, sizeof(*want));
     if (!want)
         abort();
-    if (newest(j, k, want)) {
+    if (newest(j, k, strays, want)) {
         for (uint32_t p = 1; same && p <= f->commit; p++) {
             bool has = i < f->n && f->pages[i].pgno == p;
 
@@ -280,7 +283,16 @@ static bool check_merged(const struct judge *j, const struct judge_known *k, cha
         }
     }
     wr_free(want);
-    return same || judge_bad_file(why, k, "not the newest pages of the files it was merged from");
+    return same;
+}
+
+/* What is there twice is the same; but a file may hold a page that it does not change. */
+static bool check_merged(const struct judge *j, const struct judge_known *k, char why[JUDGE_TEXT])
+{
+    if (k->level == 0 || k->f.min == 1)
+        return true; /* as captured; or complete, and so compared as an image */
+    return is_merged(j, k, true) || is_merged(j, k, false) ||
+           judge_bad_file(why, k, "not the newest pages of the files it was merged from");
 }
 
 /* All merged files for which the `i`-th matters, be it one itself. */

@@ -24,7 +24,7 @@ struct judge_known {
     unsigned level;
     bool gone;
     bool stray; /* its client was dead by then */
-    bool apart; /* and what goes over its TXID does not go on from it */
+    bool apart; /* and nothing goes on from it: no image is made of it */
 };
 
 /* A page of the head. */
@@ -36,6 +36,7 @@ struct judge_cell {
 struct judge {
     uint32_t lock_offset;
     bool dead;                  /* who puts what comes next */
+    bool forgot;                /* what was given away before then */
     struct judge_known **files; /* in the order that judge_chain.c speaks of */
     size_t n, cap;
     struct judge_image *images; /* ascending */

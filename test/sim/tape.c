@@ -79,13 +79,14 @@ uint32_t tape_below(uint32_t n)
     uint32_t x = 0;
 
     assert(n >= 1 && r);
-    if (n == 1 || r->n == TAPE_MAX) /* nothing to decide: not worth a place on the tape */
+    if (n == 1) /* nothing to decide: not worth a place on the tape */
         return 0;
     if (!tape.played)
         x = (uint32_t)wr_rand_below(&tape.random[tape.apart], n);
     else if (r->n < tape.n_played)
         x = tape.played[r->n] % n; /* a shrunk tape is played to other questions */
-    r->decided[r->n++] = x;
+    if (r->n < TAPE_MAX)
+        r->decided[r->n++] = x;
     return x;
 }
 

@@ -19,7 +19,9 @@ void tape_play(const uint32_t *p, size_t n);
 const uint32_t *tape_recorded(size_t *ret_n);
 /* Record into memory that is shared with child processes that are forked from now on. Once. */
 void tape_share(void);
-#define TAPE_MAX ((size_t)1 << 21) /* decisions; later ones are all 0 */
+/* Decisions. Later ones are drawn and not recorded: a run that has more can be had by its seed
+ * only. They were all 0 once, and what never rests then fills the disk. */
+#define TAPE_MAX ((size_t)1 << 21)
 
 /* A decision in [0, n), n >= 1. */
 uint32_t tape_below(uint32_t n);

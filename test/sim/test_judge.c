@@ -571,8 +571,54 @@ static void overlaps_at_rest(void **state)
     small_free(&s);
 }
 
+/* A dead one's file that lies within another: who merges may take it, or not. */
+static void a_page_that_a_late_file_does_not_change(void **state)
+{
+    struct small s = small_new(1);
+    struct t_ltx m, both;
+
+    (void)state;
+    t_ltx_merge(&s.m[1], 2, &m);
+    T(put_model(s.j, 0, &m).ok);
+    judge_dead(s.j, true);
+    t_ltx_set(&s.m[1], 3, s.m[0].pages[3]);
+    T(put_model(s.j, 0, &s.m[1]).ok);
+    judge_dead(s.j, false);
+    T(put_model(s.j, 1, &m).ok);
+    t_ltx_merge(&s.m[1], 2, &both);
+    T(put_model(s.j, 2, &both).ok);
+    t_ltx_release(&both);
+    drop_page(&m, 2);
+    expect_found(&s, 3, &m, "not the newest pages");
+    t_ltx_release(&m);
+}
+
+/* Whoever lost the state of a dead process knows nothing of its snapshot. */
+static void a_late_snapshot_of_a_lost_state(void **state)
+{
+    struct small s = small_new(3);
+    uint8_t page[PAGE_SIZE] = {99};
+    struct t_ltx m;
+
+    (void)state;
+    t_ltx_merge(&s.m[0], 2, &m);
+    m.rolling = false;
+    t_ltx_set(&m, 1, page);
+    judge_dead(s.j, true);
+    judge_forgot(s.j);
+    T(put_model(s.j, 9, &m).ok && judge_has_other(s.j));
+    judge_remove(s.j, "ltx/9/0000000000000001-0000000000000002.ltx");
+    T(!judge_has_other(s.j));
+    small_free(&s);
+    s = small_new(3);
+    judge_dead(s.j, true);
+    expect_found(&s, 9, &m, "not what other files make of its TXID");
+    t_ltx_release(&m);
+}
+
 T_MAIN(T_TEST(samples_mean_what_their_writer_says), T_TEST(bad_samples_are_refused),
     T_TEST(a_life_is_understood), T_TEST(what_is_removed_is_not_there),
     T_TEST(growth_without_its_pages), T_TEST(merged_files_that_lie), T_TEST(snapshots_that_lie),
     T_TEST(names_that_lie), T_TEST(names_that_change_their_contents),
-    T_TEST(rolling_checksums_that_lie), T_TEST(another_page_size), T_TEST(overlaps_at_rest))
+    T_TEST(rolling_checksums_that_lie), T_TEST(another_page_size), T_TEST(overlaps_at_rest),
+    T_TEST(a_page_that_a_late_file_does_not_change), T_TEST(a_late_snapshot_of_a_lost_state))

@@ -134,6 +134,12 @@ void verdict_shared(bool is)
     v.shared = is;
 }
 
+void verdict_forgot(void)
+{
+    for (size_t i = 0; i < v.n; i++)
+        judge_forgot(v.buckets[i].judge);
+}
+
 bool verdict_image(uint64_t txid, struct judge_image *ret)
 {
     return judge_find(v.buckets[0].judge, txid, ret);
@@ -323,6 +329,8 @@ static void verify_one(struct bucket *b, uint64_t newest)
         return;
     if (st == WR_CORRUPT && store_counts.returned > 0)
         return; /* it is right: nothing leads to a file that has come back without its like */
+    if (st == WR_CORRUPT && judge_has_other(b->judge))
+        return; /* so it is here: two have written */
     if (st != WR_OK)
         sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
     if (r.last_txid != newest || r.proven_txid != newest)

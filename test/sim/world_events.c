@@ -140,6 +140,7 @@ static void lose_state(struct world *w)
         if (which == 0 || which & 1u << i)
             disk_remove(names[i]);
     }
+    verdict_forgot();
 }
 
 static void stop_all(struct world *w)
