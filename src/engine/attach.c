@@ -11,7 +11,7 @@
  * a checkpoint would only let the WAL grow. So the replicas are listed first, and again after 2,
  * since another process may have written to them until then. The first attempt of a process goes
  * ahead all the same, as far as 4, and has them listed after 2, once; if none answers within a
- * second it lets go of everything, and they come first again.
+ * second it lets go of everything, and they come first again. docs/adr/0027.
  */
 #include "engine/primary_int.h"
 
