@@ -24,6 +24,7 @@
 #include "sqlite/wal.h"
 
 #define RETRY_NS      ((int64_t)250 * 1000000)
+#define RETRY_OWN_NS  ((int64_t)50 * 1000000) /* with the pin: a torn index is ours to mend */
 #define RETRY_FAR_NS  ((int64_t)5 * 1000000000)
 #define RETRY_MAX_NS  ((int64_t)60 * 1000000000) /* of attempts that read much */
 #define SAY_NS        ((int64_t)2 * 1000000000)  /* checkpoints and most transactions are shorter */
@@ -191,7 +192,7 @@ static enum wr_status size_at_position(struct wr_db *db, struct wr_err *e)
 static int64_t patience(struct wr_db *db, enum wr_status st)
 {
     if (st == WR_BUSY)
-        return RETRY_NS;
+        return db->conn && wr_conn_pinned(db->conn) ? RETRY_OWN_NS : RETRY_NS;
     if (db->state == DB_OPENING)
         return RETRY_FAR_NS;
     return wr_min(RETRY_FAR_NS << wr_min(db->breaks++, 4u), RETRY_MAX_NS);
