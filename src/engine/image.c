@@ -46,8 +46,8 @@ struct piece {
 
 /* owned by one worker */
 struct hand {
-    uint8_t *window;  /* WINDOW bytes */
-    uint8_t *run;     /* RUN bytes and one page more, for a frame that only needs to be hashed */
+    uint8_t *window;  /* for a piece that is fetched */
+    uint8_t *run;     /* m->run bytes and a page more, for a frame that only needs to be hashed */
     uint8_t *entries; /* for the draft's map, of the pages in `run` */
     size_t filled;    /* bytes in `run` */
     uint32_t pgno;    /* of the first page in it */
@@ -65,6 +65,8 @@ struct image {
     struct piece *pieces;
     size_t n;
     struct hand *hands; /* one a worker */
+    size_t window;      /* bytes of the largest piece that is fetched, WINDOW at most */
+    size_t run;         /* bytes of pages that are written at once, RUN at most */
     uint64_t bytes_total;
     uint64_t bytes_claimed; /* that the draft is said to have */
     struct wr_mutex mutex;
@@ -77,6 +79,11 @@ struct image {
 static uint64_t ref_end(const struct wr_ref *r)
 {
     return r->off + wr_ref_length(r);
+}
+
+static uint64_t piece_bytes(const struct wr_input *in, const struct piece *p)
+{
+    return ref_end(&in->refs[p->first + p->n - 1]) - in->refs[p->first].off;
 }
 
 /* How many refs of `in` from `first` on make one piece. */
@@ -145,7 +152,7 @@ static enum wr_status next_slot(
 {
     uint32_t page_size = m->x->page_size;
 
-    if (h->filled && (h->filled + page_size > RUN || pgno != h->pgno + h->filled / page_size)) {
+    if (h->filled && (h->filled + page_size > m->run || pgno != h->pgno + h->filled / page_size)) {
         enum wr_status st = flush(m, h, e);
 
         if (st != WR_OK)
@@ -177,7 +184,7 @@ static enum wr_status do_frame(struct image *m, struct hand *h, struct piece *p,
 {
     uint32_t page_size = m->x->page_size;
     bool wins = r->length & WR_REF_WINS;
-    uint8_t *page = h->run + RUN;
+    uint8_t *page = h->run + m->run;
     struct wr_draft_page is = {0};
     enum wr_status st;
 
@@ -207,7 +214,7 @@ static enum wr_status do_frame(struct image *m, struct hand *h, struct piece *p,
 /* The same from the draft, if it has the page. */
 static bool do_page(struct image *m, struct hand *h, struct piece *p, const struct wr_ref *r)
 {
-    uint8_t *page = h->run + RUN;
+    uint8_t *page = h->run + m->run;
     uint8_t head[WR_LTX_FRAME_HEAD_MAX];
     struct wr_draft_page is;
 
@@ -225,15 +232,15 @@ static bool do_page(struct image *m, struct hand *h, struct piece *p, const stru
     return true;
 }
 
-static enum wr_status hand_init(struct image *m, struct hand *h, struct wr_err *e)
+static enum wr_status hand_init(struct image *m, struct hand *h, bool fetches, struct wr_err *e)
 {
-    if (!h->window)
-        h->window = wr_alloc((size_t)WINDOW);
+    if (!h->window && fetches)
+        h->window = wr_alloc(m->window);
     if (!h->run)
-        h->run = wr_alloc(RUN + m->x->page_size);
+        h->run = wr_alloc(m->run + m->x->page_size);
     if (!h->entries && m->out->map)
-        h->entries = wr_array(RUN / m->x->page_size, WR_DRAFT_ENTRY);
-    if (!h->window || !h->run || (!h->entries && m->out->map))
+        h->entries = wr_array(m->run / m->x->page_size, WR_DRAFT_ENTRY);
+    if ((!h->window && fetches) || !h->run || (!h->entries && m->out->map))
         return wr_fail(e, WR_NOMEM, "restore buffers: out of memory");
     return WR_OK;
 }
@@ -371,14 +378,14 @@ static enum wr_status do_piece(void *arg, unsigned w, size_t i, struct wr_call *
     struct hand *h = &m->hands[w];
     struct piece *p = &m->pieces[i];
     struct wr_input *in = &m->x->in[p->input];
-    uint64_t size = ref_end(&in->refs[p->first + p->n - 1]) - in->refs[p->first].off;
+    uint64_t size = piece_bytes(in, p);
     uint64_t before = h->pages;
     enum wr_status st;
 
     /* This image is lost; but of what is at hand, know all that is damaged, for the next one. */
     if (!in->bytes && spoilt(m))
         return WR_OK;
-    st = hand_init(m, h, e);
+    st = hand_init(m, h, !in->bytes, e);
     if (st == WR_OK)
         st = do_refs(m, h, c, p, e);
     if (st != WR_OK) {
@@ -475,6 +482,13 @@ static enum wr_status image_init(struct image *m, struct wr_err *e)
     if (!m->pieces || !m->hands)
         return wr_fail(e, WR_NOMEM, "restore in %zu pieces: out of memory", m->n);
     (void)cut(m->x, m->pieces, &m->bytes_total); /* as many as counted above */
+    for (size_t i = 0; i < m->n; i++) {
+        const struct wr_input *in = &m->x->in[m->pieces[i].input];
+
+        if (!in->bytes)
+            m->window = wr_max(m->window, (size_t)piece_bytes(in, &m->pieces[i]));
+    }
+    m->run = (size_t)wr_min((uint64_t)RUN, (uint64_t)m->x->commit * m->x->page_size);
     m->bytes_claimed = count_claimed(m);
     return WR_OK;
 }
