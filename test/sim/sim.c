@@ -71,18 +71,23 @@ struct options {
 struct totals {
     _Atomic uint64_t next, schedules, crashes, cuts, commits, acked, txids, restores, followed,
         promoted, forks, lost, disk_errors, virtual_ms, cpu_us;
-    _Atomic int64_t longest_hold_ns, longest_wait_ns;
+    struct longest {
+        _Atomic int64_t ns;
+        _Atomic uint64_t seed;
+    } hold, wait;
 };
 
-static void raise_to(_Atomic int64_t *to, int64_t x)
+static void raise_to(struct longest *to, int64_t x, uint64_t seed)
 {
-    int64_t was = atomic_load(to);
+    int64_t was = atomic_load(&to->ns);
 
-    while (x > was && !atomic_compare_exchange_weak(to, &was, x))
+    while (x > was && !atomic_compare_exchange_weak(&to->ns, &was, x))
         ;
+    if (x > was)
+        atomic_store(&to->seed, seed);
 }
 
-static void add(struct totals *t, const struct run_result *r)
+static void add(struct totals *t, const struct run_result *r, uint64_t seed)
 {
     atomic_fetch_add(&t->schedules, 1);
     atomic_fetch_add(&t->crashes, r->report.crashes);
@@ -97,8 +102,8 @@ static void add(struct totals *t, const struct run_result *r)
     atomic_fetch_add(&t->disk_errors, r->report.disk_errors);
     atomic_fetch_add(&t->virtual_ms, r->report.virtual_ms);
     atomic_fetch_add(&t->cpu_us, r->cpu_us);
-    raise_to(&t->longest_hold_ns, r->report.longest_hold_ns);
-    raise_to(&t->longest_wait_ns, r->report.longest_wait_ns);
+    raise_to(&t->hold, r->report.longest_hold_ns, seed);
+    raise_to(&t->wait, r->report.longest_wait_ns, seed);
     if (r->end != RUN_WELL)
         atomic_fetch_add(&t->lost, 1);
 }
@@ -172,7 +177,7 @@ static void work(const struct options *o, struct totals *t)
             if (o->save)
                 save(o->save, got.text);
         }
-        add(t, &got);
+        add(t, &got, r.seed);
     }
 }
 
@@ -203,14 +208,15 @@ static int tell(struct totals *t)
     (void)printf(
         "schedules=%llu crashes=%llu power_cuts=%llu commits=%llu txids=%llu restores=%llu "
         "followed=%llu promoted=%llu forks=%llu disk_errors=%llu virtual_hours=%.1f "
-        "longest_hold_ms=%.1f "
-        "longest_wait_ms=%.1f cpu_ms=%.1f acked=%llu lost=%llu\n",
+        "longest_hold_ms=%.1f hold_seed=%llu longest_wait_ms=%.1f wait_seed=%llu cpu_ms=%.1f "
+        "acked=%llu lost=%llu\n",
         (unsigned long long)t->schedules, (unsigned long long)t->crashes,
         (unsigned long long)t->cuts, (unsigned long long)t->commits, (unsigned long long)t->txids,
         (unsigned long long)t->restores, (unsigned long long)t->followed,
         (unsigned long long)t->promoted, (unsigned long long)t->forks,
         (unsigned long long)t->disk_errors, (double)t->virtual_ms / 3600e3,
-        (double)t->longest_hold_ns / 1e6, (double)t->longest_wait_ns / 1e6,
+        (double)t->hold.ns / 1e6, (unsigned long long)t->hold.seed, (double)t->wait.ns / 1e6,
+        (unsigned long long)t->wait.seed,
         (double)t->cpu_us / 1e3 / (double)wr_max(t->schedules, UINT64_C(1)),
         (unsigned long long)t->acked, (unsigned long long)t->lost);
     return t->lost > 0 || t->schedules == 0;
@@ -240,7 +246,7 @@ static int replay(const struct options *o)
         wr_free(p);
         if (got.end != RUN_WELL)
             (void)printf("%s %s: %s\n", o->files[i], end_text(&got), got.text);
-        add(t, &got);
+        add(t, &got, r.seed);
     }
     return tell(t);
 }

@@ -65,11 +65,11 @@ static size_t commit_of(size_t from, const struct judge_image *x)
 }
 
 /* A store without conditions lets what a dead process had sent take effect over what its successor
- * sent under that name, or the other way round, if that one has listed before: the same pages, with
- * another time, which the judge sees to. */
+ * sent under that name, or the other way round, if that one has listed before, or was shown an old
+ * listing: the same pages, with another time, which the judge sees to. */
 static bool comes_late(const struct bucket *b, const char *key)
 {
-    return (store_after_death || judge_is_stray(b->judge, key)) &&
+    return (store_after_death || judge_is_stray(b->judge, key) || store_is_weak(b->store)) &&
            !(store_ops(b->store)->caps & WR_STORAGE_COND_PUT);
 }
 
