@@ -70,7 +70,7 @@ class Watch:
 
 def write(path, writer, seed, stop, pause, out):
     """One hostile writer, until told to stop; it rests while told to pause."""
-    rnd = random.Random(seed * 1000 + writer)
+    rnd = random.Random("%s %d" % (seed, writer))
     db = storm.connect(path, writer)
     seq, errors = 1, []
     while not stop.is_set():
@@ -199,19 +199,25 @@ class Case:
                 self.found.add("%s: a snapshot where a replica was: %s" % (what, line))
 
 
-def storm_case(args, found):
-    case = Case(args, found, "storm")
+def storm_cases(args, found):
+    """A new database for each hundred kills: it grows with each, and each of its TXIDs is restored in the end."""
+    for first in range(0, args.kills, 100):
+        storm_case(args, found, "storm%d" % first if first else "storm", min(100, args.kills - first))
+
+
+def storm_case(args, found, name, kills):
+    case = Case(args, found, name)
     rnd, weir = case.rnd, case.weir
     stop, pause, out = multiprocessing.Event(), multiprocessing.Event(), multiprocessing.Queue()
-    writers = [multiprocessing.Process(target=write, args=(case.path, w, args.seed, stop, pause, out))
+    writers = [multiprocessing.Process(target=write, args=(case.path, w, case.rnd.random(), stop, pause, out))
                for w in range(storm.WRITERS)]
     for w in writers:
         w.start()
     level0 = os.path.join(case.replica, "ltx", "0")
     counts = {"anytime": 0, "begun": 0, "appeared": 0, "ending": 0, "repaired": 0, "went on": 0}
-    for i in range(args.kills):
+    for i in range(kills):
         kind = rnd.choice(("anytime", "anytime", "begun", "appeared", "appeared", "ending"))
-        found.where = "storm, kill %d, %s: " % (i, kind)
+        found.where = "%s, kill %d, %s: " % (name, i, kind)
         before = kit.txids(case.replica)
         watch = Watch(level0) if os.path.isdir(level0) else None
         weir.start()
@@ -253,7 +259,7 @@ def storm_case(args, found):
             counts["went on"] += not weir.logged(kit.GAP_REPAIRED)
             case.judge_start("start while nobody writes")
         pause.clear()
-    found.where = "storm, end: "
+    found.where = "%s, end: " % name
     weir.start()
     stop.set()
     done = {}
@@ -286,8 +292,8 @@ def storm_case(args, found):
     left = [n for n in kit.objects(case.replica)[1]
             if os.path.getsize(os.path.join(case.replica, "ltx", n)) > 0]
     found.check(not left, "cut off uploads are left in the replica: %s" % left)
-    print("storm: transactions=%d txids=%d %s" % (
-        sum(done.values()), len(kit.txids(case.replica)),
+    print("%s: transactions=%d txids=%d %s" % (
+        name, sum(done.values()), len(kit.txids(case.replica)),
         " ".join("%s=%d" % (k.replace(" ", "_"), v) for k, v in counts.items())), flush=True)
 
 
@@ -528,7 +534,7 @@ def main():
         args.kills = 15 if args.quick else 100
     found = kit.Findings("kill9")
     if args.only in (None, "storm"):
-        storm_case(args, found)
+        storm_cases(args, found)
     if args.only in (None, "state"):
         state_case(args, found, 8 if args.quick else 60)
     if args.only in (None, "noted"):
