@@ -3,7 +3,8 @@
  * Pure.
  *
  * Upper bounds: a file of level 0 with every sync, one of each level with every interval, a
- * snapshot with every interval. Snapshots out of turn come on top: these have at most four bytes
+ * snapshot with every interval, and each half hour what the replica must have, twice where files
+ * are deleted. Snapshots out of turn come on top: these have at most four bytes
  * for each byte of changes.
  */
 #include "cli/check_cost.h"
@@ -12,6 +13,7 @@
 
 #define MONTH_MS ((int64_t)30 * 24 * 3600 * 1000)
 #define PAGE     1000 /* keys of one listing request */
+#define LOOK_MS  ((int64_t)1800 * 1000)
 
 static double often(int64_t interval_ms)
 {
@@ -75,7 +77,8 @@ void wr_cost_busy(const struct wr_cost_of *of, struct wr_cost *ret)
     *ret = (struct wr_cost){.stored_bytes = (double)of->db_bytes * snapshots_kept(of),
         .snapshot_bytes = (double)of->db_bytes * snapshots,
         .unbounded = of->sync_ms == 0};
-    ret->writes = often(of->sync_ms) + snapshots * puts_of(of->db_bytes, of->part_size);
+    ret->writes = (of->keep_ms > 0 ? 2 : 1) * often(LOOK_MS);
+    ret->writes += often(of->sync_ms) + snapshots * puts_of(of->db_bytes, of->part_size);
     for (unsigned i = 0; i < of->levels; i++)
         ret->writes += often(of->level_ms[i]);
     verify(of, files(of), ret);

@@ -6,6 +6,8 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "engine/grace.h"
+#include "engine/herald.h"
+#include "engine/loose.h"
 #include "engine/whole.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
@@ -266,8 +268,37 @@ static struct wr_l0_files count_l0(const struct wr_ltx_files *all, const enum wr
     return r;
 }
 
+/* Say what is about to be deleted, if anybody was told otherwise. */
+static enum wr_status announce(const struct wr_catalogue *k, struct wr_call *c,
+    const struct wr_retention *r, int64_t until_ms, struct wr_herald *h, struct wr_err *e)
+{
+    size_t n = k->files.n, d = 0, n_gone = 0;
+    uint64_t need[WR_LEVEL_MAX + 1], ahead[WR_LEVEL_MAX + 1];
+    bool *gone = wr_array(n ? n : 1, sizeof(*gone));
+    enum wr_status st = gone ? WR_OK : wr_fail(e, WR_NOMEM, "retention of %zu files", n);
+
+    for (size_t i = 0; st == WR_OK && i < n; i++) {
+        while (d < k->doomed.n && wr_ltx_file_cmp(&k->doomed.p[d], &k->files.p[i]) < 0)
+            d++;
+        gone[i] = d < k->doomed.n && wr_ltx_file_cmp(&k->doomed.p[d], &k->files.p[i]) == 0 &&
+                  k->doomed.p[d].time_ms <= until_ms;
+        n_gone += gone[i];
+    }
+    if (st == WR_OK && n_gone > 0)
+        st = wr_loose(k->files.p, n, gone, need, e);
+    if (st == WR_OK && n_gone > 0 && wr_herald_must(h, r, need)) {
+        st = wr_loose_ahead(k->files.p, n, r, gone, e);
+        if (st == WR_OK)
+            st = wr_loose(k->files.p, n, gone, ahead, e);
+        if (st == WR_OK)
+            st = wr_herald_announce(h, c, r, need, ahead, e);
+    }
+    wr_free(gone);
+    return st;
+}
+
 enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
-    const struct wr_retention *r, size_t *ret_n, struct wr_err *e)
+    const struct wr_retention *r, struct wr_herald *h, size_t *ret_n, struct wr_err *e)
 {
     struct wr_retention now = *r;
     int64_t now_ms = wr_mono_ms(c->clock);
@@ -291,6 +322,8 @@ enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s,
     if (st == WR_OK)
         st = doom(k, kept, over, now_ms, e);
     k->fresh = false;
+    if (st == WR_OK && h)
+        st = announce(k, c, &now, until_ms, h, e);
     for (size_t i = 0; st == WR_OK && i < k->doomed.n;)
         st = remove_some(&k->doomed, s, c, until_ms, &i, ret_n, e);
     if (st == WR_OK)

@@ -13,6 +13,7 @@
 #include "engine/layout.h"
 #include "engine/retain.h"
 
+struct wr_herald;
 struct wr_storage;
 
 /* Files of level 0, at the last retention. */
@@ -64,9 +65,11 @@ enum wr_status wr_catalogue_remove_waste(struct wr_catalogue *k, struct wr_stora
 
 /* Delete the files that retain.h does not keep, and has not kept for r->grace_ms, of which the
  * first time after a listing tells, too (grace.h); *ret_n: how many. Whatever else is deleted, and
- * whenever it ends, all that is promised can be restored. After a failure nothing is known.
- * LIMIT: too many files are damaged. */
+ * whenever it ends, all that is promised can be restored. `h` says it before (herald.h); where it
+ * cannot, nothing is deleted. NULL: nobody does. After a failure nothing is known. LIMIT: too many
+ * files are damaged. */
 enum wr_status wr_catalogue_retain(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
-    const struct wr_retention *r, size_t *ret_n, struct wr_err *e) WR_MUST_CHECK;
+    const struct wr_retention *r, struct wr_herald *h, size_t *ret_n,
+    struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -4,6 +4,7 @@
 #include "engine/gaps.h"
 
 #include "base/mem.h"
+#include "engine/extent.h"
 #include "engine/plan.h"
 #include "engine/retain.h"
 #include "engine/walk.h"
@@ -13,6 +14,7 @@
 struct gaps {
     struct wr_ltx_file *files;
     size_t n;
+    const struct wr_extent *said; /* NULL: nothing */
     enum wr_gap *gap;
     bool *use;          /* by file: a chain leads to where it begins */
     enum wr_kept *kept; /* by file: room for retention's verdict */
@@ -116,7 +118,9 @@ static enum wr_status judge_level(struct gaps *x, size_t from, size_t to, struct
         if (is_point(x, f->max))
             x->gap[i] = WR_GAP_NONE;
         else
-            x->gap[i] = f->max > newest || wr_ltx_file_odd(f) ? WR_GAP_LOST : WR_GAP_OLD;
+            x->gap[i] = f->max > newest || wr_ltx_file_odd(f) || wr_extent_covers(x->said, f)
+                            ? WR_GAP_LOST
+                            : WR_GAP_OLD;
     }
     for (size_t i = to; st == WR_OK && i-- > from && holes < HOLES_MAX;) {
         bool explained = true;
@@ -149,9 +153,10 @@ static enum wr_status judge(struct gaps *x, struct wr_err *e)
     return st;
 }
 
-enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, enum wr_gap *gap, struct wr_err *e)
+enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, const struct wr_extent *said,
+    enum wr_gap *gap, struct wr_err *e)
 {
-    struct gaps x = {.files = files, .n = n, .gap = gap};
+    struct gaps x = {.files = files, .n = n, .said = said, .gap = gap};
     enum wr_status st;
 
     x.use = wr_array(n, sizeof(*x.use));

@@ -14,8 +14,12 @@
  *     (retain.h). Files that are there and would be gone before show that it was not at work. Above
  *     level 0 it may be mistaken for that after a deletion that was cut short, until the next one.
  *
- * What cannot be told: that the newest files are gone is an older state of the replica, and a hole
- * over which other files lead, to every TXID that is still named, is what a level covers.
+ * Who writes to the replica may have said more (extent.h): to which ends a way leads, whatever
+ * retention has deleted.
+ *
+ * What cannot be told by names: that the newest files are gone is an older state of the replica,
+ * and a hole over which other files lead, to every TXID that is still named, is what a level
+ * covers.
  */
 #ifndef WR_ENGINE_GAPS_H
 #define WR_ENGINE_GAPS_H
@@ -24,15 +28,17 @@
 #include "base/status.h"
 #include "engine/layout.h"
 
+struct wr_extent;
+
 enum wr_gap {
     WR_GAP_NONE, /* a chain leads to its end */
     WR_GAP_OLD,  /* none does; retention may have left it */
     WR_GAP_LOST, /* none does, and one should */
 };
 
-/* Set gap[i] for each of the `n` files, sorted by wr_ltx_file_cmp. Needs 150 bytes a file. NOMEM.
- */
-enum wr_status wr_gaps(
-    struct wr_ltx_file *files, size_t n, enum wr_gap *gap, struct wr_err *e) WR_MUST_CHECK;
+/* Set gap[i] for each of the `n` files, sorted by wr_ltx_file_cmp. `said` is NULL: nothing is known
+ * but their names. Needs 150 bytes a file. NOMEM. */
+enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, const struct wr_extent *said,
+    enum wr_gap *gap, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -48,6 +48,7 @@ struct job {
 struct wr_keeper {
     struct wr_actor actor;
     struct wr_storage *storage;
+    struct wr_herald *herald;
     void (*notify)(void *arg);
     void *arg;
     char *label;
@@ -313,7 +314,7 @@ static enum wr_status retain(
     if (st == WR_OK && wr_retention_has_periods(r))
         st = wr_catalogue_times(&k->catalogue, k->storage, c, TIMES_THREADS, e);
     if (st == WR_OK)
-        st = wr_catalogue_retain(&k->catalogue, k->storage, c, r, &n, e);
+        st = wr_catalogue_retain(&k->catalogue, k->storage, c, r, k->herald, &n, e);
     wr_mutex_lock(&k->mutex);
     k->l0 = k->catalogue.l0;
     wr_mutex_unlock(&k->mutex);
@@ -431,6 +432,7 @@ enum wr_status wr_keeper_new(
     }
     k->actor = (struct wr_actor){.step = keeper_step, .lane = WR_LANE_BULK, .sched = o->sched};
     k->storage = o->storage;
+    k->herald = o->herald;
     k->notify = o->notify;
     k->arg = o->arg;
     k->lock_offset = o->lock_offset;

@@ -17,6 +17,7 @@
 #include "engine/layout.h"
 #include "engine/retain.h"
 
+struct wr_herald;
 struct wr_keeper; /* owned */
 struct wr_parcel;
 struct wr_sched;
@@ -24,7 +25,8 @@ struct wr_storage;
 
 struct wr_keeper_opts {
     struct wr_sched *sched;
-    struct wr_storage *storage; /* the replica's; it outlives the keeper */
+    struct wr_storage *storage; /* the replica's; it outlives the keeper, ... */
+    struct wr_herald *herald;   /* ... as this does, which says what is deleted; NULL: nobody */
     const char *label;          /* of the database, in logs */
     void (*notify)(void *arg);  /* something has ended; it must only wake an actor */
     void *arg;

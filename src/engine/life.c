@@ -103,6 +103,7 @@ enum wr_status wr_db_new(
     db->cadence = o->cadence;
     db->retention = wr_db_retention(o);
     db->verify_ms = o->verify_ms;
+    db->look_ms = o->look_ms;
     if (db->cadence.few == 0)
         db->cadence.few = FEW_FILES;
     if (db->cadence.toll_floor == 0)
@@ -239,6 +240,7 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
     enum wr_status st = WR_OK;
 
     o.verify_ns = db->verify_ms * 1000000;
+    o.look_ms = db->look_ms;
     o.lock_offset = db->lock_offset;
     o.seed = db->seed;
     if (o.seed == 0)

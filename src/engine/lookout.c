@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "engine/herald.h"
 #include "engine/learn.h"
 #include "engine/writer.h"
 #include "storage/storage.h"
@@ -21,6 +22,13 @@
 static int64_t now_ms(const struct wr_call *c)
 {
     return wr_mono_ms(c->clock);
+}
+
+void wr_lookout_pace(struct wr_lookout *l, struct wr_herald *h, int64_t pace_ms)
+{
+    l->herald = h;
+    l->pace_ms = pace_ms > 0 ? pace_ms : CHECK_MS;
+    wr_herald_pace(h, l->pace_ms);
 }
 
 void wr_lookout_anew(struct wr_lookout *l)
@@ -40,7 +48,7 @@ static void note_listing(struct wr_lookout *l, uint64_t txid, int64_t at_ms)
         l->ends[level] = l->seen.newest[level].max;
     l->less = 0;
     l->doubtful = false;
-    l->check_ms = at_ms + CHECK_MS;
+    l->check_ms = at_ms + l->pace_ms;
 }
 
 /* Where a listing of all takes minutes, in which nothing is sent, it is made less often. */
@@ -49,11 +57,13 @@ static void plan_full(struct wr_lookout *l, int64_t began_ms, int64_t at_ms)
     l->full_ms = at_ms + wr_max(FULL_MS, (at_ms - began_ms) * FULL_SHARE);
 }
 
-/* Where that cannot be done each look lists, as if another one had signed. */
+/* Where that cannot be done each look lists, as if another one had signed. What is said under the
+ * old sign (extent.h) is so no more, as nobody knows whose sign it goes over. */
 static void sign(struct wr_lookout *l, struct wr_call *c)
 {
     struct wr_err why = {0};
 
+    l->token++;
     c->deadline_ms = now_ms(c) + SIGN_MS;
     l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, &why) == WR_OK;
     l->owes_sign = l->owes_sign && !l->signed_here;
@@ -82,6 +92,7 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     note_listing(l, pos->txid, at_ms);
     plan_full(l, began_ms, at_ms);
     note_newest(l, pos);
+    wr_herald_found(l->herald, c->clock, pos->txid, pos->has_rolling);
     l->node = node;
     l->doubtful = l->owes_sign; /* it was listed before */
     l->refused = false;
@@ -127,9 +138,16 @@ void wr_lookout_sent(
     struct wr_lookout *l, const struct wr_clock *clock, const struct wr_ltx_file *f)
 {
     wr_remote_sent(&l->seen, f);
+    wr_herald_sent(l->herald, clock, f->max);
     l->newest = *f;
     if (f->min < f->max)
         l->check_ms = wr_min(l->check_ms, wr_mono_ms(clock) + CHECK_SOON_MS);
+}
+
+/* All is as it was left. */
+static void speak(struct wr_lookout *l, struct wr_call *c)
+{
+    wr_herald_look(l->herald, c, l->signed_here ? l->token : 0, l->node);
 }
 
 bool wr_lookout_due(const struct wr_lookout *l, int64_t now_ms)
@@ -145,8 +163,11 @@ static enum wr_status stands(struct wr_lookout *l, struct wr_call *c, bool *ret,
 
     c->deadline_ms = now_ms(c) + REQUEST_MS;
     st = wr_writer_is(l->storage, c, l->token, ret, e);
-    if (st == WR_OK)
+    if (st == WR_OK) {
         l->signed_here = *ret;
+        if (!*ret)
+            wr_herald_shared(l->herald);
+    }
     for (size_t i = 0; st == WR_OK && *ret && i < wr_countof(files); i++) {
         bool again = files[i]->max == 0;
 
@@ -163,12 +184,15 @@ enum wr_status wr_lookout_look(
 {
     enum wr_status st = WR_OK;
 
+    wr_herald_prepare(l->herald, c); /* what is there goes by the sign that is there */
     *ret = (struct wr_lookout_view){.seen = l->seen, .began_ms = now_ms(c)};
     ret->all = ret->began_ms >= l->full_ms;
     if (!ret->all && !l->doubtful && l->signed_here && l->seen.base.max > 0)
         st = stands(l, c, &ret->as_left, e);
-    if (st == WR_OK && ret->as_left)
-        l->check_ms = now_ms(c) + CHECK_MS;
+    if (st == WR_OK && ret->as_left) {
+        l->check_ms = now_ms(c) + l->pace_ms;
+        speak(l, c);
+    }
     if (st != WR_OK || ret->as_left)
         return st;
     l->doubtful = true; /* until a listing has settled it */
@@ -181,14 +205,14 @@ enum wr_status wr_lookout_look(
     return st == WR_OK ? wr_lookout_believe(l, c, ret->at.txid, e) : st;
 }
 
-void wr_lookout_settle(
-    struct wr_lookout *l, const struct wr_clock *clock, const struct wr_lookout_view *view)
+void wr_lookout_settle(struct wr_lookout *l, struct wr_call *c, const struct wr_lookout_view *view)
 {
-    int64_t at_ms = wr_mono_ms(clock);
+    int64_t at_ms = now_ms(c);
 
     l->seen = view->seen;
     note_listing(l, view->at.txid, at_ms);
     note_newest(l, &view->at);
     if (view->all)
         plan_full(l, view->began_ms, at_ms);
+    speak(l, c);
 }

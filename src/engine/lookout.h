@@ -23,15 +23,18 @@
 #include "engine/remote.h"
 
 struct wr_clock;
+struct wr_herald;
 struct wr_log;
 struct wr_storage;
 
-/* = {.storage, .log, .label, .token}: nothing was seen yet. Times are monotonic. */
+/* = {.storage, .log, .label, .token}, and wr_lookout_pace: nothing was seen yet. Times are
+ * monotonic. */
 struct wr_lookout {
     struct wr_storage *storage;
     const struct wr_log *log;
     const char *label;          /* of the database, for logs */
-    uint64_t token;             /* our sign has this, ... */
+    struct wr_herald *herald;   /* is told, and writes at each look that finds all as it was left */
+    uint64_t token;             /* our sign has this, and each time another one, ... */
     uint64_t node;              /* ... and this, as of the last listing that began anew */
     struct wr_remote_seen seen; /* as of the last listing; since and ends are of the one before */
     struct wr_ltx_file newest;  /* found, or sent since; max is 0: there was none */
@@ -43,10 +46,13 @@ struct wr_lookout {
     bool said;        /* that, in the log */
     bool doubtful;    /* the next look has to list */
     unsigned less;    /* listings in a row that showed less than there is */
+    int64_t pace_ms;  /* between two looks */
     int64_t check_ms; /* when to look again */
     int64_t full_ms;  /* and when at all of it */
 };
 
+/* Before the first use: who is told, and how often to look; 0: each half hour. */
+void wr_lookout_pace(struct wr_lookout *l, struct wr_herald *h, int64_t pace_ms);
 /* It is about to be listed as if nothing were known: l->seen is for that listing. */
 void wr_lookout_anew(struct wr_lookout *l);
 /* It was, from `began_ms` on; `node` is whose files are ours, or 0. Signs if that is owed. */
@@ -86,7 +92,6 @@ struct wr_lookout_view {
 enum wr_status wr_lookout_look(struct wr_lookout *l, struct wr_call *c, struct wr_lookout_view *ret,
     struct wr_err *e) WR_MUST_CHECK;
 /* What was listed is as it was left. */
-void wr_lookout_settle(
-    struct wr_lookout *l, const struct wr_clock *clock, const struct wr_lookout_view *view);
+void wr_lookout_settle(struct wr_lookout *l, struct wr_call *c, const struct wr_lookout_view *view);
 
 #endif

@@ -7,7 +7,8 @@
 #include "engine/gaps.h"
 
 struct end {
-    uint64_t txid;
+    uint64_t txid, from;
+    unsigned level;
     bool missing;
 };
 
@@ -30,28 +31,34 @@ static void add(struct wr_lost *runs, size_t *n, const struct end *end, uint64_t
             .last = end->txid,
             .points = 1,
             .before = before,
-            .missing = end->missing};
+            .missing = end->missing,
+            .level = end->level,
+            .from = end->from};
     } else if (r->last != end->txid) {
         r->last = end->txid;
         r->points++;
     }
 }
 
-enum wr_status wr_lost_find(struct wr_ltx_file *files, size_t n, const uint64_t *points,
-    size_t n_points, struct wr_lost **ret, size_t *ret_n, size_t *ret_old, struct wr_err *e)
+enum wr_status wr_lost_find(struct wr_ltx_file *files, size_t n, const struct wr_extent *said,
+    const uint64_t *points, size_t n_points, struct wr_lost **ret, size_t *ret_n, size_t *ret_old,
+    struct wr_err *e)
 {
     enum wr_gap *gap = wr_array(n, sizeof(*gap));
     struct end *ends = wr_array(n, sizeof(*ends));
     struct wr_lost *runs = NULL;
     size_t k = 0, n_ends = 0;
-    enum wr_status st = gap && ends ? wr_gaps(files, n, gap, e)
+    enum wr_status st = gap && ends ? wr_gaps(files, n, said, gap, e)
                                     : wr_fail(e, WR_NOMEM, "ends of %zu files: out of memory", n);
 
     *ret_n = *ret_old = 0;
     for (size_t i = 0; st == WR_OK && i < n; i++) {
         *ret_old += gap[i] == WR_GAP_OLD;
         if (gap[i] != WR_GAP_OLD)
-            ends[n_ends++] = (struct end){.txid = files[i].max, .missing = gap[i] == WR_GAP_LOST};
+            ends[n_ends++] = (struct end){.txid = files[i].max,
+                .from = files[i].min,
+                .level = files[i].level,
+                .missing = gap[i] == WR_GAP_LOST};
     }
     if (st == WR_OK && n_ends > 0)
         qsort(ends, n_ends, sizeof(*ends), by_txid);

@@ -39,8 +39,9 @@ struct wr_db_opts {
     struct wr_cadence cadence;  /* of compaction and snapshots */
     struct wr_retention retention; /* where there is a cadence; = {0}: nothing is deleted */
     int64_t verify_ms;             /* each replica is verified so often; 0: never */
-    bool adopt;                    /* every replica as by wr_db_adopt_replica */
-    uint64_t seed; /* of all jitter, so that runs repeat; 0: another one each time */
+    int64_t look_ms; /* and looked at while it is written to (lookout.h); 0: half an hour */
+    bool adopt;      /* every replica as by wr_db_adopt_replica */
+    uint64_t seed;   /* of all jitter, so that runs repeat; 0: another one each time */
 };
 
 /* With what it has to know of the cadence. */

@@ -211,6 +211,7 @@ struct wr_db {
     struct wr_cadence cadence;
     struct wr_retention retention;
     int64_t verify_ms;
+    int64_t look_ms;
     uint32_t checkpoint_frames;
     int64_t scan_ns;
     uint64_t scan_bytes, inline_bytes;

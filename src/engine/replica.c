@@ -9,6 +9,7 @@
 #include "base/sync.h"
 #include "base/text.h"
 #include "engine/frozen.h"
+#include "engine/herald.h"
 #include "engine/keeper.h"
 #include "engine/layout.h"
 #include "engine/learn.h"
@@ -37,6 +38,7 @@ struct wr_replica {
     struct wr_verifier *verifier; /* NULL: none */
     char *label;
     struct wr_cancel cancel;
+    struct wr_herald herald;
 
     struct wr_mutex mutex;
     struct wr_replica_status now; /* guarded by mutex */
@@ -382,7 +384,7 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     same = at->txid == pos.txid && at->rolling == pos.rolling;
     gone = at->txid < pos.txid || (same && !at->mixed);
     if ((same || next) && at->whole == pos.whole) {
-        wr_lookout_settle(&r->lookout, wr_sched_clock(r->actor.sched), &view);
+        wr_lookout_settle(&r->lookout, c, &view);
         wr_mutex_lock(&r->mutex);
         r->now.cleared += view.all;
         wr_mutex_unlock(&r->mutex);
@@ -397,6 +399,8 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     r->now.contested = !gone;
     r->left = pos;
     wr_mutex_unlock(&r->mutex);
+    if (!gone)
+        wr_herald_shared(&r->herald);
     wr_replica_rejoin(r, "it is not as we left it");
     return WR_OK;
 }
@@ -500,6 +504,7 @@ static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storag
         .label = o->label,
         .notify = o->notify,
         .arg = o->arg,
+        .herald = &r->herald,
         .lock_offset = o->lock_offset};
 
     enum wr_status st = wr_keeper_new(&ko, &r->keeper, e);
@@ -523,6 +528,8 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     wr_rand_init(&r->jitter, o->seed);
     r->lookout = (struct wr_lookout){
         .storage = storage, .log = wr_sched_log(o->sched), .label = r->label, .token = o->seed};
+    wr_herald_init(&r->herald, storage, wr_sched_log(o->sched), r->label);
+    wr_lookout_pace(&r->lookout, &r->herald, o->look_ms);
     r->tenure =
         (struct wr_tenure){.storage = storage, .log = wr_sched_log(o->sched), .label = r->label};
     wr_list_init(&r->queue);
@@ -532,6 +539,7 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     if (st != WR_OK) {
         wr_verifier_free(r->verifier);
         wr_keeper_free(r->keeper);
+        wr_herald_release(&r->herald);
         wr_free(r->label);
         wr_free(r);
         return st;
@@ -568,6 +576,7 @@ void wr_replica_free(struct wr_replica *r)
     wr_sched_remove(&r->actor);
     wr_verifier_free(r->verifier);
     wr_keeper_free(r->keeper);
+    wr_herald_release(&r->herald);
     log_requests(r);
     queue_clear(r);
     wr_learnt_release(&r->learnt);

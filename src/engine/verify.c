@@ -155,14 +155,18 @@ enum wr_status wr_verify_list(struct wr_verify_run *v, struct wr_err *e)
 
 static void tell_lost(struct wr_verify_run *v, const struct wr_lost *x)
 {
-    char text[300], before[100] = "nothing before them can be restored";
+    char text[400], before[100] = "nothing before them can be restored", missing[120] = "";
 
     if (x->before)
         (void)snprintf(before, sizeof(before), "the last one before them is %016llx",
             (unsigned long long)x->before);
-    (void)snprintf(text, sizeof(text), "cannot be restored: %s; %s",
+    if (x->missing && x->from > x->before + 1)
+        (void)snprintf(missing, sizeof(missing),
+            ": of txid %016llx to %016llx, before one of level %u",
+            (unsigned long long)(x->before + 1), (unsigned long long)(x->from - 1), x->level);
+    (void)snprintf(text, sizeof(text), "cannot be restored: %s%s; %s",
         x->missing ? "files that lead there are missing" : "files that lead there are no good",
-        before); /* they fit */
+        missing, before); /* they fit */
     v->r->lost += x->points;
     wr_verify_tell(v, &(struct wr_finding){.kind = WR_FINDING_LOST,
                           .min = x->first,
@@ -171,8 +175,8 @@ static void tell_lost(struct wr_verify_run *v, const struct wr_lost *x)
                           .text = text});
 }
 
-/* What the names promise and the walk did not come by. What was deleted since the replica was
- * listed is not promised any more, so look before that is said. */
+/* What the names promise, or who writes here has said, and the walk did not come by. What was
+ * deleted since the replica was listed is not promised any more, so look before that is said. */
 static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
 {
     struct wr_lost *lost = NULL;
@@ -181,8 +185,9 @@ static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
     enum wr_status st = WR_OK;
 
     for (;;) {
-        st = wr_lost_find(v->files.p, v->files.n, v->points, v->n_points, &lost, &n, &old, e);
-        if (st != WR_OK || n == 0 || sure)
+        st = wr_lost_find(
+            v->files.p, v->files.n, wr_verify_said(v), v->points, v->n_points, &lost, &n, &old, e);
+        if (st != WR_OK || sure || (n == 0 && !v->said_badly && !wr_verify_is_short(v)))
             break;
         wr_free(lost);
         lost = NULL;
@@ -190,11 +195,15 @@ static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
         st = wr_verify_list(v, e);
         if (st == WR_OK)
             st = wr_verify_walk(v, e);
+        if (st == WR_OK)
+            st = wr_verify_hear_again(v, e);
         if (st != WR_OK)
             break;
     }
     for (size_t i = 0; st == WR_OK && i < n; i++)
         tell_lost(v, &lost[i]);
+    if (st == WR_OK)
+        wr_verify_tell_said(v);
     wr_free(lost);
     v->r->files_old = old;
     v->r->files = v->files.n;
@@ -275,6 +284,8 @@ static enum wr_status verify(struct wr_verify_run *v, struct wr_err *e)
 {
     enum wr_status st = wr_ahead_init(&v->ahead, e);
 
+    if (st == WR_OK)
+        st = wr_verify_hear(v, e);
     if (st == WR_OK)
         st = wr_verify_list(v, e);
     if (st == WR_OK && v->files.n == 0)

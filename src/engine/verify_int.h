@@ -5,6 +5,7 @@
 #define WR_ENGINE_VERIFY_INT_H
 
 #include "engine/digest.h"
+#include "engine/extent.h"
 #include "engine/layout.h"
 #include "engine/live.h"
 #include "engine/sums.h"
@@ -41,7 +42,9 @@ struct wr_verify_run {
     struct wr_verify_progress progress;
     uint64_t *points; /* so far, ascending */
     size_t n_points, cap_points;
-    struct wr_live *live; /* what is compared at each point; NULL: nothing */
+    struct wr_live *live;  /* what is compared at each point; NULL: nothing */
+    struct wr_extent said; /* of what there must be; newest 0: nothing */
+    bool said_badly;       /* it is damaged */
     unsigned listings;
     unsigned backs;      /* databases that were made once more */
     bool stale;          /* a file has vanished */
@@ -74,6 +77,17 @@ void wr_verify_tell_fork(struct wr_verify_run *v, const struct wr_ltx_file *f, c
 /* List the replica, and be ready to walk on from where the walk is. As wr_layout_list_all; BUSY:
  * once too often. */
 enum wr_status wr_verify_list(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
+
+/* What is said, before anything is listed; and once more, after the listing by which something is
+ * missing. As wr_storage_get; none, or a damaged one, is no failure. */
+enum wr_status wr_verify_hear(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_verify_hear_again(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
+/* What counts of it, behind a walk; NULL: nothing. */
+const struct wr_extent *wr_verify_said(struct wr_verify_run *v);
+/* Whether the replica does not reach as far as was said. */
+bool wr_verify_is_short(struct wr_verify_run *v);
+/* Tell that, if it is so, and that what is said is damaged. */
+void wr_verify_tell_said(struct wr_verify_run *v);
 
 /* Go on to the last point there is. What is wrong with files is told on the way. */
 enum wr_status wr_verify_walk(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;

@@ -117,6 +117,7 @@ static void begin(struct daemon *d)
         .lock_offset = d->o.lock_offset,
         .cadence = d->o.cadence,
         .retention = d->o.retention,
+        .look_ms = d->o.look_ms,
         .seed = d->o.seed ^ (uint64_t)sim_now_ns() << 16, /* no other process has it */
     };
     struct wr_err e = {0};

@@ -26,7 +26,8 @@ struct daemon_opts {
     uint64_t scan_bytes, inline_bytes, seed;
     struct wr_cadence cadence;
     struct wr_retention retention;
-    bool watched; /* it hears of writes, as inotify tells them */
+    int64_t look_ms; /* between looks at a replica; 0: as ever */
+    bool watched;    /* it hears of writes, as inotify tells them */
     /* While *asks, somebody asks for work on the replicas, in turn, this long after the last
      * answer; NULL: nobody does. */
     const bool *asks;

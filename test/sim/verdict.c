@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "engine/extent.h"
 #include "engine/lease.h"
 #include "engine/restore.h"
 #include "engine/verify.h"
@@ -83,7 +84,8 @@ static void on_put(
 
     v.objects++;
     sim_trace("object %s, %zu bytes", key, n);
-    if (strcmp(key, WR_WRITER_NAME) == 0 || strcmp(key, WR_LEASE_NAME) == 0)
+    if (strcmp(key, WR_WRITER_NAME) == 0 || strcmp(key, WR_LEASE_NAME) == 0 ||
+        strcmp(key, WR_EXTENT_NAME) == 0)
         return; /* no files, and written over */
     if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(b, key))
         sim_fail("S3: %s was written again with other bytes", key);

@@ -73,6 +73,8 @@ static void draw_history(struct world *w)
         .level_ms = {ms, 3 * ms, 9 * ms},
         .snapshot_ms = kind % 2 ? 8 * ms : 0,
         .few = 1 + kind % 3};
+    if (w->opts.seed % 5 > 0) /* or nobody says what a replica must have */
+        w->opts.look_ms = 1 + (ms >> (w->opts.seed % 5 + 1));
     if (kind % 3 > 0)
         w->opts.retention = (struct wr_retention){.keep_ms = 12 * ms,
             .l0_ms = ms,

@@ -77,7 +77,7 @@ static enum wr_status thin_out(struct shelf *x, size_t *ret_n)
     enum wr_status st = wr_catalogue_fill(&x->k, x->s, x->c, &e);
 
     *ret_n = 0;
-    return st == WR_OK ? wr_catalogue_retain(&x->k, x->s, x->c, &two_seconds, ret_n, &e) : st;
+    return st == WR_OK ? wr_catalogue_retain(&x->k, x->s, x->c, &two_seconds, NULL, ret_n, &e) : st;
 }
 
 static void later(struct shelf *x, int64_t ms)
@@ -241,7 +241,7 @@ static void test_a_file_is_of_one_day_whoever_lists_it(void **state)
         T_OK(wr_catalogue_add(&x.k, &f, 1, &e));
         for (int i = 0; i < 3; i++) {
             T_OK(wr_catalogue_times(&x.k, x.s, x.c, 4, &e));
-            T_OK(wr_catalogue_retain(&x.k, x.s, x.c, &r, &n, &e));
+            T_OK(wr_catalogue_retain(&x.k, x.s, x.c, &r, NULL, &n, &e));
             later(&x, 2);
         }
         T(there(&x) == wr_min(day, (uint64_t)4));
@@ -276,10 +276,10 @@ static enum wr_status sweep(void *arg)
     if (st == WR_OK)
         st = wr_catalogue_add(&x->k, &more, 1, &e);
     if (st == WR_OK)
-        st = wr_catalogue_retain(&x->k, x->s, x->c, &two_seconds, &n, &e);
+        st = wr_catalogue_retain(&x->k, x->s, x->c, &two_seconds, NULL, &n, &e);
     later(x, GRACE_MS);
     if (st == WR_OK)
-        st = wr_catalogue_retain(&x->k, x->s, x->c, &two_seconds, &n, &e);
+        st = wr_catalogue_retain(&x->k, x->s, x->c, &two_seconds, NULL, &n, &e);
     wr_catalogue_release(&x->k);
     return st;
 }

@@ -42,7 +42,7 @@ static size_t count_up_to(struct listing *l, enum wr_gap kind, unsigned level)
     size_t n = 0;
     struct wr_err e = {0};
 
-    T_OK(wr_gaps(l->f, l->n, gap, &e));
+    T_OK(wr_gaps(l->f, l->n, NULL, gap, &e));
     for (size_t i = 0; i < l->n; i++)
         n += gap[i] == kind && l->f[i].level <= level;
     return n;
@@ -287,14 +287,14 @@ static void test_runs(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_lost_find(l.f, l.n, points, 4, &runs, &n, &old, &e));
+    T_OK(wr_lost_find(l.f, l.n, NULL, points, 4, &runs, &n, &old, &e));
     T(n == 2 && old == 0);
     T(runs[0].first == 4 && runs[0].last == 49 && runs[0].points == 46 && runs[0].before == 3);
     T(runs[1].first == 51 && runs[1].last == 80 && runs[1].points == 30 && runs[1].before == 50);
     T(!runs[0].missing && !runs[1].missing);
     wr_free(runs);
     cut_file(&l, 0, 34, 34);
-    T_OK(wr_lost_find(l.f, l.n, points, 0, &runs, &n, &old, &e));
+    T_OK(wr_lost_find(l.f, l.n, NULL, points, 0, &runs, &n, &old, &e));
     T(n == 1 && runs[0].first == 1 && runs[0].points == 79 && runs[0].before == 0);
     wr_free(runs);
 }
@@ -305,7 +305,7 @@ static enum wr_status find_once(void *arg)
     struct wr_lost *runs = NULL;
     size_t n = 0, old = 0;
     struct wr_err e = {0};
-    enum wr_status st = wr_lost_find(l->f, l->n, NULL, 0, &runs, &n, &old, &e);
+    enum wr_status st = wr_lost_find(l->f, l->n, NULL, NULL, 0, &runs, &n, &old, &e);
 
     wr_free(runs);
     return st;

@@ -24,7 +24,7 @@ static void test_no_false_alarm(void **state)
 
         world_init(&w, WR_STORAGE_LIST_TIME, "db/");
         replica_story(&s, &r, 512, 1 + (size_t)wr_rand_below(&r, STORY_MAX), rolling);
-        replica_put(&s, &w, &all);
+        replica_put(&s, &w, false, &all);
         T_OK(verify_it(&w, 1 + (unsigned)wr_rand_below(&r, 4), &found, &ret, &e));
         T(ret.findings == 0 && ret.lost == 0 && ret.files == all.n && ret.files_gone == 0);
         T(ret.last_txid == s.n && ret.last_ms == (int64_t)s.n * 1000);
@@ -80,7 +80,7 @@ static void test_rejected_fixtures(void **state)
         {"f2_frame_nocsum", "page"},
         {"f4_commit0", "0 pages"},
         {"f6_psmismatch", "pages of"},
-        {"t10_gap", "are missing; the last one before them is 0000000000000003"},
+        {"t10_gap", "; the last one before them is 0000000000000003"},
         {"t12_hdrflag1", "flags"},
         {"t14_trailing", "ltx/9/"},
         {"t16_saltnooff", "salt"},
@@ -264,10 +264,110 @@ static void test_missing(void **state)
     T_IS(WR_CORRUPT, hand_verify(&h, &e)); /* 16 is level 1's */
     T(h.found.files == 0 && h.found.lost == 1 && h.ret.lost == 1);
     assert_string_equal(h.found.text, " 15-15 cannot be restored: files that lead there are "
-                                      "missing; the last one before them is 000000000000000d");
+                                      "missing: of txid 000000000000000e to 000000000000000e, "
+                                      "before one of level 0; the last one before them is "
+                                      "000000000000000d");
     hand_remove(&h, 0, 17, 17);
     T_IS(WR_CORRUPT, hand_verify(&h, &e));
     T(h.ret.lost == 3 && h.ret.last_txid == 16);
+    hand_release(&h);
+}
+
+/* Its writer has said that it ends with `newest`, and that level 1 and above are as they were made.
+ */
+static void hand_say(struct hand *h, uint64_t newest, uint64_t token)
+{
+    struct wr_extent x = {.newest = newest, .token = token, .node = 1};
+    struct wr_extent_version version = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_extent_look(h->w.storage, t_call(), &x, &version, &e));
+    x = (struct wr_extent){.newest = newest, .token = token, .node = 1, .from = {20}};
+    T_OK(wr_extent_write(h->w.storage, t_call(), &x, &version, &e));
+}
+
+static void hand_sign(struct hand *h, uint64_t token)
+{
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_sign(h->w.storage, t_call(), token, 1, &e));
+}
+
+/* That is an older state of the replica, unless its writer has said how far it reaches. */
+static void test_newest_files_that_were_deleted_were_not_missed(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    hand_say(&h, 20, 7);
+    hand_sign(&h, 7);
+    T_OK(hand_verify(&h, &e));
+    hand_remove(&h, 0, 20, 20);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.lost == 1 && h.ret.lost == 1 && h.ret.findings == 1 && h.ret.last_txid == 19);
+    T(strstr(h.found.text, " 20-20 cannot be restored: the newest files are gone") != NULL);
+    hand_sign(&h, 8); /* somebody else goes on here */
+    T_OK(hand_verify(&h, &e));
+    hand_say(&h, 19, 8);
+    T_OK(hand_verify(&h, &e));
+    hand_release(&h);
+}
+
+/* All of level 0 up to there, as retention leaves it: what leads to 15 is gone. */
+static void test_files_that_retention_keeps_were_not_missed(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    hand_remove(&h, 9, 1, 1); /* and with it what leads from it */
+    for (uint64_t t = 2; t <= 11; t++)
+        hand_remove(&h, 0, t, t);
+    T_OK(hand_verify(&h, &e));
+    T(h.ret.files_old > 0);
+    hand_say(&h, 20, 7);
+    hand_sign(&h, 7);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.lost > 0 && h.found.files == 0);
+    hand_sign(&h, 8);
+    T_OK(hand_verify(&h, &e));
+    hand_release(&h);
+}
+
+/* Litestream goes on in the replica, and deletes what it likes. */
+static void test_what_litestream_deletes_is_no_damage(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, false); /* files without checksums of the database */
+    hand_say(&h, 20, 7);
+    hand_sign(&h, 7);
+    hand_remove(&h, 9, 1, 1);
+    for (uint64_t t = 2; t <= 11; t++)
+        hand_remove(&h, 0, t, t);
+    hand_remove(&h, 0, 20, 20);
+    T_OK(hand_verify(&h, &e));
+    hand_release(&h);
+}
+
+/* It is told, and nothing else comes of it. */
+static void test_a_damaged_extent_is_told(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    world_store(
+        &h.w, WR_STR(WR_EXTENT_NAME), (struct wr_bytes){(const uint8_t *)"{\"newest\":1}", 12}, 1);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 1 && h.ret.lost == 0 && h.ret.findings == 1 && h.ret.proven == 20);
+    T(strstr(e.text, "extent.json: it is damaged") != NULL);
     hand_release(&h);
 }
 
@@ -465,17 +565,18 @@ static void test_storage_fails(void **state)
     (void)state;
     hand_init(&h, true);
     for (size_t k = 0; k < wr_countof(faults); k++) {
-        for (uint64_t at = 1; at <= 25; at++) {
+        /* What may not be read of what the replica must have is not there. */
+        for (uint64_t at = faults[k] == WR_AUTH ? 2 : 1; at <= 26; at++) {
             world_fail(&h.w, at, 1, faults[k]);
             T_IS(faults[k], hand_verify(&h, &e));
             T(h.ret.findings == 0 && strstr(e.text, "made to fail"));
         }
     }
     /* one bad answer is no damage */
-    world_fail(&h.w, 6, 1, WR_CORRUPT);
+    world_fail(&h.w, 7, 1, WR_CORRUPT);
     T_OK(hand_verify(&h, &e));
     /* and one that is not there, once it is listed again, is */
-    world_fail(&h.w, 6, 1, WR_NOTFOUND);
+    world_fail(&h.w, 7, 1, WR_NOTFOUND);
     T_IS(WR_CORRUPT, hand_verify(&h, &e));
     T(strstr(h.found.text, "is not there") || h.found.lost > 0);
     world_fail(&h.w, 0, 0, WR_OK);
@@ -606,7 +707,10 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_no_false_alarm), T_TEST(test_accepted_fixtures), T_TEST(test_rejected_fixtures),
     T_TEST(test_nothing_there), T_TEST(test_damage_without_loss), T_TEST(test_damage_with_loss),
     T_TEST(test_file_of_another_history), T_TEST(test_plain_files_that_disagree),
-    T_TEST(test_missing), T_TEST(test_two_ends_at_one_txid),
-    T_TEST(test_pages_that_only_some_files_have), T_TEST(test_late_file_within_a_greater_one),
-    T_TEST(test_files_vanish), T_TEST(test_files_vanish_on_the_way_back),
-    T_TEST(test_storage_fails), T_TEST(test_cancel), T_TEST(test_nomem))
+    T_TEST(test_missing), T_TEST(test_newest_files_that_were_deleted_were_not_missed),
+    T_TEST(test_files_that_retention_keeps_were_not_missed),
+    T_TEST(test_what_litestream_deletes_is_no_damage), T_TEST(test_a_damaged_extent_is_told),
+    T_TEST(test_two_ends_at_one_txid), T_TEST(test_pages_that_only_some_files_have),
+    T_TEST(test_late_file_within_a_greater_one), T_TEST(test_files_vanish),
+    T_TEST(test_files_vanish_on_the_way_back), T_TEST(test_storage_fails), T_TEST(test_cancel),
+    T_TEST(test_nomem))

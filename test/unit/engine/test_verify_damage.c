@@ -31,6 +31,8 @@ struct bench {
     struct wr_ltx_files all;    /* in the bucket now */
     struct wr_ltx_files before; /* the damage */
     bool bad[512];              /* by file: it is not what the database's history has there */
+    bool left[512];        /* by file of `before`: retention has left nothing that leads to it */
+    struct wr_extent said; /* by the writer; newest 0: nothing */
     struct wr_ltx_file hit;
     char what[200];
 };
@@ -170,9 +172,12 @@ struct model {
     bool named[STORY_MAX * 2 + 8], can[STORY_MAX * 2 + 8]; /* by names; by files that are right */
     uint64_t newest;                                       /* by names */
     size_t points;
-    bool wrong; /* a file that can be of use by its name is not right */
-    bool gap;   /* a file ends where none leads to by names ... */
-    bool sure;  /* ... behind the newest point, or it is odd */
+    bool wrong;   /* a file that can be of use by its name is not right */
+    bool gap;     /* a file ends where none leads to by names ... */
+    bool sure;    /* ... behind the newest point, or it is odd */
+    bool gone;    /* something led there before, ... */
+    bool beneath; /* ... and nobody has said so, as retention had left another one behind it */
+    bool cut;     /* the newest file is gone */
 };
 
 static void reach(const struct bench *b, bool right, bool *point)
@@ -188,9 +193,20 @@ static void reach(const struct bench *b, bool right, bool *point)
     }
 }
 
+/* Which files retention has left that nothing leads to. */
+static void note_left(struct bench *b)
+{
+    bool named[STORY_MAX * 2 + 8] = {0};
+
+    reach(b, false, named);
+    for (size_t i = 0; i < b->before.n; i++)
+        b->left[i] = !named[b->before.p[i].max];
+}
+
 static struct model judge(struct bench *b)
 {
     struct model m = {0};
+    uint64_t newest = 0;
 
     for (size_t i = 0; i < b->all.n; i++)
         b->bad[i] = b->all.p[i].max > b->s.n || !is_right(b, &b->all.p[i]);
@@ -202,14 +218,21 @@ static struct model judge(struct bench *b)
     }
     for (size_t i = 0; i < b->all.n; i++) {
         const struct wr_ltx_file *f = &b->all.p[i];
+        const struct wr_ltx_file *was = wr_ltx_files_find(&b->before, f);
         bool use = false;
 
+        newest = wr_max(newest, f->max);
+        if (!m.named[f->max] && was && !b->left[was - b->before.p]) {
+            m.gone = m.gone || wr_extent_covers(&b->said, f);
+            m.beneath = m.beneath || !wr_extent_covers(&b->said, f);
+        }
         for (uint64_t from = f->min - 1; from < f->max && !wr_ltx_file_odd(f); from++)
             use = use || m.named[from];
         m.wrong = m.wrong || (use && b->bad[i]);
         m.gap = m.gap || !m.named[f->max];
         m.sure = m.sure || (!m.named[f->max] && (f->max > m.newest || wr_ltx_file_odd(f)));
     }
+    m.cut = newest < b->s.n;
     return m;
 }
 
@@ -266,6 +289,8 @@ static bool is_retained(const struct bench *b)
 
 struct counts {
     size_t all, wrong, sure, maybe, maybe_told, untold, harmless;
+    size_t said_gone, said_cut, said_beneath,
+        said_harmless; /* where the writer has said what there must be */
 };
 
 static void check(struct bench *b, enum damage kind, struct counts *n)
@@ -288,6 +313,15 @@ static void check(struct bench *b, enum damage kind, struct counts *n)
         n->sure += !m.wrong;
         if (st != WR_CORRUPT)
             fail_msg("%s: not found", b->what);
+    } else if (b->said.newest > 0) {
+        n->said_gone += m.gone;
+        n->said_cut += m.cut && !m.gone;
+        n->said_beneath += m.beneath && !m.gone && !m.cut;
+        n->said_harmless += !m.beneath && !m.gone && !m.cut;
+        if (st != WR_CORRUPT && (m.gone || m.cut))
+            fail_msg("%s: not told that files are missing", b->what);
+        if (st != WR_OK && !m.gone && !m.cut && !m.beneath && kind != RENAME)
+            fail_msg("%s: false alarm: %s", b->what, e.text);
     } else if (m.gap) {
         n->maybe++;
         n->maybe_told += st == WR_CORRUPT;
@@ -307,7 +341,7 @@ static void check(struct bench *b, enum damage kind, struct counts *n)
     T((st == WR_OK) == (ret.findings == 0));
 }
 
-static void one(struct wr_rand *r, enum damage kind, struct counts *n)
+static void one(struct wr_rand *r, enum damage kind, bool says, struct counts *n)
 {
     struct bench *b = test_calloc(1, sizeof(*b));
     size_t transactions = 1 + (size_t)wr_rand_below(r, STORY_MAX);
@@ -319,10 +353,13 @@ static void one(struct wr_rand *r, enum damage kind, struct counts *n)
     world_init(&b->w, WR_STORAGE_LIST_TIME, "");
     replica_story(&b->s, r, 512, transactions, true);
     replica_story(&b->other, r, 512, transactions, true);
-    replica_put(&b->s, &b->w, &b->all);
+    replica_put(&b->s, &b->w, says, &b->all);
+    if (says)
+        T_OK(wr_extent_read(b->w.storage, t_call(), &b->said, &e));
     T_OK(verify_it(&b->w, 1, &found, &ret, &e));
     for (size_t i = 0; i < b->all.n; i++)
         T_OK(wr_ltx_files_add(&b->before, &b->all.p[i], &e));
+    note_left(b);
     damage(b, kind, (size_t)wr_rand_below(r, b->all.n));
     check(b, kind, n);
     wr_ltx_files_release(&b->all);
@@ -345,11 +382,15 @@ static void test_every_damage_is_told(void **state)
         T(wr_parse_u64(wr_str(damages), &rounds));
     wr_rand_init(&r, t_seed());
     for (uint64_t i = 0; i < rounds; i++)
-        one(&r, (enum damage)(i % DAMAGES), &n);
+        one(&r, (enum damage)(i % DAMAGES), i / DAMAGES % 2 == 1, &n);
     print_message(
         "# %zu damages: %zu files and %zu ends, all told; of %zu holes %zu told, %zu were "
-        "not retention's and not told, as they look like its; %zu harmless\n",
-        n.all, n.wrong, n.sure, n.maybe, n.maybe_told, n.untold, n.harmless);
+        "not retention's and not told, as they look like its; %zu harmless; where the writer says "
+        "what there must be: %zu holes and %zu ends that were cut off, all told; %zu that nobody "
+        "speaks of; %zu "
+        "harmless\n",
+        n.all, n.wrong, n.sure, n.maybe, n.maybe_told, n.untold, n.harmless, n.said_gone,
+        n.said_cut, n.said_beneath, n.said_harmless);
 }
 
 T_MAIN(T_TEST(test_every_damage_is_told))

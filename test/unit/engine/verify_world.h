@@ -5,8 +5,11 @@
 #ifndef WR_TEST_VERIFY_WORLD_H
 #define WR_TEST_VERIFY_WORLD_H
 
+#include "engine/extent.h"
+#include "engine/loose.h"
 #include "engine/retain.h"
 #include "engine/verify.h"
+#include "engine/writer.h"
 #include "unit/engine/restore_world.h"
 
 #define LOCK_OFFSET 4096u /* moves the lock page into small databases */
@@ -76,13 +79,39 @@ static inline void replica_retain(struct wr_ltx_files *all, int64_t keep_ms, int
     all->n = n;
 }
 
-/* A replica of that history in the bucket, as old as retention lets it get; its names in `all`. */
-static inline void replica_put(const struct story *s, struct world *w, struct wr_ltx_files *all)
+/* Say of the bucket what its writer says when he goes from `all` to `left`. */
+static inline void replica_say(
+    struct world *w, struct wr_ltx_files *all, const struct wr_ltx_files *left, uint64_t newest)
 {
+    struct wr_extent x = {.newest = newest, .token = 7, .node = 1, .at_ms = 1};
+    struct wr_extent_version version = {0};
+    bool gone[512] = {0};
+    struct wr_err e = {0};
+
+    T(all->n <= 512);
+    for (size_t i = 0; i < all->n; i++)
+        gone[i] = !wr_ltx_files_find(left, &all->p[i]);
+    T_OK(wr_loose(all->p, all->n, gone, x.from, &e));
+    T_OK(wr_extent_write(w->storage, t_call(), &x, &version, &e));
+    T_OK(wr_writer_sign(w->storage, t_call(), 7, 1, &e));
+}
+
+/* A replica of that history in the bucket, as old as retention lets it get; its names in `all`. */
+static inline void replica_put(
+    const struct story *s, struct world *w, bool says, struct wr_ltx_files *all)
+{
+    struct wr_ltx_files was = {0};
+    struct wr_err e = {0};
+
     replica_names(s, all);
+    for (size_t i = 0; i < all->n; i++)
+        T_OK(wr_ltx_files_add(&was, &all->p[i], &e));
     if (wr_rand_below(s->random, 3))
         replica_retain(all, (int64_t)wr_rand_below(s->random, s->n * 1000),
             (int64_t)wr_rand_below(s->random, s->n * 500));
+    if (says)
+        replica_say(w, &was, all, s->n);
+    wr_ltx_files_release(&was);
     for (size_t i = 0; i < all->n; i++)
         story_put(s, w, all->p[i].level, all->p[i].min, all->p[i].max);
 }

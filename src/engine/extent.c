@@ -1,0 +1,172 @@
+/*
+ * extent.c - see extent.h. Knows one object; refuses to know when it is right.
+ */
+#include "engine/extent.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "storage/storage.h"
+
+#include <jansson.h>
+
+#define SIZE_MAX_EXTENT ((size_t)4096) /* bytes of the object */
+
+bool wr_extent_covers(const struct wr_extent *x, const struct wr_ltx_file *f)
+{
+    return x && f->level <= WR_LEVEL_MAX && f->max > x->from[f->level] && f->max <= x->newest;
+}
+
+static struct wr_str key_of(struct wr_call *c, const struct wr_storage *s)
+{
+    return wr_arena_fmt(c->scratch, WR_FMT WR_EXTENT_NAME, WR_ARG(wr_storage_prefix(s)));
+}
+
+static enum wr_status no_memory(struct wr_err *e)
+{
+    return wr_fail(e, WR_NOMEM, WR_EXTENT_NAME ": out of memory");
+}
+
+/* ---- what is in it ---- */
+
+static bool get_hex(const json_t *o, const char *name, uint64_t *ret)
+{
+    const char *z = json_string_value(json_object_get(o, name));
+
+    return z && strlen(z) == 16 && wr_parse_hex64(wr_str(z), ret);
+}
+
+static bool get_levels(const json_t *o, struct wr_extent *ret)
+{
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
+        const char name[] = {(char)('0' + level), '\0'};
+
+        ret->from[level] = WR_EXTENT_NOTHING;
+        if (json_object_get(o, name) && !get_hex(o, name, &ret->from[level]))
+            return false;
+    }
+    return json_is_object(o);
+}
+
+static bool get_members(const json_t *o, struct wr_extent *ret)
+{
+    const char *at = json_string_value(json_object_get(o, "at"));
+
+    return get_hex(o, "newest", &ret->newest) && ret->newest > 0 &&
+           get_levels(json_object_get(o, "levels"), ret) && get_hex(o, "token", &ret->token) &&
+           get_hex(o, "node", &ret->node) && at && wr_parse_time(wr_str(at), &ret->at_ms);
+}
+
+static enum wr_status parse(struct wr_bytes text, struct wr_extent *ret, struct wr_err *e)
+{
+    struct wr_extent x = {0};
+    json_t *o = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
+    bool good = get_members(o, &x);
+
+    json_decref(o);
+    if (!good)
+        return wr_fail(e, WR_CORRUPT,
+            "it is damaged, so that it does not tell what the replica must have; restores do "
+            "without it, and who writes to the replica writes it anew within half an hour");
+    *ret = x;
+    return WR_OK;
+}
+
+static void format(struct wr_buf *out, const struct wr_extent *x)
+{
+    char at[WR_TIME_TEXT_MAX];
+    bool more = false;
+
+    wr_format_time_seconds(at, x->at_ms);
+    wr_buf_fmt(out, "{\"newest\":\"%016llx\",\"levels\":{", (unsigned long long)x->newest);
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
+        if (x->from[level] == WR_EXTENT_NOTHING)
+            continue;
+        wr_buf_fmt(out, "%s\"%u\":\"%016llx\"", more ? "," : "", level,
+            (unsigned long long)x->from[level]);
+        more = true;
+    }
+    wr_buf_fmt(out, "},\"token\":\"%016llx\",\"node\":\"%016llx\",\"at\":\"%s\"}\n",
+        (unsigned long long)x->token, (unsigned long long)x->node, at);
+}
+
+/* ---- the object ---- */
+
+enum wr_status wr_extent_read(
+    struct wr_storage *s, struct wr_call *c, struct wr_extent *ret, struct wr_err *e)
+{
+    struct wr_str key = key_of(c, s);
+    uint8_t *text = wr_arena_array(c->scratch, SIZE_MAX_EXTENT + 1, 1);
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!key.p || !text)
+        return no_memory(e);
+    st = wr_storage_get(s, c, key, 0, text, SIZE_MAX_EXTENT + 1, &n, e);
+    return st == WR_OK ? parse((struct wr_bytes){text, n <= SIZE_MAX_EXTENT ? n : 0}, ret, e) : st;
+}
+
+static void set_version(struct wr_extent_version *v, struct wr_str tag)
+{
+    *v = (struct wr_extent_version){.there = true};
+    if (tag.n < sizeof(v->tag))
+        memcpy(v->tag, tag.p, tag.n);
+}
+
+/* The version first: what is read then is of that version or of a later one, which the condition
+ * finds out. */
+enum wr_status wr_extent_look(struct wr_storage *s, struct wr_call *c, struct wr_extent *ret,
+    struct wr_extent_version *ret_version, struct wr_err *e)
+{
+    struct wr_str key = key_of(c, s);
+    struct wr_extent_version version = {0};
+    struct wr_object is = {0};
+    struct wr_extent x = {0};
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    if (!key.p)
+        return no_memory(e);
+    st = wr_storage_stat(s, c, key, &is, &why);
+    if (st == WR_OK) {
+        set_version(&version, is.version);
+        st = wr_extent_read(s, c, &x, &why);
+    }
+    if (st == WR_CORRUPT)
+        x = (struct wr_extent){0};
+    if (st != WR_OK && st != WR_NOTFOUND && st != WR_CORRUPT)
+        return wr_fail(e, st, "%s", why.text);
+    *ret = x;
+    *ret_version = version;
+    return WR_OK;
+}
+
+enum wr_status wr_extent_write(struct wr_storage *s, struct wr_call *c, const struct wr_extent *x,
+    struct wr_extent_version *version, struct wr_err *e)
+{
+    bool can_tell = wr_storage_caps(s) & WR_STORAGE_COND_PUT;
+    struct wr_put_opts o = {.if_absent = can_tell && !version->there};
+    struct wr_str key = key_of(c, s);
+    struct wr_object is = {0};
+    struct wr_buf text;
+    enum wr_status st;
+
+    if (can_tell && version->there)
+        o.if_match = wr_str(version->tag);
+    wr_buf_init(&text, SIZE_MAX_EXTENT);
+    format(&text, x);
+    if (!key.p || wr_buf_status(&text) != WR_OK)
+        st = no_memory(e);
+    else
+        st = wr_storage_put_object(s, c, key, wr_buf_bytes(&text), &o, &is, e);
+    wr_buf_release(&text);
+    if (st == WR_OK)
+        set_version(version, is.version);
+    return st;
+}
+
+enum wr_status wr_extent_remove(struct wr_storage *s, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_str key = key_of(c, s);
+
+    return key.p ? wr_storage_remove(s, c, &key, 1, e) : no_memory(e);
+}

@@ -1,0 +1,395 @@
+/*
+ * test_herald.c - when a replica's writer says what it must have: before anything is deleted that
+ * was spoken of, or nothing is; and what counts of what another one has said.
+ */
+#include "engine/herald.h"
+
+#include "engine/catalogue.h"
+#include "engine/writer.h"
+#include "unit/engine/spy_store.h"
+
+#define MINUTE_MS ((int64_t)60 * 1000)
+#define LIFE_MS   ((int64_t)600 * 1000) /* of each file, ten minutes; it is looked ahead for six */
+
+static const struct wr_retention rules = {
+    .keep_ms = LIFE_MS, .l0_ms = 2 * MINUTE_MS, .grace_ms = 50 * 1000};
+
+struct shelf {
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s;
+    struct wr_clock_manual clock;
+    struct wr_call *c;
+    struct wr_catalogue k;
+    struct wr_herald h;
+    uint64_t txid;
+    unsigned removes_at_put; /* deletions before the last time that it was written */
+};
+
+static void on_put(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct shelf *x = arg;
+
+    (void)c;
+    if (strstr(key.p, WR_EXTENT_NAME))
+        x->removes_at_put = x->spy.removes;
+}
+
+static void put(struct shelf *x, unsigned level, uint64_t min, uint64_t max)
+{
+    struct wr_ltx_file f = {.level = level, .min = min, .max = max, .size = 1};
+    struct wr_put_opts o = {.time_ms = x->clock.wall_now_ms};
+    struct wr_err e = {0};
+
+    f.time_ms = o.time_ms;
+    T_OK(wr_storage_put(x->s, x->c, wr_layout_ltx_key(x->c->scratch, x->s, level, min, max),
+        (struct wr_bytes){(const uint8_t *)"x", 1}, &o, &e));
+    if (x->k.known)
+        T_OK(wr_catalogue_add(&x->k, &f, 1, &e));
+}
+
+/* A process begins where the replica is. */
+static void start(struct shelf *x, bool native)
+{
+    wr_herald_init(&x->h, x->s, x->c->log, "app.db");
+    wr_herald_found(&x->h, &x->clock.clock, x->txid, native);
+}
+
+static void begin(struct shelf *x)
+{
+    *x = (struct shelf){.txid = 1};
+    x->s = spy_open(&x->spy, &x->ops);
+    x->spy.in_put = on_put;
+    x->spy.arg = x;
+    wr_clock_manual_init(&x->clock, INT64_C(1795373351000));
+    x->c = t_call();
+    x->c->clock = &x->clock.clock;
+    put(x, WR_LEVEL_SNAPSHOT, 1, 1);
+    start(x, true);
+}
+
+static void end(struct shelf *x)
+{
+    wr_herald_release(&x->h);
+    wr_catalogue_release(&x->k);
+    wr_storage_close(x->s);
+}
+
+static enum wr_status thin_out(struct shelf *x, size_t *ret_n)
+{
+    struct wr_err e = {0};
+    enum wr_status st = wr_catalogue_fill(&x->k, x->s, x->c, &e);
+
+    *ret_n = 0;
+    return st == WR_OK ? wr_catalogue_retain(&x->k, x->s, x->c, &rules, &x->h, ret_n, &e) : st;
+}
+
+/* So many minutes, in each of which a file of level 0 comes and goes into one of level 1, and a
+ * snapshot in each tenth. The number of files that were deleted. */
+static size_t live(struct shelf *x, unsigned minutes)
+{
+    size_t sum = 0, n;
+
+    for (; minutes > 0; minutes--) {
+        wr_clock_manual_advance(&x->clock, MINUTE_MS * 1000000);
+        x->txid++;
+        put(x, 0, x->txid, x->txid);
+        put(x, 1, x->txid, x->txid);
+        if (x->txid % 10 == 0)
+            put(x, WR_LEVEL_SNAPSHOT, 1, x->txid);
+        wr_herald_sent(&x->h, &x->clock.clock, x->txid);
+        T(thin_out(x, &n) == WR_OK);
+        sum += n;
+    }
+    return sum;
+}
+
+static void sign(struct shelf *x, uint64_t token)
+{
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_sign(x->s, x->c, token, 1, &e));
+}
+
+static void look(struct shelf *x, uint64_t token)
+{
+    wr_herald_prepare(&x->h, x->c);
+    sign(x, token);
+    wr_herald_look(&x->h, x->c, token, 1);
+}
+
+static struct wr_extent said(struct shelf *x)
+{
+    struct wr_extent is = {0};
+    struct wr_err e = {0};
+
+    (void)!wr_extent_read(x->s, x->c, &is, &e);
+    return is;
+}
+
+/* Whether all that is there is as it was said. */
+static bool holds(struct shelf *x)
+{
+    struct wr_extent is = said(x);
+    struct wr_ltx_files all = {0};
+    bool point[1000] = {true}, good = true;
+    struct wr_err e = {0};
+
+    T_OK(wr_layout_list_all(x->s, x->c, &all, &e));
+    for (uint64_t from = 0; from < 999; from++) {
+        for (size_t i = 0; i < all.n && point[from]; i++) {
+            if (all.p[i].min - 1 <= from && from < all.p[i].max)
+                point[all.p[i].max] = true;
+        }
+    }
+    for (size_t i = 0; i < all.n; i++)
+        good = good && (point[all.p[i].max] || !wr_extent_covers(&is, &all.p[i]));
+    wr_ltx_files_release(&all);
+    return good;
+}
+
+static void test_nothing_is_said_before_there_is_a_sign(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    T(live(&x, 60) > 0);
+    T(said(&x).newest == 0);
+    wr_herald_look(&x.h, x.c, 0, 1);
+    T(said(&x).newest == 0);
+    look(&x, 7);
+    T(said(&x).newest == x.txid - 1 && said(&x).token == 7); /* the last one is too new for some */
+    T(holds(&x));
+    end(&x);
+}
+
+static void test_it_is_said_before_it_is_deleted(void **state)
+{
+    struct shelf x;
+    struct wr_storage_counts was, is;
+    size_t n;
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 3);
+    look(&x, 7);
+    T(said(&x).from[1] == 1 && said(&x).from[9] == 1);
+    x.removes_at_put = ~0u;
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t from = said(&x).from[1];
+        unsigned removes = x.spy.removes;
+
+        n = live(&x, 1);
+        T(holds(&x));
+        if (said(&x).from[1] != from) /* that was written in this round, and first */
+            T(n > 0 && x.removes_at_put == removes && x.spy.removes > removes);
+    }
+    T(said(&x).from[1] > 150 && said(&x).from[1] < x.txid);
+    T(said(&x).from[0] == WR_EXTENT_NOTHING); /* level 0 comes and goes */
+    wr_storage_counts(x.s, &was);
+    (void)live(&x, 100);
+    wr_storage_counts(x.s, &is);
+    T(is.put - was.put <= 210 + 100 / 4 + 1 && is.get == was.get && is.stat == was.stat);
+    end(&x);
+}
+
+/* Killed, cut off or refused: what could not be said is not done. */
+static void test_what_cannot_be_said_is_not_deleted(void **state)
+{
+    static const enum wr_status fails[] = {WR_BUSY, WR_TIMEOUT, WR_CANCELED};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(fails); i++) {
+        struct shelf x;
+        unsigned removes;
+        size_t n;
+
+        begin(&x);
+        (void)live(&x, 3);
+        look(&x, 7);
+        wr_clock_manual_advance(&x.clock, 40 * MINUTE_MS * 1000000);
+        x.txid++;
+        put(&x, 1, x.txid, x.txid);
+        put(&x, 9, 1, x.txid);
+        wr_herald_sent(&x.h, &x.clock.clock, x.txid);
+        T(thin_out(&x, &n) == WR_OK);
+        wr_clock_manual_advance(&x.clock, MINUTE_MS * 1000000);
+        removes = x.spy.removes;
+        x.spy.fail_put = fails[i];
+        T(thin_out(&x, &n) == fails[i] && n == 0 && x.spy.removes == removes);
+        x.spy.fail_put = WR_OK;
+        T(said(&x).from[0] == 1 && holds(&x));
+        T(thin_out(&x, &n) == WR_OK && n > 0);
+        T(said(&x).from[0] == WR_EXTENT_NOTHING && holds(&x));
+        end(&x);
+    }
+}
+
+/* Objects may be created and deleted, and not be written over. It is not said any more then. */
+static void test_a_store_that_does_not_write_over(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 3);
+    look(&x, 7);
+    T(said(&x).newest > 0);
+    x.spy.fail_put = WR_AUTH;
+    wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
+    wr_herald_sent(&x.h, &x.clock.clock, x.txid);
+    wr_herald_look(&x.h, x.c, 7, 1);
+    T(said(&x).newest == 0);
+    x.spy.fail_put = WR_OK;
+    T(live(&x, 60) > 0);
+    T(said(&x).newest == 0);
+    end(&x);
+}
+
+/* Somebody has deleted the object, as he may: it comes back, and says what it said. */
+static void test_it_was_deleted(void **state)
+{
+    struct shelf x;
+    uint64_t from;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 3);
+    look(&x, 7);
+    (void)live(&x, 60);
+    from = said(&x).from[1];
+    T(from > 1);
+    T_OK(wr_extent_remove(x.s, x.c, &e));
+    wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
+    wr_herald_look(&x.h, x.c, 7, 1);
+    T(said(&x).newest == x.txid && said(&x).from[1] == from);
+    (void)live(&x, 60);
+    T(said(&x).from[1] > from && holds(&x));
+    end(&x);
+}
+
+/* Each write is answered as if another one was there: for good, after some times. */
+static void test_a_store_that_has_what_is_never_that(void **state)
+{
+    struct shelf x;
+    const uint64_t need[WR_LEVEL_MAX + 1] = {[1] = 40};
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 3);
+    look(&x, 7);
+    x.spy.fail_put = WR_CONFLICT;
+    T_IS(WR_BUSY, wr_herald_announce(&x.h, x.c, &rules, need, need, &e));
+    T_IS(WR_BUSY, wr_herald_announce(&x.h, x.c, &rules, need, need, &e));
+    T(said(&x).newest > 0);
+    T_OK(wr_herald_announce(&x.h, x.c, &rules, need, need, &e));
+    T(said(&x).newest == 0 && !wr_herald_must(&x.h, &rules, need));
+    end(&x);
+}
+
+/* A process that is started again goes on with what was said. One that finds another one's sign,
+ * or files that are not weir's, knows of nothing what became of it. */
+static void test_who_begins_goes_on_with_it(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        struct shelf x;
+        uint64_t from, start_txid;
+
+        begin(&x);
+        (void)live(&x, 3);
+        look(&x, 7);
+        (void)live(&x, 100);
+        from = said(&x).from[1];
+        T(from > 50 && from < x.txid - 1);
+        if (how == 1)
+            sign(&x, 99);
+        wr_herald_release(&x.h);
+        wr_catalogue_forget(&x.k);
+        start(&x, how != 2);
+        start_txid = x.txid;
+        wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
+        look(&x, 8);
+        T(said(&x).token == 8);
+        T(said(&x).from[1] == (how == 0 ? from : start_txid));
+        (void)live(&x, 30);
+        T(holds(&x));
+        end(&x);
+    }
+}
+
+/* Two that write: each says what both have deleted. */
+static void test_two_writers(void **state)
+{
+    struct shelf x;
+    struct wr_herald other;
+    const uint64_t need[WR_LEVEL_MAX + 1] = {[1] = 40, [2] = 7};
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 3);
+    look(&x, 7);
+    wr_herald_init(&other, x.s, x.c->log, "app.db");
+    wr_herald_found(&other, &x.clock.clock, x.txid, true);
+    T(wr_herald_must(&other, &rules, need));
+    T_OK(wr_herald_announce(&other, x.c, &rules, need, need, &e));
+    T(said(&x).from[1] == 40 && said(&x).token == 7); /* nothing was signed since */
+    (void)live(&x, 100);
+    T(said(&x).from[1] > 40 && said(&x).from[2] == 7 && holds(&x));
+    wr_herald_release(&other);
+    end(&x);
+}
+
+/* The newest files are gone, and the writer goes on from there: it does not say any more that they
+ * are there. */
+static void test_a_replica_that_became_less(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 20);
+    look(&x, 7);
+    T(said(&x).newest == 20);
+    wr_herald_found(&x.h, &x.clock.clock, 5, true);
+    wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
+    wr_herald_sent(&x.h, &x.clock.clock, 6);
+    wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
+    wr_herald_look(&x.h, x.c, 7, 1);
+    T(said(&x).newest == 6);
+    end(&x);
+}
+
+/* Half an hour in which nothing was sent is none that it is written in. */
+static void test_nothing_new_costs_nothing(void **state)
+{
+    struct shelf x;
+    struct wr_storage_counts was, is;
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 20);
+    look(&x, 7);
+    wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
+    wr_herald_look(&x.h, x.c, 7, 1); /* the last one was too new before */
+    wr_storage_counts(x.s, &was);
+    for (unsigned i = 0; i < 5; i++) {
+        wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
+        wr_herald_prepare(&x.h, x.c);
+        wr_herald_look(&x.h, x.c, 7, 1);
+    }
+    wr_storage_counts(x.s, &is);
+    T(is.put == was.put && is.get == was.get && is.stat == was.stat);
+    end(&x);
+}
+
+T_MAIN(T_TEST(test_nothing_is_said_before_there_is_a_sign),
+    T_TEST(test_it_is_said_before_it_is_deleted), T_TEST(test_what_cannot_be_said_is_not_deleted),
+    T_TEST(test_a_store_that_does_not_write_over), T_TEST(test_it_was_deleted),
+    T_TEST(test_a_store_that_has_what_is_never_that), T_TEST(test_who_begins_goes_on_with_it),
+    T_TEST(test_two_writers), T_TEST(test_a_replica_that_became_less),
+    T_TEST(test_nothing_new_costs_nothing))
