@@ -12,6 +12,7 @@
  */
 #include "daemon/child.h"
 #include "base/buf.h"
+#include "base/known.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,8 +211,8 @@ void wr_child_reap_others(pid_t child)
     pid_t pid;
 
     while ((pid = ended(P_ALL, 0)) > 0 && pid != child) {
-        if (waitpid(pid, NULL, WNOHANG) != pid)
-            return; /* somebody else has */
+        if (!wr_known_reap(pid)) /* some thread may wait for it */
+            return;              /* somebody else has */
     }
 }
 

@@ -5,9 +5,15 @@
  *      "Expiration": "2026-05-01T16:00:00Z"}                                (Code: instances only)
  *     {"Code": "...", "Message": "..."}
  *
- *     <AssumeRoleWithWebIdentityResponse> <AssumeRoleWithWebIdentityResult> <Credentials>
+ *     {"Version": 1, "AccessKeyId": "ASIA...", "SecretAccessKey": "...", "SessionToken": "...",
+ *      "Expiration": "2026-05-01T16:00:00Z"}      (of a process; the last two may be left out)
+ *
+ *     <AssumeRoleResponse> <AssumeRoleResult> <Credentials>
  *         <AccessKeyId> <SecretAccessKey> <SessionToken> <Expiration>
+ *     <AssumeRoleWithWebIdentityResponse> <AssumeRoleWithWebIdentityResult> <Credentials> ...
  *     <ErrorResponse> <Error> <Code> <Message>
+ *
+ * Sources: as awsrole.h; "Sourcing credentials with an external process" in the AWS CLI User Guide.
  */
 #include "net/awsanswer.h"
 
@@ -18,7 +24,6 @@
 #define CODE_MAX     60 /* bytes of what is told of a refusal */
 #define MESSAGE_MAX  250
 #define TOLD(s, max) (int)wr_min((s).n, (size_t)(max)), (s).n ? (s).p : ""
-#define CREDENTIALS  "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials/"
 
 static struct wr_str append(struct wr_aws_role *r, size_t *at, struct wr_str s)
 {
@@ -68,7 +73,13 @@ static struct wr_str member(const json_t *o, const char *name)
                : (struct wr_str){NULL, 0};
 }
 
-/* What the library copied of it is freed and not wiped: such keys end within hours. */
+enum wr_status wr_aws_take_keys(
+    const struct wr_aws_creds *from, struct wr_aws_role *ret, struct wr_err *e)
+{
+    return take(ret, from, (struct wr_str){NULL, 0}, e);
+}
+
+/* What the library copied of it is freed and not wiped: such keys end within hours, as a rule. */
 enum wr_status wr_aws_take_json(
     struct wr_str text, const char *who, struct wr_aws_role *ret, struct wr_err *e)
 {
@@ -89,8 +100,29 @@ enum wr_status wr_aws_take_json(
     return st;
 }
 
+/* A version that is not known may mean anything by these names. */
+enum wr_status wr_aws_take_process(
+    struct wr_str text, const char *who, struct wr_aws_role *ret, struct wr_err *e)
+{
+    json_t *o = json_loadb(text.p ? text.p : "", text.n, 0, NULL);
+    const json_t *version = json_object_get(o, "Version");
+    const struct wr_aws_creds creds = {
+        member(o, "AccessKeyId"), member(o, "SecretAccessKey"), member(o, "SessionToken")};
+    enum wr_status st;
+
+    if (!json_is_object(o))
+        st = wr_fail(e, WR_CORRUPT, "%s: what it prints is no JSON object", who);
+    else if (!json_is_integer(version) || json_integer_value(version) != 1)
+        st = wr_fail(e, WR_CORRUPT, "%s: what it prints is not of version 1", who);
+    else if ((st = take(ret, &creds, member(o, "Expiration"), e)) != WR_OK)
+        st = wr_wrap(e, st, "%s", who);
+    json_decref(o);
+    return st;
+}
+
 struct reply {
     struct wr_arena *room;
+    struct wr_str credentials; /* where they are in the document */
     struct wr_aws_creds creds;
     struct wr_str expiration, code, message;
 };
@@ -103,15 +135,21 @@ static enum wr_status on_element(
         struct wr_str name;
         struct wr_str *to;
     } known[] = {
-        {WR_STR(CREDENTIALS "AccessKeyId"), &r->creds.access_key},
-        {WR_STR(CREDENTIALS "SecretAccessKey"), &r->creds.secret_key},
-        {WR_STR(CREDENTIALS "SessionToken"), &r->creds.token},
-        {WR_STR(CREDENTIALS "Expiration"), &r->expiration},
-        {WR_STR("ErrorResponse/Error/Code"), &r->code},
-        {WR_STR("ErrorResponse/Error/Message"), &r->message},
+        {WR_STR("AccessKeyId"), &r->creds.access_key},
+        {WR_STR("SecretAccessKey"), &r->creds.secret_key},
+        {WR_STR("SessionToken"), &r->creds.token},
+        {WR_STR("Expiration"), &r->expiration},
+        {WR_STR("Code"), &r->code},
+        {WR_STR("Message"), &r->message},
     };
+    const struct wr_str error = WR_STR("ErrorResponse/Error/");
+    const size_t n_keys = 4; /* of them */
+    bool is_key = wr_str_starts(path, r->credentials);
 
-    for (size_t i = 0; i < wr_countof(known); i++) {
+    if (!is_key && !wr_str_starts(path, error))
+        return WR_OK;
+    path = wr_str_skip(path, is_key ? r->credentials.n : error.n);
+    for (size_t i = is_key ? 0 : n_keys; i < (is_key ? n_keys : wr_countof(known)); i++) {
         if (!wr_str_eq(path, known[i].name))
             continue;
         *known[i].to = wr_arena_str(r->room, wr_str_trim(text));
@@ -131,12 +169,15 @@ static bool is_passing(int status, struct wr_str code)
     return ret;
 }
 
-enum wr_status wr_aws_take_xml(
-    struct wr_call *c, struct wr_str text, int status, struct wr_aws_role *ret, struct wr_err *e)
+enum wr_status wr_aws_take_xml(struct wr_call *c, struct wr_str text, const char *action,
+    int status, struct wr_aws_role *ret, struct wr_err *e)
 {
     const struct wr_bytes doc = {(const uint8_t *)text.p, text.n};
-    struct reply r = {.room = c->scratch};
-    enum wr_status st = wr_xml_parse(c->scratch, doc, on_element, &r, e);
+    struct reply r = {.room = c->scratch,
+        .credentials =
+            wr_arena_fmt(c->scratch, "%sResponse/%sResult/Credentials/", action, action)};
+    enum wr_status st = r.credentials.p ? wr_xml_parse(c->scratch, doc, on_element, &r, e)
+                                        : wr_fail(e, WR_NOMEM, "out of memory");
 
     if (st == WR_NOMEM)
         return st;

@@ -1,5 +1,5 @@
 /*
- * awsanswer.h - credentials out of the answers of services: no I/O.
+ * awsanswer.h - credentials out of the answers of services and programs: no I/O.
  *
  * Whoever answers may be anybody: what is at that address may be a captive portal, or the service
  * of another cloud. No text that is made here has a key in it.
@@ -24,9 +24,19 @@ struct wr_aws_role {
 enum wr_status wr_aws_take_json(
     struct wr_str text, const char *who, struct wr_aws_role *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Of STS, in XML, with this status. AUTH: it refuses. BUSY: it cannot just now. CORRUPT and LIMIT
- * as above. What it takes apart stays in c->scratch. */
-enum wr_status wr_aws_take_xml(struct wr_call *c, struct wr_str text, int status,
-    struct wr_aws_role *ret, struct wr_err *e) WR_MUST_CHECK;
+/* What a credential_process has printed. CORRUPT: as above, or its Version is not 1. LIMIT. */
+enum wr_status wr_aws_take_process(
+    struct wr_str text, const char *who, struct wr_aws_role *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Of STS, in XML, to this action ("AssumeRole"), with this status. AUTH: it refuses. BUSY: it
+ * cannot just now. CORRUPT and LIMIT as above. What it takes apart stays in c->scratch; `ret` may
+ * be what the request was signed by. */
+enum wr_status wr_aws_take_xml(struct wr_call *c, struct wr_str text, const char *action,
+    int status, struct wr_aws_role *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Keys that are somewhere else already; `from` is not in `ret`. They do not end. CORRUPT and LIMIT
+ * as above. */
+enum wr_status wr_aws_take_keys(
+    const struct wr_aws_creds *from, struct wr_aws_role *ret, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

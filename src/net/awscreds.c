@@ -12,7 +12,6 @@
 #include "net/awsgate.h"
 #include "net/awsrole_int.h"
 
-#define FILE_MAX ((size_t)1 << 20) /* bytes of a credentials file */
 #define EARLY_MS ((int64_t)5 * 60 * 1000)
 #define AGAIN_MS ((int64_t)60 * 1000) /* after renewing has failed; and the least time of use */
 
@@ -26,12 +25,14 @@ struct found {
     struct creds_text text;       /* empty: look */
     const char *env;              /* the variable that they are in, or that led to them */
     int64_t renew_ms, expires_ms; /* Unix ms */
-    bool is_role;
+    bool is_role;                 /* it may have others at another time */
+    bool is_instance;
 };
 
 struct wr_awscreds {
     struct creds_text explicit; /* frozen; empty: none given */
     char *profile;              /* frozen; NULL: as the environment says */
+    char *region, *ca_file;     /* frozen; NULL: as struct wr_aws_asker says */
 
     struct wr_mutex mutex; /* guards the rest; not held while looking */
     struct found found;
@@ -94,32 +95,6 @@ static bool from_env(
     return complete(ret);
 }
 
-/* Those that are there without asking a service. NOTFOUND; `note` then says what is missing of a
- * profile. */
-static enum wr_status from_files(
-    struct wr_awscreds *p, struct found *ret, struct wr_buf *note, struct wr_err *e)
-{
-    const char *env = wr_aws_env("AWS_PROFILE"), *name = p->profile ? p->profile
-                                                         : env      ? env
-                                                                    : "default";
-    char *profile = wr_strndup(name, strlen(name)); /* a variable may change while files are read */
-    struct wr_aws_creds c;
-    struct wr_buf room;
-    enum wr_status st;
-
-    if (!profile)
-        return wr_fail(e, WR_NOMEM, "out of memory");
-    wr_buf_init(&room, FILE_MAX);
-    st = wr_aws_file_find(profile, &room, &c, note, e);
-    if (st == WR_OK)
-        st = text_set(&ret->text, &c, e);
-    wr_free(profile);
-    if (room.n > 0)
-        wr_wipe(room.p, room.n);
-    wr_buf_release(&room);
-    return st;
-}
-
 static enum wr_status from_variables(struct found *ret, struct wr_err *e)
 {
     static const char aws[] = "AWS_ACCESS_KEY_ID", litestream[] = "LITESTREAM_ACCESS_KEY_ID";
@@ -156,28 +131,73 @@ static const char *role_variable(enum wr_aws_way way)
 
     if (way == WR_AWS_WEB)
         return wr_aws_env(web) ? web : NULL;
-    if (way == WR_AWS_INSTANCE)
+    if (way != WR_AWS_CONTAINER)
         return NULL;
     return wr_aws_env(full) ? full : wr_aws_env(relative) ? relative : NULL;
 }
 
 /* `c` is NULL: whether there is anything to ask, which for an instance nobody knows. */
-static enum wr_status from_role(
-    enum wr_aws_way way, struct wr_call *c, struct found *ret, struct wr_err *e)
+static enum wr_status from_role(struct wr_awscreds *p, enum wr_aws_way way, const char *profile,
+    struct wr_call *c, struct found *ret, struct wr_err *e)
 {
+    const struct wr_aws_asker who = {profile, p->region, p->ca_file};
     struct wr_aws_role role = {.expires_ms = INT64_MAX};
     const char *env = role_variable(way);
     enum wr_status st;
 
     if (!c) {
         ret->env = env;
-        return env ? WR_OK : WR_NOTFOUND;
+        return env || profile ? WR_OK : WR_NOTFOUND;
     }
-    st = wr_aws_role(way, c, &role, e);
+    st = wr_aws_role(way, &who, c, &role, e);
     if (st == WR_OK)
         st = take_role(ret, &role, wr_wall_ms(c->clock), e);
     ret->env = st == WR_OK ? env : NULL;
+    ret->is_instance = way == WR_AWS_INSTANCE;
     wr_wipe(role.text, sizeof(role.text));
+    return st;
+}
+
+/* Keys in the files are at hand; where a profile leads elsewhere, one asks for all. */
+static enum wr_status from_profile(struct wr_awscreds *p, const char *name, struct wr_call *c,
+    struct found *ret, struct wr_buf *note, struct wr_err *e)
+{
+    struct wr_aws_profile profile;
+    struct wr_aws_files files;
+    bool leads = false;
+    enum wr_status st = wr_aws_files_read(&files, e);
+
+    if (st == WR_OK && wr_aws_files_find(&files, wr_str(name), &profile)) {
+        leads = profile.role_arn.n > 0 || profile.source_profile.n > 0 ||
+                profile.credential_source.n > 0 || profile.web_identity_token_file.n > 0;
+        if (!leads && complete(&profile.creds))
+            st = text_set(&ret->text, &profile.creds, e);
+        else
+            leads = leads || profile.credential_process.n > 0 || profile.sso_session.n > 0 ||
+                    profile.sso_start_url.n > 0;
+    }
+    if (st == WR_OK && !leads && ret->text.access_n == 0) {
+        wr_aws_files_note(&files, name, note);
+        st = WR_NOTFOUND;
+    }
+    wr_aws_files_release(&files);
+    return st == WR_OK && leads ? from_role(p, WR_AWS_PROFILE, name, c, ret, e) : st;
+}
+
+/* NOTFOUND; `note` then says what is missing of a profile. */
+static enum wr_status from_files(struct wr_awscreds *p, struct wr_call *c, struct found *ret,
+    struct wr_buf *note, struct wr_err *e)
+{
+    const char *env = wr_aws_env("AWS_PROFILE"), *name = p->profile ? p->profile
+                                                         : env      ? env
+                                                                    : "default";
+    char *copy = wr_strndup(name, strlen(name)); /* a variable may change while files are read */
+    enum wr_status st;
+
+    if (!copy)
+        return wr_fail(e, WR_NOMEM, "out of memory");
+    st = from_profile(p, copy, c, ret, note, e);
+    wr_free(copy);
     return st;
 }
 
@@ -197,13 +217,13 @@ static enum wr_status chain(struct wr_awscreds *p, struct wr_call *c, struct fou
     enum wr_status st = from_variables(ret, e);
 
     if (st == WR_NOTFOUND)
-        st = from_role(WR_AWS_WEB, c, ret, e);
+        st = from_role(p, WR_AWS_WEB, NULL, c, ret, e);
     if (st == WR_NOTFOUND)
-        st = from_files(p, ret, note, e);
+        st = from_files(p, c, ret, note, e);
     if (st == WR_NOTFOUND)
-        st = from_role(WR_AWS_CONTAINER, c, ret, e);
+        st = from_role(p, WR_AWS_CONTAINER, NULL, c, ret, e);
     if (st == WR_NOTFOUND)
-        st = from_role(WR_AWS_INSTANCE, c, ret, e);
+        st = from_role(p, WR_AWS_INSTANCE, NULL, c, ret, e);
     return st;
 }
 
@@ -217,7 +237,7 @@ static enum wr_status look(
 
     *ret = (struct found){.renew_ms = INT64_MAX, .expires_ms = INT64_MAX};
     wr_buf_init(&note, WR_ERR_MAX);
-    st = p->profile ? from_files(p, ret, &note, &cause) : chain(p, c, ret, &note, &cause);
+    st = p->profile ? from_files(p, c, ret, &note, &cause) : chain(p, c, ret, &note, &cause);
     if (st == WR_NOTFOUND && p->profile)
         st = wr_fail(
             e, WR_AUTH, "no AWS credentials found: looked at " WR_FMT, WR_ARG(wr_buf_view(&note)));
@@ -229,25 +249,34 @@ static enum wr_status look(
     return st;
 }
 
-enum wr_status wr_awscreds_new(const struct wr_aws_creds *explicit, struct wr_str profile,
-    struct wr_awscreds **ret, struct wr_err *e)
+static enum wr_status keep(char **to, struct wr_str from, struct wr_err *e)
 {
-    if ((explicit->access_key.n > 0) != (explicit->secret_key.n > 0))
+    if (from.n == 0)
+        return WR_OK;
+    *to = wr_strndup(from.p, from.n);
+    return *to ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
+}
+
+enum wr_status wr_awscreds_new(
+    const struct wr_awscreds_opts *o, struct wr_awscreds **ret, struct wr_err *e)
+{
+    if ((o->explicit.access_key.n > 0) != (o->explicit.secret_key.n > 0))
         return wr_fail(e, WR_MISUSE,
             "access-key-id and secret-access-key go together: %s is missing",
-            explicit->access_key.n > 0 ? "secret-access-key" : "access-key-id");
+            o->explicit.access_key.n > 0 ? "secret-access-key" : "access-key-id");
     struct wr_awscreds *p = wr_alloc(sizeof(*p));
     if (p == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory");
     enum wr_status st = WR_OK;
     wr_mutex_init(&p->mutex);
-    if (complete(explicit))
-        st = text_set(&p->explicit, explicit, e);
-    if (st == WR_OK && profile.n > 0) {
-        p->profile = wr_strndup(profile.p, profile.n);
-        if (p->profile == NULL)
-            st = wr_fail(e, WR_NOMEM, "out of memory");
-    }
+    if (complete(&o->explicit))
+        st = text_set(&p->explicit, &o->explicit, e);
+    if (st == WR_OK)
+        st = keep(&p->profile, o->profile, e);
+    if (st == WR_OK)
+        st = keep(&p->region, o->region, e);
+    if (st == WR_OK)
+        st = keep(&p->ca_file, o->ca_file, e);
     if (st != WR_OK) {
         wr_awscreds_free(p);
         return st;
@@ -264,6 +293,8 @@ void wr_awscreds_free(struct wr_awscreds *p)
     text_release(&p->found.text);
     wr_mutex_release(&p->mutex);
     wr_free(p->profile);
+    wr_free(p->region);
+    wr_free(p->ca_file);
     wr_free(p);
 }
 
@@ -338,7 +369,7 @@ bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env)
     wr_mutex_lock(&p->mutex);
     kept = p->found.text.access_n > 0;
     *ret_env = p->found.env;
-    found = kept && (p->found.env || !p->found.is_role);
+    found = kept && !p->found.is_instance;
     wr_mutex_unlock(&p->mutex);
     if (kept)
         return found;
@@ -348,11 +379,18 @@ bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env)
     return found;
 }
 
+/* mutex held. */
+static bool is_kept(const struct wr_awscreds *p, struct wr_str access_key)
+{
+    const struct creds_text *t = &p->found.text;
+
+    return wr_str_eq(access_key, (struct wr_str){(const char *)t->text.p, t->access_n});
+}
+
 bool wr_awscreds_forget(struct wr_awscreds *p, struct wr_str access_key)
 {
     wr_mutex_lock(&p->mutex);
-    if (wr_str_eq(access_key,
-            (struct wr_str){(const char *)p->found.text.text.p, p->found.text.access_n}))
+    if (is_kept(p, access_key))
         text_release(&p->found.text);
     wr_mutex_unlock(&p->mutex);
     return p->explicit.access_n == 0;

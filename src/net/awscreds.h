@@ -18,11 +18,17 @@ struct wr_aws_creds {
  * forget; wipes it on release. */
 struct wr_awscreds;
 
-/* `explicit` wins over everything when its access key is set, and `profile`, a section of the files
- * of AWS tools, over all else; empty: AWS_PROFILE, or "default", in its turn. All strings are
- * copied. Half a pair of explicit keys is MISUSE. */
-enum wr_status wr_awscreds_new(const struct wr_aws_creds *explicit, struct wr_str profile,
-    struct wr_awscreds **ret, struct wr_err *e) WR_MUST_CHECK;
+struct wr_awscreds_opts {
+    struct wr_aws_creds explicit; /* with an access key they win over everything */
+    struct wr_str profile;        /* of the files of AWS tools, over all else; empty: AWS_PROFILE,
+                                     or "default", in its turn */
+    struct wr_str region;         /* where STS is asked for a role, whom to trust there; empty: */
+    struct wr_str ca_file;        /* as awsrole.h says */
+};
+
+/* All strings are copied. Half a pair of explicit keys is MISUSE. */
+enum wr_status wr_awscreds_new(
+    const struct wr_awscreds_opts *o, struct wr_awscreds **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
 
 #define WR_AWS_CREDS_MAX 4096 /* bytes of one set; tokens have a thousand or two */
@@ -32,14 +38,15 @@ void wr_awscreds_free(struct wr_awscreds *p); /* NULL-safe */
  *   - the explicit ones
  *   - AWS_ACCESS_KEY_ID and so on; LITESTREAM_ACCESS_KEY_ID and so on
  *   - a role for the token in AWS_WEB_IDENTITY_TOKEN_FILE
- *   - the profile's in the files of AWS tools (awsfile.h)
+ *   - the profile's in the files of AWS tools (awsfile.h): its keys, or those that it leads to, by
+ *     a program or by roles (awsprofile.c)
  *   - the role of the container, or of the instance (awsrole.h)
  *
  * Those of a role are renewed five minutes before they end, or half-way, if that is later; while
- * that fails they are used to their end, and the log says so. It may take some seconds, in which
- * one thread of the process asks (awsgate.h); others use what there is, or wait.
- * AUTH with a text that lists where it looked when there are none; BUSY when a role that was had
- * before cannot be had just now. */
+ * that fails they are used to their end, and the log says so. It may take some seconds, or a
+ * minute where a program is asked, in which one thread of the process asks (awsgate.h); others use
+ * what there is, or wait. AUTH with a text that lists where it looked when there are none; BUSY
+ * when a role that was had before cannot be had just now. */
 enum wr_status wr_awscreds_get(struct wr_awscreds *p, struct wr_call *c,
     char text[WR_AWS_CREDS_MAX], struct wr_aws_creds *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -32,6 +32,15 @@ const char *wr_aws_env(const char *name)
     return value && value[0] ? value : NULL;
 }
 
+const char *wr_aws_region(const struct wr_aws_asker *who)
+{
+    const char *region = who->region;
+
+    if (!region)
+        region = wr_aws_env("AWS_REGION");
+    return region ? region : wr_aws_env("AWS_DEFAULT_REGION");
+}
+
 static bool is_true(const char *name)
 {
     const char *value = wr_aws_env(name);
@@ -47,7 +56,8 @@ enum wr_status wr_aws_ask(struct wr_call *c, struct wr_aws_ask *a, struct wr_err
     struct wr_buf refusal;
     enum wr_status st = WR_OK;
 
-    a->opts.ca_file = wr_aws_env("AWS_CA_BUNDLE");
+    if (!a->opts.ca_file)
+        a->opts.ca_file = wr_aws_env("AWS_CA_BUNDLE");
     if (!a->http)
         st = wr_http_new(&a->opts, &a->http, e);
     if (st != WR_OK)
@@ -60,6 +70,8 @@ enum wr_status wr_aws_ask(struct wr_call *c, struct wr_aws_ask *a, struct wr_err
     st = wr_http_do(a->http, &own, &a->req, &resp, e);
     a->status = resp.status;
     a->answers += resp.status != 0;
+    if (!wr_http_date(wr_http_header(&resp, "date"), &a->date_ms))
+        a->date_ms = 0;
     a->n = resp.into_n;
     if (st == WR_OK && refusal.n > 0) {
         a->n = wr_min(refusal.n, sizeof(a->answer));

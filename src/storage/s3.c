@@ -69,13 +69,18 @@ static void s3_close(void *self)
 static enum wr_status open_creds(struct wr_s3 *s, const struct wr_settings *set, struct wr_err *e)
 {
     const struct wr_url *url = wr_settings_url(set);
-    struct wr_aws_creds explicit = {wr_settings_str(set, "access-key-id"),
-        wr_settings_str(set, "secret-access-key"), wr_settings_str(set, "session-token")};
-    if (explicit.access_key.n == 0 && explicit.secret_key.n == 0 && url->password.n > 0) {
-        explicit.access_key = url->user;
-        explicit.secret_key = url->password;
+    struct wr_awscreds_opts o = {
+        .explicit = {wr_settings_str(set, "access-key-id"),
+            wr_settings_str(set, "secret-access-key"), wr_settings_str(set, "session-token")},
+        .profile = wr_settings_str(set, "profile"),
+        .ca_file = s->cfg.ca_file};
+    if (s->cfg.region_set && s->cfg.authority.n == 0) /* of another's region AWS knows nothing */
+        o.region = s->cfg.region;
+    if (o.explicit.access_key.n == 0 && o.explicit.secret_key.n == 0 && url->password.n > 0) {
+        o.explicit.access_key = url->user;
+        o.explicit.secret_key = url->password;
     }
-    return wr_awscreds_new(&explicit, wr_settings_str(set, "profile"), &s->creds, e);
+    return wr_awscreds_new(&o, &s->creds, e);
 }
 
 /* The configuration with strings of its own, and no more than these take: there may be thousands of

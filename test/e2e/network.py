@@ -13,6 +13,8 @@ credentials  They expire while weir runs: said, without the secret; new ones in 
              are taken without a restart.
 role         There are no keys, but a service that hands some out: asked once, and again when the store
              refuses them.
+profile      A profile of the files leads to the keys: to a program, which fails at first, and to a role for
+             who has the keys of another profile, by a signature that STS can verify.
 tls          Expired, for another host, self-signed, of an unknown authority: refused, with the reason and
              what to do, and no request is sent. With the authority in ca-file it works.
 redirect     To another server: refused, and the other one hears nothing.
@@ -20,6 +22,8 @@ redirect     To another server: refused, and the other one hears nothing.
 Prints one line per finding and exits 1 when there was any.
 """
 import argparse
+import hashlib
+import hmac
 import http.server
 import json
 import os
@@ -29,6 +33,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 
 import fakes3
 import kill9
@@ -201,6 +206,120 @@ def role(args, found):
     fake.stop()
 
 
+def signature(request, form, secret):
+    """That of a request as AWS computes it, from what was sent, and what it is in the end."""
+    given = request.headers["Authorization"].split(" ", 1)
+    fields = dict(f.strip().split("=", 1) for f in given[1].split(","))
+    scope = fields["Credential"].split("/", 1)[1]
+    names = fields["SignedHeaders"].split(";")
+    canonical = "\n".join(["POST", "/", "", *("%s:%s" % (n, request.headers[n].strip()) for n in names), "",
+                           ";".join(names), hashlib.sha256(form).hexdigest()])
+    text = "\n".join(["AWS4-HMAC-SHA256", request.headers["x-amz-date"], scope,
+                      hashlib.sha256(canonical.encode()).hexdigest()])
+    key = ("AWS4" + secret).encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest(), fields["Signature"]
+
+
+class Sts:
+    """What hands out a role to who signs by the keys of `base`, at a port of loopback."""
+
+    def __init__(self):
+        self.key, self.asked, sts = "", [], self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                form = self.rfile.read(int(self.headers["Content-Length"]))
+                wanted, is_ = signature(self, form, SECRET + "-base")
+                good = wanted == is_ and self.headers["x-amz-security-token"] == SECRET + "-token"
+                sts.asked.append(dict(urllib.parse.parse_qsl(form.decode())) if good else None)
+                body = ("<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>%s</AccessKeyId>"
+                        "<SecretAccessKey>%s</SecretAccessKey><SessionToken>%s</SessionToken><Expiration>%s"
+                        "</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>" % (
+                            sts.key, SECRET + "-role", SECRET + "-session",
+                            time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600)))).encode()
+                self.send_response(200 if good else 403)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = "http://127.0.0.1:%d" % self.server.server_port
+
+
+HELPER = """echo x >> '%s'
+echo 'not yet: %s' >&2
+%s
+cat <<END
+{"Version": 1, "AccessKeyId": "%s", "SecretAccessKey": "%s", "SessionToken": "%s"}
+END
+"""
+
+
+def profile(args, found):
+    fake, sts = fakes3.FakeS3(found.work), Sts()
+    case = case_with(args, found, "profile", fake)
+    weir, runs, helper, config = case.weir, found.path("runs"), found.path("helper.sh"), found.path("config")
+
+    def put(name, text):
+        with open(name + "~", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.rename(name + "~", name)
+
+    def put_helper(key, how="", secret=SECRET):
+        put(helper, HELPER % (runs, key, how, key, secret, SECRET + "-token"))
+
+    def asked():
+        return len(kit.read(runs)) // 2
+
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del weir.env[variable]
+    weir.env.update(HOME="/nonexistent", AWS_CONFIG_FILE=config, AWS_PROFILE="app", AWS_ENDPOINT_URL_STS=sts.url)
+    program = "[profile %s]\ncredential_process = sh " + helper + " ; on this machine\n"
+    put(config, program % "app")
+    put_helper("first", "exit 7")
+    fake.keys = {"first"}
+    weir.start()
+    # It reaps all children, and knows how this one ended all the same.
+    found.check(kit.wait_until(lambda: weir.logged("exit code 7; it says: not yet: first"), 20),
+                "does not say how it failed: %s" % weir.lines()[-2:])
+    put_helper("first")
+    caught_up(case)
+    case.note_objects()
+    before = asked()
+    case.change(3)
+    caught_up(case)
+    found.check(asked() == before, "the program was run %d times for keys that are good" % (asked() - before))
+    put_helper("second")
+    fake.keys = {"second"}
+    case.change(3)
+    caught_up(case)
+    print("profile: program=%d" % asked(), flush=True)
+
+    # From now on the program has the keys of somebody who may take a role.
+    put(config, program % "base" + "[profile app]\nrole_arn = arn:aws:iam::1:role/backup\nsource_profile = base\n"
+               "region = eu-west-1\nexternal_id = a b\n")
+    put_helper("base", secret=SECRET + "-base")
+    sts.key, fake.keys = "third", {"third"}
+    case.note_objects()
+    case.change(3)
+    caught_up(case)
+    found.check(sts.asked == [{"Action": "AssumeRole", "Version": "2011-06-15", "ExternalId": "a b",
+                               "RoleArn": "arn:aws:iam::1:role/backup", "RoleSessionName": "weir"}],
+                "STS was asked for %s" % sts.asked)
+    case.stop()
+    case.judge_txids()
+    found.check(SECRET not in "".join(weir.lines()), "a secret is in the log")
+    sts.server.shutdown()
+    fake.stop()
+    print("profile: role=%d" % len(sts.asked), flush=True)
+
+
 class Authority:
     """One that signs certificates for as long, and for whom, one wants."""
 
@@ -290,7 +409,7 @@ def redirect(args, found):
     print("redirect: %s" % said, flush=True)
 
 
-CASES = {f.__name__: f for f in (faults, credentials, role, tls, redirect)}
+CASES = {f.__name__: f for f in (faults, credentials, role, profile, tls, redirect)}
 
 
 def main():

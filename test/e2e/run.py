@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 
+import fakes3
 import kit
 from badkit import QUICK, Case, Skip, add, remove, rows
 
@@ -412,6 +413,14 @@ print("zombies=%d" % zombies(), flush=True)
 """
 
 
+# A credential_process that fails at first, and leaves an orphan each time.
+PROGRAM = """(sleep 0.2 &)
+echo x >> '%s'
+[ $(wc -l < '%s') -gt 1 ] || exit 7
+echo '{"Version":1,"AccessKeyId":"id","SecretAccessKey":"canary-run"}'
+"""
+
+
 def first_process(c, args):
     """As the first process of a PID namespace."""
     unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -438,6 +447,28 @@ def first_process_leaves_orphans(c):
     r = subprocess.run(first_process(c, run_args(c, path, "sh", "-c", "(sleep 100 &) ; (exit 7) & exit 3")),
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60)
     c.check(r.returncode == 3, "%d: %s" % (r.returncode, r.stderr))
+
+
+@case
+def first_process_asks_a_program(c):
+    """Who reaps all learns how a credential_process ended all the same, and takes it for nothing else."""
+    path, fake, runs, config = c.database(), fakes3.FakeS3(c.work), c.path("runs"), c.path("config")
+    helper = c.path("helper")
+    for name, text in ((helper, PROGRAM % (runs, runs)), (config, "[default]\ncredential_process = sh " + helper)):
+        with open(name, "w", encoding="utf-8") as f:
+            f.write(text)
+    env = {k: v for k, v in os.environ.items() if k not in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    env.update(AWS_CONFIG_FILE=config, HOME="/nonexistent", AWS_EC2_METADATA_DISABLED="true")
+    fake.keys = {"id"}
+    command = python(ORPHANS + COMMIT, path)
+    r = subprocess.run(first_process(c, run_args(c, path, *command, url=fake.url("app"))), capture_output=True,
+                       text=True, timeout=90, env=env)
+    c.check(r.returncode == 0 and r.stdout.startswith("parent=1\nzombies=0\n"), "%d: %s %s" % (
+        r.returncode, r.stdout, r.stderr))
+    c.check("credential_process: exit code 7" in r.stderr, r.stderr)
+    c.check(fake.requests, "it never got its keys: %s" % r.stderr)
+    c.judge((), r.stderr)
+    fake.stop()
 
 
 @case

@@ -1,6 +1,7 @@
 /*
- * fuzz_awsanswer.c - any bytes as what the services of AWS answer: the metadata service and the
- * agent of a container in JSON, STS in XML.
+ * fuzz_awsanswer.c - any bytes as what the services of AWS answer, and what a credential_process
+ * prints: the metadata service, the agent of a container and a program in JSON, STS in XML, to each
+ * of two actions.
  *
  * The first byte chooses the format, the second the status. Flag MADE: the rest is the keys, from
  * which an answer is made here, each character by its number.
@@ -17,20 +18,28 @@ enum {
     XML = 1,
     MADE = 2,
     REFUSED = 4, /* of what is made */
-    LONG = 8     /* its token is repeated */
+    LONG = 8,    /* its token is repeated */
+    OTHER = 16   /* a program's, not a service's; AssumeRole, not with a web identity */
 };
 
 #define MADE_MAX ((size_t)256 << 10)
 
 static const int statuses[] = {200, 400, 403, 429, 500, 503};
 
+static const char *action(unsigned flags)
+{
+    return flags & OTHER ? "AssumeRole" : "AssumeRoleWithWebIdentity";
+}
+
 static enum wr_status take(
-    bool xml, struct wr_str text, int status, struct wr_aws_role *ret, struct wr_err *e)
+    unsigned flags, struct wr_str text, int status, struct wr_aws_role *ret, struct wr_err *e)
 {
     *ret = (struct wr_aws_role){.expires_ms = 77};
     *e = (struct wr_err){.code = WR_OK};
-    return xml ? wr_aws_take_xml(fuzz_call(), text, status, ret, e)
-               : wr_aws_take_json(text, "the role", ret, e);
+    if (flags & XML)
+        return wr_aws_take_xml(fuzz_call(), text, action(flags), status, ret, e);
+    return flags & OTHER ? wr_aws_take_process(text, "the program", ret, e)
+                         : wr_aws_take_json(text, "the role", ret, e);
 }
 
 static bool is_plain(const struct wr_aws_role *r, struct wr_str s)
@@ -43,16 +52,19 @@ static bool is_plain(const struct wr_aws_role *r, struct wr_str s)
     return true;
 }
 
-static enum wr_status read_one(bool xml, struct wr_str text, int status, struct wr_aws_role *ret)
+static enum wr_status read_one(
+    unsigned flags, struct wr_str text, int status, struct wr_aws_role *ret)
 {
     static struct wr_aws_role again;
     struct wr_err e, same;
-    enum wr_status st = take(xml, text, status, ret, &e);
+    const bool xml = flags & XML;
+    enum wr_status st = take(flags, text, status, ret, &e);
 
-    HOLDS(take(xml, text, status, &again, &same) == st && strcmp(e.text, same.text) == 0);
+    HOLDS(take(flags, text, status, &again, &same) == st && strcmp(e.text, same.text) == 0);
     HOLDS(st == WR_OK || st == WR_CORRUPT || st == WR_AUTH || st == WR_BUSY || st == WR_LIMIT);
     HOLDS(!xml || status == 200 || st == WR_AUTH || st == WR_BUSY);
     HOLDS(xml || st != WR_BUSY);
+    HOLDS(xml || !(flags & OTHER) || st != WR_AUTH);
     if (st == WR_OK) {
         HOLDS(ret->creds.access_key.n > 0 && ret->creds.secret_key.n > 0);
         HOLDS(is_plain(ret, ret->creds.access_key) && is_plain(ret, ret->creds.secret_key) &&
@@ -87,25 +99,30 @@ static void put_text(struct wr_buf *out, bool xml, const char *p, size_t n)
     }
 }
 
-static void put_answer(struct wr_buf *out, bool xml, bool refused, const struct made *m)
+static void put_answer(struct wr_buf *out, unsigned flags, const struct made *m)
 {
-    static const char *const json[] = {"\"AccessKeyId\":\"", "\",\"SecretAccessKey\":\"",
-        "\",\"Token\":\"", "\",\"Expiration\":\"2026-05-01T16:00:00Z\"}"};
+    const bool xml = flags & XML, refused = flags & REFUSED, other = flags & OTHER;
+    const char *const json[] = {"\"AccessKeyId\":\"", "\",\"SecretAccessKey\":\"",
+        other ? "\",\"SessionToken\":\"" : "\",\"Token\":\"",
+        "\",\"Expiration\":\"2026-05-01T16:00:00Z\"}"};
     static const char *const elements[] = {"<AccessKeyId>", "</AccessKeyId><SecretAccessKey>",
         "</SecretAccessKey><SessionToken>",
-        "</SessionToken><Expiration>2026-05-01T16:00:00Z</Expiration></Credentials>"
-        "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"};
+        "</SessionToken><Expiration>2026-05-01T16:00:00Z</Expiration></Credentials>"};
 
-    wr_buf_z(out, xml       ? "<AssumeRoleWithWebIdentityResponse>"
-                              "<AssumeRoleWithWebIdentityResult><Credentials>"
-                  : refused ? "{\"Code\":\"No\",\"Message\":\"why\","
-                            : "{\"Code\":\"Success\",");
+    if (xml)
+        wr_buf_fmt(out, "<%sResponse><%sResult><Credentials>", action(flags), action(flags));
+    else if (other)
+        wr_buf_z(out, refused ? "{\"Version\":2," : "{\"Version\":1,");
+    else
+        wr_buf_z(out, refused ? "{\"Code\":\"No\",\"Message\":\"why\"," : "{\"Code\":\"Success\",");
     for (size_t i = 0; i < 3; i++) {
         wr_buf_z(out, xml ? elements[i] : json[i]);
         for (size_t k = 0; k < (i == 2 ? m->times : 1); k++)
             put_text(out, xml, m->key[i], m->n[i]);
     }
     wr_buf_z(out, xml ? elements[3] : json[3]);
+    if (xml)
+        wr_buf_fmt(out, "</%sResult></%sResponse>", action(flags), action(flags));
 }
 
 static void make(struct fuzz_in *in, unsigned flags, int status)
@@ -129,13 +146,13 @@ static void make(struct fuzz_in *in, unsigned flags, int status)
     else if (m.n[0] + m.n[1] + m.times * m.n[2] > WR_AWS_CREDS_MAX)
         want = WR_LIMIT;
     if (!xml && (flags & REFUSED))
-        want = WR_AUTH;
+        want = flags & OTHER ? WR_CORRUPT : WR_AUTH;
     if (xml && status != 200)
         want = status == 400 || status == 403 ? WR_AUTH : WR_BUSY;
     wr_buf_init(&text, MADE_MAX);
-    put_answer(&text, xml, flags & REFUSED, &m);
+    put_answer(&text, flags, &m);
     HOLDS(wr_buf_status(&text) == WR_OK);
-    st = read_one(xml, wr_buf_view(&text), status, &role);
+    st = read_one(flags, wr_buf_view(&text), status, &role);
     HOLDS(st == want);
     if (st == WR_OK) {
         HOLDS(wr_str_eq(role.creds.access_key, (struct wr_str){m.key[0], m.n[0]}));
@@ -145,7 +162,7 @@ static void make(struct fuzz_in *in, unsigned flags, int status)
         HOLDS(role.expires_ms == INT64_C(1777651200000));
     }
     /* With a '+', which no message has, so that it cannot stand there by chance. */
-    (void)take(xml, wr_buf_view(&text), status, &role, &e);
+    (void)take(flags, wr_buf_view(&text), status, &role, &e);
     if (fuzz_contains((struct wr_str){m.key[1], m.n[1]}, WR_STR("+")))
         HOLDS(!fuzz_contains(wr_str(e.text), (struct wr_str){m.key[1], m.n[1]}));
     wr_buf_release(&text);
@@ -161,6 +178,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (flags & MADE)
         make(&in, flags, status);
     else
-        (void)read_one(flags & XML, (struct wr_str){(const char *)in.p, in.n}, status, &role);
+        (void)read_one(flags, (struct wr_str){(const char *)in.p, in.n}, status, &role);
     return 0;
 }

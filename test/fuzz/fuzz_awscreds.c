@@ -4,9 +4,10 @@
  * The first byte chooses the profile that is asked for, and the kind of file; the rest is the file.
  * It is read from memory, and for one first byte of thirty-two as a file, through all of the chain.
  *
- * Beyond not crashing: the keys are those that an obvious reader finds, which goes over the file
- * once for each; they are lines' trimmed remainders, so nothing in them can end a header; a file
- * without them is AUTH, or LIMIT when they are too long, and no message shows a value.
+ * Beyond not crashing: what a profile says is what an obvious reader finds, which goes over the
+ * file once for each key; values are of a line, trimmed and without a comment, so nothing in them
+ * can end a header; a file without keys is AUTH, or LIMIT when they are too long, and no message
+ * shows a value. What leads to a program or a service is only read.
  */
 #include "fuzz/fuzz.h"
 #include "net/awscreds.h"
@@ -70,6 +71,16 @@ static bool is_section(struct wr_str line, bool is_config, struct wr_str profile
            wr_str_eq(wr_str_trim((struct wr_str){name.p + 8, name.n - 8}), profile);
 }
 
+/* Up to the first blank before a '#' or a ';'. */
+static struct wr_str without_comment(struct wr_str s)
+{
+    for (size_t i = 1; i < s.n; i++) {
+        if (strchr("#;", s.p[i]) && s.p[i] && strchr(" \t", s.p[i - 1]) && s.p[i - 1])
+            return wr_str_trim((struct wr_str){s.p, i - 1});
+    }
+    return wr_str_trim(s);
+}
+
 /* The last value of `name` in the sections called `profile`. */
 static struct wr_str value_of(
     struct wr_str text, bool is_config, struct wr_str profile, const char *name)
@@ -93,7 +104,7 @@ static struct wr_str value_of(
             size_t key_n = (size_t)(equals - line.p);
 
             if (wr_str_eq_nocase(wr_str_trim((struct wr_str){line.p, key_n}), wr_str(name)))
-                found = wr_str_trim(wr_str_skip(line, key_n + 1));
+                found = without_comment(wr_str_skip(line, key_n + 1));
         }
     }
     return found;
@@ -106,34 +117,61 @@ static void find(struct wr_str text, bool is_config, struct wr_str profile, stru
     ret[2] = value_of(text, is_config, profile, "aws_session_token");
 }
 
-/* From memory. */
-static void read_text(struct wr_str text, bool is_config, struct wr_str profile)
+/* From memory. True: it leads elsewhere. */
+static bool read_text(struct wr_str text, bool is_config, struct wr_str profile)
 {
-    struct wr_aws_creds is = {.token = {NULL, 0}};
-    bool found = wr_aws_file_keys(text, is_config, profile, &is);
+    struct wr_aws_profile is;
+    bool found = wr_aws_file_profile(text, is_config, profile, &is), both, leads = false;
+    const struct {
+        const char *name;
+        struct wr_str value;
+    } more[] = {
+        {"role_arn", is.role_arn},
+        {"source_profile", is.source_profile},
+        {"credential_source", is.credential_source},
+        {"web_identity_token_file", is.web_identity_token_file},
+        {"credential_process", is.credential_process},
+        {"sso_session", is.sso_session},
+        {"sso_start_url", is.sso_start_url},
+        {"external_id", is.external_id},
+        {"role_session_name", is.role_session_name},
+        {"duration_seconds", is.duration_seconds},
+        {"mfa_serial", is.mfa_serial},
+        {"region", is.region},
+    };
+    const size_t n_ways = 7; /* of them */
     struct wr_str want[3];
 
     find(text, is_config, profile, want);
-    HOLDS(found == (want[0].n > 0 && want[1].n > 0));
-    HOLDS(wr_str_eq(is.access_key, want[0]) && wr_str_eq(is.secret_key, want[1]) &&
-          wr_str_eq(is.token, want[2]));
+    both = want[0].n > 0 && want[1].n > 0;
+    HOLDS((is.creds.access_key.n > 0) == both && (is.creds.secret_key.n > 0) == both);
+    HOLDS(!both ||
+          (wr_str_eq(is.creds.access_key, want[0]) && wr_str_eq(is.creds.secret_key, want[1]) &&
+              wr_str_eq(is.creds.token, want[2])));
     for (size_t i = 0; i < 3; i++)
         HOLDS(want[i].n == 0 || !memchr(want[i].p, '\n', want[i].n));
+    for (size_t i = 0; i < wr_countof(more); i++) {
+        HOLDS(wr_str_eq(more[i].value, value_of(text, is_config, profile, more[i].name)));
+        HOLDS(found || more[i].value.n == 0);
+        leads = leads || (i < n_ways && more[i].value.n > 0);
+    }
+    HOLDS(found || !both);
+    return leads;
 }
 
 /* From the file, through the chain of places. */
 static void ask(struct wr_str text, const char *profile)
 {
-    static const struct wr_aws_creds none;
+    const struct wr_awscreds_opts o = {.profile = wr_str(profile)};
     struct wr_str want[3];
     struct wr_awscreds *p = NULL;
-    struct wr_aws_creds is = none;
+    struct wr_aws_creds is = {.token = {NULL, 0}};
     char keys[WR_AWS_CREDS_MAX];
     struct wr_err e = {0};
     enum wr_status st;
 
     find(text, false, wr_str(profile), want);
-    HOLDS(wr_awscreds_new(&none, wr_str(profile), &p, NULL) == WR_OK);
+    HOLDS(wr_awscreds_new(&o, &p, NULL) == WR_OK);
     st = wr_awscreds_get(p, fuzz_call(), keys, &is, &e);
     if (want[0].n == 0 || want[1].n == 0) {
         HOLDS(st == WR_AUTH);
@@ -158,9 +196,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *profile = profiles[select % wr_countof(profiles)];
     struct wr_str text = {(const char *)in.p, in.n};
 
-    read_text(text, select & CONFIG, wr_str(profile));
+    (void)read_text(text, select & CONFIG, wr_str(profile));
     if ((select & WHOLE) != WHOLE)
         return 0;
+    if (read_text(text, false, wr_str(profile)))
+        return 0; /* nothing is run here */
     if (file < 0)
         start();
     HOLDS(ftruncate(file, 0) == 0);

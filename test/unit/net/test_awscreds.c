@@ -7,8 +7,6 @@
 
 #include <unistd.h>
 
-static const struct wr_aws_creds none;
-
 static void clean_environment(const char *home)
 {
     static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
@@ -39,7 +37,8 @@ static struct wr_awscreds *chain(const char *profile)
 {
     struct wr_awscreds *p = NULL;
     struct wr_err e = {0};
-    T_OK(wr_awscreds_new(&none, wr_str(profile), &p, &e));
+    const struct wr_awscreds_opts o = {.profile = wr_str(profile)};
+    T_OK(wr_awscreds_new(&o, &p, &e));
     return p;
 }
 
@@ -71,12 +70,13 @@ static void explicit_wins(void **state)
 {
     struct wr_awscreds *p = NULL;
     struct wr_err e = {0};
-    const struct wr_aws_creds given = {WR_STR("AK"), WR_STR("SK"), WR_STR("T")};
+    const struct wr_awscreds_opts given = {
+        .explicit = {WR_STR("AK"), WR_STR("SK"), WR_STR("T")}, .profile = WR_STR("other")};
     (void)state;
     home_with(ini);
     set("AWS_ACCESS_KEY_ID", "AKENV");
     set("AWS_SECRET_ACCESS_KEY", "SKENV");
-    T_OK(wr_awscreds_new(&given, WR_STR("other"), &p, &e));
+    T_OK(wr_awscreds_new(&given, &p, &e));
     expect(p, "AK", "SK", "T");
     T(!wr_awscreds_forget(p, WR_STR("AK")));
     expect(p, "AK", "SK", "T");
@@ -87,12 +87,12 @@ static void half_a_pair_is_misuse(void **state)
 {
     struct wr_awscreds *p = NULL;
     struct wr_err e = {0};
-    const struct wr_aws_creds access = {.access_key = WR_STR("AK")};
-    const struct wr_aws_creds secret = {.secret_key = WR_STR("TOPSECRET")};
+    const struct wr_awscreds_opts access = {.explicit.access_key = WR_STR("AK")};
+    const struct wr_awscreds_opts secret = {.explicit.secret_key = WR_STR("TOPSECRET")};
     (void)state;
-    T_IS(WR_MISUSE, wr_awscreds_new(&access, WR_STR(""), &p, &e));
+    T_IS(WR_MISUSE, wr_awscreds_new(&access, &p, &e));
     T(strstr(e.text, "secret-access-key is missing") != NULL);
-    T_IS(WR_MISUSE, wr_awscreds_new(&secret, WR_STR(""), &p, &e));
+    T_IS(WR_MISUSE, wr_awscreds_new(&secret, &p, &e));
     T(strstr(e.text, "access-key-id is missing") != NULL && strstr(e.text, "TOPSECRET") == NULL);
     wr_awscreds_free(NULL);
 }
@@ -268,8 +268,12 @@ static enum wr_status sweep_body(void *arg)
     struct wr_awscreds *p = NULL;
     struct wr_aws_creds got;
     char text[WR_AWS_CREDS_MAX];
-    const struct wr_aws_creds given = {WR_STR("AK"), WR_STR("SK"), WR_STR("T")};
-    enum wr_status st = wr_awscreds_new(arg != NULL ? &given : &none, WR_STR("other"), &p, NULL);
+    const struct wr_awscreds_opts given = {.explicit = {WR_STR("AK"), WR_STR("SK"), WR_STR("T")},
+        .profile = WR_STR("other"),
+        .region = WR_STR("eu-west-1"),
+        .ca_file = WR_STR("/x")};
+    const struct wr_awscreds_opts other = {.profile = WR_STR("other")};
+    enum wr_status st = wr_awscreds_new(arg != NULL ? &given : &other, &p, NULL);
     if (st == WR_OK)
         st = wr_awscreds_get(p, t_call(), text, &got, NULL);
     wr_awscreds_free(p);

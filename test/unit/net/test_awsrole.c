@@ -11,6 +11,9 @@
 
 #include <stdlib.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define SECOND INT64_C(1000000000)
 #define NOW_MS INT64_C(1777636800000) /* 2026-05-01T12:00:00Z */
 
@@ -120,6 +123,9 @@ static struct wr_call *call(void)
     return c;
 }
 
+#define WEB "AssumeRoleWithWebIdentity"
+
+static const struct wr_aws_asker nobody;
 static struct wr_aws_role role;
 static struct wr_err e; /* of what was asked last */
 
@@ -302,39 +308,39 @@ static void identify(void)
 static void the_role_of_a_web_identity(void **state)
 {
     (void)state;
-    T_IS(WR_NOTFOUND, wr_aws_role_web(call(), &role, &e));
+    T_IS(WR_NOTFOUND, wr_aws_role_web(call(), &nobody, &role, &e));
     identify();
-    expect(wr_aws_role_web(call(), &role, &e), "ASIA2", "WEB");
+    expect(wr_aws_role_web(call(), &nobody, &role, &e), "ASIA2", "WEB");
     T(role.expires_ms == NOW_MS + 1800 * 1000);
     T(httpd_count(server, "application/x-www-form-urlencoded") == 1);
     T(httpd_count(server, "uthorization") == 0);
     has.sts_status = 400;
     has.sts = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidIdentityToken</Code>"
               "<Message>no provider</Message></Error></ErrorResponse>";
-    T_IS(WR_AUTH, wr_aws_role_web(call(), &role, &e));
+    T_IS(WR_AUTH, wr_aws_role_web(call(), &nobody, &role, &e));
     T(strstr(e.text, "status 400 InvalidIdentityToken no provider") && !strstr(e.text, "ey.J"));
     has.sts = "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>";
-    T_IS(WR_BUSY, wr_aws_role_web(call(), &role, &e));
+    T_IS(WR_BUSY, wr_aws_role_web(call(), &nobody, &role, &e));
     has.sts_status = 503;
-    T_IS(WR_BUSY, wr_aws_role_web(call(), &role, &e));
+    T_IS(WR_BUSY, wr_aws_role_web(call(), &nobody, &role, &e));
     has.sts_status = 200;
-    T_IS(WR_CORRUPT, wr_aws_role_web(call(), &role, &e));
+    T_IS(WR_CORRUPT, wr_aws_role_web(call(), &nobody, &role, &e));
     T(unsetenv("AWS_ROLE_ARN") == 0);
-    T_IS(WR_AUTH, wr_aws_role_web(call(), &role, &e));
+    T_IS(WR_AUTH, wr_aws_role_web(call(), &nobody, &role, &e));
     T(strstr(e.text, "AWS_ROLE_ARN is not"));
     set("AWS_ROLE_ARN", "r");
     set("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/jwt");
-    T_IS(WR_AUTH, wr_aws_role_web(call(), &role, &e));
+    T_IS(WR_AUTH, wr_aws_role_web(call(), &nobody, &role, &e));
 }
 
 /* ---- the chain ---- */
 
 static struct wr_awscreds *chain(void)
 {
-    const struct wr_aws_creds none = {.token = {NULL, 0}};
+    const struct wr_awscreds_opts none = {.profile = {NULL, 0}};
     struct wr_awscreds *p = NULL;
 
-    T_OK(wr_awscreds_new(&none, WR_STR(""), &p, &e));
+    T_OK(wr_awscreds_new(&none, &p, &e));
     return p;
 }
 
@@ -464,16 +470,46 @@ static void a_service_was_asked_by_each_replica(void **state)
     }
 }
 
+/* In a child of fork() nobody asks any more who asked in its parent. */
+static void an_answer_to_the_parent_was_waited_for(void **state)
+{
+    struct asker parent = {.p = chain()};
+    struct wr_awscreds *p = chain();
+    int status = -1;
+    pid_t pid;
+
+    (void)state;
+    identify();
+    httpd_fault(server, &(struct httpd_fault){.kind = HTTPD_STALL, .match = "/sts"});
+    T_OK(wr_thread_start(&parent.thread, "ask", 0, ask, &parent, &e));
+    httpd_await(server, "/sts");
+    pid = fork();
+    T(pid >= 0);
+    if (pid == 0) {
+        struct wr_call *c = t_call();
+
+        c->deadline_ms = wr_mono_ms(c->clock) + 3000; /* less than what the parent waits */
+        _exit(wr_awscreds_get(p, c, role.text, &role.creds, &e) == WR_OK ? 0 : 1);
+    }
+    T(waitpid(pid, &status, 0) == pid);
+    httpd_stop(server);
+    wr_thread_join(&parent.thread);
+    server = httpd_start(answer, NULL);
+    wr_awscreds_free(parent.p);
+    wr_awscreds_free(p);
+    T(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* A profile that is named is that one: not the role of whatever it runs on. */
 static void a_profile_that_is_not_there_was_another_identity(void **state)
 {
-    const struct wr_aws_creds none = {.token = {NULL, 0}};
+    const struct wr_awscreds_opts backup = {.profile = WR_STR("backup")};
     struct wr_awscreds *p = NULL;
 
     (void)state;
     set("AWS_ACCESS_KEY_ID", "AE");
     set("AWS_SECRET_ACCESS_KEY", "SE");
-    T_OK(wr_awscreds_new(&none, WR_STR("backup"), &p, &e));
+    T_OK(wr_awscreds_new(&backup, &p, &e));
     T_IS(WR_AUTH, get(p));
     T(strstr(e.text, "looked at profile backup in") && httpd_count(server, "") == 0);
     wr_awscreds_free(p);
@@ -533,9 +569,9 @@ static void a_proxy_is_not_asked_for_a_role(void **state)
     set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url("/agent?a=b"));
     expect(wr_aws_role_container(c, &role, &e), "ASIA1", "TOK==");
     identify(); /* STS is on the network as any service is */
-    T_IS(WR_BUSY, wr_aws_role_web(c, &role, &e));
+    T_IS(WR_BUSY, wr_aws_role_web(c, &nobody, &role, &e));
     T(unsetenv("http_proxy") == 0);
-    expect(wr_aws_role_web(c, &role, &e), "ASIA2", "WEB");
+    expect(wr_aws_role_web(c, &nobody, &role, &e), "ASIA2", "WEB");
 }
 
 /* ---- what they answer ---- */
@@ -551,7 +587,7 @@ static void keys_of_other_elements_were_taken(void **state)
 
     (void)state;
     for (size_t i = 0; i < wr_countof(docs); i++)
-        T_IS(WR_CORRUPT, wr_aws_take_xml(call(), wr_str(docs[i]), 200, &r, &e));
+        T_IS(WR_CORRUPT, wr_aws_take_xml(call(), wr_str(docs[i]), WEB, 200, &r, &e));
 }
 
 static void an_answer_of_many_keys(void **state)
@@ -580,12 +616,12 @@ static enum wr_status sweep_answers(void *arg)
     st = wr_aws_take_xml(&c,
         wr_str(STS("<AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey>"
                    "<SessionToken>T</SessionToken>")),
-        200, &r, &why);
+        WEB, 200, &r, &why);
     if (st == WR_OK) {
         T(wr_str_eq(r.creds.token, WR_STR("T")));
         st = wr_aws_take_xml(&c,
-            WR_STR("<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"), 400,
-            &r, &why);
+            WR_STR("<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"), WEB,
+            400, &r, &why);
         T(st == WR_BUSY || st == WR_NOMEM); /* not AUTH, which nobody tries again */
         st = st == WR_BUSY ? WR_OK : st;
     }
@@ -602,11 +638,16 @@ static void answers_without_memory(void **state)
     t_sweep_nomem(sweep_answers, NULL);
 }
 
+static enum wr_status web_of_nobody(struct wr_call *c, struct wr_aws_role *ret, struct wr_err *why)
+{
+    return wr_aws_role_web(c, &nobody, ret, why);
+}
+
 /* A look of all three ways, without waiting for what does not answer. */
 static enum wr_status sweep_look(void *arg)
 {
     enum wr_status (*const ways[])(struct wr_call *, struct wr_aws_role *, struct wr_err *) = {
-        wr_aws_role_web, wr_aws_role_container, wr_aws_role_instance};
+        web_of_nobody, wr_aws_role_container, wr_aws_role_instance};
     enum wr_status st = WR_OK;
 
     (void)arg;
@@ -647,7 +688,7 @@ T_MAIN(A_TEST(the_addresses_of_services), A_TEST(a_proxy_is_not_asked_for_a_role
     A_TEST(a_client_was_made_for_each_request), A_TEST(the_role_of_an_instance),
     A_TEST(an_instance_without_tokens), A_TEST(a_token_that_does_not_arrive),
     A_TEST(no_role_of_an_instance), A_TEST(no_instance), A_TEST(an_instance_that_falls_silent),
-    A_TEST(a_service_was_asked_by_each_replica),
+    A_TEST(a_service_was_asked_by_each_replica), A_TEST(an_answer_to_the_parent_was_waited_for),
     A_TEST(a_profile_that_is_not_there_was_another_identity),
     A_TEST(a_file_that_cannot_be_read_hid_the_role), A_TEST(strange_answers),
     A_TEST(the_role_of_a_container), A_TEST(an_agent_that_is_far_away),
