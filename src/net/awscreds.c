@@ -395,3 +395,12 @@ bool wr_awscreds_forget(struct wr_awscreds *p, struct wr_str access_key)
     wr_mutex_unlock(&p->mutex);
     return p->explicit.access_n == 0;
 }
+
+bool wr_awscreds_doubt(struct wr_awscreds *p, struct wr_str access_key)
+{
+    wr_mutex_lock(&p->mutex);
+    if (is_kept(p, access_key))
+        p->found.renew_ms = 0;
+    wr_mutex_unlock(&p->mutex);
+    return p->explicit.access_n == 0;
+}

@@ -60,4 +60,8 @@ bool wr_awscreds_found(struct wr_awscreds *p, const char **ret_env);
  * get: somebody may have renewed them. False for explicit ones, which do not change. */
 bool wr_awscreds_forget(struct wr_awscreds *p, struct wr_str access_key);
 
+/* A server may have refused those of `access_key`, which are temporary, but does not say so: look
+ * again at the next get, and use them on if that finds nothing. False as above. */
+bool wr_awscreds_doubt(struct wr_awscreds *p, struct wr_str access_key);
+
 #endif

@@ -126,6 +126,7 @@ struct wr_s3_talk {
     struct wr_http_resp resp;
     struct wr_s3_error error; /* of the last answer, when it was one */
     struct wr_str access_key; /* that the last request was signed with */
+    bool temporary;           /* with a session token */
 };
 void wr_s3_talk_init(struct wr_s3_talk *t, const struct wr_call *c, size_t text_max);
 void wr_s3_talk_release(struct wr_s3_talk *t);

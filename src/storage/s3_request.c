@@ -37,6 +37,7 @@ void wr_s3_talk_init(struct wr_s3_talk *t, const struct wr_call *c, size_t text_
     t->resp = (struct wr_http_resp){.status = 0};
     t->error = (struct wr_s3_error){.code = {NULL, 0}};
     t->access_key = (struct wr_str){NULL, 0};
+    t->temporary = false;
 }
 
 void wr_s3_talk_release(struct wr_s3_talk *t)
@@ -116,6 +117,7 @@ static enum wr_status sign_and_send(struct wr_s3 *s, struct wr_s3_talk *t,
     if (st != WR_OK)
         return st;
     t->access_key = wr_arena_str(&t->arena, creds.access_key);
+    t->temporary = creds.token.n > 0;
     in.time_ms = wr_wall_ms(t->call.clock) + atomic_load(&s->skew_ms);
     wr_sigv4_date(date, in.time_ms);
     for (size_t i = 0; i < r->n_headers; i++)
@@ -208,12 +210,17 @@ static bool learn_clock(struct wr_s3 *s, const struct wr_s3_talk *t)
 /* What this answer teaches, if that was not learnt during this request already. */
 static enum lesson learn(struct wr_s3 *s, struct wr_s3_talk *t, enum wr_status st, unsigned known)
 {
+    bool bare = t->resp.status == 400 && t->error.code.n == 0; /* HEAD has no body */
     bool region = t->resp.status == 301 || is_code(t, "AuthorizationHeaderMalformed") ||
                   is_code(t, "PermanentRedirect") ||
-                  is_code(t, "IllegalLocationConstraintException") ||
-                  (t->resp.status == 400 && t->error.code.n == 0); /* HEAD has no body */
+                  is_code(t, "IllegalLocationConstraintException") || bare;
     if (region && !(known & LESSON_REGION) && learn_region(s, t))
         return LESSON_REGION;
+    /* To a HEAD, S3 says no more than this of a token that has expired. It may mean anything else,
+     * too, so that they are kept if there are no others. */
+    if (bare && t->temporary)
+        return !(known & LESSON_CREDS) && wr_awscreds_doubt(s->creds, t->access_key) ? LESSON_CREDS
+                                                                                     : LESSON_NONE;
     if (is_code(t, "RequestTimeTooSkewed"))
         return !(known & LESSON_CLOCK) && learn_clock(s, t) ? LESSON_CLOCK : LESSON_NONE;
     if (st != WR_AUTH || is_code(t, "AccessDenied"))

@@ -215,6 +215,26 @@ static void the_keys_of_a_program(void **state)
     T(strstr(e.text, "exit code 1; it says: no network"));
 }
 
+static void a_doubt_threw_good_credentials_away(void **state)
+{
+    (void)state;
+    put_helper("ASIA1", NULL);
+    configure(wr_arena_fmt(
+        t_call()->scratch, "[default]\ncredential_process = sh %s\n", t_path(dir, "helper"))
+                  .p);
+    expect(get(""), "ASIA1", "T");
+    wr_clock_manual_advance(&hands, 11 * SECOND);
+    (void)write_file("helper", "exit 1\n");
+    T(wr_awscreds_doubt(p, WR_STR("ASIA0")));
+    expect(get_again(), "ASIA1", "T");
+    T(wr_awscreds_doubt(p, WR_STR("ASIA1")));
+    expect(get_again(), "ASIA1", "T");
+    put_helper("ASIA2", NULL);
+    wr_clock_manual_advance(&hands, 11 * SECOND);
+    T(wr_awscreds_doubt(p, WR_STR("ASIA1")));
+    expect(get_again(), "ASIA2", "T");
+}
+
 /* A thousand databases started it a thousand times. */
 static void a_program_was_run_by_each_replica(void **state)
 {
@@ -516,8 +536,9 @@ static void without_memory(void **state)
 
 #define A_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(A_TEST(the_keys_of_a_program), A_TEST(a_program_was_run_by_each_replica),
-    A_TEST(many_profiles), A_TEST(the_role_of_a_source_profile), A_TEST(roles_by_way_of_roles),
+T_MAIN(A_TEST(the_keys_of_a_program), A_TEST(a_doubt_threw_good_credentials_away),
+    A_TEST(a_program_was_run_by_each_replica), A_TEST(many_profiles),
+    A_TEST(the_role_of_a_source_profile), A_TEST(roles_by_way_of_roles),
     A_TEST(the_sources_of_credentials), A_TEST(profiles_that_lead_nowhere), A_TEST(single_sign_on),
     A_TEST(a_profile_of_a_region_was_a_failure), A_TEST(a_clock_that_is_wrong),
     A_TEST(where_sts_is), A_TEST(the_region_of_a_replica), A_TEST(what_a_profile_says),

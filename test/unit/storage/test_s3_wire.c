@@ -6,6 +6,8 @@
 #include "net/http_share.h"
 #include "unit/storage/s3_bench.h"
 
+#include <unistd.h>
+
 /* ---- requests ---- */
 
 static void puts_carry_time_and_class(void **state)
@@ -248,6 +250,47 @@ static void renewed_credentials_are_found(void **state)
         "[app]\naws_access_key_id=" S3D_ACCESS "\naws_secret_access_key=rotated\n";
     t_spew(path, rotated, sizeof(rotated) - 1);
     T_OK(put(&b, "p/a", "x", &e));
+    tear_down(&b);
+}
+
+static void write_token(const char *path, const char *token)
+{
+    char text[300];
+    (void)snprintf(text, sizeof(text),
+        "[app]\naws_access_key_id=%s\naws_secret_access_key=%s\naws_session_token=%s\n", S3D_ACCESS,
+        S3D_SECRET, token);
+    t_spew(path, text, strlen(text));
+}
+
+/* A HEAD's answer has no body: S3 says 400 of a token that has expired, and nothing else. */
+static void an_expired_token_was_a_bad_request(void **state)
+{
+    static const char *const more[] = {"profile", "app", NULL};
+    const char *path = t_path(t_tmpdir(), "credentials");
+    struct wr_err e = {0};
+    (void)state;
+    T(setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1) == 0);
+    T(unsetenv("AWS_ACCESS_KEY_ID") == 0 && unsetenv("LITESTREAM_ACCESS_KEY_ID") == 0);
+    write_token(path, "first");
+    struct bench b = set_up(more);
+    s3d_opts(b.d)->token = "first";
+    T_OK(put(&b, "p/a", "x", &e));
+    s3d_opts(b.d)->token = "second";
+    write_token(path, "second");
+    httpd_forget(b.h);
+    T_OK(stat(&b, "p/a", &e));
+    T(httpd_count(b.h, "HEAD ") == 2);
+
+    /* It may mean anything else: it is asked once more, and the keys stay if there are no others.
+     */
+    httpd_forget(b.h);
+    T(unlink(path) == 0);
+    httpd_fault(b.h, &(struct httpd_fault){.kind = HTTPD_REPLY,
+                         .match = "HEAD",
+                         .times = 2,
+                         .reply = "HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\n"});
+    T(stat(&b, "p/a", &e) != WR_OK && strstr(e.text, "400"));
+    T_OK(stat(&b, "p/a", &e));
     tear_down(&b);
 }
 
@@ -581,9 +624,10 @@ T_MAIN(T_TEST(puts_carry_time_and_class), T_TEST(customer_keys_go_with_every_obj
     T_TEST(removes_are_batched), T_TEST(a_key_that_stays_is_named), T_TEST(stores_without_batches),
     T_TEST(pages_follow_tokens), T_TEST(the_region_is_learnt), T_TEST(the_clock_is_learnt),
     T_TEST(a_clock_that_cannot_be_learnt), T_TEST(renewed_credentials_are_found),
-    T_TEST(a_wrong_secret_is_auth), T_TEST(a_missing_bucket_is_misuse),
-    T_TEST(a_seen_bucket_is_not_asked_for), T_TEST(conditions_by_header),
-    T_TEST(conditions_with_bare_tags), T_TEST(conditions_by_head), T_TEST(error_answers),
-    T_TEST(a_put_without_tag_is_no_success), T_TEST(ranges_are_checked), T_TEST(heads_are_checked),
-    T_TEST(bad_listings_are_corrupt), T_TEST(each_database_had_a_connection_of_its_own),
+    T_TEST(an_expired_token_was_a_bad_request), T_TEST(a_wrong_secret_is_auth),
+    T_TEST(a_missing_bucket_is_misuse), T_TEST(a_seen_bucket_is_not_asked_for),
+    T_TEST(conditions_by_header), T_TEST(conditions_with_bare_tags), T_TEST(conditions_by_head),
+    T_TEST(error_answers), T_TEST(a_put_without_tag_is_no_success), T_TEST(ranges_are_checked),
+    T_TEST(heads_are_checked), T_TEST(bad_listings_are_corrupt),
+    T_TEST(each_database_had_a_connection_of_its_own),
     T_TEST(test_an_open_bucket_had_a_client_that_nobody_used), T_TEST(out_of_memory))
