@@ -4,10 +4,8 @@
  * A pass walks the fleet by ascending path and, beside it, what it noted of each database at the
  * last one. Those that are gone, or stopped, are forgotten; one that is started again is new.
  *
- * When nothing has changed for a minute, and every replica has everything, it rests: the next look
- * is a minute later, or when a file is told to have changed. That such telling works is a belief,
- * too, so it is tested: a rest that ends with commits that nobody told of counts against it, and
- * after three of them there is no rest any more. docs/adr/0028.
+ * When nothing has changed for a minute, and every replica has everything, it rests (rest.h): the
+ * next pass is a minute later, or when a file is told to have changed.
  *
  * What is missing for too long may be on its way, slowly: while bytes go out, or a large database
  * is read, that is a warning, which becomes an error when they stop.
@@ -16,16 +14,15 @@
 
 #include "base/mem.h"
 #include "base/sync.h"
+#include "daemon/rest.h"
 #include "daemon/suspect.h"
 
 #define TRIM_PASSES 60u /* memory is given back so often: each five minutes ... */
 #define TRIM_FIRST  6u  /* ... and after half a minute */
 #define INTERVAL_MS 5000
 #define LIMIT_MS    30000
-#define SYNCS_LATE  5  /* sync intervals that a commit may be missing */
-#define REST_LOOKS  12 /* of these intervals: after so long it rests, and then for so long */
-#define DEAF_MAX    3  /* rests that ended with untold commits, after which it rests no more */
-#define LATE_LOOKS  3  /* that did not come; and, as a machine may be busy: */
+#define SYNCS_LATE  5 /* sync intervals that a commit may be missing */
+#define LATE_LOOKS  3 /* that did not come; and, as a machine may be busy: */
 #define LATE_MS     10000
 #define LINES_MAX   20 /* of the log, of one level, in one pass */
 #define SAME_MAX    11 /* passes in a row that do not ask for replicas: it is done once a minute */
@@ -64,6 +61,8 @@ struct wr_sentinel {
     struct wr_mutex mutex; /* guards the rest of this group, and what entries hold */
     struct wr_cond cond;
     bool stopping;
+    uint64_t stirs;     /* times that a file was told to have changed */
+    bool rests;         /* as the last pass has it */
     struct entry **all; /* by ascending path */
     size_t n;
     struct wr_summary sum;
@@ -78,15 +77,7 @@ struct wr_sentinel {
     bool short_of_memory;
     char told[160];
 
-    /* whether to rest: passes alone, but for the first two */
-    uint64_t stirs;      /* guarded by mutex: times that a file was told to have changed */
-    bool rests;          /* guarded by mutex */
-    uint64_t stirs_seen; /* as of the last pass */
-    bool moved, news;    /* this pass: something changed; there are commits */
-    bool untold;         /* the last one ended a rest with commits of which nobody had told */
-    unsigned deaf;       /* times that none did later either */
-    int64_t still_ns;    /* since when nothing has changed; 0: it has */
-    bool hears;          /* frozen */
+    struct wr_rest rest;
 };
 
 static void stir(void *arg)
@@ -117,7 +108,8 @@ enum wr_status wr_sentinel_new(
     s->made_ns = wr_mono_ns(s->o.clock);
     wr_mutex_init(&s->mutex);
     wr_cond_init(&s->cond);
-    s->hears = s->o.w && weir_on_change(s->o.w, stir, s, NULL) == WEIR_OK;
+    s->rest = (struct wr_rest){.interval_ms = s->o.interval_ms,
+        .hears = s->o.w && weir_on_change(s->o.w, stir, s, NULL) == WEIR_OK};
     *ret = s;
     return WR_OK;
 }
@@ -134,7 +126,7 @@ void wr_sentinel_free(struct wr_sentinel *s)
 {
     if (!s)
         return;
-    if (s->hears)
+    if (s->rest.hears)
         (void)weir_on_change(s->o.w, NULL, NULL, NULL); /* as it could be begun */
     wr_mutex_lock(&s->mutex);
     s->stopping = true;
@@ -420,12 +412,10 @@ static void note_moves(
 {
     const struct wr_verdict *v = &e->verdict;
     bool calm = (v->word == WR_VERDICT_FINE && v->missing_ms == 0) || v->word == WR_VERDICT_WAITING;
+    bool news = !fresh && e->sight.seen == WEIR_SEEN_INDEX && was->seen == WEIR_SEEN_INDEX &&
+                e->sight.commits != was->commits;
 
-    if (fresh || !calm || !same_sight(&e->sight, was))
-        s->moved = true;
-    if (!fresh && e->sight.seen == WEIR_SEEN_INDEX && was->seen == WEIR_SEEN_INDEX &&
-        e->sight.commits != was->commits)
-        s->news = true;
+    wr_rest_saw(&s->rest, fresh || !calm || !same_sight(&e->sight, was), news);
 }
 
 static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
@@ -449,7 +439,7 @@ static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
         return;
     }
     was = e->sight;
-    if (!s->rests && is_same(e, db)) {
+    if (!s->rest.rests && is_same(e, db)) {
         count(&s->count, &e->verdict);
         return;
     }
@@ -477,37 +467,22 @@ static void forget(struct entry **old, size_t n, struct entry **kept, size_t kep
     }
 }
 
-/* Whether commits came of which nobody told, not even by the pass after the one that saw them. */
-static void doubt_hearing(struct wr_sentinel *s, bool told)
+/* In how many milliseconds to look again. */
+static int64_t next_ms(struct wr_sentinel *s, bool same_number)
 {
-    bool was_untold = s->untold;
+    bool trouble = s->count.absent > 0 || s->count.refused || s->short_of_memory, deaf;
+    int64_t now_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
+    int64_t ms = wr_rest_end(&s->rest, now_ns, same_number && !trouble, &deaf);
 
-    s->untold = s->rests && s->news && !told;
-    if (!was_untold || told)
-        return;
-    if (++s->deaf == DEAF_MAX)
+    if (deaf)
         wr_say(s->o.log, WEIR_LOG_WARN,
             "commits come of which no file event tells (a network file system?): looking for them "
             "every few seconds, however silent it is",
-            WR_F_U64("times", s->deaf));
-}
-
-/* In how many milliseconds to look again. */
-static int64_t next_ms(struct wr_sentinel *s, bool told, bool same_number)
-{
-    int64_t now_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
-    int64_t rest_ms = REST_LOOKS * s->o.interval_ms;
-    bool trouble = s->count.absent > 0 || s->count.refused || s->short_of_memory;
-
-    doubt_hearing(s, told);
-    if (told || s->moved || s->untold || !same_number || trouble)
-        s->still_ns = 0;
-    else if (s->still_ns == 0)
-        s->still_ns = now_ns;
-    return s->hears && s->deaf < DEAF_MAX && s->still_ns != 0 &&
-                   now_ns - s->still_ns >= rest_ms * 1000000
-               ? rest_ms
-               : s->o.interval_ms;
+            WR_F_U64("times", s->rest.deaf));
+    wr_mutex_lock(&s->mutex);
+    s->rests = s->rest.rests;
+    wr_mutex_unlock(&s->mutex);
+    return ms;
 }
 
 int64_t wr_sentinel_pass(struct wr_sentinel *s)
@@ -515,15 +490,11 @@ int64_t wr_sentinel_pass(struct wr_sentinel *s)
     struct entry **old = s->all;
     size_t old_n = s->n;
     uint64_t stirs;
-    int64_t ms;
-    bool told;
 
     wr_mutex_lock(&s->mutex);
     stirs = s->stirs; /* what is told from here on may have come after our look */
     wr_mutex_unlock(&s->mutex);
-    told = stirs != s->stirs_seen;
-    s->stirs_seen = stirs;
-    s->moved = s->news = false;
+    wr_rest_begin(&s->rest, stirs);
 
     s->next_n = 0;
     s->cursor = 0;
@@ -548,11 +519,7 @@ int64_t wr_sentinel_pass(struct wr_sentinel *s)
         s->lines[SAID_SLOW]);
     say_more(s, WEIR_LOG_INFO, "more databases are in every replica again", s->healed);
     tell(s);
-    ms = next_ms(s, told, s->n == old_n);
-    wr_mutex_lock(&s->mutex);
-    s->rests = ms > s->o.interval_ms;
-    wr_mutex_unlock(&s->mutex);
-    return ms;
+    return next_ms(s, s->n == old_n);
 }
 
 static void run(void *arg)
@@ -568,12 +535,12 @@ static void run(void *arg)
         wr_mutex_unlock(&s->mutex);
         ms = wr_sentinel_pass(s);
         /* At the start much is needed for a moment. */
-        if (passes++ % TRIM_PASSES == TRIM_FIRST || (s->rests && !rested))
+        if (passes++ % TRIM_PASSES == TRIM_FIRST || (s->rest.rests && !rested))
             wr_mem_trim();
-        rested = s->rests;
+        rested = s->rest.rests;
         next_ns = wr_mono_ns(wr_clock_system()) + ms * 1000000;
         wr_mutex_lock(&s->mutex);
-        while (!s->stopping && !(s->rests && s->stirs != s->stirs_seen) &&
+        while (!s->stopping && !(s->rests && s->stirs != s->rest.told) &&
                wr_cond_wait_until(&s->cond, &s->mutex, next_ns))
             ;
     }
@@ -629,7 +596,7 @@ void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
     wr_mutex_lock(&s->mutex);
     late_ms = LATE_LOOKS * s->o.interval_ms + LATE_MS;
     if (s->rests)
-        late_ms += (REST_LOOKS - 1) * s->o.interval_ms;
+        late_ms += wr_rest_more_ms(s->o.interval_ms);
     last_ns = s->ended_ns ? s->ended_ns : s->made_ns;
     *ret = s->sum;
     ret->age_ms =
