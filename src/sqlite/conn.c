@@ -20,8 +20,7 @@
 #define TRIES_PER_NAP 64u /* for the writer lock */
 #define NAP_NS        20000
 #define TICK_NS       1000000 /* between looks at the clock of files, which moves in milliseconds */
-#define NS_PER_S      INT64_C(1000000000)
-#define BUSY_MS       50 /* SQLite's own patience; real patience belongs to the scheduler */
+#define BUSY_MS       50      /* SQLite's own patience; real patience belongs to the scheduler */
 
 /* Offsets in the wal-index: WalCkptInfo in sqlite3 src/wal.c. */
 #define SHM_BYTES     32768 /* of each part of it that SQLite maps */
@@ -36,9 +35,8 @@ enum { /* in the order of the bits of enum wr_conn_change */
 };
 
 struct file_id {
-    uint64_t dev, ino;
-    int64_t size;
-    int64_t mtime_ns, change_ns;
+    uint64_t dev;
+    struct wr_file_mark mark;
 };
 
 struct wr_conn {
@@ -247,23 +245,14 @@ const char *wr_conn_path(const struct wr_conn *c)
     return sqlite3_db_filename(c->db, "main");
 }
 
-static int64_t ns_of(const struct timespec *t)
-{
-    return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
-}
-
 static struct file_id id_of(const struct stat *s)
 {
-    return (struct file_id){.dev = (uint64_t)s->st_dev,
-        .ino = (uint64_t)s->st_ino,
-        .size = (int64_t)s->st_size,
-        .mtime_ns = ns_of(&s->st_mtim),
-        .change_ns = ns_of(&s->st_ctim)};
+    return (struct file_id){.dev = (uint64_t)s->st_dev, .mark = wr_file_mark_from(s)};
 }
 
 static bool same_file(const struct file_id *a, const struct file_id *b)
 {
-    return a->dev == b->dev && a->ino == b->ino;
+    return a->dev == b->dev && a->mark.ino == b->mark.ino;
 }
 
 /* Which file one of the paths names now: a stat, no open. The path that was given may be a symbolic
@@ -409,7 +398,7 @@ enum wr_status wr_conn_header(struct wr_conn *c, struct wr_walidx *ret, struct w
 const volatile uint8_t *wr_conn_index(const struct wr_conn *c, uint64_t *ret_dev, uint64_t *ret_ino)
 {
     *ret_dev = c->is[FILE_SHM].dev;
-    *ret_ino = c->is[FILE_SHM].ino;
+    *ret_ino = c->is[FILE_SHM].mark.ino;
     return c->head;
 }
 
@@ -598,14 +587,14 @@ enum wr_status wr_conn_wal_bytes(struct wr_conn *c, uint64_t *ret, struct wr_err
 
 unsigned wr_conn_changes(const struct wr_conn *c)
 {
-    const struct file_id *own = &c->is[FILE_DB];
+    const struct wr_file_mark *own = &c->is[FILE_DB].mark;
     unsigned changes = 0;
     struct file_id now;
 
     for (int i = 0; i < FILES; i++) {
         if (!identify(c, i, &now) || !same_file(&now, &c->is[i]))
             changes |= 1u << i;
-        else if (i == FILE_DB && (now.size != own->size || now.mtime_ns != own->mtime_ns))
+        else if (i == FILE_DB && (now.mark.size != own->size || now.mark.mtime_ns != own->mtime_ns))
             changes |= WR_CONN_TOUCHED;
     }
     return changes;
@@ -627,69 +616,9 @@ bool wr_conn_in_place(const struct wr_conn *c)
     return (wr_conn_changes(c) & ~(unsigned)WR_CONN_TOUCHED) == 0;
 }
 
-static struct wr_file_mark mark_of(const struct file_id *f)
-{
-    return (struct wr_file_mark){.ino = f->ino,
-        .size = (uint64_t)f->size,
-        .mtime_ns = f->mtime_ns,
-        .change_ns = f->change_ns};
-}
-
 struct wr_file_mark wr_conn_mark(const struct wr_conn *c)
 {
-    return mark_of(&c->is[FILE_DB]);
-}
-
-bool wr_mtime_is_old(int64_t mtime_ns, int64_t now_ns)
-{
-    static const int64_t steps_ns[] = {NS_PER_S, NS_PER_S / 10, NS_PER_S / 100, NS_PER_S / 1000};
-
-    /* No fine time is so round by chance: that of this file system has such steps, or twice such.
-     */
-    for (size_t i = 0; i < wr_countof(steps_ns); i++) {
-        if (mtime_ns % steps_ns[i] == 0)
-            return now_ns - mtime_ns >= 2 * steps_ns[i];
-    }
-    return now_ns > mtime_ns;
-}
-
-bool wr_file_mark_equal(const struct wr_file_mark *a, const struct wr_file_mark *b)
-{
-    return a->ino != 0 && a->ino == b->ino && a->size == b->size && a->mtime_ns == b->mtime_ns &&
-           a->change_ns == b->change_ns;
-}
-
-bool wr_file_mark_of(const char *path, struct wr_file_mark *ret)
-{
-    struct file_id f;
-    struct stat now;
-
-    if (stat(path, &now) != 0)
-        return false;
-    f = id_of(&now);
-    *ret = mark_of(&f);
-    return true;
-}
-
-/* The time that a file gets that is written now: the kernel's as of its last tick. */
-static int64_t file_clock_ns(void)
-{
-    struct timespec t = {0};
-
-#ifdef CLOCK_REALTIME_COARSE
-    if (clock_gettime(CLOCK_REALTIME_COARSE, &t) != 0)
-        return 0; /* every file is young */
-    return ns_of(&t);
-#else
-    if (clock_gettime(CLOCK_REALTIME, &t) != 0)
-        return 0; /* every file is young */
-    return ns_of(&t) - NS_PER_S / 10;
-#endif
-}
-
-bool wr_file_time_is_old(const struct wr_file_mark *m)
-{
-    return wr_mtime_is_old(m->mtime_ns, file_clock_ns());
+    return c->is[FILE_DB].mark;
 }
 
 bool wr_conn_mark_now(struct wr_conn *c, int64_t patience_ns, struct wr_file_mark *ret)
@@ -698,8 +627,7 @@ bool wr_conn_mark_now(struct wr_conn *c, int64_t patience_ns, struct wr_file_mar
     struct file_id now;
 
     assert(wr_conn_pinned(c));
-    for (int64_t slept = 0; !wr_mtime_is_old(c->is[FILE_DB].mtime_ns, file_clock_ns());
-         slept += TICK_NS) {
+    for (int64_t slept = 0; !wr_file_time_is_old(&c->is[FILE_DB].mark); slept += TICK_NS) {
         if (slept >= patience_ns)
             return false;
         (void)nanosleep(&nap, NULL);
@@ -708,6 +636,6 @@ bool wr_conn_mark_now(struct wr_conn *c, int64_t patience_ns, struct wr_file_mar
      * written from now on cannot. */
     if (!identify(c, FILE_DB, &now) || wr_conn_changes(c) != 0)
         return false;
-    *ret = mark_of(&now);
+    *ret = now.mark;
     return true;
 }

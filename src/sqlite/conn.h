@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "base/status.h"
+#include "sqlite/filemark.h"
 #include "sqlite/walidx.h"
 
 struct wr_conn;
@@ -127,13 +128,6 @@ bool wr_conn_same_files(const struct wr_conn *c);
 /* And that of the index, too. */
 bool wr_conn_in_place(const struct wr_conn *c);
 
-/* What tells a database file from any other, and from itself before it was written. Not the device:
- * its number may be another one after each start of the machine. */
-struct wr_file_mark {
-    uint64_t ino, size;          /* ino 0: nothing is known */
-    int64_t mtime_ns, change_ns; /* wall clock: contents; whatever is known of the file */
-};
-
 /* The file as it was when the pin was taken, or after our last checkpoint. */
 struct wr_file_mark wr_conn_mark(const struct wr_conn *c);
 
@@ -142,13 +136,5 @@ struct wr_file_mark wr_conn_mark(const struct wr_conn *c);
  * some milliseconds at most where files have fine times. */
 bool wr_conn_mark_now(
     struct wr_conn *c, int64_t patience_ns, struct wr_file_mark *ret) WR_MUST_CHECK;
-
-/* Whether a write at `now_ns`, of the clock that gives files their times, or later, must give the
- * file another time than `mtime_ns`. Pure. */
-bool wr_mtime_is_old(int64_t mtime_ns, int64_t now_ns);
-bool wr_file_mark_equal(const struct wr_file_mark *a, const struct wr_file_mark *b);
-/* Of the file that a path names now: a stat, no open. False: none. */
-bool wr_file_mark_of(const char *path, struct wr_file_mark *ret);
-bool wr_file_time_is_old(const struct wr_file_mark *m); /* wr_mtime_is_old, as of now */
 
 #endif

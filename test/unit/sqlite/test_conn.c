@@ -698,21 +698,6 @@ static void test_an_idle_one_is_small(void **state)
 
 /* ---- whether a file was written ---- */
 
-/* A file that was written within a tick of its clock has the time of the write before. */
-static void test_a_young_time_is_no_proof(void **state)
-{
-    const int64_t s = 1000000000, fine = 1790000000 * s + 500, whole = 1790000000 * s;
-
-    (void)state;
-    T(!wr_mtime_is_old(fine, fine - 1) && !wr_mtime_is_old(fine, fine));
-    T(wr_mtime_is_old(fine, fine + 1));
-    T(!wr_mtime_is_old(whole, whole + 1) && !wr_mtime_is_old(whole, whole + 2 * s - 1));
-    T(wr_mtime_is_old(whole, whole + 2 * s));
-    T(!wr_mtime_is_old(whole + 10000000, whole + 29999999)); /* steps of 10 ms */
-    T(wr_mtime_is_old(whole + 10000000, whole + 30000000));
-    T(!wr_mtime_is_old(fine, INT64_MIN / 2)); /* a clock that is wrong */
-}
-
 static void test_a_write_gives_another_mark(void **state)
 {
     const char *path = t_path(t_tmpdir(), "a");
@@ -778,5 +763,4 @@ T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_a_database_that_was_never_m
     T_TEST(test_mark_caps_the_backfill), T_TEST(test_barrier_seals_the_wal),
     T_TEST(test_barrier_starves_nobody), T_TEST(test_recover_a_torn_index),
     T_TEST(test_sqlite_check), T_TEST(test_a_check_ends_when_the_call_does), T_TEST(test_no_memory),
-    T_TEST(test_an_idle_one_is_small), T_TEST(test_a_young_time_is_no_proof),
-    T_TEST(test_a_write_gives_another_mark))
+    T_TEST(test_an_idle_one_is_small), T_TEST(test_a_write_gives_another_mark))
