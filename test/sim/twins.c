@@ -3,9 +3,9 @@
  */
 #include "sim/twins.h"
 
-#include "engine/primary.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
+#include "sim/side.h"
 #include "sim/tape.h"
 #include "sim/verdict.h"
 
@@ -18,42 +18,13 @@
 #define LISTS     3
 #define TOLD_NS   (720 * MINUTE) /* in which somebody must have noticed */
 
-struct twin {
-    const char *name, *daemon_name;
-    struct app_opts app;
-    struct daemon_opts o;
-    struct daemon *daemon;
-};
-
-static struct twin twins[2];
-
-static void look_alive(struct twin *t)
-{
-    if (!daemon_runs(t->daemon))
-        t->daemon = daemon_start(t->daemon_name, &t->o);
-}
+static struct side twins[2];
 
 /* Whoever it was: one look too many changes nothing. */
 static void wrote(void)
 {
     daemon_event(twins[0].daemon);
     daemon_event(twins[1].daemon);
-}
-
-/* Its application opens the database, writes for a while, and closes it. */
-static void work(struct twin *t, uint64_t max_ns)
-{
-    (void)app_start(t->name, &t->app);
-    sim_sleep((int64_t)tape_between(10 * (uint64_t)MS, max_ns));
-    app_stop_all();
-}
-
-static bool has_stopped(struct twin *t)
-{
-    struct wr_replica_status now;
-
-    return daemon_replica(t->daemon, &now) && now.state == WR_REPLICA_STOPPED &&
-           now.error == WR_CONFLICT;
 }
 
 /* ---- the copy ---- */
@@ -108,7 +79,7 @@ static void copy_machine(const char *path, const char *meta)
 
 /* ---- what happens ---- */
 
-static void happen(struct twin *t, struct store *s)
+static void happen(struct side *t, struct store *s)
 {
     switch (tape_below(8)) {
     case 1:
@@ -127,10 +98,10 @@ static void happen(struct twin *t, struct store *s)
         break;
     case 5: /* both at once */
         (void)app_start("app2", &twins[t == twins].app);
-        work(t, 2 * (uint64_t)SECOND);
+        side_work(t, 2 * (uint64_t)SECOND);
         break;
     default:
-        work(t, 2 * (uint64_t)SECOND);
+        side_work(t, 2 * (uint64_t)SECOND);
         break;
     }
 }
@@ -141,12 +112,12 @@ static void expect_word(void)
     const int64_t until = sim_now_ns() + TOLD_NS;
 
     for (int i = 0; i < 2; i++)
-        look_alive(&twins[i]);
-    while (!has_stopped(&twins[0]) && !has_stopped(&twins[1])) {
+        side_look_alive(&twins[i]);
+    while (!side_has_stopped(&twins[0]) && !side_has_stopped(&twins[1])) {
         if (sim_now_ns() > until)
             sim_fail("T1: two write to the same replica, and neither says so");
         for (int i = 0; i < 2; i++)
-            work(&twins[i], SECOND / 10);
+            side_work(&twins[i], SECOND / 10);
         sim_sleep((int64_t)tape_between(1, 10) * MINUTE);
     }
 }
@@ -161,12 +132,12 @@ static void synced(uint64_t txid, size_t commits)
 }
 
 /* Whether what it has committed arrives; else it has stopped. */
-static bool arrives(struct twin *t)
+static bool arrives(struct side *t)
 {
     const int64_t until = sim_now_ns() + TOLD_NS;
 
     is_synced = false;
-    while (!is_synced && !has_stopped(t)) {
+    while (!is_synced && !side_has_stopped(t)) {
         if (sim_now_ns() > until)
             sim_fail("L1: no sync of the one that goes on");
         (void)daemon_sync(t->daemon, MINUTE, synced);
@@ -178,13 +149,13 @@ static bool arrives(struct twin *t)
 /* L1, of the one that goes on. What the other had sent last may have come behind it, and is found
  * when it lists again, which it does twice an hour while it has something to send. False: it stops
  * as well. */
-static bool goes_on(struct twin *t)
+static bool goes_on(struct side *t)
 {
     bool well = true;
 
     for (int i = 0; i < LISTS && well; i++) {
         sim_sleep(LIST_NS);
-        work(t, SECOND / 10);
+        side_work(t, SECOND / 10);
         well = arrives(t);
     }
     return well;
@@ -192,11 +163,11 @@ static bool goes_on(struct twin *t)
 
 void twins_live(const struct app_opts *app, const struct daemon_opts *o)
 {
-    struct twin *a = &twins[0], *b = &twins[1];
-    struct twin *left;
+    struct side *a = &twins[0], *b = &twins[1];
+    struct side *left;
     struct store *s = o->stores[0];
 
-    *a = (struct twin){.name = "app0", .daemon_name = "weir", .app = *app, .o = *o};
+    *a = (struct side){.name = "app0", .daemon_name = "weir", .app = *app, .o = *o};
     a->app.checkpoints = true;
     a->app.savepoints = false; /* daemons are killed, that may be the last to have the index */
     a->o.n_stores = 1;
@@ -210,9 +181,9 @@ void twins_live(const struct app_opts *app, const struct daemon_opts *o)
     b->o.seed++;
     app_wrote = wrote;
 
-    look_alive(a);
+    side_look_alive(a);
     for (uint32_t i = 1 + tape_below(3); i > 0; i--)
-        work(a, 3 * (uint64_t)SECOND);
+        side_work(a, 3 * (uint64_t)SECOND);
     /* It is copied when it was shut down, or as if while it ran. */
     if (tape_below(2))
         daemon_stop(a->daemon);
@@ -222,15 +193,15 @@ void twins_live(const struct app_opts *app, const struct daemon_opts *o)
     copy_machine(a->o.path, "/db/.app.db-weir");
     commits_init(COPY, o->lock_offset);
     for (uint32_t i = 2 + tape_below(8); i > 0; i--) {
-        struct twin *t = tape_below(2) ? b : a;
+        struct side *t = tape_below(2) ? b : a;
 
         if (tape_below(3) != 2)
-            look_alive(t);
+            side_look_alive(t);
         happen(t, s);
     }
     store_heal(s);
     expect_word();
-    left = !has_stopped(a) ? a : !has_stopped(b) ? b : NULL;
+    left = !side_has_stopped(a) ? a : !side_has_stopped(b) ? b : NULL;
     if (left && !goes_on(left))
         left = NULL;
     sim_trace("%s goes on", left ? left->daemon_name : "nobody");
