@@ -72,27 +72,6 @@ static enum wr_status parse(struct wr_bytes text, struct wr_lease *ret, struct w
     return WR_OK;
 }
 
-/* The end of it, which has the file's name; what no text may hold becomes a question mark. */
-static void set_owner(struct wr_lease *l, const char *owner)
-{
-    size_t n = strlen(owner), at = 0;
-    const char *from = owner + (n < WR_LEASE_OWNER ? 0 : n - (WR_LEASE_OWNER - 1));
-
-    n = strlen(from);
-    for (size_t i = 0; i < n;) {
-        size_t len = wr_utf8_length((const unsigned char *)from + i, n - i);
-        bool bad = len == 0 || (len == 1 && ((unsigned char)from[i] < 0x20 || from[i] == 0x7f));
-
-        len = wr_max(len, (size_t)1);
-        if (bad)
-            l->owner[at++] = '?';
-        for (size_t k = 0; k < len && !bad; k++)
-            l->owner[at++] = from[i + k];
-        i += len;
-    }
-    l->owner[at] = '\0';
-}
-
 static void format(struct wr_buf *out, const struct wr_lease *l)
 {
     char since[WR_TIME_TEXT_MAX], node[17], token[17];
@@ -173,7 +152,7 @@ enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
     assert(node != 0);
     if (st != WR_OK)
         return st;
-    set_owner(&l, owner);
+    wr_lease_owner(l.owner, owner);
     wr_buf_init(&text, SIZE_MAX_LEASE);
     format(&text, &l);
     if (!key.p || wr_buf_status(&text) != WR_OK)
@@ -184,6 +163,27 @@ enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK)
         *ret = l;
     return st == WR_CONFLICT ? say_who(s, c, e) : st;
+}
+
+/* The end has the file's name; what no text may hold becomes a question mark. */
+void wr_lease_owner(char out[WR_LEASE_OWNER], const char *owner)
+{
+    size_t n = strlen(owner), at = 0;
+    const char *from = owner + (n < WR_LEASE_OWNER ? 0 : n - (WR_LEASE_OWNER - 1));
+
+    n = strlen(from);
+    for (size_t i = 0; i < n;) {
+        size_t len = wr_utf8_length((const unsigned char *)from + i, n - i);
+        bool bad = len == 0 || (len == 1 && ((unsigned char)from[i] < 0x20 || from[i] == 0x7f));
+
+        len = wr_max(len, (size_t)1);
+        if (bad)
+            out[at++] = '?';
+        for (size_t k = 0; k < len && !bad; k++)
+            out[at++] = from[i + k];
+        i += len;
+    }
+    out[at] = '\0';
 }
 
 bool wr_lease_lost(const struct wr_lease *l, uint64_t node)

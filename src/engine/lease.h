@@ -54,6 +54,9 @@ enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
     const struct wr_lease_seen *seen, uint64_t node, const char *owner, struct wr_lease *ret,
     struct wr_err *e) WR_MUST_CHECK;
 
+/* `owner` as a lease would have it: the end of it, and nothing that no text may hold. */
+void wr_lease_owner(char out[WR_LEASE_OWNER], const char *owner);
+
 /* Whether files of `node` must not be counted on any more: another one has taken the lease. */
 bool wr_lease_lost(const struct wr_lease *l, uint64_t node);
 

@@ -76,6 +76,13 @@ static enum wr_status make_durable(struct wr_promotion *p, struct wr_err *e)
     return st == WR_OK ? p->o.fs->sync_dir(p->o.fs, parent.p, e) : st;
 }
 
+enum wr_status wr_promotion_renew_node(struct wr_promotion *p, struct wr_err *e)
+{
+    enum wr_status st = wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e);
+
+    return st == WR_OK ? make_durable(p, e) : st;
+}
+
 /* Machines of one image may have the same number for the same path: then a new one tells them
  * apart. One that was kept is ours. */
 static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struct wr_err *e)
@@ -87,8 +94,8 @@ static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struc
         return make_durable(p, e);
     st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
     if (st == WR_OK && taken)
-        st = wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e);
-    else if (st == WR_OK)
+        return wr_promotion_renew_node(p, e);
+    if (st == WR_OK)
         st = wr_node_keep(p->o.fs, p->meta_dir, p->copy, &p->node, e);
     return st == WR_OK ? make_durable(p, e) : st;
 }

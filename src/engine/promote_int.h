@@ -18,6 +18,7 @@ struct wr_promotion {
     const char *meta_dir;
     struct wr_follow *f;
     struct wr_node node; /* kept: from an earlier run, of this or as a primary */
+    const char *owner;   /* for people who find the lease; NULL: not yet known */
     struct wr_lease_seen seen;
     struct wr_lease lease; /* ours, once its epoch is not 0 */
     uint64_t fence;        /* TXID of the name that was taken */
@@ -29,6 +30,9 @@ int64_t wr_promotion_patience(const struct wr_promotion *p);
 
 /* The deadline of the next request. */
 void wr_promotion_request(struct wr_promotion *p);
+
+/* Another machine has our number: we have another one from now on. */
+enum wr_status wr_promotion_renew_node(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 
 /* promote_copy.c: the copy, which is open from the first of these on */
 enum wr_status wr_promotion_open_copy(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
@@ -52,6 +56,8 @@ enum wr_status wr_promotion_check_store(struct wr_promotion *p, struct wr_err *e
 enum wr_status wr_promotion_look_at_lease(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 /* As it was looked at: an earlier run has taken it. */
 bool wr_promotion_is_ours(const struct wr_promotion *p);
+/* One that an earlier run had under way when it was killed may come late, and is ours. CONFLICT:
+ * somebody else was faster. */
 enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 /* CONFLICT: another promotion has taken it since. */
 enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;

@@ -69,32 +69,72 @@ enum wr_status wr_promotion_look_at_lease(struct wr_promotion *p, struct wr_err 
     return st == WR_CORRUPT && p->o.force ? WR_OK : st;
 }
 
-enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e)
+static enum wr_status find_owner(struct wr_promotion *p, struct wr_err *e)
 {
     char host[HOST_MAX + 1] = "";
-    const char *owner;
-    enum wr_status st;
 
+    if (gethostname(host, HOST_MAX) != 0)
+        host[0] = '\0';
+    p->owner = wr_arena_fmt(p->c->scratch, "%s:%s", host, p->o.path).p;
+    return p->owner ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
+}
+
+/* An earlier run has sent it, and was killed before it took effect. By the number alone it might be
+ * another machine's of the same image; and one that this run is the first to keep no earlier one
+ * has sent. */
+static bool is_of_earlier_run(const struct wr_promotion *p, const struct wr_lease *l)
+{
+    char owner[WR_LEASE_OWNER];
+
+    wr_lease_owner(owner, p->owner);
+    return p->node.was == WR_NODE_KEPT && l->node == p->node.number && strcmp(l->owner, owner) == 0;
+}
+
+/* It was taken since it was looked at; *e says by whom. Who has it under our number, and is not
+ * known for our own past, must not be taken for that by the next run either: then two would have
+ * one epoch. */
+static enum wr_status see_who(struct wr_promotion *p, struct wr_err *e)
+{
+    struct wr_lease now = {0};
+    struct wr_err why = {0};
+
+    wr_promotion_request(p);
+    if (wr_lease_read(p->s, p->c, &now, &why) != WR_OK || now.node != p->node.number)
+        return WR_CONFLICT;
+    if (is_of_earlier_run(p, &now)) {
+        p->lease = now;
+        return WR_OK;
+    }
+    return wr_promotion_renew_node(p, &why) == WR_OK
+               ? wr_wrap(e, WR_CONFLICT, "a machine with the number that this one had")
+               : wr_fail(e, WR_IO, "keep another number: %s", why.text);
+}
+
+enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e)
+{
+    enum wr_status st = find_owner(p, e);
+
+    if (st != WR_OK)
+        return st;
     if (wr_promotion_is_ours(p)) { /* an earlier run has taken it */
         p->lease = p->seen.lease;
         return WR_OK;
     }
-    if (gethostname(host, HOST_MAX) != 0)
-        host[0] = '\0';
-    owner = wr_arena_fmt(p->c->scratch, "%s:%s", host, p->o.path).p;
-    if (!owner)
-        return wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
     wr_promotion_request(p);
-    st = wr_lease_take(p->s, p->c, &p->seen, p->node.number, owner, &p->lease, e);
+    st = wr_lease_take(p->s, p->c, &p->seen, p->node.number, p->owner, &p->lease, e);
+    if (st == WR_CONFLICT)
+        st = see_who(p, e);
     if (st == WR_OK)
         wr_log(p->c->log, WR_INFO, "took the lease", WR_F_Z("db", p->o.path),
             WR_F_STR("replica", wr_storage_name(p->s)), WR_F_U64("epoch", p->lease.epoch));
     return st;
 }
 
-/* Two promotions may have gone on beside each other: the one that took it later has it. */
+/* Two promotions may have gone on beside each other: the one that took it later has it. A store
+ * without conditions lets what an earlier run had sent take effect over what this one has. */
 enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e)
 {
+    const bool can_tell = wr_storage_caps(p->s) & WR_STORAGE_COND_PUT;
     struct wr_lease now = {0};
     enum wr_status st;
 
@@ -102,6 +142,8 @@ enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e)
     st = wr_lease_read(p->s, p->c, &now, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "see that the lease is still ours");
+    if (!can_tell && is_of_earlier_run(p, &now))
+        p->lease = now;
     if (now.token == p->lease.token)
         return WR_OK;
     return wr_fail(e, WR_CONFLICT, "the lease was taken meanwhile by %s, as epoch %llu", now.owner,

@@ -923,7 +923,7 @@ static void test_it_is_canceled(void **state)
 
 /* ---- others ---- */
 
-static void take_it(struct pair *p, uint64_t node)
+static void take_as(struct pair *p, uint64_t node, const char *owner)
 {
     struct wr_storage *s = world_storage(&p->a, 0);
     struct wr_lease_seen seen = {0};
@@ -931,8 +931,13 @@ static void take_it(struct pair *p, uint64_t node)
     struct wr_err e = {0};
 
     T_OK(wr_lease_look(s, t_call(), &seen, &e));
-    T_OK(wr_lease_take(s, t_call(), &seen, node, "rival:/r", &l, &e));
+    T_OK(wr_lease_take(s, t_call(), &seen, node, owner, &l, &e));
     wr_storage_close(s);
+}
+
+static void take_it(struct pair *p, uint64_t node)
+{
+    take_as(p, node, "rival:/r");
 }
 
 static void rival_first(void *arg, struct wr_call *c, struct wr_str key)
@@ -1294,6 +1299,115 @@ static void test_an_empty_file_was_a_number_of_our_own(void **state)
     end(&p);
 }
 
+/* Its own one, as an earlier run had it. */
+static void own_lease(struct pair *p)
+{
+    char owner[WR_LEASE_OWNER] = "";
+
+    T(gethostname(owner, 64) == 0);
+    (void)snprintf(owner + strlen(owner), sizeof(owner) - strlen(owner), ":%s", p->b.path);
+    take_as(p, number_of_b(p), owner);
+}
+
+static void same_number_first(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (!strstr(key.p, "lease.json"))
+        return;
+    p->spy.in_put = NULL;
+    take_it(p, number_of_b(p));
+}
+
+static void die_at_lease(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (strstr(key.p, "lease.json"))
+        p->spy.fail_put = WR_IO;
+}
+
+/* When the lease, or the fence, is about to be put. */
+static void own_first(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (!strstr(key.p, p->races == 1 ? "lease.json" : "ltx/0/"))
+        return;
+    p->spy.in_put = NULL;
+    own_lease(p);
+}
+
+/* The run before was killed when it had just sent it. The one that came after was told that
+ * somebody else was promoted, by its own name. */
+static void test_a_lease_that_an_earlier_run_had_sent_came_late(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    p.spy.arg = &p;
+    p.spy.in_put = die_at_lease;
+    T_IS(WR_IO, try_promote(&p, &e));
+    p.spy.fail_put = WR_OK;
+    p.races = 1;
+    p.spy.in_put = own_first;
+    promote(&p);
+    T(p.done.lease.epoch == 1 && lease_is(&p, 1));
+    end_of_both(&p);
+}
+
+/* Where a store has no conditions, over the one that this run had taken. */
+static void test_a_late_lease_overwrote_the_own_one(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    wr_storage_close(p.s);
+    p.ops.caps &= ~(unsigned)WR_STORAGE_COND_PUT;
+    p.spy.inner = wr_storage_mem_ref(p.a.bucket[0]);
+    T_OK(wr_storage_wrap(&p.ops, &p.spy, WR_STR(""), &p.s, &e));
+    wr_storage_set_retry(p.s, 1, 0);
+    p.o.force = true;
+    p.spy.arg = &p;
+    p.spy.in_put = die_at_lease;
+    T_IS(WR_IO, try_promote(&p, &e));
+    p.spy.fail_put = WR_OK;
+    p.races = 2;
+    p.spy.in_put = own_first;
+    world_stop(&p.a);
+    promote(&p);
+    T(p.done.lease.epoch == 2 && lease_is(&p, 2));
+    goes_on(&p);
+    end(&p);
+}
+
+/* It was promoted at the very same time, and the run after took its lease for the own one: both
+ * had the same epoch. */
+static void test_the_number_of_another_was_ours_when_it_was_faster(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+    uint64_t node;
+
+    (void)state;
+    begin(&p);
+    node = number_of_b(&p);
+    p.spy.arg = &p;
+    p.spy.in_put = same_number_first;
+    T_IS(WR_CONFLICT, try_promote(&p, &e));
+    T(strstr(e.text, "rival:/r") && lease_is(&p, 1));
+    promote(&p);
+    T(p.done.lease.epoch == 2 && p.done.lease.node != node);
+    end_of_both(&p);
+}
+
 /* An attempt that failed, as each does while somebody follows, left the number behind, and at the
  * next one that was "ours". */
 static void test_the_number_of_another_was_ours_at_the_second_try(void **state)
@@ -1497,6 +1611,9 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_a_machine_with_the_number_of_another),
     T_TEST(test_an_empty_file_was_a_number_of_our_own),
+    T_TEST(test_a_lease_that_an_earlier_run_had_sent_came_late),
+    T_TEST(test_a_late_lease_overwrote_the_own_one),
+    T_TEST(test_the_number_of_another_was_ours_when_it_was_faster),
     T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),
     T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
     T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
