@@ -13,7 +13,7 @@
 #define WAL_HEADER   32u
 #define FRAME_HEADER 24u
 #define PAGES_MAX    100000u
-#define DBS_MAX      2
+#define DBS_MAX      3
 
 /* Of the wal-index header, 48 bytes in the machine's order, kept twice. */
 #define SHM_HEADER 48u
@@ -229,7 +229,7 @@ static void look(const char *path)
     }
 }
 
-void commits_init(const char *path, uint32_t lock_offset)
+uint32_t commits_init(const char *path, uint32_t lock_offset)
 {
     struct db *db = &dbs[n_dbs++];
 
@@ -238,6 +238,7 @@ void commits_init(const char *path, uint32_t lock_offset)
     (void)snprintf(db->wal_path, sizeof(db->wal_path), "%s-wal", path);
     db->lock_offset = lock_offset;
     vfs_on_writer_gone = look;
+    return (uint32_t)(n_dbs - 1);
 }
 
 void commits_look(void)

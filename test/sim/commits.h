@@ -18,12 +18,12 @@ struct commit {
     uint64_t hash;      /* judge_hash_database of the image */
     uint32_t pages;     /* of the database, the lock page included */
     uint32_t page_size; /* bytes */
-    uint32_t db;        /* whose it is: 0 for the first that was told of, 1 for the second */
+    uint32_t db;        /* whose it is: 0 for the first that was told of, 1 for the second, ... */
 };
 
 /* `path` and the byte that SQLite's lock page begins at; the disk and the VFS are there. Of another
- * one, a second time, the commits are counted along. */
-void commits_init(const char *path, uint32_t lock_offset);
+ * one, a second or third time, the commits are counted along. Whose they are (struct commit). */
+uint32_t commits_init(const char *path, uint32_t lock_offset);
 /* Read what is there now. Else it is read whenever a writer lets go. */
 void commits_look(void);
 /* The disk has changed behind SQLite's back: forget the image, not the commits. */

@@ -2,7 +2,8 @@
  * epochs.c - see epochs.h.
  *
  * Until the taker of the lease has put its first file, the bucket is one primary's, and judged as
- * any. From then on the verdict hears of the old primary's files alone, whose history is one.
+ * any. From then on the verdict hears of the first primary's files alone, whose history is one.
+ * What those have sent that came behind it has a judge of its own, if there is more than one.
  */
 #include "sim/epochs.h"
 
@@ -15,7 +16,11 @@
 #define LEFT_OUT_MIN \
     (((uint64_t)1 << 22) - 1) /* TXIDs of one file: no primary leaves out so many */
 #define FENCES_MAX 64
+#define OWNERS_MAX 16
+#define LEASES_MAX 64
+#define PATH_SIZE  64
 #define AT_NODE    72u /* in an LTX file's header */
+#define SNAPSHOTS  9u  /* the level whose files are all snapshots */
 #define STEM       37u /* two TXIDs, a minus, ".ltx" */
 
 struct name {
@@ -23,18 +28,41 @@ struct name {
     uint64_t min, max;
 };
 
+/* As it was in the bucket. The first primary may have it, whose promotion was none: it saw nothing
+ * but its own first snapshot there, and took the replica for one that was emptied. Then there is no
+ * path, and the node is 0 here. */
+struct lease {
+    uint64_t epoch, node, token;
+    char path[PATH_SIZE];
+    bool promoted; /* who has taken it came to the end */
+};
+
+/* Who has shut out all that were before it. */
+struct owner {
+    uint64_t node;
+    uint64_t fence, away;    /* what is left out begins with the latter; fences lie before it */
+    uint64_t end;            /* the last one that is left out */
+    struct judge_image base; /* that it goes on from */
+    bool runs;               /* as a primary, with a database */
+    uint32_t db;
+    size_t acked; /* commits */
+};
+
 static struct {
     void (*put)(struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old,
         size_t old_n);
     void (*remove)(struct store *s, const char *key);
-    uint64_t node;               /* whoever has the lease; 0: nobody has taken it */
-    uint64_t fences[FENCES_MAX]; /* that are there */
+    struct lease leases[LEASES_MAX]; /* the last one holds */
+    size_t n_leases;
+    struct name fences[FENCES_MAX]; /* that are there, and do not count yet */
     size_t n_fences;
-    uint64_t fence, end; /* the one that counts, and what is left out behind it; 0: not yet */
-    struct judge_image base;
-    size_t acked; /* commits */
+    struct owner owners[OWNERS_MAX];
+    size_t n_owners;
+    struct judge *later; /* what came behind the first fence; NULL: nobody asks */
+    uint32_t lock_offset;
+    size_t acked; /* commits, by the first primary */
     uint64_t strays, sent;
-    bool repeated;
+    bool again, repeated;
 } x;
 
 static bool is_file(const char *key, struct name *ret)
@@ -58,75 +86,263 @@ static uint64_t node_of(const uint8_t *p, size_t n)
     return node;
 }
 
+/* ---- the lease ---- */
+
+/* Whoever has it; a node of 0: no promotion has. */
+static const struct lease *held(void)
+{
+    static const struct lease nobody;
+
+    return x.n_leases > 0 ? &x.leases[x.n_leases - 1] : &nobody;
+}
+
+static uint64_t hex_member(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    uint64_t v = 0;
+
+    if (!at || !wr_parse_hex64((struct wr_str){at + strlen(name), 16}, &v))
+        sim_fail("P7: a lease without %s: %s", name, text);
+    return v;
+}
+
+static uint64_t epoch_member(const char *text)
+{
+    static const char name[] = "\"epoch\":";
+    const char *at = strstr(text, name);
+    uint64_t v = 0;
+
+    for (at = at ? at + strlen(name) : ""; *at >= '0' && *at <= '9'; at++)
+        v = 10 * v + (uint64_t)(*at - '0');
+    return v;
+}
+
+/* P7, of the object as it is now. */
 static void note_lease(const uint8_t *p, size_t n)
 {
-    static const char name[] = "\"node\":\"";
+    static const char owner[] = "\"owner\":\"sim:";
     char text[512] = "";
+    const uint64_t last = held()->epoch;
+    struct lease *l = &x.leases[x.n_leases];
     const char *at;
 
     memcpy(text, p, wr_min(n, sizeof(text) - 1));
-    at = strstr(text, name);
-    if (!at || !wr_parse_hex64((struct wr_str){at + strlen(name), 16}, &x.node))
-        sim_fail("P2: a lease without a node: %s", text);
+    if (x.n_leases == LEASES_MAX)
+        sim_fail("P7: %d leases", LEASES_MAX);
+    *l = (struct lease){.epoch = epoch_member(text),
+        .node = hex_member(text, "\"node\":\""),
+        .token = hex_member(text, "\"token\":\"")};
+    at = strstr(text, owner);
+    for (size_t i = 0; at && i + 1 < sizeof(l->path) && at[strlen(owner) + i] != '"'; i++)
+        l->path[i] = at[strlen(owner) + i];
+    if (!at) {
+        if (x.n_owners > 0)
+            sim_fail("P7: who was shut out has taken the lease: %s", text);
+        l->node = 0;
+    }
+    if (l->epoch <= last)
+        sim_fail("P7: the lease has epoch %" PRIu64 " behind epoch %" PRIu64 ": %s", l->epoch, last,
+            text);
+    sim_trace("epoch %" PRIu64 " is that of %s", l->epoch, l->node ? l->path : "the first primary");
+    x.repeated = x.repeated || held()->node; /* the one before leaves what it has put */
+    x.n_leases++;
 }
 
+static struct lease *find_lease(uint64_t node)
+{
+    for (size_t i = x.n_leases; i-- > 0;) {
+        if (x.leases[i].node == node)
+            return &x.leases[i];
+    }
+    return NULL;
+}
+
+/* Whose promotion has begun, and never come to its end: all that it has sent are fences. */
+static bool is_loser(uint64_t node)
+{
+    const struct lease *l = node ? find_lease(node) : NULL;
+
+    return l && !l->promoted;
+}
+
+/* ---- fences ---- */
+
+static struct owner *last_owner(void)
+{
+    return x.n_owners > 0 ? &x.owners[x.n_owners - 1] : NULL;
+}
+
+/* Somebody has the lease, and has yet to shut out whoever writes. */
+static bool is_under_way(void)
+{
+    return held()->node && (x.n_owners == 0 || last_owner()->node != held()->node);
+}
+
+/* The one that ends there. */
 static size_t find_fence(uint64_t txid)
 {
     size_t i = 0;
 
-    while (i < x.n_fences && x.fences[i] != txid)
+    while (i < x.n_fences && x.fences[i].max != txid)
         i++;
     return i;
 }
 
-/* P2, of a file that the old primary has put behind the fence: under another name than the one that
- * comes next it may. */
-static void judge_other(const char *key, const struct name *f)
+/* P2, of a file that somebody who was shut out has put behind the fence: under another name than
+ * the one that comes next it may; and a promotion that has lost the lease since it looked. */
+static void judge_other(const char *key, const struct name *f, uint64_t node)
 {
-    if (f->level == 0 && f->min == f->max)
-        sim_fail("P2: two writers: %s is behind the fence, txid %" PRIu64, key, x.fence);
+    if (f->level == 0 && f->min == f->max && !is_loser(node))
+        sim_fail(
+            "P2: two writers: %s is behind the fence, txid %" PRIu64, key, last_owner()->fence);
     sim_trace("%s is astray", key);
     x.strays++;
+}
+
+/* One that it has put, or a fence of somebody else's that it has gone on behind. */
+static bool is_of(const struct owner *o, const struct name *f, uint64_t node)
+{
+    return node == o->node || (f->max < o->away && is_loser(node));
+}
+
+/* To whom a TXID belongs; NULL: the first primary. */
+static const struct owner *owner_of(uint64_t txid)
+{
+    const struct owner *o = NULL;
+
+    for (size_t i = 0; i < x.n_owners && x.owners[i].fence <= txid; i++)
+        o = &x.owners[i];
+    return o;
+}
+
+/* Behind the fence of the one that it should be of. Merged files name nobody. */
+static bool is_astray(const struct name *f, uint64_t node)
+{
+    const struct owner *o = owner_of(f->max);
+
+    return o && !(f->level > 0 && node == 0) && !is_of(o, f, node);
 }
 
 /* What is there when the fence turns out to count. */
 static bool expect_own(void *arg, const char *key, const uint8_t *p, size_t n)
 {
+    const struct owner *o = last_owner();
     struct name f;
 
     (void)arg;
-    if (is_file(key, &f) && f.max >= x.fence && node_of(p, n) != x.node)
-        judge_other(key, &f);
+    if (is_file(key, &f) && f.max >= o->fence && !is_of(o, &f, node_of(p, n)))
+        judge_other(key, &f, node_of(p, n));
     return true;
 }
 
-static void expect_acked(size_t commits)
+/* P1, of the one before `o`. */
+static void expect_acked(const struct owner *o, size_t commits)
 {
+    const struct judge_image *base = &o->base;
+
     if (commits > 0 &&
-        commits_find(commits - 1, x.base.hash, x.base.commit, x.base.page_size) == SIZE_MAX)
+        commits_find(commits - 1, base->hash, base->commit, base->page_size) == SIZE_MAX)
         sim_fail("P1: %zu commits were acknowledged, and not all are in txid %" PRIu64
                  ", from which the new primary goes on",
-            commits, x.base.txid);
+            commits, base->txid);
+}
+
+/* ---- what comes behind the first fence ---- */
+
+static bool take_in(void *arg, const char *key, const uint8_t *p, size_t n)
+{
+    char why[JUDGE_TEXT];
+    struct name f;
+
+    (void)arg;
+    if (is_file(key, &f) && !is_astray(&f, node_of(p, n)) && !judge_put(x.later, key, p, n, why))
+        sim_fail("S4: %s: %s", key, why);
+    return true;
+}
+
+/* The history of the newest owner, and nothing that is astray. */
+static void begin_later(struct store *s)
+{
+    judge_free(x.later);
+    x.later = judge_new(x.lock_offset);
+    store_each(s, take_in, NULL);
+}
+
+static void find_base(struct owner *o)
+{
+    const uint64_t txid = o->fence - 1;
+
+    if (!(x.n_owners == 1 ? verdict_image(txid, &o->base)
+                          : x.later && judge_find(x.later, txid, &o->base)))
+        sim_fail("P1: nothing leads to the fence, txid %" PRIu64, o->fence);
+}
+
+/* A fence, and whether a file that is there has the same TXID. */
+struct used {
+    uint64_t txid;
+    bool is;
+};
+
+/* Merged is what counted. A snapshot that goes beyond it may be that of a dead process, whose
+ * history the old primary does not have: then its next name must not be free (docs/adr/0023). */
+static bool note_use(void *arg, const char *key, const uint8_t *p, size_t n)
+{
+    struct used *u = arg;
+    struct name f;
+
+    (void)p;
+    (void)n;
+    u->is =
+        u->is ||
+        (is_file(key, &f) && f.level > 0 &&
+            (f.max == u->txid || (f.level < SNAPSHOTS && f.min <= u->txid && f.max >= u->txid)));
+    return !u->is;
+}
+
+/* P2, of a fence that is before the one that counts. Where nothing is left of the name, nothing
+ * leads there either, or P3 finds it. */
+static void judge_left(struct store *s, uint64_t txid)
+{
+    struct judge_image had;
+    struct used u = {.txid = txid};
+
+    store_each(s, note_use, &u);
+    if (u.is && verdict_image(txid, &had))
+        sim_fail("P2: a fence was left at txid %" PRIu64 ", which the old primary had", txid);
 }
 
 /* The first file behind a fence. Fences of earlier tries may lie right before that one. */
 static void shut_out(struct store *s, const struct name *f)
 {
-    struct judge_image had;
+    const size_t acked = x.n_owners > 0 ? last_owner()->acked : x.acked;
+    struct owner *o = &x.owners[x.n_owners++];
 
-    x.end = f->max;
-    x.fence = f->min; /* if there is no other */
-    while (find_fence(x.fence - 1) < x.n_fences)
-        x.fence--;
-    if (!verdict_image(x.fence - 1, &x.base))
-        sim_fail("P1: nothing leads to the fence, txid %" PRIu64, x.fence);
-    for (size_t i = 0; i < x.n_fences; i++)
-        if (x.fences[i] < x.fence && !x.repeated && verdict_image(x.fences[i], &had))
-            sim_fail(
-                "P2: a fence was left at txid %" PRIu64 ", which the old primary had", x.fences[i]);
-    sim_trace("shut out: from txid %" PRIu64 " to %" PRIu64, x.fence, x.end);
-    expect_acked(x.acked);
+    if (x.n_owners == OWNERS_MAX)
+        sim_fail("P2: %d owners", OWNERS_MAX);
+    *o = (struct owner){.node = held()->node, .fence = f->min, .away = f->min, .end = f->max};
+    for (size_t i; (i = find_fence(o->fence - 1)) < x.n_fences;)
+        o->fence = x.fences[i].min;
+    find_base(o);
+    for (size_t i = 0; i < x.n_fences && !x.repeated; i++) {
+        if (x.fences[i].max < o->fence)
+            judge_left(s, x.fences[i].max);
+    }
+    x.n_fences = 0;
+    sim_trace("shut out: from txid %" PRIu64 " to %" PRIu64, o->fence, o->end);
+    expect_acked(o, acked);
     store_each(s, expect_own, NULL);
+    if (x.again)
+        begin_later(s);
+}
+
+/* ---- objects come and go ---- */
+
+static void note_fence(const struct name *f)
+{
+    if (x.n_fences == FENCES_MAX)
+        sim_fail("P2: %d fences", FENCES_MAX);
+    if (find_fence(f->max) == x.n_fences)
+        x.fences[x.n_fences++] = *f;
 }
 
 static void on_own(struct store *s, const struct name *f)
@@ -134,43 +350,53 @@ static void on_own(struct store *s, const struct name *f)
     if (f->level > 0)
         return;
     if (f->max - f->min >= LEFT_OUT_MIN) {
-        if (x.fence == 0)
+        if (is_under_way())
             shut_out(s, f);
-        x.end = wr_max(x.end, f->max);
-    } else if (f->min == f->max && x.fence == 0) {
-        if (x.n_fences == FENCES_MAX)
-            sim_fail("P2: %d fences", FENCES_MAX);
-        if (find_fence(f->min) == x.n_fences)
-            x.fences[x.n_fences++] = f->min;
+        last_owner()->end = wr_max(last_owner()->end, f->max);
+    } else if (f->min == f->max && is_under_way()) {
+        note_fence(f);
     }
 }
 
-static void on_other(const char *key, const struct name *f)
+static void on_other(const char *key, const struct name *f, uint64_t node)
 {
-    x.sent += x.node != 0 && f->level == 0 && f->min == f->max;
-    if (x.fence > 0 && f->max >= x.fence)
-        judge_other(key, f);
+    if (is_under_way() && is_loser(node)) /* whoever has the lease goes on behind it */
+        note_fence(f);
+    x.sent += held()->node && f->level == 0 && f->min == f->max;
+    if (is_astray(f, node))
+        judge_other(key, f, node);
+}
+
+/* Of whoever has the lease; a merged file names nobody: beyond what is left out it is the new
+ * primary's. */
+static bool is_own(const struct name *f, uint64_t node)
+{
+    return held()->node && (node == held()->node || (f->level > 0 && node == 0 && x.n_owners > 0 &&
+                                                        f->max >= x.owners[0].fence));
 }
 
 static void on_put(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n)
 {
     struct name f = {0};
-    const bool file = is_file(key, &f), mixed = x.n_fences > 0 || x.fence > 0;
-    /* A merged one names nobody: beyond what is left out it is the new primary's. */
-    const bool own = file && x.node != 0 &&
-                     (node_of(p, n) == x.node ||
-                         (f.level > 0 && x.fence > 0 && node_of(p, n) == 0 && f.max >= x.fence));
+    const bool file = is_file(key, &f), mixed = x.n_fences > 0 || x.n_owners > 0;
+    const uint64_t node = file ? node_of(p, n) : 0;
+    const bool own = file && is_own(&f, node);
+    /* Who has lost the lease, and is not shut out yet, may go on as the first one could. */
+    const bool legal = own || (is_under_way() && x.n_owners > 0 && node == last_owner()->node);
+    const bool later = own || (node && find_lease(node));
 
     if (strcmp(key, "lease.json") == 0)
         note_lease(p, n);
     if (own)
         on_own(s, &f);
-    verdict_shared(own || (mixed && !file));
+    verdict_shared(later || (mixed && !file));
     x.put(s, key, p, n, old, old_n);
-    verdict_shared(mixed || own);
-    if (file && !own)
-        on_other(key, &f);
+    verdict_shared(mixed || later);
+    if (file && !legal)
+        on_other(key, &f, node);
+    if (file && x.later)
+        (void)take_in(NULL, key, p, n);
 }
 
 static void on_remove(struct store *s, const char *key)
@@ -179,15 +405,21 @@ static void on_remove(struct store *s, const char *key)
     size_t i;
 
     x.remove(s, key);
-    if (!is_file(key, &f) || f.level != 0 || f.min != f.max || x.fence > 0)
+    if (strcmp(key, "lease.json") == 0)
+        sim_fail("P7: the lease is gone");
+    if (!is_file(key, &f) || f.level != 0)
         return;
-    i = find_fence(f.min);
-    if (i < x.n_fences)
+    i = find_fence(f.max);
+    if (i < x.n_fences && x.fences[i].min == f.min)
         x.fences[i] = x.fences[--x.n_fences];
 }
 
-void epochs_begin(void)
+/* ---- what others know, and ask ---- */
+
+void epochs_begin(uint32_t lock_offset, bool again)
 {
+    x.lock_offset = lock_offset;
+    x.again = again;
     x.put = store_on_put;
     x.remove = store_on_remove;
     store_on_put = on_put;
@@ -196,32 +428,70 @@ void epochs_begin(void)
 
 void epochs_acked(uint64_t txid, size_t commits)
 {
-    if (x.fence > 0)
-        expect_acked(commits);
+    if (x.n_owners > 0)
+        expect_acked(&x.owners[0], commits);
     else if (x.n_fences == 0)
         verdict_acked(txid, commits);
     x.acked = wr_max(x.acked, commits);
 }
 
-bool epochs_begun(void)
+void epochs_acked_by(uint32_t db, size_t commits)
 {
-    return x.node != 0;
+    for (size_t i = 0; i < x.n_owners; i++) {
+        struct owner *o = &x.owners[i];
+
+        if (!o->runs || o->db != db)
+            continue;
+        if (i + 1 < x.n_owners)
+            expect_acked(o + 1, commits);
+        o->acked = wr_max(o->acked, commits);
+    }
+}
+
+bool epochs_has_lease(const char *path)
+{
+    return x.n_leases > 0 && strcmp(held()->path, path) == 0;
 }
 
 void epochs_repeat(void)
 {
-    x.repeated = x.repeated || x.node != 0;
+    x.repeated = x.repeated || x.n_leases > 0;
+}
+
+/* The newest time that it has shut out the others; NULL: never. */
+static struct owner *find_owner(uint64_t node)
+{
+    for (size_t i = x.n_owners; i-- > 0;) {
+        if (x.owners[i].node == node)
+            return &x.owners[i];
+    }
+    return NULL;
+}
+
+void epochs_promoted(uint64_t epoch, uint64_t node, uint64_t token)
+{
+    struct lease *l = find_lease(node);
+
+    if (!l || l->epoch != epoch || l->token != token)
+        sim_fail("P7: a promotion believes to hold epoch %" PRIu64 ", which is not its own", epoch);
+    if (!find_owner(node))
+        sim_fail("P2: promoted, and nothing shuts the old primary out");
+    l->promoted = true;
+}
+
+void epochs_goes_on(uint64_t node, uint32_t db)
+{
+    struct owner *o = find_owner(node);
+
+    assert(o);
+    o->runs = true;
+    o->db = db;
 }
 
 uint64_t epochs_sent(bool anew)
 {
     x.sent = anew ? 0 : x.sent;
     return x.sent;
-}
-
-bool epochs_over(void)
-{
-    return x.fence > 0;
 }
 
 uint64_t epochs_strays(void)
@@ -234,18 +504,36 @@ static bool is_same(const struct judge_image *a, const struct judge_image *b)
     return a->hash == b->hash && a->commit == b->commit && a->page_size == b->page_size;
 }
 
-void epochs_belongs(uint64_t txid, const struct judge_image *image)
+static bool has(uint32_t db, const struct judge_image *image)
 {
-    const bool old = commits_has(0, image->hash, image->commit, image->page_size);
-    const bool new = commits_has(1, image->hash, image->commit, image->page_size);
+    return commits_has(db, image->hash, image->commit, image->page_size);
+}
 
+static void belongs_to_first(uint64_t txid, const struct judge_image *image)
+{
     struct judge_image want;
 
-    if (txid < x.fence && (!old || (verdict_image(txid, &want) && !is_same(&want, image))))
+    if (!has(0, image) || (verdict_image(txid, &want) && !is_same(&want, image)))
         sim_fail("P3: txid %" PRIu64 " is before the fence, and not the old primary's", txid);
-    if (txid >= x.fence && txid <= x.end && !is_same(&x.base, image) && !(old && x.strays > 0))
+}
+
+/* Something that was under way when `o` shut the others out may hide it at its own TXID. */
+static bool may_be_astray(const struct owner *o, const struct judge_image *image)
+{
+    return x.strays > 0 && (has(0, image) || (o > x.owners && o[-1].runs && has(o[-1].db, image)));
+}
+
+void epochs_belongs(uint64_t txid, const struct judge_image *image)
+{
+    const struct owner *o = owner_of(txid);
+
+    if (!o) {
+        belongs_to_first(txid, image);
+        return;
+    }
+    if (txid <= o->end && !is_same(&o->base, image) && !may_be_astray(o, image))
         sim_fail(
-            "P3: txid %" PRIu64 " is not the state at the fence, txid %" PRIu64, txid, x.fence);
-    if (txid > x.end && !new)
+            "P3: txid %" PRIu64 " is not the state at the fence, txid %" PRIu64, txid, o->fence);
+    if (txid > o->end && !(o->runs ? has(o->db, image) : is_same(&o->base, image)))
         sim_fail("P3: txid %" PRIu64 " is not the new primary's", txid);
 }

@@ -1,11 +1,14 @@
 /*
  * failover.h - a copy of the database on another machine is promoted (engine/promote.h), whatever
- * the old primary does meanwhile: two machines, one replica.
+ * the old primary does meanwhile: two machines, one replica. In some runs there are two with a
+ * copy: both promote, beside each other, or one in the middle of the other, or one when the other
+ * has been the primary for a while; the last one that has taken the lease, and comes to its end,
+ * goes on.
  *
  * The laws are those of epochs.h, S3 as for all, and
  *
  *   P4  when all faults have healed, a promotion that is repeated comes to its end, and the old
- *       primary stops and says why
+ *       primary stops and says why; one that has lost the lease says who has it
  *   P5  the old primary's database is unharmed, and at its own newest commit
  *   P6  the new primary goes on: the newest state of the replica is its database
  */

@@ -12,6 +12,7 @@ struct promoter {
     const char *path; /* of the copy */
     int64_t far_ns;   /* how much further away than the others its machine is */
     bool promoted;    /* it came to its end */
+    uint64_t node;    /* that it is known by then */
 
     struct sim_proc *proc; /* NULL: none yet */
     uint32_t quiet_asks;   /* requests, until something happens to it */

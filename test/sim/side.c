@@ -39,6 +39,15 @@ void side_work_and_ask(struct side *t, uint64_t max_ns)
     side_ask(t);
 }
 
+void side_come_back(struct side *t)
+{
+    sim_trace("%s comes back", t->daemon_name);
+    store_cut_off(t->o.stores[0], NULL);
+    if (daemon_runs(t->daemon))
+        sim_proc_cont(daemon_proc(t->daemon));
+    side_look_alive(t);
+}
+
 bool side_has_stopped(struct side *t)
 {
     struct wr_replica_status now;

@@ -24,6 +24,8 @@ void side_work(const struct side *t, uint64_t max_ns);
 void side_work_and_ask(struct side *t, uint64_t max_ns);
 /* Ask for a sync, if the daemon runs; the answer is told to t->acked. */
 void side_ask(struct side *t);
+/* Its daemon was stopped, paused, killed or cut off, or not: it runs again, with the store. */
+void side_come_back(struct side *t);
 /* Whether its daemon has stopped replicating, and says that it has lost a conflict. */
 bool side_has_stopped(struct side *t);
 

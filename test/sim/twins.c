@@ -191,7 +191,7 @@ void twins_live(const struct app_opts *app, const struct daemon_opts *o)
         sim_kill(daemon_proc(a->daemon));
     verdict_shared(true);
     copy_machine(a->o.path, "/db/.app.db-weir");
-    commits_init(COPY, o->lock_offset);
+    (void)commits_init(COPY, o->lock_offset);
     for (uint32_t i = 2 + tape_below(8); i > 0; i--) {
         struct side *t = tape_below(2) ? b : a;
 

@@ -187,7 +187,7 @@ static void life(void *arg)
         w->opts.n_stores = 1;
     else if (world_promotions)
         return;
-    commits_init(DB, LOCK_OFFSET);
+    (void)commits_init(DB, LOCK_OFFSET);
     verdict_init(LOCK_OFFSET, w->stores, w->opts.n_stores);
     make_directory("/db");
     make_directory(RUNS);
