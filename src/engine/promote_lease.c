@@ -97,17 +97,21 @@ static enum wr_status see_who(struct wr_promotion *p, struct wr_err *e)
 {
     struct wr_lease now = {0};
     struct wr_err why = {0};
+    enum wr_status st, renewed;
 
     wr_promotion_request(p);
-    if (wr_lease_read(p->s, p->c, &now, &why) != WR_OK || now.node != p->node.number)
-        return WR_CONFLICT;
-    if (is_of_earlier_run(p, &now)) {
+    st = wr_lease_read(p->s, p->c, &now, &why);
+    if (st == WR_OK && is_of_earlier_run(p, &now)) {
         p->lease = now;
         return WR_OK;
     }
-    return wr_promotion_renew_node(p, &why) == WR_OK
-               ? wr_wrap(e, WR_CONFLICT, "a machine with the number that this one had")
-               : wr_fail(e, WR_IO, "keep another number: %s", why.text);
+    if (st == WR_OK ? now.node != p->node.number : p->node.was == WR_NODE_KEPT)
+        return WR_CONFLICT;
+    renewed = wr_promotion_renew_node(p, &why);
+    if (renewed != WR_OK)
+        return wr_fail(e, renewed, "keep another number: %s", why.text);
+    return st == WR_OK ? wr_wrap(e, WR_CONFLICT, "a machine with the number that this one had")
+                       : WR_CONFLICT;
 }
 
 enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e)

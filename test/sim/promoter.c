@@ -20,12 +20,15 @@
 
 static struct promoter *all[PROMOTERS_MAX];
 
-/* Somebody else has taken the lease, and it says who: no other conflict may be. */
+/* Somebody else has taken the lease, and it says who, if it could read that: no other conflict may
+ * be. */
 static bool has_lost(const struct promoter *w, const char *text)
 {
     static const char by[] = "the lease was taken meanwhile by ", host[] = "sim:";
     const char *who = strstr(text, by);
 
+    if (strstr(text, "the lease was taken by another promotion meanwhile"))
+        return true; /* whom it has asked the store, and got no answer */
     who = who ? who + strlen(by) : "";
     who += strncmp(who, host, strlen(host)) == 0 ? strlen(host) : 0;
     return *who && strncmp(who, w->path, strlen(w->path)) != 0;
