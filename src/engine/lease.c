@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/crypto.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "storage/storage.h"
 
 #include <jansson.h>
@@ -140,7 +141,7 @@ enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
     const struct wr_lease_seen *seen, uint64_t node, const char *owner, struct wr_lease *ret,
     struct wr_err *e)
 {
-    bool can_tell = wr_storage_caps(s) & WR_STORAGE_COND_PUT;
+    bool can_tell = (wr_storage_caps(s) & WR_STORAGE_COND_PUT) && !WR_MUTANT(LEASE_TAKEN_BLINDLY);
     struct wr_put_opts o = {.if_absent = can_tell && seen->version.n == 0,
         .if_match = can_tell ? seen->version : (struct wr_str){0}};
     struct wr_lease l = {

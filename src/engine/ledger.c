@@ -312,7 +312,8 @@ void wr_ledger_stands(struct wr_ledger *l, const struct wr_stands *stands)
 
 uint64_t wr_ledger_floor(const struct wr_ledger *l)
 {
-    return may_lack(l) ? wr_max(l->floor, l->now.txid + 1) : l->floor;
+    return may_lack(l) && !WR_MUTANT(CUT_GIVES_AGAIN) ? wr_max(l->floor, l->now.txid + 1)
+                                                      : l->floor;
 }
 
 bool wr_ledger_given(const struct wr_ledger *l)

@@ -90,8 +90,7 @@ void store_heal(struct store *s)
 
 void store_ponder(struct store *s)
 {
-    if (s->ops.caps & WR_STORAGE_COND_PUT)
-        s->ponder_us = PONDER_MAX;
+    s->ponder_us = PONDER_MAX;
 }
 
 void store_outage(struct store *s, int64_t until_ns)

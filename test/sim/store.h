@@ -31,7 +31,7 @@ bool store_lists_little(const struct store *s);  /* so many pages that one who i
 bool store_is_weak(const struct store *s); /* was made so; healing does not change the answer */
 
 /* What it has received whole takes up to some seconds to take effect, and may outlive who sent it.
- * Only conditions keep that in order: nothing changes for a store without them. */
+ * A store without conditions lets it overwrite what came meanwhile. */
 void store_ponder(struct store *s);
 /* No fault from now on, and no weakness; what is under way arrives, within two minutes. */
 void store_heal(struct store *s);

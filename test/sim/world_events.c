@@ -348,6 +348,13 @@ static void restore_beside(struct world *w)
         w->restore = verdict_restore_now();
 }
 
+/* What a dead process has under way takes effect late, and over what its successor has sent: all
+ * depends on names that a power cut must not give away again (docs/adr/0008). */
+static bool overwrites(const struct world *w)
+{
+    return w->may.hasty && !(store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT);
+}
+
 void world_event(struct world *w)
 {
     switch (tape_below(17)) {
@@ -384,6 +391,8 @@ void world_event(struct world *w)
     case 9:
         if (w->may.losses)
             lose_state(w);
+        if (overwrites(w))
+            power_cut(w);
         break;
     case 10:
         if (w->may.outages)
@@ -401,6 +410,8 @@ void world_event(struct world *w)
     case 13:
         if (w->may.travel)
             travel_back(w);
+        if (overwrites(w))
+            power_cut(w);
         break;
     case 14:
         if (w->may.kills && daemon_runs(w->daemon))
