@@ -1318,6 +1318,8 @@ static void same_number_first(void *arg, struct wr_call *c, struct wr_str key)
         return;
     p->spy.in_put = NULL;
     take_it(p, number_of_b(p));
+    p->spy.fail_in = "lease.json";
+    p->spy.fail_get = p->races == 1 ? WR_IO : WR_OK;
 }
 
 static void die_at_lease(void *arg, struct wr_call *c, struct wr_str key)
@@ -1403,6 +1405,26 @@ static void test_the_number_of_another_was_ours_when_it_was_faster(void **state)
     p.spy.in_put = same_number_first;
     T_IS(WR_CONFLICT, try_promote(&p, &e));
     T(strstr(e.text, "rival:/r") && lease_is(&p, 1));
+    promote(&p);
+    T(p.done.lease.epoch == 2 && p.done.lease.node != node);
+    end_of_both(&p);
+}
+
+/* The same, and who has it was not to be read. */
+static void test_the_number_of_another_was_ours_when_its_lease_was_not_to_be_read(void **state)
+{
+    struct pair p;
+    struct wr_err e = {0};
+    uint64_t node;
+
+    (void)state;
+    begin(&p);
+    node = number_of_b(&p);
+    p.spy.arg = &p;
+    p.spy.in_put = same_number_first;
+    p.races = 1;
+    T_IS(WR_CONFLICT, try_promote(&p, &e));
+    p.spy.fail_get = WR_OK;
     promote(&p);
     T(p.done.lease.epoch == 2 && p.done.lease.node != node);
     end_of_both(&p);
@@ -1614,6 +1636,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_lease_that_an_earlier_run_had_sent_came_late),
     T_TEST(test_a_late_lease_overwrote_the_own_one),
     T_TEST(test_the_number_of_another_was_ours_when_it_was_faster),
+    T_TEST(test_the_number_of_another_was_ours_when_its_lease_was_not_to_be_read),
     T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),
     T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
     T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
