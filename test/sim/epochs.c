@@ -8,6 +8,7 @@
 #include "sim/epochs.h"
 
 #include "sim/commits.h"
+#include "sim/leases.h"
 #include "sim/store.h"
 #include "sim/verdict.h"
 
@@ -17,8 +18,6 @@
     (((uint64_t)1 << 22) - 1) /* TXIDs of one file: no primary leaves out so many */
 #define FENCES_MAX 64
 #define OWNERS_MAX 16
-#define LEASES_MAX 64
-#define PATH_SIZE  64
 #define AT_NODE    72u /* in an LTX file's header */
 #define SNAPSHOTS  9u  /* the level whose files are all snapshots */
 #define STEM       37u /* two TXIDs, a minus, ".ltx" */
@@ -26,15 +25,6 @@
 struct name {
     unsigned level;
     uint64_t min, max;
-};
-
-/* As it was in the bucket. The first primary may have it, whose promotion was none: it saw nothing
- * but its own first snapshot there, and took the replica for one that was emptied. Then there is no
- * path, and the node is 0 here. */
-struct lease {
-    uint64_t epoch, node, token;
-    char path[PATH_SIZE];
-    bool promoted; /* who has taken it came to the end */
 };
 
 /* Who has shut out all that were before it. */
@@ -52,8 +42,6 @@ static struct {
     void (*put)(struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old,
         size_t old_n);
     void (*remove)(struct store *s, const char *key);
-    struct lease leases[LEASES_MAX]; /* the last one holds */
-    size_t n_leases;
     struct name fences[FENCES_MAX]; /* that are there, and do not count yet */
     size_t n_fences;
     struct owner owners[OWNERS_MAX];
@@ -86,85 +74,6 @@ static uint64_t node_of(const uint8_t *p, size_t n)
     return node;
 }
 
-/* ---- the lease ---- */
-
-/* Whoever has it; a node of 0: no promotion has. */
-static const struct lease *held(void)
-{
-    static const struct lease nobody;
-
-    return x.n_leases > 0 ? &x.leases[x.n_leases - 1] : &nobody;
-}
-
-static uint64_t hex_member(const char *text, const char *name)
-{
-    const char *at = strstr(text, name);
-    uint64_t v = 0;
-
-    if (!at || !wr_parse_hex64((struct wr_str){at + strlen(name), 16}, &v))
-        sim_fail("P7: a lease without %s: %s", name, text);
-    return v;
-}
-
-static uint64_t epoch_member(const char *text)
-{
-    static const char name[] = "\"epoch\":";
-    const char *at = strstr(text, name);
-    uint64_t v = 0;
-
-    for (at = at ? at + strlen(name) : ""; *at >= '0' && *at <= '9'; at++)
-        v = 10 * v + (uint64_t)(*at - '0');
-    return v;
-}
-
-/* P7, of the object as it is now. */
-static void note_lease(const uint8_t *p, size_t n)
-{
-    static const char owner[] = "\"owner\":\"sim:";
-    char text[512] = "";
-    const uint64_t last = held()->epoch;
-    struct lease *l = &x.leases[x.n_leases];
-    const char *at;
-
-    memcpy(text, p, wr_min(n, sizeof(text) - 1));
-    if (x.n_leases == LEASES_MAX)
-        sim_fail("P7: %d leases", LEASES_MAX);
-    *l = (struct lease){.epoch = epoch_member(text),
-        .node = hex_member(text, "\"node\":\""),
-        .token = hex_member(text, "\"token\":\"")};
-    at = strstr(text, owner);
-    for (size_t i = 0; at && i + 1 < sizeof(l->path) && at[strlen(owner) + i] != '"'; i++)
-        l->path[i] = at[strlen(owner) + i];
-    if (!at) {
-        if (x.n_owners > 0)
-            sim_fail("P7: who was shut out has taken the lease: %s", text);
-        l->node = 0;
-    }
-    if (l->epoch <= last)
-        sim_fail("P7: the lease has epoch %" PRIu64 " behind epoch %" PRIu64 ": %s", l->epoch, last,
-            text);
-    sim_trace("epoch %" PRIu64 " is that of %s", l->epoch, l->node ? l->path : "the first primary");
-    x.repeated = x.repeated || held()->node; /* the one before leaves what it has put */
-    x.n_leases++;
-}
-
-static struct lease *find_lease(uint64_t node)
-{
-    for (size_t i = x.n_leases; i-- > 0;) {
-        if (x.leases[i].node == node)
-            return &x.leases[i];
-    }
-    return NULL;
-}
-
-/* Whose promotion has begun, and never come to its end: all that it has sent are fences. */
-static bool is_loser(uint64_t node)
-{
-    const struct lease *l = node ? find_lease(node) : NULL;
-
-    return l && !l->promoted;
-}
-
 /* ---- fences ---- */
 
 static struct owner *last_owner(void)
@@ -175,7 +84,7 @@ static struct owner *last_owner(void)
 /* Somebody has the lease, and has yet to shut out whoever writes. */
 static bool is_under_way(void)
 {
-    return held()->node && (x.n_owners == 0 || last_owner()->node != held()->node);
+    return leases_held()->node && (x.n_owners == 0 || last_owner()->node != leases_held()->node);
 }
 
 /* The one that ends there. */
@@ -192,7 +101,7 @@ static size_t find_fence(uint64_t txid)
  * the one that comes next it may; and a promotion that has lost the lease since it looked. */
 static void judge_other(const char *key, const struct name *f, uint64_t node)
 {
-    if (f->level == 0 && f->min == f->max && !is_loser(node))
+    if (f->level == 0 && f->min == f->max && !leases_is_loser(node))
         sim_fail(
             "P2: two writers: %s is behind the fence, txid %" PRIu64, key, last_owner()->fence);
     sim_trace("%s is astray", key);
@@ -202,7 +111,7 @@ static void judge_other(const char *key, const struct name *f, uint64_t node)
 /* One that it has put, or a fence of somebody else's that it has gone on behind. */
 static bool is_of(const struct owner *o, const struct name *f, uint64_t node)
 {
-    return node == o->node || (f->max < o->away && is_loser(node));
+    return node == o->node || (f->max < o->away && leases_is_loser(node));
 }
 
 /* To whom a TXID belongs; NULL: the first primary. */
@@ -319,7 +228,8 @@ static void shut_out(struct store *s, const struct name *f)
 
     if (x.n_owners == OWNERS_MAX)
         sim_fail("P2: %d owners", OWNERS_MAX);
-    *o = (struct owner){.node = held()->node, .fence = f->min, .away = f->min, .end = f->max};
+    *o =
+        (struct owner){.node = leases_held()->node, .fence = f->min, .away = f->min, .end = f->max};
     for (size_t i; (i = find_fence(o->fence - 1)) < x.n_fences;)
         o->fence = x.fences[i].min;
     find_base(o);
@@ -360,9 +270,9 @@ static void on_own(struct store *s, const struct name *f)
 
 static void on_other(const char *key, const struct name *f, uint64_t node)
 {
-    if (is_under_way() && is_loser(node)) /* whoever has the lease goes on behind it */
+    if (is_under_way() && leases_is_loser(node)) /* whoever has the lease goes on behind it */
         note_fence(f);
-    x.sent += held()->node && f->level == 0 && f->min == f->max;
+    x.sent += leases_held()->node && f->level == 0 && f->min == f->max;
     if (is_astray(f, node))
         judge_other(key, f, node);
 }
@@ -371,8 +281,17 @@ static void on_other(const char *key, const struct name *f, uint64_t node)
  * primary's. */
 static bool is_own(const struct name *f, uint64_t node)
 {
-    return held()->node && (node == held()->node || (f->level > 0 && node == 0 && x.n_owners > 0 &&
-                                                        f->max >= x.owners[0].fence));
+    return leases_held()->node &&
+           (node == leases_held()->node ||
+               (f->level > 0 && node == 0 && x.n_owners > 0 && f->max >= x.owners[0].fence));
+}
+
+static void on_lease(const uint8_t *p, size_t n)
+{
+    x.repeated = x.repeated || leases_held()->node; /* the one before leaves what it has put */
+    leases_note(p, n);
+    if (x.n_owners > 0 && leases_held()->node == 0)
+        sim_fail("P7: who was shut out has taken the lease");
 }
 
 static void on_put(
@@ -384,10 +303,10 @@ static void on_put(
     const bool own = file && is_own(&f, node);
     /* Who has lost the lease, and is not shut out yet, may go on as the first one could. */
     const bool legal = own || (is_under_way() && x.n_owners > 0 && node == last_owner()->node);
-    const bool later = own || (node && find_lease(node));
+    const bool later = own || (node && leases_find(node));
 
     if (strcmp(key, "lease.json") == 0)
-        note_lease(p, n);
+        on_lease(p, n);
     if (own)
         on_own(s, &f);
     verdict_shared(later || (mixed && !file));
@@ -450,12 +369,12 @@ void epochs_acked_by(uint32_t db, size_t commits)
 
 bool epochs_has_lease(const char *path)
 {
-    return x.n_leases > 0 && strcmp(held()->path, path) == 0;
+    return leases_held()->epoch > 0 && strcmp(leases_held()->path, path) == 0;
 }
 
 void epochs_repeat(void)
 {
-    x.repeated = x.repeated || x.n_leases > 0;
+    x.repeated = x.repeated || leases_held()->epoch > 0;
 }
 
 /* The newest time that it has shut out the others; NULL: never. */
@@ -470,7 +389,7 @@ static struct owner *find_owner(uint64_t node)
 
 void epochs_promoted(uint64_t epoch, uint64_t node, uint64_t token)
 {
-    struct lease *l = find_lease(node);
+    struct lease *l = leases_find(node);
 
     if (!l || l->epoch != epoch || l->token != token)
         sim_fail("P7: a promotion believes to hold epoch %" PRIu64 ", which is not its own", epoch);
