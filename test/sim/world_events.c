@@ -141,6 +141,7 @@ static void lose_state(struct world *w)
             disk_remove(names[i]);
     }
     verdict_forgot();
+    store_forgets_the_dead = true;
 }
 
 static void stop_all(struct world *w)
