@@ -192,7 +192,7 @@ static enum wr_status size_at_position(struct wr_db *db, struct wr_err *e)
 static int64_t patience(struct wr_db *db, enum wr_status st)
 {
     if (st == WR_BUSY)
-        return db->conn && wr_conn_pinned(db->conn) ? RETRY_OWN_NS : RETRY_NS;
+        return db->conn && !db->started && wr_conn_pinned(db->conn) ? RETRY_OWN_NS : RETRY_NS;
     if (db->state == DB_OPENING)
         return RETRY_FAR_NS;
     return wr_min(RETRY_FAR_NS << wr_min(db->breaks++, 4u), RETRY_MAX_NS);

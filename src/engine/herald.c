@@ -11,10 +11,10 @@
 #include "engine/writer.h"
 #include "storage/storage.h"
 
-#define LOOK_MS       ((int64_t)10 * 1000)      /* deadline of what can wait */
-#define REQUEST_MS    ((int64_t)120 * 1000)     /* deadline of what a deletion waits for */
-#define CONFLICTS_MAX 3u                        /* in a row, each of which is two attempts */
-#define PACE_MS       ((int64_t)30 * 60 * 1000) /* between two looks */
+#define LOOK_MS      ((int64_t)10 * 1000)      /* deadline of what can wait */
+#define REQUEST_MS   ((int64_t)120 * 1000)     /* deadline of what a deletion waits for */
+#define FAILURES_MAX 5u                        /* in a row, each of which may be two attempts */
+#define PACE_MS      ((int64_t)30 * 60 * 1000) /* between two looks */
 
 void wr_herald_init(
     struct wr_herald *h, struct wr_storage *s, const struct wr_log *log, const char *label)
@@ -28,6 +28,11 @@ void wr_herald_pace(struct wr_herald *h, int64_t look_ms)
 {
     h->often_ms = look_ms - look_ms / 6;
     h->settle_ms = look_ms / 30;
+}
+
+void wr_herald_keeps_all(struct wr_herald *h)
+{
+    h->keeps_all = true;
 }
 
 void wr_herald_release(struct wr_herald *h)
@@ -65,8 +70,11 @@ void wr_herald_found(struct wr_herald *h, const struct wr_clock *clock, uint64_t
         h->native = native;
     }
     h->joined = true;
-    if (txid < h->newest)
+    if (txid < h->newest) { /* and what was to be said is not so */
         h->settled = h->candidate = 0;
+        h->newest = txid;
+        h->candidate_ms = wr_mono_ms(clock);
+    }
     note(h, wr_mono_ms(clock), txid);
     wr_mutex_unlock(&h->mutex);
 }
@@ -117,7 +125,8 @@ static void add_from(struct wr_herald *h, const uint64_t from[WR_LEVEL_MAX + 1])
         h->said.from[level] = wr_max(h->said.from[level], from[level]);
 }
 
-/* Read it, unless that was done. What some stores forbid is not there. */
+/* Read it, unless that was done. What some stores forbid is not there; what was deleted is not
+ * spoken of, whatever is read. */
 static enum wr_status load(struct wr_herald *h, struct wr_call *c, struct wr_err *e)
 {
     struct wr_extent_version version = {0};
@@ -130,10 +139,8 @@ static enum wr_status load(struct wr_herald *h, struct wr_call *c, struct wr_err
     if (x.newest > 0 && (st = wr_writer_is(h->storage, c, x.token, &ours, e)) != WR_OK)
         return st;
     wr_mutex_lock(&h->mutex);
-    if (x.newest == 0) {
-        for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
-            x.from[level] = h->start;
-    }
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+        x.from[level] = wr_max(x.newest == 0 ? h->start : x.from[level], h->said.from[level]);
     h->said = x;
     h->version = version;
     h->anew = h->anew || (x.newest > 0 && !(ours && h->native));
@@ -156,7 +163,7 @@ static struct wr_extent compose(
             *from = h->newest;
         if (ahead)
             *from = wr_max(*from, ahead[level]);
-        if (h->ruled && !h->lasts[level])
+        if (h->keeps_all || (h->ruled && !h->lasts[level]))
             *from = WR_EXTENT_NOTHING;
     }
     x.newest = wr_max(h->settled, wr_min(h->said.newest, h->newest));
@@ -187,12 +194,14 @@ static enum wr_status merge(struct wr_herald *h, struct wr_call *c, struct wr_er
 static enum wr_status refuse(struct wr_herald *h, struct wr_call *c, const struct wr_err *why)
 {
     struct wr_err e = {0};
-    enum wr_status st = h->version.there ? wr_extent_remove(h->storage, c, &e) : WR_OK;
+    enum wr_status st = wr_extent_remove(h->storage, c, &e); /* one that was not seen, too */
 
     if (st != WR_OK && st != WR_NOTFOUND)
         return st;
+    wr_mutex_lock(&h->mutex);
     h->version = (struct wr_extent_version){0};
     h->refused = true;
+    wr_mutex_unlock(&h->mutex);
     wr_log(h->log, WR_WARN,
         "cannot write the object by which a verification tells that files are missing; it goes "
         "without",
@@ -217,10 +226,11 @@ static enum wr_status write_once(struct wr_herald *h, struct wr_call *c,
     st = wr_extent_write(h->storage, c, &x, &h->version, e);
     wr_mutex_lock(&h->mutex);
     h->anew = h->anew || (anew && st != WR_OK);
+    h->known = h->known && (st == WR_OK || h->version.there); /* a first one may be there by now */
     if (st == WR_OK) {
         h->said = x;
         h->written_ms = wr_mono_ms(c->clock);
-        h->conflicts = 0;
+        h->failures = 0;
     }
     wr_mutex_unlock(&h->mutex);
     return st;
@@ -232,12 +242,11 @@ static bool is_another(enum wr_status st)
     return st == WR_CONFLICT || st == WR_NOTFOUND;
 }
 
-/* Whether there is no use in another attempt; where another one is there each time, none can be
- * written over. */
+/* Whether there is no use in another attempt. Stores that do not let it be written over say so in
+ * many ways, and what is refused again and again would end retention. */
 static bool is_for_good(const struct wr_herald *h, enum wr_status st)
 {
-    return st == WR_AUTH || st == WR_UNSUPPORTED || st == WR_LIMIT ||
-           (st == WR_CONFLICT && h->conflicts >= CONFLICTS_MAX);
+    return st == WR_AUTH || st == WR_UNSUPPORTED || st == WR_LIMIT || h->failures >= FAILURES_MAX;
 }
 
 /* Say it anew. It is there, or may be made. */
@@ -252,8 +261,7 @@ static enum wr_status say(struct wr_herald *h, struct wr_call *c,
         if (st == WR_OK)
             st = write_once(h, c, ahead, &why);
     }
-    if (st == WR_CONFLICT)
-        h->conflicts++;
+    h->failures += st != WR_OK && st != WR_CANCELED;
     if (st == WR_OK || (is_for_good(h, st) && refuse(h, c, &why) == WR_OK))
         return WR_OK;
     return wr_fail(e, st == WR_CONFLICT ? WR_BUSY : st,

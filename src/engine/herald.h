@@ -32,12 +32,13 @@ struct wr_herald {
     const char *label; /* of the database, for logs */
     int64_t often_ms;  /* for what was sent it is not written sooner */
     int64_t settle_ms; /* by then every listing shows what was sent: a minute */
+    bool keeps_all;    /* nothing is ever deleted from here */
 
     struct wr_mutex mutex; /* guards the rest */
     bool busy;             /* somebody is at the object, and then the group below is his */
     bool known;            /* it was read, or written */
     bool refused;          /* it cannot be written: nothing is said */
-    unsigned conflicts;    /* in a row */
+    unsigned failures;     /* to write it, in a row */
     struct wr_extent said; /* what is in it; newest 0: nothing; `from` is kept all the same */
     struct wr_extent_version version;
     int64_t written_ms; /* monotonic; by us */
@@ -58,6 +59,9 @@ void wr_herald_init(struct wr_herald *h, struct wr_storage *s, const struct wr_l
     const char *label); /* `s` and `label` outlive it */
 /* Looks come so often; half an hour at first. Before the first use. */
 void wr_herald_pace(struct wr_herald *h, int64_t look_ms);
+/* Nothing is ever deleted from here, so somebody else may delete by rules of his own, as buckets
+ * have: of levels nothing is said. Before the first use. */
+void wr_herald_keeps_all(struct wr_herald *h);
 void wr_herald_release(struct wr_herald *h);
 
 /* The replica was listed as if nothing were known, and stands there. `native`: its newest file has

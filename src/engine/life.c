@@ -241,6 +241,7 @@ static enum wr_status add_replica(struct wr_db *db, struct wr_storage *storage,
 
     o.verify_ns = db->verify_ms * 1000000;
     o.look_ms = db->look_ms;
+    o.keeps_all = db->retention.keep_ms == 0 && db->retention.l0_ms == 0;
     o.lock_offset = db->lock_offset;
     o.seed = db->seed;
     if (o.seed == 0)

@@ -530,6 +530,8 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
         .storage = storage, .log = wr_sched_log(o->sched), .label = r->label, .token = o->seed};
     wr_herald_init(&r->herald, storage, wr_sched_log(o->sched), r->label);
     wr_lookout_pace(&r->lookout, &r->herald, o->look_ms);
+    if (o->keeps_all)
+        wr_herald_keeps_all(&r->herald);
     r->tenure =
         (struct wr_tenure){.storage = storage, .log = wr_sched_log(o->sched), .label = r->label};
     wr_list_init(&r->queue);

@@ -82,6 +82,7 @@ struct wr_replica_opts {
     int64_t verify_ns;    /* it has a verifier, which works so often; 0: none */
     uint32_t lock_offset; /* byte offset of SQLite's lock page, for that */
     int64_t look_ms;      /* between two looks at what it has (lookout.h); 0: half an hour */
+    bool keeps_all;       /* the keeper is never asked to delete what nobody misses */
     uint64_t seed;        /* of the backoff's jitter, and of its sign: no other process has it */
 };
 enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replica_opts *o,

@@ -112,7 +112,9 @@ struct wr_s3 {
     _Atomic int64_t seen_ms;   /* the same by the last answer with a date */
     _Atomic bool dated;        /* there was one */
     _Atomic bool bucket_seen;  /* some answer proved that the bucket exists */
-    _Atomic bool no_condition; /* the store has no conditional writes */
+    _Atomic bool no_condition; /* the store has no conditional writes, ... */
+    _Atomic bool no_match;     /* ... or none on what is there: AWS itself had not, for a time */
+    _Atomic bool no_commit;    /* or none of uploads in parts */
     _Atomic bool no_batch;     /* the store deletes one key at a time */
     _Atomic uint64_t calls;    /* sets the seeds of concurrent retries apart */
 };

@@ -94,11 +94,12 @@ static enum wr_status put_checked(struct wr_s3 *s, struct wr_s3_talk *t, struct 
 {
     struct wr_err err = {.code = WR_OK};
     enum condition how = o->if_absent || o->if_match.n > 0 ? CONDITION_HEADER : CONDITION_NONE;
-    if (how == CONDITION_HEADER && atomic_load(&s->no_condition))
+    _Atomic bool *lacks = o->if_absent ? &s->no_condition : &s->no_match;
+    if (how == CONDITION_HEADER && (atomic_load(&s->no_condition) || atomic_load(lacks)))
         how = CONDITION_HEAD;
     enum wr_status st = put_once(s, t, key, body, o, how, &err);
     if (st == WR_UNSUPPORTED && how == CONDITION_HEADER) {
-        atomic_store(&s->no_condition, true);
+        atomic_store(lacks, true);
         st = put_once(s, t, key, body, o, CONDITION_HEAD, &err);
     } else if (st == WR_CONFLICT && how == CONDITION_HEADER && is_quoted(o->if_match)) {
         /* Ceph compares the tag with its own, which has no quotes. The condition is the same, so a

@@ -280,6 +280,11 @@ enum wr_status wr_s3_upload_part(
 
 /* ---- commit and abort ---- */
 
+static bool has_conditions(const struct wr_s3 *s)
+{
+    return !atomic_load(&s->no_condition) && !atomic_load(&s->no_commit);
+}
+
 static enum wr_status commit_once(struct wr_upload *u, struct wr_s3_talk *t, struct wr_bytes body,
     struct wr_str *ret_tag, struct wr_err *e)
 {
@@ -291,9 +296,9 @@ static enum wr_status commit_once(struct wr_upload *u, struct wr_s3_talk *t, str
         .stall_ms = COMMIT_STALL_MS};
     wr_s3_param(&r, WR_STR("uploadId"), u->id);
     wr_s3_header(&r, WR_STR("content-type"), WR_STR("application/xml"));
-    if (!atomic_load(&u->s->no_condition) && u->opts.if_absent)
+    if (has_conditions(u->s) && u->opts.if_absent)
         wr_s3_header(&r, WR_STR("if-none-match"), WR_STR("*"));
-    else if (!atomic_load(&u->s->no_condition) && u->opts.if_match.n > 0)
+    else if (has_conditions(u->s) && u->opts.if_match.n > 0)
         wr_s3_header(&r, WR_STR("if-match"), u->opts.if_match);
     wr_s3_header_ssec(u->s, &r);
     enum wr_status st = wr_s3_do(u->s, t, &r, e);
@@ -313,8 +318,8 @@ static enum wr_status commit_retried(struct wr_upload *u, struct wr_s3_talk *t,
     wr_retry_init(&retry, (uint64_t)wr_mono_ns(t->call.clock));
     do {
         st = commit_once(u, t, body, ret_tag, &err);
-        if (st == WR_UNSUPPORTED && !atomic_load(&u->s->no_condition)) {
-            atomic_store(&u->s->no_condition, true); /* and it was checked just before */
+        if (st == WR_UNSUPPORTED && has_conditions(u->s)) {
+            atomic_store(&u->s->no_commit, true); /* and it was checked just before */
             st = commit_once(u, t, body, ret_tag, &err);
         }
     } while (wr_retry_again(&retry, &t->call, st));

@@ -99,7 +99,7 @@ static bool check_condition(
     const char *none = httpd_header(r, "If-None-Match"), *match = httpd_header(r, "If-Match");
     if (none == NULL && match == NULL)
         return true;
-    if (s->opts.no_condition) {
+    if (s->opts.no_condition || (s->opts.no_match && match != NULL)) {
         fail(s, a, "NotImplemented", "condition");
         return false;
     }

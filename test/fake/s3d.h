@@ -19,6 +19,7 @@ struct s3d_opts {
     unsigned page_max;     /* keys a page; 0: 1000 */
     size_t part_min;       /* bytes; 0: 5 MiB */
     bool no_condition;     /* 501 for If-None-Match and If-Match */
+    bool no_match;         /* 501 for If-Match */
     bool no_batch;         /* 501 for DeleteObjects */
     bool bare_tags;        /* If-Match is compared with the tag without quotes, as Ceph does */
     bool ignore_start;     /* start-after is ignored */

@@ -394,6 +394,24 @@ static void conditions_by_head(void **state)
     tear_down(&b);
 }
 
+/* One that was not understood took the other one with it, for as long as the process lived: what
+ * keeps names from being written twice was a look before. */
+static void test_a_refused_if_match_ended_create_only(void **state)
+{
+    const struct wr_put_opts absent = {.if_absent = true};
+    struct bench b = set_up(NULL);
+    struct wr_err e = {0};
+
+    (void)state;
+    s3d_opts(b.d)->no_match = true;
+    conditions(&b);
+    T(httpd_count(b.h, "if-match") == 1);
+    httpd_forget(b.h);
+    T_OK(OPS.put(b.s, b.c, WR_STR("p/b"), bytes("1"), &absent, NULL, &e));
+    T(httpd_count(b.h, "if-none-match: *\r\n") == 1 && httpd_count(b.h, "HEAD ") == 0);
+    tear_down(&b);
+}
+
 /* ---- bad answers ---- */
 
 static void error_answers(void **state)
@@ -627,7 +645,7 @@ T_MAIN(T_TEST(puts_carry_time_and_class), T_TEST(customer_keys_go_with_every_obj
     T_TEST(an_expired_token_was_a_bad_request), T_TEST(a_wrong_secret_is_auth),
     T_TEST(a_missing_bucket_is_misuse), T_TEST(a_seen_bucket_is_not_asked_for),
     T_TEST(conditions_by_header), T_TEST(conditions_with_bare_tags), T_TEST(conditions_by_head),
-    T_TEST(error_answers), T_TEST(a_put_without_tag_is_no_success), T_TEST(ranges_are_checked),
-    T_TEST(heads_are_checked), T_TEST(bad_listings_are_corrupt),
-    T_TEST(each_database_had_a_connection_of_its_own),
+    T_TEST(test_a_refused_if_match_ended_create_only), T_TEST(error_answers),
+    T_TEST(a_put_without_tag_is_no_success), T_TEST(ranges_are_checked), T_TEST(heads_are_checked),
+    T_TEST(bad_listings_are_corrupt), T_TEST(each_database_had_a_connection_of_its_own),
     T_TEST(test_an_open_bucket_had_a_client_that_nobody_used), T_TEST(out_of_memory))
