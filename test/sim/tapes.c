@@ -113,6 +113,15 @@ int tapes_check(const char *dir, unsigned jobs)
 
 /* ---- recording ---- */
 
+/* An assertion names its file as the compiler was told, and begins with the program: both depend on
+ * where this was built. */
+static const char *without_path(const char *text)
+{
+    const char *file = strstr(text, ": Assertion `") ? strstr(text, "src/") : NULL;
+
+    return file ? file : text;
+}
+
 /* What the last run has recorded, shrunk. Where the order of all steps matters, what is left out
  * anywhere changes all that follows, and nothing can be. A run without the bug goes on where the
  * recorded one has ended, with nothing but dull choices: where that finds something, the seed is
@@ -132,7 +141,7 @@ static bool keep_tape(const struct order *o, const char *path, const struct hunt
     memcpy(p, recorded, n * sizeof(*p));
     n = shrink(p, n, o->seconds, NULL);
     (void)snprintf(remark, sizeof(remark), "%s, seed %llu: %s", mutant_name(),
-        (unsigned long long)h->seed, mutant_found(&h->found));
+        (unsigned long long)h->seed, without_path(mutant_found(&h->found)));
     saved = n <= LONG_TAPE && tape_save(path, p, n, remark);
     if (!saved || play(path, &r) != GOOD)
         saved = tape_save_seed(path, h->seed, remark);
