@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "engine/placard.h"
 #include "storage/storage.h"
 
 #include <jansson.h>
@@ -16,11 +17,6 @@ bool wr_extent_covers(const struct wr_extent *x, const struct wr_ltx_file *f)
     return x && f->level <= WR_LEVEL_MAX && f->max > x->from[f->level] && f->max <= x->newest;
 }
 
-static struct wr_str key_of(struct wr_call *c, const struct wr_storage *s)
-{
-    return wr_arena_fmt(c->scratch, WR_FMT WR_EXTENT_NAME, WR_ARG(wr_storage_prefix(s)));
-}
-
 static enum wr_status no_memory(struct wr_err *e)
 {
     return wr_fail(e, WR_NOMEM, WR_EXTENT_NAME ": out of memory");
@@ -28,20 +24,13 @@ static enum wr_status no_memory(struct wr_err *e)
 
 /* ---- what is in it ---- */
 
-static bool get_hex(const json_t *o, const char *name, uint64_t *ret)
-{
-    const char *z = json_string_value(json_object_get(o, name));
-
-    return z && strlen(z) == 16 && wr_parse_hex64(wr_str(z), ret);
-}
-
 static bool get_levels(const json_t *o, struct wr_extent *ret)
 {
     for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
         const char name[] = {(char)('0' + level), '\0'};
 
         ret->from[level] = WR_EXTENT_NOTHING;
-        if (json_object_get(o, name) && !get_hex(o, name, &ret->from[level]))
+        if (json_object_get(o, name) && !wr_placard_hex(o, name, &ret->from[level]))
             return false;
     }
     return json_is_object(o);
@@ -51,9 +40,10 @@ static bool get_members(const json_t *o, struct wr_extent *ret)
 {
     const char *at = json_string_value(json_object_get(o, "at"));
 
-    return get_hex(o, "newest", &ret->newest) && ret->newest > 0 &&
-           get_levels(json_object_get(o, "levels"), ret) && get_hex(o, "token", &ret->token) &&
-           get_hex(o, "node", &ret->node) && at && wr_parse_time(wr_str(at), &ret->at_ms);
+    return wr_placard_hex(o, "newest", &ret->newest) && ret->newest > 0 &&
+           get_levels(json_object_get(o, "levels"), ret) &&
+           wr_placard_hex(o, "token", &ret->token) && wr_placard_hex(o, "node", &ret->node) && at &&
+           wr_parse_time(wr_str(at), &ret->at_ms);
 }
 
 static enum wr_status parse(struct wr_bytes text, struct wr_extent *ret, struct wr_err *e)
@@ -94,15 +84,10 @@ static void format(struct wr_buf *out, const struct wr_extent *x)
 enum wr_status wr_extent_read(
     struct wr_storage *s, struct wr_call *c, struct wr_extent *ret, struct wr_err *e)
 {
-    struct wr_str key = key_of(c, s);
-    uint8_t *text = wr_arena_array(c->scratch, SIZE_MAX_EXTENT + 1, 1);
-    size_t n = 0;
-    enum wr_status st;
+    struct wr_bytes text;
+    enum wr_status st = wr_placard_read(s, c, WR_EXTENT_NAME, SIZE_MAX_EXTENT, &text, e);
 
-    if (!key.p || !text)
-        return no_memory(e);
-    st = wr_storage_get(s, c, key, 0, text, SIZE_MAX_EXTENT + 1, &n, e);
-    return st == WR_OK ? parse((struct wr_bytes){text, n <= SIZE_MAX_EXTENT ? n : 0}, ret, e) : st;
+    return st == WR_OK ? parse(text, ret, e) : st;
 }
 
 static void set_version(struct wr_extent_version *v, struct wr_str tag)
@@ -117,7 +102,7 @@ static void set_version(struct wr_extent_version *v, struct wr_str tag)
 enum wr_status wr_extent_look(struct wr_storage *s, struct wr_call *c, struct wr_extent *ret,
     struct wr_extent_version *ret_version, struct wr_err *e)
 {
-    struct wr_str key = key_of(c, s);
+    struct wr_str key = wr_placard_key(c, s, WR_EXTENT_NAME);
     struct wr_extent_version version = {0};
     struct wr_object is = {0};
     struct wr_extent x = {0};
@@ -145,7 +130,7 @@ enum wr_status wr_extent_write(struct wr_storage *s, struct wr_call *c, const st
 {
     bool can_tell = wr_storage_caps(s) & WR_STORAGE_COND_PUT;
     struct wr_put_opts o = {.if_absent = can_tell && !version->there};
-    struct wr_str key = key_of(c, s);
+    struct wr_str key = wr_placard_key(c, s, WR_EXTENT_NAME);
     struct wr_object is = {0};
     struct wr_buf text;
     enum wr_status st;
@@ -166,7 +151,7 @@ enum wr_status wr_extent_write(struct wr_storage *s, struct wr_call *c, const st
 
 enum wr_status wr_extent_remove(struct wr_storage *s, struct wr_call *c, struct wr_err *e)
 {
-    struct wr_str key = key_of(c, s);
+    struct wr_str key = wr_placard_key(c, s, WR_EXTENT_NAME);
 
     return key.p ? wr_storage_remove(s, c, &key, 1, e) : no_memory(e);
 }

@@ -7,16 +7,12 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "engine/placard.h"
 #include "storage/storage.h"
 
 #include <jansson.h>
 
 #define SIZE_MAX_LEASE ((size_t)4096) /* bytes of the object */
-
-static struct wr_str key_of(struct wr_call *c, const struct wr_storage *s)
-{
-    return wr_arena_fmt(c->scratch, WR_FMT WR_LEASE_NAME, WR_ARG(wr_storage_prefix(s)));
-}
 
 static enum wr_status no_memory(struct wr_err *e)
 {
@@ -35,13 +31,6 @@ static bool is_plain(const char *z)
     return true;
 }
 
-static bool get_hex(const json_t *o, const char *name, uint64_t *ret)
-{
-    const char *z = json_string_value(json_object_get(o, name));
-
-    return z && strlen(z) == 16 && wr_parse_hex64(wr_str(z), ret);
-}
-
 static bool get_members(const json_t *o, struct wr_lease *ret)
 {
     const json_t *epoch = json_object_get(o, "epoch");
@@ -50,8 +39,8 @@ static bool get_members(const json_t *o, struct wr_lease *ret)
 
     if (!json_is_integer(epoch) || json_integer_value(epoch) <= 0 || !owner ||
         strlen(owner) >= WR_LEASE_OWNER || !is_plain(owner) || !since ||
-        !wr_parse_time(wr_str(since), &ret->since_ms) || !get_hex(o, "node", &ret->node) ||
-        ret->node == 0 || !get_hex(o, "token", &ret->token))
+        !wr_parse_time(wr_str(since), &ret->since_ms) || !wr_placard_hex(o, "node", &ret->node) ||
+        ret->node == 0 || !wr_placard_hex(o, "token", &ret->token))
         return false;
     ret->epoch = (uint64_t)json_integer_value(epoch);
     memcpy(ret->owner, owner, strlen(owner) + 1);
@@ -92,15 +81,10 @@ static void format(struct wr_buf *out, const struct wr_lease *l)
 enum wr_status wr_lease_read(
     struct wr_storage *s, struct wr_call *c, struct wr_lease *ret, struct wr_err *e)
 {
-    struct wr_str key = key_of(c, s);
-    uint8_t *text = wr_arena_array(c->scratch, SIZE_MAX_LEASE + 1, 1);
-    size_t n = 0;
-    enum wr_status st;
+    struct wr_bytes text;
+    enum wr_status st = wr_placard_read(s, c, WR_LEASE_NAME, SIZE_MAX_LEASE, &text, e);
 
-    if (!key.p || !text)
-        return no_memory(e);
-    st = wr_storage_get(s, c, key, 0, text, SIZE_MAX_LEASE + 1, &n, e);
-    return st == WR_OK ? parse((struct wr_bytes){text, n <= SIZE_MAX_LEASE ? n : 0}, ret, e) : st;
+    return st == WR_OK ? parse(text, ret, e) : st;
 }
 
 /* The version first: what is read then is of that version or of a later one, which the condition
@@ -108,7 +92,7 @@ enum wr_status wr_lease_read(
 enum wr_status wr_lease_look(
     struct wr_storage *s, struct wr_call *c, struct wr_lease_seen *ret, struct wr_err *e)
 {
-    struct wr_str key = key_of(c, s);
+    struct wr_str key = wr_placard_key(c, s, WR_LEASE_NAME);
     struct wr_lease_seen seen = {0};
     struct wr_object is = {0};
     enum wr_status st;
@@ -146,7 +130,7 @@ enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
         .if_match = can_tell ? seen->version : (struct wr_str){0}};
     struct wr_lease l = {
         .epoch = seen->lease.epoch + 1, .node = node, .since_ms = wr_wall_ms(c->clock)};
-    struct wr_str key = key_of(c, s);
+    struct wr_str key = wr_placard_key(c, s, WR_LEASE_NAME);
     struct wr_buf text;
     enum wr_status st = wr_random(&l.token, sizeof(l.token), e);
 

@@ -3,14 +3,10 @@
  */
 #include "engine/writer.h"
 
+#include "engine/placard.h"
 #include "storage/storage.h"
 
 #define SIGN_MAX ((size_t)128) /* bytes; the only one that is read is our own */
-
-static struct wr_str key_of(struct wr_call *c, const struct wr_storage *s)
-{
-    return wr_arena_fmt(c->scratch, WR_FMT WR_WRITER_NAME, WR_ARG(wr_storage_prefix(s)));
-}
 
 /* What begins each sign of this token. */
 static struct wr_str head_of(struct wr_call *c, uint64_t token)
@@ -21,7 +17,7 @@ static struct wr_str head_of(struct wr_call *c, uint64_t token)
 enum wr_status wr_writer_sign(
     struct wr_storage *s, struct wr_call *c, uint64_t token, uint64_t node, struct wr_err *e)
 {
-    struct wr_str key = key_of(c, s), head = head_of(c, token);
+    struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
     struct wr_str text = wr_arena_fmt(
         c->scratch, WR_FMT ",\"node\":\"%016llx\"}\n", WR_ARG(head), (unsigned long long)node);
 
@@ -34,7 +30,7 @@ enum wr_status wr_writer_sign(
 enum wr_status wr_writer_is(
     struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
 {
-    struct wr_str key = key_of(c, s), head = head_of(c, token);
+    struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
     char text[SIGN_MAX];
     size_t n = 0;
     enum wr_status st;

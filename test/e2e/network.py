@@ -148,30 +148,43 @@ def credentials(args, found):
     fake.stop()
 
 
+class Answering(http.server.BaseHTTPRequestHandler):
+    """One of a service at a port of loopback."""
+
+    def answer(self, good, body):
+        self.send_response(200 if good else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def serve(handler):
+    """The server, and where it is."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, "http://127.0.0.1:%d" % server.server_port
+
+
 class Agent:
     """What knows the role of a container, at a port of loopback."""
 
     def __init__(self):
         self.key, self.seconds, self.asked, agent = "", 3600, 0, self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Answering):
             def do_GET(self):
                 agent.asked += 1
                 known = self.path == "/role" and self.headers["Authorization"] == SECRET + "-agent"
                 ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + agent.seconds))
                 body = json.dumps({"AccessKeyId": agent.key, "SecretAccessKey": SECRET + "-" + agent.key,
                                    "Token": SECRET + "-session", "Expiration": ends}).encode()
-                self.send_response(200 if known else 403)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(known, body)
 
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = "http://127.0.0.1:%d/role" % self.server.server_port
+        self.server, url = serve(Handler)
+        self.url = url + "/role"
 
 
 def role(args, found):
@@ -228,7 +241,7 @@ class Sts:
     def __init__(self):
         self.key, self.asked, sts = "", [], self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Answering):
             def do_POST(self):
                 form = self.rfile.read(int(self.headers["Content-Length"]))
                 wanted, is_ = signature(self, form, SECRET + "-base")
@@ -239,17 +252,9 @@ class Sts:
                         "</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>" % (
                             sts.key, SECRET + "-role", SECRET + "-session",
                             time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600)))).encode()
-                self.send_response(200 if good else 403)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.answer(good, body)
 
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = "http://127.0.0.1:%d" % self.server.server_port
+        self.server, self.url = serve(Handler)
 
 
 HELPER = """echo x >> '%s'

@@ -1,0 +1,33 @@
+/*
+ * placard.c - see placard.h. Knows where it is; refuses to know what it says.
+ */
+#include "engine/placard.h"
+
+#include "storage/storage.h"
+
+struct wr_str wr_placard_key(struct wr_call *c, const struct wr_storage *s, const char *name)
+{
+    return wr_arena_fmt(c->scratch, WR_FMT "%s", WR_ARG(wr_storage_prefix(s)), name);
+}
+
+enum wr_status wr_placard_read(struct wr_storage *s, struct wr_call *c, const char *name,
+    size_t max, struct wr_bytes *ret, struct wr_err *e)
+{
+    struct wr_str key = wr_placard_key(c, s, name);
+    uint8_t *text = wr_arena_array(c->scratch, max + 1, 1);
+    size_t n = 0;
+    enum wr_status st;
+
+    if (!key.p || !text)
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", name);
+    st = wr_storage_get(s, c, key, 0, text, max + 1, &n, e);
+    *ret = (struct wr_bytes){text, n <= max ? n : 0};
+    return st;
+}
+
+bool wr_placard_hex(const json_t *o, const char *name, uint64_t *ret)
+{
+    const char *z = json_string_value(json_object_get(o, name));
+
+    return z && strlen(z) == 16 && wr_parse_hex64(wr_str(z), ret);
+}

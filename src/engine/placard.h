@@ -1,0 +1,29 @@
+/*
+ * placard.h - a small object beside the files of a replica, by which those who use it tell each
+ * other something: what the lease (lease.h), the sign (writer.h) and the extent (extent.h) share.
+ */
+#ifndef WR_ENGINE_PLACARD_H
+#define WR_ENGINE_PLACARD_H
+
+#include "base/base.h"
+#include "base/call.h"
+#include "base/status.h"
+#include "base/str.h"
+
+#include <jansson.h>
+
+struct wr_storage;
+
+/* Its key, in c->scratch; empty: out of memory. */
+struct wr_str wr_placard_key(struct wr_call *c, const struct wr_storage *s, const char *name);
+
+/* All of it, in c->scratch; nothing, if it has more than `max` bytes. NOMEM; else as
+ * wr_storage_get. */
+enum wr_status wr_placard_read(struct wr_storage *s, struct wr_call *c, const char *name,
+    size_t max, struct wr_bytes *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* The member of that name is a string of just 16 hexadecimal digits. `o` may be anything, or NULL.
+ */
+bool wr_placard_hex(const json_t *o, const char *name, uint64_t *ret);
+
+#endif
