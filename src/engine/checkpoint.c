@@ -36,6 +36,7 @@
 #define STUCK_SAY       6u                      /* fruitless checkpoints before a word about it */
 #define STUCK_MIN_NS    ((int64_t)50 * 1000000)
 #define STUCK_MAX_NS    ((int64_t)10 * 1000000000)
+#define STUCK_GROWS_NS  ((int64_t)1 * 1000000000) /* the longest, when the WAL has grown since */
 #define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
 #define KEEP_STEP       ((uint64_t)64 << 20) /* bytes that one step copies aside for it, ... */
 #define KEEP_SEALED     ((uint64_t)8 << 20)  /* ... and that it does while writers wait */
@@ -65,6 +66,15 @@ void wr_db_measure_wal(struct wr_db *db)
         wr_db_was_busy(db);
 }
 
+/* When to try again. While nothing is written, a reader in the way does no harm. Where the WAL
+ * grows, it may be one of many that come and go, and each try saves what their marks let go of. */
+static int64_t next_try_ns(const struct wr_db *db)
+{
+    bool grows = db->seen.mx_frame != db->stuck_frame;
+
+    return grows ? wr_min(db->stuck_until_ns, db->stuck_ns + STUCK_GROWS_NS) : db->stuck_until_ns;
+}
+
 bool wr_db_checkpoint_due(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);
@@ -80,8 +90,8 @@ bool wr_db_checkpoint_due(struct wr_db *db)
     }
     if (!silent && !db->unchecked && db->seen.mx_frame < frames)
         return false;
-    if (now < db->stuck_until_ns) {
-        wr_db_want(db, db->stuck_until_ns);
+    if (now < next_try_ns(db)) {
+        wr_db_want(db, next_try_ns(db));
         return false;
     }
     return true;
@@ -295,13 +305,20 @@ static enum wr_status barrier(struct wr_db *db, struct attempt *a, struct wr_err
     return st;
 }
 
+static void try_again(struct wr_db *db, int64_t wait_ns)
+{
+    db->stuck_ns = wr_db_now_ns(db);
+    db->stuck_frame = db->seen.mx_frame;
+    db->stuck_until_ns = db->stuck_ns + wait_ns;
+    wr_db_want(db, db->stuck_until_ns);
+}
+
 /* A busy writer kept its lock, or was too fast: it will not always be. Soon again. */
 static void put_off(struct wr_db *db)
 {
     db->status.barriers_failed++;
     db->put_offs++;
-    db->stuck_until_ns = wr_db_now_ns(db) + (BUSY_NS << wr_min(db->put_offs, 4u));
-    wr_db_want(db, db->stuck_until_ns);
+    try_again(db, BUSY_NS << wr_min(db->put_offs, 4u));
 }
 
 /* Nothing helps for now: come back, ever later. */
@@ -310,8 +327,7 @@ static void stuck(struct wr_db *db)
     int64_t wait = STUCK_MIN_NS << wr_min(db->stuck, 8u);
 
     db->stuck++;
-    db->stuck_until_ns = wr_db_now_ns(db) + wr_min(wait, STUCK_MAX_NS);
-    wr_db_want(db, db->stuck_until_ns);
+    try_again(db, wr_min(wait, STUCK_MAX_NS));
 }
 
 /* A reader pins an old part of the WAL. */

@@ -298,8 +298,10 @@ struct wr_db {
     unsigned stuck;    /* checkpoints in a row that got nowhere */
     unsigned warned;   /* of enum db_warned, since the last one that got through */
     int64_t stuck_until_ns;
-    bool mark_due;      /* the ledger does not know the file as it is now ... */
-    unsigned mark_late; /* ... since its time was too young so many times */
+    int64_t stuck_ns;     /* when the last of them was ... */
+    uint32_t stuck_frame; /* ... and how long the WAL was */
+    bool mark_due;        /* the ledger does not know the file as it is now ... */
+    unsigned mark_late;   /* ... since its time was too young so many times */
     int64_t scan_due_ns;
     unsigned breaks;        /* times in a row that it, or proving, broke off before it was calm */
     bool shm_gone;          /* its file has no name any more, which was told */

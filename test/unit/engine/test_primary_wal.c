@@ -2,6 +2,7 @@
  * What other connections do with the WAL at the worst moment: a reader that keeps a TRUNCATE from
  * doing anything, a writer that is between its frames and its commit, a read without an end.
  */
+#include "engine/primary_int.h"
 #include "harness/engine_world.h"
 
 #define SECOND ((int64_t)1000000000)
@@ -365,7 +366,43 @@ static void test_a_long_transaction_puts_the_checkpoint_off(void **state)
     world_close(&w);
 }
 
+/* Two readers take turns: there is always one in the way, and their marks go on all the time. As
+ * long as the WAL grows, what they let go of is copied within a second or two; it is not ever later
+ * that this is tried. */
+static void test_readers_that_take_turns_hold_up_no_copying(void **state)
+{
+    struct world w;
+    sqlite3 *reader[2];
+
+    (void)state;
+    world_open(&w, 1);
+    w.opts.checkpoint_frames = 8;
+    world_app(&w);
+    fill(&w, 10);
+    world_start(&w);
+    (void)world_sync(&w);
+    reader[0] = reader_begin(&w);
+    reader[1] = reader_begin(&w);
+    for (unsigned i = 0; i < 60; i++) {
+        if (i % 2 == 0) {
+            T(sqlite3_close(reader[i / 2 % 2]) == SQLITE_OK);
+            reader[i / 2 % 2] = reader_begin(&w);
+        }
+        world_sql(&w, "UPDATE t SET b=randomblob(3000)");
+        wr_db_wake(w.db);
+        (void)world_pass(&w, SECOND, 1000);
+        /* Some twelve frames a second, and the older reader is four seconds old. */
+        if (i > 5)
+            T(w.db->seen.mx_frame - w.db->view.backfilled <= 12 * 6);
+    }
+    for (int i = 0; i < 2; i++)
+        T(sqlite3_close(reader[i]) == SQLITE_OK);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 T_MAIN(T_TEST(test_a_blocked_truncate_is_not_a_checkpoint),
+    T_TEST(test_readers_that_take_turns_hold_up_no_copying),
     T_TEST(test_a_blocked_truncate_is_made_up_for),
     T_TEST(test_the_first_commit_into_an_empty_wal_is_seen),
     T_TEST(test_a_reader_of_a_silent_database_costs_few_steps),
