@@ -33,8 +33,8 @@ MAY_SEE_PUBLIC = {"vfs", "api", "daemon", "cli"}
 MAY_NAME_SIDECARS = {
     "daemon/config_dir.c": "passes over the files of a directory that have such names, opens none",
     "cli/": "messages that name the files to the user",
-    "engine/place.c": "finds them beside a restore's target by stat(2) and moves them by rename(2), "
-    "which open nothing",
+    "engine/place_check.c": "finds them beside a restore's target by stat(2), which opens nothing",
+    "engine/place_swap.c": "moves those by rename(2), and tells which",
     "engine/leftovers.c": "what it opens ends in .tmp-<random>-wal and is nobody's",
 }
 

@@ -53,7 +53,7 @@ class Floors(Tree):
         self.write("src/base/a.h", '/* "x.db-wal" in a comment, // "-shm" too */\n')
         self.write("src/sqlite/b.c", '#include <sqlite3.h>\nconst char *n = "-wal";\n')
         self.write("src/engine/c.c", '#include "sqlite/b.h"\n#include "base/a.h"\n')
-        self.write("src/engine/place.c", 'const char *n = "-shm";\n')
+        self.write("src/engine/place_check.c", 'const char *n = "-shm";\n')
         self.write("src/cli/d.c", '#include <weir.h>\nconst char *n = "x.db-wal is left";\n')
         self.write("src/api/e.c", '#include "weir.h"\nconst char *n = "max-wal-bytes";\n')
 
