@@ -10,12 +10,8 @@
  * What is missing for too long may be on its way, slowly: while bytes go out, or a large database
  * is read, that is a warning, which becomes an error when they stop.
  */
-#include "daemon/sentinel.h"
-
 #include "base/mem.h"
-#include "base/sync.h"
-#include "daemon/rest.h"
-#include "daemon/suspect.h"
+#include "daemon/sentinel_int.h"
 
 #define TRIM_PASSES 60u /* memory is given back so often: each five minutes ... */
 #define TRIM_FIRST  6u  /* ... and after half a minute */
@@ -24,61 +20,7 @@
 #define SYNCS_LATE  5 /* sync intervals that a commit may be missing */
 #define LATE_LOOKS  3 /* that did not come; and, as a machine may be busy: */
 #define LATE_MS     10000
-#define LINES_MAX   20 /* of the log, of one level, in one pass */
 #define SAME_MAX    11 /* passes in a row that do not ask for replicas: it is done once a minute */
-
-enum said {
-    SAID_NOTHING,
-    SAID_SLOW,
-    SAID_STUCK,
-};
-
-struct replica {
-    struct wr_suspect suspect;
-    uint64_t bytes_up;
-    uint64_t scanned; /* of the database */
-    int64_t moved_ns; /* when one of these was last seen to grow, with no failure */
-};
-
-/* Of one database; changed by passes alone, under the lock. */
-struct entry {
-    char *path;
-    weir_db *db; /* to tell another one by; not to be used */
-    bool met;    /* there was a database */
-    bool whole;  /* it was seen with everything in every replica */
-    enum said said;
-    weir_db_sight sight; /* of the last pass ... */
-    unsigned same;       /* ... and of so many before it */
-    struct replica replicas[WR_VERDICT_REPLICAS];
-    struct wr_verdict verdict;
-};
-
-struct wr_sentinel {
-    struct wr_sentinel_opts o;
-    struct wr_thread thread;
-    bool started;
-
-    struct wr_mutex mutex; /* guards the rest of this group, and what entries hold */
-    struct wr_cond cond;
-    bool stopping;
-    uint64_t stirs;     /* times that a file was told to have changed */
-    bool rests;         /* as the last pass has it */
-    struct entry **all; /* by ascending path */
-    size_t n;
-    struct wr_summary sum;
-    int64_t ended_ns; /* of the last pass; 0: there was none */
-    int64_t made_ns;
-
-    /* only passes, from here on */
-    struct entry **next; /* those of this pass so far */
-    size_t next_n, next_cap, cursor;
-    struct wr_summary count;
-    size_t lines[SAID_STUCK + 1], healed;
-    bool short_of_memory;
-    char told[160];
-
-    struct wr_rest rest;
-};
 
 static void stir(void *arg)
 {
@@ -114,7 +56,7 @@ enum wr_status wr_sentinel_new(
     return WR_OK;
 }
 
-static void entry_free(struct entry *e)
+static void entry_free(struct wr_entry *e)
 {
     if (!e)
         return;
@@ -145,9 +87,9 @@ void wr_sentinel_free(struct wr_sentinel *s)
 
 /* ---- what is noted of one database ---- */
 
-static struct entry *entry_new(const char *path, weir_db *db)
+static struct wr_entry *entry_new(const char *path, weir_db *db)
 {
-    struct entry *e = wr_alloc(sizeof(*e));
+    struct wr_entry *e = wr_alloc(sizeof(*e));
 
     if (!e || !(e->path = wr_strndup(path, strlen(path)))) {
         entry_free(e);
@@ -158,9 +100,9 @@ static struct entry *entry_new(const char *path, weir_db *db)
 }
 
 /* That of the last pass, passing those that are gone; NULL: none, or it is of another start. */
-static struct entry *take_entry(struct wr_sentinel *s, const char *path, weir_db *db)
+static struct wr_entry *take_entry(struct wr_sentinel *s, const char *path, weir_db *db)
 {
-    struct entry *e;
+    struct wr_entry *e;
     int c = 1;
 
     while (s->cursor < s->n && (c = strcmp(s->all[s->cursor]->path, path)) < 0)
@@ -173,11 +115,11 @@ static struct entry *take_entry(struct wr_sentinel *s, const char *path, weir_db
     return e;
 }
 
-static bool keep(struct wr_sentinel *s, struct entry *e)
+static bool keep(struct wr_sentinel *s, struct wr_entry *e)
 {
     if (s->next_n == s->next_cap) {
         size_t cap = s->next_cap ? 2 * s->next_cap : 16;
-        struct entry **bigger = wr_resize(s->next, cap, sizeof(struct entry *));
+        struct wr_entry **bigger = wr_resize(s->next, cap, sizeof(struct wr_entry *));
 
         if (!bigger)
             return false;
@@ -206,7 +148,7 @@ static bool same_sight(const weir_db_sight *a, const weir_db_sight *b)
 
 /* Whether it is at rest: every replica had everything, and there is nothing more. Of thousands most
  * are, and asking each replica is the larger part of a pass. */
-static bool is_same(struct entry *e, weir_db *db)
+static bool is_same(struct wr_entry *e, weir_db *db)
 {
     weir_db_sight was = e->sight;
 
@@ -241,14 +183,14 @@ static int64_t missing_ms(const struct wr_suspect *s, int64_t now_ns)
 }
 
 static void judge(
-    const struct wr_sentinel *s, struct entry *e, const struct sighting *now, int64_t now_ns)
+    const struct wr_sentinel *s, struct wr_entry *e, const struct sighting *now, int64_t now_ns)
 {
     struct wr_verdict *v = &e->verdict;
 
     *v = (struct wr_verdict){
         .nreplicas = now->n, .limit_ms = wr_max(s->o.limit_ms, SYNCS_LATE * now->interval_ms)};
     for (size_t i = 0; i < now->n; i++) {
-        struct replica *r = &e->replicas[i];
+        struct wr_entry_replica *r = &e->replicas[i];
 
         if (r->moved_ns == 0 || now->db.scanned != r->scanned ||
             (now->bytes_up[i] != r->bytes_up && !now->fails[i]))
@@ -277,103 +219,6 @@ static void judge(
         v->word = e->whole ? WR_VERDICT_FINE : WR_VERDICT_NEW;
 }
 
-/* ---- what is said about it ---- */
-
-/* Whether a line of this kind may go to the log. */
-static bool line(struct wr_sentinel *s, size_t *count)
-{
-    (void)s;
-    return ++*count <= LINES_MAX;
-}
-
-static void say_behind(struct wr_sentinel *s, const struct entry *e, weir_db *db, enum said what)
-{
-    bool stuck = what == SAID_STUCK;
-    char why[WR_REASON_MAX];
-
-    if (!line(s, &s->lines[what]))
-        return;
-    wr_reason(db, &e->verdict, why);
-    wr_say(s->o.log, stuck ? WEIR_LOG_ERROR : WEIR_LOG_WARN,
-        stuck ? "commits are not in the replica, and nothing moves"
-              : "commits are late in the replica, but on their way",
-        WR_F_Z("path", e->path), WR_F_MS("missing_for", e->verdict.missing_ms),
-        WR_F_Z("reason", why));
-}
-
-/* Whether all that is behind is on its way. */
-static bool moves(const struct entry *e, int64_t now_ns)
-{
-    const struct wr_verdict *v = &e->verdict;
-
-    for (size_t i = 0; i < v->nreplicas; i++)
-        if (v->replica_ms[i] > v->limit_ms &&
-            now_ns - e->replicas[i].moved_ns >= v->limit_ms * 1000000)
-            return false;
-    return true;
-}
-
-/* A change of state, and only that. */
-static void say(struct wr_sentinel *s, struct entry *e, weir_db *db, int64_t now_ns)
-{
-    enum said now = SAID_NOTHING, was = e->said;
-
-    if (e->verdict.word == WR_VERDICT_BEHIND)
-        now = moves(e, now_ns) ? SAID_SLOW : SAID_STUCK;
-    if (now == SAID_SLOW && was == SAID_STUCK)
-        return; /* it moves again: that it helps is told when it has */
-    e->said = now;
-    if (now > was)
-        say_behind(s, e, db, now);
-    else if (now == SAID_NOTHING && was != SAID_NOTHING && line(s, &s->healed))
-        wr_say(
-            s->o.log, WEIR_LOG_INFO, "commits are in every replica again", WR_F_Z("path", e->path));
-}
-
-static void say_more(struct wr_sentinel *s, int level, const char *text, size_t count)
-{
-    if (count > LINES_MAX)
-        wr_say(s->o.log, level, text, WR_F_U64("more", count - LINES_MAX));
-}
-
-/* Steps of a time that go on, so that a line with it in changes seldom. */
-static void coarse(char *out, size_t n, int64_t ms)
-{
-    int64_t seconds = ms / 1000;
-
-    if (seconds < 60)
-        (void)snprintf(out, n, "%d s", (int)(seconds / 10 * 10));
-    else if (seconds < 3600)
-        (void)snprintf(out, n, "%d min", (int)(seconds / 60));
-    else
-        (void)snprintf(out, n, "%lld h", (long long)(seconds / 3600));
-}
-
-static void status_line(const struct wr_summary *sum, char *out, size_t n)
-{
-    size_t running = sum->waiting + sum->fresh + sum->fine + sum->behind, at = 0;
-    char worst[32];
-
-    if (sum->behind > 0) {
-        coarse(worst, sizeof(worst), sum->worst_ms);
-        at = (size_t)snprintf(out, n, "%zu of %zu behind, worst %s", sum->behind, running, worst);
-    } else {
-        at = (size_t)snprintf(out, n, "replicating %zu database%s%s", running,
-            running == 1 ? "" : "s",
-            sum->fine > 0 && sum->fresh + sum->absent == 0 ? ", all in sync" : "");
-    }
-    if (sum->fresh > 0)
-        at += (size_t)snprintf(out + at, n - at, ", %zu not in sync yet", sum->fresh);
-    if (sum->waiting > 0)
-        at += (size_t)snprintf(out + at, n - at, ", %zu not there yet", sum->waiting);
-    if (sum->stopped > 0)
-        at += (size_t)snprintf(out + at, n - at, ", %zu stopped", sum->stopped);
-    if (sum->absent > 0)
-        at += (size_t)snprintf(out + at, n - at, ", %zu could not be begun with", sum->absent);
-    if (sum->refused)
-        (void)snprintf(out + at, n - at, ", the changed configuration was refused");
-}
-
 static bool was_refused(struct wr_sentinel *s)
 {
     struct wr_refusal r;
@@ -388,7 +233,7 @@ static void tell(struct wr_sentinel *s)
 
     s->count.absent = wr_absent_count(wr_fleet_absent(s->o.fleet));
     s->count.refused = was_refused(s);
-    status_line(&s->count, text, sizeof(text));
+    wr_summary_line(&s->count, text, sizeof(text));
     if (!s->o.tell || strcmp(text, s->told) == 0)
         return;
     memcpy(s->told, text, sizeof(text));
@@ -408,7 +253,7 @@ static void count(struct wr_summary *sum, const struct wr_verdict *v)
 
 /* Whether it is as it was, with everything in every replica, or waited for. */
 static void note_moves(
-    struct wr_sentinel *s, const struct entry *e, const weir_db_sight *was, bool fresh)
+    struct wr_sentinel *s, const struct wr_entry *e, const weir_db_sight *was, bool fresh)
 {
     const struct wr_verdict *v = &e->verdict;
     bool calm = (v->word == WR_VERDICT_FINE && v->missing_ms == 0) || v->word == WR_VERDICT_WAITING;
@@ -424,7 +269,7 @@ static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
     struct sighting now;
     weir_db_sight was;
     int64_t now_ns;
-    struct entry *e, *fresh = NULL;
+    struct wr_entry *e, *fresh = NULL;
 
     if (!db) {
         s->count.stopped++;
@@ -451,11 +296,11 @@ static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
     e->sight = now.db;
     note_moves(s, e, &was, fresh != NULL);
     count(&s->count, &e->verdict);
-    say(s, e, db, now_ns);
+    wr_sentinel_say(s, e, db, now_ns);
 }
 
 /* Those of the last pass that this one has not taken over; both are sorted. */
-static void forget(struct entry **old, size_t n, struct entry **kept, size_t kept_n)
+static void forget(struct wr_entry **old, size_t n, struct wr_entry **kept, size_t kept_n)
 {
     size_t k = 0;
 
@@ -487,7 +332,7 @@ static int64_t next_ms(struct wr_sentinel *s, bool same_number)
 
 int64_t wr_sentinel_pass(struct wr_sentinel *s)
 {
-    struct entry **old = s->all;
+    struct wr_entry **old = s->all;
     size_t old_n = s->n;
     uint64_t stirs;
 
@@ -513,11 +358,7 @@ int64_t wr_sentinel_pass(struct wr_sentinel *s)
     forget(old, old_n, s->all, s->n);
     s->next = old;
     s->next_cap = old ? old_n : 0;
-    say_more(s, WEIR_LOG_ERROR, "more databases of which commits are not in the replica",
-        s->lines[SAID_STUCK]);
-    say_more(s, WEIR_LOG_WARN, "more databases of which commits are late in the replica",
-        s->lines[SAID_SLOW]);
-    say_more(s, WEIR_LOG_INFO, "more databases are in every replica again", s->healed);
+    wr_sentinel_say_more(s);
     tell(s);
     return next_ms(s, s->n == old_n);
 }
@@ -615,7 +456,7 @@ size_t wr_sentinel_unready(
 
     wr_mutex_lock(&s->mutex);
     for (size_t i = 0; i < s->n; i++) {
-        const struct entry *e = s->all[i];
+        const struct wr_entry *e = s->all[i];
 
         if (e->verdict.word != WR_VERDICT_NEW && e->verdict.word != WR_VERDICT_BEHIND)
             continue;
