@@ -10,10 +10,11 @@
  *                removes the WAL if we are the last to close it. The next start knows from the file
  *                alone that nothing was written.
  *   replaced     if the WAL ends where we have read it to, the rest of it is copied to the file
- * that we have open, whatever its name is now, and it is emptied. If not, whoever opened the other
- * file has begun to use it, and it is theirs. touched      somebody wrote to the file past SQLite's
- * locks. If all of the WAL was in it by then, it is emptied, which writes nothing to the file. If
- * not, SQLite does what it does without us; but a WAL that was deleted is not copied over the file.
+ *                that we have open, whatever its name is now, and it is emptied. If not, whoever
+ *                opened the other file has begun to use it, and it is theirs.
+ *   touched      somebody wrote to the file past SQLite's locks. If all of the WAL was in it by
+ *                then, it is emptied, which writes nothing to the file. If not, SQLite does what
+ *                it does without us; but a WAL that was deleted is not copied over the file.
  *   -shm gone    the WAL stays: those that open the database now make an index of their own.
  *   else         an attempt has failed, and another follows: the WAL stays, and proves that.
  */

@@ -10,18 +10,13 @@
 #include "base/mem.h"
 #include "engine/primary_int.h"
 #include "run/watch.h"
-#include "sqlite/wal.h"
 
-#define REST_NS        ((int64_t)200 * 1000000) /* of silence, until memory is given back */
-#define IDLE_CKPT_NS   ((int64_t)60 * 1000000000)
-#define LONG_CKPT_NS   ((int64_t)1000000000)    /* the same when the WAL is worth cutting */
-#define BROKEN_MIN_NS  ((int64_t)200 * 1000000) /* before attaching again; doubles each time */
-#define BROKEN_MAX_NS  ((int64_t)60 * 1000000000)
-#define MARK_NS        ((int64_t)10 * 1000000)   /* the clock of files has moved by then ... */
-#define TOUCH_NS       ((int64_t)1000000000)     /* the seats are told once in a while */
-#define MARK_TRIES     9u                        /* ... or does so in seconds: five in all */
-#define LEAVE_RETRY_NS ((int64_t)100 * 1000000)  /* until it is tried again to let go */
-#define LEAVE_SAY_NS   ((int64_t)2 * 1000000000) /* before a word about what it waits for */
+#define REST_NS      ((int64_t)200 * 1000000) /* of silence, until memory is given back */
+#define IDLE_CKPT_NS ((int64_t)60 * 1000000000)
+#define LONG_CKPT_NS ((int64_t)1000000000)   /* the same when the WAL is worth cutting */
+#define MARK_NS      ((int64_t)10 * 1000000) /* the clock of files has moved by then ... */
+#define TOUCH_NS     ((int64_t)1000000000)   /* the seats are told once in a while */
+#define MARK_TRIES   9u                      /* ... or does so in seconds: five in all */
 
 #define TO(s) (1u << DB_##s)
 static const unsigned db_may_go[DB_STATE_MAX] = {
@@ -35,17 +30,6 @@ static const unsigned db_may_go[DB_STATE_MAX] = {
     [DB_BROKEN] = TO(OPENING) | TO(CLOSED),
 };
 #undef TO
-
-static const char *const state_names[DB_STATE_MAX] = {
-    [DB_CLOSED] = "closed",
-    [DB_WAITING] = "waiting",
-    [DB_OPENING] = "opening",
-    [DB_COLD] = "cold",
-    [DB_PROVING] = "proving",
-    [DB_SYNCING] = "syncing",
-    [DB_CHECKPOINT] = "checkpoint",
-    [DB_BROKEN] = "broken",
-};
 
 void wr_db_go(struct wr_db *db, enum db_state next)
 {
@@ -71,81 +55,6 @@ void wr_db_worked(struct wr_db *db, struct wr_db_effort *work, int64_t began_ns,
     work->ns += wr_db_now_ns(db) - began_ns;
 }
 
-/* What goes on to be so, whatever else has ended. */
-static enum wr_status lasting(const struct wr_db *db, const char **ret_text)
-{
-    if (wr_db_doubtful(db)) { /* until a file was read as it should be */
-        *ret_text = WR_DB_DOUBT_TEXT;
-        return WR_CORRUPT;
-    }
-    if (db->warned & DB_WARNED_FULL) { /* until a checkpoint gets on */
-        *ret_text = WR_DB_FULL_TEXT;
-        return WR_LIMIT;
-    }
-    *ret_text = "";
-    return WR_OK;
-}
-
-/* Note a failure (or its end) for status, and log it when it is news. */
-void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what)
-{
-    const char *text = e->text;
-    bool failure = st != WR_OK, news;
-
-    if (!failure)
-        st = lasting(db, &text);
-    db->status.counts.captures.errors += failure && st != WR_NOTFOUND;
-    news = st != db->last_error || strcmp(wr_text(&db->why), text) != 0;
-    db->status.error = st;
-    wr_text_set(&db->why, text);
-    db->last_error = st;
-    if (failure && news) {
-        wr_log(DB_LOG(db), st == WR_NOTFOUND ? WR_INFO : WR_ERROR, what, DB_NAME(db),
-            WR_F_Z("error", text));
-    }
-}
-
-bool wr_db_detach(struct wr_db *db, bool for_good)
-{
-    bool whole = false;
-
-    assert(!wr_db_streaming(db));
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        db->replicas[i].joined = false;
-        db->replicas[i].contests = 0;
-        wr_db_levels_drop(db, &db->replicas[i]);
-    }
-    db->armed = 0;
-    db->looks = 0;
-    db->coming = false;
-    wr_db_prove_drop(db);
-    if (db->conn)
-        whole = wr_db_leave(db, for_good);
-    wr_view_release(&db->view);
-    wr_peek_close(&db->peek);
-    wr_conn_close(db->conn);
-    db->conn = NULL;
-    wr_db_list_no_more(db);
-    db->started = false;
-    db->shm_gone = false;
-    db->outbox_cleaned = false;
-    wr_ledger_close(db->ledger);
-    db->ledger = NULL;
-    wr_pageset_clear(&db->dirty);
-    wr_pageset_clear(&db->unnoted);
-    wr_db_air_end(db);
-    wr_db_works_renumber(db);
-    db->txid = 0;
-    db->ahead_ns = 0;
-    db->closed_ms = 0;
-    db->no_rooms = 0;
-    db->room_ns = 0;
-    db->warned = 0;
-    if (db->seats)
-        wr_seats_give(db->seats, &db->seat);
-    return whole;
-}
-
 void wr_db_wake(struct wr_db *db)
 {
     wr_mutex_lock(&db->mutex);
@@ -160,112 +69,6 @@ void wr_db_wake_wal(struct wr_db *db)
     db->looked = true;
     wr_mutex_unlock(&db->mutex);
     wr_sched_wake(&db->actor);
-}
-
-/* A replica reads a page of the database just now, and does not get it. */
-static void wait_for_read(struct wr_db *db)
-{
-    int64_t now = wr_db_now_ns(db);
-
-    if (db->leave_ns == 0)
-        db->leave_ns = now;
-    if (db->leave_ns != WR_NEVER && now - db->leave_ns >= LEAVE_SAY_NS) {
-        db->leave_ns = WR_NEVER;
-        wr_log(DB_LOG(db), WR_WARN,
-            "waiting for a read of the database to end, without which it cannot be attached again; "
-            "is its disk hanging?",
-            DB_NAME(db), WR_F_Z("path", db->path));
-    }
-    wr_db_want(db, now + LEAVE_RETRY_NS);
-}
-
-/* Leave BROKEN as soon as nobody reads through the connection any more, which no network can hold
- * up. What a replica was being sent is forgotten: it lists again, and joins again, when its request
- * has ended. */
-static void let_go(struct wr_db *db)
-{
-    bool left = wr_db_streams_leave(db);
-
-    for (size_t i = 0; i < db->n_replicas; i++) {
-        struct db_replica *dr = &db->replicas[i];
-
-        if (dr->joined) {
-            dr->joined = false;
-            wr_replica_rejoin(dr->r, "the database was detached");
-        }
-    }
-    if (!left) {
-        wait_for_read(db);
-        return;
-    }
-    db->leave_ns = 0;
-    wr_db_detach(db, false);
-    wr_db_go(db, DB_OPENING);
-}
-
-/* A protocol violation, or a failure in the middle: let go, and prove everything again. */
-static void broken(struct wr_db *db, enum wr_status st, const struct wr_err *e)
-{
-    wr_db_trouble(db, st, e, "replication is interrupted, proving the database's state again");
-    wr_db_go(db, DB_BROKEN);
-    wr_db_streams_stop(db); /* what they read from may be what is broken */
-    db->open_ns =
-        wr_db_now_ns(db) + wr_min(BROKEN_MIN_NS << wr_min(db->breaks, 10u), BROKEN_MAX_NS);
-    db->breaks++;
-    wr_db_want(db, db->open_ns);
-}
-
-/* Index and locks that have no name any more are still those of the applications that had them
- * open. With new ones we would see nothing of what they commit. */
-static void say_shm_gone(struct wr_db *db)
-{
-    if (db->shm_gone)
-        return;
-    db->shm_gone = true;
-    wr_log(DB_LOG(db), WR_WARN,
-        "the wal-index (shm) file of the database was deleted or replaced; what uses the old one "
-        "is still replicated, and nothing else: stop the application and weir, then start both, "
-        "before anything else opens the database",
-        DB_NAME(db), WR_F_Z("path", db->path));
-}
-
-/* The path names another file, or none: what we hold open is no longer the user's database. */
-bool wr_db_check_in_place(struct wr_db *db)
-{
-    unsigned changes = wr_conn_changes(db->conn);
-    bool in_place = (changes & ~(unsigned)WR_CONN_TOUCHED) == 0;
-
-    if (changes == 0)
-        return true;
-    if (changes == WR_CONN_SHM_GONE) {
-        say_shm_gone(db);
-        return true;
-    }
-    db->distrust = true; /* the WAL may well go on where it was, over other pages */
-    if (db->ledger)      /* before it is let go, which may take its time, or be the end */
-        wr_ledger_distrust(db->ledger);
-    wr_log(DB_LOG(db), WR_WARN,
-        in_place ? "somebody wrote to the database file past SQLite's locks, comparing every page"
-        : changes & WR_CONN_DB_GONE ? "the database file was replaced or deleted, attaching again"
-                                    : "the WAL of the database was replaced or deleted, "
-                                      "attaching again",
-        DB_NAME(db), WR_F_TXID("txid", db->txid));
-    wr_db_go(db, DB_BROKEN);
-    wr_db_want(db, wr_db_now_ns(db));
-    return false;
-}
-
-/* What was read for a replica is not what the ledger says. Everything is closed: whatever differs
- * from now on, and is not in the WAL, was not written by SQLite. */
-static void compare_again(struct wr_db *db)
-{
-    db->distrust = true;
-    wr_ledger_distrust(db->ledger);
-    wr_log(DB_LOG(db), WR_WARN,
-        "pages read for a replica are not those of the ledger, comparing every page", DB_NAME(db),
-        WR_F_TXID("txid", db->txid));
-    wr_db_go(db, DB_BROKEN);
-    wr_db_want(db, wr_db_now_ns(db));
 }
 
 /* As = {0}, of which only this much is read: a step runs often, and hardly ever fails. */
@@ -459,7 +262,7 @@ static void forget_replicas(struct wr_db *db)
  * join may be what fails, and lists anew before that; one that is out of reach for long is not. */
 static bool is_calm(const struct wr_db *db)
 {
-    if (wr_db_now_ns(db) - db->synced_ns >= BROKEN_MAX_NS)
+    if (wr_db_now_ns(db) - db->synced_ns >= WR_DB_BROKEN_MAX_NS)
         return true;
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];
@@ -497,63 +300,6 @@ static void tell_stands(const struct wr_db *db)
             known = wr_db_replica_stands(db, &db->replicas[i], &x);
     }
     wr_ledger_stands(db->ledger, known ? &x : &(struct wr_stands){0});
-}
-
-void wr_db_renumber_syncs(struct wr_db *db)
-{
-    wr_mutex_lock(&db->mutex);
-    db->sync_txid = db->txid + !wr_pageset_empty(&db->dirty);
-    db->acked = 0; /* counted in other numbers; the end of the step tells anew */
-    wr_mutex_unlock(&db->mutex);
-    wr_db_works_renumber(db);
-}
-
-static uint64_t wal_bytes(const struct wr_db *db, uint32_t frames)
-{
-    return db->conn && frames > 0 ? wr_frame_offset(frames + 1, db->view.page_size) : 0;
-}
-
-/* Whether the TXID that the replica says it has counts in this history. COLD it is at rest, and all
- * that have not stopped have all of it. */
-static bool is_safe(const struct wr_db *db, const struct db_replica *dr)
-{
-    return db->state == DB_COLD ? dr->now->state != WR_REPLICA_STOPPED
-                                : dr->joined && dr->now->pos.whole;
-}
-
-/* What callers may see, in one place at the end of a step. */
-static void publish(struct wr_db *db, uint64_t taken, bool captured)
-{
-    bool any;
-    uint64_t acked = db->state == DB_COLD ? db->cold_txid : wr_db_acked(db, &any);
-
-    db->status.state = state_names[db->state];
-    db->status.txid = db->state == DB_COLD ? db->cold_txid : db->txid;
-    if (db->state != DB_COLD) /* of which the size is still known */
-        db->status.commit = db->view.commit;
-    db->status.wal_frames = db->conn ? db->seen.mx_frame : 0;
-    db->status.wal_bytes = wal_bytes(db, db->seen.mx_frame);
-    db->status.wal_file_bytes = wal_bytes(db, db->wal_high);
-    db->status.disk_full = db->no_rooms > 0 || (db->warned & DB_WARNED_FULL) != 0;
-    db->status.safe = 0;
-    for (size_t i = 0; i < db->n_replicas; i++)
-        db->status.safe |= (uint8_t)(is_safe(db, &db->replicas[i]) << i);
-    db->status.proven = db->state == DB_SYNCING || db->state == DB_COLD;
-    if (db->state == DB_SYNCING && wr_pageset_empty(&db->dirty))
-        db->closed_count = db->pos_count;
-    db->status.closed_count = db->closed_count;
-    wr_mutex_lock(&db->mutex);
-    db->shared = db->status;
-    wr_text_set(&db->shared_why, wr_text(&db->why));
-    db->acked = acked;
-    if (db->state == DB_WAITING) /* this step has looked: no other leaves it so */
-        db->tickets_void = taken;
-    if (captured) {
-        db->tickets_done = taken;
-        db->sync_txid = db->status.txid;
-    }
-    wr_cond_broadcast(&db->cond);
-    wr_mutex_unlock(&db->mutex);
 }
 
 struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
@@ -598,7 +344,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     if (now >= db->scan_due_ns)
         db->scan_due_ns = now + db->scan_ns;
     if (db->state == DB_BROKEN)
-        let_go(db);
+        wr_db_let_go(db);
     if (db->state == DB_COLD)
         captured = wr_db_stay_cold(db, hinted);
     if (db->state == DB_WAITING)
@@ -616,11 +362,11 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
         if (st == WR_OK && db->state == DB_SYNCING)
             captured = !wr_db_behind(db) && wr_pageset_empty(&db->dirty);
         else if (st != WR_OK && st != WR_BUSY)
-            broken(db, st, &e);
+            wr_db_broken(db, st, &e);
         if (captured && is_calm(db))
             db->breaks = 0;
         if (db->state == DB_SYNCING && doubt && captured)
-            compare_again(db);
+            wr_db_compare_again(db);
         else if (db->state == DB_SYNCING &&
                  !doubt) /* one that is due waits for what was captured */
             wr_db_want(db, db->doubt_ns);
@@ -636,7 +382,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
         rest(db);
     if (db->state == DB_SYNCING && captured && !hinted && !asked)
         (void)wr_db_cool(db);
-    publish(db, taken, captured && asked);
+    wr_db_publish(db, taken, captured && asked);
     forget_replicas(db);
     wr_db_want(db, db->scan_due_ns);
     return (struct wr_next){.when = WR_NEXT_AT, .at_ns = db->next_ns};

@@ -1,7 +1,7 @@
 /*
- * primary_int.h - the database actor's inside, shared by primary.c, life.c, leave.c, requests.c,
- * work.c, attach.c, prove.c, capture.c, checkpoint.c, ship.c, make.c, join.c, compact.c, due.c,
- * wanted.c, air.c and streams.c and by nobody else.
+ * primary_int.h - the database actor's inside, shared by primary.c, life.c, leave.c, broken.c,
+ * publish.c, requests.c, work.c, attach.c, prove.c, capture.c, checkpoint.c, ship.c, make.c,
+ * join.c, compact.c, due.c, wanted.c, air.c and streams.c and by nobody else.
  *
  *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
  *        |                              ^   ^                 |                   |
@@ -346,16 +346,30 @@ int64_t wr_db_now_ns(const struct wr_db *db);
 void wr_db_want(struct wr_db *db, int64_t at_ns); /* another step no later than that */
 /* Count a piece of work that ended with `st`. */
 void wr_db_worked(struct wr_db *db, struct wr_db_effort *work, int64_t began_ns, enum wr_status st);
+void wr_db_mark_later(struct wr_db *db); /* the file was written: tell the ledger of it */
+void wr_db_was_busy(struct wr_db *db);   /* until now: from here on it may be silent */
+
+#define WR_DB_BROKEN_MAX_NS ((int64_t)60 * 1000000000) /* before attaching again, at most */
+
+/* broken.c */
+/* Note a failure (or its end) for status, and log it when it is news. */
 void wr_db_trouble(struct wr_db *db, enum wr_status st, const struct wr_err *e, const char *what);
-/* The TXID that syncs were to be told is of another state, or will never be; what they asked for is
- * in the last closed one, and in what is dirty. */
-void wr_db_renumber_syncs(struct wr_db *db);
+/* A protocol violation, or a failure in the middle: BROKEN. */
+void wr_db_broken(struct wr_db *db, enum wr_status st, const struct wr_err *e);
 bool wr_db_check_in_place(struct wr_db *db); /* false: it is not, and the state is BROKEN */
-void wr_db_mark_later(struct wr_db *db);     /* the file was written: tell the ledger of it */
-void wr_db_was_busy(struct wr_db *db);       /* until now: from here on it may be silent */
+void wr_db_compare_again(struct wr_db *db);  /* each page; BROKEN until then */
+void wr_db_let_go(struct wr_db *db); /* of a BROKEN one, which is OPENING then, or is waited for */
 /* for_good: it is not attached again. Whether all that was committed by then is in the file, and
  * the ledger knows it so. */
 bool wr_db_detach(struct wr_db *db, bool for_good);
+
+/* publish.c */
+/* The TXID that syncs were to be told is of another state, or will never be; what they asked for is
+ * in the last closed one, and in what is dirty. */
+void wr_db_renumber_syncs(struct wr_db *db);
+/* What callers may see, in one place at the end of a step: `taken` tickets were served if
+ * `captured`. */
+void wr_db_publish(struct wr_db *db, uint64_t taken, bool captured);
 
 /* looks.c */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
