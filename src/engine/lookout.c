@@ -57,13 +57,32 @@ static void plan_full(struct wr_lookout *l, int64_t began_ms, int64_t at_ms)
     l->full_ms = at_ms + wr_max(FULL_MS, (at_ms - began_ms) * FULL_SHARE);
 }
 
-/* Where that cannot be done each look lists, as if another one had signed. What is said under the
- * old sign (extent.h) is so no more, as nobody knows whose sign it goes over. */
+/* Whether the sign is ours. Whoever reads his own there has signed behind all that he had sent
+ * until now: nobody else has signed since, and so each of them finds it at his next look. */
+static enum wr_status read_sign(
+    struct wr_lookout *l, struct wr_call *c, bool *ret, struct wr_err *e)
+{
+    enum wr_status st = wr_writer_is(l->storage, c, l->token, ret, e);
+
+    if (st != WR_OK)
+        return st;
+    l->signed_here = *ret;
+    l->owes_sign = l->owes_sign && !*ret;
+    l->refused = false;
+    if (!*ret)
+        wr_herald_shared(l->herald);
+    return WR_OK;
+}
+
+/* Where that cannot be done each look lists, as if another one had signed. So does the next one in
+ * any case, as nobody knows whose sign it goes over; what is said under that one (extent.h) is so
+ * no more. */
 static void sign(struct wr_lookout *l, struct wr_call *c)
 {
     struct wr_err why = {0};
 
     l->token++;
+    l->doubtful = true;
     c->deadline_ms = now_ms(c) + SIGN_MS;
     l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, &why) == WR_OK;
     l->owes_sign = l->owes_sign && !l->signed_here;
@@ -94,8 +113,9 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     note_newest(l, pos);
     wr_herald_found(l->herald, c->clock, pos->txid, pos->has_rolling);
     l->node = node;
-    l->doubtful = l->owes_sign; /* it was listed before */
     l->refused = false;
+    if (pos->txid == 0)
+        l->signed_here = false; /* what is said under it is of what is gone */
     wr_lookout_arrived(l, c);
 }
 
@@ -123,14 +143,37 @@ void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f)
     bool wide = f->min < f->max;
     uint64_t size = f->size > 0 ? f->size : UINT64_MAX;
     bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
+    bool first = l->newest.max == 0;
 
-    l->owes_sign = l->owes_sign || wide || over;
-    l->doubtful = l->doubtful || wide || over; /* as it signs unread */
+    l->owes_sign = l->owes_sign || wide || over || first;
+    l->doubtful = l->doubtful || wide;
+}
+
+/* What another process has said goes by the sign that is there, so it is read before that is
+ * written over; and is said anew at a look, which comes soon. */
+static void sign_first(struct wr_lookout *l, struct wr_call *c)
+{
+    wr_herald_prepare(l->herald, c);
+    sign(l, c);
+    if (l->signed_here && l->newest.max > 0)
+        l->check_ms = wr_min(l->check_ms, now_ms(c) + CHECK_SOON_MS);
 }
 
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
 {
-    if (l->owes_sign && !l->refused && !WR_MUTANT(UNSIGNED))
+    struct wr_err why = {0};
+    bool ours = false;
+
+    if (!l->owes_sign || l->refused || WR_MUTANT(UNSIGNED))
+        return;
+    if (!l->signed_here) {
+        sign_first(l, c);
+        return;
+    }
+    c->deadline_ms = now_ms(c) + SIGN_MS;
+    if (read_sign(l, c, &ours, &why) != WR_OK)
+        l->refused = true; /* the next look reads it first of all */
+    else if (!ours)
         sign(l, c);
 }
 
@@ -162,12 +205,7 @@ static enum wr_status stands(struct wr_lookout *l, struct wr_call *c, bool *ret,
     enum wr_status st;
 
     c->deadline_ms = now_ms(c) + REQUEST_MS;
-    st = wr_writer_is(l->storage, c, l->token, ret, e);
-    if (st == WR_OK) {
-        l->signed_here = *ret;
-        if (!*ret)
-            wr_herald_shared(l->herald);
-    }
+    st = read_sign(l, c, ret, e);
     for (size_t i = 0; st == WR_OK && *ret && i < wr_countof(files); i++) {
         bool again = files[i]->max == 0;
 
@@ -183,6 +221,7 @@ enum wr_status wr_lookout_look(
     struct wr_lookout *l, struct wr_call *c, struct wr_lookout_view *ret, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
+    bool ours;
 
     wr_herald_prepare(l->herald, c); /* what is there goes by the sign that is there */
     *ret = (struct wr_lookout_view){.seen = l->seen, .began_ms = now_ms(c)};
@@ -196,7 +235,12 @@ enum wr_status wr_lookout_look(
     if (st != WR_OK || ret->as_left)
         return st;
     l->doubtful = true; /* until a listing has settled it */
-    if (!l->signed_here || l->owes_sign)
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    if (l->signed_here && l->owes_sign)
+        st = read_sign(l, c, &ours, e);
+    if (st != WR_OK)
+        return st;
+    if (!l->signed_here)
         sign(l, c);
     if (ret->all)
         ret->seen.since = 0;

@@ -41,8 +41,8 @@ struct wr_lookout {
     uint64_t listed;            /* TXID it had at the last listing; 0: not known */
     uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
     bool signed_here;                /* the last sign that was there is ours */
-    bool owes_sign;   /* a file that may be in nobody's way, or over another's, may be there */
-    bool refused;     /* the last sign could not be written: it is not tried before a listing */
+    bool owes_sign;   /* behind a file that is in nobody's way, over another's, or the first */
+    bool refused;     /* it could not be read or written: not tried before a look, or a listing */
     bool said;        /* that, in the log */
     bool doubtful;    /* the next look has to list */
     unsigned less;    /* listings in a row that showed less than there is */
@@ -55,7 +55,8 @@ struct wr_lookout {
 void wr_lookout_pace(struct wr_lookout *l, struct wr_herald *h, int64_t pace_ms);
 /* It is about to be listed as if nothing were known: l->seen is for that listing. */
 void wr_lookout_anew(struct wr_lookout *l);
-/* It was, from `began_ms` on; `node` is whose files are ours, or 0. Signs if that is owed. */
+/* It was, from `began_ms` on; `node` is whose files are ours, or 0. As wr_lookout_arrived, if a
+ * sign is owed; in a replica that is empty no sign that is there will do. */
 void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_remote_pos *pos,
     uint64_t node, int64_t began_ms);
 
@@ -67,11 +68,13 @@ enum wr_status wr_lookout_believe(
 
 /* This file of ours is about to be sent. Create-only keeps names apart: of what spans TXIDs parts
  * may be there under other names, so that a look will list, and whoever writes these is told. So is
- * the owner of what a file in parts may go over. */
+ * the owner of what a file in parts may go over, and who goes by what was said of a replica before
+ * it had no files. */
 void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f);
-/* It is there, whether or not it counts: signs if that is owed, which is a request of some seconds
- * at most. Where that fails it is owed until the next look or listing anew, and a warning says so
- * once. */
+/* It is there, whether or not it counts. If a sign is owed for it our own will do, if it is still
+ * there; else signs: a request or two of some seconds at most, and for the first sign those of
+ * wr_herald_prepare. Where that fails it is owed until the next look or listing anew, and a warning
+ * says once that it cannot be written. */
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c);
 /* It counts, and is the newest one. It shows at the next look, which is soon if it spans TXIDs. */
 void wr_lookout_sent(

@@ -22,6 +22,7 @@ struct bench {
     struct spy spy;
     struct wr_storage_ops ops;
     struct wr_rand rng;
+    uint64_t seed; /* of the process, beside that of the run */
     unsigned notified;
     void (*told)(struct bench *b); /* each time; NULL: nobody asks */
 };
@@ -38,7 +39,8 @@ static inline void on_change(void *arg)
 static inline void bench_with(struct bench *b, struct wr_storage *storage)
 {
     struct wr_sched_opts so = {.clock = &b->clock.clock, .manual = true};
-    struct wr_replica_opts o = {.label = "app.db", .notify = on_change, .arg = b, .seed = t_seed()};
+    struct wr_replica_opts o = {
+        .label = "app.db", .notify = on_change, .arg = b, .seed = t_seed() + (b->seed << 32)};
     struct wr_err e = {0};
 
     wr_clock_manual_init(&b->clock, WALL);

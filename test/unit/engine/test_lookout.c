@@ -2,6 +2,7 @@
  * test_lookout.c - a replica that is written to is looked at: by its sign and a few names as long
  * as nothing speaks against it, and by listing it otherwise.
  */
+#include "engine/extent.h"
 #include "engine/writer.h"
 #include "unit/engine/replica_bench.h"
 
@@ -175,8 +176,11 @@ static void test_who_sends_a_wide_file_signs(void **state)
         if (!empty)
             put_rival(&b, 1);
         start(&b);
-        if (empty)
+        if (empty) {
             push(&b, 1);
+            run(&b, 0);
+            sign_as_another(&b);
+        }
         run(&b, 0);
         T(is_anothers(&b)); /* that took no sign */
         push_wide(&b, 2);
@@ -186,31 +190,208 @@ static void test_who_sends_a_wide_file_signs(void **state)
     }
 }
 
+/* A file of ours of so many bytes that it is sent in parts. */
+static void push_long(struct bench *b, uint64_t txid)
+{
+    static const uint8_t zeros[65536];
+    struct wr_parcel *p = parcel(txid, 0, WALL);
+
+    while (p->bytes.n < (size_t)5 << 20)
+        wr_buf_put(&p->bytes, zeros, sizeof(zeros));
+    T(wr_buf_status(&p->bytes) == WR_OK);
+    p->size = p->bytes.n;
+    T(wr_replica_push(b->r, p, status(b).found));
+    wr_parcel_unref(p);
+}
+
 /* One of many bytes may go over what is there, where a store has conditions for small ones alone.
  */
 static void test_a_long_file_is_signed(void **state)
 {
-    static const uint8_t zeros[65536];
     struct bench b;
-    struct wr_parcel *p = parcel(2, 0, WALL);
 
     (void)state;
     bench_open(&b);
     sign_as_another(&b);
     put_rival(&b, 1);
     start(&b);
-    while (p->bytes.n < (size_t)5 << 20)
-        wr_buf_put(&p->bytes, zeros, sizeof(zeros));
-    T(wr_buf_status(&p->bytes) == WR_OK);
-    p->size = p->bytes.n;
-    T(wr_replica_push(b.r, p, status(&b).found));
-    wr_parcel_unref(p);
+    push_long(&b, 2);
     run(&b, 0);
     T(status(&b).pos.txid == 2 && !is_anothers(&b));
     b.spy.lists = 0;
     half_hour(&b, 3);
     T(b.spy.lists > 0); /* for what was signed over unread */
     bench_close(&b);
+}
+
+/* What the replica must have, by the word that counts under the sign that is there; newest 0: no
+ * word does. */
+static struct wr_extent counts(struct bench *b)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_extent x = {0};
+    bool is = false;
+    struct wr_err e = {0};
+
+    if (wr_extent_read(s, t_call(), &x, &e) == WR_OK)
+        T_OK(wr_writer_is(s, t_call(), x.token, &is, &e));
+    wr_storage_close(s);
+    return is ? x : (struct wr_extent){0};
+}
+
+/* The process ends, and the next one begins on its bucket. */
+static void start_another(struct bench *b)
+{
+    struct wr_storage *s = NULL;
+    void *inner = wr_storage_mem_ref(b->spy.inner);
+    struct wr_err e = {0};
+
+    bench_close(b);
+    b->notified = 0;
+    b->seed++;
+    b->spy = (struct spy){.inner = inner};
+    T_OK(wr_storage_wrap(&b->ops, &b->spy, WR_STR(""), &s, &e));
+    wr_storage_set_retry(s, 1, 0);
+    bench_with(b, s);
+    start(b);
+}
+
+/* A database that sends such files all the time was in practice not protected by what was said. */
+static void test_each_long_file_voided_what_was_said(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    T(counts(&b).newest == 5);
+    for (uint64_t txid = 7; txid < 12; txid++) {
+        b.spy.puts = b.spy.reads = 0;
+        push_long(&b, txid);
+        run(&b, 0);
+        T(status(&b).pos.txid == txid && counts(&b).newest == 5);
+        T(b.spy.puts == 1 && b.spy.reads == 2); /* our sign, and the lease */
+    }
+    half_hour(&b, 12);
+    T(b.spy.lists == 0 && counts(&b).newest == 6);
+    bench_close(&b);
+}
+
+/* Ours is there, and what we had sent before it. */
+static void test_two_that_send_long_files(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    push_long(&b, 7);
+    run(&b, 0);
+    T(counts(&b).newest == 5); /* who has signed before that is not alone with his sign */
+    put_wide(&b, 9);
+    sign_as_another(&b);
+    push_long(&b, 8);
+    run(&b, 0);
+    T(status(&b).pos.txid == 8 && !is_anothers(&b) && counts(&b).newest == 0);
+    half_hour(&b, 9);
+    T(status(&b).found == 2 && status(&b).contested && status(&b).pos.txid == 10);
+    bench_close(&b);
+}
+
+/* It was written over unread, and what the other one had deleted without a word was told as
+ * missing. */
+static void test_a_sign_that_a_long_file_went_over_was_forgotten(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    T(counts(&b).from[1] == 5);
+    sign_as_another(&b);
+    push_long(&b, 7);
+    run(&b, 0);
+    half_hour(&b, 8);
+    T(status(&b).found == 1 && counts(&b).newest > 0 && counts(&b).from[1] == 7);
+    bench_close(&b);
+}
+
+/* What the process before it had said was said no more. */
+static void test_who_began_with_a_long_file_said_nothing_of_the_past(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    half_hour(&b, 7);
+    start_another(&b);
+    run(&b, 30000);
+    push_long(&b, 8);
+    run(&b, 61000);
+    push(&b, 9);
+    run(&b, 0);
+    T(status(&b).pos.txid == 9 && counts(&b).newest == 7 && counts(&b).from[1] == 5);
+    bench_close(&b);
+}
+
+/* It is not written over unread, and owed until it was read. */
+static void test_a_sign_that_cannot_be_read_behind_a_long_file(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    put_wide(&b, 9);
+    sign_as_another(&b);
+    b.spy.fail_get = WR_BUSY;
+    b.spy.fail_in = WR_WRITER_NAME;
+    push_long(&b, 7);
+    run(&b, 0);
+    T(status(&b).pos.txid == 7 && !status(&b).failing && is_anothers(&b));
+    b.spy.reads = 0;
+    push_long(&b, 8);
+    run(&b, 0);
+    T(status(&b).pos.txid == 8 && b.spy.reads == 1); /* no file waits for it again */
+    b.spy.fail_get = WR_OK;
+    half_hour(&b, 9);
+    T(status(&b).found == 2 && status(&b).contested && !is_anothers(&b));
+    bench_close(&b);
+}
+
+/* What is sent first to a replica that has nothing. */
+static void push_snapshot(struct bench *b)
+{
+    struct wr_parcel *p = parcel(1, 0, WALL);
+
+    p->level = WR_LEVEL_SNAPSHOT;
+    T(wr_replica_push(b->r, p, status(b).found));
+    wr_parcel_unref(p);
+}
+
+/* The files alone were deleted, and a database that rests was sent: until its next commit it was
+ * told that the newest files were gone. */
+static void test_what_was_said_of_an_emptied_replica_held_for_its_next_one(void **state)
+{
+    (void)state;
+    for (int same = 0; same <= 1; same++) {
+        struct bench b;
+
+        settled(&b);
+        for (uint64_t txid = 1; txid <= 6; txid++)
+            remove_file(&b, txid);
+        if (same) {
+            wr_replica_rejoin(b.r, "a test");
+            run(&b, 60000);
+        } else {
+            start_another(&b);
+        }
+        T(status(&b).state == WR_REPLICA_READY && status(&b).pos.txid == 0);
+        T(counts(&b).newest == 5);
+        push_snapshot(&b);
+        run(&b, 0);
+        T(status(&b).pos.txid == 1 && counts(&b).newest == 0);
+        b.spy.lists = 0;
+        half_hour(&b, 2);
+        T(b.spy.lists > 0 && counts(&b).newest == 1);
+        bench_close(&b);
+    }
 }
 
 /* As a run with -once ends. */
@@ -472,6 +653,11 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_a_sign_without_files_is_written_over),
     T_TEST(test_what_was_deleted_is_missed_without_a_listing),
     T_TEST(test_who_sends_a_wide_file_signs), T_TEST(test_a_long_file_is_signed),
+    T_TEST(test_each_long_file_voided_what_was_said), T_TEST(test_two_that_send_long_files),
+    T_TEST(test_a_sign_that_a_long_file_went_over_was_forgotten),
+    T_TEST(test_who_began_with_a_long_file_said_nothing_of_the_past),
+    T_TEST(test_a_sign_that_cannot_be_read_behind_a_long_file),
+    T_TEST(test_what_was_said_of_an_emptied_replica_held_for_its_next_one),
     T_TEST(test_who_was_told_ended_it_before_it_signed),
     T_TEST(test_a_wide_file_whose_answer_was_lost_is_signed),
     T_TEST(test_a_sign_that_came_during_a_listing_was_written_over),
