@@ -36,6 +36,7 @@
     X(LOCK_PAGE_CONST, "the lock page is where a gigabyte ends, and nowhere else")            \
     X(KEEP_NOTHING, "a checkpoint overwrites what is being sent, and nothing proves it")      \
     X(KEEP_NO_WAY, "what is old is deleted, whatever a restore needs of it")                  \
+    X(UNSAID, "what is deleted is not said before")                                           \
     X(CLOSE_DB, "the database is opened and closed by its path")                              \
     X(DEAF, "what is told while a step runs is forgotten")                                    \
     X(PROMOTE_NO_FENCE, "a promotion takes the lease, and leaves the next name free")         \

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "engine/grace.h"
 #include "engine/herald.h"
 #include "engine/loose.h"
@@ -286,7 +287,7 @@ static enum wr_status announce(const struct wr_catalogue *k, struct wr_call *c,
     }
     if (st == WR_OK && n_gone > 0)
         st = wr_loose(k->files.p, n, gone, need, e);
-    if (st == WR_OK && n_gone > 0 && wr_herald_must(h, r, need)) {
+    if (st == WR_OK && n_gone > 0 && wr_herald_must(h, r, need) && !WR_MUTANT(UNSAID)) {
         st = wr_loose_ahead(k->files.p, n, r, gone, e);
         if (st == WR_OK)
             st = wr_loose(k->files.p, n, gone, ahead, e);

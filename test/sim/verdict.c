@@ -12,6 +12,7 @@
 #include "engine/writer.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
+#include "sim/said.h"
 #include "sim/tape.h"
 
 #include <inttypes.h>
@@ -74,6 +75,16 @@ static bool comes_late(const struct bucket *b, const char *key)
            !(store_ops(b->store)->caps & WR_STORAGE_COND_PUT);
 }
 
+/* S9. At each moment in which that may come to be otherwise. A store without conditions lets an
+ * earlier word of ours, which comes late, go over a later one. */
+static void check_said(struct store *s)
+{
+    char why[SAID_TEXT];
+
+    if ((store_ops(s)->caps & WR_STORAGE_COND_PUT) && !said_is_so(s, why))
+        sim_fail("S9: %s", why);
+}
+
 static void on_put(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n)
 {
@@ -85,8 +96,10 @@ static void on_put(
     v.objects++;
     sim_trace("object %s, %zu bytes", key, n);
     if (strcmp(key, WR_WRITER_NAME) == 0 || strcmp(key, WR_LEASE_NAME) == 0 ||
-        strcmp(key, WR_EXTENT_NAME) == 0)
-        return; /* no files, and written over */
+        strcmp(key, WR_EXTENT_NAME) == 0) { /* no files, and written over */
+        check_said(s);
+        return;
+    }
     if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(b, key))
         sim_fail("S3: %s was written again with other bytes", key);
     if (v.shared)
@@ -119,6 +132,7 @@ static void on_remove(struct store *s, const char *key)
     sim_trace("object %s is gone", key);
     if (after != before && !v.shared)
         sim_fail("R1: %s is gone, and with it the way to txid %" PRIu64, key, before);
+    check_said(s);
 }
 
 void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n)

@@ -15,6 +15,7 @@
  *   S7  verification finds nothing in a bucket that nothing has damaged; and not nothing where
  *       something does not restore
  *   S8  a snapshot that was asked for, and said to be there, is
+ *   S9  what a bucket says that it must have (extent.h) it has, at every moment
  *   A1  the application never sees an error, but of a disk that has failed itself, nor a database
  *       that fails its integrity check
  *   A2  no call of the application waits longer for us than a bound (waits.h), and we hold the
