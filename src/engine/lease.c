@@ -21,7 +21,14 @@ static enum wr_status no_memory(struct wr_err *e)
 
 /* ---- what is in it ---- */
 
-/* Text that may be shown: it comes from a bucket. */
+/* Whether the character at `p` is one that a terminal may obey: C0, DEL, or C1 (U+0080 to U+009F).
+ */
+static bool is_control(const unsigned char *p)
+{
+    return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
+}
+
+/* Text that may be shown: it comes from a bucket. C1 was written once, and is shown as ours is. */
 static bool is_plain(const char *z)
 {
     for (; *z; z++) {
@@ -43,7 +50,7 @@ static bool get_members(const json_t *o, struct wr_lease *ret)
         ret->node == 0 || !wr_placard_hex(o, "token", &ret->token))
         return false;
     ret->epoch = (uint64_t)json_integer_value(epoch);
-    memcpy(ret->owner, owner, strlen(owner) + 1);
+    wr_lease_owner(ret->owner, owner);
     return true;
 }
 
@@ -109,6 +116,12 @@ enum wr_status wr_lease_look(
     return st == WR_NOTFOUND ? WR_OK : st;
 }
 
+/* Behind the last one that a reader takes comes the first, as over a lease that is damaged. */
+static uint64_t next_epoch(uint64_t epoch)
+{
+    return epoch < INT64_MAX ? epoch + 1 : 1;
+}
+
 /* Somebody else was faster. */
 static enum wr_status say_who(struct wr_storage *s, struct wr_call *c, struct wr_err *e)
 {
@@ -129,7 +142,7 @@ enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
     struct wr_put_opts o = {.if_absent = can_tell && seen->version.n == 0,
         .if_match = can_tell ? seen->version : (struct wr_str){0}};
     struct wr_lease l = {
-        .epoch = seen->lease.epoch + 1, .node = node, .since_ms = wr_wall_ms(c->clock)};
+        .epoch = next_epoch(seen->lease.epoch), .node = node, .since_ms = wr_wall_ms(c->clock)};
     struct wr_str key = wr_placard_key(c, s, WR_LEASE_NAME);
     struct wr_buf text;
     enum wr_status st = wr_random(&l.token, sizeof(l.token), e);
@@ -159,7 +172,7 @@ void wr_lease_owner(char out[WR_LEASE_OWNER], const char *owner)
     n = strlen(from);
     for (size_t i = 0; i < n;) {
         size_t len = wr_utf8_length((const unsigned char *)from + i, n - i);
-        bool bad = len == 0 || (len == 1 && ((unsigned char)from[i] < 0x20 || from[i] == 0x7f));
+        bool bad = len == 0 || is_control((const unsigned char *)from + i);
 
         len = wr_max(len, (size_t)1);
         if (bad)

@@ -28,8 +28,8 @@ struct wr_lease {
     uint64_t epoch; /* from 1; 0: nobody has taken it */
     uint64_t node;  /* not 0 */
     uint64_t token;
-    int64_t since_ms; /* Unix ms, by the taker's clock: for people */
-    char owner[WR_LEASE_OWNER];
+    int64_t since_ms;           /* Unix ms, by the taker's clock: for people */
+    char owner[WR_LEASE_OWNER]; /* nothing that a terminal obeys */
 };
 
 /* Who holds it. NOTFOUND: nobody does. CORRUPT: there is an object, and it is no lease; the text
@@ -46,10 +46,10 @@ struct wr_lease_seen {
 enum wr_status wr_lease_look(struct wr_storage *s, struct wr_call *c, struct wr_lease_seen *ret,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* Take it: the epoch after the one that was seen, if that is still there. CONFLICT: somebody else
- * was faster; the text says who. Whether the store can tell is the caller's to know
- * (WR_STORAGE_COND_PUT, and wr_storage_probe): where it cannot, it is written all the same. After
- * another failure it may have been taken. NOMEM; else as wr_storage_put. */
+/* Take it: the epoch after the one that was seen, or 1 behind INT64_MAX, if that is still there.
+ * CONFLICT: somebody else was faster; the text says who. Whether the store can tell is the caller's
+ * to know (WR_STORAGE_COND_PUT, and wr_storage_probe): where it cannot, it is written all the same.
+ * After another failure it may have been taken. NOMEM; else as wr_storage_put. */
 enum wr_status wr_lease_take(struct wr_storage *s, struct wr_call *c,
     const struct wr_lease_seen *seen, uint64_t node, const char *owner, struct wr_lease *ret,
     struct wr_err *e) WR_MUST_CHECK;

@@ -294,6 +294,40 @@ static void test_an_owner_is_text_of_limited_length(void **state)
     wr_storage_close(b->s);
 }
 
+/* The next one was none that a reader of JSON takes: who had been promoted did not hold it. */
+static void test_an_epoch_that_none_follows_was_taken_from(void **state)
+{
+    struct bucket *b = bucket();
+    struct wr_lease_seen seen;
+    struct wr_lease l = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    put_text(b, "{\"epoch\":9223372036854775807,\"owner\":\"a\",\"node\":\"00000000000000ab\","
+                "\"since\":\"2026-01-02T03:04:05Z\",\"token\":\"00000000000000aa\"}");
+    T_OK(wr_lease_look(b->s, b->c, &seen, &e));
+    T_OK(wr_lease_take(b->s, b->c, &seen, 5, "five:/a", &l, &e));
+    T(l.epoch == 1 && look(b).lease.node == 5);
+    wr_storage_close(b->s);
+}
+
+/* U+0080 to U+009F are controls for terminals, too, and it is shown on one. */
+static void test_an_owner_that_a_terminal_obeys(void **state)
+{
+    struct bucket *b = bucket();
+
+    (void)state;
+    assert_string_equal(take(b, 1,
+                            "host:/a\xc2\x9b"
+                            "2J\xc2\xa0")
+                            .owner,
+        "host:/a?2J\xc2\xa0");
+    put_text(b, "{\"epoch\":3,\"owner\":\"a\\u009b2J\",\"node\":\"00000000000000ab\","
+                "\"since\":\"2026-01-02T03:04:05Z\",\"token\":\"00000000000000aa\"}");
+    assert_string_equal(look(b).lease.owner, "a?2J");
+    wr_storage_close(b->s);
+}
+
 static enum wr_status take_once(void *arg)
 {
     struct bucket *b = arg;
@@ -320,4 +354,6 @@ T_MAIN(T_TEST(test_nobody_has_it_at_first), T_TEST(test_each_taker_has_the_next_
     T_TEST(test_an_answer_that_is_lost_does_no_harm), T_TEST(test_a_store_that_fails_is_told_of),
     T_TEST(test_other_members_are_not_looked_at), T_TEST(test_damage_is_not_taken_for_a_lease),
     T_TEST(test_an_endless_object_is_not_read_to_its_end),
-    T_TEST(test_an_owner_is_text_of_limited_length), T_TEST(test_no_memory))
+    T_TEST(test_an_owner_is_text_of_limited_length),
+    T_TEST(test_an_epoch_that_none_follows_was_taken_from),
+    T_TEST(test_an_owner_that_a_terminal_obeys), T_TEST(test_no_memory))
