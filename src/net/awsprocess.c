@@ -286,11 +286,47 @@ static bool was_printed(const struct run *r, struct wr_str word)
     return false;
 }
 
-/* A shell that shows what it does ("set -x") says the keys, too. */
+/* What a string of JSON may have instead of a letter of a key: \/ or \u002f. The size of that at
+ * the front of `p`; 0: it is none. */
+static size_t escape(const char *p, size_t n, char *ret)
+{
+    uint64_t number = 0;
+
+    if (n >= 2 && p[0] == '\\' && p[1] == '/') {
+        *ret = '/';
+        return 2;
+    }
+    if (n < 6 || p[0] != '\\' || p[1] != 'u' ||
+        !wr_parse_hex64((struct wr_str){p + 2, 4}, &number) || number > 0x7f ||
+        !is_letter((char)number))
+        return 0;
+    *ret = (char)number;
+    return 6;
+}
+
+/* With the letters themselves, in place. The new size. */
+static size_t unescape(char *p, size_t n)
+{
+    size_t to = 0;
+
+    for (size_t i = 0; i < n; to++) {
+        size_t size = escape(p + i, n - i, &p[to]);
+
+        if (size == 0)
+            p[to] = p[i];
+        i += size ? size : 1;
+    }
+    return to;
+}
+
+/* A shell that shows what it does ("set -x") says the keys, too; in its own letters, or in those of
+ * JSON. */
 static void mask_printed(struct run *r)
 {
     size_t n = 0;
 
+    r->n = unescape((char *)r->print, r->n);
+    r->said_n = unescape(r->said, r->said_n);
     for (size_t i = 0; i < r->said_n; i += n + 1) {
         for (n = 0; i + n < r->said_n && is_letter(r->said[i + n]);)
             n++;

@@ -101,6 +101,30 @@ static void what_it_printed_was_said(void **state)
     T(!strstr(e.text, "SECRET"));
 }
 
+/* In JSON a slash may have a backslash before it, and any letter may stand as its number: what was
+ * said was compared with what was printed as it stands. */
+static void what_it_printed_in_other_letters_was_said(void **state)
+{
+    static const char *const as[] = {"THE+SECRET\\/KEY=", "THE\\u002bSECRET/KEY\\u003D"};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * wr_countof(as); i++) {
+        const bool other = i % 2;
+        const char *out = other ? "THE+SECRET/KEY=" : as[i / 2];
+        const char *said = other ? as[i / 2] : "THE+SECRET/KEY=";
+        const char *script = wr_arena_fmt(t_call()->scratch,
+            "printf '%%s' '{\"Version\":1,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"%s\"}'; "
+            "printf "
+            "'%%s' 'key %s, u0 \\u00' >&2; exit 1",
+            out, said)
+                                 .p;
+
+        T_IS(WR_AUTH, run(script));
+        T(strstr(e.text, "it says: key ***") && !strstr(e.text, "SECRET") &&
+            strstr(e.text, ", u0 "));
+    }
+}
+
 /* It has nothing to do with what a database or a connection is read by. */
 static void a_descriptor_was_inherited(void **state)
 {
@@ -267,7 +291,7 @@ static void without_stdin_and_stderr(void **state)
 }
 
 T_MAIN(T_TEST(what_it_prints), T_TEST(what_is_no_credentials), T_TEST(what_it_says_when_it_fails),
-    T_TEST(what_it_printed_was_said), T_TEST(a_descriptor_was_inherited),
-    T_TEST(a_lock_of_ours_was_dropped), T_TEST(what_stays_behind_was_waited_for),
-    T_TEST(one_that_hangs_is_killed), T_TEST(its_exit_code_was_reaped), T_TEST(without_memory),
-    T_TEST(without_stdin_and_stderr))
+    T_TEST(what_it_printed_was_said), T_TEST(what_it_printed_in_other_letters_was_said),
+    T_TEST(a_descriptor_was_inherited), T_TEST(a_lock_of_ours_was_dropped),
+    T_TEST(what_stays_behind_was_waited_for), T_TEST(one_that_hangs_is_killed),
+    T_TEST(its_exit_code_was_reaped), T_TEST(without_memory), T_TEST(without_stdin_and_stderr))
