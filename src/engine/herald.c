@@ -125,8 +125,8 @@ static void add_from(struct wr_herald *h, const uint64_t from[WR_LEVEL_MAX + 1])
         h->said.from[level] = wr_max(h->said.from[level], from[level]);
 }
 
-/* Read it, unless that was done. What some stores forbid is not there; what was deleted is not
- * spoken of, whatever is read. */
+/* Read it, unless that was done. What some stores forbid is not there, until it is asked for again;
+ * what was deleted is not spoken of, whatever is read. */
 static enum wr_status load(struct wr_herald *h, struct wr_call *c, struct wr_err *e)
 {
     struct wr_extent_version version = {0};
@@ -134,13 +134,15 @@ static enum wr_status load(struct wr_herald *h, struct wr_call *c, struct wr_err
     bool ours = false;
     enum wr_status st = h->known ? WR_OK : wr_extent_look(h->storage, c, &x, &version, e);
 
-    if (h->known || may_pass(st))
-        return st;
+    if (h->known || st != WR_OK)
+        return may_pass(st) ? st : WR_OK;
     if (x.newest > 0 && (st = wr_writer_is(h->storage, c, x.token, &ours, e)) != WR_OK)
         return st;
     wr_mutex_lock(&h->mutex);
-    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
+        h->behind = h->behind || (x.newest > 0 && h->said.from[level] > x.from[level]);
         x.from[level] = wr_max(x.newest == 0 ? h->start : x.from[level], h->said.from[level]);
+    }
     h->said = x;
     h->version = version;
     h->anew = h->anew || (x.newest > 0 && !(ours && h->native));
@@ -159,6 +161,8 @@ static struct wr_extent compose(
     for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
         uint64_t *from = &x.from[level];
 
+        if (!h->known) /* and so it is as if it were not there */
+            *from = wr_max(*from, h->start);
         if (h->anew || (*from == WR_EXTENT_NOTHING && h->ruled && h->lasts[level]))
             *from = h->newest;
         if (ahead)
@@ -226,9 +230,10 @@ static enum wr_status write_once(struct wr_herald *h, struct wr_call *c,
     st = wr_extent_write(h->storage, c, &x, &h->version, e);
     wr_mutex_lock(&h->mutex);
     h->anew = h->anew || (anew && st != WR_OK);
-    h->known = h->known && (st == WR_OK || h->version.there); /* a first one may be there by now */
+    h->known = st == WR_OK || (h->known && h->version.there); /* a first one may be there by now */
     if (st == WR_OK) {
         h->said = x;
+        h->behind = false;
         h->written_ms = wr_mono_ms(c->clock);
         h->failures = 0;
     }
@@ -300,7 +305,7 @@ static bool has_news(struct wr_herald *h, int64_t now_ms)
     settle(h, now_ms);
     if (h->token == 0 || h->refused || h->settled == 0)
         return false;
-    if (!h->version.there || h->anew || h->said.token != h->token)
+    if (!h->version.there || h->anew || h->behind || h->said.token != h->token)
         return true;
     if (h->newest < h->said.newest) /* it became less, and that was seen to */
         return true;
@@ -340,7 +345,7 @@ bool wr_herald_must(
 
     wr_mutex_lock(&h->mutex);
     h->ruled = true;
-    must = !h->known;
+    must = !h->known || h->behind;
     for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
         uint64_t from = h->said.from[level];
 

@@ -37,6 +37,7 @@ struct wr_herald {
     struct wr_mutex mutex; /* guards the rest */
     bool busy;             /* somebody is at the object, and then the group below is his */
     bool known;            /* it was read, or written */
+    bool behind;           /* it speaks of what is deleted, which was not known to be spoken of */
     bool refused;          /* it cannot be written: nothing is said */
     unsigned failures;     /* to write it, in a row */
     struct wr_extent said; /* what is in it; newest 0: nothing; `from` is kept all the same */

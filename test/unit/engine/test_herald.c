@@ -395,6 +395,58 @@ static void test_who_begins_goes_on_with_it(void **state)
     }
 }
 
+/* For a moment it was forbidden to read what there is. It was taken for nothing until the end of
+ * the process, and what that deleted was told as missing. */
+static void test_what_was_forbidden_once_was_never_read(void **state)
+{
+    static const enum wr_status stat[] = {WR_AUTH, WR_OK}, get[] = {WR_OK, WR_AUTH};
+    const uint64_t need[WR_LEVEL_MAX + 1] = {[1] = 40};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(stat); i++) {
+        struct shelf x;
+        struct wr_err e = {0};
+
+        begin(&x);
+        (void)live(&x, 50);
+        look(&x, 7);
+        T(said(&x).newest > 0 && said(&x).from[1] < 40);
+        wr_herald_release(&x.h);
+        start(&x, true);
+        x.spy.fail_stat = stat[i];
+        x.spy.fail_get = get[i];
+        wr_herald_prepare(&x.h, x.c);
+        x.spy.fail_stat = x.spy.fail_get = WR_OK;
+        T(wr_herald_must(&x.h, &rules, need));
+        T_OK(wr_herald_announce(&x.h, x.c, &rules, need, need, &e));
+        T(said(&x).from[1] == 40 && said(&x).token == 7);
+        end(&x);
+    }
+}
+
+/* And what was deleted meanwhile is said when it is read. */
+static void test_what_was_forbidden_while_it_was_deleted(void **state)
+{
+    const uint64_t need[WR_LEVEL_MAX + 1] = {[1] = 60}, less[WR_LEVEL_MAX + 1] = {[1] = 10};
+    struct shelf x;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 50);
+    look(&x, 7);
+    wr_herald_release(&x.h);
+    start(&x, true);
+    x.spy.fail_stat = WR_AUTH;
+    T_OK(wr_herald_announce(&x.h, x.c, &rules, need, need, &e)); /* it may never be there */
+    T(said(&x).from[1] < 60);
+    x.spy.fail_stat = WR_OK;
+    T(wr_herald_must(&x.h, &rules, less));
+    T_OK(wr_herald_announce(&x.h, x.c, &rules, less, less, &e));
+    T(said(&x).from[1] == 60);
+    end(&x);
+}
+
 /* Two that write: each says what both have deleted. */
 static void test_two_writers(void **state)
 {
@@ -467,5 +519,7 @@ T_MAIN(T_TEST(test_nothing_is_said_before_there_is_a_sign),
     T_TEST(test_a_store_that_has_what_is_never_that), T_TEST(test_who_begins_goes_on_with_it),
     T_TEST(test_of_levels_that_a_bucket_thins_out_it_was_said_that_they_stay),
     T_TEST(test_what_is_refused_again_and_again_is_for_good),
-    T_TEST(test_the_answer_to_the_first_word_was_lost), T_TEST(test_two_writers),
+    T_TEST(test_the_answer_to_the_first_word_was_lost),
+    T_TEST(test_what_was_forbidden_once_was_never_read),
+    T_TEST(test_what_was_forbidden_while_it_was_deleted), T_TEST(test_two_writers),
     T_TEST(test_a_replica_that_became_less), T_TEST(test_nothing_new_costs_nothing))
