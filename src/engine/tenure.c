@@ -34,7 +34,7 @@ static enum wr_status is_alone(const struct wr_tenure *t, struct wr_call *c,
 
 /* A replica that was emptied may have kept the lease of its past. Into that the first one writes,
  * and holds the lease from then on, as it will be asked for again; whoever was promoted meanwhile
- * has a file there, too, or takes the lease after us. */
+ * has a file there, too, or takes the lease after us. *ret becomes who has it then. */
 static enum wr_status take_it_over(struct wr_tenure *t, struct wr_call *c,
     const struct wr_ltx_file *f, uint64_t node, struct wr_lease *ret, struct wr_err *e)
 {
@@ -43,9 +43,11 @@ static enum wr_status take_it_over(struct wr_tenure *t, struct wr_call *c,
     bool alone = false;
     enum wr_status st = wr_lease_look(t->storage, c, &seen, e);
 
-    if (st == WR_OK)
-        st = is_alone(t, c, f, &alone, e);
-    if (st != WR_OK || !alone || !wr_lease_lost(&seen.lease, node))
+    *ret = seen.lease;
+    if (st != WR_OK || !wr_lease_lost(&seen.lease, node))
+        return st;
+    st = is_alone(t, c, f, &alone, e);
+    if (st != WR_OK || !alone)
         return st;
     st = wr_lease_take(t->storage, c, &seen, node, t->label, &ours, e);
     if (st != WR_OK)
@@ -53,7 +55,7 @@ static enum wr_status take_it_over(struct wr_tenure *t, struct wr_call *c,
     wr_log(t->log, WR_INFO, "took the lease of a replica that was emptied", WR_F_Z("db", t->label),
         WR_F_STR("replica", wr_storage_name(t->storage)), WR_F_Z("from", seen.lease.owner),
         WR_F_U64("epoch", ours.epoch));
-    *ret = (struct wr_lease){0};
+    *ret = ours;
     return WR_OK;
 }
 
@@ -66,11 +68,12 @@ enum wr_status wr_tenure_confirm(struct wr_tenure *t, struct wr_call *c,
     if (wr_learn_name_tells(f->level, f->min, f->max, f->size))
         return WR_OK;
     c->deadline_ms = wr_mono_ms(c->clock) + CONFIRM_MS;
-    st = wr_learn_lease(t->storage, c, ret, e);
+    if (first)
+        st = take_it_over(t, c, f, node, ret, e);
+    else
+        st = wr_learn_lease(t->storage, c, ret, e);
     if (st == WR_OK && !wr_lease_lost(ret, node))
         *ret = (struct wr_lease){0};
-    else if (st == WR_OK && first)
-        st = take_it_over(t, c, f, node, ret, e);
     return st == WR_OK ? WR_OK : wr_wrap(e, st, "who holds the lease");
 }
 
