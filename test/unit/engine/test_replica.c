@@ -30,6 +30,8 @@ static void check_order(void *arg, struct wr_call *c, struct wr_str key)
     struct wr_ltx_file f = {0};
 
     (void)c;
+    if (wr_str_eq(key, WR_STR("writer.json")))
+        return;
     T(wr_layout_ltx_parse(wr_replica_storage(b->r), key, &f));
     T(status(b).state == WR_REPLICA_SENDING);
     T(status(b).pos.txid == f.min - 1);
@@ -51,7 +53,7 @@ static void test_files_go_in_order(void **state)
         push(&b, txid);
     T(status(&b).queued == 20 && status(&b).queued_bytes > 0);
     run(&b, 0);
-    T(b.spy.puts == 20);
+    T(b.spy.puts == 21); /* and the sign */
     T(status(&b).queued == 0 && status(&b).queued_bytes == 0 && status(&b).lag_ms == 0);
     T(status(&b).state == WR_REPLICA_READY && !status(&b).failing);
     struct wr_remote_pos pos = status(&b).pos;
@@ -264,7 +266,7 @@ static void test_rejoin_while_sending(void **state)
         run(&b, 0);
         b.spy.fail_put = WR_OK;
         run(&b, 10000);
-        T(b.spy.puts == 1); /* the second one was forgotten */
+        T(b.spy.puts == 2); /* the sign; the second one was forgotten */
         T(status(&b).state == WR_REPLICA_READY && status(&b).found == 2);
         T(status(&b).pos.txid == (fails ? 0 : 1) && status(&b).queued == 0);
         push(&b, fails ? 1 : 2);
@@ -298,7 +300,8 @@ static void test_stop_while_sending(void **state)
         push(&b, 1);
         push(&b, 2);
         run(&b, 100000);
-        T(status(&b).state == WR_REPLICA_STOPPED && status(&b).queued == 0 && b.spy.puts == 1);
+        T(status(&b).state == WR_REPLICA_STOPPED && status(&b).queued == 0);
+        T(b.spy.puts == (fails ? 1 : 2)); /* with the sign, as it is there */
         T(status(&b).failing && status(&b).error == WR_CONFLICT);
         assert_string_equal(why(&b), "an operator must act");
         wr_replica_rejoin(b.r, "does not help");
