@@ -205,15 +205,14 @@ bool wr_child_is_over(pid_t pid)
            waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0;
 }
 
-/* If ours is the first of them the others wait for its turn, which is at once. */
+/* If ours is the first of them the others wait for its turn, which is at once. Some thread may wait
+ * for one of them, and be faster: there may be more behind it, of which no signal comes again. */
 void wr_child_reap_others(pid_t child)
 {
-    pid_t pid;
+    pid_t pid, missed = 0;
 
-    while ((pid = ended(P_ALL, 0)) > 0 && pid != child) {
-        if (!wr_known_reap(pid)) /* some thread may wait for it */
-            return;              /* somebody else has */
-    }
+    while ((pid = ended(P_ALL, 0)) > 0 && pid != child && pid != missed)
+        missed = wr_known_reap(pid) ? 0 : pid;
 }
 
 bool wr_child_ended(pid_t pid, int *ret_exit)
