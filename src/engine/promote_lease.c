@@ -134,11 +134,21 @@ enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e)
     return st;
 }
 
+/* As far as is known by now: what its answers have told counts more than what is said of its kind.
+ */
+static bool overwrites_on_condition(const struct wr_promotion *p)
+{
+    struct wr_storage_learnt learnt = {0};
+
+    wr_storage_learnt(p->s, &learnt);
+    return (wr_storage_caps(p->s) & WR_STORAGE_COND_PUT) && !learnt.no_condition &&
+           !learnt.no_match;
+}
+
 /* Two promotions may have gone on beside each other: the one that took it later has it. A store
  * without conditions lets what an earlier run had sent take effect over what this one has. */
 enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e)
 {
-    const bool can_tell = wr_storage_caps(p->s) & WR_STORAGE_COND_PUT;
     struct wr_lease now = {0};
     enum wr_status st;
 
@@ -146,7 +156,7 @@ enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e)
     st = wr_lease_read(p->s, p->c, &now, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "see that the lease is still ours");
-    if (!can_tell && is_of_earlier_run(p, &now))
+    if (!overwrites_on_condition(p) && is_of_earlier_run(p, &now))
         p->lease = now;
     if (now.token == p->lease.token)
         return WR_OK;

@@ -466,6 +466,7 @@ static void s3_learnt(void *self, struct wr_storage_learnt *ret)
     ret->dated = atomic_load(&s->dated);
     ret->skew_ms = atomic_load(&s->seen_ms);
     ret->no_condition = atomic_load(&s->no_condition);
+    ret->no_match = atomic_load(&s->no_match);
 }
 
 const struct wr_storage_ops wr_storage_s3 = {

@@ -59,6 +59,7 @@ struct wr_storage_learnt {
     bool dated;        /* the remote has told its time: */
     int64_t skew_ms;   /* its clock minus ours, to a second or two */
     bool no_condition; /* it has no conditional writes; the driver looks, and then writes */
+    bool no_match;     /* the same, of if_match alone */
 };
 
 struct wr_storage_ops {

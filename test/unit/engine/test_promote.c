@@ -1363,16 +1363,16 @@ static void test_a_lease_that_an_earlier_run_had_sent_came_late(void **state)
     end_of_both(&p);
 }
 
-/* Where a store has no conditions, over the one that this run had taken. */
-static void test_a_late_lease_overwrote_the_own_one(void **state)
+static void overwritten_by_a_late_one(
+    unsigned caps, void (*learnt)(void *self, struct wr_storage_learnt *ret))
 {
     struct pair p;
     struct wr_err e = {0};
 
-    (void)state;
     begin(&p);
     wr_storage_close(p.s);
-    p.ops.caps &= ~(unsigned)WR_STORAGE_COND_PUT;
+    p.ops.caps = caps;
+    p.ops.learnt = learnt;
     p.spy.inner = wr_storage_mem_ref(p.a.bucket[0]);
     T_OK(wr_storage_wrap(&p.ops, &p.spy, WR_STR(""), &p.s, &e));
     wr_storage_set_retry(p.s, 1, 0);
@@ -1388,6 +1388,33 @@ static void test_a_late_lease_overwrote_the_own_one(void **state)
     T(p.done.lease.epoch == 2 && lease_is(&p, 2));
     goes_on(&p);
     end(&p);
+}
+
+/* Where a store has no conditions, over the one that this run had taken. */
+static void test_a_late_lease_overwrote_the_own_one(void **state)
+{
+    (void)state;
+    overwritten_by_a_late_one(wr_storage_mem.caps & ~(unsigned)WR_STORAGE_COND_PUT, NULL);
+}
+
+static void no_condition(void *self, struct wr_storage_learnt *ret)
+{
+    (void)self;
+    ret->no_condition = true;
+}
+
+static void no_match(void *self, struct wr_storage_learnt *ret)
+{
+    (void)self;
+    ret->no_match = true;
+}
+
+/* The same, where only its answers tell that it has none. */
+static void test_a_store_that_was_found_to_have_no_conditions_was_believed_to(void **state)
+{
+    (void)state;
+    overwritten_by_a_late_one(wr_storage_mem.caps, no_condition);
+    overwritten_by_a_late_one(wr_storage_mem.caps, no_match);
 }
 
 /* It was promoted at the very same time, and the run after took its lease for the own one: both
@@ -1635,6 +1662,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_an_empty_file_was_a_number_of_our_own),
     T_TEST(test_a_lease_that_an_earlier_run_had_sent_came_late),
     T_TEST(test_a_late_lease_overwrote_the_own_one),
+    T_TEST(test_a_store_that_was_found_to_have_no_conditions_was_believed_to),
     T_TEST(test_the_number_of_another_was_ours_when_it_was_faster),
     T_TEST(test_the_number_of_another_was_ours_when_its_lease_was_not_to_be_read),
     T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),

@@ -385,12 +385,15 @@ static void conditions_with_bare_tags(void **state)
 
 static void conditions_by_head(void **state)
 {
+    struct wr_storage_learnt learnt = {0};
     struct bench b = set_up(NULL);
     (void)state;
     s3d_opts(b.d)->no_condition = true;
     conditions(&b);
     T(httpd_count(b.h, "if-none-match: *\r\n") == 1); /* asked once, remembered */
     T(httpd_count(b.h, "if-match") == 0);
+    OPS.learnt(b.s, &learnt);
+    T(learnt.no_condition);
     tear_down(&b);
 }
 
@@ -399,12 +402,15 @@ static void conditions_by_head(void **state)
 static void test_a_refused_if_match_ended_create_only(void **state)
 {
     const struct wr_put_opts absent = {.if_absent = true};
+    struct wr_storage_learnt learnt = {0};
     struct bench b = set_up(NULL);
     struct wr_err e = {0};
 
     (void)state;
     s3d_opts(b.d)->no_match = true;
     conditions(&b);
+    OPS.learnt(b.s, &learnt);
+    T(learnt.no_match && !learnt.no_condition);
     T(httpd_count(b.h, "if-match") == 1);
     httpd_forget(b.h);
     T_OK(OPS.put(b.s, b.c, WR_STR("p/b"), bytes("1"), &absent, NULL, &e));
