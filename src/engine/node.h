@@ -40,8 +40,8 @@ enum wr_status wr_node_keep(const struct wr_fs *fs, const char *dir, const char 
 enum wr_status wr_node_find(const struct wr_fs *fs, const char *dir, const char *db_path,
     struct wr_node *ret, struct wr_err *e) WR_MUST_CHECK;
 
-/* Keep another one from now on, at random: for a directory whose number another machine has, too,
- * as those that were made from one image. */
+/* Keep another one from now on, at random: for a directory whose number another machine may have,
+ * too, as those that were made from one image. */
 enum wr_status wr_node_renew(const struct wr_fs *fs, const char *dir, const char *db_path,
     uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
 

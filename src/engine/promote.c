@@ -57,9 +57,9 @@ static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
     return wr_node_find(p->o.fs, p->meta_dir, p->copy, &p->node, e);
 }
 
-/* A run after a power cut has to know what it finds for its own: another number would take the
- * lease once more, and put a fence behind the one that is there, which nobody knows for one then.
- */
+/* Before the lease names it: a primary that a power cut has taken its number from would be told
+ * that another one was promoted, and a run after that would not know the fence that is there for
+ * one. */
 static enum wr_status make_durable(struct wr_promotion *p, struct wr_err *e)
 {
     struct wr_str parent = wr_arena_str(p->c->scratch, wr_path_dir(p->meta_dir));
@@ -76,26 +76,29 @@ static enum wr_status make_durable(struct wr_promotion *p, struct wr_err *e)
     return st == WR_OK ? p->o.fs->sync_dir(p->o.fs, parent.p, e) : st;
 }
 
-enum wr_status wr_promotion_renew_node(struct wr_promotion *p, struct wr_err *e)
+/* As it was looked at: an earlier run has it, or another machine of our image. */
+static bool has_lease(const struct wr_promotion *p)
 {
-    enum wr_status st = wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e);
-
-    return st == WR_OK ? make_durable(p, e) : st;
+    return p->node.was == WR_NODE_KEPT && p->seen.lease.epoch > 0 &&
+           p->seen.lease.node == p->node.number;
 }
 
-/* Machines of one image may have the same number for the same path: then a new one tells them
- * apart. One that was kept is ours. */
+/* Two that had one number would not be told of each other by the lease. So one that was kept before
+ * is that of the past: the same may be kept on another machine of the image that this one was made
+ * from, and the primary be one of those, or have been, and sleep. Nothing that is kept beside the
+ * number would tell them apart, as an image has it all. One that is made here may be that of a
+ * machine with the same id; who is known to have it is in the newest file, or in the lease. */
 static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struct wr_err *e)
 {
-    bool taken = p->node.number == newest || p->node.number == p->seen.lease.node;
-    enum wr_status st;
+    const bool kept = p->node.was == WR_NODE_KEPT;
+    const bool taken = p->node.number == newest || p->node.number == p->seen.lease.node;
+    enum wr_status st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
 
-    if (p->node.was == WR_NODE_KEPT) /* perhaps by a run that was killed right behind that */
-        return make_durable(p, e);
-    st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
-    if (st == WR_OK && taken)
-        return wr_promotion_renew_node(p, e);
-    if (st == WR_OK)
+    if (has_lease(p))
+        p->before = p->node.number;
+    if (st == WR_OK && (kept || taken))
+        st = wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e);
+    else if (st == WR_OK)
         st = wr_node_keep(p->o.fs, p->meta_dir, p->copy, &p->node, e);
     return st == WR_OK ? make_durable(p, e) : st;
 }
@@ -158,7 +161,7 @@ static enum wr_status no_copy(struct wr_promotion *p, struct wr_promoted *ret, s
 
     if (!ledger)
         return wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
-    if (!wr_promotion_is_ours(p) || !is_there(p, ledger))
+    if (!has_lease(p) || !is_there(p, ledger))
         return wr_fail(e, WR_CONFLICT,
             "%s is no copy that follows a replica: make one with weir restore -f, into a file of "
             "its own",

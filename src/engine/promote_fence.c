@@ -109,16 +109,18 @@ static enum wr_status put_fence(
 
 /* The fence of an earlier run, which was killed behind it: the copy is at it. It has to be the one
  * right before what is left out, as only that one is known for a fence, and never deleted
- * (retain.c). */
+ * (retain.c). If it is that of another machine of our image, it keeps the old primary out as well,
+ * and that machine has lost the lease. */
 static enum wr_status find_fence(struct wr_promotion *p, uint64_t rolling, struct wr_err *e)
 {
     struct wr_fence f;
     bool stands = false;
     enum wr_status st;
 
-    if (p->fence > 0 || !wr_promotion_is_ours(p))
+    if (p->fence > 0 || p->before == 0)
         return WR_OK;
     st = fence_of(p, rolling, &f, e);
+    f.node = p->before;
     wr_promotion_request(p);
     if (st == WR_OK)
         st = wr_fence_stands(p->s, p->c, p->f->pos.txid, &f, &stands, e);
@@ -140,7 +142,12 @@ static enum wr_status go_away(struct wr_promotion *p, uint64_t rolling, struct w
     if (st == WR_OK)
         st = wr_fence_put(p->s, p->c, &f, from + 1, p->end, e);
     wr_free(f.page);
-    return st;
+    return st == WR_CONFLICT
+               ? wr_fail(e, WR_BUSY,
+                     "another promotion, or an earlier run, was faster with the file behind the "
+                     "fence, txid %016llx: run this again",
+                     (unsigned long long)from)
+               : st;
 }
 
 static enum wr_status catch_up_and_sum(

@@ -17,7 +17,8 @@ struct wr_promotion {
     const char *copy; /* o.path, with symbolic links resolved */
     const char *meta_dir;
     struct wr_follow *f;
-    struct wr_node node; /* kept: from an earlier run, of this or as a primary */
+    struct wr_node node; /* as it was found: kept or not */
+    uint64_t before;     /* number of an earlier run, which may have put a fence; 0: none */
     const char *owner;   /* for people who find the lease; NULL: not yet known */
     struct wr_lease_seen seen;
     struct wr_lease lease; /* ours, once its epoch is not 0 */
@@ -30,9 +31,6 @@ int64_t wr_promotion_patience(const struct wr_promotion *p);
 
 /* The deadline of the next request. */
 void wr_promotion_request(struct wr_promotion *p);
-
-/* Another machine has our number: we have another one from now on. */
-enum wr_status wr_promotion_renew_node(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 
 /* promote_copy.c: the copy, which is open from the first of these on */
 enum wr_status wr_promotion_open_copy(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
@@ -54,10 +52,8 @@ enum wr_status wr_promotion_prove(
 /* Whether conditional writes decide. */
 enum wr_status wr_promotion_check_store(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_promotion_look_at_lease(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
-/* As it was looked at: an earlier run has taken it. */
-bool wr_promotion_is_ours(const struct wr_promotion *p);
-/* One that an earlier run had under way when it was killed may come late, and is ours. CONFLICT:
- * somebody else was faster. */
+/* Also after an earlier run that had taken it, and over one that it had under way when it was
+ * killed, which may come late. CONFLICT: somebody else was faster. */
 enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 /* CONFLICT: another promotion has taken it since. */
 enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;

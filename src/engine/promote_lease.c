@@ -54,12 +54,6 @@ enum wr_status wr_promotion_check_store(struct wr_promotion *p, struct wr_err *e
         "cannot start, then promote with -force");
 }
 
-bool wr_promotion_is_ours(const struct wr_promotion *p)
-{
-    return p->node.was == WR_NODE_KEPT && p->seen.lease.epoch > 0 &&
-           p->seen.lease.node == p->node.number;
-}
-
 enum wr_status wr_promotion_look_at_lease(struct wr_promotion *p, struct wr_err *e)
 {
     enum wr_status st;
@@ -79,55 +73,40 @@ static enum wr_status find_owner(struct wr_promotion *p, struct wr_err *e)
     return p->owner ? WR_OK : wr_fail(e, WR_NOMEM, "%s: out of memory", p->o.path);
 }
 
-/* An earlier run has sent it, and was killed before it took effect. By the number alone it might be
- * another machine's of the same image; and one that this run is the first to keep no earlier one
- * has sent. */
-static bool is_of_earlier_run(const struct wr_promotion *p, const struct wr_lease *l)
+/* An earlier run may have sent it, and was killed before it took effect. So may another machine of
+ * the same image, with the same name, have been: which is why it is never gone on with, but taken
+ * again, under a number that nobody else has. Where this run is the first to keep a number, no
+ * earlier one has come that far. */
+static bool may_be_of_earlier_run(const struct wr_promotion *p, const struct wr_lease *l)
 {
     char owner[WR_LEASE_OWNER];
 
     wr_lease_owner(owner, p->owner);
-    return p->node.was == WR_NODE_KEPT && l->node == p->node.number && strcmp(l->owner, owner) == 0;
+    return p->node.was == WR_NODE_KEPT && strcmp(l->owner, owner) == 0;
 }
 
-/* It was taken since it was looked at; *e says by whom. Who has it under our number, and is not
- * known for our own past, must not be taken for that by the next run either: then two would have
- * one epoch. */
-static enum wr_status see_who(struct wr_promotion *p, struct wr_err *e)
+static enum wr_status take(struct wr_promotion *p, struct wr_err *e)
 {
-    struct wr_lease now = {0};
-    struct wr_err why = {0};
-    enum wr_status st, renewed;
-
     wr_promotion_request(p);
-    st = wr_lease_read(p->s, p->c, &now, &why);
-    if (st == WR_OK && is_of_earlier_run(p, &now)) {
-        p->lease = now;
-        return WR_OK;
-    }
-    if (st == WR_OK ? now.node != p->node.number : p->node.was == WR_NODE_KEPT)
-        return WR_CONFLICT;
-    renewed = wr_promotion_renew_node(p, &why);
-    if (renewed != WR_OK)
-        return wr_fail(e, renewed, "keep another number: %s", why.text);
-    return st == WR_OK ? wr_wrap(e, WR_CONFLICT, "a machine with the number that this one had")
-                       : WR_CONFLICT;
+    return wr_lease_take(p->s, p->c, &p->seen, p->node.number, p->owner, &p->lease, e);
+}
+
+/* What has come since it was looked at. */
+static bool came_late(struct wr_promotion *p)
+{
+    struct wr_err why = {0};
+
+    return wr_promotion_look_at_lease(p, &why) == WR_OK && may_be_of_earlier_run(p, &p->seen.lease);
 }
 
 enum wr_status wr_promotion_take_lease(struct wr_promotion *p, struct wr_err *e)
 {
     enum wr_status st = find_owner(p, e);
 
-    if (st != WR_OK)
-        return st;
-    if (wr_promotion_is_ours(p)) { /* an earlier run has taken it */
-        p->lease = p->seen.lease;
-        return WR_OK;
-    }
-    wr_promotion_request(p);
-    st = wr_lease_take(p->s, p->c, &p->seen, p->node.number, p->owner, &p->lease, e);
-    if (st == WR_CONFLICT)
-        st = see_who(p, e);
+    if (st == WR_OK)
+        st = take(p, e);
+    if (st == WR_CONFLICT && came_late(p))
+        st = take(p, e);
     if (st == WR_OK)
         wr_log(p->c->log, WR_INFO, "took the lease", WR_F_Z("db", p->o.path),
             WR_F_STR("replica", wr_storage_name(p->s)), WR_F_U64("epoch", p->lease.epoch));
@@ -156,10 +135,10 @@ enum wr_status wr_promotion_still_ours(struct wr_promotion *p, struct wr_err *e)
     st = wr_lease_read(p->s, p->c, &now, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "see that the lease is still ours");
-    if (!overwrites_on_condition(p) && is_of_earlier_run(p, &now))
-        p->lease = now;
     if (now.token == p->lease.token)
         return WR_OK;
+    if (!overwrites_on_condition(p) && came_late(p))
+        return take(p, e);
     return wr_fail(e, WR_CONFLICT, "the lease was taken meanwhile by %s, as epoch %llu", now.owner,
         (unsigned long long)now.epoch);
 }

@@ -165,12 +165,17 @@ static enum wr_status begin(struct wr_db *db, struct wr_err *e)
     return st;
 }
 
+/* Also if one is known: a copy that was promoted at this path has another one than what was there
+ * before. If the file is gone meanwhile, it is no other number for that. */
 static enum wr_status learn_node(struct wr_db *db, struct wr_err *e)
 {
+    const bool known = db->node_id != 0;
+    const char *path = wr_conn_path(db->conn);
     struct wr_node node;
-    enum wr_status st = wr_node_keep(db->fs, db->meta_dir, wr_conn_path(db->conn), &node, e);
+    enum wr_status st = known ? wr_node_find(db->fs, db->meta_dir, path, &node, e)
+                              : wr_node_keep(db->fs, db->meta_dir, path, &node, e);
 
-    if (st != WR_OK)
+    if (st != WR_OK || (known && node.was != WR_NODE_KEPT))
         return st;
     db->node_id = node.number;
     if (node.was == WR_NODE_DAMAGED)
@@ -186,7 +191,7 @@ enum wr_status wr_db_prove_begin(struct wr_db *db, struct wr_err *e)
 
     assert(!db->ledger && !db->proof.image);
     st = wr_mkdirs(db->fs, db->meta_dir, 0700, e);
-    if (st == WR_OK && db->node_id == 0)
+    if (st == WR_OK)
         st = learn_node(db, e);
     if (st == WR_OK) {
         st = wr_ledger_open(db->fs, db->meta_dir, db->view.page_size, db->view.lock_pgno,

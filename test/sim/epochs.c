@@ -3,7 +3,7 @@
  *
  * Until the taker of the lease has put its first file, the bucket is one primary's, and judged as
  * any. From then on the verdict hears of the first primary's files alone, whose history is one.
- * What those have sent that came behind it has a judge of its own, if there is more than one.
+ * What those have sent that came behind it has a judge of its own.
  */
 #include "sim/epochs.h"
 
@@ -46,11 +46,11 @@ static struct {
     size_t n_fences;
     struct owner owners[OWNERS_MAX];
     size_t n_owners;
-    struct judge *later; /* what came behind the first fence; NULL: nobody asks */
+    struct judge *later; /* what came behind the first fence; NULL: nothing yet */
     uint32_t lock_offset;
     size_t acked; /* commits, by the first primary */
     uint64_t strays, sent;
-    bool again, repeated;
+    bool repeated;
 } x;
 
 static bool is_file(const char *key, struct name *ret)
@@ -241,8 +241,7 @@ static void shut_out(struct store *s, const struct name *f)
     sim_trace("shut out: from txid %" PRIu64 " to %" PRIu64, o->fence, o->end);
     expect_acked(o, acked);
     store_each(s, expect_own, NULL);
-    if (x.again)
-        begin_later(s);
+    begin_later(s);
 }
 
 /* ---- objects come and go ---- */
@@ -335,10 +334,9 @@ static void on_remove(struct store *s, const char *key)
 
 /* ---- what others know, and ask ---- */
 
-void epochs_begin(uint32_t lock_offset, bool again)
+void epochs_begin(uint32_t lock_offset)
 {
     x.lock_offset = lock_offset;
-    x.again = again;
     x.put = store_on_put;
     x.remove = store_on_remove;
     store_on_put = on_put;

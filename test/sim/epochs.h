@@ -23,8 +23,8 @@
 #include "sim/judge.h"
 
 /* Judge the first bucket, whose objects are the verdict's before they are ours. The first database
- * of commits.h is that of the first primary. With `again` there may be a promotion behind one. */
-void epochs_begin(uint32_t lock_offset, bool again);
+ * of commits.h is that of the first primary. */
+void epochs_begin(uint32_t lock_offset);
 /* A daemon_synced_fn: the first primary has acknowledged the first `commits` commits. */
 void epochs_acked(uint64_t txid, size_t commits);
 /* The same of one that was promoted: whose database is that one of commits.h. */

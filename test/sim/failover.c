@@ -218,7 +218,7 @@ static void begin(const struct app_opts *app, const struct daemon_opts *o)
         standby_init(&y.copies[i], &old, i);
         y.copies[i].follower.interval_ns = o->interval_ns;
     }
-    epochs_begin(o->lock_offset, y.n > 1);
+    epochs_begin(o->lock_offset);
 }
 
 void failover_live(const struct app_opts *app, const struct daemon_opts *o, void (*cut)(void))

@@ -197,7 +197,7 @@ static void goes_on(struct pair *p)
     wr_ltx_files_release(&files);
 }
 
-static bool b_node_is(struct pair *p, uint64_t node)
+static uint64_t newest_node(struct pair *p)
 {
     struct wr_storage *s = world_storage(&p->b, 0);
     struct wr_remote_seen seen = {0};
@@ -206,7 +206,7 @@ static bool b_node_is(struct pair *p, uint64_t node)
 
     T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
     wr_storage_close(s);
-    return pos.node_id == node;
+    return pos.node_id;
 }
 
 static bool is_stopped(struct world *w, const char *text)
@@ -399,7 +399,7 @@ static void test_the_old_one_is_always_faster(void **state)
     p.races = 0;
     p.o.patience_ms = 5000;
     promote(&p);
-    T(p.done.lease.epoch == 1);
+    T(p.done.lease.epoch == 2); /* a second run */
     goes_on(&p);
     end(&p);
 }
@@ -1264,13 +1264,59 @@ static uint64_t number_of_b(struct pair *p)
     return node.number;
 }
 
+static void die_at_away(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (strstr(key.p, "ltx/0/") && p->races++ == 1) /* behind the fence */
+        p->spy.fail_put = WR_IO;
+}
+
+static void late_away(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (!strstr(key.p, "ltx/0/"))
+        return;
+    p->spy.in_put = NULL;
+    put_stray(p, p->done.lease.node, WR_PROMOTE_AWAY);
+}
+
+/* What an earlier run had under way when it was killed was created behind its fence just before
+ * this one's: the error was that of the store, and no word of what to do. */
+static void test_the_file_behind_the_fence_came_late(void **state)
+{
+    struct pair p;
+    struct wr_lease l = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    p.spy.arg = &p;
+    p.spy.in_put = die_at_away;
+    T_IS(WR_IO, try_promote(&p, &e));
+    T(lease_is(&p, 1) && p.races == 2);
+    p.spy.fail_put = WR_OK;
+    T_OK(wr_lease_read(p.s, t_call(), &l, &e));
+    p.done.lease = l;
+    p.spy.in_put = late_away;
+    T_IS(WR_BUSY, try_promote(&p, &e));
+    T(strstr(e.text, "run this again"));
+    promote(&p);
+    T(lease_is(&p, 3));
+    end_of_both(&p);
+}
+
 static void promoted_beside(struct pair *p, uint64_t node)
 {
     take_it(p, node);
     promote(p);
     T(p->done.lease.epoch == 2 && p->done.lease.node != node);
     goes_on(p);
-    T(b_node_is(p, p->done.lease.node));
+    T(newest_node(p) == p->done.lease.node);
 }
 
 static void test_a_machine_with_the_number_of_another(void **state)
@@ -1300,13 +1346,13 @@ static void test_an_empty_file_was_a_number_of_our_own(void **state)
 }
 
 /* Its own one, as an earlier run had it. */
-static void own_lease(struct pair *p)
+static void own_lease(struct pair *p, uint64_t node)
 {
     char owner[WR_LEASE_OWNER] = "";
 
     T(gethostname(owner, 64) == 0);
     (void)snprintf(owner + strlen(owner), sizeof(owner) - strlen(owner), ":%s", p->b.path);
-    take_as(p, number_of_b(p), owner);
+    take_as(p, node, owner);
 }
 
 static void same_number_first(void *arg, struct wr_call *c, struct wr_str key)
@@ -1340,7 +1386,7 @@ static void own_first(void *arg, struct wr_call *c, struct wr_str key)
     if (!strstr(key.p, p->races == 1 ? "lease.json" : "ltx/0/"))
         return;
     p->spy.in_put = NULL;
-    own_lease(p);
+    own_lease(p, number_of_b(p));
 }
 
 /* The run before was killed when it had just sent it. The one that came after was told that
@@ -1359,7 +1405,7 @@ static void test_a_lease_that_an_earlier_run_had_sent_came_late(void **state)
     p.races = 1;
     p.spy.in_put = own_first;
     promote(&p);
-    T(p.done.lease.epoch == 1 && lease_is(&p, 1));
+    T(p.done.lease.epoch == 2 && lease_is(&p, 2)); /* it has taken it from there */
     end_of_both(&p);
 }
 
@@ -1385,7 +1431,7 @@ static void overwritten_by_a_late_one(
     p.spy.in_put = own_first;
     world_stop(&p.a);
     promote(&p);
-    T(p.done.lease.epoch == 2 && lease_is(&p, 2));
+    T(p.done.lease.epoch == 3 && lease_is(&p, 3)); /* and is taken back */
     goes_on(&p);
     end(&p);
 }
@@ -1479,6 +1525,158 @@ static void test_the_number_of_another_was_ours_at_the_second_try(void **state)
     wr_follow_close(f);
     promote(&p);
     T(p.done.lease.epoch == 2 && p.done.lease.node != node);
+    end(&p);
+}
+
+/* As on a machine that was made from an image with it: in a file that does not say where it was
+ * made, as here all have one machine id and paths of their own. */
+static void keep_node(struct pair *p, uint64_t node)
+{
+    const char *meta_dir = t_path(p->b.dir, ".app.db-weir");
+    struct wr_err e = {0};
+    char text[18];
+
+    T_OK(wr_mkdirs(wr_fs_posix(), meta_dir, 0700, &e));
+    (void)snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)node);
+    t_spew(t_path(meta_dir, "node"), text, 17);
+}
+
+static void clone(struct pair *clone, struct pair *of, uint64_t node)
+{
+    memset(clone, 0, sizeof(*clone));
+    share(&clone->b, &of->a);
+    clone->s = of->s;
+    clone->o = of->o;
+    clone->o.path = clone->b.path;
+    follow_to(clone, clone->b.path);
+    keep_node(clone, node);
+}
+
+/* Nor did any of them notice: the number in the lease was their own. */
+static void test_a_standby_made_from_an_image_of_the_primary_had_its_number(void **state)
+{
+    struct pair p, q;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    clone(&q, &p, newest_node(&p));
+    promote(&q);
+    q.acked = p.acked;
+    insert(&p.a);
+    stops(&p.a, q.b.path);
+    goes_on(&q);
+    world_close(&q.b);
+    end(&p);
+}
+
+/* The second one took the lease of the first for one that a run of its own had sent. */
+static void test_of_two_machines_of_one_image_both_were_promoted(void **state)
+{
+    struct pair p, q, r;
+
+    (void)state;
+    begin(&p);
+    clone(&q, &p, 77);
+    clone(&r, &p, 77);
+    ack(&p);
+    world_stop(&p.a);
+    promote(&q);
+    promote(&r);
+    T(r.done.lease.epoch == 2 && r.done.lease.node != q.done.lease.node);
+    goes_on(&r);
+    world_app(&q.b);
+    insert(&q.b);
+    world_start(&q.b);
+    stops(&q.b, r.b.path);
+    world_close(&r.b);
+    world_close(&q.b);
+    end(&p);
+}
+
+static void twin_first(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct pair *p = arg;
+
+    (void)c;
+    if (!strstr(key.p, "lease.json"))
+        return;
+    p->spy.in_put = NULL;
+    own_lease(p, 77);
+}
+
+/* In the same seconds, with the same name and path: it was told that it is the other one, by its
+ * epoch. */
+static void test_the_lease_of_a_machine_of_the_same_image_was_the_own_one(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    keep_node(&p, 77);
+    ack(&p);
+    world_stop(&p.a);
+    p.spy.arg = &p;
+    p.spy.in_put = twin_first;
+    promote(&p);
+    T(p.done.lease.epoch == 2 && p.done.lease.node != 77 && lease_is(&p, 2));
+    goes_on(&p);
+    end(&p);
+}
+
+/* Two were promoted, and then one whose image is that of the first: that one, which had slept all
+ * the while, had the lease, by its number. */
+static void test_a_number_came_back_after_another_promotion(void **state)
+{
+    struct pair p, q, r;
+    uint64_t first;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    first = newest_node(&p);
+    clone(&q, &p, 78);
+    promote(&q);
+    q.acked = p.acked;
+    goes_on(&q);
+    world_stop(&q.b);
+    clone(&r, &p, first);
+    promote(&r);
+    r.acked = p.acked;
+    insert(&p.a);
+    stops(&p.a, r.b.path);
+    goes_on(&r);
+    world_close(&r.b);
+    world_close(&q.b);
+    end(&p);
+}
+
+/* The database was lost, and a copy promoted in its place, while the daemon that had been its
+ * primary ran: that knew the number of before, and was told of a promotion elsewhere, by its own
+ * name. */
+static void test_a_daemon_went_on_with_the_number_before_the_promotion(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    ack(&p);
+    world_app_close(&p.a);
+    (void)unlink(t_path(p.a.dir, "app.db-wal"));
+    (void)unlink(t_path(p.a.dir, "app.db-shm"));
+    T(unlink(p.a.path) == 0);
+    world_run(&p.a, HOUR); /* it has let go */
+    p.o.path = p.a.path;
+    follow_to(&p, p.a.path);
+    world_run(&p.a, HOUR);
+    promote(&p);
+    world_app(&p.a);
+    T(rows(p.a.app) == p.acked);
+    insert(&p.a);
+    world_run(&p.a, HOUR);
+    (void)world_sync(&p.a);
+    world_check(&p.a, 0);
+    T(newest_node(&p) == p.done.lease.node);
     end(&p);
 }
 
@@ -1658,6 +1856,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_the_fence_of_another_copy_that_was_killed_was_deleted),
     T_TEST(test_a_power_cut_took_the_number_in_the_lease),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
+    T_TEST(test_the_file_behind_the_fence_came_late),
     T_TEST(test_a_machine_with_the_number_of_another),
     T_TEST(test_an_empty_file_was_a_number_of_our_own),
     T_TEST(test_a_lease_that_an_earlier_run_had_sent_came_late),
@@ -1665,6 +1864,11 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_store_that_was_found_to_have_no_conditions_was_believed_to),
     T_TEST(test_the_number_of_another_was_ours_when_it_was_faster),
     T_TEST(test_the_number_of_another_was_ours_when_its_lease_was_not_to_be_read),
-    T_TEST(test_the_number_of_another_was_ours_at_the_second_try), T_TEST(test_there_and_back),
+    T_TEST(test_the_number_of_another_was_ours_at_the_second_try),
+    T_TEST(test_a_standby_made_from_an_image_of_the_primary_had_its_number),
+    T_TEST(test_of_two_machines_of_one_image_both_were_promoted),
+    T_TEST(test_the_lease_of_a_machine_of_the_same_image_was_the_own_one),
+    T_TEST(test_a_number_came_back_after_another_promotion),
+    T_TEST(test_a_daemon_went_on_with_the_number_before_the_promotion), T_TEST(test_there_and_back),
     T_TEST(test_other_followers_go_on), T_TEST(test_no_memory),
     T_TEST(test_once_more_changes_nothing), T_TEST(test_any_request_may_fail))
