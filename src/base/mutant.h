@@ -41,6 +41,7 @@
     X(DEAF, "what is told while a step runs is forgotten")                                    \
     X(PROMOTE_NO_FENCE, "a promotion takes the lease, and leaves the next name free")         \
     X(FENCE_TAKES_USED_NAME, "the fence may have a name that was merged and deleted")         \
+    X(NUMBER_OF_IMAGE, "a promotion keeps the number that machines of its image have, too")   \
     X(LEASE_UNREAD, "one that sends without a pause never asks who holds the lease")          \
     X(LEASE_TAKEN_BLINDLY, "the lease is taken from whoever has it by then")                  \
     X(CUT_GIVES_AGAIN, "TXIDs that a power cut made the ledger forget are given away again")

@@ -4,6 +4,7 @@
 #include "engine/promote.h"
 
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "engine/follow_int.h"
 #include "engine/ledger.h"
 #include "engine/machine.h"
@@ -90,7 +91,7 @@ static bool has_lease(const struct wr_promotion *p)
  * machine with the same id; who is known to have it is in the newest file, or in the lease. */
 static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struct wr_err *e)
 {
-    const bool kept = p->node.was == WR_NODE_KEPT;
+    const bool kept = p->node.was == WR_NODE_KEPT && !WR_MUTANT(NUMBER_OF_IMAGE);
     const bool taken = p->node.number == newest || p->node.number == p->seen.lease.node;
     enum wr_status st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
 

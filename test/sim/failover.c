@@ -22,6 +22,7 @@
 #define SOON_MS     40
 #define RIVALS_OF   7u   /* of so many seeds ... */
 #define RIVALS_FROM 5u   /* ... these have two machines with a copy */
+#define IMAGES_OF   3u   /* of so many seeds one has machines that are made from images of others */
 #define BEFORE      50u  /* permille of a power cut, with each thing that happens, ... */
 #define BEHIND      250u /* ... and when a promotion is done */
 
@@ -32,6 +33,7 @@ static struct {
     struct standby *winner; /* who goes on in the end; NULL: nobody is promoted */
     uint64_t done;
     bool hurries; /* the old primary sends without a pause */
+    bool images;
 } y;
 
 static void wrote(void)
@@ -101,7 +103,8 @@ static void have_copy(struct standby *s)
 /* The winner of the first one is the old primary of the next. */
 static void promote_again(struct standby *first, struct standby *second)
 {
-    const struct takeover t = {.old = &first->side, .older = &old, .copies = {second}, .n = 1};
+    const struct takeover t = {
+        .old = &first->side, .older = &old, .copies = {second}, .n = 1, .images = y.images};
 
     side_look_alive(&first->side);
     for (uint32_t i = 1 + tape_below(3); i > 0; i--) {
@@ -123,6 +126,7 @@ static void promote(void)
         .copies = {a, b},
         .n = y.n,
         .hurries = y.hurries,
+        .images = y.images,
         .again = y.n > 1 && tape_below(3) > 0};
 
     y.winner = takeover_live(&t);
@@ -213,6 +217,7 @@ static void begin(const struct app_opts *app, const struct daemon_opts *o)
 
     /* Nothing is drawn for it, so that the others live as they did before. */
     y.n = !y.hurries && o->seed % RIVALS_OF >= RIVALS_FROM ? 2 : 1;
+    y.images = o->seed % IMAGES_OF == 0;
     app_wrote = wrote;
     for (uint32_t i = 0; i < y.n; i++) {
         standby_init(&y.copies[i], &old, i);

@@ -4,6 +4,7 @@
 #include "sim/side.h"
 
 #include "engine/primary.h"
+#include "sim/disk.h"
 #include "sim/tape.h"
 
 #define MS     INT64_C(1000000)
@@ -54,4 +55,32 @@ bool side_has_stopped(struct side *t)
 
     return daemon_replica(t->daemon, &now) && now.state == WR_REPLICA_STOPPED &&
            now.error == WR_CONFLICT;
+}
+
+static void name_meta(char *out, size_t size, const char *path, const char *name)
+{
+    const struct wr_str dir = wr_path_dir(path), base = wr_path_base(path);
+
+    (void)snprintf(out, size, WR_FMT "/." WR_FMT "-weir%s", WR_ARG(dir), WR_ARG(base), name);
+}
+
+void side_copy_number(const char *from, const char *to)
+{
+    char name[128], text[17];
+    struct wr_err e = {0};
+    const uint8_t *p;
+    size_t n = 0;
+
+    name_meta(name, sizeof(name), from, "/node");
+    p = disk_peek(name, &n);
+    if (!p || n < sizeof(text))
+        return;
+    memcpy(text, p, sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\n';
+    name_meta(name, sizeof(name), to, "");
+    if (wr_mkdirs(disk_fs(), name, 0700, &e) != WR_OK)
+        sim_fail("%s", e.text);
+    name_meta(name, sizeof(name), to, "/node");
+    disk_plant(name, text, sizeof(text));
+    sim_trace("%s has the number of %s", to, from);
 }

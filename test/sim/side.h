@@ -29,4 +29,9 @@ void side_come_back(struct side *t);
 /* Whether its daemon has stopped replicating, and says that it has lost a conflict. */
 bool side_has_stopped(struct side *t);
 
+/* From here on the database at `to` has the number (engine/node.h) of the one at `from`, if that
+ * has one: its machine was made from an image of the other. By its path it would know that it is
+ * elsewhere, so the file does not say where it was made. */
+void side_copy_number(const char *from, const char *to);
+
 #endif

@@ -130,10 +130,24 @@ static void attend(void)
     }
 }
 
+/* What the machine of `s` has in common with another one, which was there before it. */
+static void make_from_image(const struct standby *s)
+{
+    const struct side *of[4] = {y.t->old, y.t->older};
+
+    for (size_t i = 0; i < y.t->n; i++)
+        of[2 + i] = &y.t->copies[i]->side;
+    of[0] = of[tape_below(4)];
+    if (of[0] && of[0] != &s->side)
+        side_copy_number(of[0]->o.path, s->side.o.path);
+}
+
 static bool start(struct standby *s, bool disturbed)
 {
     if (s->promoter.promoted)
         return false;
+    if (y.t->images)
+        make_from_image(s);
     promoter_leave_alone(&s->promoter);
     if (disturbed)
         promoter_draw_disturbance(&s->promoter);

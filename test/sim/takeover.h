@@ -14,7 +14,8 @@ struct takeover {
     struct standby *copies[2];
     size_t n;
     bool hurries; /* the old primary sends without a pause, once all has healed */
-    bool again;   /* another one follows: the faults stay, unless this one comes to nothing */
+    bool images; /* machines with a copy may be made from images of others, and have their number */
+    bool again;  /* another one follows: the faults stay, unless this one comes to nothing */
 };
 
 /* Who is promoted in the end. One that was promoted before, and lost the lease, is a primary. */

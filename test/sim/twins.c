@@ -38,20 +38,6 @@ static void copy_file(const char *from, const char *to)
         disk_plant(to, p, n);
 }
 
-/* The number, as a file that does not say where it was made. */
-static void copy_number(const char *from, const char *to)
-{
-    char text[17];
-    size_t n = 0;
-    const uint8_t *p = disk_peek(from, &n);
-
-    if (!p || n < sizeof(text))
-        return;
-    memcpy(text, p, sizeof(text) - 1);
-    text[sizeof(text) - 1] = '\n';
-    disk_plant(to, text, sizeof(text));
-}
-
 /* As it is now, to another machine: at another path, as here all machines have one disk. By its
  * path the copy knows that it is elsewhere, and takes another node id; but a machine that was
  * copied whole does not know, so some keep theirs. */
@@ -73,7 +59,7 @@ static void copy_machine(const char *path, const char *meta)
         copy_file(from, to);
     }
     if (same_node)
-        copy_number(from, to);
+        side_copy_number(path, COPY);
     sim_trace("copied%s", same_node ? ", the node too" : "");
 }
 
