@@ -177,8 +177,19 @@ static void note_arrived(struct wr_keeper *k, struct wr_keeper_report *r)
     r->sent = true;
 }
 
+/* The next retention lists anew. */
+static void doubt(struct wr_keeper *k)
+{
+    wr_mutex_lock(&k->mutex);
+    wr_ltx_files_release(&k->news);
+    k->forget = true;
+    k->follow = false;
+    wr_mutex_unlock(&k->mutex);
+}
+
 /* What is in the way has the same range of TXIDs. The level goes on from there, if it is of this
- * history. */
+ * history. What was sent and not answered may be there; and may never be sent again, as a snapshot
+ * takes its place: then retention has to know of it, or what leads to it goes, and it stays. */
 static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p,
     struct wr_keeper_report *r, struct wr_err *e)
 {
@@ -196,8 +207,10 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
     }
     if (st == WR_OK)
         st = is_as_sent(k, c, r, &same, e);
-    if (st != WR_OK)
+    if (st != WR_OK) {
+        doubt(k);
         return st;
+    }
     if (!same)
         return read_whole(k, c, true, r, e);
     note_arrived(k, r);
@@ -509,11 +522,9 @@ void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool an
 
 void wr_keeper_forget(struct wr_keeper *k)
 {
+    doubt(k);
     wr_mutex_lock(&k->mutex);
-    wr_ltx_files_release(&k->news);
     k->last = (struct wr_ltx_file){0};
-    k->forget = true;
-    k->follow = false;
     wr_mutex_unlock(&k->mutex);
 }
 

@@ -293,6 +293,30 @@ static void test_the_replica_is_listed_once(void **state)
     end(&x);
 }
 
+/* It had arrived, and its answer had not; nor was it sent again, as a snapshot took its place. What
+ * led to it was deleted, and verify missed that. */
+static void test_a_file_that_arrived_without_an_answer_was_not_known(void **state)
+{
+    struct keeping x;
+    struct wr_keeper_report r;
+    unsigned listed;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    T(retain(&x).st == WR_OK);
+    listed = x.b.spy.lists;
+    x.b.spy.after_put = WR_IO;
+    r = send(&x, 2, 0);
+    T(r.st == WR_IO && !r.sent);
+    x.b.spy.after_put = WR_OK;
+    put_level(&x, 9, 3);
+    T(retain(&x).st == WR_OK);
+    T(x.b.spy.lists == 2 * listed);
+    T(retain(&x).st == WR_OK && x.b.spy.lists == 2 * listed);
+    end(&x);
+}
+
 /* Who never asks what can be deleted pays for no memory of what was sent. */
 static void test_news_is_for_those_who_ask(void **state)
 {
@@ -430,5 +454,6 @@ static void test_no_memory(void **state)
 T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone_on_from),
     T_TEST(test_a_look_at_what_is_there), T_TEST(test_a_store_that_fails),
     T_TEST(test_the_replica_is_listed_once), T_TEST(test_news_is_for_those_who_ask),
+    T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
     T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_it_is_canceled),
     T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
