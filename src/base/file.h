@@ -55,9 +55,6 @@ struct wr_fs {
     enum wr_status (*pwrite)(
         struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e);
     enum wr_status (*sync)(struct wr_file *f, struct wr_err *e);
-    /* The same without the file's times, which spares a flush where nothing else of it has changed
-     * but bytes that it had. NULL: there is only the one above. */
-    enum wr_status (*sync_data)(struct wr_file *f, struct wr_err *e);
     enum wr_status (*truncate)(struct wr_file *f, uint64_t size, struct wr_err *e);
     enum wr_status (*info)(struct wr_file *f, struct wr_file_info *ret, struct wr_err *e);
     /* Shared read-write mapping of bytes [0, size); the file is at least that long. */
@@ -76,10 +73,6 @@ struct wr_fs {
     /* IO when this process may not set both; it has then set what it may. */
     enum wr_status (*set_owner)(struct wr_file *f, uint32_t uid, uint32_t gid, struct wr_err *e);
     enum wr_status (*set_mode)(struct wr_file *f, uint32_t mode, struct wr_err *e);
-
-    /* An empty file of memory, without a name, for reading and writing; it is gone when it is
-     * closed. NULL: there are none. */
-    enum wr_status (*open_memory)(const struct wr_fs *fs, struct wr_file **ret, struct wr_err *e);
 
     enum wr_status (*stat)(
         const struct wr_fs *fs, const char *path, struct wr_file_info *ret, struct wr_err *e);
@@ -122,7 +115,6 @@ enum wr_status wr_file_pread(struct wr_file *f, void *buf, size_t n, uint64_t of
 enum wr_status wr_file_pwrite(
     struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_sync(struct wr_file *f, struct wr_err *e) WR_MUST_CHECK;
-enum wr_status wr_file_sync_data(struct wr_file *f, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_truncate(struct wr_file *f, uint64_t size, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_info(
     struct wr_file *f, struct wr_file_info *ret, struct wr_err *e) WR_MUST_CHECK;

@@ -97,29 +97,6 @@ static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsig
     return WR_OK;
 }
 
-#ifdef __linux__
-static enum wr_status posix_open_memory(
-    const struct wr_fs *fs, struct wr_file **ret, struct wr_err *e)
-{
-    static const char name[] = "memory"; /* of errors */
-    struct posix_file *f = wr_alloc(sizeof(*f) + sizeof(name));
-
-    if (f == NULL)
-        return wr_fail(e, WR_NOMEM, "open a file of memory: out of memory");
-    f->fd = memfd_create("weir", MFD_CLOEXEC);
-    if (f->fd < 0) {
-        enum wr_status st = wr_fail_errno(e, errno, "open a file of memory");
-
-        wr_free(f);
-        return st;
-    }
-    f->file.fs = fs;
-    memcpy(f->path, name, sizeof(name));
-    *ret = &f->file;
-    return WR_OK;
-}
-#endif
-
 /* Closing would do, were it not for a child that was forked between open and lock, or by a call
  * that pthread_atfork does not hear of, and has the same open file description. */
 static void unlock(const struct posix_file *f)
@@ -200,12 +177,12 @@ static enum wr_status posix_pwrite(
 
 /* fsync, where one is possible. A failed one is never tried again: the kernel may have dropped the
  * dirty pages, and the next fsync would then succeed over lost data. */
-static int sync_fd(int fd, int (*how)(int fd))
+static int sync_fd(int fd)
 {
     int r;
 
     do
-        r = how(fd);
+        r = fsync(fd);
     while (r < 0 && errno == EINTR);
     return r;
 }
@@ -214,16 +191,7 @@ static enum wr_status posix_sync(struct wr_file *file, struct wr_err *e)
 {
     struct posix_file *f = posix_of(file);
 
-    if (sync_fd(f->fd, fsync) < 0)
-        return wr_fail_errno(e, errno, "sync %s", f->path);
-    return WR_OK;
-}
-
-static enum wr_status posix_sync_data(struct wr_file *file, struct wr_err *e)
-{
-    struct posix_file *f = posix_of(file);
-
-    if (sync_fd(f->fd, fdatasync) < 0)
+    if (sync_fd(f->fd) < 0)
         return wr_fail_errno(e, errno, "sync %s", f->path);
     return WR_OK;
 }
@@ -492,7 +460,7 @@ static enum wr_status posix_sync_dir(const struct wr_fs *fs, const char *path, s
     if (fd < 0)
         return wr_fail_errno(e, errno, "open directory %s", path);
     /* EINVAL: a file system that cannot, such as some network ones. It keeps its names its way. */
-    if (sync_fd(fd, fsync) < 0 && errno != EINVAL)
+    if (sync_fd(fd) < 0 && errno != EINVAL)
         st = wr_fail_errno(e, errno, "sync directory %s", path);
     (void)close(fd); /* opened for reading: nothing to lose */
     return st;
@@ -540,7 +508,6 @@ const struct wr_fs *wr_fs_posix(void)
         .pread = posix_pread,
         .pwrite = posix_pwrite,
         .sync = posix_sync,
-        .sync_data = posix_sync_data,
         .truncate = posix_truncate,
         .info = posix_info,
         .map = posix_map,
@@ -553,9 +520,6 @@ const struct wr_fs *wr_fs_posix(void)
         .set_mtime = posix_set_mtime,
         .set_owner = posix_set_owner,
         .set_mode = posix_set_mode,
-#ifdef __linux__
-        .open_memory = posix_open_memory,
-#endif
         .stat = posix_stat,
         .lstat = posix_lstat,
         .resolve = posix_resolve,

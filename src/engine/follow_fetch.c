@@ -20,12 +20,12 @@
 #include "engine/whole.h"
 #include "sqlite/patch.h"
 
-#define FEW_BYTES  ((uint64_t)1 << 20) /* for which threads, and a disk, are not worth it */
+#define FEW_BYTES  ((uint64_t)1 << 20) /* for which threads are not worth it */
 #define COMPARED   ((size_t)1 << 16)   /* bytes at once; a page at least */
 #define PGNO_FIRST 64                  /* room */
 
 /* A file for pages, beside the copy, without a name: it is gone with us. */
-static enum wr_status open_spool(
+static enum wr_status open_pages(
     struct wr_call *c, const struct wr_restore_opts *opts, struct wr_file **ret, struct wr_err *e)
 {
     const unsigned how = WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL;
@@ -51,17 +51,6 @@ static enum wr_status open_spool(
         *ret = NULL;
     }
     return st;
-}
-
-/* For `n` pages. Each commit that a primary pushes is a few: these see no disk before they are in
- * the copy. */
-static enum wr_status open_pages(struct wr_call *c, const struct wr_restore_opts *opts, uint64_t n,
-    uint32_t page_size, struct wr_file **ret, struct wr_err *e)
-{
-    if (n * page_size <= FEW_BYTES && opts->fs->open_memory &&
-        opts->fs->open_memory(opts->fs, ret, NULL) == WR_OK)
-        return WR_OK;
-    return open_spool(c, opts, ret, e);
 }
 
 static enum wr_status add_pgno(
@@ -177,7 +166,7 @@ enum wr_status wr_follow_fetch(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK)
         st = list_pages(&in, ret, e);
     if (st == WR_OK)
-        st = open_pages(c, opts, ret->n, in.page_size, &ret->pages, e);
+        st = open_pages(c, opts, &ret->pages, e);
     if (st == WR_OK) {
         draft = (struct wr_draft){.file = ret->pages, .page_size = in.page_size};
         st = wr_image_write(s, c, &in, &quiet, &draft, &report, e);
@@ -272,7 +261,7 @@ enum wr_status wr_follow_fetch_anew(struct wr_storage *s, struct wr_call *c,
 
     quiet.progress = NULL;
     if (st == WR_OK)
-        st = open_spool(c, opts, &ret->pages, e);
+        st = open_pages(c, opts, &ret->pages, e);
     if (st == WR_OK)
         st = wr_chain_fetch(s, c, &quiet, all, &plan, ret->pages, NULL, &is, e);
     if (st == WR_OK) {

@@ -11,10 +11,6 @@
  *  24  4  page size
  *   then records: page number, the page as it was, checksum
  *
- * After a step it stays, with zeros for a header, as in SQLite's journal_mode=PERSIST: a file that
- * is neither created nor deleted, nor grows, needs no flush of a directory, nor of anything but its
- * bytes. What an earlier step has left behind the records is no second header: zeros see to that.
- *
  * SQLite's pager has the transaction (BEGIN IMMEDIATE) and changes nothing in it, so that it only
  * ever gives its locks back. What we write below it goes unnoticed there until the next lock, when
  * it sees another change counter, as any other connection does.
@@ -25,8 +21,6 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "sqlite/open.h"
-
-#include <sys/stat.h>
 
 static const uint8_t MAGIC[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
 
@@ -40,7 +34,6 @@ enum {
     CKSUM_STEP = 200,  /* SQLite sums up every 200th byte */
     AT_VERSIONS = 18,  /* in the database header: 1, or 2 for WAL mode */
     WAL_MODE = 2,
-    KEPT_MAX = 1024 * 1024, /* bytes of a journal that stays */
 };
 
 struct wr_patch {
@@ -52,15 +45,11 @@ struct wr_patch {
     sqlite3_file *journal;    /* NULL: not open */
     uint8_t *chunk;
     size_t in_chunk;
-    uint64_t journal_bytes; /* written, in this step */
-    uint64_t journal_high;  /* in any: it may be so long */
-    dev_t journal_dev;
-    ino_t journal_ino;
+    uint64_t journal_bytes; /* written */
     uint32_t page_size, pages, records, nonce;
     bool begun;
-    bool exists;  /* the journal is in use; else it has no header, if it is there */
-    bool wrote;   /* to the database, so that the journal is what brings it back */
-    bool blanked; /* that it has no header is not on disk yet */
+    bool exists; /* the journal */
+    bool wrote;  /* to the database, so that the journal is what brings it back */
 };
 
 static enum wr_status code_of(int rc)
@@ -130,6 +119,25 @@ enum wr_status wr_patch_open(const char *path, struct wr_patch **ret, struct wr_
     return WR_OK;
 }
 
+void wr_patch_close(struct wr_patch *p)
+{
+    if (!p)
+        return;
+    wr_patch_end(p);
+    (void)sqlite3_finalize(p->rollback);
+    (void)sqlite3_close(p->db);
+    wr_free(p->chunk);
+    wr_free(p);
+}
+
+enum wr_status wr_patch_read(
+    struct wr_patch *p, void *buf, size_t n, uint64_t off, struct wr_err *e)
+{
+    int rc = p->file->pMethods->xRead(p->file, buf, (int)n, (sqlite3_int64)off);
+
+    return ok_or("read the database", rc, e);
+}
+
 /* Whether the file says that it is in WAL mode: then the first statement would make a -wal and a
  * -shm file, and locks would be others. */
 static bool in_wal_mode(struct wr_patch *p)
@@ -149,72 +157,6 @@ static bool has_moved(struct wr_patch *p)
            moved;
 }
 
-static void close_journal(struct wr_patch *p)
-{
-    if (p->journal && p->journal->pMethods)
-        (void)p->journal->pMethods->xClose(p->journal);
-    wr_free(p->journal);
-    p->journal = NULL;
-    p->blanked = false;
-}
-
-static int delete_journal(struct wr_patch *p)
-{
-    int rc = p->vfs->xDelete(p->vfs, p->journal_name, 1);
-
-    return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
-}
-
-/* No change was made through this connection: the locks go, and nothing can fail. */
-static void roll_back(struct wr_patch *p)
-{
-    (void)sqlite3_step(p->rollback);
-    (void)sqlite3_reset(p->rollback);
-}
-
-/* Whether the name of the journal is still that of the file that we have open: who else writes to
- * the database, and so is no reader of a copy, deletes it. */
-static bool has_journal(const struct wr_patch *p)
-{
-    struct stat is;
-
-    return p->journal && stat(p->journal_name, &is) == 0 && is.st_dev == p->journal_dev &&
-           is.st_ino == p->journal_ino;
-}
-
-/* The journal that stays from step to step, at the end of them. With the lock, as another process
- * may be about to use the file. Left where it is it does no harm. */
-static void drop_journal(struct wr_patch *p)
-{
-    if (p->journal && !has_moved(p) && !in_wal_mode(p) &&
-        sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK) {
-        if (has_journal(p))
-            (void)p->vfs->xDelete(p->vfs, p->journal_name, 0);
-        roll_back(p);
-    }
-    close_journal(p);
-}
-
-void wr_patch_close(struct wr_patch *p)
-{
-    if (!p)
-        return;
-    wr_patch_end(p);
-    drop_journal(p);
-    (void)sqlite3_finalize(p->rollback);
-    (void)sqlite3_close(p->db);
-    wr_free(p->chunk);
-    wr_free(p);
-}
-
-enum wr_status wr_patch_read(
-    struct wr_patch *p, void *buf, size_t n, uint64_t off, struct wr_err *e)
-{
-    int rc = p->file->pMethods->xRead(p->file, buf, (int)n, (sqlite3_int64)off);
-
-    return ok_or("read the database", rc, e);
-}
-
 static enum wr_status moved(struct wr_err *e)
 {
     return wr_fail(e, WR_CONFLICT, "somebody has deleted it, or put another file in its place");
@@ -225,7 +167,7 @@ enum wr_status wr_patch_begin(struct wr_patch *p, uint64_t *ret_bytes, struct wr
     sqlite3_int64 bytes = 0;
     int rc;
 
-    assert(!p->begun);
+    assert(!p->begun && !p->journal);
     if (has_moved(p))
         return moved(e);
     if (in_wal_mode(p))
@@ -261,33 +203,17 @@ static enum wr_status flush(struct wr_patch *p, struct wr_err *e)
     return n ? append(p, p->chunk, n, e) : WR_OK;
 }
 
-static enum wr_status sync_file(sqlite3_file *f, const char *what, struct wr_err *e)
+enum wr_status wr_patch_journal(
+    struct wr_patch *p, uint32_t page_size, uint32_t pages, struct wr_err *e)
 {
-    return ok_or(what, f->pMethods->xSync(f, SQLITE_SYNC_FULL), e);
-}
-
-/* That the last step is over, before a new one writes over the pages that would undo it. After a
- * failure the kernel may take for written what is not: the next step has a file of its own, and
- * this one counts, or does not, with all that is in it. */
-static enum wr_status sync_blanked(struct wr_patch *p, struct wr_err *e)
-{
-    enum wr_status st = WR_OK;
-
-    if (p->blanked)
-        st = sync_file(p->journal, "sync the rollback journal", e);
-    if (st != WR_OK)
-        close_journal(p);
-    p->blanked = false;
-    return st;
-}
-
-static enum wr_status open_journal(struct wr_patch *p, struct wr_err *e)
-{
+    static const uint8_t no_header[SECTOR];
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MAIN_JOURNAL;
-    struct stat is;
+    enum wr_status st = wr_random(&p->nonce, sizeof(p->nonce), e);
     int rc;
 
-    close_journal(p);
+    assert(p->begun && !p->journal);
+    if (st != WR_OK)
+        return st;
     p->journal = wr_alloc((size_t)p->vfs->szOsFile);
     if (!p->journal)
         return wr_fail(e, WR_NOMEM, "rollback journal: out of memory");
@@ -295,38 +221,14 @@ static enum wr_status open_journal(struct wr_patch *p, struct wr_err *e)
     p->exists = rc == SQLITE_OK;
     if (rc == SQLITE_OK) /* of an earlier run, which got no further than we are now */
         rc = p->journal->pMethods->xTruncate(p->journal, 0);
-    if (rc == SQLITE_OK && stat(p->journal_name, &is) != 0)
-        rc = SQLITE_IOERR_FSTAT;
     if (rc != SQLITE_OK)
         return fail("create the rollback journal", rc, e);
-    p->journal_dev = is.st_dev;
-    p->journal_ino = is.st_ino;
-    p->journal_high = 0;
-    p->blanked = false;
-    return WR_OK;
-}
-
-enum wr_status wr_patch_journal(
-    struct wr_patch *p, uint32_t page_size, uint32_t pages, struct wr_err *e)
-{
-    static const uint8_t no_header[SECTOR];
-    bool stays = has_journal(p);
-    enum wr_status st = wr_random(&p->nonce, sizeof(p->nonce), e);
-
-    assert(p->begun && !p->exists);
-    if (st == WR_OK && stays)
-        st = sync_blanked(p, e);
-    else if (st == WR_OK)
-        st = open_journal(p, e);
-    if (st != WR_OK)
-        return st;
-    p->exists = true;
     p->page_size = page_size;
     p->pages = pages;
     p->records = 0;
-    p->journal_bytes = stays ? SECTOR : 0;
+    p->journal_bytes = 0;
     p->in_chunk = 0;
-    return stays ? WR_OK : append(p, no_header, sizeof(no_header), e);
+    return append(p, no_header, sizeof(no_header), e);
 }
 
 static uint32_t checksum(uint32_t nonce, const uint8_t *page, uint32_t page_size)
@@ -345,7 +247,7 @@ enum wr_status wr_patch_keep(
     enum wr_status st = WR_OK;
     uint8_t *at;
 
-    assert(p->exists && pgno > 0 && pgno <= p->pages);
+    assert(p->journal && pgno > 0 && pgno <= p->pages);
     if (p->in_chunk + n > CHUNK)
         st = flush(p, e);
     if (st != WR_OK)
@@ -359,24 +261,15 @@ enum wr_status wr_patch_keep(
     return WR_OK;
 }
 
-/* SQLite looks for another header behind the last record. */
-static enum wr_status put_end(struct wr_patch *p, struct wr_err *e)
+static enum wr_status sync_file(sqlite3_file *f, const char *what, struct wr_err *e)
 {
-    static const uint8_t none[sizeof(MAGIC)];
-    uint64_t at = (p->journal_bytes + SECTOR - 1) / SECTOR * SECTOR;
-
-    if (p->journal_high <= at)
-        return WR_OK;
-    return ok_or("write the rollback journal",
-        p->journal->pMethods->xWrite(p->journal, none, sizeof(none), (sqlite3_int64)at), e);
+    return ok_or(what, f->pMethods->xSync(f, SQLITE_SYNC_FULL), e);
 }
 
 enum wr_status wr_patch_sync(struct wr_patch *p, struct wr_err *e)
 {
     enum wr_status st = flush(p, e);
 
-    if (st == WR_OK)
-        st = put_end(p, e);
     /* The first sync of a new journal takes the directory along: that is the VFS's business. */
     return st == WR_OK ? sync_file(p->journal, "sync the rollback journal", e) : st;
 }
@@ -386,7 +279,7 @@ enum wr_status wr_patch_arm(struct wr_patch *p, struct wr_err *e)
     uint8_t h[HEADER];
     int rc;
 
-    assert(p->exists && p->in_chunk == 0);
+    assert(p->journal && p->in_chunk == 0);
     if (has_moved(p)) /* a journal that counts would be rolled back into that other file */
         return moved(e);
     memcpy(h + AT_MAGIC, MAGIC, sizeof(MAGIC));
@@ -431,18 +324,19 @@ enum wr_status wr_patch_write(
         p->file->pMethods->xWrite(p->file, buf, (int)n, (sqlite3_int64)off), e);
 }
 
-/* The moment: from here on nobody rolls back. */
-static int end_journal(struct wr_patch *p)
+static void close_journal(struct wr_patch *p)
 {
-    static const uint8_t none[HEADER];
+    if (p->journal && p->journal->pMethods)
+        (void)p->journal->pMethods->xClose(p->journal);
+    wr_free(p->journal);
+    p->journal = NULL;
+}
 
-    p->journal_high = wr_max(p->journal_high, p->journal_bytes);
-    if (p->journal_high > KEPT_MAX) {
-        close_journal(p);
-        return delete_journal(p);
-    }
-    p->blanked = true; /* synced when the locks are gone: until then a crash may undo the step */
-    return p->journal->pMethods->xWrite(p->journal, none, sizeof(none), 0);
+static int delete_journal(struct wr_patch *p)
+{
+    int rc = p->vfs->xDelete(p->vfs, p->journal_name, 1);
+
+    return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
 
 enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err *e)
@@ -450,7 +344,7 @@ enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err
     sqlite3_int64 is = 0;
     int rc = p->file->pMethods->xFileSize(p->file, &is);
 
-    assert(p->begun && p->exists);
+    assert(p->begun && p->journal);
     p->wrote = true;
     if (rc == SQLITE_OK && (uint64_t)is != bytes)
         rc = p->file->pMethods->xTruncate(p->file, (sqlite3_int64)bytes);
@@ -459,25 +353,34 @@ enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err
     rc = p->file->pMethods->xSync(p->file, SQLITE_SYNC_FULL);
     if (rc != SQLITE_OK)
         return fail("sync the database", rc, e);
-    rc = end_journal(p);
+    close_journal(p);
+    rc = delete_journal(p);
     if (rc != SQLITE_OK)
-        return fail("end the rollback journal", rc, e);
+        return fail("delete the rollback journal", rc, e);
     p->exists = p->wrote = false;
     return WR_OK;
 }
 
+/* No change was made through this connection: the locks go, and nothing can fail. */
+static void roll_back(struct wr_patch *p)
+{
+    (void)sqlite3_step(p->rollback);
+    (void)sqlite3_reset(p->rollback);
+}
+
 void wr_patch_end(struct wr_patch *p)
 {
+    close_journal(p);
     if (!p->begun)
         return;
-    if (p->exists)
-        close_journal(p);
     if (p->exists && !p->wrote) /* while nobody else can take it for a hot one */
         (void)delete_journal(p);
     roll_back(p);
     p->begun = false;
-    if (p->wrote && sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK)
-        roll_back(p); /* SQLite has found the journal hot, and rolled back */
+    if (!p->wrote)
+        return;
+    /* SQLite finds the journal hot, and rolls back. */
+    if (sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK)
+        roll_back(p);
     p->exists = p->wrote = false;
-    (void)sync_blanked(p, NULL); /* if it fails, a crash may undo the step, and that is all */
 }

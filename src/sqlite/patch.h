@@ -8,10 +8,8 @@
  *             old database back
  *     lock    EXCLUSIVE: no reader is left
  *     write   new pages, over the old ones
- *     commit  the size is set, the file synced, the journal loses its header: this is the moment
+ *     commit  the size is set, the file synced, the journal deleted: this is the moment
  *     end     the locks go; before commit, everything is as it was
- *
- * The journal of one step serves the next, if it is not large, and is deleted at the end of all.
  *
  * The caller sees to it that the header in page 1 tells other connections to drop their caches, by
  * another change counter. All I/O goes through SQLite's own file handle and VFS: whoever closes a

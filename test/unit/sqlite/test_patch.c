@@ -9,9 +9,6 @@
 #include "fake/bad_vfs.h"
 #include "unit/sqlite/other_process.h"
 
-#include <sys/stat.h>
-#include <sys/wait.h>
-
 #define PAGE 1024u
 
 /* Two databases of one schema, as bytes; the first is at `path`. */
@@ -124,123 +121,6 @@ static void test_both_ways(void **state)
         wr_patch_close(p);
         free_two(&w);
     }
-}
-
-static struct two back(const struct two *w)
-{
-    return (struct two){
-        .path = w->path, .a = w->b, .b = w->a, .pages_a = w->pages_b, .pages_b = w->pages_a};
-}
-
-static const char *journal_of(const struct two *w)
-{
-    return wr_arena_fmt(t_call()->scratch, "%s-journal", w->path).p;
-}
-
-static uint64_t inode_of(const char *path)
-{
-    struct stat is;
-
-    T(stat(path, &is) == 0);
-    return is.st_ino;
-}
-
-/* The journal is made once: to create and delete a file for each commit that is pushed took most of
- * the time that a copy was behind. To readers it is none, and it goes with us. */
-static void test_the_journal_stays_from_step_to_step(void **state)
-{
-    struct two w = make_two(false), v = back(&w);
-    const char *journal = journal_of(&w);
-    struct wr_patch *p = NULL;
-    struct wr_err e = {0};
-    uint64_t ino;
-    bool written;
-
-    (void)state;
-    T_OK(wr_patch_open(w.path, &p, &e));
-    T_OK(change(&w, p, &written, &e));
-    ino = inode_of(journal);
-    for (int i = 0; i < 3; i++) {
-        T(which(&w) == 'b');
-        T_OK(change(&v, p, &written, &e));
-        T(which(&w) == 'a');
-        T_OK(change(&w, p, &written, &e));
-        T(inode_of(journal) == ino);
-    }
-    wr_patch_close(p);
-    T(access(journal, F_OK) != 0);
-    T(which(&w) == 'b');
-    free_two(&w);
-}
-
-/* Somebody deletes it between two steps, or puts another file there: what is written to the one
- * that has no name would roll nothing back. */
-static void test_a_journal_that_lost_its_name_is_not_used(void **state)
-{
-    struct two w = make_two(false), v = back(&w);
-    const char *journal = journal_of(&w);
-
-    (void)state;
-    for (int other = 0; other < 2; other++) {
-        struct wr_patch *p = NULL;
-        struct wr_err e = {0};
-        bool written;
-
-        T_OK(wr_patch_open(w.path, &p, &e));
-        T_OK(change(&w, p, &written, &e));
-        T(unlink(journal) == 0);
-        if (other)
-            t_spew(journal, "x", 1);
-        bad_set(BAD_SYNC, 3, SQLITE_IOERR); /* of the database: by then the journal counts */
-        T_IS(WR_IO, change(&v, p, &written, &e));
-        T(bad.fired);
-        bad_set(0, 0, SQLITE_OK);
-        T(which(&w) == 'b');
-        T_OK(change(&v, p, &written, &e));
-        T(which(&w) == 'a');
-        wr_patch_close(p);
-    }
-    free_two(&w);
-}
-
-/* A process dies in the second step, with all pages written: the first one stays. What the first
- * had left behind the end of the second one's records is no header of another part. */
-static void test_a_kill_in_a_later_step(void **state)
-{
-    struct two w = make_two(true), v = back(&w); /* large to small, and back */
-    const char *journal = journal_of(&w);
-    struct wr_bytes is;
-    int status;
-    pid_t pid;
-
-    (void)state;
-    pid = fork();
-    T(pid >= 0);
-    if (pid == 0) {
-        struct wr_patch *p = NULL;
-        uint8_t page[PAGE];
-        uint64_t bytes;
-        bool written, ok;
-
-        ok = wr_patch_open(w.path, &p, NULL) == WR_OK && change(&w, p, &written, NULL) == WR_OK &&
-             wr_patch_begin(p, &bytes, NULL) == WR_OK &&
-             wr_patch_journal(p, PAGE, v.pages_a, NULL) == WR_OK;
-        for (uint32_t i = 0; ok && i < v.pages_a; i++)
-            ok = wr_patch_read(p, page, PAGE, (uint64_t)i * PAGE, NULL) == WR_OK &&
-                 wr_patch_keep(p, i + 1, page, NULL) == WR_OK;
-        ok = ok && wr_patch_sync(p, NULL) == WR_OK && wr_patch_arm(p, NULL) == WR_OK &&
-             wr_patch_lock(p, t_call(), 0, NULL) == WR_OK;
-        for (uint32_t i = 0; ok && i < v.pages_b; i++)
-            ok = wr_patch_write(p, v.b + (size_t)i * PAGE, PAGE, (uint64_t)i * PAGE, NULL) == WR_OK;
-        _exit(ok ? 0 : 1);
-    }
-    T(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    is = t_slurp(journal);
-    T(is.n > (size_t)2 * 4096 + 8); /* the second step's are less than a sector */
-    T(wr_le64((const uint8_t *)is.p + 4096 * 2) == 0);
-    T(which(&w) == 'b');
-    T(access(journal, F_OK) != 0); /* SQLite has rolled it back, and deleted it */
-    free_two(&w);
 }
 
 static void test_readers_and_writers(void **state)
@@ -409,7 +289,5 @@ static void test_exchanged_meanwhile(void **state)
     free_two(&w);
 }
 
-T_MAIN(T_TEST(test_both_ways), T_TEST(test_the_journal_stays_from_step_to_step),
-    T_TEST(test_a_journal_that_lost_its_name_is_not_used), T_TEST(test_a_kill_in_a_later_step),
-    T_TEST(test_readers_and_writers), T_TEST(test_refused), T_TEST(test_failing_calls),
-    T_TEST(test_exchanged_meanwhile), T_TEST(test_nomem))
+T_MAIN(T_TEST(test_both_ways), T_TEST(test_readers_and_writers), T_TEST(test_refused),
+    T_TEST(test_failing_calls), T_TEST(test_exchanged_meanwhile), T_TEST(test_nomem))
