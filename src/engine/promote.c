@@ -55,7 +55,10 @@ static enum wr_status find_meta_dir(struct wr_promotion *p, struct wr_err *e)
  * one that was found on the way to a failure would be taken for ours at the next try. */
 static enum wr_status find_node(struct wr_promotion *p, struct wr_err *e)
 {
-    return wr_node_find(p->o.fs, p->meta_dir, p->copy, &p->node, e);
+    enum wr_status st = wr_node_find(p->o.fs, p->meta_dir, p->copy, &p->node, e);
+
+    p->found = p->node.number;
+    return st;
 }
 
 /* Before the lease names it: a primary that a power cut has taken its number from would be told

@@ -18,8 +18,9 @@ struct wr_promotion {
     const char *meta_dir;
     struct wr_follow *f;
     struct wr_node node; /* as it was found: kept or not */
-    uint64_t before;     /* number of an earlier run, which may have put a fence; 0: none */
-    const char *owner;   /* for people who find the lease; NULL: not yet known */
+    uint64_t found;      /* the number that was kept, before another one was taken */
+    uint64_t before;   /* the same, if the lease names it, so that it may have put a fence; or 0 */
+    const char *owner; /* for people who find the lease; NULL: not yet known */
     struct wr_lease_seen seen;
     struct wr_lease lease; /* ours, once its epoch is not 0 */
     uint64_t fence;        /* TXID of the name that was taken */

@@ -82,7 +82,7 @@ static bool may_be_of_earlier_run(const struct wr_promotion *p, const struct wr_
     char owner[WR_LEASE_OWNER];
 
     wr_lease_owner(owner, p->owner);
-    return p->node.was == WR_NODE_KEPT && strcmp(l->owner, owner) == 0;
+    return p->node.was == WR_NODE_KEPT && l->node == p->found && strcmp(l->owner, owner) == 0;
 }
 
 static enum wr_status take(struct wr_promotion *p, struct wr_err *e)

@@ -60,8 +60,8 @@ def check_scale(found, exe):
         xs = {len(f["points"]) for f in row["figures"]}
         found.check(2 in xs, "%s has figures of %s sizes" % (name, xs))
     of = {f["label"]: f for f in said["open"]["figures"]}
-    found.check(of["start: PUT"]["line"]["b"] == 1 and of["start: PUT"]["line"]["worst"] == 0,
-                "a snapshot each: %s" % of["start: PUT"])
+    found.check(of["start: PUT"]["line"]["b"] == 2 and of["start: PUT"]["line"]["worst"] == 0,
+                "a snapshot each, and a sign: %s" % of["start: PUT"])
     most = dict(of["start: connections"]["points"])[60]
     found.check(most < 60, "60 databases made %d connections" % most)
     found.check(not list(Path(found.work).glob("work-*")), "databases were left behind")
