@@ -38,7 +38,7 @@ void judge_free(struct judge *j)
 
 /* ---- files come and go ---- */
 
-static bool hex16(const char *z, uint64_t *ret)
+bool judge_hex16(const char *z, uint64_t *ret)
 {
     uint64_t v = 0;
 
@@ -54,8 +54,7 @@ static bool hex16(const char *z, uint64_t *ret)
     return true;
 }
 
-/* ".../ltx/<level>/<min>-<max>.ltx", or "ltx/..." from the start. */
-static bool parse_key(const char *key, unsigned *ret_level, uint64_t *ret_min, uint64_t *ret_max)
+bool judge_key(const char *key, unsigned *ret_level, uint64_t *ret_min, uint64_t *ret_max)
 {
     const size_t tail = strlen("ltx/0/") + NAME_SIZE;
     size_t n = strlen(key);
@@ -68,7 +67,7 @@ static bool parse_key(const char *key, unsigned *ret_level, uint64_t *ret_min, u
         strcmp(z + 39, ".ltx") != 0)
         return false;
     *ret_level = (unsigned)(z[4] - '0');
-    return hex16(z + 6, ret_min) && hex16(z + 23, ret_max);
+    return judge_hex16(z + 6, ret_min) && judge_hex16(z + 23, ret_max);
 }
 
 static bool before(const struct judge_known *a, const struct judge_known *b)
@@ -127,7 +126,7 @@ bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, cha
     unsigned level;
     size_t i;
 
-    if (!parse_key(key, &level, &min, &max))
+    if (!judge_key(key, &level, &min, &max))
         return true;
     k = wr_alloc(sizeof(*k));
     if (!k)
@@ -159,7 +158,7 @@ static struct judge_known *find_key(const struct judge *j, const char *key)
     struct judge_known k = {0};
     size_t i;
 
-    if (!parse_key(key, &k.level, &k.f.min, &k.f.max))
+    if (!judge_key(key, &k.level, &k.f.min, &k.f.max))
         return NULL;
     i = place_of(j, &k);
     return i < j->n && !before(&k, j->files[i]) ? j->files[i] : NULL;

@@ -56,6 +56,12 @@ struct judge_image {
     uint32_t page_size, commit;
 };
 
+/* What a key says: ".../ltx/<level>/<min>-<max>.ltx", or "ltx/..." from the start. False: it is no
+ * file's. */
+bool judge_key(const char *key, unsigned *ret_level, uint64_t *ret_min, uint64_t *ret_max);
+/* A number of 16 hexadecimal digits, in small letters. */
+bool judge_hex16(const char *z, uint64_t *ret);
+
 struct judge; /* all files that one replica ever had */
 
 struct judge *judge_new(uint32_t lock_offset);

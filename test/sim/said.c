@@ -4,6 +4,7 @@
 #include "sim/said.h"
 
 #include "base/mem.h"
+#include "sim/judge.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,17 +25,6 @@ struct bucket {
     uint64_t from[LEVELS]; /* UINT64_MAX: not spoken of */
 };
 
-static bool hex(const uint8_t *p, uint64_t *ret)
-{
-    *ret = 0;
-    for (size_t i = 0; i < 16; i++) {
-        if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f')))
-            return false;
-        *ret = *ret << 4 | (uint64_t)(p[i] <= '9' ? p[i] - '0' : p[i] - 'a' + 10);
-    }
-    return true;
-}
-
 /* The number behind "name":" in an object of ours. */
 static bool member(const uint8_t *p, size_t n, const char *name, uint64_t *ret)
 {
@@ -43,7 +33,7 @@ static bool member(const uint8_t *p, size_t n, const char *name, uint64_t *ret)
 
     for (size_t i = 0; i + len + 16 <= n; i++) {
         if (memcmp(p + i, head, len) == 0)
-            return hex(p + i + len, ret);
+            return judge_hex16((const char *)p + i + len, ret);
     }
     return false;
 }
@@ -59,22 +49,17 @@ static void note_word(struct bucket *b, const uint8_t *p, size_t n)
     }
 }
 
-/* ltx/<level>/<min>-<max>.ltx */
 static bool note(void *arg, const char *key, const uint8_t *p, size_t n)
 {
     struct bucket *b = arg;
-    size_t len = strlen(key);
     struct file f = {0};
 
     if (strcmp(key, "extent.json") == 0)
         note_word(b, p, n);
     if (strcmp(key, "writer.json") == 0)
         b->is_signed = member(p, n, "token", &b->sign);
-    if (len < 39 || strcmp(key + len - 4, ".ltx") != 0 ||
-        !hex((const uint8_t *)key + len - 37, &f.min) ||
-        !hex((const uint8_t *)key + len - 20, &f.max) || key[len - 39] < '0' || key[len - 39] > '9')
+    if (!judge_key(key, &f.level, &f.min, &f.max))
         return true;
-    f.level = (unsigned)(key[len - 39] - '0');
     if (b->n == b->cap) {
         b->cap = b->cap ? 2 * b->cap : 64;
         b->files = wr_resize(b->files, b->cap, sizeof(*b->files));
