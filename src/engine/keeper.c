@@ -76,16 +76,21 @@ void wr_keeper_begin(struct wr_keeper *k, int64_t newest_ms)
     wr_mutex_unlock(&k->mutex);
 }
 
+/* The next retention lists anew. The mutex is held. */
+static void lose_track(struct wr_keeper *k)
+{
+    wr_ltx_files_release(&k->news);
+    k->forget = true;
+    k->follow = false;
+}
+
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
 {
     wr_mutex_lock(&k->mutex);
     k->last = *f;
     k->last.time_ms = wr_mono_ms(wr_sched_clock(k->actor.sched));
-    if (k->follow && (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK)) {
-        wr_ltx_files_release(&k->news);
-        k->forget = true;
-        k->follow = false;
-    }
+    if (k->follow && (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK))
+        lose_track(k);
     wr_mutex_unlock(&k->mutex);
 }
 
@@ -133,6 +138,7 @@ static enum wr_status read_whole(
     if (st == WR_OK) {
         r->file = is;
         report_end(r, &h);
+        wr_keeper_note(k, &is); /* it need not have come from here, or with an answer */
         return st;
     }
     wr_layout_name(name, f);
@@ -177,16 +183,6 @@ static void note_arrived(struct wr_keeper *k, struct wr_keeper_report *r)
     r->sent = true;
 }
 
-/* The next retention lists anew. */
-static void doubt(struct wr_keeper *k)
-{
-    wr_mutex_lock(&k->mutex);
-    wr_ltx_files_release(&k->news);
-    k->forget = true;
-    k->follow = false;
-    wr_mutex_unlock(&k->mutex);
-}
-
 /* What is in the way has the same range of TXIDs. The level goes on from there, if it is of this
  * history. What was sent and not answered may be there; and may never be sent again, as a snapshot
  * takes its place: then retention has to know of it, or what leads to it goes, and it stays. */
@@ -208,7 +204,9 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
     if (st == WR_OK)
         st = is_as_sent(k, c, r, &same, e);
     if (st != WR_OK) {
-        doubt(k);
+        wr_mutex_lock(&k->mutex);
+        lose_track(k);
+        wr_mutex_unlock(&k->mutex);
         return st;
     }
     if (!same)
@@ -230,7 +228,10 @@ static enum wr_status confirm(
 
     if (st != WR_OK)
         return st;
-    return same ? read_file(k, c, true, r, e) : read_whole(k, c, r->checksum != 0, r, e);
+    if (!same)
+        return read_whole(k, c, r->checksum != 0, r, e);
+    wr_keeper_note(k, &r->file); /* it may have come after the last listing */
+    return read_file(k, c, true, r, e);
 }
 
 /* Where a listing may be old, what it lacks is unknown: the way to a promised point may lead over
@@ -522,8 +523,8 @@ void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool an
 
 void wr_keeper_forget(struct wr_keeper *k)
 {
-    doubt(k);
     wr_mutex_lock(&k->mutex);
+    lose_track(k);
     k->last = (struct wr_ltx_file){0};
     wr_mutex_unlock(&k->mutex);
 }

@@ -317,6 +317,33 @@ static void test_a_file_that_arrived_without_an_answer_was_not_known(void **stat
     end(&x);
 }
 
+/* What an earlier run, or a late request, has left under the name of a file to be sent is gone on
+ * from; and a listing from before it counted as the whole replica. */
+static void test_a_file_that_was_in_the_way_was_not_known(void **state)
+{
+    const struct wr_put_opts o = {.time_ms = WALL};
+    struct wr_parcel *p = of_level_1(2, 1);
+    struct wr_call *c = t_call();
+    struct keeping x;
+    struct wr_keeper_report r;
+    struct wr_err e = {0};
+    struct wr_str key;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    T(retain(&x).st == WR_OK);
+    key = wr_layout_ltx_key(c->scratch, x.s, 1, 2, 2);
+    T_OK(wr_storage_put(x.s, c, key, wr_buf_bytes(&p->bytes), &o, &e));
+    wr_parcel_unref(p);
+    r = send(&x, 2, 0);
+    T(r.st == WR_OK && !r.sent);
+    T_OK(wr_storage_remove(x.s, c, &key, 1, &e)); /* as an old listing has it */
+    wr_keeper_retain(x.k, &(struct wr_retention){.keep_ms = 1000, .grace_ms = 1000}, true);
+    T(report(&x).st == WR_BUSY && strstr(said, "lacks a file"));
+    end(&x);
+}
+
 /* Who never asks what can be deleted pays for no memory of what was sent. */
 static void test_news_is_for_those_who_ask(void **state)
 {
@@ -453,7 +480,8 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone_on_from),
     T_TEST(test_a_look_at_what_is_there), T_TEST(test_a_store_that_fails),
-    T_TEST(test_the_replica_is_listed_once), T_TEST(test_news_is_for_those_who_ask),
+    T_TEST(test_the_replica_is_listed_once), T_TEST(test_a_file_that_was_in_the_way_was_not_known),
+    T_TEST(test_news_is_for_those_who_ask),
     T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
     T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_it_is_canceled),
     T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
