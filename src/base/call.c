@@ -38,9 +38,8 @@ enum wr_status wr_call_sleep(const struct wr_call *c, int64_t ms, struct wr_err 
     bool canceled;
     enum wr_status st = wr_call_check(c, "wait", e);
 
-    if (st != WR_OK)
+    if (st != WR_OK || ms <= 0)
         return st;
-    ms = wr_max(ms, INT64_C(0));
     left_ms = wr_call_left_ms(c, ms);
     if (!cancel) {
         wr_cancel_init(&none);

@@ -64,6 +64,11 @@ enum wr_status wr_file_sync(struct wr_file *f, struct wr_err *e)
     return f->fs->sync(f, e);
 }
 
+enum wr_status wr_file_sync_data(struct wr_file *f, struct wr_err *e)
+{
+    return f->fs->sync_data ? f->fs->sync_data(f, e) : f->fs->sync(f, e);
+}
+
 enum wr_status wr_file_truncate(struct wr_file *f, uint64_t size, struct wr_err *e)
 {
     return f->fs->truncate(f, size, e);

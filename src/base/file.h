@@ -55,6 +55,9 @@ struct wr_fs {
     enum wr_status (*pwrite)(
         struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e);
     enum wr_status (*sync)(struct wr_file *f, struct wr_err *e);
+    /* Without the file's times, which takes less where only bytes have changed that it had. NULL:
+     * there is only the one above. */
+    enum wr_status (*sync_data)(struct wr_file *f, struct wr_err *e);
     enum wr_status (*truncate)(struct wr_file *f, uint64_t size, struct wr_err *e);
     enum wr_status (*info)(struct wr_file *f, struct wr_file_info *ret, struct wr_err *e);
     /* Shared read-write mapping of bytes [0, size); the file is at least that long. */
@@ -115,6 +118,7 @@ enum wr_status wr_file_pread(struct wr_file *f, void *buf, size_t n, uint64_t of
 enum wr_status wr_file_pwrite(
     struct wr_file *f, const void *buf, size_t n, uint64_t off, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_sync(struct wr_file *f, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_file_sync_data(struct wr_file *f, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_truncate(struct wr_file *f, uint64_t size, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_file_info(
     struct wr_file *f, struct wr_file_info *ret, struct wr_err *e) WR_MUST_CHECK;

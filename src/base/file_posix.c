@@ -175,14 +175,14 @@ static enum wr_status posix_pwrite(
     return WR_OK;
 }
 
-/* fsync, where one is possible. A failed one is never tried again: the kernel may have dropped the
- * dirty pages, and the next fsync would then succeed over lost data. */
-static int sync_fd(int fd)
+/* `how` is fsync, or fdatasync. A failed one is never tried again: the kernel may have dropped the
+ * dirty pages, and the next one would then succeed over lost data. */
+static int sync_fd(int fd, int (*how)(int fd))
 {
     int r;
 
     do
-        r = fsync(fd);
+        r = how(fd);
     while (r < 0 && errno == EINTR);
     return r;
 }
@@ -191,7 +191,16 @@ static enum wr_status posix_sync(struct wr_file *file, struct wr_err *e)
 {
     struct posix_file *f = posix_of(file);
 
-    if (sync_fd(f->fd) < 0)
+    if (sync_fd(f->fd, fsync) < 0)
+        return wr_fail_errno(e, errno, "sync %s", f->path);
+    return WR_OK;
+}
+
+static enum wr_status posix_sync_data(struct wr_file *file, struct wr_err *e)
+{
+    struct posix_file *f = posix_of(file);
+
+    if (sync_fd(f->fd, fdatasync) < 0)
         return wr_fail_errno(e, errno, "sync %s", f->path);
     return WR_OK;
 }
@@ -460,7 +469,7 @@ static enum wr_status posix_sync_dir(const struct wr_fs *fs, const char *path, s
     if (fd < 0)
         return wr_fail_errno(e, errno, "open directory %s", path);
     /* EINVAL: a file system that cannot, such as some network ones. It keeps its names its way. */
-    if (sync_fd(fd) < 0 && errno != EINVAL)
+    if (sync_fd(fd, fsync) < 0 && errno != EINVAL)
         st = wr_fail_errno(e, errno, "sync directory %s", path);
     (void)close(fd); /* opened for reading: nothing to lose */
     return st;
@@ -508,6 +517,7 @@ const struct wr_fs *wr_fs_posix(void)
         .pread = posix_pread,
         .pwrite = posix_pwrite,
         .sync = posix_sync,
+        .sync_data = posix_sync_data,
         .truncate = posix_truncate,
         .info = posix_info,
         .map = posix_map,

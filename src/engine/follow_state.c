@@ -175,7 +175,7 @@ enum wr_status wr_follow_state_put(struct wr_follow_state *s, const struct wr_fo
     wr_put_le64(slot + AT_CRC, wr_crc64(0, slot, AT_CRC));
     st = wr_file_pwrite(s->file, slot, SLOT, (number & 1) * SLOT, e);
     if (st == WR_OK)
-        st = wr_file_sync(s->file, e);
+        st = wr_file_sync_data(s->file, e);
     if (st != WR_OK)
         return wr_wrap(e, st, "position of %s", s->path);
     s->number = number;

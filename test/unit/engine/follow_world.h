@@ -149,7 +149,7 @@ static inline const struct wr_fs *fw_fs(void)
     fs.close = fw_close_file;
     fs.pread = fw_pread;
     fs.pwrite = fw_pwrite;
-    fs.sync = fw_sync;
+    fs.sync = fs.sync_data = fw_sync;
     fs.truncate = fw_truncate;
     fs.info = fw_info;
     fs.flush_hint = fw_hint;
