@@ -1,8 +1,8 @@
 /*
  * follow_fetch.c - see follow_fetch.h.
  *
- * Pages wait in a file beside the copy that has no name, each where it will be in the copy; what
- * is not fetched is a hole.
+ * Pages wait in memory, or, if they are many, in a file beside the copy that has no name; each
+ * where it will be in the copy, and what is not fetched is a hole.
  */
 #include "engine/follow_fetch.h"
 
@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "engine/chain.h"
 #include "engine/draft.h"
+#include "engine/follow_pages.h"
 #include "engine/follow_state.h"
 #include "engine/image.h"
 #include "engine/inputs.h"
@@ -20,12 +21,12 @@
 #include "engine/whole.h"
 #include "sqlite/patch.h"
 
-#define FEW_BYTES  ((uint64_t)1 << 20) /* for which threads are not worth it */
+#define FEW_BYTES  ((uint64_t)1 << 20) /* for which threads, or a disk, are not worth it */
 #define COMPARED   ((size_t)1 << 16)   /* bytes at once; a page at least */
 #define PGNO_FIRST 64                  /* room */
 
 /* A file for pages, beside the copy, without a name: it is gone with us. */
-static enum wr_status open_pages(
+static enum wr_status open_spool(
     struct wr_call *c, const struct wr_restore_opts *opts, struct wr_file **ret, struct wr_err *e)
 {
     const unsigned how = WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL;
@@ -51,6 +52,15 @@ static enum wr_status open_pages(
         *ret = NULL;
     }
     return st;
+}
+
+/* For those that `x` lists. */
+static enum wr_status open_pages(struct wr_call *c, const struct wr_restore_opts *opts,
+    uint32_t page_size, struct wr_follow_change *x, struct wr_err *e)
+{
+    if (x->n <= FEW_BYTES / page_size)
+        return wr_follow_pages_new(x->pgno, x->n, page_size, &x->pages, e);
+    return open_spool(c, opts, &x->pages, e);
 }
 
 static enum wr_status add_pgno(
@@ -166,7 +176,7 @@ enum wr_status wr_follow_fetch(struct wr_storage *s, struct wr_call *c,
     if (st == WR_OK)
         st = list_pages(&in, ret, e);
     if (st == WR_OK)
-        st = open_pages(c, opts, &ret->pages, e);
+        st = open_pages(c, opts, in.page_size, ret, e);
     if (st == WR_OK) {
         draft = (struct wr_draft){.file = ret->pages, .page_size = in.page_size};
         st = wr_image_write(s, c, &in, &quiet, &draft, &report, e);
@@ -261,7 +271,7 @@ enum wr_status wr_follow_fetch_anew(struct wr_storage *s, struct wr_call *c,
 
     quiet.progress = NULL;
     if (st == WR_OK)
-        st = open_pages(c, opts, &ret->pages, e);
+        st = open_spool(c, opts, &ret->pages, e);
     if (st == WR_OK)
         st = wr_chain_fetch(s, c, &quiet, all, &plan, ret->pages, NULL, &is, e);
     if (st == WR_OK) {
