@@ -9,8 +9,8 @@
  *   3. the journal is synced; our own record says where we go to      the old state
  *   4. the journal gets its header, and is synced                     the old state, after a
  *   5. EXCLUSIVE; pages are written, the size is set, all is synced     rollback by whoever comes
- *   6. the journal is deleted                                         the new state
- *   7. the locks go; <path>-txid follows                              the new state
+ *   6. the journal is emptied                                         either
+ *   7. the locks go; the journal is synced; <path>-txid follows       the new state
  *
  * Our record precedes the new state, and knows the old one: the change counter in the copy, which
  * is part of the state, tells which of the two it is.

@@ -29,11 +29,16 @@ enum wr_status wr_place_look_sidecar(const struct wr_fs *fs, const char *path, c
     struct wr_arena *names, bool *ret_there, struct wr_err *e)
 {
     struct wr_str name = wr_arena_fmt(names, "%s%s", path, suffix);
-    struct wr_file_info info;
+    struct wr_file_info info = {0};
+    enum wr_status st;
 
     if (!name.p)
         return wr_place_nomem(path, e);
-    return wr_place_look(fs, name.p, ret_there, &info, e);
+    st = wr_place_look(fs, name.p, ret_there, &info, e);
+    /* An empty rollback journal is none to SQLite; a follower that was killed leaves one. */
+    if (st == WR_OK && strcmp(suffix, "-journal") == 0 && info.size == 0)
+        *ret_there = false;
+    return st;
 }
 
 /* What a symbolic link at `path` leads to, else `path` itself: where SQLite has a database's files.

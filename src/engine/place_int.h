@@ -38,6 +38,7 @@ enum wr_status wr_place_nomem(const char *path, struct wr_err *e);
 /* Whether there is anything called `path`; *ret is filled in if so. */
 enum wr_status wr_place_look(const struct wr_fs *fs, const char *path, bool *ret_there,
     struct wr_file_info *ret, struct wr_err *e) WR_MUST_CHECK;
+/* Whether there is a sidecar that means something to SQLite. */
 enum wr_status wr_place_look_sidecar(const struct wr_fs *fs, const char *path, const char *suffix,
     struct wr_arena *names, bool *ret_there, struct wr_err *e) WR_MUST_CHECK;
 /* What a symbolic link at `path` leads to, in `names`, else `path` itself. */

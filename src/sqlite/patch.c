@@ -11,6 +11,9 @@
  *  24  4  page size
  *   then records: page number, the page as it was, checksum
  *
+ * Between two steps it is empty, as in journal_mode=TRUNCATE: a file of no bytes is no journal to
+ * SQLite, which does not even open it, and to make and remove a name costs more than all the rest.
+ *
  * SQLite's pager has the transaction (BEGIN IMMEDIATE) and changes nothing in it, so that it only
  * ever gives its locks back. What we write below it goes unnoticed there until the next lock, when
  * it sees another change counter, as any other connection does.
@@ -48,8 +51,10 @@ struct wr_patch {
     uint64_t journal_bytes; /* written */
     uint32_t page_size, pages, records, nonce;
     bool begun;
-    bool exists; /* the journal */
-    bool wrote;  /* to the database, so that the journal is what brings it back */
+    bool exists;  /* the journal, with something in it */
+    bool wrote;   /* to the database, so that the journal is what brings it back */
+    bool emptied; /* the journal, which is not on disk yet */
+    bool settled; /* the name of the journal is no file, or one of ours that is empty on disk */
 };
 
 static enum wr_status code_of(int rc)
@@ -119,10 +124,31 @@ enum wr_status wr_patch_open(const char *path, struct wr_patch **ret, struct wr_
     return WR_OK;
 }
 
+static void close_journal(struct wr_patch *p)
+{
+    if (p->journal && p->journal->pMethods)
+        (void)p->journal->pMethods->xClose(p->journal);
+    wr_free(p->journal);
+    p->journal = NULL;
+}
+
+static int delete_journal(struct wr_patch *p)
+{
+    int rc = p->vfs->xDelete(p->vfs, p->journal_name, 1);
+
+    return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
+}
+
 void wr_patch_close(struct wr_patch *p)
 {
+    uint64_t bytes;
+
     if (!p)
         return;
+    wr_patch_end(p);
+    /* What lies there is ours only while nobody else may write; an empty file may stay. */
+    if (p->settled && wr_patch_begin(p, &bytes, NULL) == WR_OK)
+        (void)delete_journal(p);
     wr_patch_end(p);
     (void)sqlite3_finalize(p->rollback);
     (void)sqlite3_close(p->db);
@@ -162,6 +188,17 @@ static enum wr_status moved(struct wr_err *e)
     return wr_fail(e, WR_CONFLICT, "somebody has deleted it, or put another file in its place");
 }
 
+/* SQLite has rolled back what was to be rolled back. What is there still may be what a killed one
+ * had emptied: should a power cut bring its contents back, then not after the caller has recorded
+ * anything new. */
+static int settle(struct wr_patch *p)
+{
+    int rc = p->settled ? SQLITE_OK : delete_journal(p);
+
+    p->settled = rc == SQLITE_OK;
+    return rc;
+}
+
 enum wr_status wr_patch_begin(struct wr_patch *p, uint64_t *ret_bytes, struct wr_err *e)
 {
     sqlite3_int64 bytes = 0;
@@ -176,11 +213,16 @@ enum wr_status wr_patch_begin(struct wr_patch *p, uint64_t *ret_bytes, struct wr
     if (rc != SQLITE_OK)
         return fail("lock the database", rc, e);
     p->begun = true;
-    p->exists = p->wrote = false;
+    p->exists = p->wrote = p->emptied = false;
     rc = p->file->pMethods->xFileSize(p->file, &bytes);
     if (rc != SQLITE_OK) {
         wr_patch_end(p);
         return fail("size of the database", rc, e);
+    }
+    rc = settle(p);
+    if (rc != SQLITE_OK) {
+        wr_patch_end(p);
+        return fail("delete an old rollback journal", rc, e);
     }
     *ret_bytes = (uint64_t)bytes;
     return WR_OK;
@@ -219,7 +261,7 @@ enum wr_status wr_patch_journal(
         return wr_fail(e, WR_NOMEM, "rollback journal: out of memory");
     rc = p->vfs->xOpen(p->vfs, p->journal_name, p->journal, flags, NULL);
     p->exists = rc == SQLITE_OK;
-    if (rc == SQLITE_OK) /* of an earlier run, which got no further than we are now */
+    if (rc == SQLITE_OK) /* somebody else may have left something there that is no journal */
         rc = p->journal->pMethods->xTruncate(p->journal, 0);
     if (rc != SQLITE_OK)
         return fail("create the rollback journal", rc, e);
@@ -324,21 +366,6 @@ enum wr_status wr_patch_write(
         p->file->pMethods->xWrite(p->file, buf, (int)n, (sqlite3_int64)off), e);
 }
 
-static void close_journal(struct wr_patch *p)
-{
-    if (p->journal && p->journal->pMethods)
-        (void)p->journal->pMethods->xClose(p->journal);
-    wr_free(p->journal);
-    p->journal = NULL;
-}
-
-static int delete_journal(struct wr_patch *p)
-{
-    int rc = p->vfs->xDelete(p->vfs, p->journal_name, 1);
-
-    return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
-}
-
 enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err *e)
 {
     sqlite3_int64 is = 0;
@@ -353,11 +380,11 @@ enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err
     rc = p->file->pMethods->xSync(p->file, SQLITE_SYNC_FULL);
     if (rc != SQLITE_OK)
         return fail("sync the database", rc, e);
-    close_journal(p);
-    rc = delete_journal(p);
+    rc = p->journal->pMethods->xTruncate(p->journal, 0);
     if (rc != SQLITE_OK)
-        return fail("delete the rollback journal", rc, e);
+        return fail("empty the rollback journal", rc, e);
     p->exists = p->wrote = false;
+    p->emptied = true;
     return WR_OK;
 }
 
@@ -368,15 +395,27 @@ static void roll_back(struct wr_patch *p)
     (void)sqlite3_reset(p->rollback);
 }
 
+/* When readers are let in already: until then a power cut may undo the step, and no more. After a
+ * failure the next step has another file. */
+static void sync_emptied(struct wr_patch *p)
+{
+    if (p->emptied)
+        p->settled = p->journal->pMethods->xSync(p->journal, SQLITE_SYNC_FULL) == SQLITE_OK;
+    p->emptied = false;
+}
+
 void wr_patch_end(struct wr_patch *p)
 {
-    close_journal(p);
+    if (!p->emptied)
+        close_journal(p);
     if (!p->begun)
         return;
     if (p->exists && !p->wrote) /* while nobody else can take it for a hot one */
         (void)delete_journal(p);
     roll_back(p);
     p->begun = false;
+    sync_emptied(p);
+    close_journal(p);
     if (!p->wrote)
         return;
     /* SQLite finds the journal hot, and rolls back. */

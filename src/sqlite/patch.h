@@ -8,8 +8,11 @@
  *             old database back
  *     lock    EXCLUSIVE: no reader is left
  *     write   new pages, over the old ones
- *     commit  the size is set, the file synced, the journal deleted: this is the moment
- *     end     the locks go; before commit, everything is as it was
+ *     commit  the size is set, the file synced, the journal emptied: this is the moment
+ *     end     the locks go, and that the journal is empty is synced; before commit, everything is
+ *             as it was
+ *
+ * The empty journal stays for the next step, and is deleted at the end of all.
  *
  * The caller sees to it that the header in page 1 tells other connections to drop their caches, by
  * another change counter. All I/O goes through SQLite's own file handle and VFS: whoever closes a
@@ -38,9 +41,10 @@ void wr_patch_close(struct wr_patch *p); /* NULL-safe; ends what was begun */
 enum wr_status wr_patch_read(
     struct wr_patch *p, void *buf, size_t n, uint64_t off, struct wr_err *e) WR_MUST_CHECK;
 
-/* *ret_bytes: the size of the file. BUSY: another connection writes, or rolls a journal back.
- * CONFLICT: it is in WAL mode, or the path names another file by now. CORRUPT: it is no database
- * (any more). LIMIT: the disk is full. */
+/* *ret_bytes: the size of the file. A journal that no longer counts is deleted the first time: what
+ * the caller records from now on no crash will contradict. BUSY: another connection writes, or
+ * rolls a journal back. CONFLICT: it is in WAL mode, or the path names another file by now.
+ * CORRUPT: it is no database (any more). LIMIT: the disk is full. */
 enum wr_status wr_patch_begin(
     struct wr_patch *p, uint64_t *ret_bytes, struct wr_err *e) WR_MUST_CHECK;
 
@@ -64,7 +68,7 @@ enum wr_status wr_patch_lock(struct wr_patch *p, const struct wr_call *c, int64_
 enum wr_status wr_patch_write(
     struct wr_patch *p, const void *buf, size_t n, uint64_t off, struct wr_err *e) WR_MUST_CHECK;
 /* The file has `bytes` from now on. After a failure the database is either one, and the header in
- * page 1 tells which after the next begin. */
+ * page 1 tells which after the next begin; so it is after a power cut before `end`. */
 enum wr_status wr_patch_commit(struct wr_patch *p, uint64_t bytes, struct wr_err *e) WR_MUST_CHECK;
 
 /* Drop the locks. What was armed and not committed is rolled back first, by SQLite, as far as the

@@ -109,6 +109,9 @@ static void test_refusals(void **state)
     }
     t_spew(path, "", 0);
     T_OK(wr_place_check(fs, path, false, &e));
+    t_spew(t_path(dir, "db-journal"), "", 0); /* as beside a copy that was followed, and deleted */
+    T_OK(wr_place_check(fs, path, false, &e));
+    T(remove(t_path(dir, "db-journal")) == 0);
     t_spew(path, "x", 1);
     T_IS(WR_CONFLICT, wr_place_check(fs, path, false, &e));
     T(strstr(e.text, "cannot restore, output path already exists and is not empty: "));

@@ -9,6 +9,9 @@
 #include "fake/bad_vfs.h"
 #include "unit/sqlite/other_process.h"
 
+#include <sys/stat.h>
+#include <sys/wait.h>
+
 #define PAGE 1024u
 
 /* Two databases of one schema, as bytes; the first is at `path`. */
@@ -58,14 +61,13 @@ static void free_two(struct two *w)
     wr_free(w->b);
 }
 
-/* From the first to the second, or until something fails. */
-static enum wr_status change(struct two *w, struct wr_patch *p, bool *ret_written, struct wr_err *e)
+/* From the first to the second, until the moment when that counts, or something fails. */
+static enum wr_status change_all(struct two *w, struct wr_patch *p, struct wr_err *e)
 {
     uint8_t page[PAGE];
     uint64_t bytes = 0;
     enum wr_status st = wr_patch_begin(p, &bytes, e);
 
-    *ret_written = false;
     if (st == WR_OK && bytes != (uint64_t)w->pages_a * PAGE)
         st = wr_fail(e, WR_CONFLICT, "another size");
     if (st == WR_OK)
@@ -83,6 +85,13 @@ static enum wr_status change(struct two *w, struct wr_patch *p, bool *ret_writte
         st = wr_patch_lock(p, t_call(), 0, e);
     for (uint32_t i = 0; st == WR_OK && i < w->pages_b; i++)
         st = wr_patch_write(p, w->b + (size_t)i * PAGE, PAGE, (uint64_t)i * PAGE, e);
+    return st;
+}
+
+static enum wr_status change(struct two *w, struct wr_patch *p, bool *ret_written, struct wr_err *e)
+{
+    enum wr_status st = change_all(w, p, e);
+
     if (st == WR_OK)
         st = wr_patch_commit(p, (uint64_t)w->pages_b * PAGE, e);
     *ret_written = st == WR_OK;
@@ -121,6 +130,191 @@ static void test_both_ways(void **state)
         wr_patch_close(p);
         free_two(&w);
     }
+}
+
+static struct two back(const struct two *w)
+{
+    return (struct two){
+        .path = w->path, .a = w->b, .b = w->a, .pages_a = w->pages_b, .pages_b = w->pages_a};
+}
+
+static const char *journal_of(const struct two *w)
+{
+    return wr_arena_fmt(t_call()->scratch, "%s-journal", w->path).p;
+}
+
+/* To make and remove a file for each commit that is pushed, and to sync its name, took most of the
+ * time that a copy was behind. To others an empty one is none, and it goes with us. */
+static void test_the_journal_stays_from_step_to_step(void **state)
+{
+    struct two w = make_two(false), v = back(&w);
+    const char *journal = journal_of(&w);
+    struct wr_patch *p = NULL;
+    struct wr_err e = {0};
+    struct stat first, is;
+    bool written;
+
+    (void)state;
+    T_OK(wr_patch_open(w.path, &p, &e));
+    T_OK(change(&w, p, &written, &e));
+    T(stat(journal, &first) == 0 && first.st_size == 0);
+    for (int i = 0; i < 3; i++) {
+        T(which(&w) == 'b');
+        T_OK(change(&v, p, &written, &e));
+        T(which(&w) == 'a');
+        T_OK(change(&w, p, &written, &e));
+        T(stat(journal, &is) == 0 && is.st_size == 0 && is.st_ino == first.st_ino);
+    }
+    wr_patch_close(p);
+    T(access(journal, F_OK) != 0);
+    T(which(&w) == 'b');
+    free_two(&w);
+}
+
+/* Somebody deletes it between two steps, or has left one of another mode: what rolls back is always
+ * the file that has the name. */
+static void test_another_journal_between_two_steps(void **state)
+{
+    struct two w = make_two(false), v = back(&w);
+    const char *journal = journal_of(&w);
+
+    (void)state;
+    for (int other = 0; other < 2; other++) {
+        struct wr_patch *p = NULL;
+        struct wr_err e = {0};
+        bool written;
+
+        T_OK(wr_patch_open(w.path, &p, &e));
+        T_OK(change(&w, p, &written, &e));
+        T(unlink(journal) == 0);
+        if (other)
+            t_spew(journal, "\0\0\0\0\0\0\0\0, of journal_mode=PERSIST", 32);
+        T_OK(change_all(&v, p, &e));
+        bad_set(BAD_SYNC, 1, SQLITE_IOERR); /* of the database */
+        T_IS(WR_IO, wr_patch_commit(p, (uint64_t)v.pages_b * PAGE, &e));
+        bad_set(0, 0, SQLITE_OK);
+        wr_patch_end(p);
+        T(which(&w) == 'b');
+        T_OK(change(&v, p, &written, &e));
+        T(which(&w) == 'a');
+        wr_patch_close(p);
+        T(access(journal, F_OK) != 0);
+    }
+    free_two(&w);
+}
+
+/* That the journal is empty is not on disk when a process dies, and the next one records that the
+ * database has moved on: then a power cut must not bring the journal's contents back. */
+static void test_killed_before_the_empty_journal_is_on_disk(void **state)
+{
+    struct two w = make_two(false);
+    const char *journal = journal_of(&w);
+    struct wr_patch *p = NULL;
+    struct wr_err e = {0};
+    struct stat is;
+    uint64_t bytes;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    pid = fork();
+    T(pid >= 0);
+    if (pid == 0)
+        _exit(wr_patch_open(w.path, &p, NULL) == WR_OK && change_all(&w, p, NULL) == WR_OK &&
+                      wr_patch_commit(p, (uint64_t)w.pages_b * PAGE, NULL) == WR_OK
+                  ? 0
+                  : 1);
+    T(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    T(stat(journal, &is) == 0 && is.st_size == 0);
+    T(which(&w) == 'b');
+    T_OK(wr_patch_open(w.path, &p, &e));
+    T_OK(wr_patch_begin(p, &bytes, &e)); /* with the lock that keeps others from using it */
+    T(access(journal, F_OK) != 0);
+    wr_patch_end(p);
+    wr_patch_close(p);
+    T(which(&w) == 'b');
+    free_two(&w);
+}
+
+/* The same by a failing sync: the step is made, and the next one has another file. */
+static void test_the_empty_journal_cannot_be_synced(void **state)
+{
+    struct two w = make_two(false), v = back(&w);
+    const char *journal = journal_of(&w);
+    struct wr_patch *p = NULL;
+    struct wr_err e = {0};
+    uint64_t bytes;
+    bool written;
+
+    (void)state;
+    T_OK(wr_patch_open(w.path, &p, &e));
+    T_OK(change_all(&w, p, &e));
+    T_OK(wr_patch_commit(p, (uint64_t)w.pages_b * PAGE, &e));
+    bad_set(BAD_SYNC, 1, SQLITE_IOERR);
+    wr_patch_end(p);
+    T(bad.fired);
+    bad_set(BAD_DELETE, 1, SQLITE_IOERR);
+    T_IS(WR_IO, wr_patch_begin(p, &bytes, &e));
+    T(strstr(e.text, "journal"));
+    bad_set(0, 0, SQLITE_OK);
+    T_OK(wr_patch_begin(p, &bytes, &e));
+    T(access(journal, F_OK) != 0);
+    wr_patch_end(p);
+    T(which(&w) == 'b');
+    T_OK(change(&v, p, &written, &e));
+    wr_patch_close(p);
+    T(which(&w) == 'a');
+    free_two(&w);
+}
+
+/* At the end of all, another connection may be using the file. */
+static void test_a_writer_has_the_journal_when_we_go(void **state)
+{
+    struct two w = make_two(false);
+    const char *journal = journal_of(&w);
+    struct wr_patch *p = NULL;
+    struct wr_err e = {0};
+    struct stat is;
+    sqlite3 *other = NULL;
+    bool written;
+
+    (void)state;
+    T_OK(wr_patch_open(w.path, &p, &e));
+    T_OK(change(&w, p, &written, &e));
+    T(sqlite3_open(w.path, &other) == SQLITE_OK);
+    T(sqlite3_exec(other, "BEGIN; INSERT INTO t VALUES(3)", NULL, NULL, NULL) == SQLITE_OK);
+    T(stat(journal, &is) == 0 && is.st_size > 0);
+    wr_patch_close(p);
+    T(access(journal, F_OK) == 0);
+    T(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL) == SQLITE_OK);
+    T(sqlite3_close(other) == SQLITE_OK);
+    T(which(&w) == 'b');
+    free_two(&w);
+}
+
+/* A process dies in a later step, with all pages written: the step before it stays. */
+static void test_a_kill_in_a_later_step(void **state)
+{
+    struct two w = make_two(true), v = back(&w); /* large to small, and back */
+    const char *journal = journal_of(&w);
+    struct wr_patch *p = NULL;
+    bool written;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    pid = fork();
+    T(pid >= 0);
+    if (pid == 0)
+        _exit(wr_patch_open(w.path, &p, NULL) == WR_OK && change(&w, p, &written, NULL) == WR_OK &&
+                      change_all(&v, p, NULL) == WR_OK
+                  ? 0
+                  : 1);
+    T(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    T(t_slurp(journal).n == 4096 + (PAGE + 8) * (size_t)v.pages_a); /* nothing of the first */
+    T(which(&w) == 'b');
+    T(access(journal, F_OK) != 0); /* SQLite has rolled it back, and deleted it */
+    free_two(&w);
 }
 
 static void test_readers_and_writers(void **state)
@@ -289,5 +483,10 @@ static void test_exchanged_meanwhile(void **state)
     free_two(&w);
 }
 
-T_MAIN(T_TEST(test_both_ways), T_TEST(test_readers_and_writers), T_TEST(test_refused),
-    T_TEST(test_failing_calls), T_TEST(test_exchanged_meanwhile), T_TEST(test_nomem))
+T_MAIN(T_TEST(test_both_ways), T_TEST(test_the_journal_stays_from_step_to_step),
+    T_TEST(test_another_journal_between_two_steps),
+    T_TEST(test_killed_before_the_empty_journal_is_on_disk),
+    T_TEST(test_the_empty_journal_cannot_be_synced),
+    T_TEST(test_a_writer_has_the_journal_when_we_go), T_TEST(test_a_kill_in_a_later_step),
+    T_TEST(test_readers_and_writers), T_TEST(test_refused), T_TEST(test_failing_calls),
+    T_TEST(test_exchanged_meanwhile), T_TEST(test_nomem))
