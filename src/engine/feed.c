@@ -13,6 +13,7 @@
 #define WANTED_MS ((int64_t)30000)
 #define KEPT_MS   ((int64_t)600000)
 #define BATCH     64 /* records that one read returns at most */
+#define AT_ONCE   2  /* readers that are woken; each wakes another one */
 
 struct record {
     struct wr_link link; /* in the feed; guarded by its mutex */
@@ -24,11 +25,25 @@ struct record {
     atomic_uint refs;
 };
 
+/* A reader that waits. When there is news all of them are due, and they come one after the other:
+ * a hundred that are woken together only wait for the mutex. As long as one is due, one is told. */
+struct waiter {
+    struct wr_link link; /* in the feed; guarded by its mutex, as all below */
+    struct wr_waker waker;
+    struct wr_feed *feed;
+    struct wr_cond cond;
+    enum {
+        RESTS,
+        DUE,
+        TOLD
+    } is;
+};
+
 struct wr_feed {
     const struct wr_clock *clock;
     struct wr_feed_limits limits;
     struct wr_mutex mutex; /* guards all below */
-    struct wr_cond cond;   /* signalled when something follows, or nothing ever will */
+    struct wr_list waiting;
     struct wr_list files, parts;
     size_t bytes, n; /* of both */
     uint64_t txid;   /* newest; 0: not known */
@@ -36,7 +51,6 @@ struct wr_feed {
     bool live;       /* parts may follow */
     bool more;       /* the database is ahead of the last part, and no part will say how */
     int64_t read_ms; /* when a reader was last here; INT64_MIN: never */
-    unsigned readers;
 };
 
 static void unref(struct record *r)
@@ -74,11 +88,44 @@ enum wr_status wr_feed_new(const struct wr_clock *clock, const struct wr_feed_li
     f->life = seed;
     f->read_ms = INT64_MIN;
     wr_mutex_init(&f->mutex);
-    wr_cond_init(&f->cond);
+    wr_list_init(&f->waiting);
     wr_list_init(&f->files);
     wr_list_init(&f->parts);
     *ret = f;
     return WR_OK;
+}
+
+static struct waiter *waiter_of(struct wr_link *x)
+{
+    return wr_container_of(x, struct waiter, link);
+}
+
+/* Up to `n` of those that are due. */
+static void tell(struct wr_feed *f, unsigned n)
+{
+    assert(wr_mutex_mine(&f->mutex));
+    for (struct wr_link *x = wr_list_first(&f->waiting); x && n > 0;
+         x = wr_list_next(&f->waiting, x)) {
+        struct waiter *w = waiter_of(x);
+
+        if (w->is != DUE)
+            continue;
+        w->is = TOLD;
+        wr_cond_signal(&w->cond);
+        n--;
+    }
+}
+
+/* Something follows, or nothing ever will. */
+static void tell_all(struct wr_feed *f)
+{
+    for (struct wr_link *x = wr_list_first(&f->waiting); x; x = wr_list_next(&f->waiting, x)) {
+        struct waiter *w = waiter_of(x);
+
+        if (w->is == RESTS)
+            w->is = DUE;
+    }
+    tell(f, AT_ONCE);
 }
 
 static struct record *first(const struct wr_list *l)
@@ -116,9 +163,8 @@ void wr_feed_free(struct wr_feed *f)
 {
     if (!f)
         return;
-    assert(f->readers == 0);
+    assert(wr_list_empty(&f->waiting));
     wr_feed_drop(f);
-    wr_cond_release(&f->cond);
     wr_mutex_release(&f->mutex);
     wr_free(f);
 }
@@ -128,7 +174,8 @@ static bool read_within(struct wr_feed *f, int64_t ms)
     bool yes;
 
     wr_mutex_lock(&f->mutex);
-    yes = f->readers > 0 || (f->read_ms != INT64_MIN && wr_mono_ms(f->clock) - f->read_ms < ms);
+    yes = !wr_list_empty(&f->waiting) ||
+          (f->read_ms != INT64_MIN && wr_mono_ms(f->clock) - f->read_ms < ms);
     wr_mutex_unlock(&f->mutex);
     return yes;
 }
@@ -159,7 +206,7 @@ void wr_feed_begin(struct wr_feed *f, uint64_t txid)
     f->txid = txid;
     f->life++;
     f->live = true;
-    wr_cond_broadcast(&f->cond);
+    tell_all(f);
     wr_mutex_unlock(&f->mutex);
 }
 
@@ -178,7 +225,7 @@ void wr_feed_drop(struct wr_feed *f)
     clear(f, &f->files);
     f->live = false;
     f->txid = 0;
-    wr_cond_broadcast(&f->cond);
+    tell_all(f);
     wr_mutex_unlock(&f->mutex);
 }
 
@@ -235,7 +282,7 @@ static enum wr_status add(struct wr_feed *f, struct wr_list *l, struct record *r
     wr_list_push(l, &r->link);
     f->bytes += size_of(r);
     f->n++;
-    wr_cond_broadcast(&f->cond);
+    tell_all(f);
     return WR_OK;
 }
 
@@ -265,7 +312,7 @@ void wr_feed_more(struct wr_feed *f)
     wr_mutex_lock(&f->mutex);
     assert(f->live && f->txid > 0);
     f->more = true;
-    wr_cond_broadcast(&f->cond);
+    tell_all(f);
     wr_mutex_unlock(&f->mutex);
 }
 
@@ -275,7 +322,7 @@ void wr_feed_gap(struct wr_feed *f, uint64_t txid)
     forget_parts(f);
     clear(f, &f->files);
     f->txid = txid;
-    wr_cond_broadcast(&f->cond);
+    tell_all(f);
     wr_mutex_unlock(&f->mutex);
 }
 
@@ -382,30 +429,35 @@ static enum wr_status hand_out(struct batch *b, struct wr_buf *out, struct wr_er
     return st == WR_OK ? WR_OK : wr_fail(e, st, "an answer for a follower");
 }
 
-struct roused {
-    struct wr_waker waker;
-    struct wr_feed *feed;
-};
-
-static void rouse(struct wr_waker *w)
+static void rouse(struct wr_waker *waker)
 {
-    struct wr_feed *f = wr_container_of(w, struct roused, waker)->feed;
+    struct waiter *w = wr_container_of(waker, struct waiter, waker);
 
-    wr_mutex_lock(&f->mutex);
-    wr_cond_broadcast(&f->cond);
-    wr_mutex_unlock(&f->mutex);
+    wr_mutex_lock(&w->feed->mutex);
+    wr_cond_signal(&w->cond);
+    wr_mutex_unlock(&w->feed->mutex);
+}
+
+/* Whoever is told tells the next one. */
+static void wait_until(struct wr_feed *f, struct waiter *w, int64_t end_ns)
+{
+    (void)wr_cond_wait_until(&w->cond, &f->mutex, end_ns);
+    if (w->is == TOLD)
+        tell(f, 1);
+    w->is = RESTS;
 }
 
 enum wr_status wr_feed_read(struct wr_feed *f, const struct wr_feed_at *at, int64_t end_ns,
     struct wr_cancel *cancel, struct wr_buf *out, struct wr_err *e)
 {
-    struct roused roused = {.waker = {.wake = rouse}, .feed = f};
+    struct waiter w = {.waker = {.wake = rouse}, .feed = f};
     struct batch b = {0};
     enum wr_status st;
 
-    wr_cancel_add(cancel, &roused.waker);
+    wr_cond_init(&w.cond);
+    wr_cancel_add(cancel, &w.waker);
     wr_mutex_lock(&f->mutex);
-    f->readers++;
+    wr_list_push(&f->waiting, &w.link);
     for (;;) {
         st = collect(f, at, &b);
         if (st != WR_OK || b.n > 0 || b.more)
@@ -418,12 +470,13 @@ enum wr_status wr_feed_read(struct wr_feed *f, const struct wr_feed_at *at, int6
             st = f->live && f->txid > 0 ? WR_TIMEOUT : WR_NOTFOUND; /* nothing is known */
             break;
         }
-        (void)wr_cond_wait_until(&f->cond, &f->mutex, end_ns);
+        wait_until(f, &w, end_ns);
     }
-    f->readers--;
+    wr_list_remove(&w.link);
     f->read_ms = wr_mono_ms(f->clock);
     wr_mutex_unlock(&f->mutex);
-    wr_cancel_remove(cancel, &roused.waker);
+    wr_cancel_remove(cancel, &w.waker);
+    wr_cond_release(&w.cond);
     if (st == WR_OK)
         return hand_out(&b, out, e);
     for (size_t i = 0; i < b.n; i++)

@@ -55,6 +55,7 @@ struct wr_patch {
     bool wrote;   /* to the database, so that the journal is what brings it back */
     bool emptied; /* the journal, which is not on disk yet */
     bool settled; /* the name of the journal is no file, or one of ours that is empty on disk */
+    bool named;   /* and it is one, whose name is on disk, too */
 };
 
 static enum wr_status code_of(int rc)
@@ -136,6 +137,7 @@ static int delete_journal(struct wr_patch *p)
 {
     int rc = p->vfs->xDelete(p->vfs, p->journal_name, 1);
 
+    p->named = false;
     return rc == SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
 
@@ -245,11 +247,23 @@ static enum wr_status flush(struct wr_patch *p, struct wr_err *e)
     return n ? append(p, p->chunk, n, e) : WR_OK;
 }
 
+/* The first sync of one that may be new takes the directory along: that is the VFS's business. */
+static int open_journal(struct wr_patch *p)
+{
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_JOURNAL;
+    int rc = SQLITE_CANTOPEN;
+
+    if (p->named)
+        rc = p->vfs->xOpen(p->vfs, p->journal_name, p->journal, flags, NULL);
+    p->named = rc == SQLITE_OK;
+    if (rc != SQLITE_OK)
+        rc = p->vfs->xOpen(p->vfs, p->journal_name, p->journal, flags | SQLITE_OPEN_CREATE, NULL);
+    return rc;
+}
+
 enum wr_status wr_patch_journal(
     struct wr_patch *p, uint32_t page_size, uint32_t pages, struct wr_err *e)
 {
-    static const uint8_t no_header[SECTOR];
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MAIN_JOURNAL;
     enum wr_status st = wr_random(&p->nonce, sizeof(p->nonce), e);
     int rc;
 
@@ -259,7 +273,7 @@ enum wr_status wr_patch_journal(
     p->journal = wr_alloc((size_t)p->vfs->szOsFile);
     if (!p->journal)
         return wr_fail(e, WR_NOMEM, "rollback journal: out of memory");
-    rc = p->vfs->xOpen(p->vfs, p->journal_name, p->journal, flags, NULL);
+    rc = open_journal(p);
     p->exists = rc == SQLITE_OK;
     if (rc == SQLITE_OK) /* somebody else may have left something there that is no journal */
         rc = p->journal->pMethods->xTruncate(p->journal, 0);
@@ -269,8 +283,9 @@ enum wr_status wr_patch_journal(
     p->pages = pages;
     p->records = 0;
     p->journal_bytes = 0;
-    p->in_chunk = 0;
-    return append(p, no_header, sizeof(no_header), e);
+    memset(p->chunk, 0, SECTOR); /* no header yet */
+    p->in_chunk = SECTOR;
+    return WR_OK;
 }
 
 static uint32_t checksum(uint32_t nonce, const uint8_t *page, uint32_t page_size)
@@ -312,8 +327,10 @@ enum wr_status wr_patch_sync(struct wr_patch *p, struct wr_err *e)
 {
     enum wr_status st = flush(p, e);
 
-    /* The first sync of a new journal takes the directory along: that is the VFS's business. */
-    return st == WR_OK ? sync_file(p->journal, "sync the rollback journal", e) : st;
+    if (st == WR_OK)
+        st = sync_file(p->journal, "sync the rollback journal", e);
+    p->named = st == WR_OK;
+    return st;
 }
 
 enum wr_status wr_patch_arm(struct wr_patch *p, struct wr_err *e)

@@ -486,6 +486,67 @@ static void test_readers_and_writer_share_records(void **state)
     end(&x);
 }
 
+struct follower {
+    struct feeding *x;
+    int64_t wait_ns; /* for one read */
+    uint64_t to;
+    bool late; /* a read went on for as long as it may */
+    struct wr_thread thread;
+};
+
+static void follow(void *arg)
+{
+    struct follower *w = arg;
+    struct wr_feed_at at = {.txid = 5};
+    struct wr_err e = {0};
+
+    while (at.txid < w->to) {
+        struct wr_buf out;
+        enum wr_status st;
+
+        wr_buf_init(&out, 1 << 20);
+        st = wr_feed_read(
+            w->x->feed, &at, wr_mono_ns(wr_clock_system()) + w->wait_ns, NULL, &out, &e);
+        w->late = w->late || st == WR_TIMEOUT;
+        for (struct wr_bytes rest = wr_buf_bytes(&out); rest.n > 0;) {
+            struct wr_feed_record r;
+
+            T_OK(wr_feed_record_next(&rest, &r, &e));
+            at.txid = r.txid;
+        }
+        wr_buf_release(&out);
+    }
+}
+
+/* Each that is woken wakes another one, and some go by themselves just then: nobody is left. */
+static void test_no_reader_is_forgotten(void **state)
+{
+    struct follower w[12] = {0};
+    struct wr_err e = {0};
+    struct feeding x;
+    uint64_t txid = 5;
+
+    (void)state;
+    begin(&x, NULL);
+    wr_feed_begin(x.feed, txid);
+    for (size_t i = 0; i < wr_countof(w); i++) {
+        w[i] = (struct follower){.x = &x, .to = 205, .wait_ns = INT64_C(30000000000)};
+        if (i % 3 == 0)
+            w[i].wait_ns = (int64_t)i * 50000; /* these go on their own */
+        T_OK(wr_thread_start(&w[i].thread, "reader", 0, follow, &w[i], &e));
+    }
+    while (txid < 205) {
+        T(file(&x, ++txid, 0) == WR_OK);
+        if (txid % 3 == 0)
+            t_sleep_ms(1);
+    }
+    for (size_t i = 0; i < wr_countof(w); i++) {
+        wr_thread_join(&w[i].thread);
+        T(i % 3 == 0 || !w[i].late);
+    }
+    end(&x);
+}
+
 /* ---- no memory ---- */
 
 static enum wr_status use(void *arg)
@@ -532,4 +593,5 @@ T_MAIN(cmocka_unit_test(test_a_record_comes_back_as_it_was),
     cmocka_unit_test(test_it_is_wanted_for_a_while_after_a_reader),
     cmocka_unit_test(test_waiting_readers_are_roused),
     cmocka_unit_test(test_readers_and_writer_share_records),
+    cmocka_unit_test(test_no_reader_is_forgotten),
     cmocka_unit_test(test_without_memory_it_says_so))
