@@ -18,6 +18,12 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def run_seconds(pid):
+    """The same of the threads that are there, to the nanosecond, where the kernel counts that."""
+    tasks = [t.name for t in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(read_proc(f"{pid}/task/{t}", "schedstat").split()[0]) for t in tasks) / 1e9
+
+
 def status_kb(pid, key):
     match = re.search(rf"^{key}:\s+(\d+)", read_proc(pid, "status"), re.M)
     return int(match.group(1)) if match else 0

@@ -159,16 +159,21 @@ class Rig:
         return finish_load(self.start_load(db, kind, sync, **options))
 
     @contextlib.contextmanager
-    def bucket(self):
-        """An empty bucket, in memory where there is room: the disk is the database's."""
+    def memory(self):
+        """An empty directory, in memory where there is room."""
         memory = Path("/dev/shm")
         room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30
         top = tempfile.mkdtemp(prefix="weir-bench-", dir=memory if room else self.work)
         try:
-            with Bucket(top) as b:
-                yield b
+            yield Path(top)
         finally:
             shutil.rmtree(top, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def bucket(self):
+        """An empty bucket; the disk is the database's."""
+        with self.memory() as top, Bucket(top) as b:
+            yield b
 
     def spent(self, command, name):
         """Run a command to its end: seconds, CPU seconds, MB of memory at most."""

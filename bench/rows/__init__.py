@@ -3,7 +3,7 @@ which has the programs, weir first, and the sizes.
 
 Every database is in WAL mode with pages of 4096 bytes.
 """
-from rows import first, fleet, idle, lag, minute, restore, size, snapshot, stale, start, throughput, yardsticks
+from rows import first, fleet, idle, lag, minute, push, restore, size, snapshot, stale, start, throughput, yardsticks
 
 ROWS = {
     "throughput": throughput.throughput,
@@ -11,6 +11,7 @@ ROWS = {
     "drain": throughput.drain,
     "lag": lag.lag,
     "lone": lag.lone,
+    "push": push.push,
     "start": start.start,
     "minute": minute.minute,
     "fleet": fleet.fleet,
