@@ -92,7 +92,6 @@ static CURLcode set_upload_buffer(struct wr_http_slot *s, size_t body)
 static CURLcode set_connection(struct wr_http *h, struct wr_http_slot *s)
 {
     CURLcode refused = CURLE_OK;
-    s->error[0] = '\0';
     SET(CURLOPT_ERRORBUFFER, s->error);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -121,19 +120,25 @@ static CURLcode set_connection(struct wr_http *h, struct wr_http_slot *s)
     return refused;
 }
 
-static CURLcode set_request(
+/* What lives only as long as the request. */
+static CURLcode set_own(
     struct wr_http_slot *s, struct wr_http_transfer *t, struct curl_slist *headers)
+{
+    CURLcode refused = CURLE_OK;
+    SET(CURLOPT_HTTPHEADER, headers);
+    SET(CURLOPT_HEADERDATA, t);
+    SET(CURLOPT_WRITEDATA, t);
+    return refused;
+}
+
+static CURLcode set_request(struct wr_http_slot *s, struct wr_http_transfer *t)
 {
     const struct wr_http_req *req = t->req;
     CURLcode refused = CURLE_OK;
-    SET(CURLOPT_URL, req->url);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_USERAGENT, "weir/" WEIR_VERSION_STRING);
-    SET(CURLOPT_HTTPHEADER, headers);
     SET(CURLOPT_HEADERFUNCTION, wr_http_on_header);
-    SET(CURLOPT_HEADERDATA, t);
     SET(CURLOPT_WRITEFUNCTION, wr_http_on_body);
-    SET(CURLOPT_WRITEDATA, t);
     if (req->has_body) {
         SET(CURLOPT_UPLOAD, 1L);
         SET(CURLOPT_READFUNCTION, wr_http_on_read);
@@ -142,8 +147,35 @@ static CURLcode set_request(
     } else if (strcmp(req->method, "HEAD") == 0) {
         SET(CURLOPT_NOBODY, 1L);
     }
-    SET(CURLOPT_CUSTOMREQUEST, req->method);
     return refused;
+}
+
+static bool is_plain(const struct wr_http_req *req)
+{
+    return !req->has_body && strcmp(req->method, "HEAD") != 0;
+}
+
+/* Of one plain request after another most is as it was: to say it again is half of what libcurl
+ * takes for a short one. */
+static CURLcode set_all(struct wr_http *h, struct wr_http_slot *s, struct wr_http_transfer *t,
+    struct curl_slist *headers)
+{
+    const struct wr_http_req *req = t->req;
+    bool again = s->plain && is_plain(req);
+    CURLcode refused = CURLE_OK;
+    if (s->plain && !again)
+        wr_curl()->easy_reset(s->easy);
+    s->plain = false;
+    s->error[0] = '\0';
+    if (!again)
+        refused = set_connection(h, s);
+    if (refused == CURLE_OK && !again)
+        refused = set_upload_buffer(s, req->body.n);
+    if (refused == CURLE_OK && !again)
+        refused = set_request(s, t);
+    SET(CURLOPT_URL, req->url);
+    SET(CURLOPT_CUSTOMREQUEST, req->method);
+    return refused == CURLE_OK ? set_own(s, t, headers) : refused;
 }
 
 #undef SET
@@ -214,11 +246,7 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
         st = header_list(c->scratch, t->req, &headers, e);
     if (st != WR_OK)
         return st;
-    result = set_connection(h, s);
-    if (result == CURLE_OK)
-        result = set_upload_buffer(s, t->req->body.n);
-    if (result == CURLE_OK)
-        result = set_request(s, t, headers);
+    result = set_all(h, s, t, headers);
     if (result != CURLE_OK) {
         st = wr_curl_refused(e, result, s->origin);
         goto out;
@@ -242,6 +270,7 @@ static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
 out:
     if (added)
         (void)wr_curl()->multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
+    s->plain = is_plain(t->req) && set_own(s, NULL, NULL) == CURLE_OK;
     header_list_free(headers);
     return st;
 }

@@ -17,6 +17,7 @@ struct wr_http_slot {
     int64_t idle_since_ms;
     struct wr_http_slot *next;
     struct wr_waker waker; /* rouses a poll on `multi`, from any thread */
+    bool plain;            /* `easy` has all that requests without a body, not HEAD, have alike */
     char error[CURL_ERROR_SIZE];
 };
 

@@ -75,8 +75,8 @@ void wr_http_slot_give(struct wr_http_pool *p, struct wr_http_slot *s)
 {
     struct wr_http_slot *drop = NULL;
     int64_t now = wr_mono_ms(wr_clock_system());
-    wr_curl()->easy_reset(
-        s->easy); /* forgets pointers into the caller's memory; keeps the connection */
+    if (!s->plain)
+        wr_curl()->easy_reset(s->easy); /* forgets pointers; keeps the connection */
     s->idle_since_ms = now;
     wr_mutex_lock(&p->mutex);
     s->next = p->idle;

@@ -41,6 +41,7 @@ enum {
 
 struct wr_patch {
     sqlite3 *db;
+    sqlite3_stmt *begin;
     sqlite3_stmt *rollback; /* prepared, so that giving locks back needs no memory */
     sqlite3_file *file;
     sqlite3_vfs *vfs;
@@ -103,6 +104,8 @@ enum wr_status wr_patch_open(const char *path, struct wr_patch **ret, struct wr_
              ? wr_sqlite_open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL, &p->db)
              : SQLITE_NOMEM;
     if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(p->db, "BEGIN IMMEDIATE", -1, &p->begin, NULL);
+    if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(p->db, "ROLLBACK", -1, &p->rollback, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_file_control(p->db, "main", SQLITE_FCNTL_FILE_POINTER, &p->file);
@@ -152,6 +155,7 @@ void wr_patch_close(struct wr_patch *p)
     if (p->settled && wr_patch_begin(p, &bytes, NULL) == WR_OK)
         (void)delete_journal(p);
     wr_patch_end(p);
+    (void)sqlite3_finalize(p->begin);
     (void)sqlite3_finalize(p->rollback);
     (void)sqlite3_close(p->db);
     wr_free(p->chunk);
@@ -190,6 +194,12 @@ static enum wr_status moved(struct wr_err *e)
     return wr_fail(e, WR_CONFLICT, "somebody has deleted it, or put another file in its place");
 }
 
+static int lock_to_write(struct wr_patch *p)
+{
+    (void)sqlite3_step(p->begin);
+    return sqlite3_reset(p->begin); /* says the same */
+}
+
 /* SQLite has rolled back what was to be rolled back. What is there still may be what a killed one
  * had emptied: should a power cut bring its contents back, then not after the caller has recorded
  * anything new. */
@@ -211,7 +221,7 @@ enum wr_status wr_patch_begin(struct wr_patch *p, uint64_t *ret_bytes, struct wr
         return moved(e);
     if (in_wal_mode(p))
         return wr_fail(e, WR_CONFLICT, "somebody has put it into WAL mode");
-    rc = sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    rc = lock_to_write(p);
     if (rc != SQLITE_OK)
         return fail("lock the database", rc, e);
     p->begun = true;
@@ -436,7 +446,7 @@ void wr_patch_end(struct wr_patch *p)
     if (!p->wrote)
         return;
     /* SQLite finds the journal hot, and rolls back. */
-    if (sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK)
+    if (lock_to_write(p) == SQLITE_OK)
         roll_back(p);
     p->exists = p->wrote = false;
 }

@@ -102,6 +102,36 @@ static void methods_and_bodies(void **state)
     tear_down(&b);
 }
 
+/* What a request sets in a handle that is kept, the next one on it must not have. */
+static void nothing_is_left_of_the_request_before(void **state)
+{
+    static const char *const methods[] = {"GET", "PUT", "POST", "DELETE", "HEAD"};
+    const struct wr_http_header header = {WR_STR("x-first"), WR_STR("1")};
+    struct bench b = set_up(NULL);
+    struct wr_err e = {0};
+    (void)state;
+    for (size_t i = 0; i < wr_countof(methods) * wr_countof(methods) * 2; i++) {
+        bool first = i % 2 == 0;
+        size_t m = first ? i / 2 / wr_countof(methods) : i / 2 % wr_countof(methods);
+        bool has_body = m == 1 || m == 2;
+        const struct wr_http_req r = {.method = methods[m],
+            .url = url_of(&b, first ? "/echo?first" : "/echo"),
+            .headers = &header,
+            .n_headers = first,
+            .text = &b.text,
+            .body = {(const uint8_t *)"hello", has_body ? 5 : 0},
+            .has_body = has_body};
+        T_OK(wr_http_do(b.h, b.c, &r, &b.resp, &e));
+        T(b.resp.status == 200);
+        T(wr_str_eq(wr_http_header(&b.resp, "x-METHOD"), wr_str(methods[m])));
+        T(wr_str_eq(wr_buf_view(&b.text), has_body ? WR_STR("hello") : WR_STR("")));
+    }
+    T(httpd_count(b.d, "x-first: 1\r\n") == 25 && httpd_count(b.d, "/echo?first ") == 25);
+    T(httpd_count(b.d, "Content-Length: 5\r\n") == 20);
+    T(httpd_count(b.d, "User-Agent: weir/") == 50);
+    tear_down(&b);
+}
+
 /* What was signed must be what is sent, byte for byte. */
 static void the_url_is_sent_as_it_is(void **state)
 {
@@ -658,7 +688,7 @@ static CURLcode setopt_of_another_version(CURL *easy, CURLoption option, ...)
  * an option which no request needs. */
 static void test_an_option_of_a_newer_libcurl_was_out_of_memory(void **state)
 {
-    struct bench b = set_up(NULL);
+    struct bench b = set_up(NULL), anew = set_up(NULL);
     struct wr_err e = {0};
     (void)state;
     T_OK(wr_curl_load(&e));
@@ -668,18 +698,20 @@ static void test_an_option_of_a_newer_libcurl_was_out_of_memory(void **state)
     unknown = WR_CURL_QUICK_EXIT;
     enum wr_status without = get(&b, "/size/10", &e);
     unknown = CURLOPT_HEADERFUNCTION;
-    enum wr_status needed = get(&b, "/size/10", &e);
+    enum wr_status needed = get(&anew, "/size/10", &e);
     table->easy_setopt = libcurls_setopt;
     T(without == WR_OK);
     T(needed == WR_IO);
     T(strstr(e.text, "http://127.0.0.1:") == e.text && strstr(e.text, " refused an option: "));
+    tear_down(&anew);
     tear_down(&b);
 }
 
-T_MAIN(T_TEST(methods_and_bodies), T_TEST(the_url_is_sent_as_it_is), T_TEST(headers_are_sent),
-    T_TEST(line_breaks_are_refused), T_TEST(statuses_are_the_callers),
-    T_TEST(connections_are_reused), T_TEST(closed_connections_are_replaced),
-    T_TEST(threads_share_a_bounded_pool), T_TEST(test_many_origins_took_each_others_connections),
+T_MAIN(T_TEST(methods_and_bodies), T_TEST(nothing_is_left_of_the_request_before),
+    T_TEST(the_url_is_sent_as_it_is), T_TEST(headers_are_sent), T_TEST(line_breaks_are_refused),
+    T_TEST(statuses_are_the_callers), T_TEST(connections_are_reused),
+    T_TEST(closed_connections_are_replaced), T_TEST(threads_share_a_bounded_pool),
+    T_TEST(test_many_origins_took_each_others_connections),
     T_TEST(many_origins_share_a_bounded_pool), T_TEST(answers_are_bounded),
     T_TEST(test_an_option_of_a_newer_libcurl_was_out_of_memory), T_TEST(heads_are_bounded),
     T_TEST(interim_answers_are_skipped), T_TEST(garbage_is_no_answer),
