@@ -8,6 +8,7 @@
 #include "engine/catalogue.h"
 #include "engine/digest.h"
 #include "engine/parcel.h"
+#include "engine/plan.h"
 #include "engine/remote.h"
 #include "engine/send.h"
 #include "engine/whole.h"
@@ -235,16 +236,32 @@ static enum wr_status confirm(
 }
 
 /* Where a listing may be old, what it lacks is unknown: the way to a promised point may lead over
- * it, and nobody would keep the rest of that way. */
+ * it, and nobody would keep the rest of that way. One of its pages may be old: then what was sent
+ * is there, and not what leads to it. */
 static enum wr_status check_listed(
     struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_file *last, struct wr_err *e)
 {
-    if (last->max == 0 || wr_mono_ms(c->clock) - last->time_ms > STALE_MS ||
-        wr_ltx_files_find(&k->catalogue.files, last))
+    const struct wr_plan_target target = {.txid = last->max};
+    struct wr_ltx_files way = {0};
+    enum wr_status st;
+
+    if (last->max == 0)
         return WR_OK;
+    if (!wr_ltx_files_find(&k->catalogue.files, last)) {
+        if (wr_mono_ms(c->clock) - last->time_ms > STALE_MS)
+            return WR_OK;
+        return wr_fail(e, WR_BUSY,
+            "the replica's listing lacks a file that was sent before it, up to %016llx: it is an "
+            "old one, and nothing is deleted by it",
+            (unsigned long long)last->max);
+    }
+    st = wr_plan_files(&k->catalogue.files, &target, &way, e);
+    wr_ltx_files_release(&way);
+    if (st != WR_NOTFOUND)
+        return st;
     return wr_fail(e, WR_BUSY,
-        "the replica's listing lacks a file that was sent before it, up to %016llx: it is an old "
-        "one, and nothing is deleted by it",
+        "the replica's listing lacks files that lead to %016llx, which was sent: it is an old one, "
+        "or the replica is damaged, and nothing is deleted by it",
         (unsigned long long)last->max);
 }
 

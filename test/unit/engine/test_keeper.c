@@ -253,11 +253,12 @@ static void put_level(struct keeping *x, unsigned level, uint64_t txid)
 {
     struct wr_parcel *p = parcel(txid, 0, x->b.clock.wall_now_ms);
     struct wr_put_opts o = {.time_ms = x->b.clock.wall_now_ms};
-    struct wr_ltx_file f = {.level = level, .min = txid, .max = txid, .time_ms = o.time_ms};
+    uint64_t min = level == WR_LEVEL_SNAPSHOT ? 1 : txid;
+    struct wr_ltx_file f = {.level = level, .min = min, .max = txid, .time_ms = o.time_ms};
     struct wr_call *c = t_call();
     struct wr_err e = {0};
 
-    T_OK(wr_storage_put(x->s, c, wr_layout_ltx_key(c->scratch, x->s, level, txid, txid),
+    T_OK(wr_storage_put(x->s, c, wr_layout_ltx_key(c->scratch, x->s, level, min, txid),
         wr_buf_bytes(&p->bytes), &o, &e));
     wr_parcel_unref(p);
     wr_keeper_note(x->k, &f);
@@ -394,6 +395,31 @@ static void test_a_listing_from_before_what_was_sent(void **state)
     end(&x);
 }
 
+/* The last page of a listing was an old one, without the snapshot: what was sent was listed, and
+ * what led to it was deleted, as nothing led there any more. */
+static void test_one_page_of_a_listing_was_old(void **state)
+{
+    struct keeping x;
+    struct wr_call *c = t_call();
+    struct wr_str key;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    for (uint64_t txid = 2; txid < 6; txid++)
+        put_level(&x, 0, txid);
+    put_level(&x, 1, 2);
+    key = wr_layout_ltx_key(c->scratch, x.s, 9, 1, 1);
+    T_OK(wr_storage_remove(x.s, c, &key, 1, &e));
+    T(retain(&x).st == WR_BUSY && strstr(said, "lacks files that lead to 0000000000000002"));
+    run(&x.b, 11 * 60 * 1000); /* it is not old any more, and still nothing leads there */
+    T(retain(&x).st == WR_BUSY && x.b.spy.removes == 1);
+    put_level(&x, 9, 1);
+    T(retain(&x).st == WR_OK);
+    end(&x);
+}
+
 /* What was given and not begun is given back; nothing is begun after the end. */
 static void test_it_is_canceled(void **state)
 {
@@ -483,5 +509,5 @@ T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone
     T_TEST(test_the_replica_is_listed_once), T_TEST(test_a_file_that_was_in_the_way_was_not_known),
     T_TEST(test_news_is_for_those_who_ask),
     T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
-    T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_it_is_canceled),
-    T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
+    T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_one_page_of_a_listing_was_old),
+    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
