@@ -31,6 +31,7 @@ struct wr_fleet {
     struct wr_cond idle;   /* somebody has let go */
     struct member **members;
     size_t n, cap;
+    uint64_t begun; /* times that one was added or started */
     bool over;
 };
 
@@ -302,6 +303,7 @@ static int begin_member(struct wr_fleet *f, struct member *m, const struct wr_fl
     m->db = db;
     m->cancel = cancel;
     m->canceled = f->over;
+    f->begun++;
     if (f->over)
         weir_cancel_now(cancel);
     wr_mutex_unlock(&f->mutex);
@@ -519,6 +521,16 @@ size_t wr_fleet_count(struct wr_fleet *f)
 
     wr_mutex_lock(&f->mutex);
     n = f->n;
+    wr_mutex_unlock(&f->mutex);
+    return n;
+}
+
+uint64_t wr_fleet_begun(struct wr_fleet *f)
+{
+    uint64_t n;
+
+    wr_mutex_lock(&f->mutex);
+    n = f->begun;
     wr_mutex_unlock(&f->mutex);
     return n;
 }

@@ -78,6 +78,8 @@ int wr_fleet_hold_with(struct wr_fleet *f, const char *path, weir_cancel *own,
 void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h);
 
 size_t wr_fleet_count(struct wr_fleet *f);
+/* How often a database was begun with so far, added or started. */
+uint64_t wr_fleet_begun(struct wr_fleet *f);
 bool wr_fleet_has(struct wr_fleet *f, const char *path); /* stopped or not */
 
 /* `db` is NULL of one that is stopped. `config` and `db` die with the call. */

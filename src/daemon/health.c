@@ -108,7 +108,10 @@ static int put_ready(const struct wr_health *h, struct wr_buf *out)
         put_unready(h, &sum, out);
     if (sum.absent > 0)
         put_absent(h, &sum, out);
-    if (sum.fresh + sum.behind + sum.absent > 0)
+    if (sum.newcomers > 0)
+        wr_buf_fmt(out, "not ready: %zu database%s begun with just now, and not yet looked at\n",
+            sum.newcomers, sum.newcomers == 1 ? " was" : "s were");
+    if (sum.fresh + sum.behind + sum.absent + sum.newcomers > 0)
         return 503;
     wr_buf_fmt(out, "ready: %zu database%s", sum.fine, sum.fine == 1 ? "" : "s");
     if (sum.waiting > 0)
@@ -150,5 +153,5 @@ bool wr_all_well(struct wr_sentinel *s)
 
     wr_sentinel_summary(s, &sum);
     return !sum.silent && sum.age_ms != INT64_MAX && sum.fine > 0 &&
-           sum.fresh + sum.behind + sum.absent == 0;
+           sum.fresh + sum.behind + sum.absent + sum.newcomers == 0;
 }

@@ -13,14 +13,15 @@
 #include "base/mem.h"
 #include "daemon/sentinel_int.h"
 
-#define TRIM_PASSES 60u /* memory is given back so often: each five minutes ... */
-#define TRIM_FIRST  6u  /* ... and after half a minute */
-#define INTERVAL_MS 5000
-#define LIMIT_MS    30000
-#define SYNCS_LATE  5 /* sync intervals that a commit may be missing */
-#define LATE_LOOKS  3 /* that did not come; and, as a machine may be busy: */
-#define LATE_MS     10000
-#define SAME_MAX    11 /* passes in a row that do not ask for replicas: it is done once a minute */
+#define TRIM_PASSES  60u /* memory is given back so often: each five minutes ... */
+#define TRIM_FIRST   6u  /* ... and after half a minute */
+#define INTERVAL_MS  5000
+#define LIMIT_MS     30000
+#define SYNCS_LATE   5 /* sync intervals that a commit may be missing */
+#define LATE_LOOKS   3 /* that did not come; and, as a machine may be busy: */
+#define LATE_MS      10000
+#define ASKED_MIN_MS 100 /* after a look, however often somebody asks */
+#define SAME_MAX     11 /* passes in a row that do not ask for replicas: it is done once a minute */
 
 static void stir(void *arg)
 {
@@ -334,10 +335,11 @@ int64_t wr_sentinel_pass(struct wr_sentinel *s)
 {
     struct wr_entry **old = s->all;
     size_t old_n = s->n;
-    uint64_t stirs;
+    uint64_t begun = wr_fleet_begun(s->o.fleet), stirs;
 
     wr_mutex_lock(&s->mutex);
     stirs = s->stirs; /* what is told from here on may have come after our look */
+    s->asked = false;
     wr_mutex_unlock(&s->mutex);
     wr_rest_begin(&s->rest, stirs);
 
@@ -352,6 +354,7 @@ int64_t wr_sentinel_pass(struct wr_sentinel *s)
     s->all = s->next;
     s->n = s->next_n;
     s->sum = s->count;
+    s->begun = begun;
     if (!s->short_of_memory) /* else it is no look at all of them */
         s->ended_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
     wr_mutex_unlock(&s->mutex);
@@ -381,7 +384,7 @@ static void run(void *arg)
         rested = s->rest.rests;
         next_ns = wr_mono_ns(wr_clock_system()) + ms * 1000000;
         wr_mutex_lock(&s->mutex);
-        while (!s->stopping && !(s->rests && s->stirs != s->rest.told) &&
+        while (!s->stopping && !s->asked && !(s->rests && s->stirs != s->rest.told) &&
                wr_cond_wait_until(&s->cond, &s->mutex, next_ns))
             ;
     }
@@ -422,17 +425,24 @@ bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verd
     return found;
 }
 
-/* Others may have come while it rests; then it looks at once. */
+/* Others may have come since the last look, which may be a minute ago, and what has just begun is
+ * in order moments later: then it looks at once, if it has not just done so. */
 static void mind_newcomers(struct wr_sentinel *s, const struct wr_summary *sum)
 {
-    if (sum->stopped + sum->waiting + sum->fresh + sum->fine + sum->behind !=
-        wr_fleet_count(s->o.fleet))
-        stir(s);
+    size_t all = sum->stopped + sum->waiting + sum->fresh + sum->fine + sum->behind;
+
+    if (sum->newcomers + sum->fresh == 0 && all == wr_fleet_count(s->o.fleet))
+        return;
+    wr_mutex_lock(&s->mutex);
+    s->asked = s->asked || sum->age_ms >= ASKED_MIN_MS;
+    wr_cond_signal(&s->cond);
+    wr_mutex_unlock(&s->mutex);
 }
 
 void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
 {
     int64_t now_ns = wr_mono_ns(s->o.clock), last_ns, late_ms;
+    uint64_t begun = wr_fleet_begun(s->o.fleet), seen;
 
     wr_mutex_lock(&s->mutex);
     late_ms = LATE_LOOKS * s->o.interval_ms + LATE_MS;
@@ -442,7 +452,9 @@ void wr_sentinel_summary(struct wr_sentinel *s, struct wr_summary *ret)
     *ret = s->sum;
     ret->age_ms =
         s->ended_ns == 0 ? INT64_MAX : wr_max((now_ns - s->ended_ns) / 1000000, (int64_t)0);
+    seen = s->begun;
     wr_mutex_unlock(&s->mutex);
+    ret->newcomers = begun > seen ? (size_t)(begun - seen) : 0; /* a pass may have begun since */
     mind_newcomers(s, ret);
     ret->absent = wr_absent_count(wr_fleet_absent(s->o.fleet));
     ret->refused = was_refused(s);

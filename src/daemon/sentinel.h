@@ -69,6 +69,7 @@ bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verd
 /* Of all. */
 struct wr_summary {
     size_t stopped, waiting, fresh, fine, behind; /* databases; fresh: WR_VERDICT_NEW */
+    size_t newcomers; /* as of now: begun with since the last look began, which may not have them */
     size_t absent;    /* as of now: databases that are to be replicated and are not (absent.h) */
     bool refused;     /* as of now: the configuration was, when it was read again (refused.h) */
     int64_t worst_ms; /* the greatest missing_ms */

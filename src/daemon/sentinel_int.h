@@ -49,6 +49,8 @@ struct wr_sentinel {
     struct wr_entry **all; /* by ascending path */
     size_t n;
     struct wr_summary sum;
+    bool asked;       /* for what the last pass has not seen in order: look at once */
+    uint64_t begun;   /* of the fleet, when the last pass began */
     int64_t ended_ns; /* of the last pass; 0: there was none */
     int64_t made_ns;
 

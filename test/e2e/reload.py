@@ -64,6 +64,8 @@ class Daemon:
 
     def expect_refused(self, refused):
         """Whether all who can be asked tell that the file was refused; it stays ready."""
+        # What has just begun is looked at when somebody asks, and not at the next turn.
+        kit.wait_until(lambda: kit.get(self.port, "/readyz")[0] == 200, 3)
         status, ready = kit.get(self.port, "/readyz")
         self.found.check(status == 200 and ("was refused" in ready) == refused, "readyz: %d %s" % (status, ready))
         metrics = kit.get(self.port, "/metrics")[1]

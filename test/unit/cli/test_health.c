@@ -152,6 +152,33 @@ static void test_ready(void **state)
     T(!wr_all_well(sentinel));
 }
 
+/* Between two looks, which may be a minute apart. */
+static void test_one_that_just_came_was_ready(void **state)
+{
+    weir_error err = {0};
+    bool was;
+
+    (void)state;
+    add("/a.db");
+    pass(5);
+    T(wr_all_well(sentinel));
+    add("/b.db");
+    expect(
+        wr_readyz, 503, "not ready: 1 database was begun with just now, and not yet looked at\n");
+    T(!wr_all_well(sentinel));
+    pass(5);
+    expect(wr_readyz, 200, "ready: 2 databases\n");
+    /* One that takes another one's place, as at a reload, is a newcomer too. */
+    T(wr_fleet_remove(fleet, "/b.db", 0, NULL, &err) == WEIR_OK);
+    add("/b.db");
+    T(wr_fleet_stop(fleet, "/a.db", 0, &was, NULL, &err) == WEIR_OK);
+    T(wr_fleet_start(fleet, "/a.db", &was, &err) == WEIR_OK);
+    expect(
+        wr_readyz, 503, "not ready: 2 databases were begun with just now, and not yet looked at\n");
+    pass(5);
+    T(wr_all_well(sentinel));
+}
+
 /* A database that nobody could begin with is in no fleet, and not fine either. */
 static void test_absent_ones_are_told(void **state)
 {
@@ -249,5 +276,6 @@ static void test_many(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_alive), TEST(test_ready), TEST(test_absent_ones_are_told),
-    TEST(test_a_refused_configuration_is_told), TEST(test_waiting_ones_are_told), TEST(test_many))
+T_MAIN(TEST(test_alive), TEST(test_ready), TEST(test_one_that_just_came_was_ready),
+    TEST(test_absent_ones_are_told), TEST(test_a_refused_configuration_is_told),
+    TEST(test_waiting_ones_are_told), TEST(test_many))
