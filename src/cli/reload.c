@@ -32,6 +32,21 @@ static void print_list(const json_t *answer, const char *name, const char *label
         (void)printf("  %-9s %s\n", label, text_of(json_array_get(list, i)));
 }
 
+/* "  changed   /var/lib/app.db (replica.sync-interval)". */
+static void print_changed(const json_t *answer)
+{
+    const json_t *list = json_object_get(answer, "changed");
+    const json_t *keys = json_object_get(answer, "changed_keys");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *path = text_of(json_array_get(list, i));
+        const char *what = json_string_value(json_object_get(keys, path));
+
+        (void)printf("  %-9s %s%s%s%s\n", "changed", path, what ? " (" : "", what ? what : "",
+            what ? ")" : "");
+    }
+}
+
 static void print_failed(const json_t *answer)
 {
     const json_t *list = json_object_get(answer, "failed");
@@ -55,7 +70,7 @@ static void print_text(const json_t *answer)
     (void)printf("reloaded: %lld database%s%s\n", (long long)dbs, dbs == 1 ? "" : "s",
         none ? ", none has changed" : "");
     print_list(answer, "removed", "removed");
-    print_list(answer, "changed", "changed");
+    print_changed(answer);
     print_list(answer, "added", "added");
     print_failed(answer);
     if (more > 0)

@@ -1,7 +1,8 @@
 /*
  * control_reload.c - the endpoint of the control socket that has the configuration read again:
  *
- *     {"status":"reloaded","databases":2,"added":["/a"],"removed":[],"changed":[],
+ *     {"status":"reloaded","databases":2,"added":["/a"],"removed":[],"changed":["/c"],
+ *      "changed_keys":{"/c":"replica.url"},
  *      "failed":[{"path":"/b","error":"..."}],"needs_restart":["addr"],"warnings":["..."]}
  *
  * A path is that of a database, or "serve": that key of the file could not be followed.
@@ -30,6 +31,7 @@ static json_t *item(const struct wr_outcome_item *i)
 static json_t *describe(const struct wr_outcome *o)
 {
     json_t *all = json_pack("{s:s, s:I}", "status", "reloaded", "databases", (json_int_t)o->dbs);
+    static const char keys[] = "changed_keys";
     bool ok = all != NULL;
     size_t more = 0;
 
@@ -38,8 +40,13 @@ static json_t *describe(const struct wr_outcome *o)
         more += o->counts[k];
     }
     more -= o->listed;
-    for (const struct wr_outcome_item *i = o->first; i && ok; i = i->next)
+    ok = ok && json_object_set_new(all, keys, json_object()) == 0;
+    for (const struct wr_outcome_item *i = o->first; i && ok; i = i->next) {
         ok = json_array_append_new(json_object_get(all, names[i->kind]), item(i)) == 0;
+        if (i->kind == WR_OUTCOME_CHANGED)
+            ok = ok &&
+                 json_object_set_new(json_object_get(all, keys), i->name, json_string(i->why)) == 0;
+    }
     if (more > 0)
         ok = ok && json_object_set_new(all, "more", json_integer((json_int_t)more)) == 0;
     if (ok)

@@ -27,7 +27,7 @@ struct wr_outcome_item {
     struct wr_outcome_item *next;
     enum wr_outcome_kind kind;
     const char *name; /* path, key or text */
-    const char *why;  /* of FAILED; else "" */
+    const char *why;  /* of FAILED; of CHANGED the keys that have (difference.h); else "" */
 };
 
 struct wr_outcome {

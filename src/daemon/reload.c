@@ -3,30 +3,12 @@
  */
 #include "daemon/reload.h"
 
+#include "daemon/difference.h"
 #include "daemon/missing.h"
 
 static bool same_text(const char *a, const char *b)
 {
     return wr_str_eq(wr_str(a), wr_str(b)); /* NULL is the empty text, which no key may have */
-}
-
-static bool same_list(const char *const *a, const char *const *b)
-{
-    for (; a && *a; a++, b++)
-        if (!b || !*b || !same_text(*a, *b))
-            return false;
-    return !b || !*b;
-}
-
-static bool same_db(const struct wr_config_db *a, const struct wr_config_db *b)
-{
-    if (a->nreplicas != b->nreplicas || !same_list(a->settings, b->settings))
-        return false;
-    for (size_t i = 0; i < a->nreplicas; i++)
-        if (!same_text(a->replicas[i].url, b->replicas[i].url) ||
-            !same_list(a->replicas[i].settings, b->replicas[i].settings))
-            return false;
-    return true;
 }
 
 static const struct wr_config_db *find(const struct wr_config *c, const char *path)
@@ -100,11 +82,12 @@ static void remove_changed(
 {
     for (size_t i = 0; i < now->ndbs; i++) {
         const struct wr_config_db *before = find(old, now->dbs[i].path);
+        char keys[WR_DIFFERENCE_MAX];
 
-        if (!before || same_db(before, &now->dbs[i]))
+        if (!before || !wr_difference(before, &now->dbs[i], keys))
             continue;
         wr_say(r->log, WEIR_LOG_INFO, "reload: database changed, begins anew",
-            WR_F_Z("path", before->path));
+            WR_F_Z("path", before->path), WR_F_Z("keys", keys));
         (void)remove_db(r, before->path);
     }
 }
@@ -116,14 +99,15 @@ static void add_missing(
     for (size_t i = 0; i < now->ndbs; i++) {
         const char *path = now->dbs[i].path;
         const struct wr_config_db *before = find(old, path);
-        bool changed = before && !same_db(before, &now->dbs[i]);
+        char keys[WR_DIFFERENCE_MAX] = "";
+        bool changed = before && wr_difference(before, &now->dbs[i], keys);
 
         if (wr_fleet_has(r->fleet, path))
             continue;
         if (!before)
             wr_say(r->log, WEIR_LOG_INFO, "reload: database added", WR_F_Z("path", path));
         if (add_db(r, &now->dbs[i]) == WEIR_OK) /* else it has said so */
-            wr_outcome_put(r->outcome, changed ? WR_OUTCOME_CHANGED : WR_OUTCOME_ADDED, path, "");
+            wr_outcome_put(r->outcome, changed ? WR_OUTCOME_CHANGED : WR_OUTCOME_ADDED, path, keys);
     }
 }
 

@@ -163,6 +163,12 @@ def run(d, found):
     found.check(said["added"] == [found.path("a.db"), found.path("c.db")] and said["databases"] == 2,
                 "reload says %s" % said)
     found.check(d.command("reload") == "reloaded: 2 databases, none has changed\n", "it does not say that nothing has")
+    d.write({"a.db": "ra", "c.db": "rc2"})
+    said = d.command("reload")
+    found.check(said == "reloaded: 2 databases\n  changed   %s (replica.url)\n" % found.path("c.db"),
+                "of a new URL it says " + said)
+    d.write({"a.db": "ra", "c.db": "rc"})
+    d.command("reload")
     dbs["a.db"].execute("INSERT INTO t VALUES(1000)")
     d.holds("ra", 1111, "a has not come back")
 

@@ -687,7 +687,7 @@ static void ends_with_all(struct wr_outcome *o)
     wr_outcome_put(o, WR_OUTCOME_WARNING, "c.yml:1:1: foreign", "");
     wr_outcome_put(o, WR_OUTCOME_RESTART, "addr", "");
     wr_outcome_put(o, WR_OUTCOME_REMOVED, "/a", "");
-    wr_outcome_put(o, WR_OUTCOME_CHANGED, "/b", "");
+    wr_outcome_put(o, WR_OUTCOME_CHANGED, "/b", "replica.url");
     wr_outcome_put(o, WR_OUTCOME_ADDED, "/c", "");
     wr_outcome_put(o, WR_OUTCOME_ADDED, "/d", "");
     wr_outcome_put(o, WR_OUTCOME_FAILED, "/e", "no such bucket");
@@ -720,7 +720,8 @@ static void test_reload(void **state)
     post("/reload", "{}", 200,
         "{\"status\":\"reloaded\",\"databases\":3,\"added\":[\"/c\",\"/d\"],\"removed\":[\"/a\"],"
         "\"changed\":[\"/b\"],\"failed\":[{\"path\":\"/e\",\"error\":\"no such bucket\"}],"
-        "\"needs_restart\":[\"addr\"],\"warnings\":[\"c.yml:1:1: foreign\"]}\n");
+        "\"needs_restart\":[\"addr\"],\"warnings\":[\"c.yml:1:1: foreign\"],"
+        "\"changed_keys\":{\"/b\":\"replica.url\"}}\n");
     reload_ends = ends_refused;
     post("/reload", "{\"timeout\":5}", 409,
         "{\"error\":\"the configuration was refused, nothing has "

@@ -4,6 +4,7 @@
  */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "daemon/difference.h"
 #include "daemon/reload.h"
 #include "harness/t.h"
 #include "unit/cli/fake_weir.h"
@@ -165,22 +166,59 @@ static void test_absent_ones_are_tried_again(void **state)
 
 static void test_each_kind_of_change(void **state)
 {
-    static const char *const others[] = {
-        "dbs:\n" ONE("/a", "/rb"),
-        "dbs: [{path: /a, replicas: [{url: 'file:///ra'}, {url: 'file:///rb'}]}]\n",
-        "dbs: [{path: /a, replica: {url: 'file:///ra', sync-interval: 2s}}]\n",
-        "dbs: [{path: /a, min-checkpoint-page-count: 7, replica: {url: 'file:///ra'}}]\n",
-        "snapshot: {interval: 12h}\ndbs:\n" ONE("/a", "/ra"),
+    static const char *const others[][2] = {
+        {"dbs:\n" ONE("/a", "/rb"), "keys=replica.url\n"},
+        {"dbs: [{path: /a, replicas: [{url: 'file:///ra'}, {url: 'file:///rb'}]}]\n",
+            "keys=replicas\n"},
+        {"dbs: [{path: /a, replica: {url: 'file:///ra', sync-interval: 2s}}]\n",
+            "keys=replica.sync-interval\n"},
+        {"dbs: [{path: /a, min-checkpoint-page-count: 7, replica: {url: 'file:///ra'}}]\n",
+            "keys=min-checkpoint-page-count\n"},
+        {"snapshot: {interval: 12h}\ndbs:\n" ONE("/a", "/rb"),
+            "keys=\"snapshot.interval, replica.url\"\n"},
     };
 
     (void)state;
     for (size_t i = 0; i < wr_countof(others); i++) {
         begin("dbs:\n" ONE("/a", "/ra"));
-        wr_reload_apply(&r, now, load(others[i]));
+        wr_reload_apply(&r, now, load(others[i][0]));
         T(strstr(fake.calls, "sync(/a) remove(/a,0) add(/a) replica(") == fake.calls);
-        T(said("msg=\"reload: database changed, begins anew\" path=/a"));
+        T(said("msg=\"reload: database changed, begins anew\" path=/a keys="));
+        T(said(others[i][1]));
         end();
     }
+}
+
+/* Names of keys, each once, and never a value. */
+static void test_the_keys_that_differ(void **state)
+{
+    static const char *const none[] = {NULL};
+    static const char *const some[] = {"region", "a", "secret-access-key", "x", NULL};
+    static const char *const other[] = {"region", "b", "endpoint", "e", NULL};
+    static const char *const many[] = {"sse-customer-key-md5", "1", "sse-customer-algorithm", "2",
+        "require-content-md5", "3", "force-path-style", "4", "sse-kms-key-id", "5", "storage-class",
+        "6", NULL};
+    struct wr_config_replica first[2] = {{.url = "s3://b/a", .settings = some},
+        {.url = "s3://b/b", .settings = none}},
+                             second[2] = {{.url = "s3://b/a", .settings = other},
+                                 {.url = "s3://b/c", .settings = many}};
+    struct wr_config_db a = {.path = "/a", .settings = none, .replicas = first, .nreplicas = 1}, b;
+    char keys[WR_DIFFERENCE_MAX];
+
+    (void)state;
+    b = a;
+    T(!wr_difference(&a, &b, keys) && !keys[0] && !wr_difference(&a, &b, NULL));
+    b.replicas = second;
+    T(wr_difference(&a, &b, keys) && wr_difference(&a, &b, NULL));
+    assert_string_equal(keys, "replica.region, replica.secret-access-key, replica.endpoint");
+    a.nreplicas = b.nreplicas = 2;
+    T(wr_difference(&a, &b, keys));
+    assert_string_equal(keys,
+        "replicas[0].region, replicas[0].secret-access-key, replicas[0].endpoint, "
+        "replicas[1].url, replicas[1].sse-customer-key-md5, "
+        "replicas[1].sse-customer-algorithm, replicas[1].require-content-md5, "
+        "replicas[1].force-path-style, "
+        "replicas[1].sse-kms-key-id, ...");
 }
 
 static void test_who_was_registered_stays(void **state)
@@ -339,9 +377,10 @@ static void test_what_needs_a_restart(void **state)
 }
 
 T_MAIN(T_TEST(test_nothing_has_changed), T_TEST(test_one_goes_before_another_comes),
-    T_TEST(test_each_kind_of_change), T_TEST(test_absent_ones_are_tried_again),
-    T_TEST(test_two_change_places), T_TEST(test_what_has_failed_is_tried_again),
-    T_TEST(test_who_was_registered_stays), T_TEST(test_who_was_unregistered_is_gone),
-    T_TEST(test_a_failure_keeps_no_other), T_TEST(test_restores_a_new_one_that_is_missing),
-    T_TEST(test_what_has_changed_is_told), T_TEST(test_a_last_sync_that_failed_was_a_success),
-    T_TEST(test_an_outcome_without_memory), T_TEST(test_what_needs_a_restart))
+    T_TEST(test_each_kind_of_change), T_TEST(test_the_keys_that_differ),
+    T_TEST(test_absent_ones_are_tried_again), T_TEST(test_two_change_places),
+    T_TEST(test_what_has_failed_is_tried_again), T_TEST(test_who_was_registered_stays),
+    T_TEST(test_who_was_unregistered_is_gone), T_TEST(test_a_failure_keeps_no_other),
+    T_TEST(test_restores_a_new_one_that_is_missing), T_TEST(test_what_has_changed_is_told),
+    T_TEST(test_a_last_sync_that_failed_was_a_success), T_TEST(test_an_outcome_without_memory),
+    T_TEST(test_what_needs_a_restart))
