@@ -13,18 +13,14 @@ static void answer_status(struct wr_ask *q, const char *status, const char *path
         q, json_pack("{s:s, s:s, s:I}", "status", status, "path", path, "txid", (json_int_t)txid));
 }
 
-/* The newest transaction that was captured of a database; 0: it is stopped. */
+/* 0: it is gone, or nothing was captured yet. */
 static weir_txid txid_of(struct wr_ask *q, const char *path)
 {
-    weir_db_info info = {.struct_size = sizeof(info)};
-    struct wr_fleet_hold hold;
+    weir_txid txid = 0;
     weir_error err = {0};
 
-    if (wr_fleet_hold(q->fleet, path, &hold, &err) != WEIR_OK)
-        return 0;
-    (void)weir_db_status(hold.db, &info, NULL); /* cannot fail: the handle is good */
-    wr_fleet_let_go(q->fleet, &hold);
-    return info.txid;
+    (void)wr_fleet_txid(q->fleet, path, &txid, &err);
+    return txid;
 }
 
 void wr_control_start(struct wr_ask *q)

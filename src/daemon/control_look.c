@@ -208,18 +208,13 @@ void wr_control_sync_status(struct wr_ask *q)
 void wr_control_txid(struct wr_ask *q)
 {
     const char *path = wr_ask_path(q);
-    weir_db_info info = {.struct_size = sizeof(info)};
-    struct wr_fleet_hold hold;
+    weir_txid txid = 0;
     weir_error err = {0};
 
     if (!path)
         return;
-    if (wr_fleet_hold(q->fleet, path, &hold, &err) != WEIR_OK) {
-        wr_ask_fail(q, err.code == WEIR_NOTFOUND ? 404 : 500,
-            err.code == WEIR_NOTFOUND ? "database not found" : "%s", err.message);
-        return;
-    }
-    (void)weir_db_status(hold.db, &info, NULL); /* cannot fail: the handle is good */
-    wr_fleet_let_go(q->fleet, &hold);
-    wr_ask_answer(q, json_pack("{s:I}", "txid", (json_int_t)info.txid));
+    if (wr_fleet_txid(q->fleet, path, &txid, &err) == WEIR_OK)
+        wr_ask_answer(q, json_pack("{s:I}", "txid", (json_int_t)txid));
+    else
+        wr_ask_fail(q, 404, "database not found");
 }

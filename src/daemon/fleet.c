@@ -12,6 +12,7 @@
 struct member {
     struct wr_config_db *config; /* owned; frozen */
     weir_db *db;                 /* NULL: stopped */
+    weir_txid txid;              /* the newest when it was ended; 0: it never was */
     weir_cancel *cancel;         /* of those who hold it; NULL with it */
     struct wr_list own;          /* holds that have another one */
     bool canceled;               /* all of them, until it is begun with anew */
@@ -377,8 +378,7 @@ static void leave(struct wr_fleet *f, struct member *m, weir_db *db, weir_cancel
 
 /* Take the handle of `m`, which is being changed, from all who hold it, and end it. CANCELED: the
  * whole process is about to end, and it goes on until then. */
-static int end(struct wr_fleet *f, struct member *m, int64_t timeout_ms, weir_txid *ret_txid,
-    weir_error *reterr)
+static int end(struct wr_fleet *f, struct member *m, int64_t timeout_ms, weir_error *reterr)
 {
     weir_db_info info = {.struct_size = sizeof(info)};
     weir_error err = {0};
@@ -407,8 +407,10 @@ static int end(struct wr_fleet *f, struct member *m, int64_t timeout_ms, weir_tx
         leave(f, m, db, cancel);
         return rc;
     }
-    if (ret_txid && weir_db_status(db, &info, NULL) == WEIR_OK)
-        *ret_txid = info.txid;
+    (void)weir_db_status(db, &info, NULL); /* cannot fail: the handle is good */
+    wr_mutex_lock(&f->mutex);
+    m->txid = wr_max(m->txid, info.txid); /* it may not have been attached again */
+    wr_mutex_unlock(&f->mutex);
     (void)weir_db_remove(db, 0, NULL);
     weir_cancel_free(cancel);
     return rc;
@@ -422,11 +424,13 @@ int wr_fleet_remove(struct wr_fleet *f, const char *path, int64_t timeout_ms, we
 
     if (rc != WEIR_OK)
         return rc;
-    rc = end(f, m, timeout_ms, ret_txid, reterr);
+    rc = end(f, m, timeout_ms, reterr);
     if (rc == WEIR_CANCELED) {
         unclaim(f, m);
         return rc;
     }
+    if (ret_txid)
+        *ret_txid = m->txid;
     wr_say(f->log, WEIR_LOG_INFO, "removed database from replication",
         WR_F_Z("path", m->config->path));
     delist(f, m);
@@ -443,7 +447,9 @@ int wr_fleet_stop(struct wr_fleet *f, const char *path, int64_t timeout_ms, bool
         return rc;
     *ret_was = !m->db;
     if (m->db)
-        rc = end(f, m, timeout_ms, ret_txid, reterr);
+        rc = end(f, m, timeout_ms, reterr);
+    if (ret_txid)
+        *ret_txid = m->txid;
     if (!*ret_was && rc != WEIR_CANCELED)
         wr_say(f->log, WEIR_LOG_INFO, "stopped replication", WR_F_Z("path", m->config->path));
     unclaim(f, m);
@@ -523,6 +529,29 @@ size_t wr_fleet_count(struct wr_fleet *f)
     n = f->n;
     wr_mutex_unlock(&f->mutex);
     return n;
+}
+
+int wr_fleet_txid(struct wr_fleet *f, const char *path, weir_txid *ret, weir_error *reterr)
+{
+    weir_db_info info = {.struct_size = sizeof(info)};
+    struct wr_fleet_hold hold;
+    weir_txid last = 0;
+    size_t at;
+    int rc;
+
+    wr_mutex_lock(&f->mutex);
+    if (find(f, path, &at))
+        last = f->members[at]->txid;
+    wr_mutex_unlock(&f->mutex);
+    rc = wr_fleet_hold(f, path, &hold, reterr);
+    if (rc == WEIR_OK) {
+        (void)weir_db_status(hold.db, &info, NULL); /* cannot fail: the handle is good */
+        wr_fleet_let_go(f, &hold);
+    } else if (rc != WEIR_UNSUPPORTED) {
+        return rc;
+    }
+    *ret = wr_max(last, info.txid);
+    return WEIR_OK;
 }
 
 uint64_t wr_fleet_begun(struct wr_fleet *f)

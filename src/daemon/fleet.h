@@ -78,6 +78,9 @@ int wr_fleet_hold_with(struct wr_fleet *f, const char *path, weir_cancel *own,
 void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h);
 
 size_t wr_fleet_count(struct wr_fleet *f);
+/* The newest transaction that was captured of a database; of one that is stopped, or just begun
+ * with again, the one that it ended with. 0: none is known. NOTFOUND: there is no such database. */
+int wr_fleet_txid(struct wr_fleet *f, const char *path, weir_txid *ret, weir_error *reterr);
 /* How often a database was begun with so far, added or started. */
 uint64_t wr_fleet_begun(struct wr_fleet *f);
 bool wr_fleet_has(struct wr_fleet *f, const char *path); /* stopped or not */

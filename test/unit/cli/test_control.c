@@ -290,7 +290,10 @@ static void test_txid(void **state)
     get("/txid?path=", 400, "{\"error\":\"path required\"}\n");
     get("/txid?path=/c", 404, "{\"error\":\"database not found\"}\n");
     T(wr_fleet_stop(fleet, "/a b", 0, &was, NULL, &err) == WEIR_OK);
-    get("/txid?path=/a%20b", 500, "{\"error\":\"/a b: is stopped\"}\n");
+    fake.db.txid = 0;
+    get("/txid?path=/a%20b", 200, "{\"txid\":42}\n"); /* it was an error, and 0 once it began */
+    T(wr_fleet_start(fleet, "/a b", &was, &err) == WEIR_OK);
+    get("/txid?path=/a%20b", 200, "{\"txid\":42}\n");
 }
 
 static void test_start_and_stop(void **state)
@@ -306,9 +309,11 @@ static void test_start_and_stop(void **state)
         "{\"status\":\"stopped\",\"path\":\"/a\",\"txid\":42}\n");
     T(fake.waited_ms == 30000);
     post("/stop", "{\"path\":\"/a\"}", 200,
-        "{\"status\":\"already_stopped\",\"path\":\"/a\",\"txid\":0}\n");
+        "{\"status\":\"already_stopped\",\"path\":\"/a\",\"txid\":42}\n");
+    fake.db.txid = 0; /* it is not attached yet */
     post("/start", "{\"path\":\"/a\",\"timeout\":5}", 200,
         "{\"status\":\"started\",\"path\":\"/a\",\"txid\":42}\n");
+    fake.db.txid = 42;
     fake.sync = io;
     fake.waited_ms = 0;
     post("/stop", "{\"path\":\"/a\",\"timeout\":1.5}", 500,
