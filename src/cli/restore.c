@@ -2,6 +2,7 @@
  * restore.c - the command that restores: flags, the exit code.
  */
 #include "base/file.h"
+#include "base/url.h"
 #include "cli/command.h"
 #include "cli/restore_int.h"
 #include "daemon/standby.h"
@@ -193,6 +194,30 @@ static int restore(void *arg, weir *w, weir_cancel *cancel)
     return rc == WEIR_OK ? wr_restore_print(r) : exit_code(r->cli, r, rc, &err);
 }
 
+/* A flag of Litestream 0.3, which scripts still give, and what does the same now. False after
+ * "Error: ...". */
+static bool check_gone(const struct wr_cli *cli, size_t argc, char *const *argv)
+{
+    char message[240];
+
+    for (size_t i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        struct wr_str name, value, text = wr_str(argv[i]);
+
+        (void)wr_str_cut(text, '=', &name, &value);
+        if (!wr_str_starts(name, WR_STR("-")))
+            continue;
+        name = wr_str_skip(name, wr_str_starts(name, WR_STR("--")) ? 2 : 1);
+        if (!wr_str_eq(name, WR_STR("generation")) && !wr_str_eq(name, WR_STR("index")))
+            continue;
+        (void)snprintf(message, sizeof(message),
+            "-" WR_FMT " was a flag of Litestream 0.3, whose replicas had generations; now -txid "
+            "and -timestamp say which state, and '%.50s points' lists them",
+            WR_ARG(name), cli->program);
+        return wr_cli_fail(message, NULL) == WR_EXIT_OK;
+    }
+    return true;
+}
+
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 {
     struct wr_restore_flags o = {0};
@@ -200,6 +225,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
     struct wr_args args;
     int code;
 
+    if (!check_gone(cli, argc, argv))
+        return WR_EXIT_FAILED;
     if (!wr_cli_parse(cli, &wr_command_restore, argc, argv, &o, &args, &code))
         return code;
     if (!check_flags(&o, &args))
@@ -220,6 +247,11 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
     if (wr_restore_is_primary(args.positional[0])) {
         if (!wr_restore_from_primary(&r, args.positional[0]))
             return WR_EXIT_FAILED;
+    } else if (o.replica && !o.follow && !wr_url_is(wr_str(o.replica))) { /* of 0.3, a name */
+        return wr_cli_fail("-replica NAME was a flag of Litestream 0.3; now the URL of the replica "
+                           "in place of the database's path has it read from there, and without "
+                           "one the replica that reaches furthest is",
+            NULL);
     } else if (o.replica || o.token_file) {
         return wr_cli_fail("-replica and -token-file go with -f and the URL of a primary",
             "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db");

@@ -100,6 +100,21 @@ static void test_commands_of_old(void **state)
     T(!wr_command_find("mcp"));
 }
 
+/* Of its restore, too: each said no more than that it is not defined, or was for a follower. */
+static void test_flags_of_old(void **state)
+{
+    (void)state;
+    T(RUN(restore, "-generation", "6f2b", "-o", "/x", "/a") == 1);
+    T(!out[0] && strstr(err, "Error: -generation was a flag of Litestream 0.3"));
+    T(strstr(err, "-timestamp") && strstr(err, "'weir points'"));
+    T(RUN(restore, "--index=0000000a", "/a") == 1 && strstr(err, "Error: -index was a flag of"));
+    T(RUN(restore, "-o", "/x", "/a", "-replica", "s3") == 1);
+    T(!out[0] && strstr(err, "Error: -replica NAME was a flag of Litestream 0.3") &&
+        strstr(err, "the URL of the replica"));
+    T(RUN(restore, "-replica", "s3://b/a", "-o", "/x", "/a") == 1);
+    T(strstr(err, "go with -f and the URL of a primary"));
+}
+
 static void test_bad_flag(void **state)
 {
     (void)state;
@@ -1291,15 +1306,15 @@ static void test_nomem(void **state)
 }
 
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
-T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old), C_TEST(test_bad_flag),
-    C_TEST(test_databases), C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx),
-    C_TEST(test_ltx_errors), C_TEST(test_points), C_TEST(test_points_json),
-    C_TEST(test_points_that_are_not_all), C_TEST(test_points_of_each_replica),
-    C_TEST(test_points_usage), C_TEST(test_follow), C_TEST(test_promote),
-    C_TEST(test_promote_and_replicate), C_TEST(test_promote_fails), C_TEST(test_retention),
-    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
-    C_TEST(test_verify_findings), C_TEST(test_verify_deep), C_TEST(test_verify_replicas),
-    C_TEST(test_restore_json), C_TEST(test_restore_text),
+T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old),
+    T_TEST(test_flags_of_old), C_TEST(test_bad_flag), C_TEST(test_databases),
+    C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
+    C_TEST(test_points), C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
+    C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_follow),
+    C_TEST(test_promote), C_TEST(test_promote_and_replicate), C_TEST(test_promote_fails),
+    C_TEST(test_retention), C_TEST(test_retention_json), C_TEST(test_retention_errors),
+    C_TEST(test_verify), C_TEST(test_verify_findings), C_TEST(test_verify_deep),
+    C_TEST(test_verify_replicas), C_TEST(test_restore_json), C_TEST(test_restore_text),
     C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
     C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
     C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
