@@ -4,8 +4,9 @@
  *
  * Upper bounds: a file of level 0 with every sync, one of each level with every interval, a
  * snapshot with every interval, and each half hour what the replica must have, twice where files
- * are deleted. Snapshots out of turn come on top: these have at most four bytes
- * for each byte of changes.
+ * are deleted. Files of levels and snapshots are confirmed by a GET each; each half hour somebody
+ * looks for other writers, and every six hours at all names. Snapshots out of turn come on top:
+ * these have at most four bytes for each byte of changes.
  */
 #include "cli/check_cost.h"
 
@@ -14,6 +15,8 @@
 #define MONTH_MS ((int64_t)30 * 24 * 3600 * 1000)
 #define PAGE     1000 /* keys of one listing request */
 #define LOOK_MS  ((int64_t)1800 * 1000)
+#define LOOKS    5 /* GET and HEAD of one look, at most */
+#define NAMES_MS ((int64_t)6 * 3600 * 1000)
 
 static double often(int64_t interval_ms)
 {
@@ -79,8 +82,12 @@ void wr_cost_busy(const struct wr_cost_of *of, struct wr_cost *ret)
         .unbounded = of->sync_ms == 0};
     ret->writes = (of->keep_ms > 0 ? 2 : 1) * often(LOOK_MS);
     ret->writes += often(of->sync_ms) + snapshots * puts_of(of->db_bytes, of->part_size);
-    for (unsigned i = 0; i < of->levels; i++)
+    ret->reads = LOOKS * often(LOOK_MS) + snapshots;
+    for (unsigned i = 0; i < of->levels; i++) {
         ret->writes += often(of->level_ms[i]);
+        ret->reads += often(of->level_ms[i]);
+    }
+    ret->lists = often(NAMES_MS) * (files(of) / PAGE + 1);
     verify(of, files(of), ret);
     price(ret);
 }
