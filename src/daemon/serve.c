@@ -130,6 +130,17 @@ static void say_what_nobody_deletes(struct server *s)
     }
 }
 
+/* "weir.yml:7: " of what an entry says and the library does not take; "" where it is not that. */
+static const char *entry_of(struct server *s, const struct wr_config_db *db, int rc)
+{
+    uint32_t line = db->nreplicas == 1 ? db->replicas[0].line : db->line;
+    struct wr_str text = {0};
+
+    if (s->config->file && line && (rc == WEIR_MISUSE || rc == WEIR_UNSUPPORTED))
+        text = wr_arena_fmt(s->arena, "%.300s:%lu: ", s->config->file, (unsigned long)line);
+    return text.p ? text.p : "";
+}
+
 static bool add_all(struct server *s)
 {
     s->fleet = wr_fleet_new(s->w, s->log);
@@ -142,10 +153,14 @@ static bool add_all(struct server *s)
             .restored_from = s->restored_from[i],
             .keep_all = s->options->once && !s->options->enforce_retention};
         weir_error err = {0};
+        char text[sizeof(err.message) + 400];
         int rc = wr_fleet_add(s->fleet, &s->config->dbs[i], &how, &err);
 
-        if (rc != WEIR_OK)
-            return failed(s, WR_SERVE_START, rc, "", err.message);
+        if (rc == WEIR_OK)
+            continue;
+        (void)snprintf(
+            text, sizeof(text), "%s%s", entry_of(s, &s->config->dbs[i], rc), err.message);
+        return failed(s, WR_SERVE_START, rc, "", text);
     }
     return true;
 }

@@ -739,8 +739,35 @@ static void test_no_databases(void **state)
     expect(WEIR_OK, 0, "", "open close(1234)");
 }
 
+/* What only the library knows to be wrong of a file had no line. */
+static void test_a_bad_setting_has_its_line(void **state)
+{
+    static const char *const settings[] = {"sync-interval", "1s", NULL};
+    const struct wr_config_replica r[] = {
+        {.url = "s3://b/a", .type = "s3", .sync_interval = "1s", .settings = settings, .line = 7},
+        {.url = "file:///r", .type = "file", .sync_interval = "1s", .settings = settings}};
+    struct wr_config_db db = {
+        .path = db_path, .settings = settings, .replicas = r, .nreplicas = 1, .line = 5};
+    struct wr_config c = {.file = "weir.yml", .dbs = &db, .ndbs = 1, .nown = 1};
+
+    (void)state;
+    fake.add_replica = WEIR_MISUSE;
+    serve_config(&c, (struct wr_serve_options){.once = true});
+    assert_string_equal(served.message, "weir.yml:7: /nonexistent/a.db: misuse");
+    (void)set_up(NULL);
+    fake.add_replica = WEIR_MISUSE;
+    db.nreplicas = 2; /* whose it is cannot be told */
+    serve_config(&c, (struct wr_serve_options){.once = true});
+    assert_string_equal(served.message, "weir.yml:5: /nonexistent/a.db: misuse");
+    (void)set_up(NULL);
+    fake.add_replica = WEIR_NOMEM; /* which no file is to blame for */
+    serve_config(&c, (struct wr_serve_options){.once = true});
+    assert_string_equal(served.message, "/nonexistent/a.db: nomem");
+}
+
 #define S_TEST(f) cmocka_unit_test_setup(f, set_up)
-T_MAIN(S_TEST(test_once), S_TEST(test_quiet_ones_are_let_go), S_TEST(test_once_with_all_of_it),
+T_MAIN(S_TEST(test_once), S_TEST(test_a_bad_setting_has_its_line),
+    S_TEST(test_quiet_ones_are_let_go), S_TEST(test_once_with_all_of_it),
     S_TEST(test_once_fails_behind_the_sync), S_TEST(test_once_waits_while_it_moves),
     S_TEST(test_once_gives_up_when_stuck), S_TEST(test_a_store_out_of_reach_is_no_rival),
     S_TEST(test_once_gives_up_when_held), S_TEST(test_once_ends_when_the_newest_object_is_damaged),
