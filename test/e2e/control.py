@@ -115,6 +115,7 @@ class Test:
         self.exe, self.found = exe, found
         self.daemons = []
         self.dbs = {}
+        self.before_mb = 0
 
     def daemon(self, **more):
         self.daemons.append(Daemon(self.exe, self.found, **more))
@@ -249,6 +250,44 @@ class Test:
         for cmd in ("start", "stop"):
             text = d.cli(cmd, self.found.path("none.db"), code=1)
             self.found.check("%s failed: database not found" % cmd in text, text)
+
+    def endpoints(self, d):
+        """What the commands do not show of them: fields, and statuses, as Litestream has them."""
+        a, none = self.found.path("a.db"), self.found.path("none.db")
+
+        def expect(code, method, target, body=None, **fields):
+            got, headers, text = d.ask(method, target, None if body is None else json.dumps(body))
+            self.found.check(got == code and headers.get("Content-Type") == "application/json",
+                             "%s %s: %s %s" % (method, target, got, text))
+            said = json.loads(text)
+            for name, value in fields.items():
+                self.found.check(said.get(name) == value, "%s %s: %s" % (method, target, text))
+            return said
+
+        txid = expect(200, "GET", "/txid?path=" + a)["txid"]
+        self.found.check(txid == kit.txids(self.found.path("ra"))[-1], "txid: %s" % txid)
+        entry = expect(200, "GET", "/debug/sync-status?path=" + a)["databases"]
+        self.found.check(len(entry) == 1 and entry[0].get("path") == a and entry[0].get("active") is False
+                         and entry[0].get("txid") == txid, "sync-status: %s" % entry)
+        self.found.check(expect(200, "GET", "/debug/sync-status")["databases"] == entry, "sync-status of all")
+        expect(404, "GET", "/debug/sync-status?path=" + none, error="database not found")
+        expect(404, "GET", "/txid?path=" + none, error="database not found")
+        for target in ("/start", "/stop"):
+            expect(500, "POST", target, {"path": none}, error="database not found: " + none)
+        expect(404, "POST", "/sync", {"path": none}, error="database not found: " + none)
+        expect(404, "POST", "/wait", {"path": none}, error="database not found: " + none)
+        expect(400, "POST", "/register", {"path": none}, error="replica_url required")
+        expect(400, "POST", "/register", {"replica_url": "file:///x"}, error="path required")
+        expect(200, "POST", "/unregister", {"path": none}, status="already_unregistered", txid=0)
+        expect(200, "POST", "/start", {"path": a}, status="already_running", path=a, txid=txid)
+        expect(200, "POST", "/stop", {"path": a}, status="stopped", path=a, txid=txid)
+        expect(200, "POST", "/stop", {"path": a}, status="already_stopped", path=a, txid=txid)
+        expect(200, "GET", "/txid?path=" + a, txid=txid)
+        expect(409, "POST", "/sync", {"path": a}, error="database not open: " + a)
+        expect(409, "POST", "/wait", {"path": a}, error="database not open: " + a)
+        expect(200, "POST", "/start", {"path": a}, status="started", path=a, txid=txid)
+        expect(200, "POST", "/sync", {"path": a, "wait": True}, path=a, txid=txid, replicated_txid=txid)
+        expect(200, "POST", "/reload", {}, status="reloaded", databases=1)
 
     def register(self, d):
         b, url = self.found.path("b.db"), "file://" + self.found.path("rb")
@@ -507,6 +546,18 @@ class Test:
 
     # ---- the file ----
 
+    def memory(self, d):
+        """What was asked in all these ways has not made it grow without end. A sanitizer keeps what is
+        freed for a while, so the limit is a generous one: 300 clients with the largest body are 20 MB."""
+        grown = self.peak_mb(d) - self.before_mb
+        print("grown by %d MB" % grown, flush=True)
+        self.found.check(grown < 150, "requests have made it grow by %d MB" % grown)
+
+    @staticmethod
+    def peak_mb(d):
+        text = kit.read("/proc/%d/status" % d.process.pid)
+        return int(text.split(b"VmHWM:")[1].split()[0]) >> 10
+
     def second(self, d):
         """Another daemon with the same socket: it does not take it, and replicates without."""
         self.write("z.db", 3)
@@ -572,10 +623,12 @@ class Test:
 
     def run(self):
         d = self.look()
-        for part in (self.sync, self.wait, self.start_and_stop, self.register, self.persist, self.malformed, self.slow, self.crowd, self.many,
-                     self.second, self.reset, self.stale, self.other_file):
+        for part in (self.sync, self.wait, self.start_and_stop, self.endpoints, self.register, self.persist, self.malformed, self.slow,
+                     self.crowd, self.many, self.memory, self.second, self.reset, self.stale, self.other_file):
             start = time.monotonic()
             self.found.where = part.__name__ + ": "
+            if part == self.malformed:
+                self.before_mb = self.peak_mb(d)
             part(d)
             print("%-14s %.1f s" % (part.__name__, time.monotonic() - start), flush=True)
 

@@ -322,6 +322,9 @@ def from_0_3(place, exe):
                       "the state before cannot be restored: %s" % r.stderr)
     again = old.restore()
     place.found.check(again is not None and rows(again, place) == was_rows, "0.3.13 does not restore its own any more")
+    for name, now in (("generations", "weir points"), ("snapshots", "weir ltx -level 9")):
+        r = subprocess.run([place.weir, name, place.path], capture_output=True, text=True, timeout=60)
+        place.found.check(r.returncode == 1 and now in r.stderr and not r.stdout, "%s: %s" % (name, r.stderr))
     # And back: 0.3 does not see what weir wrote, and begins a generation of its own.
     old.run(3, lambda: sql(place.path, LATER[1]))
     again = old.restore()
