@@ -132,6 +132,25 @@ const char *wr_status_text(enum wr_status code)
     return texts[code];
 }
 
+static const char *past_request(const char *text)
+{
+    const char *end = NULL;
+
+    if (strncmp(text, WR_REQUEST_MARK, sizeof(WR_REQUEST_MARK) - 1) == 0)
+        end = strchr(text, ']');
+    return end ? end + 1 : text;
+}
+
+bool wr_same_failure(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        a = past_request(a);
+        b = past_request(b);
+        if (*a != *b || *a == '\0')
+            return *a == *b;
+    }
+}
+
 bool wr_status_transient(enum wr_status code)
 {
     return code == WR_BUSY || code == WR_TIMEOUT;

@@ -50,6 +50,12 @@ enum wr_status wr_fail_errno(struct wr_err *e, int errnum, const char *fmt, ...)
  * `code`. When the text would overflow, context is cut, never the root cause at the end. */
 enum wr_status wr_wrap(struct wr_err *e, enum wr_status code, const char *fmt, ...) WR_PRINTF(3, 4);
 
+/* Begins what an error says of the one request that met it, "[request 4442587FB7D0A2F9]", for who
+ * asks the provider. It is another one each time. */
+#define WR_REQUEST_MARK "[request "
+/* Whether two texts tell of the same failure, whatever requests met it. */
+bool wr_same_failure(const char *a, const char *b);
+
 /* Static text for a code ("busy, try again"); "unknown status" for a number that is none. */
 const char *wr_status_text(enum wr_status code);
 

@@ -125,7 +125,7 @@ bool wr_absent_put(struct wr_absent *a, enum wr_absent_by by, const char *path, 
     if (!e.path || !e.why) {
         a->more[by]++;
     } else if (find(a, path, &at)) {
-        news = strcmp(a->all[at].why, e.why) != 0;
+        news = !wr_same_failure(a->all[at].why, e.why);
         entry_release(&a->all[at]);
         a->all[at] = e;
         e = (struct entry){.path = NULL};

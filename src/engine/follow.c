@@ -108,7 +108,7 @@ static void enter(struct wr_follow *f, const struct wr_call *c, enum wr_follow_p
     bool was_failing = f->begun && f->phase != WR_FOLLOW_CURRENT;
 
     if (why) {
-        is_new = is_new || strcmp(why->text, f->why.text) != 0;
+        is_new = is_new || !wr_same_failure(why->text, f->why.text);
         f->why = *why;
     }
     f->phase = phase;

@@ -389,7 +389,7 @@ static enum wr_status remove_batch(
     if (st == WR_OK)
         st = wr_s3_parse_deleted(&t.arena, wr_buf_bytes(&t.text), &failed, e);
     if (st == WR_OK && failed.code.n > 0) {
-        st = wr_s3_fail(s, "delete", t.resp.status, &failed, e);
+        st = wr_s3_fail(s, "delete", &t.resp, &failed, e);
         st = wr_wrap(e, st, "delete " WR_FMT, WR_ARG(failed.key));
     }
 out:

@@ -70,7 +70,7 @@ struct wr_s3_page {
 };
 
 struct wr_s3_error {
-    struct wr_str code, message, region, key;
+    struct wr_str code, message, region, key, request;
 };
 
 /* All results live in `a`. CORRUPT for what is not the document asked for. */
@@ -157,9 +157,9 @@ void wr_s3_header_ssec(const struct wr_s3 *s, struct wr_s3_request *r);
 enum wr_status wr_s3_do(struct wr_s3 *s, struct wr_s3_talk *t, const struct wr_s3_request *r,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* The text and status of an error that arrived in a document. */
-enum wr_status wr_s3_fail(const struct wr_s3 *s, const char *method, int http_status,
-    const struct wr_s3_error *error, struct wr_err *e);
+/* The text and status of an error that arrived in a document, with the answer that had it. */
+enum wr_status wr_s3_fail(const struct wr_s3 *s, const char *method,
+    const struct wr_http_resp *resp, const struct wr_s3_error *error, struct wr_err *e);
 
 /* ---- s3.c ---- */
 

@@ -19,6 +19,7 @@
 
 #define ARENA_SIZE_MAX ((size_t)32 << 20) /* bytes; a listing page needs about one MiB */
 #define MESSAGE_MAX    200                /* bytes of a server's message that are shown */
+#define REQUEST_MAX    80                 /* bytes of its name for a request */
 #define OWN_HEADERS    6                  /* host, hash, date, token, consistency, signature */
 
 enum lesson {
@@ -229,18 +230,34 @@ static enum lesson learn(struct wr_s3 *s, struct wr_s3_talk *t, enum wr_status s
     return renewable && !(known & LESSON_CREDS) ? LESSON_CREDS : LESSON_NONE;
 }
 
-enum wr_status wr_s3_fail(const struct wr_s3 *s, const char *method, int http_status,
-    const struct wr_s3_error *error, struct wr_err *e)
+/* What the provider calls this request, to be asked for; empty where it says nothing usable. To a
+ * HEAD only a header can. */
+static struct wr_str request_id(const struct wr_http_resp *resp, const struct wr_s3_error *error)
+{
+    struct wr_str id = wr_http_header(resp, "x-amz-request-id");
+
+    if (id.n == 0)
+        id = error->request;
+    for (size_t i = 0; i < id.n; i++)
+        if (id.p[i] <= ' ' || id.p[i] == ']' || id.p[i] > '~')
+            return WR_STR("");
+    return id.n <= REQUEST_MAX ? id : WR_STR("");
+}
+
+enum wr_status wr_s3_fail(const struct wr_s3 *s, const char *method,
+    const struct wr_http_resp *resp, const struct wr_s3_error *error, struct wr_err *e)
 {
     const char *advice = NULL;
-    enum wr_status st = wr_s3_classify(error->code, http_status, &advice);
+    enum wr_status st = wr_s3_classify(error->code, resp->status, &advice);
+    struct wr_str id = request_id(resp, error);
     if (wr_str_eq(error->code, WR_STR("NoSuchBucket")))
         return wr_fail(
             e, WR_MISUSE, "bucket " WR_FMT " does not exist: %s", WR_ARG(s->cfg.bucket), advice);
     struct wr_str message = error->message;
     message.n = wr_min(message.n, (size_t)MESSAGE_MAX);
-    return wr_fail(e, st, "s3 %s: %d" WR_FMT WR_FMT WR_FMT WR_FMT "%s%s", method, http_status,
-        WR_ARG(error->code.n > 0 ? WR_STR(" ") : error->code), WR_ARG(error->code),
+    return wr_fail(e, st, "s3 %s: %d" WR_FMT WR_FMT "%s" WR_FMT "%s" WR_FMT WR_FMT "%s%s", method,
+        resp->status, WR_ARG(error->code.n > 0 ? WR_STR(" ") : error->code), WR_ARG(error->code),
+        id.n > 0 ? " " WR_REQUEST_MARK : "", WR_ARG(id), id.n > 0 ? "]" : "",
         WR_ARG(message.n > 0 ? WR_STR(": ") : message), WR_ARG(message), advice != NULL ? "; " : "",
         advice != NULL ? advice : "");
 }
@@ -261,7 +278,8 @@ static enum wr_status check_bucket(struct wr_s3 *s, struct wr_s3_talk *t, struct
         return st;
     if (status == 404) {
         const struct wr_s3_error gone = {.code = WR_STR("NoSuchBucket")};
-        return wr_s3_fail(s, "HEAD", status, &gone, e);
+        const struct wr_http_resp resp = {.status = status}; /* the headers went with `ask` */
+        return wr_s3_fail(s, "HEAD", &resp, &gone, e);
     }
     atomic_store(&s->bucket_seen, true);
     return wr_fail(e, WR_NOTFOUND, "no such object");
@@ -282,7 +300,7 @@ static enum wr_status attempt(
     wr_s3_parse_error(&t->arena, wr_buf_bytes(&t->text), &t->error);
     if (t->resp.status == 404 && t->error.code.n == 0)
         return check_bucket(s, t, e);
-    st = wr_s3_fail(s, r->method, t->resp.status, &t->error, e);
+    st = wr_s3_fail(s, r->method, &t->resp, &t->error, e);
     if (st == WR_NOTFOUND)
         atomic_store(&s->bucket_seen, true);
     return st;

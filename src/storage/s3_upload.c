@@ -305,7 +305,7 @@ static enum wr_status commit_once(struct wr_upload *u, struct wr_s3_talk *t, str
     if (st == WR_OK)
         st = wr_s3_parse_complete(&t->arena, wr_buf_bytes(&t->text), ret_tag, &failed, e);
     if (st == WR_OK && failed.code.n > 0)
-        st = wr_s3_fail(u->s, "POST", t->resp.status, &failed, e);
+        st = wr_s3_fail(u->s, "POST", &t->resp, &failed, e);
     return st;
 }
 

@@ -48,6 +48,8 @@ static enum wr_status keep_error(struct wr_arena *a, struct wr_str name, struct 
         return keep(a, wr_str_trim(text), &error->region, e);
     if (is(name, "Key"))
         return keep(a, text, &error->key, e);
+    if (is(name, "RequestId"))
+        return keep(a, wr_str_trim(text), &error->request, e);
     return WR_OK;
 }
 

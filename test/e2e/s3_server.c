@@ -95,6 +95,7 @@ static void wrong_secret_is_auth(void **state)
                       (struct wr_bytes){(const uint8_t *)"x", 1}, NULL, &e));
     T(strstr(e.text, "SignatureDoesNotMatch") != NULL);
     T(strstr(e.text, "secret-access-key") != NULL);
+    T(strstr(e.text, WR_REQUEST_MARK "tx") != NULL); /* as Ceph calls them */
     T(strstr(e.text, "not the secret") == NULL);
     T_IS(WR_AUTH, wr_storage_stat(storage, t_call(), WR_STR("auth/a"), &o, &e));
     wr_storage_close(storage);

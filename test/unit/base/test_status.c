@@ -186,5 +186,19 @@ static void test_cut_keeps_characters_whole(void **state)
     }
 }
 
+/* Another request each time, which was news each time. */
+static void test_same_failure(void **state)
+{
+    (void)state;
+    T(wr_same_failure("", "") && wr_same_failure("a", "a") && !wr_same_failure("a", "ab"));
+    T(!wr_same_failure("ab", "a") && !wr_same_failure("a", "b"));
+    T(wr_same_failure("s3 PUT: 503 [request 1]: slow", "s3 PUT: 503 [request 22]: slow"));
+    T(wr_same_failure("s3 PUT: 503 [request 1]", "s3 PUT: 503 [request 22]"));
+    T(!wr_same_failure("s3 PUT: 503 [request 1]: slow", "s3 PUT: 500 [request 1]: slow"));
+    T(!wr_same_failure("s3 PUT: 503 [request 1]", "s3 PUT: 503"));
+    T(!wr_same_failure("[request 1", "[request 2")); /* cut */
+}
+
 T_MAIN(T_TEST(test_texts), T_TEST(test_fail), T_TEST(test_fail_errno), T_TEST(test_errno_text),
-    T_TEST(test_wrap), T_TEST(test_wrap_cuts_context), T_TEST(test_cut_keeps_characters_whole))
+    T_TEST(test_wrap), T_TEST(test_wrap_cuts_context), T_TEST(test_cut_keeps_characters_whole),
+    T_TEST(test_same_failure))

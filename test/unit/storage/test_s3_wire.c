@@ -449,6 +449,36 @@ static void error_answers(void **state)
     tear_down(&b);
 }
 
+/* Without it no provider can say what has happened. */
+static void an_error_did_not_name_its_request(void **state)
+{
+    static const char doc[] = "<Error><Code>AccessDenied</Code><Message>no</Message>"
+                              "<RequestId>tx00-1</RequestId></Error>";
+    static const char *const bad[] = {"a b", "a]b", "\x7f",
+        "123456789012345678901234567890123456789012345678901234567890123456789012345678901"};
+    struct bench b = set_up(NULL);
+    struct wr_err e = {0};
+    struct wr_object o;
+    (void)state;
+    reply_with(&b, "PUT", "403 X", "x-amz-request-id: 4442587FB7D0A2F9\r\n", doc);
+    T_IS(WR_AUTH, put(&b, "p/a", "x", &e));
+    T(strstr(e.text, "s3 PUT: 403 AccessDenied [request 4442587FB7D0A2F9]: no; ") != NULL);
+    reply_with(&b, "PUT", "403 X", "", doc);
+    T_IS(WR_AUTH, put(&b, "p/a", "x", &e));
+    T(strstr(e.text, "s3 PUT: 403 AccessDenied [request tx00-1]: no; ") != NULL);
+    reply_with(&b, "HEAD", "403 X", "x-amz-request-id: 7\r\n", "");
+    T_IS(WR_AUTH, OPS.stat(b.s, b.c, WR_STR("p/a"), &o, &e));
+    T(strstr(e.text, "s3 HEAD: 403 [request 7]; ") != NULL);
+    for (size_t i = 0; i < wr_countof(bad); i++) { /* it goes into logs, as it is */
+        struct wr_str line = wr_arena_fmt(b.c->scratch, "x-amz-request-id: %s\r\n", bad[i]);
+
+        reply_with(&b, "HEAD", "403 X", line.p, "");
+        T_IS(WR_AUTH, OPS.stat(b.s, b.c, WR_STR("p/a"), &o, &e));
+        T(strstr(e.text, "s3 HEAD: 403; ") != NULL);
+    }
+    tear_down(&b);
+}
+
 static void a_put_without_tag_is_no_success(void **state)
 {
     struct bench b = set_up(NULL);
@@ -652,6 +682,7 @@ T_MAIN(T_TEST(puts_carry_time_and_class), T_TEST(customer_keys_go_with_every_obj
     T_TEST(a_missing_bucket_is_misuse), T_TEST(a_seen_bucket_is_not_asked_for),
     T_TEST(conditions_by_header), T_TEST(conditions_with_bare_tags), T_TEST(conditions_by_head),
     T_TEST(test_a_refused_if_match_ended_create_only), T_TEST(error_answers),
-    T_TEST(a_put_without_tag_is_no_success), T_TEST(ranges_are_checked), T_TEST(heads_are_checked),
-    T_TEST(bad_listings_are_corrupt), T_TEST(each_database_had_a_connection_of_its_own),
+    T_TEST(an_error_did_not_name_its_request), T_TEST(a_put_without_tag_is_no_success),
+    T_TEST(ranges_are_checked), T_TEST(heads_are_checked), T_TEST(bad_listings_are_corrupt),
+    T_TEST(each_database_had_a_connection_of_its_own),
     T_TEST(test_an_open_bucket_had_a_client_that_nobody_used), T_TEST(out_of_memory))
