@@ -751,7 +751,8 @@ static void history_in_words(void **state)
     expect_out("to each snapshot of the last 24h\n");
     expect_out("to up to 9 states from before that\n");
     expect_out("may lose    what an upload takes\n");
-    expect_out("2910 PUT, 7230 GET, 121 LIST, and one PUT for each transaction, $0.02 a month at most");
+    expect_out(
+        "2910 PUT, 7230 GET, 121 LIST, and one PUT for each transaction, $0.02 a month at most");
     assert_int_equal(WR_EXIT_OK, RUN(check, "-config", config, "-policy"));
     expect_out("arn:aws:s3:::b/x/*");
 }
