@@ -183,10 +183,25 @@ static int64_t missing_ms(const struct wr_suspect *s, int64_t now_ns)
     return s->since_ns == 0 ? 0 : wr_max((now_ns - s->since_ns) / 1000000, (int64_t)1);
 }
 
+/* A database that is always written to is never seen with nothing missing; but what was missing at
+ * one look is there at the next, so that what is missing then is younger. */
+static void look_at_replica(
+    struct wr_entry_replica *r, const weir_db_sight *sight, weir_txid safe, int64_t now_ns)
+{
+    int64_t since_ns = r->suspect.since_ns;
+
+    wr_suspect_look(&r->suspect, sight, safe, now_ns);
+    if (sight->seen == WEIR_SEEN_NOTHING)
+        r->had_all = false; /* what comes is another database */
+    else if (r->suspect.since_ns == 0 || (since_ns != 0 && r->suspect.since_ns != since_ns))
+        r->had_all = true;
+}
+
 static void judge(
     const struct wr_sentinel *s, struct wr_entry *e, const struct sighting *now, int64_t now_ns)
 {
     struct wr_verdict *v = &e->verdict;
+    bool all = now->n > 0;
 
     *v = (struct wr_verdict){
         .nreplicas = now->n, .limit_ms = wr_max(s->o.limit_ms, SYNCS_LATE * now->interval_ms)};
@@ -198,7 +213,8 @@ static void judge(
             r->moved_ns = now_ns;
         r->bytes_up = now->bytes_up[i];
         r->scanned = now->db.scanned;
-        wr_suspect_look(&r->suspect, &now->db, now->safe[i], now_ns);
+        look_at_replica(r, &now->db, now->safe[i], now_ns);
+        all = all && r->had_all;
         v->replica_ms[i] = missing_ms(&r->suspect, now_ns);
         v->missing_ms = wr_max(v->missing_ms, v->replica_ms[i]);
     }
@@ -213,7 +229,7 @@ static void judge(
         e->whole = false;
         return;
     }
-    e->whole = e->whole || (now->n > 0 && v->missing_ms == 0);
+    e->whole = e->whole || all;
     if (v->missing_ms > v->limit_ms)
         v->word = WR_VERDICT_BEHIND;
     else

@@ -18,6 +18,7 @@ enum wr_said {
 
 struct wr_entry_replica {
     struct wr_suspect suspect;
+    bool had_all; /* once, all that had been committed by an earlier look, or by the same one */
     uint64_t bytes_up;
     uint64_t scanned; /* of the database */
     int64_t moved_ns; /* when one of these was last seen to grow, with no failure */
@@ -28,7 +29,7 @@ struct wr_entry {
     char *path;
     weir_db *db; /* to tell another one by; not to be used */
     bool met;    /* there was a database */
-    bool whole;  /* it was seen with everything in every replica */
+    bool whole;  /* it was seen with everything of some moment in every replica */
     enum wr_said said;
     weir_db_sight sight; /* of the last pass ... */
     unsigned same;       /* ... and of so many before it */

@@ -179,6 +179,31 @@ static void test_one_that_just_came_was_ready(void **state)
     T(wr_all_well(sentinel));
 }
 
+/* It is never seen with nothing missing, so that it was never ready, and no heartbeat went out. */
+static void test_a_busy_one_was_never_ready(void **state)
+{
+    (void)state;
+    fake.sight.commits = 9; /* as many come as go */
+    add("/a.db");
+    pass(10);
+    expect(wr_readyz, 503,
+        "not ready: 1 of 1 databases\n/a.db: not in sync yet for 5 s: it has commits that nothing "
+        "has captured, and no failure was reported (state syncing)\n");
+    for (int i = 0; i < 3; i++) {
+        fake.replica.safe_txid++;
+        fake.sight.txid++;
+        fake.sight.txid_commits += 3;
+        fake.sight.commits += 3;
+        pass(5);
+        expect(wr_readyz, 200, "ready: 1 database\n");
+        T(wr_all_well(sentinel));
+    }
+    pass(25); /* and then nothing more */
+    expect(wr_readyz, 200, "ready: 1 database\n");
+    pass(10);
+    T(!wr_all_well(sentinel));
+}
+
 /* A database that nobody could begin with is in no fleet, and not fine either. */
 static void test_absent_ones_are_told(void **state)
 {
@@ -277,5 +302,5 @@ static void test_many(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_alive), TEST(test_ready), TEST(test_one_that_just_came_was_ready),
-    TEST(test_absent_ones_are_told), TEST(test_a_refused_configuration_is_told),
-    TEST(test_waiting_ones_are_told), TEST(test_many))
+    TEST(test_a_busy_one_was_never_ready), TEST(test_absent_ones_are_told),
+    TEST(test_a_refused_configuration_is_told), TEST(test_waiting_ones_are_told), TEST(test_many))
