@@ -5,7 +5,9 @@
  * checkpoint lock. The original accepts both.
  *
  * A place is written "scheme:account@endpoint/host:port/path": URL and settings taken together, so
- * that s3://b/a with and without a region, or file:///x//y and path: /x/y, are one.
+ * that s3://b/a with and without a region, or file:///x//y and path: /x/y, are one; and so are
+ * s3://b.s3.eu-west-1.amazonaws.com/a and the former, for hosts of S3 services that have the bucket
+ * in them (src/storage/s3_profile.c).
  */
 #include "base/url.h"
 #include "daemon/config_int.h"
@@ -30,6 +32,77 @@ static struct wr_str bare(struct wr_str endpoint)
     return endpoint;
 }
 
+/* S3 services of which a URL may have the host, with the bucket in front: how many labels before
+ * the suffix are not the bucket's. */
+static const struct {
+    const char *suffix;
+    unsigned labels;
+} services[] = {
+    {".digitaloceanspaces.com", 1},
+    {".backblazeb2.com", 2},
+    {".s3.filebase.com", 0},
+    {".scw.cloud", 2},
+};
+
+/* What precedes the last label of `s`; empty: there is but one. */
+static struct wr_str without_label(struct wr_str s)
+{
+    struct wr_str front = {0}, label;
+
+    return wr_str_cut_last(s, '.', &front, &label) ? front : (struct wr_str){0};
+}
+
+/* Whether the host is Amazon's, but for China's, where other buckets have the same names; *ret: its
+ * bucket, empty where there is none in it. */
+static bool is_amazons(struct wr_str host, struct wr_str *ret)
+{
+    struct wr_str front;
+
+    if (!wr_str_ends(host, WR_STR(".amazonaws.com")))
+        return false;
+    host.n -= strlen(".amazonaws.com");
+    front = without_label(host);
+    if (!wr_str_ends(host, WR_STR(".s3")) && !wr_str_eq(host, WR_STR("s3"))) { /* a region */
+        if (!wr_str_ends(front, WR_STR(".s3")) && !wr_str_eq(front, WR_STR("s3")))
+            return false;
+        front = without_label(front);
+    }
+    *ret = front;
+    return true;
+}
+
+/* Take the bucket out of the host of an S3 URL, and leave the rest as its endpoint; Amazon's, of
+ * which buckets have names of their own everywhere, has none. No text: out of memory. */
+static void split_host(struct wr_arena *a, struct wr_url *u, struct wr_str *endpoint)
+{
+    struct wr_str host = u->host, bucket = {0}, front;
+
+    if (u->port.n > 0) {
+        if (wr_str_cut(host, '.', &bucket, &front) && front.n > 0) {
+            *endpoint = wr_arena_fmt(a, WR_FMT ":" WR_FMT, WR_ARG(front), WR_ARG(u->port));
+            u->host = bucket;
+            u->port = (struct wr_str){0};
+        }
+        return;
+    }
+    if (is_amazons(host, &bucket)) {
+        u->host = bucket.n > 0 ? bucket : host;
+        return;
+    }
+    for (size_t i = 0; i < wr_countof(services); i++) {
+        if (!wr_str_ends(host, wr_str(services[i].suffix)))
+            continue;
+        front = host;
+        front.n -= strlen(services[i].suffix);
+        for (unsigned n = services[i].labels; n > 0; n--)
+            front = without_label(front);
+        if (front.n == 0)
+            return;
+        *endpoint = wr_str_skip(host, front.n + 1);
+        u->host = front;
+    }
+}
+
 enum wr_status wr_config_place(
     struct wr_arena *a, const struct wr_config_replica *r, struct wr_str *ret, struct wr_err *e)
 {
@@ -44,6 +117,11 @@ enum wr_status wr_config_place(
     while (wr_url_query_next(a, &query, &key, &value))
         if (wr_str_eq(key, WR_STR("endpoint")))
             endpoint = value;
+    endpoint = endpoint.n > 0 ? bare(endpoint) : WR_STR("");
+    if (wr_str_eq(u.scheme, WR_STR("s3")) && endpoint.n == 0)
+        split_host(a, &u, &endpoint);
+    else if (wr_str_eq(u.scheme, WR_STR("s3")) && is_amazons(endpoint, &key) && key.n == 0)
+        endpoint = WR_STR("");
     if (wr_str_eq(u.scheme, WR_STR("abs")) && u.user.n)
         account = u.user;
     path = wr_str_eq(u.scheme, WR_STR("file")) ? u.path : wr_url_decode(a, u.path);
@@ -51,14 +129,14 @@ enum wr_status wr_config_place(
         path = wr_arena_fmt(a, WR_FMT "/" WR_FMT, WR_ARG(u.host), WR_ARG(path));
     if (path.p)
         path = wr_path_clean(a, path);
-    if (!path.p || query.n)
+    if (!path.p || query.n || !endpoint.p)
         return wr_fail(e, WR_NOMEM, "out of memory");
     while (path.n && path.p[0] == '/')
         path = wr_str_skip(path, 1);
     while (path.n && path.p[path.n - 1] == '/')
         path.n--;
     *ret = wr_arena_fmt(a, WR_FMT ":" WR_FMT "@" WR_FMT ":" WR_FMT "/" WR_FMT, WR_ARG(u.scheme),
-        WR_ARG(account), WR_ARG(bare(endpoint)), WR_ARG(u.port), WR_ARG(path));
+        WR_ARG(account), WR_ARG(endpoint), WR_ARG(u.port), WR_ARG(path));
     return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");
 }
 
