@@ -144,6 +144,7 @@ static bool check_flags(const struct wr_restore_flags *o, const struct wr_args *
 static int fail(struct wr_cli *cli, const struct wr_restore *r, int rc, const weir_error *err)
 {
     const char *url = wr_cli_url(cli, r->replica->url);
+    bool by = r->opt.txid || r->opt.time_ms; /* which of them there are, points lists */
     char message[1200], list[600];
 
     if (rc != WEIR_NOTFOUND && rc != WEIR_AUTH && rc != WEIR_CORRUPT) {
@@ -151,7 +152,8 @@ static int fail(struct wr_cli *cli, const struct wr_restore *r, int rc, const we
         return wr_cli_exit_code(rc);
     }
     (void)snprintf(message, sizeof(message), "%.500s: %.600s", url, err->message);
-    (void)snprintf(list, sizeof(list), "%.50s ltx -level all %.500s", cli->program, url);
+    (void)snprintf(
+        list, sizeof(list), "%.50s %s %.500s", cli->program, by ? "points" : "ltx -level all", url);
     (void)wr_cli_fail(message, rc == WEIR_NOTFOUND ? list : NULL);
     return rc == WEIR_NOTFOUND ? WR_EXIT_NO_BACKUP : wr_cli_exit_code(rc);
 }

@@ -920,6 +920,10 @@ static void test_restore_exit_codes(void **state)
     T(strstr(out, "\"skipped\": \"no matching backups found\""));
     EXPECT(3, "", "Error: s3://b/a: not found\nTry: weir ltx -level all s3://b/a\n",
         RUN(restore, "-dry-run", "-json", "-o", "/nonexistent/a.db", "s3://b/a"));
+    for (int by = 0; by < 2; by++)
+        EXPECT(3, "", "Error: s3://b/a: not found\nTry: weir points s3://b/a\n",
+            RUN(restore, by ? "-txid" : "-timestamp", by ? "0000000000000009" : "-2h", "-o",
+                "/nonexistent/a.db", "s3://b/a"));
     T(RUN(restore, "-quiet", "-o", "/nonexistent/a.db", "s3://user:secret@b/a?x=secret") == 3);
     T(strstr(err, "Error: s3://") && !strstr(err, "secret"));
 }
