@@ -180,6 +180,14 @@ static void print_live(const struct report *x)
     (void)printf("\n");
 }
 
+/* What of the findings -deep has made says what to do itself. */
+static const char *advice(const struct report *x, int rc)
+{
+    bool of_files = x->findings > x->live_findings;
+
+    return (rc == WEIR_OK || rc == WEIR_CORRUPT) && of_files ? what_to_do(x) : "";
+}
+
 static void print_text(const struct report *x, int rc, const weir_error *err)
 {
     /* A database that cannot be read takes nothing from what was proven of the replica. */
@@ -194,14 +202,15 @@ static void print_text(const struct report *x, int rc, const weir_error *err)
         (void)printf("%s: and %llu more\n", x->url, (unsigned long long)(x->findings - SHOWN));
     print_points(x);
     print_live(x);
-    if (x->findings > x->live_findings)
-        (void)printf("%s: %s\n", x->url, what_to_do(x));
+    if (*advice(x, rc))
+        (void)printf("%s: %s\n", x->url, advice(x, rc));
 }
 
 static json_t *report_json(const struct report *x, int rc, const weir_error *err)
 {
     const weir_verify_result *r = &x->r;
     char first[TXID_TEXT_MAX], last[TXID_TEXT_MAX], proven[TXID_TEXT_MAX], live[TXID_TEXT_MAX];
+    char plain_first[TXID_TEXT_MAX], plain_last[TXID_TEXT_MAX];
     char from[WR_TIME_TEXT_MAX], to[WR_TIME_TEXT_MAX], until[WR_TIME_TEXT_MAX];
     const char *status = rc == WEIR_OK         ? "ok"
                          : rc == WEIR_CORRUPT  ? "damaged"
@@ -209,20 +218,22 @@ static json_t *report_json(const struct report *x, int rc, const weir_error *err
                                                : "failed";
 
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, "
-        "s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:O}",
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:s, "
+        "s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:O, s:s}",
         "replica", x->type, "url", x->url, "status", status, "error",
         rc == WEIR_OK ? "" : err->message, "points", (json_int_t)r->points, "points_proven",
         (json_int_t)r->points_proven, "points_structure", (json_int_t)r->points_structure,
-        "points_lost", (json_int_t)r->points_lost, "first_txid", txid_text(first, r->first_txid),
-        "first_time", time_text(from, r->first_ms), "last_txid", txid_text(last, r->last_txid),
-        "last_time", time_text(to, r->last_ms), "proven_txid", txid_text(proven, r->proven_txid),
-        "proven_time", time_text(until, r->proven_ms), "files", (json_int_t)r->files, "files_read",
+        "structure_first_txid", txid_text(plain_first, r->structure_first), "structure_last_txid",
+        txid_text(plain_last, r->structure_last), "points_lost", (json_int_t)r->points_lost,
+        "first_txid", txid_text(first, r->first_txid), "first_time", time_text(from, r->first_ms),
+        "last_txid", txid_text(last, r->last_txid), "last_time", time_text(to, r->last_ms),
+        "proven_txid", txid_text(proven, r->proven_txid), "proven_time",
+        time_text(until, r->proven_ms), "files", (json_int_t)r->files, "files_read",
         (json_int_t)r->files_read, "files_old", (json_int_t)r->files_old, "files_gone",
         (json_int_t)r->files_gone, "bytes_read", (json_int_t)r->bytes_read, "duration_ms",
         (json_int_t)x->took_ms, "live_txid", txid_text(live, r->live_txid), "live_pages",
         (json_int_t)r->live_pages, "live_changing", (json_int_t)r->live_changing, "findings",
-        x->list);
+        x->list, "advice", advice(x, rc));
 }
 
 static int verify_one(struct report *x, weir *w, const struct options *o,

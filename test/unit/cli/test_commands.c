@@ -631,7 +631,11 @@ static void test_verify(void **state)
     T(RUN(verify, "-json", "s3://b/a") == 0);
     T(strstr(out, "[\n  {\n    \"replica\": \"s3\",\n    \"url\": \"s3://b/a\",\n    "
                   "\"status\": \"ok\",\n    \"error\": \"\",\n    \"points\": 12,\n"));
-    T(strstr(out, "\"proven_txid\": \"000000000000001f\"") && strstr(out, "\"findings\": []"));
+    T(strstr(out,
+        "\"points_structure\": 2,\n    \"structure_first_txid\": \"0000000000000001\",\n    "
+        "\"structure_last_txid\": \"0000000000000004\",\n"));
+    T(strstr(out, "\"proven_txid\": \"000000000000001f\"") &&
+        strstr(out, "\"findings\": [],\n    \"advice\": \"\"\n"));
 }
 
 static void test_verify_findings(void **state)
@@ -663,6 +667,7 @@ static void test_verify_findings(void **state)
     T(strstr(out, "\"status\": \"damaged\"") && strstr(out, "\"error\": \"corrupt\""));
     T(strstr(out, "\"kind\": \"file\",\n        \"key\": \"ltx/0/x.ltx\"") &&
         strstr(out, "\"kind\": \"lost\",\n        \"points\": 2"));
+    T(strstr(out, "\"advice\": \"the newest state cannot be restored: change something in the "));
 }
 
 /* With the database itself, which has to be one. */
@@ -707,6 +712,7 @@ static void test_verify_deep(void **state)
     T(RUN(verify, "-deep", "-json", "-config", c, "/var/lib/app.db") == 5);
     T(strstr(out, "\"kind\": \"live\",\n        \"txid\": \"000000000000001f\",\n        "
                   "\"text\": \"it is not\""));
+    T(strstr(out, "\"advice\": \"\""));
     EXPECT(1, "", "Error: -deep needs the path of a database of the configuration\n",
         RUN(verify, "-deep", "s3://b/a"));
     EXPECT(1, "", "Error: -deep-wait is for -deep\n", RUN(verify, "-deep-wait", "1s", "s3://b/a"));
