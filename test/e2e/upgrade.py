@@ -12,6 +12,7 @@ working directory); WEIR_SKIP_ORACLE=1 in the environment skips all of it by int
        sent and no more, and each TXID restores to what it was, with weir and with Litestream
        one that nothing proves: all pages are sent; another one: refused
        Litestream goes on behind weir, and weir behind Litestream
+       both restore what weir has made levels of and snapshots, and deleted from, in a replica that Litestream began
   0.3  a new history beside the old one, which weir and 0.3.13 itself still restore
   what Litestream left beside the database is not touched
   0.5's own daemon before, behind, and between (only where PyPI is reached)
@@ -21,6 +22,7 @@ Prints the bytes that were sent, one line per finding, and exits 1 when there wa
 import argparse
 import glob
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -29,6 +31,7 @@ import subprocess
 import sys
 import time
 
+import history
 import kit
 import oracle
 
@@ -131,8 +134,13 @@ class Place:
             self.found.check(kit.read(self.out) == want, "Litestream's restore is not the database")
         for txid, was in self.states.items():
             self.found.check(self.restore(txid) == was, "txid %d is not what it was" % txid)
-        r = subprocess.run([self.weir, "verify", self.url], capture_output=True, text=True, timeout=60)
+        self.verify()
+
+    def verify(self):
+        """The report: of a whole replica."""
+        r = subprocess.run([self.weir, "verify", "-json", self.url], capture_output=True, text=True, timeout=60)
         self.found.check(r.returncode == 0, "verify: %s" % r.stdout)
+        return json.loads(r.stdout)[0]
 
 
 def same_state(place):
@@ -250,6 +258,48 @@ def there_and_back(place):
             f.write(place.states[newest])
     _, sent = place.take_over()
     place.report(sent, "0.5, after going back, twice")
+    place.judge()
+
+
+def with_its_history(place):
+    """weir makes levels and snapshots behind what Litestream has written, and deletes that in the end."""
+    place.left_by_litestream()
+    theirs = set(kit.objects(place.replica)[0])
+    config = os.path.join(place.dir, "weir.yml")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(history.CONFIG % (place.path, place.url))
+    weir = history.Configured(place.weir, place.path, place.url, os.path.join(place.dir, "log"), config)
+    for when in ("first", "again"):
+        place.states = {}  # what was before gets too old
+        begun = set(kit.objects(place.replica)[0])
+        weir.start()
+        write_for(place.path, 1)
+        kit.wait_until(lambda: set(kit.objects(place.replica)[0]) - begun)
+        report = place.verify()
+        if theirs <= set(kit.objects(place.replica)[0]):  # yet
+            proven, structure = report["points_proven"], report["points_structure"]
+            place.found.check(proven and structure and proven + structure == report["points"],
+                              "%s: which points are proven: %s" % (when, report))
+            place.found.check(int(report["structure_last_txid"], 16) == max(k[2] for k in theirs),
+                              "%s: the last of Litestream's: %s" % (when, report))
+        end = time.monotonic() + 60
+        while time.monotonic() < end and theirs & set(kit.objects(place.replica)[0]):
+            write_for(place.path, 1)
+        place.found.check(weir.stop() == 0, "weir: %s" % weir.lines())
+        there = set(kit.objects(place.replica)[0])
+        place.found.check(not theirs & there, "%s: not deleted: %s" % (when, theirs & there))
+        place.found.check({k[0] for k in there} == {0, 1, 2, 3, 9}, "%s: levels: %s" % (when, sorted(there)))
+        place.found.check(not [x for x in weir.lines() if "level=WARN" in x or "level=ERROR" in x], "%s: it complained: %s"
+                          % (when, weir.lines()))
+        place.judge()
+        print("%-28s %d files of weir's own, in place of %d" % (place.name, len(there), len(theirs)), flush=True)
+        place.litestream(LATER[1])
+        theirs = set(kit.objects(place.replica)[0]) - there
+        for tail in ("", "-wal", "-shm"):
+            if os.path.exists(place.path + tail):
+                os.remove(place.path + tail)
+        with open(place.path, "wb") as f:  # what its daemon would have here
+            f.write(place.restore())
     place.judge()
 
 
@@ -383,7 +433,7 @@ def main():
                                os.path.join(cache, "litestream-0.3.13", "litestream"), OLD_SHA256)
     found = kit.Findings("upgrade")
     for case in (same_state, written_since, while_it_is_written, of_test_data, not_proven, damaged, another_one,
-                 there_and_back):
+                 there_and_back, with_its_history):
         case(Place(args.weir, so, found, case.__name__))
     from_0_3(Place(args.weir, so, found, "from_0_3"), old)
     daemon, why = oracle.fetch_daemon(cache)
