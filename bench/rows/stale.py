@@ -24,13 +24,13 @@ def stale(figures, rig):
     db, old, out, full = (home / n for n in ("app.db", "old.db", "out.db", "full.db"))
     replica = Directory(home / "replica")
     url = f"file://{replica.path}"
-    rig.load(db, "fill", bytes=rig.size.big_bytes)
+    rig.load(db, "fill", bytes=rig.size.history_bytes)
     with Daemon(rig, weir, [(db, replica)], rig.size.interval) as d:
         d.settle(rig)
         command(weir, "restore", "-json", "-o", old, url)
         rig.load(db, "update", rate=500, count=max(old.stat().st_size // 4096 // 100 // 2, 1), seed=3)
         d.stop()
-    what = f"{rig.size.big_bytes / MB:.0f} MB"
+    what = f"{rig.size.history_bytes / MB:.0f} MB"
     for run in range(rig.size.runs):
         whole = command(weir, "restore", "-json", "-force", "-o", full, url)
         shutil.copyfile(old, out)
