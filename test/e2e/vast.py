@@ -4,11 +4,12 @@
 usage: vast.py WEIR [--gigabytes N] [--seconds N] [--memory MIB]
 
 The file is sparse, and its free pages are spread over all of it, so that ordinary inserts change pages from
-its beginning to its end. One snapshot, then levels of 1, 3 and 9 seconds are made while a writer goes on: for
---seconds, and until there is a file of each. Judged:
+its beginning to its end. A writer does, from before the first snapshot on, which takes a while to be read, until
+--seconds after it, and until there is a file of each of the levels of 1, 3 and 9 seconds. Judged:
 
   neither the daemon nor verify ever had more memory than that (--memory, VmHWM of the process); that is enough with
     sanitizers, too, as these are told to keep little of what was freed
+  the WAL never was longer than that at which it is cut whatever an application does, with a transaction to spare
   the database was sent once: one snapshot, but for those that spare a restore what the writer has changed
     since, and not the levels above it as well
   every level was made, and every restore point gives the database that was captured (verify, the rolling checksum)
@@ -33,6 +34,9 @@ sys.dont_write_bytecode = True
 
 import sparse  # noqa: E402
 
+PAGES = 20000  # that the writer may use; each is a piece of the file, and takes the file system its time in the end
+LONGEST_WAL = (64 * 800 + 1000) * sparse.PAGE  # 64 times min-checkpoint-page-count
+
 CONFIG = """
 levels: [{interval: 1s}, {interval: 3s}, {interval: 9s}]
 snapshot: {interval: 24h}
@@ -48,10 +52,12 @@ class Writer(threading.Thread):
     def __init__(self, path, rows):
         super().__init__()
         self.path, self.rows, self.done, self.ended, self.error = path, rows, 0, threading.Event(), None
+        self.longest = 0  # bytes of the WAL
 
     def run(self):
         rnd = random.Random(1)
         db = sqlite3.connect(self.path, timeout=20, isolation_level=None)
+        db.execute("PRAGMA journal_mode=wal")
         try:
             while not self.ended.is_set():
                 db.execute("BEGIN IMMEDIATE")
@@ -60,7 +66,8 @@ class Writer(threading.Thread):
                     db.execute("INSERT OR REPLACE INTO t VALUES(?, ?)", (key, rnd.randbytes(3000)))
                 db.execute("COMMIT")
                 self.done += 1
-                time.sleep(0.01)
+                self.longest = max(self.longest, os.path.getsize(self.path + "-wal"))
+                time.sleep(0.05)
         except sqlite3.Error as e:
             self.error = e
         db.close()
@@ -110,20 +117,21 @@ def main():
     path, replica, log, config = (found.path(n) for n in ("app.db", "replica", "log", "weir.yml"))
     url = "file://" + replica
     size = int(args.gigabytes * (1 << 30)) // sparse.PAGE * sparse.PAGE
-    sparse.make(path, size, 60000)
+    sparse.make(path, size, PAGES)
     with open(config, "w") as f:
         f.write(CONFIG % (path, url))
     os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"
     begun = time.monotonic()
     with open(log, "ab") as out:
         daemon = subprocess.Popen([args.weir, "replicate", "-config", config], stdout=out, stderr=out)
+    writer = Writer(path, PAGES * 4 // 5)
+    writer.start()
     sent = kit.wait_until(lambda: levels_of(replica).get(9), 400, 0.2)
     found.check(sent, "no snapshot after 400 s")
     took = time.monotonic() - begun
     first = sum(os.path.getsize(p) for p in kit.objects(replica)[0].values())
     alone = peak_mib(daemon.pid)
-    writer = Writer(path, 50000)
-    writer.start()
+    while_sent = writer.done
     time.sleep(args.seconds)
     kit.wait_until(lambda: levels_of(replica).get(3), 60, 0.2)  # later on a busy machine
     writer.ended.set()
@@ -142,8 +150,12 @@ def main():
         found.check(level == 9 or low > 1 or high == 1 or os.path.getsize(name) < first,
                     "level %d has the whole database once more" % level)
     checked, _ = verify(args, url, found)
-    print("%.1f GB: sent in %.1f s as %.1f MB, %d commits, files a level %s; memory %.0f MiB then, %.0f MiB in the end, "
-          "verify %.0f MiB" % (size / (1 << 30), took, first / 1e6, writer.done, dict(sorted(count.items())), alone, peak, checked))
+    found.check(while_sent > 10, "%d commits beside the snapshot" % while_sent)
+    found.check(writer.longest <= LONGEST_WAL, "a WAL of %d bytes" % writer.longest)
+    print("%.1f GB: sent in %.1f s as %.1f MB beside %d commits, %d in all, the longest WAL %.1f MB; files a level %s; "
+          "memory %.0f MiB then, %.0f MiB in the end, verify %.0f MiB"
+          % (size / (1 << 30), took, first / 1e6, while_sent, writer.done, writer.longest / 1e6,
+             dict(sorted(count.items())), alone, peak, checked))
     found.check(max(peak, checked) <= args.memory, "more than %d MiB of memory" % args.memory)
     with open(log, errors="replace") as f:
         for line in f:
