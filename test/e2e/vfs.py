@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """The loadable extension in programs that others wrote: Python's SQLite, and the sqlite3 shell.
 
-usage: vfs.py WEIR EXTENSION DATA [--quick] [--only CASE...]
+usage: vfs.py WEIR EXTENSION DATA [--quick] [--cache DIR] [--only CASE...]
        radosgw.sh vfs.py WEIR EXTENSION DATA --s3
 
 Real replicas, written by `weir replicate` with levels and retention of seconds, or by Litestream (DATA is
-test/data). Each case is named after what the original does wrong, and is a process of its own. Prints one
-line per case and finding, and exits 1 when there was any finding.
+test/data; its extension is fetched once into DIR, as by oracle.py). Each case is named after what the original
+does wrong, and is a process of its own. Prints one line per case and finding, and exits 1 when there was any
+finding.
 """
 import argparse
 import os
@@ -18,6 +19,7 @@ import vfs_faults  # noqa: F401 cases
 import vfs_follow  # noqa: F401 cases
 import vfs_host  # noqa: F401 cases
 import vfs_same  # noqa: F401 cases
+import vfs_speed  # noqa: F401 cases
 
 
 def main():
@@ -27,9 +29,10 @@ def main():
     parser.add_argument("data")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--s3", action="store_true")
+    parser.add_argument("--cache", default=os.environ.get("WEIR_ORACLE_CACHE", "."))
     parser.add_argument("--only", nargs="*")
     args = parser.parse_args()
-    args.weir, args.so, args.data = (os.path.abspath(p) for p in (args.weir, args.so, args.data))
+    args.weir, args.so, args.data, args.cache = map(os.path.abspath, (args.weir, args.so, args.data, args.cache))
     vfskit.become_host("e2e/vfs", args.so)
     for name in list(os.environ):
         if name.startswith(("LITESTREAM_", "WEIR_REPLICA")):

@@ -52,7 +52,7 @@ class World:
     """Of one case: a directory, the programs under test, and what was found."""
 
     def __init__(self, name, args):
-        self.weir, self.so, self.data, self.quick = args.weir, args.so, args.data, args.quick
+        self.weir, self.so, self.data, self.cache, self.quick = args.weir, args.so, args.data, args.cache, args.quick
         self.found = kit.Findings("vfs-" + name)
         self.found.where = name + ": "
         self.path, self.check = self.found.path, self.found.check
