@@ -136,6 +136,55 @@ def good(db):
         return False
 
 
+def error(status, code):
+    return lambda said: (status, [], (fakes3.ERROR % (code, "not now")).encode())
+
+
+FAULTS = {
+    "403": error(403, "AccessDenied"), "404": error(404, "NoSuchKey"), "500": error(500, "InternalError"),
+    "503": error(503, "SlowDown"),
+    "an answer that ends early": lambda said: (said[0], said[1], said[2][:len(said[2]) // 2], len(said[2])),
+    "an answer of something else": lambda said: (said[0], said[1], b"\xa5" * len(said[2])),
+}
+
+
+def sums(db):
+    return db.execute("SELECT count(*), sum(length(v)), (SELECT sum(v) FROM account) FROM t").fetchone()
+
+
+@case
+def each_request_fails_once(w):
+    """The first, the second, ... in each way: what was asked for is right or an error, and what comes next is right."""
+    server = fakes3.FakeS3(w.path("bucket"))
+    _, url, db = with_replica(w, server, server)
+    want, refused, runs = sums(db), 0, 0
+    db.close()
+
+    def lie(method, path, query, said):
+        if method == "GET":
+            seen.append(path)
+        return fault(said) if len(seen) == nth else said
+    for what, fault in FAULTS.items():
+        nth, seen = 0, []
+        while len(seen) >= nth:  # the last one had a fault
+            nth, runs, seen, db, got = nth + 1, runs + 1, [], None, want
+            server.lie, before = lie, time.monotonic()
+            try:
+                db = w.open(url, cache_size=CACHE, fetch_timeout="300ms", open_timeout="1s", poll_interval="1h")
+                got = sums(db)
+            except sqlite3.DatabaseError:  # what is there instead of a page is a damaged database to SQLite
+                refused += 1
+                w.check(db is None or one(db, "SELECT weir_error()"), "%s, request %d: no reason" % (what, nth))
+            took = time.monotonic() - before
+            w.check(got == want and took < 4, "%s, request %d: %s, not %s, in %.1f s" % (what, nth, got, want, took))
+            server.lie = None
+            db = db or w.open(url, cache_size=CACHE, poll_interval="1h")
+            w.check(sums(db) == want, "%s, request %d: not right afterwards" % (what, nth))
+            db.close()
+        w.check(nth > 5, "%s: only %d requests" % (what, nth))
+    w.notes.append("%d runs, %d errors" % (runs, refused))
+
+
 @case
 def credentials_of_the_environment(w):
     """Those of AWS and of Litestream; wrong ones are an error at once, in which no secret is."""
