@@ -162,6 +162,24 @@ static void get_copy(struct wr_vfs_file *f, const struct wr_pagemap_about *about
     (void)snprintf(ret->text, sizeof(ret->text), "%s", look->copy_path);
 }
 
+static void get_write(struct wr_vfs_file *f, const struct wr_pagemap_about *about,
+    const struct wr_origin_look *look, struct answer *ret)
+{
+    (void)f, (void)about, (void)look;
+    number(ret, 0);
+}
+
+/* Programs turn it off to have all sent. */
+static enum wr_status set_write(struct wr_vfs_file *f, const char *value, struct wr_err *e)
+{
+    bool on = false;
+
+    (void)f;
+    if (!wr_parse_bool(wr_str(value), &on))
+        return wr_fail(e, WR_MISUSE, "write_enabled: \"%.100s\" is not true or false", value);
+    return on ? wr_fail(e, WR_MISUSE, "write_enabled: replicas are read-only here") : WR_OK;
+}
+
 static enum wr_status set_time(struct wr_vfs_file *f, const char *value, struct wr_err *e)
 {
     int64_t ms = 0;
@@ -186,7 +204,7 @@ static const struct asked {
     const char *name;
     get_fn *get;
     set_fn *set;
-    const char *function, *setter; /* under Litestream's prefix and ours */
+    const char *function, *setter; /* under Litestream's prefix and ours; NULL: none */
 } table[] = {
     {"txid", get_txid, set_txid, "txid", "set_txid"},
     {"head_txid", get_head, NULL, "head_txid", NULL},
@@ -197,6 +215,7 @@ static const struct asked {
     {"error", get_error, NULL, "error", NULL},
     {"hydration_progress", get_progress, NULL, "hydration_progress", NULL},
     {"hydration_file", get_copy, NULL, "hydration_file", NULL},
+    {"write_enabled", get_write, set_write, NULL, NULL},
 };
 
 static const char *const prefixes[] = {"weir_", "litestream_"};
@@ -322,7 +341,7 @@ int wr_asked_register(sqlite3 *db)
     int rc = SQLITE_OK;
 
     for (size_t i = 0; i < wr_countof(table); i++) {
-        for (size_t p = 0; p < wr_countof(prefixes); p++) {
+        for (size_t p = 0; table[i].function && p < wr_countof(prefixes); p++) {
             for (int args = 0; rc == SQLITE_OK && args < 2; args++) {
                 rc = add(db, prefixes[p], table[i].function, args, 0, &table[i], run_get);
                 if (rc == SQLITE_OK && table[i].setter)

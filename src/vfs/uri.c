@@ -71,6 +71,8 @@ static enum wr_status read_one(
                    : bad(e, key, value, "a time such as 2026-01-02T15:04:05Z");
     else if (strcmp(key, "write_enabled") == 0)
         return read_off(key, value, e);
+    else if (strcmp(key, "sync_interval") == 0 || strcmp(key, "buffer_path") == 0)
+        return WR_OK; /* of writing, which is off */
     else if (strcmp(key, "hydration_enabled") == 0)
         return read_switch(key, value, &u->origin.copy, e);
     else if (strcmp(key, "hydration_path") == 0)
@@ -108,11 +110,16 @@ static const char *of_environment(void)
     return url && *url ? url : NULL;
 }
 
-static enum wr_status read_environment(struct wr_uri *u, struct wr_err *e)
+static enum wr_status read_environment(const char *name, struct wr_uri *u, struct wr_err *e)
 {
-    static const char on[] = "LITESTREAM_HYDRATION_ENABLED";
-    const char *value = getenv(on), *path = getenv("LITESTREAM_HYDRATION_PATH");
+    static const char on[] = "LITESTREAM_HYDRATION_ENABLED", write[] = "LITESTREAM_WRITE_ENABLED";
+    const char *value = getenv(write), *path = getenv("LITESTREAM_HYDRATION_PATH");
 
+    /* Only that word is for Litestream; who gave it wants commits to be kept. */
+    if (value && wr_str_eq_nocase(wr_str(value), WR_STR("true")) &&
+        !sqlite3_uri_parameter(name, "write_enabled"))
+        return read_off(write, "true", e);
+    value = getenv(on);
     u->origin.copy_path = path && *path ? path : NULL;
     return value && *value ? read_switch(on, value, &u->origin.copy, e) : WR_OK;
 }
@@ -131,7 +138,7 @@ enum wr_status wr_uri_read(
             return WR_OK;
         }
     }
-    st = read_environment(ret, e);
+    st = read_environment(name, ret, e);
     for (int i = 0; st == WR_OK && (key = sqlite3_uri_key(name, i)) != NULL; i++) {
         const char *value = sqlite3_uri_parameter(name, key);
 

@@ -214,6 +214,17 @@ static void test_what_cannot_be_opened_says_so_soon(void **state)
     }
     T(vw_try(&w, "&write_enabled=0&hydration_enabled=false&mode=ro", &db) == SQLITE_OK);
     (void)sqlite3_close(db);
+    T(vw_try(&w, "&write_enabled=false&sync_interval=1s&buffer_path=x", &db) == SQLITE_OK);
+    (void)sqlite3_close(db);
+    T(setenv("LITESTREAM_WRITE_ENABLED", "True", 1) == 0);
+    T(vw_try(&w, "", &db) == SQLITE_CANTOPEN);
+    (void)sqlite3_close(db);
+    T(vw_try(&w, "&write_enabled=off", &db) == SQLITE_OK);
+    (void)sqlite3_close(db);
+    T(setenv("LITESTREAM_WRITE_ENABLED", "1", 1) == 0); /* not that word: off */
+    T(vw_try(&w, "", &db) == SQLITE_OK);
+    (void)sqlite3_close(db);
+    T(unsetenv("LITESTREAM_WRITE_ENABLED") == 0);
     /* Not there, and not to come. */
     vw_delete(&w, 9, 1, 1);
     T(vw_try(&w, "&open_timeout=100ms", &db) == SQLITE_CANTOPEN);
@@ -318,6 +329,10 @@ static void test_what_can_be_asked(void **state)
     assert_string_equal(vw_ask(db, "SELECT weir_epoch()"), "1");
     assert_string_equal(vw_ask(db, "SELECT weir_error()"), "");
     assert_string_equal(vw_ask(db, "PRAGMA litestream_lag"), "0");
+    assert_string_equal(vw_ask(db, "PRAGMA litestream_write_enabled"), "0");
+    assert_string_equal(vw_ask(db, "PRAGMA litestream_write_enabled=off"), "0");
+    T(strstr(vw_ask(db, "PRAGMA weir_write_enabled=1"), "read-only") != NULL);
+    T(strstr(vw_ask(db, "PRAGMA weir_write_enabled=x"), "is not true or false") != NULL);
     T(strncmp(vw_ask(db, "SELECT weir_txid('nosuch')"), "error: connection not", 21) == 0);
     (void)sqlite3_close(db);
     vw_release(&w);
