@@ -166,7 +166,8 @@ bool wr_cli_target(struct wr_cli *cli, const char *arg, const char *config_path,
     *ret = (struct wr_target){.db_path = db->path,
         .settings = db->settings,
         .replicas = db->replicas,
-        .n = db->nreplicas};
+        .n = db->nreplicas,
+        .source = db->source};
     return true;
 }
 

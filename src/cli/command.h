@@ -102,6 +102,7 @@ struct wr_target {
     const char *const *settings; /* of the database, for weir_db_add; of a URL the defaults */
     const struct wr_config_replica *replicas;
     size_t n;
+    const char *source; /* the URL of a primary's stream, as the configuration has it; NULL: none */
 };
 /* Whether there is exactly one argument, a DB_PATH or REPLICA_URL. False after "Error: ...". */
 bool wr_cli_one(const struct wr_command *cmd, const struct wr_args *args) WR_MUST_CHECK;

@@ -220,6 +220,27 @@ static bool check_gone(const struct wr_cli *cli, size_t argc, char *const *argv)
     return true;
 }
 
+/* Where it comes from. False after "Error: ...". */
+static bool find_target(struct wr_restore *r, const char *arg)
+{
+    const struct wr_restore_flags *o = r->flags;
+
+    if (wr_config_is_source(arg))
+        return wr_restore_from_primary(r, arg);
+    if (o->replica && !o->follow && !wr_url_is(wr_str(o->replica))) /* of 0.3, a name */
+        return wr_cli_fail("-replica NAME was a flag of Litestream 0.3; now the URL of the replica "
+                           "in place of the database's path has it read from there, and without "
+                           "one the replica that reaches furthest is",
+                   NULL) == WR_EXIT_OK;
+    if (!wr_cli_target(r->cli, arg, o->config, !o->no_expand_env, &r->target))
+        return false;
+    if (o->replica || (o->token_file && !r->target.source))
+        return wr_cli_fail("-replica and -token-file go with -f and the URL of a primary",
+                   "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db") ==
+               WR_EXIT_OK;
+    return !o->follow || !r->target.source || wr_restore_from_source(r);
+}
+
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)
 {
     struct wr_restore_flags o = {0};
@@ -246,20 +267,8 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
         cli->log.level = WEIR_LOG_ERROR;
     if (o.all || o.dir)
         return wr_restore_many(cli, &o, &r.opt, args.n ? args.positional[0] : NULL);
-    if (wr_restore_is_primary(args.positional[0])) {
-        if (!wr_restore_from_primary(&r, args.positional[0]))
-            return WR_EXIT_FAILED;
-    } else if (o.replica && !o.follow && !wr_url_is(wr_str(o.replica))) { /* of 0.3, a name */
-        return wr_cli_fail("-replica NAME was a flag of Litestream 0.3; now the URL of the replica "
-                           "in place of the database's path has it read from there, and without "
-                           "one the replica that reaches furthest is",
-            NULL);
-    } else if (o.replica || o.token_file) {
-        return wr_cli_fail("-replica and -token-file go with -f and the URL of a primary",
-            "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db");
-    } else if (!wr_cli_target(cli, args.positional[0], o.config, !o.no_expand_env, &r.target)) {
+    if (!find_target(&r, args.positional[0]))
         return WR_EXIT_FAILED;
-    }
     r.path = o.output ? o.output : r.target.db_path;
     if (!r.path)
         return wr_cli_fail("-o is required when restoring from a replica URL",

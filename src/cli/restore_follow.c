@@ -15,13 +15,6 @@
 #define TELL_MS        10000 /* between lines about where it stands */
 #define LINE_MAX_BYTES ((size_t)16 << 10)
 
-bool wr_restore_is_primary(const char *arg)
-{
-    struct wr_str s = wr_str(arg);
-
-    return wr_str_starts(s, WR_STR("http://")) || wr_str_starts(s, WR_STR("https://"));
-}
-
 /* Never an argument, which all users of a machine can read. */
 static bool find_token(struct wr_restore *r)
 {
@@ -67,7 +60,16 @@ bool wr_restore_from_primary(struct wr_restore *r, const char *arg)
         .type = "http",
         .settings = no_settings};
     r->primary = arg;
+    r->bucket = r->flags->replica;
     r->target = (struct wr_target){.replicas = one, .n = 1};
+    return find_token(r);
+}
+
+bool wr_restore_from_source(struct wr_restore *r)
+{
+    r->primary = r->target.source;
+    r->bucket = r->target.replicas[0].url;
+    r->opt.settings = r->target.replicas[0].settings;
     return find_token(r);
 }
 
@@ -176,8 +178,7 @@ int wr_restore_follow(struct wr_restore *r, weir *w, weir_error *err)
     r->result = (weir_restore_result){.struct_size = sizeof(r->result)};
     if (mode == WR_PROGRESS_BAR) /* what the bar shows need not be logged across it */
         r->cli->log.level = wr_max(x.log_level, WEIR_LOG_WARN);
-    rc = weir_follow(
-        w, r->primary ? r->flags->replica : r->replica->url, r->path, &opt, &r->result, err);
+    rc = weir_follow(w, r->primary ? r->bucket : r->replica->url, r->path, &opt, &r->result, err);
     if (!r->following) {
         r->cli->log.level = x.log_level;
         wr_display_end(&x.display);

@@ -27,6 +27,7 @@ struct wr_restore {
     const struct wr_restore_flags *flags;
     struct wr_target target;
     const char *primary;                     /* the URL of its stream, to be followed; NULL: none */
+    const char *bucket;                      /* the URL of its replica; NULL: as the primary says */
     const char *token;                       /* for it; NULL: none */
     const char *path;                        /* absolute once expanded */
     const struct wr_config_replica *replica; /* the one that is tried now */
@@ -48,10 +49,10 @@ struct wr_restore {
 /* Make r->path absolute, and see that it can be printed. False after "Error: ...". */
 bool wr_restore_expand(struct wr_restore *r) WR_MUST_CHECK;
 
-/* Whether `arg` is the URL of a primary's stream. */
-bool wr_restore_is_primary(const char *arg);
-/* Follow that: r->primary, r->token and r->target. False after "Error: ...". */
+/* Follow a primary's stream: r->primary, r->token and r->target. False after "Error: ...". */
 bool wr_restore_from_primary(struct wr_restore *r, const char *arg) WR_MUST_CHECK;
+/* The same, of the source of r->target, whose first replica is the bucket. */
+bool wr_restore_from_source(struct wr_restore *r) WR_MUST_CHECK;
 
 /* Restore from, or plan for, r->replica. WEIR_* and its message. */
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err);

@@ -127,6 +127,17 @@ static enum wr_status check_path(
     return WR_OK;
 }
 
+static enum wr_status read_source(
+    struct wr_doc *d, const yaml_node_t *node, const char *what, const char **ret, struct wr_err *e)
+{
+    enum wr_status st = wr_config_text(d, node, what, "source", ret, e);
+
+    if (st == WR_OK && *ret && !wr_config_is_source(*ret))
+        return wr_doc_fail(d, wr_doc_get(d, node, "source"), e,
+            "source must be the URL of a primary, such as http://primary:9999/app.db");
+    return st;
+}
+
 static enum wr_status read_file(struct wr_doc *d, const yaml_node_t *node, const yaml_node_t *top,
     size_t index, const char *path, struct wr_config_db *ret, struct wr_err *e)
 {
@@ -140,6 +151,8 @@ static enum wr_status read_file(struct wr_doc *d, const yaml_node_t *node, const
     ret->line = wr_config_line(node);
     if (st == WR_OK)
         st = wr_config_bool(d, node, what, "restore-if-db-not-exists", &ret->restore_if_missing, e);
+    if (st == WR_OK)
+        st = read_source(d, node, what, &ret->source, e);
     if (st == WR_OK)
         st = wr_config_place_path(d, node, what, "meta-path", &meta, e);
     if (st == WR_OK && meta)

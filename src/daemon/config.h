@@ -39,6 +39,7 @@ struct wr_config_replica {
 struct wr_config_db {
     const char *path; /* absolute */
     bool restore_if_missing;
+    const char *source;          /* of a primary's stream, for who follows it; NULL: none */
     const char *const *settings; /* key, value, ..., NULL, for weir_db_add */
     const struct wr_config_replica *replicas;
     size_t nreplicas;                  /* at least 1 */
@@ -84,6 +85,8 @@ struct wr_config_serve {
     const char *token; /* a secret; NULL: none, which is for loopback addresses alone */
     uint32_t max_followers;
 };
+/* Whether this is the URL of such a stream. */
+bool wr_config_is_source(const char *url);
 /* Whether only processes of this machine reach an address that the configuration may have. */
 bool wr_config_is_loopback(const char *addr);
 

@@ -97,6 +97,8 @@ enum wr_status wr_config_dir_keys(struct wr_doc *d, const yaml_node_t *node, siz
         st = wr_config_bool(d, node, what, "restore-if-db-not-exists", &yes, e);
     if (st != WR_OK)
         return st;
+    if (wr_doc_get(d, node, "source"))
+        return fail(d, node, index, "'source' is of one database, and not of a directory", e);
     if (ret->meta_path && ret->meta_dir)
         return fail(d, node, index, "cannot specify both 'meta-path' and 'meta-dir'", e);
     if (yes)

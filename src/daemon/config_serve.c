@@ -23,6 +23,13 @@ static const struct wr_key serve_keys[] = {
     {0},
 };
 
+bool wr_config_is_source(const char *url)
+{
+    struct wr_str s = wr_str(url);
+
+    return wr_str_starts(s, WR_STR("http://")) || wr_str_starts(s, WR_STR("https://"));
+}
+
 /* Its first line, without the space around it. */
 static enum wr_status read_token_file(
     struct wr_doc *d, const yaml_node_t *v, const char *path, const char **ret, struct wr_err *e)

@@ -48,6 +48,7 @@ const struct wr_key wr_config_db_keys[] = {
     {.name = "replica", .use = WR_KEY_READ},
     {.name = "replicas", .use = WR_KEY_READ},
     {.name = "restore-if-db-not-exists", .use = WR_KEY_READ},
+    {.name = "source", .use = WR_KEY_READ},
     {.name = "dir", .use = WR_KEY_READ},
     {.name = "pattern", .use = WR_KEY_READ},
     {.name = "recursive", .use = WR_KEY_READ},

@@ -6,6 +6,8 @@ usage: push.py WEIR [--followers N] [--commits N] [--cut SECONDS]
 
 Real daemons and real followers, on loopback. Judged:
 
+  a follower whose configuration has the primary as the source of its database, by TLS through a proxy, is with the
+      primary, and one that does not trust the certificate is not, and has the bucket
   a wrong token, and none, are refused with 401, and a follower with one says so and has the bucket
   each commit is seen by all followers long before the sync interval of ten seconds has passed
   the primary is killed: all go on from the bucket, and are with it again when it is back
@@ -24,6 +26,7 @@ Prints one line per finding and exits 1 when there was any.
 import argparse
 import os
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -34,6 +37,7 @@ import urllib.error
 import urllib.request
 
 import kit
+import network
 
 TOKEN, OTHER = "correct-horse-battery", "another-token-of-24-char"
 MAX = 24
@@ -136,6 +140,36 @@ class Relay(threading.Thread):
                         self.forget(s)
 
 
+class Proxy:
+    """TLS in front of the primary."""
+
+    def __init__(self, port, tls):
+        self.to, self.tls = port, tls
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.port = self.door.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            threading.Thread(target=self.serve, args=(self.door.accept()[0],), daemon=True).start()
+
+    def serve(self, plain):
+        try:
+            with self.tls.wrap_socket(plain, server_side=True) as a, \
+                    socket.create_connection(("127.0.0.1", self.to)) as b:
+                threading.Thread(target=self.pump, args=(b, a), daemon=True).start()
+                self.pump(a, b)
+        except OSError:
+            pass
+
+    def pump(self, a, b):
+        try:
+            while data := a.recv(1 << 16):
+                b.sendall(data)
+        except OSError:
+            pass
+
+
 class Follower:
     def __init__(self, primary, i, token=TOKEN, flags=(), port=None):
         self.port = port or primary.port
@@ -203,6 +237,33 @@ class Run:
         self.found.check(kit.wait_until(lambda: f.newest() >= 0, 20),
                          "a follower without the token has no copy of the bucket")
         f.stop()
+
+    def listed(self):
+        """Two that have it in their configuration: one knows who signed the proxy's certificate."""
+        if not shutil.which("openssl"):
+            print("skipped: TLS needs openssl")
+            return
+        ours = network.Authority(self.found, "authority")
+        proxy = Proxy(self.p.port, ours.server("proxy", "IP:127.0.0.1", 2))
+        for i, trusted in enumerate((True, False)):
+            f = Follower(self.p, 903 + i)
+            config = self.found.path("follower%d.yml" % i)
+            with open(config, "w") as out:
+                out.write("dbs: [{path: '%s', source: 'https://127.0.0.1:%d/app.db', replica: {path: '%s'}}]\n" % (
+                    f.copy, proxy.port, self.p.replica))
+            env = dict(f.env, SSL_CERT_FILE=ours.ca) if trusted else f.env
+            with open(f.log, "ab") as out:
+                f.process = subprocess.Popen([self.p.exe, "restore", "-f", "-config", config, f.copy], stdout=out,
+                                             stderr=out, env=env)
+            self.found.check(kit.wait_until(lambda: f.newest() >= 0, 30), "no copy by a configuration")
+            if trusted:
+                self.found.check(kit.wait_until(lambda: f.logged("with the primary"), 30), "not with the primary by TLS")
+                self.commit()
+                self.all_see([f], 8, "by TLS")
+            else:
+                self.found.check(kit.wait_until(lambda: f.logged("without the primary"), 30) and
+                                 not f.logged("with the primary"), "a certificate of nobody is good")
+            self.found.check(f.stop() == 0, "a follower with a configuration ends with an error")
 
     def latency(self, followers):
         times = []
@@ -337,6 +398,7 @@ class Run:
         self.p.start()
         self.commit()
         self.tokens()
+        self.listed()
         followers = [Follower(self.p, i) for i in range(self.args.followers)]
         for f in followers:
             f.start()

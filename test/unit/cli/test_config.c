@@ -115,6 +115,7 @@ static void test_full(void **state)
                                "    min-checkpoint-page-count: 500\n"
                                "    adopt-replica: true\n"
                                "    restore-if-db-not-exists: true\n"
+                               "    source: https://primary/a.db\n"
                                "    replicas:\n"
                                "      - type: s3\n"
                                "        bucket: b\n"
@@ -141,6 +142,8 @@ static void test_full(void **state)
     assert_string_equal(setting(c->dbs[0].settings, "min-checkpoint-page-count"), "500");
     assert_string_equal(setting(c->dbs[0].settings, "adopt-replica"), "true");
     T(settings_count(c->dbs[0].settings) == 3);
+    assert_string_equal(c->dbs[0].source, "https://primary/a.db");
+    T(!c->dbs[1].source);
 
     r = c->dbs[0].replicas;
     assert_string_equal(r[0].url, "s3://b/x/y");
@@ -894,6 +897,8 @@ static void test_typed_values(void **state)
         "1:35: dbs[0].min-checkpoint-page-count must be a number (got x)");
     bad("dbs: [{adopt-replica: x, " DB "}]",
         "1:23: dbs[0].adopt-replica must be true or false (got x)");
+    bad("dbs: [{source: 's3://bucket/a', " DB "}]",
+        "1:16: source must be the URL of a primary, such as http://primary:9999/app.db");
     bad("dbs: [{restore-if-db-not-exists: 2, " DB "}]",
         "1:34: dbs[0].restore-if-db-not-exists must be true or false (got 2)");
     /* YAML 1.1 has more words for it. */

@@ -620,6 +620,8 @@ static void test_bad_keys(void **state)
             "1:7: database config #1: 'meta-dir' can only be used with a directory"},
         {"dir: /d, pattern: x, meta-dir: /m, meta-path: /m",
             "1:7: database config #1: cannot specify both 'meta-path' and 'meta-dir'"},
+        {"dir: /d, pattern: x, source: 'http://p/x'",
+            "1:7: database config #1: 'source' is of one database, and not of a directory"},
         {"dir: /d, pattern: x, recursive: 2",
             "1:40: dbs[0].recursive must be true or false (got 2)"},
         {"dir: /d, pattern: 'a/*'", "1:26: pattern \"a/*\" is of the file name only"},
