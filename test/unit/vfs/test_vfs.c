@@ -572,6 +572,47 @@ static void read_on(void *arg)
     (void)sqlite3_close(db);
 }
 
+static bool is_memory_or_io(int rc)
+{
+    return rc == SQLITE_NOMEM || rc == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR;
+}
+
+/* What was asked for is right, or SQLite's user is told; and then all can be closed. */
+static enum wr_status open_read_and_travel(void *arg)
+{
+    static const char *const steps[] = {"SELECT count(*), sum(n) FROM t",
+        "SELECT weir_set_txid('2')", "SELECT count(*) FROM u", "SELECT weir_set_time('latest')",
+        "PRAGMA weir_time", "SELECT count(*) FROM u"};
+    struct vw *w = arg;
+    sqlite3 *db = NULL;
+    int rc = vw_try(w, "&poll_interval=1h&open_timeout=5s", &db);
+    bool good = rc == SQLITE_OK;
+
+    T(good || is_memory_or_io(rc));
+    for (size_t i = 0; good && i < wr_countof(steps); i++) {
+        rc = sqlite3_exec(db, steps[i], NULL, NULL, NULL);
+        good = rc == SQLITE_OK;
+        T(good || is_memory_or_io(rc) || rc == SQLITE_ERROR); /* of a function, with its text */
+    }
+    if (good && strcmp(vw_ask(db, "SELECT count(*) FROM u"), "3") != 0)
+        T(wr_mem_fault_fired());
+    T(sqlite3_close(db) == SQLITE_OK);
+    return good && !wr_mem_fault_fired() ? WR_OK : WR_NOMEM;
+}
+
+static void test_nomem(void **state)
+{
+    struct vw w;
+
+    (void)state;
+    vw_init(&w, 1024, false);
+    for (int i = 0; i < 3; i++)
+        vw_commit(&w, "INSERT INTO u VALUES(1)");
+    (void)open_read_and_travel(&w); /* what a process has once */
+    t_sweep_nomem(open_read_and_travel, &w);
+    vw_release(&w);
+}
+
 static void test_many_threads_read_while_it_changes(void **state)
 {
     struct vw w;
@@ -616,7 +657,7 @@ int main(int argc, char **argv)
         T_TEST(test_a_fork_gets_an_error_and_not_a_hang),
         T_TEST(test_exit_with_connections_that_are_open),
         T_TEST(test_files_that_go_are_replaced_within_a_transaction),
-        T_TEST(test_a_replica_that_begins_anew_is_another),
+        T_TEST(test_a_replica_that_begins_anew_is_another), T_TEST(test_nomem),
         T_TEST(test_many_threads_read_while_it_changes)};
 
     (void)setenv("LITESTREAM_LOG_FILE", "/dev/null", 1);

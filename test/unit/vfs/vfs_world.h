@@ -22,7 +22,7 @@ struct vw {
     sqlite3 *app;
 };
 
-static const struct sqlite3_api_routines *vw_api; /* that SQLite hands out */
+static const struct sqlite3_api_routines *_Atomic vw_api; /* that SQLite hands out, in any thread */
 
 /* SQLite takes all but 0 for a failure here. */
 static inline int vw_entry(sqlite3 *db, char **error, const struct sqlite3_api_routines *api)
