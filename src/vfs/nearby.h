@@ -1,5 +1,6 @@
 /*
- * nearby.h - pages that need no request: those in the cache, and those in a local copy.
+ * nearby.h - pages that need no request: those in the cache, in a local copy, and in a directory
+ * that processes share.
  *
  * owned; what it names is shared.
  */
@@ -11,11 +12,13 @@
 struct wr_local;
 struct wr_pagecache;
 struct wr_pagemap;
+struct wr_shelf;
 struct wr_spot;
 
 struct wr_nearby {
     struct wr_pagecache *cache;
     struct wr_local *local; /* NULL: there is none */
+    struct wr_shelf *shelf; /* NULL: there is none */
     const struct wr_pagemap *m;
 };
 

@@ -3,6 +3,7 @@
  */
 #include "vfs/origin.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "ltx/ltx.h"
 #include "storage/storage.h"
@@ -10,10 +11,12 @@
 #include "vfs/origin_int.h"
 #include "vfs/pagecache.h"
 #include "vfs/pagemap.h"
+#include "vfs/shelf.h"
 
 #define POLL_MS     1000
 #define OPEN_MS     30000
 #define CACHE_BYTES ((uint64_t)32 << 20)
+#define SHELF_BYTES ((uint64_t)1 << 30)
 
 static void free_origin(struct wr_origin *o)
 {
@@ -23,6 +26,7 @@ static void free_origin(struct wr_origin *o)
     wr_head_free(o->head);
     wr_pages_free(o->pages);
     wr_hydrate_free(o->fill.h);
+    wr_shelf_free(o->shelf);
     wr_storage_close(o->storage);
     wr_cond_release(&o->cond);
     wr_mutex_release(&o->mutex);
@@ -54,6 +58,12 @@ static enum wr_status new_origin(struct wr_process *p, const char *url,
         st = wr_pages_new(o->storage, p->cache, &o->pages, e);
     if (st == WR_OK)
         st = wr_head_new(o->storage, p->cache, WR_LTX_LOCK_OFFSET, &o->head, e);
+    if (st == WR_OK && opts->shelf_dir) {
+        st = wr_shelf_new(wr_fs_posix(), opts->shelf_dir,
+            opts->shelf_bytes ? opts->shelf_bytes : SHELF_BYTES, wr_storage_name(o->storage),
+            o->log, &o->shelf, e);
+        wr_pages_share(o->pages, o->shelf);
+    }
     if (st == WR_OK)
         *ret = o;
     else

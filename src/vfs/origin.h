@@ -33,11 +33,13 @@ struct wr_origin_opts {
     bool copy;             /* to a local file; it goes on without one where that cannot be, and
                               for as long as another process has the file */
     const char *copy_path; /* NULL: one without a name. Of several, the first */
+    const char *shelf_dir; /* that processes share pages in; NULL: none. Of several, the first */
+    uint64_t shelf_bytes;  /* of it; 0: 1 GiB */
     const struct wr_log *log; /* outlives all */
 };
 
 /* Join those who read `url`, or be the first. Waits until there is a state to read.
- * NOTFOUND: there is none after open_ms. MISUSE: the URL. Else as wr_head_step. */
+ * NOTFOUND: there is none after open_ms. MISUSE: the URL, or shelf_dir. Else as wr_head_step. */
 enum wr_status wr_origin_open(const char *url, const struct wr_origin_opts *opts,
     struct wr_origin **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_origin_close(struct wr_origin *o); /* NULL-safe; no reader of it is in use */

@@ -35,6 +35,7 @@ struct wr_origin {
     char *url;
     struct wr_storage *storage;
     struct wr_pages *pages;
+    struct wr_shelf *shelf; /* NULL: none */
     const struct wr_log *log;
     struct wr_cancel cancel;
     struct wr_thread thread;

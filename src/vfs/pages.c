@@ -14,6 +14,7 @@
 #include "vfs/pagecache.h"
 #include "vfs/pagemap.h"
 #include "vfs/ranges.h"
+#include "vfs/shelf.h"
 
 #include <stdatomic.h>
 
@@ -36,6 +37,7 @@ struct wr_pages {
     struct wr_storage *storage;
     struct wr_pagecache *cache;
     struct wr_local *_Atomic local; /* or NULL */
+    struct wr_shelf *shelf;         /* or NULL */
     struct wr_mutex mutex;
     struct wr_cond landed;
     struct wr_list flights; /* guarded by mutex */
@@ -73,6 +75,11 @@ void wr_pages_use(struct wr_pages *p, struct wr_local *l)
     atomic_store(&p->local, l);
 }
 
+void wr_pages_share(struct wr_pages *p, struct wr_shelf *s)
+{
+    p->shelf = s;
+}
+
 void wr_pages_reader_release(struct wr_pages_reader *r)
 {
     wr_tree_release(&r->tree);
@@ -81,7 +88,8 @@ void wr_pages_reader_release(struct wr_pages_reader *r)
 
 static struct wr_nearby nearby(const struct wr_pages *p, const struct wr_pagemap *m)
 {
-    return (struct wr_nearby){.cache = p->cache, .local = atomic_load(&p->local), .m = m};
+    return (struct wr_nearby){
+        .cache = p->cache, .local = atomic_load(&p->local), .shelf = p->shelf, .m = m};
 }
 
 /* ---- what to fetch ---- */
@@ -189,6 +197,8 @@ static enum wr_status unpack(struct landing *x, const struct wr_range *r, const 
 
         if (is == WR_OK)
             wr_pagecache_put(x->p->cache, w->s.in->id, w->pgno, to, page_size);
+        if (is == WR_OK && x->p->shelf)
+            wr_shelf_put(x->p->shelf, w->s.in, w->pgno, to, page_size);
         if (wanted)
             st = is;
         atomic_fetch_add(&x->p->decoded, 1);

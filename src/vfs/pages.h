@@ -22,6 +22,7 @@ struct wr_local;
 struct wr_pagecache;
 struct wr_pagemap;
 struct wr_pages;
+struct wr_shelf;
 struct wr_storage;
 
 /* Where a reader has been, and may go. Owned by it. = {0}: nowhere. */
@@ -45,6 +46,10 @@ void wr_pages_free(struct wr_pages *p); /* NULL-safe; nobody reads any more */
 
 /* What a local copy has of a map that is read comes from there. It outlives `p`; set once. */
 void wr_pages_use(struct wr_pages *p, struct wr_local *l);
+
+/* What is fetched is kept there, too, and what is there is not fetched. It outlives `p`; set before
+ * anybody reads. */
+void wr_pages_share(struct wr_pages *p, struct wr_shelf *s);
 
 /* `n` bytes at `off` of page `pgno` as `m` has it; within the page, and the page within the
  * database. The lock page reads as zeros.

@@ -77,10 +77,17 @@ static enum wr_status read_one(
         return read_switch(key, value, &u->origin.copy, e);
     else if (strcmp(key, "hydration_path") == 0)
         u->origin.copy_path = *value ? value : NULL;
+    else if (strcmp(key, "cache_dir") == 0)
+        u->origin.shelf_dir = *value ? value : NULL;
+    else if (strcmp(key, "cache_dir_size") == 0)
+        return wr_parse_size(wr_str(value), &u->origin.shelf_bytes) && u->origin.shelf_bytes
+                   ? WR_OK
+                   : bad(e, key, value, "a number of bytes, such as 4GiB");
     else
         return wr_fail(e, WR_MISUSE,
             "%s is no parameter of a replica; there are replica_url, poll_interval, cache_size, "
-            "fetch_timeout, open_timeout, hydration_enabled, hydration_path, txid, time",
+            "cache_dir, cache_dir_size, fetch_timeout, open_timeout, hydration_enabled, "
+            "hydration_path, txid, time",
             key);
     return WR_OK;
 }
@@ -121,6 +128,8 @@ static enum wr_status read_environment(const char *name, struct wr_uri *u, struc
         return read_off(write, "true", e);
     value = getenv(on);
     u->origin.copy_path = path && *path ? path : NULL;
+    path = getenv("WEIR_CACHE_DIR");
+    u->origin.shelf_dir = path && *path ? path : NULL;
     return value && *value ? read_switch(on, value, &u->origin.copy, e) : WR_OK;
 }
 

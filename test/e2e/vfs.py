@@ -19,6 +19,7 @@ import vfs_faults  # noqa: F401 cases
 import vfs_follow  # noqa: F401 cases
 import vfs_host  # noqa: F401 cases
 import vfs_same  # noqa: F401 cases
+import vfs_shared  # noqa: F401 cases
 import vfs_speed  # noqa: F401 cases
 
 
