@@ -48,6 +48,10 @@ class Host:
         say = {"vfs": "litestream", "replica_url": self.o["url"]}
         if self.o.get("cache"):
             say["cache_size"] = self.o["cache"]
+        if self.o.get("poll"):
+            say["poll_interval"] = self.o["poll"]
+        if self.o.get("copy"):
+            say |= {"hydration_enabled": "true", "hydration_path": self.o["copy"]}
         return sqlite3.connect("file:bench.db?" + urllib.parse.urlencode(say), uri=True)
 
     def opened(self):
@@ -121,6 +125,69 @@ class Host:
 
     def indexed(self):
         return self.timed(self.opened(), INDEXED, (1 << 30, self.o["rows"]))
+
+    # ---- a local copy ----
+
+    def progress(self, db):
+        return float(db.execute("PRAGMA litestream_hydration_progress").fetchone()[0])
+
+    def whole(self, db):
+        """Wait until the copy is. The worst of the queries that were made meanwhile, by one row and another."""
+        slowest, top = 0.0, self.rows(db)
+        while self.progress(db) < 100:
+            before = time.perf_counter()
+            db.execute(POINT, (self.random.randint(1, top),)).fetchone()
+            slowest = max(slowest, time.perf_counter() - before)
+            time.sleep(0.01)
+        return slowest
+
+    def copy(self):
+        """Until all is in a local copy; then one row, as `warm`, and rows at random."""
+        start = time.perf_counter()
+        db = self.opened()
+        row = time.perf_counter() - start
+        pages, page_size = (db.execute(f"PRAGMA {x}").fetchone()[0] for x in ("page_count", "page_size"))
+        slowest = self.whole(db)
+        seconds = time.perf_counter() - start
+        db.execute("PRAGMA mmap_size=4000000000").fetchone()
+        top, n = self.rows(db), self.o["queries"]
+        said = {}
+        for what, ids in (("same", [top // 2] * n), ("random", [self.random.randint(1, top) for _ in range(n)])):
+            cpu, start = time.process_time(), time.perf_counter()
+            for i in ids:
+                db.execute(POINT, (i,)).fetchone()
+            said |= {f"{what}_{k}": v for k, v in self.rates(n, start, cpu).items()}
+        return said | {"row_s": row, "seconds": seconds, "slowest_s": slowest, "bytes_s": pages * page_size / seconds}
+
+    def applied(self):
+        """From when the replica has what changed in thousands of pages until the copy has it, beside queries."""
+        db = self.opened()
+        self.whole(db)
+        sql = "SELECT tag FROM note WHERE id = 1"
+        was = db.execute(sql).fetchone()
+        print("mark", flush=True)
+        sys.stdin.readline()
+        start, slowest, now = time.perf_counter(), 0.0, was
+        while now == was or self.progress(db) < 100:
+            before = time.perf_counter()
+            now = db.execute(sql).fetchone()
+            slowest = max(slowest, time.perf_counter() - before)
+            time.sleep(0.001)
+        return {"seconds": time.perf_counter() - start, "slowest_s": slowest}
+
+    # ---- without the replica ----
+
+    def outage(self):
+        """What a query is told of a store that does not answer, and when."""
+        db = self.opened()
+        print("mark", flush=True)
+        sys.stdin.readline()
+        start = time.perf_counter()
+        try:
+            db.execute(SCAN).fetchone()
+            return {}
+        except sqlite3.Error as e:
+            return {"seconds": time.perf_counter() - start, "error": str(e)}
 
     def connections(self):
         """What the second and later ones take, each having read the same rows."""

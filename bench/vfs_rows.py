@@ -1,6 +1,7 @@
 """The measurements of extensions that read a replica. Each takes the places (databases and their
 replicas), the extensions (weir's first) and sizes, and makes figures as those of bench/run do.
 """
+import functools
 import json
 import os
 import sqlite3
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import rig as r
+import vfs_copies
 from bucket import Bucket
 from failed import Failed, need
 from figures import Most, Least, Ratio
@@ -66,7 +68,9 @@ class Places:
         s = self.size
         db, replica = self.database(name), self.top / name
         made = {"small": s.small_bytes, "medium": s.medium_bytes, "big": s.big_bytes,
-                "tiny-pages": s.tiny_pages_bytes, "increments": s.small_bytes}
+                "tiny-pages": s.tiny_pages_bytes, "increments": s.small_bytes, "thousand": s.small_bytes,
+                "changed": s.medium_bytes}
+        more = {"increments": s.increments, "thousand": s.many_increments}
         if name == "tiny-pages":
             c = sqlite3.connect(db)
             c.execute("PRAGMA page_size = 512")
@@ -77,8 +81,15 @@ class Places:
         with r.Daemon(self.rig, self.weir, [(db, Directory(replica))], "1s") as d:
             d.await_snapshots()
             d.stop()
-        if name == "increments":
-            add_increments(self.rig, self.weir, db, Directory(replica), s.increments)
+        if name in more:
+            add_increments(self.rig, self.weir, db, Directory(replica), more[name])
+
+    def fresh(self, name):
+        """A path that is free, with nothing beside it."""
+        path = self.rig.work / name
+        for end in ("", ".meta"):
+            path.with_name(name + end).unlink(missing_ok=True)
+        return path
 
     def host(self, host, what, url, **options):
         """One measurement by one extension, in a process of its own."""
@@ -88,7 +99,9 @@ class Places:
                                 text=True, cwd=self.rig.work)
 
     def ask(self, host, what, url, **options):
-        p = self.host(host, what, url, **options)
+        return self.said(self.host(host, what, url, **options), host, what)
+
+    def said(self, p, host, what):
         try:
             out, err = p.communicate(timeout=300)
         except subprocess.TimeoutExpired:
@@ -107,6 +120,8 @@ def measure(places, hosts, size, name, what, bucket=None, **options):
         for h in turns(hosts, n):
             url = places.database(name) if not h.so else bucket.url(name) if bucket else f"file://{replica}"
             before = bucket.requests() if bucket else 0
+            if "copy" in options:
+                places.fresh("copy")
             x = places.ask(h, what, url, seed=n + 1, **options)
             x |= {"program": h.name, "place": name, "what": what, "run": n}
             if bucket:
@@ -157,8 +172,9 @@ def open_row(figures, places, hosts, size):
 
 
 def open_s3(figures, places, hosts, size):
-    cases = (("medium", "medium", 110, 5), ("increments", f"{size.increments} files of level 0", 600, 20))
-    with places.bucket("medium", "increments") as bucket:
+    cases = (("medium", "medium", 110, 5), ("increments", f"{size.increments} files of level 0", 600, 20),
+             ("thousand", f"{size.many_increments} files of level 0", 1500, 25))
+    with places.bucket(*(name for name, *_ in cases)) as bucket:
         for name, label, limit, factor in cases:
             runs = measure(places, hosts, size, name, "first", bucket)
             put(figures, runs, hosts, f"{label}: load, open, first row", "all_s", "ms", limit, factor, 1e-3)
@@ -209,10 +225,12 @@ def late(figures, places, hosts, size):
         ("medium", "range", f"medium, {size.range_rows} rows in order", size.range_rows, 0.2, 10),
         ("small", "scan", "small, all rows", 0, 0.3, 26),
         ("medium", "indexed", f"medium, {size.indexed_rows} rows by an index", size.indexed_rows, None, 2.9),
+        ("medium", "scan", "medium, all rows", 0, 12, None),
     )
     with places.bucket("medium", "small") as bucket:
         for name, what, label, n, limit, factor in cases:
-            runs = measure(places, hosts, size, name, what, bucket, rows=n)
+            # All rows of medium are some 20,000 requests for the original, one after the other.
+            runs = measure(places, hosts if factor else hosts[:1], size, name, what, bucket, rows=n)
             put(figures, runs, hosts, label, "seconds", "s", limit, factor)
             put(figures, runs, hosts, label + ": requests", "requests", "")
 
@@ -262,3 +280,5 @@ ROWS = {
     "connections": connections,
     "idle": idle,
 }
+for _row in (vfs_copies.copy, vfs_copies.applied, vfs_copies.fetched, vfs_copies.outage):
+    ROWS[_row.__name__] = functools.partial(_row, of=sys.modules[__name__])

@@ -1,9 +1,9 @@
 """The harness that measures: every row of it in tiny, and what it makes of figures, failures and requests.
 
-usage: bench.py WEIR
+usage: bench.py WEIR EXTENSION
 
-What it measures is not judged here: see bench/README.md. That bench/run and bench/scale can be run at all, say when a row fails,
-and reach right verdicts, is.
+What it measures is not judged here: see bench/README.md. That bench/run, bench/scale and bench/vfs can be run at all, say
+when a row fails, and reach right verdicts, is.
 """
 import http.client
 import json
@@ -65,6 +65,24 @@ def check_scale(found, exe):
     most = dict(of["start: connections"]["points"])[60]
     found.check(most < 60, "60 databases made %d connections" % most)
     found.check(not list(Path(found.work).glob("work-*")), "databases were left behind")
+
+
+def check_vfs(found, exe, so):
+    """The extension, by itself, in a host that has the sanitizer it was built with."""
+    env = dict(os.environ)
+    if b"libasan.so" in kit.read(so):
+        library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+        env.update(LD_PRELOAD=library.stdout.strip(), ASAN_OPTIONS="detect_leaks=0")
+    command = [sys.executable, str(BENCH / "vfs"), "--quick", "--alone", "--weir", exe, "--so", so, "--build", found.work]
+    r = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+    found.check(r.returncode == 0, "bench/vfs --quick ended with %d: %s%s" % (r.returncode, r.stdout, r.stderr[-2000:]))
+    said = json.loads(Path(found.work, "vfs.json").read_text())["rows"]
+    found.check({"open-s3", "warm", "copy", "applied", "fetched", "outage"} <= set(said), "rows %s" % list(said))
+    for name, row in said.items():
+        found.check(not row["failed"], "%s: %s" % (name, row["failed"]))
+        found.check(all("weir" in f["values"] for f in row["figures"]), "%s is not measured" % name)
+    of = {f["label"]: f["values"]["weir"] for row in said.values() for f in row["figures"] if "weir" in f["values"]}
+    found.check(0.5 < of["medium, all rows: read of the bucket, of its files"][0] < 1.5, "read: %s" % of)
 
 
 def check_fit(found):
@@ -168,7 +186,7 @@ def check_bucket(found):
 
 
 def main():
-    exe = os.path.abspath(sys.argv[1])
+    exe, so = map(os.path.abspath, sys.argv[1:3])
     found = kit.Findings("bench")
     check_verdicts(found)
     check_fit(found)
@@ -176,6 +194,7 @@ def main():
     check_failure(found, exe)
     check_rows(found, exe)
     check_scale(found, exe)
+    check_vfs(found, exe, so)
     sys.exit(found.end())
 
 
