@@ -152,6 +152,13 @@ def sums(db):
     return db.execute("SELECT count(*), sum(length(v)), (SELECT sum(v) FROM account) FROM t").fetchone()
 
 
+def right(db, want):
+    try:
+        return sums(db) == want
+    except sqlite3.DatabaseError:  # on a machine that others share
+        return False
+
+
 @case
 def each_request_fails_once(w):
     """The first, the second, ... in each way: what was asked for is right or an error, and what comes next is right."""
@@ -179,7 +186,7 @@ def each_request_fails_once(w):
             w.check(got == want and took < 4, "%s, request %d: %s, not %s, in %.1f s" % (what, nth, got, want, took))
             server.lie = None
             db = db or w.open(url, cache_size=CACHE, poll_interval="1h")
-            w.check(sums(db) == want, "%s, request %d: not right afterwards" % (what, nth))
+            w.check(kit.wait_until(lambda: right(db, want), 10), "%s, request %d: not right afterwards" % (what, nth))
             db.close()
         w.check(nth > 5, "%s: only %d requests" % (what, nth))
     w.notes.append("%d runs, %d errors" % (runs, refused))
