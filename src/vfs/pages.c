@@ -357,6 +357,7 @@ enum wr_status wr_pages_read(struct wr_pages *p, struct wr_call *c, const struct
         return wr_fail(e, WR_CORRUPT,
             "page %u missing: no file of the replica has it (of %u pages)", pgno, about->commit);
     if (wr_nearby_get(&near, pgno, &s, off, buf, n)) {
+        wr_tree_pass(&r->tree, pgno);
         see(about, r, pgno, off, buf, n);
         return WR_OK;
     }

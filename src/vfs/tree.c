@@ -111,3 +111,17 @@ const uint32_t *wr_tree_want(struct wr_tree *t, uint32_t pgno, size_t *ret_n)
     }
     return NULL;
 }
+
+void wr_tree_pass(struct wr_tree *t, uint32_t pgno)
+{
+    for (size_t i = 0; i < WR_TREE_NODES; i++) {
+        struct wr_tree_node *node = &t->node[i];
+
+        if (node->at == node->n || node->child[node->at] != pgno)
+            continue;
+        node->at++;
+        if (node->at == node->n)
+            t->carry = node->window;
+        return;
+    }
+}

@@ -40,4 +40,8 @@ void wr_tree_see(struct wr_tree *t, uint32_t pgno, const uint8_t *page, uint32_t
  * this page. */
 const uint32_t *wr_tree_want(struct wr_tree *t, uint32_t pgno, size_t *ret_n);
 
+/* It reads page `pgno`, which need not be fetched: if that is the next one, the walk goes on behind
+ * it, so that among pages that are here those that are not are foreseen, too. */
+void wr_tree_pass(struct wr_tree *t, uint32_t pgno);
+
 #endif

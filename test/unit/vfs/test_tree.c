@@ -149,6 +149,31 @@ static void test_a_scan_of_a_tree_takes_few_round_trips(void **state)
     }
 }
 
+/* As after a part of them has changed: each of the others was a request of its own. */
+static void test_pages_that_are_here_ended_the_walk(void **state)
+{
+    struct wood x;
+    struct wr_pages_counts c;
+    uint32_t missing = 0;
+
+    (void)state;
+    wood_init(&x);
+    for (uint32_t pgno = 1; pgno <= wr_pagemap_about(x.map)->commit; pgno++) {
+        struct wr_spot s;
+
+        if (wr_rand_below(&x.r, 12) == 0)
+            missing++;
+        else if (wr_pagemap_find(x.map, pgno, &s))
+            wr_pagecache_put(x.cache, s.in->id, pgno, story_page(&x.s, 1, pgno), PAGE);
+    }
+    walk(&x, x.table, 0, UINT32_MAX);
+    walk(&x, x.index, 0, UINT32_MAX);
+    wr_pages_counts(x.pages, &c);
+    T(missing > 300 && c.pages < missing + 10);
+    T(c.flights * 10 < missing * 6);
+    wood_release(&x);
+}
+
 static void test_a_single_page_of_each_costs_no_more(void **state)
 {
     struct wood x;
@@ -185,4 +210,5 @@ static void test_pages_that_only_look_like_such(void **state)
 }
 
 T_MAIN(T_TEST(test_a_scan_of_a_tree_takes_few_round_trips),
+    T_TEST(test_pages_that_are_here_ended_the_walk),
     T_TEST(test_a_single_page_of_each_costs_no_more), T_TEST(test_pages_that_only_look_like_such))
