@@ -112,9 +112,10 @@ int main(int argc, char **argv)
         return 2;
     }
     must(sqlite3_open(argv[1], &db), db);
-    must(sqlite3_exec(db,
-             "PRAGMA synchronous=NORMAL; CREATE TABLE IF NOT EXISTS seen(id INTEGER PRIMARY KEY, b)",
-             NULL, NULL, NULL),
+    must(
+        sqlite3_exec(db,
+            "PRAGMA synchronous=NORMAL; CREATE TABLE IF NOT EXISTS seen(id INTEGER PRIMARY KEY, b)",
+            NULL, NULL, NULL),
         db);
     (void)puts("ready");
     (void)fflush(stdout);

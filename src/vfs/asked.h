@@ -10,9 +10,10 @@
  *   lag        seconds since the replica was last seen; lag_ms: milliseconds
  *   epoch      goes up when the replica begins anew
  *   error      why it cannot be read, looked at or copied now; "" when it can
- *   hydration_progress  how much of the newest state is in a local copy, "0.0" to "100.0"; "0":
- * none hydration_file      the local copy; "": there is none, or it has no name write_enabled 0, as
- * a pragma only; it may be set to be off
+ *   hydration_progress  how much of the newest state is in a local copy, "0.0" to "100.0", or "0"
+ *              where there is none
+ *   hydration_file  the local copy; "": there is none, or it has no name
+ *   write_enabled  0, as a pragma only; it may be set to be off
  */
 #ifndef WR_VFS_ASKED_H
 #define WR_VFS_ASKED_H

@@ -308,10 +308,29 @@ static bool check_merges(const struct judge *j, size_t i, char why[JUDGE_TEXT])
     return ok;
 }
 
+/* A successor has left TXIDs to what a dead process had under way, which has come first: whoever
+ * goes on to the end of `k` takes that, and none of those. */
+static bool leave_what_lies_within(struct judge *j, const struct judge_known *k)
+{
+    bool any = false;
+
+    for (size_t i = judge_first_ending(j, k->f.min); i < j->n && j->files[i]->f.max < k->f.max;
+         i++) {
+        struct judge_known *m = j->files[i];
+
+        if (!m->stray || m->apart || m->level != 0 || m->f.min < k->f.min)
+            continue;
+        m->apart = any = true;
+    }
+    return any;
+}
+
 bool judge_take_in(struct judge *j, size_t i, char why[JUDGE_TEXT])
 {
     struct judge_known *k = j->files[i];
     bool ok = k->f.max < j->head.txid ? take_late(j, k, why) : advance(j, i, why);
 
+    if (!ok && k->level == 0 && leave_what_lies_within(j, k))
+        ok = from_the_beginning(j, why);
     return ok && check_merges(j, i, why);
 }

@@ -593,6 +593,33 @@ static void a_page_that_a_late_file_does_not_change(void **state)
     t_ltx_release(&m);
 }
 
+/* The same, which has come before the other one, of a past that a power cut took back. */
+static void a_late_file_that_came_before_what_it_lies_within(void **state)
+{
+    struct t_ltx dead = {.page_size = PAGE_SIZE, .commit = 4, .min = 2, .max = 2};
+    uint8_t page[PAGE_SIZE] = {99};
+    struct judge_image is, was;
+    struct small s;
+
+    (void)state;
+    t_ltx_set(&dead, 4, page);
+    for (int late = 0; late < 2; late++) {
+        s = small_rolling(true);
+        s.m[1].max = 3;
+        judge_dead(s.j, true);
+        T(late == 0 || put_model(s.j, 0, &dead).ok);
+        judge_dead(s.j, false);
+        T(put_model(s.j, 0, &s.m[1]).ok && judge_find(s.j, 3, late ? &is : &was));
+        small_free(&s);
+    }
+    T(is.hash == was.hash);
+    s = small_rolling(true); /* of one that is alive it is a fault */
+    s.m[1].max = 3;
+    T(put_model(s.j, 0, &dead).ok);
+    expect_found(&s, 0, &s.m[1], "do not add up");
+    t_ltx_release(&dead);
+}
+
 /* Whoever lost the state of a dead process knows nothing of its snapshot. */
 static void a_late_snapshot_of_a_lost_state(void **state)
 {
@@ -621,4 +648,6 @@ T_MAIN(T_TEST(samples_mean_what_their_writer_says), T_TEST(bad_samples_are_refus
     T_TEST(growth_without_its_pages), T_TEST(merged_files_that_lie), T_TEST(snapshots_that_lie),
     T_TEST(names_that_lie), T_TEST(names_that_change_their_contents),
     T_TEST(rolling_checksums_that_lie), T_TEST(another_page_size), T_TEST(overlaps_at_rest),
-    T_TEST(a_page_that_a_late_file_does_not_change), T_TEST(a_late_snapshot_of_a_lost_state))
+    T_TEST(a_page_that_a_late_file_does_not_change),
+    T_TEST(a_late_file_that_came_before_what_it_lies_within),
+    T_TEST(a_late_snapshot_of_a_lost_state))

@@ -593,5 +593,4 @@ T_MAIN(cmocka_unit_test(test_a_record_comes_back_as_it_was),
     cmocka_unit_test(test_it_is_wanted_for_a_while_after_a_reader),
     cmocka_unit_test(test_waiting_readers_are_roused),
     cmocka_unit_test(test_readers_and_writer_share_records),
-    cmocka_unit_test(test_no_reader_is_forgotten),
-    cmocka_unit_test(test_without_memory_it_says_so))
+    cmocka_unit_test(test_no_reader_is_forgotten), cmocka_unit_test(test_without_memory_it_says_so))
