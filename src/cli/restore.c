@@ -220,6 +220,12 @@ static bool check_gone(const struct wr_cli *cli, size_t argc, char *const *argv)
     return true;
 }
 
+static bool fail_without_primary(void)
+{
+    return wr_cli_fail("-replica and -token-file go with -f and the URL of a primary",
+               "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db") == WR_EXIT_OK;
+}
+
 /* Where it comes from. False after "Error: ...". */
 static bool find_target(struct wr_restore *r, const char *arg)
 {
@@ -232,12 +238,12 @@ static bool find_target(struct wr_restore *r, const char *arg)
                            "in place of the database's path has it read from there, and without "
                            "one the replica that reaches furthest is",
                    NULL) == WR_EXIT_OK;
+    if (o->replica || (o->token_file && !o->follow))
+        return fail_without_primary();
     if (!wr_cli_target(r->cli, arg, o->config, !o->no_expand_env, &r->target))
         return false;
-    if (o->replica || (o->token_file && !r->target.source))
-        return wr_cli_fail("-replica and -token-file go with -f and the URL of a primary",
-                   "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db") ==
-               WR_EXIT_OK;
+    if (o->token_file && !r->target.source)
+        return fail_without_primary();
     return !o->follow || !r->target.source || wr_restore_from_source(r);
 }
 
