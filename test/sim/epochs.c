@@ -19,12 +19,19 @@
 #define FENCES_MAX 64
 #define OWNERS_MAX 16
 #define AT_NODE    72u /* in an LTX file's header */
+#define AT_POST    92u /* the same: the rolling checksum of the state behind it */
 #define SNAPSHOTS  9u  /* the level whose files are all snapshots */
 #define STEM       37u /* two TXIDs, a minus, ".ltx" */
 
 struct name {
     unsigned level;
     uint64_t min, max;
+};
+
+/* One that was put to shut out others, into the state with this rolling checksum. */
+struct fence {
+    struct name name;
+    uint64_t post;
 };
 
 /* Who has shut out all that were before it. */
@@ -42,7 +49,7 @@ static struct {
     void (*put)(struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old,
         size_t old_n);
     void (*remove)(struct store *s, const char *key);
-    struct name fences[FENCES_MAX]; /* that are there, and do not count yet */
+    struct fence fences[FENCES_MAX]; /* that are there, and do not count yet */
     size_t n_fences;
     struct owner owners[OWNERS_MAX];
     size_t n_owners;
@@ -65,13 +72,23 @@ static bool is_file(const char *key, struct name *ret)
     return wr_parse_hex64(min, &ret->min) && wr_parse_hex64(max, &ret->max);
 }
 
+static uint64_t member(const uint8_t *p, size_t n, size_t at)
+{
+    uint64_t v = 0;
+
+    for (size_t i = at; i < at + 8 && i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
 static uint64_t node_of(const uint8_t *p, size_t n)
 {
-    uint64_t node = 0;
+    return member(p, n, AT_NODE);
+}
 
-    for (size_t i = AT_NODE; i < AT_NODE + 8 && i < n; i++)
-        node = node << 8 | p[i];
-    return node;
+static uint64_t post_of(const uint8_t *p, size_t n)
+{
+    return member(p, n, AT_POST);
 }
 
 /* ---- fences ---- */
@@ -92,9 +109,17 @@ static size_t find_fence(uint64_t txid)
 {
     size_t i = 0;
 
-    while (i < x.n_fences && x.fences[i].max != txid)
+    while (i < x.n_fences && x.fences[i].name.max != txid)
         i++;
     return i;
+}
+
+/* Whether one ends there that `post` goes on from. */
+static bool is_fence_of(uint64_t txid, uint64_t post)
+{
+    const size_t i = find_fence(txid);
+
+    return i < x.n_fences && x.fences[i].post == post;
 }
 
 /* P2, of a file that somebody who was shut out has put behind the fence: under another name than
@@ -132,6 +157,35 @@ static bool is_astray(const struct name *f, uint64_t node)
     return o && !(f->level > 0 && node == 0) && !is_of(o, f, node);
 }
 
+/* What the files that count make of a TXID. */
+static bool image_of(uint64_t txid, struct judge_image *ret)
+{
+    return x.later ? judge_find(x.later, txid, ret) : verdict_image(txid, ret);
+}
+
+/* The newest time that it has shut out the others; NULL: never. */
+static struct owner *find_owner(uint64_t node)
+{
+    for (size_t i = x.n_owners; i-- > 0;) {
+        if (x.owners[i].node == node)
+            return &x.owners[i];
+    }
+    return NULL;
+}
+
+/* A fence that nobody has gone on from. Before it was put, the primary had sent a file of several
+ * TXIDs that ends there, which did not count; whoever is promoted goes on from that one, as it
+ * has more. */
+static bool is_passed(const struct name *f, uint64_t node, uint64_t post)
+{
+    const struct owner *o = find_owner(node);
+    struct judge_image had;
+
+    o = o ? o : last_owner();
+    return f->level == 0 && leases_find(node) && f->max < o->fence && image_of(f->max, &had) &&
+           had.sum != post;
+}
+
 /* What is there when the fence turns out to count. */
 static bool expect_own(void *arg, const char *key, const uint8_t *p, size_t n)
 {
@@ -160,11 +214,16 @@ static void expect_acked(const struct owner *o, size_t commits)
 
 static bool take_in(void *arg, const char *key, const uint8_t *p, size_t n)
 {
+    struct judge *later = arg;
+    const uint64_t node = node_of(p, n);
     char why[JUDGE_TEXT];
     struct name f;
 
-    (void)arg;
-    if (is_file(key, &f) && !is_astray(&f, node_of(p, n)) && !judge_put(x.later, key, p, n, why))
+    if (!is_file(key, &f) || is_astray(&f, node))
+        return true;
+    if (is_passed(&f, node, post_of(p, n)))
+        sim_trace("%s is astray, as nobody goes on from it", key);
+    else if (!judge_put(later, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
     return true;
 }
@@ -172,17 +231,16 @@ static bool take_in(void *arg, const char *key, const uint8_t *p, size_t n)
 /* The history of the newest owner, and nothing that is astray. */
 static void begin_later(struct store *s)
 {
+    struct judge *later = judge_new(x.lock_offset);
+
+    store_each(s, take_in, later);
     judge_free(x.later);
-    x.later = judge_new(x.lock_offset);
-    store_each(s, take_in, NULL);
+    x.later = later;
 }
 
 static void find_base(struct owner *o)
 {
-    const uint64_t txid = o->fence - 1;
-
-    if (!(x.n_owners == 1 ? verdict_image(txid, &o->base)
-                          : x.later && judge_find(x.later, txid, &o->base)))
+    if (!image_of(o->fence - 1, &o->base))
         sim_fail("P1: nothing leads to the fence, txid %" PRIu64, o->fence);
 }
 
@@ -220,9 +278,11 @@ static void judge_left(struct store *s, uint64_t txid)
         sim_fail("P2: a fence was left at txid %" PRIu64 ", which the old primary had", txid);
 }
 
-/* The first file behind a fence. Fences of earlier tries may lie right before that one. */
-static void shut_out(struct store *s, const struct name *f)
+/* The first file behind a fence. Fences of earlier tries may lie right before that one; one that
+ * was put into another state is none of them (is_passed). */
+static void shut_out(struct store *s, const struct fence *behind)
 {
+    const struct name *f = &behind->name;
     const size_t acked = x.n_owners > 0 ? last_owner()->acked : x.acked;
     struct owner *o = &x.owners[x.n_owners++];
 
@@ -230,12 +290,12 @@ static void shut_out(struct store *s, const struct name *f)
         sim_fail("P2: %d owners", OWNERS_MAX);
     *o =
         (struct owner){.node = leases_held()->node, .fence = f->min, .away = f->min, .end = f->max};
-    for (size_t i; (i = find_fence(o->fence - 1)) < x.n_fences;)
-        o->fence = x.fences[i].min;
+    while (is_fence_of(o->fence - 1, behind->post))
+        o->fence = x.fences[find_fence(o->fence - 1)].name.min;
     find_base(o);
     for (size_t i = 0; i < x.n_fences && !x.repeated; i++) {
-        if (x.fences[i].max < o->fence)
-            judge_left(s, x.fences[i].max);
+        if (x.fences[i].name.max < o->fence)
+            judge_left(s, x.fences[i].name.max);
     }
     x.n_fences = 0;
     sim_trace("shut out: from txid %" PRIu64 " to %" PRIu64, o->fence, o->end);
@@ -246,31 +306,35 @@ static void shut_out(struct store *s, const struct name *f)
 
 /* ---- objects come and go ---- */
 
-static void note_fence(const struct name *f)
+static void note_fence(const struct fence *f)
 {
     if (x.n_fences == FENCES_MAX)
         sim_fail("P2: %d fences", FENCES_MAX);
-    if (find_fence(f->max) == x.n_fences)
+    if (find_fence(f->name.max) == x.n_fences)
         x.fences[x.n_fences++] = *f;
 }
 
-static void on_own(struct store *s, const struct name *f)
+static void on_own(struct store *s, const struct fence *is)
 {
+    const struct name *f = &is->name;
+
     if (f->level > 0)
         return;
     if (f->max - f->min >= LEFT_OUT_MIN) {
         if (is_under_way())
-            shut_out(s, f);
+            shut_out(s, is);
         last_owner()->end = wr_max(last_owner()->end, f->max);
     } else if (f->min == f->max && is_under_way()) {
-        note_fence(f);
+        note_fence(is);
     }
 }
 
-static void on_other(const char *key, const struct name *f, uint64_t node)
+static void on_other(const char *key, const struct fence *is, uint64_t node)
 {
+    const struct name *f = &is->name;
+
     if (is_under_way() && leases_is_loser(node)) /* whoever has the lease goes on behind it */
-        note_fence(f);
+        note_fence(is);
     x.sent += leases_held()->node && f->level == 0 && f->min == f->max;
     if (is_astray(f, node))
         judge_other(key, f, node);
@@ -296,10 +360,10 @@ static void on_lease(const uint8_t *p, size_t n)
 static void on_put(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n)
 {
-    struct name f = {0};
-    const bool file = is_file(key, &f), mixed = x.n_fences > 0 || x.n_owners > 0;
+    struct fence f = {.post = post_of(p, n)};
+    const bool file = is_file(key, &f.name), mixed = x.n_fences > 0 || x.n_owners > 0;
     const uint64_t node = file ? node_of(p, n) : 0;
-    const bool own = file && is_own(&f, node);
+    const bool own = file && is_own(&f.name, node);
     /* Who has lost the lease, and is not shut out yet, may go on as the first one could. */
     const bool legal = own || (is_under_way() && x.n_owners > 0 && node == last_owner()->node);
     const bool later = own || (node && leases_find(node));
@@ -313,8 +377,9 @@ static void on_put(
     verdict_shared(mixed || later);
     if (file && !legal)
         on_other(key, &f, node);
-    if (file && x.later)
-        (void)take_in(NULL, key, p, n);
+    if (file && x.later &&
+        !(is_under_way() && leases_is_loser(node))) /* that may come to nothing */
+        (void)take_in(x.later, key, p, n);
 }
 
 static void on_remove(struct store *s, const char *key)
@@ -328,7 +393,7 @@ static void on_remove(struct store *s, const char *key)
     if (!is_file(key, &f) || f.level != 0)
         return;
     i = find_fence(f.max);
-    if (i < x.n_fences && x.fences[i].min == f.min)
+    if (i < x.n_fences && x.fences[i].name.min == f.min)
         x.fences[i] = x.fences[--x.n_fences];
 }
 
@@ -373,16 +438,6 @@ bool epochs_has_lease(const char *path)
 void epochs_repeat(void)
 {
     x.repeated = x.repeated || leases_held()->epoch > 0;
-}
-
-/* The newest time that it has shut out the others; NULL: never. */
-static struct owner *find_owner(uint64_t node)
-{
-    for (size_t i = x.n_owners; i-- > 0;) {
-        if (x.owners[i].node == node)
-            return &x.owners[i];
-    }
-    return NULL;
 }
 
 void epochs_promoted(uint64_t epoch, uint64_t node, uint64_t token)

@@ -53,6 +53,7 @@ void judge_file_release(struct judge_file *f);
 struct judge_image {
     uint64_t txid;
     uint64_t hash; /* as of judge_hash_database */
+    uint64_t sum;  /* the format's, as of rolling checksums */
     uint32_t page_size, commit;
 };
 

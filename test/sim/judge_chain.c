@@ -156,6 +156,7 @@ static bool apply(struct judge *j, const struct judge_known *k, char why[JUDGE_T
     if (f->has_rolling && f->post != (j->head_sum | JUDGE_SUM_TOP))
         return judge_bad_file(why, k, "its pages do not add up to its rolling checksum");
     j->head.txid = f->max;
+    j->head.sum = j->head_sum | JUDGE_SUM_TOP;
     j->head_rolling = f->has_rolling;
     return keep_image(j, &j->head) || judge_bad_file(why, k, "its TXID had another image once");
 }
