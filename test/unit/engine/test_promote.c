@@ -977,9 +977,8 @@ static void test_another_promotion_is_faster(void **state)
     }
 }
 
-/* What a promotion that has lost puts in the way when it is stopped between its look at the lease
- * and its file: of the state that both know. */
-static void put_stray(struct pair *p, uint64_t node, uint64_t span)
+/* As `node` puts it; the caller frees the page. *ret_txid: which state it is. */
+static struct wr_fence newest_state(struct pair *p, uint64_t node, uint64_t *ret_txid)
 {
     char name[32];
     const char *third;
@@ -991,6 +990,7 @@ static void put_stray(struct pair *p, uint64_t node, uint64_t span)
     FILE *in;
 
     T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+    wr_storage_close(s);
     (void)snprintf(name, sizeof(name), "third-%u", p->races++);
     third = t_path(p->b.dir, name);
     follow_to(p, third);
@@ -1005,7 +1005,20 @@ static void put_stray(struct pair *p, uint64_t node, uint64_t span)
     in = fopen(third, "rb");
     T(in && f.page && fseek(in, (long)f.page_size, SEEK_SET) == 0);
     T(fread(f.page, f.page_size, 1, in) == 1 && fclose(in) == 0);
-    T_OK(wr_fence_put(s, t_call(), &f, pos.txid + 1, pos.txid + span, &e));
+    *ret_txid = pos.txid;
+    return f;
+}
+
+/* What a promotion that has lost puts in the way when it is stopped between its look at the lease
+ * and its file: of the state that both know. */
+static void put_stray(struct pair *p, uint64_t node, uint64_t span)
+{
+    uint64_t txid;
+    struct wr_fence f = newest_state(p, node, &txid);
+    struct wr_storage *s = world_storage(&p->b, 0);
+    struct wr_err e = {0};
+
+    T_OK(wr_fence_put(s, t_call(), &f, txid + 1, txid + span, &e));
     wr_free(f.page);
     wr_storage_close(s);
 }
@@ -1141,6 +1154,66 @@ static void test_the_fence_of_another_copy_that_was_killed_was_deleted(void **st
     T_OK(promote_by_its_clock(&p, &e));
     world_close(&c);
     old_one_stops_after_days(&p);
+}
+
+/* The file that spans what could not be sent. */
+static struct wr_ltx_file widest(struct pair *p)
+{
+    struct wr_ltx_files files = bucket_list(&p->a);
+    struct wr_ltx_file is = {0};
+
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level == 0 && files.p[i].max - files.p[i].min > is.max - is.min)
+            is = files.p[i];
+    }
+    wr_ltx_files_release(&files);
+    return is;
+}
+
+/* A process that was killed had something of the first of those TXIDs under way, which arrived
+ * late; a promotion put its fence behind that, where the other file ends, and died. */
+static void put_another_way(struct pair *p, struct wr_fence *f, const struct wr_ltx_file *beside)
+{
+    struct wr_storage *s = world_storage(&p->b, 0);
+    struct wr_err e = {0};
+
+    T(beside->max > beside->min); /* else this was no test */
+    T_OK(wr_fence_put(s, t_call(), f, beside->min, beside->max - 1, &e));
+    T_OK(wr_fence_put(s, t_call(), f, beside->max, beside->max, &e));
+    wr_storage_close(s);
+}
+
+/* The copy has what reached further, which did not count: nothing is lost if it goes on from that,
+ * and that state is what is restored. */
+static void test_another_went_on_beside_the_fence_of_one_that_died(void **state)
+{
+    struct wr_ltx_file wide;
+    struct wr_fence f;
+    struct wr_err e = {0};
+    struct pair p;
+    uint64_t before;
+    unsigned all;
+
+    (void)state;
+    begin(&p);
+    close_unsent(&p, 3);
+    f = newest_state(&p, 99, &before);
+    take_it(&p, 99);
+    world_start(&p.a);
+    world_run(&p.a, MINUTE);
+    T(is_stopped(&p.a, "promoted elsewhere"));
+    all = rows(p.a.app);
+    follow_to(&p, p.b.path);
+    wide = widest(&p);
+    T(wide.min == before + 1);
+    put_another_way(&p, &f, &wide);
+    wr_free(f.page);
+    T_OK(promote_by_its_clock(&p, &e));
+    T(p.done.txid == wide.max + 1 && all == p.acked + 3);
+    p.acked = all; /* nobody was told so; it is there all the same */
+    days_pass(&p);
+    stops(&p.a, "rival:/r");
+    end(&p);
 }
 
 /* Whether local state of the copy survives a power cut; one promotion at a time. */
@@ -1854,6 +1927,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
     T_TEST(test_the_fence_of_a_promotion_that_was_killed_was_deleted),
     T_TEST(test_the_fence_of_another_copy_that_was_killed_was_deleted),
+    T_TEST(test_another_went_on_beside_the_fence_of_one_that_died),
     T_TEST(test_a_power_cut_took_the_number_in_the_lease),
     T_TEST(test_one_that_knows_of_no_lease_goes_on),
     T_TEST(test_the_file_behind_the_fence_came_late),
