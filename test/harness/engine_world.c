@@ -91,6 +91,8 @@ void world_start(struct world *w)
 
     w->errors = w->warnings = 0;
     w->opts.path = w->path;
+    if (w->opts.scan_ns == 0)
+        w->opts.scan_ns = WORLD_SCAN;
     T_OK(wr_sched_new(&so, &w->sched, &e));
     T_OK(wr_db_new(w->sched, &w->opts, &w->db, &e));
     for (size_t i = 0; i < w->n_buckets; i++) {

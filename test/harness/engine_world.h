@@ -31,6 +31,10 @@ struct world {
     char error[1024], warning[1024], info[1024];
 };
 
+/* Who says nothing else of `opts.scan_ns` has the slow look of a database that is watched:
+ * world_run tells of writes, and hours would be looks for the most part. */
+#define WORLD_SCAN ((int64_t)60000000000)
+
 /* A fresh directory and `buckets` empty replicas; no database file yet, nothing started. */
 void world_open(struct world *w, size_t buckets);
 void world_close(struct world *w);
