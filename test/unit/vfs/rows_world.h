@@ -50,7 +50,6 @@ static int rw_read(sqlite3_file *f, void *buf, int n, sqlite3_int64 off)
     T_OK(wr_pages_read(
         x->pages, t_call(), x->map, &x->reader, pgno, (size_t)(off % size), buf, (size_t)n, &e));
     T(memcmp(buf, story_page(&x->s, 1, pgno) + off % size, (size_t)n) == 0);
-    wr_arena_reset(t_call()->scratch);
     x->reads++;
     if (n == (int)size && x->n_trace < wr_countof(x->trace))
         x->trace[x->n_trace++] = pgno;

@@ -195,7 +195,6 @@ static void test_readers_see_each_transaction_whole_whatever_happens_to_the_file
         for (int i = 0; i < 600; i++, steps++) {
             size_t reader = (size_t)wr_rand_below(&x.r, READERS);
 
-            wr_arena_reset(t_call()->scratch);
             wr_arena_reset(x.call.scratch);
             switch (wr_rand_below(&x.r, 12)) {
             case 0:

@@ -325,7 +325,6 @@ static void test_readers_are_given_what_their_state_has_whatever_happens(void **
         sea_init(
             &x, wr_rand_u64(&seeds), round % 2 ? WR_STORAGE_HEX_LEVELS : 0, round % 5 ? 512 : 2048);
         for (int i = 0; i < 600; i++, steps++) {
-            wr_arena_reset(t_call()->scratch);
             wr_arena_reset(x.call.scratch);
             one_thing(&x);
         }

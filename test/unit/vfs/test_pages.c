@@ -53,7 +53,6 @@ static enum wr_status read_page(
     uint8_t page[512];
     enum wr_status st = wr_pages_read(x->pages, t_call(), x->map, r, pgno, 0, page, 512, e);
 
-    wr_arena_reset(t_call()->scratch);
     if (st == WR_OK)
         T(memcmp(page, story_page(&x->s, 1, pgno), 512) == 0);
     return st;

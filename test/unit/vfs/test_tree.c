@@ -101,7 +101,6 @@ static const uint8_t *read_page(struct wood *x, uint32_t pgno, uint8_t *page)
 
     T_OK(wr_pages_read(x->pages, t_call(), x->map, &x->reader, pgno, 0, page, PAGE, &e));
     T(memcmp(page, story_page(&x->s, 1, pgno), PAGE) == 0);
-    wr_arena_reset(t_call()->scratch);
     x->pages_read++;
     return page;
 }
