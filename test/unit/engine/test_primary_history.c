@@ -2,6 +2,7 @@
  * test_primary_history.c - levels, snapshots and retention on real threads, a hundred times as fast
  * as in life, while the database is written, checkpointed, let go and attached again.
  */
+#include "base/str.h"
 #include "harness/engine_world.h"
 #include "storage/drivers.h"
 #include "unit/engine/world_bucket.h"
@@ -69,14 +70,18 @@ static void write_rounds(struct world *w, unsigned n, bool let_go)
 
 static void live(uint64_t inline_bytes, bool let_go)
 {
+    const char *lives = getenv("WEIR_TEST_LIVES");
+    uint64_t n = 2;
     struct world w;
 
+    if (lives)
+        T(wr_parse_u64(wr_str(lives), &n));
     world_open(&w, 2);
     world_app(&w);
     world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(x) AS (SELECT 1 "
                   "UNION ALL SELECT x+1 FROM c WHERE x<150) INSERT INTO t SELECT x, "
                   "randomblob(3000) FROM c");
-    for (unsigned life = 0; life < 4; life++) {
+    for (uint64_t life = 0; life < n; life++) {
         start(&w, inline_bytes);
         write_rounds(&w, 250, let_go);
         world_stop(&w); /* in the middle of whatever is under way */
