@@ -83,6 +83,7 @@ struct wr_config_socket {
 struct wr_config_serve {
     const char *addr;  /* host:port; NULL: nowhere */
     const char *token; /* a secret; NULL: none, which is for loopback addresses alone */
+    const char *cert_file, *key_file; /* PEM, absolute; both or NULL: no TLS */
     uint32_t max_followers;
 };
 /* Whether this is the URL of such a stream. */

@@ -2,7 +2,7 @@
  * config_serve.c - `serve`, at the top of the file: for those who follow databases from elsewhere.
  *
  *     serve: {addr: ":9999", token: "${WEIR_TOKEN}", token-file: /etc/weir/token,
- *             max-followers: 128}
+ *             cert-file: /etc/weir/cert.pem, key-file: /etc/weir/key.pem, max-followers: 128}
  *
  * What is served is all of each database. So an address that others can reach needs a token, and a
  * token that turns out to be empty is no token, but a mistake.
@@ -19,6 +19,8 @@ static const struct wr_key serve_keys[] = {
     {.name = "addr", .use = WR_KEY_READ},
     {.name = "token", .use = WR_KEY_READ},
     {.name = "token-file", .use = WR_KEY_READ},
+    {.name = "cert-file", .use = WR_KEY_READ},
+    {.name = "key-file", .use = WR_KEY_READ},
     {.name = "max-followers", .use = WR_KEY_READ},
     {0},
 };
@@ -84,6 +86,34 @@ static enum wr_status read_token(
     return WR_OK;
 }
 
+/* What these files hold is looked at by who listens: one that is renewed just now keeps nothing
+ * from being replicated. Under a name that other programs have for them they would be ignored, and
+ * all go over the network in clear. */
+static enum wr_status read_certificate(
+    struct wr_doc *d, const yaml_node_t *map, struct wr_config_serve *ret, struct wr_err *e)
+{
+    static const char *const others[] = {"cert", "cert-path", "certificate", "tls-cert", "key",
+        "key-path", "private-key", "tls-key", "tls"};
+    const yaml_node_t *cert = wr_doc_find(d, map, "cert-file");
+    const yaml_node_t *key = wr_doc_find(d, map, "key-file");
+    enum wr_status st;
+
+    for (size_t i = 0; i < wr_countof(others); i++)
+        if (wr_doc_find(d, map, others[i]))
+            return wr_doc_fail(d, wr_doc_find(d, map, others[i]), e,
+                "serve.%s is no key: a certificate is given as cert-file, and its private key as "
+                "key-file",
+                others[i]);
+    st = wr_config_place_path(d, map, "serve", "cert-file", &ret->cert_file, e);
+    if (st == WR_OK)
+        st = wr_config_place_path(d, map, "serve", "key-file", &ret->key_file, e);
+    if (st == WR_OK && !cert != !key)
+        return wr_doc_fail(d, cert ? cert : key, e,
+            "serve has %s-file, and no %s-file: TLS needs both", cert ? "cert" : "key",
+            cert ? "key" : "cert");
+    return st;
+}
+
 bool wr_config_is_loopback(const char *addr)
 {
     struct wr_str host = {0}, port;
@@ -111,6 +141,8 @@ enum wr_status wr_config_serving(
             "serve.addr must be host:port, as in localhost:9999 or :9999, not \"%s\"", ret->addr);
     if (st == WR_OK)
         st = read_token(d, map, ret, e);
+    if (st == WR_OK)
+        st = read_certificate(d, map, ret, e);
     if (st != WR_OK)
         return st;
     if (!ret->token && !wr_config_is_loopback(ret->addr))

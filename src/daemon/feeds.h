@@ -1,5 +1,6 @@
 /*
- * feeds.h - the HTTP listener on `serve.addr`: what followers ask (`weir restore -f http://...`).
+ * feeds.h - the HTTP or HTTPS listener on `serve.addr`: what followers ask (`weir restore -f
+ * http://...`).
  *
  *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>[&more=1]
  *         200 what was captured behind that state, 204 nothing within `wait`, 410 it is not in
@@ -36,9 +37,10 @@ struct wr_feeds *wr_feeds_new(struct wr_fleet *fleet, struct wr_logger *log);
 /* Waits for requests in progress, none of which waits for anything any more. */
 void wr_feeds_free(struct wr_feeds *f);
 
-/* Listen as `c` says, which is copied, and no more as before, if that is something else: then
- * whoever waits is answered at once, and asks again. From one thread. After a failure all is as
- * before, unless the text says that it cannot be. */
+/* Listen as `c` says, which is copied, and no more as before, if that is something else, or if the
+ * files of its certificate hold another one: then whoever waits is answered at once, and asks
+ * again. From one thread. After a failure all is as before, unless the text says that it cannot be.
+ */
 enum wr_status wr_feeds_serve(
     struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e) WR_MUST_CHECK;
 

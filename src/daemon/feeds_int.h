@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "base/sync.h"
+#include "daemon/certificate.h"
 #include "daemon/feeds.h"
 #include "daemon/httpd.h"
 
@@ -26,7 +27,8 @@ struct wr_follower {
 struct wr_listening {
     struct wr_feeds *feeds;
     struct wr_httpd *httpd;
-    char *addr, *token; /* token NULL: none */
+    char *addr, *token;        /* token NULL: none */
+    struct wr_certificate tls; /* all zero: no TLS */
     uint32_t max;
     struct wr_follower *followers; /* guarded, and so are all below: `max` of them */
     struct wr_list waiting;        /* requests */

@@ -32,23 +32,28 @@ static void free_listening(struct wr_listening *l)
 {
     if (l->token)
         wr_wipe(l->token, strlen(l->token));
+    wr_certificate_release(&l->tls);
     wr_free(l->token);
     wr_free(l->addr);
     wr_free(l->followers);
     wr_free(l);
 }
 
-static struct wr_listening *new_listening(
-    struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
+/* `tls` is its own from there on, also after a failure. It is kept, for when this one has made way
+ * for another one that cannot begin. */
+static struct wr_listening *new_listening(struct wr_feeds *f, const struct wr_config_serve *c,
+    struct wr_certificate *tls, struct wr_err *e)
 {
     struct wr_listening *l = wr_alloc(sizeof(*l));
     enum wr_status st;
 
     if (!l) {
+        wr_certificate_release(tls);
         (void)wr_fail(e, WR_NOMEM, "serve followers");
         return NULL;
     }
     l->feeds = f;
+    l->tls = *tls;
     l->max = c->max_followers;
     wr_list_init(&l->waiting);
     st = copy(c->addr, &l->addr, e);
@@ -67,6 +72,8 @@ static enum wr_status begin(struct wr_listening *l, struct wr_err *e)
 {
     struct wr_httpd_opts o = {.fn = wr_feeds_answer,
         .arg = l,
+        .chain = l->tls.chain,
+        .key = l->tls.key,
         .parallel = true,
         .reply_ms = REPLY_MS,
         .connections_max = l->max + SPARE};
@@ -114,10 +121,12 @@ void wr_feeds_free(struct wr_feeds *f)
     wr_free(f);
 }
 
-static bool is_as(const struct wr_listening *l, const struct wr_config_serve *c)
+static bool is_as(
+    const struct wr_listening *l, const struct wr_config_serve *c, const struct wr_certificate *tls)
 {
     return l ? wr_str_eq(wr_str(l->addr), wr_str(c->addr)) &&
                    wr_str_eq(wr_str(l->token), wr_str(c->token)) && /* none is the empty one */
+                   memcmp(l->tls.digest, tls->digest, sizeof(tls->digest)) == 0 &&
                    l->max == c->max_followers
              : !c->addr;
 }
@@ -159,24 +168,57 @@ static enum wr_status change(struct wr_feeds *f, struct wr_listening *l, struct 
     return st;
 }
 
-enum wr_status wr_feeds_serve(struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
+static enum wr_status read_tls(
+    const struct wr_config_serve *c, struct wr_certificate *ret, struct wr_err *e)
 {
-    struct wr_listening *l;
     enum wr_status st;
 
-    if (is_as(f->at, c))
+    if (!c->cert_file)
         return WR_OK;
+    st = wr_certificate_read(c->cert_file, c->key_file, ret, e);
+    return st == WR_OK ? st : wr_wrap(e, st, "serve.cert-file and serve.key-file");
+}
+
+/* What does not keep it from being served with. */
+static void tell_tls(
+    struct wr_feeds *f, const struct wr_config_serve *c, const struct wr_certificate *tls)
+{
+    if (tls->exposed)
+        wr_say(f->log, WEIR_LOG_WARN,
+            "all users of this machine can read the private key that followers are served with: "
+            "chmod o-r",
+            WR_F_Z("path", c->key_file));
+    if (tls->key && tls->left_s < 0)
+        wr_say(f->log, WEIR_LOG_WARN,
+            "the certificate that followers are served with has expired: they will refuse it",
+            WR_F_Z("path", c->cert_file));
+}
+
+enum wr_status wr_feeds_serve(struct wr_feeds *f, const struct wr_config_serve *c, struct wr_err *e)
+{
+    struct wr_certificate tls = {0};
+    struct wr_listening *l;
+    enum wr_status st = read_tls(c, &tls, e);
+
+    if (st != WR_OK)
+        return st;
+    if (is_as(f->at, c, &tls)) {
+        wr_certificate_release(&tls);
+        return WR_OK;
+    }
     if (!c->addr) {
         end(f->at);
         set(f, NULL);
         return WR_OK;
     }
-    l = new_listening(f, c, e);
+    tell_tls(f, c, &tls);
+    l = new_listening(f, c, &tls, e);
     if (!l)
         return WR_NOMEM;
     st = change(f, l, e);
     if (st == WR_OK)
-        wr_say(f->log, WEIR_LOG_INFO, "serving followers", WR_F_Z("addr", c->addr));
+        wr_say(f->log, WEIR_LOG_INFO, "serving followers", WR_F_Z("addr", c->addr),
+            WR_F_Z("tls", c->cert_file ? "yes" : "no"));
     return st;
 }
 

@@ -25,6 +25,7 @@
     ((size_t)1 << 20) /* bytes of a body beyond its limit, then it is cut off \
                        */
 #define STACK_BYTES ((size_t)256 << 10)
+#define VERSIONS    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" /* as GnuTLS has them */
 
 #define MHD_FUNCTIONS(X)                              \
     X(add_response_header)                            \
@@ -32,6 +33,7 @@
     X(create_response_from_buffer_with_free_callback) \
     X(destroy_response)                               \
     X(get_connection_info)                            \
+    X(is_feature_supported)                           \
     X(lookup_connection_value)                        \
     X(queue_response)                                 \
     X(start_daemon)                                   \
@@ -225,9 +227,15 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
 {
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG |
                      (o->parallel ? MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL : MHD_USE_EPOLL);
+    /* The last one ends the list, and those of a plain server at once. */
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)o->chain},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)o->key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)VERSIONS}, {MHD_OPTION_END, 0, NULL}};
     sigset_t all, before;
     struct MHD_Daemon *d;
 
+    if (o->chain)
+        flags |= MHD_USE_TLS;
     (void)sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
         return NULL;
@@ -236,7 +244,8 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
         h->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
         STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, h, MHD_OPTION_END);
+        on_connection, h, MHD_OPTION_ARRAY, o->chain ? tls : tls + wr_countof(tls) - 1,
+        MHD_OPTION_END);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL); /* it was a good one a moment ago */
     return d;
 }
@@ -256,8 +265,13 @@ enum wr_status wr_httpd_new(const struct wr_httpd_opts *o, struct wr_httpd **ret
     h->reply_ms = o->reply_ms ? o->reply_ms : REPLY_MS;
     h->connections_max = o->connections_max ? o->connections_max : CONNECTIONS_MAX;
     st = wr_patience_new(h->connections_max, &h->patience, e);
+    if (st == WR_OK && o->chain && mhd.is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        st = wr_fail(e, WR_IO,
+            "libmicrohttpd was built without TLS here: serve without a certificate, behind a proxy "
+            "with TLS, or install one that has it");
     if (st == WR_OK && !(h->daemon = start(h, o)))
-        st = wr_fail(e, WR_BUSY, "start an HTTP server: no thread or no memory left");
+        st = wr_fail(e, WR_BUSY, "start an HTTP server: no thread or no memory left%s",
+            o->chain ? ", or GnuTLS cannot use the certificate or the key" : "");
     if (st != WR_OK) {
         wr_patience_free(h->patience);
         (void)close(o->fd);

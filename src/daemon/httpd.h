@@ -1,5 +1,8 @@
 /*
- * httpd.h - an HTTP/1.1 server for a few clients near by: the control socket, the metrics listener.
+ * httpd.h - an HTTP/1.1 server for a few clients: the control socket, the metrics listener,
+ * followers.
+ *
+ * With a certificate it speaks TLS alone, 1.2 or later.
  *
  * Over libmicrohttpd, which is loaded with the first. Whoever connects can neither stall nor bloat
  * the process: there are so many connections, each with so much memory, a body has a limit, silence
@@ -47,7 +50,9 @@ struct wr_httpd_reply {
 typedef void wr_httpd_fn(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r);
 
 struct wr_httpd_opts {
-    int fd; /* a listening socket; the server's, also when it cannot be started */
+    int fd;            /* a listening socket; the server's, also when it cannot be started */
+    const char *chain; /* PEM, as certificate.h has it, read by wr_httpd_new alone; NULL: no TLS */
+    const char *key;   /* with `chain`, likewise */
     wr_httpd_fn *fn;
     void *arg;
     bool parallel; /* a thread for each connection: an answer may take long. Else one for all. */
@@ -59,7 +64,7 @@ struct wr_httpd_opts {
 
 struct wr_httpd; /* locked */
 
-/* IO when libmicrohttpd is not there. */
+/* IO when libmicrohttpd is not there, or was built without the TLS that is asked for. */
 enum wr_status wr_httpd_new(
     const struct wr_httpd_opts *o, struct wr_httpd **ret, struct wr_err *e) WR_MUST_CHECK;
 /* Waits for the answers in progress. NULL-safe. */
