@@ -512,6 +512,9 @@ typedef struct weir_follow_options {
      * NULL: the replica alone. With it, the URL of the replica may be NULL: the primary tells. */
     const char *primary;
     const char *token; /* that it wants; NULL: none */
+    /* A PEM file: whose certificates a primary with https:// may have, and nobody else's. NULL:
+     * those in SSL_CERT_FILE, else the system's. */
+    const char *primary_ca_file;
 } weir_follow_options;
 
 /* Keep a copy of the database at `path`, which advances with the replica until `cancel` is

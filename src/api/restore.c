@@ -104,7 +104,8 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
 static enum wr_status open_primary(const weir_follow_options *o, struct wr_call *c,
     const char **ret_url, struct wr_stream **ret, struct wr_err *e)
 {
-    const struct wr_stream_opts so = {.url = o->primary, .token = o->token};
+    const struct wr_stream_opts so = {
+        .url = o->primary, .token = o->token, .ca_file = o->primary_ca_file};
     struct wr_str url = {0};
     enum wr_status st;
 

@@ -7,10 +7,12 @@
 #include "cli/check_policy.h"
 #include "cli/check_procs.h"
 #include "cli/table.h"
+#include "daemon/certificate.h"
 #include "daemon/dirs.h"
 #include "daemon/doc.h"
 
 #define REPLICAS_MAX 8 /* of one database, as the configuration has it */
+#define ENDS_SOON_S  ((int64_t)7 * 86400)
 
 struct options {
     const char *config;
@@ -137,6 +139,28 @@ static void tell_warnings(struct wr_check *k)
         wr_check_find(k, WR_CHECK_WARNING, "%s", w->text);
 }
 
+static void tell_certificate(struct wr_check *k, const struct wr_config_serve *s)
+{
+    struct wr_certificate c = {0};
+    struct wr_err e = {0};
+
+    if (wr_certificate_read(s->cert_file, s->key_file, &c, &e) != WR_OK) {
+        wr_check_find(k, WR_CHECK_ERROR, "serve: followers are not served: %s", e.text);
+        return;
+    }
+    if (c.exposed)
+        wr_check_find(k, WR_CHECK_WARNING,
+            "serve: all users of this machine can read the private key in %s: chmod o-r",
+            s->key_file);
+    if (c.left_s < 0)
+        wr_check_find(k, WR_CHECK_WARNING,
+            "serve: the certificate in %s has expired, followers refuse it", s->cert_file);
+    else if (c.left_s < ENDS_SOON_S)
+        wr_check_find(k, WR_CHECK_WARNING, "serve: the certificate in %s expires within a week",
+            s->cert_file);
+    wr_certificate_release(&c);
+}
+
 /* Who follows, and what goes over the network for that. */
 static void tell_serving(struct wr_check *k)
 {
@@ -145,12 +169,14 @@ static void tell_serving(struct wr_check *k)
     if (!s->addr)
         return;
     wr_check_text(k, "serve", s->addr);
-    if (!wr_config_is_loopback(s->addr))
+    if (s->cert_file)
+        tell_certificate(k, s);
+    else if (!wr_config_is_loopback(s->addr))
         wr_check_find(k, WR_CHECK_WARNING,
-            "serve: the token and all data go over the network in clear at %s: have a proxy with "
-            "TLS (nginx, Caddy, stunnel) in front of it, and addr: localhost",
+            "serve: the token and all data go over the network in clear at %s: give cert-file and "
+            "key-file, or have a proxy with TLS in front of it, and addr: localhost",
             s->addr);
-    else if (!s->token)
+    if (wr_config_is_loopback(s->addr) && !s->token)
         wr_check_find(k, WR_CHECK_WARNING,
             "serve: without a token every process of this machine can read the databases at %s",
             s->addr);

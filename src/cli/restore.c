@@ -40,6 +40,8 @@ static const struct wr_flag flags[] = {
         "with -f and a primary's URL: its bucket (default: the one that the primary names)"},
     {"token-file", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, token_file), "PATH",
         "with -f and a primary's URL: a file with the token it wants (default $WEIR_TOKEN)"},
+    {"ca-file", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, ca_file), "PATH",
+        "with -f and a primary's https:// URL: whom to trust, in PEM (default $SSL_CERT_FILE)"},
     {"addr", WR_FLAG_TEXT, offsetof(struct wr_restore_flags, addr), "[HOST]:PORT",
         "with -f: serve /metrics, /healthz and /readyz there"},
     {"dry-run", WR_FLAG_BOOL, offsetof(struct wr_restore_flags, dry_run), NULL,
@@ -222,7 +224,7 @@ static bool check_gone(const struct wr_cli *cli, size_t argc, char *const *argv)
 
 static bool fail_without_primary(void)
 {
-    return wr_cli_fail("-replica and -token-file go with -f and the URL of a primary",
+    return wr_cli_fail("-replica, -token-file and -ca-file go with -f and the URL of a primary",
                "weir restore -f -o /var/lib/standby.db http://primary:9999/app.db") == WR_EXIT_OK;
 }
 
@@ -238,11 +240,11 @@ static bool find_target(struct wr_restore *r, const char *arg)
                            "in place of the database's path has it read from there, and without "
                            "one the replica that reaches furthest is",
                    NULL) == WR_EXIT_OK;
-    if (o->replica || (o->token_file && !o->follow))
+    if (o->replica || ((o->token_file || o->ca_file) && !o->follow))
         return fail_without_primary();
     if (!wr_cli_target(r->cli, arg, o->config, !o->no_expand_env, &r->target))
         return false;
-    if (o->token_file && !r->target.source)
+    if ((o->token_file || o->ca_file) && !r->target.source)
         return fail_without_primary();
     return !o->follow || !r->target.source || wr_restore_from_source(r);
 }

@@ -15,6 +15,15 @@
 #define TELL_MS        10000 /* between lines about where it stands */
 #define LINE_MAX_BYTES ((size_t)16 << 10)
 
+/* Who gives one means TLS. */
+static bool suits_ca_file(const struct wr_restore *r)
+{
+    return !r->flags->ca_file || wr_str_starts(wr_str(r->primary), WR_STR("https://")) ||
+           wr_cli_fail("-ca-file is for a primary with TLS, whose URL begins with https://",
+               "weir restore -f -o /var/lib/standby.db -ca-file ca.pem "
+               "https://primary:9999/app.db") == WR_EXIT_OK;
+}
+
 /* Never an argument, which all users of a machine can read. */
 static bool find_token(struct wr_restore *r)
 {
@@ -62,7 +71,7 @@ bool wr_restore_from_primary(struct wr_restore *r, const char *arg)
     r->primary = arg;
     r->bucket = r->flags->replica;
     r->target = (struct wr_target){.replicas = one, .n = 1};
-    return find_token(r);
+    return suits_ca_file(r) && find_token(r);
 }
 
 bool wr_restore_from_source(struct wr_restore *r)
@@ -70,7 +79,7 @@ bool wr_restore_from_source(struct wr_restore *r)
     r->primary = r->target.source;
     r->bucket = r->target.replicas[0].url;
     r->opt.settings = r->target.replicas[0].settings;
-    return find_token(r);
+    return suits_ca_file(r) && find_token(r);
 }
 
 struct following {
@@ -171,7 +180,8 @@ int wr_restore_follow(struct wr_restore *r, weir *w, weir_error *err)
         .fn = show,
         .arg = &x,
         .primary = r->primary,
-        .token = r->token};
+        .token = r->token,
+        .primary_ca_file = r->flags->ca_file};
     int rc;
 
     wr_display_start(&x.display, mode, x.start_ms);

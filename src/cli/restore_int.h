@@ -11,7 +11,7 @@
 #include <weir.h>
 
 struct wr_restore_flags {
-    const char *output, *config, *check, *dir, *replica, *token_file, *addr;
+    const char *output, *config, *check, *dir, *replica, *token_file, *ca_file, *addr;
     uint64_t txid;
     int64_t time_ms, interval_ms;
     uint32_t parallel, parallel_dbs;

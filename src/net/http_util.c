@@ -49,9 +49,13 @@ enum wr_status wr_http_fail(struct wr_err *e, CURLcode code, const char *origin,
         return wr_fail(e, WR_BUSY, "%s: cannot connect: %s", origin, detail);
     case CURLE_OPERATION_TIMEDOUT:
         return wr_fail(e, WR_TIMEOUT, "%s: timed out: %s", origin, detail);
+    case CURLE_GOT_NOTHING:
+        if (wr_str_starts(wr_str(origin), WR_STR("http://")))
+            return wr_fail(e, WR_BUSY,
+                "%s: the connection broke, as with a port that speaks https: %s", origin, detail);
+        return wr_fail(e, WR_BUSY, "%s: the connection broke: %s", origin, detail);
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
-    case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
     case CURLE_SEND_FAIL_REWIND:
     case CURLE_UPLOAD_FAILED:

@@ -85,8 +85,9 @@ static enum wr_status take_token(struct wr_stream *s, const char *token, struct 
 enum wr_status wr_stream_open(
     const struct wr_stream_opts *o, struct wr_stream **ret, struct wr_err *e)
 {
-    const struct wr_http_opts ho = {
-        .connect_ms = o->connect_ms ? o->connect_ms : CONNECT_MS, .idle_max = 2};
+    const struct wr_http_opts ho = {.connect_ms = o->connect_ms ? o->connect_ms : CONNECT_MS,
+        .idle_max = 2,
+        .ca_file = o->ca_file};
     struct wr_stream *s = wr_alloc(sizeof(*s));
     enum wr_status st;
 

@@ -24,13 +24,14 @@ struct wr_stream;
 #define WR_STREAM_REPLY_MAX ((size_t)4 << 20) /* bytes of an answer */
 
 struct wr_stream_opts {
-    const char *url;    /* "http://primary:9999/app.db" */
-    const char *token;  /* copied; NULL: none */
-    int64_t connect_ms; /* 0: 3 s */
-    int64_t slack_ms;   /* beyond `wait` until an answer must come; 0: 5 s */
+    const char *url;     /* "http://primary:9999/app.db" */
+    const char *token;   /* copied; NULL: none */
+    const char *ca_file; /* as for net/http.h; copied */
+    int64_t connect_ms;  /* 0: 3 s */
+    int64_t slack_ms;    /* beyond `wait` until an answer must come; 0: 5 s */
 };
 
-/* No I/O. MISUSE: no such URL, or the token cannot be sent. */
+/* No request. MISUSE: no such URL, the token cannot be sent, or ca_file cannot be read. */
 enum wr_status wr_stream_open(
     const struct wr_stream_opts *o, struct wr_stream **ret, struct wr_err *e) WR_MUST_CHECK;
 void wr_stream_close(struct wr_stream *s);             /* NULL-safe; zeroes the token */

@@ -610,6 +610,13 @@ static void test_serve(void **state)
     T(setenv("SERVE_TOKEN", "fedcba9876543210", 1) == 0);
     assert_string_equal(
         good("serve: {addr: ':1', token: '${SERVE_TOKEN}'}")->serve.token, "fedcba9876543210");
+    T(!c->serve.cert_file && !c->serve.key_file);
+    T(setenv("SERVE_DIR", "/etc/weir", 1) == 0);
+    c = good("serve: {addr: ':1', " TOKEN ", cert-file: $SERVE_DIR/c.pem, key-file: /k.pem}");
+    NO_WARNING(c);
+    assert_string_equal(c->serve.cert_file, "/etc/weir/c.pem");
+    assert_string_equal(c->serve.key_file, "/k.pem");
+    T(unsetenv("SERVE_DIR") == 0);
     T(unsetenv("SERVE_TOKEN") == 0);
 }
 
@@ -639,6 +646,15 @@ static void test_bad_serve(void **state)
         "1:58: serve has both token and token-file");
     bad("serve: {addr: ':1', " TOKEN ", max-followers: 0}",
         "1:61: serve.max-followers must be a number from 1 to 4096 (got 0)");
+    bad("serve: {addr: ':1', " TOKEN ", cert-file: /c}",
+        "1:57: serve has cert-file, and no key-file: TLS needs both");
+    bad("serve: {addr: ':1', " TOKEN ", key-file: /k}",
+        "1:56: serve has key-file, and no cert-file: TLS needs both");
+    bad("serve: {addr: ':1', " TOKEN ", cert: /c, key: /k}",
+        "1:52: serve.cert is no key: a certificate is given as cert-file, and its private key as "
+        "key-file");
+    T_IS(WR_MISUSE,
+        load("serve: {addr: ':1', " TOKEN ", cert-file: $NO_SUCH/c, key-file: /k}", &c, &e));
     /* What is left of a variable that is not set is no token. */
     T_IS(WR_MISUSE, load("serve: {addr: ':1', token: '${NO_SUCH_TOKEN}'}", &c, &e));
     T_IS(WR_MISUSE, load("serve: {addr: 'localhost:1', token: ${NO_SUCH_TOKEN}}", &c, &e));
