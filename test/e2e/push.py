@@ -206,8 +206,8 @@ class Follower:
 
 
 class Run:
-    def __init__(self, args, found):
-        self.args, self.found, self.p = args, found, Primary(args, found)
+    def __init__(self, args, found, primary=Primary):
+        self.args, self.found, self.p = args, found, primary(args, found)
         self.app = sqlite3.connect(self.p.db, isolation_level=None, timeout=20)
         self.id = 0
 

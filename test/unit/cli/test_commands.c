@@ -362,7 +362,19 @@ static void test_follow(void **state)
         RUN(restore, "-f", "-dry-run", "-o", "/x/y.db", "s3://b/a"));
     EXPECT(1, "", "Error: -addr goes with -f: what is restored is over before anybody asks\n",
         RUN(restore, "-addr", ":9091", "-o", "/x/y.db", "s3://b/a"));
+    EXPECT(1, "",
+        "Error: -ca-file is for a primary with TLS, whose URL begins with https://\n"
+        "Try: weir restore -f -o /var/lib/standby.db -ca-file ca.pem "
+        "https://primary:9999/app.db\n",
+        RUN(restore, "-f", "-ca-file", "/ca.pem", "-o", "/x/y.db", "http://h:1/a.db"));
+    EXPECT(1, "",
+        "Error: -replica, -token-file and -ca-file go with -f and the URL of a primary\n"
+        "Try: weir restore -f -o /var/lib/standby.db http://primary:9999/app.db\n",
+        RUN(restore, "-f", "-ca-file", "/ca.pem", "-o", "/x/y.db", "s3://b/a"));
     T(!fake.calls[0]);
+    T(RUN(restore, "-f", "-ca-file", "/ca.pem", "-o", "/x/y.db", "https://h:1/a.db") == 0);
+    T(strcmp(fake.follow_opt.primary_ca_file, "/ca.pem") == 0);
+    T(strcmp(fake.follow_opt.primary, "https://h:1/a.db") == 0);
     T(RUN(restore, "-f", "-follow-interval", "250ms", "-o", "/x/y.db", "s3://b/a") == 0);
     T(strstr(fake.calls, "follow(s3://b/a,/x/y.db)") && !strstr(fake.calls, "restore("));
     T(fake.follow_opt.interval_ms == 250 && !fake.follow_opt.overwrite && !out[0]);
