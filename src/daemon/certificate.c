@@ -22,6 +22,7 @@
     X(BIO_free)                \
     X(BIO_new_mem_buf)         \
     X(ERR_clear_error)         \
+    X(ERR_peek_last_error)     \
     X(EVP_PKEY_free)           \
     X(PEM_read_bio_PrivateKey) \
     X(PEM_read_bio_X509)       \
@@ -89,20 +90,31 @@ static BIO *reader(const char *p, size_t n)
     return crypto.BIO_new_mem_buf(p, (int)n); /* it keeps no copy */
 }
 
+/* *ret is the first one. Those of issuers are only looked at, so that one that is cut off is said
+ * to be that. */
 static enum wr_status parse_chain(
     const struct wr_certificate *c, const char *path, X509 **ret, struct wr_err *e)
 {
     BIO *b = reader(c->chain, c->chain_n);
+    X509 *x;
+    int n = 0;
 
     if (!b)
         return wr_fail(e, WR_NOMEM, "out of memory");
-    *ret = crypto.PEM_read_bio_X509(b, NULL, no_passphrase, NULL);
+    while ((x = crypto.PEM_read_bio_X509(b, NULL, no_passphrase, NULL))) {
+        if (n++ == 0)
+            *ret = x;
+        else
+            crypto.X509_free(x);
+    }
     (void)crypto.BIO_free(b); /* it was only read */
-    return *ret ? WR_OK
-                : wr_fail(e, WR_MISUSE,
-                      "%s holds no certificate in PEM (-----BEGIN CERTIFICATE-----): that of this "
-                      "server comes first, then those of its issuers",
-                      path);
+    if (ERR_GET_REASON(crypto.ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return wr_fail(e, WR_MISUSE, "certificate %d in %s is damaged", n + 1, path);
+    return n > 0 ? WR_OK
+                 : wr_fail(e, WR_MISUSE,
+                       "%s holds no certificate in PEM (-----BEGIN CERTIFICATE-----): that of this "
+                       "server comes first, then those of its issuers",
+                       path);
 }
 
 static enum wr_status parse_key(
@@ -131,8 +143,10 @@ static enum wr_status look(
     EVP_PKEY *key = NULL;
     X509 *x = NULL;
     int days = 0, seconds = 0;
-    enum wr_status st = parse_chain(c, chain_path, &x, e);
+    enum wr_status st;
 
+    crypto.ERR_clear_error(); /* of what others have left there */
+    st = parse_chain(c, chain_path, &x, e);
     if (st == WR_OK)
         st = parse_key(c, key_path, &key, e);
     if (st == WR_OK && crypto.X509_check_private_key(x, key) != 1)

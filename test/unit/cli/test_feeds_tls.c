@@ -81,12 +81,25 @@ static void refused(const char *cert_path, const char *key_path, enum wr_status 
         fail_msg("%s", e.text);
 }
 
+static const char *text_of(const char *path)
+{
+    static char text[4096];
+    FILE *f = fopen(path, "r");
+
+    T(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    T(fclose(f) == 0);
+    return text;
+}
+
 static void test_what_is_wrong(void **state)
 {
     const char *none = t_path(dir, "none.pem"), *empty = t_path(dir, "empty.pem");
     const char *other_cert = t_path(dir, "other.pem"), *other = t_path(dir, "other.key");
-    const char *locked = t_path(dir, "locked.key");
+    const char *locked = t_path(dir, "locked.key"), *broken = t_path(dir, "broken.pem");
+    const char *pem = text_of(cert);
     EVP_PKEY *k = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    FILE *f;
 
     (void)state;
     make(other_cert, other, "EC", 3600);
@@ -97,6 +110,10 @@ static void test_what_is_wrong(void **state)
     refused(cert, none, WR_NOTFOUND, none, "No such file");
     refused(dir, key, WR_MISUSE, dir, "is not a PEM file");
     refused(empty, key, WR_MISUSE, empty, "no certificate in PEM");
+    f = fopen(broken, "w");
+    T(f && fputs("about it\n", f) >= 0 && fputs(pem, f) >= 0);
+    T(fwrite(pem, 1, strlen(pem) / 2, f) > 0 && fclose(f) == 0);
+    refused(broken, key, WR_MISUSE, broken, "certificate 2 in ");
     refused(cert, empty, WR_MISUSE, empty, "no private key in PEM");
     refused(key, cert, WR_MISUSE, key, "no certificate in PEM");
     refused(cert, cert, WR_MISUSE, cert, "no private key in PEM");
@@ -413,7 +430,12 @@ static void test_a_handshake_that_stalls(void **state)
     for (size_t i = 0; i < CROWD; i++)
         T(close(fds[i]) == 0);
     assert_int_equal(ask("GET / HTTP/1.1\r\n" END, TLS1_3_VERSION), 200);
-    wr_httpd_free(server);
+    fds[0] = dial();
+    T(send(fds[0], hello, sizeof(hello) - 1, MSG_NOSIGNAL) > 0);
+    start_ms = wr_mono_ms(wr_clock_system());
+    wr_httpd_free(server); /* and the end does not wait for it */
+    T(wr_mono_ms(wr_clock_system()) - start_ms < REQUEST_MS / 2);
+    T(close(fds[0]) == 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
