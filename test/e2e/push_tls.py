@@ -163,6 +163,20 @@ class Run(push.Run):
                          "without the authority a follower has no copy of the bucket, or does not say why")
         self.found.check(f.stop() == 0, "a follower without the authority ends with an error")
 
+    def listed(self):
+        """The primary's URL is in the configuration of who follows."""
+        f = Follower(self.p, 907, self.authority.ca)
+        config = self.found.path("follower.yml")
+        with open(config, "w", encoding="utf-8") as out:
+            out.write("dbs: [{path: '%s', source: '%s', replica: {path: '%s'}}]\n" % (f.copy, f.url, self.p.replica))
+        with open(f.log, "ab") as out:
+            f.process = subprocess.Popen([self.p.exe, "restore", "-f", "-config", config, *f.flags, f.copy], stdout=out,
+                                         stderr=out, env=dict(f.env, SSL_CERT_FILE=""))
+        self.found.check(kit.wait_until(lambda: f.logged("with the primary"), 30), "source: it is not with the primary")
+        self.commit()
+        self.all_see([f], 8, "by source")
+        self.found.check(f.stop() == 0, "a follower with source ends with an error")
+
     def stall(self):
         began, sockets = time.monotonic(), []
         for i in range(STALLED):
@@ -240,6 +254,7 @@ class Run(push.Run):
         stalled = self.stall()
         self.latency(followers)
         self.strangers()
+        self.listed()
         self.cut(*stalled)
         self.renewed(followers)
         self.half_renewed(followers)
