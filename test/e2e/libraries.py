@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """A machine that lacks the libraries which weir loads at first use, or has others by their names.
 
-usage: libraries.py WEIR OLD_CURL
+usage: libraries.py WEIR OLD_CURL PLAIN_HTTPD
 
 What needs none of them works as ever: a replica in a directory, a restore from it. What needs one says
-which, and what is wrong with it: of a libcurl that is too old, which one is needed. A daemon does not load what it
+which, and what is wrong with it: of a libcurl that is too old, which one is needed; of a libmicrohttpd without TLS, that followers
+are not served in clear instead. A daemon does not load what it
 does not use.
 
 The names are those of files without a library in them, which the loader finds first.
@@ -26,8 +27,8 @@ S3 = "s3://bucket/x?endpoint=http://127.0.0.1:1&access-key-id=a&secret-access-ke
 
 
 class Test:
-    def __init__(self, weir, old_curl, found):
-        self.weir, self.old_curl, self.found = weir, old_curl, found
+    def __init__(self, weir, old_curl, plain_httpd, found):
+        self.weir, self.old_curl, self.plain_httpd, self.found = weir, old_curl, plain_httpd, found
         self.db = found.path("app.db")
         self.url = "file://" + found.path("replica")
         self.env = self.lacks("all", NAMES)
@@ -57,13 +58,17 @@ class Test:
         code, text = self.run(*args)
         self.found.check(code == 0, "%s: exit code %d: %s" % (" ".join(args), code, text))
 
+    @staticmethod
+    def none(library):
+        return "%s cannot be loaded, though it is there: " % library, ": file too short"
+
     def says(self, library, *args):
         code, text = self.run(*args)
-        words = ("%s cannot be loaded, though it is there: " % library, ": file too short")
+        words = self.none(library)
         self.found.check(code != 0 and all(w in text for w in words),
                          "%s: exit code %d: %s" % (" ".join(args), code, text))
 
-    def logs(self, library, what, *args):
+    def logs(self, words, what, *args):
         """A daemon goes on: with other replicas, and without what cannot be served."""
         with open(self.found.path("log"), "wb") as log:
             daemon = subprocess.Popen([self.weir, "replicate", *args], stdout=log, stderr=log, env=self.env)
@@ -71,7 +76,6 @@ class Test:
         def said():
             lines = kit.read(self.found.path("log")).decode().splitlines()
             return [line for line in lines if what in line]
-        words = ("%s cannot be loaded, though it is there: " % library, ": file too short")
         lines = kit.wait_until(said)
         self.found.check(lines and all(w in lines[0] for w in words) and daemon.poll() is None,
                          "%s: it says: %s" % (" ".join(args), kit.read(self.found.path("log")).decode()))
@@ -89,7 +93,7 @@ class Test:
         self.works("restore", "-o", self.found.path("out.db"), self.url)
         self.env = self.lacks("curl", CURL)
         self.says("libcurl", "restore", "-o", self.found.path("no.db"), S3)
-        self.logs("libcurl", "cannot list the replica", self.db, S3)
+        self.logs(self.none("libcurl"), "cannot list the replica", self.db, S3)
         self.says("libcurl", "list", "-socket", self.found.path("sock"))
         self.env = self.lacks("microhttpd", ["libmicrohttpd.so.12"])
         self.no_server("no metrics", "addr: 127.0.0.1:%d" % kit.free_port())
@@ -104,11 +108,25 @@ class Test:
         self.found.check(code != 0 and "libcurl 7.74.0 is too old: 7.85.0 or later is needed" in text,
                          "an old libcurl: exit code %d: %s" % (code, text))
 
-    def no_server(self, what, server):
+    def plain(self):
+        """Whoever has given a certificate has no listener instead of one without TLS."""
+        if not shutil.which("openssl"):
+            print("skipped: a certificate needs openssl")
+            return
+        os.mkdir(self.found.path("plain"))
+        shutil.copy(self.plain_httpd, self.found.path("plain", "libmicrohttpd.so.12"))
+        self.env = dict(os.environ, LD_LIBRARY_PATH=self.found.path("plain"))
+        pem, key = self.found.path("cert.pem"), self.found.path("key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", pem,
+                        "-subj", "/CN=weir test"], check=True, capture_output=True)
+        self.no_server("followers are not served", "serve: {addr: 'localhost:%d', cert-file: %s, key-file: %s}" % (
+            kit.free_port(), pem, key), ("libmicrohttpd was built without TLS",))
+
+    def no_server(self, what, server, words=None):
         config = self.found.path("config.yml")
         with open(config, "w", encoding="utf-8") as f:
             f.write("%s\ndbs: [{path: %s, replica: {url: '%s'}}]\n" % (server, self.db, self.url))
-        self.logs("libmicrohttpd", what, "-config", config)
+        self.logs(words or self.none("libmicrohttpd"), what, "-config", config)
 
     def loaded(self):
         """On a machine that has all of them."""
@@ -127,9 +145,10 @@ class Test:
 
 def main():
     found = kit.Findings("libraries")
-    test = Test(sys.argv[1], sys.argv[2], found)
+    test = Test(sys.argv[1], sys.argv[2], sys.argv[3], found)
     test.without()
     test.old()
+    test.plain()
     test.loaded()
     return found.end()
 
