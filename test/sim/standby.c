@@ -34,13 +34,15 @@ static void has_begun(struct follower *w, const struct wr_follow *f)
     wr_container_of(w, struct standby, follower)->has_copy = true;
 }
 
-/* What it has followed may have been astray, if there were several promotions: then it says so, and
- * begins anew. */
+/* What it has followed may have been astray: then it says so, by names or by the checksums of its
+ * pages, and begins anew. */
 static void judge_failure(struct follower *w, enum wr_status st, const char *text)
 {
-    if (st == WR_CONFLICT && epochs_strays() > 0)
+    bool ended = st == WR_CONFLICT || st == WR_CORRUPT;
+
+    if (ended && epochs_strays() > 0)
         w->anew = true;
-    else if (st == WR_CONFLICT || st == WR_CORRUPT)
+    else if (ended)
         sim_fail("P4: the copy is given up: %s", text);
 }
 

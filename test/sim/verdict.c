@@ -26,6 +26,7 @@
 struct bucket {
     struct store *store;
     struct judge *judge;
+    bool stranded; /* a dead one's file came when what led to it had been deleted */
 };
 
 static struct {
@@ -85,6 +86,27 @@ static void check_said(struct store *s)
         sim_fail("S9: %s", why);
 }
 
+struct sought {
+    uint64_t txid;
+    bool found;
+};
+
+static bool seek(void *arg, const struct judge_image *image)
+{
+    struct sought *x = arg;
+
+    x->found = image->txid == x->txid;
+    return image->txid < x->txid;
+}
+
+static bool is_stranded(const struct bucket *b, uint64_t txid)
+{
+    struct sought x = {.txid = txid};
+
+    judge_each(b->judge, seek, &x);
+    return !x.found;
+}
+
 static void on_put(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n)
 {
@@ -107,6 +129,8 @@ static void on_put(
     judge_dead(b->judge, store_after_death);
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
+    if (txid != 0 && store_after_death && is_stranded(b, txid))
+        b->stranded = true;
     if (txid == 0 || !judge_find(b->judge, txid, &image))
         return;
     commits_look();
@@ -345,6 +369,8 @@ static void verify_one(struct bucket *b, uint64_t newest)
         return;
     if (st == WR_CORRUPT && store_counts.returned > 0)
         return; /* it is right: nothing leads to a file that has come back without its like */
+    if (st == WR_CORRUPT && b->stranded)
+        return; /* nor to this one, as long as nobody lists the replica to delete it */
     if (st == WR_CORRUPT && judge_has_other(b->judge))
         return; /* so it is here: two have written */
     if (st != WR_OK)
