@@ -261,6 +261,18 @@ static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
     return !is_base(db, dr) || (leapt && (!dr->now->sampled || !dr->now->pos.has_rolling));
 }
 
+/* The TXID that the database must have at the least to join one that stands there; 0: any. */
+static uint64_t least_for(const struct wr_db *db, const struct db_replica *dr, enum standing where)
+{
+    if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
+        return dr->now->pos.txid +
+               (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP);
+    /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */
+    if (where == STANDS_BROKEN && dr->now->contested)
+        return dr->now->pos.txid + 1;
+    return 0;
+}
+
 enum wr_status wr_db_join_least(
     const struct wr_db *db, const struct db_replica *dr, uint64_t *ret, struct wr_err *e)
 {
@@ -271,13 +283,7 @@ enum wr_status wr_db_join_least(
     wr_pageset_init(&pages);
     st = find_standing(db, dr, &pages, &where, e);
     wr_pageset_release(&pages);
-    *ret = 0;
-    if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        *ret = dr->now->pos.txid +
-               (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP);
-    /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */
-    if (where == STANDS_BROKEN && dr->now->contested)
-        *ret = dr->now->pos.txid + 1;
+    *ret = least_for(db, dr, where);
     return st;
 }
 
@@ -379,6 +385,8 @@ static enum wr_status plan_join(
     st = find_standing(db, dr, &j->pages, &where, e);
     if (st != WR_OK)
         return st;
+    if (db->txid < least_for(db, dr, where))
+        return WR_BUSY; /* that is known since the TXID was given: the next one is high enough */
     switch (where) {
     case STANDS_EMPTY:
         join_by_snapshot(j);
