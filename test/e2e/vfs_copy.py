@@ -12,7 +12,7 @@ import kit
 import vfs_follow
 from vfs_faults import credentials
 from vfs_follow import CONFIG, SCHEMA, Writer
-from vfskit import case, one, read_only
+from vfskit import case, one
 
 PAGE = 4096
 FLIGHT = 4 * (4 << 20)  # bytes that may be under way, and are lost by a kill
@@ -191,20 +191,6 @@ def copies_while_files_are_merged_deleted_and_the_database_shrinks(w):
     w.notes.append("%d commits, %d reads" % (writer.commits, looks))
 
 
-def read_until_killed(w, url, primary, path, seed):
-    """What is wrong goes to a file; a kill leaves it."""
-    os.environ.update(LITESTREAM_HYDRATION_ENABLED="true", LITESTREAM_HYDRATION_PATH=path)
-    w.load()
-    r = vfs_follow.Reader(w, url, read_only(primary), seed)
-    told = 0
-    with open(path + ".wrong", "a", buffering=1) as out:
-        while True:
-            r.once()
-            for line in r.wrong[told:]:
-                out.write(line + "\n")
-            told = len(r.wrong)
-
-
 @case
 def a_reader_that_is_killed_again_and_again(w):
     """Beside a writer, at any moment of the copying: what the next one is given is a state, and a new one."""
@@ -214,8 +200,10 @@ def a_reader_that_is_killed_again_and_again(w):
     kit.wait_until(lambda: kit.txids(w.path("replica")))
     writer, rnd = Writer(path), random.Random(7)
     writer.start()
+    settings = {"LITESTREAM_HYDRATION_ENABLED": "true", "LITESTREAM_HYDRATION_PATH": copy}
     for i in range(8 if w.quick else 30):
-        process = multiprocessing.Process(target=read_until_killed, args=(w, url, path, copy, i))
+        process = multiprocessing.Process(target=vfs_follow.read_until_killed,
+                                          args=(w, url, path, i, copy + ".wrong", settings))
         process.start()
         time.sleep(rnd.random() * 1.2)
         os.kill(process.pid, signal.SIGKILL)

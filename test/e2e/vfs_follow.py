@@ -98,6 +98,20 @@ class Reader:
         self.newest, self.txid, self.looks = n, txid, self.looks + 1
 
 
+def read_until_killed(w, url, primary, seed, wrong, settings):
+    """In a process with these variables. What is wrong goes to a file; a kill leaves it."""
+    os.environ.update(settings)
+    w.load()
+    r = Reader(w, url, read_only(primary), seed)
+    told = 0
+    with open(wrong, "a", buffering=1) as out:
+        while True:
+            r.once()
+            for line in r.wrong[told:]:
+                out.write(line + "\n")
+            told = len(r.wrong)
+
+
 def read_on(w, url, path, seed, stop, out):
     w.load()
     r = Reader(w, url, read_only(path), seed)

@@ -9,7 +9,7 @@ import vfs_follow
 from vfs_copy import Counted, large
 from vfs_faults import credentials
 from vfs_follow import CONFIG, SCHEMA, Writer
-from vfskit import case, one, read_only
+from vfskit import case, one
 
 
 def read_when_told(w, more, pipe):
@@ -65,20 +65,6 @@ def pages_that_another_process_has_fetched(w):
     w.check("unable to open" in said, "a directory that is not there: " + said)
 
 
-def read_until_killed(w, url, primary, shelf, seed):
-    """What is wrong goes to a file; a kill leaves it."""
-    os.environ["WEIR_CACHE_DIR"] = shelf
-    w.load()
-    r = vfs_follow.Reader(w, url, read_only(primary), seed)
-    told = 0
-    with open(shelf + ".wrong", "a", buffering=1) as out:
-        while True:
-            r.once()
-            for line in r.wrong[told:]:
-                out.write(line + "\n")
-            told = len(r.wrong)
-
-
 @case
 def readers_that_share_a_directory_and_are_killed(w):
     """Beside a writer, levels, retention: each transaction is one state, in a directory with room for a few pages."""
@@ -93,7 +79,8 @@ def readers_that_share_a_directory_and_are_killed(w):
     writer.start()
     readers = []
     for i in range(12 if w.quick else 40):
-        readers.append(multiprocessing.Process(target=read_until_killed, args=(w, url, path, shelf, i)))
+        readers.append(multiprocessing.Process(
+            target=vfs_follow.read_until_killed, args=(w, url, path, i, shelf + ".wrong", {"WEIR_CACHE_DIR": shelf})))
         readers[-1].start()
         time.sleep(0.4)
         if i >= 2:

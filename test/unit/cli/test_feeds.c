@@ -7,6 +7,7 @@
 #include "daemon/feeds.h"
 #include "harness/t.h"
 #include "unit/cli/fake_weir.h"
+#include "unit/cli/free_addr.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -43,18 +44,6 @@ static void serve(const char *token, uint32_t max)
     T_OK(wr_feeds_serve(feeds, &c, &e));
 }
 
-/* A port that is free now. */
-static void free_addr(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    T(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
-    T(getsockname(fd, (struct sockaddr *)&a, &n) == 0 && close(fd) == 0);
-    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(a.sin_port));
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -68,7 +57,7 @@ static int set_up(void **state)
     fleet = wr_fleet_new(&the_runtime, &logger);
     feeds = wr_feeds_new(fleet, &logger);
     T(fleet && feeds);
-    free_addr();
+    free_addr(addr, sizeof(addr));
     add("/data/one/app.db");
     add("/data/two/app.db");
     add("/data/two/other.db");
@@ -217,7 +206,7 @@ static void test_a_port_that_is_taken(void **state)
     T_IS(WR_BUSY, wr_feeds_serve(other, &c, &e));
     T(!strstr(e.text, TOKEN));
     memcpy(taken, addr, sizeof(addr));
-    free_addr();
+    free_addr(addr, sizeof(addr));
     T(strcmp(addr, taken) != 0);
     memcpy(own, addr, sizeof(addr));
     T_OK(wr_feeds_serve(other, &c, &e)); /* c.addr is `addr`, which is another one by now */

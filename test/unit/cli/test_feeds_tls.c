@@ -16,6 +16,7 @@
 #include "daemon/listen.h"
 #include "harness/t.h"
 #include "unit/cli/fake_weir.h"
+#include "unit/cli/free_addr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -177,17 +178,6 @@ static struct wr_feeds *feeds;
 static int null_fd;
 static char addr[64];
 
-static void free_addr(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    T(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
-    T(getsockname(fd, (struct sockaddr *)&a, &n) == 0 && close(fd) == 0);
-    (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(a.sin_port));
-}
-
 static int set_up(void **state)
 {
     static const char *const settings[] = {"sync-interval", "1s", NULL};
@@ -211,7 +201,7 @@ static int set_up(void **state)
     fleet = wr_fleet_new(&the_runtime, &logger);
     feeds = wr_feeds_new(fleet, &logger);
     T(fleet && feeds && wr_fleet_add(fleet, &db, NULL, &e) == WEIR_OK);
-    free_addr();
+    free_addr(addr, sizeof(addr));
     return 0;
 }
 
