@@ -242,9 +242,13 @@ class Run:
         self.found.check(kit.wait_until(lambda: self.txid() == self.stored()[-1], 5),
                          "-txid is not that of the replica")
         self.judge_monitoring()
-        left = sorted(os.listdir(os.path.dirname(self.copy)))
-        self.found.check(left == ["standby.db", "standby.db-follow", "standby.db-txid"],
-                         "files left: %s" % left)
+        journal = self.copy + "-journal"
+        beside = {self.copy, self.copy + "-follow", self.copy + "-txid"}
+        left = {os.path.join(os.path.dirname(self.copy), name)
+                for name in os.listdir(os.path.dirname(self.copy))}
+        self.found.check(left - {journal} == beside, "files left: %s" % sorted(left))
+        self.found.check(journal not in left or os.path.getsize(journal) == 0,
+                         "a journal is left that is not empty")
 
     def judge_monitoring(self):
         want = 200, "ready: at %016x\n" % self.txid()
