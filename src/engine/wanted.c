@@ -75,6 +75,8 @@ void wr_db_work_end(struct wr_db *db, struct db_replica *dr, enum wr_work kind, 
     if (st != WR_OK)
         wr_text_set(&dr->known->why, text);
     wr_mutex_unlock(&db->mutex);
+    if (db->works[kind].begun > dr->works[kind].begun)
+        wr_db_want(db, wr_db_now_ns(db)); /* who asked meanwhile is the next one */
 }
 
 void wr_db_work_failed(

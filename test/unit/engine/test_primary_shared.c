@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "engine/layout.h"
+#include "engine/primary_int.h"
 #include "storage/drivers.h"
 #include "unit/engine/world_bucket.h"
 
@@ -666,6 +667,30 @@ static void test_a_small_database_restored_elsewhere(void **state)
     world_close(&a);
 }
 
+/* Until its pages came back, in the step that was to join, it was another database, which takes no
+ * TXID: so it was given the next one, too low to go on behind what the replica has. */
+static void test_what_it_turns_out_to_be_needs_a_higher_txid(void **state)
+{
+    struct world a, b;
+
+    (void)state;
+    made(&a);
+    world_stop(&a);
+    cloned(&b, &a);
+    world_sql(&b, "CREATE TEMP TABLE was AS SELECT * FROM t; UPDATE t SET b=randomblob(3000)");
+    world_start(&b);
+    for (int i = 0; i < 1000 && !(replica(&b).sampled && replica(&b).state == WR_REPLICA_READY);
+         i++)
+        (void)world_pass(&b, 0, 1);
+    T(replica(&b).sampled && !stopped(&b, ""));
+    world_sql(&b, "UPDATE t SET b=(SELECT b FROM was WHERE was.a=t.a)");
+    world_run(&b, SECOND); /* and not with the next look, once a minute */
+    T(replica(&b).pos.txid > WR_TXID_LEAP && status(&b).full_sends == 1);
+    world_check(&b, 0);
+    world_close(&b);
+    world_close(&a);
+}
+
 /* With all that is beside it, as `cp -r` does. */
 static void cloned_with_state(struct world *w, struct world *from)
 {
@@ -918,7 +943,8 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
     T_TEST(test_a_snapshot_of_the_newest_txid_rots),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
-    T_TEST(test_a_small_database_restored_elsewhere), T_TEST(test_a_replica_is_adopted),
+    T_TEST(test_a_small_database_restored_elsewhere),
+    T_TEST(test_what_it_turns_out_to_be_needs_a_higher_txid), T_TEST(test_a_replica_is_adopted),
     T_TEST(test_copied_local_state_makes_no_owner), T_TEST(test_a_database_that_was_moved_goes_on),
     T_TEST(test_a_database_restored_elsewhere_that_changed), T_TEST(test_databases_of_two_programs),
     T_TEST(test_damaged_files_of_somebody_else), T_TEST(test_our_own_files_are_not_read),
