@@ -79,6 +79,7 @@ class Run:
         writer.ended.set()
         writer.join()
         self.found.check(not writer.error, "the application: %s" % writer.error)
+        kit.wait_until(lambda: self.weir.logged("replicating to"))  # what has just begun dies of a signal
         code = self.weir.stop()
         self.found.check(code == 0, "weir ended with %s" % code)
 
