@@ -8,6 +8,7 @@
 #include "base/call.h"
 #include "base/status.h"
 #include "base/sync.h"
+#include "engine/parcel.h"
 #include "engine/primary.h"
 #include "engine/retain.h"
 #include "engine/seats.h"
@@ -32,8 +33,9 @@ struct weir_db {
 
 struct weir {
     struct wr_sched *sched;
-    struct wr_watch *watch;     /* NULL: inotify is not to be had */
-    struct wr_seats seats;      /* of databases that are held open */
+    struct wr_watch *watch; /* NULL: inotify is not to be had */
+    struct wr_seats seats;  /* of databases that are held open */
+    struct wr_parcel_room parcel_room;
     struct wr_http_share *http; /* connections of all replicas */
     weir_log_fn *log;
     void *log_arg;

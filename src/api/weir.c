@@ -11,8 +11,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define OPEN_MIN   4u
-#define FDS_PER_DB 12u /* eight, and what else there is */
+#define OPEN_MIN    4u
+#define FDS_PER_DB  12u                /* eight, and what else there is */
+#define PARCEL_ROOM ((size_t)16 << 20) /* bytes of files on their way, beside the small ones */
 
 /* Longer is for ever, and does not overflow. */
 #define TIMEOUT_MAX_MS ((int64_t)1000 * 3600 * 1000)
@@ -144,6 +145,7 @@ int weir_open(const weir_options *opt, weir **ret, weir_error *reterr)
     }
     wr_mutex_init(&w->mutex);
     wr_seats_init(&w->seats, seats_of(o.open_max));
+    atomic_init(&w->parcel_room.left, PARCEL_ROOM);
     if (wr_watch_new(false, &w->watch, &e) != WR_OK) {
         wr_log(&w->engine_log, WR_WARN, "no file notification, looking every second instead",
             WR_F_Z("error", e.text));
@@ -269,6 +271,7 @@ int weir_db_add(
     o.path = h->path;
     o.watch = w->watch;
     o.seats = &w->seats;
+    o.room = &w->parcel_room;
     st = wr_db_new(w->sched, &o, &h->db, &e);
     if (st == WR_OK && !enlist(w, h)) {
         wr_db_free(h->db);

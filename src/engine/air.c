@@ -368,7 +368,7 @@ void wr_db_air_file(struct wr_db *db, const struct wr_parcel *p)
         return;
     if (!a->full && wr_pageset_empty(&a->fresh) && a->rolling == h->rolling_post)
         same = a->part;
-    if (!p->path) /* else it is too large, and not in memory */
+    if (!wr_parcel_large(p))
         body = wr_buf_bytes(&p->bytes);
     if (wr_feed_file(a->feed, h->max_txid, h->time_ms, h->rolling_post, same, body, &e) != WR_OK)
         wr_log(DB_LOG(db), WR_DEBUG, "followers are sent to the bucket", DB_NAME(db),

@@ -23,7 +23,7 @@
 #include "base/mutant.h"
 #include "sqlite/wal.h"
 
-#define CHUNK     ((size_t)256 << 10)          /* bytes of WAL in one read */
+#define CHUNK     ((size_t)60 << 10)           /* bytes of WAL in one read; more is mapped anew */
 #define TORN_NS   ((int64_t)5 * 1000000)       /* a live writer's update takes microseconds */
 #define RELOOK_NS ((int64_t)200 * 1000)        /* first look after a torn header */
 #define RESET_NS  ((int64_t)1000 * 1000)       /* a live writer's reset takes microseconds */

@@ -95,6 +95,7 @@ enum wr_status wr_db_new(
     db->fs = o->fs ? o->fs : wr_fs_posix();
     db->watch = o->watch;
     db->seats = o->seats;
+    db->parcel_room = o->room;
     db->seat.actor = &db->actor;
     db->busy_ns = db->cooled_ns = INT64_MIN;
     db->levels_ns = WR_NEVER;

@@ -43,6 +43,8 @@ enum wr_status wr_db_make(struct wr_db *db, const struct wr_ltx_header *h, unsig
     bool large = is_large(db, set);
     enum wr_status st = wr_parcel_new(db->fs, h, level, db->lock_offset, &p, e);
 
+    if (st == WR_OK)
+        wr_parcel_use(p, db->parcel_room);
     if (st == WR_OK && !(large && set->all))
         st = wr_db_list_pages(db, set, &pages, &n, e);
     if (st == WR_OK && large) {

@@ -39,13 +39,52 @@ struct wr_parcel *wr_parcel_ref(struct wr_parcel *p)
     return p;
 }
 
+void wr_parcel_use(struct wr_parcel *p, struct wr_parcel_room *room)
+{
+    p->room = room;
+}
+
+/* All that it may need, as it is not known before. */
+static bool take_room(struct wr_parcel *p)
+{
+    size_t left = p->room ? atomic_load(&p->room->left) : 0;
+
+    while (left >= WR_PARCEL_ROOM_MAX &&
+           !atomic_compare_exchange_weak(&p->room->left, &left, left - WR_PARCEL_ROOM_MAX)) {
+    }
+    if (left < WR_PARCEL_ROOM_MAX)
+        return false;
+    p->held = WR_PARCEL_ROOM_MAX;
+    return true;
+}
+
+/* All but what it needs. */
+static void give_room(struct wr_parcel *p, size_t needs)
+{
+    if (p->held > needs)
+        (void)atomic_fetch_add(&p->room->left, p->held - needs);
+    p->held = wr_min(p->held, needs);
+}
+
+static bool fits_memory(struct wr_parcel *p, size_t n)
+{
+    return n <= WR_PARCEL_MEMORY_MAX || (n <= WR_PARCEL_ROOM_MAX && (p->held > 0 || take_room(p)));
+}
+
+/* Its contents are elsewhere, or nobody needs them. */
+static void drop_memory(struct wr_parcel *p)
+{
+    wr_buf_release(&p->bytes);
+    give_room(p, 0);
+}
+
 void wr_parcel_unref(struct wr_parcel *p)
 {
     if (!p || atomic_fetch_sub(&p->refs_, 1) != 1)
         return;
     if (p->path)
         (void)p->fs->remove(p->fs, p->path, NULL); /* a leftover is cleaned at the next start */
-    wr_buf_release(&p->bytes);
+    drop_memory(p);
     wr_frozen_free(p->frozen);
     wr_free(p->path);
     wr_free(p->pages);
@@ -64,6 +103,11 @@ struct wr_ltx_file wr_parcel_listed(const struct wr_parcel *p)
 bool wr_parcel_streamed(const struct wr_parcel *p)
 {
     return p->frozen != NULL;
+}
+
+bool wr_parcel_large(const struct wr_parcel *p)
+{
+    return p->size > WR_PARCEL_MEMORY_MAX;
 }
 
 bool wr_parcel_alone(const struct wr_parcel *p)
@@ -125,7 +169,7 @@ static enum wr_status spill(struct filling *f, struct wr_err *e)
         return st;
     }
     f->off = f->p->bytes.n;
-    wr_buf_release(&f->p->bytes);
+    drop_memory(f->p);
     return WR_OK;
 }
 
@@ -135,7 +179,7 @@ static enum wr_status fill_sink(void *arg, struct wr_bytes piece, struct wr_err 
     enum wr_status st = WR_OK;
 
     f->p->crc = wr_crc64(f->p->crc, piece.p, piece.n);
-    if (!f->file && f->p->bytes.n + piece.n > WR_PARCEL_MEMORY_MAX)
+    if (!f->file && !fits_memory(f->p, f->p->bytes.n + piece.n))
         st = spill(f, e);
     if (st != WR_OK)
         return st;
@@ -215,6 +259,7 @@ enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     enum wr_status st = encode(p, &s, fill_sink, &f, &trailer, &p->size, e);
 
     wr_file_close(f.file);
+    give_room(p, p->bytes.n);
     p->checksum = trailer.file_checksum;
     return st;
 }
@@ -227,7 +272,7 @@ void wr_parcel_stream(
         (void)p->fs->remove(p->fs, p->path, NULL);
     wr_free(p->path);
     p->path = NULL;
-    wr_buf_release(&p->bytes);
+    drop_memory(p);
     p->size = 0;
     p->checksum = 0;
     p->crc = 0;

@@ -3,9 +3,10 @@
  * read from the database while it is sent.
  *
  * A file needs no local copy when it can be sent at once and is small. It waits in the outbox, a
- * directory of the database's local state, when it is large or its replica lags. Nothing there is
- * ever synced: if the process dies the database still has the pages, and ledger and journal know
- * which.
+ * directory of the database's local state, when it is large or its replica lags; one that is not
+ * very large, only when other databases' files have taken the memory that there is for such.
+ * Nothing in the outbox is ever synced: if the process dies the database still has the pages, and
+ * ledger and journal know which.
  *
  * frozen once made, and reference-counted: several replicas may send the same one at a time.
  */
@@ -22,7 +23,13 @@
 
 #include <stdatomic.h>
 
-#define WR_PARCEL_MEMORY_MAX ((size_t)512 << 10) /* bytes; larger ones go to the outbox */
+#define WR_PARCEL_MEMORY_MAX ((size_t)512 << 10) /* bytes; larger ones need room to stay there, */
+#define WR_PARCEL_ROOM_MAX   ((size_t)5 << 20)   /* and larger than this go to the outbox */
+
+/* Memory for the large files of all databases of a process. locked: any thread. */
+struct wr_parcel_room {
+    atomic_size_t left; /* bytes */
+};
 
 struct wr_parcel {
     struct wr_ltx_header header;
@@ -35,8 +42,10 @@ struct wr_parcel {
     struct wr_frozen *frozen; /* streamed: where the pages are; NULL otherwise */
     uint32_t *pages;          /* streamed: which, ascending; NULL: all of the database */
     size_t n_pages;
-    bool has_sum; /* the next field is known: always when streamed */
-    uint64_t sum; /* XOR of the pages' checksums as they must be; see ltx.h */
+    struct wr_parcel_room *room; /* where it may be in memory though it is large; or NULL */
+    size_t held;                 /* bytes of that which it has */
+    bool has_sum;                /* the next field is known: always when streamed */
+    uint64_t sum;                /* XOR of the pages' checksums as they must be; see ltx.h */
     const struct wr_fs *fs;
     uint32_t lock_offset;
     atomic_uint refs_;
@@ -48,11 +57,14 @@ enum wr_status wr_parcel_new(const struct wr_fs *fs, const struct wr_ltx_header 
 struct wr_parcel *wr_parcel_ref(struct wr_parcel *p);
 void wr_parcel_unref(struct wr_parcel *p); /* NULL-safe; the last one frees, and removes the file */
 
+/* It may take of `room`, which outlives it; before fill. */
+void wr_parcel_use(struct wr_parcel *p, struct wr_parcel_room *room);
+
 /* The XOR of the LTX checksums of all pages that will be encoded; before fill. */
 void wr_parcel_expect(struct wr_parcel *p, uint64_t sum);
 
-/* Encode `n` pages (ascending) of `view` as the parcel's contents, in memory or, above
- * WR_PARCEL_MEMORY_MAX, in `<outbox>/`. The view must not change meanwhile. INTERNAL: the pages
+/* Encode `n` pages (ascending) of `view` as the parcel's contents, in memory or, if they are too
+ * large for that, in `<outbox>/`. The view must not change meanwhile. INTERNAL: the pages
  * were not those that were expected; send it to nobody. */
 enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
@@ -79,6 +91,9 @@ enum wr_status wr_parcel_send(const struct wr_parcel *p, unsigned threads,
     struct wr_err *e) WR_MUST_CHECK;
 
 bool wr_parcel_streamed(const struct wr_parcel *p);
+
+/* More than WR_PARCEL_MEMORY_MAX, wherever it is; not of one that is streamed. */
+bool wr_parcel_large(const struct wr_parcel *p);
 
 /* What a listing says of it once it is in a replica; size 0 while that is unknown. */
 struct wr_ltx_file wr_parcel_listed(const struct wr_parcel *p);

@@ -20,23 +20,25 @@
 struct wr_buf;
 struct wr_db;
 struct wr_feed_at;
+struct wr_parcel_room;
 struct wr_seats;
 struct wr_watch;
 
 #define WR_CHECKPOINT_FRAMES 800
 
 struct wr_db_opts {
-    const char *path;           /* of the database; it need not exist yet */
-    const char *meta_dir;       /* local state; NULL: ".<name>-weir" beside the database */
-    const struct wr_fs *fs;     /* for local state; NULL: wr_fs_posix() */
-    struct wr_seats *seats;     /* NULL: it is held open all the time; it outlives the database */
-    struct wr_watch *watch;     /* NULL: look at the database every scan_ns only */
-    int64_t scan_ns;            /* slow look; 0: 60 s with a watch, 1 s without */
-    uint32_t checkpoint_frames; /* checkpoint above that many frames; 0: WR_CHECKPOINT_FRAMES */
-    uint64_t scan_bytes;        /* read of the database in one step when it must be; 0: 16 MiB */
-    uint64_t inline_bytes;      /* a file of more pages is encoded while it is sent; 0: 8 MiB */
-    uint32_t lock_offset;       /* of SQLite's lock page; 0: 0x40000000 */
-    struct wr_cadence cadence;  /* of compaction and snapshots */
+    const char *path;            /* of the database; it need not exist yet */
+    const char *meta_dir;        /* local state; NULL: ".<name>-weir" beside the database */
+    const struct wr_fs *fs;      /* for local state; NULL: wr_fs_posix() */
+    struct wr_seats *seats;      /* NULL: it is held open all the time; it outlives the database */
+    struct wr_parcel_room *room; /* NULL: none for large files; it outlives the database */
+    struct wr_watch *watch;      /* NULL: look at the database every scan_ns only */
+    int64_t scan_ns;             /* slow look; 0: 60 s with a watch, 1 s without */
+    uint32_t checkpoint_frames;  /* checkpoint above that many frames; 0: WR_CHECKPOINT_FRAMES */
+    uint64_t scan_bytes;         /* read of the database in one step when it must be; 0: 16 MiB */
+    uint64_t inline_bytes;       /* a file of more pages is encoded while it is sent; 0: 8 MiB */
+    uint32_t lock_offset;        /* of SQLite's lock page; 0: 0x40000000 */
+    struct wr_cadence cadence;   /* of compaction and snapshots */
     struct wr_retention retention; /* where there is a cadence; = {0}: nothing is deleted */
     int64_t verify_ms;             /* each replica is verified so often; 0: never */
     int64_t look_ms; /* and looked at while it is written to (lookout.h); 0: half an hour */

@@ -216,6 +216,7 @@ struct wr_db {
     int64_t scan_ns;
     uint64_t scan_bytes, inline_bytes;
     struct wr_seats *seats; /* NULL: it is always held open */
+    struct wr_parcel_room *parcel_room;
     struct wr_seat seat;
     struct wr_watch *watch;
     uint64_t watch_ids[DB_WATCHED];

@@ -233,7 +233,8 @@ static struct wr_next send_next(
     enum wr_status st;
 
     wr_lookout_sends(&r->lookout, &f);
-    c->deadline_ms = wr_mono_ms(c->clock) + (streamed || p->path ? STREAM_MS : REQUEST_MS);
+    c->deadline_ms =
+        wr_mono_ms(c->clock) + (streamed || wr_parcel_large(p) ? STREAM_MS : REQUEST_MS);
     st = send_cancelable(r, c, p, &sent, &e);
     if (st == WR_OK) { /* before anybody is told, who may end us */
         wr_lookout_arrived(&r->lookout, c);

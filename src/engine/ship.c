@@ -267,6 +267,7 @@ static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t 
     enum wr_status st = wr_parcel_new(db->fs, &h, 0, db->lock_offset, &p, e);
 
     if (st == WR_OK) { /* they are read again, and may be others: a disk that rots */
+        wr_parcel_use(p, db->parcel_room);
         wr_parcel_expect(p, wr_db_ledger_sum(db, pages, n));
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
     }

@@ -2,6 +2,7 @@
  * daemon.c - see daemon.h.
  */
 #include "sim/daemon.h"
+#include "engine/parcel.h"
 #include "engine/seats.h"
 
 #include "base/buf.h"
@@ -23,6 +24,7 @@ struct daemon {
     struct wr_sched *sched;
     struct wr_db *db; /* NULL before it has begun */
     struct wr_seats seats;
+    struct wr_parcel_room parcel_room;
     struct sim_queue orders, events;
     struct wr_cancel cancel; /* of work that was asked for */
     bool complete;           /* no replica is yet to come */
@@ -110,6 +112,7 @@ static void begin(struct daemon *d)
         .meta_dir = d->o.meta_dir,
         .fs = disk_fs(),
         .seats = seats(d),
+        .room = &d->parcel_room,
         .scan_ns = d->o.scan_ns,
         .checkpoint_frames = d->o.checkpoint_frames,
         .scan_bytes = d->o.scan_bytes,
@@ -122,6 +125,7 @@ static void begin(struct daemon *d)
     };
     struct wr_err e = {0};
 
+    atomic_init(&d->parcel_room.left, 2 * WR_PARCEL_ROOM_MAX);
     must(wr_sched_new(&so, &d->sched, &e), &e);
     must(wr_db_new(d->sched, &o, &d->db, &e), &e);
     for (size_t i = 0; i < n_early(d); i++)

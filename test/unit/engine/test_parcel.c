@@ -252,6 +252,73 @@ static enum wr_status watch(void *arg, struct wr_bytes piece, struct wr_err *e)
     return collect(&w->bytes, piece, e);
 }
 
+/* They were written to the outbox, read back and removed, though they were to be sent at once. */
+static void test_large_files_while_there_is_room(void **state)
+{
+    struct wr_parcel_room room;
+    struct fixture f;
+    struct wr_parcel *p, *q;
+    struct wr_buf memory, disk;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, 1500000);
+    atomic_init(&room.left, WR_PARCEL_ROOM_MAX + 100);
+    p = parcel_new(&f, 5, 5);
+    wr_parcel_use(p, &room);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
+    T(!wr_parcel_large(p) && room.left == WR_PARCEL_ROOM_MAX + 100); /* no need of any */
+    wr_parcel_unref(p);
+
+    p = parcel_new(&f, 1, 3);
+    wr_parcel_use(p, &room);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    T(wr_parcel_large(p) && p->path == NULL && p->bytes.n == p->size && !exists(f.outbox));
+    T(room.left == WR_PARCEL_ROOM_MAX + 100 - p->size);
+    q = parcel_new(&f, 1, 3); /* there might not be enough for it */
+    wr_parcel_use(q, &room);
+    T_OK(wr_parcel_fill(q, &f.live.view, f.pages, f.n, f.outbox, &e));
+    T(q->path && q->bytes.p == NULL && q->held == 0);
+    memory = sent(p);
+    disk = sent(q);
+    T(same(&memory, &disk));
+    check_pages(&f, wr_buf_bytes(&memory), f.pages, f.n);
+    wr_parcel_unref(q);
+
+    T_OK(wr_parcel_stash(p, f.outbox, &e));
+    T(p->path && room.left == WR_PARCEL_ROOM_MAX + 100);
+    wr_parcel_unref(p);
+    p = parcel_new(&f, 1, 3);
+    wr_parcel_use(p, &room);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    T(p->path == NULL && room.left < WR_PARCEL_ROOM_MAX);
+    wr_parcel_unref(p);
+    T(room.left == WR_PARCEL_ROOM_MAX + 100);
+    wr_buf_release(&memory);
+    wr_buf_release(&disk);
+    fixture_close(&f);
+}
+
+/* What turns out to be too large for that goes to the outbox, and gives back what it had. */
+static void test_a_file_that_outgrows_the_room(void **state)
+{
+    struct wr_parcel_room room;
+    struct fixture f;
+    struct wr_parcel *p;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, WR_PARCEL_ROOM_MAX + 100000);
+    atomic_init(&room.left, 2 * WR_PARCEL_ROOM_MAX);
+    p = parcel_new(&f, 1, 3);
+    wr_parcel_use(p, &room);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    T(p->path && p->size > WR_PARCEL_ROOM_MAX && t_slurp(p->path).n == p->size);
+    T(room.left == 2 * WR_PARCEL_ROOM_MAX);
+    wr_parcel_unref(p);
+    fixture_close(&f);
+}
+
 /* Only what is large is shared out, and only among as many threads as there may be. */
 static void test_large_files_on_several_threads(void **state)
 {
@@ -630,6 +697,7 @@ static void test_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
+    T_TEST(test_large_files_while_there_is_room), T_TEST(test_a_file_that_outgrows_the_room),
     T_TEST(test_large_files_on_several_threads), T_TEST(test_stopped_in_the_middle),
     T_TEST(test_a_streamed_file_of_wrong_pages), T_TEST(test_two_files_of_one_name),
     T_TEST(test_a_file_that_rotted_in_the_outbox), T_TEST(test_failures_on_the_way_out),
