@@ -34,6 +34,21 @@ struct wr_library {
     atomic_bool loaded; /* of all that is in the table; read without the lock, by which it is set */
 };
 
+/* The table of a library and the names of what is in it, both static: LIST(X) is X(one) X(two) ...
+ * of functions that headers declare. */
+#define WR_LIBRARY_MEMBER_(name) __typeof__(name) *name; /* as in base/curl.h */
+#define WR_LIBRARY_NAME_(name)   #name,
+#define WR_LIBRARY_TABLE(table, names, LIST)                          \
+    static struct {                                                   \
+        LIST(WR_LIBRARY_MEMBER_)                                      \
+    } table;                                                          \
+    static const char *const names[] = {LIST(WR_LIBRARY_NAME_) NULL}; \
+    _Static_assert(sizeof(table) == (wr_countof(names) - 1) * sizeof(void *), "one for each name")
+
+/* A number that a header defines, as text. */
+#define WR_LIBRARY_TEXT_(x) #x
+#define WR_LIBRARY_TEXT(x)  WR_LIBRARY_TEXT_(x)
+
 /* Load it, if that has not been done. IO when it is not there, or lacks a function; or what `begin`
  * says. The text says what the loader says, and where to get one that is not there; the next call
  * tries again. Any thread; a child of fork() may go on with what its parent was loading. */

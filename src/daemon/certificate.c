@@ -30,24 +30,13 @@
     X(X509_free)               \
     X(X509_get0_notAfter)
 
-#define MEMBER(name) __typeof__(name) *name; /* as in base/curl.h */
-#define NAME(name)   #name,
-static struct {
-    FUNCTIONS(MEMBER)
-} crypto;
-static const char *const names[] = {FUNCTIONS(NAME) NULL};
-#undef MEMBER
-#undef NAME
+WR_LIBRARY_TABLE(crypto, names, FUNCTIONS);
 
-_Static_assert(sizeof(crypto) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
-
-#define TEXT_OF(x) #x
-#define TEXT(x)    TEXT_OF(x)
-static const char *const sonames[] = {"libcrypto.so." TEXT(OPENSSL_SHLIB_VERSION), NULL};
+static const char *const sonames[] = {"libcrypto.so." WR_LIBRARY_TEXT(OPENSSL_SHLIB_VERSION), NULL};
 
 static struct wr_library library = {.name = "libcrypto",
     .sonames = sonames,
-    .package = "libssl" TEXT(OPENSSL_SHLIB_VERSION),
+    .package = "libssl" WR_LIBRARY_TEXT(OPENSSL_SHLIB_VERSION),
     .functions = names,
     .table = &crypto};
 

@@ -33,24 +33,13 @@
     X(X509_get_default_cert_dir) \
     X(X509_get_default_cert_file)
 
-#define MEMBER(name) __typeof__(name) *name; /* as in base/curl.h */
-#define NAME(name)   #name,
-static struct {
-    OPENSSL_FUNCTIONS(MEMBER)
-} openssl;
-static const char *const names[] = {OPENSSL_FUNCTIONS(NAME) NULL};
-#undef MEMBER
-#undef NAME
+WR_LIBRARY_TABLE(openssl, names, OPENSSL_FUNCTIONS);
 
-_Static_assert(sizeof(openssl) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
-
-#define TEXT_OF(x) #x
-#define TEXT(x)    TEXT_OF(x)
-static const char *const sonames[] = {"libssl.so." TEXT(OPENSSL_SHLIB_VERSION), NULL};
+static const char *const sonames[] = {"libssl.so." WR_LIBRARY_TEXT(OPENSSL_SHLIB_VERSION), NULL};
 
 static struct wr_library library = {.name = "libssl",
     .sonames = sonames,
-    .package = "libssl" TEXT(OPENSSL_SHLIB_VERSION),
+    .package = "libssl" WR_LIBRARY_TEXT(OPENSSL_SHLIB_VERSION),
     .if_present = true,
     .functions = names,
     .table = &openssl};
