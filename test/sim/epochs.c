@@ -333,7 +333,9 @@ static void on_other(const char *key, const struct fence *is, uint64_t node)
 {
     const struct name *f = &is->name;
 
-    if (is_under_way() && leases_is_loser(node)) /* whoever has the lease goes on behind it */
+    /* Whoever has the lease goes on behind it, or, where the first primary has taken it back, the
+     * next one who is promoted. */
+    if ((is_under_way() || x.n_owners == 0) && leases_is_loser(node))
         note_fence(is);
     x.sent += leases_held()->node && f->level == 0 && f->min == f->max;
     if (is_astray(f, node))

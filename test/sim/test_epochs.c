@@ -167,6 +167,17 @@ static void take_lease(const struct bucket *b, uint64_t epoch, uint64_t node)
     put(b, "lease.json", (struct wr_bytes){(const uint8_t *)text, strlen(text)});
 }
 
+/* As it may, of a replica that was empty when the promotion began. */
+static void take_back_lease(const struct bucket *b, uint64_t epoch)
+{
+    char text[200];
+
+    (void)snprintf(text, sizeof(text),
+        "{\"epoch\":%llu,\"owner\":\"app.db\",\"node\":\"%016x\",\"token\":\"%016x\"}",
+        (unsigned long long)epoch, (unsigned)OLD, (unsigned)OLD);
+    put(b, "lease.json", (struct wr_bytes){(const uint8_t *)text, strlen(text)});
+}
+
 /* The fence has the name `at`. */
 static void put_fence(const struct bucket *b, uint64_t node, uint64_t at, char state)
 {
@@ -320,6 +331,34 @@ static void and_so_it_is_behind_one_that_was_promoted(void **state)
     }
 }
 
+/* ---- the first primary takes the lease while a promotion is under way, which puts its fence ----
+ */
+
+static void the_next_goes_on_from_the_fence(void *arg)
+{
+    struct bucket b = bucket_new();
+
+    (void)arg;
+    send(&b, OLD, 1, 1, '\0', 's');
+    take_lease(&b, 1, ANNA);
+    take_back_lease(&b, 2);
+    send(&b, OLD, 2, 2, 's', 'a');
+    put_fence(&b, ANNA, 3, 'a');
+    take_lease(&b, 3, ANNA);
+    put_fence(&b, ANNA, 4, 'a');
+    leave_out(&b, ANNA, 5, 'a');
+    CHECK(epochs_strays() == 0);
+    belongs(2, 'a');
+    belongs(4, 'a');
+    belongs(4 + AWAY, 'a');
+}
+
+static void a_fence_of_who_had_lost_the_lease_to_the_old_primary(void **state)
+{
+    (void)state;
+    child_run(1, the_next_goes_on_from_the_fence, NULL);
+}
+
 /* ---- what is wrong is found as before ---- */
 
 static void restores_to_the_fence(void *arg)
@@ -373,4 +412,6 @@ static void no_fence_hides_what_is_wrong(void **state)
 }
 
 T_MAIN(T_TEST(a_fence_that_nobody_goes_on_from_is_astray),
-    T_TEST(and_so_it_is_behind_one_that_was_promoted), T_TEST(no_fence_hides_what_is_wrong))
+    T_TEST(and_so_it_is_behind_one_that_was_promoted),
+    T_TEST(a_fence_of_who_had_lost_the_lease_to_the_old_primary),
+    T_TEST(no_fence_hides_what_is_wrong))
