@@ -41,6 +41,8 @@ usr/share/doc/weir/examples/weir.yml
 usr/share/doc/weir/vfs.md.gz
 usr/share/fish/vendor_completions.d/weir.fish
 usr/share/man/man1/weir.1.gz
+usr/share/man/man5/weir.yml.5.gz
+usr/share/man/man7/weir-monitoring.7.gz
 usr/share/zsh/site-functions/_weir
 """,
     "libweir0": """
@@ -53,6 +55,7 @@ usr/share/doc/libweir0/copyright
 usr/lib/ARCH/weir/weir.so
 usr/share/doc/libsqlite3-mod-weir/changelog.gz
 usr/share/doc/libsqlite3-mod-weir/copyright
+usr/share/man/man7/weir-vfs.7.gz
 """,
     "libweir-dev": """
 usr/include/weir.h

@@ -47,6 +47,9 @@ share/doc/weir/examples/weir.yml
 share/doc/weir/vfs.md
 share/fish/vendor_completions.d/weir.fish
 share/man/man1/weir.1
+share/man/man5/weir.yml.5
+share/man/man7/weir-monitoring.7
+share/man/man7/weir-vfs.7
 share/zsh/site-functions/_weir
 """.split()
 

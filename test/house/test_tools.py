@@ -374,6 +374,77 @@ class Coverage(Tree):
         self.assertIn("src/ltx: no lines were counted", out)
 
 
+class Manuals(Tree):
+    """With a mandoc that only minds the word TYPO."""
+
+    WEIR = ".Dt WEIR 1\n.Nm weir\n.Sh COMMANDS\n.Ss weir go, stop\n.It Fl now , Fl at Ar TIME\n.Xr weir.yml 5\n"
+    YML = ".Dt WEIR.YML 5\n.Nm weir.yml\n.Sh KEYS\n.It Ic dbs , log.level\n.Sx KEYS .\n"
+    KEYS = (
+        "const struct wr_key wr_config_top_keys[] = {\n"
+        '    {.name = "dbs", .use = WR_KEY_READ},\n'
+        '    {.name = "log", .use = WR_KEY_READ},\n'
+        '    {.name = "token",\n        .use = WR_KEY_FOR_NATS},\n    {0},\n};\n'
+        "static const struct wr_key log_keys[] = {\n"
+        '    {.name = "level", .use = WR_KEY_READ},\n%s    {0},\n};\n'
+    )
+    PROGRAM = (
+        "#!/bin/sh\n[ $1 = help ] && printf '  go    starts\\n  stop  stops\\n  help  this\\n'\n"
+        "[ $1 = go ] && printf '  -now      at once\\n  -at TIME  then\\n'\nexit 0\n"
+    )
+    MANDOC = (
+        "#!/bin/sh\nshift 2\ngrep -l TYPO \"$@\"\n"
+        "echo mandoc: outdated mandoc.db lacks sh'(1)' entry\n"
+    )
+
+    def good(self):
+        for name, text in (("bin/mandoc", self.MANDOC), ("weir", self.PROGRAM)):
+            os.chmod(self.write(name, text), 0o755)
+        path = os.environ["PATH"]
+        self.addCleanup(os.environ.__setitem__, "PATH", path)
+        os.environ["PATH"] = os.path.join(self.root, "bin") + os.pathsep + path
+        self.write("docs/man/weir.1", self.WEIR)
+        self.write("docs/man/weir.yml.5", self.YML)
+        self.write("src/daemon/config_x.c", self.KEYS % "")
+
+    def one_fault(self, path, text, want):
+        self.good()
+        self.passes("manuals.py", self.root, os.path.join(self.root, "weir"))
+        self.write(path, text)
+        out = self.fails(want, "manuals.py", self.root, os.path.join(self.root, "weir"))
+        self.assertEqual(out.count("\n"), 1, out)
+
+    def test_lint(self):
+        self.one_fault("docs/man/weir.1", self.WEIR + "TYPO\n", "docs/man/weir.1")
+
+    def test_other_page(self):
+        self.one_fault("docs/man/weir.1", self.WEIR + ".Xr weir-x 7 .\n", "weir.1:7: there is no page weir-x(7)")
+
+    def test_other_section(self):
+        self.one_fault("docs/man/weir.yml.5", self.YML + ".Sx LOCKS ) .\n", "there is no section LOCKS")
+
+    def test_name(self):
+        self.one_fault("docs/man/weir.1", self.WEIR.replace(".Dt WEIR", ".Dt WIRE"), "is not called weir(1)")
+
+    def test_command(self):
+        self.one_fault("docs/man/weir.1", self.WEIR.replace("go, stop", "go"), "there is no section weir stop")
+
+    def test_flag(self):
+        self.one_fault("docs/man/weir.1", self.WEIR.replace("now , ", ""), "weir go has no flag -now")
+
+    def test_key(self):
+        self.one_fault("docs/man/weir.yml.5", self.YML.replace("dbs , ", ""), "there is no key dbs")
+
+    def test_key_of_a_mapping(self):
+        text = self.KEYS % '    {.name = "source", .use = WR_KEY_IDLE, .why = ""},\n'
+        self.one_fault("src/daemon/config_x.c", text, "there is no key log.source")
+
+    def test_no_tables(self):
+        self.one_fault("src/daemon/config_x.c", "", "there are no keys")
+
+    def test_no_commands(self):
+        self.one_fault("weir", "#!/bin/sh\n", "tells of no commands")
+
+
 class Tally(Tree):
     """The logs of Meson that ./check sums up."""
 

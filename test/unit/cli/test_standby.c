@@ -166,7 +166,7 @@ static void test_figures(void **state)
 /* Every name is explained in the manual. */
 static void test_manual(void **state)
 {
-    struct wr_bytes all = t_slurp(t_data("../../docs/man/weir.1"));
+    struct wr_bytes all = t_slurp(t_data("../../docs/man/weir-monitoring.7"));
     struct wr_str man =
         wr_arena_str(t_call()->scratch, (struct wr_str){(const char *)all.p, all.n});
     const char *at;
