@@ -140,6 +140,8 @@ bool wr_config_is_state(struct wr_str name);
 /* Whether a file with this path relative to the directory may be one of its databases, by its name:
  * never one of those that SQLite or we keep beside a database, nor within local state. */
 bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel);
+/* The end of the absolute `path` that is its path in `dir`; NULL: that does not take it. */
+const char *wr_config_dir_rel(const struct wr_config_dir *dir, const char *path);
 /* The entry of the database with this path relative to the directory: replicas and local state have
  * it in their names. MISUSE: the name does not fit into a URL. */
 enum wr_status wr_config_dir_entry(struct wr_arena *a, const struct wr_config_dir *dir,

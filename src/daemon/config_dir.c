@@ -168,6 +168,14 @@ bool wr_config_dir_takes(const struct wr_config_dir *dir, const char *rel)
     return fnmatch(dir->pattern, name, 0) == 0;
 }
 
+const char *wr_config_dir_rel(const struct wr_config_dir *dir, const char *path)
+{
+    size_t n = strcmp(dir->path, "/") ? strlen(dir->path) : 0;
+    bool below = strncmp(path, dir->path, n) == 0 && path[n] == '/';
+
+    return below && wr_config_dir_takes(dir, path + n + 1) ? path + n + 1 : NULL;
+}
+
 /* `base` with `rel` behind its path. All but file URLs have percent escapes. */
 static enum wr_status extend_url(struct wr_arena *a, const char *base, const char *type,
     const char *rel, const char **ret, struct wr_err *e)

@@ -212,17 +212,16 @@ static enum wr_status find_in_dirs(struct wr_arena *a, const struct wr_config *c
 {
     for (size_t i = 0; i < c->ndirs; i++) {
         const struct wr_config_dir *dir = &c->dirs[i];
-        size_t n = strcmp(dir->path, "/") ? strlen(dir->path) : 0;
+        const char *rel = wr_config_dir_rel(dir, full);
         struct wr_config_db *db;
 
-        if (strncmp(full, dir->path, n) != 0 || full[n] != '/' ||
-            !wr_config_dir_takes(dir, full + n + 1))
+        if (!rel)
             continue;
         db = wr_arena_alloc(a, sizeof(*db));
         if (!db)
             return wr_fail(e, WR_NOMEM, "out of memory");
         *ret = db;
-        return wr_config_dir_entry(a, dir, full + n + 1, db, e);
+        return wr_config_dir_entry(a, dir, rel, db, e);
     }
     return WR_OK;
 }

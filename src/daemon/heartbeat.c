@@ -230,8 +230,11 @@ enum wr_status wr_heartbeat_new(
     h->multi = wr_curl()->multi_init();
     if (!h->url || !h->shown || !h->multi)
         st = wr_fail(e, WR_NOMEM, "begin the heartbeat");
-    if (st == WR_OK)
+    if (st == WR_OK) {
+        wr_say(o->log, WEIR_LOG_INFO, "starting heartbeat monitor", WR_F_Z("url", h->shown),
+            WR_F_MS("interval", o->interval_ms));
         st = wr_thread_start(&h->thread, "heartbeat", 0, run, h, e);
+    }
     if (st != WR_OK) {
         destroy(h);
         return st;

@@ -130,6 +130,20 @@ static void say_what_nobody_deletes(struct server *s)
     }
 }
 
+/* Of those that have some, once: later on each that appears is told. */
+static void say_found(struct server *s)
+{
+    for (size_t i = 0; i < s->config->ndirs; i++) {
+        const struct wr_config_dir *dir = &s->config->dirs[i];
+        size_t n = 0;
+
+        for (size_t k = 0; k < s->config->ndbs; k++)
+            n += wr_config_dir_rel(dir, s->config->dbs[k].path) != NULL;
+        wr_say(s->log, WEIR_LOG_INFO, "found databases in directory", WR_F_Z("dir", dir->path),
+            WR_F_U64("count", n), WR_F_Z("watch", dir->watch ? "true" : "false"));
+    }
+}
+
 /* "weir.yml:7: " of what an entry says and the library does not take; "" where it is not that. */
 static const char *entry_of(struct server *s, const struct wr_config_db *db, int rc)
 {
@@ -203,12 +217,17 @@ static void run_once(struct server *s)
             WR_F_U64("dbs", s->config->ndbs));
 }
 
+/* "signal received, weir shutting down": under the name of litestream these are its very words. */
+static const char *named(struct server *s, const char *what, const char *does)
+{
+    struct wr_str text = wr_arena_fmt(s->arena, "%s%s %s", what, s->options->program, does);
+
+    return text.p ? text.p : does;
+}
+
 static void say_stopping(struct server *s, int sig)
 {
-    struct wr_str msg =
-        wr_arena_fmt(s->arena, "signal received, %s shutting down", s->options->program);
-
-    wr_say(s->log, WEIR_LOG_INFO, msg.p ? msg.p : "signal received",
+    wr_say(s->log, WEIR_LOG_INFO, named(s, "signal received, ", "shutting down"),
         WR_F_Z("signal", wr_signal_text(sig)));
 }
 
@@ -361,7 +380,7 @@ static void run_child(struct server *s)
     wr_signals_hold(&s->signals);                   /* its number may be another's next */
     (void)wr_child_ended(pid, &s->ret->child_exit); /* it has */
     (void)wr_signals_let_go(&s->signals, 0);        /* the child knows of what came */
-    wr_say(s->log, WEIR_LOG_INFO, "subprocess exited, shutting down",
+    wr_say(s->log, WEIR_LOG_INFO, named(s, "subprocess exited, ", "shutting down"),
         WR_F_I64("exit_code", s->ret->child_exit));
 }
 
@@ -415,7 +434,10 @@ static bool run(struct server *s)
     if (s->options->reloads) /* one that comes meanwhile waits */
         wr_signals_let_reload(&s->signals);
     say_what_nobody_deletes(s);
-    if (!open_registry(s) || !restore_missing(s) || !add_all(s))
+    if (!open_registry(s) || !restore_missing(s))
+        return false;
+    say_found(s);
+    if (!add_all(s))
         return false;
     if (s->registry)
         wr_registry_begin(s->registry, s->fleet);
@@ -484,10 +506,12 @@ static void serve(struct server *s)
     if (last_sync && rc != WEIR_OK)
         (void)failed(s, WR_SERVE_LAST_SYNC, rc, "last sync failed", err.message);
     if (s->ret->code == WEIR_OK)
-        wr_say(s->log, WEIR_LOG_INFO, "shut down", WR_F_Z("program", s->options->program));
+        wr_say(s->log, WEIR_LOG_INFO, named(s, "", "shut down"), WR_F_U64("dbs", s->config->ndbs));
     else
-        wr_say(
-            s->log, WEIR_LOG_ERROR, "shut down after a failure", WR_F_Z("error", s->ret->message));
+        wr_say(s->log, WEIR_LOG_ERROR,
+            named(s, s->ret->step == WR_SERVE_LAST_SYNC ? "shutdown sync failed, " : "",
+                "shut down after a failure"),
+            WR_F_Z("error", s->ret->message));
 }
 
 void wr_serve(const struct wr_config *c, const struct wr_serve_options *o, struct wr_logger *log,

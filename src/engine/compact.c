@@ -177,7 +177,7 @@ static void note_failure(
         wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
     retry_later(db, lv, &lv->failures, RETRY_MAX_NS);
     if (lv->failures == 1 && r->st != WR_CANCELED)
-        wr_log(DB_LOG(db), WR_WARN, "cannot compact, trying again later", DB_NAME(db),
+        wr_log(DB_LOG(db), WR_WARN, "compaction failed, trying again later", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_U64("level", r->level), WR_F_Z("error", wr_text(&r->text)));
 }
@@ -226,8 +226,9 @@ static void note_retention(
     dr->retain_due = true;
     if (dr->retain_failures == 1 && r->st != WR_CANCELED)
         wr_log(DB_LOG(db), WR_WARN,
-            "cannot delete old files of the replica, trying again later; without the permission to "
-            "delete set retention.enabled to false",
+            "retention enforcement failed, trying again later; without the permission to delete "
+            "set "
+            "retention.enabled to false",
             DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_Z("error", wr_text(&r->text)));
 }

@@ -214,9 +214,7 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
         return read_whole(k, c, true, r, e);
     note_arrived(k, r);
     report_end(r, &p->header);
-    wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", k->label),
-        WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
-        WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", r->file.size));
+    wr_send_say(wr_sched_log(k->actor.sched), k->label, k->storage, p, r->file.size);
     return st;
 }
 
@@ -350,9 +348,8 @@ static enum wr_status retain(
     k->l0 = k->catalogue.l0;
     wr_mutex_unlock(&k->mutex);
     if (n > 0)
-        wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "files nobody needs any more were deleted",
-            WR_F_Z("db", k->label), WR_F_STR("replica", wr_storage_name(k->storage)),
-            WR_F_U64("files", n));
+        wr_log(wr_sched_log(k->actor.sched), WR_DEBUG, "retention enforced", WR_F_Z("db", k->label),
+            WR_F_STR("replica", wr_storage_name(k->storage)), WR_F_U64("files", n));
     *ret_n = n;
     return st;
 }

@@ -58,8 +58,8 @@ static void failed(
 static void succeeded(struct wr_replica *r)
 {
     if (r->failures > 0) {
-        wr_log(wr_sched_log(r->actor.sched), WR_INFO, "replica recovered", WR_F_Z("db", r->label),
-            WR_F_STR("replica", wr_storage_name(r->storage)),
+        wr_log(wr_sched_log(r->actor.sched), WR_INFO, "replica sync recovered",
+            WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
             WR_F_U64("previous_errors", r->failures));
     }
     r->failures = 0;
@@ -251,9 +251,7 @@ static struct wr_next send_next(
         wr_keeper_note(r->keeper, &f);
         r->send_failed = false;
         succeeded(r);
-        wr_log(wr_sched_log(r->actor.sched), WR_DEBUG, "ltx file uploaded", WR_F_Z("db", r->label),
-            WR_F_U64("level", p->level), WR_F_TXID("min", p->header.min_txid),
-            WR_F_TXID("max", p->header.max_txid), WR_F_U64("size", sent.size));
+        wr_send_say(wr_sched_log(r->actor.sched), r->label, r->storage, p, sent.size);
         node = p->header.node_id;
         wr_parcel_unref(p);
         r->notify(r->arg);

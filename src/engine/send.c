@@ -3,6 +3,7 @@
  */
 #include "engine/send.h"
 
+#include "base/log.h"
 #include "base/mutant.h"
 #include "engine/layout.h"
 #include "engine/parcel.h"
@@ -96,4 +97,20 @@ enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_
     if (st == WR_CONFLICT)
         st = settle_conflict(s, c, p, ret, e);
     return st;
+}
+
+void wr_send_say(const struct wr_log *l, const char *label, const struct wr_storage *s,
+    const struct wr_parcel *p, uint64_t size)
+{
+    const struct wr_ltx_header *h = &p->header;
+
+    if (p->level == WR_LEVEL_SNAPSHOT)
+        wr_log(l, WR_INFO, "snapshot complete", WR_F_Z("db", label),
+            WR_F_STR("replica", wr_storage_name(s)), WR_F_TXID("txid", h->max_txid),
+            WR_F_U64("size", size));
+    else
+        wr_log(l, WR_DEBUG, p->level > 0 ? "compaction complete" : "ltx file uploaded",
+            WR_F_Z("db", label), WR_F_STR("replica", wr_storage_name(s)),
+            WR_F_U64("level", p->level), WR_F_TXID("min", h->min_txid),
+            WR_F_TXID("max", h->max_txid), WR_F_U64("size", size));
 }

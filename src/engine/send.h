@@ -11,6 +11,7 @@
 #include "base/call.h"
 #include "base/status.h"
 
+struct wr_log;
 struct wr_parcel;
 struct wr_storage;
 
@@ -29,5 +30,9 @@ struct wr_sent {
  * what is read from here while it is sent as wr_parcel_send, which `threads` is for. */
 enum wr_status wr_send(struct wr_storage *s, struct wr_call *c, const struct wr_parcel *p,
     unsigned threads, struct wr_sent *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* Say that it is there, in Litestream's words: a snapshot is news, other files are not. */
+void wr_send_say(const struct wr_log *l, const char *label, const struct wr_storage *s,
+    const struct wr_parcel *p, uint64_t size);
 
 #endif

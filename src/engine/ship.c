@@ -300,7 +300,8 @@ static void no_room(struct wr_db *db, struct wr_err *e)
     wr_wrap(
         e, WR_LIMIT, "local disk full: %s, replication waits until there is room", db->meta_dir);
     if (db->no_rooms++ == 0)
-        wr_db_trouble(db, WR_LIMIT, e, "no room for the next transaction");
+        wr_db_trouble(db, WR_LIMIT, e,
+            "disk full while staging ltx file, replication paused until space is freed");
     db->room_ns = wr_db_now_ns(db) + wait;
     wr_db_want(db, db->room_ns);
 }

@@ -48,7 +48,7 @@ static void tell(void *arg, const struct wr_finding *f)
     struct wr_verifier *v = arg;
 
     if (v->told++ < TOLD_MAX)
-        wr_log(log_of(v), WR_WARN, "damage in a replica", WR_F_Z("db", v->label),
+        wr_log(log_of(v), WR_WARN, "validation error detected", WR_F_Z("db", v->label),
             WR_F_STR("replica", wr_storage_name(v->storage)), WR_F_Z("file", f->key ? f->key : ""),
             WR_F_TXID("min", f->min), WR_F_TXID("max", f->max), WR_F_Z("error", f->text));
 }
@@ -70,7 +70,7 @@ static void log_end(const struct wr_verifier *v, enum wr_status st,
             WR_F_U64("points_lost", r->lost), WR_F_TXID("txid", r->proven_txid),
             WR_F_Z("error", text));
     else if (v->failures == 0 && st != WR_CANCELED)
-        wr_log(log_of(v), WR_WARN, "cannot verify a replica, trying again later",
+        wr_log(log_of(v), WR_WARN, "validation check failed, trying again later",
             WR_F_Z("db", v->label), WR_F_STR("replica", wr_storage_name(v->storage)),
             WR_F_Z("error", text));
 }

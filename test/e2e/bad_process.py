@@ -60,7 +60,7 @@ def exec_codes(c):
                           ("sh -c 'kill -TERM $$'", 143)):
         add(path, 1)
         out = c.run("replicate", *("-exec", command), path, c.url)
-        c.expect(out, code, 'msg="subprocess exited, shutting down" exit_code=%d' % code)
+        c.expect(out, code, 'msg="subprocess exited, weir shutting down" exit_code=%d' % code)
         c.nothing_lost(path)
 
 
@@ -123,7 +123,7 @@ def signals(c):
         p = c.start("replicate", "-sync-interval", "1h", path, c.url)
         p.says("replica joined")
         add(path, 2)
-        c.expect(p.stop(sig), 0, "signal=" + name, 'msg="shut down"')
+        c.expect(p.stop(sig), 0, "signal=" + name, 'msg="weir shut down"')
         c.nothing_lost(path)
 
 

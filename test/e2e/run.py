@@ -200,7 +200,7 @@ def exit_codes(c):
     for command, code in (("true", 0), ("exit 3", 3), ("kill -KILL $$", 137), ("kill -TERM $$", 143),
                           ("exit 127", 127)):
         add(path, 1)
-        c.expect(run(c, path, "sh", "-c", command), code, 'msg="subprocess exited, shutting down" exit_code=%d' % code)
+        c.expect(run(c, path, "sh", "-c", command), code, 'msg="subprocess exited, weir shutting down" exit_code=%d' % code)
         c.nothing_lost(path)
     add(path, 1)
     c.expect(run(c, path, c.path("none")), 127, "cannot start exec command: " + c.path("none"), "No such file")

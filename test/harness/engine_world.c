@@ -57,6 +57,8 @@ static void log_line(void *arg, enum wr_log_level level, const char *msg,
     wr_log_text(&b, fields, n);
     w->errors += level == WR_ERROR;
     w->warnings += level == WR_WARN;
+    if (level == WR_INFO)
+        memcpy(w->info_before, w->info, sizeof(w->info));
     if (level != WR_DEBUG)
         (void)snprintf(last, sizeof(w->error), "%s " WR_FMT, msg, WR_ARG(wr_buf_view(&b)));
     if (getenv("WEIR_TEST_LOG"))

@@ -26,9 +26,10 @@ struct world {
     void (*arm)(struct world *w, struct faultstore *f);
     uint64_t arm_seed;
     struct faultstore *fault[4]; /* while started with `arm` */
-    /* Lines of these levels in the log since the daemon was started, and the last ones. */
+    /* Lines of these levels in the log since the daemon was started, and the last ones; of the
+     * lowest the last but one as well. */
     unsigned errors, warnings;
-    char error[1024], warning[1024], info[1024];
+    char error[1024], warning[1024], info[1024], info_before[1024];
 };
 
 /* Who says nothing else of `opts.scan_ns` has the slow look of a database that is watched:

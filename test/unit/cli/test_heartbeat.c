@@ -126,6 +126,7 @@ static void test_beats_while_all_is_well(void **state)
     (void)state;
     set_up(&b);
     h = begin(&b, "/ping/secret-token", 10);
+    T(said(&b, "\"starting heartbeat monitor\""));
     await_count(&b, 3);
     T(httpd_count(b.d, "GET /ping/secret-token HTTP/1.1") >= 3);
     T(httpd_count(b.d, "User-Agent: weir/") >= 3);

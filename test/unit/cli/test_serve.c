@@ -18,10 +18,12 @@
 static const char *const urls[] = {"s3://b/a", "file:///r"};
 static char db_path[512];
 static struct wr_served served;
+static const char *log_path; /* NULL: nobody reads it */
 
 static int set_up(void **state)
 {
     (void)state;
+    log_path = NULL;
     memset(&fake, 0, sizeof(fake));
     fake.replica.struct_size = sizeof(fake.replica);
     fake.replica.url = urls[0];
@@ -34,11 +36,12 @@ static int set_up(void **state)
 static void serve_config(const struct wr_config *c, struct wr_serve_options o)
 {
     struct wr_logger log;
-    int fd = open("/dev/null", O_WRONLY);
+    int fd = open(log_path ? log_path : "/dev/null", O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
     T(fd >= 0);
     wr_logger_init(&log, fd, WR_LOG_FORMAT_JSON, WEIR_LOG_DEBUG);
-    o.program = "weir";
+    if (!o.program)
+        o.program = "weir";
     o.second_exit = 8;
     o.shutdown_sync_timeout_ms = 1234;
     wr_serve(c, &o, &log, t_call()->scratch, &served);
@@ -474,6 +477,46 @@ static void test_child(void **state)
     T(served.child_exit == 137);
 }
 
+static bool said(const char *what)
+{
+    struct wr_bytes all = t_slurp(log_path);
+
+    return strstr(
+        wr_arena_str(t_call()->scratch, (struct wr_str){(const char *)all.p, all.n}).p, what);
+}
+
+/* Scripts that were made for Litestream look for them. */
+static void test_the_words_of_litestream(void **state)
+{
+    static struct wr_config_dir dir = {.path = "/nonexistent", .pattern = "*.db"};
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    log_path = t_path(t_tmpdir(), "log");
+    fake.at_add_replica = raise_term;
+    serve(1, (struct wr_serve_options){.program = "litestream"});
+    T(said("\"initialized db\",\"path\":\"/nonexistent/a.db\"") && said("\"replicating to\""));
+    T(said("\"signal received, litestream shutting down\"") && said("\"litestream shut down\""));
+    T(!said("found databases"));
+    fake.at_add_replica = NULL;
+    fake.close = WEIR_TIMEOUT;
+    serve(1, (struct wr_serve_options){.program = "litestream", .exec = "sh -c 'exit 7'"});
+    T(said("\"subprocess exited, litestream shutting down\",\"exit_code\":7"));
+    T(said("\"shutdown sync failed, litestream shut down after a failure\""));
+    T(said("\"error\":\"last sync failed: timeout\""));
+    fake.close = WEIR_OK;
+    T_OK(wr_config_adhoc(t_call()->scratch, db_path, urls, 1, NULL, &c, &e));
+    c->dirs = &dir;
+    c->ndirs = 1;
+    serve_config(c, (struct wr_serve_options){.program = "litestream", .once = true});
+    T(said("\"found databases in directory\",\"dir\":\"/nonexistent\",\"count\":1"));
+    T(said("\"syncing database\"") && said("\"one-shot replication complete\""));
+    fake.db_add = WEIR_BUSY;
+    serve(1, (struct wr_serve_options){.program = "litestream"});
+    T(said("\"litestream shut down after a failure\""));
+}
+
 /* The child asks us to stop, is told so itself, and gets to say goodbye before the last sync. */
 static void test_signal_passed_to_child(void **state)
 {
@@ -777,7 +820,8 @@ T_MAIN(S_TEST(test_once), S_TEST(test_a_bad_setting_has_its_line),
     S_TEST(test_once_waits_for_one_that_gets_on), S_TEST(test_once_goes_on),
     S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
     S_TEST(test_same_signal_again), S_TEST(test_second_signal), S_TEST(test_child),
-    S_TEST(test_signal_passed_to_child), S_TEST(test_bad_child), S_TEST(test_stands_for_a_child),
+    S_TEST(test_the_words_of_litestream), S_TEST(test_signal_passed_to_child),
+    S_TEST(test_bad_child), S_TEST(test_stands_for_a_child),
     S_TEST(test_a_child_that_may_not_begin), S_TEST(test_signals_are_for_the_child),
     S_TEST(test_signal_before_the_child), S_TEST(test_signal_during_the_last_sync),
     S_TEST(test_no_child_to_stand_for), S_TEST(test_adopt), S_TEST(test_restore_missing),

@@ -74,6 +74,7 @@ static void test_a_full_disk_is_waited_out(void **state)
     T(strstr(world_error(w.db), ".app.db-weir") && strstr(world_error(w.db), "replication waits"));
     assert_int_equal(w.errors, 1); /* said once */
     T(strstr(w.error, "local disk full: ") != NULL);
+    T(strstr(w.error, "disk full while staging ltx file, replication paused until space is freed"));
     T(s.checkpoints > 10 && s.wal_frames < 400); /* which do not need that disk */
 
     disk.full = false;

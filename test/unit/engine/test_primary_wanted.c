@@ -51,6 +51,7 @@ static void test_a_snapshot_on_demand(void **state)
     write_for(&h, 5);
     world_sql(&h.w, "UPDATE t SET b=1 WHERE a=2"); /* not synced */
     T(work(&h, WR_WORK_SNAPSHOT) == 7);
+    T(strstr(h.w.info, "snapshot complete") && strstr(h.w.info, "txid=0000000000000007"));
     T(bucket_count_level(&h.w, 9, &f) == 2 && f.max == 7 && f.min == 1);
     T(count(&h, 0) == 6);
     T(work(&h, WR_WORK_SNAPSHOT) == 7); /* it is there */
@@ -266,6 +267,7 @@ static void test_a_failure_is_told(void **state)
     faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_PUT, 1000, UINT64_MAX);
     T(world_work(&h.w, WR_WORK_SNAPSHOT, 5 * SECOND, &value, &e) == WR_IO);
     T(strstr(e.text, "mem:") && strlen(e.text) > 10);
+    T(strstr(h.w.warning, "compaction failed, trying again later"));
     faultstore_calm(h.w.fault[0]);
     e = (struct wr_err){0};
     T(work(&h, WR_WORK_SNAPSHOT) == 11 && count(&h, 9) == 2);
@@ -293,6 +295,7 @@ static void test_retention_that_fails_is_told(void **state)
     write_for(&h, 10);
     faultstore_arm(h.w.fault[0], FAULT_BROKEN, FAULT_ON_LIST, 1000, UINT64_MAX);
     T(world_work(&h.w, WR_WORK_RETAIN, 5 * SECOND, &value, &e) == WR_IO && e.text[0]);
+    T(strstr(h.w.warning, "retention enforcement failed, trying again later"));
     faultstore_calm(h.w.fault[0]);
     T(work(&h, WR_WORK_RETAIN) == 0);
     world_close(&h.w);

@@ -292,7 +292,7 @@ static void test_a_store_that_does_not_answer(void **state)
     world_run(&h.w, HOUR + SECOND);
     is = account_of(&h, 0).verified;
     T(is.ended_ms == was.ended_ms && is.proven_txid == was.proven_txid && is.error == WR_IO);
-    T(strstr(h.w.warning, "cannot verify a replica"));
+    T(strstr(h.w.warning, "validation check failed"));
     faultstore_calm(h.w.fault[0]);
     world_run(&h.w, 1500 * SECOND);
     is = account_of(&h, 0).verified;
