@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/sync.h"
 #include "daemon/config_copy.h"
+#include "daemon/missing.h"
 
 struct member {
     struct wr_config_db *config; /* owned; frozen */
@@ -276,6 +277,7 @@ static int begin(struct wr_fleet *f, const struct wr_config_db *c, const struct 
         goto out;
     }
     wr_say(f->log, WEIR_LOG_INFO, "initialized db", WR_F_Z("path", c->path));
+    wr_missing_warn(c, f->log);
     for (size_t i = 0; rc == WEIR_OK && i < c->nreplicas; i++)
         rc = add_replica(f, db, c->path, &c->replicas[i], i == from, &a, reterr);
     if (rc == WEIR_OK)

@@ -1,5 +1,5 @@
 /*
- * missing.c - a database that is not there, brought back before it is replicated.
+ * missing.c - see missing.h.
  */
 #include "daemon/missing.h"
 #include "base/file.h"
@@ -139,4 +139,34 @@ int wr_missing_dirs(weir *w, const struct wr_config *c, struct wr_logger *log, s
     }
     *ret = more;
     return WEIR_OK;
+}
+
+static enum wr_status look_for(struct wr_str path)
+{
+    const struct wr_fs *fs = wr_fs_posix();
+    struct wr_file_info info;
+
+    return path.p ? fs->stat(fs, path.p, &info, NULL) : WR_NOMEM;
+}
+
+void wr_missing_warn(const struct wr_config_db *db, struct wr_logger *log)
+{
+    struct wr_arena a;
+    const char *state;
+
+    if (look_for(wr_str(db->path)) != WR_NOTFOUND)
+        return;
+    wr_arena_init(&a, WR_ARENA_MAX);
+    state = wr_config_state_dir(&a, db);
+    if (look_for(wr_arena_str(&a, wr_path_dir(db->path))) == WR_NOTFOUND)
+        wr_say(log, WEIR_LOG_WARN, "the directory of a database does not exist, waiting for both",
+            WR_F_Z("path", db->path),
+            WR_F_Z("hint", "is a volume not mounted, or the path of the configuration wrong?"));
+    else if (state && look_for(wr_arena_fmt(&a, "%s/ledger", state)) == WR_OK)
+        wr_say(log, WEIR_LOG_WARN,
+            "a database that was replicated from here does not exist any more, waiting for it",
+            WR_F_Z("path", db->path),
+            WR_F_Z("hint", "if it was lost, weir restore or restore-if-db-not-exists brings it "
+                           "back from its replica"));
+    wr_arena_release(&a);
 }

@@ -1,5 +1,5 @@
 /*
- * missing.h - a database that is not there, brought back before it is replicated.
+ * missing.h - a database that is not there: brought back before it is replicated, or waited for.
  */
 #ifndef WR_DAEMON_MISSING_H
 #define WR_DAEMON_MISSING_H
@@ -23,5 +23,9 @@ int wr_restore_missing(weir *w, const struct wr_config_db *db, struct wr_logger 
  * failure is that of the replicas of a directory. */
 int wr_missing_dirs(weir *w, const struct wr_config *c, struct wr_logger *log, struct wr_arena *a,
     weir_cancel *cancel, const struct wr_config **ret, weir_error *reterr);
+
+/* Warn if it does not exist, and does not seem to be one that an application is yet to make: its
+ * directory is not there either, or it was replicated from here before. */
+void wr_missing_warn(const struct wr_config_db *db, struct wr_logger *log);
 
 #endif

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define R1 "replica(s3://b/a,sync-interval=1s)"
@@ -517,6 +518,37 @@ static void test_the_words_of_litestream(void **state)
     T(said("\"litestream shut down after a failure\""));
 }
 
+static void make(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+    T(fd >= 0 && close(fd) == 0);
+}
+
+/* A slip in a path, or a disk that is not mounted, looked like an application that has yet to
+ * begin. */
+static void test_what_is_missing_for_another_reason(void **state)
+{
+    const char *dir = t_tmpdir();
+
+    (void)state;
+    log_path = t_path(dir, "log");
+    serve(1, (struct wr_serve_options){.once = true});
+    T(said("\"WARN\",\"msg\":\"the directory of a database does not exist"));
+    (void)snprintf(db_path, sizeof(db_path), "%s/a.db", dir);
+    serve(1, (struct wr_serve_options){.once = true});
+    T(!said("\"WARN\""));
+    T(mkdir(t_path(dir, ".a.db-weir"), 0700) == 0);
+    serve(1, (struct wr_serve_options){.once = true});
+    T(!said("\"WARN\""));
+    make(t_path(dir, ".a.db-weir/ledger"));
+    serve(1, (struct wr_serve_options){.once = true});
+    T(said("\"WARN\",\"msg\":\"a database that was replicated from here does not exist any more"));
+    make(db_path);
+    serve(1, (struct wr_serve_options){.once = true});
+    T(!said("\"WARN\""));
+}
+
 /* The child asks us to stop, is told so itself, and gets to say goodbye before the last sync. */
 static void test_signal_passed_to_child(void **state)
 {
@@ -820,8 +852,8 @@ T_MAIN(S_TEST(test_once), S_TEST(test_a_bad_setting_has_its_line),
     S_TEST(test_once_waits_for_one_that_gets_on), S_TEST(test_once_goes_on),
     S_TEST(test_start_fails), S_TEST(test_signal), S_TEST(test_signal_while_once),
     S_TEST(test_same_signal_again), S_TEST(test_second_signal), S_TEST(test_child),
-    S_TEST(test_the_words_of_litestream), S_TEST(test_signal_passed_to_child),
-    S_TEST(test_bad_child), S_TEST(test_stands_for_a_child),
+    S_TEST(test_the_words_of_litestream), S_TEST(test_what_is_missing_for_another_reason),
+    S_TEST(test_signal_passed_to_child), S_TEST(test_bad_child), S_TEST(test_stands_for_a_child),
     S_TEST(test_a_child_that_may_not_begin), S_TEST(test_signals_are_for_the_child),
     S_TEST(test_signal_before_the_child), S_TEST(test_signal_during_the_last_sync),
     S_TEST(test_no_child_to_stand_for), S_TEST(test_adopt), S_TEST(test_restore_missing),
