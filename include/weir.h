@@ -258,7 +258,7 @@ WEIR_API int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr);
  */
 typedef struct weir_replica_info {
     size_t struct_size;
-    const char *url;    /* secrets in it read *** */
+    const char *url;    /* without secrets and settings, but for an endpoint that is not Amazon's */
     weir_txid txid;     /* everything up to it is in the replica */
     int64_t lag_ms;     /* age of the oldest captured transaction that is not; 0 when in sync */
     int32_t error_code; /* of the last attempt, WEIR_OK if it succeeded or none was made */

@@ -234,6 +234,23 @@ static const char *const *adopting(struct wr_arena *a, const char *const *settin
     return with(a, settings, "adopt-replica", "true");
 }
 
+/* Where the configuration has an endpoint beside the URL, it is not in that. */
+static void say_replica(
+    struct wr_fleet *f, const char *path, const struct wr_config_replica *r, struct wr_arena *a)
+{
+    struct wr_log_field fields[] = {WR_F_Z("db", path), WR_F_Z("type", r->type),
+        WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", wr_safe_url(a, r->url)),
+        WR_F_Z("endpoint", "")};
+    size_t n = wr_countof(fields) - 1;
+
+    for (size_t i = 0; r->settings[i]; i += 2)
+        if (strcmp(r->settings[i], "endpoint") == 0) {
+            fields[n++].v.s = wr_str(r->settings[i + 1]);
+            break;
+        }
+    wr_logger_log(f->log, WEIR_LOG_INFO, "replicating to", fields, n);
+}
+
 static int add_replica(struct wr_fleet *f, weir_db *db, const char *path,
     const struct wr_config_replica *r, bool adopt, struct wr_arena *a, weir_error *reterr)
 {
@@ -246,8 +263,7 @@ static int add_replica(struct wr_fleet *f, weir_db *db, const char *path,
     rc = weir_db_add_replica(db, r->url, settings, &err);
     if (rc != WEIR_OK)
         return fail(reterr, rc, path, err.message);
-    wr_say(f->log, WEIR_LOG_INFO, "replicating to", WR_F_Z("db", path), WR_F_Z("type", r->type),
-        WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", wr_safe_url(a, r->url)));
+    say_replica(f, path, r, a);
     return WEIR_OK;
 }
 

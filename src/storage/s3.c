@@ -20,6 +20,7 @@
 
 #define PAGE_MAX   ((size_t)8 << 20) /* bytes of a listing page: 1000 keys of 1024 bytes, escaped */
 #define DELETE_MAX ((size_t)8 << 20)
+#define AMAZONS    ".amazonaws.com"
 
 static const struct wr_option s3_options[] = {
     {"bucket", WR_OPT_STR, NULL, NULL, "bucket or access point ARN, instead of the URL's"},
@@ -459,6 +460,20 @@ static void s3_tell(void *self, wr_setting_fn *fn, void *arg)
     }
 }
 
+/* Amazon's buckets have names of their own everywhere, but for China's. */
+static void s3_where(const void *self, struct wr_buf *out)
+{
+    const struct wr_s3_config *cfg = &((const struct wr_s3 *)self)->cfg;
+    struct wr_str tail = cfg->authority;
+
+    if (!cfg->endpoint_set && !cfg->endpoint_env)
+        return; /* of the URL's host, or Amazon's */
+    if (tail.n > strlen(AMAZONS))
+        tail = wr_str_skip(tail, tail.n - strlen(AMAZONS));
+    if (!wr_str_eq_nocase(tail, WR_STR(AMAZONS)))
+        wr_buf_fmt(out, "?endpoint=" WR_FMT WR_FMT, WR_ARG(cfg->authority), WR_ARG(cfg->base_path));
+}
+
 static void s3_learnt(void *self, struct wr_storage_learnt *ret)
 {
     struct wr_s3 *s = self;
@@ -488,5 +503,6 @@ const struct wr_storage_ops wr_storage_s3 = {
     .upload_abort = wr_s3_upload_abort,
     .tell = s3_tell,
     .learnt = s3_learnt,
+    .where = s3_where,
     .share = s3_share,
 };

@@ -96,6 +96,26 @@ static enum wr_status new_storage(const struct wr_storage_ops *ops, struct wr_st
     return WR_OK;
 }
 
+/* Two providers may have buckets of one name. */
+static enum wr_status name_place(struct wr_storage *s, struct wr_err *e)
+{
+    struct wr_buf b;
+    char *name;
+
+    if (!s->ops->where)
+        return WR_OK;
+    wr_buf_init(&b, (size_t)2 * URL_MAX);
+    wr_buf_z(&b, s->name);
+    s->ops->where(s->self, &b);
+    name = wr_buf_status(&b) == WR_OK ? wr_strndup((const char *)b.p, b.n) : NULL;
+    wr_buf_release(&b);
+    if (!name)
+        return wr_fail(e, WR_NOMEM, "storage: out of memory");
+    wr_free(s->name);
+    s->name = name;
+    return WR_OK;
+}
+
 static enum wr_status open_url(struct wr_arena *a, struct wr_str url, const char *const *settings,
     struct wr_storage **ret, struct wr_err *e)
 {
@@ -123,6 +143,8 @@ static enum wr_status open_url(struct wr_arena *a, struct wr_str url, const char
     st = wr_settings_parse(ops->options, &u, settings, &s->set, e);
     if (st == WR_OK)
         st = ops->open(s->set, &s->self, e);
+    if (st == WR_OK)
+        st = name_place(s, e);
     if (st != WR_OK) {
         (void)wr_wrap(e, st, "%s", s->name); /* st itself is returned below */
         wr_storage_close(s);

@@ -112,6 +112,10 @@ struct wr_storage_ops {
     void (*tell)(void *self, void (*fn)(void *arg, const struct wr_setting *setting), void *arg);
     void (*learnt)(void *self, struct wr_storage_learnt *ret);
 
+    /* Append what the URL without its query lacks to say which bucket it is, as a query that is
+     * part of the name; nothing in it is secret. NULL: nothing. */
+    void (*where)(const void *self, struct wr_buf *out);
+
     /* Use connections of `x` instead of its own: see wr_storage_share. NULL: it has none. */
     enum wr_status (*share)(void *self, struct wr_http_share *x, struct wr_err *e);
 };
@@ -143,7 +147,8 @@ const char *wr_storage_scheme(const struct wr_storage *s);
 unsigned wr_storage_caps(const struct wr_storage *s);
 /* What every key of this replica starts with: "" or "path/" ("./" for an S3 URL without a path). */
 struct wr_str wr_storage_prefix(const struct wr_storage *s);
-/* The URL without password and query, for messages. */
+/* The URL without password and query, but with an endpoint that is not everybody's: for messages,
+ * and by it a bucket is told from others. */
 struct wr_str wr_storage_name(const struct wr_storage *s);
 
 /* A URL by which another machine finds it, if it has credentials of its own, into `out`: with the

@@ -152,5 +152,13 @@ static void test_others(void **state)
         check(names[i]);
 }
 
+/* The library took the second replica for the first one, and refused it. */
+static void test_buckets_of_one_name(void **state)
+{
+    (void)state;
+    check("two_providers");
+}
+
 T_MAIN(cmocka_unit_test_setup(test_silently_changed, set_up),
-    cmocka_unit_test_setup(test_others, set_up))
+    cmocka_unit_test_setup(test_others, set_up),
+    cmocka_unit_test_setup(test_buckets_of_one_name, set_up))

@@ -46,6 +46,45 @@ static void open_names_and_prefixes(void **state)
     }
 }
 
+/* Buckets of one name at two providers were one, in logs and metrics, and for who claims them. */
+static void name_has_the_endpoint(void **state)
+{
+    static const struct {
+        const char *url, *endpoint, *env, *name;
+    } cases[] = {
+        {"s3://b/a", "https://ACCOUNT.r2.example.com/", NULL,
+            "s3://b/a?endpoint=ACCOUNT.r2.example.com"},
+        {"s3://b/a?region=r", "minio:9000", NULL, "s3://b/a?endpoint=minio:9000"},
+        {"s3://b/a?endpoint=http://10.0.0.1:9000/store&region=r", NULL, NULL,
+            "s3://b/a?endpoint=10.0.0.1:9000/store"},
+        {"s3://b/a", NULL, "[::1]:9000", "s3://b/a?endpoint=[::1]:9000"},
+        {"s3://b/a", "minio:9000", "other:9000", "s3://b/a?endpoint=minio:9000"},
+        {"s3://b/a?region=eu-west-1", NULL, NULL, "s3://b/a"},
+        {"s3://b/a", "s3.dualstack.eu-west-1.AmazonAWS.com", NULL, "s3://b/a"},
+        {"s3://b/a", "s3.cn-north-1.amazonaws.com.cn", NULL,
+            "s3://b/a?endpoint=s3.cn-north-1.amazonaws.com.cn"},
+        {"s3://b/a", "notamazonaws.com", NULL, "s3://b/a?endpoint=notamazonaws.com"},
+        {"s3://b.localhost:9000/a", NULL, NULL, "s3://b.localhost:9000/a"},
+        {"s3://b.ams3.digitaloceanspaces.com/a", NULL, NULL,
+            "s3://b.ams3.digitaloceanspaces.com/a"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        const char *const set[] = {"endpoint", cases[i].endpoint, NULL};
+        struct wr_err e = {0};
+        struct wr_storage *s = NULL;
+
+        if (cases[i].env)
+            T(setenv("LITESTREAM_S3_ENDPOINT", cases[i].env, 1) == 0);
+        T_OK(wr_storage_open(wr_str(cases[i].url), cases[i].endpoint ? set : NULL, &s, &e));
+        if (!wr_str_eq(wr_storage_name(s), wr_str(cases[i].name)))
+            fail_msg("%s: name \"" WR_FMT "\"", cases[i].name, WR_ARG(wr_storage_name(s)));
+        wr_storage_close(s);
+        T(unsetenv("LITESTREAM_S3_ENDPOINT") == 0);
+    }
+}
+
 static void open_refuses(void **state)
 {
     static const struct {
@@ -612,13 +651,13 @@ static void an_address_says_where_and_never_who(void **state)
     wr_buf_release(&b);
 }
 
-T_MAIN(T_TEST(open_names_and_prefixes), T_TEST(open_refuses), T_TEST(name_shows_no_secret),
-    T_TEST(an_address_says_where_and_never_who), T_TEST(settings_reach_the_driver),
-    T_TEST(file_urls_are_taken_as_written), T_TEST(opening_survives_no_memory),
-    T_TEST(transient_failures_are_retried), T_TEST(lasting_failures_are_not),
-    T_TEST(lost_answer_of_a_conditional_put), T_TEST(conflict_with_others_stays_one),
-    T_TEST(large_lost_answers_are_compared_whole), T_TEST(a_rival_wins),
-    T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
+T_MAIN(T_TEST(open_names_and_prefixes), T_TEST(name_has_the_endpoint), T_TEST(open_refuses),
+    T_TEST(name_shows_no_secret), T_TEST(an_address_says_where_and_never_who),
+    T_TEST(settings_reach_the_driver), T_TEST(file_urls_are_taken_as_written),
+    T_TEST(opening_survives_no_memory), T_TEST(transient_failures_are_retried),
+    T_TEST(lasting_failures_are_not), T_TEST(lost_answer_of_a_conditional_put),
+    T_TEST(conflict_with_others_stays_one), T_TEST(large_lost_answers_are_compared_whole),
+    T_TEST(a_rival_wins), T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
     T_TEST(attempts_are_timed), T_TEST(broken_listings_go_on), T_TEST(stale_listings_miss_the_last),
     T_TEST(disordered_listings_are_refused), T_TEST(acknowledged_is_kept_under_faults),
     T_TEST(requests_survive_no_memory))
