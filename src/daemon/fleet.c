@@ -243,11 +243,10 @@ static void say_replica(
         WR_F_Z("endpoint", "")};
     size_t n = wr_countof(fields) - 1;
 
-    for (size_t i = 0; r->settings[i]; i += 2)
-        if (strcmp(r->settings[i], "endpoint") == 0) {
+    for (size_t i = 0; r->settings[i] && n < wr_countof(fields); i += 2) {
+        if (strcmp(r->settings[i], "endpoint") == 0)
             fields[n++].v.s = wr_str(r->settings[i + 1]);
-            break;
-        }
+    }
     wr_logger_log(f->log, WEIR_LOG_INFO, "replicating to", fields, n);
 }
 

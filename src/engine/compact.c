@@ -227,8 +227,7 @@ static void note_retention(
     if (dr->retain_failures == 1 && r->st != WR_CANCELED)
         wr_log(DB_LOG(db), WR_WARN,
             "retention enforcement failed, trying again later; without the permission to delete "
-            "set "
-            "retention.enabled to false",
+            "set retention.enabled to false",
             DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_Z("error", wr_text(&r->text)));
 }
