@@ -28,7 +28,7 @@ enum wr_status wr_parcel_new(const struct wr_fs *fs, const struct wr_ltx_header 
     p->level = level;
     p->lock_offset = lock_offset;
     atomic_init(&p->refs_, 1);
-    wr_buf_init(&p->bytes, SIZE_MAX / 2);
+    wr_buf_init(&p->bytes, WR_PARCEL_ROOM_MAX);
     *ret = p;
     return WR_OK;
 }
@@ -41,6 +41,7 @@ struct wr_parcel *wr_parcel_ref(struct wr_parcel *p)
 
 void wr_parcel_use(struct wr_parcel *p, struct wr_parcel_room *room)
 {
+    assert(p->held == 0);
     p->room = room;
 }
 
@@ -173,24 +174,30 @@ static enum wr_status spill(struct filling *f, struct wr_err *e)
     return WR_OK;
 }
 
+/* False: there is no room for it, or no memory. What came before is whole. */
+static bool keep(struct wr_parcel *p, struct wr_bytes piece)
+{
+    if (!fits_memory(p, p->bytes.n + piece.n))
+        return false;
+    wr_buf_put(&p->bytes, piece.p, piece.n);
+    return wr_buf_status(&p->bytes) == WR_OK;
+}
+
 static enum wr_status fill_sink(void *arg, struct wr_bytes piece, struct wr_err *e)
 {
     struct filling *f = arg;
     enum wr_status st = WR_OK;
 
     f->p->crc = wr_crc64(f->p->crc, piece.p, piece.n);
-    if (!f->file && !fits_memory(f->p, f->p->bytes.n + piece.n))
+    if (!f->file && keep(f->p, piece))
+        return WR_OK;
+    if (!f->file)
         st = spill(f, e);
     if (st != WR_OK)
         return st;
-    if (f->file) {
-        st = wr_file_pwrite(f->file, piece.p, piece.n, f->off, e);
-        f->off += piece.n;
-        return st;
-    }
-    wr_buf_put(&f->p->bytes, piece.p, piece.n);
-    st = wr_buf_status(&f->p->bytes);
-    return st == WR_OK ? WR_OK : wr_fail(e, st, "LTX file in memory");
+    st = wr_file_pwrite(f->file, piece.p, piece.n, f->off, e);
+    f->off += piece.n;
+    return st;
 }
 
 /* Which pages are encoded, and from where. */

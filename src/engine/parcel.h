@@ -3,8 +3,8 @@
  * read from the database while it is sent.
  *
  * A file needs no local copy when it can be sent at once and is small. It waits in the outbox, a
- * directory of the database's local state, when it is large or its replica lags; one that is not
- * very large, only when other databases' files have taken the memory that there is for such.
+ * directory of the database's local state, when it is large or others wait before it; one that is
+ * not very large, only when others have taken the memory that there is for such.
  * Nothing in the outbox is ever synced: if the process dies the database still has the pages, and
  * ledger and journal know which.
  *
@@ -26,7 +26,7 @@
 #define WR_PARCEL_MEMORY_MAX ((size_t)512 << 10) /* bytes; larger ones need room to stay there, */
 #define WR_PARCEL_ROOM_MAX   ((size_t)5 << 20)   /* and larger than this go to the outbox */
 
-/* Memory for the large files of all databases of a process. locked: any thread. */
+/* Memory for the large files of all databases that share it. locked: any thread. */
 struct wr_parcel_room {
     atomic_size_t left; /* bytes */
 };

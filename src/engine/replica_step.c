@@ -12,7 +12,7 @@
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS ((int64_t)60 * 1000)
 #define REQUEST_MS     ((int64_t)120 * 1000) /* deadline of a small file, and of a key listed */
-#define STREAM_MS      WR_STORAGE_UPLOAD_MS  /* deadline of a streamed file */
+#define STREAM_MS      WR_STORAGE_UPLOAD_MS  /* deadline of a large or streamed file */
 #define LOG_EVERY_MS   ((int64_t)30 * 1000)  /* of the same failure again */
 
 static struct wr_replica *of_actor(struct wr_actor *a)

@@ -9,11 +9,13 @@
 #include "base/mem.h"
 #include "engine/primary_int.h"
 #include "run/sched.h"
+#include "sim/child.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
 
 #define QUIET_MAX_NS INT64_C(4000000000)
 #define SOON_NS      INT64_C(5000000000) /* in which what is due is done */
+#define ROOM         (2 * WR_PARCEL_ROOM_MAX)
 
 uint64_t daemon_forks;
 
@@ -125,7 +127,7 @@ static void begin(struct daemon *d)
     };
     struct wr_err e = {0};
 
-    atomic_init(&d->parcel_room.left, 2 * WR_PARCEL_ROOM_MAX);
+    atomic_init(&d->parcel_room.left, ROOM);
     must(wr_sched_new(&so, &d->sched, &e), &e);
     must(wr_db_new(d->sched, &o, &d->db, &e), &e);
     for (size_t i = 0; i < n_early(d); i++)
@@ -259,6 +261,7 @@ static void live(void *arg)
     wr_db_free(d->db);
     wr_sched_free(d->sched);
     wr_cancel_release(&d->cancel);
+    CHECK(atomic_load(&d->parcel_room.left) == ROOM);
 }
 
 struct daemon *daemon_start(const char *name, const struct daemon_opts *o)

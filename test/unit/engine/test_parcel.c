@@ -319,6 +319,62 @@ static void test_a_file_that_outgrows_the_room(void **state)
     fixture_close(&f);
 }
 
+/* Where there is no block of that size it goes to the outbox, as it would without room. */
+static void test_less_memory_than_room(void **state)
+{
+    struct wr_parcel_room own;
+    struct fixture f;
+    struct wr_parcel *p;
+    struct wr_buf b;
+    struct wr_err e = {0};
+    unsigned spilled = 0;
+    bool fired = true;
+
+    (void)state;
+    fixture_open(&f, 1500000);
+    atomic_init(&own.left, WR_PARCEL_ROOM_MAX);
+    for (int64_t i = 0; fired; i++) {
+        enum wr_status st;
+
+        p = parcel_new(&f, 1, 3);
+        wr_parcel_use(p, &own);
+        wr_mem_fail_after(i);
+        st = wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e);
+        fired = wr_mem_fault_fired();
+        wr_mem_fail_after(-1);
+        T(st == WR_OK || (fired && st == WR_NOMEM));
+        if (st == WR_OK && p->path) {
+            b = sent(p);
+            check_pages(&f, wr_buf_bytes(&b), f.pages, f.n);
+            wr_buf_release(&b);
+            spilled++;
+        }
+        wr_parcel_unref(p);
+        T(own.left == WR_PARCEL_ROOM_MAX);
+    }
+    T(spilled > 0);
+    fixture_close(&f);
+}
+
+/* A buffer that doubles would have eight mebibytes for what counts as four and a half. */
+static void test_memory_is_what_it_counts_as(void **state)
+{
+    struct wr_parcel_room own;
+    struct fixture f;
+    struct wr_parcel *p;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, 4300000);
+    atomic_init(&own.left, WR_PARCEL_ROOM_MAX);
+    p = parcel_new(&f, 1, 3);
+    wr_parcel_use(p, &own);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    T(!p->path && p->bytes.cap <= WR_PARCEL_ROOM_MAX + 1);
+    wr_parcel_unref(p);
+    fixture_close(&f);
+}
+
 /* Only what is large is shared out, and only among as many threads as there may be. */
 static void test_large_files_on_several_threads(void **state)
 {
@@ -698,6 +754,7 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
     T_TEST(test_large_files_while_there_is_room), T_TEST(test_a_file_that_outgrows_the_room),
+    T_TEST(test_less_memory_than_room), T_TEST(test_memory_is_what_it_counts_as),
     T_TEST(test_large_files_on_several_threads), T_TEST(test_stopped_in_the_middle),
     T_TEST(test_a_streamed_file_of_wrong_pages), T_TEST(test_two_files_of_one_name),
     T_TEST(test_a_file_that_rotted_in_the_outbox), T_TEST(test_failures_on_the_way_out),

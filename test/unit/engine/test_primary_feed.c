@@ -6,6 +6,7 @@
 #include "base/rand.h"
 #include "engine/feed.h"
 #include "engine/feed_record.h"
+#include "engine/parcel.h"
 #include "harness/engine_world.h"
 #include "ltx/dec.h"
 
@@ -152,7 +153,11 @@ static void check_is(struct world *w, const struct reader *r)
 
 static void open_world(struct world *w, struct reader *r)
 {
+    static struct wr_parcel_room room; /* what is large is not for followers, wherever it is */
+
+    atomic_init(&room.left, 2 * WR_PARCEL_ROOM_MAX);
     world_open(w, 1);
+    w->opts.room = &room;
     w->interval_ns = 10 * SECOND;
     w->opts.lock_offset = WORLD_LOW_LOCK;
     world_app(w);

@@ -392,6 +392,36 @@ static enum wr_status make_one(void *arg)
     return st;
 }
 
+static int64_t put_left_ms;
+
+static void note_deadline(void *arg, struct wr_call *c, struct wr_str key)
+{
+    (void)arg;
+    if (!wr_str_eq(key, WR_STR("writer.json")))
+        put_left_ms = wr_call_left_ms(c, INT64_MAX);
+}
+
+/* Of one in memory, too: five mebibytes over a slow line take longer than a small file may. */
+static void test_a_large_file_has_more_time(void **state)
+{
+    struct bench b;
+    struct wr_parcel *p = parcel(2, 0, WALL);
+
+    (void)state;
+    bench_open(&b);
+    b.spy.in_put = note_deadline;
+    start(&b);
+    push(&b, 1);
+    run(&b, 0);
+    T(put_left_ms > 0 && put_left_ms <= 120000);
+    p->size = WR_PARCEL_MEMORY_MAX + 1;
+    T(wr_replica_push(b.r, p, status(&b).found));
+    run(&b, 0);
+    T(put_left_ms > 3600000);
+    wr_parcel_unref(p);
+    bench_close(&b);
+}
+
 static void test_no_memory(void **state)
 {
     struct bench b;
@@ -413,7 +443,8 @@ static void test_no_memory(void **state)
     bench_close(&b);
 }
 
-T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_position_is_found_by_listing),
+T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_a_large_file_has_more_time),
+    T_TEST(test_position_is_found_by_listing),
     T_TEST(test_a_damaged_newest_state_is_nothing_to_build_on),
     T_TEST(test_files_are_dropped_unless_it_is_ready), T_TEST(test_rejoin_forgets_and_lists),
     T_TEST(test_a_second_look_read_the_same_headers_again),
