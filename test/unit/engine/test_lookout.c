@@ -195,11 +195,16 @@ static void push_long(struct bench *b, uint64_t txid)
 {
     static const uint8_t zeros[65536];
     struct wr_parcel *p = parcel(txid, 0, WALL);
+    struct wr_buf all;
 
-    while (p->bytes.n < (size_t)5 << 20)
-        wr_buf_put(&p->bytes, zeros, sizeof(zeros));
-    T(wr_buf_status(&p->bytes) == WR_OK);
-    p->size = p->bytes.n;
+    wr_buf_init(&all, (size_t)6 << 20);
+    wr_buf_put(&all, p->bytes.p, p->bytes.n);
+    while (all.n < (size_t)5 << 20 && wr_buf_status(&all) == WR_OK)
+        wr_buf_put(&all, zeros, sizeof(zeros));
+    T(wr_buf_status(&all) == WR_OK);
+    wr_buf_release(&p->bytes);
+    p->bytes = all;
+    p->size = all.n;
     T(wr_replica_push(b->r, p, status(b).found));
     wr_parcel_unref(p);
 }
