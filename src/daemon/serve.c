@@ -130,7 +130,7 @@ static void say_what_nobody_deletes(struct server *s)
     }
 }
 
-/* Of those that have some, once: later on each that appears is told. */
+/* Once, at the start: later on each that appears is told. */
 static void say_found(struct server *s)
 {
     for (size_t i = 0; i < s->config->ndirs; i++) {
