@@ -170,10 +170,10 @@ static const char *has(const void *arg, const char *key)
 {
     const struct values *v = arg;
     const struct value *x = find(v, key);
+    const char *setting = v->settings ? wr_config_setting(v->settings, key) : NULL;
 
-    for (size_t i = 0; v->settings && v->settings[i]; i += 2)
-        if (wr_str_eq(wr_str(v->settings[i]), wr_str(key)))
-            return v->settings[i + 1];
+    if (setting)
+        return setting;
     return x && x->given ? x->text : NULL;
 }
 

@@ -36,10 +36,7 @@ static const char *meta_of(const struct wr_restore *r)
 
     if (!r->target.db_path || !settings || !wr_str_eq(wr_str(r->target.db_path), wr_str(r->path)))
         return NULL;
-    for (size_t i = 0; settings[i]; i += 2)
-        if (wr_str_eq(wr_str(settings[i]), WR_STR("meta-path")))
-            return settings[i + 1];
-    return NULL;
+    return wr_config_setting(settings, "meta-path");
 }
 
 int wr_restore_run(struct wr_restore *r, weir *w, weir_error *err)

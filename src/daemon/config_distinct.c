@@ -14,10 +14,9 @@
 
 static struct wr_str setting(const struct wr_config_replica *r, const char *key)
 {
-    for (size_t i = 0; r->settings[i]; i += 2)
-        if (strcmp(r->settings[i], key) == 0)
-            return wr_str(r->settings[i + 1]);
-    return WR_STR("");
+    const char *value = wr_config_setting(r->settings, key);
+
+    return wr_str(value ? value : "");
 }
 
 /* Without its scheme and the slashes behind it, as either may be given or left out. */

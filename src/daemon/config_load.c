@@ -277,16 +277,25 @@ int wr_config_log_level(const char *name)
     return WEIR_LOG_INFO;
 }
 
+const char *wr_config_setting(const char *const *settings, const char *key)
+{
+    for (size_t i = 0; settings[i]; i += 2) {
+        if (strcmp(settings[i], key) == 0)
+            return settings[i + 1];
+    }
+    return NULL;
+}
+
 const char *wr_config_state_dir(struct wr_arena *a, const struct wr_config_db *db)
 {
     const struct wr_str dir = wr_path_dir(db->path), name = wr_path_base(db->path);
-    struct wr_str meta;
+    const char *given = wr_config_setting(db->settings, "meta-path");
 
-    for (size_t i = 0; db->settings[i]; i += 2)
-        if (strcmp(db->settings[i], "meta-path") == 0) {
-            meta = wr_path_clean(a, wr_str(db->settings[i + 1]));
-            return meta.p ? wr_arena_str(a, meta).p : NULL;
-        }
+    if (given) {
+        struct wr_str meta = wr_path_clean(a, wr_str(given));
+
+        return meta.p ? wr_arena_str(a, meta).p : NULL;
+    }
     return wr_arena_fmt(
         a, WR_FMT "%s." WR_FMT "-weir", WR_ARG(dir), dir.n > 1 ? "/" : "", WR_ARG(name))
         .p;

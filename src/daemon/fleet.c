@@ -238,16 +238,13 @@ static const char *const *adopting(struct wr_arena *a, const char *const *settin
 static void say_replica(
     struct wr_fleet *f, const char *path, const struct wr_config_replica *r, struct wr_arena *a)
 {
-    struct wr_log_field fields[] = {WR_F_Z("db", path), WR_F_Z("type", r->type),
+    const char *endpoint = wr_config_setting(r->settings, "endpoint");
+    const struct wr_log_field fields[] = {WR_F_Z("db", path), WR_F_Z("type", r->type),
         WR_F_Z("sync-interval", r->sync_interval), WR_F_STR("url", wr_safe_url(a, r->url)),
-        WR_F_Z("endpoint", "")};
-    size_t n = wr_countof(fields) - 1;
+        WR_F_Z("endpoint", endpoint ? endpoint : "")};
 
-    for (size_t i = 0; r->settings[i] && n < wr_countof(fields); i += 2) {
-        if (strcmp(r->settings[i], "endpoint") == 0)
-            fields[n++].v.s = wr_str(r->settings[i + 1]);
-    }
-    wr_logger_log(f->log, WEIR_LOG_INFO, "replicating to", fields, n);
+    wr_logger_log(f->log, WEIR_LOG_INFO, "replicating to", fields,
+        endpoint ? wr_countof(fields) : wr_countof(fields) - 1);
 }
 
 static int add_replica(struct wr_fleet *f, weir_db *db, const char *path,

@@ -156,26 +156,28 @@ static void send(
     t_ltx_release(&m);
 }
 
-static void take_lease(const struct bucket *b, uint64_t epoch, uint64_t node)
+static void put_lease(const struct bucket *b, uint64_t epoch, const char *owner, uint64_t node)
 {
     char text[200];
 
     (void)snprintf(text, sizeof(text),
-        "{\"epoch\":%llu,\"owner\":\"sim:/%llu\",\"node\":\"%016llx\",\"token\":\"%016llx\"}",
-        (unsigned long long)epoch, (unsigned long long)node, (unsigned long long)node,
-        (unsigned long long)node);
+        "{\"epoch\":%llu,\"owner\":\"%s\",\"node\":\"%016llx\",\"token\":\"%016llx\"}",
+        (unsigned long long)epoch, owner, (unsigned long long)node, (unsigned long long)node);
     put(b, "lease.json", (struct wr_bytes){(const uint8_t *)text, strlen(text)});
+}
+
+static void take_lease(const struct bucket *b, uint64_t epoch, uint64_t node)
+{
+    char owner[40];
+
+    (void)snprintf(owner, sizeof(owner), "sim:/%llu", (unsigned long long)node);
+    put_lease(b, epoch, owner, node);
 }
 
 /* As it may, of a replica that was empty when the promotion began. */
 static void take_back_lease(const struct bucket *b, uint64_t epoch)
 {
-    char text[200];
-
-    (void)snprintf(text, sizeof(text),
-        "{\"epoch\":%llu,\"owner\":\"app.db\",\"node\":\"%016x\",\"token\":\"%016x\"}",
-        (unsigned long long)epoch, (unsigned)OLD, (unsigned)OLD);
-    put(b, "lease.json", (struct wr_bytes){(const uint8_t *)text, strlen(text)});
+    put_lease(b, epoch, "app.db", OLD);
 }
 
 /* The fence has the name `at`. */
@@ -331,8 +333,7 @@ static void and_so_it_is_behind_one_that_was_promoted(void **state)
     }
 }
 
-/* ---- the first primary takes the lease while a promotion is under way, which puts its fence ----
- */
+/* ---- the first primary takes the lease back, and then comes the fence of who had it ---- */
 
 static void the_next_goes_on_from_the_fence(void *arg)
 {

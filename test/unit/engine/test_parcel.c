@@ -252,6 +252,17 @@ static enum wr_status watch(void *arg, struct wr_bytes piece, struct wr_err *e)
     return collect(&w->bytes, piece, e);
 }
 
+/* Of all pages, and it may take of `room`. */
+static struct wr_parcel *filled(struct fixture *f, struct wr_parcel_room *room)
+{
+    struct wr_parcel *p = parcel_new(f, 1, 3);
+    struct wr_err e = {0};
+
+    wr_parcel_use(p, room);
+    T_OK(wr_parcel_fill(p, &f->live.view, f->pages, f->n, f->outbox, &e));
+    return p;
+}
+
 /* They were written to the outbox, read back and removed, though they were to be sent at once. */
 static void test_large_files_while_there_is_room(void **state)
 {
@@ -270,14 +281,10 @@ static void test_large_files_while_there_is_room(void **state)
     T(!wr_parcel_large(p) && room.left == WR_PARCEL_ROOM_MAX + 100); /* no need of any */
     wr_parcel_unref(p);
 
-    p = parcel_new(&f, 1, 3);
-    wr_parcel_use(p, &room);
-    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    p = filled(&f, &room);
     T(wr_parcel_large(p) && p->path == NULL && p->bytes.n == p->size && !exists(f.outbox));
     T(room.left == WR_PARCEL_ROOM_MAX + 100 - p->size);
-    q = parcel_new(&f, 1, 3); /* there might not be enough for it */
-    wr_parcel_use(q, &room);
-    T_OK(wr_parcel_fill(q, &f.live.view, f.pages, f.n, f.outbox, &e));
+    q = filled(&f, &room); /* there might not be enough for it */
     T(q->path && q->bytes.p == NULL && q->held == 0);
     memory = sent(p);
     disk = sent(q);
@@ -288,9 +295,7 @@ static void test_large_files_while_there_is_room(void **state)
     T_OK(wr_parcel_stash(p, f.outbox, &e));
     T(p->path && room.left == WR_PARCEL_ROOM_MAX + 100);
     wr_parcel_unref(p);
-    p = parcel_new(&f, 1, 3);
-    wr_parcel_use(p, &room);
-    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    p = filled(&f, &room);
     T(p->path == NULL && room.left < WR_PARCEL_ROOM_MAX);
     wr_parcel_unref(p);
     T(room.left == WR_PARCEL_ROOM_MAX + 100);
@@ -305,14 +310,11 @@ static void test_a_file_that_outgrows_the_room(void **state)
     struct wr_parcel_room room;
     struct fixture f;
     struct wr_parcel *p;
-    struct wr_err e = {0};
 
     (void)state;
     fixture_open(&f, WR_PARCEL_ROOM_MAX + 100000);
     atomic_init(&room.left, 2 * WR_PARCEL_ROOM_MAX);
-    p = parcel_new(&f, 1, 3);
-    wr_parcel_use(p, &room);
-    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    p = filled(&f, &room);
     T(p->path && p->size > WR_PARCEL_ROOM_MAX && t_slurp(p->path).n == p->size);
     T(room.left == 2 * WR_PARCEL_ROOM_MAX);
     wr_parcel_unref(p);
@@ -322,7 +324,7 @@ static void test_a_file_that_outgrows_the_room(void **state)
 /* Where there is no block of that size it goes to the outbox, as it would without room. */
 static void test_less_memory_than_room(void **state)
 {
-    struct wr_parcel_room own;
+    struct wr_parcel_room room;
     struct fixture f;
     struct wr_parcel *p;
     struct wr_buf b;
@@ -332,12 +334,12 @@ static void test_less_memory_than_room(void **state)
 
     (void)state;
     fixture_open(&f, 1500000);
-    atomic_init(&own.left, WR_PARCEL_ROOM_MAX);
+    atomic_init(&room.left, WR_PARCEL_ROOM_MAX);
     for (int64_t i = 0; fired; i++) {
         enum wr_status st;
 
         p = parcel_new(&f, 1, 3);
-        wr_parcel_use(p, &own);
+        wr_parcel_use(p, &room);
         wr_mem_fail_after(i);
         st = wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e);
         fired = wr_mem_fault_fired();
@@ -350,7 +352,7 @@ static void test_less_memory_than_room(void **state)
             spilled++;
         }
         wr_parcel_unref(p);
-        T(own.left == WR_PARCEL_ROOM_MAX);
+        T(room.left == WR_PARCEL_ROOM_MAX);
     }
     T(spilled > 0);
     fixture_close(&f);
@@ -359,17 +361,14 @@ static void test_less_memory_than_room(void **state)
 /* A buffer that doubles would have eight mebibytes for what counts as four and a half. */
 static void test_memory_is_what_it_counts_as(void **state)
 {
-    struct wr_parcel_room own;
+    struct wr_parcel_room room;
     struct fixture f;
     struct wr_parcel *p;
-    struct wr_err e = {0};
 
     (void)state;
     fixture_open(&f, 4300000);
-    atomic_init(&own.left, WR_PARCEL_ROOM_MAX);
-    p = parcel_new(&f, 1, 3);
-    wr_parcel_use(p, &own);
-    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, f.n, f.outbox, &e));
+    atomic_init(&room.left, WR_PARCEL_ROOM_MAX);
+    p = filled(&f, &room);
     T(!p->path && p->bytes.cap <= WR_PARCEL_ROOM_MAX + 1);
     wr_parcel_unref(p);
     fixture_close(&f);
