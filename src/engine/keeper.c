@@ -46,6 +46,12 @@ struct job {
     bool anew;                     /* the same */
 };
 
+/* What came last, of a level. */
+struct arrival {
+    uint64_t min, max; /* 0: nothing did */
+    int64_t at_ms;     /* monotonic */
+};
+
 struct wr_keeper {
     struct wr_actor actor;
     struct wr_storage *storage;
@@ -59,13 +65,13 @@ struct wr_keeper {
     struct job job;
     struct wr_keeper_report report; /* of TASK_ENDED */
     struct wr_ltx_files news;       /* what came since the catalogue was brought up to date */
-    struct wr_ltx_file last;        /* that came; max 0: none did. time_ms: monotonic, when */
-    bool follow;                    /* news counts: the catalogue was listed, or is being */
-    bool forget;                    /* it cannot be brought up to date */
-    bool over;                      /* nothing is begun any more */
-    struct wr_l0_files l0;          /* of the catalogue */
-    struct wr_latest latest;        /* the catalogue's is to begin so */
-    struct wr_cancel *request;      /* of what it is at, on its step's stack */
+    struct arrival last[WR_LEVEL_MAX + 1];
+    bool follow;               /* news counts: the catalogue was listed, or is being */
+    bool forget;               /* it cannot be brought up to date */
+    bool over;                 /* nothing is begun any more */
+    struct wr_l0_files l0;     /* of the catalogue */
+    struct wr_latest latest;   /* the catalogue's is to begin so */
+    struct wr_cancel *request; /* of what it is at, on its step's stack */
 
     struct wr_catalogue catalogue; /* only the actor's step */
 };
@@ -87,9 +93,11 @@ static void lose_track(struct wr_keeper *k)
 
 void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
 {
+    struct arrival *last = &k->last[f->level];
+
     wr_mutex_lock(&k->mutex);
-    k->last = *f;
-    k->last.time_ms = wr_mono_ms(wr_sched_clock(k->actor.sched));
+    if (f->max >= last->max)
+        *last = (struct arrival){f->min, f->max, wr_mono_ms(wr_sched_clock(k->actor.sched))};
     if (k->follow && (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK))
         lose_track(k);
     wr_mutex_unlock(&k->mutex);
@@ -234,33 +242,39 @@ static enum wr_status confirm(
 }
 
 /* Where a listing may be old, what it lacks is unknown: the way to a promised point may lead over
- * it, and nobody would keep the rest of that way. One of its pages may be old: then what was sent
- * is there, and not what leads to it. */
-static enum wr_status check_listed(
-    struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_file *last, struct wr_err *e)
+ * it, and nobody would keep the rest of that way, nor say that it is gone. One of its pages may be
+ * old: that lacks the end of its level, or what leads to what was sent. */
+static enum wr_status check_listed(struct wr_keeper *k, struct wr_call *c,
+    const struct arrival last[WR_LEVEL_MAX + 1], struct wr_err *e)
 {
-    const struct wr_plan_target target = {.txid = last->max};
+    const struct wr_ltx_files *files = &k->catalogue.files;
+    struct wr_plan_target target = {0};
     struct wr_ltx_files way = {0};
     enum wr_status st;
 
-    if (last->max == 0)
-        return WR_OK;
-    if (!wr_ltx_files_find(&k->catalogue.files, last)) {
-        if (wr_mono_ms(c->clock) - last->time_ms > STALE_MS)
-            return WR_OK;
-        return wr_fail(e, WR_BUSY,
-            "the replica's listing lacks a file that was sent before it, up to %016llx: it is an "
-            "old one, and nothing is deleted by it",
-            (unsigned long long)last->max);
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
+        const struct arrival *a = &last[level];
+        const struct wr_ltx_file f = {.level = level, .min = a->min, .max = a->max};
+        bool is = a->max > 0 && wr_ltx_files_find(files, &f);
+
+        if (a->max > 0 && !is && wr_mono_ms(c->clock) - a->at_ms <= STALE_MS)
+            return wr_fail(e, WR_BUSY,
+                "the replica's listing lacks a file of level %u that was sent before it, up to "
+                "%016llx: it is an old one, and nothing is deleted by it",
+                level, (unsigned long long)a->max);
+        if (is)
+            target.txid = wr_max(target.txid, a->max);
     }
-    st = wr_plan_files(&k->catalogue.files, &target, &way, e);
+    if (target.txid == 0)
+        return WR_OK;
+    st = wr_plan_files(files, &target, &way, e);
     wr_ltx_files_release(&way);
     if (st != WR_NOTFOUND)
         return st;
     return wr_fail(e, WR_BUSY,
         "the replica's listing lacks files that lead to %016llx, which was sent: it is an old one, "
         "or the replica is damaged, and nothing is deleted by it",
-        (unsigned long long)last->max);
+        (unsigned long long)target.txid);
 }
 
 /* What the catalogue says is there is what retention lets other files go for: it must not go on
@@ -301,12 +315,12 @@ static enum wr_status look(
 static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
 {
     struct wr_ltx_files news;
-    struct wr_ltx_file last;
+    struct arrival last[WR_LEVEL_MAX + 1];
     bool was_known;
     enum wr_status st;
 
     wr_mutex_lock(&k->mutex);
-    last = k->last;
+    memcpy(last, k->last, sizeof(last));
     news = k->news;
     k->news = (struct wr_ltx_files){0};
     if (k->forget)
@@ -319,7 +333,7 @@ static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, s
     was_known = k->catalogue.known;
     st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);
     if (st == WR_OK && !was_known)
-        st = check_listed(k, c, &last, e);
+        st = check_listed(k, c, last, e);
     if (st == WR_OK)
         st = wr_catalogue_add(&k->catalogue, news.p, news.n, e);
     if (st != WR_OK)
@@ -539,7 +553,7 @@ void wr_keeper_forget(struct wr_keeper *k)
 {
     wr_mutex_lock(&k->mutex);
     lose_track(k);
-    k->last = (struct wr_ltx_file){0};
+    memset(k->last, 0, sizeof(k->last));
     wr_mutex_unlock(&k->mutex);
 }
 

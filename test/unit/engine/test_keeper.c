@@ -358,6 +358,7 @@ static void test_news_is_for_those_who_ask(void **state)
     for (f.max = 1; f.max < 1000; f.min = ++f.max)
         wr_keeper_note(x.k, &f);
     T(wr_mem_live() == live);
+    wr_keeper_forget(x.k); /* and of these none is listed */
     put_level(&x, 9, 1);
     T(retain(&x).st == WR_OK);
     live = wr_mem_live();
@@ -380,7 +381,7 @@ static void test_a_listing_from_before_what_was_sent(void **state)
     put_level(&x, 0, 2);
     wr_keeper_note(x.k, &sent);
     T(retain(&x).st == WR_BUSY &&
-        strstr(said, "lacks a file that was sent before it, up to 0000000000000003"));
+        strstr(said, "lacks a file of level 0 that was sent before it, up to 0000000000000003"));
     put_level(&x, 0, 3);
     T(retain(&x).st == WR_OK);
     wr_keeper_forget(x.k); /* and whoever has deleted it was believed */
@@ -407,15 +408,39 @@ static void test_one_page_of_a_listing_was_old(void **state)
     (void)state;
     begin(&x);
     put_level(&x, 9, 1);
+    wr_keeper_forget(x.k); /* it was there before us */
     for (uint64_t txid = 2; txid < 6; txid++)
         put_level(&x, 0, txid);
     put_level(&x, 1, 2);
     key = wr_layout_ltx_key(c->scratch, x.s, 9, 1, 1);
     T_OK(wr_storage_remove(x.s, c, &key, 1, &e));
-    T(retain(&x).st == WR_BUSY && strstr(said, "lacks files that lead to 0000000000000002"));
+    T(retain(&x).st == WR_BUSY && strstr(said, "lacks files that lead to 0000000000000005"));
     run(&x.b, 11 * 60 * 1000); /* it is not old any more, and still nothing leads there */
     T(retain(&x).st == WR_BUSY && x.b.spy.removes == 1);
     put_level(&x, 9, 1);
+    T(retain(&x).st == WR_OK);
+    end(&x);
+}
+
+/* The page of a listing with the end of level 0 was an old one, and those behind it were not: what
+ * was sent last, of another level, was listed, and so was what led there. The way to what was not
+ * listed was deleted, and it was said to be there. */
+static void test_the_page_with_the_end_of_a_level_was_old(void **state)
+{
+    struct keeping x;
+    unsigned removes;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    put_level(&x, 0, 2);
+    wr_keeper_note(x.k, &(struct wr_ltx_file){.min = 3, .max = 3}); /* and it is there */
+    put_level(&x, 1, 2);
+    put_level(&x, 1, 3);
+    removes = x.b.spy.removes;
+    T(retain(&x).st == WR_BUSY && x.b.spy.removes == removes);
+    T(strstr(said, "lacks a file of level 0"));
+    put_level(&x, 0, 3);
     T(retain(&x).st == WR_OK);
     end(&x);
 }
@@ -510,4 +535,5 @@ T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone
     T_TEST(test_news_is_for_those_who_ask),
     T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
     T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_one_page_of_a_listing_was_old),
-    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
+    T_TEST(test_the_page_with_the_end_of_a_level_was_old), T_TEST(test_it_is_canceled),
+    T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
