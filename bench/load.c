@@ -9,6 +9,7 @@
  *           both     an insert, and an update of one of the rows that were there at the start
  *           token    as append, with 16 bytes that only this transaction has: see token()
  *           fill     rows in large transactions until the database has grown by bytes=N
+ *           read     a read that stays open for 5 to 60 ms, and then up to 20 ms without one
  *   SYNC    NORMAL or FULL
  *   rate    transactions a second; without it, as many as there is time for
  *   cap     never more than that a second: a rate that does not catch up after a stall
@@ -37,6 +38,9 @@
 #define WORD_MAX      12u
 #define WAL_EVERY     64u   /* transactions between two looks at the WAL's size */
 #define FILL_ROWS     2000u /* of a large transaction */
+#define READ_LEAST    5000000u
+#define READ_MORE     55000000u
+#define READ_PAUSE    20000000u
 
 struct options {
     const char *path, *kind, *sync, *times;
@@ -268,6 +272,16 @@ static void fill(struct load *l)
     }
 }
 
+static void read_once(struct load *l)
+{
+    uint64_t r = next_random(l);
+
+    run_sql(l, "BEGIN; SELECT max(id) FROM note");
+    sleep_until(now_ns(CLOCK_MONOTONIC) + READ_LEAST + (r >> 32) % READ_MORE);
+    run_sql(l, "COMMIT");
+    sleep_until(now_ns(CLOCK_MONOTONIC) + (r & 0xffffffff) % READ_PAUSE);
+}
+
 static void work(struct load *l)
 {
     uint64_t pace = l->o.rate ? 1000000000u / l->o.rate : 0;
@@ -281,7 +295,10 @@ static void work(struct load *l)
         if (pace || least)
             sleep_until(due);
         before = now_ns(CLOCK_MONOTONIC);
-        transaction(l, 1);
+        if (is_kind(l, "read"))
+            read_once(l);
+        else
+            transaction(l, 1);
         end = now_ns(CLOCK_MONOTONIC);
         if (l->done < LATENCIES_MAX) {
             l->latency[l->done] = (uint32_t)((end - before) / LATENCY_NS);
@@ -336,7 +353,7 @@ static void report(struct load *l, uint64_t wall_ns, uint64_t cpu_ns)
 static void usage(void)
 {
     (void)fputs(
-        "usage: load DB insert|append|update|both|token|fill NORMAL|FULL [count=N] [bytes=N] "
+        "usage: load DB insert|append|update|both|token|fill|read NORMAL|FULL [count=N] [bytes=N] "
         "[seconds=N] [rate=N] [cap=N] [seed=N] [times=FILE]\n",
         stderr);
     exit(2);

@@ -12,6 +12,9 @@ class Size:
     throughput_cases: tuple = (("NORMAL", 1), ("FULL", 1), ("NORMAL", 4), ("FULL", 4))  # and writers
     paced_rate: int = 500
     paced_s: int = 10
+    readers: int = 3
+    readers_rate: int = 800
+    readers_s: int = 20
     drain_s: int = 10
     lag_rate: int = 40
     lag_s: int = 10
@@ -41,6 +44,6 @@ class Size:
 
     @staticmethod
     def quick():
-        return Size(runs=1, interval="10ms", throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, drain_s=1, lag_s=1, lone_commits=1, followers=(1, 3), pushed=2, minute_bytes=4 * MB,
+        return Size(runs=1, interval="10ms", throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, readers_s=1, drain_s=1, lag_s=1, lone_commits=1, followers=(1, 3), pushed=2, minute_bytes=4 * MB,
                     minute_s=1, fleet_n=5, fleet_warm_s=1, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
                     big_bytes=8 * MB, first_bytes=MB, first_s=1, history_bytes=8 * MB, increments=40, syncs_bytes=MB, syncs=40, late_ms=2, round_trips=50)

@@ -8,6 +8,7 @@ from rows import first, fleet, idle, lag, minute, push, restore, size, snapshot,
 ROWS = {
     "throughput": throughput.throughput,
     "paced": throughput.paced,
+    "readers": throughput.readers,
     "drain": throughput.drain,
     "lag": lag.lag,
     "lone": lag.lone,

@@ -66,6 +66,26 @@ def paced(figures, rig):
             figures(f"{what}: longest commit", "ms", goals=[Most(5)]).add(name, x["max_us"] / 1000)
 
 
+def readers(figures, rig):
+    """One writer, and reads that overlap, so that there hardly ever is none: what that makes of the WAL."""
+    s = rig.size
+    for run in range(s.runs):
+        for p in rig.turns(run, None):
+            home, db = rig.seeded("readers")
+            with replicating(rig, p, db, home) as d:
+                before = proc.cpu_seconds(d.pid) if d else 0
+                reads = [rig.start_load(db, "read", seconds=s.readers_s, seed=n + 1) for n in range(s.readers)]
+                x = rig.load(db, "both", cap=s.readers_rate, seconds=s.readers_s)
+                for r in reads:
+                    finish_load(r)
+                cpu = proc.cpu_seconds(d.pid) - before if d else 0
+            name = p.name if p else NONE
+            figures("greatest WAL", "MB", goals=[Ratio(2, NONE)]).add(name, x["wal_max"] / MB)
+            figures("longest commit", "ms").add(name, x["max_us"] / 1000)
+            if p:
+                figures("CPU", "% of a core").add(name, 100 * cpu / x["seconds"])
+
+
 def drain(figures, rig):
     """One writer flat out, everybody at the shortest interval; then one more commit, and when the replica has it."""
     s = rig.size

@@ -18,7 +18,8 @@
  *
  * Both hold a read mark or the writer lock while they checkpoint, which is what makes them immune
  * to SQLite's WAL-reset bug (3.7.0 to 3.51.2). A reader that pins an old mark keeps the checkpoint
- * from finishing: never wait for it under the barrier, come back later.
+ * from finishing: never wait for it under the barrier, come back later, or at once when it has
+ * left.
  */
 #include "engine/primary_int.h"
 
@@ -37,6 +38,8 @@
 #define STUCK_MIN_NS    ((int64_t)50 * 1000000)
 #define STUCK_MAX_NS    ((int64_t)10 * 1000000000)
 #define STUCK_GROWS_NS  ((int64_t)1 * 1000000000) /* the longest, when the WAL has grown since */
+#define PROBE_NS        ((int64_t)5 * 1000000) /* until it is seen again whether one has left ... */
+#define PROBE_LONG_NS   ((int64_t)50 * 1000000) /* ... and where the same one stays */
 #define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
 #define KEEP_STEP       ((uint64_t)64 << 20) /* bytes that one step copies aside for it, ... */
 #define KEEP_SEALED     ((uint64_t)8 << 20)  /* ... and that it does while writers wait */
@@ -66,13 +69,40 @@ void wr_db_measure_wal(struct wr_db *db)
         wr_db_was_busy(db);
 }
 
+static bool has_grown(const struct wr_db *db)
+{
+    return db->seen.mx_frame != db->stuck_frame;
+}
+
+/* Whether readers that come and go have let go of enough to be copied. */
+static bool may_copy(const struct wr_db *db)
+{
+    uint32_t enough = wr_min(db->checkpoint_frames, BARRIER_LEFT / 2);
+
+    return db->probe_every_ns == PROBE_NS && left(db) > db->stuck_left + enough;
+}
+
 /* When to try again. While nothing is written, a reader in the way does no harm. Where the WAL
  * grows, it may be one of many that come and go, and each try saves what their marks let go of. */
 static int64_t next_try_ns(const struct wr_db *db)
 {
-    bool grows = db->seen.mx_frame != db->stuck_frame;
+    int64_t grown_ns = db->stuck_ns + (may_copy(db) ? 0 : STUCK_GROWS_NS);
 
-    return grows ? wr_min(db->stuck_until_ns, db->stuck_ns + STUCK_GROWS_NS) : db->stuck_until_ns;
+    return has_grown(db) ? wr_min(db->stuck_until_ns, grown_ns) : db->stuck_until_ns;
+}
+
+/* Reads that overlap leave moments without one, and only then a checkpoint gets through: such a
+ * moment is looked for while the WAL grows. */
+static bool readers_left(struct wr_db *db, int64_t now)
+{
+    if (!has_grown(db) || db->probe_every_ns == 0)
+        return false;
+    if (now >= db->probe_ns) {
+        db->probe_ns = now + db->probe_every_ns;
+        db->moment = !wr_conn_reader_in_way(db->conn, &db->seen);
+    }
+    wr_db_want(db, db->probe_ns);
+    return db->moment;
 }
 
 bool wr_db_checkpoint_due(struct wr_db *db)
@@ -90,7 +120,7 @@ bool wr_db_checkpoint_due(struct wr_db *db)
     }
     if (!silent && !db->unchecked && db->seen.mx_frame < frames)
         return false;
-    if (now < next_try_ns(db)) {
+    if (now < next_try_ns(db) && !readers_left(db, now)) {
         wr_db_want(db, next_try_ns(db));
         return false;
     }
@@ -99,6 +129,7 @@ bool wr_db_checkpoint_due(struct wr_db *db)
 
 /* How one attempt at a checkpoint went. */
 struct attempt {
+    bool moment;  /* no reader is in the way just now, as was waited for */
     bool held;    /* the barrier was had */
     bool more;    /* there was more to copy aside than it had time for */
     bool blocked; /* it cannot be copied aside */
@@ -309,7 +340,9 @@ static void try_again(struct wr_db *db, int64_t wait_ns)
 {
     db->stuck_ns = wr_db_now_ns(db);
     db->stuck_frame = db->seen.mx_frame;
+    db->stuck_left = left(db);
     db->stuck_until_ns = db->stuck_ns + wait_ns;
+    db->probe_every_ns = 0;
     wr_db_want(db, db->stuck_until_ns);
 }
 
@@ -330,12 +363,14 @@ static void stuck(struct wr_db *db)
     try_again(db, wr_min(wait, STUCK_MAX_NS));
 }
 
-/* A reader pins an old part of the WAL. */
-static void stuck_on_reader(struct wr_db *db)
+/* A reader pins an old part of the WAL. `moved`: less of it than the last time. */
+static void stuck_on_reader(struct wr_db *db, bool moved)
 {
     char who[64] = "";
 
     stuck(db);
+    db->probe_every_ns = moved ? PROBE_NS : PROBE_LONG_NS;
+    db->probe_ns = db->stuck_ns + db->probe_every_ns;
     if (db->stuck < STUCK_SAY || !first_word(db, DB_WARNED_READER))
         return;
     for (int slot = WR_SHM_SLOT_READ0; slot < WR_SHM_SLOT_READ0 + WR_READ_MARKS && !who[0]; slot++)
@@ -346,7 +381,8 @@ static void stuck_on_reader(struct wr_db *db)
         WR_F_U64("wal_frames", db->seen.mx_frame));
 }
 
-static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr_err *e)
+/* All that can be done while writers go on. */
+static enum wr_status first_phase(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
     enum wr_status st = bulk(db, a, e);
 
@@ -361,6 +397,14 @@ static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr
         st = wr_db_look(db, e);
     if (st == WR_OK && !a->more && !a->blocked)
         st = bulk(db, a, e);
+    return st;
+}
+
+static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr_err *e)
+{
+    /* When the copies are synced the moment is over. */
+    enum wr_status st = a->moment && left(db) <= BARRIER_LEFT ? WR_OK : first_phase(db, a, e);
+
     if (st != WR_OK || a->more || a->blocked)
         return st;
     /* A large transaction came just now: copy it while writers go on. If they would add as much
@@ -379,11 +423,12 @@ static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr
 enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
 {
     bool was_silent = wr_db_now_ns(db) >= db->idle_ckpt_ns;
-    struct attempt a = {0};
+    struct attempt a = {.moment = db->moment};
     uint32_t before = db->view.backfilled;
     enum db_state from = db->state;
     enum wr_status st = WR_OK;
 
+    db->moment = false;
     /* A busy database raises no file events, and our own writes would hide a foreign one. */
     if (!wr_db_check_in_place(db))
         return WR_OK;
@@ -422,7 +467,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         else if (was_silent)
             db->idle_ckpt_ns = wr_db_now_ns(db) + CUT_NS;
     } else if (a.held && !a.late) {
-        stuck_on_reader(db);
+        stuck_on_reader(db, db->view.backfilled > before);
     } else {
         put_off(db);
     }

@@ -299,10 +299,14 @@ struct wr_db {
     unsigned stuck;    /* checkpoints in a row that got nowhere */
     unsigned warned;   /* of enum db_warned, since the last one that got through */
     int64_t stuck_until_ns;
-    int64_t stuck_ns;     /* when the last of them was ... */
-    uint32_t stuck_frame; /* ... and how long the WAL was */
-    bool mark_due;        /* the ledger does not know the file as it is now ... */
-    unsigned mark_late;   /* ... since its time was too young so many times */
+    int64_t stuck_ns;       /* when the last of them was ... */
+    uint32_t stuck_frame;   /* ... and how long the WAL was, ... */
+    uint32_t stuck_left;    /* ... and what of it was not copied */
+    int64_t probe_ns;       /* whether a reader is still in its way is not asked before that ... */
+    int64_t probe_every_ns; /* ... and so long after the last time; 0: none was in the way */
+    bool moment;            /* it was asked just now, and none is */
+    bool mark_due;          /* the ledger does not know the file as it is now ... */
+    unsigned mark_late;     /* ... since its time was too young so many times */
     int64_t scan_due_ns;
     unsigned breaks;        /* times in a row that it, or proving, broke off before it was calm */
     bool shm_gone;          /* its file has no name any more, which was told */

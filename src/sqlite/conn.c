@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mutant.h"
 #include "sqlite/conn_int.h"
+#include "sqlite/holders.h"
 #include "sqlite/index_map.h"
 #include "sqlite/pin.h"
 
@@ -195,6 +196,17 @@ enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_er
     if ((rc & 0xff) == SQLITE_IOERR && (no_room(c->file) || no_room(c->wal)))
         return wr_fail(e, WR_LIMIT, "checkpoint: no space left, or none of the quota");
     return rc == SQLITE_OK ? WR_OK : wr_conn_sql_fail(c->db, rc, "checkpoint", e);
+}
+
+/* As walCheckpoint in SQLite's wal.c goes by them: those of the first slot read no frame at all. */
+bool wr_conn_reader_in_way(struct wr_conn *c, const struct wr_walidx *seen)
+{
+    for (int i = 0; i < WR_READ_MARKS; i++) {
+        if ((i == 0 || seen->read_mark[i] < seen->mx_frame) &&
+            wr_pin_in_use(c->file, WR_SHM_SLOT_READ0 + i))
+            return true;
+    }
+    return false;
 }
 
 enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e)

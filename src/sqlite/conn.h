@@ -81,6 +81,11 @@ void wr_conn_mark_end(struct wr_conn *c);
  * database's disk is full, or a quota used up. */
 enum wr_status wr_conn_checkpoint(struct wr_conn *c, bool truncate, struct wr_err *e) WR_MUST_CHECK;
 
+/* Whether a reader would keep a checkpoint from copying every frame of the WAL that was seen: it
+ * reads the database alone, or the WAL up to an earlier frame. As it is at this moment; costs a
+ * system call or two for each of them that is gone. */
+bool wr_conn_reader_in_way(struct wr_conn *c, const struct wr_walidx *seen);
+
 /* Sync the database file: moves the cost of a checkpoint's fsync out of the barrier. LIMIT as
  * there. */
 enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e) WR_MUST_CHECK;

@@ -243,3 +243,13 @@ bool wr_pin_has(sqlite3_file *f, enum wr_pin_slot slot)
 {
     return ((struct pin_file *)(void *)f)->pinned & 1u << slot;
 }
+
+bool wr_pin_in_use(sqlite3_file *f, int slot)
+{
+    sqlite3_file *r = below(f);
+
+    if (r->pMethods->xShmLock(r, slot, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) != SQLITE_OK)
+        return true;
+    (void)r->pMethods->xShmLock(r, slot, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+    return false;
+}

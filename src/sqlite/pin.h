@@ -39,4 +39,8 @@ enum wr_status wr_pin_take(sqlite3_file *f, enum wr_pin_slot slot, struct wr_err
 void wr_pin_give(sqlite3_file *f, enum wr_pin_slot slot); /* does nothing when not pinned */
 bool wr_pin_has(sqlite3_file *f, enum wr_pin_slot slot);
 
+/* Whether another connection has this slot of xShmLock, shared or not. It is locked for a moment
+ * to know that, as a checkpoint does with those of readers. */
+bool wr_pin_in_use(sqlite3_file *f, int slot);
+
 #endif

@@ -402,7 +402,45 @@ static void test_readers_that_take_turns_hold_up_no_copying(void **state)
     world_close(&w);
 }
 
+/* Reads that overlap left none of the moments at which a checkpoint was tried, once a second: the
+ * WAL grew for as long as they went on. SQLite alone tries at each commit. */
+static void test_a_moment_without_a_reader_is_used(void **state)
+{
+    struct world w;
+    sqlite3 *reader[2];
+
+    (void)state;
+    world_open(&w, 1);
+    w.opts.checkpoint_frames = 8;
+    world_app(&w);
+    fill(&w, 10);
+    world_start(&w);
+    (void)world_sync(&w);
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t before = w.db->status.checkpoints;
+
+        reader[0] = reader_begin(&w);
+        reader[1] = reader_begin(&w);
+        for (unsigned k = 0; k < 40; k++) {
+            T(sqlite3_close(reader[k % 2]) == SQLITE_OK);
+            reader[k % 2] = reader_begin(&w);
+            world_sql(&w, "UPDATE t SET b=randomblob(3000)");
+            wr_db_wake(w.db);
+            (void)world_pass(&w, SECOND / 20, 1000);
+        }
+        assert_int_equal(w.db->status.checkpoints, before);
+        T(sqlite3_close(reader[0]) == SQLITE_OK && sqlite3_close(reader[1]) == SQLITE_OK);
+        world_sql(&w, "UPDATE t SET b=randomblob(3000)");
+        wr_db_wake(w.db);
+        (void)world_pass(&w, SECOND / 100, 1000);
+        T(w.db->status.checkpoints > before);
+    }
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 T_MAIN(T_TEST(test_a_blocked_truncate_is_not_a_checkpoint),
+    T_TEST(test_a_moment_without_a_reader_is_used),
     T_TEST(test_readers_that_take_turns_hold_up_no_copying),
     T_TEST(test_a_blocked_truncate_is_made_up_for),
     T_TEST(test_the_first_commit_into_an_empty_wal_is_seen),

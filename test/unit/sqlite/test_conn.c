@@ -423,6 +423,51 @@ static void test_mark_caps_the_backfill(void **state)
     other_end(&app);
 }
 
+/* Whether a checkpoint would get through, as SQLite decides that. */
+static bool gets_through(struct wr_conn *c)
+{
+    struct wr_walidx h;
+    struct wr_err e = {0};
+    bool in_way;
+
+    T_OK(wr_conn_header(c, &h, &e));
+    in_way = wr_conn_reader_in_way(c, &h);
+    T_OK(wr_conn_checkpoint(c, false, &e));
+    T(in_way == (wr_conn_backfill(c) < h.mx_frame));
+    return !in_way;
+}
+
+static void test_a_reader_in_the_way_is_seen(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    struct other app = other_start(), reader = other_start();
+    struct wr_conn *c;
+    struct wr_err e = {0};
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T_OK(wr_conn_pin(c, &e));
+    assert_string_equal(other_ask(&app, 'o', path), "0");
+    assert_string_equal(other_ask(&reader, 'o', path), "0");
+    other_expect(&app, "INSERT INTO t VALUES(1)", "0 ");
+    other_expect(&reader, "BEGIN; SELECT count(*) FROM t", "0 1");
+    T(gets_through(c)); /* it reads up to the newest frame */
+    other_expect(&app, "INSERT INTO t VALUES(2)", "0 ");
+    T(!gets_through(c));
+    other_expect(&reader, "COMMIT", "0 ");
+    T(gets_through(c));
+    other_expect(&reader, "BEGIN; SELECT count(*) FROM t", "0 2"); /* from the database alone */
+    other_expect(&app, "INSERT INTO t VALUES(3)", "0 ");
+    T(!gets_through(c));
+    other_expect(&reader, "COMMIT; BEGIN; SELECT count(*) FROM t", "0 3");
+    T(gets_through(c)); /* that did not get in its way */
+    other_expect(&reader, "COMMIT", "0 ");
+    wr_conn_close(c);
+    other_end(&reader);
+    other_end(&app);
+}
+
 static void test_barrier_seals_the_wal(void **state)
 {
     const char *path = t_path(t_tmpdir(), "a");
@@ -760,7 +805,8 @@ T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_a_database_that_was_never_m
     T_TEST(test_read_only_directory), T_TEST(test_too_many_open_files_are_called_that),
     T_TEST(test_in_place), T_TEST(test_both_connections_are_to_one_file),
     T_TEST(test_reads_are_the_files), T_TEST(test_close_leaves_the_wal),
-    T_TEST(test_mark_caps_the_backfill), T_TEST(test_barrier_seals_the_wal),
-    T_TEST(test_barrier_starves_nobody), T_TEST(test_recover_a_torn_index),
-    T_TEST(test_sqlite_check), T_TEST(test_a_check_ends_when_the_call_does), T_TEST(test_no_memory),
+    T_TEST(test_mark_caps_the_backfill), T_TEST(test_a_reader_in_the_way_is_seen),
+    T_TEST(test_barrier_seals_the_wal), T_TEST(test_barrier_starves_nobody),
+    T_TEST(test_recover_a_torn_index), T_TEST(test_sqlite_check),
+    T_TEST(test_a_check_ends_when_the_call_does), T_TEST(test_no_memory),
     T_TEST(test_an_idle_one_is_small), T_TEST(test_a_write_gives_another_mark))
