@@ -170,7 +170,7 @@ static const char *has(const void *arg, const char *key)
 {
     const struct values *v = arg;
     const struct value *x = find(v, key);
-    const char *setting = v->settings ? wr_config_setting(v->settings, key) : NULL;
+    const char *setting = wr_config_setting(v->settings, key);
 
     if (setting)
         return setting;

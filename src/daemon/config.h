@@ -151,8 +151,8 @@ enum wr_status wr_config_dir_entry(struct wr_arena *a, const struct wr_config_di
  * arena; NULL: out of memory. */
 const char *wr_config_state_dir(struct wr_arena *a, const struct wr_config_db *db);
 
-/* What a key has in settings of a database or a replica, where it is there first; NULL: it is not.
- */
+/* What a key has in settings of a database or a replica, which have it once, and may be NULL. NULL:
+ * they do not have it. */
 const char *wr_config_setting(const char *const *settings, const char *key);
 /* Whether files of a database with these settings are ever deleted: retention.enabled. */
 bool wr_config_retains(const char *const *settings);

@@ -309,11 +309,10 @@ enum wr_status wr_config_history(struct wr_doc *d, const yaml_node_t *top, const
 
 bool wr_config_retains(const char *const *settings)
 {
+    const char *given = wr_config_setting(settings, "retention.enabled");
     bool enabled = true;
 
-    for (size_t i = 0; settings[i]; i += 2) {
-        if (strcmp(settings[i], "retention.enabled") == 0)
-            (void)wr_parse_bool(wr_str(settings[i + 1]), &enabled); /* checked when it was read */
-    }
+    if (given)
+        (void)wr_parse_bool(wr_str(given), &enabled); /* checked when it was read */
     return enabled;
 }

@@ -279,9 +279,9 @@ int wr_config_log_level(const char *name)
 
 const char *wr_config_setting(const char *const *settings, const char *key)
 {
-    for (size_t i = 0; settings[i]; i += 2) {
-        if (strcmp(settings[i], key) == 0)
-            return settings[i + 1];
+    for (; settings && *settings; settings += 2) {
+        if (strcmp(settings[0], key) == 0)
+            return settings[1];
     }
     return NULL;
 }

@@ -28,25 +28,17 @@ static void note(struct names *names, const char *where, const char *key)
     names->n += strlen(one);
 }
 
-static const char *value_of(const char *const *settings, const char *key)
-{
-    for (; settings && *settings; settings += 2)
-        if (strcmp(settings[0], key) == 0)
-            return settings[1];
-    return NULL;
-}
-
 static void compare(
     struct names *names, const char *where, const char *const *a, const char *const *b)
 {
     for (const char *const *p = a; p && *p; p += 2) {
-        const char *other = value_of(b, p[0]);
+        const char *other = wr_config_setting(b, p[0]);
 
         if (!other || strcmp(other, p[1]) != 0)
             note(names, where, p[0]);
     }
     for (const char *const *p = b; p && *p; p += 2)
-        if (!value_of(a, p[0]))
+        if (!wr_config_setting(a, p[0]))
             note(names, where, p[0]);
 }
 

@@ -406,19 +406,23 @@ static void test_key_twice(void **state)
 {
     static const char *const want[] = {
         "3:1: \"dbs\" was given before, what it said there is ignored",
+        "6:28: \"enabled\" was given before, what it said there is ignored",
         "5:34: \"url\" was given before, what it said there is ignored",
     };
     struct wr_config *c = good("dbs:\n"
                                "- {path: /a.db, replica: {url: 's3://b/a'}}\n"
                                "dbs:\n"
                                "- path: /b.db\n"
-                               "  replica: {url: 's3://b/first', url: 's3://b/b'}\n");
+                               "  replica: {url: 's3://b/first', url: 's3://b/b'}\n"
+                               "retention: {enabled: true, enabled: false}\n");
 
     (void)state;
     expect_warnings(c, want, wr_countof(want));
     T(c->ndbs == 1);
     assert_string_equal(c->dbs[0].path, "/b.db");
     assert_string_equal(c->dbs[0].replicas[0].url, "s3://b/b");
+    assert_string_equal(wr_config_setting(c->dbs[0].settings, "retention.enabled"), "false");
+    T(!wr_config_retains(c->dbs[0].settings));
 }
 
 static void test_merge_and_anchor(void **state)
