@@ -97,29 +97,21 @@ static void set_version(struct wr_extent_version *v, struct wr_str tag)
         memcpy(v->tag, tag.p, tag.n);
 }
 
-/* The version first: what is read then is of that version or of a later one, which the condition
- * finds out. */
 enum wr_status wr_extent_look(struct wr_storage *s, struct wr_call *c, struct wr_extent *ret,
     struct wr_extent_version *ret_version, struct wr_err *e)
 {
-    struct wr_str key = wr_placard_key(c, s, WR_EXTENT_NAME);
     struct wr_extent_version version = {0};
-    struct wr_object is = {0};
     struct wr_extent x = {0};
+    struct wr_placard is;
     struct wr_err why = {0};
-    enum wr_status st;
+    enum wr_status st = wr_placard_look(s, c, WR_EXTENT_NAME, SIZE_MAX_EXTENT, &is, &why);
 
-    if (!key.p)
-        return no_memory(e);
-    st = wr_storage_stat(s, c, key, &is, &why);
-    if (st == WR_OK) {
-        set_version(&version, is.version);
-        st = wr_extent_read(s, c, &x, &why);
-    }
-    if (st == WR_CORRUPT)
-        x = (struct wr_extent){0};
-    if (st != WR_OK && st != WR_NOTFOUND && st != WR_CORRUPT)
+    if (st == WR_OK && is.text.p)
+        st = parse(is.text, &x, &why);
+    if (st != WR_OK && st != WR_CORRUPT)
         return wr_fail(e, st, "%s", why.text);
+    if (is.there)
+        set_version(&version, is.version);
     *ret = x;
     *ret_version = version;
     return WR_OK;

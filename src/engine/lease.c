@@ -94,26 +94,14 @@ enum wr_status wr_lease_read(
     return st == WR_OK ? parse(text, ret, e) : st;
 }
 
-/* The version first: what is read then is of that version or of a later one, which the condition
- * finds out. */
 enum wr_status wr_lease_look(
     struct wr_storage *s, struct wr_call *c, struct wr_lease_seen *ret, struct wr_err *e)
 {
-    struct wr_str key = wr_placard_key(c, s, WR_LEASE_NAME);
-    struct wr_lease_seen seen = {0};
-    struct wr_object is = {0};
-    enum wr_status st;
+    struct wr_placard is;
+    enum wr_status st = wr_placard_look(s, c, WR_LEASE_NAME, SIZE_MAX_LEASE, &is, e);
 
-    if (!key.p)
-        return no_memory(e);
-    st = wr_storage_stat(s, c, key, &is, e);
-    seen.version = is.version;
     *ret = (struct wr_lease_seen){.version = is.version};
-    if (st == WR_OK)
-        st = wr_lease_read(s, c, &seen.lease, e);
-    if (st == WR_OK)
-        *ret = seen;
-    return st == WR_NOTFOUND ? WR_OK : st;
+    return st == WR_OK && is.text.p ? parse(is.text, &ret->lease, e) : st;
 }
 
 /* Behind the last one that a reader takes comes the first, as over a lease that is damaged. */

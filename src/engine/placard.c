@@ -25,6 +25,30 @@ enum wr_status wr_placard_read(struct wr_storage *s, struct wr_call *c, const ch
     return st;
 }
 
+/* The version first: what is read then is of that version or of a later one, which the condition
+ * finds out. */
+enum wr_status wr_placard_look(struct wr_storage *s, struct wr_call *c, const char *name,
+    size_t max, struct wr_placard *ret, struct wr_err *e)
+{
+    struct wr_str key = wr_placard_key(c, s, name);
+    struct wr_object is = {0};
+    struct wr_bytes text;
+    enum wr_status st;
+
+    *ret = (struct wr_placard){0};
+    if (!key.p)
+        return wr_fail(e, WR_NOMEM, "%s: out of memory", name);
+    st = wr_storage_stat(s, c, key, &is, e);
+    if (st == WR_OK) {
+        ret->there = true;
+        ret->version = is.version;
+        st = wr_placard_read(s, c, name, max, &text, e);
+    }
+    if (st == WR_OK)
+        ret->text = text;
+    return st == WR_NOTFOUND ? WR_OK : st;
+}
+
 bool wr_placard_hex(const json_t *o, const char *name, uint64_t *ret)
 {
     const char *z = json_string_value(json_object_get(o, name));

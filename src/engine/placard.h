@@ -22,6 +22,17 @@ struct wr_str wr_placard_key(struct wr_call *c, const struct wr_storage *s, cons
 enum wr_status wr_placard_read(struct wr_storage *s, struct wr_call *c, const char *name,
     size_t max, struct wr_bytes *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* What is there, for one who will write over it. */
+struct wr_placard {
+    bool there;
+    struct wr_str version; /* for a condition; in c->scratch */
+    struct wr_bytes text;  /* as of wr_placard_read; .p is NULL: it went meanwhile, or never was */
+};
+/* OK as well when there is none. After a failure *ret has the version, if that was learned. As
+ * wr_placard_read. */
+enum wr_status wr_placard_look(struct wr_storage *s, struct wr_call *c, const char *name,
+    size_t max, struct wr_placard *ret, struct wr_err *e) WR_MUST_CHECK;
+
 /* The member of that name is a string of just 16 hexadecimal digits. `o` may be anything, or NULL.
  */
 bool wr_placard_hex(const json_t *o, const char *name, uint64_t *ret);
