@@ -1,10 +1,10 @@
 /*
  * curl.h - libcurl, loaded at first use (library.h).
  *
- * Instead of curl_easy_init() write wr_curl()->easy_init(). Each pointer has the type that
- * libcurl's header gives the function, so that a call which would not compile with the one does not
- * with the other; only __typeof__ can say that, which is no C11, and known to all compilers that we
- * know.
+ * Instead of curl_easy_init() write wr_curl()->easy_init(): by their full names some are macros,
+ * which is why WR_LIBRARY_TABLE does not make this table. Each pointer has the type that libcurl's
+ * header gives the function, so that a call which would not compile with the one does not with the
+ * other; only __typeof__ can say that, which is no C11, and known to all compilers that we know.
  */
 #ifndef WR_BASE_CURL_H
 #define WR_BASE_CURL_H

@@ -27,28 +27,19 @@
 #define STACK_BYTES ((size_t)256 << 10)
 #define VERSIONS    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" /* as GnuTLS has them */
 
-#define MHD_FUNCTIONS(X)                              \
-    X(add_response_header)                            \
-    X(create_response_from_buffer)                    \
-    X(create_response_from_buffer_with_free_callback) \
-    X(destroy_response)                               \
-    X(get_connection_info)                            \
-    X(is_feature_supported)                           \
-    X(lookup_connection_value)                        \
-    X(queue_response)                                 \
-    X(start_daemon)                                   \
-    X(stop_daemon)
+#define FUNCTIONS(X)                                      \
+    X(MHD_add_response_header)                            \
+    X(MHD_create_response_from_buffer)                    \
+    X(MHD_create_response_from_buffer_with_free_callback) \
+    X(MHD_destroy_response)                               \
+    X(MHD_get_connection_info)                            \
+    X(MHD_is_feature_supported)                           \
+    X(MHD_lookup_connection_value)                        \
+    X(MHD_queue_response)                                 \
+    X(MHD_start_daemon)                                   \
+    X(MHD_stop_daemon)
 
-#define MEMBER(name) __typeof__(MHD_##name) *name; /* as in base/curl.h */
-#define NAME(name)   "MHD_" #name,
-static struct {
-    MHD_FUNCTIONS(MEMBER)
-} mhd;
-static const char *const names[] = {MHD_FUNCTIONS(NAME) NULL};
-#undef MEMBER
-#undef NAME
-
-_Static_assert(sizeof(mhd) == (wr_countof(names) - 1) * sizeof(void *), "one for each name");
+WR_LIBRARY_TABLE(mhd, names, FUNCTIONS);
 
 static const char *const sonames[] = {"libmicrohttpd.so.12", NULL};
 
@@ -75,12 +66,12 @@ struct incoming {
 
 const char *wr_httpd_query(const struct wr_httpd_request *q, const char *name)
 {
-    return mhd.lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, name);
+    return mhd.MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 const char *wr_httpd_header(const struct wr_httpd_request *q, const char *name)
 {
-    return mhd.lookup_connection_value(q->connection, MHD_HEADER_KIND, name);
+    return mhd.MHD_lookup_connection_value(q->connection, MHD_HEADER_KIND, name);
 }
 
 /* The reply's body goes to the response without a copy. */
@@ -90,11 +81,11 @@ static struct MHD_Response *respond(struct wr_buf *body)
     struct MHD_Response *r;
 
     if (wr_buf_status(body) != WR_OK)
-        return mhd.create_response_from_buffer(
+        return mhd.MHD_create_response_from_buffer(
             sizeof(no_memory) - 1, no_memory, MHD_RESPMEM_PERSISTENT);
     if (body->n == 0)
-        return mhd.create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    r = mhd.create_response_from_buffer_with_free_callback(body->n, body->p, wr_free);
+        return mhd.MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    r = mhd.MHD_create_response_from_buffer_with_free_callback(body->n, body->p, wr_free);
     if (r)
         wr_buf_init(body, WR_HTTPD_REPLY_MAX); /* its memory is the response's now */
     return r;
@@ -108,11 +99,11 @@ static enum MHD_Result send_reply(struct MHD_Connection *c, struct wr_httpd_repl
 
     if (!response)
         return MHD_NO;
-    if (mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type) == MHD_YES &&
+    if (mhd.MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type) == MHD_YES &&
         (!r->allow ||
-            mhd.add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow) == MHD_YES))
-        sent = mhd.queue_response(c, status, response);
-    mhd.destroy_response(response);
+            mhd.MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow) == MHD_YES))
+        sent = mhd.MHD_queue_response(c, status, response);
+    mhd.MHD_destroy_response(response);
     return sent;
 }
 
@@ -120,7 +111,7 @@ static enum MHD_Result send_reply(struct MHD_Connection *c, struct wr_httpd_repl
 static struct wr_patient *patient(struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
-        mhd.get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        mhd.MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
     return info ? info->socket_context : NULL;
 }
@@ -202,7 +193,7 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **socket_con
     enum MHD_ConnectionNotificationCode what)
 {
     const union MHD_ConnectionInfo *info =
-        mhd.get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+        mhd.MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct wr_httpd *h = arg;
 
     if (what == MHD_CONNECTION_NOTIFY_STARTED && info)
@@ -239,7 +230,7 @@ static struct MHD_Daemon *start(struct wr_httpd *h, const struct wr_httpd_opts *
     (void)sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
         return NULL;
-    d = mhd.start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
+    d = mhd.MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
         discard_log, NULL, MHD_OPTION_LISTEN_SOCKET, o->fd, MHD_OPTION_CONNECTION_LIMIT,
         h->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)SILENCE_S, MHD_OPTION_THREAD_STACK_SIZE,
@@ -265,7 +256,7 @@ enum wr_status wr_httpd_new(const struct wr_httpd_opts *o, struct wr_httpd **ret
     h->reply_ms = o->reply_ms ? o->reply_ms : REPLY_MS;
     h->connections_max = o->connections_max ? o->connections_max : CONNECTIONS_MAX;
     st = wr_patience_new(h->connections_max, &h->patience, e);
-    if (st == WR_OK && o->chain && mhd.is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+    if (st == WR_OK && o->chain && mhd.MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         st = wr_fail(e, WR_IO,
             "libmicrohttpd was built without TLS here: serve without a certificate, behind a proxy "
             "with TLS, or install one that has it");
@@ -286,7 +277,7 @@ void wr_httpd_free(struct wr_httpd *h)
 {
     if (!h)
         return;
-    mhd.stop_daemon(h->daemon); /* closes the socket */
+    mhd.MHD_stop_daemon(h->daemon); /* closes the socket */
     wr_patience_free(h->patience);
     wr_free(h);
 }
