@@ -1,53 +1,29 @@
 /*
- * verdict.c - see verdict.h.
+ * verdict.c - see verdict.h: judges objects as they appear and go.
  */
-#include "sim/verdict.h"
+#include "sim/verdict_int.h"
 
-#include "base/buf.h"
-#include "base/mem.h"
 #include "engine/extent.h"
 #include "engine/lease.h"
-#include "engine/restore.h"
-#include "engine/verify.h"
 #include "engine/writer.h"
 #include "sim/commits.h"
-#include "sim/disk.h"
 #include "sim/said.h"
 #include "sim/tape.h"
 
 #include <inttypes.h>
-#include <sqlite3.h>
 
-#define STORES_MAX    4
-#define RESTORES_MAX  4
-#define RESTORED_PATH "/restored/db"
-#define RESTORED_NOW  "/restored/now" /* by those beside whom all goes on */
-
-struct bucket {
-    struct store *store;
-    struct judge *judge;
-    bool stranded; /* a dead one's file came when what led to it had been deleted */
-};
-
-static struct {
-    struct bucket buckets[STORES_MAX];
-    size_t n;
-    uint32_t lock_offset;
-    bool shared; /* by two who do not know of each other */
-    uint64_t objects, acked, txids, restores, acked_txid;
-} v;
+struct verdict verdict;
 
 static struct bucket *bucket_of(const struct store *s)
 {
-    for (size_t i = 0; i < v.n; i++) {
-        if (v.buckets[i].store == s)
-            return &v.buckets[i];
+    for (size_t i = 0; i < verdict.n; i++) {
+        if (verdict.buckets[i].store == s)
+            return &verdict.buckets[i];
     }
     sim_fail("an object in an unknown bucket");
 }
 
-/* The last TXID in the name of an LTX file; 0: it is none. */
-static uint64_t txid_of(const char *key)
+uint64_t verdict_txid_of(const char *key)
 {
     size_t n = strlen(key);
     uint64_t x = 0;
@@ -62,7 +38,7 @@ static uint64_t txid_of(const char *key)
     return x;
 }
 
-static size_t commit_of(size_t from, const struct judge_image *x)
+size_t verdict_commit_of(size_t from, const struct judge_image *x)
 {
     return commits_find(from, x->hash, x->commit, x->page_size);
 }
@@ -112,10 +88,10 @@ static void on_put(
 {
     struct bucket *b = bucket_of(s);
     struct judge_image image;
-    uint64_t txid = txid_of(key);
+    uint64_t txid = verdict_txid_of(key);
     char why[JUDGE_TEXT];
 
-    v.objects++;
+    verdict.objects++;
     sim_trace("object %s, %zu bytes", key, n);
     if (strcmp(key, WR_WRITER_NAME) == 0 || strcmp(key, WR_LEASE_NAME) == 0 ||
         strcmp(key, WR_EXTENT_NAME) == 0) { /* no files, and written over */
@@ -124,7 +100,7 @@ static void on_put(
     }
     if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(b, key))
         sim_fail("S3: %s was written again with other bytes", key);
-    if (v.shared)
+    if (verdict.shared)
         return;
     judge_dead(b->judge, store_after_death);
     if (!judge_put(b->judge, key, p, n, why))
@@ -134,7 +110,7 @@ static void on_put(
     if (txid == 0 || !judge_find(b->judge, txid, &image))
         return;
     commits_look();
-    if (commit_of(0, &image) == SIZE_MAX)
+    if (verdict_commit_of(0, &image) == SIZE_MAX)
         sim_fail("S1: %s: txid %" PRIu64 " is a state that was never committed", key, txid);
 }
 
@@ -154,35 +130,36 @@ static void on_remove(struct store *s, const char *key)
     judge_remove(j, key);
     judge_each(j, take_last, &after);
     sim_trace("object %s is gone", key);
-    if (after != before && !v.shared)
+    if (after != before && !verdict.shared)
         sim_fail("R1: %s is gone, and with it the way to txid %" PRIu64, key, before);
     check_said(s);
 }
 
 void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n)
 {
-    assert(n <= STORES_MAX);
-    v.lock_offset = lock_offset;
+    assert(n <= VERDICT_STORES_MAX);
+    verdict.lock_offset = lock_offset;
     for (size_t i = 0; i < n; i++)
-        v.buckets[v.n++] = (struct bucket){.store = stores[i], .judge = judge_new(lock_offset)};
+        verdict.buckets[verdict.n++] =
+            (struct bucket){.store = stores[i], .judge = judge_new(lock_offset)};
     store_on_put = on_put;
     store_on_remove = on_remove;
 }
 
 void verdict_shared(bool is)
 {
-    v.shared = is;
+    verdict.shared = is;
 }
 
 void verdict_forgot(void)
 {
-    for (size_t i = 0; i < v.n; i++)
-        judge_forgot(v.buckets[i].judge);
+    for (size_t i = 0; i < verdict.n; i++)
+        judge_forgot(verdict.buckets[i].judge);
 }
 
 bool verdict_image(uint64_t txid, struct judge_image *ret)
 {
-    return judge_find(v.buckets[0].judge, txid, ret);
+    return judge_find(verdict.buckets[0].judge, txid, ret);
 }
 
 struct first {
@@ -214,18 +191,18 @@ static struct first next_image(const struct judge *j, uint64_t txid)
  * A bucket that joined late has no file that ends with just this TXID, but one that contains it. */
 void verdict_acked(uint64_t txid, size_t commits)
 {
-    v.acked++;
-    v.acked_txid = txid;
+    verdict.acked++;
+    verdict.acked_txid = txid;
     commits_look();
-    for (size_t i = 0; i < v.n; i++) {
+    for (size_t i = 0; i < verdict.n; i++) {
         struct first f = {.from = txid};
 
-        judge_each(v.buckets[i].judge, take_first, &f);
-        if (f.image.txid == txid && judge_is_beneath(v.buckets[i].judge, txid))
-            f = next_image(v.buckets[i].judge, txid);
+        judge_each(verdict.buckets[i].judge, take_first, &f);
+        if (f.image.txid == txid && judge_is_beneath(verdict.buckets[i].judge, txid))
+            f = next_image(verdict.buckets[i].judge, txid);
         if (f.image.txid == 0)
             sim_fail("S1: txid %" PRIu64 " was acknowledged, and cannot be restored", txid);
-        if (commits > 0 && commit_of(commits - 1, &f.image) == SIZE_MAX)
+        if (commits > 0 && verdict_commit_of(commits - 1, &f.image) == SIZE_MAX)
             sim_fail("S1: txid %" PRIu64 " was acknowledged, without all of the %zu commits", txid,
                 commits);
     }
@@ -242,14 +219,14 @@ struct walk {
 static bool in_order(void *arg, const struct judge_image *image)
 {
     struct walk *w = arg;
-    size_t at = commit_of(w->at, image);
+    size_t at = verdict_commit_of(w->at, image);
 
     if (at == SIZE_MAX)
         sim_fail("S1: txid %" PRIu64 " is no state that was committed after that of txid %" PRIu64,
             image->txid, w->last.txid);
     w->at = at;
     w->last = *image;
-    v.txids++;
+    verdict.txids++;
     return true;
 }
 
@@ -260,354 +237,13 @@ void verdict_newest(size_t n)
         struct walk w = {0};
         char why[JUDGE_TEXT];
 
-        judge_each(v.buckets[i].judge, in_order, &w);
-        if (!judge_at_rest(v.buckets[i].judge, why))
+        judge_each(verdict.buckets[i].judge, in_order, &w);
+        if (!judge_at_rest(verdict.buckets[i].judge, why))
             sim_fail("S1: %s", why);
-        if (commits_n() > 0 && commit_of(commits_n() - 1, &w.last) == SIZE_MAX)
+        if (commits_n() > 0 && verdict_commit_of(commits_n() - 1, &w.last) == SIZE_MAX)
             sim_fail(
                 "L1: the newest state, txid %" PRIu64 ", is not the newest commit", w.last.txid);
     }
-}
-
-/* With the product's own code. */
-static enum wr_status restore(struct bucket *b, const char *path, uint64_t txid,
-    struct wr_restore_result *ret, struct wr_err *e)
-{
-    const struct wr_restore_opts o = {.fs = disk_fs(),
-        .path = path,
-        .txid = txid,
-        .overwrite = true,
-        .parallel = 1 + tape_below(4),
-        .resume_min = 1,
-        .lock_offset = v.lock_offset};
-    struct wr_arena scratch;
-    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
-    struct wr_storage *s = NULL;
-    enum wr_status st;
-
-    wr_arena_init(&scratch, (size_t)1 << 30);
-    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
-    if (st == WR_OK)
-        st = wr_restore(s, &c, &o, ret, e);
-    wr_storage_close(s);
-    wr_arena_release(&scratch);
-    return st;
-}
-
-/* Whether the file is this state. */
-static bool is_image(const char *path, const struct judge_image *want)
-{
-    size_t n = 0;
-    const uint8_t *p = disk_peek(path, &n);
-
-    return p && n == (size_t)want->commit * want->page_size &&
-           judge_hash_database(p, n, want->page_size, v.lock_offset) == want->hash;
-}
-
-static void restore_one(struct bucket *b, const struct judge_image *want, bool newest)
-{
-    struct wr_restore_result r = {0};
-    struct wr_err e = {0};
-
-    if (restore(b, RESTORED_PATH, newest ? 0 : want->txid, &r, &e) != WR_OK)
-        sim_fail("S5: restore of txid %" PRIu64 ": %s", want->txid, e.text);
-    if (r.txid != want->txid || !is_image(RESTORED_PATH, want))
-        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
-    v.restores++;
-}
-
-static void note_finding(void *arg, const struct wr_finding *f)
-{
-    (void)arg;
-    sim_trace("found: %s %016" PRIx64 "-%016" PRIx64 " %s", f->key ? f->key : "", f->min, f->max,
-        f->text);
-}
-
-/* S7. What verification says of a bucket. */
-static enum wr_status verify(struct bucket *b, struct wr_verify_result *ret, struct wr_err *e)
-{
-    const struct wr_verify_opts o = {
-        .parallel = 2, .lock_offset = v.lock_offset, .finding = note_finding};
-    struct wr_arena scratch;
-    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
-    struct wr_storage *s = NULL;
-    enum wr_status st;
-
-    wr_arena_init(&scratch, (size_t)1 << 30);
-    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
-    if (st == WR_OK)
-        st = wr_verify(s, &c, &o, ret, e);
-    wr_storage_close(s);
-    wr_arena_release(&scratch);
-    return st;
-}
-
-struct choice {
-    struct judge_image all[RESTORES_MAX + 1]; /* the newest, then some */
-    size_t n;
-};
-
-static bool choose(void *arg, const struct judge_image *image)
-{
-    struct choice *c = arg;
-
-    c->all[0] = *image;
-    c->n = wr_max(c->n, (size_t)1);
-    if (c->n <= RESTORES_MAX && tape_chance(60))
-        c->all[c->n++] = *image;
-    return true;
-}
-
-/* At rest all is as it should be. */
-static void verify_one(struct bucket *b, uint64_t newest)
-{
-    struct wr_verify_result r = {0};
-    struct wr_err e = {0};
-    enum wr_status st = verify(b, &r, &e);
-
-    if (newest == 0 && st == WR_NOTFOUND)
-        return;
-    if (st == WR_CORRUPT && store_counts.returned > 0)
-        return; /* it is right: nothing leads to a file that has come back without its like */
-    if (st == WR_CORRUPT && b->stranded)
-        return; /* nor to this one, as long as nobody lists the replica to delete it */
-    if (st == WR_CORRUPT && judge_has_other(b->judge))
-        return; /* so it is here: two have written */
-    if (st != WR_OK)
-        sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
-    if (r.last_txid != newest || r.proven_txid != newest)
-        sim_fail("S7: verified to txid %" PRIu64 ", the newest is %" PRIu64, r.last_txid, newest);
-}
-
-static void restore_some(void *arg)
-{
-    (void)arg;
-    for (size_t i = 0; i < v.n; i++) {
-        struct choice c = {0};
-
-        judge_each(v.buckets[i].judge, choose, &c);
-        for (size_t k = 0; k < c.n; k++)
-            restore_one(&v.buckets[i], &c.all[k], k == 0);
-        verify_one(&v.buckets[i], c.n > 0 ? c.all[0].txid : 0);
-    }
-}
-
-/* Work for a process of its own, to its end. */
-static void in_process(const char *name, void (*run)(void *arg), void *arg)
-{
-    struct sim_proc *p = sim_proc_new(name);
-
-    sim_join(sim_spawn(p, name, run, arg));
-    sim_kill(p);
-}
-
-void verdict_restores(void)
-{
-    in_process("restore", restore_some, NULL);
-}
-
-static void check_integrity(void *arg)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *stmt = NULL;
-
-    if (sqlite3_open_v2(arg, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &stmt, NULL) != SQLITE_OK ||
-        sqlite3_step(stmt) != SQLITE_ROW)
-        sim_fail("A1: integrity check: %s", sqlite3_errmsg(db));
-    if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
-        sim_fail("A1: %s", (const char *)sqlite3_column_text(stmt, 0));
-    (void)sqlite3_finalize(stmt);
-    (void)sqlite3_close(db);
-}
-
-void verdict_integrity(const char *path)
-{
-    char copy[64];
-
-    (void)snprintf(copy, sizeof(copy), "%s", path);
-    in_process("check", check_integrity, copy);
-}
-
-/* ---- at any time ---- */
-
-/* The newest state, while all goes on and fails. What it makes was committed, and is not older than
- * what had been acknowledged; but for a store whose listing was an old one. */
-static void restore_now(void *arg)
-{
-    struct bucket *b = &v.buckets[tape_below((uint32_t)v.n)];
-    const uint64_t acked = v.acked_txid, stale = store_counts.stale_lists;
-    struct wr_restore_result r = {0};
-    struct wr_err e = {0};
-    struct judge_image image;
-    enum wr_status st;
-
-    (void)arg;
-    st = restore(b, RESTORED_NOW, 0, &r, &e);
-    sim_trace("restore: %s, txid %" PRIu64, st == WR_OK ? "ok" : e.text, r.txid);
-    if (st == WR_CORRUPT && !store_is_weak(b->store))
-        sim_fail("S5: a replica that nothing has damaged does not restore: %s", e.text);
-    if (st != WR_OK)
-        return;
-    if (r.txid < acked && store_counts.stale_lists == stale)
-        sim_fail("S5: restored txid %" PRIu64 ", when %" PRIu64 " was acknowledged", r.txid, acked);
-    if (!judge_find(b->judge, r.txid, &image) || !is_image(RESTORED_NOW, &image))
-        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
-    v.restores++;
-}
-
-static void restore_and_end(void *arg)
-{
-    restore_now(arg);
-    sim_kill(sim_proc_current());
-}
-
-struct sim_proc *verdict_restore_now(void)
-{
-    struct sim_proc *p = sim_proc_new("restore");
-
-    (void)sim_spawn(p, "restore", restore_and_end, NULL);
-    return p;
-}
-
-/* S6. Bits flip in what is stored: that is told, or does not matter, but is never restored. */
-static void restore_rotten(void *arg)
-{
-    const struct judge_image *want = arg;
-    struct bucket *b = &v.buckets[0];
-    struct wr_restore_result r = {0};
-    struct wr_err e = {0};
-    struct wr_verify_result told = {0};
-    const char *key = NULL;
-    enum wr_status st, is;
-
-    if (!store_rot(b->store, &key))
-        return;
-    st = restore(b, RESTORED_PATH, 0, &r, &e);
-    sim_trace("rot in %s: %s", key, st == WR_OK ? "restored" : e.text);
-    if (st == WR_OK && (r.txid != want->txid || !is_image(RESTORED_PATH, want)))
-        sim_fail("S6: a bit flipped in %s, and what was restored is something else", key);
-    if (st != WR_OK && st != WR_CORRUPT)
-        sim_fail("S6: a bit flipped in %s: %s", key, e.text);
-    is = verify(b, &told, &e);
-    if (is != WR_CORRUPT && (is != WR_OK || st != WR_OK))
-        sim_fail("S7: a bit flipped in %s, and verified: %s", key, is == WR_OK ? "ok" : e.text);
-}
-
-void verdict_rot(void)
-{
-    struct choice c = {0};
-
-    judge_each(v.buckets[0].judge, choose, &c);
-    if (c.n > 0)
-        in_process("restore", restore_rotten, &c.all[0]);
-}
-
-/* ---- of a bucket that two have written to ---- */
-
-struct txids {
-    uint64_t *p; /* ascending, each once */
-    size_t n, cap;
-};
-
-static bool note_txid(void *arg, const char *key, const uint8_t *p, size_t n)
-{
-    struct txids *t = arg;
-    uint64_t txid = txid_of(key);
-    size_t i = t->n;
-
-    (void)p;
-    (void)n;
-    while (i > 0 && t->p[i - 1] > txid)
-        i--;
-    if (txid == 0 || (i > 0 && t->p[i - 1] == txid))
-        return true;
-    if (t->n == t->cap) {
-        t->cap = t->cap ? 2 * t->cap : 64;
-        t->p = wr_resize(t->p, t->cap, sizeof(*t->p));
-        if (!t->p)
-            sim_fail("no memory");
-    }
-    memmove(&t->p[i + 1], &t->p[i], (t->n++ - i) * sizeof(*t->p));
-    t->p[i] = txid;
-    return true;
-}
-
-/* The database file at `path`; hash 0: it is none. */
-static struct judge_image image_of(const char *path)
-{
-    size_t n = 0;
-    const uint8_t *p = disk_peek(path, &n);
-    uint32_t size = p && n >= 18 ? (uint32_t)p[16] << 8 | p[17] : 0;
-
-    size = size == 1 ? 65536 : size;
-    if (size < 512 || n % size != 0)
-        return (struct judge_image){0};
-    return (struct judge_image){.hash = judge_hash_database(p, n, size, v.lock_offset),
-        .page_size = size,
-        .commit = (uint32_t)(n / size)};
-}
-
-void verdict_is_newest(const char *path)
-{
-    const struct judge_image image = image_of(path);
-    size_t n;
-
-    commits_look();
-    n = commits_n_of(path);
-    if (n == 0 || commits_at(n - 1)->hash != image.hash || commits_at(n - 1)->pages != image.commit)
-        sim_fail("P5: the database %s is not at its newest commit", path);
-}
-
-struct mixture {
-    const char *path;
-    verdict_belongs_fn *belongs;
-};
-
-static void restore_all(void *arg)
-{
-    const struct mixture *m = arg;
-    const char *path = m->path;
-    struct bucket *b = &v.buckets[0];
-    struct judge_image image = {0};
-    struct wr_verify_result told = {0};
-    struct txids t = {0};
-    struct wr_err e = {0};
-    bool damaged = false;
-    enum wr_status st;
-
-    commits_look();
-    store_each(b->store, note_txid, &t);
-    for (size_t i = t.n; i-- > 0;) {
-        const bool newest = i + 1 == t.n;
-        struct wr_restore_result r = {0};
-
-        st = restore(b, RESTORED_PATH, newest ? 0 : t.p[i], &r, &e);
-        image = st == WR_OK ? image_of(RESTORED_PATH) : image;
-        if (st == WR_OK && commit_of(0, &image) == SIZE_MAX)
-            sim_fail("S1: restored txid %" PRIu64 ", which nobody has committed", r.txid);
-        if (st == WR_OK && m->belongs)
-            m->belongs(r.txid, &image);
-        if (newest && path && image.hash != image_of(path).hash)
-            sim_fail("L1: the newest state is not that of the one that goes on");
-        if (st != WR_OK && (newest || (st != WR_CORRUPT && st != WR_NOTFOUND)))
-            sim_fail("S5: restore of txid %" PRIu64 ": %s", t.p[i], e.text);
-        v.restores += st == WR_OK;
-        v.txids++;
-        damaged = damaged || st == WR_CORRUPT;
-    }
-    wr_free(t.p);
-    st = verify(b, &told, &e);
-    if (t.n > 0 && st != WR_CORRUPT && (st != WR_OK || damaged))
-        sim_fail("S7: verified: %s; %s", st == WR_OK ? "ok" : e.text,
-            damaged ? "not all of it restores" : "no verdict");
-}
-
-void verdict_no_mixture(const char *path, verdict_belongs_fn *belongs)
-{
-    struct mixture m = {.path = path, .belongs = belongs};
-
-    in_process("restore", restore_all, &m);
 }
 
 /* ---- beside all that ---- */
@@ -616,22 +252,22 @@ bool verdict_is_state(size_t bucket, uint64_t txid, const uint8_t *p, size_t n)
 {
     struct judge_image want;
 
-    return judge_find(v.buckets[bucket].judge, txid, &want) &&
+    return judge_find(verdict.buckets[bucket].judge, txid, &want) &&
            n == (size_t)want.commit * want.page_size &&
-           judge_hash_database(p, n, want.page_size, v.lock_offset) == want.hash;
+           judge_hash_database(p, n, want.page_size, verdict.lock_offset) == want.hash;
 }
 
 uint64_t verdict_last(size_t bucket)
 {
     uint64_t last = 0;
 
-    judge_each(v.buckets[bucket].judge, take_last, &last);
+    judge_each(verdict.buckets[bucket].judge, take_last, &last);
     return last;
 }
 
 struct wr_storage *verdict_storage(size_t bucket)
 {
-    struct store *store = v.buckets[bucket].store;
+    struct store *store = verdict.buckets[bucket].store;
     struct wr_storage *s = NULL;
     struct wr_err e = {0};
 
@@ -642,18 +278,18 @@ struct wr_storage *verdict_storage(size_t bucket)
 
 bool verdict_is_weak(size_t bucket)
 {
-    return store_is_weak(v.buckets[bucket].store);
+    return store_is_weak(verdict.buckets[bucket].store);
 }
 
 uint32_t verdict_lock_offset(void)
 {
-    return v.lock_offset;
+    return verdict.lock_offset;
 }
 
 void verdict_report(struct world_report *ret)
 {
-    ret->objects = v.objects;
-    ret->acked = v.acked;
-    ret->txids = v.txids;
-    ret->restores = v.restores;
+    ret->objects = verdict.objects;
+    ret->acked = verdict.acked;
+    ret->txids = verdict.txids;
+    ret->restores = verdict.restores;
 }

@@ -1,0 +1,32 @@
+/*
+ * verdict_int.h - what is known of the buckets, shared by those who judge objects as they appear
+ * (verdict.c) and what the product's own code makes of them (verdict_restore.c).
+ */
+#ifndef SIM_VERDICT_INT_H
+#define SIM_VERDICT_INT_H
+
+#include "sim/verdict.h"
+
+#define VERDICT_STORES_MAX 4
+
+struct bucket {
+    struct store *store;
+    struct judge *judge;
+    bool stranded; /* a dead one's file came when what led to it had been deleted */
+};
+
+struct verdict {
+    struct bucket buckets[VERDICT_STORES_MAX];
+    size_t n;
+    uint32_t lock_offset;
+    bool shared; /* by two who do not know of each other */
+    uint64_t objects, acked, txids, restores, acked_txid;
+};
+extern struct verdict verdict;
+
+/* The last TXID in the name of an LTX file; 0: it is none. */
+uint64_t verdict_txid_of(const char *key);
+/* The first commit from `from` on that is this state; SIZE_MAX: none is. */
+size_t verdict_commit_of(size_t from, const struct judge_image *x);
+
+#endif

@@ -1,0 +1,362 @@
+/*
+ * verdict_restore.c - see verdict.h: what the product's own code makes of the buckets, in processes
+ * of their own.
+ */
+#include "sim/verdict_int.h"
+
+#include "base/mem.h"
+#include "engine/restore.h"
+#include "engine/verify.h"
+#include "sim/commits.h"
+#include "sim/disk.h"
+#include "sim/tape.h"
+
+#include <inttypes.h>
+#include <sqlite3.h>
+
+#define RESTORES_MAX  4
+#define RESTORED_PATH "/restored/db"
+#define RESTORED_NOW  "/restored/now" /* by those beside whom all goes on */
+
+/* ---- in the end ---- */
+
+/* With the product's own code. */
+static enum wr_status restore(struct bucket *b, const char *path, uint64_t txid,
+    struct wr_restore_result *ret, struct wr_err *e)
+{
+    const struct wr_restore_opts o = {.fs = disk_fs(),
+        .path = path,
+        .txid = txid,
+        .overwrite = true,
+        .parallel = 1 + tape_below(4),
+        .resume_min = 1,
+        .lock_offset = verdict.lock_offset};
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+    struct wr_storage *s = NULL;
+    enum wr_status st;
+
+    wr_arena_init(&scratch, (size_t)1 << 30);
+    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
+    if (st == WR_OK)
+        st = wr_restore(s, &c, &o, ret, e);
+    wr_storage_close(s);
+    wr_arena_release(&scratch);
+    return st;
+}
+
+/* Whether the file is this state. */
+static bool is_image(const char *path, const struct judge_image *want)
+{
+    size_t n = 0;
+    const uint8_t *p = disk_peek(path, &n);
+
+    return p && n == (size_t)want->commit * want->page_size &&
+           judge_hash_database(p, n, want->page_size, verdict.lock_offset) == want->hash;
+}
+
+static void restore_one(struct bucket *b, const struct judge_image *want, bool newest)
+{
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    if (restore(b, RESTORED_PATH, newest ? 0 : want->txid, &r, &e) != WR_OK)
+        sim_fail("S5: restore of txid %" PRIu64 ": %s", want->txid, e.text);
+    if (r.txid != want->txid || !is_image(RESTORED_PATH, want))
+        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
+    verdict.restores++;
+}
+
+static void note_finding(void *arg, const struct wr_finding *f)
+{
+    (void)arg;
+    sim_trace("found: %s %016" PRIx64 "-%016" PRIx64 " %s", f->key ? f->key : "", f->min, f->max,
+        f->text);
+}
+
+/* S7. What verification says of a bucket. */
+static enum wr_status verify(struct bucket *b, struct wr_verify_result *ret, struct wr_err *e)
+{
+    const struct wr_verify_opts o = {
+        .parallel = 2, .lock_offset = verdict.lock_offset, .finding = note_finding};
+    struct wr_arena scratch;
+    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
+    struct wr_storage *s = NULL;
+    enum wr_status st;
+
+    wr_arena_init(&scratch, (size_t)1 << 30);
+    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
+    if (st == WR_OK)
+        st = wr_verify(s, &c, &o, ret, e);
+    wr_storage_close(s);
+    wr_arena_release(&scratch);
+    return st;
+}
+
+struct choice {
+    struct judge_image all[RESTORES_MAX + 1]; /* the newest, then some */
+    size_t n;
+};
+
+static bool choose(void *arg, const struct judge_image *image)
+{
+    struct choice *c = arg;
+
+    c->all[0] = *image;
+    c->n = wr_max(c->n, (size_t)1);
+    if (c->n <= RESTORES_MAX && tape_chance(60))
+        c->all[c->n++] = *image;
+    return true;
+}
+
+/* At rest all is as it should be. */
+static void verify_one(struct bucket *b, uint64_t newest)
+{
+    struct wr_verify_result r = {0};
+    struct wr_err e = {0};
+    enum wr_status st = verify(b, &r, &e);
+
+    if (newest == 0 && st == WR_NOTFOUND)
+        return;
+    if (st == WR_CORRUPT && store_counts.returned > 0)
+        return; /* it is right: nothing leads to a file that has come back without its like */
+    if (st == WR_CORRUPT && b->stranded)
+        return; /* nor to this one, as long as nobody lists the replica to delete it */
+    if (st == WR_CORRUPT && judge_has_other(b->judge))
+        return; /* so it is here: two have written */
+    if (st != WR_OK)
+        sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
+    if (r.last_txid != newest || r.proven_txid != newest)
+        sim_fail("S7: verified to txid %" PRIu64 ", the newest is %" PRIu64, r.last_txid, newest);
+}
+
+static void restore_some(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < verdict.n; i++) {
+        struct choice c = {0};
+
+        judge_each(verdict.buckets[i].judge, choose, &c);
+        for (size_t k = 0; k < c.n; k++)
+            restore_one(&verdict.buckets[i], &c.all[k], k == 0);
+        verify_one(&verdict.buckets[i], c.n > 0 ? c.all[0].txid : 0);
+    }
+}
+
+/* Work for a process of its own, to its end. */
+static void in_process(const char *name, void (*run)(void *arg), void *arg)
+{
+    struct sim_proc *p = sim_proc_new(name);
+
+    sim_join(sim_spawn(p, name, run, arg));
+    sim_kill(p);
+}
+
+void verdict_restores(void)
+{
+    in_process("restore", restore_some, NULL);
+}
+
+static void check_integrity(void *arg)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+
+    if (sqlite3_open_v2(arg, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(db, "PRAGMA integrity_check(1)", -1, &stmt, NULL) != SQLITE_OK ||
+        sqlite3_step(stmt) != SQLITE_ROW)
+        sim_fail("A1: integrity check: %s", sqlite3_errmsg(db));
+    if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
+        sim_fail("A1: %s", (const char *)sqlite3_column_text(stmt, 0));
+    (void)sqlite3_finalize(stmt);
+    (void)sqlite3_close(db);
+}
+
+void verdict_integrity(const char *path)
+{
+    char copy[64];
+
+    (void)snprintf(copy, sizeof(copy), "%s", path);
+    in_process("check", check_integrity, copy);
+}
+
+/* ---- at any time ---- */
+
+/* The newest state, while all goes on and fails. What it makes was committed, and is not older than
+ * what had been acknowledged; but for a store whose listing was an old one. */
+static void restore_now(void *arg)
+{
+    struct bucket *b = &verdict.buckets[tape_below((uint32_t)verdict.n)];
+    const uint64_t acked = verdict.acked_txid, stale = store_counts.stale_lists;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct judge_image image;
+    enum wr_status st;
+
+    (void)arg;
+    st = restore(b, RESTORED_NOW, 0, &r, &e);
+    sim_trace("restore: %s, txid %" PRIu64, st == WR_OK ? "ok" : e.text, r.txid);
+    if (st == WR_CORRUPT && !store_is_weak(b->store))
+        sim_fail("S5: a replica that nothing has damaged does not restore: %s", e.text);
+    if (st != WR_OK)
+        return;
+    if (r.txid < acked && store_counts.stale_lists == stale)
+        sim_fail("S5: restored txid %" PRIu64 ", when %" PRIu64 " was acknowledged", r.txid, acked);
+    if (!judge_find(b->judge, r.txid, &image) || !is_image(RESTORED_NOW, &image))
+        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
+    verdict.restores++;
+}
+
+static void restore_and_end(void *arg)
+{
+    restore_now(arg);
+    sim_kill(sim_proc_current());
+}
+
+struct sim_proc *verdict_restore_now(void)
+{
+    struct sim_proc *p = sim_proc_new("restore");
+
+    (void)sim_spawn(p, "restore", restore_and_end, NULL);
+    return p;
+}
+
+/* S6. Bits flip in what is stored: that is told, or does not matter, but is never restored. */
+static void restore_rotten(void *arg)
+{
+    const struct judge_image *want = arg;
+    struct bucket *b = &verdict.buckets[0];
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct wr_verify_result told = {0};
+    const char *key = NULL;
+    enum wr_status st, is;
+
+    if (!store_rot(b->store, &key))
+        return;
+    st = restore(b, RESTORED_PATH, 0, &r, &e);
+    sim_trace("rot in %s: %s", key, st == WR_OK ? "restored" : e.text);
+    if (st == WR_OK && (r.txid != want->txid || !is_image(RESTORED_PATH, want)))
+        sim_fail("S6: a bit flipped in %s, and what was restored is something else", key);
+    if (st != WR_OK && st != WR_CORRUPT)
+        sim_fail("S6: a bit flipped in %s: %s", key, e.text);
+    is = verify(b, &told, &e);
+    if (is != WR_CORRUPT && (is != WR_OK || st != WR_OK))
+        sim_fail("S7: a bit flipped in %s, and verified: %s", key, is == WR_OK ? "ok" : e.text);
+}
+
+void verdict_rot(void)
+{
+    struct choice c = {0};
+
+    judge_each(verdict.buckets[0].judge, choose, &c);
+    if (c.n > 0)
+        in_process("restore", restore_rotten, &c.all[0]);
+}
+
+/* ---- of a bucket that two have written to ---- */
+
+struct txids {
+    uint64_t *p; /* ascending, each once */
+    size_t n, cap;
+};
+
+static bool note_txid(void *arg, const char *key, const uint8_t *p, size_t n)
+{
+    struct txids *t = arg;
+    uint64_t txid = verdict_txid_of(key);
+    size_t i = t->n;
+
+    (void)p;
+    (void)n;
+    while (i > 0 && t->p[i - 1] > txid)
+        i--;
+    if (txid == 0 || (i > 0 && t->p[i - 1] == txid))
+        return true;
+    if (t->n == t->cap) {
+        t->cap = t->cap ? 2 * t->cap : 64;
+        t->p = wr_resize(t->p, t->cap, sizeof(*t->p));
+        if (!t->p)
+            sim_fail("no memory");
+    }
+    memmove(&t->p[i + 1], &t->p[i], (t->n++ - i) * sizeof(*t->p));
+    t->p[i] = txid;
+    return true;
+}
+
+/* The database file at `path`; hash 0: it is none. */
+static struct judge_image image_of(const char *path)
+{
+    size_t n = 0;
+    const uint8_t *p = disk_peek(path, &n);
+    uint32_t size = p && n >= 18 ? (uint32_t)p[16] << 8 | p[17] : 0;
+
+    size = size == 1 ? 65536 : size;
+    if (size < 512 || n % size != 0)
+        return (struct judge_image){0};
+    return (struct judge_image){.hash = judge_hash_database(p, n, size, verdict.lock_offset),
+        .page_size = size,
+        .commit = (uint32_t)(n / size)};
+}
+
+void verdict_is_newest(const char *path)
+{
+    const struct judge_image image = image_of(path);
+    size_t n;
+
+    commits_look();
+    n = commits_n_of(path);
+    if (n == 0 || commits_at(n - 1)->hash != image.hash || commits_at(n - 1)->pages != image.commit)
+        sim_fail("P5: the database %s is not at its newest commit", path);
+}
+
+struct mixture {
+    const char *path;
+    verdict_belongs_fn *belongs;
+};
+
+static void restore_all(void *arg)
+{
+    const struct mixture *m = arg;
+    const char *path = m->path;
+    struct bucket *b = &verdict.buckets[0];
+    struct judge_image image = {0};
+    struct wr_verify_result told = {0};
+    struct txids t = {0};
+    struct wr_err e = {0};
+    bool damaged = false;
+    enum wr_status st;
+
+    commits_look();
+    store_each(b->store, note_txid, &t);
+    for (size_t i = t.n; i-- > 0;) {
+        const bool newest = i + 1 == t.n;
+        struct wr_restore_result r = {0};
+
+        st = restore(b, RESTORED_PATH, newest ? 0 : t.p[i], &r, &e);
+        image = st == WR_OK ? image_of(RESTORED_PATH) : image;
+        if (st == WR_OK && verdict_commit_of(0, &image) == SIZE_MAX)
+            sim_fail("S1: restored txid %" PRIu64 ", which nobody has committed", r.txid);
+        if (st == WR_OK && m->belongs)
+            m->belongs(r.txid, &image);
+        if (newest && path && image.hash != image_of(path).hash)
+            sim_fail("L1: the newest state is not that of the one that goes on");
+        if (st != WR_OK && (newest || (st != WR_CORRUPT && st != WR_NOTFOUND)))
+            sim_fail("S5: restore of txid %" PRIu64 ": %s", t.p[i], e.text);
+        verdict.restores += st == WR_OK;
+        verdict.txids++;
+        damaged = damaged || st == WR_CORRUPT;
+    }
+    wr_free(t.p);
+    st = verify(b, &told, &e);
+    if (t.n > 0 && st != WR_CORRUPT && (st != WR_OK || damaged))
+        sim_fail("S7: verified: %s; %s", st == WR_OK ? "ok" : e.text,
+            damaged ? "not all of it restores" : "no verdict");
+}
+
+void verdict_no_mixture(const char *path, verdict_belongs_fn *belongs)
+{
+    struct mixture m = {.path = path, .belongs = belongs};
+
+    in_process("restore", restore_all, &m);
+}
