@@ -13,7 +13,7 @@
  * ahead all the same, as far as 4, and has them listed after 2, once; if none answers within a
  * second it lets go of everything, and they come first again. docs/adr/0027.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "base/buf.h"
 #include "base/mem.h"

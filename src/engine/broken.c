@@ -2,7 +2,7 @@
  * broken.c - what goes wrong with a database: how that is told, and how it is let go, to prove
  * everything again.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #define BROKEN_MIN_NS  ((int64_t)200 * 1000000)  /* before attaching again; doubles each time */
 #define LEAVE_RETRY_NS ((int64_t)100 * 1000000)  /* until it is tried again to let go */

@@ -12,7 +12,7 @@
  * otherwise. So what is known of the files is compared, not trusted: it must be what it was before
  * we let go, when their times were old enough for any later write to show.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "engine/seats.h"
 

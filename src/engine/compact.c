@@ -11,7 +11,7 @@
  * between, the level begins anew where the database is. Files of lower levels lie between, as plans
  * allow.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "engine/frozen.h"
 #include "engine/layout.h"

@@ -2,7 +2,7 @@
  * due.c - which level of a replica is to get a file, and when: how many came below it, which
  * intervals are over, what failed just now. And how far back the journal must reach for that.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #define JOURNAL_MAX ((uint64_t)32 << 20) /* bytes kept for levels; beyond, they begin anew */
 

@@ -13,7 +13,7 @@
  * A file of many pages is read from the live database while it is sent, as of the moment of joining
  * (frozen.h).
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "base/mem.h"
 #include "base/mutant.h"

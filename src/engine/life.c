@@ -5,7 +5,7 @@
 
 #include "base/crypto.h"
 #include "base/mem.h"
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 #include "run/watch.h"
 
 #define SCAN_WATCHED_NS ((int64_t)60 * 1000000000)

@@ -8,7 +8,7 @@
 #include "engine/primary.h"
 
 #include "base/mem.h"
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 #include "run/watch.h"
 
 #define REST_NS      ((int64_t)200 * 1000000) /* of silence, until memory is given back */

@@ -13,7 +13,7 @@
  * minutes, so it is done a slice a step, of the image (frozen.h) at the moment of attaching; the
  * WAL is captured and checkpointed in between, and what is captured meanwhile is dirty in any case.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "base/mem.h"
 #include "base/mutant.h"

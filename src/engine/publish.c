@@ -1,7 +1,7 @@
 /*
  * publish.c - what callers may see of a database, as its last step has left it.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "sqlite/wal.h"
 

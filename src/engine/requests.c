@@ -2,7 +2,7 @@
  * requests.c - what other threads ask of a database: sync it, tell how it is. Messages behind its
  * mutex, answered by its steps; nothing here touches what belongs to the actor.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #define SYNC_POLL_NS ((int64_t)20 * 1000000)
 

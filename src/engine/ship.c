@@ -5,7 +5,7 @@
  * one LTX file made that every replica which has the TXID before gets. A TXID is a batch: all
  * transactions since the last one, at most one file a sync interval, at least one transaction.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "base/mem.h"
 #include "base/mutant.h"

@@ -2,7 +2,7 @@
  * streams.c - images of the live database that are being read while it goes on: those of files that
  * are being sent, and the one that is being proven. How a checkpoint goes around them.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #include "engine/frozen.h"
 

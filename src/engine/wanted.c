@@ -7,7 +7,7 @@
  * captured and closed, and is of the TXID that was the last one then. It ends when that is reached,
  * or with the first failure on the way.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #define PATIENCE_NS ((int64_t)60 * 1000000000) /* with a replica that is out of reach */
 

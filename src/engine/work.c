@@ -2,7 +2,7 @@
  * work.c - work on the replicas that other threads ask for: messages, as those of requests.c. What
  * becomes of them is in wanted.c.
  */
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 
 #define PATIENCE_NS ((int64_t)60 * 1000000000) /* with a database that cannot be captured */
 

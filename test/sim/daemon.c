@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 #include "run/sched.h"
 #include "sim/child.h"
 #include "sim/commits.h"

@@ -4,7 +4,7 @@
  */
 #include "unit/engine/history_world.h"
 
-#include "engine/primary_int.h"
+#include "engine/primary_replicas.h"
 #include "engine/restore.h"
 #include "storage/drivers.h"
 
