@@ -84,6 +84,19 @@ void *wr_resize(void *p, size_t n, size_t size)
     return q;
 }
 
+void *wr_room(void *p, size_t n, size_t *cap, size_t first, size_t size)
+{
+    size_t more = *cap ? 2 * *cap : first;
+
+    assert(n <= *cap);
+    if (n < *cap)
+        return p;
+    p = *cap <= SIZE_MAX / 2 ? wr_resize(p, more, size) : NULL;
+    if (p)
+        *cap = more;
+    return p;
+}
+
 void wr_free(void *p)
 {
     if (!p)

@@ -18,6 +18,11 @@ void *wr_array(size_t n, size_t size) WR_MUST_CHECK;
  * old block is untouched and still the caller's. `p` may be NULL. */
 void *wr_resize(void *p, size_t n, size_t size) WR_MUST_CHECK;
 
+/* Room for one more in an array of `n` elements of `size` bytes with room for *cap: where it is
+ * from here on. It gets room for twice as many when it is full, for `first` when it had none. NULL:
+ * out of memory, and all is as it was. `p` may be NULL. */
+void *wr_room(void *p, size_t n, size_t *cap, size_t first, size_t size) WR_MUST_CHECK;
+
 /* NULL-safe. */
 void wr_free(void *p);
 

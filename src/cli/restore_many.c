@@ -44,15 +44,11 @@ struct many {
 
 static struct wr_many_item *add(struct many *m, const char *path)
 {
-    if (m->n == m->cap) {
-        size_t cap = m->cap ? 2 * m->cap : 64;
-        struct wr_many_item *bigger = wr_resize(m->items, cap, sizeof(*bigger));
+    struct wr_many_item *all = wr_room(m->items, m->n, &m->cap, 64, sizeof(*all));
 
-        if (!bigger)
-            return NULL;
-        m->items = bigger;
-        m->cap = cap;
-    }
+    if (!all)
+        return NULL;
+    m->items = all;
     m->items[m->n] = (struct wr_many_item){.path = path, .why = "canceled"};
     return &m->items[m->n++];
 }

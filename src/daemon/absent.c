@@ -79,19 +79,14 @@ static void remove_at(struct wr_absent *a, size_t at)
 
 static bool make_room(struct wr_absent *a)
 {
-    size_t cap = a->cap ? 2 * a->cap : 16;
-    struct entry *bigger;
+    struct entry *all;
 
     if (a->n == WR_ABSENT_MAX)
         return false;
-    if (a->n < a->cap)
-        return true;
-    bigger = wr_resize(a->all, cap, sizeof(*bigger));
-    if (!bigger)
-        return false;
-    a->all = bigger;
-    a->cap = cap;
-    return true;
+    all = wr_room(a->all, a->n, &a->cap, 16, sizeof(*all));
+    if (all)
+        a->all = all;
+    return all != NULL;
 }
 
 void wr_absent_begin(struct wr_absent *a, enum wr_absent_by by)

@@ -143,17 +143,14 @@ static int enlist(struct wr_fleet *f, struct wr_fleet_member *m, weir_error *ret
         rc = wr_fleet_fail(reterr, WEIR_CANCELED, path, "shutting down");
     } else if (wr_fleet_find(f, path, &at)) {
         rc = wr_fleet_fail(reterr, WEIR_CONFLICT, path, "is replicated already");
-    } else if (f->n == f->cap) {
-        size_t cap = f->cap ? 2 * f->cap : 16;
-        struct wr_fleet_member **bigger =
-            wr_resize(f->members, cap, sizeof(struct wr_fleet_member *));
+    } else {
+        struct wr_fleet_member **all =
+            wr_room(f->members, f->n, &f->cap, 16, sizeof(struct wr_fleet_member *));
 
-        if (bigger) {
-            f->members = bigger;
-            f->cap = cap;
-        } else {
+        if (all)
+            f->members = all;
+        else
             rc = wr_fleet_no_memory(reterr, path);
-        }
     }
     if (rc == WEIR_OK) {
         memmove(

@@ -118,15 +118,12 @@ static struct wr_entry *take_entry(struct wr_sentinel *s, const char *path, weir
 
 static bool keep(struct wr_sentinel *s, struct wr_entry *e)
 {
-    if (s->next_n == s->next_cap) {
-        size_t cap = s->next_cap ? 2 * s->next_cap : 16;
-        struct wr_entry **bigger = wr_resize(s->next, cap, sizeof(struct wr_entry *));
+    struct wr_entry **all =
+        wr_room(s->next, s->next_n, &s->next_cap, 16, sizeof(struct wr_entry *));
 
-        if (!bigger)
-            return false;
-        s->next = bigger;
-        s->next_cap = cap;
-    }
+    if (!all)
+        return false;
+    s->next = all;
     s->next[s->next_n++] = e;
     return true;
 }

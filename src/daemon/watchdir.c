@@ -85,17 +85,12 @@ static bool is_watched(const struct wr_watchdir *w, const char *path)
 /* A copy of `db` into the list; false: out of memory. */
 static bool remember(struct wr_watchdir *w, const struct wr_config_db *db)
 {
+    struct found *all = wr_room(w->found, w->n, &w->cap, 16, sizeof(*all));
     struct wr_config_db *copy;
 
-    if (w->n == w->cap) {
-        size_t cap = w->cap ? 2 * w->cap : 16;
-        struct found *bigger = wr_resize(w->found, cap, sizeof(*bigger));
-
-        if (!bigger)
-            return false;
-        w->found = bigger;
-        w->cap = cap;
-    }
+    if (!all)
+        return false;
+    w->found = all;
     copy = wr_config_db_copy(db);
     if (!copy)
         return false;

@@ -84,7 +84,7 @@ static enum wr_status read_header(struct scan *s, uint64_t size, struct wr_err *
 static enum wr_status take_frame(
     struct scan *s, const uint8_t *f, bool *ret_valid, struct wr_err *e)
 {
-    uint32_t pgno = wr_be32(f);
+    uint32_t pgno = wr_be32(f), *all;
 
     sum_add(&s->sum, f, 8);
     sum_add(&s->sum, f + FRAME_HEADER, s->page_size);
@@ -92,15 +92,10 @@ static enum wr_status take_frame(
         pgno != 0 && memcmp(f + 8, s->salt, sizeof(s->salt)) == 0 && sum_is(&s->sum, f + 16);
     if (!*ret_valid)
         return WR_OK;
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 256;
-        uint32_t *p = wr_resize(s->pgnos, cap, sizeof(*p));
-
-        if (!p)
-            return wr_fail(e, WR_NOMEM, "table of %zu WAL frames: out of memory", cap);
-        s->pgnos = p;
-        s->cap = cap;
-    }
+    all = wr_room(s->pgnos, s->n, &s->cap, 256, sizeof(*all));
+    if (!all)
+        return wr_fail(e, WR_NOMEM, "table of %zu WAL frames: out of memory", s->n + 1);
+    s->pgnos = all;
     s->pgnos[s->n++] = pgno;
     if (wr_be32(f + 4) != 0) {
         s->commit = wr_be32(f + 4);

@@ -46,19 +46,16 @@ static bool fail(struct finder *f, enum wr_status st, const char *what)
 
 static bool add_name(struct finder *f, struct wr_str name)
 {
+    struct name *all;
+
     if (f->n > 0 && wr_str_eq(wr_str(f->names[f->n - 1].p), name))
         return true;
     if (f->n == WR_STORED_MAX)
         return fail(f, WR_LIMIT, "there are more than 100000");
-    if (f->n == f->cap) {
-        size_t cap = f->cap ? 2 * f->cap : 64;
-        struct name *bigger = wr_resize(f->names, cap, sizeof(*bigger));
-
-        if (!bigger)
-            return fail(f, WR_NOMEM, "out of memory");
-        f->names = bigger;
-        f->cap = cap;
-    }
+    all = wr_room(f->names, f->n, &f->cap, 64, sizeof(*all));
+    if (!all)
+        return fail(f, WR_NOMEM, "out of memory");
+    f->names = all;
     f->names[f->n].p = wr_strndup(name.p, name.n);
     if (!f->names[f->n].p)
         return fail(f, WR_NOMEM, "out of memory");

@@ -148,15 +148,11 @@ static enum wr_status advance(struct wr_verify_run *v, bool *ret_on, struct wr_e
 
 static enum wr_status add_point(struct wr_verify_run *v, struct wr_err *e)
 {
-    if (v->n_points == v->cap_points) {
-        size_t cap = v->cap_points ? v->cap_points * 2 : 64;
-        uint64_t *p = wr_resize(v->points, cap, sizeof(*p));
+    uint64_t *all = wr_room(v->points, v->n_points, &v->cap_points, 64, sizeof(*all));
 
-        if (!p)
-            return wr_fail(e, WR_NOMEM, "list of %zu points: out of memory", cap);
-        v->points = p;
-        v->cap_points = cap;
-    }
+    if (!all)
+        return wr_fail(e, WR_NOMEM, "list of %zu points: out of memory", v->n_points + 1);
+    v->points = all;
     v->points[v->n_points++] = v->walk.cur;
     return WR_OK;
 }

@@ -87,14 +87,11 @@ static bool wanted(struct walk *w)
 
 static bool add_entry(struct frame *f, struct wr_str name)
 {
-    if (f->n == f->cap) {
-        size_t cap = f->cap ? f->cap * 2 : 64;
-        struct entry *entries = wr_resize(f->entries, cap, sizeof(*entries));
-        if (!entries)
-            return false;
-        f->entries = entries;
-        f->cap = cap;
-    }
+    struct entry *all = wr_room(f->entries, f->n, &f->cap, 64, sizeof(*all));
+
+    if (!all)
+        return false;
+    f->entries = all;
     f->entries[f->n++] = (struct entry){.n = name.n};
     wr_buf_put(&f->names, name.p, name.n + 1);
     return true;

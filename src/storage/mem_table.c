@@ -17,16 +17,11 @@ static bool allowed(const struct wr_mem_item *old, bool if_absent, struct wr_str
 /* Room for one more object. */
 static bool reserve(struct wr_mem_table *t)
 {
-    size_t cap = t->cap ? t->cap * 2 : 16;
+    struct wr_mem_item **all = wr_room(t->items, t->n, &t->cap, 16, sizeof(struct wr_mem_item *));
 
-    if (t->n < t->cap)
-        return true;
-    struct wr_mem_item **items = wr_resize(t->items, cap, sizeof(struct wr_mem_item *));
-    if (!items)
-        return false;
-    t->items = items;
-    t->cap = cap;
-    return true;
+    if (all)
+        t->items = all;
+    return all != NULL;
 }
 
 void wr_mem_table_init(struct wr_mem_table *t, uint64_t size_max)

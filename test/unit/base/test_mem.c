@@ -72,6 +72,32 @@ static void test_overflow(void **state)
     wr_free(p);
 }
 
+static void test_room(void **state)
+{
+    size_t live = wr_mem_live(), cap = 0, n = 0;
+    uint32_t *p = NULL, *q;
+
+    (void)state;
+    for (; n < 12; n++) {
+        q = wr_room(p, n, &cap, 3, sizeof(*p));
+        T(q != NULL);
+        T(cap == (n < 3 ? 3 : n < 6 ? 6 : 12));
+        p = q;
+        p[n] = (uint32_t)n + 1;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        T(p[i] == i + 1);
+    wr_mem_fail_after(0);
+    T(wr_room(p, n, &cap, 3, sizeof(*p)) == NULL);
+    T(wr_mem_fault_fired());
+    T(cap == 12 && p[11] == 12);
+    wr_mem_fail_after(-1);
+    wr_free(p);
+    cap = n = SIZE_MAX - 1; /* twice as many is more than there is */
+    T(wr_room(NULL, n, &cap, 3, 1) == NULL && cap == SIZE_MAX - 1);
+    T(wr_mem_live() == live);
+}
+
 static void test_resize(void **state)
 {
     size_t live = wr_mem_live();
@@ -276,6 +302,6 @@ static void test_threads_count_and_fail_once(void **state)
 }
 
 T_MAIN(T_TEST(test_alloc_is_zeroed_and_counted), T_TEST(test_size_zero_is_unique),
-    T_TEST(test_overflow), T_TEST(test_resize), T_TEST(test_strndup), T_TEST(test_wipe),
-    T_TEST(test_fails_once_where_told), T_TEST(test_hooks),
+    T_TEST(test_overflow), T_TEST(test_resize), T_TEST(test_room), T_TEST(test_strndup),
+    T_TEST(test_wipe), T_TEST(test_fails_once_where_told), T_TEST(test_hooks),
     T_TEST(test_threads_count_and_fail_once))
