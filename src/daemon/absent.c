@@ -4,6 +4,7 @@
 #include "daemon/absent.h"
 
 #include "base/mem.h"
+#include "base/sorted.h"
 #include "base/sync.h"
 
 #define WHY_MAX 640
@@ -47,27 +48,16 @@ void wr_absent_free(struct wr_absent *a)
     wr_free(a);
 }
 
+static int by_path(const void *items, size_t i, const void *path)
+{
+    return strcmp(((const struct entry *)items)[i].path, path);
+}
+
 /* Where the path is, or would be. */
 static bool find(const struct wr_absent *a, const char *path, size_t *ret)
 {
-    size_t low = 0, high = a->n;
-
     assert(wr_mutex_mine(&a->mutex));
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int c = strcmp(a->all[mid].path, path);
-
-        if (c == 0) {
-            *ret = mid;
-            return true;
-        }
-        if (c < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    *ret = low;
-    return false;
+    return wr_sorted_find(a->all, a->n, by_path, path, ret);
 }
 
 static void remove_at(struct wr_absent *a, size_t at)

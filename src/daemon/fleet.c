@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/sorted.h"
 #include "daemon/config_copy.h"
 
 static const struct wr_fleet_start as_it_says = {.adopt = false};
@@ -109,26 +110,15 @@ void wr_fleet_cancel(struct wr_fleet *f)
     wr_mutex_unlock(&f->mutex);
 }
 
+static int by_path(const void *items, size_t i, const void *path)
+{
+    return strcmp(((struct wr_fleet_member *const *)items)[i]->config->path, path);
+}
+
 bool wr_fleet_find(const struct wr_fleet *f, const char *path, size_t *ret)
 {
-    size_t low = 0, high = f->n;
-
     assert(wr_mutex_mine(&f->mutex));
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int c = strcmp(f->members[mid]->config->path, path);
-
-        if (c == 0) {
-            *ret = mid;
-            return true;
-        }
-        if (c < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    *ret = low;
-    return false;
+    return wr_sorted_find(f->members, f->n, by_path, path, ret);
 }
 
 /* Put `m` into the list, as being changed. */

@@ -11,6 +11,7 @@
  * is read, that is a warning, which becomes an error when they stop.
  */
 #include "base/mem.h"
+#include "base/sorted.h"
 #include "daemon/sentinel_int.h"
 
 #define TRIM_PASSES  60u /* memory is given back so often: each five minutes ... */
@@ -414,26 +415,20 @@ enum wr_status wr_sentinel_start(struct wr_sentinel *s, struct wr_err *e)
 
 /* ---- what others ask ---- */
 
+static int by_path(const void *items, size_t i, const void *path)
+{
+    return strcmp(((struct wr_entry *const *)items)[i]->path, path);
+}
+
 bool wr_sentinel_verdict(struct wr_sentinel *s, const char *path, struct wr_verdict *ret)
 {
-    size_t low = 0, high;
-    bool found = false;
+    bool found;
+    size_t at;
 
     wr_mutex_lock(&s->mutex);
-    high = s->n;
-    while (low < high && !found) {
-        size_t mid = low + (high - low) / 2;
-        int c = strcmp(s->all[mid]->path, path);
-
-        if (c == 0) {
-            *ret = s->all[mid]->verdict;
-            found = true;
-        } else if (c < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
+    found = wr_sorted_find(s->all, s->n, by_path, path, &at);
+    if (found)
+        *ret = s->all[at]->verdict;
     wr_mutex_unlock(&s->mutex);
     return found;
 }

@@ -4,6 +4,7 @@
 #include "engine/gaps.h"
 
 #include "base/mem.h"
+#include "base/sorted.h"
 #include "engine/extent.h"
 #include "engine/plan.h"
 #include "engine/retain.h"
@@ -48,17 +49,9 @@ static enum wr_status find_points(struct gaps *x, struct wr_err *e)
 
 static bool is_point(const struct gaps *x, uint64_t txid)
 {
-    size_t lo = 0, hi = x->n_points;
+    size_t at = wr_sorted_u64(x->points, x->n_points, txid);
 
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (x->points[mid] < txid)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < x->n_points && x->points[lo] == txid;
+    return at < x->n_points && x->points[at] == txid;
 }
 
 /* Whether retention with that cut would leave all of x->files[from..to). Points that are kept by

@@ -4,6 +4,7 @@
 #include "engine/loose.h"
 
 #include "base/mem.h"
+#include "base/sorted.h"
 #include "engine/grace.h"
 #include "engine/retain.h"
 #include "engine/walk.h"
@@ -34,17 +35,9 @@ static enum wr_status find_points(
 /* Whether one of them is from `from` to `to`. */
 static bool has_point(const uint64_t *points, size_t n, uint64_t from, uint64_t to)
 {
-    size_t lo = 0, hi = n;
+    size_t at = wr_sorted_u64(points, n, from);
 
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (points[mid] < from)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < n && points[lo] <= to;
+    return at < n && points[at] <= to;
 }
 
 /* Whether nothing leads to where it ends, be it there or gone: on the way of a deletion it is there

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/mutant.h"
+#include "base/sorted.h"
 #include "engine/cadence.h"
 #include "engine/fence.h"
 #include "engine/plan.h"
@@ -67,19 +68,12 @@ static enum wr_status out_of_memory(const struct retaining *x, struct wr_err *e)
 /* Whether a file that is kept can be applied to a point that was reached. */
 static bool applies(const struct retaining *x, const struct wr_ltx_file *f)
 {
-    size_t lo = 0, hi = x->n_reached; /* the first point of at least min - 1 */
+    size_t at;
 
     if (f->min == 1)
         return true;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (x->reached[mid] < f->min - 1)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < x->n_reached && x->reached[lo] < f->max;
+    at = wr_sorted_u64(x->reached, x->n_reached, f->min - 1);
+    return at < x->n_reached && x->reached[at] < f->max;
 }
 
 /* Unless it is kept already. */
