@@ -69,6 +69,16 @@ enum wr_status wr_api_open_storage(weir *w, const char *url, const char *const *
 /* The same of a replica that is only read; what is ours of its settings does not matter. */
 enum wr_status wr_api_open_replica(weir *w, const char *url, const char *const *settings,
     struct wr_storage **ret, struct wr_err *e) WR_MUST_CHECK;
+/* A look into a replica, for as long as one public call. */
+struct api_visit {
+    struct wr_storage *s;
+    struct wr_arena a;
+    struct wr_call call;
+};
+/* Open it. In every case wr_api_leave comes after that; of = {0} it does nothing. */
+enum wr_status wr_api_visit(weir *w, const char *url, const char *const *settings,
+    weir_cancel *cancel, struct api_visit *ret, struct wr_err *e) WR_MUST_CHECK;
+void wr_api_leave(struct api_visit *v);
 /* Each of them to `fn`, with what it is kept for unless that is NULL, until it has enough. */
 void wr_api_tell_files(
     weir_file_fn *fn, void *arg, const struct wr_ltx_files *files, const enum wr_kept *kept);

@@ -55,25 +55,21 @@ int weir_ltx_list(weir *w, const char *url, const char *const *settings, int lev
     weir_cancel *cancel, weir_file_fn *fn, void *arg, weir_error *reterr)
 {
     struct wr_ltx_files files = {0};
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v;
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !fn || level < WEIR_LEVEL_ALL || level > WEIR_LEVEL_SNAPSHOT)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_ltx_list: bad argument"), &e);
-    call = wr_api_call(w, &a, cancel);
-    st = wr_api_open_replica(w, url, settings, &s, &e);
+    st = wr_api_visit(w, url, settings, cancel, &v, &e);
     if (st == WR_OK && level == WEIR_LEVEL_ALL)
-        st = wr_layout_list_all(s, &call, &files, &e);
+        st = wr_layout_list_all(v.s, &v.call, &files, &e);
     else if (st == WR_OK)
-        st = wr_layout_list(s, &call, (unsigned)level, 0, &files, &e);
+        st = wr_layout_list(v.s, &v.call, (unsigned)level, 0, &files, &e);
     if (st == WR_OK)
         wr_api_tell_files(fn, arg, &files, NULL);
     wr_ltx_files_release(&files);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+    wr_api_leave(&v);
     return wr_api_return(reterr, st, &e);
 }
 
@@ -93,20 +89,16 @@ int weir_stored(weir *w, const char *url, const char *const *settings, weir_canc
     weir_stored_fn *fn, void *arg, weir_error *reterr)
 {
     struct stored_caller caller = {.fn = fn, .arg = arg};
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v;
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !fn)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_stored: bad argument"), &e);
-    call = wr_api_call(w, &a, cancel);
-    st = wr_api_open_replica(w, url, settings, &s, &e);
+    st = wr_api_visit(w, url, settings, cancel, &v, &e);
     if (st == WR_OK)
-        st = wr_stored_find(s, &call, tell_stored, &caller, &e);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+        st = wr_stored_find(v.s, &v.call, tell_stored, &caller, &e);
+    wr_api_leave(&v);
     return wr_api_return(reterr, st, &e);
 }
 
@@ -147,10 +139,8 @@ int weir_points(weir *w, const char *url, const weir_points_options *opt, weir_p
     weir_points_options o = {0};
     struct wr_survey_opts so;
     struct wr_survey x = {0};
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v;
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !fn || (ret && ret->struct_size < sizeof(size_t)))
@@ -161,18 +151,16 @@ int weir_points(weir *w, const char *url, const weir_points_options *opt, weir_p
         .until_ms = o.until_ms,
         .exact = o.exact != 0,
         .parallel = o.parallel};
-    call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(w, url, o.settings, &s, &e);
+    st = wr_api_visit(w, url, o.settings, o.cancel, &v, &e);
     if (st == WR_OK)
-        st = wr_survey(s, &call, &so, &x, &e);
+        st = wr_survey(v.s, &v.call, &so, &x, &e);
     if (st == WR_OK) {
         tell_points(fn, arg, &x.points);
         if (ret)
             tell_result(ret, &x);
     }
     wr_survey_release(&x);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+    wr_api_leave(&v);
     return wr_api_return(reterr, st, &e);
 }
 
@@ -203,22 +191,18 @@ int weir_retention(weir *w, const char *url, const char *const *db_settings,
 {
     struct wr_db_opts o = {0};
     struct wr_retention r;
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v = {0};
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !fn)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_retention: bad argument"), &e);
-    call = wr_api_call(w, &a, cancel);
     st = wr_api_db_settings(db_settings, &o, &e);
     if (st == WR_OK)
-        st = wr_api_open_replica(w, url, settings, &s, &e);
+        st = wr_api_visit(w, url, settings, cancel, &v, &e);
     r = wr_db_retention(&o);
     if (st == WR_OK)
-        st = retention(s, &call, &r, fn, arg, &e);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+        st = retention(v.s, &v.call, &r, fn, arg, &e);
+    wr_api_leave(&v);
     return wr_api_return(reterr, st, &e);
 }

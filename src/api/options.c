@@ -88,6 +88,20 @@ enum wr_status wr_api_open_replica(weir *w, const char *url, const char *const *
     return st;
 }
 
+enum wr_status wr_api_visit(weir *w, const char *url, const char *const *settings,
+    weir_cancel *cancel, struct api_visit *ret, struct wr_err *e)
+{
+    ret->s = NULL;
+    ret->call = wr_api_call(w, &ret->a, cancel);
+    return wr_api_open_replica(w, url, settings, &ret->s, e);
+}
+
+void wr_api_leave(struct api_visit *v)
+{
+    wr_storage_close(v->s);
+    wr_arena_release(&v->a);
+}
+
 static enum wr_status duration_ms(
     const char *key, const char *value, int64_t *ret, struct wr_err *e)
 {

@@ -30,29 +30,25 @@ int weir_promote(weir *w, const char *url, const char *path, const weir_promote_
     struct wr_db_opts db = {0};
     struct wr_promote_opts po;
     struct wr_promoted done = {0};
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v = {0};
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !path || (ret && ret->struct_size < sizeof(size_t)))
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_promote: bad argument"), &e);
     if (opt)
         memcpy(&o, opt, wr_api_struct(opt->struct_size, sizeof(o)));
-    call = wr_api_call(w, &a, o.cancel);
     st = wr_api_db_settings(o.db_settings, &db, &e);
     if (st == WR_OK)
-        st = wr_api_open_replica(w, url, o.settings, &s, &e);
+        st = wr_api_visit(w, url, o.settings, o.cancel, &v, &e);
     po = (struct wr_promote_opts){.path = path,
         .meta_dir = db.meta_dir,
         .parallel = o.parallel,
         .patience_ms = o.patience_ms,
         .force = o.force != 0};
     if (st == WR_OK)
-        st = wr_promote(s, &call, &po, &done, &e);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+        st = wr_promote(v.s, &v.call, &po, &done, &e);
+    wr_api_leave(&v);
     if (st == WR_OK)
         tell_promoted(&done, ret);
     return wr_api_return(reterr, st, &e);

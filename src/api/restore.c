@@ -81,20 +81,16 @@ int weir_restore(weir *w, const char *url, const char *path, const weir_restore_
         .progress = forward_progress,
         .progress_arg = &f};
     struct wr_restore_result r = {0};
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v;
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !path || (ret && ret->struct_size < sizeof(size_t)))
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_restore: bad argument"), &e);
-    call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(w, url, o.settings, &s, &e);
+    st = wr_api_visit(w, url, o.settings, o.cancel, &v, &e);
     if (st == WR_OK)
-        st = wr_restore(s, &call, &ro, &r, &e);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+        st = wr_restore(v.s, &v.call, &ro, &r, &e);
+    wr_api_leave(&v);
     if (st == WR_OK)
         tell_result(&r, f.files, o.check, ret);
     return wr_api_return(reterr, st, &e);
@@ -213,22 +209,18 @@ int weir_plan(weir *w, const char *url, const weir_restore_options *opt, weir_fi
     weir_restore_options o = options_of(opt);
     struct wr_restore_opts ro = {.txid = o.txid, .time_ms = o.time_ms, .parallel = o.parallel};
     struct wr_ltx_files files = {0};
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v;
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !fn)
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_plan: bad argument"), &e);
-    call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(w, url, o.settings, &s, &e);
+    st = wr_api_visit(w, url, o.settings, o.cancel, &v, &e);
     if (st == WR_OK)
-        st = wr_restore_plan(s, &call, &ro, &files, &e);
+        st = wr_restore_plan(v.s, &v.call, &ro, &files, &e);
     if (st == WR_OK)
         wr_api_tell_files(fn, arg, &files, NULL);
     wr_ltx_files_release(&files);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+    wr_api_leave(&v);
     return wr_api_return(reterr, st, &e);
 }

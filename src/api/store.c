@@ -67,26 +67,22 @@ int weir_store_probe(weir *w, const char *url, const weir_probe_options *opt, we
     weir_probe_result r = {0};
     struct forward f = {.step = fn, .arg = arg};
     struct wr_storage_learnt learnt = {0};
-    struct wr_storage *s = NULL;
     unsigned left = 0;
-    struct wr_arena a;
+    struct api_visit v;
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || !fn || (ret && ret->struct_size < sizeof(size_t)))
         return wr_api_return(reterr, wr_fail(&e, WR_MISUSE, "weir_store_probe: bad argument"), &e);
     if (opt)
         memcpy(&o, opt, wr_api_struct(opt->struct_size, sizeof(o)));
-    call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(w, url, o.settings, &s, &e);
+    st = wr_api_visit(w, url, o.settings, o.cancel, &v, &e);
     if (st == WR_OK) {
         st = wr_storage_probe(
-            s, &call, o.step_ms > 0 ? o.step_ms : STEP_MS, forward_step, &f, &left, &e);
-        wr_storage_learnt(s, &learnt);
+            v.s, &v.call, o.step_ms > 0 ? o.step_ms : STEP_MS, forward_step, &f, &left, &e);
+        wr_storage_learnt(v.s, &learnt);
     }
-    wr_storage_close(s);
-    wr_arena_release(&a);
+    wr_api_leave(&v);
     if (ret) {
         r = (weir_probe_result){.struct_size = ret->struct_size,
             .left = left,

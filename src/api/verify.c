@@ -83,10 +83,8 @@ int weir_verify(weir *w, const char *url, const weir_verify_options *opt, weir_f
         .progress = forward_progress,
         .progress_arg = &f};
     struct wr_verify_result r = {0};
-    struct wr_storage *s = NULL;
-    struct wr_arena a;
+    struct api_visit v;
     struct wr_err e = {0};
-    struct wr_call call;
     enum wr_status st;
 
     if (!w || (ret && ret->struct_size < sizeof(size_t)))
@@ -96,12 +94,10 @@ int weir_verify(weir *w, const char *url, const weir_verify_options *opt, weir_f
     vo.parallel = o.parallel;
     vo.db_path = o.db_path;
     vo.db_wait_ms = o.db_wait_ms;
-    call = wr_api_call(w, &a, o.cancel);
-    st = wr_api_open_replica(w, url, o.settings, &s, &e);
+    st = wr_api_visit(w, url, o.settings, o.cancel, &v, &e);
     if (st == WR_OK)
-        st = wr_verify(s, &call, &vo, &r, &e);
-    wr_storage_close(s);
-    wr_arena_release(&a);
+        st = wr_verify(v.s, &v.call, &vo, &r, &e);
+    wr_api_leave(&v);
     if (ret)
         tell(&r, ret);
     return wr_api_return(reterr, st, &e);
