@@ -145,7 +145,7 @@ int weir_open(const weir_options *opt, weir **ret, weir_error *reterr)
     }
     wr_mutex_init(&w->mutex);
     wr_seats_init(&w->seats, seats_of(o.open_max));
-    atomic_init(&w->parcel_room.left, PARCEL_ROOM);
+    wr_parcel_room_init(&w->parcel_room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, PARCEL_ROOM);
     if (wr_watch_new(false, &w->watch, &e) != WR_OK) {
         wr_log(&w->engine_log, WR_WARN, "no file notification, looking every second instead",
             WR_F_Z("error", e.text));

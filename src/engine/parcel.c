@@ -16,6 +16,17 @@
 #define SHARED_MIN \
     ((uint64_t)4 << 20) /* bytes of pages; what is less one thread has done at once */
 
+void wr_parcel_room_init(
+    struct wr_parcel_room *room, size_t small_max, size_t file_max, size_t size)
+{
+    assert(small_max <= file_max && small_max <= WR_PARCEL_MEMORY_MAX);
+    assert(file_max <= WR_PARCEL_ROOM_MAX);
+    room->small_max = small_max;
+    room->file_max = file_max;
+    atomic_init(&room->left, size);
+    atomic_init(&room->missed, 0);
+}
+
 enum wr_status wr_parcel_new(const struct wr_fs *fs, const struct wr_ltx_header *header,
     unsigned level, uint32_t lock_offset, struct wr_parcel **ret, struct wr_err *e)
 {
@@ -41,21 +52,23 @@ struct wr_parcel *wr_parcel_ref(struct wr_parcel *p)
 
 void wr_parcel_use(struct wr_parcel *p, struct wr_parcel_room *room)
 {
-    assert(p->held == 0);
+    assert(p->held == 0 && p->bytes.n == 0);
     p->room = room;
+    if (room)
+        wr_buf_init(&p->bytes, room->file_max);
 }
 
 /* All that it may need, as it is not known before. */
 static bool take_room(struct wr_parcel *p)
 {
-    size_t left = p->room ? atomic_load(&p->room->left) : 0;
+    const size_t all = p->room->file_max;
+    size_t left = atomic_load(&p->room->left);
 
-    while (left >= WR_PARCEL_ROOM_MAX &&
-           !atomic_compare_exchange_weak(&p->room->left, &left, left - WR_PARCEL_ROOM_MAX)) {
+    while (left >= all && !atomic_compare_exchange_weak(&p->room->left, &left, left - all)) {
     }
-    if (left < WR_PARCEL_ROOM_MAX)
+    if (left < all)
         return false;
-    p->held = WR_PARCEL_ROOM_MAX;
+    p->held = all;
     return true;
 }
 
@@ -67,9 +80,20 @@ static void give_room(struct wr_parcel *p, size_t needs)
     p->held = wr_min(p->held, needs);
 }
 
+static size_t small_max(const struct wr_parcel *p)
+{
+    return p->room ? p->room->small_max : WR_PARCEL_MEMORY_MAX;
+}
+
 static bool fits_memory(struct wr_parcel *p, size_t n)
 {
-    return n <= WR_PARCEL_MEMORY_MAX || (n <= WR_PARCEL_ROOM_MAX && (p->held > 0 || take_room(p)));
+    bool fits = n <= small_max(p);
+
+    if (!fits && p->room) {
+        fits = n <= p->room->file_max && (p->held > 0 || take_room(p));
+        (void)atomic_fetch_add(&p->room->missed, !fits);
+    }
+    return fits;
 }
 
 /* Its contents are elsewhere, or nobody needs them. */
@@ -108,7 +132,7 @@ bool wr_parcel_streamed(const struct wr_parcel *p)
 
 bool wr_parcel_large(const struct wr_parcel *p)
 {
-    return p->size > WR_PARCEL_MEMORY_MAX;
+    return p->size > small_max(p);
 }
 
 bool wr_parcel_alone(const struct wr_parcel *p)

@@ -26,10 +26,19 @@
 #define WR_PARCEL_MEMORY_MAX ((size_t)512 << 10) /* bytes; larger ones need room to stay there, */
 #define WR_PARCEL_ROOM_MAX   ((size_t)5 << 20)   /* and larger than this go to the outbox */
 
-/* Memory for the large files of all databases that share it. locked: any thread. */
+/* Memory for the large files of all databases that share it. Limits are frozen, the rest is
+ * locked: any thread. */
 struct wr_parcel_room {
-    atomic_size_t left; /* bytes */
+    size_t small_max;     /* bytes of a file that needs no room */
+    size_t file_max;      /* bytes of a file that may have some */
+    atomic_size_t left;   /* bytes */
+    atomic_size_t missed; /* files that got none: it was too little for them, or had been taken */
 };
+
+/* Room of `size` bytes. Without one, and in the program, the limits are WR_PARCEL_MEMORY_MAX and
+ * WR_PARCEL_ROOM_MAX, the most that they may be; less is for tests, whose files are small. */
+void wr_parcel_room_init(
+    struct wr_parcel_room *room, size_t small_max, size_t file_max, size_t size);
 
 struct wr_parcel {
     struct wr_ltx_header header;
@@ -92,7 +101,7 @@ enum wr_status wr_parcel_send(const struct wr_parcel *p, unsigned threads,
 
 bool wr_parcel_streamed(const struct wr_parcel *p);
 
-/* More than WR_PARCEL_MEMORY_MAX, wherever it is; not of one that is streamed. */
+/* More than needs no room, wherever it is; not of one that is streamed. */
 bool wr_parcel_large(const struct wr_parcel *p);
 
 /* What a listing says of it once it is in a replica; size 0 while that is unknown. */

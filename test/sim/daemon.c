@@ -127,7 +127,7 @@ static void begin(struct daemon *d)
     };
     struct wr_err e = {0};
 
-    atomic_init(&d->parcel_room.left, ROOM);
+    wr_parcel_room_init(&d->parcel_room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, ROOM);
     must(wr_sched_new(&so, &d->sched, &e), &e);
     must(wr_db_new(d->sched, &o, &d->db, &e), &e);
     for (size_t i = 0; i < n_early(d); i++)

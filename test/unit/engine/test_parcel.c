@@ -274,7 +274,7 @@ static void test_large_files_while_there_is_room(void **state)
 
     (void)state;
     fixture_open(&f, 1500000);
-    atomic_init(&room.left, WR_PARCEL_ROOM_MAX + 100);
+    wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, WR_PARCEL_ROOM_MAX + 100);
     p = parcel_new(&f, 5, 5);
     wr_parcel_use(p, &room);
     T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
@@ -285,7 +285,7 @@ static void test_large_files_while_there_is_room(void **state)
     T(wr_parcel_large(p) && p->path == NULL && p->bytes.n == p->size && !exists(f.outbox));
     T(room.left == WR_PARCEL_ROOM_MAX + 100 - p->size);
     q = filled(&f, &room); /* there might not be enough for it */
-    T(q->path && q->bytes.p == NULL && q->held == 0);
+    T(q->path && q->bytes.p == NULL && q->held == 0 && room.missed == 1);
     memory = sent(p);
     disk = sent(q);
     T(same(&memory, &disk));
@@ -313,10 +313,54 @@ static void test_a_file_that_outgrows_the_room(void **state)
 
     (void)state;
     fixture_open(&f, WR_PARCEL_ROOM_MAX + 100000);
-    atomic_init(&room.left, 2 * WR_PARCEL_ROOM_MAX);
+    wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, 2 * WR_PARCEL_ROOM_MAX);
     p = filled(&f, &room);
     T(p->path && p->size > WR_PARCEL_ROOM_MAX && t_slurp(p->path).n == p->size);
     T(room.left == 2 * WR_PARCEL_ROOM_MAX);
+    wr_parcel_unref(p);
+    fixture_close(&f);
+}
+
+/* Simulated databases are small, and so are the limits there. */
+static void test_less_is_large_where_the_room_says_so(void **state)
+{
+    struct wr_parcel_room room;
+    struct fixture f;
+    struct wr_parcel *p, *q;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, 100000);
+    wr_parcel_room_init(&room, 60000, 400000, 400000);
+    p = parcel_new(&f, 5, 5);
+    wr_parcel_use(p, &room);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
+    T(!wr_parcel_large(p) && !p->path && room.left == 400000);
+    q = filled(&f, &room);
+    T(q->size > 60000 && q->size < 400000);
+    T(wr_parcel_large(q) && !q->path && room.left == 400000 - q->size && room.missed == 0);
+    wr_parcel_unref(p);
+    p = filled(&f, &room);
+    T(wr_parcel_large(p) && p->path && room.missed == 1);
+    wr_parcel_unref(p);
+    wr_parcel_unref(q);
+
+    wr_parcel_room_init(&room, 0, 60000, 600000);
+    p = filled(&f, &room);
+    T(p->path && room.left == 600000 && room.missed == 1);
+    q = parcel_new(&f, 5, 5);
+    wr_parcel_use(q, &room);
+    T_OK(wr_parcel_fill(q, &f.live.view, f.pages, 4, f.outbox, &e));
+    T(wr_parcel_large(q) && !q->path && room.left == 600000 - q->size);
+    wr_parcel_unref(p);
+    wr_parcel_unref(q);
+    T(room.left == 600000);
+
+    wr_parcel_room_init(&room, 0, 60000, 0); /* not a byte */
+    p = parcel_new(&f, 5, 5);
+    wr_parcel_use(p, &room);
+    T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
+    T(p->path && room.missed == 1 && t_slurp(p->path).n == p->size);
     wr_parcel_unref(p);
     fixture_close(&f);
 }
@@ -334,7 +378,7 @@ static void test_less_memory_than_room(void **state)
 
     (void)state;
     fixture_open(&f, 1500000);
-    atomic_init(&room.left, WR_PARCEL_ROOM_MAX);
+    wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, WR_PARCEL_ROOM_MAX);
     for (int64_t i = 0; fired; i++) {
         enum wr_status st;
 
@@ -367,7 +411,7 @@ static void test_memory_is_what_it_counts_as(void **state)
 
     (void)state;
     fixture_open(&f, 4300000);
-    atomic_init(&room.left, WR_PARCEL_ROOM_MAX);
+    wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, WR_PARCEL_ROOM_MAX);
     p = filled(&f, &room);
     T(!p->path && p->bytes.cap <= WR_PARCEL_ROOM_MAX + 1);
     wr_parcel_unref(p);
@@ -753,8 +797,9 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
     T_TEST(test_large_files_while_there_is_room), T_TEST(test_a_file_that_outgrows_the_room),
-    T_TEST(test_less_memory_than_room), T_TEST(test_memory_is_what_it_counts_as),
-    T_TEST(test_large_files_on_several_threads), T_TEST(test_stopped_in_the_middle),
-    T_TEST(test_a_streamed_file_of_wrong_pages), T_TEST(test_two_files_of_one_name),
-    T_TEST(test_a_file_that_rotted_in_the_outbox), T_TEST(test_failures_on_the_way_out),
-    T_TEST(test_full_disk), T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))
+    T_TEST(test_less_is_large_where_the_room_says_so), T_TEST(test_less_memory_than_room),
+    T_TEST(test_memory_is_what_it_counts_as), T_TEST(test_large_files_on_several_threads),
+    T_TEST(test_stopped_in_the_middle), T_TEST(test_a_streamed_file_of_wrong_pages),
+    T_TEST(test_two_files_of_one_name), T_TEST(test_a_file_that_rotted_in_the_outbox),
+    T_TEST(test_failures_on_the_way_out), T_TEST(test_full_disk),
+    T_TEST(test_clean_removes_only_what_is_ours), T_TEST(test_no_memory))

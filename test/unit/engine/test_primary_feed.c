@@ -155,7 +155,7 @@ static void open_world(struct world *w, struct reader *r)
 {
     static struct wr_parcel_room room; /* what is large is not for followers, wherever it is */
 
-    atomic_init(&room.left, 2 * WR_PARCEL_ROOM_MAX);
+    wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, 2 * WR_PARCEL_ROOM_MAX);
     world_open(w, 1);
     w->opts.room = &room;
     w->interval_ns = 10 * SECOND;

@@ -16,7 +16,7 @@ static void test_large_files_are_sent_from_memory(void **state)
     struct world w;
 
     (void)state;
-    atomic_init(&room.left, WR_PARCEL_ROOM_MAX);
+    wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, WR_PARCEL_ROOM_MAX);
     world_open(&w, 1);
     w.interval_ns = SECOND;
     w.opts.room = &room;
