@@ -15,11 +15,11 @@
 
 #define QUIET_MAX_NS INT64_C(4000000000)
 #define SOON_NS      INT64_C(5000000000) /* in which what is due is done */
-#define ROOM         (2 * WR_PARCEL_ROOM_MAX)
 
 uint64_t daemon_forks;
 
 struct daemon {
+    struct daemon *before; /* the one that was started before it */
     struct daemon_opts o;
     struct sim_proc *proc;
     struct sim_fiber *fiber;
@@ -35,6 +35,8 @@ struct daemon {
     size_t commits;
     daemon_synced_fn *synced;
 };
+
+static struct daemon *newest;
 
 /* What it finds by itself, and makes good, must not have happened all the same. */
 static void check_protocol(const char *text)
@@ -127,7 +129,7 @@ static void begin(struct daemon *d)
     };
     struct wr_err e = {0};
 
-    wr_parcel_room_init(&d->parcel_room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, ROOM);
+    sim_trace("memory for files: %zu, %zu of %zu", d->o.small_max, d->o.file_max, d->o.room);
     must(wr_sched_new(&so, &d->sched, &e), &e);
     must(wr_db_new(d->sched, &o, &d->db, &e), &e);
     for (size_t i = 0; i < n_early(d); i++)
@@ -261,7 +263,7 @@ static void live(void *arg)
     wr_db_free(d->db);
     wr_sched_free(d->sched);
     wr_cancel_release(&d->cancel);
-    CHECK(atomic_load(&d->parcel_room.left) == ROOM);
+    CHECK(atomic_load(&d->parcel_room.left) == d->o.room);
 }
 
 struct daemon *daemon_start(const char *name, const struct daemon_opts *o)
@@ -271,6 +273,9 @@ struct daemon *daemon_start(const char *name, const struct daemon_opts *o)
     if (!d)
         sim_fail("no memory");
     d->o = *o;
+    d->before = newest;
+    newest = d;
+    wr_parcel_room_init(&d->parcel_room, o->small_max, o->file_max, o->room);
     d->proc = sim_proc_new(name);
     d->fiber = sim_spawn(d->proc, "main", live, d);
     return d;
@@ -324,6 +329,15 @@ void daemon_status(struct daemon *d, struct wr_db_status *ret)
 void daemon_error(struct daemon *d, struct wr_err *ret)
 {
     wr_db_error(d->db, ret);
+}
+
+uint64_t daemon_outboxed(void)
+{
+    uint64_t n = 0;
+
+    for (const struct daemon *d = newest; d; d = d->before)
+        n += atomic_load(&d->parcel_room.missed);
+    return n;
 }
 
 int64_t daemon_due_ns(const struct daemon *d)

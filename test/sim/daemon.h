@@ -24,6 +24,7 @@ struct daemon_opts {
     uint32_t lock_offset, checkpoint_frames;
     int64_t scan_ns, interval_ns;
     uint64_t scan_bytes, inline_bytes, seed;
+    size_t small_max, file_max, room; /* of files in memory (parcel.h): two limits, and of all */
     struct wr_cadence cadence;
     struct wr_retention retention;
     int64_t look_ms; /* between looks at a replica; 0: as ever */
@@ -56,6 +57,9 @@ bool daemon_sync(struct daemon *d, int64_t timeout_ns, daemon_synced_fn *done);
 
 /* How often a daemon told that the database had lost what was replicated. */
 extern uint64_t daemon_forks;
+
+/* How many files went to the outbox for want of memory, in all daemons. */
+uint64_t daemon_outboxed(void);
 
 /* What it says of itself; not after its death. */
 void daemon_status(struct daemon *d, struct wr_db_status *ret);

@@ -70,7 +70,7 @@ struct options {
 /* Shared by all workers. */
 struct totals {
     _Atomic uint64_t next, schedules, crashes, cuts, commits, acked, txids, restores, followed,
-        promoted, forks, lost, disk_errors, virtual_ms, cpu_us;
+        promoted, forks, lost, disk_errors, outboxed, outbox_runs, virtual_ms, cpu_us;
     struct longest {
         _Atomic int64_t ns;
         _Atomic uint64_t seed;
@@ -100,6 +100,8 @@ static void add(struct totals *t, const struct run_result *r, uint64_t seed)
     atomic_fetch_add(&t->promoted, r->report.promoted);
     atomic_fetch_add(&t->forks, r->report.forks);
     atomic_fetch_add(&t->disk_errors, r->report.disk_errors);
+    atomic_fetch_add(&t->outboxed, r->report.outboxed);
+    atomic_fetch_add(&t->outbox_runs, r->report.outboxed > 0);
     atomic_fetch_add(&t->virtual_ms, r->report.virtual_ms);
     atomic_fetch_add(&t->cpu_us, r->cpu_us);
     raise_to(&t->hold, r->report.longest_hold_ns, seed);
@@ -207,14 +209,16 @@ static int tell(struct totals *t)
 {
     (void)printf(
         "schedules=%llu crashes=%llu power_cuts=%llu commits=%llu txids=%llu restores=%llu "
-        "followed=%llu promoted=%llu forks=%llu disk_errors=%llu virtual_hours=%.1f "
+        "followed=%llu promoted=%llu forks=%llu disk_errors=%llu outboxed=%llu outbox_runs=%llu "
+        "virtual_hours=%.1f "
         "longest_hold_ms=%.1f hold_seed=%llu longest_wait_ms=%.1f wait_seed=%llu cpu_ms=%.1f "
         "acked=%llu lost=%llu\n",
         (unsigned long long)t->schedules, (unsigned long long)t->crashes,
         (unsigned long long)t->cuts, (unsigned long long)t->commits, (unsigned long long)t->txids,
         (unsigned long long)t->restores, (unsigned long long)t->followed,
         (unsigned long long)t->promoted, (unsigned long long)t->forks,
-        (unsigned long long)t->disk_errors, (double)t->virtual_ms / 3600e3,
+        (unsigned long long)t->disk_errors, (unsigned long long)t->outboxed,
+        (unsigned long long)t->outbox_runs, (double)t->virtual_ms / 3600e3,
         (double)t->hold.ns / 1e6, (unsigned long long)t->hold.seed, (double)t->wait.ns / 1e6,
         (unsigned long long)t->wait.seed,
         (double)t->cpu_us / 1e3 / (double)wr_max(t->schedules, UINT64_C(1)),

@@ -262,5 +262,6 @@ void world_live(struct world_report *ret)
     ret->followed = followed_steps();
     ret->promoted = failover_done();
     ret->disk_errors = app_disk_errors;
+    ret->outboxed = daemon_outboxed();
     ret->virtual_ms = (uint64_t)(sim_now_ns() / MS);
 }

@@ -39,6 +39,7 @@ struct world_report {
     uint64_t promoted;    /* copies */
     uint64_t followed;    /* steps of a follower that changed its copy */
     uint64_t disk_errors; /* that an application was told of */
+    uint64_t outboxed;    /* files that went to the outbox for want of memory */
     uint64_t virtual_ms;
     int64_t longest_hold_ns; /* of the writer lock by a daemon */
     int64_t longest_wait_ns; /* of an application for a daemon, in one call */

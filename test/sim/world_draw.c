@@ -2,9 +2,13 @@
  * world_draw.c - how a run is: what may go wrong in it, what the application and our program are
  * like.
  */
+#include "base/rand.h"
+#include "engine/parcel.h"
 #include "sim/disk.h"
 #include "sim/tape.h"
 #include "sim/world_int.h"
+
+#define ROOM ((size_t)16 << 20) /* as src/api has it */
 
 void world_draw_habits(struct world *w)
 {
@@ -116,6 +120,26 @@ static void draw_more(struct world *w)
         disk_slow_syncs(is_app, 1 + (uint32_t)(seed % 10), (50 * MS) << seed % 4);
 }
 
+/* Nor for this: databases are so small here that all files find room. In a third of the runs it is
+ * as small, or there is none, so that they go to the outbox. */
+static void draw_room(struct world *w)
+{
+    static const size_t smalls[] = {0, 600, 6 << 10};
+    static const size_t larges[] = {6 << 10, 60 << 10, WR_PARCEL_ROOM_MAX};
+    static const size_t files[] = {0, 0, 1, 2}; /* more are hardly ever under way */
+    struct wr_rand r;
+
+    wr_rand_init(&r, w->opts.seed);
+    w->opts.small_max = WR_PARCEL_MEMORY_MAX;
+    w->opts.file_max = WR_PARCEL_ROOM_MAX;
+    w->opts.room = ROOM;
+    if (wr_rand_below(&r, 3) > 0)
+        return;
+    w->opts.small_max = smalls[wr_rand_below(&r, wr_countof(smalls))];
+    w->opts.file_max = larges[wr_rand_below(&r, wr_countof(larges))];
+    w->opts.room = files[wr_rand_below(&r, wr_countof(files))] * w->opts.file_max;
+}
+
 void world_draw_daemon(struct world *w)
 {
     w->opts = (struct daemon_opts){
@@ -140,6 +164,7 @@ void world_draw_daemon(struct world *w)
     }
     draw_history(w);
     draw_more(w);
+    draw_room(w);
     for (size_t i = 0; i < w->opts.n_stores; i++)
         w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
     for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)
