@@ -35,6 +35,8 @@
     X(NO_COMMIT_FILTER, "pages beyond the end of the database are sent")                      \
     X(LOCK_PAGE_CONST, "the lock page is where a gigabyte ends, and nowhere else")            \
     X(KEEP_NOTHING, "a checkpoint overwrites what is being sent, and nothing proves it")      \
+    X(OUTBOX_TRUSTED, "what the outbox gives back is sent, whatever was put there")           \
+    X(ROOM_KEPT, "a file that was sent leaves no room for others")                            \
     X(KEEP_NO_WAY, "what is old is deleted, whatever a restore needs of it")                  \
     X(UNSAID, "what is deleted is not said before")                                           \
     X(CLOSE_DB, "the database is opened and closed by its path")                              \

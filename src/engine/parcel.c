@@ -75,7 +75,7 @@ static bool take_room(struct wr_parcel *p)
 /* All but what it needs. */
 static void give_room(struct wr_parcel *p, size_t needs)
 {
-    if (p->held > needs)
+    if (p->held > needs && (needs > 0 || !WR_MUTANT(ROOM_KEPT)))
         (void)atomic_fetch_add(&p->room->left, p->held - needs);
     p->held = wr_min(p->held, needs);
 }
@@ -346,7 +346,7 @@ static enum wr_status send_file(const struct wr_parcel *p,
         st = wr_file_pread_all(f, buf, n, off, p->path, e);
         if (st == WR_OK) {
             crc = wr_crc64(crc, buf, n);
-            if (off + n == p->size && crc != p->crc)
+            if (off + n == p->size && crc != p->crc && !WR_MUTANT(OUTBOX_TRUSTED))
                 st = wr_fail(e, WR_CORRUPT,
                     "%s is not what was written there; is this disk failing?", p->path);
         }

@@ -55,7 +55,7 @@ void disk_remove(const char *path);
 /* How often something below happened, to show that a run reached it. */
 struct disk_counts {
     uint64_t power_cuts, torn, dropped, kept; /* sectors, of those that waited */
-    uint64_t lost_names, failed_syncs, full, io_errors;
+    uint64_t lost_names, failed_syncs, full, io_errors, rotten;
 };
 extern struct disk_counts disk_counts;
 
@@ -76,6 +76,9 @@ void disk_arm(enum disk_fault what, const struct sim_proc *whose, uint32_t permi
 void disk_mount_small(const char *path);
 void disk_fill_small(bool full);
 
+/* Each so manieth read of our own from a file below this directory gets a bit that is another one;
+ * 0: none any more. The path is the caller's and stays. */
+void disk_rot(const char *path, uint32_t every);
 /* Each so manieth fsync of these processes takes so much longer; 0: none any more. */
 void disk_slow_syncs(bool (*whose)(const struct sim_proc *p), uint32_t every, int64_t ns);
 /* How many of its calls were struck so far. */

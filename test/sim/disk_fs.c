@@ -28,6 +28,31 @@ static struct open_file *open_of(struct wr_file *f)
     return wr_container_of(f, struct open_file, file);
 }
 
+static struct {
+    const char *path;
+    uint32_t every, n;
+} rot;
+
+void disk_rot(const char *path, uint32_t every)
+{
+    rot.path = path;
+    rot.every = every;
+}
+
+/* Nothing is drawn for it: a run that knows no rot lives as it did before. */
+static void let_rot(const struct open_file *f, uint8_t *p, size_t n)
+{
+    const size_t len = rot.every > 0 ? strlen(rot.path) : 0;
+
+    if (len == 0 || n == 0 || strncmp(f->path, rot.path, len) != 0 || f->path[len] != '/')
+        return;
+    if (++rot.n % rot.every != 0)
+        return;
+    p[(size_t)rot.n * 7919 % n] ^= (uint8_t)(1u << rot.n % 8);
+    disk_counts.rotten++;
+    sim_trace("%s rots", f->path);
+}
+
 /* ---- open files ---- */
 
 static enum wr_status fs_open(const struct wr_fs *fs, const char *path, unsigned flags,
@@ -123,6 +148,7 @@ static enum wr_status fs_pread(
     err = f->flags & WR_FILE_READ ? disk_read(f->inode, buf, n, off, got) : EBADF;
     if (err != 0)
         return wr_fail_errno(e, err, "read %s at %" PRIu64, f->path, off);
+    let_rot(f, buf, *got);
     return WR_OK;
 }
 

@@ -264,7 +264,41 @@ static void a_small_file_system_is_full_for_who_needs_room_there(void **state)
     child_run(t_seed(), fill_a_part, NULL);
 }
 
+static void rot_below(void *arg)
+{
+    struct wr_file *f, *g;
+    char p[100] = "", q[100];
+    size_t got, wrong = 0;
+
+    (void)arg;
+    disk_init();
+    CHECK(disk_fs()->mkdir(disk_fs(), "/a", 0700, &kit_err) == WR_OK);
+    f = kit_open("/a/f");
+    g = kit_open("/ab");
+    CHECK(wr_file_pwrite(f, p, 100, 0, &kit_err) == WR_OK);
+    CHECK(wr_file_pwrite(g, p, 100, 0, &kit_err) == WR_OK);
+    disk_rot("/a", 3);
+    for (int i = 0; i < 6; i++) {
+        CHECK(wr_file_pread(g, q, 100, 0, &got, &kit_err) == WR_OK && memcmp(p, q, 100) == 0);
+        CHECK(wr_file_pread(f, q, 100, 0, &got, &kit_err) == WR_OK && got == 100);
+        wrong += memcmp(p, q, 100) != 0;
+    }
+    CHECK(wrong == 2 && disk_counts.rotten == 2);
+    disk_rot("/a", 0);
+    for (int i = 0; i < 6; i++)
+        CHECK(wr_file_pread(f, q, 100, 0, &got, &kit_err) == WR_OK && memcmp(p, q, 100) == 0);
+    wr_file_close(f);
+    wr_file_close(g);
+}
+
+static void what_rots_is_below_its_directory(void **state)
+{
+    (void)state;
+    child_run(t_seed(), rot_below, NULL);
+}
+
 T_MAIN(T_TEST(slots_answer_as_posix_does), T_TEST(a_map_is_the_file),
     T_TEST(an_advisory_lock_goes_with_its_process), T_TEST(inode_numbers_are_reused_or_not),
     T_TEST(faults_strike_their_victim),
-    T_TEST(a_small_file_system_is_full_for_who_needs_room_there))
+    T_TEST(a_small_file_system_is_full_for_who_needs_room_there),
+    T_TEST(what_rots_is_below_its_directory))

@@ -64,6 +64,7 @@ static void heal(struct world *w)
     for (int f = 0; f < DISK_FAULTS; f++)
         disk_arm((enum disk_fault)f, NULL, 0);
     disk_fill_small(false);
+    disk_rot(OUTBOX, 0);
     for (size_t i = 0; i < w->opts.n_stores; i++)
         store_heal(w->stores[i]);
     if (daemon_runs(w->rival))
@@ -200,12 +201,14 @@ static void life(void *arg)
     if (w->may.twins && !world_promotions && store_ops(w->stores[0])->caps & WR_STORAGE_COND_PUT) {
         w->opts.asks = w->opts.late_off = NULL;
         disk_slow_syncs(NULL, 0, 0);
+        disk_rot(OUTBOX, 0);
         twins_live(&w->app, &w->opts);
         return;
     }
     if (fails_over(w)) {
         w->opts.asks = w->opts.late_off = NULL;
         disk_slow_syncs(NULL, 0, 0);
+        disk_rot(OUTBOX, 0);
         failover_live(&w->app, &w->opts, cut_power);
         return;
     }

@@ -138,6 +138,8 @@ static void draw_room(struct world *w)
     w->opts.small_max = smalls[wr_rand_below(&r, wr_countof(smalls))];
     w->opts.file_max = larges[wr_rand_below(&r, wr_countof(larges))];
     w->opts.room = files[wr_rand_below(&r, wr_countof(files))] * w->opts.file_max;
+    if (wr_rand_below(&r, 4) == 0)
+        disk_rot(OUTBOX, 2 + (uint32_t)wr_rand_below(&r, 3));
 }
 
 void world_draw_daemon(struct world *w)

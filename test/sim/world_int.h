@@ -14,6 +14,7 @@
 #define SECOND      INT64_C(1000000000)
 #define DB          "/db/app.db"
 #define META        "/db/.app.db-weir"
+#define OUTBOX      META "/outbox"
 #define LOCK_OFFSET 0x10000u /* SQLite's lock page, where small databases have it */
 #define RUNS        "/proc/sys/kernel/random" /* where the system says which run it is */
 #define APPS        3
