@@ -20,6 +20,7 @@
 static struct {
     struct judge *first;
     bool shared;
+    uint64_t inherited; /* by its hash: a state that no new primary has committed */
 } v;
 
 static void hear_put(
@@ -66,11 +67,9 @@ size_t commits_find(size_t from, uint64_t hash, uint32_t pages, uint32_t page_si
 
 bool commits_has(uint32_t db, uint64_t hash, uint32_t pages, uint32_t page_size)
 {
-    (void)db;
-    (void)hash;
     (void)pages;
     (void)page_size;
-    return true;
+    return db == 0 || hash != v.inherited;
 }
 
 /* ---- a bucket ---- */
@@ -94,6 +93,7 @@ static struct bucket bucket_new(void)
     store_heal(b.store);
     b.client = kit_client(b.store);
     v.first = judge_new(LOCK);
+    v.inherited = 0;
     store_on_put = hear_put;
     store_on_remove = hear_remove;
     epochs_begin(LOCK);
@@ -191,15 +191,21 @@ static void leave_out(const struct bucket *b, uint64_t node, uint64_t from, char
     send(b, node, from, from + AWAY - 1, state, state);
 }
 
-/* TXID `txid` restores to that state. */
-static void belongs(uint64_t txid, char state)
+static uint64_t hash_of(char state)
 {
-    struct judge_image image = {.txid = txid, .page_size = PAGE_SIZE, .commit = 2};
     uint8_t db[2 * PAGE_SIZE];
 
     memset(db, '1', PAGE_SIZE);
     memset(db + PAGE_SIZE, state, PAGE_SIZE);
-    image.hash = judge_hash_database(db, sizeof(db), PAGE_SIZE, LOCK);
+    return judge_hash_database(db, sizeof(db), PAGE_SIZE, LOCK);
+}
+
+/* TXID `txid` restores to that state. */
+static void belongs(uint64_t txid, char state)
+{
+    const struct judge_image image = {
+        .txid = txid, .page_size = PAGE_SIZE, .commit = 2, .hash = hash_of(state)};
+
     epochs_belongs(txid, &image);
 }
 
@@ -360,7 +366,54 @@ static void a_fence_of_who_had_lost_the_lease_to_the_old_primary(void **state)
     child_run(1, the_next_goes_on_from_the_fence, NULL);
 }
 
+/* ---- the next promotion puts its fence before anything of the one that was promoted ---- */
+
+/* What that one has sent of its own, 'n', is in a file of the fence's TXID and the next one. */
+static uint64_t nothing_of_its_own(void)
+{
+    const uint64_t at = 3 + AWAY;
+    struct bucket b = bucket_new();
+
+    send(&b, OLD, 1, 1, '\0', 's');
+    take_lease(&b, 1, ANNA);
+    put_fence(&b, ANNA, 2, 's');
+    leave_out(&b, ANNA, 3, 's');
+    epochs_promoted(1, ANNA, ANNA);
+    epochs_goes_on(ANNA, 1);
+    v.inherited = hash_of('s');
+    take_lease(&b, 2, BERT);
+    send(&b, ANNA, at, at + 1, 's', 'n');
+    put_fence(&b, BERT, at, 's');
+    put_fence(&b, BERT, at + 2, 'n');
+    leave_out(&b, BERT, at + 3, 'n');
+    return at;
+}
+
+static void has_what_it_went_on_from(void *arg)
+{
+    const uint64_t at = nothing_of_its_own();
+
+    (void)arg;
+    belongs(at, 's');
+    belongs(at + 1, 'n');
+    belongs(at + 2, 'n');
+}
+
+static void a_fence_before_anything_of_the_one_that_was_promoted(void **state)
+{
+    (void)state;
+    child_run(1, has_what_it_went_on_from, NULL);
+}
+
 /* ---- what is wrong is found as before ---- */
+
+static void goes_back_to_what_it_went_on_from(void *arg)
+{
+    const uint64_t at = nothing_of_its_own();
+
+    (void)arg;
+    belongs(at + 1, 's');
+}
 
 static void restores_to_the_fence(void *arg)
 {
@@ -410,9 +463,11 @@ static void no_fence_hides_what_is_wrong(void **state)
     child_fails(1, has_two_states, NULL, "P1: nothing leads to the fence, txid 5");
     child_fails(1, goes_on_from_nothing, NULL, "not made for the database before it");
     child_fails(1, old_one_writes_behind_it, NULL, "P2: two writers");
+    child_fails(1, goes_back_to_what_it_went_on_from, NULL, "is not the new primary's");
 }
 
 T_MAIN(T_TEST(a_fence_that_nobody_goes_on_from_is_astray),
     T_TEST(and_so_it_is_behind_one_that_was_promoted),
     T_TEST(a_fence_of_who_had_lost_the_lease_to_the_old_primary),
+    T_TEST(a_fence_before_anything_of_the_one_that_was_promoted),
     T_TEST(no_fence_hides_what_is_wrong))
