@@ -363,22 +363,33 @@ static void stuck(struct wr_db *db)
     try_again(db, wr_min(wait, STUCK_MAX_NS));
 }
 
-/* A reader pins an old part of the WAL. `moved`: less of it than the last time. */
-static void stuck_on_reader(struct wr_db *db, bool moved)
+/* A word about what is in the way. Short reads that overlap are nothing to tell of, until the WAL
+ * is out of proportion. */
+static void say_stuck(struct wr_db *db, bool moved)
 {
     char who[64] = "";
 
-    stuck(db);
-    db->probe_every_ns = moved ? PROBE_NS : PROBE_LONG_NS;
-    db->probe_ns = db->stuck_ns + db->probe_every_ns;
+    if (moved && db->seen.mx_frame < db->checkpoint_frames * TRUNCATE_FACTOR)
+        return;
     if (db->stuck < STUCK_SAY || !first_word(db, DB_WARNED_READER))
         return;
     for (int slot = WR_SHM_SLOT_READ0; slot < WR_SHM_SLOT_READ0 + WR_READ_MARKS && !who[0]; slot++)
         wr_holder_of_slot(wr_conn_path(db->conn), slot, who, sizeof(who));
     wr_log(DB_LOG(db), WR_WARN,
-        "a long read keeps the WAL from being checkpointed; it grows until that read ends",
+        moved ? "reads that overlap keep the WAL from starting over; it grows until there is a "
+                "moment without one"
+              : "a long read keeps the WAL from being checkpointed; it grows until that read ends",
         DB_NAME(db), WR_F_Z("reader", who[0] ? who : "unknown"),
         WR_F_U64("wal_frames", db->seen.mx_frame));
+}
+
+/* A reader pins an old part of the WAL. `moved`: less of it than the last time. */
+static void stuck_on_reader(struct wr_db *db, bool moved)
+{
+    stuck(db);
+    db->probe_every_ns = moved ? PROBE_NS : PROBE_LONG_NS;
+    db->probe_ns = db->stuck_ns + db->probe_every_ns;
+    say_stuck(db, moved);
 }
 
 /* All that can be done while writers go on. */

@@ -429,6 +429,7 @@ static void test_a_moment_without_a_reader_is_used(void **state)
             (void)world_pass(&w, SECOND / 20, 1000);
         }
         assert_int_equal(w.db->status.checkpoints, before);
+        T(strstr(w.warning, "reads that overlap"));
         T(sqlite3_close(reader[0]) == SQLITE_OK && sqlite3_close(reader[1]) == SQLITE_OK);
         world_sql(&w, "UPDATE t SET b=randomblob(3000)");
         wr_db_wake(w.db);
