@@ -383,9 +383,11 @@ typedef struct weir_feed_position {
 } weir_feed_position;
 /* The answer, once; `bytes` die with the call. On the calling thread. */
 typedef void weir_feed_fn(void *arg, const void *bytes, size_t n);
-/* Wait at most `wait_ms`. WEIR_TIMEOUT: there is nothing yet. WEIR_NOTFOUND: what follows is not in
- * memory, and is in a replica, or will be. WEIR_CANCELED. `cancel` may be NULL. */
-WEIR_API int weir_feed_read(weir_db *db, const weir_feed_position *after, int64_t wait_ms,
+/* Wait at most `wait_ms` for what comes behind `*at`, which becomes the state that the answer leads
+ * to: one answer may have what several calls in a row give. WEIR_TIMEOUT: there is nothing yet.
+ * WEIR_NOTFOUND: what follows is not in memory, and is in a replica, or will be. WEIR_CANCELED.
+ * `cancel` may be NULL. */
+WEIR_API int weir_feed_read(weir_db *db, weir_feed_position *at, int64_t wait_ms,
     weir_cancel *cancel, weir_feed_fn *fn, void *arg, weir_error *reterr);
 
 /* ---- Restoring ---- */

@@ -63,7 +63,7 @@ static enum wr_status feed_of(struct wr_db *db, struct wr_feed **ret, struct wr_
     return WR_OK;
 }
 
-enum wr_status wr_db_feed_read(struct wr_db *db, const struct wr_feed_at *at, int64_t end_ns,
+enum wr_status wr_db_feed_read(struct wr_db *db, struct wr_feed_at *at, int64_t end_ns,
     struct wr_cancel *cancel, struct wr_buf *out, struct wr_err *e)
 {
     struct wr_feed *f = NULL;

@@ -413,10 +413,25 @@ static enum wr_status collect(struct wr_feed *f, const struct wr_feed_at *at, st
     return WR_OK;
 }
 
-static enum wr_status hand_out(struct batch *b, struct wr_buf *out, struct wr_err *e)
+/* Where it leads who has *at. */
+static void move(const struct batch *b, struct wr_feed_at *at)
 {
+    for (size_t i = 0; i < b->n; i++) {
+        const struct record *r = b->r[i];
+        bool is_file = r->txid > r->from;
+
+        *at = (struct wr_feed_at){.txid = r->txid, .life = r->life, .part = is_file ? 0 : r->part};
+    }
+    at->more = b->more;
+}
+
+static enum wr_status hand_out(
+    struct batch *b, struct wr_feed_at *at, struct wr_buf *out, struct wr_err *e)
+{
+    struct wr_feed_at behind = *at;
     enum wr_status st;
 
+    move(b, &behind);
     for (size_t i = 0; i < b->n; i++) {
         const struct wr_buf *is = i == 0 && b->closes ? &b->r[i]->closed : &b->r[i]->wire;
 
@@ -426,7 +441,10 @@ static enum wr_status hand_out(struct batch *b, struct wr_buf *out, struct wr_er
     if (b->more)
         wr_feed_record_put(out, &b->is_more);
     st = wr_buf_status(out);
-    return st == WR_OK ? WR_OK : wr_fail(e, st, "an answer for a follower");
+    if (st != WR_OK)
+        return wr_fail(e, st, "an answer for a follower");
+    *at = behind;
+    return WR_OK;
 }
 
 static void rouse(struct wr_waker *waker)
@@ -447,7 +465,7 @@ static void wait_until(struct wr_feed *f, struct waiter *w, int64_t end_ns)
     w->is = RESTS;
 }
 
-enum wr_status wr_feed_read(struct wr_feed *f, const struct wr_feed_at *at, int64_t end_ns,
+enum wr_status wr_feed_read(struct wr_feed *f, struct wr_feed_at *at, int64_t end_ns,
     struct wr_cancel *cancel, struct wr_buf *out, struct wr_err *e)
 {
     struct waiter w = {.waker = {.wake = rouse}, .feed = f};
@@ -478,7 +496,7 @@ enum wr_status wr_feed_read(struct wr_feed *f, const struct wr_feed_at *at, int6
     wr_cancel_remove(cancel, &w.waker);
     wr_cond_release(&w.cond);
     if (st == WR_OK)
-        return hand_out(&b, out, e);
+        return hand_out(&b, at, out, e);
     for (size_t i = 0; i < b.n; i++)
         unref(b.r[i]);
     if (st == WR_NOTFOUND)

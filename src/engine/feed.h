@@ -84,9 +84,10 @@ void wr_feed_gap(struct wr_feed *f, uint64_t txid);
 /* ---- by readers ---- */
 
 /* Append to `out` what follows *at, and wait for it, at most until `end_ns` (of the clock of the
- * system). TIMEOUT: there was nothing; NOTFOUND: it is not here any more, or not yet: the bucket
- * has it, or it is lost; CANCELED; NOMEM, LIMIT: `out` has no room. */
-enum wr_status wr_feed_read(struct wr_feed *f, const struct wr_feed_at *at, int64_t end_ns,
+ * system); *at becomes the state that it leads to. TIMEOUT: there was nothing; NOTFOUND: it is not
+ * here any more, or not yet: the bucket has it, or it is lost; CANCELED; NOMEM, LIMIT: `out` has no
+ * room. */
+enum wr_status wr_feed_read(struct wr_feed *f, struct wr_feed_at *at, int64_t end_ns,
     struct wr_cancel *cancel, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -208,7 +208,7 @@ int64_t wr_db_wait_end(int64_t timeout_ms);
 /* What follows a state that somebody has (feed.h), of the newest commits. The first call, and each
  * one within ten minutes of the one before, keeps the last transactions in memory; for 30 s each
  * commit is captured at once. As wr_feed_read. */
-enum wr_status wr_db_feed_read(struct wr_db *db, const struct wr_feed_at *at, int64_t end_ns,
+enum wr_status wr_db_feed_read(struct wr_db *db, struct wr_feed_at *at, int64_t end_ns,
     struct wr_cancel *cancel, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
 
 /* For tests and hosts without a watch: look at the database now. */

@@ -344,7 +344,7 @@ int weir_replica_address(weir_db *db, uint32_t i, char *ret, size_t size, weir_e
 
 /* What follows any state but 0xff, of which nothing is kept, and those that were told of more; 0xfd
  * waits until it is canceled. */
-int weir_feed_read(weir_db *db, const weir_feed_position *after, int64_t wait_ms,
+int weir_feed_read(weir_db *db, weir_feed_position *after, int64_t wait_ms,
     weir_cancel *cancel, weir_feed_fn *fn, void *arg, weir_error *e)
 {
     (void)db;

@@ -143,7 +143,7 @@ static void end(struct feeding *x)
 /* What follows, without waiting. */
 static enum wr_status get(struct feeding *x, uint64_t txid, uint64_t life, uint32_t part)
 {
-    const struct wr_feed_at at = {.txid = txid, .life = life, .part = part};
+    struct wr_feed_at at = {.txid = txid, .life = life, .part = part};
 
     wr_buf_clear(&x->out);
     return wr_feed_read(x->feed, &at, 0, NULL, &x->out, &x->e);
@@ -152,7 +152,7 @@ static enum wr_status get(struct feeding *x, uint64_t txid, uint64_t life, uint3
 /* The same of one who was told that there is more. */
 static enum wr_status get_told(struct feeding *x, uint64_t txid, uint64_t life, uint32_t part)
 {
-    const struct wr_feed_at at = {.txid = txid, .life = life, .part = part, .more = true};
+    struct wr_feed_at at = {.txid = txid, .life = life, .part = part, .more = true};
 
     wr_buf_clear(&x->out);
     return wr_feed_read(x->feed, &at, 0, NULL, &x->out, &x->e);
@@ -551,7 +551,7 @@ static void test_no_reader_is_forgotten(void **state)
 
 static enum wr_status use(void *arg)
 {
-    const struct wr_feed_at at = {.txid = 5};
+    struct wr_feed_at at = {.txid = 5};
     struct wr_clock_manual clock;
     struct wr_feed *f = NULL;
     struct wr_err e = {0};

@@ -86,8 +86,14 @@ static enum wr_status catch_up(struct world *w, struct reader *r)
     enum wr_status st;
 
     wr_buf_init(&out, (size_t)64 << 20);
-    while ((st = wr_db_feed_read(w->db, &r->at, 0, NULL, &out, &e)) == WR_OK) {
-        struct wr_bytes rest = wr_buf_bytes(&out);
+    for (;;) {
+        struct wr_feed_at told = r->at;
+        struct wr_bytes rest;
+
+        st = wr_db_feed_read(w->db, &told, 0, NULL, &out, &e);
+        if (st != WR_OK)
+            break;
+        rest = wr_buf_bytes(&out);
 
         while (rest.n > 0) {
             struct wr_feed_record x;
@@ -113,6 +119,9 @@ static enum wr_status catch_up(struct world *w, struct reader *r)
             r->at = (struct wr_feed_at){
                 .txid = x.txid, .life = x.life, .part = x.kind == WR_FEED_PART ? x.part : 0};
         }
+        /* Who reads is told where that leads: the state that the records make. */
+        T(told.txid == r->at.txid && told.life == r->at.life && told.part == r->at.part);
+        T(told.more == r->at.more);
         wr_buf_clear(&out);
     }
     wr_buf_release(&out);
