@@ -100,26 +100,47 @@ static bool is_hex(const struct wr_storage *s)
     return wr_storage_caps(s) & WR_STORAGE_HEX_LEVELS;
 }
 
+/* The directory of a level, of *ret_n bytes, with a NUL, and room for `more` bytes in between. */
+static char *dir_with(
+    struct wr_arena *a, const struct wr_storage *s, unsigned level, size_t more, size_t *ret_n)
+{
+    struct wr_str prefix = wr_storage_prefix(s), lead = lead_of(is_hex(s));
+    size_t n = prefix.n + lead.n + 2;
+    char *p = wr_arena_alloc(a, n + more + 1);
+
+    static_assert(WR_LEVEL_MAX == 9, "one digit, decimal or hex");
+    assert(level <= WR_LEVEL_MAX);
+    if (!p)
+        return NULL;
+    if (prefix.n > 0)
+        memcpy(p, prefix.p, prefix.n);
+    memcpy(p + prefix.n, lead.p, lead.n);
+    p[n - 2] = (char)('0' + level);
+    p[n - 1] = '/';
+    p[n] = '\0';
+    *ret_n = n;
+    return p;
+}
+
 struct wr_str wr_layout_ltx_dir(struct wr_arena *a, const struct wr_storage *s, unsigned level)
 {
-    static_assert(WR_LEVEL_MAX == 9, "one digit, decimal or hex");
+    size_t n = 0;
+    const char *p = dir_with(a, s, level, 0, &n);
 
-    assert(level <= WR_LEVEL_MAX);
-    return wr_arena_fmt(
-        a, WR_FMT WR_FMT "%u/", WR_ARG(wr_storage_prefix(s)), WR_ARG(lead_of(is_hex(s))), level);
+    return (struct wr_str){p, n};
 }
 
 struct wr_str wr_layout_ltx_key(
     struct wr_arena *a, const struct wr_storage *s, unsigned level, uint64_t min, uint64_t max)
 {
-    struct wr_str dir = wr_layout_ltx_dir(a, s, level);
-    char name[WR_LTX_NAME_MAX];
+    size_t n = 0;
+    char *p = dir_with(a, s, level, WR_LTX_NAME_MAX - 1, &n);
 
     assert(min >= 1 && min <= max);
-    if (!dir.p)
-        return dir;
-    wr_ltx_name_format(name, min, max);
-    return wr_arena_fmt(a, WR_FMT "%s", WR_ARG(dir), name);
+    if (!p)
+        return (struct wr_str){0};
+    wr_ltx_name_format(p + n, min, max);
+    return (struct wr_str){p, n + WR_LTX_NAME_MAX - 1};
 }
 
 void wr_layout_name(char out[WR_LAYOUT_NAME_MAX], const struct wr_ltx_file *f)

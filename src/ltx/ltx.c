@@ -30,6 +30,7 @@
 
 #include "base/bytes.h"
 #include "base/crc64.h"
+#include "base/crypto.h"
 
 static const uint8_t MAGIC[4] = {'L', 'T', 'X', '1'};
 static const uint8_t TAG[4] = {'W', 'R', 'C', '2'};
@@ -211,13 +212,22 @@ enum {
     NAME_LEN = WR_LTX_NAME_MAX - 1,
 };
 
+/* And a NUL. */
+static void put_txid(char *out, uint64_t txid)
+{
+    uint8_t bytes[HEX / 2];
+
+    wr_put_be64(bytes, txid);
+    wr_hex(bytes, sizeof(bytes), out);
+}
+
+/* Not by printf: a follower makes several names for each commit that it is told of. */
 void wr_ltx_name_format(char out[WR_LTX_NAME_MAX], uint64_t min_txid, uint64_t max_txid)
 {
-    int n = snprintf(out, WR_LTX_NAME_MAX, "%016llx-%016llx.ltx", (unsigned long long)min_txid,
-        (unsigned long long)max_txid);
-
-    assert(n == NAME_LEN);
-    (void)n; /* for builds without assertions */
+    put_txid(out, min_txid);
+    out[HEX] = '-';
+    put_txid(out + HEX + 1, max_txid);
+    memcpy(out + DOT, ".ltx", NAME_LEN - DOT + 1);
 }
 
 /* wr_parse_hex64 would take capitals, which no writer of these names uses. */
