@@ -474,6 +474,16 @@ static uint64_t count_claimed(const struct image *m)
     return bytes;
 }
 
+/* Pages that can be in a row: those of a piece at most. */
+static uint64_t most_pages(const struct image *m)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < m->n; i++)
+        most = wr_max(most, m->pieces[i].n);
+    return wr_min((uint64_t)most, (uint64_t)m->x->commit);
+}
+
 static enum wr_status image_init(struct image *m, struct wr_err *e)
 {
     m->n = cut(m->x, NULL, &m->bytes_total);
@@ -488,7 +498,7 @@ static enum wr_status image_init(struct image *m, struct wr_err *e)
         if (!in->bytes)
             m->window = wr_max(m->window, (size_t)piece_bytes(in, &m->pieces[i]));
     }
-    m->run = (size_t)wr_min((uint64_t)RUN, (uint64_t)m->x->commit * m->x->page_size);
+    m->run = (size_t)wr_min((uint64_t)RUN, most_pages(m) * m->x->page_size);
     m->bytes_claimed = count_claimed(m);
     return WR_OK;
 }
