@@ -21,16 +21,16 @@
 #define SILENCE_S        10                 /* that ends a connection */
 #define REQUEST_MS       20000              /* from its first byte, or before, to its last */
 #define REPLY_MS         60000
-#define THROWN_AWAY_MAX                                                       \
-    ((size_t)1 << 20) /* bytes of a body beyond its limit, then it is cut off \
-                       */
-#define STACK_BYTES ((size_t)256 << 10)
-#define VERSIONS    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" /* as GnuTLS has them */
+#define THROWN_AWAY_MAX  ((size_t)1 << 20)  /* bytes beyond a body's limit; then it is cut off */
+#define PIECE_BYTES      ((size_t)32 << 10) /* of a reply that goes on, sent at once */
+#define STACK_BYTES      ((size_t)256 << 10)
+#define VERSIONS         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" /* as GnuTLS has them */
 
 #define FUNCTIONS(X)                                      \
     X(MHD_add_response_header)                            \
     X(MHD_create_response_from_buffer)                    \
     X(MHD_create_response_from_buffer_with_free_callback) \
+    X(MHD_create_response_from_callback)                  \
     X(MHD_destroy_response)                               \
     X(MHD_get_connection_info)                            \
     X(MHD_is_feature_supported)                           \
@@ -91,17 +91,76 @@ static struct MHD_Response *respond(struct wr_buf *body)
     return r;
 }
 
+/* A reply that goes on, as it is sent. */
+struct outgoing {
+    struct wr_httpd_flow *flow;
+    struct wr_buf piece;
+    size_t sent; /* of it */
+};
+
+/* Up to `n` bytes of what comes next. libmicrohttpd sends them before it asks again. */
+static ssize_t go_on(void *arg, uint64_t pos, char *to, size_t n)
+{
+    struct outgoing *out = arg;
+
+    (void)pos;
+    while (out->sent == out->piece.n) {
+        wr_buf_release(&out->piece); /* nothing is held while it waits */
+        out->sent = 0;
+        if (!out->flow->more(out->flow, &out->piece))
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (wr_buf_status(&out->piece) != WR_OK)
+            return MHD_CONTENT_READER_END_WITH_ERROR; /* the connection is closed */
+    }
+    n = wr_min(n, out->piece.n - out->sent);
+    memcpy(to, out->piece.p + out->sent, n);
+    out->sent += n;
+    return (ssize_t)n;
+}
+
+static void end_flow(void *arg)
+{
+    struct outgoing *out = arg;
+
+    out->flow->end(out->flow);
+    wr_buf_release(&out->piece);
+    wr_free(out);
+}
+
+/* What is there, and then what comes. */
+static struct MHD_Response *respond_and_go_on(struct wr_httpd_reply *r)
+{
+    struct outgoing *out = wr_alloc(sizeof(*out));
+    struct MHD_Response *response = NULL;
+
+    if (out) {
+        *out = (struct outgoing){.flow = r->flow, .piece = r->body};
+        response = mhd.MHD_create_response_from_callback(
+            MHD_SIZE_UNKNOWN, PIECE_BYTES, go_on, out, end_flow);
+    }
+    if (response)
+        wr_buf_init(&r->body, WR_HTTPD_REPLY_MAX);
+    else
+        wr_free(out);
+    return response;
+}
+
 static enum MHD_Result send_reply(struct MHD_Connection *c, struct wr_httpd_reply *r)
 {
-    unsigned status = wr_buf_status(&r->body) == WR_OK ? r->status : 500;
-    struct MHD_Response *response = respond(&r->body);
+    /* The header is for nginx, which would keep it until there is more, or all of it. */
+    bool whole = wr_buf_status(&r->body) == WR_OK, flows = whole && r->flow;
+    unsigned status = whole ? r->status : 500;
+    struct MHD_Response *response = flows ? respond_and_go_on(r) : respond(&r->body);
     enum MHD_Result sent = MHD_NO;
 
+    if (r->flow && !(flows && response))
+        r->flow->end(r->flow);
     if (!response)
         return MHD_NO;
     if (mhd.MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, r->type) == MHD_YES &&
         (!r->allow ||
-            mhd.MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow) == MHD_YES))
+            mhd.MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, r->allow) == MHD_YES) &&
+        (!flows || mhd.MHD_add_response_header(response, "X-Accel-Buffering", "no") == MHD_YES))
         sent = mhd.MHD_queue_response(c, status, response);
     mhd.MHD_destroy_response(response);
     return sent;

@@ -39,11 +39,21 @@ const char *wr_httpd_header(const struct wr_httpd_request *q, const char *name);
  */
 void wr_httpd_mind(const struct wr_httpd_request *q, weir_cancel *cancel);
 
+/* A body that goes on for a while: what is there of it is sent as it comes. On the thread of the
+ * connection, so only with `parallel`. */
+struct wr_httpd_flow {
+    /* Append what comes next, and wait for it; false: that was all. */
+    bool (*more)(struct wr_httpd_flow *w, struct wr_buf *body);
+    /* It is over, or the client has gone: the last call. */
+    void (*end)(struct wr_httpd_flow *w);
+};
+
 struct wr_httpd_reply {
-    unsigned status;    /* 200 at first */
-    const char *type;   /* static; application/json at first */
-    const char *allow;  /* static: the method that is, with 405; else NULL */
-    struct wr_buf body; /* empty at first; one that failed becomes a 500 */
+    unsigned status;            /* 200 at first */
+    const char *type;           /* static; application/json at first */
+    const char *allow;          /* static: the method that is, with 405; else NULL */
+    struct wr_buf body;         /* empty at first; one that failed becomes a 500 */
+    struct wr_httpd_flow *flow; /* what follows it, within the time for a reply; NULL: nothing */
 };
 
 /* On a thread of the server; on several at once with `parallel`. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,15 +19,52 @@
 #define REPLY_MS   900
 #define LARGE      ((size_t)8 << 20)
 #define CROWD      128 /* as many as there may be */
+#define OVER       1000000u
 
 static struct wr_unix_socket where;
 static struct wr_httpd *server;
 
+/* Of one that goes on. */
+static struct {
+    atomic_uint go; /* pieces that may be made; OVER: no more is */
+    atomic_uint made, ended;
+    size_t size; /* of each */
+} flowing;
+
+static bool make_more(struct wr_httpd_flow *w, struct wr_buf *body)
+{
+    unsigned n = atomic_load(&flowing.made) + 1;
+
+    (void)w;
+    T(body->n == 0);
+    while (atomic_load(&flowing.go) < n)
+        t_sleep_ms(1);
+    if (atomic_load(&flowing.go) == OVER)
+        return false;
+    wr_buf_fmt(body, "piece %u", n);
+    while (body->n < flowing.size)
+        wr_buf_byte(body, '.');
+    wr_buf_byte(body, '\n');
+    atomic_store(&flowing.made, n);
+    return true;
+}
+
+static void end_flow(struct wr_httpd_flow *w)
+{
+    (void)w;
+    atomic_fetch_add(&flowing.ended, 1);
+}
+
 static void answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r)
 {
     static const char line[] = "0123456789abcde\n";
+    static struct wr_httpd_flow flow = {.more = make_more, .end = end_flow};
 
     (void)arg;
+    if (wr_str_starts(wr_str(q->path), WR_STR("/flow")))
+        r->flow = &flow;
+    if (wr_str_eq(wr_str(q->path), WR_STR("/flow/fails")))
+        (void)wr_buf_grow(&r->body, SIZE_MAX);
     if (wr_str_eq(wr_str(q->path), WR_STR("/slow")))
         t_sleep_ms(3 * REQUEST_MS);
     for (size_t i = 0; wr_str_eq(wr_str(q->path), WR_STR("/large")) && i < LARGE; i += 16)
@@ -197,5 +235,88 @@ static void test_a_reply_that_is_not_read_ends(void **state)
     end();
 }
 
+/* Until `text` is there, which nothing may follow. */
+static void await_text(int fd, const char *text)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    size_t n = 0, size = strlen(text);
+    char b[8192];
+
+    while (n < size || memcmp(b + n - size, text, size) != 0) {
+        ssize_t got;
+
+        T(n < sizeof(b) && poll(&p, 1, 20 * REQUEST_MS) == 1);
+        got = read(fd, b + n, sizeof(b) - n);
+        T(got > 0);
+        n += (size_t)got;
+    }
+}
+
+static void await_end(unsigned n)
+{
+    while (atomic_load(&flowing.ended) < n)
+        t_sleep_ms(1);
+    T(atomic_load(&flowing.ended) == n);
+}
+
+/* What there is of an answer arrives before the rest of it is made. */
+static void test_an_answer_goes_on(void **state)
+{
+    int fd;
+
+    (void)state;
+    memset(&flowing, 0, sizeof(flowing));
+    begin(true);
+    fd = dial();
+    T(put(fd, "GET /flow HTTP/1.1\r\nHost: x\r\n\r\n"));
+    await_text(fd, "\r\n5\r\ndone\n\r\n");
+    for (unsigned i = 1; i < 4; i++) {
+        char text[40];
+
+        T(atomic_load(&flowing.made) == i - 1);
+        atomic_store(&flowing.go, i);
+        (void)snprintf(text, sizeof(text), "8\r\npiece %u\n\r\n", i);
+        await_text(fd, text);
+    }
+    T(atomic_load(&flowing.ended) == 0);
+    atomic_store(&flowing.go, OVER);
+    await_text(fd, "0\r\n\r\n");
+    await_end(1);
+    T(put(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")); /* on the same connection */
+    await_text(fd, "\r\n\r\ndone\n");
+    T(close(fd) == 0);
+    T(answers("/flow/fails", 20 * REQUEST_MS) == false);
+    await_end(2);
+    end();
+}
+
+/* Who does not read holds it up until the time for a reply is over, and who goes, until then. */
+static void test_an_answer_that_goes_on_ends(void **state)
+{
+    int64_t start_ms = wr_mono_ms(wr_clock_system());
+    int fd;
+
+    (void)state;
+    for (unsigned way = 0; way < 2; way++) {
+        memset(&flowing, 0, sizeof(flowing));
+        flowing.size = (size_t)1 << 20;
+        begin(true);
+        fd = dial();
+        T(put(fd, "GET /flow HTTP/1.1\r\nHost: x\r\n\r\n"));
+        await_text(fd, "\r\n5\r\ndone\n\r\n");
+        if (way == 1)
+            T(close(fd) == 0);
+        atomic_store(&flowing.go, 1000);
+        await_end(1);
+        T(atomic_load(&flowing.made) < 1000);
+        if (way == 0) {
+            T(wr_mono_ms(wr_clock_system()) - start_ms < 20 * REPLY_MS);
+            T(close(fd) == 0);
+        }
+        end();
+    }
+}
+
 T_MAIN(T_TEST(test_drips_end), T_TEST(test_who_is_served_is_not_cut_off),
-    T_TEST(test_an_idle_connection_ends), T_TEST(test_a_reply_that_is_not_read_ends))
+    T_TEST(test_an_idle_connection_ends), T_TEST(test_a_reply_that_is_not_read_ends),
+    T_TEST(test_an_answer_goes_on), T_TEST(test_an_answer_that_goes_on_ends))
