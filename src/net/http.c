@@ -6,6 +6,8 @@
  *   perform / poll until done, deadline, cancel or stall (bytes go through http_transfer.c)
  *   give the slot back            with its connection, if the answer was read to the end
  *
+ * A flow is the same, but that its caller has what there is of the answer in between.
+ *
  * A request that fails takes its slot with it. Cancel rouses the poll by curl_multi_wakeup, the one
  * call libcurl allows from another thread.
  *
@@ -191,36 +193,69 @@ static CURLcode transfer_result(struct wr_http_slot *s)
     return CURLE_FAILED_INIT;
 }
 
-/* Drive one transfer to its end. Real time for stalls, the call's clock for its deadline. */
-static enum wr_status run(struct wr_http_slot *s, struct wr_http_transfer *t, struct wr_call *c,
-    int64_t stall_ms, CURLcode *ret, struct wr_err *e)
+/* A request under way. */
+struct wr_http_flow {
+    struct wr_http *http;
+    struct wr_http_slot *slot;
+    struct curl_slist *headers;
+    struct wr_http_transfer transfer;
+    int64_t stall_ms;
+    bool added;             /* to the slot's multi handle */
+    bool begun;             /* libcurl has been at it */
+    struct wr_http_req req; /* of one that outlives the call that began it, as below */
+    struct wr_http_resp resp;
+};
+
+/* Bytes of a good answer's body that have come; of others all are waited for. */
+static size_t good_bytes(const struct wr_http_transfer *t)
 {
-    uint64_t moved = 0;
-    int64_t since = wr_mono_ms(wr_clock_system());
-    for (;;) {
-        int running = 0;
-        if (wr_curl()->multi_perform(s->multi, &running) != CURLM_OK)
-            return wr_fail(e, WR_INTERNAL, "%s: libcurl refused to work", s->origin);
-        if (running == 0)
-            break;
-        enum wr_status st = wr_call_check(c, s->origin, e);
-        if (st != WR_OK)
-            return st;
-        int64_t now = wr_mono_ms(wr_clock_system());
-        if (t->moved != moved) {
-            moved = t->moved;
-            since = now;
-        }
-        int64_t left = since + stall_ms - now;
-        if (left <= 0)
-            return wr_fail(
-                e, WR_TIMEOUT, "%s: no data for %lld ms", s->origin, (long long)stall_ms);
-        left = wr_min(left, wr_call_left_ms(c, 1000));
-        if (wr_curl()->multi_poll(s->multi, NULL, 0, (int)wr_min(left, 1000), NULL) != CURLM_OK)
-            return wr_fail(e, WR_INTERNAL, "%s: libcurl cannot wait", s->origin);
+    return t->req->text != NULL && wr_http_is_good(t) ? t->req->text->n : 0;
+}
+
+/* Wait for libcurl to have something to do. Real time for stalls, the call's clock for its
+ * deadline. */
+static enum wr_status rest(
+    struct wr_http_flow *x, struct wr_call *c, uint64_t *moved, int64_t *since, struct wr_err *e)
+{
+    struct wr_http_slot *s = x->slot;
+    enum wr_status st = wr_call_check(c, s->origin, e);
+    if (st != WR_OK)
+        return st;
+    int64_t now = wr_mono_ms(wr_clock_system());
+    if (x->transfer.moved != *moved) {
+        *moved = x->transfer.moved;
+        *since = now;
     }
-    *ret = transfer_result(s);
+    int64_t left = *since + x->stall_ms - now;
+    if (left <= 0)
+        return wr_fail(e, WR_TIMEOUT, "%s: no data for %lld ms", s->origin, (long long)x->stall_ms);
+    left = wr_min(left, wr_call_left_ms(c, 1000));
+    if (wr_curl()->multi_poll(s->multi, NULL, 0, (int)wr_min(left, 1000), NULL) != CURLM_OK)
+        return wr_fail(e, WR_INTERNAL, "%s: libcurl cannot wait", s->origin);
     return WR_OK;
+}
+
+/* Drive a transfer to its end, or, with `some`, until there is more of the body than before:
+ * *ret_ended. */
+static enum wr_status run(
+    struct wr_http_flow *x, struct wr_call *c, bool some, bool *ret_ended, struct wr_err *e)
+{
+    size_t had = good_bytes(&x->transfer);
+    uint64_t moved = x->transfer.moved;
+    int64_t since = wr_mono_ms(wr_clock_system());
+    /* What had come when the last call returned, libcurl has handed over then. */
+    enum wr_status st = x->begun ? rest(x, c, &moved, &since, e) : WR_OK;
+    x->begun = true;
+    while (st == WR_OK) {
+        int running = 0;
+        if (wr_curl()->multi_perform(x->slot->multi, &running) != CURLM_OK)
+            return wr_fail(e, WR_INTERNAL, "%s: libcurl refused to work", x->slot->origin);
+        *ret_ended = running == 0;
+        if (running == 0 || (some && good_bytes(&x->transfer) > had))
+            return WR_OK;
+        st = rest(x, c, &moved, &since, e);
+    }
+    return st;
 }
 
 /* Certificates are read for the first https request: plain http never pays for them. */
@@ -231,47 +266,6 @@ static enum wr_status load_trust(struct wr_http *h, const struct wr_http_slot *s
     wr_mutex_lock(&h->mutex);
     enum wr_status st = wr_trust_load(&h->trust, e);
     wr_mutex_unlock(&h->mutex);
-    return st;
-}
-
-static enum wr_status exchange(struct wr_http *h, struct wr_http_slot *s,
-    struct wr_http_transfer *t, struct wr_call *c, struct wr_err *e)
-{
-    struct curl_slist *headers = NULL;
-    CURLcode result = CURLE_OK;
-    bool added = false;
-
-    enum wr_status st = load_trust(h, s, e);
-    if (st == WR_OK)
-        st = header_list(c->scratch, t->req, &headers, e);
-    if (st != WR_OK)
-        return st;
-    result = set_all(h, s, t, headers);
-    if (result != CURLE_OK) {
-        st = wr_curl_refused(e, result, s->origin);
-        goto out;
-    }
-    added = wr_curl()->multi_add_handle(s->multi, s->easy) == CURLM_OK;
-    if (!added) {
-        st = wr_fail(e, WR_NOMEM, "%s: libcurl refused the request", s->origin);
-        goto out;
-    }
-    if (c->cancel != NULL)
-        wr_cancel_add(c->cancel, &s->waker);
-    st = run(s, t, c, t->req->stall_ms > 0 ? t->req->stall_ms : h->stall_ms, &result, e);
-    if (c->cancel != NULL)
-        wr_cancel_remove(c->cancel, &s->waker);
-    if (st == WR_OK && t->failed != WR_OK)
-        st = wr_fail(e, t->failed, "%s: %s", s->origin, t->why);
-    else if (st == WR_OK && result != CURLE_OK)
-        st = wr_http_fail(e, result, s->origin, s->error);
-    else if (st == WR_OK && t->resp->status == 0)
-        st = wr_fail(e, WR_BUSY, "%s: the answer has no status", s->origin);
-out:
-    if (added)
-        (void)wr_curl()->multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
-    s->plain = is_plain(t->req) && set_own(s, NULL, NULL) == CURLE_OK;
-    header_list_free(headers);
     return st;
 }
 
@@ -286,29 +280,152 @@ static struct wr_str url_origin(const char *url)
     return s;
 }
 
-enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
-    struct wr_http_resp *ret, struct wr_err *e)
+/* Hand the request to libcurl. */
+static enum wr_status start(struct wr_http_flow *x, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_http_slot *s = x->slot;
+    enum wr_status st = load_trust(x->http, s, e);
+    if (st == WR_OK)
+        st = header_list(c->scratch, x->transfer.req, &x->headers, e);
+    if (st != WR_OK)
+        return st;
+    CURLcode refused = set_all(x->http, s, &x->transfer, x->headers);
+    if (refused != CURLE_OK)
+        return wr_curl_refused(e, refused, s->origin);
+    x->added = wr_curl()->multi_add_handle(s->multi, s->easy) == CURLM_OK;
+    return x->added ? WR_OK : wr_fail(e, WR_NOMEM, "%s: libcurl refused the request", s->origin);
+}
+
+/* Of one that has ended: what became of it. */
+static enum wr_status judge(const struct wr_http_flow *x, struct wr_err *e)
+{
+    const struct wr_http_transfer *t = &x->transfer;
+    struct wr_http_slot *s = x->slot;
+    CURLcode result = transfer_result(s);
+    if (t->failed != WR_OK)
+        return wr_fail(e, t->failed, "%s: %s", s->origin, t->why);
+    if (result != CURLE_OK)
+        return wr_http_fail(e, result, s->origin, s->error);
+    if (t->resp->status == 0)
+        return wr_fail(e, WR_BUSY, "%s: the answer has no status", s->origin);
+    return WR_OK;
+}
+
+/* Wait for all of it, or for some. */
+static enum wr_status wait(
+    struct wr_http_flow *x, struct wr_call *c, bool some, bool *ret_ended, struct wr_err *e)
+{
+    if (c->cancel != NULL)
+        wr_cancel_add(c->cancel, &x->slot->waker);
+    x->transfer.scratch = c->scratch;
+    enum wr_status st = run(x, c, some, ret_ended, e);
+    if (c->cancel != NULL)
+        wr_cancel_remove(c->cancel, &x->slot->waker);
+    return st == WR_OK && *ret_ended ? judge(x, e) : st;
+}
+
+/* `reusable`: the answer was read to its end. */
+static void release(struct wr_http_flow *x, bool reusable)
+{
+    struct wr_http_slot *s = x->slot;
+    if (x->added)
+        (void)wr_curl()->multi_remove_handle(s->multi, s->easy); /* it was added, so it is there */
+    s->plain = is_plain(x->transfer.req) && set_own(s, NULL, NULL) == CURLE_OK;
+    header_list_free(x->headers);
+    if (reusable)
+        wr_http_slot_give(&x->http->pool, s);
+    else
+        wr_http_slot_free(s);
+}
+
+/* Its slot, and what is known of it. */
+static enum wr_status prepare(struct wr_http_flow *x, struct wr_call *c,
+    const struct wr_http_req *req, struct wr_http_resp *resp, struct wr_err *e)
 {
     assert(req->url != NULL && req->method != NULL);
-    *ret = (struct wr_http_resp){.status = 0};
+    *resp = (struct wr_http_resp){.status = 0};
     if (req->text != NULL)
         wr_buf_clear(req->text);
-    struct wr_str origin = url_origin(req->url);
     enum wr_status st = wr_call_check(c, "http request", e);
     if (st == WR_OK)
         st = wr_curl_load(e);
     if (st != WR_OK)
         return st;
-    struct wr_http_slot *s = wr_http_slot_take(&h->pool, origin);
-    if (s == NULL)
+    x->slot = wr_http_slot_take(&x->http->pool, url_origin(req->url));
+    if (x->slot == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory for a connection");
-    struct wr_http_transfer t = {.req = req, .resp = ret, .scratch = c->scratch};
-    st = exchange(h, s, &t, c, e);
+    x->stall_ms = req->stall_ms > 0 ? req->stall_ms : x->http->stall_ms;
+    x->transfer = (struct wr_http_transfer){.req = req, .resp = resp, .scratch = c->scratch};
+    return WR_OK;
+}
+
+enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
+    struct wr_http_resp *ret, struct wr_err *e)
+{
+    struct wr_http_flow x = {.http = h};
+    bool ended = false;
+    enum wr_status st = prepare(&x, c, req, ret, e);
+    if (st != WR_OK)
+        return st;
+    st = start(&x, c, e);
     if (st == WR_OK)
-        wr_http_slot_give(&h->pool, s);
-    else
-        wr_http_slot_free(s);
+        st = wait(&x, c, false, &ended, e);
+    release(&x, st == WR_OK);
     return st;
+}
+
+enum wr_status wr_http_begin(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
+    struct wr_http_resp *ret, struct wr_http_flow **ret_flow, struct wr_err *e)
+{
+    struct wr_http_flow *x = wr_alloc(sizeof(*x));
+    bool ended = false;
+    assert(!req->has_body && req->text != NULL && req->into == NULL);
+    *ret_flow = NULL;
+    if (x == NULL)
+        return wr_fail(e, WR_NOMEM, "out of memory for a request");
+    x->http = h;
+    x->req = *req;
+    enum wr_status st = prepare(x, c, &x->req, &x->resp, e);
+    if (st != WR_OK) {
+        wr_free(x);
+        return st;
+    }
+    st = start(x, c, e);
+    /* libcurl has its copies of these by now. */
+    x->req.url = NULL;
+    x->req.headers = NULL;
+    x->req.n_headers = 0;
+    if (st == WR_OK)
+        st = wait(x, c, true, &ended, e);
+    *ret = (struct wr_http_resp){.status = x->resp.status};
+    if (st == WR_OK && !ended) {
+        *ret_flow = x;
+        return WR_OK;
+    }
+    release(x, st == WR_OK);
+    wr_free(x);
+    return st;
+}
+
+enum wr_status wr_http_more(struct wr_http_flow **flow, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_http_flow *x = *flow;
+    bool ended = false;
+    enum wr_status st = wait(x, c, true, &ended, e);
+    if (st == WR_OK && !ended)
+        return WR_OK;
+    *flow = NULL;
+    release(x, st == WR_OK);
+    wr_free(x);
+    return st;
+}
+
+void wr_http_end(struct wr_http_flow *x)
+{
+    if (x == NULL)
+        return;
+    release(x, false);
+    wr_free(x);
 }
 
 enum wr_status wr_http_new(const struct wr_http_opts *o, struct wr_http **ret, struct wr_err *e)

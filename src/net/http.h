@@ -76,6 +76,20 @@ void wr_http_free(struct wr_http *h); /* NULL-safe; no request may be running */
 enum wr_status wr_http_do(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
     struct wr_http_resp *ret, struct wr_err *e) WR_MUST_CHECK;
 
+/* An answer that is read as it comes. owned. */
+struct wr_http_flow;
+
+/* The same for a request without a body, whose answer goes to `text`, which stays until the flow
+ * has ended: return when there is some of it, if it is a 2xx answer, and *ret_flow if there may be
+ * more of it; NULL: that was all. Headers of *ret are not kept. */
+enum wr_status wr_http_begin(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
+    struct wr_http_resp *ret, struct wr_http_flow **ret_flow, struct wr_err *e) WR_MUST_CHECK;
+/* Wait for more, which is appended. *flow becomes NULL when that was all, and when it fails. */
+enum wr_status wr_http_more(
+    struct wr_http_flow **flow, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
+/* Nothing more of it is wanted: its connection is closed. NULL-safe. */
+void wr_http_end(struct wr_http_flow *flow);
+
 /* The value of a header of the answer, in any case; {NULL, 0} when absent. */
 struct wr_str wr_http_header(const struct wr_http_resp *r, const char *name);
 

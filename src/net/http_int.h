@@ -56,6 +56,9 @@ size_t wr_http_on_read(char *p, size_t size, size_t count, void *arg);
 size_t wr_http_on_body(char *p, size_t size, size_t count, void *arg);
 size_t wr_http_on_header(char *p, size_t size, size_t count, void *arg);
 
+/* Its answer is of 2xx, as far as it is known. */
+bool wr_http_is_good(const struct wr_http_transfer *t);
+
 /* Which certificates to trust; both NULL: nobody has said, and it is the system's, or libcurl's
  * built-in choice. */
 struct wr_trust {

@@ -26,7 +26,7 @@ size_t wr_http_on_read(char *p, size_t size, size_t count, void *arg)
     return take;
 }
 
-static bool is_2xx(const struct wr_http_transfer *t)
+bool wr_http_is_good(const struct wr_http_transfer *t)
 {
     return t->resp->status >= 200 && t->resp->status < 300;
 }
@@ -36,7 +36,7 @@ size_t wr_http_on_body(char *p, size_t size, size_t count, void *arg)
     struct wr_http_transfer *t = arg;
     size_t n = size * count;
     t->moved += n;
-    if (is_2xx(t) && t->req->into != NULL) {
+    if (wr_http_is_good(t) && t->req->into != NULL) {
         if (n > t->req->into_size - t->resp->into_n)
             return stop(t, WR_LIMIT, "the answer is longer than what was asked for");
         memcpy((uint8_t *)t->req->into + t->resp->into_n, p, n);
@@ -47,7 +47,7 @@ size_t wr_http_on_body(char *p, size_t size, size_t count, void *arg)
     if (out == NULL)
         return n;
     size_t room = out->max - out->n;
-    if (is_2xx(t) && n > room)
+    if (wr_http_is_good(t) && n > room)
         return stop(t, WR_LIMIT, "the answer is longer than its bound");
     wr_buf_put(out, p, wr_min(n, room));
     if (wr_buf_status(out) != WR_OK)
