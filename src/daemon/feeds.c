@@ -7,9 +7,11 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "base/mem.h"
 
 #define FEED_PATH  "/feed/"
-#define WAIT_MAX   8000 /* ms; less than a connection may be silent */
+#define WAIT_MAX   8000              /* ms; less than a connection may be silent */
+#define FLOW_BYTES ((size_t)1 << 20) /* of an answer that goes on, before its last piece */
 #define URL_ROOM   8192
 #define LISTED_MAX 100 /* names in a 404 */
 
@@ -173,7 +175,7 @@ static void answer_read(int rc, const weir_error *err, struct wr_httpd_reply *r)
 
 struct asked {
     uint64_t id, after, life, part, wait_ms;
-    bool more;
+    bool more, flows;
 };
 
 static bool hex_of(const char *s, uint64_t *ret)
@@ -185,12 +187,20 @@ static bool parse(const struct wr_httpd_request *q, struct asked *ret)
 {
     const char *part = wr_httpd_query(q, "part"), *wait = wr_httpd_query(q, "wait");
 
-    *ret = (struct asked){.more = wr_httpd_query(q, "more") != NULL};
+    *ret = (struct asked){
+        .more = wr_httpd_query(q, "more") != NULL, .flows = wr_httpd_query(q, "flow") != NULL};
     return hex_of(wr_httpd_query(q, "id"), &ret->id) && ret->id != 0 &&
            hex_of(wr_httpd_query(q, "after"), &ret->after) &&
            hex_of(wr_httpd_query(q, "life"), &ret->life) && part &&
            wr_parse_u64(wr_str(part), &ret->part) && ret->part <= UINT32_MAX && wait &&
            wr_parse_u64(wr_str(wait), &ret->wait_ms);
+}
+
+/* Whether what is sent arrives at once: a proxy, which has to name itself, may keep the beginning
+ * of an answer until it has all of it. */
+static bool passes_on(const struct wr_httpd_request *q)
+{
+    return !wr_httpd_header(q, "Via");
 }
 
 /* A place, and the path if it is known; false: answered. */
@@ -220,55 +230,122 @@ static bool admit(struct wr_listening *l, const struct asked *a, const char *nam
     return (known && wr_fleet_has(f->fleet, path)) || find(f, name, path, r);
 }
 
-static void note(struct wr_listening *l, const struct asked *a, const char *name, const char *path,
-    int rc, size_t bytes)
+static void note(struct wr_feed_wait *w, int rc, size_t bytes)
 {
+    struct wr_listening *l = w->listening;
     struct wr_feeds *f = l->feeds;
-    struct wr_follower *x;
+    struct wr_follower *x = w->place;
 
     wr_mutex_lock(&f->mutex);
-    x = place_of(l, a->id);
+    w->over = l->ending;
+    if (!x || x->id != w->id)
+        x = place_of(l, w->id);
     f->totals.answers += rc == WEIR_OK;
     f->totals.bytes += rc == WEIR_OK ? bytes : 0;
     f->totals.dropped += rc == WEIR_NOTFOUND && x && x->served;
     if (x) {
         x->seen_ms = wr_mono_ms(wr_clock_system());
         x->served = rc == WEIR_OK || rc == WEIR_TIMEOUT;
-        (void)snprintf(x->name, sizeof(x->name), "%s", name); /* what is cut is found again */
-        (void)snprintf(x->path, sizeof(x->path), "%s", path);
     }
+    if (x && x != w->place) {
+        (void)snprintf(x->name, sizeof(x->name), "%s", w->name);
+        (void)snprintf(x->path, sizeof(x->path), "%s", w->path);
+    }
+    w->place = x;
     wr_mutex_unlock(&f->mutex);
 }
 
 /* What follows, of a database that is let go when the wait is over, however it ends. */
-static void read_feed(struct wr_listening *l, const struct asked *a, const char *name,
-    const char *path, weir_cancel *own, struct wr_httpd_reply *r)
+static int read_held(
+    struct wr_feed_wait *w, struct wr_fleet_hold *h, struct wr_buf *out, weir_error *err)
 {
-    weir_feed_position at = {.struct_size = sizeof(at),
+    int64_t left_ms = wr_max(w->end_ms - wr_mono_ms(wr_clock_system()), (int64_t)0);
+    size_t had = out->n;
+    int rc = weir_feed_read(h->db, &w->at, left_ms, w->cancel, put, out, err);
+
+    wr_fleet_let_go(w->listening->feeds->fleet, h);
+    w->bytes += out->n - had;
+    note(w, rc, out->n - had);
+    return rc;
+}
+
+static void free_wait(struct wr_feed_wait *w)
+{
+    struct wr_mutex *mutex = &w->listening->feeds->mutex;
+
+    if (w->link.next) {
+        wr_mutex_lock(mutex);
+        wr_list_remove(&w->link);
+        wr_mutex_unlock(mutex);
+    }
+    weir_cancel_free(w->cancel);
+    wr_free(w);
+}
+
+static struct wr_feed_wait *wait_of(struct wr_httpd_flow *flow)
+{
+    return wr_container_of(flow, struct wr_feed_wait, flow);
+}
+
+/* Whatever is wrong is told to whoever asks again. */
+static bool flow_on(struct wr_httpd_flow *flow, struct wr_buf *body)
+{
+    struct wr_feed_wait *w = wait_of(flow);
+    struct wr_feeds *f = w->listening->feeds;
+    struct wr_fleet_hold h;
+    weir_error err;
+
+    return !w->over && w->bytes < FLOW_BYTES && wr_mono_ms(wr_clock_system()) < w->end_ms &&
+           wr_fleet_hold_with(f->fleet, w->path, w->cancel, &h, &err) == WEIR_OK &&
+           read_held(w, &h, body, &err) == WEIR_OK;
+}
+
+static void end_flow(struct wr_httpd_flow *flow)
+{
+    free_wait(wait_of(flow));
+}
+
+/* NULL: without memory. */
+static struct wr_feed_wait *new_wait(
+    struct wr_listening *l, const struct asked *a, const char *name, const char *path)
+{
+    struct wr_feed_wait *w = wr_alloc(sizeof(*w));
+
+    if (!w)
+        return NULL;
+    w->listening = l;
+    w->flow = (struct wr_httpd_flow){.more = flow_on, .end = end_flow};
+    w->id = a->id;
+    w->at = (weir_feed_position){.struct_size = sizeof(w->at),
         .txid = a->after,
         .life = a->life,
         .part = (uint32_t)a->part,
         .more = a->more};
-    weir_error err = {0};
-    struct wr_fleet_hold h;
-    int rc;
-
-    if (!hold(l->feeds, path, own, &h, r))
-        return;
-    rc = weir_feed_read(
-        h.db, &at, (int64_t)wr_min(a->wait_ms, (uint64_t)WAIT_MAX), own, put, &r->body, &err);
-    wr_fleet_let_go(l->feeds->fleet, &h);
-    answer_read(rc, &err, r);
-    note(l, a, name, path, rc, r->body.n);
+    w->end_ms = wr_mono_ms(wr_clock_system()) + (int64_t)wr_min(a->wait_ms, (uint64_t)WAIT_MAX);
+    (void)snprintf(w->name, sizeof(w->name), "%s", name); /* what is cut is found again */
+    (void)snprintf(w->path, sizeof(w->path), "%s", path);
+    w->cancel = weir_cancel_new();
+    if (!w->cancel) {
+        free_wait(w);
+        return NULL;
+    }
+    wr_mutex_lock(&l->feeds->mutex);
+    wr_list_push(&l->waiting, &w->link);
+    if (l->ending)
+        weir_cancel_now(w->cancel);
+    wr_mutex_unlock(&l->feeds->mutex);
+    return w;
 }
 
 static void feed(struct wr_listening *l, const char *name, const struct wr_httpd_request *q,
     struct wr_httpd_reply *r)
 {
-    struct wr_feeds *f = l->feeds;
-    struct wr_feed_wait x = {0};
     char path[WR_FOLLOWER_PATH];
+    weir_error err = {0};
+    struct wr_fleet_hold h;
+    struct wr_feed_wait *w;
     struct asked a;
+    int rc = WEIR_BUSY;
 
     if (!parse(q, &a)) {
         say(r, 400, "id, after, life, part and wait are needed");
@@ -276,21 +353,19 @@ static void feed(struct wr_listening *l, const char *name, const struct wr_httpd
     }
     if (!admit(l, &a, name, path, r))
         return;
-    x.cancel = weir_cancel_new();
-    if (!x.cancel) {
+    w = new_wait(l, &a, name, path);
+    if (!w) {
         say(r, 503, weir_strerror(WEIR_NOMEM));
         return;
     }
-    wr_mutex_lock(&f->mutex);
-    wr_list_push(&l->waiting, &x.link);
-    if (l->ending)
-        weir_cancel_now(x.cancel);
-    wr_mutex_unlock(&f->mutex);
-    read_feed(l, &a, name, path, x.cancel, r);
-    wr_mutex_lock(&f->mutex);
-    wr_list_remove(&x.link);
-    wr_mutex_unlock(&f->mutex);
-    weir_cancel_free(x.cancel);
+    if (hold(l->feeds, w->path, w->cancel, &h, r)) {
+        rc = read_held(w, &h, &r->body, &err);
+        answer_read(rc, &err, r);
+    }
+    if (rc == WEIR_OK && a.flows && passes_on(q))
+        r->flow = &w->flow;
+    else
+        free_wait(w);
 }
 
 void wr_feeds_answer(void *arg, const struct wr_httpd_request *q, struct wr_httpd_reply *r)

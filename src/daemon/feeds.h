@@ -2,16 +2,18 @@
  * feeds.h - the HTTP or HTTPS listener on `serve.addr`: what followers ask (`weir restore -f
  * http://...`).
  *
- *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>[&more=1]
- *         200 what was captured behind that state, 204 nothing within `wait`, 410 it is not in
- *         memory any more: the replica has it
+ *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>
+ *             [&more=1][&flow=1]
+ *         200 what was captured behind that state, and with `flow` what else is captured within
+ *         `wait`, as it comes, unless that becomes too much; 204 nothing within `wait`; 410 it is
+ *         not in memory any more: the replica has it
  *     GET /feed/<database>
  *         200 lines: "txid <16 hex>", and "replica <URL>" of each, as weir_replica_address
  *
  * A database is named by its path, or by the last part of it where no other one has the same. With
  * a token, whoever does not have it gets 401, and learns nothing. So many followers are served at
- * once, each with a thread and one answer in memory; one more gets 503. A follower that does not
- * read its answer is cut off, and has the replica.
+ * once, each with a thread and one answer in memory, or one piece of an answer that goes on; one
+ * more gets 503. A follower that does not read its answer is cut off, and has the replica.
  *
  * locked: any thread.
  */

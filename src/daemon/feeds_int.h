@@ -35,10 +35,20 @@ struct wr_listening {
     bool ending;                   /* no more of them */
 };
 
-/* A request that waits for something to be captured; on the stack of its thread. */
+/* A request that waits for something to be captured. Its thread's, but for the link. */
 struct wr_feed_wait {
     struct wr_link link; /* guarded */
+    struct wr_listening *listening;
     weir_cancel *cancel;
+    struct wr_httpd_flow flow;
+    uint64_t id;                 /* of the follower */
+    struct wr_follower *place;   /* where it was found; NULL: not yet */
+    weir_feed_position at;       /* what that has, with all that it was given */
+    int64_t end_ms;              /* monotonic: no longer */
+    size_t bytes;                /* that it was given */
+    bool over;                   /* nobody is to be given more */
+    char name[WR_FOLLOWER_NAME]; /* that it asked for, if that is not too long, and what that is */
+    char path[WR_FOLLOWER_PATH];
 };
 
 struct wr_feeds {

@@ -269,8 +269,8 @@ static void put_feeds(const struct page *p, struct wr_buf *out)
     wr_expo_gauge(out, "weir_followers", "Followers that were served within the last half minute",
         "", t.followers, 1);
     wr_expo_counter(out, "weir_feed_bytes_total", "Bytes sent to followers", t.bytes);
-    wr_expo_counter(
-        out, "weir_feed_answers_total", "Answers with something new for a follower", t.answers);
+    wr_expo_counter(out, "weir_feed_answers_total",
+        "Answers, or pieces of one, with something new for a follower", t.answers);
     wr_expo_counter(out, "weir_feed_dropped_total",
         "Times that a follower was sent to the replica, being too far behind", t.dropped);
     wr_expo_counter(out, "weir_feed_refused_total",

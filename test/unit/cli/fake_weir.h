@@ -63,6 +63,7 @@ static struct {
     size_t nfindings;
     weir_verify_result verified;
     atomic_uint waiting;            /* calls that wait until they are canceled, ever */
+    size_t records;                 /* bytes of what follows a state; 0: a word */
     weir_verify_options verify_opt; /* of the last one */
 } fake;
 
@@ -342,10 +343,10 @@ int weir_replica_address(weir_db *db, uint32_t i, char *ret, size_t size, weir_e
     return WEIR_OK;
 }
 
-/* What follows any state but 0xff, of which nothing is kept, and those that were told of more; 0xfd
- * waits until it is canceled. */
-int weir_feed_read(weir_db *db, weir_feed_position *after, int64_t wait_ms,
-    weir_cancel *cancel, weir_feed_fn *fn, void *arg, weir_error *e)
+/* What follows any state but 0xff, of which nothing is kept, and those that were told of more, and
+ * leads to the next one; 0xfd waits until it is canceled. Nothing follows 0xfe and 0x1fe. */
+int weir_feed_read(weir_db *db, weir_feed_position *after, int64_t wait_ms, weir_cancel *cancel,
+    weir_feed_fn *fn, void *arg, weir_error *e)
 {
     (void)db;
     (void)wait_ms;
@@ -359,9 +360,17 @@ int weir_feed_read(weir_db *db, weir_feed_position *after, int64_t wait_ms,
         (void)snprintf(e->message, sizeof(e->message), "not kept");
         return WEIR_NOTFOUND;
     }
-    if (after->txid == 0xfe || after->more)
+    if ((after->txid & 0xff) == 0xfe || after->more)
         return WEIR_TIMEOUT;
-    fn(arg, "records", 7);
+    after->txid++;
+    if (fake.records == 0) {
+        fn(arg, "records", 7);
+    } else {
+        void *p = wr_alloc(fake.records);
+
+        fn(arg, p, p ? fake.records : 0);
+        wr_free(p);
+    }
     return WEIR_OK;
 }
 
