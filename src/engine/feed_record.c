@@ -57,6 +57,14 @@ static bool makes_sense(const struct wr_feed_record *r)
     return false;
 }
 
+bool wr_feed_record_whole(struct wr_bytes in)
+{
+    if (in.n < WR_FEED_HEADER)
+        return false;
+    return memcmp(in.p, MAGIC, sizeof(MAGIC)) != 0 ||
+           wr_le32(in.p + AT_SIZE) <= in.n - WR_FEED_HEADER;
+}
+
 enum wr_status wr_feed_record_next(
     struct wr_bytes *in, struct wr_feed_record *ret, struct wr_err *e)
 {

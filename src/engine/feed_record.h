@@ -50,6 +50,9 @@ struct wr_feed_record {
 /* Append it to `out`, whose status tells whether there was room. */
 void wr_feed_record_put(struct wr_buf *out, const struct wr_feed_record *r);
 
+/* Whether `in` begins with a whole record, or with what is none: not, if more of it may come. */
+bool wr_feed_record_whole(struct wr_bytes in);
+
 /* The record that *in begins with, which then begins behind it. CORRUPT: it is none, or damaged, or
  * it is cut off, or its numbers contradict each other. */
 enum wr_status wr_feed_record_next(

@@ -46,7 +46,7 @@ static void leave(struct wr_follow *f, const struct wr_call *c, const struct wr_
     s->failures++;
     s->again_ms = now_ms(c) + wait / 2 + (int64_t)wr_rand_below(&f->rng, (uint64_t)(wait / 2) + 1);
     s->rest.n = 0;
-    s->with = s->back = false;
+    s->with = s->back = s->flows = false;
     if (!s->told)
         wr_log(c->log, WR_WARN, "follow: without the primary; going on from the bucket",
             WR_F_Z("output", f->path), WR_F_Z("reason", why->text));
@@ -116,7 +116,7 @@ static enum wr_status take_run(struct wr_follow_source *s, struct wr_call *c,
     enum wr_feed_kind kind = WR_FEED_CLOSE;
     enum wr_status st = WR_OK;
 
-    while (st == WR_OK && s->rest.n > 0 && chain->n < RUN_MAX) {
+    while (st == WR_OK && wr_feed_record_whole(s->rest) && chain->n < RUN_MAX) {
         struct wr_bytes rest = s->rest;
         struct wr_feed_record r;
 
@@ -212,6 +212,8 @@ static enum wr_status take(
         st = wr_fail(e, WR_CORRUPT, "the primary's answer does not go on from the copy");
     if (st == WR_OK && (r.kind == WR_FEED_CLOSE || r.kind == WR_FEED_MORE)) {
         s->rest = rest;
+        s->ahead = r.txid;
+        s->ahead_part = r.kind == WR_FEED_MORE ? f->pos.part : 0;
         *ret = WR_FROM_NOBODY;
         s->more = r.kind == WR_FEED_MORE;
         s->unsure = false;
@@ -225,10 +227,30 @@ static enum wr_status take(
         st = fetch(f, c, &at, &cur, &chain, e);
     if (st == WR_OK) {
         s->life = cur.life;
+        s->ahead = cur.txid;
+        s->ahead_part = cur.part;
         *ret = WR_FROM_PRIMARY;
     }
     forget(s, c, &chain);
     wr_ltx_files_release(&chain);
+    return st;
+}
+
+/* Wait for what else the answer has, up to a whole record, or its end. */
+static enum wr_status go_on(struct wr_follow_source *s, struct wr_call *c, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    while (st == WR_OK && s->flows && !wr_feed_record_whole(s->rest)) {
+        size_t had = s->rest.n;
+
+        if (had > 0 && s->rest.p != s->answer.p)
+            memmove(s->answer.p, s->rest.p, had);
+        s->answer.n = had;
+        st = wr_stream_more(s->primary, c, e);
+        s->flows = st == WR_OK && s->answer.n > had;
+        s->rest = wr_buf_bytes(&s->answer);
+    }
     return st;
 }
 
@@ -248,10 +270,30 @@ static enum wr_status ask(struct wr_follow *f, struct wr_call *c, struct wr_err 
     c->deadline_ms = began_ms + wait_ms + ANSWER_MS;
     if (st == WR_OK)
         st = wr_stream_next(s->primary, c, &at, wait_ms, &s->answer, e);
-    if (st == WR_OK)
+    s->flows = st == WR_OK && s->answer.n > 0;
+    if (st == WR_OK) {
         s->rest = wr_buf_bytes(&s->answer);
+        st = go_on(s, c, e);
+    }
     s->hasty = s->rest.n == 0 && wait_ms > 0 && now_ms(c) - began_ms < wait_ms / 2;
     return st;
+}
+
+/* What the last answer still has, or what another one has. One whose connection broke has ended: if
+ * the primary has, too, it will not have another one. */
+static enum wr_status next_records(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_follow_source *s = &f->source;
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    /* A copy that was moved by the bucket, or not at all, is none that it goes on from. */
+    s->flows = s->flows && s->ahead == f->pos.txid && s->ahead_part == f->pos.part;
+    c->deadline_ms = now_ms(c) + WAIT_MS + ANSWER_MS;
+    st = go_on(s, c, &why);
+    if (st != WR_OK && st != WR_BUSY)
+        return wr_fail(e, st, "%s", why.text);
+    return st == WR_OK && wr_feed_record_whole(s->rest) ? WR_OK : ask(f, c, e);
 }
 
 /* Asked by who does not say that it was told of more, the primary has nothing: it died with that.
@@ -275,8 +317,8 @@ enum wr_status wr_follow_source_next(
     *ret = WR_FROM_BUCKET;
     if (!s->primary || f->pos.txid == 0 || f->lost || f->revert || now_ms(c) < s->again_ms)
         return WR_OK;
-    if (s->rest.n == 0)
-        st = ask(f, c, &why);
+    if (!wr_feed_record_whole(s->rest))
+        st = next_records(f, c, &why);
     if (st == WR_NOTFOUND) { /* it is there; the bucket has it, or will have it in a moment */
         s->with = false;
         s->unsure = s->more;

@@ -2,11 +2,12 @@
  * follow_source.h - where a follower gets its next state from: the primary's stream while there is
  * one, else the bucket.
  *
- * While the primary answers, each request waits there for what comes next. What it sends is treated
- * as files of the bucket are: it is proven file by file, must go on from the copy, and must give
- * the image that it records. When it is away, or does not have what follows, or sends what does not
- * fit, the bucket is polled, and the primary tried again: at once in the second case, else after a
- * second, and ever later, up to half a minute.
+ * While the primary answers, each request waits there for what comes next, and its answer goes on
+ * for a while with what comes then. What it sends is treated as files of the bucket are: it is
+ * proven file by file, must go on from the copy, and must give the image that it records. When it
+ * is away, or does not have what follows, or sends what does not fit, the bucket is polled, and the
+ * primary tried again: at once in the second case, else after a second, and ever later, up to half
+ * a minute.
  *
  * owned: a part of the follower.
  */
@@ -26,7 +27,10 @@ struct wr_follow_source {
     struct wr_stream *primary; /* not owned; NULL: the bucket alone */
     struct wr_storage *inbox;  /* what it sent, as files; NULL: not opened yet */
     struct wr_buf answer;
-    struct wr_bytes rest; /* of it: records that are yet to be applied */
+    struct wr_bytes rest; /* of it: records that are yet to be applied; the last may be cut off */
+    bool flows;           /* more of it may come, for a copy that has all of it, which is then at */
+    uint64_t ahead;       /* this TXID, and */
+    uint32_t ahead_part;  /* this part */
     uint64_t life;        /* within which the copy's parts are counted; 0: not known */
     bool more;            /* it has told that there is more than the copy has, and not what */
     bool unsure;          /* and then that it does not have that: in the bucket, or lost */

@@ -13,10 +13,11 @@
 #define TOKEN_MAX  4096
 #define SHOWN_MAX  200 /* bytes of an answer's text in an error */
 
-struct wr_stream { /* frozen */
+struct wr_stream { /* frozen, but for `flow` */
     struct wr_http *http;
-    char *name, *url; /* as given; where it is asked */
-    char *auth;       /* "Bearer ...", or NULL */
+    struct wr_http_flow *flow; /* the answer that more of may come; NULL: none */
+    char *name, *url;          /* as given; where it is asked */
+    char *auth;                /* "Bearer ...", or NULL */
     int64_t slack_ms;
     uint64_t id;
 };
@@ -115,6 +116,7 @@ void wr_stream_close(struct wr_stream *s)
         return;
     if (s->auth)
         wr_wipe(s->auth, strlen(s->auth));
+    wr_http_end(s->flow);
     wr_http_free(s->http);
     wr_free(s->auth);
     wr_free(s->name);
@@ -164,8 +166,9 @@ static enum wr_status judge(
     }
 }
 
+/* `ret_flow` NULL: all of it at once. */
 static enum wr_status ask(struct wr_stream *s, struct wr_call *c, const char *url, int64_t wait_ms,
-    struct wr_buf *out, struct wr_err *e)
+    struct wr_buf *out, struct wr_http_flow **ret_flow, struct wr_err *e)
 {
     const struct wr_http_header auth = {WR_STR("Authorization"), wr_str(s->auth ? s->auth : "")};
     const struct wr_http_req req = {.method = "GET",
@@ -175,7 +178,8 @@ static enum wr_status ask(struct wr_stream *s, struct wr_call *c, const char *ur
         .stall_ms = wait_ms + s->slack_ms,
         .text = out};
     struct wr_http_resp resp = {0};
-    enum wr_status st = wr_http_do(s->http, c, &req, &resp, e);
+    enum wr_status st = ret_flow ? wr_http_begin(s->http, c, &req, &resp, ret_flow, e)
+                                 : wr_http_do(s->http, c, &req, &resp, e);
 
     return st == WR_OK ? judge(s, resp.status, out, e) : wr_wrap(e, st, "%s", s->name);
 }
@@ -183,15 +187,24 @@ static enum wr_status ask(struct wr_stream *s, struct wr_call *c, const char *ur
 enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, const struct wr_stream_at *at,
     int64_t wait_ms, struct wr_buf *out, struct wr_err *e)
 {
-    struct wr_str url =
-        wr_arena_fmt(c->scratch, "%s?id=%016llx&after=%016llx&life=%016llx&part=%u&wait=%lld%s",
-            s->url, (unsigned long long)s->id, (unsigned long long)at->txid,
-            (unsigned long long)at->life, at->part, (long long)wait_ms, at->more ? "&more=1" : "");
+    struct wr_str url = wr_arena_fmt(c->scratch,
+        "%s?id=%016llx&after=%016llx&life=%016llx&part=%u&wait=%lld%s%s", s->url,
+        (unsigned long long)s->id, (unsigned long long)at->txid, (unsigned long long)at->life,
+        at->part, (long long)wait_ms, at->more ? "&more=1" : "", wait_ms > 0 ? "&flow=1" : "");
 
+    wr_http_end(s->flow);
+    s->flow = NULL;
     wr_buf_clear(out);
     if (!url.p)
         return wr_fail(e, WR_NOMEM, "%s: out of memory", s->name);
-    return ask(s, c, url.p, wait_ms, out, e);
+    return ask(s, c, url.p, wait_ms, out, &s->flow, e);
+}
+
+enum wr_status wr_stream_more(struct wr_stream *s, struct wr_call *c, struct wr_err *e)
+{
+    enum wr_status st = s->flow ? wr_http_more(&s->flow, c, e) : WR_OK;
+
+    return st == WR_OK ? WR_OK : wr_wrap(e, st, "%s", s->name);
 }
 
 enum wr_status wr_stream_replica(
@@ -202,7 +215,7 @@ enum wr_status wr_stream_replica(
     enum wr_status st;
 
     wr_buf_init(&out, (size_t)64 << 10);
-    st = ask(s, c, s->url, 0, &out, e);
+    st = ask(s, c, s->url, 0, &out, NULL, e);
     rest = st == WR_OK ? wr_buf_view(&out) : WR_STR("");
     *ret = (struct wr_str){0};
     while (!ret->p && rest.n > 0) {

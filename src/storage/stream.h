@@ -1,15 +1,17 @@
 /*
  * stream.h - a primary that serves what it has just captured, asked over HTTP:
  *
- *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>[&more=1]
- *         200 records (engine/feed_record.h), 204 nothing within `wait`, 410 it is not kept there
+ *     GET /feed/<database>?id=<16 hex>&after=<txid, hex>&life=<hex>&part=<n>&wait=<ms>
+ *             [&more=1][&flow=1]
+ *         200 records (engine/feed_record.h), with `flow` perhaps more and more of them within
+ *         `wait`; 204 nothing within `wait`; 410 it is not kept there
  *     GET /feed/<database>
  *         200 lines "replica <URL>", and others, by which a follower finds the bucket
  *     both: 401, 404, 503 too many followers, with a line of text
  *
  * What comes back is not looked at. Each request is made once: whoever follows has the bucket.
  *
- * locked: any thread.
+ * owned.
  */
 #ifndef WR_STORAGE_STREAM_H
 #define WR_STORAGE_STREAM_H
@@ -44,11 +46,16 @@ struct wr_stream_at {
     bool more;
 };
 
-/* What follows a state, into `out`, which is cleared; empty: nothing yet. NOTFOUND: not kept there
- * any more. MISUSE: no such database there. AUTH: the token is wrong. BUSY, TIMEOUT, CANCELED, IO.
- */
+/* What follows a state, into `out`, which is cleared, and stays, as more may come; empty: nothing
+ * yet. NOTFOUND: not kept there any more. MISUSE: no such database there. AUTH: the token is wrong.
+ * BUSY, TIMEOUT, CANCELED, IO. */
 enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, const struct wr_stream_at *at,
     int64_t wait_ms, struct wr_buf *out, struct wr_err *e) WR_MUST_CHECK;
+
+/* Wait for more of that answer, which is appended to the same `out`. If nothing is, or it fails, it
+ * is over: LIMIT, BUSY, TIMEOUT, CANCELED, IO. */
+enum wr_status wr_stream_more(
+    struct wr_stream *s, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
 
 /* The URL of the bucket that the database is replicated to, in c->scratch. NOTFOUND: it has none
  * that the primary would tell. Else as above. */

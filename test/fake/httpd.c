@@ -90,6 +90,12 @@ void httpd_add_body(struct httpd_answer *a, const void *p, size_t n)
     a->n_body += n;
 }
 
+void *httpd_state(struct httpd_answer *a, size_t size)
+{
+    a->state = must(calloc(1, size));
+    return a->state;
+}
+
 void httpd_add_text(struct httpd_answer *a, const char *fmt, ...)
 {
     char small[512];
@@ -258,6 +264,31 @@ static bool send_answer(
            (no_body || send_all(fd, a->body, wr_min(a->n_body, body_max)));
 }
 
+static bool send_chunk(int fd, const struct httpd_answer *a)
+{
+    char size[20];
+    int n = snprintf(size, sizeof(size), "%zx\r\n", a->n_body);
+    return a->n_body == 0 || (send_all(fd, size, (size_t)n) && send_all(fd, a->body, a->n_body) &&
+                                 send_all(fd, "\r\n", 2));
+}
+
+/* Piece by piece. False: end the connection. */
+static bool send_pieces(struct httpd *d, int fd, struct httpd_answer *a)
+{
+    char head[6000];
+    int n = snprintf(head, sizeof(head),
+        "HTTP/1.1 %d Status\r\n%sTransfer-Encoding: chunked\r\n\r\n", a->status, a->headers);
+    bool ok = n > 0 && (size_t)n < sizeof(head) && send_all(fd, head, (size_t)n);
+    while (ok && (ok = send_chunk(fd, a))) {
+        a->n_body = 0;
+        if (!a->more(d->arg, a))
+            break;
+    }
+    if (a->status == 0)
+        reset(fd);
+    return ok && a->status != 0 && send_all(fd, "0\r\n\r\n", 5);
+}
+
 static void remember(struct httpd *d, const struct httpd_request *r)
 {
     struct logged *l = must(malloc(sizeof(*l)));
@@ -281,7 +312,9 @@ static bool serve(struct httpd *d, int fd, const struct httpd_request *r)
     (void)pthread_mutex_unlock(&d->mutex);
 
     bool go_on = false;
-    if (!faulty || f.kind == HTTPD_GOODBYE) {
+    if (!faulty && a.more != NULL) {
+        go_on = send_pieces(d, fd, &a);
+    } else if (!faulty || f.kind == HTTPD_GOODBYE) {
         go_on = send_answer(fd, r, &a, SIZE_MAX) && !faulty;
     } else if (f.kind == HTTPD_REPLY) {
         go_on = send_all(fd, f.reply, strlen(f.reply));
@@ -296,6 +329,7 @@ static bool serve(struct httpd *d, int fd, const struct httpd_request *r)
         reset(fd);
     }
     free(a.body);
+    free(a.state);
     return go_on;
 }
 

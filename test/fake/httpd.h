@@ -30,7 +30,14 @@ struct httpd_answer {
     char headers[4096]; /* lines ending in CR LF; Content-Length is added */
     uint8_t *body;      /* from the C library's heap; freed by the server */
     size_t n_body;
+    /* NULL: that is all. Else the answer is chunked, and this is asked for another piece of the
+     * body again and again, without the lock that handlers have; false: there is none. With a
+     * status of 0 the connection is reset. */
+    bool (*more)(void *arg, struct httpd_answer *a);
+    void *state; /* for that: of httpd_state */
 };
+/* So many zeros, until the answer is over. */
+void *httpd_state(struct httpd_answer *a, size_t size);
 /* printf into the answer's headers, or its body. */
 void httpd_add_header(struct httpd_answer *a, const char *fmt, ...) WR_PRINTF(2, 3);
 void httpd_add_body(struct httpd_answer *a, const void *p, size_t n);

@@ -69,6 +69,7 @@ static void test_a_damaged_record_is_none(void **state)
         b.p[i / 8] ^= (uint8_t)(1u << i % 8);
         T_IS(WR_CORRUPT, wr_feed_record_next(&rest, &r, &e));
         T(rest.n == b.n);
+        T(i / 8 >= 4 || wr_feed_record_whole(rest)); /* no more of it would help */
         b.p[i / 8] ^= (uint8_t)(1u << i % 8);
     }
     for (size_t n = 0; n < b.n; n++) {
@@ -77,9 +78,11 @@ static void test_a_damaged_record_is_none(void **state)
 
         T(cut);
         memcpy(cut, b.p, n);
+        T(!wr_feed_record_whole(rest));
         T_IS(WR_CORRUPT, wr_feed_record_next(&rest, &r, &e));
         wr_free(cut);
     }
+    T(wr_feed_record_whole(wr_buf_bytes(&b)));
     wr_buf_release(&b);
 }
 

@@ -8,6 +8,8 @@
 #include "storage/stream.h"
 #include "unit/engine/follow_world.h"
 
+#include <stdatomic.h>
+
 struct push {
     struct fw w;
     struct httpd *d;
@@ -18,7 +20,11 @@ struct push {
     uint32_t part;
     int status; /* != 0: that is the answer */
     const char *garbage;
-    uint64_t swap; /* where the answers come from another story */
+    uint64_t swap;    /* where the answers come from another story */
+    bool flows;       /* answers go on, for who asks for that */
+    size_t slice;     /* bytes of each piece; 0: as they come */
+    atomic_uint over; /* of those, so many are */
+    atomic_int end;   /* 1: they end where there is nothing new; 2: they are cut off there */
 };
 
 static uint64_t number(const struct httpd_request *r, const char *name, int base)
@@ -26,6 +32,64 @@ static uint64_t number(const struct httpd_request *r, const char *name, int base
     const char *at = strstr(r->target, name);
 
     return at ? strtoull(at + strlen(name), NULL, base) : 0;
+}
+
+/* An answer that goes on. */
+struct flow {
+    struct wr_feed_at at;
+    uint8_t bytes[2 << 20]; /* that are yet to be sent */
+    size_t n;
+};
+
+static void take_some(struct push *x, struct flow *f, struct httpd_answer *a)
+{
+    size_t n = x->slice ? wr_min(x->slice, f->n) : f->n;
+
+    httpd_add_body(a, f->bytes, n);
+    f->n -= n;
+    memmove(f->bytes, f->bytes + n, f->n);
+}
+
+static bool flow_on(void *arg, struct httpd_answer *a)
+{
+    struct push *x = arg;
+    struct flow *f = a->state;
+    struct wr_err e = {0};
+    enum wr_status st = WR_TIMEOUT;
+    struct wr_buf out;
+
+    wr_buf_init(&out, sizeof(f->bytes));
+    while (f->n == 0 && st == WR_TIMEOUT) {
+        int how = atomic_load(&x->end);
+
+        st = wr_feed_read(x->feed, &f->at, wr_mono_ns(wr_clock_system()) + 1000000, NULL, &out, &e);
+        if (st == WR_TIMEOUT && how == 2)
+            a->status = 0;
+        if (st == WR_TIMEOUT && how)
+            st = WR_NOTFOUND;
+        if (st == WR_OK) {
+            memcpy(f->bytes, out.p, out.n);
+            f->n = out.n;
+        }
+    }
+    wr_buf_release(&out);
+    take_some(x, f, a);
+    if (a->n_body == 0)
+        atomic_fetch_add(&x->over, 1);
+    return a->n_body > 0;
+}
+
+static void begin_flow(
+    struct push *x, const struct wr_feed_at *at, const struct wr_buf *out, struct httpd_answer *a)
+{
+    struct flow *f = httpd_state(a, sizeof(*f));
+
+    T(out->n <= sizeof(f->bytes));
+    f->at = *at;
+    f->n = out->n;
+    memcpy(f->bytes, out->p, out->n);
+    a->more = flow_on;
+    take_some(x, f, a);
 }
 
 /* On a thread of the server. */
@@ -58,7 +122,9 @@ static void serve(void *arg, const struct httpd_request *r, struct httpd_answer 
     wr_buf_init(&out, 16 << 20);
     st = wr_feed_read(x->feed, &at, 0, NULL, &out, &e);
     a->status = st == WR_OK ? 200 : st == WR_TIMEOUT ? 204 : 410;
-    if (st == WR_OK)
+    if (st == WR_OK && x->flows && strstr(r->target, "flow=1"))
+        begin_flow(x, &at, &out, a);
+    else if (st == WR_OK)
         httpd_add_body(a, out.p, out.n);
     wr_buf_release(&out);
 }
@@ -100,6 +166,7 @@ static void open_push(struct push *x)
 
 static void close_push(struct push *x)
 {
+    atomic_store(&x->end, 1);
     wr_follow_close(x->f);
     wr_stream_close(x->stream);
     httpd_stop(x->d);
@@ -198,6 +265,115 @@ static void test_parts_and_files_arrive(void **state)
         }
     }
     T(x.w.errors == 0 && x.w.warnings == 0);
+    close_push(&x);
+}
+
+static size_t asked(struct push *x)
+{
+    return httpd_count(x->d, "after=");
+}
+
+static void await_over(struct push *x, unsigned n)
+{
+    while (atomic_load(&x->over) < n)
+        t_sleep_ms(1);
+}
+
+/* One step, for which nothing is asked unless it says so. */
+static void step_in_flow(struct push *x, size_t asks)
+{
+    size_t before = asked(x);
+
+    (void)steps(x, 1);
+    fw_check_is(&x->w, x->w.s.n);
+    T(asked(x) == before + asks);
+    T(x->w.told.txid == x->txid && x->w.errors == 0 && x->w.warnings == 0);
+}
+
+/* Each commit was asked for, which was half of what it cost both. However it is cut into pieces. */
+static void test_an_answer_goes_on(void **state)
+{
+    static const size_t slices[] = {0, 1000, 47}; /* less than the head of a record */
+    struct push x;
+
+    (void)state;
+    for (size_t s = 0; s < wr_countof(slices); s++) {
+        open_push(&x);
+        x.flows = true;
+        x.slice = slices[s];
+        commit(&x);
+        step_in_flow(&x, 1); /* at first it does not wait */
+        commit(&x);
+        step_in_flow(&x, 1);
+        for (int i = 0; i < 12; i++) {
+            commit(&x);
+            step_in_flow(&x, 0);
+            if (i % 4 == 0) {
+                close_txid(&x, true, i % 8 == 0);
+                step_in_flow(&x, 0);
+            }
+        }
+        wr_feed_more(x.feed);
+        (void)steps(&x, 1);
+        T(x.w.told.phase == WR_FOLLOW_BEHIND);
+        fw_random_commit(&x.w);
+        close_txid(&x, true, false);
+        step_in_flow(&x, 0);
+        T(x.w.told.phase == WR_FOLLOW_CURRENT);
+        close_push(&x);
+    }
+}
+
+/* When it is over, or its connection breaks, the next one is asked for at once. */
+static void test_an_answer_that_went_on_is_over(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    x.flows = true;
+    commit(&x);
+    step_in_flow(&x, 1);
+    for (int i = 0; i < 6; i++) {
+        commit(&x);
+        step_in_flow(&x, 1);
+        commit(&x);
+        step_in_flow(&x, 0);
+        if (i == 3) {
+            x.f->source.ahead++; /* the copy is not where it goes on from: it was moved otherwise */
+            continue;
+        }
+        atomic_store(&x.end, 1 + i % 2);
+        await_over(&x, 1);
+        atomic_store(&x.end, 0);
+        atomic_store(&x.over, 0);
+    }
+    close_push(&x);
+}
+
+/* With the primary the answer ends, and the bucket takes over. */
+static void test_a_primary_that_dies_in_an_answer(void **state)
+{
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    x.flows = true;
+    for (int i = 0; i < 2; i++) {
+        commit(&x);
+        step_in_flow(&x, 1);
+    }
+    close_txid(&x, true, true);
+    step_in_flow(&x, 0);
+    x.status = 503;
+    atomic_store(&x.end, 2);
+    await_over(&x, 1);
+    fw_random_commit(&x.w);
+    close_txid(&x, true, false);
+    (void)steps(&x, 1);
+    T(x.w.warnings == 1 && x.f->source.again_ms > 0);
+    x.f->list_ms = x.f->wide_ms = 0;
+    until(&x, x.w.s.n);
     close_push(&x);
 }
 
@@ -701,7 +877,9 @@ static void test_without_memory_it_says_so(void **state)
     t_sweep_nomem(open_one, NULL);
 }
 
-T_MAIN(cmocka_unit_test(test_parts_and_files_arrive),
+T_MAIN(cmocka_unit_test(test_parts_and_files_arrive), cmocka_unit_test(test_an_answer_goes_on),
+    cmocka_unit_test(test_an_answer_that_went_on_is_over),
+    cmocka_unit_test(test_a_primary_that_dies_in_an_answer),
     cmocka_unit_test(test_a_copy_that_is_told_of_more_is_behind),
     cmocka_unit_test(test_what_a_primary_lost_is_not_waited_for),
     cmocka_unit_test(test_what_is_on_its_way_is_waited_for),
