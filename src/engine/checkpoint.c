@@ -40,6 +40,7 @@
 #define STUCK_GROWS_NS  ((int64_t)1 * 1000000000) /* the longest, when the WAL has grown since */
 #define PROBE_NS        ((int64_t)5 * 1000000) /* until it is seen again whether one has left ... */
 #define PROBE_LONG_NS   ((int64_t)50 * 1000000) /* ... and where the same one stays */
+#define MOMENT_BYTES    ((uint64_t)8 << 20)     /* that are copied at once when it has */
 #define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
 #define KEEP_STEP       ((uint64_t)64 << 20) /* bytes that one step copies aside for it, ... */
 #define KEEP_SEALED     ((uint64_t)8 << 20)  /* ... and that it does while writers wait */
@@ -74,10 +75,15 @@ static bool has_grown(const struct wr_db *db)
     return db->seen.mx_frame != db->stuck_frame;
 }
 
+static uint32_t moment_frames(const struct wr_db *db)
+{
+    return (uint32_t)(MOMENT_BYTES / db->view.page_size);
+}
+
 /* Whether readers that come and go have let go of enough to be copied. */
 static bool may_copy(const struct wr_db *db)
 {
-    uint32_t enough = wr_min(db->checkpoint_frames, BARRIER_LEFT / 2);
+    uint32_t enough = wr_min(db->checkpoint_frames, moment_frames(db) / 2);
 
     return db->probe_every_ns == PROBE_NS && left(db) > db->stuck_left + enough;
 }
@@ -414,7 +420,8 @@ static enum wr_status first_phase(struct wr_db *db, struct attempt *a, struct wr
 static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr_err *e)
 {
     /* When the copies are synced the moment is over. */
-    enum wr_status st = a->moment && left(db) <= BARRIER_LEFT ? WR_OK : first_phase(db, a, e);
+    bool at_once = a->moment && left(db) <= wr_min(moment_frames(db), BARRIER_LEFT);
+    enum wr_status st = at_once ? WR_OK : first_phase(db, a, e);
 
     if (st != WR_OK || a->more || a->blocked)
         return st;
