@@ -30,6 +30,7 @@ static enum wr_status read_replicas(struct wr_doc *d, const yaml_node_t *db, con
     size_t index, struct wr_config_db *ret, struct wr_err *e)
 {
     const yaml_node_t *one = wr_doc_get(d, db, "replica"), *list = wr_doc_get(d, db, "replicas");
+    const yaml_node_t *node;
     struct wr_config_replica *r;
     enum wr_status st = WR_OK;
     size_t n = 0;
@@ -59,7 +60,10 @@ static enum wr_status read_replicas(struct wr_doc *d, const yaml_node_t *db, con
             (void)snprintf(what, sizeof(what), "dbs[%zu].replicas[%zu]", index, i);
         else
             (void)snprintf(what, sizeof(what), "dbs[%zu].replica", index);
-        st = wr_config_replica(d, list ? wr_doc_item(d, list, i) : one, top, what, &r[i], e);
+        node = list ? wr_doc_item(d, list, i) : one;
+        st = wr_config_replica(d, node, top, what, &r[i], e);
+        if (st == WR_OK && wr_doc_get(d, db, "dir") && !wr_doc_get(d, node, "url"))
+            st = wr_config_dir_base(d->arena, &r[i], e);
     }
     ret->replicas = r;
     ret->nreplicas = n;

@@ -24,8 +24,7 @@
 
 #include <fnmatch.h>
 
-#define TAG_SIZE     16 /* hex digits in the name of a temporary file of a restore */
-#define URL_MAX_ROOM 65536
+#define TAG_SIZE 16 /* hex digits in the name of a temporary file of a restore */
 
 /* What is wrong with a pattern, or NULL. */
 static const char *check_pattern(const char *p)
@@ -176,6 +175,22 @@ const char *wr_config_dir_rel(const struct wr_config_dir *dir, const char *path)
     return below && wr_config_dir_takes(dir, path + n + 1) ? path + n + 1 : NULL;
 }
 
+/* `rel` behind the path of a URL with a bucket, as the original joins them. */
+static void put_below(struct wr_arena *a, struct wr_buf *out, struct wr_str base, const char *rel)
+{
+    struct wr_str scheme, rest, host, path;
+
+    (void)wr_str_cut(base, ':', &scheme, &rest);
+    (void)wr_str_cut(wr_str_skip(rest, 2), '/', &host, &path);
+    path = wr_url_decode(a, path);
+    if (path.p)
+        path = wr_arena_fmt(a, WR_FMT "%s%s", WR_ARG(path), path.n > 0 ? "/" : "", rel);
+    if (path.p && path.n > 0)
+        path = wr_path_clean(a, path);
+    wr_buf_fmt(out, WR_FMT "://" WR_FMT "/", WR_ARG(scheme), WR_ARG(host));
+    wr_config_put_path(a, out, path);
+}
+
 /* `base` with `rel` behind its path. All but file URLs have percent escapes. */
 static enum wr_status extend_url(struct wr_arena *a, const char *base, const char *type,
     const char *rel, const char **ret, struct wr_err *e)
@@ -184,14 +199,12 @@ static enum wr_status extend_url(struct wr_arena *a, const char *base, const cha
     bool has_query = wr_str_cut(all, '?', &head, &query);
     struct wr_buf url;
 
-    wr_buf_init(&url, URL_MAX_ROOM);
-    wr_buf_str(&url, head);
-    if (!wr_str_ends(head, WR_STR("/")))
-        wr_buf_byte(&url, '/');
+    wr_buf_init(&url, WR_CONFIG_URL_MAX);
     if (strcmp(type, "file") == 0)
-        wr_buf_z(&url, rel);
+        wr_buf_fmt(
+            &url, WR_FMT "%s%s", WR_ARG(head), wr_str_ends(head, WR_STR("/")) ? "" : "/", rel);
     else
-        wr_url_encode(&url, wr_str(rel), true);
+        put_below(a, &url, head, rel);
     if (has_query) {
         wr_buf_byte(&url, '?');
         wr_buf_str(&url, query);
@@ -203,6 +216,11 @@ static enum wr_status extend_url(struct wr_arena *a, const char *base, const cha
         return wr_fail(e, WR_NOMEM, "out of memory");
     *ret = copy.p;
     return WR_OK;
+}
+
+enum wr_status wr_config_dir_base(struct wr_arena *a, struct wr_config_replica *r, struct wr_err *e)
+{
+    return strcmp(r->type, "file") == 0 ? WR_OK : extend_url(a, r->url, r->type, "", &r->url, e);
 }
 
 static enum wr_status add_meta(struct wr_arena *a, const struct wr_config_dir *dir, const char *rel,

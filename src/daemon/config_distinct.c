@@ -123,17 +123,17 @@ enum wr_status wr_config_place(
         endpoint = WR_STR("");
     if (wr_str_eq(u.scheme, WR_STR("abs")) && u.user.n)
         account = u.user;
-    path = wr_str_eq(u.scheme, WR_STR("file")) ? u.path : wr_url_decode(a, u.path);
-    if (path.p)
-        path = wr_arena_fmt(a, WR_FMT "/" WR_FMT, WR_ARG(u.host), WR_ARG(path));
+    path = wr_arena_fmt(a, WR_FMT "/" WR_FMT, WR_ARG(u.host), WR_ARG(u.path));
     if (path.p)
         path = wr_path_clean(a, path);
-    if (!path.p || query.n || !endpoint.p)
-        return wr_fail(e, WR_NOMEM, "out of memory");
     while (path.n && path.p[0] == '/')
         path = wr_str_skip(path, 1);
     while (path.n && path.p[path.n - 1] == '/')
         path.n--;
+    if (path.p && !wr_str_eq(u.scheme, WR_STR("file")))
+        path = wr_url_decode(a, path); /* an escaped slash is part of the keys */
+    if (!path.p || query.n || !endpoint.p)
+        return wr_fail(e, WR_NOMEM, "out of memory");
     *ret = wr_arena_fmt(a, WR_FMT ":" WR_FMT "@" WR_FMT ":" WR_FMT "/" WR_FMT, WR_ARG(u.scheme),
         WR_ARG(account), WR_ARG(endpoint), WR_ARG(u.port), WR_ARG(path));
     return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "out of memory");

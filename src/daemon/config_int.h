@@ -126,6 +126,16 @@ enum wr_status wr_config_serving(struct wr_doc *d, const yaml_node_t *top,
     struct wr_config_serve *ret, struct wr_err *e) WR_MUST_CHECK;
 bool wr_config_is_address(struct wr_str s);
 
+/* Behind "scheme://bucket/", what makes `path` the beginning of the keys, as it is: slashes that
+ * would be cleaned away are written %2F. `a` is for scratch. */
+#define WR_CONFIG_URL_MAX 65536 /* bytes of a URL that is made, with escapes */
+struct wr_buf;
+void wr_config_put_path(struct wr_arena *a, struct wr_buf *out, struct wr_str path);
+
+/* The replica of a directory that has no `url`: its path is joined with names, and then cleaned. */
+enum wr_status wr_config_dir_base(
+    struct wr_arena *a, struct wr_config_replica *r, struct wr_err *e) WR_MUST_CHECK;
+
 /* Read one replica. `defaults` is the top of the file; `what` names the place ("dbs[0].replica").
  */
 enum wr_status wr_config_replica(struct wr_doc *d, const yaml_node_t *node,

@@ -5,6 +5,7 @@
  * other key becomes a setting for the backend, from the replica itself or, when it has no such
  * key, from the top of the file. Which values make sense is for the backend to say.
  */
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/url.h"
 #include "daemon/config_int.h"
@@ -98,24 +99,64 @@ static enum wr_status get_place(struct wr_doc *d, const yaml_node_t *map, const 
     return get_text(d, map, key, what, ret, e);
 }
 
+/* "." and ".." would be steps of a path, and so would what is between two slashes. */
+static bool is_plain_path(struct wr_arena *a, struct wr_str path)
+{
+    struct wr_str clean = wr_path_clean(a, path);
+
+    return path.n == 0 ||
+           (wr_str_eq(clean, path) && !wr_str_eq(path, WR_STR(".")) &&
+               !wr_str_eq(path, WR_STR("..")) && !wr_str_starts(path, WR_STR("../")));
+}
+
+void wr_config_put_path(struct wr_arena *a, struct wr_buf *out, struct wr_str path)
+{
+    if (wr_str_starts(path, WR_STR("/"))) {
+        wr_buf_z(out, "%2F");
+        path = wr_str_skip(path, 1);
+    }
+    if (wr_str_eq(path, WR_STR(".")) || wr_str_eq(path, WR_STR("..")))
+        wr_buf_z(out, path.n == 1 ? "%2E" : "%2E%2E");
+    else
+        wr_url_encode(out, path, is_plain_path(a, path));
+}
+
+/* The original takes such a path for the beginning of keys as it is, and cleans that of a URL. */
+static enum wr_status build_bucket_url(struct wr_doc *d, const char *type, struct wr_str bucket,
+    struct wr_str path, struct wr_str *ret, struct wr_err *e)
+{
+    struct wr_buf b;
+    enum wr_status st;
+
+    wr_buf_init(&b, WR_CONFIG_URL_MAX);
+    /* The final '/' of an empty path matters: without it the original has other object keys. */
+    wr_buf_fmt(&b, "%s://" WR_FMT "/", type, WR_ARG(bucket));
+    wr_config_put_path(d->arena, &b, path);
+    st = wr_buf_status(&b);
+    if (st == WR_OK)
+        *ret = wr_arena_str(d->arena, wr_buf_view(&b));
+    wr_buf_release(&b);
+    return st == WR_OK ? st : wr_fail(e, st, "the URL of a replica: %s", wr_status_text(st));
+}
+
 static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_t backend,
     struct wr_str bucket, struct wr_str path, const char **ret, struct wr_err *e)
 {
     const char *type = backends[backend].type, *full;
-    struct wr_str url;
+    struct wr_str url = {0};
     enum wr_status st;
 
     if (!backends[backend].has_path)
         return wr_doc_fail(d, node, e, "url required for %s replica (%s://...)", type, type);
-    if (memchr(path.p, '?', path.n) || memchr(path.p, '#', path.n))
-        return wr_doc_fail(
-            d, node, e, "replica path cannot contain '?' or '#': " WR_FMT, WR_ARG(path));
     for (size_t i = 0; i < path.n; i++)
         if ((unsigned char)path.p[i] < 0x20 || path.p[i] == 0x7f)
             return wr_doc_fail(d, node, e, "there is a control character in the replica path");
     if (!backends[backend].has_bucket) {
         if (path.n == 0)
             return wr_doc_fail(d, node, e, "%s replica path required", type);
+        if (memchr(path.p, '?', path.n) || memchr(path.p, '#', path.n))
+            return wr_doc_fail(
+                d, node, e, "replica path cannot contain '?' or '#': " WR_FMT, WR_ARG(path));
         st = wr_expand_path(d->arena, path, &full, e);
         if (st != WR_OK)
             return st;
@@ -123,10 +164,9 @@ static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_
     } else {
         if (bucket.n == 0)
             return wr_doc_fail(d, node, e, "bucket required for %s replica", type);
-        while (path.n && path.p[0] == '/')
-            path = wr_str_skip(path, 1);
-        /* The final '/' of an empty path matters: without it the original has other object keys. */
-        url = wr_arena_fmt(d->arena, "%s://" WR_FMT "/" WR_FMT, type, WR_ARG(bucket), WR_ARG(path));
+        st = build_bucket_url(d, type, bucket, path, &url, e);
+        if (st != WR_OK)
+            return st;
     }
     if (!url.p)
         return wr_fail(e, WR_NOMEM, "out of memory");

@@ -49,7 +49,9 @@ static enum wr_status fail_scheme(struct wr_str scheme, struct wr_err *e)
 
 /* What every key starts with. In S3 layouts it is the cleaned path and a slash, after the access
  * point's name if the host is one. Litestream cleans an absent path to "." and a bare slash to "",
- * and existing replicas have their keys below "./" and "/" because of that. */
+ * and existing replicas have their keys below "./" and "/" because of that. Escapes are no steps of
+ * the path: where its configuration says "path: /app", keys begin with "/app/", which is "%2Fapp".
+ */
 static struct wr_str derive_prefix(
     struct wr_arena *a, const struct wr_storage_ops *ops, const struct wr_url *u)
 {
@@ -63,13 +65,13 @@ static struct wr_str derive_prefix(
         if (wr_str_cut(path, '/', &point, &path) && path.n == 0)
             path = WR_STR("/");
     }
-    path = wr_url_decode(a, path);
+    path = wr_path_clean(a, path);
+    if (path.p && wr_str_starts(path, WR_STR("/")))
+        path = wr_str_skip(path, 1);
     if (path.p)
-        path = wr_path_clean(a, path);
+        path = wr_url_decode(a, path);
     if (!path.p)
         return path;
-    if (wr_str_starts(path, WR_STR("/")))
-        path = wr_str_skip(path, 1);
     return wr_arena_fmt(a, WR_FMT "/", WR_ARG(path));
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/config.h"
 #include "daemon/doc.h"
 #include "harness/t.h"
+#include "storage/storage.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,7 +147,7 @@ static void test_full(void **state)
     T(!c->dbs[1].source);
 
     r = c->dbs[0].replicas;
-    assert_string_equal(r[0].url, "s3://b/x/y");
+    assert_string_equal(r[0].url, "s3://b/%2Fx/y");
     assert_string_equal(setting(r[0].settings, "region"), "r");
     assert_string_equal(setting(r[0].settings, "secret-access-key"), "se#cret");
     assert_string_equal(setting(r[0].settings, "force-path-style"), "true");
@@ -806,12 +807,63 @@ static void test_env_elsewhere(void **state)
     assert_string_equal(c->dbs[0].replicas[0].sync_interval, "1s");
 }
 
+/* The original takes the path beside a bucket as it is for the beginning of keys, and cleans only
+ * that of a URL: path: /app was looked for at app, where its backups are not. */
+static void test_path_beside_a_bucket(void **state)
+{
+    static const struct {
+        const char *path, *url;
+    } cases[] = {
+        {"", ""},
+        {"app", "app"},
+        {"a/b.db", "a/b.db"},
+        {"/app", "%2Fapp"},
+        {"/a/b", "%2Fa/b"},
+        {"//a", "%2F/a"},
+        {"/", "%2F"},
+        {"app/", "app%2F"},
+        {"/a/", "%2Fa%2F"},
+        {"a//b", "a%2F%2Fb"},
+        {"./a", ".%2Fa"},
+        {"../a", "..%2Fa"},
+        {"a/../b", "a%2F..%2Fb"},
+        {".", "%2E"},
+        {"..", "%2E%2E"},
+        {"/.", "%2F%2E"},
+        {".a", ".a"},
+        {"..a/b", "..a/b"},
+        {"50%", "50%25"},
+        {"a%20b", "a%2520b"},
+        {"a b", "a%20b"},
+        {"a?b#c", "a%3Fb%23c"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        char text[200], want[200];
+        struct wr_storage *s = NULL;
+        struct wr_err e = {0};
+        const struct wr_config_replica *r;
+
+        (void)snprintf(text, sizeof(text),
+            "dbs: [{path: /a.db, replica: {type: s3, bucket: b, path: '%s'}}]", cases[i].path);
+        r = good(text)->dbs[0].replicas;
+        (void)snprintf(want, sizeof(want), "s3://b/%s", cases[i].url);
+        assert_string_equal(r->url, want);
+        T_OK(wr_storage_open(wr_str(r->url), NULL, &s, &e));
+        (void)snprintf(want, sizeof(want), "%s/", cases[i].path);
+        T(wr_str_eq(wr_storage_prefix(s), wr_str(want)));
+        wr_storage_close(s);
+    }
+}
+
 static void test_same_replica(void **state)
 {
     static const char *const pairs[][2] = {
         {"url: 's3://b/x'", "type: s3, bucket: b, path: x"},
         {"url: 's3://b/x'", "url: 'S3://b//x/./?region=eu'"},
         {"url: 's3://b/a%20b'", "type: s3, bucket: b, path: 'a b'"},
+        {"url: 's3://b/%2Fx'", "type: s3, bucket: b, path: /x"},
         {"url: 's3://b/x?endpoint=http://h:9'", "url: 's3://b/x', endpoint: 'h:9/'"},
         {"url: 'file:///x/y'", "path: /x//y/"},
         {"url: 'file://x/y'", "path: /x/y"},
@@ -841,6 +893,7 @@ static void test_same_replica(void **state)
         {"url: 's3://b.localhost:9000/x'", "url: 's3://b.localhost:9001/x'"},
         {"url: 's3://b/x'", "url: 's3://b/x.db'"},
         {"url: 's3://b/x'", "url: 's3://b/x-y'"},
+        {"url: 's3://b/x'", "type: s3, bucket: b, path: /x"},
         {"url: 'sftp://h/x'", "url: 'sftp://h:2222/x'"},
         {"url: 'abs://a@c/x'", "url: 'abs://b@c/x'"},
     };
@@ -1068,8 +1121,7 @@ static void test_bad_replica(void **state)
         "30: replica path cannot be a url, please use the 'url' field instead");
     bad_replica("{url: 's3://b/a', path: x}", "30: cannot specify url & path for s3 replica");
     bad_replica("{url: 's3://b/a', bucket: x}", "30: cannot specify url & bucket for s3 replica");
-    bad_replica(
-        "{type: s3, bucket: b, path: 'a?b'}", "30: replica path cannot contain '?' or '#': a?b");
+    bad_replica("{path: '/a?b'}", "30: replica path cannot contain '?' or '#': /a?b");
     bad_replica("{type: s3, bucket: b, path: \"a\\n\"}",
         "30: there is a control character in the replica path");
     bad_replica("{url: 's3://b/a', sync-interval: 10}",
@@ -1343,10 +1395,10 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_what_nobody_takes), T_TEST(test_merge_order), T_TEST(test_anchor_holders),
     T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_serve), T_TEST(test_bad_serve),
     T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
-    T_TEST(test_env_elsewhere), T_TEST(test_same_replica), T_TEST(test_replica_in_replica),
-    T_TEST(test_typed_values), T_TEST(test_key_file), T_TEST(test_retention_and_interval),
-    T_TEST(test_history_defaults), T_TEST(test_odd_paths), T_TEST(test_empty),
-    T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
+    T_TEST(test_env_elsewhere), T_TEST(test_path_beside_a_bucket), T_TEST(test_same_replica),
+    T_TEST(test_replica_in_replica), T_TEST(test_typed_values), T_TEST(test_key_file),
+    T_TEST(test_retention_and_interval), T_TEST(test_history_defaults), T_TEST(test_odd_paths),
+    T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
     T_TEST(test_bad_history), T_TEST(test_a_bucket_with_a_slash_before_it_was_none),
     T_TEST(test_mistyped_url_shows_no_secret), T_TEST(test_text_is_cut_at_a_nul),
     T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),

@@ -363,6 +363,46 @@ static void test_entries(void **state)
     assert_string_equal(setting(f.items[0].db.settings, "meta-path"), "/m/a/x 1.db-weir");
 }
 
+/* As the original joins the two: all is cleaned, and a slash in front stays. */
+static void test_below_a_path_beside_a_bucket(void **state)
+{
+    static const struct {
+        const char *replica, *base, *url;
+    } cases[] = {
+        {"type: s3, bucket: c", "s3://c/", "s3://c/x.db"},
+        {"type: s3, bucket: c, path: t/x/", "s3://c/t/x", "s3://c/t/x/x.db"},
+        {"type: s3, bucket: c, path: /t/x/", "s3://c/%2Ft/x", "s3://c/%2Ft/x/x.db"},
+        {"type: s3, bucket: c, path: /", "s3://c/%2F", "s3://c/%2Fx.db"},
+        {"type: s3, bucket: c, path: ./t//x", "s3://c/t/x", "s3://c/t/x/x.db"},
+        {"type: s3, bucket: c, path: ../t", "s3://c/..%2Ft", "s3://c/..%2Ft%2Fx.db"},
+        {"type: s3, bucket: c, path: 'a b%'", "s3://c/a%20b%25", "s3://c/a%20b%25/x.db"},
+        {"path: '/r//s'", "file:///r/s", "file:///r/s/x.db"},
+        {"url: 's3://c/t//x/?region=r'", "s3://c/t//x/?region=r", "s3://c/t/x/x.db?region=r"},
+        {"url: 's3://c'", "s3://c", "s3://c/x.db"},
+        {"url: 'sftp://h:22/t/'", "sftp://h:22/t/", "sftp://h:22/t/x.db"},
+        {"url: 's3://arn:aws:s3:r:1:accesspoint/p/t'", "s3://arn:aws:s3:r:1:accesspoint/p/t",
+            "s3://arn:aws:s3:r:1:accesspoint/p/t/x.db"},
+    };
+
+    (void)state;
+    make_dir("d");
+    make_db("d/x.db");
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        char text[300];
+        const struct wr_config *c;
+        struct wr_dirs_found f;
+
+        (void)snprintf(text, sizeof(text), "dbs: [{dir: '@/d', pattern: '*.db', replica: {%s}}]",
+            cases[i].replica);
+        c = good(text);
+        assert_string_equal(
+            c->dirs[0].each.replicas[0].url, cases[i].base); /* restore -all lists it */
+        f = scan(c, NULL, NULL);
+        T(f.n == 1);
+        assert_string_equal(f.items[0].db.replicas[0].url, cases[i].url);
+    }
+}
+
 static void test_names_that_do_not_fit(void **state)
 {
     struct wr_dirs_found f;
@@ -724,7 +764,8 @@ static void test_nomem(void **state)
 #define DIR_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(DIR_TEST(test_what_is_a_database), DIR_TEST(test_what_lies_beside_a_database),
     DIR_TEST(test_patterns), DIR_TEST(test_links), DIR_TEST(test_locks_stay),
-    DIR_TEST(test_known_is_not_read), DIR_TEST(test_entries), DIR_TEST(test_names_that_do_not_fit),
+    DIR_TEST(test_known_is_not_read), DIR_TEST(test_entries),
+    DIR_TEST(test_below_a_path_beside_a_bucket), DIR_TEST(test_names_that_do_not_fit),
     DIR_TEST(test_depth), DIR_TEST(test_no_directory), DIR_TEST(test_expand),
     DIR_TEST(test_expand_sifted), DIR_TEST(test_expand_without_databases),
     DIR_TEST(test_collisions), DIR_TEST(test_find), DIR_TEST(test_bad_keys),
