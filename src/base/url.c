@@ -105,6 +105,11 @@ static const char *split_port(struct wr_str s, struct wr_str *ret_host, struct w
     return NULL;
 }
 
+static char to_lower(char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
 /* What makes any text unfit for a URL, or NULL. */
 static const char *check_bytes(struct wr_str s)
 {
@@ -157,7 +162,7 @@ enum wr_status wr_url_parse(
     if (lower == NULL)
         return wr_fail(e, WR_NOMEM, "parse URL: out of memory");
     for (size_t i = 0; i < scheme_n; i++)
-        lower[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] - 'A' + 'a' : s.p[i]);
+        lower[i] = to_lower(s.p[i]);
     u.scheme = (struct wr_str){lower, scheme_n};
     *ret = u;
     return WR_OK;
@@ -209,6 +214,35 @@ bool wr_url_query_next(
     *ret_key = key;
     *ret_value = value;
     return true;
+}
+
+/* Whether `key` is the camelCase spelling of the hyphenated `name`. Inside a word case does not
+ * matter, because people write both MD5 and Md5. */
+static bool camel_eq(struct wr_str key, const char *name)
+{
+    size_t i = 0;
+    bool word = false; /* at the first letter of a later word */
+
+    for (const char *p = name; *p; p++) {
+        if (*p == '-') {
+            word = true;
+            continue;
+        }
+        if (i == key.n || to_lower(key.p[i]) != *p)
+            return false;
+        bool upper = key.p[i] != to_lower(key.p[i]);
+        bool letter = *p >= 'a' && *p <= 'z';
+        if (letter && ((word && !upper) || (i == 0 && upper)))
+            return false;
+        word = false;
+        i++;
+    }
+    return i == key.n;
+}
+
+bool wr_url_key_is(struct wr_str key, const char *name)
+{
+    return wr_str_eq(key, wr_str(name)) || camel_eq(key, name);
 }
 
 struct wr_str wr_url_decode(struct wr_arena *a, struct wr_str s)

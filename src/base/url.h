@@ -34,6 +34,9 @@ enum wr_status wr_url_parse(
 bool wr_url_query_next(
     struct wr_arena *a, struct wr_str *query, struct wr_str *ret_key, struct wr_str *ret_value);
 
+/* Whether a key of a query is this hyphenated name, or the same in camelCase. */
+bool wr_url_key_is(struct wr_str key, const char *name);
+
 /* Percent-decode; an incomplete escape stays as written. {NULL,0} when out of memory. */
 struct wr_str wr_url_decode(struct wr_arena *a, struct wr_str s);
 

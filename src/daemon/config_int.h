@@ -132,6 +132,12 @@ bool wr_config_is_address(struct wr_str s);
 struct wr_buf;
 void wr_config_put_path(struct wr_arena *a, struct wr_buf *out, struct wr_str path);
 
+/* Take out of the replica's URL, which stands at `url` (NULL: it was built), what keys of the file
+ * say.
+ */
+enum wr_status wr_config_query(struct wr_doc *d, const yaml_node_t *url,
+    struct wr_config_replica *r, struct wr_err *e) WR_MUST_CHECK;
+
 /* The replica of a directory that has no `url`: its path is joined with names, and then cleaned. */
 enum wr_status wr_config_dir_base(
     struct wr_arena *a, struct wr_config_replica *r, struct wr_err *e) WR_MUST_CHECK;

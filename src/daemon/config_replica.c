@@ -438,6 +438,8 @@ enum wr_status wr_config_replica(struct wr_doc *d, const yaml_node_t *node,
     if (st == WR_OK)
         st = read_settings(d, node, defaults, what, &r, e);
     if (st == WR_OK)
+        st = wr_config_query(d, wr_doc_get(d, node, "url"), &r, e);
+    if (st == WR_OK)
         *ret = r;
     return st;
 }

@@ -39,38 +39,14 @@ static char lower(char c)
     return c;
 }
 
-/* Whether `key` is the camelCase spelling of the hyphenated `name`. Inside a word case does not
- * matter, because people write both MD5 and Md5. */
-static bool camel_eq(struct wr_str key, const char *name)
-{
-    size_t i = 0;
-    bool word = false; /* at the first letter of a later word */
-
-    for (const char *p = name; *p; p++) {
-        if (*p == '-') {
-            word = true;
-            continue;
-        }
-        if (i == key.n || lower(key.p[i]) != *p)
-            return false;
-        bool upper = key.p[i] != lower(key.p[i]);
-        bool letter = *p >= 'a' && *p <= 'z';
-        if (letter && ((word && !upper) || (i == 0 && upper)))
-            return false;
-        word = false;
-        i++;
-    }
-    return i == key.n;
-}
-
 /* The row `key` names, or the number of rows. */
 static size_t find(const struct wr_option *table, size_t n, struct wr_str key)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (wr_str_eq(key, wr_str(table[i].name)) || camel_eq(key, table[i].name))
-            return i;
-    }
-    return n;
+    size_t i = 0;
+
+    while (i < n && !wr_url_key_is(key, table[i].name))
+        i++;
+    return i;
 }
 
 /* Edits (insert, delete, replace) that turn `a` into `b`; NAME_LONGEST when either is too long.

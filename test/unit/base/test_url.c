@@ -141,6 +141,22 @@ static void test_query(void **state)
     T(!wr_url_query_next(a, &query, &key, &value));
 }
 
+static void test_key_is(void **state)
+{
+    static const char *const yes[][2] = {{"endpoint", "endpoint"}, {"part-size", "part-size"},
+        {"partSize", "part-size"}, {"requireContentMD5", "require-content-md5"},
+        {"requireContentMd5", "require-content-md5"}};
+    static const char *const no[][2] = {{"Endpoint", "endpoint"}, {"partsize", "part-size"},
+        {"part_size", "part-size"}, {"partSiz", "part-size"}, {"partSizes", "part-size"},
+        {"PartSize", "part-size"}, {"", "endpoint"}};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(yes); i++)
+        T(wr_url_key_is(wr_str(yes[i][0]), yes[i][1]));
+    for (size_t i = 0; i < wr_countof(no); i++)
+        T(!wr_url_key_is(wr_str(no[i][0]), no[i][1]));
+}
+
 static void test_decode(void **state)
 {
     struct wr_arena *a = scratch();
@@ -391,5 +407,6 @@ static void test_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_is), T_TEST(test_parse), T_TEST(test_parse_refuses), T_TEST(test_query),
-    T_TEST(test_decode), T_TEST(test_encode), T_TEST(test_random_round_trips), T_TEST(test_redact),
-    T_TEST(test_random_secrets_stay_secret), T_TEST(test_path_clean), T_TEST(test_out_of_memory))
+    T_TEST(test_key_is), T_TEST(test_decode), T_TEST(test_encode), T_TEST(test_random_round_trips),
+    T_TEST(test_redact), T_TEST(test_random_secrets_stay_secret), T_TEST(test_path_clean),
+    T_TEST(test_out_of_memory))

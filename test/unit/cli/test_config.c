@@ -451,6 +451,35 @@ static void test_merge_and_anchor(void **state)
     assert_string_equal(setting(r->settings, "region"), "two");
 }
 
+/* A key counts, and not the query, as for the original: the URL won, and the data went elsewhere.
+ */
+static void test_keys_win_over_the_query(void **state)
+{
+    static const char *const want[] = {
+        "2:36: \"endpoint\" in the URL has no effect: line 1 says otherwise",
+        "2:36: \"forcePathStyle\" in the URL has no effect: line 3 says otherwise",
+    };
+    const struct wr_config *c =
+        good("endpoint: top:1\n"
+             "dbs: [{path: /a.db, replica: {url: 's3://b/a?region=r&endpoint=url:2&partSize=5MiB"
+             "&forcePathStyle=false&secretAccessKey=hush',\n"
+             "  force-path-style: true, part-size: 5MiB, access-key-id: own, secret-access-key: "
+             "hush}}]\n");
+    const struct wr_config_replica *r = c->dbs[0].replicas;
+
+    (void)state;
+    expect_warnings(c, want, wr_countof(want)); /* and of what is the same both times, nothing */
+    assert_string_equal(r->url, "s3://b/a?region=r");
+    assert_string_equal(setting(r->settings, "endpoint"), "top:1");
+    assert_string_equal(setting(r->settings, "force-path-style"), "true");
+    c = good("dbs: [{path: /a.db, replica: {url: 's3://b/a?region=r&sync-interval=2s'}}]\n");
+    NO_WARNING(c);
+    assert_string_equal(c->dbs[0].replicas[0].url, "s3://b/a?region=r&sync-interval=2s");
+    c = good("region: x\ndbs: [{path: /a.db, replica: {url: 's3://b/a?region=x'}}]\n");
+    NO_WARNING(c);
+    assert_string_equal(c->dbs[0].replicas[0].url, "s3://b/a");
+}
+
 /* Who wrote one counts on it. */
 static void test_what_nobody_takes(void **state)
 {
@@ -1392,9 +1421,9 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_foreign_keys),
     T_TEST(test_misspelt_keys), T_TEST(test_underscores), T_TEST(test_idle_keys),
     T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
-    T_TEST(test_what_nobody_takes), T_TEST(test_merge_order), T_TEST(test_anchor_holders),
-    T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_serve), T_TEST(test_bad_serve),
-    T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
+    T_TEST(test_keys_win_over_the_query), T_TEST(test_what_nobody_takes), T_TEST(test_merge_order),
+    T_TEST(test_anchor_holders), T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_serve),
+    T_TEST(test_bad_serve), T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
     T_TEST(test_env_elsewhere), T_TEST(test_path_beside_a_bucket), T_TEST(test_same_replica),
     T_TEST(test_replica_in_replica), T_TEST(test_typed_values), T_TEST(test_key_file),
     T_TEST(test_retention_and_interval), T_TEST(test_history_defaults), T_TEST(test_odd_paths),

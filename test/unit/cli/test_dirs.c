@@ -326,7 +326,7 @@ static void test_entries(void **state)
                                "%s\n"
                                "  snapshot: {retention: 48h}\n"
                                "  replicas:\n"
-                               "  - {url: 's3://b/t/?region=eu', sync-interval: 2s}\n"
+                               "  - {url: 's3://b/t/?storage-class=X', sync-interval: 2s}\n"
                                "  - {path: '/r'}\n"
                                "  - {type: s3, bucket: c}\n";
     const struct wr_config_db *db;
@@ -343,7 +343,7 @@ static void test_entries(void **state)
     db = &f.items[0].db;
     T(db->nreplicas == 3 && !db->restore_if_missing);
     assert_string_equal(db->path, at("d/a/x 1.db"));
-    assert_string_equal(db->replicas[0].url, "s3://b/t/a/x%201.db?region=eu");
+    assert_string_equal(db->replicas[0].url, "s3://b/t/a/x%201.db?storage-class=X");
     assert_string_equal(db->replicas[1].url, "file:///r/a/x 1.db");
     assert_string_equal(db->replicas[2].url, "s3://c/a/x%201.db");
     assert_string_equal(db->replicas[0].type, "s3");
