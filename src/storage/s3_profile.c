@@ -210,6 +210,17 @@ static bool is_local(struct wr_str authority)
            (wr_str_eq(a, WR_STR("172")) && second >= 16 && second <= 31);
 }
 
+/* Whether it is an IP address, before which no name of a bucket can stand. */
+static bool is_ip(struct wr_str authority)
+{
+    struct wr_str host, port, label;
+    uint64_t number = 0;
+    if (wr_str_starts(authority, WR_STR("[")))
+        return true;
+    (void)wr_str_cut(authority, ':', &host, &port);
+    return wr_str_cut_last(host, '.', &host, &label) && wr_parse_u64(label, &number);
+}
+
 static bool is_path(struct wr_str s)
 {
     return s.n == 0 || (is_dns(s, "/_~") && s.p[0] == '/');
@@ -377,7 +388,7 @@ static enum wr_status set_place(
     if (cfg->authority.n == 0)
         cfg->path_style = wr_str_cut(cfg->bucket, '.', &label, &more);
     if (wr_settings_has(set, "force-path-style"))
-        cfg->path_style = wr_settings_bool(set, "force-path-style");
+        cfg->path_style = wr_settings_bool(set, "force-path-style") || is_ip(cfg->authority);
     return WR_OK;
 }
 

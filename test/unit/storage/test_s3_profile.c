@@ -61,6 +61,13 @@ static void hosts(void **state)
         {"s3://bkt/a?endpoint=s3.example.com", "bkt", "us-east-1", "https", "s3.example.com", true},
         {"s3://bkt/a?endpoint=s3.example.com&force-path-style=false", "bkt", "us-east-1", "https",
             "s3.example.com", false},
+        /* No bucket's name can stand before an address; the original puts it in the path, too. */
+        {"s3://bkt/a?endpoint=http://127.0.0.1:9000&force-path-style=false", "bkt", "us-east-1",
+            "http", "127.0.0.1:9000", true},
+        {"s3://bkt/a?endpoint=https://[2001:db8::1]&force-path-style=false", "bkt", "us-east-1",
+            "https", "[2001:db8::1]", true},
+        {"s3://bkt/a?endpoint=1.example.com&force-path-style=false", "bkt", "us-east-1", "https",
+            "1.example.com", false},
         {"s3://bkt/a?forcePathStyle=true", "bkt", "us-east-1", "https", "", true},
         {"s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap/db", "ap-123456789012", "eu-west-1",
             "https", "s3-accesspoint.eu-west-1.amazonaws.com", false},
