@@ -26,7 +26,8 @@ static const struct wr_option s3_options[] = {
     {"bucket", WR_OPT_STR, NULL, NULL, "bucket or access point ARN, instead of the URL's"},
     {"region", WR_OPT_STR, NULL, NULL, "signing region; else from the URL, AWS_REGION, us-east-1"},
     {"endpoint", WR_OPT_STR, NULL, NULL,
-        "[http[s]://]host[:port] of a compatible store; else LITESTREAM_S3_ENDPOINT, AWS"},
+        "[http[s]://]host[:port] of a compatible store; else LITESTREAM_S3_ENDPOINT, "
+        "AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS"},
     {"access-key-id", WR_OPT_STR, NULL, NULL,
         "else as all AWS tools: the environment, ~/.aws, a role of where it runs"},
     {"secret-access-key", WR_OPT_SECRET, NULL, NULL, "goes with access-key-id"},

@@ -10,7 +10,8 @@
  *     anything else                       a bucket of AWS
  *
  * An endpoint without a scheme is http on this machine and in private networks, https elsewhere.
- * Pure but for AWS_REGION, AWS_DEFAULT_REGION and LITESTREAM_S3_ENDPOINT, which are asked last.
+ * Pure but for AWS_REGION, AWS_DEFAULT_REGION, LITESTREAM_S3_ENDPOINT, AWS_ENDPOINT_URL_S3 and
+ * AWS_ENDPOINT_URL, which are asked last.
  */
 #include "storage/s3_int.h"
 
@@ -21,7 +22,6 @@
 #define CONCURRENCY    4
 #define SSEC_KEY_SIZE  32
 #define DEFAULT_REGION "us-east-1"
-#define ENDPOINT_ENV   "LITESTREAM_S3_ENDPOINT"
 
 enum shape {
     SHAPE_NONE,      /* never part of a replica's URL */
@@ -358,6 +358,26 @@ static enum wr_status set_region(
     return WR_OK;
 }
 
+/* The endpoint that the environment names for all who name none; *ret_aws: as for all AWS tools,
+ * which have the bucket in the host. */
+static struct wr_str endpoint_of_env(struct wr_s3_config *cfg, bool *ret_aws)
+{
+    static const char *const names[] = {
+        "LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"};
+    const char *ignore = getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+    size_t n = ignore && wr_str_eq_nocase(wr_str(ignore), WR_STR("true")) ? 1 : wr_countof(names);
+    for (size_t i = 0; i < n; i++) {
+        struct wr_str text = wr_str(getenv(names[i]));
+        if (text.n == 0)
+            continue;
+        *ret_aws = i > 0;
+        cfg->endpoint_env = names[i];
+        cfg->endpoint = text;
+        break;
+    }
+    return cfg->endpoint;
+}
+
 static enum wr_status set_place(
     const struct wr_settings *set, struct wr_arena *a, struct wr_s3_config *cfg, struct wr_err *e)
 {
@@ -370,11 +390,9 @@ static enum wr_status set_place(
     struct wr_str endpoint = wr_settings_str(set, "endpoint");
     cfg->endpoint_set = endpoint.n > 0;
     cfg->bucket_set = bucket.n > 0;
-    if (endpoint.n == 0 && cfg->authority.n == 0) {
-        endpoint = wr_str(getenv(ENDPOINT_ENV));
-        cfg->endpoint_env = endpoint.n > 0 ? ENDPOINT_ENV : NULL;
-        cfg->endpoint = endpoint;
-    }
+    bool aws = false;
+    if (endpoint.n == 0 && cfg->authority.n == 0)
+        endpoint = endpoint_of_env(cfg, &aws);
     if (st == WR_OK && endpoint.n > 0) {
         cfg->path_style = true;
         st = set_endpoint(endpoint, cfg, e);
@@ -385,10 +403,11 @@ static enum wr_status set_place(
         return wr_fail(e, WR_MISUSE, "the URL names no bucket: s3://bucket/path");
     /* The certificate's wildcard covers one label: a bucket with dots does not fit in front. */
     struct wr_str label, more;
-    if (cfg->authority.n == 0)
+    if (cfg->authority.n == 0 || aws)
         cfg->path_style = wr_str_cut(cfg->bucket, '.', &label, &more);
     if (wr_settings_has(set, "force-path-style"))
-        cfg->path_style = wr_settings_bool(set, "force-path-style") || is_ip(cfg->authority);
+        cfg->path_style = wr_settings_bool(set, "force-path-style");
+    cfg->path_style = cfg->path_style || is_ip(cfg->authority);
     return WR_OK;
 }
 

@@ -11,6 +11,8 @@ static void clean_environment(void)
 {
     T(unsetenv("AWS_REGION") == 0 && unsetenv("AWS_DEFAULT_REGION") == 0);
     T(unsetenv("LITESTREAM_S3_ENDPOINT") == 0 && unsetenv("AWS_CA_BUNDLE") == 0);
+    T(unsetenv("AWS_ENDPOINT_URL_S3") == 0 && unsetenv("AWS_ENDPOINT_URL") == 0);
+    T(unsetenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") == 0);
 }
 
 static enum wr_status profile(
@@ -195,6 +197,46 @@ static void the_environment_is_asked_last(void **state)
     clean_environment();
 }
 
+/* As Fly.io has it for Tigris: nothing but these, and a URL of a bucket. They were not asked, and
+ * all went to Amazon. */
+static void endpoint_of_aws_tools(void **state)
+{
+    static const struct {
+        const char *litestream, *s3, *all, *ignore, *url, *scheme, *authority;
+        bool path_style;
+    } table[] = {
+        {"", "https://fly.storage.tigris.dev", "", "", "s3://b/a", "https",
+            "fly.storage.tigris.dev", false},
+        {"", "https://t.example", "http://all", "", "s3://b/a?force-path-style=true", "https",
+            "t.example", true},
+        {"", "", "http://all.example:9/", "", "s3://b/a", "http", "all.example:9", false},
+        {"", "", "http://10.0.0.1:9", "", "s3://b/a", "http", "10.0.0.1:9", true},
+        {"", "", "http://all", "", "s3://b.c/a", "http", "all", true},
+        {"l.example", "https://t.example", "", "", "s3://b/a", "https", "l.example", true},
+        {"", "https://t.example", "", "", "s3://b/a?endpoint=own", "https", "own", true},
+        {"", "https://t.example", "", "", "s3://b.s3.filebase.com/a", "https", "s3.filebase.com",
+            true},
+        {"", "https://t.example", "http://all", "True", "s3://b/a", "https", "", false},
+        {"l.example", "", "http://all", "true", "s3://b/a", "https", "l.example", true},
+        {"", "https://t.example", "", "false", "s3://b/a", "https", "t.example", false},
+    };
+    (void)state;
+    clean_environment();
+    for (size_t i = 0; i < wr_countof(table); i++) {
+        struct wr_s3_config cfg = {.concurrency = 0};
+        struct wr_err e = {0};
+        T(setenv("LITESTREAM_S3_ENDPOINT", table[i].litestream, 1) == 0);
+        T(setenv("AWS_ENDPOINT_URL_S3", table[i].s3, 1) == 0);
+        T(setenv("AWS_ENDPOINT_URL", table[i].all, 1) == 0);
+        T(setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", table[i].ignore, 1) == 0);
+        T_OK(profile(t_call()->scratch, table[i].url, &cfg, &e));
+        assert_string_equal(cfg.scheme.p, table[i].scheme);
+        assert_string_equal(cfg.authority.p, table[i].authority);
+        T(cfg.path_style == table[i].path_style);
+    }
+    clean_environment();
+}
+
 #define KEY32     "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 #define KEY32_URL "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE%3D"
 
@@ -299,6 +341,6 @@ static void out_of_memory(void **state)
     t_sweep_nomem(sweep_body, port);
 }
 
-T_MAIN(T_TEST(hosts), T_TEST(local_endpoints_are_plain), T_TEST(addresses), T_TEST(providers),
-    T_TEST(the_environment_is_asked_last), T_TEST(misuse), T_TEST(customer_keys),
-    T_TEST(error_codes), T_TEST(out_of_memory))
+T_MAIN(T_TEST(endpoint_of_aws_tools), T_TEST(hosts), T_TEST(local_endpoints_are_plain),
+    T_TEST(addresses), T_TEST(providers), T_TEST(the_environment_is_asked_last), T_TEST(misuse),
+    T_TEST(customer_keys), T_TEST(error_codes), T_TEST(out_of_memory))
