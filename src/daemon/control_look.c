@@ -79,6 +79,7 @@ void wr_control_info(struct wr_ask *q)
 }
 
 struct listing {
+    struct wr_fleet *fleet;
     json_t *list;
     const char *only; /* NULL: all */
     bool found, ok;
@@ -89,7 +90,7 @@ static json_t *replica_entry(const weir_replica_info *r, bool *ok)
     json_t *o = json_pack("{s:o, s:I, s:f}", "url", text_of(r->url), "txid", (json_int_t)r->txid,
         "lag_seconds", (double)r->lag_ms / 1000);
 
-    put_time(o, "last_sync_at", r->last_ok_ms, ok);
+    put_time(o, "last_sync_at", r->txid > 0 ? r->last_ok_ms : 0, ok);
     if (r->error_code != WEIR_OK)
         put(o, "error", text_of(r->error), ok);
     return o;
@@ -103,6 +104,8 @@ static void list_db(void *arg, const struct wr_config_db *config, weir_db *db)
 
     wr_standing(db, &s);
     o = json_pack("{s:o, s:s}", "path", text_of(config->path), "status", s.word);
+    if (!db)
+        s.last_sync_ms = wr_fleet_last_sync(l->fleet, config->path);
     put_time(o, "last_sync_at", s.last_sync_ms, &l->ok);
     if (db) {
         replicas = json_array();
@@ -148,7 +151,7 @@ static void list_absent(struct wr_ask *q, struct listing *l, const char *key, co
 /* All that `fn` lists, as {"databases": [...]}. */
 static void answer_list(struct wr_ask *q, wr_fleet_fn *fn, const char *only)
 {
-    struct listing l = {.list = json_array(), .only = only, .ok = true};
+    struct listing l = {.fleet = q->fleet, .list = json_array(), .only = only, .ok = true};
 
     wr_fleet_each(q->fleet, fn, &l);
     if (fn == list_db)

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/sorted.h"
 #include "daemon/config_copy.h"
+#include "daemon/standing.h"
 
 static const struct wr_fleet_start as_it_says = {.adopt = false};
 
@@ -265,7 +266,7 @@ static void leave(struct wr_fleet *f, struct wr_fleet_member *m, weir_db *db, we
 static int end(
     struct wr_fleet *f, struct wr_fleet_member *m, int64_t timeout_ms, weir_error *reterr)
 {
-    weir_db_info info = {.struct_size = sizeof(info)};
+    struct wr_standing at_last;
     weir_error err = {0};
     int rc = WEIR_OK;
     weir_cancel *cancel;
@@ -292,9 +293,10 @@ static int end(
         leave(f, m, db, cancel);
         return rc;
     }
-    (void)weir_db_status(db, &info, NULL); /* cannot fail: the handle is good */
+    wr_standing(db, &at_last);
     wr_mutex_lock(&f->mutex);
-    m->txid = wr_max(m->txid, info.txid); /* it may not have been attached again */
+    m->txid = wr_max(m->txid, at_last.db.txid); /* it may not have been attached again */
+    m->last_sync_ms = wr_max(m->last_sync_ms, at_last.last_sync_ms);
     wr_mutex_unlock(&f->mutex);
     (void)weir_db_remove(db, 0, NULL);
     weir_cancel_free(cancel);

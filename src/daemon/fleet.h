@@ -85,6 +85,10 @@ int wr_fleet_txid(struct wr_fleet *f, const char *path, weir_txid *ret, weir_err
 uint64_t wr_fleet_begun(struct wr_fleet *f);
 bool wr_fleet_has(struct wr_fleet *f, const char *path); /* stopped or not */
 
+/* Unix ms: when a database that is stopped was last known to be in all its replicas, before that;
+ * 0: never, or it is none. */
+int64_t wr_fleet_last_sync(struct wr_fleet *f, const char *path);
+
 /* `db` is NULL of one that is stopped. `config` and `db` die with the call. */
 typedef void wr_fleet_fn(void *arg, const struct wr_config_db *config, weir_db *db);
 /* Each database, by ascending path, each held while `fn` has it and no longer: others may come and

@@ -87,6 +87,18 @@ int wr_fleet_txid(struct wr_fleet *f, const char *path, weir_txid *ret, weir_err
     return WEIR_OK;
 }
 
+int64_t wr_fleet_last_sync(struct wr_fleet *f, const char *path)
+{
+    int64_t ms = 0;
+    size_t at;
+
+    wr_mutex_lock(&f->mutex);
+    if (wr_fleet_find(f, path, &at))
+        ms = f->members[at]->last_sync_ms;
+    wr_mutex_unlock(&f->mutex);
+    return ms;
+}
+
 uint64_t wr_fleet_begun(struct wr_fleet *f)
 {
     uint64_t n;

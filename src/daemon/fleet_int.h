@@ -12,6 +12,7 @@ struct wr_fleet_member {
     struct wr_config_db *config; /* owned; frozen */
     weir_db *db;                 /* NULL: stopped */
     weir_txid txid;              /* the newest when it was ended; 0: it never was */
+    int64_t last_sync_ms;        /* Unix ms, likewise */
     weir_cancel *cancel;         /* of those who hold it; NULL with it */
     struct wr_list own;          /* holds that have another one */
     bool canceled;               /* all of them, until it is begun with anew */

@@ -15,8 +15,9 @@ void wr_standing(weir_db *db, struct wr_standing *ret)
     if (!db || weir_db_status(db, &ret->db, NULL) != WEIR_OK)
         return;
     for (uint32_t i = 0; weir_replica_status(db, i, &r, NULL) == WEIR_OK; i++) {
-        bool has_all = ret->db.txid > 0 && r.txid >= ret->db.txid && r.error_code == WEIR_OK;
-        int64_t synced_ms = has_all ? now_ms : r.last_ok_ms;
+        bool has_some = ret->db.txid > 0 && r.txid > 0; /* that it answered is no sync yet */
+        bool has_all = has_some && r.txid >= ret->db.txid && r.error_code == WEIR_OK;
+        int64_t synced_ms = has_all ? now_ms : has_some ? r.last_ok_ms : 0;
 
         ret->last_sync_ms = first ? synced_ms : wr_min(ret->last_sync_ms, synced_ms);
         ret->replicated = first ? r.txid : wr_min(ret->replicated, r.txid);

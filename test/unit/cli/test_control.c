@@ -265,6 +265,36 @@ static void test_a_name_that_is_no_text(void **state)
     T(ask("GET", "/debug/sync-status", "") == 200 && strstr(body, "/caf?"));
 }
 
+/* A replica that answered holds nothing for that: a database that was never there, or never sent,
+ * had been synced just now. And one that was stopped had never been. */
+static void test_answers_are_no_sync(void **state)
+{
+    weir_error err = {0};
+    char want[200], time[WR_TIME_TEXT_MAX];
+    bool was;
+
+    (void)state;
+    add("/a");
+    fake.db.replica_count = 1;
+    fake.replica.last_ok_ms = 1790000000123;
+    for (int i = 0; i < 3; i++) {
+        fake.db.txid = i == 1 ? 42 : 0; /* and then: not there, but a backup is */
+        fake.replica.txid = i == 2 ? 42 : 0;
+        T(ask("GET", "/list", "") == 200);
+        T(!strstr(body, "last_sync_at") == (i < 2)); /* that of the replica */
+        T(!strstr(body, "\"open\",\"last_sync_at") && !strstr(body, "\"replicating\",\"last"));
+    }
+    fake.db.txid = 42;
+    fake.replica.txid = 41;
+    wr_format_time(time, fake.replica.last_ok_ms);
+    T(wr_fleet_stop(fleet, "/a", 0, &was, NULL, &err) == WEIR_OK);
+    fake.db.txid = fake.replica.txid = 0;
+    (void)snprintf(want, sizeof(want),
+        "{\"databases\":[{\"path\":\"/a\",\"status\":\"stopped\",\"last_sync_at\":\"%s\"}]}\n",
+        time);
+    get("/list", 200, want);
+}
+
 /* One that has all, and answers, is in sync now, however long nothing was written. */
 static void test_in_sync_is_now(void **state)
 {
@@ -853,9 +883,9 @@ static void test_a_client_that_went_away_kept_its_place(void **state)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 T_MAIN(TEST(test_info), TEST(test_list), TEST(test_a_refused_configuration_is_told),
-    TEST(test_list_of_absent_ones), TEST(test_in_sync_is_now), TEST(test_a_name_that_is_no_text),
-    TEST(test_txid), TEST(test_start_and_stop), TEST(test_sync), TEST(test_wait),
-    TEST(test_register), TEST(test_register_to_stay), TEST(test_a_bad_registry),
+    TEST(test_list_of_absent_ones), TEST(test_answers_are_no_sync), TEST(test_in_sync_is_now),
+    TEST(test_a_name_that_is_no_text), TEST(test_txid), TEST(test_start_and_stop), TEST(test_sync),
+    TEST(test_wait), TEST(test_register), TEST(test_register_to_stay), TEST(test_a_bad_registry),
     TEST(test_unregister), TEST(test_sync_status), TEST(test_misses), TEST(test_bad_bodies),
     TEST(test_a_large_request), TEST(test_what_is_no_http), TEST(test_slow_clients),
     TEST(test_reload), TEST(test_reload_that_does_not_come), TEST(test_the_socket_is_for_its_owner),
