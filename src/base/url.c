@@ -110,13 +110,19 @@ static char to_lower(char c)
     return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
-/* What makes any text unfit for a URL, or NULL. */
-static const char *check_bytes(struct wr_str s)
+static bool is_file(struct wr_str scheme)
+{
+    return wr_str_eq_nocase(scheme, WR_STR("file"));
+}
+
+/* What makes any text unfit for a URL, or NULL. In a file URL, which has no escapes, '#' is part of
+ * a name. */
+static const char *check_bytes(struct wr_str s, bool of_file)
 {
     for (size_t i = 0; i < s.n; i++) {
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
             return "control character in it";
-        if (s.p[i] == '#')
+        if (s.p[i] == '#' && !of_file)
             return "'#' in it; write %23";
     }
     return NULL;
@@ -133,7 +139,7 @@ enum wr_status wr_url_parse(
     if (scheme_n == 0)
         return wr_fail(e, WR_MISUSE, "not a URL: it must start with a scheme and \"://\"");
 
-    const char *wrong = check_bytes(s);
+    const char *wrong = check_bytes(s, is_file((struct wr_str){s.p, scheme_n}));
     struct wr_str rest = wr_str_skip(s, scheme_n + 3);
     size_t authority_n = find_any(rest, "/?");
     struct wr_str authority = {rest.p, authority_n};
@@ -274,7 +280,7 @@ void wr_url_encode(struct wr_buf *out, struct wr_str s, bool keep_slash)
 
 /* Whether a password may stand where no password belongs: one with an unescaped '/' or '?' looks
  * like a port or a host, and what follows it, up to the real '@', like a path or a query. */
-static bool is_suspicious(struct wr_str rest, struct wr_str authority)
+static bool is_suspicious(struct wr_str rest, struct wr_str authority, bool of_file)
 {
     struct wr_str behind = wr_str_skip(rest, authority.n);
     struct wr_str userinfo = {0};
@@ -284,7 +290,7 @@ static bool is_suspicious(struct wr_str rest, struct wr_str authority)
 
     if (find_any(authority, "@") < authority.n)
         (void)wr_str_cut_last(authority, '@', &userinfo, &hostport);
-    return check_bytes(rest) != NULL || split_port(hostport, &host, &port) != NULL ||
+    return check_bytes(rest, of_file) != NULL || split_port(hostport, &host, &port) != NULL ||
            (find_any(behind, "@") < behind.n && find_any(authority, "@:") < authority.n);
 }
 
@@ -335,7 +341,7 @@ static void redact(struct wr_buf *out, struct wr_str url)
         return;
     }
     wr_buf_str(out, (struct wr_str){url.p, scheme_n + 3});
-    if (is_suspicious(rest, authority)) {
+    if (is_suspicious(rest, authority, is_file((struct wr_str){url.p, scheme_n}))) {
         wr_buf_z(out, "***");
         return;
     }

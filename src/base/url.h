@@ -23,8 +23,8 @@ struct wr_url {
 /* Whether `s` begins with letters, digits or '_' and "://" - what makes an argument a URL. */
 bool wr_url_is(struct wr_str s);
 
-/* Views live in `a` or in `s`. MISUSE with a text that never shows user, password or query. '#' and
- * control characters are refused. */
+/* Views live in `a` or in `s`. MISUSE with a text that never shows user, password or query. Control
+ * characters are refused, and '#', but in a file URL, which has neither escapes nor a fragment. */
 enum wr_status wr_url_parse(
     struct wr_arena *a, struct wr_str s, struct wr_url *ret, struct wr_err *e) WR_MUST_CHECK;
 

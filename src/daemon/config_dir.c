@@ -277,9 +277,9 @@ enum wr_status wr_config_dir_entry(struct wr_arena *a, const struct wr_config_di
         st = add_meta(a, dir, rel, &db, e);
     for (size_t i = 0; st == WR_OK && i < db.nreplicas; i++)
         for (const char *p = rel; *p && strcmp(r[i].type, "file") == 0; p++)
-            if (*p == '?' || *p == '#' || (unsigned char)*p < 0x20 || *p == 0x7f)
+            if (*p == '?' || (unsigned char)*p < 0x20 || *p == 0x7f)
                 return wr_fail(e, WR_MISUSE,
-                    "%s: a name with ?, # or a control character has no file:// URL, rename it",
+                    "%s: a name with ? or a control character has no file:// URL, rename it",
                     db.path);
     if (st == WR_OK)
         *ret = db;

@@ -154,9 +154,9 @@ static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_
     if (!backends[backend].has_bucket) {
         if (path.n == 0)
             return wr_doc_fail(d, node, e, "%s replica path required", type);
-        if (memchr(path.p, '?', path.n) || memchr(path.p, '#', path.n))
+        if (memchr(path.p, '?', path.n))
             return wr_doc_fail(
-                d, node, e, "replica path cannot contain '?' or '#': " WR_FMT, WR_ARG(path));
+                d, node, e, "replica path cannot contain '?': " WR_FMT, WR_ARG(path));
         st = wr_expand_path(d->arena, path, &full, e);
         if (st != WR_OK)
             return st;

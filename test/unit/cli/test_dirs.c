@@ -414,6 +414,9 @@ static void test_names_that_do_not_fit(void **state)
     f = scan(good("dbs: [{dir: '@/d', pattern: 'a*', replica: {path: '/r'}}]"), NULL, NULL);
     T(f.n == 0);
     expect_refused(&f, "d/a?b.db", "has no file:// URL, rename it");
+    f = scan(good("dbs: [{dir: '@/d', pattern: 'b*', replica: {path: '/r#'}}]"), NULL, NULL);
+    T(f.n == 1 && f.nrefused == 0);
+    assert_string_equal(f.items[0].db.replicas[0].url, "file:///r#/b#%.db");
     f = scan(one_dir("pattern: '*.db'"), NULL, NULL); /* elsewhere there are escapes */
     T(f.n == 2 && f.nrefused == 0);
     assert_string_equal(f.items[0].db.replicas[0].url, "s3://b/t/a%3Fb.db");
