@@ -91,6 +91,13 @@ static CURLcode set_upload_buffer(struct wr_http_slot *s, size_t body)
     return refused;
 }
 
+/* HTTP_PROXY, which libcurl does not look at, as in a CGI program a client's header makes it. */
+static bool proxy_in_capitals(const char *origin)
+{
+    return wr_str_starts(wr_str(origin), WR_STR("http:")) && !getenv("http_proxy") &&
+           wr_str(getenv("HTTP_PROXY")).n > 0 && !getenv("REQUEST_METHOD");
+}
+
 static CURLcode set_connection(struct wr_http *h, struct wr_http_slot *s)
 {
     CURLcode refused = CURLE_OK;
@@ -102,8 +109,10 @@ static CURLcode set_connection(struct wr_http *h, struct wr_http_slot *s)
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)h->connect_ms);
     SET(CURLOPT_BUFFERSIZE, HTTP_BUFFER_SIZE);
-    if (h->direct)
+    if (h->direct || wr_http_is_here(wr_str(s->origin)))
         SET(CURLOPT_NOPROXY, "*");
+    else if (proxy_in_capitals(s->origin))
+        SET(CURLOPT_PROXY, getenv("HTTP_PROXY"));
     (void)WR_CURL_SET(s->easy, WR_CURL_QUICK_EXIT, 1L); /* so that a cancel takes effect at once */
     if (!wr_str_starts(wr_str(s->origin), WR_STR("https:")))
         return refused;

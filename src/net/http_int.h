@@ -81,4 +81,7 @@ CURLcode wr_trust_use(CURL *easy, void *ssl_ctx, void *trust);
 enum wr_status wr_http_fail(
     struct wr_err *e, CURLcode code, const char *origin, const char *detail);
 
+/* Whether an origin is this machine by its name or address, which no proxy can reach. */
+bool wr_http_is_here(struct wr_str origin);
+
 #endif

@@ -89,3 +89,19 @@ bool wr_http_date(struct wr_str s, int64_t *ret_ms)
     *ret_ms = (int64_t)t * 1000;
     return true;
 }
+
+bool wr_http_is_here(struct wr_str origin)
+{
+    struct wr_str scheme, host, name, port;
+    uint64_t number;
+
+    (void)wr_str_cut(origin, ':', &scheme, &host);
+    host = wr_str_skip(host, wr_min(host.n, (size_t)2)); /* the slashes */
+    if (wr_str_starts(host, WR_STR("[")))
+        return wr_str_starts(host, WR_STR("[::1]"));
+    (void)wr_str_cut(host, ':', &name, &port);
+    if (wr_str_starts(name, WR_STR("127.")))
+        return wr_str_cut_last(name, '.', &host, &name) && wr_parse_u64(name, &number);
+    return wr_str_eq_nocase(name, WR_STR("localhost")) ||
+           (name.n > 10 && wr_str_eq_nocase(wr_str_skip(name, name.n - 10), WR_STR(".localhost")));
+}

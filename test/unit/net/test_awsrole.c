@@ -568,9 +568,12 @@ static void a_proxy_is_not_asked_for_a_role(void **state)
     expect(wr_aws_role_instance(c, &role, &e), "ASIA1", "TOK==");
     set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url("/agent?a=b"));
     expect(wr_aws_role_container(c, &role, &e), "ASIA1", "TOK==");
-    identify(); /* STS is on the network as any service is */
+    identify();
+    set("AWS_ENDPOINT_URL_STS", "http://sts.invalid"); /* on the network as any service is */
     T_IS(WR_BUSY, wr_aws_role_web(c, &nobody, &role, &e));
+    T(strstr(e.text, "127.0.0.1 port 1"));
     T(unsetenv("http_proxy") == 0);
+    identify();
     expect(wr_aws_role_web(c, &nobody, &role, &e), "ASIA2", "WEB");
 }
 

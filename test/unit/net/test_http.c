@@ -147,6 +147,39 @@ static void the_url_is_sent_as_it_is(void **state)
     tear_down(&b);
 }
 
+/* Which of these a proxy is asked for: nothing was lost where there is none, but a store on this
+ * machine was not found where there is one; and one behind HTTP_PROXY was not either. */
+static void proxies(void **state)
+{
+    static const struct {
+        const char *name, *host;
+        bool proxied;
+    } cases[] = {
+        {"http_proxy", "127.0.0.1", false},
+        {"http_proxy", "localhost", false},
+        {"http_proxy", "b.LocalHost", false},
+        {"ALL_PROXY", "127.0.0.1", false},
+        {"http_proxy", "127.0.0.1.invalid", true},
+        {"http_proxy", "localhost.invalid", true},
+        {"HTTP_PROXY", "s3.invalid", true},
+        {"ALL_PROXY", "s3.invalid", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct bench b = set_up(NULL);
+        struct wr_err e = {0};
+        const char *url =
+            wr_arena_fmt(b.c->scratch, "http://%s:%u/x", cases[i].host, httpd_port(b.d)).p;
+        const struct wr_http_req r = {.method = "GET", .url = url, .text = &b.text};
+        T(unsetenv("NO_PROXY") == 0);
+        T(setenv(cases[i].name, cases[i].proxied ? url_of(&b, "") : "http://127.0.0.1:1", 1) == 0);
+        T_OK(wr_http_do(b.h, b.c, &r, &b.resp, &e));
+        T(httpd_count(b.d, cases[i].proxied ? "GET http://" : "GET /x ") == 1);
+        T(unsetenv(cases[i].name) == 0);
+        tear_down(&b);
+    }
+}
+
 static void headers_are_sent(void **state)
 {
     struct bench b = set_up(NULL);
@@ -708,10 +741,10 @@ static void test_an_option_of_a_newer_libcurl_was_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(methods_and_bodies), T_TEST(nothing_is_left_of_the_request_before),
-    T_TEST(the_url_is_sent_as_it_is), T_TEST(headers_are_sent), T_TEST(line_breaks_are_refused),
-    T_TEST(statuses_are_the_callers), T_TEST(connections_are_reused),
-    T_TEST(closed_connections_are_replaced), T_TEST(threads_share_a_bounded_pool),
-    T_TEST(test_many_origins_took_each_others_connections),
+    T_TEST(the_url_is_sent_as_it_is), T_TEST(proxies), T_TEST(headers_are_sent),
+    T_TEST(line_breaks_are_refused), T_TEST(statuses_are_the_callers),
+    T_TEST(connections_are_reused), T_TEST(closed_connections_are_replaced),
+    T_TEST(threads_share_a_bounded_pool), T_TEST(test_many_origins_took_each_others_connections),
     T_TEST(many_origins_share_a_bounded_pool), T_TEST(answers_are_bounded),
     T_TEST(test_an_option_of_a_newer_libcurl_was_out_of_memory), T_TEST(heads_are_bounded),
     T_TEST(interim_answers_are_skipped), T_TEST(garbage_is_no_answer),
