@@ -236,12 +236,17 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
     if (wr_url_is(path))
         return wr_doc_fail(
             d, node, e, "replica path cannot be a url, please use the 'url' field instead");
+    if (type.n == 0 && bucket.n > 0) /* it would go to a directory of that name here */
+        return wr_doc_fail(d, node, e, "there is a bucket, and no type: write type: s3");
     if (type.n == 0)
         type = WR_STR("file");
     backend = find_backend(type);
     if (backend == wr_countof(backends))
         return wr_doc_fail(d, node, e, "unknown replica type in config: \"" WR_FMT "\"%s",
             WR_ARG(type), wr_str_eq(type, WR_STR("gcs")) ? " (write gs)" : "");
+    if (bucket.n > 0 && !backends[backend].has_bucket)
+        wr_doc_warn(d, wr_doc_get(d, node, "bucket"),
+            "\"bucket\" has no meaning for a %s replica and is ignored", backends[backend].type);
     if (bucket.n == 0 && backends[backend].has_bucket)
         st = get_place(d, defaults, "bucket", "the top", &bucket, e);
     r->type = backends[backend].type;

@@ -215,6 +215,18 @@ static void test_foreign_keys(void **state)
     expect_warnings(c, want, wr_countof(want));
 }
 
+static void test_a_bucket_of_a_directory(void **state)
+{
+    static const char *const want[] = {
+        "1:61: \"bucket\" has no meaning for a file replica and is ignored"};
+
+    (void)state;
+    expect_warnings(good("dbs: [{path: /a.db, replica: {type: file, path: /r, bucket: b}}]\n"),
+        want, wr_countof(want));
+    NO_WARNING(
+        good("bucket: b\ndbs: [{path: /a.db, replicas: [{path: /r}, {type: s3, path: p}]}]\n"));
+}
+
 /* What resembles a key, or is one of another place, was meant to do something. */
 static void test_misspelt_keys(void **state)
 {
@@ -1142,6 +1154,7 @@ static void test_bad_replica(void **state)
 {
     (void)state;
     bad_replica("{type: s3, path: a}", "30: bucket required for s3 replica");
+    bad_replica("{bucket: b, path: a}", "30: there is a bucket, and no type: write type: s3");
     bad_replica("{type: file, bucket: b}", "30: file replica path required");
     bad_replica("{type: sftp}", "30: url required for sftp replica (sftp://...)");
     bad_replica("{type: gcs}", "30: unknown replica type in config: \"gcs\" (write gs)");
@@ -1419,11 +1432,12 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test_foreign_keys),
-    T_TEST(test_misspelt_keys), T_TEST(test_underscores), T_TEST(test_idle_keys),
-    T_TEST(test_key_twice), T_TEST(test_merge_and_anchor), T_TEST(test_shared_mistake_once),
-    T_TEST(test_keys_win_over_the_query), T_TEST(test_what_nobody_takes), T_TEST(test_merge_order),
-    T_TEST(test_anchor_holders), T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_serve),
-    T_TEST(test_bad_serve), T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
+    T_TEST(test_a_bucket_of_a_directory), T_TEST(test_misspelt_keys), T_TEST(test_underscores),
+    T_TEST(test_idle_keys), T_TEST(test_key_twice), T_TEST(test_merge_and_anchor),
+    T_TEST(test_shared_mistake_once), T_TEST(test_keys_win_over_the_query),
+    T_TEST(test_what_nobody_takes), T_TEST(test_merge_order), T_TEST(test_anchor_holders),
+    T_TEST(test_bad_merge), T_TEST(test_process), T_TEST(test_serve), T_TEST(test_bad_serve),
+    T_TEST(test_bad_process), T_TEST(test_env), T_TEST(test_env_in_places),
     T_TEST(test_env_elsewhere), T_TEST(test_path_beside_a_bucket), T_TEST(test_same_replica),
     T_TEST(test_replica_in_replica), T_TEST(test_typed_values), T_TEST(test_key_file),
     T_TEST(test_retention_and_interval), T_TEST(test_history_defaults), T_TEST(test_odd_paths),
