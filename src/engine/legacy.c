@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/url.h"
 #include "engine/legacy_wal.h"
 #include "storage/storage.h"
 
@@ -99,10 +100,24 @@ bool wr_legacy_owner(struct wr_str key, struct wr_str *ret)
     return true;
 }
 
+/* What comes before: 0.3 cleans it, also where 0.5 takes a path as it is written. */
+static struct wr_str prefix_of(struct wr_arena *a, const struct wr_storage *s)
+{
+    struct wr_str prefix = wr_arena_fmt(a, "/" WR_FMT, WR_ARG(wr_storage_prefix(s)));
+
+    if (prefix.p)
+        prefix = wr_path_clean(a, prefix);
+    if (!prefix.p || prefix.n == 1)
+        return (struct wr_str){prefix.p, 0};
+    return wr_arena_fmt(a, WR_FMT "/", WR_ARG(wr_str_skip(prefix, 1)));
+}
+
 static struct wr_str key_of(struct wr_arena *a, const struct wr_storage *s, const struct object *o)
 {
-    struct wr_str prefix = wr_storage_prefix(s);
+    struct wr_str prefix = prefix_of(a, s);
 
+    if (!prefix.p)
+        return prefix;
     if (!o->off_digits)
         return wr_arena_fmt(a, WR_FMT "generations/%016llx/snapshots/%08llx.snapshot.lz4",
             WR_ARG(prefix), (unsigned long long)o->generation, (unsigned long long)o->index);
@@ -212,7 +227,9 @@ enum wr_status wr_legacy_find(struct wr_storage *s, struct wr_call *c, int64_t t
     struct wr_legacy *l = wr_alloc(sizeof(*l));
     enum wr_status st;
 
-    x.dir = wr_arena_fmt(c->scratch, WR_FMT "generations/", WR_ARG(wr_storage_prefix(s)));
+    x.dir = prefix_of(c->scratch, s);
+    if (x.dir.p)
+        x.dir = wr_arena_fmt(c->scratch, WR_FMT "generations/", WR_ARG(x.dir));
     if (!l || !x.dir.p) {
         wr_free(l);
         return wr_fail(e, WR_NOMEM, "list of generations: out of memory");

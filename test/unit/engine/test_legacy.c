@@ -96,6 +96,31 @@ static void test_real_replica(void **state)
     world_release(&w);
 }
 
+/* Litestream 0.3 cleans a path beside a bucket, and 0.5 does not: with path: /p its backups are at
+ * p, and with none at the top of the bucket. No backup was found there. */
+static void test_path_that_is_not_clean(void **state)
+{
+    static const char *const prefixes[][2] = {{"/p/", "p/"}, {"p//", "p/"}, {"./p/", "p/"},
+        {"/p//q/", "p/q/"}, {"./", ""}, {"/", ""}, {"//", ""}, {"p/./q/", "p/q/"}};
+    const char *path = t_path(t_tmpdir(), "db");
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(prefixes); i++) {
+        struct wr_err e = {0};
+        struct world w;
+
+        world_init(&w, WR_STORAGE_HEX_LEVELS, prefixes[i][0]);
+        for (size_t j = 0; j < wr_countof(sample); j++)
+            world_store(&w,
+                wr_arena_fmt(t_call()->scratch, "%sgenerations/" GENERATION "/%s", prefixes[i][1],
+                    sample[j]),
+                sample_bytes(j), ((int64_t)j + 1) * 1000);
+        T_OK(restore_to(&w, path, 0, &e));
+        check_same(path, t_slurp(t_data("v0.3.13/expected-restore.db")));
+        world_release(&w);
+    }
+}
+
 /* ---- the oracle: SQLite recovers the same WALs, one at a time ---- */
 
 static struct wr_bytes expand(struct wr_bytes in, struct wr_buf *out)
@@ -583,8 +608,8 @@ static void test_nomem(void **state)
     world_release(&w);
 }
 
-T_MAIN(T_TEST(test_real_replica), T_TEST(test_integrity_check), T_TEST(test_every_time),
-    T_TEST(test_missing_objects), T_TEST(test_damaged_objects),
+T_MAIN(T_TEST(test_real_replica), T_TEST(test_path_that_is_not_clean), T_TEST(test_integrity_check),
+    T_TEST(test_every_time), T_TEST(test_missing_objects), T_TEST(test_damaged_objects),
     T_TEST(test_other_names_are_ignored), T_TEST(test_wals_of_sqlite), T_TEST(test_damaged_wal),
     T_TEST(test_no_database), T_TEST(test_accessors), T_TEST(test_every_request_failing),
     T_TEST(test_nomem))
