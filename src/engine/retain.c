@@ -140,7 +140,7 @@ static size_t last_before(const struct retaining *x, int64_t time_ms)
     size_t best = SIZE_MAX;
 
     for (size_t i = 0; i < x->n; i++) {
-        if (x->files[i].time_ms < time_ms && x->possible[i] &&
+        if (x->files[i].time_ms < time_ms && x->possible[i] && !wr_ltx_file_odd(&x->files[i]) &&
             (best == SIZE_MAX || x->files[i].max > x->files[best].max))
             best = i;
     }

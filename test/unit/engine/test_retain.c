@@ -492,6 +492,21 @@ static void test_a_file_from_the_future_is_of_no_day(void **state)
     T(!restores(&is, 3) && restores(&is, 4) && restores(&is, 5));
 }
 
+/* Something that is kept as a snapshot, and is none, is the state that no time begins with. */
+static void test_a_time_begins_with_a_point(void **state)
+{
+    const struct wr_retention r = {.keep_ms = HOUR_MS};
+    struct listing all = {0}, is;
+
+    (void)state;
+    add(&all, WR_LEVEL_SNAPSHOT, 1, 1, NEW_YEAR);
+    add(&all, 0, 2, 2, NEW_YEAR + 1);
+    add(&all, WR_LEVEL_SNAPSHOT, 2, 9, NEW_YEAR + 2);
+    add(&all, 0, 2, 9, NEW_YEAR + DAY_MS);
+    is = kept(&all, &r);
+    T(restores(&is, 2) && restores(&is, 9));
+}
+
 /* What a file is kept for. */
 static void test_reasons(void **state)
 {
@@ -714,5 +729,5 @@ T_MAIN(T_TEST(test_no_promise_is_ever_broken), T_TEST(test_what_is_covered_goes)
     T_TEST(test_what_was_promised_of_a_day_is_there_years_later),
     T_TEST(test_a_year_costs_a_file_a_month), T_TEST(test_so_many_snapshots_stay),
     T_TEST(test_the_newest_of_an_hour_keeps_its_hour),
-    T_TEST(test_a_file_from_the_future_is_of_no_day), T_TEST(test_reasons),
-    T_TEST(test_the_names_of_a_promotion_stay), T_TEST(test_no_memory))
+    T_TEST(test_a_file_from_the_future_is_of_no_day), T_TEST(test_a_time_begins_with_a_point),
+    T_TEST(test_reasons), T_TEST(test_the_names_of_a_promotion_stay), T_TEST(test_no_memory))
