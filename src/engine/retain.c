@@ -336,7 +336,7 @@ static enum wr_status choose(struct retaining *x, const struct wr_retention *r, 
 {
     int64_t newest = r->now_ms > 0 ? wr_min(newest_ms(x), r->now_ms) : newest_ms(x);
     int64_t cut = back(newest, r->keep_ms);
-    int64_t l0_cut = r->l0_ms > 0 ? wr_max(cut, back(newest, r->l0_ms)) : cut;
+    int64_t l0_cut = r->l0_ms > 0 ? back(newest, r->l0_ms) : cut;
     size_t first = last_before(x, cut), last = last_before(x, INT64_MAX);
     enum wr_status st;
 

@@ -39,8 +39,8 @@
 #include "engine/layout.h"
 
 struct wr_retention {
-    int64_t keep_ms; /* 0: for ever */
-    int64_t l0_ms;   /* of files of level 0, as long as the first one is not over; 0: like others */
+    int64_t keep_ms;    /* 0: for ever */
+    int64_t l0_ms;      /* of files of level 0, shorter or longer than keep_ms; 0: like others */
     int64_t level_ms;   /* how often level 1 gets a file, where there is one; 0: there is none */
     uint32_t snapshots; /* the newest so many */
     uint32_t periods[WR_PERIODS]; /* the last so many of each kind; UTC */

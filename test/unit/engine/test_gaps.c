@@ -124,9 +124,10 @@ static struct life *born(struct wr_rand *r)
     bool by_number = wr_rand_below(r, 3) == 0;
     int64_t scale = by_number ? INT64_C(1) << (12 + wr_rand_below(r, 12)) : 1;
 
-    *x = (struct life){.keep = {.level_ms = (int64_t)wr_rand_below(r, 2) * scale * 20,
-                           .keep_ms = scale * (100 + (int64_t)wr_rand_below(r, 600)),
-                           .l0_ms = scale * (int64_t)wr_rand_below(r, 200)},
+    *x = (struct life){
+        .keep = {.level_ms = (int64_t)wr_rand_below(r, 2) * scale * 20,
+            .keep_ms = scale * (100 + (int64_t)wr_rand_below(r, 600)),
+            .l0_ms = scale * (int64_t)wr_rand_below(r, wr_rand_below(r, 3) ? 200 : 1500)},
         .grace_ms = scale * (int64_t)wr_rand_below(r, 100),
         .scale = scale,
         .txid = 1,

@@ -218,7 +218,7 @@ static void expect_promises(
             last = wr_max(last, all->f[i].max);
     }
     cut = r->keep_ms ? newest - r->keep_ms : INT64_MIN;
-    l0_cut = r->l0_ms ? wr_max(cut, newest - r->l0_ms) : cut;
+    l0_cut = r->l0_ms ? newest - r->l0_ms : cut;
     T(last == 0 || restores(is, last));
     for (size_t i = 0; i < all->n; i++) {
         const struct wr_ltx_file *f = &all->f[i];
@@ -296,7 +296,7 @@ static void test_no_promise_is_ever_broken(void **state)
         static const int64_t units_ms[] = {1, 60000, HOUR_MS, DAY_MS};
         int64_t unit_ms = units_ms[wr_rand_below(&r, wr_countof(units_ms))];
         struct wr_retention keep = {.keep_ms = (int64_t)wr_rand_below(&r, 400) * unit_ms,
-            .l0_ms = (int64_t)wr_rand_below(&r, 100) * unit_ms,
+            .l0_ms = (int64_t)wr_rand_below(&r, wr_rand_below(&r, 3) ? 100 : 800) * unit_ms,
             .level_ms = (int64_t)wr_rand_below(&r, 2) * (int64_t)wr_rand_below(&r, 60) * unit_ms};
         struct listing all = {0}, is, again;
 
@@ -490,6 +490,24 @@ static void test_a_file_from_the_future_is_of_no_day(void **state)
     r.now_ms = 0;
     is = kept(&all, &r);
     T(!restores(&is, 3) && restores(&is, 4) && restores(&is, 5));
+}
+
+/* Each transaction of two days, of a database whose other states stay for an hour. */
+static void test_single_transactions_may_stay_longer_than_the_rest(void **state)
+{
+    const struct wr_retention r = {.keep_ms = HOUR_MS, .l0_ms = 2 * DAY_MS};
+    struct listing all = {0}, is;
+
+    (void)state;
+    add(&all, WR_LEVEL_SNAPSHOT, 1, 1, NEW_YEAR);
+    for (uint64_t txid = 2; txid <= 10; txid++)
+        add(&all, 0, txid, txid, NEW_YEAR + (int64_t)(txid - 2) * DAY_MS / 2);
+    add(&all, 1, 2, 10, NEW_YEAR + 4 * DAY_MS);
+    add(&all, WR_LEVEL_SNAPSHOT, 1, 3, NEW_YEAR + DAY_MS / 2);
+    add(&all, WR_LEVEL_SNAPSHOT, 1, 9, NEW_YEAR + 7 * DAY_MS / 2);
+    is = kept(&all, &r);
+    for (uint64_t txid = 2; txid <= 10; txid++)
+        T(restores(&is, txid) == (txid >= 3)); /* the way begins with a snapshot */
 }
 
 /* Something that is kept as a snapshot, and is none, is the state that no time begins with. */
@@ -730,4 +748,5 @@ T_MAIN(T_TEST(test_no_promise_is_ever_broken), T_TEST(test_what_is_covered_goes)
     T_TEST(test_a_year_costs_a_file_a_month), T_TEST(test_so_many_snapshots_stay),
     T_TEST(test_the_newest_of_an_hour_keeps_its_hour),
     T_TEST(test_a_file_from_the_future_is_of_no_day), T_TEST(test_a_time_begins_with_a_point),
-    T_TEST(test_reasons), T_TEST(test_the_names_of_a_promotion_stay), T_TEST(test_no_memory))
+    T_TEST(test_single_transactions_may_stay_longer_than_the_rest), T_TEST(test_reasons),
+    T_TEST(test_the_names_of_a_promotion_stay), T_TEST(test_no_memory))
