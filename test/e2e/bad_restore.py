@@ -244,6 +244,7 @@ def newest_damaged(c):
         c.refuses(5, ("replicate", "-once", path, c.url), path, c.url, os.path.basename(name), "remove it")
         c.check(time.monotonic() - start < 30, "%s: it took %.1f s" % (what, time.monotonic() - start))
         c.check(digest(replica) == before, what + ": it wrote to the replica")
+        c.expect(c.run("verify", c.url), 5, os.path.basename(name), "asks to remove the newest file")
     # A replica that is well gets everything all the same.
     other = "file://" + c.path("other")
     c.refuses(5, ("replicate", "-once", path, c.url, other), c.url, os.path.basename(name))
