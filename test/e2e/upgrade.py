@@ -15,7 +15,8 @@ working directory); WEIR_SKIP_ORACLE=1 in the environment skips all of it by int
        both restore what weir has made levels of and snapshots, and deleted from, in a replica that Litestream began
   0.3  a new history beside the old one, which weir and 0.3.13 itself still restore
   what Litestream left beside the database is not touched
-  0.5's own daemon before, behind, and between (only where PyPI is reached)
+  0.5's own daemon before, behind, and between, also for longer than it keeps single transactions (only where PyPI
+       is reached)
 
 Prints the bytes that were sent, one line per finding, and exits 1 when there was any; 77 when skipped.
 """
@@ -306,11 +307,11 @@ def with_its_history(place):
 class Old:
     """A daemon of Litestream for the database and the replica of a place."""
 
-    def __init__(self, exe, place, key):
+    def __init__(self, exe, place, key, top=""):
         self.exe, self.place = exe, place
         self.config, self.log = os.path.join(place.dir, "litestream.yml"), os.path.join(place.dir, "old.log")
         with open(self.config, "w", encoding="utf-8") as f:
-            f.write("dbs:\n - path: %s\n   %s\n      path: %s\n      sync-interval: 100ms\n"
+            f.write(top + "dbs:\n - path: %s\n   %s\n      path: %s\n      sync-interval: 100ms\n"
                     % (place.path, key, place.replica))
 
     def run(self, seconds, work):
@@ -345,9 +346,7 @@ def rows(data, place):
 
 def from_0_3(place, exe):
     """Another format: a new history beside the old one."""
-    sql(place.path, "PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
-        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<300) "
-        "INSERT INTO t(v) SELECT randomblob(2000) FROM c")
+    sql(place.path, ROWS_HERE)
     old = Old(exe, place, OF_0_3)
     old.run(2, lambda: sql(place.path, LATER[0]))
     was = old.restore()
@@ -391,12 +390,15 @@ def write_for(path, seconds):
     db.close()
 
 
+ROWS_HERE = ("PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
+             "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<300) "
+             "INSERT INTO t(v) SELECT randomblob(2000) FROM c")
+
+
 def by_its_daemon(place, exe):
     """What the daemon of 0.5 leaves, here and in the replica, and back to it and again, with its local state and
     without."""
-    sql(place.path, "PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v);"
-        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<300) "
-        "INSERT INTO t(v) SELECT randomblob(2000) FROM c")
+    sql(place.path, ROWS_HERE)
     old = Old(exe, place, OF_0_5)
     for state in ("first", "kept", "removed"):
         if state == "removed":
@@ -420,6 +422,31 @@ def by_its_daemon(place, exe):
                           "%s: 0.5 does not restore what weir wrote" % state)
 
 
+def for_longer(place, exe):
+    """Back to the daemon of 0.5 as docs/upgrading.md says, for longer than it keeps files of level 0: it goes by
+    level 1, which does not lead to where weir took over. Without a snapshot nobody could restore after that."""
+    times = "levels: [{interval: 1s}]\nsnapshot: {interval: 24h}\nl0-retention: 1s\n"
+    sql(place.path, ROWS_HERE)
+    config = os.path.join(place.dir, "weir.yml")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(times + "dbs:\n - path: %s\n   replica: {url: '%s', sync-interval: 50ms}\n" % (place.path, place.url))
+    old = Old(exe, place, OF_0_5, times + "l0-retention-check-interval: 500ms\n")
+    old.run(2, lambda: write_for(place.path, 1))
+    weir = history.Configured(place.weir, place.path, place.url, os.path.join(place.dir, "log"), config)
+    weir.start()
+    write_for(place.path, 4)
+    place.found.check(weir.stop() == 0, "weir does not take over: %s" % weir.lines()[-2:])
+    r = subprocess.run([place.weir, "replicate", "-once", "-force-snapshot", "-config", config],
+                       capture_output=True, text=True, check=False)
+    place.found.check(r.returncode == 0, "no snapshot: " + r.stdout + r.stderr)
+    shutil.rmtree(place.left)
+    old.run(4, lambda: write_for(place.path, 1))
+    again = old.restore()
+    place.found.check(again is not None and rows(again, place) == rows(image(place.path), place),
+                      "0.5 does not restore after its l0-retention: %s" % kit.read(old.log)[-500:])
+    place.restore()
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("weir", type=os.path.abspath)
@@ -439,6 +466,7 @@ def main():
     daemon, why = oracle.fetch_daemon(cache)
     if daemon:
         by_its_daemon(Place(args.weir, so, found, "by_its_daemon"), daemon)
+        for_longer(Place(args.weir, so, found, "for_longer"), daemon)
     else:
         print("upgrade: not tried with the daemon of 0.5, which PyPI has: %s" % why, flush=True)
     return found.end()
