@@ -638,8 +638,8 @@ typedef struct weir_point {
     uint32_t run;  /* the same number: points that follow each other, made by files of one level */
     int32_t exact; /* 0: time_ms is when the file arrived in the store, which is later */
     /* What a restore with time_ms + 1 ends at: `txid`, unless the times of files do not ascend;
-     * then this state can be had by its TXID only. 0: none, or not known since times are not exact.
-     */
+     * then it may be a later one, and this one can be had by its TXID only. 0: not known, since
+     * times are not exact. */
     weir_txid by_time;
 } weir_point;
 

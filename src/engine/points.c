@@ -216,6 +216,7 @@ enum wr_status wr_points_by_time(
 {
     struct coming x = {.files = wr_array(n, sizeof(*x.files))};
     struct wr_point **order = wr_array(a->n, sizeof(*order));
+    uint64_t top = 0; /* the last of the points whose times have come */
     enum wr_status st = x.files && order ? WR_OK : WR_NOMEM;
 
     wr_heap_init(&x.early, begins_before, NULL);
@@ -229,9 +230,12 @@ enum wr_status wr_points_by_time(
         qsort(x.files, x.n, sizeof(*x.files), by_time);
         qsort(order, a->n, sizeof(*order), points_by_time);
     }
-    for (size_t i = 0; st == WR_OK && i < a->n; i++) {
+    for (size_t i = 0, next; st == WR_OK && i < a->n; i = next) {
+        for (next = i; next < a->n && order[next]->time_ms == order[i]->time_ms; next++)
+            top = wr_max(top, order[next]->txid);
         st = come(&x, order[i]->time_ms);
-        order[i]->by_time = x.reached;
+        for (size_t k = i; k < next; k++)
+            order[k]->by_time = wr_max(x.reached, top);
     }
     wr_heap_release(&x.early);
     wr_free(order);
@@ -239,4 +243,44 @@ enum wr_status wr_points_by_time(
     if (st != WR_OK)
         return wr_fail(e, st, "points by time of %zu files: out of memory", n);
     return WR_OK;
+}
+
+/* The last point from before a time; 0: none is. */
+static enum wr_status last_before(
+    const struct wr_ltx_files *all, int64_t time_ms, uint64_t *ret, struct wr_err *e)
+{
+    struct wr_points a = {0};
+    enum wr_status st = wr_points_find(all->p, all->n, &a, e);
+
+    *ret = 0;
+    for (size_t i = 0; i < a.n; i++) {
+        if (a.p[i].time_ms < time_ms)
+            *ret = wr_max(*ret, a.p[i].txid);
+    }
+    wr_points_release(&a);
+    return st;
+}
+
+enum wr_status wr_points_plan(
+    const struct wr_ltx_files *all, int64_t time_ms, struct wr_ltx_files *out, struct wr_err *e)
+{
+    struct wr_plan_target target = {.time_ms = time_ms};
+    size_t before = out->n;
+    struct wr_err why = {0};
+    enum wr_status st = wr_plan_files(all, &target, out, &why);
+    uint64_t end = st == WR_OK ? out->p[out->n - 1].max : 0, txid = 0;
+
+    if (st != WR_OK && st != WR_NOTFOUND)
+        return wr_fail(e, st, "%s", why.text);
+    if (wr_plan_gap(all->p, all->n, &target, end) > 0) {
+        enum wr_status found = last_before(all, time_ms, &txid, e);
+
+        if (found != WR_OK)
+            return found;
+    }
+    if (txid <= end)
+        return st == WR_OK ? WR_OK : wr_fail(e, st, "%s", why.text);
+    out->n = before;
+    target = (struct wr_plan_target){.txid = txid};
+    return wr_plan_files(all, &target, out, e);
 }

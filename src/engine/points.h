@@ -21,7 +21,7 @@ struct wr_point {
     unsigned level;   /* of that file */
     unsigned finest;  /* the lowest level that has a file that ends here, 0 to WR_LEVEL_MAX */
     size_t run;       /* by wr_points_runs */
-    uint64_t by_time; /* by wr_points_by_time; 0: none, or not asked for */
+    uint64_t by_time; /* by wr_points_by_time; 0: not asked for */
     bool exact;       /* by wr_survey: time_ms is the file's own and not that of its arrival */
 };
 
@@ -42,10 +42,17 @@ void wr_points_release(struct wr_points *a); /* NULL-safe; empty again */
  * no run of its own. */
 void wr_points_runs(struct wr_points *a);
 
-/* Set each point's by_time: the TXID that a plan for one millisecond after its time ends at. It is
- * the point's own where times ascend with TXIDs. A file that was compacted has an early time with
- * some writers, and times go back with a clock: then it is another one, and the point can be had by
- * its TXID only. `files` as for wr_points_find. NOMEM. */
+/* The plan for a time, appended to *out as by wr_plan_files: that of wr_plan, which takes files
+ * from before the time only, or that for the last point which is from before it, if that is a later
+ * one. So it is where the clock was ahead when files were made, and then set back: those that came
+ * after that go on from files that are of later times. Results as of wr_plan; NOMEM. */
+enum wr_status wr_points_plan(const struct wr_ltx_files *all, int64_t time_ms,
+    struct wr_ltx_files *out, struct wr_err *e) WR_MUST_CHECK;
+
+/* Set each point's by_time: the TXID that such a plan for one millisecond after its time ends at.
+ * It is the point's own where times ascend with TXIDs. A file that was compacted has an early time
+ * with some writers, and times go back with a clock: then it may be a later one, and the point can
+ * be had by its TXID only. `files` as for wr_points_find. NOMEM. */
 enum wr_status wr_points_by_time(
     const struct wr_ltx_file *files, size_t n, struct wr_points *a, struct wr_err *e) WR_MUST_CHECK;
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "engine/legacy.h"
 #include "engine/plan.h"
+#include "engine/points.h"
 #include "engine/restore.h"
 #include "engine/times.h"
 #include "storage/storage.h"
@@ -68,7 +69,8 @@ static enum wr_status plan_files(struct wr_storage *s, struct wr_call *c,
     struct wr_err *e)
 {
     const struct wr_plan_target target = {.txid = opts->txid, .time_ms = opts->time_ms};
-    enum wr_status st = wr_plan_files(all, &target, out, e);
+    enum wr_status st = opts->time_ms ? wr_points_plan(all, opts->time_ms, out, e)
+                                      : wr_plan_files(all, &target, out, e);
 
     if (st == WR_CORRUPT)
         wr_wrap(e, st, "cannot calc restore plan");

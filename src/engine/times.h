@@ -18,9 +18,8 @@
  * So a plan ends no earlier than it would with all times known, whatever these are, unless a later
  * snapshot has an earlier time than one that was asked. It ends later only if a file in its midst
  * is from after the time, others behind it are from before it, and none of those that were asked
- * shows it: the clock of who wrote them was ahead and then set back. weir writes no such times, and
- * gives a compacted file the time of its end; what Litestream gives it, the time of its beginning,
- * does no harm.
+ * shows it: the clock of who wrote them was ahead and then set back, and wr_points_plan takes the
+ * later one, too. What Litestream gives a compacted file, the time of its beginning, does no harm.
  *
  * Pure: no I/O; the caller asks.
  */

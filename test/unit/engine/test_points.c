@@ -61,9 +61,34 @@ static unsigned finest(const struct listing *l, uint64_t txid)
     return level;
 }
 
+/* The plan for a time ends where files from before it lead, or at the last point that is from
+ * before it. */
+static void check_time(const struct listing *l, const struct wr_points *a, const struct wr_point *p)
+{
+    const struct wr_plan_target time = {.time_ms = p->time_ms + 1};
+    struct wr_ltx_files all = {0}, plan = {0};
+    size_t chain[LISTING_MAX], n = 0;
+    struct wr_err e = {0};
+    uint64_t end = 0;
+
+    if (wr_plan(l->f, l->n, &time, chain, &n, &e) == WR_OK)
+        end = l->f[chain[n - 1]].max;
+    for (size_t i = 0; i < a->n; i++) {
+        if (a->p[i].time_ms <= p->time_ms)
+            end = wr_max(end, a->p[i].txid);
+    }
+    T(p->by_time == end && end >= p->txid);
+    for (size_t i = 0; i < l->n; i++)
+        T_OK(wr_ltx_files_add(&all, &l->f[i], &e));
+    T_OK(wr_points_plan(&all, p->time_ms + 1, &plan, &e));
+    T(plan.p[plan.n - 1].max == end);
+    wr_ltx_files_release(&plan);
+    wr_ltx_files_release(&all);
+}
+
 static void check_point(const struct listing *l, const struct wr_point *p)
 {
-    const struct wr_plan_target txid = {.txid = p->txid}, time = {.time_ms = p->time_ms + 1};
+    const struct wr_plan_target txid = {.txid = p->txid};
     size_t chain[LISTING_MAX], n = 0;
     struct wr_err e = {0};
 
@@ -71,10 +96,6 @@ static void check_point(const struct listing *l, const struct wr_point *p)
     T(p->files == n && p->last == chain[n - 1] && p->bytes == sum(l, chain, n));
     T(p->time_ms == l->f[p->last].time_ms && p->level == l->f[p->last].level);
     T(p->finest == finest(l, p->txid));
-    if (wr_plan(l->f, l->n, &time, chain, &n, &e) == WR_OK)
-        T(p->by_time == l->f[chain[n - 1]].max);
-    else
-        T(p->by_time == 0); /* an earlier file of the chain is from later */
 }
 
 static void check_listing(const struct listing *l, uint64_t txid_max)
@@ -89,9 +110,12 @@ static void check_listing(const struct listing *l, uint64_t txid_max)
         const struct wr_plan_target t = {.txid = txid};
         size_t chain[LISTING_MAX], n;
 
-        if (k < a.n && a.p[k].txid == txid)
-            check_point(l, &a.p[k++]);
-        else
+        if (k < a.n && a.p[k].txid == txid) {
+            check_point(l, &a.p[k]);
+            if (txid % 3 == 0)
+                check_time(l, &a, &a.p[k]);
+            k++;
+        } else
             T_IS(WR_NOTFOUND, wr_plan(l->f, l->n, &t, chain, &n, &e));
     }
     T(k == a.n);
@@ -232,13 +256,20 @@ static void test_many_files_take_no_time(void **state)
 static enum wr_status all_of_it(void *arg)
 {
     const struct listing *l = arg;
+    struct wr_ltx_files all = {0}, plan = {0};
     struct wr_points a = {0};
     struct wr_err e = {0};
     enum wr_status st = wr_points_find(l->f, l->n, &a, &e);
 
     if (st == WR_OK)
         st = wr_points_by_time(l->f, l->n, &a, &e);
-    T(st == WR_OK || strstr(e.text, "out of memory"));
+    for (size_t i = 0; st == WR_OK && i < l->n; i++)
+        st = wr_ltx_files_add(&all, &l->f[i], &e);
+    if (st == WR_OK)
+        st = wr_points_plan(&all, 80, &plan, &e); /* the first file is of a later time */
+    T(st == WR_OK ? plan.n == 30 : strstr(e.text, "out of memory") != NULL);
+    wr_ltx_files_release(&plan);
+    wr_ltx_files_release(&all);
     wr_points_release(&a);
     return st;
 }

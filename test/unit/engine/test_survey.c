@@ -17,10 +17,11 @@ static uint64_t stats(struct world *w)
     return n.stat;
 }
 
-/* A file of no contents, made at a time. */
+/* A file of no contents, made at a time; as long as one must be. */
 static void touch(struct world *w, unsigned level, uint64_t min, uint64_t max, int64_t ms)
 {
-    const struct wr_bytes body = {(const uint8_t *)"12345", 5};
+    static const uint8_t nothing[100];
+    const struct wr_bytes body = {nothing, sizeof(nothing)};
 
     world_store(w, wr_layout_ltx_key(t_call()->scratch, w->storage, level, min, max), body, ms);
 }
@@ -160,6 +161,46 @@ static void test_between_two_times(void **state)
     T(x.points.p[0].files == 5 && x.newest.txid == 10);
     wr_survey_release(&x);
     world_release(&w);
+}
+
+/* A clock was ahead and then set back: what came after that goes on from files of later times. A
+ * restore by time found no way there until the next snapshot, and said that there is no backup. */
+static void test_a_clock_that_was_set_back(void **state)
+{
+    const struct wr_survey_opts all = {.exact = true};
+    static const struct {
+        unsigned level;
+        uint64_t min, max, by_time;
+        int64_t ms;
+    } files[] = {{9, 1, 1, 5, 7200000}, {0, 2, 2, 5, 7201000}, {0, 3, 3, 3, 1000},
+        {0, 4, 4, 4, 1500}, {9, 1, 5, 5, 2000}};
+
+    (void)state;
+    for (unsigned listed = 0; listed < 2; listed++) {
+        struct wr_restore_opts o = {.time_ms = 1000};
+        struct wr_ltx_files plan = {0};
+        struct wr_err e = {0};
+        struct wr_survey x;
+        struct world w;
+
+        world_init(&w, listed ? WR_STORAGE_LIST_TIME : 0, "");
+        for (size_t i = 0; i < wr_countof(files); i++)
+            touch(&w, files[i].level, files[i].min, files[i].max, files[i].ms);
+        x = look(&w, &all);
+        T(x.points.n == wr_countof(files));
+        T_IS(WR_NOTFOUND, wr_restore_plan(w.storage, t_call(), &o, &plan, &e));
+        for (size_t i = 0; i < x.points.n; i++) {
+            const struct wr_point *p = &x.points.p[i];
+
+            T(p->txid == files[i].max && p->by_time == files[i].by_time);
+            o.time_ms = p->time_ms + 1;
+            T_OK(wr_restore_plan(w.storage, t_call(), &o, &plan, &e));
+            T(plan.p[plan.n - 1].max == p->by_time);
+            wr_ltx_files_release(&plan);
+        }
+        wr_survey_release(&x);
+        world_release(&w);
+    }
 }
 
 /* Exact times of what is wanted, and of nothing that is older. */
@@ -311,6 +352,7 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_a_restore_of_what_is_printed), T_TEST(test_few_requests),
-    T_TEST(test_too_many_runs_to_ask_for), T_TEST(test_between_two_times), T_TEST(test_exact_since),
-    T_TEST(test_behind_a_gap), T_TEST(test_backups_of_0_3), T_TEST(test_times_at_the_edge),
-    T_TEST(test_every_request_failing), T_TEST(test_nomem))
+    T_TEST(test_too_many_runs_to_ask_for), T_TEST(test_between_two_times),
+    T_TEST(test_a_clock_that_was_set_back), T_TEST(test_exact_since), T_TEST(test_behind_a_gap),
+    T_TEST(test_backups_of_0_3), T_TEST(test_times_at_the_edge), T_TEST(test_every_request_failing),
+    T_TEST(test_nomem))
