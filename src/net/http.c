@@ -209,8 +209,10 @@ struct wr_http_flow {
     struct curl_slist *headers;
     struct wr_http_transfer transfer;
     int64_t stall_ms;
-    bool added;             /* to the slot's multi handle */
-    bool begun;             /* libcurl has been at it */
+    bool added; /* to the slot's multi handle */
+    bool begun; /* libcurl has been at it */
+    bool done;  /* and is through with it: */
+    CURLcode result;
     struct wr_http_req req; /* of one that outlives the call that began it, as below */
     struct wr_http_resp resp;
 };
@@ -244,8 +246,15 @@ static enum wr_status rest(
     return WR_OK;
 }
 
+/* Whether it ended as it should. */
+static bool is_whole(const struct wr_http_flow *x)
+{
+    return x->transfer.failed == WR_OK && x->result == CURLE_OK;
+}
+
 /* Drive a transfer to its end, or, with `some`, until there is more of the body than before:
- * *ret_ended. */
+ * *ret_ended. Where that is the last that came before it broke, it has not ended before the next
+ * call. */
 static enum wr_status run(
     struct wr_http_flow *x, struct wr_call *c, bool some, bool *ret_ended, struct wr_err *e)
 {
@@ -253,17 +262,23 @@ static enum wr_status run(
     uint64_t moved = x->transfer.moved;
     int64_t since = wr_mono_ms(wr_clock_system());
     /* What had come when the last call returned, libcurl has handed over then. */
-    enum wr_status st = x->begun ? rest(x, c, &moved, &since, e) : WR_OK;
+    enum wr_status st = x->begun && !x->done ? rest(x, c, &moved, &since, e) : WR_OK;
     x->begun = true;
-    while (st == WR_OK) {
+    while (st == WR_OK && !x->done) {
         int running = 0;
         if (wr_curl()->multi_perform(x->slot->multi, &running) != CURLM_OK)
             return wr_fail(e, WR_INTERNAL, "%s: libcurl refused to work", x->slot->origin);
-        *ret_ended = running == 0;
-        if (running == 0 || (some && good_bytes(&x->transfer) > had))
+        x->done = running == 0;
+        if (x->done)
+            x->result = transfer_result(x->slot);
+        if (some && good_bytes(&x->transfer) > had) {
+            *ret_ended = x->done && is_whole(x);
             return WR_OK;
-        st = rest(x, c, &moved, &since, e);
+        }
+        if (!x->done)
+            st = rest(x, c, &moved, &since, e);
     }
+    *ret_ended = x->done;
     return st;
 }
 
@@ -310,11 +325,10 @@ static enum wr_status judge(const struct wr_http_flow *x, struct wr_err *e)
 {
     const struct wr_http_transfer *t = &x->transfer;
     struct wr_http_slot *s = x->slot;
-    CURLcode result = transfer_result(s);
     if (t->failed != WR_OK)
         return wr_fail(e, t->failed, "%s: %s", s->origin, t->why);
-    if (result != CURLE_OK)
-        return wr_http_fail(e, result, s->origin, s->error);
+    if (x->result != CURLE_OK)
+        return wr_http_fail(e, x->result, s->origin, s->error);
     if (t->resp->status == 0)
         return wr_fail(e, WR_BUSY, "%s: the answer has no status", s->origin);
     return WR_OK;

@@ -84,7 +84,8 @@ struct wr_http_flow;
  * more of it; NULL: that was all. Headers of *ret are not kept. */
 enum wr_status wr_http_begin(struct wr_http *h, struct wr_call *c, const struct wr_http_req *req,
     struct wr_http_resp *ret, struct wr_http_flow **ret_flow, struct wr_err *e) WR_MUST_CHECK;
-/* Wait for more, which is appended. *flow becomes NULL when that was all, and when it fails. */
+/* Wait for more, which is appended. *flow becomes NULL when that was all, and when it fails: what
+ * came before that, an earlier call has returned. */
 enum wr_status wr_http_more(
     struct wr_http_flow **flow, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
 /* Nothing more of it is wanted: its connection is closed. NULL-safe. */

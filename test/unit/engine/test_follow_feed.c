@@ -377,6 +377,32 @@ static void test_a_primary_that_dies_in_an_answer(void **state)
     close_push(&x);
 }
 
+/* It was asked for again, and the primary was no more. Nobody else has it. */
+static void test_what_a_primary_sent_before_it_died(void **state)
+{
+    struct push x;
+
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) { /* whether the first piece is the last one, too */
+        open_push(&x);
+        x.flows = true;
+        commit(&x);
+        step_in_flow(&x, 1);
+        if (!lost) {
+            commit(&x);
+            step_in_flow(&x, 1);
+        }
+        commit(&x);
+        atomic_store(&x.end, 2);
+        if (!lost) {
+            await_over(&x, 1);
+            x.status = 503;
+        }
+        step_in_flow(&x, (size_t)lost);
+        close_push(&x);
+    }
+}
+
 /* It called itself current until the TXID was closed. */
 static void test_a_copy_that_is_told_of_more_is_behind(void **state)
 {
@@ -880,6 +906,7 @@ static void test_without_memory_it_says_so(void **state)
 T_MAIN(cmocka_unit_test(test_parts_and_files_arrive), cmocka_unit_test(test_an_answer_goes_on),
     cmocka_unit_test(test_an_answer_that_went_on_is_over),
     cmocka_unit_test(test_a_primary_that_dies_in_an_answer),
+    cmocka_unit_test(test_what_a_primary_sent_before_it_died),
     cmocka_unit_test(test_a_copy_that_is_told_of_more_is_behind),
     cmocka_unit_test(test_what_a_primary_lost_is_not_waited_for),
     cmocka_unit_test(test_what_is_on_its_way_is_waited_for),

@@ -185,6 +185,23 @@ static void a_flow_that_breaks_is_over(void **state)
     }
 }
 
+/* What had come by then was lost with the connection, and nobody else might have it. */
+static void what_came_before_it_broke_is_there(void **state)
+{
+    struct bench b = set_up();
+    struct wr_err e = {0};
+    (void)state;
+    T_OK(begin(&b, CHUNKED "3\r\none\r\n", &e));
+    say(&b, "3\r\ntwo\r\n5\r\nth");
+    T(shutdown(b.fd, SHUT_RDWR) == 0);
+    t_sleep_ms(20);
+    T_OK(wr_http_more(&b.flow, &b.c, &e));
+    T(b.flow != NULL && has(&b, "onetwoth"));
+    T_IS(WR_BUSY, wr_http_more(&b.flow, &b.c, &e));
+    T(b.flow == NULL && wr_http_idle(b.h) == 0 && has(&b, "onetwoth"));
+    tear_down(&b);
+}
+
 static void answer(void *arg, const struct httpd_request *r, struct httpd_answer *a)
 {
     (void)arg;
@@ -224,4 +241,5 @@ static void out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(each_piece_is_there_when_it_comes), T_TEST(what_ends_at_once_is_no_flow),
-    T_TEST(a_flow_that_breaks_is_over), T_TEST(out_of_memory))
+    T_TEST(a_flow_that_breaks_is_over), T_TEST(what_came_before_it_broke_is_there),
+    T_TEST(out_of_memory))
