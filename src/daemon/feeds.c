@@ -273,11 +273,10 @@ static void free_wait(struct wr_feed_wait *w)
 {
     struct wr_mutex *mutex = &w->listening->feeds->mutex;
 
-    if (w->link.next) {
-        wr_mutex_lock(mutex);
+    wr_mutex_lock(mutex);
+    if (w->link.next) /* which its neighbours change, too */
         wr_list_remove(&w->link);
-        wr_mutex_unlock(mutex);
-    }
+    wr_mutex_unlock(mutex);
     weir_cancel_free(w->cancel);
     wr_free(w);
 }

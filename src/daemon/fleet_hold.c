@@ -34,23 +34,22 @@ int wr_fleet_hold_with(struct wr_fleet *f, const char *path, weir_cancel *own,
     return rc;
 }
 
+/* Under the lock. */
 static void let_go(struct wr_fleet *f, struct wr_fleet_member *m)
 {
-    wr_mutex_lock(&f->mutex);
+    assert(wr_mutex_mine(&f->mutex));
     assert(m->holders > 0);
     if (--m->holders == 0)
         wr_cond_broadcast(&f->idle);
-    wr_mutex_unlock(&f->mutex);
 }
 
 void wr_fleet_let_go(struct wr_fleet *f, struct wr_fleet_hold *h)
 {
-    if (h->link.next) {
-        wr_mutex_lock(&f->mutex);
+    wr_mutex_lock(&f->mutex);
+    if (h->link.next) /* which its neighbours change, too */
         wr_list_remove(&h->link);
-        wr_mutex_unlock(&f->mutex);
-    }
     let_go(f, h->member);
+    wr_mutex_unlock(&f->mutex);
     *h = (struct wr_fleet_hold){0};
 }
 
@@ -150,7 +149,9 @@ void wr_fleet_each(struct wr_fleet *f, wr_fleet_fn *fn, void *arg)
 
         fn(arg, m->config, db);
         next = hold_next(f, m, &db);
+        wr_mutex_lock(&f->mutex);
         let_go(f, m);
+        wr_mutex_unlock(&f->mutex);
         m = next;
     }
 }

@@ -75,8 +75,8 @@ static int tear_down(void **state)
 
 static char got[1 << 16];
 
-/* The status; 0: it was cut off. */
-static int ask(const char *request)
+/* The status, and the answer, with a NUL; 0: it was cut off. */
+static int ask_into(const char *request, char *into, size_t size)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     uint64_t port = 0, code = 0;
@@ -89,16 +89,21 @@ static int ask(const char *request)
     a.sin_port = htons((uint16_t)port);
     T(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
     T(send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request));
-    while (n + 1 < sizeof(got) && (r = read(fd, got + n, sizeof(got) - 1 - n)) > 0)
+    while (n + 1 < size && (r = read(fd, into + n, size - 1 - n)) > 0)
         n += (size_t)r;
-    while (n + 1 == sizeof(got) && read(fd, more, sizeof(more)) > 0)
+    while (n + 1 == size && read(fd, more, sizeof(more)) > 0)
         ; /* that much is never looked at */
-    got[n] = '\0';
+    into[n] = '\0';
     T(close(fd) == 0);
     if (n <= 12)
         return 0;
-    T(wr_parse_u64((struct wr_str){.p = got + 9, .n = 3}, &code));
+    T(wr_parse_u64((struct wr_str){.p = into + 9, .n = 3}, &code));
     return (int)code;
+}
+
+static int ask(const char *request)
+{
+    return ask_into(request, got, sizeof(got));
 }
 
 /* Whoever has no token learns nothing, not even what there is. */
@@ -205,6 +210,38 @@ static void test_an_answer_that_goes_on_is_bounded(void **state)
     T(ask(GET("/feed/other.db?id=1&after=1000&flow=1&life=0&part=0&wait=8000")) == 200);
     wr_feeds_look(feeds, &t);
     T(t.answers == 1 + 4 && t.bytes == 7 + 4 * fake.records); /* with the fourth it is 1 MiB */
+}
+
+static void come_and_go(void *arg)
+{
+    char text[500], answer[2000];
+
+    (void)snprintf(text, sizeof(text),
+        "GET /feed/other.db?id=%d&after=1f0&flow=1&life=0&part=0&wait=8000 HTTP/1.1\r\n" AUTH END,
+        1 + *(const int *)arg);
+    for (int i = 0; i < 50; i++)
+        T(ask_into(text, answer, sizeof(answer)) == 200);
+}
+
+/* What tied one to a list was looked at without the lock under which its neighbours change it; a
+ * sanitizer of threads sees that. */
+static void test_they_come_and_go_together(void **state)
+{
+    struct wr_thread threads[6];
+    int numbers[wr_countof(threads)];
+    struct wr_feeds_totals t;
+    struct wr_err e = {0};
+
+    (void)state;
+    serve(TOKEN, wr_countof(threads));
+    for (int i = 0; i < (int)wr_countof(threads); i++) {
+        numbers[i] = i;
+        T_OK(wr_thread_start(&threads[i], "follower", 0, come_and_go, &numbers[i], &e));
+    }
+    for (size_t i = 0; i < wr_countof(threads); i++)
+        wr_thread_join(&threads[i]);
+    wr_feeds_look(feeds, &t);
+    T(t.followers == wr_countof(threads) && t.answers == wr_countof(threads) * 50 * 14);
 }
 
 static void test_there_are_so_many_and_no_more(void **state)
@@ -328,5 +365,6 @@ static void test_nobody_waits_for_those_who_wait(void **state)
 
 T_MAIN(TEST(test_the_token), TEST(test_which_database), TEST(test_what_follows),
     TEST(test_an_answer_goes_on), TEST(test_an_answer_that_goes_on_is_bounded),
-    TEST(test_there_are_so_many_and_no_more), TEST(test_another_configuration),
-    TEST(test_a_port_that_is_taken), TEST(test_nobody_waits_for_those_who_wait))
+    TEST(test_they_come_and_go_together), TEST(test_there_are_so_many_and_no_more),
+    TEST(test_another_configuration), TEST(test_a_port_that_is_taken),
+    TEST(test_nobody_waits_for_those_who_wait))
