@@ -38,10 +38,13 @@
 #define STUCK_MIN_NS    ((int64_t)50 * 1000000)
 #define STUCK_MAX_NS    ((int64_t)10 * 1000000000)
 #define STUCK_GROWS_NS  ((int64_t)1 * 1000000000) /* the longest, when the WAL has grown since */
+#define STUCK_MOVES_NS  ((int64_t)100 * 1000000)  /* ... and readers have let go of much */
 #define PROBE_NS        ((int64_t)5 * 1000000) /* until it is seen again whether one has left ... */
 #define PROBE_LONG_NS   ((int64_t)50 * 1000000) /* ... and where the same one stays */
-#define MOMENT_BYTES    ((uint64_t)8 << 20)     /* that are copied at once when it has */
-#define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
+#define MOMENT_MIN      ((uint64_t)4 << 20)     /* bytes that are copied at once when it has: ... */
+#define MOMENT_MAX      ((uint64_t)8 << 20)
+#define MOMENT_SHARE    16u /* ... such a part of the WAL, as writers wait for it */
+#define STREAM_FACTOR   4u  /* the threshold is so much higher while a file is read from here */
 #define KEEP_STEP       ((uint64_t)64 << 20) /* bytes that one step copies aside for it, ... */
 #define KEEP_SEALED     ((uint64_t)8 << 20)  /* ... and that it does while writers wait */
 #define CUT_NS          ((int64_t)60 * 1000000000) /* until a silent WAL is tried to be cut again */
@@ -75,9 +78,13 @@ static bool has_grown(const struct wr_db *db)
     return db->seen.mx_frame != db->stuck_frame;
 }
 
+/* The longer the WAL, the more it is worth. */
 static uint32_t moment_frames(const struct wr_db *db)
 {
-    return (uint32_t)(MOMENT_BYTES / db->view.page_size);
+    uint32_t least = (uint32_t)(MOMENT_MIN / db->view.page_size);
+    uint32_t most = (uint32_t)(MOMENT_MAX / db->view.page_size);
+
+    return wr_min(wr_max(db->seen.mx_frame / MOMENT_SHARE, least), most);
 }
 
 /* Whether readers that come and go have let go of enough to be copied. */
@@ -92,7 +99,7 @@ static bool may_copy(const struct wr_db *db)
  * grows, it may be one of many that come and go, and each try saves what their marks let go of. */
 static int64_t next_try_ns(const struct wr_db *db)
 {
-    int64_t grown_ns = db->stuck_ns + (may_copy(db) ? 0 : STUCK_GROWS_NS);
+    int64_t grown_ns = db->stuck_ns + (may_copy(db) ? STUCK_MOVES_NS : STUCK_GROWS_NS);
 
     return has_grown(db) ? wr_min(db->stuck_until_ns, grown_ns) : db->stuck_until_ns;
 }
