@@ -50,7 +50,8 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
     return files->xDelete(files, name, sync_dir);
 }
 
-/* A replica has no journal and no WAL, whatever is called so in the directory of its name. */
+/* A replica has no journal and no WAL, whatever is called so in the directory of its name. SQLite
+ * asks with the strings that belong to the name it opened. */
 static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
 {
     (void)vfs;

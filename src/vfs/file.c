@@ -299,7 +299,8 @@ enum wr_status wr_vfs_file_open(
         wr_origin_close(f->origin);
         return st;
     }
-    wr_origin_reader_begin(f->origin, &f->reader, name, u->fetch_ms);
+    wr_origin_reader_begin(f->origin, &f->reader, sqlite3_filename_journal(name),
+        sqlite3_filename_wal(name), u->fetch_ms);
     if (f->fixed)
         f->reader.map = wr_vfs_file_state(f);
     f->base.pMethods = &wr_vfs_file_methods;

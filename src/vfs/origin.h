@@ -56,18 +56,18 @@ enum wr_status wr_origin_at(struct wr_origin *o, uint64_t txid, int64_t time_ms,
 /* The way of one connection through the pages. */
 struct wr_origin_reader {
     struct wr_link link;
-    const char *name; /* of its database, the caller's */
+    const char *journal, *wal; /* what those of its database would be called; the caller's */
     struct wr_pages_reader pages;
     struct wr_arena scratch;
     int64_t fetch_ms;       /* that reading a page may take */
     struct wr_pagemap *map; /* held: what is read; NULL: nothing */
 };
-void wr_origin_reader_begin(struct wr_origin *o, struct wr_origin_reader *r, const char *name,
-    int64_t fetch_ms);                                                      /* 0: 10,000 */
+void wr_origin_reader_begin(struct wr_origin *o, struct wr_origin_reader *r, const char *journal,
+    const char *wal, int64_t fetch_ms);                                     /* 0: 10,000 */
 void wr_origin_reader_end(struct wr_origin *o, struct wr_origin_reader *r); /* drops r->map */
 
-/* Whether `path` is the name of a database that is being read here and a suffix, as that of its
- * journal has: "<name>-...". */
+/* Whether that is the journal's name of a database that is being read here, or its WAL's: the very
+ * string, as files may be called the same that are no replica's. */
 bool wr_origin_is_sidecar(const char *path);
 
 /* As wr_pages_read, of r->map. If a file of it has vanished, others that hold the same transaction

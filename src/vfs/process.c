@@ -81,10 +81,11 @@ struct wr_str wr_origin_name(const struct wr_origin *o)
     return wr_storage_name(o->storage);
 }
 
-void wr_origin_reader_begin(
-    struct wr_origin *o, struct wr_origin_reader *r, const char *name, int64_t fetch_ms)
+void wr_origin_reader_begin(struct wr_origin *o, struct wr_origin_reader *r, const char *journal,
+    const char *wal, int64_t fetch_ms)
 {
-    *r = (struct wr_origin_reader){.name = name, .fetch_ms = fetch_ms ? fetch_ms : FETCH_MS};
+    *r = (struct wr_origin_reader){
+        .journal = journal, .wal = wal, .fetch_ms = fetch_ms ? fetch_ms : FETCH_MS};
     wr_arena_init(&r->scratch, WR_ARENA_MAX);
     wr_mutex_lock(&o->process->mutex);
     wr_list_push(&o->process->readers, &r->link);
@@ -111,10 +112,9 @@ bool wr_origin_is_sidecar(const char *path)
     wr_mutex_lock(&p->mutex);
     for (struct wr_link *l = wr_list_first(&p->readers); l && !yes;
          l = wr_list_next(&p->readers, l)) {
-        const char *name = wr_container_of(l, struct wr_origin_reader, link)->name;
-        size_t n = strlen(name);
+        const struct wr_origin_reader *r = wr_container_of(l, struct wr_origin_reader, link);
 
-        yes = strncmp(path, name, n) == 0 && path[n] == '-';
+        yes = path == r->journal || path == r->wal;
     }
     wr_mutex_unlock(&p->mutex);
     return yes;

@@ -194,6 +194,60 @@ static void test_a_journal_beside_its_name_is_not_its(void **state)
     vw_release(&w);
 }
 
+static void copy_file(const char *from, const char *suffix, const char *to)
+{
+    char path[2][500];
+    struct wr_bytes b;
+
+    (void)snprintf(path[0], sizeof(path[0]), "%s%s", from, suffix);
+    (void)snprintf(path[1], sizeof(path[1]), "%s%s", to, suffix);
+    b = t_slurp(path[0]);
+    t_spew(path[1], b.p, b.n);
+}
+
+/* A file with rows, as a program left it that died while it changed them all. */
+static void leave_hot(const char *name)
+{
+    sqlite3 *db = NULL;
+    const char *path = t_path(t_tmpdir(), "left");
+
+    T(sqlite3_open(path, &db) == SQLITE_OK);
+    vw_exec(db, "CREATE TABLE own(id INTEGER PRIMARY KEY, x);"
+                "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<200)"
+                " INSERT INTO own(x) SELECT printf('before%0900d', i) FROM c;"
+                "PRAGMA cache_size=2; BEGIN; UPDATE own SET x=printf('after%0800d', id);"
+                "DELETE FROM own WHERE id > 50");
+    copy_file(path, "", name);
+    copy_file(path, "-journal", name);
+    (void)sqlite3_close(db);
+}
+
+/* Other files may be called as the replica is, or begin so: their journals are theirs. */
+static void test_a_journal_of_a_file_with_its_name_is_played_back(void **state)
+{
+    static const char *const names[] = {"replica.db", "replica.db-old"};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        struct vw w;
+        sqlite3 *db;
+        char sql[200];
+
+        vw_init(&w, 4096, false);
+        leave_hot(names[i]);
+        db = vw_open(&w, "");
+        vw_same(&w, db);
+        (void)snprintf(sql, sizeof(sql), "ATTACH 'file:%s' AS p", names[i]);
+        vw_exec(db, sql);
+        assert_string_equal(vw_ask(db, "SELECT count(*) FROM p.own WHERE x LIKE 'before%'"), "200");
+        assert_string_equal(vw_ask(db, "PRAGMA p.integrity_check"), "ok");
+        vw_same(&w, db);
+        (void)sqlite3_close(db);
+        T(unlink(names[i]) == 0);
+        vw_release(&w);
+    }
+}
+
 static void test_what_cannot_be_opened_says_so_soon(void **state)
 {
     static const char *const bad[] = {"&poll_interval=0s", "&poll_interval=-1s", "&poll_interval=x",
@@ -650,6 +704,7 @@ int main(int argc, char **argv)
         T_TEST(test_sqlite_keeps_its_pages_while_nothing_changes),
         T_TEST(test_nothing_can_be_written), T_TEST(test_other_databases_are_left_alone),
         T_TEST(test_a_journal_beside_its_name_is_not_its),
+        T_TEST(test_a_journal_of_a_file_with_its_name_is_played_back),
         T_TEST(test_what_cannot_be_opened_says_so_soon),
         T_TEST(test_a_replica_that_comes_late_is_waited_for), T_TEST(test_travel_in_time),
         T_TEST(test_what_can_be_asked), T_TEST(test_it_can_be_loaded_again_by_a_statement),
