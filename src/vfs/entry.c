@@ -166,25 +166,32 @@ static int on_connection(sqlite3 *db, char **error, const sqlite3_api_routines *
     return wr_asked_register(db);
 }
 
-static const sqlite3_api_routines *_Atomic handed; /* each time the same one */
+static const sqlite3_api_routines *_Atomic handed; /* by each SQLite of a process another one */
 static int begun;
 
 static void begin(void)
 {
     wr_host_sqlite3 = atomic_load(&handed);
     begun = sqlite3_libversion_number() < SQLITE_MIN ? SQLITE_MISUSE : register_vfs();
-    if (begun == SQLITE_OK)
-        begun = sqlite3_auto_extension((void (*)(void))on_connection);
 }
 
 static int enter(sqlite3 *db, char **error, const sqlite3_api_routines *api)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const sqlite3_api_routines *first = NULL;
     int rc;
 
-    atomic_store(&handed, api);
+    if (!atomic_compare_exchange_strong(&handed, &first, api) && first != api) {
+        *error =
+            api->mprintf("weir: another SQLite of this process has loaded it: one of them can");
+        return SQLITE_ERROR;
+    }
     (void)pthread_once(&once, begin);
-    rc = begun == SQLITE_OK ? wr_asked_register(db) : begun;
+    rc = begun;
+    if (rc == SQLITE_OK) /* not only once: a program may have reset those that there were */
+        rc = sqlite3_auto_extension((void (*)(void))on_connection);
+    if (rc == SQLITE_OK)
+        rc = wr_asked_register(db);
     /* BUSY: it has the functions, and they stay while a statement runs, such as the one that calls
      * load_extension(). */
     if (rc == SQLITE_OK || (rc == SQLITE_BUSY && begun == SQLITE_OK))

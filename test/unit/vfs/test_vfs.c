@@ -1,6 +1,9 @@
 /*
  * test_vfs.c - replicas as databases: what a program sees that reads them with SQLite.
  */
+#define SQLITE_CORE /* we call SQLite by its names: the table is for what is tested */
+#include <sqlite3ext.h>
+
 #include "unit/vfs/vfs_world.h"
 
 #include <dirent.h>
@@ -443,6 +446,44 @@ static void test_it_can_be_loaded_again_by_a_statement(void **state)
     vw_release(&w);
 }
 
+/* Its structures are not those that we call with. */
+static void test_a_second_sqlite_of_the_process_is_refused(void **state)
+{
+    const sqlite3_api_routines other = *vw_api;
+    char *error = NULL;
+    sqlite3 *db = NULL;
+
+    (void)state;
+    T(sqlite3_open(":memory:", &db) == SQLITE_OK);
+    T(sqlite3_weir_init(db, &error, &other) == SQLITE_ERROR);
+    T(error && strstr(error, "another SQLite"));
+    sqlite3_free(error);
+    T(sqlite3_weir_init(db, &error, vw_api) == SQLITE_OK_LOAD_PERMANENTLY);
+    (void)sqlite3_close(db);
+}
+
+/* As after sqlite3_shutdown(). */
+static void test_functions_come_back_with_the_next_load(void **state)
+{
+    struct vw w;
+    sqlite3 *db;
+    char *error = NULL;
+
+    (void)state;
+    vw_init(&w, 4096, false);
+    sqlite3_reset_auto_extension();
+    db = vw_open(&w, "");
+    T(strncmp(vw_ask(db, "SELECT weir_txid()"), "error: no such function", 23) == 0);
+    T(sqlite3_weir_init(db, &error, vw_api) == SQLITE_OK_LOAD_PERMANENTLY);
+    assert_string_equal(vw_ask(db, "SELECT weir_txid()"), vw_hex(1));
+    (void)sqlite3_close(db);
+    db = vw_open(&w, "");
+    assert_string_equal(vw_ask(db, "SELECT weir_txid()"), vw_hex(1));
+    (void)sqlite3_close(db);
+    vw_load();
+    vw_release(&w);
+}
+
 /* In the child of a fork: what was inherited fails at once, and what is opened works. */
 static int in_child(struct vw *w, sqlite3 *inherited)
 {
@@ -708,6 +749,8 @@ int main(int argc, char **argv)
         T_TEST(test_what_cannot_be_opened_says_so_soon),
         T_TEST(test_a_replica_that_comes_late_is_waited_for), T_TEST(test_travel_in_time),
         T_TEST(test_what_can_be_asked), T_TEST(test_it_can_be_loaded_again_by_a_statement),
+        T_TEST(test_a_second_sqlite_of_the_process_is_refused),
+        T_TEST(test_functions_come_back_with_the_next_load),
         T_TEST(test_connections_share_a_thread_which_ends_with_the_last),
         T_TEST(test_a_fork_gets_an_error_and_not_a_hang),
         T_TEST(test_exit_with_connections_that_are_open),
