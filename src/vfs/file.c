@@ -289,12 +289,13 @@ enum wr_status wr_vfs_file_open(
 {
     enum wr_status st;
 
-    *f = (struct wr_vfs_file){.fixed = u->fixed, .log = u->origin.log};
+    *f =
+        (struct wr_vfs_file){.fixed = u->fixed, .open_ms = u->origin.open_ms, .log = u->origin.log};
     st = wr_origin_open(u->replica_url, &u->origin, &f->origin, e);
     if (st != WR_OK)
         return st;
     if (u->txid || u->time_ms)
-        st = wr_origin_at(f->origin, u->txid, u->time_ms, &f->past, e);
+        st = wr_origin_at(f->origin, u->txid, u->time_ms, f->open_ms, &f->past, e);
     if (st != WR_OK) {
         wr_origin_close(f->origin);
         return st;
@@ -318,7 +319,7 @@ enum wr_status wr_vfs_file_go(
     if (f->lock != SQLITE_LOCK_NONE || f->fixed)
         return wr_fail(e, WR_BUSY, "cannot change time inside a transaction");
     if (txid || time_ms)
-        st = wr_origin_at(f->origin, txid, time_ms, &m, e);
+        st = wr_origin_at(f->origin, txid, time_ms, f->open_ms, &m, e);
     if (st != WR_OK)
         return st;
     wr_pagemap_drop(f->past);

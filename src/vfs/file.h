@@ -23,6 +23,7 @@ struct wr_vfs_file {
     struct wr_pagemap *past;        /* held: the state that was asked for; NULL: the newest */
     int lock;                       /* SQLITE_LOCK_* */
     int64_t mmap_size;              /* bytes; above 0: a local copy may be mapped */
+    int64_t open_ms;                /* as wr_origin_at */
     bool fixed;
     const struct wr_log *log;
     struct wr_err why; /* of the last read that failed */

@@ -14,7 +14,6 @@
 #include "vfs/shelf.h"
 
 #define POLL_MS     1000
-#define OPEN_MS     30000
 #define CACHE_BYTES ((uint64_t)32 << 20)
 #define SHELF_BYTES ((uint64_t)1 << 30)
 
@@ -91,7 +90,7 @@ static struct wr_origin *join(
 enum wr_status wr_origin_open(
     const char *url, const struct wr_origin_opts *opts, struct wr_origin **ret, struct wr_err *e)
 {
-    int64_t deadline_ms = wr_origin_now_ms() + (opts->open_ms ? opts->open_ms : OPEN_MS);
+    int64_t deadline_ms = wr_origin_now_ms() + (opts->open_ms ? opts->open_ms : WR_ORIGIN_OPEN_MS);
     struct wr_origin *fresh = NULL, *o = NULL;
     struct wr_process *p = NULL;
     enum wr_status st = wr_process_find(&p, e);

@@ -25,9 +25,11 @@
 struct wr_origin;
 struct wr_pagemap;
 
+#define WR_ORIGIN_OPEN_MS ((int64_t)30000)
+
 struct wr_origin_opts {
     int64_t poll_ms;       /* between looks for new transactions; 0: 1000. Of several, the least */
-    int64_t open_ms;       /* until the replica must be there; 0: 30,000 */
+    int64_t open_ms;       /* until the replica must be there; 0: WR_ORIGIN_OPEN_MS */
     uint64_t cache_bytes;  /* of pages, of all replicas; 0: 32 MiB. Of those that
                               were asked for since none was read, the most */
     bool copy;             /* to a local file; it goes on without one where that cannot be, and
@@ -49,8 +51,8 @@ struct wr_str wr_origin_name(const struct wr_origin *o); /* the URL, without sec
 /* The newest state known; the caller drops it. */
 struct wr_pagemap *wr_origin_newest(struct wr_origin *o);
 /* A state of the past: exactly TXID `txid`, or just before Unix time `time_ms`; the other one is 0.
- * NOTFOUND: the replica does not have it. */
-enum wr_status wr_origin_at(struct wr_origin *o, uint64_t txid, int64_t time_ms,
+ * It may take `open_ms` to be found, as above. NOTFOUND: the replica does not have it. */
+enum wr_status wr_origin_at(struct wr_origin *o, uint64_t txid, int64_t time_ms, int64_t open_ms,
     struct wr_pagemap **ret, struct wr_err *e) WR_MUST_CHECK;
 
 /* The way of one connection through the pages. */

@@ -9,8 +9,7 @@
 #include "vfs/head.h"
 #include "vfs/pagemap.h"
 
-#define AT_MS       60000 /* that a state of the past may take to be found */
-#define PATIENCE_MS 1000  /* of a reader for a look, when there was none for long */
+#define PATIENCE_MS 1000 /* of a reader for a look, when there was none for long */
 
 /* Whether nobody has looked for so long that a reader had better wait for a look. */
 static bool is_old(const struct wr_origin *o, int64_t now_ms)
@@ -59,11 +58,11 @@ static struct wr_call call_for(struct wr_origin *o, struct wr_arena *scratch, in
         .log = o->log};
 }
 
-enum wr_status wr_origin_at(
-    struct wr_origin *o, uint64_t txid, int64_t time_ms, struct wr_pagemap **ret, struct wr_err *e)
+enum wr_status wr_origin_at(struct wr_origin *o, uint64_t txid, int64_t time_ms, int64_t open_ms,
+    struct wr_pagemap **ret, struct wr_err *e)
 {
     struct wr_arena scratch;
-    struct wr_call c = call_for(o, &scratch, AT_MS);
+    struct wr_call c = call_for(o, &scratch, open_ms ? open_ms : WR_ORIGIN_OPEN_MS);
     struct wr_pagemap *like;
     enum wr_status st;
 

@@ -32,7 +32,8 @@ def with_replica(w, server, line):
     db.close()
     w.once(path, url)
     w.load()
-    ours = w.open(server.url("app", line.endpoint), cache_size=CACHE, fetch_timeout="%dms" % (FETCH * 1000))
+    ours = w.open(server.url("app", line.endpoint), cache_size=CACHE, fetch_timeout="%dms" % (FETCH * 1000),
+                  open_timeout="%dms" % (FETCH * 1000))
     w.check(one(ours, "SELECT sum(v) FROM account") == 6000, "before the outage")
     return path, url, ours
 
@@ -51,6 +52,9 @@ def outage(w, what, db, path, begin, end):
     for _ in range(2):
         w.refused(what, FETCH + SLACK, lambda: one(db, "SELECT sum(length(v)) FROM t"))
     w.check(one(db, "SELECT weir_error()") != "", what + ": weir_error() is empty")
+    w.refused(what + ", a state of the past", FETCH + SLACK, lambda: db.execute("SELECT weir_set_txid('1')").fetchall())
+    w.refused(what + ", opened in the past", FETCH + SLACK,
+              lambda: w.open(w.reached, name="past.db", open_timeout="1s", cache_size=CACHE, txid=1))
     grown, took = one(db, "SELECT weir_lag_ms()") - lag, (time.monotonic() - before) * 1000
     w.check(abs(grown - took) < 400, "%s: the lag grew by %d ms in %d" % (what, grown, took))
     said = w.refused(what + ", open", FETCH + SLACK, lambda: w.open(w.other, name="other.db", open_timeout="1s", cache_size=CACHE))
@@ -80,7 +84,8 @@ def a_server_that_is_lost_for_a_while(w):
     server = fakes3.FakeS3(w.path("bucket"))
     line = fakes3.BadLine(server.endpoint)
     path, w.direct, db = with_replica(w, server, line)
-    w.other = server.url("app", line.endpoint).replace("region=r&", "region=q&")  # nobody reads it yet
+    w.reached = server.url("app", line.endpoint)
+    w.other = w.reached.replace("region=r&", "region=q&")  # nobody reads it yet
 
     def lie(status, code):
         server.lie = refusing(status, code) if status else None
