@@ -180,8 +180,10 @@ static int file_lock(sqlite3_file *file, int lock)
         return SQLITE_READONLY;
     if (!wr_origin_mine(f->origin))
         return refuse_child(f);
-    if (!f->reader.map)
+    if (!f->reader.map) {
         f->reader.map = wr_vfs_file_state(f);
+        f->why.code = WR_OK;
+    }
     f->lock = wr_max(f->lock, lock);
     return SQLITE_OK;
 }

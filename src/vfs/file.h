@@ -26,7 +26,7 @@ struct wr_vfs_file {
     int64_t open_ms;                /* as wr_origin_at */
     bool fixed;
     const struct wr_log *log;
-    struct wr_err why; /* of the last read that failed */
+    struct wr_err why; /* of the last read that failed, until another transaction begins */
 };
 
 /* Into `f`, which is SQLite's memory. Errors as wr_origin_open and wr_origin_at. */

@@ -76,6 +76,7 @@ def outage(w, what, db, path, begin, end):
     w.check(kit.wait_until(again, 25), "%s: it does not come back: %s" % (what, one(db, "SELECT weir_error()")))
     w.notes.append("%s: back in %.1f s" % (what, time.monotonic() - before))
     w.check(one(db, "PRAGMA quick_check") == "ok", what + ": damaged afterwards")
+    w.check(one(db, "SELECT weir_error()") == "", "%s: %s, afterwards" % (what, one(db, "SELECT weir_error()")))
 
 
 @case
