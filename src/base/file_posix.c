@@ -44,6 +44,26 @@ static struct posix_file *posix_of(struct wr_file *f)
     return wr_container_of(f, struct posix_file, file);
 }
 
+/* A program that has no standard output, as it was started without or has closed it, goes on to
+ * write there: what it says must not be in one of our files. */
+static int above_standard(int fd)
+{
+    int other;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    other = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (other < 0) {
+        int why = errno;
+
+        (void)close(fd);
+        errno = why;
+        return -1;
+    }
+    (void)close(fd); /* it has been opened a moment ago, and nothing was written */
+    return other;
+}
+
 /* open(2) until it is not interrupted. */
 static int open_fd(const char *path, int flags, mode_t mode)
 {
@@ -52,7 +72,7 @@ static int open_fd(const char *path, int flags, mode_t mode)
     do
         fd = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
     while (fd < 0 && errno == EINTR);
-    return fd;
+    return above_standard(fd);
 }
 
 static int open_flags(unsigned flags)

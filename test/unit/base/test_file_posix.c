@@ -88,6 +88,24 @@ static void test_descriptors_stay_here(void **state)
     T(fcntl(next, F_GETFD) == -1);
 }
 
+/* A program that was started without standard output, or closed it, still writes there. */
+static void test_no_file_takes_the_place_of_a_standard_one(void **state)
+{
+    const char *path = t_path(t_tmpdir(), "a");
+    int was = dup(STDIN_FILENO);
+    struct wr_file *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    (void)close(STDIN_FILENO);
+    T_OK(wr_file_open(fs(), path, RW | WR_FILE_CREATE | WR_FILE_EXCL, 0600, &f, &e));
+    T(fcntl(STDIN_FILENO, F_GETFD) == -1);
+    T_OK(wr_file_pwrite(f, "abc", 3, 0, &e));
+    check_content(path, "abc");
+    wr_file_close(f);
+    T(was < 0 || (dup2(was, STDIN_FILENO) == STDIN_FILENO && close(was) == 0));
+}
+
 static void test_read_and_write(void **state)
 {
     const char *path = t_path(t_tmpdir(), "a");
@@ -421,8 +439,9 @@ static void test_head_of_a_file(void **state)
 }
 
 T_MAIN(T_TEST(test_head_of_a_file), T_TEST(test_open_flags), T_TEST(test_descriptors_stay_here),
-    T_TEST(test_read_and_write), T_TEST(test_map), T_TEST(test_idle_map), T_TEST(test_mtime),
-    T_TEST(test_owner), T_TEST(test_symbolic_link_is_not_followed),
+    T_TEST(test_no_file_takes_the_place_of_a_standard_one), T_TEST(test_read_and_write),
+    T_TEST(test_map), T_TEST(test_idle_map), T_TEST(test_mtime), T_TEST(test_owner),
+    T_TEST(test_symbolic_link_is_not_followed),
     T_TEST(test_only_a_file_of_its_own_is_opened_as_temporary),
     T_TEST(test_change_time_cannot_be_set), T_TEST(test_stat_and_remove), T_TEST(test_renames),
     T_TEST(test_list), T_TEST(test_resolve), T_TEST(test_open_out_of_memory))
