@@ -99,6 +99,9 @@ struct wr_fs {
 };
 
 const struct wr_fs *wr_fs_posix(void);
+/* Bytes that a file may have by what this process is allowed. Writing beyond that fails, and ends
+ * the process first unless it has something else for SIGXFSZ, which in a library is not ours. */
+uint64_t wr_file_size_max(void);
 
 /* One-line forwards to the slots, so that callers read plainly. */
 enum wr_status wr_file_open(const struct wr_fs *fs, const char *path, unsigned flags, uint32_t mode,

@@ -83,10 +83,22 @@ void wr_shelf_free(struct wr_shelf *s)
 
 /* ---- its files ---- */
 
+static enum wr_status fits(uint64_t slots, uint32_t page_size, struct wr_err *e)
+{
+    uint64_t most = wr_file_size_max();
+
+    if (most >= HEAD_SIZE && slots <= (most - HEAD_SIZE) / (HEAD_SIZE + (uint64_t)page_size))
+        return WR_OK;
+    return wr_fail(e, WR_MISUSE,
+        "this process may write files of %llu bytes (ulimit -f), and it has more room than that: "
+        "set a smaller cache_dir_size",
+        (unsigned long long)most);
+}
+
 /* Whoever makes the file says how many slots it has. Of two that make it at the same time one may
  * go by its own number: then they find less of each other's. */
 static enum wr_status read_head(
-    struct wr_file *f, uint64_t slots, uint64_t *ret_slots, struct wr_err *e)
+    struct wr_file *f, uint64_t slots, uint32_t page_size, uint64_t *ret_slots, struct wr_err *e)
 {
     uint8_t head[HEAD_SIZE] = {0};
     size_t got = 0;
@@ -100,12 +112,13 @@ static enum wr_status read_head(
     if (got == 0) {
         memcpy(head, MAGIC, 16);
         wr_put_be64(head + 16, slots);
-        return wr_file_pwrite(f, head, sizeof(head), 0, e);
+        st = fits(slots, page_size, e);
+        return st == WR_OK ? wr_file_pwrite(f, head, sizeof(head), 0, e) : st;
     }
     if (got < sizeof(head) || memcmp(head, MAGIC, 16) != 0 || wr_be64(head + 16) == 0)
         return wr_fail(e, WR_CONFLICT, "it was not made by weir");
     *ret_slots = wr_be64(head + 16);
-    return WR_OK;
+    return fits(*ret_slots, page_size, e);
 }
 
 static void open_rack(struct wr_shelf *s, struct rack *r, uint32_t page_size)
@@ -124,7 +137,7 @@ static void open_rack(struct wr_shelf *s, struct rack *r, uint32_t page_size)
             WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_NOFOLLOW, MODE, &f, &why);
     }
     if (st == WR_OK)
-        st = read_head(f, slots, &r->slots, &why);
+        st = read_head(f, slots, page_size, &r->slots, &why);
     if (st == WR_OK)
         r->f = f;
     else

@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -158,6 +159,37 @@ static void test_a_file_that_is_not_ours_is_left_alone(void **state)
     T_IS(WR_MISUSE, wr_shelf_new(wr_fs_posix(), path, 1, wr_str("x"), NULL, &s, &e));
 }
 
+/* What is more than a process may write ends it, by a signal that we leave to the program. */
+static void test_a_limit_on_files_does_not_end_the_program(void **state)
+{
+    const char *dir = t_tmpdir();
+    const struct rlimit few = {.rlim_cur = 20000, .rlim_max = RLIM_INFINITY};
+    struct wr_shelf *s;
+    int status = 0;
+    pid_t pid;
+
+    (void)state;
+    for (int made = 0; made < 2; made++) {
+        pid = fork();
+        T(pid >= 0);
+        if (pid == 0) {
+            (void)signal(SIGXFSZ, SIG_DFL);
+            if (setrlimit(RLIMIT_FSIZE, &few) != 0)
+                _exit(1);
+            s = open_shelf(dir, made ? 20000 : 1000000, "x");
+            for (uint32_t n = 0; n < 500; n++)
+                put(s, 1, n);
+            _exit(is(s, 1, 1) ? 2 : 0);
+        }
+        T(waitpid(pid, &status, 0) == pid);
+        assert_int_equal(status, 0);
+        s = open_shelf(dir, 1000000, "x"); /* what another process makes is too large, too */
+        put(s, 1, 1);
+        T(is(s, 1, 1));
+        wr_shelf_free(s);
+    }
+}
+
 /* Processes that write the same few slots, and are killed. */
 static void test_processes_write_at_the_same_time(void **state)
 {
@@ -214,4 +246,5 @@ static void test_nomem(void **state)
 T_MAIN(T_TEST(test_what_one_process_keeps_others_find),
     T_TEST(test_it_never_takes_more_than_its_bytes), T_TEST(test_what_is_damaged_is_not_here),
     T_TEST(test_a_file_that_is_not_ours_is_left_alone),
+    T_TEST(test_a_limit_on_files_does_not_end_the_program),
     T_TEST(test_processes_write_at_the_same_time), T_TEST(test_nomem))
