@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 
 #define AT_PAGE_SIZE 16 /* in the header of a database; 1 stands for 65536 */
+#define WAIT_MS      50 /* for another connection, each time */
 
 /* The restored file, before anybody knows it. */
 static enum wr_status dress(
@@ -99,6 +100,29 @@ static enum wr_status adopt(struct wr_follow *f, struct wr_call *c, struct wr_er
     return WR_OK;
 }
 
+/* Which state is there. Another connection may be in the way: somebody writes, or a journal is to
+ * be rolled back and readers look at it, for a moment each. Whatever it is passes, as it does
+ * later on, where a step waits for it. */
+static enum wr_status find(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
+{
+    bool told = false;
+
+    for (;;) {
+        enum wr_status st =
+            f->state.number == 0 ? adopt(f, c, e) : wr_follow_find(f->copy, &f->state, &f->pos, e);
+
+        if (st != WR_BUSY)
+            return st;
+        if (!told)
+            wr_log(c->log, WR_WARN, "follow: another connection to the database is in the way",
+                WR_F_Z("output", f->path), WR_F_Z("reason", e->text));
+        told = true;
+        st = wr_call_sleep(c, WAIT_MS, e);
+        if (st != WR_OK)
+            return st;
+    }
+}
+
 /* What was left here. */
 static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_err *e)
 {
@@ -114,10 +138,8 @@ static enum wr_status go_on(struct wr_follow *f, struct wr_call *c, struct wr_er
         st = WR_OK;
     if (st == WR_OK)
         st = wr_patch_open(f->path, &f->copy, &why);
-    if (st == WR_OK && f->state.number == 0)
-        st = adopt(f, c, &why);
-    else if (st == WR_OK)
-        st = wr_follow_find(f->copy, &f->state, &f->pos, &why);
+    if (st == WR_OK)
+        st = find(f, c, &why);
     if (st == WR_CONFLICT || st == WR_CORRUPT)
         return wr_fail(e, st, "%s; " WR_FOLLOW_ADVICE, why.text);
     if (st != WR_OK)
@@ -138,7 +160,7 @@ static enum wr_status begin(struct wr_follow *f, struct wr_call *c,
     if (st == WR_OK)
         st = wr_patch_open(f->path, &f->copy, e);
     if (st == WR_OK)
-        st = wr_follow_find(f->copy, &f->state, &f->pos, e);
+        st = find(f, c, e);
     f->floor = wr_follow_here(f);
     return st;
 }

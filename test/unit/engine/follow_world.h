@@ -174,6 +174,7 @@ struct fw {
     struct wr_clock_manual clock;
     struct wr_cancel cancel;
     struct wr_follow_report told;
+    sqlite3 *in_the_way;       /* that ends its transaction when a warning says so */
     unsigned errors, warnings; /* lines in the log */
     char line[1024];           /* the last of them */
 };
@@ -194,6 +195,9 @@ static inline void fw_log(void *arg, enum wr_log_level level, const char *msg,
     wr_log_text(&text, fields, n);
     (void)snprintf(w->line, sizeof(w->line), WR_FMT, (int)text.n, (const char *)text.p);
     wr_buf_release(&text);
+    if (w->in_the_way)
+        (void)sqlite3_exec(w->in_the_way, "COMMIT", NULL, NULL, NULL);
+    w->in_the_way = NULL;
 }
 
 static inline void fw_sql_at(sqlite3 *db, const char *sql)

@@ -248,6 +248,32 @@ static void test_one_follower(void **state)
     fw_release(&w);
 }
 
+/* As a reader is for a moment, while the journal of one that was killed is to be rolled back. */
+static void test_a_follower_that_begins_waits_for_others(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    sqlite3 *other = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    wr_follow_close(f);
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_store(&w);
+    T(sqlite3_open(w.copy, &other) == SQLITE_OK);
+    fw_sql_at(other, "BEGIN IMMEDIATE");
+    w.in_the_way = other;
+    T_OK(fw_open(&w, &f, &e));
+    T(!w.in_the_way && w.warnings == 1 && strstr(w.line, "in the way"));
+    T_OK(fw_steps(&w, f, &e));
+    fw_check_is(&w, 2);
+    wr_follow_close(f);
+    (void)sqlite3_close(other);
+    fw_release(&w);
+}
+
 /* ---- the replica is not what it was ---- */
 
 static void test_another_history(void **state)
@@ -1067,13 +1093,13 @@ static void test_a_slow_line(void **state)
 
 T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
-    T_TEST(test_one_follower), T_TEST(test_another_history), T_TEST(test_files_are_gone),
-    T_TEST(test_damaged_files), T_TEST(test_failing_requests), T_TEST(test_what_is_there),
-    T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
-    T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_requests),
-    T_TEST(test_many_at_once), T_TEST(test_small_files_were_opened_one_after_the_other),
-    T_TEST(test_many_by_their_names), T_TEST(test_gaps), T_TEST(test_pages_that_come_back),
-    T_TEST(test_damage_that_passes), T_TEST(test_a_slow_line), T_TEST(test_run_ends_with_a_reason),
-    T_TEST(test_an_unreadable_txid), T_TEST(test_a_copy_that_stays_is_known),
-    T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_one_follower), T_TEST(test_a_follower_that_begins_waits_for_others),
+    T_TEST(test_another_history), T_TEST(test_files_are_gone), T_TEST(test_damaged_files),
+    T_TEST(test_failing_requests), T_TEST(test_what_is_there), T_TEST(test_no_backup),
+    T_TEST(test_cancel), T_TEST(test_another_page_size), T_TEST(test_by_a_link), T_TEST(test_anew),
+    T_TEST(test_patience), T_TEST(test_requests), T_TEST(test_many_at_once),
+    T_TEST(test_small_files_were_opened_one_after_the_other), T_TEST(test_many_by_their_names),
+    T_TEST(test_gaps), T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
+    T_TEST(test_a_slow_line), T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
+    T_TEST(test_a_copy_that_stays_is_known), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
