@@ -22,6 +22,7 @@
 #define AHEAD_MAX  ((size_t)4 << 20) /* bytes of them */
 #define SKIP_MAX   8                 /* pages that a reader leaves out and is still on its way */
 #define REQUESTS   16                /* at a time */
+#define PACE_MS    INT64_C(60000)    /* the most that it goes by how long a page may take */
 #define WAIT_NS    50000000          /* between looks whether to give up waiting for another */
 
 static const struct wr_ranges_limits limits = {.gap = (size_t)16 << 10, .most = (size_t)1 << 20};
@@ -30,7 +31,7 @@ static const struct wr_ranges_limits limits = {.gap = (size_t)16 << 10, .most = 
 struct flight {
     struct wr_link link;
     struct wr_want want[WINDOW_MAX];
-    size_t n;
+    size_t n, bytes;
 };
 
 struct wr_pages {
@@ -146,6 +147,7 @@ static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagema
     const struct wr_nearby near = nearby(p, m);
     size_t n = wr_rows_want(&r->rows, &near, pgno, rows), kept = 1, bytes;
     const uint32_t *next = n > 1 ? rows : wr_tree_want(&r->tree, pgno, &n);
+    size_t most = r->ahead ? r->ahead : AHEAD_MAX;
 
     if (!next)
         add_run(f, m, r, pgno);
@@ -155,7 +157,7 @@ static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagema
     for (size_t i = 1; i < f->n; i++) {
         const struct wr_want *w = &f->want[i];
 
-        if (bytes + w->s.length > AHEAD_MAX)
+        if (bytes + w->s.length > most)
             break;
         if (wr_nearby_has(&near, w->pgno, &w->s))
             continue;
@@ -163,6 +165,7 @@ static void foresee(struct wr_pages *p, struct flight *f, const struct wr_pagema
         f->want[kept++] = *w;
     }
     f->n = kept;
+    f->bytes = bytes;
     qsort(f->want, f->n, sizeof(f->want[0]), by_place);
 }
 
@@ -309,6 +312,41 @@ static enum wr_status fly(struct wr_pages *p, struct wr_call *c, const struct wr
     return st;
 }
 
+/* How much is fetched at once from now on: what takes half of the time that a page may take, by how
+ * long it took last. */
+static size_t pace(size_t bytes, int64_t took_ms, int64_t most_ms)
+{
+    uint64_t n = (uint64_t)bytes * (uint64_t)(most_ms / 2) / (uint64_t)wr_max(took_ms, (int64_t)1);
+
+    return (size_t)wr_max(wr_min(n, (uint64_t)AHEAD_MAX), UINT64_C(1));
+}
+
+/* Nothing that is foreseen may be why the page comes too late: it has half of the time, and then
+ * the page is fetched alone. */
+static enum wr_status fly_in_time(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,
+    struct wr_pages_reader *r, struct flight *f, uint32_t pgno, uint8_t *page, struct wr_err *e)
+{
+    int64_t began_ms = wr_mono_ms(c->clock);
+    int64_t most_ms = wr_max(wr_min(c->deadline_ms - began_ms, PACE_MS), (int64_t)1);
+    struct wr_call half = *c;
+    enum wr_status st;
+
+    if (f->n > 1)
+        half.deadline_ms = wr_min(c->deadline_ms, began_ms + most_ms / 2);
+    st = fly(p, &half, m, f, pgno, page, e);
+    if (st == WR_TIMEOUT && f->n > 1) {
+        r->ahead = wr_max(f->bytes / 8, (size_t)1);
+        f->n = f->bytes = 0;
+        add(f, m, pgno);
+        f->bytes = f->want[0].s.length;
+        began_ms = wr_mono_ms(c->clock);
+        st = fly(p, c, m, f, pgno, page, e);
+    }
+    if (st == WR_OK)
+        r->ahead = pace(f->bytes, wr_mono_ms(c->clock) - began_ms, most_ms);
+    return st;
+}
+
 static enum wr_status miss(struct wr_pages *p, struct wr_call *c, const struct wr_pagemap *m,
     struct wr_pages_reader *r, uint32_t pgno, uint32_t file, uint8_t *page, struct wr_err *e)
 {
@@ -324,7 +362,7 @@ static enum wr_status miss(struct wr_pages *p, struct wr_call *c, const struct w
     if (!f)
         return wr_fail(e, WR_NOMEM, "page %u: out of memory", pgno);
     foresee(p, f, m, r, pgno);
-    st = fly(p, c, m, f, pgno, page, e);
+    st = fly_in_time(p, c, m, r, f, pgno, page, e);
     wr_free(f);
     return st;
 }

@@ -36,6 +36,7 @@ struct wr_pages_reader {
         uint64_t used;
     } head[WR_PAGES_HEADS];
     uint64_t clock;
+    size_t ahead; /* bytes to fetch at once, by how fast they came; 0: it is not known */
 };
 void wr_pages_reader_release(struct wr_pages_reader *r);
 

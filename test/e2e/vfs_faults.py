@@ -116,6 +116,35 @@ def an_interrupt_while_the_server_is_silent(w):
     w.check(time.monotonic() - before < 2, "close: %.1f s, beside a request that hangs" % (time.monotonic() - before))
 
 
+class SlowAnswers(store.SlowLine):
+    """What comes from the server is slow, not what goes there."""
+
+    def carry(self, a, b, slow):
+        super().carry(a, b, not slow)
+
+
+@case
+def a_line_that_is_slow(w):
+    """Reading ahead does not make a page come too late that by itself would come in time."""
+    server = fakes3.FakeS3(w.path("bucket"))
+    credentials(w)
+    path = w.path("app.db")
+    db = w.database(path, SCHEMA)
+    db.execute("WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i < 800)"
+               " INSERT INTO t(v) SELECT randomblob(900) FROM c")
+    db.close()
+    w.once(path, server.url("app"))
+    w.load()
+    line = SlowAnswers(server.endpoint, 100000)
+    ours = w.open(server.url("app", line.endpoint), fetch_timeout="1s", poll_interval="1h")
+    for _ in range(3):
+        try:
+            got = one(ours, "SELECT count(length(v)) FROM t")
+        except sqlite3.Error as e:
+            got = "%s: %s" % (e, one(ours, "SELECT weir_error()"))
+        w.check(got == 801, "a scan of 800 kB, of which 100 come in a second: %s" % got)
+
+
 @case
 def what_is_cached_while_the_server_is_silent(w):
     """V-09: it is read, and does not wait for the server again and again."""
