@@ -20,6 +20,28 @@
 
 /* ---- in the end ---- */
 
+/* A look into a bucket by the product's own code. */
+struct visit {
+    struct wr_storage *s;
+    struct wr_arena scratch;
+    struct wr_call call;
+};
+
+/* leave() comes after that in every case. */
+static enum wr_status visit(struct bucket *b, struct visit *v, struct wr_err *e)
+{
+    *v = (struct visit){
+        .call = {.scratch = &v->scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER}};
+    wr_arena_init(&v->scratch, (size_t)1 << 30);
+    return wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &v->s, e);
+}
+
+static void leave(struct visit *v)
+{
+    wr_storage_close(v->s);
+    wr_arena_release(&v->scratch);
+}
+
 /* With the product's own code. */
 static enum wr_status restore(struct bucket *b, const char *path, uint64_t txid,
     struct wr_restore_result *ret, struct wr_err *e)
@@ -31,17 +53,12 @@ static enum wr_status restore(struct bucket *b, const char *path, uint64_t txid,
         .parallel = 1 + tape_below(4),
         .resume_min = 1,
         .lock_offset = verdict.lock_offset};
-    struct wr_arena scratch;
-    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
-    struct wr_storage *s = NULL;
-    enum wr_status st;
+    struct visit v;
+    enum wr_status st = visit(b, &v, e);
 
-    wr_arena_init(&scratch, (size_t)1 << 30);
-    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
     if (st == WR_OK)
-        st = wr_restore(s, &c, &o, ret, e);
-    wr_storage_close(s);
-    wr_arena_release(&scratch);
+        st = wr_restore(v.s, &v.call, &o, ret, e);
+    leave(&v);
     return st;
 }
 
@@ -79,17 +96,12 @@ static enum wr_status verify(struct bucket *b, struct wr_verify_result *ret, str
 {
     const struct wr_verify_opts o = {
         .parallel = 2, .lock_offset = verdict.lock_offset, .finding = note_finding};
-    struct wr_arena scratch;
-    struct wr_call c = {.scratch = &scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER};
-    struct wr_storage *s = NULL;
-    enum wr_status st;
+    struct visit v;
+    enum wr_status st = visit(b, &v, e);
 
-    wr_arena_init(&scratch, (size_t)1 << 30);
-    st = wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &s, e);
     if (st == WR_OK)
-        st = wr_verify(s, &c, &o, ret, e);
-    wr_storage_close(s);
-    wr_arena_release(&scratch);
+        st = wr_verify(v.s, &v.call, &o, ret, e);
+    leave(&v);
     return st;
 }
 

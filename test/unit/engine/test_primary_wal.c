@@ -367,6 +367,17 @@ static void test_a_long_transaction_puts_the_checkpoint_off(void **state)
     world_close(&w);
 }
 
+/* Ten rows, a checkpoint after eight frames, and all of it sent. */
+static void replicated(struct world *w)
+{
+    world_open(w, 1);
+    w->opts.checkpoint_frames = 8;
+    world_app(w);
+    fill(w, 10);
+    world_start(w);
+    (void)world_sync(w);
+}
+
 /* Two readers take turns: there is always one in the way, and their marks go on all the time. As
  * long as the WAL grows, what they let go of is copied within a second or two; it is not ever later
  * that this is tried. */
@@ -376,12 +387,7 @@ static void test_readers_that_take_turns_hold_up_no_copying(void **state)
     sqlite3 *reader[2];
 
     (void)state;
-    world_open(&w, 1);
-    w.opts.checkpoint_frames = 8;
-    world_app(&w);
-    fill(&w, 10);
-    world_start(&w);
-    (void)world_sync(&w);
+    replicated(&w);
     reader[0] = reader_begin(&w);
     reader[1] = reader_begin(&w);
     for (unsigned i = 0; i < 60; i++) {
@@ -410,12 +416,7 @@ static void test_a_moment_without_a_reader_is_used(void **state)
     sqlite3 *reader[2];
 
     (void)state;
-    world_open(&w, 1);
-    w.opts.checkpoint_frames = 8;
-    world_app(&w);
-    fill(&w, 10);
-    world_start(&w);
-    (void)world_sync(&w);
+    replicated(&w);
     for (unsigned i = 0; i < 10; i++) {
         uint64_t before = w.db->status.checkpoints;
 
