@@ -35,6 +35,7 @@
 #define WAIT_MS         INT64_C(10000) /* the same, for readers */
 #define REMIND_MS       300000         /* a failure that stays is told again */
 #define DOUBTS_MAX      2
+#define DOUBT_MS        10000 /* between them: a list may be as old as that */
 #define AGAIN_MS        300000 /* until a damaged file is read once more: it may have been the answer */
 
 static int64_t now_ms(const struct wr_call *c)
@@ -273,6 +274,8 @@ static enum wr_status judge(struct wr_follow *f, struct wr_call *c, enum wr_stat
     }
     f->errors++;
     *ret_wait_ms = backoff_ms(f);
+    if (st == WR_CONFLICT)
+        *ret_wait_ms = wr_max(*ret_wait_ms, (int64_t)DOUBT_MS);
     enter(f, c, WR_FOLLOW_FAILING, why);
     return WR_OK;
 }

@@ -8,8 +8,9 @@
 #include "engine/onward.h"
 #include "storage/storage.h"
 
-#define LIST_MS    15000  /* between listings of level 0 */
-#define WIDE_MS    300000 /* and of all levels */
+#define LIST_MS    15000  /* between listings */
+#define WIDE_MS    300000 /* of all levels, at most */
+#define PAGE       1000   /* files in the answer to one request */
 #define PROBES_MAX 8      /* names that are tried in a step */
 #define REQUEST_MS 60000
 
@@ -48,6 +49,14 @@ static uint64_t list_from(const struct wr_follow *f)
     return f->pos.fed ? wr_min(mark, f->pos.txid) : f->pos.txid + 1;
 }
 
+/* Only all levels show a replica that was begun anew, or that ends with a snapshot. They are seen
+ * with each listing where that takes one request, and else as often as keeps them to one each
+ * LIST_MS. */
+static int64_t wide_ms(size_t files)
+{
+    return (int64_t)wr_min(LIST_MS * (1 + files / PAGE), (size_t)WIDE_MS);
+}
+
 static enum wr_status list(
     struct wr_follow *f, struct wr_call *c, bool wide, struct wr_ltx_files *files, struct wr_err *e)
 {
@@ -60,7 +69,7 @@ static enum wr_status list(
         return wr_wrap(e, st, "list the replica");
     f->list_ms = now_ms(c) + LIST_MS;
     if (wide) { /* what was seen before may have been deleted */
-        f->wide_ms = now_ms(c) + WIDE_MS;
+        f->wide_ms = now_ms(c) + wide_ms(files->n);
         f->newest = f->pos.txid;
         f->listed++;
         if (!f->source.more)

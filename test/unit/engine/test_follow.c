@@ -629,43 +629,6 @@ static void test_patience(void **state)
     fw_release(&w);
 }
 
-/* Nothing new costs one request for one name; a list comes each 15 seconds, of all each 5 minutes.
- */
-static void test_requests(void **state)
-{
-    struct fw w;
-    struct wr_follow *f = NULL;
-    struct wr_err e = {0};
-    struct wr_call c;
-    int64_t wait_ms = 0;
-    uint64_t before;
-
-    (void)state;
-    fw_init(&w, true);
-    T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
-    T_OK(wr_follow_step(f, &c, &wait_ms, &e));
-    before = w.w.requests;
-    for (int i = 0; i < 600; i++) {
-        wr_clock_manual_advance(&w.clock, 1000000000);
-        T_OK(wr_follow_step(f, &c, &wait_ms, &e));
-    }
-    assert_int_equal(w.w.requests - before, 600); /* where a list comes, no name is tried */
-
-    /* Two transactions in one file, which nobody finds by its name. */
-    fw_sql(&w, "UPDATE t SET b=1");
-    fw_sql(&w, "UPDATE t SET b=2");
-    story_put(&w.s, &w.w, 0, 2, 3);
-    for (int i = 0; i < 15; i++) {
-        wr_clock_manual_advance(&w.clock, 1000000000);
-        T_OK(wr_follow_step(f, &c, &wait_ms, &e));
-    }
-    T(w.told.txid == 3);
-    wr_follow_close(f);
-    fw_release(&w);
-}
-
 static enum wr_status open_and_step(void *arg)
 {
     struct fw *w = arg;
@@ -1097,7 +1060,7 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_another_history), T_TEST(test_files_are_gone), T_TEST(test_damaged_files),
     T_TEST(test_failing_requests), T_TEST(test_what_is_there), T_TEST(test_no_backup),
     T_TEST(test_cancel), T_TEST(test_another_page_size), T_TEST(test_by_a_link), T_TEST(test_anew),
-    T_TEST(test_patience), T_TEST(test_requests), T_TEST(test_many_at_once),
+    T_TEST(test_patience), T_TEST(test_many_at_once),
     T_TEST(test_small_files_were_opened_one_after_the_other), T_TEST(test_many_by_their_names),
     T_TEST(test_gaps), T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
     T_TEST(test_a_slow_line), T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
