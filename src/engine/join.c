@@ -4,7 +4,8 @@
  * It gets one file that leads from there to here:
  *   held by a promoted database   nothing: it stops
  *   empty                         a snapshot of everything, level 9, from TXID 1
- *   a state in our history        the pages that changed since
+ *   a state in our history        the pages that changed since; a snapshot, if its files are no
+ *                                 whole chain or its newest is damaged
  *   a state whose checksum no     the pages that differ, as a TXID far above its newest: all of it
  *   file records                  is read once (census.h), unless that would take much longer than
  *                                 to send all pages
@@ -261,16 +262,20 @@ static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
     return !is_base(db, dr) || (leapt && (!dr->now->sampled || !dr->now->pos.has_rolling));
 }
 
-/* The TXID that the database must have at the least to join one that stands there; 0: any. */
+/* The TXID that the database must have at the least to join one that stands there; 0: any. Always
+ * above what is damaged, as that has its name. */
 static uint64_t least_for(const struct wr_db *db, const struct db_replica *dr, enum standing where)
 {
+    uint64_t above = dr->now->pos.damaged > 0 ? dr->now->pos.damaged + 1 : 0;
+
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        return dr->now->pos.txid +
-               (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP);
+        return wr_max(above,
+            dr->now->pos.txid +
+                (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP));
     /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */
     if (where == STANDS_BROKEN && dr->now->contested)
-        return dr->now->pos.txid + 1;
-    return 0;
+        return wr_max(above, dr->now->pos.txid + 1);
+    return above;
 }
 
 enum wr_status wr_db_join_least(
@@ -401,8 +406,8 @@ static enum wr_status plan_join(
     case STANDS_BROKEN:
         note_contest(db, dr);
         wr_log(DB_LOG(db), WR_WARN,
-            "the replica's files are no whole chain: some were deleted, or another process wrote "
-            "between them; sending a snapshot",
+            "the replica's files are no whole chain: some were deleted, the newest is damaged, or "
+            "another process wrote between them; sending a snapshot",
             DB_NAME(db), WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_TXID("replica_txid", at->txid));
         j->strays = true;

@@ -91,12 +91,13 @@ bool wr_learn_name_tells(unsigned level, uint64_t min, uint64_t max, uint64_t si
     return level == 0 && min == max && size < PARTS_MIN;
 }
 
-/* Of a replica that had nothing before its one snapshot nobody can have a copy. */
+/* Of a replica that had nothing before its one snapshot nobody can have a copy. What is damaged may
+ * be of anybody. */
 bool wr_learn_must_ask(const struct wr_remote_pos *pos, uint64_t node)
 {
     if (node == 0 || pos->txid == 0)
         return false;
-    if (pos->node_id != node)
+    if (pos->node_id != node || pos->damaged > 0)
         return true;
     return !wr_learn_name_tells(pos->level, pos->from, pos->txid, pos->size) &&
            !(pos->level == WR_LEVEL_SNAPSHOT && pos->alone);
@@ -127,8 +128,12 @@ static enum wr_status find(struct wr_learner *l, struct wr_call *c, struct wr_re
     if (!l->heads)
         return wr_fail(e, WR_NOMEM, "out of memory");
     seen->heads = l->heads;
+    seen->past_damaged = l->headless >= DAMAGED_MAX;
     st = wr_remote_find(l->storage, c, seen, ret->tally, &ret->pos, e);
     seen->heads = NULL;
+    seen->past_damaged = false;
+    if (st == WR_OK || st == WR_CORRUPT)
+        l->headless = st == WR_CORRUPT ? l->headless + 1 : 0;
     if (again || st != WR_OK)
         wr_learner_release(l);
     return st;

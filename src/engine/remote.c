@@ -10,6 +10,8 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
+#define DAMAGED_MAX 8 /* newest files that are done without */
+
 /* The first TXID that a file which leads on from `since` may begin with. One of a higher level may
  * begin long before that, and be all that does: those of level 0 within it may be deleted. But it
  * came later, and begins behind where the level ended then. Snapshots all begin at TXID 1. */
@@ -99,17 +101,48 @@ static enum wr_status add_past(struct wr_ltx_files *files, uint64_t since, struc
     return st;
 }
 
+/* The header of the newest file. */
 static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c, struct wr_heads *heads,
-    const struct wr_ltx_file *f, struct wr_ltx_header *ret, struct wr_err *e)
+    const struct wr_ltx_file *f, struct wr_ltx_header *ret, bool *ret_damaged, struct wr_err *e)
 {
     struct wr_err why = {0};
-    bool damaged;
-    enum wr_status st = wr_heads_read(heads, s, c, f, ret, &damaged, &why);
+    enum wr_status st;
 
+    *ret_damaged = false;
+    if (f->max >= WR_TXID_SANE) {
+        return wr_fail(e, WR_CORRUPT,
+            "an object of level %u claims txid %016llx: it is not of this replica, remove it",
+            f->level, (unsigned long long)f->max);
+    }
+    st = wr_heads_read(heads, s, c, f, ret, ret_damaged, &why);
     if (st == WR_OK)
         return st;
     return wr_fail(e, st, "newest file %s%s", why.text,
-        damaged ? ": remove it, to go on from the file before it" : "");
+        *ret_damaged ? ": remove it, to go on from the file before it" : "");
+}
+
+/* The header of the newest file that has one. The damaged ones are left out of `files`;
+ * *ret_damaged is the TXID that they reach, or 0. */
+static enum wr_status read_newest_sound(struct wr_storage *s, struct wr_call *c,
+    struct wr_ltx_files *files, struct wr_heads *heads, struct wr_ltx_header *ret,
+    uint64_t *ret_damaged, struct wr_err *e)
+{
+    uint64_t newest = furthest(files)->max;
+    struct wr_ltx_files aside = {0};
+    bool damaged;
+    enum wr_status st = read_newest(s, c, heads, furthest(files), ret, &damaged, e);
+
+    for (int i = 0; i < DAMAGED_MAX && damaged && files->n > 1; i++) {
+        aside.n = 0;
+        st = wr_ltx_files_add(&aside, furthest(files), e);
+        if (st != WR_OK)
+            break;
+        wr_ltx_files_drop(files, &aside);
+        st = read_newest(s, c, heads, furthest(files), ret, &damaged, e);
+    }
+    wr_ltx_files_release(&aside);
+    *ret_damaged = st == WR_OK && ret->max_txid < newest ? newest : 0;
+    return st;
 }
 
 /* List from seen->since on, or all where that is not enough: then it is 0. */
@@ -161,17 +194,14 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     struct wr_err *e)
 {
     struct wr_whole w = {.files = files, .heads = seen->heads, .all = seen->since == 0};
-    const struct wr_ltx_file *best = furthest(files);
-    unsigned level = best->level;
+    uint64_t damaged = 0;
+    bool is_damaged;
     struct wr_ltx_header h;
-    enum wr_status st;
+    enum wr_status st = seen->past_damaged
+                            ? read_newest_sound(s, c, files, seen->heads, &h, &damaged, e)
+                            : read_newest(s, c, seen->heads, furthest(files), &h, &is_damaged, e);
+    struct wr_ltx_file best = *furthest(files);
 
-    if (best->max >= WR_TXID_SANE) {
-        return wr_fail(e, WR_CORRUPT,
-            "an object of level %u claims txid %016llx: it is not of this replica, remove it",
-            best->level, (unsigned long long)best->max);
-    }
-    st = read_newest(s, c, seen->heads, best, &h, e);
     if (st == WR_OK && seen->since > 0)
         st = add_past(files, seen->since, e);
     if (st != WR_OK)
@@ -182,10 +212,11 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     if (st != WR_OK)
         return st;
     *ret = pos_of(&h);
-    ret->level = level;
-    ret->size = best->size;
-    ret->alone = w.all && files->n == 1;
-    ret->whole = w.whole;
+    ret->level = best.level;
+    ret->size = best.size;
+    ret->alone = w.all && files->n == 1 && damaged == 0;
+    ret->whole = w.whole && damaged == 0;
+    ret->damaged = damaged;
     ret->mixed = w.mixed;
     if (w.all) {
         seen->base = w.base;

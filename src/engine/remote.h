@@ -21,6 +21,7 @@ struct wr_remote_pos {
     uint64_t txid;    /* newest; 0: the replica is empty */
     bool whole;       /* one chain of files leads to it, and no others compete with them */
     bool mixed;       /* not whole, and not because something is gone: there are others */
+    bool alone;       /* all was listed, and there is no other file */
     bool has_rolling; /* the newest file records the checksum of the database after it */
     uint64_t rolling;
     uint64_t from, rolling_pre; /* first TXID of the newest file, and the checksum before it */
@@ -30,7 +31,8 @@ struct wr_remote_pos {
     int64_t time_ms;    /* of the newest file */
     unsigned level;     /* its level */
     uint64_t size;      /* of it, bytes, as it was listed; 0 where it was not */
-    bool alone;         /* all was listed, and there is no other file */
+    uint64_t damaged; /* not whole, as the header of a file that ends here, above txid, is damaged;
+                         0: of none */
 };
 
 /* What is known of a replica's files from one listing to the next. = {0}: nothing. */
@@ -43,13 +45,16 @@ struct wr_remote_seen {
         ends[WR_LEVEL_MAX + 1]; /* of each level, when it had `since`; 0: nothing, or unknown */
     struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level; max is 0: it had none */
     struct wr_heads *heads; /* the caller's, of a listing just before; NULL: headers are read */
+    bool past_damaged; /* the caller's: a newest file whose header is damaged is as if it were not
+                          there, if there is another one */
 };
 
 /* Find the position, and judge the replica by what begins at `seen->since` or behind it. All is
  * listed when there is nothing, when level 9 has other files than were seen, and when the files
  * that were its beginning are not there as they were, which is asked for each of the two. `seen` is
  * brought up to date, but for `since` and `ends`; *tally (may be NULL) is of all files if
- * `seen->since` is 0, and else left as it is. CORRUPT when the newest file's header is damaged.
+ * `seen->since` is 0, and else left as it is. CORRUPT when the newest file's header is damaged,
+ * but for seen->past_damaged.
  *
  * Not whole: the beginning or something between was deleted, or level 0 has two files that hold the
  * same TXID, and no snapshot makes that the past. Then there are two writers, or were: which of the

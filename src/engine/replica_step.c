@@ -92,7 +92,7 @@ static struct wr_next find_position(
     wr_lookout_anew(&r->lookout);
     st = wr_learn(&r->learner, c, wish, &r->lookout.seen, &learnt, &e);
     if (st == WR_OK)
-        st = wr_lookout_believe(&r->lookout, c, learnt.pos.txid, &e);
+        st = wr_lookout_believe(&r->lookout, c, wr_max(learnt.pos.txid, learnt.pos.damaged), &e);
     if (st != WR_OK) {
         wr_learnt_release(&learnt);
         failed(r, st, &e, "cannot list the replica, retrying");
@@ -310,6 +310,12 @@ static enum wr_status look_again(struct wr_replica *r, struct wr_call *c)
     st = wr_lookout_look(&r->lookout, c, &view, &e);
     if (st != WR_OK)
         failed(r, st, &e, "cannot look at the replica, retrying");
+    if (st == WR_CORRUPT) { /* what to do about it is found out as at a start */
+        wr_mutex_lock(&r->mutex);
+        r->left = r->now.pos;
+        wr_mutex_unlock(&r->mutex);
+        wr_replica_rejoin(r, e.text);
+    }
     if (st != WR_OK || view.as_left)
         return st;
     wr_mutex_lock(&r->mutex);

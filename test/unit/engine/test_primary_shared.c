@@ -576,6 +576,65 @@ static void test_a_snapshot_of_the_newest_txid_rots(void **state)
     }
 }
 
+/* The header of the file that ends with `txid`, of level 0. */
+static void behead(struct world *w, uint64_t txid)
+{
+    struct wr_ltx_files files = bucket_list(w);
+    unsigned done = 0;
+
+    for (size_t i = 0; i < files.n; i++) {
+        if (files.p[i].level == 0 && files.p[i].max == txid) {
+            struct object o = bucket_get(w, &files.p[i]);
+
+            memset(o.body, 0xa5, 100);
+            bucket_put(w, &o);
+            done++;
+        }
+    }
+    assert_int_equal(done, 1);
+    wr_ltx_files_release(&files);
+}
+
+/* Nothing was sent any more until somebody deleted the newest file: its header was damaged, so that
+ * nobody knew what follows it. What the one before it says is known here. */
+static void test_the_newest_header_is_damaged(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) { /* at a look; at a start; and without the ledger */
+        struct world w;
+        size_t n;
+
+        made(&w);
+        for (uint64_t txid = 2; txid <= 4; txid++) {
+            change(&w);
+            assert_int_equal(world_sync(&w), txid);
+        }
+        behead(&w, 4);
+        behead(&w, 3);
+        n = bucket_count(&w);
+        if (how > 0)
+            world_stop(&w);
+        if (how == 2)
+            T(unlink(t_path(w.dir, ".app.db-weir/ledger")) == 0);
+        if (how > 0)
+            world_start(&w);
+        else
+            world_run(&w, 7 * 60 * MINUTE);
+        if (how == 0)
+            change(&w);
+        world_run(&w, 2 * MINUTE);
+        T(world_sync(&w) > 4);
+        T(replica(&w).state != WR_REPLICA_STOPPED && !replica(&w).failing);
+        T(bucket_count(&w) >= n + 1); /* and nothing was written over */
+        assert_int_equal(status(&w).full_sends, how == 2);
+        world_check(&w, 0);
+        change(&w);
+        (void)world_sync(&w);
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* While there is no bucket it is looked for again: the next one of that name is empty. */
 static void test_the_bucket_is_deleted_and_made_anew(void **state)
 {
@@ -880,6 +939,32 @@ static void test_damaged_files_of_somebody_else(void **state)
     }
 }
 
+/* And who does not know the one before it stops. */
+static void test_the_newest_header_of_somebody_else_is_damaged(void **state)
+{
+    struct world a, b;
+    size_t n;
+
+    (void)state;
+    made(&a);
+    change(&a);
+    (void)world_sync(&a);
+    change(&a);
+    (void)world_sync(&a);
+    world_stop(&a);
+    behead(&a, 3);
+    n = bucket_count(&a);
+    tenant(&b, 0);
+    b.n_buckets = 1;
+    b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+    world_start(&b);
+    world_run(&b, 5 * MINUTE);
+    T(stopped(&b, "does not tell whether"));
+    assert_int_equal(bucket_count(&a), n);
+    world_close(&b);
+    world_close(&a);
+}
+
 static void count_gets(struct world *w, struct faultstore *f)
 {
     (void)w;
@@ -941,7 +1026,8 @@ T_MAIN(T_TEST(test_two_writers_whose_names_differ),
     T_TEST(test_a_late_file_within_ours_costs_no_snapshot),
     T_TEST(test_a_late_snapshot_with_a_lower_txid), T_TEST(test_a_replica_is_emptied_under_us),
     T_TEST(test_the_beginning_of_a_live_replica_expires),
-    T_TEST(test_a_snapshot_of_the_newest_txid_rots),
+    T_TEST(test_a_snapshot_of_the_newest_txid_rots), T_TEST(test_the_newest_header_is_damaged),
+    T_TEST(test_the_newest_header_of_somebody_else_is_damaged),
     T_TEST(test_the_bucket_is_deleted_and_made_anew), T_TEST(test_databases_of_one_program),
     T_TEST(test_a_small_database_restored_elsewhere),
     T_TEST(test_what_it_turns_out_to_be_needs_a_higher_txid), T_TEST(test_a_replica_is_adopted),

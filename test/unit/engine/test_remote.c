@@ -552,6 +552,67 @@ static void test_damaged_newest_file(void **state)
     wr_storage_close(s);
 }
 
+static void put_junk(struct wr_storage *s, uint64_t txid)
+{
+    uint8_t junk[200] = {0};
+    struct wr_str key = wr_layout_ltx_key(t_call()->scratch, s, 0, txid, txid);
+    struct wr_err e = {0};
+
+    T_OK(wr_storage_put(s, t_call(), key, (struct wr_bytes){junk, sizeof(junk)}, NULL, &e));
+}
+
+/* Where it is asked for, the position is that of the newest file that has a header. */
+static void test_past_damaged_files(void **state)
+{
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_remote_seen seen = {.past_damaged = true};
+    struct wr_remote_pos pos = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    put_junk(s, 4);
+    T_IS(WR_CORRUPT, wr_remote_find(s, t_call(), &seen, NULL, &pos, &e)); /* there is no other */
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 3, true);
+    for (uint64_t txid = 5; txid < 12; txid++) {
+        T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+        check_pos(&pos, 3, true);
+        T(pos.damaged == txid - 1 && !pos.whole && !pos.mixed && !pos.alone);
+        put_junk(s, txid);
+    }
+    put_junk(s, 12);
+    T_IS(WR_CORRUPT, wr_remote_find(s, t_call(), &seen, NULL, &pos, &e)); /* it is something else */
+    put_file(s, 1, 4, 12, true);
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+    check_pos(&pos, 12, true);
+    T(pos.damaged == 0 && pos.whole); /* the file that has the same transactions is sound */
+    wr_storage_close(s);
+}
+
+/* The size of the newest file was read where the list of files had been, when it had just been full
+ * and one more came to it. */
+static void test_a_list_that_grows(void **state)
+{
+    (void)state;
+    for (uint64_t n = 60; n < 70; n++) {
+        struct spy spy;
+        struct wr_storage_ops ops;
+        struct wr_storage *s = spy_open(&spy, &ops);
+        struct wr_remote_pos pos;
+        struct wr_err e = {0};
+
+        put_file(s, WR_LEVEL_SNAPSHOT, 1, 1, true);
+        T_OK(find(s, 1, &pos, &e));
+        for (uint64_t txid = 2; txid <= n; txid++)
+            put_file(s, 0, txid, txid, true);
+        T_OK(find(s, 1, &pos, &e));
+        check_pos(&pos, n, true);
+        assert_int_equal(pos.size, WR_LTX_HEADER_SIZE + 60);
+        wr_storage_close(s);
+    }
+}
+
 /* A copy of a file under a higher name, and names that leave no TXID for us. */
 static void test_misnamed_newest_file(void **state)
 {
@@ -653,5 +714,6 @@ T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_be
     T_TEST(test_a_snapshot_that_the_rest_does_not_continue_shows),
     T_TEST(test_a_snapshot_that_ends_within_a_file_is_not_believed),
     T_TEST(test_a_snapshot_within_a_file_of_a_level), T_TEST(test_a_beginning_that_cannot_be_read),
-    T_TEST(test_snapshot_alone), T_TEST(test_damaged_newest_file),
-    T_TEST(test_misnamed_newest_file), T_TEST(test_same_object), T_TEST(test_no_memory))
+    T_TEST(test_snapshot_alone), T_TEST(test_damaged_newest_file), T_TEST(test_past_damaged_files),
+    T_TEST(test_a_list_that_grows), T_TEST(test_misnamed_newest_file), T_TEST(test_same_object),
+    T_TEST(test_no_memory))
