@@ -37,6 +37,8 @@ struct retaining {
     bool *usable;      /* by file: a chain of all files leads to its beginning */
     bool *possible;    /* by file: one does to the point that it ends at */
     bool *promised;    /* by file: that point is */
+    size_t first;      /* a file that ends at the state that keep_ms begin with; SIZE_MAX: none */
+    int64_t cut_ms;    /* when they do */
     uint64_t *reached; /* points that what is kept leads to, ascending */
     size_t n_reached;
     uint64_t *chain; /* room for points */
@@ -331,15 +333,31 @@ static int64_t back(int64_t from, int64_t ms)
     return ms > 0 && from > INT64_MIN + ms ? from - ms : INT64_MIN;
 }
 
+/* That the time begins with that state one must tell who is of before it: what leads there may be
+ * younger. */
+static void keep_first(struct retaining *x)
+{
+    if (x->first == SIZE_MAX)
+        return;
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->kept[i] != WR_KEPT_NOT && x->files[i].max == x->files[x->first].max &&
+            x->files[i].time_ms < x->cut_ms && !wr_ltx_file_odd(&x->files[i]))
+            return;
+    }
+    keep(x, x->first, WR_KEPT_TIME);
+}
+
 /* Keep what the rules name, and say which points are promised. */
 static enum wr_status choose(struct retaining *x, const struct wr_retention *r, struct wr_err *e)
 {
     int64_t newest = r->now_ms > 0 ? wr_min(newest_ms(x), r->now_ms) : newest_ms(x);
     int64_t cut = back(newest, r->keep_ms);
     int64_t l0_cut = r->l0_ms > 0 ? back(newest, r->l0_ms) : cut;
-    size_t first = last_before(x, cut), last = last_before(x, INT64_MAX);
+    size_t last = last_before(x, INT64_MAX);
     enum wr_status st;
 
+    x->first = last_before(x, cut);
+    x->cut_ms = cut;
     for (size_t i = 0; i < x->n; i++) {
         bool young = x->files[i].time_ms >= (x->files[i].level == 0 ? l0_cut : cut);
 
@@ -347,8 +365,8 @@ static enum wr_status choose(struct retaining *x, const struct wr_retention *r, 
         x->promised[i] = young && x->possible[i];
     }
     keep_newest_of_levels(x);
-    if (first != SIZE_MAX)
-        x->promised[first] = true;
+    if (x->first != SIZE_MAX)
+        x->promised[x->first] = true;
     if (last != SIZE_MAX)
         x->promised[last] = true;
     keep_snapshots(x, r->snapshots);
@@ -417,8 +435,10 @@ enum wr_status wr_retain(const struct wr_ltx_file *files, size_t n, const struct
         st = choose(&x, r, e);
         if (st == WR_OK && !WR_MUTANT(KEEP_NO_WAY))
             walk(&x, NULL);
-        if (st == WR_OK)
+        if (st == WR_OK) {
+            keep_first(&x);
             keep_fences(&x);
+        }
     }
     retaining_release(&x);
     return st;

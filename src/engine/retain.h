@@ -8,7 +8,7 @@
  *
  *   - the newest point, and of each level the file that reaches furthest;
  *   - of the last keep_ms, every point at which a file of level 1 or above ends, and the newest
- *     one before that, which is the state that the time begins with;
+ *     one before that, which is the state that the time begins with, with a file that says so;
  *   - of the last keep_ms, of each interval of level_ms the newest point of a file of level 0, or a
  *     later one that a file of level 1 or above has by half an interval after it: a database that
  *     is written to now and then gets a file of level 1 for each few of its transactions only;
