@@ -4,10 +4,12 @@
  *
  * Replacing a file: write a new one beside it, fsync it, rename it over the old one, fsync the
  * directory. Whenever the machine stops, the path names the old contents or the new, complete ones.
- * A temporary file may stay behind; it is called <base>.tmp-<random>, so that it can be recognised.
+ * A temporary file may stay behind; it is called <stem>.tmp-<random>, so that it can be recognised.
  */
 #include "base/file.h"
 
+#include "base/bytes.h"
+#include "base/crc64.h"
 #include "base/crypto.h"
 #include "base/mem.h"
 
@@ -131,6 +133,27 @@ struct wr_str wr_path_base(const char *path)
     while (start > 0 && path[start - 1] != '/')
         start--;
     return (struct wr_str){path + start, end - start};
+}
+
+struct wr_str wr_path_stem(const char *path, char out[WR_STEM_MAX + 1])
+{
+    const size_t digits = 16;
+    struct wr_str base = wr_path_base(path);
+    uint8_t crc[8];
+    size_t n = WR_STEM_MAX - digits - 1;
+
+    if (base.n <= WR_STEM_MAX) {
+        memcpy(out, base.p, base.n);
+        out[base.n] = '\0';
+        return (struct wr_str){out, base.n};
+    }
+    while (n > 0 && ((unsigned char)base.p[n] & 0xc0) == 0x80) /* not within a character */
+        n--;
+    wr_put_be64(crc, wr_crc64(0, base.p, base.n));
+    memcpy(out, base.p, n);
+    out[n] = '~';
+    wr_hex(crc, sizeof(crc), out + n + 1);
+    return (struct wr_str){out, n + 1 + digits};
 }
 
 bool wr_path_within(const char *path, const char *dir)
@@ -259,11 +282,14 @@ enum wr_status wr_mkdirs(const struct wr_fs *fs, const char *path, uint32_t mode
 
 #define TMP_RANDOM 8 /* bytes */
 
-/* "<path>.tmp-<random>", in the same directory because rename needs that; the caller frees it. */
+/* "<stem>.tmp-<random>", in the same directory because rename needs that; the caller frees it. */
 static enum wr_status temporary_name(const char *path, char **ret, struct wr_err *e)
 {
     static const char infix[] = ".tmp-";
-    size_t n = strlen(path);
+    char stem[WR_STEM_MAX + 1];
+    struct wr_str base = wr_path_stem(path, stem);
+    size_t dir = (size_t)(wr_path_base(path).p - path);
+    size_t n = dir + base.n;
     size_t at = n + sizeof(infix) - 1;
     uint8_t noise[TMP_RANDOM];
     enum wr_status st = wr_random(noise, sizeof(noise), e);
@@ -274,7 +300,8 @@ static enum wr_status temporary_name(const char *path, char **ret, struct wr_err
     char *name = wr_alloc(at + 2 * sizeof(noise) + 1);
     if (name == NULL)
         return wr_fail(e, WR_NOMEM, "out of memory");
-    memcpy(name, path, n);
+    memcpy(name, path, dir);
+    memcpy(name + dir, base.p, base.n);
     memcpy(name + n, infix, sizeof(infix) - 1);
     wr_hex(noise, sizeof(noise), name + at);
     *ret = name;

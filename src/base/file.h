@@ -146,7 +146,7 @@ enum wr_status wr_dir_settle(
 enum wr_status wr_mkdirs(
     const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e) WR_MUST_CHECK;
 
-/* Replace `path` by `n` bytes: temporary file beside it ("<path>.tmp-<random>", gone when this
+/* Replace `path` by `n` bytes: temporary file beside it ("<stem>.tmp-<random>", gone when this
  * fails), fsync, rename, fsync of the directory. When only the last step fails, the new contents
  * may already be in place. */
 enum wr_status wr_file_put(const struct wr_fs *fs, const char *path, uint32_t mode, const void *p,
@@ -160,6 +160,11 @@ enum wr_status wr_file_put_for(const struct wr_fs *fs, const char *path, uint32_
 struct wr_str wr_path_dir(const char *path);
 /* The last name of `path`: "b" of "a/b/"; empty for "/" and "". A view of it. */
 struct wr_str wr_path_base(const char *path);
+/* What names of files beside `path` begin with: its last name, or if that is so long that they
+ * might find no room, the beginning of it, "~", and 16 hex digits of its CRC-64. A view of `out`.
+ */
+#define WR_STEM_MAX 114 /* bytes; some file systems have no more than 143 for a name */
+struct wr_str wr_path_stem(const char *path, char out[WR_STEM_MAX + 1]);
 /* Whether `path` is the directory `dir`, or below it; by their texts, in which no "." or ".." is.
  */
 bool wr_path_within(const char *path, const char *dir);

@@ -1,6 +1,7 @@
 /*
  * restore_run.c - run a restore or its dry run, show how far it is, print what came of it.
  */
+#include "base/file.h"
 #include "cli/display.h"
 #include "cli/restore_int.h"
 #include "daemon/expand.h"
@@ -8,6 +9,22 @@
 static int json_failed(void)
 {
     return wr_cli_fail("cannot print as JSON: is the path not UTF-8?", NULL);
+}
+
+/* Each of its changes is one of SQLite, which has a -journal while it lasts. */
+static bool check_followed_name(const struct wr_restore *r)
+{
+    const size_t room = 255 - strlen("-journal"), n = wr_path_base(r->path).n;
+    char message[200];
+
+    if (!r->flags->follow || n <= room)
+        return true;
+    (void)snprintf(message, sizeof(message),
+        "cannot follow, the name is too long: it has %zu bytes, and %zu leave room for SQLite's "
+        "-journal beside it",
+        n, room);
+    return wr_cli_fail(message, "weir restore -f -o /path/to/a/shorter/name s3://bucket/prefix") ==
+           WR_EXIT_OK;
 }
 
 bool wr_restore_expand(struct wr_restore *r)
@@ -19,6 +36,8 @@ bool wr_restore_expand(struct wr_restore *r)
         (void)wr_cli_fail(e.text, NULL);
         return false;
     }
+    if (!check_followed_name(r))
+        return false;
     if (!r->flags->json)
         return true;
     path = json_string(r->path);

@@ -32,14 +32,15 @@ struct listing {
     bool failed; /* out of memory */
 };
 
-/* Whether `name` is <base><mark><16 lower-case hex digits>[suffix]; *ret_stem without suffix. */
+/* Whether `name` is <stem><mark><16 lower-case hex digits>[suffix]; *ret_stem without suffix. */
 static bool is_ours(struct wr_str name, const char *base, const char *mark, size_t *ret_stem)
 {
-    struct wr_str tail;
+    char room[WR_STEM_MAX + 1];
+    struct wr_str tail, stem = wr_path_stem(base, room);
 
-    if (!wr_str_starts(name, wr_str(base)))
+    if (!wr_str_starts(name, stem))
         return false;
-    tail = wr_str_skip(name, strlen(base));
+    tail = wr_str_skip(name, stem.n);
     if (!wr_str_starts(tail, wr_str(mark)))
         return false;
     tail = wr_str_skip(tail, strlen(mark));

@@ -2,7 +2,8 @@
  * leftovers.h - what earlier restores left beside their target: removed, or taken over.
  *
  * A restore locks the files it works on, and a killed one's locks are gone. Names that share their
- * 16 hex digits belong together: while one of them is locked, all are left alone.
+ * 16 hex digits belong together: while one of them is locked, all are left alone. They begin with
+ * the target's stem (wr_path_stem).
  */
 #ifndef WR_ENGINE_LEFTOVERS_H
 #define WR_ENGINE_LEFTOVERS_H
@@ -30,7 +31,7 @@ struct wr_leftover {
     const char *path, *map_path;
 };
 
-/* Remove "<base>.tmp-<16 hex>" with what belongs to it, except what is in use. With `ret`, one such
+/* Remove "<stem>.tmp-<16 hex>" with what belongs to it, except what is in use. With `ret`, one such
  * file is taken over instead: of those that have a map, and are regular files of this user under
  * one name that nobody else may open, the one that has most, or else whose map reaches furthest.
  * *ret is empty when none qualifies. What cannot be removed stays. */
@@ -44,7 +45,7 @@ struct wr_leftover_name {
     size_t stem; /* bytes of `path` before the suffix */
 };
 
-/* All "<base>.old-<16 hex>" with what belongs to it; NULL: none, or none that could be found. */
+/* All "<stem>.old-<16 hex>" with what belongs to it; NULL: none, or none that could be found. */
 const struct wr_leftover_name *wr_leftovers_old(const struct wr_leftovers *at);
 
 /* Remove these without a look at locks: they are databases, which are not to be opened. What cannot

@@ -1,11 +1,13 @@
 /*
  * place.c - the files that a restore has beside its target, and their names.
  *
- *   <path>.tmp-<16 hex>        the new database, until it is complete; locked while it is written
- *   <path>.tmp-<16 hex>-map    what is known of its pages (draft.h), empty if nobody is to go on
+ *   <stem>.tmp-<16 hex>        the new database, until it is complete; locked while it is written
+ *   <stem>.tmp-<16 hex>-map    what is known of its pages (draft.h), empty if nobody is to go on
  *                              with it; locked until the end, also while SQLite has the other
- *   <path>.tmp-<16 hex>-spool  the spool; not "-wal", lest SQLite take it for one when it checks
- *   <path>.old-<16 hex>[-wal|-shm|-journal]   what is being replaced, for a moment
+ *   <stem>.tmp-<16 hex>-spool  the spool; not "-wal", lest SQLite take it for one when it checks
+ *   <stem>.old-<16 hex>[-wal|-shm|-journal]   what is being replaced, for a moment
+ *
+ * The stem is the target's name, unless that is long (wr_path_stem).
  *
  * The map goes last: a kill after the rename leaves a map without a file, which the next run
  * sweeps; the other way round it would leave a file that nobody can go on with.
@@ -42,7 +44,8 @@ static enum wr_status name_all(struct wr_place *p, const char *path, struct wr_e
 {
     struct wr_arena *a = &p->names;
     uint8_t random[TAG];
-    char tag[2 * TAG + 1];
+    char tag[2 * TAG + 1], stem[WR_STEM_MAX + 1];
+    int above = (int)(wr_path_base(path).p - path);
     enum wr_status st = wr_random(random, sizeof(random), e);
 
     if (st != WR_OK)
@@ -51,10 +54,11 @@ static enum wr_status name_all(struct wr_place *p, const char *path, struct wr_e
     p->path = wr_arena_str(a, wr_str(path)).p;
     p->dir = wr_arena_str(a, wr_path_dir(path)).p;
     p->base = wr_arena_str(a, wr_path_base(path)).p;
-    p->tmp = wr_arena_fmt(a, "%s.tmp-%s", path, tag).p;
+    (void)wr_path_stem(path, stem);
+    p->tmp = wr_arena_fmt(a, "%.*s%s.tmp-%s", above, path, stem, tag).p;
     p->map_name = wr_arena_fmt(a, "%s%s", p->tmp, WR_LEFTOVER_MAP).p;
     p->spool_name = wr_arena_fmt(a, "%s%s", p->tmp, WR_LEFTOVER_SPOOL).p;
-    p->old = wr_arena_fmt(a, "%s.old-%s", path, tag).p;
+    p->old = wr_arena_fmt(a, "%.*s%s.old-%s", above, path, stem, tag).p;
     if (!p->path || !p->dir || !p->base || !p->tmp || !p->map_name || !p->spool_name || !p->old)
         return wr_place_nomem(path, e);
     return WR_OK;

@@ -14,8 +14,9 @@ struct wr_log;
 struct wr_place; /* owned */
 
 /* Whether a database may be put at `path`. If that is a symbolic link, here and below it stands for
- * the file that it leads to. MISUSE: a directory, or no path. CONFLICT: a link that leads nowhere,
- * and unless `overwrite` a file that is not empty, or a -wal, -shm or -journal beside it. */
+ * the file that it leads to. MISUSE: a directory, no path, or a name without room for "-wal".
+ * CONFLICT: a link that leads nowhere, and unless `overwrite` a file that is not empty, or a -wal,
+ * -shm or -journal beside it. */
 enum wr_status wr_place_check(
     const struct wr_fs *fs, const char *path, bool overwrite, struct wr_err *e) WR_MUST_CHECK;
 

@@ -7,7 +7,25 @@
 
 #include <sys/stat.h>
 
+#define NAME_BYTES 255u /* Linux has no longer ones; some file systems only shorter ones */
+
 const char *const wr_place_sidecars[WR_SIDECARS] = {"-wal", "-shm", "-journal"};
+
+bool wr_place_fits(const char *path, const char *suffix)
+{
+    return wr_path_base(path).n + strlen(suffix) <= NAME_BYTES;
+}
+
+/* Without a -journal SQLite can do, in WAL mode; without a -wal nobody could open the database. */
+static enum wr_status check_name(const char *path, struct wr_err *e)
+{
+    if (wr_place_fits(path, "-wal"))
+        return WR_OK;
+    return wr_fail(e, WR_MISUSE,
+        "cannot restore, the name is too long: it has %zu bytes, and 251 leave room for SQLite's "
+        "-wal beside it. Restore it under a shorter name: %s",
+        wr_path_base(path).n, path);
+}
 
 enum wr_status wr_place_nomem(const char *path, struct wr_err *e)
 {
@@ -34,6 +52,9 @@ enum wr_status wr_place_look_sidecar(const struct wr_fs *fs, const char *path, c
 
     if (!name.p)
         return wr_place_nomem(path, e);
+    *ret_there = false;
+    if (!wr_place_fits(path, suffix))
+        return WR_OK;
     st = wr_place_look(fs, name.p, ret_there, &info, e);
     /* An empty rollback journal is none to SQLite; a follower that was killed leaves one. */
     if (st == WR_OK && strcmp(suffix, "-journal") == 0 && info.size == 0)
@@ -54,7 +75,9 @@ enum wr_status wr_place_follow(const struct wr_fs *fs, const char *path, struct 
 
     if (!path || !path[0])
         return wr_fail(e, WR_MISUSE, "cannot restore, no output path");
-    st = wr_place_look(fs, path, &there, &info, e);
+    st = check_name(path, e);
+    if (st == WR_OK)
+        st = wr_place_look(fs, path, &there, &info, e);
     if (st != WR_OK)
         return st;
     *ret = path;
@@ -78,7 +101,10 @@ enum wr_status wr_place_may(const struct wr_fs *fs, const char *path, bool overw
 {
     struct wr_file_info info = {0};
     bool there = false;
-    enum wr_status st = wr_place_look(fs, path, &there, &info, e);
+    enum wr_status st = check_name(path, e); /* of what a link leads to */
+
+    if (st == WR_OK)
+        st = wr_place_look(fs, path, &there, &info, e);
     if (st != WR_OK)
         return st;
     if (there && info.is_dir)

@@ -33,6 +33,8 @@ struct wr_place {
 
 #define WR_SIDECARS 3u
 extern const char *const wr_place_sidecars[WR_SIDECARS]; /* what SQLite adds to a name */
+/* Whether a file may be called that at all. */
+bool wr_place_fits(const char *path, const char *suffix);
 
 enum wr_status wr_place_nomem(const char *path, struct wr_err *e);
 /* Whether there is anything called `path`; *ret is filled in if so. */

@@ -76,6 +76,9 @@ static enum wr_status move(struct wr_place *p, const char *from, const char *to,
 
     if (!a.p || !b.p)
         return wr_place_nomem(p->path, e);
+    *ret_moved = false;
+    if (!wr_place_fits(p->path, suffix))
+        return WR_OK;
     st = p->fs->rename_new(p->fs, a.p, b.p, e);
     *ret_moved = st == WR_OK;
     return st == WR_NOTFOUND ? WR_OK : st;

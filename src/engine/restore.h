@@ -1,7 +1,7 @@
 /*
  * restore.h - make a database file from a replica: all of it, proven, or nothing.
  *
- * The file is built under another name in the target's directory ("<path>.tmp-<16 hex>"), synced,
+ * The file is built under another name in the target's directory ("<stem>.tmp-<16 hex>"), synced,
  * and renamed. A failure, a cancellation or a crash leaves the target as it was.
  *
  * Of an LTX restore that was killed, that file and a map of it (draft.h) stay, and the next restore

@@ -58,6 +58,20 @@ def leftover_sidecars(c):
 
 
 @case
+def long_names(c):
+    """What SQLite can open can be restored; what it cannot is refused before anything is fetched."""
+    path = replicated(c)
+    for n in (235, 247, 251):
+        target = c.path("x" * (n - 3) + ".db")
+        for flags in ((), ("-force",), ("-delta",), ("-force", "-integrity-check", "full")):
+            c.expect(c.run("restore", *flags, "-o", target, c.url), 0)
+        c.check(rows(target) == rows(path), "not the replica's state")
+    c.refuses(1, ("restore", "-o", c.path("x" * 252), c.url), "too long", "252", "251", "shorter name")
+    c.refuses(1, ("restore", "-f", "-o", c.path("x" * 248), c.url), "too long", "247 leave room")
+    c.check(not [n for n in os.listdir(c.work) if "~" in n], "files are left: %s" % os.listdir(c.work))
+
+
+@case
 def nothing_to_restore(c):
     target = c.path("target.db")
     url = "file://" + c.path("none")

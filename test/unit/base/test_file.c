@@ -415,7 +415,43 @@ static void test_path_within(void **state)
     T(!wr_path_within("/ab", "/a") && !wr_path_within("/a", "/a/b") && !wr_path_within("b/a", "a"));
 }
 
-T_MAIN(T_TEST(test_path_parts), T_TEST(test_path_within), T_TEST(test_pread_all), T_TEST(test_put),
+/* What is longer than 114 bytes is cut, and told apart by all of it. */
+static void test_path_stem(void **state)
+{
+    char name[256] = {0}, umlauts[256] = {0}, stem[WR_STEM_MAX + 1], other[WR_STEM_MAX + 1];
+
+    (void)state;
+    memset(name, 'x', 114);
+    T(wr_str_eq(wr_path_stem(name, stem), wr_str(name)));
+    T(wr_str_eq(wr_path_stem("a/b", stem), WR_STR("b")));
+    for (size_t n = 115; n <= 255; n++) {
+        name[n - 1] = 'x';
+        T(wr_path_stem(name, stem).n == 114 && strncmp(name, stem, 97) == 0 && stem[97] == '~');
+        name[n - 1] = 'y';
+        T(!wr_str_eq(wr_path_stem(name, other), wr_str(stem)));
+        name[n - 1] = 'x';
+    }
+    for (size_t i = 0; i < 120; i++)
+        memcpy(umlauts + 2 * i, "\303\244", 2);
+    T(wr_path_stem(umlauts, stem).n == 113 && stem[96] == '~'); /* 97 would be half of one */
+}
+
+/* A name of 255 bytes had no room for the temporary one. */
+static void test_put_with_a_long_name(void **state)
+{
+    const char *dir = t_tmpdir(), *path;
+    char name[256] = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    memset(name, 'x', 255);
+    path = t_path(dir, name);
+    T_OK(wr_file_put(wr_fs_posix(), path, 0600, "x", 1, &e));
+    T(exists(path) && t_names_in(dir) == 1);
+}
+
+T_MAIN(T_TEST(test_path_parts), T_TEST(test_path_stem), T_TEST(test_put_with_a_long_name),
+    T_TEST(test_path_within), T_TEST(test_pread_all), T_TEST(test_put),
     T_TEST(test_put_on_a_failing_disk), T_TEST(test_out_of_memory), T_TEST(test_mkdirs),
     T_TEST(test_a_directory_found_is_lost_in_a_power_cut),
     T_TEST(test_a_directory_above_cannot_be_read), T_TEST(test_mkdirs_race),

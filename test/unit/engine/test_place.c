@@ -713,6 +713,70 @@ static void test_leftovers(void **state)
     T(t_names_in(dir) == 1 + wr_countof(others));
 }
 
+/* A name of `n` bytes, the last of which is `end`, and what is behind it. */
+static const char *long_name(const char *dir, size_t n, char end, const char *suffix)
+{
+    char name[300];
+
+    memset(name, 'x', n);
+    name[n - 1] = end;
+    (void)snprintf(name + n, sizeof(name) - n, "%s", suffix);
+    return t_path(dir, name);
+}
+
+/* A database's name may have 251 bytes, so that there is room for "-wal"; ours had 27 more. */
+static void test_a_long_name_left_no_room_for_those_beside_it(void **state)
+{
+    static const size_t lengths[] = {113, 114, 115, 226, 234, 235, 247, 248, 251};
+    struct wr_err e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(lengths); i++) {
+        const char *dir = t_tmpdir(), *path = long_name(dir, lengths[i], 'y', "");
+        const char *other = long_name(dir, lengths[i], 'z', "");
+        const char *wal = long_name(dir, lengths[i], 'y', "-wal");
+        struct wr_file *spool = NULL;
+        struct wr_place *p, *q;
+
+        T_OK(wr_place_check(wr_fs_posix(), path, false, &e));
+        T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE, &p, &e));
+        T_OK(wr_place_spool(p, &spool, &e));
+        T_OK(wr_file_pwrite(wr_place_file(p), "new", 3, 0, &e));
+        T_OK(wr_file_pwrite(wr_place_map(p), "map", 3, 0, &e));
+        wr_place_keep(p);
+        wr_place_close(p);
+        T_OK(wr_place_open(wr_fs_posix(), other, WR_PLACE_RESUMABLE, &q, &e));
+        T(!wr_place_adopted(q)); /* that one is of another database */
+        wr_place_close(q);
+        T_OK(wr_place_open(wr_fs_posix(), path, WR_PLACE_RESUMABLE, &p, &e));
+        T(wr_place_adopted(p));
+        T_OK(wr_place_commit(p, NULL, &e));
+        wr_place_close(p);
+        check_content(path, "new");
+        t_spew(wal, "old", 3);
+        p = start(path, true);
+        T_OK(wr_place_commit(p, NULL, &e));
+        wr_place_close(p);
+        T(!file_exists(wal) && t_names_in(dir) == 1);
+    }
+}
+
+static void test_a_name_without_room_for_a_wal_is_refused_at_once(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_place *p = NULL;
+
+    (void)state;
+    for (size_t n = 252; n <= 257; n++) {
+        struct wr_err e = {0};
+
+        T(wr_place_check(wr_fs_posix(), long_name(dir, n, 'y', ""), n % 2, &e) == WR_MISUSE);
+        T(strstr(e.text, "-wal") && strstr(e.text, "251"));
+        T(wr_place_open(wr_fs_posix(), long_name(dir, n, 'y', ""), n % 2, &p, &e) == WR_MISUSE);
+    }
+    T(t_names_in(dir) == 0);
+}
+
 /* Somebody makes a database while the old one is aside. */
 static enum wr_status rival_rename_new(
     const struct wr_fs *fs, const char *from, const char *to, struct wr_err *e)
@@ -887,6 +951,8 @@ T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_a_small_leftover_is_not_gone_on_with),
     T_TEST(test_a_map_that_came_after_the_listing_protects_its_file),
     T_TEST(test_a_second_name_of_a_live_database_is_not_opened), T_TEST(test_leftovers),
+    T_TEST(test_a_long_name_left_no_room_for_those_beside_it),
+    T_TEST(test_a_name_without_room_for_a_wal_is_refused_at_once),
     T_TEST(test_the_old_wal_was_laid_beside_somebody_elses_database),
     T_TEST(test_a_database_that_another_restore_set_aside_meanwhile_was_removed),
     T_TEST(test_two_restores_changed_names_at_once),
