@@ -615,9 +615,9 @@ WEIR_API int weir_ltx_list(weir *w, const char *url, const char *const *settings
 
 /* One database, of which a replica is at URL/name ("acme/app.db"); nonzero stops. On the calling
  * thread; `name` dies with the call. Whoever can write to the store chooses the name. `tame` is
- * nonzero if it is UTF-8 without control characters and no part of it between slashes is empty, "."
- * or "..": appended to a directory it leads out of that through links only. Make no path of others.
- */
+ * nonzero if it is without control characters and no part of it between slashes is empty, "." or
+ * "..": appended to a directory it leads out of that through links only. Make no path of others. It
+ * need not be UTF-8. */
 typedef int weir_stored_fn(void *arg, const char *name, int tame);
 
 /* The databases that have a backup below `url`, as those of a directory have that is replicated

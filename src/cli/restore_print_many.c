@@ -17,9 +17,11 @@ static const char *word_of(const struct wr_restore_flags *flags, enum wr_many_wo
     return flags->dry_run && word == WR_MANY_RESTORED ? "to restore" : words[word];
 }
 
-static const char *text(const char *s)
+static const char *text(struct wr_cli *cli, const char *s)
 {
-    return s ? s : "out of memory";
+    const char *shown = wr_restore_shown(cli->arena, s);
+
+    return shown ? shown : "out of memory";
 }
 
 struct texts {
@@ -38,11 +40,11 @@ static void format(const struct wr_many_item *x, struct texts *t)
     wr_size_text(t->size, x->bytes);
 }
 
-static const char *note_of(const struct wr_many_item *x)
+static const char *note_of(struct wr_cli *cli, const struct wr_many_item *x)
 {
     if (x->word == WR_MANY_RESTORED)
-        return text(x->url);
-    return x->word == WR_MANY_PRESENT ? "left alone" : text(x->why);
+        return text(cli, x->url);
+    return x->word == WR_MANY_PRESENT ? "left alone" : text(cli, x->why);
 }
 
 static int print_table(struct wr_cli *cli, const struct wr_restore_flags *flags,
@@ -55,8 +57,8 @@ static int print_table(struct wr_cli *cli, const struct wr_restore_flags *flags,
     wr_table_add(&t, header);
     for (size_t i = 0; i < n; i++) {
         struct texts x;
-        const char *const cells[] = {
-            items[i].path, word_of(flags, items[i].word), x.txid, x.size, note_of(&items[i])};
+        const char *const cells[] = {text(cli, items[i].path), word_of(flags, items[i].word),
+            x.txid, x.size, note_of(cli, &items[i])};
 
         format(&items[i], &x);
         wr_table_add(&t, cells);
@@ -64,29 +66,32 @@ static int print_table(struct wr_cli *cli, const struct wr_restore_flags *flags,
     return wr_table_print(&t) ? WR_EXIT_OK : wr_cli_fail("out of memory", NULL);
 }
 
-/* NULL: out of memory, or a path is not UTF-8. */
-static json_t *object(const struct wr_restore_flags *flags, const struct wr_many_item *x)
+/* NULL: out of memory. */
+static json_t *object(
+    struct wr_cli *cli, const struct wr_restore_flags *flags, const struct wr_many_item *x)
 {
     struct texts t;
-    json_t *o = json_pack("{s:s, s:s}", "db_path", x->path, "result", word_of(flags, x->word));
+    json_t *o =
+        json_pack("{s:s, s:s}", "db_path", text(cli, x->path), "result", word_of(flags, x->word));
 
     format(x, &t);
     if (o && x->word == WR_MANY_RESTORED)
-        (void)json_object_update_new(o,
-            json_pack("{s:s, s:s, s:I, s:s, s:I}", "replica", text(x->url), "txid", t.txid, "size",
-                (json_int_t)x->bytes, "timestamp", t.time, "duration_ms", (json_int_t)x->took_ms));
+        (void)json_object_update_new(
+            o, json_pack("{s:s, s:s, s:I, s:s, s:I}", "replica", text(cli, x->url), "txid", t.txid,
+                   "size", (json_int_t)x->bytes, "timestamp", t.time, "duration_ms",
+                   (json_int_t)x->took_ms));
     else if (o && x->word != WR_MANY_PRESENT)
-        (void)json_object_set_new(o, "error", json_string(text(x->why)));
+        (void)json_object_set_new(o, "error", json_string(text(cli, x->why)));
     return o;
 }
 
-static int print_json(const struct wr_restore_flags *flags, const struct wr_many_item *items,
-    size_t n, const size_t counts[WR_MANY_WORDS])
+static int print_json(struct wr_cli *cli, const struct wr_restore_flags *flags,
+    const struct wr_many_item *items, size_t n, const size_t counts[WR_MANY_WORDS])
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < n; i++)
-        if (json_array_append_new(list, object(flags, &items[i])) != 0) {
+        if (json_array_append_new(list, object(cli, flags, &items[i])) != 0) {
             json_decref(list);
             list = NULL;
             break;
@@ -96,7 +101,7 @@ static int print_json(const struct wr_restore_flags *flags, const struct wr_many
                "no_backup", (json_int_t)counts[WR_MANY_NO_BACKUP], "failed",
                (json_int_t)(counts[WR_MANY_FAILED] + counts[WR_MANY_CANCELED])))
                ? WR_EXIT_OK
-               : wr_cli_fail("cannot print as JSON: is a path not UTF-8?", NULL);
+               : wr_cli_fail("out of memory", NULL);
 }
 
 /* Scripts see the one reason if there is one only. */
@@ -119,14 +124,15 @@ static int exit_code(
     return code;
 }
 
-static void print_errors(const struct wr_many_item *items, size_t n)
+static void print_errors(struct wr_cli *cli, const struct wr_many_item *items, size_t n)
 {
     char line[1400];
 
     for (size_t i = 0; i < n; i++) {
         if (items[i].word != WR_MANY_FAILED)
             continue;
-        (void)snprintf(line, sizeof(line), "%.700s: %.600s", items[i].path, text(items[i].why));
+        (void)snprintf(line, sizeof(line), "%.700s: %.600s", text(cli, items[i].path),
+            text(cli, items[i].why));
         (void)wr_cli_fail(line, NULL);
     }
 }
@@ -139,9 +145,9 @@ int wr_restore_print_many(struct wr_cli *cli, const struct wr_restore_flags *fla
 
     for (size_t i = 0; i < n; i++)
         counts[items[i].word]++;
-    print_errors(items, n);
+    print_errors(cli, items, n);
     if (flags->json)
-        code = print_json(flags, items, n, counts);
+        code = print_json(cli, flags, items, n, counts);
     else if (!flags->quiet && n > 0)
         code = print_table(cli, flags, items, n);
     its = exit_code(flags, items, n);

@@ -6,6 +6,21 @@
 #include "cli/restore_int.h"
 #include "daemon/expand.h"
 
+const char *wr_restore_shown(struct wr_arena *a, const char *text)
+{
+    size_t n = text ? strlen(text) : 0, length;
+    char *copy = text ? wr_arena_alloc(a, n + 1) : NULL;
+
+    for (size_t i = 0; copy && i < n; i += wr_max(length, (size_t)1)) {
+        length = wr_utf8_length((const unsigned char *)text + i, n - i);
+        copy[i] = '?';
+        memcpy(copy + i, text + i, length);
+    }
+    if (copy)
+        copy[n] = '\0';
+    return copy;
+}
+
 static int json_failed(void)
 {
     return wr_cli_fail("cannot print as JSON: is the path not UTF-8?", NULL);
@@ -173,6 +188,11 @@ static int print_result_json(struct wr_restore *r)
                : json_failed();
 }
 
+static const char *text(const char *s)
+{
+    return s ? s : "?";
+}
+
 static void print_result(struct wr_restore *r)
 {
     char size[WR_SIZE_TEXT_MAX], txid[TXID_TEXT_MAX], time[WR_TIME_TEXT_MAX] = "";
@@ -184,7 +204,8 @@ static void print_result(struct wr_restore *r)
     txid_text(txid, r->result.txid);
     if (r->result.time_ms)
         wr_format_time_seconds(time, r->result.time_ms);
-    (void)fprintf(stderr, "restored %s from %s: ", r->path, wr_cli_url(r->cli, r->replica->url));
+    (void)fprintf(stderr, "restored %s from %s: ", text(wr_restore_shown(r->cli->arena, r->path)),
+        text(wr_restore_shown(r->cli->arena, wr_cli_url(r->cli, r->replica->url))));
     if (r->result.txid)
         (void)fprintf(stderr, "txid %s, ", txid);
     if (time[0])

@@ -127,9 +127,9 @@ static bool is_tame(const char *name)
     bool more;
 
     for (size_t n, left = rest.n; left > 0; p += n, left -= n) {
-        n = wr_utf8_length(p, left);
+        n = wr_max(wr_utf8_length(p, left), (size_t)1); /* of another encoding, a byte of it */
         /* U+0080 to U+009F are controls for terminals, as the ones below U+0020 are. */
-        if (n == 0 || *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0))
+        if (*p < 0x20 || *p == 0x7f || (n == 2 && *p == 0xc2 && p[1] < 0xa0))
             return false;
     }
     do {

@@ -16,9 +16,10 @@ struct wr_storage;
 #define WR_STORED_MAX 100000 /* databases below one prefix */
 
 /* One of them: what follows the prefix, NUL-terminated, never empty; it dies with the call. Whoever
- * can write to the store chooses it. `tame`: it is UTF-8 without control characters, and no part of
- * it between slashes is empty, "." or ".."; so it stays below any directory it is appended to,
- * links aside. False stops. */
+ * can write to the store chooses it. `tame`: it is without control characters, and no part of it
+ * between slashes is empty, "." or ".."; so it stays below any directory it is appended to, links
+ * aside. It need not be UTF-8, as a file's name: then it is not to be shown as it is. False stops.
+ */
 typedef bool wr_stored_fn(void *arg, const char *name, bool tame);
 
 /* Each database below the prefix of `s` that has at least one LTX file, or a snapshot of Litestream

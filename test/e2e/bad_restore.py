@@ -72,6 +72,29 @@ def long_names(c):
 
 
 @case
+def names_that_are_no_utf8(c):
+    """A directory with names of another encoding comes back as it was; what is printed has ? in them."""
+    names = ["ok.db", os.fsdecode(b"b\xe4r.db"), os.fsdecode(b"\x83e\x83X.db"), "caf\u00e9.db"]
+    os.mkdir(c.path("d"))
+    for i, name in enumerate(names):
+        os.rename(c.database("new.db", rows=i + 1), c.path("d", name))
+    with open(c.path("weir.yml"), "w") as f:
+        f.write("dbs:\n  - dir: %s\n    pattern: '*.db'\n    replica:\n      url: %s\n" % (c.path("d"), c.url))
+    c.expect(c.run("replicate", "-once", "-config", c.path("weir.yml")), 0)
+    for args in (("-all", "-config", c.path("weir.yml")), ("-dir", c.path("d"), "-json", c.url)):
+        shutil.rmtree(c.path("d"))
+        out = c.run("restore", *args)
+        c.expect(out, 0, c.path("d", "b?r.db"), c.path("d", "?e?X.db"))
+        c.check(sorted(os.listdir(c.path("d"))) == sorted(names), "there are %s" % os.listdir(c.path("d")))
+        for i, name in enumerate(names):
+            os.rename(c.path("d", name), c.path("x.db"))
+            c.check(rows(c.path("x.db"))[0] == i + 1, "%r is another one" % name)
+            os.remove(c.path("x.db"))
+        if "-json" in args:
+            c.check(json.loads(out.text)["restored"] == len(names), out.text)
+
+
+@case
 def nothing_to_restore(c):
     target = c.path("target.db")
     url = "file://" + c.path("none")
