@@ -11,6 +11,8 @@
 #include "engine/times.h"
 #include "storage/storage.h"
 
+#define APART_MS ((int64_t)60000) /* that clocks may be */
+
 void wr_source_release(struct wr_source *x)
 {
     wr_ltx_files_release(&x->all);
@@ -38,6 +40,21 @@ static enum wr_status find_times(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
+void wr_source_compare_clocks(struct wr_storage *s, const struct wr_call *c)
+{
+    struct wr_storage_learnt learnt = {0};
+
+    wr_storage_learnt(s, &learnt);
+    if (!learnt.dated || (learnt.skew_ms <= APART_MS && learnt.skew_ms >= -APART_MS))
+        return;
+    wr_log(c->log, WR_WARN,
+        learnt.skew_ms > 0
+            ? "this machine's clock is behind the store's, and an age as -2h counts back from it"
+            : "this machine's clock is ahead of the store's, and an age as -2h counts back from it",
+        WR_F_STR("replica", wr_storage_name(s)),
+        WR_F_I64("seconds", (learnt.skew_ms > 0 ? learnt.skew_ms : -learnt.skew_ms) / 1000));
+}
+
 /* All files, with times that can be compared with opts->time_ms if it is set. */
 static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *out, struct wr_err *e)
@@ -46,6 +63,8 @@ static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
 
     if (st == WR_OK && opts->time_ms)
         st = find_times(s, c, opts, out, e);
+    if (st == WR_OK && opts->time_ms)
+        wr_source_compare_clocks(s, c);
     return st;
 }
 

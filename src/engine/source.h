@@ -26,6 +26,11 @@ void wr_source_release(struct wr_source *x);
 enum wr_status wr_source_find(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_source *x, struct wr_err *e) WR_MUST_CHECK;
 
+/* What is restored by a time that was counted back from now is another state than was meant where
+ * this machine's clock is wrong. The last answers of the store tell its own: warn if that differs
+ * by more than a minute. */
+void wr_source_compare_clocks(struct wr_storage *s, const struct wr_call *c);
+
 /* Only a plan, LTX only, appended to *ret. Errors as wr_plan, and of listing. */
 enum wr_status wr_source_plan(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e) WR_MUST_CHECK;

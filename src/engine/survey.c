@@ -7,10 +7,11 @@
 #include "engine/crew.h"
 #include "engine/legacy.h"
 #include "engine/plan.h"
+#include "engine/source.h"
 #include "storage/storage.h"
 
 #define PARALLEL 8u
-#define SKEW_MS  ((int64_t)3600 * 1000) /* a clock may be ahead of the store's by this */
+#define SKEW_MS  ((int64_t)3600 * 1000) /* a clock may be ahead of the store's by so much more */
 
 struct looking {
     struct wr_storage *storage;
@@ -22,22 +23,74 @@ struct looking {
     struct wr_survey *ret;
 };
 
-/* Of all files that are not older than what is wanted: none arrives before it is made. */
-static enum wr_status ask_for_times(struct looking *x, struct wr_err *e)
+/* Files that arrived at `from_ms` or later and before `to_ms`, by the listing; all but `newest`. */
+static size_t choose_arrived(const struct looking *x, const int64_t *arrived_ms, size_t newest,
+    int64_t from_ms, int64_t to_ms, size_t *out)
 {
-    const struct wr_ltx_files *a = &x->files;
-    size_t *which = wr_array(a->n, sizeof(*which));
     size_t n = 0;
+
+    for (size_t i = 0; i < x->files.n; i++) {
+        if (arrived_ms[i] >= from_ms && arrived_ms[i] < to_ms && i != newest)
+            out[n++] = i;
+    }
+    return n;
+}
+
+/* No clock is further ahead, and no sum of two of these overflows. */
+static int64_t sane(int64_t ms)
+{
+    return wr_min(wr_max(ms, -(INT64_MAX / 8)), INT64_MAX / 8);
+}
+
+static size_t newest_arrival(const struct looking *x, const int64_t *arrived_ms)
+{
+    size_t newest = 0;
+
+    for (size_t i = 1; i < x->files.n; i++)
+        newest = arrived_ms[i] > arrived_ms[newest] ? i : newest;
+    return newest;
+}
+
+/* Of all files that are not older than what is wanted. None arrives before it is made; but its
+ * writer's clock may be ahead of the store's, which those that were asked tell: by so much must the
+ * rest be asked as well. At first the one that came last is, for that alone. */
+static enum wr_status ask_for_times_since(
+    struct looking *x, int64_t *arrived_ms, size_t *which, struct wr_err *e)
+{
+    struct wr_ltx_file *p = x->files.p;
+    int64_t ahead_ms = 0, from_ms, to_ms = INT64_MAX;
+    size_t n = 1, newest;
     enum wr_status st;
 
-    if (!which)
-        return wr_fail(e, WR_NOMEM, "times of %zu files: out of memory", a->n);
-    for (size_t i = 0; i < a->n; i++) {
-        if (!x->opts->since_ms || x->opts->since_ms <= INT64_MIN + SKEW_MS ||
-            a->p[i].time_ms >= x->opts->since_ms - SKEW_MS)
-            which[n++] = i;
-    }
-    st = wr_layout_times(x->storage, x->call, a->p, which, n, x->threads, e);
+    for (size_t i = 0; i < x->files.n; i++)
+        arrived_ms[i] = p[i].time_ms;
+    newest = newest_arrival(x, arrived_ms);
+    which[0] = newest;
+    do {
+        st = wr_layout_times(x->storage, x->call, p, which, n, x->threads, e);
+        for (size_t i = 0; st == WR_OK && i < n; i++)
+            ahead_ms = wr_max(ahead_ms, sane(p[which[i]].time_ms) - sane(arrived_ms[which[i]]));
+        from_ms = sane(x->opts->since_ms) - SKEW_MS - ahead_ms;
+        n = choose_arrived(x, arrived_ms, newest, from_ms, to_ms, which);
+        to_ms = from_ms;
+    } while (st == WR_OK && n > 0);
+    return st;
+}
+
+static enum wr_status ask_for_times(struct looking *x, struct wr_err *e)
+{
+    size_t n = x->files.n;
+    int64_t *arrived_ms;
+    size_t *which;
+    enum wr_status st;
+
+    if (n == 0 || !x->opts->since_ms)
+        return wr_layout_times(x->storage, x->call, x->files.p, NULL, n, x->threads, e);
+    arrived_ms = wr_array(n, sizeof(*arrived_ms));
+    which = wr_array(n, sizeof(*which));
+    st = arrived_ms && which ? ask_for_times_since(x, arrived_ms, which, e)
+                             : wr_fail(e, WR_NOMEM, "times of %zu files: out of memory", n);
+    wr_free(arrived_ms);
     wr_free(which);
     return st;
 }
@@ -48,6 +101,8 @@ static enum wr_status list_files(struct looking *x, struct wr_err *e)
 
     if (st == WR_OK && x->opts->exact && !(wr_storage_caps(x->storage) & WR_STORAGE_LIST_TIME))
         st = ask_for_times(x, e);
+    if (st == WR_OK && (x->opts->since_ms || x->opts->until_ms))
+        wr_source_compare_clocks(x->storage, x->call);
     return st;
 }
 

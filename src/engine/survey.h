@@ -19,7 +19,8 @@ struct wr_survey_opts {
     int64_t since_ms; /* leave out points from before this Unix time; 0: none */
     int64_t until_ms; /* and those that are not from before this one; 0: none */
     /* All times. Where listings do not have them, this is a request for each file that has arrived
-     * since an hour before since_ms; who wrote it had a clock that was not ahead by more. */
+     * since an hour before since_ms, and the newest; and where one of these was made later than it
+     * arrived, by a clock that is ahead, for those that arrived so much before as well. */
     bool exact;
     unsigned parallel; /* threads, the caller's included, 1 to 64; 0: 8 */
 };

@@ -17,9 +17,11 @@ import argparse
 import datetime
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 
+import fakes3
 import kill9
 import kit
 import storm
@@ -58,6 +60,32 @@ def judge_points(found, exe, case, txids):
                             just_after(p["timestamp"]), case.url], capture_output=True, text=True)
         ends = json.loads(r.stdout)["max_txid"] if r.returncode == 0 else ""
         found.check(ends == p["timestamp_txid"], "its time restores %r, not %r" % (ends, p["timestamp_txid"]))
+
+
+def ages_by_another_clock(found, args, asan):
+    """An age counts back from this machine's clock, which is wrong: that is said, whatever comes of it."""
+    fake = fakes3.FakeS3(found.path("bucket"))
+    db, skew = found.path("aged.db"), found.path("restoring")
+    con = sqlite3.connect(db)
+    con.execute("CREATE TABLE t(x)")
+    con.commit()
+    con.close()
+    env = dict(os.environ, LD_PRELOAD=args.skewed_clock, WEIR_TEST_CLOCK=skew, ASAN_OPTIONS=asan,
+               AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="secret")
+    for seconds, word in ((0, None), (-3600, "behind"), (3600, "ahead")):
+        found.where = "an age, the clock %d s off: " % seconds
+        with open(skew, "w", encoding="utf-8") as f:
+            f.write("%d" % seconds)
+        url = fake.url("aged%d" % seconds)
+        subprocess.run([args.weir, "replicate", "-once", db, url], env=dict(env, WEIR_TEST_CLOCK="/"), check=True,
+                       capture_output=True)
+        for command in (["restore", "-dry-run", "-o", found.path("old.db"), "-timestamp", "1ms ago"],
+                        ["points", "-since", "2m ago"]):
+            r = subprocess.run([args.weir, *command, url], env=env, capture_output=True, text=True)
+            said = [line for line in r.stderr.splitlines() if "clock" in line]
+            found.check(len(said) == (1 if word else 0), "%s said: %s" % (command, r.stderr))
+            found.check(not word or word in said[0] and "3600" in said[0] or "359" in said[0], "it said: %s" % said)
+    fake.stop()
 
 
 def main():
@@ -119,6 +147,7 @@ def main():
             found.check(state <= marks, "restores what is not there yet")
         else:
             found.check("Error: " in said, "no reason: %s" % said)
+    ages_by_another_clock(found, args, asan)
     print("jumps=%d txids=%d times_back=%d timestamps_refused=%d" % (
         len(JUMPS), len(listed), back, refused), flush=True)
     return found.end()

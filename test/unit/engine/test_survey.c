@@ -223,8 +223,33 @@ static void test_exact_since(void **state)
     T(x.newest.txid == 100 && x.newest.time_ms == 10000000 && x.newest.exact);
     wr_survey_release(&x);
     x = look(&w, &none);
-    T(stats(&w) == 47 + 1); /* the newest, which is too old to be printed */
+    T(stats(&w) == 47 + 2); /* the newest, for its clock, and as it is told though it is too old */
     T(x.points.n == 0 && x.newest.time_ms == 10000000 && x.newest.exact);
+    wr_survey_release(&x);
+    world_release(&w);
+}
+
+/* The writer's clock was three hours ahead: its files arrived that much before their times, and
+ * what was asked for was the last hour of these. */
+static void test_the_last_points_of_a_clock_that_is_ahead_were_left_out(void **state)
+{
+    const struct wr_survey_opts recent = {.since_ms = 90000000, .exact = true};
+    const struct wr_survey_opts none = {.since_ms = 900000000, .exact = true};
+    struct wr_survey x;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 0, "");
+    w.listed_late_ms = -3 * 3600000;
+    for (uint64_t i = 1; i <= 100; i++)
+        touch(&w, 0, i, i, (int64_t)i * 1000000);
+    x = look(&w, &recent);
+    T(x.points.n == 11 && x.points.p[0].txid == 90 && x.points.p[10].txid == 100);
+    T(x.newest.txid == 100 && x.newest.time_ms == 100000000 && x.newest.exact);
+    T(stats(&w) < 30);
+    wr_survey_release(&x);
+    x = look(&w, &none);
+    T(x.points.n == 0 && x.newest.time_ms == 100000000 && x.newest.exact);
     wr_survey_release(&x);
     world_release(&w);
 }
@@ -353,6 +378,7 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_a_restore_of_what_is_printed), T_TEST(test_few_requests),
     T_TEST(test_too_many_runs_to_ask_for), T_TEST(test_between_two_times),
-    T_TEST(test_a_clock_that_was_set_back), T_TEST(test_exact_since), T_TEST(test_behind_a_gap),
+    T_TEST(test_a_clock_that_was_set_back), T_TEST(test_exact_since),
+    T_TEST(test_the_last_points_of_a_clock_that_is_ahead_were_left_out), T_TEST(test_behind_a_gap),
     T_TEST(test_backups_of_0_3), T_TEST(test_times_at_the_edge), T_TEST(test_every_request_failing),
     T_TEST(test_nomem))
