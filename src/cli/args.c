@@ -17,12 +17,28 @@ static const struct wr_flag *find_flag(const struct wr_flag *flags, struct wr_st
     return NULL;
 }
 
+/* RFC 3339, in which 't', 'z' and a blank instead of the T are right, too. */
+static bool parse_date(struct wr_str s, int64_t *ret_ms)
+{
+    const size_t day = strlen("2006-01-02");
+    char text[64];
+
+    if (s.n <= day || s.n >= sizeof(text))
+        return false;
+    memcpy(text, s.p, s.n);
+    if (text[day] == 't' || text[day] == ' ')
+        text[day] = 'T';
+    if (text[s.n - 1] == 'z')
+        text[s.n - 1] = 'Z';
+    return wr_parse_time((struct wr_str){text, s.n}, ret_ms);
+}
+
 /* "2006-01-02T15:04:05Z", "-2h", "2h ago", "90m ago". */
 static bool parse_time(struct wr_str s, int64_t now_ms, int64_t *ret_ms)
 {
     int64_t ns;
 
-    if (wr_parse_time(s, ret_ms))
+    if (parse_date(s, ret_ms))
         return true;
     if (wr_str_ends(s, WR_STR(" ago")))
         s.n -= 4;

@@ -203,6 +203,13 @@ static void test_time(void **state)
     T(o.time_ms == NOW_MS + 500);
     T_OK(PARSE("-time", "-2h"));
     T(o.time_ms == NOW_MS - 7200000);
+    T_OK(PARSE("-time=1970-01-01T00:00:05.5+00:00"));
+    T(o.time_ms == 5500);
+    T_OK(PARSE("-time=1970-01-01t00:00:06z")); /* RFC 3339 has small letters, too */
+    T(o.time_ms == 6000);
+    T_OK(PARSE("-time=1970-01-01 01:00:07+01:00")); /* as date --rfc-3339=seconds prints it */
+    T(o.time_ms == 7000);
+    T_IS(WR_MISUSE, PARSE("-time=1970-01-01_00:00:07Z"));
     T_OK(PARSE("-time=2h ago"));
     T(o.time_ms == NOW_MS - 7200000);
     T_OK(PARSE("-time", "1d ago"));
