@@ -371,6 +371,43 @@ struct wr_str wr_url_redact(struct wr_arena *a, struct wr_str url)
     return ret;
 }
 
+struct wr_str wr_url_host(struct wr_str authority)
+{
+    struct wr_str host, port;
+
+    if (wr_str_starts(authority, WR_STR("["))) {
+        (void)wr_str_cut(authority, ']', &host, &port);
+        return (struct wr_str){authority.p, wr_min(authority.n, host.n + 1)};
+    }
+    (void)wr_str_cut(authority, ':', &host, &port);
+    return host;
+}
+
+bool wr_url_ipv4(struct wr_str host, uint8_t ret[4])
+{
+    for (size_t i = 0; i < 4; i++) {
+        struct wr_str label;
+        uint64_t n;
+        bool more = wr_str_cut(host, '.', &label, &host);
+
+        /* With a zero in front it is octal to some. */
+        if (more != (i < 3) || label.n > 3 || (label.n > 1 && label.p[0] == '0') ||
+            !wr_parse_u64(label, &n) || n > UINT8_MAX)
+            return false;
+        ret[i] = (uint8_t)n;
+    }
+    return true;
+}
+
+bool wr_url_host_is_here(struct wr_str host)
+{
+    uint8_t address[4];
+
+    if (wr_url_ipv4(host, address))
+        return address[0] == 127;
+    return wr_str_eq_nocase(host, WR_STR("localhost")) || wr_str_eq(host, WR_STR("[::1]"));
+}
+
 struct wr_str wr_path_clean(struct wr_arena *a, struct wr_str path)
 {
     size_t root = path.n > 0 && path.p[0] == '/' ? 1 : 0;

@@ -34,6 +34,17 @@ enum wr_status wr_url_parse(
 bool wr_url_query_next(
     struct wr_arena *a, struct wr_str *query, struct wr_str *ret_key, struct wr_str *ret_value);
 
+/* The host of "host[:port]", an IPv6 address in its brackets. */
+struct wr_str wr_url_host(struct wr_str authority);
+
+/* Whether it is an IPv4 address, all four numbers of it in decimal, as no name can be. */
+bool wr_url_ipv4(struct wr_str host, uint8_t ret[4]);
+
+/* Whether a host is this machine, whoever is asked for it: "localhost", 127.x.y.z or [::1]. It is
+ * not for being like one ("127.example.org"), nor for being below localhost, which some name
+ * servers are asked for. Secrets and databases go there in clear, and on the word of this alone. */
+bool wr_url_host_is_here(struct wr_str host);
+
 /* Whether a key of a query is this hyphenated name, or the same in camelCase. */
 bool wr_url_key_is(struct wr_str key, const char *name);
 

@@ -10,6 +10,7 @@
 #include "daemon/config_int.h"
 
 #include "base/file.h"
+#include "base/url.h"
 
 #define FOLLOWERS_MAX 4096
 #define TOKEN_MAX     4000 /* bytes */
@@ -120,8 +121,7 @@ bool wr_config_is_loopback(const char *addr)
 
     if (!wr_str_cut_last(wr_str(addr), ':', &host, &port))
         return false; /* a port of all addresses */
-    return wr_str_eq_nocase(host, WR_STR("localhost")) || wr_str_eq(host, WR_STR("[::1]")) ||
-           wr_str_starts(host, WR_STR("127."));
+    return wr_url_host_is_here(host);
 }
 
 enum wr_status wr_config_serving(

@@ -116,17 +116,18 @@ enum wr_status wr_aws_read(
 /* In plain text, a token goes to nobody who is further away than the host. */
 static bool is_near(const struct wr_url *url)
 {
-    static const char *const near[] = {
-        "localhost", "127.0.0.1", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
+    static const char *const near[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
 
     if (url->user.n > 0 || url->password.n > 0)
         return false;
     if (wr_str_eq(url->scheme, WR_STR("https")))
         return true;
+    if (!wr_str_eq(url->scheme, WR_STR("http")))
+        return false;
     for (size_t i = 0; i < wr_countof(near); i++)
         if (wr_str_eq(url->host, wr_str(near[i])))
-            return wr_str_eq(url->scheme, WR_STR("http"));
-    return false;
+            return true;
+    return wr_url_host_is_here(url->host);
 }
 
 static enum wr_status agent_token(struct wr_call *c, struct wr_str *ret, struct wr_err *e)

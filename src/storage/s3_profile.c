@@ -194,20 +194,13 @@ static enum wr_status from_host(
 /* This machine and private networks, where nobody has certificates. */
 static bool is_local(struct wr_str authority)
 {
-    struct wr_str host, rest, a, b;
-    uint64_t second = 0;
-    if (wr_str_starts(authority, WR_STR("[::1]")))
-        return true;
-    (void)wr_str_cut(authority, ':', &host, &rest);
-    if (wr_str_eq_nocase(host, WR_STR("localhost")) || wr_str_ends(host, WR_STR(".localhost")) ||
-        wr_str_ends(host, WR_STR(".local")))
-        return true;
-    if (!wr_str_cut(host, '.', &a, &rest) || !wr_str_cut(rest, '.', &b, &rest) ||
-        !wr_parse_u64(b, &second))
-        return false;
-    return wr_str_eq(a, WR_STR("127")) || wr_str_eq(a, WR_STR("10")) ||
-           (wr_str_eq(a, WR_STR("192")) && second == 168) ||
-           (wr_str_eq(a, WR_STR("172")) && second >= 16 && second <= 31);
+    struct wr_str host = wr_url_host(authority);
+    uint8_t n[4];
+    if (wr_url_ipv4(host, n))
+        return n[0] == 127 || n[0] == 10 || (n[0] == 192 && n[1] == 168) ||
+               (n[0] == 172 && n[1] >= 16 && n[1] <= 31);
+    return wr_url_host_is_here(host) || wr_str_ends(host, WR_STR(".localhost")) ||
+           wr_str_ends(host, WR_STR(".local"));
 }
 
 /* Whether it is an IP address, before which no name of a bucket can stand. */

@@ -321,6 +321,50 @@ static void model_clean(struct wr_str path, char *out)
         n += snprintf(out + n, 200 - (size_t)n, "%s" WR_FMT, i > 0 ? "/" : "", WR_ARG(names[i]));
 }
 
+static void test_host(void **state)
+{
+    static const struct {
+        const char *authority, *host;
+    } cases[] = {{"h", "h"}, {"h:80", "h"}, {"", ""}, {":80", ""}, {"[::1]", "[::1]"},
+        {"[::1]:80", "[::1]"}, {"[::1]x", "[::1]"}, {"[::1", "[::1"}, {"[", "["},
+        {"1.2.3.4:5", "1.2.3.4"}};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++)
+        T(is(wr_url_host(wr_str(cases[i].authority)), cases[i].host));
+}
+
+static void test_ipv4(void **state)
+{
+    static const char *const no[] = {"", "1", "1.2.3", "1.2.3.4.5", "1.2.3.4.", ".1.2.3", "1..2.3",
+        "1.2.3.256", "1.2.3.1000", "1.2.3.04", "00.1.2.3", "1.2.3.x", "1.2.3.4x", "+1.2.3.4",
+        "0x1.2.3.4", "1.2.3. 4", "1.2.3.-4", "127.1", "2130706433"};
+    uint8_t a[4];
+
+    (void)state;
+    T(wr_url_ipv4(WR_STR("1.0.255.44"), a) && a[0] == 1 && a[1] == 0 && a[2] == 255 && a[3] == 44);
+    for (size_t i = 0; i < wr_countof(no); i++)
+        T(!wr_url_ipv4(wr_str(no[i]), a));
+}
+
+/* Three places asked this, each in its own way: for one of them any name that began with "127." was
+ * this machine, and who had its database served at 127.example.org needed no token. */
+static void test_a_name_that_begins_like_an_address(void **state)
+{
+    static const char *const here[] = {
+        "localhost", "LocalHost", "127.0.0.1", "127.0.0.0", "127.255.255.255", "[::1]"};
+    static const char *const elsewhere[] = {"", "127.example.org", "127.0.0.1.example.org",
+        "127.0.0.example", "127.", "127.1", "127.0.0.256", "127.0.0.01", "0127.0.0.1", "128.0.0.1",
+        "27.0.0.1", "10.0.0.1", "0.0.0.0", "localhost.", "localhost.example.org", "x.localhost",
+        "mylocalhost", "[::]", "[::1].example.org", "::1", "[::1", "[::2]", "localhost:80"};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(here); i++)
+        T(wr_url_host_is_here(wr_str(here[i])));
+    for (size_t i = 0; i < wr_countof(elsewhere); i++)
+        T(!wr_url_host_is_here(wr_str(elsewhere[i])));
+}
+
 static void test_path_clean(void **state)
 {
     static const char *const cases[][2] = {{"", "."}, {".", "."}, {"/", "/"}, {"//", "/"},
@@ -410,5 +454,6 @@ static void test_out_of_memory(void **state)
 
 T_MAIN(T_TEST(test_is), T_TEST(test_parse), T_TEST(test_parse_refuses), T_TEST(test_query),
     T_TEST(test_key_is), T_TEST(test_decode), T_TEST(test_encode), T_TEST(test_random_round_trips),
-    T_TEST(test_redact), T_TEST(test_random_secrets_stay_secret), T_TEST(test_path_clean),
+    T_TEST(test_redact), T_TEST(test_random_secrets_stay_secret), T_TEST(test_host),
+    T_TEST(test_ipv4), T_TEST(test_a_name_that_begins_like_an_address), T_TEST(test_path_clean),
     T_TEST(test_out_of_memory))

@@ -669,7 +669,8 @@ static void test_serve(void **state)
 static void test_bad_serve(void **state)
 {
     static const char *const open_to_all[] = {":9999", "9999", "0.0.0.0:9999", "host:9999",
-        "10.0.0.1:9999", "[::]:9999", "localhost.evil.org:9999"};
+        "10.0.0.1:9999", "[::]:9999", "localhost.evil.org:9999", "127.evil.org:9999",
+        "127.0.0.1.evil.org:9999", "127.1:9999"};
     struct wr_err e = {0};
     struct wr_config *c = NULL;
     char text[300];

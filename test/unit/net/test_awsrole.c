@@ -274,7 +274,8 @@ static void the_role_of_a_container(void **state)
 static void an_agent_that_is_far_away(void **state)
 {
     static const char *const urls[] = {"http://example.com/creds", "http://localhost.example.com/",
-        "http://127.0.0.1.example.com", "ftp://localhost/", "http://169.254.170.22/", "localhost",
+        "http://127.0.0.1.example.com", "http://127.example.com/", "http://x.localhost/",
+        "ftp://localhost/", "http://169.254.170.22/", "localhost",
         "http://127.0.0.1:80@example.com/", "https://a@example.com/"};
 
     (void)state;

@@ -160,6 +160,7 @@ static void proxies(void **state)
         {"http_proxy", "b.LocalHost", false},
         {"ALL_PROXY", "127.0.0.1", false},
         {"http_proxy", "127.0.0.1.invalid", true},
+        {"http_proxy", "127.invalid.0.1", true},
         {"http_proxy", "localhost.invalid", true},
         {"HTTP_PROXY", "s3.invalid", true},
         {"ALL_PROXY", "s3.invalid", true},

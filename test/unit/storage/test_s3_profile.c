@@ -99,7 +99,9 @@ static void local_endpoints_are_plain(void **state)
         {"172.16.0.1", true}, {"172.31.255.1:80", true}, {"172.15.0.1", false},
         {"172.32.0.1", false}, {"172.200.1.1", false}, {"172.2.1.1", false}, {"192.168.7.7", true},
         {"192.169.7.7", false}, {"nas.local", true}, {"x.localhost:1", true}, {"[::1]:9000", true},
-        {"10.example.com", false}, {"local", false}, {"mylocal.com", false}, {"1010.1.1.1", false}};
+        {"10.example.com", false}, {"10.1.example.com", false}, {"127.0.0.1.example.com:1", false},
+        {"192.168.1", false}, {"LOCALHOST", true}, {"local", false}, {"mylocal.com", false},
+        {"1010.1.1.1", false}};
     (void)state;
     clean_environment();
     for (size_t i = 0; i < wr_countof(table); i++) {
