@@ -269,6 +269,7 @@ int weir_db_add(
     }
     h->w = w;
     o.path = h->path;
+    o.fs = wr_fs_giving();
     o.watch = w->watch;
     o.seats = &w->seats;
     o.room = &w->parcel_room;

@@ -9,7 +9,7 @@
 #define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
 #endif
 
-#include "base/file.h"
+#include "base/file_posix.h"
 
 #include "base/mem.h"
 #include "base/unforked.h"
@@ -65,15 +65,19 @@ static int above_standard(int fd)
     return other;
 }
 
-/* open(2) until it is not interrupted. */
-static int open_fd(const char *path, int flags, mode_t mode)
+int wr_posix_openat(int dir, const char *path, int flags, mode_t mode)
 {
     int fd;
 
     do
-        fd = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+        fd = openat(dir, path, flags | O_CLOEXEC | O_NOCTTY, mode);
     while (fd < 0 && errno == EINTR);
     return above_standard(fd);
+}
+
+static int open_fd(const char *path, int flags, mode_t mode)
+{
+    return wr_posix_openat(AT_FDCWD, path, flags, mode);
 }
 
 static int open_flags(unsigned flags)
@@ -93,8 +97,8 @@ static int open_flags(unsigned flags)
     return how;
 }
 
-static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsigned flags,
-    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+enum wr_status wr_posix_open(wr_posix_open_fn *fn, const char *path, unsigned flags, uint32_t mode,
+    struct wr_file **ret, struct wr_err *e)
 {
     size_t size = strlen(path) + 1;
 
@@ -105,17 +109,24 @@ static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsig
     struct posix_file *f = wr_alloc(sizeof(*f) + size);
     if (f == NULL)
         return wr_fail(e, WR_NOMEM, "open %s: out of memory", path);
-    f->fd = open_fd(path, open_flags(flags), (mode_t)mode);
+    f->fd = fn(path, open_flags(flags), (mode_t)mode);
     if (f->fd < 0) {
         enum wr_status st = wr_fail_errno(e, errno, "open %s", path);
 
         wr_free(f);
         return st;
     }
-    f->file.fs = fs;
+    f->file.fs = wr_fs_posix();
     memcpy(f->path, path, size);
     *ret = &f->file;
     return WR_OK;
+}
+
+static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    (void)fs;
+    return wr_posix_open(open_fd, path, flags, mode, ret, e);
 }
 
 /* Closing would do, were it not for a child that was forked between open and lock, or by a call
@@ -530,39 +541,37 @@ static enum wr_status posix_list(
     return st;
 }
 
+#ifdef __linux__ /* elsewhere such advice may lose what was stored */
+#define MAP_IDLE posix_map_idle
+#else
+#define MAP_IDLE NULL
+#endif
+
+/* All slots; two of them are given. */
+#define SLOTS(open_slot, mkdir_slot)                                                            \
+    {                                                                                           \
+        .open = (open_slot), .mkdir = (mkdir_slot), .close = posix_close, .pread = posix_pread, \
+        .pwrite = posix_pwrite, .sync = posix_sync, .sync_data = posix_sync_data,               \
+        .truncate = posix_truncate, .info = posix_info, .map = posix_map, .unmap = posix_unmap, \
+        .map_idle = MAP_IDLE, .flush_hint = posix_flush_hint, .lock = posix_lock,               \
+        .set_mtime = posix_set_mtime, .set_owner = posix_set_owner, .set_mode = posix_set_mode, \
+        .stat = posix_stat, .lstat = posix_lstat, .resolve = posix_resolve,                     \
+        .rename = posix_rename, .rename_new = posix_rename_new, .remove = posix_remove,         \
+        .sync_dir = posix_sync_dir, .list = posix_list,                                         \
+    }
+
 const struct wr_fs *wr_fs_posix(void)
 {
-    static const struct wr_fs fs = {
-        .open = posix_open,
-        .close = posix_close,
-        .pread = posix_pread,
-        .pwrite = posix_pwrite,
-        .sync = posix_sync,
-        .sync_data = posix_sync_data,
-        .truncate = posix_truncate,
-        .info = posix_info,
-        .map = posix_map,
-        .unmap = posix_unmap,
-#ifdef __linux__ /* elsewhere such advice may lose what was stored */
-        .map_idle = posix_map_idle,
-#endif
-        .flush_hint = posix_flush_hint,
-        .lock = posix_lock,
-        .set_mtime = posix_set_mtime,
-        .set_owner = posix_set_owner,
-        .set_mode = posix_set_mode,
-        .stat = posix_stat,
-        .lstat = posix_lstat,
-        .resolve = posix_resolve,
-        .rename = posix_rename,
-        .rename_new = posix_rename_new,
-        .remove = posix_remove,
-        .mkdir = posix_mkdir,
-        .sync_dir = posix_sync_dir,
-        .list = posix_list,
-    };
+    static const struct wr_fs fs = SLOTS(posix_open, posix_mkdir);
 
     return &fs;
+}
+
+const struct wr_fs *wr_fs_giving(void)
+{
+    static const struct wr_fs fs = SLOTS(wr_giving_open, wr_giving_mkdir);
+
+    return geteuid() == 0 ? &fs : wr_fs_posix();
 }
 
 uint64_t wr_file_size_max(void)

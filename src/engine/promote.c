@@ -96,14 +96,14 @@ static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struc
 {
     const bool kept = p->node.was == WR_NODE_KEPT && !WR_MUTANT(NUMBER_OF_IMAGE);
     const bool taken = p->node.number == newest || p->node.number == p->seen.lease.node;
-    enum wr_status st = wr_mkdirs(p->o.fs, p->meta_dir, 0700, e);
+    enum wr_status st = wr_mkdirs(p->state_fs, p->meta_dir, 0700, e);
 
     if (has_lease(p))
         p->before = p->node.number;
     if (st == WR_OK && (kept || taken))
-        st = wr_node_renew(p->o.fs, p->meta_dir, p->copy, &p->node.number, e);
+        st = wr_node_renew(p->state_fs, p->meta_dir, p->copy, &p->node.number, e);
     else if (st == WR_OK)
-        st = wr_node_keep(p->o.fs, p->meta_dir, p->copy, &p->node, e);
+        st = wr_node_keep(p->state_fs, p->meta_dir, p->copy, &p->node, e);
     return st == WR_OK ? make_durable(p, e) : st;
 }
 
@@ -115,7 +115,7 @@ static enum wr_status keep_ledger(struct wr_promotion *p, uint64_t txid, struct 
     const struct wr_pos nowhere = {0};
     struct wr_ledger *l = NULL;
     uint64_t rolling = 0;
-    enum wr_status st = wr_ledger_open(p->o.fs, p->meta_dir, pos->page_size,
+    enum wr_status st = wr_ledger_open(p->state_fs, p->meta_dir, pos->page_size,
         wr_ltx_lock_pgno(pos->page_size, p->o.lock_offset), wr_machine_run(p->o.fs), &l, e);
 
     p->c->deadline_ms = WR_NEVER;
@@ -237,6 +237,7 @@ enum wr_status wr_promote(struct wr_storage *s, struct wr_call *c, const struct 
     char *real = NULL;
     enum wr_status st;
 
+    p.state_fs = p.o.fs ? p.o.fs : wr_fs_giving();
     if (!p.o.fs)
         p.o.fs = wr_fs_posix();
     if (p.o.lock_offset == 0)

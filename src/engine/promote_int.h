@@ -14,7 +14,8 @@ struct wr_promotion {
     struct wr_storage *s;
     struct wr_call *c;
     struct wr_promote_opts o;
-    const char *copy; /* o.path, with symbolic links resolved */
+    const struct wr_fs *state_fs; /* for local state, which the application's user goes on with */
+    const char *copy;             /* o.path, with symbolic links resolved */
     const char *meta_dir;
     struct wr_follow *f;
     struct wr_node node; /* as it was found: kept or not */

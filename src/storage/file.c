@@ -136,7 +136,7 @@ static enum wr_status file_open(const struct wr_settings *set, void **self, stru
         &a, "%s" WR_FMT WR_FMT, u->host.n ? "/" : "", WR_ARG(u->host), WR_ARG(u->path));
     if (root.p)
         root = wr_path_clean(&a, root);
-    enum wr_status st = root.p ? wr_storage_file_new(wr_fs_posix(), root, self, e)
+    enum wr_status st = root.p ? wr_storage_file_new(wr_fs_giving(), root, self, e)
                                : wr_fail(e, WR_NOMEM, "file: out of memory");
     wr_arena_release(&a);
     return st;

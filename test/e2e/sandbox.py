@@ -188,10 +188,12 @@ def calls(found, exe, unit):
 
 
 def owned(found, name, directory):
-    for file in sorted(os.listdir(directory)):
-        uid = os.stat(os.path.join(directory, file)).st_uid
-        private = file.startswith(".") and file.endswith("-weir")  # of weir alone
-        found.check(uid == OWNER or private, "%s: %s belongs to %d" % (name, file, uid))
+    for above, dirs, names in os.walk(directory):
+        for file in sorted(dirs + names):
+            file = os.path.join(above, file)
+            if os.path.lexists(file):  # SQLite's come and go
+                uid = os.lstat(file).st_uid
+                found.check(uid == OWNER, "%s: %s belongs to %d" % (name, file, uid))
 
 
 def files(found, exe, unit, as_root):
@@ -226,13 +228,15 @@ def files(found, exe, unit, as_root):
                 p = subprocess.Popen([*inside, exe, "replicate", "-restore-if-db-not-exists", "-sync-interval", "50ms",
                                       db, "file://" + replica], stdout=out, stderr=out, env=env)
             kit.wait_until(lambda: b"replica joined" in kit.read(log) or p.poll() is not None, 30)
-            # weir was the first to open it: -wal and -shm must be the application's all the same.
+            # weir was the first to open it: -wal and -shm must be the application's all the same, and what weir
+            # itself needs is to be of use when it is started as another user, or by hand.
             owned(found, name, data)
             code, text = run(as_owner)
             found.check(code == 0, "%s: the application beside weir: %s" % (name, text))
             p.send_signal(signal.SIGTERM)
             found.check(p.wait(60) == 0, "%s: exit code %s: %s" % (name, p.returncode, kit.read(log).decode()[-500:]))
             owned(found, name, data)
+            owned(found, name, replica)
             found.check(rows(db) == turn + 2, "%s: %d rows, not %d" % (name, rows(db), turn + 2))
             shutil.rmtree(data)  # the disk is lost
             private(data)

@@ -1,0 +1,149 @@
+/*
+ * file_giving.c - the real file system for root, who makes files among those of others.
+ *
+ * What is made belongs to the owner of the directory in which it is made, who could put anything
+ * there anyway; never to somebody whom a path, a database or a setting names. So the directory is
+ * opened first and asked for its owner, and the file is made in what was opened: between two looks
+ * at a path its owner could have put another directory there, and get a file of that one.
+ *
+ * He could also have put a symbolic link where we write: it is not followed.
+ */
+#include "base/file_posix.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PATH_ROOM 4096 /* bytes, which is what a call takes */
+
+/* The directory of a path. */
+struct place {
+    int dir;          /* to be closed; -1 where it is root's own, or not to be had: as ever, then */
+    const char *name; /* in it */
+    uid_t uid;
+    gid_t gid;
+};
+
+static void look(const char *path, struct place *ret)
+{
+    struct wr_str dir = wr_path_dir(path), base = wr_path_base(path);
+    char room[PATH_ROOM];
+    struct stat s;
+
+    *ret = (struct place){.dir = -1, .name = base.p};
+    /* A name with slashes behind it is for a directory that is there. */
+    if (dir.n >= sizeof(room) || base.n == 0 || base.p[base.n] != '\0')
+        return;
+    memcpy(room, dir.p, dir.n);
+    room[dir.n] = '\0';
+    if (stat(room, &s) != 0 || (s.st_uid == 0 && s.st_gid == 0))
+        return;
+    ret->dir = wr_posix_openat(AT_FDCWD, room, O_RDONLY | O_DIRECTORY, 0);
+    if (ret->dir < 0)
+        return;
+    if (fstat(ret->dir, &s) != 0) {
+        (void)close(ret->dir); /* nothing was done with it */
+        ret->dir = -1;
+    }
+    ret->uid = s.st_uid;
+    ret->gid = s.st_gid;
+}
+
+static void leave(const struct place *p)
+{
+    int why = errno;
+
+    (void)close(p->dir); /* opened for reading: nothing to lose */
+    errno = why;
+}
+
+static void give(int fd, const struct place *p)
+{
+    if (fchown(fd, p->uid, p->gid) != 0)
+        return; /* then it is root's, as on a file system that knows no owners */
+}
+
+static int open_in(const struct place *p, int flags, mode_t mode)
+{
+    int fd = -1;
+
+    errno = EEXIST;
+    if (flags & O_CREAT)
+        fd = wr_posix_openat(p->dir, p->name, flags | O_EXCL | O_NOFOLLOW, mode);
+    if (fd >= 0) {
+        give(fd, p);
+        return fd;
+    }
+    if (errno != EEXIST || flags & O_EXCL)
+        return -1;
+    return wr_posix_openat(p->dir, p->name, flags | O_NOFOLLOW, mode);
+}
+
+static int open_giving(const char *path, int flags, mode_t mode)
+{
+    struct place p = {.dir = -1};
+
+    if (flags & O_CREAT || (flags & O_ACCMODE) != O_RDONLY)
+        look(path, &p);
+    if (p.dir < 0)
+        return wr_posix_openat(AT_FDCWD, path, flags, mode);
+    int fd = open_in(&p, flags, mode);
+    leave(&p);
+    return fd;
+}
+
+enum wr_status wr_giving_open(const struct wr_fs *fs, const char *path, unsigned flags,
+    uint32_t mode, struct wr_file **ret, struct wr_err *e)
+{
+    (void)fs;
+    return wr_posix_open(open_giving, path, flags, mode, ret, e);
+}
+
+/* Takes the descriptor. */
+static bool is_empty(int fd)
+{
+    DIR *dir = fdopendir(fd);
+    bool empty = true;
+
+    if (!dir) {
+        (void)close(fd); /* opened for reading: nothing to lose */
+        return false;
+    }
+    for (const struct dirent *entry; empty && (entry = readdir(dir)) != NULL;)
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    (void)closedir(dir);
+    return empty;
+}
+
+/* What has the name now was made a moment ago, unless its owner has put another one there, which is
+ * his to have if it is empty. */
+static void give_dir(const struct place *p)
+{
+    int fd = wr_posix_openat(p->dir, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    int same = fd >= 0 ? dup(fd) : -1;
+
+    if (same >= 0 && is_empty(same))
+        give(fd, p);
+    if (fd >= 0)
+        (void)close(fd); /* opened for reading: nothing to lose */
+}
+
+enum wr_status wr_giving_mkdir(
+    const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e)
+{
+    struct place p;
+    enum wr_status st = WR_OK;
+
+    (void)fs;
+    look(path, &p);
+    if (p.dir < 0)
+        return wr_fs_posix()->mkdir(wr_fs_posix(), path, mode, e);
+    if (mkdirat(p.dir, p.name, (mode_t)mode) == 0)
+        give_dir(&p);
+    else
+        st = wr_fail_errno(e, errno, "create directory %s", path);
+    leave(&p);
+    return st;
+}
