@@ -18,6 +18,22 @@ static const struct wr_flag flags[] = {
     {0},
 };
 
+/* Of Litestream's storage. This command is the first that looks at its configuration. */
+static void warn_of_storage(struct wr_cli *cli, const struct wr_config *c)
+{
+    for (size_t i = 0; i < c->ndbs; i++)
+        for (size_t j = 0; j < c->dbs[i].nreplicas; j++) {
+            const struct wr_config_replica *r = &c->dbs[i].replicas[j];
+
+            if (strcmp(r->type, "file") != 0 && strcmp(r->type, "s3") != 0)
+                (void)fprintf(stderr,
+                    "Warning: %s: %s cannot be replicated to yet, only directories (file) and S3, "
+                    "or what "
+                    "speaks its protocol (s3)\n",
+                    c->dbs[i].path, wr_cli_url(cli, r->url));
+        }
+}
+
 static int print_json(struct wr_cli *cli, const struct wr_config *c)
 {
     json_t *list = json_array();
@@ -65,6 +81,7 @@ static int run(struct wr_cli *cli, size_t argc, char *const *argv)
     c = wr_cli_config(cli, o.config, !o.no_expand_env, WR_CLI_DIRS_SHOWN);
     if (!c)
         return WR_EXIT_FAILED;
+    warn_of_storage(cli, c);
     return o.json ? print_json(cli, c) : print_table(cli, c);
 }
 

@@ -174,6 +174,13 @@ static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_
     return WR_OK;
 }
 
+/* The process's own memory, which is for tests: a replica there would be gone with the process. */
+#define MEMORY_TEXT "unsupported replica URL scheme: \"mem\""
+static bool is_memory(struct wr_str scheme)
+{
+    return wr_str_eq_nocase(scheme, WR_STR("mem"));
+}
+
 /* A URL that names what has to be named. */
 static enum wr_status check_url(
     struct wr_doc *d, const yaml_node_t *node, struct wr_str url, struct wr_err *e)
@@ -188,7 +195,10 @@ static enum wr_status check_url(
     if (st != WR_OK)
         return wr_fail(e, st, "%s", why.text);
     if (wr_str_eq(u.scheme, WR_STR("gcs")))
-        return wr_doc_fail(d, node, e, "unsupported replica URL scheme: \"gcs\" (write gs://)");
+        return wr_doc_fail(d, node, e,
+            "unsupported replica URL scheme: \"gcs\" (0.5 has gs://, which is not supported yet)");
+    if (is_memory(u.scheme))
+        return wr_doc_fail(d, node, e, MEMORY_TEXT);
     bit = find_backend(u.scheme) < wr_countof(backends) ? backends[find_backend(u.scheme)].bit : 0;
     if (u.host.n == 0 && bit != 0 && bit != WR_KEY_FOR_FILE)
         return wr_doc_fail(d, node, e, "replica url: there is no %s in it: " WR_FMT "://HERE/...",
@@ -243,7 +253,8 @@ static enum wr_status read_url(struct wr_doc *d, const yaml_node_t *node,
     backend = find_backend(type);
     if (backend == wr_countof(backends))
         return wr_doc_fail(d, node, e, "unknown replica type in config: \"" WR_FMT "\"%s",
-            WR_ARG(type), wr_str_eq(type, WR_STR("gcs")) ? " (write gs)" : "");
+            WR_ARG(type),
+            wr_str_eq(type, WR_STR("gcs")) ? " (0.5 has gs, which is not supported yet)" : "");
     if (bucket.n > 0 && !backends[backend].has_bucket)
         wr_doc_warn(d, wr_doc_get(d, node, "bucket"),
             "\"bucket\" has no meaning for a %s replica and is ignored", backends[backend].type);
@@ -454,6 +465,7 @@ enum wr_status wr_config_replica_url(struct wr_arena *a, const char *url, const 
 {
     struct wr_config_replica r = {.url = url, .sync_interval = sync_interval};
     struct wr_pairs pairs = {0};
+    struct wr_str scheme, rest;
     enum wr_status st;
 
     if (!wr_url_is(wr_str(url))) {
@@ -466,6 +478,9 @@ enum wr_status wr_config_replica_url(struct wr_arena *a, const char *url, const 
                 WR_ARG(shown), WR_ARG(shown));
         return wr_fail(e, WR_MISUSE, "not a replica URL: " WR_FMT, WR_ARG(shown));
     }
+    (void)wr_str_cut(wr_str(url), ':', &scheme, &rest);
+    if (is_memory(scheme))
+        return wr_fail(e, WR_MISUSE, MEMORY_TEXT);
     if (!sync_interval)
         r.sync_interval = WR_SYNC_INTERVAL_DEFAULT;
     st = keep_type(a, url, &r.type, e);

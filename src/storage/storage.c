@@ -38,10 +38,11 @@ static enum wr_status fail_scheme(struct wr_str scheme, struct wr_err *e)
 
     wr_buf_init(&known, URL_MAX);
     for (size_t i = 0; i < wr_countof(registry); i++)
-        wr_buf_fmt(&known, "%s%s", i ? ", " : "", registry[i]->scheme);
+        if (registry[i] != &wr_storage_mem) /* of tests, and of what needs a bucket for a moment */
+            wr_buf_fmt(&known, "%s%s://", known.n ? " and " : "", registry[i]->scheme);
     /* Without memory for the list the fact itself still fits into the text. */
     enum wr_status st =
-        wr_fail(e, WR_MISUSE, "unsupported replica URL scheme \"%.*s\" (known: " WR_FMT ")", shown,
+        wr_fail(e, WR_MISUSE, "unsupported replica URL scheme \"%.*s\": there are " WR_FMT, shown,
             scheme.p, WR_ARG(wr_buf_view(&known)));
     wr_buf_release(&known);
     return st;

@@ -146,6 +146,26 @@ static void test_databases(void **state)
         RUN(databases, "-config", "/nonexistent"));
 }
 
+/* It was listed without a word, and the start failed. */
+static void test_storage_that_is_not_supported(void **state)
+{
+    static const char *const urls[] = {
+        "gs://b/x", "abs://a@c/x", "sftp://u@h/x", "webdavs://h/x", "nats://h/b", "oss://b/x"};
+    char text[200], want[300];
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(urls); i++) {
+        (void)snprintf(text, sizeof(text),
+            "dbs:\n- {path: /a.db, replicas: [{url: s3://b/x}, {url: '%s'}]}\n", urls[i]);
+        (void)snprintf(want, sizeof(want),
+            "Warning: /a.db: %s cannot be replicated to yet, only directories (file) and S3, or "
+            "what speaks its protocol (s3)\n",
+            urls[i]);
+        (void)RUN(databases, "-config", write_config(text));
+        assert_string_equal(err, want);
+    }
+}
+
 static void test_directory(void **state)
 {
     char text[1000], want[1100], none[1000];
@@ -1332,13 +1352,14 @@ static void test_nomem(void **state)
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old),
     T_TEST(test_flags_of_old), C_TEST(test_bad_flag), C_TEST(test_databases),
-    C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
-    C_TEST(test_points), C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
-    C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_follow),
-    C_TEST(test_promote), C_TEST(test_promote_and_replicate), C_TEST(test_promote_fails),
-    C_TEST(test_retention), C_TEST(test_retention_json), C_TEST(test_retention_errors),
-    C_TEST(test_verify), C_TEST(test_verify_findings), C_TEST(test_verify_deep),
-    C_TEST(test_verify_replicas), C_TEST(test_restore_json), C_TEST(test_restore_text),
+    C_TEST(test_storage_that_is_not_supported), C_TEST(test_directory), C_TEST(test_config_warning),
+    C_TEST(test_ltx), C_TEST(test_ltx_errors), C_TEST(test_points), C_TEST(test_points_json),
+    C_TEST(test_points_that_are_not_all), C_TEST(test_points_of_each_replica),
+    C_TEST(test_points_usage), C_TEST(test_follow), C_TEST(test_promote),
+    C_TEST(test_promote_and_replicate), C_TEST(test_promote_fails), C_TEST(test_retention),
+    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
+    C_TEST(test_verify_findings), C_TEST(test_verify_deep), C_TEST(test_verify_replicas),
+    C_TEST(test_restore_json), C_TEST(test_restore_text),
     C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
     C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
     C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),

@@ -1102,9 +1102,23 @@ static void test_odd_paths(void **state)
     expect_warnings(good("dbs: [{path: /a.db;, replica: {path: /r}}]"), want, 1);
     bad_replica("{url: 's3:///a'}", "30: replica url: there is no bucket in it: s3://HERE/...");
     bad_replica("{url: 'sftp:///a'}", "30: replica url: there is no host in it: sftp://HERE/...");
-    bad_replica("{url: 'gcs://b/a'}", "30: unsupported replica URL scheme: \"gcs\" (write gs://)");
+    bad_replica("{url: 'gcs://b/a'}", "30: unsupported replica URL scheme: \"gcs\" (0.5 has gs://, "
+                                      "which is not supported yet)");
     bad_replica("{url: 's3://b:x/a'}", "30: replica url: s3 URL: the port is not a number up to "
                                        "65535; in a password write %2F for '/', %3F for '?'");
+}
+
+/* The memory of the process, where tests have their buckets: all was well, and nothing was kept. */
+static void test_a_replica_in_memory(void **state)
+{
+    static const char *const urls[] = {"MEM://a"};
+    struct wr_config *c = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    bad_replica("{url: 'mem://a'}", "30: unsupported replica URL scheme: \"mem\"");
+    T_IS(WR_MISUSE, wr_config_adhoc(t_call()->scratch, "/a.db", urls, 1, NULL, &c, &e));
+    assert_string_equal(e.text, "unsupported replica URL scheme: \"mem\"");
 }
 
 static void test_empty(void **state)
@@ -1158,7 +1172,8 @@ static void test_bad_replica(void **state)
     bad_replica("{bucket: b, path: a}", "30: there is a bucket, and no type: write type: s3");
     bad_replica("{type: file, bucket: b}", "30: file replica path required");
     bad_replica("{type: sftp}", "30: url required for sftp replica (sftp://...)");
-    bad_replica("{type: gcs}", "30: unknown replica type in config: \"gcs\" (write gs)");
+    bad_replica("{type: gcs}", "30: unknown replica type in config: \"gcs\" (0.5 has gs, which is "
+                               "not supported yet)");
     bad_replica("{url: /backup}", "30: replica url scheme required: /backup");
     bad_replica("{path: 's3://b/a'}",
         "30: replica path cannot be a url, please use the 'url' field instead");
@@ -1442,8 +1457,9 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_env_elsewhere), T_TEST(test_path_beside_a_bucket), T_TEST(test_same_replica),
     T_TEST(test_replica_in_replica), T_TEST(test_typed_values), T_TEST(test_key_file),
     T_TEST(test_retention_and_interval), T_TEST(test_history_defaults), T_TEST(test_odd_paths),
-    T_TEST(test_empty), T_TEST(test_bad_shape), T_TEST(test_bad_replica), T_TEST(test_history),
-    T_TEST(test_bad_history), T_TEST(test_a_bucket_with_a_slash_before_it_was_none),
+    T_TEST(test_a_replica_in_memory), T_TEST(test_empty), T_TEST(test_bad_shape),
+    T_TEST(test_bad_replica), T_TEST(test_history), T_TEST(test_bad_history),
+    T_TEST(test_a_bucket_with_a_slash_before_it_was_none),
     T_TEST(test_mistyped_url_shows_no_secret), T_TEST(test_text_is_cut_at_a_nul),
     T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),
     T_TEST(test_where_settings_stand), T_TEST(test_mutations), T_TEST(test_nomem))
