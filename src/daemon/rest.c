@@ -37,7 +37,7 @@ int64_t wr_rest_end(struct wr_rest *r, int64_t now_ns, bool well, bool *ret_deaf
     else if (r->still_ns == 0)
         r->still_ns = now_ns;
     r->rests = r->hears && r->deaf < WR_REST_DEAF_MAX && r->still_ns != 0 &&
-               now_ns - r->still_ns >= rest_ms * 1000000;
+               now_ns - r->still_ns >= WR_REST_STILL * r->interval_ms * 1000000;
     return r->rests ? rest_ms : r->interval_ms;
 }
 

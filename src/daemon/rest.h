@@ -2,10 +2,10 @@
  * rest.h - when the watcher (sentinel.h) may rest: it looks once a minute then, or when a file is
  * told to have changed. docs/adr/0028.
  *
- * It rests when for a minute no look saw anything change, nothing was told, and all was well. That
- * such telling works is a belief, too, so it is tested: a rest that ends with commits that nobody
- * told of, not even by the next look, counts against it; after three of them there is no rest any
- * more.
+ * It rests when for twenty seconds no look saw anything change, nothing was told, and all was well.
+ * That such telling works is a belief, too, so it is tested: a rest that ends with commits that
+ * nobody told of, not even by the next look, counts against it; after three of them there is no
+ * rest any more.
  *
  * owned: by whoever looks. Nothing is locked, waited for or logged here.
  */
@@ -14,7 +14,8 @@
 
 #include "base/base.h"
 
-#define WR_REST_LOOKS 12 /* of its intervals: after so long it rests, and then for so long */
+#define WR_REST_STILL 4  /* of its intervals: after so long it rests, ... */
+#define WR_REST_LOOKS 12 /* ... and then for so long */
 #define WR_REST_DEAF_MAX                                                    \
     3 /* rests that ended with untold commits, after which it rests no more \
        */

@@ -4,7 +4,7 @@
  * A pass walks the fleet by ascending path and, beside it, what it noted of each database at the
  * last one. Those that are gone, or stopped, are forgotten; one that is started again is new.
  *
- * When nothing has changed for a minute, and every replica has everything, it rests (rest.h): the
+ * When nothing has changed for a while, and every replica has everything, it rests (rest.h): the
  * next pass is a minute later, or when a file is told to have changed.
  *
  * What is missing for too long may be on its way, slowly: while bytes go out, or a large database

@@ -1,7 +1,7 @@
 /*
  * sentinel.h - a thread that finds out when replication has stopped and nothing says so.
  *
- * Every few seconds, or every minute when nothing was seen or told to change for one, it compares
+ * Every few seconds, or every minute where nothing was seen or told to change, it compares
  * what applications have committed (weir_db_look: the WAL's index itself, not what the engine
  * thinks of it) with what each replica has acknowledged. Whatever the reason, a hung disk, a dead
  * thread, a file event that got lost, an upload without an end: a commit that is missing from a

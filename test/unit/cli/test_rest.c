@@ -40,12 +40,12 @@ static int64_t look(bool hint, bool moved, bool news, bool well)
 
 static void until_it_rests(void)
 {
-    for (int i = 0; i < WR_REST_LOOKS; i++)
+    for (int i = 0; i < WR_REST_STILL; i++)
         T(look(false, false, false, true) == INTERVAL);
     T(look(false, false, false, true) == REST);
 }
 
-static void test_rests_after_a_minute_of_silence(void **state)
+static void test_rests_after_some_looks_at_silence(void **state)
 {
     (void)state;
     begin(true);
@@ -99,7 +99,7 @@ static void test_deaf_for_good(void **state)
         T(look(false, false, false, true) == INTERVAL && !deaf);
 }
 
-/* It rests where a minute of looks behind this one, and it, saw nothing, and is not deaf. */
+/* It rests where the looks of the last seconds, and this one, saw nothing, and is not deaf. */
 static void test_any_looks(void **state)
 {
     enum {
@@ -127,11 +127,12 @@ static void test_any_looks(void **state)
                 still_ns = 0;
             else
                 still_ns = still_ns ? still_ns : at_ns;
-            rests = times < WR_REST_DEAF_MAX && still_ns && at_ns - still_ns >= REST * NS;
+            rests = times < WR_REST_DEAF_MAX && still_ns &&
+                    at_ns - still_ns >= WR_REST_STILL * INTERVAL * NS;
             T(ms == (rests ? REST : INTERVAL));
         }
     }
 }
 
-T_MAIN(T_TEST(test_rests_after_a_minute_of_silence), T_TEST(test_never_where_nobody_tells),
+T_MAIN(T_TEST(test_rests_after_some_looks_at_silence), T_TEST(test_never_where_nobody_tells),
     T_TEST(test_a_late_hint), T_TEST(test_deaf_for_good), T_TEST(test_any_looks))
