@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/url.h"
 
 #define FEED_PATH  "/feed/"
 #define WAIT_MAX   8000              /* ms; less than a connection may be silent */
@@ -17,6 +18,15 @@
 
 /* ---- who asks ---- */
 
+/* Without a token, whoever reaches the port may ask: a browser, too, on behalf of a page that has
+ * its own name moved to this machine. No browser leaves the name out. */
+static bool is_local(const struct wr_httpd_request *q)
+{
+    const char *host = wr_httpd_header(q, "Host");
+
+    return !host || wr_url_host_is_here(wr_url_host(wr_str(host)));
+}
+
 /* In the same time whatever is sent, but for how long it is. */
 static bool may_ask(const struct wr_listening *l, const struct wr_httpd_request *q)
 {
@@ -25,7 +35,7 @@ static bool may_ask(const struct wr_listening *l, const struct wr_httpd_request 
     const char *token = l->token;
 
     if (!token)
-        return true;
+        return is_local(q);
     if (!sent || strncmp(sent, scheme, sizeof(scheme) - 1) != 0)
         return false;
     sent += sizeof(scheme) - 1;
@@ -375,7 +385,12 @@ void wr_feeds_answer(void *arg, const struct wr_httpd_request *q, struct wr_http
 
     if (!may_ask(l, q)) {
         count_refused(l->feeds);
-        say(r, 401, "the token is missing, or another one");
+        if (l->token)
+            say(r, 401, "the token is missing, or another one");
+        else
+            say(r, 403,
+                "without a token only this machine is served, asked for as localhost, 127.0.0.1 or "
+                "[::1]");
     } else if (!wr_str_eq(wr_str(q->method), WR_STR("GET"))) {
         say(r, 405, "Method Not Allowed");
         r->allow = "GET";

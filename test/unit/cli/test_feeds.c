@@ -273,7 +273,7 @@ static void test_another_configuration(void **state)
     T(ask(GET("/feed/other.db")) == 200);
     T_OK(wr_feeds_serve(feeds, &nowhere, &e));
     serve(NULL, 4);
-    T(ask("GET /feed/other.db HTTP/1.1\r\n" END) == 200);
+    T(ask("GET /feed/other.db HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") == 200);
 }
 
 /* The old door was closed before it was seen that there is no new one. */
@@ -363,8 +363,33 @@ static void test_nobody_waits_for_those_who_wait(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_the_token), TEST(test_which_database), TEST(test_what_follows),
-    TEST(test_an_answer_goes_on), TEST(test_an_answer_that_goes_on_is_bounded),
-    TEST(test_they_come_and_go_together), TEST(test_there_are_so_many_and_no_more),
-    TEST(test_another_configuration), TEST(test_a_port_that_is_taken),
-    TEST(test_nobody_waits_for_those_who_wait))
+/* A page in a browser of this machine asks for a name of its own, which it has moved here
+ * meanwhile: for the browser it is one place all along, so that the page could read the answer. */
+static void test_a_name_that_was_moved_here(void **state)
+{
+    static const struct {
+        const char *host;
+        int code;
+    } cases[] = {{"localhost", 200}, {"localhost:9", 200}, {"127.0.0.1:9", 200}, {"[::1]:9", 200},
+        {"example.org", 403}, {"example.org:9", 403}, {"127.example.org", 403}, {"", 403},
+        {"localhost.example.org", 403}};
+    char request[200];
+
+    (void)state;
+    serve(NULL, 4);
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        (void)snprintf(request, sizeof(request),
+            "GET /feed/other.db HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", cases[i].host);
+        T(ask(request) == cases[i].code);
+        T(cases[i].code == 200 || strstr(got, "without a token only this machine is served"));
+    }
+    T(ask("GET /feed/other.db HTTP/1.0\r\n\r\n") == 200); /* no browser */
+    serve(TOKEN, 4);
+    T(ask(GET("/feed/other.db")) == 200); /* for any name */
+}
+
+T_MAIN(TEST(test_the_token), TEST(test_a_name_that_was_moved_here), TEST(test_which_database),
+    TEST(test_what_follows), TEST(test_an_answer_goes_on),
+    TEST(test_an_answer_that_goes_on_is_bounded), TEST(test_they_come_and_go_together),
+    TEST(test_there_are_so_many_and_no_more), TEST(test_another_configuration),
+    TEST(test_a_port_that_is_taken), TEST(test_nobody_waits_for_those_who_wait))
