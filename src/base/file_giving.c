@@ -6,7 +6,8 @@
  * opened first and asked for its owner, and the file is made in what was opened: between two looks
  * at a path its owner could have put another directory there, and get a file of that one.
  *
- * He could also have put a symbolic link where we write: it is not followed.
+ * He could also have put a symbolic link where we write, or in place of a directory whose files are
+ * removed: it is not followed.
  */
 #include "base/file_posix.h"
 
@@ -146,4 +147,23 @@ enum wr_status wr_giving_mkdir(
         st = wr_fail_errno(e, errno, "create directory %s", path);
     leave(&p);
     return st;
+}
+
+enum wr_status wr_giving_list(
+    const struct wr_fs *fs, const char *path, wr_dir_fn *fn, void *arg, struct wr_err *e)
+{
+    struct place p;
+    int fd, why;
+
+    (void)fs;
+    look(path, &p);
+    if (p.dir >= 0) {
+        fd = wr_posix_openat(p.dir, p.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        why = errno;
+        (void)close(p.dir); /* both were opened for reading: nothing to lose */
+        if (fd < 0)
+            return wr_fail_errno(e, why, "open directory %s", path);
+        (void)close(fd);
+    }
+    return wr_fs_posix()->list(wr_fs_posix(), path, fn, arg, e);
 }

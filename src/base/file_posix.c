@@ -547,8 +547,8 @@ static enum wr_status posix_list(
 #define MAP_IDLE NULL
 #endif
 
-/* All slots; two of them are given. */
-#define SLOTS(open_slot, mkdir_slot)                                                            \
+/* All slots; three of them are given. */
+#define SLOTS(open_slot, mkdir_slot, list_slot)                                                 \
     {                                                                                           \
         .open = (open_slot), .mkdir = (mkdir_slot), .close = posix_close, .pread = posix_pread, \
         .pwrite = posix_pwrite, .sync = posix_sync, .sync_data = posix_sync_data,               \
@@ -557,19 +557,19 @@ static enum wr_status posix_list(
         .set_mtime = posix_set_mtime, .set_owner = posix_set_owner, .set_mode = posix_set_mode, \
         .stat = posix_stat, .lstat = posix_lstat, .resolve = posix_resolve,                     \
         .rename = posix_rename, .rename_new = posix_rename_new, .remove = posix_remove,         \
-        .sync_dir = posix_sync_dir, .list = posix_list,                                         \
+        .sync_dir = posix_sync_dir, .list = (list_slot),                                        \
     }
 
 const struct wr_fs *wr_fs_posix(void)
 {
-    static const struct wr_fs fs = SLOTS(posix_open, posix_mkdir);
+    static const struct wr_fs fs = SLOTS(posix_open, posix_mkdir, posix_list);
 
     return &fs;
 }
 
 const struct wr_fs *wr_fs_giving(void)
 {
-    static const struct wr_fs fs = SLOTS(wr_giving_open, wr_giving_mkdir);
+    static const struct wr_fs fs = SLOTS(wr_giving_open, wr_giving_mkdir, wr_giving_list);
 
     return geteuid() == 0 ? &fs : wr_fs_posix();
 }

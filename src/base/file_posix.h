@@ -23,5 +23,7 @@ enum wr_status wr_giving_open(const struct wr_fs *fs, const char *path, unsigned
     uint32_t mode, struct wr_file **ret, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_giving_mkdir(
     const struct wr_fs *fs, const char *path, uint32_t mode, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_giving_list(const struct wr_fs *fs, const char *path, wr_dir_fn *fn, void *arg,
+    struct wr_err *e) WR_MUST_CHECK;
 
 #endif

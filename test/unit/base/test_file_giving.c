@@ -94,6 +94,13 @@ static void test_what_was_there_stays(void **state)
     T_IS(WR_NOTFOUND, fs()->mkdir(fs(), t_path(dir, "no/d"), 0700, &e));
 }
 
+static bool no_name(void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return false;
+}
+
 /* Whoever owns the directory could have root write anywhere by a link, and could have anything that
  * is made there by putting a link in place of a directory. */
 static void test_a_link_where_root_writes(void **state)
@@ -117,6 +124,13 @@ static void test_a_link_where_root_writes(void **state)
     T(is_of(t_path(own, "f"), 0, 0));
     T_OK(fs()->mkdir(fs(), t_path(to, "d"), 0700, &e));
     T(is_of(t_path(own, "d"), 0, 0));
+    /* What is listed is removed: as an outbox, another's replica lost its files. */
+    T_IS(WR_IO, fs()->list(fs(), to, no_name, NULL, &e));
+    T_OK(fs()->list(
+        fs(), t_path(to, ""), no_name, NULL, &e)); /* of a slash behind it: it is meant */
+    T_OK(fs()->list(fs(), own, no_name, NULL, &e));
+    T_OK(fs()->list(fs(), dir, no_name, NULL, &e));
+    T_IS(WR_NOTFOUND, fs()->list(fs(), t_path(dir, "none"), no_name, NULL, &e));
     /* Reading through a link is as ever. */
     T_OK(wr_file_open(fs(), link, WR_FILE_READ, 0, &f, &e));
     wr_file_close(f);
