@@ -139,6 +139,10 @@ int main(int argc, char **argv)
     if (!copy_env("LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID") ||
         !copy_env("LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"))
         return wr_cli_fail("cannot set environment variables", NULL);
+    if (getenv("LITESTREAM_S3_DEBUG"))
+        (void)fprintf(stderr,
+            "Warning: LITESTREAM_S3_DEBUG has no effect: with LOG_LEVEL=debug there is a record of "
+            "each request\n");
     if (!ignore_write_signals())
         return wr_cli_fail("cannot set up signals", NULL);
     wr_arena_init(&arena, WR_ARENA_MAX);

@@ -65,7 +65,7 @@ static void attempt(struct request *r)
     r->since_ns = wr_mono_ns(r->c->clock);
 }
 
-/* It has ended with `st`, which is returned. */
+/* An attempt has ended with `st`, which is returned. */
 static enum wr_status ended(struct request *r, enum wr_status st)
 {
     static const int64_t bounds_ms[] = {10, 50, 100, 500, 1000, 5000, 10000, 30000, 60000};
@@ -80,6 +80,10 @@ static enum wr_status ended(struct request *r, enum wr_status st)
     count(&m->ns, (uint64_t)ns);
     if (st != WR_OK && st != WR_NOTFOUND && st != WR_CANCELED)
         (void)atomic_fetch_add_explicit(&m->failed[st], 1, memory_order_relaxed);
+    wr_log(r->c->log, WR_DEBUG, "storage request", WR_F_Z("storage", r->s->name),
+        WR_F_Z("request", r->verb), WR_F_STR("key", r->key), WR_F_MS("took", ns / 1000000),
+        WR_F_Z("result", wr_status_text(st)),
+        WR_F_Z("error", st == WR_OK || st == WR_NOTFOUND ? "" : r->err.text));
     return st;
 }
 
@@ -88,8 +92,6 @@ static bool again(struct request *r, enum wr_status st)
 {
     if (!wr_retry_again(&r->retry, r->c, st))
         return false;
-    wr_log(r->c->log, WR_DEBUG, "storage request repeated", WR_F_Z("storage", r->s->name),
-        WR_F_Z("request", r->verb), WR_F_STR("key", r->key), WR_F_Z("error", r->err.text));
     r->err = (struct wr_err){0};
     return true;
 }

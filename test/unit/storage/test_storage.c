@@ -5,6 +5,7 @@
 #include "storage/storage.h"
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "contract/storage_contract.h"
@@ -237,6 +238,48 @@ static void transient_failures_are_retried(void **state)
     T(strstr(e.text, "put k") && strstr(e.text, "the request was lost"));
     faultstore_calm(r.f);
     expect(&r, "k", "v");
+    wr_storage_close(r.s);
+}
+
+struct heard {
+    unsigned n, failed;
+    char last[200];
+};
+
+static void hear(void *arg, enum wr_log_level level, const char *msg,
+    const struct wr_log_field *fields, size_t n)
+{
+    struct heard *h = arg;
+
+    T(level == WR_DEBUG && strcmp(msg, "storage request") == 0 && n == 6);
+    T(wr_str_eq(fields[1].v.s, WR_STR("put")) && wr_str_eq(fields[2].v.s, WR_STR("k")));
+    h->n++;
+    h->failed += fields[5].v.s.n > 0;
+    (void)snprintf(
+        h->last, sizeof(h->last), WR_FMT "|" WR_FMT, WR_ARG(fields[4].v.s), WR_ARG(fields[5].v.s));
+}
+
+/* What a store was asked could not be seen. */
+static void each_attempt_can_be_seen(void **state)
+{
+    struct rig r = rig_up(1);
+    struct heard h = {0};
+    struct wr_log log = {.sink = hear, .arg = &h, .min_level = WR_DEBUG};
+    struct wr_err e = {0};
+
+    (void)state;
+    r.c->log = &log;
+    faultstore_arm(r.f, FAULT_BEFORE, FAULT_ON_PUT, 1000, 2);
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("k"), text("v"), NULL, &e));
+    T(h.n == 3 && h.failed == 2 && strcmp(h.last, "ok|") == 0);
+    faultstore_calm(r.f);
+    faultstore_arm(r.f, FAULT_BROKEN, FAULT_ON_PUT, 1000, 1);
+    T_IS(WR_IO, wr_storage_put(r.s, r.c, WR_STR("k"), text("v"), NULL, &e));
+    T(h.n == 4 && strstr(h.last, "|") && h.last[strlen(h.last) - 1] != '|');
+    log.min_level = WR_INFO;
+    faultstore_calm(r.f);
+    T_OK(wr_storage_put(r.s, r.c, WR_STR("k"), text("v"), NULL, &e));
+    T(h.n == 4);
     wr_storage_close(r.s);
 }
 
@@ -659,9 +702,10 @@ T_MAIN(T_TEST(open_names_and_prefixes), T_TEST(name_has_the_endpoint), T_TEST(op
     T_TEST(name_shows_no_secret), T_TEST(an_address_says_where_and_never_who),
     T_TEST(settings_reach_the_driver), T_TEST(file_urls_are_taken_as_written),
     T_TEST(opening_survives_no_memory), T_TEST(transient_failures_are_retried),
-    T_TEST(lasting_failures_are_not), T_TEST(lost_answer_of_a_conditional_put),
-    T_TEST(conflict_with_others_stays_one), T_TEST(large_lost_answers_are_compared_whole),
-    T_TEST(a_rival_wins), T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
+    T_TEST(each_attempt_can_be_seen), T_TEST(lasting_failures_are_not),
+    T_TEST(lost_answer_of_a_conditional_put), T_TEST(conflict_with_others_stays_one),
+    T_TEST(large_lost_answers_are_compared_whole), T_TEST(a_rival_wins),
+    T_TEST(conditions_exclude_each_other), T_TEST(a_deadline_ends_retries),
     T_TEST(attempts_are_timed), T_TEST(broken_listings_go_on), T_TEST(stale_listings_miss_the_last),
     T_TEST(disordered_listings_are_refused), T_TEST(acknowledged_is_kept_under_faults),
     T_TEST(requests_survive_no_memory))
