@@ -32,6 +32,7 @@ struct wr_cli {
     struct wr_arena *arena; /* lives as long as the process */
     const char *program;    /* "weir", or the name it was called by */
     struct wr_logger log;   /* to stderr, unless the command decides otherwise */
+    uint64_t descriptors;   /* the limit that we began with, and raised; 0: it is not known */
 };
 
 struct wr_command {

@@ -29,16 +29,19 @@ static bool ignore_write_signals(void)
 }
 
 /* Each open database takes eight descriptors, and the usual limit is 1,024. What select() needed
- * that for is not used here. A child gets it as well, as from any service manager that raises it.
+ * that for is not used here; a child that uses it gets the limit that there was, which is returned.
  */
-static void raise_descriptors(void)
+static uint64_t raise_descriptors(void)
 {
     struct rlimit limit;
+    rlim_t was;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max)
-        return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    was = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* else fewer databases are held open */
+    return (uint64_t)was;
 }
 
 /* One heap for all threads, and freed memory back to the system: with glibc's defaults each thread
@@ -135,7 +138,7 @@ int main(int argc, char **argv)
     int code;
 
     tune_heap();
-    raise_descriptors();
+    cli.descriptors = raise_descriptors();
     if (!copy_env("LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID") ||
         !copy_env("LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"))
         return wr_cli_fail("cannot set environment variables", NULL);

@@ -70,11 +70,13 @@ bool wr_cli_log_to(struct wr_cli *cli, int fd, const struct wr_config *c, const 
 
 int wr_cli_serve(struct wr_cli *cli, const struct wr_config *c, const struct wr_serve_options *o)
 {
+    struct wr_serve_options own = *o;
     struct wr_served result;
 
+    own.child_descriptors = cli->descriptors;
     wr_say(&cli->log, WEIR_LOG_INFO, cli->program, WR_F_Z("version", weir_version()),
         WR_F_U64("dbs", c->ndbs));
-    wr_serve(c, o, &cli->log, cli->arena, &result);
+    wr_serve(c, &own, &cli->log, cli->arena, &result);
     if (result.code != WEIR_OK)
         (void)wr_cli_fail(result.message, NULL);
     return exit_code(&result, o->argv != NULL);

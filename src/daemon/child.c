@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,8 +138,29 @@ enum wr_status wr_child_split(
     return st;
 }
 
+/* Ours is the child's for a moment, since posix_spawn has no word for it: another thread that opens
+ * something just then may be refused, where it had more than that already, and tries again. */
+static int spawn_within(rlim_t descriptors, char *const *argv, posix_spawn_file_actions_t *files,
+    posix_spawnattr_t *attr, pid_t *ret)
+{
+    struct rlimit ours, theirs;
+    bool lower =
+        descriptors > 0 && getrlimit(RLIMIT_NOFILE, &ours) == 0 && ours.rlim_cur > descriptors;
+    int rc;
+
+    if (lower) {
+        theirs = ours;
+        theirs.rlim_cur = descriptors;
+        lower = setrlimit(RLIMIT_NOFILE, &theirs) == 0;
+    }
+    rc = posix_spawnp(ret, argv[0], files, attr, argv, environ);
+    if (lower)
+        (void)setrlimit(RLIMIT_NOFILE, &ours); /* it was so before, and may be */
+    return rc;
+}
+
 /* 0 or an error number. */
-static int spawn(char *const *argv, enum wr_child_place place, bool own_group,
+static int spawn(char *const *argv, enum wr_child_place place, bool own_group, rlim_t descriptors,
     posix_spawn_file_actions_t *files, posix_spawnattr_t *attr, pid_t *ret)
 {
     int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
@@ -159,11 +181,11 @@ static int spawn(char *const *argv, enum wr_child_place place, bool own_group,
         flags |= POSIX_SPAWN_SETPGROUP;
     if (rc == 0)
         rc = posix_spawnattr_setflags(attr, (short)flags);
-    return rc ? rc : posix_spawnp(ret, argv[0], files, attr, argv, environ);
+    return rc ? rc : spawn_within(descriptors, argv, files, attr, ret);
 }
 
-enum wr_status wr_child_start(
-    char *const *argv, enum wr_child_place place, pid_t *ret, pid_t *ret_target, struct wr_err *e)
+enum wr_status wr_child_start(char *const *argv, enum wr_child_place place, uint64_t descriptors,
+    pid_t *ret, pid_t *ret_target, struct wr_err *e)
 {
     const bool own_group = place == WR_CHILD_WITHIN && !isatty(STDIN_FILENO);
     posix_spawn_file_actions_t files;
@@ -174,7 +196,7 @@ enum wr_status wr_child_start(
         return wr_fail_errno(e, rc, "cannot start exec command: %s", argv[0]);
     rc = posix_spawnattr_init(&attr);
     if (rc == 0) {
-        rc = spawn(argv, place, own_group, &files, &attr, ret);
+        rc = spawn(argv, place, own_group, (rlim_t)descriptors, &files, &attr, ret);
         (void)posix_spawnattr_destroy(&attr); /* cannot fail for one that was initialised */
     }
     (void)posix_spawn_file_actions_destroy(&files);

@@ -25,10 +25,11 @@ enum wr_child_place {
     WR_CHILD_WITHIN,
 };
 /* Start argv[0], found along $PATH, with our environment, stdout and stderr, no signal blocked and
- * none ignored. *ret_target, for kill(2), is its group if it has one of its own, else its pid.
+ * none ignored; so many descriptors are its limit, where ours is higher and that is not 0.
+ * *ret_target, for kill(2), is its group if it has one of its own, else its pid.
  * NOTFOUND when there is no such program. */
-enum wr_status wr_child_start(char *const *argv, enum wr_child_place place, pid_t *ret,
-    pid_t *ret_target, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_child_start(char *const *argv, enum wr_child_place place, uint64_t descriptors,
+    pid_t *ret, pid_t *ret_target, struct wr_err *e) WR_MUST_CHECK;
 
 /* Reap all that has ended, but for `child` (0: none): what others left behind, and is our child as
  * we are the first process, of a container, or a subreaper. Does not wait. */

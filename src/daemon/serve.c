@@ -365,8 +365,8 @@ static void run_child(struct server *s)
     int sig;
 
     wr_signals_hold(&s->signals);
-    st = wr_child_start(
-        s->argv, s->options->argv ? WR_CHILD_WITHIN : WR_CHILD_BESIDE, &pid, &target, &e);
+    st = wr_child_start(s->argv, s->options->argv ? WR_CHILD_WITHIN : WR_CHILD_BESIDE,
+        s->options->child_descriptors, &pid, &target, &e);
     sig = wr_signals_let_go(&s->signals, target); /* 0 if it has not begun */
     if (st != WR_OK) {
         s->ret->child_trouble = st == WR_NOTFOUND ? WR_CHILD_MISSING : WR_CHILD_UNUSABLE;

@@ -15,6 +15,7 @@ struct wr_serve_options {
     /* Instead: a child that we stand for, as it is. It begins when all is attached (barrier.h), or
      * after ready_timeout_ms, and all signals are for it. NULL-terminated. Not with exec. */
     char *const *argv;
+    uint64_t child_descriptors; /* the limit of either child; 0: ours */
     int64_t ready_timeout_ms;
     bool once;           /* one sync of everything, then end; not with exec */
     bool force_snapshot; /* with once, and retention as well; without it nothing is deleted then */

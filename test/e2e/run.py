@@ -195,6 +195,15 @@ def streams(c):
 
 
 @case
+def limit_of_descriptors(c):
+    """weir raises its own, and the command has what it would have without weir."""
+    path = c.database()
+    limited = ["sh", "-c", "ulimit -Sn 300 && exec \"$@\"", "sh"]
+    r = subprocess.run([*limited, *c.command(run_args(c, path, "sh", "-c", "ulimit -Sn"))], capture_output=True, timeout=30)
+    c.check(r.returncode == 0 and r.stdout == b"300\n", "it has %r" % (r.stdout,))
+
+
+@case
 def exit_codes(c):
     path = c.database()
     for command, code in (("true", 0), ("exit 3", 3), ("kill -KILL $$", 137), ("kill -TERM $$", 143),

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -156,7 +157,7 @@ static int run_at(const char *script, enum wr_child_place place)
     int code = -1;
 
     (void)snprintf(copy, sizeof(copy), "%s", script);
-    T_OK(wr_child_start(argv, place, &pid, &target, &e));
+    T_OK(wr_child_start(argv, place, 0, &pid, &target, &e));
     T(target == (place == WR_CHILD_WITHIN ? -pid : pid));
     T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0); /* it stays to be asked about */
     T(wr_child_ended(pid, &code));
@@ -177,6 +178,27 @@ static void test_exit_codes(void **state)
     T(run("kill -KILL $$") == 128 + SIGKILL);
 }
 
+/* We have raised our limit for ourselves. An application that is given a million descriptors may
+ * have a table of a million entries, or close them one by one. */
+static void test_the_limit_of_descriptors(void **state)
+{
+    char sh[] = "sh", c[] = "-c", script[] = "[ $(ulimit -Sn) = 100 ]",
+         *argv[] = {sh, c, script, NULL};
+    struct rlimit before, after;
+    struct wr_err e = {0};
+    siginfo_t info;
+    pid_t pid = 0, target = 0;
+    int code = -1;
+
+    (void)state;
+    T(getrlimit(RLIMIT_NOFILE, &before) == 0 && before.rlim_cur > 100);
+    T_OK(wr_child_start(argv, WR_CHILD_BESIDE, 100, &pid, &target, &e));
+    T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+    T(wr_child_ended(pid, &code) && code == 0);
+    T(getrlimit(RLIMIT_NOFILE, &after) == 0 && after.rlim_cur == before.rlim_cur);
+    T(after.rlim_max == before.rlim_max);
+}
+
 static void test_still_running(void **state)
 {
     char cat[] = "sleep", forever[] = "1000", *argv[] = {cat, forever, NULL};
@@ -186,7 +208,7 @@ static void test_still_running(void **state)
     int code = -1;
 
     (void)state;
-    T_OK(wr_child_start(argv, WR_CHILD_BESIDE, &pid, &target, &e));
+    T_OK(wr_child_start(argv, WR_CHILD_BESIDE, 0, &pid, &target, &e));
     T(!wr_child_ended(pid, &code) && code == -1 && !wr_child_is_over(pid));
     T(kill(pid, SIGINT) == 0);
     T(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
@@ -241,7 +263,7 @@ static void test_within(void **state)
         "sh -c 'trap \"exit 6\" USR1; echo > \"%s\"; while :; do sleep 0.01; done' & "
         "while wait $!; c=$?; [ $c -gt 128 ]; do :; done; exit $c",
         up);
-    T_OK(wr_child_start(argv, WR_CHILD_WITHIN, &pid, &target, &e));
+    T_OK(wr_child_start(argv, WR_CHILD_WITHIN, 0, &pid, &target, &e));
     while (access(up, F_OK) != 0)
         T(sched_yield() == 0);
     T(target == -pid && kill(target, SIGUSR1) == 0);
@@ -300,7 +322,7 @@ static void test_no_program(void **state)
     pid_t pid = 0, target = 0;
 
     (void)state;
-    T_IS(WR_NOTFOUND, wr_child_start(argv, WR_CHILD_BESIDE, &pid, &target, &e));
+    T_IS(WR_NOTFOUND, wr_child_start(argv, WR_CHILD_BESIDE, 0, &pid, &target, &e));
     T(strstr(e.text, "cannot start exec command: no-such-program-anywhere: "));
 }
 
@@ -324,7 +346,7 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_split), T_TEST(test_split_refused), T_TEST(test_split_limits),
-    T_TEST(test_split_random), T_TEST(test_exit_codes), T_TEST(test_still_running),
-    T_TEST(test_inheritance), T_TEST(test_within), T_TEST(test_reaps_others),
-    T_TEST(test_one_that_was_reaped_elsewhere_left_the_others), T_TEST(test_no_program),
-    T_TEST(test_nomem))
+    T_TEST(test_split_random), T_TEST(test_exit_codes), T_TEST(test_the_limit_of_descriptors),
+    T_TEST(test_still_running), T_TEST(test_inheritance), T_TEST(test_within),
+    T_TEST(test_reaps_others), T_TEST(test_one_that_was_reaped_elsewhere_left_the_others),
+    T_TEST(test_no_program), T_TEST(test_nomem))
