@@ -272,6 +272,25 @@ static void test_a_new_database_was_roots_in_another_users_directory(void **stat
     }
 }
 
+/* And so was one in a directory that was made for it, which nobody but root could enter. */
+static void test_a_directory_that_was_made_was_roots(void **state)
+{
+    const char *above = t_tmpdir(), *dir = t_path(above, "new/data"), *path = t_path(dir, "db");
+    struct stat is, want;
+    struct wr_place *p;
+    struct wr_err e = {0};
+
+    (void)state;
+    if (geteuid() == 0)
+        T(chown(above, 12345, 23456) == 0);
+    T(stat(above, &want) == 0);
+    p = start(path, false);
+    T_OK(wr_place_commit(p, NULL, &e));
+    wr_place_close(p);
+    T(stat(dir, &is) == 0 && is.st_uid == want.st_uid && is.st_gid == want.st_gid);
+    T(stat(path, &is) == 0 && is.st_uid == want.st_uid && is.st_gid == want.st_gid);
+}
+
 /* It was open to everybody, though it had become ours. */
 static void test_the_mode_of_somebody_elses_empty_file_was_taken(void **state)
 {
@@ -941,7 +960,7 @@ T_MAIN(T_TEST(test_new_database), T_TEST(test_abandoned), T_TEST(test_refusals),
     T_TEST(test_empty_file_is_no_database), T_TEST(test_appeared_meanwhile),
     T_TEST(test_what_was_written_to_an_empty_file_was_removed), T_TEST(test_replace),
     T_TEST(test_owner_is_kept), T_TEST(test_a_new_database_was_roots_in_another_users_directory),
-    T_TEST(test_a_lost_owner_was_not_told),
+    T_TEST(test_a_directory_that_was_made_was_roots), T_TEST(test_a_lost_owner_was_not_told),
     T_TEST(test_a_read_only_database_could_not_be_replaced_after_its_check),
     T_TEST(test_mode_is_kept_when_an_earlier_draft_is_gone_on_with),
     T_TEST(test_a_sealed_file_is_not_exchanged), T_TEST(test_a_link_to_a_database_was_replaced),
