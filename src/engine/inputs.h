@@ -44,6 +44,7 @@ struct wr_input {
     uint64_t tail_crc; /* of what the file's checksum covers behind the frames ... */
     uint64_t tail_size;
     uint64_t file_checksum; /* ... as the trailer has it */
+    uint64_t tag;           /* of the object that all of it is from; 0: unknown */
 };
 
 struct wr_inputs {
@@ -79,7 +80,7 @@ enum wr_status wr_input_open(struct wr_storage *s, struct wr_call *c, uint32_t l
 /* The same of a large file, for who reads its ends himself, at once: its first bytes, at least
  * WR_LTX_HEADER_SIZE, and its last, of which wr_input_tail tells how many most likely have all of
  * the index; where they do not, one more request is made, for no more than an index of the header's
- * pages can be. That is 0 for a file that is small. */
+ * pages can be. That is 0 for a file that is small. in->tag is that of the object of both. */
 size_t wr_input_tail(const struct wr_ltx_file *f);
 enum wr_status wr_input_open_ends(struct wr_storage *s, struct wr_call *c, uint32_t lock_offset,
     struct wr_input *in, struct wr_bytes head, struct wr_bytes tail,
@@ -93,5 +94,10 @@ enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e) WR_
  * with its key in the text. */
 enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     uint64_t off, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
+/* The same, of one object: *tag is 0 at first, and tells it then, where the storage does. CONFLICT:
+ * another one has that name by now. */
+enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, uint64_t *tag, uint64_t off, void *buf, size_t n,
+    struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -210,8 +210,23 @@ static enum wr_status file_stat(
     return WR_OK;
 }
 
+/* Of what is open: a name may be that of another file by now. */
+static enum wr_status tell_version(
+    struct wr_file *f, struct wr_call *c, struct wr_str *ret, struct wr_err *e)
+{
+    char version[WR_FILE_VERSION_MAX];
+    struct wr_file_info info;
+    enum wr_status st = wr_file_info(f, &info, e);
+
+    if (st != WR_OK)
+        return st;
+    wr_disk_version(&info, version);
+    *ret = wr_arena_str(c->scratch, wr_str(version));
+    return ret->p ? WR_OK : wr_fail(e, WR_NOMEM, "file: out of memory");
+}
+
 static enum wr_status file_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct wr_disk *d = self;
     struct wr_buf path;
@@ -225,6 +240,8 @@ static enum wr_status file_get(void *self, struct wr_call *c, struct wr_str key,
         st = look(d, (char *)path.p, &info, e);
     if (st == WR_OK)
         st = wr_file_open(d->fs, (const char *)path.p, WR_FILE_READ, 0, &f, e);
+    if (st == WR_OK && version)
+        st = tell_version(f, c, version, e);
     if (st == WR_OK)
         st = wr_file_pread(f, buf, n, off, got, e);
     wr_file_close(f);

@@ -182,7 +182,7 @@ static enum wr_status mem_stat(
 }
 
 static enum wr_status mem_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct bucket *b = self;
     bool exact;
@@ -197,8 +197,12 @@ static enum wr_status mem_get(void *self, struct wr_call *c, struct wr_str key, 
         *got = off < it->size ? wr_min(n, it->size - (size_t)off) : 0;
         if (*got > 0)
             memcpy(buf, it->body + off, *got);
+        if (version)
+            *version = wr_arena_str(c->scratch, wr_str(it->version));
     }
     wr_mutex_unlock(&b->mutex);
+    if (exact && version && !version->p)
+        return wr_fail(e, WR_NOMEM, "mem: out of memory");
     return exact ? WR_OK : wr_fail(e, WR_NOTFOUND, "no such object");
 }
 

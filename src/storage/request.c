@@ -203,6 +203,12 @@ enum wr_status wr_storage_stat(struct wr_storage *s, struct wr_call *c, struct w
 enum wr_status wr_storage_get(struct wr_storage *s, struct wr_call *c, struct wr_str key,
     uint64_t off, void *buf, size_t n, size_t *got, struct wr_err *e)
 {
+    return wr_storage_get_version(s, c, key, off, buf, n, got, NULL, e);
+}
+
+enum wr_status wr_storage_get_version(struct wr_storage *s, struct wr_call *c, struct wr_str key,
+    uint64_t off, void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
+{
     struct request r;
     size_t size = 0;
     enum wr_status st = check_key("get", key, e);
@@ -216,7 +222,7 @@ enum wr_status wr_storage_get(struct wr_storage *s, struct wr_call *c, struct wr
     begin(&r, s, c, WR_STORAGE_GET, "get", key);
     do {
         attempt(&r);
-        st = ended(&r, s->ops->get(s->self, c, key, off, buf, n, &size, &r.err));
+        st = ended(&r, s->ops->get(s->self, c, key, off, buf, n, &size, version, &r.err));
     } while (again(&r, st));
     if (st == WR_OK) {
         assert(size <= n);

@@ -301,7 +301,7 @@ static enum wr_status check_range(
 }
 
 static enum wr_status s3_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct wr_s3_talk t;
     struct wr_s3_request r = {.method = "GET", .key = key, .into = buf, .into_size = n};
@@ -310,6 +310,8 @@ static enum wr_status s3_get(void *self, struct wr_call *c, struct wr_str key, u
     if (n == 0) {
         enum wr_status exists = wr_s3_stat(self, c, key, &o, e);
         *got = exists == WR_OK ? 0 : *got;
+        if (exists == WR_OK && version)
+            *version = o.version;
         return exists;
     }
     wr_s3_talk_init(&t, c, WR_S3_TEXT_MAX);
@@ -327,6 +329,11 @@ static enum wr_status s3_get(void *self, struct wr_call *c, struct wr_str key, u
         st = check_range(&t.resp, off, n, e);
     else if (t.resp.status == 416)
         st = WR_OK; /* nothing was written to buf: into_n is 0 */
+    if (st == WR_OK && version) {
+        *version = wr_arena_str(c->scratch, wr_http_header(&t.resp, "etag"));
+        if (!version->p)
+            st = wr_fail(e, WR_NOMEM, "out of memory for an answer");
+    }
     if (st == WR_OK)
         *got = t.resp.into_n;
 out:

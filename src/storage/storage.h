@@ -82,9 +82,11 @@ struct wr_storage_ops {
         void *self, struct wr_call *c, struct wr_str key, struct wr_object *out, struct wr_err *e);
 
     /* Read up to `n` bytes at `off` into `buf`. *got < n only at the end of the object; an offset
-     * at or past the end reads 0 bytes and is OK. */
+     * at or past the end reads 0 bytes and is OK. *version, unless that is NULL, is the one of the
+     * object that was read, as stat() has it; empty, if the remote does not tell. It lives in
+     * call->scratch. */
     enum wr_status (*get)(void *self, struct wr_call *c, struct wr_str key, uint64_t off, void *buf,
-        size_t n, size_t *got, struct wr_err *e);
+        size_t n, size_t *got, struct wr_str *version, struct wr_err *e);
 
     /* Store a whole object: all of it becomes visible, durably, or none of it does. `out` may be
      * NULL; its strings live in call->scratch. */
@@ -173,6 +175,10 @@ enum wr_status wr_storage_stat(struct wr_storage *s, struct wr_call *c, struct w
     struct wr_object *out, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_storage_get(struct wr_storage *s, struct wr_call *c, struct wr_str key,
     uint64_t off, void *buf, size_t n, size_t *got, struct wr_err *e) WR_MUST_CHECK;
+/* As wr_storage_get, and tells the version of the object that was read. */
+enum wr_status wr_storage_get_version(struct wr_storage *s, struct wr_call *c, struct wr_str key,
+    uint64_t off, void *buf, size_t n, size_t *got, struct wr_str *version,
+    struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_storage_put(struct wr_storage *s, struct wr_call *c, struct wr_str key,
     struct wr_bytes body, const struct wr_put_opts *o, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_storage_remove(struct wr_storage *s, struct wr_call *c, const struct wr_str *keys,

@@ -22,8 +22,9 @@ void wr_haul_free(struct wr_haul *h); /* NULL-safe */
 
 /* Fetch pages of `m`, which is of the copy's base, that the copy lacks, from page *next on, until
  * there are some MiB of them. *next: where to go on; 0: there are none. With a failure it is left,
- * but what was fetched is there; *ret_disk: it is the copy's. Else BUSY: a file has vanished, or as
- * wr_storage_get. A page whose frame is damaged, or that has none, is left out. */
+ * but what was fetched is there; *ret_disk: it is the copy's. Else BUSY: a file has vanished,
+ * CONFLICT: another one has its name, or as wr_storage_get. A page whose frame is damaged, or that
+ * has none, is left out. */
 enum wr_status wr_haul_some(struct wr_haul *h, struct wr_call *c, const struct wr_pagemap *m,
     uint32_t *next, bool *ret_disk, struct wr_err *e) WR_MUST_CHECK;
 

@@ -32,6 +32,7 @@ struct wr_head {
     uint64_t epoch, newest;
     int64_t seen_ms, list_ms, wide_ms; /* when it was looked at; when it is to be listed next */
     bool doubt;                        /* the last listing ended before the map */
+    bool replaced;                     /* a file of the map was seen to be another one */
     bool other;                        /* a file was seen that goes on from another database */
     struct wr_ltx_files aside;         /* damaged; sorted */
     int64_t again_ms;                  /* when they are forgotten */
@@ -66,9 +67,10 @@ struct wr_pagemap *wr_head_map(const struct wr_head *h)
     return h->map;
 }
 
-void wr_head_doubt(struct wr_head *h)
+void wr_head_doubt(struct wr_head *h, bool replaced)
 {
     h->wide_ms = 0;
+    h->replaced = h->replaced || replaced;
 }
 
 void wr_head_look(const struct wr_head *h, struct wr_head_look *ret)
@@ -116,9 +118,10 @@ static enum wr_status list(
 }
 
 /* What became of the map's files: whether any is there as it was, is another one by now, or is not
- * there any more. */
+ * there any more, or not the same object. */
 struct fate {
-    bool same, another, gone;
+    bool same, gone;
+    const struct wr_ltx_file *another; /* NULL: none */
 };
 
 static struct fate fate_of(const struct wr_pagemap *m, const struct wr_ltx_files *all)
@@ -130,8 +133,9 @@ static struct fate fate_of(const struct wr_pagemap *m, const struct wr_ltx_files
     for (size_t i = 0; i < n; i++) {
         const struct wr_ltx_file *was = &files[i].file, *is = wr_ltx_files_find(all, was);
 
-        fate.gone = fate.gone || !is;
-        fate.another = fate.another || (is && is->size != was->size);
+        fate.gone = fate.gone || !is || (is->tag && was->tag && is->tag != was->tag);
+        if (is && is->size != was->size)
+            fate.another = is;
         fate.same = fate.same || (is && is->size == was->size && is->time_ms == was->time_ms);
     }
     return fate;
@@ -193,8 +197,10 @@ static enum wr_status take_way(struct wr_head *h, struct wr_call *c, const struc
         if (st == WR_OK)
             begin_epoch(h);
     }
-    if (st == WR_OK)
+    if (st == WR_OK) {
         set_map(h, m);
+        h->replaced = false;
+    }
     return st;
 }
 
@@ -267,7 +273,7 @@ static enum wr_status compare(
 
     wr_pagemap_size(h->map, &size);
     (void)wr_pagemap_files(h->map, &n);
-    *ret_anew = fate.gone || size.tabled > size.based / 4 + 4096 || n > FILES_MAX;
+    *ret_anew = fate.gone || h->replaced || size.tabled > size.based / 4 + 4096 || n > FILES_MAX;
     if (!fate.another && wr_ltx_files_newest(all) >= position(h)) {
         h->doubt = false;
         return WR_OK;
@@ -275,6 +281,12 @@ static enum wr_status compare(
     h->wide_ms = 0;
     if (!h->doubt) {
         h->doubt = true;
+        if (fate.another)
+            return wr_fail(e, WR_CONFLICT,
+                "level %u file %016llx-%016llx of the replica is another one than it was: it may "
+                "have been reset",
+                fate.another->level, (unsigned long long)fate.another->min,
+                (unsigned long long)fate.another->max);
         return wr_fail(e, WR_CONFLICT,
             "the replica ends with transaction %016llx, and was seen to have %016llx: it may have "
             "been reset",

@@ -42,8 +42,9 @@ void wr_head_free(struct wr_head *h); /* NULL-safe */
 enum wr_status wr_head_step(
     struct wr_head *h, struct wr_call *c, bool *ret_new, struct wr_err *e) WR_MUST_CHECK;
 
-/* A file that the map needs was not there: the next step lists. */
-void wr_head_doubt(struct wr_head *h);
+/* A file that the map needs was not there: the next step lists. Or another one was: then it makes
+ * the map anew. */
+void wr_head_doubt(struct wr_head *h, bool replaced);
 
 /* NULL before the first step that succeeded. Valid until the next step, unless it is held. */
 struct wr_pagemap *wr_head_map(const struct wr_head *h);

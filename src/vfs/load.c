@@ -25,6 +25,7 @@ static atomic_uint last_id;
 struct ends {
     uint8_t *head, *tail;
     size_t head_n, tail_n;
+    uint64_t head_tag, tail_tag; /* of the objects that they are from; 0: unknown */
     atomic_uint read;
 };
 
@@ -127,6 +128,7 @@ static enum wr_status opened(
     if (st != WR_OK)
         return st;
     f->checksum = in->file_checksum;
+    f->tag = in->tag;
     f->has_rolling = in->header.has_rolling;
     f->rolling_pre = in->header.rolling_pre;
     f->rolling_post = in->header.rolling_post;
@@ -151,9 +153,13 @@ static enum wr_status load_ends(struct loading *x, size_t i, struct wr_call *c, 
 {
     struct ends *ends = &x->ends[i];
     const struct wr_bytes head = {ends->head, ends->head_n}, tail = {ends->tail, ends->tail_n};
-    enum wr_status st =
-        wr_input_open_ends(x->l->storage, c, x->l->lock_offset, &x->in[i], head, tail, e);
+    enum wr_status st = WR_OK;
 
+    x->in[i].tag = ends->head_tag ? ends->head_tag : ends->tail_tag;
+    if (ends->tail_tag && ends->tail_tag != x->in[i].tag)
+        st = wr_fail(e, WR_CONFLICT, "it was replaced while it was read");
+    if (st == WR_OK)
+        st = wr_input_open_ends(x->l->storage, c, x->l->lock_offset, &x->in[i], head, tail, e);
     st = opened(x, i, st, head, e);
     wr_free(ends->head);
     wr_free(ends->tail);
@@ -167,13 +173,15 @@ static enum wr_status load_end(
     const struct wr_ltx_file *file = &x->l->files[p->file];
     struct ends *ends = &x->ends[p->file];
     size_t n = p->what == HEAD ? ends->head_n : ends->tail_n;
+    uint64_t off = p->what == HEAD ? 0 : file->size - n;
+    uint64_t *tag = p->what == HEAD ? &ends->head_tag : &ends->tail_tag;
     uint8_t *bytes = wr_alloc(n);
     enum wr_status st;
 
     if (!bytes)
         return wr_fail(e, WR_NOMEM, "end of an ltx file: out of memory");
     *(p->what == HEAD ? &ends->head : &ends->tail) = bytes;
-    st = wr_input_read(x->l->storage, c, file, p->what == HEAD ? 0 : file->size - n, bytes, n, e);
+    st = wr_input_read_object(x->l->storage, c, file, tag, off, bytes, n, e);
     if (st == WR_OK && atomic_fetch_add(&ends->read, 1) == 1)
         st = load_ends(x, p->file, c, e);
     return st;
@@ -186,6 +194,10 @@ static enum wr_status load_one(void *arg, unsigned w, size_t i, struct wr_call *
     enum wr_status st = p->what == WHOLE ? load_small(x, p->file, c, e) : load_end(x, p, c, e);
 
     (void)w;
+    if (st == WR_CONFLICT) /* of two objects: what was listed is not there any more */
+        return wr_wrap(e, WR_BUSY, "level %u file %016llx-%016llx", x->l->files[p->file].level,
+            (unsigned long long)x->l->files[p->file].min,
+            (unsigned long long)x->l->files[p->file].max);
     if (st == WR_CORRUPT) {
         wr_mutex_lock(&x->mutex);
         x->bad = wr_min(x->bad, p->file);

@@ -46,8 +46,9 @@ static void note(struct wr_origin *o, enum wr_status st, const struct wr_err *wh
         (void)wr_fail(&f->why, WR_CORRUPT,
             "%llu pages of the replica are damaged, and are not in the local copy",
             (unsigned long long)is->damaged);
-    if (st == WR_BUSY && f->h) {
+    if ((st == WR_BUSY || st == WR_CONFLICT) && f->h) {
         o->doubt = true;
+        o->replaced = o->replaced || st == WR_CONFLICT;
         wr_cond_broadcast(&o->cond);
     }
 }
@@ -78,7 +79,7 @@ static void step(struct wr_origin *o)
     wr_hydrate_look(f->h, &look);
     if (over)
         tell(o, WR_ERROR, "the local copy is given up; pages are read from the replica", why.text);
-    else if (st != WR_OK && st != WR_CANCELED && st != WR_BUSY && first)
+    else if (st != WR_OK && st != WR_CANCELED && st != WR_BUSY && st != WR_CONFLICT && first)
         tell(o, WR_WARN, "the local copy has to wait", why.text);
     if (!more && !f->told && look.here == look.total) {
         f->told = true;

@@ -42,7 +42,7 @@ struct wr_origin {
     struct wr_mutex mutex; /* guards what follows */
     struct wr_cond cond;   /* something of it has changed */
     struct wr_head *head;  /* of whoever has set `stepping` */
-    bool stepping, running, ending, doubt, wanted;
+    bool stepping, running, ending, doubt, replaced, wanted;
     struct wr_pagemap *map;                      /* held */
     uint64_t newest, steps;                      /* looks that came to an end */
     int64_t poll_ms, seen_ms, ended_ms, used_ms; /* monotonic: of the last good look, ... */

@@ -42,8 +42,8 @@ static enum wr_status step(struct wr_origin *o, int64_t deadline_ms, struct wr_e
     assert(!o->stepping);
     o->stepping = true;
     if (o->doubt)
-        wr_head_doubt(o->head);
-    o->doubt = o->wanted = false;
+        wr_head_doubt(o->head, o->replaced);
+    o->doubt = o->replaced = o->wanted = false;
     wr_mutex_unlock(&o->mutex);
     wr_arena_init(&scratch, WR_ARENA_MAX);
     st = wr_head_step(o->head, &c, &is_new, &why);

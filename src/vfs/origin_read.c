@@ -77,8 +77,8 @@ enum wr_status wr_origin_at(struct wr_origin *o, uint64_t txid, int64_t time_ms,
     return st;
 }
 
-/* Whether they are the same state, and not of two replicas that were there one after the other:
- * by its checksum where that is recorded, else they have a file in common. */
+/* Whether `a`, which was made with `b` known, is the same state, and not that of a replica which
+ * was there after it: by its checksum where that is recorded, else they have a file in common. */
 static bool is_same(const struct wr_pagemap *a, const struct wr_pagemap *b)
 {
     const struct wr_pagemap_about *x = wr_pagemap_about(a), *y = wr_pagemap_about(b);
@@ -89,6 +89,8 @@ static bool is_same(const struct wr_pagemap *a, const struct wr_pagemap *b)
         return false;
     if (x->has_rolling && y->has_rolling)
         return x->rolling == y->rolling;
+    if (x->apart)
+        return false;
     for (size_t i = 0; i < n_a; i++) {
         for (size_t k = 0; k < n_b; k++) {
             if (fa[i].id == fb[k].id)
@@ -98,9 +100,9 @@ static bool is_same(const struct wr_pagemap *a, const struct wr_pagemap *b)
     return false;
 }
 
-/* The files of r->map have gone, at least one. */
-static enum wr_status find_others(
-    struct wr_origin *o, struct wr_call *c, struct wr_origin_reader *r, struct wr_err *e)
+/* The files of r->map have gone, at least one, or others have their names. */
+static enum wr_status find_others(struct wr_origin *o, struct wr_call *c,
+    struct wr_origin_reader *r, bool replaced, struct wr_err *e)
 {
     uint64_t txid = wr_pagemap_about(r->map)->txid;
     struct wr_pagemap *m = NULL;
@@ -108,6 +110,7 @@ static enum wr_status find_others(
 
     wr_mutex_lock(&o->mutex);
     o->doubt = true;
+    o->replaced = o->replaced || (replaced && r->map == o->map);
     wr_cond_broadcast(&o->cond);
     wr_mutex_unlock(&o->mutex);
     st = wr_head_at(o->storage, o->process->cache, WR_LTX_LOCK_OFFSET, c, r->map, txid, 0, &m, e);
@@ -133,8 +136,8 @@ enum wr_status wr_origin_read(struct wr_origin *o, struct wr_origin_reader *r, u
     struct wr_call c = call_for(o, &r->scratch, r->fetch_ms);
     enum wr_status st = wr_pages_read(o->pages, &c, r->map, &r->pages, pgno, off, buf, n, e);
 
-    if (st == WR_BUSY) {
-        st = find_others(o, &c, r, e);
+    if (st == WR_BUSY || st == WR_CONFLICT) {
+        st = find_others(o, &c, r, st == WR_CONFLICT, e);
         if (st == WR_OK)
             st = wr_pages_read(o->pages, &c, r->map, &r->pages, pgno, off, buf, n, e);
     }

@@ -25,6 +25,7 @@ struct wr_pagemap_file {
     struct wr_ltx_file file;
     uint32_t id;       /* the caller's: names its bytes, as no other file's, in a cache */
     uint64_t checksum; /* of its bytes, as its trailer has it */
+    uint64_t tag;      /* of the object that it was, as reading it tells; 0: unknown */
     bool has_rolling;  /* it records the checksum of the database before and after it: */
     uint64_t rolling_pre, rolling_post;
 };

@@ -55,7 +55,8 @@ void wr_pages_share(struct wr_pages *p, struct wr_shelf *s);
 /* `n` bytes at `off` of page `pgno` as `m` has it; within the page, and the page within the
  * database. The lock page reads as zeros.
  *
- * BUSY: the file that has it has vanished; the text names it. CORRUPT: no file has it, as when a
+ * BUSY: the file that has it has vanished; CONFLICT: another one has its name by now; the texts
+ * name it. CORRUPT: no file has it, as when a
  * replica's files do not add up to a database, or its frame is damaged. Whether an intact frame is
  * the right one is not known: the format has a checksum of files, none of pages. Else as
  * wr_storage_get. */

@@ -105,6 +105,32 @@ static void get_ranges(void **state)
     put_away(&b);
 }
 
+/* As stat tells it, if at all: that one is to be told from another that has taken its place. */
+static void get_tells_the_version(void **state)
+{
+    struct bench b = take_out(state);
+    static const char *const texts[] = {"0123456789", "9876543210"};
+    struct wr_str was = {NULL, 0};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct wr_object is = {0};
+        struct wr_str version = {NULL, 0};
+        struct wr_err e = {0};
+        size_t got = 0;
+        char out[4];
+
+        put_text(&b, "dir/o", texts[i]);
+        T_OK(wr_storage_stat(b.s, b.c, key_at(&b, "dir/o"), &is, &e));
+        T_OK(wr_storage_get_version(
+            b.s, b.c, key_at(&b, "dir/o"), 3, out, sizeof(out), &got, &version, &e));
+        T(got == 4 && memcmp(out, texts[i] + 3, 4) == 0 && version.p);
+        T(version.n == 0 || wr_str_eq(version, is.version));
+        T(version.n == 0 || !wr_str_eq(version, was));
+        was = version;
+    }
+    put_away(&b);
+}
+
 static void get_past_the_end(void **state)
 {
     struct bench b = take_out(state);
@@ -484,6 +510,7 @@ const struct check contract_object_checks[] = {
     CHECK(directory_is_no_object),
     CHECK(nothing_below_an_object),
     CHECK(get_ranges),
+    CHECK(get_tells_the_version),
     CHECK(get_past_the_end),
     CHECK(overwrite_replaces_all),
     CHECK(all_bytes_survive),

@@ -230,14 +230,14 @@ static enum wr_status fault_stat(
 }
 
 static enum wr_status fault_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct faultstore *f = self;
     enum fault_kind hit;
     enum wr_status st = strike(f, FAULT_ON_GET, &hit, e);
 
     if (st == WR_OK)
-        st = f->inner_ops->get(f->inner, c, key, off, buf, n, got, e);
+        st = f->inner_ops->get(f->inner, c, key, off, buf, n, got, version, e);
     if (st == WR_OK && hit == FAULT_SHORT_GET && *got > 0)
         *got = (size_t)draw(f, *got);
     return settle(hit, st, e);

@@ -63,13 +63,14 @@ static enum wr_status list(void *self, struct wr_call *c, struct wr_str prefix, 
 }
 
 static enum wr_status get(void *self, struct wr_call *c, struct wr_str key, uint64_t off, void *buf,
-    size_t n, size_t *got, struct wr_err *e)
+    size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     const struct bucket *b = self;
     size_t i = 0;
 
     (void)c;
     (void)e;
+    (void)version;
     while (i < b->n && !wr_str_eq(key, wr_str(b->objects[i].key)))
         i++;
     HOLDS(i < b->n && off < b->objects[i].body.n && n <= b->objects[i].body.n - off);

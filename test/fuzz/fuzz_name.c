@@ -43,7 +43,7 @@ static enum wr_status list(void *self, struct wr_call *c, struct wr_str prefix, 
 }
 
 static enum wr_status get(void *self, struct wr_call *c, struct wr_str key, uint64_t off, void *buf,
-    size_t n, size_t *got, struct wr_err *e)
+    size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct bucket *b = self;
     bool listed = false;
@@ -52,6 +52,7 @@ static enum wr_status get(void *self, struct wr_call *c, struct wr_str key, uint
     (void)off;
     (void)buf;
     (void)n;
+    (void)version;
     *got = 0;
     for (size_t i = 0; i < b->n; i++)
         listed = listed || wr_str_eq(key, b->keys[i]);

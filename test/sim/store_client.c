@@ -141,7 +141,7 @@ static enum wr_status client_stat(
 }
 
 static enum wr_status client_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct store_request *r;
     enum wr_status st = wr_call_check(c, "get", e);
@@ -152,6 +152,8 @@ static enum wr_status client_get(void *self, struct wr_call *c, struct wr_str ke
     r->off = off;
     r->n = n;
     st = store_ask(c, &r, e);
+    if (version)
+        *version = wr_str("");
     if (st == WR_OK) {
         *got = r->data.n;
         if (*got > 0)

@@ -41,7 +41,7 @@ enum wr_status kit_get(struct kit_client *c, const char *key, char ret[KIT_BODY]
 {
     size_t got = 0;
     enum wr_status st =
-        c->ops->get(c->self, &c->call, wr_str(key), 0, ret, KIT_BODY - 1, &got, NULL);
+        c->ops->get(c->self, &c->call, wr_str(key), 0, ret, KIT_BODY - 1, &got, NULL, NULL);
 
     ret[st == WR_OK ? got : 0] = '\0';
     return st;

@@ -112,7 +112,7 @@ static inline enum wr_status world_stat(
 }
 
 static inline enum wr_status world_get(void *self, struct wr_call *c, struct wr_str key,
-    uint64_t off, void *buf, size_t n, size_t *got, struct wr_err *e)
+    uint64_t off, void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct world *w = self;
     enum wr_status st;
@@ -122,7 +122,7 @@ static inline enum wr_status world_get(void *self, struct wr_call *c, struct wr_
         w->in_get(w);
     st = world_request(w, e);
     if (st == WR_OK)
-        st = wr_storage_mem.get(w->bucket, c, key, off, buf, n, got, e);
+        st = wr_storage_mem.get(w->bucket, c, key, off, buf, n, got, version, e);
     if (st == WR_OK && w->short_reads && *got == n && n > 0 && off > 0)
         --*got;
     return st;

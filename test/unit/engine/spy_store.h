@@ -81,14 +81,14 @@ static inline enum wr_status spy_stat(
 }
 
 static inline enum wr_status spy_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     struct spy *s = self;
 
     s->reads++;
     if (s->fail_get != WR_OK && (!s->fail_in || strstr(key.p, s->fail_in)))
         return spy_say(s->fail_get, e);
-    return wr_storage_mem.get(s->inner, c, key, off, buf, n, got, e);
+    return wr_storage_mem.get(s->inner, c, key, off, buf, n, got, version, e);
 }
 
 static inline enum wr_status spy_put(void *self, struct wr_call *c, struct wr_str key,

@@ -45,11 +45,11 @@ static enum wr_status evil_put(void *self, struct wr_call *c, struct wr_str key,
 }
 
 static enum wr_status evil_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     if (is_in(evil.deaf_to, key))
         return wr_fail(e, WR_IO, "it does not answer");
-    return wr_storage_mem.get(self, c, key, off, buf, n, got, e);
+    return wr_storage_mem.get(self, c, key, off, buf, n, got, version, e);
 }
 
 static void start_evil(struct world *w)

@@ -708,9 +708,9 @@ struct answer {
 static struct answer answers[4];
 
 static enum wr_status answer_get(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
-    enum wr_status st = world_get(self, c, key, off, buf, n, got, e);
+    enum wr_status st = world_get(self, c, key, off, buf, n, got, version, e);
 
     for (size_t i = 0; st == WR_OK && i < wr_countof(answers); i++) {
         struct answer *a = &answers[i];

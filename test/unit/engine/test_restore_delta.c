@@ -258,11 +258,11 @@ static void test_a_file_shorter_than_a_header(void **state)
 static enum wr_status archived_with;
 
 static enum wr_status get_archived(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     if (key.n > 6 && memcmp(key.p, "ltx/0/", 6) == 0)
         return wr_fail(e, archived_with, "it is in the archive");
-    return world_get(self, c, key, off, buf, n, got, e);
+    return world_get(self, c, key, off, buf, n, got, version, e);
 }
 
 /* Files that no plan needs could not be read, and that was the end of it. */

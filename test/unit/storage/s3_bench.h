@@ -83,7 +83,7 @@ static inline enum wr_status get(
     char buf[64];
     size_t got = 0;
     T(n <= sizeof(buf));
-    return OPS.get(b->s, b->c, wr_str(key), off, buf, n, &got, e);
+    return OPS.get(b->s, b->c, wr_str(key), off, buf, n, &got, NULL, e);
 }
 
 static inline bool count_one(void *arg, const struct wr_object *obj)

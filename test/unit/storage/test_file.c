@@ -428,7 +428,7 @@ static void any_step_may_fail(void **state)
             t.fail_at = -1;
             T(st == (failed && !excused(&t) ? WR_IO : WR_OK));
             enum wr_status have =
-                wr_storage_file.get(disk, t_call(), WR_STR("k"), 0, got, 7, &n, &e);
+                wr_storage_file.get(disk, t_call(), WR_STR("k"), 0, got, 7, &n, NULL, &e);
             T(have == WR_OK || (kind == 2 && have == WR_NOTFOUND && st != WR_OK));
             T(strcmp(got, "new") == 0 || (st != WR_OK && (have != WR_OK || !strcmp(got, "old"))));
             if (p->list(p, root, count_entry, &entries, NULL) == WR_OK)
@@ -580,7 +580,7 @@ static void keys_cannot_leave_the_root(void **state)
         struct wr_str key = wr_str(bad[i]);
         T(put(disk, bad[i], "v", (struct wr_put_opts){0}) == WR_MISUSE);
         T_IS(WR_MISUSE, wr_storage_file.stat(disk, t_call(), key, &about, &e));
-        T_IS(WR_MISUSE, wr_storage_file.get(disk, t_call(), key, 0, &byte, 1, &n, &e));
+        T_IS(WR_MISUSE, wr_storage_file.get(disk, t_call(), key, 0, &byte, 1, &n, NULL, &e));
         T_IS(WR_MISUSE, wr_storage_file.remove(disk, t_call(), &key, 1, &e));
     }
     T_IS(WR_MISUSE,
@@ -710,7 +710,7 @@ static enum wr_status sweep(void *arg)
         st = wr_storage_file.put(self, c, key, text("w"), &o, &out, NULL);
     }
     if (st == WR_OK)
-        st = wr_storage_file.get(self, c, key, 0, &byte, 1, &n, NULL);
+        st = wr_storage_file.get(self, c, key, 0, &byte, 1, &n, NULL, NULL);
     if (st == WR_OK)
         st = wr_storage_file.list(self, c, WR_STR(""), WR_STR(""), count_object, &n, NULL);
     if (st == WR_OK)

@@ -377,7 +377,7 @@ static void who_only_reads_removes_nothing(void **state)
     void *disk = disk_at(wr_fs_posix(), root);
     T_OK(wr_storage_file.list(disk, t_call(), WR_STR(""), WR_STR(""), count_object, &n, &e));
     T_OK(wr_storage_file.stat(disk, t_call(), WR_STR("k"), &about, &e));
-    T_OK(wr_storage_file.get(disk, t_call(), WR_STR("k"), 0, &byte, 1, &got, &e));
+    T_OK(wr_storage_file.get(disk, t_call(), WR_STR("k"), 0, &byte, 1, &got, NULL, &e));
     wr_storage_file.close(disk);
     T(n == 1 && there(root, OURS));
 }

@@ -185,10 +185,10 @@ static enum wr_status put_lost(void *self, struct wr_call *c, struct wr_str key,
 }
 
 static enum wr_status get_whole(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     (void)off;
-    return wr_storage_mem.get(self, c, key, 0, buf, n, got, e);
+    return wr_storage_mem.get(self, c, key, 0, buf, n, got, version, e);
 }
 
 static enum wr_status list_nothing(void *self, struct wr_call *c, struct wr_str prefix,
@@ -324,10 +324,10 @@ static void less_is_asked_of_less(void **state)
 static struct wr_cancel token;
 
 static enum wr_status get_canceled(void *self, struct wr_call *c, struct wr_str key, uint64_t off,
-    void *buf, size_t n, size_t *got, struct wr_err *e)
+    void *buf, size_t n, size_t *got, struct wr_str *version, struct wr_err *e)
 {
     wr_cancel_now(&token);
-    return wr_storage_mem.get(self, c, key, off, buf, n, got, e);
+    return wr_storage_mem.get(self, c, key, off, buf, n, got, version, e);
 }
 
 static void what_was_written_goes_after_a_cancel(void **state)

@@ -13,7 +13,7 @@ static void expect_uploaded(struct bench *b, unsigned parts)
     size_t got = 0, n = (size_t)parts * 10;
     char *p = wr_arena_alloc(b->c->scratch, n + 1);
     T(p != NULL);
-    T_OK(OPS.get(b->s, b->c, WR_STR("p/up"), 0, p, n + 1, &got, &e));
+    T_OK(OPS.get(b->s, b->c, WR_STR("p/up"), 0, p, n + 1, &got, NULL, &e));
     T(got == n);
     for (unsigned i = 0; i < parts; i++) {
         char text[24];

@@ -73,7 +73,8 @@ static bool holds(const struct rig *r, struct wr_bytes want)
     static uint8_t got[20 * PART + 1];
     size_t n = 0;
 
-    return wr_storage_mem.get(r->mem, r->c, WR_STR("k"), 0, got, sizeof(got), &n, NULL) == WR_OK &&
+    return wr_storage_mem.get(r->mem, r->c, WR_STR("k"), 0, got, sizeof(got), &n, NULL, NULL) ==
+               WR_OK &&
            n == want.n && memcmp(got, want.p, n) == 0;
 }
 

@@ -400,7 +400,7 @@ static enum wr_status open_and_go_on(void *arg)
     if (st == WR_OK)
         st = wr_head_step(h, &x->call, &is_new, NULL);
     if (st == WR_OK) {
-        wr_head_doubt(h);
+        wr_head_doubt(h, false);
         st = wr_head_step(h, &x->call, &is_new, NULL);
     }
     wr_head_free(h);

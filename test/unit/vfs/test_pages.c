@@ -201,23 +201,64 @@ static void test_errors_are_told_apart(void **state)
     pond_release(&x);
 }
 
-static void test_a_frame_that_is_damaged(void **state)
+/* The snapshot is replaced by one that has another byte at `at` in the frame of a page. */
+static void change_frame(struct pond *x, uint32_t pgno, size_t at)
+{
+    struct wr_spot s;
+    struct wr_buf b;
+
+    T(wr_pagemap_find(x->map, pgno, &s) && at < s.length);
+    wr_buf_init(&b, (size_t)1 << 28);
+    story_file(&x->s, 1, 1, &b);
+    b.p[s.off + at] ^= 0x40;
+    world_store(
+        &x->w, wr_layout_ltx_key(t_call()->scratch, x->w.storage, 9, 1, 1), wr_buf_bytes(&b), 1000);
+    wr_buf_release(&b);
+}
+
+static void look_anew(struct pond *x)
+{
+    struct wr_err e = {0};
+
+    wr_pagemap_drop(x->map);
+    T_OK(wr_head_at(x->w.storage, x->cache, WR_LTX_LOCK_OFFSET, t_call(), NULL, 1, 0, &x->map, &e));
+    wr_pagecache_clear(x->cache);
+    wr_pagecache_grow(x->cache, 4 << 20);
+}
+
+/* As long as the other one, of the same time, and its frames where those of the first one are: a
+ * page of it was shown among pages of the first one. */
+static void test_an_object_that_was_replaced_under_its_name(void **state)
 {
     struct pond x;
     struct wr_pages_reader r = {.clock = 0};
-    struct wr_call *c = t_call();
     struct wr_spot s;
-    struct wr_buf b;
     struct wr_err e = {0};
 
     (void)state;
     pond_init(&x, 4 << 20);
-    T(wr_pagemap_find(x.map, 3, &s));
-    wr_buf_init(&b, (size_t)1 << 28);
-    story_file(&x.s, 1, 1, &b);
-    b.p[s.off + 3] ^= 0x40; /* another page's number */
-    world_store(&x.w, wr_layout_ltx_key(c->scratch, x.w.storage, 9, 1, 1), wr_buf_bytes(&b), 1000);
-    wr_buf_release(&b);
+    T_OK(read_page(&x, &r, 5, &e));
+    T(wr_pagemap_find(x.map, 700, &s));
+    change_frame(&x, 700, s.length - 1); /* still a frame, of other bytes */
+    T_IS(WR_CONFLICT, read_page(&x, &r, 700, &e));
+    T(strstr(e.text, "another one") != NULL);
+    T_IS(WR_CONFLICT, read_page(&x, &r, 900, &e));
+    T_OK(read_page(&x, &r, 5, &e)); /* of the cache */
+    look_anew(&x);
+    T_OK(read_page(&x, &r, 900, &e));
+    pond_release(&x);
+}
+
+static void test_a_frame_that_is_damaged(void **state)
+{
+    struct pond x;
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    change_frame(&x, 3, 3); /* another page's number */
+    look_anew(&x);
     for (uint32_t pgno = 1; pgno <= 20; pgno++) {
         if (pgno == 3)
             T_IS(WR_CORRUPT, read_page(&x, &r, pgno, &e));
@@ -259,4 +300,5 @@ T_MAIN(T_TEST(test_pages_one_after_the_other_take_few_requests),
     T_TEST(test_two_ways_by_turns_are_both_seen), T_TEST(test_a_page_here_and_there_costs_no_other),
     T_TEST(test_without_a_cache_each_page_is_still_right),
     T_TEST(test_readers_of_the_same_pages_wait_for_one_request), T_TEST(test_errors_are_told_apart),
-    T_TEST(test_a_frame_that_is_damaged), T_TEST(test_nomem))
+    T_TEST(test_an_object_that_was_replaced_under_its_name), T_TEST(test_a_frame_that_is_damaged),
+    T_TEST(test_nomem))

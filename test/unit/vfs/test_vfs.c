@@ -637,6 +637,44 @@ static void test_a_replica_that_begins_anew_is_another(void **state)
     }
 }
 
+/* Another database, file by file in the place of the first one: as many transactions, of the same
+ * times and sizes. The map of the first one was read on, and showed pages of both, until a listing
+ * of all levels came, and beyond it. */
+static void test_objects_that_are_replaced_under_their_names(void **state)
+{
+    (void)state;
+    for (int rolling = 0; rolling < 2; rolling++) {
+        static const char all[] = "SELECT group_concat(hex(substr(b,1,1)), '') FROM t";
+        char was[1000], is[1000];
+        struct vw w;
+        sqlite3 *db;
+        int i;
+
+        vw_init(&w, 512, rolling);
+        for (i = 0; i < 3; i++)
+            vw_commit(&w, "UPDATE t SET b=randomblob(150)");
+        db = vw_open(&w, "&cache_size=4096");
+        vw_exec(db, "PRAGMA cache_size=1; BEGIN");
+        (void)snprintf(was, sizeof(was), "%s", vw_ask(db, all));
+        vw_end(&w);
+        vw_begin(&w, 512, rolling);
+        for (i = 0; i < 3; i++)
+            vw_commit(&w, "UPDATE t SET b=randomblob(150)");
+        (void)snprintf(is, sizeof(is), "%s", vw_ask(db, all));
+        if (strcmp(is, was) != 0)
+            assert_string_equal(is, "error: disk I/O error");
+        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        (void)snprintf(was, sizeof(was), "%s", vw_ask(w.app, all));
+        for (i = 0; i < 100 && strcmp(vw_ask(db, all), was) != 0; i++)
+            t_sleep_ms(30);
+        T(i < 100);
+        vw_same(&w, db);
+        assert_string_equal(vw_ask(db, "SELECT weir_epoch()"), "2");
+        (void)sqlite3_close(db);
+        vw_release(&w);
+    }
+}
+
 struct reading {
     struct vw *w;
     struct wr_thread thread;
@@ -755,7 +793,8 @@ int main(int argc, char **argv)
         T_TEST(test_a_fork_gets_an_error_and_not_a_hang),
         T_TEST(test_exit_with_connections_that_are_open),
         T_TEST(test_files_that_go_are_replaced_within_a_transaction),
-        T_TEST(test_a_replica_that_begins_anew_is_another), T_TEST(test_nomem),
+        T_TEST(test_a_replica_that_begins_anew_is_another),
+        T_TEST(test_objects_that_are_replaced_under_their_names), T_TEST(test_nomem),
         T_TEST(test_many_threads_read_while_it_changes)};
 
     (void)setenv("LITESTREAM_LOG_FILE", "/dev/null", 1);
