@@ -109,18 +109,36 @@ static enum wr_status settle_node(struct wr_promotion *p, uint64_t newest, struc
 
 /* ---- the database that it is from now on ---- */
 
+/* An empty one, with room on the disk for all pages. The caller closes it, also after a failure. */
+static enum wr_status open_ledger(struct wr_promotion *p, struct wr_ledger **ret, struct wr_err *e)
+{
+    const struct wr_follow_pos *pos = &p->f->pos;
+    enum wr_status st = wr_ledger_open(p->state_fs, p->meta_dir, pos->page_size,
+        wr_ltx_lock_pgno(pos->page_size, p->o.lock_offset), wr_machine_run(p->o.fs), ret, e);
+
+    return st == WR_OK ? wr_ledger_fill_begin(*ret, pos->pages, e) : st;
+}
+
+static enum wr_status try_ledger(struct wr_promotion *p, struct wr_err *e)
+{
+    struct wr_ledger *l = NULL;
+    enum wr_status st = wr_mkdirs(p->state_fs, p->meta_dir, 0700, e);
+
+    if (st == WR_OK)
+        st = open_ledger(p, &l, e);
+    wr_ledger_close(l);
+    return st;
+}
+
 static enum wr_status keep_ledger(struct wr_promotion *p, uint64_t txid, struct wr_err *e)
 {
     const struct wr_follow_pos *pos = &p->f->pos;
     const struct wr_pos nowhere = {0};
     struct wr_ledger *l = NULL;
     uint64_t rolling = 0;
-    enum wr_status st = wr_ledger_open(p->state_fs, p->meta_dir, pos->page_size,
-        wr_ltx_lock_pgno(pos->page_size, p->o.lock_offset), wr_machine_run(p->o.fs), &l, e);
+    enum wr_status st = open_ledger(p, &l, e);
 
     p->c->deadline_ms = WR_NEVER;
-    if (st == WR_OK)
-        st = wr_ledger_fill_begin(l, pos->pages, e);
     if (st == WR_OK)
         st = wr_promotion_sum_up(p, l, &rolling, e);
     if (st == WR_OK && pos->rolling && rolling != pos->rolling)
@@ -188,6 +206,10 @@ static enum wr_status prepare(struct wr_promotion *p, struct wr_err *e)
         st = wr_promotion_catch_up(p, e);
     if (st == WR_OK)
         st = wr_promotion_prove(p, &rolling, e);
+    if (st == WR_OK)
+        st = wr_promotion_try_to_apply(p, e);
+    if (st == WR_OK)
+        st = try_ledger(p, e);
     if (st == WR_OK) {
         wr_promotion_request(p);
         st = wr_remote_find(p->s, p->c, &seen, NULL, &newest, e);

@@ -1,7 +1,8 @@
 /*
  * promote.h - make a followed copy of a database the one that writes to the replica.
  *
- *   1  the copy is brought to the newest state, and proven          nothing has changed
+ *   1  the copy is brought to the newest state, and proven; what    nothing has changed
+ *      will be needed of its disk and its locks is tried
  *   2  the lease is taken (lease.h)                                 the old primary still writes
  *   3  the copy is brought to the newest state once more
  *   4  the name of the next TXID is created (fence.h). If the old   from here on it cannot: the

@@ -131,6 +131,56 @@ enum wr_status wr_promotion_sum_up(
     return st;
 }
 
+/* As a state is applied, up to where the first page would be written: that undoes itself. */
+static enum wr_status try_once(struct wr_promotion *p, uint8_t *page, struct wr_err *e)
+{
+    const struct wr_follow_pos *pos = &p->f->pos;
+    struct wr_patch *copy = p->f->copy;
+    uint64_t bytes = 0;
+    enum wr_status st = wr_patch_begin(copy, &bytes, e);
+
+    if (st == WR_OK)
+        st = wr_patch_read(copy, page, pos->page_size, 0, e);
+    if (st == WR_OK)
+        st = wr_patch_journal(copy, pos->page_size, pos->pages, e);
+    if (st == WR_OK)
+        st = wr_patch_keep(copy, 1, page, e);
+    if (st == WR_OK)
+        st = wr_patch_sync(copy, e);
+    if (st == WR_OK)
+        st = wr_patch_lock(copy, p->c, READERS_MS, e);
+    wr_patch_end(copy);
+    return st;
+}
+
+enum wr_status wr_promotion_try_to_apply(struct wr_promotion *p, struct wr_err *e)
+{
+    int64_t end_ms = wr_promotion_patience(p);
+    uint8_t *page = wr_alloc(p->f->pos.page_size);
+    enum wr_status st = page ? WR_BUSY : wr_fail(e, WR_NOMEM, "page buffer: out of memory");
+
+    p->c->deadline_ms = WR_NEVER;
+    while (st == WR_BUSY) {
+        struct wr_err why = {0};
+
+        st = try_once(p, page, &why);
+        if (st == WR_BUSY && wr_mono_ms(p->c->clock) >= end_ms)
+            break;
+        if (st == WR_BUSY)
+            st = wr_call_sleep(p->c, PAUSE_MS, e) == WR_OK ? WR_BUSY : WR_CANCELED;
+        else if (st != WR_OK)
+            (void)wr_fail(e, st, "%s: the copy cannot be written to: %s; nothing was changed",
+                p->o.path, why.text);
+    }
+    wr_free(page);
+    return st != WR_BUSY ? st
+                         : wr_fail(e, st,
+                               "%s: somebody reads the copy, or writes to it, for longer than "
+                               "%lld s, and what the old primary may still send could not be "
+                               "applied; nothing was changed. End that, and run this again",
+                               p->o.path, (long long)p->o.patience_ms / 1000);
+}
+
 /* Where the replica records what the state must add up to, it does. *ret: what it adds up to. */
 enum wr_status wr_promotion_prove(struct wr_promotion *p, uint64_t *ret, struct wr_err *e)
 {

@@ -46,6 +46,9 @@ enum wr_status wr_promotion_read_page(
  * and not write. */
 enum wr_status wr_promotion_sum_up(struct wr_promotion *p, struct wr_ledger *l,
     uint64_t *ret_rolling, struct wr_err *e) WR_MUST_CHECK;
+/* Whether a further state could be applied: there is room for a journal, and nobody reads on, or
+ * writes. BUSY: somebody does, for too long. */
+enum wr_status wr_promotion_try_to_apply(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
 /* Where the replica records what the state must add up to, it does. *ret: what it adds up to. */
 enum wr_status wr_promotion_prove(
     struct wr_promotion *p, uint64_t *ret, struct wr_err *e) WR_MUST_CHECK;
