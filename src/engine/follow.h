@@ -52,7 +52,8 @@ struct wr_follow_opts {
     struct wr_restore_opts
         restore;         /* `overwrite`: begin anew, whatever is there; no txid, no time */
     int64_t interval_ms; /* between steps; 0: 1000 */
-    int64_t patience_ms; /* for readers of the copy, with new ones kept out meanwhile; 0: 1000 */
+    int64_t patience_ms; /* for readers of the copy, with new ones kept out meanwhile; up to four
+                            times that while they do not end (sqlite/patch.h); 0: 1000 */
     struct wr_stream *primary; /* asked before the bucket (follow_source.h); it outlives the
                                   follower; NULL: the bucket alone */
     wr_follow_fn *tell;        /* NULL: nobody asks */

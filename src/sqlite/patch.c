@@ -39,6 +39,10 @@ enum {
     WAL_MODE = 2,
 };
 
+/* Of the patience with readers: 4 s where it is 1 s at first. Five seconds are what most bindings
+ * set for a busy timeout if nobody says otherwise. */
+#define DOUBLINGS 2u
+
 struct wr_patch {
     sqlite3 *db;
     sqlite3_stmt *begin;
@@ -51,6 +55,7 @@ struct wr_patch {
     size_t in_chunk;
     uint64_t journal_bytes; /* written */
     uint32_t page_size, pages, records, nonce;
+    unsigned refused; /* times in a row that readers did not end */
     bool begun;
     bool exists;  /* the journal, with something in it */
     bool wrote;   /* to the database, so that the journal is what brings it back */
@@ -366,19 +371,23 @@ enum wr_status wr_patch_arm(struct wr_patch *p, struct wr_err *e)
 enum wr_status wr_patch_lock(
     struct wr_patch *p, const struct wr_call *c, int64_t patience_ms, struct wr_err *e)
 {
-    int64_t until_ms = wr_mono_ms(c->clock) + patience_ms;
+    int64_t until_ms = wr_mono_ms(c->clock) + (patience_ms << wr_min(p->refused, DOUBLINGS));
     enum wr_status st = WR_OK;
 
     assert(p->begun);
     for (;;) {
         int rc = p->file->pMethods->xLock(p->file, SQLITE_LOCK_EXCLUSIVE);
 
-        if (rc == SQLITE_OK)
+        if (rc == SQLITE_OK) {
+            p->refused = 0;
             return WR_OK;
+        }
         if ((rc & 0xff) != SQLITE_BUSY)
             return fail("lock the database", rc, e);
-        if (wr_mono_ms(c->clock) >= until_ms)
+        if (wr_mono_ms(c->clock) >= until_ms) {
+            p->refused++;
             return WR_BUSY;
+        }
         st = wr_call_sleep(c, WR_PATCH_LOCK_PAUSE_MS, e);
         if (st != WR_OK)
             return st;

@@ -60,7 +60,9 @@ enum wr_status wr_patch_sync(struct wr_patch *p, struct wr_err *e) WR_MUST_CHECK
 enum wr_status wr_patch_arm(struct wr_patch *p, struct wr_err *e) WR_MUST_CHECK;
 
 /* Wait for readers, for at most `patience_ms`, with new ones kept out meanwhile, as SQLite does.
- * BUSY (no text): there are some still. CANCELED, TIMEOUT as `c` says. */
+ * After a time that was not enough the next one may take twice as long, and then four times: of
+ * readers that overlap, those that are there must all end within that. Not longer, as new ones give
+ * up then. BUSY (no text): there are some still. CANCELED, TIMEOUT as `c` says. */
 enum wr_status wr_patch_lock(struct wr_patch *p, const struct wr_call *c, int64_t patience_ms,
     struct wr_err *e) WR_MUST_CHECK;
 

@@ -356,6 +356,53 @@ static void test_readers_and_writers(void **state)
     free_two(&w);
 }
 
+/* By this clock each look at it takes 10 ms. */
+static int64_t ticks_ns;
+
+static int64_t ticking(const struct wr_clock *c)
+{
+    (void)c;
+    return ticks_ns += 10000000;
+}
+
+/* Readers that overlap, each for longer than the patience, kept a follower from a copy for as long
+ * as they came. */
+static void test_readers_that_do_not_end_are_waited_for_longer(void **state)
+{
+    static const int64_t least_ms[] = {100, 200, 400, 400};
+    struct two w = make_two(false);
+    const struct wr_clock clock = {.mono_ns = ticking};
+    struct wr_call c = *t_call();
+    struct wr_patch *p = NULL;
+    struct wr_err e = {0};
+    sqlite3 *other = NULL;
+    uint64_t bytes = 0;
+
+    (void)state;
+    c.clock = &clock;
+    T_OK(wr_patch_open(w.path, &p, &e));
+    T(sqlite3_open(w.path, &other) == SQLITE_OK);
+    for (int turn = 0; turn < 2; turn++) {
+        T(sqlite3_exec(other, "BEGIN; SELECT * FROM t", NULL, NULL, NULL) == SQLITE_OK);
+        for (size_t i = 0; i < wr_countof(least_ms); i++) {
+            int64_t began_ns = ticks_ns, took_ms;
+
+            T_OK(wr_patch_begin(p, &bytes, &e));
+            T_IS(WR_BUSY, wr_patch_lock(p, &c, 100, &e));
+            took_ms = (ticks_ns - began_ns) / 1000000;
+            wr_patch_end(p);
+            T(took_ms >= least_ms[i] && took_ms < least_ms[i] + 50);
+        }
+        T(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+        T_OK(wr_patch_begin(p, &bytes, &e));
+        T_OK(wr_patch_lock(p, &c, 100, &e));
+        wr_patch_end(p);
+    }
+    T(sqlite3_close(other) == SQLITE_OK);
+    wr_patch_close(p);
+    free_two(&w);
+}
+
 static void test_refused(void **state)
 {
     struct two w = make_two(false);
@@ -488,5 +535,6 @@ T_MAIN(T_TEST(test_both_ways), T_TEST(test_the_journal_stays_from_step_to_step),
     T_TEST(test_killed_before_the_empty_journal_is_on_disk),
     T_TEST(test_the_empty_journal_cannot_be_synced),
     T_TEST(test_a_writer_has_the_journal_when_we_go), T_TEST(test_a_kill_in_a_later_step),
-    T_TEST(test_readers_and_writers), T_TEST(test_refused), T_TEST(test_failing_calls),
-    T_TEST(test_exchanged_meanwhile), T_TEST(test_nomem))
+    T_TEST(test_readers_and_writers), T_TEST(test_readers_that_do_not_end_are_waited_for_longer),
+    T_TEST(test_refused), T_TEST(test_failing_calls), T_TEST(test_exchanged_meanwhile),
+    T_TEST(test_nomem))
