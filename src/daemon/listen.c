@@ -184,10 +184,12 @@ enum wr_status wr_listen_tcp(const char *addr, int *ret_fd, struct wr_err *e)
     if (rc != 0)
         return wr_fail(e, WR_MISUSE, "cannot listen on %s: %s", addr, gai_strerror(rc));
     st = wr_fail(e, WR_MISUSE, "cannot listen on %s: it has no address", addr);
-    /* IPv6 first, which takes IPv4 along where all addresses are meant; there may be none of it. */
+    /* Where all addresses are meant, IPv6 first, which takes IPv4 along; there may be none of it. A
+     * name may have both, as localhost: IPv4 first, as Litestream has it, where who knows the name
+     * finds it as well as who knows 127.0.0.1. */
     for (int i = 0; i < 2; i++)
         for (const struct addrinfo *a = all; a && st != WR_OK && st != WR_BUSY; a = a->ai_next)
-            if (a->ai_family == (i == 0 ? AF_INET6 : AF_INET))
+            if (a->ai_family == ((i == 0) == !host[0] ? AF_INET6 : AF_INET))
                 st = listen_at(a, addr, ret_fd, e);
     freeaddrinfo(all);
     return st;
