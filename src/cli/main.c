@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -18,6 +19,15 @@ static bool copy_env(const char *from, const char *to)
     const char *value = getenv(from);
 
     return !value || getenv(to) || setenv(to, value, 1) == 0;
+}
+
+/* Whoever read our output has seen enough, as head(1): then we end as other programs do. */
+static void end_of_pipe(void)
+{
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+
+    if (sigaction(SIGPIPE, &usual, NULL) == 0)
+        (void)raise(SIGPIPE); /* or what follows is an error like others */
 }
 
 /* A peer that is gone and a file at its size limit come back as errors of the write. */
@@ -155,7 +165,10 @@ int main(int argc, char **argv)
     wr_logger_release(&cli.log);
     wr_arena_release(&arena);
     /* A full disk behind a redirected listing shows only here. */
-    if (fflush(stdout) != 0 && code == WR_EXIT_OK)
+    if (fflush(stdout) != 0 && code == WR_EXIT_OK) {
+        if (errno == EPIPE)
+            end_of_pipe();
         code = wr_cli_fail("cannot write to standard output", NULL);
+    }
     return code;
 }

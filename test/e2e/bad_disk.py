@@ -1,5 +1,7 @@
 """Full disks: of the replica, of the local state, of the target of a restore."""
 import os
+import signal
+import subprocess
 
 import kit
 from badkit import add, case, digest, rows
@@ -159,6 +161,16 @@ def full_device(c):
     for args in (("ltx", c.url), ("version",), ("restore", "-dry-run", "-o", c.path("x.db"), c.url)):
         out = c.run("full", *args, exe=script(c))
         c.expect(out, 1, "cannot write to standard output")
+
+
+@case
+def reader_gone(c):
+    """Who reads the output has seen enough: no error, but an end as by that signal."""
+    out, into = os.pipe()
+    os.close(out)
+    r = subprocess.run(c.command(("completion", "bash")), stdout=into, stderr=subprocess.PIPE, timeout=30)
+    os.close(into)
+    c.check(r.returncode == -signal.SIGPIPE and r.stderr == b"", "it ends with %d: %r" % (r.returncode, r.stderr))
 
 
 def script(c):
