@@ -13,11 +13,14 @@
 #include "base/url.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <weir.h>
 
 #define LINE_MAX_BYTES ((size_t)64 << 10)
+#define PATIENCE_MS    1000
 
 static const char *level_text(int level)
 {
@@ -130,7 +133,11 @@ void wr_logfmt(struct wr_buf *out, enum wr_log_format format, const struct wr_lo
 
 void wr_logger_init(struct wr_logger *l, int fd, enum wr_log_format format, int level)
 {
-    *l = (struct wr_logger){.clock = wr_clock_system(), .fd = fd, .format = format, .level = level};
+    *l = (struct wr_logger){.clock = wr_clock_system(),
+        .fd = fd,
+        .format = format,
+        .level = level,
+        .patience_ms = PATIENCE_MS};
     wr_mutex_init(&l->mutex);
 }
 
@@ -139,18 +146,65 @@ void wr_logger_release(struct wr_logger *l)
     wr_mutex_release(&l->mutex);
 }
 
-static void write_all(int fd, const uint8_t *p, size_t n)
+/* Whether a pipe, or a socket, takes some bytes without waiting; anything else always does. */
+static bool has_room(struct wr_logger *l)
 {
-    while (n) {
-        ssize_t done = write(fd, p, n);
+    struct pollfd fd = {.fd = l->fd, .events = POLLOUT};
+    int n;
 
+    do
+        n = poll(&fd, 1, l->lost ? 0 : l->patience_ms);
+    while (n < 0 && errno == EINTR);
+    return n != 0;
+}
+
+/* In pieces that a pipe takes as a whole where it takes anything. */
+static void write_line(struct wr_logger *l, struct wr_bytes line)
+{
+    size_t n = line.n;
+
+    while (n > 0) {
+        ssize_t done;
+
+        if (!has_room(l)) {
+            l->lost++;
+            l->cut = l->cut || n < line.n;
+            return;
+        }
+        done = write(l->fd, line.p + (line.n - n), wr_min(n, (size_t)PIPE_BUF));
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
             return;
-        p += done;
         n -= (size_t)done;
     }
+}
+
+/* Somebody takes lines again: tell him, first of all. */
+static void tell_of_lost(struct wr_logger *l)
+{
+    char json[64], text[64];
+    struct wr_log_line line = {.wall_ms = wr_wall_ms(l->clock),
+        .level = WEIR_LOG_WARN,
+        .message = "log records were lost, as nobody took them",
+        .json_fields = json,
+        .text_fields = text};
+    struct wr_buf buf;
+    uint64_t lost = l->lost;
+
+    (void)snprintf(json, sizeof(json), "{\"records\":%llu}", (unsigned long long)lost);
+    (void)snprintf(text, sizeof(text), "records=%llu", (unsigned long long)lost);
+    wr_buf_init(&buf, LINE_MAX_BYTES);
+    if (l->cut)
+        wr_buf_byte(&buf, '\n');
+    wr_logfmt(&buf, l->format, &line);
+    if (wr_buf_status(&buf) == WR_OK) {
+        l->lost = 0;
+        l->cut = false;
+        write_line(l, wr_buf_bytes(&buf));
+        l->lost = l->lost > 0 ? lost : 0; /* he did not even take that one, of which nobody knows */
+    }
+    wr_buf_release(&buf);
 }
 
 void wr_logger_write(
@@ -172,7 +226,9 @@ void wr_logger_write(
     wr_logfmt(&buf, l->format, &line);
     if (wr_buf_status(&buf) == WR_OK) {
         wr_mutex_lock(&l->mutex); /* a line longer than a pipe's buffer is written in parts */
-        write_all(l->fd, buf.p, buf.n);
+        if (l->lost > 0 && has_room(l))
+            tell_of_lost(l);
+        write_line(l, wr_buf_bytes(&buf));
         wr_mutex_unlock(&l->mutex);
     }
     wr_buf_release(&buf);

@@ -29,13 +29,17 @@ struct wr_logger {
     const struct wr_clock *clock;
     int fd; /* not closed here */
     enum wr_log_format format;
-    int level; /* WEIR_LOG_*: what is below it is dropped */
+    int level;       /* WEIR_LOG_*: what is below it is dropped */
+    int patience_ms; /* for a reader that takes nothing */
+    uint64_t lost;   /* lines that he did not take; locked */
+    bool cut;        /* the last line lacks its end; locked */
 };
 void wr_logger_init(struct wr_logger *l, int fd, enum wr_log_format format, int level);
 void wr_logger_release(struct wr_logger *l);
 
 /* A weir_log_fn; `arg` is a struct wr_logger. A line that cannot be written is lost: there is
- * nobody left to tell. */
+ * nobody left to tell. So is one that nobody takes for a second, and those after it, until somebody
+ * does: then a line says how many were. */
 void wr_logger_write(
     void *arg, int level, const char *message, const char *json_fields, const char *text_fields);
 

@@ -171,6 +171,79 @@ static void test_threads(void **state)
     T(lines == (size_t)THREADS * LINES && rest.n == 0);
 }
 
+/* A pipe that nobody reads, as of a collector of logs that hangs, held up every thread that had
+ * something to say, and so all replication, and the end of the process. */
+static void test_a_log_that_nobody_takes(void **state)
+{
+    char got[1 << 17];
+    struct wr_logger l;
+    struct wr_str rest, line;
+    unsigned said = 0, there = 0, lost = 0;
+    size_t n = 0;
+    int fds[2];
+
+    (void)state;
+    T(pipe(fds) == 0);
+    wr_logger_init(&l, fds[1], WR_LOG_FORMAT_JSON, WEIR_LOG_INFO);
+    l.patience_ms = 0;
+    while (said < 10000)
+        wr_say(&l, WEIR_LOG_INFO, "a record", WR_F_U64("i", ++said));
+    T(l.lost > 0 && l.lost < said);
+    n = (size_t)read(fds[0], got, sizeof(got)); /* it comes back */
+    T(n < sizeof(got));
+    wr_say(&l, WEIR_LOG_INFO, "a record", WR_F_U64("i", ++said));
+    wr_say(&l, WEIR_LOG_INFO, "a record", WR_F_U64("i", ++said));
+    T(l.lost == 0);
+    wr_logger_release(&l);
+    T(close(fds[1]) == 0);
+    n += (size_t)read(fds[0], got + n, sizeof(got) - n);
+    T(close(fds[0]) == 0);
+    rest = (struct wr_str){got, n};
+    while (wr_str_cut(rest, '\n', &line, &rest)) {
+        json_t *j = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, NULL);
+
+        T(j);
+        if (strcmp(json_string_value(json_object_get(j, "msg")), "a record") == 0) {
+            there++;
+        } else {
+            assert_string_equal(json_string_value(json_object_get(j, "msg")),
+                "log records were lost, as nobody took them");
+            assert_string_equal(json_string_value(json_object_get(j, "level")), "WARN");
+            lost = (unsigned)json_integer_value(json_object_get(j, "records"));
+        }
+        json_decref(j);
+    }
+    T(rest.n == 0 && lost > 0 && there + lost == said);
+}
+
+/* A line that was cut is ended before the next one. */
+static void test_a_long_line_that_was_cut(void **state)
+{
+    static char text[60000], got[1 << 17];
+    struct wr_logger l;
+    struct wr_str rest, line, last = {0};
+    size_t n;
+    int fds[2];
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    T(pipe(fds) == 0);
+    wr_logger_init(&l, fds[1], WR_LOG_FORMAT_TEXT, WEIR_LOG_INFO);
+    l.patience_ms = 0;
+    wr_logger_write(&l, WEIR_LOG_INFO, "long", "{}", text);
+    wr_logger_write(&l, WEIR_LOG_INFO, "long", "{}", text);
+    T(l.lost == 1);
+    n = (size_t)read(fds[0], got, sizeof(got));
+    wr_logger_write(&l, WEIR_LOG_INFO, "short", "{}", "");
+    wr_logger_release(&l);
+    n += (size_t)read(fds[0], got + n, sizeof(got) - n);
+    rest = (struct wr_str){got, n};
+    while (wr_str_cut(rest, '\n', &line, &rest))
+        last = line;
+    T(rest.n == 0 && last.n < 100 && wr_str_ends(last, WR_STR("msg=short")));
+    T(close(fds[0]) == 0 && close(fds[1]) == 0);
+}
+
 static enum wr_status sweep(void *arg)
 {
     wr_say((struct wr_logger *)arg, WEIR_LOG_INFO, "x", WR_F_Z("k", "v"));
@@ -191,4 +264,5 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_text), T_TEST(test_json), T_TEST(test_pretty), T_TEST(test_zones),
-    T_TEST(test_logger_level_and_fields), T_TEST(test_threads), T_TEST(test_nomem))
+    T_TEST(test_logger_level_and_fields), T_TEST(test_threads),
+    T_TEST(test_a_log_that_nobody_takes), T_TEST(test_a_long_line_that_was_cut), T_TEST(test_nomem))
