@@ -202,7 +202,7 @@ static int finish(struct task *t)
     wr_check_number(k, "errors", errors);
     wr_check_number(k, "warnings", warnings);
     if (k->lost)
-        return wr_cli_fail("cannot print all: is a path not UTF-8?", NULL);
+        return wr_cli_fail("cannot print all: out of memory", NULL);
     if (!k->json)
         (void)printf("\n%u error%s, %u warning%s\n", errors, errors == 1 ? "" : "s", warnings,
             warnings == 1 ? "" : "s");

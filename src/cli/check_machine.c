@@ -36,8 +36,8 @@ static void tell_one(
     version_text(version, p->version);
     if (json_array_append_new(
             list, json_pack("{s:I, s:s, s:s?, s:b, s:b}", "pid", (json_int_t)p->pid, "name",
-                      p->name, "sqlite", p->version ? version : NULL, "wal_reset_bug", (int)bug,
-                      "is_weir", (int)p->ours)) != 0)
+                      wr_cli_shown(k->cli->arena, p->name), "sqlite", p->version ? version : NULL,
+                      "wal_reset_bug", (int)bug, "is_weir", (int)p->ours)) != 0)
         k->lost = true;
     if (shown)
         wr_check_line(

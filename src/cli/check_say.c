@@ -61,7 +61,7 @@ void wr_check_set(struct wr_check *k, const char *key, json_t *value)
 
 void wr_check_text(struct wr_check *k, const char *key, const char *value)
 {
-    wr_check_set(k, key, value ? json_string(value) : json_null());
+    wr_check_set(k, key, value ? json_string(wr_cli_shown(k->cli->arena, value)) : json_null());
 }
 
 void wr_check_number(struct wr_check *k, const char *key, double value)
@@ -90,8 +90,8 @@ void wr_check_flush(struct wr_check *k)
     json_t *list = json_array();
 
     for (const struct wr_check_finding *f = k->first; f; f = f->next) {
-        if (json_array_append_new(
-                list, json_pack("{s:s, s:s}", "level", words[f->weight], "text", f->text)) != 0)
+        if (json_array_append_new(list, json_pack("{s:s, s:s}", "level", words[f->weight], "text",
+                                            wr_cli_shown(k->cli->arena, f->text))) != 0)
             k->lost = true;
         if (!k->json)
             (void)printf("  %s: %s\n", shown[f->weight], f->text);

@@ -54,7 +54,8 @@ static void hear(void *arg, const weir_probe_step *s)
         (double)s->ns / 1e6);
 
     if (s->code != WEIR_OK && o &&
-        (json_object_set_new(o, "error", json_string(s->text)) != 0 ||
+        (json_object_set_new(o, "error", json_string(wr_cli_shown(p->k->cli->arena, s->text))) !=
+                0 ||
             json_object_set_new(o, "code", json_string(weir_strerror(s->code))) != 0))
         p->k->lost = true;
     if (s->code == WEIR_AUTH && p->is_s3 && o &&

@@ -67,7 +67,8 @@ static void add_built_in(struct values *v, const char *key, const char *text)
 static void add_json(struct values *v, const weir_setting *s, const char *text, const char *from,
     const struct wr_config_from *place)
 {
-    json_t *o = json_pack("{s:s, s:s?, s:s}", "key", s->key, "value", text, "from", from);
+    json_t *o = json_pack("{s:s, s:s?, s:s}", "key", s->key, "value",
+        wr_cli_shown(v->k->cli->arena, text), "from", from);
 
     if (o && s->env && json_object_set_new(o, "variable", json_string(s->env)) != 0)
         v->k->lost = true;

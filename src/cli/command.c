@@ -178,3 +178,18 @@ const char *wr_cli_url(struct wr_cli *cli, const char *url)
     r = r.p ? wr_arena_str(cli->arena, r) : r;
     return r.p ? r.p : "?";
 }
+
+const char *wr_cli_shown(struct wr_arena *a, const char *text)
+{
+    size_t n = text ? strlen(text) : 0, length;
+    char *copy = text ? wr_arena_alloc(a, n + 1) : NULL;
+
+    for (size_t i = 0; copy && i < n; i += wr_max(length, (size_t)1)) {
+        length = wr_utf8_length((const unsigned char *)text + i, n - i);
+        copy[i] = '?';
+        memcpy(copy + i, text + i, length);
+    }
+    if (copy)
+        copy[n] = '\0';
+    return copy;
+}

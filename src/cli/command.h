@@ -113,5 +113,8 @@ bool wr_cli_target(struct wr_cli *cli, const char *arg, const char *config_path,
 
 /* A URL without its secrets, for people. */
 const char *wr_cli_url(struct wr_cli *cli, const char *url);
+/* A text that people or JSON get: with '?' in place of what is no UTF-8, as a path may be. NULL:
+ * out of memory, or for NULL. */
+const char *wr_cli_shown(struct wr_arena *a, const char *text);
 
 #endif

@@ -43,9 +43,10 @@ static int print_json(struct wr_cli *cli, const struct wr_config *c)
             const struct wr_config_replica *r = &c->dbs[i].replicas[j];
 
             if (json_array_append_new(
-                    list, json_pack("{s:s, s:s, s:s}", "path", c->dbs[i].path, "replica", r->type,
-                              "url", wr_cli_url(cli, r->url))) != 0)
-                return wr_cli_fail("cannot print as JSON: is a path not UTF-8?", NULL);
+                    list, json_pack("{s:s, s:s, s:s}", "path",
+                              wr_cli_shown(cli->arena, c->dbs[i].path), "replica", r->type, "url",
+                              wr_cli_shown(cli->arena, wr_cli_url(cli, r->url)))) != 0)
+                return wr_cli_fail("cannot print as JSON: out of memory", NULL);
         }
     return wr_json_print(list) ? WR_EXIT_OK : wr_cli_fail("cannot print as JSON", NULL);
 }

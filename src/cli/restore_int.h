@@ -70,10 +70,6 @@ int wr_restore_search(struct wr_restore *r, weir *w, weir_error *reterr);
  * only if every replica says so; else the first failure of another kind may hide one. */
 bool wr_restore_tells(int told, int rc);
 
-/* A text that people or JSON get: with '?' in place of what is no UTF-8, as a path may be. NULL:
- * out of memory, or for NULL. */
-const char *wr_restore_shown(struct wr_arena *a, const char *text);
-
 /* Print what came of it, or why there was nothing to do. The exit code. */
 int wr_restore_print(struct wr_restore *r);
 int wr_restore_print_skipped(const struct wr_restore *r, const char *why);

@@ -19,7 +19,7 @@ static const char *word_of(const struct wr_restore_flags *flags, enum wr_many_wo
 
 static const char *text(struct wr_cli *cli, const char *s)
 {
-    const char *shown = wr_restore_shown(cli->arena, s);
+    const char *shown = wr_cli_shown(cli->arena, s);
 
     return shown ? shown : "out of memory";
 }

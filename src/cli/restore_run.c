@@ -6,21 +6,6 @@
 #include "cli/restore_int.h"
 #include "daemon/expand.h"
 
-const char *wr_restore_shown(struct wr_arena *a, const char *text)
-{
-    size_t n = text ? strlen(text) : 0, length;
-    char *copy = text ? wr_arena_alloc(a, n + 1) : NULL;
-
-    for (size_t i = 0; copy && i < n; i += wr_max(length, (size_t)1)) {
-        length = wr_utf8_length((const unsigned char *)text + i, n - i);
-        copy[i] = '?';
-        memcpy(copy + i, text + i, length);
-    }
-    if (copy)
-        copy[n] = '\0';
-    return copy;
-}
-
 static int json_failed(void)
 {
     return wr_cli_fail("cannot print as JSON: is the path not UTF-8?", NULL);
@@ -204,8 +189,8 @@ static void print_result(struct wr_restore *r)
     txid_text(txid, r->result.txid);
     if (r->result.time_ms)
         wr_format_time_seconds(time, r->result.time_ms);
-    (void)fprintf(stderr, "restored %s from %s: ", text(wr_restore_shown(r->cli->arena, r->path)),
-        text(wr_restore_shown(r->cli->arena, wr_cli_url(r->cli, r->replica->url))));
+    (void)fprintf(stderr, "restored %s from %s: ", text(wr_cli_shown(r->cli->arena, r->path)),
+        text(wr_cli_shown(r->cli->arena, wr_cli_url(r->cli, r->replica->url))));
     if (r->result.txid)
         (void)fprintf(stderr, "txid %s, ", txid);
     if (time[0])

@@ -134,11 +134,12 @@ static void add_rows(struct report *r, const struct standing *s)
     }
 }
 
-/* NULL: out of memory, or a path is not UTF-8. */
+/* NULL: out of memory. */
 static json_t *object(const struct report *r, const struct standing *s)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "database", s->db->path, "status", s->word,
-        "local_txid", s->txid, "wal_size", s->wal_size);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s}", "database", wr_cli_shown(r->cli->arena, s->db->path),
+            "status", s->word, "local_txid", s->txid, "wal_size", s->wal_size);
     json_t *replicas = json_object_get(s->entry, "replicas");
     json_t *error = json_object_get(s->entry, "error");
     bool ok = o != NULL;
@@ -217,7 +218,7 @@ static int report(struct wr_cli *cli, const struct options *o, const struct wr_c
     json_decref(answer);
     if (printed && !r.lost)
         return WR_EXIT_OK;
-    return wr_cli_fail("cannot print all: is a path not UTF-8?", NULL);
+    return wr_cli_fail("cannot print all: out of memory", NULL);
 }
 
 static int run(struct wr_cli *cli, size_t argc, char *const *argv)

@@ -146,6 +146,28 @@ static void test_databases(void **state)
         RUN(databases, "-config", "/nonexistent"));
 }
 
+/* One database whose name is not UTF-8 hid all others: JSON has no word for it. */
+static void test_a_name_that_json_has_no_word_for(void **state)
+{
+    char text[1000];
+    const char *d = t_path(dir, "named"), *c;
+
+    (void)state;
+    T(mkdir(d, 0755) == 0);
+    t_spew(t_path(d, "a.db"), "SQLite format 3", 16);
+    t_spew(t_path(d, "b\xff.db"), "SQLite format 3", 16);
+    (void)snprintf(
+        text, sizeof(text), "dbs: [{dir: '%s', pattern: '*.db', replica: {url: 's3://b/t'}}]\n", d);
+    c = write_config(text);
+    T(RUN(databases, "-json", "-config", c) == 0 && !err[0]);
+    T(strstr(out, "/a.db\"") && strstr(out, "/b?.db\"") && strstr(out, "s3://b/t/b%FF.db"));
+    T(RUN(status, "-json", "-config", c) == 0 && !err[0]);
+    T(strstr(out, "/a.db\"") && strstr(out, "/b?.db\""));
+    T(RUN(check, "-no-probe", "-config", c) != 1 || !strstr(err, "cannot print"));
+    T(RUN(check, "-no-probe", "-json", "-config", c) != 1 || !strstr(err, "cannot print"));
+    T(strstr(out, "/a.db\"") && strstr(out, "/b?.db\""));
+}
+
 /* It was listed without a word, and the start failed. */
 static void test_storage_that_is_not_supported(void **state)
 {
@@ -1352,14 +1374,14 @@ static void test_nomem(void **state)
 #define C_TEST(f) cmocka_unit_test_setup(f, set_up)
 T_MAIN(C_TEST(test_version), C_TEST(test_help), C_TEST(test_commands_of_old),
     T_TEST(test_flags_of_old), C_TEST(test_bad_flag), C_TEST(test_databases),
-    C_TEST(test_storage_that_is_not_supported), C_TEST(test_directory), C_TEST(test_config_warning),
-    C_TEST(test_ltx), C_TEST(test_ltx_errors), C_TEST(test_points), C_TEST(test_points_json),
-    C_TEST(test_points_that_are_not_all), C_TEST(test_points_of_each_replica),
-    C_TEST(test_points_usage), C_TEST(test_follow), C_TEST(test_promote),
-    C_TEST(test_promote_and_replicate), C_TEST(test_promote_fails), C_TEST(test_retention),
-    C_TEST(test_retention_json), C_TEST(test_retention_errors), C_TEST(test_verify),
-    C_TEST(test_verify_findings), C_TEST(test_verify_deep), C_TEST(test_verify_replicas),
-    C_TEST(test_restore_json), C_TEST(test_restore_text),
+    C_TEST(test_a_name_that_json_has_no_word_for), C_TEST(test_storage_that_is_not_supported),
+    C_TEST(test_directory), C_TEST(test_config_warning), C_TEST(test_ltx), C_TEST(test_ltx_errors),
+    C_TEST(test_points), C_TEST(test_points_json), C_TEST(test_points_that_are_not_all),
+    C_TEST(test_points_of_each_replica), C_TEST(test_points_usage), C_TEST(test_follow),
+    C_TEST(test_promote), C_TEST(test_promote_and_replicate), C_TEST(test_promote_fails),
+    C_TEST(test_retention), C_TEST(test_retention_json), C_TEST(test_retention_errors),
+    C_TEST(test_verify), C_TEST(test_verify_findings), C_TEST(test_verify_deep),
+    C_TEST(test_verify_replicas), C_TEST(test_restore_json), C_TEST(test_restore_text),
     C_TEST(test_a_path_that_json_cannot_hold_was_restored), C_TEST(test_restore_plan),
     C_TEST(test_restore_usage), C_TEST(test_restore_output), C_TEST(test_restore_exit_codes),
     C_TEST(test_restore_from_config), C_TEST(test_the_first_replica_was_taken_however_old),
