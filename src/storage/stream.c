@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/url.h"
 #include "net/http.h"
+#include "net/retry.h"
 
 #define CONNECT_MS ((int64_t)3000)
 #define SLACK_MS   ((int64_t)5000)
@@ -211,11 +212,16 @@ enum wr_status wr_stream_replica(
     struct wr_stream *s, struct wr_call *c, struct wr_str *ret, struct wr_err *e)
 {
     struct wr_str rest, line, key, value;
+    struct wr_retry retry;
     struct wr_buf out;
     enum wr_status st;
 
     wr_buf_init(&out, (size_t)64 << 10);
-    st = ask(s, c, s->url, 0, &out, NULL, e);
+    wr_retry_init(&retry, s->id);
+    do {
+        wr_buf_clear(&out);
+        st = ask(s, c, s->url, 0, &out, NULL, e);
+    } while (st == WR_BUSY && wr_retry_again(&retry, c, st)); /* one that is silent costs seconds */
     rest = st == WR_OK ? wr_buf_view(&out) : WR_STR("");
     *ret = (struct wr_str){0};
     while (!ret->p && rest.n > 0) {

@@ -57,8 +57,9 @@ enum wr_status wr_stream_next(struct wr_stream *s, struct wr_call *c, const stru
 enum wr_status wr_stream_more(
     struct wr_stream *s, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
 
-/* The URL of the bucket that the database is replicated to, in c->scratch. NOTFOUND: it has none
- * that the primary would tell. Else as above. */
+/* The URL of the bucket that the database is replicated to, in c->scratch. Asked for again, for a
+ * second or two, of a primary that is being restarted, or to which too many connect at once.
+ * NOTFOUND: it has none that the primary would tell. Else as above. */
 enum wr_status wr_stream_replica(
     struct wr_stream *s, struct wr_call *c, struct wr_str *ret, struct wr_err *e) WR_MUST_CHECK;
 

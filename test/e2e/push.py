@@ -40,7 +40,6 @@ import kit
 import network
 
 TOKEN, OTHER = "correct-horse-battery", "another-token-of-24-char"
-MAX = 24
 CONFIG = """
 addr: localhost:%d
 serve: {addr: "127.0.0.1:%d", token: "${PUSH_TOKEN}", max-followers: %d}
@@ -53,7 +52,7 @@ dbs:
 
 class Primary:
     def __init__(self, args, found):
-        self.exe, self.found = args.weir, found
+        self.exe, self.found, self.max = args.weir, found, getattr(args, "followers", 20) + 4
         self.port, self.metrics = kit.free_port(), kit.free_port()
         self.db, self.replica = found.path("app.db"), found.path("replica")
         self.config, self.log = found.path("weir.yml"), found.path("primary.log")
@@ -66,7 +65,7 @@ class Primary:
 
     def configure(self, interval, token):
         with open(self.config, "w") as f:
-            f.write((CONFIG % (self.metrics, self.port, MAX, self.db, self.replica, interval))
+            f.write((CONFIG % (self.metrics, self.port, self.max, self.db, self.replica, interval))
                     .replace("${PUSH_TOKEN}", "${PUSH_TOKEN}" if token == TOKEN else token))
 
     def start(self):
@@ -351,7 +350,7 @@ class Run:
 
     def too_many(self):
         got = []
-        for i in range(MAX + 4):
+        for i in range(self.p.max + 4):
             status, _ = self.p.ask("app.db?id=%x&after=1&life=0&part=0&wait=0" % (i + 1000), TOKEN)
             got.append(status)
         self.found.check(got[-1] == 503, "one follower too many: %s" % got)

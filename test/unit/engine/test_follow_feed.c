@@ -885,6 +885,24 @@ static void test_it_says_where_the_bucket_is(void **state)
     close_push(&x);
 }
 
+/* Of a hundred followers that began together some had their connection reset, as there were too
+ * many, and ended. */
+static void test_it_is_asked_again_where_the_bucket_is(void **state)
+{
+    struct wr_str url = {0};
+    struct wr_err e = {0};
+    struct push x;
+
+    (void)state;
+    open_push(&x);
+    httpd_fault(x.d, &(struct httpd_fault){.kind = HTTPD_LOST, .times = 2});
+    T_OK(wr_stream_replica(x.stream, fw_call(&x.w), &url, &e));
+    T(wr_str_eq(url, WR_STR("s3://bucket/app")));
+    httpd_fault(x.d, &(struct httpd_fault){.kind = HTTPD_LOST, .times = 100});
+    T_IS(WR_BUSY, wr_stream_replica(x.stream, fw_call(&x.w), &url, &e));
+    close_push(&x);
+}
+
 static enum wr_status open_one(void *arg)
 {
     struct wr_stream *s = NULL;
@@ -919,5 +937,7 @@ T_MAIN(cmocka_unit_test(test_parts_and_files_arrive), cmocka_unit_test(test_an_a
     cmocka_unit_test(test_a_bucket_that_cannot_be_read_decides_nothing),
     cmocka_unit_test(test_files_that_tell_nothing_confirm_nothing),
     cmocka_unit_test(test_the_copy_becomes_what_the_bucket_has),
-    cmocka_unit_test(test_urls_and_tokens), cmocka_unit_test(test_it_says_where_the_bucket_is),
+    cmocka_unit_test(test_urls_and_tokens),
+    cmocka_unit_test(test_it_is_asked_again_where_the_bucket_is),
+    cmocka_unit_test(test_it_says_where_the_bucket_is),
     cmocka_unit_test(test_without_memory_it_says_so))
