@@ -34,7 +34,7 @@
 struct opening {
     struct wr_storage *storage;
     const struct wr_restore_opts *opts;
-    struct wr_inputs *x;
+    struct wr_inputs *x; /* NULL: one file alone, of which more will be read by its tag */
     struct wr_mutex mutex;
     uint64_t kept;         /* guarded by mutex; bytes promised to small files */
     size_t done;           /* guarded by mutex; files read */
@@ -60,29 +60,28 @@ enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e)
         (unsigned long long)f->size, WR_LTX_HEADER_SIZE);
 }
 
-static enum wr_status read_version(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *f, struct wr_str *version, uint64_t *known, uint64_t off, void *buf,
-    size_t n, struct wr_err *e)
+enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, uint64_t *tag, uint64_t off, void *buf, size_t n, struct wr_err *e)
 {
-    struct wr_str key;
+    struct wr_str key, version = {NULL, 0};
     size_t got = 0;
-    uint64_t tag;
+    uint64_t is;
     enum wr_status st = key_of(s, c, f, &key, e);
 
     if (st != WR_OK)
         return st;
-    st = wr_storage_get_version(s, c, key, off, buf, n, &got, version, e);
+    st = wr_storage_get_version(s, c, key, off, buf, n, &got, tag ? &version : NULL, e);
     /* To the caller NOTFOUND would mean that there is no backup. */
     if (st == WR_NOTFOUND)
         return wr_fail(e, WR_BUSY, WR_FMT ": vanished since it was listed", WR_ARG(key));
     if (st != WR_OK)
         return wr_wrap(e, st, "read " WR_FMT, WR_ARG(key));
-    tag = version ? wr_crc64(0, version->p, version->n) : 0;
-    if (known && *known && tag != *known && (tag || got != n))
+    is = wr_crc64(0, version.p, version.n);
+    if (tag && *tag && is != *tag && (is || got != n))
         return wr_fail(
             e, WR_CONFLICT, WR_FMT ": it is another one since its index was read", WR_ARG(key));
-    if (known && !*known)
-        *known = tag;
+    if (tag && !*tag)
+        *tag = is;
     if (got != n)
         return wr_fail(e, WR_CORRUPT, WR_FMT ": ends at byte %llu of %llu", WR_ARG(key),
             (unsigned long long)off + got, (unsigned long long)f->size);
@@ -92,15 +91,7 @@ static enum wr_status read_version(struct wr_storage *s, struct wr_call *c,
 enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     uint64_t off, void *buf, size_t n, struct wr_err *e)
 {
-    return read_version(s, c, f, NULL, NULL, off, buf, n, e);
-}
-
-enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *f, uint64_t *tag, uint64_t off, void *buf, size_t n, struct wr_err *e)
-{
-    struct wr_str version = {NULL, 0};
-
-    return read_version(s, c, f, &version, tag, off, buf, n, e);
+    return wr_input_read_object(s, c, f, NULL, off, buf, n, e);
 }
 
 static bool keep(struct opening *o, uint64_t size)
@@ -215,7 +206,8 @@ static enum wr_status open_small(
     in->bytes = wr_alloc(size);
     if (!in->bytes)
         return wr_fail(e, WR_NOMEM, "ltx file of %zu bytes: out of memory", size);
-    st = wr_input_read_object(o->storage, c, in->file, &in->tag, 0, in->bytes, size, e);
+    st = wr_input_read_object(
+        o->storage, c, in->file, o->x ? NULL : &in->tag, 0, in->bytes, size, e);
     if (st == WR_OK)
         st = read_head(in, in->bytes, e);
     if (st == WR_OK)
@@ -252,7 +244,7 @@ static enum wr_status open_ends(struct opening *o, struct wr_call *c, struct wr_
         tail.p = more = wr_alloc(tail.n);
         if (!more)
             return wr_fail(e, WR_NOMEM, "page index of %zu bytes: out of memory", tail.n);
-        st = wr_input_read_object(o->storage, c, f, &in->tag, off, more, tail.n, e);
+        st = wr_input_read_object(o->storage, c, f, o->x ? NULL : &in->tag, off, more, tail.n, e);
     }
     if (st == WR_OK) {
         size_t skip = (size_t)(end - off);

@@ -44,7 +44,7 @@ struct wr_input {
     uint64_t tail_crc; /* of what the file's checksum covers behind the frames ... */
     uint64_t tail_size;
     uint64_t file_checksum; /* ... as the trailer has it */
-    uint64_t tag;           /* of the object that all of it is from; 0: unknown */
+    uint64_t tag; /* of the object that all of it is from, of an input alone; 0: unknown */
 };
 
 struct wr_inputs {
@@ -94,8 +94,8 @@ enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e) WR_
  * with its key in the text. */
 enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     uint64_t off, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
-/* The same, of one object: *tag is 0 at first, and tells it then, where the storage does. CONFLICT:
- * another one has that name by now. */
+/* The same, of one object: *tag is 0 at first, and tells it then, where the storage does. NULL:
+ * any. CONFLICT: another one has that name by now. */
 enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *f, uint64_t *tag, uint64_t off, void *buf, size_t n,
     struct wr_err *e) WR_MUST_CHECK;
