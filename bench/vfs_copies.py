@@ -58,7 +58,7 @@ def applied(figures, places, hosts, size, of):
                     d.stop()
                 runs.append(said | {"program": h.name, "read": read(bucket) - before})
     label = f"{size.changed_pages} pages change, {size.delay_ms} ms"
-    of.put(figures, runs, hosts, f"{label}: in the copy after", "seconds", "s", 1, 43)
+    of.put(figures, runs, hosts, f"{label}: in the copy after", "seconds", "s", 0.3, 140)
     of.put(figures, runs, hosts, f"{label}: slowest query meanwhile", "slowest_s", "ms", 5, 140, 1e-3)
     of.put(figures, runs, hosts, f"{label}: read of the bucket", "read", "MB", scale=MB)
 
