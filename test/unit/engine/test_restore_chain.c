@@ -61,18 +61,38 @@ static void hear(void *arg, enum wr_log_level level, const char *msg,
     wr_buf_release(&b);
 }
 
-/* Two databases that parted after transaction `fork`, and an empty bucket. */
-static void two_init(struct two *t, size_t fork, size_t n, bool rolling)
+static void two_begin(struct two *t, size_t fork, size_t n, bool rolling)
 {
     *t = (struct two){.dir = t_tmpdir(), .log = {.sink = hear, .min_level = WR_DEBUG}};
     t->log.arg = t;
     t->path = t_path(t->dir, "db");
     wr_rand_init(&t->random, t_seed() + fork + n);
     story_init(&t->a, &t->random, 512, LOCK_OFFSET, 200, rolling);
+    world_init(&t->w, WR_STORAGE_LIST_TIME, "");
+}
+
+/* Two databases that parted after transaction `fork`, and an empty bucket. */
+static void two_init(struct two *t, size_t fork, size_t n, bool rolling)
+{
+    two_begin(t, fork, n, rolling);
     go_on(&t->a, n);
     fork_story(&t->b, &t->a, fork);
     go_on(&t->b, n);
-    world_init(&t->w, WR_STORAGE_LIST_TIME, "");
+}
+
+/* The same of databases that do not change their size, nor all of their pages in a few
+ * transactions: in small ones it is left to chance whether a file says anything that others do not.
+ */
+static void two_init_large(struct two *t, size_t fork, size_t n, bool rolling)
+{
+    two_begin(t, fork, n, rolling);
+    while (t->a.n < n)
+        story_commit(&t->a, 100, 3);
+    fork_story(&t->b, &t->a, fork);
+    while (t->b.n < n) {
+        story_commit(&t->b, 100, 3);
+        story_rewrite(&t->b, 1, 100);
+    }
 }
 
 static void two_release(struct two *t)
@@ -190,7 +210,7 @@ static void test_misfit_that_no_header_tells(void **state)
     struct two t;
 
     (void)state;
-    two_init(&t, 2, 12, true);
+    two_init_large(&t, 2, 12, true);
     put_singles(&t, &t.a, 1, 6);
     story_put(&t.b, &t.w, 9, 1, 8);
     story_put(&t.a, &t.w, 1, 6, 12);
@@ -199,7 +219,7 @@ static void test_misfit_that_no_header_tells(void **state)
     two_release(&t);
 
     /* Also if the right way has such a join, too. */
-    two_init(&t, 2, 12, true);
+    two_init_large(&t, 2, 12, true);
     story_put(&t.b, &t.w, 9, 1, 8);
     story_put(&t.a, &t.w, 9, 1, 7);
     story_put(&t.a, &t.w, 1, 6, 12);
@@ -956,7 +976,7 @@ static void test_a_misnamed_file_within_the_chain(void **state)
     check_restores(&t, TXID(3), &t.a, 3, 1); /* it ends where its name says */
     two_release(&t);
 
-    two_init(&t, 1, 5, true);
+    two_init_large(&t, 1, 5, true);
     put_singles(&t, &t.a, 1, 5);
     put_as(&t, &t.a, 2, 2, 0, 3, 3);
     check_fails(&t, NEWEST, "its header says 0000000000000002-0000000000000002");
@@ -964,7 +984,7 @@ static void test_a_misnamed_file_within_the_chain(void **state)
     two_release(&t);
 
     /* The newest file records no checksum that could prove the image. */
-    two_init(&t, 1, 5, true);
+    two_init_large(&t, 1, 5, true);
     put_singles(&t, &t.a, 1, 4);
     put_as(&t, &t.a, 2, 2, 0, 3, 3);
     t.a.rolling = false;
@@ -1186,7 +1206,7 @@ static void test_fetched_pages_are_not_fetched_again(void **state)
     spoil(&g, 1, 2, 3, 6000);
     r = rig_restored(&g, 1);
     T(r.txid == 3 && r.bytes_resumed == 0);
-    assert_int_equal(g.w.pieces, 7);
+    T(g.w.piece_bytes < (uint64_t)PAGES * PAGE * 5 / 4);
     rig_release(&g);
 }
 
