@@ -150,6 +150,40 @@ static enum wr_status check_pgno(const struct wr_ltx_dec *dec, uint32_t pgno, st
     return WR_OK;
 }
 
+/* Add up the bytes that make a length longer, the last of which is not 255. */
+static const uint8_t *lz4_length(const uint8_t *p, const uint8_t *end, size_t *length)
+{
+    uint8_t more = 255;
+
+    for (; more == 255 && p < end; *length += more)
+        more = *p++;
+    return p;
+}
+
+/* Whether a match in an LZ4 block is at a distance of 0, with itself. That is malformed, and who
+ * restores with Litestream is told so; but liblz4 takes it, and makes zeros of it, which they may
+ * have been. A restore that proves its pages need not ask. */
+static bool has_void_match(struct wr_bytes b)
+{
+    const uint8_t *p = b.p, *end = b.p + b.n;
+
+    while (p < end) {
+        unsigned token = *p++;
+        size_t literals = token >> 4;
+
+        if (literals == 15)
+            p = lz4_length(p, end, &literals);
+        if ((size_t)(end - p) < literals + 2)
+            return false; /* the last one has none */
+        p += literals + 2;
+        if ((p[-2] | p[-1]) == 0)
+            return true;
+        if ((token & 15) == 15)
+            p = lz4_length(p, end, &literals);
+    }
+    return false;
+}
+
 /* Read and expand the payload of the page whose header is `head`. */
 static enum wr_status read_payload(
     struct wr_ltx_dec *dec, uint8_t head[WR_LTX_FRAME_HEAD_MAX], uint8_t *data, struct wr_err *e)
@@ -176,6 +210,8 @@ static enum wr_status read_payload(
     st = pull(dec, dec->payload, p.n, e);
     if (st == WR_OK)
         st = wr_ltx_block_decode(p, dec->header.page_size, data, e);
+    if (st == WR_OK && has_void_match(p))
+        st = wr_fail(e, WR_CORRUPT, "malformed LZ4 block: a match with itself");
     if (st == WR_OK)
         dec->block_n = p.n;
     return st;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "harness/ltx_util.h"
 #include "harness/t.h"
+#include "ltx/frame.h"
 #include "ltx/lz4f.h"
 
 #include <lz4frame.h>
@@ -94,6 +95,32 @@ static void test_every_flipped_bit(void **state)
         t_ltx_free(&file);
         t_ltx_release(&m);
     }
+}
+
+/* A bit that makes the distance of a match 0, in a page of zeros: liblz4 made zeros of that, too,
+ * so that a file was taken for whole which Litestream refuses. */
+static void test_a_match_with_itself_was_taken(void **state)
+{
+    static const uint8_t zeros[512];
+    struct t_ltx m = {.page_size = 512, .commit = 1, .min = 1, .max = 1}, got;
+    const size_t distance = WR_LTX_HEADER_SIZE + WR_LTX_FRAME_HEAD_MAX + 2;
+    struct t_ltx_out o;
+    uint8_t *copy;
+    struct wr_err e = {0};
+
+    (void)state;
+    t_ltx_set(&m, 1, zeros);
+    T_OK(t_ltx_write(&m, NO_LOCK, &o, &e));
+    copy = wr_alloc(o.buf.n);
+    memcpy(copy, o.buf.p, o.buf.n);
+    T(copy[distance] == 1 && copy[distance + 1] == 0);
+    copy[distance] = 0;
+    T(t_ltx_read((struct wr_bytes){copy, o.buf.n}, true, NO_LOCK, &got, &e) == WR_CORRUPT);
+    T(strstr(e.text, "malformed LZ4 block"));
+    t_ltx_release(&got);
+    wr_free(copy);
+    wr_buf_release(&o.buf);
+    t_ltx_release(&m);
 }
 
 static void test_every_truncation(void **state)
@@ -528,9 +555,9 @@ static void test_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_reads_what_the_model_wrote), T_TEST(test_every_flipped_bit),
-    T_TEST(test_every_truncation), T_TEST(test_size_must_fit),
-    T_TEST(test_rules_beside_the_checksum), T_TEST(test_wrong_rolling_checksum),
-    T_TEST(test_damaged_structure), T_TEST(test_lz4_frames),
+    T_TEST(test_a_match_with_itself_was_taken), T_TEST(test_every_truncation),
+    T_TEST(test_size_must_fit), T_TEST(test_rules_beside_the_checksum),
+    T_TEST(test_wrong_rolling_checksum), T_TEST(test_damaged_structure), T_TEST(test_lz4_frames),
     T_TEST(test_lz4_frame_needs_content_checksum), T_TEST(test_lz4_frames_flipped_and_cut),
     T_TEST(test_endless_lz4_frame), T_TEST(test_block_and_states), T_TEST(test_source_failures),
     T_TEST(test_out_of_memory))
