@@ -119,9 +119,9 @@ static const char *what_to_do(const struct report *x)
         return "the newest state can be restored; what is lost of the past stays lost";
     return "the newest state cannot be restored: change something in the database and have a "
            "snapshot of that sent, by weir sync -snapshot where it is being replicated, else by "
-           "weir replicate -once -force-snapshot; where that, or the log, asks to remove the "
-           "newest file, as nothing can be told from it, do so first; or replicate it to another "
-           "URL, to which all is sent anew, and keep this one for its past";
+           "weir replicate -once -force-snapshot; where that, or the log, asks to remove a file, "
+           "as nothing can be told from it, do so first; or replicate it to another URL, to which "
+           "all is sent anew, and keep this one for its past";
 }
 
 static void print_range(const weir_verify_result *r)

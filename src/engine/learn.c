@@ -128,12 +128,10 @@ static enum wr_status find(struct wr_learner *l, struct wr_call *c, struct wr_re
     if (!l->heads)
         return wr_fail(e, WR_NOMEM, "out of memory");
     seen->heads = l->heads;
-    seen->past_damaged = l->headless >= DAMAGED_MAX;
+    seen->past_damaged = true; /* what follows from that is decided by who knows the database */
     st = wr_remote_find(l->storage, c, seen, ret->tally, &ret->pos, e);
     seen->heads = NULL;
     seen->past_damaged = false;
-    if (st == WR_OK || st == WR_CORRUPT)
-        l->headless = st == WR_CORRUPT ? l->headless + 1 : 0;
     if (again || st != WR_OK)
         wr_learner_release(l);
     return st;

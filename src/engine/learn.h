@@ -24,7 +24,6 @@ struct wr_learner {
     const struct wr_log *log;
     unsigned parallel; /* requests at once, at most */
     unsigned damaged;  /* samples in a row; 0 at first */
-    unsigned headless; /* looks in a row that found something damaged, as the newest header */
 
     /* What the last look read, for one that follows it: at a start there are two, as another
      * process may have written before the database was ours. NULL at first, and after those. */

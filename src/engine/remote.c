@@ -101,10 +101,12 @@ static enum wr_status add_past(struct wr_ltx_files *files, uint64_t since, struc
     return st;
 }
 
-/* The header of the newest file. */
+/* The header of the newest file. One bad answer is no damage. */
 static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c, struct wr_heads *heads,
-    const struct wr_ltx_file *f, struct wr_ltx_header *ret, bool *ret_damaged, struct wr_err *e)
+    const struct wr_ltx_files *files, struct wr_ltx_header *ret, bool *ret_damaged,
+    struct wr_err *e)
 {
+    const struct wr_ltx_file *f = furthest(files);
     struct wr_err why = {0};
     enum wr_status st;
 
@@ -115,10 +117,14 @@ static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c, struc
             f->level, (unsigned long long)f->max);
     }
     st = wr_heads_read(heads, s, c, f, ret, ret_damaged, &why);
+    if (*ret_damaged)
+        st = wr_heads_read(heads, s, c, f, ret, ret_damaged, &why);
     if (st == WR_OK)
         return st;
     return wr_fail(e, st, "newest file %s%s", why.text,
-        *ret_damaged ? ": remove it, to go on from the file before it" : "");
+        !*ret_damaged   ? ""
+        : files->n == 1 ? ": remove it, as there is no other"
+                        : ": remove it, to go on from the file before it");
 }
 
 /* The header of the newest file that has one. The damaged ones are left out of `files`;
@@ -130,7 +136,7 @@ static enum wr_status read_newest_sound(struct wr_storage *s, struct wr_call *c,
     uint64_t newest = furthest(files)->max;
     struct wr_ltx_files aside = {0};
     bool damaged;
-    enum wr_status st = read_newest(s, c, heads, furthest(files), ret, &damaged, e);
+    enum wr_status st = read_newest(s, c, heads, files, ret, &damaged, e);
 
     for (int i = 0; i < DAMAGED_MAX && damaged && files->n > 1; i++) {
         aside.n = 0;
@@ -138,7 +144,7 @@ static enum wr_status read_newest_sound(struct wr_storage *s, struct wr_call *c,
         if (st != WR_OK)
             break;
         wr_ltx_files_drop(files, &aside);
-        st = read_newest(s, c, heads, furthest(files), ret, &damaged, e);
+        st = read_newest(s, c, heads, files, ret, &damaged, e);
     }
     wr_ltx_files_release(&aside);
     *ret_damaged = st == WR_OK && ret->max_txid < newest ? newest : 0;
@@ -199,7 +205,7 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     struct wr_ltx_header h;
     enum wr_status st = seen->past_damaged
                             ? read_newest_sound(s, c, files, seen->heads, &h, &damaged, e)
-                            : read_newest(s, c, seen->heads, furthest(files), &h, &is_damaged, e);
+                            : read_newest(s, c, seen->heads, files, &h, &is_damaged, e);
     struct wr_ltx_file best = *furthest(files);
 
     if (st == WR_OK && seen->since > 0)

@@ -265,23 +265,54 @@ def absurd_txid(c):
 
 @case
 def newest_damaged(c):
-    """The newest object is not what its name says: said at once, with what to do; 5; nothing is written."""
+    """The newest object is not what its name says: a snapshot goes over it; nothing is overwritten."""
     path = replicated(c)
     replica = c.path("replica")
-    newest = max(kit.txids(replica))
-    name = kit.objects(replica)[0][0, newest, newest]
-    whole = kit.read(name)
-    add(path, 3)
-    for what, data in (("zeros", bytes(len(whole))), ("empty", b""), ("cut", whole[:HEADER - 1]),
-                       ("flipped", bytes([whole[0] ^ 1]) + whole[1:])):
+
+    def damage(how):
+        newest = max(kit.txids(replica))
+        name = kit.objects(replica)[0][0, newest, newest]
+        data = how(kit.read(name))
         with open(name, "wb") as f:
             f.write(data)
-        before = digest(replica)
+        add(path, 3)
+        return name, data
+
+    for what, how in (("zeros", lambda b: bytes(len(b))), ("empty", lambda b: b""), ("cut", lambda b: b[:HEADER - 1]),
+                      ("flipped", lambda b: bytes([b[0] ^ 1]) + b[1:])):
+        name, data = damage(how)
         start = time.monotonic()
-        c.refuses(5, ("replicate", "-once", path, c.url), path, c.url, os.path.basename(name), "remove it")
+        c.once(path, texts=("the newest is damaged", "sending a snapshot"))
         c.check(time.monotonic() - start < 30, "%s: it took %.1f s" % (what, time.monotonic() - start))
-        c.check(digest(replica) == before, what + ": it wrote to the replica")
-        c.expect(c.run("verify", c.url), 5, os.path.basename(name), "asks to remove the newest file")
+        c.check(kit.read(name) == data, what + ": the damaged object was overwritten")
+        c.nothing_lost(path)
+        add(path, 1)  # and what comes next follows that snapshot
+        c.once(path)
+        c.nothing_lost(path)
+    # So it is by a daemon.
+    name, data = damage(lambda b: bytes(len(b)))
+    p = c.replicate(path)
+    p.has(path)
+    c.expect(p.stop(), 0)
+    c.check(kit.read(name) == data, "the damaged object was overwritten")
+    c.nothing_lost(path)
+
+
+@case
+def only_one_damaged(c):
+    """There is no other file that could tell: said at once, with what to do; 5; nothing is written."""
+    path = c.database()
+    c.once(path)
+    replica = c.path("replica")
+    (name,) = kit.objects(replica)[0].values()
+    whole = kit.read(name)
+    add(path, 3)
+    with open(name, "wb") as f:
+        f.write(bytes(len(whole)))
+    before = digest(replica)
+    c.refuses(5, ("replicate", "-once", path, c.url), path, c.url, os.path.basename(name), "remove it")
+    c.check(digest(replica) == before, "it wrote to the replica")
+    c.expect(c.run("verify", c.url), 5, os.path.basename(name), "asks to remove a file")
     # A replica that is well gets everything all the same.
     other = "file://" + c.path("other")
     c.refuses(5, ("replicate", "-once", path, c.url, other), c.url, os.path.basename(name))

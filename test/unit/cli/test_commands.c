@@ -714,7 +714,7 @@ static void test_verify_findings(void **state)
     fake.verified.last_txid = 2;
     T(RUN(verify, "s3://b/a") == 5);
     T(strstr(out, "\ns3://b/a: the newest state cannot be restored: change something in the "));
-    T(strstr(out, "asks to remove the newest file, ")); /* else there was no end of retries */
+    T(strstr(out, "asks to remove a file, ")); /* else there was no end of retries */
     fake.verified = (weir_verify_result){.findings = 2, .points_lost = 2};
     T(RUN(verify, "s3://b/a") == 5);
     T(strstr(out, "s3://b/a: no point can be restored; 2 cannot; 0 files, 0 B read in "));
