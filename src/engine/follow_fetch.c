@@ -32,6 +32,7 @@ static enum wr_status open_spool(
     const unsigned how = WR_FILE_READ | WR_FILE_WRITE | WR_FILE_CREATE | WR_FILE_EXCL;
     uint8_t random[8];
     char tag[2 * sizeof(random) + 1];
+    struct wr_arena *a = c->scratch;
     const char *name;
     enum wr_status st = wr_random(random, sizeof(random), e);
 
@@ -39,7 +40,8 @@ static enum wr_status open_spool(
         return st;
     wr_hex(random, sizeof(random), tag);
     /* Should we be killed before it loses its name, the next restore there removes it. */
-    name = wr_arena_fmt(c->scratch, "%s.tmp-%s" WR_LEFTOVER_SPOOL, opts->path, tag).p;
+    name = wr_leftover_path(a, opts->path, WR_LEFTOVER_TMP, tag);
+    name = name ? wr_arena_fmt(a, "%s" WR_LEFTOVER_SPOOL, name).p : NULL;
     if (!name)
         return wr_fail(e, WR_NOMEM, "%s: out of memory", opts->path);
     st = wr_file_open(opts->fs, name, how, 0600, ret, e);

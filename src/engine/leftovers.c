@@ -26,11 +26,21 @@ static const char *const suffixes[] = {
 
 struct listing {
     const struct wr_leftovers *at;
-    const char *mark; /* ".tmp-" or ".old-" */
+    const char *mark; /* WR_LEFTOVER_TMP or _OLD */
     const struct wr_leftover_name *first;
     size_t n;
     bool failed; /* out of memory */
 };
+
+const char *wr_leftover_path(
+    struct wr_arena *a, const char *path, const char *mark, const char *digits)
+{
+    char stem[WR_STEM_MAX + 1];
+    int above = (int)(wr_path_base(path).p - path);
+
+    (void)wr_path_stem(path, stem);
+    return wr_arena_fmt(a, "%.*s%s%s%s", above, path, stem, mark, digits).p;
+}
 
 /* Whether `name` is <stem><mark><16 lower-case hex digits>[suffix]; *ret_stem without suffix. */
 static bool is_ours(struct wr_str name, const char *base, const char *mark, size_t *ret_stem)
@@ -269,7 +279,7 @@ enum wr_status wr_leftovers_sweep(
     struct contest contest = {0};
     struct listing l = {0};
     const struct wr_leftover_name **all;
-    enum wr_status st = list(at, ".tmp-", &l, e);
+    enum wr_status st = list(at, WR_LEFTOVER_TMP, &l, e);
 
     if (ret)
         *ret = contest.best;
@@ -296,7 +306,7 @@ const struct wr_leftover_name *wr_leftovers_old(const struct wr_leftovers *at)
 {
     struct listing l = {0};
 
-    return list(at, ".old-", &l, NULL) == WR_OK ? l.first : NULL;
+    return list(at, WR_LEFTOVER_OLD, &l, NULL) == WR_OK ? l.first : NULL;
 }
 
 void wr_leftovers_remove_old(const struct wr_fs *fs, const struct wr_leftover_name *first)

@@ -17,6 +17,12 @@
 #define WR_LEFTOVER_MAP   "-map"
 #define WR_LEFTOVER_SPOOL "-spool"
 
+/* A name beside `path`, in the arena: one of these marks, and the digits. NULL: out of memory. */
+#define WR_LEFTOVER_TMP ".tmp-"
+#define WR_LEFTOVER_OLD ".old-"
+const char *wr_leftover_path(
+    struct wr_arena *a, const char *path, const char *mark, const char *digits);
+
 /* Where to look. The strings and the arena are the caller's. */
 struct wr_leftovers {
     const struct wr_fs *fs;

@@ -44,8 +44,7 @@ static enum wr_status name_all(struct wr_place *p, const char *path, struct wr_e
 {
     struct wr_arena *a = &p->names;
     uint8_t random[TAG];
-    char tag[2 * TAG + 1], stem[WR_STEM_MAX + 1];
-    int above = (int)(wr_path_base(path).p - path);
+    char tag[2 * TAG + 1];
     enum wr_status st = wr_random(random, sizeof(random), e);
 
     if (st != WR_OK)
@@ -54,11 +53,10 @@ static enum wr_status name_all(struct wr_place *p, const char *path, struct wr_e
     p->path = wr_arena_str(a, wr_str(path)).p;
     p->dir = wr_arena_str(a, wr_path_dir(path)).p;
     p->base = wr_arena_str(a, wr_path_base(path)).p;
-    (void)wr_path_stem(path, stem);
-    p->tmp = wr_arena_fmt(a, "%.*s%s.tmp-%s", above, path, stem, tag).p;
+    p->tmp = wr_leftover_path(a, path, WR_LEFTOVER_TMP, tag);
     p->map_name = wr_arena_fmt(a, "%s%s", p->tmp, WR_LEFTOVER_MAP).p;
     p->spool_name = wr_arena_fmt(a, "%s%s", p->tmp, WR_LEFTOVER_SPOOL).p;
-    p->old = wr_arena_fmt(a, "%.*s%s.old-%s", above, path, stem, tag).p;
+    p->old = wr_leftover_path(a, path, WR_LEFTOVER_OLD, tag);
     if (!p->path || !p->dir || !p->base || !p->tmp || !p->map_name || !p->spool_name || !p->old)
         return wr_place_nomem(path, e);
     return WR_OK;

@@ -1028,6 +1028,28 @@ static void pass_time(struct world *w, uint64_t nth)
     wr_clock_manual_advance(w->arg, 1200000000000);
 }
 
+/* What was fetched had no place of its own beside a copy with a long name. */
+static void test_a_large_change_of_a_long_name(void **state)
+{
+    char name[248] = {0};
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+
+    (void)state;
+    fw_init(&w, true);
+    memset(name, 'n', sizeof(name) - 1);
+    w.copy = t_path(w.dir, name);
+    T_OK(fw_open(&w, &f, &e));
+    fw_sql(&w, "INSERT INTO u VALUES(randomblob(1300000))");
+    fw_store(&w);
+    T_OK(fw_steps(&w, f, &e));
+    T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 2);
+    fw_check_is(&w, 2);
+    wr_follow_close(f);
+    fw_release(&w);
+}
+
 /* A large transaction over a slow line takes as long as it takes. */
 static void test_a_slow_line(void **state)
 {
@@ -1063,6 +1085,7 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_patience), T_TEST(test_many_at_once),
     T_TEST(test_small_files_were_opened_one_after_the_other), T_TEST(test_many_by_their_names),
     T_TEST(test_gaps), T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
-    T_TEST(test_a_slow_line), T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
+    T_TEST(test_a_slow_line), T_TEST(test_a_large_change_of_a_long_name),
+    T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
     T_TEST(test_a_copy_that_stays_is_known), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
