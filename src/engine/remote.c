@@ -127,23 +127,29 @@ static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c, struc
                         : ": remove it, to go on from the file before it");
 }
 
-/* The header of the newest file that has one. The damaged ones are left out of `files`;
- * *ret_damaged is the TXID that they reach, or 0. */
+/* The header of the newest file that has one, if the damaged ones go on from it: one far above has
+ * the wrong name, rather. They are left out of `files`; *ret_damaged is the TXID that they reach,
+ * or 0. */
 static enum wr_status read_newest_sound(struct wr_storage *s, struct wr_call *c,
     struct wr_ltx_files *files, struct wr_heads *heads, struct wr_ltx_header *ret,
     uint64_t *ret_damaged, struct wr_err *e)
 {
-    uint64_t newest = furthest(files)->max;
+    uint64_t newest = furthest(files)->max, begin = UINT64_MAX;
     struct wr_ltx_files aside = {0};
     bool damaged;
     enum wr_status st = read_newest(s, c, heads, files, ret, &damaged, e);
 
     for (int i = 0; i < DAMAGED_MAX && damaged && files->n > 1; i++) {
         aside.n = 0;
+        begin = wr_min(begin, furthest(files)->min);
         st = wr_ltx_files_add(&aside, furthest(files), e);
         if (st != WR_OK)
             break;
         wr_ltx_files_drop(files, &aside);
+        if (furthest(files)->max + 1 < begin) {
+            st = WR_CORRUPT; /* as *e says */
+            break;
+        }
         st = read_newest(s, c, heads, files, ret, &damaged, e);
     }
     wr_ltx_files_release(&aside);

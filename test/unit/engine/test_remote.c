@@ -581,6 +581,10 @@ static void test_past_damaged_files(void **state)
         T(pos.damaged == txid - 1 && !pos.whole && !pos.mixed && !pos.alone);
         put_junk(s, txid);
     }
+    put_junk(s, 200); /* a name far above */
+    T_IS(WR_CORRUPT, wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+    T(strstr(e.text, "00000000000000c8") && strstr(e.text, "remove it"));
+    remove_one(s, 0, 200, 200);
     put_junk(s, 12);
     T_IS(WR_CORRUPT, wr_remote_find(s, t_call(), &seen, NULL, &pos, &e)); /* it is something else */
     put_file(s, 1, 4, 12, true);
