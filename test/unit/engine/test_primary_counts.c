@@ -182,6 +182,9 @@ static void test_no_database_yet(void **state)
 /* What a replica has counts once it has joined, and no more when it has stopped. */
 static void test_replica_is_safe_when_it_has_joined(void **state)
 {
+    /* Of the next file, so that it is listed again; and of none, so that it cannot join. */
+    static const char *const in_the_way[] = {"ltx/0/0000000000000002-0000000000000002.ltx",
+        "ltx/0/0000000000001000-0000000000001000.ltx"};
     struct world w;
     struct wr_storage *own;
     struct wr_err e = {0};
@@ -190,8 +193,9 @@ static void test_replica_is_safe_when_it_has_joined(void **state)
     begin(&w, 2);
     T(status(&w).safe == 3);
     own = world_storage(&w, 1);
-    T_OK(wr_storage_put(own, t_call(), WR_STR("ltx/0/0000000000000002-0000000000000002.ltx"),
-        (struct wr_bytes){(const uint8_t *)"x", 1}, NULL, &e));
+    for (size_t i = 0; i < wr_countof(in_the_way); i++)
+        T_OK(wr_storage_put(own, t_call(), wr_str(in_the_way[i]),
+            (struct wr_bytes){(const uint8_t *)"x", 1}, NULL, &e));
     wr_storage_close(own);
     world_sql(&w, "INSERT INTO t VALUES(NULL, 1)");
     world_run(&w, SECOND);
