@@ -30,6 +30,7 @@
 #define SAY_NS        ((int64_t)2 * 1000000000)  /* checkpoints and most transactions are shorter */
 #define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
 #define AHEAD_NS      ((int64_t)1000000000)      /* attached before a replica is known */
+#define OTHERS_NS     ((int64_t)500 * 1000000)   /* longer, once one is: a retry takes a second */
 #define SEAT_NS       ((int64_t)100 * 1000000)   /* the first in the queue goes ahead then */
 #define WHO           64                         /* bytes of a process's name */
 
@@ -330,6 +331,12 @@ static void stay_behind(struct wr_db *db)
     wr_db_list(db, false, 0);
 }
 
+/* Until when it is waited for replicas. */
+static int64_t ahead_until_ns(const struct wr_db *db)
+{
+    return db->ahead_ns + (any_found(db) ? OTHERS_NS : 0);
+}
+
 /* Whether a database that was attached ahead can go on. Without a ledger it is for all replicas to
  * say what its state is, and which TXIDs are taken: by one that is empty it would be a new one. */
 static bool knows_enough(const struct wr_db *db)
@@ -338,8 +345,8 @@ static bool knows_enough(const struct wr_db *db)
 
     for (size_t i = 0; i < db->n_replicas; i++)
         n += db->replicas[i].now->found > 0;
-    return n == db->n_replicas ||
-           (n > 0 && (wr_ledger_state(db->ledger).txid > 0 || wr_db_now_ns(db) >= db->ahead_ns));
+    return n == db->n_replicas || (n > 0 && (wr_ledger_state(db->ledger).txid > 0 ||
+                                                wr_db_now_ns(db) >= ahead_until_ns(db)));
 }
 
 /* Attached ahead, with too little known yet. An index that a writer leaves torn nobody but us can
@@ -349,9 +356,9 @@ static void await_replica(struct wr_db *db)
     struct wr_err e = {0};
     enum wr_status st = WR_OK;
 
-    if (wr_db_now_ns(db) < db->ahead_ns) {
+    if (wr_db_now_ns(db) < ahead_until_ns(db)) {
         st = wr_db_look(db, &e);
-        wr_db_want(db, db->ahead_ns);
+        wr_db_want(db, ahead_until_ns(db));
         if (st == WR_OK || st == WR_BUSY)
             return;
     }
