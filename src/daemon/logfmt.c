@@ -10,17 +10,21 @@
  */
 #include "daemon/logfmt.h"
 
+#include "base/file_posix.h"
 #include "base/url.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weir.h>
 
 #define LINE_MAX_BYTES ((size_t)64 << 10)
 #define PATIENCE_MS    1000
+#define TRIES_MAX      10
 
 static const char *level_text(int level)
 {
@@ -131,10 +135,27 @@ void wr_logfmt(struct wr_buf *out, enum wr_log_format format, const struct wr_lo
     wr_buf_byte(out, '\n');
 }
 
+/* That there is room for some bytes does not say for how many, and a terminal holds a writer until
+ * it has them all. So it gets an end of our own, which does not: O_NONBLOCK on the one that we were
+ * given would be for all who have it. -1: there is none, as for what is no pipe and no terminal. */
+static int own_end(int fd)
+{
+    char path[32];
+    struct stat s;
+
+    if (fstat(fd, &s) != 0 || !(S_ISFIFO(s.st_mode) || isatty(fd)))
+        return -1;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return wr_posix_openat(AT_FDCWD, path, O_WRONLY | O_NONBLOCK, 0);
+}
+
 void wr_logger_init(struct wr_logger *l, int fd, enum wr_log_format format, int level)
 {
+    int own = own_end(fd);
+
     *l = (struct wr_logger){.clock = wr_clock_system(),
-        .fd = fd,
+        .fd = own >= 0 ? own : fd,
+        .owns = own >= 0,
         .format = format,
         .level = level,
         .patience_ms = PATIENCE_MS};
@@ -143,6 +164,8 @@ void wr_logger_init(struct wr_logger *l, int fd, enum wr_log_format format, int 
 
 void wr_logger_release(struct wr_logger *l)
 {
+    if (l->owns)
+        (void)close(l->fd); /* nothing is buffered */
     wr_mutex_release(&l->mutex);
 }
 
@@ -158,25 +181,25 @@ static bool has_room(struct wr_logger *l)
     return n != 0;
 }
 
-/* In pieces that a pipe takes as a whole where it takes anything. */
+/* In pieces that a pipe takes as a whole where it takes anything. A terminal may have room for half
+ * a newline, or somebody else, as a command that we run, may have taken the room since. */
 static void write_line(struct wr_logger *l, struct wr_bytes line)
 {
     size_t n = line.n;
 
-    while (n > 0) {
-        ssize_t done;
+    for (unsigned tries = 0; n > 0 && tries < TRIES_MAX && has_room(l); tries++) {
+        ssize_t done = write(l->fd, line.p + (line.n - n), wr_min(n, (size_t)PIPE_BUF));
 
-        if (!has_room(l)) {
-            l->lost++;
-            l->cut = l->cut || n < line.n;
+        if (done == 0 || (done < 0 && errno != EINTR && errno != EAGAIN))
             return;
+        if (done > 0) {
+            n -= (size_t)done;
+            tries = 0;
         }
-        done = write(l->fd, line.p + (line.n - n), wr_min(n, (size_t)PIPE_BUF));
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return;
-        n -= (size_t)done;
+    }
+    if (n > 0) {
+        l->lost++;
+        l->cut = l->cut || n < line.n;
     }
 }
 

@@ -27,13 +27,15 @@ void wr_logfmt(struct wr_buf *out, enum wr_log_format format, const struct wr_lo
 struct wr_logger {
     struct wr_mutex mutex; /* one line at a time */
     const struct wr_clock *clock;
-    int fd; /* not closed here */
+    int fd;
+    bool owns; /* the descriptor: it is closed here */
     enum wr_log_format format;
     int level;       /* WEIR_LOG_*: what is below it is dropped */
     int patience_ms; /* for a reader that takes nothing */
     uint64_t lost;   /* lines that he did not take; locked */
     bool cut;        /* the last line lacks its end; locked */
 };
+/* `fd` has to stay open as long as the logger. */
 void wr_logger_init(struct wr_logger *l, int fd, enum wr_log_format format, int level);
 void wr_logger_release(struct wr_logger *l);
 

@@ -1,6 +1,10 @@
 /*
  * Log lines: the three formats to the letter, time zones, and lines from several threads.
  */
+#ifndef _GNU_SOURCE   /* posix_openpt */
+#define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
+#endif
+
 #include "harness/t.h"
 #include "base/sync.h"
 #include "daemon/logfmt.h"
@@ -216,6 +220,30 @@ static void test_a_log_that_nobody_takes(void **state)
     T(rest.n == 0 && lost > 0 && there + lost == said);
 }
 
+/* So did a terminal, which says that it has room for a line when it has for a part of it. */
+static void test_a_terminal_that_nobody_reads(void **state)
+{
+    char got[1 << 12];
+    struct wr_logger l;
+    int far = posix_openpt(O_RDWR | O_NOCTTY), near;
+
+    (void)state;
+    if (far < 0 || grantpt(far) != 0 || unlockpt(far) != 0)
+        skip();
+    near = open(ptsname(far), O_RDWR | O_NOCTTY);
+    if (near < 0)
+        skip();
+    wr_logger_init(&l, near, WR_LOG_FORMAT_TEXT, WEIR_LOG_INFO);
+    l.patience_ms = 0;
+    for (unsigned i = 0; i < 10000; i++)
+        wr_say(&l, WEIR_LOG_INFO, "a record", WR_F_U64("i", i));
+    T(l.lost > 0);
+    T((fcntl(near, F_GETFL) & O_NONBLOCK) == 0); /* it is not ours alone */
+    wr_logger_release(&l);
+    T(read(far, got, sizeof(got)) > 0);
+    T(close(near) == 0 && close(far) == 0);
+}
+
 /* A line that was cut is ended before the next one. */
 static void test_a_long_line_that_was_cut(void **state)
 {
@@ -265,4 +293,5 @@ static void test_nomem(void **state)
 
 T_MAIN(T_TEST(test_text), T_TEST(test_json), T_TEST(test_pretty), T_TEST(test_zones),
     T_TEST(test_logger_level_and_fields), T_TEST(test_threads),
-    T_TEST(test_a_log_that_nobody_takes), T_TEST(test_a_long_line_that_was_cut), T_TEST(test_nomem))
+    T_TEST(test_a_log_that_nobody_takes), T_TEST(test_a_terminal_that_nobody_reads),
+    T_TEST(test_a_long_line_that_was_cut), T_TEST(test_nomem))
