@@ -165,7 +165,8 @@ int main(int argc, char **argv)
     wr_logger_release(&cli.log);
     wr_arena_release(&arena);
     /* A full disk behind a redirected listing shows only here. */
-    if (fflush(stdout) != 0 && code == WR_EXIT_OK) {
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == WR_EXIT_OK) {
         if (errno == EPIPE)
             end_of_pipe();
         code = wr_cli_fail("cannot write to standard output", NULL);

@@ -153,12 +153,22 @@ def restore_full(c):
     c.check(os.listdir(disk) == ["target.db"], "left behind: %s" % os.listdir(disk))
 
 
+def many(c):
+    """The arguments of a command that prints more than is buffered, as JSON."""
+    config = c.path("many.yml")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write("dbs:\n")
+        for i in range(200):
+            f.write("  - {path: %s/%d.db, replica: {url: 'file://%s/r/%d'}}\n" % (c.path(), i, c.path(), i))
+    return "databases", "-json", "-config", config
+
+
 @case
 def full_device(c):
     """Output to a full device is an error too."""
     path = c.database()
     c.once(path)
-    for args in (("ltx", c.url), ("version",), ("restore", "-dry-run", "-o", c.path("x.db"), c.url)):
+    for args in (("ltx", c.url), ("version",), ("restore", "-dry-run", "-o", c.path("x.db"), c.url), many(c)):
         out = c.run("full", *args, exe=script(c))
         c.expect(out, 1, "cannot write to standard output")
 
@@ -166,11 +176,12 @@ def full_device(c):
 @case
 def reader_gone(c):
     """Who reads the output has seen enough: no error, but an end as by that signal."""
-    out, into = os.pipe()
-    os.close(out)
-    r = subprocess.run(c.command(("completion", "bash")), stdout=into, stderr=subprocess.PIPE, timeout=30)
-    os.close(into)
-    c.check(r.returncode == -signal.SIGPIPE and r.stderr == b"", "it ends with %d: %r" % (r.returncode, r.stderr))
+    for args in (("completion", "bash"), many(c)):
+        out, into = os.pipe()
+        os.close(out)
+        r = subprocess.run(c.command(args), stdout=into, stderr=subprocess.PIPE, timeout=30)
+        os.close(into)
+        c.check(r.returncode == -signal.SIGPIPE and r.stderr == b"", "it ends with %d: %r" % (r.returncode, r.stderr))
 
 
 def script(c):
