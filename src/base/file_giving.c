@@ -6,6 +6,10 @@
  * opened first and asked for its owner, and the file is made in what was opened: between two looks
  * at a path its owner could have put another directory there, and get a file of that one.
  *
+ * Nor is anything given where others could have put the directory itself: what we make has pages of
+ * the database, and who shares the directory of a database that he may not read could have made its
+ * ".app.db-weir" before us. And nothing with which we could not go on ourselves.
+ *
  * He could also have put a symbolic link where we write, or in place of a directory whose files are
  * removed: it is not followed.
  */
@@ -22,10 +26,20 @@
 /* The directory of a path. */
 struct place {
     int dir;          /* to be closed; -1 where it is root's own, or not to be had: as ever, then */
+    bool gives;       /* what is made there */
     const char *name; /* in it */
     uid_t uid;
     gid_t gid;
 };
+
+/* Whether only its owner, or root, can have put it where it is. */
+static bool is_in_its_place(int dir, uid_t owner)
+{
+    struct stat s;
+
+    return fstatat(dir, "..", &s, 0) == 0 &&
+           (s.st_uid == owner || (s.st_mode & (S_IWGRP | S_IWOTH)) == 0);
+}
 
 static void look(const char *path, struct place *ret)
 {
@@ -41,13 +55,17 @@ static void look(const char *path, struct place *ret)
     room[dir.n] = '\0';
     if (stat(room, &s) != 0 || (s.st_uid == 0 && s.st_gid == 0))
         return;
-    ret->dir = wr_posix_openat(AT_FDCWD, room, O_RDONLY | O_DIRECTORY, 0);
+    ret->dir = wr_posix_openat(AT_FDCWD, room, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    ret->gives = ret->dir >= 0; /* a link, which is nobody's place */
+    if (ret->dir < 0)
+        ret->dir = wr_posix_openat(AT_FDCWD, room, O_RDONLY | O_DIRECTORY, 0);
     if (ret->dir < 0)
         return;
     if (fstat(ret->dir, &s) != 0) {
         (void)close(ret->dir); /* nothing was done with it */
         ret->dir = -1;
     }
+    ret->gives = ret->gives && ret->dir >= 0 && is_in_its_place(ret->dir, s.st_uid);
     ret->uid = s.st_uid;
     ret->gid = s.st_gid;
 }
@@ -60,10 +78,13 @@ static void leave(const struct place *p)
     errno = why;
 }
 
-static void give(int fd, const struct place *p)
+/* `how` is what we need of it (access(2)), for which root asks as others if he lacks the power. */
+static void give(int fd, const struct place *p, int how)
 {
-    if (fchown(fd, p->uid, p->gid) != 0)
+    if (!p->gives || fchown(fd, p->uid, p->gid) != 0)
         return; /* then it is root's, as on a file system that knows no owners */
+    if (faccessat(p->dir, p->name, how, AT_EACCESS) != 0)
+        (void)fchown(fd, geteuid(), (gid_t)-1); /* a moment ago it was */
 }
 
 static int open_in(const struct place *p, int flags, mode_t mode)
@@ -74,7 +95,7 @@ static int open_in(const struct place *p, int flags, mode_t mode)
     if (flags & O_CREAT)
         fd = wr_posix_openat(p->dir, p->name, flags | O_EXCL | O_NOFOLLOW, mode);
     if (fd >= 0) {
-        give(fd, p);
+        give(fd, p, R_OK | W_OK);
         return fd;
     }
     if (errno != EEXIST || flags & O_EXCL)
@@ -126,7 +147,7 @@ static void give_dir(const struct place *p)
     int same = fd >= 0 ? dup(fd) : -1;
 
     if (same >= 0 && is_empty(same))
-        give(fd, p);
+        give(fd, p, R_OK | W_OK | X_OK);
     if (fd >= 0)
         (void)close(fd); /* opened for reading: nothing to lose */
 }

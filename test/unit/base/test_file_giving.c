@@ -1,12 +1,21 @@
 /*
  * test_file_giving.c - what root makes among the files of others, and what it does not fall for.
  */
+#ifndef _GNU_SOURCE   /* syscall */
+#define _GNU_SOURCE 1 /* NOLINT(bugprone-reserved-identifier) */
+#endif
+
 #include "base/file.h"
 
 #include "harness/t.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef __linux__
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#endif
 
 #define UID 12345
 #define GID 23456
@@ -94,6 +103,72 @@ static void test_what_was_there_stays(void **state)
     T_IS(WR_NOTFOUND, fs()->mkdir(fs(), t_path(dir, "no/d"), 0700, &e));
 }
 
+/* Who may make directories beside a database that he may not read would have got its pages by
+ * making the one of its local state first. */
+static void test_a_directory_that_others_could_have_made(void **state)
+{
+    const char *dir = theirs(), *shared = t_path(t_tmpdir(), "shared"),
+               *sub = t_path(shared, "sub");
+    const char *link = t_path(shared, "link");
+    static const mode_t modes[] = {0770, 0707, 01777};
+    struct wr_err e = {0};
+
+    (void)state;
+    T(mkdir(shared, 0700) == 0 && mkdir(sub, 0700) == 0 && chown(sub, UID, GID) == 0);
+    for (size_t i = 0; i < wr_countof(modes); i++) {
+        T(chmod(shared, modes[i]) == 0);
+        wr_file_close(open_at(t_path(sub, "f"), WR_FILE_CREATE));
+        T(is_of(t_path(sub, "f"), 0, getegid()) && unlink(t_path(sub, "f")) == 0);
+        T_OK(fs()->mkdir(fs(), t_path(sub, "d"), 0700, &e));
+        T(is_of(t_path(sub, "d"), 0, getegid()) && rmdir(t_path(sub, "d")) == 0);
+    }
+    T(symlink(dir, link) == 0);
+    wr_file_close(open_at(t_path(link, "f"), WR_FILE_CREATE));
+    T(is_of(t_path(dir, "f"), 0, getegid()));
+    /* His own may be as open as he likes. */
+    T(chown(shared, UID, GID) == 0);
+    wr_file_close(open_at(t_path(sub, "f"), WR_FILE_CREATE));
+    T(is_of(t_path(sub, "f"), UID, GID));
+}
+
+#ifdef __linux__
+static void set_override(bool on)
+{
+    struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct d[2];
+
+    T(syscall(SYS_capget, &h, d) == 0);
+    d[0].effective =
+        on ? d[0].permitted
+           : d[0].effective & ~((1U << CAP_DAC_OVERRIDE) | (1U << CAP_DAC_READ_SEARCH));
+    T(syscall(SYS_capset, &h, d) == 0);
+}
+
+/* As in a container that keeps CAP_CHOWN alone: the directory that it had made and given away shut
+ * it out. */
+static void test_root_without_his_powers(void **state)
+{
+    const char *dir = theirs(), *below = t_path(dir, "below");
+    struct wr_err e = {0};
+
+    (void)state;
+    T(chown(dir, UID, 0) == 0 && chmod(dir, 0770) == 0);
+    set_override(false);
+    T_OK(wr_mkdirs(fs(), below, 0700, &e));
+    wr_file_close(open_at(t_path(below, "f"), WR_FILE_CREATE));
+    wr_file_close(open_at(t_path(dir, "f"), WR_FILE_CREATE));
+    wr_file_close(open_at(t_path(dir, "f"), WR_FILE_CREATE));
+    set_override(true);
+    T(is_of(below, 0, 0) && is_of(t_path(dir, "f"), 0, 0));
+}
+#else
+static void test_root_without_his_powers(void **state)
+{
+    (void)state;
+    skip();
+}
+#endif
+
 static bool no_name(void *arg, const char *name)
 {
     (void)arg;
@@ -137,4 +212,5 @@ static void test_a_link_where_root_writes(void **state)
 }
 
 T_MAIN(T_TEST(test_of_the_directory), T_TEST(test_what_was_there_stays),
+    T_TEST(test_a_directory_that_others_could_have_made), T_TEST(test_root_without_his_powers),
     T_TEST(test_a_link_where_root_writes))
