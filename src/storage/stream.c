@@ -152,8 +152,9 @@ static enum wr_status judge(
         return WR_OK;
     case 401:
     case 403:
-        return wr_fail(e, WR_AUTH, "%s: the primary refuses %s", s->name,
-            s->auth ? "the token" : "to answer without a token (WEIR_TOKEN, or -token-file)");
+        return wr_fail(e, WR_AUTH, "%s: the primary refuses %s%s" WR_FMT, s->name,
+            s->auth ? "the token" : "to answer without a token (WEIR_TOKEN, or -token-file)",
+            text.n > 0 ? ": " : "", WR_ARG(text));
     case 404:
         return wr_fail(e, WR_MISUSE, "%s: the primary serves no such database: " WR_FMT, s->name,
             WR_ARG(text));

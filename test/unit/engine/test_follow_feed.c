@@ -106,7 +106,8 @@ static void serve(void *arg, const struct httpd_request *r, struct httpd_answer 
     enum wr_status st;
 
     if (!auth || strcmp(auth, "Bearer a-token") != 0) {
-        a->status = 401;
+        a->status = 403;
+        httpd_add_text(a, "not by that name\n");
         return;
     }
     if (!strstr(r->target, "after=")) {
@@ -881,6 +882,7 @@ static void test_it_says_where_the_bucket_is(void **state)
     (void)snprintf(text, sizeof(text), "http://127.0.0.1:%u/app.db", httpd_port(x.d));
     T_OK(wr_stream_open(&(struct wr_stream_opts){.url = text}, &other, &e));
     T_IS(WR_AUTH, wr_stream_replica(other, fw_call(&x.w), &url, &e));
+    T(strstr(e.text, "not by that name")); /* a token is not what he asks for */
     wr_stream_close(other);
     close_push(&x);
 }
