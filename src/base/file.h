@@ -100,11 +100,11 @@ struct wr_fs {
 
 const struct wr_fs *wr_fs_posix(void);
 /* The same, but what root makes belongs to the owner and the group of the directory in which it is
- * made, so that they can go on with it; where it cannot be given away it is root's. So it is behind
- * a symbolic link, below a directory in which others than the owner may have made this one, and
- * where root, without his powers, could not go on with it. Nor does root write through a symbolic
- * link that somebody else has put into his directory, or list what is behind it, but by a path that
- * ends in a slash: IO. */
+ * made, so that they can go on with it; where it cannot be given away it is root's. So it is where
+ * others than the owner may have made that directory, or a symbolic link to it, and where root,
+ * without his powers, could not go on with it. Nor does root write through a symbolic link that
+ * somebody else has put into his directory, or list what is behind it, but by a path that ends in a
+ * slash: IO. */
 const struct wr_fs *wr_fs_giving(void);
 /* Bytes that a file may have by what this process is allowed. Writing beyond that fails, and ends
  * the process first unless it has something else for SIGXFSZ, which in a library is not ours. */

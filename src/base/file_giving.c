@@ -32,13 +32,55 @@ struct place {
     gid_t gid;
 };
 
-/* Whether only its owner, or root, can have put it where it is. */
-static bool is_in_its_place(int dir, uid_t owner)
+/* Whether only `owner`, or root, can have put something of his into a directory. */
+static bool is_his_to_fill(const struct stat *dir, uid_t owner)
 {
-    struct stat s;
+    return dir->st_uid == owner || (dir->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
 
-    return fstatat(dir, "..", &s, 0) == 0 &&
-           (s.st_uid == owner || (s.st_mode & (S_IWGRP | S_IWOTH)) == 0);
+/* What is behind a symbolic link. *ret_by: whose link it is; if others could have put it there,
+ * nobody's. */
+static int open_behind(const char *path, uid_t *ret_by)
+{
+    struct wr_str dir = wr_path_dir(path);
+    char room[PATH_ROOM];
+    struct stat above, link;
+    int fd, in;
+
+    memcpy(room, dir.p, dir.n); /* the path has its size */
+    room[dir.n] = '\0';
+    in = wr_posix_openat(AT_FDCWD, room, O_RDONLY | O_DIRECTORY, 0);
+    if (in < 0)
+        return -1;
+    if (fstat(in, &above) == 0 &&
+        fstatat(in, wr_path_base(path).p, &link, AT_SYMLINK_NOFOLLOW) == 0 &&
+        is_his_to_fill(&above, link.st_uid))
+        *ret_by = link.st_uid;
+    fd = wr_posix_openat(in, wr_path_base(path).p, O_RDONLY | O_DIRECTORY, 0);
+    (void)close(in); /* opened for reading: nothing to lose */
+    return fd;
+}
+
+/* The directory, which has a path of less than PATH_ROOM, and what there is to know of it. */
+static int open_place(const char *path, struct stat *ret, bool *ret_gives)
+{
+    uid_t by = 0;
+    struct stat above;
+    int fd = wr_posix_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+    if (fd < 0) {
+        by = (uid_t)-1;
+        fd = open_behind(path, &by);
+    }
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, ret) != 0) {
+        (void)close(fd); /* nothing was done with it */
+        return -1;
+    }
+    *ret_gives = (by == 0 || by == ret->st_uid) && fstatat(fd, "..", &above, 0) == 0 &&
+                 is_his_to_fill(&above, ret->st_uid);
+    return fd;
 }
 
 static void look(const char *path, struct place *ret)
@@ -55,17 +97,7 @@ static void look(const char *path, struct place *ret)
     room[dir.n] = '\0';
     if (stat(room, &s) != 0 || (s.st_uid == 0 && s.st_gid == 0))
         return;
-    ret->dir = wr_posix_openat(AT_FDCWD, room, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    ret->gives = ret->dir >= 0; /* a link, which is nobody's place */
-    if (ret->dir < 0)
-        ret->dir = wr_posix_openat(AT_FDCWD, room, O_RDONLY | O_DIRECTORY, 0);
-    if (ret->dir < 0)
-        return;
-    if (fstat(ret->dir, &s) != 0) {
-        (void)close(ret->dir); /* nothing was done with it */
-        ret->dir = -1;
-    }
-    ret->gives = ret->gives && ret->dir >= 0 && is_in_its_place(ret->dir, s.st_uid);
+    ret->dir = open_place(room, &s, &ret->gives);
     ret->uid = s.st_uid;
     ret->gid = s.st_gid;
 }

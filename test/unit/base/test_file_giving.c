@@ -122,9 +122,18 @@ static void test_a_directory_that_others_could_have_made(void **state)
         T_OK(fs()->mkdir(fs(), t_path(sub, "d"), 0700, &e));
         T(is_of(t_path(sub, "d"), 0, getegid()) && rmdir(t_path(sub, "d")) == 0);
     }
-    T(symlink(dir, link) == 0);
+    T(symlink(dir, link) == 0 && lchown(link, UID, GID) == 0);
     wr_file_close(open_at(t_path(link, "f"), WR_FILE_CREATE));
     T(is_of(t_path(dir, "f"), 0, getegid()));
+    T(chmod(shared, 0755) == 0);
+    wr_file_close(open_at(t_path(link, "g"), WR_FILE_CREATE));
+    T(is_of(t_path(dir, "g"), UID, GID));
+    T(lchown(link, UID + 1, GID) == 0);
+    wr_file_close(open_at(t_path(link, "h"), WR_FILE_CREATE));
+    T(is_of(t_path(dir, "h"), 0, getegid()));
+    T(lchown(link, 0, 0) == 0);
+    wr_file_close(open_at(t_path(link, "i"), WR_FILE_CREATE));
+    T(is_of(t_path(dir, "i"), UID, GID));
     /* His own may be as open as he likes. */
     T(chown(shared, UID, GID) == 0);
     wr_file_close(open_at(t_path(sub, "f"), WR_FILE_CREATE));
