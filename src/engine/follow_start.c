@@ -188,7 +188,7 @@ static enum wr_status make_room(struct wr_follow *f, struct wr_call *c, struct w
 
     if (!dir.p)
         return wr_fail(e, WR_NOMEM, "%s: out of memory", f->path);
-    return wr_mkdirs(o->fs, dir.p, 0700, e);
+    return wr_place_mkdirs(o->fs, dir.p, e);
 }
 
 /* A record of nothing: nobody has a use for it. */

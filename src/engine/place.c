@@ -151,7 +151,7 @@ enum wr_status wr_place_open(const struct wr_fs *fs, const char *path, unsigned 
     if (st == WR_OK)
         st = name_all(p, path, e);
     if (st == WR_OK)
-        st = wr_mkdirs(fs == wr_fs_posix() ? wr_fs_giving() : fs, p->dir, 0700, e);
+        st = wr_place_mkdirs(fs, p->dir, e);
     if (st == WR_OK)
         st = wr_place_look(fs, path, &p->replaces, &p->info, e);
     if (st == WR_OK)

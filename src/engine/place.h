@@ -20,6 +20,11 @@ struct wr_place; /* owned */
 enum wr_status wr_place_check(
     const struct wr_fs *fs, const char *path, bool overwrite, struct wr_err *e) WR_MUST_CHECK;
 
+/* The directory `dir`, and those above it, where they are missing (mode 0700): what root makes
+ * there is not root's alone (wr_fs_giving). As wr_mkdirs. */
+enum wr_status wr_place_mkdirs(
+    const struct wr_fs *fs, const char *dir, struct wr_err *e) WR_MUST_CHECK;
+
 enum wr_place_flags {
     WR_PLACE_OVERWRITE = 1, /* replace the database that is there */
     WR_PLACE_RESUMABLE = 2, /* have a map of the file for a later run, go on with an earlier one */

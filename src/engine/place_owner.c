@@ -7,6 +7,11 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+enum wr_status wr_place_mkdirs(const struct wr_fs *fs, const char *dir, struct wr_err *e)
+{
+    return wr_mkdirs(fs == wr_fs_posix() ? wr_fs_giving() : fs, dir, 0700, e);
+}
+
 #define OWNER_TEXT_MAX 24
 static void owner_text(char out[OWNER_TEXT_MAX], const struct wr_file_info *info)
 {

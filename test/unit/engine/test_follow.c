@@ -7,6 +7,7 @@
 #include "unit/engine/follow_world.h"
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* ---- which file next ---- */
@@ -1028,6 +1029,31 @@ static void pass_time(struct world *w, uint64_t nth)
     wr_clock_manual_advance(w->arg, 1200000000000);
 }
 
+/* A directory that root's follower made was root's, with the copy in it. */
+static void test_a_directory_that_was_made_was_roots(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_follow_opts o;
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct stat is, want;
+
+    (void)state;
+    fw_init(&w, true);
+    if (geteuid() == 0)
+        T(chown(w.dir, 12345, 23456) == 0);
+    T(stat(w.dir, &want) == 0);
+    w.copy = t_path(w.dir, "new/copy");
+    o = fw_opts(&w);
+    o.restore.fs = wr_fs_posix();
+    T_OK(wr_follow_open(w.w.storage, fw_call(&w), &o, &f, &r, &e));
+    wr_follow_close(f);
+    T(stat(t_path(w.dir, "new"), &is) == 0 && is.st_uid == want.st_uid && is.st_gid == want.st_gid);
+    T(stat(w.copy, &is) == 0 && is.st_uid == want.st_uid && is.st_gid == want.st_gid);
+    fw_release(&w);
+}
+
 /* What was fetched had no place of its own beside a copy with a long name. */
 static void test_a_large_change_of_a_long_name(void **state)
 {
@@ -1086,6 +1112,7 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_small_files_were_opened_one_after_the_other), T_TEST(test_many_by_their_names),
     T_TEST(test_gaps), T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
     T_TEST(test_a_slow_line), T_TEST(test_a_large_change_of_a_long_name),
-    T_TEST(test_run_ends_with_a_reason), T_TEST(test_an_unreadable_txid),
-    T_TEST(test_a_copy_that_stays_is_known), T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
+    T_TEST(test_a_directory_that_was_made_was_roots), T_TEST(test_run_ends_with_a_reason),
+    T_TEST(test_an_unreadable_txid), T_TEST(test_a_copy_that_stays_is_known),
+    T_TEST(test_copies_that_are_none), T_TEST(test_nomem),
     T_TEST(test_nomem_of_a_copy_that_is_there))
