@@ -122,15 +122,19 @@ static void compact(struct sea *x)
     }
 }
 
-static void poll(struct sea *x)
+static void poll_after(struct sea *x, int64_t seconds)
 {
     bool is_new = false;
     struct wr_err e = {0};
 
-    wr_clock_manual_advance(
-        &x->clock, INT64_C(1000000000) * (1 + (int64_t)wr_rand_below(&x->r, 20)));
+    wr_clock_manual_advance(&x->clock, INT64_C(1000000000) * seconds);
     if (x->s.n)
         T_OK(wr_head_step(x->head, &x->call, &is_new, &e));
+}
+
+static void poll(struct sea *x)
+{
+    poll_after(x, 1 + (int64_t)wr_rand_below(&x->r, 20));
 }
 
 /* ---- the copy ---- */
@@ -596,7 +600,7 @@ static void history_forks(struct sea *x, bool rolling, uint64_t settled, bool sa
         story_put(&x->s, &x->w, i == 1 ? 9 : 0, i, i);
         if (i < settled)
             continue;
-        poll(x);
+        poll_after(x, 1); /* in half a minute its head would tell of a newer one */
         fill(x);
         if (i == settled)
             T_OK(wr_hydrate_end(x->copy, &e));
