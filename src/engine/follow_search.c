@@ -108,8 +108,12 @@ enum wr_status wr_follow_search(struct wr_follow *f, struct wr_call *c, struct w
     *ret_anew = false;
     if (now_ms(c) >= f->again_ms)
         f->aside.n = 0;
-    if (!wide && now_ms(c) < f->list_ms && f->aside.n == 0)
-        return probe(f, c, chain, e);
+    if (!wide && now_ms(c) < f->list_ms && f->aside.n == 0) {
+        st = probe(f, c, chain, e);
+        if (st != WR_OK || chain->n > 0 || f->newest <= f->pos.txid)
+            return st;
+        wide = true; /* what was listed has another name, or is in a snapshot */
+    }
     st = list(f, c, wide, all, e);
     if (st == WR_OK)
         st = recognize(f, c, all, e);
