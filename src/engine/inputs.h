@@ -95,7 +95,8 @@ enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e) WR_
 enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     uint64_t off, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
 /* The same, of one object: *tag is 0 at first, and tells it then, where the storage does. NULL:
- * any. CONFLICT: another one has that name by now. */
+ * any. CONFLICT: another one has that name by now, as two answers say alike. *tag is 0 again where
+ * each answer says something else, as behind a proxy that makes them up. */
 enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *f, uint64_t *tag, uint64_t off, void *buf, size_t n,
     struct wr_err *e) WR_MUST_CHECK;

@@ -152,12 +152,14 @@ static enum wr_status load_small(struct loading *x, size_t i, struct wr_call *c,
 static enum wr_status load_ends(struct loading *x, size_t i, struct wr_call *c, struct wr_err *e)
 {
     struct ends *ends = &x->ends[i];
+    const struct wr_ltx_file *file = &x->l->files[i];
     const struct wr_bytes head = {ends->head, ends->head_n}, tail = {ends->tail, ends->tail_n};
     enum wr_status st = WR_OK;
 
     x->in[i].tag = ends->head_tag ? ends->head_tag : ends->tail_tag;
     if (ends->tail_tag && ends->tail_tag != x->in[i].tag)
-        st = wr_fail(e, WR_CONFLICT, "it was replaced while it was read");
+        st = wr_input_read_object(
+            x->l->storage, c, file, &x->in[i].tag, file->size - tail.n, ends->tail, tail.n, e);
     if (st == WR_OK)
         st = wr_input_open_ends(x->l->storage, c, x->l->lock_offset, &x->in[i], head, tail, e);
     st = opened(x, i, st, head, e);

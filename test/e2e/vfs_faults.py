@@ -99,6 +99,32 @@ def a_server_that_is_lost_for_a_while(w):
     w.check(SECRET not in w.logged() and w.logged().count("\n") < 400, "the log: %d lines" % w.logged().count("\n"))
 
 
+ETAGS = {
+    "weak ones": lambda tag, n: ("W/" if n % 2 else "") + tag,
+    "of packed answers": lambda tag, n: tag[:-1] + ("-gzip" if n % 2 else "") + tag[-1],
+    "of two servers": lambda tag, n: tag if n % 2 else '"0011"',
+    "another one each time": lambda tag, n: '"%032x"' % n,
+    "none": lambda tag, n: "",
+}
+
+
+@case
+def tags_that_are_not_the_same_in_each_answer(w):
+    """What is between may change them; they tell nothing then, and all is read nevertheless."""
+    server, asked = fakes3.FakeS3(w.path("bucket")), [0]
+    with_replica(w, server, server)[2].close()
+    for what, other in ETAGS.items():
+        def lie(method, path, query, said):
+            asked[0] += 1
+            headers = [(k, other(v, asked[0]) if k == "ETag" else v) for k, v in said[1]]
+            return (said[0], headers, *said[2:])
+        server.lie = lie
+        db = w.open(server.url("app"), cache_size=CACHE, name="etags-%d.db" % len(what))
+        for _ in range(5):
+            w.check(good(db), what + ": it is not read: %s" % one(db, "SELECT weir_error()"))
+        db.close()
+
+
 @case
 def an_interrupt_while_the_server_is_silent(w):
     """The program ends a statement that waits, no later than fetch_timeout."""
