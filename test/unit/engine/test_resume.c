@@ -62,10 +62,10 @@ static void test_the_replica_has_moved_on(void **state)
     (void)state;
     for (int round = 0; round < 12; round++) {
         struct wr_restore_result r;
-        uint64_t resumed = 0;
         struct rig g;
 
         rig_init(&g, round % 2, PAGE, PAGES);
+        wr_rand_init(&g.random, t_seed() + (uint64_t)round);
         if (round > 3)
             rig_commit(&g, PAGES + 50, 200);
         for (int kills = 0; kills < 3; kills++) {
@@ -77,8 +77,8 @@ static void test_the_replica_has_moved_on(void **state)
                 story_put(&g.s, &g.w, 1, 2, g.s.n);
         }
         r = rig_restored(&g, (unsigned)round % 3 + 1);
-        resumed += r.bytes_resumed;
-        T(resumed > 0);
+        /* The newest file is read first: where it is another one by now, that may be all of it. */
+        T(r.bytes_resumed > 0 || round > 3);
         rig_release(&g);
     }
 }
