@@ -225,6 +225,14 @@ static bool needs_lease(const struct wr_db *db, const struct db_replica *dr, boo
            (dr->now->pos.node_id != 0 || !known);
 }
 
+/* What is damaged, and above all that was given away here, may be somebody else's. */
+static bool may_be_foreign(const struct wr_db *db, const struct db_replica *dr)
+{
+    uint64_t given = wr_max(wr_ledger_state(db->ledger).txid, wr_ledger_floor(db->ledger));
+
+    return dr->now->pos.damaged > given && !dr->adopted && !was_promoted(db, dr);
+}
+
 /* With the pages that changed since, if it is in our history. */
 static enum wr_status find_standing(const struct wr_db *db, const struct db_replica *dr,
     struct wr_pageset *pages, enum standing *ret, struct wr_err *e)
@@ -242,6 +250,8 @@ static enum wr_status find_standing(const struct wr_db *db, const struct db_repl
         *ret = STANDS_LOST;
     else if (st == WR_OK && needs_lease(db, dr, known))
         *ret = STANDS_UNASKED;
+    else if (st == WR_OK && may_be_foreign(db, dr))
+        *ret = STANDS_UNKNOWN;
     else if (st == WR_OK && !known)
         st = elsewhere(db, dr, ret, e);
     else if (!at->whole)
@@ -272,10 +282,10 @@ static uint64_t least_for(const struct wr_db *db, const struct db_replica *dr, e
         return wr_max(above,
             dr->now->pos.txid +
                 (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP));
+    if (where != STANDS_BROKEN)
+        return 0;
     /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */
-    if (where == STANDS_BROKEN && dr->now->contested)
-        return wr_max(above, dr->now->pos.txid + 1);
-    return above;
+    return dr->now->contested ? wr_max(above, dr->now->pos.txid + 1) : above;
 }
 
 enum wr_status wr_db_join_least(
