@@ -254,6 +254,10 @@ typedef struct weir_db_info {
 } weir_db_info;
 WEIR_API int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr);
 
+/* The newest TXID of a database by its local state, the directory `state_dir`, whoever has that in
+ * use; it is read, and nothing else. 0: there is none, or it cannot be read. */
+WEIR_API weir_txid weir_state_txid(const char *state_dir);
+
 /* Where its i-th replica stands, in the order of weir_db_add_replica. WEIR_NOTFOUND past the end.
  */
 typedef struct weir_replica_info {

@@ -4,6 +4,8 @@
 #include "api/api_int.h"
 
 #include "base/buf.h"
+#include "base/file.h"
+#include "engine/ledger.h"
 
 static weir_work work_of(const struct wr_db_effort *w)
 {
@@ -52,6 +54,11 @@ int weir_db_status(weir_db *db, weir_db_info *ret, weir_error *reterr)
     put_counts(&s, &info);
     memcpy(ret, &info, wr_api_struct(ret->struct_size, sizeof(info)));
     return WEIR_OK;
+}
+
+weir_txid weir_state_txid(const char *state_dir)
+{
+    return state_dir ? wr_ledger_peek_txid(wr_fs_posix(), state_dir) : 0;
 }
 
 int weir_db_look(weir_db *db, weir_db_sight *ret, weir_error *reterr)

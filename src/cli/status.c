@@ -2,8 +2,9 @@
  * status.c - each database of the configuration: what is of it on this machine, and how far its
  * replicas are, if a daemon answers.
  *
- * Files are looked at by stat(2) alone: opening a database, and closing it again, is for SQLite.
- * What has been captured only the daemon knows; without it "ok" means that there is local state.
+ * Databases are looked at by stat(2) alone: to open one, and close it again, is for SQLite. How far
+ * it was captured the daemon knows best; without it "ok" means that there is local state, which
+ * tells the newest TXID.
  */
 #include "cli/client.h"
 #include "cli/command.h"
@@ -63,6 +64,12 @@ static bool has_content(const char *path, int64_t *ret_bytes)
     return there && s.st_size > 0;
 }
 
+static void put_txid(struct standing *s, weir_txid txid)
+{
+    if (txid > 0)
+        (void)snprintf(s->txid, sizeof(s->txid), "%016llx", (unsigned long long)txid); /* it fits */
+}
+
 /* By the files alone. False: out of memory. */
 static bool look_at_files(struct wr_arena *a, struct standing *s)
 {
@@ -79,10 +86,10 @@ static bool look_at_files(struct wr_arena *a, struct standing *s)
         s->word = "error";
     else if (db_bytes < 0)
         s->word = "no database";
-    else if (has_content(ledger.p, &ledger_bytes))
-        s->word = "ok";
-    else
+    else if (!has_content(ledger.p, &ledger_bytes))
         s->word = errno ? "error" : "not initialized";
+    else
+        put_txid(s, weir_state_txid(state));
     return true;
 }
 
@@ -92,8 +99,7 @@ static void look_at_entry(struct standing *s)
     json_int_t txid = json_integer_value(json_object_get(s->entry, "txid"));
     const char *status = json_string_value(json_object_get(s->entry, "status"));
 
-    if (txid > 0)
-        (void)snprintf(s->txid, sizeof(s->txid), "%016llx", (unsigned long long)txid); /* it fits */
+    put_txid(s, (weir_txid)wr_max(txid, (json_int_t)0));
     if (json_object_get(s->entry, "error"))
         s->word = "error";
     else if (status && wr_str_eq(wr_str(status), WR_STR("stopped")))
@@ -159,7 +165,7 @@ static json_t *object(const struct report *r, const struct standing *s)
 
 static void add_db(struct report *r, const struct wr_config_db *db)
 {
-    struct standing s = {.db = db, .txid = "-", .wal_size = "-"};
+    struct standing s = {.db = db, .word = "ok", .txid = "-", .wal_size = "-"};
 
     if (!look_at_files(r->cli->arena, &s)) {
         r->lost = true;

@@ -186,6 +186,9 @@ enum wr_status wr_ledger_sync(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHE
 uint64_t *wr_ledger_peek(const struct wr_fs *fs, const char *dir, uint32_t page_size,
     uint32_t lock_pgno, uint32_t n) WR_MUST_CHECK;
 
+/* And the TXID that it was closed at last; 0: there is no ledger, or it is damaged. Likewise. */
+uint64_t wr_ledger_peek_txid(const struct wr_fs *fs, const char *dir);
+
 /* Forget everything: the next start cannot rely on it. */
 enum wr_status wr_ledger_reset(struct wr_ledger *l, struct wr_err *e) WR_MUST_CHECK;
 

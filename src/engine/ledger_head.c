@@ -129,6 +129,11 @@ void wr_ledger_copies_read(struct wr_ledger *l)
     }
 }
 
+uint64_t wr_ledger_header_txid(const struct wr_ledger *l)
+{
+    return l->stores > 0 ? wr_le64(copy_at(l, l->newest) + 16) : 0;
+}
+
 /* False when it is not a ledger of this database's shape. */
 bool wr_ledger_header_read(struct wr_ledger *l)
 {

@@ -61,6 +61,8 @@ static inline uint64_t wr_ledger_xor(const struct wr_ledger *l, uint32_t commit)
  * taken, whatever else is wrong. False: it is not a ledger of this database's shape. */
 void wr_ledger_copies_read(struct wr_ledger *l);
 bool wr_ledger_header_read(struct wr_ledger *l);
+uint64_t wr_ledger_header_txid(
+    const struct wr_ledger *l); /* of the newest copy; 0: there is none */
 void wr_ledger_header_write(struct wr_ledger *l);
 
 /* ledger_open.c: make room for `commit` pages, and map it. Existing entries stay. */

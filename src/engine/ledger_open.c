@@ -231,20 +231,39 @@ enum wr_status wr_ledger_open(const struct wr_fs *fs, const char *dir, uint32_t 
     return WR_OK;
 }
 
-/* Its header is read into `head`, WR_LEDGER_HEAD bytes. False: it is not a ledger of this shape. */
-static bool peek_header(struct wr_ledger *l, uint8_t *head)
+/* l->file is opened, which the caller closes, and its header read into `head`, WR_LEDGER_HEAD
+ * bytes. False: there is none. */
+static bool peek_header(struct wr_ledger *l, const struct wr_fs *fs, const char *dir, uint8_t *head)
 {
     struct wr_file_info info = {0};
+    struct wr_buf path;
     size_t got = 0;
+    bool good;
 
-    if (wr_file_info(l->file, &info, NULL) != WR_OK || info.size < WR_LEDGER_HEAD ||
+    wr_buf_init(&path, 4096);
+    wr_buf_fmt(&path, "%s/ledger", dir);
+    good = wr_buf_status(&path) == WR_OK &&
+           wr_file_open_temp(fs, (const char *)path.p, WR_FILE_READ, &l->file, NULL) == WR_OK;
+    wr_buf_release(&path);
+    if (!good || wr_file_info(l->file, &info, NULL) != WR_OK || info.size < WR_LEDGER_HEAD ||
         wr_file_pread(l->file, head, WR_LEDGER_HEAD, 0, &got, NULL) != WR_OK ||
         got < WR_LEDGER_HEAD)
         return false;
     l->map = head;
     l->map_bytes = (size_t)wr_min(info.size, (uint64_t)SIZE_MAX);
     wr_ledger_copies_read(l);
-    return wr_ledger_header_read(l);
+    return true;
+}
+
+uint64_t wr_ledger_peek_txid(const struct wr_fs *fs, const char *dir)
+{
+    uint8_t *head = wr_alloc(WR_LEDGER_HEAD);
+    struct wr_ledger l = {0};
+    uint64_t txid = head && peek_header(&l, fs, dir, head) ? wr_ledger_header_txid(&l) : 0;
+
+    wr_file_close(l.file);
+    wr_free(head);
+    return txid;
 }
 
 uint64_t *wr_ledger_peek(
@@ -253,20 +272,13 @@ uint64_t *wr_ledger_peek(
     struct wr_ledger l = {.page_size = page_size, .lock_pgno = lock_pgno};
     uint64_t *sums = wr_array(n, sizeof(*sums)), known;
     uint8_t *head = wr_alloc(WR_LEDGER_HEAD);
-    bool good = sums && head;
-    struct wr_buf path;
+    bool good = sums && head && peek_header(&l, fs, dir, head) && wr_ledger_header_read(&l);
     size_t got;
 
-    wr_buf_init(&path, 4096);
-    wr_buf_fmt(&path, "%s/ledger", dir);
-    good = good && wr_buf_status(&path) == WR_OK &&
-           wr_file_open_temp(fs, (const char *)path.p, WR_FILE_READ, &l.file, NULL) == WR_OK &&
-           peek_header(&l, head);
     known = good ? wr_min(l.now.commit, n) : 0;
     good = good &&
            wr_file_pread(l.file, sums, (size_t)known * 8, WR_LEDGER_HEAD, &got, NULL) == WR_OK &&
            got == known * 8;
-    wr_buf_release(&path);
     wr_file_close(l.file);
     wr_free(head);
     if (good)

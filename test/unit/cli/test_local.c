@@ -4,6 +4,8 @@
  */
 #include "base/file.h"
 #include "cli/reset.h"
+#include "engine/ledger.h"
+#include "ltx/ltx.h"
 #include "unit/cli/run_command.h"
 #include "unit/cli/scripted_server.h"
 
@@ -128,6 +130,26 @@ static void test_status_without_a_daemon(void **unused)
             "  },\n  {\n    \"database\": \"%d/gone.db\",\n    \"status\": \"ok\",\n"
             "    \"local_txid\": \"-\",\n    \"wal_size\": \"-\"\n  }\n]\n"),
         "", RUN(status, "-config", config, ALONE, "-json"));
+}
+
+/* "-" for whatever a daemon did that has no control socket, as it has none by default. */
+static void test_status_tells_the_txid_of_the_local_state(void **unused)
+{
+    const struct wr_pos nowhere = {0};
+    struct wr_ledger *l = NULL;
+    struct wr_err e = {0};
+
+    (void)unused;
+    make("app.db", 4096);
+    make_dir(".app.db-weir");
+    T_OK(wr_ledger_open(wr_fs_posix(), state, 4096, 262145, 1, &l, &e));
+    T_OK(wr_ledger_fill_begin(l, 1, &e));
+    wr_ledger_fill(l, 1, WR_LTX_CHECKSUM_EMPTY | 11);
+    T_OK(wr_ledger_fill_end(l, 0x2b, &nowhere, &e));
+    T(RUN(status, "-config", config, ALONE, db) == 0 && !err[0]);
+    assert_string_equal(cells(), in_dir("database status local txid wal size\n"
+                                        "%d/app.db ok 000000000000002b -\n"));
+    wr_ledger_close(l);
 }
 
 static void test_status_of_what_cannot_be_read(void **unused)
@@ -447,9 +469,9 @@ static void test_nomem(void **unused)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-T_MAIN(TEST(test_status_without_a_daemon), TEST(test_status_of_what_cannot_be_read),
-    TEST(test_status_with_a_daemon), TEST(test_status_beside_a_strange_daemon),
-    TEST(test_status_usage), TEST(test_reset), TEST(test_reset_of_nothing),
-    TEST(test_reset_dry_run), TEST(test_reset_where_the_configuration_says),
-    TEST(test_reset_beside_who_replicates), TEST(test_reset_follows_no_links),
-    TEST(test_reset_that_fails), TEST(test_nomem))
+T_MAIN(TEST(test_status_without_a_daemon), TEST(test_status_tells_the_txid_of_the_local_state),
+    TEST(test_status_of_what_cannot_be_read), TEST(test_status_with_a_daemon),
+    TEST(test_status_beside_a_strange_daemon), TEST(test_status_usage), TEST(test_reset),
+    TEST(test_reset_of_nothing), TEST(test_reset_dry_run),
+    TEST(test_reset_where_the_configuration_says), TEST(test_reset_beside_who_replicates),
+    TEST(test_reset_follows_no_links), TEST(test_reset_that_fails), TEST(test_nomem))

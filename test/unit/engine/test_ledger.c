@@ -315,6 +315,7 @@ static void test_checksums_behind_the_last_page_come_back(void **state)
 
     (void)state;
     T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &l, &e));
+    T(wr_ledger_peek_txid(wr_fs_posix(), dir) == 0);
     T_OK(wr_ledger_fill_begin(l, 2, &e));
     wr_ledger_fill(l, 1, WR_LTX_CHECKSUM_EMPTY | 11);
     wr_ledger_fill(l, 2, WR_LTX_CHECKSUM_EMPTY | 22);
@@ -332,6 +333,7 @@ static void test_checksums_behind_the_last_page_come_back(void **state)
     T_OK(wr_ledger_open(wr_fs_posix(), dir, 4096, LOCK_PGNO, 1, &l, &e));
     T(wr_ledger_state(l).txid == 1);
     T_OK(wr_ledger_close_txid(l, 2, &change, 1, 4, &pos, &e));
+    T(wr_ledger_peek_txid(wr_fs_posix(), dir) == 2); /* while it is in use */
     T(wr_ledger_page(l, 3) == 0);
     was = wr_ledger_state(l);
     wr_ledger_close(l);
