@@ -10,7 +10,7 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define DAMAGED_MAX 8 /* newest files that are done without */
+#define DAMAGED_MAX 8u /* newest files that are done without */
 
 /* The first TXID that a file which leads on from `since` may begin with. One of a higher level may
  * begin long before that, and be all that does: those of level 0 within it may be deleted. But it
@@ -127,19 +127,20 @@ static enum wr_status read_newest(struct wr_storage *s, struct wr_call *c, struc
                         : ": remove it, to go on from the file before it");
 }
 
-/* The header of the newest file that has one, if the damaged ones go on from it: one far above has
- * the wrong name, rather. They are left out of `files`; *ret_damaged is the TXID that they reach,
- * or 0. */
-static enum wr_status read_newest_sound(struct wr_storage *s, struct wr_call *c,
-    struct wr_ltx_files *files, struct wr_heads *heads, struct wr_ltx_header *ret,
+/* The header of the newest file, or past damage of the newest that has one, if the damaged ones go
+ * on from it: one far above has the wrong name, rather. They are left out of `files`; *ret_damaged
+ * is the TXID that they reach, or 0. */
+static enum wr_status find_newest(struct wr_storage *s, struct wr_call *c,
+    struct wr_ltx_files *files, const struct wr_remote_seen *seen, struct wr_ltx_header *ret,
     uint64_t *ret_damaged, struct wr_err *e)
 {
     uint64_t newest = furthest(files)->max, begin = UINT64_MAX;
     struct wr_ltx_files aside = {0};
+    unsigned most = seen->past_damaged ? DAMAGED_MAX : 0;
     bool damaged;
-    enum wr_status st = read_newest(s, c, heads, files, ret, &damaged, e);
+    enum wr_status st = read_newest(s, c, seen->heads, files, ret, &damaged, e);
 
-    for (int i = 0; i < DAMAGED_MAX && damaged && files->n > 1; i++) {
+    for (unsigned i = 0; i < most && damaged && files->n > 1; i++) {
         aside.n = 0;
         begin = wr_min(begin, furthest(files)->min);
         st = wr_ltx_files_add(&aside, furthest(files), e);
@@ -150,7 +151,7 @@ static enum wr_status read_newest_sound(struct wr_storage *s, struct wr_call *c,
             st = WR_CORRUPT; /* as *e says */
             break;
         }
-        st = read_newest(s, c, heads, files, ret, &damaged, e);
+        st = read_newest(s, c, seen->heads, files, ret, &damaged, e);
     }
     wr_ltx_files_release(&aside);
     *ret_damaged = st == WR_OK && ret->max_txid < newest ? newest : 0;
@@ -206,12 +207,9 @@ static enum wr_status find_among(struct wr_storage *s, struct wr_call *c,
     struct wr_err *e)
 {
     struct wr_whole w = {.files = files, .heads = seen->heads, .all = seen->since == 0};
-    uint64_t damaged = 0;
-    bool is_damaged;
+    uint64_t damaged;
     struct wr_ltx_header h;
-    enum wr_status st = seen->past_damaged
-                            ? read_newest_sound(s, c, files, seen->heads, &h, &damaged, e)
-                            : read_newest(s, c, seen->heads, files, &h, &is_damaged, e);
+    enum wr_status st = find_newest(s, c, files, seen, &h, &damaged, e);
     struct wr_ltx_file best = *furthest(files);
 
     if (st == WR_OK && seen->since > 0)

@@ -341,6 +341,15 @@ static inline struct wr_call *fw_call(struct fw *w)
     return &w->call;
 }
 
+/* The same by the clock of the test. */
+static inline struct wr_call fw_clocked(struct fw *w)
+{
+    struct wr_call c = *fw_call(w);
+
+    c.clock = &w->clock.clock;
+    return c;
+}
+
 static inline enum wr_status fw_open(struct fw *w, struct wr_follow **ret, struct wr_err *e)
 {
     struct wr_follow_opts o = fw_opts(w);

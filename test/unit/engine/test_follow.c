@@ -610,8 +610,7 @@ static void test_patience(void **state)
     (void)state;
     fw_init(&w, true);
     T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     T_OK(wr_follow_step(f, &c, &wait_ms, &e));
     world_fail(&w.w, 1, UINT64_MAX, WR_AUTH);
     for (int i = 0; i < 20; i++) {
@@ -797,8 +796,7 @@ static void test_gaps(void **state)
     (void)state;
     fw_init(&w, true);
     T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     T_OK(wr_follow_step(f, &c, &wait_ms, &e));
     fw_sql(&w, "UPDATE t SET b=1");
     fw_sql(&w, "UPDATE t SET b=2");
@@ -1002,8 +1000,7 @@ static void test_damage_that_passes(void **state)
     (void)state;
     fw_init(&w, true);
     T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     fw_sql(&w, "UPDATE t SET b=randomblob(150) WHERE id < 100");
     wr_buf_init(&b, (size_t)1 << 20);
     story_file(&w.s, 2, 2, &b);
@@ -1088,8 +1085,7 @@ static void test_a_slow_line(void **state)
     (void)state;
     fw_init(&w, true);
     T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     fw_sql(&w, "INSERT INTO u VALUES(randomblob(600000))");
     fw_sql(&w, "INSERT INTO u VALUES(randomblob(600000))");
     fw_store(&w);

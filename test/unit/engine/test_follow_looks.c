@@ -33,8 +33,7 @@ static void test_begun_anew_below_the_copy(void **state)
     fw_sql(&w, "UPDATE t SET b=2");
     fw_store(&w);
     T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     T_OK(pass(&w, f, &c, 20, &e));
     T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 3);
 
@@ -75,8 +74,7 @@ static void test_an_old_list(void **state)
     fw_sql(&w, "UPDATE t SET b=1");
     fw_store(&w);
     T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     T_OK(pass(&w, f, &c, 15, &e));
     fw_delete(&w, 0, 2, 2); /* as a list shows it that is old */
     wr_clock_manual_advance(&w.clock, 1000000000);
@@ -109,8 +107,7 @@ static void test_a_list_of_many_files(void **state)
                 world_store(&w.w,
                     wr_layout_ltx_key(t_call()->scratch, w.w.storage, level, min, max),
                     (struct wr_bytes){0}, 1000);
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     T_OK(pass(&w, f, &c, 1, &e));
     T(w.told.phase == WR_FOLLOW_CURRENT && w.told.txid == 41);
     fw_sql(&w, "UPDATE t SET b=2");
@@ -137,8 +134,7 @@ static void test_requests(void **state)
     (void)state;
     fw_init(&w, true);
     T_OK(fw_open(&w, &f, &e));
-    c = *fw_call(&w);
-    c.clock = &w.clock.clock;
+    c = fw_clocked(&w);
     T_OK(wr_follow_step(f, &c, &wait_ms, &e));
     before = w.w.requests;
     T_OK(pass(&w, f, &c, 600, &e));

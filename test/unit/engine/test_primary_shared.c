@@ -78,6 +78,13 @@ static void change(struct world *w)
     world_sql(w, "UPDATE t SET b=randomblob(3000) WHERE a=7");
 }
 
+/* Of a world that has none. */
+static void share_bucket(struct world *w, struct world *from)
+{
+    w->n_buckets = 1;
+    w->bucket[0] = wr_storage_mem_ref(from->bucket[0]);
+}
+
 /* A copy of the database of `from`, as of now, on the same bucket. */
 static void cloned(struct world *w, struct world *from)
 {
@@ -85,8 +92,7 @@ static void cloned(struct world *w, struct world *from)
 
     T(image.n > 0);
     world_open(w, 0);
-    w->n_buckets = 1;
-    w->bucket[0] = wr_storage_mem_ref(from->bucket[0]);
+    share_bucket(w, from);
     w->interval_ns = SECOND;
     world_copy(t_path(from->dir, "image.db"), w->path);
     world_app(w);
@@ -687,8 +693,7 @@ static void test_databases_of_one_program(void **state)
     world_stop(&a);
     n = bucket_count(&a);
     tenant(&b, 0);
-    b.n_buckets = 1;
-    b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+    share_bucket(&b, &a);
     world_start(&b);
     world_run(&b, MINUTE);
     T(stopped(&b, "holds another database"));
@@ -821,8 +826,7 @@ static void test_a_replica_is_adopted(void **state)
         if (damaged)
             damage_all(&a);
         tenant(&b, 0);
-        b.n_buckets = 1;
-        b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+        share_bucket(&b, &a);
         b.opts.adopt = true;
         world_start(&b);
         (void)world_sync(&b);
@@ -877,8 +881,7 @@ static void test_databases_of_two_programs(void **state)
         (void)world_sync(&a);
         world_stop(&a);
         world_open(&b, 0);
-        b.n_buckets = 1;
-        b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+        share_bucket(&b, &a);
         world_app(&b);
         world_sql(&b, "CREATE TABLE u(a INTEGER PRIMARY KEY, c, d)");
         (void)snprintf(sql, sizeof(sql),
@@ -917,8 +920,7 @@ static void test_damaged_files_of_somebody_else(void **state)
         wr_ltx_files_release(&files);
         n = bucket_count(&a);
         tenant(&b, 0);
-        b.n_buckets = 1;
-        b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+        share_bucket(&b, &a);
         world_start(&b);
         world_run(&b, 2 * MINUTE);
         T(stopped(&b, "does not tell whether"));
@@ -946,8 +948,7 @@ static void test_what_is_damaged_was_never_given_away_here(void **state)
     assert_int_equal(world_sync(&a), 2);
     world_stop(&a);
     tenant(&b, 0);
-    b.n_buckets = 1;
-    b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+    share_bucket(&b, &a);
     b.opts.adopt = true;
     world_start(&b);
     (void)world_sync(&b);
@@ -980,8 +981,7 @@ static void test_the_newest_header_of_somebody_else_is_damaged(void **state)
     behead_above(&a, 2);
     n = bucket_count(&a);
     tenant(&b, 0);
-    b.n_buckets = 1;
-    b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+    share_bucket(&b, &a);
     world_start(&b);
     world_run(&b, 5 * MINUTE);
     T(stopped(&b, "does not tell whether"));
@@ -1029,8 +1029,7 @@ static void test_one_bad_answer_is_no_damage(void **state)
     made(&a);
     world_stop(&a);
     tenant(&b, 0);
-    b.n_buckets = 1;
-    b.bucket[0] = wr_storage_mem_ref(a.bucket[0]);
+    share_bucket(&b, &a);
     b.arm = no_faults_yet;
     world_start(&b);
     faultstore_arm(b.fault[0], FAULT_SHORT_GET, FAULT_ON_ALL, 1000, 1);
