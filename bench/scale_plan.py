@@ -25,7 +25,7 @@ class Database:
 
     start_lists: float = 2
     start_gets: float = 2  # of a restart
-    busy_puts: float = 3736  # an hour, written each second
+    busy_puts: float = 3762  # an hour, written each second
     busy_lists: float = 0.8
     busy_gets: float = 156  # HEAD included
     open_kb: float = 48

@@ -129,11 +129,12 @@ typedef struct weir_options {
 /* `opt` may be NULL. */
 WEIR_API int weir_open(const weir_options *opt, weir **ret, weir_error *reterr);
 
-/* Make a last sync of every database, all within timeout_ms, then stop replicating and free
- * everything, weir_db handles included; NULL is WEIR_OK. `w` is freed in every case. Fails with the
- * code of the first last sync that failed, WEIR_TIMEOUT when one was cut short. A timeout of 0
- * makes no last sync and returns WEIR_OK: what is committed stays in the local database, and is
- * sent when replication starts again. */
+/* Make a last sync of every database, all within timeout_ms, have each replica that was written to
+ * say what it has (for up to two seconds of that), then stop replicating and free everything,
+ * weir_db handles included; NULL is WEIR_OK. `w` is freed in every case. Fails with the code of the
+ * first last sync that failed, WEIR_TIMEOUT when one was cut short. A timeout of 0 makes no last
+ * sync and returns WEIR_OK: what is committed stays in the local database, and is sent when
+ * replication starts again. */
 WEIR_API int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr);
 
 /* ---- Replicating ---- */

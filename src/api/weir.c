@@ -17,6 +17,7 @@
 
 /* Longer is for ever, and does not overflow. */
 #define TIMEOUT_MAX_MS ((int64_t)1000 * 3600 * 1000)
+#define LAST_WORD_MS   ((int64_t)2000)
 
 const char *weir_version(void)
 {
@@ -177,6 +178,12 @@ static enum wr_status last_sync(weir_db *h, int64_t end_ns, struct wr_err *e)
     return st == WR_OK ? WR_OK : wr_wrap(e, st, "last sync of %s", h->path);
 }
 
+/* How long replicas may take to say how far they reach, which is no more than useful. */
+static int64_t last_word_end(int64_t end_ns)
+{
+    return wr_min(end_ns, wr_mono_ns(wr_clock_system()) + LAST_WORD_MS * 1000000);
+}
+
 int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr)
 {
     int64_t end = wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000;
@@ -201,6 +208,11 @@ int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr)
             first = e;
         }
     }
+    for (h = w->dbs; h && timeout_ms > 0; h = h->next)
+        wr_db_leave_replicas(h->db);
+    end = last_word_end(end);
+    for (h = w->dbs; h && timeout_ms > 0; h = h->next)
+        wr_db_leave_await(h->db, end);
     while ((h = w->dbs) != NULL) {
         w->dbs = h->next;
         db_handle_free(h);
@@ -366,6 +378,7 @@ int weir_db_add_replica(
 
 int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
 {
+    int64_t end = wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000;
     struct wr_err e = {0};
     enum wr_status st = WR_OK;
     weir *w;
@@ -373,9 +386,11 @@ int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
     if (!db)
         return WEIR_OK;
     w = db->w;
-    if (timeout_ms > 0 && db->n_urls > 0)
-        st = last_sync(
-            db, wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000, &e);
+    if (timeout_ms > 0 && db->n_urls > 0) {
+        st = last_sync(db, end, &e);
+        wr_db_leave_replicas(db->db);
+        wr_db_leave_await(db->db, last_word_end(end));
+    }
     wr_mutex_lock(&w->mutex);
     for (weir_db **p = &w->dbs; *p; p = &(*p)->next) {
         if (*p == db) {

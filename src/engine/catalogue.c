@@ -14,6 +14,7 @@
 #include "storage/storage.h"
 
 #define BATCH       1000                   /* keys of one request, as S3 has them */
+#define CALLED_OFF  1                      /* tag of a doomed file: told to be deleted */
 #define LONG_AGO    INT64_MIN              /* monotonic ms */
 #define SKEW_MAX_MS ((int64_t)3600 * 1000) /* between a file's time and that of its object */
 
@@ -166,6 +167,7 @@ static enum wr_status doom(struct wr_catalogue *k, const enum wr_kept *kept, con
         if (kept[i] != WR_KEPT_NOT)
             continue;
         f.time_ms = over[i] ? LONG_AGO : was ? was->time_ms : now_ms;
+        f.tag = was ? was->tag : 0;
         st = wr_ltx_files_add(&doomed, &f, e);
     }
     wr_ltx_files_release(&k->doomed);
@@ -269,8 +271,25 @@ static struct wr_l0_files count_l0(const struct wr_ltx_files *all, const enum wr
     return r;
 }
 
+/* Tell which are to be deleted: each once, whatever becomes of that. */
+static enum wr_status call_off(struct wr_catalogue *k, struct wr_call *c, int64_t until_ms,
+    struct wr_herald *h, struct wr_err *e)
+{
+    wr_herald_prepare(h, c);
+    for (size_t i = 0; i < k->doomed.n; i++) {
+        struct wr_ltx_file *f = &k->doomed.p[i];
+
+        if (f->time_ms > until_ms || f->tag == CALLED_OFF)
+            continue;
+        if (!wr_herald_goes(h, f))
+            return wr_fail(e, WR_BUSY, "it is being let go of");
+        f->tag = CALLED_OFF;
+    }
+    return WR_OK;
+}
+
 /* Say what is about to be deleted, if anybody was told otherwise. */
-static enum wr_status announce(const struct wr_catalogue *k, struct wr_call *c,
+static enum wr_status announce(struct wr_catalogue *k, struct wr_call *c,
     const struct wr_retention *r, int64_t until_ms, struct wr_herald *h, struct wr_err *e)
 {
     size_t n = k->files.n, d = 0, n_gone = 0;
@@ -285,6 +304,8 @@ static enum wr_status announce(const struct wr_catalogue *k, struct wr_call *c,
                   k->doomed.p[d].time_ms <= until_ms;
         n_gone += gone[i];
     }
+    if (st == WR_OK && n_gone > 0)
+        st = call_off(k, c, until_ms, h, e);
     if (st == WR_OK && n_gone > 0)
         st = wr_loose(k->files.p, n, gone, need, e);
     if (st == WR_OK && n_gone > 0 && wr_herald_must(h, r, need) && !WR_MUTANT(UNSAID)) {

@@ -26,10 +26,11 @@ struct wr_l0_files {
 /* = {0}: nothing is known. */
 struct wr_catalogue {
     bool known;
-    bool fresh;                 /* nothing was deleted by it yet */
-    bool timed;                 /* times are those that files were made at, not of a listing */
-    struct wr_ltx_files files;  /* sorted by wr_ltx_file_cmp */
-    struct wr_ltx_files doomed; /* of them, not kept; sorted; time_ms: monotonic, since when */
+    bool fresh;                /* nothing was deleted by it yet */
+    bool timed;                /* times are those that files were made at, not of a listing */
+    struct wr_ltx_files files; /* sorted by wr_ltx_file_cmp */
+    struct wr_ltx_files
+        doomed; /* of them, not kept; sorted; time_ms: monotonic, since when; tag: ours */
     /* Damaged in the replica: they count for nothing. Sorted. Waste of them is to be deleted. */
     struct wr_ltx_files damaged, waste;
     struct wr_latest latest; /* begun by whoever knows how old the replica is */

@@ -36,11 +36,50 @@ static bool get_levels(const json_t *o, struct wr_extent *ret)
     return json_is_object(o);
 }
 
+/* It may be missing. */
+static bool get_last(const json_t *o, struct wr_ltx_file *ret)
+{
+    json_int_t level = json_integer_value(json_object_get(o, "level"));
+
+    if (!o)
+        return true;
+    ret->level = (unsigned)level;
+    return json_is_integer(json_object_get(o, "level")) && level >= 0 && level <= WR_LEVEL_MAX &&
+           wr_placard_hex(o, "min_txid", &ret->min) && wr_placard_hex(o, "max_txid", &ret->max) &&
+           ret->min > 0 && ret->min <= ret->max;
+}
+
+/* They may be missing. */
+static bool get_runs(const json_t *o, struct wr_roll *ret)
+{
+    for (unsigned level = 0; level < WR_LEVEL_SNAPSHOT; level++) {
+        const char name[] = {(char)('0' + level), '\0'};
+        const json_t *is = json_object_get(o, name);
+        struct wr_roll_run *run = &ret->run[level];
+
+        if (is && !(wr_placard_hex(is, "from", &run->from) && wr_placard_hex(is, "to", &run->to) &&
+                      run->from > 0 && run->from <= run->to && run->to < UINT64_MAX))
+            return false;
+    }
+    return !o || json_is_object(o);
+}
+
+static bool get_snapshots(const json_t *o, struct wr_roll *ret)
+{
+    ret->counted = o != NULL;
+    return !o ||
+           (wr_placard_hex(o, "count", &ret->snapshots) && wr_placard_hex(o, "sum", &ret->sum) &&
+               wr_placard_hex(o, "newest", &ret->newest));
+}
+
 static bool get_members(const json_t *o, struct wr_extent *ret)
 {
     const char *at = json_string_value(json_object_get(o, "at"));
 
     return wr_placard_hex(o, "newest", &ret->newest) && ret->newest > 0 &&
+           get_last(json_object_get(o, "last"), &ret->last) &&
+           get_runs(json_object_get(o, "runs"), &ret->roll) &&
+           get_snapshots(json_object_get(o, "snapshots"), &ret->roll) &&
            get_levels(json_object_get(o, "levels"), ret) &&
            wr_placard_hex(o, "token", &ret->token) && wr_placard_hex(o, "node", &ret->node) && at &&
            wr_parse_time(wr_str(at), &ret->at_ms);
@@ -61,13 +100,39 @@ static enum wr_status parse(struct wr_bytes text, struct wr_extent *ret, struct 
     return WR_OK;
 }
 
+static void format_roll(struct wr_buf *out, const struct wr_roll *r)
+{
+    bool more = false;
+
+    wr_buf_z(out, "\"runs\":{");
+    for (unsigned level = 0; level < WR_LEVEL_SNAPSHOT; level++) {
+        if (r->run[level].to == 0)
+            continue;
+        wr_buf_fmt(out, "%s\"%u\":{\"from\":\"%016llx\",\"to\":\"%016llx\"}", more ? "," : "",
+            level, (unsigned long long)r->run[level].from, (unsigned long long)r->run[level].to);
+        more = true;
+    }
+    wr_buf_z(out, "},");
+    if (r->counted)
+        wr_buf_fmt(out,
+            "\"snapshots\":{\"count\":\"%016llx\",\"sum\":\"%016llx\",\"newest\":\"%016llx\"},",
+            (unsigned long long)r->snapshots, (unsigned long long)r->sum,
+            (unsigned long long)r->newest);
+}
+
 static void format(struct wr_buf *out, const struct wr_extent *x)
 {
     char at[WR_TIME_TEXT_MAX];
     bool more = false;
 
     wr_format_time_seconds(at, x->at_ms);
-    wr_buf_fmt(out, "{\"newest\":\"%016llx\",\"levels\":{", (unsigned long long)x->newest);
+    wr_buf_fmt(out, "{\"newest\":\"%016llx\",", (unsigned long long)x->newest);
+    if (x->last.max > 0)
+        wr_buf_fmt(out,
+            "\"last\":{\"level\":%u,\"min_txid\":\"%016llx\",\"max_txid\":\"%016llx\"},",
+            x->last.level, (unsigned long long)x->last.min, (unsigned long long)x->last.max);
+    format_roll(out, &x->roll);
+    wr_buf_z(out, "\"levels\":{");
     for (unsigned level = 0; level <= WR_LEVEL_MAX; level++) {
         if (x->from[level] == WR_EXTENT_NOTHING)
             continue;

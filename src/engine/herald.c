@@ -15,6 +15,8 @@
 #define REQUEST_MS   ((int64_t)120 * 1000)     /* deadline of what a deletion waits for */
 #define FAILURES_MAX 5u                        /* in a row, each of which may be two attempts */
 #define PACE_MS      ((int64_t)30 * 60 * 1000) /* between two looks */
+#define UNSAID_MAX   128u /* files that are not said for want of a rest: one PUT in so many */
+#define UNSAID_FEW   8u   /* ... that are worth one when there is a rest */
 
 void wr_herald_init(
     struct wr_herald *h, struct wr_storage *s, const struct wr_log *log, const char *label)
@@ -48,41 +50,55 @@ static void settle(struct wr_herald *h, int64_t now_ms)
     if (now_ms - h->candidate_ms < h->settle_ms)
         return;
     h->settled = h->candidate;
-    h->candidate = h->newest;
+    h->candidate = h->last.max;
     h->candidate_ms = now_ms;
 }
 
-static void note(struct wr_herald *h, int64_t now_ms, uint64_t txid)
+static void note(struct wr_herald *h, int64_t now_ms, const struct wr_ltx_file *f)
 {
     settle(h, now_ms);
-    h->newest = txid;
+    h->last = (struct wr_ltx_file){.level = f->level, .min = f->min, .max = f->max};
+    h->last_ms = now_ms;
     if (h->candidate == h->settled) {
-        h->candidate = txid;
+        h->candidate = f->max;
         h->candidate_ms = now_ms;
     }
 }
 
-void wr_herald_found(struct wr_herald *h, const struct wr_clock *clock, uint64_t txid, bool native)
+void wr_herald_found(struct wr_herald *h, const struct wr_clock *clock,
+    const struct wr_ltx_file *newest, bool native)
 {
+    int64_t now_ms = wr_mono_ms(clock);
+
     wr_mutex_lock(&h->mutex);
     if (!h->joined) {
-        h->start = txid;
+        h->start = newest->max;
+        h->began_ms = now_ms;
         h->native = native;
     }
+    h->roll = (struct wr_roll){.counted = newest->max == 0};
     h->joined = true;
-    if (txid < h->newest) { /* and what was to be said is not so */
+    if (newest->max < h->last.max) { /* and what was to be said is not so */
         h->settled = h->candidate = 0;
-        h->newest = txid;
-        h->candidate_ms = wr_mono_ms(clock);
+        h->candidate_ms = now_ms;
     }
-    note(h, wr_mono_ms(clock), txid);
+    note(h, now_ms, newest);
     wr_mutex_unlock(&h->mutex);
 }
 
-void wr_herald_sent(struct wr_herald *h, const struct wr_clock *clock, uint64_t txid)
+void wr_herald_sent(struct wr_herald *h, const struct wr_clock *clock, const struct wr_ltx_file *f)
 {
     wr_mutex_lock(&h->mutex);
-    note(h, wr_mono_ms(clock), txid);
+    note(h, wr_mono_ms(clock), f);
+    h->unsaid++;
+    h->sends = true;
+    wr_mutex_unlock(&h->mutex);
+}
+
+void wr_herald_there(struct wr_herald *h, const struct wr_ltx_file *f)
+{
+    wr_mutex_lock(&h->mutex);
+    wr_roll_add(&h->roll, f);
     wr_mutex_unlock(&h->mutex);
 }
 
@@ -90,6 +106,7 @@ void wr_herald_shared(struct wr_herald *h)
 {
     wr_mutex_lock(&h->mutex);
     h->anew = true;
+    h->roll = (struct wr_roll){0};
     wr_mutex_unlock(&h->mutex);
 }
 
@@ -146,6 +163,8 @@ static enum wr_status load(struct wr_herald *h, struct wr_call *c, struct wr_err
     h->said = x;
     h->version = version;
     h->anew = h->anew || (x.newest > 0 && !(ours && h->native));
+    if (x.newest > 0 && !h->anew)
+        wr_roll_join(&h->roll, &x.roll);
     h->known = true;
     wr_mutex_unlock(&h->mutex);
     return WR_OK;
@@ -164,13 +183,19 @@ static struct wr_extent compose(
         if (!h->known) /* and so it is as if it were not there */
             *from = wr_max(*from, h->start);
         if (h->anew || (*from == WR_EXTENT_NOTHING && h->ruled && h->lasts[level]))
-            *from = h->newest;
+            *from = h->last.max;
         if (ahead)
             *from = wr_max(*from, ahead[level]);
         if (h->keeps_all || (h->ruled && !h->lasts[level]))
             *from = WR_EXTENT_NOTHING;
     }
-    x.newest = wr_max(h->settled, wr_min(h->said.newest, h->newest));
+    x.last = h->last;
+    x.newest = wr_max(h->settled, wr_min(h->said.newest, h->last.max));
+    x.roll = h->roll;
+    if (!h->closed) /* each deletion of a file of these would have to be said before */
+        wr_roll_drop_runs(&x.roll);
+    if (x.last.max > 0) /* a file that has arrived ends there or behind it */
+        x.newest = wr_max(x.newest, (uint64_t)1);
     x.token = h->token ? h->token : h->anew ? 0 : h->said.token;
     x.node = h->node ? h->node : h->said.node;
     x.at_ms = wr_wall_ms(c->clock);
@@ -188,6 +213,7 @@ static enum wr_status merge(struct wr_herald *h, struct wr_call *c, struct wr_er
         return st;
     wr_mutex_lock(&h->mutex);
     h->version = version;
+    h->roll = (struct wr_roll){0}; /* who writes it may delete, too */
     if (x.newest > 0)
         add_from(h, x.from);
     wr_mutex_unlock(&h->mutex);
@@ -220,19 +246,24 @@ static enum wr_status write_once(struct wr_herald *h, struct wr_call *c,
 {
     struct wr_extent x;
     enum wr_status st;
-    bool anew;
+    unsigned unsaid;
+    bool anew, fewer;
 
     wr_mutex_lock(&h->mutex);
     x = compose(h, c, ahead);
     anew = h->anew;
-    h->anew = false;
+    unsaid = h->unsaid;
+    fewer = h->fewer;
+    h->anew = h->fewer = false;
     wr_mutex_unlock(&h->mutex);
     st = wr_extent_write(h->storage, c, &x, &h->version, e);
     wr_mutex_lock(&h->mutex);
     h->anew = h->anew || (anew && st != WR_OK);
+    h->fewer = h->fewer || (fewer && st != WR_OK);
     h->known = st == WR_OK || (h->known && h->version.there); /* a first one may be there by now */
     if (st == WR_OK) {
         h->said = x;
+        h->unsaid -= wr_min(h->unsaid, unsaid);
         h->behind = false;
         h->written_ms = wr_mono_ms(c->clock);
         h->failures = 0;
@@ -280,6 +311,7 @@ static void keep_in_mind(
     wr_mutex_lock(&h->mutex);
     h->said = compose(h, c, ahead);
     h->said.newest = h->said.token = 0;
+    h->said.last = (struct wr_ltx_file){0};
     h->anew = false;
     wr_mutex_unlock(&h->mutex);
 }
@@ -299,21 +331,32 @@ void wr_herald_prepare(struct wr_herald *h, struct wr_call *c)
     give(h);
 }
 
+/* Whether it became less than was said, which was seen to; mutex held. */
+static bool is_less(const struct wr_herald *h)
+{
+    return h->last.max < wr_max(h->said.newest, h->said.last.max);
+}
+
 /* Whether there is something new to say, or nothing was said; mutex held. */
 static bool has_news(struct wr_herald *h, int64_t now_ms)
 {
     settle(h, now_ms);
-    if (h->token == 0 || h->refused || h->settled == 0)
+    if (h->settled == 0)
         return false;
-    if (!h->version.there || h->anew || h->behind || h->said.token != h->token)
-        return true;
-    if (h->newest < h->said.newest) /* it became less, and that was seen to */
+    if (!h->version.there || h->anew || h->behind || h->said.token != h->token || is_less(h))
         return true;
     return h->settled > h->said.newest &&
            (h->written_ms == 0 || now_ms - h->written_ms >= h->often_ms);
 }
 
-void wr_herald_look(struct wr_herald *h, struct wr_call *c, uint64_t token, uint64_t node)
+/* Whether there is more to say of what was sent; mutex held. */
+static bool owes_last(const struct wr_herald *h)
+{
+    return (h->unsaid > 0 || (h->closed && h->sends)) && !h->refused;
+}
+
+/* Write the object if there is news, or the last file to say. */
+static void speak(struct wr_herald *h, struct wr_call *c, uint64_t token, uint64_t node, bool last)
 {
     int64_t deadline_ms = c->deadline_ms;
     struct wr_err why = {0};
@@ -327,7 +370,8 @@ void wr_herald_look(struct wr_herald *h, struct wr_call *c, uint64_t token, uint
     wr_mutex_lock(&h->mutex);
     h->token = token;
     h->node = node;
-    news = st == WR_OK && has_news(h, wr_mono_ms(c->clock));
+    news = st == WR_OK && token != 0 && !h->refused &&
+           (has_news(h, wr_mono_ms(c->clock)) || (last && owes_last(h)));
     wr_mutex_unlock(&h->mutex);
     if (news)
         st = say(h, c, NULL, &why);
@@ -336,6 +380,50 @@ void wr_herald_look(struct wr_herald *h, struct wr_call *c, uint64_t token, uint
             WR_F_Z("error", why.text));
     c->deadline_ms = deadline_ms;
     give(h);
+}
+
+void wr_herald_look(struct wr_herald *h, struct wr_call *c, uint64_t token, uint64_t node)
+{
+    speak(h, c, token, node, false);
+}
+
+int64_t wr_herald_due(struct wr_herald *h)
+{
+    int64_t at_ms = INT64_MAX;
+
+    wr_mutex_lock(&h->mutex);
+    if (owes_last(h)) {
+        at_ms = h->unsaid >= UNSAID_MAX ? h->last_ms : h->last_ms + h->settle_ms;
+        if (h->unsaid < UNSAID_FEW)
+            at_ms = wr_max(at_ms, wr_max(h->began_ms, h->written_ms) + h->often_ms);
+        at_ms = wr_max(at_ms, h->tried_ms + h->settle_ms); /* which may have failed */
+    }
+    wr_mutex_unlock(&h->mutex);
+    return at_ms;
+}
+
+void wr_herald_say_last(
+    struct wr_herald *h, struct wr_call *c, uint64_t token, uint64_t node, bool ends)
+{
+    wr_mutex_lock(&h->mutex);
+    h->tried_ms = wr_mono_ms(c->clock);
+    h->closed = h->closed || ends;
+    wr_mutex_unlock(&h->mutex);
+    speak(h, c, token, node, true);
+}
+
+bool wr_herald_goes(struct wr_herald *h, const struct wr_ltx_file *f)
+{
+    bool may;
+
+    wr_mutex_lock(&h->mutex);
+    may = !h->closed;
+    if (may) {
+        h->fewer = h->fewer || h->busy || wr_roll_speaks(&h->said.roll, f);
+        wr_roll_remove(&h->roll, f);
+    }
+    wr_mutex_unlock(&h->mutex);
+    return may;
 }
 
 bool wr_herald_must(
@@ -352,7 +440,7 @@ bool wr_herald_must(
         h->lasts[level] = wr_loose_lasts(r, level);
         must = must || need[level] > from || (from != WR_EXTENT_NOTHING && !h->lasts[level]);
     }
-    must = must && !h->refused;
+    must = (must || h->fewer) && !h->refused;
     wr_mutex_unlock(&h->mutex);
     return must;
 }

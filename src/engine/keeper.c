@@ -5,6 +5,7 @@
 #include "engine/keeper_int.h"
 
 #include "base/mem.h"
+#include "engine/herald.h"
 #include "engine/parcel.h"
 #include "engine/send.h"
 
@@ -31,6 +32,8 @@ void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
     wr_mutex_lock(&k->mutex);
     if (f->max >= last->max)
         *last = (struct keeper_arrival){f->min, f->max, wr_mono_ms(wr_sched_clock(k->actor.sched))};
+    if (k->herald)
+        wr_herald_there(k->herald, f);
     if (k->follow && (k->news.n >= NEWS_MAX || wr_ltx_files_add(&k->news, f, NULL) != WR_OK))
         wr_keeper_lose_track(k);
     wr_mutex_unlock(&k->mutex);

@@ -111,7 +111,7 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     note_listing(l, pos->txid, at_ms);
     plan_full(l, began_ms, at_ms);
     note_newest(l, pos);
-    wr_herald_found(l->herald, c->clock, pos->txid, pos->has_rolling);
+    wr_herald_found(l->herald, c->clock, &l->newest, pos->has_rolling);
     l->node = node;
     l->refused = false;
     if (pos->txid == 0)
@@ -180,8 +180,9 @@ void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
 void wr_lookout_sent(
     struct wr_lookout *l, const struct wr_clock *clock, const struct wr_ltx_file *f)
 {
+    l->sent = true;
     wr_remote_sent(&l->seen, f);
-    wr_herald_sent(l->herald, clock, f->max);
+    wr_herald_sent(l->herald, clock, f);
     l->newest = *f;
     if (f->min < f->max)
         l->check_ms = wr_min(l->check_ms, wr_mono_ms(clock) + CHECK_SOON_MS);
@@ -191,6 +192,22 @@ void wr_lookout_sent(
 static void speak(struct wr_lookout *l, struct wr_call *c)
 {
     wr_herald_look(l->herald, c, l->signed_here ? l->token : 0, l->node);
+}
+
+int64_t wr_lookout_says_ms(const struct wr_lookout *l)
+{
+    return l->refused || WR_MUTANT(UNSIGNED) ? INT64_MAX : wr_herald_due(l->herald);
+}
+
+bool wr_lookout_knows(const struct wr_lookout *l)
+{
+    return l->signed_here && !l->doubtful;
+}
+
+void wr_lookout_say(struct wr_lookout *l, struct wr_call *c, bool ends)
+{
+    if (wr_lookout_knows(l))
+        wr_herald_say_last(l->herald, c, l->token, l->node, ends);
 }
 
 bool wr_lookout_due(const struct wr_lookout *l, int64_t now_ms)

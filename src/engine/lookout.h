@@ -12,7 +12,8 @@
  *   overlap another's
  *   each six hours          all is listed; less often where that takes minutes
  *
- * It is for when there is something to send: nothing here keeps time by itself. docs/adr/0024.
+ * It is for when there is something to send: nothing here keeps time by itself. docs/adr/0024. What
+ * was sent is said to be there (herald.h) at these looks, and without one when nothing comes.
  */
 #ifndef WR_ENGINE_LOOKOUT_H
 #define WR_ENGINE_LOOKOUT_H
@@ -40,6 +41,7 @@ struct wr_lookout {
     struct wr_ltx_file newest;  /* found, or sent since; max is 0: there was none */
     uint64_t listed;            /* TXID it had at the last listing; 0: not known */
     uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
+    bool sent;                       /* a file of ours counts */
     bool signed_here;                /* the last sign that was there is ours */
     bool owes_sign;   /* behind a file that is in nobody's way, over another's, or the first */
     bool refused;     /* it could not be read or written: not tried before a look, or a listing */
@@ -79,6 +81,14 @@ void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c);
 /* It counts, and is the newest one. It shows at the next look, which is soon if it spans TXIDs. */
 void wr_lookout_sent(
     struct wr_lookout *l, const struct wr_clock *clock, const struct wr_ltx_file *f);
+
+/* When it is time to say what was sent; monotonic ms, INT64_MAX: there is nothing to say. */
+int64_t wr_lookout_says_ms(const struct wr_lookout *l);
+/* Whether that can be done without a look: nobody else had signed at the last one. */
+bool wr_lookout_knows(const struct wr_lookout *l);
+/* Do it then: a request of some seconds at most. `ends`: and what there is of each level, as
+ * nothing will be deleted from here any more. */
+void wr_lookout_say(struct wr_lookout *l, struct wr_call *c, bool ends);
 
 bool wr_lookout_due(const struct wr_lookout *l, int64_t now_ms);
 

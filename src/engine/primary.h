@@ -84,6 +84,11 @@ void wr_db_sync_await(struct wr_db *db, uint64_t *ret_ticket);
  * no replica. */
 enum wr_status wr_db_sync_poll(struct wr_db *db, uint64_t ticket, bool remote, uint64_t *ret_txid,
     struct wr_err *e) WR_MUST_CHECK;
+/* Behind the last sync of all: each replica says how far it reaches, so that what is deleted of it
+ * is missed (extent.h). Then wait for that: nothing depends on it. */
+void wr_db_leave_replicas(struct wr_db *db);
+void wr_db_leave_await(struct wr_db *db, int64_t end_ns);
+
 enum wr_db_sync_how {
     WR_DB_SYNC_LOCAL,
     WR_DB_SYNC_REMOTE,

@@ -354,6 +354,25 @@ struct wr_keeper *wr_replica_keeper(struct wr_replica *r)
     return r->keeper;
 }
 
+void wr_replica_leave(struct wr_replica *r)
+{
+    wr_mutex_lock(&r->mutex);
+    r->leaving = true;
+    r->spoken = r->spoken || r->now.state != WR_REPLICA_READY || !wr_list_empty(&r->queue);
+    wr_mutex_unlock(&r->mutex);
+    wr_sched_wake(&r->actor);
+}
+
+bool wr_replica_has_left(struct wr_replica *r)
+{
+    bool spoken;
+
+    wr_mutex_lock(&r->mutex);
+    spoken = r->spoken;
+    wr_mutex_unlock(&r->mutex);
+    return spoken;
+}
+
 void wr_replica_interrupt(struct wr_replica *r, const struct wr_parcel *p)
 {
     wr_mutex_lock(&r->mutex);

@@ -136,6 +136,11 @@ struct wr_keeper *wr_replica_keeper(struct wr_replica *r);
  * again, and goes on. */
 void wr_replica_interrupt(struct wr_replica *r, const struct wr_parcel *p);
 
+/* Nothing will be pushed any more: say in the replica how far it reaches (extent.h), if all has
+ * arrived. */
+void wr_replica_leave(struct wr_replica *r);
+bool wr_replica_has_left(struct wr_replica *r); /* that was tried, or there is nothing to say */
+
 /* Cancel the request in progress, for shutdown; nothing is sent afterwards. */
 void wr_replica_cancel(struct wr_replica *r);
 

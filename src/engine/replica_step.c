@@ -359,6 +359,28 @@ static struct wr_next check(struct wr_replica *r, struct wr_call *c)
     return st == WR_OK ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
 }
 
+/* What was sent is said to be there when nothing comes any more, at the end, and behind many files.
+ */
+static struct wr_next say(struct wr_replica *r, struct wr_call *c, bool leaves)
+{
+    bool knows = wr_lookout_knows(&r->lookout), ready;
+
+    if (!knows && r->lookout.sent)
+        knows = look_again(r, c) == WR_OK && wr_lookout_knows(&r->lookout);
+    wr_mutex_lock(&r->mutex);
+    if (r->now.state == WR_REPLICA_SENDING)
+        r->now.state = WR_REPLICA_READY;
+    ready = r->now.state == WR_REPLICA_READY;
+    wr_mutex_unlock(&r->mutex);
+    if (knows && ready)
+        wr_lookout_say(&r->lookout, c, leaves);
+    wr_mutex_lock(&r->mutex);
+    r->spoken = r->spoken || leaves;
+    wr_mutex_unlock(&r->mutex);
+    r->notify(r->arg);
+    return knows || leaves || !ready ? (struct wr_next){.when = WR_NEXT_NOW} : backoff(r);
+}
+
 /* A database that is sent, or a replica that is read, whole takes hours: others' files of a second
  * do not wait behind that. mutex held. */
 static enum wr_lane lane_of(const struct wr_replica *r)
@@ -377,9 +399,10 @@ struct wr_next wr_replica_step(struct wr_actor *a, struct wr_call *c)
     struct wr_parcel *p = NULL;
     enum wr_replica_state state;
     enum wr_lane lane;
-    int64_t wait_ms;
+    int64_t wait_ms, says_ms;
     struct wr_wish wish;
     unsigned epoch;
+    bool leaves;
 
     c->cancel = &r->cancel;
     if (wr_cancel_is(&r->cancel))
@@ -394,6 +417,7 @@ struct wr_next wr_replica_step(struct wr_actor *a, struct wr_call *c)
     epoch = r->epoch;
     wish = r->wish;
     wait_ms = r->wait_ms;
+    leaves = r->leaving && !r->spoken && !p && state == WR_REPLICA_READY;
     wr_mutex_unlock(&r->mutex);
     if (lane != a->lane)
         return (struct wr_next){.when = WR_NEXT_MOVE, .to = lane};
@@ -401,8 +425,17 @@ struct wr_next wr_replica_step(struct wr_actor *a, struct wr_call *c)
         return (struct wr_next){.when = WR_NEXT_AT, .at_ns = wait_ms * 1000000};
     if (state == WR_REPLICA_UNKNOWN)
         return find_position(r, c, &wish, epoch);
-    if (!p)
+    if (state == WR_REPLICA_STOPPED)
         return (struct wr_next){.when = WR_NEXT_IDLE};
+    says_ms = wr_lookout_says_ms(&r->lookout);
+    if (leaves || mono_ms(r) >= says_ms) {
+        wr_parcel_unref(p);
+        return say(r, c, leaves);
+    }
+    if (!p)
+        return says_ms == INT64_MAX
+                   ? (struct wr_next){.when = WR_NEXT_IDLE}
+                   : (struct wr_next){.when = WR_NEXT_AT, .at_ns = says_ms * 1000000};
     if (wr_lookout_due(&r->lookout, mono_ms(r))) {
         wr_parcel_unref(p);
         return check(r, c);

@@ -4,7 +4,8 @@
  */
 #include "engine/primary_replicas.h"
 
-#define SYNC_POLL_NS ((int64_t)20 * 1000000)
+#define SYNC_POLL_NS  ((int64_t)20 * 1000000)
+#define LEAVE_POLL_NS ((int64_t)1000000)
 
 static void begin(struct wr_db *db, bool urgent, uint64_t *ret_ticket)
 {
@@ -179,6 +180,26 @@ enum wr_status wr_db_sync(struct wr_db *db, enum wr_db_sync_how how, int64_t tim
             break;
     }
     return st;
+}
+
+void wr_db_leave_replicas(struct wr_db *db)
+{
+    for (size_t i = 0; i < replica_count(db); i++)
+        wr_replica_leave(db->known[i]->r);
+}
+
+void wr_db_leave_await(struct wr_db *db, int64_t end_ns)
+{
+    const struct wr_clock *clock = wr_clock_system();
+
+    for (size_t i = 0; i < replica_count(db); i++) {
+        while (!wr_replica_has_left(db->known[i]->r) && wr_mono_ns(clock) < end_ns) {
+            wr_mutex_lock(&db->mutex);
+            (void)wr_cond_wait_until(
+                &db->cond, &db->mutex, wr_min(end_ns, wr_mono_ns(clock) + LEAVE_POLL_NS));
+            wr_mutex_unlock(&db->mutex);
+        }
+    }
 }
 
 void wr_db_status(struct wr_db *db, struct wr_db_status *ret)

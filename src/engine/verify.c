@@ -187,12 +187,14 @@ static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
     for (;;) {
         st = wr_lost_find(
             v->files.p, v->files.n, wr_verify_said(v), v->points, v->n_points, &lost, &n, &old, e);
-        if (st != WR_OK || sure || (n == 0 && !v->said_badly && !wr_verify_is_short(v)))
+        if (st != WR_OK || sure || (n == 0 && !v->said_badly && !wr_verify_is_less(v)))
             break;
         wr_free(lost);
         lost = NULL;
         sure = true;
-        st = wr_verify_list(v, e);
+        st = wr_verify_let_settle(v, e);
+        if (st == WR_OK)
+            st = wr_verify_list(v, e);
         if (st == WR_OK)
             st = wr_verify_walk(v, e);
         if (st == WR_OK)
@@ -203,7 +205,7 @@ static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
     for (size_t i = 0; st == WR_OK && i < n; i++)
         tell_lost(v, &lost[i]);
     if (st == WR_OK)
-        wr_verify_tell_said(v);
+        st = wr_verify_tell_said(v, e);
     wr_free(lost);
     v->r->files_old = old;
     v->r->files = v->files.n;
@@ -247,7 +249,12 @@ static enum wr_status judge_newest(struct wr_verify_run *v, struct wr_err *e)
 
     for (size_t i = 0; i < v->files.n; i++)
         r->newest_txid = wr_max(r->newest_txid, v->files.p[i].max);
-    if (v->files.n == 0 || r->findings == 0)
+    if (v->cut > 0) {
+        r->newest_txid = v->cut;
+        r->newest_unsound = true;
+        (void)snprintf(r->newest_why, sizeof(r->newest_why), "the newest files are gone");
+    }
+    if (v->files.n == 0 || r->findings == 0 || v->cut > 0)
         return WR_OK;
     if (v->n_points > 0 && v->points[v->n_points - 1] == r->newest_txid)
         return look_at_way(v, e);

@@ -45,6 +45,7 @@ struct wr_verify_run {
     struct wr_live *live;  /* what is compared at each point; NULL: nothing */
     struct wr_extent said; /* of what there must be; newest 0: nothing */
     bool said_badly;       /* it is damaged */
+    uint64_t cut;          /* the TXID that it says is there, and is not; 0: none */
     unsigned listings;
     unsigned backs;      /* databases that were made once more */
     bool stale;          /* a file has vanished */
@@ -84,10 +85,13 @@ enum wr_status wr_verify_hear(struct wr_verify_run *v, struct wr_err *e) WR_MUST
 enum wr_status wr_verify_hear_again(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
 /* What counts of it, behind a walk; NULL: nothing. */
 const struct wr_extent *wr_verify_said(struct wr_verify_run *v);
-/* Whether the replica does not reach as far as was said. */
-bool wr_verify_is_short(struct wr_verify_run *v);
-/* Tell that, if it is so, and that what is said is damaged. */
-void wr_verify_tell_said(struct wr_verify_run *v);
+/* Whether the replica, as it was listed, has less than was said. */
+bool wr_verify_is_less(struct wr_verify_run *v);
+/* If so, wait until any listing must show it. As wr_call_sleep. */
+enum wr_status wr_verify_let_settle(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
+/* Tell that, if it is so and no listing was late, and that what is said is damaged. As
+ * wr_storage_get. */
+enum wr_status wr_verify_tell_said(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;
 
 /* Go on to the last point there is. What is wrong with files is told on the way. */
 enum wr_status wr_verify_walk(struct wr_verify_run *v, struct wr_err *e) WR_MUST_CHECK;

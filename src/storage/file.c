@@ -319,7 +319,7 @@ static enum wr_status file_remove(
 
 const struct wr_storage_ops wr_storage_file = {
     .scheme = "file",
-    .caps = WR_STORAGE_COND_PUT | WR_STORAGE_LIST_TIME,
+    .caps = WR_STORAGE_COND_PUT | WR_STORAGE_LIST_TIME | WR_STORAGE_LIST_NOW,
     .part_min = WR_FILE_PART_MIN,
     .options = file_options,
     .open = file_open,

@@ -341,7 +341,7 @@ static enum wr_status mem_upload_commit(
 
 const struct wr_storage_ops wr_storage_mem = {
     .scheme = "mem",
-    .caps = WR_STORAGE_COND_PUT | WR_STORAGE_LIST_TIME,
+    .caps = WR_STORAGE_COND_PUT | WR_STORAGE_LIST_TIME | WR_STORAGE_LIST_NOW,
     .part_min = PART_MIN,
     .options = mem_options,
     .open = mem_open,

@@ -28,6 +28,7 @@ enum wr_storage_caps {
     WR_STORAGE_COND_PUT = 1 << 0,   /* honours if_absent; create-only uploads and leases need it */
     WR_STORAGE_LIST_TIME = 1 << 1,  /* list() reports put_opts.time_ms, so no stat() per key */
     WR_STORAGE_HEX_LEVELS = 1 << 2, /* LTX keys are <prefix><%04x level>/..., not ltx/<level>/ */
+    WR_STORAGE_LIST_NOW = 1 << 3,   /* list() shows all that was put or removed before it began */
 };
 
 struct wr_object {

@@ -7,6 +7,7 @@ The times are those of history.py: a day of levels, snapshots and retention in s
 
   while the replica is written to, compacted and deleted from, and weir is killed now and then, nothing is found
   what is verified in the end restores: every point that the names promise, each to a database that is whole
+  of a replica at rest each file that is deleted is missed
   a replica with one file damaged is never found whole: a flipped bit, a cut, a swap, a file of another database
   where a file is missing, what is found agrees with what restores
   in a bucket it is the same; a store that refuses is no damage
@@ -138,6 +139,22 @@ class Run:
         return True
 
     # ---- damage ----
+
+    def each_is_missed(self):
+        """Of what the last process has sent, and has ended since, each file is missed, also where others lead there."""
+        with open(os.path.join(self.replica, "extent.json")) as f:
+            word = json.load(f)
+        runs = {int(level): (int(r["from"], 16), int(r["to"], 16)) for level, r in word["runs"].items()}
+        files = {k: name for k, name in kit.objects(self.replica)[0].items()
+                 if k[0] in runs and runs[k[0]][0] <= k[1] and k[2] <= runs[k[0]][1] or k[0] == 9 and "snapshots" in word}
+        self.found.check(len({k[0] for k in files} - {9}) > 1, "the last process speaks of levels %s" % runs)
+        for key in self.rnd.sample(sorted(files), min(len(files), 60)):
+            os.rename(files[key], self.found.path("aside"))
+            code, report = self.verify(self.url)
+            os.rename(self.found.path("aside"), files[key])
+            self.found.check(code == 5 and report["findings"], "without %s: verify says %d" % (key, code))
+        self.good("with all of them")
+        print("missed: each of %d files" % min(len(files), 60))
 
     def damages(self, files):
         """(name, what it does to the replica in `top`): each must be told."""
@@ -335,6 +352,7 @@ def main():
         if run.weir.process.poll() is None:
             run.weir.kill()
     run.judge_end()
+    run.each_is_missed()
     run.harm()
     run.judge_bucket()
     run.judge_codes()

@@ -43,7 +43,12 @@ static struct wr_storage *bucket(const char *key, struct wr_bytes text)
 static bool is_same(const struct wr_extent *a, const struct wr_extent *b)
 {
     return a->newest == b->newest && memcmp(a->from, b->from, sizeof(a->from)) == 0 &&
-           a->token == b->token && a->node == b->node;
+           a->last.level == b->last.level && a->last.min == b->last.min &&
+           a->last.max == b->last.max &&
+           memcmp(a->roll.run, b->roll.run, sizeof(a->roll.run)) == 0 &&
+           a->roll.counted == b->roll.counted && a->roll.snapshots == b->roll.snapshots &&
+           a->roll.sum == b->roll.sum && a->roll.newest == b->roll.newest && a->token == b->token &&
+           a->node == b->node;
 }
 
 static void extent(struct wr_storage *s)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "engine/primary_replicas.h"
+#include "engine/replica_int.h"
 #include "run/sched.h"
 #include "sim/child.h"
 #include "sim/commits.h"
@@ -15,6 +16,7 @@
 
 #define QUIET_MAX_NS INT64_C(4000000000)
 #define SOON_NS      INT64_C(5000000000) /* in which what is due is done */
+#define LAST_WORD_NS INT64_C(2000000000)
 
 uint64_t daemon_forks;
 
@@ -260,6 +262,8 @@ static void live(void *arg)
         sim_join(asker);
     if (late)
         sim_join(late);
+    wr_db_leave_replicas(d->db);
+    wr_db_leave_await(d->db, sim_now_ns() + LAST_WORD_NS);
     wr_db_free(d->db);
     wr_sched_free(d->sched);
     wr_cancel_release(&d->cancel);
@@ -340,6 +344,14 @@ uint64_t daemon_outboxed(void)
     return n;
 }
 
+/* When it says in its bucket what it has sent. */
+static int64_t says_ns(struct wr_replica *r)
+{
+    int64_t ms = wr_herald_due(&r->herald);
+
+    return ms == INT64_MAX ? SIM_NEVER : ms * 1000000;
+}
+
 int64_t daemon_due_ns(const struct daemon *d)
 {
     const struct wr_db *db = d->db;
@@ -354,6 +366,7 @@ int64_t daemon_due_ns(const struct daemon *d)
             busy = busy || dr->history[level];
         if (busy)
             due = sim_now_ns();
+        due = wr_min(due, says_ns(dr->r));
         if (dr->retain_due && deletes && dr->retain_ns > sim_now_ns() - SOON_NS)
             due = wr_min(due, dr->retain_ns); /* else others write there, and nothing is deleted */
     }

@@ -23,6 +23,10 @@ struct bucket {
     bool speaks, is_signed;
     uint64_t newest, token, sign;
     uint64_t from[LEVELS]; /* UINT64_MAX: not spoken of */
+    uint64_t last;         /* 0: not spoken of; as of a run's `to` */
+    uint64_t run_from[LEVELS], run_to[LEVELS];
+    bool counts;
+    uint64_t snapshots, sum, newest_snapshot;
 };
 
 /* The number behind "name":" in an object of ours. */
@@ -38,9 +42,53 @@ static bool member(const uint8_t *p, size_t n, const char *name, uint64_t *ret)
     return false;
 }
 
+/* The text of the object that is the member of that name; empty: there is none. */
+static const uint8_t *inner(const uint8_t *p, size_t n, const char *name, size_t *ret_n)
+{
+    char head[32];
+    size_t len = (size_t)snprintf(head, sizeof(head), "\"%s\":{", name), depth = 1;
+
+    *ret_n = 0;
+    for (size_t i = 0; i + len <= n; i++) {
+        if (memcmp(p + i, head, len) != 0)
+            continue;
+        for (p += i + len, n -= i + len; *ret_n < n && depth > 0; (*ret_n)++) {
+            depth += p[*ret_n] == '{';
+            depth -= p[*ret_n] == '}';
+        }
+        return p;
+    }
+    return p;
+}
+
+static void note_roll(struct bucket *b, const uint8_t *p, size_t n)
+{
+    size_t n_runs, n_is;
+    const uint8_t *runs = inner(p, n, "runs", &n_runs), *is = inner(p, n, "last", &n_is);
+
+    if (!member(is, n_is, "max_txid", &b->last))
+        b->last = 0;
+    for (unsigned level = 0; level < LEVELS; level++) {
+        const char name[] = {(char)('0' + level), '\0'};
+
+        is = inner(runs, n_runs, name, &n_is);
+        if (!member(is, n_is, "from", &b->run_from[level]) ||
+            !member(is, n_is, "to", &b->run_to[level]))
+            b->run_to[level] = 0;
+    }
+    is = inner(p, n, "snapshots", &n_is);
+    b->counts = member(is, n_is, "count", &b->snapshots) && member(is, n_is, "sum", &b->sum) &&
+                member(is, n_is, "newest", &b->newest_snapshot);
+}
+
 static void note_word(struct bucket *b, const uint8_t *p, size_t n)
 {
+    size_t n_levels;
+
     b->speaks = member(p, n, "newest", &b->newest) && member(p, n, "token", &b->token);
+    note_roll(b, p, n);
+    p = inner(p, n, "levels", &n_levels);
+    n = n_levels;
     for (unsigned level = 0; level < LEVELS; level++) {
         const char name[] = {(char)('0' + level), '\0'};
 
@@ -95,6 +143,45 @@ static void find_ways(struct bucket *b)
     }
 }
 
+/* Whether each TXID of the runs is in a file of its level, and no fewer snapshots are there. */
+static bool check_roll(const struct bucket *b, char why[SAID_TEXT])
+{
+    uint64_t count = 0, sum = 0;
+
+    for (unsigned level = 0; level < LEVELS; level++) {
+        for (uint64_t txid = b->run_from[level]; b->run_to[level] && txid <= b->run_to[level];) {
+            uint64_t next = txid;
+
+            for (size_t i = 0; i < b->n; i++) {
+                const struct file *f = &b->files[i];
+
+                if (f->level == level && f->min <= txid && txid <= f->max)
+                    next = wr_max(next, f->max + 1);
+            }
+            if (next == txid) {
+                (void)snprintf(why, SAID_TEXT,
+                    "level %u has no file of txid %" PRIu64 ", and it is said that it has", level,
+                    txid);
+                return false;
+            }
+            txid = next;
+        }
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        const struct file *f = &b->files[i];
+        bool is = f->level == LEVELS - 1 && f->min == 1 && f->max <= b->newest_snapshot;
+
+        count += is;
+        sum += is ? f->max : 0;
+    }
+    if (!b->counts || count > b->snapshots || (count == b->snapshots && sum == b->sum))
+        return true;
+    (void)snprintf(why, SAID_TEXT,
+        "there are %" PRIu64 " snapshots up to %" PRIu64 ", and it is said that there are %" PRIu64,
+        count, b->newest_snapshot, b->snapshots);
+    return false;
+}
+
 static bool check(struct bucket *b, char why[SAID_TEXT])
 {
     uint64_t last = 0;
@@ -112,10 +199,13 @@ static bool check(struct bucket *b, char why[SAID_TEXT])
             return false;
         }
     }
-    if (last < b->newest)
+    if (last < wr_max(b->newest, b->last)) {
         (void)snprintf(why, SAID_TEXT,
-            "the newest txid is %" PRIu64 ", and it is said to be %" PRIu64, last, b->newest);
-    return last >= b->newest;
+            "the newest txid is %" PRIu64 ", and it is said to be %" PRIu64, last,
+            wr_max(b->newest, b->last));
+        return false;
+    }
+    return check_roll(b, why);
 }
 
 bool said_is_so(struct store *s, char why[SAID_TEXT])

@@ -112,7 +112,7 @@ static void calm_down(const struct world *w)
     sim_sleep(QUIET_NS);
     if (w->opts.cadence.levels > 0 && w->opts.seed % LONG_QUIETS == 0)
         sim_sleep_until(until);
-    while ((due = daemon_due_ns(w->daemon)) < until && sim_now_ns() < until)
+    while ((due = daemon_due_ns(w->daemon)) < until + QUIET_NS && sim_now_ns() < until)
         sim_sleep(wr_max(due - sim_now_ns(), INT64_C(0)) + QUIET_NS);
 }
 

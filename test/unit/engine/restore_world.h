@@ -33,6 +33,7 @@ struct world {
     void (*in_piece)(struct world *w, uint64_t nth); /* NULL, or called before the nth of them */
     void (*in_get)(struct world *w);                 /* NULL, or called before each get */
     void *arg;                                       /* for these */
+    const char *unlisted;                            /* listings lack keys with this; NULL: none */
     int64_t listed_late_ms; /* listings have times that are so much later, as those of S3 */
 };
 #define WORLD_PIECE ((size_t)60 << 10) /* larger than headers, indexes and small files of tests */
@@ -87,6 +88,8 @@ static inline bool world_list_one(void *arg, const struct wr_object *obj)
     const struct world_listing *l = arg;
     struct wr_object late = *obj;
 
+    if (l->w->unlisted && strstr(obj->key.p, l->w->unlisted))
+        return true;
     late.time_ms += l->w->listed_late_ms;
     return l->fn(l->arg, &late);
 }

@@ -43,6 +43,13 @@ static struct wr_extent sample(void)
 
     for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
         x.from[level] = level % 3 == 0 ? WR_EXTENT_NOTHING : level * 100;
+    x.last = (struct wr_ltx_file){.level = 1, .min = 3, .max = 0x123456789abcdef0};
+    x.roll.run[0] = (struct wr_roll_run){5, UINT64_MAX - 1};
+    x.roll.run[8] = (struct wr_roll_run){7, 7};
+    x.roll.counted = true;
+    x.roll.snapshots = 2;
+    x.roll.sum = 9;
+    x.roll.newest = 6;
     return x;
 }
 
@@ -70,13 +77,26 @@ static void test_what_is_none_says_nothing(void **state)
     "\"token\":\"0000000000000001\",\"node\":\"0000000000000002\",\"at\":\"2026-01-02T03:04:" \
     "05Z\"}"
     static const char *const bad[] = {"", "{", "[]", "null", "{}",
-        "{\"newest\":\"0000000000000005\"," REST,                          /* no levels */
-        "{\"newest\":\"0000000000000000\",\"levels\":{}," REST,            /* no TXID */
-        "{\"newest\":\"5\",\"levels\":{}," REST,                           /* short */
-        "{\"newest\":5,\"levels\":{}," REST,                               /* no text */
-        "{\"newest\":\"0000000000000005\",\"levels\":[]," REST,            /* no object */
-        "{\"newest\":\"0000000000000005\",\"levels\":{\"1\":7}," REST,     /* no text */
-        "{\"newest\":\"0000000000000005\",\"levels\":{\"1\":\"x\"}," REST, /* no number */
+        "{\"newest\":\"0000000000000005\"," REST,                           /* no levels */
+        "{\"newest\":\"0000000000000000\",\"levels\":{}," REST,             /* no TXID */
+        "{\"newest\":\"5\",\"levels\":{}," REST,                            /* short */
+        "{\"newest\":5,\"levels\":{}," REST,                                /* no text */
+        "{\"newest\":\"0000000000000005\",\"levels\":[]," REST,             /* no object */
+        "{\"newest\":\"0000000000000005\",\"levels\":{\"1\":7}," REST,      /* no text */
+        "{\"newest\":\"0000000000000005\",\"levels\":{\"1\":\"x\"}," REST,  /* no number */
+        "{\"newest\":\"0000000000000005\",\"last\":{},\"levels\":{}," REST, /* no level */
+        "{\"newest\":\"0000000000000005\",\"last\":7,\"levels\":{}," REST,  /* no object */
+        "{\"newest\":\"0000000000000005\",\"last\":{\"level\":10,\"min_txid\":\"0000000000000001\","
+        "\"max_txid\":\"0000000000000005\"},\"levels\":{}," REST, /* none has ten */
+        "{\"newest\":\"0000000000000005\",\"last\":{\"level\":0,\"min_txid\":\"0000000000000006\","
+        "\"max_txid\":\"0000000000000005\"},\"levels\":{}," REST, /* ends before it begins */
+        "{\"newest\":\"0000000000000005\",\"runs\":[],\"levels\":{}," REST, /* no object */
+        "{\"newest\":\"0000000000000005\",\"runs\":{\"0\":{\"from\":\"0000000000000003\"}},"
+        "\"levels\":{}," REST, /* no end */
+        "{\"newest\":\"0000000000000005\",\"runs\":{\"0\":{\"from\":\"0000000000000003\","
+        "\"to\":\"ffffffffffffffff\"}},\"levels\":{}," REST, /* nothing is behind that */
+        "{\"newest\":\"0000000000000005\",\"snapshots\":{\"count\":\"0000000000000003\"},"
+        "\"levels\":{}," REST, /* no sum */
         "{\"newest\":\"0000000000000005\",\"newest\":\"0000000000000005\",\"levels\":{}," REST,
         "{\"newest\":\"0000000000000005\",\"levels\":{}}"};
     static const char good[] =

@@ -26,6 +26,15 @@ struct shelf {
     unsigned removes_at_put; /* deletions before the last time that it was written */
 };
 
+/* The file of level 0 with that TXID, until the next call. */
+static const struct wr_ltx_file *at(uint64_t txid)
+{
+    static struct wr_ltx_file f;
+
+    f = (struct wr_ltx_file){.min = txid, .max = txid};
+    return &f;
+}
+
 static void on_put(void *arg, struct wr_call *c, struct wr_str key)
 {
     struct shelf *x = arg;
@@ -52,7 +61,7 @@ static void put(struct shelf *x, unsigned level, uint64_t min, uint64_t max)
 static void start(struct shelf *x, bool native)
 {
     wr_herald_init(&x->h, x->s, x->c->log, "app.db");
-    wr_herald_found(&x->h, &x->clock.clock, x->txid, native);
+    wr_herald_found(&x->h, &x->clock.clock, at(x->txid), native);
 }
 
 static void begin(struct shelf *x)
@@ -97,7 +106,7 @@ static size_t live(struct shelf *x, unsigned minutes)
         put(x, 1, x->txid, x->txid);
         if (x->txid % 10 == 0)
             put(x, WR_LEVEL_SNAPSHOT, 1, x->txid);
-        wr_herald_sent(&x->h, &x->clock.clock, x->txid);
+        wr_herald_sent(&x->h, &x->clock.clock, at(x->txid));
         T(thin_out(x, &n) == WR_OK);
         sum += n;
     }
@@ -212,7 +221,7 @@ static void test_what_cannot_be_said_is_not_deleted(void **state)
         x.txid++;
         put(&x, 1, x.txid, x.txid);
         put(&x, 9, 1, x.txid);
-        wr_herald_sent(&x.h, &x.clock.clock, x.txid);
+        wr_herald_sent(&x.h, &x.clock.clock, at(x.txid));
         T(thin_out(&x, &n) == WR_OK);
         wr_clock_manual_advance(&x.clock, MINUTE_MS * 1000000);
         removes = x.spy.removes;
@@ -238,7 +247,7 @@ static void test_a_store_that_does_not_write_over(void **state)
     T(said(&x).newest > 0);
     x.spy.fail_put = WR_AUTH;
     wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
-    wr_herald_sent(&x.h, &x.clock.clock, x.txid);
+    wr_herald_sent(&x.h, &x.clock.clock, at(x.txid));
     wr_herald_look(&x.h, x.c, 7, 1);
     T(said(&x).newest == 0);
     x.spy.fail_put = WR_OK;
@@ -258,7 +267,7 @@ static void test_of_levels_that_a_bucket_thins_out_it_was_said_that_they_stay(vo
     wr_herald_keeps_all(&x.h);
     x.txid++;
     put(&x, 1, x.txid, x.txid);
-    wr_herald_sent(&x.h, &x.clock.clock, x.txid);
+    wr_herald_sent(&x.h, &x.clock.clock, at(x.txid));
     wr_clock_manual_advance(&x.clock, 2 * MINUTE_MS * 1000000);
     look(&x, 7);
     T(said(&x).newest > 0);
@@ -285,7 +294,7 @@ static void test_the_answer_to_the_first_word_was_lost(void **state)
     x.txid++;
     put(&x, 1, x.txid, x.txid);
     put(&x, 9, 1, x.txid);
-    wr_herald_sent(&x.h, &x.clock.clock, x.txid);
+    wr_herald_sent(&x.h, &x.clock.clock, at(x.txid));
     T(thin_out(&x, &n) == WR_OK);
     wr_clock_manual_advance(&x.clock, MINUTE_MS * 1000000);
     T(said(&x).from[0] == 1);
@@ -309,7 +318,7 @@ static void test_what_is_refused_again_and_again_is_for_good(void **state)
     x.txid++;
     put(&x, 1, x.txid, x.txid);
     put(&x, 9, 1, x.txid);
-    wr_herald_sent(&x.h, &x.clock.clock, x.txid);
+    wr_herald_sent(&x.h, &x.clock.clock, at(x.txid));
     T(thin_out(&x, &n) == WR_OK);
     wr_clock_manual_advance(&x.clock, MINUTE_MS * 1000000);
     x.spy.fail_put = WR_IO;
@@ -460,7 +469,7 @@ static void test_two_writers(void **state)
     (void)live(&x, 3);
     look(&x, 7);
     wr_herald_init(&other, x.s, x.c->log, "app.db");
-    wr_herald_found(&other, &x.clock.clock, x.txid, true);
+    wr_herald_found(&other, &x.clock.clock, at(x.txid), true);
     T(wr_herald_must(&other, &rules, need));
     T_OK(wr_herald_announce(&other, x.c, &rules, need, need, &e));
     T(said(&x).from[1] == 40 && said(&x).token == 7); /* nothing was signed since */
@@ -481,9 +490,9 @@ static void test_a_replica_that_became_less(void **state)
     (void)live(&x, 20);
     look(&x, 7);
     T(said(&x).newest == 20);
-    wr_herald_found(&x.h, &x.clock.clock, 5, true);
+    wr_herald_found(&x.h, &x.clock.clock, at(5), true);
     wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
-    wr_herald_sent(&x.h, &x.clock.clock, 6);
+    wr_herald_sent(&x.h, &x.clock.clock, at(6));
     wr_clock_manual_advance(&x.clock, 30 * MINUTE_MS * 1000000);
     wr_herald_look(&x.h, x.c, 7, 1);
     T(said(&x).newest == 6);
@@ -513,6 +522,241 @@ static void test_nothing_new_costs_nothing(void **state)
     end(&x);
 }
 
+/* ---- without a look ---- */
+
+static void send(struct shelf *x, unsigned n)
+{
+    for (; n > 0; n--) {
+        x->txid++;
+        put(x, 0, x->txid, x->txid);
+        wr_herald_sent(&x->h, &x->clock.clock, at(x->txid));
+        wr_herald_there(&x->h, at(x->txid));
+    }
+}
+
+static int64_t due_in(struct shelf *x)
+{
+    int64_t at_ms = wr_herald_due(&x->h);
+
+    return at_ms == INT64_MAX ? INT64_MAX : at_ms - wr_mono_ms(&x->clock.clock);
+}
+
+static void pass(struct shelf *x, int64_t ms)
+{
+    wr_clock_manual_advance(&x->clock, ms * 1000000);
+}
+
+static void say(struct shelf *x, bool ends)
+{
+    wr_herald_say_last(&x->h, x->c, 7, 1, ends);
+}
+
+static void test_the_end_of_a_quiet_replica_was_never_said(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    (void)live(&x, 20);
+    look(&x, 7);
+    T(said(&x).last.max == x.txid && due_in(&x) == INT64_MAX);
+    pass(&x, MINUTE_MS);
+    send(&x, 8);
+    T(due_in(&x) == MINUTE_MS);
+    pass(&x, MINUTE_MS - 1000);
+    send(&x, 1);
+    T(due_in(&x) == MINUTE_MS);
+    pass(&x, MINUTE_MS);
+    say(&x, false);
+    T(said(&x).last.max == x.txid && said(&x).last.min == x.txid && said(&x).last.level == 0);
+    T(due_in(&x) == INT64_MAX && holds(&x));
+    send(&x, 7); /* which are worth no PUT of their own yet */
+    T(due_in(&x) == 25 * MINUTE_MS);
+    end(&x);
+}
+
+static void test_many_files_are_said_without_a_rest(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    look(&x, 7);
+    pass(&x, 2 * MINUTE_MS);
+    send(&x, 127);
+    T(due_in(&x) == MINUTE_MS);
+    send(&x, 1);
+    T(due_in(&x) == 0);
+    say(&x, false);
+    T(said(&x).last.max == x.txid && due_in(&x) == INT64_MAX);
+    send(&x, 200);
+    T(due_in(&x) == MINUTE_MS); /* never twice a minute */
+    end(&x);
+}
+
+static void test_what_cannot_be_said_is_tried_again_later(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    look(&x, 7);
+    pass(&x, 2 * MINUTE_MS);
+    send(&x, 200);
+    x.spy.fail_put = WR_IO;
+    say(&x, false);
+    T(due_in(&x) == MINUTE_MS);
+    x.spy.fail_put = WR_OK;
+    pass(&x, MINUTE_MS);
+    say(&x, false);
+    T(said(&x).last.max == x.txid && due_in(&x) == INT64_MAX);
+    end(&x);
+}
+
+/* A process that has sent nothing has nothing to say, nor is it asked for. */
+static void test_who_sends_nothing_says_nothing(void **state)
+{
+    struct wr_storage_counts was, is;
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    T(due_in(&x) == INT64_MAX);
+    pass(&x, 60 * MINUTE_MS);
+    T(due_in(&x) == INT64_MAX);
+    look(&x, 7);
+    wr_storage_counts(x.s, &was);
+    say(&x, true);
+    wr_storage_counts(x.s, &is);
+    T(is.put == was.put && is.get == was.get);
+    end(&x);
+}
+
+/* Who ends says all that is there, of each level, and deletes no more of it. */
+static void test_who_ends_says_what_there_is(void **state)
+{
+    struct wr_extent is;
+    struct shelf x;
+    size_t n = 0;
+
+    (void)state;
+    begin(&x);
+    look(&x, 7);
+    send(&x, 3);
+    say(&x, false);
+    T(said(&x).roll.run[0].to == 0); /* each retention would have to say what it deletes */
+    T(live(&x, 60) > 0);
+    send(&x, 5);
+    say(&x, true);
+    is = said(&x);
+    T(is.roll.run[0].to == x.txid && is.roll.run[0].from > 1 && is.last.max == x.txid);
+    pass(&x, 60 * MINUTE_MS);
+    T(thin_out(&x, &n) == WR_BUSY);
+    T(n == 0 && holds(&x));
+    end(&x);
+}
+
+/* Who comes after him says that it is less before it deletes, and goes on with what he has counted.
+ */
+static void test_who_comes_after_says_that_it_is_less(void **state)
+{
+    static const struct wr_ltx_file snapshot = {.level = WR_LEVEL_SNAPSHOT, .min = 1, .max = 40};
+    struct wr_extent is;
+    struct shelf x;
+    size_t n = 0;
+
+    (void)state;
+    begin(&x);
+    x.h.roll.counted = true;
+    wr_herald_there(&x.h, &(struct wr_ltx_file){.level = WR_LEVEL_SNAPSHOT, .min = 1, .max = 1});
+    look(&x, 7);
+    send(&x, 39);
+    put(&x, WR_LEVEL_SNAPSHOT, 1, 40);
+    wr_herald_there(&x.h, &snapshot);
+    say(&x, true);
+    is = said(&x);
+    T(is.roll.counted && is.roll.snapshots == 2 && is.roll.run[0].from == 2);
+    wr_herald_release(&x.h);
+    wr_catalogue_release(&x.k);
+    start(&x, true);
+    pass(&x, 60 * MINUTE_MS);
+    send(&x, 1);
+    for (unsigned i = 0; i < 30 && n == 0; i++) {
+        T(thin_out(&x, &n) == WR_OK);
+        pass(&x, MINUTE_MS);
+    }
+    is = said(&x);
+    T(n > 0 && is.token == 7 && is.roll.run[0].to == 0);
+    T(is.roll.counted && is.roll.snapshots == 1 && is.roll.newest == 40);
+    T(x.removes_at_put < x.spy.removes && holds(&x));
+    end(&x);
+}
+
+/* What is deleted while the object is on its way is not in it. */
+static void let_go(void *arg, struct wr_call *c, struct wr_str key)
+{
+    static const struct wr_ltx_file f = {.level = WR_LEVEL_SNAPSHOT, .min = 1, .max = 1};
+    struct shelf *x = arg;
+
+    (void)c;
+    x->spy.in_put = NULL;
+    if (strstr(key.p, WR_EXTENT_NAME))
+        T(wr_herald_goes(&x->h, &f));
+}
+
+static void test_a_word_on_its_way_did_not_know_what_went(void **state)
+{
+    static const struct wr_ltx_file f = {.level = WR_LEVEL_SNAPSHOT, .min = 1, .max = 1};
+    const uint64_t need[WR_LEVEL_MAX + 1] = {0};
+    struct wr_err e = {0};
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    x.h.roll.counted = true;
+    wr_herald_there(&x.h, &f);
+    look(&x, 7);
+    pass(&x, 2 * MINUTE_MS);
+    send(&x, 200);
+    x.spy.in_put = let_go;
+    say(&x, false);
+    T(said(&x).roll.snapshots == 1 && x.h.roll.snapshots == 0);
+    T(wr_herald_must(&x.h, &rules, need));
+    T_OK(wr_herald_announce(&x.h, x.c, &rules, need, need, &e));
+    T(said(&x).roll.counted && said(&x).roll.snapshots == 0);
+    T(!wr_herald_must(&x.h, &rules, need));
+    end(&x);
+}
+
+/* Of two that write each may delete: neither knows how many there are. */
+static void test_two_that_write_counted_snapshots(void **state)
+{
+    const uint64_t need[WR_LEVEL_MAX + 1] = {0};
+    struct wr_herald other;
+    struct wr_err e = {0};
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    x.h.roll.counted = true;
+    look(&x, 7);
+    pass(&x, 2 * MINUTE_MS);
+    send(&x, 200);
+    say(&x, false);
+    wr_herald_init(&other, x.s, x.c->log, "app.db");
+    wr_herald_found(&other, &x.clock.clock, at(x.txid), true);
+    wr_herald_prepare(&other, x.c);
+    T(other.roll.counted);
+    send(&x, 1);
+    say(&x, false);
+    T(said(&x).roll.counted);
+    T_OK(wr_herald_announce(
+        &other, x.c, &rules, (const uint64_t[WR_LEVEL_MAX + 1]){[1] = 500}, need, &e));
+    T(!said(&x).roll.counted);
+    wr_herald_release(&other);
+    end(&x);
+}
+
 T_MAIN(T_TEST(test_nothing_is_said_before_there_is_a_sign),
     T_TEST(test_it_is_said_before_it_is_deleted), T_TEST(test_what_cannot_be_said_is_not_deleted),
     T_TEST(test_a_store_that_does_not_write_over), T_TEST(test_it_was_deleted),
@@ -522,4 +766,11 @@ T_MAIN(T_TEST(test_nothing_is_said_before_there_is_a_sign),
     T_TEST(test_the_answer_to_the_first_word_was_lost),
     T_TEST(test_what_was_forbidden_once_was_never_read),
     T_TEST(test_what_was_forbidden_while_it_was_deleted), T_TEST(test_two_writers),
-    T_TEST(test_a_replica_that_became_less), T_TEST(test_nothing_new_costs_nothing))
+    T_TEST(test_a_replica_that_became_less), T_TEST(test_nothing_new_costs_nothing),
+    T_TEST(test_the_end_of_a_quiet_replica_was_never_said),
+    T_TEST(test_many_files_are_said_without_a_rest),
+    T_TEST(test_what_cannot_be_said_is_tried_again_later),
+    T_TEST(test_who_sends_nothing_says_nothing), T_TEST(test_who_ends_says_what_there_is),
+    T_TEST(test_who_comes_after_says_that_it_is_less),
+    T_TEST(test_a_word_on_its_way_did_not_know_what_went),
+    T_TEST(test_two_that_write_counted_snapshots))

@@ -261,6 +261,76 @@ static void start_another(struct bench *b)
     start(b);
 }
 
+/* What had come last was said at the next look, and there was none when nothing more came. */
+static void test_who_sends_no_more_says_what_was_sent(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    for (uint64_t txid = 7; txid < 16; txid++) {
+        push(&b, txid);
+        run(&b, 1000);
+    }
+    T(counts(&b).newest == 5);
+    b.spy.puts = b.spy.reads = 0;
+    run(&b, 2 * 60 * 1000);
+    T(counts(&b).last.max == 15 && b.spy.puts == 1 && b.spy.lists == 0);
+    b.spy.puts = b.spy.reads = 0;
+    run(&b, 100 * HALF_HOUR);
+    T(b.spy.puts == 0 && b.spy.reads == 0 && b.spy.lists == 0);
+    bench_close(&b);
+}
+
+/* Who has not signed yet signs for that, and lists at the next look. */
+static void test_who_leaves_says_how_far_it_reaches(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    start_another(&b);
+    run(&b, 0);
+    push(&b, 7);
+    run(&b, 0);
+    T(counts(&b).last.max < 7);
+    wr_replica_leave(b.r);
+    T(!wr_replica_has_left(b.r));
+    run(&b, 0);
+    T(wr_replica_has_left(b.r) && counts(&b).last.max == 7 && counts(&b).roll.run[0].to == 7);
+    bench_close(&b);
+}
+
+static void test_who_has_sent_nothing_leaves_without_a_word(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    start_another(&b);
+    run(&b, 0);
+    b.spy.puts = b.spy.reads = 0;
+    wr_replica_leave(b.r);
+    run(&b, 0);
+    T(wr_replica_has_left(b.r) && b.spy.puts == 0 && b.spy.reads == 0);
+    bench_close(&b);
+}
+
+/* Nothing keeps the process that cannot send. */
+static void test_who_cannot_send_leaves_at_once(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    b.spy.fail_put = WR_IO;
+    push(&b, 7);
+    run(&b, 0);
+    wr_replica_leave(b.r);
+    T(wr_replica_has_left(b.r));
+    bench_close(&b);
+}
+
 /* A database that sends such files all the time was in practice not protected by what was said. */
 static void test_each_long_file_voided_what_was_said(void **state)
 {
@@ -658,7 +728,11 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_a_sign_without_files_is_written_over),
     T_TEST(test_what_was_deleted_is_missed_without_a_listing),
     T_TEST(test_who_sends_a_wide_file_signs), T_TEST(test_a_long_file_is_signed),
-    T_TEST(test_each_long_file_voided_what_was_said), T_TEST(test_two_that_send_long_files),
+    T_TEST(test_each_long_file_voided_what_was_said),
+    T_TEST(test_who_sends_no_more_says_what_was_sent),
+    T_TEST(test_who_leaves_says_how_far_it_reaches),
+    T_TEST(test_who_has_sent_nothing_leaves_without_a_word),
+    T_TEST(test_who_cannot_send_leaves_at_once), T_TEST(test_two_that_send_long_files),
     T_TEST(test_a_sign_that_a_long_file_went_over_was_forgotten),
     T_TEST(test_who_began_with_a_long_file_said_nothing_of_the_past),
     T_TEST(test_a_sign_that_cannot_be_read_behind_a_long_file),

@@ -89,8 +89,8 @@ static void begin_with(struct history *h, uint64_t floor, uint64_t files)
     restart(h);
 }
 
-/* As soon as a restore would read more beyond the snapshot than the snapshot. It costs no listing,
- * and no more than twice the bytes that were changed. */
+/* As soon as a restore would read more beyond the snapshot than the snapshot. It costs no listing
+ * but that of the first look, and no more than twice the bytes that were changed. */
 static void test_a_snapshot_when_as_much_has_changed(void **state)
 {
     struct history h;
@@ -107,7 +107,7 @@ static void test_a_snapshot_when_as_much_has_changed(void **state)
         way = find_way(&h);
         T(way.beyond <= way.snapshot + way.snapshot / 5); /* the last batch tips it */
     }
-    T(lists(&h) == asked);
+    T(lists(&h) <= asked + 1);
     T(snapshots(&h) >= 4);
     T(bytes_of_level(&h, WR_LEVEL_SNAPSHOT) - first <= 2 * bytes_of_level(&h, 0));
     T(strstr(h.w.info_before, "sending another") && strstr(h.w.info, "snapshot complete"));

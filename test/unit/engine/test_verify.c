@@ -24,7 +24,7 @@ static void test_no_false_alarm(void **state)
 
         world_init(&w, WR_STORAGE_LIST_TIME, "db/");
         replica_story(&s, &r, 512, 1 + (size_t)wr_rand_below(&r, STORY_MAX), rolling);
-        replica_put(&s, &w, false, &all);
+        replica_put(&s, &w, REPLICA_SILENT, &all);
         T_OK(verify_it(&w, 1 + (unsigned)wr_rand_below(&r, 4), &found, &ret, &e));
         T(ret.findings == 0 && ret.lost == 0 && ret.files == all.n && ret.files_gone == 0);
         T(ret.last_txid == s.n && ret.last_ms == (int64_t)s.n * 1000);
@@ -312,6 +312,148 @@ static void test_newest_files_that_were_deleted_were_not_missed(void **state)
     T_OK(hand_verify(&h, &e));
     hand_say(&h, 19, 8);
     T_OK(hand_verify(&h, &e));
+    hand_release(&h);
+}
+
+/* Its writer has ended, at that time, with all that is there now. */
+static void hand_end(struct hand *h, int64_t at_ms)
+{
+    struct wr_extent x = {.newest = 1, .token = 7, .node = 1, .at_ms = at_ms};
+    struct wr_extent_version version = {0};
+    struct wr_ltx_files all = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_layout_list_all(h->w.storage, t_call(), &all, &e));
+    x.last = (struct wr_ltx_file){.min = 20, .max = 20};
+    x.roll.counted = true;
+    for (size_t i = 0; i < all.n; i++)
+        wr_roll_add(&x.roll, &all.p[i]);
+    wr_ltx_files_release(&all);
+    T_OK(wr_extent_write(h->w.storage, t_call(), &x, &version, &e));
+    hand_sign(h, 7);
+}
+
+/* For up to half an hour nothing spoke of it, and for ever where nothing was written any more. */
+static void test_the_newest_file_was_not_missed(void **state)
+{
+    struct wr_extent x = {.newest = 1, .token = 7, .node = 1, .last = {.min = 20, .max = 20}};
+    struct wr_extent_version version = {0};
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    T_OK(wr_extent_write(h.w.storage, t_call(), &x, &version, &e));
+    hand_sign(&h, 7);
+    T_OK(hand_verify(&h, &e));
+    h.w.unlisted = "0/0000000000000014-"; /* a listing of before it came */
+    T_OK(hand_verify(&h, &e));
+    hand_remove(&h, 0, 20, 20);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.lost == 1 && h.ret.lost == 1 && h.ret.last_txid == 19);
+    hand_sign(&h, 8); /* somebody else goes on here */
+    T_OK(hand_verify(&h, &e));
+    hand_release(&h);
+}
+
+/* What is gone is told once. */
+static void test_the_end_of_a_replica_at_rest(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    hand_end(&h, 1);
+    T_OK(hand_verify(&h, &e));
+    hand_remove(&h, 0, 20, 20);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.ret.findings == 1 && h.ret.lost == 1 && h.ret.last_txid == 19);
+    T(strstr(h.found.text, " 20-20 cannot be restored: the newest files are gone") != NULL);
+    hand_release(&h);
+}
+
+/* What others lead to, and what nothing leads on from, by the word of who has ended. */
+static void test_files_within_a_level_were_not_missed(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    story_put(&h.s, &h.w, 9, 1, 15);
+    hand_remove(&h, 0, 15, 15); /* now 15 is only the snapshot's */
+    hand_remove(&h, 0, 16, 16); /* and 16 that of level 1, which begins behind it */
+    hand_end(&h, 1);
+    T_OK(hand_verify(&h, &e));
+    hand_remove(&h, 0, 18, 18); /* a hole that level 0 has in its end */
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    hand_release(&h);
+
+    hand_init(&h, true);
+    hand_end(&h, 1);
+    hand_remove(&h, 0, 10, 10); /* 11 is level 1's, too */
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.lost == 1 && h.found.files == 0 && h.ret.lost == 1 && h.ret.last_txid == 20);
+    T(strstr(h.found.text, "level 0 has no file of txid 000000000000000a to 000000000000000a "
+                           "any more, and had by 1970-01-01T00:00:00Z") != NULL);
+    hand_remove(&h, 0, 11, 11);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.lost + h.found.files == 1);
+    hand_release(&h);
+
+    hand_init(&h, true);
+    hand_end(&h, 1);
+    hand_remove(&h, 1, 7, 11);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 1 && h.found.lost == 0 && h.ret.lost == 0);
+    T(strncmp(h.found.text, "ltx/1/ 7-11 level 1 has no file", 31) == 0);
+    hand_sign(&h, 8);
+    T_OK(hand_verify(&h, &e));
+    hand_release(&h);
+}
+
+static void test_a_snapshot_that_nothing_leads_on_from_was_not_missed(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    hand_remove(&h, 9, 1, 1);
+    for (uint64_t t = 2; t <= 17; t++)
+        hand_remove(&h, 0, t, t);
+    hand_remove(&h, 1, 2, 6);
+    hand_remove(&h, 1, 7, 11);
+    hand_remove(&h, 1, 12, 16);
+    story_put(&h.s, &h.w, 9, 1, 17);
+    hand_end(&h, 1);
+    T_OK(hand_verify(&h, &e));
+    hand_remove(&h, 9, 1, 12);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.lost == 1 && h.ret.lost == 1 && h.ret.last_txid == 20);
+    T(strstr(h.found.text, " 1-12 cannot be restored: the snapshot of txid 000000000000000c"));
+    hand_release(&h);
+}
+
+/* A listing that is late would show that by then: it is waited for. */
+static void test_what_is_a_moment_old_is_not_missed_at_once(void **state)
+{
+    struct wr_verify_opts o = {.lock_offset = LOCK_OFFSET};
+    struct wr_call *c = t_call();
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    hand_end(&h, wr_wall_ms(c->clock));
+    hand_remove(&h, 0, 10, 10);
+    c->deadline_ms = wr_mono_ms(c->clock) + 300;
+    T_IS(WR_TIMEOUT, wr_verify(h.w.storage, c, &o, &h.ret, &e));
+    T(strncmp(e.text, "wait: ", 6) == 0);
+    c->deadline_ms = INT64_MAX;
+    h.w.ops.caps |= WR_STORAGE_LIST_NOW;
+    T_IS(WR_CORRUPT, wr_verify(h.w.storage, c, &o, &h.ret, &e));
     hand_release(&h);
 }
 
@@ -709,6 +851,10 @@ T_MAIN(T_TEST(test_no_false_alarm), T_TEST(test_accepted_fixtures), T_TEST(test_
     T_TEST(test_file_of_another_history), T_TEST(test_plain_files_that_disagree),
     T_TEST(test_missing), T_TEST(test_newest_files_that_were_deleted_were_not_missed),
     T_TEST(test_files_that_retention_keeps_were_not_missed),
+    T_TEST(test_the_newest_file_was_not_missed), T_TEST(test_the_end_of_a_replica_at_rest),
+    T_TEST(test_files_within_a_level_were_not_missed),
+    T_TEST(test_a_snapshot_that_nothing_leads_on_from_was_not_missed),
+    T_TEST(test_what_is_a_moment_old_is_not_missed_at_once),
     T_TEST(test_what_litestream_deletes_is_no_damage), T_TEST(test_a_damaged_extent_is_told),
     T_TEST(test_two_ends_at_one_txid), T_TEST(test_pages_that_only_some_files_have),
     T_TEST(test_late_file_within_a_greater_one), T_TEST(test_files_vanish),

@@ -31,7 +31,8 @@ struct bench {
     struct wr_ltx_files all;    /* in the bucket now */
     struct wr_ltx_files before; /* the damage */
     bool bad[512];              /* by file: it is not what the database's history has there */
-    bool left[512];        /* by file of `before`: retention has left nothing that leads to it */
+    bool left[512]; /* by file of `before`: retention has left nothing that leads to it */
+    enum replica_says says;
     struct wr_extent said; /* by the writer; newest 0: nothing */
     struct wr_ltx_file hit;
     char what[200];
@@ -178,6 +179,7 @@ struct model {
     bool gone;    /* something led there before, ... */
     bool beneath; /* ... and nobody has said so, as retention had left another one behind it */
     bool cut;     /* the newest file is gone */
+    bool rolled;  /* one is gone that was there when the writer ended, and he has said so */
 };
 
 static void reach(const struct bench *b, bool right, bool *point)
@@ -203,7 +205,33 @@ static void note_left(struct bench *b)
         b->left[i] = !named[b->before.p[i].max];
 }
 
-static struct model judge(struct bench *b)
+/* Whether all behind it in its level are without a hole, so that its writer speaks of it. */
+static bool is_in_run(const struct bench *b, const struct wr_ltx_file *f)
+{
+    uint64_t end = f->max;
+
+    for (size_t i = 0; i < b->before.n && f->level < WR_LEVEL_SNAPSHOT; i++) {
+        const struct wr_ltx_file *g = &b->before.p[i];
+
+        if (g->level == f->level && g->min > f->min && g->min > end + 1)
+            return false;
+        if (g->level == f->level && g->min > f->min)
+            end = wr_max(end, g->max);
+    }
+    return !wr_ltx_file_odd(f);
+}
+
+static bool is_rolled(const struct bench *b)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < b->before.n && b->says == REPLICA_ENDS; i++)
+        any =
+            any || (!wr_ltx_files_find(&b->all, &b->before.p[i]) && is_in_run(b, &b->before.p[i]));
+    return any;
+}
+
+static struct model judge(struct bench *b, enum damage kind)
 {
     struct model m = {0};
     uint64_t newest = 0;
@@ -233,6 +261,7 @@ static struct model judge(struct bench *b)
         m.sure = m.sure || (!m.named[f->max] && (f->max > m.newest || wr_ltx_file_odd(f)));
     }
     m.cut = newest < b->s.n;
+    m.rolled = kind != RENAME && is_rolled(b); /* the new name may stand for the old one */
     return m;
 }
 
@@ -291,6 +320,7 @@ struct counts {
     size_t all, wrong, sure, maybe, maybe_told, untold, harmless;
     size_t said_gone, said_cut, said_beneath,
         said_harmless; /* where the writer has said what there must be */
+    size_t rolled;     /* files that are gone, of a writer that has ended */
 };
 
 static void check(struct bench *b, enum damage kind, struct counts *n)
@@ -298,7 +328,7 @@ static void check(struct bench *b, enum damage kind, struct counts *n)
     struct wr_verify_result ret;
     struct found found;
     struct wr_err e = {0};
-    struct model m = judge(b);
+    struct model m = judge(b, kind);
     enum wr_status st = verify_it(&b->w, 2, &found, &ret, &e);
 
     n->all++;
@@ -313,6 +343,10 @@ static void check(struct bench *b, enum damage kind, struct counts *n)
         n->sure += !m.wrong;
         if (st != WR_CORRUPT)
             fail_msg("%s: not found", b->what);
+    } else if (m.rolled) {
+        n->rolled++;
+        if (st != WR_CORRUPT)
+            fail_msg("%s: not told that files are gone", b->what);
     } else if (b->said.newest > 0) {
         n->said_gone += m.gone;
         n->said_cut += m.cut && !m.gone;
@@ -341,7 +375,7 @@ static void check(struct bench *b, enum damage kind, struct counts *n)
     T((st == WR_OK) == (ret.findings == 0));
 }
 
-static void one(struct wr_rand *r, enum damage kind, bool says, struct counts *n)
+static void one(struct wr_rand *r, enum damage kind, enum replica_says says, struct counts *n)
 {
     struct bench *b = test_calloc(1, sizeof(*b));
     size_t transactions = 1 + (size_t)wr_rand_below(r, STORY_MAX);
@@ -353,6 +387,7 @@ static void one(struct wr_rand *r, enum damage kind, bool says, struct counts *n
     world_init(&b->w, WR_STORAGE_LIST_TIME, "");
     replica_story(&b->s, r, 512, transactions, true);
     replica_story(&b->other, r, 512, transactions, true);
+    b->says = says;
     replica_put(&b->s, &b->w, says, &b->all);
     if (says)
         T_OK(wr_extent_read(b->w.storage, t_call(), &b->said, &e));
@@ -382,15 +417,14 @@ static void test_every_damage_is_told(void **state)
         T(wr_parse_u64(wr_str(damages), &rounds));
     wr_rand_init(&r, t_seed());
     for (uint64_t i = 0; i < rounds; i++)
-        one(&r, (enum damage)(i % DAMAGES), i / DAMAGES % 2 == 1, &n);
+        one(&r, (enum damage)(i % DAMAGES), (enum replica_says)(i / DAMAGES % 3), &n);
     print_message(
         "# %zu damages: %zu files and %zu ends, all told; of %zu holes %zu told, %zu were "
         "not retention's and not told, as they look like its; %zu harmless; where the writer says "
         "what there must be: %zu holes and %zu ends that were cut off, all told; %zu that nobody "
-        "speaks of; %zu "
-        "harmless\n",
+        "speaks of; %zu harmless; where he has ended: %zu with files gone, all told\n",
         n.all, n.wrong, n.sure, n.maybe, n.maybe_told, n.untold, n.harmless, n.said_gone,
-        n.said_cut, n.said_beneath, n.said_harmless);
+        n.said_cut, n.said_beneath, n.said_harmless, n.rolled);
 }
 
 T_MAIN(T_TEST(test_every_damage_is_told))

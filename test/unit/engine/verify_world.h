@@ -79,9 +79,16 @@ static inline void replica_retain(struct wr_ltx_files *all, int64_t keep_ms, int
     all->n = n;
 }
 
+/* What its writer has said of a bucket: nothing; when it was last due; and when he ended. */
+enum replica_says {
+    REPLICA_SILENT,
+    REPLICA_SAYS,
+    REPLICA_ENDS,
+};
+
 /* Say of the bucket what its writer says when he goes from `all` to `left`. */
-static inline void replica_say(
-    struct world *w, struct wr_ltx_files *all, const struct wr_ltx_files *left, uint64_t newest)
+static inline void replica_say(struct world *w, enum replica_says says, struct wr_ltx_files *all,
+    const struct wr_ltx_files *left, uint64_t newest)
 {
     struct wr_extent x = {.newest = newest, .token = 7, .node = 1, .at_ms = 1};
     struct wr_extent_version version = {0};
@@ -92,13 +99,16 @@ static inline void replica_say(
     for (size_t i = 0; i < all->n; i++)
         gone[i] = !wr_ltx_files_find(left, &all->p[i]);
     T_OK(wr_loose(all->p, all->n, gone, x.from, &e));
+    x.roll.counted = says == REPLICA_ENDS;
+    for (size_t i = 0; i < left->n && says == REPLICA_ENDS; i++)
+        wr_roll_add(&x.roll, &left->p[i]);
     T_OK(wr_extent_write(w->storage, t_call(), &x, &version, &e));
     T_OK(wr_writer_sign(w->storage, t_call(), 7, 1, &e));
 }
 
 /* A replica of that history in the bucket, as old as retention lets it get; its names in `all`. */
 static inline void replica_put(
-    const struct story *s, struct world *w, bool says, struct wr_ltx_files *all)
+    const struct story *s, struct world *w, enum replica_says says, struct wr_ltx_files *all)
 {
     struct wr_ltx_files was = {0};
     struct wr_err e = {0};
@@ -110,7 +120,7 @@ static inline void replica_put(
         replica_retain(all, (int64_t)wr_rand_below(s->random, s->n * 1000),
             (int64_t)wr_rand_below(s->random, s->n * 500));
     if (says)
-        replica_say(w, &was, all, s->n);
+        replica_say(w, says, &was, all, s->n);
     wr_ltx_files_release(&was);
     for (size_t i = 0; i < all->n; i++)
         story_put(s, w, all->p[i].level, all->p[i].min, all->p[i].max);
