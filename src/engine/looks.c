@@ -19,7 +19,7 @@
 #define LOOKS_QUIET        6u  /* 6 ms without news: leave it to the watch */
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
 #define ALONE_NS           ((int64_t)6 * 1000000)  /* about what these looks would have taken */
-#define NAP_NS             ((int64_t)20 * 1000000) /* between looks while no file is due */
+#define NAP_NS             ((int64_t)50 * 1000000) /* between looks while no file is due */
 #define RATE_NS            ((int64_t)1000000000)   /* more silence says no more of how busy it is */
 
 void wr_db_arm(struct wr_db *db)
