@@ -44,7 +44,10 @@
 #define MOMENT_MIN      ((uint64_t)4 << 20)     /* bytes that are copied at once when it has: ... */
 #define MOMENT_MAX      ((uint64_t)8 << 20)
 #define MOMENT_SHARE    16u /* ... such a part of the WAL, as writers wait for it */
-#define STREAM_FACTOR   4u  /* the threshold is so much higher while a file is read from here */
+#define CALM_FACTOR     5u  /* a WAL that grows slowly may become so much longer ... */
+#define CALM_NS         ((int64_t)2 * 1000000000)  /* ... until so long after the last time ... */
+#define CALM_BUSY_NS    ((int64_t)10 * 1000000000) /* ... if nothing was in the way for so long */
+#define STREAM_FACTOR   4u /* the threshold is so much higher while a file is read from here */
 #define KEEP_STEP       ((uint64_t)64 << 20) /* bytes that one step copies aside for it, ... */
 #define KEEP_SEALED     ((uint64_t)8 << 20)  /* ... and that it does while writers wait */
 #define CUT_NS          ((int64_t)60 * 1000000000) /* until a silent WAL is tried to be cut again */
@@ -118,6 +121,23 @@ static bool readers_left(struct wr_db *db, int64_t now)
     return db->moment;
 }
 
+/* Whether to let it grow: a page that is changed again meanwhile is copied and synced once. Not
+ * where it would become far too long before the time is over, nor where somebody chose its length.
+ * Four thousand frames are one table of the index: readers find them as fast as eight hundred. */
+static bool may_grow(struct wr_db *db, int64_t now)
+{
+    const int64_t since_ns = now - db->checkpoint_ns;
+    const uint64_t frames = db->seen.mx_frame, most = (uint64_t)db->checkpoint_frames * CALM_FACTOR;
+
+    if (!db->patient || frames >= most || since_ns >= CALM_NS || db->unchecked ||
+        frames * (uint64_t)CALM_NS > 2 * most * (uint64_t)since_ns)
+        return false;
+    if (db->stuck_ns != 0 && now - db->stuck_ns < CALM_BUSY_NS)
+        return false;
+    wr_db_want(db, db->checkpoint_ns + CALM_NS);
+    return true;
+}
+
 bool wr_db_checkpoint_due(struct wr_db *db)
 {
     int64_t now = wr_db_now_ns(db);
@@ -132,6 +152,8 @@ bool wr_db_checkpoint_due(struct wr_db *db)
         return false;
     }
     if (!silent && !db->unchecked && db->seen.mx_frame < frames)
+        return false;
+    if (!silent && !read_from && may_grow(db, now))
         return false;
     if (now < next_try_ns(db) && !readers_left(db, now)) {
         wr_db_want(db, next_try_ns(db));
@@ -486,6 +508,7 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         db->put_offs = 0;
         db->stuck_until_ns = 0;
         db->status.checkpoints++;
+        db->checkpoint_ns = wr_db_now_ns(db);
         /* A reader that kept the WAL from being cut may stay for long: seldom again. */
         if (!wr_db_wal_is_long(db))
             db->idle_ckpt_ns = WR_NEVER;

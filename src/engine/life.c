@@ -111,6 +111,7 @@ enum wr_status wr_db_new(
         db->cadence.toll_floor = WR_TOLL_FLOOR;
     if (db->cadence.toll_files == 0)
         db->cadence.toll_files = WR_TOLL_FILES;
+    db->patient = o->checkpoint_frames == 0;
     db->checkpoint_frames = o->checkpoint_frames ? o->checkpoint_frames : WR_CHECKPOINT_FRAMES;
     db->seed = o->seed;
     db->adopt = o->adopt;

@@ -24,7 +24,7 @@ struct wr_parcel_room;
 struct wr_seats;
 struct wr_watch;
 
-#define WR_CHECKPOINT_FRAMES 800
+#define WR_CHECKPOINT_FRAMES 800 /* or up to five times as many, if they come slowly */
 
 struct wr_db_opts {
     const char *path;            /* of the database; it need not exist yet */

@@ -96,6 +96,47 @@ static void test_work_is_counted(void **state)
     world_close(&w);
 }
 
+static void write_for(struct world *w, int times, int64_t every_ns)
+{
+    for (int i = 0; i < times; i++) {
+        world_sql(w, "INSERT INTO t VALUES(NULL, randomblob(3000))");
+        world_run(w, every_ns);
+    }
+}
+
+/* Where nobody says how long the WAL may become, it is longer where it grows slowly: a page that
+ * is changed again until then is copied once. */
+static void test_a_slow_wal_is_let_grow(void **state)
+{
+    struct world w;
+    uint64_t before;
+
+    (void)state;
+    world_open(&w, 1);
+    w.interval_ns = SECOND;
+    world_app(&w);
+    world_sql(&w, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    world_start(&w);
+    (void)world_sync(&w);
+    write_for(&w, WR_CHECKPOINT_FRAMES / 2, SECOND / 200); /* after a pause it is soon enough */
+    T(status(&w).checkpoints == 1);
+
+    before = status(&w).wal_frames;
+    write_for(&w, WR_CHECKPOINT_FRAMES / 2, SECOND / 400); /* which takes a second */
+    T(status(&w).checkpoints == 1 && status(&w).wal_frames > WR_CHECKPOINT_FRAMES);
+    T(status(&w).wal_frames > before);
+    world_run(&w, 2 * SECOND); /* since the last one: it is time, though nothing is written */
+    T(status(&w).checkpoints == 2);
+
+    write_for(&w, 10, SECOND / 1000);
+    world_run(&w, SECOND);
+    write_for(&w, WR_CHECKPOINT_FRAMES / 2 + 10, SECOND / 100000); /* at once, if it comes fast */
+    T(status(&w).checkpoints == 3);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* A hold's length decides where it is counted. */
 static void test_holds_by_length(void **state)
 {
@@ -247,8 +288,8 @@ static void test_trouble_is_an_error_of_sync(void **state)
     world_close(&w);
 }
 
-T_MAIN(T_TEST(test_work_is_counted), T_TEST(test_holds_by_length),
-    T_TEST(test_commits_show_before_they_are_captured),
+T_MAIN(T_TEST(test_work_is_counted), T_TEST(test_a_slow_wal_is_let_grow),
+    T_TEST(test_holds_by_length), T_TEST(test_commits_show_before_they_are_captured),
     T_TEST(test_counts_agree_over_resets_and_restarts), T_TEST(test_no_database_yet),
     T_TEST(test_replica_is_safe_when_it_has_joined), T_TEST(test_failures_and_what_waits),
     T_TEST(test_trouble_is_an_error_of_sync))
