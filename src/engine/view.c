@@ -73,13 +73,21 @@ enum wr_status wr_view_page(const struct wr_view *v, uint32_t pgno, uint8_t *buf
 enum wr_status wr_view_run(
     const struct wr_view *v, uint32_t first, uint32_t n, uint8_t *buf, struct wr_err *e)
 {
-    uint32_t frame;
-    enum wr_status st = wr_conn_read_db(
-        v->conn, (uint64_t)(first - 1) * v->page_size, buf, (size_t)n * v->page_size, e);
+    enum wr_status st = WR_OK;
 
-    for (uint32_t i = 0; i < n && st == WR_OK && v->frames.n > 0; i++) {
-        if (newer_frame(v, first + i, &frame))
-            st = frame_page(v, frame, buf + (size_t)i * v->page_size, e);
+    for (uint32_t i = 0, many; i < n && st == WR_OK; i += many) {
+        uint8_t *to = buf + (size_t)i * v->page_size;
+        uint32_t frame, next;
+
+        many = 1;
+        if (newer_frame(v, first + i, &frame)) {
+            st = frame_page(v, frame, to, e);
+            continue;
+        }
+        while (i + many < n && !newer_frame(v, first + i + many, &next))
+            many++;
+        st = wr_conn_read_db(
+            v->conn, (uint64_t)(first + i - 1) * v->page_size, to, (size_t)many * v->page_size, e);
     }
     return st;
 }
