@@ -166,6 +166,7 @@ static enum wr_status work(struct ring *r, const struct wr_packers *p, struct wr
     uint64_t *sum, struct wr_err *e)
 {
     uint64_t filled = 0; /* r->filled, which nobody else changes */
+    uint32_t done = 0;   /* pages */
     enum wr_status st = WR_OK;
 
     for (uint32_t i = 0; st == WR_OK && (i < p->n || r->added < filled);) {
@@ -179,6 +180,9 @@ static enum wr_status work(struct ring *r, const struct wr_packers *p, struct wr
             const struct wr_ltx_pack *k = lowest(r);
 
             *sum ^= k->sum;
+            if (p->sums)
+                memcpy(p->sums + done, k->sums, k->n * sizeof(*k->sums));
+            done += k->n;
             st = wr_ltx_enc_pack(enc, k, e);
             r->added++;
         }

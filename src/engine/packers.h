@@ -27,6 +27,7 @@ struct wr_packers {
     uint32_t n;
     wr_packers_read_fn *read; /* on the caller's thread only */
     void *arg;
+    uint64_t *sums;   /* where the checksum of each (ltx.h) goes, 0 of one left out; or NULL */
     unsigned threads; /* 1 to WR_PACKERS_MAX; fewer if there is little to do, or none to be had */
 };
 

@@ -10,9 +10,11 @@
 #include "engine/kept.h"
 #include "engine/packers.h"
 #include "ltx/enc.h"
+#include "ltx/frame.h"
 
-#define READ_BYTES ((size_t)256 << 10) /* one read of the outbox */
-#define NAMES_MAX  64u                 /* files of one range of TXIDs in the outbox at a time */
+#define READ_BYTES      ((size_t)256 << 10) /* one read of the outbox */
+#define INDEX_ENTRY_MAX 16u                 /* bytes */
+#define NAMES_MAX       64u /* files of one range of TXIDs in the outbox at a time */
 #define SHARED_MIN \
     ((uint64_t)4 << 20) /* bytes of pages; what is less one thread has done at once */
 
@@ -85,14 +87,18 @@ static size_t small_max(const struct wr_parcel *p)
     return p->room ? p->room->small_max : WR_PARCEL_MEMORY_MAX;
 }
 
+static bool may_be_in_memory(struct wr_parcel *p, size_t n)
+{
+    return n <= small_max(p) ||
+           (p->room && n <= p->room->file_max && (p->held > 0 || take_room(p)));
+}
+
 static bool fits_memory(struct wr_parcel *p, size_t n)
 {
-    bool fits = n <= small_max(p);
+    bool fits = may_be_in_memory(p, n);
 
-    if (!fits && p->room) {
-        fits = n <= p->room->file_max && (p->held > 0 || take_room(p));
-        (void)atomic_fetch_add(&p->room->missed, !fits);
-    }
+    if (p->room && !fits)
+        (void)atomic_fetch_add(&p->room->missed, 1);
     return fits;
 }
 
@@ -186,6 +192,7 @@ static enum wr_status spill(struct filling *f, struct wr_err *e)
     }
     if (st == WR_OK)
         st = wr_file_pwrite(f->file, f->p->bytes.p, f->p->bytes.n, 0, e);
+    f->p->crc = wr_crc64(0, f->p->bytes.p, f->p->bytes.n);
     if (st != WR_OK) { /* the contents stay in memory */
         if (f->p->path)
             (void)f->p->fs->remove(f->p->fs, f->p->path, NULL);
@@ -212,13 +219,13 @@ static enum wr_status fill_sink(void *arg, struct wr_bytes piece, struct wr_err 
     struct filling *f = arg;
     enum wr_status st = WR_OK;
 
-    f->p->crc = wr_crc64(f->p->crc, piece.p, piece.n);
     if (!f->file && keep(f->p, piece))
         return WR_OK;
     if (!f->file)
         st = spill(f, e);
     if (st != WR_OK)
         return st;
+    f->p->crc = wr_crc64(f->p->crc, piece.p, piece.n);
     st = wr_file_pwrite(f->file, piece.p, piece.n, f->off, e);
     f->off += piece.n;
     return st;
@@ -230,6 +237,7 @@ struct source {
     struct wr_frozen *frozen;
     const uint32_t *pages; /* ascending; NULL: 1 .. n, all of the database */
     uint32_t n;
+    uint64_t *sums; /* or NULL: not wanted */
     unsigned threads;
 };
 
@@ -254,6 +262,7 @@ static enum wr_status encode(const struct wr_parcel *p, struct source *s, wr_ltx
         .n = s->n,
         .read = read_run,
         .arg = s,
+        .sums = s->sums,
         .threads = s->threads};
     uint64_t sum = 0;
     enum wr_status st = wr_ltx_enc_new(&p->header, p->lock_offset, sink, arg, &enc, e);
@@ -293,6 +302,45 @@ enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     give_room(p, p->bytes.n);
     p->checksum = trailer.file_checksum;
     return st;
+}
+
+/* At most, with the index. */
+static size_t size_max(const struct wr_parcel *p, size_t n)
+{
+    return WR_LTX_FILE_MIN + n * (wr_ltx_frame_max(p->header.page_size) + INDEX_ENTRY_MAX) + 8;
+}
+
+static enum wr_status keep_sink(void *arg, struct wr_bytes piece, struct wr_err *e)
+{
+    struct wr_parcel *p = arg;
+
+    return keep(p, piece) ? WR_OK : wr_fail(e, WR_NOMEM, "make an LTX file");
+}
+
+enum wr_status wr_parcel_begin(struct wr_parcel *p, const struct wr_view *view,
+    const uint32_t *pages, size_t n, uint64_t *sums, struct wr_err *e)
+{
+    struct wr_ltx_trailer trailer = {0};
+    struct source s = {.view = view, .pages = pages, .n = (uint32_t)n, .sums = sums, .threads = 1};
+    enum wr_status st;
+
+    assert(p->header.min_txid > 1 && !p->has_sum);
+    if (n > WR_PARCEL_ROOM_MAX / p->header.page_size || !may_be_in_memory(p, size_max(p, n)))
+        return wr_fail(e, WR_LIMIT, "no memory for an LTX file");
+    st = encode(p, &s, keep_sink, p, &trailer, &p->size, e);
+    give_room(p, p->bytes.n);
+    p->n_pages = n;
+    return st;
+}
+
+void wr_parcel_end(struct wr_parcel *p, uint64_t rolling_post)
+{
+    struct wr_ltx_trailer trailer;
+
+    assert(p->size == p->bytes.n);
+    wr_ltx_enc_amend(p->bytes.p, p->bytes.n, p->n_pages, rolling_post, &trailer);
+    p->header.rolling_post = rolling_post;
+    p->checksum = trailer.file_checksum;
 }
 
 void wr_parcel_stream(

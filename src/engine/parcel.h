@@ -45,7 +45,7 @@ struct wr_parcel {
     unsigned level;
     uint64_t size;            /* bytes; 0 while unknown (streamed) */
     uint64_t checksum;        /* the one in its trailer; 0 while unknown */
-    uint64_t crc;             /* CRC-64 of all its bytes, once encoded */
+    uint64_t crc;             /* CRC-64 of all its bytes, if it is in the outbox */
     struct wr_buf bytes;      /* the file, if it is in memory */
     char *path;               /* the file, if it is in the outbox; else NULL */
     struct wr_frozen *frozen; /* streamed: where the pages are; NULL otherwise */
@@ -77,6 +77,12 @@ void wr_parcel_expect(struct wr_parcel *p, uint64_t sum);
  * were not those that were expected; send it to nobody. */
 enum wr_status wr_parcel_fill(struct wr_parcel *p, const struct wr_view *view,
     const uint32_t *pages, size_t n, const char *outbox, struct wr_err *e) WR_MUST_CHECK;
+
+/* The same before the header's rolling_post is known, and the sum of the pages, whose checksums
+ * go to `sums`: so they are read once. It is no file yet. LIMIT: it might not stay in memory. */
+enum wr_status wr_parcel_begin(struct wr_parcel *p, const struct wr_view *view,
+    const uint32_t *pages, size_t n, uint64_t *sums, struct wr_err *e) WR_MUST_CHECK;
+void wr_parcel_end(struct wr_parcel *p, uint64_t rolling_post); /* now it is one */
 
 /* Drop what was filled in, and let the contents be read from `frozen` while it is sent: `n` pages
  * (ascending), or all if `pages` is NULL. Both become the parcel's, which can be sent once. `sum`

@@ -258,15 +258,18 @@ static void unjoin_all(struct wr_db *db, const char *why)
     }
 }
 
-static enum wr_status make_and_push(struct wr_db *db, uint64_t before, uint64_t rolling_before,
-    const uint32_t *pages, size_t n, struct wr_err *e)
+/* `early` is that of make_early, or NULL. */
+static enum wr_status make_and_push(struct wr_db *db, const struct wr_ledger_state *before,
+    struct wr_parcel *early, const uint32_t *pages, size_t n, struct wr_err *e)
 {
-    struct wr_ltx_header h = wr_db_header(db, before + 1, rolling_before);
-    struct wr_parcel *p = NULL;
+    struct wr_ltx_header h = wr_db_header(db, before->txid + 1, before->rolling);
+    struct wr_parcel *p = early ? wr_parcel_ref(early) : NULL;
     struct wr_err why = {0};
-    enum wr_status st = wr_parcel_new(db->fs, &h, 0, db->lock_offset, &p, e);
+    enum wr_status st = early ? WR_OK : wr_parcel_new(db->fs, &h, 0, db->lock_offset, &p, e);
 
-    if (st == WR_OK) { /* they are read again, and may be others: a disk that rots */
+    if (early) {
+        wr_parcel_end(p, h.rolling_post);
+    } else if (st == WR_OK) { /* they are read again, and may be others: a disk that rots */
         wr_parcel_use(p, db->parcel_room);
         wr_parcel_expect(p, wr_db_ledger_sum(db, pages, n));
         st = wr_parcel_fill(p, &db->view, pages, n, db->outbox, e);
@@ -318,7 +321,7 @@ static void room_again(struct wr_db *db)
 
 /* What was closed just now. */
 static enum wr_status send_to_joined(struct wr_db *db, const struct wr_ledger_state *before,
-    const uint32_t *pages, size_t n, struct wr_err *e)
+    struct wr_parcel *early, const uint32_t *pages, size_t n, struct wr_err *e)
 {
     /* A file of several TXIDs may arrive after a power cut that takes back what we know: they have
      * to be known as taken; and of all others, that there are some. That which fails here fails
@@ -331,7 +334,7 @@ static enum wr_status send_to_joined(struct wr_db *db, const struct wr_ledger_st
         unjoin_all(db, e->text);
         return WR_OK;
     }
-    st = make_and_push(db, before->txid, before->rolling, pages, n, e);
+    st = make_and_push(db, before, early, pages, n, e);
     if (st == WR_OK || st == WR_CORRUPT || st == WR_IO)
         return st;
     /* No memory, no room in the outbox, or pages that are not those of the ledger. It has moved on
@@ -341,12 +344,45 @@ static enum wr_status send_to_joined(struct wr_db *db, const struct wr_ledger_st
     return WR_OK;
 }
 
+/* TXID `txid` as a file, encoded before it is closed, and what it changes: so pages are read once.
+ * NULL: it might not stay in memory, or something failed, which the other way meets again. */
+static struct wr_parcel *make_early(
+    struct wr_db *db, uint64_t txid, const uint32_t *pages, size_t n, struct wr_ledger_change **ret)
+{
+    struct wr_ledger_state before = wr_ledger_state(db->ledger);
+    struct wr_ltx_header h = wr_db_header(db, before.txid + 1, before.rolling);
+    struct wr_ledger_change *changes = wr_array(n ? n : 1, sizeof(*changes));
+    uint64_t *sums = wr_array(n ? n : 1, sizeof(*sums));
+    struct wr_parcel *p = NULL;
+    enum wr_status st = changes && sums ? WR_OK : WR_NOMEM;
+
+    h.commit = db->view.commit;
+    h.max_txid = txid;
+    if (st == WR_OK)
+        st = wr_parcel_new(db->fs, &h, 0, db->lock_offset, &p, NULL);
+    if (st == WR_OK) {
+        wr_parcel_use(p, db->parcel_room);
+        st = wr_parcel_begin(p, &db->view, pages, n, sums, NULL);
+    }
+    for (size_t i = 0; i < n && st == WR_OK; i++)
+        changes[i] = (struct wr_ledger_change){pages[i], sums[i]};
+    wr_free(sums);
+    if (st == WR_OK) {
+        *ret = changes;
+        return p;
+    }
+    wr_free(changes);
+    wr_parcel_unref(p);
+    return NULL;
+}
+
 /* Move the ledger to TXID `txid` and send what changed to those who follow. OK, with nothing
  * changed, while it waits for room. */
 static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err *e)
 {
     struct wr_ledger_state before = wr_ledger_state(db->ledger);
     struct wr_ledger_change *changes = NULL;
+    struct wr_parcel *early = NULL;
     uint32_t *pages = NULL;
     size_t n = 0;
     enum wr_status st, closing = WR_OK;
@@ -354,7 +390,9 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
     assert(txid > db->txid);
     add_growth(db);
     st = wr_db_list_pages(db, &db->dirty, &pages, &n, e);
-    if (st == WR_OK)
+    if (st == WR_OK && any_joined(db))
+        early = make_early(db, txid, pages, n, &changes);
+    if (st == WR_OK && !early)
         st = checksum_pages(db, pages, n, &changes, e);
     if (st == WR_OK && !wr_ledger_can_close(db->ledger, n, db->view.commit))
         st = start_over(db, n, e);
@@ -376,9 +414,10 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
         wr_pageset_clear(&db->dirty);
         wr_pageset_clear(&db->unnoted);
         if (any_joined(db))
-            st = send_to_joined(db, &before, pages, n, e);
+            st = send_to_joined(db, &before, early, pages, n, e);
         wr_db_air_closed(db);
     }
+    wr_parcel_unref(early);
     wr_free(changes);
     wr_free(pages);
     return st;

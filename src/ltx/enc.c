@@ -372,3 +372,26 @@ enum wr_status wr_ltx_enc_finish(struct wr_ltx_enc *enc, struct wr_ltx_trailer *
     *ret_size = enc->sent;
     return WR_OK;
 }
+
+/* CRCs are linear: what the header changes is moved over all that is covered behind it. */
+void wr_ltx_enc_amend(uint8_t *file, size_t size, uint64_t pages, uint64_t rolling_post,
+    struct wr_ltx_trailer *ret_trailer)
+{
+    uint8_t *last = file + size - WR_LTX_TRAILER_SIZE;
+    uint64_t was = wr_crc64(0, file, WR_LTX_HEADER_SIZE), covered;
+    struct wr_ltx_header h = {0};
+    struct wr_ltx_trailer t = {0};
+    bool good =
+        wr_ltx_header_get(file, &h, NULL) == WR_OK && wr_ltx_trailer_get(last, &t, NULL) == WR_OK;
+
+    assert(good && h.has_rolling && h.min_txid > 1);
+    h.rolling_post = rolling_post;
+    good = good && wr_ltx_header_put(file, &h, NULL) == WR_OK;
+    assert(good);
+    covered = pages * (WR_LTX_FRAME_HEAD_MAX + (uint64_t)h.page_size) + WR_LTX_FRAME_HEAD +
+              wr_be64(last - sizeof(uint64_t)) + 2 * sizeof(uint64_t);
+    t.file_checksum ^= wr_crc64_combine(was ^ wr_crc64(0, file, WR_LTX_HEADER_SIZE), 0, covered);
+    t.file_checksum |= WR_LTX_CHECKSUM_EMPTY;
+    wr_ltx_trailer_put(last, &t);
+    *ret_trailer = t;
+}

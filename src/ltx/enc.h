@@ -51,4 +51,10 @@ enum wr_status wr_ltx_enc_pack(
 enum wr_status wr_ltx_enc_finish(struct wr_ltx_enc *enc, struct wr_ltx_trailer *ret_trailer,
     uint64_t *ret_size, struct wr_err *e) WR_MUST_CHECK;
 
+/* Give a whole file of `pages` pages, which is no snapshot, another rolling_post than it was made
+ * with, and the checksum that follows. Who knows that only when the pages were read needs to read
+ * them once. */
+void wr_ltx_enc_amend(uint8_t *file, size_t size, uint64_t pages, uint64_t rolling_post,
+    struct wr_ltx_trailer *ret_trailer);
+
 #endif

@@ -26,10 +26,11 @@ struct wr_ltx_pack {
 
     /* set by make */
     size_t *sizes;         /* bytes of each page's frame; 0 of one that is left out */
+    uint64_t *sums;        /* checksum of each page (ltx.h); 0 of one that is left out */
     struct wr_bytes bytes; /* all frames */
     uint64_t crc;          /* CRC-64 of all that the file's checksum covers of them, and the */
     uint64_t covered;      /* bytes that these were */
-    uint64_t sum;          /* XOR of the pages' checksums (ltx.h) */
+    uint64_t sum;          /* XOR of the pages' checksums */
 
     void *block_; /* what all of these are in */
     uint8_t *frames_;

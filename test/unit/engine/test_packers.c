@@ -21,6 +21,7 @@ struct world {
     uint32_t n;
     struct wr_ltx_header header;
     uint64_t sum;
+    uint64_t *sums; /* room for that of each */
 
     pthread_t caller;   /* who alone may read and write */
     uint32_t next;      /* pages below were read */
@@ -37,7 +38,8 @@ static void world_init(
     *w = (struct world){.page_size = page_size, .commit = commit, .sink_fails = -1};
     w->lock_offset = page_size * (uint32_t)wr_rand_below(r, commit + commit / 4 + 1);
     w->image = wr_array(commit, page_size);
-    T(w->image != NULL);
+    w->sums = wr_array(commit, sizeof(*w->sums));
+    T(w->image && w->sums);
     for (uint32_t i = 0; i < commit; i++)
         t_ltx_random_page(r, w->image + (size_t)i * page_size, page_size);
     w->n = commit;
@@ -73,6 +75,7 @@ static void world_release(struct world *w)
 {
     wr_free(w->image);
     wr_free(w->pages);
+    wr_free(w->sums);
     wr_buf_release(&w->out);
 }
 
@@ -157,6 +160,7 @@ static enum wr_status write_file(struct world *w, unsigned threads, struct wr_er
         .n = w->n,
         .read = read_pages,
         .arg = w,
+        .sums = w->sums,
         .threads = threads};
     struct wr_ltx_trailer trailer;
     struct wr_ltx_enc *enc = NULL;
@@ -179,6 +183,12 @@ static enum wr_status write_file(struct world *w, unsigned threads, struct wr_er
     }
     if (st == WR_OK && threads > 0)
         T(sum == w->sum);
+    for (uint32_t i = 0; i < w->n && st == WR_OK && threads > 0; i++) {
+        uint32_t pgno = w->pages ? w->pages[i] : i + 1;
+        const uint8_t *page = w->image + (size_t)(pgno - 1) * w->page_size;
+
+        T(p.sums[i] == (pgno == p.lock_pgno ? 0 : wr_ltx_page_checksum(pgno, page, w->page_size)));
+    }
     if (st == WR_OK)
         st = wr_ltx_enc_finish(enc, &trailer, &size, e);
     if (st == WR_OK)

@@ -185,6 +185,69 @@ static void test_every_way_gives_the_same_bytes(void **state)
     fixture_close(&f);
 }
 
+/* Begun before its rolling checksum was known, or with it: the same file. */
+static void begun_and_ended(struct fixture *f, struct wr_parcel_room *room, size_t n)
+{
+    struct wr_parcel *p = parcel_new(f, 7, 9), *q = parcel_new(f, 7, 9);
+    uint64_t *sums = wr_array(n, sizeof(*sums)), sum = 0;
+    struct wr_buf begun, at_once;
+    struct wr_err e = {0};
+
+    T(sums != NULL);
+    p->header.has_rolling = q->header.has_rolling = true;
+    p->header.rolling_pre = q->header.rolling_pre = WR_LTX_CHECKSUM_EMPTY | 5;
+    p->header.rolling_post = WR_LTX_CHECKSUM_EMPTY | 6;
+    q->header.rolling_post = WR_LTX_CHECKSUM_EMPTY | 77;
+    wr_parcel_use(p, room);
+    T_OK(wr_parcel_begin(p, &f->live.view, f->pages, n, sums, &e));
+    wr_parcel_end(p, q->header.rolling_post);
+    T_OK(wr_parcel_fill(q, &f->live.view, f->pages, n, f->outbox, &e));
+    begun = sent(p);
+    at_once = sent(q);
+    T(same(&begun, &at_once) && p->size == q->size && p->checksum == q->checksum);
+    T(p->header.rolling_post == q->header.rolling_post && !p->path);
+    T_OK(wr_parcel_stash(p, f->outbox, &e));
+    wr_buf_release(&begun);
+    begun = sent(p); /* its checksum of all bytes is that of the whole file */
+    T(same(&begun, &at_once));
+    for (size_t i = 0; i < n; i++)
+        sum ^= sums[i];
+    T(sum == live_sum(&f->live, f->pages, n));
+    wr_free(sums);
+    wr_buf_release(&begun);
+    wr_buf_release(&at_once);
+    wr_parcel_unref(p);
+    wr_parcel_unref(q);
+}
+
+static void test_a_file_that_is_begun_before_its_end_is_known(void **state)
+{
+    struct wr_parcel_room room;
+    struct fixture f;
+    struct wr_parcel *p;
+    uint64_t *sums;
+    struct wr_err e = {0};
+
+    (void)state;
+    fixture_open(&f, 1500000);
+    wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, WR_PARCEL_ROOM_MAX);
+    begun_and_ended(&f, NULL, 1);
+    begun_and_ended(&f, &room, 20);
+    begun_and_ended(&f, &room, f.n);
+    T(room.left == WR_PARCEL_ROOM_MAX);
+
+    sums = wr_array(f.n, sizeof(*sums));
+    /* Where there is no room it is not begun, and not missed yet: the outbox is next. */
+    atomic_store(&room.left, WR_PARCEL_ROOM_MAX - 1);
+    p = parcel_new(&f, 5, 5);
+    wr_parcel_use(p, &room);
+    T_IS(WR_LIMIT, wr_parcel_begin(p, &f.live.view, f.pages, f.n, sums, &e));
+    T(room.missed == 0 && room.left == WR_PARCEL_ROOM_MAX - 1);
+    wr_parcel_unref(p);
+    wr_free(sums);
+    fixture_close(&f);
+}
+
 /* Too large for memory; a snapshot; and all pages, read from the database while they are sent. */
 static void test_large_files(void **state)
 {
@@ -795,7 +858,8 @@ static void test_no_memory(void **state)
     fixture_close(&f);
 }
 
-T_MAIN(T_TEST(test_every_way_gives_the_same_bytes), T_TEST(test_large_files),
+T_MAIN(T_TEST(test_every_way_gives_the_same_bytes),
+    T_TEST(test_a_file_that_is_begun_before_its_end_is_known), T_TEST(test_large_files),
     T_TEST(test_large_files_while_there_is_room), T_TEST(test_a_file_that_outgrows_the_room),
     T_TEST(test_less_is_large_where_the_room_says_so), T_TEST(test_less_memory_than_room),
     T_TEST(test_memory_is_what_it_counts_as), T_TEST(test_large_files_on_several_threads),

@@ -165,7 +165,8 @@ static void test_it_happens_again_and_again(void **state)
 
 /* ---- between two reads ---- */
 
-/* Called when the checksums of a TXID go to the journal; the pages themselves are read after it. */
+/* Called when the checksums of a TXID go to the journal. The pages of a file that may not fit in
+ * memory are read after it. */
 static void rot_once(void *arg, const void *p, size_t n, uint64_t off, const char *name)
 {
     const char *path = arg;
@@ -189,7 +190,7 @@ static void test_a_page_rots_after_its_checksum_was_taken(void **state)
 
     (void)state;
     disk.full = false;
-    replicated(&w, &fs, 100);
+    replicated(&w, &fs, 200);
     was = world_image(&w);
     world_stop(&w);
     w.opts.checkpoint_frames = 20;
@@ -213,6 +214,36 @@ static void test_a_page_rots_after_its_checksum_was_taken(void **state)
     T(status(&w).error == WR_OK && status(&w).full_sends == 0);
     then = world_restore(&w, 0, 1);
     T(then.n == was.n && memcmp(then.p, was.p, was.n) == 0);
+    world_close(&w);
+}
+
+/* One that does fit is read once: what went into the file is what the header says. */
+static void test_a_page_rots_after_it_was_read(void **state)
+{
+    struct wr_fs fs = spied_fs();
+    struct world w;
+    struct wr_bytes was, is;
+    uint64_t txid;
+
+    (void)state;
+    disk.full = false;
+    replicated(&w, &fs, 100);
+    world_stop(&w);
+    w.opts.checkpoint_frames = 20;
+    w.interval_ns = 20 * SECOND;
+    world_start(&w);
+    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
+    assert_int_equal(world_sync(&w), 2); /* the next one has to wait */
+    world_sql(&w, "UPDATE t SET b=randomblob(3500)");
+    world_run(&w, 5 * SECOND);
+    T(status(&w).checkpoints > 0 && status(&w).txid == 2);
+    was = world_image(&w);
+    disk.arg = (void *)(uintptr_t)w.path;
+    disk.before = rot_once;
+    txid = world_sync(&w);
+    T(txid == 3 && !disk.before && w.errors == 0);
+    is = world_restore(&w, 0, txid);
+    T(is.n == was.n && memcmp(is.p, was.p, was.n) == 0);
     world_close(&w);
 }
 
@@ -256,4 +287,5 @@ static void test_a_comparison_waits_for_room_without_spinning(void **state)
 
 T_MAIN(T_TEST(test_a_rotten_page_and_a_new_replica), T_TEST(test_a_rotten_page_in_a_small_database),
     T_TEST(test_it_happens_again_and_again), T_TEST(test_a_page_rots_after_its_checksum_was_taken),
+    T_TEST(test_a_page_rots_after_it_was_read),
     T_TEST(test_a_comparison_waits_for_room_without_spinning))

@@ -1,5 +1,6 @@
 #include "ltx/enc.h"
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "harness/ltx_util.h"
 #include "harness/t.h"
@@ -176,6 +177,39 @@ static void test_rolling_is_proven(void **state)
     T(strstr(e.text, "the pages make checksum") != NULL);
     wr_buf_release(&o.buf);
     t_ltx_release(&m);
+}
+
+/* A file that got its rolling checksum in the end is the one that had it from the beginning. */
+static void test_rolling_comes_in_the_end(void **state)
+{
+    struct wr_rand r;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    for (int i = 0; i < 200; i++) {
+        uint32_t page_size = 512u << (i % 8);
+        struct wr_ltx_trailer t = {0};
+        struct wr_err e = {0};
+        struct t_ltx_out want, is;
+        struct t_ltx m;
+        uint64_t pages = 0;
+
+        t_ltx_random(&r, &m, page_size, 1 + (uint32_t)wr_rand_below(&r, 40), 5, NO_LOCK);
+        for (uint32_t p = 1; p < T_LTX_PAGES; p++)
+            pages += m.pages[p] != NULL;
+        m.rolling = true;
+        m.pre = wr_rand_u64(&r) | WR_LTX_CHECKSUM_EMPTY;
+        m.post = m.pre;
+        T_OK(t_ltx_write(&m, NO_LOCK, &is, &e));
+        m.post = wr_rand_u64(&r) | WR_LTX_CHECKSUM_EMPTY;
+        T_OK(t_ltx_write(&m, NO_LOCK, &want, &e));
+        wr_ltx_enc_amend(is.buf.p, is.buf.n, pages, m.post, &t);
+        T(is.buf.n == want.buf.n && memcmp(is.buf.p, want.buf.p, is.buf.n) == 0);
+        T(t.file_checksum == wr_be64(is.buf.p + is.buf.n - 8));
+        wr_buf_release(&is.buf);
+        wr_buf_release(&want.buf);
+        t_ltx_release(&m);
+    }
 }
 
 /* A copied block arrives as it was; the checksum is that of its contents. */
@@ -356,6 +390,6 @@ static void test_out_of_memory(void **state)
 }
 
 T_MAIN(T_TEST(test_model_reads_it), T_TEST(test_compression), T_TEST(test_order_rules),
-    T_TEST(test_bad_header), T_TEST(test_rolling_is_proven), T_TEST(test_copy),
-    T_TEST(test_copy_obeys_the_order), T_TEST(test_large_file),
+    T_TEST(test_bad_header), T_TEST(test_rolling_is_proven), T_TEST(test_rolling_comes_in_the_end),
+    T_TEST(test_copy), T_TEST(test_copy_obeys_the_order), T_TEST(test_large_file),
     T_TEST(test_sink_failure_is_passed_on), T_TEST(test_out_of_memory))
