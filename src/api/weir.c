@@ -221,6 +221,7 @@ int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr)
     wr_sched_free(w->sched);
     wr_storage_share_free(w->http);
     wr_seats_release(&w->seats);
+    wr_parcel_room_rest(&w->parcel_room);
     wr_mutex_release(&w->mutex);
     wr_free(w);
     return wr_api_return(reterr, st, &first);

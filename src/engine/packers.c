@@ -21,9 +21,8 @@
 #include "ltx/enc.h"
 #include "ltx/pack.h"
 
-#define RUN_ALONE  ((size_t)256 << 10) /* bytes of pages in a pack, on one thread */
-#define RUN_SHARED ((size_t)128 << 10) /* the same where there are several packs */
-#define AHEAD      4u /* packs beyond one for each thread: writing comes in bursts */
+#define RUN   ((size_t)128 << 10) /* bytes of pages in a pack */
+#define AHEAD 4u                  /* packs beyond one for each thread: writing comes in bursts */
 
 struct place {
     struct wr_ltx_pack pack; /* owned by whoever has it in hand */
@@ -194,14 +193,14 @@ enum wr_status wr_packers_run(
     const struct wr_packers *p, struct wr_ltx_enc *enc, uint64_t *ret_sum, struct wr_err *e)
 {
     struct ring r = {.n = 0};
-    uint32_t room = wr_max((uint32_t)(RUN_SHARED / p->page_size), 1u);
+    uint32_t room = wr_max((uint32_t)(RUN / p->page_size), 1u);
     unsigned threads = (unsigned)wr_min((uint64_t)p->threads, p->n / room + (uint64_t)1);
     uint64_t sum = 0;
     enum wr_status st = WR_OK;
 
     assert(p->threads >= 1 && p->threads <= WR_PACKERS_MAX);
     if (threads == 1)
-        room = wr_max(wr_min((uint32_t)(RUN_ALONE / p->page_size), p->n), 1u);
+        room = wr_max(wr_min(room, p->n), 1u);
     for (; r.n < (threads == 1 ? 1 : threads + AHEAD) && st == WR_OK; r.n++)
         st = wr_ltx_pack_init(&r.places[r.n].pack, p->page_size, room, e);
     if (st == WR_OK) {

@@ -33,7 +33,7 @@ struct wr_packers {
 
 /* Add all of them to `enc`, which is the caller's to finish; *ret_sum is the XOR of their checksums
  * (ltx.h). What read, or wr_ltx_enc_pack, returned, as soon as it did; NOMEM. No thread is left
- * behind in any case. Memory: about 0.5 MiB on one thread, on more 0.27 MiB for each and four more,
+ * behind in any case. Memory: 0.27 MiB on one thread, on more that much for each and four more,
  * at most 2.2 MiB. */
 enum wr_status wr_packers_run(const struct wr_packers *p, struct wr_ltx_enc *enc, uint64_t *ret_sum,
     struct wr_err *e) WR_MUST_CHECK;

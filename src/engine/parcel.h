@@ -33,12 +33,16 @@ struct wr_parcel_room {
     size_t file_max;      /* bytes of a file that may have some */
     atomic_size_t left;   /* bytes */
     atomic_size_t missed; /* files that got none: it was too little for them, or had been taken */
+    /* Of a file that is gone, for the next one, or NULL. It begins with its size, a size_t. */
+    _Atomic(uint8_t *) spare;
 };
 
 /* Room of `size` bytes. Without one, and in the program, the limits are WR_PARCEL_MEMORY_MAX and
  * WR_PARCEL_ROOM_MAX, the most that they may be; less is for tests, whose files are small. */
 void wr_parcel_room_init(
     struct wr_parcel_room *room, size_t small_max, size_t file_max, size_t size);
+/* Free what is kept for the next file; also at its end. */
+void wr_parcel_room_rest(struct wr_parcel_room *room);
 
 struct wr_parcel {
     struct wr_ltx_header header;

@@ -8,6 +8,7 @@
 #include "engine/primary.h"
 
 #include "base/mem.h"
+#include "engine/parcel.h"
 #include "engine/primary_replicas.h"
 #include "run/watch.h"
 
@@ -148,6 +149,8 @@ static void rest(struct wr_db *db)
     }
     wr_conn_rest(db->conn);
     wr_ledger_idle(db->ledger);
+    if (db->parcel_room)
+        wr_parcel_room_rest(db->parcel_room);
 }
 
 /* The levels, and when they want to go on. */

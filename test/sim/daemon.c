@@ -268,6 +268,7 @@ static void live(void *arg)
     wr_sched_free(d->sched);
     wr_cancel_release(&d->cancel);
     CHECK(atomic_load(&d->parcel_room.left) == d->o.room);
+    wr_parcel_room_rest(&d->parcel_room);
 }
 
 struct daemon *daemon_start(const char *name, const struct daemon_opts *o)

@@ -185,7 +185,8 @@ static void test_every_way_gives_the_same_bytes(void **state)
     fixture_close(&f);
 }
 
-/* Begun before its rolling checksum was known, or with it: the same file. */
+/* Begun before its rolling checksum was known, or with it: the same file, and the next one takes
+ * its memory. */
 static void begun_and_ended(struct fixture *f, struct wr_parcel_room *room, size_t n)
 {
     struct wr_parcel *p = parcel_new(f, 7, 9), *q = parcel_new(f, 7, 9);
@@ -226,6 +227,7 @@ static void test_a_file_that_is_begun_before_its_end_is_known(void **state)
     struct fixture f;
     struct wr_parcel *p;
     uint64_t *sums;
+    uint8_t *spare;
     struct wr_err e = {0};
 
     (void)state;
@@ -233,10 +235,28 @@ static void test_a_file_that_is_begun_before_its_end_is_known(void **state)
     wr_parcel_room_init(&room, WR_PARCEL_MEMORY_MAX, WR_PARCEL_ROOM_MAX, WR_PARCEL_ROOM_MAX);
     begun_and_ended(&f, NULL, 1);
     begun_and_ended(&f, &room, 20);
+    T(room.spare == NULL); /* a small one keeps nothing */
     begun_and_ended(&f, &room, f.n);
-    T(room.left == WR_PARCEL_ROOM_MAX);
+    spare = room.spare;
+    T(spare != NULL && room.left == WR_PARCEL_ROOM_MAX);
+    begun_and_ended(&f, &room, f.n);
+    T(room.spare == spare && room.left == WR_PARCEL_ROOM_MAX);
 
+    /* What another one has, and what has it, counts for as much as it is. */
     sums = wr_array(f.n, sizeof(*sums));
+    p = parcel_new(&f, 5, 5);
+    p->header.has_rolling = true;
+    p->header.rolling_pre = p->header.rolling_post = WR_LTX_CHECKSUM_EMPTY;
+    wr_parcel_use(p, &room);
+    T_OK(wr_parcel_begin(p, &f.live.view, f.pages, f.n, sums, &e));
+    T(room.spare == NULL && p->bytes.p == spare);
+    T(room.left == WR_PARCEL_ROOM_MAX - p->bytes.cap || p->bytes.cap > WR_PARCEL_ROOM_MAX);
+    wr_parcel_unref(p);
+    T(room.spare == spare);
+    wr_parcel_room_rest(&room);
+    T(room.spare == NULL);
+    wr_parcel_room_rest(&room);
+
     /* Where there is no room it is not begun, and not missed yet: the outbox is next. */
     atomic_store(&room.left, WR_PARCEL_ROOM_MAX - 1);
     p = parcel_new(&f, 5, 5);
@@ -364,6 +384,7 @@ static void test_large_files_while_there_is_room(void **state)
     T(room.left == WR_PARCEL_ROOM_MAX + 100);
     wr_buf_release(&memory);
     wr_buf_release(&disk);
+    wr_parcel_room_rest(&room);
     fixture_close(&f);
 }
 
@@ -381,6 +402,7 @@ static void test_a_file_that_outgrows_the_room(void **state)
     T(p->path && p->size > WR_PARCEL_ROOM_MAX && t_slurp(p->path).n == p->size);
     T(room.left == 2 * WR_PARCEL_ROOM_MAX);
     wr_parcel_unref(p);
+    wr_parcel_room_rest(&room);
     fixture_close(&f);
 }
 
@@ -408,6 +430,7 @@ static void test_less_is_large_where_the_room_says_so(void **state)
     wr_parcel_unref(p);
     wr_parcel_unref(q);
 
+    wr_parcel_room_rest(&room);
     wr_parcel_room_init(&room, 0, 60000, 600000);
     p = filled(&f, &room);
     T(p->path && room.left == 600000 && room.missed == 1);
@@ -419,12 +442,14 @@ static void test_less_is_large_where_the_room_says_so(void **state)
     wr_parcel_unref(q);
     T(room.left == 600000);
 
+    wr_parcel_room_rest(&room);
     wr_parcel_room_init(&room, 0, 60000, 0); /* not a byte */
     p = parcel_new(&f, 5, 5);
     wr_parcel_use(p, &room);
     T_OK(wr_parcel_fill(p, &f.live.view, f.pages, 4, f.outbox, &e));
     T(p->path && room.missed == 1 && t_slurp(p->path).n == p->size);
     wr_parcel_unref(p);
+    wr_parcel_room_rest(&room);
     fixture_close(&f);
 }
 
@@ -462,6 +487,7 @@ static void test_less_memory_than_room(void **state)
         T(room.left == WR_PARCEL_ROOM_MAX);
     }
     T(spilled > 0);
+    wr_parcel_room_rest(&room);
     fixture_close(&f);
 }
 
@@ -478,6 +504,7 @@ static void test_memory_is_what_it_counts_as(void **state)
     p = filled(&f, &room);
     T(!p->path && p->bytes.cap <= WR_PARCEL_ROOM_MAX + 1);
     wr_parcel_unref(p);
+    wr_parcel_room_rest(&room);
     fixture_close(&f);
 }
 

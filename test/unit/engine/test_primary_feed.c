@@ -183,7 +183,10 @@ static void open_world(struct world *w, struct reader *r)
 
 static void close_world(struct world *w, struct reader *r)
 {
+    struct wr_parcel_room *room = w->opts.room;
+
     world_close(w);
+    wr_parcel_room_rest(room);
     wr_free(r->image);
 }
 

@@ -32,6 +32,7 @@ static void test_large_files_are_sent_from_memory(void **state)
     T(room.left == WR_PARCEL_ROOM_MAX);
     world_check(&w, 0);
     world_close(&w);
+    wr_parcel_room_rest(&room);
 }
 
 T_MAIN(T_TEST(test_large_files_are_sent_from_memory))
