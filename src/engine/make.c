@@ -24,6 +24,8 @@ static enum wr_status make_streamed(
         return st;
     wr_parcel_stream(p, frozen, *pages, n, ledger_sum(db, *pages, n));
     *pages = NULL;
+    if (db->parcel_room) /* to pack and send it takes the most memory that a database ever does */
+        wr_parcel_room_rest(db->parcel_room);
     return WR_OK;
 }
 
