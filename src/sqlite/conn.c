@@ -9,10 +9,9 @@
 #include "sqlite/pin.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <time.h>
 
-#define TRIES_PER_NAP 64u /* for the writer lock */
+#define TRIES_PER_NAP 16u /* for the writer lock */
 #define NAP_NS        20000
 
 /* Offsets in the wal-index: WalCkptInfo in sqlite3 src/wal.c. */
@@ -122,10 +121,10 @@ enum wr_status wr_conn_barrier_begin(struct wr_conn *c, int64_t budget_ns, struc
 
         if (st != WR_BUSY || wr_mono_ns(wr_clock_system()) - start >= budget_ns)
             return st;
-        /* The writer that holds it may be waiting for this very processor: without this, commits
-         * stood still for the milliseconds of a time slice. The naps give way to whoever is not
-         * this machine's to schedule, such as the disk of a virtual one. */
-        (void)sched_yield();
+        /* The writer that holds it may be waiting for this very processor, which it gets by a nap.
+         * By sched_yield() it would, too, but where others compute Linux (6.18) takes whole time
+         * slices for that: each try took a millisecond or more, while the writer went on on another
+         * processor, and what we then had to do under the lock was late as well. */
         if (tries % TRIES_PER_NAP == 0)
             (void)nanosleep(&nap, NULL);
     }
