@@ -30,8 +30,13 @@
 #define BULK_LEFT       64u /* frames that are not worth a pass */
 #define BULK_ROUNDS     8
 #define BARRIER_LEFT    2048u /* more than that is not copied while writers wait ... */
-#define CHASED_LEFT     8192u /* ... or would be less next time ... */
+#define CHASED_LEFT     8192u /* ... nor that, of a long WAL that passes do not shorten ... */
 #define PUT_OFFS_MAX    2u    /* ... unless a writer is so fast that it never gets less */
+#define UNSYNCED_LEFT   512u  /* frames that passes copied: no more are synced while they wait */
+#define SYNCS           3u    /* for that, in one checkpoint */
+#define PACE_NS         ((int64_t)30 * 1000000) /* between two, ... */
+#define PACE_FACTOR     5u /* ... unless the WAL is that many times the threshold */
+#define HURRY_FACTOR    8u /* from there on writers rather wait longer than that it grows */
 #define BARRIER_NS      ((int64_t)50 * 1000000) /* patience for the writer lock; nobody waits */
 #define BUSY_NS         ((int64_t)2 * 1000000)  /* until the next try for the writer lock */
 #define STUCK_SAY       6u                      /* fruitless checkpoints before a word about it */
@@ -74,6 +79,24 @@ void wr_db_measure_wal(struct wr_db *db)
     db->wal_high = wr_max(db->wal_high, (uint32_t)wr_min(bytes / frame, (uint64_t)UINT32_MAX));
     if (wr_db_wal_is_long(db) && db->idle_ckpt_ns == WR_NEVER)
         wr_db_was_busy(db);
+}
+
+/* The WAL is so long that it is to start over at the next chance. */
+static bool hurries(const struct wr_db *db)
+{
+    return db->seen.mx_frame > db->checkpoint_frames * HURRY_FACTOR;
+}
+
+/* Each barrier makes a writer wait for at least three flushes, one of its own: a fast one would
+ * wait for the greater part of its time. */
+static bool too_soon(struct wr_db *db, int64_t now, uint32_t frames)
+{
+    int64_t pace_ns = db->checkpoint_ns + PACE_NS;
+
+    if (now >= pace_ns || db->seen.mx_frame >= frames * PACE_FACTOR)
+        return false;
+    wr_db_want(db, pace_ns);
+    return true;
 }
 
 static bool has_grown(const struct wr_db *db)
@@ -151,7 +174,7 @@ bool wr_db_checkpoint_due(struct wr_db *db)
             db->idle_ckpt_ns = WR_NEVER;
         return false;
     }
-    if (!silent && !db->unchecked && db->seen.mx_frame < frames)
+    if (!silent && !db->unchecked && (db->seen.mx_frame < frames || too_soon(db, now, frames)))
         return false;
     if (!silent && !read_from && may_grow(db, now))
         return false;
@@ -327,6 +350,15 @@ static void note_captured(struct wr_db *db)
     wr_pageset_clear(&db->unnoted);
 }
 
+/* To be copied while writers wait. If they would add as much again, more passes only make the WAL
+ * longer. */
+static bool too_much(const struct wr_db *db, const struct attempt *a)
+{
+    uint32_t most = a->chased && hurries(db) ? CHASED_LEFT : BARRIER_LEFT;
+
+    return left(db) > most && db->put_offs < PUT_OFFS_MAX;
+}
+
 static enum wr_status sealed(struct wr_db *db, bool truncate, struct attempt *a, struct wr_err *e)
 {
     enum wr_status st = wr_db_look(db, e);
@@ -334,7 +366,7 @@ static enum wr_status sealed(struct wr_db *db, bool truncate, struct attempt *a,
     if (st != WR_OK)
         return st;
     /* What came while we waited for the lock is read and copied while writers go on. */
-    a->late = left(db) > (a->chased ? CHASED_LEFT : BARRIER_LEFT) && db->put_offs < PUT_OFFS_MAX;
+    a->late = too_much(db, a);
     if (a->late)
         return WR_OK;
     if (!WR_MUTANT(NO_SEAL))
@@ -436,13 +468,18 @@ static enum wr_status first_phase(struct wr_db *db, struct attempt *a, struct wr
         note_captured(db);
     /* The passes stopped short of the end and so did not sync the database: do it while writers go
      * on. What they add meanwhile is less than before, and would be copied and synced under the
-     * barrier: once more. */
-    if (st == WR_OK)
+     * barrier: once more. After a slow sync that is as much as before, and is synced, too. */
+    for (unsigned i = 0; i < SYNCS && st == WR_OK; i++) {
+        if (i > 0 && (db->view.backfilled - db->durable <= UNSYNCED_LEFT || hurries(db)))
+            break;
         st = sync_database(db, a, e);
-    if (st == WR_OK && !a->more && !a->blocked)
-        st = wr_db_look(db, e);
-    if (st == WR_OK && !a->more && !a->blocked)
-        st = bulk(db, a, e);
+        if (a->more || a->blocked)
+            break;
+        if (st == WR_OK)
+            st = wr_db_look(db, e);
+        if (st == WR_OK)
+            st = bulk(db, a, e);
+    }
     return st;
 }
 
@@ -454,9 +491,7 @@ static enum wr_status both_phases(struct wr_db *db, struct attempt *a, struct wr
 
     if (st != WR_OK || a->more || a->blocked)
         return st;
-    /* A large transaction came just now: copy it while writers go on. If they would add as much
-     * again, waiting only makes it worse, for them too. */
-    if (left(db) > BARRIER_LEFT && !a->chased && db->put_offs < PUT_OFFS_MAX)
+    if (too_much(db, a)) /* as when a large transaction came just now */
         return WR_OK;
     /* What a few frames cut off may be much: that is not left for the barrier. */
     if (wr_db_streaming(db) || wr_db_proving(db)) {
@@ -507,8 +542,8 @@ enum wr_status wr_db_checkpoint(struct wr_db *db, struct wr_err *e)
         db->warned = 0;
         db->put_offs = 0;
         db->stuck_until_ns = 0;
-        db->status.checkpoints++;
         db->checkpoint_ns = wr_db_now_ns(db);
+        db->status.checkpoints++;
         /* A reader that kept the WAL from being cut may stay for long: seldom again. */
         if (!wr_db_wal_is_long(db))
             db->idle_ckpt_ns = WR_NEVER;

@@ -122,6 +122,7 @@ enum wr_status wr_db_new(
         db->scan_ns = o->watch ? SCAN_WATCHED_NS : DB_SCAN_UNWATCHED_NS;
     db->closed_ns = INT64_MIN;
     db->idle_ckpt_ns = WR_NEVER;
+    db->checkpoint_ns = INT64_MIN / 2;
     atomic_init(&db->sealed_since_ns, WR_NEVER);
     db->next_ns = WR_NEVER;
     db->doubt_ns = WR_NEVER;

@@ -224,7 +224,7 @@ struct wr_db {
     int64_t leave_ns;       /* since when it cannot be let go; 0: it can; WR_NEVER: that was said */
     int64_t doubt_ns;       /* when to compare all of them for that; WR_NEVER: no need to */
     int64_t open_ns;        /* not attaching before that */
-    int64_t checkpoint_ns;  /* when a checkpoint last got through */
+    int64_t checkpoint_ns;  /* when one last got through; INT64_MIN / 2: none has */
     int64_t idle_ckpt_ns;   /* when to checkpoint a database that fell silent; WR_NEVER */
     bool outbox_cleaned;    /* of what others left there that had the pin before us */
     int64_t pin_since_ns;   /* first attempt at the pin; 0: none under way */

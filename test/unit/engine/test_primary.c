@@ -102,6 +102,51 @@ static void test_checkpoints_keep_the_wal_short(void **state)
     world_close(&w);
 }
 
+static void rows(struct world *w, unsigned n)
+{
+    char sql[200];
+
+    (void)snprintf(sql, sizeof(sql),
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%u)"
+        "INSERT INTO t SELECT NULL, randomblob(3500) FROM n",
+        n);
+    world_sql(w, sql);
+}
+
+static uint64_t checkpoints_after(struct world *w, int64_t ns)
+{
+    struct wr_db_status s;
+
+    world_run(w, ns);
+    wr_db_status(w->db, &s);
+    return s.checkpoints;
+}
+
+/* Each time the WAL can start over a writer waits for three flushes of the disk. One that fills it
+ * to the threshold in a few milliseconds did so for a good part of its time. */
+static void test_a_fast_writer_waited_at_each_short_wal(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_open(&w, 1);
+    w.opts.checkpoint_frames = 50;
+    world_app(&w);
+    world_sql(&w, "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    world_start(&w);
+    (void)world_sync(&w);
+    rows(&w, 60);
+    assert_int_equal(checkpoints_after(&w, SECOND / 100), 1);
+    rows(&w, 60);
+    assert_int_equal(checkpoints_after(&w, SECOND / 100), 1);
+    assert_int_equal(checkpoints_after(&w, SECOND / 20), 2);
+    rows(&w, 260); /* but a WAL that has become five times as long does not wait */
+    assert_int_equal(checkpoints_after(&w, SECOND / 100), 3);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 static void test_each_txid_restores_to_its_image(void **state)
 {
     struct world w;
@@ -449,8 +494,9 @@ static void test_an_idle_database_is_on_the_disk(void **state)
 
 T_MAIN(T_TEST(test_first_snapshot_then_changes), T_TEST(test_restart_continues_without_a_scan),
     T_TEST(test_reset_while_away_is_repaired_by_the_ledger),
-    T_TEST(test_checkpoints_keep_the_wal_short), T_TEST(test_each_txid_restores_to_its_image),
-    T_TEST(test_two_replicas_one_added_later),
+    T_TEST(test_checkpoints_keep_the_wal_short),
+    T_TEST(test_a_fast_writer_waited_at_each_short_wal),
+    T_TEST(test_each_txid_restores_to_its_image), T_TEST(test_two_replicas_one_added_later),
     T_TEST(test_lost_local_state_sends_nothing_when_the_replica_is_equal),
     T_TEST(test_noted_pages_survive_a_kill), T_TEST(test_a_fork_becomes_the_next_transaction),
     T_TEST(test_another_database_at_the_replica_stops_it),

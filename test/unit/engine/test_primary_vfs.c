@@ -2,6 +2,7 @@
  * test_primary_vfs.c - what SQLite's files do to us: the database's disk is full, or its user has
  * no more of it; and what others do at the moment that we take a lock.
  */
+#include "engine/primary_int.h"
 #include "harness/engine_world.h"
 #include "sqlite/pin.h"
 
@@ -20,14 +21,16 @@ static struct {
     int last_errno;             /* behind them */
     void (*on_lock)(void *arg); /* the writer lock is about to be taken; once */
     void *arg;
-    void (*on_read)(void *arg); /* of the WAL, while it is held; `arg` as above */
-    void (*on_pass)(void *arg); /* frames are being captured, and nobody is kept out; once */
-    bool sealed;                /* it is held */
-    uint64_t sealed_bytes;      /* of the WAL that were read meanwhile */
-    uint64_t sealed_written;    /* of the database that were written, or synced, meanwhile */
-    uint64_t unsynced;          /* of it that were written since the last sync */
-    uint64_t db_bytes;          /* of the database that were read */
-    int64_t bad_page;           /* of it, cannot be read; 0: all can */
+    void (*on_read)(void *arg);  /* of the WAL, while it is held; `arg` as above */
+    void (*on_pass)(void *arg);  /* frames are being captured, and nobody is kept out; once */
+    void (*on_flush)(void *arg); /* the WAL is being synced, and nobody is kept out; each time */
+    void (*on_sync)(void *arg);  /* the database is, likewise; once */
+    bool sealed;                 /* it is held */
+    uint64_t sealed_bytes;       /* of the WAL that were read meanwhile */
+    uint64_t sealed_written;     /* of the database that were written, or synced, meanwhile */
+    uint64_t unsynced;           /* of it that were written since the last sync */
+    uint64_t db_bytes;           /* of the database that were read */
+    int64_t bad_page;            /* of it, cannot be read; 0: all can */
 } vfs;
 
 #define PAGES 4096
@@ -58,8 +61,21 @@ static int vfs_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 off)
     return base->xWrite(f, p, n, off);
 }
 
+static int vfs_wal_sync(sqlite3_file *f, int flags)
+{
+    if (vfs.on_flush && !vfs.sealed)
+        vfs.on_flush(vfs.arg);
+    return wal_base->xSync(f, flags);
+}
+
 static int vfs_sync(sqlite3_file *f, int flags)
 {
+    void (*call)(void *arg) = vfs.on_sync;
+
+    if (call && !vfs.sealed) {
+        vfs.on_sync = NULL;
+        call(vfs.arg);
+    }
     for (size_t i = 0; i < PAGES && vfs.sync_rc; i++)
         disk_has.lost[i] = disk_has.lost[i] || disk_has.unsynced[i];
     memset(disk_has.unsynced, 0, sizeof(disk_has.unsynced));
@@ -116,6 +132,7 @@ static int vfs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags
         wal_base = f->pMethods;
         wal_methods = *wal_base;
         wal_methods.xRead = vfs_read;
+        wal_methods.xSync = vfs_wal_sync;
         f->pMethods = &wal_methods;
     } else if (rc == SQLITE_OK && flags & SQLITE_OPEN_MAIN_DB) {
         base = f->pMethods;
@@ -342,6 +359,73 @@ static void test_what_came_before_a_barrier_is_not_read_in_it(void **state)
     world_close(&w);
 }
 
+static void write_many(void *arg)
+{
+    write_pages(arg, 1000);
+}
+
+/* What was written while the database was synced was copied by another pass, and synced under the
+ * barrier: on a disk that is slow to sync as many pages as before. But a WAL that has become long
+ * is not let grow for that. */
+static void test_writers_waited_for_what_a_slow_sync_had_left(void **state)
+{
+    static const uint32_t frames[] = {400, 40};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(frames); i++) {
+        struct world w;
+
+        replicated(&w);
+        w.db->checkpoint_frames = frames[i];
+        vfs.arg = &w;
+        vfs.on_flush = write_a_little; /* so that passes stop before the end */
+        vfs.on_sync = write_many;
+        write_pages(&w, 450);
+        world_run(&w, SECOND / 100);
+        vfs.on_flush = NULL;
+        T(!vfs.on_sync);
+        T(status(&w).checkpoints > 0);
+        if (i == 0)
+            T(vfs.sealed_written < (uint64_t)100 * 4096);
+        else
+            T(vfs.sealed_written > (uint64_t)1000 * 4096);
+        (void)world_sync(&w);
+        world_check(&w, 0);
+        world_close(&w);
+        vfs.sealed_written = 0;
+    }
+}
+
+static void write_as_fast(void *arg)
+{
+    write_pages(arg, 2500);
+}
+
+/* A writer that was as fast as the passes had 8192 frames copied while it waited, however short the
+ * WAL was: a moment later it may be slower. */
+static void test_a_fast_writer_waited_for_all_that_it_had_written(void **state)
+{
+    struct world w;
+
+    (void)state;
+    replicated(&w);
+    w.db->checkpoint_frames = 2000;
+    vfs.arg = &w;
+    vfs.on_flush = write_as_fast;
+    write_pages(&w, 2100);
+    wr_db_wake(w.db);
+    world_run(&w, SECOND / 1000);
+    T(status(&w).barriers_failed > 0);
+    T(vfs.sealed_written == 0 && status(&w).checkpoints == 0);
+    vfs.on_flush = NULL;
+    world_run(&w, SECOND);
+    T(status(&w).checkpoints > 0);
+    T(vfs.sealed_written < (uint64_t)100 * 4096);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* A disk that hangs for a minute: who asks meanwhile is told for how long. */
 static void hang(void *arg)
 {
@@ -541,6 +625,8 @@ T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_what_a_failed_sync_has_lost_is_copied_again, setup),
     cmocka_unit_test_setup(test_what_a_full_disk_has_lost_is_copied_again, setup),
     cmocka_unit_test_setup(test_what_came_before_a_barrier_is_not_read_in_it, setup),
+    cmocka_unit_test_setup(test_writers_waited_for_what_a_slow_sync_had_left, setup),
+    cmocka_unit_test_setup(test_a_fast_writer_waited_for_all_that_it_had_written, setup),
     cmocka_unit_test_setup(test_how_long_writers_have_been_kept_waiting, setup),
     cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
     cmocka_unit_test_setup(test_each_long_read_is_told_once, setup),
