@@ -179,11 +179,15 @@ static uint64_t square(uint64_t a)
 /* Inverting before and after cancels out in a sum of two finished checksums, so none is needed. */
 uint64_t wr_crc64_combine(uint64_t crc_a, uint64_t crc_b, uint64_t len_b)
 {
-    uint64_t power = (uint64_t)1 << 55; /* x^8, then x^16, x^32 ...: one step a bit of len_b */
+    uint64_t power = (uint64_t)1 << 63; /* x^0, in the end x^(8 * len_b) */
+    unsigned bits = 0;
 
-    for (; len_b != 0; len_b >>= 1, power = square(power)) {
-        if (len_b & 1)
-            crc_a = multiply(crc_a, power);
+    while (bits < 64 && len_b >> bits != 0)
+        bits++;
+    while (bits-- > 0) { /* from the highest on: times x^8 is a shift, times anything else is not */
+        power = square(power);
+        if (len_b >> bits & 1)
+            power = shift_byte(power);
     }
-    return crc_a ^ crc_b;
+    return multiply(crc_a, power) ^ crc_b;
 }
