@@ -79,7 +79,11 @@ static const char *nearest(const struct wr_option *table, size_t n, struct wr_st
     size_t best_edits = wr_max(key.n / 3, (size_t)2) + 1;
 
     for (size_t i = 0; i < n; i++) {
-        size_t edits = distance(key, wr_str(table[i].name));
+        struct wr_str name = wr_str(table[i].name);
+        size_t edits = wr_max(key.n, name.n) - wr_min(key.n, name.n); /* at least */
+
+        if (edits < best_edits)
+            edits = distance(key, name);
         if (edits < best_edits) {
             best_edits = edits;
             best = table[i].name;

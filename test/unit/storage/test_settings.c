@@ -153,6 +153,20 @@ static void suggestions(void **state)
     T(strstr(e.text, "zebra") && !strstr(e.text, "did you mean"));
 }
 
+/* It was: the first of all options was, from 192 letters on. */
+static void no_option_is_near_what_is_too_long_to_compare(void **state)
+{
+    char query[300];
+    struct wr_err e = {0};
+    struct wr_settings *s = NULL;
+
+    (void)state;
+    memset(query, 'z', sizeof(query));
+    memcpy(query + sizeof(query) - 3, "=x", 3);
+    T_IS(WR_MISUSE, parse(query, NULL, &s, &e));
+    T(strstr(e.text, "zzz") && !strstr(e.text, "did you mean"));
+}
+
 static void bad_values(void **state)
 {
     static const struct refusal cases[] = {
@@ -327,6 +341,7 @@ static void survives_no_memory(void **state)
 }
 
 T_MAIN(T_TEST(secrets_are_wiped), T_TEST(defaults), T_TEST(precedence),
-    T_TEST(an_empty_variable_is_unset), T_TEST(spellings), T_TEST(suggestions), T_TEST(bad_values),
+    T_TEST(an_empty_variable_is_unset), T_TEST(spellings), T_TEST(suggestions),
+    T_TEST(no_option_is_near_what_is_too_long_to_compare), T_TEST(bad_values),
     T_TEST(pairs_come_in_pairs), T_TEST(url_parts_are_copied), T_TEST(no_table_has_no_options),
     T_TEST(secrets_are_not_shown), T_TEST(survives_no_memory))
