@@ -10,7 +10,7 @@
 struct wr_nearest {
     struct wr_str word;
     const char *best;
-    size_t distance; /* of best */
+    size_t distance; /* of best; SIZE_MAX: none yet */
 };
 
 /* Offer every known word, then ask. `word` must live until then. */
