@@ -78,7 +78,7 @@ static bool header_ok(const struct t_ltx *m)
 
 static bool pages_ok(const struct t_ltx *m)
 {
-    for (uint32_t p = 1; p < T_LTX_PAGES; p++) {
+    for (uint32_t p = 1; p < m->end; p++) {
         if (m->pages[p] && (p > m->commit || p == LOCK_PGNO))
             return false;
     }

@@ -19,6 +19,7 @@ struct t_ltx {
     uint64_t node;
     bool rolling;
     uint64_t pre, post;
+    uint32_t end;                /* no page from here on is in the file */
     uint8_t *pages[T_LTX_PAGES]; /* by page number; NULL: not in the file */
 };
 

@@ -62,7 +62,7 @@ enum wr_status t_ltx_write(
 
     t_ltx_out_init(o);
     st = wr_ltx_enc_new(&h, lock_offset, t_ltx_sink, o, &enc, e);
-    for (uint32_t p = 1; p < T_LTX_PAGES && st == WR_OK; p++) {
+    for (uint32_t p = 1; p < m->end && st == WR_OK; p++) {
         if (m->pages[p])
             st = wr_ltx_enc_page(enc, p, m->pages[p], e);
     }
@@ -127,7 +127,7 @@ bool t_ltx_same(const struct t_ltx *a, const struct t_ltx *b)
         a->wal_size != b->wal_size || memcmp(a->salt, b->salt, 8) != 0 || a->node != b->node ||
         a->rolling != b->rolling || a->pre != b->pre || a->post != b->post)
         return false;
-    for (uint32_t p = 0; p < T_LTX_PAGES; p++) {
+    for (uint32_t p = 0; p < wr_max(a->end, b->end); p++) {
         if (!a->pages[p] != !b->pages[p])
             return false;
         if (a->pages[p] && memcmp(a->pages[p], b->pages[p], a->page_size) != 0)
