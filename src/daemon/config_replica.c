@@ -164,6 +164,9 @@ static enum wr_status build_url(struct wr_doc *d, const yaml_node_t *node, size_
     } else {
         if (bucket.n == 0)
             return wr_doc_fail(d, node, e, "bucket required for %s replica", type);
+        for (size_t i = 0; i < bucket.n; i++) /* not shown: there may be a password before it */
+            if (bucket.p[i] == '?' || bucket.p[i] == '@')
+                return wr_doc_fail(d, node, e, "%s bucket cannot contain '%c'", type, bucket.p[i]);
         st = build_bucket_url(d, type, bucket, path, &url, e);
         if (st != WR_OK)
             return st;

@@ -1204,14 +1204,24 @@ static void test_a_bucket_with_a_slash_before_it_was_none(void **state)
     (void)state;
     bad_replica("{type: s3, bucket: /b, path: a}",
         "30: replica url: there is no bucket in it: s3://HERE/...");
-    bad_replica("{type: gs, bucket: '?b', path: a}",
-        "30: replica url: there is no bucket in it: gs://HERE/...");
     bad_replica("{type: s3, bucket: 'b:x', path: a}",
         "30: replica url: s3 URL: the port is not a number up to 65535; in a password write %2F "
         "for "
         "'/', %3F for '?'");
     (void)good("dbs: [{path: /a.db, replica: {type: s3, path: a,"
                " bucket: 'arn:aws:s3:eu-west-1:123456789012:accesspoint/a'}}]");
+}
+
+/* Of the first the path became a part of the query, so that all went to the root of the bucket; in
+ * the second the bucket was what follows. */
+static void test_what_is_no_name_of_a_bucket_was_another_part_of_the_url(void **state)
+{
+    (void)state;
+    bad_replica("{type: s3, bucket: 'b?region=x', path: a}", "30: s3 bucket cannot contain '?'");
+    bad_replica("{type: s3, bucket: 'a@b', path: a}", "30: s3 bucket cannot contain '@'");
+    bad_replica("{type: gs, bucket: '?b', path: a}", "30: gs bucket cannot contain '?'");
+    bad("bucket: 'b?x'\ndbs: [{path: /a.db, replica: {type: s3, path: a}}]",
+        "2:30: s3 bucket cannot contain '?'");
 }
 
 static void test_mistyped_url_shows_no_secret(void **state)
@@ -1460,6 +1470,7 @@ T_MAIN(T_TEST(test_small), T_TEST(test_full), T_TEST(test_defaults), T_TEST(test
     T_TEST(test_a_replica_in_memory), T_TEST(test_empty), T_TEST(test_bad_shape),
     T_TEST(test_bad_replica), T_TEST(test_history), T_TEST(test_bad_history),
     T_TEST(test_a_bucket_with_a_slash_before_it_was_none),
+    T_TEST(test_what_is_no_name_of_a_bucket_was_another_part_of_the_url),
     T_TEST(test_mistyped_url_shows_no_secret), T_TEST(test_text_is_cut_at_a_nul),
     T_TEST(test_files), T_TEST(test_adhoc), T_TEST(test_find), T_TEST(test_log_level),
     T_TEST(test_where_settings_stand), T_TEST(test_mutations), T_TEST(test_nomem))
