@@ -68,9 +68,14 @@ struct wr_call *fuzz_call(void)
 
 bool fuzz_contains(struct wr_str s, struct wr_str part)
 {
-    for (size_t i = 0; i + part.n <= s.n; i++) {
-        if (memcmp(s.p + i, part.p, part.n) == 0)
+    while (s.n >= part.n) {
+        const char *at = memchr(s.p, part.p[0], s.n - part.n + 1);
+
+        if (!at)
+            return false;
+        if (memcmp(at, part.p, part.n) == 0)
             return true;
+        s = wr_str_skip(s, (size_t)(at - s.p) + 1);
     }
     return false;
 }
