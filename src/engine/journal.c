@@ -12,7 +12,7 @@
 #define RECORD_HEAD   88
 #define SWITCH_BYTES  ((uint64_t)256 << 10) /* a file this long looks for a successor */
 #define ENTRY_CAPTURE 4
-#define SEQ_MAX       (UINT64_MAX / 2) /* found by a start, so that there is always a next number */
+#define SEQ_MAX       (UINT64_MAX / 2) /* no life counts to it */
 #define ENTRY_CLOSE   12
 
 struct journal_file {
@@ -199,6 +199,20 @@ void wr_journal_close(struct wr_journal *j)
     wr_free(j);
 }
 
+static enum wr_status empty(struct journal_file *jf, struct wr_err *e)
+{
+    enum wr_status st = WR_OK;
+
+    if (jf->size > 0)
+        st = wr_file_truncate(jf->f, 0, e);
+    if (st == WR_OK) {
+        jf->size = 0;
+        jf->txid_last = 0;
+        jf->open_tail = false;
+    }
+    return st;
+}
+
 enum wr_status wr_journal_append(
     struct wr_journal *j, struct wr_journal_rec *rec, struct wr_bytes entries, struct wr_err *e)
 {
@@ -207,6 +221,12 @@ enum wr_status wr_journal_append(
     uint8_t *p;
 
     assert(entries.n == (size_t)rec->n * wr_journal_entry(rec->kind));
+    if (j->seq >= SEQ_MAX) { /* a start would take what is here for the last, and not find more */
+        st = wr_journal_clear(j, e);
+        if (st != WR_OK)
+            return wr_wrap(e, st, "append to the journal");
+        j->seq = 0;
+    }
     if (jf->size > SWITCH_BYTES && j->file[!j->active].size == 0) {
         j->active = !j->active;
         jf = &j->file[j->active];
@@ -269,20 +289,6 @@ enum wr_status wr_journal_drop_last(
     if (st == WR_OK) {
         jf->size -= size;
         jf->txid_last = rec->kind == WR_JOURNAL_CLOSE ? rec->txid_before : jf->txid_last;
-    }
-    return st;
-}
-
-static enum wr_status empty(struct journal_file *jf, struct wr_err *e)
-{
-    enum wr_status st = WR_OK;
-
-    if (jf->size > 0)
-        st = wr_file_truncate(jf->f, 0, e);
-    if (st == WR_OK) {
-        jf->size = 0;
-        jf->txid_last = 0;
-        jf->open_tail = false;
     }
     return st;
 }
