@@ -90,25 +90,29 @@ void wr_roll_drop_runs(struct wr_roll *r)
 }
 
 bool wr_roll_hole(const struct wr_roll *r, unsigned level, const struct wr_ltx_file *files,
-    size_t n, uint64_t *at, uint64_t *from, uint64_t *to)
+    size_t n, struct wr_roll_at *at, uint64_t *from, uint64_t *to)
 {
     const struct wr_roll_run *run = &r->run[level];
-    uint64_t next = wr_max(run->from, *at + 1);
+    uint64_t next = wr_max(wr_max(run->from, at->next), (uint64_t)1);
 
-    for (size_t i = 0; i < n && next <= run->to; i++) {
-        if (files[i].level != level || files[i].max < next)
+    for (; at->i < n && next <= run->to; at->i++) {
+        const struct wr_ltx_file *f = &files[at->i];
+
+        if (f->level != level || f->max < next)
             continue;
-        if (files[i].min > next) {
+        if (f->min > next) {
             *from = next;
-            *to = *at = wr_min(files[i].min - 1, run->to);
+            *to = wr_min(f->min - 1, run->to);
+            at->next = f->min;
             return true;
         }
-        next = files[i].max + 1;
+        next = wr_min(f->max, run->to) + 1; /* anybody may name a file as he likes */
     }
     if (next > run->to)
         return false;
     *from = next;
-    *to = *at = run->to;
+    *to = run->to;
+    at->next = run->to + 1;
     return true;
 }
 

@@ -37,10 +37,15 @@ void wr_roll_meet(struct wr_roll *r, const struct wr_roll *other);
 bool wr_roll_speaks(const struct wr_roll *r, const struct wr_ltx_file *f);
 void wr_roll_drop_runs(struct wr_roll *r);
 
-/* The next hole of a level's run among files[0..n), sorted by wr_ltx_file_cmp, behind the TXID *at,
- * which is moved on: TXIDs *from to *to. False: there is none. */
+/* How far a level was looked through. = {0}: not at all. */
+struct wr_roll_at {
+    size_t i;      /* of the next file */
+    uint64_t next; /* TXID */
+};
+/* The next hole of a level's run among files[0..n), sorted by wr_ltx_file_cmp, from *at on, which
+ * is moved on: TXIDs *from to *to. False: there is none. All of them take one pass. */
 bool wr_roll_hole(const struct wr_roll *r, unsigned level, const struct wr_ltx_file *files,
-    size_t n, uint64_t *at, uint64_t *from, uint64_t *to);
+    size_t n, struct wr_roll_at *at, uint64_t *from, uint64_t *to);
 /* How many snapshots are missing among files[0..n), or at least so many; 0: none, for all that can
  * be known. *ret_max: the last TXID of the one that is, else 0. */
 uint64_t wr_roll_missing(

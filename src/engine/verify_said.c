@@ -106,11 +106,12 @@ static bool is_short(const struct wr_verify_run *v, const struct wr_extent *x)
 /* Whether a level, or the snapshots, lack what was there when the writer ended. */
 static bool has_holes(const struct wr_verify_run *v, const struct wr_extent *x)
 {
-    uint64_t at = 0, from, to;
-    bool any = wr_roll_missing(&x->roll, v->files.p, v->files.n, &at) > 0;
+    uint64_t from, to;
+    bool any = wr_roll_missing(&x->roll, v->files.p, v->files.n, &to) > 0;
 
     for (unsigned level = 0; level < WR_LEVEL_SNAPSHOT && !any; level++) {
-        at = 0;
+        struct wr_roll_at at = {0};
+
         any = wr_roll_hole(&x->roll, level, v->files.p, v->files.n, &at, &from, &to);
     }
     return any;
@@ -202,10 +203,11 @@ static void tell_gone(
 /* Those behind all that was listed are told, if its end is cut off. */
 static void tell_holes(struct wr_verify_run *v, const struct wr_extent *x, bool cut)
 {
-    uint64_t at, from, to, n;
+    uint64_t from, to, n;
 
     for (unsigned level = 0; level < WR_LEVEL_SNAPSHOT; level++) {
-        at = 0;
+        struct wr_roll_at at = {0};
+
         while (wr_roll_hole(&x->roll, level, v->files.p, v->files.n, &at, &from, &to)) {
             if (!cut || reaches(v, from))
                 tell_gone(v, level, from, to, 1);
