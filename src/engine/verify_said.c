@@ -68,7 +68,7 @@ enum wr_status wr_verify_hear_again(struct wr_verify_run *v, struct wr_err *e)
 /* Whether a file behind all that is spoken of is not one of weir's. */
 static bool is_mixed(const struct wr_verify_run *v)
 {
-    uint64_t from = UINT64_MAX;
+    uint64_t from = wr_max(v->said.newest, v->said.last.max); /* where no level is spoken of, too */
 
     for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
         from = wr_min(from, v->said.from[level]);

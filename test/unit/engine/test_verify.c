@@ -497,6 +497,29 @@ static void test_what_litestream_deletes_is_no_damage(void **state)
     hand_release(&h);
 }
 
+/* Where all is kept for less than an hour no level is spoken of, and so it was not seen that what
+ * came behind the last file is Litestream's. */
+static void test_what_litestream_deletes_where_no_level_is_spoken_of(void **state)
+{
+    struct wr_extent x = {.newest = 1, .token = 7, .node = 1, .last = {.min = 11, .max = 11}};
+    struct wr_extent_version version = {0};
+    struct wr_err e = {0};
+    struct hand h;
+
+    (void)state;
+    hand_init(&h, false);
+    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
+        x.from[level] = WR_EXTENT_NOTHING;
+    x.roll.run[0] = (struct wr_roll_run){2, 11};
+    T_OK(wr_extent_write(h.w.storage, t_call(), &x, &version, &e));
+    hand_sign(&h, 7);
+    hand_remove(&h, 9, 1, 1);
+    for (uint64_t t = 2; t <= 11; t++)
+        hand_remove(&h, 0, t, t);
+    T_OK(hand_verify(&h, &e));
+    hand_release(&h);
+}
+
 /* It is told, and nothing else comes of it. */
 static void test_a_damaged_extent_is_told(void **state)
 {
@@ -855,8 +878,9 @@ T_MAIN(T_TEST(test_no_false_alarm), T_TEST(test_accepted_fixtures), T_TEST(test_
     T_TEST(test_files_within_a_level_were_not_missed),
     T_TEST(test_a_snapshot_that_nothing_leads_on_from_was_not_missed),
     T_TEST(test_what_is_a_moment_old_is_not_missed_at_once),
-    T_TEST(test_what_litestream_deletes_is_no_damage), T_TEST(test_a_damaged_extent_is_told),
-    T_TEST(test_two_ends_at_one_txid), T_TEST(test_pages_that_only_some_files_have),
-    T_TEST(test_late_file_within_a_greater_one), T_TEST(test_files_vanish),
-    T_TEST(test_files_vanish_on_the_way_back), T_TEST(test_storage_fails), T_TEST(test_cancel),
-    T_TEST(test_nomem))
+    T_TEST(test_what_litestream_deletes_is_no_damage),
+    T_TEST(test_what_litestream_deletes_where_no_level_is_spoken_of),
+    T_TEST(test_a_damaged_extent_is_told), T_TEST(test_two_ends_at_one_txid),
+    T_TEST(test_pages_that_only_some_files_have), T_TEST(test_late_file_within_a_greater_one),
+    T_TEST(test_files_vanish), T_TEST(test_files_vanish_on_the_way_back),
+    T_TEST(test_storage_fails), T_TEST(test_cancel), T_TEST(test_nomem))
