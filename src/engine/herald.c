@@ -105,7 +105,7 @@ void wr_herald_there(struct wr_herald *h, const struct wr_ltx_file *f)
 void wr_herald_shared(struct wr_herald *h)
 {
     wr_mutex_lock(&h->mutex);
-    h->anew = true;
+    h->anew = h->several = true;
     h->roll = (struct wr_roll){0};
     wr_mutex_unlock(&h->mutex);
 }
@@ -163,7 +163,7 @@ static enum wr_status load(struct wr_herald *h, struct wr_call *c, struct wr_err
     h->said = x;
     h->version = version;
     h->anew = h->anew || (x.newest > 0 && !(ours && h->native));
-    if (x.newest > 0 && !h->anew)
+    if (x.newest > 0 && !h->anew && !h->gone)
         wr_roll_join(&h->roll, &x.roll);
     h->known = true;
     wr_mutex_unlock(&h->mutex);
@@ -192,6 +192,8 @@ static struct wr_extent compose(
     x.last = h->last;
     x.newest = wr_max(h->settled, wr_min(h->said.newest, h->last.max));
     x.roll = h->roll;
+    if (h->keeps_all || h->several)
+        x.roll = (struct wr_roll){0};
     if (!h->closed) /* each deletion of a file of these would have to be said before */
         wr_roll_drop_runs(&x.roll);
     if (x.last.max > 0) /* a file that has arrived ends there or behind it */
@@ -213,7 +215,8 @@ static enum wr_status merge(struct wr_herald *h, struct wr_call *c, struct wr_er
         return st;
     wr_mutex_lock(&h->mutex);
     h->version = version;
-    h->roll = (struct wr_roll){0}; /* who writes it may delete, too */
+    h->roll = (struct wr_roll){0};
+    h->several = true; /* who writes it may delete, too */
     if (x.newest > 0)
         add_from(h, x.from);
     wr_mutex_unlock(&h->mutex);
@@ -265,6 +268,7 @@ static enum wr_status write_once(struct wr_herald *h, struct wr_call *c,
         h->said = x;
         h->unsaid -= wr_min(h->unsaid, unsaid);
         h->behind = false;
+        h->wrote = true;
         h->written_ms = wr_mono_ms(c->clock);
         h->failures = 0;
     }
@@ -419,7 +423,11 @@ bool wr_herald_goes(struct wr_herald *h, const struct wr_ltx_file *f)
     wr_mutex_lock(&h->mutex);
     may = !h->closed;
     if (may) {
-        h->fewer = h->fewer || h->busy || wr_roll_speaks(&h->said.roll, f);
+        /* Who has not written it yet does so now: only then one that ends at the same time, and
+         * speaks of all files, finds that somebody else is there. */
+        h->fewer =
+            h->fewer || h->busy || !h->known || !h->wrote || wr_roll_speaks(&h->said.roll, f);
+        h->gone = h->gone || !h->known;
         wr_roll_remove(&h->roll, f);
     }
     wr_mutex_unlock(&h->mutex);
@@ -445,6 +453,17 @@ bool wr_herald_must(
     return must;
 }
 
+/* Whether others can know that this process deletes. */
+static bool is_said(struct wr_herald *h)
+{
+    bool is;
+
+    wr_mutex_lock(&h->mutex);
+    is = !h->fewer || h->refused;
+    wr_mutex_unlock(&h->mutex);
+    return is;
+}
+
 enum wr_status wr_herald_announce(struct wr_herald *h, struct wr_call *c,
     const struct wr_retention *r, const uint64_t need[WR_LEVEL_MAX + 1],
     const uint64_t ahead[WR_LEVEL_MAX + 1], struct wr_err *e)
@@ -456,7 +475,7 @@ enum wr_status wr_herald_announce(struct wr_herald *h, struct wr_call *c,
         return wr_fail(e, WR_BUSY, WR_EXTENT_NAME " is being written just now");
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
     st = load(h, c, e);
-    if (st == WR_OK && (!h->version.there || h->said.newest == 0))
+    if (st == WR_OK && (!h->version.there || h->said.newest == 0) && is_said(h))
         keep_in_mind(h, c, ahead);
     else if (st == WR_OK && wr_herald_must(h, r, need))
         st = say(h, c, ahead, e);

@@ -40,6 +40,9 @@ struct wr_herald {
     bool known;            /* it was read, or written */
     bool behind;           /* it speaks of what is deleted, which was not known to be spoken of */
     bool fewer;            /* and its roll would be wrong, as files of it are to go */
+    bool gone;             /* some went before it was read, so its roll is not gone on with */
+    bool several;          /* others write or delete there, too: no roll is said */
+    bool wrote;            /* this process has written it */
     bool refused;          /* it cannot be written: nothing is said */
     bool closed;           /* nothing is deleted any more */
     unsigned failures;     /* to write it, in a row */
@@ -70,7 +73,7 @@ void wr_herald_init(struct wr_herald *h, struct wr_storage *s, const struct wr_l
 /* Looks come so often; half an hour at first. Before the first use. */
 void wr_herald_pace(struct wr_herald *h, int64_t look_ms);
 /* Nothing is ever deleted from here, so somebody else may delete by rules of his own, as buckets
- * have: of levels nothing is said. Before the first use. */
+ * have: of levels nothing is said, nor which files there are. Before the first use. */
 void wr_herald_keeps_all(struct wr_herald *h);
 void wr_herald_release(struct wr_herald *h);
 

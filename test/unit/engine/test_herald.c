@@ -164,9 +164,9 @@ static void test_nothing_is_said_before_there_is_a_sign(void **state)
     (void)state;
     begin(&x);
     T(live(&x, 60) > 0);
-    T(said(&x).newest == 0);
+    T(said(&x).token == 0); /* only that somebody deletes */
     wr_herald_look(&x.h, x.c, 0, 1);
-    T(said(&x).newest == 0);
+    T(said(&x).token == 0);
     look(&x, 7);
     T(said(&x).newest == x.txid - 1 && said(&x).token == 7); /* the last one is too new for some */
     T(holds(&x));
@@ -757,6 +757,102 @@ static void test_two_that_write_counted_snapshots(void **state)
     end(&x);
 }
 
+/* Another process has ended, and what it had said could not be read when the first files were to
+ * go, but a moment later. They were told as missing. */
+static void test_what_went_before_its_runs_were_read(void **state)
+{
+    const uint64_t need[WR_LEVEL_MAX + 1] = {0};
+    struct wr_err e = {0};
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    look(&x, 7);
+    send(&x, 5);
+    say(&x, true);
+    T(said(&x).roll.run[0].from == 2 && said(&x).roll.run[0].to == 6);
+    wr_herald_release(&x.h);
+    start(&x, true);
+    x.spy.fail_stat = WR_TIMEOUT;
+    wr_herald_prepare(&x.h, x.c);
+    x.spy.fail_stat = WR_OK;
+    T(wr_herald_goes(&x.h, at(3)));
+    T(wr_herald_must(&x.h, &rules, need));
+    T_OK(wr_herald_announce(&x.h, x.c, &rules, need, need, &e));
+    T(said(&x).newest > 0 && said(&x).roll.run[0].to == 0);
+    send(&x, 1);
+    say(&x, true);
+    T(said(&x).roll.run[0].to == x.txid && said(&x).roll.run[0].from > 3);
+    end(&x);
+}
+
+/* Nor of single files, or of snapshots: a rule that expires what is old took them. */
+static void test_of_what_a_bucket_thins_out_it_was_said_which_files_stay(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    wr_herald_keeps_all(&x.h);
+    x.h.roll.counted = true;
+    send(&x, 3);
+    look(&x, 7);
+    say(&x, true);
+    T(said(&x).last.max == x.txid);
+    T(said(&x).roll.run[0].to == 0 && !said(&x).roll.counted);
+    end(&x);
+}
+
+/* A new primary had read what the old one had said, which ended then: its last word was not known
+ * to be one that speaks of all files. */
+static void test_who_ended_spoke_of_what_another_one_deletes(void **state)
+{
+    const uint64_t need[WR_LEVEL_MAX + 1] = {0};
+
+    (void)state;
+    for (unsigned first = 0; first < 2; first++) {
+        struct wr_herald other;
+        struct wr_err e = {0};
+        struct shelf x;
+
+        begin(&x);
+        look(&x, 7);
+        send(&x, 5);
+        wr_herald_init(&other, x.s, x.c->log, "app.db");
+        wr_herald_found(&other, &x.clock.clock, at(x.txid), true);
+        wr_herald_prepare(&other, x.c);
+        if (first == 0)
+            say(&x, true);
+        T(wr_herald_goes(&other, at(3)));
+        if (wr_herald_must(&other, &rules, need))
+            T_OK(wr_herald_announce(&other, x.c, &rules, need, need, &e));
+        if (first == 1)
+            say(&x, true);
+        T(said(&x).newest > 0 && said(&x).roll.run[0].to == 0);
+        T(wr_herald_goes(&other, at(4)));
+        T(!wr_herald_must(&other, &rules, need)); /* which is said once */
+        wr_herald_release(&other);
+        end(&x);
+    }
+}
+
+/* Somebody else writes there, too, and deletes by what he knows. */
+static void test_who_is_not_alone_spoke_of_all_files(void **state)
+{
+    struct shelf x;
+
+    (void)state;
+    begin(&x);
+    look(&x, 7);
+    wr_herald_shared(&x.h);
+    look(&x, 8);
+    send(&x, 5);
+    wr_herald_say_last(&x.h, x.c, 8, 1, true);
+    T(said(&x).token == 8 && said(&x).last.max == x.txid);
+    T(said(&x).roll.run[0].to == 0);
+    end(&x);
+}
+
 T_MAIN(T_TEST(test_nothing_is_said_before_there_is_a_sign),
     T_TEST(test_it_is_said_before_it_is_deleted), T_TEST(test_what_cannot_be_said_is_not_deleted),
     T_TEST(test_a_store_that_does_not_write_over), T_TEST(test_it_was_deleted),
@@ -773,4 +869,7 @@ T_MAIN(T_TEST(test_nothing_is_said_before_there_is_a_sign),
     T_TEST(test_who_sends_nothing_says_nothing), T_TEST(test_who_ends_says_what_there_is),
     T_TEST(test_who_comes_after_says_that_it_is_less),
     T_TEST(test_a_word_on_its_way_did_not_know_what_went),
-    T_TEST(test_two_that_write_counted_snapshots))
+    T_TEST(test_two_that_write_counted_snapshots), T_TEST(test_what_went_before_its_runs_were_read),
+    T_TEST(test_of_what_a_bucket_thins_out_it_was_said_which_files_stay),
+    T_TEST(test_who_ended_spoke_of_what_another_one_deletes),
+    T_TEST(test_who_is_not_alone_spoke_of_all_files))
