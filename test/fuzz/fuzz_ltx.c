@@ -119,8 +119,35 @@ struct repair {
     struct wr_buf out, index;
     uint64_t crc, rolling;
     uint32_t pgno; /* of the last page */
-    bool rules;    /* page numbers are as they should be */
+    bool rules;    /* page numbers and matches are as they should be */
 };
+
+/* Whether an LZ4 block, which expands, has a match at a distance of 0: liblz4 makes zeros of it,
+ * and the decoder of whole files refuses it. */
+static bool has_void_match(struct wr_bytes block)
+{
+    size_t at = 0;
+
+    while (at < block.n) {
+        unsigned token = block.p[at++];
+        size_t literals = token >> 4;
+        uint8_t more = literals == 15 ? 255 : 0;
+
+        for (; more == 255; literals += more)
+            more = block.p[at++];
+        at += literals;
+        if (at == block.n)
+            return false; /* it ends with literals */
+        if (block.p[at] == 0 && block.p[at + 1] == 0)
+            return true;
+        at += 2;
+        if ((token & 15) == 15) {
+            while (block.p[at++] == 255)
+                continue;
+        }
+    }
+    return false;
+}
 
 /* Keep the frame at the front of *in, if its page expands. */
 static bool repair_page(struct repair *r, struct t_ltx_in *in)
@@ -141,6 +168,7 @@ static bool repair_page(struct repair *r, struct t_ltx_in *in)
         ok = n <= rest.n - head && n <= wr_ltx_payload_max(r->h.page_size) &&
              wr_ltx_block_decode((struct wr_bytes){rest.p + head, n}, r->h.page_size, page, NULL) ==
                  WR_OK;
+        r->rules = r->rules && !(ok && has_void_match((struct wr_bytes){rest.p + head, n}));
     } else {
         struct t_ltx_in payload = {.file = {rest.p + head, rest.n - head}};
 
