@@ -50,8 +50,9 @@ void store_each(struct store *s, store_each_fn *fn, void *arg);
 extern void (*store_on_put)(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n);
 extern void (*store_on_remove)(struct store *s, const char *key);
-/* While they are called: whoever has sent the request is dead. */
-extern bool store_after_death;
+/* While they are called: whoever has sent the request is dead; nobody has, as the network doubled
+ * it. */
+extern bool store_after_death, store_doubled;
 /* Our state was lost. From then on what the dead have under way to a store without conditions is
  * lost with it: it might go over what comes from those who do not know of it, as docs/adr/0008 says
  * under what remains. */

@@ -275,8 +275,9 @@ static bool arrive(struct store *s, struct store_request *r)
     s->newest = wr_max(s->newest, r->seq);
     r->stale = r->verb == STORE_LIST && store_strikes(s, STORE_STALE_LIST);
     store_after_death = !copy && !sim_proc_alive(r->client);
+    store_doubled = copy;
     store_apply(s, r);
-    store_after_death = false;
+    store_after_death = store_doubled = false;
     if (r->verb == STORE_PUT && !copy && store_strikes(s, STORE_DOUBLED))
         double_it(s, r);
     return true;

@@ -53,12 +53,14 @@ static bool comes_late(const struct bucket *b, const char *key)
 }
 
 /* S9. At each moment in which that may come to be otherwise. A store without conditions lets an
- * earlier word of ours, which comes late, go over a later one. */
+ * earlier word of ours, which comes late, go over a later one; and a dead process's file, or a
+ * double, that comes when what led to it is gone is spoken of all the same. */
 static void check_said(struct store *s)
 {
     char why[SAID_TEXT];
 
-    if ((store_ops(s)->caps & WR_STORAGE_COND_PUT) && !said_is_so(s, why))
+    if ((store_ops(s)->caps & WR_STORAGE_COND_PUT) && !bucket_of(s)->stranded &&
+        !said_is_so(s, why))
         sim_fail("S9: %s", why);
 }
 
@@ -105,7 +107,7 @@ static void on_put(
     judge_dead(b->judge, store_after_death);
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
-    if (txid != 0 && store_after_death && is_stranded(b, txid))
+    if (txid != 0 && (store_after_death || store_doubled) && is_stranded(b, txid))
         b->stranded = true;
     if (txid == 0 || !judge_find(b->judge, txid, &image))
         return;

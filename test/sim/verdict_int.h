@@ -12,7 +12,7 @@
 struct bucket {
     struct store *store;
     struct judge *judge;
-    bool stranded; /* a dead one's file came when what led to it had been deleted */
+    bool stranded; /* a dead one's file, or a double, came when what led there had been deleted */
 };
 
 struct verdict {
