@@ -181,7 +181,7 @@ class Run:
         else:
             top = "ltx/0/"
             names = os.listdir(self.found.path("replica", top))
-        found = (kit.LTX_NAME.search(name) for name in names)
+        found = (kit.LTX_NAME.search(name) for name in names if name.endswith(".ltx"))  # not one that is being written
         return sorted((int(m.group(1), 16), int(m.group(2), 16), node_of(self.object(top + m.group(0))))
                       for m in found if m)
 
