@@ -164,6 +164,11 @@ static void db_handle_free(weir_db *h)
     wr_free(h);
 }
 
+static int64_t end_after(int64_t timeout_ms)
+{
+    return wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000;
+}
+
 /* The last sync of one database, within what is left of the time. */
 static enum wr_status last_sync(weir_db *h, int64_t end_ns, struct wr_err *e)
 {
@@ -181,12 +186,12 @@ static enum wr_status last_sync(weir_db *h, int64_t end_ns, struct wr_err *e)
 /* How long replicas may take to say how far they reach, which is no more than useful. */
 static int64_t last_word_end(int64_t end_ns)
 {
-    return wr_min(end_ns, wr_mono_ns(wr_clock_system()) + LAST_WORD_MS * 1000000);
+    return wr_min(end_ns, end_after(LAST_WORD_MS));
 }
 
 int weir_close(weir *w, int64_t timeout_ms, weir_error *reterr)
 {
-    int64_t end = wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000;
+    int64_t end = end_after(timeout_ms);
     struct wr_err first = {0};
     enum wr_status st = WR_OK;
     weir_db *h;
@@ -379,7 +384,7 @@ int weir_db_add_replica(
 
 int weir_db_remove(weir_db *db, int64_t timeout_ms, weir_error *reterr)
 {
-    int64_t end = wr_mono_ns(wr_clock_system()) + wr_min(timeout_ms, TIMEOUT_MAX_MS) * 1000000;
+    int64_t end = end_after(timeout_ms);
     struct wr_err e = {0};
     enum wr_status st = WR_OK;
     weir *w;

@@ -253,8 +253,9 @@ static enum wr_status judge_newest(struct wr_verify_run *v, struct wr_err *e)
         r->newest_txid = v->cut;
         r->newest_unsound = true;
         (void)snprintf(r->newest_why, sizeof(r->newest_why), "the newest files are gone");
+        return WR_OK;
     }
-    if (v->files.n == 0 || r->findings == 0 || v->cut > 0)
+    if (v->files.n == 0 || r->findings == 0)
         return WR_OK;
     if (v->n_points > 0 && v->points[v->n_points - 1] == r->newest_txid)
         return look_at_way(v, e);

@@ -136,13 +136,13 @@ enum wr_status wr_verify_let_settle(struct wr_verify_run *v, struct wr_err *e)
 }
 
 /* The newest file has no minute to be listed in; but who asks for it by its name is told. */
-static enum wr_status is_cut(struct wr_verify_run *v, bool *ret, struct wr_err *e)
+static enum wr_status is_cut(
+    struct wr_verify_run *v, const struct wr_extent *x, bool *ret, struct wr_err *e)
 {
-    const struct wr_extent *x = wr_verify_said(v);
     bool there = false;
     enum wr_status st = WR_OK;
 
-    *ret = x && is_short(v, x);
+    *ret = is_short(v, x);
     if (*ret && reaches(v, x->newest))
         st = wr_remote_there(v->storage, &v->call, &x->last, &there, e);
     *ret = *ret && !there;
@@ -220,6 +220,7 @@ static void tell_holes(struct wr_verify_run *v, const struct wr_extent *x, bool 
 
 enum wr_status wr_verify_tell_said(struct wr_verify_run *v, struct wr_err *e)
 {
+    const struct wr_extent *x = wr_verify_said(v);
     bool cut;
     enum wr_status st;
 
@@ -234,10 +235,12 @@ enum wr_status wr_verify_tell_said(struct wr_verify_run *v, struct wr_err *e)
                            "restores do without it, and who writes to the replica "
                            "writes it anew"});
     }
-    st = is_cut(v, &cut, e);
+    if (!x)
+        return WR_OK;
+    st = is_cut(v, x, &cut, e);
     if (st == WR_OK && cut)
         tell_cut(v);
-    if (st == WR_OK && wr_verify_said(v))
-        tell_holes(v, wr_verify_said(v), cut);
+    if (st == WR_OK)
+        tell_holes(v, x, cut);
     return st;
 }

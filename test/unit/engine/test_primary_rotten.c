@@ -180,6 +180,20 @@ static void rot_once(void *arg, const void *p, size_t n, uint64_t off, const cha
     rot(path, 60);
 }
 
+/* All pages have changed, and been copied into the database, and wait for their file. */
+static void change_all(struct world *w)
+{
+    world_stop(w);
+    w->opts.checkpoint_frames = 20;
+    w->interval_ns = 20 * SECOND;
+    world_start(w);
+    world_sql(w, "UPDATE t SET b='x' WHERE a=1");
+    assert_int_equal(world_sync(w), 2); /* the next one has to wait */
+    world_sql(w, "UPDATE t SET b=randomblob(3500)");
+    world_run(w, 5 * SECOND);
+    T(status(w).checkpoints > 0 && status(w).txid == 2);
+}
+
 /* The page that went into the file was not the one whose checksum went into its header. All of it
  * was acknowledged, and could not be restored. */
 static void test_a_page_rots_after_its_checksum_was_taken(void **state)
@@ -192,15 +206,7 @@ static void test_a_page_rots_after_its_checksum_was_taken(void **state)
     disk.full = false;
     replicated(&w, &fs, 200);
     was = world_image(&w);
-    world_stop(&w);
-    w.opts.checkpoint_frames = 20;
-    w.interval_ns = 20 * SECOND;
-    world_start(&w);
-    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
-    assert_int_equal(world_sync(&w), 2); /* the next one has to wait */
-    world_sql(&w, "UPDATE t SET b=randomblob(3500)");
-    world_run(&w, 5 * SECOND);
-    T(status(&w).checkpoints > 0 && status(&w).txid == 2);
+    change_all(&w);
     disk.arg = (void *)(uintptr_t)w.path;
     disk.before = rot_once;
     T(world_sync(&w) >= 3);
@@ -228,15 +234,7 @@ static void test_a_page_rots_after_it_was_read(void **state)
     (void)state;
     disk.full = false;
     replicated(&w, &fs, 100);
-    world_stop(&w);
-    w.opts.checkpoint_frames = 20;
-    w.interval_ns = 20 * SECOND;
-    world_start(&w);
-    world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
-    assert_int_equal(world_sync(&w), 2); /* the next one has to wait */
-    world_sql(&w, "UPDATE t SET b=randomblob(3500)");
-    world_run(&w, 5 * SECOND);
-    T(status(&w).checkpoints > 0 && status(&w).txid == 2);
+    change_all(&w);
     was = world_image(&w);
     disk.arg = (void *)(uintptr_t)w.path;
     disk.before = rot_once;
