@@ -27,7 +27,8 @@
 #define RETRY_OWN_NS  ((int64_t)50 * 1000000) /* with the pin: a torn index is ours to mend */
 #define RETRY_FAR_NS  ((int64_t)5 * 1000000000)
 #define RETRY_MAX_NS  ((int64_t)60 * 1000000000) /* of attempts that read much */
-#define SAY_NS        ((int64_t)2 * 1000000000)  /* checkpoints and most transactions are shorter */
+#define SAY_NS        ((int64_t)2 * 1000000000)  /* most transactions are shorter */
+#define SAY_LATE_NS   ((int64_t)20 * 1000000000) /* so is a checkpoint of a WAL of gigabytes */
 #define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
 #define AHEAD_NS      ((int64_t)1000000000)      /* attached before a replica is known */
 #define OTHERS_NS     ((int64_t)500 * 1000000)   /* longer, once one is: a retry takes a second */
@@ -105,6 +106,16 @@ static bool waits_long(struct wr_db *db, int64_t *since_ns, int slot, char ret_w
     return true;
 }
 
+/* Whether `who` has the checkpoint lock for a checkpoint, not for good: it copies frames, or waits
+ * for readers with the writer lock, as all kinds but PASSIVE do. */
+static bool checkpoints(const struct wr_db *db, const char *who)
+{
+    char writer[WHO];
+
+    wr_holder_of_slot(wr_conn_path(db->conn), WR_SHM_SLOT_WRITE, writer, sizeof(writer));
+    return wr_conn_copying(db->conn) || strcmp(who, writer) == 0;
+}
+
 static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
 {
     char who[WHO];
@@ -117,6 +128,13 @@ static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
     }
     if (!waits_long(db, &db->pin_since_ns, WR_SHM_SLOT_CKPT, who))
         return WR_BUSY;
+    if (!db->status.rival && checkpoints(db, who)) { /* a rival makes some, too */
+        if (wr_db_now_ns(db) - db->pin_since_ns < SAY_LATE_NS)
+            return WR_BUSY;
+        return wr_fail(e, WR_BUSY,
+            "a checkpoint of %s has been running for many seconds: %s. Waiting until it ends",
+            db->path, who);
+    }
     db->status.rival = true;
     return wr_fail(e, WR_BUSY,
         "another process holds the checkpoint lock of %s: %s; is a second weir, or Litestream, "

@@ -1,5 +1,6 @@
 /*
- * holders.h - who holds POSIX locks on a database, for messages to an operator. Never a decision.
+ * holders.h - who holds POSIX locks on a database, for messages to an operator, and for how soon
+ * they get one. Never a decision.
  *
  * Reads /proc/locks (Linux) and stats; opens nothing of the database.
  */

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "harness/engine_world.h"
 #include "unit/engine/world_bucket.h"
+#include "unit/sqlite/other_process.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -89,6 +90,56 @@ static void test_a_long_transaction_is_waited_for_and_told(void **state)
     world_sql(&w, "COMMIT");
     (void)world_sync(&w);
     assert_int_equal(status(&w).error, WR_OK);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* A second replicator was suspected after two seconds, an error was logged, and `replicate` ended,
+ * when all that was in the way was the application's checkpoint of a large WAL. */
+static void test_a_long_checkpoint_was_taken_for_a_second_weir(void **state)
+{
+    struct other app = other_start();
+    volatile uint32_t *attempted, *backfill;
+    struct world w;
+    uint8_t *shm;
+    int fd;
+
+    (void)state;
+    begin(&w);
+    assert_string_equal(other_ask(&app, 'o', w.path), "0");
+    assert_string_equal(other_ask(&app, 'w', w.path), "0 ");
+    assert_string_equal(other_ask(&app, 'p', ""), "0 ");
+    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
+    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    T(shm != MAP_FAILED);
+    backfill = (volatile uint32_t *)(void *)(shm + 96);
+    attempted = (volatile uint32_t *)(void *)(shm + 128);
+
+    *attempted = *backfill + 1; /* it copies */
+    world_start(&w);
+    for (int i = 0; i < 5; i++)
+        world_run(&w, SECOND);
+    T(w.errors == 0 && !status(&w).rival && status(&w).error == WR_OK);
+    *attempted = *backfill; /* and waits for readers, to truncate the WAL */
+    other_expect(&app, "BEGIN IMMEDIATE", "0 ");
+    for (int i = 0; i < 10 && access("/proc/locks", R_OK) == 0; i++)
+        world_run(&w, SECOND);
+    T(w.errors == 0 && !status(&w).rival);
+    *attempted = *backfill + 1;
+    for (int i = 0; i < 30; i++)
+        world_run(&w, SECOND);
+    T(w.errors == 1 && !status(&w).rival && status(&w).error == WR_BUSY);
+    T(strstr(world_error(w.db), "a checkpoint of ") && strstr(world_error(w.db), w.path));
+
+    *attempted = *backfill; /* none of both: it holds the lock */
+    other_expect(&app, "ROLLBACK", "0 ");
+    for (int i = 0; i < 2; i++)
+        world_run(&w, SECOND);
+    T(w.errors == 2 && status(&w).rival && status(&w).error == WR_BUSY);
+    T(strstr(world_error(w.db), "another process holds the checkpoint lock"));
+    other_kill(&app);
+    (void)world_sync(&w);
+    T(status(&w).error == WR_OK && !status(&w).rival);
     world_check(&w, 0);
     world_close(&w);
 }
@@ -386,6 +437,7 @@ static int count_opens(void **state)
 
 #define O_TEST(f) cmocka_unit_test_setup(f, count_opens)
 T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
+    T_TEST(test_a_long_checkpoint_was_taken_for_a_second_weir),
     T_TEST(test_a_writer_that_was_waited_for_dies_in_its_update),
     T_TEST(test_a_copy_that_follows_is_not_replicated),
     T_TEST(test_a_database_replaced_while_its_lock_is_waited_for),
