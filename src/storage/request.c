@@ -350,8 +350,9 @@ enum wr_status wr_storage_upload_begin(struct wr_storage *s, struct wr_call *c, 
     return finish(&r, st, e);
 }
 
-enum wr_status wr_storage_upload_part(
-    struct wr_storage_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
+/* `part`, or, if that is not NULL, what is in `give`. */
+static enum wr_status upload_part(struct wr_storage_upload *u, struct wr_call *c,
+    struct wr_bytes part, struct wr_buf *give, struct wr_err *e)
 {
     struct wr_storage *s = u->s;
     struct request r;
@@ -364,9 +365,27 @@ enum wr_status wr_storage_upload_part(
     do {
         attempt(&r);
         count(&s->bytes_up, part.n);
-        st = ended(&r, s->ops->upload_part(u->up, c, part, &r.err));
+        st = give && s->ops->upload_give ? s->ops->upload_give(u->up, c, give, &r.err)
+                                         : s->ops->upload_part(u->up, c, part, &r.err);
+        st = ended(&r, st);
     } while (again(&r, st));
     return finish(&r, st, e);
+}
+
+enum wr_status wr_storage_upload_part(
+    struct wr_storage_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
+{
+    return upload_part(u, c, part, NULL, e);
+}
+
+enum wr_status wr_storage_upload_give(
+    struct wr_storage_upload *u, struct wr_call *c, struct wr_buf *part, struct wr_err *e)
+{
+    enum wr_status st = upload_part(u, c, wr_buf_bytes(part), part, e);
+
+    if (st == WR_OK)
+        wr_buf_clear(part);
+    return st;
 }
 
 enum wr_status wr_storage_upload_commit(

@@ -507,6 +507,7 @@ const struct wr_storage_ops wr_storage_s3 = {
     .remove = s3_remove,
     .upload_begin = wr_s3_upload_begin,
     .upload_part = wr_s3_upload_part,
+    .upload_give = wr_s3_upload_give,
     .upload_commit = wr_s3_upload_commit,
     .upload_abort = wr_s3_upload_abort,
     .tell = s3_tell,

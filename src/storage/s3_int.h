@@ -192,6 +192,8 @@ enum wr_status wr_s3_upload_part(
     struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_s3_upload_commit(
     struct wr_upload *u, struct wr_call *c, struct wr_object *out, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_s3_upload_give(
+    struct wr_upload *u, struct wr_call *c, struct wr_buf *part, struct wr_err *e) WR_MUST_CHECK;
 void wr_s3_upload_abort(struct wr_upload *u, struct wr_call *c);
 
 #endif

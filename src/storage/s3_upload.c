@@ -2,12 +2,12 @@
  * s3_upload.c - multi-part uploads, several parts in flight.
  *
  *   begin    POST ?uploads -> id
- *   part     a free job takes a copy and sends it from a thread of its own; when all jobs are busy
- *            the caller's thread sends without a copy
+ *   part     a free job takes it, buffer and all, and sends it from a thread of its own; when all
+ *            jobs are busy the caller's thread sends
  *   commit   wait for all jobs; POST ?uploadId with the list of tags
  *   abort    stop all jobs; DELETE ?uploadId
  *
- * Memory: concurrency - 1 copies of a part, kept until the upload ends, beside the caller's own.
+ * Memory: concurrency - 1 parts, kept until the upload ends, beside the caller's own.
  *
  * How it fails: a part in a thread retries by itself, as its data is nobody else's to repeat; when
  * it gives up, the next call reports it and the upload is lost. A part in the caller's thread does
@@ -36,8 +36,7 @@ struct job {
     bool started;       /* owner only */
     _Atomic bool ended; /* set last by the thread: joining will not wait */
     struct wr_call call;
-    uint8_t *data;
-    size_t n, cap;
+    struct wr_buf part;
     unsigned number;
     struct tag tag;
     enum wr_status st;
@@ -67,7 +66,7 @@ static void upload_free(struct wr_upload *u)
         wr_cancel_remove(u->outer, &u->on_outer);
     for (unsigned i = 0; i < u->n_jobs; i++) {
         assert(!u->jobs[i].started);
-        wr_free(u->jobs[i].data);
+        wr_buf_release(&u->jobs[i].part);
     }
     wr_cancel_release(&u->stop);
     wr_free(u->jobs);
@@ -177,8 +176,7 @@ static void run_job(void *arg)
     wr_retry_init(&retry, (uint64_t)wr_mono_ns(j->call.clock) +
                               atomic_fetch_add_explicit(&j->u->s->calls, 1, memory_order_relaxed));
     do {
-        j->st = send_part(
-            j->u, &j->call, j->number, (struct wr_bytes){j->data, j->n}, &j->tag, &j->err);
+        j->st = send_part(j->u, &j->call, j->number, wr_buf_bytes(&j->part), &j->tag, &j->err);
     } while (wr_retry_again(&retry, &j->call, j->st));
     atomic_store(&j->ended, true);
 }
@@ -222,9 +220,19 @@ static enum wr_status reserve_tag(struct wr_upload *u, struct wr_err *e)
     return WR_OK;
 }
 
-/* Hand a copy of the part to a free job. False when there is none, or no memory or thread for it:
- * the caller's thread sends, then. */
-static bool start_job(struct wr_upload *u, const struct wr_call *c, struct wr_bytes part)
+/* The limit stays with the caller's, which has the other's memory from here on. */
+static void swap(struct wr_buf *callers, struct wr_buf *jobs)
+{
+    struct wr_buf was = *jobs;
+
+    *jobs = *callers;
+    *callers = was;
+    callers->max = jobs->max;
+}
+
+/* Hand the part to a free job. False when there is none, or no thread for it: the caller's thread
+ * sends, then. */
+static bool start_job(struct wr_upload *u, const struct wr_call *c, struct wr_buf *part)
 {
     struct job *j = NULL;
     for (unsigned i = 0; i < u->n_jobs && j == NULL; i++)
@@ -232,16 +240,7 @@ static bool start_job(struct wr_upload *u, const struct wr_call *c, struct wr_by
             j = &u->jobs[i];
     if (j == NULL)
         return false;
-    if (j->cap < part.n) {
-        uint8_t *more = wr_resize(j->data, part.n, 1);
-        if (more == NULL)
-            return false;
-        j->data = more;
-        j->cap = part.n;
-    }
-    if (part.n > 0)
-        memcpy(j->data, part.p, part.n);
-    j->n = part.n;
+    swap(part, &j->part);
     j->u = u;
     j->number = u->n + 1;
     j->err = (struct wr_err){.code = WR_OK};
@@ -250,6 +249,8 @@ static bool start_job(struct wr_upload *u, const struct wr_call *c, struct wr_by
     j->call.cancel = &u->stop;
     atomic_store(&j->ended, false);
     j->started = wr_thread_start(&j->thread, "weir-part", 0, run_job, j, NULL) == WR_OK;
+    if (!j->started)
+        swap(part, &j->part);
     return j->started;
 }
 
@@ -260,9 +261,11 @@ static enum wr_status report(const struct wr_upload *u, struct wr_err *e)
     return u->failed;
 }
 
-enum wr_status wr_s3_upload_part(
-    struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
+enum wr_status wr_s3_upload_give(
+    struct wr_upload *u, struct wr_call *c, struct wr_buf *part, struct wr_err *e)
 {
+    size_t n = part->n;
+
     collect(u, false);
     if (u->failed != WR_OK)
         return report(u, e);
@@ -270,12 +273,29 @@ enum wr_status wr_s3_upload_part(
     if (st != WR_OK)
         return st;
     if (!start_job(u, c, part))
-        st = send_part(u, c, u->n + 1, part, &u->tags[u->n], e);
+        st = send_part(u, c, u->n + 1, wr_buf_bytes(part), &u->tags[u->n], e);
     if (st != WR_OK)
         return st;
     u->n++;
-    u->size += part.n;
+    u->size += n;
     return WR_OK;
+}
+
+enum wr_status wr_s3_upload_part(
+    struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
+{
+    struct wr_buf copy;
+    enum wr_status st;
+
+    wr_buf_init(&copy, part.n);
+    wr_buf_put(&copy, part.p, part.n);
+    st = wr_buf_status(&copy);
+    if (st != WR_OK)
+        (void)wr_fail(e, st, "part of an upload: %s", wr_status_text(st));
+    else
+        st = wr_s3_upload_give(u, c, &copy, e);
+    wr_buf_release(&copy);
+    return st;
 }
 
 /* ---- commit and abort ---- */

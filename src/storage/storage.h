@@ -99,13 +99,17 @@ struct wr_storage_ops {
     enum wr_status (*remove)(
         void *self, struct wr_call *c, const struct wr_str *keys, size_t n, struct wr_err *e);
 
-    /* The four below are NULL when part_min is 0. Parts arrive in order and may be sent in
+    /* The five below are NULL when part_min is 0. Parts arrive in order and may be sent in
      * parallel; nothing is visible until commit. commit and abort free the upload in every case;
-     * abort cannot fail. `part` is the driver's to keep only until upload_part returns. */
+     * abort cannot fail. `part` is the driver's to keep only until upload_part returns. What is
+     * given is not copied: when upload_give is OK `part` is empty, or has another buffer's memory
+     * that nobody needs any more, and its limit as before. NULL: there is nothing to gain. */
     enum wr_status (*upload_begin)(void *self, struct wr_call *c, struct wr_str key,
         const struct wr_put_opts *o, struct wr_upload **out, struct wr_err *e);
     enum wr_status (*upload_part)(
         struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e);
+    enum wr_status (*upload_give)(
+        struct wr_upload *u, struct wr_call *c, struct wr_buf *part, struct wr_err *e);
     enum wr_status (*upload_commit)(
         struct wr_upload *u, struct wr_call *c, struct wr_object *out, struct wr_err *e);
     void (*upload_abort)(struct wr_upload *u, struct wr_call *c);

@@ -45,6 +45,9 @@ enum wr_status wr_storage_upload_begin(struct wr_storage *s, struct wr_call *c, 
     const struct wr_put_opts *o, struct wr_storage_upload *ret, struct wr_err *e) WR_MUST_CHECK;
 enum wr_status wr_storage_upload_part(struct wr_storage_upload *u, struct wr_call *c,
     struct wr_bytes part, struct wr_err *e) WR_MUST_CHECK;
+/* The same of a buffer that is empty afterwards, if it is OK: what is in it is not copied. */
+enum wr_status wr_storage_upload_give(struct wr_storage_upload *u, struct wr_call *c,
+    struct wr_buf *part, struct wr_err *e) WR_MUST_CHECK;
 /* One attempt: the driver frees the upload either way, so there is nothing to repeat. */
 enum wr_status wr_storage_upload_commit(
     struct wr_storage_upload *u, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;

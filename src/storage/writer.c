@@ -89,18 +89,22 @@ enum wr_status wr_writer_open(struct wr_storage *s, struct wr_call *c, struct wr
     return WR_OK;
 }
 
+/* Either all of the buffer, which is empty then, or bytes of the caller's. */
 static enum wr_status send_part(
     struct wr_writer *w, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
 {
+    uint64_t crc = wr_crc64(w->crc, part.p, part.n);
+    bool buffered = part.p == w->buf.p;
     enum wr_status st = WR_OK;
 
     if (!w->u.up)
         st = wr_storage_upload_begin(w->s, c, w->key, &w->opts, &w->u, e);
     if (st == WR_OK)
-        st = wr_storage_upload_part(&w->u, c, part, e);
+        st = buffered ? wr_storage_upload_give(&w->u, c, &w->buf, e)
+                      : wr_storage_upload_part(&w->u, c, part, e);
     if (st == WR_OK) {
         w->size += part.n;
-        w->crc = wr_crc64(w->crc, part.p, part.n);
+        w->crc = crc;
     }
     return st;
 }
@@ -120,7 +124,6 @@ static enum wr_status take(
             w->part);
     if (n == 0) {
         st = send_part(w, c, wr_buf_bytes(&w->buf), e);
-        wr_buf_clear(&w->buf);
     } else if (w->buf.n == 0 && parts && p->n > w->part) {
         n = w->part;
         st = send_part(w, c, (struct wr_bytes){p->p, n}, e); /* no copy of what is whole already */
@@ -171,9 +174,10 @@ static bool arrived(struct wr_writer *w, struct wr_call *c)
 static enum wr_status commit_upload(struct wr_writer *w, struct wr_call *c, struct wr_err *e)
 {
     struct wr_err first = {0};
-    enum wr_status st = send_part(w, c, wr_buf_bytes(&w->buf), e);
+    enum wr_status st;
 
     assert(w->buf.n > 0);
+    st = send_part(w, c, wr_buf_bytes(&w->buf), e);
     if (st != WR_OK)
         return st;
     st = wr_storage_upload_commit(&w->u, c, &first);

@@ -41,6 +41,54 @@ static void parts_arrive_in_order(void **state)
     }
 }
 
+/* Parts in a buffer, as a writer has them; how many of the buffers the driver kept. */
+static unsigned give_parts(struct bench *b, unsigned parts)
+{
+    struct wr_err e = {0};
+    struct wr_upload *u = NULL;
+    struct wr_buf part;
+    unsigned kept = 0;
+
+    wr_buf_init(&part, 24);
+    T_OK(OPS.upload_begin(b->s, b->c, WR_STR("p/up"), &plain, &u, &e));
+    for (unsigned i = 0; i < parts; i++) {
+        const uint8_t *was;
+
+        wr_buf_clear(&part);
+        wr_buf_fmt(&part, "part-%04u,", i);
+        was = part.p;
+        T_OK(OPS.upload_give(u, b->c, &part, &e));
+        T(part.max == 24);
+        kept += part.p != was;
+        if (part.p)
+            memset(part.p, '#', part.cap); /* it is ours again */
+    }
+    T_OK(OPS.upload_commit(u, b->c, NULL, &e));
+    wr_buf_release(&part);
+    return kept;
+}
+
+/* Each part was copied to be sent by another thread: a file in two parts took three of them. */
+static void a_part_that_is_given_is_not_copied(void **state)
+{
+    static const char *const one[] = {"concurrency", "1", NULL};
+    static const char *const many[] = {"concurrency", "7", NULL};
+
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct bench b = set_up(k == 0 ? one : many);
+        unsigned kept;
+
+        s3d_opts(b.d)->part_min = 1;
+        T(give_parts(&b, 2) == (k == 0 ? 0 : 2));
+        expect_uploaded(&b, 2);
+        kept = give_parts(&b, 150);
+        expect_uploaded(&b, 150);
+        T(k == 0 ? kept == 0 : kept >= 6);
+        tear_down(&b);
+    }
+}
+
 static void an_upload_without_parts_is_an_empty_object(void **state)
 {
     struct bench b = set_up(NULL);
@@ -225,9 +273,9 @@ static void a_race_lost_at_commit_is_a_conflict(void **state)
     tear_down(&b);
 }
 
-T_MAIN(T_TEST(parts_arrive_in_order), T_TEST(an_upload_without_parts_is_an_empty_object),
-    T_TEST(small_parts_are_explained), T_TEST(lost_parts_are_sent_again),
-    T_TEST(a_part_that_fails_ends_the_upload), T_TEST(errors_inside_a_200_are_errors),
-    T_TEST(a_lost_commit_is_busy), T_TEST(conditional_commits),
-    T_TEST(abort_stops_parts_and_cleans_up), T_TEST(cancel_stops_a_commit),
-    T_TEST(a_race_lost_at_commit_is_a_conflict))
+T_MAIN(T_TEST(parts_arrive_in_order), T_TEST(a_part_that_is_given_is_not_copied),
+    T_TEST(an_upload_without_parts_is_an_empty_object), T_TEST(small_parts_are_explained),
+    T_TEST(lost_parts_are_sent_again), T_TEST(a_part_that_fails_ends_the_upload),
+    T_TEST(errors_inside_a_200_are_errors), T_TEST(a_lost_commit_is_busy),
+    T_TEST(conditional_commits), T_TEST(abort_stops_parts_and_cleans_up),
+    T_TEST(cancel_stops_a_commit), T_TEST(a_race_lost_at_commit_is_a_conflict))
