@@ -45,6 +45,7 @@ class Program:
     polls = False  # whether an interval must be set where it looks, too
     strict = True  # its exit status must be 0; of others it is only noted
     level0 = re.compile(r"(^|/)(ltx/0|0000)/[^/]+\.ltx$")
+    level = re.compile(r"(^|/)(ltx/[1-8]|000[1-8])/[^/]+\.ltx$")  # one above the increments
     snapshot = re.compile(r"(^|/)(ltx/9|0009)/[^/]+\.ltx$")
     suffix = ".ltx"
 

@@ -24,6 +24,9 @@ class Size:
     minute_bytes: int = 64 * MB
     minute_rate: int = 500
     minute_s: int = 60
+    levels_bytes: int = 64 * MB
+    levels_rate: int = 100
+    levels_s: int = 30
     fleet_n: int = 100
     fleet_warm_s: int = 32  # past the first compaction, which looks at what is there
     fleet_s: int = 30  # one compaction
@@ -45,5 +48,5 @@ class Size:
     @staticmethod
     def quick():
         return Size(runs=1, interval="10ms", throughput_s=1, throughput_cases=(("NORMAL", 1), ("FULL", 4)), paced_s=1, readers_s=1, drain_s=1, lag_s=1, lone_commits=1, followers=(1, 3), pushed=2, minute_bytes=4 * MB,
-                    minute_s=1, fleet_n=5, fleet_warm_s=1, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
+                    minute_s=1, levels_bytes=MB, levels_s=2, fleet_n=5, fleet_warm_s=1, fleet_s=1, idle_n=(1, 5), idle_settle_s=2, idle_s=1, many_n=20, many_open=5,
                     big_bytes=8 * MB, first_bytes=MB, first_s=1, history_bytes=8 * MB, increments=40, syncs_bytes=MB, syncs=40, late_ms=2, round_trips=50)

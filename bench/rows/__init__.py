@@ -3,7 +3,8 @@ which has the programs, weir first, and the sizes.
 
 Every database is in WAL mode with pages of 4096 bytes.
 """
-from rows import first, fleet, idle, lag, minute, push, restore, size, snapshot, stale, start, throughput, yardsticks
+from rows import (first, fleet, idle, lag, levels, minute, push, restore, size, snapshot, stale, start, throughput,
+                  yardsticks)
 
 ROWS = {
     "throughput": throughput.throughput,
@@ -15,6 +16,7 @@ ROWS = {
     "push": push.push,
     "start": start.start,
     "minute": minute.minute,
+    "levels": levels.levels,
     "fleet": fleet.fleet,
     "idle": idle.idle,
     "many": idle.many,
