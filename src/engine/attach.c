@@ -32,6 +32,7 @@
 #define FIRST_LOOK_NS ((int64_t)50 * 1000000)    /* patience for the writer lock */
 #define AHEAD_NS      ((int64_t)1000000000)      /* attached before a replica is known */
 #define OTHERS_NS     ((int64_t)500 * 1000000)   /* longer, once one is: a retry takes a second */
+#define AHEAD_LOOK_NS ((int64_t)50 * 1000000)    /* meanwhile: readers wait for a torn index */
 #define SEAT_NS       ((int64_t)100 * 1000000)   /* the first in the queue goes ahead then */
 #define WHO           64                         /* bytes of a process's name */
 
@@ -368,7 +369,7 @@ static bool knows_enough(const struct wr_db *db)
 }
 
 /* Attached ahead, with too little known yet. An index that a writer leaves torn nobody but us can
- * make good meanwhile. */
+ * make good meanwhile; the watch tells of one write only. */
 static void await_replica(struct wr_db *db)
 {
     struct wr_err e = {0};
@@ -376,7 +377,7 @@ static void await_replica(struct wr_db *db)
 
     if (wr_db_now_ns(db) < ahead_until_ns(db)) {
         st = wr_db_look(db, &e);
-        wr_db_want(db, ahead_until_ns(db));
+        wr_db_want(db, wr_min(ahead_until_ns(db), wr_db_now_ns(db) + AHEAD_LOOK_NS));
         if (st == WR_OK || st == WR_BUSY)
             return;
     }
