@@ -368,18 +368,26 @@ static bool knows_enough(const struct wr_db *db)
                                                 wr_db_now_ns(db) >= ahead_until_ns(db)));
 }
 
-/* Attached ahead, with too little known yet. An index that a writer leaves torn nobody but us can
- * make good meanwhile; the watch tells of one write only. */
+/* Attached ahead, with too little known yet. The watch tells of one write only, and an index that a
+ * writer leaves torn nobody but us can make good, by a recovery. So a WAL of which that would lose
+ * frames is emptied before anything else, and not let go of half-way, when frames that it does find
+ * would be put over newer pages. Which pages were copied is forgotten if we let go: the next
+ * attempt finds another file than the ledger knows, and compares all of them. */
 static void await_replica(struct wr_db *db)
 {
+    const int64_t now = wr_db_now_ns(db), until_ns = ahead_until_ns(db);
     struct wr_err e = {0};
     enum wr_status st = WR_OK;
 
-    if (wr_db_now_ns(db) < ahead_until_ns(db)) {
-        st = wr_db_look(db, &e);
-        wr_db_want(db, wr_min(ahead_until_ns(db), wr_db_now_ns(db) + AHEAD_LOOK_NS));
+    if (now < until_ns || db->unchecked) {
+        st = wr_db_capture(db, &e);
+        if (st == WR_OK && db->unchecked && wr_db_checkpoint_due(db))
+            st = wr_db_checkpoint(db, &e);
+        if (now < until_ns)
+            wr_db_want(db, until_ns);
+        wr_db_want(db, now + AHEAD_LOOK_NS);
         if (st == WR_OK || st == WR_BUSY)
-            return;
+            return; /* or it is BROKEN: the file is no longer ours */
     }
     stay_behind(db);
     wr_db_go(db, DB_OPENING);

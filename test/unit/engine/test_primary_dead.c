@@ -534,6 +534,112 @@ static void test_old_frames_behind_an_empty_index_came_back(void **state)
     }
 }
 
+static void out_of_reach(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
+}
+
+static void tear(uint8_t *p, const void *arg)
+{
+    (void)arg;
+    p[48 + 8] ^= 1;
+}
+
+static const char *state_of(struct world *w)
+{
+    struct wr_db_status s;
+
+    wr_db_status(w->db, &s);
+    return s.state;
+}
+
+/* Two rows behind the twenty that the replica has; the last one, at least, is behind a frame that
+ * no recovery finds. */
+static void commit_unchecked(struct world *w)
+{
+    commit_after_a_savepoint(w);
+    if (!has_blank(w))
+        blank_one(w);
+    world_sql(w, "INSERT INTO t(b) VALUES('last')");
+}
+
+/* A start that waits for its replica has the pin, so nobody else empties the WAL. A writer died in
+ * its update of the index meanwhile, and the recovery lost what had been committed. */
+static void test_a_start_that_waited_for_its_replica_kept_frames_that_no_recovery_finds(
+    void **state)
+{
+    (void)state;
+    for (int how = 0; how < 8; how++) {
+        const bool lost_ledger = how & 1, let_go = how & 2, before = how & 4;
+        struct wr_err e = {0};
+        struct world w;
+
+        unchecked_world(&w);
+        world_start(&w);
+        (void)world_sync(&w);
+        world_stop(&w);
+        if (lost_ledger)
+            T_OK(wr_fs_posix()->remove(wr_fs_posix(), t_path(w.dir, ".app.db-weir/ledger"), &e));
+        if (before)
+            commit_unchecked(&w);
+        w.arm = out_of_reach;
+        world_start(&w);
+        (void)world_pass(&w, SECOND / 10, 1000);
+        if (!before)
+            commit_unchecked(&w);
+        (void)world_pass(&w, SECOND / 10, 1000);
+        T(strcmp(state_of(&w), "proving") == 0);
+        assert_int_equal(wal_size(&w), 0);
+        edit_file(t_path(w.dir, "app.db-shm"), SHM_SIZE, tear, NULL);
+        (void)world_pass(&w, SECOND / 10, 1000);
+        assert_int_equal(rows(&w), 22);
+        T(strcmp(state_of(&w), "proving") == 0);
+        world_sql(&w, "INSERT INTO t(b) VALUES('meanwhile')");
+        if (let_go) { /* what was copied to the file was captured by nobody who is still there */
+            world_run(&w, 2 * SECOND);
+            T(strcmp(state_of(&w), "opening") == 0);
+            world_sql(&w, "PRAGMA wal_checkpoint; INSERT INTO t(b) VALUES('away')");
+        }
+        faultstore_calm(w.fault[0]);
+        world_run(&w, 100 * SECOND);
+        (void)world_sync(&w);
+        assert_int_equal(rows(&w), let_go ? 24 : 23);
+        world_check(&w, 0);
+        assert_int_equal(w.errors, 0);
+        world_close(&w);
+    }
+}
+
+/* A read kept it from being emptied until it was let go of: all of it was in the file by then, and
+ * a recovery would have put older frames over that. */
+static void test_a_start_let_go_of_a_wal_that_it_had_copied_and_not_emptied(void **state)
+{
+    struct world w;
+    sqlite3 *reader;
+
+    (void)state;
+    skipped_world(&w, no_edit, &reader);
+    commit_unchecked(&w);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    reader = reader_of(&w);
+    w.arm = out_of_reach;
+    world_start(&w);
+    T(world_pass(&w, 3 * SECOND, 1000) < 200);
+    assert_int_equal(shm_now(&w, SHM_BACKFILL), shm_now(&w, SHM_MX_FRAME));
+    T(wal_size(&w) > 0);
+    T(sqlite3_close(reader) == SQLITE_OK);
+    T(world_pass(&w, 11 * SECOND, 1000) < 200);
+    assert_int_equal(wal_size(&w), 0);
+    T(strcmp(state_of(&w), "opening") == 0);
+    assert_int_equal(newest(&w), 20);
+    faultstore_calm(w.fault[0]);
+    world_run(&w, 100 * SECOND);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* Its header was the new one: no recovery finds old frames behind it. */
 static void test_an_empty_wal_that_was_begun_stays(void **state)
 {
@@ -838,4 +944,6 @@ T_MAIN(T_TEST(test_an_index_that_goes_back_is_told), T_TEST(test_a_reset_past_ou
     T_TEST(test_a_damaged_frame_is_not_taken),
     T_TEST(test_a_damaged_frame_behind_a_blank_one_is_not_taken),
     T_TEST(test_old_frames_behind_an_empty_index_came_back),
+    T_TEST(test_a_start_that_waited_for_its_replica_kept_frames_that_no_recovery_finds),
+    T_TEST(test_a_start_let_go_of_a_wal_that_it_had_copied_and_not_emptied),
     T_TEST(test_an_empty_wal_that_was_begun_stays))
