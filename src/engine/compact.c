@@ -156,6 +156,12 @@ static void note_damage(
         WR_F_Z("error", wr_text(&r->text)));
 }
 
+/* What ends as its replica does is told with that. */
+static bool is_news(const struct db_replica *dr, enum wr_status st)
+{
+    return st != WR_CANCELED && dr->now->state != WR_REPLICA_STOPPED;
+}
+
 /* Whether a file that was sent has arrived is not known before it was looked for. */
 static void note_failure(
     struct wr_db *db, struct db_replica *dr, struct db_level *lv, const struct wr_keeper_report *r)
@@ -176,7 +182,7 @@ static void note_failure(
     if (r->st != WR_CANCELED)
         wr_db_work_failed(db, dr, r->level, r->st, wr_text(&r->text));
     retry_later(db, lv, &lv->failures, RETRY_MAX_NS);
-    if (lv->failures == 1 && r->st != WR_CANCELED)
+    if (lv->failures == 1 && is_news(dr, r->st))
         wr_log(DB_LOG(db), WR_WARN, "compaction failed, trying again later", DB_NAME(db),
             WR_F_STR("replica", wr_storage_name(wr_replica_storage(dr->r))),
             WR_F_U64("level", r->level), WR_F_Z("error", wr_text(&r->text)));
@@ -224,7 +230,7 @@ static void note_retention(
     if (r->st == WR_OK)
         return;
     dr->retain_due = true;
-    if (dr->retain_failures == 1 && r->st != WR_CANCELED)
+    if (dr->retain_failures == 1 && is_news(dr, r->st))
         wr_log(DB_LOG(db), WR_WARN,
             "retention enforcement failed, trying again later; without the permission to delete "
             "set retention.enabled to false",

@@ -39,10 +39,19 @@ void wr_keeper_note(struct wr_keeper *k, const struct wr_ltx_file *f)
     wr_mutex_unlock(&k->mutex);
 }
 
-/* The next one; what is over has none. mutex held. */
+/* The next one. mutex held. */
 static struct keeper_job next_job(const struct wr_keeper *k)
 {
-    return k->over || k->job.task == TASK_ENDED ? (struct keeper_job){0} : k->job;
+    return k->job.task == TASK_ENDED ? (struct keeper_job){0} : k->job;
+}
+
+/* How that ends which is given to one that is over. */
+static struct wr_keeper_report called_off(const struct keeper_job *j)
+{
+    return (struct wr_keeper_report){.st = WR_CANCELED,
+        .level = j->parcel ? j->parcel->level : j->level,
+        .file = j->file,
+        .was_read = j->task != TASK_SEND && j->task != TASK_RETAIN};
 }
 
 /* The levels of all other databases do not wait behind one that is sent whole, or read whole
@@ -60,13 +69,14 @@ static struct wr_next keeper_step(struct wr_actor *a, struct wr_call *c)
     struct wr_keeper *k = wr_container_of(a, struct wr_keeper, actor);
     struct wr_keeper_report r = {0};
     struct wr_cancel request;
-    bool moves;
+    bool moves, over;
     struct keeper_job j;
 
     wr_cancel_init(&request);
     wr_mutex_lock(&k->mutex);
     j = next_job(k);
-    moves = lane_of(&j) != a->lane;
+    over = k->over;
+    moves = !over && lane_of(&j) != a->lane;
     k->request = moves ? NULL : &request;
     wr_mutex_unlock(&k->mutex);
     if (moves) {
@@ -74,7 +84,10 @@ static struct wr_next keeper_step(struct wr_actor *a, struct wr_call *c)
         return (struct wr_next){.when = WR_NEXT_MOVE, .to = lane_of(&j)};
     }
     c->cancel = &request;
-    wr_keeper_work(k, c, &j, &r);
+    if (over)
+        r = called_off(&j);
+    else
+        wr_keeper_work(k, c, &j, &r);
     wr_mutex_lock(&k->mutex);
     k->request = NULL;
     if (j.task != TASK_NONE)

@@ -91,7 +91,8 @@ bool wr_keeper_take(struct wr_keeper *k, struct wr_keeper_report *ret);
 /* As the last retention found them. */
 void wr_keeper_l0(struct wr_keeper *k, struct wr_l0_files *ret);
 
-/* Give up what is being sent if it is `p`; and whatever it is, now and from now on. */
+/* Give up what is being sent if it is `p`; and whatever it is, now and from now on: what it is
+ * given then is CANCELED. */
 void wr_keeper_interrupt(struct wr_keeper *k, const struct wr_parcel *p);
 void wr_keeper_cancel(struct wr_keeper *k);
 

@@ -311,7 +311,8 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
     wr_log(wr_sched_log(r->actor.sched), WR_ERROR, "replication to this replica has stopped",
         WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
         WR_F_Z("error", text));
-    r->notify(r->arg); /* it is not waited for any more */
+    wr_keeper_cancel(r->keeper); /* it may be about to try once more what got no answer */
+    r->notify(r->arg);           /* it is not waited for any more */
 }
 
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)

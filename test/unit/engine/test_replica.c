@@ -3,6 +3,7 @@
  * and what others ask of it meanwhile. Failures and threads have files of their own.
  */
 #include "base/mem.h"
+#include "engine/keeper.h"
 #include "unit/engine/replica_bench.h"
 
 /* Leave only the first `n` bytes of an object. */
@@ -422,6 +423,58 @@ static void test_a_large_file_has_more_time(void **state)
     bench_close(&b);
 }
 
+static void stop_in_the_middle(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bench *b = arg;
+
+    (void)c;
+    if (!strstr(key.p, "ltx/2/"))
+        return;
+    wr_replica_stop(b->r, WR_CONFLICT, "promoted elsewhere");
+    b->spy.fail_put = WR_TIMEOUT;
+    b->spy.in_put = NULL;
+}
+
+/* A file of a level that got no answer was sent again when the replica had stopped, as another one
+ * had been promoted, and what led to it may have been deleted by then. */
+static void test_a_file_of_a_level_was_sent_again_after_the_end(void **state)
+{
+    struct wr_keeper_report r = {0};
+    struct wr_parcel *p = parcel(2, 0, WALL);
+    struct wr_keeper *k;
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    start(&b);
+    push(&b, 1);
+    push(&b, 2);
+    run(&b, 0);
+    T(status(&b).pos.txid == 2);
+    k = wr_replica_keeper(b.r);
+    p->level = 2;
+    wr_storage_set_retry(wr_replica_storage(b.r), 5, 0);
+    b.spy.in_put = stop_in_the_middle;
+    b.spy.arg = &b;
+    b.spy.puts = 0;
+    wr_keeper_send(k, p);
+    run(&b, 0);
+    T(status(&b).state == WR_REPLICA_STOPPED && b.spy.puts == 1);
+    T(wr_keeper_take(k, &r) && r.st == WR_TIMEOUT && !r.sent);
+    wr_text_release(&r.text);
+    b.spy.fail_put = WR_OK;
+    b.spy.removes = b.spy.lists = 0;
+    wr_keeper_send(k, p); /* nor does it begin with anything, and who waits for that is told */
+    run(&b, 0);
+    T(wr_keeper_take(k, &r) && r.st == WR_CANCELED && r.level == 2);
+    wr_keeper_retain(k, &(struct wr_retention){.keep_ms = 1}, true);
+    run(&b, 0);
+    T(wr_keeper_take(k, &r) && r.st == WR_CANCELED && r.level == 0 && !r.was_read);
+    T(b.spy.puts == 1 && b.spy.lists == 0 && b.spy.removes == 0);
+    wr_parcel_unref(p);
+    bench_close(&b);
+}
+
 static void test_no_memory(void **state)
 {
     struct bench b;
@@ -451,4 +504,5 @@ T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_a_large_file_has_more_time),
     T_TEST(test_a_file_of_the_same_second_was_taken_for_the_one_before_it),
     T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
     T_TEST(test_cancel_is_for_good), T_TEST(test_a_file_that_does_not_follow_is_refused),
-    T_TEST(test_a_hole_in_the_middle_shows_within_hours), T_TEST(test_no_memory))
+    T_TEST(test_a_hole_in_the_middle_shows_within_hours),
+    T_TEST(test_a_file_of_a_level_was_sent_again_after_the_end), T_TEST(test_no_memory))
