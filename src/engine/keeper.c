@@ -120,6 +120,8 @@ enum wr_status wr_keeper_new(
     k->herald = o->herald;
     k->notify = o->notify;
     k->arg = o->arg;
+    k->may = o->may;
+    k->may_arg = o->may_arg;
     k->lock_offset = o->lock_offset;
     st = wr_sched_add(&k->actor, e);
     if (st != WR_OK) {

@@ -11,6 +11,7 @@
 #define WR_ENGINE_KEEPER_H
 
 #include "base/base.h"
+#include "base/call.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "engine/catalogue.h"
@@ -30,6 +31,10 @@ struct wr_keeper_opts {
     const char *label;          /* of the database, in logs */
     void (*notify)(void *arg);  /* something has ended; it must only wake an actor */
     void *arg;
+    /* Asked before a file is sent, and before anything is deleted: OK, or why that must not be now;
+     * it may make requests, with deadlines of their own. */
+    enum wr_status (*may)(void *arg, struct wr_call *c, struct wr_err *e);
+    void *may_arg;
     uint32_t lock_offset; /* byte offset of SQLite's lock page */
 };
 enum wr_status wr_keeper_new(
@@ -75,7 +80,7 @@ struct wr_keeper_report {
     enum wr_status st;       /* OK: the file is in the replica, and ends as follows */
     unsigned level;          /* that it was for; 0: retention */
     uint64_t removed;        /* retention: files */
-    struct wr_ltx_file file; /* else: sent, or read */
+    struct wr_ltx_file file; /* else: sent, or read; max is 0: it was not begun with */
     uint64_t checksum;       /* of what was sent, in its trailer; 0: unknown */
     bool damaged;            /* CORRUPT: it is there, and no good */
     bool was_read;           /* it was not to be sent */

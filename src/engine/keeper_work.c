@@ -13,8 +13,8 @@
 #include "engine/whole.h"
 #include "storage/storage.h"
 
-#define REQUEST_MS ((int64_t)120 * 1000) /* deadline of a header */
-#define SEND_MS    WR_STORAGE_UPLOAD_MS  /* deadline of a file */
+#define REQUEST_MS ((int64_t)120 * 1000) /* deadline of a header, and of a small file */
+#define SEND_MS    WR_STORAGE_UPLOAD_MS  /* deadline of a large or streamed file */
 
 #define TIMES_THREADS 8 /* that ask for the times of files, at a start */
 
@@ -117,11 +117,16 @@ static void note_arrived(struct wr_keeper *k, struct wr_keeper_report *r)
 static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const struct wr_parcel *p,
     struct wr_keeper_report *r, struct wr_err *e)
 {
+    bool long_one = wr_parcel_streamed(p) || wr_parcel_large(p);
     struct wr_sent sent;
     bool same = false;
-    enum wr_status st;
+    enum wr_status st = k->may(k->may_arg, c, e);
 
-    c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
+    if (st != WR_OK) {
+        r->file = (struct wr_ltx_file){0};
+        return st;
+    }
+    c->deadline_ms = wr_mono_ms(c->clock) + (long_one ? SEND_MS : REQUEST_MS);
     st = wr_send(k->storage, c, p, wr_sched_processors(k->actor.sched), &sent, e);
     r->file.size = sent.size;
     r->checksum = sent.checksum;
@@ -266,8 +271,10 @@ static enum wr_status retain(struct wr_keeper *k, struct wr_call *c, const struc
 {
     const struct wr_retention *r = &j->retention;
     size_t n = 0;
-    enum wr_status st;
+    enum wr_status st = k->may(k->may_arg, c, e);
 
+    if (st != WR_OK)
+        return st;
     if (j->anew)
         wr_catalogue_forget(&k->catalogue);
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;

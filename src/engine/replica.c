@@ -57,6 +57,8 @@ static enum wr_status add_others(struct wr_replica *r, struct wr_storage *storag
         .label = o->label,
         .notify = o->notify,
         .arg = o->arg,
+        .may = wr_replica_may,
+        .may_arg = r,
         .herald = &r->herald,
         .lock_offset = o->lock_offset};
 
@@ -85,8 +87,7 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     wr_lookout_pace(&r->lookout, &r->herald, o->look_ms);
     if (o->keeps_all)
         wr_herald_keeps_all(&r->herald);
-    r->tenure =
-        (struct wr_tenure){.storage = storage, .log = wr_sched_log(o->sched), .label = r->label};
+    wr_tenure_init(&r->tenure, storage, wr_sched_log(o->sched), r->label, r->lookout.pace_ms);
     wr_list_init(&r->queue);
     st = add_others(r, storage, o, e);
     if (st == WR_OK)
@@ -94,6 +95,7 @@ enum wr_status wr_replica_new(struct wr_storage *storage, const struct wr_replic
     if (st != WR_OK) {
         wr_verifier_free(r->verifier);
         wr_keeper_free(r->keeper);
+        wr_tenure_release(&r->tenure);
         wr_herald_release(&r->herald);
         wr_free(r->label);
         wr_free(r);
@@ -131,6 +133,7 @@ void wr_replica_free(struct wr_replica *r)
     wr_sched_remove(&r->actor);
     wr_verifier_free(r->verifier);
     wr_keeper_free(r->keeper);
+    wr_tenure_release(&r->tenure);
     wr_herald_release(&r->herald);
     log_requests(r);
     wr_replica_queue_clear(r);

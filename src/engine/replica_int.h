@@ -30,6 +30,7 @@ struct wr_replica {
     char *label;
     struct wr_cancel cancel;
     struct wr_herald herald;
+    struct wr_tenure tenure;
 
     struct wr_mutex mutex;
     struct wr_replica_status now; /* guarded by mutex */
@@ -51,7 +52,6 @@ struct wr_replica {
     int64_t logged_ms;
     struct wr_learner learner;
     struct wr_lookout lookout;
-    struct wr_tenure tenure;
 };
 
 /* The file that is sent next; NULL: none waits. mutex held. */
@@ -64,6 +64,8 @@ static inline struct wr_parcel *wr_replica_first(const struct wr_replica *r)
 
 /* mutex held */
 void wr_replica_queue_clear(struct wr_replica *r);
+/* Of the keeper. `arg` is the replica. */
+enum wr_status wr_replica_may(void *arg, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
 struct wr_next wr_replica_step(struct wr_actor *a, struct wr_call *c);
 
 #endif

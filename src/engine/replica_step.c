@@ -85,10 +85,10 @@ static struct wr_next find_position(
 {
     struct wr_learnt learnt, was;
     struct wr_err e = {0};
-    int64_t began_ms = mono_ms(r);
+    const struct wr_tenure_moment began = wr_tenure_moment(c->clock);
     enum wr_status st;
 
-    c->deadline_ms = began_ms + REQUEST_MS;
+    c->deadline_ms = began.mono_ms + REQUEST_MS;
     wr_lookout_anew(&r->lookout);
     st = wr_learn(&r->learner, c, wish, &r->lookout.seen, &learnt, &e);
     if (st == WR_OK)
@@ -101,7 +101,9 @@ static struct wr_next find_position(
     }
     if (!r->send_failed)
         succeeded(r);
-    wr_lookout_found(&r->lookout, c, &learnt.pos, wish->node, began_ms);
+    if (wish->node != 0 && !(learnt.lease && wr_lease_lost(learnt.lease, wish->node)))
+        wr_tenure_shown(&r->tenure, began);
+    wr_lookout_found(&r->lookout, c, &learnt.pos, wish->node, began.mono_ms);
     wr_keeper_forget(r->keeper);
     if (learnt.pos.txid > 0)
         wr_keeper_begin(r->keeper, learnt.pos.time_ms);
@@ -200,6 +202,25 @@ static void stop_lost(struct wr_replica *r, const struct wr_lease *lease)
     wr_replica_stop(r, WR_CONFLICT, text);
 }
 
+enum wr_status wr_replica_may(void *arg, struct wr_call *c, struct wr_err *e)
+{
+    struct wr_replica *r = arg;
+    struct wr_lease lease;
+    uint64_t node;
+    enum wr_status st;
+
+    wr_mutex_lock(&r->mutex);
+    node = r->wish.node;
+    wr_mutex_unlock(&r->mutex);
+    if (node == 0)
+        return WR_OK;
+    st = wr_tenure_holds(&r->tenure, c, node, &lease, e);
+    if (st != WR_OK || lease.epoch == 0)
+        return st;
+    stop_lost(r, &lease);
+    return wr_fail(e, WR_CONFLICT, "promoted elsewhere: %s", lease.owner);
+}
+
 /* It is there. Whether it counts: else we have stopped, as somebody else was promoted. */
 static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
     bool *ret_stopped, struct wr_err *e)
@@ -228,6 +249,7 @@ static struct wr_next send_next(
     bool streamed = wr_parcel_streamed(p), stopped, lost = false;
     struct wr_sent sent;
     struct wr_ltx_file f = wr_parcel_listed(p);
+    const struct wr_tenure_moment began = wr_tenure_moment(c->clock);
     struct wr_lease lease;
     uint64_t node;
     enum wr_status st;
@@ -246,6 +268,7 @@ static struct wr_next send_next(
     }
     if (st == WR_OK) {
         f.size = sent.size;
+        wr_tenure_shown(&r->tenure, began);
         acknowledged(r, p, epoch, sent.size);
         wr_lookout_sent(&r->lookout, wr_sched_clock(r->actor.sched), &f);
         wr_keeper_note(r->keeper, &f);

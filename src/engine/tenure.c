@@ -3,6 +3,7 @@
  */
 #include "engine/tenure.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "engine/layout.h"
@@ -13,6 +14,18 @@
 #define ASK_MS     ((int64_t)10 * 1000)  /* and of what may be */
 #define ASK_FILES  256u                  /* between looks at the lease, ... */
 #define ASK_AGAIN  16u                   /* ... and where one fails */
+
+void wr_tenure_init(struct wr_tenure *t, struct wr_storage *s, const struct wr_log *log,
+    const char *label, int64_t lasts_ms)
+{
+    *t = (struct wr_tenure){.storage = s, .log = log, .label = label, .lasts_ms = lasts_ms};
+    wr_mutex_init(&t->mutex);
+}
+
+void wr_tenure_release(struct wr_tenure *t)
+{
+    wr_mutex_release(&t->mutex);
+}
 
 /* Whether the replica has nothing but this file, which was sent. */
 static enum wr_status is_alone(const struct wr_tenure *t, struct wr_call *c,
@@ -92,4 +105,57 @@ bool wr_tenure_lasts(struct wr_tenure *t, struct wr_call *c, uint64_t node, stru
     }
     t->unasked = 0;
     return !wr_lease_lost(ret, node);
+}
+
+struct wr_tenure_moment wr_tenure_moment(const struct wr_clock *clock)
+{
+    return (struct wr_tenure_moment){.mono_ms = wr_mono_ms(clock), .wall_ms = wr_wall_ms(clock)};
+}
+
+void wr_tenure_shown(struct wr_tenure *t, struct wr_tenure_moment began)
+{
+    wr_mutex_lock(&t->mutex);
+    if (began.mono_ms >= t->shown.mono_ms)
+        t->shown = began;
+    wr_mutex_unlock(&t->mutex);
+}
+
+/* Whether it was shown not long ago, by each of the clocks. A wall clock that is set costs a
+ * request. */
+static bool is_fresh(struct wr_tenure *t, struct wr_tenure_moment now)
+{
+    int64_t mono_ms, wall_ms;
+
+    wr_mutex_lock(&t->mutex);
+    mono_ms = now.mono_ms - t->shown.mono_ms;
+    wall_ms = now.wall_ms - t->shown.wall_ms;
+    wr_mutex_unlock(&t->mutex);
+    return mono_ms < t->lasts_ms && wall_ms < t->lasts_ms;
+}
+
+/* What will not be another time. */
+static bool may_pass(enum wr_status st)
+{
+    return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM;
+}
+
+enum wr_status wr_tenure_holds(
+    struct wr_tenure *t, struct wr_call *c, uint64_t node, struct wr_lease *ret, struct wr_err *e)
+{
+    struct wr_tenure_moment now = wr_tenure_moment(c->clock);
+    struct wr_err why = {0};
+    enum wr_status st;
+
+    *ret = (struct wr_lease){0};
+    if (is_fresh(t, now))
+        return WR_OK;
+    c->deadline_ms = now.mono_ms + CONFIRM_MS;
+    st = wr_learn_lease(t->storage, c, ret, &why);
+    if (may_pass(st))
+        return wr_fail(e, st, "who holds the lease: %s", why.text);
+    if (st == WR_OK && wr_lease_lost(ret, node))
+        return WR_OK;
+    *ret = (struct wr_lease){0};
+    wr_tenure_shown(t, now);
+    return WR_OK;
 }

@@ -10,19 +10,35 @@
 #include "base/base.h"
 #include "base/call.h"
 #include "base/status.h"
+#include "base/sync.h"
 #include "engine/lease.h"
 
+struct wr_clock;
 struct wr_log;
 struct wr_ltx_file;
 struct wr_storage;
 
-/* = {.storage, .log, .label}. Of one replica, for who sends to it. */
+/* By two clocks: one of them stands still where a machine sleeps. = {0}: never. */
+struct wr_tenure_moment {
+    int64_t mono_ms, wall_ms;
+};
+struct wr_tenure_moment wr_tenure_moment(const struct wr_clock *clock);
+
+/* Of one replica, for those who send to it. locked. */
 struct wr_tenure {
     struct wr_storage *storage;
     const struct wr_log *log;
     const char *label; /* of the database, for logs, and for people who find its lease */
-    unsigned unasked;  /* files sent since it was last looked at */
+    int64_t lasts_ms;  /* for so long what was shown is good enough */
+    unsigned unasked;  /* files sent since it was last looked at; only the sender */
+
+    struct wr_mutex mutex;         /* guards the rest */
+    struct wr_tenure_moment shown; /* nobody else was promoted by then */
 };
+/* `label` and `s` outlive it. */
+void wr_tenure_init(struct wr_tenure *t, struct wr_storage *s, const struct wr_log *log,
+    const char *label, int64_t lasts_ms);
+void wr_tenure_release(struct wr_tenure *t);
 
 /* A file of `node` is there; a size of UINT64_MAX is not known. `first`: there was nothing before.
  * ret->epoch is 0: it counts. Else *ret is who was promoted, and it does not. BUSY: it is not
@@ -36,5 +52,16 @@ enum wr_status wr_tenure_confirm(struct wr_tenure *t, struct wr_call *c,
  * now and then. That it gets no answer is no trouble. */
 bool wr_tenure_lasts(
     struct wr_tenure *t, struct wr_call *c, uint64_t node, struct wr_lease *ret) WR_MUST_CHECK;
+
+/* What began at that moment has shown that nobody else had been promoted: a file that counts, the
+ * lease, or a listing by which there is no need to read that. */
+void wr_tenure_shown(struct wr_tenure *t, struct wr_tenure_moment began);
+/* Before what no name keeps out: a file of a level above 0, a deletion. ret->epoch is 0: go on.
+ * Else *ret is who was promoted. Asks only where nothing has shown for lasts_ms that nobody was;
+ * the files of level 0 do, so who is written to asks for none. No proof, and nothing that counts
+ * rests on it: a file takes its time, and then what leads to it is still there. Where the lease may
+ * not be read, or is damaged, it is gone on, for as long again. Else as wr_lease_read. */
+enum wr_status wr_tenure_holds(struct wr_tenure *t, struct wr_call *c, uint64_t node,
+    struct wr_lease *ret, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

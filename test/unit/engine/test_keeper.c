@@ -10,16 +10,33 @@ struct keeping {
     struct bench b; /* its clock, scheduler and store */
     struct wr_storage *s;
     struct wr_keeper *k;
+    enum wr_status may; /* what it is told when it asks */
+    unsigned asked;
 };
+
+static enum wr_status may(void *arg, struct wr_call *c, struct wr_err *e)
+{
+    struct keeping *x = arg;
+
+    (void)c;
+    x->asked++;
+    return x->may == WR_OK ? WR_OK : wr_fail(e, x->may, "promoted elsewhere");
+}
 
 static void begin(struct keeping *x)
 {
     struct wr_sched_opts so = {.clock = &x->b.clock.clock, .manual = true};
-    struct wr_keeper_opts o = {
-        .label = "app.db", .notify = on_change, .arg = &x->b, .lock_offset = WR_LTX_LOCK_OFFSET};
+    struct wr_keeper_opts o = {.label = "app.db",
+        .notify = on_change,
+        .arg = &x->b,
+        .may = may,
+        .may_arg = x,
+        .lock_offset = WR_LTX_LOCK_OFFSET};
     struct wr_err e = {0};
 
     x->b = (struct bench){0};
+    x->may = WR_OK;
+    x->asked = 0;
     wr_clock_manual_init(&x->b.clock, WALL);
     T_OK(wr_sched_new(&so, &x->b.sched, &e));
     x->s = spy_open(&x->b.spy, &x->b.ops);
@@ -445,6 +462,55 @@ static void test_the_page_with_the_end_of_a_level_was_old(void **state)
     end(&x);
 }
 
+/* Neither is a file sent, nor anything listed or deleted; what is only read is. */
+static void test_what_may_not_be_is_not_begun(void **state)
+{
+    struct keeping x;
+    struct wr_keeper_report r;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    T(send(&x, 2, 0).st == WR_OK && x.asked == 1);
+    x.b.spy.puts = x.b.spy.lists = 0;
+    x.may = WR_CONFLICT;
+    r = send(&x, 3, 0);
+    T(r.st == WR_CONFLICT && r.level == 1 && r.file.max == 0 && !r.sent && x.b.spy.puts == 0);
+    T(strstr(said, "promoted elsewhere"));
+    r = retain(&x);
+    T(r.st == WR_CONFLICT && r.level == 0 && x.b.spy.lists == 0 && x.b.spy.removes == 0);
+    T(x.asked == 3);
+    T(read(&x, 2).st == WR_OK && x.asked == 3);
+    x.may = WR_OK;
+    T(send(&x, 3, 0).st == WR_OK && retain(&x).st == WR_OK && x.b.spy.lists > 0);
+    end(&x);
+}
+
+static void three_minutes(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bench *b = arg;
+
+    (void)c;
+    (void)key;
+    wr_clock_manual_advance(&b->clock, 180000 * MS);
+}
+
+/* One that was stopped in the middle of a request made another attempt when it went on, a day later
+ * if need be: what it was told before may not be so any more. */
+static void test_a_small_file_was_tried_for_a_day(void **state)
+{
+    struct keeping x;
+
+    (void)state;
+    begin(&x);
+    wr_storage_set_retry(x.s, 5, 0);
+    x.b.spy.fail_put = WR_TIMEOUT;
+    x.b.spy.in_put = three_minutes;
+    x.b.spy.arg = &x.b;
+    T(send(&x, 7, 0).st == WR_TIMEOUT && x.b.spy.puts == 1);
+    end(&x);
+}
+
 /* Nothing is begun after the end, and whoever asked is told. */
 static void test_it_is_canceled(void **state)
 {
@@ -501,8 +567,13 @@ static void test_one_file_is_given_up(void **state)
 static enum wr_status sweep(void *arg)
 {
     struct keeping *x = arg;
-    struct wr_keeper_opts o = {
-        .sched = x->b.sched, .storage = x->s, .label = "app.db", .notify = on_change, .arg = &x->b};
+    struct wr_keeper_opts o = {.sched = x->b.sched,
+        .storage = x->s,
+        .label = "app.db",
+        .notify = on_change,
+        .arg = &x->b,
+        .may = may,
+        .may_arg = x};
     struct wr_keeper_report r = {0};
     struct wr_keeper *k = NULL;
     enum wr_status st = wr_keeper_new(&o, &k, NULL);
@@ -535,5 +606,6 @@ T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone
     T_TEST(test_news_is_for_those_who_ask),
     T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
     T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_one_page_of_a_listing_was_old),
-    T_TEST(test_the_page_with_the_end_of_a_level_was_old), T_TEST(test_it_is_canceled),
-    T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
+    T_TEST(test_the_page_with_the_end_of_a_level_was_old),
+    T_TEST(test_what_may_not_be_is_not_begun), T_TEST(test_a_small_file_was_tried_for_a_day),
+    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))

@@ -1144,6 +1144,63 @@ static void test_an_old_one_that_slept_for_days_found_its_name_free(void **state
     old_one_stops_after_days(&p);
 }
 
+/* ---- what no name keeps out ---- */
+
+/* How many files of levels end where only the old primary ends one. */
+static size_t of_levels(struct pair *p, uint64_t txid)
+{
+    struct wr_ltx_files files = bucket_list(&p->b);
+    size_t n = 0;
+
+    for (size_t i = 0; i < files.n; i++)
+        n += files.p[i].level > 0 && files.p[i].max == txid;
+    wr_ltx_files_release(&files);
+    return n;
+}
+
+static bool nothing_is_found(struct pair *p)
+{
+    struct wr_verify_result r = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_verify(p->s, t_call(), &(struct wr_verify_opts){.parallel = 1}, &r, &e));
+    return r.findings == 0;
+}
+
+/* It sleeps with a file of level 1 that is due, and sent that days later, when what led to it may
+ * be deleted, and it would be told as missing; and one of each other level, and a snapshot. Nobody
+ * writes to it, so that no name stops it. */
+static void test_an_old_one_that_slept_for_days_went_on_with_its_levels(void **state)
+{
+    const struct wr_cadence cadence = {
+        .levels = 3, .level_ms = {30000, 300000, 3600000}, .snapshot_ms = 24 * 3600000};
+    struct pair p;
+    struct wr_db_status was;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&p);
+    world_stop(&p.a);
+    p.a.opts.cadence = cadence;
+    p.a.opts.retention = (struct wr_retention){.keep_ms = 24 * 3600000, .l0_ms = 300000};
+    world_start(&p.a);
+    for (int i = 0; i < 600; i++) {
+        ack(&p);
+        world_run(&p.a, SECOND);
+    }
+    wr_db_status(p.a.db, &was);
+    T(of_levels(&p, was.txid) == 0);
+    T_OK(promote_by_its_clock(&p, &e));
+    days_pass(&p);
+    T(nothing_is_found(&p));
+    wr_clock_manual_advance(&p.a.clock, 5 * 24 * HOUR);
+    world_run(&p.a, 10 * MINUTE);
+    T(of_levels(&p, was.txid) == 0);
+    T(nothing_is_found(&p));
+    T(is_stopped(&p.a, "promoted elsewhere") && p.a.errors == 1 && p.a.warnings == 0);
+    end(&p);
+}
+
 /* The second file of level 0 is the one behind the fence. */
 static void die_behind_the_fence(void *arg, struct wr_call *c, struct wr_str key)
 {
@@ -1970,6 +2027,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_large_file_of_the_next_name_counted_after_a_restart),
     T_TEST(test_what_a_loser_left_stopped_the_winner),
     T_TEST(test_an_old_one_that_slept_for_days_found_its_name_free),
+    T_TEST(test_an_old_one_that_slept_for_days_went_on_with_its_levels),
     T_TEST(test_the_fence_of_a_promotion_that_was_killed_was_deleted),
     T_TEST(test_the_fence_of_another_copy_that_was_killed_was_deleted),
     T_TEST(test_another_went_on_beside_the_fence_of_one_that_died),
