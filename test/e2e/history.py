@@ -129,7 +129,12 @@ class Run:
 
     def promised(self, files):
         """TXIDs that must restore: young by the time of their files, with a margin."""
-        times = {k: os.path.getmtime(p) for k, p in files.items() if os.path.exists(p)}
+        times = {}
+        for k, p in files.items():
+            try:
+                times[k] = os.path.getmtime(p)
+            except FileNotFoundError:
+                pass  # retention goes on
         newest = max(times.values())
         return sorted({k[2] for k, t in times.items()
                        if t > newest - (L0_SECONDS if k[0] == 0 else KEEP_SECONDS)})
