@@ -508,6 +508,8 @@ enum wr_status wr_db_join(struct wr_db *db, struct db_replica *dr, struct wr_err
     if (st == WR_OK) {
         dr->join_txid = p ? p->header.max_txid : 0;
         dr->joined = !p || wr_replica_push(dr->r, p, dr->now->found);
+        if (!p)
+            wr_replica_lacks_nothing(dr->r);
         dr->joined_by = !p                             ? JOINED_BY_NOTHING
                         : j.level == WR_LEVEL_SNAPSHOT ? JOINED_BY_SNAPSHOT
                                                        : JOINED_BY_CHANGES;

@@ -11,8 +11,11 @@
 
 void wr_replica_queue_clear(struct wr_replica *r)
 {
+    const struct wr_parcel *p = wr_replica_first(r);
     struct wr_link *x;
 
+    if (p && r->lacks_ms == 0)
+        r->lacks_ms = p->header.time_ms;
     while ((x = wr_list_first(&r->queue)) != NULL) {
         struct queued *q = wr_container_of(x, struct queued, link);
 
@@ -190,6 +193,21 @@ bool wr_replica_push(struct wr_replica *r, struct wr_parcel *p, unsigned found)
     return pushed;
 }
 
+void wr_replica_lacks(struct wr_replica *r, int64_t time_ms)
+{
+    wr_mutex_lock(&r->mutex);
+    if (r->lacks_ms == 0)
+        r->lacks_ms = time_ms;
+    wr_mutex_unlock(&r->mutex);
+}
+
+void wr_replica_lacks_nothing(struct wr_replica *r)
+{
+    wr_mutex_lock(&r->mutex);
+    r->lacks_ms = 0;
+    wr_mutex_unlock(&r->mutex);
+}
+
 void wr_replica_rejoin(struct wr_replica *r, const char *why)
 {
     wr_mutex_lock(&r->mutex);
@@ -321,16 +339,15 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)
 {
     const struct wr_parcel *p;
-    int64_t made_ms = INT64_MAX;
+    int64_t since_ms;
 
     wr_mutex_lock(&r->mutex);
     *ret = r->now;
     p = wr_replica_first(r);
-    if (p)
-        made_ms = p->header.time_ms;
+    since_ms = r->lacks_ms > 0 ? r->lacks_ms : p ? p->header.time_ms : 0;
     wr_mutex_unlock(&r->mutex);
-    if (p)
-        ret->lag_ms = wr_max(wr_wall_ms(wr_sched_clock(r->actor.sched)) - made_ms, (int64_t)0);
+    if (since_ms > 0)
+        ret->lag_ms = wr_max(wr_wall_ms(wr_sched_clock(r->actor.sched)) - since_ms, (int64_t)0);
     if (r->verifier)
         ret->unsound = wr_verifier_unsound(r->verifier);
 }

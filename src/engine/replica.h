@@ -53,15 +53,15 @@ struct wr_replica_status {
     uint64_t queued_bytes;    /* of those that have a size yet */
     uint64_t errors;          /* attempts that failed, ever */
     uint64_t streamed_size; /* of the last file that was read from the database while it was sent */
-    int64_t lag_ms;         /* age of the oldest file that waits; 0: nothing does */
-    bool failing;           /* the last attempt failed */
-    bool contested;         /* the last listing found what we did not send, or it was in our way */
-    uint64_t cleared;       /* times that a look at all of it found nothing that we did not send */
-    bool continues;         /* contested by one file, which continues what we had sent */
-    int64_t last_ok_ms;     /* wall time of the last acknowledgement or listing; 0: never */
-    int64_t interval_ns;    /* least time between two files; of wr_db_replica_status alone */
-    enum wr_status error;   /* of the last failure, OK when none since the last success */
-    unsigned unsound;       /* of the account's `verified` */
+    int64_t lag_ms;      /* age of the oldest transaction that it lacks; 0: of none that is known */
+    bool failing;        /* the last attempt failed */
+    bool contested;      /* the last listing found what we did not send, or it was in our way */
+    uint64_t cleared;    /* times that a look at all of it found nothing that we did not send */
+    bool continues;      /* contested by one file, which continues what we had sent */
+    int64_t last_ok_ms;  /* wall time of the last acknowledgement or listing; 0: never */
+    int64_t interval_ns; /* least time between two files; of wr_db_replica_status alone */
+    enum wr_status error; /* of the last failure, OK when none since the last success */
+    unsigned unsound;     /* of the account's `verified` */
 };
 
 /* What is told on request. */
@@ -98,6 +98,12 @@ void wr_replica_start(struct wr_replica *r); /* begin by listing */
  * again meanwhile, is not READY or SENDING, or the file does not begin where the queue, or else the
  * position, ends: what the caller believed is out of date, let it join again. */
 bool wr_replica_push(struct wr_replica *r, struct wr_parcel *p, unsigned found);
+
+/* It lacks a transaction of that time, Unix ms, that is not pushed. That is its lag until a file
+ * was sent, which leads to all that it lacks, ... */
+void wr_replica_lacks(struct wr_replica *r, int64_t time_ms);
+/* ... or where it stands turns out to be where the database is. */
+void wr_replica_lacks_nothing(struct wr_replica *r);
 
 /* Forget everything queued and list again; `why` goes to the log. */
 void wr_replica_rejoin(struct wr_replica *r, const char *why);

@@ -41,7 +41,9 @@ struct wr_replica {
     struct wr_remote_pos left;    /* guarded by mutex; where it was when it became contested */
     int64_t wait_ms;              /* guarded by mutex; not listing again before that */
     unsigned epoch;               /* guarded by mutex; changes when the queue is thrown away */
-    bool leaving, spoken;         /* guarded by mutex; the last word was asked for, and is said */
+    int64_t lacks_ms;     /* guarded by mutex; Unix ms, of the oldest that is not queued; 0: none is
+                             lacking */
+    bool leaving, spoken; /* guarded by mutex; the last word was asked for, and is said */
     const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
     struct wr_cancel *request; /* guarded by mutex: of what is being sent, on its step's stack */
 

@@ -156,6 +156,7 @@ static void acknowledged(
             .commit = p->header.commit,
             .time_ms = p->header.time_ms};
         r->now.contested = false; /* what was in the way is behind us */
+        r->lacks_ms = 0;          /* a queue begins with all that it lacks */
         if (wr_parcel_streamed(p))
             r->now.streamed_size = size;
     }

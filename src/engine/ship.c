@@ -228,6 +228,15 @@ static void push_to_joined(struct wr_db *db, struct wr_parcel *p)
     }
 }
 
+/* Those that are not given a file lack the TXID that was closed. */
+static void note_lacking(struct wr_db *db)
+{
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        if (!db->replicas[i].joined)
+            wr_replica_lacks(db->replicas[i].r, db->time_ms);
+    }
+}
+
 uint64_t wr_db_ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n)
 {
     uint64_t sum = 0;
@@ -415,6 +424,7 @@ static enum wr_status close_txid(struct wr_db *db, uint64_t txid, struct wr_err 
         wr_pageset_clear(&db->unnoted);
         if (any_joined(db))
             st = send_to_joined(db, &before, early, pages, n, e);
+        note_lacking(db);
         wr_db_air_closed(db);
     }
     wr_parcel_unref(early);

@@ -87,6 +87,55 @@ static void test_listing_is_retried(void **state)
     bench_close(&b);
 }
 
+static void test_what_was_not_queued_was_no_lag(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    b.spy.fail_list = WR_IO; /* so that nothing is ever queued */
+    wr_replica_start(b.r);
+    run(&b, 60000);
+    T(status(&b).lag_ms == 0);
+    wr_replica_lacks(b.r, WALL + 60000);
+    run(&b, 240000);
+    wr_replica_lacks(b.r, WALL + 300000);
+    T(status(&b).lag_ms == 240000);
+    b.spy.fail_list = WR_OK;
+    run(&b, 60000);
+    T(status(&b).state == WR_REPLICA_READY);
+    push(&b, 1);
+    run(&b, 0);
+    T(status(&b).pos.txid == 1 && status(&b).lag_ms == 0);
+
+    b.spy.fail_put = b.spy.fail_list = WR_IO;
+    push(&b, 2);
+    run(&b, 20000);
+    push(&b, 3);
+    T(status(&b).lag_ms == 20000);
+    wr_replica_rejoin(b.r, "too many files wait for it");
+    T(status(&b).queued == 0 && status(&b).lag_ms == 20000);
+    run(&b, 400000);
+    T(status(&b).failing && status(&b).lag_ms == 420000);
+
+    b.spy.fail_put = b.spy.fail_list = WR_OK;
+    run(&b, 60000);
+    T(status(&b).state == WR_REPLICA_READY && status(&b).pos.txid == 1);
+    T(status(&b).lag_ms == 480000); /* until it gets what it lacks, ... */
+    push(&b, 2);
+    run(&b, 0);
+    T(status(&b).lag_ms == 0);
+    wr_replica_rejoin(b.r, "to look");
+    run(&b, 60000);
+    T(status(&b).lag_ms == 0);
+    wr_replica_lacks(b.r, wr_wall_ms(&b.clock.clock));
+    run(&b, 60000);
+    T(status(&b).lag_ms == 60000);
+    wr_replica_lacks_nothing(b.r); /* ... or turns out to have it */
+    T(status(&b).lag_ms == 0);
+    bench_close(&b);
+}
+
 static void test_lost_answer_is_no_conflict(void **state)
 {
     struct bench b;
@@ -287,6 +336,6 @@ static void test_prefix_under_random_faults(void **state)
 }
 
 T_MAIN(T_TEST(test_backoff_grows_and_ends_with_success), T_TEST(test_listing_is_retried),
-    T_TEST(test_lost_answer_is_no_conflict), T_TEST(test_a_lost_answer_is_no_stranger_to_a_look),
-    T_TEST(test_another_writers_object), T_TEST(test_failed_stream_is_looked_for),
-    T_TEST(test_prefix_under_random_faults))
+    T_TEST(test_what_was_not_queued_was_no_lag), T_TEST(test_lost_answer_is_no_conflict),
+    T_TEST(test_a_lost_answer_is_no_stranger_to_a_look), T_TEST(test_another_writers_object),
+    T_TEST(test_failed_stream_is_looked_for), T_TEST(test_prefix_under_random_faults))
