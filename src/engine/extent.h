@@ -8,7 +8,8 @@
  *      "runs":{"0":{"from":"<16 hex>","to":"<16 hex>"},...},
  *      "snapshots":{"count":"<16 hex>","sum":"<16 hex>","newest":"<16 hex>"},
  *      "levels":{"1":"<16 hex>",...},
- *      "token":"<16 hex>","node":"<16 hex>","at":"2026-01-02T03:04:05Z"}
+ *      "token":"<16 hex>","node":"<16 hex>","at":"2026-01-02T03:04:05Z",
+ *      "crc64":"<16 hex>"}
  *
  * It says that the replica reaches to the TXID `newest`, as any listing shows by now, and of each
  * level that is named: each file of it that ends behind that TXID, and not behind `newest`, has a
@@ -17,8 +18,8 @@
  * the last TXID without a hole, of who has ended and deletes no more; `snapshots` those of level 9
  * up to the one that ends at `newest` there (roll.h). These three are not in what older versions
  * write. `token` is of the sign (writer.h) of whose word that is: under another one's sign it says
- * nothing at all. `node` and `at` are for people. Members of other names are not looked at, and not
- * kept.
+ * nothing at all. `node` and `at` are for people. `crc64` is of all bytes before its comma; older
+ * versions end with `at`. Members of other names are not looked at, and not kept.
  *
  * Nothing but verification asks for it, and no restore depends on it. When it is written is in
  * herald.h, what may be concluded from it in docs/adr/0029.

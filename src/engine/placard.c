@@ -3,7 +3,11 @@
  */
 #include "engine/placard.h"
 
+#include "base/crc64.h"
 #include "storage/storage.h"
+
+#define SEAL       ",\"crc64\":\"%016llx\"}\n"
+#define SEAL_BYTES 29u /* of it, in the object */
 
 struct wr_str wr_placard_key(struct wr_call *c, const struct wr_storage *s, const char *name)
 {
@@ -54,4 +58,20 @@ bool wr_placard_hex(const json_t *o, const char *name, uint64_t *ret)
     const char *z = json_string_value(json_object_get(o, name));
 
     return z && strlen(z) == 16 && wr_parse_hex64(wr_str(z), ret);
+}
+
+void wr_placard_seal(struct wr_buf *text)
+{
+    struct wr_bytes is = wr_buf_bytes(text);
+
+    wr_buf_fmt(text, SEAL, (unsigned long long)wr_crc64(0, is.p, is.n));
+}
+
+bool wr_placard_sealed(struct wr_bytes text)
+{
+    char seal[SEAL_BYTES + 1];
+    size_t n = text.n - wr_min(text.n, (size_t)SEAL_BYTES);
+
+    (void)snprintf(seal, sizeof(seal), SEAL, (unsigned long long)wr_crc64(0, text.p, n));
+    return text.n > SEAL_BYTES && memcmp(text.p + n, seal, SEAL_BYTES) == 0;
 }

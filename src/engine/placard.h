@@ -6,6 +6,7 @@
 #define WR_ENGINE_PLACARD_H
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/call.h"
 #include "base/status.h"
 #include "base/str.h"
@@ -36,5 +37,11 @@ enum wr_status wr_placard_look(struct wr_storage *s, struct wr_call *c, const ch
 /* The member of that name is a string of just 16 hexadecimal digits. `o` may be anything, or NULL.
  */
 bool wr_placard_hex(const json_t *o, const char *name, uint64_t *ret);
+
+/* End an object that lacks nothing but its brace with a checksum of all before it, as its last
+ * member, "crc64". */
+void wr_placard_seal(struct wr_buf *text);
+/* Whether it ends so. */
+bool wr_placard_sealed(struct wr_bytes text);
 
 #endif

@@ -187,7 +187,8 @@ static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
     for (;;) {
         st = wr_lost_find(
             v->files.p, v->files.n, wr_verify_said(v), v->points, v->n_points, &lost, &n, &old, e);
-        if (st != WR_OK || sure || (n == 0 && !v->said_badly && !wr_verify_is_less(v)))
+        if (st != WR_OK || sure ||
+            (n == 0 && !v->said_badly && !v->signed_badly && !wr_verify_is_less(v)))
             break;
         wr_free(lost);
         lost = NULL;

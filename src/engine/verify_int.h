@@ -45,6 +45,7 @@ struct wr_verify_run {
     struct wr_live *live;  /* what is compared at each point; NULL: nothing */
     struct wr_extent said; /* of what there must be; newest 0: nothing */
     bool said_badly;       /* it is damaged */
+    bool signed_badly;     /* the sign is, so that it does not count */
     uint64_t cut;          /* the TXID that it says is there, and is not; 0: none */
     unsigned listings;
     unsigned backs;      /* databases that were made once more */

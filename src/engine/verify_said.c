@@ -19,15 +19,21 @@
 
 #define SETTLE_MS ((int64_t)60 * 1000) /* by then every listing shows what was there */
 
-/* CORRUPT: it is damaged. OK with ret->newest 0: nothing is said, for all that can be known. */
-static enum wr_status read_said(struct wr_verify_run *v, struct wr_extent *ret, struct wr_err *e)
+/* CORRUPT: it is damaged. OK with ret->newest 0: nothing is said, for all that can be known, or,
+ * with *ret_signed_badly, because the sign is damaged. */
+static enum wr_status read_said(
+    struct wr_verify_run *v, struct wr_extent *ret, bool *ret_signed_badly, struct wr_err *e)
 {
     struct wr_err why = {0};
     bool signed_so = false;
-    enum wr_status st = wr_extent_read(v->storage, &v->call, ret, &why);
+    enum wr_status is, st = wr_extent_read(v->storage, &v->call, ret, &why);
 
-    if (st == WR_OK)
-        st = wr_writer_is(v->storage, &v->call, ret->token, &signed_so, &why);
+    *ret_signed_badly = false;
+    if (st == WR_OK || st == WR_NOTFOUND) {
+        is = wr_writer_check(v->storage, &v->call, st == WR_OK ? ret->token : 0, &signed_so, &why);
+        *ret_signed_badly = is == WR_CORRUPT;
+        st = is == WR_OK || is == WR_CORRUPT ? st : is;
+    }
     if (st != WR_OK || !signed_so)
         *ret = (struct wr_extent){0};
     /* What may not be asked for is not there, as some stores say so of what is missing. */
@@ -39,7 +45,7 @@ static enum wr_status read_said(struct wr_verify_run *v, struct wr_extent *ret, 
 enum wr_status wr_verify_hear(struct wr_verify_run *v, struct wr_err *e)
 {
     struct wr_err why = {0};
-    enum wr_status st = read_said(v, &v->said, &why);
+    enum wr_status st = read_said(v, &v->said, &v->signed_badly, &why);
 
     v->said_badly = st == WR_CORRUPT;
     return st == WR_OK || st == WR_CORRUPT ? WR_OK : wr_fail(e, st, "%s", why.text);
@@ -49,12 +55,14 @@ enum wr_status wr_verify_hear_again(struct wr_verify_run *v, struct wr_err *e)
 {
     struct wr_extent now;
     struct wr_err why = {0};
-    enum wr_status st = read_said(v, &now, &why);
+    bool signed_badly;
+    enum wr_status st = read_said(v, &now, &signed_badly, &why);
 
     if (st != WR_OK && st != WR_CORRUPT)
         return wr_fail(e, st, "%s", why.text);
     if (st == WR_OK)
         v->said_badly = false;
+    v->signed_badly = v->signed_badly && signed_badly;
     if (st == WR_CORRUPT || now.newest < v->said.newest)
         v->said = (struct wr_extent){0}; /* it became less, or nothing */
     if (now.last.max < v->said.last.max)
@@ -218,23 +226,29 @@ static void tell_holes(struct wr_verify_run *v, const struct wr_extent *x, bool 
         tell_gone(v, WR_LEVEL_SNAPSHOT, 1, to, n);
 }
 
+static void tell_damaged(struct wr_verify_run *v, const char *name, const char *text)
+{
+    struct wr_str key =
+        wr_arena_fmt(v->call.scratch, WR_FMT "%s", WR_ARG(wr_storage_prefix(v->storage)), name);
+
+    wr_verify_tell(v,
+        &(struct wr_finding){.kind = WR_FINDING_FILE, .key = key.p ? key.p : name, .text = text});
+}
+
 enum wr_status wr_verify_tell_said(struct wr_verify_run *v, struct wr_err *e)
 {
     const struct wr_extent *x = wr_verify_said(v);
     bool cut;
     enum wr_status st;
 
-    if (v->said_badly) {
-        struct wr_str key = wr_arena_fmt(
-            v->call.scratch, WR_FMT WR_EXTENT_NAME, WR_ARG(wr_storage_prefix(v->storage)));
-
-        wr_verify_tell(
-            v, &(struct wr_finding){.kind = WR_FINDING_FILE,
-                   .key = key.p ? key.p : WR_EXTENT_NAME,
-                   .text = "it is damaged, and does not tell what the replica must have; "
-                           "restores do without it, and who writes to the replica "
-                           "writes it anew"});
-    }
+    if (v->said_badly)
+        tell_damaged(v, WR_EXTENT_NAME,
+            "it is damaged, and does not tell what the replica must have; restores do without it, "
+            "and who writes to the replica writes it anew");
+    if (v->signed_badly)
+        tell_damaged(v, WR_WRITER_NAME,
+            "it is damaged, so that what " WR_EXTENT_NAME " tells does not count; restores do "
+            "without it, and who writes to the replica writes it anew");
     if (!x)
         return WR_OK;
     st = is_cut(v, x, &cut, e);

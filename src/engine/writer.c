@@ -3,6 +3,7 @@
  */
 #include "engine/writer.h"
 
+#include "base/buf.h"
 #include "engine/placard.h"
 #include "storage/storage.h"
 
@@ -18,13 +19,18 @@ enum wr_status wr_writer_sign(
     struct wr_storage *s, struct wr_call *c, uint64_t token, uint64_t node, struct wr_err *e)
 {
     struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
-    struct wr_str text = wr_arena_fmt(
-        c->scratch, WR_FMT ",\"node\":\"%016llx\"}\n", WR_ARG(head), (unsigned long long)node);
+    struct wr_buf text;
+    enum wr_status st;
 
-    if (!key.p || !head.p || !text.p)
-        return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
-    assert(text.n <= SIGN_MAX);
-    return wr_storage_put(s, c, key, (struct wr_bytes){(const uint8_t *)text.p, text.n}, NULL, e);
+    wr_buf_init(&text, SIGN_MAX);
+    wr_buf_fmt(&text, WR_FMT ",\"node\":\"%016llx\"", WR_ARG(head), (unsigned long long)node);
+    wr_placard_seal(&text);
+    if (!key.p || !head.p || wr_buf_status(&text) != WR_OK)
+        st = wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
+    else
+        st = wr_storage_put(s, c, key, wr_buf_bytes(&text), NULL, e);
+    wr_buf_release(&text);
+    return st;
 }
 
 enum wr_status wr_writer_is(
@@ -41,4 +47,45 @@ enum wr_status wr_writer_is(
     st = wr_storage_get(s, c, key, 0, text, sizeof(text), &n, e);
     *ret = st == WR_OK && wr_str_starts((struct wr_str){text, n}, head);
     return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM ? st : WR_OK;
+}
+
+#define OLDER "{\"token\":\"%016llx\",\"node\":\"%016llx\"}\n"
+
+/* As it was written before there was a checksum. */
+static bool is_older(struct wr_bytes text)
+{
+    enum {
+        TOKEN = 10,
+        NODE = 36,
+        END = 55
+    }; /* where they are */
+    const char *p = (const char *)text.p;
+    char again[END + 1];
+    uint64_t token, node;
+
+    if (text.n != END || !wr_parse_hex64((struct wr_str){p + TOKEN, 16}, &token) ||
+        !wr_parse_hex64((struct wr_str){p + NODE, 16}, &node))
+        return false;
+    (void)snprintf(
+        again, sizeof(again), OLDER, (unsigned long long)token, (unsigned long long)node);
+    return memcmp(p, again, END) == 0;
+}
+
+enum wr_status wr_writer_check(
+    struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
+{
+    struct wr_str head = head_of(c, token);
+    struct wr_bytes text;
+    enum wr_status st;
+
+    *ret = false;
+    if (!head.p)
+        return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
+    st = wr_placard_read(s, c, WR_WRITER_NAME, SIGN_MAX, &text, e);
+    if (st == WR_NOTFOUND || st == WR_AUTH)
+        return WR_OK;
+    if (st == WR_OK && !wr_placard_sealed(text) && !is_older(text))
+        return wr_fail(e, WR_CORRUPT, WR_WRITER_NAME ": it is damaged");
+    *ret = st == WR_OK && wr_str_starts((struct wr_str){(const char *)text.p, text.n}, head);
+    return st;
 }

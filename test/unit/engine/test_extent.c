@@ -125,6 +125,34 @@ static void test_what_is_none_says_nothing(void **state)
     wr_storage_close(b->s);
 }
 
+/* As it is written, and as versions did that knew no checksum, which is told by its end. */
+static void test_each_bit_is_under_a_checksum(void **state)
+{
+    static const char older[] = "{\"newest\":\"0000000000000005\",\"levels\":{}," REST "\n";
+    struct bucket *b = bucket();
+    struct wr_extent x = sample(), is;
+    struct wr_extent_version version = {0};
+    uint8_t text[1024];
+    size_t n = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_extent_write(b->s, b->c, &x, &version, &e));
+    T_OK(wr_storage_get(b->s, b->c, wr_str(NAME), 0, text, sizeof(text), &n, &e));
+    T(n > 300 && n < sizeof(text));
+    for (size_t bit = 0; bit < n * 8; bit++) {
+        text[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        put_text(b, (const char *)text, n);
+        T_IS(WR_CORRUPT, wr_extent_read(b->s, b->c, &is, &e));
+        text[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    put_text(b, (const char *)text, n);
+    T_OK(wr_extent_read(b->s, b->c, &is, &e));
+    put_text(b, older, strlen(older));
+    T_OK(wr_extent_read(b->s, b->c, &is, &e));
+    wr_storage_close(b->s);
+}
+
 static void test_what_it_speaks_of(void **state)
 {
     struct wr_extent x = {.newest = 50, .from = {[0] = WR_EXTENT_NOTHING, [1] = 10}};
@@ -166,4 +194,5 @@ static void test_two_writers_do_not_write_over_each_other(void **state)
 }
 
 T_MAIN(T_TEST(test_it_comes_back), T_TEST(test_what_is_none_says_nothing),
-    T_TEST(test_what_it_speaks_of), T_TEST(test_two_writers_do_not_write_over_each_other))
+    T_TEST(test_each_bit_is_under_a_checksum), T_TEST(test_what_it_speaks_of),
+    T_TEST(test_two_writers_do_not_write_over_each_other))

@@ -536,6 +536,22 @@ static void test_a_damaged_extent_is_told(void **state)
     hand_release(&h);
 }
 
+/* Nothing that the extent says counts under it, and nobody knew. */
+static void test_a_damaged_sign_is_told(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init(&h, true);
+    world_store(&h.w, WR_STR("writer.json"),
+        (struct wr_bytes){(const uint8_t *)"{\"token\":\"0000000000000007", 26}, 1);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.found.files == 1 && h.ret.lost == 0 && h.ret.findings == 1 && h.ret.proven == 20);
+    T(strstr(e.text, "writer.json: it is damaged") != NULL);
+    hand_release(&h);
+}
+
 static enum wr_status verify_late(void *arg)
 {
     struct hand *h = arg;
@@ -731,17 +747,17 @@ static void test_storage_fails(void **state)
     hand_init(&h, true);
     for (size_t k = 0; k < wr_countof(faults); k++) {
         /* What may not be read of what the replica must have is not there. */
-        for (uint64_t at = faults[k] == WR_AUTH ? 2 : 1; at <= 26; at++) {
+        for (uint64_t at = faults[k] == WR_AUTH ? 3 : 1; at <= 27; at++) {
             world_fail(&h.w, at, 1, faults[k]);
             T_IS(faults[k], hand_verify(&h, &e));
             T(h.ret.findings == 0 && strstr(e.text, "made to fail"));
         }
     }
     /* one bad answer is no damage */
-    world_fail(&h.w, 7, 1, WR_CORRUPT);
+    world_fail(&h.w, 8, 1, WR_CORRUPT);
     T_OK(hand_verify(&h, &e));
     /* and one that is not there, once it is listed again, is */
-    world_fail(&h.w, 7, 1, WR_NOTFOUND);
+    world_fail(&h.w, 8, 1, WR_NOTFOUND);
     T_IS(WR_CORRUPT, hand_verify(&h, &e));
     T(strstr(h.found.text, "is not there") || h.found.lost > 0);
     world_fail(&h.w, 0, 0, WR_OK);
@@ -880,7 +896,8 @@ T_MAIN(T_TEST(test_no_false_alarm), T_TEST(test_accepted_fixtures), T_TEST(test_
     T_TEST(test_what_is_a_moment_old_is_not_missed_at_once),
     T_TEST(test_what_litestream_deletes_is_no_damage),
     T_TEST(test_what_litestream_deletes_where_no_level_is_spoken_of),
-    T_TEST(test_a_damaged_extent_is_told), T_TEST(test_two_ends_at_one_txid),
-    T_TEST(test_pages_that_only_some_files_have), T_TEST(test_late_file_within_a_greater_one),
-    T_TEST(test_files_vanish), T_TEST(test_files_vanish_on_the_way_back),
-    T_TEST(test_storage_fails), T_TEST(test_cancel), T_TEST(test_nomem))
+    T_TEST(test_a_damaged_extent_is_told), T_TEST(test_a_damaged_sign_is_told),
+    T_TEST(test_two_ends_at_one_txid), T_TEST(test_pages_that_only_some_files_have),
+    T_TEST(test_late_file_within_a_greater_one), T_TEST(test_files_vanish),
+    T_TEST(test_files_vanish_on_the_way_back), T_TEST(test_storage_fails), T_TEST(test_cancel),
+    T_TEST(test_nomem))

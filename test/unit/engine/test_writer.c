@@ -63,7 +63,8 @@ static void test_the_last_one_that_signed(void **state)
     T(is(&b, UINT64_MAX) && !is(&b, 7));
     T_OK(wr_storage_get(b.s, t_call(), wr_str(NAME), 0, text, sizeof(text) - 1, &n, &e));
     text[n] = '\0';
-    assert_string_equal(text, "{\"token\":\"ffffffffffffffff\",\"node\":\"0000000000000abc\"}\n");
+    assert_string_equal(text, "{\"token\":\"ffffffffffffffff\",\"node\":\"0000000000000abc\","
+                              "\"crc64\":\"31421f2385dabf8e\"}\n");
     wr_storage_close(b.s);
 }
 
@@ -87,6 +88,41 @@ static void test_what_is_no_sign_is_not_ours(void **state)
     wr_storage_close(b.s);
 }
 
+static void test_each_bit_is_under_a_checksum(void **state)
+{
+    static const char older[] = "{\"token\":\"0000000000000007\",\"node\":\"0000000000000abc\"}\n";
+    struct bucket b;
+    char text[129] = {0};
+    size_t n = 0;
+    bool is = true;
+    struct wr_err e = {0};
+
+    (void)state;
+    bucket_open(&b);
+    T_OK(wr_writer_check(b.s, t_call(), 7, &is, &e)); /* there is none */
+    T(!is);
+    sign(&b, 7);
+    T_OK(wr_writer_check(b.s, t_call(), 7, &is, &e));
+    T_OK(wr_storage_get(b.s, t_call(), wr_str(NAME), 0, text, sizeof(text) - 1, &n, &e));
+    for (size_t bit = 0; bit < n * 8; bit++) {
+        text[bit / 8] ^= (char)(1u << bit % 8);
+        T_OK(wr_storage_put(
+            b.s, t_call(), wr_str(NAME), (struct wr_bytes){(const uint8_t *)text, n}, NULL, &e));
+        T_IS(WR_CORRUPT, wr_writer_check(b.s, t_call(), 7, &is, &e));
+        text[bit / 8] ^= (char)(1u << bit % 8);
+    }
+    put_text(&b, older);
+    T_OK(wr_writer_check(b.s, t_call(), 7, &is, &e));
+    T(is);
+    put_text(&b, "");
+    T_IS(WR_CORRUPT, wr_writer_check(b.s, t_call(), 7, &is, &e));
+    b.spy.fail_get = WR_BUSY;
+    T_IS(WR_BUSY, wr_writer_check(b.s, t_call(), 7, &is, &e));
+    b.spy.fail_get = WR_AUTH;
+    T_OK(wr_writer_check(b.s, t_call(), 7, &is, &e));
+    wr_storage_close(b.s);
+}
+
 static void test_a_store_that_fails(void **state)
 {
     struct bucket b;
@@ -104,4 +140,4 @@ static void test_a_store_that_fails(void **state)
 }
 
 T_MAIN(T_TEST(test_the_last_one_that_signed), T_TEST(test_what_is_no_sign_is_not_ours),
-    T_TEST(test_a_store_that_fails))
+    T_TEST(test_each_bit_is_under_a_checksum), T_TEST(test_a_store_that_fails))
