@@ -46,7 +46,41 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOUND_MAX 20 /* failures that are told of */
+#define FOUND_MAX 20    /* failures that are told of */
+#define MANY      10000 /* runs, of which some meet each kind of trouble */
+
+/* Kinds of trouble, by what counts them (store.h, disk.h): one that no run has met is not tested.
+ */
+#define TROUBLE_LIST(X)     \
+    X(store, lost_requests) \
+    X(store, lost_acks)     \
+    X(store, doubled)       \
+    X(store, returned)      \
+    X(store, reordered)     \
+    X(store, busy)          \
+    X(store, errors)        \
+    X(store, denied)        \
+    X(store, short_gets)    \
+    X(store, cut_lists)     \
+    X(store, key_errors)    \
+    X(store, stale_lists)   \
+    X(store, conflicts)     \
+    X(store, unsent)        \
+    X(store, after_death)   \
+    X(store, rotten)        \
+    X(disk, torn)           \
+    X(disk, dropped)        \
+    X(disk, kept)           \
+    X(disk, lost_names)     \
+    X(disk, failed_syncs)   \
+    X(disk, full)           \
+    X(disk, io_errors)      \
+    X(disk, rotten)
+#define TROUBLE_ENUM(of, what) TROUBLE_##of##_##what,
+enum trouble {
+    TROUBLE_LIST(TROUBLE_ENUM) TROUBLES
+};
+#undef TROUBLE_ENUM
 
 struct options {
     enum {
@@ -71,6 +105,7 @@ struct options {
 struct totals {
     _Atomic uint64_t next, schedules, crashes, cuts, commits, acked, txids, restores, followed,
         promoted, forks, lost, disk_errors, outboxed, outbox_runs, virtual_ms, cpu_us;
+    _Atomic uint64_t trouble[TROUBLES];
     struct longest {
         _Atomic int64_t ns;
         _Atomic uint64_t seed;
@@ -104,6 +139,10 @@ static void add(struct totals *t, const struct run_result *r, uint64_t seed)
     atomic_fetch_add(&t->outbox_runs, r->report.outboxed > 0);
     atomic_fetch_add(&t->virtual_ms, r->report.virtual_ms);
     atomic_fetch_add(&t->cpu_us, r->cpu_us);
+#define TROUBLE_ADD(of, what) \
+    atomic_fetch_add(&t->trouble[TROUBLE_##of##_##what], r->report.of.what);
+    TROUBLE_LIST(TROUBLE_ADD)
+#undef TROUBLE_ADD
     raise_to(&t->hold, r->report.longest_hold_ns, seed);
     raise_to(&t->wait, r->report.longest_wait_ns, seed);
     if (r->end != RUN_WELL)
@@ -205,8 +244,31 @@ static void in_parallel(const struct options *o, struct totals *t)
         ;
 }
 
+/* How often each kind of trouble was met. False: one was not, in so many runs. */
+static bool tell_trouble(struct totals *t)
+{
+#define TROUBLE_NAME(of, what) #of "." #what,
+    static const char *const names[] = {TROUBLE_LIST(TROUBLE_NAME)};
+#undef TROUBLE_NAME
+    bool all = true;
+
+    (void)printf("met:");
+    for (size_t i = 0; i < TROUBLES; i++)
+        (void)printf(" %s=%llu", names[i], (unsigned long long)t->trouble[i]);
+    (void)putchar('\n');
+    for (size_t i = 0; i < TROUBLES && t->schedules >= MANY; i++) {
+        if (t->trouble[i] > 0)
+            continue;
+        (void)printf("no run has met %s\n", names[i]);
+        all = false;
+    }
+    return all;
+}
+
 static int tell(struct totals *t)
 {
+    const bool all = tell_trouble(t);
+
     (void)printf(
         "schedules=%llu crashes=%llu power_cuts=%llu commits=%llu txids=%llu restores=%llu "
         "followed=%llu promoted=%llu forks=%llu disk_errors=%llu outboxed=%llu outbox_runs=%llu "
@@ -223,7 +285,7 @@ static int tell(struct totals *t)
         (unsigned long long)t->wait.seed,
         (double)t->cpu_us / 1e3 / (double)wr_max(t->schedules, UINT64_C(1)),
         (unsigned long long)t->acked, (unsigned long long)t->lost);
-    return t->lost > 0 || t->schedules == 0;
+    return t->lost > 0 || t->schedules == 0 || !all;
 }
 
 static int seeds(const struct options *o)

@@ -267,4 +267,6 @@ void world_live(struct world_report *ret)
     ret->disk_errors = app_disk_errors;
     ret->outboxed = daemon_outboxed();
     ret->virtual_ms = (uint64_t)(sim_now_ns() / MS);
+    ret->store = store_counts;
+    ret->disk = disk_counts;
 }

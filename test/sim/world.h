@@ -30,7 +30,8 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
-#include "base/base.h"
+#include "sim/disk.h"
+#include "sim/store.h"
 
 struct world_report {
     uint64_t crashes; /* processes killed, power cuts counted once for each process */
@@ -43,6 +44,8 @@ struct world_report {
     uint64_t virtual_ms;
     int64_t longest_hold_ns; /* of the writer lock by a daemon */
     int64_t longest_wait_ns; /* of an application for a daemon, in one call */
+    struct store_counts store;
+    struct disk_counts disk;
 };
 
 /* Every run whose store can do it is about a promotion (failover.h), and of the others nothing is
