@@ -120,6 +120,15 @@ static void draw_more(struct world *w)
         disk_slow_syncs(is_app, 1 + (uint32_t)(seed % 10), (50 * MS) << seed % 4);
 }
 
+/* The other sizes that a page may have, in some runs: nothing is drawn, as above. */
+static void draw_page_size(struct world *w)
+{
+    static const uint32_t others[] = {2048, 8192, 16384, 32768};
+
+    if (w->app.page_size == 4096 && w->opts.seed % 5 == 4)
+        w->app.page_size = others[w->opts.seed / 5 % wr_countof(others)];
+}
+
 /* Nor for this: databases are so small here that all files find room. In a third of the runs it is
  * as small, or there is none, so that they go to the outbox. */
 static void draw_room(struct world *w)
@@ -164,6 +173,7 @@ void world_draw_daemon(struct world *w)
         w->opts.checkpoint_frames = 10;
         w->opts.interval_ns = wr_max(w->opts.interval_ns, 50 * MS);
     }
+    draw_page_size(w);
     draw_history(w);
     draw_more(w);
     draw_room(w);
