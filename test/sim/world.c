@@ -24,6 +24,10 @@
 #define HOLD_MAX_NS     WAITS_MAX_NS /* of the writer lock, if the process is not stopped meanwhile */
 #define FAILOVERS       17u /* one run of so many is about a promotion, if the store can do it */
 #define LONG_WAL        8u  /* times the checkpoint's threshold */
+#define HOUR            (3600 * SECOND)
+#define DAY             (24 * HOUR)
+#define DAYS_MAX        3
+#define HOLIDAY_SCAN_NS (20 * SECOND)
 
 bool world_promotions;
 
@@ -151,6 +155,47 @@ static void expect_short_wal(const struct world *w)
     }
 }
 
+/* In some runs, of those where nothing else goes on, there is no store for days, as over a holiday.
+ * Nothing is drawn for whether it is one. */
+static bool has_holiday(const struct world *w)
+{
+    return w->may.outages && w->opts.seed % 10 == 3 && !w->may.sick && !w->may.full &&
+           !w->may.heirs && w->follows_ns == 0 && !w->opts.asks && !w->opts.late_off;
+}
+
+/* An application comes and writes a few times a day, and our program, which may die, has nobody to
+ * send it to. It looks less often: days of that take longer to simulate than all the rest.
+ *
+ * A4: the WAL does not wait for a store. */
+static void holiday(struct world *w)
+{
+    const struct daemon_opts opts = w->opts;
+    int64_t until;
+
+    world_stop_all(w);
+    w->opts.scan_ns = wr_max(w->opts.scan_ns, HOLIDAY_SCAN_NS);
+    world_start_daemon(w);
+    if (tape_below(2)) /* or it never gets to know its replicas */
+        sim_sleep(HOLIDAY_SCAN_NS);
+    until = sim_now_ns() + (int64_t)tape_between(1, DAYS_MAX) * DAY;
+    sim_trace("no store for %lld hours", (long long)((until - sim_now_ns()) / HOUR));
+    for (size_t i = 0; i < w->opts.n_stores; i++)
+        store_outage(w->stores[i], until);
+    while (sim_now_ns() < until) {
+        sim_sleep((int64_t)tape_between(0, 8) * HOUR);
+        if (w->may.kills && tape_below(4) == 1)
+            world_kill_daemon(w);
+        world_start_daemon(w);
+        world_start_app(w, 0);
+        sim_sleep((int64_t)tape_between(0, 2 * SECOND));
+        app_stop_all();
+        w->apps[0] = NULL;
+        expect_short_wal(w);
+    }
+    world_stop_all(w);
+    w->opts = opts;
+}
+
 static void make_directory(const char *path)
 {
     struct wr_err e = {0};
@@ -230,6 +275,8 @@ static void life(void *arg)
             sim_sleep(LONG_PAUSE_NS);
         world_event(w);
     }
+    if (has_holiday(w))
+        holiday(w);
     sim_trace("heal");
     heal(w);
     sim_sleep(SECOND / 10);

@@ -20,6 +20,7 @@
  *       that fails its integrity check
  *   A2  no call of the application waits longer for us than a bound (waits.h), and we hold the
  *       writer lock no longer than that
+ *   A4  the WAL does not wait for a store: it is short when there was none for hours
  *   R1  what we delete from a bucket leaves its newest state, at every moment
  *   T1  if a copy of the database and of our state is replicated to the same place, one of the two
  *       daemons stops, and says why (twins.h)

@@ -52,7 +52,7 @@ static void kill_app(struct world *w, struct sim_proc *p)
         waits_excuse(sim_now_ns() + w->opts.scan_ns);
 }
 
-static void kill_daemon(struct world *w)
+void world_kill_daemon(struct world *w)
 {
     if (daemon_runs(w->daemon))
         kill_one(w, daemon_proc(w->daemon));
@@ -60,7 +60,7 @@ static void kill_daemon(struct world *w)
 
 static void kill_all(struct world *w)
 {
-    kill_daemon(w);
+    world_kill_daemon(w);
     if (daemon_runs(w->rival))
         kill_one(w, daemon_proc(w->rival));
     for (size_t i = 0; i < APPS; i++) {
@@ -133,7 +133,7 @@ static void lose_state(struct world *w)
         META "/ledger", META "/journal.0", META "/journal.1", META "/node"};
     uint32_t which = tape_below(16);
 
-    kill_daemon(w);
+    world_kill_daemon(w);
     if (daemon_runs(w->rival))
         kill_one(w, daemon_proc(w->rival));
     for (size_t i = 0; i < wr_countof(names); i++) {
@@ -144,7 +144,7 @@ static void lose_state(struct world *w)
     store_forgets_the_dead = true;
 }
 
-static void stop_all(struct world *w)
+void world_stop_all(struct world *w)
 {
     app_stop_all();
     for (size_t i = 0; i < APPS; i++)
@@ -162,11 +162,11 @@ static void travel_back(struct world *w)
     size_t n = 0;
     bool wal;
 
-    stop_all(w);
+    world_stop_all(w);
     world_start_daemon(w); /* whose end is the last one */
     world_start_app(w, 0);
     sim_sleep(SECOND);
-    stop_all(w);
+    world_stop_all(w);
     wal = disk_peek(DB "-wal", &n) && n > 0;
     /* Else the last to close it may have failed to; or our program has, without room for its state,
      * never had it, and closed it as any other that is not the last to write. */
@@ -295,7 +295,7 @@ void world_be_full(void *arg)
         sim_sleep(f.then_ns);
         if (!f.kill || w->healed)
             continue;
-        kill_daemon(w); /* and at once another one, which finds the database as it was left */
+        world_kill_daemon(w); /* and at once another one, which finds the database as it was left */
         world_start_daemon(w);
     }
 }
@@ -334,7 +334,7 @@ void world_be_inherited(void *arg)
         sim_sleep(h.waits_ns);
         if (w->healed || !daemon_runs(w->daemon) || !daemon_runs(w->rival))
             continue;
-        kill_daemon(w);
+        world_kill_daemon(w);
         w->daemon = w->rival;
         w->rival = NULL;
     }
@@ -370,7 +370,7 @@ void world_event(struct world *w)
         break;
     case 4:
         if (w->may.kills)
-            kill_daemon(w);
+            world_kill_daemon(w);
         if (w->may.kills)
             followed_kill();
         break;

@@ -61,6 +61,8 @@ void world_be_inherited(void *w); /* one daemon takes over from the other */
 
 void world_start_app(struct world *w, size_t i); /* unless it lives */
 void world_start_daemon(struct world *w);
+void world_kill_daemon(struct world *w); /* if it runs */
+void world_stop_all(struct world *w);    /* applications and daemons, each to its end */
 /* Of all processes in `w`; nobody else may have files open. */
 void world_power_cut(struct world *w);
 /* This run of the machine is not the one before. */
