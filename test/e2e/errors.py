@@ -11,7 +11,8 @@ replicate   strace attaches to a running weir and lets one call fail, all of the
               when strace lets go it catches up without a restart: the newest restored state is the
               database, no object has vanished or changed, each TXID restores, as in kill9.py
 restore     A call of `restore -force` fails: exit code 1, the reason in the message, the target as it
-            was, nothing left behind; or it can do without the call, and the target is the new one.
+            was, nothing left behind; or it can do without the call, which it cannot where it writes, syncs
+            or renames, and the target is the new one.
 
 Full disks are in bad_disk.py. Prints one line per finding and exits 1 when there was any; 77 when
 strace cannot be used here.
@@ -40,6 +41,7 @@ QUIET = ("mmap", "getdents64", "unlink,unlinkat")  # it can do without them
 WHILE_RESTORING = (("pwrite64", "EIO"), ("pwrite64", "ENOSPC"), ("fsync", "EIO"), ("pread64", "EIO"),
                    ("ftruncate", "ENOSPC"), ("rename", "EIO"), ("openat", "EMFILE"), ("fchmod", "EIO"),
                    ("fchown", "EPERM"))
+NEEDED = ("pwrite64", "fsync", "ftruncate", "rename")  # no restore is done without these
 OF_THE_REPLICA = ("pread64", "openat")  # the loader makes such calls, too
 PATIENCE = 20  # seconds until a call that is made now and then is made on a busy machine
 
@@ -137,6 +139,7 @@ def restoring(args, found, subject, call, error):
         refused += r.returncode != 0
         now = kit.read(subject.target)
         found.check(r.returncode in (0, 1), "exit code %s: %s" % (r.returncode, r.stderr))
+        found.check(r.returncode == 1 or not hit or call not in NEEDED, "it takes no notice: %s" % r.stderr)
         found.check(now == subject.new or r.returncode == 1 and now == subject.old, "the target is something else")
         found.check(now == subject.old or r.returncode == 0 or "sync" in r.stderr,
                     "refused, but the target is the new one: %s" % r.stderr)
