@@ -12,7 +12,8 @@
 
 #include "base/base.h"
 
-#define WAITS_MAX_NS INT64_C(100000000) /* whoever waits longer fails the run */
+#define WAITS_MAX_NS  INT64_C(100000000) /* whoever waits longer fails the run */
+#define WAITS_RARE_NS INT64_C(10000000)  /* and one call of a thousand may wait longer than that */
 
 /* Once, when the VFS is there. */
 void waits_init(void);
@@ -20,6 +21,9 @@ void waits_init(void);
 void waits_begin(void);
 /* The longest of all waits so far. */
 int64_t waits_longest_ns(void);
+/* How many calls there were, and how many of them have waited longer than WAITS_RARE_NS. */
+uint64_t waits_calls(void);
+uint64_t waits_rare(void);
 /* Nobody has told our program what a writer that was killed has left, perhaps a wal-index that only
  * we can make good: until this time it need not have looked, and no wait is judged. */
 void waits_excuse(int64_t until_ns);

@@ -314,6 +314,8 @@ void world_live(struct world_report *ret)
     ret->disk_errors = app_disk_errors;
     ret->outboxed = daemon_outboxed();
     ret->virtual_ms = (uint64_t)(sim_now_ns() / MS);
+    ret->calls = waits_calls();
+    ret->rare_waits = waits_rare();
     ret->store = store_counts;
     ret->disk = disk_counts;
 }

@@ -19,7 +19,8 @@
  *   A1  the application never sees an error, but of a disk that has failed itself, nor a database
  *       that fails its integrity check
  *   A2  no call of the application waits longer for us than a bound (waits.h), and we hold the
- *       writer lock no longer than that
+ *       writer lock no longer than that; of all calls of many runs one in a thousand may wait
+ *       longer than a tenth of it
  *   A4  the WAL does not wait for a store: it is short when there was none for hours
  *   R1  what we delete from a bucket leaves its newest state, at every moment
  *   T1  if a copy of the database and of our state is replicated to the same place, one of the two
@@ -43,8 +44,9 @@ struct world_report {
     uint64_t disk_errors; /* that an application was told of */
     uint64_t outboxed;    /* files that went to the outbox for want of memory */
     uint64_t virtual_ms;
-    int64_t longest_hold_ns; /* of the writer lock by a daemon */
-    int64_t longest_wait_ns; /* of an application for a daemon, in one call */
+    int64_t longest_hold_ns;    /* of the writer lock by a daemon */
+    int64_t longest_wait_ns;    /* of an application for a daemon, in one call */
+    uint64_t calls, rare_waits; /* of applications (waits.h) */
     struct store_counts store;
     struct disk_counts disk;
 };
