@@ -48,6 +48,9 @@ void disk_power_cut(void);
 /* For the oracle, without letting others run: the bytes of a file as they are seen now. NULL: no
  * such file. They stay valid until the file changes. */
 const uint8_t *disk_peek(const char *path, size_t *ret_n);
+/* The same of a directory: how many names it has, and one of them, which stays valid until it goes.
+ * 0: none, or no such directory. */
+size_t disk_peek_names(const char *path, const char **ret_one);
 /* For the world, without letting others run: put a file there as if by another program, durable at
  * once (rename over the old one: another inode); and remove one, if it is there. */
 void disk_plant(const char *path, const void *p, size_t n);

@@ -284,3 +284,13 @@ const uint8_t *disk_peek(const char *path, size_t *ret_n)
     *ret_n = f->size;
     return f->size > 0 ? f->seen : nothing;
 }
+
+size_t disk_peek_names(const char *path, const char **ret_one)
+{
+    struct disk_inode *f;
+
+    if (disk_walk(path, &f) != 0 || !disk_is_dir(f) || f->names.n == 0)
+        return 0;
+    *ret_one = f->names.p[0].name;
+    return f->names.n;
+}

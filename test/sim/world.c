@@ -155,6 +155,16 @@ static void expect_short_wal(const struct world *w)
     }
 }
 
+/* L3. What waited for a store has gone there, and nothing is left of it. */
+static void expect_empty_outbox(void)
+{
+    const char *one = NULL;
+    const size_t n = disk_peek_names(OUTBOX, &one);
+
+    if (n > 0)
+        sim_fail("L3: %zu files are left in the outbox, one is %s", n, one);
+}
+
 /* In some runs, of those where nothing else goes on, there is no store for days, as over a holiday.
  * Nothing is drawn for whether it is one. */
 static bool has_holiday(const struct world *w)
@@ -289,6 +299,7 @@ static void life(void *arg)
         followed_end(HEALED_NS);
     expect_silence(w);
     expect_short_wal(w);
+    expect_empty_outbox();
     if (w->r->longest_hold_ns > HOLD_MAX_NS)
         sim_fail(
             "A2: the writer lock was held for %lld ms", (long long)(w->r->longest_hold_ns / MS));

@@ -27,7 +27,7 @@
  *       daemons stops, and says why (twins.h)
  *   L1  when all faults have healed, a sync succeeds, and the newest TXID is the newest commit
  *   L2  and then nothing more is asked of the stores while nothing is written
- *   L3  and the WAL is short: the disk space of a long one is given back
+ *   L3  and the WAL is short: the disk space of a long one is given back; and the outbox is empty
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
