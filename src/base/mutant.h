@@ -2,7 +2,8 @@
  * mutant.h - old bugs that can be put back in, to prove that the simulator finds them.
  *
  * Each stands where one line keeps a promise, and breaks it. WR_MUTANTS is defined for the
- * simulator's own build alone: everywhere else WR_MUTANT(x) is false, and nothing is left of it.
+ * simulator, and with the build option `mutants`, where the environment variable WEIR_MUTANT names
+ * one: everywhere else WR_MUTANT(x) is false, and nothing is left of it.
  */
 #ifndef WR_BASE_MUTANT_H
 #define WR_BASE_MUTANT_H
@@ -56,7 +57,9 @@ enum wr_mutant {
 #undef WR_MUTANT_ENUM
     WR_MUTANT_COUNT
 };
-extern enum wr_mutant wr_mutant_now; /* set by the simulator, before anything runs */
+extern enum wr_mutant wr_mutant_now; /* set before anything runs */
+/* By its name. False: there is none of that name. */
+bool wr_mutant_choose(const char *name);
 #define WR_MUTANT(name) (wr_mutant_now == WR_MUTANT_##name)
 #else
 #define WR_MUTANT(name) false

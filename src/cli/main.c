@@ -8,6 +8,8 @@
 
 #include "cli/command.h"
 
+#include "base/mutant.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -53,6 +55,14 @@ static uint64_t raise_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* else fewer databases are held open */
     return (uint64_t)was;
 }
+
+#ifdef WR_MUTANTS
+/* In a build whose tests must fail. */
+static bool be_mutant(const char *name)
+{
+    return !name || wr_mutant_choose(name);
+}
+#endif
 
 /* One heap for all threads, and freed memory back to the system: with glibc's defaults each thread
  * keeps a heap of its own, and a daemon that should be small is a fifth larger. */
@@ -148,6 +158,10 @@ int main(int argc, char **argv)
     int code;
 
     tune_heap();
+#ifdef WR_MUTANTS
+    if (!be_mutant(getenv("WEIR_MUTANT")))
+        return wr_cli_fail("WEIR_MUTANT: no such bug, see src/base/mutant.h", NULL);
+#endif
     cli.descriptors = raise_descriptors();
     if (!copy_env("LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID") ||
         !copy_env("LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"))

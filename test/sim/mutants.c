@@ -11,8 +11,6 @@
 
 #define ROUND 1000000u /* seeds between the first ones of two rounds */
 
-enum wr_mutant wr_mutant_now;
-
 struct mutant {
     const char *name, *text;
 };
@@ -22,17 +20,6 @@ static const struct mutant mutants[] = {[WR_MUTANT_NONE] = {"none", "nothing is 
     WR_MUTANT_LIST(MUTANT)
 #undef MUTANT
 };
-
-bool mutant_choose(const char *name)
-{
-    for (size_t i = 1; i < WR_MUTANT_COUNT; i++) {
-        if (strcmp(mutants[i].name, name) == 0) {
-            wr_mutant_now = (enum wr_mutant)i;
-            return true;
-        }
-    }
-    return false;
-}
 
 const char *mutant_name(void)
 {

@@ -6,8 +6,6 @@
 
 #include "sim/run.h"
 
-/* Put the bug called `name` into the product. False: there is none. */
-bool mutant_choose(const char *name);
 /* Of the one that is in it. */
 const char *mutant_name(void);
 const char *mutant_text(void);

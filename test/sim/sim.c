@@ -29,6 +29,7 @@
 
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "base/str.h"
 #include "sim/fiber.h"
 #include "sim/mutants.h"
@@ -410,7 +411,7 @@ static int option(struct options *o, const char *name, char **rest)
         return o->tapes = value, 2;
     if (strcmp(name, "--record") == 0 && value)
         return o->what = RECORD, o->tapes = value, 2;
-    if (strcmp(name, "--mutant") == 0 && value && mutant_choose(value))
+    if (strcmp(name, "--mutant") == 0 && value && wr_mutant_choose(value))
         return 2;
     if ((strcmp(name, "--replay") == 0 || strcmp(name, "--shrink") == 0) && value) {
         o->what = strcmp(name, "--replay") == 0 ? REPLAY : SHRINK;
