@@ -29,9 +29,11 @@
 #define RESET_NS  ((int64_t)1000 * 1000)       /* a live writer's reset takes microseconds */
 #define SETTLE_NS ((int64_t)200 * 1000 * 1000) /* patience for the writer lock to lower a count */
 
-/* The index stays torn. If the writer lock is free, nobody is updating it. */
+/* The index stays torn. If the writer lock is free, nobody is updating it. OK: db->seen is whole.
+ */
 static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
 {
+    struct wr_walidx h;
     int64_t now = wr_db_now_ns(db);
     enum wr_status st;
 
@@ -44,7 +46,12 @@ static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
         st = wr_db_seal(db, 0, e);
         if (st != WR_OK)
             return st; /* BUSY: a live writer has it */
+        st = wr_conn_header(db->conn, &h, e);
         wr_db_unseal(db);
+        if (st == WR_OK && h.init) { /* it was a live one's, which has ended */
+            db->seen = h;
+            return WR_OK;
+        }
     }
     st = wr_conn_recover(db->conn, e);
     if (st == WR_BUSY)

@@ -7,6 +7,8 @@
 #include "sqlite/pin.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define SECOND ((int64_t)1000000000)
@@ -457,6 +459,38 @@ static void test_how_long_writers_have_been_kept_waiting(void **state)
     world_close(&w);
 }
 
+static void mend_index(void *arg)
+{
+    ((uint8_t *)arg)[48 + 8] ^= 1;
+}
+
+/* A writer that had lost its processor for 5 ms in the middle of its update, and ended it just
+ * then, was told to have died, and the count of commits began anew. */
+static void test_a_writer_that_ended_its_update_late_was_told_to_have_died(void **state)
+{
+    struct world w;
+    uint8_t *shm;
+    uint64_t commits;
+    int fd;
+
+    (void)state;
+    replicated(&w);
+    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
+    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    T(shm != MAP_FAILED);
+    world_run(&w, 10 * SECOND);
+    commits = status(&w).commits;
+    write_pages(&w, 1);
+    shm[48 + 8] ^= 1;
+    vfs.on_lock = mend_index;
+    vfs.arg = shm;
+    world_run(&w, SECOND);
+    T(!vfs.on_lock && w.warnings == 0 && status(&w).commits == commits + 1);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 static void move(struct world *w, const char *from, const char *to, const char *tail)
 {
     char a[512], b[512];
@@ -628,6 +662,7 @@ T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_writers_waited_for_what_a_slow_sync_had_left, setup),
     cmocka_unit_test_setup(test_a_fast_writer_waited_for_all_that_it_had_written, setup),
     cmocka_unit_test_setup(test_how_long_writers_have_been_kept_waiting, setup),
+    cmocka_unit_test_setup(test_a_writer_that_ended_its_update_late_was_told_to_have_died, setup),
     cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
     cmocka_unit_test_setup(test_each_long_read_is_told_once, setup),
     cmocka_unit_test_setup(test_all_was_read_after_an_orderly_stop, setup),
