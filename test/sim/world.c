@@ -28,6 +28,7 @@
 #define DAY             (24 * HOUR)
 #define DAYS_MAX        3
 #define HOLIDAY_SCAN_NS (20 * SECOND)
+#define AHEAD_NS        (2 * SECOND) /* a start waits no longer for what it knows nothing of */
 
 bool world_promotions;
 
@@ -176,15 +177,17 @@ static bool has_holiday(const struct world *w)
 /* An application comes and writes a few times a day, and our program, which may die, has nobody to
  * send it to. It looks less often: days of that take longer to simulate than all the rest.
  *
- * A4: the WAL does not wait for a store. */
+ * A4: the WAL does not wait for a store. But what is written, by one that closes it, too, while a
+ * start waits for replicas is left as it is: then nobody has the database open. */
 static void holiday(struct world *w)
 {
     const struct daemon_opts opts = w->opts;
-    int64_t until;
+    int64_t began, until;
 
     world_stop_all(w);
     w->opts.scan_ns = wr_max(w->opts.scan_ns, HOLIDAY_SCAN_NS);
     world_start_daemon(w);
+    began = sim_now_ns();
     if (tape_below(2)) /* or it never gets to know its replicas */
         sim_sleep(HOLIDAY_SCAN_NS);
     until = sim_now_ns() + (int64_t)tape_between(1, DAYS_MAX) * DAY;
@@ -195,12 +198,15 @@ static void holiday(struct world *w)
         sim_sleep((int64_t)tape_between(0, 8) * HOUR);
         if (w->may.kills && tape_below(4) == 1)
             world_kill_daemon(w);
+        if (!daemon_runs(w->daemon))
+            began = sim_now_ns();
         world_start_daemon(w);
         world_start_app(w, 0);
         sim_sleep((int64_t)tape_between(0, 2 * SECOND));
         app_stop_all();
         w->apps[0] = NULL;
-        expect_short_wal(w);
+        if (sim_now_ns() - began > AHEAD_NS)
+            expect_short_wal(w);
     }
     world_stop_all(w);
     w->opts = opts;
