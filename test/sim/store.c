@@ -14,6 +14,7 @@
 #define LATENCY_MAX  200000
 #define PONDER_MAX   3000000
 #define LAG_MAX      10000 /* milliseconds */
+#define STALE_OFTEN  8u
 #define PERMILLE_MAX 100
 
 static void draw_faults(struct store *s)
@@ -22,6 +23,8 @@ static void draw_faults(struct store *s)
         bool armed = tape_below(4) == 3 && (f != STORE_STALE_LIST || s->weak);
 
         s->permille[f] = armed ? (uint32_t)tape_between(1, PERMILLE_MAX) : 0;
+        if (f == STORE_STALE_LIST) /* of which there are few in a life */
+            s->permille[f] *= STALE_OFTEN;
     }
 }
 
