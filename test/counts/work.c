@@ -12,7 +12,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/mutant.h"
 #include "base/rand.h"
 #include "engine/primary.h"
 #include "engine/restore.h"
@@ -38,8 +37,6 @@
 #define LONE      100u  /* commits, each after a pause */
 #define SECOND    INT64_C(1000000000)
 #define MINUTE    (60 * SECOND)
-
-enum wr_mutant wr_mutant_now; /* the objects are those of the simulator; none */
 
 static struct wr_rand rng;
 static struct wr_arena scratch;
