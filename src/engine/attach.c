@@ -107,14 +107,19 @@ static bool waits_long(struct wr_db *db, int64_t *since_ns, int slot, char ret_w
     return true;
 }
 
-/* Whether `who` has the checkpoint lock for a checkpoint, not for good: it copies frames, or waits
- * for readers with the writer lock, as all kinds but PASSIVE do. */
+/* Whether `who`, that has the checkpoint lock, has what a checkpoint has beside it: the first slot
+ * of the readers while it copies, or the writer lock, with which all kinds but PASSIVE wait. */
 static bool checkpoints(const struct wr_db *db, const char *who)
 {
-    char writer[WHO];
+    static const int slots[] = {WR_SHM_SLOT_READ0, WR_SHM_SLOT_WRITE};
+    char other[WHO];
 
-    wr_holder_of_slot(wr_conn_path(db->conn), WR_SHM_SLOT_WRITE, writer, sizeof(writer));
-    return wr_conn_copying(db->conn) || strcmp(who, writer) == 0;
+    for (size_t i = 0; i < wr_countof(slots); i++) {
+        wr_holder_of_slot(wr_conn_path(db->conn), slots[i], other, sizeof(other));
+        if (strcmp(who, other) == 0)
+            return true;
+    }
+    return false;
 }
 
 static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
@@ -129,13 +134,9 @@ static enum wr_status take_pin(struct wr_db *db, struct wr_err *e)
     }
     if (!waits_long(db, &db->pin_since_ns, WR_SHM_SLOT_CKPT, who))
         return WR_BUSY;
-    if (!db->status.rival && checkpoints(db, who)) { /* a rival makes some, too */
-        if (wr_db_now_ns(db) - db->pin_since_ns < SAY_LATE_NS)
-            return WR_BUSY;
-        return wr_fail(e, WR_BUSY,
-            "a checkpoint of %s has been running for many seconds: %s. Waiting until it ends",
-            db->path, who);
-    }
+    if (!db->status.rival && wr_db_now_ns(db) - db->pin_since_ns < SAY_LATE_NS &&
+        checkpoints(db, who))
+        return WR_BUSY; /* a rival makes some, too, but not at each attempt */
     db->status.rival = true;
     return wr_fail(e, WR_BUSY,
         "another process holds the checkpoint lock of %s: %s; is a second weir, or Litestream, "

@@ -217,19 +217,9 @@ enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e)
     return rc == SQLITE_OK ? WR_OK : wr_fail(e, WR_IO, "sync the database: %s", sqlite3_errstr(rc));
 }
 
-static uint32_t count_at(const struct wr_conn *c, size_t at)
-{
-    return *(const volatile uint32_t *)(const volatile void *)(c->head + at);
-}
-
 uint32_t wr_conn_backfill(const struct wr_conn *c)
 {
-    return count_at(c, SHM_BACKFILL);
-}
-
-bool wr_conn_copying(const struct wr_conn *c)
-{
-    return count_at(c, SHM_ATTEMPTED) > count_at(c, SHM_BACKFILL);
+    return *(const volatile uint32_t *)(const volatile void *)(c->head + SHM_BACKFILL);
 }
 
 void wr_conn_set_backfill(struct wr_conn *c, uint32_t frames)

@@ -95,9 +95,6 @@ enum wr_status wr_conn_sync_db(struct wr_conn *c, struct wr_err *e) WR_MUST_CHEC
  * (walRestartHdr in SQLite's wal.c); if it is killed in between, the count stays too large for the
  * new frames. */
 uint32_t wr_conn_backfill(const struct wr_conn *c);
-/* Whether somebody's checkpoint is copying frames, by what the index says (nBackfillAttempted). One
- * that was killed leaves that behind, until the next one. */
-bool wr_conn_copying(const struct wr_conn *c);
 /* Set the count to what it really is, which is what that writer would have done next: else SQLite
  * itself would take new frames for copied ones, and lose them. Needs the pin, and that nobody is
  * resetting the WAL: the barrier, or a count below the number of frames. */

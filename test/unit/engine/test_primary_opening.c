@@ -94,52 +94,74 @@ static void test_a_long_transaction_is_waited_for_and_told(void **state)
     world_close(&w);
 }
 
+/* As a recovery of the index leaves it, too: nBackfillAttempted is the whole WAL. */
+static void leave_attempted(struct world *w)
+{
+    int fd = open(t_path(w->dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
+    uint8_t *shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    T(shm != MAP_FAILED);
+    memcpy(shm + 128, shm + 16, 4);
+    T(memcmp(shm + 128, shm + 96, 4) != 0);
+}
+
 /* A second replicator was suspected after two seconds, an error was logged, and `replicate` ended,
  * when all that was in the way was the application's checkpoint of a large WAL. */
 static void test_a_long_checkpoint_was_taken_for_a_second_weir(void **state)
 {
     struct other app = other_start();
-    volatile uint32_t *attempted, *backfill;
     struct world w;
-    uint8_t *shm;
-    int fd;
 
     (void)state;
+    if (access("/proc/locks", R_OK) != 0)
+        skip(); /* this system does not tell who has a lock */
     begin(&w);
+    world_sql(&w, "PRAGMA wal_checkpoint");
     assert_string_equal(other_ask(&app, 'o', w.path), "0");
     assert_string_equal(other_ask(&app, 'w', w.path), "0 ");
     assert_string_equal(other_ask(&app, 'p', ""), "0 ");
-    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
-    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    T(shm != MAP_FAILED);
-    backfill = (volatile uint32_t *)(void *)(shm + 96);
-    attempted = (volatile uint32_t *)(void *)(shm + 128);
-
-    *attempted = *backfill + 1; /* it copies */
+    other_expect(&app, "BEGIN; SELECT b FROM t", "0 first"); /* slot 0, as while it copies */
     world_start(&w);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 8; i++)
         world_run(&w, SECOND);
     T(w.errors == 0 && !status(&w).rival && status(&w).error == WR_OK);
-    *attempted = *backfill; /* and waits for readers, to truncate the WAL */
-    other_expect(&app, "BEGIN IMMEDIATE", "0 ");
-    for (int i = 0; i < 10 && access("/proc/locks", R_OK) == 0; i++)
+    other_expect(&app, "COMMIT; BEGIN IMMEDIATE", "0 "); /* and waits for readers */
+    for (int i = 0; i < 8; i++)
         world_run(&w, SECOND);
     T(w.errors == 0 && !status(&w).rival);
-    *attempted = *backfill + 1;
-    for (int i = 0; i < 30; i++)
-        world_run(&w, SECOND);
-    T(w.errors == 1 && !status(&w).rival && status(&w).error == WR_BUSY);
-    T(strstr(world_error(w.db), "a checkpoint of ") && strstr(world_error(w.db), w.path));
-
-    *attempted = *backfill; /* none of both: it holds the lock */
-    other_expect(&app, "ROLLBACK", "0 ");
-    for (int i = 0; i < 2; i++)
-        world_run(&w, SECOND);
-    T(w.errors == 2 && status(&w).rival && status(&w).error == WR_BUSY);
+    other_expect(&app, "ROLLBACK", "0 "); /* it is none */
+    world_run(&w, SECOND);
+    T(w.errors == 1 && status(&w).rival && status(&w).error == WR_BUSY);
     T(strstr(world_error(w.db), "another process holds the checkpoint lock"));
+    other_expect(&app, "BEGIN IMMEDIATE", "0 "); /* one that makes a checkpoint stays known */
+    world_run(&w, SECOND);
+    T(w.errors == 1 && status(&w).rival);
     other_kill(&app);
     (void)world_sync(&w);
     T(status(&w).error == WR_OK && !status(&w).rival);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
+/* After a kill the index says that frames are to be copied, with nobody there who does: a second
+ * weir was waited for as if it made a checkpoint. */
+static void test_a_second_weir_after_a_kill_was_taken_for_a_checkpoint(void **state)
+{
+    struct other rival = other_start();
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    T(sqlite3_exec(w.app, "UPDATE t SET b='x'", NULL, NULL, NULL) == SQLITE_OK);
+    assert_string_equal(other_ask(&rival, 'w', w.path), "0 ");
+    assert_string_equal(other_ask(&rival, 'p', ""), "0 ");
+    leave_attempted(&w);
+    world_start(&w);
+    for (int i = 0; i < 4; i++)
+        world_run(&w, SECOND);
+    T(status(&w).rival && status(&w).error == WR_BUSY);
+    other_kill(&rival);
+    (void)world_sync(&w);
     world_check(&w, 0);
     world_close(&w);
 }
@@ -438,6 +460,7 @@ static int count_opens(void **state)
 #define O_TEST(f) cmocka_unit_test_setup(f, count_opens)
 T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
     T_TEST(test_a_long_checkpoint_was_taken_for_a_second_weir),
+    T_TEST(test_a_second_weir_after_a_kill_was_taken_for_a_checkpoint),
     T_TEST(test_a_writer_that_was_waited_for_dies_in_its_update),
     T_TEST(test_a_copy_that_follows_is_not_replicated),
     T_TEST(test_a_database_replaced_while_its_lock_is_waited_for),
