@@ -11,7 +11,8 @@
  * a checkpoint would only let the WAL grow. So the replicas are listed first, and again after 2,
  * since another process may have written to them until then. The first attempt of a process goes
  * ahead all the same, as far as 4, and has them listed after 2, once; if none answers within a
- * second it lets go of everything, and they come first again. docs/adr/0027.
+ * second it lets go of everything, and they come first again; but of a WAL of which a recovery
+ * finds less than there is only when it is emptied. docs/adr/0027.
  */
 #include "engine/primary_replicas.h"
 
@@ -372,8 +373,8 @@ static bool knows_enough(const struct wr_db *db)
 /* Attached ahead, with too little known yet. The watch tells of one write only, and an index that a
  * writer leaves torn nobody but us can make good, by a recovery. So a WAL of which that would lose
  * frames is emptied before anything else, and not let go of half-way, when frames that it does find
- * would be put over newer pages. Which pages were copied is forgotten if we let go: the next
- * attempt finds another file than the ledger knows, and compares all of them. */
+ * would be put over newer pages. If we let go, the next attempt finds another file than the
+ * ledger knows, and compares all of it. */
 static void await_replica(struct wr_db *db)
 {
     const int64_t now = wr_db_now_ns(db), until_ns = ahead_until_ns(db);

@@ -6,7 +6,7 @@
  * database file - and only our own checkpoints put it there, after capturing it. So:
  *
  *   1  read the header. Torn: a writer is in the middle of its update; look again soon. Torn while
- *      the writer lock is free: a writer died there; let SQLite recover the index under our pin.
+ *      we have the writer lock: a writer died there; let SQLite recover the index under our pin.
  *   2  other salts than before: the WAL was reset. Legal only if all of it had been captured.
  *   3  read the frames after the last one captured, check salts and the checksum chain; the last
  *      must be a commit whose checksum is the one in the header.
@@ -48,6 +48,8 @@ static enum wr_status settle_torn(struct wr_db *db, struct wr_err *e)
             return st; /* BUSY: a live writer has it */
         st = wr_conn_header(db->conn, &h, e);
         wr_db_unseal(db);
+        if (st != WR_OK && st != WR_BUSY)
+            return st;
         if (st == WR_OK && h.init) { /* it was a live one's, which has ended */
             db->seen = h;
             return WR_OK;

@@ -133,8 +133,8 @@ static bool is_fresh(struct wr_tenure *t, struct wr_tenure_moment now)
     return mono_ms < t->lasts_ms && wall_ms < t->lasts_ms;
 }
 
-/* What will not be another time. */
-static bool may_pass(enum wr_status st)
+/* What may be over soon, so that it is waited for. */
+static bool is_passing(enum wr_status st)
 {
     return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM;
 }
@@ -151,11 +151,13 @@ enum wr_status wr_tenure_holds(
         return WR_OK;
     c->deadline_ms = now.mono_ms + CONFIRM_MS;
     st = wr_learn_lease(t->storage, c, ret, &why);
-    if (may_pass(st))
+    if (is_passing(st))
         return wr_fail(e, st, "who holds the lease: %s", why.text);
     if (st == WR_OK && wr_lease_lost(ret, node))
         return WR_OK;
     *ret = (struct wr_lease){0};
-    wr_tenure_shown(t, now);
+    /* Else nothing was shown: a machine that wakes may have credentials that have just expired. */
+    if (st == WR_OK || st == WR_NOTFOUND)
+        wr_tenure_shown(t, now);
     return WR_OK;
 }

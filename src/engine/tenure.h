@@ -53,14 +53,15 @@ enum wr_status wr_tenure_confirm(struct wr_tenure *t, struct wr_call *c,
 bool wr_tenure_lasts(
     struct wr_tenure *t, struct wr_call *c, uint64_t node, struct wr_lease *ret) WR_MUST_CHECK;
 
-/* What began at that moment has shown that nobody else had been promoted: a file that counts, the
- * lease, or a listing by which there is no need to read that. */
+/* What began at that moment has shown that nobody else had been promoted: a file that was made and
+ * counts, the lease, or a listing by which there is no need to read that. */
 void wr_tenure_shown(struct wr_tenure *t, struct wr_tenure_moment began);
 /* Before what no name keeps out: a file of a level above 0, a deletion. ret->epoch is 0: go on.
  * Else *ret is who was promoted. Asks only where nothing has shown for lasts_ms that nobody was;
  * the files of level 0 do, so who is written to asks for none. No proof, and nothing that counts
  * rests on it: a file takes its time, and then what leads to it is still there. Where the lease may
- * not be read, or is damaged, it is gone on, for as long again. Else as wr_lease_read. */
+ * not be read, or is damaged, it is gone on, and asked again the next time. Else as wr_lease_read.
+ */
 enum wr_status wr_tenure_holds(struct wr_tenure *t, struct wr_call *c, uint64_t node,
     struct wr_lease *ret, struct wr_err *e) WR_MUST_CHECK;
 

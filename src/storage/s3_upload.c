@@ -230,14 +230,19 @@ static void swap(struct wr_buf *callers, struct wr_buf *jobs)
     callers->max = jobs->max;
 }
 
+static struct job *free_job(const struct wr_upload *u)
+{
+    for (unsigned i = 0; i < u->n_jobs; i++)
+        if (!u->jobs[i].started)
+            return &u->jobs[i];
+    return NULL;
+}
+
 /* Hand the part to a free job. False when there is none, or no thread for it: the caller's thread
  * sends, then. */
 static bool start_job(struct wr_upload *u, const struct wr_call *c, struct wr_buf *part)
 {
-    struct job *j = NULL;
-    for (unsigned i = 0; i < u->n_jobs && j == NULL; i++)
-        if (!u->jobs[i].started)
-            j = &u->jobs[i];
+    struct job *j = free_job(u);
     if (j == NULL)
         return false;
     swap(part, &j->part);
@@ -261,39 +266,44 @@ static enum wr_status report(const struct wr_upload *u, struct wr_err *e)
     return u->failed;
 }
 
-enum wr_status wr_s3_upload_give(
-    struct wr_upload *u, struct wr_call *c, struct wr_buf *part, struct wr_err *e)
+/* `part`, or what is in `give`, if that is not NULL. */
+static enum wr_status upload_part(struct wr_upload *u, struct wr_call *c, struct wr_bytes part,
+    struct wr_buf *give, struct wr_err *e)
 {
-    size_t n = part->n;
-
-    collect(u, false);
-    if (u->failed != WR_OK)
-        return report(u, e);
     enum wr_status st = reserve_tag(u, e);
     if (st != WR_OK)
         return st;
-    if (!start_job(u, c, part))
-        st = send_part(u, c, u->n + 1, wr_buf_bytes(part), &u->tags[u->n], e);
+    if (give == NULL || !start_job(u, c, give))
+        st = send_part(u, c, u->n + 1, part, &u->tags[u->n], e);
     if (st != WR_OK)
         return st;
     u->n++;
-    u->size += n;
+    u->size += part.n;
     return WR_OK;
+}
+
+enum wr_status wr_s3_upload_give(
+    struct wr_upload *u, struct wr_call *c, struct wr_buf *part, struct wr_err *e)
+{
+    collect(u, false);
+    if (u->failed != WR_OK)
+        return report(u, e);
+    return upload_part(u, c, wr_buf_bytes(part), part, e);
 }
 
 enum wr_status wr_s3_upload_part(
     struct wr_upload *u, struct wr_call *c, struct wr_bytes part, struct wr_err *e)
 {
     struct wr_buf copy;
-    enum wr_status st;
 
+    collect(u, false);
+    if (u->failed != WR_OK)
+        return report(u, e);
     wr_buf_init(&copy, part.n);
-    wr_buf_put(&copy, part.p, part.n);
-    st = wr_buf_status(&copy);
-    if (st != WR_OK)
-        (void)wr_fail(e, st, "part of an upload: %s", wr_status_text(st));
-    else
-        st = wr_s3_upload_give(u, c, &copy, e);
+    if (free_job(u) != NULL)
+        wr_buf_put(&copy, part.p, part.n); /* where that fails the caller's thread sends */
+    bool copied = copy.n == part.n && part.n > 0;
+    enum wr_status st = upload_part(u, c, part, copied ? &copy : NULL, e);
     wr_buf_release(&copy);
     return st;
 }
