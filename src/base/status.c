@@ -155,3 +155,8 @@ bool wr_status_transient(enum wr_status code)
 {
     return code == WR_BUSY || code == WR_TIMEOUT;
 }
+
+bool wr_status_passing(enum wr_status code)
+{
+    return wr_status_transient(code) || code == WR_CANCELED || code == WR_NOMEM;
+}

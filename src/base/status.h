@@ -62,4 +62,8 @@ const char *wr_status_text(enum wr_status code);
 /* Whether trying the same again later may succeed: BUSY and TIMEOUT. */
 bool wr_status_transient(enum wr_status code);
 
+/* Whether it says nothing of what was asked for, only of this attempt: transient, CANCELED, NOMEM.
+ */
+bool wr_status_passing(enum wr_status code);
+
 #endif

@@ -130,11 +130,6 @@ static void give(struct wr_herald *h)
     wr_mutex_unlock(&h->mutex);
 }
 
-static bool may_pass(enum wr_status st)
-{
-    return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM;
-}
-
 /* mutex held. */
 static void add_from(struct wr_herald *h, const uint64_t from[WR_LEVEL_MAX + 1])
 {
@@ -152,7 +147,7 @@ static enum wr_status load(struct wr_herald *h, struct wr_call *c, struct wr_err
     enum wr_status st = h->known ? WR_OK : wr_extent_look(h->storage, c, &x, &version, e);
 
     if (h->known || st != WR_OK)
-        return may_pass(st) ? st : WR_OK;
+        return wr_status_passing(st) ? st : WR_OK;
     if (x.newest > 0 && (st = wr_writer_is(h->storage, c, x.token, &ours, e)) != WR_OK)
         return st;
     wr_mutex_lock(&h->mutex);

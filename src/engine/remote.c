@@ -71,7 +71,7 @@ enum wr_status wr_remote_there(struct wr_storage *s, struct wr_call *c, const st
     enum wr_status st = wr_layout_find(s, c, f->level, f->min, f->max, &is, e);
 
     *ret = st == WR_OK && (f->size == 0 || f->size == is.size);
-    return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM ? st : WR_OK;
+    return wr_status_passing(st) ? st : WR_OK;
 }
 
 /* Whether what was the beginning still is. Of level 9 all was listed. */

@@ -133,12 +133,6 @@ static bool is_fresh(struct wr_tenure *t, struct wr_tenure_moment now)
     return mono_ms < t->lasts_ms && wall_ms < t->lasts_ms;
 }
 
-/* What may be over soon, so that it is waited for. */
-static bool is_passing(enum wr_status st)
-{
-    return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM;
-}
-
 enum wr_status wr_tenure_holds(
     struct wr_tenure *t, struct wr_call *c, uint64_t node, struct wr_lease *ret, struct wr_err *e)
 {
@@ -151,7 +145,7 @@ enum wr_status wr_tenure_holds(
         return WR_OK;
     c->deadline_ms = now.mono_ms + CONFIRM_MS;
     st = wr_learn_lease(t->storage, c, ret, &why);
-    if (is_passing(st))
+    if (wr_status_passing(st))
         return wr_fail(e, st, "who holds the lease: %s", why.text);
     if (st == WR_OK && wr_lease_lost(ret, node))
         return WR_OK;

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/sorted.h"
+#include "engine/placard.h"
 #include "engine/remote.h"
 #include "engine/writer.h"
 #include "storage/storage.h"
@@ -228,8 +229,7 @@ static void tell_holes(struct wr_verify_run *v, const struct wr_extent *x, bool 
 
 static void tell_damaged(struct wr_verify_run *v, const char *name, const char *text)
 {
-    struct wr_str key =
-        wr_arena_fmt(v->call.scratch, WR_FMT "%s", WR_ARG(wr_storage_prefix(v->storage)), name);
+    struct wr_str key = wr_placard_key(&v->call, v->storage, name);
 
     wr_verify_tell(v,
         &(struct wr_finding){.kind = WR_FINDING_FILE, .key = key.p ? key.p : name, .text = text});

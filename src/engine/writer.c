@@ -46,7 +46,7 @@ enum wr_status wr_writer_is(
         return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
     st = wr_storage_get(s, c, key, 0, text, sizeof(text), &n, e);
     *ret = st == WR_OK && wr_str_starts((struct wr_str){text, n}, head);
-    return wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM ? st : WR_OK;
+    return wr_status_passing(st) ? st : WR_OK;
 }
 
 #define OLDER "{\"token\":\"%016llx\",\"node\":\"%016llx\"}\n"

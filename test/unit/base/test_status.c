@@ -19,6 +19,8 @@ static void test_texts(void **state)
 
         T(strcmp(wr_status_text(st), "unknown status") != 0);
         T(wr_status_transient(st) == (st == WR_BUSY || st == WR_TIMEOUT));
+        T(wr_status_passing(st) ==
+            (wr_status_transient(st) || st == WR_CANCELED || st == WR_NOMEM));
     }
     assert_string_equal(wr_status_text((enum wr_status)(WR_INTERNAL + 1)), "unknown status");
     assert_string_equal(wr_status_text((enum wr_status) - 1), "unknown status");
