@@ -220,7 +220,7 @@ static void note_retention(
 {
     dr->removed += r->removed;
     if (dr->retaining) {
-        wr_db_work_end(db, dr, WR_WORK_RETAIN, r->st, dr->removed, wr_text(&r->text));
+        wr_db_work_reported(db, dr, WR_WORK_RETAIN, r, dr->removed);
         dr->removed = 0;
     }
     dr->retaining = false;

@@ -148,6 +148,10 @@ bool wr_db_work_pending(const struct db_replica *dr, enum wr_work kind);
 /* If it is pending; `text` is of a failure. */
 void wr_db_work_end(struct wr_db *db, struct db_replica *dr, enum wr_work kind, enum wr_status st,
     uint64_t value, const char *text);
+/* With how the keeper's report ends; if it was canceled as the replica has stopped, with why it
+ * has. */
+void wr_db_work_reported(struct wr_db *db, struct db_replica *dr, enum wr_work kind,
+    const struct wr_keeper_report *r, uint64_t value);
 /* A file of a level could not be made or sent: whoever waits for it is told. */
 void wr_db_work_failed(
     struct wr_db *db, struct db_replica *dr, unsigned level, enum wr_status st, const char *text);

@@ -322,13 +322,22 @@ void wr_replica_tally_done(struct wr_replica *r, unsigned found)
 
 void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
 {
+    bool first;
+
     wr_mutex_lock(&r->mutex);
-    r->now.state = WR_REPLICA_STOPPED;
-    r->now.failing = true;
-    r->now.error = st;
-    wr_text_set(&r->why, text);
-    wr_replica_queue_clear(r);
+    first = r->now.state != WR_REPLICA_STOPPED;
+    if (first) {
+        r->now.state = WR_REPLICA_STOPPED;
+        r->now.failing = true;
+        r->now.error = st;
+        wr_text_set(&r->why, text);
+        wr_replica_queue_clear(r);
+        if (r->request)
+            wr_cancel_now(r->request); /* a database that is sent whole would go on for hours */
+    }
     wr_mutex_unlock(&r->mutex);
+    if (!first)
+        return;
     wr_log(wr_sched_log(r->actor.sched), WR_ERROR, "replication to this replica has stopped",
         WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
         WR_F_Z("error", text));

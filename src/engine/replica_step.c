@@ -35,17 +35,19 @@ static void failed(
     struct wr_replica *r, enum wr_status st, const struct wr_err *e, const char *what)
 {
     int64_t now_ms = wr_mono_ms(wr_sched_clock(r->actor.sched));
+    bool stopped;
 
     r->failures++;
     wr_mutex_lock(&r->mutex);
     r->now.errors++;
-    if (r->now.state != WR_REPLICA_STOPPED) { /* which has its own error, for good */
+    stopped = r->now.state == WR_REPLICA_STOPPED;
+    if (!stopped) { /* else it has its own error, for good */
         r->now.failing = true;
         r->now.error = st;
         wr_text_set(&r->why, e->text);
     }
     wr_mutex_unlock(&r->mutex);
-    if (wr_cancel_is(&r->cancel)) /* by the end of it all: that is no news */
+    if (stopped || wr_cancel_is(&r->cancel)) /* by the end of it all: that is no news */
         return;
     if (r->failures == 1 || now_ms - r->logged_ms >= LOG_EVERY_MS) {
         r->logged_ms = now_ms;

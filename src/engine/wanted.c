@@ -79,6 +79,22 @@ void wr_db_work_end(struct wr_db *db, struct db_replica *dr, enum wr_work kind, 
         wr_db_want(db, wr_db_now_ns(db)); /* who asked meanwhile is the next one */
 }
 
+void wr_db_work_reported(struct wr_db *db, struct db_replica *dr, enum wr_work kind,
+    const struct wr_keeper_report *r, uint64_t value)
+{
+    struct wr_replica_status now = {0};
+    struct wr_replica_account is;
+
+    if (r->st == WR_CANCELED)
+        wr_replica_status(dr->r, &now);
+    if (now.state != WR_REPLICA_STOPPED) {
+        wr_db_work_end(db, dr, kind, r->st, value, wr_text(&r->text));
+        return;
+    }
+    wr_replica_account(dr->r, &is);
+    wr_db_work_end(db, dr, kind, is.error.code, value, is.error.text);
+}
+
 void wr_db_work_failed(
     struct wr_db *db, struct db_replica *dr, unsigned level, enum wr_status st, const char *text)
 {
@@ -189,7 +205,7 @@ void wr_db_snapshot_looked(
     else if (r->damaged || r->st == WR_NOTFOUND)
         note_loss(db, dr, r);
     else
-        wr_db_work_end(db, dr, WR_WORK_SNAPSHOT, r->st, 0, wr_text(&r->text));
+        wr_db_work_reported(db, dr, WR_WORK_SNAPSHOT, r, 0);
 }
 
 void wr_db_works_on(struct wr_db *db, struct db_replica *dr)

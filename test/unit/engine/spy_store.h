@@ -1,6 +1,6 @@
 /*
- * spy_store.h - the memory driver with a hook in front of and behind every put, and a count of
- * calls: what a replica does, seen from its bucket.
+ * spy_store.h - the memory driver with hooks in front of puts and gets and behind listings, and a
+ * count of calls: what a replica does, seen from its bucket.
  */
 #ifndef WR_TEST_SPY_STORE_H
 #define WR_TEST_SPY_STORE_H
@@ -20,6 +20,7 @@ struct spy {
     const char *fail_in;      /* fail_get is for keys with this; NULL: all */
     const char *hidden;       /* keys with this are not listed; NULL: all are */
     void (*in_put)(void *arg, struct wr_call *c, struct wr_str key);
+    void (*in_get)(void *arg);
     void (*after_list)(void *arg); /* before what was listed is looked at */
     void *arg;
 };
@@ -86,6 +87,8 @@ static inline enum wr_status spy_get(void *self, struct wr_call *c, struct wr_st
     struct spy *s = self;
 
     s->reads++;
+    if (s->in_get)
+        s->in_get(s->arg);
     if (s->fail_get != WR_OK && (!s->fail_in || strstr(key.p, s->fail_in)))
         return spy_say(s->fail_get, e);
     return wr_storage_mem.get(s->inner, c, key, off, buf, n, got, version, e);

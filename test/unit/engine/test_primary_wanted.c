@@ -5,6 +5,8 @@
 #include "unit/engine/history_world.h"
 
 #include "engine/plan.h"
+#include "engine/primary_replicas.h"
+#include "unit/engine/spy_store.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -391,6 +393,42 @@ static void test_a_replica_that_has_stopped(void **state)
     world_close(&other.w);
 }
 
+struct stopper {
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_replica *r;
+};
+
+static void stop_in_the_middle(void *arg)
+{
+    struct stopper *x = arg;
+
+    wr_replica_stop(x->r, WR_CONFLICT, "promoted elsewhere");
+    x->spy.fail_get = WR_CANCELED;
+}
+
+/* Whoever waited for a look at a snapshot, or for retention, was told "canceled". */
+static void test_a_replica_that_stopped_in_the_middle_did_not_say_why(void **state)
+{
+    struct history h;
+    struct stopper x = {0};
+    struct wr_storage *s = spy_open(&x.spy, &x.ops);
+    uint64_t value = 0;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&h, 1);
+    T_OK(wr_db_add_replica(h.w.db, s, SECOND, &e));
+    world_run(&h.w, 60 * SECOND);
+    T(work(&h, WR_WORK_SNAPSHOT) == 1);
+    x.r = h.w.db->replicas[1].r;
+    x.spy.in_get = stop_in_the_middle;
+    x.spy.arg = &x;
+    T(world_work(&h.w, WR_WORK_SNAPSHOT, 5 * SECOND, &value, &e) == WR_CONFLICT);
+    T(strstr(e.text, "promoted elsewhere"));
+    world_close(&h.w);
+}
+
 static void lose_local_state(struct history *h)
 {
     static const char *const names[] = {"ledger", "journal.0", "journal.1"};
@@ -665,6 +703,7 @@ T_MAIN(T_TEST(test_a_snapshot_on_demand), T_TEST(test_who_asks_waited_for_the_sy
     T_TEST(test_a_failure_is_told), T_TEST(test_retention_that_fails_is_told),
     T_TEST(test_a_replica_that_is_out_of_reach), T_TEST(test_nothing_to_work_on),
     T_TEST(test_who_asks_does_not_wait), T_TEST(test_a_replica_that_has_stopped),
+    T_TEST(test_a_replica_that_stopped_in_the_middle_did_not_say_why),
     T_TEST(test_a_snapshot_of_another_history_is_none), T_TEST(test_numbers_begin_anew),
     T_TEST(test_levels_come_of_many_short_runs), T_TEST(test_levels_go_on_after_an_older_version),
     T_TEST(test_a_short_run_makes_the_snapshot_that_is_due),

@@ -277,19 +277,25 @@ static void test_rejoin_while_sending(void **state)
     }
 }
 
+static bool interrupted;
+
 static void stop_now(void *arg, struct wr_call *c, struct wr_str key)
 {
     struct bench *b = arg;
 
-    (void)c;
-    (void)key;
+    if (wr_str_eq(key, WR_STR("writer.json")))
+        return;
+    T(!wr_cancel_is(c->cancel));
     wr_replica_stop(b->r, WR_CONFLICT, "an operator must act");
+    interrupted = wr_cancel_is(c->cancel);
 }
 
-/* The reason to stop outlives the request in progress, however that ends. */
+/* The reason to stop outlives the request in progress, however that ends. A database that was being
+ * sent whole went on for hours, to a replica that had stopped. */
 static void test_stop_while_sending(void **state)
 {
     struct bench b;
+    unsigned notified;
 
     (void)state;
     for (int fails = 0; fails < 2; fails++) {
@@ -298,12 +304,18 @@ static void test_stop_while_sending(void **state)
         b.spy.in_put = stop_now;
         b.spy.arg = &b;
         b.spy.fail_put = fails ? WR_IO : WR_OK;
+        interrupted = false;
         push(&b, 1);
         push(&b, 2);
         run(&b, 100000);
+        T(interrupted);
         T(status(&b).state == WR_REPLICA_STOPPED && status(&b).queued == 0);
-        T(b.spy.puts == (fails ? 1 : 2)); /* with the sign, as it is there */
+        T(b.spy.puts == 1);
         T(status(&b).failing && status(&b).error == WR_CONFLICT);
+        assert_string_equal(why(&b), "an operator must act");
+        notified = b.notified;
+        wr_replica_stop(b.r, WR_IO, "once more");
+        T(b.notified == notified && status(&b).error == WR_CONFLICT);
         assert_string_equal(why(&b), "an operator must act");
         wr_replica_rejoin(b.r, "does not help");
         run(&b, 100000);
