@@ -188,6 +188,12 @@ void wr_lookout_sent(
         l->check_ms = wr_min(l->check_ms, wr_mono_ms(clock) + CHECK_SOON_MS);
 }
 
+void wr_lookout_took(struct wr_lookout *l, const struct wr_clock *clock)
+{
+    l->doubtful = true;
+    l->check_ms = wr_min(l->check_ms, wr_mono_ms(clock) + CHECK_SOON_MS);
+}
+
 /* All is as it was left. */
 static void speak(struct wr_lookout *l, struct wr_call *c)
 {

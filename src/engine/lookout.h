@@ -82,6 +82,10 @@ void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c);
 void wr_lookout_sent(
     struct wr_lookout *l, const struct wr_clock *clock, const struct wr_ltx_file *f);
 
+/* The lease was taken from somebody who may yet have files under way: the next look lists, within a
+ * minute. */
+void wr_lookout_took(struct wr_lookout *l, const struct wr_clock *clock);
+
 /* When it is time to say what was sent; monotonic ms, INT64_MAX: there is nothing to say. */
 int64_t wr_lookout_says_ms(const struct wr_lookout *l);
 /* Whether that can be done without a look: nobody else had signed at the last one. */

@@ -274,6 +274,9 @@ static struct wr_next send_next(
         wr_tenure_shown(&r->tenure, began);
         acknowledged(r, p, epoch, sent.size);
         wr_lookout_sent(&r->lookout, wr_sched_clock(r->actor.sched), &f);
+        if (r->tenure.took)
+            wr_lookout_took(&r->lookout, wr_sched_clock(r->actor.sched));
+        r->tenure.took = false;
         wr_keeper_note(r->keeper, &f);
         r->send_failed = false;
         succeeded(r);

@@ -69,6 +69,7 @@ static enum wr_status take_it_over(struct wr_tenure *t, struct wr_call *c,
         WR_F_STR("replica", wr_storage_name(t->storage)), WR_F_Z("from", seen.lease.owner),
         WR_F_U64("epoch", ours.epoch));
     *ret = ours;
+    t->took = true;
     return WR_OK;
 }
 

@@ -1091,6 +1091,33 @@ static void test_what_a_loser_left_stopped_the_winner(void **state)
     }
 }
 
+/* The promotion that the lease was taken from had looked at it a moment before, and what it left
+ * hid all that came for half an hour. */
+static void test_who_had_taken_a_lease_did_not_look_behind_it(void **state)
+{
+    struct pair p;
+
+    (void)state;
+    begin(&p);
+    world_stop(&p.a);
+    promote(&p);
+    bucket_remove_all(&p.a);
+    T(unlink(t_path(p.a.dir, ".app.db-weir/ledger")) == 0);
+    (void)unlink(t_path(p.a.dir, ".app.db-weir/journal.0"));
+    (void)unlink(t_path(p.a.dir, ".app.db-weir/journal.1"));
+    insert(&p.a); /* its snapshot is of one TXID: another one makes it look soon anyway */
+    world_start(&p.a);
+    ack(&p);
+    T(lease_is(&p, 2));
+    put_stray(&p, 98, WR_PROMOTE_AWAY);
+    for (int i = 0; i < 2; i++) {
+        world_run(&p.a, MINUTE);
+        ack(&p);
+    }
+    world_check(&p.a, 0);
+    end(&p);
+}
+
 static bool verifies(struct pair *p)
 {
     struct wr_verify_result r = {0};
@@ -2014,6 +2041,7 @@ T_MAIN(T_TEST(test_the_old_one_is_dead), T_TEST(test_the_old_one_comes_back),
     T_TEST(test_a_file_that_spans_several_was_before_it),
     T_TEST(test_a_first_snapshot_beside_a_late_one_went_on_behind_a_fence),
     T_TEST(test_who_writes_first_to_an_emptied_replica_goes_on),
+    T_TEST(test_who_had_taken_a_lease_did_not_look_behind_it),
     T_TEST(test_a_store_that_is_busy_once_hid_a_file),
     T_TEST(test_a_file_that_was_sent_and_not_confirmed), T_TEST(test_what_is_no_copy_is_left_alone),
     T_TEST(test_a_copy_behind_a_link_was_no_copy), T_TEST(test_another_follower_is_busy),
