@@ -8,7 +8,9 @@
 #include "engine/restore.h"
 #include "storage/drivers.h"
 
+#include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -249,6 +251,21 @@ struct wr_bytes world_image(struct world *w)
     T(sqlite3_exec(copy, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) == SQLITE_OK);
     T(sqlite3_close(copy) == SQLITE_OK);
     return t_slurp(db);
+}
+
+uint8_t *world_index(struct world *w)
+{
+    int fd = open(t_path(w->dir, "app.db-shm"), O_RDWR);
+    uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    T(page != MAP_FAILED);
+    return page;
+}
+
+void world_out_of_reach(struct world *w, struct faultstore *f)
+{
+    (void)w;
+    faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
 }
 
 void world_check(struct world *w, size_t i)

@@ -40,13 +40,19 @@ struct world {
 void world_open(struct world *w, size_t buckets);
 void world_close(struct world *w);
 
-void world_start(struct world *w); /* the daemon: scheduler, database actor, replicas */
-void world_stop(struct world *w);  /* frees them; as abrupt as a kill for what is not yet stored */
+void world_out_of_reach(
+    struct world *w, struct faultstore *f); /* for world.arm: nothing succeeds */
+void world_start(struct world *w);          /* the daemon: scheduler, database actor, replicas */
+void world_stop(struct world *w); /* frees them; as abrupt as a kill for what is not yet stored */
 
 /* The application opens its connection (WAL mode, page size 4096 unless it exists), runs SQL. */
 void world_app(struct world *w);
 void world_app_close(struct world *w);
 void world_sql(struct world *w, const char *sql);
+
+/* The first page of the application's wal-index, to be changed behind its back, for as long as the
+ * process lives: to close the file would drop SQLite's locks on it. */
+uint8_t *world_index(struct world *w);
 
 /* Run every step that is due; let time pass for timers up to `ns` from now. */
 void world_run(struct world *w, int64_t ns);

@@ -534,12 +534,6 @@ static void test_old_frames_behind_an_empty_index_came_back(void **state)
     }
 }
 
-static void out_of_reach(struct world *w, struct faultstore *f)
-{
-    (void)w;
-    faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
-}
-
 static void tear(uint8_t *p, const void *arg)
 {
     (void)arg;
@@ -583,7 +577,7 @@ static void test_a_start_that_waited_for_its_replica_kept_frames_that_no_recover
             T_OK(wr_fs_posix()->remove(wr_fs_posix(), t_path(w.dir, ".app.db-weir/ledger"), &e));
         if (before)
             commit_unchecked(&w);
-        w.arm = out_of_reach;
+        w.arm = world_out_of_reach;
         world_start(&w);
         (void)world_pass(&w, SECOND / 10, 1000);
         if (!before)
@@ -623,7 +617,7 @@ static void test_a_start_let_go_of_a_wal_that_it_had_copied_and_not_emptied(void
     commit_unchecked(&w);
     T(sqlite3_close(reader) == SQLITE_OK);
     reader = reader_of(&w);
-    w.arm = out_of_reach;
+    w.arm = world_out_of_reach;
     world_start(&w);
     T(world_pass(&w, 3 * SECOND, 1000) < 200);
     assert_int_equal(shm_now(&w, SHM_BACKFILL), shm_now(&w, SHM_MX_FRAME));

@@ -8,8 +8,6 @@
 #include "unit/engine/world_bucket.h"
 #include "unit/sqlite/other_process.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define SECOND ((int64_t)1000000000)
@@ -97,10 +95,8 @@ static void test_a_long_transaction_is_waited_for_and_told(void **state)
 /* As a recovery of the index leaves it, too: nBackfillAttempted is the whole WAL. */
 static void leave_attempted(struct world *w)
 {
-    int fd = open(t_path(w->dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
-    uint8_t *shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    uint8_t *shm = world_index(w);
 
-    T(shm != MAP_FAILED);
     memcpy(shm + 128, shm + 16, 4);
     T(memcmp(shm + 128, shm + 96, 4) != 0);
 }
@@ -172,7 +168,6 @@ static void test_a_writer_that_was_waited_for_dies_in_its_update(void **state)
 {
     struct world w;
     uint8_t *shm;
-    int fd;
 
     (void)state;
     begin(&w);
@@ -181,9 +176,7 @@ static void test_a_writer_that_was_waited_for_dies_in_its_update(void **state)
     for (int i = 0; i < 8; i++)
         world_run(&w, SECOND / 2);
     assert_int_equal(status(&w).error, WR_BUSY);
-    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
-    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    T(shm != MAP_FAILED);
+    shm = world_index(&w);
     world_sql(&w, "ROLLBACK");
     shm[48 + 8] ^= 1;
     world_run(&w, 60 * SECOND / 1000);
@@ -365,12 +358,6 @@ static void test_a_start_lists_its_replica_once(void **state)
     world_close(&w);
 }
 
-static void out_of_reach(struct world *w, struct faultstore *f)
-{
-    (void)w;
-    faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
-}
-
 /* With nothing known of any replica nothing can be closed, and the WAL would only grow. */
 static void test_a_start_with_no_replica_in_reach_lets_go(void **state)
 {
@@ -378,7 +365,7 @@ static void test_a_start_with_no_replica_in_reach_lets_go(void **state)
 
     (void)state;
     begin(&w);
-    w.arm = out_of_reach;
+    w.arm = world_out_of_reach;
     world_start(&w);
     world_run(&w, 0);
     T(checkpoint(&w) == SQLITE_BUSY); /* it is tried */
@@ -404,7 +391,7 @@ static void test_no_journal_mode_is_changed_before_a_replica_is_known(void **sta
     (void)state;
     begin(&w);
     world_sql(&w, "PRAGMA journal_mode=delete");
-    w.arm = out_of_reach;
+    w.arm = world_out_of_reach;
     world_start(&w);
     world_run(&w, 2 * SECOND);
     file = t_slurp(w.path);

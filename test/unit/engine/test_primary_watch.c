@@ -5,9 +5,7 @@
 #include "harness/engine_world.h"
 #include "run/watch.h"
 
-#include <fcntl.h>
 #include <spawn.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,15 +116,12 @@ static void test_the_event_finds_a_torn_header(void **state)
 {
     struct world w;
     uint8_t *shm;
-    int fd;
 
     (void)state;
     begin(&w);
     world_start(&w);
     pass(&w, 10 * SECOND);
-    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
-    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    T(shm != MAP_FAILED);
+    shm = world_index(&w);
     world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
     wr_watch_poll(w.opts.watch);
     shm[48 + 8] ^= 1; /* a writer is in the middle of its update */
@@ -134,12 +129,6 @@ static void test_the_event_finds_a_torn_header(void **state)
     shm[48 + 8] ^= 1;
     writes_are_seen(&w);
     end(&w);
-}
-
-static void out_of_reach(struct world *w, struct faultstore *f)
-{
-    (void)w;
-    faultstore_arm(f, FAULT_BROKEN, FAULT_ON_ALL, 1000, UINT64_MAX);
 }
 
 /* Under the pin nobody else can make the index good, so every reader waited until the store
@@ -150,16 +139,13 @@ static void test_an_index_stayed_torn_while_a_start_waited_for_its_replica(void 
     for (int before = 0; before < 3; before++) {
         struct world w;
         uint8_t *shm;
-        int fd;
 
         begin(&w);
-        w.arm = out_of_reach;
+        w.arm = world_out_of_reach;
         world_start(&w);
         pass(&w, SECOND / 10);
         T(strcmp(status(&w).state, "proving") == 0);
-        fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
-        shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        T(shm != MAP_FAILED);
+        shm = world_index(&w);
         for (int i = 0; i < before; i++) {
             world_sql(&w, "UPDATE t SET b='w' WHERE a=1");
             pass(&w, SECOND / 10);
@@ -186,16 +172,13 @@ static void test_a_commit_that_came_behind_one_that_waited_was_not_seen(void **s
     struct world w;
     uint64_t before;
     uint8_t *shm;
-    int fd;
 
     (void)state;
     begin(&w);
     w.interval_ns = SECOND;
     world_start(&w);
     pass(&w, 10 * SECOND);
-    fd = open(t_path(w.dir, "app.db-shm"), O_RDWR); /* never closed: that would drop locks */
-    shm = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    T(shm != MAP_FAILED);
+    shm = world_index(&w);
     world_sql(&w, "UPDATE t SET b='x' WHERE a=1");
     pass(&w, SECOND / 10);
     before = status(&w).commits;
