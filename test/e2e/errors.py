@@ -156,17 +156,18 @@ def main():
     p.add_argument("calls", nargs="*")
     p.add_argument("--quick", action="store_true", help="every second fault of the running one")
     p.add_argument("--seconds", type=float, default=0.5)
-    p.add_argument("--seed", type=int, default=1)
+    kit.seed_of_today(p)
     args = p.parse_args()
     trial = [*killsweep.STRACE, "-o", "/dev/null", "true"]
     if not shutil.which("strace") or subprocess.run(trial).returncode != 0:
         kit.skip("errors", "needs strace, and to be allowed to trace")
     found = kit.Findings("errors")
+    print("errors: --seed %d" % args.seed, flush=True)
     sanitized = b"__asan_init" in kit.read(args.weir)  # which ends the program when mmap fails
     for number, (call, error, when) in enumerate(WHILE_RUNNING):
         if sanitized and call == "mmap":
             continue
-        if call in args.calls or not args.calls and not (args.quick and number % 2):
+        if call in args.calls or not args.calls and not (args.quick and (number + args.seed) % 2):
             running(args, found, number, call, error, when)
     subject = killsweep.Restoring(args, found, "replace")
     for call, error in WHILE_RESTORING:

@@ -229,13 +229,14 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("weir", type=os.path.abspath)
     p.add_argument("--every", type=int, default=1)
-    p.add_argument("--seed", type=int, default=1)
+    kit.seed_of_today(p)
     names = ("first", "next", "live", "restore", "replace")
     p.add_argument("--only", choices=names)
     args = p.parse_args()
     if not shutil.which("strace") or subprocess.run([*STRACE, "-o", "/dev/null", "true"]).returncode != 0:
         kit.skip("killsweep", "needs strace, and to be allowed to trace")
     found = kit.Findings("killsweep")
+    print("killsweep: --seed %d" % args.seed, flush=True)
     for name in (args.only,) if args.only else names:
         sweep(args, found, name)
     return found.end()

@@ -2,6 +2,7 @@
 
 Knows processes and files; refuses to know what is being proven.
 """
+import datetime
 import os
 import re
 import shutil
@@ -42,6 +43,12 @@ def skip(name, why):
     """The end of a test that is impossible here. Counted and shown by ./check."""
     print("skipped %s: %s" % (name, why), flush=True)
     sys.exit(77)
+
+
+def seed_of_today(parser):
+    """Where a run takes only a part: another one each day, so that nothing is left out for good."""
+    parser.add_argument("--seed", type=int, default=datetime.date.today().toordinal(),
+                        help="which part; default: that of the day, %(default)s")
 
 
 class Findings:
