@@ -13,7 +13,7 @@
 
 #define SECOND   INT64_C(1000000000)
 #define BUSY_MS  60000
-#define APPS_MAX 64
+#define APPS_MAX 128
 #define SQL_MAX  400
 
 struct app {
@@ -197,8 +197,24 @@ static void checkpoint(struct app *a)
     (void)sqlite3_busy_timeout(a->db, BUSY_MS);
 }
 
+/* Somebody's script, which has nothing else to do. */
+static void be_rude(struct app *a)
+{
+    if (tape_below(8) > 0) {
+        checkpoint(a);
+        return;
+    }
+    close_it(a);
+    sim_sleep((int64_t)tape_between(0, SECOND / 10));
+    open_it(a);
+}
+
 static void work(struct app *a)
 {
+    if (a->o.rude) {
+        be_rude(a);
+        return;
+    }
     if (a->o.steady) {
         (void)must(a, "INSERT OR REPLACE INTO t(a, b) VALUES(1, randomblob(200))");
         return;

@@ -23,6 +23,7 @@ struct app_opts {
     bool big;             /* now and then a transaction of megabytes */
     bool dense;           /* of bytes that nobody can compress: they take long to be sent */
     bool steady;          /* nothing but small transactions, one after the other */
+    bool rude;            /* nothing but checkpoints */
     int64_t think_ns;     /* between transactions, at most; if steady, always */
 };
 

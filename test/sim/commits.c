@@ -17,6 +17,7 @@
 
 /* Of the wal-index header, 48 bytes in the machine's order, kept twice. */
 #define SHM_HEADER 48u
+#define AT_CHANGE  8u
 #define AT_INIT    12u
 #define AT_SIZE    14u
 #define AT_MAX     16u
@@ -145,9 +146,9 @@ static void read_frames(uint32_t max, bool quiet)
 }
 
 /* The stable wal-index header; NULL: there is none, or it is torn. */
-static const uint8_t *stable_header(void)
+static const uint8_t *stable_header(const char *path)
 {
-    const uint8_t *shm = vfs_peek_shm(c->path);
+    const uint8_t *shm = vfs_peek_shm(path);
 
     return shm && shm[AT_INIT] && memcmp(shm, shm + SHM_HEADER, SHM_HEADER) == 0 ? shm : NULL;
 }
@@ -196,7 +197,7 @@ static void look_at(struct db *db)
     const uint8_t *shm;
 
     c = db;
-    shm = stable_header();
+    shm = stable_header(c->path);
     if (!c->known) {
         learn(shm);
         return;
@@ -251,6 +252,15 @@ void commits_forget(void)
 {
     for (size_t i = 0; i < n_dbs; i++)
         dbs[i].known = false;
+}
+
+bool commits_counted(const char *path, uint32_t *ret)
+{
+    const uint8_t *shm = stable_header(path);
+
+    if (shm)
+        *ret = host32(shm + AT_CHANGE);
+    return shm != NULL;
 }
 
 size_t commits_n(void)

@@ -29,6 +29,10 @@ void commits_look(void);
 /* The disk has changed behind SQLite's back: forget the image, not the commits. */
 void commits_forget(void);
 
+/* The commits that SQLite has counted, iChange of the stable wal-index; false: there is none now.
+ */
+bool commits_counted(const char *path, uint32_t *ret);
+
 size_t commits_n(void);
 /* The same, counted up to the last one of the database at `path`. */
 size_t commits_n_of(const char *path);

@@ -129,6 +129,16 @@ static void draw_page_size(struct world *w)
         w->app.page_size = others[w->opts.seed / 5 % wr_countof(others)];
 }
 
+/* Nor for this. Only one process may checkpoint (app_opts), and in a quarter of the runs that is
+ * not one of those that write. */
+static void draw_rudeness(struct world *w)
+{
+    struct wr_rand r;
+
+    wr_rand_init(&r, w->opts.seed + 1);
+    w->may.rude = wr_rand_below(&r, 4) == 0;
+}
+
 /* Nor for this: databases are so small here that all files find room. In a third of the runs it is
  * as small, or there is none, so that they go to the outbox. */
 static void draw_room(struct world *w)
@@ -177,6 +187,7 @@ void world_draw_daemon(struct world *w)
     draw_history(w);
     draw_more(w);
     draw_room(w);
+    draw_rudeness(w);
     for (size_t i = 0; i < w->opts.n_stores; i++)
         w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
     for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)

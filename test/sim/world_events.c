@@ -21,11 +21,14 @@ static bool app_lives(const struct world *w, size_t i)
 
 void world_start_app(struct world *w, size_t i)
 {
-    static const char *const names[APPS] = {"app0", "app1", "app2"};
+    static const char *const names[APPS + 1] = {"app0", "app1", "app2", "app-rude"};
 
+    if (i == 0 && w->may.rude)
+        world_start_app(w, RUDE);
     if (app_lives(w, i))
         return;
-    w->app.checkpoints = i == 0;
+    w->app.rude = i == RUDE;
+    w->app.checkpoints = i == (w->may.rude ? RUDE : 0);
     w->apps[i] = app_start(names[i], &w->app);
 }
 
@@ -63,7 +66,7 @@ static void kill_all(struct world *w)
     world_kill_daemon(w);
     if (daemon_runs(w->rival))
         kill_one(w, daemon_proc(w->rival));
-    for (size_t i = 0; i < APPS; i++) {
+    for (size_t i = 0; i < wr_countof(w->apps); i++) {
         if (app_lives(w, i))
             kill_one(w, w->apps[i]);
     }
@@ -147,8 +150,7 @@ static void lose_state(struct world *w)
 void world_stop_all(struct world *w)
 {
     app_stop_all();
-    for (size_t i = 0; i < APPS; i++)
-        w->apps[i] = NULL;
+    memset(w->apps, 0, sizeof(w->apps));
     if (daemon_runs(w->rival))
         daemon_stop(w->rival);
     if (daemon_runs(w->daemon))
@@ -364,8 +366,10 @@ void world_event(struct world *w)
         world_start_app(w, tape_below(APPS));
         break;
     case 3:
-        if (w->may.kills && w->apps[0] && sim_proc_alive(w->apps[0]))
+        if (w->may.kills && app_lives(w, 0))
             kill_app(w, w->apps[0]);
+        if (w->may.kills && app_lives(w, RUDE) && tape_below(2))
+            kill_app(w, w->apps[RUDE]);
         world_start_app(w, 0);
         break;
     case 4:

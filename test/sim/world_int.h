@@ -18,6 +18,7 @@
 #define LOCK_OFFSET 0x10000u /* SQLite's lock page, where small databases have it */
 #define RUNS        "/proc/sys/kernel/random" /* where the system says which run it is */
 #define APPS        3
+#define RUDE        APPS /* the one behind them */
 
 /* What kinds of things go wrong in this run; each is there in some runs and not in others. */
 struct habits {
@@ -28,6 +29,7 @@ struct habits {
     bool heirs; /* a daemon waits for the death of the other, again and again */
     bool full;  /* our state is on a disk of its own, which is full now and then */
     bool hasty; /* short lives, of processes whose writes take effect when they are gone */
+    bool rude;  /* the process that checkpoints does nothing else */
     uint32_t events;
     int64_t pause_ns;
 };
@@ -35,7 +37,7 @@ struct habits {
 struct world {
     struct habits may;
     struct app_opts app;
-    struct sim_proc *apps[APPS];
+    struct sim_proc *apps[APPS + 1];
     struct daemon_opts opts;
     struct daemon *daemon, *rival;
     struct sim_proc *restore; /* one that runs, or has ended; NULL: none */
@@ -59,7 +61,8 @@ void world_be_sick(void *w);
 void world_be_full(void *w);
 void world_be_inherited(void *w); /* one daemon takes over from the other */
 
-void world_start_app(struct world *w, size_t i); /* unless it lives */
+/* Unless it lives; with the first one who checkpoints, if that is another one. */
+void world_start_app(struct world *w, size_t i);
 void world_start_daemon(struct world *w);
 void world_kill_daemon(struct world *w); /* if it runs */
 void world_stop_all(struct world *w);    /* applications and daemons, each to its end */
