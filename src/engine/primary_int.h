@@ -194,6 +194,7 @@ struct wr_db {
     int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
     unsigned no_rooms; /* times in a row that the local disk had no room to close the next one */
     int64_t room_ns;   /* not trying again before that */
+    int64_t roomless;  /* Unix ms, of the first of these times */
 
     int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
     int64_t look_ns;   /* when it was last looked at, in a step of SYNCING */

@@ -353,7 +353,9 @@ void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)
     wr_mutex_lock(&r->mutex);
     *ret = r->now;
     p = wr_replica_first(r);
-    since_ms = r->lacks_ms > 0 ? r->lacks_ms : p ? p->header.time_ms : 0;
+    since_ms = p ? p->header.time_ms : r->lacks_ms;
+    if (r->lacks_ms > 0)
+        since_ms = wr_min(since_ms, r->lacks_ms);
     wr_mutex_unlock(&r->mutex);
     if (since_ms > 0)
         ret->lag_ms = wr_max(wr_wall_ms(wr_sched_clock(r->actor.sched)) - since_ms, (int64_t)0);

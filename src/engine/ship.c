@@ -237,6 +237,15 @@ static void note_lacking(struct wr_db *db)
     }
 }
 
+/* And all of them lack one that cannot be closed. */
+static void note_all_lacking(struct wr_db *db)
+{
+    if (db->no_rooms == 0)
+        db->roomless = db->time_ms;
+    for (size_t i = 0; i < db->n_replicas; i++)
+        wr_replica_lacks(db->replicas[i].r, db->roomless);
+}
+
 uint64_t wr_db_ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n)
 {
     uint64_t sum = 0;
@@ -311,6 +320,7 @@ static void no_room(struct wr_db *db, struct wr_err *e)
 
     wr_wrap(
         e, WR_LIMIT, "local disk full: %s, replication waits until there is room", db->meta_dir);
+    note_all_lacking(db);
     if (db->no_rooms++ == 0)
         wr_db_trouble(db, WR_LIMIT, e,
             "disk full while staging ltx file, replication paused until space is freed");

@@ -58,7 +58,17 @@ static uint64_t bytes_up(struct world *w, size_t i)
     return o.size;
 }
 
-/* It was taken for "too many pages for the journal": every page was sent, each time. */
+static int64_t lag_ms(struct world *w)
+{
+    struct wr_replica_status s;
+    struct wr_str name;
+
+    wr_db_replica_status(w->db, 0, &s, &name);
+    return s.lag_ms;
+}
+
+/* It was taken for "too many pages for the journal": every page was sent, each time. And `weir
+ * list` said that the replica lacks nothing. */
 static void test_a_full_disk_is_waited_out(void **state)
 {
     struct wr_fs fs = spied_fs();
@@ -76,10 +86,12 @@ static void test_a_full_disk_is_waited_out(void **state)
     T(strstr(w.error, "local disk full: ") != NULL);
     T(strstr(w.error, "disk full while staging ltx file, replication paused until space is freed"));
     T(s.checkpoints > 10 && s.wal_frames < 400); /* which do not need that disk */
+    T(lag_ms(&w) > 58000 && lag_ms(&w) < 62000);
 
     disk.full = false;
     world_run(&w, 40 * SECOND);
     s = status(&w);
+    assert_int_equal(lag_ms(&w), 0);
     assert_int_equal(s.txid, 2);
     T(s.error == WR_OK && world_error(w.db)[0] == '\0');
     assert_int_equal(s.full_sends, 0);
