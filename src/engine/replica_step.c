@@ -183,7 +183,7 @@ static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
     wr_mutex_lock(&r->mutex);
     r->sending = p;
     r->request = &request;
-    if (wr_cancel_is(&r->cancel))
+    if (wr_cancel_is(&r->cancel) || r->now.state == WR_REPLICA_STOPPED) /* just now */
         wr_cancel_now(&request);
     wr_mutex_unlock(&r->mutex);
     c->cancel = &request;

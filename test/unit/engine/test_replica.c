@@ -324,6 +324,55 @@ static void test_stop_while_sending(void **state)
     }
 }
 
+static struct bench *to_stop;
+static unsigned readings; /* of the clock until it is stopped; 0: it is not */
+static bool stopped;
+
+static int64_t stop_at_a_reading(const struct wr_clock *c)
+{
+    (void)c;
+    if (readings > 0 && --readings == 0) {
+        stopped = true;
+        wr_replica_stop(to_stop->r, WR_CONFLICT, "an operator must act");
+    }
+    return to_stop->clock.mono_now_ns;
+}
+
+static void arrived(void *arg, struct wr_call *c, struct wr_str key)
+{
+    (void)arg;
+    if (wr_str_eq(key, WR_STR("writer.json")))
+        return;
+    T(wr_cancel_is(c->cancel) == stopped);
+    readings = 0;
+}
+
+/* Between the step's choice of a file and its token there was nothing to cancel, and a database was
+ * sent whole all the same. */
+static void test_a_stop_just_before_a_file_was_sent_did_not_keep_it(void **state)
+{
+    unsigned n = 0;
+
+    (void)state;
+    do {
+        struct bench b;
+
+        bench_open(&b);
+        start(&b);
+        b.spy.in_put = arrived;
+        to_stop = &b;
+        stopped = false;
+        readings = ++n;
+        b.clock.clock.mono_ns = stop_at_a_reading;
+        push(&b, 1);
+        run(&b, 1000);
+        readings = 0;
+        T(in_bucket(&b, 1) || stopped);
+        bench_close(&b);
+    } while (stopped);
+    T(n > 5); /* the step has some readings before it */
+}
+
 static void test_cancel_is_for_good(void **state)
 {
     struct bench b;
@@ -515,6 +564,7 @@ T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_a_large_file_has_more_time),
     T_TEST(test_a_second_look_read_the_same_headers_again),
     T_TEST(test_a_file_of_the_same_second_was_taken_for_the_one_before_it),
     T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
+    T_TEST(test_a_stop_just_before_a_file_was_sent_did_not_keep_it),
     T_TEST(test_cancel_is_for_good), T_TEST(test_a_file_that_does_not_follow_is_refused),
     T_TEST(test_a_hole_in_the_middle_shows_within_hours),
     T_TEST(test_a_file_of_a_level_was_sent_again_after_the_end), T_TEST(test_no_memory))
