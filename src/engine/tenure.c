@@ -62,6 +62,7 @@ static enum wr_status take_it_over(struct wr_tenure *t, struct wr_call *c,
     st = is_alone(t, c, f, &alone, e);
     if (st != WR_OK || !alone)
         return st;
+    t->took = true; /* whatever the answer: without one it may be ours all the same */
     st = wr_lease_take(t->storage, c, &seen, node, t->label, &ours, e);
     if (st != WR_OK)
         return st == WR_CONFLICT ? wr_fail(e, WR_BUSY, "the lease was taken just now") : st;
@@ -69,7 +70,6 @@ static enum wr_status take_it_over(struct wr_tenure *t, struct wr_call *c,
         WR_F_STR("replica", wr_storage_name(t->storage)), WR_F_Z("from", seen.lease.owner),
         WR_F_U64("epoch", ours.epoch));
     *ret = ours;
-    t->took = true;
     return WR_OK;
 }
 

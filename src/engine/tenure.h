@@ -31,7 +31,7 @@ struct wr_tenure {
     const char *label; /* of the database, for logs, and for people who find its lease */
     int64_t lasts_ms;  /* for so long what was shown is good enough */
     unsigned unasked;  /* files sent since it was last looked at; only the sender */
-    bool took;         /* confirm took the lease; only the sender, who resets it */
+    bool took;         /* confirm took the lease, or tried to; only the sender, who resets it */
 
     struct wr_mutex mutex;         /* guards the rest */
     struct wr_tenure_moment shown; /* nobody else was promoted by then */

@@ -140,6 +140,38 @@ static void test_a_file_that_is_not_listed_yet(void **state)
     end(&b);
 }
 
+/* As the first of two attempts, whose answer gets lost. */
+static void take_first(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bucket *b = arg;
+
+    (void)c;
+    if (!strstr(key.p, "lease.json"))
+        return;
+    b->spy.in_put = NULL;
+    take(b, OURS);
+}
+
+/* Then it was ours at the next look, as if it had always been, and nobody looked behind it. */
+static void test_who_had_no_answer_did_not_know_that_it_took_the_lease(void **state)
+{
+    struct bucket b;
+    struct wr_lease l;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&b, 0);
+    T(lost_to(&b, &snapshot, true) == 0 && !b.t.took);
+    end(&b);
+    begin(&b, OTHERS);
+    b.spy.in_put = take_first;
+    b.spy.arg = &b;
+    T_IS(WR_BUSY, wr_tenure_confirm(&b.t, t_call(), &snapshot, OURS, true, &l, &e));
+    T(holder(&b) == OURS);
+    T(lost_to(&b, &snapshot, true) == 0 && b.t.took);
+    end(&b);
+}
+
 /* ---- what no name keeps out ---- */
 
 /* The epoch of who was promoted, as far as is known; 0: nobody. */
@@ -253,6 +285,7 @@ static void test_the_lease_is_not_to_be_had(void **state)
 T_MAIN(T_TEST(test_a_file_counts_as_long_as_nobody_else_has_the_lease),
     T_TEST(test_the_lease_of_an_emptied_replica_was_read_twice),
     T_TEST(test_who_has_a_file_there_keeps_the_lease), T_TEST(test_a_file_that_is_not_listed_yet),
+    T_TEST(test_who_had_no_answer_did_not_know_that_it_took_the_lease),
     T_TEST(test_the_lease_is_asked_for_when_it_was_not_shown_for_a_while),
     T_TEST(test_either_clock_tells_that_time_has_passed),
     T_TEST(test_what_was_shown_before_does_not_go_over_what_is_newer),
