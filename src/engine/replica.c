@@ -333,7 +333,7 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
         wr_text_set(&r->why, text);
         wr_replica_queue_clear(r);
         if (r->request)
-            wr_cancel_now(r->request); /* a database that is sent whole would go on for hours */
+            wr_cancel_now(r->request); /* what is sent or read whole would go on for hours */
     }
     wr_mutex_unlock(&r->mutex);
     if (!first)

@@ -45,7 +45,7 @@ struct wr_replica {
                              lacking */
     bool leaving, spoken; /* guarded by mutex; the last word was asked for, and is said */
     const struct wr_parcel *sending; /* guarded by mutex; NULL: nothing is */
-    struct wr_cancel *request; /* guarded by mutex: of what is being sent, on its step's stack */
+    struct wr_cancel *request; /* guarded by mutex: of what is sent or read, on its step's stack */
 
     /* only the actor's step */
     struct wr_rand jitter;

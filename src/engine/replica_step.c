@@ -80,6 +80,31 @@ static int64_t mono_ms(const struct wr_replica *r)
     return wr_mono_ms(wr_sched_clock(r->actor.sched));
 }
 
+/* What takes hours has a token of its own, so that it can be given up without the replica: one
+ * file, or all when the replica has stopped, maybe just now. `p`: what is sent, or NULL. */
+static void begin_request(
+    struct wr_replica *r, struct wr_call *c, struct wr_cancel *request, const struct wr_parcel *p)
+{
+    wr_cancel_init(request);
+    wr_mutex_lock(&r->mutex);
+    r->sending = p;
+    r->request = request;
+    if (wr_cancel_is(&r->cancel) || r->now.state == WR_REPLICA_STOPPED)
+        wr_cancel_now(request);
+    wr_mutex_unlock(&r->mutex);
+    c->cancel = request;
+}
+
+static void end_request(struct wr_replica *r, struct wr_call *c, struct wr_cancel *request)
+{
+    wr_mutex_lock(&r->mutex);
+    r->sending = NULL;
+    r->request = NULL;
+    wr_mutex_unlock(&r->mutex);
+    c->cancel = &r->cancel;
+    wr_cancel_release(request);
+}
+
 /* What was asked to be found again meanwhile is not what was found: the wake that came with it
  * leads here once more. */
 static struct wr_next find_position(
@@ -88,11 +113,14 @@ static struct wr_next find_position(
     struct wr_learnt learnt, was;
     struct wr_err e = {0};
     const struct wr_tenure_moment began = wr_tenure_moment(c->clock);
+    struct wr_cancel request;
     enum wr_status st;
 
     c->deadline_ms = began.mono_ms + REQUEST_MS;
     wr_lookout_anew(&r->lookout);
+    begin_request(r, c, &request, NULL);
     st = wr_learn(&r->learner, c, wish, &r->lookout.seen, &learnt, &e);
+    end_request(r, c, &request);
     if (st == WR_OK)
         st = wr_lookout_believe(&r->lookout, c, wr_max(learnt.pos.txid, learnt.pos.damaged), &e);
     if (st != WR_OK) {
@@ -172,28 +200,15 @@ static bool may_be_the_disk(enum wr_status st)
     return st == WR_NOTFOUND || st == WR_IO || st == WR_CORRUPT;
 }
 
-/* Send it, with a token of its own: one file can be given up without the replica. */
 static enum wr_status send_cancelable(struct wr_replica *r, struct wr_call *c,
     const struct wr_parcel *p, struct wr_sent *ret, struct wr_err *e)
 {
     struct wr_cancel request;
     enum wr_status st;
 
-    wr_cancel_init(&request);
-    wr_mutex_lock(&r->mutex);
-    r->sending = p;
-    r->request = &request;
-    if (wr_cancel_is(&r->cancel) || r->now.state == WR_REPLICA_STOPPED) /* just now */
-        wr_cancel_now(&request);
-    wr_mutex_unlock(&r->mutex);
-    c->cancel = &request;
+    begin_request(r, c, &request, p);
     st = wr_send(r->storage, c, p, wr_sched_processors(r->actor.sched), ret, e);
-    wr_mutex_lock(&r->mutex);
-    r->sending = NULL;
-    r->request = NULL;
-    wr_mutex_unlock(&r->mutex);
-    c->cancel = &r->cancel;
-    wr_cancel_release(&request);
+    end_request(r, c, &request);
     return st;
 }
 

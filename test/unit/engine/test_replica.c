@@ -373,6 +373,37 @@ static void test_a_stop_just_before_a_file_was_sent_did_not_keep_it(void **state
     T(n > 5); /* the step has some readings before it */
 }
 
+static void stop_at_the_first_get(void *arg)
+{
+    struct bench *b = arg;
+
+    if (!stopped)
+        wr_replica_stop(b->r, WR_CONFLICT, "an operator must act");
+    stopped = true;
+}
+
+/* All of it, for hours, to be compared with a database that sends nothing more. */
+static void test_a_replica_that_had_stopped_was_read_to_its_end(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    for (uint64_t txid = 1; txid <= 5; txid++)
+        put_rival(&b, txid);
+    start(&b);
+    stopped = false;
+    b.spy.reads = 0;
+    b.spy.in_get = stop_at_the_first_get;
+    b.spy.arg = &b;
+    wr_replica_want_census(b.r, WR_LTX_LOCK_OFFSET, UINT64_MAX);
+    run(&b, 100000);
+    assert_int_equal(b.spy.reads, 1);
+    T(status(&b).state == WR_REPLICA_STOPPED && status(&b).found == 1);
+    assert_string_equal(why(&b), "an operator must act");
+    bench_close(&b);
+}
+
 static void test_cancel_is_for_good(void **state)
 {
     struct bench b;
@@ -565,6 +596,7 @@ T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_a_large_file_has_more_time),
     T_TEST(test_a_file_of_the_same_second_was_taken_for_the_one_before_it),
     T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
     T_TEST(test_a_stop_just_before_a_file_was_sent_did_not_keep_it),
-    T_TEST(test_cancel_is_for_good), T_TEST(test_a_file_that_does_not_follow_is_refused),
+    T_TEST(test_a_replica_that_had_stopped_was_read_to_its_end), T_TEST(test_cancel_is_for_good),
+    T_TEST(test_a_file_that_does_not_follow_is_refused),
     T_TEST(test_a_hole_in_the_middle_shows_within_hours),
     T_TEST(test_a_file_of_a_level_was_sent_again_after_the_end), T_TEST(test_no_memory))
