@@ -222,7 +222,7 @@ def sweep(args, found, name):
         killed += code == -9
         subject.judge()
     print("%s: calls=%d tried=%d killed=%d" % (name, len(where), len(chosen), killed), flush=True)
-    found.check(killed > 0, "nothing was killed")
+    return killed
 
 
 def main():
@@ -237,8 +237,9 @@ def main():
         kit.skip("killsweep", "needs strace, and to be allowed to trace")
     found = kit.Findings("killsweep")
     print("killsweep: --seed %d" % args.seed, flush=True)
-    for name in (args.only,) if args.only else names:
-        sweep(args, found, name)
+    killed = sum(sweep(args, found, name) for name in ((args.only,) if args.only else names))
+    found.where = ""
+    found.check(killed > 0, "nothing was killed")  # of a few calls in one kind of run maybe none
     return found.end()
 
 
