@@ -2,7 +2,7 @@
  * world.h - one simulation: a machine with an application and our daemon, stores far away, things
  * that go wrong, and in the end a verdict.
  *
- * The laws that are judged (the numbers are those of docs/testing.md):
+ * The laws that are judged:
  *
  *   S1  each TXID of each bucket restores to a state that the application has committed, in order;
  *       and what a sync has acknowledged holds all that was committed when it was asked for
@@ -22,6 +22,7 @@
  *   A2  no call of the application waits longer for us than a bound (waits.h), and we hold the
  *       writer lock no longer than that; of all calls of many runs one in a thousand may wait
  *       longer than a tenth of it
+ *   A3  when all have closed the database no WAL stays behind, for whatever is put under it
  *   A4  the WAL does not wait for a store: it is short when there was none for hours
  *   R1  what we delete from a bucket leaves its newest state, at every moment
  *   T1  if a copy of the database and of our state is replicated to the same place, one of the two
