@@ -6,8 +6,8 @@
  *
  *   S1  each TXID of each bucket restores to a state that the application has committed, in order;
  *       and what a sync has acknowledged holds all that was committed when it was asked for
- *   S2  the engine has captured as many commits as SQLite counted, and in the end its newest TXID is
- *       said to hold all of those that the wal-index counts
+ *   S2  the engine has captured as many commits as SQLite counted, and in the end its newest TXID
+ *       is said to hold all of those that the wal-index counts
  *   S3  an object's name never gets other bytes
  *   S4  every object keeps the rules of the format (judge.h)
  *   S5  what our own restore makes is that state, byte for byte; beside everything else, too, and
