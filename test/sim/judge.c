@@ -264,7 +264,7 @@ static bool check_gaps(const struct judge *j, char why[JUDGE_TEXT])
     return !stuck || judge_bad_file(why, stuck, "behind a gap");
 }
 
-bool judge_at_rest(const struct judge *j, char why[JUDGE_TEXT])
+bool judge_at_rest(const struct judge *j, bool old_lists, char why[JUDGE_TEXT])
 {
     const struct judge_known *last[JUDGE_SNAPSHOTS] = {0};
 
@@ -273,7 +273,7 @@ bool judge_at_rest(const struct judge *j, char why[JUDGE_TEXT])
 
         if (k->gone || k->stray || k->level == 0 || k->level == JUDGE_SNAPSHOTS)
             continue;
-        if (*before && k->f.min <= (*before)->f.max && k->f.min != (*before)->f.min)
+        if (*before && k->f.min <= (*before)->f.max && k->f.min != (*before)->f.min && !old_lists)
             return judge_bad_file(why, k, "overlaps the one before it");
         *before = k;
     }

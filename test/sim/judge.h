@@ -109,7 +109,8 @@ void judge_each(const struct judge *j, judge_each_fn *fn, void *arg);
  * snapshots ranges are disjoint, and from the newest snapshot on there is no gap that no file
  * spans. A file that its client had given up may arrive after a longer one in its place, which
  * begins where it does; and one whose client has died, after the next one has looked where the
- * level ends. Such a one may overlap others. */
-bool judge_at_rest(const struct judge *j, char why[JUDGE_TEXT]);
+ * level ends. Such a one may overlap others. So may any if there were `old_lists`: a start reads
+ * where a level ends from what is listed. */
+bool judge_at_rest(const struct judge *j, bool old_lists, char why[JUDGE_TEXT]);
 
 #endif

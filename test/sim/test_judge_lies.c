@@ -266,15 +266,16 @@ static void overlaps_at_rest(void **state)
 
     (void)state;
     t_ltx_merge(&s.m[1], 2, &m);
-    T(put_model(s.j, 0, &m).ok && judge_at_rest(s.j, why));
-    T(put_model(s.j, 1, &m).ok && judge_at_rest(s.j, why));
+    T(put_model(s.j, 0, &m).ok && judge_at_rest(s.j, false, why));
+    T(put_model(s.j, 1, &m).ok && judge_at_rest(s.j, false, why));
     t_ltx_release(&m);
     t_ltx_merge(&s.m[0], 3, &m);
-    T(put_model(s.j, 1, &m).ok && !judge_at_rest(s.j, why) && strstr(why, "overlaps"));
+    T(put_model(s.j, 1, &m).ok && !judge_at_rest(s.j, false, why) && strstr(why, "overlaps"));
+    T(judge_at_rest(s.j, true, why));
     judge_dead(s.j, true); /* its writer's own copy came later */
-    T(put_model(s.j, 1, &m).ok && judge_at_rest(s.j, why));
+    T(put_model(s.j, 1, &m).ok && judge_at_rest(s.j, false, why));
     judge_dead(s.j, false);
-    T(put_model(s.j, 1, &m).ok && !judge_at_rest(s.j, why));
+    T(put_model(s.j, 1, &m).ok && !judge_at_rest(s.j, false, why));
     t_ltx_release(&m);
     small_free(&s);
 }
