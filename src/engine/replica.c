@@ -332,6 +332,7 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
         r->now.error = st;
         wr_text_set(&r->why, text);
         wr_replica_queue_clear(r);
+        r->spoken = r->spoken || r->leaving; /* it has nothing more to say */
         if (r->request)
             wr_cancel_now(r->request); /* what is sent or read whole would go on for hours */
     }
