@@ -67,6 +67,7 @@ static void add_second(struct fuzz_in *in, uint8_t *all)
 
     if (head.n > 0)
         memcpy(p, head.p, head.n);
+    p[79] &= 0x3f; /* of stores: twice as many are too many for a header, and nobody gets there */
     seal_head(p);
 }
 

@@ -112,7 +112,8 @@ enum wr_status t_ltx_read(
     }
     while (st == WR_OK) {
         st = wr_ltx_dec_page(dec, &pgno, page, e);
-        if (st == WR_OK)
+        if (st == WR_OK &&
+            pgno < T_LTX_PAGES) /* the model has none beyond, and a file is damaged */
             t_ltx_set(ret, pgno, page);
     }
     wr_free(page);
