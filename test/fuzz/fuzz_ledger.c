@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "engine/journal.h"
 #include "engine/ledger.h"
+#include "engine/remote.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/memfs.h"
 #include "ltx/ltx.h"
@@ -252,15 +253,20 @@ static void go_on(struct fuzz_in *in, struct wr_ledger *l, uint64_t salt, bool f
     bool known = false;
     size_t n = 0;
 
-    if (was.txid == 0 || was.txid == UINT64_MAX)
+    if (was.txid == 0)
         return;
     for (uint32_t p = 1 + fuzz_u8(in) % 8; n < wr_countof(changes) && p <= commit;
          p += 1 + fuzz_u8(in) % 8)
         changes[n++] =
             (struct wr_ledger_change){p, (salt | 1) * (2 * p + 1) | WR_LTX_CHECKSUM_EMPTY};
     uint64_t rolling = wr_ledger_rolling_after(l, changes, n, commit);
-    HOLDS(wr_ledger_close_txid(l, was.txid + 1, changes, n, commit, &pos, NULL) == WR_OK);
+    bool sane = was.txid + 1 < WR_TXID_SANE;
+    enum wr_status st = wr_ledger_close_txid(l, was.txid + 1, changes, n, commit, &pos, NULL);
+    HOLDS(st == (sane ? WR_OK : WR_CORRUPT));
     is = wr_ledger_state(l);
+    HOLDS(sane || same(&is, &was));
+    if (!sane)
+        return;
     HOLDS(is.txid == was.txid + 1 && is.rolling == rolling && is.commit == commit);
     for (size_t i = 0; i < n; i++)
         HOLDS(wr_ledger_page(l, changes[i].pgno) == changes[i].now);
