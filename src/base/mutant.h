@@ -28,6 +28,7 @@
     X(NO_LEAP, "a new history begins right behind the newest TXID")                           \
     X(NO_LEDGER_SYNC, "a power cut forgets TXIDs that are under way")                         \
     X(STALE_LIST, "where a replica stands was listed before the checkpoint lock was had")     \
+    X(TRUST_LIST, "a listing counts, though it lacks what has arrived before it")             \
     X(ACK_ON_SEND, "a file counts as stored when it was sent, whatever the answer")           \
     X(NO_CREATE_ONLY, "an object that is there is overwritten")                               \
     X(TAKE_TURNS, "whoever else writes to a replica is answered, each time anew")             \

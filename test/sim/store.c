@@ -14,7 +14,7 @@
 #define LATENCY_MAX  200000
 #define PONDER_MAX   3000000
 #define LAG_MAX      10000 /* milliseconds */
-#define STALE_OFTEN  8u
+#define STALE_OFTEN  24u
 #define PERMILLE_MAX 100
 
 static void draw_faults(struct store *s)
