@@ -111,9 +111,9 @@ static void bad_samples_are_refused(void **state)
         char why[JUDGE_TEXT];
 
         res = put_sample(j, samples[i]);
-        if (res.ok && judge_at_rest(j, why))
+        if (res.ok && judge_at_rest(j, false, why))
             print_error("%s\n", samples[i]);
-        T(!res.ok || !judge_at_rest(j, why));
+        T(!res.ok || !judge_at_rest(j, false, why));
         judge_free(j);
     }
 }
@@ -265,7 +265,7 @@ static void a_life_is_understood(void **state)
         for (size_t i = 0; i < STEPS; i++)
             put_encoded(j, 0, &l.files[i]); /* again: it means the same */
         expect_images(j, &l);
-        (void)judge_at_rest(j, why); /* level 2 may overlap here */
+        (void)judge_at_rest(j, false, why); /* level 2 may overlap here */
         judge_free(j);
         life_release(&l);
     }
@@ -286,18 +286,18 @@ static void what_is_removed_is_not_there(void **state)
     live(&l, &r, true);
     for (size_t i = 0; i < STEPS; i++)
         put_encoded(j, 0, &l.files[i]);
-    T(judge_at_rest(j, why));
+    T(judge_at_rest(j, false, why));
     (void)snprintf(key, sizeof(key), "ltx/0/%016llx-%016llx.ltx",
         (unsigned long long)l.files[10].min, (unsigned long long)l.files[10].max);
     judge_remove(j, "ltx/0/0000000000000999-0000000000000999.ltx");
     judge_remove(j, key);
-    T(!judge_at_rest(j, why));
+    T(!judge_at_rest(j, false, why));
     judge_each(j, last_one, &image);
     T(same_image(&image, &l.images[9]));
     m = merged(&l, 8, 12);
     put_encoded(j, 1, &m);
     t_ltx_release(&m);
-    T(judge_at_rest(j, why));
+    T(judge_at_rest(j, false, why));
     s = (struct sighting){.l = &l};
     judge_each(j, is_next, &s);
     T(s.n == STEPS - 1 && s.seen == STEPS - 2); /* not files[10], and so not files[11] */
