@@ -213,11 +213,14 @@ static enum wr_status size_at_position(struct wr_db *db, struct wr_err *e)
  * listed, and all of the database read, perhaps. */
 static int64_t patience(struct wr_db *db, enum wr_status st)
 {
+    unsigned before = wr_min(db->breaks, 4u);
+
     if (st == WR_BUSY)
         return db->conn && !db->started && wr_conn_pinned(db->conn) ? RETRY_OWN_NS : RETRY_NS;
     if (db->state == DB_OPENING)
         return RETRY_FAR_NS;
-    return wr_min(RETRY_FAR_NS << wr_min(db->breaks++, 4u), RETRY_MAX_NS);
+    db->breaks++;
+    return wr_min(RETRY_FAR_NS << before, RETRY_MAX_NS);
 }
 
 /* An attempt failed: tell, and try again when it makes sense. */

@@ -616,6 +616,30 @@ static void test_writers_waited_for_the_whole_wal_at_a_stop(void **state)
     world_close(&w);
 }
 
+/* One page that could not be read, once, while the database was compared: the pause after that was
+ * counted several times over, and replication stood still for eighty seconds instead of ten. */
+static void test_one_bad_read_while_proving_was_a_pause_of_a_minute(void **state)
+{
+    struct world w;
+
+    (void)state;
+    replicated(&w);
+    write_pages(&w, 200);
+    (void)world_sync(&w);
+    world_stop(&w);
+    world_sql(&w, "UPDATE t SET b=2; PRAGMA wal_checkpoint(TRUNCATE); UPDATE t SET b=3 WHERE a=1");
+    vfs.bad_page = 100;
+    world_start(&w);
+    world_run(&w, SECOND);
+    assert_int_equal(status(&w).error, WR_IO);
+    vfs.bad_page = 0;
+    world_run(&w, 6 * SECOND);
+    T(strcmp(status(&w).state, "syncing") == 0 && status(&w).error == WR_OK);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 /* A replica that is to join needs a page that cannot be read. It was tried five times a second, for
  * ever: until it listed, all was well, and so the pauses never grew. */
 static void test_a_join_that_always_fails_was_a_storm(void **state)
@@ -662,5 +686,6 @@ T_MAIN(cmocka_unit_test_setup(test_no_room_for_the_database, setup),
     cmocka_unit_test_setup(test_a_database_replaced_while_it_is_attached, setup),
     cmocka_unit_test_setup(test_each_long_read_is_told_once, setup),
     cmocka_unit_test_setup(test_all_was_read_after_an_orderly_stop, setup),
+    cmocka_unit_test_setup(test_one_bad_read_while_proving_was_a_pause_of_a_minute, setup),
     cmocka_unit_test_setup(test_a_join_that_always_fails_was_a_storm, setup),
     cmocka_unit_test_setup(test_writers_waited_for_the_whole_wal_at_a_stop, setup))
