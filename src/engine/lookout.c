@@ -149,6 +149,11 @@ void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f)
     l->doubtful = l->doubtful || wide;
 }
 
+static void look_soon(struct wr_lookout *l, int64_t at_ms)
+{
+    l->check_ms = wr_min(l->check_ms, at_ms + CHECK_SOON_MS);
+}
+
 /* What another process has said goes by the sign that is there, so it is read before that is
  * written over; and is said anew at a look, which comes soon. */
 static void sign_first(struct wr_lookout *l, struct wr_call *c)
@@ -156,7 +161,7 @@ static void sign_first(struct wr_lookout *l, struct wr_call *c)
     wr_herald_prepare(l->herald, c);
     sign(l, c);
     if (l->signed_here && l->newest.max > 0)
-        l->check_ms = wr_min(l->check_ms, now_ms(c) + CHECK_SOON_MS);
+        look_soon(l, now_ms(c));
 }
 
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
@@ -185,13 +190,13 @@ void wr_lookout_sent(
     wr_herald_sent(l->herald, clock, f);
     l->newest = *f;
     if (f->min < f->max)
-        l->check_ms = wr_min(l->check_ms, wr_mono_ms(clock) + CHECK_SOON_MS);
+        look_soon(l, wr_mono_ms(clock));
 }
 
 void wr_lookout_took(struct wr_lookout *l, const struct wr_clock *clock)
 {
     l->doubtful = true;
-    l->check_ms = wr_min(l->check_ms, wr_mono_ms(clock) + CHECK_SOON_MS);
+    look_soon(l, wr_mono_ms(clock));
 }
 
 /* All is as it was left. */

@@ -188,13 +188,13 @@ struct wr_db {
 
     struct wr_ledger *ledger;
     struct db_proof proof;
-    uint64_t txid;     /* last closed */
-    int64_t time_ms;   /* of its LTX file; never goes back */
-    int64_t closed_ms; /* the same; 0: it was closed in another life */
-    int64_t closed_ns; /* monotonic, when it was closed; INT64_MIN: never */
-    unsigned no_rooms; /* times in a row that the local disk had no room to close the next one */
-    int64_t room_ns;   /* not trying again before that */
-    int64_t roomless;  /* Unix ms, of the first of these times */
+    uint64_t txid;       /* last closed */
+    int64_t time_ms;     /* of its LTX file; never goes back */
+    int64_t closed_ms;   /* the same; 0: it was closed in another life */
+    int64_t closed_ns;   /* monotonic, when it was closed; INT64_MIN: never */
+    unsigned no_rooms;   /* times in a row that the local disk had no room to close the next one */
+    int64_t room_ns;     /* not trying again before that */
+    int64_t roomless_ms; /* Unix, of the first of these times */
 
     int64_t next_ns;   /* earliest wish for another step; WR_NEVER */
     int64_t look_ns;   /* when it was last looked at, in a step of SYNCING */

@@ -322,23 +322,20 @@ void wr_replica_tally_done(struct wr_replica *r, unsigned found)
 
 void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
 {
-    bool first;
-
     wr_mutex_lock(&r->mutex);
-    first = r->now.state != WR_REPLICA_STOPPED;
-    if (first) {
-        r->now.state = WR_REPLICA_STOPPED;
-        r->now.failing = true;
-        r->now.error = st;
-        wr_text_set(&r->why, text);
-        wr_replica_queue_clear(r);
-        r->spoken = r->spoken || r->leaving; /* it has nothing more to say */
-        if (r->request)
-            wr_cancel_now(r->request); /* what is sent or read whole would go on for hours */
-    }
-    wr_mutex_unlock(&r->mutex);
-    if (!first)
+    if (r->now.state == WR_REPLICA_STOPPED) {
+        wr_mutex_unlock(&r->mutex);
         return;
+    }
+    r->now.state = WR_REPLICA_STOPPED;
+    r->now.failing = true;
+    r->now.error = st;
+    wr_text_set(&r->why, text);
+    wr_replica_queue_clear(r);
+    r->spoken = r->spoken || r->leaving; /* it has nothing more to say */
+    if (r->request)
+        wr_cancel_now(r->request); /* what is sent or read whole would go on for hours */
+    wr_mutex_unlock(&r->mutex);
     wr_log(wr_sched_log(r->actor.sched), WR_ERROR, "replication to this replica has stopped",
         WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
         WR_F_Z("error", text));

@@ -241,9 +241,9 @@ static void note_lacking(struct wr_db *db)
 static void note_all_lacking(struct wr_db *db)
 {
     if (db->no_rooms == 0)
-        db->roomless = db->time_ms;
+        db->roomless_ms = db->time_ms;
     for (size_t i = 0; i < db->n_replicas; i++)
-        wr_replica_lacks(db->replicas[i].r, db->roomless);
+        wr_replica_lacks(db->replicas[i].r, db->roomless_ms);
 }
 
 uint64_t wr_db_ledger_sum(const struct wr_db *db, const uint32_t *pages, size_t n)

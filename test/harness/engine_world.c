@@ -253,6 +253,17 @@ struct wr_bytes world_image(struct world *w)
     return t_slurp(db);
 }
 
+void world_lose_state(struct world *w)
+{
+    static const char *const names[] = {"ledger", "journal.0", "journal.1"};
+    char path[600];
+
+    for (size_t i = 0; i < wr_countof(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/.app.db-weir/%s", w->dir, names[i]);
+        T(unlink(path) == 0);
+    }
+}
+
 uint8_t *world_index(struct world *w)
 {
     int fd = open(t_path(w->dir, "app.db-shm"), O_RDWR);

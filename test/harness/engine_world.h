@@ -45,6 +45,9 @@ void world_out_of_reach(
 void world_start(struct world *w);          /* the daemon: scheduler, database actor, replicas */
 void world_stop(struct world *w); /* frees them; as abrupt as a kill for what is not yet stored */
 
+/* What it keeps beside the database is gone, but for its number. */
+void world_lose_state(struct world *w);
+
 /* The application opens its connection (WAL mode, page size 4096 unless it exists), runs SQL. */
 void world_app(struct world *w);
 void world_app_close(struct world *w);

@@ -49,18 +49,6 @@ static void lose_the_wal(struct world *w)
                  "UPDATE t SET b=randomblob(3500) WHERE a % 13 = 0");
 }
 
-static void remove_local_state(struct world *w)
-{
-    static const char *const names[] = {"ledger", "journal.0", "journal.1"};
-
-    for (size_t i = 0; i < wr_countof(names); i++) {
-        char path[512];
-
-        (void)snprintf(path, sizeof(path), "%s/.app.db-weir/%s", w->dir, names[i]);
-        T(unlink(path) == 0);
-    }
-}
-
 static void catches_up(struct world *w)
 {
     struct wr_db_status s;
@@ -85,7 +73,7 @@ static void test_a_new_ledger_serves_the_next_start(void **state)
     world_start(&w);
     assert_int_equal(world_sync(&w), 2);
     world_stop(&w);
-    remove_local_state(&w);
+    world_lose_state(&w);
     world_start(&w);
     assert_int_equal(world_sync(&w), 2);
     world_stop(&w);
@@ -129,7 +117,7 @@ static void written_meanwhile(bool lose_ledger)
         replicated(&w);
         lose_the_wal(&w);
         if (lose_ledger)
-            remove_local_state(&w);
+            world_lose_state(&w);
         world_start(&w);
         until_proving(&w);
         while (proving(&w)) {
@@ -176,7 +164,7 @@ static void test_killed_while_it_is_compared(void **state)
         replicated(&w);
         lose_the_wal(&w);
         if (life & 1)
-            remove_local_state(&w);
+            world_lose_state(&w);
         world_start(&w);
         until_proving(&w);
         for (int i = 0; i < 8 + life / 2; i++) {
@@ -302,7 +290,7 @@ static void test_equal_changes_while_the_ledger_is_lost(void **state)
     with_flags(&w);
     world_stop(&w);
     world_sql(&w, "UPDATE t SET flag='done' WHERE a IN (1010, 1020)");
-    remove_local_state(&w);
+    world_lose_state(&w);
     world_start(&w);
     (void)world_sync(&w);
     world_check(&w, 0);

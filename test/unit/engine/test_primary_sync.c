@@ -52,13 +52,7 @@ static uint64_t captured(struct world *w)
 /* Its directory is deleted under the daemon, which then notices that the database was touched. */
 static void lose_local_state(struct world *w)
 {
-    static const char *const names[] = {"ledger", "journal.0", "journal.1"};
-    char path[600];
-
-    for (size_t i = 0; i < wr_countof(names); i++) {
-        (void)snprintf(path, sizeof(path), "%s/.app.db-weir/%s", w->dir, names[i]);
-        T(unlink(path) == 0);
-    }
+    world_lose_state(w);
     T(utimensat(AT_FDCWD, w->path, NULL, 0) == 0);
 }
 

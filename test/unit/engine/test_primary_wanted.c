@@ -429,17 +429,6 @@ static void test_a_replica_that_stopped_in_the_middle_did_not_say_why(void **sta
     world_close(&h.w);
 }
 
-static void lose_local_state(struct history *h)
-{
-    static const char *const names[] = {"ledger", "journal.0", "journal.1"};
-    char path[600];
-
-    for (size_t i = 0; i < wr_countof(names); i++) {
-        (void)snprintf(path, sizeof(path), "%s/.app.db-weir/%s", h->w.dir, names[i]);
-        T(unlink(path) == 0);
-    }
-}
-
 /* The replica has a snapshot whose number is greater than any that we gave away, of another state.
  */
 static void test_a_snapshot_of_another_history_is_none(void **state)
@@ -455,7 +444,7 @@ static void test_a_snapshot_of_another_history_is_none(void **state)
     write_for(&h, 20);
     T(work(&h, WR_WORK_SNAPSHOT) == 21);
     world_stop(&h.w);
-    lose_local_state(&h);
+    world_lose_state(&h.w);
     world_sql(&h.w, "UPDATE t SET b=1 WHERE a=2");
     h.w.arm = no_faults_yet;
     world_start(&h.w);
@@ -495,7 +484,7 @@ static void test_numbers_begin_anew(void **state)
     wr_db_work_begin(h.w.db, WR_WORK_SNAPSHOT, &t);
     world_run(&h.w, 2 * SECOND);
     T_IS(WR_BUSY, wr_db_work_poll(h.w.db, &t, &value, &e));
-    lose_local_state(&h);
+    world_lose_state(&h.w);
     T(utimensat(AT_FDCWD, h.w.path, NULL, 0) == 0); /* it looks as if it had been written to */
     world_run(&h.w, 10 * SECOND);
     T_IS(WR_BUSY, wr_db_work_poll(h.w.db, &t, &value, &e));
