@@ -28,7 +28,7 @@
 #define TAIL_PART 256
 #define TAIL_MAX  ((uint64_t)16 << 20)
 
-#define TAG_READS  3  /* until what they say of their object is taken for no word */
+#define TAG_READS  4  /* until names of an object are taken for made up */
 #define END_MARKER 6  /* zero bytes between the frames and the index */
 #define ENTRY_MAX  20 /* bytes of an index entry: page number 5, offset 10, length 5 */
 
@@ -80,42 +80,106 @@ static uint64_t tag_of(struct wr_str v)
     return wr_crc64(0, v.p, v.n);
 }
 
-enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_file *f, uint64_t *tag, uint64_t off, void *buf, size_t n, struct wr_err *e)
+/* Exactly `n` bytes, or why not; *ret_got, and the tag of the object that answered. */
+static enum wr_status read_some(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, uint64_t off, void *buf, size_t n, size_t *ret_got,
+    uint64_t *ret_tag, struct wr_err *e)
 {
     struct wr_str key, version = {NULL, 0};
-    size_t got = 0;
-    uint64_t is = 0, others[TAG_READS] = {0};
-    bool other = true, again = false;
     enum wr_status st = key_of(s, c, f, &key, e);
 
-    for (size_t i = 0; st == WR_OK && other && !again && i < TAG_READS; i++) {
-        st = wr_storage_get_version(s, c, key, off, buf, n, &got, tag ? &version : NULL, e);
-        is = others[i] = tag_of(version);
-        other = tag && *tag && is != *tag && (is || got != n);
-        for (size_t k = 0; k < i; k++)
-            again = again || others[k] == is;
-    }
+    if (st != WR_OK)
+        return st;
+    st = wr_storage_get_version(s, c, key, off, buf, n, ret_got, ret_tag ? &version : NULL, e);
     /* To the caller NOTFOUND would mean that there is no backup. */
     if (st == WR_NOTFOUND)
         return wr_fail(e, WR_BUSY, WR_FMT ": vanished since it was listed", WR_ARG(key));
     if (st != WR_OK)
         return wr_wrap(e, st, "read " WR_FMT, WR_ARG(key));
-    if (other && again)
-        return wr_fail(
-            e, WR_CONFLICT, WR_FMT ": it is another one since its index was read", WR_ARG(key));
-    if (tag && (other || !*tag))
-        *tag = other ? 0 : is; /* one that changes from answer to answer tells nothing */
-    if (got != n)
-        return wr_fail(e, WR_CORRUPT, WR_FMT ": ends at byte %llu of %llu", WR_ARG(key),
-            (unsigned long long)off + got, (unsigned long long)f->size);
+    if (ret_tag)
+        *ret_tag = tag_of(version);
     return WR_OK;
+}
+
+static enum wr_status check_length(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, uint64_t off, size_t got, size_t n, struct wr_err *e)
+{
+    struct wr_str key;
+    enum wr_status st = got == n ? WR_OK : key_of(s, c, f, &key, e);
+
+    if (st != WR_OK || got == n)
+        return st;
+    return wr_fail(e, WR_CORRUPT, WR_FMT ": ends at byte %llu of %llu", WR_ARG(key),
+        (unsigned long long)off + got, (unsigned long long)f->size);
+}
+
+enum wr_status wr_input_identify(
+    struct wr_bytes tail, uint64_t tag, struct wr_input_id *ret, struct wr_err *e)
+{
+    struct wr_ltx_trailer t;
+    enum wr_status st;
+
+    assert(tail.n >= WR_LTX_TRAILER_SIZE);
+    st = wr_ltx_trailer_get(tail.p + tail.n - WR_LTX_TRAILER_SIZE, &t, e);
+    if (st == WR_OK)
+        *ret = (struct wr_input_id){.tag = tag, .checksum = t.file_checksum};
+    return st;
+}
+
+/* A server that others stand in for, or what is between, may name one object in several ways, in
+ * any order; its checksum is one. An answer by the same name as the one in question decides; where
+ * none comes, each name is made up, and the last answer does. */
+enum wr_status wr_input_prove(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    const struct wr_input_id *id, struct wr_err *e)
+{
+    uint8_t bytes[WR_LTX_TRAILER_SIZE];
+    struct wr_input_id is = {.tag = ~id->tag};
+    size_t got = 0;
+    struct wr_str key;
+    enum wr_status st = wr_input_check(f, e);
+
+    for (unsigned i = 0; st == WR_OK && is.tag != id->tag && i < TAG_READS; i++)
+        st = read_some(s, c, f, f->size - sizeof(bytes), bytes, sizeof(bytes), &got, &is.tag, e);
+    if (st != WR_OK)
+        return st;
+    if (got == sizeof(bytes) &&
+        wr_input_identify((struct wr_bytes){bytes, got}, is.tag, &is, NULL) == WR_OK &&
+        is.checksum == id->checksum)
+        return WR_OK;
+    st = key_of(s, c, f, &key, e);
+    if (st != WR_OK)
+        return st;
+    return wr_fail(
+        e, WR_CONFLICT, WR_FMT ": it is another one since its index was read", WR_ARG(key));
+}
+
+enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, const struct wr_input_id *id, uint64_t off, void *buf, size_t n,
+    struct wr_err *e)
+{
+    struct wr_input_id is = *id;
+    size_t got = 0;
+    enum wr_status st = read_some(s, c, f, off, buf, n, &got, &is.tag, e);
+
+    if (st == WR_OK && id->tag && is.tag != id->tag && (is.tag || got != n))
+        st = wr_input_prove(s, c, f, &is, e);
+    return st == WR_OK ? check_length(s, c, f, off, got, n, e) : st;
+}
+
+enum wr_status wr_input_read_tag(struct wr_storage *s, struct wr_call *c,
+    const struct wr_ltx_file *f, uint64_t off, void *buf, size_t n, uint64_t *ret_tag,
+    struct wr_err *e)
+{
+    size_t got = 0;
+    enum wr_status st = read_some(s, c, f, off, buf, n, &got, ret_tag, e);
+
+    return st == WR_OK ? check_length(s, c, f, off, got, n, e) : st;
 }
 
 enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     uint64_t off, void *buf, size_t n, struct wr_err *e)
 {
-    return wr_input_read_object(s, c, f, NULL, off, buf, n, e);
+    return wr_input_read_tag(s, c, f, off, buf, n, NULL, e);
 }
 
 static bool keep(struct opening *o, uint64_t size)
@@ -230,8 +294,7 @@ static enum wr_status open_small(
     in->bytes = wr_alloc(size);
     if (!in->bytes)
         return wr_fail(e, WR_NOMEM, "ltx file of %zu bytes: out of memory", size);
-    st = wr_input_read_object(
-        o->storage, c, in->file, o->x ? NULL : &in->tag, 0, in->bytes, size, e);
+    st = wr_input_read_tag(o->storage, c, in->file, 0, in->bytes, size, o->x ? NULL : &in->tag, e);
     if (st == WR_OK)
         st = read_head(in, in->bytes, e);
     if (st == WR_OK)
@@ -256,19 +319,22 @@ static enum wr_status open_ends(struct opening *o, struct wr_call *c, struct wr_
     const struct wr_ltx_file *f = in->file;
     uint64_t off = f->size - tail.n, end = 0;
     uint8_t *more = NULL;
+    struct wr_input_id id;
     enum wr_status st;
 
     assert(head.n >= WR_LTX_HEADER_SIZE && tail.n <= f->size);
     st = read_head(in, head.p, e);
     if (st == WR_OK)
         st = find_end(in, tail, &end, e);
+    if (st == WR_OK)
+        st = wr_input_identify(tail, in->tag, &id, e);
     if (st == WR_OK && end < off) {
         off = end;
         tail.n = (size_t)(f->size - off);
         tail.p = more = wr_alloc(tail.n);
         if (!more)
             return wr_fail(e, WR_NOMEM, "page index of %zu bytes: out of memory", tail.n);
-        st = wr_input_read_object(o->storage, c, f, o->x ? NULL : &in->tag, off, more, tail.n, e);
+        st = wr_input_read_object(o->storage, c, f, &id, off, more, tail.n, e);
     }
     if (st == WR_OK) {
         size_t skip = (size_t)(end - off);

@@ -158,7 +158,7 @@ static enum wr_status fetch(void *arg, unsigned w, size_t i, struct wr_call *c, 
     struct wr_haul *h = arg;
     const struct wr_range *r = &h->range[i];
     const struct wr_pagemap_file *in = h->want[r->from].s.in;
-    uint64_t tag = in->tag;
+    const struct wr_input_id id = {.tag = in->tag, .checksum = in->checksum};
     struct run run = {.max = wr_max(RUN_MAX / h->page_size, (size_t)1)};
     uint8_t *bytes = wr_alloc(r->n);
     enum wr_status st = WR_NOMEM;
@@ -167,7 +167,7 @@ static enum wr_status fetch(void *arg, unsigned w, size_t i, struct wr_call *c, 
     run.pages = wr_array(run.max, h->page_size);
     run.since = wr_array(run.max, sizeof(*run.since));
     if (bytes && run.pages && run.since)
-        st = wr_input_read_object(h->storage, c, &in->file, &tag, r->off, bytes, r->n, e);
+        st = wr_input_read_object(h->storage, c, &in->file, &id, r->off, bytes, r->n, e);
     else
         (void)wr_fail(e, st, "%zu bytes of pages: out of memory", r->n);
     atomic_fetch_add(&h->requests, 1);

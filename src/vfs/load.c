@@ -154,12 +154,13 @@ static enum wr_status load_ends(struct loading *x, size_t i, struct wr_call *c, 
     struct ends *ends = &x->ends[i];
     const struct wr_ltx_file *file = &x->l->files[i];
     const struct wr_bytes head = {ends->head, ends->head_n}, tail = {ends->tail, ends->tail_n};
+    struct wr_input_id id;
     enum wr_status st = WR_OK;
 
-    x->in[i].tag = ends->head_tag ? ends->head_tag : ends->tail_tag;
-    if (ends->tail_tag && ends->tail_tag != x->in[i].tag)
-        st = wr_input_read_object(
-            x->l->storage, c, file, &x->in[i].tag, file->size - tail.n, ends->tail, tail.n, e);
+    x->in[i].tag = ends->tail_tag ? ends->tail_tag : ends->head_tag;
+    if (ends->head_tag != ends->tail_tag &&
+        wr_input_identify(tail, ends->head_tag, &id, NULL) == WR_OK)
+        st = wr_input_prove(x->l->storage, c, file, &id, e);
     if (st == WR_OK)
         st = wr_input_open_ends(x->l->storage, c, x->l->lock_offset, &x->in[i], head, tail, e);
     st = opened(x, i, st, head, e);
@@ -183,7 +184,7 @@ static enum wr_status load_end(
     if (!bytes)
         return wr_fail(e, WR_NOMEM, "end of an ltx file: out of memory");
     *(p->what == HEAD ? &ends->head : &ends->tail) = bytes;
-    st = wr_input_read_object(x->l->storage, c, file, tag, off, bytes, n, e);
+    st = wr_input_read_tag(x->l->storage, c, file, off, bytes, n, tag, e);
     if (st == WR_OK && atomic_fetch_add(&ends->read, 1) == 1)
         st = load_ends(x, p->file, c, e);
     return st;

@@ -215,14 +215,14 @@ static enum wr_status fetch(
     uint32_t page_size = wr_pagemap_about(x->m)->page_size;
     uint8_t *bytes = wr_alloc(r->n + page_size);
     const struct wr_pagemap_file *in = x->f->want[r->from].s.in;
-    uint64_t tag = in->tag;
+    const struct wr_input_id id = {.tag = in->tag, .checksum = in->checksum};
     enum wr_status st;
 
     if (!bytes)
         return wr_fail(e, WR_NOMEM, "%zu bytes of pages: out of memory", r->n);
     atomic_fetch_add(&x->p->fetches, 1);
     atomic_fetch_add(&x->p->bytes, r->n);
-    st = wr_input_read_object(x->p->storage, c, &in->file, &tag, r->off, bytes, r->n, e);
+    st = wr_input_read_object(x->p->storage, c, &in->file, &id, r->off, bytes, r->n, e);
     if (st == WR_OK)
         st = unpack(x, r, bytes, bytes + r->n, e);
     wr_free(bytes);

@@ -32,8 +32,10 @@ struct world {
     uint64_t piece_bytes;     /* in them */
     void (*in_piece)(struct world *w, uint64_t nth); /* NULL, or called before the nth of them */
     void (*in_get)(struct world *w);                 /* NULL, or called before each get */
-    void *arg;                                       /* for these */
-    const char *unlisted;                            /* listings lack keys with this; NULL: none */
+    /* NULL, or what a get says instead of the object's version; called with `mutex` held. */
+    struct wr_str (*in_version)(struct world *w, struct wr_arena *a, struct wr_str is);
+    void *arg;              /* for these */
+    const char *unlisted;   /* listings lack keys with this; NULL: none */
     int64_t listed_late_ms; /* listings have times that are so much later, as those of S3 */
 };
 #define WORLD_PIECE ((size_t)60 << 10) /* larger than headers, indexes and small files of tests */
@@ -126,6 +128,11 @@ static inline enum wr_status world_get(void *self, struct wr_call *c, struct wr_
     st = world_request(w, e);
     if (st == WR_OK)
         st = wr_storage_mem.get(w->bucket, c, key, off, buf, n, got, version, e);
+    if (st == WR_OK && version && w->in_version) {
+        wr_mutex_lock(&w->mutex);
+        *version = w->in_version(w, c->scratch, *version);
+        wr_mutex_unlock(&w->mutex);
+    }
     if (st == WR_OK && w->short_reads && *got == n && n > 0 && off > 0)
         --*got;
     return st;

@@ -201,7 +201,8 @@ static void test_errors_are_told_apart(void **state)
     pond_release(&x);
 }
 
-/* The snapshot is replaced by one that has another byte at `at` in the frame of a page. */
+/* The snapshot is replaced by one that has another byte at `at` in the frame of a page, and so
+ * another checksum. */
 static void change_frame(struct pond *x, uint32_t pgno, size_t at)
 {
     struct wr_spot s;
@@ -211,6 +212,7 @@ static void change_frame(struct pond *x, uint32_t pgno, size_t at)
     wr_buf_init(&b, (size_t)1 << 28);
     story_file(&x->s, 1, 1, &b);
     b.p[s.off + at] ^= 0x40;
+    b.p[b.n - 1] ^= 0x40;
     world_store(
         &x->w, wr_layout_ltx_key(t_call()->scratch, x->w.storage, 9, 1, 1), wr_buf_bytes(&b), 1000);
     wr_buf_release(&b);
@@ -246,6 +248,106 @@ static void test_an_object_that_was_replaced_under_its_name(void **state)
     T_OK(read_page(&x, &r, 5, &e)); /* of the cache */
     look_anew(&x);
     T_OK(read_page(&x, &r, 900, &e));
+    pond_release(&x);
+}
+
+/* ---- what the tags of answers look like, behind other things than one server ---- */
+
+struct tags {
+    unsigned n; /* answers */
+    struct wr_rand r;
+};
+
+static struct wr_str weak_now_and_then(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    return ((struct tags *)w->arg)->n++ % 2 ? is : wr_arena_fmt(a, "W/" WR_FMT, WR_ARG(is));
+}
+
+static struct wr_str two_by_turns(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    return ((struct tags *)w->arg)->n++ % 2 ? is : wr_arena_fmt(a, "other" WR_FMT, WR_ARG(is));
+}
+
+static struct wr_str two_by_chance(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    return wr_rand_below(&((struct tags *)w->arg)->r, 2)
+               ? is
+               : wr_arena_fmt(a, "other" WR_FMT, WR_ARG(is));
+}
+
+static struct wr_str another_after_ten(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    return ((struct tags *)w->arg)->n++ < 10 ? is : wr_arena_fmt(a, "other" WR_FMT, WR_ARG(is));
+}
+
+static struct wr_str one_each_time(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    (void)is;
+    return wr_arena_fmt(a, "%u", ((struct tags *)w->arg)->n++);
+}
+
+static struct wr_str none(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    (void)w, (void)a, (void)is;
+    return WR_STR("");
+}
+
+static struct wr_str none_by_turns(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    (void)a;
+    return ((struct tags *)w->arg)->n++ % 2 ? is : WR_STR("");
+}
+
+/* Two servers by turns were told as two objects, when a request of another thread came between. */
+static void test_tags_that_are_not_the_same_in_each_answer(void **state)
+{
+    static struct wr_str (*const all[])(struct world *, struct wr_arena *, struct wr_str) = {
+        weak_now_and_then, two_by_turns, two_by_chance, another_after_ten, one_each_time, none,
+        none_by_turns};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(all); i++) {
+        for (unsigned from = 0; from < 2; from++) {
+            struct pond x;
+            struct tags tags = {.n = from};
+            struct wr_pages_reader r = {.clock = 0};
+            struct wr_err e = {0};
+
+            pond_init(&x, 4 << 20);
+            wr_rand_init(&tags.r, t_seed());
+            x.w.arg = &tags;
+            x.w.in_version = all[i];
+            for (uint32_t round = 0; round < 4; round++) {
+                look_anew(&x);
+                for (uint32_t pgno = 7; pgno <= COMMIT; pgno += 70)
+                    T_OK(read_page(&x, &r, pgno, &e));
+            }
+            pond_release(&x);
+        }
+    }
+}
+
+/* That it is another object shows nevertheless. */
+static void test_an_object_that_was_replaced_behind_two_servers(void **state)
+{
+    struct pond x;
+    struct tags tags = {0};
+    struct wr_pages_reader r = {.clock = 0};
+    struct wr_spot s;
+    struct wr_err e = {0};
+
+    (void)state;
+    pond_init(&x, 4 << 20);
+    wr_rand_init(&tags.r, t_seed());
+    x.w.arg = &tags;
+    x.w.in_version = two_by_chance;
+    look_anew(&x);
+    T(wr_pagemap_find(x.map, 700, &s));
+    change_frame(&x, 700, s.length - 1);
+    for (uint32_t pgno = 7; pgno <= COMMIT; pgno += 7)
+        T_IS(WR_CONFLICT, read_page(&x, &r, pgno, &e));
+    look_anew(&x);
+    T_OK(read_page(&x, &r, 7, &e));
     pond_release(&x);
 }
 
@@ -300,5 +402,7 @@ T_MAIN(T_TEST(test_pages_one_after_the_other_take_few_requests),
     T_TEST(test_two_ways_by_turns_are_both_seen), T_TEST(test_a_page_here_and_there_costs_no_other),
     T_TEST(test_without_a_cache_each_page_is_still_right),
     T_TEST(test_readers_of_the_same_pages_wait_for_one_request), T_TEST(test_errors_are_told_apart),
-    T_TEST(test_an_object_that_was_replaced_under_its_name), T_TEST(test_a_frame_that_is_damaged),
-    T_TEST(test_nomem))
+    T_TEST(test_an_object_that_was_replaced_under_its_name),
+    T_TEST(test_tags_that_are_not_the_same_in_each_answer),
+    T_TEST(test_an_object_that_was_replaced_behind_two_servers),
+    T_TEST(test_a_frame_that_is_damaged), T_TEST(test_nomem))
