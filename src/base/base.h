@@ -19,8 +19,10 @@
 #define WR_MUST_CHECK   __attribute__((warn_unused_result))
 
 #define wr_countof(a) (sizeof(a) / sizeof((a)[0]))
-#define wr_min(a, b)  ((a) < (b) ? (a) : (b))
-#define wr_max(a, b)  ((a) > (b) ? (a) : (b))
+
+/* The one that is returned is evaluated twice: no count that goes up in it, no call that acts. */
+#define wr_min(a, b) ((a) < (b) ? (a) : (b))
+#define wr_max(a, b) ((a) > (b) ? (a) : (b))
 
 /* The struct of type `type` whose member `member` is at `ptr`. */
 #define wr_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

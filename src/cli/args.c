@@ -5,7 +5,8 @@
  * flags after the first positional are flags too: there nothing good came of ignoring them.
  */
 #include "cli/args.h"
-#include "daemon/nearest.h"
+
+#include "base/nearest.h"
 
 #include <weir.h>
 

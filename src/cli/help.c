@@ -2,7 +2,8 @@
  * help.c - the table of commands and what they print about themselves.
  */
 #include "cli/command.h"
-#include "daemon/nearest.h"
+
+#include "base/nearest.h"
 
 const struct wr_command_group wr_command_groups[] = {
     {"Commands", {&wr_command_replicate, &wr_command_run, &wr_command_restore, &wr_command_promote,

@@ -2,7 +2,8 @@
  * config_keys.c - tables of keys: lists of settings, and a word about every key that does nothing.
  */
 #include "daemon/config_int.h"
-#include "daemon/nearest.h"
+
+#include "base/nearest.h"
 
 #define SLIP 4 /* letters for each that may be wrong */
 

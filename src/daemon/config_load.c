@@ -3,10 +3,10 @@
  */
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/url.h"
 #include "daemon/config_int.h"
 #include "daemon/expand.h"
-#include "daemon/nearest.h"
 
 #include <errno.h>
 #include <fcntl.h>

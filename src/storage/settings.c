@@ -8,10 +8,11 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "base/url.h"
 
-#define ARENA_MAX    ((size_t)1 << 20) /* bytes; a URL query is never near it */
-#define NAME_LONGEST 64                /* longest option name that spelling help looks at */
+#define ARENA_MAX  ((size_t)1 << 20) /* bytes; a URL query is never near it */
+#define NAME_SHOWN 64                /* bytes of a name or value that a message shows */
 
 struct value {
     enum wr_setting_source source;
@@ -32,13 +33,6 @@ struct wr_settings {
 
 static const struct wr_option no_options[] = {{.name = NULL}};
 
-static char lower(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return (char)(c - 'A' + 'a');
-    return c;
-}
-
 /* The row `key` names, or the number of rows. */
 static size_t find(const struct wr_option *table, size_t n, struct wr_str key)
 {
@@ -49,47 +43,15 @@ static size_t find(const struct wr_option *table, size_t n, struct wr_str key)
     return i;
 }
 
-/* Edits (insert, delete, replace) that turn `a` into `b`; NAME_LONGEST when either is too long.
- * Case and hyphens cost nothing, so that camelCase slips are measured alike. */
-static size_t distance(struct wr_str a, struct wr_str b)
-{
-    size_t row[NAME_LONGEST + 1];
-
-    if (a.n > NAME_LONGEST || b.n > NAME_LONGEST)
-        return NAME_LONGEST;
-    for (size_t j = 0; j <= b.n; j++)
-        row[j] = j;
-    for (size_t i = 0; i < a.n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < b.n; j++) {
-            size_t replace = diagonal + (lower(a.p[i]) != lower(b.p[j]));
-            size_t best = wr_min(row[j], row[j + 1]) + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = wr_min(best, replace);
-        }
-    }
-    return row[b.n];
-}
-
 /* The option whose name is nearest to `key`, or NULL when none is near. */
 static const char *nearest(const struct wr_option *table, size_t n, struct wr_str key)
 {
-    const char *best = NULL;
-    size_t best_edits = wr_max(key.n / 3, (size_t)2) + 1;
+    struct wr_nearest near;
 
-    for (size_t i = 0; i < n; i++) {
-        struct wr_str name = wr_str(table[i].name);
-        size_t edits = wr_max(key.n, name.n) - wr_min(key.n, name.n); /* at least */
-
-        if (edits < best_edits)
-            edits = distance(key, name);
-        if (edits < best_edits) {
-            best_edits = edits;
-            best = table[i].name;
-        }
-    }
-    return best;
+    wr_nearest_init(&near, key);
+    for (size_t i = 0; i < n; i++)
+        wr_nearest_offer(&near, table[i].name);
+    return wr_nearest_get(&near);
 }
 
 /* Only the name goes into the text: an unknown option may well be a misspelt secret. */
@@ -97,7 +59,7 @@ static enum wr_status fail_unknown(
     const struct wr_option *table, size_t n, struct wr_str key, struct wr_err *e)
 {
     const char *near = nearest(table, n, key);
-    int shown = (int)wr_min(key.n, (size_t)NAME_LONGEST);
+    int shown = (int)wr_min(key.n, (size_t)NAME_SHOWN);
 
     if (near)
         return wr_fail(
@@ -162,7 +124,7 @@ static enum wr_status set_value(const struct wr_option *o, struct value *v, stru
         ok = wr_parse_duration(text, &v->ns);
         break;
     }
-    if (!ok && (o->kind == WR_OPT_SECRET || text.n > NAME_LONGEST))
+    if (!ok && (o->kind == WR_OPT_SECRET || text.n > NAME_SHOWN))
         return wr_fail(e, WR_MISUSE, "%s: option \"%s\": must be %s", source_text(source), o->name,
             kind_text(o->kind));
     if (!ok)

@@ -2,9 +2,10 @@
  * "Did you mean": against a slow recursive model, as far as words are close, and what counts as
  * that.
  */
-#include "harness/t.h"
+#include "base/nearest.h"
+
 #include "base/rand.h"
-#include "daemon/nearest.h"
+#include "harness/t.h"
 
 static const char *nearest(const char *word, const char *const *known, size_t n)
 {

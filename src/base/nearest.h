@@ -1,8 +1,8 @@
 /*
  * nearest.h - the known word closest to a misspelt one, for "did you mean".
  */
-#ifndef WR_DAEMON_NEAREST_H
-#define WR_DAEMON_NEAREST_H
+#ifndef WR_BASE_NEAREST_H
+#define WR_BASE_NEAREST_H
 
 #include "base/base.h"
 #include "base/str.h"

@@ -4,7 +4,7 @@
  * Insertions, deletions, substitutions and swaps of neighbours count one each ("optimal string
  * alignment"), case does not count. It knows nothing of flags or configuration keys.
  */
-#include "daemon/nearest.h"
+#include "base/nearest.h"
 
 #define WORD_MAX 40
 
