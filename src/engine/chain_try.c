@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/draft.h"
 #include "engine/image.h"
+#include "engine/input_read.h"
 #include "engine/inputs.h"
 #include "engine/restore.h"
 #include "storage/storage.h"

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/sync.h"
 #include "engine/crew.h"
+#include "engine/input_read.h"
 #include "engine/inputs.h"
 #include "engine/restore.h"
 #include "ltx/ltx.h"

@@ -23,6 +23,7 @@
 #include "base/sync.h"
 #include "engine/crew.h"
 #include "engine/draft.h"
+#include "engine/input_read.h"
 #include "engine/inputs.h"
 #include "engine/restore.h"
 #include "ltx/frame.h"

@@ -8,7 +8,7 @@
 #include "engine/chain.h"
 #include "engine/crew.h"
 #include "engine/delta.h"
-#include "engine/inputs.h"
+#include "engine/input_read.h"
 #include "engine/legacy.h"
 #include "engine/place.h"
 #include "engine/resume.h"

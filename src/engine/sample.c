@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "engine/crew.h"
+#include "engine/input_read.h"
 #include "engine/inputs.h"
 #include "engine/restore.h"
 #include "ltx/frame.h"

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "engine/crew.h"
-#include "engine/inputs.h"
+#include "engine/input_read.h"
 #include "ltx/frame.h"
 #include "vfs/local.h"
 #include "vfs/pagemap.h"

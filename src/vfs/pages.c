@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/sync.h"
 #include "engine/crew.h"
-#include "engine/inputs.h"
+#include "engine/input_read.h"
 #include "ltx/frame.h"
 #include "storage/storage.h"
 #include "vfs/nearby.h"
