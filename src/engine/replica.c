@@ -340,7 +340,9 @@ void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text)
         WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
         WR_F_Z("error", text));
     wr_keeper_cancel(r->keeper); /* it may be about to try once more what got no answer */
-    r->notify(r->arg);           /* it is not waited for any more */
+    if (r->verifier)             /* what somebody else makes of it is not ours to judge */
+        wr_verifier_cancel(r->verifier);
+    r->notify(r->arg); /* it is not waited for any more */
 }
 
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret)

@@ -59,20 +59,23 @@ static void failed(
 
 static void succeeded(struct wr_replica *r)
 {
-    if (r->failures > 0) {
-        wr_log(wr_sched_log(r->actor.sched), WR_INFO, "replica sync recovered",
-            WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
-            WR_F_U64("previous_errors", r->failures));
-    }
+    const uint64_t failures = r->failures;
+    bool stopped;
+
     r->failures = 0;
     wr_mutex_lock(&r->mutex);
-    if (r->now.state != WR_REPLICA_STOPPED) {
+    stopped = r->now.state == WR_REPLICA_STOPPED;
+    if (!stopped) {
         r->now.failing = false;
         r->now.error = WR_OK;
         wr_text_release(&r->why);
     }
     r->now.last_ok_ms = wr_wall_ms(wr_sched_clock(r->actor.sched));
     wr_mutex_unlock(&r->mutex);
+    if (failures > 0 && !stopped)
+        wr_log(wr_sched_log(r->actor.sched), WR_INFO, "replica sync recovered",
+            WR_F_Z("db", r->label), WR_F_STR("replica", wr_storage_name(r->storage)),
+            WR_F_U64("previous_errors", failures));
 }
 
 static int64_t mono_ms(const struct wr_replica *r)

@@ -22,7 +22,8 @@ struct bench {
     struct spy spy;
     struct wr_storage_ops ops;
     struct wr_rand rng;
-    uint64_t seed; /* of the process, beside that of the run */
+    uint64_t seed;     /* of the process, beside that of the run */
+    int64_t verify_ns; /* > 0: it is verified so often */
     unsigned notified;
     void (*told)(struct bench *b); /* each time; NULL: nobody asks */
 };
@@ -39,8 +40,11 @@ static inline void on_change(void *arg)
 static inline void bench_with(struct bench *b, struct wr_storage *storage)
 {
     struct wr_sched_opts so = {.clock = &b->clock.clock, .manual = true};
-    struct wr_replica_opts o = {
-        .label = "app.db", .notify = on_change, .arg = b, .seed = t_seed() + (b->seed << 32)};
+    struct wr_replica_opts o = {.label = "app.db",
+        .notify = on_change,
+        .arg = b,
+        .seed = t_seed() + (b->seed << 32),
+        .verify_ns = b->verify_ns};
     struct wr_err e = {0};
 
     wr_clock_manual_init(&b->clock, WALL);

@@ -421,6 +421,25 @@ static void test_a_stop_at_the_end_was_waited_for(void **state)
     bench_close(&b);
 }
 
+static void test_a_replica_that_had_stopped_was_verified_for_ever(void **state)
+{
+    struct bench b = {.verify_ns = 1000 * MS};
+    unsigned calls;
+
+    (void)state;
+    bench_with(&b, spy_open(&b.spy, &b.ops));
+    start(&b);
+    push(&b, 1);
+    run(&b, 10000);
+    T(b.spy.lists > 5);
+    wr_replica_stop(b.r, WR_CONFLICT, "promoted elsewhere");
+    run(&b, 1);
+    calls = b.spy.lists + b.spy.reads;
+    run(&b, 100000);
+    assert_int_equal(b.spy.lists + b.spy.reads, calls);
+    bench_close(&b);
+}
+
 static void test_cancel_is_for_good(void **state)
 {
     struct bench b;
@@ -614,7 +633,8 @@ T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_a_large_file_has_more_time),
     T_TEST(test_rejoin_while_sending), T_TEST(test_stop_while_sending),
     T_TEST(test_a_stop_just_before_a_file_was_sent_did_not_keep_it),
     T_TEST(test_a_replica_that_had_stopped_was_read_to_its_end),
-    T_TEST(test_a_stop_at_the_end_was_waited_for), T_TEST(test_cancel_is_for_good),
+    T_TEST(test_a_stop_at_the_end_was_waited_for),
+    T_TEST(test_a_replica_that_had_stopped_was_verified_for_ever), T_TEST(test_cancel_is_for_good),
     T_TEST(test_a_file_that_does_not_follow_is_refused),
     T_TEST(test_a_hole_in_the_middle_shows_within_hours),
     T_TEST(test_a_file_of_a_level_was_sent_again_after_the_end), T_TEST(test_no_memory))
