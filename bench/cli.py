@@ -51,14 +51,15 @@ def work_directory(a):
 def measure(a, name, rows, size, work, *args):
     """All rows, each printed and drawn when it is done. The exit status."""
     machine, done = report.machine(work), {}
+    out = Path(a.json) if a.json else a.build / f"{name}.json"
     report.show_machine(machine)
     for row in a.rows:
         done[row] = report.measure(rows[row], not a.quick, *args)
         report.show(row, done[row])
         report.draw(a.build / "plots", "" if name == "result" else f"{name}-", row, done[row])
-    out = Path(a.json) if a.json else a.build / f"{name}.json"
-    kept = {row: report.kept(said) for row, said in done.items()}
-    out.write_text(json.dumps({"machine": machine, "size": dataclasses.asdict(size), "rows": kept}, indent=1))
+        # Anew after each: who ends it early keeps what was measured.
+        kept = {row: report.kept(said) for row, said in done.items()}
+        out.write_text(json.dumps({"machine": machine, "size": dataclasses.asdict(size), "rows": kept}, indent=1))
     status = report.conclude(done)
     print(f"\nall runs: {out}; pictures: {a.build / 'plots'}")
     return status

