@@ -32,7 +32,7 @@ class Size:
     fleet_s: int = 30  # one compaction
     idle_n: tuple = (1, 100, 1000)
     idle_settle_s: int = 140  # a minute of silence, the checkpoint after it, and another until the watcher rests
-    idle_s: int = 10
+    idle_s: int = 15  # of a window: five are more than the minute after which all look once
     many_n: int = 10000
     many_open: int = 100
     big_bytes: int = 512 * MB

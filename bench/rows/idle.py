@@ -27,25 +27,33 @@ def idle(figures, rig):
             for d, _ in daemons:
                 d.await_snapshots()
             time.sleep(rig.size.idle_settle_s)
-            for _ in range(rig.size.runs):
-                windows(figures, rig, n, daemons)
+            silence(figures, rig, n, f"{n} idle database{'s' if n > 1 else ''}", daemons)
             for d, _ in daemons:
                 d.stop()
 
 
-def windows(figures, rig, n, daemons):
-    """One window of silence of all of them."""
-    before = [(proc.cpu_seconds(d.pid), proc.switches(d.pid), b.classes()) for d, b in daemons]
-    time.sleep(rig.size.idle_s)
-    what, s = f"{n} idle database{'s' if n > 1 else ''}", rig.size.idle_s
-    limit = [Most(MEMORY_MB[n])] if n in MEMORY_MB else []
-    for (d, b), (cpu, switches, classes) in zip(daemons, before):
-        name = d.program.name
-        figures(f"{what}: wake-ups a second", "", goals=[Most(0)]).add(name, (proc.switches(d.pid) - switches) / s)
+def silence(figures, rig, n, what, daemons):
+    """Windows of it, as many as there are runs. What comes once a minute is in one of them and not in the others, so
+    that their median has none of it: wake-ups and requests are those of all windows together."""
+    before, start = [(proc.switches(d.pid), b.classes()) for d, b in daemons], time.monotonic()
+    for _ in range(rig.size.runs):
+        window(figures, rig, n, what, daemons)
+    s = time.monotonic() - start
+    for (d, b), (switches, classes) in zip(daemons, before):
+        figures(f"{what}: wake-ups a second", "", goals=[Most(0)]).add(
+            d.program.name, (proc.switches(d.pid) - switches) / s)
         figures(f"{what}: requests a second", "", goals=[Most(0)]).add(
-            name, sum(traffic(classes, b.classes())[0].values()) / s)
-        figures(f"{what}: CPU", "% of a core").add(name, (proc.cpu_seconds(d.pid) - cpu) / s * 100)
-        figures(f"{what}: memory", "MB", goals=limit).add(name, proc.rss_mb(d.pid))
+            d.program.name, sum(traffic(classes, b.classes())[0].values()) / s)
+
+
+def window(figures, rig, n, what, daemons):
+    before = [proc.cpu_seconds(d.pid) for d, _ in daemons]
+    time.sleep(rig.size.idle_s)
+    limit = [Most(MEMORY_MB[n])] if n in MEMORY_MB else []
+    for (d, _), cpu in zip(daemons, before):
+        figures(f"{what}: CPU", "% of a core").add(
+            d.program.name, (proc.cpu_seconds(d.pid) - cpu) / rig.size.idle_s * 100)
+        figures(f"{what}: memory", "MB", goals=limit).add(d.program.name, proc.rss_mb(d.pid))
 
 
 def many(figures, rig):
@@ -65,9 +73,7 @@ def many(figures, rig):
                 d.await_snapshots()
                 figures(f"{what}: all first snapshots", "s").add(name, time.monotonic() - start)
                 time.sleep(s.idle_settle_s)
-                for _ in range(s.runs):
-                    windows(lambda label, *a, **k: figures(label.replace(" idle databases", f" idle databases{rule}", 1),
-                                                           *a, **k), rig, s.many_n, [(d, bucket)])
+                silence(figures, rig, s.many_n, what, [(d, bucket)])
                 figures(f"{what}: peak memory", "MB", goals=[Most(150)] if open_max else []).add(
                     name, proc.peak_mb(d.pid))
                 figures(f"{what}: descriptors", "").add(name, len(os.listdir(f"/proc/{d.pid}/fd")))
