@@ -143,6 +143,11 @@ class Rig:
         path.mkdir(parents=True)
         return path
 
+    def clear(self):
+        """Nothing is left of what was made so far."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True, exist_ok=True)
+
     def seeded(self, name, kind="insert", rows=2000):
         """A directory with a small database in WAL mode: (directory, database)."""
         home = self.fresh(name)
