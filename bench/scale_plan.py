@@ -28,7 +28,8 @@ class Database:
     busy_puts: float = 3762  # an hour, written each second
     busy_lists: float = 0.8
     busy_gets: float = 156  # HEAD included
-    open_kb: float = 48
+    process_mb: float = 16
+    open_kb: float = 46
     cold_kb: float = 12.6
     open_descriptors: float = 8
     state_kb: float = 12  # on the disk, of a small one
@@ -57,7 +58,7 @@ def plan(g, d=Database()):
         ("levels and snapshots that fall due at midnight, all nodes", g.tenants * g.daily, "PUT", None),
         ("requests", usd, "$ a month", None),
         ("stored, two snapshots each, as large as the database", g.tenants * g.mb / 1000 * 2 * GB_USD, "$ a month", None),
-        ("memory of a node", (is_open * d.open_kb + (n - is_open) * d.cold_kb) / 1000, "MB", None),
+        ("memory of a node", d.process_mb + (is_open * d.open_kb + (n - is_open) * d.cold_kb) / 1000, "MB", None),
         ("descriptors of a node", is_open * d.open_descriptors + 64, "", g.descriptors or None),
         ("CPU of a node, silent", n * d.idle_cpu * 100, "% of a core", None),
         ("CPU of a node, commits", (n * g.busy + quiet / 86400 / g.nodes) * d.commit_ms / 10, "% of a core", None),
