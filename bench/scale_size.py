@@ -10,8 +10,8 @@ class Size:
     nodes: tuple = (1, 2, 4, 8)
     node_n: int = 100  # databases of each
     quiet_s: float = 5  # without a request: the start is over
-    settle_s: int = 70  # a minute of silence, and the checkpoint after it
-    idle_s: int = 60  # twelve looks of the watcher, one of each database
+    settle_s: int = 140  # a minute of silence, the checkpoint after it, and another until the watcher rests
+    idle_s: int = 60  # one look of the watcher, one of each database
     writers: int = 50  # databases that are written to, a commit a second each
     warm_s: int = 32  # past the first compaction, which looks at what is there
     write_s: int = 60  # two compactions
