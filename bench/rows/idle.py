@@ -7,7 +7,7 @@ import time
 import proc
 from bucket import traffic
 from figures import Most
-from programs import Prefix
+from programs import Directory, Prefix, Program
 from rig import Daemon
 from rows.fleet import seed_many
 
@@ -24,12 +24,27 @@ def idle(figures, rig):
                 bucket = open_ones.enter_context(rig.bucket())
                 d = Daemon(rig, p, [(x, Prefix(bucket, x.stem)) for x in paths])
                 daemons.append((open_ones.enter_context(d), bucket))
-            for d, _ in daemons:
+            here = open_ones.enter_context(in_directories(rig, n))
+            for d in (here, *(d for d, _ in daemons)):
                 d.await_snapshots()
             time.sleep(rig.size.idle_settle_s)
-            silence(figures, rig, n, f"{n} idle database{'s' if n > 1 else ''}", daemons)
-            for d, _ in daemons:
+            what = f"{n} idle database{'s' if n > 1 else ''}"
+            silence(figures, rig, n, what, daemons)
+            figures(f"{what}, replicas in directories: memory", "MB", goals=limit(n)).add(
+                rig.weir.name, proc.rss_mb(here.pid))
+            for d in (here, *(d for d, _ in daemons)):
                 d.stop()
+
+
+def in_directories(rig, n):
+    """weir once more, with replicas beside the databases: what it takes without a bucket's libraries."""
+    again = Program(f"{rig.weir.name}-here", rig.weir.path)  # whose configuration and log are files of their own
+    paths, home = seed_many(rig, "idle-here", n), rig.fresh("idle-replicas")
+    return Daemon(rig, again, [(x, Directory(home / x.stem)) for x in paths])
+
+
+def limit(n):
+    return [Most(MEMORY_MB[n])] if n in MEMORY_MB else []
 
 
 def silence(figures, rig, n, what, daemons):
@@ -49,11 +64,10 @@ def silence(figures, rig, n, what, daemons):
 def window(figures, rig, n, what, daemons):
     before = [proc.cpu_seconds(d.pid) for d, _ in daemons]
     time.sleep(rig.size.idle_s)
-    limit = [Most(MEMORY_MB[n])] if n in MEMORY_MB else []
     for (d, _), cpu in zip(daemons, before):
         figures(f"{what}: CPU", "% of a core").add(
             d.program.name, (proc.cpu_seconds(d.pid) - cpu) / rig.size.idle_s * 100)
-        figures(f"{what}: memory", "MB", goals=limit).add(d.program.name, proc.rss_mb(d.pid))
+        figures(f"{what}: memory", "MB", goals=limit(n)).add(d.program.name, proc.rss_mb(d.pid))
 
 
 def many(figures, rig):
