@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -199,10 +200,20 @@ def finish_load(process):
 def build_weir(build, what="weir"):
     """A release binary of this tree."""
     if not (build / "build.ninja").exists():
-        subprocess.run(["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Doptimization=2",
-                        "-Dtests=false", "-Db_ndebug=false"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["ninja", "-C", str(build), what], check=True, stdout=subprocess.DEVNULL)
+        quietly(["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Doptimization=2", "-Dtests=false",
+                 "-Db_ndebug=false"])
+    quietly(["ninja", "-C", str(build), what])
     return build / what
+
+
+def quietly(command):
+    """What it says is said only if it fails, which ends all."""
+    try:
+        p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    except OSError as e:
+        sys.exit(f"{e}; ./quickstart build installs what building needs")
+    if p.returncode:
+        sys.exit(f"{p.stdout[-4000:]}{' '.join(command)} failed; ./quickstart build installs what building needs")
 
 
 def remove_db(path):
