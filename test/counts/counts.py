@@ -8,7 +8,8 @@ what the C library, SQLite, LZ4 and OpenSSL do is left out, as it depends on the
 An instruction is no second, but the number is the same on a busy machine, and it shows a loop that became
 quadratic, a checksum that is made twice, a lock that is taken for each page.
 
-System calls are counted with strace, all of them. On a processor without carry-less multiplication checksums take
+System calls are counted with strace, all of them. So are the bytes of code and constants that a program has of what is
+below the command line: the goal for the whole of it is in bench/README.md, and it is passed by a little each day. On a processor without carry-less multiplication checksums take
 far more instructions: there these are not judged.
 
 The budgets are in budgets.json, per unit of work. Another compiler gives other numbers, so SLACK more is allowed;
@@ -23,11 +24,12 @@ import tempfile
 
 KINDS = {"encode": "page", "decode": "page", "merge": "page", "restore": "page", "capture": "commit",
          "idle": "look at a silent database"}
-UNITS = KINDS | {"lone": "commit"}
+UNITS = KINDS | {"lone": "commit", "core": "program"}
 THREADED = {"lone"}  # of which only system calls are counted, those of the main thread left out
 CALL = re.compile(r"^(\d+)\s+(\w+)\((.*)")
 BUDGETS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "budgets.json")
 SLACK = 0.20
+SLACK_BYTES = 0.08
 SLACK_THREADED = 0.40  # how often threads meet at a lock, and look too early, depends on the neighbours
 LINE = re.compile(r"^\s*([\d,]+) \(.*?%\)\s+(\S*/src/\S+?):(\S+)")
 
@@ -71,6 +73,13 @@ def calls(work, kind):
     return int(r.stdout), found
 
 
+def size(program):
+    """Bytes of each section that is loaded and never written."""
+    r = subprocess.run(["size", "-A", "-d", program], capture_output=True, text=True, check=True, timeout=60)
+    rows = [line.split() for line in r.stdout.splitlines()]
+    return {row[0]: int(row[1]) for row in rows if row and row[0] in (".text", ".rodata", ".eh_frame", ".data.rel.ro")}
+
+
 class Judge:
     def __init__(self, record):
         self.record, self.failed = record, 0
@@ -79,7 +88,7 @@ class Judge:
 
     def look(self, what, kind, units, found, digits):
         each, budget = sum(found.values()) / units, self.budgets.get(what, {}).get(kind, 0)
-        slack = SLACK_THREADED if kind in THREADED else SLACK
+        slack = SLACK_THREADED if kind in THREADED else SLACK_BYTES if what == "bytes" else SLACK
         over = each > budget * (1 + slack) and not self.record
         print("%-8s %9.*f %s a %s, budget %.*f%s"
               % (kind, digits, each, what, UNITS[kind], digits, budget, ": OVER IT" if over else
@@ -121,6 +130,7 @@ def main():
         if not found:
             sys.exit("counts: %s: no system call was counted" % kind)
         judge.look("system calls", kind, units, found, 3)
+    judge.look("bytes", "core", 1, size(work), 0)
     return judge.end()
 
 
