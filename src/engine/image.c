@@ -30,7 +30,7 @@
 #include "storage/storage.h"
 
 /* One request. Larger ones gain nothing from 100 MB/s at 20 ms on; they cost memory a thread. */
-#define WINDOW ((uint64_t)2 << 20)
+#define WINDOW ((uint64_t)7 << 18)
 /* Bytes that are read rather than skipped: at 50 MB/s they take less than a request's latency. */
 #define GAP ((uint64_t)64 << 10)
 /* Pages written at once. More would not write faster, and adds up over the threads. */
