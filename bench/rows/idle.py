@@ -11,7 +11,7 @@ from programs import Directory, Prefix, Program
 from rig import Daemon
 from rows.fleet import seed_many
 
-MEMORY_MB = {1: 8, 100: 16, 1000: 64}  # goals
+MEMORY_MB = {1: 8, 100: 16, 1000: 64}  # goals, with replicas in directories
 
 
 def idle(figures, rig):
@@ -29,8 +29,9 @@ def idle(figures, rig):
                 d.await_snapshots()
             time.sleep(rig.size.idle_settle_s)
             what = f"{n} idle database{'s' if n > 1 else ''}"
-            silence(figures, rig, n, what, daemons)
-            figures(f"{what}, replicas in directories: memory", "MB", goals=limit(n)).add(
+            silence(figures, rig, what, daemons)
+            goals = [Most(MEMORY_MB[n])] if n in MEMORY_MB else []
+            figures(f"{what}, replicas in directories: memory", "MB", goals=goals).add(
                 rig.weir.name, proc.rss_mb(here.pid))
             for d in (here, *(d for d, _ in daemons)):
                 d.stop()
@@ -43,16 +44,12 @@ def in_directories(rig, n):
     return Daemon(rig, again, [(x, Directory(home / x.stem)) for x in paths])
 
 
-def limit(n):
-    return [Most(MEMORY_MB[n])] if n in MEMORY_MB else []
-
-
-def silence(figures, rig, n, what, daemons):
+def silence(figures, rig, what, daemons):
     """Windows of it, as many as there are runs. What comes once a minute is in one of them and not in the others, so
     that their median has none of it: wake-ups and requests are those of all windows together."""
     before, start = [(proc.switches(d.pid), b.classes()) for d, b in daemons], time.monotonic()
     for _ in range(rig.size.runs):
-        window(figures, rig, n, what, daemons)
+        window(figures, rig, what, daemons)
     s = time.monotonic() - start
     for (d, b), (switches, classes) in zip(daemons, before):
         figures(f"{what}: wake-ups a second", "", goals=[Most(0)]).add(
@@ -61,13 +58,13 @@ def silence(figures, rig, n, what, daemons):
             d.program.name, sum(traffic(classes, b.classes())[0].values()) / s)
 
 
-def window(figures, rig, n, what, daemons):
+def window(figures, rig, what, daemons):
     before = [proc.cpu_seconds(d.pid) for d, _ in daemons]
     time.sleep(rig.size.idle_s)
     for (d, _), cpu in zip(daemons, before):
         figures(f"{what}: CPU", "% of a core").add(
             d.program.name, (proc.cpu_seconds(d.pid) - cpu) / rig.size.idle_s * 100)
-        figures(f"{what}: memory", "MB", goals=limit(n)).add(d.program.name, proc.rss_mb(d.pid))
+        figures(f"{what}: memory", "MB").add(d.program.name, proc.rss_mb(d.pid))
 
 
 def many(figures, rig):
@@ -87,7 +84,7 @@ def many(figures, rig):
                 d.await_snapshots()
                 figures(f"{what}: all first snapshots", "s").add(name, time.monotonic() - start)
                 time.sleep(s.idle_settle_s)
-                silence(figures, rig, s.many_n, what, [(d, bucket)])
+                silence(figures, rig, what, [(d, bucket)])
                 figures(f"{what}: peak memory", "MB", goals=[Most(150)] if open_max else []).add(
                     name, proc.peak_mb(d.pid))
                 figures(f"{what}: descriptors", "").add(name, len(os.listdir(f"/proc/{d.pid}/fd")))
