@@ -120,8 +120,8 @@ void wr_replica_want_census(struct wr_replica *r, uint32_t lock_offset, uint64_t
 /* The census that was taken when the status had this `found`, which becomes the caller's; or false,
  * as there is none. */
 bool wr_replica_take_census(struct wr_replica *r, unsigned found, struct wr_sums *ret);
-/* Stop for good with this error, the keeper, too: what is under way is canceled, as far as it can
- * be. Whoever has stopped keeps the first error. */
+/* Stop for good with this error, keeper and verifier, too: what is under way is canceled, as far as
+ * it can be. Whoever has stopped keeps the first error. */
 void wr_replica_stop(struct wr_replica *r, enum wr_status st, const char *text);
 
 void wr_replica_status(struct wr_replica *r, struct wr_replica_status *ret);

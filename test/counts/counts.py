@@ -8,9 +8,10 @@ what the C library, SQLite, LZ4 and OpenSSL do is left out, as it depends on the
 An instruction is no second, but the number is the same on a busy machine, and it shows a loop that became
 quadratic, a checksum that is made twice, a lock that is taken for each page.
 
+On a processor without carry-less multiplication checksums take far more: there instructions are not judged.
+
 System calls are counted with strace, all of them. So are the bytes of code and constants that a program has of what is
-below the command line: the goal for the whole of it is in bench/README.md, and it is passed by a little each day. On a processor without carry-less multiplication checksums take
-far more instructions: there these are not judged.
+below the command line: the goal for the whole of it is in bench/README.md, and it is passed by a little each day.
 
 The budgets are in budgets.json, per unit of work. Another compiler gives other numbers, so SLACK more is allowed;
 much less is told, too, so that what was won is kept: --record writes them anew.
