@@ -7,7 +7,8 @@
 #include "ltx/ltx.h"
 #include "storage/storage.h"
 
-#define TAG_READS 4 /* until names of an object are taken for made up */
+#define TAG_READS    4 /* until names of an object are taken for made up */
+#define OBJECT_READS 4 /* until an object that was there before has had its turn */
 
 static enum wr_status key_of(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     struct wr_str *ret, struct wr_err *e)
@@ -93,43 +94,68 @@ enum wr_status wr_input_identify(
     return st;
 }
 
-/* A server that others stand in for, or what is between, may name one object in several ways, in
- * any order; its checksum is one. An answer by the same name as the one in question decides; where
- * none comes, each name is made up, and the last answer does. */
-enum wr_status wr_input_prove(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
-    const struct wr_input_id *id, struct wr_err *e)
+static enum wr_status is_another(
+    struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f, struct wr_err *e)
 {
-    uint8_t bytes[WR_LTX_TRAILER_SIZE];
-    struct wr_input_id is = {.tag = ~id->tag};
-    size_t got = 0;
     struct wr_str key;
-    enum wr_status st = wr_input_check(f, e);
+    enum wr_status st = key_of(s, c, f, &key, e);
 
-    for (unsigned i = 0; st == WR_OK && is.tag != id->tag && i < TAG_READS; i++)
-        st = read_some(s, c, f, f->size - sizeof(bytes), bytes, sizeof(bytes), &got, &is.tag, e);
-    if (st != WR_OK)
-        return st;
-    if (got == sizeof(bytes) &&
-        wr_input_identify((struct wr_bytes){bytes, got}, is.tag, &is, NULL) == WR_OK &&
-        is.checksum == id->checksum)
-        return WR_OK;
-    st = key_of(s, c, f, &key, e);
     if (st != WR_OK)
         return st;
     return wr_fail(
         e, WR_CONFLICT, WR_FMT ": it is another one since its index was read", WR_ARG(key));
 }
 
+/* That what answers with `tag` is `id`: a server that others stand in for, or what is between, may
+ * name one object in several ways, in any order; its checksum is one. An answer by the name in
+ * question decides. Where none comes, and no name comes twice, each is made up, and the last answer
+ * does. Else *ret_unsure: those who answered may have the right object, and another one had not. */
+static enum wr_status prove(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
+    const struct wr_input_id *id, uint64_t tag, bool *ret_unsure, struct wr_err *e)
+{
+    uint8_t bytes[WR_LTX_TRAILER_SIZE];
+    struct wr_input_id is = {.tag = ~tag};
+    uint64_t names[TAG_READS + 1] = {id->tag};
+    bool twice = false;
+    size_t got = 0;
+    enum wr_status st = wr_input_check(f, e);
+
+    for (size_t i = 1; st == WR_OK && is.tag != tag && i <= TAG_READS; i++) {
+        st = read_some(s, c, f, f->size - sizeof(bytes), bytes, sizeof(bytes), &got, &is.tag, e);
+        for (size_t k = 0; k < i; k++)
+            twice = twice || names[k] == is.tag;
+        names[i] = is.tag;
+    }
+    if (st != WR_OK)
+        return st;
+    *ret_unsure = is.tag != tag && twice;
+    if (*ret_unsure)
+        return WR_OK;
+    if (got == sizeof(bytes) &&
+        wr_input_identify((struct wr_bytes){bytes, got}, is.tag, &is, NULL) == WR_OK &&
+        is.checksum == id->checksum)
+        return WR_OK;
+    return is_another(s, c, f, e);
+}
+
 enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *f, const struct wr_input_id *id, uint64_t off, void *buf, size_t n,
     struct wr_err *e)
 {
-    struct wr_input_id is = *id;
     size_t got = 0;
-    enum wr_status st = read_some(s, c, f, off, buf, n, &got, &is.tag, e);
+    bool unsure = true;
+    enum wr_status st = WR_OK;
 
-    if (st == WR_OK && id->tag && is.tag != id->tag && (is.tag || got != n))
-        st = wr_input_prove(s, c, f, &is, e);
+    for (unsigned i = 0; st == WR_OK && unsure && i < OBJECT_READS; i++) {
+        uint64_t tag = 0;
+
+        unsure = false;
+        st = read_some(s, c, f, off, buf, n, &got, &tag, e);
+        if (st == WR_OK && id->tag && tag != id->tag)
+            st = prove(s, c, f, id, tag, &unsure, e);
+    }
+    if (st == WR_OK && unsure)
+        return is_another(s, c, f, e);
     return st == WR_OK ? check_length(s, c, f, off, got, n, e) : st;
 }
 

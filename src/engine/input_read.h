@@ -36,13 +36,11 @@ struct wr_input_id {
 enum wr_status wr_input_identify(
     struct wr_bytes tail, uint64_t tag, struct wr_input_id *ret, struct wr_err *e) WR_MUST_CHECK;
 /* As wr_input_read, of the object `id`, or any if its tag is unknown. CONFLICT: by now another one
- * has that name. A tag that differs is no proof of that: a few requests more look at the trailer.
- */
+ * has that name. A tag that differs is no proof of that: the trailer of what has it is looked at,
+ * by one to four requests more; where those do not come to what has it, all is done again, up to
+ * three times. */
 enum wr_status wr_input_read_object(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *f, const struct wr_input_id *id, uint64_t off, void *buf, size_t n,
     struct wr_err *e) WR_MUST_CHECK;
-/* That what answers with id->tag has id->checksum. CONFLICT: it does not. */
-enum wr_status wr_input_prove(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
-    const struct wr_input_id *id, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -158,10 +158,10 @@ static enum wr_status load_ends(struct loading *x, size_t i, struct wr_call *c, 
     struct wr_input_id id;
     enum wr_status st = WR_OK;
 
-    x->in[i].tag = ends->tail_tag ? ends->tail_tag : ends->head_tag;
-    if (ends->head_tag != ends->tail_tag &&
-        wr_input_identify(tail, ends->head_tag, &id, NULL) == WR_OK)
-        st = wr_input_prove(x->l->storage, c, file, &id, e);
+    x->in[i].tag = ends->tail_tag;
+    if (ends->tail_tag && ends->head_tag != ends->tail_tag &&
+        wr_input_identify(tail, ends->tail_tag, &id, NULL) == WR_OK)
+        st = wr_input_read_object(x->l->storage, c, file, &id, 0, ends->head, head.n, e);
     if (st == WR_OK)
         st = wr_input_open_ends(x->l->storage, c, x->l->lock_offset, &x->in[i], head, tail, e);
     st = opened(x, i, st, head, e);

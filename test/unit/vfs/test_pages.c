@@ -351,6 +351,78 @@ static void test_an_object_that_was_replaced_behind_two_servers(void **state)
     pond_release(&x);
 }
 
+/* ---- two servers, of which one has the object that came later ---- */
+
+struct twins {
+    struct wr_rand r;
+    uint64_t often; /* of 100 answers: those of the second */
+    bool second;    /* this one is */
+    struct wr_str key;
+    struct wr_buf of[2];
+};
+
+static void one_of_two(struct world *w)
+{
+    struct twins *t = w->arg;
+    const struct wr_put_opts o = {.time_ms = 1000};
+    struct wr_object about;
+    struct wr_err e = {0};
+
+    t->second = wr_rand_below(&t->r, 100) < t->often;
+    T_OK(wr_storage_mem.put(
+        w->bucket, t_call(), t->key, wr_buf_bytes(&t->of[t->second]), &o, &about, &e));
+}
+
+static struct wr_str its_name(struct world *w, struct wr_arena *a, struct wr_str is)
+{
+    (void)a, (void)is;
+    return ((struct twins *)w->arg)->second ? WR_STR("\"second\"") : WR_STR("\"first\"");
+}
+
+/* Where the one that was asked for the trailer was not the one that had sent the page, each time, a
+ * page of the other object was shown. */
+static void test_a_page_of_a_server_that_is_ahead_was_shown(void **state)
+{
+    static const uint64_t often[] = {5, 20, 50, 80};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(often); i++) {
+        struct pond x;
+        struct twins t = {.often = often[i]};
+        struct wr_pages_reader r = {.clock = 0};
+        struct wr_spot s;
+        struct wr_err e = {0};
+        unsigned ok = 0;
+
+        pond_init(&x, 4 << 20);
+        wr_rand_init(&t.r, t_seed());
+        t.key = wr_layout_ltx_key(t_call()->scratch, x.w.storage, 9, 1, 1);
+        T(wr_pagemap_find(x.map, 700, &s));
+        for (size_t k = 0; k < 2; k++) {
+            wr_buf_init(&t.of[k], (size_t)1 << 28);
+            story_file(&x.s, 1, 1, &t.of[k]);
+        }
+        t.of[1].p[s.off + s.length - 1] ^= 0x40; /* still a frame, of other bytes */
+        t.of[1].p[t.of[1].n - 1] ^= 0x40;
+        x.w.arg = &t;
+        x.w.in_version = its_name;
+        look_anew(&x); /* of the first */
+        x.w.in_get = one_of_two;
+        for (unsigned n = 0; n < 200; n++) {
+            enum wr_status st = read_page(&x, &r, 700, &e);
+
+            T(st == WR_OK || st == WR_CONFLICT);
+            ok += st == WR_OK;
+            wr_pagecache_clear(x.cache);
+            wr_pagecache_grow(x.cache, 4 << 20);
+        }
+        T(ok > 0);
+        wr_buf_release(&t.of[0]);
+        wr_buf_release(&t.of[1]);
+        pond_release(&x);
+    }
+}
+
 static void test_a_frame_that_is_damaged(void **state)
 {
     struct pond x;
@@ -405,4 +477,5 @@ T_MAIN(T_TEST(test_pages_one_after_the_other_take_few_requests),
     T_TEST(test_an_object_that_was_replaced_under_its_name),
     T_TEST(test_tags_that_are_not_the_same_in_each_answer),
     T_TEST(test_an_object_that_was_replaced_behind_two_servers),
-    T_TEST(test_a_frame_that_is_damaged), T_TEST(test_nomem))
+    T_TEST(test_a_page_of_a_server_that_is_ahead_was_shown), T_TEST(test_a_frame_that_is_damaged),
+    T_TEST(test_nomem))
