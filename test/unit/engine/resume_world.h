@@ -17,7 +17,7 @@
 #define DIED        9      /* exit code of a process that was to die */
 
 #define PAGE  4096u
-#define PAGES 5000u /* some 14 MB in the replica: seven pieces */
+#define PAGES 4400u /* some 12 MB in the replica: seven pieces */
 #define SMALL 1400u /* pages of 512 bytes: one piece */
 
 struct rig {
