@@ -346,10 +346,11 @@ static uint64_t list_ahead(struct wr_db *db)
     return node.number;
 }
 
-/* That came to nothing. It is tried again when a replica is known, and told then. */
-static void stay_behind(struct wr_db *db)
+/* That came to nothing. It is tried again when a replica is known, and told then. `for_good`: that
+ * may be never. */
+static void stay_behind(struct wr_db *db, bool for_good)
 {
-    wr_db_detach(db, false);
+    (void)wr_db_detach(db, for_good);
     db->pin_since_ns = db->write_since_ns = 0;
     db->status.rival = false;
     wr_db_list(db, false, 0);
@@ -394,7 +395,7 @@ static void await_replica(struct wr_db *db)
         if (st == WR_OK || st == WR_BUSY)
             return; /* or it is BROKEN: the file is no longer ours */
     }
-    stay_behind(db);
+    stay_behind(db, true);
     wr_db_go(db, DB_OPENING);
 }
 
@@ -437,7 +438,7 @@ void wr_db_attach(struct wr_db *db)
     if (st == WR_OK)
         st = wr_db_prove_begin(db, &e);
     if (st != WR_OK && ahead) {
-        stay_behind(db);
+        stay_behind(db, false);
         return;
     }
     if (st != WR_OK) {

@@ -16,6 +16,7 @@
  *                then, it is emptied, which writes nothing to the file. If not, SQLite does what
  *                it does without us; but a WAL that was deleted is not copied over the file.
  *   -shm gone    the WAL stays: those that open the database now make an index of their own.
+ *   alone        no replica is in reach, maybe for days: as at a stop.
  *   else         an attempt has failed, and another follows: the WAL stays, and proves that.
  */
 #include "engine/primary_int.h"

@@ -383,6 +383,31 @@ static void test_a_start_with_no_replica_in_reach_lets_go(void **state)
     world_close(&w);
 }
 
+/* The application has left, and its WAL stayed for whatever is put under it. */
+static void test_a_wal_stayed_behind_where_no_replica_was_in_reach(void **state)
+{
+    struct wr_file_info info;
+    struct world w;
+    struct wr_err e = {0};
+
+    (void)state;
+    begin(&w);
+    w.arm = world_out_of_reach;
+    world_start(&w);
+    world_run(&w, 0);
+    T(checkpoint(&w) == SQLITE_BUSY); /* ours */
+    world_sql(&w, "INSERT INTO t(b) VALUES('second')");
+    T(sqlite3_close(w.app) == SQLITE_OK);
+    w.app = NULL;
+    world_run(&w, 2 * SECOND);
+    T_IS(WR_NOTFOUND, wr_fs_posix()->stat(wr_fs_posix(), t_path(w.dir, "app.db-wal"), &info, &e));
+    faultstore_calm(w.fault[0]);
+    world_run(&w, 100 * SECOND);
+    (void)world_sync(&w);
+    world_check(&w, 0);
+    world_close(&w);
+}
+
 static void test_no_journal_mode_is_changed_before_a_replica_is_known(void **state)
 {
     struct world w;
@@ -456,5 +481,6 @@ T_MAIN(O_TEST(test_a_long_transaction_is_waited_for_and_told),
     T_TEST(test_positions_are_found_again_after_a_rival),
     T_TEST(test_a_start_lists_its_replica_once),
     T_TEST(test_a_start_with_no_replica_in_reach_lets_go),
+    T_TEST(test_a_wal_stayed_behind_where_no_replica_was_in_reach),
     T_TEST(test_no_journal_mode_is_changed_before_a_replica_is_known),
     T_TEST(test_an_empty_replica_that_answered_first_said_what_the_state_is))
