@@ -30,10 +30,10 @@ class Database:
     busy_gets: float = 156  # HEAD included
     process_mb: float = 16
     open_kb: float = 46
-    cold_kb: float = 12.6
+    cold_kb: float = 15
     open_descriptors: float = 8
     state_kb: float = 12  # on the disk, of a small one
-    idle_cpu: float = 2e-6  # of a core
+    idle_cpu: float = 5e-7  # of a core
     commit_ms: float = 1  # of CPU, with all that follows from it
     net_threads: float = 16  # of a process
 
