@@ -2,7 +2,7 @@
  * input_read.h - bytes of a plan's files, and of which object they are: under one name there may be
  * another by now, as where a replica was copied over this one.
  *
- * pure: every function may be called from any thread.
+ * Nothing is kept: every function may be called from any thread.
  */
 #ifndef WR_ENGINE_INPUT_READ_H
 #define WR_ENGINE_INPUT_READ_H
@@ -21,7 +21,8 @@ enum wr_status wr_input_check(const struct wr_ltx_file *f, struct wr_err *e) WR_
  * with its key in the text. */
 enum wr_status wr_input_read(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f,
     uint64_t off, void *buf, size_t n, struct wr_err *e) WR_MUST_CHECK;
-/* The same, and the tag of the object that answered; 0: the storage tells none. */
+/* The same, and the tag of the object that answered; 0: the storage tells none. `ret_tag` may be
+ * NULL. */
 enum wr_status wr_input_read_tag(struct wr_storage *s, struct wr_call *c,
     const struct wr_ltx_file *f, uint64_t off, void *buf, size_t n, uint64_t *ret_tag,
     struct wr_err *e) WR_MUST_CHECK;
