@@ -179,16 +179,18 @@ static enum wr_status open_ends(struct opening *o, struct wr_call *c, struct wr_
     const struct wr_ltx_file *f = in->file;
     uint64_t off = f->size - tail.n, end = 0;
     uint8_t *more = NULL;
-    struct wr_input_id id;
     enum wr_status st;
 
     assert(head.n >= WR_LTX_HEADER_SIZE && tail.n <= f->size);
     st = read_head(in, head.p, e);
     if (st == WR_OK)
         st = find_end(in, tail, &end, e);
-    if (st == WR_OK)
-        st = wr_input_identify(tail, in->tag, &id, e);
     if (st == WR_OK && end < off) {
+        struct wr_input_id id;
+
+        st = wr_input_identify(tail, in->tag, &id, e);
+        if (st != WR_OK)
+            return st;
         off = end;
         tail.n = (size_t)(f->size - off);
         tail.p = more = wr_alloc(tail.n);

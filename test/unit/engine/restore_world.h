@@ -353,6 +353,14 @@ static inline void story_file(const struct story *s, uint64_t min, uint64_t max,
     T(size == out->n);
 }
 
+/* The snapshot of TXID 1, with another byte at `at`, and so with another checksum. */
+static inline void story_file_changed(const struct story *s, size_t at, struct wr_buf *out)
+{
+    story_file(s, 1, 1, out);
+    out->p[at] ^= 0x40;
+    out->p[out->n - 1] ^= 0x40;
+}
+
 /* Put that file into the bucket, made at max seconds. */
 static inline void story_put(
     const struct story *s, struct world *w, unsigned level, uint64_t min, uint64_t max)
