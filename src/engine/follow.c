@@ -247,6 +247,30 @@ static int64_t backoff_ms(struct wr_follow *f)
     return ms / 2 + (int64_t)wr_rand_below(&f->rng, (uint64_t)(ms / 2) + 1);
 }
 
+/* It is given up, as the copy and the replica's next files do not add up to what these describe.
+ * Which of the two it is, its own pages tell; a disk that is to be replaced is worth to be known
+ * of. */
+static enum wr_status tell_apart(
+    struct wr_follow *f, struct wr_call *c, const struct wr_err *why, struct wr_err *e)
+{
+    struct wr_err ignored = {0};
+    uint64_t rolling = 0;
+
+    c->deadline_ms = WR_NEVER;
+    if (f->pos.rolling == 0 || wr_follow_sum_up(f, c, NULL, &rolling, &ignored) != WR_OK)
+        return wr_fail(e, WR_CORRUPT, "%s; " WR_FOLLOW_ADVICE, why->text);
+    if (rolling == f->pos.rolling)
+        return wr_fail(e, WR_CONFLICT,
+            "%s: its pages are those of transaction %016llx, and the replica's next files are of "
+            "another history, in which that was another one; " WR_FOLLOW_ADVICE,
+            f->path, (unsigned long long)f->pos.txid);
+    return wr_fail(e, WR_CORRUPT,
+        "%s: pages are not what was written to it: its checksum is %016llx, and that of "
+        "transaction %016llx is %016llx; " WR_FOLLOW_ADVICE,
+        f->path, (unsigned long long)rolling, (unsigned long long)f->pos.txid,
+        (unsigned long long)f->pos.rolling);
+}
+
 /* A step has failed. OK: it is tried again. */
 static enum wr_status judge(struct wr_follow *f, struct wr_call *c, enum wr_status st, bool waiting,
     int64_t *ret_wait_ms, const struct wr_err *why, struct wr_err *e)
@@ -255,7 +279,8 @@ static enum wr_status judge(struct wr_follow *f, struct wr_call *c, enum wr_stat
     if (st == WR_CANCELED)
         return wr_fail(e, st, "%s", why->text);
     if (is_doubt(st) && ++f->doubts >= DOUBTS_MAX)
-        return wr_fail(e, st, "%s; " WR_FOLLOW_ADVICE, why->text);
+        return st == WR_CORRUPT ? tell_apart(f, c, why, e)
+                                : wr_fail(e, st, "%s; " WR_FOLLOW_ADVICE, why->text);
     if (!is_doubt(st))
         f->doubts = 0;
     if (waiting) { /* ever more rarely, as each time readers are kept out for a while */

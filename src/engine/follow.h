@@ -76,8 +76,8 @@ void wr_follow_close(
  * failed that may pass; the log says so when it begins, when it changes, and when it is over. What
  * will not pass by itself:
  * CONFLICT: something else has written to the copy; or the replica has another history than it, or
- *   ends before it. CORRUPT: the pages of the copy are not what was written to it. The text says
- *   what can be done. CANCELED, as `c` says. */
+ *   ends before it. CORRUPT: the pages of the copy are not what was written to it, or that cannot
+ *   be told from another history. The text says what can be done. CANCELED, as `c` says. */
 enum wr_status wr_follow_step(
     struct wr_follow *f, struct wr_call *c, int64_t *ret_wait_ms, struct wr_err *e) WR_MUST_CHECK;
 

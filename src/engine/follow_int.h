@@ -11,6 +11,7 @@
 #include "engine/follow_state.h"
 #include "engine/layout.h"
 
+struct wr_ledger;
 struct wr_patch;
 struct wr_storage;
 
@@ -90,6 +91,15 @@ enum wr_status wr_follow_recognize(struct wr_follow *f, struct wr_call *c,
  * no file tells any more. As the storage. */
 enum wr_status wr_follow_parted(
     struct wr_follow *f, struct wr_call *c, bool *ret, struct wr_err *e) WR_MUST_CHECK;
+
+/* follow_sum.c: a page as the replica has it; of page 1, the header is not the copy's. Between
+ * wr_patch_begin and wr_patch_end, or with nobody who writes. */
+enum wr_status wr_follow_read_page(
+    struct wr_follow *f, uint32_t pgno, uint8_t *page, struct wr_err *e) WR_MUST_CHECK;
+/* The copy's pages' checksums to `l`, unless that is NULL; what they add up to. Others may read
+ * meanwhile, and not write. BUSY: somebody writes. */
+enum wr_status wr_follow_sum_up(struct wr_follow *f, struct wr_call *c, struct wr_ledger *l,
+    uint64_t *ret_rolling, struct wr_err *e) WR_MUST_CHECK;
 
 /* What to do about a copy that cannot be gone on with. */
 #define WR_FOLLOW_ADVICE \

@@ -140,7 +140,7 @@ static enum wr_status keep_ledger(struct wr_promotion *p, uint64_t txid, struct 
 
     p->c->deadline_ms = WR_NEVER;
     if (st == WR_OK)
-        st = wr_promotion_sum_up(p, l, &rolling, e);
+        st = wr_follow_sum_up(p->f, p->c, l, &rolling, e);
     if (st == WR_OK && pos->rolling && rolling != pos->rolling)
         st = wr_fail(e, WR_CORRUPT, "%s: pages of it have changed meanwhile", p->o.path);
     if (st == WR_OK)

@@ -3,9 +3,7 @@
  */
 #include "base/mem.h"
 #include "engine/follow_int.h"
-#include "engine/ledger.h"
 #include "engine/promote_int.h"
-#include "ltx/ltx.h"
 #include "sqlite/patch.h"
 
 #define READERS_MS ((int64_t)1000)
@@ -83,54 +81,6 @@ enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e)
     }
 }
 
-/* As the replica has page 1, and not the copy. */
-enum wr_status wr_promotion_read_page(
-    struct wr_promotion *p, uint32_t pgno, uint8_t *page, struct wr_err *e)
-{
-    const struct wr_follow_pos *pos = &p->f->pos;
-    enum wr_status st =
-        wr_patch_read(p->f->copy, page, pos->page_size, (uint64_t)(pgno - 1) * pos->page_size, e);
-
-    if (st == WR_OK && pgno == 1)
-        memcpy(page, pos->header, WR_DB_HEADER);
-    return st;
-}
-
-/* Its pages' checksums to `l`, unless that is NULL; what they add up to. Others may read meanwhile,
- * and not write. */
-enum wr_status wr_promotion_sum_up(
-    struct wr_promotion *p, struct wr_ledger *l, uint64_t *ret_rolling, struct wr_err *e)
-{
-    const struct wr_follow_pos *pos = &p->f->pos;
-    uint32_t lock = wr_ltx_lock_pgno(pos->page_size, p->o.lock_offset);
-    uint64_t bytes = 0, sum = 0;
-    uint8_t *page = wr_alloc(pos->page_size);
-    enum wr_status st;
-
-    if (!page)
-        return wr_fail(e, WR_NOMEM, "page buffer: out of memory");
-    st = wr_patch_begin(p->f->copy, &bytes, e);
-    for (uint32_t pgno = 1; st == WR_OK && pgno <= pos->pages; pgno++) {
-        uint64_t x;
-
-        if (pgno == lock)
-            continue;
-        st = wr_call_check(p->c, "prove the copy", e);
-        if (st == WR_OK)
-            st = wr_promotion_read_page(p, pgno, page, e);
-        if (st != WR_OK)
-            break;
-        x = wr_ltx_page_checksum(pgno, page, pos->page_size);
-        sum ^= x;
-        if (l)
-            wr_ledger_fill(l, pgno, x);
-    }
-    wr_patch_end(p->f->copy);
-    wr_free(page);
-    *ret_rolling = sum | WR_LTX_CHECKSUM_EMPTY;
-    return st;
-}
-
 /* As a state is applied, up to where the first page would be written: that undoes itself. */
 static enum wr_status try_once(struct wr_promotion *p, uint8_t *page, struct wr_err *e)
 {
@@ -188,7 +138,7 @@ enum wr_status wr_promotion_prove(struct wr_promotion *p, uint64_t *ret, struct 
     enum wr_status st;
 
     p->c->deadline_ms = WR_NEVER;
-    st = wr_promotion_sum_up(p, NULL, ret, e);
+    st = wr_follow_sum_up(p->f, p->c, NULL, ret, e);
     if (st != WR_OK || want == 0 || want == *ret)
         return st;
     return wr_fail(e, WR_CORRUPT,

@@ -20,7 +20,7 @@ static enum wr_status fence_of(
 {
     const struct wr_follow_pos *pos = &p->f->pos;
     uint8_t *page = wr_alloc(pos->page_size);
-    enum wr_status st = page ? wr_promotion_read_page(p, 1, page, e)
+    enum wr_status st = page ? wr_follow_read_page(p->f, 1, page, e)
                              : wr_fail(e, WR_NOMEM, "page buffer: out of memory");
 
     *ret = (struct wr_fence){.node = p->node.number,

@@ -39,13 +39,6 @@ enum wr_status wr_promotion_open_copy(struct wr_promotion *p, struct wr_err *e) 
 /* Bring it to the newest state of a listing that begins from now on, or further: not to what comes
  * meanwhile, which may be faster than that. BUSY: failures, or readers, for too long. */
 enum wr_status wr_promotion_catch_up(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;
-/* A page as the replica has it: of page 1, the header is not the copy's. */
-enum wr_status wr_promotion_read_page(
-    struct wr_promotion *p, uint32_t pgno, uint8_t *page, struct wr_err *e) WR_MUST_CHECK;
-/* Its pages' checksums to `l`, unless that is NULL; what they add up to. Others may read meanwhile,
- * and not write. */
-enum wr_status wr_promotion_sum_up(struct wr_promotion *p, struct wr_ledger *l,
-    uint64_t *ret_rolling, struct wr_err *e) WR_MUST_CHECK;
 /* Whether a further state could be applied: there is room for a journal, and nobody reads on, or
  * writes. BUSY: somebody does, for too long. */
 enum wr_status wr_promotion_try_to_apply(struct wr_promotion *p, struct wr_err *e) WR_MUST_CHECK;

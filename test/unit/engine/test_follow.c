@@ -313,8 +313,8 @@ static void test_another_history(void **state)
     story_put(&other, &w.w, 1, 3, 4);
     T_OK(fw_open(&w, &f, &e));
     T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
-    T_IS(WR_CORRUPT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
-    T(strstr(e.text, "checksum") && strstr(e.text, "-f -force"));
+    T_IS(WR_CONFLICT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(strstr(e.text, "another history") && strstr(e.text, "-f -force"));
     wr_follow_close(f);
     fw_check_is(&w, 3);
 
@@ -328,6 +328,32 @@ static void test_another_history(void **state)
     wr_follow_close(f);
     fw_check_is(&w, 3);
     story_release(&other);
+    fw_release(&w);
+}
+
+/* It was told as if the replica might be of another history. */
+static void test_a_page_of_the_copy_rotted(void **state)
+{
+    struct fw w;
+    struct wr_follow *f = NULL;
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+    FILE *copy;
+
+    (void)state;
+    fw_init(&w, true);
+    T_OK(fw_open(&w, &f, &e));
+    T_OK(fw_steps(&w, f, &e));
+    copy = fopen(w.copy, "r+b");
+    T(copy && fseek(copy, (long)(w.s.image[1].commit / 2 * w.s.page_size) - 1, SEEK_SET) == 0);
+    T(fputc(0xa5, copy) == 0xa5 && fclose(copy) == 0);
+    fw_sql(&w, "UPDATE t SET b=1");
+    fw_store(&w);
+    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(w.told.phase == WR_FOLLOW_FAILING);
+    T_IS(WR_CORRUPT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+    T(strstr(e.text, "are not what was written to it") && strstr(e.text, "-f -force"));
+    wr_follow_close(f);
     fw_release(&w);
 }
 
@@ -1101,9 +1127,10 @@ static void test_a_slow_line(void **state)
 T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_random_replicas),
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_a_follower_that_begins_waits_for_others),
-    T_TEST(test_another_history), T_TEST(test_files_are_gone), T_TEST(test_damaged_files),
-    T_TEST(test_failing_requests), T_TEST(test_what_is_there), T_TEST(test_no_backup),
-    T_TEST(test_cancel), T_TEST(test_another_page_size), T_TEST(test_by_a_link), T_TEST(test_anew),
+    T_TEST(test_another_history), T_TEST(test_a_page_of_the_copy_rotted),
+    T_TEST(test_files_are_gone), T_TEST(test_damaged_files), T_TEST(test_failing_requests),
+    T_TEST(test_what_is_there), T_TEST(test_no_backup), T_TEST(test_cancel),
+    T_TEST(test_another_page_size), T_TEST(test_by_a_link), T_TEST(test_anew),
     T_TEST(test_patience), T_TEST(test_many_at_once),
     T_TEST(test_small_files_were_opened_one_after_the_other), T_TEST(test_many_by_their_names),
     T_TEST(test_gaps), T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
