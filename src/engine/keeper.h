@@ -32,8 +32,9 @@ struct wr_keeper_opts {
     void (*notify)(void *arg);  /* something has ended; it must only wake an actor */
     void *arg;
     /* Asked before a file is sent, and before anything is deleted: OK, or why that must not be now;
-     * it may make requests, with deadlines of their own. */
-    enum wr_status (*may)(void *arg, struct wr_call *c, struct wr_err *e);
+     * it may make requests, with deadlines of their own. `now`: what it has learnt before this call
+     * does not count, as there has been a listing since, by which files are to be deleted. */
+    enum wr_status (*may)(void *arg, struct wr_call *c, bool now, struct wr_err *e);
     void *may_arg;
     uint32_t lock_offset; /* byte offset of SQLite's lock page */
 };

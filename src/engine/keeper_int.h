@@ -41,7 +41,7 @@ struct wr_keeper {
     struct wr_herald *herald;
     void (*notify)(void *arg);
     void *arg;
-    enum wr_status (*may)(void *arg, struct wr_call *c, struct wr_err *e);
+    enum wr_status (*may)(void *arg, struct wr_call *c, bool now, struct wr_err *e);
     void *may_arg;
     char *label;
     uint32_t lock_offset;

@@ -121,7 +121,7 @@ static enum wr_status send_parcel(struct wr_keeper *k, struct wr_call *c, const 
     bool long_one = wr_parcel_streamed(p) || wr_parcel_large(p);
     struct wr_sent sent;
     bool same = false;
-    enum wr_status st = k->may(k->may_arg, c, e);
+    enum wr_status st = k->may(k->may_arg, c, false, e);
 
     if (st != WR_OK) {
         r->file = (struct wr_ltx_file){0};
@@ -236,6 +236,12 @@ static enum wr_status look(
     return wr_fail(e, st, "level %u, %s: %s", is.level, name, why.text);
 }
 
+/* The files of whoever was promoted before the listing are in it, and not ours to delete. */
+static enum wr_status check_whose(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
+{
+    return k->catalogue.fresh ? k->may(k->may_arg, c, true, e) : WR_OK;
+}
+
 /* The catalogue as of now. What comes while it is listed may be in both. */
 static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
 {
@@ -272,7 +278,7 @@ static enum wr_status retain(struct wr_keeper *k, struct wr_call *c, const struc
 {
     const struct wr_retention *r = &j->retention;
     size_t n = 0;
-    enum wr_status st = k->may(k->may_arg, c, e);
+    enum wr_status st = k->may(k->may_arg, c, false, e);
 
     if (st != WR_OK)
         return st;
@@ -280,6 +286,8 @@ static enum wr_status retain(struct wr_keeper *k, struct wr_call *c, const struc
         wr_catalogue_forget(&k->catalogue);
     c->deadline_ms = wr_mono_ms(c->clock) + REQUEST_MS;
     st = bring_up_to_date(k, c, e);
+    if (st == WR_OK)
+        st = check_whose(k, c, e);
     c->deadline_ms = wr_mono_ms(c->clock) + SEND_MS;
     if (st == WR_OK && wr_retention_has_periods(r))
         st = wr_catalogue_times(&k->catalogue, k->storage, c, TIMES_THREADS, e);

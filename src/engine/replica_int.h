@@ -67,7 +67,8 @@ static inline struct wr_parcel *wr_replica_first(const struct wr_replica *r)
 /* mutex held */
 void wr_replica_queue_clear(struct wr_replica *r);
 /* Of the keeper. `arg` is the replica. */
-enum wr_status wr_replica_may(void *arg, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_replica_may(
+    void *arg, struct wr_call *c, bool now, struct wr_err *e) WR_MUST_CHECK;
 struct wr_next wr_replica_step(struct wr_actor *a, struct wr_call *c);
 
 #endif

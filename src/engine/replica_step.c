@@ -223,7 +223,7 @@ static void stop_lost(struct wr_replica *r, const struct wr_lease *lease)
     wr_replica_stop(r, WR_CONFLICT, text);
 }
 
-enum wr_status wr_replica_may(void *arg, struct wr_call *c, struct wr_err *e)
+enum wr_status wr_replica_may(void *arg, struct wr_call *c, bool now, struct wr_err *e)
 {
     struct wr_replica *r = arg;
     struct wr_lease lease;
@@ -235,7 +235,7 @@ enum wr_status wr_replica_may(void *arg, struct wr_call *c, struct wr_err *e)
     wr_mutex_unlock(&r->mutex);
     if (node == 0)
         return WR_OK;
-    st = wr_tenure_holds(&r->tenure, c, node, &lease, e);
+    st = wr_tenure_holds(&r->tenure, c, node, now, &lease, e);
     if (st != WR_OK || lease.epoch == 0)
         return st;
     stop_lost(r, &lease);

@@ -134,17 +134,17 @@ static bool is_fresh(struct wr_tenure *t, struct wr_tenure_moment now)
     return mono_ms < t->lasts_ms && wall_ms < t->lasts_ms;
 }
 
-enum wr_status wr_tenure_holds(
-    struct wr_tenure *t, struct wr_call *c, uint64_t node, struct wr_lease *ret, struct wr_err *e)
+enum wr_status wr_tenure_holds(struct wr_tenure *t, struct wr_call *c, uint64_t node, bool now,
+    struct wr_lease *ret, struct wr_err *e)
 {
-    struct wr_tenure_moment now = wr_tenure_moment(c->clock);
+    struct wr_tenure_moment began = wr_tenure_moment(c->clock);
     struct wr_err why = {0};
     enum wr_status st;
 
     *ret = (struct wr_lease){0};
-    if (is_fresh(t, now))
+    if (!now && is_fresh(t, began))
         return WR_OK;
-    c->deadline_ms = now.mono_ms + CONFIRM_MS;
+    c->deadline_ms = began.mono_ms + CONFIRM_MS;
     st = wr_learn_lease(t->storage, c, ret, &why);
     if (wr_status_passing(st))
         return wr_fail(e, st, "who holds the lease: %s", why.text);
@@ -153,6 +153,6 @@ enum wr_status wr_tenure_holds(
     *ret = (struct wr_lease){0};
     /* Else nothing was shown: a machine that wakes may have credentials that have just expired. */
     if (st == WR_OK || st == WR_NOTFOUND)
-        wr_tenure_shown(t, now);
+        wr_tenure_shown(t, began);
     return WR_OK;
 }

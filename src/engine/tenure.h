@@ -60,10 +60,11 @@ void wr_tenure_shown(struct wr_tenure *t, struct wr_tenure_moment began);
 /* Before what no name keeps out: a file of a level above 0, a deletion. ret->epoch is 0: go on.
  * Else *ret is who was promoted. Asks only where nothing has shown for lasts_ms that nobody was;
  * the files of level 0 do, so who is written to asks for none. No proof, and nothing that counts
- * rests on it: a file takes its time, and then what leads to it is still there. Where the lease may
+ * rests on it: a file takes its time, and then what leads to it is still there. `now`: asks in any
+ * case, and that is one: what was listed before is of nobody who was promoted. Where the lease may
  * not be read, or is damaged, it is gone on, and asked again the next time. Else as wr_lease_read.
  */
-enum wr_status wr_tenure_holds(struct wr_tenure *t, struct wr_call *c, uint64_t node,
+enum wr_status wr_tenure_holds(struct wr_tenure *t, struct wr_call *c, uint64_t node, bool now,
     struct wr_lease *ret, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

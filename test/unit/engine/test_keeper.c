@@ -10,17 +10,19 @@ struct keeping {
     struct bench b; /* its clock, scheduler and store */
     struct wr_storage *s;
     struct wr_keeper *k;
-    enum wr_status may; /* what it is told when it asks */
+    enum wr_status may; /* what it is told when it asks, ... */
+    enum wr_status may_now;
     unsigned asked;
 };
 
-static enum wr_status may(void *arg, struct wr_call *c, struct wr_err *e)
+static enum wr_status may(void *arg, struct wr_call *c, bool now, struct wr_err *e)
 {
     struct keeping *x = arg;
+    enum wr_status st = now ? x->may_now : x->may;
 
     (void)c;
     x->asked++;
-    return x->may == WR_OK ? WR_OK : wr_fail(e, x->may, "promoted elsewhere");
+    return st == WR_OK ? WR_OK : wr_fail(e, st, "promoted elsewhere");
 }
 
 static void begin(struct keeping *x)
@@ -35,7 +37,7 @@ static void begin(struct keeping *x)
     struct wr_err e = {0};
 
     x->b = (struct bench){0};
-    x->may = WR_OK;
+    x->may = x->may_now = WR_OK;
     x->asked = 0;
     wr_clock_manual_init(&x->b.clock, WALL);
     T_OK(wr_sched_new(&so, &x->b.sched, &e));
@@ -486,6 +488,32 @@ static void test_what_may_not_be_is_not_begun(void **state)
     end(&x);
 }
 
+/* One that had not looked for the lease yet listed, and what it found of the one that was promoted
+ * meanwhile was too old, by its rules. */
+static void test_files_of_another_one_were_deleted(void **state)
+{
+    struct keeping x;
+    unsigned asked;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    for (uint64_t txid = 2; txid <= 4; txid++)
+        put_level(&x, 0, txid);
+    put_level(&x, 9, 4);
+    run(&x.b, (int64_t)3600 * 1000);
+    x.may_now = WR_CONFLICT;
+    T(retain(&x).st == WR_CONFLICT && x.b.spy.lists > 0 && x.b.spy.removes == 0);
+    x.may_now = WR_BUSY; /* nobody could be asked */
+    T(retain(&x).st == WR_BUSY && x.b.spy.removes == 0);
+    x.may_now = WR_OK;
+    T(retain(&x).st == WR_OK);
+    x.may_now = WR_CONFLICT;
+    asked = x.asked;
+    T(retain(&x).st == WR_OK && x.asked == asked + 1); /* what it goes by is its own since */
+    end(&x);
+}
+
 static void three_minutes(void *arg, struct wr_call *c, struct wr_str key)
 {
     struct bench *b = arg;
@@ -607,5 +635,6 @@ T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone
     T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
     T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_one_page_of_a_listing_was_old),
     T_TEST(test_the_page_with_the_end_of_a_level_was_old),
-    T_TEST(test_what_may_not_be_is_not_begun), T_TEST(test_a_small_file_was_tried_for_a_day),
-    T_TEST(test_it_is_canceled), T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))
+    T_TEST(test_what_may_not_be_is_not_begun), T_TEST(test_files_of_another_one_were_deleted),
+    T_TEST(test_a_small_file_was_tried_for_a_day), T_TEST(test_it_is_canceled),
+    T_TEST(test_one_file_is_given_up), T_TEST(test_no_memory))

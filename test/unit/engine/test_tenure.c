@@ -175,7 +175,7 @@ static void test_who_had_no_answer_did_not_know_that_it_took_the_lease(void **st
 /* ---- what no name keeps out ---- */
 
 /* The epoch of who was promoted, as far as is known; 0: nobody. */
-static uint64_t holds(struct bucket *b, enum wr_status expected)
+static uint64_t asks(struct bucket *b, bool now, enum wr_status expected)
 {
     struct wr_call c = *t_call();
     struct wr_lease l;
@@ -183,8 +183,13 @@ static uint64_t holds(struct bucket *b, enum wr_status expected)
 
     c.clock = &b->clock.clock;
     b->spy.reads = 0;
-    T_IS(expected, wr_tenure_holds(&b->t, &c, OURS, &l, &e));
+    T_IS(expected, wr_tenure_holds(&b->t, &c, OURS, now, &l, &e));
     return l.epoch;
+}
+
+static uint64_t holds(struct bucket *b, enum wr_status expected)
+{
+    return asks(b, false, expected);
 }
 
 static void shown_now(struct bucket *b)
@@ -221,6 +226,20 @@ static void test_the_lease_is_asked_for_when_it_was_not_shown_for_a_while(void *
     T(holds(&b, WR_OK) == 0 && b.spy.reads == 0);
     pass(&b, LASTS_MS);
     T(holds(&b, WR_OK) == 2 && holds(&b, WR_OK) == 2 && b.spy.reads == 1);
+    end(&b);
+}
+
+/* What was shown a moment ago may be from before a listing. */
+static void test_whoever_has_listed_asks_again(void **state)
+{
+    struct bucket b;
+
+    (void)state;
+    begin(&b, 0);
+    shown_now(&b);
+    T(asks(&b, true, WR_OK) == 0 && b.spy.reads == 1);
+    take(&b, OTHERS);
+    T(holds(&b, WR_OK) == 0 && asks(&b, true, WR_OK) == 1);
     end(&b);
 }
 
@@ -287,6 +306,7 @@ T_MAIN(T_TEST(test_a_file_counts_as_long_as_nobody_else_has_the_lease),
     T_TEST(test_who_has_a_file_there_keeps_the_lease), T_TEST(test_a_file_that_is_not_listed_yet),
     T_TEST(test_who_had_no_answer_did_not_know_that_it_took_the_lease),
     T_TEST(test_the_lease_is_asked_for_when_it_was_not_shown_for_a_while),
+    T_TEST(test_whoever_has_listed_asks_again),
     T_TEST(test_either_clock_tells_that_time_has_passed),
     T_TEST(test_what_was_shown_before_does_not_go_over_what_is_newer),
     T_TEST(test_the_lease_is_not_to_be_had))
