@@ -119,13 +119,34 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     wr_lookout_arrived(l, c);
 }
 
+/* No file was listed where none is known: there is none, or the listing is from before they came.
+ * Whoever began anew then would do so over them. A sign is put right behind the first. */
+static enum wr_status believe_empty(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
+{
+    bool anothers;
+    enum wr_status st;
+
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    st = wr_writer_other(l->storage, c, l->token, &anothers, e);
+    if (st != WR_OK || !anothers)
+        return st;
+    l->less++;
+    return wr_fail(e, WR_BUSY,
+        "no file is listed, and " WR_WRITER_NAME
+        " tells that there were some: the listing is out of date, or they were deleted");
+}
+
 enum wr_status wr_lookout_believe(
     struct wr_lookout *l, struct wr_call *c, uint64_t txid, struct wr_err *e)
 {
     bool there;
     enum wr_status st;
 
-    if (txid >= l->newest.max || l->less >= LESS_MAX || WR_MUTANT(TRUST_LIST))
+    if (l->less >= LESS_MAX || WR_MUTANT(TRUST_LIST))
+        return WR_OK;
+    if (txid == 0 && l->newest.max == 0)
+        return believe_empty(l, c, e);
+    if (txid >= l->newest.max)
         return WR_OK;
     c->deadline_ms = now_ms(c) + REQUEST_MS;
     st = wr_remote_there(l->storage, c, &l->newest, &there, e);

@@ -62,9 +62,10 @@ void wr_lookout_anew(struct wr_lookout *l);
 void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_remote_pos *pos,
     uint64_t node, int64_t began_ms);
 
-/* A listing has shown `txid` as the newest one. BUSY: that is less than there is, as the newest
- * file that is known is there; a store may take a while. When five in a row did that they are
- * believed. Else as wr_remote_there. */
+/* A listing has shown `txid` as the newest one; 0: none. BUSY: that is less than there is, as the
+ * newest file that is known is there, or nothing was listed where nothing is known, and somebody
+ * has signed; a store may take a while. When five in a row did that they are believed. Else as
+ * wr_remote_there and wr_writer_other. */
 enum wr_status wr_lookout_believe(
     struct wr_lookout *l, struct wr_call *c, uint64_t txid, struct wr_err *e) WR_MUST_CHECK;
 

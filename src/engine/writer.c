@@ -33,20 +33,40 @@ enum wr_status wr_writer_sign(
     return st;
 }
 
-enum wr_status wr_writer_is(
-    struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
+/* What is there to read, and whether it is this sign. */
+static enum wr_status look(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret_there,
+    bool *ret_is, struct wr_err *e)
 {
     struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
     char text[SIGN_MAX];
     size_t n = 0;
     enum wr_status st;
 
-    *ret = false;
+    *ret_there = *ret_is = false;
     if (!key.p || !head.p)
         return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
     st = wr_storage_get(s, c, key, 0, text, sizeof(text), &n, e);
-    *ret = st == WR_OK && wr_str_starts((struct wr_str){text, n}, head);
+    *ret_there = st == WR_OK;
+    *ret_is = st == WR_OK && wr_str_starts((struct wr_str){text, n}, head);
     return wr_status_passing(st) ? st : WR_OK;
+}
+
+enum wr_status wr_writer_is(
+    struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
+{
+    bool there;
+
+    return look(s, c, token, &there, ret, e);
+}
+
+enum wr_status wr_writer_other(
+    struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
+{
+    bool there, is;
+    enum wr_status st = look(s, c, token, &there, &is, e);
+
+    *ret = there && !is;
+    return st;
 }
 
 #define OLDER "{\"token\":\"%016llx\",\"node\":\"%016llx\"}\n"

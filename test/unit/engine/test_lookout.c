@@ -172,9 +172,10 @@ static void test_who_sends_a_wide_file_signs(void **state)
         struct bench b;
 
         bench_open(&b);
-        sign_as_another(&b);
-        if (!empty)
+        if (!empty) {
+            sign_as_another(&b);
             put_rival(&b, 1);
+        }
         start(&b);
         if (empty) {
             push(&b, 1);
@@ -244,8 +245,8 @@ static struct wr_extent counts(struct bench *b)
     return is ? x : (struct wr_extent){0};
 }
 
-/* The process ends, and the next one begins on its bucket. */
-static void start_another(struct bench *b)
+/* The process ends, and the next one has its bucket. */
+static void open_another(struct bench *b)
 {
     struct wr_storage *s = NULL;
     void *inner = wr_storage_mem_ref(b->spy.inner);
@@ -258,6 +259,11 @@ static void start_another(struct bench *b)
     T_OK(wr_storage_wrap(&b->ops, &b->spy, WR_STR(""), &s, &e));
     wr_storage_set_retry(s, 1, 0);
     bench_with(b, s);
+}
+
+static void start_another(struct bench *b)
+{
+    open_another(b);
     start(b);
 }
 
@@ -455,7 +461,9 @@ static void test_what_was_said_of_an_emptied_replica_held_for_its_next_one(void 
             wr_replica_rejoin(b.r, "a test");
             run(&b, 60000);
         } else {
-            start_another(&b);
+            open_another(&b);
+            wr_replica_start(b.r);
+            run(&b, 60000); /* the listing may be an old one */
         }
         T(status(&b).state == WR_REPLICA_READY && status(&b).pos.txid == 0);
         T(counts(&b).newest == 5);
@@ -708,6 +716,30 @@ static void test_a_listing_anew_was_of_long_ago(void **state)
     bench_close(&b);
 }
 
+/* A start that knew nothing of a replica found no file in an old listing, and began anew over the
+ * snapshot that was there. */
+static void test_an_old_listing_was_taken_for_an_empty_replica(void **state)
+{
+    (void)state;
+    for (int emptied = 0; emptied <= 1; emptied++) {
+        struct bench b;
+
+        settled(&b);
+        open_another(&b);
+        b.spy.hidden = "ltx/";
+        wr_replica_start(b.r);
+        run(&b, 0);
+        T(status(&b).found == 0 && status(&b).failing && status(&b).error == WR_BUSY);
+        T(strstr(why(&b), WR_WRITER_NAME) != NULL);
+        if (!emptied)
+            b.spy.hidden = NULL;
+        run(&b, HALF_HOUR / 3);
+        T(status(&b).found == 1 && !status(&b).failing);
+        T(status(&b).pos.txid == (emptied ? 0 : 6));
+        bench_close(&b);
+    }
+}
+
 /* A request that fails is a look that fails: nothing is sent before. */
 static void test_a_look_that_fails_comes_again(void **state)
 {
@@ -746,4 +778,5 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_without_the_right_to_sign_it_goes_on),
     T_TEST(test_a_sign_that_failed_once_was_owed_for_ever),
     T_TEST(test_a_listing_of_long_ago_was_believed), T_TEST(test_a_listing_anew_was_of_long_ago),
+    T_TEST(test_an_old_listing_was_taken_for_an_empty_replica),
     T_TEST(test_a_look_that_fails_comes_again))

@@ -712,7 +712,7 @@ static void test_a_first_snapshot_beside_a_late_one_went_on_behind_a_fence(void 
     insert(&p.a);
     world_start(&p.a);
     faultstore_arm(p.a.fault[0], FAULT_BEFORE, FAULT_ON_PUT, 10000, UINT64_MAX);
-    world_run(&p.a, 10 * SECOND); /* it has seen that there is nothing */
+    world_run(&p.a, MINUTE); /* it has seen that there is nothing, and that this stays so */
     for (size_t i = 0; i < n; i++)
         bucket_put(&p.a, &late[i]);
     promote(&p);

@@ -39,6 +39,15 @@ static bool is(struct bucket *b, uint64_t token)
     return is;
 }
 
+static bool is_anothers(struct bucket *b, uint64_t token)
+{
+    bool is = true;
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_other(b->s, t_call(), token, &is, &e));
+    return is;
+}
+
 static void put_text(struct bucket *b, const char *text)
 {
     struct wr_err e = {0};
@@ -56,9 +65,10 @@ static void test_the_last_one_that_signed(void **state)
 
     (void)state;
     bucket_open(&b);
-    T(!is(&b, 7));
+    T(!is(&b, 7) && !is_anothers(&b, 7));
     sign(&b, 7);
     T(is(&b, 7) && !is(&b, 8) && !is(&b, 0));
+    T(!is_anothers(&b, 7) && is_anothers(&b, 8) && is_anothers(&b, 0));
     sign(&b, UINT64_MAX);
     T(is(&b, UINT64_MAX) && !is(&b, 7));
     T_OK(wr_storage_get(b.s, t_call(), wr_str(NAME), 0, text, sizeof(text) - 1, &n, &e));
