@@ -326,12 +326,41 @@ static bool leave_what_lies_within(struct judge *j, const struct judge_known *k)
     return any;
 }
 
+static void drop_image(struct judge *j, uint64_t txid)
+{
+    size_t i = image_at(j, txid);
+
+    if (i == j->n_images || j->images[i].txid != txid)
+        return;
+    memmove(&j->images[i], &j->images[i + 1], (j->n_images - i - 1) * sizeof(*j->images));
+    j->n_images--;
+}
+
+/* Whoever has lost the state of a dead process, and found an empty replica, goes on beside a
+ * snapshot that had been under way, and reaches further (docs/adr/0008, what remains). */
+static bool leave_first_of_the_dead(struct judge *j, const struct judge_known *k)
+{
+    bool any = false;
+
+    for (size_t i = judge_first_ending(j, k->f.min); j->forgot && i < j->n; i++) {
+        struct judge_known *m = j->files[i];
+
+        if (m == k || !m->stray || m->apart || m->f.min != 1)
+            continue;
+        m->apart = any = true;
+        drop_image(j, m->f.max);
+    }
+    return any;
+}
+
 bool judge_take_in(struct judge *j, size_t i, char why[JUDGE_TEXT])
 {
     struct judge_known *k = j->files[i];
     bool ok = k->f.max < j->head.txid ? take_late(j, k, why) : advance(j, i, why);
 
     if (!ok && k->level == 0 && leave_what_lies_within(j, k))
+        ok = from_the_beginning(j, why);
+    if (!ok && leave_first_of_the_dead(j, k))
         ok = from_the_beginning(j, why);
     return ok && check_merges(j, i, why);
 }

@@ -97,6 +97,8 @@ static void on_put(
     sim_trace("object %s, %zu bytes", key, n);
     if (strcmp(key, WR_WRITER_NAME) == 0 || strcmp(key, WR_LEASE_NAME) == 0 ||
         strcmp(key, WR_EXTENT_NAME) == 0) { /* no files, and written over */
+        if (strcmp(key, WR_EXTENT_NAME) == 0)
+            b->old_word = store_doubled || store_after_death;
         check_said(s);
         return;
     }

@@ -12,6 +12,7 @@
 struct bucket {
     struct store *store;
     struct judge *judge;
+    bool old_word; /* the last one of itself came late, and nobody waited for it any more */
     bool stranded; /* a dead one's file, or a double, came when what led there had been deleted */
 };
 
