@@ -11,7 +11,8 @@
 #include "engine/times.h"
 #include "storage/storage.h"
 
-#define APART_MS ((int64_t)60000) /* that clocks may be */
+#define APART_MS     ((int64_t)60000) /* that clocks may be */
+#define LISTINGS_MAX 4u               /* until a gap is believed, while files come */
 
 void wr_source_release(struct wr_source *x)
 {
@@ -98,6 +99,43 @@ static enum wr_status plan_files(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
+/* Whether one that was listed is not any more. */
+static bool vanished(const struct wr_ltx_files *was, const struct wr_ltx_files *is)
+{
+    for (size_t i = 0; i < was->n; i++) {
+        if (!wr_ltx_files_find(is, &was->p[i]))
+            return true;
+    }
+    return false;
+}
+
+/* A listing of many pages is not of one moment: what came while it was made may be on a later page,
+ * and what that goes on from was too late for an earlier one. So a gap is one if the next listing
+ * has nothing new. */
+static enum wr_status plan_listed(struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *all,
+    const struct wr_restore_opts *opts, struct wr_ltx_files *out, struct wr_err *e)
+{
+    enum wr_status st = plan_files(s, c, all, opts, out, e);
+    bool news = true;
+
+    for (unsigned i = 1; st == WR_CORRUPT && news && i < LISTINGS_MAX; i++) {
+        struct wr_ltx_files fresh = {0};
+        struct wr_err why = {0};
+
+        news = list_files(s, c, opts, &fresh, &why) == WR_OK && vanished(&fresh, all);
+        if (news) {
+            const struct wr_ltx_files old = *all;
+
+            *all = fresh;
+            fresh = old;
+            wr_ltx_files_release(out);
+            st = plan_files(s, c, all, opts, out, e);
+        }
+        wr_ltx_files_release(&fresh);
+    }
+    return st;
+}
+
 enum wr_status wr_source_plan(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e)
 {
@@ -105,7 +143,7 @@ enum wr_status wr_source_plan(struct wr_storage *s, struct wr_call *c,
     enum wr_status st = list_files(s, c, opts, &all, e);
 
     if (st == WR_OK)
-        st = plan_files(s, c, &all, opts, ret, e);
+        st = plan_listed(s, c, &all, opts, ret, e);
     wr_ltx_files_release(&all);
     return st;
 }
@@ -211,22 +249,12 @@ enum wr_status wr_source_find(struct wr_storage *s, struct wr_call *c,
     }
     wr_legacy_free(x->legacy);
     x->legacy = NULL;
-    st = plan_files(s, c, &x->all, opts, &x->plan, e);
+    st = plan_listed(s, c, &x->all, opts, &x->plan, e);
     if (st == WR_OK && legacy != WR_OK && legacy != WR_NOTFOUND)
         wr_log(c->log, WR_WARN,
             "backups of Litestream 0.3 cannot be listed; restoring from the newer format",
             WR_F_STR("replica", wr_storage_name(s)), WR_F_Z("reason", why.text));
     return st;
-}
-
-/* Whether a file that was listed is not any more. */
-static bool vanished(const struct wr_ltx_files *was, const struct wr_ltx_files *is)
-{
-    for (size_t i = 0; i < was->n; i++) {
-        if (!wr_ltx_files_find(is, &was->p[i]))
-            return true;
-    }
-    return false;
 }
 
 /* The TXID that its plan leads to. */

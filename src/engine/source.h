@@ -31,7 +31,7 @@ enum wr_status wr_source_find(struct wr_storage *s, struct wr_call *c,
  * by more than a minute. */
 void wr_source_compare_clocks(struct wr_storage *s, const struct wr_call *c);
 
-/* Only a plan, LTX only, appended to *ret. Errors as wr_plan, and of listing. */
+/* Only a plan, LTX only: *ret, which is empty before. Errors as wr_plan, and of listing. */
 enum wr_status wr_source_plan(struct wr_storage *s, struct wr_call *c,
     const struct wr_restore_opts *opts, struct wr_ltx_files *ret, struct wr_err *e) WR_MUST_CHECK;
 

@@ -36,6 +36,7 @@ struct world {
     struct wr_str (*in_version)(struct world *w, struct wr_arena *a, struct wr_str is);
     void *arg;              /* for these */
     const char *unlisted;   /* listings lack keys with this; NULL: none */
+    unsigned unlisted_n;    /* so many of them; 0: all */
     int64_t listed_late_ms; /* listings have times that are so much later, as those of S3 */
 };
 #define WORLD_PIECE ((size_t)60 << 10) /* larger than headers, indexes and small files of tests */
@@ -103,8 +104,11 @@ static inline enum wr_status world_list(void *self, struct wr_call *c, struct wr
     struct world_listing l = {.w = w, .fn = fn, .arg = arg};
     enum wr_status st = world_request(w, e);
 
-    return st == WR_OK ? wr_storage_mem.list(w->bucket, c, prefix, after, world_list_one, &l, e)
-                       : st;
+    if (st == WR_OK)
+        st = wr_storage_mem.list(w->bucket, c, prefix, after, world_list_one, &l, e);
+    if (w->unlisted_n > 0 && --w->unlisted_n == 0)
+        w->unlisted = NULL;
+    return st;
 }
 
 static inline enum wr_status world_stat(

@@ -577,6 +577,29 @@ static void test_vanished_file(void **state)
     victim_release(&v);
 }
 
+/* A file came behind the page of a listing on which it would have been, and one that goes on from
+ * it came before another page: as if one were missing. */
+static void test_a_listing_while_files_come_was_a_gap(void **state)
+{
+    struct victim v;
+    const char *dir = t_tmpdir();
+    const struct wr_restore_opts o = {
+        .path = t_path(dir, "db"), .lock_offset = LOCK_OFFSET, .parallel = 1};
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+
+    (void)state;
+    victim_init(&v, true, 5);
+    v.w.unlisted = "0000000000000002-";
+    T_IS(WR_CORRUPT, wr_restore(v.w.storage, t_call(), &o, &r, &e));
+    T(strstr(e.text, "non-contiguous"));
+    check_dir(dir, 0);
+    v.w.unlisted_n = 1;
+    T_OK(wr_restore(v.w.storage, t_call(), &o, &r, &e));
+    check_file(o.path, v.s.image[3].data, (size_t)v.s.image[3].commit * 512);
+    victim_release(&v);
+}
+
 static void test_transient_failure_is_retried(void **state)
 {
     struct victim v;
@@ -775,5 +798,6 @@ T_MAIN(T_TEST(test_accepted_fixtures), T_TEST(test_rejected_fixtures),
     T_TEST(test_cut_off_page_grows_back), T_TEST(test_any_damaged_byte),
     T_TEST(test_damage_in_large_file), T_TEST(test_truncated_file), T_TEST(test_absurd_commit),
     T_TEST(test_every_request_failing), T_TEST(test_vanished_file),
-    T_TEST(test_transient_failure_is_retried), T_TEST(test_cancel_and_deadline),
-    T_TEST(test_progress), T_TEST(test_targets), T_TEST(test_nomem))
+    T_TEST(test_a_listing_while_files_come_was_a_gap), T_TEST(test_transient_failure_is_retried),
+    T_TEST(test_cancel_and_deadline), T_TEST(test_progress), T_TEST(test_targets),
+    T_TEST(test_nomem))
