@@ -20,6 +20,7 @@
 #define LOOKS_MAX          20u /* about half a minute in all; then it was a rollback's left-over */
 #define ALONE_NS           ((int64_t)6 * 1000000)  /* about what these looks would have taken */
 #define NAP_NS             ((int64_t)50 * 1000000) /* between looks while no file is due */
+#define SCAN_MOMENTS       60                      /* of scan_ns, in which one may be due */
 #define RATE_NS            ((int64_t)1000000000)   /* more silence says no more of how busy it is */
 
 void wr_db_arm(struct wr_db *db)
@@ -32,6 +33,13 @@ void wr_db_arm(struct wr_db *db)
         }
     }
     db->armed = DB_ARMED;
+}
+
+int64_t wr_db_next_scan_ns(int64_t now_ns, int64_t scan_ns)
+{
+    const int64_t at_ns = now_ns + scan_ns, grid_ns = wr_max(scan_ns / SCAN_MOMENTS, INT64_C(1));
+
+    return at_ns - at_ns % grid_ns;
 }
 
 bool wr_db_armed(const struct wr_db *db)

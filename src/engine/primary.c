@@ -345,7 +345,7 @@ struct wr_next wr_db_step(struct wr_actor *a, struct wr_call *c)
     if (now >= db->scan_due_ns && db->state == DB_SYNCING)
         wr_db_measure_wal(db);
     if (now >= db->scan_due_ns)
-        db->scan_due_ns = now + db->scan_ns;
+        db->scan_due_ns = wr_db_next_scan_ns(now, db->scan_ns);
     if (db->state == DB_BROKEN)
         wr_db_let_go(db);
     if (db->state == DB_COLD)

@@ -291,6 +291,9 @@ void wr_db_publish(struct wr_db *db, uint64_t taken, bool captured);
 /* looks.c */
 void wr_db_arm(struct wr_db *db); /* the next write to its files wakes us; look after that */
 bool wr_db_armed(const struct wr_db *db); /* whether that was done, and none was told since */
+/* When the files are looked at again, if nothing tells of them: scan_ns after now_ns, or a little
+ * sooner, so that the silent databases of a process wake it up together. */
+int64_t wr_db_next_scan_ns(int64_t now_ns, int64_t scan_ns);
 /* What the look of a step has found. */
 struct db_sight {
     bool news;

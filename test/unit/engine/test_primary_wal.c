@@ -441,6 +441,28 @@ static void test_a_moment_without_a_reader_is_used(void **state)
     world_close(&w);
 }
 
+/* Of a thousand databases each woke up the process once a minute. */
+static void test_silent_databases_woke_up_one_by_one(void **state)
+{
+    int64_t last_ns = 0;
+    unsigned wakes = 0;
+
+    (void)state;
+    for (int64_t i = 0; i < 1000; i++) { /* they begin within four seconds */
+        int64_t now_ns = 1000 * SECOND + 123457 + i * SECOND / 250;
+        int64_t at_ns = wr_db_next_scan_ns(now_ns, 60 * SECOND);
+
+        T(at_ns > now_ns + 58 * SECOND && at_ns <= now_ns + 60 * SECOND);
+        T(wr_db_next_scan_ns(at_ns + SECOND / 100, 60 * SECOND) == at_ns + 60 * SECOND);
+        wakes += at_ns != last_ns;
+        last_ns = at_ns;
+    }
+    T(wakes <= 5);
+    for (int64_t scan_ns = 1; scan_ns < 1000; scan_ns++)
+        T(wr_db_next_scan_ns(scan_ns * 7, scan_ns) > scan_ns * 7 &&
+            wr_db_next_scan_ns(scan_ns * 7, scan_ns) <= scan_ns * 8);
+}
+
 T_MAIN(T_TEST(test_a_blocked_truncate_is_not_a_checkpoint),
     T_TEST(test_a_moment_without_a_reader_is_used),
     T_TEST(test_readers_that_take_turns_hold_up_no_copying),
@@ -451,5 +473,5 @@ T_MAIN(T_TEST(test_a_blocked_truncate_is_not_a_checkpoint),
     T_TEST(test_a_long_wal_found_at_attach_is_cut),
     T_TEST(test_what_was_rolled_back_makes_no_long_wal),
     T_TEST(test_a_long_wal_is_cut_when_the_reader_has_left),
-    T_TEST(test_a_silent_database_costs_nothing),
+    T_TEST(test_a_silent_database_costs_nothing), T_TEST(test_silent_databases_woke_up_one_by_one),
     T_TEST(test_a_long_transaction_puts_the_checkpoint_off))
