@@ -185,12 +185,12 @@ static bool is_memory(struct wr_str scheme)
 }
 
 /* A URL that names what has to be named. */
-static enum wr_status check_url(
-    struct wr_doc *d, const yaml_node_t *node, struct wr_str url, struct wr_err *e)
+static enum wr_status check_parts(struct wr_doc *d, const yaml_node_t *node, struct wr_str url,
+    struct wr_arena *scratch, struct wr_err *e)
 {
     struct wr_err why = {0};
     struct wr_url u;
-    enum wr_status st = wr_url_parse(d->arena, url, &u, &why);
+    enum wr_status st = wr_url_parse(scratch, url, &u, &why);
     unsigned bit;
 
     if (st == WR_MISUSE)
@@ -208,6 +208,19 @@ static enum wr_status check_url(
             bit & (WR_KEY_FOR_SFTP | WR_KEY_FOR_WEBDAV | WR_KEY_FOR_NATS) ? "host" : "bucket",
             WR_ARG(u.scheme));
     return WR_OK;
+}
+
+/* Its parts are not kept: there may be ten thousand. */
+static enum wr_status check_url(
+    struct wr_doc *d, const yaml_node_t *node, struct wr_str url, struct wr_err *e)
+{
+    struct wr_arena scratch;
+    enum wr_status st;
+
+    wr_arena_init(&scratch, WR_ARENA_MAX);
+    st = check_parts(d, node, url, &scratch, e);
+    wr_arena_release(&scratch);
+    return st;
 }
 
 /* The address of a replica, from `url` or from its parts. */

@@ -44,8 +44,7 @@ static void note_listing(struct wr_lookout *l, uint64_t txid, int64_t at_ms)
     l->seen.since = l->listed;
     memcpy(l->seen.ends, l->ends, sizeof(l->ends));
     l->listed = txid;
-    for (unsigned level = 0; level <= WR_LEVEL_MAX; level++)
-        l->ends[level] = l->seen.newest[level].max;
+    memcpy(l->ends, l->seen.newest, sizeof(l->ends));
     l->less = 0;
     l->doubtful = false;
     l->check_ms = at_ms + l->pace_ms;

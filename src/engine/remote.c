@@ -188,16 +188,15 @@ static struct wr_remote_pos pos_of(const struct wr_ltx_header *h)
         .time_ms = h->time_ms};
 }
 
-/* Of each level the file that reaches furthest, of all or of those that came. */
+/* How far each level reaches, of all or of those that came. */
 static void note_newest(const struct wr_ltx_files *files, struct wr_remote_seen *seen)
 {
     if (seen->since == 0)
         memset(seen->newest, 0, sizeof(seen->newest));
     for (size_t i = 0; i < files->n; i++) {
-        struct wr_ltx_file *n = &seen->newest[files->p[i].level];
+        uint64_t *n = &seen->newest[files->p[i].level];
 
-        if (files->p[i].max > n->max)
-            *n = files->p[i];
+        *n = wr_max(*n, files->p[i].max);
     }
 }
 

@@ -43,7 +43,7 @@ struct wr_remote_seen {
     uint64_t snapshots;      /* a sum over the names of level 9 */
     uint64_t
         ends[WR_LEVEL_MAX + 1]; /* of each level, when it had `since`; 0: nothing, or unknown */
-    struct wr_ltx_file newest[WR_LEVEL_MAX + 1]; /* of each level; max is 0: it had none */
+    uint64_t newest[WR_LEVEL_MAX + 1]; /* TXID with which each level ends; 0: it had none */
     struct wr_heads *heads; /* the caller's, of a listing just before; NULL: headers are read */
     bool past_damaged; /* the caller's: a newest file whose header is damaged is as if it were not
                           there, if there is another one */

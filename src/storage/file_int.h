@@ -12,7 +12,7 @@
 #define WR_FILE_PART_MIN    ((size_t)64 << 10) /* bytes; nothing but bounded calls asks for more */
 #define WR_FILE_VERSION_MAX 64
 #define WR_FILE_LOCK_NAME   ".weir-lock"
-#define WR_FILE_DIRS_MAX    64
+#define WR_FILE_DIRS_MAX    16
 
 /* What this handle need not do again for a directory. */
 enum wr_disk_done {

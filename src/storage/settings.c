@@ -14,12 +14,15 @@
 #define ARENA_MAX  ((size_t)1 << 20) /* bytes; a URL query is never near it */
 #define NAME_SHOWN 64                /* bytes of a name or value that a message shows */
 
+/* Each replica of each database has one for each option: so it is small, and a default is not
+ * copied. */
 struct value {
+    char *own; /* the text, on the heap; NULL when unset, or by the table's init */
+    union {
+        uint64_t u; /* BOOL, U64, SIZE */
+        int64_t ns; /* DURATION */
+    };
     enum wr_setting_source source;
-    char *text; /* heap; NULL when unset */
-    size_t n;
-    uint64_t u; /* BOOL, U64, SIZE */
-    int64_t ns; /* DURATION */
 };
 
 struct wr_settings {
@@ -131,10 +134,8 @@ static enum wr_status set_value(const struct wr_option *o, struct value *v, stru
         return wr_fail(e, WR_MISUSE, "%s: option \"%s\": \"" WR_FMT "\" is not %s",
             source_text(source), o->name, WR_ARG(text), kind_text(o->kind));
 
-    v->text = wr_strndup(text.n ? text.p : "", text.n);
-    if (!v->text)
+    if (source != WR_SET_BY_INIT && !(v->own = wr_strndup(text.n ? text.p : "", text.n)))
         return wr_fail(e, WR_NOMEM, "option \"%s\": out of memory", o->name);
-    v->n = text.n;
     v->source = source;
     return WR_OK;
 }
@@ -282,9 +283,9 @@ void wr_settings_free(struct wr_settings *s)
         return;
     for (size_t i = 0; i < s->n; i++) {
         struct value *v = &s->values[i];
-        if (v->text && s->table[i].kind == WR_OPT_SECRET)
-            wr_wipe(v->text, v->n);
-        wr_free(v->text);
+        if (v->own && s->table[i].kind == WR_OPT_SECRET)
+            wr_wipe(v->own, strlen(v->own));
+        wr_free(v->own);
     }
     if (s->url_text)
         wr_wipe(s->url_text, s->url_size);
@@ -302,6 +303,11 @@ static const struct value *value_of(const struct wr_settings *s, const char *nam
     return &s->values[i];
 }
 
+static struct wr_str text_of(const struct wr_option *o, const struct value *v)
+{
+    return wr_str(v->own ? v->own : v->source == WR_SET_BY_INIT ? o->init : "");
+}
+
 void wr_settings_each(const struct wr_settings *s, wr_setting_fn *fn, void *arg)
 {
     for (size_t i = 0; i < s->n; i++) {
@@ -309,10 +315,10 @@ void wr_settings_each(const struct wr_settings *s, wr_setting_fn *fn, void *arg)
         const struct value *v = &s->values[i];
         struct wr_setting out = {.name = o->name, .source = v->source};
 
-        if (!v->text)
+        if (v->source == WR_SET_BY_NOBODY)
             continue;
         if (o->kind != WR_OPT_SECRET)
-            out.value = (struct wr_str){v->text, v->n};
+            out.value = text_of(o, v);
         if (v->source == WR_SET_BY_ENV)
             out.env = o->env;
         fn(arg, &out);
@@ -326,9 +332,10 @@ bool wr_settings_has(const struct wr_settings *s, const char *name)
 
 struct wr_str wr_settings_str(const struct wr_settings *s, const char *name)
 {
-    const struct value *v = value_of(s, name);
+    size_t i = find(s->table, s->n, wr_str(name));
 
-    return v->text ? (struct wr_str){v->text, v->n} : WR_STR("");
+    assert(i < s->n);
+    return text_of(&s->table[i], &s->values[i]);
 }
 
 bool wr_settings_bool(const struct wr_settings *s, const char *name)
