@@ -306,7 +306,8 @@ static void test_prefix_under_random_faults(void **state)
     wr_storage_set_retry(s, 1, 0);
     bench_with(&b, s);
     for (size_t i = 0; i < wr_countof(kinds); i++)
-        faultstore_arm(f, kinds[i], FAULT_ON_ALL, 60, UINT64_MAX);
+        faultstore_arm(/* of few listings few are cut */
+            f, kinds[i], FAULT_ON_ALL, kinds[i] == FAULT_CUT_LIST ? 400 : 60, UINT64_MAX);
     wr_replica_start(b.r);
     for (int round = 0; round < 40000 && acked < 800; round++) {
         struct wr_replica_status st = status(&b);
