@@ -125,11 +125,13 @@ static enum wr_status believe_empty(struct wr_lookout *l, struct wr_call *c, str
     bool anothers;
     enum wr_status st;
 
+    if (l->emptied || wr_storage_caps(l->storage) & WR_STORAGE_LIST_NOW)
+        return WR_OK;
     c->deadline_ms = now_ms(c) + REQUEST_MS;
     st = wr_writer_other(l->storage, c, l->token, &anothers, e);
     if (st != WR_OK || !anothers)
         return st;
-    l->less++;
+    l->emptied = ++l->less >= LESS_MAX;
     return wr_fail(e, WR_BUSY,
         "no file is listed, and " WR_WRITER_NAME
         " tells that there were some: the listing is out of date, or they were deleted");

@@ -48,6 +48,7 @@ struct wr_lookout {
     bool said;        /* that, in the log */
     bool doubtful;    /* the next look has to list */
     unsigned less;    /* listings in a row that showed less than there is */
+    bool emptied;     /* and so many showed nothing that this is believed for good */
     int64_t pace_ms;  /* between two looks */
     int64_t check_ms; /* when to look again */
     int64_t full_ms;  /* and when at all of it */

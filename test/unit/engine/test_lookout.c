@@ -726,6 +726,7 @@ static void test_an_old_listing_was_taken_for_an_empty_replica(void **state)
 
         settled(&b);
         open_another(&b);
+        b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
         b.spy.hidden = "ltx/";
         wr_replica_start(b.r);
         run(&b, 0);
@@ -736,6 +737,9 @@ static void test_an_old_listing_was_taken_for_an_empty_replica(void **state)
         run(&b, HALF_HOUR / 3);
         T(status(&b).found == 1 && !status(&b).failing);
         T(status(&b).pos.txid == (emptied ? 0 : 6));
+        wr_replica_rejoin(b.r, "a test");
+        run(&b, 0);
+        T(status(&b).found == 2); /* it waited for five listings once more */
         bench_close(&b);
     }
 }
