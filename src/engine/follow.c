@@ -253,16 +253,21 @@ static int64_t backoff_ms(struct wr_follow *f)
 static enum wr_status tell_apart(
     struct wr_follow *f, struct wr_call *c, const struct wr_err *why, struct wr_err *e)
 {
-    struct wr_err ignored = {0};
     uint64_t rolling = 0;
+    enum wr_status st;
 
-    c->deadline_ms = WR_NEVER;
-    if (f->pos.rolling == 0 || wr_follow_sum_up(f, c, NULL, &rolling, &ignored) != WR_OK)
+    if (f->pos.rolling == 0) /* nothing to tell by */
         return wr_fail(e, WR_CORRUPT, "%s; " WR_FOLLOW_ADVICE, why->text);
+    c->deadline_ms = WR_NEVER;
+    st = wr_follow_sum_up(f, c, NULL, &rolling, e);
+    if (st == WR_BUSY) /* the next step comes here again */
+        return WR_OK;
+    if (st != WR_OK)
+        return st;
     if (rolling == f->pos.rolling)
         return wr_fail(e, WR_CONFLICT,
-            "%s: its pages are those of transaction %016llx, and the replica's next files are of "
-            "another history, in which that was another one; " WR_FOLLOW_ADVICE,
+            "%s: the copy is sound, and the replica has another history by now: its next files do "
+            "not go on from this transaction %016llx; " WR_FOLLOW_ADVICE,
             f->path, (unsigned long long)f->pos.txid);
     return wr_fail(e, WR_CORRUPT,
         "%s: pages are not what was written to it: its checksum is %016llx, and that of "

@@ -121,9 +121,12 @@ static enum wr_status plan_listed(struct wr_storage *s, struct wr_call *c, struc
     for (unsigned i = 1; st == WR_CORRUPT && news && i < LISTINGS_MAX; i++) {
         struct wr_ltx_files fresh = {0};
         struct wr_err why = {0};
+        enum wr_status listed = list_files(s, c, opts, &fresh, &why);
 
-        news = list_files(s, c, opts, &fresh, &why) == WR_OK && vanished(&fresh, all);
-        if (news) {
+        news = listed == WR_OK && vanished(&fresh, all);
+        if (listed != WR_OK) {
+            st = wr_fail(e, listed, "%s", why.text);
+        } else if (news) {
             const struct wr_ltx_files old = *all;
 
             *all = fresh;

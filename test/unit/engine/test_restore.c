@@ -594,6 +594,10 @@ static void test_a_listing_while_files_come_was_a_gap(void **state)
     T_IS(WR_CORRUPT, wr_restore(v.w.storage, t_call(), &o, &r, &e));
     T(strstr(e.text, "non-contiguous"));
     check_dir(dir, 0);
+    world_fail(&v.w, 3, 1, WR_AUTH); /* behind levels and generations */
+    T_IS(WR_AUTH, wr_restore(v.w.storage, t_call(), &o, &r, &e));
+    T(!strstr(e.text, "non-contiguous")); /* nobody has looked again */
+    world_fail(&v.w, 0, 0, WR_OK);
     v.w.unlisted_n = 1;
     T_OK(wr_restore(v.w.storage, t_call(), &o, &r, &e));
     check_file(o.path, v.s.image[3].data, (size_t)v.s.image[3].commit * 512);
