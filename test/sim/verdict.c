@@ -104,8 +104,10 @@ static void on_put(
     }
     if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(b, key))
         sim_fail("S3: %s was written again with other bytes", key);
-    if (verdict.shared)
+    if (verdict.shared) {
+        b->late = store_after_death ? wr_max(b->late, txid) : b->late;
         return;
+    }
     judge_dead(b->judge, store_after_death);
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);

@@ -13,6 +13,8 @@ struct bucket {
     struct store *store;
     struct judge *judge;
     bool old_word; /* the last one of itself came late, and nobody waited for it any more */
+    uint64_t
+        late; /* of two that write: the greatest TXID of a file whose sender was dead by then */
     bool stranded; /* a dead one's file, or a double, came when what led there had been deleted */
 };
 
