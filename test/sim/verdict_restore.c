@@ -121,26 +121,13 @@ static bool choose(void *arg, const struct judge_image *image)
     return true;
 }
 
-static bool keep_txid(void *arg, const struct judge_image *image)
-{
-    *(uint64_t *)arg = image->txid;
-    return true;
-}
-
-static uint64_t newest_of(const struct bucket *b)
-{
-    uint64_t txid = 0;
-
-    judge_each(b->judge, keep_txid, &txid);
-    return txid;
-}
-
 /* At rest all is as it should be; and nobody sends any more, but what was sent may come. */
-static void verify_one(struct bucket *b)
+static void verify_one(size_t bucket)
 {
+    struct bucket *b = &verdict.buckets[bucket];
     struct wr_verify_result r = {0};
     struct wr_err e = {0};
-    const uint64_t newest = newest_of(b);
+    const uint64_t newest = verdict_last(bucket);
     enum wr_status st = verify(b, &r, &e);
 
     if (newest == 0 && st == WR_NOTFOUND)
@@ -155,7 +142,7 @@ static void verify_one(struct bucket *b)
         return; /* so it is here: two have written */
     if (st != WR_OK)
         sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
-    if (r.last_txid < newest || r.last_txid > newest_of(b) || r.proven_txid != r.last_txid)
+    if (r.last_txid < newest || r.last_txid > verdict_last(bucket) || r.proven_txid != r.last_txid)
         sim_fail("S7: verified to txid %" PRIu64 ", the newest is %" PRIu64, r.last_txid, newest);
 }
 
@@ -168,7 +155,7 @@ static void restore_some(void *arg)
         judge_each(verdict.buckets[i].judge, choose, &c);
         for (size_t k = 0; k < c.n; k++)
             restore_one(&verdict.buckets[i], &c.all[k], k == 0);
-        verify_one(&verdict.buckets[i]);
+        verify_one(i);
     }
 }
 
