@@ -63,6 +63,7 @@ static void entry_free(struct wr_entry *e)
     if (!e)
         return;
     wr_free(e->path);
+    wr_free(e->replicas);
     wr_free(e);
 }
 
@@ -115,6 +116,21 @@ static struct wr_entry *take_entry(struct wr_sentinel *s, const char *path, weir
     e = s->all[s->cursor];
     wr_mutex_unlock(&s->mutex);
     return e;
+}
+
+static bool make_room(struct wr_entry *e, size_t n)
+{
+    struct wr_entry_replica *all;
+
+    if (n <= e->n_replicas)
+        return true;
+    all = wr_resize(e->replicas, n, sizeof(*all));
+    if (!all)
+        return false;
+    memset(&all[e->n_replicas], 0, (n - e->n_replicas) * sizeof(*all));
+    e->replicas = all;
+    e->n_replicas = n;
+    return true;
 }
 
 static bool keep(struct wr_sentinel *s, struct wr_entry *e)
@@ -304,6 +320,10 @@ static void visit(void *arg, const struct wr_config_db *config, weir_db *db)
         return;
     }
     look(db, &now);
+    if (!make_room(e, now.n)) {
+        s->short_of_memory = true;
+        return;
+    }
     now_ns = wr_max(wr_mono_ns(s->o.clock), (int64_t)1);
     wr_mutex_lock(&s->mutex);
     judge(s, e, &now, now_ns);

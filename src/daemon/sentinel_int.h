@@ -31,9 +31,10 @@ struct wr_entry {
     bool met;    /* there was a database */
     bool whole;  /* it was seen with everything of some moment in every replica */
     enum wr_said said;
-    weir_db_sight sight; /* of the last pass ... */
-    unsigned same;       /* ... and of so many before it */
-    struct wr_entry_replica replicas[WR_VERDICT_REPLICAS];
+    weir_db_sight sight;               /* of the last pass ... */
+    unsigned same;                     /* ... and of so many before it */
+    struct wr_entry_replica *replicas; /* as many as it was seen with: most have one */
+    size_t n_replicas;
     struct wr_verdict verdict;
 };
 
