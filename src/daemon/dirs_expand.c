@@ -73,6 +73,9 @@ static enum wr_status list_own(
 {
     const struct wr_fs *fs = wr_fs_posix();
 
+    *ret = (struct own){0};
+    if (c->ndirs == 0) /* who would ask */
+        return WR_OK;
     ret->by_path = (struct entries){.list = wr_arena_array(a, c->ndbs, sizeof(struct entry))};
     ret->by_file = (struct entries){.list = wr_arena_array(a, c->ndbs, sizeof(struct entry))};
     if (!ret->by_path.list || !ret->by_file.list)
@@ -134,9 +137,12 @@ static enum wr_status scan_one(struct wr_arena *a, const struct wr_config_dir *d
 static enum wr_status merge(struct wr_arena *a, struct wr_config *c, struct own *own,
     const struct all *all, struct entries *files, struct wr_err *e)
 {
-    struct wr_config_db *dbs = wr_arena_array(a, c->ndbs + all->n, sizeof(*dbs));
+    struct wr_config_db *dbs;
     size_t n = 0;
 
+    if (all->n == 0)
+        return WR_OK;
+    dbs = wr_arena_array(a, c->ndbs + all->n, sizeof(*dbs));
     files->list = wr_arena_array(a, all->n, sizeof(*files->list));
     if (!dbs || !files->list)
         return no_memory(e);
