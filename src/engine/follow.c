@@ -254,16 +254,20 @@ static enum wr_status tell_apart(
     struct wr_follow *f, struct wr_call *c, const struct wr_err *why, struct wr_err *e)
 {
     uint64_t rolling = 0;
+    struct wr_err unread = {0};
     enum wr_status st;
 
     if (f->pos.rolling == 0) /* nothing to tell by */
         return wr_fail(e, WR_CORRUPT, "%s; " WR_FOLLOW_ADVICE, why->text);
     c->deadline_ms = WR_NEVER;
-    st = wr_follow_sum_up(f, c, NULL, &rolling, e);
-    if (st == WR_BUSY) /* the next step comes here again */
+    st = wr_follow_sum_up(f, c, NULL, &rolling, &unread);
+    if (st == WR_BUSY || st == WR_NOMEM) /* the next step comes here again */
         return WR_OK;
-    if (st != WR_OK)
-        return st;
+    if (st == WR_CANCELED)
+        return wr_fail(e, st, "%s", unread.text);
+    if (st != WR_OK) /* what is known is enough to give it up */
+        return wr_fail(e, WR_CORRUPT, "%s; and it cannot be read: %s; " WR_FOLLOW_ADVICE, why->text,
+            unread.text);
     if (rolling == f->pos.rolling)
         return wr_fail(e, WR_CONFLICT,
             "%s: the copy is sound, and the replica has another history by now: its next files do "

@@ -331,6 +331,19 @@ static void test_another_history(void **state)
     fw_release(&w);
 }
 
+/* A page in the middle of it. */
+static void rot(const struct fw *w)
+{
+    long at = (long)(w->s.image[1].commit / 2 * w->s.page_size) - 1;
+    FILE *copy = fopen(w->copy, "r+b");
+    int was;
+
+    T(copy && fseek(copy, at, SEEK_SET) == 0);
+    was = fgetc(copy);
+    T(was != EOF && fseek(copy, at, SEEK_SET) == 0);
+    T(fputc(was ^ 0xa5, copy) != EOF && fclose(copy) == 0);
+}
+
 /* It was told as if the replica might be of another history. */
 static void test_a_page_of_the_copy_rotted(void **state)
 {
@@ -338,15 +351,12 @@ static void test_a_page_of_the_copy_rotted(void **state)
     struct wr_follow *f = NULL;
     struct wr_err e = {0};
     int64_t wait_ms = 0;
-    FILE *copy;
 
     (void)state;
     fw_init(&w, true);
     T_OK(fw_open(&w, &f, &e));
     T_OK(fw_steps(&w, f, &e));
-    copy = fopen(w.copy, "r+b");
-    T(copy && fseek(copy, (long)(w.s.image[1].commit / 2 * w.s.page_size) - 1, SEEK_SET) == 0);
-    T(fputc(0xa5, copy) == 0xa5 && fclose(copy) == 0);
+    rot(&w);
     fw_sql(&w, "UPDATE t SET b=1");
     fw_store(&w);
     T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
@@ -355,6 +365,47 @@ static void test_a_page_of_the_copy_rotted(void **state)
     T(strstr(e.text, "are not what was written to it") && strstr(e.text, "-f -force"));
     wr_follow_close(f);
     fw_release(&w);
+}
+
+/* What was wrong was found, and that its pages could not be read to tell why was all that was said.
+ */
+static void test_a_copy_that_cannot_be_read_was_no_finding(void **state)
+{
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+    bool failed = true;
+
+    (void)state;
+    for (int nth = 0; failed; nth++) { /* 0: it was cut off */
+        struct fw w;
+        struct wr_follow *f = NULL;
+        enum wr_status st;
+
+        fw_init(&w, true);
+        T_OK(fw_open(&w, &f, &e));
+        T_OK(fw_steps(&w, f, &e));
+        fw_sql(&w, "UPDATE t SET b=1");
+        fw_store(&w);
+        if (nth == 0)
+            T(truncate(w.copy, 5 * FW_PAGE) == 0);
+        else
+            rot(&w);
+        T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+        T(w.told.phase == WR_FOLLOW_FAILING);
+        bad_set(BAD_READ, nth, SQLITE_IOERR_READ);
+        st = wr_follow_step(f, fw_call(&w), &wait_ms, &e);
+        failed = nth == 0 || bad.fired;
+        bad_set(0, 0, SQLITE_OK);
+        if (st == WR_OK) { /* it was not looked at */
+            T(nth > 0 && w.told.phase == WR_FOLLOW_FAILING);
+        } else {
+            T_IS(WR_CORRUPT, st);
+            T(strstr(e.text, w.copy) && strstr(e.text, "-f -force"));
+        }
+        T(nth < 5000);
+        wr_follow_close(f);
+        fw_release(&w);
+    }
 }
 
 /* The next files are gone: the newest state as a whole, in place, and a reader goes on. */
@@ -1128,10 +1179,10 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_a_follower_that_begins_waits_for_others),
     T_TEST(test_another_history), T_TEST(test_a_page_of_the_copy_rotted),
-    T_TEST(test_files_are_gone), T_TEST(test_damaged_files), T_TEST(test_failing_requests),
-    T_TEST(test_what_is_there), T_TEST(test_no_backup), T_TEST(test_cancel),
-    T_TEST(test_another_page_size), T_TEST(test_by_a_link), T_TEST(test_anew),
-    T_TEST(test_patience), T_TEST(test_many_at_once),
+    T_TEST(test_a_copy_that_cannot_be_read_was_no_finding), T_TEST(test_files_are_gone),
+    T_TEST(test_damaged_files), T_TEST(test_failing_requests), T_TEST(test_what_is_there),
+    T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
+    T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_many_at_once),
     T_TEST(test_small_files_were_opened_one_after_the_other), T_TEST(test_many_by_their_names),
     T_TEST(test_gaps), T_TEST(test_pages_that_come_back), T_TEST(test_damage_that_passes),
     T_TEST(test_a_slow_line), T_TEST(test_a_large_change_of_a_long_name),

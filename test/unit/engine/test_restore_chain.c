@@ -693,6 +693,21 @@ static void test_a_gap_before_the_time_was_not_told(void **state)
     two_release(&t);
 }
 
+/* By time that was a gap in the replica and no error: files came while it was listed. */
+static void test_a_listing_while_files_come_was_told_of_as_a_gap(void **state)
+{
+    struct two t;
+
+    (void)state;
+    two_init(&t, 1, 6, true);
+    put_singles(&t, &t.a, 1, 6);
+    t.w.unlisted = "0000000000000004-";
+    check_restores(&t, BEFORE(6001), &t.a, 3, 1);
+    t.w.unlisted_n = 1;
+    check_restores(&t, BEFORE(6001), &t.a, 6, 0);
+    two_release(&t);
+}
+
 /* What the others hold would have done. */
 static void test_one_file_that_cannot_be_read_ended_it(void **state)
 {
@@ -1431,6 +1446,7 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_every_header_was_read_for_one_damaged_file),
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
     T_TEST(test_a_gap_before_the_time_was_not_told),
+    T_TEST(test_a_listing_while_files_come_was_told_of_as_a_gap),
     T_TEST(test_one_file_that_cannot_be_read_ended_it),
     T_TEST(test_one_header_that_cannot_be_read_ended_it),
     T_TEST(test_one_bad_answer_was_taken_for_damage), T_TEST(test_one_bad_answer_of_a_large_file),
