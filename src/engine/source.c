@@ -69,24 +69,9 @@ static enum wr_status list_files(struct wr_storage *s, struct wr_call *c,
     return st;
 }
 
-/* With a time, the newest state before it that has a chain is what Litestream restores, too, also
- * if there are files behind a gap: a compaction that came after that time may have taken the place
- * of those between. But that it is not all must be known. */
-static void warn_of_gap(struct wr_storage *s, struct wr_call *c, const struct wr_ltx_files *all,
-    const struct wr_plan_target *target, uint64_t end)
-{
-    uint64_t next = target->time_ms ? wr_plan_gap(all->p, all->n, target, end) : 0;
-
-    if (next)
-        wr_log(c->log, WR_WARN,
-            "files from before that time lie behind a gap; the state that is restored is older",
-            WR_F_STR("replica", wr_storage_name(s)), WR_F_TXID("txid", end),
-            WR_F_TXID("next", next));
-}
-
-static enum wr_status plan_files(struct wr_storage *s, struct wr_call *c,
-    const struct wr_ltx_files *all, const struct wr_restore_opts *opts, struct wr_ltx_files *out,
-    struct wr_err *e)
+/* *ret_gap: a TXID that files from before opts->time_ms go on at behind the end of *out, or 0. */
+static enum wr_status plan_files(const struct wr_ltx_files *all, const struct wr_restore_opts *opts,
+    struct wr_ltx_files *out, uint64_t *ret_gap, struct wr_err *e)
 {
     const struct wr_plan_target target = {.txid = opts->txid, .time_ms = opts->time_ms};
     enum wr_status st = opts->time_ms ? wr_points_plan(all, opts->time_ms, out, e)
@@ -94,9 +79,20 @@ static enum wr_status plan_files(struct wr_storage *s, struct wr_call *c,
 
     if (st == WR_CORRUPT)
         wr_wrap(e, st, "cannot calc restore plan");
-    if (st == WR_OK)
-        warn_of_gap(s, c, all, &target, out->p[out->n - 1].max);
+    *ret_gap = st == WR_OK && opts->time_ms
+                   ? wr_plan_gap(all->p, all->n, &target, out->p[out->n - 1].max)
+                   : 0;
     return st;
+}
+
+/* With a time, the newest state before it that has a chain is what Litestream restores, too, also
+ * if there are files behind a gap: a compaction that came after that time may have taken the place
+ * of those between. But that it is not all must be known. */
+static void warn_of_gap(struct wr_storage *s, struct wr_call *c, uint64_t end, uint64_t next)
+{
+    wr_log(c->log, WR_WARN,
+        "files from before that time lie behind a gap; the state that is restored is older",
+        WR_F_STR("replica", wr_storage_name(s)), WR_F_TXID("txid", end), WR_F_TXID("next", next));
 }
 
 /* Whether one that was listed is not any more. */
@@ -115,10 +111,11 @@ static bool vanished(const struct wr_ltx_files *was, const struct wr_ltx_files *
 static enum wr_status plan_listed(struct wr_storage *s, struct wr_call *c, struct wr_ltx_files *all,
     const struct wr_restore_opts *opts, struct wr_ltx_files *out, struct wr_err *e)
 {
-    enum wr_status st = plan_files(s, c, all, opts, out, e);
+    uint64_t gap;
+    enum wr_status st = plan_files(all, opts, out, &gap, e);
     bool news = true;
 
-    for (unsigned i = 1; st == WR_CORRUPT && news && i < LISTINGS_MAX; i++) {
+    for (unsigned i = 1; (st == WR_CORRUPT || gap > 0) && news && i < LISTINGS_MAX; i++) {
         struct wr_ltx_files fresh = {0};
         struct wr_err why = {0};
         enum wr_status listed = list_files(s, c, opts, &fresh, &why);
@@ -126,16 +123,20 @@ static enum wr_status plan_listed(struct wr_storage *s, struct wr_call *c, struc
         news = listed == WR_OK && vanished(&fresh, all);
         if (listed != WR_OK) {
             st = wr_fail(e, listed, "%s", why.text);
+            wr_ltx_files_release(out);
+            gap = 0;
         } else if (news) {
             const struct wr_ltx_files old = *all;
 
             *all = fresh;
             fresh = old;
             wr_ltx_files_release(out);
-            st = plan_files(s, c, all, opts, out, e);
+            st = plan_files(all, opts, out, &gap, e);
         }
         wr_ltx_files_release(&fresh);
     }
+    if (gap > 0)
+        warn_of_gap(s, c, out->p[out->n - 1].max, gap);
     return st;
 }
 
