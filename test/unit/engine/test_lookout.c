@@ -699,20 +699,43 @@ static void test_a_listing_of_long_ago_was_believed(void **state)
     }
 }
 
-/* The same when it is listed anew. */
+/* The same when it is listed anew, and if that shows nothing at all. */
 static void test_a_listing_anew_was_of_long_ago(void **state)
+{
+    static const char *const hidden[] = {"0000000000000006-", "ltx/"};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(hidden); i++) {
+        struct bench b;
+
+        settled(&b);
+        b.spy.hidden = hidden[i];
+        wr_replica_rejoin(b.r, "a test");
+        run(&b, 0);
+        T(status(&b).found == 1 && status(&b).failing && status(&b).error == WR_BUSY);
+        b.spy.hidden = NULL;
+        run(&b, 60000);
+        T(status(&b).found == 2 && status(&b).pos.txid == 6 && !status(&b).failing);
+        bench_close(&b);
+    }
+}
+
+/* Five in a row are believed, and not five in all. */
+static void test_each_listing_of_long_ago_is_doubted(void **state)
 {
     struct bench b;
 
     (void)state;
     settled(&b);
-    b.spy.hidden = "0000000000000006-";
-    wr_replica_rejoin(b.r, "a test");
-    run(&b, 0);
-    T(status(&b).found == 1 && status(&b).failing && status(&b).error == WR_BUSY);
-    b.spy.hidden = NULL;
-    run(&b, 60000);
-    T(status(&b).found == 2 && status(&b).pos.txid == 6 && !status(&b).failing);
+    for (unsigned i = 1; i <= 7; i++) {
+        b.spy.hidden = "0000000000000006-";
+        wr_replica_rejoin(b.r, "a test");
+        run(&b, 0);
+        T(status(&b).found == i && status(&b).failing && status(&b).error == WR_BUSY);
+        b.spy.hidden = NULL;
+        run(&b, 60000);
+        T(status(&b).found == i + 1 && status(&b).pos.txid == 6 && !status(&b).failing);
+    }
     bench_close(&b);
 }
 
@@ -740,6 +763,25 @@ static void test_an_old_listing_was_taken_for_an_empty_replica(void **state)
         wr_replica_rejoin(b.r, "a test");
         run(&b, 0);
         T(status(&b).found == 2); /* it waited for five listings once more */
+        bench_close(&b);
+    }
+}
+
+/* Where nobody has signed there were no files, and of a directory all of them are shown. */
+static void test_what_is_empty_is_believed_at_once(void **state)
+{
+    (void)state;
+    for (int directory = 0; directory <= 1; directory++) {
+        struct bench b;
+
+        bench_open(&b);
+        if (directory)
+            sign_as_another(&b);
+        else
+            b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+        wr_replica_start(b.r);
+        run(&b, 0);
+        T(status(&b).found == 1 && !status(&b).failing && status(&b).pos.txid == 0);
         bench_close(&b);
     }
 }
@@ -782,5 +824,6 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_without_the_right_to_sign_it_goes_on),
     T_TEST(test_a_sign_that_failed_once_was_owed_for_ever),
     T_TEST(test_a_listing_of_long_ago_was_believed), T_TEST(test_a_listing_anew_was_of_long_ago),
+    T_TEST(test_each_listing_of_long_ago_is_doubted),
     T_TEST(test_an_old_listing_was_taken_for_an_empty_replica),
-    T_TEST(test_a_look_that_fails_comes_again))
+    T_TEST(test_what_is_empty_is_believed_at_once), T_TEST(test_a_look_that_fails_comes_again))

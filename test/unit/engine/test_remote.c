@@ -237,6 +237,37 @@ static void test_a_look_sees_the_beginning_go(void **state)
     }
 }
 
+/* A level that is taken for longer than it is would not be listed from where its files begin. */
+static void test_how_far_each_level_reaches(void **state)
+{
+    struct wr_remote_seen seen = {0};
+    struct spy spy;
+    struct wr_storage_ops ops;
+    struct wr_storage *s = spy_open(&spy, &ops);
+    struct wr_remote_pos pos;
+    struct wr_err e = {0};
+
+    (void)state;
+    put_file(s, WR_LEVEL_SNAPSHOT, 1, 4, true);
+    put_file(s, 1, 5, 12, true);
+    put_file(s, 1, 6, 8, true); /* within another */
+    put_file(s, 0, 13, 13, true);
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+    T(seen.newest[0] == 13 && seen.newest[1] == 12 && seen.newest[2] == 0);
+    T(seen.newest[WR_LEVEL_SNAPSHOT] == 4);
+    put_file(s, 0, 14, 14, true);
+    seen.since = 13;
+    memcpy(seen.ends, seen.newest, sizeof(seen.ends));
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+    T(seen.newest[0] == 14 && seen.newest[1] == 12); /* of which nothing was listed */
+    remove_one(s, 1, 5, 12);
+    put_file(s, 0, 5, 12, true);
+    seen.since = 0;
+    T_OK(wr_remote_find(s, t_call(), &seen, NULL, &pos, &e));
+    T(pos.txid == 14 && seen.newest[1] == 8);
+    wr_storage_close(s);
+}
+
 /* What was sent itself is nothing new, and needs no listing of all. */
 static void test_a_look_knows_what_was_sent(void **state)
 {
@@ -712,7 +743,8 @@ static void test_no_memory(void **state)
 
 T_MAIN(T_TEST(test_empty_replica), T_TEST(test_random_histories), T_TEST(test_beginning_is_known),
     T_TEST(test_a_hole_shows), T_TEST(test_a_look_sees_the_beginning_go),
-    T_TEST(test_a_look_knows_what_was_sent), T_TEST(test_files_that_compete_show),
+    T_TEST(test_how_far_each_level_reaches), T_TEST(test_a_look_knows_what_was_sent),
+    T_TEST(test_files_that_compete_show),
     T_TEST(test_a_file_within_another_shows_unless_the_rest_goes_on),
     T_TEST(test_what_lies_within_another_is_in_no_plan),
     T_TEST(test_a_snapshot_that_the_rest_does_not_continue_shows),
