@@ -4,6 +4,7 @@
  */
 #include "base/mem.h"
 #include "engine/keeper.h"
+#include "engine/lease.h"
 #include "unit/engine/replica_bench.h"
 
 /* Leave only the first `n` bytes of an object. */
@@ -603,6 +604,44 @@ static void test_a_file_of_a_level_was_sent_again_after_the_end(void **state)
     bench_close(&b);
 }
 
+static void promote_another(struct bench *b)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_lease_seen seen = {0};
+    struct wr_lease l = {0};
+    struct wr_err e = {0};
+
+    T_OK(wr_lease_look(s, t_call(), &seen, &e));
+    T_OK(wr_lease_take(s, t_call(), &seen, 9, "nine:/a", &l, &e));
+    wr_storage_close(s);
+}
+
+/* That nobody else had been promoted was shown a moment ago, and what is listed since may be his.
+ */
+static void test_who_was_promoted_before_the_listing_is_asked_for(void **state)
+{
+    struct wr_keeper_report r = {0};
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    wr_replica_set_node(b.r, 7);
+    start(&b);
+    push(&b, 1);
+    push(&b, 2);
+    run(&b, 0);
+    T(status(&b).pos.txid == 2);
+    promote_another(&b);
+    b.spy.lists = b.spy.removes = 0;
+    wr_keeper_retain(wr_replica_keeper(b.r), &(struct wr_retention){.keep_ms = 1}, true);
+    run(&b, 0);
+    T(wr_keeper_take(wr_replica_keeper(b.r), &r) && r.st == WR_CONFLICT);
+    T(b.spy.lists > 0 && b.spy.removes == 0);
+    T(status(&b).state == WR_REPLICA_STOPPED && strstr(why(&b), "nine:/a"));
+    wr_text_release(&r.text);
+    bench_close(&b);
+}
+
 static void test_no_memory(void **state)
 {
     struct bench b;
@@ -637,4 +676,5 @@ T_MAIN(T_TEST(test_files_go_in_order), T_TEST(test_a_large_file_has_more_time),
     T_TEST(test_a_replica_that_had_stopped_was_verified_for_ever), T_TEST(test_cancel_is_for_good),
     T_TEST(test_a_file_that_does_not_follow_is_refused),
     T_TEST(test_a_hole_in_the_middle_shows_within_hours),
-    T_TEST(test_a_file_of_a_level_was_sent_again_after_the_end), T_TEST(test_no_memory))
+    T_TEST(test_a_file_of_a_level_was_sent_again_after_the_end),
+    T_TEST(test_who_was_promoted_before_the_listing_is_asked_for), T_TEST(test_no_memory))
