@@ -408,6 +408,80 @@ static void test_a_copy_that_cannot_be_read_was_no_finding(void **state)
     }
 }
 
+enum hindrance {
+    IN_THE_WAY,
+    NO_MEMORY,
+    THE_END,
+    HINDRANCES
+};
+
+static void end_it(void *arg)
+{
+    wr_cancel_now(&((struct fw *)arg)->cancel);
+}
+
+static void hinder(struct fw *w, enum hindrance kind, int nth)
+{
+    bad.before = kind == THE_END ? end_it : NULL;
+    bad.arg = w;
+    if (kind == NO_MEMORY)
+        wr_mem_fail_after(nth - 1);
+    else if (kind == IN_THE_WAY)
+        bad_set(BAD_LOCK, nth, SQLITE_BUSY);
+    else
+        bad_set(BAD_READ, nth, SQLITE_OK);
+}
+
+static bool hindered(enum hindrance kind)
+{
+    bool was = kind == NO_MEMORY ? wr_mem_fault_fired() : bad.fired;
+
+    wr_mem_fail_after(-1);
+    bad_set(0, 0, SQLITE_OK);
+    bad.before = NULL;
+    return was;
+}
+
+/* Somebody else's lock, or no memory, is no finding: it is looked at again. Nor is the end. */
+static void test_a_copy_that_cannot_be_read_now_is_read_later(void **state)
+{
+    (void)state;
+    for (enum hindrance kind = 0; kind < HINDRANCES; kind++) {
+        unsigned later = 0;
+        bool was = true;
+
+        for (int nth = 1; was; nth++) {
+            struct fw w;
+            struct wr_follow *f = NULL;
+            struct wr_err e = {0};
+            int64_t wait_ms = 0;
+            enum wr_status st;
+
+            fw_init(&w, true);
+            T_OK(fw_open(&w, &f, &e));
+            T_OK(fw_steps(&w, f, &e));
+            fw_sql(&w, "UPDATE t SET b=1");
+            fw_store(&w);
+            rot(&w);
+            T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+            hinder(&w, kind, nth);
+            st = wr_follow_step(f, fw_call(&w), &wait_ms, &e);
+            was = hindered(kind);
+            later += st == (kind == THE_END ? WR_CANCELED : WR_OK);
+            for (int i = 0; st == WR_OK && i < 3; i++)
+                st = wr_follow_step(f, fw_call(&w), &wait_ms, &e);
+            if (kind != THE_END || st != WR_CANCELED) {
+                T_IS(WR_CORRUPT, st);
+                T(strstr(e.text, "are not what was written to it"));
+            }
+            wr_follow_close(f);
+            fw_release(&w);
+            T(nth < 5000);
+        }
+        T(later > 0);
+    }
+}
+
 /* The next files are gone: the newest state as a whole, in place, and a reader goes on. */
 static void test_files_are_gone(void **state)
 {
@@ -1179,7 +1253,8 @@ T_MAIN(T_TEST(test_the_way_on), T_TEST(test_every_transaction), T_TEST(test_rand
     T_TEST(test_a_reader_sees_each_state_whole), T_TEST(test_a_writer_is_refused),
     T_TEST(test_one_follower), T_TEST(test_a_follower_that_begins_waits_for_others),
     T_TEST(test_another_history), T_TEST(test_a_page_of_the_copy_rotted),
-    T_TEST(test_a_copy_that_cannot_be_read_was_no_finding), T_TEST(test_files_are_gone),
+    T_TEST(test_a_copy_that_cannot_be_read_was_no_finding),
+    T_TEST(test_a_copy_that_cannot_be_read_now_is_read_later), T_TEST(test_files_are_gone),
     T_TEST(test_damaged_files), T_TEST(test_failing_requests), T_TEST(test_what_is_there),
     T_TEST(test_no_backup), T_TEST(test_cancel), T_TEST(test_another_page_size),
     T_TEST(test_by_a_link), T_TEST(test_anew), T_TEST(test_patience), T_TEST(test_many_at_once),
