@@ -3,6 +3,7 @@
  */
 #include "storage/settings.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/url.h"
 #include "harness/t.h"
@@ -332,6 +333,38 @@ static enum wr_status sweep(void *arg)
     return st;
 }
 
+static void note_setting(void *arg, const struct wr_setting *x)
+{
+    struct wr_buf *seen = arg;
+
+    T((x->env != NULL) == (x->source == WR_SET_BY_ENV));
+    wr_buf_z(seen, x->name);
+    wr_buf_z(seen, x->value.p ? "=" : "!");
+    wr_buf_put(seen, x->value.p, x->value.n);
+    wr_buf_z(seen, x->env ? " by env\n" : x->source == WR_SET_BY_INIT ? " by init\n" : "\n");
+}
+
+/* What is not set has no line, a secret no value, and a default its text. */
+static void each_that_has_a_value(void **state)
+{
+    static const char *const pairs[] = {"region", "here", NULL};
+    static const char want[] = "region=here\nsecret-access-key!\nsign-payload=true by init\n"
+                               "concurrency=7 by env\npart-size=1MiB\ntimeout=30s by init\n";
+    struct wr_err e = {0};
+    struct wr_settings *s = NULL;
+    struct wr_buf seen;
+
+    (void)state;
+    wr_buf_init(&seen, 1000);
+    T(setenv("WEIR_T_CONCURRENCY", "7", 1) == 0);
+    T_OK(parse("secretAccessKey=x&part-size=1MiB", pairs, &s, &e));
+    T(unsetenv("WEIR_T_CONCURRENCY") == 0);
+    wr_settings_each(s, note_setting, &seen);
+    T(seen.n == strlen(want) && memcmp(seen.p, want, seen.n) == 0);
+    wr_buf_release(&seen);
+    wr_settings_free(s);
+}
+
 static void survives_no_memory(void **state)
 {
     char query[] = "region=a%20b&secretAccessKey=x&part-size=1MiB";
@@ -344,4 +377,4 @@ T_MAIN(T_TEST(secrets_are_wiped), T_TEST(defaults), T_TEST(precedence),
     T_TEST(an_empty_variable_is_unset), T_TEST(spellings), T_TEST(suggestions),
     T_TEST(no_option_is_near_what_is_too_long_to_compare), T_TEST(bad_values),
     T_TEST(pairs_come_in_pairs), T_TEST(url_parts_are_copied), T_TEST(no_table_has_no_options),
-    T_TEST(secrets_are_not_shown), T_TEST(survives_no_memory))
+    T_TEST(secrets_are_not_shown), T_TEST(each_that_has_a_value), T_TEST(survives_no_memory))
