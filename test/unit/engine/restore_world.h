@@ -34,9 +34,10 @@ struct world {
     void (*in_get)(struct world *w);                 /* NULL, or called before each get */
     /* NULL, or what a get says instead of the object's version; called with `mutex` held. */
     struct wr_str (*in_version)(struct world *w, struct wr_arena *a, struct wr_str is);
-    void *arg;              /* for these */
-    const char *unlisted;   /* listings lack keys with this; NULL: none */
-    unsigned unlisted_n;    /* so many of them; 0: all */
+    void *arg;                        /* for these */
+    const char *unlisted;             /* listings lack keys with this; NULL: none */
+    unsigned unlisted_n;              /* so many of them; 0: all */
+    void (*at_list)(struct world *w); /* before each; NULL: nothing */
     int64_t listed_late_ms; /* listings have times that are so much later, as those of S3 */
 };
 #define WORLD_PIECE ((size_t)60 << 10) /* larger than headers, indexes and small files of tests */
@@ -104,6 +105,8 @@ static inline enum wr_status world_list(void *self, struct wr_call *c, struct wr
     struct world_listing l = {.w = w, .fn = fn, .arg = arg};
     enum wr_status st = world_request(w, e);
 
+    if (st == WR_OK && w->at_list)
+        w->at_list(w);
     if (st == WR_OK)
         st = wr_storage_mem.list(w->bucket, c, prefix, after, world_list_one, &l, e);
     if (w->unlisted_n > 0 && --w->unlisted_n == 0)

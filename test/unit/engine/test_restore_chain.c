@@ -697,6 +697,8 @@ static void test_a_gap_before_the_time_was_not_told(void **state)
 static void test_a_listing_while_files_come_was_told_of_as_a_gap(void **state)
 {
     struct two t;
+    struct wr_ltx_files plan = {0};
+    struct wr_err e = {0};
 
     (void)state;
     two_init(&t, 1, 6, true);
@@ -705,7 +707,45 @@ static void test_a_listing_while_files_come_was_told_of_as_a_gap(void **state)
     check_restores(&t, BEFORE(6001), &t.a, 3, 1);
     t.w.unlisted_n = 1;
     check_restores(&t, BEFORE(6001), &t.a, 6, 0);
+    t.w.unlisted = "0000000000000004-";
+    t.w.unlisted_n = 1;
+    T_OK(wr_restore_plan(t.w.storage, t_call(), &BEFORE(6001), &plan, &e));
+    T(plan.n == 6 && plan.p[0].min == 1 && plan.p[5].max == 6);
+    wr_ltx_files_release(&plan);
     two_release(&t);
+}
+
+static unsigned listings, comes_until;
+static const struct story *coming;
+
+static void one_more_comes(struct world *w)
+{
+    if (++listings <= comes_until)
+        story_put(coming, w, 0, 4 + listings, 4 + listings);
+}
+
+/* A gap is listed twice, and four times while files come; one is for what Litestream 0.3 has. */
+static void test_a_gap_is_believed_some_time(void **state)
+{
+    static const struct {
+        unsigned comes_until, listings;
+    } cases[] = {{0, 3}, {1, 3}, {2, 4}, {3, 4}, {4, 5}, {9, 5}};
+
+    (void)state;
+    for (size_t i = 0; i < wr_countof(cases); i++) {
+        struct two t;
+
+        two_init(&t, 1, 14, true);
+        put_singles(&t, &t.a, 1, 2);
+        story_put(&t.a, &t.w, 0, 4, 4);
+        coming = &t.a;
+        comes_until = cases[i].comes_until;
+        t.w.at_list = one_more_comes;
+        listings = 0;
+        check_restores(&t, BEFORE(90001), &t.a, 2, 1);
+        T(listings == cases[i].listings);
+        two_release(&t);
+    }
 }
 
 /* What the others hold would have done. */
@@ -1447,7 +1487,7 @@ T_MAIN(T_TEST(test_rival_wrote_a_range), T_TEST(test_snapshot_of_a_lost_history)
     T_TEST(test_many_damaged_files_were_too_many), T_TEST(test_a_file_that_lies_hid_a_whole_chain),
     T_TEST(test_a_gap_before_the_time_was_not_told),
     T_TEST(test_a_listing_while_files_come_was_told_of_as_a_gap),
-    T_TEST(test_one_file_that_cannot_be_read_ended_it),
+    T_TEST(test_a_gap_is_believed_some_time), T_TEST(test_one_file_that_cannot_be_read_ended_it),
     T_TEST(test_one_header_that_cannot_be_read_ended_it),
     T_TEST(test_one_bad_answer_was_taken_for_damage), T_TEST(test_one_bad_answer_of_a_large_file),
     T_TEST(test_a_file_that_vanished_ended_it), T_TEST(test_a_name_that_lies_was_believed),
