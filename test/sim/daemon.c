@@ -359,7 +359,9 @@ int64_t daemon_due_ns(const struct daemon *d)
 {
     const struct wr_db *db = d->db;
     const bool deletes = db->retention.keep_ms > 0 || db->retention.l0_ms > 0;
-    int64_t due = db->levels_ns == WR_NEVER ? SIM_NEVER : db->levels_ns;
+    int64_t due = wr_min(db->levels_ns, db->doubt_ns); /* each may be WR_NEVER, as SIM_NEVER */
+
+    static_assert(WR_NEVER == SIM_NEVER, "times of both are compared");
 
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct db_replica *dr = &db->replicas[i];

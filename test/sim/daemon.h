@@ -64,8 +64,9 @@ uint64_t daemon_outboxed(void);
 /* What it says of itself; not after its death. */
 void daemon_status(struct daemon *d, struct wr_db_status *ret);
 void daemon_error(struct daemon *d, struct wr_err *ret);
-/* When it means to go on with levels of its replicas, or with what is to be deleted of them;
- * SIM_NEVER: as long as nothing is written it does not. */
+/* When it means to go on with levels of its replicas, or with what is to be deleted of them, or to
+ * compare all pages as one that it had kept was another one; SIM_NEVER: as long as nothing is
+ * written it does not. */
 int64_t daemon_due_ns(const struct daemon *d);
 /* Of its first replica. False: it has not begun yet. */
 bool daemon_replica(struct daemon *d, struct wr_replica_status *ret);
