@@ -238,7 +238,7 @@ void judge_each(const struct judge *j, judge_each_fn *fn, void *arg)
 static uint64_t newest_snapshot(const struct judge *j)
 {
     for (size_t i = j->n; i-- > 0;) {
-        if (!j->files[i]->gone && j->files[i]->f.min == 1)
+        if (!j->files[i]->gone && !j->files[i]->apart && j->files[i]->f.min == 1)
             return j->files[i]->f.max;
     }
     return 0;
@@ -252,7 +252,7 @@ static bool check_gaps(const struct judge *j, char why[JUDGE_TEXT])
     for (size_t i = judge_first_ending(j, at + 1); i < j->n; i++) {
         const struct judge_known *k = j->files[i];
 
-        if (k->gone)
+        if (k->gone || k->apart)
             continue;
         if (k->f.min <= at + 1) {
             at = k->f.max;

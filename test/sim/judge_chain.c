@@ -353,6 +353,15 @@ static bool leave_first_of_the_dead(struct judge *j, const struct judge_known *k
     return any;
 }
 
+/* Without what was left there must be a way to `k`: it was not made for that. */
+static bool leads_to(const struct judge *j, const struct judge_known *k, char why[JUDGE_TEXT])
+{
+    struct judge_image image;
+
+    return judge_find(j, k->f.max, &image) ||
+           judge_bad_file(why, k, "made for a dead one's snapshot, and not what follows it");
+}
+
 bool judge_take_in(struct judge *j, size_t i, char why[JUDGE_TEXT])
 {
     struct judge_known *k = j->files[i];
@@ -361,6 +370,6 @@ bool judge_take_in(struct judge *j, size_t i, char why[JUDGE_TEXT])
     if (!ok && k->level == 0 && leave_what_lies_within(j, k))
         ok = from_the_beginning(j, why);
     if (!ok && leave_first_of_the_dead(j, k))
-        ok = from_the_beginning(j, why);
+        ok = from_the_beginning(j, why) && leads_to(j, k, why);
     return ok && check_merges(j, i, why);
 }
