@@ -263,7 +263,7 @@ void failover_live(const struct app_opts *app, const struct daemon_opts *o, void
     expect_unharmed(&old);
     if (loser->runs)
         expect_unharmed(&loser->side);
-    verdict_no_mixture(new->o.path, epochs_belongs);
+    verdict_no_mixture(new->o.path, NULL, epochs_belongs);
     verdict_integrity(old.o.path);
     if (loser->runs)
         verdict_integrity(loser->side.o.path);

@@ -53,6 +53,8 @@ extern void (*store_on_remove)(struct store *s, const char *key);
 /* While they are called: whoever has sent the request is dead; nobody has, as the network doubled
  * it. */
 extern bool store_after_death, store_doubled;
+/* And the name of the process that has sent it; NULL: nobody has. */
+extern const char *store_sender;
 /* Our state was lost. From then on what the dead have under way to a store without conditions is
  * lost with it: it might go over what comes from those who do not know of it, as docs/adr/0008 says
  * under what remains. */

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 bool store_after_death, store_doubled;
+const char *store_sender;
 bool store_forgets_the_dead;
 void (*store_on_put)(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n);

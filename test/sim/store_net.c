@@ -276,8 +276,10 @@ static bool arrive(struct store *s, struct store_request *r)
     r->stale = r->verb == STORE_LIST && store_strikes(s, STORE_STALE_LIST);
     store_after_death = !copy && !sim_proc_alive(r->client);
     store_doubled = copy;
+    store_sender = copy ? NULL : sim_proc_name(r->client);
     store_apply(s, r);
     store_after_death = store_doubled = false;
+    store_sender = NULL;
     if (r->verb == STORE_PUT && !copy && store_strikes(s, STORE_DOUBLED))
         double_it(s, r);
     return true;

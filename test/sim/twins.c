@@ -193,7 +193,7 @@ void twins_live(const struct app_opts *app, const struct daemon_opts *o)
     sim_trace("%s goes on", left ? left->daemon_name : "nobody");
     for (int i = 0; i < 2; i++)
         daemon_stop(twins[i].daemon);
-    verdict_no_mixture(left ? left->o.path : NULL, NULL);
+    verdict_no_mixture(left ? left->o.path : NULL, left ? left->daemon_name : NULL, NULL);
     verdict_integrity(a->o.path);
     verdict_integrity(COPY);
 }

@@ -77,12 +77,12 @@ static bool seek(void *arg, const struct judge_image *image)
     return image->txid < x->txid;
 }
 
-static bool is_stranded(const struct bucket *b, uint64_t txid)
+bool verdict_leads_to(const struct bucket *b, uint64_t txid)
 {
     struct sought x = {.txid = txid};
 
     judge_each(b->judge, seek, &x);
-    return !x.found;
+    return x.found;
 }
 
 static void on_put(
@@ -105,13 +105,17 @@ static void on_put(
     if (old && (old_n != n || memcmp(old, p, n) != 0) && !comes_late(b, key))
         sim_fail("S3: %s was written again with other bytes", key);
     if (verdict.shared) {
-        b->late = store_after_death ? wr_max(b->late, txid) : b->late;
+        if (store_after_death && txid > b->late.txid) {
+            b->late.txid = txid;
+            b->late.at_ns = sim_now_ns();
+            b->late.sender = store_sender;
+        }
         return;
     }
     judge_dead(b->judge, store_after_death);
     if (!judge_put(b->judge, key, p, n, why))
         sim_fail("S4: %s: %s", key, why);
-    if (txid != 0 && (store_after_death || store_doubled) && is_stranded(b, txid))
+    if (txid != 0 && (store_after_death || store_doubled) && !verdict_leads_to(b, txid))
         b->stranded = true;
     if (txid == 0 || !judge_find(b->judge, txid, &image))
         return;

@@ -13,8 +13,11 @@ struct bucket {
     struct store *store;
     struct judge *judge;
     bool old_word; /* the last one of itself came late, and nobody waited for it any more */
-    uint64_t
-        late; /* of two that write: the greatest TXID of a file whose sender was dead by then */
+    struct {
+        uint64_t txid;
+        int64_t at_ns;
+        const char *sender; /* a name of his processes */
+    } late; /* of two that write: the greatest TXID of a file whose sender was dead by then */
     bool stranded; /* a dead one's file, or a double, came when what led there had been deleted */
 };
 
@@ -29,6 +32,8 @@ extern struct verdict verdict;
 
 /* The last TXID in the name of an LTX file; 0: it is none. */
 uint64_t verdict_txid_of(const char *key);
+/* Whether files that are there now make this TXID. */
+bool verdict_leads_to(const struct bucket *b, uint64_t txid);
 /* The first commit from `from` on that is this state; SIZE_MAX: none is. */
 size_t verdict_commit_of(size_t from, const struct judge_image *x);
 
