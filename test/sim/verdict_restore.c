@@ -241,6 +241,8 @@ static void restore_now(void *arg)
     sim_trace("restore: %s, txid %" PRIu64, st == WR_OK ? "ok" : e.text, r.txid);
     if (st == WR_CORRUPT && !store_is_weak(b->store))
         sim_fail("S5: a replica that nothing has damaged does not restore: %s", e.text);
+    if (st == WR_NOTFOUND && acked > 0 && store_counts.stale_lists == stale)
+        sim_fail("S5: nothing to restore, when txid %" PRIu64 " was acknowledged", acked);
     if (st != WR_OK)
         return;
     if (r.txid < acked && store_counts.stale_lists == stale)
@@ -394,7 +396,8 @@ static void restore_all(void *arg)
             m->belongs(r.txid, &image);
         if (newest && path && !is_hidden(b, m->name, r.txid) && image.hash != image_of(path).hash)
             sim_fail("L1: the newest state is not that of the one that goes on");
-        if (st != WR_OK && (newest || (st != WR_CORRUPT && st != WR_NOTFOUND)))
+        if (st != WR_OK &&
+            (newest || (st != WR_CORRUPT && st != WR_NOTFOUND) || verdict_leads_to(b, t.p[i])))
             sim_fail("S5: restore of txid %" PRIu64 ": %s", t.p[i], e.text);
         verdict.restores += st == WR_OK;
         verdict.txids++;
