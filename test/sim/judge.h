@@ -98,8 +98,9 @@ bool judge_is_stray(const struct judge *j, const char *key);
 /* Whether the only file there is now that ends at `txid` is such a one, and lies within another. */
 bool judge_is_beneath(const struct judge *j, uint64_t txid);
 
-/* Whether a snapshot is there of which no image is made: a dead one's, whose state was lost. */
-bool judge_has_other(const struct judge *j);
+/* Whether a snapshot of `txid` is there of which no image is made: a dead one's, whose state was
+ * lost. */
+bool judge_has_other(const struct judge *j, uint64_t txid);
 
 /* The images that the files there are now make, by ascending TXID. Return false to stop. */
 typedef bool judge_each_fn(void *arg, const struct judge_image *image);

@@ -38,11 +38,10 @@ void verdict_integrity(const char *path);
 
 /* Every TXID of the first bucket, restored with the product's own code, is a state that was
  * committed, by whomever. The newest one must restore, and is the database at `path`, at rest,
- * unless that is NULL; of an older one to which nothing leads that is judged may be told that its files do not fit, or
- * are gone. Of two that write
- * `name` is that of the one at `path`: what the other one had under way when it died may be newer.
- * NULL: nothing may. `belongs` is called with each, NULL: nobody is, and fails the run if it is not
- * what it should be. */
+ * unless that is NULL; of an older one to which nothing leads that is judged may be told that its
+ * files do not fit, or are gone. Of two that write `name` is that of the one at `path`: what the
+ * other one had under way when it died may be newer. NULL: nothing may. `belongs` is called with
+ * each, NULL: nobody is, and fails the run if it is not what it should be. */
 typedef void verdict_belongs_fn(uint64_t txid, const struct judge_image *image);
 void verdict_no_mixture(const char *path, const char *name, verdict_belongs_fn *belongs);
 
