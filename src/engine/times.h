@@ -19,7 +19,8 @@
  * snapshot has an earlier time than one that was asked. It ends later only if a file in its midst
  * is from after the time, others behind it are from before it, and none of those that were asked
  * shows it: the clock of who wrote them was ahead and then set back, and wr_points_plan takes the
- * later one, too. What Litestream gives a compacted file, the time of its beginning, does no harm.
+ * later one, too; but by times that were asked, so that it may miss one of the moments after which
+ * that was sent. What Litestream gives a compacted file, the time of its beginning, does no harm.
  *
  * Pure: no I/O; the caller asks.
  */

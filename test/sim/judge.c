@@ -235,6 +235,35 @@ void judge_each(const struct judge *j, judge_each_fn *fn, void *arg)
     }
 }
 
+bool judge_times(const struct judge *j, uint64_t txid, int64_t *ret_first, int64_t *ret_last)
+{
+    bool any = false;
+
+    for (size_t i = judge_first_ending(j, txid); i < j->n && j->files[i]->f.max == txid; i++) {
+        const int64_t is = j->files[i]->f.time_ms;
+
+        if (j->files[i]->gone)
+            continue;
+        *ret_first = any ? wr_min(*ret_first, is) : is;
+        *ret_last = any ? wr_max(*ret_last, is) : is;
+        any = true;
+    }
+    return any;
+}
+
+uint64_t judge_before(const struct judge *j, int64_t time_ms)
+{
+    uint64_t at = 0;
+
+    for (size_t i = 0; i < j->n; i++) {
+        const struct judge_known *k = j->files[i];
+
+        if (!k->gone && !k->apart && k->f.time_ms < time_ms && k->f.min <= at + 1)
+            at = k->f.max;
+    }
+    return at;
+}
+
 /* The newest TXID that a snapshot there is ends with; 0: there is none. */
 static uint64_t newest_snapshot(const struct judge *j)
 {

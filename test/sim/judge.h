@@ -106,6 +106,12 @@ bool judge_has_other(const struct judge *j, uint64_t txid);
 typedef bool judge_each_fn(void *arg, const struct judge_image *image);
 void judge_each(const struct judge *j, judge_each_fn *fn, void *arg);
 
+/* When the files there now that end at `txid` were made, as they say themselves: the first and the
+ * last of these times. False: there is none. */
+bool judge_times(const struct judge *j, uint64_t txid, int64_t *ret_first, int64_t *ret_last);
+/* The last TXID that those of them make which are from before `time_ms`; 0: none. */
+uint64_t judge_before(const struct judge *j, int64_t time_ms);
+
 /* The laws of a bucket at rest, on the files there are now: in each level from 1 on but that of
  * snapshots ranges are disjoint, and from the newest snapshot on there is no gap that no file
  * spans. A file that its client had given up may arrive after a longer one in its place, which

@@ -307,5 +307,49 @@ static void what_is_removed_is_not_there(void **state)
     life_release(&l);
 }
 
+static uint64_t last_point(const struct judge *j)
+{
+    struct judge_image image = {0};
+
+    judge_each(j, last_one, &image);
+    return image.txid;
+}
+
+/* A clock that is right but for one file, which is of long before. */
+static void what_is_from_before_a_time(void **state)
+{
+    struct judge *j = judge_new(LOCK);
+    int64_t first, last;
+    struct wr_rand r;
+    struct life l;
+    struct t_ltx m;
+    uint64_t end;
+
+    (void)state;
+    wr_rand_init(&r, t_seed());
+    live(&l, &r, true);
+    for (size_t i = 0; i < STEPS; i++) {
+        l.files[i].time_ms = i == 20 ? 5 : (int64_t)(1000 * (i + 1));
+        put_encoded(j, 0, &l.files[i]);
+    }
+    T(judge_before(j, 1000) == 0 && judge_before(j, 1001) == l.files[0].max);
+    T(judge_before(j, 11000) == l.files[9].max && judge_before(j, 11001) == l.files[10].max);
+    end = l.files[20].max;
+    T(judge_before(j, 20001) == l.files[19].max + (end - l.files[20].min + 1));
+    T(judge_times(j, end, &first, &last) && first == 5 && last == 5);
+    m = merged(&l, 18, 20);
+    m.time_ms = 77;
+    put_encoded(j, 1, &m);
+    t_ltx_release(&m);
+    T(judge_times(j, end, &first, &last) && first == 5 && last == 77);
+    T(judge_before(j, 18001) == end && judge_before(j, 17001) == l.files[16].max);
+    judge_remove(j, "ltx/0/0000000000000001-0000000000000001.ltx");
+    T(judge_before(j, INT64_MAX) == last_point(j));
+    T(!judge_times(j, l.files[STEPS - 1].max + 1, &first, &last));
+    judge_free(j);
+    life_release(&l);
+}
+
 T_MAIN(T_TEST(samples_mean_what_their_writer_says), T_TEST(bad_samples_are_refused),
-    T_TEST(a_life_is_understood), T_TEST(what_is_removed_is_not_there))
+    T_TEST(a_life_is_understood), T_TEST(what_is_removed_is_not_there),
+    T_TEST(what_is_from_before_a_time))

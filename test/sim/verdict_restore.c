@@ -5,6 +5,7 @@
 #include "sim/verdict_int.h"
 
 #include "base/mem.h"
+#include "engine/plan.h"
 #include "engine/restore.h"
 #include "engine/verify.h"
 #include "sim/commits.h"
@@ -45,12 +46,13 @@ static void leave(struct visit *v)
 }
 
 /* With the product's own code. */
-static enum wr_status restore(struct bucket *b, const char *path, uint64_t txid,
+static enum wr_status restore(struct bucket *b, const char *path, struct wr_plan_target to,
     struct wr_restore_result *ret, struct wr_err *e)
 {
     const struct wr_restore_opts o = {.fs = disk_fs(),
         .path = path,
-        .txid = txid,
+        .txid = to.txid,
+        .time_ms = to.time_ms,
         .overwrite = true,
         .parallel = 1 + tape_below(4),
         .resume_min = 1,
@@ -79,11 +81,76 @@ static void restore_one(struct bucket *b, const struct judge_image *want, bool n
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
 
-    if (restore(b, RESTORED_PATH, newest ? 0 : want->txid, &r, &e) != WR_OK)
+    const struct wr_plan_target to = {.txid = newest ? 0 : want->txid};
+
+    if (restore(b, RESTORED_PATH, to, &r, &e) != WR_OK)
         sim_fail("S5: restore of txid %" PRIu64 ": %s", want->txid, e.text);
     if (r.txid != want->txid || !is_image(RESTORED_PATH, want))
         sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
     verdict.restores++;
+}
+
+struct as_of {
+    const struct judge *judge;
+    int64_t time_ms;
+    uint64_t txid;
+};
+
+static bool note_earlier(void *arg, const struct judge_image *image)
+{
+    struct as_of *x = arg;
+    int64_t first, last;
+
+    if (judge_times(x->judge, image->txid, &first, &last) && last < x->time_ms)
+        x->txid = image->txid;
+    return true;
+}
+
+/* The least that can be had as of just before a time; 0: nothing. Where the clock was set back
+ * there are later states than files of before it make; who has to ask for each time may miss those.
+ */
+static uint64_t least_as_of(const struct bucket *b, int64_t time_ms)
+{
+    struct as_of x = {.judge = b->judge, .time_ms = time_ms};
+
+    if (!(store_ops(b->store)->caps & WR_STORAGE_LIST_TIME))
+        return judge_before(b->judge, time_ms);
+    judge_each(b->judge, note_earlier, &x);
+    return x.txid;
+}
+
+/* The newest state from before a time, and none that came later. */
+static void restore_before(struct bucket *b, int64_t time_ms)
+{
+    const uint64_t least = least_as_of(b, time_ms);
+    struct wr_restore_result r = {0};
+    struct wr_err e = {0};
+    struct judge_image image;
+    int64_t first, last;
+    enum wr_status st =
+        restore(b, RESTORED_PATH, (struct wr_plan_target){.time_ms = time_ms}, &r, &e);
+
+    if (st == WR_NOTFOUND && least == 0)
+        return;
+    if (st != WR_OK)
+        sim_fail("S5: restore as of %" PRId64 " ms: %s", time_ms, e.text);
+    if (!judge_times(b->judge, r.txid, &first, &last) || first >= time_ms || r.txid < least)
+        sim_fail("S5: restored txid %" PRIu64 " as of %" PRId64 " ms, of which is %" PRIu64, r.txid,
+            time_ms, least);
+    if (!judge_find(b->judge, r.txid, &image) || !is_image(RESTORED_PATH, &image))
+        sim_fail("S5: restored txid %" PRIu64 " by time, which is not what was committed", r.txid);
+    verdict.restores++;
+}
+
+/* As of about the time of a TXID: just before it, at it, right behind it, or seconds away. */
+static void restore_near(struct bucket *b, const struct judge_image *image)
+{
+    static const int64_t away_ms[] = {-1, 0, 1, 2, -3000, 3000};
+    int64_t first, last;
+
+    if (judge_times(b->judge, image->txid, &first, &last))
+        restore_before(
+            b, (tape_below(2) ? first : last) + away_ms[tape_below(wr_countof(away_ms))]);
 }
 
 /* What verification has found in a bucket. */
@@ -186,6 +253,8 @@ static void restore_some(void *arg)
         for (size_t k = 0; k < c.n; k++)
             restore_one(&verdict.buckets[i], &c.all[k], k == 0);
         verify_one(i);
+        if (c.n > 1)
+            restore_near(&verdict.buckets[i], &c.all[c.n - 1]);
     }
 }
 
@@ -228,31 +297,55 @@ void verdict_integrity(const char *path)
 
 /* ---- at any time ---- */
 
-/* The newest state, while all goes on and fails. What it makes was committed, and is not older than
- * what had been acknowledged; but for a store whose listing was an old one. */
-static void restore_now(void *arg)
+/* The least that is to be had now; 0: nothing need be. */
+static uint64_t least_of(const struct bucket *b, struct wr_plan_target to)
 {
-    struct bucket *b = &verdict.buckets[tape_below((uint32_t)verdict.n)];
-    const uint64_t acked = verdict.acked_txid, stale = store_counts.stale_lists;
+    if (to.time_ms)
+        return least_as_of(b, to.time_ms);
+    if (to.txid)
+        return verdict_leads_to(b, to.txid) ? to.txid : 0;
+    return verdict.acked_txid;
+}
+
+/* While all goes on and fails. What is made was committed; and what could be had all the time is
+ * not passed over, but for a store whose listing was an old one. */
+static void restore_beside(struct bucket *b, struct wr_plan_target to)
+{
+    const uint64_t before = least_of(b, to), stale = store_counts.stale_lists;
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
     struct judge_image image;
-    enum wr_status st;
+    enum wr_status st = restore(b, RESTORED_NOW, to, &r, &e);
+    uint64_t least = wr_min(before, least_of(b, to));
 
-    (void)arg;
-    st = restore(b, RESTORED_NOW, 0, &r, &e);
     sim_trace("restore: %s, txid %" PRIu64, st == WR_OK ? "ok" : e.text, r.txid);
     if (st == WR_CORRUPT && !store_is_weak(b->store))
         sim_fail("S5: a replica that nothing has damaged does not restore: %s", e.text);
-    if (st == WR_NOTFOUND && acked > 0 && store_counts.stale_lists == stale)
-        sim_fail("S5: nothing to restore, when txid %" PRIu64 " was acknowledged", acked);
+    if (store_counts.stale_lists != stale)
+        least = 0;
+    if (st == WR_NOTFOUND && least > 0)
+        sim_fail("S5: nothing to restore, when there was txid %" PRIu64, least);
     if (st != WR_OK)
         return;
-    if (r.txid < acked && store_counts.stale_lists == stale)
-        sim_fail("S5: restored txid %" PRIu64 ", when %" PRIu64 " was acknowledged", r.txid, acked);
+    if (r.txid < least || (to.txid && r.txid != to.txid))
+        sim_fail("S5: restored txid %" PRIu64 ", when there was %" PRIu64, r.txid, least);
     if (!judge_find(b->judge, r.txid, &image) || !is_image(RESTORED_NOW, &image))
         sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
     verdict.restores++;
+}
+
+/* The newest state, or that of a TXID or a time. */
+static void restore_now(void *arg)
+{
+    struct bucket *b = &verdict.buckets[tape_below((uint32_t)verdict.n)];
+    struct wr_plan_target to = {0};
+
+    (void)arg;
+    if (tape_below(2))
+        to.time_ms = wr_wall_ms(wr_clock_system()) - (int64_t)tape_below(20000);
+    else if (tape_below(2))
+        to.txid = 1 + tape_below((uint32_t)wr_max(verdict.acked_txid, UINT64_C(1)));
+    restore_beside(b, to);
 }
 
 static void restore_and_end(void *arg)
@@ -283,7 +376,7 @@ static void restore_rotten(void *arg)
 
     if (!store_rot(b->store, &key))
         return;
-    st = restore(b, RESTORED_PATH, 0, &r, &e);
+    st = restore(b, RESTORED_PATH, (struct wr_plan_target){0}, &r, &e);
     sim_trace("rot in %s: %s", key, st == WR_OK ? "restored" : e.text);
     if (st == WR_OK && (r.txid != want->txid || !is_image(RESTORED_PATH, want)))
         sim_fail("S6: a bit flipped in %s, and what was restored is something else", key);
@@ -391,7 +484,8 @@ static void restore_all(void *arg)
         const bool newest = i + 1 == t.n;
         struct wr_restore_result r = {0};
 
-        st = restore(b, RESTORED_PATH, newest ? 0 : t.p[i], &r, &e);
+        st =
+            restore(b, RESTORED_PATH, (struct wr_plan_target){.txid = newest ? 0 : t.p[i]}, &r, &e);
         image = st == WR_OK ? image_of(RESTORED_PATH) : image;
         if (st == WR_OK && verdict_commit_of(0, &image) == SIZE_MAX)
             sim_fail("S1: restored txid %" PRIu64 ", which nobody has committed", r.txid);

@@ -10,8 +10,9 @@
  *       is said to hold all of those that the wal-index counts
  *   S3  an object's name never gets other bytes
  *   S4  every object keeps the rules of the format (judge.h)
- *   S5  what our own restore makes is that state, byte for byte; beside everything else, too, and
- *       then nothing that is older than what was acknowledged
+ *   S5  what our own restore makes is that state, byte for byte, of a TXID, of the last moment
+ *       before a time, or the newest; beside everything else, too, and then nothing that is older
+ *       than what was acknowledged, or could be had before and after
  *   S6  damage to what is stored is told, or does not matter; it is never restored
  *   S7  verification finds nothing in a bucket that nothing has damaged; and not nothing where
  *       something does not restore
