@@ -134,7 +134,8 @@ static enum wr_status believe_empty(struct wr_lookout *l, struct wr_call *c, str
     l->emptied = ++l->less >= LESS_MAX;
     return wr_fail(e, WR_BUSY,
         "no file is listed, and " WR_WRITER_NAME
-        " tells that there were some: the listing is out of date, or they were deleted");
+        " tells that there were some: the listing is out of date, or they were deleted; if it "
+        "stays so for half a minute, all is sent anew");
 }
 
 enum wr_status wr_lookout_believe(
