@@ -431,7 +431,7 @@ static enum wr_status plan_join(
         stop_lost(dr);
         return WR_BUSY;
     case STANDS_UNSEEN:
-        wr_replica_want_sample(dr->r);
+        wr_replica_want_sample(dr->r, db->lock_offset);
         return WR_BUSY;
     case STANDS_FOREIGN:
         wr_replica_stop(dr->r, WR_CONFLICT,

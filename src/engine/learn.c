@@ -32,10 +32,11 @@ void wr_learnt_release(struct wr_learnt *l)
 /* What the newest state is made of. Damaged or incomplete, it says nothing about whose it is, and
  * nothing could be restored that is built on it. One bad answer is no damage, though: a proxy may
  * have sent it. */
-static enum wr_status take_sample(
-    struct wr_learner *l, struct wr_call *c, struct wr_learnt *ret, struct wr_err *e)
+static enum wr_status take_sample(struct wr_learner *l, struct wr_call *c, uint32_t lock_offset,
+    struct wr_learnt *ret, struct wr_err *e)
 {
-    enum wr_status st = wr_sample_take(l->storage, c, l->parallel, REQUEST_MS, ret->sample, e);
+    enum wr_status st =
+        wr_sample_take(l->storage, c, lock_offset, l->parallel, REQUEST_MS, ret->sample, e);
     bool damaged = st == WR_CORRUPT || st == WR_NOTFOUND;
 
     l->damaged = damaged ? l->damaged + 1 : 0;
@@ -151,7 +152,7 @@ enum wr_status wr_learn(struct wr_learner *l, struct wr_call *c, const struct wr
     if (st == WR_OK)
         st = find_lease(l, c, wish, ret, e);
     if (st == WR_OK && wish->sample && ret->pos.txid > 0)
-        st = take_sample(l, c, ret, e);
+        st = take_sample(l, c, wish->lock_offset, ret, e);
     if (st == WR_OK && wish->census && ret->pos.txid > 0 && ret->pos.whole)
         st = take_census(l, c, wish, ret, e);
     if (st != WR_OK)

@@ -34,7 +34,7 @@ void wr_learner_release(struct wr_learner *l);
 /* What is to be found beside the position. */
 struct wr_wish {
     bool sample, census;  /* a census only beside a sample */
-    uint32_t lock_offset; /* byte offset of SQLite's lock page, for a census */
+    uint32_t lock_offset; /* byte offset of SQLite's lock page, for these */
     uint64_t census_max;  /* bytes that it may read */
     uint64_t node;        /* files of this node are ours; 0: the lease is not looked at */
 };

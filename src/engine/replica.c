@@ -242,10 +242,11 @@ void wr_replica_set_node(struct wr_replica *r, uint64_t node)
     wr_mutex_unlock(&r->mutex);
 }
 
-void wr_replica_want_sample(struct wr_replica *r)
+void wr_replica_want_sample(struct wr_replica *r, uint32_t lock_offset)
 {
     wr_mutex_lock(&r->mutex);
     r->wish.sample = true;
+    r->wish.lock_offset = lock_offset;
     wr_mutex_unlock(&r->mutex);
     wr_replica_rejoin(r, "its newest state is not known here");
 }

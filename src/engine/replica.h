@@ -114,7 +114,7 @@ void wr_replica_wait(struct wr_replica *r, int64_t ms, const char *text);
  * the listings that begin from now on: wr_learn_must_ask. */
 void wr_replica_set_node(struct wr_replica *r, uint64_t node);
 /* Fetch a sample of the newest state: the replica goes UNKNOWN, and is READY with `sampled` set. */
-void wr_replica_want_sample(struct wr_replica *r);
+void wr_replica_want_sample(struct wr_replica *r, uint32_t lock_offset);
 /* The same, with a census, too: it is READY with `counted` set. At most `bytes_max` are read. */
 void wr_replica_want_census(struct wr_replica *r, uint32_t lock_offset, uint64_t bytes_max);
 /* The census that was taken when the status had this `found`, which becomes the caller's; or false,

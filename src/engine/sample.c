@@ -35,6 +35,7 @@ struct wanted {
 
 struct taking {
     struct wr_storage *storage;
+    uint32_t lock_offset; /* of SQLite's lock page */
     unsigned parallel;
     int64_t each_ms;
     uint32_t page_size;
@@ -87,7 +88,7 @@ static enum wr_status run(
 static enum wr_status begin(struct taking *t, const struct wr_ltx_header *newest,
     const struct wr_ltx_files *plan, struct wr_err *e)
 {
-    uint32_t lock = wr_ltx_lock_pgno(newest->page_size, WR_LTX_LOCK_OFFSET);
+    uint32_t lock = wr_ltx_lock_pgno(newest->page_size, t->lock_offset);
     uint64_t bytes = 0, step;
 
     for (size_t i = 0; i < plan->n; i++)
@@ -141,7 +142,7 @@ static enum wr_status open_one(void *arg, unsigned w, size_t i, struct wr_call *
 
     (void)w;
     set_deadline(t, c);
-    st = wr_input_open(t->storage, c, WR_LTX_LOCK_OFFSET, in, e);
+    st = wr_input_open(t->storage, c, t->lock_offset, in, e);
     wr_free(in->bytes);
     in->bytes = NULL;
     return st;
@@ -243,10 +244,10 @@ uint64_t wr_sample_schema(const uint8_t *page, uint32_t page_size)
     return wr_ltx_page_checksum(1, page + FILE_HEAD, page_size - FILE_HEAD);
 }
 
-enum wr_status wr_sample_take(struct wr_storage *s, struct wr_call *c, unsigned parallel,
-    int64_t each_ms, struct wr_sample *ret, struct wr_err *e)
+enum wr_status wr_sample_take(struct wr_storage *s, struct wr_call *c, uint32_t lock_offset,
+    unsigned parallel, int64_t each_ms, struct wr_sample *ret, struct wr_err *e)
 {
-    const struct wr_restore_opts o = {.parallel = 1, .lock_offset = WR_LTX_LOCK_OFFSET};
+    const struct wr_restore_opts o = {.parallel = 1, .lock_offset = lock_offset};
     struct taking *t = wr_alloc(sizeof(*t));
     struct wr_sample sample = {0};
     struct wr_ltx_files plan = {0};
@@ -255,7 +256,8 @@ enum wr_status wr_sample_take(struct wr_storage *s, struct wr_call *c, unsigned 
     assert(parallel >= 1 && parallel <= AT_ONCE);
     if (!t)
         return wr_fail(e, WR_NOMEM, "sample the replica");
-    *t = (struct taking){.storage = s, .parallel = parallel, .each_ms = each_ms};
+    *t = (struct taking){
+        .storage = s, .lock_offset = lock_offset, .parallel = parallel, .each_ms = each_ms};
     set_deadline(t, c);
     st = wr_restore_plan(s, c, &o, &plan, e);
     if (st == WR_OK)

@@ -34,7 +34,7 @@ uint64_t wr_sample_schema(const uint8_t *page, uint32_t page_size);
  * CORRUPT: no chain of files leads there, a damaged header, index or page, page sizes that differ,
  * or pages that no file has; NOTFOUND: there are no files; BUSY: one has vanished since it was
  * listed. */
-enum wr_status wr_sample_take(struct wr_storage *s, struct wr_call *c, unsigned parallel,
-    int64_t each_ms, struct wr_sample *ret, struct wr_err *e) WR_MUST_CHECK;
+enum wr_status wr_sample_take(struct wr_storage *s, struct wr_call *c, uint32_t lock_offset,
+    unsigned parallel, int64_t each_ms, struct wr_sample *ret, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

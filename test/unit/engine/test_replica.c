@@ -98,7 +98,7 @@ static void test_a_damaged_newest_state_is_nothing_to_build_on(void **state)
             cut(&b, 5, WR_LTX_HEADER_SIZE + 20);
         start(&b);
         T(status(&b).pos.txid == 5 && status(&b).pos.whole && !status(&b).sampled);
-        wr_replica_want_sample(b.r);
+        wr_replica_want_sample(b.r, WR_LTX_LOCK_OFFSET);
         run(&b, 0);
         now = status(&b);
         T(now.failing == damaged && now.sampled == !damaged && !now.unknowable);

@@ -40,7 +40,7 @@ static enum wr_status take_once(void *arg)
     struct wr_sample sample;
     struct wr_err e = {0};
 
-    return wr_sample_take(arg, t_call(), 1, EACH_MS, &sample, &e);
+    return wr_sample_take(arg, t_call(), WR_LTX_LOCK_OFFSET, 1, EACH_MS, &sample, &e);
 }
 
 static void test_pages_are_of_the_newest_state(void **state)
@@ -59,8 +59,8 @@ static void test_pages_are_of_the_newest_state(void **state)
         struct t_ltx_world w;
 
         put_history(s, &r, 12, &w);
-        T_OK(wr_sample_take(s, t_call(), 1, EACH_MS, &sample, &e));
-        T_OK(wr_sample_take(s, t_call(), 8, EACH_MS, &at_once, &e));
+        T_OK(wr_sample_take(s, t_call(), WR_LTX_LOCK_OFFSET, 1, EACH_MS, &sample, &e));
+        T_OK(wr_sample_take(s, t_call(), WR_LTX_LOCK_OFFSET, 8, EACH_MS, &at_once, &e));
         T(memcmp(&sample, &at_once, sizeof(sample)) == 0);
         all += sample.n;
         for (size_t i = 0; i < sample.n; i++) {
@@ -75,7 +75,8 @@ static void test_pages_are_of_the_newest_state(void **state)
         if (round == 0) {
             t_sweep_nomem(take_once, s);
             spy.fail_get = WR_AUTH;
-            T_IS(WR_AUTH, wr_sample_take(s, t_call(), 1, EACH_MS, &at_once, &e));
+            T_IS(
+                WR_AUTH, wr_sample_take(s, t_call(), WR_LTX_LOCK_OFFSET, 1, EACH_MS, &at_once, &e));
             T(strstr(e.text, "sample the replica"));
         }
         t_ltx_release(&w.db);
@@ -107,7 +108,7 @@ static void test_each_of_many_files_has_its_time(void **state)
     T_OK(wr_storage_wrap(faultstore_ops(f), f, WR_STR(""), &s, &e));
     put_history(s, &r, 60, &w);
     faultstore_arm(f, FAULT_DELAY, FAULT_ON_GET, 1000, UINT64_MAX);
-    T_OK(wr_sample_take(s, &c, 1, EACH_MS, &sample, &e));
+    T_OK(wr_sample_take(s, &c, WR_LTX_LOCK_OFFSET, 1, EACH_MS, &sample, &e));
     T(faultstore_fired(f, FAULT_DELAY) >= 60 && clock.mono_now_ns > 10 * EACH_MS * 1000000LL);
     t_ltx_release(&w.db);
     wr_storage_close(s);
@@ -131,7 +132,7 @@ static void test_it_can_be_canceled(void **state)
     wr_cancel_init(&cancel);
     c.cancel = &cancel;
     wr_cancel_now(&cancel);
-    T_IS(WR_CANCELED, wr_sample_take(s, &c, 8, EACH_MS, &sample, &e));
+    T_IS(WR_CANCELED, wr_sample_take(s, &c, WR_LTX_LOCK_OFFSET, 8, EACH_MS, &sample, &e));
     T(sample.n == 7);
     wr_cancel_release(&cancel);
     t_ltx_release(&w.db);
@@ -158,7 +159,7 @@ static void test_files_that_are_gone(void **state)
     T_OK(wr_layout_list(s, c, 0, 0, &files, &e));
     key = wr_layout_ltx_key(c->scratch, s, 0, files.p[0].min, files.p[0].max);
     T_OK(wr_storage_remove(s, c, &key, 1, &e));
-    T_IS(WR_CORRUPT, wr_sample_take(s, c, 1, EACH_MS, &sample, &e));
+    T_IS(WR_CORRUPT, wr_sample_take(s, c, WR_LTX_LOCK_OFFSET, 1, EACH_MS, &sample, &e));
     wr_ltx_files_release(&files);
     t_ltx_release(&w.db);
     wr_storage_close(s);
