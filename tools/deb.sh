@@ -13,7 +13,7 @@ root=$(cd "$(dirname "$0")/.." && pwd -P)
 to=${1-$root/build-deb}
 need_build_tools
 need_command dh debhelper
-need_command dpkg-buildpackage dpkg-dev
+need_file /usr/share/build-essential build-essential # every package is taken to need it
 install_missing
 
 mkdir -p "$to"

@@ -1,7 +1,7 @@
 # What quickstart and check share. Sourced by them, never run; plain POSIX sh.
 # shellcheck shell=sh
 #
-# need_command and need_library note what is missing; install_missing gets it with apt. Nothing is
+# need_command, need_library and need_file note what is missing; install_missing gets it with apt. Nothing is
 # installed, and no password asked for, when nothing is missing.
 
 missing=
@@ -16,6 +16,13 @@ need_command() {
 # need_library 'NAME [>= VERSION]' PACKAGE...; the name is pkg-config's
 need_library() {
     pkg-config --exists "$1" 2>/dev/null && return
+    shift
+    missing="$missing $*"
+}
+
+# need_file PATH PACKAGE...; of a package that has no command and no library of its own
+need_file() {
+    [ -e "$1" ] && return
     shift
     missing="$missing $*"
 }
