@@ -48,7 +48,8 @@ static enum wr_status read_head(
     return st == WR_NOTFOUND ? WR_OK : st;
 }
 
-static enum wr_status find_where(const char *db_path, struct where *ret, struct wr_err *e)
+static enum wr_status find_where(
+    const struct wr_fs *fs, const char *db_path, struct where *ret, struct wr_err *e)
 {
     uint8_t id[64];
     struct wr_file_info info;
@@ -57,9 +58,8 @@ static enum wr_status find_where(const char *db_path, struct where *ret, struct 
 
     /* One that is a directory, as a mount of nothing makes it, or that not everybody may read, is
      * none, today as tomorrow. */
-    if (wr_fs_posix()->stat(wr_fs_posix(), MACHINE_ID, &info, NULL) == WR_OK && !info.is_dir &&
-        (info.mode & S_IROTH))
-        st = read_head(wr_fs_posix(), MACHINE_ID, id, sizeof(id), &n, e);
+    if (fs->stat(fs, MACHINE_ID, &info, NULL) == WR_OK && !info.is_dir && (info.mode & S_IROTH))
+        st = read_head(fs, MACHINE_ID, id, sizeof(id), &n, e);
     wr_buf_init(&ret->bytes, 8192);
     if (st != WR_OK)
         return st;
@@ -187,7 +187,7 @@ static enum wr_status node(const struct wr_fs *fs, const char *dir, const char *
     struct wr_buf path;
     enum wr_node_was was = WR_NODE_NONE;
     bool done = false;
-    enum wr_status st = find_where(db_path, &here, e), named = path_of(&path, dir, e);
+    enum wr_status st = find_where(fs, db_path, &here, e), named = path_of(&path, dir, e);
 
     if (st == WR_OK)
         st = named;
@@ -220,7 +220,7 @@ enum wr_status wr_node_renew(
     struct numbers node = {0};
     struct where here;
     struct wr_buf path;
-    enum wr_status st = find_where(db_path, &here, e), named = path_of(&path, dir, e);
+    enum wr_status st = find_where(fs, db_path, &here, e), named = path_of(&path, dir, e);
 
     if (st == WR_OK)
         st = named;

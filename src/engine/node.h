@@ -25,9 +25,9 @@ struct wr_node {
 };
 
 /* The number kept in `<dir>/node`; made at the first call. From machine id and database path where
- * the machine has an id, so that it comes out the same when local state was lost; at random
- * elsewhere, for in containers many databases have the same path. One that cannot be read just now
- * is a failure, not none.
+ * the machine has an id (/etc/machine-id, by `fs`), so that it comes out the same when local state
+ * was lost; at random elsewhere, for in containers many databases have the same path. One that
+ * cannot be read just now is a failure, not none.
  *
  * A directory that was copied or moved from another path or machine gets a number of its own: what
  * the old one wrote is not this one's. `db_path` is absolute, with symbolic links resolved, so that

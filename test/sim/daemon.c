@@ -100,7 +100,9 @@ static void add_replica(struct daemon *d, size_t i)
     must(wr_storage_wrap(
              store_ops(d->o.stores[i]), store_client(d->o.stores[i]), WR_STR(""), &s, &e),
         &e);
-    must(wr_db_add_replica(d->db, s, d->o.interval_ns, &e), &e);
+    must(d->o.adopt ? wr_db_adopt_replica(d->db, s, d->o.interval_ns, &e)
+                    : wr_db_add_replica(d->db, s, d->o.interval_ns, &e),
+        &e);
 }
 
 /* How many replicas there are from the start. */

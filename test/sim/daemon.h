@@ -28,6 +28,7 @@ struct daemon_opts {
     struct wr_cadence cadence;
     struct wr_retention retention;
     int64_t look_ms; /* between looks at a replica; 0: as ever */
+    bool adopt;      /* with the setting adopt-replica */
     bool watched;    /* it hears of writes, as inotify tells them */
     /* While *asks, somebody asks for work on the replicas, in turn, this long after the last
      * answer; NULL: nobody does. */

@@ -143,8 +143,10 @@ bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, cha
                     judge_bad_file(why, k, "written again with other contents");
 
         j->files[i]->gone = false;
-        if (same)
+        if (same) {
             j->files[i]->stray = j->dead;
+            j->files[i]->f.time_ms = k->f.time_ms;
+        }
         known_free(k);
         return same;
     }

@@ -342,6 +342,9 @@ static void what_is_from_before_a_time(void **state)
     put_encoded(j, 1, &m);
     t_ltx_release(&m);
     T(judge_times(j, end, &first, &last) && first == 5 && last == 77);
+    l.files[18].time_ms = 88; /* written again */
+    put_encoded(j, 0, &l.files[18]);
+    T(judge_times(j, l.files[18].max, &first, &last) && first == 88 && last == 88);
     T(judge_before(j, 18001) == end && judge_before(j, 17001) == l.files[16].max);
     judge_remove(j, "ltx/0/0000000000000001-0000000000000001.ltx");
     T(judge_before(j, INT64_MAX) == last_point(j));

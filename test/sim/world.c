@@ -263,6 +263,7 @@ static void life(void *arg)
     verdict_init(LOCK_OFFSET, w->stores, w->opts.n_stores);
     make_directory("/db");
     make_directory(RUNS);
+    make_directory("/etc");
     if (w->may.full) {
         make_directory(META);
         disk_mount_small(META);

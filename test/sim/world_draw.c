@@ -139,6 +139,15 @@ static void draw_rudeness(struct world *w)
     w->may.rude = wr_rand_below(&r, 4) == 0;
 }
 
+/* Nor for this. A third of the machines have no id. */
+static void draw_name(struct world *w)
+{
+    struct wr_rand r;
+
+    wr_rand_init(&r, w->opts.seed + 2);
+    w->may.nameless = wr_rand_below(&r, 3) == 0;
+}
+
 /* Nor for this: databases are so small here that all files find room. In a third of the runs it is
  * as small, or there is none, so that they go to the outbox. */
 static void draw_room(struct world *w)
@@ -188,6 +197,7 @@ void world_draw_daemon(struct world *w)
     draw_more(w);
     draw_room(w);
     draw_rudeness(w);
+    draw_name(w);
     for (size_t i = 0; i < w->opts.n_stores; i++)
         w->opts.stores[i] = w->stores[i] = store_new(i ? "mirror" : "bucket");
     for (size_t i = 0; i < w->opts.n_stores && w->may.hasty; i++)

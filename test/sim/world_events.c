@@ -83,6 +83,8 @@ void world_machine_starts(const struct world *w)
     int n = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)w->r->cuts);
 
     disk_plant(RUNS "/boot_id", text, (size_t)n);
+    if (!w->may.nameless)
+        disk_plant("/etc/machine-id", MACHINE_ID, sizeof(MACHINE_ID) - 1);
 }
 
 void world_power_cut(struct world *w)
@@ -143,6 +145,9 @@ static void lose_state(struct world *w)
         if (which == 0 || which & 1u << i)
             disk_remove(names[i]);
     }
+    /* Without an id it makes a new number, and by its pages the replica may be another one's: then
+     * it says what to start it with. */
+    w->opts.adopt = w->opts.adopt || (w->may.nameless && (which == 0 || which & 8));
     verdict_forgot();
     store_forgets_the_dead = true;
 }

@@ -16,6 +16,7 @@
 #define META        "/db/.app.db-weir"
 #define OUTBOX      META "/outbox"
 #define LOCK_OFFSET 0x10000u /* SQLite's lock page, where small databases have it */
+#define MACHINE_ID  "0123456789abcdef0123456789abcdef\n"
 #define RUNS        "/proc/sys/kernel/random" /* where the system says which run it is */
 #define APPS        3
 #define RUDE        APPS /* the one behind them */
@@ -30,6 +31,8 @@ struct habits {
     bool full;  /* our state is on a disk of its own, which is full now and then */
     bool hasty; /* short lives, of processes whose writes take effect when they are gone */
     bool rude;  /* the process that checkpoints does nothing else */
+    /* the machine has no id, as in most containers */
+    bool nameless;
     uint32_t events;
     int64_t pause_ns;
 };

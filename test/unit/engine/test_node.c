@@ -3,6 +3,7 @@
  */
 #include "engine/node.h"
 
+#include "harness/machine.h"
 #include "harness/t.h"
 
 #include <signal.h>
@@ -14,7 +15,7 @@ static uint64_t node_of(const char *dir, const char *db_path)
     struct wr_node node = {0};
     struct wr_err e = {0};
 
-    T_OK(wr_node_keep(wr_fs_posix(), dir, db_path, &node, &e));
+    T_OK(wr_node_keep(t_machine_fs(), dir, db_path, &node, &e));
     T(node.number != 0);
     return node.number;
 }
@@ -24,7 +25,7 @@ static enum wr_node_was found_in(const char *dir, const char *db_path)
     struct wr_node node = {0};
     struct wr_err e = {0};
 
-    T_OK(wr_node_find(wr_fs_posix(), dir, db_path, &node, &e));
+    T_OK(wr_node_find(t_machine_fs(), dir, db_path, &node, &e));
     T(node.number != 0);
     return node.was;
 }
@@ -166,10 +167,10 @@ static void test_another_number_is_made_at_will(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_node_renew(wr_fs_posix(), dir, "/srv/a.db", &other, &e));
+    T_OK(wr_node_renew(t_machine_fs(), dir, "/srv/a.db", &other, &e));
     T(other != 0 && other != id && node_of(dir, "/srv/a.db") == other);
     T(node_of(dir, "/srv/b.db") != other);
-    T_IS(WR_NOTFOUND, wr_node_renew(wr_fs_posix(), t_path(dir, "none"), "/srv/a.db", &other, &e));
+    T_IS(WR_NOTFOUND, wr_node_renew(t_machine_fs(), t_path(dir, "none"), "/srv/a.db", &other, &e));
 }
 
 static enum wr_status posix_open(const struct wr_fs *fs, const char *path, unsigned flags,
@@ -211,7 +212,7 @@ static void test_a_number_was_lost_where_its_file_could_not_be_rewritten(void **
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_node_renew(wr_fs_posix(), dir, "/srv/a.db", &number, &e));
+    T_OK(wr_node_renew(t_machine_fs(), dir, "/srv/a.db", &number, &e));
     b = t_slurp(t_path(dir, "node"));
     memcpy(text, b.p, sizeof(text));
     text[33] = '\n'; /* without a check */
@@ -219,7 +220,7 @@ static void test_a_number_was_lost_where_its_file_could_not_be_rewritten(void **
     T(getrlimit(RLIMIT_FSIZE, &limit) == 0);
     none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
     T(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &none) == 0);
-    T(wr_node_keep(wr_fs_posix(), dir, "/srv/a.db", &node, &e) != WR_OK);
+    T(wr_node_keep(t_machine_fs(), dir, "/srv/a.db", &node, &e) != WR_OK);
     T(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     T(node_of(dir, "/srv/a.db") == number);
 }
@@ -242,14 +243,35 @@ static void test_a_number_that_could_not_be_read_was_replaced(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_node_renew(wr_fs_posix(), dir, "/srv/a.db", &number, &e));
+    T_OK(wr_node_renew(t_machine_fs(), dir, "/srv/a.db", &number, &e));
     fs.open = no_more_files;
     T_IS(WR_IO, wr_node_find(&fs, dir, "/srv/a.db", &node, &e));
     T_IS(WR_IO, wr_node_keep(&fs, dir, "/srv/a.db", &node, &e));
     T(node_of(dir, "/srv/a.db") == number);
 }
 
-T_MAIN(T_TEST(test_a_number_that_could_not_be_read_was_replaced),
+/* In containers many databases have the same path. */
+static void test_a_machine_without_an_id(void **state)
+{
+    const char *dir = t_tmpdir();
+    struct wr_node first, again, other;
+    struct wr_err e = {0};
+
+    (void)state;
+    T_OK(wr_node_find(t_nameless_fs(), dir, "/srv/a.db", &first, &e));
+    T_OK(wr_node_find(t_nameless_fs(), dir, "/srv/a.db", &again, &e));
+    T(first.number != again.number && first.was == WR_NODE_NONE);
+    T_OK(wr_node_keep(t_nameless_fs(), dir, "/srv/a.db", &first, &e));
+    T_OK(wr_node_keep(t_nameless_fs(), dir, "/srv/a.db", &again, &e));
+    T(first.number == again.number && again.was == WR_NODE_KEPT);
+    T_OK(wr_node_keep(t_nameless_fs(), t_tmpdir(), "/srv/a.db", &other, &e));
+    T(other.number != first.number);
+    T_OK(wr_node_keep(t_nameless_fs(), copied(dir), "/srv/b.db", &other, &e));
+    T(other.number != first.number && other.was == WR_NODE_ELSEWHERE);
+}
+
+T_MAIN(T_TEST(test_a_machine_without_an_id),
+    T_TEST(test_a_number_that_could_not_be_read_was_replaced),
     T_TEST(test_a_number_at_random_is_kept_for_good),
     T_TEST(test_a_number_was_lost_where_its_file_could_not_be_rewritten),
     T_TEST(test_another_number_is_made_at_will), T_TEST(test_it_stays),

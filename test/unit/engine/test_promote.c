@@ -12,6 +12,7 @@
 #include "engine/remote.h"
 #include "engine/verify.h"
 #include "harness/engine_world.h"
+#include "harness/machine.h"
 #include "unit/engine/spy_store.h"
 #include "unit/engine/world_bucket.h"
 
@@ -98,6 +99,7 @@ static void follow_to(struct pair *p, const char *path)
 static void share(struct world *to, struct world *from)
 {
     world_open(to, 0);
+    to->opts.fs = t_machine_fs();
     to->n_buckets = 1;
     to->bucket[0] = wr_storage_mem_ref(from->bucket[0]);
     to->interval_ns = SECOND;
@@ -120,6 +122,7 @@ static void begin(struct pair *p)
 {
     *p = (struct pair){0};
     world_open(&p->a, 1);
+    p->a.opts.fs = t_machine_fs();
     p->a.interval_ns = SECOND;
     world_app(&p->a);
     world_sql(&p->a,
@@ -130,7 +133,8 @@ static void begin(struct pair *p)
     ack(p);
     share(&p->b, &p->a);
     spy_on(p);
-    p->o = (struct wr_promote_opts){.path = p->b.path, .parallel = 1, .patience_ms = 5000};
+    p->o = (struct wr_promote_opts){
+        .fs = t_machine_fs(), .path = p->b.path, .parallel = 1, .patience_ms = 5000};
     follow_to(p, p->b.path);
 }
 
@@ -1361,7 +1365,7 @@ static enum wr_status open_as_is(const struct wr_fs *fs, const char *path, unsig
     uint32_t mode, struct wr_file **ret, struct wr_err *e)
 {
     (void)fs;
-    return wr_fs_posix()->open(wr_fs_posix(), path, flags, mode, ret, e);
+    return t_machine_fs()->open(t_machine_fs(), path, flags, mode, ret, e);
 }
 
 static void expect_durable(void *arg, struct wr_call *c, struct wr_str key)
@@ -1386,7 +1390,7 @@ static void test_a_power_cut_took_the_number_in_the_lease(void **state)
     begin(&p);
     base = strrchr(p.b.path, '/');
     memset(&cut, 0, sizeof(cut));
-    cut.fs = *wr_fs_posix();
+    cut.fs = *t_machine_fs();
     cut.fs.open = open_as_is;
     cut.fs.sync_dir = note_sync;
     (void)snprintf(cut.parent, sizeof(cut.parent), "%.*s", (int)(base - p.b.path), p.b.path);
@@ -1458,7 +1462,7 @@ static uint64_t number_of_b(struct pair *p)
     char *real = NULL;
 
     T_OK(wr_fs_posix()->resolve(wr_fs_posix(), p->b.path, &real, &e));
-    T_OK(wr_node_find(wr_fs_posix(), t_path(p->b.dir, "scratch"), real, &node, &e));
+    T_OK(wr_node_find(t_machine_fs(), t_path(p->b.dir, "scratch"), real, &node, &e));
     wr_free(real);
     return node.number;
 }
