@@ -78,10 +78,9 @@ static bool is_image(const char *path, const struct judge_image *want)
 
 static void restore_one(struct bucket *b, const struct judge_image *want, bool newest)
 {
+    const struct wr_plan_target to = {.txid = newest ? 0 : want->txid};
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
-
-    const struct wr_plan_target to = {.txid = newest ? 0 : want->txid};
 
     if (restore(b, RESTORED_PATH, to, &r, &e) != WR_OK)
         sim_fail("S5: restore of txid %" PRIu64 ": %s", want->txid, e.text);
