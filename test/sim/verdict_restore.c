@@ -76,6 +76,16 @@ static bool is_image(const char *path, const struct judge_image *want)
            judge_hash_database(p, n, want->page_size, verdict.lock_offset) == want->hash;
 }
 
+/* What was restored is what the judge makes of the files that were ever there. */
+static void expect_state(const struct bucket *b, const char *path, uint64_t txid)
+{
+    struct judge_image image;
+
+    if (!judge_find(b->judge, txid, &image) || !is_image(path, &image))
+        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", txid);
+    verdict.restores++;
+}
+
 static void restore_one(struct bucket *b, const struct judge_image *want, bool newest)
 {
     const struct wr_plan_target to = {.txid = newest ? 0 : want->txid};
@@ -124,7 +134,6 @@ static void restore_before(struct bucket *b, int64_t time_ms)
     const uint64_t least = least_as_of(b, time_ms);
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
-    struct judge_image image;
     int64_t first, last;
     enum wr_status st =
         restore(b, RESTORED_PATH, (struct wr_plan_target){.time_ms = time_ms}, &r, &e);
@@ -136,9 +145,7 @@ static void restore_before(struct bucket *b, int64_t time_ms)
     if (!judge_times(b->judge, r.txid, &first, &last) || first >= time_ms || r.txid < least)
         sim_fail("S5: restored txid %" PRIu64 " as of %" PRId64 " ms, of which is %" PRIu64, r.txid,
             time_ms, least);
-    if (!judge_find(b->judge, r.txid, &image) || !is_image(RESTORED_PATH, &image))
-        sim_fail("S5: restored txid %" PRIu64 " by time, which is not what was committed", r.txid);
-    verdict.restores++;
+    expect_state(b, RESTORED_PATH, r.txid);
 }
 
 /* As of about the time of a TXID: just before it, at it, right behind it, or seconds away. */
@@ -313,7 +320,6 @@ static void restore_beside(struct bucket *b, struct wr_plan_target to)
     const uint64_t before = least_of(b, to), stale = store_counts.stale_lists;
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
-    struct judge_image image;
     enum wr_status st = restore(b, RESTORED_NOW, to, &r, &e);
     uint64_t least = wr_min(before, least_of(b, to));
 
@@ -328,9 +334,7 @@ static void restore_beside(struct bucket *b, struct wr_plan_target to)
         return;
     if (r.txid < least || (to.txid && r.txid != to.txid))
         sim_fail("S5: restored txid %" PRIu64 ", when there was %" PRIu64, r.txid, least);
-    if (!judge_find(b->judge, r.txid, &image) || !is_image(RESTORED_NOW, &image))
-        sim_fail("S5: restored txid %" PRIu64 ", which is not what was committed", r.txid);
-    verdict.restores++;
+    expect_state(b, RESTORED_NOW, r.txid);
 }
 
 /* The newest state, or that of a TXID or a time. */

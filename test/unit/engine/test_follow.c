@@ -345,6 +345,27 @@ static void rot(const struct fw *w)
     T(fputc(was ^ 0xa5, copy) != EOF && fclose(copy) == 0);
 }
 
+static void cut_off(const struct fw *w)
+{
+    T(truncate(w->copy, 5 * FW_PAGE) == 0);
+}
+
+/* A copy that was harmed by somebody, and the step that finds it: the next one has to tell why. */
+static void begin_harmed(struct fw *w, struct wr_follow **f, void (*harm)(const struct fw *w))
+{
+    struct wr_err e = {0};
+    int64_t wait_ms = 0;
+
+    fw_init(w, true);
+    T_OK(fw_open(w, f, &e));
+    T_OK(fw_steps(w, *f, &e));
+    harm(w);
+    fw_sql(w, "UPDATE t SET b=1");
+    fw_store(w);
+    T_OK(wr_follow_step(*f, fw_call(w), &wait_ms, &e));
+    T(w->told.phase == WR_FOLLOW_FAILING);
+}
+
 /* It was told as if the replica might be of another history. */
 static void test_a_page_of_the_copy_rotted(void **state)
 {
@@ -354,14 +375,7 @@ static void test_a_page_of_the_copy_rotted(void **state)
     int64_t wait_ms = 0;
 
     (void)state;
-    fw_init(&w, true);
-    T_OK(fw_open(&w, &f, &e));
-    T_OK(fw_steps(&w, f, &e));
-    rot(&w);
-    fw_sql(&w, "UPDATE t SET b=1");
-    fw_store(&w);
-    T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
-    T(w.told.phase == WR_FOLLOW_FAILING);
+    begin_harmed(&w, &f, rot);
     T_IS(WR_CORRUPT, wr_follow_step(f, fw_call(&w), &wait_ms, &e));
     T(strstr(e.text, "are not what was written to it") && strstr(e.text, "-f -force"));
     wr_follow_close(f);
@@ -382,17 +396,7 @@ static void test_a_copy_that_cannot_be_read_was_no_finding(void **state)
         struct wr_follow *f = NULL;
         enum wr_status st;
 
-        fw_init(&w, true);
-        T_OK(fw_open(&w, &f, &e));
-        T_OK(fw_steps(&w, f, &e));
-        fw_sql(&w, "UPDATE t SET b=1");
-        fw_store(&w);
-        if (nth == 0)
-            T(truncate(w.copy, 5 * FW_PAGE) == 0);
-        else
-            rot(&w);
-        T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
-        T(w.told.phase == WR_FOLLOW_FAILING);
+        begin_harmed(&w, &f, nth == 0 ? cut_off : rot);
         bad_set(BAD_READ, nth, SQLITE_IOERR_READ);
         st = wr_follow_step(f, fw_call(&w), &wait_ms, &e);
         failed = nth == 0 || bad.fired;
@@ -458,13 +462,7 @@ static void test_a_copy_that_cannot_be_read_now_is_read_later(void **state)
             int64_t wait_ms = 0;
             enum wr_status st;
 
-            fw_init(&w, true);
-            T_OK(fw_open(&w, &f, &e));
-            T_OK(fw_steps(&w, f, &e));
-            fw_sql(&w, "UPDATE t SET b=1");
-            fw_store(&w);
-            rot(&w);
-            T_OK(wr_follow_step(f, fw_call(&w), &wait_ms, &e));
+            begin_harmed(&w, &f, rot);
             hinder(&w, kind, nth);
             st = wr_follow_step(f, fw_call(&w), &wait_ms, &e);
             was = hindered(kind);
