@@ -15,7 +15,7 @@
 struct gaps {
     struct wr_ltx_file *files;
     size_t n;
-    const struct wr_extent *said; /* NULL: nothing */
+    const struct wr_gaps_opts *o;
     enum wr_gap *gap;
     bool *use;          /* by file: a chain leads to where it begins */
     enum wr_kept *kept; /* by file: room for retention's verdict */
@@ -111,10 +111,12 @@ static enum wr_status judge_level(struct gaps *x, size_t from, size_t to, struct
         if (is_point(x, f->max))
             x->gap[i] = WR_GAP_NONE;
         else
-            x->gap[i] = f->max > newest || wr_ltx_file_odd(f) || wr_extent_covers(x->said, f)
+            x->gap[i] = f->max > newest || wr_ltx_file_odd(f) || wr_extent_covers(x->o->said, f)
                             ? WR_GAP_LOST
                             : WR_GAP_OLD;
     }
+    if (x->o->set_back)
+        return WR_OK;
     for (size_t i = to; st == WR_OK && i-- > from && holes < HOLES_MAX;) {
         bool explained = true;
 
@@ -146,10 +148,10 @@ static enum wr_status judge(struct gaps *x, struct wr_err *e)
     return st;
 }
 
-enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, const struct wr_extent *said,
+enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, const struct wr_gaps_opts *o,
     enum wr_gap *gap, struct wr_err *e)
 {
-    struct gaps x = {.files = files, .n = n, .said = said, .gap = gap};
+    struct gaps x = {.files = files, .n = n, .o = o, .gap = gap};
     enum wr_status st;
 
     x.use = wr_array(n, sizeof(*x.use));

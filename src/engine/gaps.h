@@ -36,9 +36,17 @@ enum wr_gap {
     WR_GAP_LOST, /* none does, and one should */
 };
 
-/* Set gap[i] for each of the `n` files, sorted by wr_ltx_file_cmp. `said` is NULL: nothing is known
- * but their names. Needs 150 bytes a file. NOMEM. */
-enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, const struct wr_extent *said,
+/* What is known but for the names. */
+struct wr_gaps_opts {
+    const struct wr_extent *said; /* NULL: nothing was */
+    bool set_back; /* the clock by which the files have their times was once: retention, to which
+                    * all from before then is from the future, is no more to be told by times, and
+                    * may have left anything up to the newest point */
+};
+
+/* Set gap[i] for each of the `n` files, sorted by wr_ltx_file_cmp. Needs 150 bytes a file. NOMEM.
+ */
+enum wr_status wr_gaps(struct wr_ltx_file *files, size_t n, const struct wr_gaps_opts *o,
     enum wr_gap *gap, struct wr_err *e) WR_MUST_CHECK;
 
 #endif

@@ -40,7 +40,7 @@ static void add(struct wr_lost *runs, size_t *n, const struct end *end, uint64_t
     }
 }
 
-enum wr_status wr_lost_find(struct wr_ltx_file *files, size_t n, const struct wr_extent *said,
+enum wr_status wr_lost_find(struct wr_ltx_file *files, size_t n, const struct wr_gaps_opts *o,
     const uint64_t *points, size_t n_points, struct wr_lost **ret, size_t *ret_n, size_t *ret_old,
     struct wr_err *e)
 {
@@ -48,7 +48,7 @@ enum wr_status wr_lost_find(struct wr_ltx_file *files, size_t n, const struct wr
     struct end *ends = wr_array(n, sizeof(*ends));
     struct wr_lost *runs = NULL;
     size_t k = 0, n_ends = 0;
-    enum wr_status st = gap && ends ? wr_gaps(files, n, said, gap, e)
+    enum wr_status st = gap && ends ? wr_gaps(files, n, o, gap, e)
                                     : wr_fail(e, WR_NOMEM, "ends of %zu files: out of memory", n);
 
     *ret_n = *ret_old = 0;

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "engine/layout.h"
 
-struct wr_extent;
+struct wr_gaps_opts;
 
 /* Points that are lost, and between which there is none that is not. */
 struct wr_lost {
@@ -21,9 +21,9 @@ struct wr_lost {
 };
 
 /* The runs of points that are lost, in ascending order, in new heap memory of *ret_n elements.
- * `points` are those that the walk came by, ascending; `said` as for wr_gaps; *ret_old is the
- * number of files that retention may have left (gaps.h). Needs 150 bytes a file. NOMEM. */
-enum wr_status wr_lost_find(struct wr_ltx_file *files, size_t n, const struct wr_extent *said,
+ * `points` are those that the walk came by, ascending; `o` as for wr_gaps; *ret_old is the number
+ * of files that retention may have left (gaps.h). Needs 150 bytes a file. NOMEM. */
+enum wr_status wr_lost_find(struct wr_ltx_file *files, size_t n, const struct wr_gaps_opts *o,
     const uint64_t *points, size_t n_points, struct wr_lost **ret, size_t *ret_n, size_t *ret_old,
     struct wr_err *e) WR_MUST_CHECK;
 

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "engine/crew.h"
+#include "engine/gaps.h"
 #include "engine/legacy.h"
 #include "engine/lost.h"
 #include "engine/plan.h"
@@ -185,8 +186,9 @@ static enum wr_status judge(struct wr_verify_run *v, struct wr_err *e)
     enum wr_status st = WR_OK;
 
     for (;;) {
-        st = wr_lost_find(
-            v->files.p, v->files.n, wr_verify_said(v), v->points, v->n_points, &lost, &n, &old, e);
+        const struct wr_gaps_opts o = {.said = wr_verify_said(v), .set_back = v->set_back};
+
+        st = wr_lost_find(v->files.p, v->files.n, &o, v->points, v->n_points, &lost, &n, &old, e);
         if (st != WR_OK || sure ||
             (n == 0 && !v->said_badly && !v->signed_badly && !wr_verify_is_less(v)))
             break;

@@ -50,6 +50,7 @@ struct wr_verify_run {
     unsigned listings;
     unsigned backs;      /* databases that were made once more */
     bool stale;          /* a file has vanished */
+    bool set_back;       /* the clock of who writes was: a proven point is from before the last */
     struct wr_err first; /* of the findings */
     struct wr_err blind; /* why the database could not be compared; no code: it was, or need not */
 };

@@ -210,7 +210,8 @@ struct story {
     uint32_t page_size, lock_offset;
     uint32_t pages_max; /* bound of `commit` */
     bool rolling;       /* files record the image's checksum */
-    size_t n;           /* transactions */
+    size_t n;           /* transactions, one a second */
+    uint64_t set_back;  /* from that one on by a clock that was set back by an hour; 0: none */
     struct image {
         uint8_t *data;
         uint32_t commit;
@@ -236,6 +237,11 @@ static inline void story_release(struct story *s)
         wr_free(s->image[i].data);
         wr_free(s->image[i].changed);
     }
+}
+
+static inline int64_t story_ms(const struct story *s, uint64_t txid)
+{
+    return (int64_t)txid * 1000 + (txid < s->set_back ? 3600 * 1000 : 0);
 }
 
 static inline uint32_t story_lock(const struct story *s)
@@ -337,7 +343,7 @@ static inline void story_file(const struct story *s, uint64_t min, uint64_t max,
         .commit = last->commit,
         .min_txid = min,
         .max_txid = max,
-        .time_ms = (int64_t)max * 1000,
+        .time_ms = story_ms(s, max),
         .has_rolling = s->rolling,
         .rolling_pre = s->rolling ? s->image[min - 1].rolling : 0,
         .rolling_post = s->rolling ? last->rolling : 0};
@@ -368,7 +374,7 @@ static inline void story_file_changed(const struct story *s, size_t at, struct w
     out->p[out->n - 1] ^= 0x40;
 }
 
-/* Put that file into the bucket, made at max seconds. */
+/* Put that file into the bucket, listed with the time that it was made at. */
 static inline void story_put(
     const struct story *s, struct world *w, unsigned level, uint64_t min, uint64_t max)
 {
@@ -378,7 +384,7 @@ static inline void story_put(
     wr_buf_init(&b, (size_t)1 << 28);
     story_file(s, min, max, &b);
     world_store(w, wr_layout_ltx_key(c->scratch, w->storage, level, min, max), wr_buf_bytes(&b),
-        (int64_t)max * 1000);
+        story_ms(s, max));
     wr_buf_release(&b);
 }
 

@@ -6,12 +6,15 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "engine/extent.h"
 #include "engine/lost.h"
 #include "engine/retain.h"
 #include "harness/t.h"
 
 #define LISTING_MAX 256
 #include "unit/engine/listing.h"
+
+static const struct wr_gaps_opts names = {.said = NULL}; /* nothing else is known */
 
 static void add(struct listing *l, unsigned level, uint64_t min, uint64_t max, int64_t time_ms)
 {
@@ -42,7 +45,7 @@ static size_t count_up_to(struct listing *l, enum wr_gap kind, unsigned level)
     size_t n = 0;
     struct wr_err e = {0};
 
-    T_OK(wr_gaps(l->f, l->n, NULL, gap, &e));
+    T_OK(wr_gaps(l->f, l->n, &names, gap, &e));
     for (size_t i = 0; i < l->n; i++)
         n += gap[i] == kind && l->f[i].level <= level;
     return n;
@@ -207,6 +210,27 @@ static void test_hole_in_level_0(void **state)
     T(count(&l, WR_GAP_OLD) == 0);
 }
 
+/* Where times tell nothing only the newest point is promised, and what was said. */
+static void test_hole_before_a_clock_was_set_back(void **state)
+{
+    struct wr_extent said = {.newest = 80};
+    struct wr_gaps_opts o = {.set_back = true};
+    enum wr_gap gap[LISTING_MAX] = {0};
+    struct listing l = replica();
+    struct wr_err e = {0};
+
+    (void)state;
+    cut_file(&l, 0, 34, 34);
+    T_OK(wr_gaps(l.f, l.n, &o, gap, &e));
+    for (size_t i = 0; i < l.n; i++)
+        T(gap[i] ==
+            (l.f[i].level == 0 && l.f[i].max >= 35 && l.f[i].max < 41 ? WR_GAP_OLD : WR_GAP_NONE));
+    o.said = &said;
+    T_OK(wr_gaps(l.f, l.n, &o, gap, &e));
+    for (size_t i = 0; i < l.n; i++)
+        T(gap[i] != WR_GAP_OLD);
+}
+
 static void test_hole_at_the_end(void **state)
 {
     struct listing l = replica();
@@ -288,14 +312,14 @@ static void test_runs(void **state)
     struct wr_err e = {0};
 
     (void)state;
-    T_OK(wr_lost_find(l.f, l.n, NULL, points, 4, &runs, &n, &old, &e));
+    T_OK(wr_lost_find(l.f, l.n, &names, points, 4, &runs, &n, &old, &e));
     T(n == 2 && old == 0);
     T(runs[0].first == 4 && runs[0].last == 49 && runs[0].points == 46 && runs[0].before == 3);
     T(runs[1].first == 51 && runs[1].last == 80 && runs[1].points == 30 && runs[1].before == 50);
     T(!runs[0].missing && !runs[1].missing);
     wr_free(runs);
     cut_file(&l, 0, 34, 34);
-    T_OK(wr_lost_find(l.f, l.n, NULL, points, 0, &runs, &n, &old, &e));
+    T_OK(wr_lost_find(l.f, l.n, &names, points, 0, &runs, &n, &old, &e));
     T(n == 1 && runs[0].first == 1 && runs[0].points == 79 && runs[0].before == 0);
     wr_free(runs);
 }
@@ -306,7 +330,7 @@ static enum wr_status find_once(void *arg)
     struct wr_lost *runs = NULL;
     size_t n = 0, old = 0;
     struct wr_err e = {0};
-    enum wr_status st = wr_lost_find(l->f, l->n, NULL, NULL, 0, &runs, &n, &old, &e);
+    enum wr_status st = wr_lost_find(l->f, l->n, &names, NULL, 0, &runs, &n, &old, &e);
 
     wr_free(runs);
     return st;
@@ -322,6 +346,6 @@ static void test_nomem(void **state)
 }
 
 T_MAIN(T_TEST(test_retention_is_no_loss), T_TEST(test_nothing_is_missing),
-    T_TEST(test_hole_in_level_0), T_TEST(test_hole_at_the_end), T_TEST(test_no_base),
-    T_TEST(test_beginning_of_a_level), T_TEST(test_points_of_hours), T_TEST(test_odd),
-    T_TEST(test_runs), T_TEST(test_nomem))
+    T_TEST(test_hole_in_level_0), T_TEST(test_hole_before_a_clock_was_set_back),
+    T_TEST(test_hole_at_the_end), T_TEST(test_no_base), T_TEST(test_beginning_of_a_level),
+    T_TEST(test_points_of_hours), T_TEST(test_odd), T_TEST(test_runs), T_TEST(test_nomem))
