@@ -59,6 +59,24 @@ enum wr_status wr_catalogue_fill(
     return st;
 }
 
+enum wr_status wr_catalogue_look(
+    struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c, struct wr_err *e)
+{
+    const uint64_t newest = wr_ltx_files_newest(&k->files);
+    struct wr_ltx_files is = {0};
+    bool unknown = false;
+    enum wr_status st = wr_layout_list_all(s, c, &is, e);
+
+    assert(k->known);
+    for (size_t i = 0; st == WR_OK && i < is.n && !unknown; i++)
+        unknown = is.p[i].max <= newest && !wr_ltx_files_find(&k->files, &is.p[i]) &&
+                  !wr_ltx_files_find(&k->damaged, &is.p[i]);
+    wr_ltx_files_release(&is);
+    if (unknown)
+        wr_catalogue_forget(k);
+    return st;
+}
+
 /* Whether a file was made when the storage says so, as far as its header can be read. */
 static enum wr_status check_time(
     struct wr_storage *s, struct wr_call *c, const struct wr_ltx_file *f, struct wr_err *e)

@@ -44,6 +44,10 @@ void wr_catalogue_forget(struct wr_catalogue *k);
 /* List the replica, unless that was done. */
 enum wr_status wr_catalogue_fill(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
     struct wr_err *e) WR_MUST_CHECK;
+/* List it once more: if there is a file that is not known, and ends no later than what is, nothing
+ * is known any more. Of a catalogue that is filled. */
+enum wr_status wr_catalogue_look(struct wr_catalogue *k, struct wr_storage *s, struct wr_call *c,
+    struct wr_err *e) WR_MUST_CHECK;
 /* Where listings do not carry the time a file was made, ask for it file by file, unless that was
  * done, on up to `threads` threads: for rules that go by the calendar a file must have one time,
  * whoever lists it. Of a catalogue that is filled. CONFLICT: the oldest or the newest snapshot was

@@ -57,8 +57,9 @@ void wr_keeper_confirm(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_
  * `damaged`: it is another one by now, or a piece of it, and retention does not count on it. */
 void wr_keeper_look(struct wr_keeper *k, const struct wr_ltx_file *f, uint64_t checksum);
 /* Delete what retain.h does not keep, and did not keep r->grace_ms ago. The replica is listed the
- * first time, after a failure and if `anew`; else what was sent since is known. Just after a
- * listing also what was too old by then for a process before us goes (grace.h). */
+ * first time, after a failure and if `anew`, and looked through once more ten minutes after the
+ * first time, for what a process before us had under way; else what was sent since is known. Just
+ * after a listing also what was too old by then for a process before us goes (grace.h). */
 void wr_keeper_retain(struct wr_keeper *k, const struct wr_retention *r, bool anew);
 
 /* The newest file was of that time when the replica was first listed: what time it is since is not

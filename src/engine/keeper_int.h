@@ -58,7 +58,10 @@ struct wr_keeper {
     struct wr_latest latest;   /* the catalogue's is to begin so */
     struct wr_cancel *request; /* of what it is at, on its step's stack */
 
-    struct wr_catalogue catalogue; /* only the actor's step */
+    /* only the actor's step */
+    struct wr_catalogue catalogue;
+    int64_t late_ms; /* when to look what came behind its first listing, monotonic; 0: there was
+                        none; INT64_MAX: that was done */
 };
 
 /* keeper.c */

@@ -19,6 +19,10 @@
 
 #define TIMES_THREADS 8 /* that ask for the times of files, at a start */
 
+/* What a process before us had under way is there by then, if it is ever to be: completing a large
+ * upload may take minutes (docs/adr/0008). */
+#define LATE_MS ((int64_t)10 * 60 * 1000)
+
 /* A listing that lacks what was acknowledged before it began is one of before that, for so long:
  * later on somebody has deleted it. */
 #define STALE_MS ((int64_t)10 * 60 * 1000)
@@ -242,6 +246,24 @@ static enum wr_status check_whose(struct wr_keeper *k, struct wr_call *c, struct
     return k->catalogue.fresh ? k->may(k->may_arg, c, true, e) : WR_OK;
 }
 
+/* Once, some time after the first listing: what came behind that, from a process before us, would
+ * stay for as long as we live, and lose what leads to it without a word. */
+static enum wr_status look_for_late(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
+{
+    const int64_t now_ms = wr_mono_ms(c->clock);
+    enum wr_status st = WR_OK;
+
+    if (k->late_ms == 0)
+        k->late_ms = now_ms + LATE_MS;
+    if (now_ms < k->late_ms)
+        return WR_OK;
+    if (k->catalogue.known)
+        st = wr_catalogue_look(&k->catalogue, k->storage, c, e);
+    if (st == WR_OK)
+        k->late_ms = INT64_MAX;
+    return st;
+}
+
 /* The catalogue as of now. What comes while it is listed may be in both. */
 static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
 {
@@ -261,8 +283,10 @@ static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, s
     if (k->latest.begun)
         wr_latest_begin(&k->catalogue.latest, k->latest.limit_ms, k->latest.mono_ms);
     wr_mutex_unlock(&k->mutex);
+    st = look_for_late(k, c, e);
     was_known = k->catalogue.known;
-    st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);
+    if (st == WR_OK)
+        st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);
     if (st == WR_OK && !was_known && !WR_MUTANT(TRUST_LIST))
         st = check_listed(k, c, last, e);
     if (st == WR_OK)
