@@ -185,7 +185,7 @@ static enum standing not_foreign(const struct wr_db *db, const struct db_replica
     const struct wr_remote_pos *at = &dr->now->pos;
     bool disputed = dr->now->contested && !is_its_own(db, dr);
 
-    if (at->txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
+    if (at->txid >= WR_TXID_SANE - 3 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
     if (disputed && dr->waits < WAITS_MAX)
         return STANDS_DISPUTED;
@@ -272,6 +272,22 @@ static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
     return !is_base(db, dr) || (leapt && (!dr->now->sampled || !dr->now->pos.has_rolling));
 }
 
+/* An empty replica whose sign is there: what a dead process has under way, and we know nothing of,
+ * must not reach further than what comes. */
+static uint64_t least_for_empty(const struct wr_db *db, const struct db_replica *dr)
+{
+    uint64_t taken = wr_replica_taken(dr->r, dr->now->found);
+
+    return taken >= db->txid && !WR_MUTANT(LOST_STATE_AT_ONE) ? taken + WR_TXID_LEAP : 0;
+}
+
+/* Who knows of fewer TXIDs than the replica has does not know either whether some had been left out
+ * before, by one who is dead, and may have that under way. */
+static uint64_t leap(const struct wr_db *db, const struct db_replica *dr)
+{
+    return db->txid < dr->now->pos.txid ? 2 * WR_TXID_LEAP : WR_TXID_LEAP;
+}
+
 /* The TXID that the database must have at the least to join one that stands there; 0: any. Always
  * above what is damaged, as that has its name. */
 static uint64_t least_for(const struct wr_db *db, const struct db_replica *dr, enum standing where)
@@ -281,7 +297,9 @@ static uint64_t least_for(const struct wr_db *db, const struct db_replica *dr, e
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
         return wr_max(above,
             dr->now->pos.txid +
-                (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : WR_TXID_LEAP));
+                (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : leap(db, dr)));
+    if (where == STANDS_EMPTY)
+        return least_for_empty(db, dr);
     if (where != STANDS_BROKEN)
         return 0;
     /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */

@@ -83,7 +83,7 @@ static void sign(struct wr_lookout *l, struct wr_call *c)
     l->token++;
     l->doubtful = true;
     c->deadline_ms = now_ms(c) + SIGN_MS;
-    l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, &why) == WR_OK;
+    l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, l->given, &why) == WR_OK;
     l->owes_sign = l->owes_sign && !l->signed_here;
     l->refused = !l->signed_here;
     if (l->signed_here || l->said || (c->cancel && wr_cancel_is(c->cancel)))
@@ -100,6 +100,7 @@ static void note_newest(struct wr_lookout *l, const struct wr_remote_pos *pos)
 {
     l->newest = (struct wr_ltx_file){
         .level = pos->level, .min = pos->from, .max = pos->txid, .size = pos->size};
+    l->given = wr_max(l->given, pos->txid);
 }
 
 void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_remote_pos *pos,
@@ -118,24 +119,30 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     wr_lookout_arrived(l, c);
 }
 
-/* No file was listed where none is known: there is none, or the listing is from before they came.
- * Whoever began anew then would do so over them. A sign is put right behind the first. */
+/* A directory shows what is there; and who is dead has nothing under way to it. */
+static bool shows_all(const struct wr_lookout *l)
+{
+    return (wr_storage_caps(l->storage) & WR_STORAGE_LIST_NOW) != 0;
+}
+
+/* No file was listed where none is known: there is none, or the listing is from before they came,
+ * or the first one is under way. Whoever began anew then would do so over them. */
 static enum wr_status believe_empty(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
 {
     bool anothers;
     enum wr_status st;
 
-    if (l->emptied || wr_storage_caps(l->storage) & WR_STORAGE_LIST_NOW)
+    if (l->emptied || shows_all(l))
         return WR_OK;
     c->deadline_ms = now_ms(c) + REQUEST_MS;
-    st = wr_writer_other(l->storage, c, l->token, &anothers, e);
+    st = wr_writer_other(l->storage, c, l->token, &anothers, &l->taken, e);
     if (st != WR_OK || !anothers)
         return st;
     l->emptied = ++l->less >= LESS_MAX;
     return wr_fail(e, WR_BUSY,
         "no file is listed, and " WR_WRITER_NAME
-        " tells that there were some: the listing is out of date, or they were deleted; if it "
-        "stays so for half a minute, all is sent anew");
+        " tells of some: the first one is under way, the listing is out of date, or they were "
+        "deleted; if it stays so for half a minute, all is sent anew");
 }
 
 enum wr_status wr_lookout_believe(
@@ -161,17 +168,6 @@ enum wr_status wr_lookout_believe(
         (unsigned long long)txid, (unsigned long long)l->newest.max);
 }
 
-void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f)
-{
-    bool wide = f->min < f->max;
-    uint64_t size = f->size > 0 ? f->size : UINT64_MAX;
-    bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
-    bool first = l->newest.max == 0;
-
-    l->owes_sign = l->owes_sign || wide || over || first;
-    l->doubtful = l->doubtful || wide;
-}
-
 static void look_soon(struct wr_lookout *l, int64_t at_ms)
 {
     l->check_ms = wr_min(l->check_ms, at_ms + CHECK_SOON_MS);
@@ -185,6 +181,20 @@ static void sign_first(struct wr_lookout *l, struct wr_call *c)
     sign(l, c);
     if (l->signed_here && l->newest.max > 0)
         look_soon(l, now_ms(c));
+}
+
+void wr_lookout_sends(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f)
+{
+    bool wide = f->min < f->max;
+    uint64_t size = f->size > 0 ? f->size : UINT64_MAX;
+    bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
+    bool first = l->newest.max == 0;
+
+    l->owes_sign = l->owes_sign || wide || over || first;
+    l->doubtful = l->doubtful || wide;
+    l->given = wr_max(l->given, f->max);
+    if (first && !l->signed_here && !l->refused && !shows_all(l) && !WR_MUTANT(UNSIGNED))
+        sign_first(l, c);
 }
 
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)

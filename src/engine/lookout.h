@@ -49,6 +49,9 @@ struct wr_lookout {
     bool doubtful;    /* the next look has to list */
     unsigned less;    /* listings in a row that showed less than there is */
     bool emptied;     /* and so many showed nothing that this is believed for good */
+    uint64_t given;   /* TXIDs up to there have files of ours, or get them, or were found */
+    uint64_t taken;   /* up to there somebody had given, whose sign was all that was found; 0: that
+                         was not so, or it did not say */
     int64_t pace_ms;  /* between two looks */
     int64_t check_ms; /* when to look again */
     int64_t full_ms;  /* and when at all of it */
@@ -73,8 +76,11 @@ enum wr_status wr_lookout_believe(
 /* This file of ours is about to be sent. Create-only keeps names apart: of what spans TXIDs parts
  * may be there under other names, so that a look will list, and whoever writes these is told. So is
  * the owner of what a file in parts may go over, and who goes by what was said of a replica before
- * it had no files. */
-void wr_lookout_sends(struct wr_lookout *l, const struct wr_ltx_file *f);
+ * it had no files.
+ *
+ * Where there is none yet signs before it is sent: who lists the replica meanwhile, and does not
+ * know of us, must not take it for an empty one. As wr_lookout_arrived. */
+void wr_lookout_sends(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f);
 /* It is there, whether or not it counts. If a sign is owed for it our own will do, if it is still
  * there; else signs: a request or two of some seconds at most, and for the first sign those of
  * wr_herald_prepare. Where that fails it is owed until the next look or listing anew, and a warning

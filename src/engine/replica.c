@@ -299,6 +299,16 @@ bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret
     return there;
 }
 
+uint64_t wr_replica_taken(struct wr_replica *r, unsigned found)
+{
+    uint64_t txid;
+
+    wr_mutex_lock(&r->mutex);
+    txid = r->now.found == found ? r->taken : 0;
+    wr_mutex_unlock(&r->mutex);
+    return txid;
+}
+
 bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret)
 {
     bool there;

@@ -134,6 +134,9 @@ bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret
 /* Who holds the lease, as it was read after the position was found; epoch 0: nobody was ever
  * promoted. False: it was not read. */
 bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret);
+/* It has no file, and who had signed there had given TXIDs up to this one to some; 0: nobody had.
+ */
+uint64_t wr_replica_taken(struct wr_replica *r, unsigned found);
 /* The tally is not needed any more. */
 void wr_replica_tally_done(struct wr_replica *r, unsigned found);
 struct wr_storage *wr_replica_storage(struct wr_replica *r);

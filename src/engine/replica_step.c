@@ -157,6 +157,7 @@ static struct wr_next find_position(
         was = r->learnt;
         r->learnt = learnt;
         learnt = was;
+        r->taken = pos->txid == 0 ? r->lookout.taken : 0;
         r->now.found++;
         r->wish.sample = r->wish.census = false;
     }
@@ -275,7 +276,7 @@ static struct wr_next send_next(
     uint64_t node;
     enum wr_status st;
 
-    wr_lookout_sends(&r->lookout, &f);
+    wr_lookout_sends(&r->lookout, c, &f);
     c->deadline_ms =
         wr_mono_ms(c->clock) + (streamed || wr_parcel_large(p) ? STREAM_MS : REQUEST_MS);
     st = send_cancelable(r, c, p, &sent, &e);

@@ -5,9 +5,10 @@
 
 #include "base/buf.h"
 #include "engine/placard.h"
+#include "engine/remote.h"
 #include "storage/storage.h"
 
-#define SIGN_MAX ((size_t)128) /* bytes; the only one that is read is our own */
+#define SIGN_MAX ((size_t)128) /* bytes */
 
 /* What begins each sign of this token. */
 static struct wr_str head_of(struct wr_call *c, uint64_t token)
@@ -15,15 +16,16 @@ static struct wr_str head_of(struct wr_call *c, uint64_t token)
     return wr_arena_fmt(c->scratch, "{\"token\":\"%016llx\"", (unsigned long long)token);
 }
 
-enum wr_status wr_writer_sign(
-    struct wr_storage *s, struct wr_call *c, uint64_t token, uint64_t node, struct wr_err *e)
+enum wr_status wr_writer_sign(struct wr_storage *s, struct wr_call *c, uint64_t token,
+    uint64_t node, uint64_t txid, struct wr_err *e)
 {
     struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
     struct wr_buf text;
     enum wr_status st;
 
     wr_buf_init(&text, SIGN_MAX);
-    wr_buf_fmt(&text, WR_FMT ",\"node\":\"%016llx\"", WR_ARG(head), (unsigned long long)node);
+    wr_buf_fmt(&text, WR_FMT ",\"node\":\"%016llx\",\"txid\":\"%016llx\"", WR_ARG(head),
+        (unsigned long long)node, (unsigned long long)txid);
     wr_placard_seal(&text);
     if (!key.p || !head.p || wr_buf_status(&text) != WR_OK)
         st = wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
@@ -33,39 +35,57 @@ enum wr_status wr_writer_sign(
     return st;
 }
 
-/* What is there to read, and whether it is this sign. */
-static enum wr_status look(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret_there,
-    bool *ret_is, struct wr_err *e)
+/* What is there to read, in c->scratch, .p is NULL: nothing; and whether it is this sign. */
+static enum wr_status look(struct wr_storage *s, struct wr_call *c, uint64_t token,
+    struct wr_str *ret, bool *ret_is, struct wr_err *e)
 {
     struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
-    char text[SIGN_MAX];
+    char *text = wr_arena_array(c->scratch, SIGN_MAX, 1);
     size_t n = 0;
     enum wr_status st;
 
-    *ret_there = *ret_is = false;
-    if (!key.p || !head.p)
+    *ret = (struct wr_str){0};
+    *ret_is = false;
+    if (!key.p || !head.p || !text)
         return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
-    st = wr_storage_get(s, c, key, 0, text, sizeof(text), &n, e);
-    *ret_there = st == WR_OK;
-    *ret_is = st == WR_OK && wr_str_starts((struct wr_str){text, n}, head);
+    st = wr_storage_get(s, c, key, 0, text, SIGN_MAX, &n, e);
+    if (st == WR_OK)
+        *ret = (struct wr_str){text, n};
+    *ret_is = st == WR_OK && wr_str_starts(*ret, head);
     return wr_status_passing(st) ? st : WR_OK;
+}
+
+/* What a sign says that is as it was written. */
+static uint64_t txid_of(struct wr_str text)
+{
+    json_t *o = wr_placard_sealed((struct wr_bytes){(const uint8_t *)text.p, text.n})
+                    ? json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL)
+                    : NULL;
+    uint64_t txid = 0;
+
+    if (!wr_placard_hex(o, "txid", &txid) || txid >= WR_TXID_SANE / 2)
+        txid = 0;
+    json_decref(o);
+    return txid;
 }
 
 enum wr_status wr_writer_is(
     struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
 {
-    bool there;
+    struct wr_str text;
 
-    return look(s, c, token, &there, ret, e);
+    return look(s, c, token, &text, ret, e);
 }
 
-enum wr_status wr_writer_other(
-    struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
+enum wr_status wr_writer_other(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret,
+    uint64_t *ret_txid, struct wr_err *e)
 {
-    bool there, is;
-    enum wr_status st = look(s, c, token, &there, &is, e);
+    struct wr_str text;
+    bool is;
+    enum wr_status st = look(s, c, token, &text, &is, e);
 
-    *ret = there && !is;
+    *ret = st == WR_OK && text.p && !is;
+    *ret_txid = *ret ? txid_of(text) : 0;
     return st;
 }
 

@@ -120,6 +120,11 @@ static void fault_close(void *self)
     wr_free(f);
 }
 
+void faultstore_lists_late(struct faultstore *f)
+{
+    f->ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+}
+
 void faultstore_arm(
     struct faultstore *f, enum fault_kind kind, unsigned ops, unsigned permille, uint64_t times)
 {

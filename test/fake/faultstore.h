@@ -46,6 +46,9 @@ struct faultstore *faultstore_new(const struct wr_storage_ops *inner_ops, void *
 /* For wr_storage_wrap, with the fault store as `self`. Lives as long as the fault store. */
 const struct wr_storage_ops *faultstore_ops(const struct faultstore *f);
 
+/* It no longer says of itself that its listings show what is there. Before it is used. */
+void faultstore_lists_late(struct faultstore *f);
+
 /* From now on `kind` strikes calls in `ops` (of enum fault_op, those it makes sense for) with a
  * probability of `permille`, `times` times; UINT64_MAX: for good. Replaces what was armed for it.
  */

@@ -121,7 +121,7 @@ static void sign(struct wr_storage *s, uint64_t token, bool made)
 
     HOLDS(wr_writer_is(s, c, token, &is, &e) == WR_OK && (is || !made));
     HOLDS(wr_writer_is(s, c, token ^ 1, &other, &e) == WR_OK && !(is && other));
-    HOLDS(wr_writer_sign(s, c, token, 1, &e) == WR_OK);
+    HOLDS(wr_writer_sign(s, c, token, 1, 9, &e) == WR_OK);
     HOLDS(wr_writer_is(s, c, token, &is, &e) == WR_OK && is);
 }
 

@@ -203,21 +203,6 @@ void judge_dead(struct judge *j, bool is)
     j->dead = is;
 }
 
-bool judge_has_other(const struct judge *j, uint64_t txid)
-{
-    for (size_t i = 0; i < j->n; i++) {
-        if (j->files[i]->apart && !j->files[i]->gone && j->files[i]->f.min == 1 &&
-            j->files[i]->f.max == txid)
-            return true;
-    }
-    return false;
-}
-
-void judge_forgot(struct judge *j)
-{
-    j->forgot = true;
-}
-
 /* ---- what is there now ---- */
 
 void judge_each(const struct judge *j, judge_each_fn *fn, void *arg)

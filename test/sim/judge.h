@@ -86,8 +86,6 @@ bool judge_put(struct judge *j, const char *key, const uint8_t *p, size_t n, cha
 void judge_remove(struct judge *j, const char *key);
 /* Whether who sent what is put from now on is dead by then. Not so at first. */
 void judge_dead(struct judge *j, bool is);
-/* Whoever comes next does not know which TXIDs were given away. */
-void judge_forgot(struct judge *j);
 
 /* The image of `txid`, if files that were ever there make it. */
 bool judge_find(const struct judge *j, uint64_t txid, struct judge_image *ret);
@@ -97,10 +95,6 @@ bool judge_is_stray(const struct judge *j, const char *key);
 
 /* Whether the only file there is now that ends at `txid` is such a one, and lies within another. */
 bool judge_is_beneath(const struct judge *j, uint64_t txid);
-
-/* Whether a snapshot of `txid` is there of which no image is made: a dead one's, whose state was
- * lost. */
-bool judge_has_other(const struct judge *j, uint64_t txid);
 
 /* The images that the files there are now make, by ascending TXID. Return false to stop. */
 typedef bool judge_each_fn(void *arg, const struct judge_image *image);

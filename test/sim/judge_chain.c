@@ -230,10 +230,7 @@ static bool take_late(struct judge *j, struct judge_known *k, char why[JUDGE_TEX
         return true; /* what it can be held against are the files that it covers */
     for (size_t i = 0; i < f->n; i++)
         own.hash ^= f->pages[i].hash;
-    /* Who has lost the state of a dead process, and finds an empty replica, knows nothing of a
-     * snapshot that is still under way (docs/adr/0008, what remains). */
-    k->apart = k->stray && j->forgot && !same_image(&own, &known);
-    return k->apart || same_image(&own, &known) ||
+    return same_image(&own, &known) ||
            judge_bad_file(why, k, "not what other files make of its TXID");
 }
 
@@ -326,42 +323,6 @@ static bool leave_what_lies_within(struct judge *j, const struct judge_known *k)
     return any;
 }
 
-static void drop_image(struct judge *j, uint64_t txid)
-{
-    size_t i = image_at(j, txid);
-
-    if (i == j->n_images || j->images[i].txid != txid)
-        return;
-    memmove(&j->images[i], &j->images[i + 1], (j->n_images - i - 1) * sizeof(*j->images));
-    j->n_images--;
-}
-
-/* Whoever has lost the state of a dead process, and found an empty replica, goes on beside a
- * snapshot that had been under way, and reaches further (docs/adr/0008, what remains). */
-static bool leave_first_of_the_dead(struct judge *j, const struct judge_known *k)
-{
-    bool any = false;
-
-    for (size_t i = judge_first_ending(j, k->f.min); j->forgot && i < j->n; i++) {
-        struct judge_known *m = j->files[i];
-
-        if (m == k || !m->stray || m->apart || m->f.min != 1)
-            continue;
-        m->apart = any = true;
-        drop_image(j, m->f.max);
-    }
-    return any;
-}
-
-/* Without what was left there must be a way to `k`: it was not made for that. */
-static bool leads_to(const struct judge *j, const struct judge_known *k, char why[JUDGE_TEXT])
-{
-    struct judge_image image;
-
-    return judge_find(j, k->f.max, &image) ||
-           judge_bad_file(why, k, "made for a dead one's snapshot, and not what follows it");
-}
-
 bool judge_take_in(struct judge *j, size_t i, char why[JUDGE_TEXT])
 {
     struct judge_known *k = j->files[i];
@@ -369,7 +330,5 @@ bool judge_take_in(struct judge *j, size_t i, char why[JUDGE_TEXT])
 
     if (!ok && k->level == 0 && leave_what_lies_within(j, k))
         ok = from_the_beginning(j, why);
-    if (!ok && leave_first_of_the_dead(j, k))
-        ok = from_the_beginning(j, why) && leads_to(j, k, why);
     return ok && check_merges(j, i, why);
 }

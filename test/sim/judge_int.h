@@ -36,7 +36,6 @@ struct judge_cell {
 struct judge {
     uint32_t lock_offset;
     bool dead;                  /* who puts what comes next */
-    bool forgot;                /* what was given away before then */
     struct judge_known **files; /* in the order that judge_chain.c speaks of */
     size_t n, cap;
     struct judge_image *images; /* ascending */

@@ -55,11 +55,6 @@ extern void (*store_on_remove)(struct store *s, const char *key);
 extern bool store_after_death, store_doubled;
 /* And the name of the process that has sent it; NULL: nobody has. */
 extern const char *store_sender;
-/* Our state was lost. From then on what the dead have under way to a store without conditions is
- * lost with it: it might go over what comes from those who do not know of it, as docs/adr/0008 says
- * under what remains. */
-extern bool store_forgets_the_dead;
-
 /* Called by whoever is about to send a request, in its fiber, which may sleep there, or die. NULL:
  * nobody is told. */
 extern void (*store_on_ask)(void);

@@ -11,7 +11,6 @@
 
 bool store_after_death, store_doubled;
 const char *store_sender;
-bool store_forgets_the_dead;
 void (*store_on_put)(
     struct store *s, const char *key, const uint8_t *p, size_t n, const uint8_t *old, size_t old_n);
 void (*store_on_remove)(struct store *s, const char *key);

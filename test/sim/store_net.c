@@ -263,9 +263,6 @@ static bool arrive(struct store *s, struct store_request *r)
 {
     const bool copy = !r->client;
 
-    if (store_forgets_the_dead && !copy && !sim_proc_alive(r->client) &&
-        !(store_ops(s)->caps & WR_STORAGE_COND_PUT))
-        return false;
     store_counts.requests++;
     if (!copy && is_turned_away(s, r))
         return false;

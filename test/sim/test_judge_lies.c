@@ -329,78 +329,8 @@ static void a_late_file_that_came_before_what_it_lies_within(void **state)
     t_ltx_release(&dead);
 }
 
-/* Whoever lost the state of a dead process knows nothing of its snapshot. */
-static void a_late_snapshot_of_a_lost_state(void **state)
-{
-    struct small s = small_new(3);
-    uint8_t page[PAGE_SIZE] = {99};
-    struct t_ltx m;
-
-    (void)state;
-    t_ltx_merge(&s.m[0], 2, &m);
-    m.rolling = false;
-    t_ltx_set(&m, 1, page);
-    judge_dead(s.j, true);
-    judge_forgot(s.j);
-    T(put_model(s.j, 9, &m).ok && judge_has_other(s.j, 2));
-    judge_remove(s.j, "ltx/9/0000000000000001-0000000000000002.ltx");
-    T(!judge_has_other(s.j, 2));
-    small_free(&s);
-    s = small_new(3);
-    judge_dead(s.j, true);
-    expect_found(&s, 9, &m, "not what other files make of its TXID");
-    t_ltx_release(&m);
-}
-
-/* The same when it came before its TXID was given away again. */
-static void an_early_snapshot_of_a_lost_state(void **state)
-{
-    (void)state;
-    for (int forgot = 0; forgot <= 1; forgot++) {
-        struct small s = small_new(1);
-        uint8_t page[PAGE_SIZE] = {99};
-        struct t_ltx m;
-
-        t_ltx_merge(&s.m[0], 2, &m);
-        m.rolling = false;
-        t_ltx_set(&m, 2, page);
-        judge_dead(s.j, true);
-        T(put_model(s.j, 9, &m).ok && !judge_has_other(s.j, 2));
-        judge_dead(s.j, false);
-        if (forgot) {
-            judge_forgot(s.j);
-            T(put_model(s.j, 0, &s.m[1]).ok && judge_has_other(s.j, 2));
-            T(put_model(s.j, 0, &s.m[2]).ok);
-            small_free(&s);
-        } else {
-            expect_found(&s, 0, &s.m[1], "not ");
-        }
-        t_ltx_release(&m);
-    }
-}
-
-/* It excuses no file to which nothing else leads. */
-static void a_wrong_file_beside_a_snapshot_of_a_lost_state(void **state)
-{
-    struct small s = small_new(0);
-    struct t_ltx m;
-
-    (void)state;
-    t_ltx_merge(&s.m[0], 2, &m);
-    judge_forgot(s.j);
-    judge_dead(s.j, true);
-    T(put_model(s.j, 9, &m).ok);
-    judge_dead(s.j, false);
-    s.m[2].min = 2;
-    drop_page(&s.m[2], 6);
-    expect_found(&s, 0, &s.m[2], "not what follows it");
-    t_ltx_release(&m);
-}
-
 T_MAIN(T_TEST(growth_without_its_pages), T_TEST(merged_files_that_lie), T_TEST(snapshots_that_lie),
     T_TEST(names_that_lie), T_TEST(names_that_change_their_contents),
     T_TEST(rolling_checksums_that_lie), T_TEST(another_page_size), T_TEST(overlaps_at_rest),
     T_TEST(a_page_that_a_late_file_does_not_change),
-    T_TEST(a_late_file_that_came_before_what_it_lies_within),
-    T_TEST(a_late_snapshot_of_a_lost_state), T_TEST(an_early_snapshot_of_a_lost_state),
-    T_TEST(a_wrong_file_beside_a_snapshot_of_a_lost_state))
+    T_TEST(a_late_file_that_came_before_what_it_lies_within))

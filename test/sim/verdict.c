@@ -161,12 +161,6 @@ void verdict_shared(bool is)
     verdict.shared = is;
 }
 
-void verdict_forgot(void)
-{
-    for (size_t i = 0; i < verdict.n; i++)
-        judge_forgot(verdict.buckets[i].judge);
-}
-
 bool verdict_image(uint64_t txid, struct judge_image *ret)
 {
     return judge_find(verdict.buckets[0].judge, txid, ret);

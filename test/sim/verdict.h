@@ -11,9 +11,6 @@
 
 void verdict_init(uint32_t lock_offset, struct store *const *stores, size_t n);
 
-/* Our state was lost: who begins without it may give TXIDs away again. */
-void verdict_forgot(void);
-
 /* From now on two databases are sent to the same place: a TXID may have two images, and only names
  * are judged, until verdict_no_mixture; or not so any more. */
 void verdict_shared(bool is);

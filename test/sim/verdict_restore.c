@@ -162,8 +162,7 @@ static void restore_near(struct bucket *b, const struct judge_image *image)
 /* What verification has found in a bucket. */
 struct findings {
     const struct bucket *b;
-    bool lacks;  /* nothing but that files are missing, and the judge knows no way either */
-    bool others; /* nothing but that two have written what ends at one TXID, as the judge knows */
+    bool lacks; /* nothing but that files are missing, and the judge knows no way either */
 };
 
 /* Of a level: files of it are gone, and others lead where they led. */
@@ -182,8 +181,6 @@ static void note_finding(void *arg, const struct wr_finding *f)
                                             : all->b->old_word && is_directory(f->key);
 
     all->lacks = all->lacks && known;
-    all->others =
-        all->others && f->kind == WR_FINDING_FILE && judge_has_other(all->b->judge, f->max);
     sim_trace("found: %s %016" PRIx64 "-%016" PRIx64 " %s", f->key ? f->key : "", f->min, f->max,
         f->text);
 }
@@ -228,7 +225,7 @@ static void verify_one(size_t bucket)
     struct wr_verify_result r = {0};
     struct wr_err e = {0};
     const uint64_t newest = verdict_last(bucket);
-    struct findings all = {.b = b, .lacks = true, .others = true};
+    struct findings all = {.b = b, .lacks = true};
     enum wr_status st = verify(b, &r, &all, &e);
     char why[SAID_TEXT];
 
@@ -241,8 +238,6 @@ static void verify_one(size_t bucket)
     if (st == WR_CORRUPT && b->old_word && !(store_ops(b->store)->caps & WR_STORAGE_COND_PUT) &&
         all.lacks && !said_is_so(b->store, why))
         return; /* a word from before it was said what is deleted has gone over that */
-    if (st == WR_CORRUPT && all.others)
-        return; /* so it is here: two have written */
     if (st != WR_OK)
         sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
     if (r.last_txid < newest || r.last_txid > verdict_last(bucket) || r.proven_txid != r.last_txid)

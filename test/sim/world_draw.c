@@ -39,9 +39,8 @@ void world_draw_habits(struct world *w)
         h->rivals = h->kills = true;
         h->travel = false; /* whoever puts a copy in place has stopped all of them */
     }
-    if (h->hasty) { /* who has lost all state and finds nothing cannot know what is under way */
+    if (h->hasty) {
         h->kills = h->cuts = true;
-        h->losses = h->travel = false;
         h->pause_ns = 2 * SECOND;
     }
 }

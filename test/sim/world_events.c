@@ -148,8 +148,6 @@ static void lose_state(struct world *w)
     /* Without an id it makes a new number, and by its pages the replica may be another one's: then
      * it says what to start it with. */
     w->opts.adopt = w->opts.adopt || (w->may.nameless && (which == 0 || which & 8));
-    verdict_forgot();
-    store_forgets_the_dead = true;
 }
 
 void world_stop_all(struct world *w)

@@ -117,7 +117,7 @@ static void sign(struct shelf *x, uint64_t token)
 {
     struct wr_err e = {0};
 
-    T_OK(wr_writer_sign(x->s, x->c, token, 1, &e));
+    T_OK(wr_writer_sign(x->s, x->c, token, 1, 9, &e));
 }
 
 static void look(struct shelf *x, uint64_t token)

@@ -319,7 +319,7 @@ static void hand_sign(struct hand *h, uint64_t token)
 {
     struct wr_err e = {0};
 
-    T_OK(wr_writer_sign(h->w.storage, t_call(), token, 1, &e));
+    T_OK(wr_writer_sign(h->w.storage, t_call(), token, 1, 9, &e));
 }
 
 /* That is an older state of the replica, unless its writer has said how far it reaches. */

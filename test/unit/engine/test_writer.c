@@ -3,6 +3,7 @@
  */
 #include "engine/writer.h"
 
+#include "engine/remote.h"
 #include "unit/engine/spy_store.h"
 
 static const char NAME[] = "r/writer.json";
@@ -27,7 +28,7 @@ static void sign(struct bucket *b, uint64_t token)
 {
     struct wr_err e = {0};
 
-    T_OK(wr_writer_sign(b->s, t_call(), token, 0xabc, &e));
+    T_OK(wr_writer_sign(b->s, t_call(), token, 0xabc, 9, &e));
 }
 
 static bool is(struct bucket *b, uint64_t token)
@@ -42,9 +43,11 @@ static bool is(struct bucket *b, uint64_t token)
 static bool is_anothers(struct bucket *b, uint64_t token)
 {
     bool is = true;
+    uint64_t txid = 7;
     struct wr_err e = {0};
 
-    T_OK(wr_writer_other(b->s, t_call(), token, &is, &e));
+    T_OK(wr_writer_other(b->s, t_call(), token, &is, &txid, &e));
+    T(txid == (is ? 9 : 0));
     return is;
 }
 
@@ -74,7 +77,32 @@ static void test_the_last_one_that_signed(void **state)
     T_OK(wr_storage_get(b.s, t_call(), wr_str(NAME), 0, text, sizeof(text) - 1, &n, &e));
     text[n] = '\0';
     assert_string_equal(text, "{\"token\":\"ffffffffffffffff\",\"node\":\"0000000000000abc\","
-                              "\"crc64\":\"31421f2385dabf8e\"}\n");
+                              "\"txid\":\"0000000000000009\",\"crc64\":\"5aacdb58e0d60a72\"}\n");
+    wr_storage_close(b.s);
+}
+
+/* What another one says of its TXIDs is not believed if it is no sign, or no database's. */
+static void test_txids_that_nobody_had(void **state)
+{
+    static const char *const texts[] = {"", "{\"token\":\"0000000000000008\"",
+        "{\"token\":\"0000000000000008\",\"node\":\"0000000000000001\"}\n",
+        "{\"token\":\"0000000000000008\",\"node\":\"0000000000000abc\","
+        "\"txid\":\"0000000000000009\",\"crc64\":\"31421f2385dabf8e\"}\n"};
+    struct bucket b;
+    uint64_t txid;
+    bool is;
+    struct wr_err e = {0};
+
+    (void)state;
+    bucket_open(&b);
+    for (size_t i = 0; i <= wr_countof(texts); i++) {
+        if (i < wr_countof(texts))
+            put_text(&b, texts[i]);
+        else
+            T_OK(wr_writer_sign(b.s, t_call(), 8, 1, WR_TXID_SANE / 2, &e));
+        T_OK(wr_writer_other(b.s, t_call(), 7, &is, &txid, &e));
+        T(is && txid == 0);
+    }
     wr_storage_close(b.s);
 }
 
@@ -145,9 +173,10 @@ static void test_a_store_that_fails(void **state)
     T_IS(WR_BUSY, wr_writer_is(b.s, t_call(), 7, &is, &e));
     T(!is);
     b.spy.fail_put = WR_AUTH;
-    T_IS(WR_AUTH, wr_writer_sign(b.s, t_call(), 7, 1, &e));
+    T_IS(WR_AUTH, wr_writer_sign(b.s, t_call(), 7, 1, 9, &e));
     wr_storage_close(b.s);
 }
 
-T_MAIN(T_TEST(test_the_last_one_that_signed), T_TEST(test_what_is_no_sign_is_not_ours),
-    T_TEST(test_each_bit_is_under_a_checksum), T_TEST(test_a_store_that_fails))
+T_MAIN(T_TEST(test_the_last_one_that_signed), T_TEST(test_txids_that_nobody_had),
+    T_TEST(test_what_is_no_sign_is_not_ours), T_TEST(test_each_bit_is_under_a_checksum),
+    T_TEST(test_a_store_that_fails))

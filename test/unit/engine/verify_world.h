@@ -103,7 +103,7 @@ static inline void replica_say(struct world *w, enum replica_says says, struct w
     for (size_t i = 0; i < left->n && says == REPLICA_ENDS; i++)
         wr_roll_add(&x.roll, &left->p[i]);
     T_OK(wr_extent_write(w->storage, t_call(), &x, &version, &e));
-    T_OK(wr_writer_sign(w->storage, t_call(), 7, 1, &e));
+    T_OK(wr_writer_sign(w->storage, t_call(), 7, 1, 9, &e));
 }
 
 /* A replica of that history in the bucket, as old as retention lets it get; its names in `all`. */
