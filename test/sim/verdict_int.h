@@ -1,11 +1,16 @@
 /*
  * verdict_int.h - what is known of the buckets, shared by those who judge objects as they appear
- * (verdict.c) and what the product's own code makes of them (verdict_restore.c).
+ * (verdict.c) and what the product's own code makes of them (verdict_restore.c, verdict_verify.c).
  */
 #ifndef SIM_VERDICT_INT_H
 #define SIM_VERDICT_INT_H
 
+#include "base/arena.h"
+#include "base/call.h"
 #include "sim/verdict.h"
+
+struct wr_storage;
+struct wr_verify_result;
 
 #define VERDICT_STORES_MAX 4
 
@@ -36,5 +41,22 @@ uint64_t verdict_txid_of(const char *key);
 bool verdict_leads_to(const struct bucket *b, uint64_t txid);
 /* The first commit from `from` on that is this state; SIZE_MAX: none is. */
 size_t verdict_commit_of(size_t from, const struct judge_image *x);
+
+/* A look into a bucket by the product's own code; verdict_leave() comes after that in every case.
+ */
+struct verdict_visit {
+    struct wr_storage *s;
+    struct wr_arena scratch;
+    struct wr_call call;
+};
+enum wr_status verdict_visit(struct bucket *b, struct verdict_visit *v, struct wr_err *e);
+void verdict_leave(struct verdict_visit *v);
+
+/* S7. What verification says of a bucket. *ret_lacks, unless NULL: it found nothing but that files
+ * are missing, where the judge knows no way either. */
+enum wr_status verdict_verify(
+    struct bucket *b, struct wr_verify_result *ret, bool *ret_lacks, struct wr_err *e);
+/* At rest all is as it should be; and nobody sends any more, but what was sent may come. */
+void verdict_verify_end(size_t bucket);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * verdict_restore.c - see verdict.h: what the product's own code makes of the buckets, in processes
- * of their own.
+ * verdict_restore.c - see verdict.h: what the product's own code restores from the buckets, in
+ * processes of their own.
  */
 #include "sim/verdict_int.h"
 
@@ -10,7 +10,6 @@
 #include "engine/verify.h"
 #include "sim/commits.h"
 #include "sim/disk.h"
-#include "sim/said.h"
 #include "sim/tape.h"
 
 #include <inttypes.h>
@@ -22,28 +21,6 @@
 #define RESTORED_NOW  "/restored/now"                  /* by those beside whom all goes on */
 
 /* ---- in the end ---- */
-
-/* A look into a bucket by the product's own code. */
-struct visit {
-    struct wr_storage *s;
-    struct wr_arena scratch;
-    struct wr_call call;
-};
-
-/* leave() comes after that in every case. */
-static enum wr_status visit(struct bucket *b, struct visit *v, struct wr_err *e)
-{
-    *v = (struct visit){
-        .call = {.scratch = &v->scratch, .clock = wr_clock_system(), .deadline_ms = WR_NEVER}};
-    wr_arena_init(&v->scratch, (size_t)1 << 30);
-    return wr_storage_wrap(store_ops(b->store), store_client(b->store), WR_STR(""), &v->s, e);
-}
-
-static void leave(struct visit *v)
-{
-    wr_storage_close(v->s);
-    wr_arena_release(&v->scratch);
-}
 
 /* With the product's own code. */
 static enum wr_status restore(struct bucket *b, const char *path, struct wr_plan_target to,
@@ -57,12 +34,12 @@ static enum wr_status restore(struct bucket *b, const char *path, struct wr_plan
         .parallel = 1 + tape_below(4),
         .resume_min = 1,
         .lock_offset = verdict.lock_offset};
-    struct visit v;
-    enum wr_status st = visit(b, &v, e);
+    struct verdict_visit v;
+    enum wr_status st = verdict_visit(b, &v, e);
 
     if (st == WR_OK)
         st = wr_restore(v.s, &v.call, &o, ret, e);
-    leave(&v);
+    verdict_leave(&v);
     return st;
 }
 
@@ -159,49 +136,6 @@ static void restore_near(struct bucket *b, const struct judge_image *image)
             b, (tape_below(2) ? first : last) + away_ms[tape_below(wr_countof(away_ms))]);
 }
 
-/* What verification has found in a bucket. */
-struct findings {
-    const struct bucket *b;
-    bool lacks; /* nothing but that files are missing, and the judge knows no way either */
-};
-
-/* Of a level: files of it are gone, and others lead where they led. */
-static bool is_directory(const char *key)
-{
-    unsigned level;
-    uint64_t min, max;
-
-    return strncmp(key, "ltx/", 4) == 0 && !judge_key(key, &level, &min, &max);
-}
-
-static void note_finding(void *arg, const struct wr_finding *f)
-{
-    struct findings *all = arg;
-    bool known = f->kind == WR_FINDING_LOST ? !verdict_leads_to(all->b, f->max)
-                                            : all->b->old_word && is_directory(f->key);
-
-    all->lacks = all->lacks && known;
-    sim_trace("found: %s %016" PRIx64 "-%016" PRIx64 " %s", f->key ? f->key : "", f->min, f->max,
-        f->text);
-}
-
-/* S7. What verification says of a bucket. */
-static enum wr_status verify(
-    struct bucket *b, struct wr_verify_result *ret, struct findings *all, struct wr_err *e)
-{
-    const struct wr_verify_opts o = {.parallel = 2,
-        .lock_offset = verdict.lock_offset,
-        .finding = note_finding,
-        .finding_arg = all};
-    struct visit v;
-    enum wr_status st = visit(b, &v, e);
-
-    if (st == WR_OK)
-        st = wr_verify(v.s, &v.call, &o, ret, e);
-    leave(&v);
-    return st;
-}
-
 struct choice {
     struct judge_image all[RESTORES_MAX + 1]; /* the newest, then some */
     size_t n;
@@ -218,32 +152,6 @@ static bool choose(void *arg, const struct judge_image *image)
     return true;
 }
 
-/* At rest all is as it should be; and nobody sends any more, but what was sent may come. */
-static void verify_one(size_t bucket)
-{
-    struct bucket *b = &verdict.buckets[bucket];
-    struct wr_verify_result r = {0};
-    struct wr_err e = {0};
-    const uint64_t newest = verdict_last(bucket);
-    struct findings all = {.b = b, .lacks = true};
-    enum wr_status st = verify(b, &r, &all, &e);
-    char why[SAID_TEXT];
-
-    if (newest == 0 && st == WR_NOTFOUND)
-        return;
-    if (st == WR_CORRUPT && store_counts.returned > 0 && all.lacks)
-        return; /* it is right: nothing leads to a file that has come back without its like */
-    if (st == WR_CORRUPT && b->stranded && all.lacks)
-        return; /* nor to this one, as long as nobody lists the replica to delete it */
-    if (st == WR_CORRUPT && b->old_word && !(store_ops(b->store)->caps & WR_STORAGE_COND_PUT) &&
-        all.lacks && !said_is_so(b->store, why))
-        return; /* a word from before it was said what is deleted has gone over that */
-    if (st != WR_OK)
-        sim_fail("S7: a replica that nothing has damaged is not verified: %s", e.text);
-    if (r.last_txid < newest || r.last_txid > verdict_last(bucket) || r.proven_txid != r.last_txid)
-        sim_fail("S7: verified to txid %" PRIu64 ", the newest is %" PRIu64, r.last_txid, newest);
-}
-
 static void restore_some(void *arg)
 {
     (void)arg;
@@ -253,7 +161,7 @@ static void restore_some(void *arg)
         judge_each(verdict.buckets[i].judge, choose, &c);
         for (size_t k = 0; k < c.n; k++)
             restore_one(&verdict.buckets[i], &c.all[k], k == 0);
-        verify_one(i);
+        verdict_verify_end(i);
         if (c.n > 1)
             restore_near(&verdict.buckets[i], &c.all[c.n - 1]);
     }
@@ -368,7 +276,6 @@ static void restore_rotten(void *arg)
     struct wr_restore_result r = {0};
     struct wr_err e = {0};
     struct wr_verify_result told = {0};
-    struct findings all = {.b = b};
     const char *key = NULL;
     enum wr_status st, is;
 
@@ -380,7 +287,7 @@ static void restore_rotten(void *arg)
         sim_fail("S6: a bit flipped in %s, and what was restored is something else", key);
     if (st != WR_OK && st != WR_CORRUPT)
         sim_fail("S6: a bit flipped in %s: %s", key, e.text);
-    is = verify(b, &told, &all, &e);
+    is = verdict_verify(b, &told, NULL, &e);
     if (is != WR_CORRUPT && (is != WR_OK || st != WR_OK))
         sim_fail("S7: a bit flipped in %s, and verified: %s", key, is == WR_OK ? "ok" : e.text);
 }
@@ -470,7 +377,6 @@ static void restore_all(void *arg)
     struct bucket *b = &verdict.buckets[0];
     struct judge_image image = {0};
     struct wr_verify_result told = {0};
-    struct findings all = {.b = b};
     struct txids t = {0};
     struct wr_err e = {0};
     bool damaged = false;
@@ -499,7 +405,7 @@ static void restore_all(void *arg)
         damaged = damaged || st == WR_CORRUPT;
     }
     wr_free(t.p);
-    st = verify(b, &told, &all, &e);
+    st = verdict_verify(b, &told, NULL, &e);
     if (t.n > 0 && st != WR_CORRUPT && (st != WR_OK || damaged))
         sim_fail("S7: verified: %s; %s", st == WR_OK ? "ok" : e.text,
             damaged ? "not all of it restores" : "no verdict");
