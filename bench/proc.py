@@ -1,4 +1,5 @@
 """What /proc says about a process and about the machine. Linux only."""
+import contextlib
 import os
 import re
 import resource
@@ -43,12 +44,18 @@ def forget_peak(pid):
 
 
 def switches(pid):
-    """How often its threads were taken off a processor, of their own accord or not."""
-    total = 0
+    """How often each of its threads was taken off a processor, of its own accord or not, by its number."""
+    each = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        status = (task / "status").read_text()
-        total += sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", status))
-    return total
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended since it was listed
+            status = (task / "status").read_text()
+            each[task.name] = sum(int(n) for n in re.findall(r"ctxt_switches:\s+(\d+)", status))
+    return each
+
+
+def switched(before, after):
+    """Between the two, without those of threads that ended: nothing counts them any more."""
+    return sum(max(n - before.get(thread, 0), 0) for thread, n in after.items())
 
 
 def descriptors(pid):

@@ -133,7 +133,7 @@ def silence(series, s, n, d, bucket):
     count, _, _ = traffic(before, bucket.classes())
     series("idle: requests an hour", "", n, sum(count.values()) * 3600 / s.idle_s)
     series("idle: CPU", "% of a core", n, (proc.cpu_seconds(d.pid) - cpu) / s.idle_s * 100)
-    series("idle: switches a second", "", n, (proc.switches(d.pid) - switches) / s.idle_s, False)
+    series("idle: switches a second", "", n, proc.switched(switches, proc.switches(d.pid)) / s.idle_s, False)
     series("idle: memory", "MB", n, proc.rss_mb(d.pid))
     series("idle: threads", "", n, proc.threads(d.pid), False)
     series("idle: descriptors", "", n, proc.descriptors(d.pid))

@@ -53,7 +53,7 @@ def silence(figures, rig, what, daemons):
     s = time.monotonic() - start
     for (d, b), (switches, classes) in zip(daemons, before):
         figures(f"{what}: wake-ups a second", "", goals=[Most(0)]).add(
-            d.program.name, (proc.switches(d.pid) - switches) / s)
+            d.program.name, proc.switched(switches, proc.switches(d.pid)) / s)
         figures(f"{what}: requests a second", "", goals=[Most(0)]).add(
             d.program.name, sum(traffic(classes, b.classes())[0].values()) / s)
 
