@@ -96,6 +96,7 @@ enum standing {
     STANDS_BEHIND,    /* at a state in our history */
     STANDS_BROKEN,    /* so, but its files do not lead there, or not only there */
     STANDS_ELSEWHERE, /* in a past of this database that we do not know */
+    STANDS_UNSIGNED,  /* so, and the sign may tell of TXIDs beyond */
     STANDS_UNCOUNTED, /* so, and nothing tells in which pages they differ before all are read */
     STANDS_UNASKED,   /* with a file of another node, and who holds the lease was not asked */
     STANDS_LOST,      /* another node holds it */
@@ -179,16 +180,33 @@ static bool is_base(const struct wr_db *db, const struct db_replica *dr)
     return dr->now->pos.page_size == db->view.page_size && dr->now->pos.whole;
 }
 
+/* Of one that stands elsewhere: with the next TXID, as what is in the way is of our own past. */
+static bool goes_on(const struct wr_db *db, const struct db_replica *dr)
+{
+    return dr->now->contested && our_own(db, dr->now) && is_base(db, dr);
+}
+
+/* Which TXIDs were given away beyond those that are seen is not known, where that past is not: of a
+ * file that is under way, from somebody who is dead, only the sign tells. */
+static bool must_ask(const struct wr_db *db, const struct db_replica *dr)
+{
+    uint64_t taken;
+
+    return !goes_on(db, dr) && !wr_replica_taken(dr->r, dr->now->found, &taken);
+}
+
 /* Of one that is of this database. */
 static enum standing not_foreign(const struct wr_db *db, const struct db_replica *dr)
 {
     const struct wr_remote_pos *at = &dr->now->pos;
     bool disputed = dr->now->contested && !is_its_own(db, dr);
 
-    if (at->txid >= WR_TXID_SANE - 3 * WR_TXID_LEAP)
+    if (at->txid >= WR_TXID_SANE - 2 * WR_TXID_LEAP)
         return STANDS_TOO_FAR;
     if (disputed && dr->waits < WAITS_MAX)
         return STANDS_DISPUTED;
+    if (must_ask(db, dr))
+        return STANDS_UNSIGNED;
     return !at->has_rolling && !dr->now->counted && is_base(db, dr) ? STANDS_UNCOUNTED
                                                                     : STANDS_ELSEWHERE;
 }
@@ -272,38 +290,24 @@ static bool needs_snapshot(const struct wr_db *db, const struct db_replica *dr)
     return !is_base(db, dr) || (leapt && (!dr->now->sampled || !dr->now->pos.has_rolling));
 }
 
-/* An empty replica whose sign is there: what a dead process has under way, and we know nothing of,
- * must not reach further than what comes. */
-static uint64_t least_for_empty(const struct wr_db *db, const struct db_replica *dr)
-{
-    uint64_t taken = wr_replica_taken(dr->r, dr->now->found);
-
-    return taken >= db->txid && !WR_MUTANT(LOST_STATE_AT_ONE) ? taken + WR_TXID_LEAP : 0;
-}
-
-/* Who knows of fewer TXIDs than the replica has does not know either whether some had been left out
- * before, by one who is dead, and may have that under way. */
-static uint64_t leap(const struct wr_db *db, const struct db_replica *dr)
-{
-    return db->txid < dr->now->pos.txid ? 2 * WR_TXID_LEAP : WR_TXID_LEAP;
-}
-
 /* The TXID that the database must have at the least to join one that stands there; 0: any. Always
  * above what is damaged, as that has its name. */
 static uint64_t least_for(const struct wr_db *db, const struct db_replica *dr, enum standing where)
 {
-    uint64_t above = dr->now->pos.damaged > 0 ? dr->now->pos.damaged + 1 : 0;
+    const struct wr_remote_pos *at = &dr->now->pos;
+    uint64_t above = at->damaged > 0 ? at->damaged + 1 : 0, taken = 0;
 
+    (void)wr_replica_taken(dr->r, dr->now->found, &taken);
+    if (where == STANDS_ELSEWHERE && goes_on(db, dr))
+        return wr_max(above, at->txid + 1);
     if (where == STANDS_ELSEWHERE && !WR_MUTANT(LOST_STATE_AT_ONE))
-        return wr_max(above,
-            dr->now->pos.txid +
-                (dr->now->contested && our_own(db, dr->now) && is_base(db, dr) ? 1 : leap(db, dr)));
-    if (where == STANDS_EMPTY)
-        return least_for_empty(db, dr);
+        return wr_max(above, wr_max(at->txid, taken) + WR_TXID_LEAP);
+    if (where == STANDS_EMPTY && taken >= db->txid && !WR_MUTANT(LOST_STATE_AT_ONE))
+        return taken + WR_TXID_LEAP;
     if (where != STANDS_BROKEN)
         return 0;
     /* What is in the way may be a snapshot, of no use, that has the name that ours would get. */
-    return dr->now->contested ? wr_max(above, dr->now->pos.txid + 1) : above;
+    return dr->now->contested ? wr_max(above, at->txid + 1) : above;
 }
 
 enum wr_status wr_db_join_least(
@@ -476,6 +480,9 @@ static enum wr_status plan_join(
         wr_replica_stop(dr->r, WR_CONFLICT,
             "another process writes to this replica: stop it, or give each its own URL; nothing "
             "was overwritten");
+        return WR_BUSY;
+    case STANDS_UNSIGNED:
+        wr_replica_want_sign(dr->r);
         return WR_BUSY;
     case STANDS_UNCOUNTED:
         wr_log(DB_LOG(db), WR_INFO,

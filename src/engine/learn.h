@@ -37,6 +37,7 @@ struct wr_wish {
     uint32_t lock_offset; /* byte offset of SQLite's lock page, for these */
     uint64_t census_max;  /* bytes that it may read */
     uint64_t node;        /* files of this node are ours; 0: the lease is not looked at */
+    bool sign;            /* what the sign of another one tells; replica_step.c reads it */
 };
 
 /* owned. = {0}: nothing. */

@@ -86,6 +86,7 @@ static void sign(struct wr_lookout *l, struct wr_call *c)
     l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, l->given, &why) == WR_OK;
     l->owes_sign = l->owes_sign && !l->signed_here;
     l->refused = !l->signed_here;
+    l->told = l->signed_here ? l->given : 0;
     if (l->signed_here || l->said || (c->cancel && wr_cancel_is(c->cancel)))
         return;
     l->said = true;
@@ -114,8 +115,10 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
     wr_herald_found(l->herald, c->clock, &l->newest, pos->has_rolling);
     l->node = node;
     l->refused = false;
-    if (pos->txid == 0)
-        l->signed_here = false; /* what is said under it is of what is gone */
+    if (pos->txid == 0) { /* what is said under it is of what is gone */
+        l->signed_here = false;
+        l->told = 0;
+    }
     wr_lookout_arrived(l, c);
 }
 
@@ -123,6 +126,20 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
 static bool shows_all(const struct wr_lookout *l)
 {
     return (wr_storage_caps(l->storage) & WR_STORAGE_LIST_NOW) != 0;
+}
+
+/* Whether there is another one's sign. */
+static enum wr_status ask(struct wr_lookout *l, struct wr_call *c, bool *ret, struct wr_err *e)
+{
+    c->deadline_ms = now_ms(c) + REQUEST_MS;
+    return wr_writer_other(l->storage, c, l->token, ret, &l->taken, e);
+}
+
+enum wr_status wr_lookout_ask(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
+{
+    bool anothers;
+
+    return shows_all(l) ? WR_OK : ask(l, c, &anothers, e);
 }
 
 /* No file was listed where none is known: there is none, or the listing is from before they came,
@@ -134,8 +151,7 @@ static enum wr_status believe_empty(struct wr_lookout *l, struct wr_call *c, str
 
     if (l->emptied || shows_all(l))
         return WR_OK;
-    c->deadline_ms = now_ms(c) + REQUEST_MS;
-    st = wr_writer_other(l->storage, c, l->token, &anothers, &l->taken, e);
+    st = ask(l, c, &anothers, e);
     if (st != WR_OK || !anothers)
         return st;
     l->emptied = ++l->less >= LESS_MAX;
@@ -189,11 +205,12 @@ void wr_lookout_sends(struct wr_lookout *l, struct wr_call *c, const struct wr_l
     uint64_t size = f->size > 0 ? f->size : UINT64_MAX;
     bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
     bool first = l->newest.max == 0;
+    bool leaps = first || f->max >= l->newest.max + WR_TXID_LEAP;
 
     l->owes_sign = l->owes_sign || wide || over || first;
     l->doubtful = l->doubtful || wide;
     l->given = wr_max(l->given, f->max);
-    if (first && !l->signed_here && !l->refused && !shows_all(l) && !WR_MUTANT(UNSIGNED))
+    if (leaps && l->told < f->max && !l->refused && !shows_all(l) && !WR_MUTANT(UNSIGNED))
         sign_first(l, c);
 }
 

@@ -50,8 +50,8 @@ struct wr_lookout {
     unsigned less;    /* listings in a row that showed less than there is */
     bool emptied;     /* and so many showed nothing that this is believed for good */
     uint64_t given;   /* TXIDs up to there have files of ours, or get them, or were found */
-    uint64_t taken;   /* up to there somebody had given, whose sign was all that was found; 0: that
-                         was not so, or it did not say */
+    uint64_t told;    /* up to there our last sign tells of */
+    uint64_t taken;   /* up to there the sign of another one told of when it was read; 0: of none */
     int64_t pace_ms;  /* between two looks */
     int64_t check_ms; /* when to look again */
     int64_t full_ms;  /* and when at all of it */
@@ -73,13 +73,18 @@ void wr_lookout_found(struct wr_lookout *l, struct wr_call *c, const struct wr_r
 enum wr_status wr_lookout_believe(
     struct wr_lookout *l, struct wr_call *c, uint64_t txid, struct wr_err *e) WR_MUST_CHECK;
 
+/* Read the sign for l->taken. As wr_writer_other. */
+enum wr_status wr_lookout_ask(
+    struct wr_lookout *l, struct wr_call *c, struct wr_err *e) WR_MUST_CHECK;
+
 /* This file of ours is about to be sent. Create-only keeps names apart: of what spans TXIDs parts
  * may be there under other names, so that a look will list, and whoever writes these is told. So is
  * the owner of what a file in parts may go over, and who goes by what was said of a replica before
  * it had no files.
  *
- * Where there is none yet signs before it is sent: who lists the replica meanwhile, and does not
- * know of us, must not take it for an empty one. As wr_lookout_arrived. */
+ * Where there is none yet, and where it is of a new history (WR_TXID_LEAP), signs before it is
+ * sent: who begins meanwhile, and knows nothing of us, must not give the same TXIDs away. As
+ * wr_lookout_arrived. */
 void wr_lookout_sends(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f);
 /* It is there, whether or not it counts. If a sign is owed for it our own will do, if it is still
  * there; else signs: a request or two of some seconds at most, and for the first sign those of

@@ -64,11 +64,6 @@ struct db_proof {
     uint32_t strange; /* such pages */
 };
 
-/* TXIDs that a new history leaves out behind those that were taken. Requests of a process that was
- * killed may take effect minutes later: none of them may come to stand above, or beside, what is
- * sent now. A file for each second of twelve days. */
-#define WR_TXID_LEAP (WR_MUTANT(NO_LEAP) ? 1 : (uint64_t)1 << 20)
-
 /* Work of one kind that was asked for (primary.h), of one replica. Requests that come while it is
  * at an earlier one are the next one, all of them. */
 struct db_work {

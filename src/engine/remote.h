@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "base/call.h"
+#include "base/mutant.h"
 #include "base/status.h"
 #include "engine/layout.h"
 #include "engine/tally.h"
@@ -16,6 +17,11 @@ struct wr_storage;
 
 /* No database gets there: a TXID from here on is damage, and none is given away. */
 #define WR_TXID_SANE (UINT64_MAX / 2)
+
+/* TXIDs that a new history leaves out behind those that were taken. Requests of a process that was
+ * killed may take effect minutes later: none of them may come to stand above, or beside, what is
+ * sent now. A file for each second of twelve days. */
+#define WR_TXID_LEAP (WR_MUTANT(NO_LEAP) ? 1 : (uint64_t)1 << 20)
 
 struct wr_remote_pos {
     uint64_t txid;    /* newest; 0: the replica is empty */

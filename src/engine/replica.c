@@ -261,6 +261,15 @@ void wr_replica_want_census(struct wr_replica *r, uint32_t lock_offset, uint64_t
     wr_replica_rejoin(r, "its newest state is to be compared with the database");
 }
 
+void wr_replica_want_sign(struct wr_replica *r)
+{
+    wr_mutex_lock(&r->mutex);
+    r->wish.sign = true;
+    r->wish.sample = r->now.sampled; /* once more, with that */
+    wr_mutex_unlock(&r->mutex);
+    wr_replica_rejoin(r, "which txids were taken is not known here");
+}
+
 bool wr_replica_take_census(struct wr_replica *r, unsigned found, struct wr_sums *ret)
 {
     bool there;
@@ -299,14 +308,15 @@ bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret
     return there;
 }
 
-uint64_t wr_replica_taken(struct wr_replica *r, unsigned found)
+bool wr_replica_taken(struct wr_replica *r, unsigned found, uint64_t *ret)
 {
-    uint64_t txid;
+    bool asked;
 
     wr_mutex_lock(&r->mutex);
-    txid = r->now.found == found ? r->taken : 0;
+    asked = r->now.found == found && r->asked;
+    *ret = asked ? r->taken : 0;
     wr_mutex_unlock(&r->mutex);
-    return txid;
+    return asked;
 }
 
 bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret)

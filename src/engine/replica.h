@@ -117,6 +117,8 @@ void wr_replica_set_node(struct wr_replica *r, uint64_t node);
 void wr_replica_want_sample(struct wr_replica *r, uint32_t lock_offset);
 /* The same, with a census, too: it is READY with `counted` set. At most `bytes_max` are read. */
 void wr_replica_want_census(struct wr_replica *r, uint32_t lock_offset, uint64_t bytes_max);
+/* Ask for the sign: the replica goes UNKNOWN, and is READY with wr_replica_taken. */
+void wr_replica_want_sign(struct wr_replica *r);
 /* The census that was taken when the status had this `found`, which becomes the caller's; or false,
  * as there is none. */
 bool wr_replica_take_census(struct wr_replica *r, unsigned found, struct wr_sums *ret);
@@ -134,9 +136,9 @@ bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret
 /* Who holds the lease, as it was read after the position was found; epoch 0: nobody was ever
  * promoted. False: it was not read. */
 bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret);
-/* It has no file, and who had signed there had given TXIDs up to this one to some; 0: nobody had.
- */
-uint64_t wr_replica_taken(struct wr_replica *r, unsigned found);
+/* Up to which TXID the sign of another one tells of; 0: there is none. False: it was not asked for,
+ * as it is where the replica has no file, or by wr_replica_want_sign. */
+bool wr_replica_taken(struct wr_replica *r, unsigned found, uint64_t *ret);
 /* The tally is not needed any more. */
 void wr_replica_tally_done(struct wr_replica *r, unsigned found);
 struct wr_storage *wr_replica_storage(struct wr_replica *r);

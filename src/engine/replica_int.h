@@ -38,7 +38,8 @@ struct wr_replica {
     struct wr_list queue;         /* guarded by mutex; of struct queued */
     struct wr_wish wish;          /* guarded by mutex; of the next listing */
     struct wr_learnt learnt;      /* guarded by mutex; by the last one, as long as it is needed */
-    uint64_t taken;               /* guarded by mutex; as of wr_replica_taken */
+    bool asked;                   /* guarded by mutex; ... */
+    uint64_t taken;               /* guarded by mutex; ... as of wr_replica_taken */
     struct wr_remote_pos left;    /* guarded by mutex; where it was when it became contested */
     int64_t wait_ms;              /* guarded by mutex; not listing again before that */
     unsigned epoch;               /* guarded by mutex; changes when the queue is thrown away */

@@ -126,6 +126,8 @@ static struct wr_next find_position(
     end_request(r, c, &request);
     if (st == WR_OK)
         st = wr_lookout_believe(&r->lookout, c, wr_max(learnt.pos.txid, learnt.pos.damaged), &e);
+    if (st == WR_OK && wish->sign && learnt.pos.txid > 0)
+        st = wr_lookout_ask(&r->lookout, c, &e);
     if (st != WR_OK) {
         wr_learnt_release(&learnt);
         failed(r, st, &e, "cannot list the replica, retrying");
@@ -149,6 +151,8 @@ static struct wr_next find_position(
             r->now.contested = false;
         r->now.continues = r->now.contested && pos->has_rolling && pos->from == r->left.txid + 1 &&
                            pos->rolling_pre == r->left.rolling;
+        r->asked = wish->sign || pos->txid == 0;
+        r->taken = r->lookout.taken;
         r->now.state = WR_REPLICA_READY;
         r->now.pos = *pos;
         r->now.sampled = learnt.sample != NULL;
@@ -157,7 +161,6 @@ static struct wr_next find_position(
         was = r->learnt;
         r->learnt = learnt;
         learnt = was;
-        r->taken = pos->txid == 0 ? r->lookout.taken : 0;
         r->now.found++;
         r->wish.sample = r->wish.census = false;
     }
@@ -190,6 +193,7 @@ static void acknowledged(
             .commit = p->header.commit,
             .time_ms = p->header.time_ms};
         r->now.contested = false; /* what was in the way is behind us */
+        r->wish.sign = false;     /* and what may come */
         r->lacks_ms = 0;          /* a queue begins with all that it lacks */
         if (wr_parcel_streamed(p))
             r->now.streamed_size = size;
