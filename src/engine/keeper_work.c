@@ -247,8 +247,10 @@ static enum wr_status check_whose(struct wr_keeper *k, struct wr_call *c, struct
 }
 
 /* Once, some time after the first listing: what came behind that, from a process before us, would
- * stay for as long as we live, and lose what leads to it without a word. */
-static enum wr_status look_for_late(struct wr_keeper *k, struct wr_call *c, struct wr_err *e)
+ * stay for as long as we live, and lose what leads to it without a word. What is new of ours is
+ * known. */
+static enum wr_status look_for_late(
+    struct wr_keeper *k, struct wr_call *c, const struct wr_ltx_files *news, struct wr_err *e)
 {
     const int64_t now_ms = wr_mono_ms(c->clock);
     enum wr_status st = WR_OK;
@@ -257,8 +259,11 @@ static enum wr_status look_for_late(struct wr_keeper *k, struct wr_call *c, stru
         k->late_ms = now_ms + LATE_MS;
     if (now_ms < k->late_ms)
         return WR_OK;
-    if (k->catalogue.known)
-        st = wr_catalogue_look(&k->catalogue, k->storage, c, e);
+    if (k->catalogue.known) {
+        st = wr_catalogue_add(&k->catalogue, news->p, news->n, e);
+        if (st == WR_OK)
+            st = wr_catalogue_look(&k->catalogue, k->storage, c, e);
+    }
     if (st == WR_OK)
         k->late_ms = INT64_MAX;
     return st;
@@ -283,7 +288,7 @@ static enum wr_status bring_up_to_date(struct wr_keeper *k, struct wr_call *c, s
     if (k->latest.begun)
         wr_latest_begin(&k->catalogue.latest, k->latest.limit_ms, k->latest.mono_ms);
     wr_mutex_unlock(&k->mutex);
-    st = look_for_late(k, c, e);
+    st = look_for_late(k, c, &news, e);
     was_known = k->catalogue.known;
     if (st == WR_OK)
         st = wr_catalogue_fill(&k->catalogue, k->storage, c, e);

@@ -371,6 +371,26 @@ static void test_nothing_came_behind_the_first_listing(void **state)
     end(&x);
 }
 
+/* What was sent since the last retention, and is no newer than what that knew of, as a file of
+ * level 1 that ends where level 0 did, was taken for what had come behind the first listing: all
+ * was listed anew, and asked for its times. */
+static void test_our_own_news_was_taken_for_what_came_late(void **state)
+{
+    struct keeping x;
+    unsigned listed;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    put_level(&x, 0, 2);
+    T(retain(&x).st == WR_OK);
+    listed = x.b.spy.lists;
+    put_level(&x, 1, 2);
+    run(&x.b, 11 * 60 * 1000);
+    T(retain(&x).st == WR_OK && x.b.spy.lists == 2 * listed);
+    end(&x);
+}
+
 /* It had arrived, and its answer had not; nor was it sent again, as a snapshot took its place. What
  * led to it was deleted, and verify missed that. */
 static void test_a_file_that_arrived_without_an_answer_was_not_known(void **state)
@@ -691,6 +711,7 @@ T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone
     T_TEST(test_the_replica_is_listed_once),
     T_TEST(test_what_came_behind_the_first_listing_was_never_known),
     T_TEST(test_nothing_came_behind_the_first_listing),
+    T_TEST(test_our_own_news_was_taken_for_what_came_late),
     T_TEST(test_a_file_that_was_in_the_way_was_not_known), T_TEST(test_news_is_for_those_who_ask),
     T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
     T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_one_page_of_a_listing_was_old),
