@@ -115,14 +115,12 @@ static enum wr_status judge_level(struct gaps *x, size_t from, size_t to, struct
                             ? WR_GAP_LOST
                             : WR_GAP_OLD;
     }
-    if (x->o->set_back)
-        return WR_OK;
     for (size_t i = to; st == WR_OK && i-- > from && holes < HOLES_MAX;) {
         bool explained = true;
 
         if (x->use[i])
             end = i;
-        if (x->use[i] || i == from || !x->use[i - 1])
+        if (x->use[i] || i == from || !x->use[i - 1] || x->files[i - 1].max <= x->o->set_back)
             continue;
         holes++;
         st = explain(x, from, i, &explained, e);

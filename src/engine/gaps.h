@@ -39,9 +39,9 @@ enum wr_gap {
 /* What is known but for the names. */
 struct wr_gaps_opts {
     const struct wr_extent *said; /* NULL: nothing was */
-    bool set_back; /* the clock by which the files have their times was once: retention, to which
-                    * all from before then is from the future, is no more to be told by times, and
-                    * may have left anything up to the newest point */
+    uint64_t set_back; /* the clock by which the files have their times was, and it has caught up
+                        * behind this TXID: retention, to which all from before was from the future
+                        * until then, is not to be told by times up to there; 0: it was not */
 };
 
 /* Set gap[i] for each of the `n` files, sorted by wr_ltx_file_cmp. Needs 150 bytes a file. NOMEM.

@@ -50,7 +50,8 @@ struct wr_verify_run {
     unsigned listings;
     unsigned backs;      /* databases that were made once more */
     bool stale;          /* a file has vanished */
-    bool set_back;       /* the clock of who writes was: a proven point is from before the last */
+    uint64_t set_back;   /* the last proven point that is older than one before it; 0: none */
+    int64_t latest_ms;   /* of the proven points */
     struct wr_err first; /* of the findings */
     struct wr_err blind; /* why the database could not be compared; no code: it was, or need not */
 };

@@ -169,7 +169,10 @@ static void count_point(struct wr_verify_run *v, int64_t time_ms, bool proven)
     r->last_txid = txid;
     r->last_ms = time_ms;
     if (proven) {
-        v->set_back = v->set_back || (r->proven > 0 && time_ms < r->proven_ms);
+        if (time_ms < v->latest_ms)
+            v->set_back = txid;
+        else
+            v->latest_ms = time_ms;
         r->proven++;
         r->proven_txid = txid;
         r->proven_ms = time_ms;

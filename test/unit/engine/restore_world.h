@@ -208,10 +208,11 @@ static inline void world_remove_key(struct world *w, struct wr_str key)
 struct story {
     struct wr_rand *random;
     uint32_t page_size, lock_offset;
-    uint32_t pages_max; /* bound of `commit` */
-    bool rolling;       /* files record the image's checksum */
-    size_t n;           /* transactions, one a second */
-    uint64_t set_back;  /* from that one on by a clock that was set back by an hour; 0: none */
+    uint32_t pages_max;  /* bound of `commit` */
+    bool rolling;        /* files record the image's checksum */
+    size_t n;            /* transactions, one a second */
+    uint64_t set_back;   /* from that one on by a clock that was set back; 0: none ... */
+    int64_t set_back_ms; /* ... by so much */
     struct image {
         uint8_t *data;
         uint32_t commit;
@@ -241,7 +242,7 @@ static inline void story_release(struct story *s)
 
 static inline int64_t story_ms(const struct story *s, uint64_t txid)
 {
-    return (int64_t)txid * 1000 + (txid < s->set_back ? 3600 * 1000 : 0);
+    return (int64_t)txid * 1000 + (txid < s->set_back ? s->set_back_ms : 0);
 }
 
 static inline uint32_t story_lock(const struct story *s)

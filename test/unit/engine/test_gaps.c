@@ -214,7 +214,7 @@ static void test_hole_in_level_0(void **state)
 static void test_hole_before_a_clock_was_set_back(void **state)
 {
     struct wr_extent said = {.newest = 80};
-    struct wr_gaps_opts o = {.set_back = true};
+    struct wr_gaps_opts o = {.set_back = 33};
     enum wr_gap gap[LISTING_MAX] = {0};
     struct listing l = replica();
     struct wr_err e = {0};
@@ -225,6 +225,11 @@ static void test_hole_before_a_clock_was_set_back(void **state)
     for (size_t i = 0; i < l.n; i++)
         T(gap[i] ==
             (l.f[i].level == 0 && l.f[i].max >= 35 && l.f[i].max < 41 ? WR_GAP_OLD : WR_GAP_NONE));
+    o.set_back = 32; /* the file before the hole is from when the clock had caught up */
+    T_OK(wr_gaps(l.f, l.n, &o, gap, &e));
+    for (size_t i = 0; i < l.n; i++)
+        T(gap[i] != WR_GAP_OLD);
+    o.set_back = 33;
     o.said = &said;
     T_OK(wr_gaps(l.f, l.n, &o, gap, &e));
     for (size_t i = 0; i < l.n; i++)

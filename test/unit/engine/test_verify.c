@@ -125,12 +125,13 @@ struct hand {
     struct wr_verify_result ret;
 };
 
-static void hand_init_set_back(struct hand *h, bool rolling, uint64_t set_back)
+static void hand_init_set_back(struct hand *h, bool rolling, uint64_t set_back, int64_t set_back_ms)
 {
     wr_rand_init(&h->r, t_seed());
     world_init(&h->w, WR_STORAGE_LIST_TIME, "");
     replica_story(&h->s, &h->r, 1024, 20, rolling);
     h->s.set_back = set_back;
+    h->s.set_back_ms = set_back_ms;
     story_put(&h->s, &h->w, 9, 1, 1);
     story_put(&h->s, &h->w, 9, 1, 12);
     for (uint64_t t = 2; t <= 20; t++)
@@ -141,7 +142,7 @@ static void hand_init_set_back(struct hand *h, bool rolling, uint64_t set_back)
 
 static void hand_init(struct hand *h, bool rolling)
 {
-    hand_init_set_back(h, rolling, 0);
+    hand_init_set_back(h, rolling, 0, 0);
 }
 
 static void hand_release(struct hand *h)
@@ -288,7 +289,7 @@ static void test_retention_by_a_clock_that_was_set_back_was_taken_for_a_loss(voi
     struct wr_err e = {0};
 
     (void)state;
-    hand_init_set_back(&h, true, 18);
+    hand_init_set_back(&h, true, 18, 3600 * 1000);
     hand_remove(&h, 0, 14, 14);
     T_OK(hand_verify(&h, &e));
     T(h.ret.findings == 0 && h.ret.files_old == 1);
@@ -296,9 +297,34 @@ static void test_retention_by_a_clock_that_was_set_back_was_taken_for_a_loss(voi
     T_IS(WR_CORRUPT, hand_verify(&h, &e));
     T(h.ret.lost == 1 && h.ret.last_txid == 18);
     hand_release(&h);
-    hand_init_set_back(&h, false, 18);
+    hand_init_set_back(&h, false, 18, 3600 * 1000);
     hand_remove(&h, 0, 14, 14);
     T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    hand_release(&h);
+}
+
+/* What is missing where the clock had caught up since was told no more, for as long as the replica
+ * had any point of before. */
+static void test_a_loss_long_after_a_clock_was_set_back_was_not_told(void **state)
+{
+    struct hand h;
+    struct wr_err e = {0};
+
+    (void)state;
+    hand_init_set_back(&h, true, 8, 3000); /* 9 is older than 7, 10 is not */
+    hand_remove(&h, 0, 14, 14);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.ret.lost == 1 && h.ret.files_old == 0);
+    hand_release(&h);
+    hand_init_set_back(&h, true, 8, 1000); /* 8 is as old as 7 */
+    hand_remove(&h, 0, 9, 9);
+    T_IS(WR_CORRUPT, hand_verify(&h, &e));
+    T(h.ret.lost == 1 && h.ret.files_old == 0);
+    hand_release(&h);
+    hand_init_set_back(&h, true, 12, 3000); /* 13 is older than 11 */
+    hand_remove(&h, 0, 14, 14);
+    T_OK(hand_verify(&h, &e));
+    T(h.ret.findings == 0 && h.ret.files_old == 1);
     hand_release(&h);
 }
 
@@ -918,6 +944,7 @@ T_MAIN(T_TEST(test_no_false_alarm), T_TEST(test_accepted_fixtures), T_TEST(test_
     T_TEST(test_nothing_there), T_TEST(test_damage_without_loss), T_TEST(test_damage_with_loss),
     T_TEST(test_file_of_another_history), T_TEST(test_plain_files_that_disagree),
     T_TEST(test_missing), T_TEST(test_retention_by_a_clock_that_was_set_back_was_taken_for_a_loss),
+    T_TEST(test_a_loss_long_after_a_clock_was_set_back_was_not_told),
     T_TEST(test_newest_files_that_were_deleted_were_not_missed),
     T_TEST(test_files_that_retention_keeps_were_not_missed),
     T_TEST(test_the_newest_file_was_not_missed), T_TEST(test_the_end_of_a_replica_at_rest),
