@@ -517,6 +517,78 @@ static void test_the_first_file_was_under_way_unsigned(void **state)
     }
 }
 
+struct tries {
+    struct bench b;
+    unsigned signs, files;
+    bool no_sign; /* is taken */
+};
+
+static void refuse_files(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct tries *t = arg;
+    bool file = strstr(key.p, "ltx/") != NULL;
+
+    (void)c;
+    t->signs += !file;
+    t->files += file;
+    t->b.spy.fail_put = file || t->no_sign ? WR_BUSY : WR_OK;
+}
+
+/* However often the first file has to be tried. */
+static void test_the_first_file_is_announced_once(void **state)
+{
+    (void)state;
+    for (int no_sign = 0; no_sign <= 1; no_sign++) {
+        struct tries t = {.no_sign = no_sign};
+
+        bench_open(&t.b);
+        t.b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+        wr_replica_start(t.b.r);
+        run(&t.b, 0);
+        t.b.spy.in_put = refuse_files;
+        t.b.spy.arg = &t;
+        push_snapshot(&t.b);
+        run(&t.b, 60000);
+        T(t.signs == 1 && t.files > 2);
+        t.b.spy.in_put = NULL;
+        t.b.spy.fail_put = WR_OK;
+        run(&t.b, 60000);
+        T(status(&t.b).pos.txid == 1);
+        bench_close(&t.b);
+    }
+}
+
+/* Up to where its writer says that there are files. */
+static uint64_t told(struct bench *b)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    uint64_t txid = 0;
+    bool is = false;
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_other(s, t_call(), 0x1234, &is, &txid, &e));
+    wr_storage_close(s);
+    return txid;
+}
+
+/* It has given none of them itself; a file that follows others needs no sign. */
+static void test_a_restart_signs_for_what_it_has_found(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+    start_another(&b);
+    half_hour(&b, 7);
+    T(told(&b) == 6 && status(&b).pos.txid == 7);
+    start_another(&b);
+    push(&b, 8);
+    run(&b, 0);
+    T(b.spy.puts == 1 && told(&b) == 6 && status(&b).pos.txid == 8);
+    bench_close(&b);
+}
+
 /* As a run with -once ends. */
 static void end_it(struct bench *b)
 {
@@ -856,6 +928,8 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_a_sign_that_cannot_be_read_behind_a_long_file),
     T_TEST(test_what_was_said_of_an_emptied_replica_held_for_its_next_one),
     T_TEST(test_the_first_file_was_under_way_unsigned),
+    T_TEST(test_the_first_file_is_announced_once),
+    T_TEST(test_a_restart_signs_for_what_it_has_found),
     T_TEST(test_who_was_told_ended_it_before_it_signed),
     T_TEST(test_a_wide_file_whose_answer_was_lost_is_signed),
     T_TEST(test_a_sign_that_came_during_a_listing_was_written_over),
