@@ -451,10 +451,13 @@ static void push_snapshot(struct bench *b)
 static void test_what_was_said_of_an_emptied_replica_held_for_its_next_one(void **state)
 {
     (void)state;
-    for (int same = 0; same <= 1; same++) {
+    for (unsigned k = 0; k < 4; k++) {
+        bool same = (k & 1) != 0, bucket = (k & 2) != 0;
         struct bench b;
 
         settled(&b);
+        if (bucket)
+            b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
         for (uint64_t txid = 1; txid <= 6; txid++)
             remove_file(&b, txid);
         if (same) {
@@ -586,6 +589,32 @@ static void test_a_restart_signs_for_what_it_has_found(void **state)
     push(&b, 8);
     run(&b, 0);
     T(b.spy.puts == 1 && told(&b) == 6 && status(&b).pos.txid == 8);
+    bench_close(&b);
+}
+
+/* It counts for the listing that showed nothing, and for no other. */
+static void test_txids_that_another_one_has_taken(void **state)
+{
+    struct bench b;
+    uint64_t taken;
+
+    (void)state;
+    bench_open(&b);
+    b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+    sign_as_another(&b);
+    wr_replica_start(b.r);
+    run(&b, 0);
+    T(status(&b).found == 0 && status(&b).failing);
+    run(&b, 60000);
+    T(status(&b).found == 1 && status(&b).pos.txid == 0);
+    T(wr_replica_taken(b.r, 1, &taken) && taken == 9);
+    T(!wr_replica_taken(b.r, 0, &taken) && taken == 0 && !wr_replica_taken(b.r, 2, &taken));
+    push_snapshot(&b);
+    run(&b, 0);
+    wr_replica_rejoin(b.r, "a test");
+    run(&b, 60000);
+    T(status(&b).found == 2 && status(&b).pos.txid == 1);
+    T(!wr_replica_taken(b.r, 2, &taken) && taken == 0);
     bench_close(&b);
 }
 
@@ -928,7 +957,7 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_a_sign_that_cannot_be_read_behind_a_long_file),
     T_TEST(test_what_was_said_of_an_emptied_replica_held_for_its_next_one),
     T_TEST(test_the_first_file_was_under_way_unsigned),
-    T_TEST(test_the_first_file_is_announced_once),
+    T_TEST(test_the_first_file_is_announced_once), T_TEST(test_txids_that_another_one_has_taken),
     T_TEST(test_a_restart_signs_for_what_it_has_found),
     T_TEST(test_who_was_told_ended_it_before_it_signed),
     T_TEST(test_a_wide_file_whose_answer_was_lost_is_signed),
