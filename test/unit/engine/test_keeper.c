@@ -371,6 +371,50 @@ static void test_nothing_came_behind_the_first_listing(void **state)
     end(&x);
 }
 
+/* What is known to be damaged is no news, nor is what is newer than all that is known: that is of
+ * who sends meanwhile, and is told. */
+static void test_what_is_no_news_was_listed_anew_for(void **state)
+{
+    struct keeping x;
+    struct wr_keeper_report sent;
+    unsigned listed;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    sent = send(&x, 2, 0);
+    put_level(&x, 0, 3);
+    T(sent.st == WR_OK && retain(&x).st == WR_OK);
+    listed = x.b.spy.lists;
+    wr_keeper_look(x.k, &sent.file, sent.checksum ^ 1);
+    T(report(&x).damaged && retain(&x).st == WR_OK && x.b.spy.lists == listed);
+    (void)put_unseen(&x, 0, 4);
+    run(&x.b, 11 * 60 * 1000);
+    T(retain(&x).st == WR_OK && x.b.spy.lists == 2 * listed);
+    end(&x);
+}
+
+/* It is told, and tried again by a listing that it takes anyway. */
+static void test_the_second_listing_fails(void **state)
+{
+    struct keeping x;
+    unsigned listed;
+
+    (void)state;
+    begin(&x);
+    put_level(&x, 9, 1);
+    T(retain(&x).st == WR_OK);
+    listed = x.b.spy.lists;
+    run(&x.b, 11 * 60 * 1000);
+    x.b.spy.fail_list = WR_BUSY;
+    T(retain(&x).st == WR_BUSY);
+    x.b.spy.fail_list = WR_OK;
+    x.b.spy.lists = 0;
+    T(retain(&x).st == WR_OK && x.b.spy.lists == listed);
+    T(retain(&x).st == WR_OK && x.b.spy.lists == listed);
+    end(&x);
+}
+
 /* What was sent since the last retention, and is no newer than what that knew of, as a file of
  * level 1 that ends where level 0 did, was taken for what had come behind the first listing: all
  * was listed anew, and asked for its times. */
@@ -712,6 +756,7 @@ T_MAIN(T_TEST(test_a_file_is_sent_and_read), T_TEST(test_a_damaged_file_was_gone
     T_TEST(test_what_came_behind_the_first_listing_was_never_known),
     T_TEST(test_nothing_came_behind_the_first_listing),
     T_TEST(test_our_own_news_was_taken_for_what_came_late),
+    T_TEST(test_what_is_no_news_was_listed_anew_for), T_TEST(test_the_second_listing_fails),
     T_TEST(test_a_file_that_was_in_the_way_was_not_known), T_TEST(test_news_is_for_those_who_ask),
     T_TEST(test_a_file_that_arrived_without_an_answer_was_not_known),
     T_TEST(test_a_listing_from_before_what_was_sent), T_TEST(test_one_page_of_a_listing_was_old),
