@@ -180,16 +180,20 @@ static void learn(const uint8_t *shm)
 
 /* Where pages were spilled to the WAL within a savepoint that was rolled back, SQLite 3.40.1
  * commits frames whose headers it never makes good (sqlite3WalSavepointUndo in wal.c leaves
- * iReCksum). Readers go by the index and mind nothing; but who recovers it takes the first of them
- * for the end, and commits are gone for which nobody else is to blame. */
+ * iReCksum). Readers go by the index and mind nothing; but who recovers it takes the commit before
+ * the first of them for the last, and others are gone for which nobody else is to blame. */
 static bool lost_by_sqlite(uint32_t max)
 {
     static const uint8_t never_made[16];
-    size_t n = 0, at = WAL_HEADER + max * (FRAME_HEADER + (size_t)c->page_size);
+    const size_t frame = FRAME_HEADER + (size_t)c->page_size;
+    size_t n = 0;
     const uint8_t *wal = disk_peek(c->wal_path, &n);
 
-    return wal && at + FRAME_HEADER <= n &&
-           memcmp(wal + at + 8, never_made, sizeof(never_made)) == 0;
+    for (size_t i = max; wal && i < c->frames && WAL_HEADER + (i + 1) * frame <= n; i++) {
+        if (memcmp(wal + WAL_HEADER + i * frame + 8, never_made, sizeof(never_made)) == 0)
+            return true;
+    }
+    return false;
 }
 
 static void look_at(struct db *db)
