@@ -18,6 +18,7 @@
 #define FULL_SHARE    200                        /* ... take one part in so many, or less */
 #define CHECK_SOON_MS ((int64_t)60 * 1000)       /* after a file that may overlap another's */
 #define LESS_MAX      5u                         /* listings, until what they lack is believed */
+#define UNTOLD_MAX    5u                         /* attempts to sign, until it is done without */
 
 static int64_t now_ms(const struct wr_call *c)
 {
@@ -76,25 +77,32 @@ static enum wr_status read_sign(
 /* Where that cannot be done each look lists, as if another one had signed. So does the next one in
  * any case, as nobody knows whose sign it goes over; what is said under that one (extent.h) is so
  * no more. */
-static void sign(struct wr_lookout *l, struct wr_call *c)
+static enum wr_status sign(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
 {
     struct wr_err why = {0};
+    enum wr_status st;
 
     l->token++;
     l->doubtful = true;
     c->deadline_ms = now_ms(c) + SIGN_MS;
-    l->signed_here = wr_writer_sign(l->storage, c, l->token, l->node, l->given, &why) == WR_OK;
+    st = wr_writer_sign(l->storage, c, l->token, l->node, l->given, &why);
+    l->signed_here = st == WR_OK;
     l->owes_sign = l->owes_sign && !l->signed_here;
     l->refused = !l->signed_here;
     l->told = l->signed_here ? l->given : 0;
-    if (l->signed_here || l->said || (c->cancel && wr_cancel_is(c->cancel)))
-        return;
-    l->said = true;
-    wr_log(l->log, WR_WARN,
-        "cannot write the object by which those that write to a replica notice each other; it is "
-        "listed instead",
-        WR_F_Z("db", l->label), WR_F_STR("replica", wr_storage_name(l->storage)),
-        WR_F_Z("object", WR_WRITER_NAME), WR_F_Z("error", why.text));
+    if (st == WR_OK) {
+        l->untold = 0;
+        return st;
+    }
+    if (!l->said && !(c->cancel && wr_cancel_is(c->cancel))) {
+        l->said = true;
+        wr_log(l->log, WR_WARN,
+            "cannot write the object by which those that write to a replica notice each other; it "
+            "is listed instead",
+            WR_F_Z("db", l->label), WR_F_STR("replica", wr_storage_name(l->storage)),
+            WR_F_Z("object", WR_WRITER_NAME), WR_F_Z("error", why.text));
+    }
+    return wr_fail(e, st, "%s", why.text);
 }
 
 static void note_newest(struct wr_lookout *l, const struct wr_remote_pos *pos)
@@ -191,27 +199,43 @@ static void look_soon(struct wr_lookout *l, int64_t at_ms)
 
 /* What another process has said goes by the sign that is there, so it is read before that is
  * written over; and is said anew at a look, which comes soon. */
-static void sign_first(struct wr_lookout *l, struct wr_call *c)
+static enum wr_status sign_first(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
 {
+    enum wr_status st;
+
     wr_herald_prepare(l->herald, c);
-    sign(l, c);
-    if (l->signed_here && l->newest.max > 0)
+    st = sign(l, c, e);
+    if (st == WR_OK && l->newest.max > 0)
         look_soon(l, now_ms(c));
+    return st;
 }
 
-void wr_lookout_sends(struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f)
+/* Tell of TXIDs that nobody else can know of, before a file of them is sent. */
+static enum wr_status announce(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
+{
+    enum wr_status st = sign_first(l, c, e);
+
+    l->untold += st != WR_OK;
+    return l->untold < UNTOLD_MAX ? st : WR_OK;
+}
+
+enum wr_status wr_lookout_sends(
+    struct wr_lookout *l, struct wr_call *c, const struct wr_ltx_file *f, struct wr_err *e)
 {
     bool wide = f->min < f->max;
     uint64_t size = f->size > 0 ? f->size : UINT64_MAX;
     bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
     bool first = l->newest.max == 0;
-    bool leaps = first || f->max >= l->newest.max + WR_TXID_LEAP;
+    bool leaps =
+        f->max >= l->newest.max + WR_TXID_LEAP && !WR_MUTANT(NO_LEAP) && !WR_MUTANT(NO_LEDGER_SYNC);
 
     l->owes_sign = l->owes_sign || wide || over || first;
     l->doubtful = l->doubtful || wide;
     l->given = wr_max(l->given, f->max);
-    if (leaps && l->told < f->max && !l->refused && !shows_all(l) && !WR_MUTANT(UNSIGNED))
-        sign_first(l, c);
+    if (!(first || leaps) || l->told >= f->max || l->untold >= UNTOLD_MAX || shows_all(l) ||
+        WR_MUTANT(UNSIGNED))
+        return WR_OK;
+    return announce(l, c, e);
 }
 
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
@@ -222,14 +246,14 @@ void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
     if (!l->owes_sign || l->refused || WR_MUTANT(UNSIGNED))
         return;
     if (!l->signed_here) {
-        sign_first(l, c);
+        (void)sign_first(l, c, &why);
         return;
     }
     c->deadline_ms = now_ms(c) + SIGN_MS;
     if (read_sign(l, c, &ours, &why) != WR_OK)
         l->refused = true; /* the next look reads it first of all */
     else if (!ours)
-        sign(l, c);
+        (void)sign(l, c, &why);
 }
 
 void wr_lookout_sent(
@@ -299,6 +323,7 @@ enum wr_status wr_lookout_look(
     struct wr_lookout *l, struct wr_call *c, struct wr_lookout_view *ret, struct wr_err *e)
 {
     enum wr_status st = WR_OK;
+    struct wr_err why = {0};
     bool ours;
 
     wr_herald_prepare(l->herald, c); /* what is there goes by the sign that is there */
@@ -319,7 +344,7 @@ enum wr_status wr_lookout_look(
     if (st != WR_OK)
         return st;
     if (!l->signed_here)
-        sign(l, c);
+        (void)sign(l, c, &why);
     if (ret->all)
         ret->seen.since = 0;
     c->deadline_ms = now_ms(c) + REQUEST_MS;

@@ -280,10 +280,11 @@ static struct wr_next send_next(
     uint64_t node;
     enum wr_status st;
 
-    wr_lookout_sends(&r->lookout, c, &f);
+    st = wr_lookout_sends(&r->lookout, c, &f, &e);
     c->deadline_ms =
         wr_mono_ms(c->clock) + (streamed || wr_parcel_large(p) ? STREAM_MS : REQUEST_MS);
-    st = send_cancelable(r, c, p, &sent, &e);
+    if (st == WR_OK)
+        st = send_cancelable(r, c, p, &sent, &e);
     if (st == WR_OK) { /* before anybody is told, who may end us */
         wr_lookout_arrived(&r->lookout, c);
         st = confirm(r, c, p, &lost, &e);

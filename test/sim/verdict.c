@@ -98,7 +98,8 @@ static void on_put(
     if (strcmp(key, WR_WRITER_NAME) == 0 || strcmp(key, WR_LEASE_NAME) == 0 ||
         strcmp(key, WR_EXTENT_NAME) == 0) { /* no files, and written over */
         if (strcmp(key, WR_EXTENT_NAME) == 0)
-            b->old_word = store_doubled || store_after_death;
+            b->old_word = store_doubled || store_after_death ||
+                          (b->old_word && !(store_ops(s)->caps & WR_STORAGE_COND_PUT));
         check_said(s);
         return;
     }

@@ -17,7 +17,9 @@ struct wr_verify_result;
 struct bucket {
     struct store *store;
     struct judge *judge;
-    bool old_word; /* the last one of itself came late, and nobody waited for it any more */
+    bool old_word; /* one of itself came late, and nobody waited for it any more: the last one, or,
+                      where there are no conditions, any, as who came next may have gone on with it
+                    */
     struct {
         uint64_t txid;
         int64_t at_ns;
