@@ -174,7 +174,8 @@ static bool is_power_of_2(size_t n) /* or 0 */
 
 /* The files that a plan that ends at `end` could go on with, and of those behind a gap the one that
  * begins first and the one that ends first: that one is from before the time is worth a warning. Of
- * snapshots, which come by their ends, there may be hundreds. */
+ * snapshots, which come by their ends, there may be hundreds: all are asked only where there would
+ * be no plan. */
 static void want_what_follows(struct wr_times *x, uint64_t end)
 {
     size_t begins = SIZE_MAX, ends = SIZE_MAX, snapshots = 0;
@@ -185,7 +186,7 @@ static void want_what_follows(struct wr_times *x, uint64_t end)
         if (f->max <= end || wr_ltx_file_odd(f))
             continue;
         if (f->min - 1 <= end) {
-            if (f->level < WR_LEVEL_SNAPSHOT || is_power_of_2(snapshots++))
+            if (f->level < WR_LEVEL_SNAPSHOT || end == 0 || is_power_of_2(snapshots++))
                 want(x, i);
             continue;
         }
