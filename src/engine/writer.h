@@ -2,8 +2,8 @@
  * writer.h - who was the last to begin to write to a replica: one object, by which two that write
  * notice each other without a listing.
  *
- *   <prefix>writer.json   {"token":"<16 hex>","node":"<16 hex>","txid":"<16 hex>","crc64":"<16
- * hex>"}
+ *   <prefix>writer.json   {"token":"<16 hex>","node":"<16 hex>","txid":"<16 hex>",
+ *                          "crc64":"<16 hex>"}
  *
  * A hint, and no lock: whoever finds another one's sign lists the replica, and only files decide.
  * `token` is of one process and replica, so that no two write the same; `node` is that of node.h,
