@@ -290,6 +290,15 @@ static void put_level(struct keeping *x, unsigned level, uint64_t txid)
     wr_keeper_note(x->k, &f);
 }
 
+/* With a snapshot, and after the first retention: how many listings that took. */
+static unsigned begin_listed(struct keeping *x)
+{
+    begin(x);
+    put_level(x, 9, 1);
+    T(retain(x).st == WR_OK);
+    return x->b.spy.lists;
+}
+
 /* It is listed once; from there on what was sent is known, until others may have written. */
 static void test_the_replica_is_listed_once(void **state)
 {
@@ -298,10 +307,7 @@ static void test_the_replica_is_listed_once(void **state)
     unsigned listed;
 
     (void)state;
-    begin(&x);
-    put_level(&x, 9, 1);
-    T(retain(&x).st == WR_OK);
-    listed = x.b.spy.lists;
+    listed = begin_listed(&x);
     T(listed > 0);
     for (uint64_t t = 2; t < 30; t++) {
         put_level(&x, 0, t);
@@ -331,10 +337,7 @@ static void test_what_came_behind_the_first_listing_was_never_known(void **state
     struct wr_err e = {0};
 
     (void)state;
-    begin(&x);
-    put_level(&x, 9, 1);
-    T(retain(&x).st == WR_OK);
-    listed = x.b.spy.lists;
+    listed = begin_listed(&x);
     late = put_unseen(&x, 1, 2);
     for (uint64_t t = 3; t < 6; t++) {
         put_level(&x, 1, t);
@@ -359,10 +362,7 @@ static void test_nothing_came_behind_the_first_listing(void **state)
     unsigned listed;
 
     (void)state;
-    begin(&x);
-    put_level(&x, 9, 1);
-    T(retain(&x).st == WR_OK);
-    listed = x.b.spy.lists;
+    listed = begin_listed(&x);
     for (uint64_t t = 2; t < 10; t++) {
         run(&x.b, 11 * 60 * 1000);
         put_level(&x, 9, t);
@@ -401,10 +401,7 @@ static void test_the_second_listing_fails(void **state)
     unsigned listed;
 
     (void)state;
-    begin(&x);
-    put_level(&x, 9, 1);
-    T(retain(&x).st == WR_OK);
-    listed = x.b.spy.lists;
+    listed = begin_listed(&x);
     run(&x.b, 11 * 60 * 1000);
     x.b.spy.fail_list = WR_BUSY;
     T(retain(&x).st == WR_BUSY);
@@ -444,10 +441,7 @@ static void test_a_file_that_arrived_without_an_answer_was_not_known(void **stat
     unsigned listed;
 
     (void)state;
-    begin(&x);
-    put_level(&x, 9, 1);
-    T(retain(&x).st == WR_OK);
-    listed = x.b.spy.lists;
+    listed = begin_listed(&x);
     x.b.spy.after_put = WR_IO;
     r = send(&x, 2, 0);
     T(r.st == WR_IO && !r.sent);
