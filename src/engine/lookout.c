@@ -228,6 +228,7 @@ enum wr_status wr_lookout_sends(
     bool first = l->newest.max == 0;
     bool leaps =
         f->max >= l->newest.max + WR_TXID_LEAP && !WR_MUTANT(NO_LEAP) && !WR_MUTANT(NO_LEDGER_SYNC);
+    enum wr_status st;
 
     l->owes_sign = l->owes_sign || wide || over || first;
     l->doubtful = l->doubtful || wide;
@@ -235,7 +236,9 @@ enum wr_status wr_lookout_sends(
     if (!(first || leaps) || l->told >= f->max || l->untold >= UNTOLD_MAX || shows_all(l) ||
         WR_MUTANT(UNSIGNED))
         return WR_OK;
-    return announce(l, c, e);
+    st = announce(l, c, e);
+    l->owes_sign = true; /* somebody may sign over that while the file is under way */
+    return st;
 }
 
 void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)

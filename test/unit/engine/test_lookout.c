@@ -163,6 +163,18 @@ static void push_wide(struct bench *b, uint64_t txid)
     wr_parcel_unref(p);
 }
 
+/* The first file of a new history. */
+static void push_far(struct bench *b, uint64_t txid)
+{
+    struct wr_parcel *p = parcel(txid, 0, WALL);
+    struct wr_err e = {0};
+
+    p->header.max_txid += WR_TXID_LEAP;
+    T_OK(wr_ltx_header_put(p->bytes.p, &p->header, &e));
+    T(wr_replica_push(b->r, p, status(b).found));
+    wr_parcel_unref(p);
+}
+
 /* Two copies of one machine took each other for themselves, and neither was told; nor was who had
  * begun at the same time, with nothing there. */
 static void test_who_sends_a_wide_file_signs(void **state)
@@ -566,6 +578,45 @@ static void test_a_file_of_which_nothing_told_was_sent(void **state)
     try_first_file(&t, 5 * 60000);
     T(t.signs == 5 && t.files == 1 && status(&t.b).pos.txid == 1 && !status(&t.b).failing);
     bench_close(&t.b);
+}
+
+/* Announced before it was sent, it was not signed behind: who had signed meanwhile had gone over
+ * the announcement, was not noticed for half an hour, and was not told. */
+static void sign_over(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bench *b = arg;
+
+    (void)c;
+    if (!strstr(key.p, "ltx/"))
+        return;
+    b->spy.in_put = NULL;
+    T(!is_anothers(b));
+    sign_as_another(b);
+}
+
+static void test_who_signed_behind_an_announcement_was_not_told(void **state)
+{
+    (void)state;
+    for (int leaps = 0; leaps <= 1; leaps++) {
+        struct bench b;
+
+        bench_open(&b);
+        b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+        if (leaps)
+            put_rival(&b, 1);
+        wr_replica_start(b.r);
+        run(&b, 0);
+        b.spy.in_put = sign_over;
+        b.spy.arg = &b;
+        if (leaps)
+            push_far(&b, 2);
+        else
+            push_snapshot(&b);
+        run(&b, 0);
+        T(!b.spy.in_put && status(&b).pos.txid == (leaps ? 2 + WR_TXID_LEAP : 1));
+        T(!is_anothers(&b));
+        bench_close(&b);
+    }
 }
 
 /* However often the first file has to be tried; and five times if that may not be. */
@@ -981,6 +1032,7 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_what_was_said_of_an_emptied_replica_held_for_its_next_one),
     T_TEST(test_the_first_file_was_under_way_unsigned),
     T_TEST(test_a_file_of_which_nothing_told_was_sent),
+    T_TEST(test_who_signed_behind_an_announcement_was_not_told),
     T_TEST(test_the_first_file_is_announced_once), T_TEST(test_txids_that_another_one_has_taken),
     T_TEST(test_a_restart_signs_for_what_it_has_found),
     T_TEST(test_who_was_told_ended_it_before_it_signed),
