@@ -102,7 +102,8 @@ static enum wr_status sign(struct wr_lookout *l, struct wr_call *c, struct wr_er
             WR_F_Z("db", l->label), WR_F_STR("replica", wr_storage_name(l->storage)),
             WR_F_Z("object", WR_WRITER_NAME), WR_F_Z("error", why.text));
     }
-    return wr_fail(e, st, "%s", why.text);
+    /* It was written on no condition, so that a conflict says nothing about what is there. */
+    return wr_fail(e, st == WR_CONFLICT ? WR_BUSY : st, "%s", why.text);
 }
 
 static void note_newest(struct wr_lookout *l, const struct wr_remote_pos *pos)

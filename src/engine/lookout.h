@@ -85,8 +85,8 @@ enum wr_status wr_lookout_ask(
  *
  * Where there is none yet, and where it is of a new history (WR_TXID_LEAP), signs before it is
  * sent: who begins meanwhile, and knows nothing of us, must not give the same TXIDs away. Where
- * that fails, as wr_storage_put, it is not to be sent yet; but after five times in a row it is, and
- * so are others until a sign could be written. Otherwise as wr_lookout_arrived. */
+ * that fails, as wr_storage_put but for CONFLICT, it is not to be sent yet; but after five times in
+ * a row it is, and so are others until a sign could be written. Otherwise as wr_lookout_arrived. */
 enum wr_status wr_lookout_sends(struct wr_lookout *l, struct wr_call *c,
     const struct wr_ltx_file *f, struct wr_err *e) WR_MUST_CHECK;
 /* It is there, whether or not it counts. If a sign is owed for it our own will do, if it is still

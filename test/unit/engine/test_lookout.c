@@ -619,6 +619,20 @@ static void test_who_signed_behind_an_announcement_was_not_told(void **state)
     }
 }
 
+/* What is said of the sign is not said of the file. */
+static void test_a_sign_in_the_way_was_taken_for_a_file_in_the_way(void **state)
+{
+    struct tries t = {.sign = WR_CONFLICT};
+
+    (void)state;
+    try_first_file(&t, 0);
+    T(t.signs == 1 && t.files == 0 && status(&t.b).failing && !status(&t.b).contested);
+    T(status(&t.b).queued == 1 && status(&t.b).found == 1);
+    run(&t.b, 60000);
+    T(t.signs == 5 && t.files == 1 && status(&t.b).pos.txid == 1 && !status(&t.b).failing);
+    bench_close(&t.b);
+}
+
 /* However often the first file has to be tried; and five times if that may not be. */
 static void test_the_first_file_is_announced_once(void **state)
 {
@@ -1033,6 +1047,7 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_the_first_file_was_under_way_unsigned),
     T_TEST(test_a_file_of_which_nothing_told_was_sent),
     T_TEST(test_who_signed_behind_an_announcement_was_not_told),
+    T_TEST(test_a_sign_in_the_way_was_taken_for_a_file_in_the_way),
     T_TEST(test_the_first_file_is_announced_once), T_TEST(test_txids_that_another_one_has_taken),
     T_TEST(test_a_restart_signs_for_what_it_has_found),
     T_TEST(test_who_was_told_ended_it_before_it_signed),
