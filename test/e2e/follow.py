@@ -45,7 +45,7 @@ dbs:
   - path: %s
     replica: {url: "%s", sync-interval: 30ms}
 """
-GONE_SECONDS = 7     # after which no file is left that goes on from where a copy is
+GONE_SECONDS = 60    # at most, until no file is left that goes on from where a copy is
 ACCOUNTS, TOTAL = 60, 6000
 READERS = 3
 OURS = ((18, 20), (24, 32), (40, 44), (92, 96))  # bytes of page 1 that are the copy's own
@@ -185,12 +185,23 @@ class Run:
         self.follower.wait()
         self.kills += 1
 
+    def files(self):
+        """The first and the last TXID of each file of the replica."""
+        if not self.args.s3:
+            return [key[1:] for key in kit.objects(self.found.path("replica"))[0]]
+        names = (kit.LTX_NAME.search(k) for k in self.store.keys("replica/"))
+        return [(int(n.group(1), 16), int(n.group(2), 16)) for n in names if n]
+
     def stored(self):
         """Every TXID at which a file of the replica ends, ascending."""
-        if not self.args.s3:
-            return kit.txids(self.found.path("replica"))
-        names = (kit.LTX_NAME.search(k) for k in self.store.keys("replica/"))
-        return sorted(int(n.group(2), 16) for n in names if n)
+        return sorted({last for _, last in self.files()})
+
+    def away(self):
+        """Killed, until no file but snapshots goes on from where the copy can be."""
+        self.kill()
+        at = self.stored()[-1]
+        self.found.check(kit.wait_until(lambda: all(first == 1 or first > at + 1 for first, _ in self.files()),
+                                        GONE_SECONDS, 0.1), "files from TXID %x on are kept for ever" % at)
 
     def moves(self, seconds=20):
         was = self.txid()
@@ -209,8 +220,7 @@ class Run:
             if r < 0.1:
                 self.second()
             elif r < 0.2 and self.rnd.random() < 0.3 or not away and time.monotonic() > end - self.args.seconds / 2:
-                self.kill()
-                time.sleep(GONE_SECONDS)
+                self.away()
                 away += 1
                 self.start()
             elif r < 0.3:
