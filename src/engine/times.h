@@ -10,10 +10,10 @@
  *      most. What ends there or earlier is taken to be from before the time, the rest not to be.
  *   2. Then the plan that follows from it is checked. No file that goes on from its end may be from
  *      before the time: all are asked, one or two on each level, but of later snapshots the 1st,
- *      2nd, 3rd, 5th, 9th ... only, unless there would be no plan. Of its own files the last one,
- * and the 1st, 2nd, 4th, 8th ... before it are asked. If that shows something else, there is
- * another plan; if a file of the plan is not from before the time, all files of plans are asked
- * from then on; and all files, if it does not come to an end.
+ *      2nd, 3rd, 5th, 9th ... only, unless there would be no plan. Of its own files the last
+ *      one, and the 1st, 2nd, 4th, 8th ... before it are asked. If that shows something else,
+ *      there is another plan; if a file of the plan is not from before the time, all files of
+ *      plans are asked from then on; and all files, if it does not come to an end.
  *
  * So a plan ends no earlier than it would with all times known, whatever these are, unless a later
  * snapshot has an earlier time than one that was asked. It ends later only if a file in its midst
