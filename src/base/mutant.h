@@ -48,7 +48,8 @@
     X(NUMBER_OF_IMAGE, "a promotion keeps the number that machines of its image have, too")      \
     X(LEASE_UNREAD, "one that sends without a pause never asks who holds the lease")             \
     X(LEASE_TAKEN_BLINDLY, "the lease is taken from whoever has it by then")                     \
-    X(CUT_GIVES_AGAIN, "TXIDs that a power cut made the ledger forget are given away again")
+    X(CUT_GIVES_AGAIN, "TXIDs that a power cut made the ledger forget are given away again, "    \
+                       "untold")
 
 #ifdef WR_MUTANTS
 enum wr_mutant {

@@ -28,6 +28,7 @@ static int64_t now_ms(const struct wr_call *c)
 void wr_lookout_pace(struct wr_lookout *l, struct wr_herald *h, int64_t pace_ms)
 {
     l->herald = h;
+    l->first = l->token;
     l->pace_ms = pace_ms > 0 ? pace_ms : CHECK_MS;
     wr_herald_pace(h, l->pace_ms);
 }
@@ -97,8 +98,8 @@ static enum wr_status sign(struct wr_lookout *l, struct wr_call *c, struct wr_er
     if (!l->said && !(c->cancel && wr_cancel_is(c->cancel))) {
         l->said = true;
         wr_log(l->log, WR_WARN,
-            "cannot write the object by which those that write to a replica notice each other; it "
-            "is listed instead",
+            "cannot write the object by which those that write to a replica notice each other; the "
+            "replica is listed instead, and its first file waits for some seconds",
             WR_F_Z("db", l->label), WR_F_STR("replica", wr_storage_name(l->storage)),
             WR_F_Z("object", WR_WRITER_NAME), WR_F_Z("error", why.text));
     }
@@ -141,7 +142,7 @@ static bool shows_all(const struct wr_lookout *l)
 static enum wr_status ask(struct wr_lookout *l, struct wr_call *c, bool *ret, struct wr_err *e)
 {
     c->deadline_ms = now_ms(c) + REQUEST_MS;
-    return wr_writer_other(l->storage, c, l->token, ret, &l->taken, e);
+    return wr_writer_other(l->storage, c, l->first, l->token, ret, &l->taken, e);
 }
 
 enum wr_status wr_lookout_ask(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
@@ -227,8 +228,8 @@ enum wr_status wr_lookout_sends(
     uint64_t size = f->size > 0 ? f->size : UINT64_MAX;
     bool over = f->level == 0 && !wr_learn_name_tells(f->level, f->min, f->max, size);
     bool first = l->newest.max == 0;
-    bool leaps =
-        f->max >= l->newest.max + WR_TXID_LEAP && !WR_MUTANT(NO_LEAP) && !WR_MUTANT(NO_LEDGER_SYNC);
+    bool leaps = f->max >= l->newest.max + WR_TXID_LEAP && !WR_MUTANT(NO_LEAP) &&
+                 !WR_MUTANT(NO_LEDGER_SYNC) && !WR_MUTANT(CUT_GIVES_AGAIN);
     enum wr_status st;
 
     l->owes_sign = l->owes_sign || wide || over || first;

@@ -35,8 +35,9 @@ struct wr_lookout {
     const struct wr_log *log;
     const char *label;          /* of the database, for logs */
     struct wr_herald *herald;   /* is told, and writes at each look that finds all as it was left */
-    uint64_t token;             /* our sign has this, and each time another one, ... */
-    uint64_t node;              /* ... and this, as of the last listing that began anew */
+    uint64_t token;             /* our sign has this, and each time the next one, ... */
+    uint64_t first;             /* ... from this on */
+    uint64_t node;              /* it has this, as of the last listing that began anew */
     struct wr_remote_seen seen; /* as of the last listing; since and ends are of the one before */
     struct wr_ltx_file newest;  /* found, or sent since; max is 0: there was none */
     uint64_t listed;            /* TXID it had at the last listing; 0: not known */

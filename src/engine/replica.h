@@ -136,8 +136,9 @@ bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret
 /* Who holds the lease, as it was read after the position was found; epoch 0: nobody was ever
  * promoted. False: it was not read. */
 bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret);
-/* Up to which TXID the sign of another one tells of; 0: there is none. False: it was not asked for,
- * as it is where the replica has no file, or by wr_replica_want_sign. */
+/* Up to which TXID the sign of another one tells of; 0: of none, or there is no such sign, as in a
+ * directory. False: it was not asked for, as it is where no file was known or found, and by
+ * wr_replica_want_sign. */
 bool wr_replica_taken(struct wr_replica *r, unsigned found, uint64_t *ret);
 /* The tally is not needed any more. */
 void wr_replica_tally_done(struct wr_replica *r, unsigned found);

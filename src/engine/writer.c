@@ -35,24 +35,31 @@ enum wr_status wr_writer_sign(struct wr_storage *s, struct wr_call *c, uint64_t 
     return st;
 }
 
-/* What is there to read, in c->scratch, .p is NULL: nothing; and whether it is this sign. */
-static enum wr_status look(struct wr_storage *s, struct wr_call *c, uint64_t token,
-    struct wr_str *ret, bool *ret_is, struct wr_err *e)
+/* What is there to read, in c->scratch; .p is NULL: nothing. */
+static enum wr_status look(
+    struct wr_storage *s, struct wr_call *c, struct wr_str *ret, struct wr_err *e)
 {
-    struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
+    struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME);
     char *text = wr_arena_array(c->scratch, SIGN_MAX, 1);
     size_t n = 0;
     enum wr_status st;
 
     *ret = (struct wr_str){0};
-    *ret_is = false;
-    if (!key.p || !head.p || !text)
+    if (!key.p || !text)
         return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
     st = wr_storage_get(s, c, key, 0, text, SIGN_MAX, &n, e);
     if (st == WR_OK)
         *ret = (struct wr_str){text, n};
-    *ret_is = st == WR_OK && wr_str_starts(*ret, head);
     return wr_status_passing(st) ? st : WR_OK;
+}
+
+/* Of a sign, whole or not. */
+static bool token_of(struct wr_str text, uint64_t *ret)
+{
+    struct wr_str open = WR_STR("{\"token\":\"");
+
+    return wr_str_starts(text, open) && text.n > open.n + 16 && text.p[open.n + 16] == '"' &&
+           wr_parse_hex64((struct wr_str){text.p + open.n, 16}, ret);
 }
 
 /* What a sign says that is as it was written. */
@@ -73,18 +80,21 @@ enum wr_status wr_writer_is(
     struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
 {
     struct wr_str text;
+    uint64_t there;
+    enum wr_status st = look(s, c, &text, e);
 
-    return look(s, c, token, &text, ret, e);
+    *ret = st == WR_OK && token_of(text, &there) && there == token;
+    return st;
 }
 
-enum wr_status wr_writer_other(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret,
-    uint64_t *ret_txid, struct wr_err *e)
+enum wr_status wr_writer_other(struct wr_storage *s, struct wr_call *c, uint64_t first,
+    uint64_t last, bool *ret, uint64_t *ret_txid, struct wr_err *e)
 {
     struct wr_str text;
-    bool is;
-    enum wr_status st = look(s, c, token, &text, &is, e);
+    uint64_t there;
+    enum wr_status st = look(s, c, &text, e);
 
-    *ret = st == WR_OK && text.p && !is;
+    *ret = st == WR_OK && text.p && !(token_of(text, &there) && there - first <= last - first);
     *ret_txid = *ret ? txid_of(text) : 0;
     return st;
 }

@@ -33,10 +33,10 @@ enum wr_status wr_writer_sign(struct wr_storage *s, struct wr_call *c, uint64_t 
 enum wr_status wr_writer_is(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret,
     struct wr_err *e) WR_MUST_CHECK;
 
-/* Whether there is a sign, and not this one; *ret_txid is what it says, 0: nothing. As
- * wr_writer_is. */
-enum wr_status wr_writer_other(struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret,
-    uint64_t *ret_txid, struct wr_err *e) WR_MUST_CHECK;
+/* Whether there is a sign, and none of these, from `first` on to `last` and round; *ret_txid is
+ * what it says, 0: nothing. As wr_writer_is. */
+enum wr_status wr_writer_other(struct wr_storage *s, struct wr_call *c, uint64_t first,
+    uint64_t last, bool *ret, uint64_t *ret_txid, struct wr_err *e) WR_MUST_CHECK;
 
 /* The same, for verification. CORRUPT: there is an object, and it is none that anybody has written.
  * OK as well when there is none, or it may not be read. Else as wr_storage_get. */

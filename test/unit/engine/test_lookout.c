@@ -501,7 +501,7 @@ static void note_sign(void *arg, struct wr_call *c, struct wr_str key)
     struct wr_err e = {0};
 
     if (strstr(key.p, "ltx/")) {
-        T_OK(wr_writer_other(s, c, 0x1234, &is, &txid, &e));
+        T_OK(wr_writer_other(s, c, 0x1234, 0x1234, &is, &txid, &e));
         T(is == !(b->ops.caps & WR_STORAGE_LIST_NOW) && txid == is);
         b->spy.in_put = NULL;
     }
@@ -633,6 +633,29 @@ static void test_a_sign_in_the_way_was_taken_for_a_file_in_the_way(void **state)
     bench_close(&t.b);
 }
 
+/* The first attempt to sign had come, without an answer, and the next ones had not: with nothing
+ * listed then it was waited for the files of somebody else. */
+static void test_an_older_sign_of_our_own_was_waited_for(void **state)
+{
+    struct tries t = {.sign = WR_BUSY};
+    struct wr_storage *s;
+    uint64_t taken;
+    struct wr_err e = {0};
+
+    (void)state;
+    try_first_file(&t, 0);
+    s = spy_bucket(&t.b.spy);
+    T_OK(wr_writer_sign(s, t_call(), t_seed() + 1, 1, 1, &e));
+    wr_storage_close(s);
+    run(&t.b, 1100);
+    T(t.signs == 2 && t.files == 0);
+    wr_replica_rejoin(t.b.r, "it is asked for");
+    run(&t.b, 0);
+    T(status(&t.b).state == WR_REPLICA_READY && status(&t.b).found == 2);
+    T(wr_replica_taken(t.b.r, 2, &taken) && taken == 0);
+    bench_close(&t.b);
+}
+
 /* However often the first file has to be tried; and five times if that may not be. */
 static void test_the_first_file_is_announced_once(void **state)
 {
@@ -657,7 +680,7 @@ static uint64_t told(struct bench *b)
     bool is = false;
     struct wr_err e = {0};
 
-    T_OK(wr_writer_other(s, t_call(), 0x1234, &is, &txid, &e));
+    T_OK(wr_writer_other(s, t_call(), 0x1234, 0x1234, &is, &txid, &e));
     wr_storage_close(s);
     return txid;
 }
@@ -1048,6 +1071,7 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_a_file_of_which_nothing_told_was_sent),
     T_TEST(test_who_signed_behind_an_announcement_was_not_told),
     T_TEST(test_a_sign_in_the_way_was_taken_for_a_file_in_the_way),
+    T_TEST(test_an_older_sign_of_our_own_was_waited_for),
     T_TEST(test_the_first_file_is_announced_once), T_TEST(test_txids_that_another_one_has_taken),
     T_TEST(test_a_restart_signs_for_what_it_has_found),
     T_TEST(test_who_was_told_ended_it_before_it_signed),
