@@ -286,12 +286,16 @@ static void speak(struct wr_lookout *l, struct wr_call *c)
 
 int64_t wr_lookout_says_ms(const struct wr_lookout *l)
 {
-    return l->refused || WR_MUTANT(UNSIGNED) ? INT64_MAX : wr_herald_due(l->herald);
+    int64_t due_ms = wr_herald_due(l->herald);
+
+    if ((l->refused && !l->signed_here) || WR_MUTANT(UNSIGNED))
+        return INT64_MAX;
+    return l->refused ? wr_max(due_ms, l->check_ms) : due_ms; /* no file waits for it before */
 }
 
 bool wr_lookout_knows(const struct wr_lookout *l)
 {
-    return l->signed_here && !l->doubtful;
+    return l->signed_here && !l->doubtful && !l->refused;
 }
 
 void wr_lookout_say(struct wr_lookout *l, struct wr_call *c, bool ends)

@@ -103,9 +103,11 @@ void wr_lookout_sent(
  * minute. */
 void wr_lookout_took(struct wr_lookout *l, const struct wr_clock *clock);
 
-/* When it is time to say what was sent; monotonic ms, INT64_MAX: there is nothing to say. */
+/* When it is time to say what was sent; monotonic ms, INT64_MAX: there is nothing to say, or the
+ * sign cannot be written. Where it could not be read, not before it is time to look. */
 int64_t wr_lookout_says_ms(const struct wr_lookout *l);
-/* Whether that can be done without a look: nobody else had signed at the last one. */
+/* Whether that can be done without a look: nobody else had signed at the last one, and no sign is
+ * to be read yet. */
 bool wr_lookout_knows(const struct wr_lookout *l);
 /* Do it then: a request of some seconds at most. `ends`: and what there is of each level, as
  * nothing will be deleted from here any more. */

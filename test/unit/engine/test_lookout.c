@@ -619,6 +619,65 @@ static void test_who_signed_behind_an_announcement_was_not_told(void **state)
     }
 }
 
+/* Until the next look, and where nothing more is written there is none. */
+static void fail_behind(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bench *b = arg;
+
+    (void)c;
+    if (strstr(key.p, "ltx/"))
+        b->spy.fail_get = WR_BUSY;
+}
+
+static void test_what_was_sent_was_not_said_as_its_sign_could_not_be_read(void **state)
+{
+    (void)state;
+    for (int signs = 0; signs <= 1; signs++) {
+        struct bench b;
+
+        bench_open(&b);
+        b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+        wr_replica_start(b.r);
+        run(&b, 0);
+        b.spy.in_put = fail_behind;
+        b.spy.fail_in = WR_WRITER_NAME;
+        b.spy.arg = &b;
+        push_snapshot(&b);
+        run(&b, 1000);
+        for (uint64_t txid = 2; txid < 12; txid++) {
+            push(&b, txid);
+            run(&b, 60000); /* none of which waits for it */
+            T(status(&b).pos.txid == txid && !status(&b).failing);
+        }
+        T(counts(&b).last.max == 0);
+        b.spy.in_put = NULL;
+        b.spy.fail_get = WR_OK;
+        if (signs)
+            sign_as_another(&b);
+        run(&b, HALF_HOUR);
+        T(counts(&b).last.max == 11 && !is_anothers(&b));
+        bench_close(&b);
+    }
+}
+
+/* Nor was it looked for before that was said, as what is owed by a file of one TXID. */
+static void test_a_sign_that_is_to_be_read_was_gone_by(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    settled(&b);
+    b.spy.fail_get = WR_BUSY;
+    b.spy.fail_in = WR_WRITER_NAME;
+    push_long(&b, 7);
+    run(&b, 0);
+    b.spy.fail_get = WR_OK;
+    sign_as_another(&b);
+    run(&b, HALF_HOUR);
+    T(counts(&b).last.max == 7 && !is_anothers(&b));
+    bench_close(&b);
+}
+
 /* What is said of the sign is not said of the file. */
 static void test_a_sign_in_the_way_was_taken_for_a_file_in_the_way(void **state)
 {
@@ -1070,6 +1129,8 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_the_first_file_was_under_way_unsigned),
     T_TEST(test_a_file_of_which_nothing_told_was_sent),
     T_TEST(test_who_signed_behind_an_announcement_was_not_told),
+    T_TEST(test_what_was_sent_was_not_said_as_its_sign_could_not_be_read),
+    T_TEST(test_a_sign_that_is_to_be_read_was_gone_by),
     T_TEST(test_a_sign_in_the_way_was_taken_for_a_file_in_the_way),
     T_TEST(test_an_older_sign_of_our_own_was_waited_for),
     T_TEST(test_the_first_file_is_announced_once), T_TEST(test_txids_that_another_one_has_taken),
