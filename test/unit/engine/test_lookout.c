@@ -532,6 +532,26 @@ static void test_the_first_file_was_under_way_unsigned(void **state)
     }
 }
 
+/* As docs/scale.md says. */
+static void test_what_a_first_start_asks_for(void **state)
+{
+    struct wr_replica_account is;
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+    wr_replica_start(b.r);
+    run(&b, 0);
+    push_snapshot(&b);
+    run(&b, 60000);
+    T(status(&b).pos.txid == 1);
+    wr_replica_account(b.r, &is);
+    T(is.requests.list == 1 && is.requests.get == 2); /* the sign, before the file and behind it */
+    T(is.requests.put == 2 && is.requests.stat == 2); /* it and the file; the extent, the lease */
+    bench_close(&b);
+}
+
 struct tries {
     struct bench b;
     unsigned signs, files;
@@ -1126,7 +1146,7 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_who_began_with_a_long_file_said_nothing_of_the_past),
     T_TEST(test_a_sign_that_cannot_be_read_behind_a_long_file),
     T_TEST(test_what_was_said_of_an_emptied_replica_held_for_its_next_one),
-    T_TEST(test_the_first_file_was_under_way_unsigned),
+    T_TEST(test_the_first_file_was_under_way_unsigned), T_TEST(test_what_a_first_start_asks_for),
     T_TEST(test_a_file_of_which_nothing_told_was_sent),
     T_TEST(test_who_signed_behind_an_announcement_was_not_told),
     T_TEST(test_what_was_sent_was_not_said_as_its_sign_could_not_be_read),
