@@ -132,7 +132,8 @@ static void test_txids_that_nobody_had(void **state)
 static void test_what_is_no_sign_is_not_ours(void **state)
 {
     static const char *const texts[] = {"", "{", "{\"token\":\"000000000000000", "[]",
-        "{\"token\":\"0000000000000008\"", "\xff\xff"};
+        "{\"token\":\"0000000000000008\"", "{\"token\":\"0000000000000007",
+        "{\"token\":\"00000000000000070\"", "{\"token\":\"000000000000007\"", "\xff\xff"};
     char longer[4096];
     struct bucket b;
 
