@@ -285,9 +285,9 @@ static struct wr_next send_next(
         wr_mono_ms(c->clock) + (streamed || wr_parcel_large(p) ? STREAM_MS : REQUEST_MS);
     if (st == WR_OK)
         st = send_cancelable(r, c, p, &sent, &e);
-    if (st == WR_OK) { /* before anybody is told, who may end us */
-        wr_lookout_arrived(&r->lookout, c);
-        st = confirm(r, c, p, &lost, &e);
+    if (st == WR_OK) {
+        st = confirm(r, c, p, &lost, &e);   /* at once: others are promoted on it from now on */
+        wr_lookout_arrived(&r->lookout, c); /* before anybody is told, who may end us */
     }
     if (lost) {
         wr_parcel_unref(p);

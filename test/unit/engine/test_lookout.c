@@ -3,6 +3,7 @@
  * as nothing speaks against it, and by listing it otherwise.
  */
 #include "engine/extent.h"
+#include "engine/lease.h"
 #include "engine/writer.h"
 #include "unit/engine/replica_bench.h"
 
@@ -639,6 +640,59 @@ static void test_who_signed_behind_an_announcement_was_not_told(void **state)
     }
 }
 
+/* While the sign was read, for ten seconds where no answer comes, another one was promoted on that
+ * file, and the lease was taken from it as that of an emptied replica's past. */
+static void promote_another(void *arg)
+{
+    struct bench *b = arg;
+    struct wr_storage *s = spy_bucket(&b->spy);
+    struct wr_lease_seen seen = {0};
+    struct wr_lease l;
+    struct wr_err e = {0};
+
+    b->spy.in_get = NULL;
+    T_OK(wr_lease_look(s, t_call(), &seen, &e));
+    T_OK(wr_lease_take(s, t_call(), &seen, 9, "nine:/a", &l, &e));
+    wr_storage_close(s);
+}
+
+static void promote_behind(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bench *b = arg;
+
+    (void)c;
+    if (strstr(key.p, "ltx/"))
+        b->spy.in_get = promote_another;
+}
+
+static void test_the_lease_was_taken_from_who_was_promoted_on_the_first_file(void **state)
+{
+    struct wr_lease_seen seen = {0};
+    struct wr_parcel *p = parcel(1, 0, WALL);
+    struct wr_storage *s;
+    struct bench b;
+    struct wr_err e = {0};
+
+    (void)state;
+    bench_open(&b);
+    b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+    wr_replica_start(b.r);
+    run(&b, 0);
+    b.spy.in_put = promote_behind;
+    b.spy.arg = &b;
+    p->level = WR_LEVEL_SNAPSHOT;
+    p->header.node_id = 7;
+    T(wr_replica_push(b.r, p, status(&b).found));
+    wr_parcel_unref(p);
+    run(&b, 0);
+    T(!b.spy.in_get && status(&b).pos.txid == 1);
+    s = spy_bucket(&b.spy);
+    T_OK(wr_lease_look(s, t_call(), &seen, &e));
+    T(seen.lease.epoch == 1 && seen.lease.node == 9);
+    wr_storage_close(s);
+    bench_close(&b);
+}
+
 /* Until the next look, and where nothing more is written there is none. */
 static void fail_behind(void *arg, struct wr_call *c, struct wr_str key)
 {
@@ -1149,6 +1203,7 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_the_first_file_was_under_way_unsigned), T_TEST(test_what_a_first_start_asks_for),
     T_TEST(test_a_file_of_which_nothing_told_was_sent),
     T_TEST(test_who_signed_behind_an_announcement_was_not_told),
+    T_TEST(test_the_lease_was_taken_from_who_was_promoted_on_the_first_file),
     T_TEST(test_what_was_sent_was_not_said_as_its_sign_could_not_be_read),
     T_TEST(test_a_sign_that_is_to_be_read_was_gone_by),
     T_TEST(test_a_sign_in_the_way_was_taken_for_a_file_in_the_way),
