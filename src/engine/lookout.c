@@ -8,6 +8,7 @@
 #include "base/mutant.h"
 #include "engine/herald.h"
 #include "engine/learn.h"
+#include "engine/placard.h"
 #include "engine/writer.h"
 #include "storage/storage.h"
 
@@ -18,7 +19,7 @@
 #define FULL_SHARE    200                        /* ... take one part in so many, or less */
 #define CHECK_SOON_MS ((int64_t)60 * 1000)       /* after a file that may overlap another's */
 #define LESS_MAX      5u                         /* listings, until what they lack is believed */
-#define UNTOLD_MAX    5u                         /* attempts to sign, until it is done without */
+#define UNTOLD_MAX    5u                         /* signs refused, until it is done without */
 
 static int64_t now_ms(const struct wr_call *c)
 {
@@ -212,12 +213,30 @@ static enum wr_status sign_first(struct wr_lookout *l, struct wr_call *c, struct
     return st;
 }
 
+static bool ignore(void *arg, const struct wr_object *obj)
+{
+    (void)arg;
+    (void)obj;
+    return false;
+}
+
+/* Whether it is the sign that is refused, and not all that is asked for, as with credentials that
+ * have expired: that passes, and with it what speaks for sending a file of which nothing tells. */
+static bool others_are_served(struct wr_lookout *l, struct wr_call *c)
+{
+    struct wr_str key = wr_placard_key(c, l->storage, WR_WRITER_NAME);
+    struct wr_err why = {0};
+
+    c->deadline_ms = now_ms(c) + SIGN_MS;
+    return key.p && wr_storage_list(l->storage, c, key, WR_STR(""), ignore, NULL, &why) == WR_OK;
+}
+
 /* Tell of TXIDs that nobody else can know of, before a file of them is sent. */
 static enum wr_status announce(struct wr_lookout *l, struct wr_call *c, struct wr_err *e)
 {
     enum wr_status st = sign_first(l, c, e);
 
-    l->untold += st != WR_OK;
+    l->untold += st != WR_OK && others_are_served(l, c);
     return l->untold < UNTOLD_MAX ? st : WR_OK;
 }
 
@@ -257,8 +276,10 @@ void wr_lookout_arrived(struct wr_lookout *l, struct wr_call *c)
     c->deadline_ms = now_ms(c) + SIGN_MS;
     if (read_sign(l, c, &ours, &why) != WR_OK)
         l->refused = true; /* the next look reads it first of all */
-    else if (!ours)
+    else if (!ours) {
         (void)sign(l, c, &why);
+        look_soon(l, now_ms(c)); /* whoever signed has begun just now */
+    }
 }
 
 void wr_lookout_sent(

@@ -44,17 +44,17 @@ struct wr_lookout {
     uint64_t ends[WR_LEVEL_MAX + 1]; /* and each level */
     bool sent;                       /* a file of ours counts */
     bool signed_here;                /* the last sign that was there is ours */
-    bool owes_sign;  /* behind a file that is in nobody's way, over another's, or the first */
-    bool refused;    /* it could not be read or written: not tried before a look, or a listing */
-    bool said;       /* that, in the log */
-    bool doubtful;   /* the next look has to list */
-    unsigned less;   /* listings in a row that showed less than there is */
-    bool emptied;    /* and so many showed nothing that this is believed for good */
-    uint64_t given;  /* TXIDs up to there have files of ours, or get them, or were found */
-    uint64_t told;   /* up to there our last sign tells of */
-    unsigned untold; /* times in a row that it could not be, before a file that was to be told of */
-    uint64_t taken;  /* up to there the sign of another one told of when it was read; 0: of none */
-    int64_t pace_ms; /* between two looks */
+    bool owes_sign;   /* behind a file that is in nobody's way, over another's, or the first */
+    bool refused;     /* it could not be read or written: not tried before a look, or a listing */
+    bool said;        /* that, in the log */
+    bool doubtful;    /* the next look has to list */
+    unsigned less;    /* listings in a row that showed less than there is */
+    bool emptied;     /* and so many showed nothing that this is believed for good */
+    uint64_t given;   /* TXIDs up to there have files of ours, or get them, or were found */
+    uint64_t told;    /* up to there our last sign tells of */
+    unsigned untold;  /* times in a row that only it could not be, before a file to be told of */
+    uint64_t taken;   /* up to there the sign of another one told of when it was read; 0: of none */
+    int64_t pace_ms;  /* between two looks */
     int64_t check_ms; /* when to look again */
     int64_t full_ms;  /* and when at all of it */
 };
@@ -87,7 +87,8 @@ enum wr_status wr_lookout_ask(
  * Where there is none yet, and where it is of a new history (WR_TXID_LEAP), signs before it is
  * sent: who begins meanwhile, and knows nothing of us, must not give the same TXIDs away. Where
  * that fails, as wr_storage_put but for CONFLICT, it is not to be sent yet; but after five times in
- * a row it is, and so are others until a sign could be written. Otherwise as wr_lookout_arrived. */
+ * a row in which the store listed what it has nonetheless it is, and so are others until a sign
+ * could be written. Otherwise as wr_lookout_arrived. */
 enum wr_status wr_lookout_sends(struct wr_lookout *l, struct wr_call *c,
     const struct wr_ltx_file *f, struct wr_err *e) WR_MUST_CHECK;
 /* It is there, whether or not it counts. If a sign is owed for it our own will do, if it is still

@@ -137,8 +137,8 @@ bool wr_replica_tally(struct wr_replica *r, unsigned found, struct wr_tally *ret
  * promoted. False: it was not read. */
 bool wr_replica_lease(struct wr_replica *r, unsigned found, struct wr_lease *ret);
 /* Up to which TXID the sign of another one tells of; 0: of none, or there is no such sign, as in a
- * directory. False: it was not asked for, as it is where no file was known or found, and by
- * wr_replica_want_sign. */
+ * directory. False: it was not asked for, as it is by wr_replica_want_sign; of a replica that is
+ * found empty it is what was read last. */
 bool wr_replica_taken(struct wr_replica *r, unsigned found, uint64_t *ret);
 /* The tally is not needed any more. */
 void wr_replica_tally_done(struct wr_replica *r, unsigned found);

@@ -636,6 +636,11 @@ static void test_who_signed_behind_an_announcement_was_not_told(void **state)
         run(&b, 0);
         T(!b.spy.in_put && status(&b).pos.txid == (leaps ? 2 + WR_TXID_LEAP : 1));
         T(!is_anothers(&b));
+        b.spy.lists = 0;
+        run(&b, 61000);
+        push(&b, status(&b).pos.txid + 1); /* nor was he looked for within half an hour */
+        run(&b, 0);
+        T(b.spy.lists > 0);
         bench_close(&b);
     }
 }
@@ -789,6 +794,36 @@ static void test_an_older_sign_of_our_own_was_waited_for(void **state)
     bench_close(&t.b);
 }
 
+/* Up to where its writer says that there are files. */
+static uint64_t told(struct bench *b)
+{
+    struct wr_storage *s = spy_bucket(&b->spy);
+    uint64_t txid = 0;
+    bool is = false;
+    struct wr_err e = {0};
+
+    T_OK(wr_writer_other(s, t_call(), 0x1234, 0x1234, &is, &txid, &e));
+    wr_storage_close(s);
+    return txid;
+}
+
+/* Credentials had expired for longer than five attempts take: the file was sent behind them, with
+ * nothing that told of it. (Seed 1,065,719 of the simulator.) It waits while nothing is served. */
+static void test_a_file_was_sent_unsigned_as_all_had_failed(void **state)
+{
+    struct tries t = {.sign = WR_AUTH};
+
+    (void)state;
+    try_first_file(&t, 0);
+    t.b.spy.fail_list = WR_AUTH;
+    run(&t.b, 10 * 60000);
+    T(t.signs > 10 && t.files == 0 && status(&t.b).failing && status(&t.b).error == WR_AUTH);
+    t.sign = t.b.spy.fail_list = WR_OK;
+    run(&t.b, 60000);
+    T(t.files == 1 && status(&t.b).pos.txid == 1 && told(&t.b) == 1);
+    bench_close(&t.b);
+}
+
 /* However often the first file has to be tried; and five times if that may not be. */
 static void test_the_first_file_is_announced_once(void **state)
 {
@@ -803,19 +838,6 @@ static void test_the_first_file_is_announced_once(void **state)
         T(status(&t.b).pos.txid == 1);
         bench_close(&t.b);
     }
-}
-
-/* Up to where its writer says that there are files. */
-static uint64_t told(struct bench *b)
-{
-    struct wr_storage *s = spy_bucket(&b->spy);
-    uint64_t txid = 0;
-    bool is = false;
-    struct wr_err e = {0};
-
-    T_OK(wr_writer_other(s, t_call(), 0x1234, 0x1234, &is, &txid, &e));
-    wr_storage_close(s);
-    return txid;
 }
 
 /* It has given none of them itself; a file that follows others needs no sign. */
@@ -1208,6 +1230,7 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_a_sign_that_is_to_be_read_was_gone_by),
     T_TEST(test_a_sign_in_the_way_was_taken_for_a_file_in_the_way),
     T_TEST(test_an_older_sign_of_our_own_was_waited_for),
+    T_TEST(test_a_file_was_sent_unsigned_as_all_had_failed),
     T_TEST(test_the_first_file_is_announced_once), T_TEST(test_txids_that_another_one_has_taken),
     T_TEST(test_a_restart_signs_for_what_it_has_found),
     T_TEST(test_who_was_told_ended_it_before_it_signed),
