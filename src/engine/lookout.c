@@ -7,13 +7,14 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "engine/herald.h"
+#include "engine/layout.h"
 #include "engine/learn.h"
-#include "engine/placard.h"
 #include "engine/writer.h"
 #include "storage/storage.h"
 
-#define SIGN_MS       ((int64_t)10 * 1000)       /* deadline of what is only a hint */
-#define REQUEST_MS    ((int64_t)120 * 1000)      /* deadline of a small request */
+#define SIGN_MS       ((int64_t)10 * 1000)  /* deadline of what is only a hint */
+#define LIST_MS       ((int64_t)30 * 1000)  /* deadline of a listing that only tells how it is */
+#define REQUEST_MS    ((int64_t)120 * 1000) /* deadline of a small request */
 #define CHECK_MS      ((int64_t)30 * 60 * 1000)  /* between two looks at a replica that we write */
 #define FULL_MS       ((int64_t)6 * 3600 * 1000) /* between two at all of it, which ... */
 #define FULL_SHARE    200                        /* ... take one part in so many, or less */
@@ -91,6 +92,7 @@ static enum wr_status sign(struct wr_lookout *l, struct wr_call *c, struct wr_er
     l->signed_here = st == WR_OK;
     l->owes_sign = l->owes_sign && !l->signed_here;
     l->refused = !l->signed_here;
+    l->barred = st != WR_OK && !wr_status_passing(st);
     l->told = l->signed_here ? l->given : 0;
     if (st == WR_OK) {
         l->untold = 0;
@@ -100,7 +102,8 @@ static enum wr_status sign(struct wr_lookout *l, struct wr_call *c, struct wr_er
         l->said = true;
         wr_log(l->log, WR_WARN,
             "cannot write the object by which those that write to a replica notice each other; the "
-            "replica is listed instead, and its first file waits for some seconds",
+            "replica is listed instead, and its first file waits, for seconds if all else can be "
+            "done",
             WR_F_Z("db", l->label), WR_F_STR("replica", wr_storage_name(l->storage)),
             WR_F_Z("object", WR_WRITER_NAME), WR_F_Z("error", why.text));
     }
@@ -213,22 +216,18 @@ static enum wr_status sign_first(struct wr_lookout *l, struct wr_call *c, struct
     return st;
 }
 
-static bool ignore(void *arg, const struct wr_object *obj)
-{
-    (void)arg;
-    (void)obj;
-    return false;
-}
-
 /* Whether it is the sign that is refused, and not all that is asked for, as with credentials that
  * have expired: that passes, and with it what speaks for sending a file of which nothing tells. */
 static bool others_are_served(struct wr_lookout *l, struct wr_call *c)
 {
-    struct wr_str key = wr_placard_key(c, l->storage, WR_WRITER_NAME);
+    struct wr_ltx_files files = {0};
     struct wr_err why = {0};
+    enum wr_status st;
 
-    c->deadline_ms = now_ms(c) + SIGN_MS;
-    return key.p && wr_storage_list(l->storage, c, key, WR_STR(""), ignore, NULL, &why) == WR_OK;
+    c->deadline_ms = now_ms(c) + LIST_MS;
+    st = wr_layout_list(l->storage, c, WR_LEVEL_SNAPSHOT, 0, &files, &why);
+    wr_ltx_files_release(&files);
+    return st == WR_OK;
 }
 
 /* Tell of TXIDs that nobody else can know of, before a file of them is sent. */
@@ -236,7 +235,8 @@ static enum wr_status announce(struct wr_lookout *l, struct wr_call *c, struct w
 {
     enum wr_status st = sign_first(l, c, e);
 
-    l->untold += st != WR_OK && others_are_served(l, c);
+    if (st != WR_OK && l->untold < UNTOLD_MAX)
+        l->untold += others_are_served(l, c);
     return l->untold < UNTOLD_MAX ? st : WR_OK;
 }
 
@@ -254,8 +254,7 @@ enum wr_status wr_lookout_sends(
     l->owes_sign = l->owes_sign || wide || over || first;
     l->doubtful = l->doubtful || wide;
     l->given = wr_max(l->given, f->max);
-    if (!(first || leaps) || l->told >= f->max || l->untold >= UNTOLD_MAX || shows_all(l) ||
-        WR_MUTANT(UNSIGNED))
+    if (!(first || leaps) || l->told >= f->max || shows_all(l) || WR_MUTANT(UNSIGNED))
         return WR_OK;
     st = announce(l, c, e);
     l->owes_sign = true; /* somebody may sign over that while the file is under way */
@@ -309,7 +308,7 @@ int64_t wr_lookout_says_ms(const struct wr_lookout *l)
 {
     int64_t due_ms = wr_herald_due(l->herald);
 
-    if ((l->refused && !l->signed_here) || WR_MUTANT(UNSIGNED))
+    if ((l->refused && l->barred) || WR_MUTANT(UNSIGNED))
         return INT64_MAX;
     return l->refused ? wr_max(due_ms, l->check_ms) : due_ms; /* no file waits for it before */
 }

@@ -46,7 +46,8 @@ struct wr_lookout {
     bool signed_here;                /* the last sign that was there is ours */
     bool owes_sign;   /* behind a file that is in nobody's way, over another's, or the first */
     bool refused;     /* it could not be read or written: not tried before a look, or a listing */
-    bool said;        /* that, in the log */
+    bool barred;      /* and no second try may help to write it */
+    bool said;        /* that it could not be written, in the log */
     bool doubtful;    /* the next look has to list */
     unsigned less;    /* listings in a row that showed less than there is */
     bool emptied;     /* and so many showed nothing that this is believed for good */
@@ -87,8 +88,8 @@ enum wr_status wr_lookout_ask(
  * Where there is none yet, and where it is of a new history (WR_TXID_LEAP), signs before it is
  * sent: who begins meanwhile, and knows nothing of us, must not give the same TXIDs away. Where
  * that fails, as wr_storage_put but for CONFLICT, it is not to be sent yet; but after five times in
- * a row in which the store listed what it has nonetheless it is, and so are others until a sign
- * could be written. Otherwise as wr_lookout_arrived. */
+ * a row in which the store listed snapshots nonetheless it is, and so are others behind an attempt
+ * each, until a sign could be written. Otherwise as wr_lookout_arrived. */
 enum wr_status wr_lookout_sends(struct wr_lookout *l, struct wr_call *c,
     const struct wr_ltx_file *f, struct wr_err *e) WR_MUST_CHECK;
 /* It is there, whether or not it counts. If a sign is owed for it our own will do, if it is still
@@ -105,7 +106,7 @@ void wr_lookout_sent(
 void wr_lookout_took(struct wr_lookout *l, const struct wr_clock *clock);
 
 /* When it is time to say what was sent; monotonic ms, INT64_MAX: there is nothing to say, or the
- * sign cannot be written. Where it could not be read, not before it is time to look. */
+ * sign cannot be written, whatever is done. Where it only failed, not before it is time to look. */
 int64_t wr_lookout_says_ms(const struct wr_lookout *l);
 /* Whether that can be done without a look: nobody else had signed at the last one, and no sign is
  * to be read yet. */

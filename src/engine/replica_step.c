@@ -247,12 +247,11 @@ enum wr_status wr_replica_may(void *arg, struct wr_call *c, bool now, struct wr_
     return wr_fail(e, WR_CONFLICT, "promoted elsewhere: %s", lease.owner);
 }
 
-/* It is there. Whether it counts: else we have stopped, as somebody else was promoted. */
+/* It is there. Whether it counts; *ret_lost: it does not, as somebody else was promoted. */
 static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const struct wr_parcel *p,
-    bool *ret_stopped, struct wr_err *e)
+    struct wr_lease *ret_lease, bool *ret_lost, struct wr_err *e)
 {
     struct wr_ltx_file f = wr_parcel_listed(p);
-    struct wr_lease lease;
     bool first;
     enum wr_status st;
 
@@ -261,10 +260,8 @@ static enum wr_status confirm(struct wr_replica *r, struct wr_call *c, const str
     wr_mutex_lock(&r->mutex);
     first = r->now.pos.txid == 0;
     wr_mutex_unlock(&r->mutex);
-    st = wr_tenure_confirm(&r->tenure, c, &f, p->header.node_id, first, &lease, e);
-    *ret_stopped = st == WR_OK && lease.epoch > 0;
-    if (*ret_stopped)
-        stop_lost(r, &lease);
+    st = wr_tenure_confirm(&r->tenure, c, &f, p->header.node_id, first, ret_lease, e);
+    *ret_lost = st == WR_OK && ret_lease->epoch > 0;
     return st;
 }
 
@@ -286,10 +283,11 @@ static struct wr_next send_next(
     if (st == WR_OK)
         st = send_cancelable(r, c, p, &sent, &e);
     if (st == WR_OK) {
-        st = confirm(r, c, p, &lost, &e);   /* at once: others are promoted on it from now on */
-        wr_lookout_arrived(&r->lookout, c); /* before anybody is told, who may end us */
+        st = confirm(r, c, p, &lease, &lost, &e); /* at once: it may be promoted on from now on */
+        wr_lookout_arrived(&r->lookout, c);       /* before anybody is told, who may end us */
     }
     if (lost) {
+        stop_lost(r, &lease);
         wr_parcel_unref(p);
         return (struct wr_next){.when = WR_NEXT_IDLE};
     }

@@ -757,6 +757,37 @@ static void test_a_sign_that_is_to_be_read_was_gone_by(void **state)
     bench_close(&b);
 }
 
+static void fail_sign(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct tries *t = arg;
+
+    (void)c;
+    t->b.spy.fail_put = strstr(key.p, WR_WRITER_NAME) ? t->sign : WR_OK;
+}
+
+/* Nor where it could not be written just then, and there was nothing more to send. Where it may not
+ * be, nothing is asked for at rest. */
+static void test_what_was_sent_was_not_said_as_it_could_not_be_signed(void **state)
+{
+    (void)state;
+    for (int forbidden = 0; forbidden <= 1; forbidden++) {
+        struct tries t = {.sign = forbidden ? WR_AUTH : WR_BUSY};
+
+        settled(&t.b);
+        sign_as_another(&t.b);
+        t.b.spy.in_put = fail_sign;
+        t.b.spy.arg = &t;
+        push_long(&t.b, 7);
+        run(&t.b, 0);
+        T(status(&t.b).pos.txid == 7 && is_anothers(&t.b));
+        t.b.spy.in_put = NULL;
+        t.b.spy.fail_put = WR_OK;
+        run(&t.b, HALF_HOUR);
+        T((counts(&t.b).last.max == 7) == !forbidden && is_anothers(&t.b) == forbidden);
+        bench_close(&t.b);
+    }
+}
+
 /* What is said of the sign is not said of the file. */
 static void test_a_sign_in_the_way_was_taken_for_a_file_in_the_way(void **state)
 {
@@ -824,7 +855,8 @@ static void test_a_file_was_sent_unsigned_as_all_had_failed(void **state)
     bench_close(&t.b);
 }
 
-/* However often the first file has to be tried; and five times if that may not be. */
+/* However often the first file has to be tried; but each time where that fails, as by then it may
+ * be written: where nothing could be for a while, the file was sent untold when that was over. */
 static void test_the_first_file_is_announced_once(void **state)
 {
     (void)state;
@@ -832,12 +864,25 @@ static void test_the_first_file_is_announced_once(void **state)
         struct tries t = {.file = WR_BUSY, .sign = forbidden ? WR_AUTH : WR_OK};
 
         try_first_file(&t, 5 * 60000);
-        T(t.signs == (forbidden ? 5 : 1) && t.files > 2);
+        T(t.files > 2 && t.signs == (forbidden ? t.files + 4 : 1));
         t.sign = t.file = WR_OK;
         run(&t.b, 60000);
-        T(status(&t.b).pos.txid == 1);
+        T(status(&t.b).pos.txid == 1 && told(&t.b) == 1);
         bench_close(&t.b);
     }
+}
+
+/* Where a prefix with nothing under it is answered with "not found". */
+static void test_a_listing_that_found_nothing_was_no_answer(void **state)
+{
+    struct tries t = {.sign = WR_AUTH};
+
+    (void)state;
+    try_first_file(&t, 0);
+    t.b.spy.fail_list = WR_NOTFOUND;
+    run(&t.b, 60000);
+    T(t.signs == 5 && t.files == 1 && status(&t.b).pos.txid == 1);
+    bench_close(&t.b);
 }
 
 /* It has given none of them itself; a file that follows others needs no sign. */
@@ -904,6 +949,48 @@ static void test_who_was_told_ended_it_before_it_signed(void **state)
     push_wide(&b, 2);
     run(&b, 0);
     T(status(&b).pos.txid == 3 && !is_anothers(&b));
+    bench_close(&b);
+}
+
+static void end_what_stopped(struct bench *b)
+{
+    if (status(b).state == WR_REPLICA_STOPPED)
+        wr_replica_cancel(b->r);
+}
+
+static void promote_before(void *arg, struct wr_call *c, struct wr_str key)
+{
+    struct bench *b = arg;
+
+    (void)c;
+    if (strstr(key.p, "ltx/")) {
+        b->spy.in_put = NULL;
+        promote_another(b);
+    }
+}
+
+/* Nor when the file does not count, as somebody else was promoted: he has to find it. */
+static void test_who_had_lost_was_told_before_it_signed(void **state)
+{
+    struct wr_parcel *p = parcel(2, 0, WALL);
+    struct bench b;
+    struct wr_err e = {0};
+
+    (void)state;
+    bench_open(&b);
+    sign_as_another(&b);
+    put_rival(&b, 1);
+    start(&b);
+    b.told = end_what_stopped;
+    b.spy.in_put = promote_before;
+    b.spy.arg = &b;
+    p->header.max_txid++;
+    p->header.node_id = 7;
+    T_OK(wr_ltx_header_put(p->bytes.p, &p->header, &e));
+    T(wr_replica_push(b.r, p, status(&b).found));
+    wr_parcel_unref(p);
+    run(&b, 0);
+    T(status(&b).state == WR_REPLICA_STOPPED && !is_anothers(&b));
     bench_close(&b);
 }
 
@@ -1228,6 +1315,9 @@ T_MAIN(T_TEST(test_each_look_listed_twice_and_more), T_TEST(test_another_one_tha
     T_TEST(test_the_lease_was_taken_from_who_was_promoted_on_the_first_file),
     T_TEST(test_what_was_sent_was_not_said_as_its_sign_could_not_be_read),
     T_TEST(test_a_sign_that_is_to_be_read_was_gone_by),
+    T_TEST(test_what_was_sent_was_not_said_as_it_could_not_be_signed),
+    T_TEST(test_a_listing_that_found_nothing_was_no_answer),
+    T_TEST(test_who_had_lost_was_told_before_it_signed),
     T_TEST(test_a_sign_in_the_way_was_taken_for_a_file_in_the_way),
     T_TEST(test_an_older_sign_of_our_own_was_waited_for),
     T_TEST(test_a_file_was_sent_unsigned_as_all_had_failed),
