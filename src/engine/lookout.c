@@ -102,8 +102,7 @@ static enum wr_status sign(struct wr_lookout *l, struct wr_call *c, struct wr_er
         l->said = true;
         wr_log(l->log, WR_WARN,
             "cannot write the object by which those that write to a replica notice each other; the "
-            "replica is listed instead, and its first file waits, for seconds if all else can be "
-            "done",
+            "replica is listed instead, and its first file comes later",
             WR_F_Z("db", l->label), WR_F_STR("replica", wr_storage_name(l->storage)),
             WR_F_Z("object", WR_WRITER_NAME), WR_F_Z("error", why.text));
     }
