@@ -169,11 +169,18 @@ def restore(exe, url, out, txid=None, flags=(), env=None):
     return r.returncode, r.stderr.strip()
 
 
+given = set()  # ports that are not listened on yet, and that the system may name again
+
+
 def free_port():
-    """A port on loopback that nobody listens on at the moment."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port on loopback that nobody listens on at the moment, another one each time."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        if port not in given:
+            given.add(port)
+            return port
 
 
 def get(port, path):
