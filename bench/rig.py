@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 MB = 1 << 20
 READY = b"replicating to"  # all programs say so
+END_SECONDS = 60           # for a program that was asked to end
 
 
 def clean_env():
@@ -68,9 +69,12 @@ class Daemon:
     def said(self):
         return self.log.read_text(errors="replace")[-2000:]
 
-    def alive(self):
+    def has_ended(self):
         # It stays to be waited for: Popen's poll() would do that, and nobody would learn what it took.
-        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+    def alive(self):
+        if self.has_ended():
             self.reader.join(10)  # it may be behind, or not have begun
             raise Failed(f"{self.program.name} ended early:\n{self.said()}")
         return True
@@ -98,7 +102,12 @@ class Daemon:
         return self
 
     def end(self, sig):
+        """What is asked to end and does not is killed: Litestream 0.3.13 may wait for itself for ever."""
         os.kill(self.pid, sig)
+        try:
+            until(self.has_ended, END_SECONDS, f"{self.program.name}: its end")
+        except Failed:
+            os.kill(self.pid, signal.SIGKILL)
         _, status, self.usage = os.wait4(self.pid, 0)
         self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
         self.reader.join()

@@ -8,8 +8,10 @@ when a row fails, and reach right verdicts, is.
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
+import types
 import urllib.parse
 import xml.dom.minidom
 from pathlib import Path
@@ -23,6 +25,7 @@ sys.dont_write_bytecode = True
 import bucket  # noqa: E402
 import figures  # noqa: E402
 import fit  # noqa: E402
+import rig  # noqa: E402
 import rows  # noqa: E402
 
 
@@ -104,6 +107,20 @@ def check_failure(found, exe):
     found.check("cp+fsync" in r.stdout, "the row after one that failed was not measured")
     r = run(found, exe, "--rows", "none")
     found.check(r.returncode == 2 and "no row 'none'" in r.stderr, "an unknown row: %d %s" % (r.returncode, r.stderr))
+
+
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('replicating to', flush=True); time.sleep(600)"
+
+
+def check_no_end(found):
+    """A program that did not end when it was asked to held up all that is measured behind it."""
+    program = types.SimpleNamespace(name="deaf", strict=False, config=lambda *a: None,
+                                    replicate=lambda config: [sys.executable, "-c", DEAF])
+    rig.END_SECONDS = 0.2
+    d = rig.Daemon(types.SimpleNamespace(work=Path(found.work)), program, [])
+    found.check(kit.wait_until(lambda: d.ready_ns), "it does not say that it is ready: " + d.said())
+    d.stop()
+    found.check(d.status == -signal.SIGKILL, "it ended with %s" % d.status)
 
 
 def verdicts(weir, other, more, goal):
@@ -192,6 +209,7 @@ def main():
     check_fit(found)
     check_bucket(found)
     check_failure(found, exe)
+    check_no_end(found)
     check_rows(found, exe)
     check_scale(found, exe)
     check_vfs(found, exe, so)
