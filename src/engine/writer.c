@@ -10,24 +10,25 @@
 
 #define SIGN_MAX ((size_t)128) /* bytes */
 
-/* What begins each sign of this token. */
-static struct wr_str head_of(struct wr_call *c, uint64_t token)
-{
-    return wr_arena_fmt(c->scratch, "{\"token\":\"%016llx\"", (unsigned long long)token);
-}
+/* What begins each sign. */
+#define HEAD "{\"token\":\"%016llx\""
+enum {
+    TOKEN = 10, /* where that is in it */
+    HEAD_SIZE = 27
+};
 
 enum wr_status wr_writer_sign(struct wr_storage *s, struct wr_call *c, uint64_t token,
     uint64_t node, uint64_t txid, struct wr_err *e)
 {
-    struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME), head = head_of(c, token);
+    struct wr_str key = wr_placard_key(c, s, WR_WRITER_NAME);
     struct wr_buf text;
     enum wr_status st;
 
     wr_buf_init(&text, SIGN_MAX);
-    wr_buf_fmt(&text, WR_FMT ",\"node\":\"%016llx\",\"txid\":\"%016llx\"", WR_ARG(head),
+    wr_buf_fmt(&text, HEAD ",\"node\":\"%016llx\",\"txid\":\"%016llx\"", (unsigned long long)token,
         (unsigned long long)node, (unsigned long long)txid);
     wr_placard_seal(&text);
-    if (!key.p || !head.p || wr_buf_status(&text) != WR_OK)
+    if (!key.p || wr_buf_status(&text) != WR_OK)
         st = wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
     else
         st = wr_storage_put(s, c, key, wr_buf_bytes(&text), NULL, e);
@@ -56,10 +57,12 @@ static enum wr_status look(
 /* Of a sign, whole or not. */
 static bool token_of(struct wr_str text, uint64_t *ret)
 {
-    struct wr_str open = WR_STR("{\"token\":\"");
+    char again[HEAD_SIZE + 1];
 
-    return wr_str_starts(text, open) && text.n > open.n + 16 && text.p[open.n + 16] == '"' &&
-           wr_parse_hex64((struct wr_str){text.p + open.n, 16}, ret);
+    if (text.n < HEAD_SIZE || !wr_parse_hex64((struct wr_str){text.p + TOKEN, 16}, ret))
+        return false;
+    (void)snprintf(again, sizeof(again), HEAD, (unsigned long long)*ret);
+    return memcmp(text.p, again, HEAD_SIZE) == 0;
 }
 
 /* What a sign says that is as it was written. */
@@ -99,13 +102,12 @@ enum wr_status wr_writer_other(struct wr_storage *s, struct wr_call *c, uint64_t
     return st;
 }
 
-#define OLDER "{\"token\":\"%016llx\",\"node\":\"%016llx\"}\n"
+#define OLDER HEAD ",\"node\":\"%016llx\"}\n"
 
 /* As it was written before there was a checksum. */
 static bool is_older(struct wr_bytes text)
 {
     enum {
-        TOKEN = 10,
         NODE = 36,
         END = 55
     }; /* where they are */
@@ -124,18 +126,17 @@ static bool is_older(struct wr_bytes text)
 enum wr_status wr_writer_check(
     struct wr_storage *s, struct wr_call *c, uint64_t token, bool *ret, struct wr_err *e)
 {
-    struct wr_str head = head_of(c, token);
     struct wr_bytes text;
+    uint64_t there;
     enum wr_status st;
 
     *ret = false;
-    if (!head.p)
-        return wr_fail(e, WR_NOMEM, WR_WRITER_NAME ": out of memory");
     st = wr_placard_read(s, c, WR_WRITER_NAME, SIGN_MAX, &text, e);
     if (st == WR_NOTFOUND || st == WR_AUTH)
         return WR_OK;
     if (st == WR_OK && !wr_placard_sealed(text) && !is_older(text))
         return wr_fail(e, WR_CORRUPT, WR_WRITER_NAME ": it is damaged");
-    *ret = st == WR_OK && wr_str_starts((struct wr_str){(const char *)text.p, text.n}, head);
+    *ret = st == WR_OK && token_of((struct wr_str){(const char *)text.p, text.n}, &there) &&
+           there == token;
     return st;
 }

@@ -152,28 +152,31 @@ static bool is_anothers(struct bench *b)
     return is;
 }
 
-/* A file of ours with this TXID and the next. */
-static void push_wide(struct bench *b, uint64_t txid)
+/* In a bucket, which need not show all that is there: it has been listed. */
+static void begin_late(struct bench *b)
+{
+    b->ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
+    wr_replica_start(b->r);
+    run(b, 0);
+}
+
+/* A file of this node with this TXID and so many more. */
+static void push_span(struct bench *b, uint64_t txid, uint64_t more, uint64_t node)
 {
     struct wr_parcel *p = parcel(txid, 0, WALL);
     struct wr_err e = {0};
 
-    p->header.max_txid++;
+    p->header.max_txid += more;
+    p->header.node_id = node;
     T_OK(wr_ltx_header_put(p->bytes.p, &p->header, &e));
     T(wr_replica_push(b->r, p, status(b).found));
     wr_parcel_unref(p);
 }
 
-/* The first file of a new history. */
-static void push_far(struct bench *b, uint64_t txid)
+/* A file of ours with this TXID and the next. */
+static void push_wide(struct bench *b, uint64_t txid)
 {
-    struct wr_parcel *p = parcel(txid, 0, WALL);
-    struct wr_err e = {0};
-
-    p->header.max_txid += WR_TXID_LEAP;
-    T_OK(wr_ltx_header_put(p->bytes.p, &p->header, &e));
-    T(wr_replica_push(b->r, p, status(b).found));
-    wr_parcel_unref(p);
+    push_span(b, txid, 1, 0);
 }
 
 /* Two copies of one machine took each other for themselves, and neither was told; nor was who had
@@ -541,9 +544,7 @@ static void test_what_a_first_start_asks_for(void **state)
 
     (void)state;
     bench_open(&b);
-    b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
-    wr_replica_start(b.r);
-    run(&b, 0);
+    begin_late(&b);
     push_snapshot(&b);
     run(&b, 60000);
     T(status(&b).pos.txid == 1);
@@ -573,9 +574,7 @@ static void count_tries(void *arg, struct wr_call *c, struct wr_str key)
 static void try_first_file(struct tries *t, int64_t ms)
 {
     bench_open(&t->b);
-    t->b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
-    wr_replica_start(t->b.r);
-    run(&t->b, 0);
+    begin_late(&t->b);
     t->b.spy.in_put = count_tries;
     t->b.spy.arg = t;
     push_snapshot(&t->b);
@@ -630,7 +629,7 @@ static void test_who_signed_behind_an_announcement_was_not_told(void **state)
         b.spy.in_put = sign_over;
         b.spy.arg = &b;
         if (leaps)
-            push_far(&b, 2);
+            push_span(&b, 2, WR_TXID_LEAP, 0);
         else
             push_snapshot(&b);
         run(&b, 0);
@@ -680,9 +679,7 @@ static void test_the_lease_was_taken_from_who_was_promoted_on_the_first_file(voi
 
     (void)state;
     bench_open(&b);
-    b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
-    wr_replica_start(b.r);
-    run(&b, 0);
+    begin_late(&b);
     b.spy.in_put = promote_behind;
     b.spy.arg = &b;
     p->level = WR_LEVEL_SNAPSHOT;
@@ -715,9 +712,7 @@ static void test_what_was_sent_was_not_said_as_its_sign_could_not_be_read(void *
         struct bench b;
 
         bench_open(&b);
-        b.ops.caps &= ~(unsigned)WR_STORAGE_LIST_NOW;
-        wr_replica_start(b.r);
-        run(&b, 0);
+        begin_late(&b);
         b.spy.in_put = fail_behind;
         b.spy.fail_in = WR_WRITER_NAME;
         b.spy.arg = &b;
@@ -757,14 +752,6 @@ static void test_a_sign_that_is_to_be_read_was_gone_by(void **state)
     bench_close(&b);
 }
 
-static void fail_sign(void *arg, struct wr_call *c, struct wr_str key)
-{
-    struct tries *t = arg;
-
-    (void)c;
-    t->b.spy.fail_put = strstr(key.p, WR_WRITER_NAME) ? t->sign : WR_OK;
-}
-
 /* Nor where it could not be written just then, and there was nothing more to send. Where it may not
  * be, nothing is asked for at rest. */
 static void test_what_was_sent_was_not_said_as_it_could_not_be_signed(void **state)
@@ -775,7 +762,7 @@ static void test_what_was_sent_was_not_said_as_it_could_not_be_signed(void **sta
 
         settled(&t.b);
         sign_as_another(&t.b);
-        t.b.spy.in_put = fail_sign;
+        t.b.spy.in_put = count_tries;
         t.b.spy.arg = &t;
         push_long(&t.b, 7);
         run(&t.b, 0);
@@ -972,9 +959,7 @@ static void promote_before(void *arg, struct wr_call *c, struct wr_str key)
 /* Nor when the file does not count, as somebody else was promoted: he has to find it. */
 static void test_who_had_lost_was_told_before_it_signed(void **state)
 {
-    struct wr_parcel *p = parcel(2, 0, WALL);
     struct bench b;
-    struct wr_err e = {0};
 
     (void)state;
     bench_open(&b);
@@ -984,11 +969,7 @@ static void test_who_had_lost_was_told_before_it_signed(void **state)
     b.told = end_what_stopped;
     b.spy.in_put = promote_before;
     b.spy.arg = &b;
-    p->header.max_txid++;
-    p->header.node_id = 7;
-    T_OK(wr_ltx_header_put(p->bytes.p, &p->header, &e));
-    T(wr_replica_push(b.r, p, status(&b).found));
-    wr_parcel_unref(p);
+    push_span(&b, 2, 1, 7);
     run(&b, 0);
     T(status(&b).state == WR_REPLICA_STOPPED && !is_anothers(&b));
     bench_close(&b);

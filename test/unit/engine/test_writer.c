@@ -147,6 +147,8 @@ static void test_what_is_no_sign_is_not_ours(void **state)
     longer[sizeof(longer) - 1] = '\0';
     put_text(&b, longer);
     T(!is(&b, 7));
+    put_text(&b, "{\"token\":\"000000000000000A\"");
+    T(!is(&b, 10)); /* nobody writes it so */
     wr_storage_close(b.s);
 }
 
