@@ -1,7 +1,6 @@
 """Many small databases, to a bucket: what a start, silence, writing and a restart take."""
 import contextlib
 import resource
-import socket
 import sqlite3
 import time
 import urllib.request
@@ -10,7 +9,7 @@ import proc
 from bucket import traffic
 from failed import until
 from programs import Prefix
-from rig import MB, Daemon
+from rig import MB, Daemon, free_port
 from rows.fleet import seed_many, write
 
 CLASSES = ("list", "get", "head", "put", "delete")
@@ -36,11 +35,6 @@ def allowed(numbers):
         return list(numbers)
     most = (hard - SPARE) // PER_DATABASE
     return sorted({min(n, most // 100 * 100 or most) for n in numbers})
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def one(series, rig, n, head):

@@ -1,22 +1,15 @@
 """How long until a commit is seen in copies that follow the primary's stream."""
 import signal
-import socket
 import subprocess
 
 import proc
 from failed import Failed, need, until
 from figures import Most
 from programs import Directory
-from rig import Daemon, clean_env
+from rig import Daemon, clean_env, free_port
 from rows.lag import quantile
 
 TOKEN = "a-token-of-the-benchmark"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Follower:
