@@ -20,7 +20,7 @@ enum wr_file_flags {
     WR_FILE_CREATE = 4, /* create if absent */
     WR_FILE_EXCL = 8,   /* with CREATE: CONFLICT when it exists; never follows a symbolic link */
     WR_FILE_TRUNC = 16,
-    WR_FILE_NOFOLLOW = 32, /* IO when the path itself is a symbolic link */
+    WR_FILE_NOFOLLOW = 32, /* IO when the path itself is a symbolic link; waits for no FIFO */
 };
 
 struct wr_file_info {

@@ -93,7 +93,7 @@ static int open_flags(unsigned flags)
     if (flags & WR_FILE_TRUNC)
         how |= O_TRUNC;
     if (flags & WR_FILE_NOFOLLOW)
-        how |= O_NOFOLLOW;
+        how |= O_NOFOLLOW | O_NONBLOCK; /* nor is a FIFO waited for; to a file it means nothing */
     return how;
 }
 
@@ -312,7 +312,8 @@ static void posix_flush_hint(struct wr_file *file, uint64_t off, uint64_t n)
     struct posix_file *f = posix_of(file);
 
 #ifdef __linux__
-    /* A hint: where it fails, the sync that follows reports what matters. */
+    /* A hint: what fails later is told by the sync that follows, and what fails at once is what the
+     * kernel's own flusher would have met, which tells nobody either. */
     if (offset_fits(off, n))
         (void)sync_file_range(f->fd, (off_t)off, (off_t)n, SYNC_FILE_RANGE_WRITE);
 #else

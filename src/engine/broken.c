@@ -63,6 +63,7 @@ bool wr_db_detach(struct wr_db *db, bool for_good)
     db->conn = NULL;
     wr_db_list_no_more(db);
     db->started = false;
+    db->wal_begun = 0;
     db->shm_gone = false;
     db->outbox_cleaned = false;
     wr_ledger_close(db->ledger);

@@ -161,6 +161,7 @@ static enum wr_status look(struct wr_db *db, struct wr_err *e)
         wr_pgmap_clear(&db->view.frames);
         db->view.backfilled = 0;
         db->durable = 0;
+        db->wal_begun = 0;
         db->status.resets++;
     } else if (h.mx_frame < db->pos.frame) {
         return wr_fail(
@@ -519,6 +520,8 @@ enum wr_status wr_db_capture(struct wr_db *db, struct wr_err *e)
 
     if (st != WR_OK || !wr_db_behind(db))
         return st;
+    if (!wr_conn_in_barrier(db->conn))
+        wr_db_write_ahead(db); /* while they are read */
     began_ns = wr_db_now_ns(db);
     st = capture(db, e);
     /* What fails here is counted where it is told (wr_db_trouble), among all that holds it up. */

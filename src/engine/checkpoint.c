@@ -327,6 +327,9 @@ static enum wr_status bulk(struct wr_db *db, struct attempt *a, struct wr_err *e
         wr_conn_mark_end(db->conn);
         if (st == WR_OK && may)
             st = wr_db_look(db, e);
+        /* What came meanwhile is written while the database is synced, or the next pass begins. */
+        if (st == WR_OK && may)
+            wr_db_write_ahead(db);
         if (st != WR_OK || !may || a->blocked)
             return st;
         a->chased = db->view.backfilled > before && left(db) > was_left / 4 * 3;

@@ -1,8 +1,8 @@
 /*
  * primary_int.h - the database actor's inside, shared by primary.c, life.c, leave.c, broken.c,
- * publish.c, requests.c, work.c, attach.c, prove.c, capture.c, checkpoint.c, ship.c, make.c,
- * join.c, compact.c, due.c, wanted.c, air.c and streams.c and by nobody else. How it sees replicas
- * is in primary_replicas.h.
+ * publish.c, requests.c, work.c, attach.c, prove.c, capture.c, checkpoint.c, ahead.c, ship.c,
+ * make.c, join.c, compact.c, due.c, wanted.c, air.c and streams.c and by nobody else. How it sees
+ * replicas is in primary_replicas.h.
  *
  *     WAITING <--not there, or empty-- OPENING --pinned--> PROVING --proven--> SYNCING
  *        |                              ^   ^                 |                   |
@@ -204,6 +204,10 @@ struct wr_db {
     unsigned put_offs; /* barriers put off in a row because of a writer */
     unsigned stuck;    /* checkpoints in a row that got nowhere */
     unsigned warned;   /* of enum db_warned, since the last one that got through */
+    /* ahead.c: bytes of the WAL that are on their way to the disk, and whether what was opened for
+     * that was another file. */
+    uint64_t wal_begun;
+    bool no_wal;
     int64_t stuck_until_ns;
     int64_t stuck_ns;       /* when the last of them was ... */
     uint32_t stuck_frame;   /* ... and how long the WAL was, ... */
@@ -374,6 +378,9 @@ bool wr_db_leave(struct wr_db *db, bool for_good);
 /* seal.c: take the writer lock, trying for budget_ns, and give it back. BUSY: a writer has it. */
 enum wr_status wr_db_seal(struct wr_db *db, int64_t budget_ns, struct wr_err *e) WR_MUST_CHECK;
 void wr_db_unseal(struct wr_db *db);
+
+/* ahead.c: begin to write some of the WAL that was seen, without waiting; not under the barrier. */
+void wr_db_write_ahead(struct wr_db *db);
 
 /* checkpoint.c */
 bool wr_db_checkpoint_due(struct wr_db *db);

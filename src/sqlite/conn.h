@@ -132,6 +132,8 @@ unsigned wr_conn_changes(const struct wr_conn *c);
 bool wr_conn_same_files(const struct wr_conn *c);
 /* And that of the index, too. */
 bool wr_conn_in_place(const struct wr_conn *c);
+/* Whether that file is the WAL that was opened with the database. */
+bool wr_conn_is_wal(const struct wr_conn *c, uint64_t dev, uint64_t ino);
 
 /* The file as it was when the pin was taken, or after our last checkpoint. */
 struct wr_file_mark wr_conn_mark(const struct wr_conn *c);

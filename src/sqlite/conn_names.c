@@ -84,6 +84,13 @@ bool wr_conn_in_place(const struct wr_conn *c)
     return (wr_conn_changes(c) & ~(unsigned)WR_CONN_TOUCHED) == 0;
 }
 
+bool wr_conn_is_wal(const struct wr_conn *c, uint64_t dev, uint64_t ino)
+{
+    const struct wr_file_id *wal = &c->is[WR_CONN_WAL_FILE];
+
+    return dev == wal->dev && ino == wal->mark.ino;
+}
+
 struct wr_file_mark wr_conn_mark(const struct wr_conn *c)
 {
     return c->is[WR_CONN_DB_FILE].mark;

@@ -116,6 +116,11 @@ static inline void spy_map_idle(struct wr_file *f, void *p, size_t size)
     wr_fs_posix()->map_idle(spy_of(f)->real, p, size);
 }
 
+static inline void spy_flush_hint(struct wr_file *f, uint64_t off, uint64_t n)
+{
+    wr_fs_posix()->flush_hint(spy_of(f)->real, off, n);
+}
+
 static inline enum wr_status spy_lock(struct wr_file *f, struct wr_err *e)
 {
     return wr_fs_posix()->lock(spy_of(f)->real, e);
@@ -158,6 +163,7 @@ static inline struct wr_fs spied_fs(void)
     fs.map = spy_map;
     fs.unmap = spy_unmap;
     fs.map_idle = spy_map_idle;
+    fs.flush_hint = spy_flush_hint;
     fs.lock = spy_lock;
     return fs;
 }

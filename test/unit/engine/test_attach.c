@@ -79,6 +79,11 @@ static void tight_unmap(struct wr_file *f, void *p, size_t size)
     wr_fs_posix()->unmap(real_of(f), p, size);
 }
 
+static void tight_flush_hint(struct wr_file *f, uint64_t off, uint64_t n)
+{
+    wr_fs_posix()->flush_hint(real_of(f), off, n);
+}
+
 static enum wr_status tight_lock(struct wr_file *f, struct wr_err *e)
 {
     return wr_fs_posix()->lock(real_of(f), e);
@@ -97,6 +102,7 @@ static struct wr_fs tight_fs(void)
     fs.info = tight_info;
     fs.map = tight_map;
     fs.unmap = tight_unmap;
+    fs.flush_hint = tight_flush_hint;
     fs.lock = tight_lock;
     return fs;
 }

@@ -240,6 +240,22 @@ static void test_in_place(void **state)
     wr_conn_close(c);
 }
 
+static void test_the_wal_is_told_from_other_files(void **state)
+{
+    const char *dir = t_tmpdir(), *path = t_path(dir, "a");
+    struct wr_conn *c;
+    struct stat wal, db;
+
+    (void)state;
+    make_db(path, "CREATE TABLE t(a)");
+    c = open_conn(path);
+    T(stat(t_path(dir, "a-wal"), &wal) == 0 && stat(path, &db) == 0);
+    T(wr_conn_is_wal(c, (uint64_t)wal.st_dev, (uint64_t)wal.st_ino));
+    T(!wr_conn_is_wal(c, (uint64_t)wal.st_dev + 1, (uint64_t)wal.st_ino));
+    T(!wr_conn_is_wal(c, (uint64_t)db.st_dev, (uint64_t)db.st_ino));
+    wr_conn_close(c);
+}
+
 static const char *link_path, *link_to[2];
 static int links;
 
@@ -839,10 +855,10 @@ static void test_a_database_that_was_never_made_was_made_by_us(void **state)
 T_MAIN(T_TEST(test_what_is_no_database), T_TEST(test_a_database_that_was_never_made_was_made_by_us),
     T_TEST(test_damaged_schema), T_TEST(test_switch_to_wal), T_TEST(test_locked_exclusively),
     T_TEST(test_read_only_directory), T_TEST(test_too_many_open_files_are_called_that),
-    T_TEST(test_in_place), T_TEST(test_both_connections_are_to_one_file),
-    T_TEST(test_reads_are_the_files), T_TEST(test_close_leaves_the_wal),
-    T_TEST(test_mark_caps_the_backfill), T_TEST(test_a_reader_in_the_way_is_seen),
-    T_TEST(test_barrier_seals_the_wal),
+    T_TEST(test_in_place), T_TEST(test_the_wal_is_told_from_other_files),
+    T_TEST(test_both_connections_are_to_one_file), T_TEST(test_reads_are_the_files),
+    T_TEST(test_close_leaves_the_wal), T_TEST(test_mark_caps_the_backfill),
+    T_TEST(test_a_reader_in_the_way_is_seen), T_TEST(test_barrier_seals_the_wal),
     T_TEST(test_waiting_for_a_writer_gave_whole_time_slices_away),
     T_TEST(test_barrier_starves_nobody), T_TEST(test_recover_a_torn_index),
     T_TEST(test_sqlite_check), T_TEST(test_a_check_ends_when_the_call_does), T_TEST(test_no_memory),
