@@ -9,13 +9,14 @@ import subprocess
 from failed import Failed, need
 from figures import Most, Ratio
 from bucket import Bucket, traffic
-from programs import Directory, Prefix
+from programs import Directory, Litestream3, Prefix
 from rig import MB, ROOT, Daemon, clean_env, remove_db, sync_copy, turns
 
 COPY = "cp+fsync"
 STREAM = "one stream"  # stream.c
 CRC = ROOT / "src/base/crc64.c"
 NO_LEVELS = "levels: []\n"
+FAR_LEVELS = "levels: [{interval: 24h}]\n"  # of those that know levels, and do not do without
 
 
 def same_rows(source, restored):
@@ -62,7 +63,9 @@ def syncs(figures, rig):
     for p in rig.programs:
         dbs[p.name] = rig.fresh(f"syncs-{p.name}") / "app.db"
         rig.load(dbs[p.name], "fill", bytes=s.syncs_bytes)
-        add_increments(rig, p, dbs[p.name], Directory(replicas / p.name), s.syncs)
+        # Else it were chance whether there is a file of level 1 in place of most of them.
+        head = "" if isinstance(p, Litestream3) else FAR_LEVELS
+        add_increments(rig, p, dbs[p.name], Directory(replicas / p.name), s.syncs, head)
     with Bucket(replicas) as bucket:
         for run in range(s.runs):
             late = [(p, f"a bucket, {s.late_ms} ms a request", Prefix(bucket, p.name)) for p in rig.programs]
