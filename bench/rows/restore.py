@@ -16,7 +16,7 @@ COPY = "cp+fsync"
 STREAM = "one stream"  # stream.c
 CRC = ROOT / "src/base/crc64.c"
 NO_LEVELS = "levels: []\n"
-FAR_LEVELS = "levels: [{interval: 24h}]\n"  # of those that know levels, and do not do without
+FAR_LEVELS = "levels: [{interval: 24h}]\n"  # Litestream 0.5 cannot do without levels
 
 
 def same_rows(source, restored):
@@ -65,7 +65,9 @@ def syncs(figures, rig):
         rig.load(dbs[p.name], "fill", bytes=s.syncs_bytes)
         # Else it were chance whether there is a file of level 1 in place of most of them.
         head = "" if isinstance(p, Litestream3) else FAR_LEVELS
-        add_increments(rig, p, dbs[p.name], Directory(replicas / p.name), s.syncs, head)
+        replica = Directory(replicas / p.name)
+        add_increments(rig, p, dbs[p.name], replica, s.syncs, head)
+        need(not any(p.level.search(x) for x in replica.names()), f"{p.name}: made a file of a level above the increments")
     with Bucket(replicas) as bucket:
         for run in range(s.runs):
             late = [(p, f"a bucket, {s.late_ms} ms a request", Prefix(bucket, p.name)) for p in rig.programs]

@@ -198,7 +198,7 @@ static enum wr_status sync_step(struct wr_db *db, bool again, bool forced, struc
     if (st == WR_OK)
         st = compact(db, e);
     if (st == WR_OK)
-        wr_db_write_ahead(db); /* nobody may have to read it for long */
+        wr_db_write_ahead(db); /* what is not due to be read, too */
     if (st == WR_OK && wr_db_checkpoint_due(db)) {
         st = wr_db_checkpoint(db, e);
         (void)wr_db_ship_due(db, false); /* what it captured has its time, too */

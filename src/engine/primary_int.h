@@ -205,7 +205,7 @@ struct wr_db {
     unsigned stuck;    /* checkpoints in a row that got nowhere */
     unsigned warned;   /* of enum db_warned, since the last one that got through */
     /* ahead.c: bytes of the WAL that are on their way to the disk, and whether what was opened for
-     * that was another file. */
+     * that was another file, which ends it for good. */
     uint64_t wal_begun;
     bool no_wal;
     int64_t stuck_until_ns;

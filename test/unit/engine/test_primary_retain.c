@@ -6,7 +6,6 @@
 
 #include "engine/plan.h"
 
-/* Few files are not worth one more, and nothing is done while nothing is written. */
 static struct wr_storage_counts requests(struct world *w)
 {
     struct wr_replica_account is;
@@ -20,6 +19,7 @@ static uint64_t sum(const struct wr_storage_counts *n)
     return n->list + n->get + n->put + n->remove + n->stat;
 }
 
+/* Few files are not worth one more, and nothing is done while nothing is written. */
 static void test_a_quiet_database_costs_nothing(void **state)
 {
     struct wr_storage_counts before, after;
