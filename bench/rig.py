@@ -167,9 +167,11 @@ class Rig:
         self.work.mkdir(parents=True, exist_ok=True)
 
     def seeded(self, name, kind="insert", rows=2000):
-        """A directory with a small database in WAL mode: (directory, database)."""
+        """A directory with a small database in WAL mode: (directory, database). The disk has nothing else to do: what
+        the program before left to be written is not this one's."""
         home = self.fresh(name)
         self.load(home / "app.db", kind, count=rows)
+        os.sync()
         return home, home / "app.db"
 
     def start_load(self, db, kind, sync="NORMAL", **options):
