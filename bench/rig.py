@@ -155,10 +155,11 @@ class Rig:
         return turns([*more, *self.programs], run)
 
     def fresh(self, name):
-        """An empty directory; what an earlier run left there is gone."""
+        """An empty directory; what an earlier run left there is gone, and the disk has nothing left to write for it."""
         path = self.work / name
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
+        os.sync()
         return path
 
     def clear(self):
@@ -167,11 +168,9 @@ class Rig:
         self.work.mkdir(parents=True, exist_ok=True)
 
     def seeded(self, name, kind="insert", rows=2000):
-        """A directory with a small database in WAL mode: (directory, database). The disk has nothing else to do: what
-        the program before left to be written is not this one's."""
+        """A directory with a small database in WAL mode: (directory, database)."""
         home = self.fresh(name)
         self.load(home / "app.db", kind, count=rows)
-        os.sync()
         return home, home / "app.db"
 
     def start_load(self, db, kind, sync="NORMAL", **options):

@@ -67,7 +67,7 @@ def syncs(figures, rig):
         head = "" if isinstance(p, Litestream3) else FAR_LEVELS
         replica = Directory(replicas / p.name)
         add_increments(rig, p, dbs[p.name], replica, s.syncs, head)
-        need(not any(p.level.search(x) for x in replica.names()), f"{p.name}: made a file of a level above the increments")
+        need(not any(p.level.search(x) for x in replica.names()), f"{p.name}: made a file of a level above 0")
     with Bucket(replicas) as bucket:
         for run in range(s.runs):
             late = [(p, f"a bucket, {s.late_ms} ms a request", Prefix(bucket, p.name)) for p in rig.programs]
